@@ -1,0 +1,263 @@
+//! A mailbox: a local part at a domain.
+//!
+//! RFC 5321 s.4.1.2 and s.4.5.3.1, RFC 6531 s.3.3. Invariant: a local part holds no control character, and
+//! its text is the meaning (quotes and backslashes taken off); quoting is put back when it is written.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use crate::domain::{Domain, DomainError};
+
+/// The part before the `@`, unquoted. Compared without case, since users never mean two mailboxes by it.
+#[derive(Clone)]
+pub struct LocalPart(Arc<str>);
+
+/// A local part and a domain: `me@example.com`.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Mailbox {
+    /// The part before the `@`.
+    pub local: LocalPart,
+    /// The part after it.
+    pub domain: Domain,
+}
+
+/// Why a text is not a mailbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AddressError {
+    /// There is no `@`.
+    NoDomain,
+    /// The local part is empty, badly quoted or holds a character that needs quoting.
+    BadLocalPart,
+    /// The local part is longer than 64 octets, or the whole than 254.
+    TooLong,
+    /// The domain is not one.
+    Domain(DomainError),
+}
+
+impl fmt::Display for AddressError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoDomain => f.write_str("the address has no @domain"),
+            Self::BadLocalPart => f.write_str("the part before the @ is not valid"),
+            Self::TooLong => f.write_str("the address is too long"),
+            Self::Domain(e) => e.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for AddressError {}
+
+impl LocalPart {
+    /// Reads a dot-string or a quoted-string.
+    pub fn parse(text: &str) -> Result<Self, AddressError> {
+        let plain = match text.strip_prefix('"') {
+            Some(rest) => unquote(rest)?,
+            None if is_dot_string(text) => text.to_owned(),
+            None => return Err(AddressError::BadLocalPart),
+        };
+        if plain.len() > 64 {
+            return Err(AddressError::TooLong);
+        }
+        Ok(Self(plain.into()))
+    }
+
+    /// The text without quotes.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Splits at the first delimiter into the user and the extension: `me+shop` into `me` and `shop`.
+    /// Neither half may be empty, as in Postfix: `+shop` and `me+` have no extension.
+    pub fn split_extension(&self, delimiters: &str) -> Option<(&str, &str)> {
+        let at = self.0.find(|c| delimiters.contains(c))?;
+        let (user, rest) = self.0.split_at(at);
+        let mut rest = rest.chars();
+        rest.next();
+        let extension = rest.as_str();
+        (!user.is_empty() && !extension.is_empty()).then_some((user, extension))
+    }
+}
+
+fn is_atext(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c) || (!c.is_ascii() && !c.is_control())
+}
+
+fn is_dot_string(text: &str) -> bool {
+    !text.is_empty() && text.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atext))
+}
+
+fn unquote(rest: &str) -> Result<String, AddressError> {
+    let inner = rest.strip_suffix('"').ok_or(AddressError::BadLocalPart)?;
+    let mut plain = String::with_capacity(inner.len());
+    let mut chars = inner.chars();
+    while let Some(c) = chars.next() {
+        let c = match c {
+            '\\' => chars.next().ok_or(AddressError::BadLocalPart)?,
+            '"' => return Err(AddressError::BadLocalPart),
+            c => c,
+        };
+        if c.is_control() {
+            return Err(AddressError::BadLocalPart);
+        }
+        plain.push(c);
+    }
+    if plain.is_empty() { Err(AddressError::BadLocalPart) } else { Ok(plain) }
+}
+
+impl PartialEq for LocalPart {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.eq_ignore_ascii_case(&other.0)
+    }
+}
+
+impl Eq for LocalPart {}
+
+impl std::hash::Hash for LocalPart {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        for b in self.0.bytes() {
+            state.write_u8(b.to_ascii_lowercase());
+        }
+    }
+}
+
+impl fmt::Display for LocalPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if is_dot_string(&self.0) {
+            return f.write_str(&self.0);
+        }
+        f.write_str("\"")?;
+        for c in self.0.chars() {
+            if c == '"' || c == '\\' {
+                f.write_str("\\")?;
+            }
+            write!(f, "{c}")?;
+        }
+        f.write_str("\"")
+    }
+}
+
+impl fmt::Debug for LocalPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Mailbox {
+    /// Reads `local@domain`.
+    pub fn parse(text: &str) -> Result<Self, AddressError> {
+        if text.len() > 320 {
+            return Err(AddressError::TooLong);
+        }
+        let at = split_at_sign(text).ok_or(AddressError::NoDomain)?;
+        let local = LocalPart::parse(text.get(..at).unwrap_or_default())?;
+        let domain = Domain::parse(text.get(at + 1..).unwrap_or_default()).map_err(AddressError::Domain)?;
+        Ok(Self { local, domain })
+    }
+
+    /// Whether SMTPUTF8 is needed to name this mailbox on a wire.
+    pub fn needs_utf8(&self) -> bool {
+        !self.local.0.is_ascii()
+    }
+
+    /// The text in lower case: the key under which the mailbox is looked up.
+    pub fn key(&self) -> String {
+        self.to_string().to_lowercase()
+    }
+}
+
+/// The `@` that ends the local part: the first outside quotes, so that `"u@evil"@host` is one local part.
+fn split_at_sign(text: &str) -> Option<usize> {
+    if !text.starts_with('"') {
+        return text.find('@');
+    }
+    let mut escaped = false;
+    for (i, c) in text.char_indices().skip(1) {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '"' => return text.get(i + 1..)?.starts_with('@').then_some(i + 1),
+            _ => {}
+        }
+    }
+    None
+}
+
+impl FromStr for Mailbox {
+    type Err = AddressError;
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        Self::parse(text)
+    }
+}
+
+impl fmt::Display for Mailbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.local, self.domain)
+    }
+}
+
+impl fmt::Debug for Mailbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mailbox_is_written_as_it_was_read() {
+        for text in [
+            "me@example.com",
+            "a.b+c@example.com",
+            "\"two words\"@example.com",
+            "\"u@evil\"@example.com",
+            "u%evil@example.com",
+            "evil!u@example.com",
+            "grüße@example.com",
+            "me@[192.0.2.1]",
+            "\"a\\\"b\\\\c\"@example.com",
+        ] {
+            assert_eq!(Mailbox::parse(text).unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn needless_quotes_are_dropped() {
+        assert_eq!(Mailbox::parse("\"me\"@example.com").unwrap(), Mailbox::parse("ME@Example.com").unwrap());
+        assert_eq!(Mailbox::parse("\"me\"@example.com").unwrap().to_string(), "me@example.com");
+    }
+
+    #[test]
+    fn bad_mailboxes_are_refused() {
+        let long = format!("{}@example.com", "a".repeat(65));
+        for text in [
+            "",
+            "me",
+            "@example.com",
+            "a..b@example.com",
+            ".a@x.org",
+            ";id;@x.org",
+            "a b@x.org",
+            "\"a@x.org",
+            "\"\"@x.org",
+            "a\r\n@x.org",
+            "\"a\r\nb\"@x.org",
+            "a@b@c",
+            &long,
+        ] {
+            assert!(Mailbox::parse(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn extensions_split_at_the_first_delimiter() {
+        let split = |t: &str| LocalPart::parse(t).unwrap().split_extension("+-").map(|(a, b)| format!("{a}|{b}"));
+        assert_eq!(split("me+shop").as_deref(), Some("me|shop"));
+        assert_eq!(split("me-a+b").as_deref(), Some("me|a+b"));
+        assert_eq!(split("me"), None);
+        assert_eq!(split("+shop"), None);
+        assert_eq!(split("me+"), None);
+    }
+}

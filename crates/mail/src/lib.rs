@@ -1,0 +1,27 @@
+//! The nouns of mail: mailboxes, paths, envelopes, replies, header and trace fields, reports.
+//!
+//! Everything here is a value. This crate knows no clock, file system, socket or runtime; whoever
+//! needs the time or a random number passes it in.
+
+mod address;
+mod date;
+mod domain;
+mod envelope;
+mod header;
+mod path;
+mod queue_id;
+mod reply;
+pub mod report;
+mod trace;
+mod xtext;
+
+pub use address::{AddressError, LocalPart, Mailbox};
+pub use date::rfc5322_date;
+pub use domain::{Domain, DomainError};
+pub use envelope::{Body, Envelope, MailParameters, Notify, OriginalRecipient, Recipient, Ret};
+pub use header::{Field, Fields, header_len};
+pub use path::{ForwardPath, PathError, ReversePath};
+pub use queue_id::QueueId;
+pub use reply::{EnhancedCode, Reply};
+pub use trace::{Received, with_protocol};
+pub use xtext::{decode_xtext, encode_xtext};

@@ -1,0 +1,269 @@
+//! Delivery status notifications: what we tell a sender about the fate of a message.
+//!
+//! RFC 3464, RFC 6522 (multipart/report), RFC 6533 (UTF-8), RFC 3461 s.6.  Invariant: every text that came from
+//! a remote host or an envelope is one line without control characters, so it can add no field and no part.
+
+use std::fmt::Write as _;
+
+use crate::address::Mailbox;
+use crate::date::rfc5322_date;
+use crate::domain::Domain;
+use crate::envelope::{OriginalRecipient, Ret};
+use crate::header::header_len;
+use crate::queue_id::QueueId;
+use crate::reply::EnhancedCode;
+
+/// What happened to a recipient (RFC 3464 s.2.3.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// It will not be delivered.
+    Failed,
+    /// It is still being tried.
+    Delayed,
+    /// It was handed to a system that does not report (RFC 3461 s.6.2.1).
+    Relayed,
+}
+
+impl Action {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Delayed => "delayed",
+            Self::Relayed => "relayed",
+        }
+    }
+}
+
+/// The fate of one recipient.
+#[derive(Debug, Clone)]
+pub struct RecipientReport {
+    /// The address as the sender knows it.
+    pub recipient: Mailbox,
+    /// ORCPT, where the sender gave one.
+    pub orcpt: Option<OriginalRecipient>,
+    /// What happened.
+    pub action: Action,
+    /// The enhanced code.
+    pub status: EnhancedCode,
+    /// The host that answered, where one did.
+    pub remote: Option<Domain>,
+    /// What was said, by the host or by us.
+    pub diagnostic: String,
+    /// Until when we try, in Unix seconds; for [`Action::Delayed`].
+    pub until_unix_s: Option<i64>,
+}
+
+/// A report to be composed.
+#[derive(Debug)]
+pub struct Report<'a> {
+    /// Our name.
+    pub reporting: &'a Domain,
+    /// The address the report is from (header only; the envelope's is null).
+    pub from: &'a Mailbox,
+    /// The sender of the message that is reported on.
+    pub to: &'a Mailbox,
+    /// The id of the message that is reported on.
+    pub queue_id: QueueId,
+    /// The id of the report itself.
+    pub report_id: QueueId,
+    /// ENVID, decoded.
+    pub envid: Option<&'a str>,
+    /// When the message arrived, in Unix seconds.
+    pub arrived_unix_s: i64,
+    /// Now, in Unix seconds.
+    pub now_unix_s: i64,
+    /// How much of the message is returned.
+    pub ret: Ret,
+    /// The message, or as much of its front as there is at hand (at least the header section).
+    pub original: &'a [u8],
+    /// The recipients, at least one.
+    pub recipients: &'a [RecipientReport],
+}
+
+/// A composed report: its content, and whether it needs SMTPUTF8.
+#[derive(Debug)]
+pub struct Composed {
+    /// The content, CRLF line ends.
+    pub content: Vec<u8>,
+    /// Whether a next hop must know SMTPUTF8 to take it.
+    pub utf8: bool,
+}
+
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(900).collect()
+}
+
+impl Report<'_> {
+    /// Composes the report.
+    pub fn compose(&self) -> Composed {
+        let header = self.original.get(..header_len(self.original)).unwrap_or_default();
+        let returned = if self.ret == Ret::Full { self.original } else { header };
+        let utf8 = self.recipients.iter().any(|r| r.recipient.needs_utf8())
+            || self.to.needs_utf8()
+            || std::str::from_utf8(header).is_ok_and(|h| !h.is_ascii());
+        let boundary = format!("=_waypost_{}", self.report_id);
+        let mut text = String::with_capacity(2048);
+        self.write_header(&mut text, &boundary);
+        let _ = write!(text, "--{boundary}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n");
+        self.write_explanation(&mut text);
+        let status_type = if utf8 { "global-delivery-status" } else { "delivery-status" };
+        let _ = write!(text, "\r\n--{boundary}\r\nContent-Type: message/{status_type}\r\n");
+        text.push_str(if utf8 { "Content-Transfer-Encoding: 8bit\r\n\r\n" } else { "\r\n" });
+        self.write_status(&mut text, utf8);
+        let returned_type = match (self.ret, utf8) {
+            (Ret::Full, false) => "message/rfc822",
+            (Ret::Full, true) => "message/global",
+            (Ret::Headers, false) => "text/rfc822-headers",
+            (Ret::Headers, true) => "message/global-headers",
+        };
+        let _ = write!(text, "\r\n--{boundary}\r\nContent-Type: {returned_type}\r\nContent-Transfer-Encoding: 8bit\r\n\r\n");
+        let mut content = text.into_bytes();
+        content.extend_from_slice(returned);
+        if !returned.ends_with(b"\r\n") {
+            content.extend_from_slice(b"\r\n");
+        }
+        content.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
+        Composed { content, utf8 }
+    }
+
+    fn worst(&self) -> Action {
+        let has = |action| self.recipients.iter().any(|r| r.action == action);
+        if has(Action::Failed) {
+            Action::Failed
+        } else if has(Action::Delayed) {
+            Action::Delayed
+        } else {
+            Action::Relayed
+        }
+    }
+
+    fn write_header(&self, text: &mut String, boundary: &str) {
+        let subject = match self.worst() {
+            Action::Failed => "Undelivered mail: returned to you",
+            Action::Delayed => "Delayed mail: still being tried",
+            Action::Relayed => "Mail relayed",
+        };
+        let _ = write!(
+            text,
+            "From: \"Mail delivery\" <{}>\r\nTo: <{}>\r\nSubject: {subject}\r\nDate: {}\r\nMessage-ID: <{}@{}>\r\n\
+             Auto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=delivery-status;\r\n\tboundary=\"{boundary}\"\r\n\r\n",
+            self.from,
+            self.to,
+            rfc5322_date(self.now_unix_s),
+            self.report_id,
+            self.reporting,
+        );
+    }
+
+    fn write_explanation(&self, text: &mut String) {
+        let _ = write!(text, "This is the mail server at {}.\r\n\r\n", self.reporting);
+        for action in [Action::Failed, Action::Delayed, Action::Relayed] {
+            let mut of_kind = self.recipients.iter().filter(|r| r.action == action).peekable();
+            if of_kind.peek().is_none() {
+                continue;
+            }
+            text.push_str(match action {
+                Action::Failed => "Your message could not be delivered to:\r\n",
+                Action::Delayed => "Your message has not been delivered yet; you need do nothing. It is still being tried for:\r\n",
+                Action::Relayed => "Your message was handed on, to a server that sends no further confirmation, for:\r\n",
+            });
+            for r in of_kind {
+                let _ = write!(text, "\r\n  {}\r\n    {}\r\n", r.recipient, one_line(&r.diagnostic));
+                if let Some(until) = r.until_unix_s {
+                    let _ = write!(text, "    It will be given up on {}.\r\n", rfc5322_date(until));
+                }
+            }
+            text.push_str("\r\n");
+        }
+        let _ = write!(text, "The message's id here was {}. If you ask the postmaster about it, quote this id.\r\n", self.queue_id);
+    }
+
+    fn write_status(&self, text: &mut String, utf8: bool) {
+        if let Some(envid) = self.envid {
+            let _ = write!(text, "Original-Envelope-Id: {}\r\n", one_line(envid));
+        }
+        let _ = write!(
+            text,
+            "Reporting-MTA: dns; {}\r\nArrival-Date: {}\r\nX-Waypost-Queue-ID: {}\r\n",
+            self.reporting,
+            rfc5322_date(self.arrived_unix_s),
+            self.queue_id
+        );
+        let kind = if utf8 { "utf-8" } else { "rfc822" };
+        for r in self.recipients {
+            text.push_str("\r\n");
+            if let Some(orcpt) = &r.orcpt {
+                let _ = write!(text, "Original-Recipient: {}; {}\r\n", one_line(&orcpt.kind), one_line(&orcpt.address));
+            }
+            let _ = write!(text, "Final-Recipient: {kind}; {}\r\nAction: {}\r\nStatus: {}\r\n", r.recipient, r.action.word(), r.status);
+            if let Some(remote) = &r.remote {
+                let _ = write!(text, "Remote-MTA: dns; {remote}\r\n");
+            }
+            let diagnostic = one_line(&r.diagnostic);
+            let kind = if r.remote.is_some() { "smtp" } else { "x-waypost" };
+            let diagnostic = if utf8 { diagnostic } else { diagnostic.chars().map(|c| if c.is_ascii() { c } else { '?' }).collect() };
+            let _ = write!(text, "Diagnostic-Code: {kind}; {diagnostic}\r\nLast-Attempt-Date: {}\r\n", rfc5322_date(self.now_unix_s));
+            if let Some(until) = r.until_unix_s {
+                let _ = write!(text, "Will-Retry-Until: {}\r\n", rfc5322_date(until));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn composed(diagnostic: &str, ret: Ret) -> String {
+        let reporting = Domain::parse("mx.example.test").unwrap();
+        let (from, to) = (Mailbox::parse("postmaster@example.test").unwrap(), Mailbox::parse("her@foreign.test").unwrap());
+        let recipients = [RecipientReport {
+            recipient: Mailbox::parse("me@example.test").unwrap(),
+            orcpt: Some(OriginalRecipient { kind: "rfc822".into(), address: "orig@example.test".into() }),
+            action: Action::Failed,
+            status: EnhancedCode(5, 1, 1),
+            remote: Domain::parse("mx.far.test").ok(),
+            diagnostic: diagnostic.into(),
+            until_unix_s: None,
+        }];
+        let report = Report {
+            reporting: &reporting,
+            from: &from,
+            to: &to,
+            queue_id: QueueId(1),
+            report_id: QueueId(2),
+            envid: Some("env-1"),
+            arrived_unix_s: 0,
+            now_unix_s: 60,
+            ret,
+            original: b"Subject: hi\r\n\r\nsecret body\r\n",
+            recipients: &recipients,
+        };
+        String::from_utf8(report.compose().content).unwrap()
+    }
+
+    #[test]
+    fn a_report_has_its_three_parts() {
+        let text = composed("550 5.1.1 no such user", Ret::Headers);
+        for want in [
+            "multipart/report; report-type=delivery-status",
+            "Final-Recipient: rfc822; me@example.test\r\nAction: failed\r\nStatus: 5.1.1\r\n",
+            "Original-Recipient: rfc822; orig@example.test",
+            "Original-Envelope-Id: env-1",
+            "Diagnostic-Code: smtp; 550 5.1.1 no such user",
+            "text/rfc822-headers",
+            "Subject: hi\r\n",
+        ] {
+            assert!(text.contains(want), "{want} not in\n{text}");
+        }
+        assert!(!text.contains("secret body"));
+        assert!(composed("x", Ret::Full).contains("secret body"));
+    }
+
+    #[test]
+    fn a_remote_text_adds_no_field_and_no_part() {
+        let text = composed("550 go\r\nAction: delivered\r\n--=_waypost_0000000000002", Ret::Headers);
+        assert!(!text.contains("\r\nAction: delivered"));
+        assert_eq!(text.matches("\r\n--=_waypost_").count(), 4);
+    }
+}
