@@ -1,1 +1,17 @@
-//! Placeholder.
+//! The world outside: clock, randomness, DNS, TLS.
+//!
+//! Everything here comes into the flow as an argument. Invariant: this crate touches no queue.
+
+mod clock;
+mod random;
+mod resolver;
+mod self_signed;
+mod tls_client;
+mod tls_server;
+
+pub use clock::Clock;
+pub use random::{random_bytes, random_u32};
+pub use resolver::{Resolver, ResolverError};
+pub use self_signed::self_signed;
+pub use tls_client::{ClientTls, Verify};
+pub use tls_server::{ServerTls, TlsError, describe};

@@ -1,1 +1,21 @@
-//! Placeholder.
+//! Decisions, pure: who may relay, what becomes of a message, where it goes next, when it is tried again, what a
+//! remote reply means.
+//!
+//! Invariant: this crate knows no clock, file system, socket or runtime. Everything it decides on stands in the arguments,
+//! so each decision can be asked again (`explain`, tests) and gives the same answer.
+
+mod disposition;
+mod recipient;
+mod remote;
+mod route;
+mod schedule;
+mod sender;
+mod trouble;
+
+pub use disposition::{ArrivingContent, LOOP_FIELD, RECEIVED_MAX, disposition};
+pub use recipient::{AcceptedRecipient, Client, recipient};
+pub use remote::{trouble_of_failure, trouble_of_reply};
+pub use route::{MxRecord, NextHop, NextHops, RouteFailure, next_hops};
+pub use schedule::Schedule;
+pub use sender::{from_header, reverse_path};
+pub use trouble::{Scope, Trouble};

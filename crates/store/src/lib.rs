@@ -1,1 +1,21 @@
-//! Placeholder.
+//! Durable state: the queue and the directory, in SQLite.
+//!
+//! One writer thread commits whatever waits as one transaction (group commit); a reader thread answers
+//! queries beside it. Content above [`content::ROW_MAX_BYTES`] lives in a file of its own. The crash states are
+//! a table in docs/queue.md. Invariant: this crate knows no socket and no clock; times come in as arguments.
+
+pub mod content;
+mod error;
+mod handle;
+mod message;
+mod sqlite;
+mod writer;
+
+pub use content::{Content, Spool};
+pub use error::StoreError;
+pub use handle::Store;
+pub use message::{
+    Claimed, ClaimedRecipient, Committed, Disposition, Flow, ListFilter, ListedMessage, ListedRecipient, Message, NewMessage, NewRecipient,
+    QueueTotals, RecipientKey, Settlement,
+};
+pub use sqlite::{DirectoryChange, LaneDue};

@@ -1,0 +1,137 @@
+//! DNS: the MX records of a domain, the addresses of a host.
+//!
+//! RFC 5321 s.5.1. Invariant: "no" (the name or the record does not exist) and "no answer" (SERVFAIL, timeout) are never
+//! mixed up: the first fails mail, the second defers it.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
+use hickory_resolver::net::NetError;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use mail::Domain;
+use policy::{MxRecord, RouteFailure};
+
+/// At most this long for one query, all servers and tries included.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A caching resolver.
+#[derive(Debug, Clone)]
+pub struct Resolver(TokioResolver);
+
+/// The resolver cannot be set up.
+#[derive(Debug, thiserror::Error)]
+#[error("DNS is not usable: {0}; name servers with dns.servers in the configuration, or see /etc/resolv.conf")]
+pub struct ResolverError(String);
+
+fn options(options: &mut ResolverOpts) {
+    options.timeout = Duration::from_secs(4);
+    options.attempts = 2;
+    options.cache_size = 4096;
+    options.try_tcp_on_error = true;
+    options.positive_max_ttl = Some(Duration::from_secs(86_400));
+    options.negative_max_ttl = Some(Duration::from_secs(900));
+    // Mail is routed by DNS, not by this machine's hosts file.
+    options.use_hosts_file = ResolveHosts::Never;
+}
+
+impl Resolver {
+    /// The servers that the machine uses (/etc/resolv.conf).
+    pub fn system() -> Result<Self, ResolverError> {
+        let mut builder = TokioResolver::builder_tokio().map_err(|e| ResolverError(e.to_string()))?;
+        options(builder.options_mut());
+        builder.build().map(Self).map_err(|e| ResolverError(e.to_string()))
+    }
+
+    /// These servers.
+    pub fn of_servers(servers: &[SocketAddr]) -> Result<Self, ResolverError> {
+        let of_server = |address: &SocketAddr| {
+            let with_port = |mut connection: ConnectionConfig| {
+                connection.port = address.port();
+                connection
+            };
+            NameServerConfig::new(address.ip(), true, vec![with_port(ConnectionConfig::udp()), with_port(ConnectionConfig::tcp())])
+        };
+        let config = ResolverConfig::from_parts(None, vec![], servers.iter().map(of_server).collect());
+        let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+        options(builder.options_mut());
+        builder.build().map(Self).map_err(|e| ResolverError(e.to_string()))
+    }
+
+    async fn lookup(&self, name: &Domain, kind: RecordType) -> Result<Vec<RData>, RouteFailure> {
+        let fqdn = Name::from_ascii(format!("{name}.")).map_err(|e| RouteFailure::Temporary(e.to_string()))?;
+        let answer = tokio::time::timeout(DEADLINE, self.0.lookup(fqdn, kind)).await;
+        match answer {
+            Err(_) => Err(RouteFailure::Temporary(format!("no answer within {} s", DEADLINE.as_secs()))),
+            Ok(Ok(lookup)) => Ok(lookup.answers().iter().map(|record| record.data.clone()).collect()),
+            Ok(Err(e)) => Err(failure_of(&e)),
+        }
+    }
+
+    /// The MX records of a domain; none where it has none but exists.
+    pub async fn mx(&self, domain: &Domain) -> Result<Vec<MxRecord>, RouteFailure> {
+        let records = match self.lookup(domain, RecordType::MX).await {
+            Err(RouteFailure::NoAddress) => return Ok(Vec::new()),
+            other => other?,
+        };
+        let mut mx = Vec::with_capacity(records.len());
+        for record in &records {
+            let RData::MX(record) = record else { continue };
+            let host = if record.exchange.is_root() {
+                None
+            } else {
+                // A name that no host can have cannot be reached; the other records still can.
+                match Domain::parse(&record.exchange.to_ascii()) {
+                    Ok(host) => Some(host),
+                    Err(_) => continue,
+                }
+            };
+            mx.push(MxRecord { preference: record.preference, host });
+        }
+        if mx.is_empty() && records.iter().any(|r| matches!(r, RData::MX(_))) {
+            return Err(RouteFailure::Temporary("none of its MX records holds a valid host name".into()));
+        }
+        Ok(mx)
+    }
+
+    /// The addresses of a host, IPv6 first where `ipv6` allows them.
+    pub async fn addresses(&self, host: &Domain, ipv6: bool) -> Result<Vec<IpAddr>, RouteFailure> {
+        if let Some(address) = host.address() {
+            return Ok(vec![address]);
+        }
+        let v6 = async {
+            if ipv6 { self.lookup(host, RecordType::AAAA).await } else { Err(RouteFailure::NoAddress) }
+        };
+        let (v4, v6) = tokio::join!(self.lookup(host, RecordType::A), v6);
+        let mut found = Vec::new();
+        for answer in [&v6, &v4] {
+            for record in answer.as_deref().unwrap_or_default() {
+                match record {
+                    RData::A(a) => found.push(IpAddr::V4(a.0)),
+                    RData::AAAA(a) => found.push(IpAddr::V6(a.0)),
+                    _ => {}
+                }
+            }
+        }
+        if !found.is_empty() {
+            return Ok(found);
+        }
+        match (v4, v6) {
+            (Err(temporary @ RouteFailure::Temporary(_)), _) | (_, Err(temporary @ RouteFailure::Temporary(_))) => Err(temporary),
+            (Err(RouteFailure::NoSuchDomain), _) => Err(RouteFailure::NoSuchDomain),
+            _ => Err(RouteFailure::NoAddress),
+        }
+    }
+}
+
+fn failure_of(error: &NetError) -> RouteFailure {
+    if error.is_nx_domain() {
+        RouteFailure::NoSuchDomain
+    } else if error.is_no_records_found() {
+        RouteFailure::NoAddress
+    } else {
+        RouteFailure::Temporary(error.to_string())
+    }
+}

@@ -1,0 +1,64 @@
+//! The end of DATA: what becomes of the message.
+//!
+//! RFC 5321 s.6.3 (loops), RFC 9228 (Delivered-To). Invariant: a message that went round once more than it may is refused
+//! in the session, so that nobody has to make a report about it.
+
+use mail::{Fields, Mailbox, Reply, header_len};
+
+/// More Received fields than this mean a loop. Gmail's own limit is 50; ours leaves it room.
+pub const RECEIVED_MAX: usize = 30;
+
+/// The field that marks a message that passed an alias.
+pub const LOOP_FIELD: &str = "Delivered-To";
+
+/// What a decision can be based on.
+#[derive(Debug, Clone, Copy)]
+pub struct ArrivingContent<'a> {
+    /// The front of the content, as much as is at hand.
+    pub front: &'a [u8],
+    /// Whether `front` is all of it.
+    pub is_whole: bool,
+}
+
+/// Decides whether a message for these aliases is taken.
+pub fn disposition<'a>(content: ArrivingContent<'_>, aliases: impl Iterator<Item = &'a Mailbox> + Clone) -> Result<(), Reply> {
+    if !content.is_whole && header_len(content.front) == content.front.len() {
+        return Err(Reply::new(554, (5, 6, 0), "the header section is larger than 128 KiB"));
+    }
+    let mut received = 0;
+    for field in Fields::new(content.front) {
+        if field.is("Received") {
+            received += 1;
+        } else if field.is(LOOP_FIELD) {
+            let seen = field.unfolded();
+            if aliases.clone().any(|alias| Mailbox::parse(&seen).is_ok_and(|seen| seen == *alias)) {
+                return Err(Reply::new(554, (5, 4, 6), "mail loop: this message has been delivered to this address before"));
+            }
+        }
+    }
+    if received > RECEIVED_MAX {
+        return Err(Reply::new(554, (5, 4, 6), format!("mail loop: the message has passed more than {RECEIVED_MAX} servers")));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decide(front: &str, is_whole: bool) -> Result<(), u16> {
+        let alias = Mailbox::parse("me@example.test").unwrap();
+        disposition(ArrivingContent { front: front.as_bytes(), is_whole }, [alias].iter()).map_err(|r| r.code)
+    }
+
+    #[test]
+    fn loops_are_refused() {
+        assert_eq!(decide("Subject: x\r\n\r\nbody", true), Ok(()));
+        assert_eq!(decide(&format!("{}\r\n", "Received: x\r\n".repeat(30)), true), Ok(()));
+        assert_eq!(decide(&format!("{}\r\n", "Received: x\r\n".repeat(31)), true), Err(554));
+        assert_eq!(decide("Delivered-To: Me@Example.test\r\n\r\n", true), Err(554));
+        assert_eq!(decide("Delivered-To: other@example.test\r\n\r\n", true), Ok(()));
+        assert_eq!(decide("Subject: x\r\n\r\nDelivered-To: me@example.test\r\n", true), Ok(()));
+        assert_eq!(decide("Subject: endless", false), Err(554));
+    }
+}

@@ -1,0 +1,205 @@
+//! A message's content as it came: in memory while small, in a file of its own when large.
+//!
+//! Invariant: memory per message is bounded by [`ROW_MAX_BYTES`]; a file is synced, and its directory too, before
+//! its name can stand in a row. The front of a large content stays at hand, so that its header section can be read.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use mail::QueueId;
+use tokio::fs::File;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::error::StoreError;
+
+/// Up to this size, in octets, content lives in its database row.
+pub const ROW_MAX_BYTES: usize = 128 * 1024;
+
+/// Read and write size for files, in octets.
+const CHUNK_BYTES: usize = 256 * 1024;
+
+/// Content that is complete.
+#[derive(Debug, Clone)]
+pub struct Content {
+    pub(crate) id: QueueId,
+    size_bytes: u64,
+    front: Bytes,
+    pub(crate) file: Option<Arc<PathBuf>>,
+}
+
+impl Content {
+    /// Content that is in memory as a whole.
+    pub fn memory(id: QueueId, bytes: Bytes) -> Self {
+        Self { id, size_bytes: bytes.len() as u64, front: bytes, file: None }
+    }
+
+    pub(crate) fn in_file(id: QueueId, size_bytes: u64, front: Bytes, path: PathBuf) -> Self {
+        Self { id, size_bytes, front, file: Some(Arc::new(path)) }
+    }
+
+    /// The size in octets.
+    pub fn size_bytes(&self) -> u64 {
+        self.size_bytes
+    }
+
+    /// All of it, or the first [`ROW_MAX_BYTES`] of a large one.
+    pub fn front(&self) -> &Bytes {
+        &self.front
+    }
+
+    /// Whether any octet of the front has its high bit set.
+    pub fn is_8bit(&self) -> bool {
+        !self.front.is_ascii()
+    }
+
+    /// Reads the content piece by piece.
+    pub async fn read(&self) -> Result<ContentReader, StoreError> {
+        match &self.file {
+            None => Ok(ContentReader { whole: Some(self.front.clone()), file: None }),
+            Some(path) => Ok(ContentReader { whole: None, file: Some(File::open(path.as_path()).await?) }),
+        }
+    }
+}
+
+/// Content being read.
+#[derive(Debug)]
+pub struct ContentReader {
+    whole: Option<Bytes>,
+    file: Option<File>,
+}
+
+impl ContentReader {
+    /// The next piece; `None` at the end.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, StoreError> {
+        if let Some(file) = &mut self.file {
+            let mut piece = BytesMut::with_capacity(CHUNK_BYTES);
+            let n = file.read_buf(&mut piece).await?;
+            return Ok((n > 0).then(|| piece.freeze()));
+        }
+        Ok(self.whole.take())
+    }
+}
+
+/// Content that is still arriving.
+#[derive(Debug)]
+pub struct Spool {
+    id: QueueId,
+    directory: Arc<PathBuf>,
+    front: BytesMut,
+    large: Option<LargeFile>,
+}
+
+#[derive(Debug)]
+struct LargeFile {
+    file: File,
+    path: PathBuf,
+    pending: BytesMut,
+    size_bytes: u64,
+    finished: bool,
+}
+
+impl Spool {
+    pub(crate) fn new(id: QueueId, directory: Arc<PathBuf>) -> Self {
+        Self { id, directory, front: BytesMut::new(), large: None }
+    }
+
+    /// The id under which the content, and the message, will be known.
+    pub fn id(&self) -> QueueId {
+        self.id
+    }
+
+    /// Appends octets. After an error the spool is useless; drop it.
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        let room = if self.large.is_none() { ROW_MAX_BYTES.saturating_sub(self.front.len()) } else { 0 };
+        let (fits, bytes) = bytes.split_at_checked(room).unwrap_or((bytes, &[]));
+        self.front.extend_from_slice(fits);
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let large = match &mut self.large {
+            Some(large) => large,
+            none => {
+                let path = self.directory.join(self.id.to_string());
+                let file = File::create_new(&path).await?;
+                let size_bytes = self.front.len() as u64;
+                let pending = BytesMut::from(self.front.as_ref());
+                none.insert(LargeFile { file, path, pending, size_bytes, finished: false })
+            }
+        };
+        large.pending.extend_from_slice(bytes);
+        large.size_bytes += bytes.len() as u64;
+        if large.pending.len() >= CHUNK_BYTES {
+            large.file.write_all(&large.pending).await?;
+            large.pending.clear();
+        }
+        Ok(())
+    }
+
+    /// Ends the content. A file is on disk, synced, when this returns.
+    pub async fn finish(mut self) -> Result<Content, StoreError> {
+        let front = std::mem::take(&mut self.front).freeze();
+        let Some(large) = &mut self.large else {
+            return Ok(Content::memory(self.id, front));
+        };
+        large.file.write_all(&large.pending).await?;
+        large.file.flush().await?;
+        large.file.sync_all().await?;
+        sync_directory(&self.directory).await?;
+        large.finished = true;
+        Ok(Content::in_file(self.id, large.size_bytes, front, large.path.clone()))
+    }
+}
+
+impl Drop for LargeFile {
+    fn drop(&mut self) {
+        if !self.finished {
+            // What is left behind after a failure here is an orphan, swept at the next start.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+async fn sync_directory(path: &Path) -> Result<(), StoreError> {
+    let directory = File::open(path).await?;
+    directory.sync_all().await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn spooled(directory: &Path, size: usize) -> Content {
+        let mut spool = Spool::new(QueueId(7), Arc::new(directory.to_owned()));
+        for piece in vec![b'x'; size].chunks(1000) {
+            spool.write(piece).await.unwrap();
+        }
+        spool.finish().await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn large_content_goes_to_a_file_and_reads_back() {
+        let dir = tempfile::tempdir().unwrap();
+        for (size, in_file) in [(0, false), (ROW_MAX_BYTES, false), (ROW_MAX_BYTES + 1, true), (1_000_000, true)] {
+            let content = spooled(dir.path(), size).await;
+            assert_eq!(content.file.is_some(), in_file);
+            let (mut reader, mut read) = (content.read().await.unwrap(), 0);
+            while let Some(piece) = reader.next().await.unwrap() {
+                assert!(piece.iter().all(|b| *b == b'x'));
+                read += piece.len();
+            }
+            assert_eq!((read as u64, size), (content.size_bytes(), read));
+            let _ = std::fs::remove_file(dir.path().join(QueueId(7).to_string()));
+        }
+    }
+
+    #[tokio::test]
+    async fn an_abandoned_spool_leaves_no_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut spool = Spool::new(QueueId(8), Arc::new(dir.path().to_owned()));
+        spool.write(&vec![b'x'; ROW_MAX_BYTES * 2]).await.unwrap();
+        drop(spool);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+}

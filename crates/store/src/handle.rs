@@ -1,0 +1,194 @@
+//! The handle by which everyone else uses the store.
+//!
+//! Invariant: the data directory has one owner at a time (an exclusive lock on its file `lock`), so that two processes never
+//! think that the same claims are theirs.
+
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use directory::Contents;
+use mail::{Domain, QueueId};
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::content::{Content, Spool};
+use crate::error::StoreError;
+use crate::message::{Claimed, Committed, ListFilter, ListedMessage, NewMessage, QueueTotals, Settlement};
+use crate::sqlite::{self, DirectoryChange, LaneDue};
+use crate::writer::{Answer, Job, LINE_MAX, Operation, Writer, run_checkpoints};
+
+/// At most this many queries wait for the reader.
+const READ_LINE_MAX: usize = 1024;
+
+type Query = Box<dyn FnOnce(&Connection) + Send>;
+
+/// The store. Clones share it; the last one closes it.
+#[derive(Debug, Clone)]
+pub struct Store {
+    writes: mpsc::Sender<Job>,
+    reads: mpsc::Sender<Query>,
+    content: Arc<PathBuf>,
+    _owner: Arc<Owner>,
+}
+
+/// Ends the threads' work when the last handle goes.
+#[derive(Debug)]
+struct Owner {
+    stop: Arc<AtomicBool>,
+    checkpoints: thread::Thread,
+    _lock: File,
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.checkpoints.unpark();
+    }
+}
+
+impl Store {
+    /// Opens the data directory, making it where it is missing. Content that no row names is swept.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] where another process has it open.
+    pub fn open(data: &Path) -> Result<Self, StoreError> {
+        let content = Arc::new(data.join("content"));
+        create_private(data)?;
+        create_private(&content)?;
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(data.join("lock"))?;
+        if lock.try_lock().is_err() {
+            return Err(StoreError::Exists(format!("another waypost process has {} open", data.display())));
+        }
+        let writer_db = sqlite::open_writer(data)?;
+        let swept = sqlite::sweep_orphans(&writer_db, &content)?;
+        if swept > 0 {
+            tracing::info!(files = swept, "content files of messages never acknowledged were removed");
+        }
+        let log = data.join(format!("{}-wal", sqlite::DATABASE));
+        let (writes, write_line) = mpsc::channel(LINE_MAX);
+        let (reads, mut read_line) = mpsc::channel::<Query>(READ_LINE_MAX);
+        let reader = sqlite::open_reader(data)?;
+        let checkpoint_db = Connection::open(data.join(sqlite::DATABASE))?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let writer = Writer { db: writer_db, content: content.clone(), log: log.clone() };
+        thread::Builder::new().name("store-write".into()).spawn(move || writer.run(write_line))?;
+        thread::Builder::new().name("store-read".into()).spawn(move || {
+            while let Some(query) = read_line.blocking_recv() {
+                query(&reader);
+            }
+        })?;
+        let stopped = stop.clone();
+        let checkpoints = thread::Builder::new().name("store-log".into()).spawn(move || run_checkpoints(checkpoint_db, log, stopped))?;
+        let owner = Owner { stop, checkpoints: checkpoints.thread().clone(), _lock: lock };
+        Ok(Self { writes, reads, content, _owner: Arc::new(owner) })
+    }
+
+    /// A place for content that arrives.
+    pub fn spool(&self, id: QueueId) -> Spool {
+        Spool::new(id, self.content.clone())
+    }
+
+    /// Removes content that will not be committed.
+    pub fn discard(&self, content: &Content) {
+        if let Some(path) = &content.file
+            && let Err(error) = std::fs::remove_file(path.as_path())
+        {
+            tracing::warn!(id = %content.id, %error, "a content file could not be removed; the next start sweeps it");
+        }
+    }
+
+    async fn write(&self, operation: Operation) -> Result<Answer, StoreError> {
+        let (answer, result) = oneshot::channel();
+        self.writes.send(Job { operation, answer }).await.map_err(|_| StoreError::Closed)?;
+        result.await.map_err(|_| StoreError::Closed)?
+    }
+
+    async fn count(&self, operation: Operation) -> Result<u64, StoreError> {
+        match self.write(operation).await? {
+            Answer::Count(n) => Ok(n),
+            _ => Ok(0),
+        }
+    }
+
+    async fn read<T: Send + 'static>(&self, query: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static) -> Result<T, StoreError> {
+        let (answer, result) = oneshot::channel();
+        let query: Query = Box::new(move |db| {
+            let _ = answer.send(query(db));
+        });
+        self.reads.send(query).await.map_err(|_| StoreError::Closed)?;
+        result.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Commits messages; they are on disk, synced, when this returns. Claims end at `lease_ms`.
+    pub async fn commit(&self, messages: Vec<NewMessage>, lease_ms: i64) -> Result<Committed, StoreError> {
+        self.write(Operation::Enqueue { messages, lease_ms }).await.map(|_| Committed(()))
+    }
+
+    /// Commits the end of an attempt, with the reports that follow from it.
+    pub async fn settle(&self, settlement: Settlement, lease_ms: i64) -> Result<(), StoreError> {
+        self.write(Operation::Settle { settlement, lease_ms }).await.map(|_| ())
+    }
+
+    /// Every lane with something in it.
+    pub async fn lanes(&self) -> Result<Vec<LaneDue>, StoreError> {
+        self.read(sqlite::lanes).await
+    }
+
+    /// Claims up to `limit` recipients of a lane that are due.
+    pub async fn claim(&self, lane: Domain, now_ms: i64, lease_ms: i64, limit: u32) -> Result<Vec<Claimed>, StoreError> {
+        match self.write(Operation::Claim { lane, now_ms, lease_ms, limit }).await? {
+            Answer::Claimed(claimed) => Ok(claimed),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// After a start: what the process before had claimed is due now. Returns how many recipients.
+    pub async fn release_claims(&self, now_ms: i64) -> Result<u64, StoreError> {
+        self.count(Operation::ReleaseClaims { now_ms }).await
+    }
+
+    /// A message's content.
+    pub async fn content(&self, message: QueueId) -> Result<Content, StoreError> {
+        let directory = self.content.clone();
+        self.read(move |db| sqlite::load_content(db, &directory, message)).await
+    }
+
+    /// Makes recipients due now: of one message, of one domain, or all. Returns how many.
+    pub async fn retry(&self, id: Option<QueueId>, lane: Option<Domain>, now_ms: i64) -> Result<u64, StoreError> {
+        self.count(Operation::Retry { id, lane, now_ms }).await
+    }
+
+    /// Removes a message, or one recipient of it, without a report.
+    pub async fn remove(&self, id: QueueId, index: Option<u32>) -> Result<(), StoreError> {
+        self.write(Operation::Drop { id, index }).await.map(|_| ())
+    }
+
+    /// One page of the queue.
+    pub async fn list(&self, filter: ListFilter) -> Result<Vec<ListedMessage>, StoreError> {
+        self.read(move |db| sqlite::list(db, &filter)).await
+    }
+
+    /// How much there is.
+    pub async fn totals(&self) -> Result<QueueTotals, StoreError> {
+        self.read(sqlite::totals).await
+    }
+
+    /// Applies changes to the directory: all or none.
+    pub async fn change_directory(&self, changes: Vec<DirectoryChange>) -> Result<(), StoreError> {
+        self.write(Operation::Directory(changes)).await.map(|_| ())
+    }
+
+    /// Reads the directory.
+    pub async fn directory(&self, delimiters: String) -> Result<Contents, StoreError> {
+        self.read(move |db| sqlite::load_directory(db, &delimiters)).await
+    }
+}
+
+fn create_private(path: &Path) -> Result<(), StoreError> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    Ok(())
+}

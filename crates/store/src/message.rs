@@ -1,0 +1,205 @@
+//! What the queue holds: messages, their recipients, and what is done with them.
+//!
+//! Invariant: [`Committed`] has no public constructor; only a successful commit makes one.
+
+use bytes::Bytes;
+use mail::{Body, EnhancedCode, Mailbox, Notify, OriginalRecipient, QueueId, Ret, ReversePath};
+
+use crate::content::Content;
+
+/// Which kind of mail it is; flows never share lanes or limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Flow {
+    /// Sent by one of our accounts.
+    Own,
+    /// Received for an alias and passed on.
+    Forward,
+    /// A report of ours.
+    Report,
+}
+
+impl Flow {
+    /// The word for logs, JSON and the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Own => "own",
+            Self::Forward => "forward",
+            Self::Report => "report",
+        }
+    }
+
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        [Self::Own, Self::Forward, Self::Report].into_iter().find(|flow| flow.as_str() == text)
+    }
+}
+
+/// A message's facts, without its content and recipients.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// The queue id.
+    pub id: QueueId,
+    /// Which kind of mail it is.
+    pub flow: Flow,
+    /// Where reports go.
+    pub reverse_path: ReversePath,
+    /// The declared encoding.
+    pub body: Body,
+    /// Whether it came with SMTPUTF8.
+    pub smtputf8: bool,
+    /// RET.
+    pub ret: Option<Ret>,
+    /// ENVID.
+    pub envid: Option<String>,
+    /// When it arrived, Unix milliseconds.
+    pub arrived_ms: i64,
+    /// When it is given up, Unix milliseconds.
+    pub expires_ms: i64,
+    /// Whether a report of its delay went out.
+    pub delay_reported: bool,
+    /// What is written on top of the content when it is sent.
+    pub prefix: Bytes,
+}
+
+/// A message to be committed.
+#[derive(Debug, Clone)]
+pub struct NewMessage {
+    /// Its facts.
+    pub message: Message,
+    /// Its content; messages of one commit may share it.
+    pub content: Content,
+    /// Its recipients, at least one.
+    pub recipients: Vec<NewRecipient>,
+    /// Whether the caller delivers it at once: it is then committed as claimed.
+    pub claimed: bool,
+}
+
+/// A recipient to be committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewRecipient {
+    /// Where the message goes.
+    pub mailbox: Mailbox,
+    /// When the sender wants a report.
+    pub notify: Notify,
+    /// ORCPT.
+    pub orcpt: Option<OriginalRecipient>,
+    /// The address as the sender knows it, where it is another (an alias): reports name this one only.
+    pub known_as: Option<Mailbox>,
+}
+
+/// Names a recipient in the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RecipientKey {
+    /// The message.
+    pub message: QueueId,
+    /// Its place in the message, from 0.
+    pub index: u32,
+}
+
+/// Messages are on disk, synced: from here on they are ours.
+#[derive(Debug)]
+pub struct Committed(pub(crate) ());
+
+/// A recipient that this node may deliver to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimedRecipient {
+    /// Its name in the queue.
+    pub key: RecipientKey,
+    /// The recipient.
+    pub recipient: NewRecipient,
+    /// How many attempts were made before.
+    pub attempts: u32,
+}
+
+/// A message with the recipients of one lane that this node may deliver to.
+#[derive(Debug, Clone)]
+pub struct Claimed {
+    /// The message.
+    pub message: Message,
+    /// Its content; read from disk where it is not at hand.
+    pub content: Option<Content>,
+    /// The recipients.
+    pub recipients: Vec<ClaimedRecipient>,
+}
+
+/// What became of a recipient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Disposition {
+    /// It was delivered, failed for good, or was dropped: it leaves the queue.
+    Done,
+    /// It stays until then.
+    Deferred {
+        /// Next attempt, Unix milliseconds.
+        next_attempt_ms: i64,
+        /// The enhanced code of the trouble.
+        status: EnhancedCode,
+        /// What was said.
+        reason: String,
+        /// Whether this counts as an attempt (an interrupted one does not).
+        counts: bool,
+    },
+}
+
+/// The end of a delivery attempt: what became of recipients, and the reports that follow, in one transaction.
+#[derive(Debug, Clone, Default)]
+pub struct Settlement {
+    /// What became of whom.
+    pub recipients: Vec<(RecipientKey, Disposition)>,
+    /// Messages whose delay has now been reported.
+    pub delay_reported: Vec<QueueId>,
+    /// Reports that follow.
+    pub reports: Vec<NewMessage>,
+}
+
+/// Which messages to list.
+#[derive(Debug, Clone, Default)]
+pub struct ListFilter {
+    /// Only messages after this one.
+    pub after: Option<QueueId>,
+    /// At most this many.
+    pub limit: u32,
+    /// Only this message.
+    pub only: Option<QueueId>,
+    /// Only messages that name this text in an address.
+    pub address: Option<String>,
+}
+
+/// A message as a list shows it.
+#[derive(Debug, Clone)]
+pub struct ListedMessage {
+    /// Its facts.
+    pub message: Message,
+    /// The size of prefix and content, in octets.
+    pub size_bytes: u64,
+    /// Its recipients.
+    pub recipients: Vec<ListedRecipient>,
+}
+
+/// A recipient as a list shows it.
+#[derive(Debug, Clone)]
+pub struct ListedRecipient {
+    /// Its place in the message.
+    pub index: u32,
+    /// Where the message goes.
+    pub mailbox: String,
+    /// The alias through which it goes.
+    pub known_as: Option<String>,
+    /// `waiting`, `claimed` or `set aside`.
+    pub state: &'static str,
+    /// Attempts made.
+    pub attempts: u32,
+    /// Next attempt, Unix milliseconds.
+    pub next_attempt_ms: i64,
+    /// The last trouble.
+    pub reason: Option<String>,
+}
+
+/// How much there is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct QueueTotals {
+    /// Messages.
+    pub messages: u64,
+    /// Recipients.
+    pub recipients: u64,
+    /// Recipients set aside, because their record is unreadable.
+    pub set_aside: u64,
+}

@@ -1,0 +1,125 @@
+//! The directory's tables.
+//!
+//! Invariant: what is written was checked by whoever holds the snapshot; here only existence is checked.
+
+use std::str::FromStr;
+
+use directory::{Account, Alias, AliasSource, Contents, HostedDomain, Origin, SenderRule, Target};
+use mail::{Domain, Mailbox};
+use rusqlite::{Connection, params};
+
+use crate::error::StoreError;
+
+/// A change to the directory.
+#[derive(Debug, Clone)]
+pub enum DirectoryChange {
+    /// Hosts a domain.
+    AddDomain(Domain),
+    /// No longer hosts a domain.
+    RemoveDomain(Domain),
+    /// Adds an alias; with `replace`, over one that is there.
+    AddAlias {
+        /// The alias.
+        alias: Alias,
+        /// Whether one that is there is replaced.
+        replace: bool,
+    },
+    /// Removes an alias.
+    RemoveAlias(AliasSource),
+    /// Disables or enables an alias.
+    EnableAlias(AliasSource, bool),
+    /// Adds an account.
+    AddAccount(Account),
+    /// Changes an account's password.
+    SetPassword(Mailbox, String),
+    /// Changes what an account may send as.
+    SetSenders(Mailbox, Vec<SenderRule>),
+    /// Disables or enables an account.
+    EnableAccount(Mailbox, bool),
+    /// Removes an account.
+    RemoveAccount(Mailbox),
+}
+
+fn words<T: ToString>(items: &[T]) -> String {
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// Applies one change.
+pub(crate) fn change_directory(db: &Connection, change: &DirectoryChange) -> Result<(), StoreError> {
+    use DirectoryChange as C;
+    let missing = |what: String| StoreError::NotFound(format!("there is no {what}"));
+    let exists = |what: String| StoreError::Exists(format!("there is already {what}"));
+    let (rows, error) = match change {
+        C::AddDomain(d) => (db.execute("INSERT OR IGNORE INTO domain (name) VALUES (?)", [d.as_str()])?, exists(format!("a domain {d}"))),
+        C::RemoveDomain(d) => (db.execute("DELETE FROM domain WHERE name = ?", [d.as_str()])?, missing(format!("domain {d}"))),
+        C::AddAlias { alias, replace } => {
+            let sql = if *replace {
+                "INSERT OR REPLACE INTO alias (source, targets, enabled) VALUES (?, ?, ?)"
+            } else {
+                "INSERT OR IGNORE INTO alias (source, targets, enabled) VALUES (?, ?, ?)"
+            };
+            let key = alias.source.to_string().to_lowercase();
+            (db.execute(sql, params![key, words(&alias.targets), alias.enabled])?, exists(format!("an alias {}", alias.source)))
+        }
+        C::RemoveAlias(s) => (db.execute("DELETE FROM alias WHERE source = ?", [s.to_string().to_lowercase()])?, missing(format!("alias {s}"))),
+        C::EnableAlias(s, on) => {
+            (db.execute("UPDATE alias SET enabled = ? WHERE source = ?", params![on, s.to_string().to_lowercase()])?, missing(format!("alias {s}")))
+        }
+        C::AddAccount(a) => {
+            let sql = "INSERT OR IGNORE INTO account (login, password_hash, may_send_as, enabled) VALUES (?, ?, ?, ?)";
+            let values = params![a.login.key(), a.password_hash, words(&a.may_send_as), a.enabled];
+            (db.execute(sql, values)?, exists(format!("an account {}", a.login)))
+        }
+        C::SetPassword(login, hash) => {
+            (db.execute("UPDATE account SET password_hash = ? WHERE login = ?", params![hash, login.key()])?, missing(format!("account {login}")))
+        }
+        C::SetSenders(login, rules) => {
+            let sql = "UPDATE account SET may_send_as = ? WHERE login = ?";
+            (db.execute(sql, params![words(rules), login.key()])?, missing(format!("account {login}")))
+        }
+        C::EnableAccount(login, on) => {
+            (db.execute("UPDATE account SET enabled = ? WHERE login = ?", params![on, login.key()])?, missing(format!("account {login}")))
+        }
+        C::RemoveAccount(login) => (db.execute("DELETE FROM account WHERE login = ?", [login.key()])?, missing(format!("account {login}"))),
+    };
+    if rows == 0 { Err(error) } else { Ok(()) }
+}
+
+fn parsed<T: FromStr>(what: &str, text: &str) -> Result<T, StoreError> {
+    text.parse().map_err(|_| StoreError::Corrupt(format!("{what} {text:?} in the directory")))
+}
+
+fn parsed_words<T: FromStr>(what: &str, text: &str) -> Result<Vec<T>, StoreError> {
+    text.split('\n').filter(|word| !word.is_empty()).map(|word| parsed(what, word)).collect()
+}
+
+/// Reads the whole directory.
+pub(crate) fn load_directory(db: &Connection, delimiters: &str) -> Result<Contents, StoreError> {
+    let mut contents = Contents { domains: vec![], aliases: vec![], accounts: vec![], delimiters: delimiters.to_owned() };
+    let mut statement = db.prepare("SELECT name, enabled FROM domain ORDER BY name")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        contents.domains.push(HostedDomain { name: parsed("domain", &row.get::<_, String>(0)?)?, enabled: row.get(1)? });
+    }
+    let mut statement = db.prepare("SELECT source, targets, enabled FROM alias ORDER BY source")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        contents.aliases.push(Alias {
+            source: parsed::<AliasSource>("alias", &row.get::<_, String>(0)?)?,
+            targets: parsed_words::<Target>("target", &row.get::<_, String>(1)?)?,
+            enabled: row.get(2)?,
+            origin: Origin::Database,
+        });
+    }
+    let mut statement = db.prepare("SELECT login, password_hash, may_send_as, enabled FROM account ORDER BY login")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        contents.accounts.push(Account {
+            login: parsed("account", &row.get::<_, String>(0)?)?,
+            password_hash: row.get(1)?,
+            may_send_as: parsed_words::<SenderRule>("sender rule", &row.get::<_, String>(2)?)?,
+            enabled: row.get(3)?,
+        });
+    }
+    Ok(contents)
+}

@@ -1,0 +1,79 @@
+//! The queue as people look at it.
+//!
+//! Invariant: a page costs the same however long the queue is; an unreadable record is shown, not hidden.
+
+use mail::{Body, QueueId, ReversePath};
+use rusqlite::{Connection, params};
+
+use super::claim::read_message;
+use crate::error::StoreError;
+use crate::message::{Flow, ListFilter, ListedMessage, ListedRecipient, Message, QueueTotals};
+
+/// One page of the queue, in the order of arrival.
+pub(crate) fn list(db: &Connection, filter: &ListFilter) -> Result<Vec<ListedMessage>, StoreError> {
+    let mut statement = db.prepare_cached(
+        "SELECT m.flow, m.reverse_path, m.body_8bit, m.smtputf8, m.ret, m.envid, m.arrived_ms, m.expires_ms, m.delay_reported, m.prefix, m.id,
+                length(m.prefix) + coalesce(c.size_bytes, 0)
+         FROM message m LEFT JOIN content c ON c.id = m.content_id
+         WHERE m.id > ?1 AND (?2 IS NULL OR m.id = ?2)
+           AND (?3 IS NULL OR instr(m.reverse_path, ?3) > 0
+                OR EXISTS (SELECT 1 FROM recipient r WHERE r.message_id = m.id AND (instr(r.mailbox, ?3) > 0 OR instr(r.known_as, ?3) > 0)))
+         ORDER BY m.id LIMIT ?4",
+    )?;
+    let mut rows = statement.query(params![filter.after.map_or(i64::MIN, |id| id.0), filter.only.map(|id| id.0), filter.address, filter.limit])?;
+    let mut listed = Vec::new();
+    while let Some(row) = rows.next()? {
+        let id = QueueId(row.get(10)?);
+        let message = read_message(id, row).unwrap_or_else(|_| unreadable(id));
+        let size: i64 = row.get(11)?;
+        listed.push(ListedMessage { message, size_bytes: u64::try_from(size).unwrap_or(0), recipients: recipients(db, id)? });
+    }
+    Ok(listed)
+}
+
+fn unreadable(id: QueueId) -> Message {
+    Message {
+        id,
+        flow: Flow::Forward,
+        reverse_path: ReversePath::Null,
+        body: Body::SevenBit,
+        smtputf8: false,
+        ret: None,
+        envid: None,
+        arrived_ms: 0,
+        expires_ms: 0,
+        delay_reported: false,
+        prefix: bytes::Bytes::new(),
+    }
+}
+
+fn recipients(db: &Connection, id: QueueId) -> Result<Vec<ListedRecipient>, StoreError> {
+    let mut statement =
+        db.prepare_cached("SELECT n, mailbox, known_as, state, attempts, next_attempt_ms, reason FROM recipient WHERE message_id = ? ORDER BY n")?;
+    let rows = statement.query_map([id.0], |row| {
+        Ok(ListedRecipient {
+            index: row.get(0)?,
+            mailbox: row.get(1)?,
+            known_as: row.get(2)?,
+            state: match row.get::<_, i64>(3)? {
+                0 => "waiting",
+                1 => "claimed",
+                _ => "set aside",
+            },
+            attempts: row.get(4)?,
+            next_attempt_ms: row.get(5)?,
+            reason: row.get(6)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// How much there is.
+pub(crate) fn totals(db: &Connection) -> Result<QueueTotals, StoreError> {
+    let count = |sql: &str| db.query_row(sql, [], |row| row.get::<_, i64>(0)).map(|n| u64::try_from(n).unwrap_or(0));
+    Ok(QueueTotals {
+        messages: count("SELECT count(*) FROM message")?,
+        recipients: count("SELECT count(*) FROM recipient")?,
+        set_aside: count("SELECT count(*) FROM recipient WHERE state = 2")?,
+    })
+}

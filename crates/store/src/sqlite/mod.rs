@@ -1,0 +1,51 @@
+//! The SQLite engine: WAL, synchronous=FULL, one connection that writes.
+//!
+//! Invariant: every function here works inside a transaction that its caller opened, so that a batch is on disk as a
+//! whole or not at all.
+
+mod claim;
+mod directory;
+mod list;
+mod queue;
+mod schema;
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+pub use claim::LaneDue;
+pub(crate) use claim::{claim, lanes, release_claims, retry};
+pub use directory::DirectoryChange;
+pub(crate) use directory::{change_directory, load_directory};
+pub(crate) use list::{list, totals};
+pub(crate) use queue::{drop_message, enqueue, load_content, settle, sweep_orphans};
+
+use crate::error::StoreError;
+
+/// The database's file in the data directory.
+pub(crate) const DATABASE: &str = "waypost.db";
+
+/// Opens the connection that writes, and brings the schema up to date.
+pub(crate) fn open_writer(data: &Path) -> Result<Connection, StoreError> {
+    let db = Connection::open(data.join(DATABASE))?;
+    db.pragma_update(None, "page_size", 8192)?;
+    db.pragma_update(None, "journal_mode", "WAL")?;
+    db.pragma_update(None, "synchronous", "FULL")?;
+    // The checkpoint runs beside the writer (writer.rs), so that no commit waits for it.
+    db.pragma_update(None, "wal_autocheckpoint", 0)?;
+    db.pragma_update(None, "cache_size", -8192)?;
+    db.pragma_update(None, "foreign_keys", false)?;
+    db.busy_timeout(std::time::Duration::from_secs(5))?;
+    db.set_prepared_statement_cache_capacity(64);
+    schema::migrate(&db)?;
+    Ok(db)
+}
+
+/// Opens a connection that only reads.
+pub(crate) fn open_reader(data: &Path) -> Result<Connection, StoreError> {
+    let db = Connection::open(data.join(DATABASE))?;
+    db.pragma_update(None, "query_only", true)?;
+    db.pragma_update(None, "cache_size", -1024)?;
+    db.busy_timeout(std::time::Duration::from_secs(5))?;
+    Ok(db)
+}

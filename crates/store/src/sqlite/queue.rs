@@ -1,0 +1,195 @@
+//! Messages in, and out again.
+//!
+//! Invariant: content leaves with the last message that names it, in the same transaction; a file is removed only after
+//! the commit that forgot it.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use mail::{Body, QueueId, Ret};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::content::{Content, ROW_MAX_BYTES};
+use crate::error::StoreError;
+use crate::message::{Disposition, NewMessage, NewRecipient, Settlement};
+
+/// Adds messages. `lease_ms` is when the claim of those that are claimed ends.
+pub(crate) fn enqueue(db: &Connection, messages: &[NewMessage], lease_ms: i64) -> Result<(), StoreError> {
+    let mut stored = HashSet::new();
+    for new in messages {
+        if stored.insert(new.content.id) {
+            let data = new.content.file.is_none().then(|| new.content.front().as_ref());
+            db.prepare_cached("INSERT INTO content (id, size_bytes, data) VALUES (?, ?, ?)")?.execute(params![
+                new.content.id.0,
+                signed(new.content.size_bytes()),
+                data
+            ])?;
+        }
+        insert_message(db, new)?;
+        let message = &new.message;
+        for (n, recipient) in new.recipients.iter().enumerate() {
+            let (state, at) = if new.claimed { (1, lease_ms) } else { (0, message.arrived_ms) };
+            insert_recipient(db, message.id, n, recipient, state, at)?;
+        }
+    }
+    Ok(())
+}
+
+fn insert_message(db: &Connection, new: &NewMessage) -> Result<(), StoreError> {
+    let m = &new.message;
+    db.prepare_cached(
+        "INSERT INTO message (id, content_id, flow, reverse_path, body_8bit, smtputf8, ret, envid, arrived_ms, expires_ms, prefix)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )?
+    .execute(params![
+        m.id.0,
+        new.content.id.0,
+        m.flow.as_str(),
+        m.reverse_path.to_bare(),
+        m.body == Body::EightBit,
+        m.smtputf8,
+        m.ret.map(|ret| if ret == Ret::Full { "FULL" } else { "HDRS" }),
+        m.envid,
+        m.arrived_ms,
+        m.expires_ms,
+        m.prefix.as_ref(),
+    ])?;
+    Ok(())
+}
+
+fn insert_recipient(db: &Connection, message: QueueId, n: usize, recipient: &NewRecipient, state: i64, at_ms: i64) -> Result<(), StoreError> {
+    db.prepare_cached(
+        "INSERT INTO recipient (message_id, n, lane, mailbox, known_as, notify, orcpt, state, next_attempt_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )?
+    .execute(params![
+        message.0,
+        i64::try_from(n).unwrap_or(i64::MAX),
+        recipient.mailbox.domain.as_str(),
+        recipient.mailbox.to_string(),
+        recipient.known_as.as_ref().map(ToString::to_string),
+        recipient.notify.to_parameter(),
+        recipient.orcpt.as_ref().map(|o| format!("{};{}", o.kind, o.address)),
+        state,
+        at_ms,
+    ])?;
+    Ok(())
+}
+
+/// Applies the end of an attempt. Returns the content files that nothing names any more.
+pub(crate) fn settle(db: &Connection, settlement: &Settlement, lease_ms: i64) -> Result<Vec<QueueId>, StoreError> {
+    let mut touched = HashSet::new();
+    for (key, disposition) in &settlement.recipients {
+        match disposition {
+            Disposition::Done => {
+                db.prepare_cached("DELETE FROM recipient WHERE message_id = ? AND n = ?")?.execute(params![key.message.0, key.index])?;
+                touched.insert(key.message);
+            }
+            Disposition::Deferred { next_attempt_ms, status, reason, counts } => {
+                db.prepare_cached(
+                    "UPDATE recipient SET state = 0, next_attempt_ms = ?, status = ?, reason = ?, attempts = attempts + ? WHERE message_id = ? AND n = ?",
+                )?
+                .execute(params![next_attempt_ms, status.to_string(), reason, i64::from(*counts), key.message.0, key.index])?;
+            }
+        }
+    }
+    for id in &settlement.delay_reported {
+        db.prepare_cached("UPDATE message SET delay_reported = 1 WHERE id = ?")?.execute([id.0])?;
+    }
+    enqueue(db, &settlement.reports, lease_ms)?;
+    let mut files = Vec::new();
+    for id in touched {
+        files.extend(remove_if_done(db, id)?);
+    }
+    Ok(files)
+}
+
+/// Removes a message that has no recipients left; returns its content's id where that was a file and is now unnamed.
+fn remove_if_done(db: &Connection, id: QueueId) -> Result<Option<QueueId>, StoreError> {
+    let waiting = db.prepare_cached("SELECT 1 FROM recipient WHERE message_id = ? LIMIT 1")?.exists([id.0])?;
+    if waiting {
+        return Ok(None);
+    }
+    let content: Option<i64> =
+        db.prepare_cached("DELETE FROM message WHERE id = ? RETURNING content_id")?.query_row([id.0], |row| row.get(0)).optional()?;
+    let Some(content) = content else { return Ok(None) };
+    if db.prepare_cached("SELECT 1 FROM message WHERE content_id = ? LIMIT 1")?.exists([content])? {
+        return Ok(None);
+    }
+    let in_file: Option<bool> =
+        db.prepare_cached("DELETE FROM content WHERE id = ? RETURNING size_bytes > ?")?
+            .query_row(params![content, signed(ROW_MAX_BYTES as u64)], |row| row.get(0))
+            .optional()?;
+    Ok((in_file == Some(true)).then_some(QueueId(content)))
+}
+
+/// Removes a message, or one recipient of it. Returns content files that nothing names any more.
+pub(crate) fn drop_message(db: &Connection, id: QueueId, index: Option<u32>) -> Result<Vec<QueueId>, StoreError> {
+    let removed = match index {
+        Some(n) => db.execute("DELETE FROM recipient WHERE message_id = ? AND n = ?", params![id.0, n])?,
+        None => {
+            db.execute("DELETE FROM recipient WHERE message_id = ?", [id.0])?;
+            usize::from(db.prepare("SELECT 1 FROM message WHERE id = ?")?.exists([id.0])?)
+        }
+    };
+    if removed == 0 {
+        return Err(StoreError::NotFound(format!("no message {id} is in the queue; `waypost queue list` shows what is")));
+    }
+    Ok(remove_if_done(db, id)?.into_iter().collect())
+}
+
+/// Reads a message's content.
+pub(crate) fn load_content(db: &Connection, directory: &Path, message: QueueId) -> Result<Content, StoreError> {
+    let row: Option<(i64, i64, Option<Vec<u8>>)> = db
+        .prepare_cached("SELECT c.id, c.size_bytes, c.data FROM message m JOIN content c ON c.id = m.content_id WHERE m.id = ?")?
+        .query_row([message.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .optional()?;
+    let Some((id, size, data)) = row else {
+        return Err(StoreError::Corrupt(format!("message {message} has no content")));
+    };
+    let id = QueueId(id);
+    match data {
+        Some(data) if signed(data.len() as u64) == size => Ok(Content::memory(id, Bytes::from(data))),
+        Some(_) => Err(StoreError::Corrupt(format!("the content of message {message} is not of its recorded size"))),
+        None => {
+            let path = directory.join(id.to_string());
+            let size = u64::try_from(size).unwrap_or(0);
+            let front = read_front(&path, size).map_err(|e| StoreError::Corrupt(format!("the content file of message {message}: {e}")))?;
+            Ok(Content::in_file(id, size, front, path))
+        }
+    }
+}
+
+fn read_front(path: &PathBuf, size: u64) -> std::io::Result<Bytes> {
+    use std::io::Read;
+    let file = std::fs::File::open(path)?;
+    if file.metadata()?.len() != size {
+        return Err(std::io::Error::other("it is not of its recorded size"));
+    }
+    let mut front = Vec::with_capacity(ROW_MAX_BYTES);
+    file.take(ROW_MAX_BYTES as u64).read_to_end(&mut front)?;
+    Ok(front.into())
+}
+
+/// Removes content files that no row names: what a crash between file and commit, or commit and removal, left behind.
+pub(crate) fn sweep_orphans(db: &Connection, directory: &Path) -> Result<u64, StoreError> {
+    let mut removed = 0;
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let named = match name.to_str().and_then(|n| n.parse::<QueueId>().ok()) {
+            Some(id) => db.prepare_cached("SELECT 1 FROM content WHERE id = ?")?.exists([id.0])?,
+            // A file that is not ours is left alone.
+            None => true,
+        };
+        if !named {
+            std::fs::remove_file(entry.path())?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}
+
+fn signed(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}

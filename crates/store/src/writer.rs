@@ -1,0 +1,189 @@
+//! The thread that writes, and the thread that moves the log into the database.
+//!
+//! The writer takes whatever waits, up to [`BATCH_MAX`] operations, and commits it as one transaction: one sync for
+//! many messages. Invariant: nobody is answered before the commit of their batch has returned, and a commit that
+//! failed is never tried again in the hope of a better answer.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use mail::{Domain, QueueId};
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::error::StoreError;
+use crate::message::{Claimed, NewMessage, Settlement};
+use crate::sqlite::{self, DirectoryChange};
+
+/// At most this many operations share a transaction.
+const BATCH_MAX: usize = 512;
+
+/// At most this many operations wait for the writer.
+pub(crate) const LINE_MAX: usize = 4096;
+
+/// The log is moved into the database when it is longer than this, in octets.
+const CHECKPOINT_BYTES: u64 = 16 << 20;
+
+/// When the log is longer than this although it is being moved, the writer waits for it, in octets.
+const LOG_MAX_BYTES: u64 = 512 << 20;
+
+/// How often the length of the log is looked at.
+const CHECKPOINT_EVERY: Duration = Duration::from_millis(200);
+
+/// Something to write.
+#[derive(Debug)]
+pub(crate) enum Operation {
+    Enqueue { messages: Vec<NewMessage>, lease_ms: i64 },
+    Settle { settlement: Settlement, lease_ms: i64 },
+    Claim { lane: Domain, now_ms: i64, lease_ms: i64, limit: u32 },
+    ReleaseClaims { now_ms: i64 },
+    Retry { id: Option<QueueId>, lane: Option<Domain>, now_ms: i64 },
+    Drop { id: QueueId, index: Option<u32> },
+    Directory(Vec<DirectoryChange>),
+}
+
+/// What comes of it.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Done,
+    Claimed(Vec<Claimed>),
+    Count(u64),
+}
+
+/// An operation and who waits for it.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub operation: Operation,
+    pub answer: oneshot::Sender<Result<Answer, StoreError>>,
+}
+
+/// An answer, and the content files to remove once it is true.
+type Applied = Result<(Answer, Vec<QueueId>), StoreError>;
+
+fn apply(db: &Connection, operation: &Operation) -> Applied {
+    let done = |files| (Answer::Done, files);
+    match operation {
+        Operation::Enqueue { messages, lease_ms } => sqlite::enqueue(db, messages, *lease_ms).map(|()| done(vec![])),
+        Operation::Settle { settlement, lease_ms } => sqlite::settle(db, settlement, *lease_ms).map(done),
+        Operation::Claim { lane, now_ms, lease_ms, limit } => {
+            sqlite::claim(db, lane, *now_ms, *lease_ms, *limit).map(|claimed| (Answer::Claimed(claimed), vec![]))
+        }
+        Operation::ReleaseClaims { now_ms } => sqlite::release_claims(db, *now_ms).map(|n| (Answer::Count(n), vec![])),
+        Operation::Retry { id, lane, now_ms } => sqlite::retry(db, *id, lane.as_ref(), *now_ms).map(|n| (Answer::Count(n), vec![])),
+        Operation::Drop { id, index } => sqlite::drop_message(db, *id, *index).map(done),
+        Operation::Directory(changes) => changes.iter().try_for_each(|c| sqlite::change_directory(db, c)).map(|()| done(vec![])),
+    }
+}
+
+/// Whether the error says something about the question, not about the disk: then the batch goes on without it.
+fn concerns_one(error: &StoreError) -> bool {
+    matches!(error, StoreError::NotFound(_) | StoreError::Exists(_))
+}
+
+/// Runs operations as one transaction.
+fn transact(db: &Connection, jobs: &[Job]) -> Result<Vec<Applied>, StoreError> {
+    db.execute_batch("BEGIN IMMEDIATE")?;
+    let mut applied = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        // A refused operation may have done its first half; the savepoint takes that back.
+        let guarded = matches!(&job.operation, Operation::Directory(_) | Operation::Drop { .. } | Operation::Retry { .. });
+        if guarded {
+            db.execute_batch("SAVEPOINT operation")?;
+        }
+        let result = apply(db, &job.operation);
+        if guarded {
+            db.execute_batch(if result.is_ok() { "RELEASE operation" } else { "ROLLBACK TO operation; RELEASE operation" })?;
+        }
+        match result {
+            Err(e) if !concerns_one(&e) => return Err(e),
+            other => applied.push(other),
+        }
+    }
+    db.execute_batch("COMMIT")?;
+    Ok(applied)
+}
+
+pub(crate) struct Writer {
+    pub db: Connection,
+    pub content: Arc<PathBuf>,
+    pub log: PathBuf,
+}
+
+impl Writer {
+    /// Serves until every handle is gone.
+    pub fn run(mut self, mut line: mpsc::Receiver<Job>) {
+        let mut jobs = Vec::with_capacity(BATCH_MAX);
+        while let Some(job) = line.blocking_recv() {
+            jobs.push(job);
+            while jobs.len() < BATCH_MAX {
+                match line.try_recv() {
+                    Ok(job) => jobs.push(job),
+                    Err(_) => break,
+                }
+            }
+            self.commit(&mut jobs);
+        }
+        if let Err(e) = self.db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
+            tracing::warn!(error = %e, "the queue's log stays for the next start to move");
+        }
+    }
+
+    fn commit(&mut self, jobs: &mut Vec<Job>) {
+        let outcome = transact(&self.db, jobs);
+        if outcome.is_err() {
+            // After a failed COMMIT SQLite may have rolled back by itself; then this says so and no harm is done.
+            let _ = self.db.execute_batch("ROLLBACK");
+        }
+        match outcome {
+            Ok(applied) => {
+                for (job, result) in jobs.drain(..).zip(applied) {
+                    let result = result.map(|(answer, files)| {
+                        self.remove_files(&files);
+                        answer
+                    });
+                    let _ = job.answer.send(result);
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, operations = jobs.len(), "a commit failed; nothing of it was acknowledged");
+                for job in jobs.drain(..) {
+                    let _ = job.answer.send(Err(error.clone()));
+                }
+            }
+        }
+        self.bound_log();
+    }
+
+    fn remove_files(&self, files: &[QueueId]) {
+        for id in files {
+            if let Err(e) = std::fs::remove_file(self.content.join(id.to_string())) {
+                tracing::warn!(%id, error = %e, "a content file could not be removed; the next start sweeps it");
+            }
+        }
+    }
+
+    fn bound_log(&self) {
+        if std::fs::metadata(&self.log).is_ok_and(|m| m.len() > LOG_MAX_BYTES) {
+            let _ = self.db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
+        }
+    }
+}
+
+/// Moves the log into the database beside the writer, until told to stop.
+pub(crate) fn run_checkpoints(db: Connection, log: PathBuf, stop: Arc<AtomicBool>) {
+    let mut moved_at = 0;
+    while !stop.load(Ordering::Relaxed) {
+        std::thread::park_timeout(CHECKPOINT_EVERY);
+        let length = std::fs::metadata(&log).map_or(0, |m| m.len());
+        // The file keeps its length when the log starts again at its front: `moved_at` tells growth from age.
+        if length > CHECKPOINT_BYTES.max(moved_at) || (length > CHECKPOINT_BYTES && moved_at == length) {
+            let busy = db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, i64>(0));
+            if let Err(error) = busy {
+                tracing::warn!(%error, "the queue's log could not be moved into the database; it grows meanwhile");
+            }
+            moved_at = length;
+        }
+    }
+}
