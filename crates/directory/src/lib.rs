@@ -1,1 +1,18 @@
-//! Placeholder.
+//! Who is here: hosted domains, aliases and accounts as one immutable snapshot, and what an address expands to.
+//!
+//! Invariant: this crate knows no disk, clock or network. A change builds a new [`Directory`]; a reader keeps
+//! the one that it started with.
+
+mod account;
+mod alias;
+mod expansion;
+mod extension;
+mod problem;
+mod snapshot;
+pub mod virtual_file;
+
+pub use account::{Account, SenderRule};
+pub use alias::{Alias, AliasSource, Origin, Target};
+pub use expansion::{ExpandError, Expansion, MAX_DEPTH, MAX_TARGETS, Step};
+pub use problem::Problem;
+pub use snapshot::{Contents, Directory, HostedDomain};

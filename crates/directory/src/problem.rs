@@ -1,0 +1,180 @@
+//! What is wrong with a directory: found when it is saved, so that mail does not find it later.
+//!
+//! Postfix virtual(5). Invariant: an alias whose own address cannot be expanded is always found. Mail is safe
+//! without this check: expansion ends by itself.
+
+use std::collections::HashSet;
+
+use mail::{Domain, Mailbox};
+
+use crate::alias::{Alias, AliasSource, Target};
+use crate::expansion::{ExpandError, View};
+use crate::extension::local_part;
+use crate::snapshot::Directory;
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// The aliases lead in a circle; a catch-all to its own domain is one.
+    #[error("{alias} leads back to itself through {through}")]
+    Cycle {
+        /// The alias that leads into the circle.
+        alias: AliasSource,
+        /// An address on the circle.
+        through: Mailbox,
+    },
+    /// A target stands in a hosted domain that has no alias for it.
+    #[error("{alias} leads to {target}, which no alias has")]
+    Dangling {
+        /// The alias.
+        alias: AliasSource,
+        /// The address that goes nowhere.
+        target: Mailbox,
+    },
+    /// A target is a disabled alias, or stands in a disabled domain.
+    #[error("{alias} leads to {target}, which is disabled")]
+    DisabledTarget {
+        /// The alias.
+        alias: AliasSource,
+        /// The address that is disabled.
+        target: Mailbox,
+    },
+    /// More than [`crate::MAX_DEPTH`] aliases follow one another.
+    #[error("{alias} leads through too many aliases")]
+    TooDeep {
+        /// The first of them.
+        alias: AliasSource,
+    },
+    /// It expands to more than [`crate::MAX_TARGETS`] mailboxes.
+    #[error("{alias} leads to too many addresses")]
+    TooMany {
+        /// The alias.
+        alias: AliasSource,
+    },
+    /// It has no target.
+    #[error("{alias} has no target")]
+    NoTarget {
+        /// The alias.
+        alias: AliasSource,
+    },
+    /// An `@domain` target that is not the first one, where it means nothing.
+    #[error("{alias}: the target @{target} works only as the first one")]
+    MisplacedDomain {
+        /// The alias.
+        alias: AliasSource,
+        /// The target's domain.
+        target: Domain,
+    },
+    /// Its domain is not hosted here, so it takes no mail.
+    #[error("{alias}: {domain} is not a domain of this server", domain = alias.domain())]
+    NotHosted {
+        /// The alias.
+        alias: AliasSource,
+    },
+    /// Another alias before it has the same source, so it takes no mail.
+    #[error("{alias} is written down twice; the first one counts")]
+    Duplicate {
+        /// The source that both have.
+        alias: AliasSource,
+    },
+}
+
+impl Directory {
+    /// All that is wrong with the enabled aliases, in their order.
+    pub fn problems(&self) -> Vec<Problem> {
+        let view = View { directory: self, added: None };
+        let probe = probe(self);
+        let mut seen = HashSet::new();
+        let mut problems = Vec::new();
+        for alias in &self.contents().aliases {
+            if !seen.insert(alias.source.key()) {
+                problems.push(Problem::Duplicate { alias: alias.source.clone() });
+            } else if alias.enabled {
+                shape(self, alias, &mut problems);
+                walk(view, alias, &probe, &mut problems);
+            }
+        }
+        problems
+    }
+
+    /// Whether this alias may be added, or take the place of one with the same source: the first thing that
+    /// would be wrong. That a target is disabled does not count, since that is often meant to be so for a while.
+    pub fn check_added(&self, alias: &Alias) -> Result<(), Problem> {
+        let view = View { directory: self, added: Some(alias) };
+        let probe = probe(self);
+        let mut problems = Vec::new();
+        shape(self, alias, &mut problems);
+        if alias.enabled {
+            walk(view, alias, &probe, &mut problems);
+            self.walk_into(view, alias, &probe, &mut problems);
+        }
+        let refused = problems.into_iter().find(|problem| !matches!(problem, Problem::DisabledTarget { .. }));
+        refused.map_or(Ok(()), Err)
+    }
+
+    /// A catch-all closes a circle only for some users: those that an alias sends to its domain.
+    fn walk_into(&self, view: View<'_>, added: &Alias, probe: &str, problems: &mut Vec<Problem>) {
+        let AliasSource::CatchAll(domain) = &added.source else { return };
+        let mut found = Vec::new();
+        for alias in self.contents().aliases.iter().filter(|alias| alias.enabled) {
+            if alias.targets.iter().any(|target| target.domain() == domain) {
+                walk(view, alias, probe, &mut found);
+            }
+        }
+        problems.extend(found.into_iter().filter(|problem| matches!(problem, Problem::Cycle { .. } | Problem::TooDeep { .. })));
+    }
+}
+
+/// A user that no alias names, to stand for all those that only a catch-all takes.
+fn probe(directory: &Directory) -> String {
+    let named: HashSet<String> = directory
+        .contents()
+        .aliases
+        .iter()
+        .filter_map(|alias| match &alias.source {
+            AliasSource::Address(mailbox) => Some(mailbox.local.as_str().to_lowercase()),
+            AliasSource::CatchAll(_) => None,
+        })
+        .collect();
+    (0..=named.len()).map(|n| format!("anyone{n}")).find(|user| !named.contains(user)).unwrap_or_default()
+}
+
+fn shape(directory: &Directory, alias: &Alias, problems: &mut Vec<Problem>) {
+    let source = || alias.source.clone();
+    if directory.hosted(alias.source.domain()).is_none() {
+        problems.push(Problem::NotHosted { alias: source() });
+    }
+    if alias.targets.is_empty() {
+        problems.push(Problem::NoTarget { alias: source() });
+    }
+    for target in alias.targets.iter().skip(1) {
+        if let Target::Domain(domain) = target {
+            problems.push(Problem::MisplacedDomain { alias: source(), target: domain.clone() });
+        }
+    }
+}
+
+fn walk(view: View<'_>, alias: &Alias, probe: &str, problems: &mut Vec<Problem>) {
+    let start = match &alias.source {
+        AliasSource::Address(mailbox) => mailbox.clone(),
+        AliasSource::CatchAll(domain) => match local_part(probe) {
+            Some(local) => Mailbox { local, domain: domain.clone() },
+            None => return,
+        },
+    };
+    // A domain that is disabled itself, or not hosted, is said once by its own problem or not at all.
+    if !view.directory.hosts(&start.domain) {
+        return;
+    }
+    let source = || alias.source.clone();
+    match view.expand_all(&start) {
+        Ok(expansion) => problems.extend(expansion.failed.into_iter().map(|(target, error)| match error {
+            ExpandError::Unknown => Problem::Dangling { alias: source(), target },
+            ExpandError::Disabled => Problem::DisabledTarget { alias: source(), target },
+            ExpandError::Cycle(through) => Problem::Cycle { alias: source(), through },
+            ExpandError::TooDeep | ExpandError::TooLong => Problem::TooDeep { alias: source() },
+            ExpandError::TooMany => Problem::TooMany { alias: source() },
+        })),
+        Err(_) => problems.push(Problem::TooMany { alias: source() }),
+    }
+}

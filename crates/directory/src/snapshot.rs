@@ -1,0 +1,170 @@
+//! The directory: everything that is known about domains, aliases and accounts at one moment.
+//!
+//! RFC 5321 s.4.5.1, RFC 2142 s.4. Invariant: a snapshot never changes; where a key is written down twice the
+//! first counts, as in Postfix.
+
+use std::collections::HashMap;
+
+use mail::{Domain, Mailbox};
+
+use crate::account::Account;
+use crate::alias::{Alias, AliasSource};
+
+/// A domain that this server takes mail for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostedDomain {
+    /// Its name.
+    pub name: Domain,
+    /// Whether it takes mail.
+    pub enabled: bool,
+}
+
+/// What a [`Directory`] is built from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contents {
+    /// The hosted domains.
+    pub domains: Vec<HostedDomain>,
+    /// The aliases, those that win first.
+    pub aliases: Vec<Alias>,
+    /// The accounts.
+    pub accounts: Vec<Account>,
+    /// The characters that set off an extension: `+` by default; empty where there are no extensions.
+    pub delimiters: String,
+}
+
+impl Default for Contents {
+    fn default() -> Self {
+        Self { domains: Vec::new(), aliases: Vec::new(), accounts: Vec::new(), delimiters: "+".into() }
+    }
+}
+
+/// An immutable snapshot with quick lookups.
+#[derive(Debug)]
+pub struct Directory {
+    contents: Contents,
+    domains: HashMap<Domain, usize>,
+    aliases: HashMap<String, usize>,
+    accounts: HashMap<String, usize>,
+}
+
+/// The place of the first item under each key.
+fn index<T, K: Eq + std::hash::Hash>(items: &[T], key: impl Fn(&T) -> K) -> HashMap<K, usize> {
+    let mut places = HashMap::with_capacity(items.len());
+    for (place, item) in items.iter().enumerate() {
+        places.entry(key(item)).or_insert(place);
+    }
+    places
+}
+
+impl Directory {
+    /// Builds a snapshot. Anything is taken; [`Directory::problems`] says what is wrong with it.
+    pub fn new(contents: Contents) -> Self {
+        Self {
+            domains: index(&contents.domains, |d| d.name.clone()),
+            aliases: index(&contents.aliases, |a| a.source.key()),
+            accounts: index(&contents.accounts, |a| a.login.key()),
+            contents,
+        }
+    }
+
+    /// What it was built from.
+    pub fn contents(&self) -> &Contents {
+        &self.contents
+    }
+
+    /// Whether mail for this domain is taken: it is hosted and enabled.
+    pub fn hosts(&self, domain: &Domain) -> bool {
+        self.hosted(domain).is_some_and(|hosted| hosted.enabled)
+    }
+
+    /// The domain's entry, enabled or not.
+    pub fn hosted(&self, domain: &Domain) -> Option<&HostedDomain> {
+        self.domains.get(domain).and_then(|place| self.contents.domains.get(*place))
+    }
+
+    /// The account of this login, enabled or not; case and surrounding white space do not matter.
+    pub fn account(&self, login: &str) -> Option<&Account> {
+        let key = Mailbox::parse(login.trim()).ok()?.key();
+        self.accounts.get(&key).and_then(|place| self.contents.accounts.get(*place))
+    }
+
+    /// Whether the account is enabled and may send as `from`.
+    pub fn owned_by_sender(&self, account: &Account, from: &Mailbox) -> bool {
+        account.enabled && account.may_send_as(from, self)
+    }
+
+    /// The alias under exactly this key, `me@example.com` or `@example.com`, without case: one level, as
+    /// `postmap -q` answers. Disabled aliases are found too.
+    pub fn lookup(&self, key: &str) -> Option<&Alias> {
+        self.alias(&key.parse::<AliasSource>().ok()?.key())
+    }
+
+    /// Whether mail to this mailbox is owed an answer even where no alias names it: postmaster (RFC 5321
+    /// s.4.5.1) and abuse (RFC 2142 s.4) of a hosted domain. [`Directory::expand`] makes no exception for it.
+    pub fn is_role(&self, mailbox: &Mailbox) -> bool {
+        let local = mailbox.local.as_str();
+        self.hosts(&mailbox.domain) && ["postmaster", "abuse"].iter().any(|role| local.eq_ignore_ascii_case(role))
+    }
+
+    /// The alias whose key, already folded, this is.
+    pub(crate) fn alias(&self, key: &str) -> Option<&Alias> {
+        self.aliases.get(key).and_then(|place| self.contents.aliases.get(*place))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Origin, SenderRule};
+
+    fn directory() -> Directory {
+        let alias = |source: &str, target: &str| Alias {
+            source: source.parse().unwrap(),
+            targets: vec![target.parse().unwrap()],
+            enabled: true,
+            origin: Origin::Database,
+        };
+        Directory::new(Contents {
+            domains: vec![
+                HostedDomain { name: "example.com".parse().unwrap(), enabled: true },
+                HostedDomain { name: "example.net".parse().unwrap(), enabled: false },
+            ],
+            aliases: vec![alias("me@example.com", "first@gmail.com"), alias("ME@example.com", "second@gmail.com")],
+            accounts: vec![Account {
+                login: "me@example.com".parse().unwrap(),
+                password_hash: String::new(),
+                may_send_as: vec![SenderRule::Any],
+                enabled: true,
+            }],
+            ..Contents::default()
+        })
+    }
+
+    #[test]
+    fn lookups_ignore_case() {
+        let directory = directory();
+        assert!(directory.account(" ME@Example.com\n").is_some());
+        assert!(directory.account("me").is_none());
+        assert_eq!(directory.lookup("Me@EXAMPLE.com").unwrap().targets[0].to_string(), "first@gmail.com");
+        assert!(directory.lookup("me+shop@example.com").is_none());
+        assert!(directory.lookup("example.com").is_none());
+    }
+
+    #[test]
+    fn a_disabled_domain_takes_no_mail() {
+        let directory = directory();
+        assert!(directory.hosts(&"EXAMPLE.com".parse().unwrap()));
+        assert!(!directory.hosts(&"example.net".parse().unwrap()));
+        assert!(directory.hosted(&"example.net".parse().unwrap()).is_some());
+        assert!(!directory.hosts(&"sub.example.com".parse().unwrap()));
+    }
+
+    #[test]
+    fn roles_exist_in_hosted_domains() {
+        let directory = directory();
+        assert!(directory.is_role(&"PostMaster@example.com".parse().unwrap()));
+        assert!(directory.is_role(&"abuse@example.com".parse().unwrap()));
+        assert!(!directory.is_role(&"postmaster@example.net".parse().unwrap()));
+        assert!(!directory.is_role(&"me@example.com".parse().unwrap()));
+    }
+}
