@@ -23,5 +23,5 @@ pub use header::{Field, Fields, header_len};
 pub use path::{ForwardPath, PathError, ReversePath};
 pub use queue_id::QueueId;
 pub use reply::{EnhancedCode, Reply};
-pub use trace::{Received, with_protocol};
+pub use trace::{ReceivedField, with_protocol};
 pub use xtext::{decode_xtext, encode_xtext};

@@ -28,7 +28,7 @@ pub fn with_protocol(extended: bool, tls: bool, authenticated: bool, utf8: bool)
 
 /// The facts of one Received field.
 #[derive(Debug, Clone)]
-pub struct Received<'a> {
+pub struct ReceivedField<'a> {
     /// What the client called itself, already checked to hold no control character.
     pub hello: &'a str,
     /// The client's address; left out for authenticated clients, whose whereabouts are nobody's business.
@@ -47,7 +47,7 @@ pub struct Received<'a> {
     pub at_unix_s: i64,
 }
 
-impl Received<'_> {
+impl ReceivedField<'_> {
     /// Appends the field with its final CRLF.
     pub fn write_to(&self, out: &mut Vec<u8>) {
         let mut text = String::with_capacity(256);
@@ -76,7 +76,7 @@ mod tests {
     fn a_received_field_is_folded_and_escaped() {
         let by = Domain::parse("mx.example.test").unwrap();
         let to = Mailbox::parse("me@example.test").unwrap();
-        let received = Received {
+        let received = ReceivedField {
             hello: "evil (x)",
             client: Some("192.0.2.7".parse().unwrap()),
             by: &by,

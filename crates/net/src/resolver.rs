@@ -101,9 +101,7 @@ impl Resolver {
         if let Some(address) = host.address() {
             return Ok(vec![address]);
         }
-        let v6 = async {
-            if ipv6 { self.lookup(host, RecordType::AAAA).await } else { Err(RouteFailure::NoAddress) }
-        };
+        let v6 = async { if ipv6 { self.lookup(host, RecordType::AAAA).await } else { Err(RouteFailure::NoAddress) } };
         let (v4, v6) = tokio::join!(self.lookup(host, RecordType::A), v6);
         let mut found = Vec::new();
         for answer in [&v6, &v4] {

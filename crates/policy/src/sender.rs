@@ -15,7 +15,10 @@ pub fn reverse_path(directory: &Directory, account: Option<&Account>, path: &Rev
         Some(account) if !directory.owned_by_sender(account, mailbox) => Err(Reply::new(
             553,
             (5, 7, 1),
-            format!("the account {} may not send as {mailbox}; its owner can allow it with: waypost account senders {} --add {mailbox}", account.login, account.login),
+            format!(
+                "the account {} may not send as {mailbox}; its owner can allow it with: waypost account senders {} --add {mailbox}",
+                account.login, account.login
+            ),
         )),
         _ => Ok(()),
     }
@@ -30,7 +33,10 @@ pub fn from_header(directory: &Directory, account: &Account, from: &[Mailbox]) -
         Some(mailbox) => Err(Reply::new(
             550,
             (5, 7, 1),
-            format!("the account {} may not write From: {mailbox}; its owner can allow it with: waypost account senders {} --add {mailbox}", account.login, account.login),
+            format!(
+                "the account {} may not write From: {mailbox}; its owner can allow it with: waypost account senders {} --add {mailbox}",
+                account.login, account.login
+            ),
         )),
         None => Ok(()),
     }

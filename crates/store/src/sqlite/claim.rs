@@ -76,8 +76,11 @@ pub(crate) fn claim(db: &Connection, lane: &Domain, now_ms: i64, lease_ms: i64, 
 }
 
 fn mark_claimed(db: &Connection, key: RecipientKey, lease_ms: i64) -> Result<(), StoreError> {
-    db.prepare_cached("UPDATE recipient SET state = 1, next_attempt_ms = ? WHERE message_id = ? AND n = ?")?
-        .execute(params![lease_ms, key.message.0, key.index])?;
+    db.prepare_cached("UPDATE recipient SET state = 1, next_attempt_ms = ? WHERE message_id = ? AND n = ?")?.execute(params![
+        lease_ms,
+        key.message.0,
+        key.index
+    ])?;
     Ok(())
 }
 
@@ -100,9 +103,8 @@ fn read_recipient(row: &Row<'_>) -> Result<ClaimedRecipient, String> {
             mailbox: parse(&mailbox)?,
             known_as: known_as.as_deref().map(parse).transpose()?,
             notify: notify.map_or(Ok(Notify::default()), |n| Notify::parse(&n).ok_or(format!("notify {n:?}")))?,
-            orcpt: orcpt.and_then(|o| {
-                o.split_once(';').map(|(kind, address)| OriginalRecipient { kind: kind.into(), address: address.into() })
-            }),
+            orcpt: orcpt
+                .and_then(|o| o.split_once(';').map(|(kind, address)| OriginalRecipient { kind: kind.into(), address: address.into() })),
         },
         attempts: row.get(6).map_err(text)?,
     })
@@ -159,4 +161,3 @@ pub(crate) fn retry(db: &Connection, id: Option<QueueId>, lane: Option<&Domain>,
     }
     Ok(retried)
 }
-

@@ -61,18 +61,22 @@ pub(crate) fn change_directory(db: &Connection, change: &DirectoryChange) -> Res
             let key = alias.source.to_string().to_lowercase();
             (db.execute(sql, params![key, words(&alias.targets), alias.enabled])?, exists(format!("an alias {}", alias.source)))
         }
-        C::RemoveAlias(s) => (db.execute("DELETE FROM alias WHERE source = ?", [s.to_string().to_lowercase()])?, missing(format!("alias {s}"))),
-        C::EnableAlias(s, on) => {
-            (db.execute("UPDATE alias SET enabled = ? WHERE source = ?", params![on, s.to_string().to_lowercase()])?, missing(format!("alias {s}")))
+        C::RemoveAlias(s) => {
+            (db.execute("DELETE FROM alias WHERE source = ?", [s.to_string().to_lowercase()])?, missing(format!("alias {s}")))
         }
+        C::EnableAlias(s, on) => (
+            db.execute("UPDATE alias SET enabled = ? WHERE source = ?", params![on, s.to_string().to_lowercase()])?,
+            missing(format!("alias {s}")),
+        ),
         C::AddAccount(a) => {
             let sql = "INSERT OR IGNORE INTO account (login, password_hash, may_send_as, enabled) VALUES (?, ?, ?, ?)";
             let values = params![a.login.key(), a.password_hash, words(&a.may_send_as), a.enabled];
             (db.execute(sql, values)?, exists(format!("an account {}", a.login)))
         }
-        C::SetPassword(login, hash) => {
-            (db.execute("UPDATE account SET password_hash = ? WHERE login = ?", params![hash, login.key()])?, missing(format!("account {login}")))
-        }
+        C::SetPassword(login, hash) => (
+            db.execute("UPDATE account SET password_hash = ? WHERE login = ?", params![hash, login.key()])?,
+            missing(format!("account {login}")),
+        ),
         C::SetSenders(login, rules) => {
             let sql = "UPDATE account SET may_send_as = ? WHERE login = ?";
             (db.execute(sql, params![words(rules), login.key()])?, missing(format!("account {login}")))

@@ -20,7 +20,8 @@ pub(crate) fn list(db: &Connection, filter: &ListFilter) -> Result<Vec<ListedMes
                 OR EXISTS (SELECT 1 FROM recipient r WHERE r.message_id = m.id AND (instr(r.mailbox, ?3) > 0 OR instr(r.known_as, ?3) > 0)))
          ORDER BY m.id LIMIT ?4",
     )?;
-    let mut rows = statement.query(params![filter.after.map_or(i64::MIN, |id| id.0), filter.only.map(|id| id.0), filter.address, filter.limit])?;
+    let mut rows =
+        statement.query(params![filter.after.map_or(i64::MIN, |id| id.0), filter.only.map(|id| id.0), filter.address, filter.limit])?;
     let mut listed = Vec::new();
     while let Some(row) = rows.next()? {
         let id = QueueId(row.get(10)?);
@@ -48,8 +49,9 @@ fn unreadable(id: QueueId) -> Message {
 }
 
 fn recipients(db: &Connection, id: QueueId) -> Result<Vec<ListedRecipient>, StoreError> {
-    let mut statement =
-        db.prepare_cached("SELECT n, mailbox, known_as, state, attempts, next_attempt_ms, reason FROM recipient WHERE message_id = ? ORDER BY n")?;
+    let mut statement = db.prepare_cached(
+        "SELECT n, mailbox, known_as, state, attempts, next_attempt_ms, reason FROM recipient WHERE message_id = ? ORDER BY n",
+    )?;
     let rows = statement.query_map([id.0], |row| {
         Ok(ListedRecipient {
             index: row.get(0)?,

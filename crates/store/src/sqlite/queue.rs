@@ -58,7 +58,14 @@ fn insert_message(db: &Connection, new: &NewMessage) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn insert_recipient(db: &Connection, message: QueueId, n: usize, recipient: &NewRecipient, state: i64, at_ms: i64) -> Result<(), StoreError> {
+fn insert_recipient(
+    db: &Connection,
+    message: QueueId,
+    n: usize,
+    recipient: &NewRecipient,
+    state: i64,
+    at_ms: i64,
+) -> Result<(), StoreError> {
     db.prepare_cached(
         "INSERT INTO recipient (message_id, n, lane, mailbox, known_as, notify, orcpt, state, next_attempt_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?
@@ -116,10 +123,10 @@ fn remove_if_done(db: &Connection, id: QueueId) -> Result<Option<QueueId>, Store
     if db.prepare_cached("SELECT 1 FROM message WHERE content_id = ? LIMIT 1")?.exists([content])? {
         return Ok(None);
     }
-    let in_file: Option<bool> =
-        db.prepare_cached("DELETE FROM content WHERE id = ? RETURNING size_bytes > ?")?
-            .query_row(params![content, signed(ROW_MAX_BYTES as u64)], |row| row.get(0))
-            .optional()?;
+    let in_file: Option<bool> = db
+        .prepare_cached("DELETE FROM content WHERE id = ? RETURNING size_bytes > ?")?
+        .query_row(params![content, signed(ROW_MAX_BYTES as u64)], |row| row.get(0))
+        .optional()?;
     Ok((in_file == Some(true)).then_some(QueueId(content)))
 }
 

@@ -65,7 +65,10 @@ CREATE TABLE account (
 pub(crate) fn migrate(db: &Connection) -> Result<(), StoreError> {
     let done: usize = db.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0)).map(|v| usize::try_from(v).unwrap_or(0))?;
     if done > MIGRATIONS.len() {
-        return Err(StoreError::Corrupt(format!("the database is of a newer Waypost (schema {done}); this one knows schema {}", MIGRATIONS.len())));
+        return Err(StoreError::Corrupt(format!(
+            "the database is of a newer Waypost (schema {done}); this one knows schema {}",
+            MIGRATIONS.len()
+        )));
     }
     for (number, sql) in MIGRATIONS.iter().enumerate().skip(done) {
         db.execute_batch(&format!("BEGIN IMMEDIATE; {sql}; PRAGMA user_version = {}; COMMIT;", number + 1))?;

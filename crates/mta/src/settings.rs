@@ -1,0 +1,131 @@
+//! What the flow needs to be told, as values. The configuration file is read elsewhere.
+//!
+//! Invariant: every limit has a name and a unit here; no other file of this crate has a number that an operator might want
+//! to change.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use mail::{Domain, Mailbox};
+use policy::Schedule;
+use smtp::client::{Credentials, TlsMode};
+use store::Flow;
+
+/// What a listener is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListenerKind {
+    /// Mail from other servers (port 25).
+    Mx,
+    /// Mail from our accounts, STARTTLS (port 587).
+    Submission,
+    /// Mail from our accounts, implicit TLS (port 465).
+    Submissions,
+}
+
+impl ListenerKind {
+    /// The word for logs and the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Mx => "mx",
+            Self::Submission => "submission",
+            Self::Submissions => "submissions",
+        }
+    }
+}
+
+/// An address to listen on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listener {
+    /// What for.
+    pub kind: ListenerKind,
+    /// Where.
+    pub address: SocketAddr,
+}
+
+/// Bounds on what clients may take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// The largest message, in octets.
+    pub message_bytes: u64,
+    /// Recipients of one message.
+    pub recipients: usize,
+    /// Sessions at a time.
+    pub sessions: usize,
+    /// Sessions at a time from one IPv4 address or one IPv6 /64.
+    pub sessions_per_client: usize,
+    /// A command must be complete so long after the one before, in seconds.
+    pub command_timeout_s: u64,
+    /// Content must bring 64 KiB in this time, in seconds.
+    pub content_timeout_s: u64,
+    /// A TLS handshake must be over in this time, in seconds.
+    pub handshake_timeout_s: u64,
+    /// A client that talks before the banner is turned away; the banner waits so long, in milliseconds.
+    pub greet_delay_ms: u64,
+}
+
+/// A fixed next hop for some destinations: a smarthost, or a private route.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// The destinations; empty means all.
+    pub domains: Vec<Domain>,
+    /// The flows; empty means all.
+    pub flows: Vec<Flow>,
+    /// The host.
+    pub host: Domain,
+    /// Its port.
+    pub port: u16,
+    /// How TLS is used.
+    pub tls: TlsMode,
+    /// Whether its certificate is verified.
+    pub verify: bool,
+    /// The login.
+    pub credentials: Option<Credentials>,
+}
+
+/// How mail goes out.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// The port of other servers; 25 except in a laboratory.
+    pub port: u16,
+    /// Whether IPv6 is used.
+    pub ipv6: bool,
+    /// Whether loopback addresses are mail hosts like any other: only in a laboratory.
+    pub loopback: bool,
+    /// Connections to one host at a time.
+    pub connections_per_host: usize,
+    /// Messages over one connection.
+    pub messages_per_connection: u32,
+    /// TCP connections must be up in this time, in seconds.
+    pub connect_timeout_s: u64,
+    /// An idle connection is kept so long for the next message, in seconds.
+    pub keep_s: u64,
+    /// A host that could not be reached is left alone so long, in seconds.
+    pub host_pause_s: u64,
+    /// The address from which connections are made.
+    pub source: Option<IpAddr>,
+    /// Fixed next hops; the first that fits is taken.
+    pub routes: Vec<Route>,
+}
+
+/// Settings that a reload can change.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Our name: banner, EHLO, trace fields.
+    pub hostname: Domain,
+    /// Who looks after this server.
+    pub postmaster: Option<Mailbox>,
+    /// Characters that separate a user from an extension.
+    pub delimiters: String,
+    /// A Postfix virtual file that adds aliases.
+    pub virtual_file: Option<PathBuf>,
+    /// Bounds.
+    pub limits: Limits,
+    /// How mail goes out.
+    pub delivery: Delivery,
+    /// When it is tried again.
+    pub schedule: Schedule,
+}
+
+/// Settings that are read anew for each decision.
+pub type LiveSettings = Arc<arc_swap::ArcSwap<Settings>>;

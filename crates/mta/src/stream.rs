@@ -1,0 +1,79 @@
+//! A connection: TCP, with or without TLS, as server or client.
+//!
+//! Invariant: a session that waits holds no read buffer; octets go from a buffer on the stack straight into the session.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsStream;
+
+/// How many octets are read at a time.
+const READ_BYTES: usize = 32 * 1024;
+
+/// A connection.
+#[derive(Debug)]
+pub(crate) enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Stream {
+    /// Reads once and hands what came to `take`. Returns how many octets; 0 at the end.
+    pub async fn read_into(&mut self, mut take: impl FnMut(&[u8])) -> io::Result<usize> {
+        std::future::poll_fn(|cx| {
+            let mut space = [std::mem::MaybeUninit::uninit(); READ_BYTES];
+            let mut buffer = ReadBuf::uninit(&mut space);
+            match self {
+                Self::Plain(s) => ready!(Pin::new(s).poll_read(cx, &mut buffer))?,
+                Self::Tls(s) => ready!(Pin::new(s).poll_read(cx, &mut buffer))?,
+            }
+            take(buffer.filled());
+            Poll::Ready(Ok(buffer.filled().len()))
+        })
+        .await
+    }
+
+    /// Whether octets wait to be read, without waiting for them.
+    pub fn has_input(&self) -> bool {
+        match self {
+            Self::Plain(s) => {
+                let mut one = [0];
+                let mut buffer = ReadBuf::new(&mut one);
+                let mut cx = Context::from_waker(std::task::Waker::noop());
+                matches!(s.poll_peek(&mut cx, &mut buffer), Poll::Ready(Ok(n)) if n > 0)
+            }
+            Self::Tls(_) => false,
+        }
+    }
+
+    /// Writes all of it and flushes.
+    pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Plain(s) => s.write_all(bytes).await,
+            Self::Tls(s) => {
+                s.write_all(bytes).await?;
+                s.flush().await
+            }
+        }
+    }
+
+    /// Ends the connection in order.
+    pub async fn close(&mut self) {
+        // The peer may be gone already; then there is nothing left to end.
+        let _ = match self {
+            Self::Plain(s) => s.shutdown().await,
+            Self::Tls(s) => s.shutdown().await,
+        };
+    }
+
+    /// The TCP stream, where there is no TLS yet.
+    pub fn into_plain(self) -> Option<TcpStream> {
+        match self {
+            Self::Plain(s) => Some(s),
+            Self::Tls(_) => None,
+        }
+    }
+}
