@@ -21,7 +21,8 @@ pub enum AliasSource {
 pub enum Target {
     /// `foo@gmail.com`.
     Address(Mailbox),
-    /// `@other.example`: the same user there. As in Postfix it has this meaning only as the first target.
+    /// `@other.example`: the same user there. It has this meaning only as the first target; in Postfix only as
+    /// the sole one.
     Domain(Domain),
 }
 

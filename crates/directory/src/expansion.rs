@@ -4,7 +4,7 @@
 //! that no key matched is put on the results. Invariant: it ends, whatever the aliases say, and never answers
 //! with a mailbox in a hosted domain, since nothing is delivered here.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use mail::{Domain, Mailbox};
 
@@ -101,7 +101,7 @@ impl<'a> View<'a> {
 
     /// As `expand`, but also where nothing but failures came out.
     pub(crate) fn expand_all(self, recipient: &Mailbox) -> Result<Expansion, ExpandError> {
-        let mut walk = Walk { view: self, out: Expansion::default(), path: Vec::new(), done: HashSet::new(), seen: HashSet::new() };
+        let mut walk = Walk { view: self, out: Expansion::default(), path: Vec::new(), done: HashMap::new(), seen: HashSet::new() };
         walk.visit(recipient)?;
         Ok(walk.out)
     }
@@ -144,8 +144,8 @@ struct Walk<'a> {
     out: Expansion,
     /// The addresses that led here.
     path: Vec<Mailbox>,
-    /// Addresses whose results are already out.
-    done: HashSet<String>,
+    /// Addresses whose results are already out for whoever comes at this depth or deeper.
+    done: HashMap<String, usize>,
     /// Keys of what is in `out.targets` and `out.failed`.
     seen: HashSet<String>,
 }
@@ -163,7 +163,7 @@ impl Walk<'_> {
         if self.path.contains(address) {
             return Ok(self.fail(address, ExpandError::Cycle(address.clone())));
         }
-        if self.done.contains(&key) {
+        if self.done.get(&key).is_some_and(|depth| *depth <= self.path.len()) {
             return Ok(true);
         }
         if self.path.len() >= MAX_DEPTH {
@@ -177,16 +177,15 @@ impl Walk<'_> {
         if self.out.steps.len() > MAX_TARGETS {
             return Err(ExpandError::TooMany);
         }
+        self.out.failed.retain(|(failed, error)| failed != address || *error != ExpandError::TooDeep);
         self.path.push(address.clone());
         let mut whole = true;
         for result in &results {
             whole &= self.visit(result)?;
         }
         self.path.pop();
-        // An address cut off by the depth limit may be reached again by a shorter way.
-        if whole {
-            self.done.insert(key);
-        }
+        // What the depth limit cut off may be reached again by a shorter way.
+        self.done.insert(key, if whole { 0 } else { self.path.len() });
         Ok(whole)
     }
 
@@ -225,5 +224,122 @@ impl Walk<'_> {
             self.out.failed.push((address.clone(), error));
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Contents, HostedDomain, virtual_file};
+
+    /// The domains x.test and y.test are hosted, off.test is disabled.
+    fn directory(text: &str) -> Directory {
+        let aliases = virtual_file::parse(text).unwrap().aliases.into_iter().map(|(alias, _)| alias).collect();
+        let hosted = |name: &str, enabled| HostedDomain { name: name.parse().unwrap(), enabled };
+        let domains = vec![hosted("x.test", true), hosted("y.test", true), hosted("off.test", false)];
+        Directory::new(Contents { domains, aliases, ..Contents::default() })
+    }
+
+    fn expand(text: &str, recipient: &str) -> Result<(String, String), ExpandError> {
+        let expansion = directory(text).expand(&recipient.parse().unwrap())?;
+        let targets: Vec<_> = expansion.targets.iter().map(Mailbox::to_string).collect();
+        let failed: Vec<_> = expansion.failed.iter().map(|(mailbox, _)| mailbox.to_string()).collect();
+        Ok((targets.join(" "), failed.join(" ")))
+    }
+
+    fn targets(text: &str, recipient: &str) -> String {
+        expand(text, recipient).unwrap().0
+    }
+
+    fn error(text: &str, recipient: &str) -> ExpandError {
+        expand(text, recipient).unwrap_err()
+    }
+
+    /// Each line is what Postfix 3.7 made of the same table.
+    #[test]
+    fn results_are_those_of_postfix() {
+        let table = "me@x.test foo@gmail.com\n@y.test foo@gmail.com\nfull+x@x.test exact@g.test\ndom@x.test @other.test\n\
+            tgt@x.test foo+bar@g.test\nq@x.test \"two words\"@g.test\n\"two words\"@x.test tw@g.test\n\
+            nest@x.test me+nested@x.test, me@x.test\n";
+        for (recipient, want) in [
+            ("me@x.test", "foo@gmail.com"),
+            ("ME+shop@X.test", "foo+shop@gmail.com"),
+            ("me+@x.test", "foo+@gmail.com"),
+            ("any+x@y.test", "foo@gmail.com"),
+            ("full+x@x.test", "exact@g.test"),
+            ("dom@x.test", "dom@other.test"),
+            ("dom+e@x.test", "dom+e@other.test"),
+            ("tgt+shop@x.test", "foo+bar+shop@g.test"),
+            ("q+a@x.test", "\"two words+a\"@g.test"),
+            ("\"two words+z\"@x.test", "tw+z@g.test"),
+            ("nest@x.test", "foo+nested@gmail.com foo@gmail.com"),
+        ] {
+            assert_eq!(targets(table, recipient), want, "{recipient}");
+        }
+    }
+
+    #[test]
+    fn a_catch_all_to_another_domain_keeps_the_user() {
+        assert_eq!(targets("@x.test @other.test", "me+shop@x.test"), "me+shop@other.test");
+        assert_eq!(targets("@x.test @y.test\n@y.test a@g.test", "me@x.test"), "a@g.test");
+    }
+
+    #[test]
+    fn what_no_alias_names_is_unknown() {
+        assert_eq!(error("me@x.test a@g.test", "you@x.test"), ExpandError::Unknown);
+        assert_eq!(error("me@x.test you@x.test", "me@x.test"), ExpandError::Unknown);
+        assert_eq!(expand("", "a@g.test"), Ok(("a@g.test".into(), String::new())));
+    }
+
+    #[test]
+    fn a_disabled_alias_hides_the_catch_all() {
+        let table = "# disabled: me@x.test a@g.test\n# disabled: you+spam@x.test a@g.test\nyou@x.test b@g.test\n@x.test all@g.test";
+        assert_eq!(error(table, "me@x.test"), ExpandError::Disabled);
+        assert_eq!(error(table, "me+shop@x.test"), ExpandError::Disabled);
+        assert_eq!(error(table, "you+spam@x.test"), ExpandError::Disabled);
+        assert_eq!(targets(table, "you+shop@x.test"), "b+shop@g.test");
+        assert_eq!(targets(table, "other@x.test"), "all@g.test");
+        assert_eq!(error("# disabled: @x.test all@g.test", "me@x.test"), ExpandError::Unknown);
+        assert_eq!(error("me@off.test a@g.test", "me@off.test"), ExpandError::Disabled);
+    }
+
+    #[test]
+    fn good_targets_are_kept_beside_bad_ones() {
+        let table = "me@x.test you@x.test, a@g.test, A@g.test, me@x.test, n@off.test\n";
+        assert_eq!(expand(table, "me@x.test"), Ok(("a@g.test".into(), "you@x.test me@x.test n@off.test".into())));
+        let long = format!("me@x.test {}@g.test, a@g.test", "b".repeat(60));
+        assert_eq!(expand(&long, "me+shop@x.test").unwrap().0, "a+shop@g.test");
+    }
+
+    #[test]
+    fn circles_and_long_chains_are_refused() {
+        let cycle = |text: &str| Err(ExpandError::Cycle(text.parse().unwrap()));
+        assert_eq!(expand("a@x.test b@x.test\nb@x.test A@x.test", "a@x.test"), cycle("a@x.test"));
+        assert_eq!(expand("@x.test @x.test", "a@x.test"), cycle("a@x.test"));
+        assert_eq!(expand("@x.test all@x.test", "a@x.test"), cycle("all@x.test"));
+        assert_eq!(expand("@x.test @y.test\n@y.test @x.test", "a+b@x.test"), cycle("a+b@x.test"));
+        assert_eq!(error("a@x.test a+b@x.test", "a@x.test"), ExpandError::TooDeep);
+        let chain = |n: usize| (0..n).map(|i| format!("u{i}@x.test u{}@x.test\n", i + 1)).collect::<String>();
+        let ends = |n: usize| format!("{}u{n}@x.test a@g.test", chain(n));
+        assert_eq!(targets(&ends(MAX_DEPTH - 1), "u0@x.test"), "a@g.test");
+        assert_eq!(error(&ends(MAX_DEPTH), "u0@x.test"), ExpandError::TooDeep);
+    }
+
+    #[test]
+    fn wide_tables_are_bounded() {
+        let wide = |n: usize| format!("a@x.test {}", (0..n).map(|i| format!("t{i}@g.test ")).collect::<String>());
+        assert_eq!(directory(&wide(MAX_TARGETS)).expand(&"a@x.test".parse().unwrap()).unwrap().targets.len(), MAX_TARGETS);
+        assert_eq!(error(&wide(MAX_TARGETS + 1), "a@x.test"), ExpandError::TooMany);
+        let diamonds: String = (0..MAX_DEPTH).map(|i| format!("u{i}@x.test u{n}@x.test u{n}@x.test a@g.test\n", n = i + 1)).collect();
+        assert_eq!(expand(&diamonds, "u0@x.test"), Ok(("a@g.test".into(), format!("u{MAX_DEPTH}@x.test"))));
+        let shortcut = format!("{diamonds}u{MAX_DEPTH}@x.test b@g.test\ns@x.test u0@x.test u5@x.test");
+        assert_eq!(expand(&shortcut, "s@x.test"), Ok(("a@g.test b@g.test".into(), String::new())));
+    }
+
+    #[test]
+    fn steps_tell_how() {
+        let expansion = directory("me@x.test you@y.test\n@y.test a@g.test").expand(&"me+s@x.test".parse().unwrap()).unwrap();
+        let steps: Vec<_> = expansion.steps.iter().map(|s| format!("{} {} {} {:?}", s.depth, s.address, s.key, s.results)).collect();
+        assert_eq!(steps, ["0 me+s@x.test me@x.test [you+s@y.test]", "1 you+s@y.test @y.test [a@g.test]"]);
     }
 }

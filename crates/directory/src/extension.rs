@@ -60,6 +60,8 @@ mod tests {
             ("List-Request", "-", None),
             ("owner+list", "+-", Some(("owner", "+list"))),
             ("Mailer-Daemon", "-", None),
+            ("list-request+x", "+-", Some(("list", "-request+x"))),
+            ("-x", "+-", None),
         ] {
             assert_eq!(split_local(&LocalPart::parse(text).unwrap(), delimiters), want, "{text}");
         }

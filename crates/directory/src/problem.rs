@@ -178,3 +178,69 @@ fn walk(view: View<'_>, alias: &Alias, probe: &str, problems: &mut Vec<Problem>)
         Err(_) => problems.push(Problem::TooMany { alias: source() }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Contents, HostedDomain, virtual_file};
+
+    fn directory(text: &str) -> Directory {
+        let aliases = virtual_file::parse(text).unwrap().aliases.into_iter().map(|(alias, _)| alias).collect();
+        let hosted = |name: &str| HostedDomain { name: name.parse().unwrap(), enabled: true };
+        Directory::new(Contents { domains: vec![hosted("x.test"), hosted("y.test")], aliases, ..Contents::default() })
+    }
+
+    fn problems(text: &str) -> Vec<String> {
+        directory(text).problems().iter().map(Problem::to_string).collect()
+    }
+
+    fn added(text: &str, alias: &str) -> Result<(), String> {
+        let alias = virtual_file::parse(alias).unwrap().aliases.remove(0).0;
+        directory(text).check_added(&alias).map_err(|problem| problem.to_string())
+    }
+
+    #[test]
+    fn a_sound_directory_has_none() {
+        assert!(problems("me@x.test a@g.test\n@x.test me@x.test\n@y.test @x.test\n# disabled: old@x.test old@x.test").is_empty());
+    }
+
+    #[test]
+    fn each_problem_names_its_alias() {
+        assert_eq!(problems("@x.test @x.test"), ["@x.test leads back to itself through anyone0@x.test"]);
+        assert_eq!(problems("a@x.test b@x.test, c@g.test"), ["a@x.test leads to b@x.test, which no alias has"]);
+        assert_eq!(problems("a@other.test b@g.test"), ["a@other.test: other.test is not a domain of this server"]);
+        assert_eq!(problems("# disabled: b@x.test c@g.test\na@x.test b@x.test"), ["a@x.test leads to b@x.test, which is disabled"]);
+        assert_eq!(problems("a@x.test a+b@x.test"), ["a@x.test leads through too many aliases"]);
+        let circle = problems("a@x.test b@x.test\nb@x.test a@x.test");
+        assert_eq!(circle.len(), 2, "{circle:?}");
+    }
+
+    #[test]
+    fn shapes_that_no_file_gives_are_found() {
+        let alias = |targets: &[&str]| Alias {
+            source: "a@x.test".parse().unwrap(),
+            targets: targets.iter().map(|t| t.parse().unwrap()).collect(),
+            enabled: true,
+            origin: crate::Origin::Database,
+        };
+        let mut contents = directory("").contents().clone();
+        contents.aliases = vec![alias(&["b@g.test", "@g.test"]), alias(&[])];
+        let problems: Vec<String> = Directory::new(contents).problems().iter().map(Problem::to_string).collect();
+        assert_eq!(
+            problems,
+            ["a@x.test: the target @g.test works only as the first one", "a@x.test is written down twice; the first one counts"]
+        );
+        assert!(matches!(directory("").check_added(&alias(&[])), Err(Problem::NoTarget { .. })));
+    }
+
+    #[test]
+    fn an_alias_that_would_break_others_is_refused() {
+        assert_eq!(added("b@x.test a@g.test", "a@x.test b@x.test"), Ok(()));
+        assert!(added("b@x.test a@x.test\n", "a@x.test b@x.test").is_err());
+        assert!(added("", "a@x.test b@x.test").is_err());
+        assert!(added("", "a@other.test b@g.test").is_err());
+        assert_eq!(added("# disabled: b@x.test c@g.test", "a@x.test b@x.test"), Ok(()));
+        assert_eq!(added("a@x.test a@y.test\n@y.test all@g.test", "a@x.test b@g.test"), Ok(()), "it takes the place of the old one");
+        assert!(added("a@y.test a@x.test\n", "@x.test @y.test").is_err(), "only this user would go in a circle");
+    }
+}

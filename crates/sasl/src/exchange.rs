@@ -1,7 +1,8 @@
 //! The exchanges of PLAIN and LOGIN, after base64 was taken off.
 //!
-//! RFC 4422 s.3 and s.4, RFC 4616 s.2, draft-murchison-sasl-login. Invariant: credentials hold no NUL, and no
-//! empty name or password; what breaks that is `Malformed`, and nothing follows it.
+//! RFC 4422 s.3 and s.4, RFC 4616 s.2, draft-murchison-sasl-login. Invariant: credentials hold no NUL, no empty
+//! name or password, and name nobody but the one whose password it is; what breaks that is `Malformed`, and nothing
+//! follows it.
 
 use crate::secret::Secret;
 
@@ -121,14 +122,15 @@ fn plain(message: &[u8]) -> Option<Credentials> {
     let authcid = name(authcid)?;
     let authzid = if authzid.is_empty() { String::new() } else { name(authzid)? };
     // To act as another needs a right that nobody has here.
-    if !authzid.is_empty() && authzid != authcid {
+    if !authzid.is_empty() && !authzid.eq_ignore_ascii_case(&authcid) {
         return None;
     }
     Some(Credentials { authzid, authcid, password: password(passwd)? })
 }
 
+/// A name, which will stand in a log and so holds no control character.
 fn name(bytes: &[u8]) -> Option<String> {
-    text(bytes, MAX_NAME_BYTES).map(str::to_owned)
+    text(bytes, MAX_NAME_BYTES).filter(|name| !name.contains(char::is_control)).map(str::to_owned)
 }
 
 fn password(bytes: &[u8]) -> Option<Secret> {
@@ -138,4 +140,82 @@ fn password(bytes: &[u8]) -> Option<Secret> {
 fn text(bytes: &[u8], max: usize) -> Option<&str> {
     let text = std::str::from_utf8(bytes).ok()?;
     (!text.is_empty() && text.len() <= max && !text.contains('\0')).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn credentials(authzid: &str, authcid: &str, password: &str) -> Step {
+        Step::Credentials(Credentials { authzid: authzid.into(), authcid: authcid.into(), password: Secret::new(password) })
+    }
+
+    fn plain(message: &[u8]) -> Step {
+        Exchange::new(Mechanism::Plain).start(Some(message))
+    }
+
+    /// RFC 4616 s.4.
+    #[test]
+    fn plain_reads_the_examples_of_its_rfc() {
+        let mut exchange = Exchange::new(Mechanism::Plain);
+        assert_eq!(exchange.start(None), Step::Challenge(Vec::new()));
+        assert_eq!(exchange.respond(b"\0tim\0tanstaaftanstaaf"), credentials("", "tim", "tanstaaftanstaaf"));
+        assert_eq!(plain(b"Ursel\0Kurt\0xipj3plmq"), Step::Malformed, "nobody may act as another");
+        assert_eq!(plain(b"tim\0tim\0tanstaaf"), credentials("tim", "tim", "tanstaaf"));
+        assert_eq!(plain("\0grüße@example.com\0pässwörd".as_bytes()), credentials("", "grüße@example.com", "pässwörd"));
+    }
+
+    #[test]
+    fn what_cannot_be_credentials_is_malformed() {
+        let long_name = [b"\0".as_slice(), &[b'a'; 256], b"\0p"].concat();
+        let long_password = [b"\0u\0".as_slice(), &[b'p'; 1025]].concat();
+        let messages: [&[u8]; 12] = [
+            b"",
+            b"\0",
+            b"tim",
+            b"tim\0tanstaaf",
+            b"\0\0",
+            b"\0tim\0",
+            b"\0\0tanstaaf",
+            b"\0tim\0tan\0staaf",
+            b"\0tim\xff\0tanstaaf",
+            b"\0tim\r\nX\0tanstaaf",
+            &long_name,
+            &long_password,
+        ];
+        for message in messages {
+            assert_eq!(plain(message), Step::Malformed, "{message:?}");
+        }
+        assert!(matches!(plain(&[b"\0".as_slice(), &[b'a'; 255], b"\0", &[b'p'; 1024]].concat()), Step::Credentials(_)));
+    }
+
+    #[test]
+    fn login_asks_twice() {
+        let mut exchange = Exchange::new(Mechanism::Login);
+        assert_eq!(exchange.start(None), Step::Challenge(b"Username:".to_vec()));
+        assert_eq!(exchange.respond(b"tim"), Step::Challenge(b"Password:".to_vec()));
+        assert_eq!(exchange.respond(b"tanstaaf"), credentials("", "tim", "tanstaaf"));
+        assert_eq!(exchange.respond(b"tanstaaf"), Step::Malformed);
+        let mut exchange = Exchange::new(Mechanism::Login);
+        assert_eq!(exchange.start(Some(b"tim")), Step::Challenge(b"Password:".to_vec()));
+        assert_eq!(exchange.respond(b"tanstaaf"), credentials("", "tim", "tanstaaf"));
+    }
+
+    #[test]
+    fn nothing_follows_a_malformed_step() {
+        let mut exchange = Exchange::new(Mechanism::Login);
+        assert_eq!(exchange.start(Some(b"t\0im")), Step::Malformed);
+        assert_eq!(exchange.respond(b"tim"), Step::Malformed);
+        let mut exchange = Exchange::new(Mechanism::Login);
+        exchange.start(Some(b"tim"));
+        assert_eq!(exchange.respond(b""), Step::Malformed);
+    }
+
+    #[test]
+    fn mechanisms_have_names() {
+        for name in Mechanism::ALL {
+            assert_eq!(Mechanism::from_name(&name.to_lowercase()).unwrap().name(), *name);
+        }
+        assert_eq!(Mechanism::from_name("CRAM-MD5"), None);
+    }
 }

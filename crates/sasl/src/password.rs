@@ -14,6 +14,15 @@ pub const PASSES: u32 = 2;
 /// Lanes: one, since a server has other logins to fill its cores.
 pub const LANES: u32 = 1;
 
+/// The most memory that a verifier made elsewhere may ask for, in KiB.
+pub const MAX_MEMORY_KIB: u32 = 262_144;
+
+/// The most passes that a verifier made elsewhere may ask for.
+pub const MAX_PASSES: u32 = 10;
+
+/// The most lanes that a verifier made elsewhere may ask for.
+pub const MAX_LANES: u32 = 16;
+
 /// The parameters or the password were refused by Argon2.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the password cannot be hashed: {0}")]
@@ -31,10 +40,22 @@ pub fn hash(password: &str, salt: [u8; 16]) -> Result<String, HashError> {
     Ok(phc.to_string())
 }
 
-/// Whether the password belongs to the verifier. A verifier that cannot be read belongs to no password.
+/// Whether the password belongs to the verifier. A verifier that cannot be read, or asks for more than
+/// [`MAX_MEMORY_KIB`] and [`MAX_PASSES`], belongs to no password.
 pub fn verify(password: &str, phc: &str) -> bool {
-    let Ok(phc) = PasswordHash::new(phc) else { return false };
-    Argon2::default().verify_password(password.as_bytes(), &phc).is_ok()
+    let parsed = PasswordHash::new(phc).ok().filter(is_affordable);
+    match parsed {
+        Some(phc) => Argon2::default().verify_password(password.as_bytes(), &phc).is_ok(),
+        None => {
+            verify_dummy(password);
+            false
+        }
+    }
+}
+
+fn is_affordable(phc: &PasswordHash<'_>) -> bool {
+    Params::try_from(phc)
+        .is_ok_and(|params| params.m_cost() <= MAX_MEMORY_KIB && params.t_cost() <= MAX_PASSES && params.p_cost() <= MAX_LANES)
 }
 
 /// Does the work of [`verify`] for a user who does not exist.
@@ -56,4 +77,60 @@ pub fn generate(random: [u8; 16]) -> String {
         bits >>= 5;
     }
     password
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hash_verifies_its_password_only() {
+        let phc = hash("tanstaaf", [7; 16]).unwrap();
+        assert!(phc.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{phc}");
+        assert!(verify("tanstaaf", &phc));
+        assert!(!verify("Tanstaaf", &phc));
+        assert!(!verify("", &phc));
+        assert_ne!(hash("tanstaaf", [8; 16]).unwrap(), phc);
+    }
+
+    /// From the test suite of the reference implementation (argon2id, v=19, t=2, m=256, p=1).
+    #[test]
+    fn a_verifier_made_elsewhere_is_taken() {
+        let phc = "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4";
+        assert!(verify("password", phc));
+        assert!(!verify("passwort", phc));
+    }
+
+    #[test]
+    fn an_unreadable_or_dear_verifier_belongs_to_nobody() {
+        let salt_and_hash = "c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4";
+        for phc in [
+            String::new(),
+            "x".into(),
+            "$argon2id$v=19$m=19456,t=2,p=1".into(),
+            "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQ".into(),
+            format!("$argon2id$v=19$m=4000000000,t=2,p=1${salt_and_hash}"),
+            format!("$argon2id$v=19$m=256,t=4000000000,p=1${salt_and_hash}"),
+            format!("$scrypt$ln=1,r=8,p=1${salt_and_hash}"),
+            "{SSHA}c29tZXNhbHQ".into(),
+        ] {
+            assert!(!verify("password", &phc), "{phc}");
+        }
+    }
+
+    #[test]
+    fn generated_passwords_can_be_read_aloud() {
+        assert_eq!(generate([0; 16]), "aaaaa-aaaaa-aaaaa-aaaaa");
+        assert_eq!(generate([255; 16]), "99999-99999-99999-99999");
+        let one = generate(*b"0123456789abcdef");
+        assert_eq!(one.len(), 23);
+        assert!(one.chars().all(|c| c == '-' || (c.is_ascii_alphanumeric() && !"lo01".contains(c))));
+        assert_ne!(one, generate(*b"1123456789abcdef"));
+    }
+
+    #[test]
+    fn the_dummy_does_not_fail() {
+        verify_dummy("tanstaaf");
+        assert!(hash("x", [0; 16]).is_ok(), "the work of the dummy is real");
+    }
 }

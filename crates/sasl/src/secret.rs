@@ -4,27 +4,28 @@
 
 use std::fmt;
 
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
 /// A password.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Vec<u8>);
+#[derive(Clone, Eq)]
+pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// Takes a password.
+    /// Takes a copy of a password.
     pub fn new(password: &str) -> Self {
-        Self(password.as_bytes().to_vec())
+        Self(Zeroizing::new(password.to_owned()))
     }
 
     /// The password itself.
     pub fn expose(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default()
+        &self.0
     }
 }
 
-impl Drop for Secret {
-    fn drop(&mut self) {
-        self.0.fill(0);
-        // Without a reader the compiler may leave the write out.
-        std::hint::black_box(&self.0);
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
     }
 }
 
