@@ -8,8 +8,8 @@ use mail::{LocalPart, Mailbox};
 /// Names that keep their meaning whatever the delimiters are, as in Postfix.
 const WHOLE: [&str; 3] = ["postmaster", "mailer-daemon", "double-bounce"];
 
-/// Splits the mailbox without its extension from the extension, which keeps its delimiter. Unlike
-/// [`LocalPart::split_extension`] an extension may be empty (`me+` is `me`), and list addresses (`owner-x`,
+/// Splits the mailbox without its extension from the extension, which keeps its delimiter.
+/// Unlike a plain split at the delimiter, an extension may be empty (`me+` is `me`), and list addresses (`owner-x`,
 /// `x-request`) stay whole under `-`: both are what Postfix does when it looks up an alias.
 pub(crate) fn split<'a>(mailbox: &'a Mailbox, delimiters: &str) -> Option<(Mailbox, &'a str)> {
     let (user, extension) = split_local(&mailbox.local, delimiters)?;

@@ -66,17 +66,6 @@ impl LocalPart {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-
-    /// Splits at the first delimiter into the user and the extension: `me+shop` into `me` and `shop`.
-    /// Neither half may be empty, as in Postfix: `+shop` and `me+` have no extension.
-    pub fn split_extension(&self, delimiters: &str) -> Option<(&str, &str)> {
-        let at = self.0.find(|c| delimiters.contains(c))?;
-        let (user, rest) = self.0.split_at(at);
-        let mut rest = rest.chars();
-        rest.next();
-        let extension = rest.as_str();
-        (!user.is_empty() && !extension.is_empty()).then_some((user, extension))
-    }
 }
 
 fn is_atext(c: char) -> bool {
@@ -249,15 +238,5 @@ mod tests {
         ] {
             assert!(Mailbox::parse(text).is_err(), "{text:?}");
         }
-    }
-
-    #[test]
-    fn extensions_split_at_the_first_delimiter() {
-        let split = |t: &str| LocalPart::parse(t).unwrap().split_extension("+-").map(|(a, b)| format!("{a}|{b}"));
-        assert_eq!(split("me+shop").as_deref(), Some("me|shop"));
-        assert_eq!(split("me-a+b").as_deref(), Some("me|a+b"));
-        assert_eq!(split("me"), None);
-        assert_eq!(split("+shop"), None);
-        assert_eq!(split("me+"), None);
     }
 }
