@@ -176,9 +176,20 @@ mod tests {
 
     #[test]
     fn only_the_true_end_ends_content() {
-        for look_alike in
-            ["\n.\n", "\n.\r\n", "\r\n.\n", "\r.\r", "\r.\n", "\n.\r", "\r\n.\r", "\r.\r\n", "\r\n.\r\r\n", "\r\0\n.\r\n", "\r\n\0.\r\n", "\r\n.\0\r\n"]
-        {
+        for look_alike in [
+            "\n.\n",
+            "\n.\r\n",
+            "\r\n.\n",
+            "\r.\r",
+            "\r.\n",
+            "\n.\r",
+            "\r\n.\r",
+            "\r.\r\n",
+            "\r\n.\r\r\n",
+            "\r\0\n.\r\n",
+            "\r\n\0.\r\n",
+            "\r\n.\0\r\n",
+        ] {
             let mut input = BytesMut::from(format!("a{look_alike}b\r\n.\r\nNOOP\r\n").as_bytes());
             let mut unstuffer = Unstuffer::default();
             assert_eq!(unstuffer.take(&mut input).1, Unstuffed::Forbidden, "{look_alike:?}");

@@ -54,9 +54,7 @@ impl<R> Session<R> {
             Verb::Vrfy if argument.is_empty() => self.bad(&replies::bad_argument("VRFY takes an address")),
             Verb::Vrfy => self.idle(&Reply::new(252, (2, 5, 2), "Send some mail, and it will be seen")),
             Verb::Expn => self.bad(&replies::not_here("EXPN is not offered")),
-            Verb::Help => {
-                self.idle(&Reply::new(214, (2, 0, 0), "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP QUIT VRFY HELP STARTTLS AUTH"))
-            }
+            Verb::Help => self.idle(&Reply::new(214, (2, 0, 0), "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP QUIT VRFY HELP STARTTLS AUTH")),
             Verb::Quit if !argument.is_empty() => self.bad(&replies::bad_argument("QUIT takes no argument")),
             Verb::Quit => {
                 self.close_with(Reply::new(221, (2, 0, 0), "Goodbye"));
