@@ -1,0 +1,218 @@
+//! The session: what goes in, what comes out, and which reply answers what.
+//!
+//! RFC 5321 s.4.2 and s.3.8. Invariant: replies are taken in the order in which commands were sent.
+
+use std::collections::VecDeque;
+
+use bytes::BytesMut;
+use mail::Reply;
+
+use super::capabilities::Capabilities;
+use super::replies::ReplyReader;
+use super::transaction::Attempt;
+use super::{Config, Event, Failure, Phase, TlsMode};
+
+/// A command whose reply has not come yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Expect {
+    Greeting,
+    Ehlo,
+    Helo,
+    StartTls,
+    Auth(AuthStage),
+    Rset,
+    Mail,
+    Recipient(usize),
+    Data,
+    End,
+    /// The end of nothing, sent because DATA was accepted with no recipient.
+    EmptyEnd,
+    Quit,
+}
+
+/// What the next line of an AUTH exchange is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AuthStage {
+    PlainResponse,
+    LoginUser,
+    LoginPassword,
+    Verdict,
+}
+
+/// A client session.
+#[derive(Debug)]
+pub struct Session {
+    pub(super) config: Config,
+    pub(super) phase: Phase,
+    pub(super) output: Vec<u8>,
+    pub(super) expected: VecDeque<Expect>,
+    pub(super) events: VecDeque<Event>,
+    pub(super) capabilities: Capabilities,
+    pub(super) tls: bool,
+    pub(super) attempt: Option<Attempt>,
+    /// The peer may still hold a transaction of ours.
+    pub(super) needs_reset: bool,
+    pub(super) transactions: u32,
+    /// STARTTLS was accepted: plaintext from the peer is an attack.
+    pub(super) in_handshake: bool,
+    input: BytesMut,
+    reader: ReplyReader,
+    disconnected: bool,
+}
+
+impl Session {
+    /// A session that waits for the banner.
+    pub fn new(config: Config) -> Self {
+        Self {
+            tls: config.tls == TlsMode::Implicit,
+            config,
+            phase: Phase::Greeting,
+            output: Vec::new(),
+            expected: VecDeque::from([Expect::Greeting]),
+            events: VecDeque::new(),
+            capabilities: Capabilities::default(),
+            attempt: None,
+            needs_reset: false,
+            transactions: 0,
+            in_handshake: false,
+            input: BytesMut::new(),
+            reader: ReplyReader::default(),
+            disconnected: false,
+        }
+    }
+
+    /// Takes in what the peer sent.
+    pub fn receive(&mut self, bytes: &[u8]) {
+        if self.in_handshake && !bytes.is_empty() {
+            self.fail(Failure::TlsInjected);
+        }
+        if self.phase != Phase::Closed {
+            self.input.extend_from_slice(bytes);
+        }
+    }
+
+    /// The peer closed the connection, or it broke.
+    pub fn disconnected(&mut self) {
+        self.disconnected = true;
+    }
+
+    /// The next event. `None`: the session needs more input, or content.
+    pub fn next_event(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return Some(event);
+            }
+            if self.phase == Phase::Closed {
+                return None;
+            }
+            match self.reader.next(&mut self.input) {
+                Ok(Some(reply)) => self.replied(reply),
+                Ok(None) if self.disconnected => self.fail(Failure::Disconnected { after_dot: self.phase == Phase::AfterDot }),
+                Ok(None) => return None,
+                Err(what) => self.fail(Failure::Protocol(what.into())),
+            }
+        }
+    }
+
+    fn replied(&mut self, reply: Reply) {
+        let expected = self.expected.pop_front();
+        if self.phase == Phase::Quit {
+            if matches!(expected, None | Some(Expect::Quit)) {
+                self.close();
+            }
+            return;
+        }
+        if reply.code == 421 && expected != Some(Expect::Greeting) {
+            return self.fail(Failure::Closing421(reply));
+        }
+        match expected {
+            Some(Expect::Greeting) => self.greeted(reply),
+            Some(Expect::Ehlo) => self.ehlo_answered(reply),
+            Some(Expect::Helo) => self.helo_answered(reply),
+            Some(Expect::StartTls) => self.start_tls_answered(reply),
+            Some(Expect::Auth(stage)) => self.auth_answered(stage, reply),
+            Some(Expect::Rset) => self.rset_answered(reply),
+            Some(Expect::Mail) => self.mail_answered(reply),
+            Some(Expect::Recipient(index)) => self.recipient_answered(index, reply),
+            Some(Expect::Data) => self.data_answered(reply),
+            Some(Expect::End) => self.end_answered(reply),
+            Some(Expect::EmptyEnd) => self.finish_attempt(),
+            Some(Expect::Quit) => self.close(),
+            None if self.phase == Phase::Content => self.end_answered(reply),
+            None => self.fail(Failure::Protocol(format!("a reply to nothing: {reply}"))),
+        }
+    }
+
+    /// Whether plaintext stands behind the reply that was just read.
+    pub(super) fn has_more_input(&self) -> bool {
+        !self.input.is_empty()
+    }
+
+    /// A reply whose code does not fit the command.
+    pub(super) fn unfit(&mut self, command: &str, reply: &Reply) {
+        self.fail(Failure::Protocol(format!("the reply to {command} does not fit it: {reply}")));
+    }
+
+    pub(super) fn fail(&mut self, failure: Failure) {
+        // Once QUIT is sent, whatever the peer does is as good as 221.
+        if !matches!(self.phase, Phase::Closed | Phase::Quit) {
+            self.events.retain(|event| matches!(event, Event::Done(_)));
+            self.events.push_back(Event::Failed(failure));
+        }
+        self.close();
+    }
+
+    /// Nothing is sent or read any more.
+    pub(super) fn close(&mut self) {
+        self.phase = Phase::Closed;
+        self.in_handshake = false;
+        self.attempt = None;
+        self.expected.clear();
+        self.input = BytesMut::new();
+        self.output.clear();
+    }
+
+    pub(super) fn send(&mut self, line: &str, expect: Expect) {
+        self.output.extend_from_slice(line.as_bytes());
+        self.output.extend_from_slice(b"\r\n");
+        self.expected.push_back(expect);
+    }
+
+    /// Moves what is to be sent to the end of `out`.
+    pub fn take_output(&mut self, out: &mut Vec<u8>) {
+        out.append(&mut self.output);
+    }
+
+    /// Whether something is to be sent.
+    pub fn has_output(&self) -> bool {
+        !self.output.is_empty()
+    }
+
+    /// Says QUIT and takes no more transactions. In the midst of something else QUIT would be misread: the session just closes.
+    pub fn quit(&mut self) {
+        match self.phase {
+            Phase::Greeting | Phase::Hello | Phase::Ready => {
+                self.phase = Phase::Quit;
+                self.events.clear();
+                self.send("QUIT", Expect::Quit);
+            }
+            Phase::Quit => {}
+            _ => self.close(),
+        }
+    }
+
+    /// What the peer offers, as far as it has said.
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    /// Where the session stands.
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// How many transactions were begun on the wire.
+    pub fn transactions(&self) -> u32 {
+        self.transactions
+    }
+}

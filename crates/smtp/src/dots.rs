@@ -1,0 +1,209 @@
+//! The framing of DATA: dots are added on the way out and taken off on the way in.
+//!
+//! RFC 5321 s.4.5.2 and s.2.3.8. Invariant: only CRLF.CRLF ends content. A bare CR, a bare LF or a NUL is never
+//! part of content that was taken in, and a bare CR or LF is never sent.
+
+use bytes::{Buf, Bytes, BytesMut};
+use memchr::{memchr2, memchr3};
+
+/// What [`Unstuffer::take`] came upon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unstuffed {
+    /// All input was used, save what cannot be understood without the next byte.
+    More,
+    /// The final dot; what follows it in the input are commands.
+    End,
+    /// A bare CR, a bare LF or a NUL. [`Unstuffer::skip`] finds the true end.
+    Forbidden,
+}
+
+/// Takes content out of the stream that follows DATA.
+#[derive(Debug)]
+pub struct Unstuffer {
+    line_start: bool,
+}
+
+/// Where the scan of one input stopped.
+struct Scan {
+    used: usize,
+    found: Unstuffed,
+}
+
+impl Default for Unstuffer {
+    fn default() -> Self {
+        Self { line_start: true }
+    }
+}
+
+impl Unstuffer {
+    /// Takes as much content off the front of `input` as there is. Without stuffed dots nothing is copied.
+    pub fn take(&mut self, input: &mut BytesMut) -> (Bytes, Unstuffed) {
+        let mut unstuffed: Option<BytesMut> = None;
+        let mut kept = 0;
+        let Scan { used, found } = self.scan(input, true, |dot| {
+            let copy = unstuffed.get_or_insert_with(|| BytesMut::with_capacity(input.len()));
+            copy.extend_from_slice(input.get(kept..dot).unwrap_or_default());
+            kept = dot + 1;
+        });
+        let end = if found == Unstuffed::End { used.saturating_sub(3) } else { used };
+        let content = match unstuffed {
+            Some(mut copy) => {
+                copy.extend_from_slice(input.get(kept..end).unwrap_or_default());
+                copy.freeze()
+            }
+            None => input.split_to(end).freeze(),
+        };
+        let taken_by_split = if kept == 0 { end } else { 0 };
+        input.advance((used - taken_by_split).min(input.len()));
+        (content, found)
+    }
+
+    /// Throws content away until its true end.
+    pub fn skip(&mut self, input: &mut BytesMut) -> Unstuffed {
+        let Scan { used, found } = self.scan(input, false, |_| {});
+        input.advance(used.min(input.len()));
+        found
+    }
+
+    fn scan(&mut self, input: &[u8], strict: bool, mut stuffed_dot: impl FnMut(usize)) -> Scan {
+        let mut at = 0;
+        loop {
+            if self.line_start {
+                match input.get(at..).unwrap_or_default() {
+                    [] | [b'.'] | [b'.', b'\r'] => return Scan { used: at, found: Unstuffed::More },
+                    [b'.', b'\r', b'\n', ..] => {
+                        return Scan { used: at + 3, found: Unstuffed::End };
+                    }
+                    [b'.', ..] => {
+                        stuffed_dot(at);
+                        at += 1;
+                    }
+                    _ => {}
+                }
+                self.line_start = false;
+            }
+            let rest = input.get(at..).unwrap_or_default();
+            let Some(found) = memchr3(b'\r', b'\n', 0, rest) else {
+                return Scan { used: input.len(), found: Unstuffed::More };
+            };
+            match rest.get(found..).unwrap_or_default() {
+                [b'\r'] => return Scan { used: at + found, found: Unstuffed::More },
+                [b'\r', b'\n', ..] => {
+                    at += found + 2;
+                    self.line_start = true;
+                }
+                _ if strict => return Scan { used: at + found + 1, found: Unstuffed::Forbidden },
+                _ => at += found + 1,
+            }
+        }
+    }
+}
+
+/// Writes content as DATA wants it: stuffed dots, canonical line ends, a final dot.
+#[derive(Debug)]
+pub struct Stuffer {
+    line_start: bool,
+    after_cr: bool,
+}
+
+impl Default for Stuffer {
+    fn default() -> Self {
+        Self { line_start: true, after_cr: false }
+    }
+}
+
+impl Stuffer {
+    /// Appends a piece of content to `out`.
+    pub fn write(&mut self, mut content: &[u8], out: &mut Vec<u8>) {
+        out.reserve(content.len() + 16);
+        while let Some(first) = content.first() {
+            if self.after_cr {
+                self.end_line(out);
+                if *first == b'\n' {
+                    content = content.get(1..).unwrap_or_default();
+                    continue;
+                }
+            }
+            if self.line_start && content.first() == Some(&b'.') {
+                out.push(b'.');
+            }
+            self.line_start = false;
+            let plain = memchr2(b'\r', b'\n', content).unwrap_or(content.len());
+            out.extend_from_slice(content.get(..plain).unwrap_or_default());
+            match content.get(plain) {
+                Some(b'\r') => self.after_cr = true,
+                Some(_) => self.end_line(out),
+                None => {}
+            }
+            content = content.get(plain + 1..).unwrap_or_default();
+        }
+    }
+
+    /// Ends the last line if need be, and writes the final dot.
+    pub fn finish(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(if self.line_start { b".\r\n" } else { b"\r\n.\r\n" });
+    }
+
+    // A CR is held back until the next byte shows whether it was half of a CRLF: either way a whole CRLF is sent.
+    fn end_line(&mut self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"\r\n");
+        self.after_cr = false;
+        self.line_start = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stuffed(pieces: &[&[u8]]) -> Vec<u8> {
+        let (mut stuffer, mut out) = (Stuffer::default(), Vec::new());
+        for piece in pieces {
+            stuffer.write(piece, &mut out);
+        }
+        stuffer.finish(&mut out);
+        out
+    }
+
+    #[test]
+    fn dots_are_stuffed_and_line_ends_made_canonical() {
+        assert_eq!(stuffed(&[b""]), b".\r\n");
+        assert_eq!(stuffed(&[b".\r\n", b"..a\r", b"\n.b"]), b"..\r\n...a\r\n..b\r\n.\r\n");
+        assert_eq!(stuffed(&[b"a\n.\nb\r", b".\rc"]), b"a\r\n..\r\nb\r\n..\r\nc\r\n.\r\n");
+        assert_eq!(stuffed(&[b"a\r"]), b"a\r\n.\r\n");
+        assert_eq!(stuffed(&[b"\n"]), b"\r\n.\r\n");
+    }
+
+    #[test]
+    fn only_the_true_end_ends_content() {
+        for look_alike in [
+            "\n.\n",
+            "\n.\r\n",
+            "\r\n.\n",
+            "\r.\r",
+            "\r.\n",
+            "\n.\r",
+            "\r\n.\r",
+            "\r.\r\n",
+            "\r\n.\r\r\n",
+            "\r\0\n.\r\n",
+            "\r\n\0.\r\n",
+            "\r\n.\0\r\n",
+        ] {
+            let mut input = BytesMut::from(format!("a{look_alike}b\r\n.\r\nNOOP\r\n").as_bytes());
+            let mut unstuffer = Unstuffer::default();
+            assert_eq!(unstuffer.take(&mut input).1, Unstuffed::Forbidden, "{look_alike:?}");
+            assert_eq!(unstuffer.skip(&mut input), Unstuffed::End, "{look_alike:?}");
+            assert_eq!(input, b"NOOP\r\n"[..], "{look_alike:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_understood_yet_waits() {
+        for (input, left) in [("a\r", "\r"), ("a\r\n.", "."), ("a\r\n.\r", ".\r"), ("a\r\n", "")] {
+            let mut input = BytesMut::from(input.as_bytes());
+            assert_eq!(Unstuffer::default().take(&mut input).1, Unstuffed::More);
+            assert_eq!(input, left.as_bytes());
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! The driver's answers to the session's questions.
+//!
+//! RFC 5321 s.4.3.2. Invariant: an answer that fits no question changes nothing but to close the session.
+
+use std::mem;
+
+use mail::Reply;
+
+use super::session::{Question, Session, State};
+use super::{TlsInfo, Transaction, replies};
+
+impl<R> Session<R> {
+    /// Takes the question out if it is one that the call answers.
+    fn answered(&mut self, call: &'static str, fits: impl FnOnce(&Question) -> bool) -> Option<Question> {
+        if matches!(&self.state, State::Waiting(question) if fits(question))
+            && let State::Waiting(question) = mem::replace(&mut self.state, State::Command)
+        {
+            return Some(question);
+        }
+        self.misused(call);
+        None
+    }
+
+    /// Answers [`Event::Mail`](super::Event::Mail): 250 2.1.0.
+    pub fn accept_mail(&mut self) {
+        if let Some(Question::Mail(reverse_path, parameters)) = self.answered("accept_mail", |q| matches!(q, Question::Mail(..))) {
+            self.transaction = Some(Transaction { reverse_path, parameters, recipients: Vec::new() });
+            self.reply(&Reply::new(250, (2, 1, 0), "Sender ok"));
+        }
+    }
+
+    /// Answers [`Event::Recipient`](super::Event::Recipient): 250 2.1.5.
+    pub fn accept_recipient(&mut self, attached: R) {
+        if let Some(Question::Recipient(recipient)) = self.answered("accept_recipient", |q| matches!(q, Question::Recipient(_))) {
+            if let Some(transaction) = &mut self.transaction {
+                transaction.recipients.push((recipient, attached));
+            }
+            self.reply(&Reply::new(250, (2, 1, 5), "Recipient ok"));
+        }
+    }
+
+    /// Answers [`Event::Data`](super::Event::Data): 354 after DATA; after BDAT the content just goes on.
+    pub fn accept_data(&mut self) {
+        match self.answered("accept_data", |q| matches!(q, Question::Data(_))) {
+            Some(Question::Data(None)) => {
+                self.content.open(false);
+                self.state = State::Data;
+                self.reply(&Reply::plain(354, "Send the message, end it with <CRLF>.<CRLF>"));
+            }
+            Some(Question::Data(Some(chunk))) => {
+                self.content.open(true);
+                self.state = State::Chunk(chunk);
+            }
+            _ => {}
+        }
+    }
+
+    /// Answers [`Event::ContentEnd`](super::Event::ContentEnd), by 250 or a refusal. The transaction is over either way.
+    pub fn finish(&mut self, reply: Reply) {
+        if self.answered("finish", |q| matches!(q, Question::ContentEnd)).is_some() {
+            self.reset();
+            if reply.is_positive() {
+                self.strikes.message_accepted();
+            }
+            self.reply(&reply);
+        }
+    }
+
+    /// Refuses MAIL, RCPT or the content. A refusal of the content ends the transaction.
+    pub fn refuse(&mut self, reply: Reply) {
+        let is_refusable = |q: &Question| matches!(q, Question::Mail(..) | Question::Recipient(_) | Question::Data(_));
+        match self.answered("refuse", is_refusable) {
+            Some(Question::Mail(..)) => {
+                self.strikes.excuse_pipelined();
+                let too_far = self.strikes.idle();
+                self.reply_unless(too_far, &reply, "Too many refused transactions");
+            }
+            Some(Question::Recipient(_)) => {
+                let too_far = if reply.is_permanent() { self.strikes.refused_recipient() } else { self.strikes.deferred_recipient() };
+                self.reply_unless(too_far, &reply, "Too many refused recipients");
+            }
+            Some(Question::Data(chunk)) => {
+                self.strikes.excuse_pipelined();
+                self.reset();
+                if let Some(chunk) = chunk {
+                    self.state = State::Swallow { left: chunk.left };
+                }
+                self.reply(&reply);
+            }
+            _ => {}
+        }
+    }
+
+    /// While content comes: swallow the rest, and answer `reply` at its end. No event follows about this message.
+    pub fn fail_content(&mut self, reply: Reply) {
+        match self.state {
+            State::Data | State::Chunk(_) => self.content.fail(reply),
+            // Between two chunks.
+            State::Command if self.content.is_chunked() => self.content.fail(reply),
+            State::Waiting(Question::ContentEnd) => self.finish(reply),
+            _ => self.misused("fail_content"),
+        }
+    }
+
+    /// After [`Event::StartTls`](super::Event::StartTls): everything is forgotten, EHLO is needed again.
+    pub fn tls_established(&mut self, tls: TlsInfo) {
+        if self.answered("tls_established", |q| matches!(q, Question::StartTls)).is_some() {
+            self.reset_for_tls(tls);
+            // Fed between the 220 and the handshake, so it came in plaintext.
+            if !self.input.is_empty() {
+                self.close_with(replies::too_early());
+            }
+        }
+    }
+
+    /// Answers an [`AuthStep`](super::AuthStep) by another challenge.
+    pub fn auth_challenge(&mut self, challenge: &[u8]) {
+        if self.answered("auth_challenge", |q| matches!(q, Question::Auth)).is_some() {
+            self.state = State::AuthResponse;
+            self.reply_challenge(challenge);
+        }
+    }
+
+    /// Ends the exchange: 235 2.7.0.
+    pub fn auth_succeeded(&mut self, identity: String) {
+        if self.answered("auth_succeeded", |q| matches!(q, Question::Auth)).is_some() {
+            self.identity = Some(identity);
+            self.reply(&Reply::new(235, (2, 7, 0), "Authentication succeeded"));
+        }
+    }
+
+    /// Ends the exchange by a refusal.
+    pub fn auth_failed(&mut self, reply: Reply) {
+        if self.answered("auth_failed", |q| matches!(q, Question::Auth)).is_some() {
+            let too_far = self.strikes.bad();
+            self.reply_unless(too_far, &reply, "Too many failed attempts");
+        }
+    }
+}

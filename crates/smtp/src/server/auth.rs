@@ -1,0 +1,91 @@
+//! AUTH: the exchange as lines of base64.
+//!
+//! RFC 4954 s.4. Invariant: no step of an exchange reaches the driver without TLS, outside Submission, after a
+//! success or inside a transaction.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use mail::Reply;
+
+use super::line::Line;
+use super::session::{Question, Session, State, Step};
+use super::verb::Verb;
+use super::{AuthStep, Event, Service, replies};
+
+impl<R> Session<R> {
+    /// AUTH mechanism [initial-response].
+    pub(super) fn auth(&mut self, argument: &str) -> Step {
+        if self.config.service == Service::Mx {
+            return self.bad(&replies::not_here("No authentication here, use the submission service"));
+        }
+        if self.tls.is_none() {
+            return self.bad(&Reply::new(538, (5, 7, 11), "Authentication needs TLS, give STARTTLS first"));
+        }
+        if !self.is_extended() {
+            return self.out_of_sequence(&replies::bad_sequence("EHLO first"));
+        }
+        if self.identity.is_some() || self.transaction.is_some() {
+            return self.out_of_sequence(&replies::bad_sequence("AUTH is allowed once, and not inside a transaction"));
+        }
+        let mut words = argument.split(' ').filter(|w| !w.is_empty());
+        let (mechanism, initial, extra) = (words.next(), words.next(), words.next());
+        let Some(mechanism) = mechanism.filter(|_| extra.is_none()) else {
+            return self.bad(&replies::bad_argument("AUTH takes a mechanism and at most one initial response"));
+        };
+        let mechanism = mechanism.to_ascii_uppercase();
+        if !self.config.mechanisms.iter().any(|known| *known == mechanism) {
+            return self.bad(&Reply::new(504, (5, 5, 4), "Authentication mechanism not supported"));
+        }
+        let initial = match initial {
+            None => None,
+            Some("=") => Some(Vec::new()),
+            Some(text) => match STANDARD.decode(text) {
+                Ok(initial) => Some(initial),
+                Err(_) => return self.bad_base64(),
+            },
+        };
+        self.state = State::Waiting(Question::Auth);
+        Step::Event(Event::Auth(AuthStep::Begin { mechanism, initial }))
+    }
+
+    pub(super) fn step_auth_response(&mut self) -> Step {
+        let line = match self.lines.next(&mut self.input, true) {
+            Line::More => return Step::Idle,
+            Line::Whole(line) => line,
+            broken => {
+                self.state = State::Command;
+                return self.broken_line(broken);
+            }
+        };
+        self.state = State::Command;
+        if *line == b"*"[..] {
+            return self.bad(&Reply::new(501, (5, 7, 0), "Authentication cancelled"));
+        }
+        let Ok(response) = STANDARD.decode(&line) else { return self.bad_base64() };
+        self.state = State::Waiting(Question::Auth);
+        Step::Event(Event::Auth(AuthStep::Response(response)))
+    }
+
+    pub(super) fn reply_challenge(&mut self, challenge: &[u8]) {
+        self.reply(&Reply::plain(334, STANDARD.encode(challenge)));
+    }
+
+    fn bad_base64(&mut self) -> Step {
+        self.bad(&Reply::new(501, (5, 5, 2), "Not base64"))
+    }
+
+    /// The reply to a line that cannot be read as a command.
+    pub(super) fn broken_line(&mut self, line: Line) -> Step {
+        match line {
+            Line::BareLf => self.bad(&replies::bad_syntax("A command must end with CRLF")),
+            Line::TooLong(Verb::Auth) => self.bad(&Reply::new(500, (5, 5, 6), "Authentication exchange line is too long")),
+            Line::TooLong(Verb::Ehlo | Verb::Helo) => self.bad(&Reply::new(501, (5, 5, 2), "That is no host name")),
+            Line::TooLong(_) => self.bad(&replies::bad_syntax("Line too long")),
+            Line::Endless => {
+                self.close_with(replies::too_many("Line without end"));
+                Step::Again
+            }
+            Line::More | Line::Whole(_) => Step::Idle,
+        }
+    }
+}

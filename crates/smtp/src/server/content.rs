@@ -1,0 +1,153 @@
+//! Content, after DATA or in BDAT chunks.
+//!
+//! RFC 5321 s.4.1.1.4 and s.4.5.2, RFC 3030 s.2, RFC 1870 s.6.3. Invariant: after the first fault nothing of the content reaches
+//! the driver, and the fault is what the client hears at the true end.
+
+use bytes::{Buf, Bytes};
+use mail::Reply;
+
+use super::session::{Chunk, Question, Session, State, Step};
+use super::{Event, replies};
+use crate::chunks::LineCheck;
+use crate::dots::{Unstuffed, Unstuffer};
+
+const TINY_CHUNK_BYTES: u64 = 1024;
+const TINY_CHUNKS: u32 = 10_000;
+
+/// The content of one transaction.
+#[derive(Debug, Default)]
+pub(super) struct Content {
+    pub(super) size_bytes: u64,
+    /// The driver has a spool open.
+    open: bool,
+    chunked: bool,
+    ended: bool,
+    fault: Option<Reply>,
+    unstuffer: Unstuffer,
+    lines: LineCheck,
+    tiny_chunks: u32,
+}
+
+impl Content {
+    pub(super) fn open(&mut self, chunked: bool) {
+        self.open = true;
+        self.chunked = chunked;
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.open
+    }
+
+    pub(super) fn is_chunked(&self) -> bool {
+        self.chunked
+    }
+
+    /// The driver has dropped its spool; the first fault counts.
+    pub(super) fn fail(&mut self, reply: Reply) {
+        self.open = false;
+        self.fault.get_or_insert(reply);
+    }
+
+    pub(super) fn is_one_tiny_chunk_too_many(&mut self, size_bytes: u64) -> bool {
+        if size_bytes < TINY_CHUNK_BYTES {
+            self.tiny_chunks += 1;
+        }
+        self.tiny_chunks > TINY_CHUNKS
+    }
+}
+
+impl<R> Session<R> {
+    pub(super) fn step_data(&mut self) -> Step {
+        if self.content.ended {
+            return self.content_over();
+        }
+        if self.content.fault.is_some() {
+            return match self.content.unstuffer.skip(&mut self.input) {
+                Unstuffed::End => self.content_over(),
+                _ => Step::Idle,
+            };
+        }
+        let (piece, found) = self.content.unstuffer.take(&mut self.input);
+        self.content.ended = found == Unstuffed::End;
+        if found == Unstuffed::Forbidden {
+            return self.abort(replies::forbidden_content());
+        }
+        let size_bytes = self.content.size_bytes.saturating_add(piece.len() as u64);
+        if size_bytes > self.config.max_size_bytes {
+            return self.abort(replies::too_large());
+        }
+        self.content.size_bytes = size_bytes;
+        if !piece.is_empty() {
+            Step::Event(Event::Content(piece))
+        } else if self.content.ended {
+            self.content_over()
+        } else {
+            Step::Idle
+        }
+    }
+
+    pub(super) fn step_chunk(&mut self, chunk: Chunk) -> Step {
+        if chunk.left == 0 {
+            return self.chunk_over(chunk.last);
+        }
+        if self.input.is_empty() {
+            return Step::Idle;
+        }
+        let length = self.input.len().min(usize::try_from(chunk.left).unwrap_or(usize::MAX));
+        self.state = State::Chunk(Chunk::new(chunk.left.saturating_sub(length as u64), chunk.last));
+        if self.content.fault.is_some() {
+            self.input.advance(length);
+            return Step::Again;
+        }
+        let piece = self.input.split_to(length).freeze();
+        if !self.content.lines.accepts(&piece) {
+            return self.abort(replies::forbidden_content());
+        }
+        self.content.size_bytes = self.content.size_bytes.saturating_add(length as u64);
+        Step::Event(Event::Content(piece))
+    }
+
+    fn chunk_over(&mut self, last: bool) -> Step {
+        if self.content.fault.is_some() {
+            return self.content_over();
+        }
+        if !last {
+            self.state = State::Command;
+            self.reply(&Reply::new(250, (2, 0, 0), "Chunk taken"));
+            return Step::Again;
+        }
+        if self.content.lines.is_after_cr() {
+            return self.abort(replies::forbidden_content());
+        }
+        // What came by BDAT may go on by DATA, which cannot carry an unfinished line.
+        if self.content.lines.is_inside_line() {
+            let line_end = Bytes::from_static(b"\r\n");
+            self.content.lines = LineCheck::default();
+            self.content.size_bytes = self.content.size_bytes.saturating_add(2);
+            return Step::Event(Event::Content(line_end));
+        }
+        self.content_over()
+    }
+
+    fn abort(&mut self, reply: Reply) -> Step {
+        self.content.fail(reply);
+        Step::Event(Event::ContentAborted)
+    }
+
+    fn content_over(&mut self) -> Step {
+        self.content.open = false;
+        match self.content.fault.take() {
+            None => {
+                self.state = State::Waiting(Question::ContentEnd);
+                Step::Event(Event::ContentEnd)
+            }
+            Some(reply) => {
+                self.strikes.excuse_pipelined();
+                self.reset();
+                self.state = State::Command;
+                self.reply(&reply);
+                Step::Again
+            }
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! MAIL, RCPT, DATA and BDAT: each is checked here, and decided by the driver.
+//!
+//! RFC 5321 s.3.3 and s.4.1.4, RFC 3030 s.2. Invariant: content is asked for only with at least one accepted recipient, and a
+//! refused BDAT ends the transaction but never lets its chunk be read as commands.
+
+use mail::Reply;
+
+use super::parameters::{parse_chunk, parse_mail, parse_rcpt};
+use super::session::{Chunk, Question, Session, State, Step};
+use super::{Event, Service, replies};
+
+impl<R> Session<R> {
+    pub(super) fn mail(&mut self, argument: &str) -> Step {
+        if self.hello.is_none() {
+            return self.out_of_sequence(&replies::bad_sequence("EHLO first"));
+        }
+        if self.transaction.is_some() {
+            return self.out_of_sequence(&replies::bad_sequence("A transaction is under way, give RSET first"));
+        }
+        self.strikes.synchronised();
+        if self.config.service == Service::Submission && self.identity.is_none() {
+            return self.mail_refused(&Reply::new(530, (5, 7, 0), "Authentication required"));
+        }
+        let (reverse_path, parameters) = match parse_mail(argument, self.is_extended()) {
+            Ok(parsed) => parsed,
+            Err(reply) => return self.mail_refused(&reply),
+        };
+        if parameters.size_bytes.is_some_and(|size| size > self.config.max_size_bytes) {
+            return self.mail_refused(&replies::too_large());
+        }
+        self.state = State::Waiting(Question::Mail(reverse_path.clone(), parameters.clone()));
+        Step::Event(Event::Mail { reverse_path, parameters })
+    }
+
+    fn mail_refused(&mut self, reply: &Reply) -> Step {
+        let step = self.bad(reply);
+        self.strikes.excuse_pipelined();
+        step
+    }
+
+    pub(super) fn rcpt(&mut self, argument: &str) -> Step {
+        let Some(transaction) = &self.transaction else {
+            return self.out_of_sequence(&replies::bad_sequence("MAIL first"));
+        };
+        if self.content.is_chunked() {
+            return self.out_of_sequence(&replies::bad_sequence("Content is under way"));
+        }
+        let (taken, smtputf8) = (transaction.recipients.len(), transaction.parameters.smtputf8);
+        self.recipient_tried = true;
+        if taken >= self.config.max_recipients {
+            let too_far = self.strikes.deferred_recipient();
+            self.reply_unless(too_far, &replies::too_many_recipients(), "Too many refused recipients");
+            return Step::Again;
+        }
+        match parse_rcpt(argument, self.is_extended(), smtputf8) {
+            Ok(recipient) => {
+                self.state = State::Waiting(Question::Recipient(recipient.clone()));
+                Step::Event(Event::Recipient(recipient))
+            }
+            Err(reply) => self.bad(&reply),
+        }
+    }
+
+    /// What stands in the way of content.
+    fn not_ready_for_content(&self) -> Option<Reply> {
+        match &self.transaction {
+            None => Some(replies::bad_sequence("MAIL and RCPT first")),
+            Some(t) if !t.recipients.is_empty() => None,
+            Some(_) if self.recipient_tried => Some(replies::no_valid_recipients()),
+            Some(_) => Some(replies::bad_sequence("RCPT first")),
+        }
+    }
+
+    pub(super) fn data(&mut self, argument: &str) -> Step {
+        if let Some(reply) = self.not_ready_for_content() {
+            return self.out_of_sequence(&reply);
+        }
+        if self.content.is_chunked() {
+            return self.out_of_sequence(&replies::bad_sequence("DATA cannot follow BDAT"));
+        }
+        if !argument.is_empty() {
+            return self.bad(&replies::bad_argument("DATA takes no argument"));
+        }
+        self.state = State::Waiting(Question::Data(None));
+        Step::Event(Event::Data)
+    }
+
+    pub(super) fn bdat(&mut self, argument: &str) -> Step {
+        let Some(chunk) = parse_chunk(argument) else {
+            return self.bdat_refused(0, &replies::bad_argument("BDAT takes a size and perhaps LAST"));
+        };
+        if let Some(reply) = self.not_ready_for_content() {
+            return self.bdat_refused(chunk.left, &reply);
+        }
+        if chunk.left > self.config.max_size_bytes.saturating_sub(self.content.size_bytes) {
+            return self.bdat_refused(chunk.left, &replies::too_large());
+        }
+        if self.content.is_one_tiny_chunk_too_many(chunk.left) {
+            self.close_with(replies::too_many("Too many tiny chunks"));
+            return Step::Again;
+        }
+        if self.content.is_chunked() {
+            self.state = State::Chunk(chunk);
+            return Step::Again;
+        }
+        self.state = State::Waiting(Question::Data(Some(chunk)));
+        Step::Event(Event::Data)
+    }
+
+    fn bdat_refused(&mut self, left: u64, reply: &Reply) -> Step {
+        let step = self.out_of_sequence(reply);
+        if !self.is_closing() {
+            self.strikes.excuse_pipelined();
+            self.reset();
+            self.state = State::Swallow { left };
+        }
+        step
+    }
+}
+
+impl Chunk {
+    pub(super) fn new(left: u64, last: bool) -> Self {
+        Self { left, last }
+    }
+}
