@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use directory::{Alias, Contents, Directory, virtual_file};
+use directory::{Contents, Directory, virtual_file};
 use mail::Domain;
 use store::{Store, StoreError};
 
@@ -117,10 +117,10 @@ impl State {
         let mut contents = self.stored.clone().unwrap_or_default();
         if let Some(file) = &self.from_file {
             let declared = file.domains.iter();
-            let known: std::collections::HashSet<String> = contents.aliases.iter().map(Alias::key).collect();
+            let known: std::collections::HashSet<String> = contents.aliases.iter().map(|a| a.source.key()).collect();
             let new: Vec<&Domain> = declared.filter(|d| !contents.domains.iter().any(|h| h.name == **d)).collect();
             contents.domains.extend(new.into_iter().map(|name| directory::HostedDomain { name: name.clone(), enabled: true }));
-            contents.aliases.extend(file.aliases.iter().map(|(alias, _)| alias).filter(|a| !known.contains(&a.key())).cloned());
+            contents.aliases.extend(file.aliases.iter().map(|(alias, _)| alias).filter(|a| !known.contains(&a.source.key())).cloned());
         }
         Directory::new(contents)
     }

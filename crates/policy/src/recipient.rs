@@ -33,7 +33,12 @@ pub enum AcceptedRecipient {
 
 /// Decides about a recipient. `postmaster` is who looks after this server: what a bare `<Postmaster>` means, and where mail
 /// for a domain's postmaster and abuse goes while it has no such alias.
-pub fn recipient(directory: &Directory, client: Client<'_>, path: &ForwardPath, postmaster: Option<&Mailbox>) -> Result<AcceptedRecipient, Reply> {
+pub fn recipient(
+    directory: &Directory,
+    client: Client<'_>,
+    path: &ForwardPath,
+    postmaster: Option<&Mailbox>,
+) -> Result<AcceptedRecipient, Reply> {
     let mailbox = match (path, postmaster) {
         (ForwardPath::Mailbox(mailbox), _) => mailbox.clone(),
         (ForwardPath::Postmaster, Some(postmaster)) if directory.hosts(&postmaster.domain) => postmaster.clone(),
@@ -56,7 +61,8 @@ pub fn recipient(directory: &Directory, client: Client<'_>, path: &ForwardPath, 
         Ok(expansion) => Ok(AcceptedRecipient::Alias { alias: mailbox, targets: expansion.targets }),
         Err(ExpandError::Unknown) if directory.is_role(&mailbox) && postmaster.is_some_and(|p| *p != mailbox) => match postmaster {
             Some(postmaster) if directory.hosts(&postmaster.domain) => {
-                let targets = directory.expand(postmaster).map(|e| e.targets).map_err(|_| Reply::new(550, (5, 1, 1), "no such address here"))?;
+                let targets =
+                    directory.expand(postmaster).map(|e| e.targets).map_err(|_| Reply::new(550, (5, 1, 1), "no such address here"))?;
                 Ok(AcceptedRecipient::Alias { alias: mailbox, targets })
             }
             postmaster => Ok(AcceptedRecipient::Alias { alias: mailbox, targets: postmaster.cloned().into_iter().collect() }),

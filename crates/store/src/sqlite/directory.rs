@@ -58,16 +58,13 @@ pub(crate) fn change_directory(db: &Connection, change: &DirectoryChange) -> Res
             } else {
                 "INSERT OR IGNORE INTO alias (source, targets, enabled) VALUES (?, ?, ?)"
             };
-            let key = alias.source.to_string().to_lowercase();
+            let key = alias.source.key();
             (db.execute(sql, params![key, words(&alias.targets), alias.enabled])?, exists(format!("an alias {}", alias.source)))
         }
-        C::RemoveAlias(s) => {
-            (db.execute("DELETE FROM alias WHERE source = ?", [s.to_string().to_lowercase()])?, missing(format!("alias {s}")))
+        C::RemoveAlias(s) => (db.execute("DELETE FROM alias WHERE source = ?", [s.key()])?, missing(format!("alias {s}"))),
+        C::EnableAlias(s, on) => {
+            (db.execute("UPDATE alias SET enabled = ? WHERE source = ?", params![on, s.key()])?, missing(format!("alias {s}")))
         }
-        C::EnableAlias(s, on) => (
-            db.execute("UPDATE alias SET enabled = ? WHERE source = ?", params![on, s.to_string().to_lowercase()])?,
-            missing(format!("alias {s}")),
-        ),
         C::AddAccount(a) => {
             let sql = "INSERT OR IGNORE INTO account (login, password_hash, may_send_as, enabled) VALUES (?, ?, ?, ?)";
             let values = params![a.login.key(), a.password_hash, words(&a.may_send_as), a.enabled];
