@@ -65,8 +65,7 @@ pub fn compare(expected: &[Line], got: &[Line]) -> Result<(), String> {
 
 fn fits(want: &Line, have: &Line) -> bool {
     let end = if want.who == 'S' { &b"...\r\n"[..] } else { b"..." };
-    want.who == have.who
-        && (want.bytes == have.bytes || want.bytes.strip_suffix(end).is_some_and(|start| have.bytes.starts_with(start)))
+    want.who == have.who && (want.bytes == have.bytes || want.bytes.strip_suffix(end).is_some_and(|start| have.bytes.starts_with(start)))
 }
 
 /// Writes a transcript anew: comments, settings and what was put in stay, what came out is replaced.
