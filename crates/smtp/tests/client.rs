@@ -1,5 +1,7 @@
 //! Replays the client transcripts: `S: ` is fed, `D: ` is what the driver does, `C: ` and `E: ` (events) must come of it.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod transcript;
 
 use mail::{ForwardPath, MailParameters, Mailbox, Notify, OriginalRecipient, Recipient, Ret, ReversePath};

@@ -1,5 +1,7 @@
 //! Replays the server transcripts: as written, cut into pieces of every size, and pipelined. Each way must give the same.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod server_driver;
 mod transcript;
 
