@@ -20,6 +20,9 @@ use crate::dispatch::{Dispatch, Job};
 use crate::plan::Plan;
 use crate::settle;
 
+/// A worker that gets no connection while others of its lane have one waits so long.
+const STEP_BACK: Duration = Duration::from_millis(200);
+
 /// All lanes.
 #[derive(Debug, Default)]
 pub(crate) struct Lanes(Mutex<HashMap<LaneKey, Arc<Lane>>>);
@@ -269,24 +272,29 @@ impl Worker {
     /// The host cannot be reached. Where others of the lane are connected, this worker only steps back; otherwise everything
     /// that waits for the host is deferred at once, and the host left alone for a while.
     async fn unreachable(&mut self, job: Job, trouble: Trouble) {
-        let world = self.dispatch.world().clone();
-        let mut jobs = vec![job];
-        {
-            let mut state = self.lane.state();
-            if state.connected > 0 && trouble.scope == Scope::Host && !trouble.permanent {
-                state.jobs.extend(jobs.drain(..));
-                drop(state);
-                self.lane.waiting.add_permits(1);
-                // The others need a moment to get on; asking again at once would only annoy the host.
-                tokio::time::sleep(Duration::from_millis(200)).await;
-                return;
+        match self.clear_lane(job, &trouble) {
+            Some(jobs) => {
+                tracing::warn!(host = %self.lane.key.0.host, waiting = jobs.len(), %trouble, "host left alone for a while");
+                settle::all_failed(&self.dispatch, jobs, &trouble).await;
             }
-            let waiting = self.lane.waiting.forget_permits(state.jobs.len());
-            jobs.extend(state.jobs.drain(..waiting));
-            let pause_ms = i64::try_from(world.settings.load().delivery.host_pause_s * 1000).unwrap_or(i64::MAX);
-            state.paused = Some((world.clock.now_ms().saturating_add(pause_ms), trouble.clone()));
+            // The others need a moment to get on; asking again at once would only annoy the host.
+            None => tokio::time::sleep(STEP_BACK).await,
         }
-        tracing::warn!(host = %self.lane.key.0.host, waiting = jobs.len(), %trouble, "host left alone for a while");
-        settle::all_failed(&self.dispatch, jobs, &trouble).await;
+    }
+
+    fn clear_lane(&self, job: Job, trouble: &Trouble) -> Option<Vec<Job>> {
+        let world = self.dispatch.world();
+        let mut state = self.lane.state();
+        if state.connected > 0 && trouble.scope == Scope::Host && !trouble.permanent {
+            state.jobs.push_front(job);
+            self.lane.waiting.add_permits(1);
+            return None;
+        }
+        let waiting = self.lane.waiting.forget_permits(state.jobs.len());
+        let mut jobs = vec![job];
+        jobs.extend(state.jobs.drain(..waiting));
+        let pause_ms = i64::try_from(world.settings.load().delivery.host_pause_s * 1000).unwrap_or(i64::MAX);
+        state.paused = Some((world.clock.now_ms().saturating_add(pause_ms), trouble.clone()));
+        Some(jobs)
     }
 }
