@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use mail::{Domain, Reply};
 use policy::{NextHop, Scope, Trouble, trouble_of_failure};
-use rustls::pki_types::ServerName;
 use smtp::client::{Config, Event, Failure, Phase, Session, TlsMode};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
@@ -24,6 +23,9 @@ const ADDRESSES_MAX: usize = 6;
 
 /// The next address is tried when the one before has not answered for so long.
 const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
+
+/// A TLS handshake must be over in this time.
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(60);
 
 /// A connection on which transactions can begin.
 #[derive(Debug)]
@@ -245,11 +247,7 @@ async fn greet(
 async fn handshake(world: &World, plan: &Plan, hop: &NextHop, stream: Stream) -> Result<(Stream, Option<String>), GreetError> {
     let tls = |text: String| GreetError::Tls(text);
     let tcp = stream.into_plain().ok_or_else(|| tls("TLS is on already".into()))?;
-    let name = match hop.host.address() {
-        Some(address) => ServerName::from(address),
-        None => ServerName::try_from(hop.host.as_str().to_owned()).map_err(|e| tls(e.to_string()))?,
-    };
-    let shaken = timeout(Duration::from_secs(60), world.tls.connector(plan.verify).connect(name, tcp)).await;
+    let shaken = timeout(HANDSHAKE_WITHIN, world.tls.connect(plan.verify, &hop.host, tcp)).await;
     let stream = shaken.map_err(|_| tls("the handshake took too long".into()))?.map_err(|e| tls(e.to_string()))?;
     let description = net::describe(stream.get_ref().1);
     Ok((Stream::Tls(Box::new(stream.into())), Some(description)))
