@@ -1,1 +1,20 @@
-//! Placeholder.
+//! The faces towards the operator: an HTTP API with JSON, over a Unix socket.
+//!
+//! The routes stand in [`router`], the values that they take and give in [`api`]. Invariant: this is the only crate that
+//! knows JSON, and it never reads a table behind the store's back.
+
+mod accounts;
+mod aliases;
+pub mod api;
+mod changes;
+mod domains;
+mod error;
+mod extract;
+mod import;
+mod queue;
+mod server;
+mod socket;
+
+pub use error::ApiError;
+pub use server::{Handles, Reload, Wake, router};
+pub use socket::serve;

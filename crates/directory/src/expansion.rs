@@ -73,6 +73,11 @@ impl Directory {
     pub fn expand(&self, recipient: &Mailbox) -> Result<Expansion, ExpandError> {
         View { directory: self, added: None }.expand(recipient)
     }
+
+    /// As [`Directory::expand`], for people: the steps and what failed are told also where nothing is reached.
+    pub fn explain(&self, recipient: &Mailbox) -> Result<Expansion, ExpandError> {
+        View { directory: self, added: None }.expand_all(recipient)
+    }
 }
 
 /// A directory as it would be with one alias more.

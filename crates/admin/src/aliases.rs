@@ -1,0 +1,127 @@
+//! `/v1/aliases`: what addresses lead to.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use directory::{Alias, AliasSource, Origin, Target};
+use mail::{Domain, Mailbox};
+use store::DirectoryChange;
+
+use crate::api::{AliasFilter, AliasTest, AliasView, Changed, Enable, FailedTarget, NewAlias, TestQuery, TestStep};
+use crate::changes::{check_alias, existing};
+use crate::error::ApiError;
+use crate::extract::{Body, Params, parsed};
+use crate::server::Shared;
+
+fn view(alias: &Alias) -> AliasView {
+    AliasView {
+        source: alias.source.to_string(),
+        targets: alias.targets.iter().map(Target::to_string).collect(),
+        enabled: alias.enabled,
+        origin: match alias.origin {
+            Origin::Database => "database".into(),
+            Origin::File => "file".into(),
+        },
+    }
+}
+
+pub(crate) async fn list(State(shared): State<Shared>, Params(filter): Params<AliasFilter>) -> Result<Json<Vec<AliasView>>, ApiError> {
+    let domain: Option<Domain> = filter.domain.map(|name| parsed("a domain", &name)).transpose()?;
+    let directory = shared.handles.live.current();
+    let wanted = |alias: &&Alias| domain.as_ref().is_none_or(|domain| alias.source.domain() == domain);
+    Ok(Json(directory.contents().aliases.iter().filter(wanted).map(view).collect()))
+}
+
+/// Reads an alias as people write it.
+pub(crate) fn read(source: &str, targets: &[String]) -> Result<Alias, ApiError> {
+    const WHAT: &str = "an address (me@example.com) or a catch-all (@example.com)";
+    Ok(Alias {
+        source: parsed(WHAT, source)?,
+        targets: targets.iter().map(|target| parsed(WHAT, target)).collect::<Result<_, _>>()?,
+        enabled: true,
+        origin: Origin::Database,
+    })
+}
+
+pub(crate) async fn add(State(shared): State<Shared>, Body(new): Body<NewAlias>) -> Result<Json<Changed>, ApiError> {
+    let alias = read(&new.source, &new.targets)?;
+    let _changing = shared.changing.lock().await;
+    let directory = shared.handles.live.current();
+    if let Some(old) = directory.lookup(&alias.source.to_string()).filter(|old| old.origin == Origin::Database)
+        && !new.replace
+    {
+        return Err(ApiError::conflict(format!("there is already an alias {} → {}", old.source, targets(old)))
+            .hint("to replace it, run the command again with --replace"));
+    }
+    check_alias(&directory, &alias)?;
+    let changed = format!("{} → {}", alias.source, targets(&alias));
+    Ok(Json(shared.commit(changed, vec![DirectoryChange::AddAlias { alias, replace: new.replace }]).await?))
+}
+
+pub(crate) fn targets(alias: &Alias) -> String {
+    alias.targets.iter().map(Target::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn refuse_file(alias: &Alias) -> Result<(), ApiError> {
+    match alias.origin {
+        Origin::Database => Ok(()),
+        Origin::File => Err(ApiError::conflict(format!("{} stands in the virtual file", alias.source))
+            .hint("change it there; the file is read at once. Or add an alias here, which goes before the file")),
+    }
+}
+
+pub(crate) async fn enable(
+    State(shared): State<Shared>,
+    Path(source): Path<String>,
+    Body(enable): Body<Enable>,
+) -> Result<Json<Changed>, ApiError> {
+    let source: AliasSource = parsed("an alias", &source)?;
+    let _changing = shared.changing.lock().await;
+    let directory = shared.handles.live.current();
+    let alias = existing(&directory, &source)?;
+    refuse_file(alias)?;
+    if enable.enabled {
+        check_alias(&directory, &Alias { enabled: true, ..alias.clone() })?;
+    }
+    let word = if enable.enabled { "enabled" } else { "disabled" };
+    let change = DirectoryChange::EnableAlias(source.clone(), enable.enabled);
+    Ok(Json(shared.commit(format!("{source} is {word}"), vec![change]).await?))
+}
+
+pub(crate) async fn remove(State(shared): State<Shared>, Path(source): Path<String>) -> Result<Json<Changed>, ApiError> {
+    let source: AliasSource = parsed("an alias", &source)?;
+    let _changing = shared.changing.lock().await;
+    let directory = shared.handles.live.current();
+    refuse_file(existing(&directory, &source)?)?;
+    Ok(Json(shared.commit(format!("{source} is removed"), vec![DirectoryChange::RemoveAlias(source)]).await?))
+}
+
+pub(crate) async fn test(State(shared): State<Shared>, Params(query): Params<TestQuery>) -> Result<Json<AliasTest>, ApiError> {
+    let address: Mailbox = parsed("an address", &query.address)?;
+    let directory = shared.handles.live.current();
+    let mut answer = AliasTest {
+        address: address.to_string(),
+        hosted: directory.hosts(&address.domain),
+        targets: Vec::new(),
+        failed: Vec::new(),
+        steps: Vec::new(),
+    };
+    match directory.explain(&address) {
+        // A foreign address expands to itself, but mail for it is not taken here.
+        Ok(_) if !answer.hosted => answer
+            .failed
+            .push(FailedTarget { address: address.to_string(), reason: format!("{} is not a domain of this server", address.domain) }),
+        Ok(expansion) => {
+            let text = |mailboxes: &[Mailbox]| mailboxes.iter().map(Mailbox::to_string).collect();
+            answer.targets = text(&expansion.targets);
+            answer.failed =
+                expansion.failed.iter().map(|(at, error)| FailedTarget { address: at.to_string(), reason: error.to_string() }).collect();
+            answer.steps = expansion
+                .steps
+                .iter()
+                .map(|s| TestStep { address: s.address.to_string(), key: s.key.clone(), results: text(&s.results), depth: s.depth })
+                .collect();
+        }
+        Err(error) => answer.failed.push(FailedTarget { address: address.to_string(), reason: error.to_string() }),
+    }
+    Ok(Json(answer))
+}

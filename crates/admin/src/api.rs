@@ -1,0 +1,352 @@
+//! The values of the API, shared by server and command line.
+//!
+//! Invariant: addresses are text here, in the form that people write; times are Unix milliseconds, sizes octets.
+
+use serde::{Deserialize, Serialize};
+
+/// What a change answers: what else one should know.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changed {
+    /// What was changed.
+    pub changed: String,
+    /// What is now wrong, or worth knowing.
+    pub warnings: Vec<String>,
+}
+
+/// A hosted domain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DomainView {
+    /// Its name.
+    pub name: String,
+    /// Whether it takes mail.
+    pub enabled: bool,
+    /// How many aliases it has.
+    pub aliases: usize,
+}
+
+/// A domain to host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewDomain {
+    /// Its name.
+    pub name: String,
+}
+
+/// How a domain is removed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RemoveDomain {
+    /// Whether its aliases go too.
+    pub with_aliases: bool,
+}
+
+/// An alias.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AliasView {
+    /// What it answers to: `me@example.com` or `@example.com`.
+    pub source: String,
+    /// Where its mail goes.
+    pub targets: Vec<String>,
+    /// Whether it takes mail.
+    pub enabled: bool,
+    /// `database`, or `file` for one from the virtual file.
+    pub origin: String,
+}
+
+/// An alias to add.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewAlias {
+    /// What it answers to.
+    pub source: String,
+    /// Where its mail goes.
+    pub targets: Vec<String>,
+    /// Whether one that is there is replaced.
+    #[serde(default)]
+    pub replace: bool,
+}
+
+/// Which aliases to list.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AliasFilter {
+    /// Only those of this domain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub domain: Option<String>,
+}
+
+/// Disables or enables something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Enable {
+    /// Whether it is in use.
+    pub enabled: bool,
+}
+
+/// Which address to try.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TestQuery {
+    /// The address.
+    pub address: String,
+}
+
+/// Where mail to an address goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AliasTest {
+    /// The address that was asked about.
+    pub address: String,
+    /// Whether its domain is hosted here and enabled.
+    pub hosted: bool,
+    /// Where the mail goes in the end; empty where it is refused.
+    pub targets: Vec<String>,
+    /// What leads nowhere, and why.
+    pub failed: Vec<FailedTarget>,
+    /// How the targets were found, in order.
+    pub steps: Vec<TestStep>,
+}
+
+/// An address that leads nowhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedTarget {
+    /// The address.
+    pub address: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// One alias that took part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TestStep {
+    /// The address that was looked up.
+    pub address: String,
+    /// The alias that matched it.
+    pub key: String,
+    /// What it became.
+    pub results: Vec<String>,
+    /// How many aliases led here.
+    pub depth: usize,
+}
+
+/// A file of aliases to import.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Import {
+    /// Its text, in the form of Postfix's virtual(5).
+    pub text: String,
+    /// Whether aliases that are there are replaced.
+    #[serde(default)]
+    pub replace: bool,
+    /// Whether everything is checked and nothing changed.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// What an import did, or would do.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportReport {
+    /// Whether nothing was changed.
+    pub dry_run: bool,
+    /// Domains that are now hosted.
+    pub domains: Vec<String>,
+    /// Aliases that were added or replaced.
+    pub added: Vec<ImportLine>,
+    /// Aliases that were left as they are.
+    pub skipped: Vec<ImportLine>,
+    /// What was read and left out, or should be looked at.
+    pub warnings: Vec<ImportLine>,
+}
+
+/// One line of an import's report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportLine {
+    /// The line in the file, from 1; 0 where it concerns the whole.
+    pub line: usize,
+    /// What.
+    pub text: String,
+}
+
+/// A file of aliases.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Export {
+    /// Its text, in the form of Postfix's virtual(5).
+    pub text: String,
+}
+
+/// An account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountView {
+    /// The name to log in with.
+    pub login: String,
+    /// The senders that are allowed besides the login.
+    pub may_send_as: Vec<String>,
+    /// Whether logging in is allowed.
+    pub enabled: bool,
+}
+
+/// An account to add.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewAccount {
+    /// The name to log in with: an address.
+    pub login: String,
+    /// The password; one is made where none is given.
+    #[serde(default)]
+    pub password: Option<String>,
+    /// The senders that are allowed besides the login.
+    #[serde(default)]
+    pub may_send_as: Vec<String>,
+}
+
+/// A new password for an account.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewPassword {
+    /// The password; one is made where none is given.
+    #[serde(default)]
+    pub password: Option<String>,
+}
+
+/// What an account's owner must be told.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Login {
+    /// The name to log in with.
+    pub login: String,
+    /// The password, where it was made here: it is shown this once and never again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password: Option<String>,
+    /// What is worth knowing.
+    pub warnings: Vec<String>,
+}
+
+/// Changes to an account; what is not named stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AccountPatch {
+    /// Whether logging in is allowed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+    /// The senders that are allowed besides the login.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub may_send_as: Option<Vec<String>>,
+}
+
+/// Which part of the queue to list.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct QueueQuery {
+    /// At most this many messages; 100 where it is not given, 1000 at most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// Only messages after this id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    /// Only messages with this text in an address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+}
+
+/// One page of the queue, in the order of arrival.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueuePage {
+    /// The server's time.
+    pub now_ms: i64,
+    /// The messages.
+    pub messages: Vec<QueuedMessage>,
+    /// Where the next page begins (`after`); `None` on the last page.
+    pub next: Option<String>,
+}
+
+/// A message in the queue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueuedMessage {
+    /// The queue id.
+    pub id: String,
+    /// `own`, `forward` or `report`.
+    pub flow: String,
+    /// The reverse-path; empty for a report.
+    pub from: String,
+    /// The size.
+    pub size_bytes: u64,
+    /// When it arrived.
+    pub arrived_ms: i64,
+    /// When it is given up.
+    pub expires_ms: i64,
+    /// Its recipients.
+    pub recipients: Vec<QueuedRecipient>,
+}
+
+/// A recipient in the queue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueuedRecipient {
+    /// Its place in the message, from 0.
+    pub index: u32,
+    /// Where the message goes.
+    pub to: String,
+    /// The alias through which it goes.
+    pub via: Option<String>,
+    /// `waiting`, `claimed` or `set aside`.
+    pub state: String,
+    /// Attempts made.
+    pub attempts: u32,
+    /// When it is tried next.
+    pub next_attempt_ms: i64,
+    /// The last trouble.
+    pub reason: Option<String>,
+}
+
+/// How much there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Messages.
+    pub messages: u64,
+    /// Recipients.
+    pub recipients: u64,
+    /// Recipients set aside, because their record is unreadable.
+    pub set_aside: u64,
+}
+
+/// What to try again at once; exactly one of the three.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retry {
+    /// One message.
+    pub id: Option<String>,
+    /// Everything to one domain.
+    pub domain: Option<String>,
+    /// Everything.
+    pub all: bool,
+}
+
+/// How many recipients something concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Count {
+    /// The number.
+    pub recipients: u64,
+}
+
+/// What to drop of a message.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DropQuery {
+    /// Only the recipient at this place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recipient: Option<u32>,
+}
+
+/// What a reload did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// What is in force now, and what needs a restart.
+    pub message: String,
+}
+
+/// The body of every answer that is no success.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What happened and why.
+    pub error: String,
+    /// What to do next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}

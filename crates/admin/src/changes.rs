@@ -1,0 +1,88 @@
+//! How a change of the directory is made: checked against the snapshot in force, stored, put in force.
+//!
+//! Invariant: what would lead mail in a circle is never stored.
+
+use std::collections::{HashMap, HashSet};
+
+use directory::{Alias, AliasSource, Contents, Directory, Problem};
+use mail::Mailbox;
+use store::DirectoryChange;
+
+use crate::api::Changed;
+use crate::error::ApiError;
+use crate::server::Shared;
+
+impl Shared {
+    /// Stores changes and puts them in force. The caller holds `changing`.
+    pub async fn commit(&self, changed: impl Into<String>, changes: Vec<DirectoryChange>) -> Result<Changed, ApiError> {
+        let before = problem_texts(&self.handles.live.current());
+        self.handles.store.change_directory(changes).await?;
+        self.handles.live.reload().await?;
+        let after = self.handles.live.current().problems();
+        let warnings = after.iter().map(Problem::to_string).filter(|text| !before.contains(text)).collect();
+        let changed = changed.into();
+        tracing::info!(changed, "the directory was changed");
+        Ok(Changed { changed, warnings })
+    }
+}
+
+pub(crate) fn problem_texts(directory: &Directory) -> HashSet<String> {
+    directory.problems().iter().map(Problem::to_string).collect()
+}
+
+/// Whether the alias may be added or enabled; a cycle is told with its path.
+pub(crate) fn check_alias(directory: &Directory, alias: &Alias) -> Result<(), ApiError> {
+    directory.check_added(alias).map_err(|problem| told(&with_alias(directory, alias), &problem))
+}
+
+/// The error for a problem of this directory.
+pub(crate) fn told(directory: &Directory, problem: &Problem) -> ApiError {
+    let mut error = ApiError::of_problem(problem);
+    if let Problem::Cycle { alias, through } = problem
+        && let Some(path) = cycle_path(directory, through)
+    {
+        error.error = format!("{alias} leads back to itself: {path}");
+    }
+    error
+}
+
+/// The directory as it would be with this alias.
+fn with_alias(directory: &Directory, alias: &Alias) -> Directory {
+    let mut contents: Contents = directory.contents().clone();
+    let key = alias.source.key();
+    contents.aliases.retain(|a| a.source.key() != key);
+    contents.aliases.push(alias.clone());
+    Directory::new(contents)
+}
+
+/// `a@example.com → b@example.com → a@example.com`.
+fn cycle_path(directory: &Directory, through: &Mailbox) -> Option<String> {
+    let expansion = directory.explain(through).ok()?;
+    let mut results: HashMap<String, &[Mailbox]> = HashMap::new();
+    for step in &expansion.steps {
+        results.entry(step.address.key()).or_insert(&step.results);
+    }
+    let mut path = vec![through.clone()];
+    let mut seen = HashSet::new();
+    let found = search(&results, through, &mut path, &mut seen);
+    found.then(|| path.iter().map(Mailbox::to_string).collect::<Vec<_>>().join(" → "))
+}
+
+fn search(results: &HashMap<String, &[Mailbox]>, goal: &Mailbox, path: &mut Vec<Mailbox>, seen: &mut HashSet<String>) -> bool {
+    let next = path.last().and_then(|last| results.get(&last.key())).copied().unwrap_or_default();
+    for mailbox in next {
+        path.push(mailbox.clone());
+        if mailbox == goal || (seen.insert(mailbox.key()) && search(results, goal, path, seen)) {
+            return true;
+        }
+        path.pop();
+    }
+    false
+}
+
+/// The alias in force under this source.
+pub(crate) fn existing<'a>(directory: &'a Directory, source: &AliasSource) -> Result<&'a Alias, ApiError> {
+    directory
+        .lookup(&source.to_string())
+        .ok_or_else(|| ApiError::missing(format!("there is no alias {source}")).hint("waypost alias list shows what there is"))
+}

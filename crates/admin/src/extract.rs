@@ -1,0 +1,40 @@
+//! Reading requests, so that a bad one gets an answer in the API's own form.
+
+use axum::Json;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::http::request::Parts;
+use serde::de::DeserializeOwned;
+use std::str::FromStr;
+
+use crate::error::ApiError;
+
+/// A JSON body.
+pub(crate) struct Body<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = ApiError;
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let read: Result<Json<T>, JsonRejection> = Json::from_request(request, state).await;
+        read.map(|Json(value)| Self(value)).map_err(|e| ApiError::new(e.status(), e.body_text()))
+    }
+}
+
+/// The query of the address.
+pub(crate) struct Params<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let read: Result<Query<T>, QueryRejection> = Query::from_request_parts(parts, state).await;
+        read.map(|Query(value)| Self(value)).map_err(|e| ApiError::new(e.status(), e.body_text()))
+    }
+}
+
+/// Reads a text that people write.
+pub(crate) fn parsed<T: FromStr>(what: &str, text: &str) -> Result<T, ApiError>
+where
+    T::Err: std::fmt::Display,
+{
+    text.trim().parse().map_err(|e| ApiError::bad(format!("`{text}` is not {what}: {e}")))
+}

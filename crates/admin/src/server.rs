@@ -1,0 +1,108 @@
+//! The routes, and what they may touch.
+//!
+//! Invariant: every change goes the same way ([`crate::changes`]): checked, stored, put in force.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{Method, StatusCode, Uri};
+use axum::routing::{delete, get, patch, post};
+use axum::{Json, Router};
+use mta::LiveDirectory;
+use store::Store;
+use tokio::sync::Mutex;
+
+use crate::api::Reloaded;
+use crate::error::ApiError;
+use crate::{accounts, aliases, domains, import, queue};
+
+/// The largest body of a request, in octets.
+const BODY_MAX_BYTES: usize = 16 * 1024 * 1024;
+
+/// Reads the configuration again; answers what is in force now, or why the old one stays.
+pub type Reload = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<String, String>> + Send>> + Send + Sync>;
+
+/// Tells whoever delivers that something is due.
+pub type Wake = Arc<dyn Fn() + Send + Sync>;
+
+/// What the routes may touch.
+#[derive(Clone)]
+pub struct Handles {
+    /// The queue and the directory.
+    pub store: Store,
+    /// The directory in force.
+    pub live: Arc<LiveDirectory>,
+    /// The time.
+    pub clock: net::Clock,
+    /// Called when something is due now.
+    pub wake: Wake,
+    /// Reads the configuration again; `None` where no server runs.
+    pub reload: Option<Reload>,
+    /// How the server is.
+    pub status: Arc<dyn Fn() -> serde_json::Value + Send + Sync>,
+}
+
+impl std::fmt::Debug for Handles {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handles").finish_non_exhaustive()
+    }
+}
+
+/// What the handlers share.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub handles: Handles,
+    /// One change at a time: two that are sound by themselves can make a circle together.
+    pub changing: Arc<Mutex<()>>,
+}
+
+/// The API's routes, all under `/v1`.
+pub fn router(handles: Handles) -> Router {
+    let shared = Shared { handles, changing: Arc::default() };
+    let v1 = Router::new()
+        .route("/domains", get(domains::list).post(domains::add))
+        .route("/domains/{name}", delete(domains::remove))
+        .route("/aliases", get(aliases::list).post(aliases::add))
+        .route("/aliases/{source}", patch(aliases::enable).delete(aliases::remove))
+        .route("/aliases/test", get(aliases::test))
+        .route("/aliases/import", post(import::import))
+        .route("/aliases/export", get(import::export))
+        .route("/accounts", get(accounts::list).post(accounts::add))
+        .route("/accounts/{login}", patch(accounts::change).delete(accounts::remove))
+        .route("/accounts/{login}/password", post(accounts::set_password))
+        .route("/queue", get(queue::list))
+        .route("/queue/totals", get(queue::totals))
+        .route("/queue/retry", post(queue::retry))
+        .route("/queue/{id}", get(queue::show).delete(queue::remove))
+        .route("/status", get(status))
+        .route("/reload", post(reload));
+    Router::new()
+        .nest("/v1", v1)
+        .fallback(unknown)
+        .method_not_allowed_fallback(not_allowed)
+        .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
+        .with_state(shared)
+}
+
+async fn status(State(shared): State<Shared>) -> Json<serde_json::Value> {
+    Json((shared.handles.status)())
+}
+
+async fn reload(State(shared): State<Shared>) -> Result<Json<Reloaded>, ApiError> {
+    let Some(reload) = &shared.handles.reload else {
+        return Err(ApiError::conflict("no server runs, so there is nothing to reload").hint("start it: waypost serve"));
+    };
+    match reload().await {
+        Ok(message) => Ok(Json(Reloaded { message })),
+        Err(error) => Err(ApiError::conflict(error).hint("correct the configuration; the one before stays in force")),
+    }
+}
+
+async fn unknown(uri: Uri) -> ApiError {
+    ApiError::missing(format!("there is no route {}", uri.path())).hint("the command line and the server may be of different versions")
+}
+
+async fn not_allowed(method: Method, uri: Uri) -> ApiError {
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} cannot be used on {}", uri.path()))
+}

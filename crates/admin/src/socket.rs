@@ -1,0 +1,75 @@
+//! The Unix socket that the API listens on.
+//!
+//! Invariant: nobody but the server's own user (and root) can ever connect, not even for an instant.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use axum::Router;
+use tokio::net::{UnixListener, UnixStream};
+
+/// Serves the API until `shutdown`, then finishes what is under way and removes the socket.
+///
+/// # Errors
+/// `AddrInUse` where another server answers there; otherwise what the system says.
+pub async fn serve(router: Router, socket_path: &Path, shutdown: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
+    let listener = bind(socket_path).await?;
+    let result = axum::serve(listener, router).with_graceful_shutdown(shutdown).await;
+    if let Err(error) = fs::remove_file(socket_path)
+        && error.kind() != ErrorKind::NotFound
+    {
+        tracing::warn!(%error, socket = %socket_path.display(), "the admin socket could not be removed; the next start replaces it");
+    }
+    result
+}
+
+/// Binds beside the path, closes the socket to others, and only then gives it its name.
+async fn bind(path: &Path) -> io::Result<UnixListener> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if !found.file_type().is_socket() => {
+            return Err(at(path, ErrorKind::AlreadyExists, "is there and is no socket; name another path with admin_socket"));
+        }
+        Ok(_) if UnixStream::connect(path).await.is_ok() => {
+            return Err(at(path, ErrorKind::AddrInUse, "another server answers on this socket; stop it first"));
+        }
+        _ => {}
+    }
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    let beside = PathBuf::from(name);
+    if let Err(error) = fs::remove_file(&beside)
+        && error.kind() != ErrorKind::NotFound
+    {
+        return Err(error);
+    }
+    let listener = UnixListener::bind(&beside).map_err(|e| at(&beside, e.kind(), &e.to_string()))?;
+    fs::set_permissions(&beside, fs::Permissions::from_mode(0o600))?;
+    fs::rename(&beside, path)?;
+    Ok(listener)
+}
+
+fn at(path: &Path, kind: ErrorKind, what: &str) -> io::Error {
+    io::Error::new(kind, format!("{}: {what}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("waypost.sock");
+        drop(bind(&path).await.unwrap());
+        let live = bind(&path).await.unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(bind(&path).await.unwrap_err().kind(), ErrorKind::AddrInUse);
+        drop(live);
+        let plain = dir.path().join("plain");
+        fs::write(&plain, "keep me").unwrap();
+        assert_eq!(bind(&plain).await.unwrap_err().kind(), ErrorKind::AlreadyExists);
+        assert_eq!(fs::read_to_string(&plain).unwrap(), "keep me");
+    }
+}
