@@ -17,7 +17,4 @@ mod socket;
 
 pub use error::ApiError;
 pub use server::{Handles, Reload, Wake, router};
-pub use socket::serve;
-
-#[cfg(test)]
-mod tests;
+pub use socket::{bind, serve};

@@ -2,11 +2,29 @@
 //! deliver, settle, report.
 //!
 //! Each stage takes one owned type and returns the next. Invariant: a client hears 250 only by way of a
-//! [`enqueue::Responsibility`], which nothing but a commit can make.
+//! `Responsibility`, which nothing but a commit can make.
 
+mod authenticate;
+mod bug;
+mod connect;
+mod decide;
+mod deliver;
+mod dispatch;
+mod enqueue;
+mod lane;
+mod listen;
 mod live_directory;
 mod logins;
+mod plan;
+mod prepare;
+mod receive;
+mod received;
+mod report;
+mod server;
 pub mod settings;
+mod settle;
 mod stream;
 
+pub use bug::bugs_caught;
 pub use live_directory::{DirectoryError, LiveDirectory};
+pub use server::{Parts, Server, StartError, Status};

@@ -2,15 +2,19 @@
 //!
 //! RFC 7435, RFC 8446. Invariant: [`Verify::Nothing`] still checks that the peer holds the key of the certificate it shows.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use mail::Domain;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::tls_server::TlsError;
 
@@ -55,12 +59,17 @@ impl ClientTls {
         Ok(Self { opportunistic: Arc::new(opportunistic).into(), verified: Arc::new(verified).into() })
     }
 
-    /// The connector.
-    pub fn connector(&self, verify: Verify) -> &TlsConnector {
-        match verify {
+    /// Does the handshake with a host over a connection that is up.
+    pub async fn connect(&self, verify: Verify, host: &Domain, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        let name = match host.address() {
+            Some(address) => ServerName::from(address),
+            None => ServerName::try_from(host.as_str().to_owned()).map_err(io::Error::other)?,
+        };
+        let connector = match verify {
             Verify::Nothing => &self.opportunistic,
             Verify::Name => &self.verified,
-        }
+        };
+        connector.connect(name, tcp).await
     }
 }
 

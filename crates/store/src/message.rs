@@ -137,6 +137,11 @@ pub enum Disposition {
         /// Whether this counts as an attempt (an interrupted one does not).
         counts: bool,
     },
+    /// It stays, and is not tried again until a person says so.
+    SetAside {
+        /// Why.
+        reason: String,
+    },
 }
 
 /// The end of a delivery attempt: what became of recipients, and the reports that follow, in one transaction.

@@ -150,7 +150,8 @@ impl<R> Session<R> {
                 return Some(event);
             }
             match self.step() {
-                Step::Event(event) => return Some(event),
+                // Behind an abort that the same command brought about.
+                Step::Event(event) => self.pending.push_back(event),
                 Step::Again => {}
                 Step::Idle => return None,
             }

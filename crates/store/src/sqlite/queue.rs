@@ -98,6 +98,13 @@ pub(crate) fn settle(db: &Connection, settlement: &Settlement, lease_ms: i64) ->
                 )?
                 .execute(params![next_attempt_ms, status.to_string(), reason, i64::from(*counts), key.message.0, key.index])?;
             }
+            Disposition::SetAside { reason } => {
+                db.prepare_cached("UPDATE recipient SET state = 2, reason = ? WHERE message_id = ? AND n = ?")?.execute(params![
+                    reason,
+                    key.message.0,
+                    key.index
+                ])?;
+            }
         }
     }
     for id in &settlement.delay_reported {

@@ -3,19 +3,17 @@
 //! Invariant: nothing listens before all that it needs is open; passwords are never taken without TLS; on the way down
 //! nothing is closed before what uses it.
 
-mod flow;
-mod logging;
+pub mod logging;
 mod reload;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use admin::Handles;
 use anyhow::{Context, Result, anyhow, bail};
 use arc_swap::ArcSwap;
-use mta::LiveDirectory;
 use mta::settings::ListenerKind;
+use mta::{LiveDirectory, Parts, Server, Status};
 use net::{ClientTls, Clock, Resolver, ServerTls};
 use store::Store;
 use tokio::runtime::Builder;
@@ -24,11 +22,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::config::{self, Config};
-use flow::{Parts, Server};
 use reload::Reloader;
-
-/// Requests to the admin socket that are under way may take so long when the server ends.
-const ADMIN_END: Duration = Duration::from_secs(2);
 
 /// Runs the server until it is told to stop.
 pub fn run(path: &Path) -> Result<()> {
@@ -50,86 +44,115 @@ fn raise_file_limit() {
 
 async fn serve(config: Config) -> Result<()> {
     let mut signals = Signals::open()?;
-    let clock = Clock::system();
-    let tls = server_tls(&config)?;
-    let client_tls = ClientTls::new(config.file.tls.extra_authorities.as_deref())?;
-    let resolver = resolver(&config)?;
-    let data = &config.file.data_dir;
-    let store = Store::open(data).map_err(|e| anyhow!("{}: {e}\n  hint: only one server can run on a data directory", data.display()))?;
-    let settings = Arc::new(ArcSwap::from_pointee(config.settings.clone()));
-    let live = LiveDirectory::open(store.clone(), &config.settings.delimiters, config.settings.virtual_file.clone()).await?;
-    let live = Arc::new(live);
-    let server = Server::start(Parts {
-        settings: settings.clone(),
-        listeners: config.listeners(),
-        store: store.clone(),
-        live: live.clone(),
-        tls,
-        client_tls,
-        resolver,
-        clock: clock.clone(),
-    })
-    .await?;
-    let server = Arc::new(server);
-    let reloader = Arc::new(Reloader::new(&config, settings, live.clone()));
-    let handles = handles(store, live, clock, &server, &reloader);
-    let (stop_admin, mut admin) = start_admin(&config, handles);
-    tracing::info!(hostname = %config.settings.hostname, data = %data.display(), version = env!("CARGO_PKG_VERSION"), "waypost is up");
-    let result = run_until_stopped(&mut signals, &reloader, &mut admin).await;
-    tracing::info!("stopping: sessions and deliveries under way come to their end");
+    let mut running = Running::start(&config).await?;
+    tracing::info!(hostname = %config.settings.hostname, data = %config.file.data_dir.display(), version = env!("CARGO_PKG_VERSION"), "waypost is up");
+    let result = run_until_stopped(&mut signals, &mut running).await;
     tokio::select! {
-        () = server.shut_down() => tracing::info!("waypost is down"),
+        () = running.stop() => tracing::info!("waypost is down"),
         () = signals.stop() => tracing::warn!("told twice to stop: sessions under way were cut; nothing acknowledged is lost"),
-    }
-    // The socket goes last: until then `status` answers.
-    drop(stop_admin);
-    if !admin.is_finished() {
-        let _ = tokio::time::timeout(ADMIN_END, admin).await;
     }
     result
 }
 
-fn handles(store: Store, live: Arc<LiveDirectory>, clock: Clock, server: &Arc<Server>, reloader: &Arc<Reloader>) -> Handles {
-    let (to_wake, to_ask, reloader) = (server.clone(), server.clone(), reloader.clone());
+/// The running server.
+pub struct Running {
+    server: Server,
+    reloader: Arc<Reloader>,
+    admin: JoinHandle<std::io::Result<()>>,
+    stop_admin: oneshot::Sender<()>,
+}
+
+impl Running {
+    /// Opens everything that the server needs, then listens.
+    pub async fn start(config: &Config) -> Result<Self> {
+        let clock = Clock::system();
+        let tls = server_tls(config)?;
+        let client_tls = ClientTls::new(config.file.tls.extra_authorities.as_deref())?;
+        let resolver = resolver(config)?;
+        let data = &config.file.data_dir;
+        let store =
+            Store::open(data).map_err(|e| anyhow!("{}: {e}\n  hint: only one server can run on a data directory", data.display()))?;
+        let settings = Arc::new(ArcSwap::from_pointee(config.settings.clone()));
+        let live = LiveDirectory::open(store.clone(), &config.settings.delimiters, config.settings.virtual_file.clone()).await?;
+        let live = Arc::new(live);
+        let reloader = Arc::new(Reloader::new(config, settings.clone(), live.clone()));
+        let parts = Parts {
+            settings,
+            listeners: config.listeners(),
+            store: store.clone(),
+            live: live.clone(),
+            tls,
+            client_tls,
+            resolver,
+            clock: clock.clone(),
+        };
+        let server = Server::start(parts).await?;
+        let (stop_admin, admin) = start_admin(config, handles(store, live, clock, &server, &reloader)).await?;
+        Ok(Self { server, reloader, admin, stop_admin })
+    }
+
+    /// Ends in order. Whoever asks through the socket hears that the server goes, before its parts do.
+    pub async fn stop(self) {
+        drop(self.stop_admin);
+        self.server.shut_down().await;
+    }
+}
+
+fn handles(store: Store, live: Arc<LiveDirectory>, clock: Clock, server: &Server, reloader: &Arc<Reloader>) -> Handles {
+    let (reloader, status) = (reloader.clone(), server.status());
     Handles {
         store,
         live,
         clock,
-        wake: Arc::new(move || to_wake.wake()),
+        wake: server.waker(),
         reload: Some(Arc::new(move || {
             let reloader = reloader.clone();
             Box::pin(async move { reloader.reload().await })
         })),
-        status: Arc::new(move || flow::status_json(&to_ask)),
+        status: Arc::new(move || status_json(status())),
     }
 }
 
+fn status_json(status: Status) -> serde_json::Value {
+    serde_json::json!({
+        "running": true,
+        "version": env!("CARGO_PKG_VERSION"),
+        "sessions": status.sessions,
+        "in_flight": status.in_flight,
+        "workers": status.workers,
+        "connections": status.connections,
+        "bugs": status.bugs,
+    })
+}
+
 /// The admin socket's task; it ends when the sender is dropped.
-fn start_admin(config: &Config, handles: Handles) -> (oneshot::Sender<()>, JoinHandle<std::io::Result<()>>) {
+async fn start_admin(config: &Config, handles: Handles) -> Result<(oneshot::Sender<()>, JoinHandle<std::io::Result<()>>)> {
     let (stop, stopped) = oneshot::channel();
     let socket = config.admin_socket();
+    let listener = admin::bind(&socket).await.context("the admin socket cannot be used")?;
     let shutdown = async {
         let _ = stopped.await;
     };
-    let task = tokio::spawn(async move { admin::serve(admin::router(handles), &socket, shutdown).await });
-    (stop, task)
+    let task = tokio::spawn(async move { admin::serve(listener, admin::router(handles), &socket, shutdown).await });
+    Ok((stop, task))
 }
 
-async fn run_until_stopped(signals: &mut Signals, reloader: &Reloader, admin: &mut JoinHandle<std::io::Result<()>>) -> Result<()> {
+async fn run_until_stopped(signals: &mut Signals, running: &mut Running) -> Result<()> {
     loop {
         tokio::select! {
             told = signals.next() => match told {
                 Told::Stop => return Ok(()),
-                // What comes of it is in the log.
-                Told::Reload => drop(reloader.reload().await),
+                // What it says is in the log.
+                Told::Reload => drop(running.reloader.reload().await),
             },
-            ended = &mut *admin => {
+            ended = &mut running.admin => {
                 return ended.context("the admin task failed")?.context("the admin socket cannot be used");
             }
         }
     }
 }
 
+#[derive(PartialEq, Eq)]
 enum Told {
     Stop,
     Reload,
@@ -159,7 +182,7 @@ impl Signals {
     }
 
     async fn stop(&mut self) {
-        while !matches!(self.next().await, Told::Stop) {}
+        while self.next().await != Told::Stop {}
     }
 }
 

@@ -1,0 +1,43 @@
+//! The edge of a task: a bug panics there and no further.
+//!
+//! Invariant: every panic is counted, and every test requires the count to be 0.
+
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
+
+static CAUGHT: AtomicU64 = AtomicU64::new(0);
+
+/// How many bugs were caught since the start.
+pub fn bugs_caught() -> u64 {
+    CAUGHT.load(Ordering::Relaxed)
+}
+
+/// Runs a future; `None` where it panicked.
+pub(crate) async fn caught<F: Future>(future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+        Ok(poll) => poll.map(Some),
+        Err(_) => {
+            CAUGHT.fetch_add(1, Ordering::Relaxed);
+            tracing::error!("a bug was caught; please report it with the lines above");
+            Poll::Ready(None)
+        }
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_goes_no_further() {
+        assert_eq!(caught(async { 7 }).await, Some(7));
+        let before = bugs_caught();
+        assert_eq!(caught(async { panic!("on purpose") }).await, None::<()>);
+        assert_eq!(bugs_caught(), before + 1);
+    }
+}

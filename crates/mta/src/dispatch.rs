@@ -1,0 +1,340 @@
+//! Stage: what is due, and which lane takes it.
+//!
+//! New mail goes to its lane in memory while there is room; everything else is claimed from the store, domain by domain, in
+//! bounded windows, so that a domain with a million messages keeps no other waiting and costs no memory. Invariant: a
+//! recipient that is claimed is in one job in memory, until it is settled.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use mail::Domain;
+use net::{ClientTls, Clock, Resolver};
+use policy::Trouble;
+use store::{Claimed, ClaimedRecipient, Flow, NewMessage, RecipientKey, Store};
+use tokio::sync::Notify;
+
+use crate::bug::caught;
+use crate::lane::Lanes;
+use crate::plan::{Plan, plan};
+use crate::settings::LiveSettings;
+use crate::settle;
+
+/// Recipients of one domain in memory at a time.
+const DOMAIN_WINDOW: usize = 1000;
+
+/// Recipients in memory at a time.
+const WINDOW: usize = 50_000;
+
+/// Content held in memory for jobs, in octets; what does not fit is read from disk when its turn comes.
+const CONTENT_BYTES: u64 = 64 << 20;
+
+/// A claim lasts longer than any job can; a restart releases it.
+const LEASE_MS: i64 = 24 * 3_600_000;
+
+/// A domain's route is asked for again after this time, in milliseconds.
+const PLAN_MS: i64 = 60_000;
+
+/// Between two looks into the store at least this time passes.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Without anything due the store is looked at this often, since the clock may be set.
+const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(60);
+
+/// What delivery needs of the world.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub settings: LiveSettings,
+    pub store: Store,
+    pub clock: Clock,
+    pub resolver: Resolver,
+    pub tls: ClientTls,
+    pub live: Arc<crate::live_directory::LiveDirectory>,
+    /// The ports on which we take mail from other servers: a route to one of them on this machine is a loop.
+    pub own_ports: Vec<u16>,
+}
+
+/// A job: a message and recipients of one domain.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub claimed: Claimed,
+    pub domain: Domain,
+    /// Octets of content that it holds in memory.
+    held_bytes: u64,
+}
+
+/// The dispatcher. Clones share it.
+#[derive(Debug, Clone)]
+pub(crate) struct Dispatch(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    world: Arc<World>,
+    lanes: Lanes,
+    state: Mutex<State>,
+    look: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    domains: HashMap<Domain, DomainState>,
+    routes: HashMap<(Domain, Flow), RouteState>,
+    in_memory: usize,
+    content_bytes: u64,
+}
+
+#[derive(Debug, Default)]
+struct DomainState {
+    in_memory: usize,
+    /// More is due in the store than there was room for: new mail queues behind it.
+    starved: bool,
+}
+
+#[derive(Debug, Default)]
+struct RouteState {
+    /// The plan, and until when it is good, Unix milliseconds.
+    plan: Option<(Arc<Plan>, i64)>,
+    /// What waits for one.
+    unplanned: Vec<Job>,
+}
+
+/// Room that was kept for a message that is about to be committed.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    dispatch: Dispatch,
+    domains: Vec<(Domain, usize)>,
+    content_bytes: u64,
+    used: bool,
+}
+
+impl Dispatch {
+    pub fn new(world: Arc<World>) -> Self {
+        Self(Arc::new(Inner { world, lanes: Lanes::default(), state: Mutex::default(), look: Notify::new() }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn world(&self) -> &Arc<World> {
+        &self.0.world
+    }
+
+    pub fn lanes(&self) -> &Lanes {
+        &self.0.lanes
+    }
+
+    /// When a claim made now ends, Unix milliseconds.
+    pub fn lease_ms(&self, now_ms: i64) -> i64 {
+        now_ms.saturating_add(LEASE_MS)
+    }
+
+    /// Something may be due in the store.
+    pub fn wake(&self) {
+        self.0.look.notify_one();
+    }
+
+    /// Recipients in memory.
+    pub fn in_memory(&self) -> usize {
+        self.state().in_memory
+    }
+
+    /// Keeps room for a new message, so that it need not be read back. `None` where there is none.
+    pub fn reserve(&self, new: &NewMessage) -> Option<Reservation> {
+        let mut domains: Vec<(Domain, usize)> = Vec::with_capacity(1);
+        for recipient in &new.recipients {
+            match domains.iter_mut().find(|(d, _)| *d == recipient.mailbox.domain) {
+                Some((_, count)) => *count += 1,
+                None => domains.push((recipient.mailbox.domain.clone(), 1)),
+            }
+        }
+        let bytes = new.content.front().len() as u64;
+        let mut state = self.state();
+        let has_room = |(domain, count): &(Domain, usize)| {
+            state.domains.get(domain).is_none_or(|d| !d.starved && d.in_memory + count <= DOMAIN_WINDOW)
+        };
+        if state.in_memory + new.recipients.len() > WINDOW || state.content_bytes + bytes > CONTENT_BYTES || !domains.iter().all(has_room) {
+            return None;
+        }
+        for (domain, count) in &domains {
+            state.domains.entry(domain.clone()).or_default().in_memory += count;
+        }
+        state.in_memory += new.recipients.len();
+        state.content_bytes += bytes;
+        Some(Reservation { dispatch: self.clone(), domains, content_bytes: bytes, used: false })
+    }
+
+    /// Takes a job for which there is room.
+    pub fn submit(&self, job: Job) {
+        let now_ms = self.0.world.clock.now_ms();
+        let key = (job.domain.clone(), job.claimed.message.flow);
+        let mut state = self.state();
+        let route = state.routes.entry(key.clone()).or_default();
+        if let Some((plan, until_ms)) = &route.plan
+            && now_ms < *until_ms
+        {
+            let plan = plan.clone();
+            drop(state);
+            self.0.lanes.push(self, &plan, job);
+            return;
+        }
+        route.unplanned.push(job);
+        if route.unplanned.len() == 1 {
+            drop(state);
+            tokio::spawn(self.clone().plan(key));
+        }
+    }
+
+    /// Finds the route of a domain, for all its jobs that wait for one.
+    async fn plan(self, key: (Domain, Flow)) {
+        let world = self.0.world.clone();
+        let planned = caught(plan(&world, &key.0, key.1)).await;
+        let planned = planned.unwrap_or_else(|| Err(Trouble::bug("an internal error while looking for the route")));
+        let jobs = {
+            let mut state = self.state();
+            let route = state.routes.entry(key).or_default();
+            route.plan = planned.as_ref().ok().map(|plan| (plan.clone(), world.clock.now_ms() + PLAN_MS));
+            std::mem::take(&mut route.unplanned)
+        };
+        match planned {
+            Ok(plan) => jobs.into_iter().for_each(|job| self.0.lanes.push(&self, &plan, job)),
+            Err(trouble) => settle::all_failed(&self, jobs, &trouble).await,
+        }
+    }
+
+    /// A job is settled: its room is free again.
+    pub fn done(&self, job: &Job) {
+        let count = job.claimed.recipients.len();
+        let look = self.release(&[(job.domain.clone(), count)], job.held_bytes);
+        if look {
+            self.wake();
+        }
+    }
+
+    /// Gives room back; true where mail in the store waited for it.
+    fn release(&self, domains: &[(Domain, usize)], content_bytes: u64) -> bool {
+        let mut state = self.state();
+        let mut look = false;
+        state.content_bytes = state.content_bytes.saturating_sub(content_bytes);
+        for (name, count) in domains {
+            state.in_memory = state.in_memory.saturating_sub(*count);
+            let Some(domain) = state.domains.get_mut(name) else { continue };
+            domain.in_memory = domain.in_memory.saturating_sub(*count);
+            // Half a window at a time: a look for each single message would cost more than the message.
+            look |= domain.starved && domain.in_memory <= DOMAIN_WINDOW / 2;
+        }
+        look
+    }
+
+    /// Claims what is due, for ever.
+    pub async fn run(self) {
+        loop {
+            let next_ms = match caught(self.look()).await {
+                Some(Ok(next_ms)) => next_ms,
+                Some(Err(error)) => {
+                    tracing::error!(%error, "the queue could not be looked at; trying again");
+                    None
+                }
+                None => None,
+            };
+            tokio::time::sleep(LOOK_EVERY).await;
+            let until_ms = next_ms.unwrap_or(i64::MAX);
+            tokio::select! {
+                () = self.0.look.notified() => {}
+                () = self.0.world.clock.sleep_until_ms(until_ms, LOOK_AT_LEAST_EVERY) => {}
+            }
+        }
+    }
+
+    /// Claims what is due now and for which there is room. Returns when the next is due, Unix milliseconds.
+    async fn look(&self) -> Result<Option<i64>, store::StoreError> {
+        let world = &self.0.world;
+        let now_ms = world.clock.now_ms();
+        let lanes = world.store.lanes().await?;
+        self.forget_idle(now_ms);
+        let next_ms = lanes.iter().map(|l| l.due_ms).filter(|due_ms| *due_ms > now_ms).min();
+        for due in lanes.into_iter().filter(|l| l.due_ms <= now_ms) {
+            let room = self.room(&due.lane);
+            if room == 0 {
+                continue;
+            }
+            let limit = u32::try_from(room).unwrap_or(u32::MAX);
+            let claimed = world.store.claim(due.lane.clone(), now_ms, self.lease_ms(now_ms), limit).await?;
+            let count: usize = claimed.iter().map(|c| c.recipients.len()).sum();
+            {
+                let mut state = self.state();
+                state.in_memory += count;
+                let domain = state.domains.entry(due.lane.clone()).or_default();
+                domain.in_memory += count;
+                domain.starved = count >= room;
+            }
+            for claimed in claimed {
+                self.submit(Job { claimed, domain: due.lane.clone(), held_bytes: 0 });
+            }
+        }
+        Ok(next_ms)
+    }
+
+    /// How many recipients of a domain fit; where none do, the domain is starved.
+    fn room(&self, name: &Domain) -> usize {
+        let mut state = self.state();
+        let total = WINDOW.saturating_sub(state.in_memory);
+        let domain = state.domains.entry(name.clone()).or_default();
+        let room = DOMAIN_WINDOW.saturating_sub(domain.in_memory).min(total);
+        domain.starved |= room == 0;
+        room
+    }
+
+    fn forget_idle(&self, now_ms: i64) {
+        let mut state = self.state();
+        state.domains.retain(|_, d| d.in_memory > 0 || d.starved);
+        state.routes.retain(|_, r| !r.unplanned.is_empty() || r.plan.as_ref().is_some_and(|(_, until_ms)| now_ms < *until_ms));
+    }
+}
+
+impl Reservation {
+    /// The jobs of the message for which room was kept, one a domain.
+    pub fn jobs(self, new: &NewMessage) -> ReservedJobs {
+        let mut jobs: Vec<Job> = Vec::with_capacity(self.domains.len());
+        for (index, recipient) in new.recipients.iter().enumerate() {
+            let key = RecipientKey { message: new.message.id, index: u32::try_from(index).unwrap_or(u32::MAX) };
+            let recipient = ClaimedRecipient { key, recipient: recipient.clone(), attempts: 0 };
+            let domain = &recipient.recipient.mailbox.domain;
+            match jobs.iter_mut().find(|j| j.domain == *domain) {
+                Some(job) => job.claimed.recipients.push(recipient),
+                None => jobs.push(Job {
+                    domain: domain.clone(),
+                    claimed: Claimed { message: new.message.clone(), content: Some(new.content.clone()), recipients: vec![recipient] },
+                    // The whole message's octets are given back with its first job.
+                    held_bytes: if jobs.is_empty() { self.content_bytes } else { 0 },
+                }),
+            }
+        }
+        ReservedJobs { reservation: self, jobs }
+    }
+}
+
+/// Jobs whose message is being committed. Dropped, they give their room back.
+#[derive(Debug)]
+pub(crate) struct ReservedJobs {
+    reservation: Reservation,
+    jobs: Vec<Job>,
+}
+
+impl ReservedJobs {
+    /// The message is committed: the jobs go to their lanes.
+    pub fn submit(mut self) {
+        self.reservation.used = true;
+        for job in std::mem::take(&mut self.jobs) {
+            self.reservation.dispatch.submit(job);
+        }
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if !self.used {
+            self.dispatch.release(&self.domains, self.content_bytes);
+        }
+    }
+}

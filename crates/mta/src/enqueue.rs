@@ -1,0 +1,43 @@
+//! Stage: the message becomes ours.
+//!
+//! RFC 5321 s.4.2.5 and s.6.1. Invariant: only this file makes a [`Responsibility`], and only out of a commit.
+
+use net::Clock;
+use store::{Committed, Store, StoreError};
+
+use crate::dispatch::{Dispatch, ReservedJobs};
+use crate::prepare::Prepared;
+
+/// The proof that a client may be told 250.
+#[derive(Debug)]
+pub struct Responsibility {
+    _committed: Committed,
+}
+
+/// Commits the messages. What dispatch has room for goes to it at once, in memory; the rest is found when it is due.
+pub(crate) async fn enqueue(store: &Store, dispatch: &Dispatch, clock: &Clock, prepared: Prepared) -> Result<Responsibility, StoreError> {
+    let Prepared(mut messages) = prepared;
+    let content = messages.first().map(|m| m.content.clone());
+    let mut in_memory: Vec<ReservedJobs> = Vec::with_capacity(messages.len());
+    for new in &mut messages {
+        let reservation = dispatch.reserve(new);
+        new.claimed = reservation.is_some();
+        in_memory.extend(reservation.map(|r| r.jobs(new)));
+    }
+    let all_in_memory = in_memory.len() == messages.len();
+    match store.commit(messages, dispatch.lease_ms(clock.now_ms())).await {
+        Ok(committed) => {
+            in_memory.into_iter().for_each(ReservedJobs::submit);
+            if !all_in_memory {
+                dispatch.wake();
+            }
+            Ok(Responsibility { _committed: committed })
+        }
+        Err(error) => {
+            if let Some(content) = content {
+                store.discard(&content);
+            }
+            Err(error)
+        }
+    }
+}

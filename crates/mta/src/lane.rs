@@ -1,0 +1,300 @@
+//! Lanes: the jobs for one host, and the workers that carry them.
+//!
+//! A worker holds one connection and sends over it what its lane has; a lane has as many workers as it has work, up to the
+//! limit. Invariant: a host that is slow or dead keeps its own workers busy and nobody else's.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use policy::{NextHop, Scope, Trouble};
+use store::{Content, Flow, StoreError};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::bug::caught;
+use crate::connect::{Connection, connect};
+use crate::deliver::{Attempt, deliver};
+use crate::dispatch::{Dispatch, Job};
+use crate::plan::Plan;
+use crate::settle;
+
+/// A worker that gets no connection while others of its lane have one waits so long.
+const STEP_BACK: Duration = Duration::from_millis(200);
+
+/// All lanes.
+#[derive(Debug, Default)]
+pub(crate) struct Lanes(Mutex<HashMap<LaneKey, Arc<Lane>>>);
+
+/// A host, for one flow: forwards never keep the owner's own mail waiting.
+type LaneKey = (NextHop, Flow);
+
+#[derive(Debug)]
+struct Lane {
+    key: LaneKey,
+    plan: Arc<Plan>,
+    /// One permit for each job that waits.
+    waiting: Semaphore,
+    state: Mutex<LaneState>,
+}
+
+#[derive(Debug, Default)]
+struct LaneState {
+    jobs: VecDeque<Job>,
+    workers: usize,
+    idle: usize,
+    connected: usize,
+    /// Until when, Unix milliseconds, the host is left alone, and why.
+    paused: Option<(i64, Trouble)>,
+}
+
+impl Lane {
+    fn state(&self) -> MutexGuard<'_, LaneState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lanes {
+    fn all(&self) -> MutexGuard<'_, HashMap<LaneKey, Arc<Lane>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Workers and connections over all lanes.
+    pub fn totals(&self) -> (usize, usize) {
+        let all = self.all();
+        all.values().fold((0, 0), |(workers, connected), lane| {
+            let state = lane.state();
+            (workers + state.workers, connected + state.connected)
+        })
+    }
+
+    /// Gives a job to the lane of its host.
+    pub fn push(&self, dispatch: &Dispatch, plan: &Arc<Plan>, job: Job) {
+        let Some(hop) = plan.hops.lane() else { return };
+        let key = (hop.clone(), job.claimed.message.flow);
+        let lane = {
+            let mut all = self.all();
+            match all.get(&key) {
+                // A plan that changed (another smarthost password, say) gets a lane of its own; the old one runs dry.
+                Some(lane) if Arc::ptr_eq(&lane.plan, plan) || lane.plan.same_way(plan) => lane.clone(),
+                _ => {
+                    let lane = Arc::new(Lane { key: key.clone(), plan: plan.clone(), waiting: Semaphore::new(0), state: Mutex::default() });
+                    all.insert(key, lane.clone());
+                    lane
+                }
+            }
+        };
+        let now_ms = dispatch.world().clock.now_ms();
+        let limit = dispatch.world().settings.load().delivery.connections_per_host.max(1);
+        let mut state = lane.state();
+        if let Some((until_ms, trouble)) = &state.paused
+            && now_ms < *until_ms
+        {
+            let trouble = trouble.clone();
+            drop(state);
+            let dispatch = dispatch.clone();
+            tokio::spawn(async move { settle::all_failed(&dispatch, vec![job], &trouble).await });
+            return;
+        }
+        state.paused = None;
+        state.jobs.push_back(job);
+        let hire = state.workers < limit && state.jobs.len() > state.idle;
+        state.workers += usize::from(hire);
+        drop(state);
+        lane.waiting.add_permits(1);
+        if hire {
+            tokio::spawn(work(dispatch.clone(), lane));
+        }
+    }
+
+    /// Forgets a lane that nobody works in.
+    fn retire(&self, lane: &Arc<Lane>) {
+        let mut all = self.all();
+        let state = lane.state();
+        let is_empty = state.workers == 0 && state.jobs.is_empty() && state.paused.is_none();
+        if is_empty && all.get(&lane.key).is_some_and(|l| Arc::ptr_eq(l, lane)) {
+            drop(state);
+            all.remove(&lane.key);
+        }
+    }
+}
+
+/// A worker: one connection, job after job.
+async fn work(dispatch: Dispatch, lane: Arc<Lane>) {
+    let mut worker = Worker { dispatch: dispatch.clone(), lane: lane.clone(), connection: None, settling: None };
+    while let Some(job) = worker.next_job().await {
+        worker.carry(job).await;
+    }
+    worker.drop_connection(true).await;
+    worker.finish_settling().await;
+    dispatch.lanes().retire(&lane);
+}
+
+/// Whether a worker that found nothing to do may go.
+enum Dismissed {
+    Yes,
+    /// A job is there after all.
+    No(Option<Job>),
+    /// A job is there, and its permit about to be added by the pusher that counted on us.
+    Soon,
+}
+
+struct Worker {
+    dispatch: Dispatch,
+    lane: Arc<Lane>,
+    connection: Option<Connection>,
+    /// The settlement of the job before: it runs while the next one is sent, and no further ahead.
+    settling: Option<JoinHandle<()>>,
+}
+
+impl Worker {
+    /// The next job; `None` when the worker is dismissed.
+    async fn next_job(&mut self) -> Option<Job> {
+        if let Some(job) = self.try_next() {
+            return Some(job);
+        }
+        let keep_s = self.dispatch.world().settings.load().delivery.keep_s;
+        let wait = if self.connection.is_some() { Duration::from_secs(keep_s) } else { Duration::ZERO };
+        self.lane.state().idle += 1;
+        let permit = timeout(wait, self.lane.waiting.acquire()).await;
+        if let Ok(Ok(permit)) = permit {
+            permit.forget();
+            let mut state = self.lane.state();
+            state.idle -= 1;
+            return state.jobs.pop_front();
+        }
+        match self.dismiss() {
+            Dismissed::No(job) => job,
+            Dismissed::Soon => self.wait_for_pushed().await,
+            Dismissed::Yes => None,
+        }
+    }
+
+    /// A job that came between the timeout and this lock would find no worker: look once more under the lock.
+    fn dismiss(&self) -> Dismissed {
+        let mut state = self.lane.state();
+        state.idle -= 1;
+        if let Ok(permit) = self.lane.waiting.try_acquire() {
+            permit.forget();
+            return Dismissed::No(state.jobs.pop_front());
+        }
+        if !state.jobs.is_empty() {
+            return Dismissed::Soon;
+        }
+        state.workers -= 1;
+        Dismissed::Yes
+    }
+
+    async fn wait_for_pushed(&self) -> Option<Job> {
+        self.lane.waiting.acquire().await.ok()?.forget();
+        self.lane.state().jobs.pop_front()
+    }
+
+    fn try_next(&self) -> Option<Job> {
+        self.lane.waiting.try_acquire().ok()?.forget();
+        self.lane.state().jobs.pop_front()
+    }
+
+    async fn carry(&mut self, job: Job) {
+        let content = match self.content(&job).await {
+            Ok(content) => content,
+            Err(StoreError::Corrupt(reason)) => return settle::set_aside(&self.dispatch, job, &reason).await,
+            Err(error) => return settle::all_failed(&self.dispatch, vec![job], &Trouble::unreadable(&error.to_string())).await,
+        };
+        let kept = self.connection.is_some();
+        let mut attempt = match self.attempt(&job, &content).await {
+            Ok(attempt) => attempt,
+            Err(trouble) => return self.unreachable(job, trouble).await,
+        };
+        if attempt.stale && kept {
+            // The host closed a connection that we had kept: that says nothing about the message.
+            self.drop_connection(false).await;
+            attempt = match self.attempt(&job, &content).await {
+                Ok(attempt) => attempt,
+                Err(trouble) => return self.unreachable(job, trouble).await,
+            };
+        }
+        self.after(attempt.reusable).await;
+        self.finish_settling().await;
+        let dispatch = self.dispatch.clone();
+        self.settling = Some(tokio::spawn(async move { settle::settle(&dispatch, job, attempt.results).await }));
+    }
+
+    async fn content(&self, job: &Job) -> Result<Content, StoreError> {
+        match &job.claimed.content {
+            Some(content) => Ok(content.clone()),
+            None => self.dispatch.world().store.content(job.claimed.message.id).await,
+        }
+    }
+
+    /// One transaction, over the connection that is there or a new one.
+    async fn attempt(&mut self, job: &Job, content: &Content) -> Result<Attempt, Trouble> {
+        if self.connection.is_none() {
+            self.open().await?;
+        }
+        let Some(connection) = &mut self.connection else { return Err(Trouble::bug("the connection is missing")) };
+        let attempt = caught(deliver(connection, &job.claimed, content)).await;
+        Ok(attempt.unwrap_or_else(|| Attempt::bug(job.claimed.recipients.len())))
+    }
+
+    async fn open(&mut self) -> Result<(), Trouble> {
+        let world = self.dispatch.world().clone();
+        let opened = caught(connect(&world, &self.lane.plan)).await;
+        let connection = opened.unwrap_or_else(|| Err(Trouble::bug("an internal error while connecting")))?;
+        self.connection = Some(connection);
+        self.lane.state().connected += 1;
+        Ok(())
+    }
+
+    async fn after(&mut self, reusable: bool) {
+        let most = self.dispatch.world().settings.load().delivery.messages_per_connection;
+        let spent = self.connection.as_ref().is_some_and(|c| c.messages >= most);
+        if !reusable || spent {
+            self.drop_connection(reusable).await;
+        }
+    }
+
+    async fn drop_connection(&mut self, politely: bool) {
+        if let Some(connection) = self.connection.take() {
+            self.lane.state().connected -= 1;
+            connection.close(politely).await;
+        }
+    }
+
+    async fn finish_settling(&mut self) {
+        if let Some(settling) = self.settling.take() {
+            // A settlement cannot be cancelled, and a bug in it was counted where it happened.
+            let _ = settling.await;
+        }
+    }
+
+    /// The host cannot be reached. Where others of the lane are connected, this worker only steps back; otherwise everything
+    /// that waits for the host is deferred at once, and the host left alone for a while.
+    async fn unreachable(&mut self, job: Job, trouble: Trouble) {
+        match self.clear_lane(job, &trouble) {
+            Some(jobs) => {
+                tracing::warn!(host = %self.lane.key.0.host, waiting = jobs.len(), %trouble, "host left alone for a while");
+                settle::all_failed(&self.dispatch, jobs, &trouble).await;
+            }
+            // The others need a moment to get on; asking again at once would only annoy the host.
+            None => tokio::time::sleep(STEP_BACK).await,
+        }
+    }
+
+    fn clear_lane(&self, job: Job, trouble: &Trouble) -> Option<Vec<Job>> {
+        let world = self.dispatch.world();
+        let mut state = self.lane.state();
+        if state.connected > 0 && trouble.scope == Scope::Host && !trouble.permanent {
+            state.jobs.push_front(job);
+            self.lane.waiting.add_permits(1);
+            return None;
+        }
+        let waiting = self.lane.waiting.forget_permits(state.jobs.len());
+        let mut jobs = vec![job];
+        jobs.extend(state.jobs.drain(..waiting));
+        let pause_ms = i64::try_from(world.settings.load().delivery.host_pause_s * 1000).unwrap_or(i64::MAX);
+        state.paused = Some((world.clock.now_ms().saturating_add(pause_ms), trouble.clone()));
+        Some(jobs)
+    }
+}

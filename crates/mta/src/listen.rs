@@ -1,0 +1,163 @@
+//! Stage: accepts connections, within limits.
+//!
+//! Invariant: every session counts against the whole server and against its client's network until it ends; running out of
+//! descriptors slows accepting down and never spins.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use mail::Reply;
+use socket2::{Domain as Family, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::bug::caught;
+use crate::receive::{Driver, Reception};
+use crate::settings::{Limits, Listener, ListenerKind};
+use crate::stream::Stream;
+
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 1024;
+
+/// After an accept that failed (EMFILE, ENFILE, ENOBUFS) the listener rests for so long.
+const REST: Duration = Duration::from_millis(200);
+
+/// Opens a listener.
+pub(crate) fn bind(listener: &Listener) -> std::io::Result<TcpListener> {
+    let family = if listener.address.is_ipv6() { Family::IPV6 } else { Family::IPV4 };
+    let socket = Socket::new(family, Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if listener.address.is_ipv6() {
+        // Each family has a listener of its own, so that neither shadows the other.
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&listener.address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Sessions under way: how many, and from where.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Sessions(Arc<Mutex<Counts>>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    all: usize,
+    by_network: HashMap<IpAddr, usize>,
+}
+
+/// One session's place; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    sessions: Sessions,
+    network: IpAddr,
+}
+
+/// An IPv4 address, or the /64 of an IPv6 address: what one client can easily change its address within.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
+        v4 => v4,
+    }
+}
+
+impl Sessions {
+    /// Takes a place, or says why there is none.
+    fn enter(&self, address: IpAddr, limits: &Limits) -> Result<Place, Reply> {
+        let network = network(address);
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if counts.all >= limits.sessions {
+            return Err(Reply::new(421, (4, 3, 2), "too many sessions; try again later"));
+        }
+        let of_network = counts.by_network.entry(network).or_insert(0);
+        if *of_network >= limits.sessions_per_client {
+            return Err(Reply::new(421, (4, 7, 0), "too many sessions from your network; try again later"));
+        }
+        *of_network += 1;
+        counts.all += 1;
+        Ok(Place { sessions: self.clone(), network })
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).all
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut counts = self.sessions.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.all = counts.all.saturating_sub(1);
+        if let Some(of_network) = counts.by_network.get_mut(&self.network) {
+            *of_network = of_network.saturating_sub(1);
+            if *of_network == 0 {
+                counts.by_network.remove(&self.network);
+            }
+        }
+    }
+}
+
+/// Accepts until the server closes.
+pub(crate) async fn listen(listener: TcpListener, kind: ListenerKind, sessions: Sessions, reception: Arc<Reception>) {
+    let mut closing = reception.closing.clone();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = closing.wait_for(|c| *c) => return,
+        };
+        match accepted {
+            Ok((tcp, peer)) => {
+                tokio::spawn(session(tcp, peer, kind, sessions.clone(), reception.clone()));
+            }
+            Err(error) => {
+                tracing::error!(%error, "a connection could not be accepted; resting a moment");
+                tokio::time::sleep(REST).await;
+            }
+        }
+    }
+}
+
+async fn session(tcp: TcpStream, peer: SocketAddr, kind: ListenerKind, sessions: Sessions, reception: Arc<Reception>) {
+    let client = peer.ip().to_canonical();
+    let limits = reception.settings.load().limits.clone();
+    let (_place, refusal) = match sessions.enter(client, &limits) {
+        Ok(place) => (Some(place), None),
+        Err(reply) => (None, Some(reply)),
+    };
+    // Small replies must not wait for the client's acknowledgement of the one before.
+    if tcp.set_nodelay(true).is_err() {
+        return;
+    }
+    let (stream, tls) = if kind == ListenerKind::Submissions {
+        if refusal.is_some() {
+            return;
+        }
+        match implicit_tls(tcp, client, &limits, &reception).await {
+            Some((stream, description)) => (stream, Some(description)),
+            None => return,
+        }
+    } else {
+        (Stream::Plain(tcp), None)
+    };
+    let mut driver = Box::new(Driver::new(stream, tls, client, kind, reception));
+    if caught(driver.run(refusal)).await.is_none() {
+        driver.give_up().await;
+    }
+}
+
+async fn implicit_tls(tcp: TcpStream, client: IpAddr, limits: &Limits, reception: &Reception) -> Option<(Stream, String)> {
+    let tls = reception.tls.as_ref()?;
+    let handshake = tokio::time::timeout(Duration::from_secs(limits.handshake_timeout_s), tls.acceptor().accept(tcp)).await.ok()?;
+    match handshake {
+        Ok(stream) => {
+            let description = net::describe(stream.get_ref().1);
+            Some((Stream::Tls(Box::new(stream.into())), description))
+        }
+        Err(error) => {
+            tracing::info!(%client, %error, "tls handshake failed");
+            None
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! The route of a domain: a fixed next hop from the settings, or what its MX records say.
+//!
+//! RFC 5321 s.5.1. Invariant: the first fixed route that fits is taken; without one, DNS decides.
+
+use std::sync::Arc;
+
+use mail::Domain;
+use net::{Verify, random_u32};
+use policy::{NextHop, NextHops, Trouble, next_hops};
+use smtp::client::{Credentials, TlsMode};
+use store::Flow;
+
+use crate::dispatch::World;
+use crate::settings::{Route, Settings};
+
+/// How to reach the next hop of a domain.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// The hosts, in the order in which they are tried.
+    pub hops: NextHops,
+    /// How TLS is used.
+    pub tls: TlsMode,
+    /// What is verified of the host.
+    pub verify: Verify,
+    /// The login.
+    pub credentials: Option<Credentials>,
+    /// Whether the host was chosen by the operator, who may choose a loopback one.
+    pub is_fixed: bool,
+}
+
+impl Plan {
+    /// Whether a connection made by the other plan serves this one.
+    pub fn same_way(&self, other: &Self) -> bool {
+        (self.tls, self.verify, &self.credentials, self.is_fixed) == (other.tls, other.verify, &other.credentials, other.is_fixed)
+    }
+}
+
+/// Finds the route of a domain.
+pub(crate) async fn plan(world: &World, domain: &Domain, flow: Flow) -> Result<Arc<Plan>, Trouble> {
+    let settings = world.settings.load_full();
+    if let Some(route) = settings.delivery.routes.iter().find(|r| fits(r, domain, flow)) {
+        return Ok(Arc::new(fixed(route)));
+    }
+    let hops = match domain.address() {
+        Some(_) => NextHops::only(NextHop { host: domain.clone(), port: settings.delivery.port }),
+        None => by_dns(world, &settings, domain).await?,
+    };
+    Ok(Arc::new(Plan { hops, tls: TlsMode::Opportunistic, verify: Verify::Nothing, credentials: None, is_fixed: false }))
+}
+
+fn fits(route: &Route, domain: &Domain, flow: Flow) -> bool {
+    (route.domains.is_empty() || route.domains.contains(domain)) && (route.flows.is_empty() || route.flows.contains(&flow))
+}
+
+async fn by_dns(world: &World, settings: &Settings, domain: &Domain) -> Result<NextHops, Trouble> {
+    let records = world.resolver.mx(domain).await.map_err(|failure| failure.into_trouble(domain))?;
+    next_hops(domain, records, std::slice::from_ref(&settings.hostname), settings.delivery.port, random_u32())
+}
+
+fn fixed(route: &Route) -> Plan {
+    Plan {
+        hops: NextHops::only(NextHop { host: route.host.clone(), port: route.port }),
+        tls: route.tls,
+        verify: if route.verify { Verify::Name } else { Verify::Nothing },
+        credentials: route.credentials.clone(),
+        is_fixed: true,
+    }
+}

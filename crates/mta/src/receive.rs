@@ -1,0 +1,382 @@
+//! Stage: drives one server session and hands on what it brings.
+//!
+//! RFC 5321 s.3 and s.4.5.3.2 (time limits). Invariant: the session decides what is legal, policy decides what is wanted; this
+//! file only carries events between them and answers every one.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use directory::Directory;
+use mail::{QueueId, Recipient, Reply, ReversePath};
+use net::{Clock, ServerTls, random_u32};
+use policy::{AcceptedRecipient, Client};
+use sasl::{Exchange, Mechanism, Step};
+use smtp::server::{AuthStep, Config, Event, Service, Session, TlsInfo};
+use store::{Spool, Store, StoreError};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+use crate::authenticate::authenticate;
+use crate::decide::decide;
+use crate::dispatch::Dispatch;
+use crate::enqueue::{Responsibility, enqueue};
+use crate::live_directory::LiveDirectory;
+use crate::logins::{self, Logins};
+use crate::prepare::prepare;
+use crate::received::{Received, SessionFacts};
+use crate::settings::{ListenerKind, LiveSettings, Settings};
+use crate::stream::Stream;
+
+/// Content must bring this much, in octets, within each content timeout.
+const CONTENT_PROGRESS_BYTES: u64 = 64 * 1024;
+
+/// What a session may touch.
+#[derive(Debug)]
+pub(crate) struct Reception {
+    pub settings: LiveSettings,
+    pub live: Arc<LiveDirectory>,
+    pub store: Store,
+    pub clock: Clock,
+    pub logins: Logins,
+    pub tls: Option<ServerTls>,
+    pub dispatch: Dispatch,
+    /// True once the server is shutting down.
+    pub closing: watch::Receiver<bool>,
+}
+
+/// One session: the protocol's state, and what the transaction under way has opened.
+pub(crate) struct Driver {
+    session: Session<AcceptedRecipient>,
+    stream: Option<Stream>,
+    client: IpAddr,
+    reception: Arc<Reception>,
+    spool: Option<Spool>,
+    exchange: Option<Exchange>,
+    output: Vec<u8>,
+}
+
+/// The connection is gone; there is nobody to answer.
+struct Gone;
+
+impl From<std::io::Error> for Gone {
+    fn from(_: std::io::Error) -> Self {
+        Self
+    }
+}
+
+fn session_config(settings: &Settings, kind: ListenerKind, tls: bool) -> Config {
+    Config {
+        hostname: settings.hostname.clone(),
+        service: if kind == ListenerKind::Mx { Service::Mx } else { Service::Submission },
+        starttls: tls,
+        mechanisms: [Mechanism::Plain, Mechanism::Login].map(Mechanism::name).to_vec(),
+        max_size_bytes: settings.limits.message_bytes,
+        max_recipients: settings.limits.recipients,
+    }
+}
+
+impl Driver {
+    pub fn new(stream: Stream, tls: Option<String>, client: IpAddr, kind: ListenerKind, reception: Arc<Reception>) -> Self {
+        let config = session_config(&reception.settings.load(), kind, reception.tls.is_some());
+        let session = Session::new(Arc::new(config), tls.map(|description| TlsInfo { description }));
+        Self { session, stream: Some(stream), client, reception, spool: None, exchange: None, output: Vec::new() }
+    }
+
+    /// Serves the session to its end.
+    pub async fn run(&mut self, refusal: Option<Reply>) {
+        let _ = self.serve(refusal).await;
+        if let Some(stream) = &mut self.stream {
+            stream.close().await;
+        }
+    }
+
+    /// After a bug: the client is told to come back.
+    pub async fn give_up(&mut self) {
+        if let Some(stream) = &mut self.stream {
+            let _ = stream.send(b"421 4.3.0 an internal error; try again later\r\n").await;
+        }
+    }
+
+    async fn serve(&mut self, refusal: Option<Reply>) -> Result<(), Gone> {
+        match refusal {
+            Some(reply) => self.session.refuse_connection(reply),
+            None => self.greet().await?,
+        }
+        let mut closing = self.reception.closing.clone();
+        let mut limit = self.limit();
+        loop {
+            while let Some(event) = self.session.next_event() {
+                if matches!(event, Event::Close) {
+                    return self.flush().await;
+                }
+                self.handle(event).await?;
+            }
+            self.flush().await?;
+            if self.progress() != limit.progress {
+                limit = self.limit();
+            }
+            match self.read(limit.deadline, &mut closing).await? {
+                Read::Some => {}
+                Read::End => return Ok(()),
+                Read::Late => self.session.close_with(Reply::new(421, (4, 4, 2), "you took too long; goodbye")),
+                Read::Closing => self.session.close_with(Reply::new(421, (4, 3, 2), "the server is shutting down; try again in a minute")),
+            }
+        }
+    }
+
+    async fn greet(&mut self) -> Result<(), Gone> {
+        let delay_ms = self.reception.settings.load().limits.greet_delay_ms;
+        if delay_ms > 0 {
+            tokio::time::sleep(Duration::from_millis(delay_ms)).await;
+        }
+        let stream = self.stream.as_mut().ok_or(Gone)?;
+        if stream.has_input() {
+            let session = &mut self.session;
+            stream.read_into(|bytes| session.receive(bytes)).await?;
+        }
+        self.session.greet();
+        Ok(())
+    }
+
+    #[allow(clippy::disallowed_methods)] // a socket's deadline is the runtime's time, not the queue's
+    fn limit(&self) -> Limit {
+        let limits = &self.reception.settings.load().limits;
+        let wait_s = if self.session.in_content() { limits.content_timeout_s } else { limits.command_timeout_s };
+        Limit { deadline: Instant::now() + Duration::from_secs(wait_s), progress: self.progress() }
+    }
+
+    /// Changes with each complete command, and with each 64 KiB of content: octets that drip are no progress.
+    fn progress(&self) -> (u64, u64) {
+        (self.session.commands(), self.session.content_bytes() / CONTENT_PROGRESS_BYTES)
+    }
+
+    async fn read(&mut self, deadline: Instant, closing: &mut watch::Receiver<bool>) -> Result<Read, Gone> {
+        let stream = self.stream.as_mut().ok_or(Gone)?;
+        let session = &mut self.session;
+        let idle = !session.in_content();
+        tokio::select! {
+            biased;
+            read = timeout_at(deadline, stream.read_into(|bytes| session.receive(bytes))) => match read {
+                Err(_) => Ok(Read::Late),
+                Ok(Ok(0)) => Ok(Read::End),
+                Ok(read) => Ok(read.map(|_| Read::Some)?),
+            },
+            _ = closing.wait_for(|c| *c), if idle => Ok(Read::Closing),
+        }
+    }
+
+    async fn flush(&mut self) -> Result<(), Gone> {
+        if !self.session.has_output() {
+            return Ok(());
+        }
+        self.session.take_output(&mut self.output);
+        let sent = self.stream.as_mut().ok_or(Gone)?.send(&self.output).await;
+        // A session that waits keeps no buffer.
+        self.output = Vec::new();
+        Ok(sent?)
+    }
+
+    async fn handle(&mut self, event: Event) -> Result<(), Gone> {
+        match event {
+            Event::StartTls => return self.start_tls().await,
+            Event::Auth(step) => self.auth(step).await,
+            Event::Mail { reverse_path, .. } => self.mail(&reverse_path),
+            Event::Recipient(recipient) => self.recipient(&recipient),
+            Event::Data => self.data(),
+            Event::Content(bytes) => self.content(&bytes).await,
+            Event::ContentAborted => self.spool = None,
+            Event::ContentEnd => {
+                self.flush().await?;
+                let reply = self.content_end().await;
+                self.session.finish(reply);
+            }
+            Event::Close => {}
+        }
+        Ok(())
+    }
+
+    async fn start_tls(&mut self) -> Result<(), Gone> {
+        self.flush().await?;
+        let tls = self.reception.tls.clone().ok_or(Gone)?;
+        let tcp = self.stream.take().and_then(Stream::into_plain).ok_or(Gone)?;
+        let limit_s = self.reception.settings.load().limits.handshake_timeout_s;
+        let handshake = tokio::time::timeout(Duration::from_secs(limit_s), tls.acceptor().accept(tcp)).await;
+        match handshake {
+            Ok(Ok(stream)) => {
+                let description = net::describe(stream.get_ref().1);
+                self.stream = Some(Stream::Tls(Box::new(stream.into())));
+                self.session.tls_established(TlsInfo { description });
+                Ok(())
+            }
+            Ok(Err(error)) => {
+                tracing::info!(client = %self.client, %error, "tls handshake failed");
+                Err(Gone)
+            }
+            Err(_) => Err(Gone),
+        }
+    }
+
+    async fn auth(&mut self, step: AuthStep) {
+        let step = match step {
+            AuthStep::Begin { mechanism, initial } => match Mechanism::from_name(&mechanism) {
+                Some(mechanism) => self.exchange.insert(Exchange::new(mechanism)).start(initial.as_deref()),
+                None => Step::Malformed,
+            },
+            AuthStep::Response(response) => self.exchange.as_mut().map_or(Step::Malformed, |e| e.respond(&response)),
+        };
+        match step {
+            Step::Challenge(challenge) => self.session.auth_challenge(&challenge),
+            Step::Malformed => {
+                self.exchange = None;
+                self.session.auth_failed(logins::refused());
+            }
+            Step::Credentials(credentials) => {
+                self.exchange = None;
+                let directory = self.reception.live.current();
+                match self.reception.logins.check(&directory, credentials).await {
+                    Some(login) => {
+                        tracing::info!(client = %self.client, login, "logged in");
+                        self.session.auth_succeeded(login);
+                    }
+                    None => {
+                        tracing::warn!(client = %self.client, "login refused");
+                        self.session.auth_failed(logins::refused());
+                    }
+                }
+            }
+        }
+    }
+
+    fn mail(&mut self, reverse_path: &ReversePath) {
+        let directory = self.reception.live.current();
+        let decision = match self.session.identity().map(|login| directory.account(login).filter(|a| a.enabled)) {
+            Some(None) => Err(Reply::new(550, (5, 7, 1), "the account was switched off or removed meanwhile")),
+            account => policy::reverse_path(&directory, account.flatten(), reverse_path),
+        };
+        match decision {
+            Ok(()) => self.session.accept_mail(),
+            Err(reply) => self.refuse("sender refused", &reverse_path.to_string(), reply),
+        }
+    }
+
+    fn recipient(&mut self, recipient: &Recipient) {
+        let directory: Arc<Directory> = self.reception.live.current();
+        let settings = self.reception.settings.load();
+        let client = Client { address: self.client, login: self.session.identity() };
+        match policy::recipient(&directory, client, &recipient.forward_path, settings.postmaster.as_ref()) {
+            Ok(accepted) => self.session.accept_recipient(accepted),
+            Err(reply) => self.refuse("recipient refused", &recipient.forward_path.to_string(), reply),
+        }
+    }
+
+    fn refuse(&mut self, what: &'static str, about: &str, reply: Reply) {
+        tracing::info!(client = %self.client, login = self.session.identity(), about, reply = %reply, "{what}");
+        self.session.refuse(reply);
+    }
+
+    fn data(&mut self) {
+        let id = QueueId::next(self.reception.clock.now_ms(), random_u32());
+        self.spool = Some(self.reception.store.spool(id));
+        self.session.accept_data();
+    }
+
+    async fn content(&mut self, bytes: &[u8]) {
+        let Some(spool) = &mut self.spool else { return };
+        if let Err(error) = spool.write(bytes).await {
+            tracing::error!(id = %spool.id(), %error, "content could not be kept");
+            self.spool = None;
+            self.session.fail_content(reply_to_store_error(&error));
+        }
+    }
+
+    async fn content_end(&mut self) -> Reply {
+        let (Some(transaction), Some(spool)) = (self.session.take_transaction(), self.spool.take()) else {
+            return Reply::new(451, (4, 3, 0), "the message was lost on its way in; send it again");
+        };
+        let id = spool.id();
+        let content = match spool.finish().await {
+            Ok(content) => content,
+            Err(error) => {
+                tracing::error!(%id, %error, "content could not be kept");
+                return reply_to_store_error(&error);
+            }
+        };
+        let received = Received {
+            id,
+            at_ms: self.reception.clock.now_ms(),
+            facts: SessionFacts {
+                client: self.client,
+                hello: self.session.hello().unwrap_or_default().to_owned(),
+                extended: self.session.is_extended(),
+                tls: self.session.tls().map(|t| t.description.clone()),
+                login: self.session.identity().map(ToOwned::to_owned),
+            },
+            reverse_path: transaction.reverse_path,
+            parameters: transaction.parameters,
+            recipients: transaction.recipients,
+            content,
+        };
+        match take(&self.reception, received).await {
+            Ok(responsibility) => taken(&responsibility, id),
+            Err(reply) => reply,
+        }
+    }
+}
+
+/// Until when there must have been progress beyond this.
+struct Limit {
+    deadline: Instant,
+    progress: (u64, u64),
+}
+
+/// How a read ended.
+enum Read {
+    Some,
+    End,
+    Late,
+    Closing,
+}
+
+/// The only 250 after content.
+fn taken(_ours: &Responsibility, id: QueueId) -> Reply {
+    Reply::new(250, (2, 0, 0), format!("queued as {id}"))
+}
+
+/// The stages from a received message to the responsibility for it.
+async fn take(reception: &Reception, received: Received) -> Result<Responsibility, Reply> {
+    let id = received.id;
+    let settings = reception.settings.load();
+    let (from, client, login) = (received.reverse_path.to_string(), received.facts.client, received.facts.login.clone());
+    let (recipients, size_bytes) = (received.recipients.len(), received.content.size_bytes());
+    let evidence = authenticate(received);
+    let accepted = match decide(evidence, &reception.live.current()) {
+        Ok(accepted) => accepted,
+        Err(refused) => {
+            let (received, reply) = *refused;
+            reception.store.discard(&received.content);
+            tracing::info!(%id, from, %client, login, reply = %reply, "message refused");
+            return Err(reply);
+        }
+    };
+    let prepared = prepare(accepted, &settings.hostname, &settings.schedule, &reception.clock);
+    let copies = prepared.0.len();
+    match enqueue(&reception.store, &reception.dispatch, &reception.clock, prepared).await {
+        Ok(responsibility) => {
+            tracing::info!(%id, from, %client, login, recipients, copies, size_bytes, "message accepted");
+            Ok(responsibility)
+        }
+        Err(error) => {
+            tracing::error!(%id, from, %client, %error, "message not accepted: it could not be stored");
+            Err(reply_to_store_error(&error))
+        }
+    }
+}
+
+fn reply_to_store_error(error: &StoreError) -> Reply {
+    match error {
+        StoreError::Full => Reply::new(452, (4, 3, 1), "the server's disk is full; try again later"),
+        StoreError::Closed => Reply::new(421, (4, 3, 2), "the server is shutting down; try again in a minute"),
+        _ => Reply::new(451, (4, 3, 0), "the server could not store the message; try again later"),
+    }
+}

@@ -1,0 +1,76 @@
+//! Stage: the report about a message, on its way back to the sender as a message of its own.
+//!
+//! RFC 3464, RFC 3461 s.6, RFC 5321 s.4.5.5 (null reverse-path). Invariant: there is never a report on a report.
+
+use mail::report::{RecipientReport, Report};
+use mail::{Body, ForwardPath, Mailbox, Notify, QueueId, Ret, ReversePath};
+use net::random_u32;
+use policy::{AcceptedRecipient, Client};
+use store::{Content, Flow, Message, NewMessage, NewRecipient};
+
+use crate::dispatch::World;
+
+/// Makes the messages that carry a report: one, or one a target where the sender is an alias of ours.
+pub(crate) fn reports(world: &World, message: &Message, content: Option<&Content>, recipients: Vec<RecipientReport>) -> Vec<NewMessage> {
+    let ReversePath::Mailbox(to) = &message.reverse_path else {
+        tracing::info!(id = %message.id, "no report: the message has a null reverse-path");
+        return Vec::new();
+    };
+    let settings = world.settings.load();
+    let now_ms = world.clock.now_ms();
+    let report_id = QueueId::next(now_ms, random_u32());
+    let Ok(from) = Mailbox::parse(&format!("postmaster@{}", settings.hostname)) else { return Vec::new() };
+    let front = content.map(|c| c.front().as_ref()).unwrap_or_default();
+    let is_whole = content.is_some_and(|c| c.size_bytes() == front.len() as u64);
+    let composed = Report {
+        reporting: &settings.hostname,
+        from: &from,
+        to,
+        queue_id: message.id,
+        report_id,
+        envid: message.envid.as_deref(),
+        arrived_unix_s: message.arrived_ms / 1000,
+        now_unix_s: now_ms / 1000,
+        ret: if message.ret == Some(Ret::Full) && is_whole { Ret::Full } else { Ret::Headers },
+        original: front,
+        recipients: &recipients,
+    }
+    .compose();
+    let body = if composed.content.is_ascii() { Body::SevenBit } else { Body::EightBit };
+    let content = Content::memory(report_id, composed.content.into());
+    let carrier = |id, mailbox, known_as| NewMessage {
+        message: Message {
+            id,
+            flow: Flow::Report,
+            reverse_path: ReversePath::Null,
+            body,
+            smtputf8: composed.utf8,
+            ret: None,
+            envid: None,
+            arrived_ms: now_ms,
+            expires_ms: settings.schedule.expires_ms(now_ms),
+            delay_reported: false,
+            prefix: bytes::Bytes::new(),
+        },
+        content: content.clone(),
+        recipients: vec![NewRecipient { mailbox, notify: Notify { never: true, ..Notify::default() }, orcpt: None, known_as }],
+        claimed: false,
+    };
+    tracing::info!(id = %report_id, about = %message.id, %to, "report queued");
+    let directory = world.live.current();
+    if !directory.hosts(&to.domain) {
+        return vec![carrier(report_id, to.clone(), None)];
+    }
+    let ourselves = Client { address: std::net::IpAddr::from([127, 0, 0, 1]), login: None };
+    match policy::recipient(&directory, ourselves, &ForwardPath::Mailbox(to.clone()), settings.postmaster.as_ref()) {
+        Ok(AcceptedRecipient::Alias { alias, targets }) => {
+            let mut first = Some(report_id);
+            let mut next_id = || first.take().unwrap_or_else(|| QueueId::next(now_ms, random_u32()));
+            targets.into_iter().map(|target| carrier(next_id(), target, Some(alias.clone()))).collect()
+        }
+        Ok(AcceptedRecipient::Foreign(_)) | Err(_) => {
+            tracing::warn!(id = %message.id, %to, "no report: the sender's address leads nowhere here");
+            Vec::new()
+        }
+    }
+}

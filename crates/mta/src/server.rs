@@ -1,0 +1,173 @@
+//! Starts the flow and ends it.
+//!
+//! Invariant: mail that a process before had claimed is released before anything is accepted; a shutdown lets what
+//! is being said be finished, and leaves the rest in the queue.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use net::{ClientTls, Clock, Resolver, ServerTls};
+use store::{Store, StoreError};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::bug::bugs_caught;
+use crate::dispatch::{Dispatch, World};
+use crate::listen::{Sessions, bind, listen};
+use crate::live_directory::LiveDirectory;
+use crate::logins::Logins;
+use crate::receive::Reception;
+use crate::settings::{Listener, ListenerKind, LiveSettings};
+
+/// Sessions and deliveries get so long to finish at a shutdown.
+const FAREWELL: Duration = Duration::from_secs(10);
+
+/// What the flow is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// Settings, which a reload can replace.
+    pub settings: LiveSettings,
+    /// Where to listen.
+    pub listeners: Vec<Listener>,
+    /// Durable state.
+    pub store: Store,
+    /// The directory in force.
+    pub live: Arc<LiveDirectory>,
+    /// Our certificate.
+    pub tls: Option<ServerTls>,
+    /// TLS towards others.
+    pub client_tls: ClientTls,
+    /// DNS.
+    pub resolver: Resolver,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// Why the flow did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A port cannot be had.
+    #[error("cannot listen on {address} ({kind}): {error}{hint}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// What for.
+        kind: &'static str,
+        /// The system's words.
+        error: std::io::Error,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What is going on.
+#[derive(Debug, Clone, Copy)]
+pub struct Status {
+    /// Sessions with clients.
+    pub sessions: usize,
+    /// Recipients in memory, on their way.
+    pub in_flight: usize,
+    /// Workers that deliver.
+    pub workers: usize,
+    /// Connections to other servers.
+    pub connections: usize,
+    /// Bugs caught since the start; anything but 0 is worth a report.
+    pub bugs: u64,
+}
+
+/// The running flow.
+#[derive(Debug)]
+pub struct Server {
+    dispatch: Dispatch,
+    sessions: Sessions,
+    addresses: Vec<(ListenerKind, SocketAddr)>,
+    closing: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Starts listening and delivering.
+    pub async fn start(parts: Parts) -> Result<Self, StartError> {
+        let Parts { settings, listeners, store, live, tls, client_tls, resolver, clock } = parts;
+        let mut bound = Vec::with_capacity(listeners.len());
+        for listener in &listeners {
+            bound.push((listener.kind, bind(listener).map_err(|error| refused(listener, error))?));
+        }
+        let addresses: Vec<_> = bound.iter().filter_map(|(kind, l)| Some((*kind, l.local_addr().ok()?))).collect();
+        let released = store.release_claims(clock.now_ms()).await?;
+        if released > 0 {
+            tracing::info!(recipients = released, "mail that was under way when the last process ended is due again");
+        }
+        let own_ports = addresses.iter().filter(|(kind, _)| *kind == ListenerKind::Mx).map(|(_, a)| a.port()).collect();
+        let world = World {
+            settings: settings.clone(),
+            store: store.clone(),
+            clock: clock.clone(),
+            resolver,
+            tls: client_tls,
+            live: live.clone(),
+            own_ports,
+        };
+        let dispatch = Dispatch::new(Arc::new(world));
+        let (closing, closed) = watch::channel(false);
+        let reception =
+            Arc::new(Reception { settings, live, store, clock, logins: Logins::new(), tls, dispatch: dispatch.clone(), closing: closed });
+        let sessions = Sessions::default();
+        let mut tasks = vec![tokio::spawn(dispatch.clone().run())];
+        for (kind, listener) in bound {
+            tasks.push(tokio::spawn(listen(listener, kind, sessions.clone(), reception.clone())));
+        }
+        for (kind, address) in &addresses {
+            tracing::info!(%address, kind = kind.as_str(), "listening");
+        }
+        Ok(Self { dispatch, sessions, addresses, closing, tasks })
+    }
+
+    /// The addresses that are listened on; of use where port 0 was asked for.
+    pub fn addresses(&self) -> &[(ListenerKind, SocketAddr)] {
+        &self.addresses
+    }
+
+    /// A function that tells dispatch that something may be due.
+    pub fn waker(&self) -> Arc<dyn Fn() + Send + Sync> {
+        let dispatch = self.dispatch.clone();
+        Arc::new(move || dispatch.wake())
+    }
+
+    /// A function that tells what is going on.
+    pub fn status(&self) -> Arc<dyn Fn() -> Status + Send + Sync> {
+        let (dispatch, sessions) = (self.dispatch.clone(), self.sessions.clone());
+        Arc::new(move || {
+            let (workers, connections) = dispatch.lanes().totals();
+            Status { sessions: sessions.count(), in_flight: dispatch.in_memory(), workers, connections, bugs: bugs_caught() }
+        })
+    }
+
+    /// Ends in order.
+    pub async fn shut_down(self) {
+        // Nobody may be listening to the flag any more; then there is nobody to tell.
+        let _ = self.closing.send(true);
+        for task in &self.tasks {
+            task.abort();
+        }
+        let _ = tokio::time::timeout(FAREWELL, async {
+            while self.sessions.count() > 0 || self.dispatch.lanes().totals().0 > 0 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await;
+    }
+}
+
+fn refused(listener: &Listener, error: std::io::Error) -> StartError {
+    let hint = match error.kind() {
+        std::io::ErrorKind::AddrInUse => "; another mail server has the port: stop it (`ss -ltnp` names it), or change [listen]",
+        std::io::ErrorKind::PermissionDenied => "; ports below 1024 need root or CAP_NET_BIND_SERVICE",
+        _ => "",
+    };
+    StartError::Listen { address: listener.address, kind: listener.kind.as_str(), error, hint }
+}

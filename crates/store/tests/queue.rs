@@ -1,0 +1,176 @@
+//! The queue over its whole life, on a real disk: commit, claim, settle, restart, and records that are damaged.
+
+use bytes::Bytes;
+use mail::{Body, Domain, EnhancedCode, Mailbox, Notify, QueueId, ReversePath};
+use store::{Content, Disposition, Flow, ListFilter, Message, NewMessage, NewRecipient, Settlement, Store, StoreError};
+
+fn mailbox(text: &str) -> Mailbox {
+    Mailbox::parse(text).unwrap()
+}
+
+fn message(id: i64, content: &Content, recipients: &[&str], claimed: bool) -> NewMessage {
+    NewMessage {
+        message: Message {
+            id: QueueId(id),
+            flow: Flow::Forward,
+            reverse_path: ReversePath::Mailbox(mailbox("her@foreign.test")),
+            body: Body::EightBit,
+            smtputf8: false,
+            ret: None,
+            envid: Some("env".into()),
+            arrived_ms: 1000,
+            expires_ms: 9_000_000,
+            delay_reported: false,
+            prefix: Bytes::from_static(b"Delivered-To: me@example.test\r\n"),
+        },
+        content: content.clone(),
+        recipients: recipients
+            .iter()
+            .map(|r| NewRecipient {
+                mailbox: mailbox(r),
+                notify: Notify::parse("FAILURE,DELAY").unwrap(),
+                orcpt: None,
+                known_as: Some(mailbox("me@example.test")),
+            })
+            .collect(),
+        claimed,
+    }
+}
+
+fn small(id: i64) -> Content {
+    Content::memory(QueueId(id), Bytes::from_static(b"Subject: hi\r\n\r\nbody\r\n"))
+}
+
+fn lane(text: &str) -> Domain {
+    Domain::parse(text).unwrap()
+}
+
+async fn large(store: &Store, id: i64) -> Content {
+    let mut spool = store.spool(QueueId(id));
+    spool.write(&vec![b'x'; 300_000]).await.unwrap();
+    spool.finish().await.unwrap()
+}
+
+fn files(data: &std::path::Path) -> usize {
+    std::fs::read_dir(data.join("content")).unwrap().count()
+}
+
+#[tokio::test]
+async fn a_message_lives_from_commit_to_settlement() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let content = small(1);
+    store
+        .commit(vec![message(1, &content, &["a@x.test", "b@x.test", "c@y.test"], false), message(2, &content, &["d@x.test"], false)], 0)
+        .await
+        .unwrap();
+    let due = store.lanes().await.unwrap();
+    assert_eq!(due.iter().map(|l| l.lane.as_str()).collect::<Vec<_>>(), ["x.test", "y.test"]);
+    let claimed = store.claim(lane("x.test"), 1000, 50_000, 10).await.unwrap();
+    assert_eq!(claimed.iter().map(|c| c.recipients.len()).collect::<Vec<_>>(), [2, 1]);
+    assert_eq!(claimed[0].message, message(1, &content, &[], false).message);
+    assert!(store.claim(lane("x.test"), 1000, 50_000, 10).await.unwrap().is_empty(), "a claim holds");
+    assert_eq!(store.content(QueueId(2)).await.unwrap().front(), content.front());
+
+    let keys: Vec<_> = claimed.iter().flat_map(|c| c.recipients.iter().map(|r| r.key)).collect();
+    let deferred = Disposition::Deferred { next_attempt_ms: 70_000, status: EnhancedCode(4, 2, 0), reason: "later".into(), counts: true };
+    let settlement = Settlement {
+        recipients: vec![(keys[0], Disposition::Done), (keys[1], deferred), (keys[2], Disposition::Done)],
+        ..Settlement::default()
+    };
+    store.settle(settlement, 0).await.unwrap();
+    let listed = store.list(ListFilter { limit: 10, ..ListFilter::default() }).await.unwrap();
+    assert_eq!(listed.len(), 1, "the message without recipients is gone, its content is not: {listed:?}");
+    assert_eq!(listed[0].recipients[0].reason.as_deref(), Some("later"));
+    assert_eq!(listed[0].recipients[0].attempts, 1);
+    assert!(store.claim(lane("x.test"), 69_999, 90_000, 10).await.unwrap().is_empty());
+    assert_eq!(store.claim(lane("x.test"), 70_000, 90_000, 10).await.unwrap()[0].recipients[0].attempts, 1);
+}
+
+#[tokio::test]
+async fn a_restart_finds_everything_and_releases_claims() {
+    let dir = tempfile::tempdir().unwrap();
+    {
+        let store = Store::open(dir.path()).unwrap();
+        assert!(matches!(Store::open(dir.path()), Err(StoreError::Exists(_))), "one owner at a time");
+        let content = large(&store, 1).await;
+        store.commit(vec![message(1, &content, &["a@x.test"], true)], 1_000_000).await.unwrap();
+        // Committed as claimed: nobody else may take it.
+        assert!(store.claim(lane("x.test"), 2000, 50_000, 10).await.unwrap().is_empty());
+        // Content that was never committed, as a crash leaves it.
+        std::fs::write(dir.path().join("content").join(QueueId(99).to_string()), b"orphan").unwrap();
+    }
+    let store = reopened(dir.path()).await;
+    assert_eq!(files(dir.path()), 1, "the orphan is swept, the message's file is not");
+    assert_eq!(store.release_claims(3000).await.unwrap(), 1);
+    let claimed = store.claim(lane("x.test"), 3000, 50_000, 10).await.unwrap();
+    let content = store.content(QueueId(1)).await.unwrap();
+    assert_eq!(content.size_bytes(), 300_000);
+    let settlement = Settlement { recipients: vec![(claimed[0].recipients[0].key, Disposition::Done)], ..Settlement::default() };
+    store.settle(settlement, 0).await.unwrap();
+    assert_eq!(files(dir.path()), 0, "the file goes with its message");
+    assert_eq!(store.totals().await.unwrap(), Default::default());
+}
+
+/// The threads of the store before end a moment after its last handle.
+async fn reopened(data: &std::path::Path) -> Store {
+    for _ in 0..100 {
+        if let Ok(store) = Store::open(data) {
+            return store;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("the store does not open again");
+}
+
+#[tokio::test]
+async fn damaged_records_are_set_aside_and_the_rest_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    for id in 1..=4 {
+        store.commit(vec![message(id, &small(id), &["a@x.test"], false)], 0).await.unwrap();
+    }
+    let db = rusqlite::Connection::open(dir.path().join("waypost.db")).unwrap();
+    db.execute("UPDATE recipient SET mailbox = 'no mailbox' WHERE message_id = 1", []).unwrap();
+    db.execute("UPDATE message SET flow = 'odd' WHERE id = 2", []).unwrap();
+    db.execute("DELETE FROM message WHERE id = 3", []).unwrap();
+    let claimed = store.claim(lane("x.test"), 1000, 50_000, 10).await.unwrap();
+    assert_eq!(claimed.iter().map(|c| c.message.id.0).collect::<Vec<_>>(), [4]);
+    assert_eq!(store.totals().await.unwrap().set_aside, 3);
+    db.execute("UPDATE content SET data = x'00' WHERE id = 4", []).unwrap();
+    assert!(matches!(store.content(QueueId(4)).await, Err(StoreError::Corrupt(_))));
+    // A person mends what can be mended and has it tried again.
+    db.execute("UPDATE message SET flow = 'own' WHERE id = 2", []).unwrap();
+    assert_eq!(store.retry(Some(QueueId(2)), None, 2000).await.unwrap(), 1);
+    assert_eq!(store.claim(lane("x.test"), 2000, 50_000, 10).await.unwrap()[0].message.flow, Flow::Own);
+}
+
+#[tokio::test]
+async fn dropping_and_retrying_name_what_is_not_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    store.commit(vec![message(1, &small(1), &["a@x.test", "b@y.test"], false)], 0).await.unwrap();
+    assert!(matches!(store.remove(QueueId(7), None).await, Err(StoreError::NotFound(_))));
+    assert!(matches!(store.retry(Some(QueueId(7)), None, 0).await, Err(StoreError::NotFound(_))));
+    store.remove(QueueId(1), Some(0)).await.unwrap();
+    assert_eq!(store.totals().await.unwrap().recipients, 1);
+    store.remove(QueueId(1), None).await.unwrap();
+    assert_eq!(store.totals().await.unwrap(), Default::default());
+}
+
+#[tokio::test]
+async fn a_new_database_of_a_later_schema_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(Store::open(dir.path()).unwrap());
+    let db = rusqlite::Connection::open(dir.path().join("waypost.db")).unwrap();
+    db.pragma_update(None, "user_version", 99).unwrap();
+    drop(db);
+    for _ in 0..100 {
+        match Store::open(dir.path()) {
+            Err(StoreError::Exists(_)) => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
+            Err(StoreError::Corrupt(text)) => return assert!(text.contains("newer Waypost"), "{text}"),
+            other => panic!("{other:?}"),
+        }
+    }
+    panic!("the lock was never given back");
+}

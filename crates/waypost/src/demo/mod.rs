@@ -1,0 +1,269 @@
+//! `waypost demo`: a whole small Internet on this machine, and real mail through it both ways.
+//!
+//! A name server, a Gmail-like mailbox at inbox.test, a stranger at foreign.test, and between them our own server for
+//! example.test, started as `waypost serve` starts it. Invariant: a step counts as seen only when the message came out of a
+//! socket at its far end.
+
+mod dns;
+mod post_office;
+mod visitor;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use admin::api;
+use anyhow::{Context, Result, bail, ensure};
+use mail::{Domain, Fields};
+use net::{ClientTls, Resolver};
+use smtp::client::Credentials;
+use tokio::runtime::Builder;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::timeout;
+
+use crate::cli;
+use crate::config::{self, Config};
+use crate::output::{BOLD, DIM, GOOD, print, styled};
+use crate::serve::{Running, logging};
+use crate::transport::Transport;
+use post_office::Arrived;
+use visitor::{Letter, send};
+
+/// Our server's addresses; the mail hosts of the others share the port of ours.
+const OURS: Ipv4Addr = Ipv4Addr::LOCALHOST;
+const INBOX: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+const FOREIGN: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
+
+/// Ports tried for the mail hosts: the first is easy to remember.
+const PORTS: [u16; 4] = [2525, 12_525, 22_525, 32_525];
+
+/// Mail that takes longer than this is not coming.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Runs the tour.
+pub fn run(args: &cli::Demo) -> Result<ExitCode> {
+    let runtime = Builder::new_multi_thread().enable_all().build().context("the runtime cannot be started")?;
+    runtime.block_on(demo(args))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The small Internet, up and running.
+struct World {
+    config: Config,
+    running: Running,
+    resolver: Resolver,
+    inbox: UnboundedReceiver<Arrived>,
+    foreign: UnboundedReceiver<Arrived>,
+    port: u16,
+}
+
+async fn demo(args: &cli::Demo) -> Result<()> {
+    let dir = temporary_directory()?;
+    let result = tour(args, &dir).await;
+    // It holds nothing but the demonstration's own mail.
+    let _ = std::fs::remove_dir_all(&dir);
+    result
+}
+
+fn temporary_directory() -> Result<std::path::PathBuf> {
+    let name = format!("waypost-demo-{}-{:08x}", std::process::id(), net::random_u32());
+    let dir = std::env::temp_dir().join(name);
+    std::fs::create_dir(&dir).with_context(|| format!("{} cannot be made", dir.display()))?;
+    Ok(dir)
+}
+
+async fn tour(args: &cli::Demo, dir: &Path) -> Result<()> {
+    heading("A small Internet on this machine")?;
+    let mut world = build(dir).await?;
+    let password = furnish(&world.config).await?;
+    receive(&mut world).await?;
+    submit(&mut world, &password).await?;
+    refuse(&world).await?;
+    heading("All three steps were seen")?;
+    if !args.once {
+        explain(&world, &password)?;
+        tokio::signal::ctrl_c().await.context("waiting for Ctrl-C")?;
+        print("\nTaking the small Internet down.")?;
+    }
+    world.running.stop().await;
+    Ok(())
+}
+
+fn heading(text: &str) -> Result<()> {
+    Ok(print(&format!("\n{}", styled(BOLD, text)))?)
+}
+
+fn said(who: &str, what: &str) -> Result<()> {
+    Ok(print(&format!("  {who:<12} {what}"))?)
+}
+
+async fn build(dir: &Path) -> Result<World> {
+    let (port, inbox, foreign) = post_offices().await?;
+    let zone = [("example.test", OURS), ("inbox.test", INBOX), ("foreign.test", FOREIGN)];
+    let dns = dns::start(zone.iter().map(|(name, address)| ((*name).to_owned(), *address)).collect()).await?;
+    let config = configuration(dir, port, dns)?;
+    logging::start(&config.file.log)?;
+    let running = Running::start(&config).await?;
+    for (name, address) in zone {
+        said(name, &format!("mail host mx.{name} at {address}:{port}"))?;
+    }
+    said("DNS", &format!("at {dns}"))?;
+    Ok(World { config, running, resolver: Resolver::of_servers(&[dns])?, inbox, foreign, port })
+}
+
+async fn post_offices() -> Result<(u16, UnboundedReceiver<Arrived>, UnboundedReceiver<Arrived>)> {
+    let mut last = None;
+    for port in PORTS {
+        // Ours is bound by the server itself, a moment later; here it is only seen whether it is free.
+        let free = std::net::TcpListener::bind((OURS, port)).map(drop);
+        let offices = match free {
+            Ok(()) => both(port).await,
+            Err(error) => Err(error.into()),
+        };
+        match offices {
+            Ok((inbox, foreign)) => return Ok((port, inbox, foreign)),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| anyhow::anyhow!("no port to try"))).context(
+        "no port for the demonstration's mail hosts (it needs 127.0.0.1, 127.0.0.2 and 127.0.0.3, as Linux has them); is another demo running?",
+    )
+}
+
+async fn both(port: u16) -> Result<(UnboundedReceiver<Arrived>, UnboundedReceiver<Arrived>)> {
+    let inbox = post_office::start("inbox.test", INBOX, port).await?;
+    let foreign = post_office::start("foreign.test", FOREIGN, port).await?;
+    Ok((inbox, foreign))
+}
+
+/// A configuration file as one would write it, so that the other commands work on the demonstration too.
+fn configuration(dir: &Path, port: u16, dns: SocketAddr) -> Result<Config> {
+    let (certificate, key) = net::self_signed(&["mx.example.test".into()])?;
+    std::fs::write(dir.join("cert.pem"), certificate)?;
+    write_secret(&dir.join("key.pem"), &key)?;
+    let path = dir.join("waypost.toml");
+    let text = format!(
+        "hostname = \"mx.example.test\"\ndata_dir = \"data\"\n\n\
+         [listen]\nmx = [\"{OURS}:{port}\"]\nsubmission = [\"{OURS}:{}\"]\nsubmissions = [\"{OURS}:{}\"]\n\n\
+         [tls]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"\n\n\
+         # A laboratory: other mail hosts are on loopback, on a port that needs no root.\n\
+         [delivery]\nport = {port}\nloopback = true\nipv6 = false\n\n[dns]\nservers = [\"{dns}\"]\n\n[log]\nlevel = \"warn\"\n",
+        port + 1,
+        port + 2,
+    );
+    std::fs::write(&path, text)?;
+    Ok(config::load(&path)?)
+}
+
+fn write_secret(path: &Path, text: &str) -> Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    Ok(file.write_all(text.as_bytes())?)
+}
+
+/// Domain, alias and account, by the same API that the commands use. Returns the account's password.
+async fn furnish(config: &Config) -> Result<String> {
+    let mut api = Transport::open(config).await?;
+    let _: api::Changed = api.post("/v1/domains", &api::NewDomain { name: "example.test".into() }).await?;
+    let alias = api::NewAlias { source: "me@example.test".into(), targets: vec!["foo@inbox.test".into()], replace: false };
+    let _: api::Changed = api.post("/v1/aliases", &alias).await?;
+    let account = api::NewAccount { login: "me@example.test".into(), password: None, may_send_as: Vec::new() };
+    let added: api::Login = api.post("/v1/accounts", &account).await?;
+    said("alias", "me@example.test -> foo@inbox.test")?;
+    added.password.context("the account has no generated password")
+}
+
+async fn mail_host(world: &World, domain: &str) -> Result<SocketAddr> {
+    let records = world.resolver.mx(&Domain::parse(domain)?).await.map_err(|e| anyhow::anyhow!("{e:?}"))?;
+    let host = records.into_iter().find_map(|r| r.host).with_context(|| format!("{domain} has no MX"))?;
+    let addresses = world.resolver.addresses(&host, false).await.map_err(|e| anyhow::anyhow!("{e:?}"))?;
+    let address = addresses.first().with_context(|| format!("{host} has no address"))?;
+    Ok(SocketAddr::new(*address, world.port))
+}
+
+async fn arrival(mailbox: &mut UnboundedReceiver<Arrived>, subject: &str) -> Result<Arrived> {
+    let wait = timeout(PATIENCE, async {
+        while let Some(message) = mailbox.recv().await {
+            if Fields::find_first(message.content.as_bytes(), "Subject").is_some_and(|f| f.unfolded() == subject) {
+                return Some(message);
+            }
+        }
+        None
+    });
+    wait.await.ok().flatten().with_context(|| format!("the message \"{subject}\" did not arrive within {} s", PATIENCE.as_secs()))
+}
+
+fn show(who: &str, message: &Arrived) -> Result<()> {
+    said(who, &styled(GOOD, format!("has new mail for {}", message.to.join(", "))))?;
+    for line in message.content.lines() {
+        print(&format!("      {}", styled(DIM, line)))?;
+    }
+    Ok(())
+}
+
+async fn receive(world: &mut World) -> Result<()> {
+    heading("1. A stranger writes to me@example.test, and it is forwarded")?;
+    let letter = Letter {
+        from: "stranger@foreign.test",
+        to: "me@example.test",
+        content: "From: A stranger <stranger@foreign.test>\r\nTo: me@example.test\r\nSubject: Hello from afar\r\n\
+                  Message-ID: <1@foreign.test>\r\nDate: Tue, 24 Nov 2026 09:00:00 +0000\r\n\r\nIs this address still yours?\r\n",
+    };
+    let server = mail_host(world, "example.test").await?;
+    match send(server, None, &letter).await? {
+        Ok(reply) => said("our server", &reply)?,
+        Err(reply) => bail!("our server refused the stranger's message: {reply}"),
+    }
+    let message = arrival(&mut world.inbox, "Hello from afar").await?;
+    ensure!(message.to == ["<foo@inbox.test>"], "the message went to {:?}", message.to);
+    ensure!(message.content.ends_with(letter.content), "the stranger's message was changed on its way");
+    show("inbox.test", &message)
+}
+
+async fn submit(world: &mut World, password: &str) -> Result<()> {
+    heading("2. Logged in over TLS, the answer goes out as me@example.test")?;
+    let letter = Letter {
+        from: "me@example.test",
+        to: "stranger@foreign.test",
+        content: "From: Me <me@example.test>\r\nTo: stranger@foreign.test\r\nSubject: Re: Hello from afar\r\n\r\nIt is.\r\n",
+    };
+    let tls = ClientTls::new(None)?;
+    let credentials = Credentials { user: "me@example.test".into(), password: password.into() };
+    let server = SocketAddr::from((OURS, world.port + 1));
+    match send(server, Some((&tls, credentials)), &letter).await? {
+        Ok(reply) => said("our server", &reply)?,
+        Err(reply) => bail!("our server refused the answer: {reply}"),
+    }
+    let message = arrival(&mut world.foreign, "Re: Hello from afar").await?;
+    ensure!(message.content.ends_with(letter.content), "the answer was changed on its way");
+    show("foreign.test", &message)
+}
+
+async fn refuse(world: &World) -> Result<()> {
+    heading("3. A stranger tries to send through us to somebody else, and is refused")?;
+    let letter = Letter { from: "stranger@foreign.test", to: "victim@elsewhere.test", content: "Subject: buy!\r\n\r\nNow.\r\n" };
+    match send(mail_host(world, "example.test").await?, None, &letter).await? {
+        Ok(reply) => bail!("our server relayed for a stranger: {reply}"),
+        Err(reply) => {
+            ensure!(reply.starts_with("550 5.7.1"), "the refusal was {reply}");
+            said("our server", &styled(GOOD, reply))
+        }
+    }
+}
+
+fn explain(world: &World, password: &str) -> Result<()> {
+    let (port, config) = (world.port, world.config.path.display());
+    heading("Try it yourself; it stays up until Ctrl-C")?;
+    let submissions = port + 2;
+    Ok(print(&format!(
+        "  As a stranger:\n    swaks --server {OURS}:{port} --from you@foreign.test --to me@example.test\n  \
+         As me@example.test:\n    swaks --server {OURS}:{} --tls --auth-user me@example.test --auth-password {password} \\\n      \
+         --from me@example.test --to you@foreign.test\n    \
+         printf 'From: me@example.test\\nSubject: hi\\n\\nhello\\n' | curl -k smtps://{OURS}:{submissions} --ssl-reqd --crlf \\\n      \
+         --user 'me@example.test:{password}' --mail-from me@example.test --mail-rcpt you@foreign.test -T -\n  \
+         Look inside:\n    waypost --config {config} queue list\n    waypost --config {config} alias add news@example.test foo@inbox.test",
+        port + 1,
+    ))?)
+}

@@ -1,0 +1,85 @@
+//! Somebody else's mail server: takes all mail for its domain and keeps it, as a mailbox provider would.
+//!
+//! RFC 5321. It speaks through the same session as our own server. Invariant: what it shows is what came over the wire.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use mail::{Domain, Reply};
+use smtp::server::{Config, Event, Service, Session};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+
+/// A message that arrived.
+#[derive(Debug)]
+pub struct Arrived {
+    /// The recipients.
+    pub to: Vec<String>,
+    /// The content.
+    pub content: String,
+}
+
+/// Starts taking mail for a domain. Messages come out of the channel.
+pub async fn start(domain: &str, address: Ipv4Addr, port: u16) -> Result<mpsc::UnboundedReceiver<Arrived>> {
+    let listener = TcpListener::bind((address, port)).await.with_context(|| format!("{address}:{port} cannot be listened on"))?;
+    let config = Arc::new(Config {
+        hostname: Domain::parse(&format!("mx.{domain}"))?,
+        service: Service::Mx,
+        starttls: false,
+        mechanisms: Vec::new(),
+        max_size_bytes: 25 << 20,
+        max_recipients: 100,
+    });
+    let (arrived, messages) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((tcp, _)) = listener.accept().await {
+            let (config, arrived) = (config.clone(), arrived.clone());
+            tokio::spawn(async move {
+                // A client that goes away has what it came for.
+                let _ = session(tcp, config, arrived).await;
+            });
+        }
+    });
+    Ok(messages)
+}
+
+async fn session(mut tcp: TcpStream, config: Arc<Config>, arrived: mpsc::UnboundedSender<Arrived>) -> Result<()> {
+    let mut session: Session<()> = Session::new(config, None);
+    let mut content = Vec::new();
+    let (mut input, mut output) = (vec![0; 16 * 1024], Vec::new());
+    session.greet();
+    loop {
+        while let Some(event) = session.next_event() {
+            match event {
+                Event::Mail { .. } => session.accept_mail(),
+                Event::Recipient(_) => session.accept_recipient(()),
+                Event::Data => session.accept_data(),
+                Event::Content(bytes) => content.extend_from_slice(&bytes),
+                Event::ContentAborted => content.clear(),
+                Event::ContentEnd => {
+                    let transaction = session.take_transaction();
+                    let to = transaction.iter().flat_map(|t| &t.recipients).map(|(r, ())| r.forward_path.to_string()).collect();
+                    let content = String::from_utf8_lossy(&std::mem::take(&mut content)).into_owned();
+                    // The tour may be over; the mail is taken all the same.
+                    let _ = arrived.send(Arrived { to, content });
+                    session.finish(Reply::new(250, (2, 0, 0), "taken, thank you"));
+                }
+                Event::StartTls | Event::Auth(_) => return Ok(()),
+                Event::Close => {
+                    session.take_output(&mut output);
+                    return Ok(tcp.write_all(&output).await?);
+                }
+            }
+        }
+        session.take_output(&mut output);
+        tcp.write_all(&output).await?;
+        output.clear();
+        let n = tcp.read(&mut input).await?;
+        if n == 0 {
+            return Ok(());
+        }
+        session.receive(input.get(..n).unwrap_or_default());
+    }
+}
