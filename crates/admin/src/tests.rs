@@ -256,7 +256,7 @@ async fn the_queue_is_shown_in_pages_and_changed() {
     assert_eq!(api.get("/v1/queue/totals").await, json!({ "messages": 0, "recipients": 0, "set_aside": 0 }));
     let mut ids = Vec::new();
     for n in 0..5 {
-        ids.push(enqueue(&api.store, 1_800_000_000_000 + n, &["a@gmail.test", "b@other.test"]).await.to_string());
+        ids.push(enqueue(&api.store, 1_800_000_000_001 + n, &["a@gmail.test", "b@other.test"]).await.to_string());
     }
     let first = api.get("/v1/queue?limit=3").await;
     let shown =
