@@ -307,7 +307,8 @@ async fn the_socket_serves_and_goes_away() {
     let path = dir.path().join("waypost.sock");
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let (router, at) = (api.router.clone(), path.clone());
-    let task = tokio::spawn(async move { crate::serve(crate::bind(&at).await.unwrap(), router, &at, async { drop(stopped.await) }).await });
+    let listener = crate::bind(&at).await.unwrap();
+    let task = tokio::spawn(async move { crate::serve(listener, router, &at, async { drop(stopped.await) }).await });
     let mut stream = connect(&path).await;
     stream.write_all(b"GET /v1/status HTTP/1.1\r\nhost: waypost\r\nconnection: close\r\n\r\n").await.unwrap();
     let mut answer = String::new();
