@@ -17,4 +17,4 @@ mod socket;
 
 pub use error::ApiError;
 pub use server::{Handles, Reload, Wake, router};
-pub use socket::serve;
+pub use socket::{bind, serve};

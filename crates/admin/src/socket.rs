@@ -11,11 +11,12 @@ use axum::Router;
 use tokio::net::{UnixListener, UnixStream};
 
 /// Serves the API until `shutdown`, then finishes what is under way and removes the socket.
-///
-/// # Errors
-/// `AddrInUse` where another server answers there; otherwise what the system says.
-pub async fn serve(router: Router, socket_path: &Path, shutdown: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
-    let listener = bind(socket_path).await?;
+pub async fn serve(
+    listener: UnixListener,
+    router: Router,
+    socket_path: &Path,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
     let result = axum::serve(listener, router).with_graceful_shutdown(shutdown).await;
     if let Err(error) = fs::remove_file(socket_path)
         && error.kind() != ErrorKind::NotFound
@@ -26,7 +27,10 @@ pub async fn serve(router: Router, socket_path: &Path, shutdown: impl Future<Out
 }
 
 /// Binds beside the path, closes the socket to others, and only then gives it its name.
-async fn bind(path: &Path) -> io::Result<UnixListener> {
+///
+/// # Errors
+/// `AddrInUse` where another server answers there; otherwise what the system says.
+pub async fn bind(path: &Path) -> io::Result<UnixListener> {
     match fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => {
             return Err(at(path, ErrorKind::AlreadyExists, "is there and is no socket; name another path with admin_socket"));

@@ -1,2 +1,62 @@
-//! Placeholder.
-fn main() {}
+//! `waypost`: a mail server for your own domain. Reads the command line and runs the command.
+//!
+//! Invariant: exit codes are 0 for yes, 1 for no or failed, 2 for a command line that makes no sense.
+
+mod cli;
+mod commands;
+mod config;
+mod demo;
+mod output;
+mod serve;
+mod setup;
+mod transport;
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use tokio::runtime::{Builder, Runtime};
+
+use cli::{Cli, Command};
+use output::Output;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let json = cli.json;
+    match run(cli) {
+        Ok(code) => code,
+        Err(error) if output::is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            report(&error, json);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn report(error: &anyhow::Error, json: bool) {
+    let text = format!("{error:#}");
+    if json {
+        let (what, hint) = text.split_once("\n  hint: ").unzip();
+        output::note(&serde_json::json!({ "error": what.unwrap_or(&text), "hint": hint }).to_string());
+    } else {
+        output::note(&format!("{} {text}", output::styled(output::BAD, "error:")));
+    }
+}
+
+/// One thread is enough for a command; the server has one for each core.
+fn small_runtime() -> Result<Runtime> {
+    Builder::new_current_thread().enable_all().build().context("the runtime cannot be started")
+}
+
+fn run(cli: Cli) -> Result<ExitCode> {
+    let out = Output { json: cli.json };
+    match cli.command {
+        Command::Completions { shell } => commands::completions(shell).map(|()| ExitCode::SUCCESS),
+        Command::Man { dir } => commands::man(&dir).map(|()| ExitCode::SUCCESS),
+        Command::Config(command) => commands::config(&cli.config, command, out),
+        Command::Setup(args) => small_runtime()?.block_on(setup::run(&cli.config, &args, out)).map(|()| ExitCode::SUCCESS),
+        Command::Serve => serve::run(&cli.config).map(|()| ExitCode::SUCCESS),
+        Command::Demo(args) => demo::run(&args),
+        other => small_runtime()?.block_on(commands::talk(&cli.config, other, out)),
+    }
+}

@@ -166,11 +166,11 @@ fn write_secret(path: &Path, text: &str) -> Result<()> {
 /// Domain, alias and account, by the same API that the commands use. Returns the account's password.
 async fn furnish(config: &Config) -> Result<String> {
     let mut api = Transport::open(config).await?;
-    let _: api::Changed = api.post("/v1/domains", &api::AddDomain { domain: "example.test".into() }).await?;
-    let alias = api::AddAlias { source: "me@example.test".into(), targets: vec!["foo@inbox.test".into()], ..Default::default() };
+    let _: api::Changed = api.post("/v1/domains", &api::NewDomain { name: "example.test".into() }).await?;
+    let alias = api::NewAlias { source: "me@example.test".into(), targets: vec!["foo@inbox.test".into()], replace: false };
     let _: api::Changed = api.post("/v1/aliases", &alias).await?;
-    let account = api::AddAccount { login: "me@example.test".into(), ..Default::default() };
-    let added: api::AccountChanged = api.post("/v1/accounts", &account).await?;
+    let account = api::NewAccount { login: "me@example.test".into(), password: None, may_send_as: Vec::new() };
+    let added: api::Login = api.post("/v1/accounts", &account).await?;
     said("alias", "me@example.test -> foo@inbox.test")?;
     added.password.context("the account has no generated password")
 }

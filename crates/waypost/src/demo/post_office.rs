@@ -22,9 +22,8 @@ pub struct Arrived {
 }
 
 /// Starts taking mail for a domain. Messages come out of the channel.
-pub async fn start(domain: &str, address: Ipv4Addr, port: u16) -> Result<(u16, mpsc::UnboundedReceiver<Arrived>)> {
+pub async fn start(domain: &str, address: Ipv4Addr, port: u16) -> Result<mpsc::UnboundedReceiver<Arrived>> {
     let listener = TcpListener::bind((address, port)).await.with_context(|| format!("{address}:{port} cannot be listened on"))?;
-    let port = listener.local_addr()?.port();
     let config = Arc::new(Config {
         hostname: Domain::parse(&format!("mx.{domain}"))?,
         service: Service::Mx,
@@ -43,7 +42,7 @@ pub async fn start(domain: &str, address: Ipv4Addr, port: u16) -> Result<(u16, m
             });
         }
     });
-    Ok((port, messages))
+    Ok(messages)
 }
 
 async fn session(mut tcp: TcpStream, config: Arc<Config>, arrived: mpsc::UnboundedSender<Arrived>) -> Result<()> {

@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 
 use anyhow::{Result, anyhow, bail};
-use mail::{Domain, ForwardPath, Mailbox, MailParameters, Recipient, ReversePath};
+use mail::{Domain, ForwardPath, MailParameters, Mailbox, Recipient, ReversePath};
 use net::{ClientTls, Verify};
 use smtp::client::{Config, Credentials, Event, Session, TlsMode, Transaction};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};

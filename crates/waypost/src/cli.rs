@@ -1,0 +1,356 @@
+//! The command line, as clap reads it.
+//!
+//! Invariant: help, completions and man pages come from here and from nowhere else.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::config::DEFAULT_PATH;
+
+/// A mail server for your own domain: it forwards to the mailbox that you use, and sends as your addresses.
+#[derive(Debug, Parser)]
+#[command(name = "waypost", version, about, arg_required_else_help = true, subcommand_required = true, max_term_width = 110, after_help = EXAMPLES)]
+pub struct Cli {
+    /// The configuration file.
+    #[arg(long, global = true, value_name = "FILE", env = "WAYPOST_CONFIG", default_value = DEFAULT_PATH)]
+    pub config: PathBuf,
+    /// Answer with JSON, for programs.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  waypost demo                                                   see it work on this machine, without a domain
+  waypost setup example.com --forward me@example.com=foo@gmail.com
+  waypost serve
+  waypost alias test me@example.com                              where does mail to this address go?
+  waypost queue list                                             what is waiting, why, and until when";
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Prepare this machine for a domain; safe to run again.
+    Setup(Setup),
+    /// Run the server.
+    Serve,
+    /// Show the whole way of a message on this machine: no root, no domain, no network.
+    Demo(Demo),
+    /// The domains that mail is taken for.
+    #[command(subcommand)]
+    Domain(Domain),
+    /// Where mail to an address goes.
+    #[command(subcommand)]
+    Alias(Alias),
+    /// Who may log in and send.
+    #[command(subcommand)]
+    Account(Account),
+    /// What waits to be delivered.
+    #[command(subcommand)]
+    Queue(Queue),
+    /// The configuration file.
+    #[command(subcommand)]
+    Config(Config),
+    /// How the running server is.
+    Status,
+    /// Let the running server read its configuration again, as SIGHUP does.
+    Reload,
+    /// Print the completions for a shell.
+    #[command(after_help = "Example:\n  waypost completions bash > /etc/bash_completion.d/waypost")]
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Write the man pages into a directory.
+    #[command(hide = true)]
+    Man {
+        /// The directory.
+        dir: PathBuf,
+    },
+}
+
+/// Prepare this machine for a domain.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  sudo waypost setup example.com --forward me@example.com=foo@gmail.com
+  waypost setup example.com --forward me=foo@gmail.com --config ./waypost.toml --data ./data")]
+pub struct Setup {
+    /// The domain that mail is taken for.
+    pub domain: String,
+    /// An address and where its mail goes; can be given several times. Without @ it is an address of DOMAIN.
+    #[arg(long, value_name = "A=B")]
+    pub forward: Vec<String>,
+    /// The name of this server in DNS [default: mx.DOMAIN].
+    #[arg(long)]
+    pub hostname: Option<String>,
+    /// Where queue and directory are kept [default: /var/lib/waypost].
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Who gets mail to postmaster and abuse [default: where the first --forward leads].
+    #[arg(long, value_name = "ADDRESS")]
+    pub postmaster: Option<String>,
+}
+
+/// Show the whole way of a message.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// End after the tour; exit code 0 only if every step was seen.
+    #[arg(long)]
+    pub once: bool,
+}
+
+/// The domains that mail is taken for.
+#[derive(Debug, Subcommand)]
+pub enum Domain {
+    /// Take mail for a domain.
+    #[command(after_help = "Example:\n  waypost domain add example.com")]
+    Add {
+        /// The domain.
+        domain: String,
+    },
+    /// List the domains.
+    List,
+    /// Take no more mail for a domain.
+    Remove {
+        /// The domain.
+        domain: String,
+        /// Remove its aliases too.
+        #[arg(long)]
+        with_aliases: bool,
+    },
+}
+
+/// Where mail to an address goes.
+#[derive(Debug, Subcommand)]
+pub enum Alias {
+    /// Add an alias.
+    #[command(after_help = "Examples:
+  waypost alias add me@example.com foo@gmail.com
+  waypost alias add team@example.com ann@example.net bob@example.org
+  waypost alias add @example.com foo@gmail.com             every address that has no alias of its own
+  waypost alias add @example.com @other.example            the same user at another domain")]
+    Add {
+        /// me@example.com, or @example.com for all other addresses of the domain.
+        source: String,
+        /// Where its mail goes.
+        #[arg(required = true)]
+        targets: Vec<String>,
+        /// Replace an alias that is there.
+        #[arg(long)]
+        replace: bool,
+    },
+    /// List the aliases.
+    List {
+        /// Only those of this domain.
+        #[arg(long)]
+        domain: Option<String>,
+    },
+    /// Remove an alias.
+    Remove {
+        /// The alias.
+        source: String,
+    },
+    /// Refuse its mail for a while.
+    Disable {
+        /// The alias.
+        source: String,
+    },
+    /// Take its mail again.
+    Enable {
+        /// The alias.
+        source: String,
+    },
+    /// Read aliases from a file.
+    #[command(subcommand)]
+    Import(Import),
+    /// Write all aliases in the form of Postfix's virtual(5).
+    #[command(after_help = "Example:\n  waypost alias export > virtual")]
+    Export {
+        /// The form.
+        #[arg(default_value = "virtual", value_parser = ["virtual"])]
+        form: String,
+    },
+    /// Show where mail to an address goes, step by step; exit code 1 where it goes nowhere.
+    #[command(after_help = "Example:\n  waypost alias test me+shop@example.com")]
+    Test {
+        /// The address.
+        address: String,
+    },
+}
+
+/// Read aliases from a file.
+#[derive(Debug, Subcommand)]
+pub enum Import {
+    /// A file in the form of Postfix's virtual(5).
+    #[command(after_help = "Example:\n  waypost alias import virtual /etc/postfix/virtual --dry-run")]
+    Virtual {
+        /// The file; - for standard input.
+        file: PathBuf,
+        /// Say what would be done and change nothing.
+        #[arg(long)]
+        dry_run: bool,
+        /// Replace aliases that are there.
+        #[arg(long)]
+        replace: bool,
+    },
+}
+
+/// Who may log in and send.
+#[derive(Debug, Subcommand)]
+pub enum Account {
+    /// Add an account and print its password once.
+    #[command(after_help = "Examples:
+  waypost account add me@example.com
+  waypost account add me@example.com --sender info@example.com --sender @example.org
+  waypost account add me@example.com --password-stdin < secret")]
+    Add {
+        /// The name to log in with: an address.
+        login: String,
+        /// Another sender that is allowed: an address, @domain, or * for any. Can be given several times.
+        #[arg(long, value_name = "ADDRESS")]
+        sender: Vec<String>,
+        /// Read the password from standard input instead of making one.
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// List the accounts.
+    List,
+    /// Give an account a new password and print it once.
+    Passwd {
+        /// The account.
+        login: String,
+        /// Read the password from standard input instead of making one.
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// Say as whom an account may send besides itself.
+    #[command(after_help = "Examples:
+  waypost account senders me@example.com info@example.com @example.org
+  waypost account senders me@example.com                      only as itself")]
+    Senders {
+        /// The account.
+        login: String,
+        /// Addresses, @domains, or * for any; none takes all away.
+        senders: Vec<String>,
+    },
+    /// Allow no login for a while.
+    Disable {
+        /// The account.
+        login: String,
+    },
+    /// Allow logins again.
+    Enable {
+        /// The account.
+        login: String,
+    },
+    /// Remove an account.
+    Remove {
+        /// The account.
+        login: String,
+    },
+}
+
+/// What waits to be delivered.
+#[derive(Debug, Subcommand)]
+pub enum Queue {
+    /// List messages in the order of arrival.
+    #[command(after_help = "Examples:
+  waypost queue list --address gmail.com
+  waypost queue list --limit 20 --after 01jz8k3m5p7q9")]
+    List {
+        /// At most this many messages.
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+        /// Only messages after this id: the next page.
+        #[arg(long, value_name = "ID")]
+        after: Option<String>,
+        /// Only messages with this text in an address.
+        #[arg(long, value_name = "TEXT")]
+        address: Option<String>,
+    },
+    /// Show a message and each of its recipients.
+    Show {
+        /// The queue id.
+        id: String,
+    },
+    /// Try again now.
+    #[command(after_help = "Examples:
+  waypost queue retry 01jz8k3m5p7q9
+  waypost queue retry --domain gmail.com
+  waypost queue retry --all")]
+    Retry(Retry),
+    /// Remove a message without a report to its sender.
+    #[command(after_help = "Example:\n  waypost queue drop 01jz8k3m5p7q9 --recipient 0 --yes")]
+    Drop {
+        /// The queue id.
+        id: String,
+        /// Only the recipient with this number, as queue show counts them.
+        #[arg(long, value_name = "N")]
+        recipient: Option<u32>,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+/// Try again now.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct Retry {
+    /// The queue id.
+    pub id: Option<String>,
+    /// Everything to this domain.
+    #[arg(long)]
+    pub domain: Option<String>,
+    /// Everything.
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// The configuration file.
+#[derive(Debug, Subcommand)]
+pub enum Config {
+    /// Say what is wrong with the file; exit code 1 if something is.
+    Check,
+    /// Print all options as Markdown.
+    Reference,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(line: &str) -> Result<Cli, String> {
+        Cli::try_parse_from(line.split_whitespace()).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn lines_are_read() {
+        for line in [
+            "waypost alias add me@example.com foo@gmail.com bar@gmail.com --json",
+            "waypost --config ./w.toml alias import virtual /etc/postfix/virtual --dry-run",
+            "waypost alias export",
+            "waypost queue retry --all",
+            "waypost queue list --limit 5 --after 01jz8k3m5p7q9",
+            "waypost account senders me@example.com",
+            "waypost setup example.com --forward a=b@c.example --forward d=e@f.example",
+        ] {
+            assert!(parse(line).is_ok(), "{line}: {:?}", parse(line).err());
+        }
+        for line in
+            ["waypost alias add me@example.com", "waypost queue retry", "waypost queue retry 01jz8k3m5p7q9 --all", "waypost alias export x"]
+        {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! `waypost alias`: where mail to an address goes.
+
+use std::io::Read;
+use std::path::Path;
+use std::process::ExitCode;
+
+use admin::api::{AliasTest, AliasView, Changed, Enable, Export, Import as Request, ImportLine, ImportReport, NewAlias};
+use anyhow::{Context, Result};
+
+use super::changed;
+use crate::cli::{Alias, Import};
+use crate::output::{BAD, BOLD, DIM, GOOD, Output, WARN, styled, table};
+use crate::transport::{Transport, segment};
+
+pub(super) async fn run(api: &mut Transport, command: Alias, out: Output) -> Result<ExitCode> {
+    match command {
+        Alias::Add { source, targets, replace } => {
+            let done: Changed = api.post("/v1/aliases", &NewAlias { source, targets, replace }).await?;
+            changed(out, &done)?;
+        }
+        Alias::List { domain } => {
+            let aliases: Vec<AliasView> = api.query("/v1/aliases", &[("domain", domain)]).await?;
+            out.show(&aliases, |aliases| list(aliases))?;
+        }
+        Alias::Remove { source } => {
+            let done: Changed = api.delete(&path(&source)).await?;
+            changed(out, &done)?;
+        }
+        Alias::Disable { source } => enable(api, &source, false, out).await?,
+        Alias::Enable { source } => enable(api, &source, true, out).await?,
+        Alias::Import(Import::Virtual { file, dry_run, replace }) => {
+            let text = read(&file)?;
+            let report: ImportReport = api.post("/v1/aliases/import", &Request { text, replace, dry_run }).await?;
+            out.show(&report, |report| imported(report, &file))?;
+        }
+        Alias::Export { .. } => {
+            let export: Export = api.get("/v1/aliases/export").await?;
+            out.show(&export, |export| export.text.clone())?;
+        }
+        Alias::Test { address } => {
+            let test: AliasTest = api.query("/v1/aliases/test", &[("address", Some(address))]).await?;
+            out.show(&test, tree)?;
+            return Ok(if test.targets.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS });
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn path(source: &str) -> String {
+    format!("/v1/aliases/{}", segment(source))
+}
+
+async fn enable(api: &mut Transport, source: &str, enabled: bool, out: Output) -> Result<()> {
+    let done: Changed = api.patch(&path(source), &Enable { enabled }).await?;
+    changed(out, &done)
+}
+
+fn list(aliases: &[AliasView]) -> String {
+    if aliases.is_empty() {
+        return styled(DIM, "no aliases; add one: waypost alias add me@example.com foo@gmail.com");
+    }
+    let notes = |a: &AliasView| [(!a.enabled, "disabled"), (a.origin == "file", "from the virtual file")];
+    let row = |a: &AliasView| {
+        let notes: Vec<&str> = notes(a).into_iter().filter(|(is, _)| *is).map(|(_, note)| note).collect();
+        vec![a.source.clone(), a.targets.join(", "), notes.join(", ")]
+    };
+    table(&["alias", "goes to", ""], &aliases.iter().map(row).collect::<Vec<_>>())
+}
+
+fn read(file: &Path) -> Result<String> {
+    let mut text = String::new();
+    if file == Path::new("-") {
+        std::io::stdin().read_to_string(&mut text).context("standard input cannot be read as text")?;
+        return Ok(text);
+    }
+    std::fs::read_to_string(file).with_context(|| format!("{} cannot be read as text", file.display()))
+}
+
+fn imported(report: &ImportReport, file: &Path) -> String {
+    let would = |did: &str, would: &str| if report.dry_run { would.to_owned() } else { did.to_owned() };
+    let mut lines = Vec::new();
+    for domain in &report.domains {
+        lines.push(format!("{} {domain}", styled(GOOD, would("domain added:", "domain to add:"))));
+    }
+    let mut part = |style, word: String, items: &[ImportLine]| {
+        for item in items {
+            let place = if item.line == 0 { String::new() } else { format!("{}:{}: ", file.display(), item.line) };
+            lines.push(format!("{place}{} {}", styled(style, &word), item.text));
+        }
+    };
+    part(GOOD, would("added:", "to add:"), &report.added);
+    part(DIM, "skipped:".into(), &report.skipped);
+    part(WARN, "warning:".into(), &report.warnings);
+    let (added, skipped, warned) = (report.added.len(), report.skipped.len(), report.warnings.len());
+    let end = if report.dry_run { "; nothing was changed (--dry-run)" } else { "" };
+    lines.push(format!("{added} {}, {skipped} skipped, {warned} warnings{end}", would("added", "to add")));
+    lines.join("\n")
+}
+
+/// The steps as a tree, then where the mail ends.
+fn tree(test: &AliasTest) -> String {
+    let mut lines = vec![styled(BOLD, &test.address)];
+    for step in &test.steps {
+        let indent = "   ".repeat(step.depth);
+        for (place, result) in step.results.iter().enumerate() {
+            let branch = if place + 1 == step.results.len() { "└─" } else { "├─" };
+            let by = if step.address.eq_ignore_ascii_case(&step.key) { String::new() } else { format!(" for {}", step.address) };
+            lines.push(format!("{indent}{branch} {result}  {}", styled(DIM, format!("(alias {}{by})", step.key))));
+        }
+    }
+    for failed in &test.failed {
+        lines.push(format!("{} {}: {}", styled(BAD, "nowhere:"), failed.address, failed.reason));
+    }
+    match test.targets.as_slice() {
+        [] => lines.push(format!("{} mail to {} is refused", styled(BAD, "no:"), test.address)),
+        targets => lines.push(format!("{} {}", styled(GOOD, "goes to:"), targets.join(", "))),
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,113 @@
+//! The commands that look at something or change something and end.
+
+mod account;
+mod alias;
+mod domain;
+mod queue;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use admin::api::{Changed, Reloaded};
+use anyhow::{Context, Result};
+use clap::CommandFactory;
+use clap_complete::Shell;
+
+use crate::cli::{Cli, Command, Config};
+use crate::config;
+use crate::output::{self, GOOD, Output, WARN, print, styled};
+use crate::transport::Transport;
+
+/// Runs a command that talks to the API.
+pub async fn talk(config: &Path, command: Command, out: Output) -> Result<ExitCode> {
+    let config = config::load(config)?;
+    let mut api = Transport::open(&config).await?;
+    match command {
+        Command::Domain(command) => domain::run(&mut api, command, out).await?,
+        Command::Alias(command) => return alias::run(&mut api, command, out).await,
+        Command::Account(command) => account::run(&mut api, command, out).await?,
+        Command::Queue(command) => queue::run(&mut api, command, out).await?,
+        Command::Status => {
+            let status: serde_json::Value = api.get("/v1/status").await?;
+            // The server's own words, which are JSON already.
+            print(&serde_json::to_string_pretty(&status)?)?;
+        }
+        Command::Reload => {
+            let reloaded: Reloaded = api.post("/v1/reload", &()).await?;
+            out.show(&reloaded, |r| r.message.clone())?;
+        }
+        Command::Setup(_) | Command::Serve | Command::Demo(_) | Command::Config(_) | Command::Completions { .. } | Command::Man { .. } => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Shows what a change did.
+fn changed(out: Output, changed: &Changed) -> Result<()> {
+    out.show(changed, |c| format!("{} {}", styled(GOOD, "ok:"), c.changed))?;
+    if !out.json {
+        warn(&changed.warnings);
+    }
+    Ok(())
+}
+
+fn warn(warnings: &[String]) {
+    for warning in warnings {
+        output::note(&format!("{} {warning}", styled(WARN, "warning:")));
+    }
+}
+
+/// `config check` and `config reference`.
+pub fn config(path: &Path, command: Config, out: Output) -> Result<ExitCode> {
+    match command {
+        Config::Reference => print(&config::reference())?,
+        Config::Check => match config::load(path) {
+            Ok(config) => {
+                let summary = summary(&config);
+                out.show(&serde_json::json!({ "ok": true, "path": path, "summary": summary }), |_| {
+                    let lines: Vec<String> = summary.iter().map(|(name, value)| format!("  {name:<10} {value}")).collect();
+                    format!("{} {}\n{}", styled(GOOD, "OK"), path.display(), lines.join("\n"))
+                })?;
+            }
+            Err(errors) => {
+                let list: Vec<_> = errors.0.iter().map(error_as_json).collect();
+                out.show(&serde_json::json!({ "ok": false, "path": path, "errors": list }), |_| errors.to_string())?;
+                return Ok(ExitCode::FAILURE);
+            }
+        },
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn error_as_json(error: &config::ConfigError) -> serde_json::Value {
+    let (line, column) = error.at.unzip();
+    serde_json::json!({ "path": error.path, "line": line, "column": column, "error": error.what, "hint": error.hint })
+}
+
+fn summary(config: &config::Config) -> std::collections::BTreeMap<&'static str, String> {
+    let listeners: Vec<String> = config.listeners().iter().map(|l| format!("{} {}", l.kind.as_str(), l.address)).collect();
+    let routes: Vec<String> = config.settings.delivery.routes.iter().map(|r| format!("{}:{}", r.host, r.port)).collect();
+    let or_none = |list: Vec<String>, none: &str| if list.is_empty() { none.to_owned() } else { list.join(", ") };
+    [
+        ("hostname", config.settings.hostname.to_string()),
+        ("data", config.file.data_dir.display().to_string()),
+        ("listens", or_none(listeners, "nowhere")),
+        ("next hops", or_none(routes, "by MX records")),
+        ("socket", config.admin_socket().display().to_string()),
+    ]
+    .into()
+}
+
+/// Prints a shell's completions.
+pub fn completions(shell: Shell) -> Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "waypost", &mut script);
+    Ok(print(&String::from_utf8_lossy(&script))?)
+}
+
+/// Writes a man page for each command.
+pub fn man(dir: &Path) -> Result<()> {
+    std::fs::create_dir_all(dir).with_context(|| format!("{} cannot be made", dir.display()))?;
+    let mut command = Cli::command();
+    command.build();
+    clap_mangen::generate_to(command, dir).with_context(|| format!("the man pages cannot be written into {}", dir.display()))
+}

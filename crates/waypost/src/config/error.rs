@@ -1,0 +1,137 @@
+//! What is wrong with a configuration: `path:line:column: what`, and what to do.
+//!
+//! Invariant: every error about the file's text has a line; no error shows a secret.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The file.
+    pub path: PathBuf,
+    /// Line and column from 1, where it concerns a place in the file.
+    pub at: Option<(usize, usize)>,
+    /// What.
+    pub what: String,
+    /// What to do next.
+    pub hint: Option<String>,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.path.display())?;
+        if let Some((line, column)) = self.at {
+            write!(f, ":{line}:{column}")?;
+        }
+        write!(f, ": {}", self.what)?;
+        match &self.hint {
+            Some(hint) => write!(f, "\n  hint: {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// All that is wrong, in the order of the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigErrors(pub Vec<ConfigError>);
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, error) in self.0.iter().enumerate() {
+            if place > 0 {
+                f.write_str("\n")?;
+            }
+            error.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+/// Line and column, from 1, of an octet of the text.
+pub fn place(text: &str, offset: usize) -> (usize, usize) {
+    let mut end = offset.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    let before = text.get(..end).unwrap_or_default();
+    let line_start = before.rfind('\n').map_or(0, |n| n + 1);
+    let line = before.bytes().filter(|b| *b == b'\n').count() + 1;
+    (line, before.get(line_start..).unwrap_or_default().chars().count() + 1)
+}
+
+/// An error at a span of the text.
+pub fn at(path: &Path, text: &str, span: Range<usize>, what: impl Into<String>, hint: Option<&str>) -> ConfigError {
+    ConfigError { path: path.into(), at: Some(place(text, span.start)), what: what.into(), hint: hint.map(str::to_owned) }
+}
+
+/// The parser's error in our form.
+pub fn of_toml(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
+    let message = error.message().trim();
+    let start = error.span().map_or(0, |span| within(text, &span, message).unwrap_or(span.start));
+    let what = message.lines().collect::<Vec<_>>().join(", ");
+    let names: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    let (what, hint) = match names.split_first() {
+        Some((unknown, known)) if message.starts_with("unknown field") => {
+            (format!("unknown key `{unknown}`"), Some(nearest(unknown, known)))
+        }
+        _ if message.contains("duplicate key") => (what, Some("the key or section stands twice; keep one".into())),
+        _ if message.starts_with("invalid type") || message.starts_with("unknown variant") => {
+            (what, Some("`waypost config reference` shows each option with its kind".into()))
+        }
+        _ => (what, None),
+    };
+    ConfigError { path: path.into(), at: Some(place(text, start)), what, hint }
+}
+
+/// The parser gives a bad item of a list the place of the list; the item itself is what the message begins with.
+fn within(text: &str, span: &Range<usize>, message: &str) -> Option<usize> {
+    let list = text.get(span.clone()).filter(|list| list.starts_with('['))?;
+    let (item, _) = message.split_once(" is not ")?;
+    let ends = |at: usize| !list.get(at + item.len()..).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_alphanumeric()));
+    list.match_indices(item).map(|(at, _)| at).find(|at| ends(*at)).map(|at| span.start + at)
+}
+
+fn nearest(unknown: &str, known: &[&str]) -> String {
+    let best = known.iter().map(|name| (distance(unknown, name), *name)).min();
+    match best {
+        Some((far, name)) if far <= 1 + unknown.len() / 3 => format!("did you mean `{name}`?"),
+        _ => format!("known here: {}", known.join(", ")),
+    }
+}
+
+/// Levenshtein's distance.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut next = vec![i + 1];
+        for ((to, above), diagonal) in b.iter().zip(row.iter().skip(1)).zip(&row) {
+            let left = next.last().copied().unwrap_or(0);
+            next.push((above + 1).min(left + 1).min(diagonal + usize::from(from != *to)));
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_count_from_one() {
+        assert_eq!(place("a\nbü = 1", 6), (2, 4));
+        assert_eq!(place("", 9), (1, 1));
+    }
+
+    #[test]
+    fn distances() {
+        assert_eq!(distance("hostnam", "hostname"), 1);
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("kitten", "sitting"), 3);
+    }
+}

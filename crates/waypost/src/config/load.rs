@@ -1,0 +1,150 @@
+//! Reading the configuration file.
+//!
+//! Invariant: a configuration is taken whole or not at all; relative paths in it are relative to the file.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use mail::Domain;
+use mta::settings::{Listener, ListenerKind, Settings};
+use toml::Spanned;
+
+use super::error::{self, ConfigError, ConfigErrors};
+use super::options::{File, Route};
+use super::settings::settings;
+use super::values::TlsWord;
+
+/// A configuration that can be used.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The file that it comes from.
+    pub path: PathBuf,
+    /// What the file says, with paths made absolute.
+    pub file: File,
+    /// What the flow needs to be told.
+    pub settings: Settings,
+}
+
+impl Config {
+    /// The Unix socket for the other commands.
+    pub fn admin_socket(&self) -> PathBuf {
+        self.file.admin_socket.clone().unwrap_or_else(|| self.file.data_dir.join("waypost.sock"))
+    }
+
+    /// The certificate's file.
+    pub fn certificate(&self) -> PathBuf {
+        self.file.tls.certificate.clone().unwrap_or_else(|| self.file.data_dir.join("tls/cert.pem"))
+    }
+
+    /// The key's file.
+    pub fn key(&self) -> PathBuf {
+        self.file.tls.key.clone().unwrap_or_else(|| self.file.data_dir.join("tls/key.pem"))
+    }
+
+    /// Where to listen, for what.
+    pub fn listeners(&self) -> Vec<Listener> {
+        let listen = &self.file.listen;
+        [(ListenerKind::Mx, &listen.mx), (ListenerKind::Submission, &listen.submission), (ListenerKind::Submissions, &listen.submissions)]
+            .into_iter()
+            .flat_map(|(kind, addresses)| addresses.iter().map(move |address| Listener { kind, address: address.0 }))
+            .collect()
+    }
+}
+
+/// Reads the file.
+pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
+    let one = |what: String, hint: Option<String>| ConfigErrors(vec![ConfigError { path: path.into(), at: None, what, hint }]);
+    let bytes = fs::read(path).map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => one(
+            "there is no such configuration file".into(),
+            Some("make one with `waypost setup DOMAIN --forward ME@DOMAIN=YOU@ELSEWHERE`, or name yours with --config".into()),
+        ),
+        std::io::ErrorKind::PermissionDenied => {
+            one("the configuration cannot be read by this user".into(), Some("run the command with sudo, or as the server's user".into()))
+        }
+        _ => one(e.to_string(), None),
+    })?;
+    let text = String::from_utf8(bytes).map_err(|e| {
+        let valid = e.utf8_error().valid_up_to();
+        let text = String::from_utf8_lossy(e.as_bytes()).into_owned();
+        ConfigErrors(vec![error::at(path, &text, valid..valid, "this is not UTF-8", Some("save the file as UTF-8"))])
+    })?;
+    parse(path, &text)
+}
+
+/// Reads the text of the file at `path`.
+pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigErrors> {
+    let mut file: File = toml::from_str(text).map_err(|e| ConfigErrors(vec![error::of_toml(path, text, &e)]))?;
+    make_absolute(path, &mut file);
+    let mut errors = Vec::new();
+    let hostname = hostname(path, text, &file, &mut errors);
+    check(path, text, &file, &mut errors);
+    let settings = hostname.and_then(|hostname| settings(path, text, &file, hostname, &mut errors));
+    match settings {
+        Some(settings) if errors.is_empty() => Ok(Config { path: path.into(), file, settings }),
+        _ => {
+            errors.sort_by_key(|error| error.at);
+            Err(ConfigErrors(errors))
+        }
+    }
+}
+
+fn hostname(path: &Path, text: &str, file: &File, errors: &mut Vec<ConfigError>) -> Option<Domain> {
+    let found = file.hostname.as_ref().map(|hostname| hostname.0.clone());
+    if found.is_none() {
+        let hint = "put the name that the server's address has in DNS at the top of the file: hostname = \"mx.example.com\"";
+        errors.push(error::at(path, text, 0..0, "hostname is not set", Some(hint)));
+    }
+    found
+}
+
+fn check(path: &Path, text: &str, file: &File, errors: &mut Vec<ConfigError>) {
+    let mut wrong = |span: std::ops::Range<usize>, what: &str, hint: &str| errors.push(error::at(path, text, span, what, Some(hint)));
+    for route in &file.route {
+        check_route(route, &mut wrong);
+    }
+    if file.retry.waits_s.get_ref().is_empty() {
+        wrong(file.retry.waits_s.span(), "waits_s is empty", "name at least one wait, or leave the option out for the default");
+    }
+    if file.tls.certificate.is_some() != file.tls.key.is_some() {
+        let start = text.find("[tls]").unwrap_or(0);
+        wrong(start..start, "only one of tls.certificate and tls.key is set", "set both, or neither for the pair that setup made");
+    }
+    let level = &file.log.level;
+    if let Err(e) = level.get_ref().parse::<tracing_subscriber::filter::Targets>() {
+        wrong(level.span(), &format!("{:?} is not a log level: {e}", level.get_ref()), "use error, warn, info, debug or trace");
+    }
+}
+
+fn check_route(route: &Spanned<Route>, wrong: &mut impl FnMut(std::ops::Range<usize>, &str, &str)) {
+    let (span, route) = (route.span(), route.get_ref());
+    if route.host.is_none() {
+        wrong(span.clone(), "this route has no host", "add the next hop: host = \"smtp.example.net\"");
+    }
+    match (&route.user, &route.password_file) {
+        (Some(_), None) => {
+            wrong(span.clone(), "this route has a user and no password_file", "write the password into a file and name it here")
+        }
+        (None, Some(file)) => wrong(file.span(), "this route has a password_file and no user", "add the user to log in as"),
+        _ => {}
+    }
+    if route.user.is_some() && matches!(route.tls, TlsWord::None | TlsWord::Opportunistic) {
+        wrong(span, "this route would send its password without TLS", "use tls = \"required\" or \"implicit\"");
+    }
+}
+
+/// A server changes its working directory sooner or later; a path must mean the same then.
+fn make_absolute(path: &Path, file: &mut File) {
+    let base = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let base = std::path::absolute(base).unwrap_or_else(|_| base.into());
+    let fix = |path: &mut PathBuf| *path = base.join(&*path);
+    fix(&mut file.data_dir);
+    let tls = &mut file.tls;
+    let optional = [&mut file.virtual_file, &mut file.admin_socket, &mut tls.certificate, &mut tls.key, &mut tls.extra_authorities];
+    optional.into_iter().flatten().for_each(fix);
+    for route in &mut file.route {
+        if let Some(password) = &mut route.get_mut().password_file {
+            fix(password.get_mut());
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! The configuration file: its options, how it is read, and what it says to the flow.
+//!
+//! Invariant: each option is defined once, in [`options`]; the reader, the defaults, the reference and the file that `setup`
+//! writes come from there.
+
+mod error;
+mod load;
+mod options;
+mod reference;
+mod settings;
+mod values;
+
+pub use error::{ConfigError, ConfigErrors};
+pub use load::{Config, load, parse};
+pub use options::{Delivery, Dns, File, Limits, Listen, Log, OptionRow, Retry, Route, Tls};
+pub use reference::{reference, template};
+pub use values::{FlowWord, Int, LogFormat, Secs, Size, Text, TlsWord};
+
+/// Where the configuration is looked for unless something else is said.
+pub const DEFAULT_PATH: &str = "/etc/waypost/waypost.toml";
+
+#[cfg(test)]
+mod tests;

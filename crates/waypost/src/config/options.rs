@@ -1,0 +1,212 @@
+//! The options: section, name, kind, default and meaning of each, once.
+//!
+//! Invariant: an option that is not here does not exist, and a key that is not here is refused (threats.md 85).
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use mail::{Domain, Mailbox};
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::values::{FlowWord, Int, Kind, LogFormat, Secs, Size, Text, TlsWord};
+
+/// One option, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OptionRow {
+    /// Its section: empty for the top of the file, `[name]` or `[[name]]`.
+    pub section: &'static str,
+    /// What the section is for.
+    pub about: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// What kind of value it takes.
+    pub kind: String,
+    /// The default, as TOML; `None` where there is none.
+    pub default: Option<String>,
+    /// What it means.
+    pub doc: &'static str,
+}
+
+macro_rules! section {
+    ($header:literal, $about:expr, $struct:ident, [$($field:ident: $part:ty),*],
+     { $( $(#[doc = $doc:literal])+ $name:ident : $kind:ty = $default:expr; )* }) => {
+        #[doc = $about]
+        #[derive(Debug, Clone, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        #[allow(missing_docs)]
+        pub struct $struct {
+            $( $(#[doc = $doc])+ pub $name: $kind, )*
+            $( pub $field: $part, )*
+        }
+
+        impl Default for $struct {
+            fn default() -> Self {
+                Self { $( $name: $default, )* $( $field: Default::default(), )* }
+            }
+        }
+
+        impl $struct {
+            fn rows(rows: &mut Vec<OptionRow>) {
+                let default = Self::default();
+                $( rows.push(OptionRow {
+                    section: $header,
+                    about: $about,
+                    name: stringify!($name),
+                    kind: <$kind as Kind>::kind(),
+                    default: default.$name.text(),
+                    doc: concat!($($doc),+).trim_ascii(),
+                }); )*
+                $( <$part as Part>::rows(rows); )*
+            }
+        }
+
+        impl Part for $struct {
+            fn rows(rows: &mut Vec<OptionRow>) { Self::rows(rows); }
+        }
+    };
+}
+
+/// Something with options in it.
+trait Part {
+    fn rows(rows: &mut Vec<OptionRow>);
+}
+
+impl<T: Part> Part for Vec<Spanned<T>> {
+    fn rows(rows: &mut Vec<OptionRow>) {
+        T::rows(rows);
+    }
+}
+
+/// All options, in the order of the file.
+pub fn all() -> Vec<OptionRow> {
+    let mut rows = Vec::new();
+    File::rows(&mut rows);
+    rows
+}
+
+fn on_port(port: u16) -> Vec<Text<SocketAddr>> {
+    let any = [IpAddr::from([0, 0, 0, 0]), IpAddr::from([0u16; 8])];
+    any.into_iter().map(|ip| Text(SocketAddr::new(ip, port))).collect()
+}
+
+fn spanned<T>(value: T) -> Spanned<T> {
+    Spanned::new(0..0, value)
+}
+
+section!("", "What stands at the top of the file.", File,
+    [listen: Listen, tls: Tls, limits: Limits, delivery: Delivery, route: Vec<Spanned<Route>>, retry: Retry, dns: Dns, log: Log], {
+    /// The name of this server in banner, EHLO and trace fields. It must have an A or AAAA record, and the address's PTR
+    /// record should name it.
+    hostname: Option<Text<Domain>> = None;
+    /// Where the queue, the directory and, unless other files are named, the certificate are kept.
+    data_dir: PathBuf = PathBuf::from("/var/lib/waypost");
+    /// Who looks after this server: mail to <postmaster> without a domain goes there.
+    postmaster: Option<Text<Mailbox>> = None;
+    /// Characters that set off an extension: with "+", mail to me+shop@ goes where mail to me@ goes. "" turns that off.
+    recipient_delimiter: String = "+".into();
+    /// A file in the form of Postfix's virtual(5) that adds aliases; it is read again whenever it changes.
+    virtual_file: Option<PathBuf> = None;
+    /// The Unix socket through which the other commands talk to the server. Default: waypost.sock in data_dir.
+    admin_socket: Option<PathBuf> = None;
+});
+
+section!("[listen]", "Where connections are accepted. An empty list turns a service off. A change needs a restart.", Listen, [], {
+    /// Mail from other servers (SMTP).
+    mx: Vec<Text<SocketAddr>> = on_port(25);
+    /// Mail from your accounts, with STARTTLS.
+    submission: Vec<Text<SocketAddr>> = on_port(587);
+    /// Mail from your accounts, with TLS from the start.
+    submissions: Vec<Text<SocketAddr>> = on_port(465);
+});
+
+section!("[tls]", "Certificate and key. Both files are read again when they change.", Tls, [], {
+    /// The certificate and its chain (PEM). Default: tls/cert.pem in data_dir, which setup makes.
+    certificate: Option<PathBuf> = None;
+    /// Its key (PEM); refused where other users can read it. Default: tls/key.pem in data_dir.
+    key: Option<PathBuf> = None;
+    /// A file of certificates (PEM) that are trusted beside the system's when mail is sent.
+    extra_authorities: Option<PathBuf> = None;
+});
+
+section!("[limits]", "What clients may take.", Limits, [], {
+    /// The largest message.
+    message_bytes: Size = Size(50 << 20);
+    /// Recipients of one message. RFC 5321 wants at least 100.
+    recipients: Int<100, 100_000> = Int(100);
+    /// Sessions at a time.
+    sessions: Int<1, 1_000_000> = Int(10_000);
+    /// Sessions at a time from one IPv4 address or one IPv6 /64.
+    sessions_per_client: Int<1, 1_000_000> = Int(100);
+    /// A command must be complete so long after the one before, in seconds. RFC 5321 wants at least 300.
+    command_timeout_s: Int<1, 86_400> = Int(300);
+    /// Content must bring 64 KiB in this time, in seconds.
+    content_timeout_s: Int<1, 86_400> = Int(300);
+    /// A TLS handshake must be over in this time, in seconds.
+    handshake_timeout_s: Int<1, 86_400> = Int(30);
+    /// The banner waits so long, in milliseconds; who talks before it is turned away.
+    greet_delay_ms: Int<0, 60_000> = Int(0);
+});
+
+section!("[delivery]", "How mail goes out.", Delivery, [], {
+    /// The port of other servers: 25, except in a laboratory.
+    port: Int<1, 65_535> = Int(25);
+    /// Whether IPv6 is used.
+    ipv6: bool = true;
+    /// Whether loopback addresses are mail hosts like any other: only in a laboratory.
+    loopback: bool = false;
+    /// Connections to one host at a time.
+    connections_per_host: Int<1, 10_000> = Int(20);
+    /// Messages over one connection.
+    messages_per_connection: Int<1, 100_000> = Int(100);
+    /// A TCP connection must be up in this time, in seconds.
+    connect_timeout_s: Int<1, 600> = Int(30);
+    /// An idle connection is kept so long for the next message, in seconds.
+    keep_s: Int<0, 300> = Int(2);
+    /// A host that could not be reached is left alone so long, in seconds.
+    host_pause_s: Int<0, 86_400> = Int(60);
+    /// The address from which connections are made. Default: the system chooses.
+    source: Option<Text<IpAddr>> = None;
+});
+
+section!("[[route]]", "A fixed next hop (a smarthost) instead of the MX records. It can stand several times; the first that fits is taken.", Route, [], {
+    /// The destinations; empty means all.
+    domains: Vec<Text<Domain>> = Vec::new();
+    /// The kinds of mail: what accounts send, what aliases forward, reports. Empty means all.
+    flows: Vec<FlowWord> = Vec::new();
+    /// The next hop. Required.
+    host: Option<Text<Domain>> = None;
+    /// Its port: 587 goes with tls = "required", 465 with "implicit", 25 with "opportunistic".
+    port: Int<1, 65_535> = Int(587);
+    /// How TLS is used.
+    tls: TlsWord = TlsWord::Required;
+    /// Whether the next hop's certificate is verified.
+    verify: bool = true;
+    /// The user to log in as.
+    user: Option<String> = None;
+    /// A file with the password on its first line, readable by the server only.
+    password_file: Option<Spanned<PathBuf>> = None;
+});
+
+section!("[retry]", "When mail that could not be delivered is tried again, and when it is given up.", Retry, [], {
+    /// The waits after each attempt; the last one repeats.
+    waits_s: Spanned<Vec<Int<1, 604_800>>> = spanned(policy::Schedule::default().waits_s.into_iter().map(|s| Int(u64::from(s))).collect());
+    /// Jitter either way, in per cent of the wait.
+    jitter_percent: Int<0, 50> = Int(u64::from(policy::Schedule::default().jitter_percent));
+    /// Mail is given up after this time.
+    lifetime: Secs = Secs(policy::Schedule::default().lifetime_s);
+    /// The sender of mail that still waits after this time is told. Default: never.
+    delay_report_s: Option<Secs> = policy::Schedule::default().delay_report_s.map(Secs);
+});
+
+section!("[dns]", "Where names are looked up. A change needs a restart.", Dns, [], {
+    /// Name servers. Empty: those of /etc/resolv.conf.
+    servers: Vec<Text<SocketAddr>> = Vec::new();
+});
+
+section!("[log]", "What is written to standard error. A change needs a restart.", Log, [], {
+    /// Lines for people, or JSON for programs.
+    format: LogFormat = LogFormat::Text;
+    /// error, warn, info, debug or trace; parts can differ, as in "info,mta=debug".
+    level: Spanned<String> = spanned("info".into());
+});

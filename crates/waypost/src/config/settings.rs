@@ -1,0 +1,141 @@
+//! From what the file says to what the flow is told.
+//!
+//! Invariant: a secret that other users can read is refused (threats.md 86).
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use mail::Domain;
+use mta::settings::{Delivery, Limits, Route, Settings};
+use policy::Schedule;
+use smtp::client::{Credentials, TlsMode};
+use store::Flow;
+use toml::Spanned;
+
+use super::error::{self, ConfigError};
+use super::options::{self, File};
+use super::values::{FlowWord, TlsWord};
+
+/// The flow's settings; what is wrong goes to `errors`.
+pub(super) fn settings(path: &Path, text: &str, file: &File, hostname: Domain, errors: &mut Vec<ConfigError>) -> Option<Settings> {
+    let mut routes = Vec::with_capacity(file.route.len());
+    for route in &file.route {
+        match self::route(route.get_ref()) {
+            Ok(route) => routes.extend(route),
+            Err(wrong) => errors.push(error::at(path, text, wrong.span, wrong.what, Some(&wrong.hint))),
+        }
+    }
+    Some(Settings {
+        hostname,
+        postmaster: file.postmaster.as_ref().map(|m| m.0.clone()),
+        delimiters: file.recipient_delimiter.clone(),
+        virtual_file: file.virtual_file.clone(),
+        limits: limits(&file.limits),
+        delivery: delivery(&file.delivery, routes),
+        schedule: schedule(&file.retry),
+    })
+}
+
+fn size(n: u64) -> usize {
+    usize::try_from(n).unwrap_or(usize::MAX)
+}
+
+fn limits(limits: &options::Limits) -> Limits {
+    Limits {
+        message_bytes: limits.message_bytes.0,
+        recipients: size(limits.recipients.0),
+        sessions: size(limits.sessions.0),
+        sessions_per_client: size(limits.sessions_per_client.0),
+        command_timeout_s: limits.command_timeout_s.0,
+        content_timeout_s: limits.content_timeout_s.0,
+        handshake_timeout_s: limits.handshake_timeout_s.0,
+        greet_delay_ms: limits.greet_delay_ms.0,
+    }
+}
+
+/// The kind of a port has checked its bounds.
+fn port(n: u64) -> u16 {
+    u16::try_from(n).unwrap_or(u16::MAX)
+}
+
+fn delivery(delivery: &options::Delivery, routes: Vec<Route>) -> Delivery {
+    Delivery {
+        port: port(delivery.port.0),
+        ipv6: delivery.ipv6,
+        loopback: delivery.loopback,
+        connections_per_host: size(delivery.connections_per_host.0),
+        messages_per_connection: u32::try_from(delivery.messages_per_connection.0).unwrap_or(u32::MAX),
+        connect_timeout_s: delivery.connect_timeout_s.0,
+        keep_s: delivery.keep_s.0,
+        host_pause_s: delivery.host_pause_s.0,
+        source: delivery.source.as_ref().map(|ip| ip.0),
+        routes,
+    }
+}
+
+fn schedule(retry: &options::Retry) -> Schedule {
+    Schedule {
+        waits_s: retry.waits_s.get_ref().iter().map(|n| u32::try_from(n.0).unwrap_or(u32::MAX)).collect(),
+        jitter_percent: u32::try_from(retry.jitter_percent.0).unwrap_or(0),
+        lifetime_s: retry.lifetime.0,
+        delay_report_s: retry.delay_report_s.map(|s| s.0),
+    }
+}
+
+struct Wrong {
+    span: std::ops::Range<usize>,
+    what: String,
+    hint: String,
+}
+
+/// A route, or nothing where it lacks what was complained about already.
+fn route(route: &options::Route) -> Result<Option<Route>, Wrong> {
+    let Some(host) = &route.host else { return Ok(None) };
+    let credentials = match (&route.user, &route.password_file) {
+        (Some(user), Some(file)) => Some(Credentials { user: user.clone(), password: password(file)? }),
+        _ => None,
+    };
+    Ok(Some(Route {
+        domains: route.domains.iter().map(|d| d.0.clone()).collect(),
+        flows: route.flows.iter().map(|flow| self::flow(*flow)).collect(),
+        host: host.0.clone(),
+        port: port(route.port.0),
+        tls: match route.tls {
+            TlsWord::None => TlsMode::Never,
+            TlsWord::Opportunistic => TlsMode::Opportunistic,
+            TlsWord::Required => TlsMode::Required,
+            TlsWord::Implicit => TlsMode::Implicit,
+        },
+        verify: route.verify,
+        credentials,
+    }))
+}
+
+fn flow(word: FlowWord) -> Flow {
+    match word {
+        FlowWord::Own => Flow::Own,
+        FlowWord::Forward => Flow::Forward,
+        FlowWord::Report => Flow::Report,
+    }
+}
+
+/// The first line of a file that only the server's user can read.
+fn password(file: &Spanned<std::path::PathBuf>) -> Result<String, Wrong> {
+    let path = file.get_ref();
+    let shown = path.display();
+    let wrong = |what: String, hint: String| Wrong { span: file.span(), what, hint };
+    let metadata =
+        fs::metadata(path).map_err(|e| wrong(format!("{shown}: {e}"), "make the file, with the password on its first line".into()))?;
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        let what = format!("{shown} can be read by other users (mode {mode:04o})");
+        return Err(wrong(what, format!("run: chmod 600 {shown}; then change the password, since others may have seen it")));
+    }
+    let text =
+        fs::read_to_string(path).map_err(|e| wrong(format!("{shown}: {e}"), "run the server as the user whose file it is".into()))?;
+    match text.lines().next() {
+        Some(line) if !line.is_empty() => Ok(line.to_owned()),
+        _ => Err(wrong(format!("{shown} is empty"), "write the password into its first line".into())),
+    }
+}

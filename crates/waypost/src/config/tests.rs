@@ -1,0 +1,121 @@
+//! What a configuration may say, and how a wrong one is refused.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use super::{Config, parse, reference, template};
+
+fn read(text: &str) -> Result<Config, String> {
+    parse(Path::new("/etc/w.toml"), text).map_err(|e| e.to_string())
+}
+
+fn refused(text: &str) -> String {
+    read(text).unwrap_err()
+}
+
+#[test]
+fn the_least_file_is_a_name() {
+    let config = read("hostname = \"mx.example.com\"").unwrap();
+    assert_eq!(config.settings.hostname.as_str(), "mx.example.com");
+    assert_eq!(config.settings.limits.message_bytes, 50 << 20);
+    assert_eq!(config.settings.schedule, policy::Schedule::default());
+    assert_eq!(config.listeners().len(), 6);
+    assert_eq!(config.admin_socket(), Path::new("/var/lib/waypost/waypost.sock"));
+    let relative =
+        read("hostname = \"mx.example.com\"\ndata_dir = \"data\"\n[listen]\nsubmission = []\nmx = [\"127.0.0.1:2525\"]").unwrap();
+    assert_eq!(relative.admin_socket(), Path::new("/etc/data/waypost.sock"));
+    assert_eq!(relative.listeners().len(), 3);
+}
+
+#[test]
+fn errors_name_file_line_and_column() {
+    for (text, want) in [
+        ("hostnam = \"mx.example.com\"", "/etc/w.toml:1:1: unknown key `hostnam`\n  hint: did you mean `hostname`?"),
+        (
+            "hostname = \"a.b\"\n[limits]\nmessage_byte = 1",
+            "/etc/w.toml:3:1: unknown key `message_byte`\n  hint: did you mean `message_bytes`?",
+        ),
+        ("hostname = \"a.b\"\n[limitz]\n", "/etc/w.toml:2:2: unknown key `limitz`\n  hint: did you mean `limits`?"),
+        ("hostname = \"a.b\"\nhostname = \"c.d\"", "/etc/w.toml:2:1: duplicate key"),
+        ("hostname = \"a.b\"\n[listen]\nmx = [\n\"0.0.0.0:25\",\n\"nowhere\"]", "/etc/w.toml:5:1: \"nowhere\" is not an address and port"),
+        ("hostname = \"a b\"", "/etc/w.toml:1:12: \"a b\" is not a domain"),
+        ("hostname = \"a.b\"\n[limits]\nrecipients = 7", "/etc/w.toml:3:14: 7 is not between 100 and 100000"),
+        ("hostname = \"a.b\"\n[limits]\nmessage_bytes = \"5 parsec\"", "/etc/w.toml:3:17: \"5 parsec\" is not a size"),
+        ("hostname = \"a.b\"\ndata_dir = \"x", "/etc/w.toml:2:1"),
+        ("", "/etc/w.toml:1:1: hostname is not set"),
+        ("hostname = \"a.b\"\n[[route]]\nport = 25", "/etc/w.toml:2:1: this route has no host"),
+        ("hostname = \"a.b\"\n[log]\nlevel = \"loud\"", "/etc/w.toml:3:9: \"loud\" is not a log level"),
+        ("hostname = \"a.b\"\n[retry]\nwaits_s = []", "/etc/w.toml:3:11: waits_s is empty"),
+    ] {
+        let error = refused(text);
+        assert!(error.starts_with(want), "{text}\n{error}");
+    }
+}
+
+#[test]
+fn a_secret_that_others_can_read_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let secret = dir.path().join("secret");
+    fs::write(&secret, "tanstaaf\n").unwrap();
+    let text = "hostname = \"a.b\"\n[[route]]\nhost = \"smtp.example.net\"\nuser = \"me\"\npassword_file = \"secret\"";
+    let load = || parse(&dir.path().join("w.toml"), text).map_err(|e| e.to_string());
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o644)).unwrap();
+    let error = load().unwrap_err();
+    assert!(error.contains("w.toml:5:17: ") && error.contains("chmod 600") && !error.contains("tanstaaf"), "{error}");
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    let config = load().unwrap();
+    assert_eq!(config.settings.delivery.routes[0].credentials.as_ref().unwrap().password, "tanstaaf");
+    assert!(!format!("{config:?}").contains("tanstaaf"));
+}
+
+#[test]
+fn a_password_is_never_sent_without_tls() {
+    let text = "hostname = \"a.b\"\n[[route]]\nhost = \"smtp.example.net\"\ntls = \"none\"\nuser = \"me\"\npassword_file = \"/none\"";
+    assert!(refused(text).contains("/etc/w.toml:2:1: this route would send its password without TLS"));
+}
+
+/// Every option, set to its default or to something.
+fn full() -> String {
+    let mut set = vec![
+        ("", "hostname", "\"mx.example.com\"".to_owned()),
+        ("", "postmaster", "\"me@example.com\"".to_owned()),
+        ("[[route]]", "host", "\"smtp.example.net\"".to_owned()),
+        ("[delivery]", "source", "\"192.0.2.1\"".to_owned()),
+    ];
+    for option in super::options::all() {
+        if let Some(default) = option.default {
+            set.push((option.section, option.name, default));
+        }
+    }
+    template(&set).replace("# [[route]]", "[[route]]")
+}
+
+#[test]
+fn what_is_written_reads_back() {
+    let config = read(&full()).unwrap();
+    assert_eq!(config.settings.delivery.routes.len(), 1);
+    let least = template(&[("", "hostname", "\"mx.example.com\"".to_owned())]);
+    assert!(read(&least).unwrap().settings.delivery.routes.is_empty());
+}
+
+#[test]
+fn a_truncated_file_never_panics() {
+    let full = full();
+    for end in 0..=full.len() {
+        let Some(text) = full.get(..end) else { continue };
+        if let Err(error) = read(text) {
+            let place = error.strip_prefix("/etc/w.toml:").and_then(|rest| rest.split(':').next());
+            assert!(place.is_some_and(|line| line.parse::<usize>().is_ok()), "{error}");
+        }
+    }
+}
+
+#[test]
+fn the_reference_has_every_option() {
+    let reference = reference();
+    for option in super::options::all() {
+        assert!(reference.contains(&format!("| `{}` |", option.name)), "{}", option.name);
+        assert!(!option.doc.is_empty() && !option.doc.contains("  "), "{option:?}");
+    }
+}

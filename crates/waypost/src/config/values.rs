@@ -1,0 +1,325 @@
+//! The kinds of values that options have.
+//!
+//! Invariant: a value that cannot be used is refused while it is read, so that the error points at its line.
+
+use std::fmt::{self, Display};
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use mail::{Domain, Mailbox};
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer};
+use toml::Spanned;
+
+/// A kind of value: what it is called, and how one is written.
+pub trait Kind {
+    /// As the reference calls it.
+    fn kind() -> String;
+    /// As TOML; `None` where it is not set.
+    fn text(&self) -> Option<String>;
+}
+
+fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}
+
+/// What a text must be.
+pub trait Word: FromStr<Err: Display> + Display {
+    /// With its article.
+    const WHAT: &'static str;
+    /// An example.
+    const EXAMPLE: &'static str;
+}
+
+impl Word for Domain {
+    const WHAT: &'static str = "a domain";
+    const EXAMPLE: &'static str = "mx.example.com";
+}
+
+impl Word for Mailbox {
+    const WHAT: &'static str = "an address";
+    const EXAMPLE: &'static str = "me@example.com";
+}
+
+impl Word for SocketAddr {
+    const WHAT: &'static str = "an address and port";
+    const EXAMPLE: &'static str = "0.0.0.0:25 or [::]:25";
+}
+
+impl Word for IpAddr {
+    const WHAT: &'static str = "an IP address";
+    const EXAMPLE: &'static str = "192.0.2.1 or 2001:db8::1";
+}
+
+/// A text that reads as a `T`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Text<T>(pub T);
+
+impl<'de, T: Word> Deserialize<'de> for Text<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map(Self).map_err(|e| D::Error::custom(format!("{text:?} is not {} such as {}: {e}", T::WHAT, T::EXAMPLE)))
+    }
+}
+
+impl<T: Word> Kind for Text<T> {
+    fn kind() -> String {
+        T::WHAT.trim_start_matches("an ").trim_start_matches("a ").to_owned()
+    }
+    fn text(&self) -> Option<String> {
+        Some(quoted(&self.0.to_string()))
+    }
+}
+
+/// A whole number within bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Int<const MIN: u64, const MAX: u64>(pub u64);
+
+fn bounded<E: Error>(n: i64, min: u64, max: u64) -> Result<u64, E> {
+    let refused = || E::custom(format!("{n} is not between {min} and {max}"));
+    u64::try_from(n).ok().filter(|n| (min..=max).contains(n)).ok_or_else(refused)
+}
+
+impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Int<MIN, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        bounded(i64::deserialize(deserializer)?, MIN, MAX).map(Self)
+    }
+}
+
+impl<const MIN: u64, const MAX: u64> Kind for Int<MIN, MAX> {
+    fn kind() -> String {
+        format!("number, {MIN} to {MAX}")
+    }
+    fn text(&self) -> Option<String> {
+        Some(self.0.to_string())
+    }
+}
+
+/// A number with or without a unit.
+struct WithUnit {
+    units: &'static [(&'static str, u64)],
+    what: &'static str,
+}
+
+impl WithUnit {
+    fn parse(&self, text: &str) -> Option<u64> {
+        let text = text.trim();
+        let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let (number, unit) = text.split_at_checked(end)?;
+        let unit = unit.trim();
+        let factor = self.units.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit)).map(|(_, factor)| *factor)?;
+        number.parse::<u64>().ok()?.checked_mul(factor)
+    }
+}
+
+impl Visitor<'_> for WithUnit {
+    type Value = u64;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.what)
+    }
+    fn visit_i64<E: Error>(self, n: i64) -> Result<u64, E> {
+        u64::try_from(n).map_err(|_| E::custom(format!("{n} is negative")))
+    }
+    fn visit_str<E: Error>(self, text: &str) -> Result<u64, E> {
+        self.parse(text).ok_or_else(|| E::custom(format!("{text:?} is not {}", self.what)))
+    }
+}
+
+const SIZES: WithUnit = WithUnit {
+    units: &[
+        ("", 1),
+        ("B", 1),
+        ("kB", 1000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+    ],
+    what: "a size such as \"50 MiB\" or a number of octets",
+};
+
+const SPANS: WithUnit = WithUnit {
+    units: &[("", 1), ("s", 1), ("m", 60), ("min", 60), ("h", 3600), ("d", 86_400), ("w", 604_800)],
+    what: "a time such as \"5d\", \"4h\", \"30m\" or a number of seconds",
+};
+
+/// A size in octets: a number, or a text such as `50 MiB`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size(pub u64);
+
+/// The smallest limit that RFC 5321 s.4.5.3.1.7 allows, in octets.
+const MESSAGE_MIN_BYTES: u64 = 64 * 1024;
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let n = deserializer.deserialize_any(SIZES)?;
+        let limit = 64 << 30;
+        let refused = || D::Error::custom(format!("{n} octets are not between 64 KiB and 64 GiB"));
+        (MESSAGE_MIN_BYTES..=limit).contains(&n).then_some(Self(n)).ok_or_else(refused)
+    }
+}
+
+impl Kind for Size {
+    fn kind() -> String {
+        "size".into()
+    }
+    fn text(&self) -> Option<String> {
+        const MIB: u64 = 1 << 20;
+        Some(if self.0.is_multiple_of(MIB) { quoted(&format!("{} MiB", self.0 / MIB)) } else { self.0.to_string() })
+    }
+}
+
+/// A time in seconds: a number, or a text such as `5d`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Secs(pub u32);
+
+impl<'de> Deserialize<'de> for Secs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let n = deserializer.deserialize_any(SPANS)?;
+        u32::try_from(n).map(Self).map_err(|_| D::Error::custom(format!("{n} seconds are too long")))
+    }
+}
+
+impl Kind for Secs {
+    fn kind() -> String {
+        "time".into()
+    }
+    fn text(&self) -> Option<String> {
+        Some(match self.0 {
+            n if n > 0 && n.is_multiple_of(86_400) => quoted(&format!("{}d", n / 86_400)),
+            n if n > 0 && n.is_multiple_of(3600) => quoted(&format!("{}h", n / 3600)),
+            n => n.to_string(),
+        })
+    }
+}
+
+impl Kind for bool {
+    fn kind() -> String {
+        "true or false".into()
+    }
+    fn text(&self) -> Option<String> {
+        Some(self.to_string())
+    }
+}
+
+impl Kind for String {
+    fn kind() -> String {
+        "text".into()
+    }
+    fn text(&self) -> Option<String> {
+        Some(quoted(self))
+    }
+}
+
+impl Kind for PathBuf {
+    fn kind() -> String {
+        "path".into()
+    }
+    fn text(&self) -> Option<String> {
+        Some(quoted(&self.to_string_lossy()))
+    }
+}
+
+impl<T: Kind> Kind for Option<T> {
+    fn kind() -> String {
+        T::kind()
+    }
+    fn text(&self) -> Option<String> {
+        self.as_ref().and_then(Kind::text)
+    }
+}
+
+impl<T: Kind> Kind for Spanned<T> {
+    fn kind() -> String {
+        T::kind()
+    }
+    fn text(&self) -> Option<String> {
+        self.get_ref().text()
+    }
+}
+
+impl<T: Kind> Kind for Vec<T> {
+    fn kind() -> String {
+        format!("list of: {}", T::kind())
+    }
+    fn text(&self) -> Option<String> {
+        let items: Vec<String> = self.iter().filter_map(Kind::text).collect();
+        Some(format!("[{}]", items.join(", ")))
+    }
+}
+
+/// An enum of words, with its reader and its text.
+macro_rules! words {
+    ($(#[doc = $doc:literal])+ $name:ident { $( $(#[doc = $item_doc:literal])+ $variant:ident = $word:literal, )+ }) => {
+        $(#[doc = $doc])+
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+        pub enum $name { $( $(#[doc = $item_doc])+ #[serde(rename = $word)] $variant, )+ }
+
+        impl Kind for $name {
+            fn kind() -> String {
+                [$(concat!("\"", $word, "\"")),+].join(" or ")
+            }
+            fn text(&self) -> Option<String> {
+                Some(quoted(match self { $( Self::$variant => $word, )+ }))
+            }
+        }
+    };
+}
+
+words! {
+    /// How TLS is used towards a fixed next hop.
+    TlsWord {
+        /// Never.
+        None = "none",
+        /// Where it is offered.
+        Opportunistic = "opportunistic",
+        /// By STARTTLS, or the mail waits.
+        Required = "required",
+        /// From the first octet on.
+        Implicit = "implicit",
+    }
+}
+
+words! {
+    /// A kind of mail.
+    FlowWord {
+        /// From our accounts.
+        Own = "own",
+        /// For our aliases.
+        Forward = "forward",
+        /// Reports of ours.
+        Report = "report",
+    }
+}
+
+words! {
+    /// How logs are written.
+    LogFormat {
+        /// For people.
+        Text = "text",
+        /// For programs.
+        Json = "json",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_are_read() {
+        for (text, want) in
+            [("50 MiB", Some(52_428_800)), ("50MiB", Some(52_428_800)), ("100000", Some(100_000)), ("1 GB", Some(1_000_000_000))]
+        {
+            assert_eq!(SIZES.parse(text), want, "{text}");
+        }
+        for text in ["", "MiB", "-1", "5 x", "99999999999999999999", "18446744073709551615 GiB"] {
+            assert_eq!(SIZES.parse(text), None, "{text}");
+        }
+        assert_eq!(SPANS.parse("5d"), Some(432_000));
+        assert_eq!(SPANS.parse("90 min"), Some(5400));
+        assert_eq!(Secs(432_000).text().as_deref(), Some("\"5d\""));
+    }
+}

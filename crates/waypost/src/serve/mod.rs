@@ -1,0 +1,210 @@
+//! `waypost serve`: puts the parts of the server together and takes them apart again.
+//!
+//! Invariant: nothing listens before all that it needs is open; passwords are never taken without TLS; on the way down
+//! nothing is closed before what uses it.
+
+pub mod logging;
+mod reload;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use admin::Handles;
+use anyhow::{Context, Result, anyhow, bail};
+use arc_swap::ArcSwap;
+use mta::settings::ListenerKind;
+use mta::{LiveDirectory, Parts, Server, Status};
+use net::{ClientTls, Clock, Resolver, ServerTls};
+use store::Store;
+use tokio::runtime::Builder;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::config::{self, Config};
+use reload::Reloader;
+
+/// Runs the server until it is told to stop.
+pub fn run(path: &Path) -> Result<()> {
+    let config = config::load(path)?;
+    logging::start(&config.file.log)?;
+    raise_file_limit();
+    let runtime = Builder::new_multi_thread().enable_all().build().context("the runtime cannot be started")?;
+    runtime.block_on(serve(config))
+}
+
+/// A session is a file descriptor; the usual soft limit of 1024 is soon reached.
+fn raise_file_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        tracing::warn!(%error, "the limit of open files could not be raised");
+    }
+}
+
+async fn serve(config: Config) -> Result<()> {
+    let mut signals = Signals::open()?;
+    let mut running = Running::start(&config).await?;
+    tracing::info!(hostname = %config.settings.hostname, data = %config.file.data_dir.display(), version = env!("CARGO_PKG_VERSION"), "waypost is up");
+    let result = run_until_stopped(&mut signals, &mut running).await;
+    tokio::select! {
+        () = running.stop() => tracing::info!("waypost is down"),
+        () = signals.stop() => tracing::warn!("told twice to stop: sessions under way were cut; nothing acknowledged is lost"),
+    }
+    result
+}
+
+/// The running server.
+pub struct Running {
+    server: Server,
+    reloader: Arc<Reloader>,
+    admin: JoinHandle<std::io::Result<()>>,
+    stop_admin: oneshot::Sender<()>,
+}
+
+impl Running {
+    /// Opens everything that the server needs, then listens.
+    pub async fn start(config: &Config) -> Result<Self> {
+        let clock = Clock::system();
+        let tls = server_tls(config)?;
+        let client_tls = ClientTls::new(config.file.tls.extra_authorities.as_deref())?;
+        let resolver = resolver(config)?;
+        let data = &config.file.data_dir;
+        let store =
+            Store::open(data).map_err(|e| anyhow!("{}: {e}\n  hint: only one server can run on a data directory", data.display()))?;
+        let settings = Arc::new(ArcSwap::from_pointee(config.settings.clone()));
+        let live = LiveDirectory::open(store.clone(), &config.settings.delimiters, config.settings.virtual_file.clone()).await?;
+        let live = Arc::new(live);
+        let reloader = Arc::new(Reloader::new(config, settings.clone(), live.clone()));
+        let parts = Parts {
+            settings,
+            listeners: config.listeners(),
+            store: store.clone(),
+            live: live.clone(),
+            tls,
+            client_tls,
+            resolver,
+            clock: clock.clone(),
+        };
+        let server = Server::start(parts).await?;
+        let (stop_admin, admin) = start_admin(config, handles(store, live, clock, &server, &reloader)).await?;
+        Ok(Self { server, reloader, admin, stop_admin })
+    }
+
+    /// Ends in order. Whoever asks through the socket hears that the server goes, before its parts do.
+    pub async fn stop(self) {
+        drop(self.stop_admin);
+        self.server.shut_down().await;
+    }
+}
+
+fn handles(store: Store, live: Arc<LiveDirectory>, clock: Clock, server: &Server, reloader: &Arc<Reloader>) -> Handles {
+    let (reloader, status) = (reloader.clone(), server.status());
+    Handles {
+        store,
+        live,
+        clock,
+        wake: server.waker(),
+        reload: Some(Arc::new(move || {
+            let reloader = reloader.clone();
+            Box::pin(async move { reloader.reload().await })
+        })),
+        status: Arc::new(move || status_json(status())),
+    }
+}
+
+fn status_json(status: Status) -> serde_json::Value {
+    serde_json::json!({
+        "running": true,
+        "version": env!("CARGO_PKG_VERSION"),
+        "sessions": status.sessions,
+        "in_flight": status.in_flight,
+        "workers": status.workers,
+        "connections": status.connections,
+        "bugs": status.bugs,
+    })
+}
+
+/// The admin socket's task; it ends when the sender is dropped.
+async fn start_admin(config: &Config, handles: Handles) -> Result<(oneshot::Sender<()>, JoinHandle<std::io::Result<()>>)> {
+    let (stop, stopped) = oneshot::channel();
+    let socket = config.admin_socket();
+    let listener = admin::bind(&socket).await.context("the admin socket cannot be used")?;
+    let shutdown = async {
+        let _ = stopped.await;
+    };
+    let task = tokio::spawn(async move { admin::serve(listener, admin::router(handles), &socket, shutdown).await });
+    Ok((stop, task))
+}
+
+async fn run_until_stopped(signals: &mut Signals, running: &mut Running) -> Result<()> {
+    loop {
+        tokio::select! {
+            told = signals.next() => match told {
+                Told::Stop => return Ok(()),
+                // What it says is in the log.
+                Told::Reload => drop(running.reloader.reload().await),
+            },
+            ended = &mut running.admin => {
+                return ended.context("the admin task failed")?.context("the admin socket cannot be used");
+            }
+        }
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum Told {
+    Stop,
+    Reload,
+}
+
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn open() -> Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> Told {
+        tokio::select! {
+            _ = self.terminate.recv() => Told::Stop,
+            _ = self.interrupt.recv() => Told::Stop,
+            _ = self.hangup.recv() => Told::Reload,
+        }
+    }
+
+    async fn stop(&mut self) {
+        while self.next().await != Told::Stop {}
+    }
+}
+
+/// TLS for the listeners; without it only mail from other servers can be taken.
+fn server_tls(config: &Config) -> Result<Option<ServerTls>> {
+    let (certificate, key) = (config.certificate(), config.key());
+    if config.file.tls.certificate.is_some() || certificate.exists() {
+        return Ok(Some(ServerTls::load(&certificate, &key)?));
+    }
+    if config.listeners().iter().any(|listener| listener.kind != ListenerKind::Mx) {
+        bail!(
+            "there is no certificate {}, and passwords are taken under TLS only\n  hint: `waypost setup DOMAIN` makes a pair; or name yours \
+             under [tls] in {}; or turn the listeners off with submission = [] and submissions = []",
+            certificate.display(),
+            config.path.display()
+        );
+    }
+    tracing::warn!("there is no certificate: mail from other servers comes in without TLS");
+    Ok(None)
+}
+
+fn resolver(config: &Config) -> Result<Resolver> {
+    let servers: Vec<_> = config.file.dns.servers.iter().map(|server| server.0).collect();
+    Ok(if servers.is_empty() { Resolver::system()? } else { Resolver::of_servers(&servers)? })
+}

@@ -1,0 +1,98 @@
+//! Reading the configuration again while the server runs.
+//!
+//! Invariant: a bad configuration changes nothing (threats.md 85); what a reload cannot change is said.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use mta::LiveDirectory;
+use mta::settings::LiveSettings;
+use tokio::sync::Mutex;
+
+use crate::config::{self, Config};
+
+/// What a reload may touch.
+pub struct Reloader {
+    path: PathBuf,
+    settings: LiveSettings,
+    live: Arc<LiveDirectory>,
+    /// What the server was started with: the parts that only a restart changes.
+    started: Mutex<Vec<(&'static str, String)>>,
+}
+
+impl Reloader {
+    /// For a server that was started with this configuration.
+    pub fn new(config: &Config, settings: LiveSettings, live: Arc<LiveDirectory>) -> Self {
+        Self { path: config.path.clone(), settings, live, started: Mutex::new(fixed(config)) }
+    }
+
+    /// Reads the file again. Answers what is in force now, or why the old one stays; both are logged.
+    pub async fn reload(&self) -> Result<String, String> {
+        let started = self.started.lock().await;
+        let result = self.try_reload(&started).await;
+        match &result {
+            Ok(message) => tracing::info!("{message}"),
+            Err(error) => tracing::error!(error, "the configuration cannot be used; the one before stays in force"),
+        }
+        result
+    }
+
+    async fn try_reload(&self, started: &[(&'static str, String)]) -> Result<String, String> {
+        let config = config::load(&self.path).map_err(|e| e.to_string())?;
+        let settings = &config.settings;
+        self.live.configure(&settings.delimiters, settings.virtual_file.clone()).await.map_err(|e| e.to_string())?;
+        self.settings.store(Arc::new(config.settings.clone()));
+        let now = fixed(&config);
+        let waiting: Vec<&str> = now.iter().zip(started).filter(|(now, then)| now != then).map(|(now, _)| now.0).collect();
+        let mut message = format!("{} is in force", self.path.display());
+        if !waiting.is_empty() {
+            message.push_str(&format!("; a restart is needed for the changes to {}", waiting.join(", ")));
+        }
+        Ok(message)
+    }
+}
+
+/// What only a restart changes, by name.
+fn fixed(config: &Config) -> Vec<(&'static str, String)> {
+    let file = &config.file;
+    vec![
+        ("data_dir", file.data_dir.display().to_string()),
+        ("admin_socket", config.admin_socket().display().to_string()),
+        ("[listen]", format!("{:?}", config.listeners())),
+        ("[tls]", format!("{:?} {:?} {:?}", config.certificate(), config.key(), file.tls.extra_authorities)),
+        ("[dns]", format!("{:?}", file.dns.servers)),
+        ("[log]", format!("{:?} {}", file.log.format, file.log.level.get_ref())),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arc_swap::ArcSwap;
+    use std::fs;
+
+    #[tokio::test]
+    async fn a_bad_file_changes_nothing_and_a_good_one_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("waypost.toml");
+        fs::write(&path, "hostname = \"a.example\"\n").unwrap();
+        let config = config::load(&path).unwrap();
+        let settings: LiveSettings = Arc::new(ArcSwap::from_pointee(config.settings.clone()));
+        let store = store::Store::open(&dir.path().join("data")).unwrap();
+        let live = Arc::new(LiveDirectory::open(store, "+", None).await.unwrap());
+        let reloader = Reloader::new(&config, settings.clone(), live.clone());
+
+        fs::write(&path, "hostname = \"b.example\"\nhostnam = 1\n").unwrap();
+        let error = reloader.reload().await.unwrap_err();
+        assert!(error.contains("waypost.toml:2:1: unknown key `hostnam`"), "{error}");
+        fs::write(&path, "hostname = \"b.example\"\nvirtual_file = \"none\"\n").unwrap();
+        assert!(reloader.reload().await.is_err());
+        assert_eq!(settings.load().hostname.as_str(), "a.example");
+
+        fs::write(&path, "hostname = \"b.example\"\nrecipient_delimiter = \"-\"\n[listen]\nmx = []\n").unwrap();
+        let message = reloader.reload().await.unwrap();
+        assert!(message.ends_with("in force; a restart is needed for the changes to [listen]"), "{message}");
+        assert_eq!(settings.load().hostname.as_str(), "b.example");
+        assert_eq!(live.current().contents().delimiters, "-");
+    }
+}

@@ -1,0 +1,126 @@
+//! What remains to be done elsewhere: DNS records, and Gmail's form.
+//!
+//! RFC 7208 s.3 (SPF). Invariant: nothing is promised that this version does not do.
+
+use std::net::{IpAddr, UdpSocket};
+
+use admin::api::Login;
+use mail::Domain;
+use serde::Serialize;
+
+use super::Report;
+use crate::output::{BOLD, DIM, GOOD, WARN, styled, table};
+
+/// A record to publish.
+#[derive(Serialize)]
+pub struct DnsRecord {
+    name: String,
+    kind: &'static str,
+    value: String,
+}
+
+/// The values for Gmail's form "Send mail as".
+#[derive(Serialize)]
+pub struct GmailForm {
+    address: String,
+    smtp_server: String,
+    port: u16,
+    security: &'static str,
+    user_name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    password: Option<String>,
+}
+
+/// The records that this version needs.
+pub fn dns(domain: &Domain, hostname: &Domain) -> Vec<DnsRecord> {
+    let record = |name: &Domain, kind, value: String| DnsRecord { name: format!("{name}."), kind, value };
+    let mut records = vec![record(domain, "MX", format!("10 {hostname}."))];
+    records.push(record(hostname, "A", public("0.0.0.0:0", "192.0.2.1:9").unwrap_or_else(|| "(this server's IPv4 address)".into())));
+    records.extend(public("[::]:0", "[2001:db8::1]:9").map(|address| record(hostname, "AAAA", address)));
+    records.push(record(domain, "TXT", "\"v=spf1 mx -all\"".into()));
+    if hostname != domain {
+        records.push(record(hostname, "TXT", "\"v=spf1 a -all\"".into()));
+    }
+    records
+}
+
+/// The address from which the Internet would see us, where it is a public one. No packet is sent.
+fn public(from: &str, towards: &str) -> Option<String> {
+    let socket = UdpSocket::bind(from).ok()?;
+    socket.connect(towards).ok()?;
+    let address = socket.local_addr().ok()?.ip();
+    let public = match address {
+        IpAddr::V4(v4) => {
+            let shared = v4.octets().first() == Some(&100) && v4.octets().get(1).is_some_and(|b| b & 0xc0 == 64);
+            !(v4.is_private() || v4.is_loopback() || v4.is_link_local() || v4.is_unspecified() || v4.is_documentation() || shared)
+        }
+        IpAddr::V6(v6) => v6.segments().first().is_some_and(|s| s & 0xe000 == 0x2000),
+    };
+    public.then(|| address.to_string())
+}
+
+/// The forms for the accounts.
+pub fn gmail(hostname: &str, logins: &[Login]) -> Vec<GmailForm> {
+    let form = |login: &Login| GmailForm {
+        address: login.login.clone(),
+        smtp_server: hostname.to_owned(),
+        port: 587,
+        security: "TLS",
+        user_name: login.login.clone(),
+        password: login.password.clone(),
+    };
+    logins.iter().map(form).collect()
+}
+
+/// The report for people.
+pub fn text(report: &Report) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    lines.extend(report.done.iter().map(|done| format!("{}  {done}", styled(GOOD, "made"))));
+    lines.extend(report.kept.iter().map(|kept| format!("{}  {kept}", styled(DIM, "kept"))));
+    lines.extend(report.warnings.iter().map(|warning| format!("{}  {warning}", styled(WARN, "note"))));
+    lines.push(format!("\n{}", styled(BOLD, "1. Publish these DNS records")));
+    let rows: Vec<Vec<String>> = report.dns.iter().map(|r| vec![r.name.clone(), r.kind.into(), r.value.clone()]).collect();
+    lines.push(indented(&table(&["name", "type", "value"], &rows)));
+    lines.push(indented(&format!(
+        "Ask your hoster to set the PTR record of the address to {}, and to open outgoing port 25.\n\
+         DKIM and DMARC records and sender rewriting (SRS) come with a later version: until then Gmail may put forwarded mail\n\
+         from domains with a strict SPF policy into spam, or refuse it.",
+        report.hostname
+    )));
+    if !report.gmail.is_empty() {
+        lines.push(format!("\n{}", styled(BOLD, "2. Send as your address from Gmail")));
+        lines.push(indented("Settings > Accounts and Import > Send mail as > Add another email address; then, for each:"));
+        lines.extend(report.gmail.iter().map(|form| indented(&shown(form))));
+        lines.push(indented("Or port 465 with SSL. Gmail mails a code to the address; it arrives through the alias."));
+    }
+    if report.self_signed {
+        lines.push(indented(&format!(
+            "{} the certificate is self-signed: other servers take it for mail to you, but Gmail's form refuses it. Get one from a\n\
+             public authority (certbot, acme.sh) for {}, and name its files under [tls] in {}.",
+            styled(WARN, "note:"),
+            report.hostname,
+            report.config.display()
+        )));
+    }
+    let config = match report.config == std::path::Path::new(crate::config::DEFAULT_PATH) {
+        true => String::new(),
+        false => format!(" --config {}", report.config.display()),
+    };
+    lines.push(format!("\nnext: {}", styled(BOLD, format!("waypost serve{config}"))));
+    lines.join("\n")
+}
+
+fn shown(form: &GmailForm) -> String {
+    let password = form.password.as_ref().map_or_else(
+        || styled(DIM, "(the one that was shown when the account was made)"),
+        |password| format!("{}  {}", styled(BOLD, password), styled(DIM, "(shown this once)")),
+    );
+    format!(
+        "\n  Email address  {}\n  SMTP server    {}\n  Port           {} with {}\n  User name      {}\n  Password       {password}",
+        form.address, form.smtp_server, form.port, form.security, form.user_name
+    )
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| if line.is_empty() { String::new() } else { format!("   {line}") }).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,105 @@
+//! The files that `setup` makes: configuration, data directory, certificate and key.
+//!
+//! Invariant: no file that is there is written over, and a key is never readable by others, not even for an instant.
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow, bail};
+
+use super::Report;
+use super::plan::Plan;
+use crate::config::{self, Config};
+
+/// Reads the configuration, or makes one.
+pub fn configuration(path: &Path, plan: &Plan, report: &mut Report) -> Result<Config> {
+    if !path.exists() {
+        let text = text(plan)?;
+        config::parse(path, &text)?;
+        write_new(path, &text, 0o644)?;
+        report.done.push(format!("configuration {}", path.display()));
+        return Ok(config::load(path)?);
+    }
+    let config = config::load(path)?;
+    report.kept.push(format!("configuration {}", path.display()));
+    if let Some(asked) = plan.hostname.as_ref().filter(|asked| **asked != config.settings.hostname) {
+        let warning = format!("hostname stays {}; for {asked} edit {}", config.settings.hostname, path.display());
+        report.warnings.push(warning);
+    }
+    if let Some(asked) = &plan.data
+        && std::path::absolute(asked)? != config.file.data_dir
+    {
+        bail!(
+            "{} names the data directory {}, and --data says {}\n  hint: leave --data out, or name another file with --config",
+            path.display(),
+            config.file.data_dir.display(),
+            asked.display()
+        );
+    }
+    Ok(config)
+}
+
+fn text(plan: &Plan) -> Result<String> {
+    let quoted = |text: String| toml::Value::String(text).to_string();
+    let hostname = plan.hostname.as_ref().map_or_else(|| format!("mx.{}", plan.domain), ToString::to_string);
+    let mut set = vec![("", "hostname", quoted(hostname))];
+    if let Some(data) = &plan.data {
+        set.push(("", "data_dir", quoted(std::path::absolute(data)?.to_string_lossy().into_owned())));
+    }
+    if let Some(postmaster) = &plan.postmaster {
+        set.push(("", "postmaster", quoted(postmaster.to_string())));
+    }
+    Ok(config::template(&set))
+}
+
+/// Makes the data directory.
+pub fn data_dir(config: &Config, report: &mut Report) -> Result<()> {
+    let data = &config.file.data_dir;
+    if data.is_dir() {
+        report.kept.push(format!("data directory {}", data.display()));
+        return Ok(());
+    }
+    private_dir(data)?;
+    report.done.push(format!("data directory {}", data.display()));
+    Ok(())
+}
+
+/// Makes a certificate where none is given. Says whether the one in use was made here.
+pub fn certificate(config: &Config, report: &mut Report) -> Result<bool> {
+    let (certificate, key) = (config.certificate(), config.key());
+    if config.file.tls.certificate.is_some() || certificate.exists() || key.exists() {
+        net::ServerTls::load(&certificate, &key).map_err(|e| anyhow!("the certificate cannot be used: {e}"))?;
+        report.kept.push(format!("certificate {}", certificate.display()));
+        return Ok(config.file.tls.certificate.is_none());
+    }
+    let (certificate_pem, key_pem) = net::self_signed(&[config.settings.hostname.to_string()])?;
+    if let Some(dir) = key.parent() {
+        private_dir(dir)?;
+    }
+    write_new(&key, &key_pem, 0o600)?;
+    write_new(&certificate, &certificate_pem, 0o644)?;
+    report.done.push(format!("self-signed certificate {}", certificate.display()));
+    Ok(true)
+}
+
+fn private_dir(path: &Path) -> Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path).with_context(|| denied(path))
+}
+
+fn denied(path: &Path) -> String {
+    format!("{} cannot be made (with sudo it can; without, name places of your own with --config and --data)", path.display())
+}
+
+fn write_new(path: &Path, text: &str, mode: u32) -> Result<()> {
+    if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty() && !p.exists()) {
+        DirBuilder::new().recursive(true).mode(0o755).create(parent).with_context(|| denied(parent))?;
+    }
+    let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
+    let mut file = match file {
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => bail!("{} is there already and is kept\n  hint: run setup again", path.display()),
+        other => other.with_context(|| denied(path))?,
+    };
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).with_context(|| format!("{} cannot be written", path.display()))
+}

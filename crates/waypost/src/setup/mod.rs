@@ -1,0 +1,189 @@
+//! `waypost setup`: from nothing to a server that one can start, and what to put into DNS and Gmail.
+//!
+//! Invariant: what is there already is kept and said; run twice, it changes nothing the second time.
+
+mod advice;
+mod files;
+mod plan;
+
+use std::path::Path;
+
+use admin::api::{AccountView, AliasView, Changed, DomainView, Login, NewAccount, NewAlias, NewDomain};
+use anyhow::Result;
+use serde::Serialize;
+
+use crate::cli::Setup;
+use crate::config::Config;
+use crate::output::Output;
+use crate::transport::Transport;
+use advice::{DnsRecord, GmailForm};
+use plan::{Forward, Plan};
+
+/// What was done, and what remains to be done.
+#[derive(Serialize)]
+pub struct Report {
+    domain: String,
+    hostname: String,
+    config: std::path::PathBuf,
+    done: Vec<String>,
+    kept: Vec<String>,
+    warnings: Vec<String>,
+    logins: Vec<Login>,
+    self_signed: bool,
+    dns: Vec<DnsRecord>,
+    gmail: Vec<GmailForm>,
+}
+
+/// Runs the command.
+pub async fn run(config_path: &Path, args: &Setup, out: Output) -> Result<()> {
+    let plan = Plan::read(args)?;
+    let mut report = Report {
+        domain: plan.domain.to_string(),
+        hostname: String::new(),
+        config: config_path.into(),
+        done: Vec::new(),
+        kept: Vec::new(),
+        warnings: Vec::new(),
+        logins: Vec::new(),
+        self_signed: false,
+        dns: Vec::new(),
+        gmail: Vec::new(),
+    };
+    let config = files::configuration(config_path, &plan, &mut report)?;
+    report.hostname = config.settings.hostname.to_string();
+    files::data_dir(&config, &mut report)?;
+    report.self_signed = files::certificate(&config, &mut report)?;
+    directory(&config, &plan, &mut report).await?;
+    report.dns = advice::dns(&plan.domain, &config.settings.hostname);
+    report.gmail = advice::gmail(&report.hostname, &report.logins);
+    Ok(out.show(&report, advice::text)?)
+}
+
+async fn directory(config: &Config, plan: &Plan, report: &mut Report) -> Result<()> {
+    let mut api = Transport::open(config).await?;
+    let domains: Vec<DomainView> = api.get("/v1/domains").await?;
+    let domain = plan.domain.to_string();
+    if domains.iter().any(|d| d.name == domain) {
+        report.kept.push(format!("domain {domain}"));
+    } else {
+        let done: Changed = api.post("/v1/domains", &NewDomain { name: domain }).await?;
+        report.done.push(done.changed);
+    }
+    let aliases: Vec<AliasView> = api.get("/v1/aliases").await?;
+    for forward in &plan.forwards {
+        add_alias(&mut api, forward, &aliases, report).await?;
+    }
+    for forward in plan.roles(&aliases) {
+        add_alias(&mut api, &forward, &aliases, report).await?;
+    }
+    let accounts: Vec<AccountView> = api.get("/v1/accounts").await?;
+    for login in plan.logins() {
+        if accounts.iter().any(|account| account.login.eq_ignore_ascii_case(&login)) {
+            report.kept.push(format!("account {login} and its password (for a new one: waypost account passwd {login})"));
+            report.logins.push(Login { login, password: None, warnings: Vec::new() });
+        } else {
+            let new = NewAccount { login, password: None, may_send_as: Vec::new() };
+            let made: Login = api.post("/v1/accounts", &new).await?;
+            report.done.push(format!("account {}", made.login));
+            report.logins.push(made);
+        }
+    }
+    Ok(())
+}
+
+async fn add_alias(api: &mut Transport, forward: &Forward, aliases: &[AliasView], report: &mut Report) -> Result<()> {
+    let source = forward.source.to_string();
+    let targets: Vec<String> = forward.targets.iter().map(ToString::to_string).collect();
+    match aliases.iter().find(|alias| alias.source.eq_ignore_ascii_case(&source)) {
+        Some(old) if old.targets == targets => report.kept.push(format!("alias {source} → {}", targets.join(", "))),
+        Some(old) => {
+            report.kept.push(format!("alias {source} → {}", old.targets.join(", ")));
+            report.warnings.push(format!("to change it: waypost alias add {source} {} --replace", targets.join(" ")));
+        }
+        None => {
+            let done: Changed = api.post("/v1/aliases", &NewAlias { source, targets, replace: false }).await?;
+            report.done.push(format!("alias {}", done.changed));
+            report.warnings.extend(done.warnings);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn args(dir: &Path) -> Setup {
+        Setup {
+            domain: "Example.test".into(),
+            forward: vec!["me=foo@gmail.test".into(), "team@example.test=bar@gmail.test".into(), "me=second@gmail.test".into()],
+            hostname: None,
+            data: Some(dir.join("data")),
+            postmaster: None,
+        }
+    }
+
+    async fn set_up(config: &Path, args: &Setup) -> Result<()> {
+        run(config, args, Output { json: true }).await
+    }
+
+    #[tokio::test]
+    async fn a_second_run_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("waypost.toml");
+        set_up(&path, &args(dir.path())).await.unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        let config = crate::config::load(&path).unwrap();
+        let key = fs::read(config.key()).unwrap();
+        assert_eq!(fs::metadata(config.key()).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::metadata(&config.file.data_dir).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(config.settings.postmaster.as_ref().unwrap().to_string(), "foo@gmail.test");
+        let state = || async {
+            let mut api = Transport::in_process(&config).await.unwrap();
+            let aliases: Vec<AliasView> = api.get("/v1/aliases").await.unwrap();
+            let accounts: Vec<AccountView> = api.get("/v1/accounts").await.unwrap();
+            (aliases, accounts)
+        };
+        let (aliases, accounts) = state().await;
+        let shown: Vec<String> = aliases.iter().map(|a| format!("{} {}", a.source, a.targets.join(" "))).collect();
+        assert_eq!(
+            shown,
+            [
+                "abuse@example.test foo@gmail.test",
+                "me@example.test foo@gmail.test second@gmail.test",
+                "postmaster@example.test foo@gmail.test",
+                "team@example.test bar@gmail.test"
+            ]
+        );
+        assert_eq!(accounts.len(), 2);
+        set_up(&path, &args(dir.path())).await.unwrap();
+        assert_eq!(state().await, (aliases, accounts));
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        assert_eq!(fs::read(config.key()).unwrap(), key);
+    }
+
+    #[tokio::test]
+    async fn a_configuration_that_is_there_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("waypost.toml");
+        let mine = "# mine\nhostname = \"mail.example.test\"\ndata_dir = \"data\"\n";
+        fs::write(&path, mine).unwrap();
+        set_up(&path, &args(dir.path())).await.unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), mine);
+        fs::write(&path, "hostname = 7").unwrap();
+        assert!(set_up(&path, &args(dir.path())).await.unwrap_err().to_string().contains("waypost.toml:1:12"));
+    }
+
+    #[tokio::test]
+    async fn nonsense_is_refused_before_anything_is_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("waypost.toml");
+        for forward in ["me", "me=", "=foo@gmail.test", "me=foo", "me=me@example.test"] {
+            let args = Setup { forward: vec![forward.into()], ..args(dir.path()) };
+            assert!(set_up(&path, &args).await.is_err(), "{forward}");
+        }
+        assert!(!path.exists());
+    }
+}

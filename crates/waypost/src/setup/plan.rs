@@ -1,0 +1,106 @@
+//! What `setup` is asked to make.
+//!
+//! Invariant: it is read whole before anything is made.
+
+use admin::api::AliasView;
+use anyhow::{Result, anyhow, bail};
+use directory::{AliasSource, Target};
+use mail::{Domain, Mailbox};
+use std::path::PathBuf;
+
+use crate::cli::Setup;
+
+/// One alias to make.
+#[derive(Debug, Clone)]
+pub struct Forward {
+    /// What it answers to.
+    pub source: AliasSource,
+    /// Where its mail goes.
+    pub targets: Vec<Target>,
+}
+
+/// All that is asked for.
+#[derive(Debug)]
+pub struct Plan {
+    pub domain: Domain,
+    pub hostname: Option<Domain>,
+    pub data: Option<PathBuf>,
+    pub postmaster: Option<Mailbox>,
+    pub forwards: Vec<Forward>,
+}
+
+impl Plan {
+    /// Reads the command line.
+    pub fn read(args: &Setup) -> Result<Self> {
+        let domain = read_domain(&args.domain)?;
+        let mut forwards: Vec<Forward> = Vec::new();
+        for text in &args.forward {
+            let (source, target) = read_forward(text, &domain)?;
+            match forwards.iter_mut().find(|forward| forward.source == source) {
+                Some(forward) => forward.targets.push(target),
+                None => forwards.push(Forward { source, targets: vec![target] }),
+            }
+        }
+        let given = args.postmaster.as_deref().map(|text| read_address(text)).transpose()?;
+        let first = forwards.iter().flat_map(|forward| &forward.targets).find_map(|target| match target {
+            Target::Address(mailbox) => Some(mailbox.clone()),
+            Target::Domain(_) => None,
+        });
+        let hostname = args.hostname.as_deref().map(read_domain).transpose()?;
+        Ok(Self { domain, hostname, data: args.data.clone(), postmaster: given.or(first), forwards })
+    }
+
+    /// postmaster@ and abuse@, which every domain owes the world (RFC 5321 s.4.5.1, RFC 2142 s.4), unless they are there.
+    pub fn roles(&self, aliases: &[AliasView]) -> Vec<Forward> {
+        let Some(to) = &self.postmaster else { return Vec::new() };
+        let mut roles = Vec::new();
+        for role in ["postmaster", "abuse"] {
+            let address = format!("{role}@{}", self.domain);
+            let asked = self.forwards.iter().any(|forward| forward.source.key() == address);
+            let there = aliases.iter().any(|alias| alias.source.eq_ignore_ascii_case(&address));
+            if let Ok(source) = address.parse()
+                && !asked
+                && !there
+            {
+                roles.push(Forward { source, targets: vec![Target::Address(to.clone())] });
+            }
+        }
+        roles
+    }
+
+    /// Who sends: each address that is forwarded. A catch-all is no one.
+    pub fn logins(&self) -> Vec<String> {
+        let login = |forward: &Forward| match &forward.source {
+            AliasSource::Address(mailbox) => Some(mailbox.to_string()),
+            AliasSource::CatchAll(_) => None,
+        };
+        self.forwards.iter().filter_map(login).collect()
+    }
+}
+
+fn read_domain(text: &str) -> Result<Domain> {
+    let domain: Domain = text.parse().map_err(|e| anyhow!("`{text}` is not a domain: {e}"))?;
+    if domain.address().is_some() || !domain.is_fully_qualified() {
+        bail!("`{text}` is not a full domain name\n  hint: a name such as example.com is needed");
+    }
+    Ok(domain)
+}
+
+fn read_address(text: &str) -> Result<Mailbox> {
+    text.parse().map_err(|e| anyhow!("`{text}` is not an address: {e}\n  hint: an address such as foo@gmail.com is needed"))
+}
+
+fn read_forward(text: &str, domain: &Domain) -> Result<(AliasSource, Target)> {
+    const HINT: &str = "write --forward me@example.com=foo@gmail.com";
+    let (from, to) = text.split_once('=').ok_or_else(|| anyhow!("`{text}` does not say where the mail goes\n  hint: {HINT}"))?;
+    let full = if from.contains('@') { from.to_owned() } else { format!("{from}@{domain}") };
+    let source: AliasSource = full.parse().map_err(|e| anyhow!("`{from}` in `{text}` is not an address: {e}\n  hint: {HINT}"))?;
+    if source.domain() != domain {
+        bail!("`{from}` is not an address of {domain}\n  hint: run setup for {} too", source.domain());
+    }
+    let target: Target = to.parse().map_err(|e| anyhow!("`{to}` in `{text}` is not an address: {e}\n  hint: {HINT}"))?;
+    if target.to_string().eq_ignore_ascii_case(&source.to_string()) {
+        bail!("{source} would lead to itself\n  hint: name the mailbox elsewhere that you read, such as foo@gmail.com");
+    }
+    Ok((source, target))
+}

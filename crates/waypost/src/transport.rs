@@ -1,0 +1,204 @@
+//! How commands reach the API: through the running server's socket, or over the data directory when none runs.
+//!
+//! Invariant: both ways end in the same routes, so a command means the same either way.
+
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use admin::Handles;
+use admin::api::Failure;
+use anyhow::{Context, Result, anyhow, bail};
+use axum::Router;
+use axum::body::Body;
+use http_body_util::BodyExt;
+use hyper::body::Bytes;
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use mta::LiveDirectory;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use store::{Store, StoreError};
+use tokio::net::UnixStream;
+use tower::ServiceExt;
+
+use crate::config::Config;
+
+/// An answer must come in this time; hashing and large imports take a while.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The way to the API.
+#[derive(Debug)]
+pub enum Transport {
+    /// A server runs.
+    Socket(hyper::client::conn::http1::SendRequest<Body>),
+    /// None runs: the same routes over the data directory.
+    InProcess(Box<Router>),
+}
+
+impl Transport {
+    /// Connects to the server, or opens the data directory.
+    pub async fn open(config: &Config) -> Result<Self> {
+        let socket = config.admin_socket();
+        match UnixStream::connect(&socket).await {
+            Ok(stream) => {
+                let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+                // An error of the connection is told to the request that it breaks.
+                tokio::spawn(connection);
+                Ok(Self::Socket(sender))
+            }
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => Self::in_process(config).await,
+            Err(e) if e.kind() == ErrorKind::PermissionDenied => {
+                bail!(
+                    "the server's socket {} is closed to this user\n  hint: run the command with sudo, or as the server's user",
+                    socket.display()
+                )
+            }
+            Err(e) => Err(e).with_context(|| format!("the server's socket {} cannot be used", socket.display())),
+        }
+    }
+
+    /// Opens the data directory; refused while a server has it.
+    pub async fn in_process(config: &Config) -> Result<Self> {
+        let data = &config.file.data_dir;
+        refuse_foreign(data)?;
+        let store = Store::open(data).map_err(|e| match e {
+            StoreError::Exists(text) => anyhow!(
+                "{text}, but no server answers on {}\n  hint: it may be starting or stopping: try again; else see whether its admin_socket \
+                 is the one of this configuration ({})",
+                config.admin_socket().display(),
+                config.path.display()
+            ),
+            other => anyhow!("{}: {other}", data.display()),
+        })?;
+        let settings = &config.settings;
+        let live = LiveDirectory::open(store.clone(), &settings.delimiters, settings.virtual_file.clone()).await?;
+        Ok(Self::InProcess(Box::new(admin::router(offline(store, live)))))
+    }
+
+    /// Asks for something.
+    pub async fn get<T: DeserializeOwned>(&mut self, path: &str) -> Result<T> {
+        self.request(Method::GET, path, &()).await
+    }
+
+    /// Asks for something with the query that `query` makes.
+    pub async fn query<T: DeserializeOwned>(&mut self, path: &str, query: &[(&str, Option<String>)]) -> Result<T> {
+        self.request(Method::GET, &with_query(path, query), &()).await
+    }
+
+    /// Makes something.
+    pub async fn post<T: DeserializeOwned>(&mut self, path: &str, body: &impl Serialize) -> Result<T> {
+        self.request(Method::POST, path, body).await
+    }
+
+    /// Changes something.
+    pub async fn patch<T: DeserializeOwned>(&mut self, path: &str, body: &impl Serialize) -> Result<T> {
+        self.request(Method::PATCH, path, body).await
+    }
+
+    /// Removes something.
+    pub async fn delete<T: DeserializeOwned>(&mut self, path: &str) -> Result<T> {
+        self.request(Method::DELETE, path, &()).await
+    }
+
+    async fn request<T: DeserializeOwned>(&mut self, method: Method, path: &str, body: &impl Serialize) -> Result<T> {
+        let json = serde_json::to_vec(body)?;
+        let mut request = Request::builder().method(method.clone()).uri(path).header("host", "waypost");
+        let with_body = method == Method::POST || method == Method::PATCH;
+        if with_body {
+            request = request.header("content-type", "application/json");
+        }
+        let request = request.body(if with_body { Body::from(json) } else { Body::empty() })?;
+        let answer = tokio::time::timeout(ANSWER_TIMEOUT, self.send(request)).await;
+        let (status, bytes) = answer.map_err(|_| {
+            anyhow!(
+                "the server did not answer within {} s\n  hint: look at its log; it may be overloaded or stuck",
+                ANSWER_TIMEOUT.as_secs()
+            )
+        })??;
+        if status.is_success() {
+            return serde_json::from_slice(&bytes).context("the server's answer cannot be read: it may be of another version");
+        }
+        Err(match serde_json::from_slice::<Failure>(&bytes) {
+            Ok(Failure { error, hint: Some(hint) }) => anyhow!("{error}\n  hint: {hint}"),
+            Ok(Failure { error, hint: None }) => anyhow!(error),
+            Err(_) => anyhow!("the server answered {status}: it may be of another version"),
+        })
+    }
+
+    async fn send(&mut self, request: Request<Body>) -> Result<(StatusCode, Bytes)> {
+        match self {
+            Self::Socket(sender) => {
+                sender.ready().await?;
+                let answer = sender.send_request(request).await.context("the server closed the connection; it may be stopping")?;
+                Ok((answer.status(), answer.into_body().collect().await?.to_bytes()))
+            }
+            Self::InProcess(router) => {
+                let answer = router.as_ref().clone().oneshot(request).await?;
+                Ok((answer.status(), answer.into_body().collect().await?.to_bytes()))
+            }
+        }
+    }
+}
+
+fn offline(store: Store, live: LiveDirectory) -> Handles {
+    Handles {
+        store,
+        live: Arc::new(live),
+        clock: net::Clock::system(),
+        wake: Arc::new(|| {}),
+        reload: None,
+        status: Arc::new(|| serde_json::json!({ "running": false })),
+    }
+}
+
+/// A command run as root would leave files that the server cannot write.
+fn refuse_foreign(data: &Path) -> Result<()> {
+    let metadata = match std::fs::metadata(data) {
+        Ok(metadata) => metadata,
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            bail!("there is no data directory {}\n  hint: waypost setup DOMAIN makes it", data.display())
+        }
+        Err(e) => return Err(e).with_context(|| format!("{}", data.display())),
+    };
+    let (owner, me) = (metadata.uid(), nix::unistd::geteuid().as_raw());
+    if owner != me {
+        bail!(
+            "{} belongs to user id {owner}, and this is {me}\n  hint: run it as that user (sudo -u '#{owner}' waypost ...), or start the server",
+            data.display()
+        );
+    }
+    Ok(())
+}
+
+/// One segment of a path, with all that could mean something else escaped.
+pub fn segment(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for b in text.bytes() {
+        if b.is_ascii_alphanumeric() || b"-._~@+".contains(&b) {
+            out.push(char::from(b));
+        } else {
+            out.push_str(&format!("%{b:02X}"));
+        }
+    }
+    out
+}
+
+fn with_query(path: &str, query: &[(&str, Option<String>)]) -> String {
+    let pairs: Vec<String> =
+        query.iter().filter_map(|(name, value)| value.as_ref().map(|v| format!("{name}={}", segment(v).replace('+', "%2B")))).collect();
+    if pairs.is_empty() { path.to_owned() } else { format!("{path}?{}", pairs.join("&")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_escaped() {
+        assert_eq!(segment("a/b?c@d#e"), "a%2Fb%3Fc@d%23e");
+        assert_eq!(with_query("/p", &[("a", Some("x+y z".into())), ("b", None)]), "/p?a=x%2By%20z");
+    }
+}

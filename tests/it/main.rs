@@ -1,0 +1,5 @@
+//! The integration tests, one binary: the whole, over real sockets, beside real peers.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, missing_docs)]
+
+mod main_job;

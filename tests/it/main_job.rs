@@ -1,0 +1,26 @@
+//! The main job: mail in and forwarded, mail out and relayed, strangers refused.
+
+use it::{Dns, Lab, MX_PORT, Sink, Talk, Waypost};
+
+/// The zone of most tests: our domain, and a far one with a mailbox.
+pub fn zone(lab: &Lab) -> String {
+    format!("example MX 10 mx.example\nmx.example A {}\ninbox MX 10 mx.inbox\nmx.inbox A {}\n", lab.address(1), lab.address(2))
+}
+
+#[test]
+fn a_message_is_forwarded_byte_for_byte() {
+    let lab = Lab::new();
+    let _dns = Dns::start(&lab, &zone(&lab));
+    let inbox = Sink::start(lab.address(2), MX_PORT);
+    let waypost = Waypost::started(&lab, "foo@inbox.test", "");
+    let content = "From: her@foreign.test\r\nSubject: forwarded\r\n\r\n..dots and \u{e9}\r\n";
+    let mut talk = Talk::greeted(waypost.address, MX_PORT);
+    let reply = talk.message("her@foreign.test", "me@example.test", content);
+    assert!(reply.starts_with("250 2.0.0 queued as "), "{reply}");
+    let delivered = inbox.wait_for("forwarded");
+    assert_eq!(delivered.from, "<her@foreign.test>");
+    assert_eq!(delivered.to, ["<foo@inbox.test>"]);
+    assert!(delivered.text().ends_with("\r\n\r\n.dots and \u{e9}\r\n"), "{}", delivered.text());
+    it::wait_for("an empty queue", || (waypost.queued() == 0).then_some(()));
+    waypost.assert_no_bugs();
+}

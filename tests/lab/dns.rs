@@ -1,0 +1,54 @@
+//! The lab's name server: Knot DNS, authoritative for what the test writes.
+
+use std::fmt::Write as _;
+use std::net::{Ipv4Addr, UdpSocket};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::{Lab, Process, wait_for};
+
+/// A running name server.
+#[derive(Debug)]
+pub struct Dns {
+    _process: Process,
+    /// Where it answers, port 53.
+    pub address: Ipv4Addr,
+}
+
+/// The port of the name server.
+pub const DNS_PORT: u16 = 5353;
+
+impl Dns {
+    /// Serves the zone `test`; `records` are lines such as `example MX 10 mx.example`.
+    pub fn start(lab: &Lab, records: &str) -> Self {
+        let address = lab.address(53);
+        let mut zone = String::from("$ORIGIN test.\n$TTL 60\n@ SOA ns hostmaster 1 3600 600 86400 60\n@ NS ns\n");
+        let _ = writeln!(zone, "ns A {address}\n{records}");
+        lab.write("dns/test.zone", &zone);
+        let directory = lab.path().join("dns");
+        let shown = directory.display();
+        let configuration = lab.write(
+            "dns/knot.conf",
+            &format!(
+                "server:\n  rundir: \"{shown}\"\n  listen: {address}@{DNS_PORT}\n  udp-workers: 1\n  tcp-workers: 1\n  background-workers: 1\n\
+                 log:\n  - target: stderr\n    any: warning\ndatabase:\n  storage: \"{shown}\"\n\
+                 zone:\n  - domain: test\n    storage: \"{shown}\"\n    file: test.zone\n    zonefile-load: whole\n    zonefile-sync: -1\n    journal-content: none\n"
+            ),
+        );
+        let mut command = Command::new("knotd");
+        command.arg("-c").arg(configuration).stdout(Stdio::null()).stderr(Stdio::null());
+        let dns = Self { _process: Process::start(&mut command), address };
+        wait_for("the name server", || dns.answers().then_some(()));
+        dns
+    }
+
+    /// Asks for the SOA of `test`.
+    fn answers(&self) -> bool {
+        let query = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x04test\x00\x00\x06\x00\x01";
+        let Ok(socket) = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)) else { return false };
+        let mut answer = [0; 512];
+        socket.set_read_timeout(Some(Duration::from_millis(200))).is_ok()
+            && socket.send_to(query, (self.address, DNS_PORT)).is_ok()
+            && socket.recv(&mut answer).is_ok_and(|n| n > 12 && answer[3] & 15 == 0 && answer[7] > 0)
+    }
+}

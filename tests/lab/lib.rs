@@ -1,0 +1,92 @@
+//! The laboratory of the integration tests: our server, a name server, mailboxes and clients, all on loopback.
+//!
+//! Each [`Lab`] has a /24 of its own in 127.0.0.0/8 and a directory of its own, so tests run side by side on fixed ports.
+//! Invariant: whatever a lab starts it ends, by process id, when it is dropped.
+
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::disallowed_methods)]
+
+mod dns;
+mod process;
+mod sink;
+mod talk;
+mod waypost;
+
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+pub use dns::Dns;
+pub use process::{Process, run, run_ok};
+pub use sink::{Delivered, Sink};
+pub use talk::{Script, Talk};
+pub use waypost::Waypost;
+
+/// The port of every mail host in a lab.
+pub const MX_PORT: u16 = 2525;
+/// Our submission port (STARTTLS).
+pub const SUBMISSION_PORT: u16 = 2587;
+/// Our submissions port (implicit TLS).
+pub const SUBMISSIONS_PORT: u16 = 2465;
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// A laboratory: a directory and a /24 of loopback addresses.
+#[derive(Debug)]
+pub struct Lab {
+    directory: tempfile::TempDir,
+    network: [u8; 2],
+}
+
+impl Default for Lab {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Lab {
+    /// Opens a laboratory.
+    pub fn new() -> Self {
+        // Other test processes run beside this one (nextest: one a test): the process id spreads them.
+        let number = std::process::id().wrapping_mul(7).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let [a, b, ..] = number.to_le_bytes();
+        Self { directory: tempfile::tempdir().expect("a temporary directory"), network: [a.max(1), b] }
+    }
+
+    /// An address of the lab: 127.x.y.`host`. 1 is our server, 53 the name server.
+    pub fn address(&self, host: u8) -> Ipv4Addr {
+        Ipv4Addr::new(127, self.network[0], self.network[1], host)
+    }
+
+    /// The lab's directory.
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Writes a file into the lab's directory.
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path().join(name);
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent).expect("a directory in the lab");
+        }
+        std::fs::write(&path, text).expect("a file in the lab");
+        path
+    }
+}
+
+/// Waits until `done` gives something, 20 s at most; then fails with what was waited for.
+pub fn wait_for<T>(what: &str, done: impl FnMut() -> Option<T>) -> T {
+    wait_within(Duration::from_secs(20), what, done)
+}
+
+/// Waits until `done` gives something, within a bound that only a hang reaches.
+pub fn wait_within<T>(limit: Duration, what: &str, mut done: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + limit;
+    loop {
+        if let Some(found) = done() {
+            return found;
+        }
+        assert!(Instant::now() < end, "waited {limit:?} in vain for {what}");
+        std::thread::sleep(Duration::from_millis(15));
+    }
+}

@@ -1,0 +1,123 @@
+//! A mailbox at the far end: takes mail through the project's own server session, or refuses it as it is told.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
+use std::sync::{Arc, Mutex};
+
+use mail::{Domain, Reply};
+use smtp::server::{Config, Event, Service, Session};
+
+use crate::{Script, wait_for};
+
+/// A message that arrived.
+#[derive(Debug, Clone)]
+pub struct Delivered {
+    /// The reverse-path, with brackets.
+    pub from: String,
+    /// The forward-paths, with brackets.
+    pub to: Vec<String>,
+    /// The content.
+    pub content: Vec<u8>,
+    /// Whether SMTPUTF8 was said.
+    pub smtputf8: bool,
+}
+
+impl Delivered {
+    /// The content as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.content).into_owned()
+    }
+}
+
+type Decide = dyn Fn(&str) -> Option<Reply> + Send + Sync;
+
+/// A mailbox server.
+#[derive(Debug)]
+pub struct Sink {
+    messages: Arc<Mutex<Vec<Delivered>>>,
+    script: Script,
+}
+
+impl Sink {
+    /// Takes everything.
+    pub fn start(address: Ipv4Addr, port: u16) -> Self {
+        Self::deciding(address, port, |_| None)
+    }
+
+    /// Asks `decide` about each recipient (with brackets): a reply refuses it.
+    pub fn deciding(address: Ipv4Addr, port: u16, decide: impl Fn(&str) -> Option<Reply> + Send + Sync + 'static) -> Self {
+        let messages = Arc::new(Mutex::new(Vec::new()));
+        let (kept, decide): (_, Arc<Decide>) = (messages.clone(), Arc::new(decide));
+        let script = Script::start(address, port, move |stream| {
+            // A client that goes away in the middle is part of many tests.
+            let _ = serve(stream, &kept, &*decide);
+        });
+        Self { messages, script }
+    }
+
+    /// What has arrived.
+    pub fn messages(&self) -> Vec<Delivered> {
+        self.messages.lock().expect("the mailbox").clone()
+    }
+
+    /// How many connections there were.
+    pub fn connections(&self) -> usize {
+        self.script.connections()
+    }
+
+    /// Waits for a message whose content holds this text.
+    pub fn wait_for(&self, text: &str) -> Delivered {
+        wait_for(&format!("a message with {text:?}"), || self.messages().into_iter().find(|m| m.text().contains(text)))
+    }
+}
+
+fn serve(mut stream: TcpStream, messages: &Mutex<Vec<Delivered>>, decide: &Decide) -> std::io::Result<()> {
+    let config = Config {
+        hostname: Domain::parse("mx.sink.test").expect("a name"),
+        service: Service::Mx,
+        starttls: false,
+        mechanisms: Vec::new(),
+        max_size_bytes: 100 << 20,
+        max_recipients: 1000,
+    };
+    let mut session: Session<()> = Session::new(Arc::new(config), None);
+    let (mut content, mut input, mut output) = (Vec::new(), vec![0; 64 * 1024], Vec::new());
+    session.greet();
+    loop {
+        while let Some(event) = session.next_event() {
+            match event {
+                Event::Mail { .. } => session.accept_mail(),
+                Event::Recipient(recipient) => match decide(&recipient.forward_path.to_string()) {
+                    Some(reply) => session.refuse(reply),
+                    None => session.accept_recipient(()),
+                },
+                Event::Data => session.accept_data(),
+                Event::Content(bytes) => content.extend_from_slice(&bytes),
+                Event::ContentAborted => content.clear(),
+                Event::ContentEnd => {
+                    let transaction = session.take_transaction().expect("a transaction");
+                    messages.lock().expect("the mailbox").push(Delivered {
+                        from: transaction.reverse_path.to_string(),
+                        to: transaction.recipients.iter().map(|(r, ())| r.forward_path.to_string()).collect(),
+                        content: std::mem::take(&mut content),
+                        smtputf8: transaction.parameters.smtputf8,
+                    });
+                    session.finish(Reply::new(250, (2, 0, 0), "taken"));
+                }
+                Event::StartTls | Event::Auth(_) => {}
+                Event::Close => {
+                    session.take_output(&mut output);
+                    return stream.write_all(&output);
+                }
+            }
+        }
+        session.take_output(&mut output);
+        stream.write_all(&output)?;
+        output.clear();
+        let n = stream.read(&mut input)?;
+        if n == 0 {
+            return Ok(());
+        }
+        session.receive(&input[..n]);
+    }
+}

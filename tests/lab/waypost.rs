@@ -1,0 +1,174 @@
+//! Our server in a lab: the binary, started as its users start it.
+
+use std::fs::File;
+use std::net::{Ipv4Addr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use crate::dns::DNS_PORT;
+use crate::{Lab, MX_PORT, Process, SUBMISSION_PORT, SUBMISSIONS_PORT, wait_for};
+
+/// Our server: a configuration, a data directory, and sometimes a process.
+#[derive(Debug)]
+pub struct Waypost {
+    /// The configuration file.
+    pub config: PathBuf,
+    /// The data directory.
+    pub data: PathBuf,
+    /// The address it listens on.
+    pub address: Ipv4Addr,
+    log: PathBuf,
+    process: Option<Process>,
+}
+
+/// The binary of this build. Cargo names it only for tests of its own package, so it is looked for beside the test binary.
+pub fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        if let Some(path) = std::env::var_os("WAYPOST_BIN") {
+            return path.into();
+        }
+        let test = std::env::current_exe().expect("the test's own path");
+        let target = test.ancestors().nth(2).expect("target/PROFILE");
+        let path = target.join("waypost");
+        assert!(path.exists(), "{} is missing; build it first: cargo build -p waypost", path.display());
+        path
+    })
+}
+
+impl Waypost {
+    /// Writes a configuration: listeners, a certificate, loopback delivery, the lab's DNS; then `extra`, which begins with
+    /// top-level options and may go on with sections of its own (not those named here, except by `[limits]`, `[retry]`, `[[route]]`).
+    pub fn configured(lab: &Lab, extra: &str) -> Self {
+        let address = lab.address(1);
+        let (certificate, key) = net::self_signed(&["mx.example.test".into()]).expect("a certificate");
+        lab.write("cert.pem", &certificate);
+        let key = lab.write("key.pem", &key);
+        std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("chmod");
+        let (top, sections) = extra.split_at(extra.find('[').unwrap_or(extra.len()));
+        let config = lab.write(
+            "waypost.toml",
+            &format!(
+                "hostname = \"mx.example.test\"\ndata_dir = \"data\"\n{top}\n\
+                 [listen]\nmx = [\"{address}:{MX_PORT}\"]\nsubmission = [\"{address}:{SUBMISSION_PORT}\"]\nsubmissions = [\"{address}:{SUBMISSIONS_PORT}\"]\n\
+                 [tls]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"\n\
+                 [delivery]\nport = {MX_PORT}\nloopback = true\nipv6 = false\nhost_pause_s = 1\n\
+                 [dns]\nservers = [\"{}:{DNS_PORT}\"]\n{sections}\n",
+                lab.address(53)
+            ),
+        );
+        std::fs::create_dir_all(lab.path().join("data")).expect("the data directory");
+        Self { config, data: lab.path().join("data"), address, log: lab.path().join("waypost.log"), process: None }
+    }
+
+    /// Configured as above, hosting example.test with `me@` to `target`, and started.
+    pub fn started(lab: &Lab, target: &str, extra: &str) -> Self {
+        let mut waypost = Self::configured(lab, extra);
+        waypost.ok(&["domain", "add", "example.test"]);
+        waypost.ok(&["alias", "add", "me@example.test", target]);
+        waypost.start();
+        waypost
+    }
+
+    /// Starts the server and waits until it listens.
+    pub fn start(&mut self) {
+        self.start_by(|binary| Command::new(binary));
+    }
+
+    /// Starts the server by a command made from the binary's path: under strace, say, or with a limit.
+    pub fn start_by(&mut self, command: impl FnOnce(&Path) -> Command) {
+        let log = File::options().create(true).append(true).open(&self.log).expect("the log");
+        let mut command = command(binary());
+        command.arg("--config").arg(&self.config).arg("serve").stdout(Stdio::null()).stderr(log);
+        let mut process = Process::start(&mut command);
+        wait_for("waypost to listen", || {
+            assert!(process.is_running(), "waypost ended:\n{}", self.log());
+            TcpStream::connect((self.address, MX_PORT)).ok()
+        });
+        self.process = Some(process);
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill();
+        }
+    }
+
+    /// SIGTERM; it must end with success.
+    pub fn stop(&mut self) {
+        let mut process = self.process.take().expect("it runs");
+        assert!(process.stop(), "waypost did not end in order:\n{}", self.log());
+    }
+
+    /// SIGHUP.
+    pub fn hang_up(&self) {
+        self.process.as_ref().expect("it runs").signal(Signal::SIGHUP);
+    }
+
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.process.as_ref().expect("it runs").id()
+    }
+
+    /// What it logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Waits until the log holds this text.
+    pub fn wait_for_log(&self, text: &str) {
+        wait_for(&format!("the log to say {text:?}"), || self.log().contains(text).then_some(()));
+    }
+
+    /// Runs a command of the binary with this configuration.
+    pub fn command(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(binary());
+        command.arg("--config").arg(&self.config).args(arguments).stdin(Stdio::null());
+        command.output().expect("the binary runs")
+    }
+
+    /// Runs a command that must succeed; returns what it printed.
+    pub fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.command(arguments);
+        let (out, err) = (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "waypost {}: {}\n{out}{err}", arguments.join(" "), output.status);
+        out
+    }
+
+    /// Runs a command that must fail; returns what it said about that.
+    pub fn refused(&self, arguments: &[&str]) -> String {
+        let output = self.command(arguments);
+        assert!(!output.status.success(), "waypost {} should fail", arguments.join(" "));
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
+    /// Runs a command with `--json`.
+    pub fn json(&self, arguments: &[&str]) -> Value {
+        let mut all = vec!["--json"];
+        all.extend(arguments);
+        let out = self.ok(&all);
+        serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e}: {out}"))
+    }
+
+    /// Adds an account; returns its generated password.
+    pub fn account(&self, login: &str) -> String {
+        let added = self.json(&["account", "add", login]);
+        added["password"].as_str().unwrap_or_else(|| panic!("no password in {added}")).to_owned()
+    }
+
+    /// Messages in the queue.
+    pub fn queued(&self) -> usize {
+        let list = self.json(&["queue", "list"]);
+        list["messages"].as_array().unwrap_or_else(|| panic!("no messages in {list}")).len()
+    }
+
+    /// Requires that no bug was caught.
+    pub fn assert_no_bugs(&self) {
+        assert_eq!(self.json(&["status"])["bugs"], 0, "{}", self.log());
+    }
+}
