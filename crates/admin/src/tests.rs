@@ -256,7 +256,7 @@ async fn the_queue_is_shown_in_pages_and_changed() {
     assert_eq!(api.get("/v1/queue/totals").await, json!({ "messages": 0, "recipients": 0, "set_aside": 0 }));
     let mut ids = Vec::new();
     for n in 0..5 {
-        ids.push(enqueue(&api.store, 1_800_000_000_000 + n, &["a@gmail.test", "b@other.test"]).await.to_string());
+        ids.push(enqueue(&api.store, 1_800_000_000_001 + n, &["a@gmail.test", "b@other.test"]).await.to_string());
     }
     let first = api.get("/v1/queue?limit=3").await;
     let shown =
@@ -307,7 +307,8 @@ async fn the_socket_serves_and_goes_away() {
     let path = dir.path().join("waypost.sock");
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let (router, at) = (api.router.clone(), path.clone());
-    let task = tokio::spawn(async move { crate::serve(router, &at, async { drop(stopped.await) }).await });
+    let listener = crate::bind(&at).await.unwrap();
+    let task = tokio::spawn(async move { crate::serve(listener, router, &at, async { drop(stopped.await) }).await });
     let mut stream = connect(&path).await;
     stream.write_all(b"GET /v1/status HTTP/1.1\r\nhost: waypost\r\nconnection: close\r\n\r\n").await.unwrap();
     let mut answer = String::new();
