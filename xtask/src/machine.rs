@@ -5,6 +5,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
 
@@ -81,7 +82,8 @@ fn install(packages: &[&str]) -> Result<()> {
         program("apt-get")
             .args(["install", "-y", "-qq", "--no-install-recommends"])
             .args(packages)
-            .env("DEBIAN_FRONTEND", "noninteractive"),
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .stdout(Stdio::null()),
     )
     .context(by_hand)
 }

@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask ci`, `docs`, `bench`.
+//! The project's own commands: `cargo xtask ci` and its parts, `docs`, `bench`.
 //!
 //! Invariant: what a machine has to check is checked here, so that a person and a build server run the same.
 
@@ -19,6 +19,8 @@ The project's own commands.
 
   cargo xtask ci [--fast]          everything that must hold: format, lints, build, tests, licences, documents, demo
                                    --fast: only what needs no other mail software; says what it left out
+  cargo xtask prepare              only install the other mail software that the tests talk to
+  cargo xtask deny                 only check licences, bans and sources of the dependencies
   cargo xtask docs [--check]       write the man pages and the configuration reference anew, or only compare them
   cargo xtask bench [--rounds N] [--idle]
                                    forward 10 KiB over 100 sessions beside Postfix, and print the ratios; --idle: also
@@ -40,6 +42,8 @@ fn run(arguments: &[String]) -> Result<()> {
     match words.as_slice() {
         ["ci"] => ci::run(ci::Extent::Everything),
         ["ci", "--fast"] => ci::run(ci::Extent::Fast),
+        ["prepare"] => machine::prepare(),
+        ["deny"] => deny::check(),
         ["docs"] => docs::write(),
         ["docs", "--check"] => docs::check(),
         ["bench", options @ ..] => bench::run(&bench::Options::parse(options)?),
