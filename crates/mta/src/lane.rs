@@ -134,8 +134,8 @@ async fn work(dispatch: Dispatch, lane: Arc<Lane>) {
 /// Whether a worker that found nothing to do may go.
 enum Dismissed {
     Yes,
-    /// A job is there after all.
-    No(Option<Job>),
+    /// A job is there after all, and its permit taken.
+    No,
     /// A job is there, and its permit about to be added by the pusher that counted on us.
     Soon,
 }
@@ -165,7 +165,7 @@ impl Worker {
             return state.jobs.pop_front();
         }
         match self.dismiss() {
-            Dismissed::No(job) => job,
+            Dismissed::No => self.lane.state().jobs.pop_front(),
             Dismissed::Soon => self.wait_for_pushed().await,
             Dismissed::Yes => None,
         }
@@ -177,7 +177,7 @@ impl Worker {
         state.idle -= 1;
         if let Ok(permit) = self.lane.waiting.try_acquire() {
             permit.forget();
-            return Dismissed::No(state.jobs.pop_front());
+            return Dismissed::No;
         }
         if !state.jobs.is_empty() {
             return Dismissed::Soon;

@@ -232,7 +232,8 @@ mod tests {
         let Transport::InProcess(router) = &offline else { panic!("it is in process") };
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let (router, socket) = (router.as_ref().clone(), config.admin_socket());
-        let server = tokio::spawn(async move { admin::serve(router, &socket, async { drop(stopped.await) }).await });
+        let listener = admin::bind(&socket).await.unwrap();
+        let server = tokio::spawn(async move { admin::serve(listener, router, &socket, async { drop(stopped.await) }).await });
         while !config.admin_socket().exists() {
             tokio::task::yield_now().await;
         }

@@ -41,7 +41,7 @@ impl Plan {
                 None => forwards.push(Forward { source, targets: vec![target] }),
             }
         }
-        let given = args.postmaster.as_deref().map(|text| read_address(text)).transpose()?;
+        let given = args.postmaster.as_deref().map(read_address).transpose()?;
         let first = forwards.iter().flat_map(|forward| &forward.targets).find_map(|target| match target {
             Target::Address(mailbox) => Some(mailbox.clone()),
             Target::Domain(_) => None,
