@@ -8,6 +8,9 @@ use anyhow::Result;
 
 use crate::checkout::{is_installed, must, program, target};
 
+/// The version that is built where none is installed.
+const VERSION: &str = "0.20.2";
+
 /// Checks all that can be checked offline.
 pub fn check() -> Result<()> {
     let deny = tool()?;
@@ -26,7 +29,12 @@ fn tool() -> Result<PathBuf> {
     if !path.exists() {
         println!("    cargo-deny is not installed; building it into {} takes a few minutes", tools.display());
         let build = target().join("tools/build");
-        must(program("cargo").args(["install", "cargo-deny", "--locked", "--quiet", "--root"]).arg(&tools).env("CARGO_TARGET_DIR", build))?;
+        must(
+            program("cargo")
+                .args(["install", "cargo-deny", "--version", VERSION, "--locked", "--quiet", "--root"])
+                .arg(&tools)
+                .env("CARGO_TARGET_DIR", build),
+        )?;
     }
     Ok(path)
 }
