@@ -40,7 +40,7 @@ impl Options {
 /// Measures and prints.
 pub fn run(options: &Options) -> Result<()> {
     let harness = harness()?;
-    must(&mut cargo("build --release --bin waypost"))?;
+    let binary = binary()?;
     let home = std::env::var_os("BENCH_DIR").map_or_else(|| target().join("bench"), PathBuf::from);
     let results = home.join("results.jsonl");
     fs::create_dir_all(&home)?;
@@ -51,7 +51,7 @@ pub fn run(options: &Options) -> Result<()> {
         let mut command = program("python3");
         command.arg("-B").arg(harness.join("bench.py")).args(words);
         command.env("BENCH_DIR", &home).env("BENCH_OUT", &results).env("BENCH_ROUNDS", options.rounds.to_string());
-        command.env("BENCH_PEERS", root().join("benches/peers")).env("WAYPOST_BIN", waypost("release"));
+        command.env("BENCH_PEERS", root().join("benches/peers")).env("WAYPOST_BIN", &binary);
         for (name, value) in [("BENCH_CELLS", CELL), ("BENCH_IDLE", "1000"), ("BENCH_IDLE_KIND", "plain")] {
             if std::env::var_os(name).is_none() {
                 command.env(name, value);
@@ -67,6 +67,15 @@ pub fn run(options: &Options) -> Result<()> {
         must(bench(&["idle"]).args([PEER, OURS]))?;
     }
     report(&fs::read_to_string(&results).with_context(|| results.display().to_string())?)
+}
+
+/// What is measured: the binary that WAYPOST_BIN names, or a fresh release build.
+fn binary() -> Result<PathBuf> {
+    if let Some(named) = std::env::var_os("WAYPOST_BIN") {
+        return fs::canonicalize(&named).with_context(|| format!("WAYPOST_BIN: {}", named.to_string_lossy()));
+    }
+    must(&mut cargo("build --release --bin waypost"))?;
+    Ok(waypost("release"))
 }
 
 /// The folder of the harness, which is kept outside of the repository.
