@@ -235,13 +235,17 @@ impl Driver {
                 self.exchange = None;
                 let directory = self.reception.live.current();
                 match self.reception.logins.check(&directory, credentials).await {
-                    Some(login) => {
+                    Ok(Some(login)) => {
                         tracing::info!(client = %self.client, login, "logged in");
                         self.session.auth_succeeded(login);
                     }
-                    None => {
+                    Ok(None) => {
                         tracing::warn!(client = %self.client, "login refused");
                         self.session.auth_failed(logins::refused());
+                    }
+                    Err(reply) => {
+                        tracing::warn!(client = %self.client, %reply, "login put off");
+                        self.session.auth_failed(reply);
                     }
                 }
             }

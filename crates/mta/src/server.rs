@@ -114,8 +114,8 @@ impl Server {
         };
         let dispatch = Dispatch::new(Arc::new(world));
         let (closing, closed) = watch::channel(false);
-        let reception =
-            Arc::new(Reception { settings, live, store, clock, logins: Logins::new(), tls, dispatch: dispatch.clone(), closing: closed });
+        let logins = Logins::start().map_err(StoreError::from)?;
+        let reception = Arc::new(Reception { settings, live, store, clock, logins, tls, dispatch: dispatch.clone(), closing: closed });
         let sessions = Sessions::default();
         let mut tasks = vec![tokio::spawn(dispatch.clone().run())];
         for (kind, listener) in bound {
