@@ -252,6 +252,7 @@ impl Dispatch {
         let now_ms = world.clock.now_ms();
         let lanes = world.store.lanes().await?;
         self.forget_idle(now_ms);
+        self.0.lanes.sweep(now_ms);
         let next_ms = lanes.iter().map(|l| l.due_ms).filter(|due_ms| *due_ms > now_ms).min();
         for due in lanes.into_iter().filter(|l| l.due_ms <= now_ms) {
             let room = self.room(&due.lane);

@@ -20,8 +20,8 @@ use crate::dispatch::{Dispatch, Job};
 use crate::plan::Plan;
 use crate::settle;
 
-/// A worker that gets no connection while others of its lane have one waits so long.
-const STEP_BACK: Duration = Duration::from_millis(200);
+/// A host that refused one more connection is not asked for more than it takes for so long, in milliseconds.
+const CEILING_MS: i64 = 60_000;
 
 /// All lanes.
 #[derive(Debug, Default)]
@@ -47,6 +47,8 @@ struct LaneState {
     connected: usize,
     /// Until when, Unix milliseconds, the host is left alone, and why.
     paused: Option<(i64, Trouble)>,
+    /// How many connections the host takes, and until when that is believed.
+    ceiling: Option<(usize, i64)>,
 }
 
 impl Lane {
@@ -99,6 +101,8 @@ impl Lanes {
         }
         state.paused = None;
         state.jobs.push_back(job);
+        state.ceiling = state.ceiling.filter(|(_, until_ms)| now_ms < *until_ms);
+        let limit = state.ceiling.map_or(limit, |(most, _)| limit.min(most.max(1)));
         let hire = state.workers < limit && state.jobs.len() > state.idle;
         state.workers += usize::from(hire);
         drop(state);
@@ -108,27 +112,26 @@ impl Lanes {
         }
     }
 
-    /// Forgets a lane that nobody works in.
-    fn retire(&self, lane: &Arc<Lane>) {
-        let mut all = self.all();
-        let state = lane.state();
-        let is_empty = state.workers == 0 && state.jobs.is_empty() && state.paused.is_none();
-        if is_empty && all.get(&lane.key).is_some_and(|l| Arc::ptr_eq(l, lane)) {
-            drop(state);
-            all.remove(&lane.key);
-        }
+    /// Forgets the lanes that nobody works in.
+    pub fn sweep(&self, now_ms: i64) {
+        self.all().retain(|_, lane| {
+            let state = lane.state();
+            state.workers > 0 || !state.jobs.is_empty() || state.paused.as_ref().is_some_and(|(until_ms, _)| now_ms < *until_ms)
+        });
     }
 }
 
 /// A worker: one connection, job after job.
 async fn work(dispatch: Dispatch, lane: Arc<Lane>) {
-    let mut worker = Worker { dispatch: dispatch.clone(), lane: lane.clone(), connection: None, settling: None };
+    let mut worker = Worker { dispatch, lane, connection: None, settling: None, has_left: false };
     while let Some(job) = worker.next_job().await {
         worker.carry(job).await;
+        if worker.has_left {
+            break;
+        }
     }
     worker.drop_connection(true).await;
     worker.finish_settling().await;
-    dispatch.lanes().retire(&lane);
 }
 
 /// Whether a worker that found nothing to do may go.
@@ -146,6 +149,8 @@ struct Worker {
     connection: Option<Connection>,
     /// The settlement of the job before: it runs while the next one is sent, and no further ahead.
     settling: Option<JoinHandle<()>>,
+    /// It gave its job and its place to the others.
+    has_left: bool,
 }
 
 impl Worker {
@@ -269,24 +274,27 @@ impl Worker {
         }
     }
 
-    /// The host cannot be reached. Where others of the lane are connected, this worker only steps back; otherwise everything
-    /// that waits for the host is deferred at once, and the host left alone for a while.
+    /// The host cannot be reached. Where others of the lane are connected, the host takes no more connections than those and
+    /// this worker leaves its job to them; otherwise everything that waits for the host is deferred at once, and the host left
+    /// alone for a while.
     async fn unreachable(&mut self, job: Job, trouble: Trouble) {
-        match self.clear_lane(job, &trouble) {
-            Some(jobs) => {
-                tracing::warn!(host = %self.lane.key.0.host, waiting = jobs.len(), %trouble, "host left alone for a while");
-                settle::all_failed(&self.dispatch, jobs, &trouble).await;
-            }
-            // The others need a moment to get on; asking again at once would only annoy the host.
-            None => tokio::time::sleep(STEP_BACK).await,
+        if let Some(jobs) = self.clear_lane(job, &trouble) {
+            tracing::warn!(host = %self.lane.key.0.host, waiting = jobs.len(), %trouble, "host left alone for a while");
+            settle::all_failed(&self.dispatch, jobs, &trouble).await;
         }
     }
 
-    fn clear_lane(&self, job: Job, trouble: &Trouble) -> Option<Vec<Job>> {
+    fn clear_lane(&mut self, job: Job, trouble: &Trouble) -> Option<Vec<Job>> {
         let world = self.dispatch.world();
+        let now_ms = world.clock.now_ms();
         let mut state = self.lane.state();
-        if state.connected > 0 && trouble.scope == Scope::Host && !trouble.permanent {
+        let others = state.workers > 1 && state.connected > 0;
+        if others && trouble.scope == Scope::Host && !trouble.permanent {
+            state.workers -= 1;
+            state.ceiling = Some((state.connected, now_ms + CEILING_MS));
             state.jobs.push_front(job);
+            self.has_left = true;
+            drop(state);
             self.lane.waiting.add_permits(1);
             return None;
         }
@@ -294,7 +302,7 @@ impl Worker {
         let mut jobs = vec![job];
         jobs.extend(state.jobs.drain(..waiting));
         let pause_ms = i64::try_from(world.settings.load().delivery.host_pause_s * 1000).unwrap_or(i64::MAX);
-        state.paused = Some((world.clock.now_ms().saturating_add(pause_ms), trouble.clone()));
+        state.paused = Some((now_ms.saturating_add(pause_ms), trouble.clone()));
         Some(jobs)
     }
 }
