@@ -178,9 +178,10 @@ impl Driver {
     }
 
     async fn handle(&mut self, event: Event) -> Result<(), Gone> {
+        // What happens rarely is boxed: a session that waits, as most do, must be small.
         match event {
-            Event::StartTls => return self.start_tls().await,
-            Event::Auth(step) => self.auth(step).await,
+            Event::StartTls => return Box::pin(self.start_tls()).await,
+            Event::Auth(step) => Box::pin(self.auth(step)).await,
             Event::Mail { reverse_path, .. } => self.mail(&reverse_path),
             Event::Recipient(recipient) => self.recipient(&recipient),
             Event::Data => self.data(),
@@ -188,7 +189,7 @@ impl Driver {
             Event::ContentAborted => self.spool = None,
             Event::ContentEnd => {
                 self.flush().await?;
-                let reply = self.content_end().await;
+                let reply = Box::pin(self.content_end()).await;
                 self.session.finish(reply);
             }
             Event::Close => {}
