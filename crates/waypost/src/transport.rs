@@ -73,6 +73,8 @@ impl Transport {
             ),
             other => anyhow!("{}: {other}", data.display()),
         })?;
+        // The directory is ours alone: whoever had claimed mail is gone.
+        store.release_claims(net::Clock::system().now_ms()).await?;
         let settings = &config.settings;
         let live = LiveDirectory::open(store.clone(), &settings.delimiters, settings.virtual_file.clone()).await?;
         Ok(Self::InProcess(Box::new(admin::router(offline(store, live)))))
