@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::net::{Ipv4Addr, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -95,7 +96,9 @@ impl Waypost {
         let mut process = Process::start(&mut command);
         wait_for("waypost to listen", || {
             assert!(process.is_running(), "waypost ended:\n{}", self.log());
-            TcpStream::connect((self.address, MX_PORT)).ok()
+            TcpStream::connect((self.address, MX_PORT)).ok()?;
+            // The listeners come first, the socket for commands last.
+            UnixStream::connect(self.data.join("waypost.sock")).ok()
         });
         self.process = Some(process);
     }
@@ -145,6 +148,12 @@ impl Waypost {
     /// Waits until the log holds this text.
     pub fn wait_for_log(&self, text: &str) {
         wait_for(&format!("the log to say {text:?}"), || self.log().contains(text).then_some(()));
+    }
+
+    /// Waits for a line of the log that holds all of these; returns it.
+    pub fn wait_for_line(&self, parts: &[&str]) -> String {
+        let found = || self.log().lines().find(|line| parts.iter().all(|part| line.contains(part))).map(ToOwned::to_owned);
+        wait_for(&format!("a line of the log with {parts:?}"), found)
     }
 
     /// Runs a command of the binary with this configuration.

@@ -52,6 +52,8 @@ pub(crate) struct World {
     pub live: Arc<crate::live_directory::LiveDirectory>,
     /// The ports on which we take mail from other servers: a route to one of them on this machine is a loop.
     pub own_ports: Vec<u16>,
+    /// Spreads hosts of equal preference: one number for the whole run, so that domains with the same hosts share a lane.
+    pub spread: u32,
 }
 
 /// A job: a message and recipients of one domain.
@@ -286,6 +288,7 @@ impl Dispatch {
     }
 
     fn forget_idle(&self, now_ms: i64) {
+        self.0.lanes.forget_rested(now_ms);
         let mut state = self.state();
         state.domains.retain(|_, d| d.in_memory > 0 || d.starved);
         state.routes.retain(|_, r| !r.unplanned.is_empty() || r.plan.as_ref().is_some_and(|(_, until_ms)| now_ms < *until_ms));
