@@ -2,5 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, missing_docs)]
 
+mod delivery;
+mod hostile_in;
+mod hostile_out;
 mod main_job;
 mod tidy;

@@ -52,6 +52,8 @@ pub(crate) struct World {
     pub live: Arc<crate::live_directory::LiveDirectory>,
     /// The ports on which we take mail from other servers: a route to one of them on this machine is a loop.
     pub own_ports: Vec<u16>,
+    /// Spreads hosts of equal preference: one number for the whole run, so that domains with the same hosts share a lane.
+    pub spread: u32,
 }
 
 /// A job: a message and recipients of one domain.

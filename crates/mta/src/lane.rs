@@ -1,4 +1,4 @@
-//! Lanes: the jobs for one host, and the workers that carry them.
+//! Lanes: the jobs for one list of hosts, and the workers that carry them.
 //!
 //! A worker holds one connection and sends over it what its lane has; a lane has as many workers as it has work, up to the
 //! limit. Invariant: a host that is slow or dead keeps its own workers busy and nobody else's.
@@ -7,7 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use policy::{NextHop, Scope, Trouble};
+use policy::{NextHops, Scope, Trouble};
 use store::{Content, Flow, StoreError};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -27,8 +27,9 @@ const CEILING_MS: i64 = 60_000;
 #[derive(Debug, Default)]
 pub(crate) struct Lanes(Mutex<HashMap<LaneKey, Arc<Lane>>>);
 
-/// A host, for one flow: forwards never keep the owner's own mail waiting.
-type LaneKey = (NextHop, Flow);
+/// The hosts, for one flow: forwards never keep the owner's own mail waiting. All hosts, not the first only: who shares
+/// that one with us may have another second, which does not take our mail.
+type LaneKey = (NextHops, Flow);
 
 #[derive(Debug)]
 struct Lane {
@@ -73,8 +74,7 @@ impl Lanes {
 
     /// Gives a job to the lane of its host.
     pub fn push(&self, dispatch: &Dispatch, plan: &Arc<Plan>, job: Job) {
-        let Some(hop) = plan.hops.lane() else { return };
-        let key = (hop.clone(), job.claimed.message.flow);
+        let key = (plan.hops.clone(), job.claimed.message.flow);
         let lane = {
             let mut all = self.all();
             match all.get(&key) {
@@ -279,7 +279,7 @@ impl Worker {
     /// alone for a while.
     async fn unreachable(&mut self, job: Job, trouble: Trouble) {
         if let Some(jobs) = self.clear_lane(job, &trouble) {
-            tracing::warn!(host = %self.lane.key.0.host, waiting = jobs.len(), %trouble, "host left alone for a while");
+            tracing::warn!(host = self.lane.key.0.first().map(tracing::field::display), waiting = jobs.len(), %trouble, "host left alone for a while");
             settle::all_failed(&self.dispatch, jobs, &trouble).await;
         }
     }

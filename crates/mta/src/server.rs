@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use net::{ClientTls, Clock, Resolver, ServerTls};
+use net::{ClientTls, Clock, Resolver, ServerTls, random_u32};
 use store::{Store, StoreError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -111,6 +111,7 @@ impl Server {
             tls: client_tls,
             live: live.clone(),
             own_ports,
+            spread: random_u32(),
         };
         let dispatch = Dispatch::new(Arc::new(world));
         let (closing, closed) = watch::channel(false);
