@@ -6,3 +6,4 @@ mod clients;
 mod kills;
 mod main_job;
 mod postfix;
+mod virtual_map;
