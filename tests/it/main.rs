@@ -2,8 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, missing_docs)]
 
+mod clients;
 mod delivery;
 mod hostile_in;
 mod hostile_out;
+mod kills;
 mod main_job;
+mod postfix;
 mod tidy;
+mod virtual_map;

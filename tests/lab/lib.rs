@@ -6,6 +6,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod dns;
+mod postfix;
 mod process;
 mod script;
 mod sink;
@@ -18,6 +19,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 pub use dns::Dns;
+pub use postfix::{Postfix, postmap};
 pub use process::{Process, run, run_ok};
 pub use script::{Script, obedient};
 pub use sink::{Delivered, Sink};

@@ -230,12 +230,16 @@ pub enum Account {
     /// Say as whom an account may send besides itself.
     #[command(after_help = "Examples:
   waypost account senders me@example.com info@example.com @example.org
+  waypost account senders me@example.com --add sales@example.com    keep the others
   waypost account senders me@example.com                      only as itself")]
     Senders {
         /// The account.
         login: String,
         /// Addresses, @domains, or * for any; none takes all away.
         senders: Vec<String>,
+        /// Keep those that are there, and add one. Can be given several times.
+        #[arg(long, value_name = "ADDRESS", conflicts_with = "senders")]
+        add: Vec<String>,
     },
     /// Allow no login for a while.
     Disable {

@@ -24,7 +24,8 @@ pub(super) async fn run(api: &mut Transport, command: Account, out: Output) -> R
             let accounts: Vec<AccountView> = api.get("/v1/accounts").await?;
             Ok(out.show(&accounts, |accounts| list(accounts))?)
         }
-        Account::Senders { login, senders } => {
+        Account::Senders { login, senders, add } => {
+            let senders = if add.is_empty() { senders } else { with_present(api, &login, add).await? };
             let patch = AccountPatch { may_send_as: Some(senders), ..AccountPatch::default() };
             change(api, &login, &patch, out).await
         }
@@ -39,6 +40,16 @@ pub(super) async fn run(api: &mut Transport, command: Account, out: Output) -> R
 
 fn path(login: &str) -> String {
     format!("/v1/accounts/{}", segment(login))
+}
+
+/// The senders that the account has already, then those that are new.
+async fn with_present(api: &mut Transport, login: &str, add: Vec<String>) -> Result<Vec<String>> {
+    let accounts: Vec<AccountView> = api.get("/v1/accounts").await?;
+    let present = accounts.into_iter().find(|account| account.login.eq_ignore_ascii_case(login));
+    // Without such an account the change itself says so.
+    let mut senders = present.map(|account| account.may_send_as).unwrap_or_default();
+    senders.extend(add);
+    Ok(senders)
 }
 
 async fn change(api: &mut Transport, login: &str, patch: &AccountPatch, out: Output) -> Result<()> {

@@ -17,6 +17,7 @@ use mta::settings::ListenerKind;
 use mta::{LiveDirectory, Parts, Server, Status};
 use net::{ClientTls, Clock, Resolver, ServerTls};
 use store::Store;
+use tokio::net::UnixListener;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
@@ -76,6 +77,8 @@ impl Running {
         let data = &config.file.data_dir;
         let store =
             Store::open(data).map_err(|e| anyhow!("{}: {e}\n  hint: only one server can run on a data directory", data.display()))?;
+        // From here on the commands find the data directory taken; they wait on the socket until the server is up.
+        let listener = admin::bind(&config.admin_socket()).await.context("the admin socket cannot be used")?;
         let settings = Arc::new(ArcSwap::from_pointee(config.settings.clone()));
         let live = LiveDirectory::open(store.clone(), &config.settings.delimiters, config.settings.virtual_file.clone()).await?;
         let live = Arc::new(live);
@@ -91,7 +94,7 @@ impl Running {
             clock: clock.clone(),
         };
         let server = Server::start(parts).await?;
-        let (stop_admin, admin) = start_admin(config, handles(store, live, clock, &server, &reloader)).await?;
+        let (stop_admin, admin) = start_admin(config, listener, handles(store, live, clock, &server, &reloader));
         Ok(Self { server, reloader, admin, stop_admin })
     }
 
@@ -134,15 +137,14 @@ fn status_json(status: Status) -> serde_json::Value {
 }
 
 /// The admin socket's task; it ends when the sender is dropped.
-async fn start_admin(config: &Config, handles: Handles) -> Result<(oneshot::Sender<()>, JoinHandle<std::io::Result<()>>)> {
+fn start_admin(config: &Config, listener: UnixListener, handles: Handles) -> (oneshot::Sender<()>, JoinHandle<std::io::Result<()>>) {
     let (stop, stopped) = oneshot::channel();
     let socket = config.admin_socket();
-    let listener = admin::bind(&socket).await.context("the admin socket cannot be used")?;
     let shutdown = async {
         let _ = stopped.await;
     };
     let task = tokio::spawn(async move { admin::serve(listener, admin::router(handles), &socket, shutdown).await });
-    Ok((stop, task))
+    (stop, task)
 }
 
 async fn run_until_stopped(signals: &mut Signals, running: &mut Running) -> Result<()> {
