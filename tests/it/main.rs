@@ -6,3 +6,4 @@ mod delivery;
 mod hostile_in;
 mod hostile_out;
 mod main_job;
+mod reports;
