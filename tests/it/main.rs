@@ -9,5 +9,6 @@ mod hostile_out;
 mod kills;
 mod main_job;
 mod postfix;
+mod reports;
 mod tidy;
 mod virtual_map;
