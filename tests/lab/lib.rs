@@ -22,7 +22,7 @@ pub use postfix::{Postfix, postmap};
 pub use process::{Process, run, run_ok};
 pub use sink::{Delivered, Sink};
 pub use talk::{Script, Talk};
-pub use waypost::Waypost;
+pub use waypost::{Waypost, binary};
 
 /// The port of every mail host in a lab.
 pub const MX_PORT: u16 = 2525;

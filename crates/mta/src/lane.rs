@@ -108,6 +108,15 @@ impl Lanes {
         }
     }
 
+    /// Hosts that are left alone are tried again: somebody has asked for it.
+    pub fn lift_pauses(&self) {
+        let lanes: Vec<_> = self.all().values().cloned().collect();
+        for lane in lanes {
+            lane.state().paused = None;
+            self.retire(&lane);
+        }
+    }
+
     /// Forgets a lane that nobody works in.
     fn retire(&self, lane: &Arc<Lane>) {
         let mut all = self.all();
