@@ -236,7 +236,8 @@ fn deferred_mail_outlives_a_kill() {
     let large = numbers.iter().filter(|number| number.is_multiple_of(7)).count();
     assert!((1..=2 * large).contains(&files), "{files} content files for {large} large messages");
     let sink = Sink::start(lab.address(2), MX_PORT);
-    drain(&waypost);
+    waypost.ok(&["queue", "retry", "--all"]);
+    wait_for("the queue to be empty", || (waypost.queued() == 0).then_some(()));
     let arrived = arrivals(&sink);
     assert!(expected(&numbers).iter().all(|one| arrived.get(one) == Some(&1)), "{arrived:?}");
     // A file goes after the commit that frees it.

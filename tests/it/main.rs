@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, missing_docs)]
 
 mod clients;
+mod commands;
 mod delivery;
 mod hostile_in;
 mod hostile_out;

@@ -24,7 +24,7 @@ pub use process::{Process, run, run_ok};
 pub use script::{Script, obedient};
 pub use sink::{Delivered, Sink};
 pub use talk::Talk;
-pub use waypost::Waypost;
+pub use waypost::{Waypost, binary};
 
 /// The port of every mail host in a lab.
 pub const MX_PORT: u16 = 2525;

@@ -16,7 +16,7 @@ mod server;
 mod socket;
 
 pub use error::ApiError;
-pub use server::{Handles, Reload, Wake, router};
+pub use server::{Handles, Reload, Retry, router};
 pub use socket::{bind, serve};
 
 #[cfg(test)]

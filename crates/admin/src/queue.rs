@@ -84,7 +84,7 @@ pub(crate) async fn retry(State(shared): State<Shared>, Body(retry): Body<Retry>
     }
     let recipients = shared.handles.store.retry(id, lane, shared.handles.clock.now_ms()).await?;
     tracing::info!(recipients, "recipients are due now, by request");
-    (shared.handles.wake)();
+    (shared.handles.retry)();
     Ok(Json(Count { recipients }))
 }
 

@@ -23,8 +23,8 @@ const BODY_MAX_BYTES: usize = 16 * 1024 * 1024;
 /// Reads the configuration again; answers what is in force now, or why the old one stays.
 pub type Reload = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<String, String>> + Send>> + Send + Sync>;
 
-/// Tells whoever delivers that something is due.
-pub type Wake = Arc<dyn Fn() + Send + Sync>;
+/// Tells whoever delivers to try now what is due.
+pub type Retry = Arc<dyn Fn() + Send + Sync>;
 
 /// What the routes may touch.
 #[derive(Clone)]
@@ -36,7 +36,7 @@ pub struct Handles {
     /// The time.
     pub clock: net::Clock,
     /// Called when something is due now.
-    pub wake: Wake,
+    pub retry: Retry,
     /// Reads the configuration again; `None` where no server runs.
     pub reload: Option<Reload>,
     /// How the server is.

@@ -167,15 +167,25 @@ fn walk(view: View<'_>, alias: &Alias, probe: &str, problems: &mut Vec<Problem>)
         return;
     }
     let source = || alias.source.clone();
+    let is_probe = |target: &Mailbox| matches!(alias.source, AliasSource::CatchAll(_)) && target.local == start.local;
     match view.expand_all(&start) {
-        Ok(expansion) => problems.extend(expansion.failed.into_iter().map(|(target, error)| match error {
-            ExpandError::Unknown => Problem::Dangling { alias: source(), target },
-            ExpandError::Disabled => Problem::DisabledTarget { alias: source(), target },
-            ExpandError::Cycle(through) => Problem::Cycle { alias: source(), through },
-            ExpandError::TooDeep | ExpandError::TooLong => Problem::TooDeep { alias: source() },
-            ExpandError::TooMany => Problem::TooMany { alias: source() },
+        Ok(expansion) => problems.extend(expansion.failed.into_iter().filter_map(|(target, error)| match error {
+            // From domain to domain the probe is unknown where nobody is; the users that the other domain has are not.
+            ExpandError::Unknown if is_probe(&target) && view.names_users_of(&target.domain) => None,
+            ExpandError::Unknown => Some(Problem::Dangling { alias: source(), target }),
+            ExpandError::Disabled => Some(Problem::DisabledTarget { alias: source(), target }),
+            ExpandError::Cycle(through) => Some(Problem::Cycle { alias: source(), through }),
+            ExpandError::TooDeep | ExpandError::TooLong => Some(Problem::TooDeep { alias: source() }),
+            ExpandError::TooMany => Some(Problem::TooMany { alias: source() }),
         })),
         Err(_) => problems.push(Problem::TooMany { alias: source() }),
+    }
+}
+
+impl View<'_> {
+    fn names_users_of(self, domain: &Domain) -> bool {
+        let mut aliases = self.directory.contents().aliases.iter().chain(self.added);
+        aliases.any(|alias| matches!(&alias.source, AliasSource::Address(mailbox) if mailbox.domain == *domain))
     }
 }
 
@@ -201,6 +211,9 @@ mod tests {
 
     #[test]
     fn a_sound_directory_has_none() {
+        assert!(problems("me@x.test a@g.test\n@y.test @x.test").is_empty());
+        assert_eq!(added("me@x.test a@g.test", "@y.test @x.test"), Ok(()));
+        assert_eq!(problems("@y.test @x.test"), ["@y.test leads to anyone0@x.test, which no alias has"]);
         assert!(problems("me@x.test a@g.test\n@x.test me@x.test\n@y.test @x.test\n# disabled: old@x.test old@x.test").is_empty());
     }
 

@@ -136,6 +136,15 @@ impl Dispatch {
         self.0.look.notify_one();
     }
 
+    /// An operator wants delivery tried now: what was found out about routes and hosts before does not count.
+    pub fn retry_now(&self) {
+        for route in self.state().routes.values_mut() {
+            route.plan = None;
+        }
+        self.0.lanes.lift_pauses();
+        self.wake();
+    }
+
     /// Recipients in memory.
     pub fn in_memory(&self) -> usize {
         self.state().in_memory

@@ -112,6 +112,13 @@ impl Lanes {
         }
     }
 
+    /// Hosts that are left alone are tried again: somebody has asked for it.
+    pub fn lift_pauses(&self) {
+        for lane in self.all().values() {
+            lane.state().paused = None;
+        }
+    }
+
     /// Forgets the lanes that nobody works in.
     pub fn sweep(&self, now_ms: i64) {
         self.all().retain(|_, lane| {

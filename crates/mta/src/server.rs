@@ -139,10 +139,10 @@ impl Server {
         &self.addresses
     }
 
-    /// A function that tells dispatch that something may be due.
-    pub fn waker(&self) -> Arc<dyn Fn() + Send + Sync> {
+    /// A function that tells dispatch to try now what is due.
+    pub fn retrier(&self) -> Arc<dyn Fn() + Send + Sync> {
         let dispatch = self.dispatch.clone();
-        Arc::new(move || dispatch.wake())
+        Arc::new(move || dispatch.retry_now())
     }
 
     /// A function that tells what is going on.

@@ -150,7 +150,7 @@ fn offline(store: Store, live: LiveDirectory) -> Handles {
         store,
         live: Arc::new(live),
         clock: net::Clock::system(),
-        wake: Arc::new(|| {}),
+        retry: Arc::new(|| {}),
         reload: None,
         status: Arc::new(|| serde_json::json!({ "running": false })),
     }

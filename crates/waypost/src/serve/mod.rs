@@ -115,7 +115,7 @@ fn handles(store: Store, live: Arc<LiveDirectory>, clock: Clock, server: &Server
         store,
         live,
         clock,
-        wake: server.waker(),
+        retry: server.retrier(),
         reload: Some(Arc::new(move || {
             let reloader = reloader.clone();
             Box::pin(async move { reloader.reload().await })
