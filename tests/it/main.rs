@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, missing_docs)]
 
+mod configuration;
 mod delivery;
 mod hostile_in;
 mod hostile_out;
 mod main_job;
 mod reports;
+mod resources;

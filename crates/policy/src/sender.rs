@@ -15,10 +15,7 @@ pub fn reverse_path(directory: &Directory, account: Option<&Account>, path: &Rev
         Some(account) if !directory.owned_by_sender(account, mailbox) => Err(Reply::new(
             553,
             (5, 7, 1),
-            format!(
-                "the account {} may not send as {mailbox}; its owner can allow it with: waypost account senders {} --add {mailbox}",
-                account.login, account.login
-            ),
+            format!("the account {} may not send as {mailbox}; its owner can allow it (waypost account senders --help)", account.login),
         )),
         _ => Ok(()),
     }
@@ -33,10 +30,7 @@ pub fn from_header(directory: &Directory, account: &Account, from: &[Mailbox]) -
         Some(mailbox) => Err(Reply::new(
             550,
             (5, 7, 1),
-            format!(
-                "the account {} may not write From: {mailbox}; its owner can allow it with: waypost account senders {} --add {mailbox}",
-                account.login, account.login
-            ),
+            format!("the account {} may not write From: {mailbox}; its owner can allow it (waypost account senders --help)", account.login),
         )),
         None => Ok(()),
     }
