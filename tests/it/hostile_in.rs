@@ -10,7 +10,7 @@ const GOOD: &str = "From: her@foreign.test\r\nSubject: a good message\r\n\r\nhel
 
 /// A server for example.test, with the mailbox behind its alias.
 pub struct Stage {
-    _lab: Lab,
+    pub lab: Lab,
     _dns: Dns,
     pub inbox: Sink,
     pub waypost: Waypost,
@@ -22,7 +22,7 @@ impl Stage {
         let dns = Dns::start(&lab, &zone(&lab));
         let inbox = Sink::start(lab.address(2), MX_PORT);
         let waypost = Waypost::started(&lab, "foo@inbox.test", extra);
-        Self { _lab: lab, _dns: dns, inbox, waypost }
+        Self { lab, _dns: dns, inbox, waypost }
     }
 
     fn greeted(&self) -> Talk {

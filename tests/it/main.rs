@@ -4,6 +4,7 @@
 
 mod clients;
 mod commands;
+mod configuration;
 mod delivery;
 mod hostile_in;
 mod hostile_out;
@@ -11,5 +12,6 @@ mod kills;
 mod main_job;
 mod postfix;
 mod reports;
+mod resources;
 mod tidy;
 mod virtual_map;

@@ -265,13 +265,21 @@ impl Dispatch {
         self.forget_idle(now_ms);
         self.0.lanes.sweep(now_ms);
         let next_ms = lanes.iter().map(|l| l.due_ms).filter(|due_ms| *due_ms > now_ms).min();
+        let mut failed = None;
         for due in lanes.into_iter().filter(|l| l.due_ms <= now_ms) {
             let room = self.room(&due.lane);
             if room == 0 {
                 continue;
             }
             let limit = u32::try_from(room).unwrap_or(u32::MAX);
-            let claimed = world.store.claim(due.lane.clone(), now_ms, self.lease_ms(now_ms), limit).await?;
+            let claimed = match world.store.claim(due.lane.clone(), now_ms, self.lease_ms(now_ms), limit).await {
+                Ok(claimed) => claimed,
+                // A fault in one lane must not keep the others waiting.
+                Err(error) => {
+                    failed = Some(error);
+                    continue;
+                }
+            };
             let count: usize = claimed.iter().map(|c| c.recipients.len()).sum();
             {
                 let mut state = self.state();
@@ -284,7 +292,7 @@ impl Dispatch {
                 self.submit(Job { claimed, domain: due.lane.clone(), held_bytes: 0 });
             }
         }
-        Ok(next_ms)
+        failed.map_or(Ok(next_ms), Err)
     }
 
     /// How many recipients of a domain fit; where none do, the domain is starved.

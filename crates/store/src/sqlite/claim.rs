@@ -4,6 +4,7 @@
 //! held comes due by itself. Invariant: a record that cannot be read is set aside and never blocks its lane.
 
 use mail::{Body, Domain, Mailbox, Notify, OriginalRecipient, QueueId, Ret, ReversePath};
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::error::StoreError;
@@ -18,24 +19,49 @@ pub struct LaneDue {
     pub due_ms: i64,
 }
 
+/// Each lane, by a walk along the index.
+const LANES: &str = "
+WITH RECURSIVE l(lane) AS (
+    SELECT min(lane) FROM recipient WHERE state < 2
+    UNION ALL SELECT (SELECT min(lane) FROM recipient WHERE lane > l.lane AND state < 2) FROM l WHERE l.lane IS NOT NULL)
+SELECT lane, (SELECT min(next_attempt_ms) FROM recipient r WHERE r.lane = l.lane AND r.state < 2), CAST(lane AS BLOB)
+FROM l WHERE lane IS NOT NULL";
+
 /// Every lane, with the time at which it is due. The cost grows with the number of lanes, not of messages.
 pub(crate) fn lanes(db: &Connection) -> Result<Vec<LaneDue>, StoreError> {
-    let mut statement = db.prepare_cached(
-        "WITH RECURSIVE l(lane) AS (
-             SELECT min(lane) FROM recipient WHERE state < 2
-             UNION ALL SELECT (SELECT min(lane) FROM recipient WHERE lane > l.lane AND state < 2) FROM l WHERE l.lane IS NOT NULL)
-         SELECT lane, (SELECT min(next_attempt_ms) FROM recipient r WHERE r.lane = l.lane AND r.state < 2) FROM l WHERE lane IS NOT NULL",
-    )?;
+    let mut statement = db.prepare_cached(LANES)?;
     let mut rows = statement.query([])?;
     let mut lanes = Vec::new();
     while let Some(row) = rows.next()? {
-        let (lane, due_ms): (String, i64) = (row.get(0)?, row.get(1)?);
-        match Domain::parse(&lane) {
-            Ok(lane) => lanes.push(LaneDue { lane, due_ms }),
-            Err(e) => tracing::error!(lane = ?lane, error = %e, "a lane in the queue is unreadable; its mail stays where it is"),
+        match read_lane(row.get_ref(0)?) {
+            Ok(lane) => lanes.push(LaneDue { lane, due_ms: row.get(1)? }),
+            Err(error) => tracing::error!(error, "a lane in the queue is unreadable; its mail is set aside at the next start"),
         }
     }
     Ok(lanes)
+}
+
+fn read_lane(value: ValueRef<'_>) -> Result<Domain, String> {
+    let text = value.as_str().map_err(|e| format!("its lane: {e}"))?;
+    Domain::parse(text).map_err(|e| format!("its lane {text:?}: {e}"))
+}
+
+/// Sets the mail of unreadable lanes aside, which nobody would ever claim.
+fn set_aside_lanes(db: &Connection) -> Result<(), StoreError> {
+    let mut statement = db.prepare(LANES)?;
+    let mut rows = statement.query([])?;
+    let mut unreadable: Vec<(Vec<u8>, String)> = Vec::new();
+    while let Some(row) = rows.next()? {
+        if let Err(reason) = read_lane(row.get_ref(0)?) {
+            unreadable.push((row.get(2)?, reason));
+        }
+    }
+    for (lane, reason) in unreadable {
+        let recipients =
+            db.execute("UPDATE recipient SET state = 2, reason = ? WHERE state < 2 AND CAST(lane AS BLOB) = ?", params![reason, lane])?;
+        tracing::error!(recipients, reason, "queue records are unreadable: their mail was set aside; `waypost queue list` shows it");
+    }
+    Ok(())
 }
 
 /// Claims up to `limit` recipients of a lane that are due at `now_ms`, until `lease_ms`.
@@ -143,6 +169,7 @@ pub(crate) fn read_message(id: QueueId, row: &Row<'_>) -> Result<Message, String
 
 /// After a start: nobody holds the claims of the process that was, so they are due now.
 pub(crate) fn release_claims(db: &Connection, now_ms: i64) -> Result<u64, StoreError> {
+    set_aside_lanes(db)?;
     Ok(db.execute("UPDATE recipient SET state = 0, next_attempt_ms = ? WHERE state = 1", [now_ms])? as u64)
 }
 

@@ -3,6 +3,7 @@
 //! Invariant: a page costs the same however long the queue is; an unreadable record is shown, not hidden.
 
 use mail::{Body, QueueId, ReversePath};
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, params};
 
 use super::claim::read_message;
@@ -55,8 +56,8 @@ fn recipients(db: &Connection, id: QueueId) -> Result<Vec<ListedRecipient>, Stor
     let rows = statement.query_map([id.0], |row| {
         Ok(ListedRecipient {
             index: row.get(0)?,
-            mailbox: row.get(1)?,
-            known_as: row.get(2)?,
+            mailbox: shown(row.get_ref(1)?).unwrap_or_default(),
+            known_as: shown(row.get_ref(2)?),
             state: match row.get::<_, i64>(3)? {
                 0 => "waiting",
                 1 => "claimed",
@@ -64,10 +65,20 @@ fn recipients(db: &Connection, id: QueueId) -> Result<Vec<ListedRecipient>, Stor
             },
             attempts: row.get(4)?,
             next_attempt_ms: row.get(5)?,
-            reason: row.get(6)?,
+            reason: shown(row.get_ref(6)?),
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// A text as well as it can be read.
+fn shown(value: ValueRef<'_>) -> Option<String> {
+    match value {
+        ValueRef::Null => None,
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
+        ValueRef::Integer(number) => Some(number.to_string()),
+        ValueRef::Real(number) => Some(number.to_string()),
+    }
 }
 
 /// How much there is.

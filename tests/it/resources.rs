@@ -1,0 +1,235 @@
+//! Disks and descriptors that run out, and records that rot: threats 98 to 100.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use it::{Dns, Lab, MX_PORT, Process, Sink, Talk, Waypost, run_ok, wait_for};
+
+use crate::hostile_in::Stage;
+use crate::main_job::zone;
+
+/// A file system of its own; unmounted when dropped.
+struct Mount(PathBuf);
+
+impl Mount {
+    fn small(path: &Path) -> Self {
+        run_ok("mount", &["-t", "tmpfs", "-o", "size=4m", "tmpfs", &path.to_string_lossy()]);
+        Self(path.to_owned())
+    }
+
+    /// Takes all the space but so many KiB.
+    fn fill_but(&self, left_kib: usize) -> PathBuf {
+        let path = self.0.join("filler");
+        let mut filler = File::create(&path).unwrap();
+        let mut written = 0;
+        while filler.write_all(&[0; 4096]).is_ok() {
+            written += 4;
+        }
+        filler.set_len((written - left_kib as u64) * 1024).unwrap();
+        path
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        run_ok("umount", &["--lazy", &self.0.to_string_lossy()]);
+    }
+}
+
+fn content(number: usize, size: usize) -> String {
+    format!("From: her@foreign.test\r\nSubject: number {number}.\r\n\r\n{}", "0123456789abcdef\r\n".repeat(size / 18))
+}
+
+/// A small message and one that goes to a file of its own.
+const SIZES: [usize; 2] = [2_000, 200_000];
+
+fn offer(waypost: &Waypost, number: usize, size: usize) -> String {
+    Talk::greeted(waypost.address, MX_PORT).message("her@foreign.test", "me@example.test", &content(number, size))
+}
+
+/// What was acknowledged arrived, once; what was not did not.
+fn assert_arrived(inbox: &Sink, waypost: &Waypost, acknowledged: &[usize]) {
+    for number in acknowledged {
+        inbox.wait_for(&format!("Subject: number {number}.\r\n"));
+    }
+    waypost.wait_for_empty_queue();
+    assert_eq!(inbox.messages().len(), acknowledged.len(), "{acknowledged:?}");
+    waypost.assert_no_bugs();
+}
+
+#[test]
+fn threat_98_a_full_disk() {
+    let lab = Lab::new();
+    let _dns = Dns::start(&lab, &zone(&lab));
+    let inbox = Sink::start(lab.address(2), MX_PORT);
+    let mut waypost = Waypost::configured(&lab, "");
+    let mount = Mount::small(&waypost.data);
+    waypost.start_hosting("foo@inbox.test");
+    let filler = mount.fill_but(700);
+    let mut acknowledged = Vec::new();
+    let mut refused = [0; 2];
+    for number in 0..400 {
+        if refused.iter().all(|r| *r >= 3) {
+            break;
+        }
+        let kind = number % 2;
+        let reply = offer(&waypost, number, SIZES[kind]);
+        if reply.starts_with("250") {
+            acknowledged.push(number);
+        } else {
+            assert!(reply.starts_with("452 4.3.1"), "{reply}");
+            refused[kind] += 1;
+        }
+    }
+    assert!(refused.iter().all(|r| *r >= 3), "{refused:?}: the disk never was full");
+    fs::remove_file(filler).unwrap();
+    for (number, size) in [(1000, SIZES[0]), (1001, SIZES[1])] {
+        let reply = offer(&waypost, number, size);
+        assert!(reply.starts_with("250"), "{reply}");
+        acknowledged.push(number);
+    }
+    assert_arrived(&inbox, &waypost, &acknowledged);
+    waypost.stop();
+}
+
+/// While this lives, the server's system calls fail.
+struct Fault(Process);
+
+impl Fault {
+    fn inject(lab_path: &Path, waypost: &Waypost, what: &str) -> Self {
+        let log = lab_path.join("strace.log");
+        let said = File::create(&log).unwrap();
+        let mut command = Command::new("strace");
+        command.args(["-f", "-o", "/dev/null", "-p", &waypost.id().to_string(), "-e", &format!("inject={what}")]);
+        let process = Process::start(command.stdout(Stdio::null()).stderr(said));
+        wait_for("strace to attach", || fs::read_to_string(&log).unwrap_or_default().contains("attached").then_some(()));
+        Self(process)
+    }
+
+    fn end(mut self) {
+        self.0.stop();
+    }
+}
+
+fn disk_faults(what: &str) {
+    let stage = Stage::new("");
+    let fault = Fault::inject(stage.lab.path(), &stage.waypost, what);
+    for (number, size) in SIZES.into_iter().enumerate() {
+        let reply = offer(&stage.waypost, number, size);
+        assert!(reply.starts_with("451 4.3.0"), "{reply}");
+    }
+    fault.end();
+    for (number, size) in [(10, SIZES[0]), (11, SIZES[1])] {
+        let reply = offer(&stage.waypost, number, size);
+        assert!(reply.starts_with("250"), "{reply}");
+    }
+    assert_arrived(&stage.inbox, &stage.waypost, &[10, 11]);
+    assert_eq!(fs::read_dir(stage.waypost.data.join("content")).unwrap().count(), 0, "no file is left behind");
+}
+
+#[test]
+fn threat_98_a_disk_that_does_not_sync() {
+    disk_faults("fsync,fdatasync:error=EIO");
+}
+
+#[test]
+fn threat_98_a_disk_that_has_become_read_only() {
+    // A file system with open files cannot be remounted; these are the calls that would fail on it.
+    disk_faults("openat,pwrite64:error=EROFS");
+}
+
+fn processor_ticks(id: u32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+#[test]
+fn threat_99_no_descriptors_left() {
+    let lab = Lab::new();
+    let _dns = Dns::start(&lab, &zone(&lab));
+    let inbox = Sink::start(lab.address(2), MX_PORT);
+    let mut waypost = Waypost::configured(&lab, "");
+    waypost.ok(&["domain", "add", "example.test"]);
+    waypost.ok(&["alias", "add", "me@example.test", "foo@inbox.test"]);
+    waypost.start_by(|binary| {
+        let mut command = Command::new("prlimit");
+        command.arg("--nofile=64:64").arg(binary);
+        command
+    });
+    let crowd: Vec<Talk> = (0..120).map(|_| Talk::connect(waypost.address, MX_PORT)).collect();
+    let failures = || waypost.log().matches("could not be accepted").count();
+    wait_for("accept to fail", || (failures() > 0).then_some(()));
+    let (failed_before, ticks_before) = (failures(), processor_ticks(waypost.id()));
+    // Five rests of the listener: a second in which it must do next to nothing.
+    wait_for("accept to fail again", || (failures() >= failed_before + 5).then_some(()));
+    let ticks = processor_ticks(waypost.id()) - ticks_before;
+    assert!(ticks < 50, "{ticks} ticks of processor time while there was nothing to do");
+    drop(crowd);
+    wait_for("the crowd to be gone", || offer(&waypost, 1, SIZES[1]).starts_with("250").then_some(()));
+    assert_arrived(&inbox, &waypost, &[1]);
+}
+
+#[test]
+fn threat_99_too_many_sessions() {
+    for (limit, want) in [("sessions", "421 4.3.2"), ("sessions_per_client", "421 4.7.0")] {
+        let stage = Stage::new(&format!("[limits]\n{limit} = 3\n"));
+        let greeted = || Talk::greeted(stage.waypost.address, MX_PORT);
+        wait_for("no session", || (stage.waypost.json(&["status"])["sessions"] == 0).then_some(()));
+        let crowd = [greeted(), greeted(), greeted()];
+        let mut one_more = Talk::connect(stage.waypost.address, MX_PORT);
+        let reply = one_more.reply();
+        assert!(reply.starts_with(want), "{reply}");
+        assert!(one_more.is_closed());
+        drop(crowd);
+        wait_for("no session", || (stage.waypost.json(&["status"])["sessions"] == 0).then_some(()));
+        greeted().taken("her@foreign.test", "me@example.test", &content(1, 10));
+        assert_arrived(&stage.inbox, &stage.waypost, &[1]);
+    }
+}
+
+#[test]
+fn threat_100_records_that_cannot_be_read() {
+    let lab = Lab::new();
+    let _dns = Dns::start(&lab, &zone(&lab));
+    let mut waypost = Waypost::started(&lab, "foo@inbox.test", "[retry]\nwaits_s = [3600]\n");
+    // Nobody listens at the mailbox yet.
+    for (number, size) in [(0, 10), (1, 10), (2, 10), (3, 10), (4, 10), (5, 200_000), (6, 10), (7, 200_000)] {
+        assert!(offer(&waypost, number, size).starts_with("250"));
+    }
+    let attempted = |m: &serde_json::Value| m["recipients"][0]["state"] == "waiting" && m["recipients"][0]["attempts"] == 1;
+    wait_for("all to be deferred", || waypost.json(&["queue", "list"])["messages"].as_array().unwrap().iter().all(attempted).then_some(()));
+    waypost.stop();
+    let db = rusqlite::Connection::open(waypost.data.join("waypost.db")).unwrap();
+    let ids: Vec<i64> =
+        db.prepare("SELECT id FROM message ORDER BY id").unwrap().query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    for (place, damage) in [
+        (0, "UPDATE recipient SET mailbox = 'no address' WHERE message_id = ?"),
+        (1, "UPDATE recipient SET mailbox = CAST(X'FF40' AS TEXT) WHERE message_id = ?"),
+        (2, "UPDATE message SET flow = 'odd' WHERE id = ?"),
+        (3, "UPDATE content SET data = X'00' WHERE id = ?"),
+        (4, "UPDATE recipient SET lane = CAST(X'FF' AS TEXT) WHERE message_id = ?"),
+        (5, "DELETE FROM content WHERE id = ?"),
+    ] {
+        assert_eq!(db.execute(damage, [ids[place]]).unwrap(), 1, "{damage}");
+    }
+    db.execute("UPDATE recipient SET next_attempt_ms = 0", []).unwrap();
+    drop(db);
+    let inbox = Sink::start(lab.address(2), MX_PORT);
+    waypost.start();
+    for number in [6, 7] {
+        inbox.wait_for(&format!("Subject: number {number}.\r\n"));
+    }
+    let list = wait_for("the rest to be set aside", || {
+        let list = waypost.json(&["queue", "list"]);
+        let messages = list["messages"].as_array().unwrap();
+        (messages.len() == 6 && messages.iter().all(|m| m["recipients"][0]["state"] == "set aside")).then_some(list)
+    });
+    assert!(list["messages"].as_array().unwrap().iter().all(|m| m["recipients"][0]["reason"].is_string()), "{list}");
+    assert_eq!(waypost.ok(&["queue", "list"]).matches("set aside").count(), 6);
+    assert!(waypost.log().matches("was set aside").count() >= 6, "{}", waypost.log());
+    assert_eq!(inbox.messages().len(), 2);
+    waypost.assert_no_bugs();
+}
