@@ -6,6 +6,7 @@ mod configuration;
 mod delivery;
 mod hostile_in;
 mod hostile_out;
+mod logins;
 mod main_job;
 mod reports;
 mod resources;

@@ -144,7 +144,7 @@ async fn work(dispatch: Dispatch, lane: Arc<Lane>) {
 enum Dismissed {
     Yes,
     /// A job is there after all.
-    No(Option<Job>),
+    No(Option<Box<Job>>),
     /// A job is there, and its permit about to be added by the pusher that counted on us.
     Soon,
 }
@@ -174,7 +174,7 @@ impl Worker {
             return state.jobs.pop_front();
         }
         match self.dismiss() {
-            Dismissed::No(job) => job,
+            Dismissed::No(job) => job.map(|job| *job),
             Dismissed::Soon => self.wait_for_pushed().await,
             Dismissed::Yes => None,
         }
@@ -186,7 +186,7 @@ impl Worker {
         state.idle -= 1;
         if let Ok(permit) = self.lane.waiting.try_acquire() {
             permit.forget();
-            return Dismissed::No(state.jobs.pop_front());
+            return Dismissed::No(state.jobs.pop_front().map(Box::new));
         }
         if !state.jobs.is_empty() {
             return Dismissed::Soon;

@@ -84,12 +84,9 @@ pub fn next_hops(domain: &Domain, mut records: Vec<MxRecord>, own_names: &[Domai
     records.sort_by(|a, b| (a.preference, &a.host).cmp(&(b.preference, &b.host)));
     let mut hops: Vec<NextHop> = Vec::with_capacity(records.len());
     for group in records.chunk_by(|a, b| a.preference == b.preference) {
-        let turn = usize::try_from(random).unwrap_or(0) % group.len().max(1);
-        let spread = if hops.is_empty() {
-            group.iter().skip(0).chain(&[])
-        } else {
-            group.iter().skip(turn).chain(group.get(..turn).unwrap_or_default())
-        };
+        // The first group begins the same for everyone: its first host names the lane.
+        let turn = if hops.is_empty() { 0 } else { usize::try_from(random).unwrap_or(0) % group.len().max(1) };
+        let spread = group.iter().skip(turn).chain(group.get(..turn).unwrap_or_default());
         for host in spread.filter_map(|r| r.host.as_ref()) {
             let hop = NextHop { host: host.clone(), port };
             if !hops.contains(&hop) {
