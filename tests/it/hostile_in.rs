@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use it::{Dns, Lab, MX_PORT, SUBMISSION_PORT, Sink, Talk, Waypost, wait_for};
+use it::{Dns, Lab, MX_PORT, SUBMISSION_PORT, SUBMISSIONS_PORT, Sink, Talk, Waypost, wait_for};
 
 use crate::main_job::zone;
 
@@ -89,6 +89,10 @@ fn threats_13_to_15_broken_command_lines() {
 fn threat_16_talking_before_the_banner() {
     let stage = Stage::new("[limits]\ngreet_delay_ms = 200\n");
     let mut early = Talk::connect(stage.waypost.address, MX_PORT);
+    early.expect_raw(b"EHLO client.foreign.test\r\n", "554 5.5.0");
+    assert!(early.is_closed());
+    let mut early = Talk::connect(stage.waypost.address, SUBMISSIONS_PORT);
+    early.handshake(&stage.waypost.certificate()).unwrap();
     early.expect_raw(b"EHLO client.foreign.test\r\n", "554 5.5.0");
     assert!(early.is_closed());
     stage.only_the_good_one(&mut stage.greeted());

@@ -131,10 +131,8 @@ impl Driver {
             tokio::time::sleep(Duration::from_millis(delay_ms)).await;
         }
         let stream = self.stream.as_mut().ok_or(Gone)?;
-        if stream.has_input() {
-            let session = &mut self.session;
-            stream.read_into(|bytes| session.receive(bytes)).await?;
-        }
+        let session = &mut self.session;
+        stream.read_waiting(|bytes| session.receive(bytes)).await?;
         self.session.greet();
         Ok(())
     }

@@ -92,7 +92,7 @@ pub struct Delivery {
     pub ipv6: bool,
     /// Whether loopback addresses are mail hosts like any other: only in a laboratory.
     pub loopback: bool,
-    /// Connections to one host at a time.
+    /// Connections to the hosts of a lane at a time; each flow has lanes of its own.
     pub connections_per_host: usize,
     /// Messages over one connection.
     pub messages_per_connection: u32,
