@@ -40,7 +40,19 @@ fn a_name_that_does_not_exist_fails() {
 }
 
 #[test]
-fn dns_that_does_not_answer_defers() {
+fn threat_65_dns_that_answers_with_an_error_defers() {
+    let far = Outside::new(&[], "");
+    for to in ["a@servfail.broken", "a@refused.elsewhere"] {
+        far.send(to, "not lost");
+        let line = far.fate("deferred", to);
+        assert!(line.contains("trouble=4.4.3 "), "{line}");
+    }
+    assert_eq!(far.waypost.queued(), 2);
+    far.waypost.assert_no_bugs();
+}
+
+#[test]
+fn threat_65_dns_that_does_not_answer_defers() {
     let lab = Lab::new();
     let waypost = Waypost::started(&lab, "foo@inbox.test", "");
     let mut talk = it::Talk::greeted(waypost.address, MX_PORT);

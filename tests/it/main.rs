@@ -9,6 +9,7 @@ mod delivery;
 mod hostile_in;
 mod hostile_out;
 mod kills;
+mod logins;
 mod main_job;
 mod postfix;
 mod reports;

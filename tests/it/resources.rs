@@ -4,8 +4,10 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 
-use it::{Dns, Lab, MX_PORT, Process, Sink, Talk, Waypost, run_ok, wait_for};
+use it::{Dns, Lab, MX_PORT, Process, Script, Sink, Talk, Waypost, obedient, run_ok, wait_for};
 
 use crate::hostile_in::Stage;
 use crate::main_job::zone;
@@ -138,6 +140,32 @@ fn threat_98_a_disk_that_does_not_sync() {
 fn threat_98_a_disk_that_has_become_read_only() {
     // A file system with open files cannot be remounted; these are the calls that would fail on it.
     disk_faults("openat,pwrite64:error=EROFS");
+}
+
+#[test]
+fn threat_98_an_outcome_that_cannot_be_written_down_is_not_forgotten() {
+    let lab = Lab::new();
+    let _dns = Dns::start(&lab, &zone(&lab));
+    let (confirm, confirmed) = mpsc::channel::<()>();
+    let (confirmed, taken) = (Mutex::new(confirmed), Arc::new(AtomicUsize::new(0)));
+    let count = taken.clone();
+    let _inbox = Script::answering(lab.address(2), MX_PORT, move |_, command| {
+        if command == "." {
+            count.fetch_add(1, Ordering::SeqCst);
+            let _ = confirmed.lock().unwrap().recv();
+        }
+        obedient(command)
+    });
+    let waypost = Waypost::started(&lab, "foo@inbox.test", "");
+    assert!(offer(&waypost, 1, SIZES[0]).starts_with("250"));
+    wait_for("the content to be sent", || (taken.load(Ordering::SeqCst) == 1).then_some(()));
+    let fault = Fault::inject(lab.path(), &waypost, "fsync,fdatasync:error=EIO");
+    confirm.send(()).unwrap();
+    waypost.wait_for_log("could not be written down; trying again");
+    fault.end();
+    waypost.wait_for_empty_queue();
+    assert_eq!(taken.load(Ordering::SeqCst), 1, "delivered once");
+    waypost.assert_no_bugs();
 }
 
 fn processor_ticks(id: u32) -> u64 {

@@ -19,7 +19,7 @@ pub struct Dns {
 pub const DNS_PORT: u16 = 5353;
 
 impl Dns {
-    /// Serves the zone `test`; `records` are lines such as `example MX 10 mx.example`.
+    /// Serves the zone `test`, has lost the zone `broken` (SERVFAIL), and knows no other (REFUSED); `records` are lines such as `example MX 10 mx.example`.
     pub fn start(lab: &Lab, records: &str) -> Self {
         let address = lab.address(53);
         let mut zone = String::from("$ORIGIN test.\n$TTL 60\n@ SOA ns hostmaster 1 3600 600 86400 60\n@ NS ns\n");
@@ -32,7 +32,8 @@ impl Dns {
             &format!(
                 "server:\n  rundir: \"{shown}\"\n  listen: {address}@{DNS_PORT}\n  udp-workers: 1\n  tcp-workers: 1\n  background-workers: 1\n\
                  log:\n  - target: stderr\n    any: warning\ndatabase:\n  storage: \"{shown}\"\n\
-                 zone:\n  - domain: test\n    storage: \"{shown}\"\n    file: test.zone\n    zonefile-load: whole\n    zonefile-sync: -1\n    journal-content: none\n"
+                 zone:\n  - domain: test\n    storage: \"{shown}\"\n    file: test.zone\n    zonefile-load: whole\n    zonefile-sync: -1\n    journal-content: none\n  \
+                 - domain: broken\n    storage: \"{shown}\"\n    file: missing.zone\n"
             ),
         );
         let mut command = Command::new("knotd");

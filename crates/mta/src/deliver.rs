@@ -5,7 +5,7 @@
 
 use mail::{EnhancedCode, Reply, header_len};
 use policy::{Scope, Trouble, trouble_of_reply};
-use smtp::client::{Event, Failure, Outcome, Stage, Transaction};
+use smtp::client::{Event, Failure, Outcome, Phase, Stage, Transaction};
 use store::{Claimed, Content};
 use tokio::time::timeout;
 
@@ -55,14 +55,23 @@ pub(crate) async fn deliver(connection: &mut Connection, claimed: &Claimed, cont
         Ok(outcome) => finished(connection, outcome),
         Err(End::Failed(failure)) => {
             if failure == (Failure::Disconnected { after_dot: true }) {
-                tracing::warn!(id = %claimed.message.id, host = %connection.host, "possible duplicate: the connection was lost before the message was confirmed; it is sent again");
+                warn_of_duplicate(connection, claimed);
             }
             let stale = matches!(failure, Failure::Disconnected { after_dot: false } | Failure::Closing421(_));
             Attempt::failed(count, &trouble_of(&failure, &connection.host), stale)
         }
-        Err(End::Late) => Attempt::failed(count, &Trouble::connection_lost(format!("{} did not answer in time", connection.host)), false),
+        Err(End::Late) => {
+            if connection.session.phase() == Phase::AfterDot {
+                warn_of_duplicate(connection, claimed);
+            }
+            Attempt::failed(count, &Trouble::connection_lost(format!("{} did not answer in time", connection.host)), false)
+        }
         Err(End::Unreadable(text)) => Attempt::failed(count, &Trouble::unreadable(&text), false),
     }
+}
+
+fn warn_of_duplicate(connection: &Connection, claimed: &Claimed) {
+    tracing::warn!(id = %claimed.message.id, host = %connection.host, "possible duplicate: the connection was lost before the message was confirmed; it is sent again");
 }
 
 enum End {

@@ -52,7 +52,7 @@ pub(crate) struct World {
     pub live: Arc<crate::live_directory::LiveDirectory>,
     /// The ports on which we take mail from other servers: a route to one of them on this machine is a loop.
     pub own_ports: Vec<u16>,
-    /// Spreads hosts of equal preference: one number for the whole run, so that domains with the same hosts share a lane.
+    /// Where this run begins to spread hosts of equal preference.
     pub spread: u32,
 }
 

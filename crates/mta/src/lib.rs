@@ -23,6 +23,7 @@ mod report;
 mod server;
 pub mod settings;
 mod settle;
+mod spooling;
 mod stream;
 
 pub use bug::bugs_caught;

@@ -13,7 +13,7 @@ use net::{Clock, ServerTls, random_u32};
 use policy::{AcceptedRecipient, Client};
 use sasl::{Exchange, Mechanism, Step};
 use smtp::server::{AuthStep, Config, Event, Service, Session, TlsInfo};
-use store::{Spool, Store, StoreError};
+use store::{Store, StoreError};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
@@ -26,6 +26,7 @@ use crate::logins::{self, Logins};
 use crate::prepare::prepare;
 use crate::received::{Received, SessionFacts};
 use crate::settings::{ListenerKind, LiveSettings, Settings};
+use crate::spooling::{Arriving, Spooling};
 use crate::stream::Stream;
 
 /// Content must bring this much, in octets, within each content timeout.
@@ -41,6 +42,7 @@ pub(crate) struct Reception {
     pub logins: Logins,
     pub tls: Option<ServerTls>,
     pub dispatch: Dispatch,
+    pub arriving: Arriving,
     /// True once the server is shutting down.
     pub closing: watch::Receiver<bool>,
 }
@@ -51,7 +53,7 @@ pub(crate) struct Driver {
     stream: Option<Stream>,
     client: IpAddr,
     reception: Arc<Reception>,
-    spool: Option<Spool>,
+    spool: Option<Spooling>,
     exchange: Option<Exchange>,
     output: Vec<u8>,
 }
@@ -131,10 +133,8 @@ impl Driver {
             tokio::time::sleep(Duration::from_millis(delay_ms)).await;
         }
         let stream = self.stream.as_mut().ok_or(Gone)?;
-        if stream.has_input() {
-            let session = &mut self.session;
-            stream.read_into(|bytes| session.receive(bytes)).await?;
-        }
+        let session = &mut self.session;
+        stream.read_waiting(|bytes| session.receive(bytes)).await?;
         self.session.greet();
         Ok(())
     }
@@ -282,12 +282,16 @@ impl Driver {
 
     fn data(&mut self) {
         let id = QueueId::next(self.reception.clock.now_ms(), random_u32());
-        self.spool = Some(self.reception.store.spool(id));
+        let most = self.reception.settings.load().limits.contents;
+        self.spool = self.reception.arriving.open(most, || self.reception.store.spool(id));
+        if self.spool.is_none() {
+            return self.refuse("content put off", "", Reply::new(421, (4, 3, 2), "too many messages at once; try again in a minute"));
+        }
         self.session.accept_data();
     }
 
     async fn content(&mut self, bytes: &[u8]) {
-        let Some(spool) = &mut self.spool else { return };
+        let Some(Spooling { spool, .. }) = &mut self.spool else { return };
         if let Err(error) = spool.write(bytes).await {
             tracing::error!(id = %spool.id(), %error, "content could not be kept");
             self.spool = None;
@@ -296,9 +300,10 @@ impl Driver {
     }
 
     async fn content_end(&mut self) -> Reply {
-        let (Some(transaction), Some(spool)) = (self.session.take_transaction(), self.spool.take()) else {
+        let (Some(transaction), Some(spooling)) = (self.session.take_transaction(), self.spool.take()) else {
             return Reply::new(451, (4, 3, 0), "the message was lost on its way in; send it again");
         };
+        let (spool, _place) = spooling.into_spool();
         let id = spool.id();
         let content = match spool.finish().await {
             Ok(content) => content,

@@ -19,6 +19,7 @@ use crate::live_directory::LiveDirectory;
 use crate::logins::Logins;
 use crate::receive::Reception;
 use crate::settings::{Listener, ListenerKind, LiveSettings};
+use crate::spooling::Arriving;
 
 /// Sessions and deliveries get so long to finish at a shutdown.
 const FAREWELL: Duration = Duration::from_secs(10);
@@ -122,7 +123,17 @@ impl Server {
         let dispatch = Dispatch::new(Arc::new(world));
         let (closing, closed) = watch::channel(false);
         let logins = Logins::start().map_err(StoreError::from)?;
-        let reception = Arc::new(Reception { settings, live, store, clock, logins, tls, dispatch: dispatch.clone(), closing: closed });
+        let reception = Arc::new(Reception {
+            settings,
+            live,
+            store,
+            clock,
+            logins,
+            tls,
+            dispatch: dispatch.clone(),
+            arriving: Arriving::default(),
+            closing: closed,
+        });
         let sessions = Sessions::default();
         let mut tasks = vec![tokio::spawn(dispatch.clone().run())];
         for (kind, listener) in bound {

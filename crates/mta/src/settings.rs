@@ -50,6 +50,8 @@ pub struct Limits {
     pub message_bytes: u64,
     /// Recipients of one message.
     pub recipients: usize,
+    /// Messages whose content is arriving at a time; each holds up to 400 KiB.
+    pub contents: usize,
     /// Sessions at a time.
     pub sessions: usize,
     /// Sessions at a time from one IPv4 address or one IPv6 /64.
@@ -92,7 +94,7 @@ pub struct Delivery {
     pub ipv6: bool,
     /// Whether loopback addresses are mail hosts like any other: only in a laboratory.
     pub loopback: bool,
-    /// Connections to one host at a time.
+    /// Connections to the hosts of a lane at a time; each flow has lanes of its own.
     pub connections_per_host: usize,
     /// Messages over one connection.
     pub messages_per_connection: u32,

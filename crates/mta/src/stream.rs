@@ -2,9 +2,10 @@
 //!
 //! Invariant: a session that waits holds no read buffer; octets go from a buffer on the stack straight into the session.
 
+use std::future::Future;
 use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::pin::{Pin, pin};
+use std::task::{Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
@@ -36,17 +37,14 @@ impl Stream {
         .await
     }
 
-    /// Whether octets wait to be read, without waiting for them.
-    pub fn has_input(&self) -> bool {
-        match self {
-            Self::Plain(s) => {
-                let mut one = [0];
-                let mut buffer = ReadBuf::new(&mut one);
-                let mut cx = Context::from_waker(std::task::Waker::noop());
-                matches!(s.poll_peek(&mut cx, &mut buffer), Poll::Ready(Ok(n)) if n > 0)
-            }
-            Self::Tls(_) => false,
-        }
+    /// As [`Stream::read_into`], of what has come already; 0 where nothing has.
+    pub async fn read_waiting(&mut self, take: impl FnMut(&[u8])) -> io::Result<usize> {
+        let mut read = pin!(self.read_into(take));
+        std::future::poll_fn(|cx| match read.as_mut().poll(cx) {
+            Poll::Pending => Poll::Ready(Ok(0)),
+            done => done,
+        })
+        .await
     }
 
     /// Writes all of it and flushes.

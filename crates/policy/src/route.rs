@@ -69,7 +69,7 @@ impl RouteFailure {
 }
 
 /// Orders the MX records of a domain. No record at all means the domain itself (the implicit MX). Hosts of equal preference
-/// are spread by `random`, except for the first; the same number gives the same order, and so the same lane.
+/// are spread by `random`; the same number gives the same order, and so the same lane.
 pub fn next_hops(domain: &Domain, mut records: Vec<MxRecord>, own_names: &[Domain], port: u16, random: u32) -> Result<NextHops, Trouble> {
     if records.is_empty() {
         records.push(MxRecord { preference: 0, host: Some(domain.clone()) });
@@ -84,9 +84,8 @@ pub fn next_hops(domain: &Domain, mut records: Vec<MxRecord>, own_names: &[Domai
     records.sort_by(|a, b| (a.preference, &a.host).cmp(&(b.preference, &b.host)));
     let mut hops: Vec<NextHop> = Vec::with_capacity(records.len());
     for group in records.chunk_by(|a, b| a.preference == b.preference) {
-        // The first group keeps its order: its first host names the lane.
-        let turn = if hops.is_empty() { 0 } else { usize::try_from(random).unwrap_or(0) % group.len().max(1) };
-        let spread = group.iter().cycle().skip(turn).take(group.len());
+        let turn = usize::try_from(random).unwrap_or(0) % group.len().max(1);
+        let spread = group.iter().skip(turn).chain(group.get(..turn).unwrap_or_default());
         for host in spread.filter_map(|r| r.host.as_ref()) {
             let hop = NextHop { host: host.clone(), port };
             if !hops.contains(&hop) {
@@ -120,6 +119,7 @@ mod tests {
     #[test]
     fn hosts_are_tried_by_preference() {
         assert_eq!(hosts(vec![mx(20, "b.test"), mx(10, "a.test")]).unwrap(), ["a.test", "b.test"]);
+        assert_eq!(hosts(vec![mx(10, "b.test"), mx(10, "a.test"), mx(20, "c.test")]).unwrap(), ["b.test", "a.test", "c.test"]);
         assert_eq!(hosts(vec![]).unwrap(), ["far.test"]);
         assert_eq!(hosts(vec![mx(10, "a.test"), mx(20, "c.test"), mx(20, "b.test")]).unwrap(), ["a.test", "c.test", "b.test"]);
     }

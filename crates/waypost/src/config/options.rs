@@ -134,6 +134,8 @@ section!("[limits]", "What clients may take.", Limits, [], {
     message_bytes: Size = Size(50 << 20);
     /// Recipients of one message. RFC 5321 wants at least 100.
     recipients: Int<100, 100_000> = Int(100);
+    /// Messages that are being received at a time; each holds up to 400 KiB of memory, more are asked to come back.
+    contents: Int<1, 1_000_000> = Int(500);
     /// Sessions at a time.
     sessions: Int<1, 1_000_000> = Int(10_000);
     /// Sessions at a time from one IPv4 address or one IPv6 /64.
@@ -155,7 +157,7 @@ section!("[delivery]", "How mail goes out.", Delivery, [], {
     ipv6: bool = true;
     /// Whether loopback addresses are mail hosts like any other: only in a laboratory.
     loopback: bool = false;
-    /// Connections to one host at a time.
+    /// Connections to the hosts of a domain at a time, for each kind of mail: own, forwarded, reports.
     connections_per_host: Int<1, 10_000> = Int(20);
     /// Messages over one connection.
     messages_per_connection: Int<1, 100_000> = Int(100);
