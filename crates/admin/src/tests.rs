@@ -38,7 +38,7 @@ async fn api_with(virtual_file: Option<&str>) -> Api {
         store: store.clone(),
         live: live.clone(),
         clock: net::Clock::simulated(1_800_000_000_000),
-        wake: Arc::new(move || {
+        retry: Arc::new(move || {
             counter.fetch_add(1, Ordering::SeqCst);
         }),
         reload: Some(Arc::new(|| Box::pin(async { Err("w.toml:3:1: unknown key".to_owned()) }))),
