@@ -4,7 +4,12 @@
 
 mod clients;
 mod commands;
+mod delivery;
+mod hostile_in;
+mod hostile_out;
 mod kills;
 mod main_job;
 mod postfix;
+mod reports;
+mod tidy;
 mod virtual_map;

@@ -8,6 +8,7 @@
 mod dns;
 mod postfix;
 mod process;
+mod script;
 mod sink;
 mod talk;
 mod waypost;
@@ -20,8 +21,9 @@ use std::time::{Duration, Instant};
 pub use dns::Dns;
 pub use postfix::{Postfix, postmap};
 pub use process::{Process, run, run_ok};
+pub use script::{Script, obedient};
 pub use sink::{Delivered, Sink};
-pub use talk::{Script, Talk};
+pub use talk::Talk;
 pub use waypost::{Waypost, binary};
 
 /// The port of every mail host in a lab.
@@ -74,6 +76,12 @@ impl Lab {
         std::fs::write(&path, text).expect("a file in the lab");
         path
     }
+}
+
+/// Base64, as AUTH takes it.
+pub fn base64(text: &str) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(text)
 }
 
 /// Waits until `done` gives something, 20 s at most; then fails with what was waited for.

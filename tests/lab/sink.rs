@@ -65,6 +65,11 @@ impl Sink {
         self.script.connections()
     }
 
+    /// How many there were at the same time at most.
+    pub fn most_at_once(&self) -> usize {
+        self.script.most_at_once()
+    }
+
     /// Waits for a message whose content holds this text.
     pub fn wait_for(&self, text: &str) -> Delivered {
         wait_for(&format!("a message with {text:?}"), || self.messages().into_iter().find(|m| m.text().contains(text)))

@@ -1,58 +1,112 @@
-//! A client that says exactly what it is told, and a server that does: for what no well-behaved program would say.
+//! A client that says exactly what it is told: for what no well-behaved program would say.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 use std::time::Duration;
 
 use nix::libc::linger;
 use nix::sys::socket::{setsockopt, sockopt};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-/// A plaintext connection to a server.
+/// A connection to a server.
 #[derive(Debug)]
 pub struct Talk {
-    stream: TcpStream,
-    reader: BufReader<TcpStream>,
+    tcp: TcpStream,
+    tls: Option<Box<StreamOwned<ClientConnection, TcpStream>>>,
+    input: Vec<u8>,
 }
 
 impl Talk {
     /// Connects, and reads nothing yet.
     pub fn connect(address: Ipv4Addr, port: u16) -> Self {
-        let stream = TcpStream::connect((address, port)).expect("the server listens");
-        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
-        stream.set_nodelay(true).expect("no delay");
-        let reader = BufReader::new(stream.try_clone().expect("a second handle"));
-        Self { stream, reader }
+        let tcp = TcpStream::connect((address, port)).expect("the server listens");
+        tcp.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+        tcp.set_nodelay(true).expect("no delay");
+        Self { tcp, tls: None, input: Vec::new() }
     }
 
     /// Connects, reads the banner and says EHLO.
     pub fn greeted(address: Ipv4Addr, port: u16) -> Self {
         let mut talk = Self::connect(address, port);
-        assert!(talk.reply().starts_with("220 "), "a banner");
-        assert!(talk.say("EHLO client.foreign.test").starts_with("250"), "EHLO");
+        let banner = talk.reply();
+        assert!(banner.starts_with("220 "), "no banner: {banner}");
+        talk.expect("EHLO client.foreign.test", "250");
         talk
+    }
+
+    /// Says STARTTLS and does the handshake; only a certificate in this PEM file is believed.
+    pub fn start_tls(&mut self, authority: &Path) {
+        self.expect("STARTTLS", "220 2.0.0");
+        self.handshake(authority).expect("a handshake");
+    }
+
+    /// Does a TLS handshake at once; only a certificate in this PEM file is believed.
+    pub fn handshake(&mut self, authority: &Path) -> Result<(), String> {
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_file_iter(authority).expect("a certificate") {
+            roots.add(certificate.expect("a certificate")).expect("a certificate");
+        }
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("versions");
+        let config = builder.with_root_certificates(roots).with_no_client_auth();
+        let name = "mx.example.test".try_into().expect("a name");
+        let connection = ClientConnection::new(Arc::new(config), name).map_err(|e| e.to_string())?;
+        let mut stream = StreamOwned::new(connection, self.tcp.try_clone().expect("a second handle"));
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock).map_err(|e| e.to_string())?;
+        }
+        self.tls = Some(Box::new(stream));
+        Ok(())
     }
 
     /// Sends octets as they are.
     pub fn send(&mut self, bytes: &[u8]) {
         // The server may have closed already; what it said is read next.
-        let _ = self.stream.write_all(bytes);
+        let _ = match &mut self.tls {
+            Some(tls) => tls.write_all(bytes).and_then(|()| tls.flush()),
+            None => self.tcp.write_all(bytes),
+        };
+    }
+
+    /// Reads once more; false at the end of the connection.
+    fn read(&mut self) -> bool {
+        let mut bytes = [0; 16 * 1024];
+        let read = match &mut self.tls {
+            Some(tls) => tls.read(&mut bytes),
+            None => self.tcp.read(&mut bytes),
+        };
+        match read {
+            Ok(n) => {
+                self.input.extend_from_slice(&bytes[..n]);
+                n > 0
+            }
+            Err(e) if matches!(e.kind(), ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe) => false,
+            Err(e) => panic!("no reply: {e}; so far {:?}", String::from_utf8_lossy(&self.input)),
+        }
+    }
+
+    fn line(&mut self) -> String {
+        loop {
+            if let Some(end) = self.input.iter().position(|b| *b == b'\n') {
+                return String::from_utf8_lossy(&self.input.drain(..=end).collect::<Vec<_>>()).into_owned();
+            }
+            if !self.read() {
+                return String::from_utf8_lossy(&std::mem::take(&mut self.input)).into_owned();
+            }
+        }
     }
 
     /// Reads one reply, all its lines; empty at the end of the connection.
     pub fn reply(&mut self) -> String {
         let mut reply = String::new();
         loop {
-            let mut line = String::new();
-            match self.reader.read_line(&mut line) {
-                Ok(0) => return reply,
-                Ok(_) => reply.push_str(&line),
-                Err(e) if matches!(e.kind(), std::io::ErrorKind::ConnectionReset) => return reply,
-                Err(e) => panic!("no reply: {e}; so far {reply:?}"),
-            }
-            if line.as_bytes().get(3) == Some(&b' ') {
+            let line = self.line();
+            reply.push_str(&line);
+            if line.is_empty() || line.as_bytes().get(3) == Some(&b' ') {
                 return reply;
             }
         }
@@ -67,8 +121,23 @@ impl Talk {
     /// Sends a line; the reply must begin so.
     pub fn expect(&mut self, line: &str, want: &str) -> String {
         let reply = self.say(line);
-        assert!(reply.starts_with(want), "{line}: wanted {want}, heard {reply}");
+        assert!(reply.starts_with(want), "{:.200}: wanted {want}, heard {reply}", line);
         reply
+    }
+
+    /// Sends octets; the reply must begin so.
+    pub fn expect_raw(&mut self, bytes: &[u8], want: &str) -> String {
+        self.send(bytes);
+        let reply = self.reply();
+        assert!(reply.starts_with(want), "{:.200}: wanted {want}, heard {reply}", String::from_utf8_lossy(bytes));
+        reply
+    }
+
+    /// Begins a transaction; the reply to DATA is read.
+    pub fn begin(&mut self, from: &str, to: &str) {
+        self.expect(&format!("MAIL FROM:<{from}>"), "250");
+        self.expect(&format!("RCPT TO:<{to}>"), "250");
+        self.expect("DATA", "354");
     }
 
     /// A whole message: MAIL, RCPT, DATA, content. Returns the last reply.
@@ -83,46 +152,20 @@ impl Talk {
         self.say(".")
     }
 
+    /// A message that must be taken.
+    pub fn taken(&mut self, from: &str, to: &str, content: &str) {
+        let reply = self.message(from, to, content);
+        assert!(reply.starts_with("250 2.0.0 queued as "), "{reply}");
+    }
+
     /// Whether the server has closed the connection.
     pub fn is_closed(&mut self) -> bool {
-        let mut rest = [0; 64];
-        match self.reader.read(&mut rest) {
-            Ok(n) => n == 0,
-            Err(e) => e.kind() == std::io::ErrorKind::ConnectionReset,
-        }
+        self.input.is_empty() && !self.read()
     }
 
     /// Closes with a reset instead of an orderly end.
     pub fn reset(self) {
         let linger = linger { l_onoff: 1, l_linger: 0 };
-        setsockopt(&self.stream, sockopt::Linger, &linger).expect("SO_LINGER");
-    }
-}
-
-/// A server that does what a closure says with each connection.
-#[derive(Debug)]
-pub struct Script {
-    connections: Arc<AtomicUsize>,
-}
-
-impl Script {
-    /// Listens; `serve` gets each connection in a thread of its own.
-    pub fn start(address: Ipv4Addr, port: u16, serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind((address, port)).unwrap_or_else(|e| panic!("{address}:{port}: {e}"));
-        let connections = Arc::new(AtomicUsize::new(0));
-        let (count, serve) = (connections.clone(), Arc::new(serve));
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                count.fetch_add(1, Ordering::SeqCst);
-                let serve = serve.clone();
-                thread::spawn(move || serve(stream));
-            }
-        });
-        Self { connections }
-    }
-
-    /// How many connections there were.
-    pub fn connections(&self) -> usize {
-        self.connections.load(Ordering::SeqCst)
+        setsockopt(&self.tcp, sockopt::Linger, &linger).expect("SO_LINGER");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::net::{Ipv4Addr, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -10,7 +11,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::dns::DNS_PORT;
-use crate::{Lab, MX_PORT, Process, SUBMISSION_PORT, SUBMISSIONS_PORT, wait_for};
+use crate::{Lab, MX_PORT, Process, SUBMISSION_PORT, SUBMISSIONS_PORT, Talk, base64, wait_for};
 
 /// Our server: a configuration, a data directory, and sometimes a process.
 #[derive(Debug)]
@@ -42,21 +43,24 @@ pub fn binary() -> &'static Path {
 
 impl Waypost {
     /// Writes a configuration: listeners, a certificate, loopback delivery, the lab's DNS; then `extra`, which begins with
-    /// top-level options and may go on with sections of its own (not those named here, except by `[limits]`, `[retry]`, `[[route]]`).
+    /// top-level options and may go on with sections of its own. A `[delivery]` section there stands instead of the lab's, except for the port.
     pub fn configured(lab: &Lab, extra: &str) -> Self {
         let address = lab.address(1);
         let (certificate, key) = net::self_signed(&["mx.example.test".into()]).expect("a certificate");
         lab.write("cert.pem", &certificate);
         let key = lab.write("key.pem", &key);
         std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("chmod");
-        let (top, sections) = extra.split_at(extra.find('[').unwrap_or(extra.len()));
+        let (top, sections) = extra.split_at(if extra.starts_with('[') { 0 } else { extra.find("\n[").map_or(extra.len(), |n| n + 1) });
+        let tls = if sections.contains("[tls]\n") { "" } else { "[tls]\n" };
+        let delivery = if sections.contains("[delivery]\n") { "" } else { "[delivery]\nloopback = true\nhost_pause_s = 1\n" };
+        let sections = format!("{tls}{delivery}{sections}")
+            .replace("[tls]\n", "[tls]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"\n")
+            .replace("[delivery]\n", &format!("[delivery]\nport = {MX_PORT}\nipv6 = false\n"));
         let config = lab.write(
             "waypost.toml",
             &format!(
                 "hostname = \"mx.example.test\"\ndata_dir = \"data\"\n{top}\n\
                  [listen]\nmx = [\"{address}:{MX_PORT}\"]\nsubmission = [\"{address}:{SUBMISSION_PORT}\"]\nsubmissions = [\"{address}:{SUBMISSIONS_PORT}\"]\n\
-                 [tls]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"\n\
-                 [delivery]\nport = {MX_PORT}\nloopback = true\nipv6 = false\nhost_pause_s = 1\n\
                  [dns]\nservers = [\"{}:{DNS_PORT}\"]\n{sections}\n",
                 lab.address(53)
             ),
@@ -68,10 +72,15 @@ impl Waypost {
     /// Configured as above, hosting example.test with `me@` to `target`, and started.
     pub fn started(lab: &Lab, target: &str, extra: &str) -> Self {
         let mut waypost = Self::configured(lab, extra);
-        waypost.ok(&["domain", "add", "example.test"]);
-        waypost.ok(&["alias", "add", "me@example.test", target]);
-        waypost.start();
+        waypost.start_hosting(target);
         waypost
+    }
+
+    /// Starts the server with a domain and an alias: `started`, for a configuration that was made before.
+    pub fn start_hosting(&mut self, target: &str) {
+        self.ok(&["domain", "add", "example.test"]);
+        self.ok(&["alias", "add", "me@example.test", target]);
+        self.start();
     }
 
     /// Starts the server and waits until it listens.
@@ -87,7 +96,9 @@ impl Waypost {
         let mut process = Process::start(&mut command);
         wait_for("waypost to listen", || {
             assert!(process.is_running(), "waypost ended:\n{}", self.log());
-            TcpStream::connect((self.address, MX_PORT)).ok()
+            TcpStream::connect((self.address, MX_PORT)).ok()?;
+            // The listeners come first, the socket for commands last.
+            UnixStream::connect(self.data.join("waypost.sock")).ok()
         });
         self.process = Some(process);
     }
@@ -110,6 +121,20 @@ impl Waypost {
         self.process.as_ref().expect("it runs").signal(Signal::SIGHUP);
     }
 
+    /// The certificate it shows.
+    pub fn certificate(&self) -> PathBuf {
+        self.config.with_file_name("cert.pem")
+    }
+
+    /// A session on the submission port, under TLS and logged in.
+    pub fn logged_in(&self, login: &str, password: &str) -> Talk {
+        let mut talk = Talk::greeted(self.address, SUBMISSION_PORT);
+        talk.start_tls(&self.certificate());
+        talk.expect("EHLO client.foreign.test", "250");
+        talk.expect(&format!("AUTH PLAIN {}", base64(&format!("\0{login}\0{password}"))), "235 2.7.0");
+        talk
+    }
+
     /// The process id.
     pub fn id(&self) -> u32 {
         self.process.as_ref().expect("it runs").id()
@@ -123,6 +148,12 @@ impl Waypost {
     /// Waits until the log holds this text.
     pub fn wait_for_log(&self, text: &str) {
         wait_for(&format!("the log to say {text:?}"), || self.log().contains(text).then_some(()));
+    }
+
+    /// Waits for a line of the log that holds all of these; returns it.
+    pub fn wait_for_line(&self, parts: &[&str]) -> String {
+        let found = || self.log().lines().find(|line| parts.iter().all(|part| line.contains(part))).map(ToOwned::to_owned);
+        wait_for(&format!("a line of the log with {parts:?}"), found)
     }
 
     /// Runs a command of the binary with this configuration.
@@ -165,6 +196,28 @@ impl Waypost {
     pub fn queued(&self) -> usize {
         let list = self.json(&["queue", "list"]);
         list["messages"].as_array().unwrap_or_else(|| panic!("no messages in {list}")).len()
+    }
+
+    /// Waits until nothing is queued.
+    pub fn wait_for_empty_queue(&self) {
+        wait_for("an empty queue", || (self.queued() == 0).then_some(()));
+    }
+
+    /// Waits until a recipient waits for this reason (a part of it); returns the whole reason.
+    pub fn wait_for_reason(&self, part: &str) -> String {
+        wait_for(&format!("a recipient that waits because of {part:?}; the log: {}", self.log()), || {
+            let list = self.json(&["queue", "list"]);
+            let messages = list["messages"].as_array()?;
+            let reasons = messages.iter().flat_map(|m| m["recipients"].as_array().into_iter().flatten());
+            reasons.filter_map(|r| r["reason"].as_str()).find(|r| r.contains(part)).map(ToOwned::to_owned)
+        })
+    }
+
+    /// The part of its memory that is resident, in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("it runs");
+        let line = status.lines().find(|l| l.starts_with("VmHWM:")).expect("VmHWM");
+        line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number")
     }
 
     /// Requires that no bug was caught.

@@ -1,2 +1,56 @@
-//! Placeholder.
-fn main() {}
+//! The project's own commands: `cargo xtask ci` and its parts, `docs`, `bench`.
+//!
+//! Invariant: what a machine has to check is checked here, so that a person and a build server run the same.
+
+mod bench;
+mod checkout;
+mod ci;
+mod deny;
+mod docs;
+mod machine;
+mod steps;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+const HELP: &str = "\
+The project's own commands.
+
+  cargo xtask ci [--fast]          everything that must hold: format, lints, build, tests, licences, documents, demo
+                                   --fast: only what needs no other mail software; says what it left out
+  cargo xtask prepare              only install the other mail software that the tests talk to
+  cargo xtask deny                 only check licences, bans and sources of the dependencies
+  cargo xtask docs [--check]       write the man pages and the configuration reference anew, or only compare them
+  cargo xtask bench [--rounds N] [--idle]
+                                   forward 10 KiB over 100 sessions beside Postfix, and print the ratios; --idle: also
+                                   the memory of idle sessions. Needs root and the bench harness (docs/testing.md)
+";
+
+fn main() -> ExitCode {
+    match run(&std::env::args().skip(1).collect::<Vec<_>>()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &[String]) -> Result<()> {
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["ci"] => ci::run(ci::Extent::Everything),
+        ["ci", "--fast"] => ci::run(ci::Extent::Fast),
+        ["prepare"] => machine::prepare(),
+        ["deny"] => deny::check(),
+        ["docs"] => docs::write(),
+        ["docs", "--check"] => docs::check(),
+        ["bench", options @ ..] => bench::run(&bench::Options::parse(options)?),
+        [] | ["help" | "--help" | "-h"] => {
+            print!("{HELP}");
+            Ok(())
+        }
+        other => bail!("no command `{}`\n\n{HELP}", other.join(" ")),
+    }
+}

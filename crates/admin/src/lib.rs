@@ -18,3 +18,6 @@ mod socket;
 pub use error::ApiError;
 pub use server::{Handles, Reload, Retry, router};
 pub use socket::{bind, serve};
+
+#[cfg(test)]
+mod tests;

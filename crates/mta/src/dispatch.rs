@@ -52,6 +52,8 @@ pub(crate) struct World {
     pub live: Arc<crate::live_directory::LiveDirectory>,
     /// The ports on which we take mail from other servers: a route to one of them on this machine is a loop.
     pub own_ports: Vec<u16>,
+    /// Spreads hosts of equal preference: one number for the whole run, so that domains with the same hosts share a lane.
+    pub spread: u32,
 }
 
 /// A job: a message and recipients of one domain.
@@ -261,6 +263,7 @@ impl Dispatch {
         let now_ms = world.clock.now_ms();
         let lanes = world.store.lanes().await?;
         self.forget_idle(now_ms);
+        self.0.lanes.sweep(now_ms);
         let next_ms = lanes.iter().map(|l| l.due_ms).filter(|due_ms| *due_ms > now_ms).min();
         for due in lanes.into_iter().filter(|l| l.due_ms <= now_ms) {
             let room = self.room(&due.lane);

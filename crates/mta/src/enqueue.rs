@@ -34,7 +34,9 @@ pub(crate) async fn enqueue(store: &Store, dispatch: &Dispatch, clock: &Clock, p
             Ok(Responsibility { _committed: committed })
         }
         Err(error) => {
-            if let Some(content) = content {
+            // After a sync that failed nobody knows what a crash would leave: the rows may come back, and then need their
+            // content. A file that stays without rows is swept at the next start.
+            if let (StoreError::Full, Some(content)) = (&error, content) {
                 store.discard(&content);
             }
             Err(error)

@@ -1,4 +1,4 @@
-//! Lanes: the jobs for one host, and the workers that carry them.
+//! Lanes: the jobs for one list of hosts, and the workers that carry them.
 //!
 //! A worker holds one connection and sends over it what its lane has; a lane has as many workers as it has work, up to the
 //! limit. Invariant: a host that is slow or dead keeps its own workers busy and nobody else's.
@@ -7,7 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use policy::{NextHop, Scope, Trouble};
+use policy::{NextHops, Scope, Trouble};
 use store::{Content, Flow, StoreError};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -20,15 +20,16 @@ use crate::dispatch::{Dispatch, Job};
 use crate::plan::Plan;
 use crate::settle;
 
-/// A worker that gets no connection while others of its lane have one waits so long.
-const STEP_BACK: Duration = Duration::from_millis(200);
+/// A host that refused one more connection is not asked for more than it takes for so long, in milliseconds.
+const CEILING_MS: i64 = 60_000;
 
 /// All lanes.
 #[derive(Debug, Default)]
 pub(crate) struct Lanes(Mutex<HashMap<LaneKey, Arc<Lane>>>);
 
-/// A host, for one flow: forwards never keep the owner's own mail waiting.
-type LaneKey = (NextHop, Flow);
+/// The hosts, for one flow: forwards never keep the owner's own mail waiting. All hosts, not the first only: who shares
+/// that one with us may have another second, which does not take our mail.
+type LaneKey = (NextHops, Flow);
 
 #[derive(Debug)]
 struct Lane {
@@ -47,6 +48,8 @@ struct LaneState {
     connected: usize,
     /// Until when, Unix milliseconds, the host is left alone, and why.
     paused: Option<(i64, Trouble)>,
+    /// How many connections the host takes, and until when that is believed.
+    ceiling: Option<(usize, i64)>,
 }
 
 impl Lane {
@@ -71,8 +74,7 @@ impl Lanes {
 
     /// Gives a job to the lane of its host.
     pub fn push(&self, dispatch: &Dispatch, plan: &Arc<Plan>, job: Job) {
-        let Some(hop) = plan.hops.lane() else { return };
-        let key = (hop.clone(), job.claimed.message.flow);
+        let key = (plan.hops.clone(), job.claimed.message.flow);
         let lane = {
             let mut all = self.all();
             match all.get(&key) {
@@ -99,6 +101,8 @@ impl Lanes {
         }
         state.paused = None;
         state.jobs.push_back(job);
+        state.ceiling = state.ceiling.filter(|(_, until_ms)| now_ms < *until_ms);
+        let limit = state.ceiling.map_or(limit, |(most, _)| limit.min(most.max(1)));
         let hire = state.workers < limit && state.jobs.len() > state.idle;
         state.workers += usize::from(hire);
         drop(state);
@@ -110,41 +114,38 @@ impl Lanes {
 
     /// Hosts that are left alone are tried again: somebody has asked for it.
     pub fn lift_pauses(&self) {
-        let lanes: Vec<_> = self.all().values().cloned().collect();
-        for lane in lanes {
+        for lane in self.all().values() {
             lane.state().paused = None;
-            self.retire(&lane);
         }
     }
 
-    /// Forgets a lane that nobody works in.
-    fn retire(&self, lane: &Arc<Lane>) {
-        let mut all = self.all();
-        let state = lane.state();
-        let is_empty = state.workers == 0 && state.jobs.is_empty() && state.paused.is_none();
-        if is_empty && all.get(&lane.key).is_some_and(|l| Arc::ptr_eq(l, lane)) {
-            drop(state);
-            all.remove(&lane.key);
-        }
+    /// Forgets the lanes that nobody works in.
+    pub fn sweep(&self, now_ms: i64) {
+        self.all().retain(|_, lane| {
+            let state = lane.state();
+            state.workers > 0 || !state.jobs.is_empty() || state.paused.as_ref().is_some_and(|(until_ms, _)| now_ms < *until_ms)
+        });
     }
 }
 
 /// A worker: one connection, job after job.
 async fn work(dispatch: Dispatch, lane: Arc<Lane>) {
-    let mut worker = Worker { dispatch: dispatch.clone(), lane: lane.clone(), connection: None, settling: None };
+    let mut worker = Worker { dispatch, lane, connection: None, settling: None, has_left: false };
     while let Some(job) = worker.next_job().await {
         worker.carry(job).await;
+        if worker.has_left {
+            break;
+        }
     }
     worker.drop_connection(true).await;
     worker.finish_settling().await;
-    dispatch.lanes().retire(&lane);
 }
 
 /// Whether a worker that found nothing to do may go.
 enum Dismissed {
     Yes,
-    /// A job is there after all.
-    No(Option<Job>),
+    /// A job is there after all, and its permit taken.
+    No,
     /// A job is there, and its permit about to be added by the pusher that counted on us.
     Soon,
 }
@@ -155,6 +156,8 @@ struct Worker {
     connection: Option<Connection>,
     /// The settlement of the job before: it runs while the next one is sent, and no further ahead.
     settling: Option<JoinHandle<()>>,
+    /// It gave its job and its place to the others.
+    has_left: bool,
 }
 
 impl Worker {
@@ -174,7 +177,7 @@ impl Worker {
             return state.jobs.pop_front();
         }
         match self.dismiss() {
-            Dismissed::No(job) => job,
+            Dismissed::No => self.lane.state().jobs.pop_front(),
             Dismissed::Soon => self.wait_for_pushed().await,
             Dismissed::Yes => None,
         }
@@ -186,7 +189,7 @@ impl Worker {
         state.idle -= 1;
         if let Ok(permit) = self.lane.waiting.try_acquire() {
             permit.forget();
-            return Dismissed::No(state.jobs.pop_front());
+            return Dismissed::No;
         }
         if !state.jobs.is_empty() {
             return Dismissed::Soon;
@@ -278,24 +281,27 @@ impl Worker {
         }
     }
 
-    /// The host cannot be reached. Where others of the lane are connected, this worker only steps back; otherwise everything
-    /// that waits for the host is deferred at once, and the host left alone for a while.
+    /// The host cannot be reached. Where others of the lane are connected, the host takes no more connections than those and
+    /// this worker leaves its job to them; otherwise everything that waits for the host is deferred at once, and the host left
+    /// alone for a while.
     async fn unreachable(&mut self, job: Job, trouble: Trouble) {
-        match self.clear_lane(job, &trouble) {
-            Some(jobs) => {
-                tracing::warn!(host = %self.lane.key.0.host, waiting = jobs.len(), %trouble, "host left alone for a while");
-                settle::all_failed(&self.dispatch, jobs, &trouble).await;
-            }
-            // The others need a moment to get on; asking again at once would only annoy the host.
-            None => tokio::time::sleep(STEP_BACK).await,
+        if let Some(jobs) = self.clear_lane(job, &trouble) {
+            tracing::warn!(host = self.lane.key.0.first().map(tracing::field::display), waiting = jobs.len(), %trouble, "host left alone for a while");
+            settle::all_failed(&self.dispatch, jobs, &trouble).await;
         }
     }
 
-    fn clear_lane(&self, job: Job, trouble: &Trouble) -> Option<Vec<Job>> {
+    fn clear_lane(&mut self, job: Job, trouble: &Trouble) -> Option<Vec<Job>> {
         let world = self.dispatch.world();
+        let now_ms = world.clock.now_ms();
         let mut state = self.lane.state();
-        if state.connected > 0 && trouble.scope == Scope::Host && !trouble.permanent {
+        let others = state.workers > 1 && state.connected > 0;
+        if others && trouble.scope == Scope::Host && !trouble.permanent {
+            state.workers -= 1;
+            state.ceiling = Some((state.connected, now_ms + CEILING_MS));
             state.jobs.push_front(job);
+            self.has_left = true;
+            drop(state);
             self.lane.waiting.add_permits(1);
             return None;
         }
@@ -303,7 +309,7 @@ impl Worker {
         let mut jobs = vec![job];
         jobs.extend(state.jobs.drain(..waiting));
         let pause_ms = i64::try_from(world.settings.load().delivery.host_pause_s * 1000).unwrap_or(i64::MAX);
-        state.paused = Some((world.clock.now_ms().saturating_add(pause_ms), trouble.clone()));
+        state.paused = Some((now_ms.saturating_add(pause_ms), trouble.clone()));
         Some(jobs)
     }
 }

@@ -134,7 +134,7 @@ async fn session(tcp: TcpStream, peer: SocketAddr, kind: ListenerKind, sessions:
         if refusal.is_some() {
             return;
         }
-        match implicit_tls(tcp, client, &limits, &reception).await {
+        match Box::pin(implicit_tls(tcp, client, &limits, &reception)).await {
             Some((stream, description)) => (stream, Some(description)),
             None => return,
         }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use mail::Domain;
-use net::{Verify, random_u32};
+use net::Verify;
 use policy::{NextHop, NextHops, Trouble, next_hops};
 use smtp::client::{Credentials, TlsMode};
 use store::Flow;
@@ -54,7 +54,7 @@ fn fits(route: &Route, domain: &Domain, flow: Flow) -> bool {
 
 async fn by_dns(world: &World, settings: &Settings, domain: &Domain) -> Result<NextHops, Trouble> {
     let records = world.resolver.mx(domain).await.map_err(|failure| failure.into_trouble(domain))?;
-    next_hops(domain, records, std::slice::from_ref(&settings.hostname), settings.delivery.port, random_u32())
+    next_hops(domain, records, std::slice::from_ref(&settings.hostname), settings.delivery.port, world.spread)
 }
 
 fn fixed(route: &Route) -> Plan {

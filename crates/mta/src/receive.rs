@@ -178,9 +178,10 @@ impl Driver {
     }
 
     async fn handle(&mut self, event: Event) -> Result<(), Gone> {
+        // What happens rarely is boxed: a session that waits, as most do, must be small.
         match event {
-            Event::StartTls => return self.start_tls().await,
-            Event::Auth(step) => self.auth(step).await,
+            Event::StartTls => return Box::pin(self.start_tls()).await,
+            Event::Auth(step) => Box::pin(self.auth(step)).await,
             Event::Mail { reverse_path, .. } => self.mail(&reverse_path),
             Event::Recipient(recipient) => self.recipient(&recipient),
             Event::Data => self.data(),
@@ -188,7 +189,7 @@ impl Driver {
             Event::ContentAborted => self.spool = None,
             Event::ContentEnd => {
                 self.flush().await?;
-                let reply = self.content_end().await;
+                let reply = Box::pin(self.content_end()).await;
                 self.session.finish(reply);
             }
             Event::Close => {}
@@ -235,13 +236,17 @@ impl Driver {
                 self.exchange = None;
                 let directory = self.reception.live.current();
                 match self.reception.logins.check(&directory, credentials).await {
-                    Some(login) => {
+                    Ok(Some(login)) => {
                         tracing::info!(client = %self.client, login, "logged in");
                         self.session.auth_succeeded(login);
                     }
-                    None => {
+                    Ok(None) => {
                         tracing::warn!(client = %self.client, "login refused");
                         self.session.auth_failed(logins::refused());
+                    }
+                    Err(reply) => {
+                        tracing::warn!(client = %self.client, %reply, "login put off");
+                        self.session.auth_failed(reply);
                     }
                 }
             }

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use net::{ClientTls, Clock, Resolver, ServerTls};
+use net::{ClientTls, Clock, Resolver, ServerTls, random_u32};
 use store::{Store, StoreError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -95,7 +95,13 @@ impl Server {
         let Parts { settings, listeners, store, live, tls, client_tls, resolver, clock } = parts;
         let mut bound = Vec::with_capacity(listeners.len());
         for listener in &listeners {
-            bound.push((listener.kind, bind(listener).map_err(|error| refused(listener, error))?));
+            match bind(listener) {
+                Ok(socket) => bound.push((listener.kind, socket)),
+                Err(error) if is_family_missing(listener, &error) => {
+                    tracing::warn!(address = %listener.address, "this machine has no IPv6; not listening there");
+                }
+                Err(error) => return Err(refused(listener, error)),
+            }
         }
         let addresses: Vec<_> = bound.iter().filter_map(|(kind, l)| Some((*kind, l.local_addr().ok()?))).collect();
         let released = store.release_claims(clock.now_ms()).await?;
@@ -111,11 +117,12 @@ impl Server {
             tls: client_tls,
             live: live.clone(),
             own_ports,
+            spread: random_u32(),
         };
         let dispatch = Dispatch::new(Arc::new(world));
         let (closing, closed) = watch::channel(false);
-        let reception =
-            Arc::new(Reception { settings, live, store, clock, logins: Logins::new(), tls, dispatch: dispatch.clone(), closing: closed });
+        let logins = Logins::start().map_err(StoreError::from)?;
+        let reception = Arc::new(Reception { settings, live, store, clock, logins, tls, dispatch: dispatch.clone(), closing: closed });
         let sessions = Sessions::default();
         let mut tasks = vec![tokio::spawn(dispatch.clone().run())];
         for (kind, listener) in bound {
@@ -161,6 +168,13 @@ impl Server {
         })
         .await;
     }
+}
+
+/// "All IPv6 addresses" on a machine without IPv6: none is missed, so that is no reason not to start.
+fn is_family_missing(listener: &Listener, error: &std::io::Error) -> bool {
+    const EAFNOSUPPORT: i32 = 97;
+    let all_v6 = listener.address.is_ipv6() && listener.address.ip().is_unspecified();
+    all_v6 && (error.raw_os_error() == Some(EAFNOSUPPORT) || error.kind() == std::io::ErrorKind::AddrNotAvailable)
 }
 
 fn refused(listener: &Listener, error: std::io::Error) -> StartError {

@@ -112,13 +112,8 @@ fn on_delivered(job: &Job, recipient: &ClaimedRecipient, delivered: &Delivered, 
     tracing::info!(id = %message.id, %to, alias, host = %delivered.host, tls = delivered.tls, reply = %delivered.reply, age_ms, "delivered");
     let by_us = recipient.recipient.notify.success && !(delivered.dsn_passed_on && recipient.recipient.known_as.is_none());
     by_us.then(|| {
-        let text = if recipient.recipient.known_as.is_some() { "forwarded".to_owned() } else { delivered.reply.to_string() };
-        report_on(
-            recipient,
-            Action::Relayed,
-            &Trouble { enhanced: mail::EnhancedCode(2, 0, 0), ..Trouble::temporary(Scope::Recipient, 0, 0, text) },
-            None,
-        )
+        let said = Trouble::temporary(Scope::Recipient, 0, 0, delivered.reply.to_string());
+        report_on(recipient, Action::Relayed, &Trouble { enhanced: mail::EnhancedCode(2, 0, 0), ..said }, None)
     })
 }
 
@@ -134,12 +129,15 @@ fn log_deferred(recipient: &ClaimedRecipient, trouble: &Trouble, wait_ms: i64) {
     tracing::info!(%id, %to, alias, attempts = recipient.attempts + 1, again_in_s = wait_ms / 1000, %trouble, "deferred");
 }
 
-/// A report names the address that the sender wrote; the target behind an alias is taken out of what the host said.
+/// A report names the address that the sender wrote. What a host said about the target behind an alias may name that in any
+/// form, and the host's own name tells enough: of an alias, the sender is told the code only.
 fn report_on(recipient: &ClaimedRecipient, action: Action, trouble: &Trouble, until_unix_s: Option<i64>) -> RecipientReport {
     let to = &recipient.recipient;
-    let diagnostic = match &to.known_as {
-        Some(alias) => masked(&trouble.text, to, alias),
-        None => trouble.text.clone(),
+    let diagnostic = match (&to.known_as, action) {
+        (None, _) => trouble.text.clone(),
+        (Some(_), Action::Failed) => format!("the mailbox behind this address did not take the message ({})", trouble.enhanced),
+        (Some(_), Action::Delayed) => format!("the mailbox behind this address has not taken the message yet ({})", trouble.enhanced),
+        (Some(_), Action::Relayed) => "forwarded".to_owned(),
     };
     RecipientReport {
         recipient: to.known_as.as_ref().unwrap_or(&to.mailbox).clone(),
@@ -150,19 +148,4 @@ fn report_on(recipient: &ClaimedRecipient, action: Action, trouble: &Trouble, un
         diagnostic,
         until_unix_s,
     }
-}
-
-fn masked(text: &str, to: &store::NewRecipient, alias: &mail::Mailbox) -> String {
-    let (target, alias) = (to.mailbox.to_string(), alias.to_string());
-    let mut out = String::with_capacity(text.len());
-    let lower = text.to_ascii_lowercase();
-    let needle = target.to_ascii_lowercase();
-    let mut from = 0;
-    while let Some(at) = lower.get(from..).and_then(|rest| rest.find(&needle)) {
-        out.push_str(text.get(from..from + at).unwrap_or_default());
-        out.push_str(&alias);
-        from += at + needle.len();
-    }
-    out.push_str(text.get(from..).unwrap_or_default());
-    out
 }

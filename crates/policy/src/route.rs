@@ -25,8 +25,8 @@ pub struct NextHop {
     pub port: u16,
 }
 
-/// Hosts in the order in which they are tried; never empty.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Hosts in the order in which they are tried; never empty. Domains with the same ones share a lane.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct NextHops(Vec<NextHop>);
 
 impl NextHops {
@@ -40,10 +40,9 @@ impl NextHops {
         &self.0
     }
 
-    /// The name of the lane: the most preferred host, the alphabetically first of equals, so that the domains
-    /// that one host serves share its lane.
-    pub fn lane(&self) -> Option<&NextHop> {
-        self.0.first()
+    /// The most preferred host, by which logs name the lane.
+    pub fn first(&self) -> Option<&Domain> {
+        self.0.first().map(|hop| &hop.host)
     }
 }
 
@@ -70,7 +69,7 @@ impl RouteFailure {
 }
 
 /// Orders the MX records of a domain. No record at all means the domain itself (the implicit MX). Hosts of equal preference
-/// are spread by `random`, except that the first decides the lane.
+/// are spread by `random`, except for the first; the same number gives the same order, and so the same lane.
 pub fn next_hops(domain: &Domain, mut records: Vec<MxRecord>, own_names: &[Domain], port: u16, random: u32) -> Result<NextHops, Trouble> {
     if records.is_empty() {
         records.push(MxRecord { preference: 0, host: Some(domain.clone()) });
@@ -85,12 +84,9 @@ pub fn next_hops(domain: &Domain, mut records: Vec<MxRecord>, own_names: &[Domai
     records.sort_by(|a, b| (a.preference, &a.host).cmp(&(b.preference, &b.host)));
     let mut hops: Vec<NextHop> = Vec::with_capacity(records.len());
     for group in records.chunk_by(|a, b| a.preference == b.preference) {
-        let turn = usize::try_from(random).unwrap_or(0) % group.len().max(1);
-        let spread = if hops.is_empty() {
-            group.iter().skip(0).chain(&[])
-        } else {
-            group.iter().skip(turn).chain(group.get(..turn).unwrap_or_default())
-        };
+        // The first group keeps its order: its first host names the lane.
+        let turn = if hops.is_empty() { 0 } else { usize::try_from(random).unwrap_or(0) % group.len().max(1) };
+        let spread = group.iter().cycle().skip(turn).take(group.len());
         for host in spread.filter_map(|r| r.host.as_ref()) {
             let hop = NextHop { host: host.clone(), port };
             if !hops.contains(&hop) {

@@ -16,7 +16,7 @@ pub fn reverse_path(directory: &Directory, account: Option<&Account>, path: &Rev
             553,
             (5, 7, 1),
             format!(
-                "the account {} may not send as {mailbox}; its owner can allow it with: waypost account senders {} --add {mailbox}",
+                "the account {} may not send as {mailbox}; whoever runs the server can allow it with: waypost account senders {} --add {mailbox}",
                 account.login, account.login
             ),
         )),
@@ -34,7 +34,7 @@ pub fn from_header(directory: &Directory, account: &Account, from: &[Mailbox]) -
             550,
             (5, 7, 1),
             format!(
-                "the account {} may not write From: {mailbox}; its owner can allow it with: waypost account senders {} --add {mailbox}",
+                "the account {} may not write From: {mailbox}; whoever runs the server can allow it with: waypost account senders {} --add {mailbox}",
                 account.login, account.login
             ),
         )),

@@ -1,4 +1,5 @@
 //! The queue over its whole life, on a real disk: commit, claim, settle, restart, and records that are damaged.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use bytes::Bytes;
 use mail::{Body, Domain, EnhancedCode, Mailbox, Notify, QueueId, ReversePath};
@@ -152,6 +153,9 @@ async fn dropping_and_retrying_name_what_is_not_there() {
     store.commit(vec![message(1, &small(1), &["a@x.test", "b@y.test"], false)], 0).await.unwrap();
     assert!(matches!(store.remove(QueueId(7), None).await, Err(StoreError::NotFound(_))));
     assert!(matches!(store.retry(Some(QueueId(7)), None, 0).await, Err(StoreError::NotFound(_))));
+    store.claim(lane("y.test"), 1000, 50_000, 10).await.unwrap();
+    assert!(matches!(store.remove(QueueId(1), Some(1)).await, Err(StoreError::Exists(_))), "it is being delivered");
+    store.release_claims(1000).await.unwrap();
     store.remove(QueueId(1), Some(0)).await.unwrap();
     assert_eq!(store.totals().await.unwrap().recipients, 1);
     store.remove(QueueId(1), None).await.unwrap();

@@ -20,6 +20,10 @@ use tokio::runtime::{Builder, Runtime};
 use cli::{Cli, Command};
 use output::Output;
 
+/// Many small allocations from several threads: it is faster at these than the C library's, and gives memory back.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let json = cli.json;

@@ -73,6 +73,8 @@ impl Transport {
             ),
             other => anyhow!("{}: {other}", data.display()),
         })?;
+        // The directory is ours alone: whoever had claimed mail is gone.
+        store.release_claims(net::Clock::system().now_ms()).await?;
         let settings = &config.settings;
         let live = LiveDirectory::open(store.clone(), &settings.delimiters, settings.virtual_file.clone()).await?;
         Ok(Self::InProcess(Box::new(admin::router(offline(store, live)))))
@@ -200,5 +202,46 @@ mod tests {
     fn paths_are_escaped() {
         assert_eq!(segment("a/b?c@d#e"), "a%2Fb%3Fc@d%23e");
         assert_eq!(with_query("/p", &[("a", Some("x+y z".into())), ("b", None)]), "/p?a=x%2By%20z");
+    }
+
+    use admin::api::DomainView;
+
+    fn config(dir: &Path) -> Config {
+        let path = dir.join("waypost.toml");
+        crate::config::parse(&path, "hostname = \"mx.example.test\"\ndata_dir = \"data\"\n").unwrap()
+    }
+
+    async fn names(api: &mut Transport) -> Vec<String> {
+        let domains: Vec<DomainView> = api.get("/v1/domains").await.unwrap();
+        domains.into_iter().map(|domain| domain.name).collect()
+    }
+
+    #[tokio::test]
+    async fn both_ways_are_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = config(dir.path());
+        let error = Transport::open(&config).await.unwrap_err().to_string();
+        assert!(error.contains("waypost setup"), "{error}");
+        std::fs::create_dir(&config.file.data_dir).unwrap();
+        let mut offline = Transport::open(&config).await.unwrap();
+        assert!(matches!(offline, Transport::InProcess(_)));
+        let new = admin::api::NewDomain { name: "example.test".into() };
+        let _: admin::api::Changed = offline.post("/v1/domains", &new).await.unwrap();
+
+        let locked = Transport::open(&config).await.unwrap_err().to_string();
+        assert!(locked.contains("no server answers on") && locked.contains("hint:"), "{locked}");
+
+        let Transport::InProcess(router) = &offline else { panic!("it is in process") };
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let (router, socket) = (router.as_ref().clone(), config.admin_socket());
+        let listener = admin::bind(&socket).await.unwrap();
+        let server = tokio::spawn(async move { admin::serve(listener, router, &socket, async { drop(stopped.await) }).await });
+        let mut online = Transport::open(&config).await.unwrap();
+        assert!(matches!(online, Transport::Socket(_)));
+        assert_eq!((names(&mut online).await, names(&mut offline).await), (vec!["example.test".into()], vec!["example.test".to_owned()]));
+        let error = online.post::<admin::api::Changed>("/v1/domains", &new).await.unwrap_err().to_string();
+        assert_eq!(error, "example.test is hosted here already");
+        drop((stop, online));
+        server.await.unwrap().unwrap();
     }
 }

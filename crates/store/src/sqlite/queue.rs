@@ -137,16 +137,15 @@ fn remove_if_done(db: &Connection, id: QueueId) -> Result<Option<QueueId>, Store
     Ok((in_file == Some(true)).then_some(QueueId(content)))
 }
 
-/// Removes a message, or one recipient of it. Returns content files that nothing names any more.
+/// Removes a message, or one recipient of it, unless it is being delivered. Returns content files that nothing names any more.
 pub(crate) fn drop_message(db: &Connection, id: QueueId, index: Option<u32>) -> Result<Vec<QueueId>, StoreError> {
-    let removed = match index {
-        Some(n) => db.execute("DELETE FROM recipient WHERE message_id = ? AND n = ?", params![id.0, n])?,
-        None => {
-            db.execute("DELETE FROM recipient WHERE message_id = ?", [id.0])?;
-            usize::from(db.prepare("SELECT 1 FROM message WHERE id = ?")?.exists([id.0])?)
-        }
-    };
-    if removed == 0 {
+    let claimed = "SELECT 1 FROM recipient WHERE message_id = ?1 AND (?2 IS NULL OR n = ?2) AND state = 1";
+    if db.prepare(claimed)?.exists(params![id.0, index])? {
+        return Err(StoreError::Exists(format!("message {id} is being delivered right now; try again in a moment")));
+    }
+    let removed = db.execute("DELETE FROM recipient WHERE message_id = ?1 AND (?2 IS NULL OR n = ?2)", params![id.0, index])?;
+    let known = index.is_none() && db.prepare("SELECT 1 FROM message WHERE id = ?")?.exists([id.0])?;
+    if removed == 0 && !known {
         return Err(StoreError::NotFound(format!("no message {id} is in the queue; `waypost queue list` shows what is")));
     }
     Ok(remove_if_done(db, id)?.into_iter().collect())

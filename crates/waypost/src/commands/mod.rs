@@ -107,7 +107,11 @@ pub fn completions(shell: Shell) -> Result<()> {
 /// Writes a man page for each command.
 pub fn man(dir: &Path) -> Result<()> {
     std::fs::create_dir_all(dir).with_context(|| format!("{} cannot be made", dir.display()))?;
-    let mut command = Cli::command();
-    command.build();
-    clap_mangen::generate_to(command, dir).with_context(|| format!("the man pages cannot be written into {}", dir.display()))
+    clap_mangen::generate_to(without_help(Cli::command()), dir)
+        .with_context(|| format!("the man pages cannot be written into {}", dir.display()))
+}
+
+/// `help` of each command says nothing that its page does not.
+fn without_help(command: clap::Command) -> clap::Command {
+    command.disable_help_subcommand(true).mut_subcommands(without_help)
 }

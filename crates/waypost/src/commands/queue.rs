@@ -25,7 +25,7 @@ pub(super) async fn run(api: &mut Transport, command: Queue, out: Output) -> Res
         Queue::Retry(retry) => {
             let request = Request { id: retry.id, domain: retry.domain, all: retry.all };
             let count: Count = api.post("/v1/queue/retry", &request).await?;
-            out.show(&count, |count| format!("{} {} recipients are due now", styled(GOOD, "ok:"), count.recipients))?;
+            out.show(&count, |count| format!("{} {} recipients that were waiting are tried now", styled(GOOD, "ok:"), count.recipients))?;
         }
         Queue::Drop { id, recipient, yes } => {
             if yes || confirmed(api, &id, recipient).await? {

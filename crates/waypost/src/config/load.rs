@@ -111,9 +111,21 @@ fn check(path: &Path, text: &str, file: &File, errors: &mut Vec<ConfigError>) {
         wrong(start..start, "only one of tls.certificate and tls.key is set", "set both, or neither for the pair that setup made");
     }
     let level = &file.log.level;
-    if let Err(e) = level.get_ref().parse::<tracing_subscriber::filter::Targets>() {
-        wrong(level.span(), &format!("{:?} is not a log level: {e}", level.get_ref()), "use error, warn, info, debug or trace");
+    if !is_log_level(level.get_ref()) {
+        wrong(level.span(), &format!("{:?} is not a log level", level.get_ref()), "use off, error, warn, info, debug or trace");
     }
+    let delimiters = &file.recipient_delimiter;
+    if !delimiters.get_ref().chars().all(|c| "+-_.=#!%~^*/|".contains(c)) {
+        let what = format!("{:?} cannot set off an extension", delimiters.get_ref());
+        wrong(delimiters.span(), &what, "use a sign such as \"+\" or \"-\", or \"\" for no extensions");
+    }
+}
+
+/// A word alone must be a level: the filter's own reader would take `loud` for the name of a part.
+fn is_log_level(text: &str) -> bool {
+    let word = |directive: &str| directive.rsplit('=').next().unwrap_or_default().trim().to_owned();
+    text.split(',').all(|directive| word(directive).parse::<tracing_subscriber::filter::LevelFilter>().is_ok())
+        && text.parse::<tracing_subscriber::filter::Targets>().is_ok()
 }
 
 fn check_route(route: &Spanned<Route>, wrong: &mut impl FnMut(std::ops::Range<usize>, &str, &str)) {

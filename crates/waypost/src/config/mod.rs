@@ -10,11 +10,11 @@ mod reference;
 mod settings;
 mod values;
 
-pub use error::{ConfigError, ConfigErrors};
+pub use error::ConfigError;
 pub use load::{Config, load, parse};
-pub use options::{Delivery, Dns, File, Limits, Listen, Log, OptionRow, Retry, Route, Tls};
+pub use options::Log;
 pub use reference::{reference, template};
-pub use values::{FlowWord, Int, LogFormat, Secs, Size, Text, TlsWord};
+pub use values::LogFormat;
 
 /// Where the configuration is looked for unless something else is said.
 pub const DEFAULT_PATH: &str = "/etc/waypost/waypost.toml";

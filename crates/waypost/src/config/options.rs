@@ -104,7 +104,7 @@ section!("", "What stands at the top of the file.", File,
     /// Who looks after this server: mail to <postmaster> without a domain goes there.
     postmaster: Option<Text<Mailbox>> = None;
     /// Characters that set off an extension: with "+", mail to me+shop@ goes where mail to me@ goes. "" turns that off.
-    recipient_delimiter: String = "+".into();
+    recipient_delimiter: Spanned<String> = spanned("+".into());
     /// A file in the form of Postfix's virtual(5) that adds aliases; it is read again whenever it changes.
     virtual_file: Option<PathBuf> = None;
     /// The Unix socket through which the other commands talk to the server. Default: waypost.sock in data_dir.

@@ -29,7 +29,7 @@ pub(super) fn settings(path: &Path, text: &str, file: &File, hostname: Domain, e
     Some(Settings {
         hostname,
         postmaster: file.postmaster.as_ref().map(|m| m.0.clone()),
-        delimiters: file.recipient_delimiter.clone(),
+        delimiters: file.recipient_delimiter.get_ref().clone(),
         virtual_file: file.virtual_file.clone(),
         limits: limits(&file.limits),
         delivery: delivery(&file.delivery, routes),

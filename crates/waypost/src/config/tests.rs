@@ -46,6 +46,8 @@ fn errors_name_file_line_and_column() {
         ("", "/etc/w.toml:1:1: hostname is not set"),
         ("hostname = \"a.b\"\n[[route]]\nport = 25", "/etc/w.toml:2:1: this route has no host"),
         ("hostname = \"a.b\"\n[log]\nlevel = \"loud\"", "/etc/w.toml:3:9: \"loud\" is not a log level"),
+        ("hostname = \"a.b\"\nrecipient_delimiter = \"x\"", "/etc/w.toml:2:23: \"x\" cannot set off"),
+        ("hostname = \"a.b\"\n[log]\nlevel = \"info,mta=loud\"", "/etc/w.toml:3:9: \"info,mta=loud\" is not a log level"),
         ("hostname = \"a.b\"\n[retry]\nwaits_s = []", "/etc/w.toml:3:11: waits_s is empty"),
     ] {
         let error = refused(text);

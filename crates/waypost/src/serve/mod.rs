@@ -8,6 +8,7 @@ mod reload;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use admin::Handles;
 use anyhow::{Context, Result, anyhow, bail};
@@ -24,6 +25,9 @@ use tokio::task::JoinHandle;
 
 use crate::config::{self, Config};
 use reload::Reloader;
+
+/// Requests to the admin socket that are under way may take so long when the server ends.
+const ADMIN_END: Duration = Duration::from_secs(2);
 
 /// Runs the server until it is told to stop.
 pub fn run(path: &Path) -> Result<()> {
@@ -98,6 +102,10 @@ impl Running {
     pub async fn stop(self) {
         drop(self.stop_admin);
         self.server.shut_down().await;
+        // It takes the socket away when it ends.
+        if !self.admin.is_finished() {
+            let _ = tokio::time::timeout(ADMIN_END, self.admin).await;
+        }
     }
 }
 

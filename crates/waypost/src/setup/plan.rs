@@ -41,7 +41,7 @@ impl Plan {
                 None => forwards.push(Forward { source, targets: vec![target] }),
             }
         }
-        let given = args.postmaster.as_deref().map(|text| read_address(text)).transpose()?;
+        let given = args.postmaster.as_deref().map(read_address).transpose()?;
         let first = forwards.iter().flat_map(|forward| &forward.targets).find_map(|target| match target {
             Target::Address(mailbox) => Some(mailbox.clone()),
             Target::Domain(_) => None,
@@ -93,6 +93,9 @@ fn read_address(text: &str) -> Result<Mailbox> {
 fn read_forward(text: &str, domain: &Domain) -> Result<(AliasSource, Target)> {
     const HINT: &str = "write --forward me@example.com=foo@gmail.com";
     let (from, to) = text.split_once('=').ok_or_else(|| anyhow!("`{text}` does not say where the mail goes\n  hint: {HINT}"))?;
+    if from.is_empty() {
+        bail!("`{text}` names no address before the =\n  hint: {HINT}");
+    }
     let full = if from.contains('@') { from.to_owned() } else { format!("{from}@{domain}") };
     let source: AliasSource = full.parse().map_err(|e| anyhow!("`{from}` in `{text}` is not an address: {e}\n  hint: {HINT}"))?;
     if source.domain() != domain {

@@ -1,0 +1,52 @@
+#!/bin/bash
+# Waypost as a peer of the bench. WAYPOST_BIN names the binary (a release build).  VARIANT=default
+set -e
+W=${WAYPOST_BIN:?WAYPOST_BIN names the waypost binary} C=$PEER_HOME/waypost.toml D=$PEER_HOME/data
+w() { "$W" --config "$C" "$@"; }
+conf() {
+  mkdir -p "$D"; chmod 700 "$D"
+  cp "$CERT" "$PEER_HOME/cert.pem"; install -m 600 "$KEY" "$PEER_HOME/key.pem"
+  cat >"$C" <<CONF
+hostname = "mx.example.test"
+data_dir = "$D"
+postmaster = "me@example.test"
+[listen]
+mx = ["127.0.0.1:$IN_PORT"]
+submission = ["127.0.0.1:$SUB_PORT"]
+submissions = []
+[tls]
+certificate = "$PEER_HOME/cert.pem"
+key = "$PEER_HOME/key.pem"
+[limits]
+sessions = 100000
+sessions_per_client = 100000
+[[route]]
+domains = ["slow.test"]
+host = "[$SLOW_IP]"
+port = $SINK_PORT
+tls = "opportunistic"
+verify = false
+[[route]]
+host = "[$SINK_IP]"
+port = $SINK_PORT
+tls = "opportunistic"
+verify = false
+[dns]
+servers = ["127.0.0.53:53"]
+CONF
+  if [ ! -f "$D/waypost.db" ]; then
+    w domain add example.test
+    w alias add me@example.test foo@sink.test
+    w alias add slow@example.test foo@slow.test
+    printf '%s\n' "$AUTH_PASS" | w account add "$AUTH_USER" --sender '*' --password-stdin
+  fi
+}
+case $1 in
+  install) mkdir -p "$PEER_HOME"; "$W" --version ;;
+  start) conf >&2; setsid "$W" --config "$C" serve >"$PEER_HOME/log" 2>&1 </dev/null & ;;
+  stop) kill $(cat "$PIDFILE") ;;
+  reset) rm -rf "$D" "$PEER_HOME/log" ;;
+  flush) w queue retry --all ;;
+  mailq) w queue list --limit 1000 ;;
+  queuedir) echo "$D" ;;
+esac

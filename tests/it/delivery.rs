@@ -1,0 +1,231 @@
+//! The way out: which host, how many connections, what happens to the others when one misbehaves. RFC 5321 s.5.
+
+use std::io::{Read, Write};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use it::{Lab, MX_PORT, SUBMISSION_PORT, Script, Sink, Waypost, obedient, wait_for};
+use mail::Reply;
+
+use crate::hostile_out::{Outside, content};
+
+#[test]
+fn hosts_are_tried_by_preference_and_the_next_when_one_does_not_take_mail() {
+    let lab = Lab::new();
+    let mut records: String =
+        [("a", 11), ("b", 12), ("down", 13), ("busy", 14), ("rude", 15)].map(|(host, n)| format!("{host} A {}\n", lab.address(n))).concat();
+    records += "preferred MX 20 b\npreferred MX 10 a\nfirst-down MX 10 down\nfirst-down MX 20 a\nfirst-busy MX 10 busy\nfirst-busy MX 20 a\n\
+                first-rude MX 10 rude\nfirst-rude MX 20 a\naliased CNAME preferred\nto-alias MX 10 host-alias\nhost-alias CNAME a\n";
+    let far = Outside::in_lab(lab, &records, "");
+    let (a, b) = (Sink::start(far.lab.address(11), MX_PORT), Sink::start(far.lab.address(12), MX_PORT));
+    let _busy = Script::answering(far.lab.address(14), MX_PORT, |_, _| Some("421 4.3.2 busy\r\n".into()));
+    let _rude = Script::answering(far.lab.address(15), MX_PORT, |_, _| Some("554 5.7.1 go away\r\n".into()));
+    // The last one has no MX: its own address is its host.
+    for domain in ["preferred", "first-down", "first-busy", "first-rude", "aliased", "to-alias", "a"] {
+        far.send(&format!("x@{domain}.test"), &format!("to {domain}."));
+        a.wait_for(&format!("to {domain}."));
+    }
+    assert_eq!(b.connections(), 0);
+    far.waypost.wait_for_empty_queue();
+    far.waypost.assert_no_bugs();
+}
+
+#[test]
+fn a_name_that_does_not_exist_fails() {
+    let far = Outside::new(&[], "");
+    far.send("a@nowhere.test", "to nobody");
+    let line = far.fate("failed", "a@nowhere.test");
+    assert!(line.contains("trouble=5.1.2 "), "{line}");
+    assert!(far.inbox.wait_for("Final-Recipient: rfc822; a@nowhere.test").text().contains("Status: 5.1.2\r\n"));
+}
+
+#[test]
+fn dns_that_does_not_answer_defers() {
+    let lab = Lab::new();
+    let waypost = Waypost::started(&lab, "foo@inbox.test", "");
+    let mut talk = it::Talk::greeted(waypost.address, MX_PORT);
+    talk.taken("her@foreign.test", "me@example.test", "Subject: waits\r\n\r\n");
+    let line = waypost.wait_for_line(&["deferred", "to=foo@inbox.test"]);
+    assert!(line.contains("trouble=4.4.3 "), "{line}");
+    assert_eq!(waypost.queued(), 1);
+    waypost.assert_no_bugs();
+}
+
+#[test]
+fn domains_that_share_their_first_host_keep_their_second() {
+    let lab = Lab::new();
+    let mut records: String =
+        [("down", 13), ("one-b", 11), ("two-b", 12)].map(|(host, n)| format!("{host} A {}\n", lab.address(n))).concat();
+    records += "one MX 10 down\none MX 20 one-b\ntwo MX 10 down\ntwo MX 20 two-b\n";
+    let far = Outside::in_lab(lab, &records, "");
+    let (one, two) = (Sink::start(far.lab.address(11), MX_PORT), Sink::start(far.lab.address(12), MX_PORT));
+    far.send("a@one.test", "for one");
+    one.wait_for("for one");
+    far.send("a@two.test", "for two");
+    two.wait_for("for two");
+    assert_eq!(one.messages().len(), 1);
+    far.waypost.assert_no_bugs();
+}
+
+#[test]
+fn connections_are_used_again_and_never_more_than_allowed() {
+    let far = Outside::new(&[("far", 11)], "[delivery]\nloopback = true\nconnections_per_host = 3\n");
+    let host = Script::answering(far.lab.address(11), MX_PORT, |_, command| {
+        if command == "." {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        obedient(command)
+    });
+    let mut talk = far.session();
+    for n in 0..40 {
+        talk.taken("me@example.test", &format!("u{n}@far.test"), &content("one of many"));
+    }
+    far.waypost.wait_for_empty_queue();
+    assert!(host.most_at_once() <= 3, "{} at once", host.most_at_once());
+    assert!(host.connections() <= 12, "{} connections for 40 messages", host.connections());
+    far.waypost.assert_no_bugs();
+}
+
+#[test]
+fn recipients_of_one_domain_share_a_transaction_and_not_their_fate() {
+    let far = Outside::new(&[("far", 11)], "");
+    let host = Sink::deciding(far.lab.address(11), MX_PORT, |to| (to == "<b@far.test>").then(|| Reply::new(550, (5, 1, 1), "no b here")));
+    let mut talk = far.session();
+    talk.expect("MAIL FROM:<me@example.test>", "250");
+    for to in ["a", "b", "c"] {
+        talk.expect(&format!("RCPT TO:<{to}@far.test>"), "250");
+    }
+    talk.expect("DATA", "354");
+    talk.send(content("for three").as_bytes());
+    talk.expect(".", "250");
+    assert_eq!(host.wait_for("for three").to, ["<a@far.test>", "<c@far.test>"]);
+    let report = far.inbox.wait_for("Final-Recipient: rfc822; b@far.test").text();
+    assert_eq!(report.matches("Final-Recipient:").count(), 1, "{report}");
+    assert!(report.contains("no b here") && report.contains("Status: 5.1.1\r\n"), "{report}");
+    far.waypost.wait_for_empty_queue();
+    assert_eq!((host.messages().len(), far.inbox.messages().len()), (1, 1));
+}
+
+#[test]
+fn a_tarpit_keeps_no_other_domain_waiting() {
+    let far = Outside::new(&[("tar", 11)], "");
+    let held = Mutex::new(Vec::new());
+    let tarpit = Script::start(far.lab.address(11), MX_PORT, move |stream| held.lock().unwrap().push(stream));
+    let mut talk = far.session();
+    for n in 0..60 {
+        talk.taken("me@example.test", &format!("u{n}@tar.test"), &content("stuck"));
+    }
+    wait_for("the tarpit to hold us", || (tarpit.connections() >= 20).then_some(()));
+    far.send("foo@inbox.test", "not stuck");
+    far.inbox.wait_for("not stuck");
+    assert_eq!(tarpit.connections(), 20, "the limit of connections holds");
+    assert_eq!(far.waypost.queued(), 60);
+    far.waypost.assert_no_bugs();
+}
+
+#[test]
+fn opportunistic_tls_that_fails_goes_on_in_plaintext() {
+    let far = Outside::new(&[("broken", 11)], "");
+    let _host = Script::start(far.lab.address(11), MX_PORT, |mut stream| {
+        let mut bytes = [0; 4096];
+        let mut read =
+            move |stream: &mut std::net::TcpStream| stream.read(&mut bytes).map(|n| String::from_utf8_lossy(&bytes[..n]).into_owned());
+        let _ = stream.write_all(b"220 host\r\n");
+        while let Ok(said) = read(&mut stream) {
+            let reply = match said.get(..4).unwrap_or_default() {
+                "EHLO" => "250-host\r\n250 STARTTLS\r\n",
+                "STAR" => "220 go\r\n",
+                "DATA" => "354 go\r\n",
+                "MAIL" | "RCPT" => "250 ok\r\n",
+                _ if said.ends_with("\r\n.\r\n") => "250 ok\r\n",
+                "" => return,
+                // A ClientHello, which is not understood here.
+                _ if !said.is_ascii() => "500 what\r\n",
+                _ => continue,
+            };
+            let _ = stream.write_all(reply.as_bytes());
+        }
+    });
+    far.send("a@broken.test", "in the clear");
+    let line = far.fate("delivered", "a@broken.test");
+    assert!(!line.contains("tls="), "{line}");
+    far.waypost.assert_no_bugs();
+}
+
+#[test]
+fn a_kept_connection_that_died_is_replaced_at_once() {
+    for last_words in [None, Some("421 4.4.2 idle for too long\r\n".to_owned())] {
+        let far = Outside::new(&[("far", 11)], "[delivery]\nloopback = true\nkeep_s = 60\n");
+        let mails = Mutex::new(vec![0; 10]);
+        let host = Script::answering(far.lab.address(11), MX_PORT, move |connection, command| {
+            if command.starts_with("MAIL") {
+                let mut mails = mails.lock().unwrap();
+                mails[connection] += 1;
+                if connection == 0 && mails[connection] == 2 {
+                    return last_words.clone();
+                }
+            }
+            obedient(command)
+        });
+        for to in ["a@far.test", "b@far.test"] {
+            far.send(to, "twice in a row");
+            far.fate("delivered", to);
+        }
+        assert_eq!(host.connections(), 2);
+        assert!(!far.waypost.log().contains("deferred"), "{}", far.waypost.log());
+        far.waypost.assert_no_bugs();
+    }
+}
+
+#[test]
+fn a_route_without_tls() {
+    let lab = Lab::new();
+    let records = format!("smart A {}\n", lab.address(11));
+    let far = Outside::in_lab(
+        lab,
+        &records,
+        &format!("[[route]]\ndomains = [\"far.test\"]\nhost = \"smart.test\"\nport = {MX_PORT}\ntls = \"none\"\n"),
+    );
+    let host = Sink::start(far.lab.address(11), MX_PORT);
+    far.send("a@far.test", "by the smarthost");
+    assert_eq!(host.wait_for("by the smarthost").to, ["<a@far.test>"]);
+    far.send("foo@inbox.test", "by its MX");
+    far.inbox.wait_for("by its MX");
+    assert_eq!(host.messages().len(), 1);
+}
+
+/// Another Waypost as the smarthost, with an account for ours. Its certificate names mx.example.test.
+#[test]
+fn a_smarthost_is_believed_only_with_a_certificate_that_is_trusted() {
+    let there = Outside::new(&[("far", 11)], "");
+    let host = Sink::start(there.lab.address(11), MX_PORT);
+    let password = there.waypost.account("relay@example.test");
+    there.waypost.ok(&["account", "senders", "relay@example.test", "*"]);
+    for trusted in [false, true] {
+        let lab = Lab::new();
+        let secret = lab.write("password", &format!("{password}\n"));
+        std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        let authorities =
+            if trusted { format!("[tls]\nextra_authorities = \"{}\"\n", there.waypost.certificate().display()) } else { String::new() };
+        let records = format!("smart A {0}\nmx.example A {0}\n", there.waypost.address);
+        let route = format!(
+            "[[route]]\nhost = \"mx.example.test\"\nport = {SUBMISSION_PORT}\ntls = \"required\"\nuser = \"relay@example.test\"\npassword_file = \"password\"\n"
+        );
+        let dns = it::Dns::start(&lab, &records);
+        let waypost = Waypost::started(&lab, "a@far.test", &format!("{authorities}{route}"));
+        let account = waypost.account("me@example.test");
+        let subject = format!("trusted {trusted}");
+        waypost.logged_in("me@example.test", &account).taken("me@example.test", "b@far.test", &content(&subject));
+        if trusted {
+            let delivered = host.wait_for(&subject);
+            assert!(delivered.text().contains("with ESMTPSA"), "{}", delivered.text());
+        } else {
+            let line = waypost.wait_for_line(&["deferred", "to=b@far.test"]);
+            assert!(line.contains("trouble=4.7.5 "), "{line}");
+        }
+        assert!(!waypost.log().contains(&password), "no secret in the log");
+        waypost.assert_no_bugs();
+        drop(dns);
+    }
+    assert_eq!(host.messages().len(), 1);
+}

@@ -1,0 +1,162 @@
+//! Delivery status notifications, at the mailbox of whoever gets them. RFC 3464, RFC 3461, RFC 6533.
+
+use it::{Delivered, Lab, MX_PORT, Script, Sink, Talk, Waypost, obedient};
+
+use crate::main_job::zone;
+
+/// A stranger, her@foreign.test, who writes to the alias me@example.test of foo@inbox.test.
+struct Stranger {
+    _lab: Lab,
+    _dns: it::Dns,
+    /// Her mailbox.
+    mailbox: Sink,
+    waypost: Waypost,
+}
+
+impl Stranger {
+    /// Behind the alias, `answer` replies to each command; where it gives nothing, the host obeys.
+    fn new(extra: &str, answer: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
+        let lab = Lab::new();
+        let records = format!("foreign MX 10 mx.foreign\nmx.foreign A {}\n", lab.address(3));
+        let dns = it::Dns::start(&lab, &(zone(&lab) + &records));
+        Script::answering(lab.address(2), MX_PORT, move |_, command| answer(command).or_else(|| obedient(command)));
+        let mailbox = Sink::start(lab.address(3), MX_PORT);
+        let waypost = Waypost::started(&lab, "foo@inbox.test", extra);
+        Self { _lab: lab, _dns: dns, mailbox, waypost }
+    }
+
+    /// With a mailbox behind the alias that is unknown where it should be.
+    fn refused() -> Self {
+        Self::new("", |command| {
+            let named = "550 5.1.1 <FOO@Inbox.test>: no user foo (f\u{6f}o%inbox.test) at mx.inbox.test\r\n";
+            command.starts_with("RCPT").then(|| named.to_owned())
+        })
+    }
+
+    /// Writes, with parameters for MAIL and RCPT.
+    fn write(&self, from: &str, mail: &str, rcpt: &str, subject: &str) {
+        let mut talk = Talk::greeted(self.waypost.address, MX_PORT);
+        talk.expect(&format!("MAIL FROM:<{from}> {mail}"), "250");
+        talk.expect(&format!("RCPT TO:<me@example.test> {rcpt}"), "250");
+        talk.expect("DATA", "354");
+        talk.send(format!("From: {from}\r\nSubject: {subject}\r\n\r\nthe body of it\r\n").as_bytes());
+        talk.expect(".", "250");
+    }
+
+    /// The only report that came; it names nothing that lies behind the alias.
+    fn report(&self, about: &str) -> Delivered {
+        let report = self.mailbox.wait_for(about);
+        self.waypost.wait_for_empty_queue();
+        self.waypost.assert_no_bugs();
+        assert_eq!(self.mailbox.messages().len(), 1);
+        assert_eq!(report.from, "<>");
+        let text = report.text().to_lowercase();
+        assert!(text.contains("multipart/report; report-type=delivery-status"), "{text}");
+        for secret in ["inbox", "foo"] {
+            assert!(!text.contains(secret), "{secret} leaks:\n{text}");
+        }
+        report
+    }
+
+    fn no_report(&self) {
+        self.waypost.wait_for_empty_queue();
+        self.waypost.assert_no_bugs();
+        assert!(self.mailbox.messages().is_empty(), "{:?}", self.mailbox.messages());
+    }
+}
+
+fn has(report: &Delivered, wanted: &[&str]) {
+    for want in wanted {
+        assert!(report.text().contains(want), "{want} is missing:\n{}", report.text());
+    }
+}
+
+#[test]
+fn a_failure_is_reported_with_the_header_only() {
+    let stranger = Stranger::refused();
+    stranger.write("her@foreign.test", "RET=HDRS ENVID=env+2B1", "ORCPT=rfc822;Me+40example.test", "lost");
+    let report = stranger.report("Subject: lost");
+    assert_eq!(report.to, ["<her@foreign.test>"]);
+    has(
+        &report,
+        &[
+            "Auto-Submitted: auto-replied\r\n",
+            "Original-Envelope-Id: env+1\r\n",
+            "Reporting-MTA: dns; mx.example.test\r\n",
+            "Original-Recipient: rfc822; Me@example.test\r\n",
+            "Final-Recipient: rfc822; me@example.test\r\n",
+            "Action: failed\r\nStatus: 5.1.1\r\n",
+            "Content-Type: text/rfc822-headers\r\n",
+        ],
+    );
+    assert!(!report.text().contains("the body of it"));
+}
+
+#[test]
+fn a_failure_is_reported_with_the_whole_message_where_that_was_asked_for() {
+    let stranger = Stranger::refused();
+    stranger.write("her@foreign.test", "RET=FULL", "", "lost");
+    has(&stranger.report("Subject: lost"), &["Content-Type: message/rfc822\r\n", "\r\n\r\nthe body of it\r\n"]);
+}
+
+#[test]
+fn who_never_wants_a_report_gets_none() {
+    let stranger = Stranger::refused();
+    stranger.write("her@foreign.test", "", "NOTIFY=NEVER", "lost");
+    stranger.waypost.wait_for_line(&[": failed id="]);
+    stranger.no_report();
+}
+
+#[test]
+fn a_report_is_never_reported_on() {
+    let stranger = Stranger::refused();
+    stranger.write("", "", "NOTIFY=FAILURE", "a report of theirs");
+    stranger.waypost.wait_for_line(&[": failed id="]);
+    stranger.no_report();
+}
+
+#[test]
+fn a_success_is_reported_as_relayed_where_that_was_asked_for() {
+    let stranger = Stranger::new("", |_| None);
+    stranger.write("her@foreign.test", "", "NOTIFY=SUCCESS", "well");
+    has(&stranger.report("Subject: well"), &["Final-Recipient: rfc822; me@example.test\r\n", "Action: relayed\r\nStatus: 2.0.0\r\n"]);
+}
+
+#[test]
+fn a_delay_is_reported_once() {
+    let tries = std::sync::atomic::AtomicUsize::new(0);
+    let slow = move |command: &str| {
+        let greylisted = command.starts_with("RCPT") && tries.fetch_add(1, std::sync::atomic::Ordering::SeqCst) < 4;
+        greylisted.then(|| "450 4.2.0 foo@inbox.test is greylisted\r\n".to_owned())
+    };
+    let stranger = Stranger::new("[retry]\nwaits_s = [1]\njitter_percent = 0\ndelay_report_s = 1\n", slow);
+    stranger.write("her@foreign.test", "", "", "slow");
+    stranger.waypost.wait_for_line(&[": delivered id=", "to=foo@inbox.test"]);
+    let report = stranger.report("Subject: slow");
+    has(&report, &["Action: delayed\r\nStatus: 4.2.0\r\n", "Will-Retry-Until: "]);
+}
+
+#[test]
+fn mail_that_is_too_old_is_given_up() {
+    let never = |command: &str| command.starts_with("RCPT").then(|| "450 4.2.0 not now, foo@inbox.test\r\n".to_owned());
+    let stranger = Stranger::new("[retry]\nwaits_s = [1]\nlifetime = 2\n", never);
+    stranger.write("her@foreign.test", "", "", "old");
+    has(&stranger.report("Subject: old"), &["Action: failed\r\nStatus: 5.4.7\r\n"]);
+}
+
+#[test]
+fn a_report_about_utf8_speaks_it() {
+    let stranger = Stranger::refused();
+    stranger.write("j\u{f6}rg@foreign.test", "SMTPUTF8", "ORCPT=utf-8;m\u{eb}@example.test", "gr\u{fc}n");
+    let report = stranger.report("Subject: gr\u{fc}n");
+    assert!(report.smtputf8);
+    assert_eq!(report.to, ["<j\u{f6}rg@foreign.test>"]);
+    has(
+        &report,
+        &[
+            "Content-Type: message/global-delivery-status\r\n",
+            "Content-Type: message/global-headers\r\n",
+            "Original-Recipient: utf-8; m\u{eb}@example.test\r\n",
+        ],
+    );
+}

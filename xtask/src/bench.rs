@@ -1,0 +1,190 @@
+//! `cargo xtask bench`: Waypost beside Postfix, in one run, on one machine; what counts is the ratio.
+//!
+//! Invariant: both servers are measured in turn inside each round, and a run that failed is shown, never left out.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::checkout::{cargo, must, program, root, target, waypost};
+
+/// Sessions x octets x messages.
+const CELL: &str = "100x10240x3000";
+
+const OURS: &str = "waypost";
+const PEER: &str = "postfix";
+const PEERS: [&str; 3] = [PEER, OURS, "postfix:tuned"];
+
+/// What to measure.
+pub struct Options {
+    rounds: u32,
+    idle: bool,
+}
+
+impl Options {
+    /// Reads the words after `bench`.
+    pub fn parse(words: &[&str]) -> Result<Self> {
+        match words {
+            [] => Ok(Self { rounds: 3, idle: false }),
+            [rest @ .., "--rounds", n] => Ok(Self { rounds: n.parse().context("--rounds wants a number")?, ..Self::parse(rest)? }),
+            [rest @ .., "--idle"] => Ok(Self { idle: true, ..Self::parse(rest)? }),
+            _ => bail!("no such option: {}", words.join(" ")),
+        }
+    }
+}
+
+/// Measures and prints.
+pub fn run(options: &Options) -> Result<()> {
+    let harness = harness()?;
+    let binary = binary()?;
+    let home = std::env::var_os("BENCH_DIR").map_or_else(|| target().join("bench"), PathBuf::from);
+    let results = home.join("results.jsonl");
+    fs::create_dir_all(&home)?;
+    if results.exists() {
+        fs::remove_file(&results)?;
+    }
+    let bench = |words: &[&str]| -> Command {
+        let mut command = program("python3");
+        command.arg("-B").arg(harness.join("bench.py")).args(words);
+        command.env("BENCH_DIR", &home).env("BENCH_OUT", &results).env("BENCH_ROUNDS", options.rounds.to_string());
+        command.env("BENCH_PEERS", root().join("benches/peers")).env("WAYPOST_BIN", &binary);
+        for (name, value) in [("BENCH_CELLS", CELL), ("BENCH_IDLE", "1000"), ("BENCH_IDLE_KIND", "plain")] {
+            if std::env::var_os(name).is_none() {
+                command.env(name, value);
+            }
+        }
+        command
+    };
+    if !home.join(PEER).join("root").exists() {
+        must(&mut bench(&["install", PEER]))?;
+    }
+    must(bench(&["forward"]).args(PEERS))?;
+    if options.idle {
+        must(bench(&["idle"]).args([PEER, OURS]))?;
+    }
+    report(&fs::read_to_string(&results).with_context(|| results.display().to_string())?)
+}
+
+/// What is measured: the binary that WAYPOST_BIN names, or a fresh release build.
+fn binary() -> Result<PathBuf> {
+    if let Some(named) = std::env::var_os("WAYPOST_BIN") {
+        return fs::canonicalize(&named).with_context(|| format!("WAYPOST_BIN: {}", named.to_string_lossy()));
+    }
+    must(&mut cargo("build --release --bin waypost"))?;
+    Ok(waypost("release"))
+}
+
+/// The folder of the harness, which is kept outside of the repository.
+fn harness() -> Result<PathBuf> {
+    let named = std::env::var_os("WAYPOST_BENCH").map(PathBuf::from);
+    let beside = || root().parent().unwrap_or(Path::new("/")).join("shared/bench");
+    let harness = named.unwrap_or_else(beside);
+    if !harness.join("bench.py").is_file() {
+        bail!("{} holds no bench.py; name the folder of the bench harness with WAYPOST_BENCH (docs/testing.md)", harness.display());
+    }
+    Ok(fs::canonicalize(harness)?)
+}
+
+/// The figures of one peer in one test.
+type Figures = BTreeMap<String, Vec<f64>>;
+
+/// What is compared: the field, its name, its digits, and whether more is better.
+const COLUMNS: [(&str, &str, usize, bool); 6] = [
+    ("e2e_rate", "end to end, messages/s", 0, true),
+    ("acc_rate", "accepted, messages/s", 0, true),
+    ("cpu_ms", "CPU, ms a message", 3, false),
+    ("acc_p99", "accept p99, ms", 1, false),
+    ("pss_idle", "memory idle, MiB", 1, false),
+    ("pss_peak", "memory peak, MiB", 1, false),
+];
+
+fn report(lines: &str) -> Result<()> {
+    let mut figures: BTreeMap<String, Figures> = BTreeMap::new();
+    let (mut failed, mut lost) = (0, 0);
+    for line in lines.lines() {
+        let run: Value = serde_json::from_str(line).context("a line of the results is not JSON")?;
+        let peer = run["peer"].as_str().unwrap_or("?").to_owned();
+        if let Some(error) = run["error"].as_str() {
+            println!("FAILED {peer}: {error}");
+            failed += 1;
+            continue;
+        }
+        if run["test"] == "idle" {
+            println!(
+                "idle {peer}: {} sessions held, {} KiB a session, {} MiB before",
+                run["held"], run["kib_per_session"], run["pss_before"]
+            );
+            continue;
+        }
+        let (accepted, delivered) = (run["accepted"].as_u64().unwrap_or(0), run["delivered"].as_u64().unwrap_or(0));
+        if delivered < accepted {
+            println!("LATE OR LOST {peer}: {accepted} accepted, {delivered} delivered");
+            lost += u64::from(peer == OURS) * (accepted - delivered);
+        }
+        let of_peer = figures.entry(peer).or_default();
+        for (field, ..) in COLUMNS {
+            if let Some(value) = run[field].as_f64() {
+                of_peer.entry(field.to_owned()).or_default().push(value);
+            }
+        }
+    }
+    table(&figures);
+    if failed > 0 || lost > 0 {
+        bail!("{failed} runs failed; {lost} messages of {OURS} did not arrive in time");
+    }
+    Ok(())
+}
+
+fn table(figures: &BTreeMap<String, Figures>) {
+    println!("\n{:<24}{:>14}{:>14}{:>16}{:>12}  runs", "median", OURS, PEER, "postfix:tuned", "ratio");
+    for (field, name, digits, more_is_better) in COLUMNS {
+        let of = |peer: &str| figures.get(peer).and_then(|f| f.get(field)).and_then(|values| median(values));
+        let shown = |value: Option<f64>| value.map_or_else(|| "-".into(), |v| format!("{v:.digits$}"));
+        let ratio = match (of(OURS), of(PEER)) {
+            (Some(ours), Some(peer)) if ours > 0.0 && peer > 0.0 => {
+                if more_is_better {
+                    format!("{:.2} x", ours / peer)
+                } else {
+                    format!("1/{:.2}", peer / ours)
+                }
+            }
+            _ => "-".into(),
+        };
+        let runs = figures.get(OURS).and_then(|f| f.get(field)).map_or(0, Vec::len);
+        println!("{name:<24}{:>14}{:>14}{:>16}{ratio:>12}  {runs}", shown(of(OURS)), shown(of(PEER)), shown(of("postfix:tuned")));
+    }
+}
+
+fn median(values: &[f64]) -> Option<f64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let (low, high) = (sorted.get(sorted.len().saturating_sub(1) / 2)?, sorted.get(sorted.len() / 2)?);
+    Some((low + high) / 2.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians() {
+        assert_eq!(median(&[]), None);
+        assert_eq!(median(&[3.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(median(&[4.0, 1.0]), Some(2.5));
+    }
+
+    #[test]
+    fn a_failed_or_late_run_fails_the_bench() {
+        let line = |peer: &str, delivered: u64| {
+            format!(r#"{{"test":"forward","peer":"{peer}","accepted":10,"delivered":{delivered},"e2e_rate":5.0}}"#)
+        };
+        assert!(report(&line("waypost", 10)).is_ok());
+        assert!(report(&line("postfix", 9)).is_ok());
+        assert!(report(&line("waypost", 9)).is_err());
+        assert!(report(r#"{"test":"forward","peer":"waypost","error":"no"}"#).is_err());
+    }
+}

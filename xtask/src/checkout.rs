@@ -1,0 +1,77 @@
+//! The checkout and its cargo: where things are, and how other programs are run.
+//!
+//! Invariant: every cargo call goes through [`cargo`], which passes `--ignore-rust-version` where cargo compiles (a dependency
+//! declares a newer Rust than the one that it needs).
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+/// The top of the checkout.
+pub fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_owned()
+}
+
+/// Where cargo puts what it builds.
+pub fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |dir| root().join(dir))
+}
+
+/// The program as `profile` (debug, release) built it.
+pub fn waypost(profile: &str) -> PathBuf {
+    target().join(profile).join("waypost")
+}
+
+/// A program, run at the top of the checkout.
+pub fn program(name: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = Command::new(name);
+    command.current_dir(root()).stdin(Stdio::null());
+    command
+}
+
+/// A cargo command that compiles.
+pub fn cargo(subcommand: &str) -> Command {
+    let mut command = program(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(subcommand.split_whitespace()).args(["--locked", "--ignore-rust-version"]);
+    command
+}
+
+/// Runs it; an exit code other than 0 is an error that shows the command.
+pub fn must(command: &mut Command) -> Result<()> {
+    let shown = shown(command);
+    println!("    $ {shown}");
+    let status = command.status().with_context(|| format!("`{shown}` cannot be run"))?;
+    if !status.success() {
+        bail!("`{shown}` ended with {status}");
+    }
+    Ok(())
+}
+
+/// Runs it and gives what it wrote to standard output.
+pub fn output_of(command: &mut Command) -> Result<String> {
+    let shown = shown(command);
+    let output = command.stderr(Stdio::inherit()).output().with_context(|| format!("`{shown}` cannot be run"))?;
+    if !output.status.success() {
+        bail!("`{shown}` ended with {}", output.status);
+    }
+    String::from_utf8(output.stdout).with_context(|| format!("`{shown}` wrote something that is not UTF-8"))
+}
+
+/// Whether it can be run and ends with 0; what it says is not shown.
+pub fn succeeds(command: &mut Command) -> bool {
+    command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+}
+
+/// Whether a program of this name is installed.
+pub fn is_installed(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let system = ["/usr/sbin", "/sbin"].map(PathBuf::from);
+    std::env::split_paths(&path).chain(system).any(|dir| dir.join(name).is_file())
+}
+
+fn shown(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,59 @@
+//! `cargo xtask ci`: the whole test command.
+//!
+//! Invariant: it fails where anything that it needs is missing; it never passes by not looking.
+
+use anyhow::Result;
+
+use crate::checkout::{cargo, is_installed, must, program, waypost};
+use crate::steps::Steps;
+use crate::{deny, docs, machine};
+
+/// How much is run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// All of it.
+    Everything,
+    /// What needs neither other mail software nor a further tool.
+    Fast,
+}
+
+/// Tests that talk to other software have this word in their name.
+const PEER_TESTS: &str = "peer";
+
+/// Runs the steps.
+pub fn run(extent: Extent) -> Result<()> {
+    let mut steps = Steps::default();
+    match extent {
+        Extent::Everything => steps.run("other mail software", machine::prepare),
+        Extent::Fast => steps.leave_out("other mail software", "--fast"),
+    }
+    steps.run("format", || must(program("cargo").args(["fmt", "--all", "--check"])));
+    steps.run("lints", || must(cargo("clippy --workspace --all-targets").args(["--", "-D", "warnings"])));
+    steps.run("build", || must(&mut cargo("build --workspace --bins")));
+    steps.run("tests", || tests(extent));
+    if extent == Extent::Fast {
+        steps.leave_out("tests with other mail software", "--fast");
+    }
+    match extent {
+        Extent::Everything => steps.run("licences, bans and sources", deny::check),
+        Extent::Fast => steps.leave_out("licences, bans and sources", "--fast"),
+    }
+    steps.run("documents", docs::check);
+    steps.run("demo", || must(program(waypost("debug")).args(["demo", "--once"])));
+    steps.finish()
+}
+
+fn tests(extent: Extent) -> Result<()> {
+    if is_installed("cargo-nextest") {
+        let mut nextest = cargo("nextest run --workspace --no-fail-fast");
+        if extent == Extent::Fast {
+            nextest.args(["-E", &format!("not test(/{PEER_TESTS}/)")]);
+        }
+        return must(&mut nextest);
+    }
+    let mut test = cargo("test --workspace --no-fail-fast");
+    if extent == Extent::Fast {
+        test.args(["--", "--skip", PEER_TESTS]);
+    }
+    must(&mut test)
+}

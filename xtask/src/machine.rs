@@ -1,0 +1,128 @@
+//! The other software that tests talk to: Postfix, mail clients, a DNS server.
+//!
+//! Invariant: nothing is installed that starts a daemon of its own, and what is missing is named with the package that has it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use anyhow::{Context, Result, bail};
+
+use crate::checkout::{is_installed, must, output_of, program, root, succeeds};
+
+/// A program that tests run, and the Debian packages that have it.
+struct Need {
+    program: &'static str,
+    packages: &'static [&'static str],
+}
+
+const fn need(program: &'static str, packages: &'static [&'static str]) -> Need {
+    Need { program, packages }
+}
+
+const NEEDS: &[Need] = &[
+    need("cc", &["gcc", "libc6-dev"]),
+    need("postfix", &["postfix"]),
+    need("postmap", &["postfix"]),
+    need("smtp-sink", &["postfix"]),
+    need("smtp-source", &["postfix"]),
+    need("swaks", &["swaks"]),
+    need("curl", &["curl", "ca-certificates"]),
+    need("msmtp", &["msmtp"]),
+    need("python3", &["python3"]),
+    need("node", &["nodejs"]),
+    need("npm", &["npm"]),
+    need("knotd", &["knot"]),
+    need("kdig", &["knot-dnsutils"]),
+    need("strace", &["strace"]),
+    need("ip", &["iproute2"]),
+    need("sqlite3", &["sqlite3"]),
+    need("openssl", &["openssl"]),
+];
+
+/// swaks speaks TLS only with these.
+const PERL_MODULES: &[(&str, &str)] = &[("Net::SSLeay", "libnet-ssleay-perl"), ("IO::Socket::SSL", "libio-socket-ssl-perl")];
+
+/// Makes sure that everything is there, by apt-get where that is possible.
+pub fn prepare() -> Result<()> {
+    let packages = missing_packages();
+    if !packages.is_empty() {
+        install(&packages)?;
+        let left = missing_packages();
+        if !left.is_empty() {
+            bail!("still missing after the installation: {}", left.join(" "));
+        }
+    }
+    let programs: Vec<&str> = NEEDS.iter().map(|n| n.program).collect();
+    println!("    found {}", programs.join(" "));
+    nodemailer()
+}
+
+fn missing_packages() -> Vec<&'static str> {
+    let mut packages: Vec<&str> = NEEDS.iter().filter(|n| !is_installed(n.program)).flat_map(|n| n.packages).copied().collect();
+    let lacks = |module: &str| !succeeds(program("perl").arg(format!("-M{module}")).args(["-e", "1"]));
+    packages.extend(PERL_MODULES.iter().filter(|(module, _)| lacks(module)).map(|(_, package)| package));
+    packages.sort_unstable();
+    packages.dedup();
+    packages
+}
+
+fn install(packages: &[&str]) -> Result<()> {
+    let by_hand = format!("install these: apt-get install --no-install-recommends {}", packages.join(" "));
+    if !is_installed("apt-get") {
+        bail!("{by_hand} (or what they are called on this system)");
+    }
+    if output_of(program("id").arg("-u"))?.trim() != "0" {
+        bail!("{by_hand}");
+    }
+    let _no_daemons = NoDaemons::new()?;
+    must(program("apt-get").args(["update", "-qq"]))?;
+    must(
+        program("apt-get")
+            .args(["install", "-y", "-qq", "--no-install-recommends"])
+            .args(packages)
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .stdout(Stdio::null()),
+    )
+    .context(by_hand)
+}
+
+/// While it lives, package scripts start no daemon: a policy-rc.d that says no, unless there is one already.
+struct NoDaemons(Option<PathBuf>);
+
+impl NoDaemons {
+    fn new() -> Result<Self> {
+        let path = PathBuf::from("/usr/sbin/policy-rc.d");
+        if path.exists() {
+            return Ok(Self(None));
+        }
+        fs::write(&path, "#!/bin/sh\nexit 101\n").with_context(|| path.display().to_string())?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+        Ok(Self(Some(path)))
+    }
+}
+
+impl Drop for NoDaemons {
+    fn drop(&mut self) {
+        if let Some(path) = &self.0
+            && let Err(error) = fs::remove_file(path)
+        {
+            eprintln!("{} stays behind: {error}; remove it", path.display());
+        }
+    }
+}
+
+/// nodemailer, one of the clients that submit mail in the tests.
+fn nodemailer() -> Result<()> {
+    let dir = root().join("tests/node");
+    let loads = || succeeds(program("node").current_dir(&dir).args(["-e", "require('nodemailer')"]));
+    if !loads() {
+        must(program("npm").current_dir(&dir).args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]))?;
+    }
+    if !loads() {
+        bail!("nodemailer cannot be loaded in {}", dir.display());
+    }
+    println!("    found nodemailer");
+    Ok(())
+}
