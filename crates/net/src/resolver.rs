@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
-use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::{DnsError, NetError, NoRecords};
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use mail::Domain;
 use policy::{MxRecord, RouteFailure};
@@ -125,7 +125,12 @@ impl Resolver {
 }
 
 fn failure_of(error: &NetError) -> RouteFailure {
-    if error.is_nx_domain() {
+    if let NetError::Dns(DnsError::NoRecordsFound(NoRecords { soa: None, ns: Some(servers), .. })) = error
+        && !servers.is_empty()
+    {
+        // A referral: "ask them", not "there is none".
+        RouteFailure::Temporary("the DNS server refers to others instead of answering; name a resolver with dns.servers".into())
+    } else if error.is_nx_domain() {
         RouteFailure::NoSuchDomain
     } else if error.is_no_records_found() {
         RouteFailure::NoAddress
