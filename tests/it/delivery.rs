@@ -81,7 +81,10 @@ fn domains_that_share_their_first_host_keep_their_second() {
 
 #[test]
 fn connections_are_used_again_and_never_more_than_allowed() {
-    let far = Outside::new(&[("far", 11)], "[delivery]\nloopback = true\nconnections_per_host = 3\n");
+    let lab = Lab::new();
+    // Two domains with lists of their own that meet at one host.
+    let records = format!("mx.far A {}\nfar MX 10 mx.far\nnear MX 10 mx.far\nnear MX 20 mx.gone\n", lab.address(11));
+    let far = Outside::in_lab(lab, &records, "[delivery]\nloopback = true\nconnections_per_host = 3\n");
     let host = Script::answering(far.lab.address(11), MX_PORT, |_, command| {
         if command == "." {
             std::thread::sleep(Duration::from_millis(10));
@@ -90,11 +93,27 @@ fn connections_are_used_again_and_never_more_than_allowed() {
     });
     let mut talk = far.session();
     for n in 0..40 {
-        talk.taken("me@example.test", &format!("u{n}@far.test"), &content("one of many"));
+        let domain = if n % 2 == 0 { "far" } else { "near" };
+        talk.taken("me@example.test", &format!("u{n}@{domain}.test"), &content("one of many"));
     }
     far.waypost.wait_for_empty_queue();
     assert!(host.most_at_once() <= 3, "{} at once", host.most_at_once());
     assert!(host.connections() <= 12, "{} connections for 40 messages", host.connections());
+    far.waypost.assert_no_bugs();
+}
+
+#[test]
+fn an_address_that_does_not_answer_gives_way_to_the_next() {
+    let lab = Lab::new();
+    let dead: String = (201..204).map(|n| format!("two A {}\n", lab.address(n))).collect();
+    let records = format!("{dead}two A {}\nsix AAAA ::1\nsix A {}\n", lab.address(11), lab.address(11));
+    let far = Outside::in_lab(lab, &records, "[delivery]\nloopback = true\nipv6 = true\n");
+    let host = Sink::start(far.lab.address(11), MX_PORT);
+    far.send("a@two.test", "past three dead addresses");
+    host.wait_for("past three dead addresses");
+    far.send("a@six.test", "past a dead IPv6 address");
+    host.wait_for("past a dead IPv6 address");
+    far.waypost.wait_for_empty_queue();
     far.waypost.assert_no_bugs();
 }
 

@@ -53,9 +53,10 @@ impl Waypost {
         let (top, sections) = extra.split_at(if extra.starts_with('[') { 0 } else { extra.find("\n[").map_or(extra.len(), |n| n + 1) });
         let tls = if sections.contains("[tls]\n") { "" } else { "[tls]\n" };
         let delivery = if sections.contains("[delivery]\n") { "" } else { "[delivery]\nloopback = true\nhost_pause_s = 1\n" };
+        let ipv6 = if sections.contains("ipv6 = ") { "" } else { "ipv6 = false\n" };
         let sections = format!("{tls}{delivery}{sections}")
             .replace("[tls]\n", "[tls]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"\n")
-            .replace("[delivery]\n", &format!("[delivery]\nport = {MX_PORT}\nipv6 = false\n"));
+            .replace("[delivery]\n", &format!("[delivery]\nport = {MX_PORT}\n{ipv6}"));
         let config = lab.write(
             "waypost.toml",
             &format!(

@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::dispatch::World;
+use crate::host_places::HostPlace;
 use crate::plan::Plan;
 use crate::settings::Delivery;
 use crate::stream::Stream;
@@ -38,6 +39,8 @@ pub(crate) struct Connection {
     pub tls: Option<String>,
     /// Messages sent over it.
     pub messages: u32,
+    /// Its place at the host.
+    _place: Option<HostPlace>,
 }
 
 /// How long a reply may take (RFC 5321 s.4.5.3.2).
@@ -81,6 +84,7 @@ async fn connect_host(world: &World, plan: &Plan, hop: &NextHop) -> Result<Conne
     if !plan.is_fixed && !delivery.loopback && addresses.iter().any(is_this_machine) {
         return Err(looped(&hop.host));
     }
+    let place = world.hosts.enter(hop, plan.flow, delivery.connections_per_host).await;
     let mut trouble = Trouble::unreachable(format!("no address of {} answers", hop.host));
     while !addresses.is_empty() {
         let (tcp, address) = race(&addresses, hop, delivery).await?;
@@ -88,7 +92,7 @@ async fn connect_host(world: &World, plan: &Plan, hop: &NextHop) -> Result<Conne
             return Err(looped(&hop.host));
         }
         match open(world, plan, hop, tcp, &settings.hostname).await {
-            Ok(connection) => return Ok(connection),
+            Ok(connection) => return Ok(Connection { _place: Some(place), ..connection }),
             Err(failed) => trouble = failed,
         }
         addresses.retain(|a| *a != address);
@@ -226,7 +230,9 @@ async fn greet(
                     (stream, description) = handshake(world, plan, hop, stream).await?;
                     session.tls_established();
                 }
-                Event::Ready => return Ok(Connection { stream, session, host: hop.host.clone(), tls: description, messages: 0 }),
+                Event::Ready => {
+                    return Ok(Connection { stream, session, host: hop.host.clone(), tls: description, messages: 0, _place: None });
+                }
                 Event::Failed(failure) => return Err(GreetError::Failed(failure)),
                 Event::SendContent | Event::Done(_) => {}
             }

@@ -15,6 +15,7 @@ use store::{Claimed, ClaimedRecipient, Flow, NewMessage, RecipientKey, Store};
 use tokio::sync::Notify;
 
 use crate::bug::caught;
+use crate::host_places::HostPlaces;
 use crate::lane::Lanes;
 use crate::plan::{Plan, plan};
 use crate::settings::LiveSettings;
@@ -52,6 +53,8 @@ pub(crate) struct World {
     pub live: Arc<crate::live_directory::LiveDirectory>,
     /// The ports on which we take mail from other servers: a route to one of them on this machine is a loop.
     pub own_ports: Vec<u16>,
+    /// Connections, by host.
+    pub hosts: HostPlaces,
     /// Where this run begins to spread hosts of equal preference.
     pub spread: u32,
 }

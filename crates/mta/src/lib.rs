@@ -11,6 +11,7 @@ mod decide;
 mod deliver;
 mod dispatch;
 mod enqueue;
+mod host_places;
 mod lane;
 mod listen;
 mod live_directory;

@@ -22,6 +22,8 @@ const SPREAD_S: i64 = 600;
 pub(crate) struct Plan {
     /// The hosts, in the order in which they are tried.
     pub hops: NextHops,
+    /// The flow that it is for.
+    pub flow: Flow,
     /// How TLS is used.
     pub tls: TlsMode,
     /// What is verified of the host.
@@ -43,13 +45,13 @@ impl Plan {
 pub(crate) async fn plan(world: &World, domain: &Domain, flow: Flow) -> Result<Arc<Plan>, Trouble> {
     let settings = world.settings.load_full();
     if let Some(route) = settings.delivery.routes.iter().find(|r| fits(r, domain, flow)) {
-        return Ok(Arc::new(fixed(route)));
+        return Ok(Arc::new(fixed(route, flow)));
     }
     let hops = match domain.address() {
         Some(_) => NextHops::only(NextHop { host: domain.clone(), port: settings.delivery.port }),
         None => by_dns(world, &settings, domain).await?,
     };
-    Ok(Arc::new(Plan { hops, tls: TlsMode::Opportunistic, verify: Verify::Nothing, credentials: None, is_fixed: false }))
+    Ok(Arc::new(Plan { hops, flow, tls: TlsMode::Opportunistic, verify: Verify::Nothing, credentials: None, is_fixed: false }))
 }
 
 fn fits(route: &Route, domain: &Domain, flow: Flow) -> bool {
@@ -62,9 +64,10 @@ async fn by_dns(world: &World, settings: &Settings, domain: &Domain) -> Result<N
     next_hops(domain, records, std::slice::from_ref(&settings.hostname), settings.delivery.port, world.spread.wrapping_add(turn))
 }
 
-fn fixed(route: &Route) -> Plan {
+fn fixed(route: &Route, flow: Flow) -> Plan {
     Plan {
         hops: NextHops::only(NextHop { host: route.host.clone(), port: route.port }),
+        flow,
         tls: route.tls,
         verify: if route.verify { Verify::Name } else { Verify::Nothing },
         credentials: route.credentials.clone(),

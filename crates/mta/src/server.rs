@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::bug::bugs_caught;
 use crate::dispatch::{Dispatch, World};
+use crate::host_places::HostPlaces;
 use crate::listen::{Sessions, bind, listen};
 use crate::live_directory::LiveDirectory;
 use crate::logins::Logins;
@@ -118,6 +119,7 @@ impl Server {
             tls: client_tls,
             live: live.clone(),
             own_ports,
+            hosts: HostPlaces::default(),
             spread: random_u32(),
         };
         let dispatch = Dispatch::new(Arc::new(world));

@@ -157,7 +157,7 @@ section!("[delivery]", "How mail goes out.", Delivery, [], {
     ipv6: bool = true;
     /// Whether loopback addresses are mail hosts like any other: only in a laboratory.
     loopback: bool = false;
-    /// Connections to the hosts of a domain at a time, for each kind of mail: own, forwarded, reports.
+    /// Connections to one host at a time, for each kind of mail: own, forwarded, reports.
     connections_per_host: Int<1, 10_000> = Int(20);
     /// Messages over one connection.
     messages_per_connection: Int<1, 100_000> = Int(100);
