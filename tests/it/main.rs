@@ -1,6 +1,13 @@
 //! The integration tests, one binary: the whole, over real sockets, beside real peers.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::disallowed_methods,
+    missing_docs
+)]
 
 mod clients;
 mod commands;

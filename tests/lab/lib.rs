@@ -3,7 +3,7 @@
 //! Each [`Lab`] has a /24 of its own in 127.0.0.0/8 and a directory of its own, so tests run side by side on fixed ports.
 //! Invariant: whatever a lab starts it ends, by process id, when it is dropped.
 
-#![allow(clippy::expect_used, clippy::unwrap_used, clippy::disallowed_methods)]
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice, clippy::disallowed_methods)]
 
 mod dns;
 mod postfix;

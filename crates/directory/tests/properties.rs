@@ -1,7 +1,7 @@
 //! Properties of the directory under random aliases: expansion ends, and the text form reads back.
 
 // Clippy sees tests only in #[test] functions, and the strategies stand outside them.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used)]
 
 use directory::{Alias, AliasSource, Contents, Directory, HostedDomain, MAX_TARGETS, Origin, Target, virtual_file};
 use mail::Mailbox;

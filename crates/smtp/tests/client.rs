@@ -1,6 +1,6 @@
 //! Replays the client transcripts: `S: ` is fed, `D: ` is what the driver does, `C: ` and `E: ` (events) must come of it.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used, clippy::expect_used)]
 
 mod transcript;
 

@@ -2,7 +2,7 @@
 //!
 //! `SMTP_MODEL_SEQUENCES` sets how many (a release run of a million takes minutes), `SMTP_MODEL_SEED` where to begin.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used, clippy::expect_used)]
 
 mod server_driver;
 

@@ -1,6 +1,6 @@
 //! Replays the server transcripts: as written, cut into pieces of every size, and pipelined. Each way must give the same.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used, clippy::expect_used)]
 
 mod server_driver;
 mod transcript;

@@ -1,4 +1,5 @@
 //! What the client stuffs the server unstuffs: the same bytes, however both are cut.
+#![allow(clippy::indexing_slicing, clippy::string_slice)]
 
 use bytes::BytesMut;
 use smtp::{Stuffer, Unstuffed, Unstuffer};

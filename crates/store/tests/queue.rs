@@ -1,5 +1,5 @@
 //! The queue over its whole life, on a real disk: commit, claim, settle, restart, and records that are damaged.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used, clippy::expect_used)]
 
 use bytes::Bytes;
 use mail::{Body, Domain, EnhancedCode, Mailbox, Notify, QueueId, ReversePath};
