@@ -40,7 +40,7 @@ pub(crate) struct Connection {
     /// Messages sent over it.
     pub messages: u32,
     /// Its place at the host.
-    _place: Option<HostPlace>,
+    place: Option<HostPlace>,
 }
 
 /// How long a reply may take (RFC 5321 s.4.5.3.2).
@@ -92,7 +92,7 @@ async fn connect_host(world: &World, plan: &Plan, hop: &NextHop) -> Result<Conne
             return Err(looped(&hop.host));
         }
         match open(world, plan, hop, tcp, &settings.hostname).await {
-            Ok(connection) => return Ok(Connection { _place: Some(place), ..connection }),
+            Ok(connection) => return Ok(Connection { place: Some(place), ..connection }),
             Err(failed) => trouble = failed,
         }
         addresses.retain(|a| *a != address);
@@ -231,7 +231,7 @@ async fn greet(
                     session.tls_established();
                 }
                 Event::Ready => {
-                    return Ok(Connection { stream, session, host: hop.host.clone(), tls: description, messages: 0, _place: None });
+                    return Ok(Connection { stream, session, host: hop.host.clone(), tls: description, messages: 0, place: None });
                 }
                 Event::Failed(failure) => return Err(GreetError::Failed(failure)),
                 Event::SendContent | Event::Done(_) => {}
@@ -260,14 +260,28 @@ async fn handshake(world: &World, plan: &Plan, hop: &NextHop, stream: Stream) ->
 }
 
 impl Connection {
-    /// Ends the connection, with QUIT where the peer still listens.
-    pub async fn close(mut self, politely: bool) {
-        if politely {
-            let mut output = Vec::new();
-            self.session.quit();
-            self.session.take_output(&mut output);
-            let _ = timeout(patience(Phase::Quit), self.stream.send(&output)).await;
+    /// Returns once the place of this connection is of more use to somebody else.
+    pub async fn wanted(&self) {
+        match &self.place {
+            Some(place) => place.wanted().await,
+            None => std::future::pending().await,
         }
-        let _ = timeout(patience(Phase::Quit), self.stream.close()).await;
+    }
+
+    /// Ends the connection, with QUIT where the peer still listens. The host counts it until it has closed it too
+    /// (RFC 5321 s.4.1.1.10), so its place is given back only then.
+    pub async fn close(mut self, politely: bool) {
+        let _ = timeout(patience(Phase::Quit), async {
+            if politely {
+                let mut output = Vec::new();
+                self.session.quit();
+                self.session.take_output(&mut output);
+                self.stream.send(&output).await?;
+                while self.stream.read_into(|_| ()).await? > 0 {}
+            }
+            self.stream.close().await;
+            std::io::Result::Ok(())
+        })
+        .await;
     }
 }

@@ -166,12 +166,8 @@ impl Worker {
         if let Some(job) = self.try_next() {
             return Some(job);
         }
-        let keep_s = self.dispatch.world().settings.load().delivery.keep_s;
-        let wait = if self.connection.is_some() { Duration::from_secs(keep_s) } else { Duration::ZERO };
         self.lane.state().idle += 1;
-        let permit = timeout(wait, self.lane.waiting.acquire()).await;
-        if let Ok(Ok(permit)) = permit {
-            permit.forget();
+        if self.wait_with_connection().await {
             let mut state = self.lane.state();
             state.idle -= 1;
             return state.jobs.pop_front();
@@ -180,6 +176,23 @@ impl Worker {
             Dismissed::No => self.lane.state().jobs.pop_front(),
             Dismissed::Soon => self.wait_for_pushed().await,
             Dismissed::Yes => None,
+        }
+    }
+
+    /// Keeps the connection for a while, in case a job comes, and as long as nobody else wants its place. True where one came.
+    async fn wait_with_connection(&self) -> bool {
+        let Some(connection) = &self.connection else { return false };
+        let keep = Duration::from_secs(self.dispatch.world().settings.load().delivery.keep_s);
+        tokio::select! {
+            biased;
+            job = timeout(keep, self.lane.waiting.acquire()) => match job {
+                Ok(Ok(permit)) => {
+                    permit.forget();
+                    true
+                }
+                _ => false,
+            },
+            () = connection.wanted() => false,
         }
     }
 
