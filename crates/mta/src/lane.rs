@@ -240,10 +240,11 @@ impl Worker {
                 Err(trouble) => return self.unreachable(job, trouble).await,
             };
         }
-        self.after(attempt.reusable).await;
         self.finish_settling().await;
-        let dispatch = self.dispatch.clone();
-        self.settling = Some(tokio::spawn(async move { settle::settle(&dispatch, job, attempt.results).await }));
+        let (dispatch, results) = (self.dispatch.clone(), attempt.results);
+        self.settling = Some(tokio::spawn(async move { settle::settle(&dispatch, job, results).await }));
+        // What was delivered is being written down already: parting from the host may take a while.
+        self.after(attempt.reusable).await;
     }
 
     async fn content(&self, job: &Job) -> Result<Content, StoreError> {
