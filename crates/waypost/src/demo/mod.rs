@@ -83,7 +83,7 @@ async fn tour(args: &cli::Demo, dir: &Path) -> Result<()> {
     heading("All three steps were seen")?;
     if !args.once {
         explain(&world, &password)?;
-        tokio::signal::ctrl_c().await.context("waiting for Ctrl-C")?;
+        watch(&mut world).await?;
         print("\nTaking the small Internet down.")?;
     }
     world.running.stop().await;
@@ -253,9 +253,22 @@ async fn refuse(world: &World) -> Result<()> {
     }
 }
 
+/// Shows what arrives at either end, until Ctrl-C.
+async fn watch(world: &mut World) -> Result<()> {
+    let told = tokio::signal::ctrl_c();
+    tokio::pin!(told);
+    loop {
+        tokio::select! {
+            told = &mut told => return told.context("waiting for Ctrl-C"),
+            Some(message) = world.inbox.recv() => show("inbox.test", &message)?,
+            Some(message) = world.foreign.recv() => show("foreign.test", &message)?,
+        }
+    }
+}
+
 fn explain(world: &World, password: &str) -> Result<()> {
     let (port, config) = (world.port, world.config.path.display());
-    heading("Try it yourself; it stays up until Ctrl-C")?;
+    heading("Try it yourself; what arrives is shown here, until Ctrl-C")?;
     let submissions = port + 2;
     Ok(print(&format!(
         "  As a stranger:\n    swaks --server {OURS}:{port} --from you@foreign.test --to me@example.test\n  \
