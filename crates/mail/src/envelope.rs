@@ -2,7 +2,7 @@
 //!
 //! RFC 5321 s.2.3.1, RFC 3461 s.4 (DSN), RFC 6152 (8BITMIME), RFC 6531 s.3.4 (SMTPUTF8), RFC 1870 (SIZE).
 
-use crate::path::{ForwardPath, ReversePath};
+use crate::path::ForwardPath;
 
 /// The declared encoding of the content (RFC 6152, RFC 3030).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -116,17 +116,6 @@ impl Recipient {
     pub fn new(forward_path: ForwardPath) -> Self {
         Self { forward_path, notify: Notify::default(), orcpt: None }
     }
-}
-
-/// An envelope: one reverse-path, its parameters, and the recipients accepted so far.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Envelope {
-    /// Where reports go.
-    pub reverse_path: ReversePath,
-    /// What MAIL said besides.
-    pub parameters: MailParameters,
-    /// The recipients that were accepted.
-    pub recipients: Vec<Recipient>,
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ mod xtext;
 pub use address::{AddressError, LocalPart, Mailbox};
 pub use date::rfc5322_date;
 pub use domain::{Domain, DomainError};
-pub use envelope::{Body, Envelope, MailParameters, Notify, OriginalRecipient, Recipient, Ret};
+pub use envelope::{Body, MailParameters, Notify, OriginalRecipient, Recipient, Ret};
 pub use header::{Field, Fields, header_len};
 pub use path::{ForwardPath, PathError, ReversePath};
 pub use queue_id::QueueId;

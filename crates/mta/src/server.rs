@@ -86,7 +86,6 @@ pub struct Status {
 pub struct Server {
     dispatch: Dispatch,
     sessions: Sessions,
-    addresses: Vec<(ListenerKind, SocketAddr)>,
     closing: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -144,12 +143,7 @@ impl Server {
         for (kind, address) in &addresses {
             tracing::info!(%address, kind = kind.as_str(), "listening");
         }
-        Ok(Self { dispatch, sessions, addresses, closing, tasks })
-    }
-
-    /// The addresses that are listened on; of use where port 0 was asked for.
-    pub fn addresses(&self) -> &[(ListenerKind, SocketAddr)] {
-        &self.addresses
+        Ok(Self { dispatch, sessions, closing, tasks })
     }
 
     /// A function that tells dispatch to try now what is due.

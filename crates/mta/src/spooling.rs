@@ -51,8 +51,8 @@ mod tests {
 
     #[tokio::test]
     async fn places_are_counted_and_given_back() {
-        let dir = std::env::temp_dir().join(format!("waypost-spooling-{}", std::process::id()));
-        let store = store::Store::open(&dir).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let store = store::Store::open(dir.path()).unwrap();
         let arriving = Arriving::default();
         let open = || arriving.open(2, || store.spool(mail::QueueId(1)));
         let first = open().unwrap();
@@ -63,6 +63,5 @@ mod tests {
         assert!(open().is_some());
         drop(place);
         assert_eq!(arriving.0.load(Ordering::Relaxed), 0);
-        std::fs::remove_dir_all(dir).unwrap();
     }
 }

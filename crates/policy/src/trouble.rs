@@ -16,8 +16,6 @@ pub enum Scope {
     Message,
     /// This host: everything that waits for it.
     Host,
-    /// Ourselves: disk, resolver, configuration.
-    Site,
 }
 
 /// Why a delivery did not happen.
@@ -85,8 +83,6 @@ impl Trouble {
     pub fn tls(text: impl Into<String>) -> Self {
         Self::temporary(Scope::Host, 7, 5, text)
     }
-
-    // Site
 
     /// DNS did not answer.
     pub fn dns(text: impl Into<String>) -> Self {
