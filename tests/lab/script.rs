@@ -32,8 +32,12 @@ impl Script {
                 count.most.fetch_max(now, Ordering::SeqCst);
                 let (serve, count) = (serve.clone(), count.clone());
                 thread::spawn(move || {
+                    // The second handle keeps the connection open until it is no longer counted: a client that waits for
+                    // the end of one before it opens the next never makes two.
+                    let open = stream.try_clone();
                     serve(stream);
                     count.now.fetch_sub(1, Ordering::SeqCst);
+                    drop(open);
                 });
             }
         });
