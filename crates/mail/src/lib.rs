@@ -7,6 +7,7 @@ mod address;
 mod date;
 mod domain;
 mod envelope;
+pub mod evidence;
 mod header;
 mod path;
 mod queue_id;
