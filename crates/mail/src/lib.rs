@@ -13,6 +13,7 @@ mod path;
 mod queue_id;
 mod reply;
 pub mod report;
+pub mod srs;
 mod trace;
 mod xtext;
 
