@@ -43,7 +43,7 @@ pub(crate) async fn list(State(shared): State<Shared>, Params(query): Params<Que
     let limit = query.limit.unwrap_or(PAGE).clamp(1, PAGE_MAX);
     let after = query.after.map(|id| parsed("a queue id", &id)).transpose()?;
     // One more than asked for tells whether there is a next page.
-    let filter = ListFilter { after, limit: limit + 1, only: None, address: query.address.map(|a| a.to_lowercase()) };
+    let filter = ListFilter { after, limit: limit + 1, only: None, address: query.address.map(|a| a.to_lowercase()), held: None };
     let mut listed = shared.handles.store.list(filter).await?;
     let size = usize::try_from(limit).unwrap_or(usize::MAX);
     let more = listed.len() > size;
@@ -58,7 +58,7 @@ fn missing(id: QueueId) -> ApiError {
 }
 
 async fn find(shared: &Shared, id: QueueId) -> Result<ListedMessage, ApiError> {
-    let filter = ListFilter { after: None, limit: 1, only: Some(id), address: None };
+    let filter = ListFilter { after: None, limit: 1, only: Some(id), address: None, held: None };
     shared.handles.store.list(filter).await?.pop().ok_or_else(|| missing(id))
 }
 

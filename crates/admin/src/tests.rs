@@ -238,6 +238,8 @@ async fn enqueue(store: &Store, now_ms: i64, to: &[&str]) -> QueueId {
         envid: None,
         arrived_ms: now_ms,
         expires_ms: now_ms + 1000,
+        rewritten_path: None,
+        may_report: true,
         delay_reported: false,
         prefix: Default::default(),
     };
@@ -245,7 +247,7 @@ async fn enqueue(store: &Store, now_ms: i64, to: &[&str]) -> QueueId {
     let recipients =
         to.iter().map(|to| NewRecipient { mailbox: mailbox(to), notify: Notify::default(), orcpt: None, known_as: None }).collect();
     let content = Content::memory(id, "Subject: x\r\n\r\nx\r\n".into());
-    store.commit(vec![NewMessage { message, content, recipients, claimed: false }], now_ms).await.unwrap();
+    store.commit(vec![NewMessage { message, content, recipients, claimed: false, held: None }], now_ms).await.unwrap();
     id
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use mail::{Domain, Mailbox};
+use mail::{Domain, LocalPart, Mailbox};
 
 use crate::account::Account;
 use crate::alias::{Alias, AliasSource};
@@ -102,8 +102,12 @@ impl Directory {
     /// Whether mail to this mailbox is owed an answer even where no alias names it: postmaster (RFC 5321
     /// s.4.5.1) and abuse (RFC 2142 s.4) of a hosted domain. [`Directory::expand`] makes no exception for it.
     pub fn is_role(&self, mailbox: &Mailbox) -> bool {
-        let local = mailbox.local.as_str();
-        self.hosts(&mailbox.domain) && ["postmaster", "abuse"].iter().any(|role| local.eq_ignore_ascii_case(role))
+        self.hosts(&mailbox.domain) && Self::is_role_name(&mailbox.local)
+    }
+
+    /// Whether this is the name of such a mailbox, in whatever domain.
+    pub fn is_role_name(local: &LocalPart) -> bool {
+        ["postmaster", "abuse"].iter().any(|role| local.as_str().eq_ignore_ascii_case(role))
     }
 
     /// The alias whose key, already folded, this is.

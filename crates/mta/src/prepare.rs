@@ -86,12 +86,15 @@ fn message(
             envid: received.parameters.envid.clone(),
             arrived_ms: received.at_ms,
             expires_ms: schedule.expires_ms(received.at_ms),
+            rewritten_path: None,
+            may_report: true,
             delay_reported: false,
             prefix: prefix.into(),
         },
         content: received.content.clone(),
         recipients,
         claimed: false,
+        held: None,
     }
 }
 

@@ -49,12 +49,15 @@ pub(crate) fn reports(world: &World, message: &Message, content: Option<&Content
             envid: None,
             arrived_ms: now_ms,
             expires_ms: settings.schedule.expires_ms(now_ms),
+            rewritten_path: None,
+            may_report: true,
             delay_reported: false,
             prefix: bytes::Bytes::new(),
         },
         content: content.clone(),
         recipients: vec![NewRecipient { mailbox, notify: Notify { never: true, ..Notify::default() }, orcpt: None, known_as }],
         claimed: false,
+        held: None,
     };
     tracing::info!(id = %report_id, about = %message.id, %to, "report queued");
     let directory = world.live.current();

@@ -7,8 +7,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use mail::srs::Srs;
 use mail::{Domain, Mailbox};
-use policy::Schedule;
+use policy::{Schedule, StrictDomain, Unauthenticated};
 use smtp::client::{Credentials, TlsMode};
 use store::Flow;
 
@@ -110,6 +111,27 @@ pub struct Delivery {
     pub routes: Vec<Route>,
 }
 
+/// How forwarded mail is treated.
+#[derive(Debug, Clone)]
+pub struct Forward {
+    /// Its return addresses; their domain is that of its DKIM signatures too.
+    pub srs: Srs,
+    /// Whether the target takes the message while its sender waits.
+    pub cut_through: bool,
+    /// How long the sender waits for the target at most, in seconds.
+    pub deadline_s: u64,
+    /// What becomes of mail that neither SPF nor DKIM vouches for.
+    pub unauthenticated: Unauthenticated,
+    /// What becomes of mail whose own domain asks that it be distrusted, or of which the target would say so.
+    pub strict_domain: StrictDomain,
+    /// Held mail is kept so long, in seconds.
+    pub hold_s: u32,
+    /// Held mail takes at most so much, in octets; what comes beyond is put off.
+    pub held_bytes: u64,
+    /// Reports taken for one return address within an hour.
+    pub reports_per_sender: u32,
+}
+
 /// Settings that a reload can change.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -123,6 +145,8 @@ pub struct Settings {
     pub virtual_file: Option<PathBuf>,
     /// Bounds.
     pub limits: Limits,
+    /// How forwarded mail is treated.
+    pub forward: Forward,
     /// How mail goes out.
     pub delivery: Delivery,
     /// When it is tried again.

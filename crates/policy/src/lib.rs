@@ -4,6 +4,7 @@
 //! Invariant: this crate knows no clock, file system, socket or runtime. Everything it decides on stands in the arguments,
 //! so each decision can be asked again (`explain`, tests) and gives the same answer.
 
+mod authentic;
 mod disposition;
 mod recipient;
 mod remote;
@@ -12,8 +13,9 @@ mod schedule;
 mod sender;
 mod trouble;
 
+pub use authentic::{StrictDomain, Treatment, Unauthenticated, authentic, may_report};
 pub use disposition::{ArrivingContent, LOOP_FIELD, RECEIVED_MAX, disposition};
-pub use recipient::{AcceptedRecipient, Client, recipient};
+pub use recipient::{AcceptedRecipient, Client, Rules, recipient};
 pub use remote::{trouble_of_failure, trouble_of_reply};
 pub use route::{MxRecord, NextHop, NextHops, RouteFailure, next_hops};
 pub use schedule::Schedule;

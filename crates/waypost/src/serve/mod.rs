@@ -79,7 +79,8 @@ impl Running {
             Store::open(data).map_err(|e| anyhow!("{}: {e}\n  hint: only one server can run on a data directory", data.display()))?;
         // From here on the commands find the data directory taken; they wait on the socket until the server is up.
         let listener = admin::bind(&config.admin_socket()).await.context("the admin socket cannot be used")?;
-        let settings = Arc::new(ArcSwap::from_pointee(config.settings.clone()));
+        config::secrets::make(&config.file.srs_secrets())?;
+        let settings = Arc::new(ArcSwap::from_pointee(config.with_secrets()?));
         let live = LiveDirectory::open(store.clone(), &config.settings.delimiters, config.settings.virtual_file.clone()).await?;
         let live = Arc::new(live);
         let reloader = Arc::new(Reloader::new(config, settings.clone(), live.clone()));
