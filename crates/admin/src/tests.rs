@@ -41,6 +41,8 @@ async fn api_with(virtual_file: Option<&str>) -> Api {
         retry: Arc::new(move || {
             counter.fetch_add(1, Ordering::SeqCst);
         }),
+        release: Arc::new(|_, _| Box::pin(async { Ok(()) })),
+        resolver: None,
         reload: Some(Arc::new(|| Box::pin(async { Err("w.toml:3:1: unknown key".to_owned()) }))),
         status: Arc::new(|| json!({ "running": true })),
     };
@@ -240,6 +242,7 @@ async fn enqueue(store: &Store, now_ms: i64, to: &[&str]) -> QueueId {
         expires_ms: now_ms + 1000,
         rewritten_path: None,
         may_report: true,
+        mendable: false,
         delay_reported: false,
         prefix: Default::default(),
     };

@@ -9,6 +9,7 @@ use mail::{Domain, LocalPart, Mailbox};
 
 use crate::account::Account;
 use crate::alias::{Alias, AliasSource};
+use crate::signing_key::{KeyState, SigningKey};
 
 /// A domain that this server takes mail for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,13 +29,15 @@ pub struct Contents {
     pub aliases: Vec<Alias>,
     /// The accounts.
     pub accounts: Vec<Account>,
+    /// The DKIM keys.
+    pub keys: Vec<SigningKey>,
     /// The characters that set off an extension: `+` by default; empty where there are no extensions.
     pub delimiters: String,
 }
 
 impl Default for Contents {
     fn default() -> Self {
-        Self { domains: Vec::new(), aliases: Vec::new(), accounts: Vec::new(), delimiters: "+".into() }
+        Self { domains: Vec::new(), aliases: Vec::new(), accounts: Vec::new(), keys: Vec::new(), delimiters: "+".into() }
     }
 }
 
@@ -70,6 +73,11 @@ impl Directory {
     /// What it was built from.
     pub fn contents(&self) -> &Contents {
         &self.contents
+    }
+
+    /// The keys that sign for a domain.
+    pub fn signing_keys(&self, domain: &Domain) -> impl Iterator<Item = &SigningKey> {
+        self.contents.keys.iter().filter(move |key| key.domain == *domain && key.state == KeyState::Active)
     }
 
     /// Whether mail for this domain is taken: it is hosted and enabled.

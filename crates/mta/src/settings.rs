@@ -155,3 +155,53 @@ pub struct Settings {
 
 /// Settings that are read anew for each decision.
 pub type LiveSettings = Arc<arc_swap::ArcSwap<Settings>>;
+
+#[cfg(test)]
+impl Settings {
+    /// The settings of unit tests.
+    pub(crate) fn plain() -> Self {
+        use mail::srs::{Hash, Secret};
+        let hostname = Domain::parse("mx.example.test").unwrap();
+        let secrets = vec![Secret { hash: Hash::Sha256, key: b"secret".to_vec() }];
+        Self {
+            forward: Forward {
+                srs: Srs { domain: Domain::parse("fwd.example.test").unwrap(), secrets, mac: net::srs_mac },
+                cut_through: true,
+                deadline_s: 50,
+                unauthenticated: Unauthenticated::Reject,
+                strict_domain: StrictDomain::Rewrite,
+                hold_s: 3600,
+                held_bytes: 1 << 20,
+                reports_per_sender: 20,
+            },
+            hostname,
+            postmaster: None,
+            delimiters: "+".into(),
+            virtual_file: None,
+            limits: Limits {
+                message_bytes: 1 << 20,
+                recipients: 100,
+                contents: 10,
+                sessions: 10,
+                sessions_per_client: 10,
+                command_timeout_s: 10,
+                content_timeout_s: 10,
+                handshake_timeout_s: 10,
+                greet_delay_ms: 0,
+            },
+            delivery: Delivery {
+                port: 25,
+                ipv6: false,
+                loopback: false,
+                connections_per_host: 1,
+                messages_per_connection: 1,
+                connect_timeout_s: 1,
+                keep_s: 1,
+                host_pause_s: 1,
+                source: None,
+                routes: Vec::new(),
+            },
+            schedule: Schedule::default(),
+        }
+    }
+}

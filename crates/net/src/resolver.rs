@@ -38,6 +38,10 @@ fn options(options: &mut ResolverOpts) {
 }
 
 impl Resolver {
+    pub fn authenticator(&self) -> &msgauth::Authenticator {
+        &msgauth::Authenticator
+    }
+
     /// The servers that the machine uses (/etc/resolv.conf).
     pub fn system() -> Result<Self, ResolverError> {
         let mut builder = TokioResolver::builder_tokio().map_err(|e| ResolverError(e.to_string()))?;
@@ -94,6 +98,21 @@ impl Resolver {
             return Err(RouteFailure::Temporary("none of its MX records holds a valid host name".into()));
         }
         Ok(mx)
+    }
+
+    /// The texts of the TXT records of a name, each with its strings joined; none where there are none.
+    pub async fn txt(&self, name: &Domain) -> Result<Vec<String>, String> {
+        match self.lookup(name, RecordType::TXT).await {
+            Ok(records) => Ok(records
+                .iter()
+                .filter_map(|record| match record {
+                    RData::TXT(txt) => Some(txt.txt_data.iter().map(|part| String::from_utf8_lossy(part).into_owned()).collect()),
+                    _ => None,
+                })
+                .collect()),
+            Err(RouteFailure::Temporary(text)) => Err(text),
+            Err(RouteFailure::NoAddress | RouteFailure::NoSuchDomain) => Ok(Vec::new()),
+        }
     }
 
     /// The addresses of a host, IPv6 first where `ipv6` allows them.

@@ -177,6 +177,11 @@ impl Store {
         self.write(Operation::Release { id, now_ms, expires_ms }).await.map(|_| ())
     }
 
+    /// Puts another message in the place of one, in one commit.
+    pub async fn replace(&self, id: QueueId, with: NewMessage) -> Result<(), StoreError> {
+        self.write(Operation::Replace { id, with: Box::new(with) }).await.map(|_| ())
+    }
+
     /// Removes held messages whose time is up. Returns how many.
     pub async fn expire_held(&self, now_ms: i64) -> Result<u64, StoreError> {
         self.count(Operation::ExpireHeld { now_ms }).await

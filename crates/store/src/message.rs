@@ -46,6 +46,8 @@ pub struct Message {
     pub rewritten_path: Option<ReversePath>,
     /// Whether the sender is known well enough to be told of a failure: a report to a forged one would hit a stranger.
     pub may_report: bool,
+    /// Whether its From field may be rewritten where the target refuses it for that field's domain.
+    pub mendable: bool,
     /// The declared encoding.
     pub body: Body,
     /// Whether it came with SMTPUTF8.
@@ -97,6 +99,14 @@ pub struct NewRecipient {
     pub orcpt: Option<OriginalRecipient>,
     /// The address as the sender knows it, where it is another (an alias): reports name this one only.
     pub known_as: Option<Mailbox>,
+}
+
+impl NewRecipient {
+    /// What tells this recipient from another, without case: the alias and the target.
+    pub fn recipient_key(&self) -> String {
+        let alias = self.known_as.as_ref().map(Mailbox::key).unwrap_or_default();
+        format!("{alias}>{}", self.mailbox.key())
+    }
 }
 
 /// Names a recipient in the queue.
@@ -164,8 +174,8 @@ pub struct Settlement {
     pub recipients: Vec<(RecipientKey, Disposition)>,
     /// Messages whose delay has now been reported.
     pub delay_reported: Vec<QueueId>,
-    /// Reports that follow.
-    pub reports: Vec<NewMessage>,
+    /// Messages that follow: reports, or the same one in another form.
+    pub follow: Vec<NewMessage>,
     /// Deliveries that failed for good without a report, for the list of those.
     pub failed: Vec<FailedDelivery>,
 }

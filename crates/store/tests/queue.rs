@@ -23,6 +23,7 @@ fn message(id: i64, content: &Content, recipients: &[&str], claimed: bool) -> Ne
             expires_ms: 9_000_000,
             rewritten_path: None,
             may_report: true,
+            mendable: false,
             delay_reported: false,
             prefix: Bytes::from_static(b"Delivered-To: me@example.test\r\n"),
         },

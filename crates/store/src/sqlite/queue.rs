@@ -46,8 +46,8 @@ pub(crate) fn enqueue(db: &Connection, messages: &[NewMessage], lease_ms: i64) -
 fn insert_message(db: &Connection, new: &NewMessage) -> Result<(), StoreError> {
     let m = &new.message;
     db.prepare_cached(
-        "INSERT INTO message (id, content_id, flow, reverse_path, body_8bit, smtputf8, ret, envid, arrived_ms, expires_ms, prefix, rewritten_path, may_report)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO message (id, content_id, flow, reverse_path, body_8bit, smtputf8, ret, envid, arrived_ms, expires_ms, prefix, rewritten_path, may_report, mendable)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?
     .execute(params![
         m.id.0,
@@ -63,6 +63,7 @@ fn insert_message(db: &Connection, new: &NewMessage) -> Result<(), StoreError> {
         m.prefix.as_ref(),
         m.rewritten_path.as_ref().map(mail::ReversePath::to_bare),
         m.may_report,
+        m.mendable,
     ])?;
     Ok(())
 }
@@ -120,7 +121,7 @@ pub(crate) fn settle(db: &Connection, settlement: &Settlement, lease_ms: i64) ->
     for id in &settlement.delay_reported {
         db.prepare_cached("UPDATE message SET delay_reported = 1 WHERE id = ?")?.execute([id.0])?;
     }
-    enqueue(db, &settlement.reports, lease_ms)?;
+    enqueue(db, &settlement.follow, lease_ms)?;
     settlement.failed.iter().try_for_each(|failed| super::outcomes::insert_failed(db, failed))?;
     let mut files = Vec::new();
     for id in touched {

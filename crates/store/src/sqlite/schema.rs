@@ -64,7 +64,18 @@ CREATE TABLE account (
     "
 ALTER TABLE message ADD COLUMN rewritten_path TEXT;              -- NULL: MAIL says the reverse-path
 ALTER TABLE message ADD COLUMN may_report INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE message ADD COLUMN mendable INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX recipient_held ON recipient (message_id) WHERE state = 3;
+CREATE TABLE dkim_key (
+    domain TEXT NOT NULL,
+    selector TEXT NOT NULL,
+    key_type TEXT NOT NULL,
+    private BLOB NOT NULL,
+    public TEXT NOT NULL,
+    state TEXT NOT NULL,                 -- next, active, retired
+    since_ms INTEGER NOT NULL,
+    PRIMARY KEY (domain, selector)
+) WITHOUT ROWID;
 CREATE TABLE srs_sender (
     token TEXT PRIMARY KEY,
     sender TEXT NOT NULL,
