@@ -4,6 +4,7 @@
 //! needs the time or a random number passes it in.
 
 mod address;
+pub mod auth_results;
 mod date;
 mod domain;
 mod envelope;

@@ -90,7 +90,9 @@ async fn records<T>(resolver: &TokioResolver, name: &str, kind: RecordType, pick
 
 fn missing(error: &NetError) -> Missing {
     match error {
-        NetError::Dns(DnsError::NoRecordsFound(NoRecords { soa: None, ns: Some(servers), .. })) if !servers.is_empty() => Missing::Temporary,
+        NetError::Dns(DnsError::NoRecordsFound(NoRecords { soa: None, ns: Some(servers), .. })) if !servers.is_empty() => {
+            Missing::Temporary
+        }
         error if error.is_nx_domain() => Missing::Name,
         error if error.is_no_records_found() => Missing::Record,
         _ => Missing::Temporary,

@@ -161,7 +161,9 @@ mod tests {
 
     #[test]
     fn one_bad_term_spoils_the_record() {
-        for bad in ["v=spf1 all -al", "v=spf1 ip4:1.2.3.4/033", "v=spf1 a:", "v=spf1 all:x", "v=spf1 redirect=a.b redirect=a.b", "v=spf1 x=%(a)"] {
+        for bad in
+            ["v=spf1 all -al", "v=spf1 ip4:1.2.3.4/033", "v=spf1 a:", "v=spf1 all:x", "v=spf1 redirect=a.b redirect=a.b", "v=spf1 x=%(a)"]
+        {
             assert_eq!(Record::parse(bad.as_bytes()), Err(Malformed), "{bad}");
         }
         let good = Record::parse(b"v=spf1 a:foo/bar.example/24//64 moo=x ~ALL ").unwrap();
