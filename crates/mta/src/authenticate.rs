@@ -3,7 +3,6 @@
 //! RFC 8601 s.2. Invariant: evidence is gathered, nothing is decided; a message from a logged-in client is not asked where it comes from.
 
 use bytes::{Bytes, BytesMut};
-use mail::Domain;
 use mail::evidence::Evidence;
 use msgauth::{Authenticator, Input};
 use store::{Content, StoreError};
@@ -73,7 +72,6 @@ impl LargeContents {
 pub(crate) async fn authenticate<'a>(
     received: Received,
     authenticator: &Authenticator,
-    hostname: &Domain,
     room: &'a LargeContents,
 ) -> Result<Authenticated<'a>, (Box<Received>, StoreError)> {
     let whole = match room.load(&received.content).await {
@@ -85,13 +83,7 @@ pub(crate) async fn authenticate<'a>(
         Some(login) => Proof::Login(login.clone()),
         None => {
             let sender = received.reverse_path.mailbox().map(ToString::to_string);
-            let input = Input {
-                client: facts.client,
-                hello: &facts.hello,
-                reverse_path: sender.as_deref(),
-                hostname: hostname.as_str(),
-                message: &whole.bytes,
-            };
+            let input = Input { client: facts.client, hello: &facts.hello, reverse_path: sender.as_deref(), message: &whole.bytes };
             Proof::Evidence(Box::new(authenticator.evaluate(input).await))
         }
     };

@@ -35,7 +35,8 @@ pub(crate) fn write_received(out: &mut Vec<u8>, received: &Received, hostname: &
 /// What was found out about the sender.
 pub(crate) fn write_results(out: &mut Vec<u8>, received: &Received, hostname: &Domain, evidence: &Evidence) {
     let sender = received.reverse_path.mailbox().map(ToString::to_string);
-    let facts = Facts { client: received.facts.client, hello: &received.facts.hello, reverse_path: sender.as_deref() };
+    let from = Some(evidence.dmarc.domain.as_str()).filter(|from| !from.is_empty());
+    let facts = Facts { client: received.facts.client, hello: &received.facts.hello, reverse_path: sender.as_deref(), header_from: from };
     out.extend_from_slice(authentication_results(hostname, evidence, &facts).as_bytes());
 }
 

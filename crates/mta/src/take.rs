@@ -48,7 +48,7 @@ async fn stages(
     content: &mut Content,
 ) -> Result<Result<Responsibility, Reply>, StoreError> {
     let authenticator = reception.dispatch.world().resolver.authenticator();
-    let authenticated = match authenticate(received, authenticator, &settings.hostname, &reception.large).await {
+    let authenticated = match authenticate(received, authenticator, &reception.large).await {
         Ok(authenticated) => authenticated,
         Err((_, error)) => return Err(error),
     };
