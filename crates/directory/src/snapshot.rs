@@ -75,7 +75,7 @@ impl Directory {
         &self.contents
     }
 
-    /// The keys that sign for a domain.
+    /// The keys that sign for a domain, in the order in which they are listed.
     pub fn signing_keys(&self, domain: &Domain) -> impl Iterator<Item = &SigningKey> {
         self.contents.keys.iter().filter(move |key| key.domain == *domain && key.state == KeyState::Active)
     }

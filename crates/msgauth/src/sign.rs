@@ -10,21 +10,22 @@ use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use crate::key::{Algorithm, KeyError};
 
-/// Fields that are signed, and whether one more of them breaks the signature.
+/// Fields that are signed where they stand, and whose absence is signed where they do not; and whether one more of those that stand breaks the
+/// signature.
 const SIGNED: [(&str, bool); 21] = [
     ("From", true),
     ("To", true),
-    ("Cc", true),
+    ("Cc", false),
     ("Subject", true),
     ("Date", true),
     ("Message-ID", true),
-    ("Reply-To", true),
+    ("Reply-To", false),
     ("Sender", false),
     ("In-Reply-To", false),
     ("References", false),
-    ("MIME-Version", true),
+    ("MIME-Version", false),
     ("Content-Type", true),
-    ("Content-Transfer-Encoding", true),
+    ("Content-Transfer-Encoding", false),
     ("Content-Disposition", false),
     ("List-Id", false),
     ("List-Help", false),

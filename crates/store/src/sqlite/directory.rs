@@ -123,8 +123,9 @@ fn parsed_words<T: FromStr>(what: &str, text: &str) -> Result<Vec<T>, StoreError
 }
 
 fn load_keys(db: &Connection) -> Result<Vec<SigningKey>, StoreError> {
-    let mut statement =
-        db.prepare("SELECT domain, selector, key_type, private, public, state, since_ms FROM dkim_key ORDER BY domain, state, selector")?;
+    let mut statement = db.prepare(
+        "SELECT domain, selector, key_type, private, public, state, since_ms FROM dkim_key ORDER BY domain, state, key_type DESC, selector",
+    )?;
     let mut rows = statement.query([])?;
     let mut keys = Vec::new();
     while let Some(row) = rows.next()? {
