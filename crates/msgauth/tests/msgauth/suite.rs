@@ -11,7 +11,7 @@ use yaml_rust2::{Yaml, YamlLoader};
 /// A file or folder of a suite, below `WAYPOST_SUITES` or target/suites.
 pub fn path(relative: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_owned();
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir));
     let dir = std::env::var_os("WAYPOST_SUITES").map_or_else(|| target.join("suites"), PathBuf::from);
     let path = dir.join(relative);
     assert!(path.exists(), "{} is missing: run `cargo xtask suites`, or name another folder in WAYPOST_SUITES", path.display());
