@@ -104,6 +104,10 @@ impl Authenticator {
         };
         let hello = input.hello.trim_end_matches('.');
         let check = async |local_part, domain: &str| {
+            // An address literal has no record, and is not worth a question.
+            if domain.is_empty() || domain.starts_with('[') {
+                return SpfCheck { result: SpfResult::None, domain: domain.to_owned() };
+            }
             let identity = spf::Identity { client: input.client, hello, domain, local_part };
             let result = timeout(DEADLINE, spf::check_host(self.resolver(), identity)).await.unwrap_or(SpfResult::TempError);
             SpfCheck { result, domain: domain.to_owned() }

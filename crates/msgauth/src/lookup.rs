@@ -99,8 +99,16 @@ fn missing(error: &NetError) -> Missing {
     }
 }
 
+/// A name as text; one with an odd octet in a label escaped, so that it is never taken for another.
 fn text_of(name: &Name) -> String {
-    name.to_ascii().trim_end_matches('.').to_ascii_lowercase()
+    let is_plain = |label: &[u8]| label.iter().all(|byte| byte.is_ascii_graphic() && !b".\\".contains(byte));
+    let text = if name.iter().all(is_plain) {
+        let labels: Vec<_> = name.iter().map(String::from_utf8_lossy).collect();
+        labels.join(".")
+    } else {
+        name.to_ascii()
+    };
+    text.trim_end_matches('.').to_ascii_lowercase()
 }
 
 impl Lookup for TokioResolver {
