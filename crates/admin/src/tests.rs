@@ -258,7 +258,7 @@ async fn enqueue(store: &Store, now_ms: i64, to: &[&str]) -> QueueId {
 async fn the_queue_is_shown_in_pages_and_changed() {
     let api = api().await;
     assert_eq!(api.get("/v1/queue").await["messages"], json!([]));
-    assert_eq!(api.get("/v1/queue/totals").await, json!({ "messages": 0, "recipients": 0, "set_aside": 0 }));
+    assert_eq!(api.get("/v1/queue/totals").await, json!({ "messages": 0, "recipients": 0, "set_aside": 0, "held": 0, "held_bytes": 0 }));
     let mut ids = Vec::new();
     for n in 0..5 {
         ids.push(enqueue(&api.store, 1_800_000_000_001 + n, &["a@gmail.test", "b@other.test"]).await.to_string());
@@ -280,7 +280,7 @@ async fn the_queue_is_shown_in_pages_and_changed() {
     api.ok("DELETE", &format!("/v1/queue/{}?recipient=0", ids[0]), Value::Null).await;
     assert_eq!(api.refused("DELETE", &format!("/v1/queue/{}?recipient=0", ids[0]), Value::Null).await.0, 404);
     api.ok("DELETE", &format!("/v1/queue/{}", ids[1]), Value::Null).await;
-    assert_eq!(api.get("/v1/queue/totals").await, json!({ "messages": 4, "recipients": 7, "set_aside": 0 }));
+    assert_eq!(api.get("/v1/queue/totals").await, json!({ "messages": 4, "recipients": 7, "set_aside": 0, "held": 0, "held_bytes": 0 }));
     assert_eq!(api.refused("GET", &format!("/v1/queue/{}", ids[1]), Value::Null).await.0, 404);
 }
 
