@@ -40,7 +40,7 @@ CONF
 debugLevel = 0
 HELO_reject = False
 Mail_From_reject = Fail
-skip_addresses =
+skip_addresses = 192.0.2.1/32
 Header_Type = AR
 Authserv_Id = mx.example.test
 CONF
