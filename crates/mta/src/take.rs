@@ -81,7 +81,7 @@ async fn stages(
 
 /// The domain in the From field of submitted mail, which decide has found to be the account's.
 fn author(accepted: &Accepted<'_>) -> Option<Domain> {
-    from_addresses(accepted.received.content.front()).ok()?.into_iter().next().map(|from| from.domain)
+    from_addresses(&accepted.whole.bytes).ok()?.into_iter().next().map(|from| from.domain)
 }
 
 /// What claims to be a result of ours and is not is taken out of mail from outside.
