@@ -42,8 +42,8 @@ fn threats_51_and_52_authors() {
 #[test]
 fn threats_53_and_56_to_58_odd_fields_are_nothing_special() {
     let stage = Stage::new("");
-    let nested =
-        format!("From: her@foreign.test\r\nDate: {}{}Tue, 24 Nov 2026 09:00:00 +0000\r\n\r\n", "(".repeat(100_000), ")".repeat(100_000));
+    let folded = |sign: &str| format!("{}\r\n ", sign.repeat(500)).repeat(200);
+    let nested = format!("From: her@foreign.test\r\nDate: {}{}Tue, 24 Nov 2026 09:00:00 +0000\r\n\r\n", folded("("), folded(")"));
     forwarded(&stage, "nested", &nested);
     forwarded(&stage, "proto", "From: her@foreign.test\r\n__proto__: {\"admin\":true}\r\nconstructor: x\r\n\r\n");
     let word = "=?utf-8?q?a=0D=0ABcc:_victim@elsewhere.test?=";
