@@ -12,6 +12,7 @@
 mod clients;
 mod commands;
 mod configuration;
+mod cut_through;
 mod delivery;
 mod forwarding;
 mod hostile_in;
