@@ -227,7 +227,8 @@ mod tests {
         assert_eq!(messages[0].message.id, QueueId(9));
         assert_ne!(messages[1].message.id, QueueId(9));
         let text = String::from_utf8(messages[0].message.prefix.to_vec()).unwrap();
-        assert!(text.starts_with("X-Forwarded-For: me@example.test a@x.test\r\nX-Forwarded-To: a@x.test\r\nDelivered-To: me@example.test\r\nReceived: from client.test ([192.0.2.1])\r\n"), "{text}");
+        assert!(text.starts_with("X-Forwarded-For: me@example.test a@x.test\r\nX-Forwarded-To: a@x.test\r\nDelivered-To: me@example.test\r\nAuthentication-Results: mx.example.test;\r\n"), "{text}");
+        assert!(text.contains("\r\nReceived: from client.test ([192.0.2.1])\r\n"), "{text}");
         assert!(!text.contains("b@y.test"));
     }
 
