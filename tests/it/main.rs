@@ -12,7 +12,10 @@
 mod clients;
 mod commands;
 mod configuration;
+mod cut_through;
 mod delivery;
+mod forwarding;
+mod held;
 mod hostile_content;
 mod hostile_in;
 mod hostile_out;
@@ -22,5 +25,7 @@ mod main_job;
 mod postfix;
 mod reports;
 mod resources;
+mod returns;
+mod strict_domain;
 mod tidy;
 mod virtual_map;
