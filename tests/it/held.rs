@@ -146,3 +146,22 @@ fn what_has_no_room_to_be_held_waits_with_its_sender() {
     assert!(reply.starts_with("452 4.3.1 "), "{reply}");
     assert_eq!(scene.held().len(), 1);
 }
+
+#[test]
+fn the_postmaster_is_told_once_of_each_held_message() {
+    let mut scene = scene("notice_every = \"1s\"\n");
+    let config = std::fs::read_to_string(&scene.waypost.config).unwrap();
+    std::fs::write(&scene.waypost.config, format!("postmaster = \"me@example.test\"\n{config}")).unwrap();
+    scene.waypost.stop();
+    scene.waypost.start();
+    let id = scene.hold("curious");
+    let letter = scene.inbox.wait_for("Subject: Waypost: 1 messages are held");
+    assert_eq!((letter.from.as_str(), letter.to.join(" ").as_str()), ("<>", "<foo@inbox.test>"));
+    assert!(letter.text().contains(&format!("{id}  from <someone@list.test> for me@example.test\r\n")), "{}", letter.text());
+    assert!(letter.text().contains("DMARC of lax.test fails"), "{}", letter.text());
+    scene.waypost.ok(&["held", "release", &id]);
+    scene.inbox.wait_for("Subject: curious");
+    sleep(Duration::from_millis(2500));
+    assert_eq!(scene.inbox.messages().len(), 2, "nothing is told twice");
+    scene.waypost.assert_no_bugs();
+}

@@ -110,6 +110,7 @@ fn forward(file: &File, hostname: &Domain) -> Result<Forward, Wrong> {
         },
         hold_s: forward.hold_for.0,
         held_bytes: forward.held_bytes.0,
+        notice_s: forward.notice_every.0,
         reports_per_sender: u32::try_from(forward.reports_per_sender.0).unwrap_or(u32::MAX),
     })
 }
