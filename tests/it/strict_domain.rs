@@ -128,3 +128,17 @@ fn it_is_held_refused_or_passed_on_as_it_is_where_the_owner_wants_that() {
     assert!(reply.starts_with("554 5.7.26 ") && !reply.contains("inbox"), "the target's refusal is the answer: {reply}");
     as_is.waypost.assert_no_bugs();
 }
+
+#[test]
+fn an_alias_has_a_setting_of_its_own() {
+    let scene = scene("strict_domain = \"as-is\"\n");
+    scene.waypost.ok(&["alias", "strict", "me@example.test", "reject"]);
+    let refused = scene.send("refused");
+    assert!(refused.starts_with("550 5.7.26 "), "{refused}");
+    assert!(scene.waypost.ok(&["alias", "list"]).contains("strict domains: reject"));
+    scene.waypost.refused(&["alias", "strict", "nobody@example.test", "hold"]);
+    scene.waypost.ok(&["alias", "strict", "me@example.test", "default"]);
+    let reply = scene.send("as it is");
+    assert!(reply.starts_with("554 5.7.26 "), "the target's own word: {reply}");
+    scene.waypost.assert_no_bugs();
+}

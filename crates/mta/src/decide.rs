@@ -43,6 +43,7 @@ pub(crate) fn decide<'a>(
         AcceptedRecipient::Alias { alias, .. } => Some(alias),
         _ => None,
     });
+    let settings_of = aliases.clone();
     let treatment = policy::disposition(content, aliases).and_then(|()| match &proof {
         Proof::Login(login) => submitted(directory, login, content).map(|()| Treatment::AsIs),
         Proof::Evidence(evidence) => {
@@ -51,7 +52,9 @@ pub(crate) fn decide<'a>(
             if from.is_empty() {
                 return Err(Reply::new(550, (5, 6, 0), "the From field names no address"));
             }
-            let (unauthenticated, strict) = (forward.unauthenticated, forward.strict_domain);
+            // A message has one fate; where its aliases differ, the strictest counts.
+            let strict = settings_of.filter_map(|alias| directory.strict_domain(alias)).max().unwrap_or(forward.strict_domain);
+            let unauthenticated = forward.unauthenticated;
             policy::authentic(evidence, &from, &received.reverse_path, directory, unauthenticated, strict)
         }
     });

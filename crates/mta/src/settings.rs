@@ -7,9 +7,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use directory::StrictDomain;
 use mail::srs::Srs;
 use mail::{Domain, Mailbox};
-use policy::{Schedule, StrictDomain, Unauthenticated};
+use policy::{Schedule, Unauthenticated};
 use smtp::client::{Credentials, TlsMode};
 use store::Flow;
 

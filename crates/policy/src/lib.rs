@@ -13,7 +13,7 @@ mod schedule;
 mod sender;
 mod trouble;
 
-pub use authentic::{StrictDomain, Treatment, Unauthenticated, authentic, may_report};
+pub use authentic::{Treatment, Unauthenticated, authentic, may_report};
 pub use disposition::{LOOP_FIELD, RECEIVED_MAX, disposition, well_formed};
 pub use recipient::{AcceptedRecipient, Client, Rules, recipient};
 pub use remote::{is_dmarc_refusal, trouble_of_failure, trouble_of_reply};

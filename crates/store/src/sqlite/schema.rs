@@ -81,6 +81,10 @@ CREATE TABLE srs_sender (
     sender TEXT NOT NULL,
     made_ms INTEGER NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE strict_domain (
+    source TEXT PRIMARY KEY,             -- an alias, in the database or in the virtual file
+    setting TEXT NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE notice (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     failed_n INTEGER NOT NULL,           -- up to which failure somebody was told

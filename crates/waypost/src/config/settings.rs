@@ -6,10 +6,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use directory::StrictDomain;
 use mail::Domain;
 use mail::srs::Srs;
 use mta::settings::{Delivery, Forward, Limits, Route, Settings};
-use policy::{Schedule, StrictDomain, Unauthenticated};
+use policy::{Schedule, Unauthenticated};
 use smtp::client::{Credentials, TlsMode};
 use store::Flow;
 use toml::Spanned;
