@@ -60,7 +60,7 @@ impl Waiter {
     /// Hands the outcome to who waits. Where nobody does and the target has taken the message, that is remembered: its sender was told
     /// to come back, and will.
     pub fn tell(self, dispatch: &Dispatch, job: Job, results: Vec<Result<Delivered, Trouble>>) {
-        let taken = results.iter().all(Result::is_ok);
+        let taken = is_taken(&results);
         if let Err((job, _)) = self.outcome.send((job, results)) {
             if let (true, Some(fingerprint)) = (taken, self.fingerprint) {
                 let world = dispatch.world();
@@ -125,12 +125,12 @@ async fn offer(dispatch: &Dispatch, prepared: &Prepared<'_>, deadline_s: u64) ->
             (None, None) => Fate::Untried,
         };
         if let (Fate::NotTaken(outcome), Some(fingerprint)) = (&fate, fingerprint)
-            && outcome.1.iter().all(Result::is_ok)
+            && is_taken(&outcome.1)
         {
             world.taken.remember(fingerprint, world.clock.now_ms());
         }
         fates.push(match fate {
-            Fate::NotTaken(outcome) if outcome.1.iter().all(Result::is_ok) => {
+            Fate::NotTaken(outcome) if is_taken(&outcome.1) => {
                 log_taken(&outcome, world.clock.now_ms());
                 dispatch.done(&outcome.0);
                 Fate::Taken
@@ -147,6 +147,11 @@ async fn wait(mut receiver: oneshot::Receiver<Outcome>, deadline: tokio::time::I
         Ok(Err(_)) => Fate::Untried,
         Err(_) => Fate::Late(receiver),
     }
+}
+
+/// Whether every recipient has the message. No outcome at all is nobody's word.
+fn is_taken(results: &[Result<Delivered, Trouble>]) -> bool {
+    !results.is_empty() && results.iter().all(Result::is_ok)
 }
 
 fn log_taken(outcome: &Outcome, now_ms: i64) {

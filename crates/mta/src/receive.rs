@@ -331,7 +331,7 @@ impl Driver {
         let (Some(transaction), Some(spooling)) = (self.session.take_transaction(), self.spool.take()) else {
             return Reply::new(451, (4, 3, 0), "the message was lost on its way in; send it again");
         };
-        let (spool, _place) = spooling.into_spool();
+        let (spool, place) = spooling.into_spool();
         let id = spool.id();
         let content = match spool.finish().await {
             Ok(content) => content,
@@ -355,7 +355,7 @@ impl Driver {
             recipients: transaction.recipients,
             content,
         };
-        match take(&self.reception, received).await {
+        match take(&self.reception, received, place).await {
             Ok(responsibility) => taken(&responsibility, id),
             Err(reply) => reply,
         }

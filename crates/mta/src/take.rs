@@ -18,16 +18,17 @@ use crate::remedy::wrap;
 use crate::responsibility::Responsibility;
 use crate::seal::seal;
 use crate::settings::Settings;
+use crate::spooling::Place;
 use crate::strip::strip;
 
 /// Takes the message, or says why not.
-pub(crate) async fn take(reception: &Reception, received: Received) -> Result<Responsibility, Reply> {
+pub(crate) async fn take(reception: &Reception, received: Received, place: Place) -> Result<Responsibility, Reply> {
     let settings = reception.settings.load_full();
     let (id, from) = (received.id, received.reverse_path.to_string());
     let (client, login) = (received.facts.client, received.facts.login.clone());
     let (recipients, size_bytes) = (received.recipients.len(), received.content.size_bytes());
     let mut content = received.content.clone();
-    let taken = stages(reception, &settings, received, &mut content).await;
+    let taken = stages(reception, &settings, received, &mut content, place).await;
     match &taken {
         Ok(Ok(responsibility)) => {
             let how = if matches!(responsibility, Responsibility::Ours(_)) { "message accepted" } else { "message handed over" };
@@ -48,6 +49,7 @@ async fn stages(
     settings: &Settings,
     received: Received,
     content: &mut Content,
+    place: Place,
 ) -> Result<Result<Responsibility, Reply>, StoreError> {
     let authenticator = reception.dispatch.world().resolver.authenticator();
     let authenticated = match authenticate(received, authenticator, &reception.large).await {
@@ -77,6 +79,8 @@ async fn stages(
     if let Some(reply) = no_room_to_hold(reception, settings, &prepared).await? {
         return Ok(Err(reply));
     }
+    // From here on dispatch bounds what is held in memory: a target that is slow keeps no place from those who send to others.
+    drop(place);
     if settings.forward.cut_through && prepared.is_forward {
         return hand_over(&reception.store, &reception.dispatch, &prepared, settings.forward.deadline_s).await;
     }
