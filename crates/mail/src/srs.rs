@@ -321,7 +321,7 @@ mod tests {
         let made = ours.rewrite(&mailbox("her@foreign.test"), 0).unwrap().address.to_string();
         let (tag, rest) = made.split_at(5);
         assert_eq!(tag, "SRS0=");
-        assert_eq!(&rest[4..], "=AA=foreign.test=her@fwd.test");
+        assert_eq!(rest.get(4..).unwrap(), "=AA=foreign.test=her@fwd.test");
         let wide = srs("fwd.test", &[(Hash::Sha256, "one")]).rewrite(&mailbox("her@foreign.test"), 0).unwrap().address.to_string();
         assert_eq!(wide.len(), made.len() + 12);
     }

@@ -81,7 +81,8 @@ pub(crate) async fn hand_over(
 ) -> Result<Result<Responsibility, Reply>, StoreError> {
     let may_report = prepared.messages.iter().all(|m| m.message.may_report);
     let fates = offer(dispatch, prepared, deadline_s).await;
-    match answer(&fates, &prepared.messages, may_report) {
+    let said: Vec<Said<'_>> = fates.iter().zip(&prepared.messages).map(|(fate, new)| said(fate, new)).collect();
+    match answer(&said, may_report) {
         Answer::Taken(taken) => {
             if let Some(first) = prepared.messages.first() {
                 store.discard(&first.content);
@@ -161,30 +162,45 @@ fn log_taken(outcome: &Outcome, now_ms: i64) {
     }
 }
 
-/// The whole rule. Any target that took the message makes it ours to bring to the others. Where none did, what all refuse is refused; and
-/// the rest becomes ours only where we could tell its sender of a failure later.
-fn answer(fates: &[Fate], messages: &[NewMessage], may_report: bool) -> Answer {
-    if fates.iter().all(|fate| matches!(fate, Fate::Taken)) {
-        return Answer::Taken(TakenOver(()));
-    }
-    if fates.iter().any(|fate| matches!(fate, Fate::Taken)) {
-        return Answer::Commit;
-    }
-    let troubles: Vec<Option<&Trouble>> = fates.iter().map(trouble_of).collect();
-    let refusals: Vec<&Trouble> = troubles.iter().flatten().copied().filter(|t| t.permanent).collect();
-    let is_refused =
-        refusals.len() == fates.len() && !messages.iter().zip(&refusals).any(|(new, trouble)| settle::is_mendable(new, trouble));
-    match (is_refused, refusals.first()) {
-        (true, Some(trouble)) => Answer::Refused(masked(trouble)),
-        _ if may_report => Answer::Commit,
-        _ => Answer::Refused(troubles.into_iter().flatten().find(|t| !t.permanent).map_or_else(busy, masked)),
+/// What is known of one target when the sender is answered.
+enum Said<'a> {
+    Taken,
+    /// No, and another From field would not help.
+    Refused(&'a Trouble),
+    /// Not now, or nothing yet.
+    Later(Option<&'a Trouble>),
+}
+
+fn said<'a>(fate: &'a Fate, new: &NewMessage) -> Said<'a> {
+    match fate {
+        Fate::Taken => Said::Taken,
+        Fate::Late(_) | Fate::Untried => Said::Later(None),
+        Fate::NotTaken(outcome) => match outcome.1.iter().find_map(|result| result.as_ref().err()) {
+            Some(trouble) if trouble.permanent && !settle::is_mendable(new, trouble) => Said::Refused(trouble),
+            trouble => Said::Later(trouble),
+        },
     }
 }
 
-fn trouble_of(fate: &Fate) -> Option<&Trouble> {
-    match fate {
-        Fate::NotTaken(outcome) => outcome.1.iter().find_map(|result| result.as_ref().err()),
-        _ => None,
+/// The whole rule. Any target that took the message makes it ours to bring to the others. Where none did, what all refuse is refused; and
+/// the rest becomes ours only where we could tell its sender of a failure later.
+fn answer(said: &[Said<'_>], may_report: bool) -> Answer {
+    let is_taken = |said: &Said<'_>| matches!(said, Said::Taken);
+    if !said.is_empty() && said.iter().all(is_taken) {
+        return Answer::Taken(TakenOver(()));
+    }
+    if said.iter().any(is_taken) {
+        return Answer::Commit;
+    }
+    let refusal = said.iter().find_map(|said| if let Said::Refused(trouble) = said { Some(*trouble) } else { None });
+    let is_refused = said.iter().all(|said| matches!(said, Said::Refused(_)));
+    match refusal {
+        Some(trouble) if is_refused => Answer::Refused(masked(trouble)),
+        _ if may_report => Answer::Commit,
+        _ => {
+            let trouble = said.iter().find_map(|said| if let Said::Later(trouble) = said { *trouble } else { None });
+            Answer::Refused(trouble.filter(|trouble| !trouble.permanent).map_or_else(busy, masked))
+        }
     }
 }
 
@@ -253,4 +269,43 @@ async fn commit(store: &Store, dispatch: &Dispatch, messages: &[NewMessage], fat
         }
     }
     Ok(committed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(said: &[Said<'_>], may_report: bool) -> String {
+        match answer(said, may_report) {
+            Answer::Taken(_) => "taken".into(),
+            Answer::Commit => "commit".into(),
+            Answer::Refused(reply) => {
+                assert!(!reply.to_string().contains("secret"), "{reply}");
+                reply.to_string().chars().take_while(|c| !c.is_ascii_alphabetic()).collect::<String>().trim().to_owned()
+            }
+        }
+    }
+
+    #[test]
+    fn the_rule() {
+        let no = Trouble::permanent(Scope::Recipient, 1, 1, "no secret@target.test");
+        let policy = Trouble::permanent(Scope::Message, 7, 1, "secret");
+        let full = Trouble::temporary(Scope::Recipient, 2, 2, "secret is full");
+        let down = Trouble::unreachable("secret.test does not answer");
+        let (taken, late) = (|| Said::Taken, || Said::Later(None));
+        for known in [true, false] {
+            assert_eq!(code(&[taken(), taken()], known), "taken");
+            assert_eq!(code(&[taken(), Said::Refused(&no)], known), "commit");
+            assert_eq!(code(&[Said::Later(Some(&full)), taken()], known), "commit");
+            assert_eq!(code(&[late(), taken()], known), "commit");
+            assert_eq!(code(&[Said::Refused(&no)], known), "550 5.1.1");
+            assert_eq!(code(&[Said::Refused(&policy), Said::Refused(&no)], known), "554 5.7.1");
+        }
+        assert_eq!(code(&[Said::Later(Some(&full))], true), "commit");
+        assert_eq!(code(&[Said::Later(Some(&full))], false), "450 4.2.2");
+        assert_eq!(code(&[Said::Later(Some(&down))], false), "451 4.4.7");
+        assert_eq!(code(&[Said::Refused(&no), late()], true), "commit");
+        assert_eq!(code(&[Said::Refused(&no), late()], false), "451 4.4.7");
+        assert_eq!(code(&[], false), "451 4.4.7", "nobody's word is no 250");
+    }
 }
