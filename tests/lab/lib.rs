@@ -8,6 +8,7 @@
 mod dns;
 mod opendkim;
 mod postfix;
+mod postsrsd;
 mod process;
 mod python;
 mod rspamd;
@@ -24,8 +25,9 @@ use std::time::{Duration, Instant};
 pub use dns::{Dns, txt};
 pub use opendkim::{OpenDkim, rsa_key};
 pub use postfix::{Postfix, postmap};
+pub use postsrsd::Postsrsd;
 pub use process::{Process, run, run_ok};
-pub use python::{Signature, dkimpy, python, signatures, signers};
+pub use python::{Signature, dkimpy, fed, python, signatures, signers};
 pub use rspamd::Rspamd;
 pub use script::{Script, obedient};
 pub use sink::{Delivered, Sink};
