@@ -26,6 +26,7 @@ mod postfix;
 mod reports;
 mod resources;
 mod returns;
+mod signatures;
 mod srs;
 mod strict_domain;
 mod tidy;
