@@ -105,6 +105,7 @@ fn threat_41_only_our_own_fresh_addresses_are_reversed() {
         (flipped, "a wrong hash"),
         (fresh.replace("=her@", "=him@"), "another local part"),
         (fresh.replace("=foreign.test=", "=victim.test="), "another domain"),
+        (fresh.replace("=foreign.test=her@", "=foreign.tes=ther@"), "the sign between domain and local part moved"),
         (format!("SRS0={}{rest}", &hash[..7]), "a short hash"),
         (format!("SRS0={rest}"), "no hash"),
         ("SRS0=@fwd.example.test".into(), "nothing"),

@@ -8,6 +8,7 @@
 mod dns;
 mod opendkim;
 mod postfix;
+mod postsrsd;
 mod process;
 mod python;
 mod rspamd;
@@ -16,7 +17,7 @@ mod sink;
 mod talk;
 mod waypost;
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -24,8 +25,9 @@ use std::time::{Duration, Instant};
 pub use dns::{Dns, txt};
 pub use opendkim::{OpenDkim, rsa_key};
 pub use postfix::{Postfix, postmap};
+pub use postsrsd::Postsrsd;
 pub use process::{Process, run, run_ok};
-pub use python::{Signature, dkimpy, python, signatures, signers};
+pub use python::{Signature, dkimpy, fed, python, signatures, signers};
 pub use rspamd::Rspamd;
 pub use script::{Script, obedient};
 pub use sink::{Delivered, Sink};
@@ -38,6 +40,9 @@ pub const MX_PORT: u16 = 2525;
 pub const SUBMISSION_PORT: u16 = 2587;
 /// Our submissions port (implicit TLS).
 pub const SUBMISSIONS_PORT: u16 = 2465;
+
+/// Who holds this port has the network.
+const CLAIM_PORT: u16 = 2524;
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
@@ -57,10 +62,16 @@ impl Default for Lab {
 impl Lab {
     /// Opens a laboratory.
     pub fn new() -> Self {
-        // Other test processes run beside this one (nextest: one a test): the process id spreads them.
-        let number = std::process::id().wrapping_mul(7).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
-        let [a, b, ..] = number.to_le_bytes();
-        Self { directory: tempfile::tempdir().expect("a temporary directory"), network: [a.max(1), b] }
+        // Other test processes run beside this one (nextest: one a test): the process id spreads them, and a socket that stays
+        // open as long as the process, as its servers do, keeps a network from being taken twice.
+        let network = (0..u32::from(u16::MAX)).find_map(|_| {
+            let number = std::process::id().wrapping_mul(7).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+            let [a, b, ..] = number.to_le_bytes();
+            let claim = UdpSocket::bind((Ipv4Addr::new(127, a, b, 254), CLAIM_PORT)).ok().filter(|_| a > 0)?;
+            std::mem::forget(claim);
+            Some([a, b])
+        });
+        Self { directory: tempfile::tempdir().expect("a temporary directory"), network: network.expect("a free network") }
     }
 
     /// An address of the lab: 127.x.y.`host`. 1 is our server, 53 the name server.

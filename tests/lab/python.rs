@@ -30,12 +30,20 @@ fn top() -> PathBuf {
 
 /// Runs Python with what is installed for the tests; `input` is its standard input. Returns what it wrote.
 pub fn python(arguments: &[&str], input: &str) -> String {
-    let mut command = Command::new("python3");
-    command.current_dir(top()).args(arguments).env("PYTHONPATH", top().join("target/python"));
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("python3 runs");
-    child.stdin.take().expect("its input").write_all(input.as_bytes()).expect("python3 reads");
-    let output = child.wait_with_output().expect("python3 ends");
-    assert!(output.status.success(), "python3 {}: {}", arguments.join(" "), output.status);
+    fed("python3", arguments, input)
+}
+
+/// Runs a program at the top of the checkout with this standard input. Returns what it wrote.
+pub fn fed(program: &str, arguments: &[&str], input: &str) -> String {
+    let mut command = Command::new(program);
+    command.current_dir(top()).args(arguments).env("PYTHONPATH", top().join("target/python")).env("PYTHONDONTWRITEBYTECODE", "1");
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap_or_else(|e| panic!("{program}: {e}"));
+    let (mut stdin, input) = (child.stdin.take().expect("its input"), input.to_owned());
+    // Beside: who writes before it has read everything would wait for us, and we for it.
+    let writer = std::thread::spawn(move || stdin.write_all(input.as_bytes()));
+    let output = child.wait_with_output().unwrap_or_else(|e| panic!("{program}: {e}"));
+    assert!(output.status.success(), "{program} {}: {}", arguments.join(" "), output.status);
+    writer.join().expect("the writer").unwrap_or_else(|e| panic!("{program} does not read: {e}"));
     String::from_utf8(output.stdout).expect("text")
 }
 

@@ -18,6 +18,7 @@ pub struct Talk {
     tcp: TcpStream,
     tls: Option<Box<StreamOwned<ClientConnection, TcpStream>>>,
     input: Vec<u8>,
+    heard: Vec<u8>,
 }
 
 impl Talk {
@@ -26,7 +27,7 @@ impl Talk {
         let tcp = TcpStream::connect((address, port)).expect("the server listens");
         tcp.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
         tcp.set_nodelay(true).expect("no delay");
-        Self { tcp, tls: None, input: Vec::new() }
+        Self { tcp, tls: None, input: Vec::new(), heard: Vec::new() }
     }
 
     /// Connects, reads the banner and says EHLO.
@@ -82,6 +83,7 @@ impl Talk {
         match read {
             Ok(n) => {
                 self.input.extend_from_slice(&bytes[..n]);
+                self.heard.extend_from_slice(&bytes[..n]);
                 n > 0
             }
             Err(e) if matches!(e.kind(), ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe) => false,
@@ -160,6 +162,11 @@ impl Talk {
     pub fn taken(&mut self, from: &str, to: &str, content: &str) {
         let reply = self.message(from, to, content);
         assert!(reply.starts_with("250 2.0.0 queued as "), "{reply}");
+    }
+
+    /// Everything that the server said.
+    pub fn heard(&self) -> String {
+        String::from_utf8_lossy(&self.heard).into_owned()
     }
 
     /// Whether the server has closed the connection.

@@ -282,7 +282,7 @@ impl Dispatch {
         let lanes = world.store.lanes().await?;
         self.forget_idle(now_ms);
         self.0.lanes.sweep(now_ms);
-        let next_ms = lanes.iter().map(|l| l.due_ms).filter(|due_ms| *due_ms > now_ms).min();
+        let mut next_ms = lanes.iter().map(|l| l.due_ms).filter(|due_ms| *due_ms > now_ms).min();
         let mut failed = None;
         for due in lanes.into_iter().filter(|l| l.due_ms <= now_ms) {
             let room = self.room(&due.lane);
@@ -305,6 +305,10 @@ impl Dispatch {
                 let domain = state.domains.entry(due.lane.clone()).or_default();
                 domain.in_memory += count;
                 domain.starved = count >= room;
+            }
+            if count < room {
+                // When the rest of this lane is due is known once it is looked at without what was just claimed.
+                next_ms = Some(now_ms);
             }
             for claimed in claimed {
                 self.submit(Job { claimed, domain: due.lane.clone(), held_bytes: 0, waiter: None });
