@@ -5,16 +5,20 @@
 //! so each decision can be asked again (`explain`, tests) and gives the same answer.
 
 mod disposition;
+mod meaning;
 mod recipient;
 mod remote;
+mod replies;
 mod route;
 mod schedule;
 mod sender;
 mod trouble;
 
 pub use disposition::{ArrivingContent, LOOP_FIELD, RECEIVED_MAX, disposition};
+pub use meaning::{Meaning, Reaction, ReplyScope, Severity};
 pub use recipient::{AcceptedRecipient, Client, recipient};
 pub use remote::{trouble_of_failure, trouble_of_reply};
+pub use replies::{meaning, pasted_reply, provider_of};
 pub use route::{MxRecord, NextHop, NextHops, RouteFailure, next_hops};
 pub use schedule::Schedule;
 pub use sender::{from_header, reverse_path};
