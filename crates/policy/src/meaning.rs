@@ -158,7 +158,7 @@ impl fmt::Display for Reaction {
             Self::SwitchRoute => {
                 write!(f, "keeps the mail; one message in {} is tried by this route until there is another", time(SHUT_WAY_S))
             }
-            Self::Remedy => f.write_str("tells the sender if the reply is a 5xx, tries again if it is a 4xx"),
+            Self::Remedy => f.write_str("does as the code says; only a From that we can sign for would help"),
             Self::DropDuplicate => f.write_str("tries again by the retry schedule"),
             Self::Reconnect => f.write_str("tries again at once, over a new connection"),
         }
