@@ -4,6 +4,7 @@
 //! Invariant: this crate knows no clock, file system, socket or runtime. Everything it decides on stands in the arguments,
 //! so each decision can be asked again (`explain`, tests) and gives the same answer.
 
+mod circuit;
 mod disposition;
 mod meaning;
 mod recipient;
@@ -14,6 +15,7 @@ mod schedule;
 mod sender;
 mod trouble;
 
+pub use circuit::{Admission, CIRCUITS_MAX, Circuits, Keys, Pass, Told};
 pub use disposition::{ArrivingContent, LOOP_FIELD, RECEIVED_MAX, disposition};
 pub use meaning::{Meaning, Reaction, ReplyScope, Severity};
 pub use recipient::{AcceptedRecipient, Client, recipient};
