@@ -1,8 +1,17 @@
 #!/bin/bash
-# Waypost as a peer of the bench. WAYPOST_BIN names the binary (a release build).  VARIANT=default
+# Waypost as a peer of the bench. WAYPOST_BIN names the binary (a release build).
+# VARIANT=default|cut|full  default: stored before it is passed on, and taken without proof of its sender, as Postfix does by itself;
+# cut: the same by cut-through; full: as setup leaves it, with keys, and with records in DNS
 set -e
+. "$(dirname "$0")/full-dns.sh"
 W=${WAYPOST_BIN:?WAYPOST_BIN names the waypost binary} C=$PEER_HOME/waypost.toml D=$PEER_HOME/data
 w() { "$W" --config "$C" "$@"; }
+case $VARIANT in
+  full) DNS=$FULL_DNS FORWARD= ;;
+  cut) DNS=127.0.0.53 FORWARD='unauthenticated = "accept"' ;;
+  *) DNS=127.0.0.53 FORWARD='mode = "queue"
+unauthenticated = "accept"' ;;
+esac
 conf() {
   mkdir -p "$D"; chmod 700 "$D"
   cp "$CERT" "$PEER_HOME/cert.pem"; install -m 600 "$KEY" "$PEER_HOME/key.pem"
@@ -32,18 +41,22 @@ port = $SINK_PORT
 tls = "opportunistic"
 verify = false
 [dns]
-servers = ["127.0.0.53:53"]
+servers = ["$DNS:53"]
+[forward]
+domain = "fwd.example.test"
+$FORWARD
 CONF
   if [ ! -f "$D/waypost.db" ]; then
     w domain add example.test
     w alias add me@example.test foo@sink.test
     w alias add slow@example.test foo@slow.test
+    [ "$VARIANT" = full ] && w key add fwd.example.test
     printf '%s\n' "$AUTH_PASS" | w account add "$AUTH_USER" --sender '*' --password-stdin
   fi
 }
 case $1 in
   install) mkdir -p "$PEER_HOME"; "$W" --version ;;
-  start) conf >&2; setsid "$W" --config "$C" serve >"$PEER_HOME/log" 2>&1 </dev/null & ;;
+  start) [ "$VARIANT" != full ] || full_dns "$PEER_HOME/dns" >&2; conf >&2; setsid "$W" --config "$C" serve >"$PEER_HOME/log" 2>&1 </dev/null & ;;
   stop) kill $(cat "$PIDFILE") ;;
   reset) rm -rf "$D" "$PEER_HOME/log" ;;
   flush) w queue retry --all ;;

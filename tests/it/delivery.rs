@@ -55,11 +55,17 @@ fn threat_65_dns_that_answers_with_an_error_defers() {
 fn threat_65_dns_that_does_not_answer_defers() {
     let lab = Lab::new();
     let waypost = Waypost::started(&lab, "foo@inbox.test", "");
-    let mut talk = it::Talk::greeted(waypost.address, MX_PORT);
-    talk.taken("her@foreign.test", "me@example.test", "Subject: waits\r\n\r\n");
+    let password = waypost.account("me@example.test");
+    // Mail from an account: where it comes from is not asked of DNS.
+    let mut talk = waypost.logged_in("me@example.test", &password);
+    talk.taken("me@example.test", "foo@inbox.test", "Subject: waits\r\n\r\n");
     let line = waypost.wait_for_line(&["deferred", "to=foo@inbox.test"]);
     assert!(line.contains("trouble=4.4.3 "), "{line}");
     assert_eq!(waypost.queued(), 1);
+    // Where mail from others comes from is: without an answer it waits with its sender.
+    let mut stranger = it::Talk::greeted(waypost.address, MX_PORT);
+    let reply = stranger.message("her@foreign.test", "me@example.test", "Subject: waits\r\n\r\n");
+    assert!(reply.starts_with("451 4.4.3 "), "{reply}");
     waypost.assert_no_bugs();
 }
 

@@ -352,7 +352,7 @@ fn threat_40_a_reset_in_the_content_and_after_the_dot() {
     }
     let mut talk = stage.greeted();
     talk.begin("her@foreign.test", "me@example.test");
-    talk.send(b"Subject: whole\r\n\r\nbody\r\n.\r\n");
+    talk.send(b"From: her@foreign.test\r\nSubject: whole\r\n\r\nbody\r\n.\r\n");
     // RST discards what has not been read yet; the log says when it was.
     stage.waypost.wait_for_log("message accepted");
     talk.reset();

@@ -18,7 +18,7 @@ fn a_message_is_forwarded_byte_for_byte() {
     let reply = talk.message("her@foreign.test", "me@example.test", content);
     assert!(reply.starts_with("250 2.0.0 queued as "), "{reply}");
     let delivered = inbox.wait_for("forwarded");
-    assert_eq!(delivered.from, "<her@foreign.test>");
+    assert!(delivered.from.starts_with("<SRS0=") && delivered.from.ends_with("=foreign.test=her@mx.example.test>"), "{}", delivered.from);
     assert_eq!(delivered.to, ["<foo@inbox.test>"]);
     assert!(delivered.text().ends_with("\r\n\r\n.dots and \u{e9}\r\n"), "{}", delivered.text());
     it::wait_for("an empty queue", || (waypost.queued() == 0).then_some(()));

@@ -39,7 +39,8 @@ impl Stranger {
         talk.expect(&format!("MAIL FROM:<{from}> {mail}"), "250");
         talk.expect(&format!("RCPT TO:<me@example.test> {rcpt}"), "250");
         talk.expect("DATA", "354");
-        talk.send(format!("From: {from}\r\nSubject: {subject}\r\n\r\nthe body of it\r\n").as_bytes());
+        let author = if from.is_empty() { "robot@foreign.test" } else { from };
+        talk.send(format!("From: {author}\r\nSubject: {subject}\r\n\r\nthe body of it\r\n").as_bytes());
         talk.expect(".", "250");
     }
 

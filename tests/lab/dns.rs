@@ -19,11 +19,12 @@ pub struct Dns {
 pub const DNS_PORT: u16 = 5353;
 
 impl Dns {
-    /// Serves the zone `test`, has lost the zone `broken` (SERVFAIL), and knows no other (REFUSED); `records` are lines such as `example MX 10 mx.example`.
+    /// Serves the zone `test`, has lost the zone `broken` (SERVFAIL), and knows no other (REFUSED); `records` are lines such as
+    /// `example MX 10 mx.example`. Everyone in the lab may send for foreign.test, by SPF.
     pub fn start(lab: &Lab, records: &str) -> Self {
         let address = lab.address(53);
         let mut zone = String::from("$ORIGIN test.\n$TTL 60\n@ SOA ns hostmaster 1 3600 600 86400 60\n@ NS ns\n");
-        let _ = writeln!(zone, "ns A {address}\n{records}");
+        let _ = writeln!(zone, "ns A {address}\nforeign TXT \"v=spf1 ip4:127.0.0.0/8 -all\"\n{records}");
         lab.write("dns/test.zone", &zone);
         let directory = lab.path().join("dns");
         let shown = directory.display();

@@ -148,6 +148,10 @@ impl Talk {
                 return reply;
             }
         }
+        // Mail without a From field is refused, and few tests are about that.
+        if !content.contains("From:") {
+            self.send(format!("From: <{}>\r\n", if from.is_empty() { "mailer-daemon@foreign.test" } else { from }).as_bytes());
+        }
         self.send(content.as_bytes());
         self.say(".")
     }

@@ -43,7 +43,8 @@ pub fn binary() -> &'static Path {
 
 impl Waypost {
     /// Writes a configuration: listeners, a certificate, loopback delivery, the lab's DNS; then `extra`, which begins with
-    /// top-level options and may go on with sections of its own. A `[delivery]` section there stands instead of the lab's, except for the port.
+    /// top-level options and may go on with sections of its own. A `[delivery]` or `[forward]` section there stands instead of the
+    /// lab's, except for the port. The lab's takes mail that nobody vouches for, and stores it before it is passed on.
     pub fn configured(lab: &Lab, extra: &str) -> Self {
         let address = lab.address(1);
         let (certificate, key) = net::self_signed(&["mx.example.test".into()]).expect("a certificate");
@@ -54,7 +55,8 @@ impl Waypost {
         let tls = if sections.contains("[tls]\n") { "" } else { "[tls]\n" };
         let delivery = if sections.contains("[delivery]\n") { "" } else { "[delivery]\nloopback = true\nhost_pause_s = 1\n" };
         let ipv6 = if sections.contains("ipv6 = ") { "" } else { "ipv6 = false\n" };
-        let sections = format!("{tls}{delivery}{sections}")
+        let forward = if sections.contains("[forward]\n") { "" } else { "[forward]\nmode = \"queue\"\nunauthenticated = \"accept\"\n" };
+        let sections = format!("{tls}{forward}{delivery}{sections}")
             .replace("[tls]\n", "[tls]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"\n")
             .replace("[delivery]\n", &format!("[delivery]\nport = {MX_PORT}\n{ipv6}"));
         let config = lab.write(

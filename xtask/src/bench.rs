@@ -21,18 +21,25 @@ const OURS: &str = "waypost";
 const PEER: &str = "postfix";
 const PEERS: [&str; 3] = [PEER, OURS, "postfix:tuned"];
 
+/// Forwarding as it must be done to be believed: SPF, DKIM and DMARC looked at, the return address rewritten, what leaves signed.
+const FULL_PEER: &str = "postfix-full";
+const FULL_OURS: &str = "waypost:full";
+const FULL_PEERS: [&str; 2] = [FULL_PEER, FULL_OURS];
+
 /// What to measure.
 pub struct Options {
     rounds: u32,
     idle: bool,
+    full: bool,
 }
 
 impl Options {
     /// Reads the words after `bench`.
     pub fn parse(words: &[&str]) -> Result<Self> {
         match words {
-            [] => Ok(Self { rounds: 3, idle: false }),
+            [] => Ok(Self { rounds: 3, idle: false, full: false }),
             [rest @ .., "--rounds", n] => Ok(Self { rounds: n.parse().context("--rounds wants a number")?, ..Self::parse(rest)? }),
+            [rest @ .., "--full"] => Ok(Self { full: true, ..Self::parse(rest)? }),
             [rest @ .., "--idle"] => Ok(Self { idle: true, ..Self::parse(rest)? }),
             _ => bail!("no such option: {}", words.join(" ")),
         }
@@ -61,14 +68,17 @@ pub fn run(options: &Options) -> Result<()> {
         }
         command
     };
-    if !home.join(PEER).join("root").exists() {
-        must(&mut bench(&["install", PEER]))?;
+    let peers: &[&str] = if options.full { &FULL_PEERS } else { &PEERS };
+    for peer in [PEER, FULL_PEER].into_iter().filter(|peer| peers.contains(peer)) {
+        if !home.join(peer).join("root").exists() {
+            must(&mut bench(&["install", peer]))?;
+        }
     }
-    must(bench(&["forward"]).args(PEERS))?;
+    must(bench(&["forward"]).args(peers))?;
     if options.idle {
         must(bench(&["idle"]).args([PEER, OURS]))?;
     }
-    report(&fs::read_to_string(&results).with_context(|| results.display().to_string())?)
+    report(&fs::read_to_string(&results).with_context(|| results.display().to_string())?, peers)
 }
 
 /// What is measured: the binary that WAYPOST_BIN names, or a fresh release build.
@@ -104,7 +114,8 @@ const COLUMNS: [(&str, &str, usize, bool); 6] = [
     ("pss_peak", "memory peak, MiB", 1, false),
 ];
 
-fn report(lines: &str) -> Result<()> {
+fn report(lines: &str, peers: &[&str]) -> Result<()> {
+    let ours = if peers.contains(&FULL_OURS) { FULL_OURS } else { OURS };
     let mut figures: BTreeMap<String, Figures> = BTreeMap::new();
     let (mut failed, mut lost) = (0, 0);
     for line in lines.lines() {
@@ -125,7 +136,7 @@ fn report(lines: &str) -> Result<()> {
         let (accepted, delivered) = (run["accepted"].as_u64().unwrap_or(0), run["delivered"].as_u64().unwrap_or(0));
         if delivered < accepted {
             println!("LATE OR LOST {peer}: {accepted} accepted, {delivered} delivered");
-            lost += u64::from(peer == OURS) * (accepted - delivered);
+            lost += u64::from(peer == ours) * (accepted - delivered);
         }
         let of_peer = figures.entry(peer).or_default();
         for (field, ..) in COLUMNS {
@@ -134,19 +145,22 @@ fn report(lines: &str) -> Result<()> {
             }
         }
     }
-    table(&figures);
+    table(&figures, ours, peers);
     if failed > 0 || lost > 0 {
-        bail!("{failed} runs failed; {lost} messages of {OURS} did not arrive in time");
+        bail!("{failed} runs failed; {lost} messages of {ours} did not arrive in time");
     }
     Ok(())
 }
 
-fn table(figures: &BTreeMap<String, Figures>) {
-    println!("\n{:<24}{:>14}{:>14}{:>16}{:>12}  runs", "median", OURS, PEER, "postfix:tuned", "ratio");
+/// Our figures, those of the others, and the ratio to the first of them.
+fn table(figures: &BTreeMap<String, Figures>, ours: &str, peers: &[&str]) {
+    let others: Vec<&str> = peers.iter().copied().filter(|peer| *peer != ours).collect();
+    let heading = |name: &str| format!("{name:>16}");
+    println!("\n{:<24}{}{}{:>12}  runs", "median", heading(ours), others.iter().map(|o| heading(o)).collect::<String>(), "ratio");
     for (field, name, digits, more_is_better) in COLUMNS {
         let of = |peer: &str| figures.get(peer).and_then(|f| f.get(field)).and_then(|values| median(values));
         let shown = |value: Option<f64>| value.map_or_else(|| "-".into(), |v| format!("{v:.digits$}"));
-        let ratio = match (of(OURS), of(PEER)) {
+        let ratio = match (of(ours), others.first().and_then(|peer| of(peer))) {
             (Some(ours), Some(peer)) if ours > 0.0 && peer > 0.0 => {
                 if more_is_better {
                     format!("{:.2} x", ours / peer)
@@ -156,8 +170,9 @@ fn table(figures: &BTreeMap<String, Figures>) {
             }
             _ => "-".into(),
         };
-        let runs = figures.get(OURS).and_then(|f| f.get(field)).map_or(0, Vec::len);
-        println!("{name:<24}{:>14}{:>14}{:>16}{ratio:>12}  {runs}", shown(of(OURS)), shown(of(PEER)), shown(of("postfix:tuned")));
+        let runs = figures.get(ours).and_then(|f| f.get(field)).map_or(0, Vec::len);
+        let shown_others: String = others.iter().map(|peer| heading(&shown(of(peer)))).collect();
+        println!("{name:<24}{}{shown_others}{ratio:>12}  {runs}", heading(&shown(of(ours))));
     }
 }
 
@@ -184,9 +199,10 @@ mod tests {
         let line = |peer: &str, delivered: u64| {
             format!(r#"{{"test":"forward","peer":"{peer}","accepted":10,"delivered":{delivered},"e2e_rate":5.0}}"#)
         };
-        assert!(report(&line("waypost", 10)).is_ok());
-        assert!(report(&line("postfix", 9)).is_ok());
-        assert!(report(&line("waypost", 9)).is_err());
-        assert!(report(r#"{"test":"forward","peer":"waypost","error":"no"}"#).is_err());
+        assert!(report(&line("waypost", 10), &PEERS).is_ok());
+        assert!(report(&line("postfix", 9), &PEERS).is_ok());
+        assert!(report(&line("waypost", 9), &PEERS).is_err());
+        assert!(report(&line("waypost:full", 9), &FULL_PEERS).is_err());
+        assert!(report(r#"{"test":"forward","peer":"waypost","error":"no"}"#, &PEERS).is_err());
     }
 }

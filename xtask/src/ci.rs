@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::checkout::{cargo, is_installed, must, program, waypost};
 use crate::steps::Steps;
-use crate::{deny, docs, machine};
+use crate::{deny, docs, machine, suites};
 
 /// How much is run.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -25,7 +25,10 @@ pub fn run(extent: Extent) -> Result<()> {
     let mut steps = Steps::default();
     match extent {
         Extent::Everything => steps.run("other mail software", machine::prepare),
-        Extent::Fast => steps.leave_out("other mail software", "--fast"),
+        Extent::Fast => {
+            steps.leave_out("other mail software", "--fast");
+            steps.run("public suites", suites::fetch);
+        }
     }
     steps.run("format", || must(program("cargo").args(["fmt", "--all", "--check"])));
     steps.run("lints", || must(cargo("clippy --workspace --all-targets").args(["--", "-D", "warnings"])));

@@ -10,6 +10,7 @@ use std::process::Stdio;
 use anyhow::{Context, Result, bail};
 
 use crate::checkout::{is_installed, must, output_of, program, root, succeeds};
+use crate::suites;
 
 /// A program that tests run, and the Debian packages that have it.
 struct Need {
@@ -31,6 +32,7 @@ const NEEDS: &[Need] = &[
     need("curl", &["curl", "ca-certificates"]),
     need("msmtp", &["msmtp"]),
     need("python3", &["python3"]),
+    need("pip3", &["python3-pip"]),
     need("node", &["nodejs"]),
     need("npm", &["npm"]),
     need("knotd", &["knot"]),
@@ -56,7 +58,8 @@ pub fn prepare() -> Result<()> {
     }
     let programs: Vec<&str> = NEEDS.iter().map(|n| n.program).collect();
     println!("    found {}", programs.join(" "));
-    nodemailer()
+    nodemailer()?;
+    suites::fetch()
 }
 
 fn missing_packages() -> Vec<&'static str> {

@@ -9,6 +9,7 @@ mod deny;
 mod docs;
 mod machine;
 mod steps;
+mod suites;
 
 use std::process::ExitCode;
 
@@ -19,12 +20,14 @@ The project's own commands.
 
   cargo xtask ci [--fast]          everything that must hold: format, lints, build, tests, licences, documents, demo
                                    --fast: only what needs no other mail software; says what it left out
-  cargo xtask prepare              only install the other mail software that the tests talk to
+  cargo xtask prepare              only install the other mail software that the tests talk to, and fetch the suites
+  cargo xtask suites               only fetch the public suites that the tests read
   cargo xtask deny                 only check licences, bans and sources of the dependencies
   cargo xtask docs [--check]       write the man pages and the configuration reference anew, or only compare them
-  cargo xtask bench [--rounds N] [--idle]
+  cargo xtask bench [--rounds N] [--idle] [--full]
                                    forward 10 KiB over 100 sessions beside Postfix, and print the ratios; --idle: also
-                                   the memory of idle sessions. Needs root and the bench harness (docs/testing.md)
+                                   the memory of idle sessions; --full: instead, with SPF, DKIM, DMARC, return addresses
+                                   and signatures, beside Postfix + OpenDKIM + postsrsd + an SPF daemon. Needs root and the bench harness (docs/testing.md)
 ";
 
 fn main() -> ExitCode {
@@ -43,6 +46,7 @@ fn run(arguments: &[String]) -> Result<()> {
         ["ci"] => ci::run(ci::Extent::Everything),
         ["ci", "--fast"] => ci::run(ci::Extent::Fast),
         ["prepare"] => machine::prepare(),
+        ["suites"] => suites::fetch(),
         ["deny"] => deny::check(),
         ["docs"] => docs::write(),
         ["docs", "--check"] => docs::check(),

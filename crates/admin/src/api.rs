@@ -304,6 +304,10 @@ pub struct Totals {
     pub recipients: u64,
     /// Recipients set aside, because their record is unreadable.
     pub set_aside: u64,
+    /// Recipients whose message is held.
+    pub held: u64,
+    /// What held messages take, in octets.
+    pub held_bytes: u64,
 }
 
 /// What to try again at once; exactly one of the three.
@@ -332,6 +336,79 @@ pub struct DropQuery {
     /// Only the recipient at this place.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recipient: Option<u32>,
+}
+
+/// How a held message is released.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Release {
+    /// Within a message of this server, instead of as it came.
+    pub wrapped: bool,
+}
+
+/// A delivery that failed for good, and of which the sender was not told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedView {
+    /// The message's id.
+    pub id: String,
+    /// When.
+    pub at_ms: i64,
+    /// The reverse-path; empty for a report.
+    pub from: String,
+    /// The address that the sender wrote to.
+    pub to: String,
+    /// Where the message went.
+    pub target: String,
+    /// The enhanced code.
+    pub status: String,
+    /// What was said.
+    pub reason: String,
+}
+
+/// A DKIM key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyView {
+    /// The domain that it signs for.
+    pub domain: String,
+    /// Its selector.
+    pub selector: String,
+    /// `rsa` or `ed25519`.
+    pub key_type: String,
+    /// `next`, `active` or `retired`.
+    pub state: String,
+    /// Since when.
+    pub since_ms: i64,
+    /// The name of its TXT record.
+    pub record_name: String,
+    /// The record.
+    pub record: String,
+}
+
+/// A domain that is to have DKIM keys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewKeys {
+    /// The domain.
+    pub domain: String,
+}
+
+/// How keys are changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RotateKeys {
+    /// Whether DNS is not asked.
+    pub force: bool,
+}
+
+/// What became of keys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeysChanged {
+    /// What was changed, and what is next.
+    pub changed: String,
+    /// Whether anything was changed.
+    pub is_new: bool,
+    /// The keys that it is about.
+    pub keys: Vec<KeyView>,
 }
 
 /// What a reload did.

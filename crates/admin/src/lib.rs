@@ -10,13 +10,15 @@ mod changes;
 mod domains;
 mod error;
 mod extract;
+mod held;
 mod import;
+mod keys;
 mod queue;
 mod server;
 mod socket;
 
 pub use error::ApiError;
-pub use server::{Handles, Reload, Retry, router};
+pub use server::{Handles, Release, Reload, Retry, router};
 pub use socket::{bind, serve};
 
 #[cfg(test)]

@@ -13,10 +13,10 @@ use crate::extract::{Body, Params, parsed};
 use crate::server::Shared;
 
 /// Messages of a page where the request does not say.
-const PAGE: u32 = 100;
+pub(crate) const PAGE: u32 = 100;
 
 /// The most messages of a page.
-const PAGE_MAX: u32 = 1000;
+pub(crate) const PAGE_MAX: u32 = 1000;
 
 fn view(listed: ListedMessage) -> QueuedMessage {
     let recipients = listed.recipients.into_iter().map(|r| QueuedRecipient {
@@ -40,10 +40,15 @@ fn view(listed: ListedMessage) -> QueuedMessage {
 }
 
 pub(crate) async fn list(State(shared): State<Shared>, Params(query): Params<QueueQuery>) -> Result<Json<QueuePage>, ApiError> {
+    page(&shared, query, None).await
+}
+
+/// One page: of what is held, of what is not, or of all.
+pub(crate) async fn page(shared: &Shared, query: QueueQuery, held: Option<bool>) -> Result<Json<QueuePage>, ApiError> {
     let limit = query.limit.unwrap_or(PAGE).clamp(1, PAGE_MAX);
     let after = query.after.map(|id| parsed("a queue id", &id)).transpose()?;
     // One more than asked for tells whether there is a next page.
-    let filter = ListFilter { after, limit: limit + 1, only: None, address: query.address.map(|a| a.to_lowercase()) };
+    let filter = ListFilter { after, limit: limit + 1, only: None, address: query.address.map(|a| a.to_lowercase()), held };
     let mut listed = shared.handles.store.list(filter).await?;
     let size = usize::try_from(limit).unwrap_or(usize::MAX);
     let more = listed.len() > size;
@@ -58,7 +63,7 @@ fn missing(id: QueueId) -> ApiError {
 }
 
 async fn find(shared: &Shared, id: QueueId) -> Result<ListedMessage, ApiError> {
-    let filter = ListFilter { after: None, limit: 1, only: Some(id), address: None };
+    let filter = ListFilter { after: None, limit: 1, only: Some(id), address: None, held: None };
     shared.handles.store.list(filter).await?.pop().ok_or_else(|| missing(id))
 }
 
@@ -69,7 +74,13 @@ pub(crate) async fn show(State(shared): State<Shared>, Path(id): Path<String>) -
 
 pub(crate) async fn totals(State(shared): State<Shared>) -> Result<Json<Totals>, ApiError> {
     let totals = shared.handles.store.totals().await?;
-    Ok(Json(Totals { messages: totals.messages, recipients: totals.recipients, set_aside: totals.set_aside }))
+    Ok(Json(Totals {
+        messages: totals.messages,
+        recipients: totals.recipients,
+        set_aside: totals.set_aside,
+        held: totals.held,
+        held_bytes: totals.held_bytes,
+    }))
 }
 
 pub(crate) async fn retry(State(shared): State<Shared>, Body(retry): Body<Retry>) -> Result<Json<Count>, ApiError> {

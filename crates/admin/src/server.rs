@@ -10,18 +10,21 @@ use axum::http::{Method, StatusCode, Uri};
 use axum::routing::{delete, get, patch, post};
 use axum::{Json, Router};
 use mta::LiveDirectory;
-use store::Store;
+use store::{Store, StoreError};
 use tokio::sync::Mutex;
 
 use crate::api::Reloaded;
 use crate::error::ApiError;
-use crate::{accounts, aliases, domains, import, queue};
+use crate::{accounts, aliases, domains, held, import, keys, queue};
 
 /// The largest body of a request, in octets.
 const BODY_MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// Reads the configuration again; answers what is in force now, or why the old one stays.
 pub type Reload = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<String, String>> + Send>> + Send + Sync>;
+
+/// Lets a held message go: its id, and whether it is wrapped.
+pub type Release = Arc<dyn Fn(mail::QueueId, bool) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>> + Send + Sync>;
 
 /// Tells whoever delivers to try now what is due.
 pub type Retry = Arc<dyn Fn() + Send + Sync>;
@@ -37,6 +40,10 @@ pub struct Handles {
     pub clock: net::Clock,
     /// Called when something is due now.
     pub retry: Retry,
+    /// Lets a held message go, as it came or within one of ours.
+    pub release: Release,
+    /// DNS, to see whether a record is published.
+    pub resolver: Option<net::Resolver>,
     /// Reads the configuration again; `None` where no server runs.
     pub reload: Option<Reload>,
     /// How the server is.
@@ -75,6 +82,12 @@ pub fn router(handles: Handles) -> Router {
         .route("/queue/totals", get(queue::totals))
         .route("/queue/retry", post(queue::retry))
         .route("/queue/{id}", get(queue::show).delete(queue::remove))
+        .route("/keys", get(keys::list).post(keys::add))
+        .route("/keys/{domain}/rotate", post(keys::rotate))
+        .route("/held", get(held::list))
+        .route("/held/{id}", get(held::show).delete(held::remove))
+        .route("/held/{id}/release", post(held::release))
+        .route("/failed", get(held::failed))
         .route("/status", get(status))
         .route("/reload", post(reload));
     Router::new()

@@ -41,6 +41,8 @@ async fn api_with(virtual_file: Option<&str>) -> Api {
         retry: Arc::new(move || {
             counter.fetch_add(1, Ordering::SeqCst);
         }),
+        release: Arc::new(|_, _| Box::pin(async { Ok(()) })),
+        resolver: None,
         reload: Some(Arc::new(|| Box::pin(async { Err("w.toml:3:1: unknown key".to_owned()) }))),
         status: Arc::new(|| json!({ "running": true })),
     };
@@ -238,6 +240,9 @@ async fn enqueue(store: &Store, now_ms: i64, to: &[&str]) -> QueueId {
         envid: None,
         arrived_ms: now_ms,
         expires_ms: now_ms + 1000,
+        rewritten_path: None,
+        may_report: true,
+        mendable: false,
         delay_reported: false,
         prefix: Default::default(),
     };
@@ -245,7 +250,7 @@ async fn enqueue(store: &Store, now_ms: i64, to: &[&str]) -> QueueId {
     let recipients =
         to.iter().map(|to| NewRecipient { mailbox: mailbox(to), notify: Notify::default(), orcpt: None, known_as: None }).collect();
     let content = Content::memory(id, "Subject: x\r\n\r\nx\r\n".into());
-    store.commit(vec![NewMessage { message, content, recipients, claimed: false }], now_ms).await.unwrap();
+    store.commit(vec![NewMessage { message, content, recipients, claimed: false, held: None }], now_ms).await.unwrap();
     id
 }
 
@@ -253,7 +258,7 @@ async fn enqueue(store: &Store, now_ms: i64, to: &[&str]) -> QueueId {
 async fn the_queue_is_shown_in_pages_and_changed() {
     let api = api().await;
     assert_eq!(api.get("/v1/queue").await["messages"], json!([]));
-    assert_eq!(api.get("/v1/queue/totals").await, json!({ "messages": 0, "recipients": 0, "set_aside": 0 }));
+    assert_eq!(api.get("/v1/queue/totals").await, json!({ "messages": 0, "recipients": 0, "set_aside": 0, "held": 0, "held_bytes": 0 }));
     let mut ids = Vec::new();
     for n in 0..5 {
         ids.push(enqueue(&api.store, 1_800_000_000_001 + n, &["a@gmail.test", "b@other.test"]).await.to_string());
@@ -275,7 +280,7 @@ async fn the_queue_is_shown_in_pages_and_changed() {
     api.ok("DELETE", &format!("/v1/queue/{}?recipient=0", ids[0]), Value::Null).await;
     assert_eq!(api.refused("DELETE", &format!("/v1/queue/{}?recipient=0", ids[0]), Value::Null).await.0, 404);
     api.ok("DELETE", &format!("/v1/queue/{}", ids[1]), Value::Null).await;
-    assert_eq!(api.get("/v1/queue/totals").await, json!({ "messages": 4, "recipients": 7, "set_aside": 0 }));
+    assert_eq!(api.get("/v1/queue/totals").await, json!({ "messages": 4, "recipients": 7, "set_aside": 0, "held": 0, "held_bytes": 0 }));
     assert_eq!(api.refused("GET", &format!("/v1/queue/{}", ids[1]), Value::Null).await.0, 404);
 }
 

@@ -74,6 +74,6 @@ mod tests {
         assert_eq!(extension, "+a");
         assert_eq!(bare.to_string(), "\"two words\"@example.com");
         assert_eq!(with_extension(&bare, "+a").unwrap(), me);
-        assert_eq!(with_extension(&me, &"x".repeat(64)), None);
+        assert_eq!(with_extension(&me, &"x".repeat(256)), None);
     }
 }

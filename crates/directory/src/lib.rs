@@ -8,6 +8,7 @@ mod alias;
 mod expansion;
 mod extension;
 mod problem;
+mod signing_key;
 mod snapshot;
 pub mod virtual_file;
 
@@ -15,4 +16,5 @@ pub use account::{Account, SenderRule};
 pub use alias::{Alias, AliasSource, Origin, Target};
 pub use expansion::{ExpandError, Expansion, MAX_DEPTH, MAX_TARGETS, Step};
 pub use problem::Problem;
+pub use signing_key::{KeyState, SigningKey};
 pub use snapshot::{Contents, Directory, HostedDomain};

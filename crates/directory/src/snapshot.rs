@@ -5,10 +5,11 @@
 
 use std::collections::HashMap;
 
-use mail::{Domain, Mailbox};
+use mail::{Domain, LocalPart, Mailbox};
 
 use crate::account::Account;
 use crate::alias::{Alias, AliasSource};
+use crate::signing_key::{KeyState, SigningKey};
 
 /// A domain that this server takes mail for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,13 +29,15 @@ pub struct Contents {
     pub aliases: Vec<Alias>,
     /// The accounts.
     pub accounts: Vec<Account>,
+    /// The DKIM keys.
+    pub keys: Vec<SigningKey>,
     /// The characters that set off an extension: `+` by default; empty where there are no extensions.
     pub delimiters: String,
 }
 
 impl Default for Contents {
     fn default() -> Self {
-        Self { domains: Vec::new(), aliases: Vec::new(), accounts: Vec::new(), delimiters: "+".into() }
+        Self { domains: Vec::new(), aliases: Vec::new(), accounts: Vec::new(), keys: Vec::new(), delimiters: "+".into() }
     }
 }
 
@@ -72,6 +75,11 @@ impl Directory {
         &self.contents
     }
 
+    /// The keys that sign for a domain, in the order in which they are listed.
+    pub fn signing_keys(&self, domain: &Domain) -> impl Iterator<Item = &SigningKey> {
+        self.contents.keys.iter().filter(move |key| key.domain == *domain && key.state == KeyState::Active)
+    }
+
     /// Whether mail for this domain is taken: it is hosted and enabled.
     pub fn hosts(&self, domain: &Domain) -> bool {
         self.hosted(domain).is_some_and(|hosted| hosted.enabled)
@@ -102,8 +110,12 @@ impl Directory {
     /// Whether mail to this mailbox is owed an answer even where no alias names it: postmaster (RFC 5321
     /// s.4.5.1) and abuse (RFC 2142 s.4) of a hosted domain. [`Directory::expand`] makes no exception for it.
     pub fn is_role(&self, mailbox: &Mailbox) -> bool {
-        let local = mailbox.local.as_str();
-        self.hosts(&mailbox.domain) && ["postmaster", "abuse"].iter().any(|role| local.eq_ignore_ascii_case(role))
+        self.hosts(&mailbox.domain) && Self::is_role_name(&mailbox.local)
+    }
+
+    /// Whether this is the name of such a mailbox, in whatever domain.
+    pub fn is_role_name(local: &LocalPart) -> bool {
+        ["postmaster", "abuse"].iter().any(|role| local.as_str().eq_ignore_ascii_case(role))
     }
 
     /// The alias whose key, already folded, this is.

@@ -12,6 +12,8 @@ pub struct Field<'a> {
     pub name: &'a [u8],
     /// What follows the colon.
     pub value: &'a [u8],
+    /// All of it as it stands, with the final line end.
+    pub raw: &'a [u8],
 }
 
 impl<'a> Field<'a> {
@@ -80,7 +82,7 @@ impl<'a> Iterator for Fields<'a> {
         }
         self.rest = rest;
         let value = value.get(1..).unwrap_or_default();
-        Some(Field { name, value: value.strip_suffix(b"\r\n").unwrap_or(value) })
+        Some(Field { name, value: value.strip_suffix(b"\r\n").unwrap_or(value), raw })
     }
 }
 

@@ -4,6 +4,7 @@
 //! needs the time or a random number passes it in.
 
 mod address;
+pub mod auth_results;
 mod date;
 mod domain;
 mod envelope;
@@ -13,6 +14,7 @@ mod path;
 mod queue_id;
 mod reply;
 pub mod report;
+pub mod srs;
 mod trace;
 mod xtext;
 

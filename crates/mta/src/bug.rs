@@ -10,9 +10,21 @@ use std::task::Poll;
 
 static CAUGHT: AtomicU64 = AtomicU64::new(0);
 
+static BROKEN: AtomicU64 = AtomicU64::new(0);
+
 /// How many bugs were caught since the start.
 pub fn bugs_caught() -> u64 {
     CAUGHT.load(Ordering::Relaxed)
+}
+
+/// How many messages were stopped because a signature that came with them would not have verified any more.
+pub fn signatures_broken() -> u64 {
+    BROKEN.load(Ordering::Relaxed)
+}
+
+/// Counts such a message.
+pub(crate) fn count_broken_signature() {
+    BROKEN.fetch_add(1, Ordering::Relaxed);
 }
 
 /// Runs a future; `None` where it panicked.

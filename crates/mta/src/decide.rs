@@ -1,20 +1,30 @@
 //! Stage: is the message taken?
 //!
-//! RFC 6409 s.6 and s.8 for submitted mail. Invariant: a refusal is said here, in the session, where its sender hears it.
+//! RFC 6409 s.6 and s.8 for submitted mail, RFC 9989 for mail from other servers. Invariant: a refusal is said here, in the session, where its
+//! sender hears it.
 
 use directory::Directory;
-use mail::{Fields, Mailbox, Reply};
+use mail::{Domain, Fields, Mailbox, Reply};
 use mail_parser::MessageParser;
-use policy::{AcceptedRecipient, ArrivingContent};
+use policy::{AcceptedRecipient, ArrivingContent, Treatment};
 
-use crate::authenticate::Evidence;
+use crate::authenticate::{Authenticated, Proof, Whole};
 use crate::received::Received;
+use crate::settings::Forward;
 
 /// A message that is taken. What is missing from its header section is known.
 #[derive(Debug)]
-pub(crate) struct Accepted {
+pub(crate) struct Accepted<'a> {
     /// The message.
     pub received: Received,
+    /// Who vouches for it.
+    pub proof: Proof,
+    /// Its content in memory.
+    pub whole: Whole<'a>,
+    /// What is done with it.
+    pub treatment: Treatment,
+    /// Whether its sender may be told of a failure.
+    pub may_report: bool,
     /// Submitted without a Message-ID.
     pub lacks_message_id: bool,
     /// Submitted without a Date.
@@ -22,24 +32,41 @@ pub(crate) struct Accepted {
 }
 
 /// Decides. On a refusal the message is given back, so that its content can be discarded.
-pub(crate) fn decide(evidence: Evidence, directory: &Directory) -> Result<Accepted, Box<(Received, Reply)>> {
-    let Evidence { received, login } = evidence;
+pub(crate) fn decide<'a>(
+    authenticated: Authenticated<'a>,
+    directory: &Directory,
+    forward: &Forward,
+) -> Result<Accepted<'a>, Box<(Received, Reply)>> {
+    let Authenticated { received, proof, whole } = authenticated;
     let front = received.content.front();
     let is_whole = front.len() as u64 == received.content.size_bytes();
     let aliases = received.recipients.iter().filter_map(|(_, accepted)| match accepted {
         AcceptedRecipient::Alias { alias, .. } => Some(alias),
-        AcceptedRecipient::Foreign(_) => None,
+        _ => None,
     });
-    let mut decision = policy::disposition(ArrivingContent { front, is_whole }, aliases);
-    if let (Ok(()), Some(login)) = (&decision, &login) {
-        decision = submitted(directory, login, front);
-    }
-    if let Err(reply) = decision {
-        return Err(Box::new((received, reply)));
-    }
-    let lacks = |name| login.is_some() && Fields::find_first(front, name).is_none();
+    let treatment = policy::disposition(ArrivingContent { front, is_whole }, aliases).and_then(|()| match &proof {
+        Proof::Login(login) => submitted(directory, login, front).map(|()| Treatment::AsIs),
+        Proof::Evidence(evidence) => {
+            policy::well_formed(front)?;
+            let from: Vec<Domain> = from_addresses(front)?.into_iter().map(|mailbox| mailbox.domain).collect();
+            if from.is_empty() {
+                return Err(Reply::new(550, (5, 6, 0), "the From field names no address"));
+            }
+            let (unauthenticated, strict) = (forward.unauthenticated, forward.strict_domain);
+            policy::authentic(evidence, &from, &received.reverse_path, directory, unauthenticated, strict)
+        }
+    });
+    let treatment = match treatment {
+        Ok(treatment) => treatment,
+        Err(reply) => return Err(Box::new((received, reply))),
+    };
+    let (may_report, is_submitted) = match &proof {
+        Proof::Login(_) => (true, true),
+        Proof::Evidence(evidence) => (policy::may_report(evidence, &received.reverse_path), false),
+    };
+    let lacks = |name| is_submitted && Fields::find_first(front, name).is_none();
     let (lacks_message_id, lacks_date) = (lacks("Message-ID"), lacks("Date"));
-    Ok(Accepted { received, lacks_message_id, lacks_date })
+    Ok(Accepted { received, proof, whole, treatment, may_report, lacks_message_id, lacks_date })
 }
 
 fn submitted(directory: &Directory, login: &str, front: &[u8]) -> Result<(), Reply> {
@@ -54,7 +81,7 @@ fn submitted(directory: &Directory, login: &str, front: &[u8]) -> Result<(), Rep
 }
 
 /// The addresses of the From field. An address that is not one is a refusal: nobody can own it.
-fn from_addresses(front: &[u8]) -> Result<Vec<Mailbox>, Reply> {
+pub(crate) fn from_addresses(front: &[u8]) -> Result<Vec<Mailbox>, Reply> {
     let Some(message) = MessageParser::default().parse_headers(front) else { return Ok(Vec::new()) };
     let Some(from) = message.from() else { return Ok(Vec::new()) };
     from.mailboxes()

@@ -104,9 +104,9 @@ fn transaction(claimed: &Claimed, content: &Content) -> Transaction {
     let header = content.front().get(..header_len(content.front())).unwrap_or_default();
     let needs_utf8 = (message.smtputf8 && !header.is_ascii())
         || claimed.recipients.iter().any(|r| r.recipient.mailbox.needs_utf8())
-        || message.reverse_path.mailbox().is_some_and(mail::Mailbox::needs_utf8);
+        || message.envelope_from().mailbox().is_some_and(mail::Mailbox::needs_utf8);
     Transaction {
-        reverse_path: message.reverse_path.clone(),
+        reverse_path: message.envelope_from().clone(),
         parameters,
         recipients,
         size_bytes: message.prefix.len() as u64 + content.size_bytes(),

@@ -15,11 +15,14 @@ use store::{Claimed, ClaimedRecipient, Flow, NewMessage, RecipientKey, Store};
 use tokio::sync::Notify;
 
 use crate::bug::caught;
+use crate::fingerprint::Taken;
+use crate::hand_over::Waiter;
 use crate::host_places::HostPlaces;
 use crate::lane::Lanes;
 use crate::plan::{Plan, plan};
 use crate::settings::LiveSettings;
 use crate::settle;
+use crate::signing::Signing;
 
 /// Recipients of one domain in memory at a time.
 const DOMAIN_WINDOW: usize = 1000;
@@ -55,6 +58,10 @@ pub(crate) struct World {
     pub own_ports: Vec<u16>,
     /// Connections, by host.
     pub hosts: HostPlaces,
+    /// The keys that sign.
+    pub signing: Signing,
+    /// What the targets have taken lately.
+    pub taken: Taken,
     /// Where this run begins to spread hosts of equal preference.
     pub spread: u32,
 }
@@ -66,6 +73,8 @@ pub(crate) struct Job {
     pub domain: Domain,
     /// Octets of content that it holds in memory.
     held_bytes: u64,
+    /// Who waits for its outcome; without one it is the queue's.
+    pub waiter: Option<Waiter>,
 }
 
 /// The dispatcher. Clones share it.
@@ -292,7 +301,7 @@ impl Dispatch {
                 domain.starved = count >= room;
             }
             for claimed in claimed {
-                self.submit(Job { claimed, domain: due.lane.clone(), held_bytes: 0 });
+                self.submit(Job { claimed, domain: due.lane.clone(), held_bytes: 0, waiter: None });
             }
         }
         failed.map_or(Ok(next_ms), Err)
@@ -330,6 +339,7 @@ impl Reservation {
                     claimed: Claimed { message: new.message.clone(), content: Some(new.content.clone()), recipients: vec![recipient] },
                     // The whole message's octets are given back with its first job.
                     held_bytes: if jobs.is_empty() { self.content_bytes } else { 0 },
+                    waiter: None,
                 }),
             }
         }
@@ -345,6 +355,14 @@ pub(crate) struct ReservedJobs {
 }
 
 impl ReservedJobs {
+    /// The message's only job goes to its lane; its outcome goes to who waits, and nothing of it is in the store.
+    pub fn submit_waiting(mut self, waiter: Waiter) {
+        if let Some(job) = self.jobs.first_mut() {
+            job.waiter = Some(waiter);
+        }
+        self.submit();
+    }
+
     /// The message is committed: the jobs go to their lanes.
     pub fn submit(mut self) {
         self.reservation.used = true;

@@ -1,26 +1,23 @@
 //! Stage: the message becomes ours.
 //!
-//! RFC 5321 s.4.2.5 and s.6.1. Invariant: only this file makes a [`Responsibility`], and only out of a commit.
+//! RFC 5321 s.4.2.5 and s.6.1. Invariant: what is handed to dispatch in memory is on disk first, as claimed.
 
 use net::Clock;
-use store::{Committed, Store, StoreError};
+use store::{Committed, NewMessage, Store, StoreError};
 
 use crate::dispatch::{Dispatch, ReservedJobs};
-use crate::prepare::Prepared;
-
-/// The proof that a client may be told 250.
-#[derive(Debug)]
-pub struct Responsibility {
-    _committed: Committed,
-}
 
 /// Commits the messages. What dispatch has room for goes to it at once, in memory; the rest is found when it is due.
-pub(crate) async fn enqueue(store: &Store, dispatch: &Dispatch, clock: &Clock, prepared: Prepared) -> Result<Responsibility, StoreError> {
-    let Prepared(mut messages) = prepared;
+pub(crate) async fn enqueue(
+    store: &Store,
+    dispatch: &Dispatch,
+    clock: &Clock,
+    mut messages: Vec<NewMessage>,
+) -> Result<Committed, StoreError> {
     let content = messages.first().map(|m| m.content.clone());
     let mut in_memory: Vec<ReservedJobs> = Vec::with_capacity(messages.len());
     for new in &mut messages {
-        let reservation = dispatch.reserve(new);
+        let reservation = if new.held.is_none() { dispatch.reserve(new) } else { None };
         new.claimed = reservation.is_some();
         in_memory.extend(reservation.map(|r| r.jobs(new)));
     }
@@ -31,7 +28,7 @@ pub(crate) async fn enqueue(store: &Store, dispatch: &Dispatch, clock: &Clock, p
             if !all_in_memory {
                 dispatch.wake();
             }
-            Ok(Responsibility { _committed: committed })
+            Ok(committed)
         }
         Err(error) => {
             // After a sync that failed nobody knows what a crash would leave: the rows may come back, and then need their

@@ -17,6 +17,7 @@ use crate::bug::caught;
 use crate::connect::{Connection, connect};
 use crate::deliver::{Attempt, deliver};
 use crate::dispatch::{Dispatch, Job};
+use crate::hand_over::Waiter;
 use crate::plan::Plan;
 use crate::settle;
 
@@ -222,6 +223,9 @@ impl Worker {
     }
 
     async fn carry(&mut self, job: Job) {
+        if job.waiter.as_ref().is_some_and(Waiter::is_gone) {
+            return self.dispatch.done(&job);
+        }
         let content = match self.content(&job).await {
             Ok(content) => content,
             Err(StoreError::Corrupt(reason)) => return settle::set_aside(&self.dispatch, job, &reason).await,

@@ -8,26 +8,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use directory::Directory;
-use mail::{QueueId, Recipient, Reply, ReversePath};
+use mail::{Mailbox, QueueId, Recipient, Reply, ReversePath};
 use net::{Clock, ServerTls, random_u32};
-use policy::{AcceptedRecipient, Client};
+use policy::{AcceptedRecipient, Client, Rules};
 use sasl::{Exchange, Mechanism, Step};
 use smtp::server::{AuthStep, Config, Event, Service, Session, TlsInfo};
-use store::{Store, StoreError};
+use store::Store;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use crate::authenticate::authenticate;
-use crate::decide::decide;
+use crate::authenticate::LargeContents;
 use crate::dispatch::Dispatch;
-use crate::enqueue::{Responsibility, enqueue};
 use crate::live_directory::LiveDirectory;
 use crate::logins::{self, Logins};
-use crate::prepare::prepare;
 use crate::received::{Received, SessionFacts};
+use crate::responsibility::Responsibility;
+use crate::returns::Returns;
 use crate::settings::{ListenerKind, LiveSettings, Settings};
 use crate::spooling::{Arriving, Spooling};
 use crate::stream::Stream;
+use crate::take::{reply_to_store_error, take};
 
 /// Content must bring this much, in octets, within each content timeout.
 const CONTENT_PROGRESS_BYTES: u64 = 64 * 1024;
@@ -43,6 +43,8 @@ pub(crate) struct Reception {
     pub tls: Option<ServerTls>,
     pub dispatch: Dispatch,
     pub arriving: Arriving,
+    pub large: LargeContents,
+    pub returns: Returns,
     /// True once the server is shutting down.
     pub closing: watch::Receiver<bool>,
 }
@@ -183,7 +185,7 @@ impl Driver {
             Event::StartTls => return Box::pin(self.start_tls()).await,
             Event::Auth(step) => Box::pin(self.auth(step)).await,
             Event::Mail { reverse_path, .. } => self.mail(&reverse_path),
-            Event::Recipient(recipient) => self.recipient(&recipient),
+            Event::Recipient(recipient) => self.recipient(&recipient).await,
             Event::Data => self.data(),
             Event::Content(bytes) => self.content(&bytes).await,
             Event::ContentAborted => self.spool = None,
@@ -265,13 +267,39 @@ impl Driver {
         }
     }
 
-    fn recipient(&mut self, recipient: &Recipient) {
+    async fn recipient(&mut self, recipient: &Recipient) {
         let directory: Arc<Directory> = self.reception.live.current();
-        let settings = self.reception.settings.load();
+        let settings = self.reception.settings.load_full();
         let client = Client { address: self.client, login: self.session.identity() };
-        match policy::recipient(&directory, client, &recipient.forward_path, settings.postmaster.as_ref()) {
+        let rules = Rules {
+            directory: &directory,
+            postmaster: settings.postmaster.as_ref(),
+            srs: &settings.forward.srs,
+            now_unix_s: self.reception.clock.now_s(),
+        };
+        let reverse_path = self.session.reverse_path().cloned().unwrap_or(ReversePath::Null);
+        let mut decision = policy::recipient(rules, client, &reverse_path, &recipient.forward_path);
+        if let Ok(AcceptedRecipient::Token { known_as, token }) = decision {
+            decision = self.remembered(known_as, token).await;
+        }
+        match decision {
+            Ok(AcceptedRecipient::Sender { .. })
+                if !self.reception.returns.may_take(&recipient.forward_path, &settings.forward, &self.reception.clock) =>
+            {
+                let reply = Reply::new(450, (4, 7, 1), "too many reports for this return address; try again in an hour");
+                self.refuse("report put off", &recipient.forward_path.to_string(), reply);
+            }
             Ok(accepted) => self.session.accept_recipient(accepted),
             Err(reply) => self.refuse("recipient refused", &recipient.forward_path.to_string(), reply),
+        }
+    }
+
+    /// The sender that a token stands for.
+    async fn remembered(&self, known_as: Mailbox, token: String) -> Result<AcceptedRecipient, Reply> {
+        match self.reception.store.remembered_sender(token).await {
+            Ok(Some(sender)) => Ok(AcceptedRecipient::Sender { known_as, sender }),
+            Ok(None) => Err(Reply::new(550, (5, 7, 1), "this return address has expired")),
+            Err(error) => Err(reply_to_store_error(&error)),
         }
     }
 
@@ -349,44 +377,10 @@ enum Read {
 }
 
 /// The only 250 after content.
-fn taken(_ours: &Responsibility, id: QueueId) -> Reply {
-    Reply::new(250, (2, 0, 0), format!("queued as {id}"))
-}
-
-/// The stages from a received message to the responsibility for it.
-async fn take(reception: &Reception, received: Received) -> Result<Responsibility, Reply> {
-    let id = received.id;
-    let settings = reception.settings.load();
-    let (from, client, login) = (received.reverse_path.to_string(), received.facts.client, received.facts.login.clone());
-    let (recipients, size_bytes) = (received.recipients.len(), received.content.size_bytes());
-    let evidence = authenticate(received);
-    let accepted = match decide(evidence, &reception.live.current()) {
-        Ok(accepted) => accepted,
-        Err(refused) => {
-            let (received, reply) = *refused;
-            reception.store.discard(&received.content);
-            tracing::info!(%id, from, %client, login, reply = %reply, "message refused");
-            return Err(reply);
-        }
+fn taken(responsibility: &Responsibility, id: QueueId) -> Reply {
+    let how = match responsibility {
+        Responsibility::Ours(_) => "queued as",
+        Responsibility::TakenOver(_) => "delivered, known here as",
     };
-    let prepared = prepare(accepted, &settings.hostname, &settings.schedule, &reception.clock);
-    let copies = prepared.0.len();
-    match enqueue(&reception.store, &reception.dispatch, &reception.clock, prepared).await {
-        Ok(responsibility) => {
-            tracing::info!(%id, from, %client, login, recipients, copies, size_bytes, "message accepted");
-            Ok(responsibility)
-        }
-        Err(error) => {
-            tracing::error!(%id, from, %client, %error, "message not accepted: it could not be stored");
-            Err(reply_to_store_error(&error))
-        }
-    }
-}
-
-fn reply_to_store_error(error: &StoreError) -> Reply {
-    match error {
-        StoreError::Full => Reply::new(452, (4, 3, 1), "the server's disk is full; try again later"),
-        StoreError::Closed => Reply::new(421, (4, 3, 2), "the server is shutting down; try again in a minute"),
-        _ => Reply::new(451, (4, 3, 0), "the server could not store the message; try again later"),
-    }
+    Reply::new(250, (2, 0, 0), format!("{how} {id}"))
 }

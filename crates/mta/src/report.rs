@@ -1,17 +1,24 @@
 //! Stage: the report about a message, on its way back to the sender as a message of its own.
 //!
-//! RFC 3464, RFC 3461 s.6, RFC 5321 s.4.5.5 (null reverse-path). Invariant: there is never a report on a report.
+//! RFC 3464, RFC 3461 s.6, RFC 5321 s.4.5.5 (null reverse-path). Invariant: there is never a report on a report, and none to a sender that nothing
+//! vouched for.
 
+use bytes::Bytes;
 use mail::report::{RecipientReport, Report};
 use mail::{Body, ForwardPath, Mailbox, Notify, QueueId, Ret, ReversePath};
 use net::random_u32;
-use policy::{AcceptedRecipient, Client};
+use policy::{AcceptedRecipient, Client, Rules};
 use store::{Content, Flow, Message, NewMessage, NewRecipient};
 
 use crate::dispatch::World;
 
 /// Makes the messages that carry a report: one, or one a target where the sender is an alias of ours.
-pub(crate) fn reports(world: &World, message: &Message, content: Option<&Content>, recipients: Vec<RecipientReport>) -> Vec<NewMessage> {
+pub(crate) async fn reports(
+    world: &World,
+    message: &Message,
+    content: Option<&Content>,
+    recipients: Vec<RecipientReport>,
+) -> Vec<NewMessage> {
     let ReversePath::Mailbox(to) = &message.reverse_path else {
         tracing::info!(id = %message.id, "no report: the message has a null reverse-path");
         return Vec::new();
@@ -37,39 +44,57 @@ pub(crate) fn reports(world: &World, message: &Message, content: Option<&Content
     }
     .compose();
     let body = if composed.content.is_ascii() { Body::SevenBit } else { Body::EightBit };
-    let content = Content::memory(report_id, composed.content.into());
-    let carrier = |id, mailbox, known_as| NewMessage {
-        message: Message {
-            id,
-            flow: Flow::Report,
-            reverse_path: ReversePath::Null,
-            body,
-            smtputf8: composed.utf8,
-            ret: None,
-            envid: None,
-            arrived_ms: now_ms,
-            expires_ms: settings.schedule.expires_ms(now_ms),
-            delay_reported: false,
-            prefix: bytes::Bytes::new(),
-        },
-        content: content.clone(),
-        recipients: vec![NewRecipient { mailbox, notify: Notify { never: true, ..Notify::default() }, orcpt: None, known_as }],
-        claimed: false,
+    let composed_bytes: Bytes = composed.content.into();
+    let prefix: Bytes = world.signing.sign(&world.live.current(), &settings.forward.srs.domain, b"", &composed_bytes).await.into();
+    let content = Content::memory(report_id, composed_bytes);
+    let facts = Message {
+        id: report_id,
+        flow: Flow::Report,
+        reverse_path: ReversePath::Null,
+        rewritten_path: None,
+        may_report: true,
+        mendable: false,
+        body,
+        smtputf8: composed.utf8,
+        ret: None,
+        envid: None,
+        arrived_ms: now_ms,
+        expires_ms: settings.schedule.expires_ms(now_ms),
+        delay_reported: false,
+        prefix,
     };
     tracing::info!(id = %report_id, about = %message.id, %to, "report queued");
+    addressees(world, to, message.id)
+        .into_iter()
+        .enumerate()
+        .map(|(n, (mailbox, known_as))| NewMessage {
+            message: Message { id: if n == 0 { report_id } else { QueueId::next(now_ms, random_u32()) }, ..facts.clone() },
+            content: content.clone(),
+            recipients: vec![NewRecipient { mailbox, notify: Notify { never: true, ..Notify::default() }, orcpt: None, known_as }],
+            claimed: false,
+            held: None,
+        })
+        .collect()
+}
+
+/// Where a report goes, and the alias through which it goes there: the sender, or the targets of one that is an alias of ours.
+fn addressees(world: &World, to: &Mailbox, about: QueueId) -> Vec<(Mailbox, Option<Mailbox>)> {
     let directory = world.live.current();
     if !directory.hosts(&to.domain) {
-        return vec![carrier(report_id, to.clone(), None)];
+        return vec![(to.clone(), None)];
     }
+    let settings = world.settings.load();
     let ourselves = Client { address: std::net::IpAddr::from([127, 0, 0, 1]), login: None };
-    match policy::recipient(&directory, ourselves, &ForwardPath::Mailbox(to.clone()), settings.postmaster.as_ref()) {
-        Ok(AcceptedRecipient::Alias { alias, targets }) => {
-            let mut first = Some(report_id);
-            let mut next_id = || first.take().unwrap_or_else(|| QueueId::next(now_ms, random_u32()));
-            targets.into_iter().map(|target| carrier(next_id(), target, Some(alias.clone()))).collect()
-        }
-        Ok(AcceptedRecipient::Foreign(_)) | Err(_) => {
-            tracing::warn!(id = %message.id, %to, "no report: the sender's address leads nowhere here");
+    let rules = Rules {
+        directory: &directory,
+        postmaster: settings.postmaster.as_ref(),
+        srs: &settings.forward.srs,
+        now_unix_s: world.clock.now_s(),
+    };
+    match policy::recipient(rules, ourselves, &ReversePath::Null, &ForwardPath::Mailbox(to.clone())) {
+        Ok(AcceptedRecipient::Alias { alias, targets }) => targets.into_iter().map(|target| (target, Some(alias.clone()))).collect(),
+        Ok(_) | Err(_) => {
+            tracing::warn!(id = %about, %to, "no report: the sender's address leads nowhere here");
             Vec::new()
         }
     }

@@ -12,14 +12,18 @@ use store::{Store, StoreError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::bug::bugs_caught;
+use crate::authenticate::LargeContents;
+use crate::bug::{bugs_caught, signatures_broken};
 use crate::dispatch::{Dispatch, World};
+use crate::fingerprint::Taken;
 use crate::host_places::HostPlaces;
 use crate::listen::{Sessions, bind, listen};
 use crate::live_directory::LiveDirectory;
 use crate::logins::Logins;
 use crate::receive::Reception;
+use crate::returns::Returns;
 use crate::settings::{Listener, ListenerKind, LiveSettings};
+use crate::signing::Signing;
 use crate::spooling::Arriving;
 
 /// Sessions and deliveries get so long to finish at a shutdown.
@@ -79,6 +83,8 @@ pub struct Status {
     pub connections: usize,
     /// Bugs caught since the start; anything but 0 is worth a report.
     pub bugs: u64,
+    /// Messages stopped because we would have broken a signature; anything but 0 is worth a report.
+    pub signatures_broken: u64,
 }
 
 /// The running flow.
@@ -119,6 +125,8 @@ impl Server {
             live: live.clone(),
             own_ports,
             hosts: HostPlaces::default(),
+            taken: Taken::default(),
+            signing: Signing::default(),
             spread: random_u32(),
         };
         let dispatch = Dispatch::new(Arc::new(world));
@@ -133,6 +141,8 @@ impl Server {
             tls,
             dispatch: dispatch.clone(),
             arriving: Arriving::default(),
+            large: LargeContents::default(),
+            returns: Returns::default(),
             closing: closed,
         });
         let sessions = Sessions::default();
@@ -157,7 +167,14 @@ impl Server {
         let (dispatch, sessions) = (self.dispatch.clone(), self.sessions.clone());
         Arc::new(move || {
             let (workers, connections) = dispatch.lanes().totals();
-            Status { sessions: sessions.count(), in_flight: dispatch.in_memory(), workers, connections, bugs: bugs_caught() }
+            Status {
+                sessions: sessions.count(),
+                in_flight: dispatch.in_memory(),
+                workers,
+                connections,
+                bugs: bugs_caught(),
+                signatures_broken: signatures_broken(),
+            }
         })
     }
 

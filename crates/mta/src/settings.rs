@@ -7,8 +7,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use mail::srs::Srs;
 use mail::{Domain, Mailbox};
-use policy::Schedule;
+use policy::{Schedule, StrictDomain, Unauthenticated};
 use smtp::client::{Credentials, TlsMode};
 use store::Flow;
 
@@ -110,6 +111,27 @@ pub struct Delivery {
     pub routes: Vec<Route>,
 }
 
+/// How forwarded mail is treated.
+#[derive(Debug, Clone)]
+pub struct Forward {
+    /// Its return addresses; their domain is that of its DKIM signatures too.
+    pub srs: Srs,
+    /// Whether the target takes the message while its sender waits.
+    pub cut_through: bool,
+    /// How long the sender waits for the target at most, in seconds.
+    pub deadline_s: u64,
+    /// What becomes of mail that neither SPF nor DKIM vouches for.
+    pub unauthenticated: Unauthenticated,
+    /// What becomes of mail whose own domain asks that it be distrusted, or of which the target would say so.
+    pub strict_domain: StrictDomain,
+    /// Held mail is kept so long, in seconds.
+    pub hold_s: u32,
+    /// Held mail takes at most so much, in octets; what comes beyond is put off.
+    pub held_bytes: u64,
+    /// Reports taken for one return address within an hour.
+    pub reports_per_sender: u32,
+}
+
 /// Settings that a reload can change.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -123,6 +145,8 @@ pub struct Settings {
     pub virtual_file: Option<PathBuf>,
     /// Bounds.
     pub limits: Limits,
+    /// How forwarded mail is treated.
+    pub forward: Forward,
     /// How mail goes out.
     pub delivery: Delivery,
     /// When it is tried again.
@@ -131,3 +155,53 @@ pub struct Settings {
 
 /// Settings that are read anew for each decision.
 pub type LiveSettings = Arc<arc_swap::ArcSwap<Settings>>;
+
+#[cfg(test)]
+impl Settings {
+    /// The settings of unit tests.
+    pub(crate) fn plain() -> Self {
+        use mail::srs::{Hash, Secret};
+        let hostname = Domain::parse("mx.example.test").unwrap();
+        let secrets = vec![Secret { hash: Hash::Sha256, key: b"secret".to_vec() }];
+        Self {
+            forward: Forward {
+                srs: Srs { domain: Domain::parse("fwd.example.test").unwrap(), secrets, mac: net::srs_mac },
+                cut_through: true,
+                deadline_s: 50,
+                unauthenticated: Unauthenticated::Reject,
+                strict_domain: StrictDomain::Rewrite,
+                hold_s: 3600,
+                held_bytes: 1 << 20,
+                reports_per_sender: 20,
+            },
+            hostname,
+            postmaster: None,
+            delimiters: "+".into(),
+            virtual_file: None,
+            limits: Limits {
+                message_bytes: 1 << 20,
+                recipients: 100,
+                contents: 10,
+                sessions: 10,
+                sessions_per_client: 10,
+                command_timeout_s: 10,
+                content_timeout_s: 10,
+                handshake_timeout_s: 10,
+                greet_delay_ms: 0,
+            },
+            delivery: Delivery {
+                port: 25,
+                ipv6: false,
+                loopback: false,
+                connections_per_host: 1,
+                messages_per_connection: 1,
+                connect_timeout_s: 1,
+                keep_s: 1,
+                host_pause_s: 1,
+                source: None,
+                routes: Vec::new(),
+            },
+            schedule: Schedule::default(),
+        }
+    }
+}

@@ -5,13 +5,15 @@
 
 use std::time::Duration;
 
+use mail::ReversePath;
 use mail::report::{Action, RecipientReport};
 use net::random_u32;
-use policy::{Scope, Trouble};
-use store::{ClaimedRecipient, Content, Disposition, RecipientKey, Settlement};
+use policy::{Schedule, Scope, Trouble};
+use store::{ClaimedRecipient, Content, Disposition, FailedDelivery, NewMessage, RecipientKey, Settlement};
 
 use crate::deliver::Delivered;
 use crate::dispatch::{Dispatch, Job};
+use crate::remedy::mend;
 use crate::report::reports;
 
 /// Between two tries to write a settlement down.
@@ -27,6 +29,9 @@ pub(crate) async fn all_failed(dispatch: &Dispatch, jobs: Vec<Job>, trouble: &Tr
 
 /// The message's content cannot be read: its recipients are set aside, for a person to look at.
 pub(crate) async fn set_aside(dispatch: &Dispatch, job: Job, reason: &str) {
+    if job.waiter.is_some() {
+        return all_failed(dispatch, vec![job], &Trouble::unreadable(reason)).await;
+    }
     tracing::error!(id = %job.claimed.message.id, reason, "a message is unreadable and was set aside; `waypost queue list` shows it");
     let aside = |r: &ClaimedRecipient| (r.key, Disposition::SetAside { reason: reason.to_owned() });
     let settlement = Settlement { recipients: job.claimed.recipients.iter().map(aside).collect(), ..Settlement::default() };
@@ -34,48 +39,134 @@ pub(crate) async fn set_aside(dispatch: &Dispatch, job: Job, reason: &str) {
     dispatch.done(&job);
 }
 
-/// Settles one job.
-pub(crate) async fn settle(dispatch: &Dispatch, job: Job, results: Vec<Result<Delivered, Trouble>>) {
+/// Settles one job, or tells who waits for it.
+pub(crate) async fn settle(dispatch: &Dispatch, mut job: Job, results: Vec<Result<Delivered, Trouble>>) {
+    if let Some(waiter) = job.waiter.take() {
+        return waiter.tell(dispatch, job, results);
+    }
     let world = dispatch.world();
-    let schedule = world.settings.load().schedule.clone();
     let now_ms = world.clock.now_ms();
-    let message = &job.claimed.message;
-    let mut settlement = Settlement::default();
-    let mut reported = Vec::new();
-    let mut deferred = false;
+    let mut ledger = Ledger {
+        job: &job,
+        schedule: world.settings.load().schedule.clone(),
+        now_ms,
+        settlement: Settlement::default(),
+        reported: Vec::new(),
+        mended: Vec::new(),
+    };
     for (recipient, result) in job.claimed.recipients.iter().zip(results) {
-        let (disposition, report) = match result {
-            Ok(delivered) => (Disposition::Done, on_delivered(&job, recipient, &delivered, now_ms)),
-            Err(trouble) if trouble.permanent => (Disposition::Done, on_failed(&job, recipient, &trouble)),
-            Err(trouble) if now_ms >= message.expires_ms => {
-                let expired = Trouble::expired(&trouble.text);
-                (Disposition::Done, on_failed(&job, recipient, &expired))
+        let disposition = ledger.enter(recipient, result);
+        ledger.settlement.recipients.push((recipient.key, disposition));
+    }
+    let Ledger { mut settlement, reported, mended, .. } = ledger;
+    if !reported.is_empty() || !mended.is_empty() {
+        let content = content(dispatch, &job).await;
+        for recipient in mended {
+            match mend(world, &job.claimed.message, recipient, content.as_ref()).await {
+                Some(new) => settlement.follow.push(new),
+                None => {
+                    settlement.failed.push(failed(&job, recipient, &Trouble::unreadable("its From field could not be rewritten"), now_ms))
+                }
             }
-            Err(trouble) => {
-                let next_ms = schedule.next_attempt_ms(now_ms, recipient.attempts + 1, random_u32()).min(message.expires_ms);
-                log_deferred(recipient, &trouble, next_ms - now_ms);
-                let due = !message.delay_reported && schedule.is_delay_due(message.arrived_ms, now_ms);
-                let wanted = due && recipient.recipient.notify.wants_delay(schedule.delay_report_s.is_some());
-                let report = wanted.then(|| report_on(recipient, Action::Delayed, &trouble, Some(message.expires_ms / 1000)));
-                deferred |= wanted;
-                let (status, reason) = (trouble.enhanced, trouble.text);
-                (Disposition::Deferred { next_attempt_ms: next_ms, status, reason, counts: true }, report)
-            }
-        };
-        settlement.recipients.push((recipient.key, disposition));
-        reported.extend(report);
+        }
+        if !reported.is_empty() {
+            settlement.follow.extend(reports(world, &job.claimed.message, content.as_ref(), reported).await);
+        }
     }
-    if deferred {
-        settlement.delay_reported.push(message.id);
-    }
-    if !reported.is_empty() {
-        settlement.reports = reports(world, message, content(dispatch, &job).await.as_ref(), reported);
-    }
-    let more = !settlement.reports.is_empty() || settlement.recipients.iter().any(|(_, d)| matches!(d, Disposition::Deferred { .. }));
+    let more = !settlement.follow.is_empty() || settlement.recipients.iter().any(|(_, d)| matches!(d, Disposition::Deferred { .. }));
     write(dispatch, settlement).await;
     dispatch.done(&job);
     if more {
         dispatch.wake();
+    }
+}
+
+/// What is written down about one job.
+struct Ledger<'a> {
+    job: &'a Job,
+    schedule: Schedule,
+    now_ms: i64,
+    settlement: Settlement,
+    /// What the sender is to be told.
+    reported: Vec<RecipientReport>,
+    /// Recipients that get the message with another From field.
+    mended: Vec<&'a ClaimedRecipient>,
+}
+
+impl<'a> Ledger<'a> {
+    fn enter(&mut self, recipient: &'a ClaimedRecipient, result: Result<Delivered, Trouble>) -> Disposition {
+        let message = &self.job.claimed.message;
+        match result {
+            Ok(delivered) => {
+                self.delivered(recipient, &delivered);
+                Disposition::Done
+            }
+            Err(trouble) if message.mendable && policy::is_dmarc_refusal(&trouble) => {
+                tracing::warn!(id = %message.id, %trouble, "the target refuses the From field's domain: sent again under a From of ours");
+                self.mended.push(recipient);
+                Disposition::Done
+            }
+            Err(trouble) if trouble.permanent => self.failed(recipient, &trouble),
+            Err(trouble) if self.now_ms >= message.expires_ms => self.failed(recipient, &Trouble::expired(&trouble.text)),
+            Err(trouble) => self.deferred(recipient, trouble),
+        }
+    }
+
+    fn delivered(&mut self, recipient: &ClaimedRecipient, delivered: &Delivered) {
+        log_delivered(self.job, recipient, delivered, self.now_ms);
+        let to = &recipient.recipient;
+        let by_us = to.notify.success && !(delivered.dsn_passed_on && to.known_as.is_none());
+        if by_us && self.job.claimed.message.may_report {
+            let said = Trouble::temporary(Scope::Recipient, 0, 0, delivered.reply.to_string());
+            let said = Trouble { enhanced: mail::EnhancedCode(2, 0, 0), ..said };
+            self.reported.push(report_on(recipient, Action::Relayed, &said, None));
+        }
+    }
+
+    /// A failure is reported to a sender that is known, and only kept in the list of failures otherwise.
+    fn failed(&mut self, recipient: &ClaimedRecipient, trouble: &Trouble) -> Disposition {
+        let (to, alias) = names(recipient);
+        let message = &self.job.claimed.message;
+        let is_told = message.may_report && message.reverse_path != ReversePath::Null && recipient.recipient.notify.wants_failure();
+        tracing::warn!(id = %message.id, %to, alias, attempts = recipient.attempts + 1, %trouble, reported = is_told, "failed");
+        if is_told {
+            self.reported.push(report_on(recipient, Action::Failed, trouble, None));
+        } else {
+            self.settlement.failed.push(failed(self.job, recipient, trouble, self.now_ms));
+        }
+        Disposition::Done
+    }
+
+    fn deferred(&mut self, recipient: &ClaimedRecipient, trouble: Trouble) -> Disposition {
+        let (message, now_ms, schedule) = (&self.job.claimed.message, self.now_ms, &self.schedule);
+        let next_ms = schedule.next_attempt_ms(now_ms, recipient.attempts + 1, random_u32()).min(message.expires_ms);
+        log_deferred(recipient, &trouble, next_ms - now_ms);
+        let due = message.may_report && !message.delay_reported && schedule.is_delay_due(message.arrived_ms, now_ms);
+        if due && recipient.recipient.notify.wants_delay(schedule.delay_report_s.is_some()) {
+            self.reported.push(report_on(recipient, Action::Delayed, &trouble, Some(message.expires_ms / 1000)));
+            if !self.settlement.delay_reported.contains(&message.id) {
+                self.settlement.delay_reported.push(message.id);
+            }
+        }
+        Disposition::Deferred { next_attempt_ms: next_ms, status: trouble.enhanced, reason: trouble.text, counts: true }
+    }
+}
+
+/// Whether the target's refusal can be mended by another From field.
+pub(crate) fn is_mendable(new: &NewMessage, trouble: &Trouble) -> bool {
+    new.message.mendable && policy::is_dmarc_refusal(trouble)
+}
+
+fn failed(job: &Job, recipient: &ClaimedRecipient, trouble: &Trouble, now_ms: i64) -> FailedDelivery {
+    let (to, alias) = names(recipient);
+    FailedDelivery {
+        message: job.claimed.message.id,
+        at_ms: now_ms,
+        from: job.claimed.message.reverse_path.to_bare(),
+        to: alias.unwrap_or_else(|| to.to_string()),
+        target: to.to_string(),
+        status: trouble.enhanced.to_string(),
+        reason: trouble.text.clone(),
     }
 }
 
@@ -105,22 +196,12 @@ fn names(recipient: &ClaimedRecipient) -> (&mail::Mailbox, Option<String>) {
     (&recipient.recipient.mailbox, recipient.recipient.known_as.as_ref().map(ToString::to_string))
 }
 
-fn on_delivered(job: &Job, recipient: &ClaimedRecipient, delivered: &Delivered, now_ms: i64) -> Option<RecipientReport> {
+/// One line for a recipient that has the message.
+pub(crate) fn log_delivered(job: &Job, recipient: &ClaimedRecipient, delivered: &Delivered, now_ms: i64) {
     let message = &job.claimed.message;
     let (to, alias) = names(recipient);
     let age_ms = now_ms - message.arrived_ms;
     tracing::info!(id = %message.id, %to, alias, host = %delivered.host, tls = delivered.tls, reply = %delivered.reply, age_ms, "delivered");
-    let by_us = recipient.recipient.notify.success && !(delivered.dsn_passed_on && recipient.recipient.known_as.is_none());
-    by_us.then(|| {
-        let said = Trouble::temporary(Scope::Recipient, 0, 0, delivered.reply.to_string());
-        report_on(recipient, Action::Relayed, &Trouble { enhanced: mail::EnhancedCode(2, 0, 0), ..said }, None)
-    })
-}
-
-fn on_failed(job: &Job, recipient: &ClaimedRecipient, trouble: &Trouble) -> Option<RecipientReport> {
-    let (to, alias) = names(recipient);
-    tracing::warn!(id = %job.claimed.message.id, %to, alias, attempts = recipient.attempts + 1, %trouble, "failed");
-    recipient.recipient.notify.wants_failure().then(|| report_on(recipient, Action::Failed, trouble, None))
 }
 
 fn log_deferred(recipient: &ClaimedRecipient, trouble: &Trouble, wait_ms: i64) {

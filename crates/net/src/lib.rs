@@ -3,6 +3,8 @@
 //! Everything here comes into the flow as an argument. Invariant: this crate touches no queue.
 
 mod clock;
+mod digest;
+mod mac;
 mod random;
 mod resolver;
 mod self_signed;
@@ -10,6 +12,8 @@ mod tls_client;
 mod tls_server;
 
 pub use clock::Clock;
+pub use digest::sha256;
+pub use mac::srs_mac;
 pub use random::{random_bytes, random_u32};
 pub use resolver::{Resolver, ResolverError};
 pub use self_signed::self_signed;

@@ -6,27 +6,27 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError, NoRecords};
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use hickory_resolver::system_conf::read_system_conf;
 use mail::Domain;
+use msgauth::Authenticator;
 use policy::{MxRecord, RouteFailure};
 
 /// At most this long for one query, all servers and tries included.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// A caching resolver.
+/// A caching resolver, the only one of the process: message authentication asks through it too.
 #[derive(Debug, Clone)]
-pub struct Resolver(TokioResolver);
+pub struct Resolver(Authenticator);
 
 /// The resolver cannot be set up.
 #[derive(Debug, thiserror::Error)]
 #[error("DNS is not usable: {0}; name servers with dns.servers in the configuration, or see /etc/resolv.conf")]
 pub struct ResolverError(String);
 
-fn options(options: &mut ResolverOpts) {
+fn set(options: &mut ResolverOpts) {
     options.timeout = Duration::from_secs(4);
     options.attempts = 2;
     options.cache_size = 4096;
@@ -40,9 +40,8 @@ fn options(options: &mut ResolverOpts) {
 impl Resolver {
     /// The servers that the machine uses (/etc/resolv.conf).
     pub fn system() -> Result<Self, ResolverError> {
-        let mut builder = TokioResolver::builder_tokio().map_err(|e| ResolverError(e.to_string()))?;
-        options(builder.options_mut());
-        builder.build().map(Self).map_err(|e| ResolverError(e.to_string()))
+        let (config, options) = read_system_conf().map_err(|e| ResolverError(e.to_string()))?;
+        Self::with(config, options)
     }
 
     /// These servers.
@@ -55,14 +54,22 @@ impl Resolver {
             NameServerConfig::new(address.ip(), true, vec![with_port(ConnectionConfig::udp()), with_port(ConnectionConfig::tcp())])
         };
         let config = ResolverConfig::from_parts(None, vec![], servers.iter().map(of_server).collect());
-        let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
-        options(builder.options_mut());
-        builder.build().map(Self).map_err(|e| ResolverError(e.to_string()))
+        Self::with(config, ResolverOpts::default())
+    }
+
+    fn with(config: ResolverConfig, mut options: ResolverOpts) -> Result<Self, ResolverError> {
+        set(&mut options);
+        Authenticator::new(config, options).map(Self).map_err(|e| ResolverError(e.to_string()))
+    }
+
+    /// What finds out who sent a message; it shares the cache.
+    pub fn authenticator(&self) -> &Authenticator {
+        &self.0
     }
 
     async fn lookup(&self, name: &Domain, kind: RecordType) -> Result<Vec<RData>, RouteFailure> {
         let fqdn = Name::from_ascii(format!("{name}.")).map_err(|e| RouteFailure::Temporary(e.to_string()))?;
-        let answer = tokio::time::timeout(DEADLINE, self.0.lookup(fqdn, kind)).await;
+        let answer = tokio::time::timeout(DEADLINE, self.0.resolver().lookup(fqdn, kind)).await;
         match answer {
             Err(_) => Err(RouteFailure::Temporary(format!("no answer within {} s", DEADLINE.as_secs()))),
             Ok(Ok(lookup)) => Ok(lookup.answers().iter().map(|record| record.data.clone()).collect()),
@@ -94,6 +101,21 @@ impl Resolver {
             return Err(RouteFailure::Temporary("none of its MX records holds a valid host name".into()));
         }
         Ok(mx)
+    }
+
+    /// The texts of the TXT records of a name, each with its strings joined; none where there are none.
+    pub async fn txt(&self, name: &Domain) -> Result<Vec<String>, String> {
+        match self.lookup(name, RecordType::TXT).await {
+            Ok(records) => Ok(records
+                .iter()
+                .filter_map(|record| match record {
+                    RData::TXT(txt) => Some(txt.txt_data.iter().map(|part| String::from_utf8_lossy(part).into_owned()).collect()),
+                    _ => None,
+                })
+                .collect()),
+            Err(RouteFailure::Temporary(text)) => Err(text),
+            Err(RouteFailure::NoAddress | RouteFailure::NoSuchDomain) => Ok(Vec::new()),
+        }
     }
 
     /// The addresses of a host, IPv6 first where `ipv6` allows them.

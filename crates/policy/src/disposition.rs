@@ -11,6 +11,16 @@ pub const RECEIVED_MAX: usize = 30;
 /// The field that marks a message that passed an alias.
 pub const LOOP_FIELD: &str = "Delivered-To";
 
+/// A header section of more fields than this is no message.
+const FIELDS_MAX: usize = 5000;
+
+/// The longest field, in octets: Gmail takes no longer one.
+const FIELD_MAX_BYTES: usize = 32 * 1024;
+
+/// Fields that may stand only once (RFC 5322 s.3.6). Two of them mean different things to different readers, and a signature covers one.
+const ONLY_ONCE: [&str; 11] =
+    ["From", "Sender", "Reply-To", "To", "Cc", "Bcc", "Message-ID", "In-Reply-To", "References", "Subject", "Date"];
+
 /// What a decision can be based on.
 #[derive(Debug, Clone, Copy)]
 pub struct ArrivingContent<'a> {
@@ -25,8 +35,16 @@ pub fn disposition<'a>(content: ArrivingContent<'_>, aliases: impl Iterator<Item
     if !content.is_whole && header_len(content.front) == content.front.len() {
         return Err(Reply::new(554, (5, 6, 0), "the header section is larger than 128 KiB"));
     }
-    let mut received = 0;
+    let (mut received, mut fields) = (0, 0);
     for field in Fields::new(content.front) {
+        fields += 1;
+        if fields > FIELDS_MAX || field.raw.len() > FIELD_MAX_BYTES {
+            return Err(Reply::new(
+                554,
+                (5, 6, 0),
+                format!("the header section has more than {FIELDS_MAX} fields, or one of more than 32 KiB"),
+            ));
+        }
         if field.is("Received") {
             received += 1;
         } else if field.is(LOOP_FIELD) {
@@ -40,6 +58,19 @@ pub fn disposition<'a>(content: ArrivingContent<'_>, aliases: impl Iterator<Item
         return Err(Reply::new(554, (5, 4, 6), format!("mail loop: the message has passed more than {RECEIVED_MAX} servers")));
     }
     Ok(())
+}
+
+/// Whether the header section means the same to everyone: mail from other servers is refused where it does not, and never repaired, since
+/// that would break its signatures.
+pub fn well_formed(front: &[u8]) -> Result<(), Reply> {
+    let count = |name: &str| Fields::new(front).filter(|field| field.is(name)).count();
+    if count("From") == 0 {
+        return Err(Reply::new(550, (5, 6, 0), "the message has no From field"));
+    }
+    match ONLY_ONCE.into_iter().find(|name| count(name) > 1) {
+        Some(name) => Err(Reply::new(550, (5, 6, 0), format!("the message has more than one {name} field"))),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]

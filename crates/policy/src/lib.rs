@@ -4,6 +4,7 @@
 //! Invariant: this crate knows no clock, file system, socket or runtime. Everything it decides on stands in the arguments,
 //! so each decision can be asked again (`explain`, tests) and gives the same answer.
 
+mod authentic;
 mod circuit;
 mod disposition;
 mod meaning;
@@ -15,11 +16,12 @@ mod schedule;
 mod sender;
 mod trouble;
 
+pub use authentic::{StrictDomain, Treatment, Unauthenticated, authentic, may_report};
 pub use circuit::{Admission, CIRCUITS_MAX, Circuits, Keys, Pass, Told};
-pub use disposition::{ArrivingContent, LOOP_FIELD, RECEIVED_MAX, disposition};
+pub use disposition::{ArrivingContent, LOOP_FIELD, RECEIVED_MAX, disposition, well_formed};
 pub use meaning::{Meaning, Reaction, ReplyScope, Severity};
-pub use recipient::{AcceptedRecipient, Client, recipient};
-pub use remote::{trouble_of_failure, trouble_of_reply};
+pub use recipient::{AcceptedRecipient, Client, Rules, recipient};
+pub use remote::{is_dmarc_refusal, trouble_of_failure, trouble_of_reply};
 pub use replies::{meaning, pasted_reply, provider_of};
 pub use route::{MxRecord, NextHop, NextHops, RouteFailure, next_hops};
 pub use schedule::Schedule;

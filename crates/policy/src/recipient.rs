@@ -6,7 +6,8 @@
 use std::net::IpAddr;
 
 use directory::{Directory, ExpandError};
-use mail::{ForwardPath, Mailbox, Reply};
+use mail::srs::{Reversed, Srs};
+use mail::{ForwardPath, Mailbox, Reply, ReversePath};
 
 /// Who is asking.
 #[derive(Debug, Clone, Copy)]
@@ -29,16 +30,39 @@ pub enum AcceptedRecipient {
     },
     /// A foreign mailbox, for an authenticated client.
     Foreign(Mailbox),
+    /// A return address that we made: a report about a forwarded message goes back to who sent it.
+    Sender {
+        /// The return address.
+        known_as: Mailbox,
+        /// Who sent the message.
+        sender: Mailbox,
+    },
+    /// A return address that we made for a sender too long for one: who that is was remembered under a token.
+    Token {
+        /// The return address.
+        known_as: Mailbox,
+        /// The token.
+        token: String,
+    },
 }
 
-/// Decides about a recipient. `postmaster` is who looks after this server: what a bare `<Postmaster>` means, and where mail
-/// for a domain's postmaster and abuse goes while it has no such alias.
-pub fn recipient(
-    directory: &Directory,
-    client: Client<'_>,
-    path: &ForwardPath,
-    postmaster: Option<&Mailbox>,
-) -> Result<AcceptedRecipient, Reply> {
+/// What the decision about a recipient is based on.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules<'a> {
+    /// Domains and aliases.
+    pub directory: &'a Directory,
+    /// Who looks after this server: what a bare `<Postmaster>` means, and where mail for a domain's postmaster and abuse goes
+    /// while it has no such alias.
+    pub postmaster: Option<&'a Mailbox>,
+    /// The return addresses of forwarded mail.
+    pub srs: &'a Srs,
+    /// Now, Unix seconds.
+    pub now_unix_s: i64,
+}
+
+/// Decides about a recipient of mail from this client and reverse-path.
+pub fn recipient(rules: Rules<'_>, client: Client<'_>, reverse_path: &ReversePath, path: &ForwardPath) -> Result<AcceptedRecipient, Reply> {
+    let Rules { directory, postmaster, srs, .. } = rules;
     let mailbox = match (path, postmaster) {
         (ForwardPath::Mailbox(mailbox), _) => mailbox.clone(),
         (ForwardPath::Postmaster, Some(postmaster)) if directory.hosts(&postmaster.domain) => postmaster.clone(),
@@ -47,7 +71,15 @@ pub fn recipient(
         }
         (ForwardPath::Postmaster, None) => return Err(Reply::new(550, (5, 1, 1), "no postmaster is configured here")),
     };
+    if srs.owns(&mailbox) {
+        return return_address(rules, reverse_path, mailbox);
+    }
     if !directory.hosts(&mailbox.domain) {
+        if mailbox.domain == srs.domain
+            && let Some(postmaster) = postmaster.filter(|p| Directory::is_role_name(&mailbox.local) && p.domain != srs.domain)
+        {
+            return recipient(rules, client, reverse_path, &ForwardPath::Mailbox(postmaster.clone()));
+        }
         if client.login.is_some() {
             return Ok(AcceptedRecipient::Foreign(mailbox));
         }
@@ -57,6 +89,24 @@ pub fn recipient(
             "relaying denied: this server takes mail for its own domains only; log in on port 587 or 465 to send",
         ));
     }
+    hosted(directory, postmaster, mailbox)
+}
+
+/// A return address takes reports only, and only where we made it: it is no way to send mail to somebody else through us.
+fn return_address(rules: Rules<'_>, reverse_path: &ReversePath, known_as: Mailbox) -> Result<AcceptedRecipient, Reply> {
+    let refused = |text: String| Reply::new(550, (5, 7, 1), text);
+    if *reverse_path != ReversePath::Null {
+        return Err(refused("this return address takes delivery reports only: mail with the null reverse-path".into()));
+    }
+    match rules.srs.reverse(&known_as, rules.now_unix_s).map_err(|e| refused(e.to_string()))? {
+        Reversed::Token(token) => Ok(AcceptedRecipient::Token { known_as, token }),
+        Reversed::Address(sender) if rules.directory.hosts(&sender.domain) => hosted(rules.directory, rules.postmaster, sender),
+        Reversed::Address(sender) => Ok(AcceptedRecipient::Sender { known_as, sender }),
+    }
+}
+
+/// A mailbox of a hosted domain.
+fn hosted(directory: &Directory, postmaster: Option<&Mailbox>, mailbox: Mailbox) -> Result<AcceptedRecipient, Reply> {
     match directory.expand(&mailbox) {
         Ok(expansion) => Ok(AcceptedRecipient::Alias { alias: mailbox, targets: expansion.targets }),
         Err(ExpandError::Unknown) if directory.is_role(&mailbox) && postmaster.is_some_and(|p| *p != mailbox) => match postmaster {

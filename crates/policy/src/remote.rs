@@ -27,6 +27,12 @@ pub fn trouble_of_failure(reply: &Reply) -> Trouble {
     Trouble { scope: Scope::Host, permanent: false, enhanced: EnhancedCode(4, enhanced.1, enhanced.2), text }
 }
 
+/// Whether the target refuses the message because nothing that aligns vouches for its From field: a forward of mail that had only SPF. Gmail
+/// says 5.7.26, 5.7.30 or 5.7.32, Yahoo 5.7.9, Microsoft 5.7.509 (RFC 7372 s.3 for the first).
+pub fn is_dmarc_refusal(trouble: &Trouble) -> bool {
+    matches!(trouble.enhanced, EnhancedCode(5, 7, 26 | 9 | 30 | 32 | 509))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

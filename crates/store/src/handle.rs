@@ -10,13 +10,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use directory::Contents;
-use mail::{Domain, QueueId};
+use mail::{Domain, Mailbox, QueueId};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::content::{Content, Spool};
 use crate::error::StoreError;
-use crate::message::{Claimed, Committed, ListFilter, ListedMessage, NewMessage, QueueTotals, Settlement};
+use crate::message::{Claimed, Committed, FailedDelivery, ListFilter, ListedMessage, NewMessage, QueueTotals, Settlement};
 use crate::sqlite::{self, DirectoryChange, LaneDue};
 use crate::writer::{Answer, Job, LINE_MAX, Operation, Writer, run_checkpoints};
 
@@ -167,6 +167,39 @@ impl Store {
     /// Removes a message, or one recipient of it, without a report.
     pub async fn remove(&self, id: QueueId, index: Option<u32>) -> Result<(), StoreError> {
         self.write(Operation::Drop { id, index }).await.map(|_| ())
+    }
+
+    /// Lets a held message go: it is due now, and given up at `expires_ms` at the latest.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] where no such message is held.
+    pub async fn release(&self, id: QueueId, now_ms: i64, expires_ms: i64) -> Result<(), StoreError> {
+        self.write(Operation::Release { id, now_ms, expires_ms }).await.map(|_| ())
+    }
+
+    /// Puts another message in the place of one, in one commit.
+    pub async fn replace(&self, id: QueueId, with: NewMessage) -> Result<(), StoreError> {
+        self.write(Operation::Replace { id, with: Box::new(with) }).await.map(|_| ())
+    }
+
+    /// Removes held messages whose time is up. Returns how many.
+    pub async fn expire_held(&self, now_ms: i64) -> Result<u64, StoreError> {
+        self.count(Operation::ExpireHeld { now_ms }).await
+    }
+
+    /// Remembers the sender that an SRS token stands for; it is on disk, synced, when this returns.
+    pub async fn remember_sender(&self, token: String, sender: &Mailbox, now_ms: i64) -> Result<(), StoreError> {
+        self.write(Operation::RememberSender { token, sender: sender.to_string(), now_ms }).await.map(|_| ())
+    }
+
+    /// The sender that an SRS token stands for.
+    pub async fn remembered_sender(&self, token: String) -> Result<Option<Mailbox>, StoreError> {
+        self.read(move |db| sqlite::srs_sender(db, &token)).await
+    }
+
+    /// Deliveries that failed without a report, the newest first.
+    pub async fn failed(&self, limit: u32) -> Result<Vec<FailedDelivery>, StoreError> {
+        self.read(move |db| sqlite::list_failed(db, limit)).await
     }
 
     /// One page of the queue.

@@ -15,7 +15,7 @@ pub use content::{Content, Spool};
 pub use error::StoreError;
 pub use handle::Store;
 pub use message::{
-    Claimed, ClaimedRecipient, Committed, Disposition, Flow, ListFilter, ListedMessage, ListedRecipient, Message, NewMessage, NewRecipient,
-    QueueTotals, RecipientKey, Settlement,
+    Claimed, ClaimedRecipient, Committed, Disposition, FailedDelivery, Flow, ListFilter, ListedMessage, ListedRecipient, Message,
+    NewMessage, NewRecipient, QueueTotals, RecipientKey, Settlement,
 };
 pub use sqlite::{DirectoryChange, LaneDue};

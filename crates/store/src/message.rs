@@ -40,8 +40,14 @@ pub struct Message {
     pub id: QueueId,
     /// Which kind of mail it is.
     pub flow: Flow,
-    /// Where reports go.
+    /// Where reports go: the sender as it was given to us.
     pub reverse_path: ReversePath,
+    /// What is said in MAIL, where that is another (SRS).
+    pub rewritten_path: Option<ReversePath>,
+    /// Whether the sender is known well enough to be told of a failure: a report to a forged one would hit a stranger.
+    pub may_report: bool,
+    /// Whether its From field may be rewritten where the target refuses it for that field's domain.
+    pub mendable: bool,
     /// The declared encoding.
     pub body: Body,
     /// Whether it came with SMTPUTF8.
@@ -71,6 +77,15 @@ pub struct NewMessage {
     pub recipients: Vec<NewRecipient>,
     /// Whether the caller delivers it at once: it is then committed as claimed.
     pub claimed: bool,
+    /// Why it is held back until a person releases it; such a message is never claimed.
+    pub held: Option<String>,
+}
+
+impl Message {
+    /// What is said in MAIL.
+    pub fn envelope_from(&self) -> &ReversePath {
+        self.rewritten_path.as_ref().unwrap_or(&self.reverse_path)
+    }
 }
 
 /// A recipient to be committed.
@@ -84,6 +99,14 @@ pub struct NewRecipient {
     pub orcpt: Option<OriginalRecipient>,
     /// The address as the sender knows it, where it is another (an alias): reports name this one only.
     pub known_as: Option<Mailbox>,
+}
+
+impl NewRecipient {
+    /// What tells this recipient from another, without case: the alias and the target.
+    pub fn recipient_key(&self) -> String {
+        let alias = self.known_as.as_ref().map(Mailbox::key).unwrap_or_default();
+        format!("{alias}>{}", self.mailbox.key())
+    }
 }
 
 /// Names a recipient in the queue.
@@ -151,8 +174,29 @@ pub struct Settlement {
     pub recipients: Vec<(RecipientKey, Disposition)>,
     /// Messages whose delay has now been reported.
     pub delay_reported: Vec<QueueId>,
-    /// Reports that follow.
-    pub reports: Vec<NewMessage>,
+    /// Messages that follow: reports, or the same one in another form.
+    pub follow: Vec<NewMessage>,
+    /// Deliveries that failed for good without a report, for the list of those.
+    pub failed: Vec<FailedDelivery>,
+}
+
+/// A delivery that failed for good, and of which the sender was not told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedDelivery {
+    /// The message.
+    pub message: QueueId,
+    /// When, Unix milliseconds.
+    pub at_ms: i64,
+    /// The reverse-path as it came, without brackets.
+    pub from: String,
+    /// The alias, or the recipient where there is none.
+    pub to: String,
+    /// Where the message went.
+    pub target: String,
+    /// The enhanced code.
+    pub status: String,
+    /// What was said.
+    pub reason: String,
 }
 
 /// Which messages to list.
@@ -166,6 +210,8 @@ pub struct ListFilter {
     pub only: Option<QueueId>,
     /// Only messages that name this text in an address.
     pub address: Option<String>,
+    /// Only messages that are held, or only such as are not.
+    pub held: Option<bool>,
 }
 
 /// A message as a list shows it.
@@ -188,7 +234,7 @@ pub struct ListedRecipient {
     pub mailbox: String,
     /// The alias through which it goes.
     pub known_as: Option<String>,
-    /// `waiting`, `claimed` or `set aside`.
+    /// `waiting`, `claimed`, `set aside` or `held`.
     pub state: &'static str,
     /// Attempts made.
     pub attempts: u32,
@@ -207,4 +253,8 @@ pub struct QueueTotals {
     pub recipients: u64,
     /// Recipients set aside, because their record is unreadable.
     pub set_aside: u64,
+    /// Recipients whose message is held.
+    pub held: u64,
+    /// What held messages take, in octets.
+    pub held_bytes: u64,
 }

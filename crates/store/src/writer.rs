@@ -41,6 +41,10 @@ pub(crate) enum Operation {
     ReleaseClaims { now_ms: i64 },
     Retry { id: Option<QueueId>, lane: Option<Domain>, now_ms: i64 },
     Drop { id: QueueId, index: Option<u32> },
+    Release { id: QueueId, now_ms: i64, expires_ms: i64 },
+    Replace { id: QueueId, with: Box<NewMessage> },
+    ExpireHeld { now_ms: i64 },
+    RememberSender { token: String, sender: String, now_ms: i64 },
     Directory(Vec<DirectoryChange>),
 }
 
@@ -73,6 +77,13 @@ fn apply(db: &Connection, operation: &Operation) -> Applied {
         Operation::ReleaseClaims { now_ms } => sqlite::release_claims(db, *now_ms).map(|n| (Answer::Count(n), vec![])),
         Operation::Retry { id, lane, now_ms } => sqlite::retry(db, *id, lane.as_ref(), *now_ms).map(|n| (Answer::Count(n), vec![])),
         Operation::Drop { id, index } => sqlite::drop_message(db, *id, *index).map(done),
+        Operation::Release { id, now_ms, expires_ms } => sqlite::release(db, *id, *now_ms, *expires_ms).map(|()| done(vec![])),
+        Operation::Replace { id, with } => {
+            let files = sqlite::drop_message(db, *id, None)?;
+            sqlite::enqueue(db, std::slice::from_ref(with), 0).map(|()| done(files))
+        }
+        Operation::ExpireHeld { now_ms } => sqlite::expire_held(db, *now_ms).map(|(n, files)| (Answer::Count(n), files)),
+        Operation::RememberSender { token, sender, now_ms } => sqlite::insert_srs_sender(db, token, sender, *now_ms).map(|()| done(vec![])),
         Operation::Directory(changes) => changes.iter().try_for_each(|c| sqlite::change_directory(db, c)).map(|()| done(vec![])),
     }
 }
@@ -88,7 +99,14 @@ fn transact(db: &Connection, jobs: &[Job]) -> Result<Vec<Applied>, StoreError> {
     let mut applied = Vec::with_capacity(jobs.len());
     for job in jobs {
         // A refused operation may have done its first half; the savepoint takes that back.
-        let guarded = matches!(&job.operation, Operation::Directory(_) | Operation::Drop { .. } | Operation::Retry { .. });
+        let guarded = matches!(
+            &job.operation,
+            Operation::Directory(_)
+                | Operation::Drop { .. }
+                | Operation::Retry { .. }
+                | Operation::Release { .. }
+                | Operation::Replace { .. }
+        );
         if guarded {
             db.execute_batch("SAVEPOINT operation")?;
         }

@@ -21,6 +21,9 @@ fn message(id: i64, content: &Content, recipients: &[&str], claimed: bool) -> Ne
             envid: Some("env".into()),
             arrived_ms: 1000,
             expires_ms: 9_000_000,
+            rewritten_path: None,
+            may_report: true,
+            mendable: false,
             delay_reported: false,
             prefix: Bytes::from_static(b"Delivered-To: me@example.test\r\n"),
         },
@@ -35,6 +38,7 @@ fn message(id: i64, content: &Content, recipients: &[&str], claimed: bool) -> Ne
             })
             .collect(),
         claimed,
+        held: None,
     }
 }
 

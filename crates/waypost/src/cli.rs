@@ -52,6 +52,19 @@ pub enum Command {
     /// What waits to be delivered.
     #[command(subcommand)]
     Queue(Queue),
+    /// Mail that is held until a person has looked at it.
+    #[command(subcommand)]
+    Held(Held),
+    /// Deliveries that failed for good, and of which the sender was not told.
+    #[command(after_help = "A report to a sender that nothing vouches for could hit a stranger, so such failures are only listed here.")]
+    Failed {
+        /// At most this many, the newest first.
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+    },
+    /// The DKIM keys that sign for your domains.
+    #[command(subcommand)]
+    Key(Key),
     /// The configuration file.
     #[command(subcommand)]
     Config(Config),
@@ -300,6 +313,77 @@ pub enum Queue {
         /// Do not ask.
         #[arg(long)]
         yes: bool,
+    },
+}
+
+/// Mail that is held until a person has looked at it.
+#[derive(Debug, Subcommand)]
+pub enum Held {
+    /// List held messages in the order of arrival.
+    List {
+        /// At most this many messages.
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+        /// Only messages after this id: the next page.
+        #[arg(long, value_name = "ID")]
+        after: Option<String>,
+    },
+    /// Show a held message, and why it is held.
+    Show {
+        /// The queue id.
+        id: String,
+    },
+    /// Send it on.
+    #[command(after_help = "Examples:
+  waypost held release 01jz8k3m5p7q9              as it came: the target may refuse it
+  waypost held release 01jz8k3m5p7q9 --wrapped    within a message of this server, which every target believes")]
+    Release {
+        /// The queue id.
+        id: String,
+        /// Within a message of this server.
+        #[arg(long)]
+        wrapped: bool,
+    },
+    /// Remove it without a word to its sender.
+    Drop {
+        /// The queue id.
+        id: String,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+/// The DKIM keys that sign for your domains.
+#[derive(Debug, Subcommand)]
+pub enum Key {
+    /// List the keys and where they are in their life.
+    List,
+    /// Show the records to publish for a domain's keys.
+    #[command(after_help = "Example:\n  waypost key show example.com")]
+    Show {
+        /// The domain.
+        domain: String,
+    },
+    /// Make the first keys of a domain; they sign at once.
+    Add {
+        /// The domain.
+        domain: String,
+    },
+    /// Take the next step in the change of a domain's keys.
+    #[command(
+        after_help = "The first call makes the next keys: publish their records. The second looks whether they are in DNS, and if so lets them
+sign; the old ones retire, and their records must stay for 7 days.
+
+Example:
+  waypost key rotate example.com"
+    )]
+    Rotate {
+        /// The domain.
+        domain: String,
+        /// Switch without a look at DNS.
+        #[arg(long)]
+        force: bool,
     },
 }
 

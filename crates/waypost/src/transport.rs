@@ -77,7 +77,7 @@ impl Transport {
         store.release_claims(net::Clock::system().now_ms()).await?;
         let settings = &config.settings;
         let live = LiveDirectory::open(store.clone(), &settings.delimiters, settings.virtual_file.clone()).await?;
-        Ok(Self::InProcess(Box::new(admin::router(offline(store, live)))))
+        Ok(Self::InProcess(Box::new(admin::router(offline(config, store, Arc::new(live))))))
     }
 
     /// Asks for something.
@@ -145,15 +145,28 @@ impl Transport {
     }
 }
 
-fn offline(store: Store, live: LiveDirectory) -> Handles {
+fn offline(config: &Config, store: Store, live: Arc<LiveDirectory>) -> Handles {
+    let clock = net::Clock::system();
+    let settings = Arc::new(arc_swap::ArcSwap::from_pointee(config.settings.clone()));
     Handles {
+        release: releasing(mta::Releaser::new(settings, store.clone(), live.clone(), clock.clone())),
+        resolver: crate::serve::resolver(config).ok(),
         store,
-        live: Arc::new(live),
-        clock: net::Clock::system(),
+        live,
+        clock,
         retry: Arc::new(|| {}),
         reload: None,
         status: Arc::new(|| serde_json::json!({ "running": false })),
     }
+}
+
+/// The route's way to a releaser.
+pub fn releasing(releaser: mta::Releaser) -> admin::Release {
+    let releaser = Arc::new(releaser);
+    Arc::new(move |id, wrapped| {
+        let releaser = releaser.clone();
+        Box::pin(async move { releaser.release(id, wrapped).await })
+    })
 }
 
 /// A command run as root would leave files that the server cannot write.

@@ -286,6 +286,11 @@ impl<R> Session<R> {
         self.tls.as_ref()
     }
 
+    /// The reverse-path of the transaction under way.
+    pub fn reverse_path(&self) -> Option<&ReversePath> {
+        self.transaction.as_ref().map(|transaction| &transaction.reverse_path)
+    }
+
     /// Who authenticated.
     pub fn identity(&self) -> Option<&str> {
         self.identity.as_deref()

@@ -140,7 +140,7 @@ fn read_recipient(row: &Row<'_>) -> Result<ClaimedRecipient, String> {
 pub(crate) fn load_message(db: &Connection, id: QueueId) -> Result<Result<Message, String>, StoreError> {
     let read = db
         .prepare_cached(
-            "SELECT flow, reverse_path, body_8bit, smtputf8, ret, envid, arrived_ms, expires_ms, delay_reported, prefix FROM message WHERE id = ?",
+            "SELECT flow, reverse_path, body_8bit, smtputf8, ret, envid, arrived_ms, expires_ms, delay_reported, prefix, rewritten_path, may_report, mendable FROM message WHERE id = ?",
         )?
         .query_row([id.0], |row| Ok(read_message(id, row)))
         .optional()?;
@@ -152,10 +152,15 @@ pub(crate) fn read_message(id: QueueId, row: &Row<'_>) -> Result<Message, String
     let (flow, reverse): (String, String) = (row.get(0).map_err(text)?, row.get(1).map_err(text)?);
     let ret: Option<String> = row.get(4).map_err(text)?;
     let prefix: Vec<u8> = row.get(9).map_err(text)?;
+    let rewritten: Option<String> = row.get(10).map_err(text)?;
+    let path = |path: String| ReversePath::parse_bare(&path).map_err(|e| format!("{e}: {path:?}"));
     Ok(Message {
         id,
         flow: Flow::parse(&flow).ok_or(format!("flow {flow:?}"))?,
-        reverse_path: ReversePath::parse_bare(&reverse).map_err(|e| format!("{e}: {reverse:?}"))?,
+        reverse_path: path(reverse)?,
+        rewritten_path: rewritten.map(path).transpose()?,
+        may_report: row.get(11).map_err(text)?,
+        mendable: row.get(12).map_err(text)?,
         body: if row.get(2).map_err(text)? { Body::EightBit } else { Body::SevenBit },
         smtputf8: row.get(3).map_err(text)?,
         ret: ret.map(|r| if r == "FULL" { Ret::Full } else { Ret::Headers }),

@@ -4,7 +4,7 @@
 
 use std::str::FromStr;
 
-use directory::{Account, Alias, AliasSource, Contents, HostedDomain, Origin, SenderRule, Target};
+use directory::{Account, Alias, AliasSource, Contents, HostedDomain, KeyState, Origin, SenderRule, SigningKey, Target};
 use mail::{Domain, Mailbox};
 use rusqlite::{Connection, params};
 
@@ -38,6 +38,21 @@ pub enum DirectoryChange {
     EnableAccount(Mailbox, bool),
     /// Removes an account.
     RemoveAccount(Mailbox),
+    /// Adds a DKIM key.
+    AddKey(SigningKey),
+    /// Moves a DKIM key on in its life.
+    SetKeyState {
+        /// Its domain.
+        domain: Domain,
+        /// Its selector.
+        selector: String,
+        /// What it is from now on.
+        state: KeyState,
+        /// Now, Unix milliseconds.
+        now_ms: i64,
+    },
+    /// Removes a DKIM key.
+    RemoveKey(Domain, String),
 }
 
 fn words<T: ToString>(items: &[T]) -> String {
@@ -82,6 +97,19 @@ pub(crate) fn change_directory(db: &Connection, change: &DirectoryChange) -> Res
             (db.execute("UPDATE account SET enabled = ? WHERE login = ?", params![on, login.key()])?, missing(format!("account {login}")))
         }
         C::RemoveAccount(login) => (db.execute("DELETE FROM account WHERE login = ?", [login.key()])?, missing(format!("account {login}"))),
+        C::AddKey(k) => {
+            let sql = "INSERT OR IGNORE INTO dkim_key (domain, selector, key_type, private, public, state, since_ms) VALUES (?, ?, ?, ?, ?, ?, ?)";
+            let values = params![k.domain.as_str(), k.selector, k.key_type, k.private, k.public, k.state.as_str(), k.since_ms];
+            (db.execute(sql, values)?, exists(format!("a key {}", k.record_name())))
+        }
+        C::SetKeyState { domain, selector, state, now_ms } => {
+            let sql = "UPDATE dkim_key SET state = ?, since_ms = ? WHERE domain = ? AND selector = ?";
+            (db.execute(sql, params![state.as_str(), now_ms, domain.as_str(), selector])?, missing(format!("key {selector} of {domain}")))
+        }
+        C::RemoveKey(domain, selector) => (
+            db.execute("DELETE FROM dkim_key WHERE domain = ? AND selector = ?", params![domain.as_str(), selector])?,
+            missing(format!("key {selector} of {domain}")),
+        ),
     };
     if rows == 0 { Err(error) } else { Ok(()) }
 }
@@ -94,9 +122,31 @@ fn parsed_words<T: FromStr>(what: &str, text: &str) -> Result<Vec<T>, StoreError
     text.split('\n').filter(|word| !word.is_empty()).map(|word| parsed(what, word)).collect()
 }
 
+fn load_keys(db: &Connection) -> Result<Vec<SigningKey>, StoreError> {
+    let mut statement = db.prepare(
+        "SELECT domain, selector, key_type, private, public, state, since_ms FROM dkim_key ORDER BY domain, state, key_type DESC, selector",
+    )?;
+    let mut rows = statement.query([])?;
+    let mut keys = Vec::new();
+    while let Some(row) = rows.next()? {
+        let state: String = row.get(5)?;
+        keys.push(SigningKey {
+            domain: parsed("domain", &row.get::<_, String>(0)?)?,
+            selector: row.get(1)?,
+            key_type: row.get(2)?,
+            private: row.get(3)?,
+            public: row.get(4)?,
+            state: KeyState::parse(&state).ok_or_else(|| StoreError::Corrupt(format!("key state {state:?} in the directory")))?,
+            since_ms: row.get(6)?,
+        });
+    }
+    Ok(keys)
+}
+
 /// Reads the whole directory.
 pub(crate) fn load_directory(db: &Connection, delimiters: &str) -> Result<Contents, StoreError> {
-    let mut contents = Contents { domains: vec![], aliases: vec![], accounts: vec![], delimiters: delimiters.to_owned() };
+    let mut contents =
+        Contents { domains: vec![], aliases: vec![], accounts: vec![], keys: load_keys(db)?, delimiters: delimiters.to_owned() };
     let mut statement = db.prepare("SELECT name, enabled FROM domain ORDER BY name")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {

@@ -14,6 +14,9 @@ use crate::content::{Content, ROW_MAX_BYTES};
 use crate::error::StoreError;
 use crate::message::{Disposition, NewMessage, NewRecipient, Settlement};
 
+/// The state of a recipient whose message is held.
+pub(crate) const HELD: i64 = 3;
+
 /// Adds messages. `lease_ms` is when the claim of those that are claimed ends.
 pub(crate) fn enqueue(db: &Connection, messages: &[NewMessage], lease_ms: i64) -> Result<(), StoreError> {
     let mut stored = HashSet::new();
@@ -29,8 +32,12 @@ pub(crate) fn enqueue(db: &Connection, messages: &[NewMessage], lease_ms: i64) -
         insert_message(db, new)?;
         let message = &new.message;
         for (n, recipient) in new.recipients.iter().enumerate() {
-            let (state, at) = if new.claimed { (1, lease_ms) } else { (0, message.arrived_ms) };
-            insert_recipient(db, message.id, n, recipient, state, at)?;
+            let (state, at) = match (&new.held, new.claimed) {
+                (Some(_), _) => (HELD, message.arrived_ms),
+                (None, true) => (1, lease_ms),
+                (None, false) => (0, message.arrived_ms),
+            };
+            insert_recipient(db, message.id, n, recipient, (state, at), new.held.as_deref())?;
         }
     }
     Ok(())
@@ -39,8 +46,8 @@ pub(crate) fn enqueue(db: &Connection, messages: &[NewMessage], lease_ms: i64) -
 fn insert_message(db: &Connection, new: &NewMessage) -> Result<(), StoreError> {
     let m = &new.message;
     db.prepare_cached(
-        "INSERT INTO message (id, content_id, flow, reverse_path, body_8bit, smtputf8, ret, envid, arrived_ms, expires_ms, prefix)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO message (id, content_id, flow, reverse_path, body_8bit, smtputf8, ret, envid, arrived_ms, expires_ms, prefix, rewritten_path, may_report, mendable)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?
     .execute(params![
         m.id.0,
@@ -54,6 +61,9 @@ fn insert_message(db: &Connection, new: &NewMessage) -> Result<(), StoreError> {
         m.arrived_ms,
         m.expires_ms,
         m.prefix.as_ref(),
+        m.rewritten_path.as_ref().map(mail::ReversePath::to_bare),
+        m.may_report,
+        m.mendable,
     ])?;
     Ok(())
 }
@@ -63,11 +73,11 @@ fn insert_recipient(
     message: QueueId,
     n: usize,
     recipient: &NewRecipient,
-    state: i64,
-    at_ms: i64,
+    (state, at_ms): (i64, i64),
+    reason: Option<&str>,
 ) -> Result<(), StoreError> {
     db.prepare_cached(
-        "INSERT INTO recipient (message_id, n, lane, mailbox, known_as, notify, orcpt, state, next_attempt_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO recipient (message_id, n, lane, mailbox, known_as, notify, orcpt, state, next_attempt_ms, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?
     .execute(params![
         message.0,
@@ -79,6 +89,7 @@ fn insert_recipient(
         recipient.orcpt.as_ref().map(|o| format!("{};{}", o.kind, o.address)),
         state,
         at_ms,
+        reason,
     ])?;
     Ok(())
 }
@@ -110,7 +121,8 @@ pub(crate) fn settle(db: &Connection, settlement: &Settlement, lease_ms: i64) ->
     for id in &settlement.delay_reported {
         db.prepare_cached("UPDATE message SET delay_reported = 1 WHERE id = ?")?.execute([id.0])?;
     }
-    enqueue(db, &settlement.reports, lease_ms)?;
+    enqueue(db, &settlement.follow, lease_ms)?;
+    settlement.failed.iter().try_for_each(|failed| super::outcomes::insert_failed(db, failed))?;
     let mut files = Vec::new();
     for id in touched {
         files.extend(remove_if_done(db, id)?);

@@ -6,7 +6,8 @@ use rusqlite::Connection;
 
 use crate::error::StoreError;
 
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
 CREATE TABLE content (
     id INTEGER PRIMARY KEY,
     size_bytes INTEGER NOT NULL,
@@ -35,7 +36,7 @@ CREATE TABLE recipient (
     known_as TEXT,
     notify TEXT,
     orcpt TEXT,
-    state INTEGER NOT NULL DEFAULT 0,    -- 0 waiting, 1 claimed, 2 set aside
+    state INTEGER NOT NULL DEFAULT 0,    -- 0 waiting, 1 claimed, 2 set aside, 3 held
     next_attempt_ms INTEGER NOT NULL,    -- while claimed: when the lease ends
     attempts INTEGER NOT NULL DEFAULT 0,
     status TEXT,
@@ -59,7 +60,39 @@ CREATE TABLE account (
     may_send_as TEXT NOT NULL,           -- one a line
     enabled INTEGER NOT NULL DEFAULT 1
 ) WITHOUT ROWID;
-"];
+",
+    "
+ALTER TABLE message ADD COLUMN rewritten_path TEXT;              -- NULL: MAIL says the reverse-path
+ALTER TABLE message ADD COLUMN may_report INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE message ADD COLUMN mendable INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX recipient_held ON recipient (message_id) WHERE state = 3;
+CREATE TABLE dkim_key (
+    domain TEXT NOT NULL,
+    selector TEXT NOT NULL,
+    key_type TEXT NOT NULL,
+    private BLOB NOT NULL,
+    public TEXT NOT NULL,
+    state TEXT NOT NULL,                 -- next, active, retired
+    since_ms INTEGER NOT NULL,
+    PRIMARY KEY (domain, selector)
+) WITHOUT ROWID;
+CREATE TABLE srs_sender (
+    token TEXT PRIMARY KEY,
+    sender TEXT NOT NULL,
+    made_ms INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE failed (
+    n INTEGER PRIMARY KEY,
+    message_id INTEGER NOT NULL,
+    at_ms INTEGER NOT NULL,
+    reverse_path TEXT NOT NULL,
+    known_as TEXT NOT NULL,
+    mailbox TEXT NOT NULL,
+    status TEXT NOT NULL,
+    reason TEXT NOT NULL
+);
+",
+];
 
 /// Runs the migrations that have not run yet.
 pub(crate) fn migrate(db: &Connection) -> Result<(), StoreError> {

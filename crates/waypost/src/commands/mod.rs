@@ -4,6 +4,8 @@ mod account;
 mod alias;
 mod domain;
 mod explain_reply;
+mod held;
+mod key;
 mod queue;
 
 use std::path::Path;
@@ -30,6 +32,9 @@ pub async fn talk(config: &Path, command: Command, out: Output) -> Result<ExitCo
         Command::Alias(command) => return alias::run(&mut api, command, out).await,
         Command::Account(command) => account::run(&mut api, command, out).await?,
         Command::Queue(command) => queue::run(&mut api, command, out).await?,
+        Command::Held(command) => held::run(&mut api, command, out).await?,
+        Command::Failed { limit } => held::failed(&mut api, limit, out).await?,
+        Command::Key(command) => key::run(&mut api, command, out).await?,
         Command::Status => {
             let status: serde_json::Value = api.get("/v1/status").await?;
             // The server's own words, which are JSON already.

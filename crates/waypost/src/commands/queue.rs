@@ -93,7 +93,7 @@ fn list(page: &QueuePage) -> String {
 }
 
 /// What a remote server said may hold anything; a terminal must not act on it.
-fn tame(text: &str) -> String {
+pub(super) fn tame(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
@@ -102,7 +102,7 @@ fn short(reason: &str) -> String {
     if line.chars().count() <= REASON_MAX { line } else { line.chars().take(REASON_MAX - 1).chain(['…']).collect() }
 }
 
-fn show(page: &QueuePage) -> String {
+pub(super) fn show(page: &QueuePage) -> String {
     let mut lines = Vec::new();
     for message in &page.messages {
         lines.push(styled(BOLD, &message.id));

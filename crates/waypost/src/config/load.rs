@@ -31,6 +31,14 @@ impl Config {
         self.file.admin_socket.clone().unwrap_or_else(|| self.file.data_dir.join("waypost.sock"))
     }
 
+    /// The settings, with the secrets that may have been made since the file was read.
+    pub fn with_secrets(&self) -> Result<Settings, ConfigErrors> {
+        let mut settings = self.settings.clone();
+        settings.forward.srs.secrets = super::settings::srs_secrets(&self.file)
+            .map_err(|what| ConfigErrors(vec![ConfigError { path: self.path.clone(), at: None, what, hint: None }]))?;
+        Ok(settings)
+    }
+
     /// The certificate's file.
     pub fn certificate(&self) -> PathBuf {
         self.file.tls.certificate.clone().unwrap_or_else(|| self.file.data_dir.join("tls/cert.pem"))
@@ -152,7 +160,14 @@ fn make_absolute(path: &Path, file: &mut File) {
     let fix = |path: &mut PathBuf| *path = base.join(&*path);
     fix(&mut file.data_dir);
     let tls = &mut file.tls;
-    let optional = [&mut file.virtual_file, &mut file.admin_socket, &mut tls.certificate, &mut tls.key, &mut tls.extra_authorities];
+    let optional = [
+        &mut file.forward.secrets_file,
+        &mut file.virtual_file,
+        &mut file.admin_socket,
+        &mut tls.certificate,
+        &mut tls.key,
+        &mut tls.extra_authorities,
+    ];
     optional.into_iter().flatten().for_each(fix);
     for route in &mut file.route {
         if let Some(password) = &mut route.get_mut().password_file {

@@ -7,6 +7,7 @@ mod error;
 mod load;
 mod options;
 mod reference;
+pub mod secrets;
 mod settings;
 mod values;
 

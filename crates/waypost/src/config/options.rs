@@ -9,7 +9,7 @@ use mail::{Domain, Mailbox};
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::values::{FlowWord, Int, Kind, LogFormat, Secs, Size, Text, TlsWord};
+use super::values::{FlowWord, ForwardMode, Int, Kind, LogFormat, Secs, Size, StrictDomainWord, Text, TlsWord, UnauthenticatedWord};
 
 /// One option, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,6 +85,13 @@ pub fn all() -> Vec<OptionRow> {
     rows
 }
 
+impl File {
+    /// The file with the secrets of return addresses.
+    pub fn srs_secrets(&self) -> PathBuf {
+        self.forward.secrets_file.clone().unwrap_or_else(|| self.data_dir.join("srs.secrets"))
+    }
+}
+
 fn on_port(port: u16) -> Vec<Text<SocketAddr>> {
     let any = [IpAddr::from([0, 0, 0, 0]), IpAddr::from([0u16; 8])];
     any.into_iter().map(|ip| Text(SocketAddr::new(ip, port))).collect()
@@ -95,7 +102,7 @@ fn spanned<T>(value: T) -> Spanned<T> {
 }
 
 section!("", "What stands at the top of the file.", File,
-    [listen: Listen, tls: Tls, limits: Limits, delivery: Delivery, route: Vec<Spanned<Route>>, retry: Retry, dns: Dns, log: Log], {
+    [listen: Listen, tls: Tls, limits: Limits, forward: Forward, delivery: Delivery, route: Vec<Spanned<Route>>, retry: Retry, dns: Dns, log: Log], {
     /// The name of this server in banner, EHLO and trace fields. It must have an A or AAAA record, and the address's PTR
     /// record should name it.
     hostname: Option<Text<Domain>> = None;
@@ -169,6 +176,30 @@ section!("[delivery]", "How mail goes out.", Delivery, [], {
     host_pause_s: Int<0, 86_400> = Int(60);
     /// The address from which connections are made. Default: the system chooses.
     source: Option<Text<IpAddr>> = None;
+});
+
+section!("[forward]", "How mail to your addresses is passed on.", Forward, [], {
+    /// The domain of the return addresses of forwarded mail (SRS) and of its DKIM signatures: one that leads to this server and is not that of
+    /// your own mail, fwd.example.com say. Default: hostname.
+    domain: Option<Text<Domain>> = None;
+    /// A file with the secrets of the return addresses, one a line: the first makes new ones, all are recognised; "postsrsd:" before one that comes
+    /// from there. Default: srs.secrets in data_dir, which the server makes.
+    secrets_file: Option<PathBuf> = None;
+    /// "cut-through": the target takes the message while its sender waits, so that its refusal is the sender's answer. "queue": it is stored first.
+    mode: ForwardMode = ForwardMode::CutThrough;
+    /// The sender waits so long for the target, in seconds; then the message is stored.
+    deadline_s: Int<1, 300> = Int(50);
+    /// Mail that neither SPF nor DKIM vouches for: "reject", "hold" or "accept". Gmail takes none of it.
+    unauthenticated: UnauthenticatedWord = UnauthenticatedWord::Reject;
+    /// Mail of a domain with a strict DMARC policy that would fail at the target for having been forwarded: "rewrite" its From field once the
+    /// target has refused it, "wrap" it into a message of yours, "hold" it, "reject" it, or "as-is".
+    strict_domain: StrictDomainWord = StrictDomainWord::Rewrite;
+    /// Held mail is kept so long.
+    hold_for: Secs = Secs(14 * 86_400);
+    /// Held mail takes at most so much.
+    held_bytes: Size = Size(1 << 30);
+    /// Reports taken for one return address within an hour.
+    reports_per_sender: Int<1, 1_000_000> = Int(20);
 });
 
 section!("[[route]]", "A fixed next hop (a smarthost) instead of the MX records. It can stand several times; the first that fits is taken.", Route, [], {

@@ -7,15 +7,17 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use mail::Domain;
-use mta::settings::{Delivery, Limits, Route, Settings};
-use policy::Schedule;
+use mail::srs::Srs;
+use mta::settings::{Delivery, Forward, Limits, Route, Settings};
+use policy::{Schedule, StrictDomain, Unauthenticated};
 use smtp::client::{Credentials, TlsMode};
 use store::Flow;
 use toml::Spanned;
 
 use super::error::{self, ConfigError};
 use super::options::{self, File};
-use super::values::{FlowWord, TlsWord};
+use super::secrets;
+use super::values::{FlowWord, ForwardMode, StrictDomainWord, TlsWord, UnauthenticatedWord};
 
 /// The flow's settings; what is wrong goes to `errors`.
 pub(super) fn settings(path: &Path, text: &str, file: &File, hostname: Domain, errors: &mut Vec<ConfigError>) -> Option<Settings> {
@@ -26,12 +28,20 @@ pub(super) fn settings(path: &Path, text: &str, file: &File, hostname: Domain, e
             Err(wrong) => errors.push(error::at(path, text, wrong.span, wrong.what, Some(&wrong.hint))),
         }
     }
+    let forward = match forward(file, &hostname) {
+        Ok(forward) => forward,
+        Err(wrong) => {
+            errors.push(error::at(path, text, text.find("secrets_file").map_or(0..0, |n| n..n), wrong.what, Some(&wrong.hint)));
+            return None;
+        }
+    };
     Some(Settings {
         hostname,
         postmaster: file.postmaster.as_ref().map(|m| m.0.clone()),
         delimiters: file.recipient_delimiter.get_ref().clone(),
         virtual_file: file.virtual_file.clone(),
         limits: limits(&file.limits),
+        forward,
         delivery: delivery(&file.delivery, routes),
         schedule: schedule(&file.retry),
     })
@@ -73,6 +83,53 @@ fn delivery(delivery: &options::Delivery, routes: Vec<Route>) -> Delivery {
         source: delivery.source.as_ref().map(|ip| ip.0),
         routes,
     }
+}
+
+fn forward(file: &File, hostname: &Domain) -> Result<Forward, Wrong> {
+    let forward = &file.forward;
+    let srs = Srs {
+        domain: forward.domain.as_ref().map_or_else(|| hostname.clone(), |domain| domain.0.clone()),
+        secrets: read_secrets(&file.srs_secrets(), forward.secrets_file.is_some())?,
+        mac: net::srs_mac,
+    };
+    Ok(Forward {
+        srs,
+        cut_through: forward.mode == ForwardMode::CutThrough,
+        deadline_s: forward.deadline_s.0,
+        unauthenticated: match forward.unauthenticated {
+            UnauthenticatedWord::Reject => Unauthenticated::Reject,
+            UnauthenticatedWord::Hold => Unauthenticated::Hold,
+            UnauthenticatedWord::Accept => Unauthenticated::Accept,
+        },
+        strict_domain: match forward.strict_domain {
+            StrictDomainWord::Rewrite => StrictDomain::Rewrite,
+            StrictDomainWord::Wrap => StrictDomain::Wrap,
+            StrictDomainWord::Hold => StrictDomain::Hold,
+            StrictDomainWord::Reject => StrictDomain::Reject,
+            StrictDomainWord::AsIs => StrictDomain::AsIs,
+        },
+        hold_s: forward.hold_for.0,
+        held_bytes: forward.held_bytes.0,
+        reports_per_sender: u32::try_from(forward.reports_per_sender.0).unwrap_or(u32::MAX),
+    })
+}
+
+/// The secrets of return addresses.
+pub(super) fn srs_secrets(file: &File) -> Result<Vec<mail::srs::Secret>, String> {
+    read_secrets(&file.srs_secrets(), file.forward.secrets_file.is_some()).map_err(|wrong| wrong.what)
+}
+
+/// The secrets of the file; none where the default one is not there yet, which the server makes when it starts.
+fn read_secrets(path: &Path, is_named: bool) -> Result<Vec<mail::srs::Secret>, Wrong> {
+    if !is_named && !path.exists() {
+        return Ok(Vec::new());
+    }
+    let text = private_text(path, 0..0)?;
+    secrets::read(&text).map_err(|what| Wrong {
+        span: 0..0,
+        what: format!("{}: {what}", path.display()),
+        hint: "write one secret a line, made with: openssl rand -base64 24".into(),
+    })
 }
 
 fn schedule(retry: &options::Retry) -> Schedule {
@@ -121,20 +178,25 @@ fn flow(word: FlowWord) -> Flow {
     }
 }
 
+/// The text of a file that only the server's user can read.
+fn private_text(path: &Path, span: std::ops::Range<usize>) -> Result<String, Wrong> {
+    let shown = path.display();
+    let wrong = |what: String, hint: String| Wrong { span: span.clone(), what, hint };
+    let metadata = fs::metadata(path).map_err(|e| wrong(format!("{shown}: {e}"), "make the file, with the secret in it".into()))?;
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        let what = format!("{shown} can be read by other users (mode {mode:04o})");
+        return Err(wrong(what, format!("run: chmod 600 {shown}; then change the secret, since others may have seen it")));
+    }
+    fs::read_to_string(path).map_err(|e| wrong(format!("{shown}: {e}"), "run the server as the user whose file it is".into()))
+}
+
 /// The first line of a file that only the server's user can read.
 fn password(file: &Spanned<std::path::PathBuf>) -> Result<String, Wrong> {
     let path = file.get_ref();
     let shown = path.display();
     let wrong = |what: String, hint: String| Wrong { span: file.span(), what, hint };
-    let metadata =
-        fs::metadata(path).map_err(|e| wrong(format!("{shown}: {e}"), "make the file, with the password on its first line".into()))?;
-    let mode = metadata.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
-        let what = format!("{shown} can be read by other users (mode {mode:04o})");
-        return Err(wrong(what, format!("run: chmod 600 {shown}; then change the password, since others may have seen it")));
-    }
-    let text =
-        fs::read_to_string(path).map_err(|e| wrong(format!("{shown}: {e}"), "run the server as the user whose file it is".into()))?;
+    let text = private_text(path, file.span())?;
     match text.lines().next() {
         Some(line) if !line.is_empty() => Ok(line.to_owned()),
         _ => Err(wrong(format!("{shown} is empty"), "write the password into its first line".into())),

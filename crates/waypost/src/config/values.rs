@@ -295,6 +295,44 @@ words! {
 }
 
 words! {
+    /// When a forwarded message is stored.
+    ForwardMode {
+        /// Only where the target does not take it while its sender waits.
+        CutThrough = "cut-through",
+        /// Always.
+        Queue = "queue",
+    }
+}
+
+words! {
+    /// What becomes of mail that nobody vouches for.
+    UnauthenticatedWord {
+        /// It is refused.
+        Reject = "reject",
+        /// It is held.
+        Hold = "hold",
+        /// It is forwarded.
+        Accept = "accept",
+    }
+}
+
+words! {
+    /// What becomes of mail that would fail DMARC at the target.
+    StrictDomainWord {
+        /// Its From field is rewritten once the target has refused it.
+        Rewrite = "rewrite",
+        /// It is sent within a message of ours.
+        Wrap = "wrap",
+        /// It is held.
+        Hold = "hold",
+        /// It is refused.
+        Reject = "reject",
+        /// It is forwarded as it is.
+        AsIs = "as-is",
+    }
+}
+
+words! {
     /// How logs are written.
     LogFormat {
         /// For people.

@@ -4,15 +4,40 @@
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
 use hickory_proto::op::{Message, MessageType, ResponseCode};
-use hickory_proto::rr::rdata::{A, MX};
+use hickory_proto::rr::rdata::{A, MX, TXT};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use tokio::net::UdpSocket;
 
-/// The names: a mail domain each, with the address of its one mail host `mx.DOMAIN`.
-pub type Zone = HashMap<String, Ipv4Addr>;
+/// A string of a TXT record holds so many octets.
+const TXT_STRING_MAX: usize = 255;
+
+/// The names. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct Zone {
+    /// A mail domain each, with the address of its one mail host `mx.DOMAIN`.
+    hosts: HashMap<String, Ipv4Addr>,
+    texts: Arc<Mutex<HashMap<String, String>>>,
+}
+
+impl Zone {
+    /// A zone of these mail domains.
+    pub fn of_hosts(hosts: &[(&str, Ipv4Addr)]) -> Self {
+        Self { hosts: hosts.iter().map(|(name, address)| ((*name).to_owned(), *address)).collect(), ..Self::default() }
+    }
+
+    /// Publishes a TXT record.
+    pub fn publish(&self, name: &str, text: &str) {
+        self.texts.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_ascii_lowercase(), text.to_owned());
+    }
+
+    fn text(&self, name: &str) -> Option<String> {
+        self.texts.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+}
 
 /// Starts answering; returns where.
 pub async fn start(zone: Zone) -> Result<SocketAddr> {
@@ -41,13 +66,18 @@ fn answer(query: &[u8], zone: &Zone) -> Option<Vec<u8>> {
     message.metadata.recursion_available = true;
     message.additionals.clear();
     message.edns = None;
-    let Some(address) = zone.get(domain) else {
+    let text = zone.text(&name);
+    let address = zone.hosts.get(domain);
+    if address.is_none() && text.is_none() {
         message.metadata.response_code = ResponseCode::NXDomain;
         return message.to_vec().ok();
-    };
+    }
     let data = match question.query_type() {
-        RecordType::MX if name == domain => Some(RData::MX(MX::new(10, Name::from_ascii(format!("mx.{domain}.")).ok()?))),
-        RecordType::A if name != domain => Some(RData::A(A(*address))),
+        RecordType::TXT => text.map(|text| RData::TXT(TXT::new(strings(&text)))),
+        RecordType::MX if name == domain && address.is_some() => {
+            Some(RData::MX(MX::new(10, Name::from_ascii(format!("mx.{domain}.")).ok()?)))
+        }
+        RecordType::A if name != domain => address.map(|address| RData::A(A(*address))),
         _ => None,
     };
     if let Some(data) = data {
@@ -56,19 +86,27 @@ fn answer(query: &[u8], zone: &Zone) -> Option<Vec<u8>> {
     message.to_vec().ok()
 }
 
+/// A text as the strings of a record; it is ASCII.
+fn strings(text: &str) -> Vec<String> {
+    text.as_bytes().chunks(TXT_STRING_MAX).map(|piece| String::from_utf8_lossy(piece).into_owned()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[tokio::test]
     async fn the_resolver_finds_what_is_there_and_nothing_else() {
-        let zone = Zone::from([("example.test".into(), Ipv4Addr::LOCALHOST)]);
+        let zone = Zone::of_hosts(&[("example.test", Ipv4Addr::LOCALHOST)]);
+        let long = "x".repeat(700);
+        zone.publish("key._domainkey.example.test", &long);
         let server = start(zone).await.unwrap();
         let resolver = net::Resolver::of_servers(&[server]).unwrap();
         let domain = |text: &str| mail::Domain::parse(text).unwrap();
         let mx = resolver.mx(&domain("example.test")).await.unwrap();
         assert_eq!(mx[0].host, Some(domain("mx.example.test")));
         assert_eq!(resolver.addresses(&domain("mx.example.test"), true).await.unwrap(), [Ipv4Addr::LOCALHOST]);
+        assert_eq!(resolver.txt(&domain("key._domainkey.example.test")).await.unwrap(), [long]);
         assert_eq!(resolver.mx(&domain("nowhere.test")).await.unwrap_err(), policy::RouteFailure::NoSuchDomain);
     }
 }

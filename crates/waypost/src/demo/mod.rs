@@ -7,36 +7,26 @@
 mod dns;
 mod post_office;
 mod visitor;
+mod world;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use admin::api;
 use anyhow::{Context, Result, bail, ensure};
 use mail::{Domain, Fields};
-use net::{ClientTls, Resolver};
+use net::ClientTls;
 use smtp::client::Credentials;
 use tokio::runtime::Builder;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
 
 use crate::cli;
-use crate::config::{self, Config};
 use crate::output::{BOLD, DIM, GOOD, print, styled};
-use crate::serve::{Running, logging};
-use crate::transport::Transport;
 use post_office::Arrived;
 use visitor::{Letter, send};
-
-/// Our server's addresses; the mail hosts of the others share the port of ours.
-const OURS: Ipv4Addr = Ipv4Addr::LOCALHOST;
-const INBOX: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
-const FOREIGN: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
-
-/// Ports tried for the mail hosts: the first is easy to remember.
-const PORTS: [u16; 4] = [2525, 12_525, 22_525, 32_525];
+use world::{OURS, World, build, furnish};
 
 /// Mail that takes longer than this is not coming.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -46,16 +36,6 @@ pub fn run(args: &cli::Demo) -> Result<ExitCode> {
     let runtime = Builder::new_multi_thread().enable_all().build().context("the runtime cannot be started")?;
     runtime.block_on(demo(args))?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// The small Internet, up and running.
-struct World {
-    config: Config,
-    running: Running,
-    resolver: Resolver,
-    inbox: UnboundedReceiver<Arrived>,
-    foreign: UnboundedReceiver<Arrived>,
-    port: u16,
 }
 
 async fn demo(args: &cli::Demo) -> Result<()> {
@@ -76,7 +56,7 @@ fn temporary_directory() -> Result<std::path::PathBuf> {
 async fn tour(args: &cli::Demo, dir: &Path) -> Result<()> {
     heading("A small Internet on this machine")?;
     let mut world = build(dir).await?;
-    let password = furnish(&world.config).await?;
+    let password = furnish(&world).await?;
     receive(&mut world).await?;
     submit(&mut world, &password).await?;
     refuse(&world).await?;
@@ -96,83 +76,6 @@ fn heading(text: &str) -> Result<()> {
 
 fn said(who: &str, what: &str) -> Result<()> {
     Ok(print(&format!("  {who:<12} {what}"))?)
-}
-
-async fn build(dir: &Path) -> Result<World> {
-    let (port, inbox, foreign) = post_offices().await?;
-    let zone = [("example.test", OURS), ("inbox.test", INBOX), ("foreign.test", FOREIGN)];
-    let dns = dns::start(zone.iter().map(|(name, address)| ((*name).to_owned(), *address)).collect()).await?;
-    let config = configuration(dir, port, dns)?;
-    logging::start(&config.file.log)?;
-    let running = Running::start(&config).await?;
-    for (name, address) in zone {
-        said(name, &format!("mail host mx.{name} at {address}:{port}"))?;
-    }
-    said("DNS", &format!("at {dns}"))?;
-    Ok(World { config, running, resolver: Resolver::of_servers(&[dns])?, inbox, foreign, port })
-}
-
-async fn post_offices() -> Result<(u16, UnboundedReceiver<Arrived>, UnboundedReceiver<Arrived>)> {
-    let mut last = None;
-    for port in PORTS {
-        // Ours is bound by the server itself, a moment later; here it is only seen whether it is free.
-        let free = std::net::TcpListener::bind((OURS, port)).map(drop);
-        let offices = match free {
-            Ok(()) => both(port).await,
-            Err(error) => Err(error.into()),
-        };
-        match offices {
-            Ok((inbox, foreign)) => return Ok((port, inbox, foreign)),
-            Err(error) => last = Some(error),
-        }
-    }
-    Err(last.unwrap_or_else(|| anyhow::anyhow!("no port to try"))).context(
-        "no port for the demonstration's mail hosts (it needs 127.0.0.1, 127.0.0.2 and 127.0.0.3, as Linux has them); is another demo running?",
-    )
-}
-
-async fn both(port: u16) -> Result<(UnboundedReceiver<Arrived>, UnboundedReceiver<Arrived>)> {
-    let inbox = post_office::start("inbox.test", INBOX, port).await?;
-    let foreign = post_office::start("foreign.test", FOREIGN, port).await?;
-    Ok((inbox, foreign))
-}
-
-/// A configuration file as one would write it, so that the other commands work on the demonstration too.
-fn configuration(dir: &Path, port: u16, dns: SocketAddr) -> Result<Config> {
-    let (certificate, key) = net::self_signed(&["mx.example.test".into()])?;
-    std::fs::write(dir.join("cert.pem"), certificate)?;
-    write_secret(&dir.join("key.pem"), &key)?;
-    let path = dir.join("waypost.toml");
-    let text = format!(
-        "hostname = \"mx.example.test\"\ndata_dir = \"data\"\n\n\
-         [listen]\nmx = [\"{OURS}:{port}\"]\nsubmission = [\"{OURS}:{}\"]\nsubmissions = [\"{OURS}:{}\"]\n\n\
-         [tls]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"\n\n\
-         # A laboratory: other mail hosts are on loopback, on a port that needs no root.\n\
-         [delivery]\nport = {port}\nloopback = true\nipv6 = false\n\n[dns]\nservers = [\"{dns}\"]\n\n[log]\nlevel = \"warn\"\n",
-        port + 1,
-        port + 2,
-    );
-    std::fs::write(&path, text)?;
-    Ok(config::load(&path)?)
-}
-
-fn write_secret(path: &Path, text: &str) -> Result<()> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    Ok(file.write_all(text.as_bytes())?)
-}
-
-/// Domain, alias and account, by the same API that the commands use. Returns the account's password.
-async fn furnish(config: &Config) -> Result<String> {
-    let mut api = Transport::open(config).await?;
-    let _: api::Changed = api.post("/v1/domains", &api::NewDomain { name: "example.test".into() }).await?;
-    let alias = api::NewAlias { source: "me@example.test".into(), targets: vec!["foo@inbox.test".into()], replace: false };
-    let _: api::Changed = api.post("/v1/aliases", &alias).await?;
-    let account = api::NewAccount { login: "me@example.test".into(), password: None, may_send_as: Vec::new() };
-    let added: api::Login = api.post("/v1/accounts", &account).await?;
-    said("alias", "me@example.test -> foo@inbox.test")?;
-    added.password.context("the account has no generated password")
 }
 
 async fn mail_host(world: &World, domain: &str) -> Result<SocketAddr> {
@@ -197,20 +100,25 @@ async fn arrival(mailbox: &mut UnboundedReceiver<Arrived>, subject: &str) -> Res
 
 fn show(who: &str, message: &Arrived) -> Result<()> {
     said(who, &styled(GOOD, format!("has new mail for {}", message.to.join(", "))))?;
+    let mut in_signature = false;
     for line in message.content.lines() {
-        print(&format!("      {}", styled(DIM, line)))?;
+        // A signature is fourteen lines of nothing that a person reads.
+        in_signature = line.starts_with("DKIM-Signature:") || (in_signature && line.starts_with(['\t', ' ']));
+        match (in_signature, line.starts_with("DKIM-Signature:")) {
+            (true, true) => print(&format!("      {}", styled(DIM, format!("{line} ..."))))?,
+            (true, false) => {}
+            (false, _) => print(&format!("      {}", styled(DIM, line)))?,
+        }
     }
     Ok(())
 }
 
 async fn receive(world: &mut World) -> Result<()> {
     heading("1. A stranger writes to me@example.test, and it is forwarded")?;
-    let letter = Letter {
-        from: "stranger@foreign.test",
-        to: "me@example.test",
-        content: "From: A stranger <stranger@foreign.test>\r\nTo: me@example.test\r\nSubject: Hello from afar\r\n\
-                  Message-ID: <1@foreign.test>\r\nDate: Tue, 24 Nov 2026 09:00:00 +0000\r\n\r\nIs this address still yours?\r\n",
-    };
+    let content = "From: A stranger <stranger@foreign.test>\r\nTo: me@example.test\r\nSubject: Hello from afar\r\n\
+                  Message-ID: <1@foreign.test>\r\nDate: Tue, 24 Nov 2026 09:00:00 +0000\r\n\r\nIs this address still yours?\r\n";
+    let signed = format!("{}{content}", world.signer.sign(&[content.as_bytes()])?);
+    let letter = Letter { from: "stranger@foreign.test", to: "me@example.test", content: &signed };
     let server = mail_host(world, "example.test").await?;
     match send(server, None, &letter).await? {
         Ok(reply) => said("our server", &reply)?,
@@ -219,7 +127,23 @@ async fn receive(world: &mut World) -> Result<()> {
     let message = arrival(&mut world.inbox, "Hello from afar").await?;
     ensure!(message.to == ["<foo@inbox.test>"], "the message went to {:?}", message.to);
     ensure!(message.content.ends_with(letter.content), "the stranger's message was changed on its way");
-    show("inbox.test", &message)
+    show("inbox.test", &message)?;
+    believed(&message, "foreign.test")
+}
+
+/// The far end's own checks: mail is worth nothing to a mailbox provider that does not believe it.
+fn believed(message: &Arrived, from: &str) -> Result<()> {
+    let results = &message.results;
+    let passed = |what: &str| results.lines().any(|line| line.trim().starts_with(what) && line.contains(from));
+    ensure!(
+        passed("dkim=pass") && passed("dmarc=pass") && results.contains("spf=pass"),
+        "the mail is not believed at its far end: {results}"
+    );
+    print(&format!("\n  What the far end found out about it:"))?;
+    for line in results.lines() {
+        print(&format!("      {}", styled(GOOD, line)))?;
+    }
+    Ok(())
 }
 
 async fn submit(world: &mut World, password: &str) -> Result<()> {
@@ -238,7 +162,8 @@ async fn submit(world: &mut World, password: &str) -> Result<()> {
     }
     let message = arrival(&mut world.foreign, "Re: Hello from afar").await?;
     ensure!(message.content.ends_with(letter.content), "the answer was changed on its way");
-    show("foreign.test", &message)
+    show("foreign.test", &message)?;
+    believed(&message, "example.test")
 }
 
 async fn refuse(world: &World) -> Result<()> {

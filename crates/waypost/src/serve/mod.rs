@@ -14,7 +14,7 @@ use admin::Handles;
 use anyhow::{Context, Result, anyhow, bail};
 use arc_swap::ArcSwap;
 use mta::settings::ListenerKind;
-use mta::{LiveDirectory, Parts, Server, Status};
+use mta::{LiveDirectory, Parts, Releaser, Server, Status};
 use net::{ClientTls, Clock, Resolver, ServerTls};
 use store::Store;
 use tokio::net::UnixListener;
@@ -24,6 +24,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::config::{self, Config};
+use crate::transport::releasing;
 use reload::Reloader;
 
 /// Requests to the admin socket that are under way may take so long when the server ends.
@@ -79,10 +80,12 @@ impl Running {
             Store::open(data).map_err(|e| anyhow!("{}: {e}\n  hint: only one server can run on a data directory", data.display()))?;
         // From here on the commands find the data directory taken; they wait on the socket until the server is up.
         let listener = admin::bind(&config.admin_socket()).await.context("the admin socket cannot be used")?;
-        let settings = Arc::new(ArcSwap::from_pointee(config.settings.clone()));
+        config::secrets::make(&config.file.srs_secrets())?;
+        let settings = Arc::new(ArcSwap::from_pointee(config.with_secrets()?));
         let live = LiveDirectory::open(store.clone(), &config.settings.delimiters, config.settings.virtual_file.clone()).await?;
         let live = Arc::new(live);
         let reloader = Arc::new(Reloader::new(config, settings.clone(), live.clone()));
+        let releaser = Releaser::new(settings.clone(), store.clone(), live.clone(), clock.clone());
         let parts = Parts {
             settings,
             listeners: config.listeners(),
@@ -90,11 +93,11 @@ impl Running {
             live: live.clone(),
             tls,
             client_tls,
-            resolver,
+            resolver: resolver.clone(),
             clock: clock.clone(),
         };
         let server = Server::start(parts).await?;
-        let (stop_admin, admin) = start_admin(config, listener, handles(store, live, clock, &server, &reloader));
+        let (stop_admin, admin) = start_admin(config, listener, handles((store, live, clock), (releaser, resolver), &server, &reloader));
         Ok(Self { server, reloader, admin, stop_admin })
     }
 
@@ -109,13 +112,20 @@ impl Running {
     }
 }
 
-fn handles(store: Store, live: Arc<LiveDirectory>, clock: Clock, server: &Server, reloader: &Arc<Reloader>) -> Handles {
+fn handles(
+    (store, live, clock): (Store, Arc<LiveDirectory>, Clock),
+    (releaser, resolver): (Releaser, Resolver),
+    server: &Server,
+    reloader: &Arc<Reloader>,
+) -> Handles {
     let (reloader, status) = (reloader.clone(), server.status());
     Handles {
         store,
         live,
         clock,
         retry: server.retrier(),
+        release: releasing(releaser),
+        resolver: Some(resolver),
         reload: Some(Arc::new(move || {
             let reloader = reloader.clone();
             Box::pin(async move { reloader.reload().await })
@@ -133,6 +143,7 @@ fn status_json(status: Status) -> serde_json::Value {
         "workers": status.workers,
         "connections": status.connections,
         "bugs": status.bugs,
+        "signatures_broken": status.signatures_broken,
     })
 }
 
@@ -214,7 +225,8 @@ fn server_tls(config: &Config) -> Result<Option<ServerTls>> {
     Ok(None)
 }
 
-fn resolver(config: &Config) -> Result<Resolver> {
+/// DNS, as the configuration names it.
+pub fn resolver(config: &Config) -> Result<Resolver> {
     let servers: Vec<_> = config.file.dns.servers.iter().map(|server| server.0).collect();
     Ok(if servers.is_empty() { Resolver::system()? } else { Resolver::of_servers(&servers)? })
 }

@@ -4,7 +4,7 @@
 
 use std::net::{IpAddr, UdpSocket};
 
-use admin::api::Login;
+use admin::api::{KeyView, Login};
 use mail::Domain;
 use serde::Serialize;
 
@@ -31,9 +31,9 @@ pub struct GmailForm {
     password: Option<String>,
 }
 
-/// The records that this version needs.
-pub fn dns(domain: &Domain, hostname: &Domain) -> Vec<DnsRecord> {
-    let record = |name: &Domain, kind, value: String| DnsRecord { name: format!("{name}."), kind, value };
+/// The records that this version needs: of the domain, of this server, and of the domain under which forwards leave.
+pub fn dns(domain: &Domain, hostname: &Domain, forwarding: &Domain, keys: &[KeyView]) -> Vec<DnsRecord> {
+    let record = |name: &dyn std::fmt::Display, kind, value: String| DnsRecord { name: format!("{name}."), kind, value };
     let mut records = vec![record(domain, "MX", format!("10 {hostname}."))];
     records.push(record(hostname, "A", public("0.0.0.0:0", "192.0.2.1:9").unwrap_or_else(|| "(this server's IPv4 address)".into())));
     records.extend(public("[::]:0", "[2001:db8::1]:9").map(|address| record(hostname, "AAAA", address)));
@@ -41,6 +41,15 @@ pub fn dns(domain: &Domain, hostname: &Domain) -> Vec<DnsRecord> {
     if hostname != domain {
         records.push(record(hostname, "TXT", "\"v=spf1 a -all\"".into()));
     }
+    // An aligned sender of ours is the domain itself: what leaves under the forwarding domain must not pass for it (aspf=s).
+    let dmarc = format!("\"v=DMARC1; p=none; aspf=s; rua=mailto:postmaster@{domain}\"");
+    records.push(record(&format!("_dmarc.{domain}"), "TXT", dmarc));
+    if forwarding != hostname && forwarding != domain {
+        records.push(record(forwarding, "MX", format!("10 {hostname}.")));
+        records.push(record(forwarding, "TXT", format!("\"v=spf1 a:{hostname} -all\"")));
+        records.push(record(&format!("_dmarc.{forwarding}"), "TXT", "\"v=DMARC1; p=reject; adkim=r; aspf=r\"".into()));
+    }
+    records.extend(keys.iter().map(|key| record(&key.record_name, "TXT", format!("\"{}\"", key.record))));
     records
 }
 
@@ -83,8 +92,8 @@ pub fn text(report: &Report) -> String {
     lines.push(indented(&table(&["name", "type", "value"], &rows)));
     lines.push(indented(&format!(
         "Ask your hoster to set the PTR record of the address to {}, and to open outgoing port 25.\n\
-         DKIM and DMARC records and sender rewriting (SRS) come with a later version: until then Gmail may put forwarded mail\n\
-         from domains with a strict SPF policy into spam, or refuse it.",
+         A TXT record longer than 255 characters is published as several strings; most providers split it themselves. Raise p=none\n\
+         of the domain to quarantine and reject once reports show that all your mail passes.",
         report.hostname
     )));
     if !report.gmail.is_empty() {

@@ -51,6 +51,7 @@ fn text(plan: &Plan) -> Result<String> {
     if let Some(postmaster) = &plan.postmaster {
         set.push(("", "postmaster", quoted(postmaster.to_string())));
     }
+    set.push(("[forward]", "domain", quoted(format!("fwd.{}", plan.domain))));
     Ok(config::template(&set))
 }
 

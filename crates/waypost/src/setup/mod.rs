@@ -8,12 +8,12 @@ mod plan;
 
 use std::path::Path;
 
-use admin::api::{AccountView, AliasView, Changed, DomainView, Login, NewAccount, NewAlias, NewDomain};
+use admin::api::{AccountView, AliasView, Changed, DomainView, KeyView, KeysChanged, Login, NewAccount, NewAlias, NewDomain, NewKeys};
 use anyhow::Result;
 use serde::Serialize;
 
 use crate::cli::Setup;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::output::Output;
 use crate::transport::Transport;
 use advice::{DnsRecord, GmailForm};
@@ -53,13 +53,15 @@ pub async fn run(config_path: &Path, args: &Setup, out: Output) -> Result<()> {
     report.hostname = config.settings.hostname.to_string();
     files::data_dir(&config, &mut report)?;
     report.self_signed = files::certificate(&config, &mut report)?;
-    directory(&config, &plan, &mut report).await?;
-    report.dns = advice::dns(&plan.domain, &config.settings.hostname);
+    config::secrets::make(&config.file.srs_secrets())?;
+    let keys = directory(&config, &plan, &mut report).await?;
+    report.dns = advice::dns(&plan.domain, &config.settings.hostname, &config.settings.forward.srs.domain, &keys);
     report.gmail = advice::gmail(&report.hostname, &report.logins);
     Ok(out.show(&report, advice::text)?)
 }
 
-async fn directory(config: &Config, plan: &Plan, report: &mut Report) -> Result<()> {
+/// Fills the directory. Returns the DKIM keys whose records are to be published.
+async fn directory(config: &Config, plan: &Plan, report: &mut Report) -> Result<Vec<KeyView>> {
     let mut api = Transport::open(config).await?;
     let domains: Vec<DomainView> = api.get("/v1/domains").await?;
     let domain = plan.domain.to_string();
@@ -88,7 +90,13 @@ async fn directory(config: &Config, plan: &Plan, report: &mut Report) -> Result<
             report.logins.push(made);
         }
     }
-    Ok(())
+    let mut keys = Vec::new();
+    for domain in [&plan.domain, &config.settings.forward.srs.domain] {
+        let made: KeysChanged = api.post("/v1/keys", &NewKeys { domain: domain.to_string() }).await?;
+        if made.is_new { &mut report.done } else { &mut report.kept }.push(format!("DKIM keys of {domain}"));
+        keys.extend(made.keys.into_iter().filter(|key| key.state != "retired"));
+    }
+    Ok(keys)
 }
 
 async fn add_alias(api: &mut Transport, forward: &Forward, aliases: &[AliasView], report: &mut Report) -> Result<()> {

@@ -1,0 +1,223 @@
+//! The Authentication-Results field: written, and recognised as ours.
+//!
+//! RFC 8601 s.2.2 (the field), s.5 (removing forged ones), RFC 5322 s.3.2.3 (atoms). Invariant: what a stranger wrote stands in
+//! the field as a token or inside quotes, without a control character, so it can neither end a value nor the field.
+
+use std::net::IpAddr;
+
+use crate::domain::Domain;
+use crate::evidence::{ArcResult, DkimCheck, DkimResult, DmarcCheck, DmarcPolicy, DmarcResult, Evidence, IprevResult, SpfCheck, SpfResult};
+use crate::header::Field;
+
+/// As much of a stranger's value as is written.
+const MAX_VALUE: usize = 255;
+
+/// What the results are about.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    /// The client's address.
+    pub client: IpAddr,
+    /// What the client called itself.
+    pub hello: &'a str,
+    /// The reverse-path; nothing where it is null.
+    pub reverse_path: Option<&'a str>,
+    /// The domain of From; nothing where there is none.
+    pub header_from: Option<&'a str>,
+}
+
+/// The field, folded, with its final CRLF.
+pub fn authentication_results(authserv_id: &Domain, evidence: &Evidence, facts: &Facts<'_>) -> String {
+    let mut lines = vec![authserv_id.to_string(), iprev(evidence, facts.client)];
+    lines.extend(spf(evidence, facts));
+    if evidence.dkim.is_empty() {
+        lines.push("dkim=none".into());
+    }
+    lines.extend(evidence.dkim.iter().map(dkim));
+    lines.push(dmarc(&evidence.dmarc, facts.header_from));
+    lines.push(format!("arc={}", arc_word(evidence.arc)));
+    format!("Authentication-Results: {}\r\n", lines.join(";\r\n\t"))
+}
+
+fn iprev(evidence: &Evidence, client: IpAddr) -> String {
+    let name = evidence.client_name.as_deref().map(|name| format!(" ({})", comment(name))).unwrap_or_default();
+    format!("iprev={}{name} policy.iprev={}", iprev_word(evidence.iprev), value(&client.to_string()))
+}
+
+/// HELO's result always, that of the reverse-path where there is one.
+fn spf(evidence: &Evidence, facts: &Facts<'_>) -> Vec<String> {
+    let line = |check: &SpfCheck, property: &str, what: &str| format!("spf={} smtp.{property}={}", spf_word(check.result), value(what));
+    let helo = line(&evidence.helo, "helo", facts.hello);
+    match facts.reverse_path.filter(|path| !path.is_empty()) {
+        Some(path) => vec![line(&evidence.mail_from, "mailfrom", path), helo],
+        None => vec![helo],
+    }
+}
+
+fn dkim(check: &DkimCheck) -> String {
+    let mut line = format!("dkim={}", dkim_word(check.result));
+    if let Some(reason) = &check.reason {
+        line.push_str(&format!(" reason={}", quoted(reason)));
+    }
+    let written = [("d", &check.domain), ("s", &check.selector), ("a", &check.algorithm), ("b", &check.signature_prefix)];
+    for (tag, text) in written.into_iter().filter(|(_, text)| !text.is_empty()) {
+        line.push_str(&format!(" header.{tag}={}", value(text)));
+    }
+    line
+}
+
+fn dmarc(check: &DmarcCheck, header_from: Option<&str>) -> String {
+    let policy = match check.policy {
+        DmarcPolicy::None => "none",
+        DmarcPolicy::Quarantine => "quarantine",
+        DmarcPolicy::Reject => "reject",
+    };
+    // Without a record there is no policy to tell of.
+    let policy = if check.result == DmarcResult::None { String::new() } else { format!(" (policy={policy})") };
+    let from = match header_from {
+        Some(from) => from,
+        None => &check.domain,
+    };
+    let from = if from.is_empty() { String::new() } else { format!(" header.from={}", value(from)) };
+    format!("dmarc={}{policy}{from}", dmarc_word(check.result))
+}
+
+/// A value: as it is where it is a token or an address of such, else quoted (RFC 8601 s.2.2, `pvalue`).
+fn value(text: &str) -> String {
+    let plain = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&*+-.^_{|}~".contains(&b));
+    let mut parts = text.splitn(2, '@');
+    let (first, second) = (parts.next().unwrap_or_default(), parts.next());
+    let is_plain = match second {
+        Some(domain) => (first.is_empty() || plain(first)) && plain(domain),
+        None => plain(first),
+    };
+    if is_plain && text.len() <= MAX_VALUE { text.to_owned() } else { quoted(text) }
+}
+
+/// A quoted-string (RFC 5322 s.3.2.4).
+fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in printable(text) {
+        if matches!(c, '"' | '\\') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out.push('"');
+    out
+}
+
+/// What may stand in a comment: nothing that could end it.
+fn comment(text: &str) -> String {
+    printable(text).filter(|c| !"()\\".contains(*c)).collect()
+}
+
+fn printable(text: &str) -> impl Iterator<Item = char> + '_ {
+    // Further line ends and what turns the direction of writing would only mislead a reader.
+    let bad = |c: char| {
+        c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().take(MAX_VALUE).map(move |c| if bad(c) { '?' } else { c })
+}
+
+fn iprev_word(result: IprevResult) -> &'static str {
+    match result {
+        IprevResult::Pass => "pass",
+        IprevResult::Fail => "fail",
+        IprevResult::TempError => "temperror",
+        IprevResult::PermError => "permerror",
+    }
+}
+
+fn spf_word(result: SpfResult) -> &'static str {
+    match result {
+        SpfResult::None => "none",
+        SpfResult::Neutral => "neutral",
+        SpfResult::Pass => "pass",
+        SpfResult::Fail => "fail",
+        SpfResult::SoftFail => "softfail",
+        SpfResult::TempError => "temperror",
+        SpfResult::PermError => "permerror",
+    }
+}
+
+fn dkim_word(result: DkimResult) -> &'static str {
+    match result {
+        DkimResult::Pass => "pass",
+        DkimResult::Fail => "fail",
+        DkimResult::Neutral => "neutral",
+        DkimResult::Policy => "policy",
+        DkimResult::TempError => "temperror",
+        DkimResult::PermError => "permerror",
+    }
+}
+
+fn dmarc_word(result: DmarcResult) -> &'static str {
+    match result {
+        DmarcResult::None => "none",
+        DmarcResult::Pass => "pass",
+        DmarcResult::Fail => "fail",
+        DmarcResult::TempError => "temperror",
+        DmarcResult::PermError => "permerror",
+    }
+}
+
+fn arc_word(result: ArcResult) -> &'static str {
+    match result {
+        ArcResult::None => "none",
+        ArcResult::Pass => "pass",
+        ArcResult::Fail => "fail",
+    }
+}
+
+/// Whether an Authentication-Results field claims to be ours.
+///
+/// Read more leniently than written: whatever some reader downstream could take for our name counts.
+pub fn is_ours(field: &Field<'_>, authserv_id: &Domain) -> bool {
+    field.is("Authentication-Results") && claimed_id(field.value).is_some_and(|id| is_same(&id, authserv_id))
+}
+
+fn is_same(claimed: &str, ours: &Domain) -> bool {
+    let claimed = claimed.trim().trim_end_matches('.');
+    claimed.eq_ignore_ascii_case(ours.as_str()) || Domain::parse(claimed).is_ok_and(|claimed| claimed == *ours)
+}
+
+/// The first word of a value, behind white space and comments, quoted or not.
+fn claimed_id(value: &[u8]) -> Option<String> {
+    let mut rest = value.iter().copied().peekable();
+    let mut depth = 0_u32;
+    let mut quoted = false;
+    let mut id: Vec<u8> = Vec::new();
+    while let Some(byte) = rest.next() {
+        match byte {
+            b'\\' if depth > 0 || quoted => {
+                let escaped = rest.next();
+                if quoted {
+                    id.extend(escaped);
+                }
+            }
+            b'"' if depth == 0 => quoted = !quoted,
+            _ if quoted => id.push(byte),
+            b'(' => depth += 1,
+            b')' if depth > 0 => depth -= 1,
+            _ if depth > 0 => {}
+            b';' => break,
+            byte if byte.is_ascii_whitespace() || byte.is_ascii_control() => {
+                // A word is over, unless none has begun; a dot or the rest of a quoted word may still follow a fold or a comment.
+                if !id.is_empty() && !continues(&mut rest.clone(), id.last() == Some(&b'.')) {
+                    break;
+                }
+            }
+            byte => id.push(byte),
+        }
+    }
+    (!id.is_empty()).then(|| String::from_utf8_lossy(&id).into_owned())
+}
+
+/// Whether the word goes on behind white space: obsolete syntax allows it around a dot.
+fn continues(rest: &mut impl Iterator<Item = u8>, after_dot: bool) -> bool {
+    after_dot || rest.find(|byte| !byte.is_ascii_whitespace()) == Some(b'.')
+}
+
+#[cfg(test)]
+#[path = "auth_results_tests.rs"]
+mod tests;

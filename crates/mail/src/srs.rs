@@ -1,0 +1,381 @@
+//! The Sender Rewriting Scheme: a reverse-path of our own that leads a report back to the original sender.
+//!
+//! `SRS0=hash=day=domain=local@ours` for an address that is rewritten first by us, `SRS1=hash=host==rest@ours` for one that another
+//! forwarder has rewritten already: such are never nested (libsrs2, postsrsd and Mail::SRS write the same forms). RFC 5321 s.4.5.3.1.1 for
+//! the 64 octets of a local part. Invariant: an address is reversed only where its hash was made with a secret of ours
+//! and its day is not long past; the comparison takes the same time for every wrong hash.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
+use subtle::ConstantTimeEq as _;
+
+use crate::address::Mailbox;
+use crate::domain::Domain;
+
+/// An address is reversed for so many days after it was made.
+pub const VALID_DAYS: i64 = 21;
+
+/// Days come round again after so many: two base32 characters.
+const DAYS: i64 = 1024;
+
+/// Octets of a local part that every server must take.
+const LOCAL_MAX: usize = 64;
+
+/// Characters of the hash where the local part has room (80 bits), and where it has not (40 bits).
+const HASH_LENGTHS: [usize; 2] = [16, 8];
+
+/// Characters of the hash in addresses of postsrsd and Mail::SRS.
+const CLASSIC_HASH_LENGTH: usize = 4;
+
+const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+
+/// How a secret hashes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hash {
+    /// HMAC-SHA256 in base32, 8 to 16 characters, fields set apart.
+    Sha256,
+    /// HMAC-SHA1 in base64, 4 characters: what postsrsd and Mail::SRS do, so that addresses that they made can be reversed.
+    Classic,
+}
+
+/// A secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret {
+    /// How it hashes.
+    pub hash: Hash,
+    /// Its octets.
+    pub key: Vec<u8>,
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secret({:?})", self.hash)
+    }
+}
+
+/// The message authentication code: the secret's kind and octets, and what is authenticated. This crate has no cryptography.
+pub type Mac = fn(&Secret, &[u8]) -> Vec<u8>;
+
+/// Rewrites and reverses for one domain.
+#[derive(Debug, Clone)]
+pub struct Srs {
+    /// The domain of the rewritten addresses.
+    pub domain: Domain,
+    /// The secrets: the first signs, all verify.
+    pub secrets: Vec<Secret>,
+    /// The code.
+    pub mac: Mac,
+}
+
+/// A rewritten reverse-path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rewritten {
+    /// The address.
+    pub address: Mailbox,
+    /// Where the original has no room in a local part: the token that stands for it, which must be remembered.
+    pub token: Option<String>,
+}
+
+/// What an address leads back to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reversed {
+    /// The sender, or the forwarder before us.
+    Address(Mailbox),
+    /// What was remembered under this token.
+    Token(String),
+}
+
+/// Why an address is not reversed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SrsError {
+    /// It is not of a form that we make.
+    Malformed,
+    /// The hash is not ours.
+    Forged,
+    /// It was made too long ago.
+    Expired,
+}
+
+impl fmt::Display for SrsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Malformed => "this is not a return address that we make",
+            Self::Forged => "this return address was not made by us",
+            Self::Expired => "this return address has expired",
+        })
+    }
+}
+
+impl std::error::Error for SrsError {}
+
+/// The tag's number and what follows its separator: `0` and `hash=day=domain=local`.
+fn tagged(local: &str) -> Option<(u8, &str)> {
+    let tag = local.get(..4)?;
+    let number = if tag.eq_ignore_ascii_case("SRS0") {
+        0
+    } else if tag.eq_ignore_ascii_case("SRS1") {
+        1
+    } else {
+        return None;
+    };
+    let rest = local.get(4..)?;
+    rest.starts_with(['=', '+', '-']).then(|| (number, rest.get(1..).unwrap_or_default()))
+}
+
+fn base32(value: i64) -> char {
+    let index = usize::try_from(value.rem_euclid(32)).unwrap_or(0);
+    char::from(BASE32.get(index).copied().unwrap_or(b'A'))
+}
+
+fn day_of(unix_s: i64) -> i64 {
+    unix_s.div_euclid(86_400).rem_euclid(DAYS)
+}
+
+fn write_day(unix_s: i64) -> String {
+    let day = day_of(unix_s);
+    [base32(day / 32), base32(day)].into_iter().collect()
+}
+
+fn read_day(text: &str) -> Option<i64> {
+    let digit = |b: u8| BASE32.iter().position(|d| *d == b.to_ascii_uppercase()).and_then(|n| i64::try_from(n).ok());
+    match text.as_bytes() {
+        [high, low] => Some(digit(*high)? * 32 + digit(*low)?),
+        _ => None,
+    }
+}
+
+impl Srs {
+    /// Whether this is an address that only we can have made, or that claims to be one.
+    pub fn owns(&self, address: &Mailbox) -> bool {
+        address.domain == self.domain && tagged(address.local.as_str()).is_some()
+    }
+
+    /// Rewrites a reverse-path. `None` where there is no secret.
+    pub fn rewrite(&self, sender: &Mailbox, now_unix_s: i64) -> Option<Rewritten> {
+        let secret = self.secrets.first()?;
+        let local = sender.local.as_str();
+        let (tag, parts) = match tagged(local) {
+            // The separator after the tag belongs to whoever wrote it and is kept: hence the two signs in a row.
+            Some((0, _)) => ("SRS1", vec![sender.domain.to_string(), local.get(4..)?.to_owned()]),
+            Some((_, rest)) if rest.splitn(3, '=').count() == 3 => {
+                let mut rest = rest.splitn(3, '=').skip(1);
+                ("SRS1", vec![rest.next()?.to_owned(), rest.next()?.to_owned()])
+            }
+            _ => ("SRS0", vec![write_day(now_unix_s), sender.domain.to_string(), local.to_owned()]),
+        };
+        for length in lengths(secret.hash) {
+            let hash = self.hash(secret, tag, &parts, *length);
+            let local = format!("{tag}={hash}={}", parts.join("="));
+            if local.len() <= LOCAL_MAX {
+                return Some(Rewritten { address: self.address(&local)?, token: None });
+            }
+        }
+        let token = self.hash(secret, "token", &[sender.to_string()], 16);
+        let parts = [write_day(now_unix_s), String::new(), token];
+        let hash = self.hash(secret, "SRS0", &parts, *lengths(secret.hash).first()?);
+        let [.., token] = parts.clone();
+        let address = self.address(&format!("SRS0={hash}={}", parts.join("=")))?;
+        Some(Rewritten { address, token: Some(token) })
+    }
+
+    /// What an address leads back to.
+    pub fn reverse(&self, address: &Mailbox, now_unix_s: i64) -> Result<Reversed, SrsError> {
+        let (number, rest) = tagged(address.local.as_str()).ok_or(SrsError::Malformed)?;
+        let (hash, rest) = rest.split_once('=').ok_or(SrsError::Malformed)?;
+        if number == 1 {
+            let (host, rest) = rest.split_once('=').ok_or(SrsError::Malformed)?;
+            self.verify(hash, "SRS1", &[host, rest])?;
+            if !rest.starts_with(['=', '+', '-']) || !host.contains('.') {
+                return Err(SrsError::Malformed);
+            }
+            return Mailbox::parse(&format!("{}@{host}", quoted(&format!("SRS0{rest}"))))
+                .map(Reversed::Address)
+                .map_err(|_| SrsError::Malformed);
+        }
+        let mut fields = rest.splitn(3, '=');
+        let (Some(day), Some(domain), Some(local)) = (fields.next(), fields.next(), fields.next()) else {
+            return Err(SrsError::Malformed);
+        };
+        self.verify(hash, "SRS0", &[day, domain, local])?;
+        let age = (day_of(now_unix_s) - read_day(day).ok_or(SrsError::Malformed)?).rem_euclid(DAYS);
+        // Another node's clock may be past midnight already.
+        if age > VALID_DAYS && age != DAYS - 1 {
+            return Err(SrsError::Expired);
+        }
+        if domain.is_empty() {
+            // Case is folded on the way; the token was made in capitals.
+            return Ok(Reversed::Token(local.to_ascii_uppercase()));
+        }
+        Mailbox::parse(&format!("{}@{domain}", quoted(local))).map(Reversed::Address).map_err(|_| SrsError::Malformed)
+    }
+
+    fn address(&self, local: &str) -> Option<Mailbox> {
+        Mailbox::parse(&format!("{}@{}", quoted(local), self.domain)).ok()
+    }
+
+    fn hash(&self, secret: &Secret, tag: &str, parts: &[String], length: usize) -> String {
+        let mut hash = encode(secret, &(self.mac)(secret, data(secret.hash, tag, parts).as_bytes()));
+        hash.truncate(length);
+        hash
+    }
+
+    fn verify(&self, hash: &str, tag: &str, parts: &[&str]) -> Result<(), SrsError> {
+        let parts: Vec<String> = parts.iter().map(|part| (*part).to_owned()).collect();
+        let mut is_ours = false;
+        for secret in &self.secrets {
+            let shortest = lengths(secret.hash).last().copied().unwrap_or(usize::MAX);
+            let longest = encode(secret, &(self.mac)(secret, data(secret.hash, tag, &parts).as_bytes()));
+            let Some(expected) = longest.get(..hash.len()).filter(|_| hash.len() >= shortest) else { continue };
+            // Relays fold the case of local parts.
+            is_ours |= bool::from(expected.to_ascii_lowercase().as_bytes().ct_eq(hash.to_ascii_lowercase().as_bytes()));
+        }
+        if is_ours { Ok(()) } else { Err(SrsError::Forged) }
+    }
+}
+
+fn lengths(hash: Hash) -> &'static [usize] {
+    match hash {
+        Hash::Sha256 => &HASH_LENGTHS,
+        Hash::Classic => &[CLASSIC_HASH_LENGTH],
+    }
+}
+
+/// What is authenticated. Without a sign between them, the end of one field could become the beginning of the next; without the
+/// tag, an address of one form could be made into one of the other.
+fn data(hash: Hash, tag: &str, parts: &[String]) -> String {
+    match hash {
+        Hash::Sha256 => format!("{tag}={}", parts.join("=")),
+        Hash::Classic => parts.concat(),
+    }
+    .to_lowercase()
+}
+
+fn encode(secret: &Secret, mac: &[u8]) -> String {
+    match secret.hash {
+        Hash::Classic => BASE64.encode(mac),
+        // 80 bits are used at most: 10 octets, 5 bits a character.
+        Hash::Sha256 => {
+            let bits = mac.iter().take(10).fold(0u128, |bits, octet| bits << 8 | u128::from(*octet));
+            (0..16).rev().map(|n| base32(i64::try_from(bits >> (5 * n) & 31).unwrap_or(0))).collect()
+        }
+    }
+}
+
+/// The text as a local part is written: quoted where it must be.
+fn quoted(local: &str) -> String {
+    crate::address::LocalPart::from_plain(local).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: i64 = 86_400;
+
+    /// No code that protects anything: only different for different input.
+    fn mac(secret: &Secret, data: &[u8]) -> Vec<u8> {
+        let mut state = 0xcbf2_9ce4_8422_2325u64;
+        let mut out = Vec::new();
+        for octet in secret.key.iter().chain(data) {
+            state = (state ^ u64::from(*octet)).wrapping_mul(0x100_0000_01b3);
+        }
+        for _ in 0..4 {
+            state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+            out.extend_from_slice(&state.to_be_bytes());
+        }
+        out
+    }
+
+    fn srs(domain: &str, secrets: &[(Hash, &str)]) -> Srs {
+        let secrets = secrets.iter().map(|(hash, key)| Secret { hash: *hash, key: key.as_bytes().to_vec() }).collect();
+        Srs { domain: Domain::parse(domain).unwrap(), secrets, mac }
+    }
+
+    fn mailbox(text: &str) -> Mailbox {
+        Mailbox::parse(text).unwrap()
+    }
+
+    #[test]
+    fn there_and_back() {
+        for kind in [Hash::Sha256, Hash::Classic] {
+            let ours = srs("fwd.example.test", &[(kind, "one")]);
+            for sender in ["her@foreign.test", "\"a b\"@foreign.test", "a=b=c@x.test", "Mixed.Case+tag@x.test", "=@x.test", "SRS0@x.test"] {
+                let made = ours.rewrite(&mailbox(sender), 1000 * DAY).unwrap();
+                assert_eq!(made.token, None, "{sender}");
+                assert!(ours.owns(&made.address));
+                assert!(made.address.local.as_str().len() <= 64);
+                let folded = mailbox(&made.address.to_string().to_lowercase());
+                for address in [&made.address, &folded] {
+                    assert_eq!(ours.reverse(address, 1021 * DAY), Ok(Reversed::Address(mailbox(sender))), "{address}");
+                }
+                assert_eq!(ours.reverse(&made.address, 1022 * DAY), Err(SrsError::Expired));
+            }
+        }
+    }
+
+    #[test]
+    fn the_form_is_the_common_one() {
+        let ours = srs("fwd.test", &[(Hash::Classic, "one")]);
+        let made = ours.rewrite(&mailbox("her@foreign.test"), 0).unwrap().address.to_string();
+        let (tag, rest) = made.split_at(5);
+        assert_eq!(tag, "SRS0=");
+        assert_eq!(&rest[4..], "=AA=foreign.test=her@fwd.test");
+        let wide = srs("fwd.test", &[(Hash::Sha256, "one")]).rewrite(&mailbox("her@foreign.test"), 0).unwrap().address.to_string();
+        assert_eq!(wide.len(), made.len() + 12);
+    }
+
+    #[test]
+    fn rewritten_addresses_are_not_nested() {
+        let (first, second, third) =
+            (srs("one.test", &[(Hash::Sha256, "1")]), srs("two.test", &[(Hash::Sha256, "2")]), srs("three.test", &[(Hash::Sha256, "3")]));
+        let one = first.rewrite(&mailbox("her@foreign.test"), 0).unwrap().address;
+        let short = mailbox("SRS0=HHHH=TT=x.test=her@one.test");
+        let two = second.rewrite(&short, 0).unwrap().address;
+        assert!(two.local.as_str().ends_with("=one.test==HHHH=TT=x.test=her"), "{two}");
+        let three = third.rewrite(&two, 0).unwrap().address;
+        assert!(three.local.as_str().ends_with("=one.test==HHHH=TT=x.test=her"), "{three}");
+        // Each leads to the first, which knows the sender; no age is read in between.
+        assert_eq!(third.reverse(&three, 999 * DAY), Ok(Reversed::Address(short.clone())));
+        assert_eq!(second.reverse(&two, 0), Ok(Reversed::Address(short)));
+        assert_eq!(first.reverse(&one, 0), Ok(Reversed::Address(mailbox("her@foreign.test"))));
+    }
+
+    #[test]
+    fn a_token_stands_for_what_has_no_room() {
+        let ours = srs("fwd.test", &[(Hash::Sha256, "one")]);
+        let long = mailbox(&format!("{}@{}.test", "a".repeat(60), "b".repeat(60)));
+        let made = ours.rewrite(&long, 0).unwrap();
+        assert!(made.address.local.as_str().len() <= 64, "{}", made.address);
+        let folded = mailbox(&made.address.to_string().to_lowercase());
+        assert_eq!(ours.reverse(&folded, 0), Ok(Reversed::Token(made.token.clone().unwrap())));
+        assert_eq!(ours.rewrite(&long, 0).unwrap(), made, "the same sender has the same token");
+    }
+
+    #[test]
+    fn old_secrets_verify_and_forgeries_do_not() {
+        let old = srs("fwd.test", &[(Hash::Classic, "old")]);
+        let now = srs("fwd.test", &[(Hash::Sha256, "new"), (Hash::Classic, "old")]);
+        let made = old.rewrite(&mailbox("her@foreign.test"), 0).unwrap().address;
+        assert_eq!(now.reverse(&made, 0), Ok(Reversed::Address(mailbox("her@foreign.test"))));
+        let ours = now.rewrite(&mailbox("her@foreign.test"), 0).unwrap().address.to_string();
+        for (from, to) in [("her@", "him@"), ("foreign", "foreigner"), ("=AA=", "=AB="), ("SRS0=", "SRS1="), ("SRS0=", "SRS0=A")] {
+            assert!(now.reverse(&mailbox(&ours.replacen(from, to, 1)), 0).is_err(), "{from} {to}");
+        }
+        for forged in
+            ["SRS0=@fwd.test", "SRS0=a@fwd.test", "SRS0==AA=x.test=u@fwd.test", "SRS1=x=y@fwd.test", "SRS0=AAAAAAA=AA=x.test=u@fwd.test"]
+        {
+            assert!(now.reverse(&mailbox(forged), 0).is_err(), "{forged}");
+        }
+        assert_eq!(srs("fwd.test", &[]).rewrite(&mailbox("a@b.test"), 0), None);
+        assert!(!now.owns(&mailbox("srs0x@fwd.test")) && !now.owns(&mailbox("SRS0=x@other.test")));
+    }
+
+    #[test]
+    fn the_end_of_a_domain_is_not_the_beginning_of_a_user() {
+        let ours = srs("fwd.test", &[(Hash::Sha256, "one")]);
+        let made = ours.rewrite(&mailbox("foo@ex.com"), 0).unwrap().address.to_string();
+        assert!(ours.reverse(&mailbox(&made.replace("=ex.com=foo", "=ex.co=mfoo")), 0).is_err());
+    }
+}

@@ -1,0 +1,60 @@
+//! The ARC chain of a message.
+//!
+//! RFC 8617 s.5.2. Verified by mail-auth, with keys fetched beforehand. Invariant: a chain passes only if every seal, the newest
+//! message signature and all of their keys do; ARC has no temporary error, so what DNS does not answer fails.
+
+use std::time::Duration;
+
+use hickory_resolver::TokioResolver;
+use mail::evidence::ArcResult;
+use mail::{Field, Fields};
+use mail_auth::dkim::VerifySignature as _;
+use mail_auth::{AuthenticatedMessage, MessageAuthenticator, Parameters};
+
+use crate::keys::Keys;
+use crate::tags::Tags;
+
+/// As many sets as a chain may have (RFC 8617 s.4.2.1).
+const MAX_SETS: usize = 50;
+/// The fields of a set.
+const NAMES: [&str; 3] = ["ARC-Seal", "ARC-Message-Signature", "ARC-Authentication-Results"];
+
+/// Verifies the chain; keys that are not there after `wait` fail it.
+pub(crate) async fn verify(auth: &MessageAuthenticator, dns: &TokioResolver, content: &[u8], wait: Duration) -> ArcResult {
+    let fields: Vec<Field<'_>> = Fields::new(content).filter(|field| NAMES.iter().any(|name| field.is(name))).collect();
+    if fields.is_empty() {
+        return ArcResult::None;
+    }
+    if !fields.iter().all(is_well_formed) {
+        return ArcResult::Fail;
+    }
+    let Some(message) = AuthenticatedMessage::parse(content) else { return ArcResult::Fail };
+    let (seals, signatures) = (message.arc_seals(), message.arc_message_signatures());
+    let mut keys = Keys::default();
+    let mut names: Vec<String> = Vec::new();
+    if seals.len() == signatures.len() && seals.len() <= MAX_SETS && !message.has_arc_errors() {
+        names.extend(seals.iter().map(|seal| seal.header.domain_key()));
+        // Of the message signatures only the newest is verified; they are in order by now.
+        names.extend(signatures.last().map(|signature| signature.header.domain_key()));
+        keys = Keys::fetch(dns, names.clone(), wait).await;
+    }
+    let output = auth.verify_arc(Parameters::new(&message).with_cache(&keys)).await;
+    match output.result() {
+        mail_auth::ArcResult::Pass if names.iter().all(|name| keys.refusal(name).is_none()) => ArcResult::Pass,
+        // There are fields of a chain, so one that is not there is broken.
+        _ => ArcResult::Fail,
+    }
+}
+
+/// What mail-auth lets pass: tags twice, missing or in the wrong case, SHA-1, a message signature that covers a seal.
+fn is_well_formed(field: &Field<'_>) -> bool {
+    let required: &[&str] = match () {
+        () if field.is(NAMES[0]) => &["a", "b", "cv", "d", "i", "s"],
+        () if field.is(NAMES[1]) => &["a", "b", "bh", "d", "h", "i", "s"],
+        () => return true,
+    };
+    let Some(tags) = Tags::parse(field.value) else { return false };
+    required.iter().all(|tag| tags.get(tag).is_some_and(|value| !value.is_empty()))
+        && tags.packed("a").is_some_and(|a| ["rsa-sha256", "ed25519-sha256"].iter().any(|known| a.eq_ignore_ascii_case(known)))
+        && !tags.lists("h", &[NAMES[0]])
+}

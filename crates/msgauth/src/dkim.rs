@@ -1,0 +1,196 @@
+//! DKIM signatures.
+//!
+//! RFC 6376 s.6, RFC 8301 s.3, RFC 8463. mail-auth verifies; what may count as a pass is decided here. Invariant: of the
+//! signatures the first ten are looked at and no more, whatever the message holds, and each of them yields one result.
+
+use std::time::Duration;
+
+use hickory_resolver::TokioResolver;
+use mail::evidence::{DkimCheck, DkimResult};
+use mail::{Domain, Field, Fields};
+use mail_auth::dkim::{Canonicalization, DkimError, Signature};
+use mail_auth::{AuthenticatedMessage, Error, MessageAuthenticator, Parameters};
+
+use crate::keys::Keys;
+use crate::tags::Tags;
+
+/// As many signatures as are verified.
+pub(crate) const MAX_SIGNATURES: usize = 10;
+
+/// Verifies the signatures; keys that are not there after `wait` are a temporary error.
+pub(crate) async fn verify(auth: &MessageAuthenticator, dns: &TokioResolver, content: &[u8], wait: Duration) -> Vec<DkimCheck> {
+    let fields: Vec<Field<'_>> = Fields::new(content).filter(|field| field.is("DKIM-Signature")).collect();
+    let mut candidates: Vec<Candidate> = fields.iter().take(MAX_SIGNATURES).map(Candidate::read).collect();
+    // mail-auth hashes the body once for each length that a signature asks for, before anything can be left out.
+    let hash_parts = fields.len() <= MAX_SIGNATURES && candidates.iter().any(|c| c.length.is_some());
+    let Some(mut message) = AuthenticatedMessage::parse_with_opts(content, None, !hash_parts) else { return Vec::new() };
+
+    let known = |value: &[u8]| candidates.iter().position(|c| c.at == value.as_ptr() as usize && c.end.is_none());
+    let order: Vec<Option<usize>> = message.dkim_signatures().iter().map(|header| known(header.value)).collect();
+    let mut wanted = order.iter().map(Option::is_some);
+    message.retain_dkim_signatures(|_| if wanted.next() == Some(true) { Ok(()) } else { Err(DkimError::UnsupportedVersion) });
+    let order: Vec<usize> = order.into_iter().flatten().collect();
+
+    let names = order.iter().filter_map(|index| candidates.get(*index)).map(|c| c.key_name());
+    let keys = Keys::fetch(dns, names, wait).await;
+    let outputs = auth.verify_dkim(Parameters::new(&message).with_cache(&keys)).await;
+    let signatures = message.dkim_signatures();
+    for output in &outputs {
+        let Some(signature) = output.signature() else { continue };
+        let Some(position) = signatures.iter().position(|header| std::ptr::eq(&raw const header.header, signature)) else { continue };
+        let Some(candidate) = order.get(position).and_then(|index| candidates.get_mut(*index)) else { continue };
+        let (result, reason) = if output.is_atps() { (DkimResult::Pass, String::new()) } else { said(output.result()) };
+        let key = keys.refusal(&candidate.key_name());
+        candidate.end = Some(match (result, key) {
+            (DkimResult::Pass, None) => candidate.covers(signature, message.raw_body()),
+            (DkimResult::Pass | DkimResult::Fail | DkimResult::PermError, Some((result, reason))) => (result, reason.into()),
+            (result, _) => (result, reason),
+        });
+    }
+    candidates.into_iter().map(Candidate::check).collect()
+}
+
+/// One signature that is to be verified.
+struct Candidate {
+    /// Where its value stands in memory: how mail-auth's view of the field is found again.
+    at: usize,
+    tags: Option<Tags>,
+    length: Option<u64>,
+    /// The result, as soon as it is known.
+    end: Option<(DkimResult, String)>,
+}
+
+impl Candidate {
+    fn read(field: &Field<'_>) -> Self {
+        let tags = Tags::parse(field.value);
+        let end = match &tags {
+            None => Some((DkimResult::PermError, "the field is not a list of tags".into())),
+            Some(tags) => unusable(tags).map(|(result, reason)| (result, reason.into())),
+        };
+        let length = tags.as_ref().and_then(|tags| tags.get("l")).and_then(|l| l.parse().ok());
+        Self { at: field.value.as_ptr() as usize, tags, length, end }
+    }
+
+    fn tag(&self, name: &str) -> String {
+        self.tags.as_ref().and_then(|tags| tags.packed(name)).unwrap_or_default()
+    }
+
+    fn key_name(&self) -> String {
+        format!("{}._domainkey.{}", self.tag("s"), self.tag("d"))
+    }
+
+    /// A pass, unless `l=` leaves a part of the body to whoever wants to write it (RFC 6376 s.8.2).
+    fn covers(&self, signature: &Signature, body: &[u8]) -> (DkimResult, String) {
+        match self.length {
+            Some(length) if length != canonical_len(body, signature.cb) => {
+                (DkimResult::Policy, "it covers only a part of the body (l=)".into())
+            }
+            _ => (DkimResult::Pass, String::new()),
+        }
+    }
+
+    fn check(self) -> DkimCheck {
+        let (result, reason) = match (&self.end, self.length) {
+            (Some(end), _) => end.clone(),
+            (None, Some(_)) => (DkimResult::Policy, "it may cover only a part of the body (l=)".into()),
+            (None, None) => (DkimResult::PermError, "the signature cannot be read".into()),
+        };
+        DkimCheck {
+            result,
+            domain: self.tag("d"),
+            selector: self.tag("s"),
+            algorithm: self.tag("a").to_ascii_lowercase(),
+            signature_prefix: self.tag("b").chars().take(8).collect(),
+            reason: (!reason.is_empty()).then_some(reason),
+        }
+    }
+}
+
+/// Why a signature is not worth a look at its key.
+fn unusable(tags: &Tags) -> Option<(DkimResult, &'static str)> {
+    let perm = |reason| Some((DkimResult::PermError, reason));
+    if tags.get("v") != Some("1") {
+        return perm("its version is not 1");
+    }
+    for required in ["a", "b", "bh", "d", "h", "s"] {
+        if tags.get(required).is_none_or(str::is_empty) {
+            return perm("a tag that it must have is missing");
+        }
+    }
+    if !tags.lists("h", &["from"]) {
+        return perm("it does not cover From");
+    }
+    if !Domain::parse(&tags.packed("d")?).is_ok_and(|domain| domain.address().is_none()) {
+        return perm("d= is not a domain");
+    }
+    if Domain::parse(&tags.packed("s")?).is_err() {
+        return perm("s= is not a name");
+    }
+    if tags.get("q").is_some() && !tags.lists("q", &["dns/txt", "dns"]) {
+        return perm("its key is not in DNS");
+    }
+    let number = |name| tags.get(name).map(str::parse::<u64>);
+    if [number("t"), number("x"), number("l")].iter().flatten().any(Result::is_err) {
+        return perm("a number in it is not one");
+    }
+    if tags.packed("a")?.eq_ignore_ascii_case("rsa-sha1") {
+        return Some((DkimResult::Policy, "SHA-1 is not accepted (RFC 8301)"));
+    }
+    None
+}
+
+/// mail-auth's result in ours.
+fn said(result: &mail_auth::DkimResult) -> (DkimResult, String) {
+    use mail_auth::DkimResult as Said;
+    match result {
+        Said::Pass => (DkimResult::Pass, String::new()),
+        Said::Neutral(Error::Dkim(DkimError::SignatureExpired)) => (DkimResult::Policy, "it has expired".into()),
+        Said::Neutral(Error::Dkim(DkimError::BodyHashMismatch)) => (DkimResult::Fail, "the body was changed".into()),
+        Said::Neutral(error) => (DkimResult::Neutral, error.to_string()),
+        Said::Fail(error) => (DkimResult::Fail, error.to_string()),
+        Said::PermError(error) => (DkimResult::PermError, error.to_string()),
+        Said::TempError(_) => (DkimResult::TempError, "DNS did not answer for its key".into()),
+        Said::None => (DkimResult::Neutral, String::new()),
+    }
+}
+
+/// How long the body is in its canonical form (RFC 6376 s.3.4.3 and s.3.4.4).
+fn canonical_len(body: &[u8], form: Canonicalization) -> u64 {
+    let relaxed = matches!(form, Canonicalization::Relaxed);
+    let mut length: u64 = 0;
+    let mut empty_lines: u64 = 0;
+    for line in body.split_inclusive(|byte| *byte == b'\n') {
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let octets = if relaxed { relaxed_len(line) } else { line.len() };
+        if octets == 0 {
+            empty_lines += 1;
+        } else {
+            length += empty_lines * 2 + u64::try_from(octets).unwrap_or(u64::MAX) + 2;
+            empty_lines = 0;
+        }
+    }
+    if length == 0 && !relaxed { 2 } else { length }
+}
+
+fn relaxed_len(line: &[u8]) -> usize {
+    let is_space = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let end = line.iter().rposition(|byte| !is_space(byte)).map_or(0, |at| at + 1);
+    let kept = line.get(..end).unwrap_or_default();
+    let runs = kept.windows(2).filter(|pair| pair.iter().all(is_space)).count();
+    kept.len() - runs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_canonical_length_is_that_of_the_standard() {
+        let body = b" C \r\nD \t E\r\n\r\n\r\n";
+        assert_eq!(canonical_len(body, Canonicalization::Relaxed), " C\r\nD E\r\n".len() as u64);
+        assert_eq!(canonical_len(body, Canonicalization::Simple), " C \r\nD \t E\r\n".len() as u64);
+        assert_eq!(canonical_len(b"", Canonicalization::Simple), 2);
+        assert_eq!(canonical_len(b"\r\n \r\n", Canonicalization::Relaxed), 0);
+    }
+}

@@ -1,0 +1,210 @@
+//! DMARC: the policy of the domains in From, and whether SPF or DKIM speak for them.
+//!
+//! RFC 9989 s.4.10 (the tree walk), s.5.3. Invariant: where From names several domains the strictest outcome stands, and an
+//! unanswered question never makes a pass or lifts a policy.
+
+mod record;
+
+use mail::evidence::{DkimCheck, DkimResult, DmarcCheck, DmarcPolicy, DmarcResult, SpfCheck, SpfResult};
+
+use crate::lookup::{Lookup, Missing, fqdn};
+use record::{Record, Suffix};
+
+/// The most labels of which each is asked about (s.4.10).
+const MAX_LABELS: usize = 8;
+/// As many domains in From as are looked at.
+const MAX_DOMAINS: usize = 10;
+
+/// The records above a name, from itself towards the root.
+#[derive(Debug, Clone)]
+pub(crate) struct Walk {
+    start: String,
+    records: Vec<(String, Record)>,
+}
+
+/// What was found for one domain in From.
+#[derive(Debug, Clone)]
+pub(crate) enum Found {
+    /// Its records, and whether it is known not to exist.
+    Records(Walk, bool),
+    /// DNS did not answer.
+    Unanswered(String),
+}
+
+/// The domains of From: at most ten, each once, as A-labels.
+pub(crate) fn author_domains(addresses: &[String]) -> Vec<String> {
+    let mut domains: Vec<String> = Vec::new();
+    for address in addresses {
+        let Some((_, domain)) = address.rsplit_once('@') else { continue };
+        let domain = fqdn(domain).map_or_else(|| domain.to_ascii_lowercase(), |name| name.to_ascii().trim_end_matches('.').to_owned());
+        if !domain.is_empty() && !domains.contains(&domain) && domains.len() < MAX_DOMAINS {
+            domains.push(domain);
+        }
+    }
+    domains
+}
+
+/// The policies of the domains in From.
+pub(crate) async fn discover(dns: &impl Lookup, domains: &[String]) -> Vec<Found> {
+    let mut found = Vec::with_capacity(domains.len());
+    for domain in domains {
+        let Ok(walk) = walk(dns, domain).await else {
+            found.push(Found::Unanswered(domain.clone()));
+            continue;
+        };
+        // Asked only where it makes a difference. RFC 8020: NXDOMAIN for one type is NXDOMAIN for all.
+        let differs = walk.applying().is_some_and(|(own, record)| !own && record.nonexistent_policy != record.subdomain_policy);
+        let absent = differs && dns.a(domain).await == Err(Missing::Name);
+        found.push(Found::Records(walk, absent));
+    }
+    found
+}
+
+/// The outcome: the strictest of those of the domains.
+pub(crate) async fn check(dns: &impl Lookup, found: &[Found], spf: &SpfCheck, dkim: &[DkimCheck]) -> DmarcCheck {
+    let mut strictest: Option<DmarcCheck> = None;
+    for domain in found {
+        let check = match domain {
+            Found::Unanswered(domain) => unanswered(domain),
+            Found::Records(walk, absent) => one(dns, walk, *absent, spf, dkim).await,
+        };
+        if strictest.as_ref().is_none_or(|other| severity(&check) > severity(other)) {
+            strictest = Some(check);
+        }
+    }
+    strictest.unwrap_or_default()
+}
+
+/// What stands where DNS did not answer for a domain's policy.
+pub(crate) fn unanswered(domain: &str) -> DmarcCheck {
+    DmarcCheck { result: DmarcResult::TempError, domain: domain.to_owned(), ..DmarcCheck::default() }
+}
+
+fn severity(check: &DmarcCheck) -> u8 {
+    match (check.result, check.policy) {
+        (DmarcResult::Pass, _) => 0,
+        (DmarcResult::None, _) => 1,
+        (DmarcResult::Fail, DmarcPolicy::None) => 2,
+        (DmarcResult::PermError, _) => 3,
+        (DmarcResult::TempError, _) => 4,
+        (DmarcResult::Fail, DmarcPolicy::Quarantine) => 5,
+        (DmarcResult::Fail, DmarcPolicy::Reject) => 6,
+    }
+}
+
+async fn one(dns: &impl Lookup, walk: &Walk, absent: bool, spf: &SpfCheck, dkim: &[DkimCheck]) -> DmarcCheck {
+    let mut check = DmarcCheck { domain: walk.start.clone(), ..DmarcCheck::default() };
+    let Some((own, record)) = walk.applying() else { return check };
+    check.policy = match (own, absent) {
+        (true, _) => record.policy,
+        (false, true) => record.nonexistent_policy,
+        (false, false) => record.subdomain_policy,
+    };
+    if record.testing {
+        check.policy = match check.policy {
+            DmarcPolicy::Reject => DmarcPolicy::Quarantine,
+            DmarcPolicy::Quarantine | DmarcPolicy::None => DmarcPolicy::None,
+        };
+    }
+    let mut unanswered = false;
+    if matches!(spf.result, SpfResult::Pass | SpfResult::TempError) {
+        match aligned(dns, walk, &spf.domain, record.spf_strict).await {
+            Ok(true) if spf.result == SpfResult::Pass => check.spf_aligned = true,
+            Ok(true) | Err(_) => unanswered = true,
+            Ok(false) => {}
+        }
+    }
+    for signature in dkim {
+        if check.dkim_aligned || !matches!(signature.result, DkimResult::Pass | DkimResult::TempError) {
+            continue;
+        }
+        match aligned(dns, walk, &signature.domain, record.dkim_strict).await {
+            Ok(true) if signature.result == DkimResult::Pass => check.dkim_aligned = true,
+            Ok(true) | Err(_) => unanswered = true,
+            Ok(false) => {}
+        }
+    }
+    check.result = match (check.spf_aligned || check.dkim_aligned, unanswered) {
+        (true, _) => DmarcResult::Pass,
+        (false, true) => DmarcResult::TempError,
+        (false, false) => DmarcResult::Fail,
+    };
+    check
+}
+
+/// Whether a domain that passed speaks for the author's.
+async fn aligned(dns: &impl Lookup, author: &Walk, domain: &str, strict: bool) -> Result<bool, Missing> {
+    let Some(name) = fqdn(domain) else { return Ok(false) };
+    let domain = name.to_ascii().trim_end_matches('.').to_owned();
+    if domain == author.start {
+        return Ok(true);
+    }
+    let organization = author.organization();
+    let within = domain == organization || domain.ends_with(&format!(".{organization}"));
+    // Only what lies within the author's organization can have the same one.
+    if strict || !within {
+        return Ok(false);
+    }
+    Ok(walk(dns, &domain).await?.organization() == organization)
+}
+
+/// The tree walk (s.4.10).
+async fn walk(dns: &impl Lookup, start: &str) -> Result<Walk, Missing> {
+    let mut walk = Walk { start: start.to_owned(), records: Vec::new() };
+    let labels: Vec<&str> = start.split('.').collect();
+    if fqdn(start).is_none() || labels.len() < 2 {
+        return Ok(walk);
+    }
+    let mut count = labels.len();
+    while count > 0 {
+        let name = labels.get(labels.len() - count..).unwrap_or_default().join(".");
+        let texts = match dns.txt(&format!("_dmarc.{name}")).await {
+            Ok(texts) => texts,
+            Err(Missing::Temporary) => return Err(Missing::Temporary),
+            Err(Missing::Name | Missing::Record) => Vec::new(),
+        };
+        let mut records = texts.iter().filter(|text| record::is_dmarc(text));
+        // Several records at one name are none.
+        if let (Some(text), None) = (records.next(), records.next())
+            && let Some(record) = Record::parse(text)
+        {
+            let last = record.suffix != Suffix::Unsaid;
+            walk.records.push((name, record));
+            if last {
+                break;
+            }
+        }
+        count = if count >= MAX_LABELS { MAX_LABELS - 1 } else { count - 1 };
+    }
+    Ok(walk)
+}
+
+impl Walk {
+    /// The organizational domain (s.4.10.2).
+    fn organization(&self) -> &str {
+        for (name, record) in &self.records {
+            match record.suffix {
+                Suffix::No => return name,
+                Suffix::Yes if *name != self.start => return self.one_below(name),
+                Suffix::Yes | Suffix::Unsaid => {}
+            }
+        }
+        self.records.last().map_or(self.start.as_str(), |(name, _)| name)
+    }
+
+    /// The part of the start that is one label longer than `suffix`.
+    fn one_below(&self, suffix: &str) -> &str {
+        let Some(above) = self.start.strip_suffix(suffix).and_then(|rest| rest.strip_suffix('.')) else { return &self.start };
+        let cut = above.rfind('.').map_or(0, |dot| dot + 1);
+        self.start.get(cut..).unwrap_or(&self.start)
+    }
+
+    /// The record that applies (s.4.10.1), and whether it is the start's own.
+    fn applying(&self) -> Option<(bool, &Record)> {
+        let of = |wanted: &str| self.records.iter().find(|(name, _)| name == wanted).map(|(_, record)| record);
+        if let Some(record) = of(&self.start) {
+            return Some((true, record));
+        }
+        of(self.organization()).or(self.records.last().map(|(_, record)| record)).map(|record| (false, record))
+    }
+}

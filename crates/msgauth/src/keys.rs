@@ -1,0 +1,215 @@
+//! Public keys of signers: fetched all at once, judged, then handed to mail-auth as its cache.
+//!
+//! RFC 6376 s.3.6, RFC 8301 s.3.2, RFC 8463 s.4. mail-auth would ask for one key after another and wait for each. Invariant:
+//! mail-auth asks DNS for nothing itself; a key that nobody answered for is a temporary error, never a missing one.
+
+use std::borrow::Borrow;
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hickory_resolver::TokioResolver;
+use mail::evidence::DkimResult;
+use mail_auth::dkim::DomainKey;
+use mail_auth::dns::TxtRecordParser as _;
+use mail_auth::hickory_resolver::proto::op::ResponseCode;
+use mail_auth::{DnsCache, DnsError, Error, NoCache, ResolverCache, TxtRecord};
+use tokio::task::JoinSet;
+
+use crate::lookup::{Answer, Lookup as _, Missing};
+use crate::tags::Tags;
+
+/// The least length of an RSA key (RFC 8301 s.3.2).
+const MIN_RSA_BITS: usize = 1024;
+
+/// Why a key may not be used, though it could be read.
+pub(crate) type Refusal = (DkimResult, &'static str);
+
+/// The keys of one message.
+#[derive(Default)]
+pub(crate) struct Keys {
+    records: HashMap<Box<str>, TxtRecord>,
+    refused: HashMap<Box<str>, Refusal>,
+}
+
+impl Keys {
+    /// Fetches the keys of these names, all at once, for at most `wait`.
+    pub async fn fetch(dns: &TokioResolver, names: impl IntoIterator<Item = String>, wait: Duration) -> Self {
+        let mut keys = Self::default();
+        let mut asked = JoinSet::new();
+        for name in names {
+            let name = cached_as(&name);
+            // Until an answer is there, there is no answer.
+            if keys.records.insert(name.clone(), TxtRecord::Error(Error::Dns(DnsError::Resolver("no answer".into())))).is_none() {
+                let dns = dns.clone();
+                asked.spawn(async move {
+                    let answer = dns.txt(&name).await;
+                    (name, answer)
+                });
+            }
+        }
+        let all = async {
+            while let Some(joined) = asked.join_next().await {
+                if let Ok((name, answer)) = joined {
+                    keys.take(name, answer);
+                }
+            }
+        };
+        let _ = tokio::time::timeout(wait, all).await;
+        keys
+    }
+
+    fn take(&mut self, name: Box<str>, answer: Answer<Vec<u8>>) {
+        let record = match answer {
+            Ok(texts) => {
+                // The record that mail-auth takes: the first that it can read.
+                let used = texts.iter().find(|text| DomainKey::parse(text).is_ok()).or(texts.first());
+                if let Some(refusal) = used.and_then(|text| judge(text).err()) {
+                    self.refused.insert(name.clone(), refusal);
+                }
+                TxtRecord::from(DomainKey::parse_records(&texts))
+            }
+            Err(Missing::Temporary) => return,
+            Err(Missing::Name) => TxtRecord::Error(Error::Dns(DnsError::RecordNotFound(ResponseCode::NXDomain))),
+            Err(Missing::Record) => TxtRecord::Error(Error::Dns(DnsError::RecordNotFound(ResponseCode::NoError))),
+        };
+        self.records.insert(name, record);
+    }
+
+    /// Why the key of this name may not be used; nothing where it may, or is not there.
+    pub fn refusal(&self, name: &str) -> Option<Refusal> {
+        self.refused.get(&cached_as(name)).copied()
+    }
+}
+
+/// A name as mail-auth asks its cache for it.
+fn cached_as(name: &str) -> Box<str> {
+    let mut name = name.trim_end_matches('.').to_lowercase();
+    name.push('.');
+    name.into()
+}
+
+/// What mail-auth does not look at in a key record.
+fn judge(text: &[u8]) -> Result<(), Refusal> {
+    let malformed = (DkimResult::PermError, "the key record cannot be read");
+    let tags = Tags::parse(text).ok_or(malformed)?;
+    if tags.get("v").is_some_and(|version| version != "DKIM1" || tags.first_name() != Some("v")) {
+        return Err(malformed);
+    }
+    if tags.get("s").is_some() && !tags.lists("s", &["*", "email"]) {
+        return Err((DkimResult::PermError, "the key is not for mail"));
+    }
+    if tags.get("h").is_some() && !tags.lists("h", &["sha256"]) {
+        return Err((DkimResult::PermError, "the key is not for SHA-256"));
+    }
+    let is_rsa = tags.get("k").is_none_or(|kind| kind.eq_ignore_ascii_case("rsa"));
+    let key = tags.packed("p").and_then(|p| STANDARD.decode(p).ok());
+    match key.as_deref().and_then(rsa_bits) {
+        Some(bits) if is_rsa && bits < MIN_RSA_BITS => Err((DkimResult::Policy, "the RSA key is shorter than 1024 bits")),
+        _ => Ok(()),
+    }
+}
+
+/// One DER element: its tag, its content, what follows it.
+fn der(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (&tag, rest) = bytes.split_first()?;
+    let (&first, rest) = rest.split_first()?;
+    let (length, rest) = if first < 128 {
+        (usize::from(first), rest)
+    } else {
+        let (length, rest) = rest.split_at_checked(usize::from(first & 127))?;
+        (length.iter().try_fold(0_usize, |sum, byte| sum.checked_mul(256)?.checked_add(usize::from(*byte)))?, rest)
+    };
+    let (content, rest) = rest.split_at_checked(length)?;
+    Some((tag, content, rest))
+}
+
+/// The length of an RSA key's modulus, in SubjectPublicKeyInfo or bare.
+fn rsa_bits(key: &[u8]) -> Option<usize> {
+    let (0x30, content, _) = der(key)? else { return None };
+    let modulus = match der(content)? {
+        (0x02, modulus, _) => modulus,
+        (0x30, _, rest) => {
+            let (0x03, bits, _) = der(rest)? else { return None };
+            let (0x30, inner, _) = der(bits.get(1..)?)? else { return None };
+            let (0x02, modulus, _) = der(inner)? else { return None };
+            modulus
+        }
+        _ => return None,
+    };
+    let first = modulus.iter().position(|byte| *byte != 0)?;
+    let significant = modulus.get(first..)?;
+    Some(significant.len() * 8 - usize::try_from(significant.first()?.leading_zeros()).ok()?)
+}
+
+impl ResolverCache<Box<str>, TxtRecord> for Keys {
+    fn get<Q>(&self, name: &Q) -> Option<TxtRecord>
+    where
+        Box<str>: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        // What was not fetched is not there: report addresses and third-party authorisation (RFC 6651, RFC 6541) are not used.
+        let missing = || TxtRecord::Error(Error::Dns(DnsError::RecordNotFound(ResponseCode::NXDomain)));
+        Some(self.records.get(name).cloned().unwrap_or_else(missing))
+    }
+
+    fn remove<Q>(&self, _: &Q) -> Option<TxtRecord>
+    where
+        Box<str>: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        None
+    }
+
+    fn insert(&self, _: Box<str>, _: TxtRecord, _: Instant) {}
+}
+
+impl DnsCache for Keys {
+    type Txt = Self;
+    type Mx = NoCache;
+    type Ipv4 = NoCache;
+    type Ipv6 = NoCache;
+    type Ptr = NoCache;
+
+    fn txt(&self) -> Option<&Self> {
+        Some(self)
+    }
+
+    fn mx(&self) -> Option<&NoCache> {
+        None
+    }
+
+    fn ipv4(&self) -> Option<&NoCache> {
+        None
+    }
+
+    fn ipv6(&self) -> Option<&NoCache> {
+        None
+    }
+
+    fn ptr(&self) -> Option<&NoCache> {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The 1024-bit key of RFC 6376 appendix C.
+    const KEY: &str = "MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDwIRP/UC3SBsEmGqZ9ZJW3/DkMoGeLnQg1fWn7/zYtIxN2SnFCjxOCKG9v3b4jYfcTNh5ijSs\
+        q631uBItLa7od+v/RtdC2UzJ1lWT947qR+Rcac2gbto/NMqJ0fzfVjH4OuKhitdY9tf6mcwGjaNBcWToIMmPSPDdQPNUYckcQ2QIDAQAB";
+
+    #[test]
+    fn a_key_is_judged_by_what_its_record_says() {
+        assert_eq!(rsa_bits(&STANDARD.decode(KEY).unwrap()), Some(1024));
+        assert!(judge(format!("v=DKIM1; p={KEY}").as_bytes()).is_ok());
+        assert!(judge(format!("k=rsa; s=*; h=sha1:sha256; p={KEY}").as_bytes()).is_ok());
+        assert!(judge(b"p=").is_ok(), "revoked, which mail-auth says");
+        for bad in ["v=DKIM2; p=", "p=; v=DKIM1", "s=tlsrpt; p=", "h=sha1; p="] {
+            assert_eq!(judge(bad.as_bytes()).unwrap_err().0, DkimResult::PermError, "{bad}");
+        }
+    }
+}

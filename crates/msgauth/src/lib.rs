@@ -1,0 +1,130 @@
+//! SPF, DKIM, DMARC and ARC: what can be found out about who sent a message.
+//!
+//! RFC 7208, RFC 6376, RFC 9989, RFC 8617, RFC 8601. DKIM and ARC are verified by mail-auth; SPF, DMARC and the name of the address
+//! are evaluated here (docs/adr/0005). Invariant: [`Authenticator::evaluate`] ends within 20 seconds whatever DNS does, decides
+//! nothing, and what DNS did not answer is a temporary error.
+
+mod arc;
+mod dkim;
+mod dmarc;
+mod iprev;
+mod key;
+mod keys;
+mod lookup;
+mod sign;
+mod spf;
+mod tags;
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{ResolverConfig, ResolverOpts};
+use mail::evidence::{DkimCheck, Evidence, IprevResult, SpfCheck, SpfResult};
+use mail_auth::{AuthenticatedMessage, MessageAuthenticator};
+use tokio::time::timeout;
+
+pub use key::{Algorithm, KeyError, KeyPair, record};
+pub use sign::Signer;
+
+/// Everything that needs an answer of its own has this long.
+const DEADLINE: Duration = Duration::from_secs(17);
+/// What DKIM and ARC leave for verifying, once the keys are there or are not.
+const KEYS_DEADLINE: Duration = Duration::from_secs(16);
+/// Whether domains are aligned is asked last, and mostly known by then.
+const ALIGNMENT_DEADLINE: Duration = Duration::from_secs(3);
+
+/// Finds out who sent a message; holds the one resolver of the process. Clones share it.
+#[derive(Clone)]
+pub struct Authenticator(MessageAuthenticator);
+
+/// The resolver cannot be set up.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct SetupError(String);
+
+/// What is known about a message when its content has arrived.
+#[derive(Debug, Clone, Copy)]
+pub struct Input<'a> {
+    /// The client's address.
+    pub client: IpAddr,
+    /// What the client called itself.
+    pub hello: &'a str,
+    /// The reverse-path; nothing where it is null.
+    pub reverse_path: Option<&'a str>,
+    /// The whole message, header section and body.
+    pub message: &'a [u8],
+}
+
+impl fmt::Debug for Authenticator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Authenticator")
+    }
+}
+
+impl Authenticator {
+    /// Sets up the resolver.
+    pub fn new(config: ResolverConfig, options: ResolverOpts) -> Result<Self, SetupError> {
+        MessageAuthenticator::new(config, options).map(Self).map_err(|e| SetupError(e.to_string()))
+    }
+
+    /// The resolver, for whatever else is asked of DNS.
+    pub fn resolver(&self) -> &TokioResolver {
+        self.0.resolver()
+    }
+
+    /// Finds out all that there is.
+    pub async fn evaluate(&self, input: Input<'_>) -> Evidence {
+        let dns = self.resolver();
+        let addresses = AuthenticatedMessage::parse(header_section(input.message)).map(|m| m.from_addresses().to_vec());
+        let domains = dmarc::author_domains(&addresses.unwrap_or_default());
+
+        let iprev = timeout(DEADLINE, iprev::check(dns, input.client));
+        let spf = self.check_spf(&input);
+        let dkim = dkim::verify(&self.0, dns, input.message, KEYS_DEADLINE);
+        let arc = arc::verify(&self.0, dns, input.message, KEYS_DEADLINE);
+        let policies = timeout(DEADLINE, dmarc::discover(dns, &domains));
+        let (iprev, (helo, mail_from), dkim, arc, policies) = tokio::join!(iprev, spf, dkim, arc, policies);
+
+        let (iprev, client_name) = iprev.unwrap_or((IprevResult::TempError, None));
+        let unanswered = || dmarc::unanswered(domains.first().map_or("", String::as_str));
+        let dmarc = match policies {
+            Ok(found) => timeout(ALIGNMENT_DEADLINE, dmarc::check(dns, &found, &mail_from, &dkim)).await.unwrap_or_else(|_| unanswered()),
+            Err(_) => unanswered(),
+        };
+        Evidence { iprev, client_name, helo, mail_from, dkim, dmarc, arc }
+    }
+
+    /// SPF alone: of HELO, and of the reverse-path. The message is not looked at.
+    pub async fn check_spf(&self, input: &Input<'_>) -> (SpfCheck, SpfCheck) {
+        let (local_part, domain) = match input.reverse_path.filter(|path| !path.is_empty()) {
+            Some(path) => path.rsplit_once('@').unwrap_or(("", path)),
+            None => ("", ""),
+        };
+        let hello = input.hello.trim_end_matches('.');
+        let check = async |local_part, domain: &str| {
+            // An address literal has no record, and is not worth a question.
+            if domain.is_empty() || domain.starts_with('[') {
+                return SpfCheck { result: SpfResult::None, domain: domain.to_owned() };
+            }
+            let identity = spf::Identity { client: input.client, hello, domain, local_part };
+            let result = timeout(DEADLINE, spf::check_host(self.resolver(), identity)).await.unwrap_or(SpfResult::TempError);
+            SpfCheck { result, domain: domain.to_owned() }
+        };
+        if domain.is_empty() {
+            let helo = check("", hello).await;
+            return (helo.clone(), helo);
+        }
+        tokio::join!(check("", hello), check(local_part, domain))
+    }
+
+    /// Verifies the DKIM signatures of a message, such as one about to leave; the keys come from the cache where they are there.
+    pub async fn verify_dkim(&self, message: &[u8]) -> Vec<DkimCheck> {
+        dkim::verify(&self.0, self.resolver(), message, KEYS_DEADLINE).await
+    }
+}
+
+fn header_section(message: &[u8]) -> &[u8] {
+    message.get(..mail::header_len(message)).unwrap_or(message)
+}

@@ -1,0 +1,251 @@
+//! Stage: cut-through. The targets take the message while its sender waits, so that their answer is the sender's answer.
+//!
+//! RFC 5321 s.4.2.5 and s.6.1. Invariant: only this file makes a [`TakenOver`], and only out of the 2xx of every next hop; what has no such
+//! answer within the deadline is nobody's until it is committed.
+
+use std::time::Duration;
+
+use mail::Reply;
+use policy::{Scope, Trouble};
+use store::{Committed, NewMessage, Store, StoreError};
+use tokio::sync::oneshot;
+use tokio::time::timeout_at;
+
+use crate::deliver::Delivered;
+use crate::dispatch::{Dispatch, Job};
+use crate::fingerprint::Fingerprint;
+use crate::prepare::Prepared;
+use crate::responsibility::Responsibility;
+use crate::settle;
+
+/// Every next hop said 2xx.
+#[derive(Debug)]
+pub(crate) struct TakenOver(());
+
+/// Who waits for the outcome of a job, instead of the queue.
+#[derive(Debug)]
+pub(crate) struct Waiter {
+    outcome: oneshot::Sender<(Job, Vec<Result<Delivered, Trouble>>)>,
+    fingerprint: Option<Fingerprint>,
+}
+
+/// A handed-over job and what became of it.
+type Outcome = (Job, Vec<Result<Delivered, Trouble>>);
+
+/// What became of one message.
+enum Fate {
+    /// The target has it.
+    Taken,
+    /// The target does not want it, now or at all; the job is to be settled once the message is committed.
+    NotTaken(Box<Outcome>),
+    /// It is under way still.
+    Late(oneshot::Receiver<Outcome>),
+    /// There was no room to try.
+    Untried,
+}
+
+/// What the sender is to be told.
+enum Answer {
+    Taken(TakenOver),
+    Refused(Reply),
+    Commit,
+}
+
+impl Waiter {
+    /// Whether nobody waits any more: what has not begun is not to be begun.
+    pub fn is_gone(&self) -> bool {
+        self.outcome.is_closed()
+    }
+
+    /// Hands the outcome to who waits. Where nobody does and the target has taken the message, that is remembered: its sender was told
+    /// to come back, and will.
+    pub fn tell(self, dispatch: &Dispatch, job: Job, results: Vec<Result<Delivered, Trouble>>) {
+        let taken = results.iter().all(Result::is_ok);
+        if let Err((job, _)) = self.outcome.send((job, results)) {
+            if let (true, Some(fingerprint)) = (taken, self.fingerprint) {
+                let world = dispatch.world();
+                world.taken.remember(fingerprint, world.clock.now_ms());
+                tracing::warn!(id = %job.claimed.message.id, "delivered after its sender had been told to try again; the next copy is not sent on");
+            }
+            dispatch.done(&job);
+        }
+    }
+}
+
+/// Hands the messages over; what was not taken is committed where its sender is known, and refused to the sender otherwise.
+pub(crate) async fn hand_over(
+    store: &Store,
+    dispatch: &Dispatch,
+    prepared: &Prepared<'_>,
+    deadline_s: u64,
+) -> Result<Result<Responsibility, Reply>, StoreError> {
+    let may_report = prepared.messages.iter().all(|m| m.message.may_report);
+    let fates = offer(dispatch, prepared, deadline_s).await;
+    match answer(&fates, &prepared.messages, may_report) {
+        Answer::Taken(taken) => {
+            if let Some(first) = prepared.messages.first() {
+                store.discard(&first.content);
+            }
+            release(dispatch, fates);
+            Ok(Ok(Responsibility::TakenOver(taken)))
+        }
+        Answer::Refused(reply) => {
+            release(dispatch, fates);
+            Ok(Err(reply))
+        }
+        Answer::Commit => commit(store, dispatch, &prepared.messages, fates).await.map(|committed| Ok(Responsibility::Ours(committed))),
+    }
+}
+
+/// Offers each message to its target, side by side.
+#[allow(clippy::disallowed_methods)] // the deadline of a session is the runtime's time, not the queue's
+async fn offer(dispatch: &Dispatch, prepared: &Prepared<'_>, deadline_s: u64) -> Vec<Fate> {
+    let world = dispatch.world();
+    let mut offered = Vec::with_capacity(prepared.messages.len());
+    for new in &prepared.messages {
+        let fingerprint = Fingerprint::of(&prepared.whole.bytes, new);
+        if fingerprint.is_some_and(|fingerprint| world.taken.has(fingerprint, world.clock.now_ms())) {
+            tracing::info!(id = %new.message.id, "not sent again: the target has this message already");
+            offered.push((Some(Fate::Taken), None, fingerprint));
+            continue;
+        }
+        let (outcome, receiver) = oneshot::channel();
+        let receiver = dispatch.reserve(new).map(|reservation| {
+            reservation.jobs(new).submit_waiting(Waiter { outcome, fingerprint });
+            receiver
+        });
+        offered.push((receiver.is_none().then_some(Fate::Untried), receiver, fingerprint));
+    }
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(deadline_s);
+    let mut fates = Vec::with_capacity(offered.len());
+    for (known, receiver, fingerprint) in offered {
+        let fate = match (known, receiver) {
+            (Some(fate), _) => fate,
+            (None, Some(receiver)) => wait(receiver, deadline).await,
+            (None, None) => Fate::Untried,
+        };
+        if let (Fate::NotTaken(outcome), Some(fingerprint)) = (&fate, fingerprint)
+            && outcome.1.iter().all(Result::is_ok)
+        {
+            world.taken.remember(fingerprint, world.clock.now_ms());
+        }
+        fates.push(match fate {
+            Fate::NotTaken(outcome) if outcome.1.iter().all(Result::is_ok) => {
+                log_taken(&outcome, world.clock.now_ms());
+                dispatch.done(&outcome.0);
+                Fate::Taken
+            }
+            other => other,
+        });
+    }
+    fates
+}
+
+async fn wait(mut receiver: oneshot::Receiver<Outcome>, deadline: tokio::time::Instant) -> Fate {
+    match timeout_at(deadline, &mut receiver).await {
+        Ok(Ok(outcome)) => Fate::NotTaken(Box::new(outcome)),
+        Ok(Err(_)) => Fate::Untried,
+        Err(_) => Fate::Late(receiver),
+    }
+}
+
+fn log_taken(outcome: &Outcome, now_ms: i64) {
+    let (job, results) = outcome;
+    for (recipient, delivered) in job.claimed.recipients.iter().zip(results.iter().flatten()) {
+        settle::log_delivered(job, recipient, delivered, now_ms);
+    }
+}
+
+/// The whole rule. Any target that took the message makes it ours to bring to the others. Where none did, what all refuse is refused; and
+/// the rest becomes ours only where we could tell its sender of a failure later.
+fn answer(fates: &[Fate], messages: &[NewMessage], may_report: bool) -> Answer {
+    if fates.iter().all(|fate| matches!(fate, Fate::Taken)) {
+        return Answer::Taken(TakenOver(()));
+    }
+    if fates.iter().any(|fate| matches!(fate, Fate::Taken)) {
+        return Answer::Commit;
+    }
+    let troubles: Vec<Option<&Trouble>> = fates.iter().map(trouble_of).collect();
+    let refusals: Vec<&Trouble> = troubles.iter().flatten().copied().filter(|t| t.permanent).collect();
+    let is_refused =
+        refusals.len() == fates.len() && !messages.iter().zip(&refusals).any(|(new, trouble)| settle::is_mendable(new, trouble));
+    match (is_refused, refusals.first()) {
+        (true, Some(trouble)) => Answer::Refused(masked(trouble)),
+        _ if may_report => Answer::Commit,
+        _ => Answer::Refused(troubles.into_iter().flatten().find(|t| !t.permanent).map_or_else(busy, masked)),
+    }
+}
+
+fn trouble_of(fate: &Fate) -> Option<&Trouble> {
+    match fate {
+        Fate::NotTaken(outcome) => outcome.1.iter().find_map(|result| result.as_ref().err()),
+        _ => None,
+    }
+}
+
+fn busy() -> Reply {
+    Reply::new(451, (4, 4, 7), "the mailbox behind this address has not taken the message yet; try again later")
+}
+
+/// What a target said, for the sender: its class and code. Its text may name the target in any form, and stays here.
+fn masked(trouble: &Trouble) -> Reply {
+    let mail::EnhancedCode(_, subject, detail) = trouble.enhanced;
+    if !trouble.permanent {
+        // The enhanced code of a host that cannot be reached is of no use to the sender.
+        return match trouble.scope {
+            Scope::Recipient => {
+                Reply::new(450, (4, subject, detail), "the mailbox behind this address does not take mail now; try again later")
+            }
+            _ => busy(),
+        };
+    }
+    let code = if subject == 1 || subject == 2 { 550 } else { 554 };
+    Reply::new(code, (5, subject, detail), "the mailbox behind this address refused the message")
+}
+
+/// Gives back what jobs hold. Dropping a receiver tells the others that nobody waits.
+fn release(dispatch: &Dispatch, fates: Vec<Fate>) {
+    for fate in fates {
+        if let Fate::NotTaken(outcome) = fate {
+            dispatch.done(&outcome.0);
+        }
+    }
+}
+
+/// Commits what was not taken, and then lets each job go its way as if it had come from the queue.
+async fn commit(store: &Store, dispatch: &Dispatch, messages: &[NewMessage], fates: Vec<Fate>) -> Result<Committed, StoreError> {
+    let rest: Vec<NewMessage> = messages
+        .iter()
+        .zip(&fates)
+        .filter(|(_, fate)| !matches!(fate, Fate::Taken))
+        .map(|(new, fate)| NewMessage { claimed: !matches!(fate, Fate::Untried), ..new.clone() })
+        .collect();
+    let lease_ms = dispatch.lease_ms(dispatch.world().clock.now_ms());
+    let committed = match store.commit(rest, lease_ms).await {
+        Ok(committed) => committed,
+        Err(error) => {
+            release(dispatch, fates);
+            return Err(error);
+        }
+    };
+    for fate in fates {
+        match fate {
+            Fate::NotTaken(outcome) => {
+                let (dispatch, (job, results)) = (dispatch.clone(), *outcome);
+                tokio::spawn(async move { settle::settle(&dispatch, job, results).await });
+            }
+            Fate::Late(receiver) => {
+                let dispatch = dispatch.clone();
+                tokio::spawn(async move {
+                    // Without an outcome the claim ends with its lease, or with this process.
+                    if let Ok((job, results)) = receiver.await {
+                        settle::settle(&dispatch, job, results).await;
+                    }
+                });
+            }
+            Fate::Untried => dispatch.wake(),
+            Fate::Taken => {}
+        }
+    }
+    Ok(committed)
+}

@@ -1,0 +1,16 @@
+//! The proof that a client may be told 250.
+//!
+//! RFC 5321 s.4.2.5 and s.6.1. Invariant: it is made of a commit or of a next hop's own 250, and of nothing else.
+
+use store::Committed;
+
+use crate::hand_over::TakenOver;
+
+/// Somebody answers for the message: we, since it is on our disk, or the server that took it.
+#[derive(Debug)]
+pub(crate) enum Responsibility {
+    /// It is on our disk, synced.
+    Ours(#[allow(dead_code, reason = "the proof is that it is there")] Committed),
+    /// Every target has taken it.
+    TakenOver(#[allow(dead_code, reason = "the proof is that it is there")] TakenOver),
+}

@@ -1,0 +1,70 @@
+//! Forged fields: what claims to be a result of ours, in a message that comes from outside, is taken out.
+//!
+//! RFC 8601 s.5. Invariant: nothing else changes, and nothing at all where a DKIM signature covers such fields: that would break it.
+
+use bytes::{Bytes, BytesMut};
+use mail::auth_results::is_ours;
+use mail::{Domain, Fields, QueueId};
+use net::{Clock, random_u32};
+use store::{Content, Store, StoreError};
+
+const FIELD: &str = "Authentication-Results";
+
+/// The content without the forged fields, under an id of its own; `None` where there are none.
+pub(crate) async fn strip(store: &Store, clock: &Clock, whole: &Bytes, hostname: &Domain) -> Result<Option<(Content, Bytes)>, StoreError> {
+    let Some(bytes) = without_forged(whole, hostname) else { return Ok(None) };
+    tracing::info!("a forged Authentication-Results field was taken out");
+    let mut spool = store.spool(QueueId::next(clock.now_ms(), random_u32()));
+    spool.write(&bytes).await?;
+    Ok(Some((spool.finish().await?, bytes)))
+}
+
+fn without_forged(whole: &Bytes, hostname: &Domain) -> Option<Bytes> {
+    let is_forged = |field: &mail::Field<'_>| field.is(FIELD) && is_ours(field, hostname);
+    if !Fields::new(whole).any(|field| is_forged(&field))
+        || Fields::new(whole).any(|field| field.is("DKIM-Signature") && covers(field.value))
+    {
+        return None;
+    }
+    let mut bytes = BytesMut::with_capacity(whole.len());
+    let mut end = 0;
+    for field in Fields::new(whole) {
+        if !is_forged(&field) {
+            bytes.extend_from_slice(field.raw);
+        }
+        end += field.raw.len();
+    }
+    bytes.extend_from_slice(whole.get(end..).unwrap_or_default());
+    Some(bytes.freeze())
+}
+
+/// Whether a signature covers the field: h= names it.
+fn covers(signature: &[u8]) -> bool {
+    let plain: String = signature.iter().filter(|b| !b.is_ascii_whitespace()).map(|b| char::from(b.to_ascii_lowercase())).collect();
+    let names = plain.split(';').find_map(|tag| tag.strip_prefix("h=")).unwrap_or_default();
+    names.split(':').any(|name| name.eq_ignore_ascii_case(FIELD))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stripped(content: &str) -> Option<String> {
+        let hostname = Domain::parse("mx.example.test").unwrap();
+        without_forged(&Bytes::copy_from_slice(content.as_bytes()), &hostname).map(|b| String::from_utf8(b.to_vec()).unwrap())
+    }
+
+    #[test]
+    fn threat_62_results_under_our_name_are_taken_out() {
+        let content = "Subject: x\r\nauthentication-results : MX.example.test;\r\n dkim=pass\r\nX-Odd:  \r\n\r\nAuthentication-Results: mx.example.test; none\r\n";
+        assert_eq!(stripped(content).unwrap(), "Subject: x\r\nX-Odd:  \r\n\r\nAuthentication-Results: mx.example.test; none\r\n");
+        assert_eq!(stripped("Authentication-Results: mx.other.test; dkim=pass\r\n\r\n"), None);
+    }
+
+    #[test]
+    fn what_a_signature_covers_stays() {
+        let content =
+            "DKIM-Signature: v=1; h=from:\r\n\tauthentication-results; b=x\r\nAuthentication-Results: mx.example.test; dkim=pass\r\n\r\n";
+        assert_eq!(stripped(content), None);
+    }
+}

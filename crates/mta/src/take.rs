@@ -1,0 +1,118 @@
+//! The stages from a received message to the responsibility for it, in their order.
+//!
+//! RFC 5321 s.6.1. Invariant: whatever stage refuses, the content is given up and the client hears why; nothing is given up once somebody has answered
+//! for it.
+
+use mail::{Domain, Reply};
+use store::{Content, StoreError};
+
+use crate::authenticate::{Proof, authenticate};
+use crate::decide::{Accepted, decide, from_addresses};
+use crate::enqueue::enqueue;
+use crate::hand_over::hand_over;
+use crate::prepare::{Prepared, prepare};
+use crate::receive::Reception;
+use crate::received::Received;
+use crate::responsibility::Responsibility;
+use crate::seal::seal;
+use crate::settings::Settings;
+use crate::strip::strip;
+
+/// Takes the message, or says why not.
+pub(crate) async fn take(reception: &Reception, received: Received) -> Result<Responsibility, Reply> {
+    let settings = reception.settings.load_full();
+    let (id, from) = (received.id, received.reverse_path.to_string());
+    let (client, login) = (received.facts.client, received.facts.login.clone());
+    let (recipients, size_bytes) = (received.recipients.len(), received.content.size_bytes());
+    let mut content = received.content.clone();
+    let taken = stages(reception, &settings, received, &mut content).await;
+    match &taken {
+        Ok(Ok(responsibility)) => {
+            let how = if matches!(responsibility, Responsibility::Ours(_)) { "message accepted" } else { "message handed over" };
+            tracing::info!(%id, from, %client, login, recipients, size_bytes, "{how}");
+        }
+        Ok(Err(reply)) => {
+            reception.store.discard(&content);
+            tracing::info!(%id, from, %client, login, reply = %reply, "message refused");
+        }
+        Err(error) => tracing::error!(%id, from, %client, %error, "message not accepted: it could not be stored"),
+    }
+    taken.unwrap_or_else(|error| Err(reply_to_store_error(&error)))
+}
+
+/// The stages. `content` becomes the one that is to be given up where the message is not taken.
+async fn stages(
+    reception: &Reception,
+    settings: &Settings,
+    received: Received,
+    content: &mut Content,
+) -> Result<Result<Responsibility, Reply>, StoreError> {
+    let authenticator = reception.dispatch.world().resolver.authenticator();
+    let authenticated = match authenticate(received, authenticator, &reception.large).await {
+        Ok(authenticated) => authenticated,
+        Err((_, error)) => return Err(error),
+    };
+    let accepted = match decide(authenticated, &reception.live.current(), &settings.forward) {
+        Ok(accepted) => accepted,
+        Err(refused) => return Ok(Err(refused.1)),
+    };
+    let accepted = without_forgeries(reception, settings, accepted).await?;
+    *content = accepted.received.content.clone();
+    let author = author(&accepted);
+    let prepared = prepare(accepted, settings, &reception.clock);
+    let directory = reception.live.current();
+    let prepared = match seal(reception.dispatch.world(), &directory, author.as_ref(), prepared).await {
+        Ok(prepared) => prepared,
+        Err(reply) => return Ok(Err(reply)),
+    };
+    if let Some((token, sender)) = &prepared.token {
+        reception.store.remember_sender(token.clone(), sender, reception.clock.now_ms()).await?;
+    }
+    if let Some(reply) = no_room_to_hold(reception, settings, &prepared).await? {
+        return Ok(Err(reply));
+    }
+    if settings.forward.cut_through && prepared.is_forward {
+        return hand_over(&reception.store, &reception.dispatch, &prepared, settings.forward.deadline_s).await;
+    }
+    enqueue(&reception.store, &reception.dispatch, &reception.clock, prepared.messages)
+        .await
+        .map(|committed| Ok(Responsibility::Ours(committed)))
+}
+
+/// The domain in the From field of submitted mail, which decide has found to be the account's.
+fn author(accepted: &Accepted<'_>) -> Option<Domain> {
+    from_addresses(accepted.received.content.front()).ok()?.into_iter().next().map(|from| from.domain)
+}
+
+/// What claims to be a result of ours and is not is taken out of mail from outside.
+async fn without_forgeries<'a>(reception: &Reception, settings: &Settings, mut accepted: Accepted<'a>) -> Result<Accepted<'a>, StoreError> {
+    if matches!(accepted.proof, Proof::Login(_)) {
+        return Ok(accepted);
+    }
+    if let Some((content, bytes)) = strip(&reception.store, &reception.clock, &accepted.whole.bytes, &settings.hostname).await? {
+        reception.store.discard(&accepted.received.content);
+        accepted.received.content = content;
+        accepted.whole.bytes = bytes;
+    }
+    Ok(accepted)
+}
+
+/// Held mail has a bound on the disk; what does not fit waits with its sender.
+async fn no_room_to_hold(reception: &Reception, settings: &Settings, prepared: &Prepared<'_>) -> Result<Option<Reply>, StoreError> {
+    let Some(held) = prepared.messages.iter().find(|new| new.held.is_some()) else { return Ok(None) };
+    let totals = reception.store.totals().await?;
+    if totals.held_bytes + held.content.size_bytes() <= settings.forward.held_bytes {
+        return Ok(None);
+    }
+    tracing::warn!(held = totals.held, bytes = totals.held_bytes, "no room for one more held message; `waypost held list` shows them");
+    Ok(Some(Reply::new(452, (4, 3, 1), "there is no room for mail that must be looked at by a person; try again later")))
+}
+
+/// What a client hears when the store fails.
+pub(crate) fn reply_to_store_error(error: &StoreError) -> Reply {
+    match error {
+        StoreError::Full => Reply::new(452, (4, 3, 1), "the server's disk is full; try again later"),
+        StoreError::Closed => Reply::new(421, (4, 3, 2), "the server is shutting down; try again in a minute"),
+        _ => Reply::new(451, (4, 3, 0), "the server could not store the message; try again later"),
+    }
+}

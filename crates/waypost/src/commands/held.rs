@@ -1,0 +1,88 @@
+//! `waypost held` and `waypost failed`: what a person must look at.
+
+use admin::api::{Changed, FailedView, QueuePage, Release};
+use anyhow::{Result, bail};
+
+use super::changed;
+use super::queue::{show, tame};
+use crate::cli::Held;
+use crate::output::{DIM, Output, ask, note, size, span, styled, table};
+use crate::transport::{Transport, segment};
+
+pub(super) async fn run(api: &mut Transport, command: Held, out: Output) -> Result<()> {
+    match command {
+        Held::List { limit, after } => {
+            let page: QueuePage = api.query("/v1/held", &[("limit", Some(limit.to_string())), ("after", after)]).await?;
+            Ok(out.show(&page, list)?)
+        }
+        Held::Show { id } => {
+            let page: QueuePage = api.get(&path(&id)).await?;
+            Ok(out.show(&page, show)?)
+        }
+        Held::Release { id, wrapped } => {
+            let done: Changed = api.post(&format!("{}/release", path(&id)), &Release { wrapped }).await?;
+            changed(out, &done)
+        }
+        Held::Drop { id, yes } => {
+            if yes || confirmed(api, &id).await? {
+                let done: Changed = api.delete(&path(&id)).await?;
+                changed(out, &done)?;
+            }
+            Ok(())
+        }
+    }
+}
+
+pub(super) async fn failed(api: &mut Transport, limit: u32, out: Output) -> Result<()> {
+    let failed: Vec<FailedView> = api.query("/v1/failed", &[("limit", Some(limit.to_string()))]).await?;
+    Ok(out.show(&failed, |failed| failures(failed))?)
+}
+
+fn path(id: &str) -> String {
+    format!("/v1/held/{}", segment(id))
+}
+
+async fn confirmed(api: &mut Transport, id: &str) -> Result<bool> {
+    let page: QueuePage = api.get(&path(id)).await?;
+    note(&show(&page));
+    match ask("Drop this message? Nobody is told, and it cannot be undone.")? {
+        Some(answer) => Ok(answer),
+        None => bail!("dropping mail needs a yes, and there is no terminal to ask on\n  hint: run the command again with --yes"),
+    }
+}
+
+fn list(page: &QueuePage) -> String {
+    if page.messages.is_empty() {
+        return styled(DIM, "nothing is held");
+    }
+    let mut rows = Vec::new();
+    for message in &page.messages {
+        let recipient = message.recipients.first();
+        let from = if message.from.is_empty() { "<>" } else { &message.from };
+        rows.push(vec![
+            message.id.clone(),
+            span(page.now_ms - message.arrived_ms),
+            size(message.size_bytes),
+            tame(from),
+            recipient.map(|r| r.via.clone().unwrap_or_else(|| r.to.clone())).unwrap_or_default(),
+            format!("in {}", span(message.expires_ms - page.now_ms)),
+            recipient.and_then(|r| r.reason.as_deref()).map(tame).unwrap_or_default(),
+        ]);
+    }
+    let mut text = table(&["id", "age", "size", "from", "for", "expires", "why"], &rows);
+    if let Some(next) = &page.next {
+        text.push_str(&format!("\n{}", styled(DIM, format!("there is more: waypost held list --after {next}"))));
+    }
+    text
+}
+
+fn failures(failed: &[FailedView]) -> String {
+    if failed.is_empty() {
+        return styled(DIM, "no delivery failed without a report");
+    }
+    let row = |f: &FailedView| {
+        let from = if f.from.is_empty() { "<>" } else { &f.from };
+        vec![f.id.clone(), mail::rfc5322_date(f.at_ms / 1000), tame(from), f.to.clone(), f.target.clone(), tame(&f.reason)]
+    };
+    table(&["id", "when", "from", "to", "target", "what was said"], &failed.iter().map(row).collect::<Vec<_>>())
+}
