@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use mail::Domain;
 
-use crate::meaning::{Meaning, Reaction, ReplyScope};
+use crate::meaning::{Meaning, Reaction, ReplyScope, Severity};
 use crate::replies::provider_of;
 
 /// Circuits and counts kept at a time; beyond that the one that ends first is forgotten.
@@ -57,6 +57,11 @@ impl Keys {
         keys.extend(dkim.map(|dkim| (ReplyScope::DkimDomain, format!("{at} {dkim}").to_ascii_lowercase())));
         Self(keys)
     }
+}
+
+/// Cause, and next step where only a person can do something.
+fn why(meaning: &Meaning) -> String {
+    if meaning.severity == Severity::Critical { meaning.advice() } else { meaning.cause.to_owned() }
 }
 
 /// Who counts what this host is sent.
@@ -158,7 +163,8 @@ impl Circuits {
             let opening = pass.counted.iter().find(|(counted, _)| counted == key).map(|(_, opening)| *opening);
             let pause = meaning.reaction.pause().filter(|_| meaning.scopes.contains(&key.0));
             if let Some((at_least_s, growing)) = pause {
-                let until_ms = self.refuse(key, opening, (i64::from(at_least_s) * 1000, growing), meaning.cause, now_ms);
+                let wait = (i64::from(at_least_s) * 1000, growing);
+                let until_ms = self.refuse(key, opening, wait, &why(meaning), now_ms);
                 told.until_ms = told.until_ms.max(Some(until_ms));
             } else if let Some(circuit) = opening.and_then(|opening| self.current(key, opening)) {
                 // Another trouble than the one that opened it: refused for good, the host at least listens; otherwise it waits on.

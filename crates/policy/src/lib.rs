@@ -21,7 +21,7 @@ pub use circuit::{Admission, CIRCUITS_MAX, Circuits, Keys, Pass, Told};
 pub use disposition::{ArrivingContent, LOOP_FIELD, RECEIVED_MAX, disposition, well_formed};
 pub use meaning::{Meaning, Reaction, ReplyScope, Severity};
 pub use recipient::{AcceptedRecipient, Client, Rules, recipient};
-pub use remote::{is_dmarc_refusal, trouble_of_failure, trouble_of_reply};
+pub use remote::{is_dmarc_refusal, our_refusal, trouble_of_failure, trouble_of_reply};
 pub use replies::{meaning, pasted_reply, provider_of};
 pub use route::{MxRecord, NextHop, NextHops, RouteFailure, next_hops};
 pub use schedule::Schedule;

@@ -31,6 +31,28 @@ pub struct Meaning {
     pub waits: bool,
 }
 
+impl Meaning {
+    /// How much it matters, for the owner's own mail or for what is forwarded.
+    pub fn severity_of(&self, is_own: bool) -> Severity {
+        if is_own { self.own_severity } else { self.severity }
+    }
+
+    /// Cause and next step.
+    pub fn advice(&self) -> String {
+        format!("{} {}", self.cause, self.next_step)
+    }
+
+    /// What Waypost does after this reply, as a sentence without its subject.
+    pub fn deed(&self) -> String {
+        match &self.reaction {
+            Reaction::PassUpstream | Reaction::Hold | Reaction::InvalidTarget { .. } if self.waits => {
+                Reaction::Retry { waits_s: Vec::new() }.to_string()
+            }
+            reaction => reaction.to_string(),
+        }
+    }
+}
+
 /// What a refusal is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ReplyScope {
@@ -158,7 +180,9 @@ impl fmt::Display for Reaction {
             Self::SwitchRoute => {
                 write!(f, "keeps the mail; one message in {} is tried by this route until there is another", time(SHUT_WAY_S))
             }
-            Self::Remedy => f.write_str("does as the code says; only a From that we can sign for would help"),
+            Self::Remedy => {
+                f.write_str("sends a forward again under a From of ours where that may help, and does as the code says otherwise")
+            }
             Self::DropDuplicate => f.write_str("tries again by the retry schedule"),
             Self::Reconnect => f.write_str("tries again at once, over a new connection"),
         }

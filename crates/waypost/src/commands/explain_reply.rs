@@ -55,7 +55,7 @@ fn explained(reply: &Reply, meaning: Meaning) -> Explained {
         severity: meaning.severity.as_str(),
         own_severity: meaning.own_severity.as_str(),
         cause: meaning.cause,
-        waypost: meaning.reaction.to_string(),
+        waypost: meaning.deed(),
         waits: meaning.waits,
         about: meaning.scopes.iter().map(ToString::to_string).collect(),
         next_step: meaning.next_step,
