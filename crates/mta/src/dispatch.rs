@@ -15,9 +15,11 @@ use store::{Claimed, ClaimedRecipient, Flow, NewMessage, RecipientKey, Store};
 use tokio::sync::Notify;
 
 use crate::bug::caught;
+use crate::circuits::LiveCircuits;
 use crate::fingerprint::Taken;
 use crate::hand_over::Waiter;
 use crate::host_places::HostPlaces;
+use crate::job::Job;
 use crate::lane::Lanes;
 use crate::plan::{Plan, plan};
 use crate::settings::LiveSettings;
@@ -58,23 +60,14 @@ pub(crate) struct World {
     pub own_ports: Vec<u16>,
     /// Connections, by host.
     pub hosts: HostPlaces,
+    /// What hosts have asked us to stop.
+    pub circuits: LiveCircuits,
     /// The keys that sign.
     pub signing: Signing,
     /// What the targets have taken lately.
     pub taken: Taken,
     /// Where this run begins to spread hosts of equal preference.
     pub spread: u32,
-}
-
-/// A job: a message and recipients of one domain.
-#[derive(Debug)]
-pub(crate) struct Job {
-    pub claimed: Claimed,
-    pub domain: Domain,
-    /// Octets of content that it holds in memory.
-    held_bytes: u64,
-    /// Who waits for its outcome; without one it is the queue's.
-    pub waiter: Option<Waiter>,
 }
 
 /// The dispatcher. Clones share it.
@@ -154,6 +147,7 @@ impl Dispatch {
             route.plan = None;
         }
         self.0.lanes.lift_pauses();
+        self.0.world.circuits.lift();
         self.wake();
     }
 
@@ -301,7 +295,7 @@ impl Dispatch {
                 domain.starved = count >= room;
             }
             for claimed in claimed {
-                self.submit(Job { claimed, domain: due.lane.clone(), held_bytes: 0, waiter: None });
+                self.submit(Job::new(claimed, due.lane.clone(), 0));
             }
         }
         failed.map_or(Ok(next_ms), Err)
@@ -334,13 +328,13 @@ impl Reservation {
             let domain = &recipient.recipient.mailbox.domain;
             match jobs.iter_mut().find(|j| j.domain == *domain) {
                 Some(job) => job.claimed.recipients.push(recipient),
-                None => jobs.push(Job {
-                    domain: domain.clone(),
-                    claimed: Claimed { message: new.message.clone(), content: Some(new.content.clone()), recipients: vec![recipient] },
+                None => {
                     // The whole message's octets are given back with its first job.
-                    held_bytes: if jobs.is_empty() { self.content_bytes } else { 0 },
-                    waiter: None,
-                }),
+                    let held_bytes = if jobs.is_empty() { self.content_bytes } else { 0 };
+                    let claimed =
+                        Claimed { message: new.message.clone(), content: Some(new.content.clone()), recipients: vec![recipient.clone()] };
+                    jobs.push(Job::new(claimed, domain.clone(), held_bytes));
+                }
             }
         }
         ReservedJobs { reservation: self, jobs }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use mail::EnhancedCode;
 
-use crate::meaning::{Meaning, Severity};
+use crate::meaning::{Meaning, Reaction, Severity};
 
 /// How far a trouble reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,9 +64,19 @@ impl Trouble {
         Self { not_before_ms: Some(until_ms), attempted: false, ..trouble }
     }
 
+    /// The row of the table that says what the reply means.
+    pub fn row(&self) -> Option<&'static str> {
+        self.meaning.as_ref().map(|meaning| meaning.row)
+    }
+
     /// Whether the host wants a pause, so that trying at once over another connection would only make it worse.
     pub fn wants_pause(&self) -> bool {
         self.meaning.as_ref().is_some_and(|meaning| meaning.reaction.pause().is_some())
+    }
+
+    /// Whether the host wants another connection for the next message.
+    pub fn wants_new_connection(&self) -> bool {
+        self.meaning.as_ref().is_some_and(|meaning| meaning.reaction == Reaction::Reconnect)
     }
 
     /// Why it waits, for the operator: what the host said, and before it what to do where only a person can.
