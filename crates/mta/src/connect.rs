@@ -61,6 +61,8 @@ pub(crate) async fn connect(world: &World, plan: &Plan) -> Result<Connection, Tr
             Ok(connection) => return Ok(connection),
             // Whatever stands behind us in the list would only send the mail back.
             Err(trouble) if trouble.enhanced == mail::EnhancedCode(5, 4, 6) => return Err(trouble),
+            // What a large provider counts, it counts over all its hosts: to ask the next one would only be one try more.
+            Err(trouble) if trouble.wants_pause() && policy::provider_of(&hop.host).is_some() => return Err(trouble),
             Err(trouble) => {
                 tracing::info!(host = %hop.host, %trouble, "host does not take mail now");
                 // One host that may come back is a reason to wait.

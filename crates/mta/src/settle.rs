@@ -174,7 +174,7 @@ fn failed(job: &Job, recipient: &ClaimedRecipient, trouble: &Trouble, now_ms: i6
         to: alias.unwrap_or_else(|| to.to_string()),
         target: to.to_string(),
         status: trouble.enhanced.to_string(),
-        reason: trouble.text.clone(),
+        reason: trouble.reason(job.claimed.message.flow == Flow::Own),
     }
 }
 

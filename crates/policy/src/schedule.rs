@@ -98,7 +98,7 @@ mod tests {
             let trouble = crate::trouble_of_reply(&host, &reply, crate::Scope::Recipient);
             schedule.next_attempt_after_ms(&trouble, 0, attempts, 0) / 1000
         };
-        assert_eq!([after("451 later", 1), after("451 greylisted", 1), after("451 greylisted", 9)], [60, 300, 3_600]);
+        assert_eq!([after("451 later", 1), after("421 4.7.26 x - gsmtp", 1), after("421 4.7.26 x - gsmtp", 9)], [60, 1_800, 14_400]);
         let full = "421 too many messages in this connection";
         assert_eq!([after(full, 1), after(full, 3), after(full, 4)], [0, 0, 1_800]);
         let held = Trouble::held_back(crate::Scope::Host, 77, "a pause");
