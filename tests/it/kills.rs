@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use it::{Delivered, Dns, Lab, MX_PORT, Sink, Waypost, wait_for, wait_within};
 
-const KILLS: u64 = 50;
 const CLIENTS: u64 = 4;
 const ALIASES: [&str; 2] = ["me@example.test", "team@example.test"];
 const TARGETS: [&str; 2] = ["<foo@inbox.test>", "<bar@inbox.test>"];
@@ -131,8 +130,8 @@ fn zone(lab: &Lab) -> String {
     format!("inbox MX 10 mx.inbox\nmx.inbox A {}\n", lab.address(2))
 }
 
-fn started(lab: &Lab) -> Waypost {
-    let waypost = Waypost::started(lab, "foo@inbox.test", "[limits]\nsessions_per_client = 10000\n");
+fn started(lab: &Lab, extra: &str) -> Waypost {
+    let waypost = Waypost::started(lab, "foo@inbox.test", &format!("[limits]\nsessions_per_client = 10000\n{extra}"));
     waypost.ok(&["alias", "add", "team@example.test", "bar@inbox.test"]);
     waypost
 }
@@ -171,10 +170,20 @@ fn drain(waypost: &Waypost) {
 
 #[test]
 fn nothing_acknowledged_is_lost_in_fifty_kills() {
+    lose_nothing(50, "");
+}
+
+/// What the target has not taken is not acknowledged, or it is on disk.
+#[test]
+fn nothing_acknowledged_is_lost_while_it_is_handed_over() {
+    lose_nothing(10, "[forward]\nmode = \"cut-through\"\ndeadline_s = 1\n");
+}
+
+fn lose_nothing(kills: u64, extra: &str) {
     let lab = Lab::new();
     let _dns = Dns::start(&lab, &zone(&lab));
     let sink = Sink::start(lab.address(2), MX_PORT);
-    let mut waypost = started(&lab);
+    let mut waypost = started(&lab, extra);
     let (address, next, count, over) = (waypost.address, AtomicU64::new(1), AtomicUsize::new(0), AtomicBool::new(false));
     let acknowledged = Mutex::new(Vec::new());
     let mut dice = Dice(0x5eed_0f50);
@@ -182,7 +191,7 @@ fn nothing_acknowledged_is_lost_in_fifty_kills() {
         for _ in 0..CLIENTS {
             scope.spawn(|| load(address, &next, &acknowledged, &count, &over));
         }
-        for _ in 0..KILLS {
+        for _ in 0..kills {
             let until = count.load(Ordering::SeqCst) + usize::try_from(1 + dice.roll(40)).unwrap();
             wait_for("the load to go on", || (count.load(Ordering::SeqCst) >= until).then_some(()));
             // A chance to hit any instant of a message's way, not only the one after a reply.
@@ -199,7 +208,7 @@ fn nothing_acknowledged_is_lost_in_fifty_kills() {
     let duplicates: usize = arrived.values().map(|times| times - 1).sum();
     let unanswered = arrived.len() - (expected.len() - lost.len());
     println!(
-        "{KILLS} kills: {} messages acknowledged for {} recipients, {} lost, {duplicates} duplicates, {unanswered} delivered though the 250 was cut off",
+        "{kills} kills: {} messages acknowledged for {} recipients, {} lost, {duplicates} duplicates, {unanswered} delivered though the 250 was cut off",
         acknowledged.len(),
         expected.len(),
         lost.len()
@@ -215,7 +224,7 @@ fn nothing_acknowledged_is_lost_in_fifty_kills() {
 fn deferred_mail_outlives_a_kill() {
     let lab = Lab::new();
     let _dns = Dns::start(&lab, &zone(&lab));
-    let mut waypost = started(&lab);
+    let mut waypost = started(&lab, "");
     let numbers: Vec<u64> = (1..=30).collect();
     let mut client = Client::connect(waypost.address).unwrap();
     for number in &numbers {

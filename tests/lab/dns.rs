@@ -18,6 +18,12 @@ pub struct Dns {
 /// The port of the name server.
 pub const DNS_PORT: u16 = 5353;
 
+/// A line of a zone: a TXT record, in strings of at most 255 octets.
+pub fn txt(name: &str, text: &str) -> String {
+    let strings: Vec<String> = text.as_bytes().chunks(250).map(|piece| format!("\"{}\"", String::from_utf8_lossy(piece))).collect();
+    format!("{name} TXT {}\n", strings.join(" "))
+}
+
 impl Dns {
     /// Serves the zone `test`, has lost the zone `broken` (SERVFAIL), and knows no other (REFUSED); `records` are lines such as
     /// `example MX 10 mx.example`. Everyone in the lab may send for foreign.test, by SPF.

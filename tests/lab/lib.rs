@@ -6,8 +6,11 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice, clippy::disallowed_methods)]
 
 mod dns;
+mod opendkim;
 mod postfix;
 mod process;
+mod python;
+mod rspamd;
 mod script;
 mod sink;
 mod talk;
@@ -18,9 +21,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-pub use dns::Dns;
+pub use dns::{Dns, txt};
+pub use opendkim::{OpenDkim, rsa_key};
 pub use postfix::{Postfix, postmap};
 pub use process::{Process, run, run_ok};
+pub use python::{Signature, dkimpy, python, signatures, signers};
+pub use rspamd::Rspamd;
 pub use script::{Script, obedient};
 pub use sink::{Delivered, Sink};
 pub use talk::Talk;

@@ -30,6 +30,7 @@ impl Delivered {
 }
 
 type Decide = dyn Fn(&str) -> Option<Reply> + Send + Sync;
+type Judge = dyn Fn(&Delivered) -> Option<Reply> + Send + Sync;
 
 /// A mailbox server.
 #[derive(Debug)]
@@ -46,11 +47,21 @@ impl Sink {
 
     /// Asks `decide` about each recipient (with brackets): a reply refuses it.
     pub fn deciding(address: Ipv4Addr, port: u16, decide: impl Fn(&str) -> Option<Reply> + Send + Sync + 'static) -> Self {
+        Self::judging(address, port, decide, |_| None)
+    }
+
+    /// Asks `judge` about each whole message too: a reply refuses it, and the one who asks may be kept waiting.
+    pub fn judging(
+        address: Ipv4Addr,
+        port: u16,
+        decide: impl Fn(&str) -> Option<Reply> + Send + Sync + 'static,
+        judge: impl Fn(&Delivered) -> Option<Reply> + Send + Sync + 'static,
+    ) -> Self {
         let messages = Arc::new(Mutex::new(Vec::new()));
-        let (kept, decide): (_, Arc<Decide>) = (messages.clone(), Arc::new(decide));
+        let (kept, decide, judge): (_, Arc<Decide>, Arc<Judge>) = (messages.clone(), Arc::new(decide), Arc::new(judge));
         let script = Script::start(address, port, move |stream| {
             // A client that goes away in the middle is part of many tests.
-            let _ = serve(stream, &kept, &*decide);
+            let _ = serve(stream, &kept, &*decide, &*judge);
         });
         Self { messages, script }
     }
@@ -76,7 +87,7 @@ impl Sink {
     }
 }
 
-fn serve(mut stream: TcpStream, messages: &Mutex<Vec<Delivered>>, decide: &Decide) -> std::io::Result<()> {
+fn serve(mut stream: TcpStream, messages: &Mutex<Vec<Delivered>>, decide: &Decide, judge: &Judge) -> std::io::Result<()> {
     let config = Config {
         hostname: Domain::parse("mx.sink.test").expect("a name"),
         service: Service::Mx,
@@ -101,13 +112,17 @@ fn serve(mut stream: TcpStream, messages: &Mutex<Vec<Delivered>>, decide: &Decid
                 Event::ContentAborted => content.clear(),
                 Event::ContentEnd => {
                     let transaction = session.take_transaction().expect("a transaction");
-                    messages.lock().expect("the mailbox").push(Delivered {
+                    let message = Delivered {
                         from: transaction.reverse_path.to_string(),
                         to: transaction.recipients.iter().map(|(r, ())| r.forward_path.to_string()).collect(),
                         content: std::mem::take(&mut content),
                         smtputf8: transaction.parameters.smtputf8,
-                    });
-                    session.finish(Reply::new(250, (2, 0, 0), "taken"));
+                    };
+                    let refused = judge(&message);
+                    if refused.is_none() {
+                        messages.lock().expect("the mailbox").push(message);
+                    }
+                    session.finish(refused.unwrap_or_else(|| Reply::new(250, (2, 0, 0), "taken")));
                 }
                 Event::StartTls | Event::Auth(_) => {}
                 Event::Close => {

@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::dns::DNS_PORT;
+use crate::dns::{DNS_PORT, txt};
 use crate::{Lab, MX_PORT, Process, SUBMISSION_PORT, SUBMISSIONS_PORT, Talk, base64, wait_for};
 
 /// Our server: a configuration, a data directory, and sometimes a process.
@@ -143,6 +143,13 @@ impl Waypost {
         self.process.as_ref().expect("it runs").id()
     }
 
+    /// The memory that it holds, in KiB.
+    pub fn memory_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("its status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
     /// What it logged.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
@@ -193,6 +200,16 @@ impl Waypost {
     pub fn account(&self, login: &str) -> String {
         let added = self.json(&["account", "add", login]);
         added["password"].as_str().unwrap_or_else(|| panic!("no password in {added}")).to_owned()
+    }
+
+    /// Makes DKIM keys for a domain; returns the lines of the zone that publish them.
+    pub fn keys(&self, domain: &str) -> String {
+        self.ok(&["key", "add", domain]);
+        let keys = self.json(&["key", "show", domain]);
+        let keys = keys.as_array().unwrap_or_else(|| panic!("no keys in {keys}"));
+        keys.iter()
+            .map(|key| txt(&format!("{}.", key["record_name"].as_str().expect("a name")), key["record"].as_str().expect("text")))
+            .collect()
     }
 
     /// Messages in the queue.

@@ -33,6 +33,9 @@ const NEEDS: &[Need] = &[
     need("msmtp", &["msmtp"]),
     need("python3", &["python3"]),
     need("pip3", &["python3-pip"]),
+    need("opendkim", &["opendkim"]),
+    need("rspamd", &["rspamd"]),
+    need("postsrsd", &["postsrsd"]),
     need("node", &["nodejs"]),
     need("npm", &["npm"]),
     need("knotd", &["knot"]),
@@ -43,8 +46,13 @@ const NEEDS: &[Need] = &[
     need("openssl", &["openssl"]),
 ];
 
-/// swaks speaks TLS only with these.
-const PERL_MODULES: &[(&str, &str)] = &[("Net::SSLeay", "libnet-ssleay-perl"), ("IO::Socket::SSL", "libio-socket-ssl-perl")];
+/// swaks speaks TLS only with the first two; the last makes return addresses.
+const PERL_MODULES: &[(&str, &str)] =
+    &[("Net::SSLeay", "libnet-ssleay-perl"), ("IO::Socket::SSL", "libio-socket-ssl-perl"), ("Mail::SRS", "libmail-srs-perl")];
+
+/// Python's packages, and the modules that they bring.
+const PYTHON_PACKAGES: &[&str] = &["dkimpy==1.1.8", "pysrs==1.0.3", "dnspython==2.9.2", "PyNaCl==1.6.2"];
+const PYTHON_MODULES: &str = "import dkim, SRS, dns.resolver, nacl";
 
 /// Makes sure that everything is there, by apt-get where that is possible.
 pub fn prepare() -> Result<()> {
@@ -59,7 +67,8 @@ pub fn prepare() -> Result<()> {
     let programs: Vec<&str> = NEEDS.iter().map(|n| n.program).collect();
     println!("    found {}", programs.join(" "));
     nodemailer()?;
-    suites::fetch()
+    suites::fetch()?;
+    python_packages()
 }
 
 fn missing_packages() -> Vec<&'static str> {
@@ -127,5 +136,19 @@ fn nodemailer() -> Result<()> {
         bail!("nodemailer cannot be loaded in {}", dir.display());
     }
     println!("    found nodemailer");
+    Ok(())
+}
+
+/// Other people's DKIM and SRS in Python, in a directory of their own.
+fn python_packages() -> Result<()> {
+    let dir = root().join("target/python");
+    let loads = || succeeds(program("python3").env("PYTHONPATH", &dir).args(["-c", PYTHON_MODULES]));
+    if !loads() {
+        must(program("python3").args(["-m", "pip", "install", "--quiet", "--target"]).arg(&dir).args(PYTHON_PACKAGES))?;
+    }
+    if !loads() {
+        bail!("{} cannot be loaded from {}", PYTHON_PACKAGES.join(" "), dir.display());
+    }
+    println!("    found {}", PYTHON_PACKAGES.join(" "));
     Ok(())
 }

@@ -2,17 +2,18 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use directory::{Alias, AliasSource, Origin, Target};
+use directory::{Alias, AliasSource, Directory, Origin, StrictDomain, Target};
 use mail::{Domain, Mailbox};
 use store::DirectoryChange;
 
-use crate::api::{AliasFilter, AliasTest, AliasView, Changed, Enable, FailedTarget, NewAlias, TestQuery, TestStep};
+use crate::api::{AliasFilter, AliasTest, AliasView, Changed, Enable, FailedTarget, NewAlias, NewStrictDomain, TestQuery, TestStep};
 use crate::changes::{check_alias, existing};
 use crate::error::ApiError;
 use crate::extract::{Body, Params, parsed};
 use crate::server::Shared;
 
-fn view(alias: &Alias) -> AliasView {
+fn view(directory: &Directory, alias: &Alias) -> AliasView {
+    let setting = |key: &str| directory.contents().strict_domains.iter().find(|(source, _)| source.key() == key);
     AliasView {
         source: alias.source.to_string(),
         targets: alias.targets.iter().map(Target::to_string).collect(),
@@ -21,6 +22,7 @@ fn view(alias: &Alias) -> AliasView {
             Origin::Database => "database".into(),
             Origin::File => "file".into(),
         },
+        strict_domain: setting(&alias.source.key()).map(|(_, setting)| setting.to_string()),
     }
 }
 
@@ -28,7 +30,7 @@ pub(crate) async fn list(State(shared): State<Shared>, Params(filter): Params<Al
     let domain: Option<Domain> = filter.domain.map(|name| parsed("a domain", &name)).transpose()?;
     let directory = shared.handles.live.current();
     let wanted = |alias: &&Alias| domain.as_ref().is_none_or(|domain| alias.source.domain() == domain);
-    Ok(Json(directory.contents().aliases.iter().filter(wanted).map(view).collect()))
+    Ok(Json(directory.contents().aliases.iter().filter(wanted).map(|alias| view(&directory, alias)).collect()))
 }
 
 /// Reads an alias as people write it.
@@ -87,12 +89,34 @@ pub(crate) async fn enable(
     Ok(Json(shared.commit(format!("{source} is {word}"), vec![change]).await?))
 }
 
+/// Sets what it does with mail that would not survive forwarding; of aliases in the virtual file too.
+pub(crate) async fn set_strict_domain(
+    State(shared): State<Shared>,
+    Path(source): Path<String>,
+    Body(new): Body<NewStrictDomain>,
+) -> Result<Json<Changed>, ApiError> {
+    let source: AliasSource = parsed("an alias", &source)?;
+    let setting: Option<StrictDomain> = new.strict_domain.map(|word| parsed("a setting", &word)).transpose()?;
+    let _changing = shared.changing.lock().await;
+    existing(&shared.handles.live.current(), &source)?;
+    let what = setting.map_or_else(|| "what the configuration says".to_owned(), |setting| setting.to_string());
+    let changed = format!("{source}: {what}, for mail of strict domains");
+    Ok(Json(shared.commit(changed, vec![DirectoryChange::SetStrictDomain(source, setting)]).await?))
+}
+
 pub(crate) async fn remove(State(shared): State<Shared>, Path(source): Path<String>) -> Result<Json<Changed>, ApiError> {
     let source: AliasSource = parsed("an alias", &source)?;
     let _changing = shared.changing.lock().await;
     let directory = shared.handles.live.current();
     refuse_file(existing(&directory, &source)?)?;
-    Ok(Json(shared.commit(format!("{source} is removed"), vec![DirectoryChange::RemoveAlias(source)]).await?))
+    Ok(Json(
+        shared
+            .commit(
+                format!("{source} is removed"),
+                vec![DirectoryChange::SetStrictDomain(source.clone(), None), DirectoryChange::RemoveAlias(source)],
+            )
+            .await?,
+    ))
 }
 
 pub(crate) async fn test(State(shared): State<Shared>, Params(query): Params<TestQuery>) -> Result<Json<AliasTest>, ApiError> {

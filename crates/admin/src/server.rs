@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{Method, StatusCode, Uri};
-use axum::routing::{delete, get, patch, post};
+use axum::routing::{delete, get, patch, post, put};
 use axum::{Json, Router};
 use mta::LiveDirectory;
 use store::{Store, StoreError};
@@ -72,6 +72,7 @@ pub fn router(handles: Handles) -> Router {
         .route("/domains/{name}", delete(domains::remove))
         .route("/aliases", get(aliases::list).post(aliases::add))
         .route("/aliases/{source}", patch(aliases::enable).delete(aliases::remove))
+        .route("/aliases/{source}/strict-domain", put(aliases::set_strict_domain))
         .route("/aliases/test", get(aliases::test))
         .route("/aliases/import", post(import::import))
         .route("/aliases/export", get(import::export))

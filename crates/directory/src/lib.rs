@@ -10,6 +10,7 @@ mod extension;
 mod problem;
 mod signing_key;
 mod snapshot;
+mod strict;
 pub mod virtual_file;
 
 pub use account::{Account, SenderRule};
@@ -18,3 +19,4 @@ pub use expansion::{ExpandError, Expansion, MAX_DEPTH, MAX_TARGETS, Step};
 pub use problem::Problem;
 pub use signing_key::{KeyState, SigningKey};
 pub use snapshot::{Contents, Directory, HostedDomain};
+pub use strict::{StrictDomain, UnknownWord};

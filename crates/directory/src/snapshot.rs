@@ -10,6 +10,7 @@ use mail::{Domain, LocalPart, Mailbox};
 use crate::account::Account;
 use crate::alias::{Alias, AliasSource};
 use crate::signing_key::{KeyState, SigningKey};
+use crate::strict::StrictDomain;
 
 /// A domain that this server takes mail for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,13 +32,22 @@ pub struct Contents {
     pub accounts: Vec<Account>,
     /// The DKIM keys.
     pub keys: Vec<SigningKey>,
+    /// What some aliases do with mail that would not survive forwarding.
+    pub strict_domains: Vec<(AliasSource, StrictDomain)>,
     /// The characters that set off an extension: `+` by default; empty where there are no extensions.
     pub delimiters: String,
 }
 
 impl Default for Contents {
     fn default() -> Self {
-        Self { domains: Vec::new(), aliases: Vec::new(), accounts: Vec::new(), keys: Vec::new(), delimiters: "+".into() }
+        Self {
+            domains: Vec::new(),
+            aliases: Vec::new(),
+            accounts: Vec::new(),
+            keys: Vec::new(),
+            strict_domains: Vec::new(),
+            delimiters: "+".into(),
+        }
     }
 }
 

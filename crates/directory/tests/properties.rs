@@ -40,7 +40,14 @@ fn alias(mailbox: impl Strategy<Value = Mailbox> + Clone) -> impl Strategy<Value
 
 fn directory(aliases: Vec<Alias>, delimiters: &str) -> Directory {
     let domains = HOSTED.iter().map(|name| HostedDomain { name: name.parse().unwrap(), enabled: true }).collect();
-    Directory::new(Contents { domains, aliases, delimiters: delimiters.into(), accounts: Vec::new(), keys: Vec::new() })
+    Directory::new(Contents {
+        domains,
+        aliases,
+        delimiters: delimiters.into(),
+        accounts: Vec::new(),
+        keys: Vec::new(),
+        strict_domains: Vec::new(),
+    })
 }
 
 proptest! {

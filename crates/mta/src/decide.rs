@@ -6,7 +6,7 @@
 use directory::Directory;
 use mail::{Domain, Fields, Mailbox, Reply};
 use mail_parser::MessageParser;
-use policy::{AcceptedRecipient, ArrivingContent, Treatment};
+use policy::{AcceptedRecipient, Treatment};
 
 use crate::authenticate::{Authenticated, Proof, Whole};
 use crate::received::Received;
@@ -38,21 +38,23 @@ pub(crate) fn decide<'a>(
     forward: &Forward,
 ) -> Result<Accepted<'a>, Box<(Received, Reply)>> {
     let Authenticated { received, proof, whole } = authenticated;
-    let front = received.content.front();
-    let is_whole = front.len() as u64 == received.content.size_bytes();
+    let content: &[u8] = &whole.bytes;
     let aliases = received.recipients.iter().filter_map(|(_, accepted)| match accepted {
         AcceptedRecipient::Alias { alias, .. } => Some(alias),
         _ => None,
     });
-    let treatment = policy::disposition(ArrivingContent { front, is_whole }, aliases).and_then(|()| match &proof {
-        Proof::Login(login) => submitted(directory, login, front).map(|()| Treatment::AsIs),
+    let settings_of = aliases.clone();
+    let treatment = policy::disposition(content, aliases).and_then(|()| match &proof {
+        Proof::Login(login) => submitted(directory, login, content).map(|()| Treatment::AsIs),
         Proof::Evidence(evidence) => {
-            policy::well_formed(front)?;
-            let from: Vec<Domain> = from_addresses(front)?.into_iter().map(|mailbox| mailbox.domain).collect();
+            policy::well_formed(content)?;
+            let from: Vec<Domain> = from_addresses(content)?.into_iter().map(|mailbox| mailbox.domain).collect();
             if from.is_empty() {
                 return Err(Reply::new(550, (5, 6, 0), "the From field names no address"));
             }
-            let (unauthenticated, strict) = (forward.unauthenticated, forward.strict_domain);
+            // A message has one fate; where its aliases differ, the strictest counts.
+            let strict = settings_of.filter_map(|alias| directory.strict_domain(alias)).max().unwrap_or(forward.strict_domain);
+            let unauthenticated = forward.unauthenticated;
             policy::authentic(evidence, &from, &received.reverse_path, directory, unauthenticated, strict)
         }
     });
@@ -64,7 +66,7 @@ pub(crate) fn decide<'a>(
         Proof::Login(_) => (true, true),
         Proof::Evidence(evidence) => (policy::may_report(evidence, &received.reverse_path), false),
     };
-    let lacks = |name| is_submitted && Fields::find_first(front, name).is_none();
+    let lacks = |name| is_submitted && Fields::find_first(content, name).is_none();
     let (lacks_message_id, lacks_date) = (lacks("Message-ID"), lacks("Date"));
     Ok(Accepted { received, proof, whole, treatment, may_report, lacks_message_id, lacks_date })
 }

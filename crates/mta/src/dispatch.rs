@@ -44,6 +44,9 @@ const PLAN_MS: i64 = 60_000;
 /// Between two looks into the store at least this time passes.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
+/// Held mail whose time is up goes within this time, in milliseconds.
+const HELD_MS: i64 = 60_000;
+
 /// Without anything due the store is looked at this often, since the clock may be set.
 const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(60);
 
@@ -88,6 +91,8 @@ struct State {
     routes: HashMap<(Domain, Flow), RouteState>,
     in_memory: usize,
     content_bytes: u64,
+    /// When held mail is looked at again, Unix milliseconds.
+    held_ms: i64,
 }
 
 #[derive(Debug, Default)]
@@ -267,6 +272,7 @@ impl Dispatch {
     async fn look(&self) -> Result<Option<i64>, store::StoreError> {
         let world = &self.0.world;
         let now_ms = world.clock.now_ms();
+        self.expire_held(now_ms).await?;
         let lanes = world.store.lanes().await?;
         self.forget_idle(now_ms);
         self.0.lanes.sweep(now_ms);
@@ -299,6 +305,25 @@ impl Dispatch {
             }
         }
         failed.map_or(Ok(next_ms), Err)
+    }
+
+    /// Removes held mail whose time is up, now and then.
+    async fn expire_held(&self, now_ms: i64) -> Result<(), store::StoreError> {
+        let is_due = {
+            let mut state = self.state();
+            let is_due = now_ms >= state.held_ms;
+            if is_due {
+                state.held_ms = now_ms + HELD_MS;
+            }
+            is_due
+        };
+        if is_due {
+            let removed = self.0.world.store.expire_held(now_ms).await?;
+            if removed > 0 {
+                tracing::info!(removed, "held mail that nobody released was removed: its time was up");
+            }
+        }
+        Ok(())
     }
 
     /// How many recipients of a domain fit; where none do, the domain is starved.

@@ -21,6 +21,7 @@ mod lane;
 mod listen;
 mod live_directory;
 mod logins;
+mod notice;
 mod plan;
 mod prepare;
 mod receive;

@@ -28,6 +28,8 @@ pub(crate) struct Prepared<'a> {
     pub proof: Proof,
     /// The sender that the SRS token in their return address stands for; it is to be remembered before they leave.
     pub token: Option<(String, Mailbox)>,
+    /// Whether the content is one of ours, around the message that came.
+    pub is_wrapped: bool,
     /// Whether they may be handed over while the sender waits: they are forwards, and nothing is held.
     pub is_forward: bool,
 }
@@ -55,8 +57,8 @@ pub(crate) fn prepare<'a>(accepted: Accepted<'a>, settings: &Settings, clock: &C
     // A report of success is made when a queued message is settled.
     let wants_report = |m: &NewMessage| m.recipients.iter().any(|r| r.notify.success);
     let is_forward = messages.iter().all(|m| m.message.flow == Flow::Forward && m.held.is_none() && !wants_report(m));
-    let Accepted { whole, proof, .. } = accepted;
-    Prepared { messages, whole, proof, token, is_forward }
+    let Accepted { whole, proof, treatment, .. } = accepted;
+    Prepared { messages, whole, proof, token, is_wrapped: treatment == Treatment::Wrapped, is_forward }
 }
 
 fn to(recipient: &Recipient, mailbox: &Mailbox, known_as: Option<&Mailbox>) -> NewRecipient {
@@ -225,7 +227,8 @@ mod tests {
         assert_eq!(messages[0].message.id, QueueId(9));
         assert_ne!(messages[1].message.id, QueueId(9));
         let text = String::from_utf8(messages[0].message.prefix.to_vec()).unwrap();
-        assert!(text.starts_with("X-Forwarded-For: me@example.test a@x.test\r\nX-Forwarded-To: a@x.test\r\nDelivered-To: me@example.test\r\nReceived: from client.test ([192.0.2.1])\r\n"), "{text}");
+        assert!(text.starts_with("X-Forwarded-For: me@example.test a@x.test\r\nX-Forwarded-To: a@x.test\r\nDelivered-To: me@example.test\r\nAuthentication-Results: mx.example.test;\r\n"), "{text}");
+        assert!(text.contains("\r\nReceived: from client.test ([192.0.2.1])\r\n"), "{text}");
         assert!(!text.contains("b@y.test"));
     }
 

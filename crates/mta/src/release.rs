@@ -60,7 +60,7 @@ impl Releaser {
         let domain = &settings.forward.srs.domain;
         let from = Mailbox::parse(&format!("postmaster@{domain}")).map_err(|e| StoreError::Corrupt(e.to_string()))?;
         let known_as = alias.clone().unwrap_or_else(|| target.clone());
-        let bytes = wrapped(&whole.bytes, &message, &known_as, &from, &settings.hostname, now_ms / 1000);
+        let bytes = wrapped(&whole.bytes, message.id, Some(&known_as), &from, &settings.hostname, now_ms / 1000);
         let prefix = self.signing.sign(&self.live.current(), domain, b"", &bytes).await;
         let id = QueueId::next(now_ms, random_u32());
         let is_8bit = !bytes.is_ascii();

@@ -6,11 +6,14 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use mail::{Body, Domain, Field, Fields, Mailbox, QueueId, ReversePath, header_len, rfc5322_date};
 use mail_parser::MessageParser;
-use net::random_u32;
-use store::{ClaimedRecipient, Content, Message, NewMessage};
+use net::{Clock, random_u32};
+use policy::AcceptedRecipient;
+use store::{ClaimedRecipient, Content, Message, NewMessage, Store, StoreError};
 
 use crate::authenticate::LargeContents;
+use crate::decide::Accepted;
 use crate::dispatch::World;
+use crate::settings::Settings;
 
 /// The message under a From field of ours, for one recipient. `None` where it cannot be read.
 pub(crate) async fn mend(world: &World, message: &Message, recipient: &ClaimedRecipient, content: Option<&Content>) -> Option<NewMessage> {
@@ -23,18 +26,50 @@ pub(crate) async fn mend(world: &World, message: &Message, recipient: &ClaimedRe
     follow(world, message, recipient, mended).await
 }
 
-/// The message within one of ours, for one recipient.
-pub(crate) fn wrapped(whole: &[u8], message: &Message, to: &Mailbox, from: &Mailbox, hostname: &Domain, now_unix_s: i64) -> Bytes {
+/// The accepted message within one of ours, for all its recipients: what is passed on from here.
+pub(crate) async fn wrap<'a>(
+    store: &Store,
+    settings: &Settings,
+    clock: &Clock,
+    mut accepted: Accepted<'a>,
+) -> Result<Accepted<'a>, StoreError> {
+    let domain = &settings.forward.srs.domain;
+    let from = Mailbox::parse(&format!("postmaster@{domain}")).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+    let mut aliases = accepted.received.recipients.iter().filter_map(|(_, recipient)| match recipient {
+        AcceptedRecipient::Alias { alias, .. } => Some(alias),
+        _ => None,
+    });
+    // Whoever reads one copy is not told of the others.
+    let to = aliases.next().filter(|first| aliases.all(|other| other == *first));
+    let now_ms = clock.now_ms();
+    let bytes = wrapped(&accepted.whole.bytes, accepted.received.id, to, &from, &settings.hostname, now_ms / 1000);
+    let mut spool = store.spool(QueueId::next(now_ms, random_u32()));
+    spool.write(&bytes).await?;
+    let content = spool.finish().await?;
+    store.discard(&std::mem::replace(&mut accepted.received.content, content));
+    if !bytes.is_ascii() {
+        accepted.received.parameters.body = Body::EightBit;
+    }
+    accepted.whole.bytes = bytes;
+    Ok(accepted)
+}
+
+/// The message within one of ours.
+pub(crate) fn wrapped(whole: &[u8], id: QueueId, to: Option<&Mailbox>, from: &Mailbox, hostname: &Domain, now_unix_s: i64) -> Bytes {
     let subject = Fields::find_first(whole, "Subject").map(|f| f.value.trim_ascii().to_vec()).unwrap_or_default();
     let encoding = if whole.is_ascii() { "7bit" } else { "8bit" };
     let mut out = BytesMut::with_capacity(whole.len() + 1024);
-    out.put_slice(format!("From: \"Held mail for {to}\" <{from}>\r\nTo: <{to}>\r\nSubject: Fwd: ").as_bytes());
+    let addressed = match to {
+        Some(to) => format!("From: \"Mail for {}\" <{from}>\r\nTo: <{to}>\r\nSubject: Fwd: ", escaped(&to.to_string())),
+        None => format!("From: \"Forwarded mail\" <{from}>\r\nTo: undisclosed-recipients:;\r\nSubject: Fwd: "),
+    };
+    out.put_slice(addressed.as_bytes());
     out.put_slice(&subject);
     out.put_slice(
         format!(
             "\r\nDate: {}\r\nMessage-ID: <{}.wrapped@{hostname}>\r\nMIME-Version: 1.0\r\nContent-Type: message/rfc822\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n",
             rfc5322_date(now_unix_s),
-            message.id
+            id
         )
         .as_bytes(),
     );
@@ -94,8 +129,7 @@ fn write_field(out: &mut BytesMut, name: &[u8], value: &[u8]) {
 fn rewritten(whole: &[u8], from: &Mailbox, via: &Domain) -> Option<Bytes> {
     let front = whole.get(..header_len(whole))?;
     let name = display_name(front).unwrap_or_else(|| "Someone".into());
-    let quoted: String =
-        name.chars().filter(|c| !c.is_control()).flat_map(|c| if matches!(c, '"' | '\\') { vec!['\\', c] } else { vec![c] }).collect();
+    let quoted = escaped(&name);
     let has_reply_to = Fields::find_first(front, "Reply-To").is_some();
     let mut out = BytesMut::with_capacity(whole.len() + 512);
     for Field { name, value, raw } in Fields::new(front) {
@@ -113,6 +147,11 @@ fn rewritten(whole: &[u8], from: &Mailbox, via: &Domain) -> Option<Bytes> {
     out.put_slice(b"\r\n");
     out.put_slice(whole.get(front.len()..)?);
     Some(out.freeze())
+}
+
+/// What stands between the quotes of a quoted-string.
+fn escaped(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).flat_map(|c| if matches!(c, '"' | '\\') { vec!['\\', c] } else { vec![c] }).collect()
 }
 
 /// A phrase: quoted where it is ASCII, an encoded-word (RFC 2047 s.4.1) for each piece otherwise.
@@ -136,7 +175,7 @@ fn encoded(text: &str) -> String {
 
 fn display_name(front: &[u8]) -> Option<String> {
     let message = MessageParser::default().parse_headers(front)?;
-    let first = message.from()?.mailboxes().next()?.clone();
+    let first = message.from()?.mailboxes().next()?;
     let name = first.name().map(str::trim).filter(|name| !name.is_empty());
     name.map(ToOwned::to_owned).or_else(|| first.address().map(|address| address.replace('@', " at ")))
 }

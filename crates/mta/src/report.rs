@@ -43,32 +43,37 @@ pub(crate) async fn reports(
         recipients: &recipients,
     }
     .compose();
-    let body = if composed.content.is_ascii() { Body::SevenBit } else { Body::EightBit };
-    let composed_bytes: Bytes = composed.content.into();
-    let prefix: Bytes = world.signing.sign(&world.live.current(), &settings.forward.srs.domain, b"", &composed_bytes).await.into();
-    let content = Content::memory(report_id, composed_bytes);
+    tracing::info!(id = %report_id, about = %message.id, %to, "report queued");
+    addressed(world, report_id, to, composed.content.into(), composed.utf8).await
+}
+
+/// A message of our own, with the null reverse-path and our signature, to somebody: one, or one a target where that is an alias of ours.
+pub(crate) async fn addressed(world: &World, id: QueueId, to: &Mailbox, bytes: Bytes, utf8: bool) -> Vec<NewMessage> {
+    let settings = world.settings.load_full();
+    let now_ms = world.clock.now_ms();
+    let prefix = world.signing.sign(&world.live.current(), &settings.forward.srs.domain, b"", &bytes).await;
     let facts = Message {
-        id: report_id,
+        id,
         flow: Flow::Report,
         reverse_path: ReversePath::Null,
         rewritten_path: None,
         may_report: true,
         mendable: false,
-        body,
-        smtputf8: composed.utf8,
+        body: if bytes.is_ascii() { Body::SevenBit } else { Body::EightBit },
+        smtputf8: utf8,
         ret: None,
         envid: None,
         arrived_ms: now_ms,
         expires_ms: settings.schedule.expires_ms(now_ms),
         delay_reported: false,
-        prefix,
+        prefix: prefix.into(),
     };
-    tracing::info!(id = %report_id, about = %message.id, %to, "report queued");
-    addressees(world, to, message.id)
+    let content = Content::memory(id, bytes);
+    addressees(world, to, id)
         .into_iter()
         .enumerate()
         .map(|(n, (mailbox, known_as))| NewMessage {
-            message: Message { id: if n == 0 { report_id } else { QueueId::next(now_ms, random_u32()) }, ..facts.clone() },
+            message: Message { id: if n == 0 { id } else { QueueId::next(now_ms, random_u32()) }, ..facts.clone() },
             content: content.clone(),
             recipients: vec![NewRecipient { mailbox, notify: Notify { never: true, ..Notify::default() }, orcpt: None, known_as }],
             claimed: false,
@@ -77,8 +82,8 @@ pub(crate) async fn reports(
         .collect()
 }
 
-/// Where a report goes, and the alias through which it goes there: the sender, or the targets of one that is an alias of ours.
-fn addressees(world: &World, to: &Mailbox, about: QueueId) -> Vec<(Mailbox, Option<Mailbox>)> {
+/// Where a message of ours goes, and the alias through which it goes there: a mailbox elsewhere, or the targets of an alias of ours.
+fn addressees(world: &World, to: &Mailbox, id: QueueId) -> Vec<(Mailbox, Option<Mailbox>)> {
     let directory = world.live.current();
     if !directory.hosts(&to.domain) {
         return vec![(to.clone(), None)];
@@ -94,7 +99,7 @@ fn addressees(world: &World, to: &Mailbox, about: QueueId) -> Vec<(Mailbox, Opti
     match policy::recipient(rules, ourselves, &ReversePath::Null, &ForwardPath::Mailbox(to.clone())) {
         Ok(AcceptedRecipient::Alias { alias, targets }) => targets.into_iter().map(|target| (target, Some(alias.clone()))).collect(),
         Ok(_) | Err(_) => {
-            tracing::warn!(id = %about, %to, "no report: the sender's address leads nowhere here");
+            tracing::warn!(%id, %to, "not sent: the address leads nowhere here");
             Vec::new()
         }
     }

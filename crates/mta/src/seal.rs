@@ -21,6 +21,7 @@ pub(crate) async fn seal<'a>(
     mut prepared: Prepared<'a>,
 ) -> Result<Prepared<'a>, Reply> {
     if let (Proof::Evidence(evidence), Some(first)) = (&prepared.proof, prepared.messages.first())
+        && !prepared.is_wrapped
         && let Some(broken) = broken(world, &evidence.dkim, first, &prepared.whole.bytes).await
     {
         count_broken_signature();

@@ -21,6 +21,7 @@ use crate::host_places::HostPlaces;
 use crate::listen::{Sessions, bind, listen};
 use crate::live_directory::LiveDirectory;
 use crate::logins::Logins;
+use crate::notice;
 use crate::receive::Reception;
 use crate::returns::Returns;
 use crate::settings::{Listener, ListenerKind, LiveSettings};
@@ -148,7 +149,7 @@ impl Server {
             closing: closed,
         });
         let sessions = Sessions::default();
-        let mut tasks = vec![tokio::spawn(dispatch.clone().run())];
+        let mut tasks = vec![tokio::spawn(dispatch.clone().run()), tokio::spawn(notice::run(dispatch.clone()))];
         for (kind, listener) in bound {
             tasks.push(tokio::spawn(listen(listener, kind, sessions.clone(), reception.clone())));
         }

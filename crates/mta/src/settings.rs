@@ -7,9 +7,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use directory::StrictDomain;
 use mail::srs::Srs;
 use mail::{Domain, Mailbox};
-use policy::{Schedule, StrictDomain, Unauthenticated};
+use policy::{Schedule, Unauthenticated};
 use smtp::client::{Credentials, TlsMode};
 use store::Flow;
 
@@ -128,6 +129,8 @@ pub struct Forward {
     pub hold_s: u32,
     /// Held mail takes at most so much, in octets; what comes beyond is put off.
     pub held_bytes: u64,
+    /// The postmaster is told of held mail and unreported failures at most this often, in seconds; never where it is 0.
+    pub notice_s: u32,
     /// Reports taken for one return address within an hour.
     pub reports_per_sender: u32,
 }
@@ -172,6 +175,7 @@ impl Settings {
                 strict_domain: StrictDomain::Rewrite,
                 hold_s: 3600,
                 held_bytes: 1 << 20,
+                notice_s: 3600,
                 reports_per_sender: 20,
             },
             hostname,

@@ -4,6 +4,7 @@
 //! for it.
 
 use mail::{Domain, Reply};
+use policy::Treatment;
 use store::{Content, StoreError};
 
 use crate::authenticate::{Proof, authenticate};
@@ -13,6 +14,7 @@ use crate::hand_over::hand_over;
 use crate::prepare::{Prepared, prepare};
 use crate::receive::Reception;
 use crate::received::Received;
+use crate::remedy::wrap;
 use crate::responsibility::Responsibility;
 use crate::seal::seal;
 use crate::settings::Settings;
@@ -57,6 +59,10 @@ async fn stages(
         Err(refused) => return Ok(Err(refused.1)),
     };
     let accepted = without_forgeries(reception, settings, accepted).await?;
+    let accepted = match accepted.treatment {
+        Treatment::Wrapped => wrap(&reception.store, settings, &reception.clock, accepted).await?,
+        _ => accepted,
+    };
     *content = accepted.received.content.clone();
     let author = author(&accepted);
     let prepared = prepare(accepted, settings, &reception.clock);
@@ -81,7 +87,7 @@ async fn stages(
 
 /// The domain in the From field of submitted mail, which decide has found to be the account's.
 fn author(accepted: &Accepted<'_>) -> Option<Domain> {
-    from_addresses(accepted.received.content.front()).ok()?.into_iter().next().map(|from| from.domain)
+    from_addresses(&accepted.whole.bytes).ok()?.into_iter().next().map(|from| from.domain)
 }
 
 /// What claims to be a result of ours and is not is taken out of mail from outside.

@@ -3,7 +3,7 @@
 //! RFC 9989 (DMARC), RFC 7372 (codes), RFC 7208 s.8. Invariant: no list of friends stands above a domain's own p=reject, and mail that claims
 //! to be from a domain of ours without proof never leaves with our name on it.
 
-use directory::Directory;
+use directory::{Directory, StrictDomain};
 use mail::evidence::{DkimResult, DmarcPolicy, DmarcResult, Evidence, SpfResult};
 use mail::{Domain, Reply, ReversePath};
 
@@ -16,22 +16,6 @@ pub enum Unauthenticated {
     Hold,
     /// It is forwarded all the same.
     Accept,
-}
-
-/// What becomes of mail of a domain with a strict policy that was authentic when it came, by SPF only, and would fail at the target for having
-/// been forwarded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StrictDomain {
-    /// Forwarded as it is; where the target refuses it for that reason, its From field is rewritten.
-    Rewrite,
-    /// Sent within a message of ours.
-    Wrap,
-    /// Held.
-    Hold,
-    /// Refused.
-    Reject,
-    /// Forwarded as it is.
-    AsIs,
 }
 
 /// What is done with a message that is taken.

@@ -16,9 +16,9 @@ mod schedule;
 mod sender;
 mod trouble;
 
-pub use authentic::{StrictDomain, Treatment, Unauthenticated, authentic, may_report};
+pub use authentic::{Treatment, Unauthenticated, authentic, may_report};
 pub use circuit::{Admission, CIRCUITS_MAX, Circuits, Keys, Pass, Told};
-pub use disposition::{ArrivingContent, LOOP_FIELD, RECEIVED_MAX, disposition, well_formed};
+pub use disposition::{LOOP_FIELD, RECEIVED_MAX, disposition, well_formed};
 pub use meaning::{Meaning, Reaction, ReplyScope, Severity};
 pub use recipient::{AcceptedRecipient, Client, Rules, recipient};
 pub use remote::{is_dmarc_refusal, our_refusal, trouble_of_failure, trouble_of_reply};

@@ -3,7 +3,31 @@
 //! RFC 3030 s.2 and RFC 5321 s.2.3.8. Invariant: content that passed holds no bare CR, no bare LF and no NUL,
 //! so it can be sent on with DATA.
 
-use memchr::memchr3;
+use memchr::{memchr_iter, memchr3};
+
+/// The longest line that is taken, in octets: four times what any mail program writes, and sixty times what RFC 5322 s.2.1.1 allows.
+const LINE_MAX_BYTES: usize = 64 * 1024;
+
+/// Measures lines across pieces.
+#[derive(Debug, Default)]
+pub(crate) struct LineLength {
+    so_far: usize,
+}
+
+impl LineLength {
+    /// Whether no line of this piece, with what came of it before, is too long.
+    pub(crate) fn accepts(&mut self, piece: &[u8]) -> bool {
+        let mut start = 0;
+        for end in memchr_iter(b'\n', piece) {
+            if self.so_far + (end - start) > LINE_MAX_BYTES {
+                return false;
+            }
+            (self.so_far, start) = (0, end + 1);
+        }
+        self.so_far += piece.len() - start;
+        self.so_far <= LINE_MAX_BYTES
+    }
+}
 
 /// What the last byte was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::content::{Content, Spool};
 use crate::error::StoreError;
-use crate::message::{Claimed, Committed, FailedDelivery, ListFilter, ListedMessage, NewMessage, QueueTotals, Settlement};
+use crate::message::{Claimed, Committed, FailedDelivery, ListFilter, ListedMessage, NewMessage, QueueTotals, Settlement, Unnoticed};
 use crate::sqlite::{self, DirectoryChange, LaneDue};
 use crate::writer::{Answer, Job, LINE_MAX, Operation, Writer, run_checkpoints};
 
@@ -195,6 +195,16 @@ impl Store {
     /// The sender that an SRS token stands for.
     pub async fn remembered_sender(&self, token: String) -> Result<Option<Mailbox>, StoreError> {
         self.read(move |db| sqlite::srs_sender(db, &token)).await
+    }
+
+    /// What the operator was not told of yet, at most `limit` of each kind.
+    pub async fn unnoticed(&self, limit: u32) -> Result<Unnoticed, StoreError> {
+        self.read(move |db| sqlite::unnoticed(db, limit)).await
+    }
+
+    /// Commits the messages that tell the operator, and remembers up to where they do.
+    pub async fn notice(&self, messages: Vec<NewMessage>, up_to: (i64, i64), now_ms: i64) -> Result<(), StoreError> {
+        self.write(Operation::Notice { messages, up_to, now_ms }).await.map(|_| ())
     }
 
     /// Deliveries that failed without a report, the newest first.

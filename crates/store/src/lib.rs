@@ -16,6 +16,6 @@ pub use error::StoreError;
 pub use handle::Store;
 pub use message::{
     Claimed, ClaimedRecipient, Committed, Disposition, FailedDelivery, Flow, ListFilter, ListedMessage, ListedRecipient, Message,
-    NewMessage, NewRecipient, QueueTotals, RecipientKey, Settlement,
+    NewMessage, NewRecipient, QueueTotals, RecipientKey, Settlement, Unnoticed,
 };
 pub use sqlite::{DirectoryChange, LaneDue};

@@ -199,6 +199,23 @@ pub struct FailedDelivery {
     pub reason: String,
 }
 
+/// What the operator was not told of yet.
+#[derive(Debug, Clone, Default)]
+pub struct Unnoticed {
+    /// When the operator was told last, Unix milliseconds.
+    pub last_told_ms: i64,
+    /// How many deliveries failed without a report.
+    pub failed_count: u64,
+    /// The newest of them.
+    pub failed: Vec<FailedDelivery>,
+    /// How many messages are held.
+    pub held_count: u64,
+    /// The oldest of them.
+    pub held: Vec<ListedMessage>,
+    /// Up to where that reaches.
+    pub up_to: (i64, i64),
+}
+
 /// Which messages to list.
 #[derive(Debug, Clone, Default)]
 pub struct ListFilter {

@@ -43,6 +43,7 @@ pub(crate) enum Operation {
     Drop { id: QueueId, index: Option<u32> },
     Release { id: QueueId, now_ms: i64, expires_ms: i64 },
     Replace { id: QueueId, with: Box<NewMessage> },
+    Notice { messages: Vec<NewMessage>, up_to: (i64, i64), now_ms: i64 },
     ExpireHeld { now_ms: i64 },
     RememberSender { token: String, sender: String, now_ms: i64 },
     Directory(Vec<DirectoryChange>),
@@ -81,6 +82,10 @@ fn apply(db: &Connection, operation: &Operation) -> Applied {
         Operation::Replace { id, with } => {
             let files = sqlite::drop_message(db, *id, None)?;
             sqlite::enqueue(db, std::slice::from_ref(with), 0).map(|()| done(files))
+        }
+        Operation::Notice { messages, up_to, now_ms } => {
+            sqlite::set_noticed(db, *up_to, *now_ms)?;
+            sqlite::enqueue(db, messages, *now_ms).map(|()| done(vec![]))
         }
         Operation::ExpireHeld { now_ms } => sqlite::expire_held(db, *now_ms).map(|(n, files)| (Answer::Count(n), files)),
         Operation::RememberSender { token, sender, now_ms } => sqlite::insert_srs_sender(db, token, sender, *now_ms).map(|()| done(vec![])),

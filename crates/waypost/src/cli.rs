@@ -179,6 +179,17 @@ pub enum Alias {
         /// The alias.
         source: String,
     },
+    /// Say what becomes of mail that would not survive forwarding: of a domain with a strict DMARC policy, and without a DKIM signature of it.
+    #[command(after_help = "Examples:
+  waypost alias strict me@example.com hold       keep it until I have looked at it
+  waypost alias strict me@example.com default    what the configuration says (forward.strict_domain)")]
+    Strict {
+        /// The alias.
+        source: String,
+        /// What becomes of it.
+        #[arg(value_parser = ["rewrite", "wrap", "hold", "reject", "as-is", "default"])]
+        what: String,
+    },
     /// Read aliases from a file.
     #[command(subcommand)]
     Import(Import),

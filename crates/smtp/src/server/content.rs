@@ -8,7 +8,7 @@ use mail::Reply;
 
 use super::session::{Chunk, Question, Session, State, Step};
 use super::{Event, replies};
-use crate::chunks::LineCheck;
+use crate::chunks::{LineCheck, LineLength};
 use crate::dots::{Unstuffed, Unstuffer};
 
 const TINY_CHUNK_BYTES: u64 = 1024;
@@ -25,6 +25,7 @@ pub(super) struct Content {
     fault: Option<Reply>,
     unstuffer: Unstuffer,
     lines: LineCheck,
+    length: LineLength,
     tiny_chunks: u32,
 }
 
@@ -76,6 +77,9 @@ impl<R> Session<R> {
         if size_bytes > self.config.max_size_bytes {
             return self.abort(replies::too_large());
         }
+        if !self.content.length.accepts(&piece) {
+            return self.abort(replies::long_line());
+        }
         self.content.size_bytes = size_bytes;
         if !piece.is_empty() {
             Step::Event(Event::Content(piece))
@@ -102,6 +106,9 @@ impl<R> Session<R> {
         let piece = self.input.split_to(length).freeze();
         if !self.content.lines.accepts(&piece) {
             return self.abort(replies::forbidden_content());
+        }
+        if !self.content.length.accepts(&piece) {
+            return self.abort(replies::long_line());
         }
         self.content.size_bytes = self.content.size_bytes.saturating_add(length as u64);
         Step::Event(Event::Content(piece))

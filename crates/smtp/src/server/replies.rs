@@ -44,6 +44,10 @@ pub(super) fn forbidden_content() -> Reply {
     Reply::new(550, (5, 5, 2), "Lines must end with CRLF, and no bare CR, bare LF or NUL may stand in a message")
 }
 
+pub(super) fn long_line() -> Reply {
+    Reply::new(550, (5, 6, 0), "A line of the message is longer than 64 KiB")
+}
+
 pub(super) fn too_large() -> Reply {
     Reply::new(552, (5, 3, 4), "The message is larger than this server takes")
 }

@@ -4,7 +4,7 @@
 
 use std::str::FromStr;
 
-use directory::{Account, Alias, AliasSource, Contents, HostedDomain, KeyState, Origin, SenderRule, SigningKey, Target};
+use directory::{Account, Alias, AliasSource, Contents, HostedDomain, KeyState, Origin, SenderRule, SigningKey, StrictDomain, Target};
 use mail::{Domain, Mailbox};
 use rusqlite::{Connection, params};
 
@@ -51,6 +51,8 @@ pub enum DirectoryChange {
         /// Now, Unix milliseconds.
         now_ms: i64,
     },
+    /// What an alias does with mail that would not survive forwarding; nothing of its own where it is `None`.
+    SetStrictDomain(AliasSource, Option<StrictDomain>),
     /// Removes a DKIM key.
     RemoveKey(Domain, String),
 }
@@ -106,6 +108,14 @@ pub(crate) fn change_directory(db: &Connection, change: &DirectoryChange) -> Res
             let sql = "UPDATE dkim_key SET state = ?, since_ms = ? WHERE domain = ? AND selector = ?";
             (db.execute(sql, params![state.as_str(), now_ms, domain.as_str(), selector])?, missing(format!("key {selector} of {domain}")))
         }
+        C::SetStrictDomain(source, Some(setting)) => (
+            db.execute("INSERT OR REPLACE INTO strict_domain (source, setting) VALUES (?, ?)", params![source.key(), setting.to_string()])?,
+            exists(format!("a setting of {source}")),
+        ),
+        C::SetStrictDomain(source, None) => {
+            db.execute("DELETE FROM strict_domain WHERE source = ?", [source.key()])?;
+            return Ok(());
+        }
         C::RemoveKey(domain, selector) => (
             db.execute("DELETE FROM dkim_key WHERE domain = ? AND selector = ?", params![domain.as_str(), selector])?,
             missing(format!("key {selector} of {domain}")),
@@ -143,10 +153,26 @@ fn load_keys(db: &Connection) -> Result<Vec<SigningKey>, StoreError> {
     Ok(keys)
 }
 
+fn load_strict_domains(db: &Connection) -> Result<Vec<(AliasSource, StrictDomain)>, StoreError> {
+    let mut statement = db.prepare("SELECT source, setting FROM strict_domain ORDER BY source")?;
+    let mut rows = statement.query([])?;
+    let mut settings = Vec::new();
+    while let Some(row) = rows.next()? {
+        settings.push((parsed("alias", &row.get::<_, String>(0)?)?, parsed("setting", &row.get::<_, String>(1)?)?));
+    }
+    Ok(settings)
+}
+
 /// Reads the whole directory.
 pub(crate) fn load_directory(db: &Connection, delimiters: &str) -> Result<Contents, StoreError> {
-    let mut contents =
-        Contents { domains: vec![], aliases: vec![], accounts: vec![], keys: load_keys(db)?, delimiters: delimiters.to_owned() };
+    let mut contents = Contents {
+        domains: vec![],
+        aliases: vec![],
+        accounts: vec![],
+        keys: load_keys(db)?,
+        strict_domains: load_strict_domains(db)?,
+        delimiters: delimiters.to_owned(),
+    };
     let mut statement = db.prepare("SELECT name, enabled FROM domain ORDER BY name")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {

@@ -19,7 +19,7 @@ pub(crate) use claim::{claim, lanes, release_claims, retry};
 pub use directory::DirectoryChange;
 pub(crate) use directory::{change_directory, load_directory};
 pub(crate) use list::{list, totals};
-pub(crate) use outcomes::{expire_held, insert_srs_sender, list_failed, release, srs_sender};
+pub(crate) use outcomes::{expire_held, insert_srs_sender, list_failed, release, set_noticed, srs_sender, unnoticed};
 pub(crate) use queue::{drop_message, enqueue, load_content, settle, sweep_orphans};
 
 use crate::error::StoreError;

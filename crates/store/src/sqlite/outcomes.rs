@@ -7,7 +7,7 @@ use mail::{Mailbox, QueueId};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::error::StoreError;
-use crate::message::FailedDelivery;
+use crate::message::{FailedDelivery, ListFilter, Unnoticed};
 
 /// So many failures are remembered; the oldest go first.
 const FAILED_MAX: i64 = 10_000;
@@ -38,6 +38,35 @@ pub(crate) fn list_failed(db: &Connection, limit: u32) -> Result<Vec<FailedDeliv
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// What nobody was told of yet: failures and held messages, at most `limit` of each, and how many there are.
+pub(crate) fn unnoticed(db: &Connection, limit: u32) -> Result<Unnoticed, StoreError> {
+    let (failed_n, held_id, at_ms): (i64, i64, i64) =
+        db.query_row("SELECT failed_n, held_id, at_ms FROM notice", [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let (failed_count, last_failed): (i64, Option<i64>) =
+        db.query_row("SELECT count(*), max(n) FROM failed WHERE n > ?", [failed_n], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let (held_count, last_held): (i64, Option<i64>) = db.query_row(
+        "SELECT count(DISTINCT message_id), max(message_id) FROM recipient WHERE state = 3 AND message_id > ?",
+        [held_id],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    let failed_limit = limit.min(u32::try_from(failed_count).unwrap_or(u32::MAX));
+    let filter = ListFilter { after: Some(QueueId(held_id)), limit, held: Some(true), ..ListFilter::default() };
+    Ok(Unnoticed {
+        last_told_ms: at_ms,
+        failed_count: u64::try_from(failed_count).unwrap_or(0),
+        failed: list_failed(db, failed_limit)?,
+        held_count: u64::try_from(held_count).unwrap_or(0),
+        held: super::list(db, &filter)?,
+        up_to: (last_failed.unwrap_or(failed_n), last_held.unwrap_or(held_id)),
+    })
+}
+
+/// Remembers up to where somebody was told.
+pub(crate) fn set_noticed(db: &Connection, up_to: (i64, i64), now_ms: i64) -> Result<(), StoreError> {
+    db.execute("UPDATE notice SET failed_n = ?, held_id = ?, at_ms = ?", params![up_to.0, up_to.1, now_ms])?;
+    Ok(())
 }
 
 /// Lets a held message go: it is due now, and given up at `expires_ms` at the latest. Its prefix is replaced where one is given.

@@ -81,6 +81,17 @@ CREATE TABLE srs_sender (
     sender TEXT NOT NULL,
     made_ms INTEGER NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE strict_domain (
+    source TEXT PRIMARY KEY,             -- an alias, in the database or in the virtual file
+    setting TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE notice (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    failed_n INTEGER NOT NULL,           -- up to which failure somebody was told
+    held_id INTEGER NOT NULL,            -- up to which held message
+    at_ms INTEGER NOT NULL
+);
+INSERT INTO notice (id, failed_n, held_id, at_ms) VALUES (1, 0, 0, 0);
 CREATE TABLE failed (
     n INTEGER PRIMARY KEY,
     message_id INTEGER NOT NULL,

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::Path;
 use std::process::ExitCode;
 
-use admin::api::{AliasTest, AliasView, Changed, Enable, Export, Import as Request, ImportLine, ImportReport, NewAlias};
+use admin::api::{AliasTest, AliasView, Changed, Enable, Export, Import as Request, ImportLine, ImportReport, NewAlias, NewStrictDomain};
 use anyhow::{Context, Result};
 
 use super::changed;
@@ -28,6 +28,11 @@ pub(super) async fn run(api: &mut Transport, command: Alias, out: Output) -> Res
         }
         Alias::Disable { source } => enable(api, &source, false, out).await?,
         Alias::Enable { source } => enable(api, &source, true, out).await?,
+        Alias::Strict { source, what } => {
+            let strict_domain = Some(what).filter(|what| what != "default");
+            let done: Changed = api.put(&format!("{}/strict-domain", path(&source)), &NewStrictDomain { strict_domain }).await?;
+            changed(out, &done)?;
+        }
         Alias::Import(Import::Virtual { file, dry_run, replace }) => {
             let text = read(&file)?;
             let report: ImportReport = api.post("/v1/aliases/import", &Request { text, replace, dry_run }).await?;
@@ -61,7 +66,8 @@ fn list(aliases: &[AliasView]) -> String {
     }
     let notes = |a: &AliasView| [(!a.enabled, "disabled"), (a.origin == "file", "from the virtual file")];
     let row = |a: &AliasView| {
-        let notes: Vec<&str> = notes(a).into_iter().filter(|(is, _)| *is).map(|(_, note)| note).collect();
+        let mut notes: Vec<String> = notes(a).into_iter().filter(|(is, _)| *is).map(|(_, note)| note.to_owned()).collect();
+        notes.extend(a.strict_domain.as_ref().map(|setting| format!("strict domains: {setting}")));
         vec![a.source.clone(), a.targets.join(", "), notes.join(", ")]
     };
     table(&["alias", "goes to", ""], &aliases.iter().map(row).collect::<Vec<_>>())

@@ -198,6 +198,8 @@ section!("[forward]", "How mail to your addresses is passed on.", Forward, [], {
     hold_for: Secs = Secs(14 * 86_400);
     /// Held mail takes at most so much.
     held_bytes: Size = Size(1 << 30);
+    /// The postmaster is told of held mail, and of failures that no sender was told of, at most this often; never where it is "0s".
+    notice_every: Secs = Secs(3600);
     /// Reports taken for one return address within an hour.
     reports_per_sender: Int<1, 1_000_000> = Int(20);
 });

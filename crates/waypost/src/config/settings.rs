@@ -6,10 +6,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use directory::StrictDomain;
 use mail::Domain;
 use mail::srs::Srs;
 use mta::settings::{Delivery, Forward, Limits, Route, Settings};
-use policy::{Schedule, StrictDomain, Unauthenticated};
+use policy::{Schedule, Unauthenticated};
 use smtp::client::{Credentials, TlsMode};
 use store::Flow;
 use toml::Spanned;
@@ -110,6 +111,7 @@ fn forward(file: &File, hostname: &Domain) -> Result<Forward, Wrong> {
         },
         hold_s: forward.hold_for.0,
         held_bytes: forward.held_bytes.0,
+        notice_s: forward.notice_every.0,
         reports_per_sender: u32::try_from(forward.reports_per_sender.0).unwrap_or(u32::MAX),
     })
 }

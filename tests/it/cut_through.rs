@@ -1,0 +1,211 @@
+//! Cut-through: the targets answer while the sender waits, and every message is somebody's at every moment.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::sleep;
+use std::time::Duration;
+
+use it::{Delivered, Dns, Lab, MX_PORT, Script, Sink, Talk, Waypost, obedient, wait_for};
+use mail::Reply;
+
+use crate::main_job::zone;
+
+/// me@example.test leads to foo@inbox.test; her@foreign.test has SPF, nobody@stranger.test has nothing.
+const FORWARD: &str = "[forward]\ndomain = \"fwd.example.test\"\nunauthenticated = \"accept\"\n";
+
+struct Scene {
+    waypost: Waypost,
+    _dns: Dns,
+    lab: Lab,
+}
+
+fn scene(extra: &str) -> Scene {
+    let lab = Lab::new();
+    let dns = Dns::start(&lab, &(zone(&lab) + &format!("box MX 10 mx.box\nmx.box A {}\n", lab.address(4))));
+    let waypost = Waypost::started(&lab, "foo@inbox.test", &format!("{FORWARD}{extra}"));
+    Scene { waypost, _dns: dns, lab }
+}
+
+impl Scene {
+    fn talk(&self) -> Talk {
+        Talk::greeted(self.waypost.address, MX_PORT)
+    }
+
+    fn send(&self, from: &str, subject: &str) -> String {
+        self.talk().message(from, "me@example.test", &letter(from, subject))
+    }
+
+    /// A target that refuses: a command by a word of it, the content by ".".
+    fn refusing(&self, at: &'static str, reply: &'static str) -> Script {
+        Script::answering(self.lab.address(2), MX_PORT, move |_, command| {
+            if command.starts_with(at) { Some(format!("{reply}\r\n")) } else { obedient(command) }
+        })
+    }
+
+    /// A target that says nothing to the content for so long, in milliseconds, as long as `slow` says.
+    fn slow(&self, wait_ms: u64, slow: &Arc<AtomicBool>) -> (Sink, Arc<AtomicUsize>) {
+        let (slow, begun) = (slow.clone(), Arc::new(AtomicUsize::new(0)));
+        let count = begun.clone();
+        let judge = move |_: &Delivered| {
+            count.fetch_add(1, Ordering::SeqCst);
+            if slow.load(Ordering::SeqCst) {
+                sleep(Duration::from_millis(wait_ms));
+            }
+            None
+        };
+        (Sink::judging(self.lab.address(2), MX_PORT, |_| None, judge), begun)
+    }
+
+    fn nothing_left(&self) {
+        self.waypost.wait_for_empty_queue();
+        let files = || std::fs::read_dir(self.waypost.data.join("content")).map_or(0, Iterator::count);
+        wait_for("content to be gone", || (files() == 0).then_some(()));
+        self.waypost.assert_no_bugs();
+    }
+}
+
+fn letter(from: &str, subject: &str) -> String {
+    format!("From: <{from}>\r\nMessage-ID: <{subject}@foreign.test>\r\nSubject: {subject}\r\n\r\nhello\r\n")
+}
+
+fn assert_masked(reply: &str) {
+    let reply = reply.to_lowercase();
+    for secret in ["inbox", "foo", "no such", "greylisted", "127.", "mx.", "spam"] {
+        assert!(!reply.contains(secret), "{secret} leaks: {reply}");
+    }
+}
+
+#[test]
+fn the_targets_refusal_is_the_senders_answer() {
+    for (at, said, heard) in [
+        ("RCPT", "550 5.1.1 <foo@inbox.test> no such user", "550 5.1.1 "),
+        ("RCPT", "550-5.2.1 The account foo\r\n550 5.2.1 of inbox.test is off", "550 5.2.1 "),
+        ("RCPT", "552 5.2.2 foo@inbox.test is full", "550 5.2.2 "),
+        (".", "550-5.7.1 foo: this looks like spam\r\n550 5.7.1 mx.inbox.test", "554 5.7.1 "),
+        (".", "554 no such thing here at inbox.test", "554 5."),
+    ] {
+        for from in ["her@foreign.test", "nobody@stranger.test"] {
+            let scene = scene("");
+            let _target = scene.refusing(at, said);
+            let reply = scene.send(from, "refused");
+            assert!(reply.starts_with(heard), "{said}: {reply}");
+            assert_masked(&reply);
+            // Nobody else is told: the sender's own server does that.
+            scene.nothing_left();
+            assert_eq!(scene.waypost.json(&["failed"]).as_array().map(Vec::len), Some(0));
+        }
+    }
+}
+
+#[test]
+fn a_target_that_cannot_now_is_waited_for_where_the_sender_is_known() {
+    let scene = scene("[retry]\nwaits_s = [1]\n");
+    let busy = Arc::new(AtomicBool::new(true));
+    let is_busy = busy.clone();
+    let decide = move |_: &str| is_busy.load(Ordering::SeqCst).then(|| Reply::new(450, (4, 2, 0), "greylisted, foo@inbox.test"));
+    let inbox = Sink::deciding(scene.lab.address(2), MX_PORT, decide);
+    let unknown = scene.send("nobody@stranger.test", "unknown");
+    assert!(unknown.starts_with("450 4.2.0 "), "{unknown}");
+    assert_masked(&unknown);
+    let known = scene.send("her@foreign.test", "known");
+    assert!(known.starts_with("250 2.0.0 queued as "), "{known}");
+    busy.store(false, Ordering::SeqCst);
+    inbox.wait_for("Subject: known");
+    scene.nothing_left();
+    assert_eq!(inbox.messages().len(), 1);
+}
+
+#[test]
+fn one_target_that_takes_it_makes_it_ours() {
+    let scene = scene("");
+    let inbox = Sink::start(scene.lab.address(2), MX_PORT);
+    let refuse = |_: &str| Some(Reply::new(550, (5, 1, 1), "no such user at box.test"));
+    let _other = Sink::deciding(scene.lab.address(4), MX_PORT, refuse);
+    scene.waypost.ok(&["alias", "add", "team@example.test", "foo@inbox.test", "bar@box.test"]);
+    // A sender that cannot be told later; the failure stands in the list.
+    let reply = scene.talk().message("nobody@stranger.test", "team@example.test", &letter("nobody@stranger.test", "half"));
+    assert!(reply.starts_with("250 "), "{reply}");
+    inbox.wait_for("Subject: half");
+    let failed = wait_for("the failure in the list", || scene.waypost.json(&["failed"]).as_array().and_then(|list| list.first().cloned()));
+    assert_eq!((failed["to"].as_str(), failed["target"].as_str()), (Some("team@example.test"), Some("bar@box.test")), "{failed}");
+    scene.nothing_left();
+    assert_eq!(inbox.messages().len(), 1);
+}
+
+#[test]
+fn a_slow_target_is_not_waited_for_longer_than_the_deadline() {
+    let scene = scene("deadline_s = 1\n");
+    let (inbox, begun) = scene.slow(3000, &Arc::new(AtomicBool::new(true)));
+    let reply = scene.send("her@foreign.test", "slow");
+    assert!(reply.starts_with("250 2.0.0 queued as "), "{reply}");
+    assert!(inbox.messages().is_empty());
+    inbox.wait_for("Subject: slow");
+    scene.nothing_left();
+    assert_eq!((inbox.messages().len(), begun.load(Ordering::SeqCst)), (1, 1));
+    // Nobody could tell this sender later; the target has it by then, and the next copy is not sent on.
+    let reply = scene.send("nobody@stranger.test", "unknown");
+    assert!(reply.starts_with("451 4."), "{reply}");
+    inbox.wait_for("Subject: unknown");
+    scene.waypost.wait_for_log("delivered after its sender had been told to try again");
+    let again = scene.send("nobody@stranger.test", "unknown");
+    assert!(again.starts_with("250 "), "{again}");
+    scene.nothing_left();
+    assert_eq!((inbox.messages().len(), begun.load(Ordering::SeqCst)), (2, 2));
+}
+
+#[test]
+fn a_sender_that_goes_away_and_comes_back_sends_one_message() {
+    let scene = scene("");
+    let slow = Arc::new(AtomicBool::new(true));
+    let (inbox, begun) = scene.slow(500, &slow);
+    let mut talk = scene.talk();
+    talk.begin("her@foreign.test", "me@example.test");
+    talk.send(format!("{}.\r\n", letter("her@foreign.test", "again")).as_bytes());
+    wait_for("the target to have the content", || (begun.load(Ordering::SeqCst) == 1).then_some(()));
+    talk.reset();
+    inbox.wait_for("Subject: again");
+    slow.store(false, Ordering::SeqCst);
+    // The target's answer is on its way still.
+    sleep(Duration::from_millis(200));
+    let reply = scene.send("her@foreign.test", "again");
+    assert!(reply.starts_with("250 "), "{reply}");
+    let other = scene.send("her@foreign.test", "another");
+    assert!(other.starts_with("250 "), "{other}");
+    inbox.wait_for("Subject: another");
+    scene.nothing_left();
+    assert_eq!(inbox.messages().iter().filter(|m| m.text().contains("Subject: again")).count(), 1, "{}", scene.waypost.log());
+}
+
+#[test]
+fn a_kill_before_the_targets_answer_acknowledges_nothing() {
+    let mut scene = scene("");
+    let slow = Arc::new(AtomicBool::new(true));
+    let (inbox, begun) = scene.slow(2000, &slow);
+    let mut talk = scene.talk();
+    talk.begin("her@foreign.test", "me@example.test");
+    talk.send(format!("{}.\r\n", letter("her@foreign.test", "killed")).as_bytes());
+    wait_for("the target to have the content", || (begun.load(Ordering::SeqCst) == 1).then_some(()));
+    scene.waypost.kill();
+    assert!(talk.is_closed(), "an answer without responsibility");
+    slow.store(false, Ordering::SeqCst);
+    scene.waypost.start();
+    assert_eq!(scene.waypost.queued(), 0);
+    let reply = scene.send("her@foreign.test", "killed");
+    assert!(reply.starts_with("250 "), "{reply}");
+    inbox.wait_for("Subject: killed");
+    scene.nothing_left();
+}
+
+#[test]
+fn what_asks_for_a_report_of_success_is_queued() {
+    let scene = scene("");
+    let inbox = Sink::start(scene.lab.address(2), MX_PORT);
+    let mut talk = scene.talk();
+    talk.expect("MAIL FROM:<her@foreign.test>", "250");
+    talk.expect("RCPT TO:<me@example.test> NOTIFY=SUCCESS", "250");
+    talk.expect("DATA", "354");
+    talk.send(letter("her@foreign.test", "wanted").as_bytes());
+    let reply = talk.say(".");
+    assert!(reply.starts_with("250 2.0.0 queued as "), "{reply}");
+    inbox.wait_for("Subject: wanted");
+}

@@ -1,0 +1,192 @@
+//! Reports about forwarded mail find their way back to its sender, and nothing else does. Threat 41.
+
+use it::{Delivered, Dns, Lab, MX_PORT, Sink, Talk, Waypost, wait_for};
+use mail::srs::{Hash, Secret, Srs};
+use mail::{Domain, Mailbox, Reply};
+
+use crate::forwarding::records;
+
+/// The secret with which this lab makes return addresses.
+const SECRET: &str = "the secret of this laboratory";
+
+struct Scene {
+    waypost: Waypost,
+    inbox: Sink,
+    /// The mailbox of her@foreign.test.
+    hers: Sink,
+    _dns: Dns,
+    _lab: Lab,
+}
+
+fn scene(forward: &str) -> Scene {
+    scene_with(forward, |_| None)
+}
+
+fn scene_with(forward: &str, judge: impl Fn(&Delivered) -> Option<Reply> + Send + Sync + 'static) -> Scene {
+    let lab = Lab::new();
+    let forward = format!("[forward]\ndomain = \"fwd.example.test\"\nunauthenticated = \"accept\"\n{forward}");
+    let mut waypost = Waypost::configured(&lab, &forward);
+    let secrets = lab.write("data/srs.secrets", &format!("{SECRET}\npostsrsd:old secret\n"));
+    std::fs::set_permissions(secrets, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    waypost.ok(&["domain", "add", "example.test"]);
+    let dns = Dns::start(&lab, &(records(&lab) + &waypost.keys("fwd.example.test")));
+    let inbox = Sink::judging(lab.address(2), MX_PORT, |_| None, judge);
+    let hers = Sink::start(lab.address(3), MX_PORT);
+    waypost.ok(&["alias", "add", "me@example.test", "foo@inbox.test"]);
+    waypost.start();
+    Scene { waypost, inbox, hers, _dns: dns, _lab: lab }
+}
+
+fn srs(hash: Hash, secret: &str) -> Srs {
+    let secrets = vec![Secret { hash, key: secret.as_bytes().to_vec() }];
+    Srs { domain: Domain::parse("fwd.example.test").unwrap(), secrets, mac: net::srs_mac }
+}
+
+fn now_unix_s() -> i64 {
+    i64::try_from(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()).unwrap()
+}
+
+/// A return address for her, made so many days ago.
+fn return_address(srs: &Srs, sender: &str, days_ago: i64) -> String {
+    srs.rewrite(&Mailbox::parse(sender).unwrap(), now_unix_s() - days_ago * 86_400).unwrap().address.to_string()
+}
+
+impl Scene {
+    fn talk(&self) -> Talk {
+        Talk::greeted(self.waypost.address, MX_PORT)
+    }
+
+    fn send(&self, from: &str, to: &str, subject: &str) -> String {
+        let author = if from.is_empty() { "mailer-daemon@inbox.test" } else { from };
+        self.talk().message(from, to, &format!("From: <{author}>\r\nSubject: {subject}\r\n\r\nbody\r\n"))
+    }
+
+    fn rcpt(&self, from: &str, to: &str) -> String {
+        let mut talk = self.talk();
+        talk.expect(&format!("MAIL FROM:<{from}>"), "250");
+        talk.say(&format!("RCPT TO:<{to}>"))
+    }
+}
+
+#[test]
+fn a_report_of_the_target_goes_back_to_the_sender() {
+    let scene = scene("");
+    let longest = format!("{}@foreign.test", "x".repeat(60));
+    for (n, sender) in
+        ["her@foreign.test", "her+tag.x=y@foreign.test", "\"her odd\"@foreign.test", longest.as_str()].into_iter().enumerate()
+    {
+        let taken = scene.send(sender, "me@example.test", &format!("letter{n}"));
+        assert!(taken.starts_with("250 "), "{taken}");
+        let path = scene.inbox.wait_for(&format!("Subject: letter{n}\r\n")).from.trim_matches(['<', '>']).to_owned();
+        assert!(path.ends_with("@fwd.example.test") && path.rsplit_once('@').unwrap().0.len() <= 66, "{path}");
+        // A relay may have folded the case on the way.
+        for (again, path) in [path.clone(), path.to_lowercase()].iter().enumerate() {
+            let subject = format!("failed{n}-{again}");
+            let back = scene.send("", path, &subject);
+            assert!(back.starts_with("250 "), "{path}: {back}");
+            let report = scene.hers.wait_for(&format!("Subject: {subject}\r\n"));
+            assert_eq!((report.from.as_str(), report.to.as_slice()), ("<>", [format!("<{sender}>")].as_slice()));
+        }
+    }
+    scene.waypost.wait_for_empty_queue();
+    scene.waypost.assert_no_bugs();
+}
+
+#[test]
+fn threat_41_only_our_own_fresh_addresses_are_reversed() {
+    let scene = scene("reports_per_sender = 1000\n");
+    let ours = srs(Hash::Sha256, SECRET);
+    let fresh = return_address(&ours, "her@foreign.test", 0);
+    let reply = scene.rcpt("", &fresh);
+    assert!(reply.starts_with("250 "), "{reply}");
+    let (hash, rest) = (fresh[5..21].to_owned(), &fresh[21..]);
+    let flipped = format!("SRS0={}{}{rest}", if hash.starts_with('A') { 'B' } else { 'A' }, &hash[1..]);
+    let refused = [
+        (flipped, "a wrong hash"),
+        (fresh.replace("=her@", "=him@"), "another local part"),
+        (fresh.replace("=foreign.test=", "=victim.test="), "another domain"),
+        (format!("SRS0={}{rest}", &hash[..7]), "a short hash"),
+        (format!("SRS0={rest}"), "no hash"),
+        ("SRS0=@fwd.example.test".into(), "nothing"),
+        ("SRS1=AAAA=other.test==AAAA=AA=x.test=y@fwd.example.test".into(), "another forwarder's, unsigned"),
+        (return_address(&ours, "her@foreign.test", 23), "expired"),
+        (return_address(&ours, "her@foreign.test", -3), "of the future"),
+        (return_address(&srs(Hash::Sha256, "a secret of somebody else"), "her@foreign.test", 0), "another secret"),
+        (return_address(&srs(Hash::Classic, "somebody else"), "her@foreign.test", 0), "another classic secret"),
+        (return_address(&srs(Hash::Classic, SECRET), "her@foreign.test", 0), "our secret, hashed in another way"),
+    ];
+    for (address, why) in refused {
+        let reply = scene.rcpt("", &address);
+        assert!(reply.starts_with("550 5.7.1 "), "{why}: {address}: {reply}");
+    }
+    let old = return_address(&srs(Hash::Classic, "old secret"), "her@foreign.test", 3);
+    let reply = scene.rcpt("", &old);
+    assert!(reply.starts_with("250 "), "an address from before the move: {reply}");
+    assert!(scene.hers.messages().is_empty());
+    scene.waypost.assert_no_bugs();
+}
+
+#[test]
+fn a_return_address_is_no_way_to_send_mail_through_us() {
+    let scene = scene("");
+    let fresh = return_address(&srs(Hash::Sha256, SECRET), "her@foreign.test", 0);
+    for from in ["spammer@foreign.test", "me@example.test", fresh.as_str()] {
+        let reply = scene.rcpt(from, &fresh);
+        assert!(reply.starts_with("550 5.7.1 "), "{from}: {reply}");
+    }
+    // The domain of return addresses is nobody's otherwise, and another domain's return addresses are not ours.
+    for to in ["someone@fwd.example.test", "SRS0=AAAA=AA=foreign.test=her@elsewhere.test", "her%foreign.test@fwd.example.test"] {
+        let reply = scene.rcpt("", to);
+        assert!(reply.starts_with("550 5.7.1 ") || reply.starts_with("550 5.1.1 "), "{to}: {reply}");
+    }
+    // Not for those with a password either.
+    let password = scene.waypost.account("me@example.test");
+    let mut talk = scene.waypost.logged_in("me@example.test", &password);
+    talk.expect("MAIL FROM:<me@example.test>", "250");
+    talk.expect(&format!("RCPT TO:<{fresh}>"), "550 5.7.1 ");
+    scene.waypost.wait_for_empty_queue();
+    assert!(scene.hers.messages().is_empty() && scene.inbox.messages().is_empty());
+}
+
+#[test]
+fn more_reports_than_one_message_makes_are_put_off() {
+    let scene = scene("reports_per_sender = 3\n");
+    let (hers, his) = (
+        return_address(&srs(Hash::Sha256, SECRET), "her@foreign.test", 0),
+        return_address(&srs(Hash::Sha256, SECRET), "him@foreign.test", 0),
+    );
+    for n in 0..3 {
+        let reply = scene.send("", &hers, &format!("report {n}"));
+        assert!(reply.starts_with("250 "), "{reply}");
+    }
+    for again in [hers.clone(), hers.to_lowercase()] {
+        let reply = scene.rcpt("", &again);
+        assert!(reply.starts_with("450 "), "{reply}");
+    }
+    let reply = scene.rcpt("", &his);
+    assert!(reply.starts_with("250 "), "{reply}");
+}
+
+#[test]
+fn a_failure_is_told_to_a_known_sender_and_listed_otherwise() {
+    let scene = scene_with("mode = \"queue\"\n", |_| Some(Reply::new(550, (5, 7, 1), "no, says foo@inbox.test")));
+    for (from, subject) in [("her@foreign.test", "known"), ("nobody@stranger.test", "unknown"), ("someone@foreign.test", "also known")] {
+        let reply = scene.send(from, "me@example.test", subject);
+        assert!(reply.starts_with("250 "), "{reply}");
+    }
+    scene.waypost.wait_for_empty_queue();
+    wait_for("both reports", || (scene.hers.messages().len() == 2).then_some(()));
+    for report in scene.hers.messages() {
+        assert!(report.from == "<>" && !report.text().contains("inbox.test") && !report.text().contains("unknown"), "{}", report.text());
+    }
+    let failed = scene.waypost.json(&["failed"]);
+    let failed = failed.as_array().unwrap();
+    assert_eq!(failed.len(), 1, "{failed:?}");
+    assert_eq!(
+        (failed[0]["from"].as_str(), failed[0]["to"].as_str()),
+        (Some("nobody@stranger.test"), Some("me@example.test")),
+        "{failed:?}"
+    );
+    assert!(scene.waypost.ok(&["failed"]).contains("nobody@stranger.test"));
+    scene.waypost.assert_no_bugs();
+}

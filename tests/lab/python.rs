@@ -1,0 +1,70 @@
+//! Other people's code in Python: dkimpy and pysrs, from target/python (cargo xtask prepare).
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use crate::Lab;
+use crate::dns::DNS_PORT;
+
+/// A signature, as dkimpy sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signature {
+    /// The domain that signed.
+    pub domain: String,
+    /// The selector.
+    pub selector: String,
+    /// Whether it verifies.
+    pub holds: bool,
+    /// Why not, where dkimpy says it.
+    pub reason: String,
+}
+
+fn top() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the checkout").to_owned()
+}
+
+/// Runs Python with what is installed for the tests; `input` is its standard input. Returns what it wrote.
+pub fn python(arguments: &[&str], input: &str) -> String {
+    let mut command = Command::new("python3");
+    command.current_dir(top()).args(arguments).env("PYTHONPATH", top().join("target/python"));
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("python3 runs");
+    child.stdin.take().expect("its input").write_all(input.as_bytes()).expect("python3 reads");
+    let output = child.wait_with_output().expect("python3 ends");
+    assert!(output.status.success(), "python3 {}: {}", arguments.join(" "), output.status);
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// Asks tests/lab/judge.py.
+pub fn dkimpy(request: &Value) -> Value {
+    serde_json::from_str(&python(&["tests/lab/judge.py"], &request.to_string())).expect("JSON")
+}
+
+/// The signatures of each message, from the top, judged by dkimpy with the keys in the lab's DNS.
+pub fn signatures(lab: &Lab, messages: &[&[u8]]) -> Vec<Vec<Signature>> {
+    let messages: Vec<String> = messages.iter().map(|message| STANDARD.encode(message)).collect();
+    let answer = dkimpy(&json!({"do": "verify", "server": lab.address(53), "port": DNS_PORT, "messages": messages}));
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let signature = |s: &Value| Signature {
+        domain: text(&s["d"]),
+        selector: text(&s["s"]),
+        holds: s["holds"].as_bool().unwrap_or_default(),
+        reason: text(&s["reason"]),
+    };
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    list(&answer).iter().map(|message| list(message).iter().map(signature).collect()).collect()
+}
+
+/// The domains whose signatures all verify; fails where one does not.
+pub fn signers(lab: &Lab, message: &[u8]) -> Vec<String> {
+    let found = signatures(lab, &[message]).remove(0);
+    assert!(found.iter().all(|s| s.holds), "{found:?} in:\n{}", String::from_utf8_lossy(message));
+    let mut domains: Vec<String> = found.into_iter().map(|s| s.domain).collect();
+    domains.sort();
+    domains.dedup();
+    domains
+}
