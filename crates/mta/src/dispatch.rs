@@ -11,17 +11,17 @@ use std::time::Duration;
 use mail::Domain;
 use net::{ClientTls, Clock, Resolver};
 use policy::Trouble;
-use store::{Claimed, ClaimedRecipient, Flow, NewMessage, RecipientKey, Store};
+use store::{Flow, NewMessage, Store};
 use tokio::sync::Notify;
 
 use crate::bug::caught;
 use crate::circuits::LiveCircuits;
 use crate::fingerprint::Taken;
-use crate::hand_over::Waiter;
 use crate::host_places::HostPlaces;
 use crate::job::Job;
 use crate::lane::Lanes;
 use crate::plan::{Plan, plan};
+use crate::reservation::Reservation;
 use crate::settings::LiveSettings;
 use crate::settle;
 use crate::signing::Signing;
@@ -110,15 +110,6 @@ struct RouteState {
     unplanned: Vec<Job>,
 }
 
-/// Room that was kept for a message that is about to be committed.
-#[derive(Debug)]
-pub(crate) struct Reservation {
-    dispatch: Dispatch,
-    domains: Vec<(Domain, usize)>,
-    content_bytes: u64,
-    used: bool,
-}
-
 impl Dispatch {
     pub fn new(world: Arc<World>) -> Self {
         Self(Arc::new(Inner { world, lanes: Lanes::default(), state: Mutex::default(), look: Notify::new() }))
@@ -183,7 +174,7 @@ impl Dispatch {
         }
         state.in_memory += new.recipients.len();
         state.content_bytes += bytes;
-        Some(Reservation { dispatch: self.clone(), domains, content_bytes: bytes, used: false })
+        Some(Reservation::new(self.clone(), domains, bytes))
     }
 
     /// Takes a job for which there is room.
@@ -234,7 +225,7 @@ impl Dispatch {
     }
 
     /// Gives room back; true where mail in the store waited for it.
-    fn release(&self, domains: &[(Domain, usize)], content_bytes: u64) -> bool {
+    pub fn release(&self, domains: &[(Domain, usize)], content_bytes: u64) -> bool {
         let mut state = self.state();
         let mut look = false;
         state.content_bytes = state.content_bytes.saturating_sub(content_bytes);
@@ -340,61 +331,5 @@ impl Dispatch {
         let mut state = self.state();
         state.domains.retain(|_, d| d.in_memory > 0 || d.starved);
         state.routes.retain(|_, r| !r.unplanned.is_empty() || r.plan.as_ref().is_some_and(|(_, until_ms)| now_ms < *until_ms));
-    }
-}
-
-impl Reservation {
-    /// The jobs of the message for which room was kept, one a domain.
-    pub fn jobs(self, new: &NewMessage) -> ReservedJobs {
-        let mut jobs: Vec<Job> = Vec::with_capacity(self.domains.len());
-        for (index, recipient) in new.recipients.iter().enumerate() {
-            let key = RecipientKey { message: new.message.id, index: u32::try_from(index).unwrap_or(u32::MAX) };
-            let recipient = ClaimedRecipient { key, recipient: recipient.clone(), attempts: 0 };
-            let domain = &recipient.recipient.mailbox.domain;
-            match jobs.iter_mut().find(|j| j.domain == *domain) {
-                Some(job) => job.claimed.recipients.push(recipient),
-                None => {
-                    // The whole message's octets are given back with its first job.
-                    let held_bytes = if jobs.is_empty() { self.content_bytes } else { 0 };
-                    let claimed =
-                        Claimed { message: new.message.clone(), content: Some(new.content.clone()), recipients: vec![recipient.clone()] };
-                    jobs.push(Job::new(claimed, domain.clone(), held_bytes));
-                }
-            }
-        }
-        ReservedJobs { reservation: self, jobs }
-    }
-}
-
-/// Jobs whose message is being committed. Dropped, they give their room back.
-#[derive(Debug)]
-pub(crate) struct ReservedJobs {
-    reservation: Reservation,
-    jobs: Vec<Job>,
-}
-
-impl ReservedJobs {
-    /// The message's only job goes to its lane; its outcome goes to who waits, and nothing of it is in the store.
-    pub fn submit_waiting(mut self, waiter: Waiter) {
-        if let Some(job) = self.jobs.first_mut() {
-            job.waiter = Some(waiter);
-        }
-        self.submit();
-    }
-
-    /// The message is committed: the jobs go to their lanes.
-    pub fn submit(mut self) {
-        self.reservation.used = true;
-        for job in std::mem::take(&mut self.jobs) {
-            self.reservation.dispatch.submit(job);
-        }
-    }
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        if !self.used {
-            self.dispatch.release(&self.domains, self.content_bytes);
-        }
     }
 }

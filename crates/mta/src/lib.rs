@@ -29,6 +29,7 @@ mod received;
 mod release;
 mod remedy;
 mod report;
+mod reservation;
 mod responsibility;
 mod returns;
 mod seal;

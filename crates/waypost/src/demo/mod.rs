@@ -139,7 +139,7 @@ fn believed(message: &Arrived, from: &str) -> Result<()> {
         passed("dkim=pass") && passed("dmarc=pass") && results.contains("spf=pass"),
         "the mail is not believed at its far end: {results}"
     );
-    print(&format!("\n  What the far end found out about it:"))?;
+    print("\n  What the far end found out about it:")?;
     for line in results.lines() {
         print(&format!("      {}", styled(GOOD, line)))?;
     }
