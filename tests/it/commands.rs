@@ -374,3 +374,23 @@ fn the_demonstration_shows_all_its_steps() {
         assert!(shown.contains(step), "no {step:?} in:\n{shown}");
     }
 }
+
+#[test]
+fn a_reply_is_explained_without_configuration_or_server() {
+    let explain = |arguments: &[&str]| {
+        run(&binary().display().to_string(), &[&["explain-reply", "--config", "/nowhere/waypost.toml"], arguments].concat())
+    };
+    let said = "452-4.2.2 The recipient's inbox is out of storage space.\\n452 4.2.2 x1 - gsmtp";
+    let text = String::from_utf8(explain(&[said]).stdout).unwrap();
+    assert!(text.contains("Gmail") && text.contains("out of storage") && text.contains("this mailbox only"), "{text}");
+    let full: Value = serde_json::from_slice(&explain(&[said, "--json"]).stdout).unwrap();
+    assert_eq!((&full["row"], &full["waits"], &full["severity"]), (&json!("gmail-full"), &json!(true), &json!("critical")));
+    // The host's word counts before the text's.
+    let other: Value = serde_json::from_slice(&explain(&[said, "--json", "--host", "mx01.mail.icloud.com"]).stdout).unwrap();
+    assert_eq!(other["row"], json!("any-full"));
+    let nonsense = explain(&["hello"]);
+    assert_eq!(nonsense.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&nonsense.stderr).contains("hint: "));
+    let piped = run("sh", &["-c", &format!("printf '550 5.1.1 no\\r\\n' | {} explain-reply -", binary().display())]);
+    assert!(String::from_utf8_lossy(&piped.stdout).contains("any-no-user"), "{piped:?}");
+}

@@ -9,6 +9,7 @@
     missing_docs
 )]
 
+mod circuits;
 mod clients;
 mod commands;
 mod configuration;

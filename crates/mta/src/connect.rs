@@ -61,6 +61,8 @@ pub(crate) async fn connect(world: &World, plan: &Plan) -> Result<Connection, Tr
             Ok(connection) => return Ok(connection),
             // Whatever stands behind us in the list would only send the mail back.
             Err(trouble) if trouble.enhanced == mail::EnhancedCode(5, 4, 6) => return Err(trouble),
+            // What a large provider counts, it counts over all its hosts: to ask the next one would only be one try more.
+            Err(trouble) if trouble.wants_pause() && policy::provider_of(&hop.host).is_some() => return Err(trouble),
             Err(trouble) => {
                 tracing::info!(host = %hop.host, %trouble, "host does not take mail now");
                 // One host that may come back is a reason to wait.
@@ -76,7 +78,7 @@ pub(crate) async fn connect(world: &World, plan: &Plan) -> Result<Connection, Tr
 async fn connect_host(world: &World, plan: &Plan, hop: &NextHop) -> Result<Connection, Trouble> {
     let settings = world.settings.load_full();
     let delivery = &settings.delivery;
-    let found = world.resolver.addresses(&hop.host, delivery.ipv6).await.map_err(|failure| match failure {
+    let found = addresses(world, &hop.host, delivery.ipv6).await.map_err(|failure| match failure {
         policy::RouteFailure::Temporary(text) => Trouble::dns(format!("DNS gave no address of {}: {text}", hop.host)),
         _ => Trouble::permanent(Scope::Host, 4, 4, format!("the mail host {} has no address", hop.host)),
     })?;
@@ -98,6 +100,17 @@ async fn connect_host(world: &World, plan: &Plan, hop: &NextHop) -> Result<Conne
         addresses.retain(|a| *a != address);
     }
     Err(trouble)
+}
+
+/// A host that wants no IPv6 from us gets none, unless it has nothing else.
+async fn addresses(world: &World, host: &Domain, ipv6: bool) -> Result<Vec<IpAddr>, policy::RouteFailure> {
+    if ipv6 && world.circuits.is_ipv4_only(host, world.clock.now_ms()) {
+        let found = world.resolver.addresses(host, false).await;
+        if found.is_ok() {
+            return found;
+        }
+    }
+    world.resolver.addresses(host, ipv6).await
 }
 
 fn looped(host: &Domain) -> Trouble {
@@ -156,8 +169,10 @@ async fn dial(target: SocketAddr, source: Option<IpAddr>) -> std::io::Result<Tcp
 /// Greets; where opportunistic TLS fails, once more without it, over a new connection.
 async fn open(world: &World, plan: &Plan, hop: &NextHop, tcp: TcpStream, hostname: &Domain) -> Result<Connection, Trouble> {
     let peer = tcp.peer_addr().map_err(|e| Trouble::connection_lost(e.to_string()))?;
-    match greet(world, plan, plan.tls, hop, tcp, hostname).await {
-        Err(GreetError::Tls(error)) if plan.tls == TlsMode::Opportunistic => {
+    let is_wanted = plan.tls == TlsMode::Opportunistic && world.circuits.is_tls_only(&hop.host, world.clock.now_ms());
+    let tls = if is_wanted { TlsMode::Required } else { plan.tls };
+    match greet(world, plan, tls, hop, tcp, hostname).await {
+        Err(GreetError::Tls(error)) if tls == TlsMode::Opportunistic => {
             tracing::info!(host = %hop.host, error, "opportunistic TLS failed; going on without it");
             let source = world.settings.load().delivery.source;
             let tcp = dial(peer, source).await.map_err(|e| Trouble::unreachable(e.to_string()))?;
@@ -188,7 +203,7 @@ impl GreetError {
 /// What the failure of a session means for the mail that waits.
 pub(crate) fn trouble_of(failure: &Failure, host: &Domain) -> Trouble {
     let said = |reply: &Reply| {
-        let trouble = trouble_of_failure(reply);
+        let trouble = trouble_of_failure(host, reply);
         Trouble { text: format!("{host} said: {}", trouble.text), ..trouble }
     };
     match failure {

@@ -4,7 +4,7 @@
 //! taken for one.
 
 use mail::{EnhancedCode, Reply, header_len};
-use policy::{Scope, Trouble, trouble_of_reply};
+use policy::{Scope, Trouble, our_refusal, trouble_of_reply};
 use smtp::client::{Event, Failure, Outcome, Phase, Stage, Transaction};
 use store::{Claimed, Content};
 use tokio::time::timeout;
@@ -37,6 +37,11 @@ pub(crate) struct Attempt {
 impl Attempt {
     fn failed(recipients: usize, trouble: &Trouble, stale: bool) -> Self {
         Self { results: vec![Err(trouble.clone()); recipients], stale, reusable: false }
+    }
+
+    /// Whether a reply to it says this.
+    pub fn is_told(&self, what: fn(&Trouble) -> bool) -> bool {
+        self.results.iter().any(|result| result.as_ref().is_err_and(what))
     }
 
     /// What a bug leaves behind: everything is deferred.
@@ -197,7 +202,7 @@ fn finished(connection: &Connection, outcome: Outcome) -> Attempt {
 }
 
 fn refusal(reply: &Reply, scope: Scope, by_us: bool, connection: &Connection) -> Trouble {
-    let trouble = trouble_of_reply(reply, scope);
+    let trouble = if by_us { our_refusal(reply, scope) } else { trouble_of_reply(&connection.host, reply, scope) };
     let who = if by_us { format!("{} cannot take it", connection.host) } else { format!("{} said", connection.host) };
     let enhanced = if trouble.permanent { trouble.enhanced } else { EnhancedCode(4, trouble.enhanced.1, trouble.enhanced.2) };
     Trouble { enhanced, text: format!("{who}: {}", trouble.text), ..trouble }

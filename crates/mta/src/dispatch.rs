@@ -11,15 +11,17 @@ use std::time::Duration;
 use mail::Domain;
 use net::{ClientTls, Clock, Resolver};
 use policy::Trouble;
-use store::{Claimed, ClaimedRecipient, Flow, NewMessage, RecipientKey, Store};
+use store::{Flow, NewMessage, Store};
 use tokio::sync::Notify;
 
 use crate::bug::caught;
+use crate::circuits::LiveCircuits;
 use crate::fingerprint::Taken;
-use crate::hand_over::Waiter;
 use crate::host_places::HostPlaces;
+use crate::job::Job;
 use crate::lane::Lanes;
 use crate::plan::{Plan, plan};
+use crate::reservation::Reservation;
 use crate::settings::LiveSettings;
 use crate::settle;
 use crate::signing::Signing;
@@ -61,23 +63,14 @@ pub(crate) struct World {
     pub own_ports: Vec<u16>,
     /// Connections, by host.
     pub hosts: HostPlaces,
+    /// What hosts have asked us to stop.
+    pub circuits: LiveCircuits,
     /// The keys that sign.
     pub signing: Signing,
     /// What the targets have taken lately.
     pub taken: Taken,
     /// Where this run begins to spread hosts of equal preference.
     pub spread: u32,
-}
-
-/// A job: a message and recipients of one domain.
-#[derive(Debug)]
-pub(crate) struct Job {
-    pub claimed: Claimed,
-    pub domain: Domain,
-    /// Octets of content that it holds in memory.
-    held_bytes: u64,
-    /// Who waits for its outcome; without one it is the queue's.
-    pub waiter: Option<Waiter>,
 }
 
 /// The dispatcher. Clones share it.
@@ -117,15 +110,6 @@ struct RouteState {
     unplanned: Vec<Job>,
 }
 
-/// Room that was kept for a message that is about to be committed.
-#[derive(Debug)]
-pub(crate) struct Reservation {
-    dispatch: Dispatch,
-    domains: Vec<(Domain, usize)>,
-    content_bytes: u64,
-    used: bool,
-}
-
 impl Dispatch {
     pub fn new(world: Arc<World>) -> Self {
         Self(Arc::new(Inner { world, lanes: Lanes::default(), state: Mutex::default(), look: Notify::new() }))
@@ -159,6 +143,7 @@ impl Dispatch {
             route.plan = None;
         }
         self.0.lanes.lift_pauses();
+        self.0.world.circuits.lift();
         self.wake();
     }
 
@@ -189,7 +174,7 @@ impl Dispatch {
         }
         state.in_memory += new.recipients.len();
         state.content_bytes += bytes;
-        Some(Reservation { dispatch: self.clone(), domains, content_bytes: bytes, used: false })
+        Some(Reservation::new(self.clone(), domains, bytes))
     }
 
     /// Takes a job for which there is room.
@@ -240,7 +225,7 @@ impl Dispatch {
     }
 
     /// Gives room back; true where mail in the store waited for it.
-    fn release(&self, domains: &[(Domain, usize)], content_bytes: u64) -> bool {
+    pub fn release(&self, domains: &[(Domain, usize)], content_bytes: u64) -> bool {
         let mut state = self.state();
         let mut look = false;
         state.content_bytes = state.content_bytes.saturating_sub(content_bytes);
@@ -311,7 +296,7 @@ impl Dispatch {
                 next_ms = Some(now_ms);
             }
             for claimed in claimed {
-                self.submit(Job { claimed, domain: due.lane.clone(), held_bytes: 0, waiter: None });
+                self.submit(Job::new(claimed, due.lane.clone(), 0));
             }
         }
         failed.map_or(Ok(next_ms), Err)
@@ -350,61 +335,5 @@ impl Dispatch {
         let mut state = self.state();
         state.domains.retain(|_, d| d.in_memory > 0 || d.starved);
         state.routes.retain(|_, r| !r.unplanned.is_empty() || r.plan.as_ref().is_some_and(|(_, until_ms)| now_ms < *until_ms));
-    }
-}
-
-impl Reservation {
-    /// The jobs of the message for which room was kept, one a domain.
-    pub fn jobs(self, new: &NewMessage) -> ReservedJobs {
-        let mut jobs: Vec<Job> = Vec::with_capacity(self.domains.len());
-        for (index, recipient) in new.recipients.iter().enumerate() {
-            let key = RecipientKey { message: new.message.id, index: u32::try_from(index).unwrap_or(u32::MAX) };
-            let recipient = ClaimedRecipient { key, recipient: recipient.clone(), attempts: 0 };
-            let domain = &recipient.recipient.mailbox.domain;
-            match jobs.iter_mut().find(|j| j.domain == *domain) {
-                Some(job) => job.claimed.recipients.push(recipient),
-                None => jobs.push(Job {
-                    domain: domain.clone(),
-                    claimed: Claimed { message: new.message.clone(), content: Some(new.content.clone()), recipients: vec![recipient] },
-                    // The whole message's octets are given back with its first job.
-                    held_bytes: if jobs.is_empty() { self.content_bytes } else { 0 },
-                    waiter: None,
-                }),
-            }
-        }
-        ReservedJobs { reservation: self, jobs }
-    }
-}
-
-/// Jobs whose message is being committed. Dropped, they give their room back.
-#[derive(Debug)]
-pub(crate) struct ReservedJobs {
-    reservation: Reservation,
-    jobs: Vec<Job>,
-}
-
-impl ReservedJobs {
-    /// The message's only job goes to its lane; its outcome goes to who waits, and nothing of it is in the store.
-    pub fn submit_waiting(mut self, waiter: Waiter) {
-        if let Some(job) = self.jobs.first_mut() {
-            job.waiter = Some(waiter);
-        }
-        self.submit();
-    }
-
-    /// The message is committed: the jobs go to their lanes.
-    pub fn submit(mut self) {
-        self.reservation.used = true;
-        for job in std::mem::take(&mut self.jobs) {
-            self.reservation.dispatch.submit(job);
-        }
-    }
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        if !self.used {
-            self.dispatch.release(&self.domains, self.content_bytes);
-        }
     }
 }

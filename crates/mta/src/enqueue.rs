@@ -5,7 +5,8 @@
 use net::Clock;
 use store::{Committed, NewMessage, Store, StoreError};
 
-use crate::dispatch::{Dispatch, ReservedJobs};
+use crate::dispatch::Dispatch;
+use crate::reservation::ReservedJobs;
 
 /// Commits the messages. What dispatch has room for goes to it at once, in memory; the rest is found when it is due.
 pub(crate) async fn enqueue(

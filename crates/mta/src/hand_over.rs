@@ -12,8 +12,9 @@ use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
 use crate::deliver::Delivered;
-use crate::dispatch::{Dispatch, Job};
+use crate::dispatch::Dispatch;
 use crate::fingerprint::Fingerprint;
+use crate::job::Job;
 use crate::prepare::Prepared;
 use crate::responsibility::Responsibility;
 use crate::settle;

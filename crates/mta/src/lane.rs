@@ -16,8 +16,9 @@ use tokio::time::timeout;
 use crate::bug::caught;
 use crate::connect::{Connection, connect};
 use crate::deliver::{Attempt, deliver};
-use crate::dispatch::{Dispatch, Job};
+use crate::dispatch::Dispatch;
 use crate::hand_over::Waiter;
+use crate::job::Job;
 use crate::plan::Plan;
 use crate::settle;
 
@@ -226,6 +227,7 @@ impl Worker {
         if job.waiter.as_ref().is_some_and(Waiter::is_gone) {
             return self.dispatch.done(&job);
         }
+        let Some(job) = self.admitted(job) else { return };
         let content = match self.content(&job).await {
             Ok(content) => content,
             Err(StoreError::Corrupt(reason)) => return settle::set_aside(&self.dispatch, job, &reason).await,
@@ -236,7 +238,7 @@ impl Worker {
             Ok(attempt) => attempt,
             Err(trouble) => return self.unreachable(job, trouble).await,
         };
-        if attempt.stale && kept {
+        if attempt.stale && kept && !attempt.is_told(Trouble::wants_pause) {
             // The host closed a connection that we had kept: that says nothing about the message.
             self.drop_connection(false).await;
             attempt = match self.attempt(&job, &content).await {
@@ -245,10 +247,26 @@ impl Worker {
             };
         }
         self.finish_settling().await;
+        let reusable = attempt.reusable && !attempt.is_told(Trouble::wants_new_connection);
         let (dispatch, results) = (self.dispatch.clone(), attempt.results);
         self.settling = Some(tokio::spawn(async move { settle::settle(&dispatch, job, results).await }));
         // What was delivered is being written down already: parting from the host may take a while.
-        self.after(attempt.reusable).await;
+        self.after(reusable).await;
+    }
+
+    /// What of the job the circuits let through; the rest is deferred until they may.
+    fn admitted(&self, job: Job) -> Option<Job> {
+        let world = self.dispatch.world();
+        let admitted = world.circuits.admit(world, &self.lane.plan, job);
+        if !admitted.wait.is_empty() {
+            let dispatch = self.dispatch.clone();
+            tokio::spawn(async move {
+                for (job, trouble) in admitted.wait {
+                    settle::all_failed(&dispatch, vec![job], &trouble).await;
+                }
+            });
+        }
+        admitted.go
     }
 
     async fn content(&self, job: &Job) -> Result<Content, StoreError> {
@@ -309,12 +327,13 @@ impl Worker {
         }
     }
 
-    fn clear_lane(&mut self, job: Job, trouble: &Trouble) -> Option<Vec<Job>> {
+    fn clear_lane(&mut self, mut job: Job, trouble: &Trouble) -> Option<Vec<Job>> {
         let world = self.dispatch.world();
         let now_ms = world.clock.now_ms();
         let mut state = self.lane.state();
         let others = state.workers > 1 && state.connected > 0;
         if others && trouble.scope == Scope::Host && !trouble.permanent {
+            world.circuits.give_back(&mut job, now_ms);
             state.workers -= 1;
             state.ceiling = Some((state.connected, now_ms + CEILING_MS));
             state.jobs.push_front(job);

@@ -6,6 +6,7 @@
 
 mod authenticate;
 mod bug;
+mod circuits;
 mod connect;
 mod decide;
 mod deliver;
@@ -15,6 +16,7 @@ mod fields;
 mod fingerprint;
 mod hand_over;
 mod host_places;
+mod job;
 mod lane;
 mod listen;
 mod live_directory;
@@ -27,6 +29,7 @@ mod received;
 mod release;
 mod remedy;
 mod report;
+mod reservation;
 mod responsibility;
 mod returns;
 mod seal;

@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::authenticate::LargeContents;
 use crate::bug::{bugs_caught, signatures_broken};
+use crate::circuits::LiveCircuits;
 use crate::dispatch::{Dispatch, World};
 use crate::fingerprint::Taken;
 use crate::host_places::HostPlaces;
@@ -126,6 +127,7 @@ impl Server {
             live: live.clone(),
             own_ports,
             hosts: HostPlaces::default(),
+            circuits: LiveCircuits::default(),
             taken: Taken::default(),
             signing: Signing::default(),
             spread: random_u32(),

@@ -9,10 +9,12 @@ use mail::ReversePath;
 use mail::report::{Action, RecipientReport};
 use net::random_u32;
 use policy::{Schedule, Scope, Trouble};
-use store::{ClaimedRecipient, Content, Disposition, FailedDelivery, NewMessage, RecipientKey, Settlement};
+use store::{ClaimedRecipient, Content, Disposition, FailedDelivery, Flow, NewMessage, RecipientKey, Settlement};
 
+use crate::circuits::log_critical;
 use crate::deliver::Delivered;
-use crate::dispatch::{Dispatch, Job};
+use crate::dispatch::Dispatch;
+use crate::job::Job;
 use crate::remedy::mend;
 use crate::report::reports;
 
@@ -28,10 +30,11 @@ pub(crate) async fn all_failed(dispatch: &Dispatch, jobs: Vec<Job>, trouble: &Tr
 }
 
 /// The message's content cannot be read: its recipients are set aside, for a person to look at.
-pub(crate) async fn set_aside(dispatch: &Dispatch, job: Job, reason: &str) {
+pub(crate) async fn set_aside(dispatch: &Dispatch, mut job: Job, reason: &str) {
     if job.waiter.is_some() {
         return all_failed(dispatch, vec![job], &Trouble::unreadable(reason)).await;
     }
+    dispatch.world().circuits.give_back(&mut job, dispatch.world().clock.now_ms());
     tracing::error!(id = %job.claimed.message.id, reason, "a message is unreadable and was set aside; `waypost queue list` shows it");
     let aside = |r: &ClaimedRecipient| (r.key, Disposition::SetAside { reason: reason.to_owned() });
     let settlement = Settlement { recipients: job.claimed.recipients.iter().map(aside).collect(), ..Settlement::default() };
@@ -40,12 +43,13 @@ pub(crate) async fn set_aside(dispatch: &Dispatch, job: Job, reason: &str) {
 }
 
 /// Settles one job, or tells who waits for it.
-pub(crate) async fn settle(dispatch: &Dispatch, mut job: Job, results: Vec<Result<Delivered, Trouble>>) {
+pub(crate) async fn settle(dispatch: &Dispatch, mut job: Job, mut results: Vec<Result<Delivered, Trouble>>) {
+    let world = dispatch.world();
+    let now_ms = world.clock.now_ms();
+    world.circuits.tell(&mut job, &mut results, now_ms);
     if let Some(waiter) = job.waiter.take() {
         return waiter.tell(dispatch, job, results);
     }
-    let world = dispatch.world();
-    let now_ms = world.clock.now_ms();
     let mut ledger = Ledger {
         job: &job,
         schedule: world.settings.load().schedule.clone(),
@@ -96,6 +100,9 @@ struct Ledger<'a> {
 impl<'a> Ledger<'a> {
     fn enter(&mut self, recipient: &'a ClaimedRecipient, result: Result<Delivered, Trouble>) -> Disposition {
         let message = &self.job.claimed.message;
+        if let Some(meaning) = result.as_ref().err().and_then(|trouble| trouble.meaning.as_ref()) {
+            log_critical(message, meaning);
+        }
         match result {
             Ok(delivered) => {
                 self.delivered(recipient, &delivered);
@@ -128,7 +135,7 @@ impl<'a> Ledger<'a> {
         let (to, alias) = names(recipient);
         let message = &self.job.claimed.message;
         let is_told = message.may_report && message.reverse_path != ReversePath::Null && recipient.recipient.notify.wants_failure();
-        tracing::warn!(id = %message.id, %to, alias, attempts = recipient.attempts + 1, %trouble, reported = is_told, "failed");
+        tracing::warn!(id = %message.id, %to, alias, attempts = recipient.attempts + 1, meaning = trouble.row().map(tracing::field::display), %trouble, reported = is_told, "failed");
         if is_told {
             self.reported.push(report_on(recipient, Action::Failed, trouble, None));
         } else {
@@ -139,7 +146,7 @@ impl<'a> Ledger<'a> {
 
     fn deferred(&mut self, recipient: &ClaimedRecipient, trouble: Trouble) -> Disposition {
         let (message, now_ms, schedule) = (&self.job.claimed.message, self.now_ms, &self.schedule);
-        let next_ms = schedule.next_attempt_ms(now_ms, recipient.attempts + 1, random_u32()).min(message.expires_ms);
+        let next_ms = schedule.next_attempt_after_ms(&trouble, now_ms, recipient.attempts + 1, random_u32()).min(message.expires_ms);
         log_deferred(recipient, &trouble, next_ms - now_ms);
         let due = message.may_report && !message.delay_reported && schedule.is_delay_due(message.arrived_ms, now_ms);
         if due && recipient.recipient.notify.wants_delay(schedule.delay_report_s.is_some()) {
@@ -148,7 +155,8 @@ impl<'a> Ledger<'a> {
                 self.settlement.delay_reported.push(message.id);
             }
         }
-        Disposition::Deferred { next_attempt_ms: next_ms, status: trouble.enhanced, reason: trouble.text, counts: true }
+        let reason = trouble.reason(message.flow == Flow::Own);
+        Disposition::Deferred { next_attempt_ms: next_ms, status: trouble.enhanced, reason, counts: trouble.attempted }
     }
 }
 
@@ -166,7 +174,7 @@ fn failed(job: &Job, recipient: &ClaimedRecipient, trouble: &Trouble, now_ms: i6
         to: alias.unwrap_or_else(|| to.to_string()),
         target: to.to_string(),
         status: trouble.enhanced.to_string(),
-        reason: trouble.text.clone(),
+        reason: trouble.reason(job.claimed.message.flow == Flow::Own),
     }
 }
 
@@ -207,7 +215,11 @@ pub(crate) fn log_delivered(job: &Job, recipient: &ClaimedRecipient, delivered: 
 fn log_deferred(recipient: &ClaimedRecipient, trouble: &Trouble, wait_ms: i64) {
     let (to, alias) = names(recipient);
     let RecipientKey { message: id, .. } = recipient.key;
-    tracing::info!(%id, %to, alias, attempts = recipient.attempts + 1, again_in_s = wait_ms / 1000, %trouble, "deferred");
+    if !trouble.attempted {
+        tracing::info!(%id, %to, alias, again_in_s = wait_ms / 1000, %trouble, "held back");
+        return;
+    }
+    tracing::info!(%id, %to, alias, attempts = recipient.attempts + 1, meaning = trouble.row().map(tracing::field::display), again_in_s = wait_ms / 1000, %trouble, "deferred");
 }
 
 /// A report names the address that the sender wrote. What a host said about the target behind an alias may name that in any

@@ -5,18 +5,24 @@
 //! so each decision can be asked again (`explain`, tests) and gives the same answer.
 
 mod authentic;
+mod circuit;
 mod disposition;
+mod meaning;
 mod recipient;
 mod remote;
+mod replies;
 mod route;
 mod schedule;
 mod sender;
 mod trouble;
 
 pub use authentic::{Treatment, Unauthenticated, authentic, may_report};
+pub use circuit::{Admission, CIRCUITS_MAX, Circuits, Keys, Pass, Told};
 pub use disposition::{LOOP_FIELD, RECEIVED_MAX, disposition, well_formed};
+pub use meaning::{Meaning, Reaction, ReplyScope, Severity};
 pub use recipient::{AcceptedRecipient, Client, Rules, recipient};
-pub use remote::{is_dmarc_refusal, trouble_of_failure, trouble_of_reply};
+pub use remote::{is_dmarc_refusal, our_refusal, trouble_of_failure, trouble_of_reply};
+pub use replies::{meaning, pasted_reply, provider_of};
 pub use route::{MxRecord, NextHop, NextHops, RouteFailure, next_hops};
 pub use schedule::Schedule;
 pub use sender::{from_header, reverse_path};

@@ -3,6 +3,12 @@
 //! RFC 5321 s.4.5.4.1: at least 30 minutes between attempts in the long run, sooner at first, four to five days in all.
 //! Invariant: the wait grows, and jitter keeps what failed together from coming back together.
 
+use crate::meaning::Reaction;
+use crate::trouble::Trouble;
+
+/// A host that only wants another connection is believed so often for one message.
+const RECONNECTS_MAX: u32 = 3;
+
 /// The retry schedule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schedule {
@@ -37,6 +43,22 @@ impl Schedule {
         now_ms.saturating_add(wait_ms + jitter_ms)
     }
 
+    /// The same after this trouble: what the host's reply asks for counts before the schedule.
+    pub fn next_attempt_after_ms(&self, trouble: &Trouble, now_ms: i64, attempts: u32, random: u32) -> i64 {
+        let not_before_ms = trouble.not_before_ms.unwrap_or(now_ms);
+        if !trouble.attempted {
+            return not_before_ms;
+        }
+        let next_ms = match trouble.meaning.as_ref().map(|meaning| &meaning.reaction) {
+            Some(Reaction::Retry { waits_s }) if !waits_s.is_empty() => {
+                Self { waits_s: waits_s.clone(), ..self.clone() }.next_attempt_ms(now_ms, attempts, random)
+            }
+            Some(Reaction::Reconnect) if attempts <= RECONNECTS_MAX => now_ms,
+            _ => self.next_attempt_ms(now_ms, attempts, random),
+        };
+        next_ms.max(not_before_ms)
+    }
+
     /// When a message that arrived then is given up, Unix milliseconds.
     pub fn expires_ms(&self, arrived_ms: i64) -> i64 {
         arrived_ms.saturating_add(i64::from(self.lifetime_s) * 1000)
@@ -65,6 +87,24 @@ mod tests {
                 last = wait;
             }
         }
+    }
+
+    #[test]
+    fn what_the_reply_asks_for_counts_before_the_schedule() {
+        let schedule = Schedule { jitter_percent: 0, ..Schedule::default() };
+        let host = mail::Domain::parse("mx.example.net").unwrap();
+        let after = |said: &str, attempts| {
+            let reply = crate::pasted_reply(said).unwrap();
+            let trouble = crate::trouble_of_reply(&host, &reply, crate::Scope::Recipient);
+            schedule.next_attempt_after_ms(&trouble, 0, attempts, 0) / 1000
+        };
+        assert_eq!([after("451 later", 1), after("421 4.7.26 x - gsmtp", 1), after("421 4.7.26 x - gsmtp", 9)], [60, 1_800, 14_400]);
+        let full = "421 too many messages in this connection";
+        assert_eq!([after(full, 1), after(full, 3), after(full, 4)], [0, 0, 1_800]);
+        let held = Trouble::held_back(crate::Scope::Host, 77, "a pause");
+        assert_eq!(schedule.next_attempt_after_ms(&held, 5, 1, 0), 77);
+        let paused = Trouble { not_before_ms: Some(600_000), ..Trouble::dns("slow") };
+        assert_eq!(schedule.next_attempt_after_ms(&paused, 0, 1, 0), 600_000);
     }
 
     #[test]

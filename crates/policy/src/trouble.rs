@@ -4,8 +4,11 @@
 //! failure is treated. RFC 3463 for the codes.
 
 use std::fmt;
+use std::sync::Arc;
 
 use mail::EnhancedCode;
+
+use crate::meaning::{Meaning, Reaction, Severity};
 
 /// How far a trouble reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,13 +32,19 @@ pub struct Trouble {
     pub enhanced: EnhancedCode,
     /// What was said, one line, without control characters.
     pub text: String,
+    /// What the reply means, where there was one.
+    pub meaning: Option<Arc<Meaning>>,
+    /// It is not tried again before this time, Unix milliseconds.
+    pub not_before_ms: Option<i64>,
+    /// Whether it was tried at all.
+    pub attempted: bool,
 }
 
 impl Trouble {
     fn new(scope: Scope, permanent: bool, subject: u16, detail: u16, text: impl Into<String>) -> Self {
         let class = if permanent { 5 } else { 4 };
         let text = text.into().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        Self { scope, permanent, enhanced: EnhancedCode(class, subject, detail), text }
+        Self { scope, permanent, enhanced: EnhancedCode(class, subject, detail), text, meaning: None, not_before_ms: None, attempted: true }
     }
 
     /// It may pass.
@@ -46,6 +55,36 @@ impl Trouble {
     /// It will not pass.
     pub fn permanent(scope: Scope, subject: u16, detail: u16, text: impl Into<String>) -> Self {
         Self::new(scope, true, subject, detail, text)
+    }
+
+    /// A circuit is open: it was not tried, and is not before that time.
+    pub fn held_back(scope: Scope, until_ms: i64, why: &str) -> Self {
+        let (subject, detail) = if scope == Scope::Recipient { (2, 0) } else { (4, 5) };
+        let trouble = Self::temporary(scope, subject, detail, format!("not tried now, {why}"));
+        Self { not_before_ms: Some(until_ms), attempted: false, ..trouble }
+    }
+
+    /// The row of the table that says what the reply means.
+    pub fn row(&self) -> Option<&'static str> {
+        self.meaning.as_ref().map(|meaning| meaning.row)
+    }
+
+    /// Whether the host wants a pause, so that trying at once over another connection would only make it worse.
+    pub fn wants_pause(&self) -> bool {
+        self.meaning.as_ref().is_some_and(|meaning| meaning.reaction.pause().is_some())
+    }
+
+    /// Whether the host wants another connection for the next message.
+    pub fn wants_new_connection(&self) -> bool {
+        self.meaning.as_ref().is_some_and(|meaning| meaning.reaction == Reaction::Reconnect)
+    }
+
+    /// Why it waits, for the operator: what the host said, and before it what to do where only a person can.
+    pub fn reason(&self, is_own: bool) -> String {
+        match &self.meaning {
+            Some(meaning) if meaning.severity_of(is_own) == Severity::Critical => format!("{} ({})", meaning.advice(), self.text),
+            _ => self.text.clone(),
+        }
     }
 
     // Recipient

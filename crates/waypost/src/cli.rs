@@ -68,6 +68,8 @@ pub enum Command {
     /// The configuration file.
     #[command(subcommand)]
     Config(Config),
+    /// Say what the reply of a remote server means, and what to do; without a server or a configuration.
+    ExplainReply(ExplainReply),
     /// How the running server is.
     Status,
     /// Let the running server read its configuration again, as SIGHUP does.
@@ -410,6 +412,21 @@ pub struct Retry {
     pub all: bool,
 }
 
+/// Say what the reply of a remote server means.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  waypost explain-reply '550-5.7.26 This mail has been blocked because the sender is unauthenticated.'
+  waypost explain-reply '452 4.2.2 out of storage' --host gmail-smtp-in.l.google.com
+  waypost explain-reply '421-4.7.28 unusual rate\\n421 4.7.28 your DKIM domain - gsmtp'    several lines in one
+  journalctl -u waypost | grep -o '550 5.7.1 .*' | tail -1 | waypost explain-reply -")]
+pub struct ExplainReply {
+    /// The reply with its code; lines end with a line end or a written \\n. - for standard input.
+    pub reply: String,
+    /// Who said it; without, it is guessed from the text.
+    #[arg(long)]
+    pub host: Option<String>,
+}
+
 /// The configuration file.
 #[derive(Debug, Subcommand)]
 pub enum Config {
@@ -440,6 +457,7 @@ mod tests {
             "waypost --config ./w.toml alias import virtual /etc/postfix/virtual --dry-run",
             "waypost alias export",
             "waypost queue retry --all",
+            "waypost explain-reply - --host mx.example.com",
             "waypost queue list --limit 5 --after 01jz8k3m5p7q9",
             "waypost account senders me@example.com",
             "waypost setup example.com --forward a=b@c.example --forward d=e@f.example",

@@ -3,6 +3,7 @@
 mod account;
 mod alias;
 mod domain;
+mod explain_reply;
 mod held;
 mod key;
 mod queue;
@@ -14,6 +15,8 @@ use admin::api::{Changed, Reloaded};
 use anyhow::{Context, Result};
 use clap::CommandFactory;
 use clap_complete::Shell;
+
+pub use explain_reply::explain_reply;
 
 use crate::cli::{Cli, Command, Config};
 use crate::config;
@@ -41,7 +44,9 @@ pub async fn talk(config: &Path, command: Command, out: Output) -> Result<ExitCo
             let reloaded: Reloaded = api.post("/v1/reload", &()).await?;
             out.show(&reloaded, |r| r.message.clone())?;
         }
-        Command::Setup(_) | Command::Serve | Command::Demo(_) | Command::Config(_) | Command::Completions { .. } | Command::Man { .. } => {}
+        // `main` runs these without the API.
+        Command::Setup(_) | Command::Serve | Command::Demo(_) | Command::Config(_) | Command::ExplainReply(_) => {}
+        Command::Completions { .. } | Command::Man { .. } => {}
     }
     Ok(ExitCode::SUCCESS)
 }

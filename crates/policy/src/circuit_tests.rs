@@ -1,0 +1,210 @@
+//! Circuits over made-up time, one by one and by thousands of random steps.
+//!
+//! Invariant of the model: the test itself counts who is on trial and how long a pause has lasted.
+
+use mail::Domain;
+use proptest::prelude::*;
+
+use super::*;
+use crate::{meaning, pasted_reply};
+
+const GMAIL: &str = "gmail-smtp-in.l.google.com";
+
+fn domain(name: &str) -> Domain {
+    Domain::parse(name).unwrap()
+}
+
+fn means(host: &str, said: &str) -> Meaning {
+    meaning(Some(&domain(host)), &pasted_reply(said).unwrap())
+}
+
+fn keys(host: &str) -> Keys {
+    Keys::of_host(&domain(host), "192.0.2.10", &domain("fwd.example.com"), Some(&domain("fwd.example.com")))
+}
+
+fn pass(circuits: &mut Circuits, keys: Keys, now_ms: i64) -> Pass {
+    match circuits.check(keys, now_ms) {
+        Admission::Open(pass) | Admission::Probe(pass) => pass,
+        Admission::Wait { until_ms, why } => panic!("waits until {until_ms}: {why}"),
+    }
+}
+
+fn waits(circuits: &mut Circuits, keys: Keys, now_ms: i64) -> bool {
+    matches!(circuits.check(keys, now_ms), Admission::Wait { .. })
+}
+
+#[test]
+fn a_full_mailbox_stops_itself_and_nobody_else() {
+    let mut circuits = Circuits::default();
+    let first = pass(&mut circuits, Keys::of_target("a@gmail.com"), 0);
+    let told = circuits.on_reply(first, &means(GMAIL, "452 4.2.2 out of storage"), 1);
+    assert_eq!(told.until_ms, Some(3_600_001));
+    assert!(waits(&mut circuits, Keys::of_target("A@gmail.com"), 3_600_000));
+    assert!(!waits(&mut circuits, Keys::of_target("b@gmail.com"), 2));
+    assert!(!waits(&mut circuits, keys(GMAIL), 2));
+    assert!(matches!(circuits.check(Keys::of_target("a@gmail.com"), 3_600_001), Admission::Probe(_)));
+    assert!(waits(&mut circuits, Keys::of_target("a@gmail.com"), 3_600_002));
+}
+
+#[test]
+fn a_refused_trial_doubles_the_pause_up_to_four_hours() {
+    let mut circuits = Circuits::default();
+    let slow = means(GMAIL, "421 4.7.28 your IP address");
+    let (mut now_ms, mut lasts) = (0, Vec::new());
+    for _ in 0..8 {
+        let pass = pass(&mut circuits, keys(GMAIL), now_ms);
+        let until_ms = circuits.on_reply(pass, &slow, now_ms).until_ms.unwrap();
+        lasts.push((until_ms - now_ms) / 60_000);
+        now_ms = until_ms;
+    }
+    assert_eq!(lasts, [10, 20, 40, 80, 160, 240, 240, 240]);
+}
+
+#[test]
+fn a_burst_of_refusals_is_one_refusal() {
+    let mut circuits = Circuits::default();
+    let slow = means(GMAIL, "421 4.7.28 your IP address");
+    let passes: Vec<Pass> = (0..20).map(|_| pass(&mut circuits, keys(GMAIL), 0)).collect();
+    let until: Vec<i64> = passes.into_iter().map(|pass| circuits.on_reply(pass, &slow, 5).until_ms.unwrap()).collect();
+    assert_eq!(until, [600_005; 20]);
+}
+
+#[test]
+fn after_a_trial_that_succeeds_it_comes_back_step_by_step() {
+    let mut circuits = Circuits::default();
+    let first = pass(&mut circuits, keys(GMAIL), 0);
+    circuits.on_reply(first, &means(GMAIL, "421 4.7.28 your IP address"), 0);
+    let trial = pass(&mut circuits, keys(GMAIL), 600_000);
+    circuits.on_success(trial, 600_001);
+    let mut limits = Vec::new();
+    while !circuits.is_empty() {
+        let mut passes = Vec::new();
+        while circuits.closed_for(&keys(GMAIL), 600_002).is_none() {
+            passes.push(pass(&mut circuits, keys(GMAIL), 600_002));
+        }
+        limits.push(passes.len());
+        circuits.on_success(passes.pop().unwrap(), 600_003);
+        passes.into_iter().for_each(|pass| circuits.on_nothing(pass, 600_003));
+    }
+    assert_eq!(limits, [1, 2, 4, 8, 16]);
+}
+
+#[test]
+fn no_host_can_stop_the_mail_to_another() {
+    let mut circuits = Circuits::default();
+    let rude = means("mx.rude.example", "421-4.7.28 your IP address\n421 4.7.28 x - gsmtp");
+    assert_eq!(rude.row, "gmail-rate-ip");
+    let first = pass(&mut circuits, keys("mx.rude.example"), 0);
+    assert!(circuits.on_reply(first, &rude, 0).until_ms.is_some());
+    assert!(waits(&mut circuits, keys("mx.rude.example"), 1));
+    assert!(!waits(&mut circuits, keys(GMAIL), 1));
+    circuits.learn_way(&domain("mx.rude.example"), &means(GMAIL, "421 4.7.29 TLS"), 0);
+    assert!(circuits.is_tls_only(&domain("mx.rude.example"), 1) && !circuits.is_tls_only(&domain(GMAIL), 1));
+}
+
+#[test]
+fn what_a_provider_counts_it_counts_over_all_its_hosts() {
+    let mut circuits = Circuits::default();
+    let first = pass(&mut circuits, keys(GMAIL), 0);
+    circuits.on_reply(first, &means(GMAIL, "421 4.7.28 your SPF domain"), 0);
+    assert!(waits(&mut circuits, keys("alt4.aspmx.l.google.com"), 1));
+    assert!(!waits(&mut circuits, keys("mx01.mail.icloud.com"), 1));
+    circuits.lift();
+    assert!(!waits(&mut circuits, keys(GMAIL), 1));
+}
+
+#[test]
+fn the_third_no_such_user_in_a_row_is_told() {
+    let mut circuits = Circuits::default();
+    let none = means(GMAIL, "550 5.1.1 no such user");
+    let times = |circuits: &mut Circuits| {
+        let pass = pass(circuits, Keys::of_target("a@b.example"), 0);
+        circuits.on_reply(pass, &none, 0).invalid_times
+    };
+    assert_eq!([times(&mut circuits), times(&mut circuits), times(&mut circuits)], [None, None, Some(3)]);
+    let well = pass(&mut circuits, Keys::of_target("a@b.example"), 0);
+    circuits.on_success(well, 0);
+    assert_eq!(times(&mut circuits), None);
+}
+
+#[test]
+fn there_are_never_more_than_the_limit() {
+    let mut circuits = Circuits::default();
+    let full = means(GMAIL, "452 4.2.2 full");
+    for n in 0..CIRCUITS_MAX + 50 {
+        let pass = pass(&mut circuits, Keys::of_target(&format!("u{n}@b.example")), 0);
+        circuits.on_reply(pass, &full, i64::try_from(n).unwrap());
+    }
+    assert_eq!(circuits.len(), CIRCUITS_MAX);
+    assert!(!waits(&mut circuits, Keys::of_target("u0@b.example"), 1));
+}
+
+/// What a random history does next: time passes, somebody asks, or the delivery with this number ends.
+#[derive(Debug, Clone)]
+enum Step {
+    Pass(i64),
+    Ask,
+    End(usize, u8),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        (0..1_200_000i64).prop_map(Step::Pass),
+        Just(Step::Ask),
+        Just(Step::Ask),
+        (0..8usize, 0..6u8).prop_map(|(which, how)| Step::End(which, how)),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn at_most_one_is_on_trial_and_no_pause_is_too_short(steps in prop::collection::vec(step(), 0..400)) {
+        let mut circuits = Circuits::default();
+        let slow = means(GMAIL, "421 4.7.28 your IP address");
+        let (later, never) = (means(GMAIL, "421 4.3.0 busy"), means(GMAIL, "550 5.1.1 no"));
+        let (mut now_ms, mut paused_until_ms) = (0i64, 0i64);
+        // Passes under way, and whether they are on trial.
+        let mut under_way: Vec<(Pass, bool)> = Vec::new();
+        for step in steps {
+            match step {
+                // Shorter in all than what makes a trial forgotten.
+                Step::Pass(ms) => now_ms += if under_way.iter().any(|(_, on_trial)| *on_trial) { ms / 1000 } else { ms },
+                Step::Ask => match circuits.check(keys(GMAIL), now_ms) {
+                    Admission::Wait { until_ms, .. } => prop_assert!(until_ms > now_ms),
+                    Admission::Open(pass) => {
+                        prop_assert!(now_ms >= paused_until_ms);
+                        under_way.push((pass, false));
+                    }
+                    Admission::Probe(pass) => {
+                        prop_assert!(now_ms >= paused_until_ms);
+                        prop_assert!(under_way.iter().all(|(_, on_trial)| !on_trial));
+                        under_way.push((pass, true));
+                    }
+                },
+                Step::End(which, how) if which < under_way.len() => {
+                    let (pass, _) = under_way.remove(which);
+                    match how {
+                        0 => {
+                            let until_ms = circuits.on_reply(pass, &slow, now_ms).until_ms;
+                            prop_assert!(until_ms.is_some_and(|until_ms| until_ms >= now_ms + 600_000));
+                            paused_until_ms = now_ms + 600_000;
+                        }
+                        1 => drop(circuits.on_reply(pass, &later, now_ms)),
+                        2 => drop(circuits.on_reply(pass, &never, now_ms)),
+                        3 => circuits.on_nothing(pass, now_ms),
+                        _ => circuits.on_success(pass, now_ms),
+                    }
+                }
+                Step::End(..) => {}
+            }
+        }
+        // Whatever happened, it closes again: pauses end, and successes are enough.
+        now_ms += TRIAL_MAX_MS + PAUSE_MAX_MS;
+        for _ in 0..10 {
+            if let Admission::Open(pass) | Admission::Probe(pass) = circuits.check(keys(GMAIL), now_ms) {
+                circuits.on_success(pass, now_ms);
+            }
+        }
+        prop_assert!(circuits.is_empty());
+    }
+}

@@ -1,0 +1,375 @@
+//! The table of remote replies: read once from `data/replies.toml`, asked for each refusal.
+//!
+//! RFC 5321 s.4.2 and RFC 3463 for the codes. Invariant: the first row that fits is taken; a table that cannot be read is a
+//! failing test, and at run time every reply still has a meaning, by its class alone.
+
+use std::sync::LazyLock;
+
+use mail::{Domain, EnhancedCode, Reply};
+use serde::Deserialize;
+
+use crate::meaning::{Meaning, Reaction, ReplyScope, Severity};
+
+static TABLE: LazyLock<Table> = LazyLock::new(|| read(include_str!("../data/replies.toml")).unwrap_or_default());
+
+/// What a reply means. `host` is who said it, where that is known.
+pub fn meaning(host: Option<&Domain>, reply: &Reply) -> Meaning {
+    let text = joined(reply);
+    let provider = host.and_then(by_host).or_else(|| by_text(&text));
+    let row = TABLE.rows.iter().find(|row| row.fits(provider, reply, &text));
+    let Some(row) = row else { return by_class(reply) };
+    Meaning {
+        row: &row.id,
+        provider: provider.map(|p| p.title.as_str()),
+        cause: &row.cause,
+        next_step: &row.next_step,
+        reaction: row.reaction.clone(),
+        scopes: &row.scopes,
+        severity: row.severity,
+        own_severity: row.own_severity,
+        link: row.link.as_deref(),
+        waits: !reply.is_permanent() || row.reaction.outlives_5xx(),
+    }
+}
+
+/// The short name of the provider that runs this host: what its hosts count together.
+pub fn provider_of(host: &Domain) -> Option<&'static str> {
+    by_host(host).map(|p| p.name.as_str())
+}
+
+/// Reads what a person pasted: lines with or without codes before them, `\n` written out or real.
+pub fn pasted_reply(text: &str) -> Option<Reply> {
+    let text = text.replace("\\r", "").replace("\\n", "\n").replace('\r', "");
+    let mut lines = text.lines().map(str::trim).filter(|l| !l.is_empty());
+    let (code, first) = code_of(lines.next()?)?;
+    let rest = lines.map(|line| code_of(line).filter(|(c, _)| *c == code).map_or(line, |(_, rest)| rest));
+    let body: Vec<&str> = std::iter::once(first).chain(rest).collect();
+    Some(Reply::from_wire(code, &body.join("\n")))
+}
+
+/// `550-5.1.1 no`, split behind the code and its separator.
+fn code_of(line: &str) -> Option<(u16, &str)> {
+    let (digits, rest) = line.split_at_checked(3)?;
+    let code = digits.parse().ok().filter(|_| digits.bytes().all(|b| b.is_ascii_digit()))?;
+    match rest.chars().next() {
+        None => Some((code, "")),
+        Some(' ' | '-') => Some((code, rest.get(1..)?.trim_start())),
+        Some(_) => None,
+    }
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    providers: Vec<Provider>,
+    rows: Vec<Row>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Provider {
+    name: String,
+    title: String,
+    hosts: Vec<String>,
+    texts: Vec<String>,
+}
+
+#[derive(Debug)]
+struct Row {
+    id: String,
+    /// `None` is any.
+    provider: Option<String>,
+    codes: Vec<Code>,
+    enhanced: Vec<EnhancedRange>,
+    text: Vec<String>,
+    cause: String,
+    next_step: String,
+    reaction: Reaction,
+    scopes: Vec<ReplyScope>,
+    severity: Severity,
+    own_severity: Severity,
+    link: Option<String>,
+}
+
+#[derive(Debug)]
+enum Code {
+    Is(u16),
+    Class(u16),
+}
+
+#[derive(Debug)]
+struct EnhancedRange {
+    /// `None` is any.
+    class: Option<u8>,
+    subject: u16,
+    first: u16,
+    last: u16,
+}
+
+impl Row {
+    fn fits(&self, provider: Option<&Provider>, reply: &Reply, text: &str) -> bool {
+        self.provider.as_ref().is_none_or(|name| provider.is_some_and(|p| p.name == *name))
+            && self.codes.iter().any(|code| code.fits(reply.code))
+            && (self.enhanced.is_empty() || reply.enhanced.is_some_and(|e| self.enhanced.iter().any(|range| range.fits(e))))
+            && (self.text.is_empty() || self.text.iter().any(|pattern| stands_in(pattern, text)))
+    }
+}
+
+impl Code {
+    fn fits(&self, code: u16) -> bool {
+        match *self {
+            Self::Is(this) => this == code,
+            Self::Class(class) => class == code / 100,
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        match text.strip_suffix("xx") {
+            Some(class) => class.parse().ok().map(Self::Class),
+            None => text.parse().ok().map(Self::Is),
+        }
+    }
+}
+
+impl EnhancedRange {
+    fn fits(&self, EnhancedCode(class, subject, detail): EnhancedCode) -> bool {
+        self.class.is_none_or(|c| c == class) && self.subject == subject && (self.first..=self.last).contains(&detail)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split('.');
+        let (class, subject, details) = (parts.next()?, parts.next()?, parts.next()?);
+        let (first, last) = details.split_once('-').unwrap_or((details, details));
+        Some(Self {
+            class: if class == "x" { None } else { Some(class.parse().ok()?) },
+            subject: subject.parse().ok()?,
+            first: first.parse().ok()?,
+            last: last.parse().ok().filter(|_| parts.next().is_none())?,
+        })
+    }
+}
+
+/// Whether the parts of the pattern stand in the text, in their order.
+fn stands_in(pattern: &str, text: &str) -> bool {
+    let mut rest = Some(text);
+    for part in pattern.split(" .. ") {
+        rest = rest.and_then(|text| text.split_once(part)).map(|(_, behind)| behind);
+    }
+    rest.is_some()
+}
+
+/// The text in one line and lower case, without the codes that stand before each line.
+fn joined(reply: &Reply) -> String {
+    let mut words = Vec::new();
+    for line in reply.text().lines() {
+        let mut line = line.split_whitespace().peekable();
+        line.next_if(|word| EnhancedCode::parse(word).is_some());
+        words.extend(line);
+    }
+    words.join(" ").to_lowercase()
+}
+
+fn by_host(host: &Domain) -> Option<&'static Provider> {
+    let host = host.as_str().trim_end_matches('.').to_ascii_lowercase();
+    let is_below = |domain: &String| host.strip_suffix(domain.as_str()).is_some_and(|front| front.is_empty() || front.ends_with('.'));
+    TABLE.providers.iter().find(|provider| provider.hosts.iter().any(is_below))
+}
+
+fn by_text(text: &str) -> Option<&'static Provider> {
+    TABLE.providers.iter().find(|provider| provider.texts.iter().any(|mark| text.contains(mark)))
+}
+
+/// What a reply means without a table.
+fn by_class(reply: &Reply) -> Meaning {
+    let waits = !reply.is_permanent();
+    let (row, reaction) =
+        if waits { ("any-later", Reaction::Retry { waits_s: Vec::new() }) } else { ("any-refused", Reaction::PassUpstream) };
+    Meaning {
+        row,
+        provider: None,
+        cause: "The host does not take it.",
+        next_step: "Read what the host says.",
+        reaction,
+        scopes: &[],
+        severity: Severity::Info,
+        own_severity: Severity::Info,
+        link: None,
+        waits,
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    provider: Vec<Provider>,
+    row: Vec<WrittenRow>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenRow {
+    id: String,
+    provider: String,
+    codes: Vec<String>,
+    #[serde(default)]
+    enhanced: Vec<String>,
+    #[serde(default)]
+    text: Vec<String>,
+    cause: String,
+    next: String,
+    reaction: String,
+    scopes: Vec<String>,
+    severity: String,
+    own_severity: Option<String>,
+    link: Option<String>,
+}
+
+fn read(text: &str) -> Result<Table, String> {
+    let written: Written = toml::from_str(text).map_err(|e| e.to_string())?;
+    let mut table = Table { providers: written.provider, rows: Vec::new() };
+    for row in written.row {
+        let id = row.id.clone();
+        let row = row.read(&table.providers).map_err(|what| format!("{id}: {what}"))?;
+        table.rows.push(row);
+    }
+    Ok(table)
+}
+
+impl WrittenRow {
+    fn read(self, providers: &[Provider]) -> Result<Row, String> {
+        let provider = (self.provider != "any").then_some(self.provider);
+        if let Some(name) = provider.as_ref().filter(|name| providers.iter().all(|p| p.name != **name)) {
+            return Err(format!("no provider {name}"));
+        }
+        let severity = of(&self.severity, Severity::parse)?;
+        Ok(Row {
+            id: self.id,
+            provider,
+            codes: all(&self.codes, Code::parse)?,
+            enhanced: all(&self.enhanced, EnhancedRange::parse)?,
+            text: self.text.iter().map(|t| t.to_lowercase()).collect(),
+            cause: self.cause,
+            next_step: self.next,
+            reaction: of(&self.reaction, reaction)?,
+            scopes: all(&self.scopes, ReplyScope::parse)?,
+            severity,
+            own_severity: self.own_severity.map_or(Ok(severity), |name| of(&name, Severity::parse))?,
+            link: self.link,
+        })
+    }
+}
+
+fn of<T>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T, String> {
+    parse(text).ok_or_else(|| format!("{text:?} cannot be read"))
+}
+
+fn all<T>(texts: &[String], parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, String> {
+    texts.iter().map(|text| of(text, &parse)).collect()
+}
+
+fn reaction(text: &str) -> Option<Reaction> {
+    let mut words = text.split(' ');
+    let (name, rest) = (words.next()?, words.collect::<Vec<_>>());
+    let number = || rest.first().and_then(|word| word.parse().ok());
+    let plain = |reaction| rest.is_empty().then_some(reaction);
+    match name {
+        "retry" => rest.iter().map(|word| word.parse().ok()).collect::<Option<_>>().map(|waits_s| Reaction::Retry { waits_s }),
+        "pass-upstream" => plain(Reaction::PassUpstream),
+        "hold" => plain(Reaction::Hold),
+        "pause" => Some(Reaction::Pause { at_least_s: number()?, growing: rest.get(1) == Some(&"growing") }),
+        "slow-target" => Some(Reaction::SlowTarget { at_least_s: number()? }),
+        "open-target" => Some(Reaction::OpenTargetCircuit { for_s: number()? }),
+        "invalid-target" => Some(Reaction::InvalidTarget { after: number()? }),
+        "force-tls" => plain(Reaction::ForceTls),
+        "force-ipv4" => plain(Reaction::ForceIpv4),
+        "switch-route" => plain(Reaction::SwitchRoute),
+        "remedy" => plain(Reaction::Remedy),
+        "drop-duplicate" => plain(Reaction::DropDuplicate),
+        "reconnect" => plain(Reaction::Reconnect),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn table() -> Table {
+        read(include_str!("../data/replies.toml")).unwrap()
+    }
+
+    #[test]
+    fn the_table_can_be_read_and_its_names_are_unique() {
+        let table = table();
+        let ids: BTreeSet<&str> = table.rows.iter().map(|r| r.id.as_str()).collect();
+        assert_eq!(ids.len(), table.rows.len());
+        for row in &table.rows {
+            let name = row.provider.as_deref().unwrap_or("any");
+            assert!(row.id.starts_with(&format!("{name}-")), "{}", row.id);
+            assert!(row.cause.ends_with('.') && row.next_step.ends_with('.'), "{}", row.id);
+            assert!(row.reaction.pause().is_none() || !row.scopes.is_empty(), "{}: a pause of nothing", row.id);
+        }
+    }
+
+    /// `data/replies.test`: a host (or `-`), a row, and a reply with `\n` between its lines.
+    #[test]
+    fn real_replies_mean_what_they_should() {
+        let mut hit = BTreeSet::new();
+        let mut count = 0;
+        for line in include_str!("../data/replies.test").lines().filter(|l| !l.is_empty() && !l.starts_with('#')) {
+            let [host, id, said] = line.splitn(3, ' ').collect::<Vec<_>>().try_into().unwrap();
+            let host = (host != "-").then(|| Domain::parse(host).unwrap());
+            let reply = pasted_reply(said).unwrap();
+            let meaning = meaning(host.as_ref(), &reply);
+            assert_eq!(meaning.row, id, "{line}");
+            hit.insert(id.to_owned());
+            count += 1;
+        }
+        assert!(count >= 60, "{count}");
+        let missed: Vec<String> = table().rows.into_iter().map(|r| r.id).filter(|id| !hit.contains(id)).collect();
+        assert!(missed.is_empty(), "rows without a reply: {missed:?}");
+    }
+
+    #[test]
+    fn every_reply_has_a_meaning() {
+        for code in 0..1000 {
+            for text in ["", "5.7.1 no", "4.7.28 slow", "x\ny"] {
+                let reply = Reply::from_wire(code, text);
+                assert!(!meaning(None, &reply).cause.is_empty());
+                assert_eq!(by_class(&reply).waits, code / 100 != 5);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_about_us_waits_and_what_is_about_the_message_does_not() {
+        let of = |said: &str| meaning(Some(&Domain::parse("gmail-smtp-in.l.google.com").unwrap()), &pasted_reply(said).unwrap()).waits;
+        assert!(of("550 5.7.28 unusual rate"));
+        assert!(of("550-5.2.1 The user you are trying to contact is receiving mail at a rate that\n550 5.2.1 prevents"));
+        assert!(!of("550 5.7.26 unauthenticated"));
+        assert!(!of("550 5.1.1 no such user"));
+        assert!(of("451 4.7.26 later"));
+    }
+
+    #[test]
+    fn a_host_is_known_by_whole_labels() {
+        let name = |host: &str| provider_of(&Domain::parse(host).unwrap());
+        assert_eq!(name("ALT1.gmail-smtp-in.l.Google.com"), Some("gmail"));
+        assert_eq!(name("example-com.mail.protection.outlook.com"), Some("microsoft"));
+        assert_eq!(name("mx01.mail.icloud.com"), Some("apple"));
+        assert_eq!(name("mx.notgoogle.com"), None);
+        assert_eq!(name("google.com.example.net"), None);
+    }
+
+    #[test]
+    fn pasted_lines_are_read_however_they_come() {
+        let wire = pasted_reply("550-5.1.1 no such\r\n550 5.1.1 user\r\n").unwrap();
+        assert_eq!(pasted_reply("550-5.1.1 no such\\n550 5.1.1 user"), Some(wire.clone()));
+        assert_eq!(joined(&wire), "no such user");
+        assert_eq!(joined(&pasted_reply("  421 4.7.0 go\n away ").unwrap()), "go away");
+        for nothing in ["", "hello", "55", "5501 x", "ü50 x", "55ü x"] {
+            assert_eq!(pasted_reply(nothing), None, "{nothing:?}");
+        }
+    }
+}

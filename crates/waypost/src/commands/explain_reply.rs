@@ -1,0 +1,101 @@
+//! `waypost explain-reply`: what a remote reply means, by the table that the server itself goes by.
+//!
+//! RFC 5321 s.4.2. Invariant: it needs nothing but the reply: no server, no configuration, no network.
+
+use std::io::Read;
+
+use anyhow::{Context, Result, bail};
+use mail::{Domain, Reply};
+use policy::{Meaning, Severity, meaning, pasted_reply};
+use serde::Serialize;
+
+use crate::cli::ExplainReply;
+use crate::output::{BAD, BOLD, DIM, GOOD, Output, WARN, styled};
+
+/// No reply is longer, in octets.
+const REPLY_MAX: u64 = 64 * 1024;
+
+/// What is printed.
+#[derive(Debug, Serialize)]
+struct Explained {
+    reply: String,
+    provider: Option<&'static str>,
+    row: &'static str,
+    severity: &'static str,
+    own_severity: &'static str,
+    cause: &'static str,
+    waypost: String,
+    waits: bool,
+    about: Vec<String>,
+    next_step: &'static str,
+    link: Option<&'static str>,
+}
+
+/// Explains one reply.
+pub fn explain_reply(args: &ExplainReply, out: Output) -> Result<()> {
+    let text = if args.reply == "-" { from_stdin()? } else { args.reply.clone() };
+    let Some(reply) = pasted_reply(&text) else {
+        bail!("this is no reply: it does not begin with a code of three digits\n  hint: waypost explain-reply '550 5.1.1 no such user'");
+    };
+    let host = args.host.as_deref().map(|h| Domain::parse(h).with_context(|| format!("{h} is no host name"))).transpose()?;
+    Ok(out.show(&explained(&reply, meaning(host.as_ref(), &reply)), shown)?)
+}
+
+fn from_stdin() -> Result<String> {
+    let mut octets = Vec::new();
+    std::io::stdin().take(REPLY_MAX).read_to_end(&mut octets).context("the reply cannot be read from standard input")?;
+    Ok(String::from_utf8_lossy(&octets).into_owned())
+}
+
+fn explained(reply: &Reply, meaning: Meaning) -> Explained {
+    Explained {
+        reply: reply.to_string(),
+        provider: meaning.provider,
+        row: meaning.row,
+        severity: meaning.severity.as_str(),
+        own_severity: meaning.own_severity.as_str(),
+        cause: meaning.cause,
+        waypost: meaning.deed(),
+        waits: meaning.waits,
+        about: meaning.scopes.iter().map(ToString::to_string).collect(),
+        next_step: meaning.next_step,
+        link: meaning.link,
+    }
+}
+
+fn shown(explained: &Explained) -> String {
+    let mut lines = vec![styled(BOLD, &explained.reply)];
+    let mut field = |name: &str, value: &str| lines.push(format!("  {name:<10} {value}"));
+    field("provider", explained.provider.unwrap_or("none of those that Waypost knows"));
+    field("severity", &severity(explained));
+    field("cause", explained.cause);
+    field("message", if explained.waits { "waits and is tried again" } else { "is not delivered" });
+    field("Waypost", &explained.waypost);
+    if !explained.about.is_empty() {
+        field("about", &explained.about.join(", "));
+    }
+    field("you", explained.next_step);
+    if let Some(link) = explained.link {
+        field("more", link);
+    }
+    field("row", &styled(DIM, explained.row));
+    lines.join("\n")
+}
+
+fn severity(explained: &Explained) -> String {
+    let styled = |name: &str| {
+        let style = if name == Severity::Critical.as_str() {
+            BAD
+        } else if name == Severity::Warning.as_str() {
+            WARN
+        } else {
+            GOOD
+        };
+        styled(style, name)
+    };
+    let forward = styled(explained.severity);
+    if explained.own_severity == explained.severity {
+        return forward;
+    }
+    format!("{forward} for a forward, {} for own mail", styled(explained.own_severity))
+}

@@ -1,0 +1,102 @@
+//! What a host asks us to stop is stopped, and nothing else is.
+//!
+//! How long a pause lasts, and how it ends, is tested on made-up time in `policy`; here only that nothing is tried meanwhile.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use it::{MX_PORT, Script, Sink, obedient, wait_for};
+use mail::Reply;
+
+use crate::hostile_out::{Outside, content};
+
+#[test]
+fn a_full_mailbox_is_left_alone_and_its_neighbours_are_not() {
+    let far = Outside::new(&[("far", 11)], "[retry]\nwaits_s = [1]\n");
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = asked.clone();
+    let host = Sink::deciding(far.lab.address(11), MX_PORT, move |to| {
+        (to == "<full@far.test>").then(|| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            Reply::new(452, (4, 2, 2), "over quota")
+        })
+    });
+    far.send("full@far.test", "the first");
+    let line = far.fate("deferred", "full@far.test");
+    assert!(line.contains("meaning=any-full ") && line.contains("again_in_s=3600"), "{line}");
+    far.send("full@far.test", "the second");
+    far.fate("held back", "full@far.test");
+    far.send("roomy@far.test", "for a neighbour");
+    host.wait_for("for a neighbour");
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    let waiting = far.waypost.json(&["queue", "list"]);
+    let of = |n: usize, what: &str| waiting["messages"][n]["recipients"][0][what].clone();
+    assert_eq!((of(0, "attempts"), of(1, "attempts")), (1.into(), 0.into()), "{waiting}");
+    // What to do comes first, what the host said stands behind it.
+    assert!(of(0, "reason").as_str().unwrap().starts_with("The mailbox is full. Make room"), "{waiting}");
+    assert!(of(0, "reason").as_str().unwrap().contains("(mx.far.test said: 452 4.2.2 over quota)"), "{waiting}");
+    assert!(of(1, "reason").as_str().unwrap().starts_with("not tried now, a pause of the mailbox: The mailbox is full."), "{waiting}");
+    far.waypost.ok(&["queue", "retry", "--all"]);
+    wait_for("the mailbox to be asked again", || (asked.load(Ordering::SeqCst) >= 2).then_some(()));
+    far.waypost.assert_no_bugs();
+}
+
+#[test]
+fn a_host_that_slows_us_down_gets_one_connection_and_the_others_their_mail() {
+    let far = Outside::new(&[("slow", 11), ("near", 12)], "[retry]\nwaits_s = [1]\n");
+    let slow = Script::answering(far.lab.address(11), MX_PORT, |_, command| match command {
+        c if c.starts_with("MAIL") => Some(
+            "421-4.7.28 Gmail has detected an unusual rate of unsolicited mail originating from\r\n\
+             421 4.7.28 your IP address. a1si2 - gsmtp\r\n"
+                .into(),
+        ),
+        other => obedient(other),
+    });
+    let near = Sink::start(far.lab.address(12), MX_PORT);
+    far.send("a@slow.test", "the first");
+    let line = far.fate("deferred", "a@slow.test");
+    assert!(line.contains("meaning=gmail-rate-ip "), "{line}");
+    far.send("b@slow.test", "the second");
+    let line = far.fate("held back", "b@slow.test");
+    assert!(line.contains("our address"), "{line}");
+    far.send("c@near.test", "elsewhere");
+    near.wait_for("elsewhere");
+    assert_eq!(slow.connections(), 1);
+    assert!(far.waypost.log().contains("a reply that needs somebody to act"), "{}", far.waypost.log());
+    far.waypost.ok(&["queue", "retry", "--domain", "slow.test"]);
+    wait_for("the host to be asked again", || (slow.connections() >= 2).then_some(()));
+    far.waypost.assert_no_bugs();
+}
+
+#[test]
+fn a_host_that_wants_a_new_connection_gets_it_at_once() {
+    let far = Outside::new(&[("short", 11)], "[delivery]\nconnections_per_host = 1\nloopback = true\n");
+    let taken = AtomicUsize::new(0);
+    let host = Script::answering(far.lab.address(11), MX_PORT, move |connection, command| match command {
+        c if c.starts_with("MAIL") && connection == 0 && taken.fetch_add(1, Ordering::SeqCst) > 0 => {
+            Some("451 4.7.0 too many messages in this connection\r\n".into())
+        }
+        other => obedient(other),
+    });
+    let mut talk = far.session();
+    for n in 0..3 {
+        talk.taken("me@example.test", &format!("u{n}@short.test"), &content("one of three"));
+    }
+    // The schedule alone would let them wait for a minute.
+    far.waypost.wait_for_empty_queue();
+    assert_eq!(host.connections(), 2);
+    far.waypost.assert_no_bugs();
+}
+
+#[test]
+fn an_address_that_is_never_valid_is_told_loudly() {
+    let far = Outside::new(&[("far", 11)], "");
+    let _host = Sink::deciding(far.lab.address(11), MX_PORT, |_| Some(Reply::new(550, (5, 1, 1), "no such user")));
+    for n in 0..3 {
+        assert!(!far.waypost.log().contains("again and again"));
+        far.send("gone@far.test", "to nobody");
+        wait_for("the failure", || (far.waypost.log().matches(": failed id=").count() > n).then_some(()));
+    }
+    far.waypost.wait_for_line(&["again and again", "target=gone@far.test", "times=3"]);
+    far.waypost.assert_no_bugs();
+}
