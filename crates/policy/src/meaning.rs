@@ -1,8 +1,8 @@
 //! What a remote reply means: why it was said, how far that reaches, what Waypost does, and what a person can do.
 //!
 //! RFC 3463 and RFC 5321 s.4.2.1 give the classes; what the large providers mean by theirs stands in `data/replies.toml`.
-//! Invariant: every reply has a meaning, and one that is told by its text takes the provider's name from nobody's word where
-//! others could be harmed by it: circuits are keyed by the host, never by what it says.
+//! Invariant: every reply has a meaning. It may be told by the text alone, so it names no key: what a pause stops is decided by the host
+//! that spoke (`circuit.rs`), never by whom it claims to be.
 
 use std::fmt;
 
