@@ -100,3 +100,17 @@ fn an_address_that_is_never_valid_is_told_loudly() {
     far.waypost.wait_for_line(&["again and again", "target=gone@far.test", "times=3"]);
     far.waypost.assert_no_bugs();
 }
+
+#[test]
+fn mail_for_a_full_mailbox_is_put_off_at_once() {
+    let far = Outside::new(&[("narrow", 11)], "[forward]\nunauthenticated = \"accept\"\n");
+    let _host = Sink::deciding(far.lab.address(11), MX_PORT, |_| Some(Reply::new(452, (4, 2, 2), "over quota, secret@narrow.test")));
+    far.waypost.ok(&["alias", "add", "full@example.test", "secret@narrow.test"]);
+    let mut talk = it::Talk::greeted(far.waypost.address, MX_PORT);
+    let reply = talk.message("her@nobody.test", "full@example.test", "Subject: one\r\n\r\n");
+    assert!(reply.starts_with("450 4.2.2 ") && !reply.contains("secret"), "{reply}");
+    talk.expect("MAIL FROM:<her@nobody.test>", "250");
+    let reply = talk.say("RCPT TO:<full@example.test>");
+    assert!(reply.starts_with("450 4.2.1 ") && !reply.contains("secret"), "{reply}");
+    far.waypost.assert_no_bugs();
+}

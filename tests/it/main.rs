@@ -20,6 +20,7 @@ mod held;
 mod hostile_content;
 mod hostile_in;
 mod hostile_out;
+mod identities;
 mod kills;
 mod leak;
 mod logins;

@@ -29,7 +29,7 @@ pub use postsrsd::Postsrsd;
 pub use process::{Process, run, run_ok};
 pub use python::{Signature, dkimpy, fed, python, signatures, signers};
 pub use rspamd::Rspamd;
-pub use script::{Script, obedient};
+pub use script::{Script, converse, obedient};
 pub use sink::{Delivered, Sink};
 pub use talk::Talk;
 pub use waypost::{Waypost, binary};

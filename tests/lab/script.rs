@@ -76,7 +76,8 @@ pub fn obedient(command: &str) -> Option<String> {
     })
 }
 
-fn converse(mut stream: TcpStream, number: usize, answer: &impl Fn(usize, &str) -> Option<String>) -> std::io::Result<()> {
+/// Answers each command of one connection as it is told.
+pub fn converse(mut stream: TcpStream, number: usize, answer: &impl Fn(usize, &str) -> Option<String>) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut command = String::new();
     let mut in_content = false;

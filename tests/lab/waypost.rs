@@ -205,6 +205,11 @@ impl Waypost {
     /// Makes DKIM keys for a domain; returns the lines of the zone that publish them.
     pub fn keys(&self, domain: &str) -> String {
         self.ok(&["key", "add", domain]);
+        self.records(domain)
+    }
+
+    /// The records of a domain's keys, as lines of a zone.
+    pub fn records(&self, domain: &str) -> String {
         let keys = self.json(&["key", "show", domain]);
         let keys = keys.as_array().unwrap_or_else(|| panic!("no keys in {keys}"));
         keys.iter()

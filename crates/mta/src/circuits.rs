@@ -126,6 +126,11 @@ impl LiveCircuits {
         }
     }
 
+    /// Whether a mailbox takes nothing for now, as it or its server said.
+    pub fn is_closed(&self, target: &Mailbox, now_ms: i64) -> bool {
+        self.circuits().closed_for(&target_keys(target), now_ms).is_some()
+    }
+
     /// Whether the host is to be reached over IPv4 only, since it said so.
     pub fn is_ipv4_only(&self, host: &Domain, now_ms: i64) -> bool {
         self.circuits().is_ipv4_only(host, now_ms)
@@ -178,7 +183,7 @@ fn target_keys(mailbox: &Mailbox) -> Keys {
 
 fn shared_keys(world: &World, host: &Domain, message: &Message) -> Keys {
     let settings = world.settings.load();
-    let source = settings.delivery.source.map(|ip| ip.to_string()).unwrap_or_default();
+    let source = settings.identity(message.flow).source.map(|ip| ip.to_string()).unwrap_or_default();
     let spf = message.envelope_from().mailbox().map_or(&settings.hostname, |mailbox| &mailbox.domain);
     Keys::of_host(host, &source, spf, signing_domain(&message.prefix).as_ref())
 }

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use crate::dispatch::World;
 use crate::host_places::HostPlace;
 use crate::plan::Plan;
-use crate::settings::Delivery;
+use crate::settings::{Delivery, Identity};
 use crate::stream::Stream;
 
 /// Addresses of one host that are tried.
@@ -86,14 +86,15 @@ async fn connect_host(world: &World, plan: &Plan, hop: &NextHop) -> Result<Conne
     if !plan.is_fixed && !delivery.loopback && addresses.iter().any(is_this_machine) {
         return Err(looped(&hop.host));
     }
+    let identity = settings.identity(plan.flow);
     let place = world.hosts.enter(hop, plan.flow, delivery.connections_per_host).await;
     let mut trouble = Trouble::unreachable(format!("no address of {} answers", hop.host));
     while !addresses.is_empty() {
-        let (tcp, address) = race(&addresses, hop, delivery).await?;
+        let (tcp, address) = race(&addresses, hop, delivery, identity.source).await?;
         if is_ourselves(&tcp, &world.own_ports) {
             return Err(looped(&hop.host));
         }
-        match open(world, plan, hop, tcp, &settings.hostname).await {
+        match open(world, plan, hop, tcp, &identity).await {
             Ok(connection) => return Ok(Connection { place: Some(place), ..connection }),
             Err(failed) => trouble = failed,
         }
@@ -131,14 +132,14 @@ fn is_ourselves(tcp: &TcpStream, own_ports: &[u16]) -> bool {
 }
 
 /// Tries addresses side by side, each a little after the one before; the first that answers wins.
-async fn race(addresses: &[IpAddr], hop: &NextHop, delivery: &Delivery) -> Result<(TcpStream, IpAddr), Trouble> {
+async fn race(addresses: &[IpAddr], hop: &NextHop, delivery: &Delivery, source: Option<IpAddr>) -> Result<(TcpStream, IpAddr), Trouble> {
     let limit = Duration::from_secs(delivery.connect_timeout_s);
     let mut attempts = JoinSet::new();
     let mut left = addresses.iter().copied();
     let mut last = String::from("no address to try");
     loop {
         if let Some(address) = left.next() {
-            let (target, source) = (SocketAddr::new(address, hop.port), delivery.source);
+            let target = SocketAddr::new(address, hop.port);
             attempts.spawn(async move {
                 let connected = timeout(limit, dial(target, source)).await;
                 (address, connected.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut))))
@@ -167,16 +168,15 @@ async fn dial(target: SocketAddr, source: Option<IpAddr>) -> std::io::Result<Tcp
 }
 
 /// Greets; where opportunistic TLS fails, once more without it, over a new connection.
-async fn open(world: &World, plan: &Plan, hop: &NextHop, tcp: TcpStream, hostname: &Domain) -> Result<Connection, Trouble> {
+async fn open(world: &World, plan: &Plan, hop: &NextHop, tcp: TcpStream, identity: &Identity) -> Result<Connection, Trouble> {
     let peer = tcp.peer_addr().map_err(|e| Trouble::connection_lost(e.to_string()))?;
     let is_wanted = plan.tls == TlsMode::Opportunistic && world.circuits.is_tls_only(&hop.host, world.clock.now_ms());
     let tls = if is_wanted { TlsMode::Required } else { plan.tls };
-    match greet(world, plan, tls, hop, tcp, hostname).await {
+    match greet(world, plan, tls, hop, tcp, &identity.hello).await {
         Err(GreetError::Tls(error)) if tls == TlsMode::Opportunistic => {
             tracing::info!(host = %hop.host, error, "opportunistic TLS failed; going on without it");
-            let source = world.settings.load().delivery.source;
-            let tcp = dial(peer, source).await.map_err(|e| Trouble::unreachable(e.to_string()))?;
-            greet(world, plan, TlsMode::Never, hop, tcp, hostname).await.map_err(|e| e.into_trouble(&hop.host))
+            let tcp = dial(peer, identity.source).await.map_err(|e| Trouble::unreachable(e.to_string()))?;
+            greet(world, plan, TlsMode::Never, hop, tcp, &identity.hello).await.map_err(|e| e.into_trouble(&hop.host))
         }
         other => other.map_err(|e| e.into_trouble(&hop.host)),
     }
@@ -223,15 +223,8 @@ pub(crate) fn trouble_of(failure: &Failure, host: &Domain) -> Trouble {
     }
 }
 
-async fn greet(
-    world: &World,
-    plan: &Plan,
-    tls: TlsMode,
-    hop: &NextHop,
-    tcp: TcpStream,
-    hostname: &Domain,
-) -> Result<Connection, GreetError> {
-    let config = Config { hello: hostname.to_string(), tls, credentials: plan.credentials.clone() };
+async fn greet(world: &World, plan: &Plan, tls: TlsMode, hop: &NextHop, tcp: TcpStream, hello: &Domain) -> Result<Connection, GreetError> {
+    let config = Config { hello: hello.to_string(), tls, credentials: plan.credentials.clone() };
     let mut session = Session::new(config);
     let (mut stream, mut description) = (Stream::Plain(tcp), None);
     if tls == TlsMode::Implicit {

@@ -289,9 +289,20 @@ impl Driver {
                 let reply = Reply::new(450, (4, 7, 1), "too many reports for this return address; try again in an hour");
                 self.refuse("report put off", &recipient.forward_path.to_string(), reply);
             }
+            Ok(AcceptedRecipient::Alias { targets, .. }) if client.login.is_none() && self.are_closed(&targets) => {
+                let reply = Reply::new(450, (4, 2, 1), "the mailbox behind this address takes no mail for now; try again later");
+                self.refuse("recipient put off", &recipient.forward_path.to_string(), reply);
+            }
             Ok(accepted) => self.session.accept_recipient(accepted),
             Err(reply) => self.refuse("recipient refused", &recipient.forward_path.to_string(), reply),
         }
+    }
+
+    /// Whether every target has said that it takes nothing for now: better heard at once than after days.
+    fn are_closed(&self, targets: &[Mailbox]) -> bool {
+        let world = self.reception.dispatch.world();
+        let now_ms = world.clock.now_ms();
+        targets.iter().all(|target| world.circuits.is_closed(target, now_ms))
     }
 
     /// The sender that a token stands for.

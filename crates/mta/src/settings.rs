@@ -117,6 +117,10 @@ pub struct Delivery {
 pub struct Forward {
     /// Its return addresses; their domain is that of its DKIM signatures too.
     pub srs: Srs,
+    /// The address from which forwards leave, where it is another than that of own mail.
+    pub source: Option<IpAddr>,
+    /// The name in EHLO of forwards, where it is another than that of this server.
+    pub hello: Option<Domain>,
     /// Whether the target takes the message while its sender waits.
     pub cut_through: bool,
     /// How long the sender waits for the target at most, in seconds.
@@ -156,6 +160,26 @@ pub struct Settings {
     pub schedule: Schedule,
 }
 
+/// Who we are towards other servers: what strangers send leaves under one identity, what the owner sends under another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The address from which connections are made, where it is not the system's choice.
+    pub source: Option<IpAddr>,
+    /// The name in EHLO.
+    pub hello: Domain,
+}
+
+impl Settings {
+    /// The identity of a kind of mail.
+    pub fn identity(&self, flow: Flow) -> Identity {
+        let forward = (flow == Flow::Forward).then_some(&self.forward);
+        Identity {
+            source: forward.and_then(|forward| forward.source).or(self.delivery.source),
+            hello: forward.and_then(|forward| forward.hello.clone()).unwrap_or_else(|| self.hostname.clone()),
+        }
+    }
+}
+
 /// Settings that are read anew for each decision.
 pub type LiveSettings = Arc<arc_swap::ArcSwap<Settings>>;
 
@@ -169,6 +193,8 @@ impl Settings {
         Self {
             forward: Forward {
                 srs: Srs { domain: Domain::parse("fwd.example.test").unwrap(), secrets, mac: net::srs_mac },
+                source: None,
+                hello: None,
                 cut_through: true,
                 deadline_s: 50,
                 unauthenticated: Unauthenticated::Reject,

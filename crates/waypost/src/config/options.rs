@@ -185,6 +185,10 @@ section!("[forward]", "How mail to your addresses is passed on.", Forward, [], {
     /// A file with the secrets of the return addresses, one a line: the first makes new ones, all are recognised; "postsrsd:" before one that comes
     /// from there. Default: srs.secrets in data_dir, which the server makes.
     secrets_file: Option<PathBuf> = None;
+    /// The address from which forwards leave, so that they and your own mail have reputations of their own. Default: that of [delivery].
+    source: Option<Text<IpAddr>> = None;
+    /// The name in EHLO of forwards; its address must be `source`. Default: hostname.
+    hello: Option<Text<Domain>> = None;
     /// "cut-through": the target takes the message while its sender waits, so that its refusal is the sender's answer. "queue": it is stored first.
     mode: ForwardMode = ForwardMode::CutThrough;
     /// The sender waits so long for the target, in seconds; then the message is stored.

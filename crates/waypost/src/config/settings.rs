@@ -95,6 +95,8 @@ fn forward(file: &File, hostname: &Domain) -> Result<Forward, Wrong> {
     };
     Ok(Forward {
         srs,
+        source: forward.source.as_ref().map(|ip| ip.0),
+        hello: forward.hello.as_ref().map(|name| name.0.clone()),
         cut_through: forward.mode == ForwardMode::CutThrough,
         deadline_s: forward.deadline_s.0,
         unauthenticated: match forward.unauthenticated {

@@ -1,0 +1,89 @@
+//! Two identities: what strangers send leaves from one address and name, what the owner sends from another; and the keys of each have a life.
+
+use std::net::TcpStream;
+use std::sync::{Arc, Mutex};
+
+use it::{Dns, Lab, MX_PORT, Script, Sink, Talk, Waypost, signers, wait_for};
+
+use crate::main_job::zone;
+
+/// A host that remembers from where it was greeted, and by what name.
+fn witness(lab: &Lab, host: u8) -> (Script, Arc<Mutex<Vec<String>>>) {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let kept = seen.clone();
+    let script = Script::start(lab.address(host), MX_PORT, move |stream: TcpStream| {
+        let from = stream.peer_addr().unwrap().ip();
+        let kept = kept.clone();
+        // A client that goes away in the middle is no failure of the test.
+        let _ = it::converse(stream, 0, &move |_, command| {
+            if let Some(name) = command.strip_prefix("EHLO ") {
+                kept.lock().unwrap().push(format!("{from} {name}"));
+            }
+            it::obedient(command)
+        });
+    });
+    (script, seen)
+}
+
+#[test]
+fn forwards_and_own_mail_have_an_address_and_a_name_each() {
+    let lab = Lab::new();
+    let _dns = Dns::start(&lab, &zone(&lab));
+    let (_host, seen) = witness(&lab, 2);
+    let (own, forwards) = (lab.address(20), lab.address(21));
+    let extra = format!(
+        "[forward]\nmode = \"queue\"\nsource = \"{forwards}\"\nhello = \"fwd.example.test\"\n\
+         [delivery]\nloopback = true\nsource = \"{own}\"\n"
+    );
+    let waypost = Waypost::started(&lab, "foo@inbox.test", &extra);
+    let password = waypost.account("me@example.test");
+    waypost.logged_in("me@example.test", &password).taken("me@example.test", "foo@inbox.test", "Subject: own\r\n\r\n");
+    Talk::greeted(waypost.address, MX_PORT).taken("her@foreign.test", "me@example.test", "Subject: forwarded\r\n\r\n");
+    waypost.wait_for_empty_queue();
+    let mut seen = seen.lock().unwrap().clone();
+    seen.sort();
+    assert_eq!(seen, [format!("{own} mx.example.test"), format!("{forwards} fwd.example.test")]);
+    waypost.assert_no_bugs();
+}
+
+#[test]
+fn a_key_is_published_ahead_checked_and_switched() {
+    let lab = Lab::new();
+    let waypost = {
+        let mut waypost = Waypost::configured(&lab, "");
+        waypost.ok(&["domain", "add", "example.test"]);
+        waypost.ok(&["alias", "add", "me@example.test", "foo@inbox.test"]);
+        let missing = waypost.refused(&["key", "rotate", "example.test"]);
+        assert!(missing.contains("waypost key add example.test"), "{missing}");
+        let first = waypost.keys("example.test");
+        let again = waypost.json(&["key", "add", "example.test"]);
+        assert_eq!(again["is_new"], false, "{again}");
+        waypost.start();
+        waypost.ok(&["key", "rotate", "example.test"]);
+        // Nothing answers for DNS yet.
+        let early = waypost.refused(&["key", "rotate", "example.test"]);
+        assert!(early.contains("r2._domainkey.example.test") && early.contains("--force"), "{early}");
+        let records = waypost.records("example.test");
+        assert!(records.contains("r1._domainkey") && records.contains("r2._domainkey"), "{records}");
+        drop(first);
+        (waypost, records)
+    };
+    let (waypost, records) = waypost;
+    let _dns = Dns::start(&lab, &(zone(&lab) + &records));
+    let inbox = Sink::start(lab.address(2), MX_PORT);
+    let password = waypost.account("me@example.test");
+    let signed_by = |subject: &str| {
+        waypost.logged_in("me@example.test", &password).taken("me@example.test", "foo@inbox.test", &format!("Subject: {subject}\r\n\r\n"));
+        let arrived = inbox.wait_for(subject);
+        assert_eq!(signers(&lab, &arrived.content), ["example.test"]);
+        arrived.text().matches("s=r1;").count()
+    };
+    assert_eq!(signed_by("before"), 1);
+    waypost.ok(&["key", "rotate", "example.test"]);
+    assert_eq!(signed_by("after"), 0);
+    let states = waypost.json(&["key", "list"]);
+    let state = |selector: &str| states.as_array().unwrap().iter().find(|k| k["selector"] == selector).map(|k| k["state"].clone());
+    assert_eq!((state("r1"), state("r2")), (Some("retired".into()), Some("active".into())));
+    wait_for("an empty queue", || (waypost.queued() == 0).then_some(()));
+    waypost.assert_no_bugs();
+}
