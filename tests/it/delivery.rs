@@ -4,10 +4,11 @@ use std::io::{Read, Write};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use it::{Lab, MX_PORT, SUBMISSION_PORT, Script, Sink, Waypost, obedient, wait_for};
+use it::{Dns, Lab, MX_PORT, SUBMISSION_PORT, Script, Sink, Talk, Waypost, obedient, wait_for, wait_within};
 use mail::Reply;
 
 use crate::hostile_out::{Outside, content};
+use crate::main_job::zone;
 
 #[test]
 fn hosts_are_tried_by_preference_and_the_next_when_one_does_not_take_mail() {
@@ -265,4 +266,23 @@ fn a_smarthost_is_believed_only_with_a_certificate_that_is_trusted() {
         drop(dns);
     }
     assert_eq!(host.messages().len(), 1);
+}
+
+#[test]
+fn each_message_is_given_up_when_its_time_has_come() {
+    let lab = Lab::new();
+    let _dns = Dns::start(&lab, &zone(&lab));
+    let waypost = Waypost::started(&lab, "foo@inbox.broken", "[retry]\nwaits_s = [1]\nlifetime = 2\n");
+    let mut talk = Talk::greeted(waypost.address, MX_PORT);
+    for _ in 0..20 {
+        talk.expect("MAIL FROM:<her@foreign.test>", "250");
+        talk.expect("RCPT TO:<me@example.test> NOTIFY=NEVER", "250");
+        talk.expect("DATA", "354");
+        talk.send(b"From: her@foreign.test\r\n\r\n");
+        talk.expect(".", "250");
+        // Each is due at an instant of its own, and nothing but that instant wakes the queue.
+        std::thread::sleep(Duration::from_millis(60));
+    }
+    wait_within(Duration::from_secs(10), "all to be given up", || (waypost.queued() == 0).then_some(()));
+    waypost.assert_no_bugs();
 }
