@@ -15,7 +15,7 @@ struct Scene {
     /// The mailbox of her@foreign.test.
     hers: Sink,
     _dns: Dns,
-    _lab: Lab,
+    lab: Lab,
 }
 
 fn scene(forward: &str) -> Scene {
@@ -34,7 +34,7 @@ fn scene_with(forward: &str, judge: impl Fn(&Delivered) -> Option<Reply> + Send 
     let hers = Sink::start(lab.address(3), MX_PORT);
     waypost.ok(&["alias", "add", "me@example.test", "foo@inbox.test"]);
     waypost.start();
-    Scene { waypost, inbox, hers, _dns: dns, _lab: lab }
+    Scene { waypost, inbox, hers, _dns: dns, lab }
 }
 
 fn srs(hash: Hash, secret: &str) -> Srs {
@@ -189,5 +189,36 @@ fn a_failure_is_told_to_a_known_sender_and_listed_otherwise() {
         "{failed:?}"
     );
     assert!(scene.waypost.ok(&["failed"]).contains("nobody@stranger.test"));
+    scene.waypost.assert_no_bugs();
+}
+
+#[test]
+fn a_report_that_names_the_target_is_told_again_in_our_words() {
+    let scene = scene("");
+    scene.send("her@foreign.test", "me@example.test", "lost");
+    let forwarded = scene.inbox.wait_for("Subject: lost");
+    let hers = forwarded.from.trim_matches(['<', '>']).to_owned();
+    let returned = forwarded.text();
+    let header = returned.split("\r\n\r\n").next().unwrap();
+    let report = format!(
+        "From: MAILER-DAEMON@mx.inbox.test\r\nTo: {hers}\r\nSubject: Undelivered\r\nMIME-Version: 1.0\r\n\
+         Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n--b\r\n\r\n<foo@inbox.test>: 550 5.2.1 foo is gone\r\n\
+         --b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.inbox.test\r\n\r\nFinal-Recipient: rfc822; foo@inbox.test\r\n\
+         Action: failed\r\nStatus: 5.2.1\r\nDiagnostic-Code: smtp; 550 5.2.1 foo@inbox.test\r\n\r\n--b\r\nContent-Type: text/rfc822-headers\r\n\r\n{header}\r\n\r\n--b--\r\n"
+    );
+    let mut talk = scene.talk();
+    talk.expect("MAIL FROM:<>", "250");
+    talk.expect(&format!("RCPT TO:<{hers}>"), "250");
+    talk.expect("RCPT TO:<me@example.test>", "452 4.5.3");
+    talk.expect("RSET", "250");
+    let reply = talk.message("", &hers, &report);
+    assert!(reply.starts_with("250 "), "{reply}");
+    let told = scene.hers.wait_for("Subject: Undelivered mail: returned to you");
+    let text = told.text();
+    assert!(text.contains("Final-Recipient: rfc822; me@example.test\r\nAction: failed\r\nStatus: 5.2.1\r\n"), "{text}");
+    assert!(text.contains("Subject: lost\r\n"), "{text}");
+    for secret in ["foo", "inbox", &scene.lab.address(2).to_string()] {
+        assert!(!text.to_lowercase().contains(secret), "{secret} leaks:\n{text}");
+    }
     scene.waypost.assert_no_bugs();
 }

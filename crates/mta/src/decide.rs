@@ -25,6 +25,8 @@ pub(crate) struct Accepted<'a> {
     pub treatment: Treatment,
     /// Whether its sender may be told of a failure.
     pub may_report: bool,
+    /// Whether the content has become one of ours.
+    pub is_ours: bool,
     /// Submitted without a Message-ID.
     pub lacks_message_id: bool,
     /// Submitted without a Date.
@@ -68,7 +70,7 @@ pub(crate) fn decide<'a>(
     };
     let lacks = |name| is_submitted && Fields::find_first(content, name).is_none();
     let (lacks_message_id, lacks_date) = (lacks("Message-ID"), lacks("Date"));
-    Ok(Accepted { received, proof, whole, treatment, may_report, lacks_message_id, lacks_date })
+    Ok(Accepted { received, proof, whole, treatment, may_report, is_ours: false, lacks_message_id, lacks_date })
 }
 
 fn submitted(directory: &Directory, login: &str, front: &[u8]) -> Result<(), Reply> {

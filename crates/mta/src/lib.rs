@@ -4,6 +4,7 @@
 //! Each stage takes one owned type and returns the next. Invariant: a client hears 250 only by way of a
 //! `Responsibility`, which nothing but a commit can make.
 
+mod admit;
 mod authenticate;
 mod bug;
 mod circuits;
@@ -32,6 +33,7 @@ mod report;
 mod reservation;
 mod responsibility;
 mod returns;
+mod reword;
 mod seal;
 mod server;
 pub mod settings;

@@ -28,8 +28,8 @@ pub(crate) struct Prepared<'a> {
     pub proof: Proof,
     /// The sender that the SRS token in their return address stands for; it is to be remembered before they leave.
     pub token: Option<(String, Mailbox)>,
-    /// Whether the content is one of ours, around the message that came.
-    pub is_wrapped: bool,
+    /// Whether the content is one of ours: around the message that came, or in its place.
+    pub is_ours: bool,
     /// Whether they may be handed over while the sender waits: they are forwards, and nothing is held.
     pub is_forward: bool,
 }
@@ -57,8 +57,8 @@ pub(crate) fn prepare<'a>(accepted: Accepted<'a>, settings: &Settings, clock: &C
     // A report of success is made when a queued message is settled.
     let wants_report = |m: &NewMessage| m.recipients.iter().any(|r| r.notify.success);
     let is_forward = messages.iter().all(|m| m.message.flow == Flow::Forward && m.held.is_none() && !wants_report(m));
-    let Accepted { whole, proof, treatment, .. } = accepted;
-    Prepared { messages, whole, proof, token, is_wrapped: treatment == Treatment::Wrapped, is_forward }
+    let Accepted { whole, proof, is_ours, .. } = accepted;
+    Prepared { messages, whole, proof, token, is_ours, is_forward }
 }
 
 fn to(recipient: &Recipient, mailbox: &Mailbox, known_as: Option<&Mailbox>) -> NewRecipient {
@@ -122,7 +122,10 @@ impl<'a> Desk<'a> {
     fn send_back(&mut self, recipient: &Recipient, known_as: &Mailbox, sender: &Mailbox) {
         let id = self.next_id();
         let mut prefix = Vec::with_capacity(256);
-        write_received(&mut prefix, &self.accepted.received, &self.settings.hostname, id, Some(known_as));
+        // A report in our own words comes from us; from where the other came is nobody's business.
+        if !self.accepted.is_ours {
+            write_received(&mut prefix, &self.accepted.received, &self.settings.hostname, id, Some(known_as));
+        }
         let message = self.message(id, Flow::Report, prefix, vec![to(recipient, sender, Some(known_as))]);
         self.messages.push(message);
     }
@@ -215,7 +218,8 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let whole = runtime.block_on(ROOM.load(&received.content)).unwrap();
         let proof = login.map_or_else(|| Proof::Evidence(Box::default()), |login| Proof::Login(login.into()));
-        let accepted = Accepted { received, proof, whole, treatment: Treatment::AsIs, may_report: true, lacks_message_id, lacks_date };
+        let accepted =
+            Accepted { received, proof, whole, treatment: Treatment::AsIs, may_report: true, is_ours: false, lacks_message_id, lacks_date };
         prepare(accepted, &Settings::plain(), &Clock::simulated(0))
     }
 

@@ -7,16 +7,16 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use directory::Directory;
-use mail::{Mailbox, QueueId, Recipient, Reply, ReversePath};
+use mail::{QueueId, Recipient, Reply, ReversePath};
 use net::{Clock, ServerTls, random_u32};
-use policy::{AcceptedRecipient, Client, Rules};
+use policy::{AcceptedRecipient, Client};
 use sasl::{Exchange, Mechanism, Step};
 use smtp::server::{AuthStep, Config, Event, Service, Session, TlsInfo};
 use store::Store;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
+use crate::admit::admit;
 use crate::authenticate::LargeContents;
 use crate::dispatch::Dispatch;
 use crate::live_directory::LiveDirectory;
@@ -268,49 +268,12 @@ impl Driver {
     }
 
     async fn recipient(&mut self, recipient: &Recipient) {
-        let directory: Arc<Directory> = self.reception.live.current();
-        let settings = self.reception.settings.load_full();
         let client = Client { address: self.client, login: self.session.identity() };
-        let rules = Rules {
-            directory: &directory,
-            postmaster: settings.postmaster.as_ref(),
-            srs: &settings.forward.srs,
-            now_unix_s: self.reception.clock.now_s(),
-        };
         let reverse_path = self.session.reverse_path().cloned().unwrap_or(ReversePath::Null);
-        let mut decision = policy::recipient(rules, client, &reverse_path, &recipient.forward_path);
-        if let Ok(AcceptedRecipient::Token { known_as, token }) = decision {
-            decision = self.remembered(known_as, token).await;
-        }
-        match decision {
-            Ok(AcceptedRecipient::Sender { .. })
-                if !self.reception.returns.may_take(&recipient.forward_path, &settings.forward, &self.reception.clock) =>
-            {
-                let reply = Reply::new(450, (4, 7, 1), "too many reports for this return address; try again in an hour");
-                self.refuse("report put off", &recipient.forward_path.to_string(), reply);
-            }
-            Ok(AcceptedRecipient::Alias { targets, .. }) if client.login.is_none() && self.are_closed(&targets) => {
-                let reply = Reply::new(450, (4, 2, 1), "the mailbox behind this address takes no mail for now; try again later");
-                self.refuse("recipient put off", &recipient.forward_path.to_string(), reply);
-            }
+        let before: Vec<AcceptedRecipient> = self.session.recipients().cloned().collect();
+        match admit(&self.reception, client, &reverse_path, &recipient.forward_path, &before).await {
             Ok(accepted) => self.session.accept_recipient(accepted),
             Err(reply) => self.refuse("recipient refused", &recipient.forward_path.to_string(), reply),
-        }
-    }
-
-    /// Whether every target has said that it takes nothing for now: better heard at once than after days.
-    fn are_closed(&self, targets: &[Mailbox]) -> bool {
-        let world = self.reception.dispatch.world();
-        let now_ms = world.clock.now_ms();
-        targets.iter().all(|target| world.circuits.is_closed(target, now_ms))
-    }
-
-    /// The sender that a token stands for.
-    async fn remembered(&self, known_as: Mailbox, token: String) -> Result<AcceptedRecipient, Reply> {
-        match self.reception.store.remembered_sender(token).await {
-            Ok(Some(sender)) => Ok(AcceptedRecipient::Sender { known_as, sender }),
-            Ok(None) => Err(Reply::new(550, (5, 7, 1), "this return address has expired")),
-            Err(error) => Err(reply_to_store_error(&error)),
         }
     }
 

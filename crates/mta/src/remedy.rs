@@ -51,6 +51,7 @@ pub(crate) async fn wrap<'a>(
         accepted.received.parameters.body = Body::EightBit;
     }
     accepted.whole.bytes = bytes;
+    accepted.is_ours = true;
     Ok(accepted)
 }
 

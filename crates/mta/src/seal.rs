@@ -21,7 +21,7 @@ pub(crate) async fn seal<'a>(
     mut prepared: Prepared<'a>,
 ) -> Result<Prepared<'a>, Reply> {
     if let (Proof::Evidence(evidence), Some(first)) = (&prepared.proof, prepared.messages.first())
-        && !prepared.is_wrapped
+        && !prepared.is_ours
         && let Some(broken) = broken(world, &evidence.dkim, first, &prepared.whole.bytes).await
     {
         count_broken_signature();
@@ -30,7 +30,9 @@ pub(crate) async fn seal<'a>(
     }
     let settings = world.settings.load_full();
     for new in &mut prepared.messages {
-        let Some(domain) = signed_as(new.message.flow, &prepared.proof, author, &settings.forward.srs.domain) else { continue };
+        let Some(domain) = signed_as(new.message.flow, (&prepared.proof, prepared.is_ours), author, &settings.forward.srs.domain) else {
+            continue;
+        };
         let mut prefix = world.signing.sign(directory, domain, &new.message.prefix, &prepared.whole.bytes).await;
         prefix.extend_from_slice(&new.message.prefix);
         new.message.prefix = prefix.into();
@@ -39,10 +41,11 @@ pub(crate) async fn seal<'a>(
 }
 
 /// Whose name stands under a message: that of its author's domain only where the author gave a password.
-fn signed_as<'a>(flow: Flow, proof: &Proof, author: Option<&'a Domain>, forwarding: &'a Domain) -> Option<&'a Domain> {
+fn signed_as<'a>(flow: Flow, (proof, is_ours): (&Proof, bool), author: Option<&'a Domain>, forwarding: &'a Domain) -> Option<&'a Domain> {
     match (flow, proof) {
         (Flow::Own | Flow::Forward, Proof::Login(_)) => author,
         (Flow::Forward, Proof::Evidence(_)) => Some(forwarding),
+        (Flow::Report, _) if is_ours => Some(forwarding),
         // A stranger's report about a message of a stranger's is nothing to vouch for.
         (Flow::Own | Flow::Report, _) => None,
     }
@@ -73,7 +76,7 @@ mod tests {
     #[test]
     fn a_hosted_domain_signs_for_a_password_only() {
         let (author, forwarding) = (Domain::parse("example.test").unwrap(), Domain::parse("fwd.example.test").unwrap());
-        let of = |flow, proof: &Proof| signed_as(flow, proof, Some(&author), &forwarding).map(Domain::as_str);
+        let of = |flow, proof: &Proof| signed_as(flow, (proof, false), Some(&author), &forwarding).map(Domain::as_str);
         let (login, stranger) = (Proof::Login("me@example.test".into()), Proof::Evidence(Box::default()));
         assert_eq!(of(Flow::Own, &login), Some("example.test"));
         assert_eq!(of(Flow::Forward, &login), Some("example.test"));

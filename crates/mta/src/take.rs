@@ -16,6 +16,7 @@ use crate::receive::Reception;
 use crate::received::Received;
 use crate::remedy::wrap;
 use crate::responsibility::Responsibility;
+use crate::reword::reword;
 use crate::seal::seal;
 use crate::settings::Settings;
 use crate::spooling::Place;
@@ -65,6 +66,7 @@ async fn stages(
         Treatment::Wrapped => wrap(&reception.store, settings, &reception.clock, accepted).await?,
         _ => accepted,
     };
+    let accepted = reword(&reception.store, &reception.live.current(), settings, &reception.clock, accepted).await?;
     *content = accepted.received.content.clone();
     let author = author(&accepted);
     let prepared = prepare(accepted, settings, &reception.clock);

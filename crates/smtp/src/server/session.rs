@@ -291,6 +291,11 @@ impl<R> Session<R> {
         self.transaction.as_ref().map(|transaction| &transaction.reverse_path)
     }
 
+    /// The recipients of the transaction under way that were accepted.
+    pub fn recipients(&self) -> impl Iterator<Item = &R> {
+        self.transaction.iter().flat_map(|transaction| transaction.recipients.iter().map(|(_, accepted)| accepted))
+    }
+
     /// Who authenticated.
     pub fn identity(&self) -> Option<&str> {
         self.identity.as_deref()

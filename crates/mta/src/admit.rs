@@ -1,0 +1,61 @@
+//! RCPT: what policy says of a recipient, and what this server knows besides.
+//!
+//! RFC 5321 s.3.3 and s.4.5.3.1.10. Invariant: what can be said at RCPT is said there: a refusal after the content costs everyone more.
+
+use mail::{ForwardPath, Mailbox, Reply, ReversePath};
+use policy::{AcceptedRecipient, Client, Rules};
+
+use crate::receive::Reception;
+use crate::take::reply_to_store_error;
+
+/// Decides about a recipient; `before` are those of the transaction that were accepted already.
+pub(crate) async fn admit(
+    reception: &Reception,
+    client: Client<'_>,
+    reverse_path: &ReversePath,
+    path: &ForwardPath,
+    before: &[AcceptedRecipient],
+) -> Result<AcceptedRecipient, Reply> {
+    let settings = reception.settings.load_full();
+    let directory = reception.live.current();
+    let rules = Rules {
+        directory: &directory,
+        postmaster: settings.postmaster.as_ref(),
+        srs: &settings.forward.srs,
+        now_unix_s: reception.clock.now_s(),
+    };
+    let accepted = match policy::recipient(rules, client, reverse_path, path)? {
+        AcceptedRecipient::Token { known_as, token } => remembered(reception, known_as, token).await?,
+        accepted => accepted,
+    };
+    // A report is told again for one sender; a second recipient would see it as it came.
+    let is_sender = |accepted: &AcceptedRecipient| matches!(accepted, AcceptedRecipient::Sender { .. });
+    if !before.is_empty() && (is_sender(&accepted) || before.iter().any(is_sender)) {
+        return Err(Reply::new(452, (4, 5, 3), "a report goes to one return address at a time"));
+    }
+    match &accepted {
+        AcceptedRecipient::Sender { .. } if !reception.returns.may_take(path, &settings.forward, &reception.clock) => {
+            Err(Reply::new(450, (4, 7, 1), "too many reports for this return address; try again in an hour"))
+        }
+        AcceptedRecipient::Alias { targets, .. } if client.login.is_none() && are_closed(reception, targets) => {
+            Err(Reply::new(450, (4, 2, 1), "the mailbox behind this address takes no mail for now; try again later"))
+        }
+        _ => Ok(accepted),
+    }
+}
+
+/// The sender that a token stands for.
+async fn remembered(reception: &Reception, known_as: Mailbox, token: String) -> Result<AcceptedRecipient, Reply> {
+    match reception.store.remembered_sender(token).await {
+        Ok(Some(sender)) => Ok(AcceptedRecipient::Sender { known_as, sender }),
+        Ok(None) => Err(Reply::new(550, (5, 7, 1), "this return address has expired")),
+        Err(error) => Err(reply_to_store_error(&error)),
+    }
+}
+
+/// Whether every target has said that it takes nothing for now: better heard at once than after days.
+fn are_closed(reception: &Reception, targets: &[Mailbox]) -> bool {
+    let world = reception.dispatch.world();
+    let now_ms = world.clock.now_ms();
+    targets.iter().all(|target| world.circuits.is_closed(target, now_ms))
+}
