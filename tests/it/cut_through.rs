@@ -209,3 +209,22 @@ fn what_asks_for_a_report_of_success_is_queued() {
     assert!(reply.starts_with("250 2.0.0 queued as "), "{reply}");
     inbox.wait_for("Subject: wanted");
 }
+
+#[test]
+fn a_copy_that_comes_while_the_first_is_under_way_waits() {
+    let scene = scene("");
+    let (inbox, begun) = scene.slow(1500, &Arc::new(AtomicBool::new(true)));
+    let mut first = scene.talk();
+    first.begin("her@foreign.test", "me@example.test");
+    first.send(letter("her@foreign.test", "twice").as_bytes());
+    first.send(b".\r\n");
+    wait_for("the target to hold the first", || (begun.load(Ordering::SeqCst) == 1).then_some(()));
+    let second = scene.send("her@foreign.test", "twice");
+    assert!(second.starts_with("451 4.4.7 "), "{second}");
+    let answer = first.reply();
+    assert!(answer.starts_with("250 "), "{answer}");
+    let third = scene.send("her@foreign.test", "twice");
+    assert!(third.starts_with("250 "), "{third}");
+    scene.nothing_left();
+    assert_eq!(inbox.messages().len(), 1);
+}

@@ -3,8 +3,8 @@
 //! RFC 1047 (duplicate messages). Invariant: bounded memory, and two messages have one fingerprint only where they agree in every octet of their
 //! body and in what identifies them.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mail::{Fields, header_len};
 use store::NewMessage;
@@ -32,20 +32,69 @@ impl Fingerprint {
     }
 }
 
-/// What was taken lately.
-#[derive(Debug, Default)]
-pub(crate) struct Taken(Mutex<Remembered>);
+/// What somebody answers for: the target, or we, since it is on our disk. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Taken(Arc<Mutex<Remembered>>);
 
 #[derive(Debug, Default)]
 struct Remembered {
     at_ms: HashMap<Fingerprint, i64>,
     order: VecDeque<Fingerprint>,
+    under_way: HashSet<Fingerprint>,
+}
+
+/// What [`Taken::begin`] came upon.
+#[derive(Debug)]
+pub(crate) enum Begun {
+    /// Nobody has it.
+    Now(Mark),
+    /// The same message is under way already.
+    UnderWay,
+    /// Somebody answers for it.
+    Taken,
+}
+
+/// A message is under way to its target. Dropped, it is not any more.
+#[derive(Debug)]
+pub(crate) struct Mark {
+    taken: Taken,
+    fingerprint: Fingerprint,
+}
+
+impl Mark {
+    /// Remembers that the target has it.
+    pub fn remember(&self, now_ms: i64) {
+        self.taken.remember(self.fingerprint, now_ms);
+    }
+}
+
+impl Drop for Mark {
+    fn drop(&mut self) {
+        self.taken.lock().under_way.remove(&self.fingerprint);
+    }
 }
 
 impl Taken {
-    /// Remembers that a target has the message.
+    fn lock(&self) -> MutexGuard<'_, Remembered> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A message is about to be sent.
+    pub fn begin(&self, fingerprint: Fingerprint, now_ms: i64) -> Begun {
+        let mut remembered = self.lock();
+        if remembered.at_ms.get(&fingerprint).is_some_and(|at_ms| now_ms - at_ms < REMEMBERED_MS) {
+            return Begun::Taken;
+        }
+        if !remembered.under_way.insert(fingerprint) {
+            return Begun::UnderWay;
+        }
+        drop(remembered);
+        Begun::Now(Mark { taken: self.clone(), fingerprint })
+    }
+
+    /// Remembers that somebody answers for the message.
     pub fn remember(&self, fingerprint: Fingerprint, now_ms: i64) {
-        let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut remembered = self.lock();
         if remembered.at_ms.insert(fingerprint, now_ms).is_none() {
             remembered.order.push_back(fingerprint);
         }
@@ -54,26 +103,39 @@ impl Taken {
             remembered.at_ms.remove(&oldest);
         }
     }
-
-    /// Whether a target has it.
-    pub fn has(&self, fingerprint: Fingerprint, now_ms: i64) -> bool {
-        let remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        remembered.at_ms.get(&fingerprint).is_some_and(|at_ms| now_ms - at_ms < REMEMBERED_MS)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn print(n: u8) -> Fingerprint {
+        Fingerprint([n; 16])
+    }
+
+    fn is_taken(taken: &Taken, fingerprint: Fingerprint, now_ms: i64) -> bool {
+        matches!(taken.begin(fingerprint, now_ms), Begun::Taken)
+    }
+
     #[test]
     fn what_was_taken_is_remembered_for_a_while() {
         let taken = Taken::default();
-        let print = |n: u8| Fingerprint([n; 16]);
         taken.remember(print(1), 0);
-        assert!(taken.has(print(1), REMEMBERED_MS - 1));
-        assert!(!taken.has(print(1), REMEMBERED_MS));
-        assert!(!taken.has(print(2), 0));
+        assert!(is_taken(&taken, print(1), REMEMBERED_MS - 1));
+        assert!(!is_taken(&taken, print(1), REMEMBERED_MS));
+        assert!(!is_taken(&taken, print(2), 0));
+    }
+
+    #[test]
+    fn one_at_a_time() {
+        let taken = Taken::default();
+        let Begun::Now(mark) = taken.begin(print(1), 0) else { panic!("nobody has it") };
+        assert!(matches!(taken.begin(print(1), 0), Begun::UnderWay));
+        drop(mark);
+        let Begun::Now(mark) = taken.begin(print(1), 0) else { panic!("it is over") };
+        mark.remember(0);
+        drop(mark);
+        assert!(is_taken(&taken, print(1), 0));
     }
 
     #[test]
@@ -84,7 +146,7 @@ mod tests {
             bytes[..4].copy_from_slice(&n.to_be_bytes());
             taken.remember(Fingerprint(bytes), 0);
         }
-        assert_eq!(taken.0.lock().unwrap().at_ms.len(), REMEMBERED_MAX);
-        assert!(!taken.has(Fingerprint([0; 16]), 0));
+        assert_eq!(taken.lock().at_ms.len(), REMEMBERED_MAX);
+        assert!(!is_taken(&taken, Fingerprint([0; 16]), 0));
     }
 }

@@ -13,7 +13,7 @@ use tokio::time::timeout_at;
 
 use crate::deliver::Delivered;
 use crate::dispatch::Dispatch;
-use crate::fingerprint::Fingerprint;
+use crate::fingerprint::{Begun, Fingerprint, Mark};
 use crate::job::Job;
 use crate::prepare::Prepared;
 use crate::responsibility::Responsibility;
@@ -27,7 +27,7 @@ pub(crate) struct TakenOver(());
 #[derive(Debug)]
 pub(crate) struct Waiter {
     outcome: oneshot::Sender<(Job, Vec<Result<Delivered, Trouble>>)>,
-    fingerprint: Option<Fingerprint>,
+    mark: Option<Mark>,
 }
 
 /// A handed-over job and what became of it.
@@ -43,6 +43,8 @@ enum Fate {
     Late(oneshot::Receiver<Outcome>),
     /// There was no room to try.
     Untried,
+    /// The same message is on its way to the target already, for a sender that waits or waited elsewhere.
+    Elsewhere,
 }
 
 /// What the sender is to be told.
@@ -58,14 +60,15 @@ impl Waiter {
         self.outcome.is_closed()
     }
 
-    /// Hands the outcome to who waits. Where nobody does and the target has taken the message, that is remembered: its sender was told
-    /// to come back, and will.
+    /// Hands the outcome to who waits. That the target has taken the message is remembered: a sender that did not hear so comes back.
     pub fn tell(self, dispatch: &Dispatch, job: Job, results: Vec<Result<Delivered, Trouble>>) {
         let taken = is_taken(&results);
+        // Remembered before the mark goes: the next copy finds one or the other.
+        if let (true, Some(mark)) = (taken, &self.mark) {
+            mark.remember(dispatch.world().clock.now_ms());
+        }
         if let Err((job, _)) = self.outcome.send((job, results)) {
-            if let (true, Some(fingerprint)) = (taken, self.fingerprint) {
-                let world = dispatch.world();
-                world.taken.remember(fingerprint, world.clock.now_ms());
+            if taken {
                 tracing::warn!(id = %job.claimed.message.id, "delivered after its sender had been told to try again; the next copy is not sent on");
             }
             dispatch.done(&job);
@@ -95,7 +98,7 @@ pub(crate) async fn hand_over(
             release(dispatch, fates);
             Ok(Err(reply))
         }
-        Answer::Commit => commit(store, dispatch, &prepared.messages, fates).await.map(|committed| Ok(Responsibility::Ours(committed))),
+        Answer::Commit => commit(store, dispatch, prepared, fates).await.map(|committed| Ok(Responsibility::Ours(committed))),
     }
 }
 
@@ -106,31 +109,36 @@ async fn offer(dispatch: &Dispatch, prepared: &Prepared<'_>, deadline_s: u64) ->
     let mut offered = Vec::with_capacity(prepared.messages.len());
     for new in &prepared.messages {
         let fingerprint = Fingerprint::of(&prepared.whole.bytes, new);
-        if fingerprint.is_some_and(|fingerprint| world.taken.has(fingerprint, world.clock.now_ms())) {
-            tracing::info!(id = %new.message.id, "not sent again: the target has this message already");
-            offered.push((Some(Fate::Taken), None, fingerprint));
-            continue;
-        }
+        let mark = match fingerprint.map(|fingerprint| world.taken.begin(fingerprint, world.clock.now_ms())) {
+            None => None,
+            Some(Begun::Now(mark)) => Some(mark),
+            Some(Begun::Taken) => {
+                tracing::info!(id = %new.message.id, "not sent again: somebody answers for this message already");
+                offered.push(Err(Fate::Taken));
+                continue;
+            }
+            Some(Begun::UnderWay) => {
+                tracing::info!(id = %new.message.id, "put off: the same message is on its way to the target");
+                offered.push(Err(Fate::Elsewhere));
+                continue;
+            }
+        };
         let (outcome, receiver) = oneshot::channel();
-        let receiver = dispatch.reserve(new).map(|reservation| {
-            reservation.jobs(new).submit_waiting(Waiter { outcome, fingerprint });
-            receiver
+        offered.push(match dispatch.reserve(new) {
+            Some(reservation) => {
+                reservation.jobs(new).submit_waiting(Waiter { outcome, mark });
+                Ok(receiver)
+            }
+            None => Err(Fate::Untried),
         });
-        offered.push((receiver.is_none().then_some(Fate::Untried), receiver, fingerprint));
     }
     let deadline = tokio::time::Instant::now() + Duration::from_secs(deadline_s);
     let mut fates = Vec::with_capacity(offered.len());
-    for (known, receiver, fingerprint) in offered {
-        let fate = match (known, receiver) {
-            (Some(fate), _) => fate,
-            (None, Some(receiver)) => wait(receiver, deadline).await,
-            (None, None) => Fate::Untried,
+    for offered in offered {
+        let fate = match offered {
+            Ok(receiver) => wait(receiver, deadline).await,
+            Err(fate) => fate,
         };
-        if let (Fate::NotTaken(outcome), Some(fingerprint)) = (&fate, fingerprint)
-            && is_taken(&outcome.1)
-        {
-            world.taken.remember(fingerprint, world.clock.now_ms());
-        }
         fates.push(match fate {
             Fate::NotTaken(outcome) if is_taken(&outcome.1) => {
                 log_taken(&outcome, world.clock.now_ms());
@@ -170,11 +178,14 @@ enum Said<'a> {
     Refused(&'a Trouble),
     /// Not now, or nothing yet.
     Later(Option<&'a Trouble>),
+    /// Another session is about to know.
+    Elsewhere,
 }
 
 fn said<'a>(fate: &'a Fate, new: &NewMessage) -> Said<'a> {
     match fate {
         Fate::Taken => Said::Taken,
+        Fate::Elsewhere => Said::Elsewhere,
         Fate::Late(_) | Fate::Untried => Said::Later(None),
         Fate::NotTaken(outcome) => match outcome.1.iter().find_map(|result| result.as_ref().err()) {
             Some(trouble) if trouble.permanent && !settle::is_mendable(new, trouble) => Said::Refused(trouble),
@@ -189,6 +200,10 @@ fn answer(said: &[Said<'_>], may_report: bool) -> Answer {
     let is_taken = |said: &Said<'_>| matches!(said, Said::Taken);
     if !said.is_empty() && said.iter().all(is_taken) {
         return Answer::Taken(TakenOver(()));
+    }
+    // What becomes of it there is not known yet, and what was taken is remembered: the sender may ask again.
+    if said.iter().any(|said| matches!(said, Said::Elsewhere)) {
+        return Answer::Refused(busy());
     }
     if said.iter().any(is_taken) {
         return Answer::Commit;
@@ -235,14 +250,17 @@ fn release(dispatch: &Dispatch, fates: Vec<Fate>) {
 }
 
 /// Commits what was not taken, and then lets each job go its way as if it had come from the queue.
-async fn commit(store: &Store, dispatch: &Dispatch, messages: &[NewMessage], fates: Vec<Fate>) -> Result<Committed, StoreError> {
-    let rest: Vec<NewMessage> = messages
+async fn commit(store: &Store, dispatch: &Dispatch, prepared: &Prepared<'_>, fates: Vec<Fate>) -> Result<Committed, StoreError> {
+    let rest: Vec<NewMessage> = prepared
+        .messages
         .iter()
         .zip(&fates)
         .filter(|(_, fate)| !matches!(fate, Fate::Taken))
         .map(|(new, fate)| NewMessage { claimed: !matches!(fate, Fate::Untried), ..new.clone() })
         .collect();
-    let lease_ms = dispatch.lease_ms(dispatch.world().clock.now_ms());
+    let world = dispatch.world();
+    let fingerprints: Vec<Fingerprint> = rest.iter().filter_map(|new| Fingerprint::of(&prepared.whole.bytes, new)).collect();
+    let lease_ms = dispatch.lease_ms(world.clock.now_ms());
     let committed = match store.commit(rest, lease_ms).await {
         Ok(committed) => committed,
         Err(error) => {
@@ -250,6 +268,8 @@ async fn commit(store: &Store, dispatch: &Dispatch, messages: &[NewMessage], fat
             return Err(error);
         }
     };
+    // We answer for it now: the same message from a sender that does not hear so is no new one.
+    fingerprints.into_iter().for_each(|fingerprint| world.taken.remember(fingerprint, world.clock.now_ms()));
     for fate in fates {
         match fate {
             Fate::NotTaken(outcome) => {
@@ -266,7 +286,7 @@ async fn commit(store: &Store, dispatch: &Dispatch, messages: &[NewMessage], fat
                 });
             }
             Fate::Untried => dispatch.wake(),
-            Fate::Taken => {}
+            Fate::Taken | Fate::Elsewhere => {}
         }
     }
     Ok(committed)
@@ -308,5 +328,7 @@ mod tests {
         assert_eq!(code(&[Said::Refused(&no), late()], true), "commit");
         assert_eq!(code(&[Said::Refused(&no), late()], false), "451 4.4.7");
         assert_eq!(code(&[], false), "451 4.4.7", "nobody's word is no 250");
+        assert_eq!(code(&[Said::Elsewhere, Said::Refused(&no)], true), "451 4.4.7");
+        assert_eq!(code(&[Said::Elsewhere, taken()], true), "451 4.4.7");
     }
 }
