@@ -18,6 +18,7 @@ mod delivery;
 mod forwarding;
 mod held;
 mod hostile_content;
+mod hostile_dns;
 mod hostile_in;
 mod hostile_out;
 mod identities;

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-pub use dns::{Dns, txt};
+pub use dns::{DNS_PORT, Dns, txt};
 pub use opendkim::{OpenDkim, rsa_key};
 pub use postfix::{Postfix, postmap};
 pub use postsrsd::Postsrsd;

@@ -17,6 +17,9 @@ use policy::{MxRecord, RouteFailure};
 /// At most this long for one query, all servers and tries included.
 const DEADLINE: Duration = Duration::from_secs(20);
 
+/// A chain of more aliases (CNAME) than this is taken for a fault of the zone.
+const ALIASES_MAX: usize = 8;
+
 /// A caching resolver, the only one of the process: message authentication asks through it too.
 #[derive(Debug, Clone)]
 pub struct Resolver(Authenticator);
@@ -72,7 +75,13 @@ impl Resolver {
         let answer = tokio::time::timeout(DEADLINE, self.0.resolver().lookup(fqdn, kind)).await;
         match answer {
             Err(_) => Err(RouteFailure::Temporary(format!("no answer within {} s", DEADLINE.as_secs()))),
-            Ok(Ok(lookup)) => Ok(lookup.answers().iter().map(|record| record.data.clone()).collect()),
+            Ok(Ok(lookup)) => {
+                let aliases = lookup.answers().iter().filter(|record| matches!(record.data, RData::CNAME(_))).count();
+                if aliases > ALIASES_MAX {
+                    return Err(RouteFailure::Temporary(format!("{name} is an alias of an alias, more than {ALIASES_MAX} times over")));
+                }
+                Ok(lookup.answers().iter().map(|record| record.data.clone()).collect())
+            }
             Ok(Err(e)) => Err(failure_of(&e)),
         }
     }
