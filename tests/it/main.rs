@@ -13,6 +13,7 @@ mod clients;
 mod commands;
 mod configuration;
 mod delivery;
+mod filter;
 mod hostile_in;
 mod hostile_out;
 mod kills;

@@ -6,6 +6,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice, clippy::disallowed_methods)]
 
 mod dns;
+mod filters;
 mod postfix;
 mod process;
 mod script;
@@ -19,6 +20,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 pub use dns::Dns;
+pub use filters::{MILTER_PORT, Milter, OpenDkim, RSPAMD_PORT, Rspamd, milter_packet, rsa_key};
 pub use postfix::{Postfix, postmap};
 pub use process::{Process, run, run_ok};
 pub use script::{Script, obedient};

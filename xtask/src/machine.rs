@@ -37,6 +37,8 @@ const NEEDS: &[Need] = &[
     need("npm", &["npm"]),
     need("knotd", &["knot"]),
     need("kdig", &["knot-dnsutils"]),
+    need("rspamd", &["rspamd"]),
+    need("opendkim", &["opendkim"]),
     need("strace", &["strace"]),
     need("ip", &["iproute2"]),
     need("sqlite3", &["sqlite3"]),
