@@ -1,6 +1,10 @@
 //! Spam filters: Debian's rspamd, OpenDKIM, and milters that behave badly.
 
-use it::{Dns, Lab, MILTER_PORT, MX_PORT, Milter, OpenDkim, RSPAMD_PORT, Rspamd, Sink, Talk, Waypost, base64, milter_packet, rsa_key};
+use std::io::{Read, Write};
+
+use it::{
+    Dns, Lab, MILTER_PORT, MX_PORT, Milter, OpenDkim, RSPAMD_PORT, Rspamd, Script, Sink, Talk, Waypost, base64, milter_packet, rsa_key,
+};
 
 use crate::main_job::zone;
 
@@ -108,7 +112,7 @@ fn opendkim_refuses_a_bad_signature() {
     let mut talk = Talk::greeted(waypost.address, MX_PORT);
     let content = format!("{}From: <her@foreign.test>\r\nSubject: altered\r\n\r\nhello\r\n", badly_signed());
     let reply = talk.message("her@foreign.test", "me@example.test", &content);
-    assert!(reply.starts_with("550 5.7.1 "), "{reply}\n{}", waypost.log());
+    assert_eq!(reply, "550 5.7.1 bad DKIM signature data\r\n", "{}", waypost.log());
     waypost.assert_no_bugs();
 }
 
@@ -166,6 +170,7 @@ fn a_hostile_milter_gives_no_verdict() {
         (vec![0xff; 64], "a packet of 4294967295 octets"),
         (vec![0; 8], "a packet of 0 octets"),
         (milter_packet(b'z', b""), "0x7a"),
+        (milter_packet(b'-', b"<me@example.test>\0"), "changes body or envelope"),
         (milter_packet(b'y', b"250 fine\0"), "a reply that refuses nothing"),
         (milter_packet(b'p', b"").repeat(10_001), "without a verdict"),
         (Vec::new(), "no verdict in 2 s"),
@@ -176,6 +181,32 @@ fn a_hostile_milter_gives_no_verdict() {
     }
     let (reply, _, log) = heard(|letter| (letter != b'M').then(|| milter_packet(b'c', b"")));
     assert!(reply.starts_with("451 4.7.1 ") && log.contains("closed the connection without a verdict"), "{reply}{log}");
+}
+
+#[test]
+fn a_hostile_rspamd_gives_no_verdict() {
+    for (head, endless, why) in [
+        ("HTTP/1.1 200 OK\r\n\r\n", true, "length limit exceeded"),
+        ("HTTP/1.1 200 OK\r\nX: ", true, "the connection to the filter broke"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", false, "missing field"),
+        ("HTTP/1.1 403 Forbidden\r\nContent-Length: 3\r\n\r\nno\n", false, "403 Forbidden: no"),
+        ("220 mail.test ESMTP\r\n", false, "the connection to the filter broke"),
+    ] {
+        let lab = Lab::new();
+        let _rspamd = Script::start(lab.address(7), RSPAMD_PORT, move |mut stream| {
+            let _ = stream.read(&mut [0; 4096]);
+            let mut more = stream.write_all(head.as_bytes());
+            while endless && more.is_ok() {
+                more = stream.write_all(&[b'x'; 4096]);
+            }
+        });
+        let filter = format!("kind = \"rspamd\"\naddress = \"{}:{RSPAMD_PORT}\"\nwhen_down = \"defer\"", lab.address(7));
+        let (_dns, _inbox, waypost) = with_filter(&lab, &filter);
+        let reply = send(&waypost, "hello", "there");
+        assert!(reply.starts_with("451 4.7.1 the spam filter does not answer"), "{reply}");
+        assert!(waypost.log().contains(why), "{why}: {}", waypost.log());
+        waypost.assert_no_bugs();
+    }
 }
 
 #[test]

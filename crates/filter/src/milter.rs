@@ -88,12 +88,9 @@ impl Talk {
                     return Verdict::chosen(&text).map(Next::Over).ok_or_else(odd);
                 }
                 Said::Quarantine(reason) if is_last => self.quarantine = Some(format!("the filter says: {}", one_line(&reason))),
-                Said::Change(what) if is_last => {
-                    self.changes = self.changes.saturating_add(1);
-                    tracing::trace!(what, "the filter wanted a change");
-                }
+                Said::Change if is_last => self.changes += 1,
                 Said::Progress => {}
-                Said::Quarantine(_) | Said::Change(_) => return Err(FilterError::Answer("a change before the end of the message".into())),
+                Said::Quarantine(_) | Said::Change => return Err(FilterError::Answer("a change before the end of the message".into())),
             }
             asides += 1;
             if asides > ASIDES_MAX {
