@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 
 use it::{
     Dns, Lab, MILTER_PORT, MX_PORT, Milter, OpenDkim, RSPAMD_PORT, Rspamd, Script, Sink, Talk, Waypost, base64, milter_packet, rsa_key,
+    wait_for,
 };
 
 use crate::main_job::zone;
@@ -61,6 +62,19 @@ fn rspamd_refuses_holds_and_lets_pass() {
     let reply = talk.message("me@example.test", "foo@inbox.test", "Subject: lab spam\r\n\r\nfrom an account\r\n");
     assert!(reply.starts_with("550 5.7.1 the message looks like spam"), "{reply}");
     assert!(rspamd.log().contains("user: me@example.test"), "{}", rspamd.log());
+
+    // The same rspamd, as a milter; the server is told by a reload.
+    let text = std::fs::read_to_string(&waypost.config).unwrap();
+    let as_milter = text.replace("kind = \"rspamd\"", "kind = \"milter\"").replace(&format!(":{RSPAMD_PORT}"), &format!(":{MILTER_PORT}"));
+    std::fs::write(&waypost.config, as_milter).unwrap();
+    waypost.hang_up();
+    waypost.wait_for_log("is in force");
+    assert_eq!(send(&waypost, "bulk", GTUBE), "550 5.7.1 Gtube pattern\r\n", "{}", waypost.log());
+    assert!(send(&waypost, "by way of a milter", "hello").starts_with("250 "), "{}", waypost.log());
+    inbox.wait_for("by way of a milter");
+    std::fs::write(&waypost.config, text).unwrap();
+    waypost.hang_up();
+    wait_for("a second reload", || (waypost.log().matches("is in force").count() > 1).then_some(()));
 
     rspamd.stop();
     assert!(send(&waypost, "lab spam, unseen", "rspamd is down").starts_with("250 "));

@@ -32,7 +32,7 @@ fn directory_of(lab: &Lab, user: &str, name: &str) -> PathBuf {
     directory
 }
 
-/// A running rspamd: one worker, one rule, no Redis.
+/// A running rspamd: a worker for HTTP, one that speaks as a milter (on [`MILTER_PORT`]), one rule, no Redis.
 #[derive(Debug)]
 pub struct Rspamd {
     process: Process,
@@ -50,6 +50,8 @@ impl Rspamd {
              filters = \"regexp\"; disable_hyperscan = true;\n  dns {{ nameserver = [\"{name_server}:{DNS_PORT}\"]; timeout = 1s; retransmits = 1; }} }}\n\
              logging {{ type = \"file\"; filename = \"{shown}/log\"; level = \"info\"; }}\n\
              worker \"normal\" {{ bind_socket = \"{address}:{RSPAMD_PORT}\"; count = 1; }}\n\
+             worker \"rspamd_proxy\" {{ bind_socket = \"{address}:{MILTER_PORT}\"; milter = yes; count = 1;\n  \
+             upstream \"local\" {{ default = yes; self_scan = yes; }} }}\n\
              actions {{ reject = 15; add_header = 6; greylist = 4; }}\n\
              regexp {{ \"LAB_SPAM\" {{ re = \"Subject=/lab spam/{{header}}\"; score = 8.25; }} }}\n"
         );
@@ -137,10 +139,13 @@ pub fn milter_packet(letter: u8, data: &[u8]) -> Vec<u8> {
     [&length.to_be_bytes()[..], &[letter], data].concat()
 }
 
+/// Commands of the milter protocol, letter and data.
+type Told = Mutex<Vec<(u8, Vec<u8>)>>;
+
 /// A milter that says what it is told.
 #[derive(Debug)]
 pub struct Milter {
-    told: Arc<Mutex<Vec<(u8, Vec<u8>)>>>,
+    told: Arc<Told>,
     _script: Script,
 }
 
@@ -148,7 +153,7 @@ impl Milter {
     /// Starts one. `answer` gets the letter of each command but `O` and those without an answer (`D`, `Q`, `A`), and says what is sent for it, as
     /// octets; `None` closes the connection.
     pub fn start(address: Ipv4Addr, answer: impl Fn(u8) -> Option<Vec<u8>> + Send + Sync + 'static) -> Self {
-        let told = Arc::new(Mutex::new(Vec::new()));
+        let told = Arc::new(Told::default());
         let kept = told.clone();
         let script = Script::start(address, MILTER_PORT, move |mut stream| {
             // A mail server that goes away in the middle is part of the tests.
@@ -163,7 +168,7 @@ impl Milter {
     }
 }
 
-fn converse(stream: &mut TcpStream, told: &Mutex<Vec<(u8, Vec<u8>)>>, answer: &impl Fn(u8) -> Option<Vec<u8>>) -> std::io::Result<()> {
+fn converse(stream: &mut TcpStream, told: &Told, answer: &impl Fn(u8) -> Option<Vec<u8>>) -> std::io::Result<()> {
     loop {
         let mut length = [0; 4];
         stream.read_exact(&mut length)?;
