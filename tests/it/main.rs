@@ -15,6 +15,7 @@ mod commands;
 mod configuration;
 mod cut_through;
 mod delivery;
+mod filter;
 mod forwarding;
 mod held;
 mod hostile_content;

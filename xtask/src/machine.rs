@@ -1,4 +1,4 @@
-//! The other software that tests talk to: Postfix, mail clients, a DNS server.
+//! The other software that tests talk to: Postfix, mail clients, a DNS server, spam filters.
 //!
 //! Invariant: nothing is installed that starts a daemon of its own, and what is missing is named with the package that has it.
 

@@ -3,12 +3,14 @@
 //! RFC 6409 s.6 and s.8 for submitted mail, RFC 9989 for mail from other servers. Invariant: a refusal is said here, in the session, where its
 //! sender hears it.
 
+use ::filter::Verdict;
 use directory::Directory;
 use mail::{Domain, Fields, Mailbox, Reply};
 use mail_parser::MessageParser;
 use policy::{AcceptedRecipient, Treatment};
 
 use crate::authenticate::{Authenticated, Proof, Whole};
+use crate::filter::Filtered;
 use crate::received::Received;
 use crate::settings::Forward;
 
@@ -34,12 +36,8 @@ pub(crate) struct Accepted<'a> {
 }
 
 /// Decides. On a refusal the message is given back, so that its content can be discarded.
-pub(crate) fn decide<'a>(
-    authenticated: Authenticated<'a>,
-    directory: &Directory,
-    forward: &Forward,
-) -> Result<Accepted<'a>, Box<(Received, Reply)>> {
-    let Authenticated { received, proof, whole } = authenticated;
+pub(crate) fn decide<'a>(filtered: Filtered<'a>, directory: &Directory, forward: &Forward) -> Result<Accepted<'a>, Box<(Received, Reply)>> {
+    let Filtered { authenticated: Authenticated { received, proof, whole }, answer } = filtered;
     let content: &[u8] = &whole.bytes;
     let aliases = received.recipients.iter().filter_map(|(_, accepted)| match accepted {
         AcceptedRecipient::Alias { alias, .. } => Some(alias),
@@ -60,7 +58,7 @@ pub(crate) fn decide<'a>(
             policy::authentic(evidence, &from, &received.reverse_path, directory, unauthenticated, strict)
         }
     });
-    let treatment = match treatment {
+    let treatment = match treatment.and_then(|treatment| with_verdict(treatment, answer.verdict, &proof)) {
         Ok(treatment) => treatment,
         Err(reply) => return Err(Box::new((received, reply))),
     };
@@ -71,6 +69,18 @@ pub(crate) fn decide<'a>(
     let lacks = |name| is_submitted && Fields::find_first(content, name).is_none();
     let (lacks_message_id, lacks_date) = (lacks("Message-ID"), lacks("Date"));
     Ok(Accepted { received, proof, whole, treatment, may_report, is_ours: false, lacks_message_id, lacks_date })
+}
+
+/// The filter's verdict counts where the message would be taken otherwise: a refusal of ours tells its sender more.
+fn with_verdict(treatment: Treatment, verdict: Verdict, proof: &Proof) -> Result<Treatment, Reply> {
+    match (verdict, treatment, proof) {
+        (Verdict::Pass, treatment, _) => Ok(treatment),
+        (Verdict::Reject(reply) | Verdict::Defer(reply), ..) => Err(reply),
+        // Who writes is there to hear it, and waits for nobody.
+        (Verdict::Hold(_), _, Proof::Login(_)) => Err(Reply::new(550, (5, 7, 1), "the message looks like spam")),
+        (Verdict::Hold(reason), Treatment::Held(before), _) => Ok(Treatment::Held(format!("{before}; {reason}"))),
+        (Verdict::Hold(reason), ..) => Ok(Treatment::Held(reason)),
+    }
 }
 
 fn submitted(directory: &Directory, login: &str, front: &[u8]) -> Result<(), Reply> {
@@ -97,6 +107,18 @@ pub(crate) fn from_addresses(front: &[u8]) -> Result<Vec<Mailbox>, Reply> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_verdict_adds_to_what_was_decided() {
+        let (stranger, login) = (Proof::Evidence(Box::default()), Proof::Login("me@example.test".into()));
+        let hold = || Verdict::Hold("spam score 8".into());
+        assert_eq!(with_verdict(Treatment::Rewritable, Verdict::Pass, &stranger), Ok(Treatment::Rewritable));
+        assert_eq!(with_verdict(Treatment::Rewritable, hold(), &stranger), Ok(Treatment::Held("spam score 8".into())));
+        assert_eq!(with_verdict(Treatment::Held("DMARC".into()), hold(), &stranger), Ok(Treatment::Held("DMARC; spam score 8".into())));
+        assert_eq!(with_verdict(Treatment::AsIs, hold(), &login).unwrap_err().code, 550);
+        let defer = Verdict::Defer(Reply::new(451, (4, 7, 1), "later"));
+        assert_eq!(with_verdict(Treatment::Held("DMARC".into()), defer, &stranger).unwrap_err().code, 451);
+    }
 
     #[test]
     fn from_addresses_are_read_as_mail_clients_write_them() {

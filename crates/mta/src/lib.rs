@@ -1,4 +1,4 @@
-//! The way of one message, one file a stage: listen, receive, authenticate, decide, prepare, enqueue; dispatch,
+//! The way of one message, one file a stage: listen, receive, authenticate, filter, decide, prepare, enqueue; dispatch,
 //! deliver, settle, report.
 //!
 //! Each stage takes one owned type and returns the next. Invariant: a client hears 250 only by way of a
@@ -14,6 +14,7 @@ mod deliver;
 mod dispatch;
 mod enqueue;
 mod fields;
+mod filter;
 mod fingerprint;
 mod hand_over;
 mod host_places;

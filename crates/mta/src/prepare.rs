@@ -111,10 +111,7 @@ impl<'a> Desk<'a> {
         prefix.extend_from_slice(&self.missing);
         let mut message = self.message(id, Flow::Forward, prefix, vec![to(recipient, target, Some(alias))]);
         message.message.rewritten_path = self.rewritten.clone();
-        if let Treatment::Held(reason) = &self.accepted.treatment {
-            message.held = Some(reason.clone());
-            message.message.expires_ms = received.at_ms + i64::from(self.settings.forward.hold_s) * 1000;
-        }
+        self.hold(&mut message);
         self.messages.push(message);
     }
 
@@ -126,8 +123,17 @@ impl<'a> Desk<'a> {
         if !self.accepted.is_ours {
             write_received(&mut prefix, &self.accepted.received, &self.settings.hostname, id, Some(known_as));
         }
-        let message = self.message(id, Flow::Report, prefix, vec![to(recipient, sender, Some(known_as))]);
+        let mut message = self.message(id, Flow::Report, prefix, vec![to(recipient, sender, Some(known_as))]);
+        self.hold(&mut message);
         self.messages.push(message);
+    }
+
+    /// Holds the message where that was decided.
+    fn hold(&self, message: &mut NewMessage) {
+        if let Treatment::Held(reason) = &self.accepted.treatment {
+            message.held = Some(reason.clone());
+            message.message.expires_ms = self.accepted.received.at_ms + i64::from(self.settings.forward.hold_s) * 1000;
+        }
     }
 
     /// What an account sends to others.

@@ -19,6 +19,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::admit::admit;
 use crate::authenticate::LargeContents;
 use crate::dispatch::Dispatch;
+use crate::filter::Downtime;
 use crate::live_directory::LiveDirectory;
 use crate::logins::{self, Logins};
 use crate::received::{Received, SessionFacts};
@@ -45,6 +46,8 @@ pub(crate) struct Reception {
     pub arriving: Arriving,
     pub large: LargeContents,
     pub returns: Returns,
+    /// How long the spam filter has been down.
+    pub downtime: Downtime,
     /// True once the server is shutting down.
     pub closing: watch::Receiver<bool>,
 }

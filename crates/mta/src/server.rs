@@ -16,6 +16,7 @@ use crate::authenticate::LargeContents;
 use crate::bug::{bugs_caught, signatures_broken};
 use crate::circuits::LiveCircuits;
 use crate::dispatch::{Dispatch, World};
+use crate::filter::Downtime;
 use crate::fingerprint::Taken;
 use crate::host_places::HostPlaces;
 use crate::listen::{Sessions, bind, listen};
@@ -146,6 +147,7 @@ impl Server {
             arriving: Arriving::default(),
             large: LargeContents::default(),
             returns: Returns::default(),
+            downtime: Downtime::default(),
             closing: closed,
         });
         let sessions = Sessions::default();

@@ -139,6 +139,26 @@ pub struct Forward {
     pub reports_per_sender: u32,
 }
 
+/// What becomes of mail while the filter gives no verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenDown {
+    /// It passes.
+    Pass,
+    /// It is put off.
+    Defer,
+}
+
+/// The spam filter.
+#[derive(Debug, Clone)]
+pub struct Filtering {
+    /// Where it is and what it speaks.
+    pub filter: filter::Filter,
+    /// What becomes of mail while it gives no verdict.
+    pub when_down: WhenDown,
+    /// Whether it is asked about what accounts send.
+    pub submission: bool,
+}
+
 /// Settings that a reload can change.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -154,6 +174,8 @@ pub struct Settings {
     pub limits: Limits,
     /// How forwarded mail is treated.
     pub forward: Forward,
+    /// The spam filter, where there is one.
+    pub filtering: Option<Filtering>,
     /// How mail goes out.
     pub delivery: Delivery,
     /// When it is tried again.
@@ -204,6 +226,7 @@ impl Settings {
                 notice_s: 3600,
                 reports_per_sender: 20,
             },
+            filtering: None,
             hostname,
             postmaster: None,
             delimiters: "+".into(),

@@ -10,6 +10,7 @@ use store::{Content, StoreError};
 use crate::authenticate::{Proof, authenticate};
 use crate::decide::{Accepted, decide, from_addresses};
 use crate::enqueue::enqueue;
+use crate::filter::filter;
 use crate::hand_over::hand_over;
 use crate::prepare::{Prepared, prepare};
 use crate::receive::Reception;
@@ -28,28 +29,37 @@ pub(crate) async fn take(reception: &Reception, received: Received, place: Place
     let (id, from) = (received.id, received.reverse_path.to_string());
     let (client, login) = (received.facts.client, received.facts.login.clone());
     let (recipients, size_bytes) = (received.recipients.len(), received.content.size_bytes());
-    let mut content = received.content.clone();
-    let taken = stages(reception, &settings, received, &mut content, place).await;
+    let mut known = Known { content: received.content.clone(), score: None };
+    let taken = stages(reception, &settings, received, &mut known, place).await;
+    let score = known.score;
     match &taken {
         Ok(Ok(responsibility)) => {
             let how = if matches!(responsibility, Responsibility::Ours(_)) { "message accepted" } else { "message handed over" };
-            tracing::info!(%id, from, %client, login, recipients, size_bytes, "{how}");
+            tracing::info!(%id, from, %client, login, recipients, size_bytes, score, "{how}");
         }
         Ok(Err(reply)) => {
-            reception.store.discard(&content);
-            tracing::info!(%id, from, %client, login, reply = %reply, "message refused");
+            reception.store.discard(&known.content);
+            tracing::info!(%id, from, %client, login, score, reply = %reply, "message refused");
         }
         Err(error) => tracing::error!(%id, from, %client, %error, "message not accepted: it could not be stored"),
     }
     taken.unwrap_or_else(|error| Err(reply_to_store_error(&error)))
 }
 
-/// The stages. `content` becomes the one that is to be given up where the message is not taken.
+/// What is known of a message whatever becomes of it.
+struct Known {
+    /// The content that is to be given up where the message is not taken.
+    content: Content,
+    /// What the spam filter thinks of it.
+    score: Option<f64>,
+}
+
+/// The stages.
 async fn stages(
     reception: &Reception,
     settings: &Settings,
     received: Received,
-    content: &mut Content,
+    known: &mut Known,
     place: Place,
 ) -> Result<Result<Responsibility, Reply>, StoreError> {
     let authenticator = reception.dispatch.world().resolver.authenticator();
@@ -57,7 +67,9 @@ async fn stages(
         Ok(authenticated) => authenticated,
         Err((_, error)) => return Err(error),
     };
-    let accepted = match decide(authenticated, &reception.live.current(), &settings.forward) {
+    let filtered = filter(authenticated, settings, &reception.downtime, &reception.clock).await;
+    known.score = filtered.answer.score;
+    let accepted = match decide(filtered, &reception.live.current(), &settings.forward) {
         Ok(accepted) => accepted,
         Err(refused) => return Ok(Err(refused.1)),
     };
@@ -67,7 +79,7 @@ async fn stages(
         _ => accepted,
     };
     let accepted = reword(&reception.store, &reception.live.current(), settings, &reception.clock, accepted).await?;
-    *content = accepted.received.content.clone();
+    known.content = accepted.received.content.clone();
     let author = author(&accepted);
     let prepared = prepare(accepted, settings, &reception.clock);
     let directory = reception.live.current();

@@ -12,7 +12,7 @@ use toml::Spanned;
 use super::error::{self, ConfigError, ConfigErrors};
 use super::options::{File, Route};
 use super::settings::settings;
-use super::values::TlsWord;
+use super::values::{FilterWord, TlsWord};
 
 /// A configuration that can be used.
 #[derive(Debug, Clone)]
@@ -110,6 +110,15 @@ fn check(path: &Path, text: &str, file: &File, errors: &mut Vec<ConfigError>) {
     let mut wrong = |span: std::ops::Range<usize>, what: &str, hint: &str| errors.push(error::at(path, text, span, what, Some(hint)));
     for route in &file.route {
         check_route(route, &mut wrong);
+    }
+    let filter = &file.filter;
+    if filter.kind == FilterWord::Milter && filter.address.is_none() {
+        let start = text.find("[filter]").unwrap_or(0);
+        wrong(start..start, "the milter has no address", "add where it listens: address = \"unix:/run/milter.sock\" or \"127.0.0.1:8891\"");
+    }
+    if filter.hold_score.get_ref().0 > filter.reject_score.0 {
+        let what = format!("hold_score is above reject_score, which is {}", filter.reject_score.0);
+        wrong(filter.hold_score.span(), &what, "hold mail from a lower score on than it is refused from");
     }
     if file.retry.waits_s.get_ref().is_empty() {
         wrong(file.retry.waits_s.span(), "waits_s is empty", "name at least one wait, or leave the option out for the default");

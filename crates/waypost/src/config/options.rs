@@ -9,7 +9,10 @@ use mail::{Domain, Mailbox};
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::values::{FlowWord, ForwardMode, Int, Kind, LogFormat, Secs, Size, StrictDomainWord, Text, TlsWord, UnauthenticatedWord};
+use super::values::{
+    FilterWord, FlowWord, ForwardMode, Int, Kind, LogFormat, Score, Secs, Size, StrictDomainWord, Text, TlsWord, UnauthenticatedWord,
+    WhenDownWord,
+};
 
 /// One option, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,7 +105,7 @@ fn spanned<T>(value: T) -> Spanned<T> {
 }
 
 section!("", "What stands at the top of the file.", File,
-    [listen: Listen, tls: Tls, limits: Limits, forward: Forward, delivery: Delivery, route: Vec<Spanned<Route>>, retry: Retry, dns: Dns, log: Log], {
+    [listen: Listen, tls: Tls, limits: Limits, forward: Forward, filter: Filter, delivery: Delivery, route: Vec<Spanned<Route>>, retry: Retry, dns: Dns, log: Log], {
     /// The name of this server in banner, EHLO and trace fields. It must have an A or AAAA record, and the address's PTR
     /// record should name it.
     hostname: Option<Text<Domain>> = None;
@@ -206,6 +209,23 @@ section!("[forward]", "How mail to your addresses is passed on.", Forward, [], {
     notice_every: Secs = Secs(3600);
     /// Reports taken for one return address within an hour.
     reports_per_sender: Int<1, 1_000_000> = Int(20);
+});
+
+section!("[filter]", "A spam filter that is asked about each message before it is taken. It gives a verdict and changes nothing in the message.", Filter, [], {
+    /// "rspamd" (its normal worker, over HTTP), "milter" (any filter that speaks Sendmail's protocol), or "off".
+    kind: FilterWord = FilterWord::Off;
+    /// Where it listens: an address and port, or unix: and the path of a socket. Default for rspamd: 127.0.0.1:11333.
+    address: Option<Text<filter::Address>> = None;
+    /// From this score of rspamd's on mail is refused; what rspamd itself rejects is refused too.
+    reject_score: Score = Score(15.0);
+    /// From this score of rspamd's on mail is held for you to look at (`waypost held list`); from an account it is refused.
+    hold_score: Spanned<Score> = spanned(Score(6.0));
+    /// The verdict must be there in this time, in seconds.
+    timeout_s: Int<1, 300> = Int(10);
+    /// Mail for which the filter gives no verdict, since it is down or slow: "pass", or "defer" until it is back.
+    when_down: WhenDownWord = WhenDownWord::Pass;
+    /// Whether mail that your accounts send is checked too.
+    submission: bool = false;
 });
 
 section!("[[route]]", "A fixed next hop (a smarthost) instead of the MX records. It can stand several times; the first that fits is taken.", Route, [], {

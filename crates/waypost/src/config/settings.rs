@@ -6,10 +6,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use ::filter::{Address, Protocol, Thresholds};
 use directory::StrictDomain;
 use mail::Domain;
 use mail::srs::Srs;
-use mta::settings::{Delivery, Forward, Limits, Route, Settings};
+use mta::settings::{Delivery, Filtering, Forward, Limits, Route, Settings, WhenDown};
 use policy::{Schedule, Unauthenticated};
 use smtp::client::{Credentials, TlsMode};
 use store::Flow;
@@ -18,7 +19,10 @@ use toml::Spanned;
 use super::error::{self, ConfigError};
 use super::options::{self, File};
 use super::secrets;
-use super::values::{FlowWord, ForwardMode, StrictDomainWord, TlsWord, UnauthenticatedWord};
+use super::values::{FilterWord, FlowWord, ForwardMode, StrictDomainWord, TlsWord, UnauthenticatedWord, WhenDownWord};
+
+/// Where rspamd's normal worker listens unless it is told otherwise.
+const RSPAMD_PORT: u16 = 11333;
 
 /// The flow's settings; what is wrong goes to `errors`.
 pub(super) fn settings(path: &Path, text: &str, file: &File, hostname: Domain, errors: &mut Vec<ConfigError>) -> Option<Settings> {
@@ -43,6 +47,7 @@ pub(super) fn settings(path: &Path, text: &str, file: &File, hostname: Domain, e
         virtual_file: file.virtual_file.clone(),
         limits: limits(&file.limits),
         forward,
+        filtering: filtering(&file.filter),
         delivery: delivery(&file.delivery, routes),
         schedule: schedule(&file.retry),
     })
@@ -115,6 +120,26 @@ fn forward(file: &File, hostname: &Domain) -> Result<Forward, Wrong> {
         held_bytes: forward.held_bytes.0,
         notice_s: forward.notice_every.0,
         reports_per_sender: u32::try_from(forward.reports_per_sender.0).unwrap_or(u32::MAX),
+    })
+}
+
+/// The spam filter. A milter without an address has been complained about.
+fn filtering(filter: &options::Filter) -> Option<Filtering> {
+    let (reject, hold) = (filter.reject_score.0, filter.hold_score.get_ref().0);
+    let protocol = match filter.kind {
+        FilterWord::Off => return None,
+        FilterWord::Rspamd => Protocol::Rspamd(Thresholds { reject, hold }),
+        FilterWord::Milter => Protocol::Milter,
+    };
+    let address = filter.address.as_ref().map(|address| address.0.clone());
+    let address = address.unwrap_or_else(|| Address::Tcp { host: "127.0.0.1".into(), port: RSPAMD_PORT });
+    Some(Filtering {
+        filter: ::filter::Filter { protocol, address, timeout_s: filter.timeout_s.0 },
+        when_down: match filter.when_down {
+            WhenDownWord::Pass => WhenDown::Pass,
+            WhenDownWord::Defer => WhenDown::Defer,
+        },
+        submission: filter.submission,
     })
 }
 

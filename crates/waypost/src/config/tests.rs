@@ -48,6 +48,10 @@ fn errors_name_file_line_and_column() {
         ("hostname = \"a.b\"\n[log]\nlevel = \"loud\"", "/etc/w.toml:3:9: \"loud\" is not a log level"),
         ("hostname = \"a.b\"\nrecipient_delimiter = \"x\"", "/etc/w.toml:2:23: \"x\" cannot set off"),
         ("hostname = \"a.b\"\n[log]\nlevel = \"info,mta=loud\"", "/etc/w.toml:3:9: \"info,mta=loud\" is not a log level"),
+        ("hostname = \"a.b\"\n[filter]\naddress = \"nowhere\"", "/etc/w.toml:3:11: \"nowhere\" is not a filter's address such as"),
+        ("hostname = \"a.b\"\n[filter]\nkind = \"milter\"", "/etc/w.toml:2:1: the milter has no address"),
+        ("hostname = \"a.b\"\n[filter]\nhold_score = 16.5", "/etc/w.toml:3:14: hold_score is above reject_score, which is 15"),
+        ("hostname = \"a.b\"\n[filter]\nreject_score = -1", "/etc/w.toml:3:16: -1 is not a score above 0"),
         ("hostname = \"a.b\"\n[retry]\nwaits_s = []", "/etc/w.toml:3:11: waits_s is empty"),
     ] {
         let error = refused(text);

@@ -52,6 +52,11 @@ impl Word for IpAddr {
     const EXAMPLE: &'static str = "192.0.2.1 or 2001:db8::1";
 }
 
+impl Word for filter::Address {
+    const WHAT: &'static str = "a filter's address";
+    const EXAMPLE: &'static str = "127.0.0.1:11333 or unix:/run/milter.sock";
+}
+
 /// A text that reads as a `T`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Text<T>(pub T);
@@ -90,6 +95,45 @@ impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Int<MIN, MAX> {
 impl<const MIN: u64, const MAX: u64> Kind for Int<MIN, MAX> {
     fn kind() -> String {
         format!("number, {MIN} to {MAX}")
+    }
+    fn text(&self) -> Option<String> {
+        Some(self.0.to_string())
+    }
+}
+
+/// A spam score.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Score(pub f64);
+
+/// No filter gives more.
+const SCORE_MAX: f64 = 100_000.0;
+
+struct ScoreVisitor;
+
+impl Visitor<'_> for ScoreVisitor {
+    type Value = f64;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a score such as 6 or 7.5")
+    }
+    fn visit_i64<E: Error>(self, n: i64) -> Result<f64, E> {
+        i32::try_from(n).map(f64::from).map_err(|_| E::custom(format!("{n} is not a score")))
+    }
+    fn visit_f64<E: Error>(self, n: f64) -> Result<f64, E> {
+        Ok(n)
+    }
+}
+
+impl<'de> Deserialize<'de> for Score {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let n = deserializer.deserialize_any(ScoreVisitor)?;
+        let refused = || D::Error::custom(format!("{n} is not a score above 0 and up to {SCORE_MAX}"));
+        (n > 0.0 && n <= SCORE_MAX).then_some(Self(n)).ok_or_else(refused)
+    }
+}
+
+impl Kind for Score {
+    fn kind() -> String {
+        "score".into()
     }
     fn text(&self) -> Option<String> {
         Some(self.0.to_string())
@@ -329,6 +373,28 @@ words! {
         Reject = "reject",
         /// It is forwarded as it is.
         AsIs = "as-is",
+    }
+}
+
+words! {
+    /// Which spam filter is asked.
+    FilterWord {
+        /// None.
+        Off = "off",
+        /// rspamd, over HTTP.
+        Rspamd = "rspamd",
+        /// A milter.
+        Milter = "milter",
+    }
+}
+
+words! {
+    /// What becomes of mail while the filter gives no verdict.
+    WhenDownWord {
+        /// It passes.
+        Pass = "pass",
+        /// It is put off.
+        Defer = "defer",
     }
 }
 

@@ -1,0 +1,112 @@
+//! The conversation with a milter: one message over one connection.
+//!
+//! Invariant: what a filter wants to change is counted and not done. Its first answer other than "go on" is the verdict for the whole message, also where
+//! it is about one recipient: after the end of content no recipient can be refused alone.
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::address::Stream;
+use crate::facts::Facts;
+use crate::packet::{self, Malformed, Said};
+use crate::verdict::{Answer, Verdict, one_line};
+use crate::{Address, FilterError};
+
+/// Answers to the last step beside the verdict: changes, and signs of life.
+const ASIDES_MAX: u32 = 10_000;
+
+impl From<Malformed> for FilterError {
+    fn from(malformed: Malformed) -> Self {
+        Self::Answer(malformed.0)
+    }
+}
+
+/// Asks a milter.
+pub(crate) async fn check(address: &Address, facts: &Facts<'_>, message: &Bytes) -> Result<Answer, FilterError> {
+    let mut talk = Talk { stream: address.connect().await?, input: BytesMut::new(), quarantine: None, changes: 0 };
+    let verdict = talk.message(facts, message).await?;
+    // It has said what it has to say; that it does not hear the farewell changes nothing.
+    let _ = talk.stream.write_all(&packet::quit()).await;
+    if talk.changes > 0 {
+        tracing::debug!(id = %facts.id, changes = talk.changes, "what the filter wanted to change was left as it was");
+    }
+    Ok(Answer { verdict, score: None })
+}
+
+struct Talk {
+    stream: Box<dyn Stream>,
+    input: BytesMut,
+    /// The reason for which the message is to be held.
+    quarantine: Option<String>,
+    changes: u32,
+}
+
+/// What an answer means for the conversation.
+enum Next {
+    Step,
+    NoMoreBody,
+    Over(Verdict),
+}
+
+impl Talk {
+    async fn message(&mut self, facts: &Facts<'_>, message: &Bytes) -> Result<Verdict, FilterError> {
+        self.stream.write_all(&packet::offer()).await?;
+        let (letter, data) = self.packet().await?;
+        let agreed = packet::agreed(letter, &data)?;
+        let mut enough_body = false;
+        for (step, bytes) in packet::steps(facts, message, agreed) {
+            if !agreed.wants(step) || (enough_body && step.is_body()) {
+                continue;
+            }
+            self.stream.write_all(&bytes).await?;
+            if !agreed.answers(step) {
+                continue;
+            }
+            match self.answer(step.is_end()).await? {
+                Next::Step => {}
+                Next::NoMoreBody => enough_body = true,
+                Next::Over(verdict) => return Ok(verdict),
+            }
+        }
+        Ok(self.quarantine.take().map_or(Verdict::Pass, Verdict::Hold))
+    }
+
+    /// The answer to a step; `is_last` where changes may come before it.
+    async fn answer(&mut self, is_last: bool) -> Result<Next, FilterError> {
+        let mut asides = 0;
+        loop {
+            let (letter, data) = self.packet().await?;
+            match packet::read(letter, &data)? {
+                Said::Continue => return Ok(Next::Step),
+                Said::Skip => return Ok(Next::NoMoreBody),
+                Said::Accept => return Ok(Next::Over(self.quarantine.take().map_or(Verdict::Pass, Verdict::Hold))),
+                Said::Reject => return Ok(Next::Over(Verdict::rejected(Some("the message was refused by a filter")))),
+                Said::TempFail => return Ok(Next::Over(Verdict::deferred(None))),
+                Said::Discard => return Ok(Next::Over(Verdict::Hold("the filter would have thrown it away".into()))),
+                Said::Code(text) => {
+                    let odd = || FilterError::Answer(format!("a reply that refuses nothing: {}", one_line(&text)));
+                    return Verdict::chosen(&text).map(Next::Over).ok_or_else(odd);
+                }
+                Said::Quarantine(reason) if is_last => self.quarantine = Some(format!("the filter says: {}", one_line(&reason))),
+                Said::Change if is_last => self.changes += 1,
+                Said::Progress => {}
+                Said::Quarantine(_) | Said::Change => return Err(FilterError::Answer("a change before the end of the message".into())),
+            }
+            asides += 1;
+            if asides > ASIDES_MAX {
+                return Err(FilterError::Answer(format!("more than {ASIDES_MAX} packets without a verdict")));
+            }
+        }
+    }
+
+    async fn packet(&mut self) -> Result<(u8, Bytes), FilterError> {
+        loop {
+            if let Some(packet) = packet::take(&mut self.input)? {
+                return Ok(packet);
+            }
+            if self.stream.read_buf(&mut self.input).await? == 0 {
+                return Err(FilterError::Answer("it closed the connection without a verdict".into()));
+            }
+        }
+    }
+}
