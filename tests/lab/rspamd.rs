@@ -16,7 +16,7 @@ use crate::{Delivered, Lab, Process, wait_for};
 /// A running rspamd.
 #[derive(Debug)]
 pub struct Rspamd {
-    _process: Process,
+    process: Process,
     address: Ipv4Addr,
     log: PathBuf,
 }
@@ -59,7 +59,7 @@ impl Rspamd {
             assert!(process.is_running(), "rspamd ended:\n{}", std::fs::read_to_string(&log).unwrap_or_default());
             TcpStream::connect((address, PORT)).ok()
         });
-        Self { _process: process, address, log }
+        Self { process, address, log }
     }
 
     /// The names of what it found: R_SPF_ALLOW, DMARC_POLICY_ALLOW; with the options in brackets: R_DKIM_ALLOW(foreign.test:s=s1).
@@ -87,5 +87,12 @@ impl Rspamd {
 
     fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+impl Drop for Rspamd {
+    fn drop(&mut self) {
+        // SIGKILL would leave its workers behind.
+        self.process.stop();
     }
 }
