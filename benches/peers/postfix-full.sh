@@ -22,7 +22,7 @@ CONF
   cat >"$F/sign.conf" <<CONF
 Mode s
 Socket inet:8892@127.0.0.1
-InternalHosts 0.0.0.0/0
+InternalHosts 127.0.0.0/8
 Canonicalization relaxed/relaxed
 OversignHeaders From
 KeyTable inline:{ "fwd" "fwd.example.test:r1:$F/keys/r1.private" }
