@@ -1,6 +1,6 @@
 //! The story of a forwarded message: signed by a stranger, passed on by us, believed by a strict receiver.
 
-use it::{Delivered, Dns, Lab, MX_PORT, OpenDkim, Postfix, Rspamd, Sink, Talk, Waypost, signers, wait_for};
+use it::{DNS_PORT, Delivered, Dns, Lab, MX_PORT, OpenDkim, Postfix, Rspamd, Sink, Talk, Waypost, run_ok, signers, wait_for};
 
 use crate::main_job::zone;
 
@@ -38,6 +38,8 @@ fn a_strict_receiver_believes_what_was_forwarded() {
     let (signer, key) = OpenDkim::signing(&lab, 5, "foreign.test");
     let keys = waypost.keys("example.test") + &waypost.keys("fwd.example.test") + &key;
     let _dns = Dns::start(&lab, &(records(&lab) + &keys));
+    let signed = run_ok("kdig", &[&format!("@{}", lab.address(53)), "-p", &DNS_PORT.to_string(), "+dnssec", "foreign.test", "TXT"]);
+    assert!(signed.contains("v=spf1") && signed.contains("RRSIG"), "the zone is signed: {signed}");
     let inbox = Sink::start(lab.address(2), MX_PORT);
     let receiver = Rspamd::start(&lab, 6);
     waypost.ok(&["alias", "add", "me@example.test", "foo@inbox.test"]);

@@ -25,7 +25,7 @@ pub fn txt(name: &str, text: &str) -> String {
 }
 
 impl Dns {
-    /// Serves the zone `test`, has lost the zone `broken` (SERVFAIL), and knows no other (REFUSED); `records` are lines such as
+    /// Serves the zone `test`, signed (DNSSEC), has lost the zone `broken` (SERVFAIL), and knows no other (REFUSED); `records` are lines such as
     /// `example MX 10 mx.example`. Everyone in the lab may send for foreign.test, by SPF.
     pub fn start(lab: &Lab, records: &str) -> Self {
         let address = lab.address(53);
@@ -39,7 +39,8 @@ impl Dns {
             &format!(
                 "server:\n  rundir: \"{shown}\"\n  listen: {address}@{DNS_PORT}\n  udp-workers: 1\n  tcp-workers: 1\n  background-workers: 1\n\
                  log:\n  - target: stderr\n    any: warning\ndatabase:\n  storage: \"{shown}\"\n\
-                 zone:\n  - domain: test\n    storage: \"{shown}\"\n    file: test.zone\n    zonefile-load: whole\n    zonefile-sync: -1\n    journal-content: none\n  \
+                 policy:\n  - id: lab\n    single-type-signing: on\n    algorithm: ecdsap256sha256\n\
+                 zone:\n  - domain: test\n    dnssec-signing: on\n    dnssec-policy: lab\n    storage: \"{shown}\"\n    file: test.zone\n    zonefile-load: whole\n    zonefile-sync: -1\n    journal-content: none\n  \
                  - domain: broken\n    storage: \"{shown}\"\n    file: missing.zone\n"
             ),
         );
