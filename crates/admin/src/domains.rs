@@ -33,7 +33,13 @@ pub(crate) async fn add(State(shared): State<Shared>, Body(new): Body<NewDomain>
         return Err(ApiError::conflict(format!("{domain} is hosted here already")));
     }
     let changed = format!("{domain} is hosted here");
-    Ok(Json(shared.commit(changed, vec![DirectoryChange::AddDomain(domain)]).await?))
+    let unsigned = format!("mail from {domain} is not signed yet; make its DKIM keys: waypost key add {domain}");
+    let has_keys = shared.handles.live.current().signing_keys(&domain).next().is_some();
+    let mut done = shared.commit(changed, vec![DirectoryChange::AddDomain(domain)]).await?;
+    if !has_keys {
+        done.warnings.push(unsigned);
+    }
+    Ok(Json(done))
 }
 
 pub(crate) async fn remove(

@@ -62,6 +62,7 @@ impl Store {
         if lock.try_lock().is_err() {
             return Err(StoreError::Exists(format!("another waypost process has {} open", data.display())));
         }
+        private_file(&data.join(sqlite::DATABASE))?;
         let writer_db = sqlite::open_writer(data)?;
         let swept = sqlite::sweep_orphans(&writer_db, &content)?;
         if swept > 0 {
@@ -231,6 +232,14 @@ impl Store {
     pub async fn directory(&self, delimiters: String) -> Result<Contents, StoreError> {
         self.read(move |db| sqlite::load_directory(db, &delimiters)).await
     }
+}
+
+/// The database holds keys: nobody else reads it, whatever the directory allows. SQLite gives its log the same mode.
+fn private_file(path: &Path) -> Result<(), StoreError> {
+    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
+    file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+    Ok(())
 }
 
 fn create_private(path: &Path) -> Result<(), StoreError> {

@@ -182,3 +182,61 @@ async fn a_new_database_of_a_later_schema_is_refused() {
     }
     panic!("the lock was never given back");
 }
+
+#[tokio::test]
+async fn nobody_else_reads_the_database() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let mode = |name: &str| std::fs::metadata(dir.path().join(name)).unwrap().permissions().mode() & 0o777;
+    std::fs::write(dir.path().join("waypost.db"), "").unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    store.release_claims(0).await.unwrap();
+    assert_eq!((mode("waypost.db"), mode("waypost.db-wal")), (0o600, 0o600));
+}
+
+#[tokio::test]
+async fn held_mail_waits_for_a_person_and_a_token_for_its_sender() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let content = Content::memory(QueueId(1), Bytes::from_static(b"Subject: x\r\n\r\n"));
+    let mut held = message(1, &content, &["a@x.test"], false);
+    held.held = Some("suspicious".into());
+    store.commit(vec![held], 0).await.unwrap();
+    assert!(store.lanes().await.unwrap().is_empty(), "what is held is not due");
+    let totals = store.totals().await.unwrap();
+    assert_eq!((totals.held, totals.held_bytes), (1, content.size_bytes()));
+    assert_eq!(store.unnoticed(10).await.unwrap().held_count, 1);
+    store.release(QueueId(1), 5000, 9000).await.unwrap();
+    assert!(store.release(QueueId(1), 5000, 9000).await.is_err(), "it is released once");
+    assert_eq!(store.lanes().await.unwrap().len(), 1);
+    assert_eq!(store.unnoticed(10).await.unwrap().held_count, 0);
+
+    let sender = mailbox("someone.with.a.long.name@foreign.test");
+    store.remember_sender("TOKEN".into(), &sender, 0).await.unwrap();
+    assert_eq!(store.remembered_sender("TOKEN".into()).await.unwrap(), Some(sender.clone()));
+    store.remember_sender("LATER".into(), &sender, 24 * 86_400_000).await.unwrap();
+    assert_eq!(store.remembered_sender("TOKEN".into()).await.unwrap(), None, "its day is past");
+}
+
+#[tokio::test]
+async fn failures_are_listed_and_told_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let failed = |n: i64| store::FailedDelivery {
+        message: QueueId(n),
+        at_ms: n,
+        from: "her@foreign.test".into(),
+        to: "me@example.test".into(),
+        target: "foo@inbox.test".into(),
+        status: "5.1.1".into(),
+        reason: "no".into(),
+    };
+    let settlement = Settlement { failed: vec![failed(1), failed(2)], ..Settlement::default() };
+    store.settle(settlement, 0).await.unwrap();
+    let unnoticed = store.unnoticed(1).await.unwrap();
+    assert_eq!((unnoticed.failed_count, unnoticed.failed.as_slice()), (2, [failed(2)].as_slice()));
+    store.notice(Vec::new(), unnoticed.up_to, 77).await.unwrap();
+    let after = store.unnoticed(1).await.unwrap();
+    assert_eq!((after.failed_count, after.last_told_ms), (0, 77));
+    assert_eq!(store.failed(10).await.unwrap(), [failed(2), failed(1)]);
+}

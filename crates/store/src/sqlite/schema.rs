@@ -119,3 +119,27 @@ pub(crate) fn migrate(db: &Connection) -> Result<(), StoreError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_database_becomes_a_newer_one() {
+        for version in 0..=MIGRATIONS.len() {
+            let db = Connection::open_in_memory().unwrap();
+            for sql in MIGRATIONS.iter().take(version) {
+                db.execute_batch(sql).unwrap();
+            }
+            db.pragma_update(None, "user_version", i64::try_from(version).unwrap()).unwrap();
+            if version > 0 {
+                let columns = "id, content_id, flow, reverse_path, body_8bit, smtputf8, arrived_ms, expires_ms, prefix";
+                db.execute(&format!("INSERT INTO message ({columns}) VALUES (1, 1, 'own', 'a@b.test', 0, 0, 0, 0, '')"), []).unwrap();
+            }
+            migrate(&db).unwrap();
+            migrate(&db).unwrap();
+            let reported: i64 = db.query_row("SELECT coalesce(min(may_report), 1) FROM message", [], |row| row.get(0)).unwrap();
+            assert_eq!(reported, 1, "mail that was queued before is reported on as before");
+        }
+    }
+}
