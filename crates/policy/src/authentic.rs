@@ -54,6 +54,11 @@ fn vouched_for(evidence: &Evidence, domain: &str) -> bool {
     spf || evidence.dkim.iter().any(|dkim| dkim.result == DkimResult::Pass && related(&dkim.domain, domain))
 }
 
+/// Whether a proof may be there that DNS did not let us see: then nothing is refused for good.
+fn is_unsure(evidence: &Evidence) -> bool {
+    evidence.mail_from.result == SpfResult::TempError || evidence.dkim.iter().any(|dkim| dkim.result == DkimResult::TempError)
+}
+
 /// Whether the sender may be told of a failure: SPF or DKIM vouches for the reverse-path, so that a report hits no stranger.
 pub fn may_report(evidence: &Evidence, reverse_path: &ReversePath) -> bool {
     reverse_path.mailbox().is_some_and(|sender| vouched_for(evidence, sender.domain.as_str()))
@@ -70,6 +75,9 @@ pub fn authentic(
 ) -> Result<Treatment, Reply> {
     let refused = |enhanced, text: String| Err(Reply::new(550, enhanced, text));
     if let Some(ours) = from.iter().find(|domain| directory.hosts(domain) && !vouched_for(evidence, domain.as_str())) {
+        if is_unsure(evidence) {
+            return Err(try_again("SPF or DKIM"));
+        }
         let text = format!("mail from {ours} must be submitted with a login, or carry a DKIM signature of {ours}");
         return refused((5, 7, 1), text);
     }
@@ -89,7 +97,7 @@ pub fn authentic(
     let spf = evidence.mail_from.result;
     let vouched = spf == SpfResult::Pass || evidence.dkim.iter().any(|dkim| dkim.result == DkimResult::Pass);
     if !vouched && *reverse_path != ReversePath::Null && unauthenticated != Unauthenticated::Accept {
-        if spf == SpfResult::TempError || evidence.dkim.iter().any(|dkim| dkim.result == DkimResult::TempError) {
+        if is_unsure(evidence) {
             return Err(try_again("SPF or DKIM"));
         }
         if unauthenticated == Unauthenticated::Hold {
@@ -179,6 +187,9 @@ mod tests {
         assert!(of(&evidence(Some("foreign.test"), &["foreign.test"], none)).unwrap_err().starts_with("550 5.7.1 "));
         assert!(of(&evidence(None, &["notexample.test"], none)).is_err());
         assert_eq!(of(&evidence(None, &["example.test"], none)), Ok(Treatment::AsIs), "our own signature, back from a list");
+        let mut unsure = evidence(None, &["example.test"], none);
+        unsure.dkim[0].result = DkimResult::TempError;
+        assert!(of(&unsure).unwrap_err().starts_with("451 4.4.3 "), "DNS did not show the key");
         assert_eq!(of(&evidence(Some("news.example.test"), &[], none)), Ok(Treatment::AsIs), "a service that our SPF record names");
     }
 
