@@ -14,6 +14,7 @@ use policy::Trouble;
 use store::{Flow, NewMessage, Store};
 use tokio::sync::Notify;
 
+use crate::authenticate::LargeContents;
 use crate::bug::caught;
 use crate::circuits::LiveCircuits;
 use crate::fingerprint::Taken;
@@ -67,6 +68,8 @@ pub(crate) struct World {
     pub circuits: LiveCircuits,
     /// The keys that sign.
     pub signing: Signing,
+    /// Room for large contents in memory.
+    pub large: LargeContents,
     /// What the targets have taken lately.
     pub taken: Taken,
     /// Where this run begins to spread hosts of equal preference.

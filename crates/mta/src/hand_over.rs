@@ -80,15 +80,19 @@ impl Waiter {
 pub(crate) async fn hand_over(
     store: &Store,
     dispatch: &Dispatch,
-    prepared: &Prepared<'_>,
+    prepared: Prepared<'_>,
     deadline_s: u64,
 ) -> Result<Result<Responsibility, Reply>, StoreError> {
-    let may_report = prepared.messages.iter().all(|m| m.message.may_report);
-    let fates = offer(dispatch, prepared, deadline_s).await;
-    let said: Vec<Said<'_>> = fates.iter().zip(&prepared.messages).map(|(fate, new)| said(fate, new)).collect();
+    let Prepared { messages, whole, .. } = prepared;
+    let fingerprints: Vec<Option<Fingerprint>> = messages.iter().map(|new| Fingerprint::of(&whole.bytes, new)).collect();
+    // A target that is slow keeps no large content in memory, and no place for one.
+    drop(whole);
+    let may_report = messages.iter().all(|m| m.message.may_report);
+    let fates = offer(dispatch, &messages, &fingerprints, deadline_s).await;
+    let said: Vec<Said<'_>> = fates.iter().zip(&messages).map(|(fate, new)| said(fate, new)).collect();
     match answer(&said, may_report) {
         Answer::Taken(taken) => {
-            if let Some(first) = prepared.messages.first() {
+            if let Some(first) = messages.first() {
                 store.discard(&first.content);
             }
             release(dispatch, fates);
@@ -98,17 +102,18 @@ pub(crate) async fn hand_over(
             release(dispatch, fates);
             Ok(Err(reply))
         }
-        Answer::Commit => commit(store, dispatch, prepared, fates).await.map(|committed| Ok(Responsibility::Ours(committed))),
+        Answer::Commit => {
+            commit(store, dispatch, &messages, &fingerprints, fates).await.map(|committed| Ok(Responsibility::Ours(committed)))
+        }
     }
 }
 
 /// Offers each message to its target, side by side.
 #[allow(clippy::disallowed_methods)] // the deadline of a session is the runtime's time, not the queue's
-async fn offer(dispatch: &Dispatch, prepared: &Prepared<'_>, deadline_s: u64) -> Vec<Fate> {
+async fn offer(dispatch: &Dispatch, messages: &[NewMessage], fingerprints: &[Option<Fingerprint>], deadline_s: u64) -> Vec<Fate> {
     let world = dispatch.world();
-    let mut offered = Vec::with_capacity(prepared.messages.len());
-    for new in &prepared.messages {
-        let fingerprint = Fingerprint::of(&prepared.whole.bytes, new);
+    let mut offered = Vec::with_capacity(messages.len());
+    for (new, fingerprint) in messages.iter().zip(fingerprints) {
         let mark = match fingerprint.map(|fingerprint| world.taken.begin(fingerprint, world.clock.now_ms())) {
             None => None,
             Some(Begun::Now(mark)) => Some(mark),
@@ -250,16 +255,20 @@ fn release(dispatch: &Dispatch, fates: Vec<Fate>) {
 }
 
 /// Commits what was not taken, and then lets each job go its way as if it had come from the queue.
-async fn commit(store: &Store, dispatch: &Dispatch, prepared: &Prepared<'_>, fates: Vec<Fate>) -> Result<Committed, StoreError> {
-    let rest: Vec<NewMessage> = prepared
-        .messages
+async fn commit(
+    store: &Store,
+    dispatch: &Dispatch,
+    messages: &[NewMessage],
+    fingerprints: &[Option<Fingerprint>],
+    fates: Vec<Fate>,
+) -> Result<Committed, StoreError> {
+    let rest: Vec<NewMessage> = messages
         .iter()
         .zip(&fates)
         .filter(|(_, fate)| !matches!(fate, Fate::Taken))
         .map(|(new, fate)| NewMessage { claimed: !matches!(fate, Fate::Untried), ..new.clone() })
         .collect();
     let world = dispatch.world();
-    let fingerprints: Vec<Fingerprint> = rest.iter().filter_map(|new| Fingerprint::of(&prepared.whole.bytes, new)).collect();
     let lease_ms = dispatch.lease_ms(world.clock.now_ms());
     let committed = match store.commit(rest, lease_ms).await {
         Ok(committed) => committed,
@@ -269,7 +278,7 @@ async fn commit(store: &Store, dispatch: &Dispatch, prepared: &Prepared<'_>, fat
         }
     };
     // We answer for it now: the same message from a sender that does not hear so is no new one.
-    fingerprints.into_iter().for_each(|fingerprint| world.taken.remember(fingerprint, world.clock.now_ms()));
+    fingerprints.iter().flatten().for_each(|fingerprint| world.taken.remember(*fingerprint, world.clock.now_ms()));
     for fate in fates {
         match fate {
             Fate::NotTaken(outcome) => {

@@ -17,7 +17,6 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use crate::admit::admit;
-use crate::authenticate::LargeContents;
 use crate::dispatch::Dispatch;
 use crate::filter::Downtime;
 use crate::live_directory::LiveDirectory;
@@ -44,7 +43,6 @@ pub(crate) struct Reception {
     pub tls: Option<ServerTls>,
     pub dispatch: Dispatch,
     pub arriving: Arriving,
-    pub large: LargeContents,
     pub returns: Returns,
     /// How long the spam filter has been down.
     pub downtime: Downtime,

@@ -59,23 +59,28 @@ pub(crate) async fn settle(dispatch: &Dispatch, mut job: Job, mut results: Vec<R
         mended: Vec::new(),
     };
     for (recipient, result) in job.claimed.recipients.iter().zip(results) {
-        let disposition = ledger.enter(recipient, result);
+        if let Some(disposition) = ledger.enter(recipient, result) {
+            ledger.settlement.recipients.push((recipient.key, disposition));
+        }
+    }
+    let content = if ledger.reported.is_empty() && ledger.mended.is_empty() { None } else { content(dispatch, &job).await };
+    for recipient in std::mem::take(&mut ledger.mended) {
+        let disposition = match mend(world, &job.claimed.message, recipient, content.as_ref()).await {
+            Some(new) => {
+                ledger.settlement.follow.push(new);
+                Disposition::Done
+            }
+            None if now_ms >= job.claimed.message.expires_ms => {
+                ledger.failed(recipient, &Trouble::expired("its From field could not be rewritten"))
+            }
+            // A disk that is full now is no reason to lose the message.
+            None => ledger.deferred(recipient, Trouble::unreadable("its From field could not be rewritten")),
+        };
         ledger.settlement.recipients.push((recipient.key, disposition));
     }
-    let Ledger { mut settlement, reported, mended, .. } = ledger;
-    if !reported.is_empty() || !mended.is_empty() {
-        let content = content(dispatch, &job).await;
-        for recipient in mended {
-            match mend(world, &job.claimed.message, recipient, content.as_ref()).await {
-                Some(new) => settlement.follow.push(new),
-                None => {
-                    settlement.failed.push(failed(&job, recipient, &Trouble::unreadable("its From field could not be rewritten"), now_ms))
-                }
-            }
-        }
-        if !reported.is_empty() {
-            settlement.follow.extend(reports(world, &job.claimed.message, content.as_ref(), reported).await);
-        }
+    let Ledger { mut settlement, reported, .. } = ledger;
+    if !reported.is_empty() {
+        settlement.follow.extend(reports(world, &job.claimed.message, content.as_ref(), reported).await);
     }
     let more = !settlement.follow.is_empty() || settlement.recipients.iter().any(|(_, d)| matches!(d, Disposition::Deferred { .. }));
     write(dispatch, settlement).await;
@@ -98,12 +103,13 @@ struct Ledger<'a> {
 }
 
 impl<'a> Ledger<'a> {
-    fn enter(&mut self, recipient: &'a ClaimedRecipient, result: Result<Delivered, Trouble>) -> Disposition {
+    /// Enters a result; nothing yet for a recipient whose message is to be mended.
+    fn enter(&mut self, recipient: &'a ClaimedRecipient, result: Result<Delivered, Trouble>) -> Option<Disposition> {
         let message = &self.job.claimed.message;
         if let Some(meaning) = result.as_ref().err().and_then(|trouble| trouble.meaning.as_ref()) {
             log_critical(message, meaning);
         }
-        match result {
+        Some(match result {
             Ok(delivered) => {
                 self.delivered(recipient, &delivered);
                 Disposition::Done
@@ -111,12 +117,12 @@ impl<'a> Ledger<'a> {
             Err(trouble) if message.mendable && policy::is_dmarc_refusal(&trouble) => {
                 tracing::warn!(id = %message.id, %trouble, "the target refuses the From field's domain: sent again under a From of ours");
                 self.mended.push(recipient);
-                Disposition::Done
+                return None;
             }
             Err(trouble) if trouble.permanent => self.failed(recipient, &trouble),
             Err(trouble) if self.now_ms >= message.expires_ms => self.failed(recipient, &Trouble::expired(&trouble.text)),
             Err(trouble) => self.deferred(recipient, trouble),
-        }
+        })
     }
 
     fn delivered(&mut self, recipient: &ClaimedRecipient, delivered: &Delivered) {

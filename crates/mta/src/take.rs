@@ -63,7 +63,7 @@ async fn stages(
     place: Place,
 ) -> Result<Result<Responsibility, Reply>, StoreError> {
     let authenticator = reception.dispatch.world().resolver.authenticator();
-    let authenticated = match authenticate(received, authenticator, &reception.large).await {
+    let authenticated = match authenticate(received, authenticator, &reception.dispatch.world().large).await {
         Ok(authenticated) => authenticated,
         Err((_, error)) => return Err(error),
     };
@@ -96,7 +96,7 @@ async fn stages(
     // From here on dispatch bounds what is held in memory: a target that is slow keeps no place from those who send to others.
     drop(place);
     if settings.forward.cut_through && prepared.is_forward {
-        return hand_over(&reception.store, &reception.dispatch, &prepared, settings.forward.deadline_s).await;
+        return hand_over(&reception.store, &reception.dispatch, prepared, settings.forward.deadline_s).await;
     }
     enqueue(&reception.store, &reception.dispatch, &reception.clock, prepared.messages)
         .await
