@@ -13,6 +13,7 @@ use socket2::{Domain as Family, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::bug::caught;
+use crate::handshake::handshake;
 use crate::receive::{Driver, Reception};
 use crate::settings::{Limits, Listener, ListenerKind};
 use crate::stream::Stream;
@@ -130,34 +131,19 @@ async fn session(tcp: TcpStream, peer: SocketAddr, kind: ListenerKind, sessions:
     if tcp.set_nodelay(true).is_err() {
         return;
     }
-    let (stream, tls) = if kind == ListenerKind::Submissions {
+    let (stream, secured) = if matches!(kind, ListenerKind::Submissions | ListenerKind::ByCertificate) {
         if refusal.is_some() {
             return;
         }
-        match Box::pin(implicit_tls(tcp, client, &limits, &reception)).await {
-            Some((stream, description)) => (stream, Some(description)),
+        match Box::pin(handshake(tcp, client, kind, &reception)).await {
+            Some((stream, secured)) => (stream, Some(secured)),
             None => return,
         }
     } else {
         (Stream::Plain(tcp), None)
     };
-    let mut driver = Box::new(Driver::new(stream, tls, client, kind, reception));
+    let mut driver = Box::new(Driver::new(stream, secured, client, kind, reception));
     if caught(driver.run(refusal)).await.is_none() {
         driver.give_up().await;
-    }
-}
-
-async fn implicit_tls(tcp: TcpStream, client: IpAddr, limits: &Limits, reception: &Reception) -> Option<(Stream, String)> {
-    let tls = reception.tls.as_ref()?;
-    let handshake = tokio::time::timeout(Duration::from_secs(limits.handshake_timeout_s), tls.acceptor().accept(tcp)).await.ok()?;
-    match handshake {
-        Ok(stream) => {
-            let description = net::describe(stream.get_ref().1);
-            Some((Stream::Tls(Box::new(stream.into())), description))
-        }
-        Err(error) => {
-            tracing::info!(%client, %error, "tls handshake failed");
-            None
-        }
     }
 }

@@ -4,6 +4,7 @@
 
 mod clock;
 mod digest;
+mod introspection;
 mod mac;
 mod random;
 mod resolver;
@@ -12,7 +13,8 @@ mod tls_client;
 mod tls_server;
 
 pub use clock::Clock;
-pub use digest::sha256;
+pub use digest::{certificate_digest, certificate_file_digest, sha256};
+pub use introspection::{Introspection, IntrospectionError};
 pub use mac::srs_mac;
 pub use random::{random_bytes, random_u32};
 pub use resolver::{Resolver, ResolverError};

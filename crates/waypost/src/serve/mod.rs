@@ -13,6 +13,7 @@ use std::time::Duration;
 use admin::Handles;
 use anyhow::{Context, Result, anyhow, bail};
 use arc_swap::ArcSwap;
+use mta::passwords::PasswordKey;
 use mta::settings::ListenerKind;
 use mta::{LiveDirectory, Parts, Releaser, Server, Status};
 use net::{ClientTls, Clock, Resolver, ServerTls};
@@ -81,6 +82,7 @@ impl Running {
         // From here on the commands find the data directory taken; they wait on the socket until the server is up.
         let listener = admin::bind(&config.admin_socket()).await.context("the admin socket cannot be used")?;
         config::secrets::make(&config.file.srs_secrets())?;
+        let password_key = Arc::new(config::secrets::password_key(&config.file.password_key())?);
         let settings = Arc::new(ArcSwap::from_pointee(config.with_secrets()?));
         let live = LiveDirectory::open(store.clone(), &config.settings.delimiters, config.settings.virtual_file.clone()).await?;
         let live = Arc::new(live);
@@ -91,13 +93,14 @@ impl Running {
             listeners: config.listeners(),
             store: store.clone(),
             live: live.clone(),
+            password_key: password_key.clone(),
             tls,
             client_tls,
             resolver: resolver.clone(),
             clock: clock.clone(),
         };
         let server = Server::start(parts).await?;
-        let (stop_admin, admin) = start_admin(config, listener, handles((store, live, clock), (releaser, resolver), &server, &reloader));
+        let (stop_admin, admin) = start_admin(config, listener, handles((store, live, clock), (releaser, resolver, password_key), &server, &reloader));
         Ok(Self { server, reloader, admin, stop_admin })
     }
 
@@ -114,7 +117,7 @@ impl Running {
 
 fn handles(
     (store, live, clock): (Store, Arc<LiveDirectory>, Clock),
-    (releaser, resolver): (Releaser, Resolver),
+    (releaser, resolver, password_key): (Releaser, Resolver, Arc<PasswordKey>),
     server: &Server,
     reloader: &Arc<Reloader>,
 ) -> Handles {
@@ -122,6 +125,7 @@ fn handles(
     Handles {
         store,
         live,
+        password_key,
         clock,
         retry: server.retrier(),
         release: releasing(releaser),

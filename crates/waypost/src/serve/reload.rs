@@ -60,6 +60,7 @@ fn fixed(config: &Config) -> Vec<(&'static str, String)> {
         ("admin_socket", config.admin_socket().display().to_string()),
         ("[listen]", format!("{:?}", config.listeners())),
         ("[tls]", format!("{:?} {:?} {:?}", config.certificate(), config.key(), file.tls.extra_authorities)),
+        ("submission.password_key_file", file.password_key().display().to_string()),
         ("[dns]", format!("{:?}", file.dns.servers)),
         ("[log]", format!("{:?} {}", file.log.format, file.log.level.get_ref())),
     ]
