@@ -5,6 +5,7 @@
 
 mod bearer;
 mod cram;
+mod crypt;
 mod digest;
 mod directives;
 mod exchange;
