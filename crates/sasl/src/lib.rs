@@ -15,13 +15,16 @@ mod name;
 mod ntlm;
 pub mod password;
 mod plain;
+pub mod sasldb;
 mod scram;
 mod scram_keys;
 mod secret;
 mod step;
+mod vault;
 
 pub use exchange::{Binding, BindingKind, Context, Exchange};
 pub use mechanism::Mechanism;
 pub use scram_keys::{ITERATIONS, SALT_BYTES, ScramHash, scram_keys};
 pub use secret::Secret;
 pub use step::{Credentials, Found, Lookup, Need, Proven, ScramKeys, Step, Token};
+pub use vault::Vault;
