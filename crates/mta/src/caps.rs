@@ -21,7 +21,9 @@ pub(crate) async fn count(reception: &Reception, login: &str, path: &ForwardPath
     let said = reception.allowance.one_more(account, recipient, limits, reception.clock.now_ms()).await;
     match said.map_err(|error| reply_to_store_error(&error))? {
         Said::Fine => Ok(()),
-        Said::TooMany(most) => Err(Reply::new(451, (4, 7, 1), format!("the account may send to {most} recipients an hour; try again later"))),
+        Said::TooMany(most) => {
+            Err(Reply::new(451, (4, 7, 1), format!("the account may send to {most} recipients an hour; try again later")))
+        }
         Said::TooManyNew { most, first } => {
             if first {
                 tracing::warn!(login, most, "an account has sent to as many new recipients as it may in a day");
@@ -39,7 +41,11 @@ pub(crate) async fn count(reception: &Reception, login: &str, path: &ForwardPath
 }
 
 fn too_many_new(most: u32) -> Reply {
-    Reply::new(451, (4, 7, 1), format!("the account may send to {most} recipients a day to whom it has not sent before; try again tomorrow"))
+    Reply::new(
+        451,
+        (4, 7, 1),
+        format!("the account may send to {most} recipients a day to whom it has not sent before; try again tomorrow"),
+    )
 }
 
 async fn suspend(reception: &Reception, account: &Account, most: u32) -> Result<(), StoreError> {

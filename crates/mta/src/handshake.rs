@@ -32,7 +32,8 @@ pub(crate) async fn handshake(tcp: TcpStream, client: IpAddr, kind: ListenerKind
         Ok(stream) => {
             let connection = stream.get_ref().1;
             let exported = connection.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(&[])).ok();
-            let bindings = exported.map(|data: [u8; 32]| Binding { kind: BindingKind::Exporter, data: data.to_vec() }).into_iter().collect();
+            let bindings =
+                exported.map(|data: [u8; 32]| Binding { kind: BindingKind::Exporter, data: data.to_vec() }).into_iter().collect();
             let secured = Secured { description: net::describe(connection), bindings, certificate: None };
             Some((Stream::Tls(Box::new(stream.into())), secured))
         }

@@ -57,7 +57,7 @@ pub(crate) struct Place {
 }
 
 /// An IPv4 address, or the /64 of an IPv6 address: what one client can easily change its address within.
-fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
         v4 => v4,

@@ -65,9 +65,7 @@ impl LogIn {
                     self.offered = Some(offered);
                     exchange.found(found)
                 }
-                Step::Token(token) => {
-                    exchange.token_checked(owner(reception, &token).await)
-                }
+                Step::Token(token) => exchange.token_checked(owner(reception, &token).await),
                 Step::External { authzid } => {
                     let sha256 = secured.and_then(|secured| secured.certificate.as_deref()).ok_or(Denied::Wrong)?;
                     return logins.by_certificate(attempt, &authzid, sha256).map(Answer::In).ok_or(Denied::Wrong);

@@ -13,7 +13,6 @@ use sasl::{ITERATIONS, ScramHash, Secret, Vault, scram_keys};
 pub const PASSWORDS_MAX: usize = 20;
 
 /// The key of what is sealed, from a file of its own.
-#[derive(Clone)]
 pub struct PasswordKey {
     vault: Vault,
     pepper: [u8; 32],
@@ -78,7 +77,8 @@ pub fn which(account: Option<&Account>, password: &Secret) -> Option<usize> {
     let own = account.passwords.iter().map(|kept| Secret::new(&kept.verifier) == hashed);
     let found = own.enumerate().filter(|(_, is_right)| *is_right).map(|(n, _)| n).fold(None, |first: Option<usize>, n| first.or(Some(n)));
     found.or_else(|| {
-        let foreign = |kept: &Password| !has_salt_of(hashed.expose(), &kept.verifier) && password::verify(password.expose(), &kept.verifier);
+        let foreign =
+            |kept: &Password| !has_salt_of(hashed.expose(), &kept.verifier) && password::verify(password.expose(), &kept.verifier);
         account.passwords.iter().position(foreign)
     })
 }

@@ -92,7 +92,11 @@ impl Introspection {
         }
     }
 
-    async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: S, token: &str) -> Result<Bytes, IntrospectionError> {
+    async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        &self,
+        stream: S,
+        token: &str,
+    ) -> Result<Bytes, IntrospectionError> {
         let failed = |error: hyper::Error| IntrospectionError::Http(error.to_string());
         let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(failed)?;
         // The connection ends with this function, whatever ends it.
@@ -123,7 +127,8 @@ fn escaped(text: &str) -> String {
 
 /// What an answer says.
 fn read(answer: &[u8], claim: &str) -> Result<Option<String>, IntrospectionError> {
-    let value: serde_json::Value = serde_json::from_slice(answer).map_err(|error| IntrospectionError::Answer(format!("no JSON: {error}")))?;
+    let value: serde_json::Value =
+        serde_json::from_slice(answer).map_err(|error| IntrospectionError::Answer(format!("no JSON: {error}")))?;
     match value.get("active").and_then(serde_json::Value::as_bool) {
         Some(true) => match value.get(claim).and_then(serde_json::Value::as_str) {
             Some(owner) => Ok(Some(owner.to_owned())),

@@ -43,7 +43,10 @@ fn digest(text: &str) -> Result<String, ApiError> {
     let digits: String = text.chars().filter(|c| *c != ':').map(|c| c.to_ascii_lowercase()).collect();
     match digits.len() == 64 && digits.bytes().all(|b| b.is_ascii_hexdigit()) {
         true => Ok(digits),
-        false => Err(ApiError::bad("that is no SHA-256 of a certificate").hint("64 hexadecimal digits: openssl x509 -noout -fingerprint -sha256")),
+        false => {
+            Err(ApiError::bad("that is no SHA-256 of a certificate")
+                .hint("64 hexadecimal digits: openssl x509 -noout -fingerprint -sha256"))
+        }
     }
 }
 

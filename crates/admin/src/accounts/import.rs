@@ -56,7 +56,12 @@ pub(crate) async fn import(State(shared): State<Shared>, Body(import): Body<Acco
 }
 
 /// What is kept of the account's password; the inner error says why there is nothing.
-async fn credential(shared: &Shared, account: &Account, new: &ImportedAccount, dry_run: bool) -> Result<Result<Password, String>, ApiError> {
+async fn credential(
+    shared: &Shared,
+    account: &Account,
+    new: &ImportedAccount,
+    dry_run: bool,
+) -> Result<Result<Password, String>, ApiError> {
     let made_ms = shared.handles.clock.now_ms();
     let foreign = |verifier: String| Password { name: FIRST.into(), verifier, scram_sha256: None, scram_sha1: None, sealed: None, made_ms };
     Ok(match (&new.password, &new.verifier) {

@@ -174,8 +174,11 @@ fn changes(login: &Mailbox, patch: &AccountPatch) -> Result<(Vec<DirectoryChange
     if let Some(limits) = patch.limits {
         let caps = Caps { recipients_per_hour: limits.recipients_per_hour, new_recipients_per_day: limits.new_recipients_per_day };
         let number = |n: Option<u32>| n.map_or("the configured number of".into(), |n| n.to_string());
-        let words =
-            format!("sends to {} recipients an hour and {} new ones a day", number(caps.recipients_per_hour), number(caps.new_recipients_per_day));
+        let words = format!(
+            "sends to {} recipients an hour and {} new ones a day",
+            number(caps.recipients_per_hour),
+            number(caps.new_recipients_per_day)
+        );
         add(AccountChange::SetCaps(login.clone(), caps), words);
     }
     if let Some(host) = &patch.imap_host {

@@ -23,7 +23,12 @@ const PASSWORD_MIN: usize = 8;
 const NAME_MAX: usize = 60;
 
 /// What is kept of the given or a new password, and the password where it is new.
-pub(super) async fn made(shared: &Shared, account: &Account, name: &str, given: Option<String>) -> Result<(Password, Option<String>), ApiError> {
+pub(super) async fn made(
+    shared: &Shared,
+    account: &Account,
+    name: &str,
+    given: Option<String>,
+) -> Result<(Password, Option<String>), ApiError> {
     let (password, made) = match given {
         Some(password) => (checked(password)?, None),
         None => {
@@ -48,7 +53,9 @@ pub(super) async fn kept(shared: &Shared, account: &Account, name: &str, passwor
 pub(super) fn checked_name(name: &str) -> Result<String, ApiError> {
     let name = name.trim();
     if name.is_empty() || name.chars().count() > NAME_MAX || name.chars().any(char::is_control) {
-        return Err(ApiError::bad("the name of a client has 1 to 60 characters").hint("name the client that will use the password: gmail, phone"));
+        return Err(
+            ApiError::bad("the name of a client has 1 to 60 characters").hint("name the client that will use the password: gmail, phone")
+        );
     }
     Ok(name.to_owned())
 }

@@ -75,7 +75,9 @@ Examples:
         add: Vec<String>,
     },
     /// Say how much an account may send; without a number, as the configuration says.
-    #[command(after_help = "Example:\n  waypost account limits newsletter@example.com --recipients-per-hour 5000 --new-recipients-per-day 2000")]
+    #[command(
+        after_help = "Example:\n  waypost account limits newsletter@example.com --recipients-per-hour 5000 --new-recipients-per-day 2000"
+    )]
     Limits {
         /// The account.
         login: String,
@@ -87,11 +89,13 @@ Examples:
         new_recipients_per_day: Option<u32>,
     },
     /// Allow mechanisms for old clients that need the password itself: CRAM-MD5, DIGEST-MD5, NTLM.
-    #[command(after_help = "The password is then kept, sealed with a key outside the database. Prefer a client that knows PLAIN over TLS or SCRAM.
+    #[command(
+        after_help = "The password is then kept, sealed with a key outside the database. Prefer a client that knows PLAIN over TLS or SCRAM.
 
 Examples:
   waypost account legacy scanner@example.com CRAM-MD5
-  waypost account legacy scanner@example.com             none any more")]
+  waypost account legacy scanner@example.com             none any more"
+    )]
     Legacy {
         /// The account.
         login: String,
@@ -194,11 +198,13 @@ Examples:
         dry_run: bool,
     },
     /// Lines user:hash, as in Dovecot's passwd-file, /etc/shadow and htpasswd.
-    #[command(after_help = "Hashes: $6$, $5$, $y$, $2b$, $argon2id$, and Dovecot's {SCHEME} before them. Each is hashed anew when it is first used.
+    #[command(
+        after_help = "Hashes: $6$, $5$, $y$, $2b$, $argon2id$, and Dovecot's {SCHEME} before them. Each is hashed anew when it is first used.
 
 Examples:
   waypost account import passwd /etc/dovecot/users
-  getent shadow ann bob | waypost account import passwd - --domain example.com")]
+  getent shadow ann bob | waypost account import passwd - --domain example.com"
+    )]
     Passwd {
         /// The file; - for standard input.
         file: PathBuf,

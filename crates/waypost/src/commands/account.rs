@@ -4,7 +4,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use admin::api::{
-    AccountDetail, AccountLimits, AccountPatch, AccountView, Changed, Login, NewAccount, NewCertificate, NewPassword, TriedPassword, Verified,
+    AccountDetail, AccountLimits, AccountPatch, AccountView, Changed, Login, NewAccount, NewCertificate, NewPassword, TriedPassword,
+    Verified,
 };
 use anyhow::{Context, Result, bail};
 
@@ -20,7 +21,9 @@ pub(super) async fn run(api: &mut Transport, command: Account, out: Output) -> R
             let login: Login = api.post("/v1/accounts", &new).await?;
             logged_in(out, &login, "is added")?;
         }
-        Account::Passwd { login, name: Some(name), remove: true, .. } => remove(api, &format!("{}/passwords/{}", path(&login), segment(&name)), out).await?,
+        Account::Passwd { login, name: Some(name), remove: true, .. } => {
+            remove(api, &format!("{}/passwords/{}", path(&login), segment(&name)), out).await?
+        }
         Account::Passwd { login, name, password_stdin, .. } => {
             let new = NewPassword { password: given(password_stdin)?, name };
             let login: Login = api.post(&format!("{}/passwords", path(&login)), &new).await?;
@@ -127,7 +130,7 @@ fn logged_in(out: Output, login: &Login, what: &str) -> Result<()> {
     out.show(login, |login| {
         let mut text = format!("{} account {} {what}", styled(GOOD, "ok:"), login.login);
         if let Some(password) = &login.password {
-            let once = styled(DIM, &format!("(for {}; shown this once)", login.name));
+            let once = styled(DIM, format!("(for {}; shown this once)", login.name));
             text.push_str(&format!("\n  user name  {}\n  password   {}  {once}", login.login, styled(BOLD, password)));
         }
         text

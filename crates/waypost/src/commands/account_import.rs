@@ -18,7 +18,10 @@ pub(super) async fn run(api: &mut Transport, command: AccountImport, out: Output
         AccountImport::Sasldb2 { file, domain, legacy, replace, dry_run } => {
             let bytes = std::fs::read(&file).with_context(|| format!("{} cannot be read", file.display()))?;
             let entries = sasl::sasldb::read(&bytes).map_err(|e| {
-                anyhow!("{}: {e}\n  hint: a sasldb2 file that saslpasswd2 made on Debian is read; sasldblistusers2 shows what is in it", file.display())
+                anyhow!(
+                    "{}: {e}\n  hint: a sasldb2 file that saslpasswd2 made on Debian is read; sasldblistusers2 shows what is in it",
+                    file.display()
+                )
             })?;
             let account = |entry: sasl::sasldb::Entry| ImportedAccount {
                 login: with_domain(&entry.user, domain.as_deref().or(Some(entry.realm.as_str()))),

@@ -45,7 +45,9 @@ pub(super) fn detail(detail: &AccountDetail) -> String {
     let mut text = styled(BOLD, &account.login);
     match (account.enabled, &account.suspended) {
         (false, _) => text.push_str(&format!("  {}", styled(BAD, "disabled"))),
-        (true, Some(why)) => text.push_str(&format!("  {} {why}; to let it go on: waypost account resume {}", styled(BAD, "suspended:"), account.login)),
+        (true, Some(why)) => {
+            text.push_str(&format!("  {} {why}; to let it go on: waypost account resume {}", styled(BAD, "suspended:"), account.login))
+        }
         (true, None) => {}
     }
     for (name, value) in rows {
@@ -54,7 +56,7 @@ pub(super) fn detail(detail: &AccountDetail) -> String {
     let lines: Vec<Vec<String>> = detail.credentials.iter().flat_map(uses).collect();
     text.push_str("\n\n");
     match lines.is_empty() {
-        true => text.push_str(&styled(DIM, &format!("no password; for one: waypost account passwd {}", account.login))),
+        true => text.push_str(&styled(DIM, format!("no password; for one: waypost account passwd {}", account.login))),
         false => text.push_str(&table(&["for", "kind", "made", "used", "from", "by", "times"], &lines)),
     }
     text
@@ -66,7 +68,17 @@ fn uses(credential: &CredentialView) -> Vec<Vec<String>> {
     let mut rows: Vec<Vec<String>> = credential
         .uses
         .iter()
-        .map(|used| vec![String::new(), String::new(), String::new(), ago(used.last_ms), used.address.clone(), used.mechanism.clone(), used.times.to_string()])
+        .map(|used| {
+            vec![
+                String::new(),
+                String::new(),
+                String::new(),
+                ago(used.last_ms),
+                used.address.clone(),
+                used.mechanism.clone(),
+                used.times.to_string(),
+            ]
+        })
         .collect();
     if rows.is_empty() {
         rows.push(vec![String::new(), String::new(), String::new(), "never".into(), String::new(), String::new(), String::new()]);

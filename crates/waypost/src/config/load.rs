@@ -58,10 +58,7 @@ impl Config {
             (ListenerKind::Submissions, &listen.submissions),
             (ListenerKind::ByCertificate, &listen.submissions_by_certificate),
         ];
-        kinds
-            .into_iter()
-            .flat_map(|(kind, addresses)| addresses.iter().map(move |address| Listener { kind, address: address.0 }))
-            .collect()
+        kinds.into_iter().flat_map(|(kind, addresses)| addresses.iter().map(move |address| Listener { kind, address: address.0 })).collect()
     }
 }
 

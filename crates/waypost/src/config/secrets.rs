@@ -42,7 +42,10 @@ pub fn make(path: &Path) -> Result<()> {
 /// The key of sealed passwords; the file is made where there is none.
 pub fn password_key(path: &Path) -> Result<PasswordKey> {
     let key = BASE64.encode(net::random_bytes::<32>());
-    make_file(path, &format!("# The key of the passwords that CRAM-MD5, DIGEST-MD5 and NTLM need. Without it they must be set anew.\n{key}\n"))?;
+    make_file(
+        path,
+        &format!("# The key of the passwords that CRAM-MD5, DIGEST-MD5 and NTLM need. Without it they must be set anew.\n{key}\n"),
+    )?;
     let shown = path.display();
     let mode = fs::metadata(path).with_context(|| format!("{shown} cannot be read"))?.permissions().mode();
     if mode & 0o077 != 0 {

@@ -100,7 +100,8 @@ impl Running {
             clock: clock.clone(),
         };
         let server = Server::start(parts).await?;
-        let (stop_admin, admin) = start_admin(config, listener, handles((store, live, clock), (releaser, resolver, password_key), &server, &reloader));
+        let (stop_admin, admin) =
+            start_admin(config, listener, handles((store, live, clock), (releaser, resolver, password_key), &server, &reloader));
         Ok(Self { server, reloader, admin, stop_admin })
     }
 
