@@ -149,11 +149,12 @@ async fn session(tcp: TcpStream, peer: SocketAddr, kind: ListenerKind, sessions:
 
 async fn implicit_tls(tcp: TcpStream, client: IpAddr, limits: &Limits, reception: &Reception) -> Option<(Stream, String)> {
     let tls = reception.tls.as_ref()?;
-    let handshake = tokio::time::timeout(Duration::from_secs(limits.handshake_timeout_s), tls.acceptor().accept(tcp)).await.ok()?;
+    let handshake =
+        tokio::time::timeout(Duration::from_secs(limits.handshake_timeout_s), tls.acceptor(net::Service::Smtp).accept(tcp)).await.ok()?;
     match handshake {
-        Ok(stream) => {
-            let description = net::describe(stream.get_ref().1);
-            Some((Stream::Tls(Box::new(stream.into())), description))
+        Ok(accepted) => {
+            let description = net::describe(accepted.stream.get_ref().1);
+            Some((Stream::Tls(Box::new(accepted.stream.into())), description))
         }
         Err(error) => {
             tracing::info!(%client, %error, "tls handshake failed");

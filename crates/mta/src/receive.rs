@@ -205,11 +205,11 @@ impl Driver {
         let tls = self.reception.tls.clone().ok_or(Gone)?;
         let tcp = self.stream.take().and_then(Stream::into_plain).ok_or(Gone)?;
         let limit_s = self.reception.settings.load().limits.handshake_timeout_s;
-        let handshake = tokio::time::timeout(Duration::from_secs(limit_s), tls.acceptor().accept(tcp)).await;
+        let handshake = tokio::time::timeout(Duration::from_secs(limit_s), tls.acceptor(net::Service::Smtp).accept(tcp)).await;
         match handshake {
-            Ok(Ok(stream)) => {
-                let description = net::describe(stream.get_ref().1);
-                self.stream = Some(Stream::Tls(Box::new(stream.into())));
+            Ok(Ok(accepted)) => {
+                let description = net::describe(accepted.stream.get_ref().1);
+                self.stream = Some(Stream::Tls(Box::new(accepted.stream.into())));
                 self.session.tls_established(TlsInfo { description });
                 Ok(())
             }
