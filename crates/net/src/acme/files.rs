@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::leaf::Leaf;
 use crate::tls::{PairFiles, check_pair};
 
 /// Where a certificate's files are.
@@ -34,14 +35,19 @@ impl Place {
         self.0.join("state.json")
     }
 
-    /// Puts a new certificate in place, and its key where that is new.
-    pub fn install(&self, chain_pem: &str) -> io::Result<()> {
-        write(&self.certificate(), chain_pem, 0o644)?;
+    /// Puts a new certificate in place, and its key where that is new. What does not load replaces nothing.
+    pub fn install(&self, chain_pem: &str) -> Result<Leaf, String> {
+        let failed = |e: io::Error| format!("the certificate cannot be kept in {}: {e}", self.0.display());
+        let next = self.0.join("cert.next.pem");
+        write(&next, chain_pem, 0o644).map_err(failed)?;
+        let key = if self.next_key().exists() { self.next_key() } else { self.key() };
+        let leaf = check_pair(&PairFiles { certificate: next.clone(), key }).map_err(|e| format!("what was issued cannot be used: {e}"))?;
+        fs::rename(next, self.certificate()).map_err(failed)?;
         if self.next_key().exists() {
-            fs::rename(self.next_key(), self.key())?;
-            sync(&self.0)?;
+            fs::rename(self.next_key(), self.key()).map_err(failed)?;
         }
-        Ok(())
+        sync(&self.0).map_err(failed)?;
+        Ok(leaf)
     }
 }
 
