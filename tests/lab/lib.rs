@@ -43,6 +43,11 @@ pub const SUBMISSION_PORT: u16 = 2587;
 /// Our submissions port (implicit TLS).
 pub const SUBMISSIONS_PORT: u16 = 2465;
 
+/// Our HTTP port.
+pub const HTTP_PORT: u16 = 2480;
+/// Our HTTPS port.
+pub const HTTPS_PORT: u16 = 2443;
+
 /// Who holds this port has the network.
 const CLAIM_PORT: u16 = 2524;
 

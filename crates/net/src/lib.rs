@@ -3,6 +3,7 @@
 //! Everything here comes into the flow as an argument. Invariant: this crate touches no queue.
 
 pub mod acme;
+mod authority;
 mod clock;
 mod digest;
 mod leaf;
@@ -13,6 +14,7 @@ mod self_signed;
 mod tls;
 mod tls_client;
 
+pub use authority::{Authority, Issued, request};
 pub use clock::Clock;
 pub use digest::sha256;
 pub use leaf::Leaf;

@@ -156,6 +156,7 @@ fn offline(config: &Config, store: Store, live: Arc<LiveDirectory>) -> Handles {
     Handles {
         release: releasing(mta::Releaser::new(settings, store.clone(), live.clone(), clock.clone())),
         resolver: crate::serve::resolver(config).ok(),
+        certificates: crate::serve::face::certificates_on_disk(config),
         store,
         live,
         clock,

@@ -2,6 +2,7 @@
 
 mod account;
 mod alias;
+mod cert;
 mod domain;
 mod explain_reply;
 mod held;
@@ -16,6 +17,7 @@ use anyhow::{Context, Result};
 use clap::CommandFactory;
 use clap_complete::Shell;
 
+pub use cert::cert;
 pub use explain_reply::explain_reply;
 
 use crate::cli::{Cli, Command, Config};
@@ -46,7 +48,7 @@ pub async fn talk(config: &Path, command: Command, out: Output) -> Result<ExitCo
         }
         // `main` runs these without the API.
         Command::Setup(_) | Command::Serve | Command::Demo(_) | Command::Config(_) | Command::ExplainReply(_) => {}
-        Command::Completions { .. } | Command::Man { .. } => {}
+        Command::Cert(_) | Command::Completions { .. } | Command::Man { .. } => {}
     }
     Ok(ExitCode::SUCCESS)
 }
