@@ -8,6 +8,7 @@
 mod dns;
 mod filters;
 mod opendkim;
+mod pebble;
 mod postfix;
 mod postsrsd;
 mod process;
@@ -26,6 +27,7 @@ use std::time::{Duration, Instant};
 pub use dns::{DNS_PORT, Dns, txt};
 pub use filters::{DkimFilter, MILTER_PORT, Milter, RSPAMD_PORT, SpamFilter, milter_packet};
 pub use opendkim::{OpenDkim, rsa_key};
+pub use pebble::Pebble;
 pub use postfix::{Postfix, postmap};
 pub use postsrsd::Postsrsd;
 pub use process::{Process, run, run_ok};

@@ -10,6 +10,7 @@ use axum::http::{Method, StatusCode, Uri};
 use axum::routing::{delete, get, patch, post, put};
 use axum::{Json, Router};
 use mta::LiveDirectory;
+use mta::passwords::PasswordKey;
 use store::{Store, StoreError};
 use tokio::sync::Mutex;
 
@@ -37,6 +38,8 @@ pub struct Handles {
     pub store: Store,
     /// The directory in force.
     pub live: Arc<LiveDirectory>,
+    /// The key of the passwords that some mechanisms need.
+    pub password_key: Arc<PasswordKey>,
     /// The time.
     pub clock: net::Clock,
     /// Called when something is due now.
@@ -80,8 +83,13 @@ pub fn router(handles: Handles) -> Router {
         .route("/aliases/import", post(import::import))
         .route("/aliases/export", get(import::export))
         .route("/accounts", get(accounts::list).post(accounts::add))
-        .route("/accounts/{login}", patch(accounts::change).delete(accounts::remove))
-        .route("/accounts/{login}/password", post(accounts::set_password))
+        .route("/accounts/import", post(accounts::import))
+        .route("/accounts/{login}", get(accounts::show).patch(accounts::change).delete(accounts::remove))
+        .route("/accounts/{login}/passwords", post(accounts::set_password))
+        .route("/accounts/{login}/passwords/{name}", delete(accounts::remove_password))
+        .route("/accounts/{login}/verify", post(accounts::verify))
+        .route("/accounts/{login}/certificates", post(accounts::add_certificate))
+        .route("/accounts/{login}/certificates/{name}", delete(accounts::remove_certificate))
         .route("/queue", get(queue::list))
         .route("/queue/totals", get(queue::totals))
         .route("/queue/retry", post(queue::retry))

@@ -1,6 +1,6 @@
 //! An account: who may log in, and as whom they may send.
 //!
-//! RFC 6409 s.6.1. Invariant: only the hash of a password is kept, and it is never printed.
+//! RFC 6409 s.6.1. Invariant: no password is kept that could be read from here; a verifier is never printed.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,6 +8,7 @@ use std::str::FromStr;
 use mail::{AddressError, Domain, Mailbox};
 
 use crate::alias::read;
+use crate::credential::{ClientCertificate, Password};
 use crate::extension::split;
 use crate::snapshot::Directory;
 
@@ -22,22 +23,66 @@ pub enum SenderRule {
     Any,
 }
 
+/// How much an account may send; what is `None` is as the configuration says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Caps {
+    /// Recipients within an hour.
+    pub recipients_per_hour: Option<u32>,
+    /// Recipients within a day to whom the account has never sent before.
+    pub new_recipients_per_day: Option<u32>,
+}
+
 /// Someone who may submit mail.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
     /// The name to log in with.
     pub login: Mailbox,
-    /// The password's verifier, as a PHC string.
-    pub password_hash: String,
+    /// The salt of all its passwords: one computation compares with all of them, and SCRAM has to name it before it
+    /// knows which of them it will be.
+    pub salt: [u8; 16],
+    /// The passwords, one for each client.
+    pub passwords: Vec<Password>,
+    /// The client certificates that log in without a password.
+    pub certificates: Vec<ClientCertificate>,
+    /// The names of the mechanisms that need the password itself and are allowed all the same (CRAM-MD5, say).
+    pub legacy_mechanisms: Vec<String>,
     /// The senders that are allowed besides the login itself.
     pub may_send_as: Vec<SenderRule>,
     /// Whether logging in is allowed.
     pub enabled: bool,
+    /// Why the account was stopped because of what it sent, until somebody has looked at it.
+    pub suspended: Option<String>,
+    /// How much it may send.
+    pub caps: Caps,
+    /// Where its owner reads mail (IMAP), for the configuration of clients; by default it is guessed from the alias.
+    pub imap_host: Option<String>,
 }
 
 impl Account {
-    /// Whether `from` is the login, the login with an extension, or allowed by a rule. The directory knows
-    /// the delimiters. Whether the account is enabled is another question ([`Directory::owned_by_sender`]).
+    /// An account that nobody can log in to yet.
+    pub fn new(login: Mailbox, salt: [u8; 16]) -> Self {
+        Self {
+            login,
+            salt,
+            passwords: Vec::new(),
+            certificates: Vec::new(),
+            legacy_mechanisms: Vec::new(),
+            may_send_as: Vec::new(),
+            enabled: true,
+            suspended: None,
+            caps: Caps::default(),
+            imap_host: None,
+        }
+    }
+
+    /// Whether logging in is allowed now.
+    pub fn is_active(&self) -> bool {
+        self.enabled && self.suspended.is_none()
+    }
+
+    /// Whether `from` is the login, the login with an extension, allowed by a rule, or an alias that leads to the login.
+    /// The directory knows delimiters and aliases. Whether the account is active is another question
+    /// ([`Directory::owned_by_sender`]).
     pub fn may_send_as(&self, from: &Mailbox, directory: &Directory) -> bool {
         let bare = split(from, &directory.contents().delimiters).map(|(bare, _)| bare);
         let is = |mailbox: &Mailbox| mailbox == from || Some(mailbox) == bare.as_ref();
@@ -47,16 +92,19 @@ impl Account {
                 SenderRule::Domain(domain) => *domain == from.domain,
                 SenderRule::Any => true,
             })
+            || self.leads_here(from, directory)
     }
-}
 
-impl fmt::Debug for Account {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Account")
-            .field("login", &self.login)
-            .field("may_send_as", &self.may_send_as)
-            .field("enabled", &self.enabled)
-            .finish_non_exhaustive()
+    /// Whether mail to `from` comes to the login by name: its owner reads it, and so may answer it. A catch-all is nobody's.
+    pub fn leads_here(&self, from: &Mailbox, directory: &Directory) -> bool {
+        let delimiters = &directory.contents().delimiters;
+        // An extension goes along: info+x@ leads to me+x@.
+        let is_own = |to: &Mailbox| *to == self.login || split(to, delimiters).is_some_and(|(bare, _)| bare == self.login);
+        let comes_here = |expansion: crate::Expansion| {
+            expansion.steps.first().is_some_and(|step| !step.key.starts_with('@'))
+                && expansion.steps.iter().any(|step| step.results.iter().any(is_own))
+        };
+        directory.hosts(&from.domain) && directory.expand(from).is_ok_and(comes_here)
     }
 }
 
@@ -84,10 +132,8 @@ mod tests {
 
     fn may(rules: &[&str], from: &str) -> bool {
         let account = Account {
-            login: "me@example.com".parse().unwrap(),
-            password_hash: "secret".into(),
             may_send_as: rules.iter().map(|r| r.parse().unwrap()).collect(),
-            enabled: true,
+            ..Account::new("me@example.com".parse().unwrap(), [0; 16])
         };
         let directory = Directory::new(Contents::default());
         directory.owned_by_sender(&account, &from.parse().unwrap())
@@ -114,11 +160,38 @@ mod tests {
     }
 
     #[test]
-    fn the_verifier_is_not_printed() {
-        let account =
-            Account { login: "me@example.com".parse().unwrap(), password_hash: "secret".into(), may_send_as: Vec::new(), enabled: false };
-        assert!(!format!("{account:?}").contains("secret"));
+    fn an_alias_of_the_login_may_be_used() {
+        let alias = |source: &str, target: &str| crate::Alias {
+            source: source.parse().unwrap(),
+            targets: vec![target.parse().unwrap()],
+            enabled: true,
+            origin: crate::Origin::Database,
+        };
+        let directory = Directory::new(Contents {
+            domains: vec![crate::HostedDomain { name: "example.com".parse().unwrap(), enabled: true }],
+            aliases: vec![
+                alias("me@example.com", "foo@gmail.com"),
+                alias("info@example.com", "me@example.com"),
+                alias("hello@example.com", "info@example.com"),
+                alias("her@example.com", "foo@gmail.com"),
+                alias("@example.com", "me@example.com"),
+            ],
+            ..Contents::default()
+        });
+        let account = Account::new("me@example.com".parse().unwrap(), [0; 16]);
+        let may = |from: &str| directory.owned_by_sender(&account, &from.parse().unwrap());
+        assert!(may("info@example.com") && may("hello@example.com") && may("info+x@example.com"));
+        assert!(!may("her@example.com"), "the same mailbox is not the same person's name");
+        assert!(!may("whoever@example.com"), "a catch-all gives nobody every address");
+    }
+
+    #[test]
+    fn who_is_suspended_or_disabled_sends_as_nobody() {
         let directory = Directory::new(Contents::default());
-        assert!(!directory.owned_by_sender(&account, &account.login));
+        let account = Account::new("me@example.com".parse().unwrap(), [0; 16]);
+        assert!(directory.owned_by_sender(&account, &account.login));
+        let disabled = Account { enabled: false, ..account.clone() };
+        let suspended = Account { suspended: Some("sent too much".into()), ..account };
+        assert!(!directory.owned_by_sender(&disabled, &disabled.login) && !directory.owned_by_sender(&suspended, &suspended.login));
     }
 }

@@ -5,6 +5,7 @@
 
 mod account;
 mod alias;
+mod credential;
 mod expansion;
 mod extension;
 mod problem;
@@ -13,8 +14,9 @@ mod snapshot;
 mod strict;
 pub mod virtual_file;
 
-pub use account::{Account, SenderRule};
+pub use account::{Account, Caps, SenderRule};
 pub use alias::{Alias, AliasSource, Origin, Target};
+pub use credential::{ClientCertificate, Password};
 pub use expansion::{ExpandError, Expansion, MAX_DEPTH, MAX_TARGETS, Step};
 pub use problem::Problem;
 pub use signing_key::{KeyState, SigningKey};

@@ -106,9 +106,9 @@ impl Directory {
         self.accounts.get(&key).and_then(|place| self.contents.accounts.get(*place))
     }
 
-    /// Whether the account is enabled and may send as `from`.
+    /// Whether the account is active and may send as `from`.
     pub fn owned_by_sender(&self, account: &Account, from: &Mailbox) -> bool {
-        account.enabled && account.may_send_as(from, self)
+        account.is_active() && account.may_send_as(from, self)
     }
 
     /// The alias under exactly this key, `me@example.com` or `@example.com`, without case: one level, as
@@ -152,12 +152,7 @@ mod tests {
                 HostedDomain { name: "example.net".parse().unwrap(), enabled: false },
             ],
             aliases: vec![alias("me@example.com", "first@gmail.com"), alias("ME@example.com", "second@gmail.com")],
-            accounts: vec![Account {
-                login: "me@example.com".parse().unwrap(),
-                password_hash: String::new(),
-                may_send_as: vec![SenderRule::Any],
-                enabled: true,
-            }],
+            accounts: vec![Account { may_send_as: vec![SenderRule::Any], ..Account::new("me@example.com".parse().unwrap(), [0; 16]) }],
             ..Contents::default()
         })
     }

@@ -5,6 +5,7 @@
 use mail::{ForwardPath, Mailbox, Reply, ReversePath};
 use policy::{AcceptedRecipient, Client, Rules};
 
+use crate::caps;
 use crate::receive::Reception;
 use crate::take::reply_to_store_error;
 
@@ -40,7 +41,12 @@ pub(crate) async fn admit(
         AcceptedRecipient::Alias { targets, .. } if client.login.is_none() && are_closed(reception, targets) => {
             Err(Reply::new(450, (4, 2, 1), "the mailbox behind this address takes no mail for now; try again later"))
         }
-        _ => Ok(accepted),
+        _ => {
+            if let Some(login) = client.login {
+                caps::count(reception, login, path).await?;
+            }
+            Ok(accepted)
+        }
     }
 }
 

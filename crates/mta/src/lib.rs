@@ -5,8 +5,10 @@
 //! `Responsibility`, which nothing but a commit can make.
 
 mod admit;
+mod allowance;
 mod authenticate;
 mod bug;
+mod caps;
 mod circuits;
 mod connect;
 mod decide;
@@ -16,20 +18,27 @@ mod enqueue;
 mod fields;
 mod filter;
 mod fingerprint;
+mod guard;
+mod habits;
 mod hand_over;
+mod handshake;
+mod hashing;
 mod host_places;
 mod job;
 mod lane;
 mod listen;
 mod live_directory;
+mod log_in;
 mod logins;
 mod notice;
+pub mod passwords;
 mod plan;
 mod prepare;
 mod receive;
 mod received;
 mod release;
 mod remedy;
+mod remembered;
 mod report;
 mod reservation;
 mod responsibility;

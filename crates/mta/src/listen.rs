@@ -13,6 +13,7 @@ use socket2::{Domain as Family, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::bug::caught;
+use crate::handshake::handshake;
 use crate::receive::{Driver, Reception};
 use crate::settings::{Limits, Listener, ListenerKind};
 use crate::stream::Stream;
@@ -56,7 +57,7 @@ pub(crate) struct Place {
 }
 
 /// An IPv4 address, or the /64 of an IPv6 address: what one client can easily change its address within.
-fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
         v4 => v4,
@@ -130,35 +131,19 @@ async fn session(tcp: TcpStream, peer: SocketAddr, kind: ListenerKind, sessions:
     if tcp.set_nodelay(true).is_err() {
         return;
     }
-    let (stream, tls) = if kind == ListenerKind::Submissions {
+    let (stream, secured) = if matches!(kind, ListenerKind::Submissions | ListenerKind::ByCertificate) {
         if refusal.is_some() {
             return;
         }
-        match Box::pin(implicit_tls(tcp, client, &limits, &reception)).await {
-            Some((stream, description)) => (stream, Some(description)),
+        match Box::pin(handshake(tcp, client, kind, &reception)).await {
+            Some((stream, secured)) => (stream, Some(secured)),
             None => return,
         }
     } else {
         (Stream::Plain(tcp), None)
     };
-    let mut driver = Box::new(Driver::new(stream, tls, client, kind, reception));
+    let mut driver = Box::new(Driver::new(stream, secured, client, kind, reception));
     if caught(driver.run(refusal)).await.is_none() {
         driver.give_up().await;
-    }
-}
-
-async fn implicit_tls(tcp: TcpStream, client: IpAddr, limits: &Limits, reception: &Reception) -> Option<(Stream, String)> {
-    let tls = reception.tls.as_ref()?;
-    let handshake =
-        tokio::time::timeout(Duration::from_secs(limits.handshake_timeout_s), tls.acceptor(net::Service::Smtp).accept(tcp)).await.ok()?;
-    match handshake {
-        Ok(accepted) => {
-            let description = net::describe(accepted.stream.get_ref().1);
-            Some((Stream::Tls(Box::new(accepted.stream.into())), description))
-        }
-        Err(error) => {
-            tracing::info!(%client, %error, "tls handshake failed");
-            None
-        }
     }
 }

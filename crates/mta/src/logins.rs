@@ -1,76 +1,62 @@
-//! Logging in: the mechanism's exchange, and the check of a password on bounded threads.
+//! Who logs in: names are looked up, passwords checked, guesses counted.
 //!
-//! RFC 4954 s.4. Invariant: an unknown user costs as much time as a wrong password and gets the same reply; hashing never
-//! uses more than [`HASHES_MAX`] threads.
+//! RFC 4954 s.4, RFC 4422 s.6. Invariant: an unknown user, a disabled one and a wrong password get the same reply after the same work; nothing of a
+//! stranger is hashed beyond the guessing limits; who was here before is never kept out by them.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
-use directory::Directory;
+use directory::{Account, Directory, Password};
 use mail::Reply;
-use sasl::{Credentials, password};
-use tokio::sync::{mpsc, oneshot};
+use net::Clock;
+use sasl::{Credentials, Found, ITERATIONS, Lookup, Mechanism, Need, ScramKeys, Secret};
+use store::{AccountChange, DirectoryChange, LoginUse, Store};
 
-/// Passwords hashed at a time, each in 19 MiB. The threads are always the same ones: memory that a hash leaves
-/// behind in its thread would otherwise add up over all the runtime's threads.
-const HASHES_MAX: usize = 2;
+use crate::guard::{Allowances, Guard, KNOWN_MS, Standing, neighbourhood};
+use crate::habits::{Habit, Habits};
+use crate::hashing::Hashing;
+use crate::live_directory::LiveDirectory;
+use crate::passwords::{self, PasswordKey};
+use crate::remembered::{Known, Remembered};
+use crate::settings::LiveSettings;
 
-/// Logins that wait for a thread; more are asked to come back.
-const LINE_MAX: usize = 256;
+/// Who is known and fails nevertheless waits so long for the reply: guessing from a network that somebody shares with the owner.
+const FAILURE_PAUSE: Duration = Duration::from_millis(500);
 
-/// A password to check, against a verifier or, for an unknown user, against nothing.
-#[derive(Debug)]
-struct Check {
-    credentials: Credentials,
-    hash: Option<String>,
-    answer: oneshot::Sender<bool>,
+/// Who tries to log in, and how.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Attempt {
+    pub client: IpAddr,
+    pub mechanism: Mechanism,
 }
 
-/// Checks logins.
-#[derive(Debug)]
-pub(crate) struct Logins {
-    line: mpsc::Sender<Check>,
+/// Who has logged in, by which password or certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LoggedIn {
+    pub login: String,
+    pub credential: String,
 }
 
-impl Logins {
-    /// Starts the threads; they end with the last handle.
-    pub fn start() -> std::io::Result<Self> {
-        let (line, checks) = mpsc::channel::<Check>(LINE_MAX);
-        let checks = Arc::new(Mutex::new(checks));
-        for _ in 0..HASHES_MAX {
-            let checks = checks.clone();
-            thread::Builder::new().name("login".into()).spawn(move || {
-                // The lock is held only while waiting, so one thread waits and the other works.
-                while let Some(check) = { checks.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv() } {
-                    let right = is_right(&check);
-                    // The client may have gone meanwhile.
-                    let _ = check.answer.send(right);
-                }
-            })?;
-        }
-        Ok(Self { line })
-    }
-
-    /// The login name of the account, where name and password are right; an error asks the client to come back.
-    pub async fn check(&self, directory: &Directory, credentials: Credentials) -> Result<Option<String>, Reply> {
-        let account = directory.account(&credentials.authcid).filter(|a| a.enabled);
-        let login = account.map(|a| a.login.key());
-        let hash = account.map(|a| a.password_hash.clone());
-        let (answer, result) = oneshot::channel();
-        let busy = || Reply::new(454, (4, 7, 0), "too many logins at once; try again in a minute");
-        self.line.try_send(Check { credentials, hash, answer }).map_err(|_| busy())?;
-        let right = result.await.map_err(|_| busy())?;
-        Ok(login.filter(|_| right))
-    }
+/// Why nobody has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Denied {
+    /// Name or password are wrong, or the account may not log in.
+    Wrong,
+    /// There were too many guesses.
+    TooMany,
+    /// Too many log in at once.
+    Busy,
 }
 
-fn is_right(check: &Check) -> bool {
-    let password = check.credentials.password.expose();
-    match &check.hash {
-        Some(hash) => password::verify(password, hash),
-        None => {
-            password::verify_dummy(password);
-            false
+impl Denied {
+    /// What the client hears; `before` are the times that this session has heard of too many.
+    pub fn reply(self, before: u32) -> Reply {
+        match self {
+            Self::Wrong => refused(),
+            Self::Busy => Reply::new(454, (4, 7, 0), "too many logins at once; try again in a minute"),
+            Self::TooMany if before == 0 => Reply::new(454, (4, 7, 0), "too many failed logins; try again in ten minutes"),
+            Self::TooMany => Reply::new(421, (4, 7, 0), "too many failed logins; goodbye"),
         }
     }
 }
@@ -78,4 +64,194 @@ fn is_right(check: &Check) -> bool {
 /// The one reply to every failed login.
 pub(crate) fn refused() -> Reply {
     Reply::new(535, (5, 7, 8), "authentication failed: the user name is the full address, the password the one that Waypost printed")
+}
+
+/// Checks logins.
+#[derive(Debug)]
+pub(crate) struct Logins {
+    guard: Guard,
+    hashing: Hashing,
+    remembered: Remembered,
+    key: Arc<PasswordKey>,
+    habits: Habits,
+    live: Arc<LiveDirectory>,
+    store: Store,
+    settings: LiveSettings,
+    clock: Clock,
+}
+
+/// What the answer to a lookup was made of.
+#[derive(Debug)]
+pub(crate) struct Offered {
+    login: String,
+    /// The names of the passwords, in the order of the keys.
+    passwords: Vec<String>,
+}
+
+impl Logins {
+    /// Starts the threads, and reads who is known.
+    pub async fn start(
+        (store, live, settings): (Store, Arc<LiveDirectory>, LiveSettings),
+        key: Arc<PasswordKey>,
+        habits: Habits,
+        clock: Clock,
+    ) -> Result<Self, store::StoreError> {
+        let guard = Guard::default();
+        let known = store.logins(None, clock.now_ms() - KNOWN_MS).await?;
+        guard.remember(known.into_iter().filter_map(|used| Some((used.login, used.network.parse().ok()?, used.last_ms))));
+        Ok(Self { guard, hashing: Hashing::start()?, remembered: Remembered::new(), key, habits, live, store, settings, clock })
+    }
+
+    fn allowances(&self) -> Allowances {
+        let limits = &self.settings.load().limits;
+        Allowances { per_client: limits.failed_logins_per_client, per_account: limits.failed_logins_per_account }
+    }
+
+    /// The key of the salts of users who do not exist.
+    pub fn pepper(&self) -> [u8; 32] {
+        self.key.pepper()
+    }
+
+    /// Checks a name and a password.
+    pub async fn check(&self, attempt: Attempt, credentials: &Credentials) -> Result<LoggedIn, Denied> {
+        let directory = self.live.current();
+        let account = active(&directory, &credentials.authcid);
+        let name = counted_name(&credentials.authcid);
+        let code = self.remembered.code(&name, credentials.password.expose(), account);
+        let now_ms = self.clock.now_ms();
+        match self.remembered.look(&code, now_ms) {
+            // A client with an old password is no guesser, however often it tries.
+            Known::Wrong => return Err(Denied::Wrong),
+            Known::Right(credential) if account.is_some() => {
+                self.guard.enter(&name, attempt.client, self.allowances(), now_ms).ok_or(Denied::TooMany)?;
+                return Ok(self.welcome(attempt, name, credential));
+            }
+            _ => {}
+        }
+        let standing = self.guard.enter(&name, attempt.client, self.allowances(), now_ms).ok_or(Denied::TooMany)?;
+        let (checked, password) = (account.cloned(), credentials.password.clone());
+        let found = self.hashing.run(standing, move || passwords::which(checked.as_ref(), &password)).await;
+        let found = found.map_err(|_| {
+            self.guard.excuse(&name, attempt.client);
+            Denied::Busy
+        })?;
+        let Some((account, kept)) = account.zip(found.and_then(|n| account?.passwords.get(n))) else {
+            self.remembered.is_wrong(code, now_ms);
+            self.pause(standing).await;
+            return Err(Denied::Wrong);
+        };
+        self.remembered.is_right(code, &kept.name, now_ms);
+        if passwords::is_incomplete(account, kept) {
+            self.complete(account, kept, &credentials.password).await;
+        }
+        Ok(self.welcome(attempt, name, kept.name.clone()))
+    }
+
+    /// What a mechanism other than PLAIN and LOGIN goes on with.
+    pub fn look_up(&self, attempt: Attempt, lookup: &Lookup) -> Result<(Found, Offered), Denied> {
+        let name = counted_name(&lookup.name);
+        self.guard.enter(&name, attempt.client, self.allowances(), self.clock.now_ms()).ok_or(Denied::TooMany)?;
+        let directory = self.live.current();
+        let Some(account) = active(&directory, &lookup.name) else {
+            return Ok((Found::Nobody, Offered { login: name, passwords: Vec::new() }));
+        };
+        let (found, passwords) = match lookup.need {
+            Need::ScramSha256 => scram(account, |kept| kept.scram_sha256.as_deref()),
+            Need::ScramSha1 => scram(account, |kept| kept.scram_sha1.as_deref()),
+            Need::Secrets => self.secrets(account, attempt.mechanism),
+        };
+        Ok((found, Offered { login: name, passwords }))
+    }
+
+    /// The passwords themselves, where the account allows the mechanism.
+    fn secrets(&self, account: &Account, mechanism: Mechanism) -> (Found, Vec<String>) {
+        if !account.legacy_mechanisms.iter().any(|name| name == mechanism.name()) {
+            return (Found::Nobody, Vec::new());
+        }
+        let opened = account.passwords.iter().filter_map(|kept| Some((self.key.open(account, kept)?, kept.name.clone())));
+        let (secrets, names): (Vec<Secret>, Vec<String>) = opened.unzip();
+        (Found::Secrets(secrets), names)
+    }
+
+    /// The client has proven that it knows a password that was offered to the mechanism.
+    pub fn proven(&self, attempt: Attempt, offered: Offered, password: usize) -> Option<LoggedIn> {
+        let credential = offered.passwords.get(password)?.clone();
+        Some(self.welcome(attempt, offered.login, credential))
+    }
+
+    /// The client has proven that it has the key of a certificate, which is known by its SHA-256.
+    pub fn by_certificate(&self, attempt: Attempt, authzid: &str, sha256: &str) -> Option<LoggedIn> {
+        let directory = self.live.current();
+        let has = |account: &Account| account.is_active() && account.certificates.iter().any(|known| known.sha256 == sha256);
+        let account = match authzid.trim() {
+            "" => directory.contents().accounts.iter().find(|account| has(account)),
+            authzid => directory.account(authzid).filter(|account| has(account)),
+        }?;
+        let certificate = account.certificates.iter().find(|known| known.sha256 == sha256)?;
+        Some(self.welcome(attempt, account.login.key(), certificate.name.clone()))
+    }
+
+    /// Somebody else (an authorization server) vouches for the name.
+    pub fn by_token(&self, attempt: Attempt, login: &str) -> Option<LoggedIn> {
+        let directory = self.live.current();
+        let account = active(&directory, login)?;
+        Some(self.welcome(attempt, account.login.key(), "token".into()))
+    }
+
+    fn welcome(&self, attempt: Attempt, login: String, credential: String) -> LoggedIn {
+        let now_ms = self.clock.now_ms();
+        let is_new = self.guard.succeeded(&login, attempt.client, now_ms);
+        let (client, mechanism) = (attempt.client, attempt.mechanism.name());
+        tracing::info!(%client, login, password = credential, mechanism, is_new, "logged in");
+        // With a full line it is forgotten, and the next login says it again.
+        let _ = self.habits.try_send(Habit::Login(LoginUse {
+            login: login.clone(),
+            password: credential.clone(),
+            network: neighbourhood(client).to_string(),
+            address: client.to_string(),
+            mechanism: mechanism.into(),
+            last_ms: now_ms,
+            times: 1,
+        }));
+        LoggedIn { login, credential }
+    }
+
+    async fn pause(&self, standing: Standing) {
+        if standing == Standing::Known {
+            tokio::time::sleep(FAILURE_PAUSE).await;
+        }
+    }
+
+    /// Keeps of a password, now that it is seen, what an imported verifier lacks.
+    async fn complete(&self, account: &Account, kept: &Password, password: &Secret) {
+        let (of, name, secret) = (account.clone(), kept.name.clone(), password.clone());
+        let (key, made_ms) = (self.key.clone(), kept.made_ms);
+        let made = self.hashing.run(Standing::Known, move || passwords::make(&of, &name, &secret, &key, made_ms)).await;
+        let Ok(Ok(made)) = made else { return };
+        let change = DirectoryChange::Account(AccountChange::PutPassword(account.login.clone(), made));
+        let stored = self.store.change_directory(vec![change]).await;
+        match stored {
+            Ok(()) => match self.live.reload().await {
+                Ok(()) => tracing::info!(login = %account.login, password = kept.name, "the password is kept in our own form from now on"),
+                Err(error) => tracing::warn!(%error, "the directory could not be read again"),
+            },
+            Err(error) => tracing::warn!(%error, login = %account.login, "the password stays in the form that it was imported in"),
+        }
+    }
+}
+
+/// The account, where it may log in.
+fn active<'a>(directory: &'a Directory, name: &str) -> Option<&'a Account> {
+    directory.account(name).filter(|account| account.is_active())
+}
+
+/// The name under which guesses are counted: the login where it is an address, else what was said.
+fn counted_name(name: &str) -> String {
+    mail::Mailbox::parse(name.trim()).map_or_else(|_| name.trim().to_lowercase(), |mailbox| mailbox.key())
+}
+
+fn scram<'a>(account: &'a Account, keys: impl Fn(&'a Password) -> Option<&'a [u8]>) -> (Found, Vec<String>) {
+    let kept = account.passwords.iter().filter_map(|kept| Some((ScramKeys::from_bytes(keys(kept)?)?, kept.name.clone())));
+    let (keys, names): (Vec<ScramKeys>, Vec<String>) = kept.unzip();
+    (Found::Scram { salt: account.salt.to_vec(), iterations: ITERATIONS, keys }, names)
 }

@@ -7,20 +7,24 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use directory::Directory;
 use mail::{QueueId, Recipient, Reply, ReversePath};
 use net::{Clock, ServerTls, random_u32};
 use policy::{AcceptedRecipient, Client};
-use sasl::{Exchange, Mechanism, Step};
+use sasl::Mechanism;
 use smtp::server::{AuthStep, Config, Event, Service, Session, TlsInfo};
 use store::Store;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use crate::admit::admit;
+use crate::allowance::Allowance;
 use crate::dispatch::Dispatch;
 use crate::filter::Downtime;
+use crate::handshake::{Secured, handshake};
 use crate::live_directory::LiveDirectory;
-use crate::logins::{self, Logins};
+use crate::log_in::{Answer, LogIn};
+use crate::logins::Logins;
 use crate::received::{Received, SessionFacts};
 use crate::responsibility::Responsibility;
 use crate::returns::Returns;
@@ -40,6 +44,7 @@ pub(crate) struct Reception {
     pub store: Store,
     pub clock: Clock,
     pub logins: Logins,
+    pub allowance: Allowance,
     pub tls: Option<ServerTls>,
     pub dispatch: Dispatch,
     pub arriving: Arriving,
@@ -57,7 +62,9 @@ pub(crate) struct Driver {
     client: IpAddr,
     reception: Arc<Reception>,
     spool: Option<Spooling>,
-    exchange: Option<Exchange>,
+    secured: Option<Box<Secured>>,
+    kind: ListenerKind,
+    log_in: LogIn,
     output: Vec<u8>,
 }
 
@@ -70,22 +77,41 @@ impl From<std::io::Error> for Gone {
     }
 }
 
-fn session_config(settings: &Settings, kind: ListenerKind, tls: bool) -> Config {
+fn session_config(settings: &Settings, directory: &Directory, kind: ListenerKind, tls: bool) -> Config {
+    let offered = |mechanism: &Mechanism| is_offered(*mechanism, settings, directory, kind);
     Config {
         hostname: settings.hostname.clone(),
         service: if kind == ListenerKind::Mx { Service::Mx } else { Service::Submission },
         starttls: tls,
-        mechanisms: [Mechanism::Plain, Mechanism::Login].map(Mechanism::name).to_vec(),
+        mechanisms: Mechanism::ALL.iter().filter(|m| offered(m)).map(|m| m.name()).collect(),
         max_size_bytes: settings.limits.message_bytes,
         max_recipients: settings.limits.recipients,
     }
 }
 
+/// Whether a mechanism is offered. What is offered must work for everybody: most clients take the best and try no other after a refusal.
+fn is_offered(mechanism: Mechanism, settings: &Settings, directory: &Directory, kind: ListenerKind) -> bool {
+    let mut active = directory.contents().accounts.iter().filter(|account| account.is_active());
+    match mechanism {
+        Mechanism::Plain | Mechanism::Login => true,
+        Mechanism::ScramSha256Plus | Mechanism::ScramSha256 | Mechanism::ScramSha1Plus | Mechanism::ScramSha1 => {
+            // An imported password has no keys for SCRAM until it was used once.
+            active.all(|account| account.passwords.iter().all(|kept| kept.scram_sha256.is_some()))
+        }
+        Mechanism::OauthBearer | Mechanism::Xoauth2 => settings.introspection.is_some(),
+        Mechanism::External => kind == ListenerKind::ByCertificate,
+        Mechanism::DigestMd5 | Mechanism::CramMd5 | Mechanism::Ntlm => {
+            active.any(|account| account.legacy_mechanisms.iter().any(|name| name == mechanism.name()))
+        }
+    }
+}
+
 impl Driver {
-    pub fn new(stream: Stream, tls: Option<String>, client: IpAddr, kind: ListenerKind, reception: Arc<Reception>) -> Self {
-        let config = session_config(&reception.settings.load(), kind, reception.tls.is_some());
-        let session = Session::new(Arc::new(config), tls.map(|description| TlsInfo { description }));
-        Self { session, stream: Some(stream), client, reception, spool: None, exchange: None, output: Vec::new() }
+    pub fn new(stream: Stream, secured: Option<Secured>, client: IpAddr, kind: ListenerKind, reception: Arc<Reception>) -> Self {
+        let config = session_config(&reception.settings.load(), &reception.live.current(), kind, reception.tls.is_some());
+        let session = Session::new(Arc::new(config), secured.as_ref().map(|secured| TlsInfo { description: secured.description.clone() }));
+        let (secured, log_in) = (secured.map(Box::new), LogIn::default());
+        Self { session, stream: Some(stream), client, reception, spool: None, secured, kind, log_in, output: Vec::new() }
     }
 
     /// Serves the session to its end.
@@ -202,63 +228,25 @@ impl Driver {
 
     async fn start_tls(&mut self) -> Result<(), Gone> {
         self.flush().await?;
-        let tls = self.reception.tls.clone().ok_or(Gone)?;
         let tcp = self.stream.take().and_then(Stream::into_plain).ok_or(Gone)?;
-        let limit_s = self.reception.settings.load().limits.handshake_timeout_s;
-        let handshake = tokio::time::timeout(Duration::from_secs(limit_s), tls.acceptor(net::Service::Smtp).accept(tcp)).await;
-        match handshake {
-            Ok(Ok(accepted)) => {
-                let description = net::describe(accepted.stream.get_ref().1);
-                self.stream = Some(Stream::Tls(Box::new(accepted.stream.into())));
-                self.session.tls_established(TlsInfo { description });
-                Ok(())
-            }
-            Ok(Err(error)) => {
-                tracing::info!(client = %self.client, %error, "tls handshake failed");
-                Err(Gone)
-            }
-            Err(_) => Err(Gone),
-        }
+        let (stream, secured) = handshake(tcp, self.client, self.kind, &self.reception).await.ok_or(Gone)?;
+        self.stream = Some(stream);
+        self.session.tls_established(TlsInfo { description: secured.description.clone() });
+        self.secured = Some(Box::new(secured));
+        Ok(())
     }
 
     async fn auth(&mut self, step: AuthStep) {
-        let step = match step {
-            AuthStep::Begin { mechanism, initial } => match Mechanism::from_name(&mechanism) {
-                Some(mechanism) => self.exchange.insert(Exchange::new(mechanism)).start(initial.as_deref()),
-                None => Step::Malformed,
-            },
-            AuthStep::Response(response) => self.exchange.as_mut().map_or(Step::Malformed, |e| e.respond(&response)),
-        };
-        match step {
-            Step::Challenge(challenge) => self.session.auth_challenge(&challenge),
-            Step::Malformed => {
-                self.exchange = None;
-                self.session.auth_failed(logins::refused());
-            }
-            Step::Credentials(credentials) => {
-                self.exchange = None;
-                let directory = self.reception.live.current();
-                match self.reception.logins.check(&directory, credentials).await {
-                    Ok(Some(login)) => {
-                        tracing::info!(client = %self.client, login, "logged in");
-                        self.session.auth_succeeded(login);
-                    }
-                    Ok(None) => {
-                        tracing::warn!(client = %self.client, "login refused");
-                        self.session.auth_failed(logins::refused());
-                    }
-                    Err(reply) => {
-                        tracing::warn!(client = %self.client, %reply, "login put off");
-                        self.session.auth_failed(reply);
-                    }
-                }
-            }
+        match self.log_in.step(&self.reception, self.client, self.secured.as_deref(), step).await {
+            Answer::Challenge(challenge) => self.session.auth_challenge(&challenge),
+            Answer::In(who) => self.session.auth_succeeded(who.login),
+            Answer::Refused(reply) => self.session.auth_failed(reply),
         }
     }
 
     fn mail(&mut self, reverse_path: &ReversePath) {
         let directory = self.reception.live.current();
-        let decision = match self.session.identity().map(|login| directory.account(login).filter(|a| a.enabled)) {
+        let decision = match self.session.identity().map(|login| directory.account(login).filter(|a| a.is_active())) {
             Some(None) => Err(Reply::new(550, (5, 7, 1), "the account was switched off or removed meanwhile")),
             account => policy::reverse_path(&directory, account.flatten(), reverse_path),
         };

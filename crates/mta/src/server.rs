@@ -12,17 +12,20 @@ use store::{Store, StoreError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::allowance::Allowance;
 use crate::authenticate::LargeContents;
 use crate::bug::{bugs_caught, signatures_broken};
 use crate::circuits::LiveCircuits;
 use crate::dispatch::{Dispatch, World};
 use crate::filter::Downtime;
 use crate::fingerprint::Taken;
+use crate::habits;
 use crate::host_places::HostPlaces;
 use crate::listen::{Sessions, bind, listen};
 use crate::live_directory::LiveDirectory;
 use crate::logins::Logins;
 use crate::notice;
+use crate::passwords::PasswordKey;
 use crate::receive::Reception;
 use crate::returns::Returns;
 use crate::settings::{Listener, ListenerKind, LiveSettings};
@@ -43,6 +46,8 @@ pub struct Parts {
     pub store: Store,
     /// The directory in force.
     pub live: Arc<LiveDirectory>,
+    /// The key of the passwords that some mechanisms need.
+    pub password_key: Arc<PasswordKey>,
     /// Our certificate.
     pub tls: Option<ServerTls>,
     /// TLS towards others.
@@ -102,7 +107,7 @@ pub struct Server {
 impl Server {
     /// Starts listening and delivering.
     pub async fn start(parts: Parts) -> Result<Self, StartError> {
-        let Parts { settings, listeners, store, live, tls, client_tls, resolver, clock } = parts;
+        let Parts { settings, listeners, store, live, password_key, tls, client_tls, resolver, clock } = parts;
         let mut bound = Vec::with_capacity(listeners.len());
         for listener in &listeners {
             match bind(listener) {
@@ -136,13 +141,16 @@ impl Server {
         };
         let dispatch = Dispatch::new(Arc::new(world));
         let (closing, closed) = watch::channel(false);
-        let logins = Logins::start().map_err(StoreError::from)?;
+        let habits = habits::start(store.clone());
+        let allowance = Allowance::new(store.clone(), habits.clone());
+        let logins = Logins::start((store.clone(), live.clone(), settings.clone()), password_key, habits, clock.clone()).await?;
         let reception = Arc::new(Reception {
             settings,
             live,
             store,
             clock,
             logins,
+            allowance,
             tls,
             dispatch: dispatch.clone(),
             arriving: Arriving::default(),

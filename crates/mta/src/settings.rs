@@ -23,6 +23,9 @@ pub enum ListenerKind {
     Submission,
     /// Mail from our accounts, implicit TLS (port 465).
     Submissions,
+    /// Mail from our accounts, implicit TLS with a client certificate: a port of its own, since some clients present one wherever they are
+    /// asked and then fail.
+    ByCertificate,
 }
 
 impl ListenerKind {
@@ -32,6 +35,7 @@ impl ListenerKind {
             Self::Mx => "mx",
             Self::Submission => "submission",
             Self::Submissions => "submissions",
+            Self::ByCertificate => "submissions-by-certificate",
         }
     }
 }
@@ -64,6 +68,10 @@ pub struct Limits {
     pub content_timeout_s: u64,
     /// A TLS handshake must be over in this time, in seconds.
     pub handshake_timeout_s: u64,
+    /// Failed logins within ten minutes from one IPv4 address or one IPv6 /64, before it is put off.
+    pub failed_logins_per_client: u32,
+    /// Failed logins within ten minutes for one account, from networks that it was never used from.
+    pub failed_logins_per_account: u32,
     /// A client that talks before the banner is turned away; the banner waits so long, in milliseconds.
     pub greet_delay_ms: u64,
 }
@@ -85,6 +93,15 @@ pub struct Route {
     pub verify: bool,
     /// The login.
     pub credentials: Option<Credentials>,
+}
+
+/// How much an account may send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sending {
+    /// Recipients within an hour.
+    pub per_hour: u32,
+    /// Recipients within a day to whom it has never sent.
+    pub new_per_day: u32,
 }
 
 /// How mail goes out.
@@ -180,6 +197,10 @@ pub struct Settings {
     pub delivery: Delivery,
     /// When it is tried again.
     pub schedule: Schedule,
+    /// How much an account may send, where it has no limits of its own.
+    pub submission: Sending,
+    /// Where access tokens are checked, if they are taken.
+    pub introspection: Option<net::Introspection>,
 }
 
 /// Who we are towards other servers: what strangers send leaves under one identity, what the owner sends under another.
@@ -241,7 +262,11 @@ impl Settings {
                 content_timeout_s: 10,
                 handshake_timeout_s: 10,
                 greet_delay_ms: 0,
+                failed_logins_per_client: 10,
+                failed_logins_per_account: 20,
             },
+            submission: Sending { per_hour: 1000, new_per_day: 200 },
+            introspection: None,
             delivery: Delivery {
                 port: 25,
                 ipv6: false,

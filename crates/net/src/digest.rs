@@ -1,8 +1,12 @@
-//! SHA-256 over several pieces, by AWS-LC.
+//! SHA-256, by AWS-LC: over several pieces, and of certificates.
 //!
 //! Invariant: where one piece ends and the next begins is part of what is digested.
 
-use aws_lc_rs::digest::{Context, SHA256};
+use std::path::Path;
+
+use aws_lc_rs::digest::{Context, SHA256, digest};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 
 /// The digest of the pieces.
 pub fn sha256(pieces: &[&[u8]]) -> [u8; 32] {
@@ -14,6 +18,17 @@ pub fn sha256(pieces: &[&[u8]]) -> [u8; 32] {
     let mut digest = [0; 32];
     digest.copy_from_slice(context.finish().as_ref());
     digest
+}
+
+/// The SHA-256 of a certificate's DER, in lower-case hexadecimal digits: what `openssl x509 -fingerprint -sha256` shows.
+pub fn certificate_digest(der: &[u8]) -> String {
+    digest(&SHA256, der).as_ref().iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// The digest of the first certificate in a PEM file; an error says what is wrong with the file.
+pub fn certificate_file_digest(path: &Path) -> Result<String, String> {
+    let certificate = CertificateDer::from_pem_file(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    Ok(certificate_digest(&certificate))
 }
 
 #[cfg(test)]

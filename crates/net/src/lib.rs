@@ -6,6 +6,7 @@ pub mod acme;
 mod authority;
 mod clock;
 mod digest;
+mod introspection;
 mod leaf;
 mod mac;
 mod random;
@@ -16,7 +17,8 @@ mod tls_client;
 
 pub use authority::{Authority, Issued, request};
 pub use clock::Clock;
-pub use digest::sha256;
+pub use digest::{certificate_digest, certificate_file_digest, sha256};
+pub use introspection::{Introspection, IntrospectionError};
 pub use leaf::Leaf;
 pub use mac::srs_mac;
 pub use random::{random_bytes, random_u32};

@@ -1,221 +1,243 @@
-//! The exchanges of PLAIN and LOGIN, after base64 was taken off.
+//! One exchange of any mechanism, after base64 was taken off.
 //!
-//! RFC 4422 s.3 and s.4, RFC 4616 s.2, draft-murchison-sasl-login. Invariant: credentials hold no NUL, no empty
-//! name or password, and name nobody but the one whose password it is; what breaks that is `Malformed`, and nothing
-//! follows it.
+//! RFC 4422 s.3 and s.4. Invariant: every mechanism goes through here, and nothing follows a refusal or an end.
 
-use crate::secret::Secret;
+use std::fmt;
 
-/// The longest name taken, in octets (RFC 4616 allows 255).
-const MAX_NAME_BYTES: usize = 255;
+use crate::bearer::Bearer;
+use crate::cram::CramMd5;
+use crate::digest::DigestMd5;
+use crate::external::External;
+use crate::mechanism::Mechanism;
+use crate::ntlm::Ntlm;
+use crate::plain::{Login, Plain};
+use crate::scram::Scram;
+use crate::scram_keys::ScramHash;
+use crate::step::{Found, Step};
 
-/// The longest password taken, in octets; more would only make its hashing dear.
-const MAX_PASSWORD_BYTES: usize = 1024;
+/// The longest response taken, in octets: an access token can be long.
+const MAX_RESPONSE_BYTES: usize = 12_288;
 
-/// Who the client says it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Credentials {
-    /// Whom to act as; empty where that is `authcid`.
-    pub authzid: String,
-    /// Whose password this is.
-    pub authcid: String,
-    /// The password.
-    pub password: Secret,
+/// What an exchange is told at its start.
+#[derive(Clone)]
+pub struct Context {
+    /// The name of this server.
+    pub hostname: String,
+    /// Random, and never used before.
+    pub nonce: [u8; 24],
+    /// What a client can bind its login to; empty without TLS.
+    pub bindings: Vec<Binding>,
+    /// The key of the salts of users who do not exist: always the same, and secret.
+    pub pepper: [u8; 32],
+    /// Whether a -PLUS mechanism was offered: a client that could have used one and believes that it was not offered talks
+    /// with somebody in between (RFC 5802 s.6).
+    pub offers_plus: bool,
 }
 
-/// What comes next in an exchange.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
-    /// Send this, which may be empty, and wait for a response.
-    Challenge(Vec<u8>),
-    /// The client has said all: check it.
-    Credentials(Credentials),
-    /// What the client sent cannot be credentials: authentication failed (535 5.7.8).
-    Malformed,
+/// A property of the TLS session.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Binding {
+    /// Which.
+    pub kind: BindingKind,
+    /// Its value.
+    pub data: Vec<u8>,
 }
 
-/// A mechanism.
+/// Properties of a TLS session that a login can be bound to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Mechanism {
-    /// RFC 4616.
-    Plain,
-    /// draft-murchison-sasl-login: old, and all that some clients know.
-    Login,
+pub enum BindingKind {
+    /// `tls-exporter` (RFC 9266).
+    Exporter,
+    /// `tls-server-end-point` (RFC 5929 s.4).
+    ServerEndPoint,
 }
 
-impl Mechanism {
-    /// The names of all, in the order of preference.
-    pub const ALL: &'static [&'static str] = &["PLAIN", "LOGIN"];
-
-    /// The mechanism of this name, in any case.
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Plain, Self::Login].into_iter().find(|mechanism| mechanism.name().eq_ignore_ascii_case(name))
-    }
-
+impl BindingKind {
     /// Its registered name.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Plain => "PLAIN",
-            Self::Login => "LOGIN",
+            Self::Exporter => "tls-exporter",
+            Self::ServerEndPoint => "tls-server-end-point",
         }
+    }
+}
+
+/// A mechanism under way. `None` refuses.
+pub(crate) trait Talk: Send + Sync {
+    /// The first challenge, for a client without an initial response.
+    fn opening(&mut self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    /// Whether the first challenge must come first, so that there can be no initial response.
+    fn speaks_first(&self) -> bool {
+        false
+    }
+
+    fn respond(&mut self, response: &[u8]) -> Option<Step>;
+
+    fn found(&mut self, _found: Found) -> Option<Step> {
+        None
+    }
+
+    fn token_checked(&mut self, _login: Option<String>) -> Option<Step> {
+        None
     }
 }
 
 /// One exchange under way.
-#[derive(Debug)]
 pub struct Exchange {
     mechanism: Mechanism,
-    state: State,
+    /// Nothing once the exchange has ended.
+    talk: Option<Box<dyn Talk>>,
+    /// What the last step asked for; anything else refuses.
+    awaits: Awaits,
 }
 
-#[derive(Debug)]
-enum State {
-    /// Whatever PLAIN needs, or the user name of LOGIN.
-    First,
-    /// The password of LOGIN.
-    Password {
-        name: String,
-    },
-    Ended,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Awaits {
+    Start,
+    Response,
+    Lookup,
+    Token,
 }
 
 impl Exchange {
     /// An exchange that has not begun.
-    pub fn new(mechanism: Mechanism) -> Self {
-        Self { mechanism, state: State::First }
+    pub fn new(mechanism: Mechanism, context: Context) -> Self {
+        let talk: Box<dyn Talk> = match mechanism {
+            Mechanism::ScramSha256Plus => Box::new(Scram::new(ScramHash::Sha256, true, context)),
+            Mechanism::ScramSha256 => Box::new(Scram::new(ScramHash::Sha256, false, context)),
+            Mechanism::ScramSha1Plus => Box::new(Scram::new(ScramHash::Sha1, true, context)),
+            Mechanism::ScramSha1 => Box::new(Scram::new(ScramHash::Sha1, false, context)),
+            Mechanism::OauthBearer => Box::new(Bearer::oauthbearer()),
+            Mechanism::Xoauth2 => Box::new(Bearer::xoauth2()),
+            Mechanism::External => Box::new(External),
+            Mechanism::DigestMd5 => Box::new(DigestMd5::new(&context)),
+            Mechanism::CramMd5 => Box::new(CramMd5::new(&context)),
+            Mechanism::Ntlm => Box::new(Ntlm::new(&context)),
+            Mechanism::Plain => Box::new(Plain),
+            Mechanism::Login => Box::new(Login::default()),
+        };
+        Self { mechanism, talk: Some(talk), awaits: Awaits::Start }
     }
 
     /// Begins, with the initial response if the client sent one.
     pub fn start(&mut self, initial: Option<&[u8]>) -> Step {
-        match (initial, self.mechanism) {
-            (Some(initial), _) => self.respond(initial),
-            (None, Mechanism::Plain) => Step::Challenge(Vec::new()),
-            (None, Mechanism::Login) => Step::Challenge(b"Username:".to_vec()),
-        }
+        self.go(Awaits::Start, |talk| match initial {
+            Some(_) if talk.speaks_first() => None,
+            Some(initial) => respond(talk, initial),
+            None => Some(Step::Challenge(talk.opening())),
+        })
     }
 
-    /// Goes on with the client's response.
+    /// Goes on with the client's response to a [`Step::Challenge`].
     pub fn respond(&mut self, response: &[u8]) -> Step {
-        let state = std::mem::replace(&mut self.state, State::Ended);
-        let step = match (state, self.mechanism) {
-            (State::First, Mechanism::Plain) => plain(response).map(Step::Credentials),
-            (State::First, Mechanism::Login) => name(response).map(|name| {
-                self.state = State::Password { name };
-                Step::Challenge(b"Password:".to_vec())
-            }),
-            (State::Password { name }, _) => {
-                password(response).map(|password| Step::Credentials(Credentials { authzid: String::new(), authcid: name, password }))
-            }
-            (State::Ended, _) => None,
+        self.go(Awaits::Response, |talk| respond(talk, response))
+    }
+
+    /// Goes on with the answer to a [`Step::Lookup`].
+    pub fn found(&mut self, found: Found) -> Step {
+        self.go(Awaits::Lookup, |talk| talk.found(found))
+    }
+
+    /// Goes on with the answer to a [`Step::Token`]: the login whose token it is, or nothing if it is not valid.
+    pub fn token_checked(&mut self, login: Option<String>) -> Step {
+        self.go(Awaits::Token, |talk| talk.token_checked(login))
+    }
+
+    fn go(&mut self, awaited: Awaits, next: impl FnOnce(&mut dyn Talk) -> Option<Step>) -> Step {
+        let talk = self.talk.take().filter(|_| self.awaits == awaited);
+        let Some(mut talk) = talk else { return Step::Refused };
+        let step = next(talk.as_mut()).unwrap_or(Step::Refused);
+        let awaits = match &step {
+            Step::Challenge(_) => Some(Awaits::Response),
+            Step::Lookup(_) => Some(Awaits::Lookup),
+            Step::Token(_) => Some(Awaits::Token),
+            Step::Credentials(_) | Step::External { .. } | Step::Proven(_) | Step::Refused => None,
         };
-        step.unwrap_or(Step::Malformed)
+        if let Some(awaits) = awaits {
+            self.awaits = awaits;
+            self.talk = Some(talk);
+        }
+        step
     }
 }
 
-/// `[authzid] NUL authcid NUL passwd`
-fn plain(message: &[u8]) -> Option<Credentials> {
-    let mut parts = message.split(|b| *b == 0);
-    let (authzid, authcid, passwd) = (parts.next()?, parts.next()?, parts.next()?);
-    if parts.next().is_some() {
-        return None;
+impl fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exchange").field("mechanism", &self.mechanism).field("awaits", &self.awaits).finish_non_exhaustive()
     }
-    let authcid = name(authcid)?;
-    let authzid = if authzid.is_empty() { String::new() } else { name(authzid)? };
-    // To act as another needs a right that nobody has here.
-    if !authzid.is_empty() && !authzid.eq_ignore_ascii_case(&authcid) {
-        return None;
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("hostname", &self.hostname).field("offers_plus", &self.offers_plus).finish_non_exhaustive()
     }
-    Some(Credentials { authzid, authcid, password: password(passwd)? })
 }
 
-/// A name, which will stand in a log and so holds no control character.
-fn name(bytes: &[u8]) -> Option<String> {
-    text(bytes, MAX_NAME_BYTES).filter(|name| !name.contains(char::is_control)).map(str::to_owned)
+impl fmt::Debug for Binding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind.name())
+    }
 }
 
-fn password(bytes: &[u8]) -> Option<Secret> {
-    text(bytes, MAX_PASSWORD_BYTES).map(Secret::new)
-}
-
-fn text(bytes: &[u8], max: usize) -> Option<&str> {
-    let text = std::str::from_utf8(bytes).ok()?;
-    (!text.is_empty() && text.len() <= max && !text.contains('\0')).then_some(text)
+fn respond(talk: &mut dyn Talk, response: &[u8]) -> Option<Step> {
+    (response.len() <= MAX_RESPONSE_BYTES).then(|| talk.respond(response))?
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn credentials(authzid: &str, authcid: &str, password: &str) -> Step {
-        Step::Credentials(Credentials { authzid: authzid.into(), authcid: authcid.into(), password: Secret::new(password) })
-    }
-
-    fn plain(message: &[u8]) -> Step {
-        Exchange::new(Mechanism::Plain).start(Some(message))
-    }
-
-    /// RFC 4616 s.4.
-    #[test]
-    fn plain_reads_the_examples_of_its_rfc() {
-        let mut exchange = Exchange::new(Mechanism::Plain);
-        assert_eq!(exchange.start(None), Step::Challenge(Vec::new()));
-        assert_eq!(exchange.respond(b"\0tim\0tanstaaftanstaaf"), credentials("", "tim", "tanstaaftanstaaf"));
-        assert_eq!(plain(b"Ursel\0Kurt\0xipj3plmq"), Step::Malformed, "nobody may act as another");
-        assert_eq!(plain(b"tim\0tim\0tanstaaf"), credentials("tim", "tim", "tanstaaf"));
-        assert_eq!(plain("\0grüße@example.com\0pässwörd".as_bytes()), credentials("", "grüße@example.com", "pässwörd"));
-    }
-
-    #[test]
-    fn what_cannot_be_credentials_is_malformed() {
-        let long_name = [b"\0".as_slice(), &[b'a'; 256], b"\0p"].concat();
-        let long_password = [b"\0u\0".as_slice(), &[b'p'; 1025]].concat();
-        let messages: [&[u8]; 12] = [
-            b"",
-            b"\0",
-            b"tim",
-            b"tim\0tanstaaf",
-            b"\0\0",
-            b"\0tim\0",
-            b"\0\0tanstaaf",
-            b"\0tim\0tan\0staaf",
-            b"\0tim\xff\0tanstaaf",
-            b"\0tim\r\nX\0tanstaaf",
-            &long_name,
-            &long_password,
-        ];
-        for message in messages {
-            assert_eq!(plain(message), Step::Malformed, "{message:?}");
+    pub(crate) fn context() -> Context {
+        Context {
+            hostname: "mail.x.test".into(),
+            nonce: *b"0123456789abcdefghijklmn",
+            bindings: vec![
+                Binding { kind: BindingKind::Exporter, data: vec![1; 32] },
+                Binding { kind: BindingKind::ServerEndPoint, data: vec![2; 32] },
+            ],
+            pepper: [9; 32],
+            offers_plus: true,
         }
-        assert!(matches!(plain(&[b"\0".as_slice(), &[b'a'; 255], b"\0", &[b'p'; 1024]].concat()), Step::Credentials(_)));
+    }
+
+    pub(crate) fn exchange(mechanism: Mechanism) -> Exchange {
+        Exchange::new(mechanism, context())
     }
 
     #[test]
-    fn login_asks_twice() {
-        let mut exchange = Exchange::new(Mechanism::Login);
-        assert_eq!(exchange.start(None), Step::Challenge(b"Username:".to_vec()));
-        assert_eq!(exchange.respond(b"tim"), Step::Challenge(b"Password:".to_vec()));
-        assert_eq!(exchange.respond(b"tanstaaf"), credentials("", "tim", "tanstaaf"));
-        assert_eq!(exchange.respond(b"tanstaaf"), Step::Malformed);
-        let mut exchange = Exchange::new(Mechanism::Login);
-        assert_eq!(exchange.start(Some(b"tim")), Step::Challenge(b"Password:".to_vec()));
-        assert_eq!(exchange.respond(b"tanstaaf"), credentials("", "tim", "tanstaaf"));
-    }
-
-    #[test]
-    fn nothing_follows_a_malformed_step() {
-        let mut exchange = Exchange::new(Mechanism::Login);
-        assert_eq!(exchange.start(Some(b"t\0im")), Step::Malformed);
-        assert_eq!(exchange.respond(b"tim"), Step::Malformed);
-        let mut exchange = Exchange::new(Mechanism::Login);
-        exchange.start(Some(b"tim"));
-        assert_eq!(exchange.respond(b""), Step::Malformed);
-    }
-
-    #[test]
-    fn mechanisms_have_names() {
-        for name in Mechanism::ALL {
-            assert_eq!(Mechanism::from_name(&name.to_lowercase()).unwrap().name(), *name);
+    fn answers_that_nobody_asked_for_are_refused() {
+        for mechanism in Mechanism::ALL {
+            assert_eq!(exchange(mechanism).respond(b"\0tim\0tanstaaf"), Step::Refused, "{mechanism:?}");
+            assert_eq!(exchange(mechanism).found(Found::Nobody), Step::Refused, "{mechanism:?}");
+            let mut early = exchange(mechanism);
+            assert_eq!(early.token_checked(Some("tim".into())), Step::Refused, "{mechanism:?}");
+            assert_eq!(early.start(None), Step::Refused, "nothing follows a refusal");
+            let mut twice = exchange(mechanism);
+            assert!(matches!(twice.start(None), Step::Challenge(_)), "{mechanism:?}");
+            assert_eq!(twice.start(None), Step::Refused, "{mechanism:?}");
         }
-        assert_eq!(Mechanism::from_name("CRAM-MD5"), None);
+    }
+
+    #[test]
+    fn noise_proves_nothing() {
+        let mut seed = 1u64;
+        let mut random = move || {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            seed
+        };
+        for round in 0..20_000 {
+            let mechanism = Mechanism::ALL[round % 12];
+            let noise: Vec<u8> = (0..random() % 90).map(|_| b"\0\x01\"=,n y:abNTLMSSP"[usize::try_from(random() % 18).unwrap()]).collect();
+            let mut exchange = exchange(mechanism);
+            let step = if round % 5 == 0 { exchange.start(Some(&noise)) } else { exchange.start(None) };
+            assert!(!matches!(step, Step::Proven(_)));
+            assert!(!matches!(exchange.respond(&noise), Step::Proven(_)));
+        }
+        assert_eq!(exchange(Mechanism::Plain).start(Some(&vec![b'a'; MAX_RESPONSE_BYTES + 1])), Step::Refused);
     }
 }

@@ -1,10 +1,30 @@
-//! The server side of SASL: what the client says becomes credentials, and a password is compared with its verifier.
+//! The server side of SASL: what the client says becomes credentials or a proof, and a password is compared with its
+//! verifier.
 //!
 //! Invariant: this crate knows no clock, no source of randomness and no account; a password is never printed.
 
+mod bearer;
+mod cram;
+mod crypt;
+mod digest;
+mod directives;
 mod exchange;
+mod external;
+mod mechanism;
+mod name;
+mod ntlm;
 pub mod password;
+mod plain;
+pub mod sasldb;
+mod scram;
+mod scram_keys;
 mod secret;
+mod step;
+mod vault;
 
-pub use exchange::{Credentials, Exchange, Mechanism, Step};
+pub use exchange::{Binding, BindingKind, Context, Exchange};
+pub use mechanism::Mechanism;
+pub use scram_keys::{ITERATIONS, SALT_BYTES, ScramHash, scram_keys};
 pub use secret::Secret;
+pub use step::{Credentials, Found, Lookup, Need, Proven, ScramKeys, Step, Token};
+pub use vault::Vault;

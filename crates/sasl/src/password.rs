@@ -1,9 +1,13 @@
 //! Passwords: hashing, comparing and making them.
 //!
-//! RFC 9106 s.4 (Argon2id). Invariant: to refuse an unknown user costs as much as to refuse a wrong password.
+//! RFC 9106 s.4 (Argon2id). Invariant: to refuse an unknown user costs as much as to refuse a wrong password, once the
+//! password has a verifier of ours; those made elsewhere cost what they cost.
 
 use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
 use argon2::{Algorithm, Argon2, Params, Version};
+
+use crate::crypt::Verifier;
+pub use crate::crypt::{MAX_BCRYPT_COST, MAX_SHA_CRYPT_ROUNDS};
 
 /// The memory of one hash or comparison, in KiB: OWASP's second choice for Argon2id, 19 MiB.
 pub const MEMORY_KIB: u32 = 19_456;
@@ -40,12 +44,12 @@ pub fn hash(password: &str, salt: [u8; 16]) -> Result<String, HashError> {
     Ok(phc.to_string())
 }
 
-/// Whether the password belongs to the verifier. A verifier that cannot be read, or asks for more than
-/// [`MAX_MEMORY_KIB`] and [`MAX_PASSES`], belongs to no password.
-pub fn verify(password: &str, phc: &str) -> bool {
-    let parsed = PasswordHash::new(phc).ok().filter(is_affordable);
-    match parsed {
-        Some(phc) => Argon2::default().verify_password(password.as_bytes(), &phc).is_ok(),
+/// Whether the password belongs to the verifier: one of ours or one made elsewhere. A verifier that cannot be read, or asks
+/// for more than the limits here, belongs to no password.
+pub fn verify(password: &str, verifier: &str) -> bool {
+    match Verifier::read(verifier) {
+        Some(Verifier::Argon2(phc)) => verify_argon2(password, phc),
+        Some(other) => other.verify(password),
         None => {
             verify_dummy(password);
             false
@@ -53,9 +57,26 @@ pub fn verify(password: &str, phc: &str) -> bool {
     }
 }
 
-fn is_affordable(phc: &PasswordHash<'_>) -> bool {
-    Params::try_from(phc)
-        .is_ok_and(|params| params.m_cost() <= MAX_MEMORY_KIB && params.t_cost() <= MAX_PASSES && params.p_cost() <= MAX_LANES)
+/// Whether a verifier can be compared with a password at all.
+pub fn is_known(verifier: &str) -> bool {
+    Verifier::read(verifier).is_some()
+}
+
+/// Whether a verifier is not such as [`hash`] makes it, so that the next login is the time to make it anew.
+pub fn needs_rehash(verifier: &str) -> bool {
+    !verifier.starts_with(&format!("$argon2id$v=19$m={MEMORY_KIB},t={PASSES},p={LANES}$"))
+}
+
+fn verify_argon2(password: &str, phc: &str) -> bool {
+    PasswordHash::new(phc).is_ok_and(|phc| Argon2::default().verify_password(password.as_bytes(), &phc).is_ok())
+}
+
+/// Whether a verifier of Argon2 is whole and within the limits.
+pub(crate) fn is_affordable(phc: &str) -> bool {
+    let Ok(phc) = PasswordHash::new(phc) else { return false };
+    let is_bounded = Params::try_from(&phc)
+        .is_ok_and(|params| params.m_cost() <= MAX_MEMORY_KIB && params.t_cost() <= MAX_PASSES && params.p_cost() <= MAX_LANES);
+    is_bounded && phc.salt.is_some() && phc.hash.is_some()
 }
 
 /// Does the work of [`verify`] for a user who does not exist.
@@ -88,6 +109,7 @@ mod tests {
         let phc = hash("tanstaaf", [7; 16]).unwrap();
         assert!(phc.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{phc}");
         assert!(verify("tanstaaf", &phc));
+        assert!(is_known(&phc) && !needs_rehash(&phc));
         assert!(!verify("Tanstaaf", &phc));
         assert!(!verify("", &phc));
         assert_ne!(hash("tanstaaf", [8; 16]).unwrap(), phc);
@@ -98,6 +120,7 @@ mod tests {
     fn a_verifier_made_elsewhere_is_taken() {
         let phc = "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4";
         assert!(verify("password", phc));
+        assert!(is_known(phc) && needs_rehash(phc));
         assert!(!verify("passwort", phc));
     }
 
@@ -115,6 +138,7 @@ mod tests {
             "{SSHA}c29tZXNhbHQ".into(),
         ] {
             assert!(!verify("password", &phc), "{phc}");
+            assert!(!is_known(&phc), "{phc}");
         }
     }
 

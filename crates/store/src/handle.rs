@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::content::{Content, Spool};
 use crate::error::StoreError;
 use crate::message::{Claimed, Committed, FailedDelivery, ListFilter, ListedMessage, NewMessage, QueueTotals, Settlement, Unnoticed};
-use crate::sqlite::{self, DirectoryChange, LaneDue};
+use crate::sqlite::{self, DirectoryChange, LaneDue, LoginUse};
 use crate::writer::{Answer, Job, LINE_MAX, Operation, Writer, run_checkpoints};
 
 /// At most this many queries wait for the reader.
@@ -211,6 +211,26 @@ impl Store {
     /// Deliveries that failed without a report, the newest first.
     pub async fn failed(&self, limit: u32) -> Result<Vec<FailedDelivery>, StoreError> {
         self.read(move |db| sqlite::list_failed(db, limit)).await
+    }
+
+    /// Remembers where passwords were used.
+    pub async fn record_logins(&self, uses: Vec<LoginUse>) -> Result<(), StoreError> {
+        self.write(Operation::RecordLogins(uses)).await.map(|_| ())
+    }
+
+    /// Where an account's passwords, or all, were used since a time; the newest first.
+    pub async fn logins(&self, login: Option<String>, since_ms: i64) -> Result<Vec<LoginUse>, StoreError> {
+        self.read(move |db| sqlite::logins(db, login.as_deref(), since_ms)).await
+    }
+
+    /// Remembers to whom accounts have sent: login, a hash of the recipient, and the time of the first message.
+    pub async fn record_recipients(&self, recipients: Vec<(String, i64, i64)>) -> Result<(), StoreError> {
+        self.write(Operation::RecordRecipients(recipients)).await.map(|_| ())
+    }
+
+    /// To whom an account has sent (a hash), and when first; the newest first, and the newest only where there are very many.
+    pub async fn known_recipients(&self, login: String) -> Result<Vec<(i64, i64)>, StoreError> {
+        self.read(move |db| sqlite::known_recipients(db, &login)).await
     }
 
     /// One page of the queue.

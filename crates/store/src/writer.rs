@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::error::StoreError;
 use crate::message::{Claimed, NewMessage, Settlement};
-use crate::sqlite::{self, DirectoryChange};
+use crate::sqlite::{self, DirectoryChange, LoginUse};
 
 /// At most this many operations share a transaction.
 const BATCH_MAX: usize = 512;
@@ -46,6 +46,8 @@ pub(crate) enum Operation {
     Notice { messages: Vec<NewMessage>, up_to: (i64, i64), now_ms: i64 },
     ExpireHeld { now_ms: i64 },
     RememberSender { token: String, sender: String, now_ms: i64 },
+    RecordLogins(Vec<LoginUse>),
+    RecordRecipients(Vec<(String, i64, i64)>),
     Directory(Vec<DirectoryChange>),
 }
 
@@ -89,6 +91,8 @@ fn apply(db: &Connection, operation: &Operation) -> Applied {
         }
         Operation::ExpireHeld { now_ms } => sqlite::expire_held(db, *now_ms).map(|(n, files)| (Answer::Count(n), files)),
         Operation::RememberSender { token, sender, now_ms } => sqlite::insert_srs_sender(db, token, sender, *now_ms).map(|()| done(vec![])),
+        Operation::RecordLogins(uses) => sqlite::record_logins(db, uses).map(|()| done(vec![])),
+        Operation::RecordRecipients(recipients) => sqlite::record_recipients(db, recipients).map(|()| done(vec![])),
         Operation::Directory(changes) => changes.iter().try_for_each(|c| sqlite::change_directory(db, c)).map(|()| done(vec![])),
     }
 }

@@ -77,7 +77,7 @@ impl Transport {
         store.release_claims(net::Clock::system().now_ms()).await?;
         let settings = &config.settings;
         let live = LiveDirectory::open(store.clone(), &settings.delimiters, settings.virtual_file.clone()).await?;
-        Ok(Self::InProcess(Box::new(admin::router(offline(config, store, Arc::new(live))))))
+        Ok(Self::InProcess(Box::new(admin::router(offline(config, store, Arc::new(live))?))))
     }
 
     /// Asks for something.
@@ -150,10 +150,11 @@ impl Transport {
     }
 }
 
-fn offline(config: &Config, store: Store, live: Arc<LiveDirectory>) -> Handles {
+fn offline(config: &Config, store: Store, live: Arc<LiveDirectory>) -> Result<Handles> {
     let clock = net::Clock::system();
     let settings = Arc::new(arc_swap::ArcSwap::from_pointee(config.settings.clone()));
-    Handles {
+    Ok(Handles {
+        password_key: Arc::new(crate::config::secrets::password_key(&config.file.password_key())?),
         release: releasing(mta::Releaser::new(settings, store.clone(), live.clone(), clock.clone())),
         resolver: crate::serve::resolver(config).ok(),
         certificates: crate::serve::face::certificates_on_disk(config),
@@ -163,7 +164,7 @@ fn offline(config: &Config, store: Store, live: Arc<LiveDirectory>) -> Handles {
         retry: Arc::new(|| {}),
         reload: None,
         status: Arc::new(|| serde_json::json!({ "running": false })),
-    }
+    })
 }
 
 /// The route's way to a releaser.

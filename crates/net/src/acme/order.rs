@@ -63,9 +63,12 @@ async fn place(account: &Account, names: &[String], replaces: Option<Certificate
 async fn validated(order: &mut Order, csr: &[u8], prover: &mut Prover<'_>) -> Result<String, String> {
     let policy = RetryPolicy::new().timeout(WITHIN);
     show_all(order, prover).await?;
-    let status = order.poll_ready(&policy).await.map_err(|e| explain(&e))?;
-    if status != OrderStatus::Ready && status != OrderStatus::Valid {
-        return Err(why_invalid(order).await);
+    match order.poll_ready(&policy).await {
+        Ok(OrderStatus::Ready | OrderStatus::Valid) => {}
+        Ok(_) => {
+            return Err(why_invalid(order).await.unwrap_or_else(|| "the authority found the order invalid and does not say why".into()));
+        }
+        Err(error) => return Err(why_invalid(order).await.unwrap_or_else(|| explain(&error))),
     }
     order.finalize_csr(csr).await.map_err(|e| explain(&e))?;
     order.poll_certificate(&policy).await.map_err(|e| explain(&e))
@@ -109,7 +112,7 @@ async fn show(challenge: &ChallengeHandle<'_>, prover: &mut Prover<'_>) -> Resul
 }
 
 /// What the authority found wrong with a name.
-async fn why_invalid(order: &mut Order) -> String {
+async fn why_invalid(order: &mut Order) -> Option<String> {
     let mut reasons = Vec::new();
     let mut authorizations = order.authorizations();
     while let Some(Ok(authorization)) = authorizations.next().await {
@@ -119,7 +122,6 @@ async fn why_invalid(order: &mut Order) -> String {
             format!("{name} was not validated: {detail}")
         }));
     }
-    let text =
-        if reasons.is_empty() { "the authority found the order invalid and does not say why".to_owned() } else { reasons.join("; ") };
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    let text: String = reasons.join("; ").chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    (!text.is_empty()).then_some(text)
 }

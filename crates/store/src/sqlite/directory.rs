@@ -4,10 +4,11 @@
 
 use std::str::FromStr;
 
-use directory::{Account, Alias, AliasSource, Contents, HostedDomain, KeyState, Origin, SenderRule, SigningKey, StrictDomain, Target};
-use mail::{Domain, Mailbox};
+use directory::{Alias, AliasSource, Contents, HostedDomain, KeyState, Origin, SigningKey, StrictDomain, Target};
+use mail::Domain;
 use rusqlite::{Connection, params};
 
+use super::accounts::{self, AccountChange};
 use crate::error::StoreError;
 
 /// A change to the directory.
@@ -28,16 +29,8 @@ pub enum DirectoryChange {
     RemoveAlias(AliasSource),
     /// Disables or enables an alias.
     EnableAlias(AliasSource, bool),
-    /// Adds an account.
-    AddAccount(Account),
-    /// Changes an account's password.
-    SetPassword(Mailbox, String),
-    /// Changes what an account may send as.
-    SetSenders(Mailbox, Vec<SenderRule>),
-    /// Disables or enables an account.
-    EnableAccount(Mailbox, bool),
-    /// Removes an account.
-    RemoveAccount(Mailbox),
+    /// Changes an account.
+    Account(AccountChange),
     /// Adds a DKIM key.
     AddKey(SigningKey),
     /// Moves a DKIM key on in its life.
@@ -57,7 +50,7 @@ pub enum DirectoryChange {
     RemoveKey(Domain, String),
 }
 
-fn words<T: ToString>(items: &[T]) -> String {
+pub(super) fn words<T: ToString>(items: &[T]) -> String {
     items.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
@@ -82,23 +75,7 @@ pub(crate) fn change_directory(db: &Connection, change: &DirectoryChange) -> Res
         C::EnableAlias(s, on) => {
             (db.execute("UPDATE alias SET enabled = ? WHERE source = ?", params![on, s.key()])?, missing(format!("alias {s}")))
         }
-        C::AddAccount(a) => {
-            let sql = "INSERT OR IGNORE INTO account (login, password_hash, may_send_as, enabled) VALUES (?, ?, ?, ?)";
-            let values = params![a.login.key(), a.password_hash, words(&a.may_send_as), a.enabled];
-            (db.execute(sql, values)?, exists(format!("an account {}", a.login)))
-        }
-        C::SetPassword(login, hash) => (
-            db.execute("UPDATE account SET password_hash = ? WHERE login = ?", params![hash, login.key()])?,
-            missing(format!("account {login}")),
-        ),
-        C::SetSenders(login, rules) => {
-            let sql = "UPDATE account SET may_send_as = ? WHERE login = ?";
-            (db.execute(sql, params![words(rules), login.key()])?, missing(format!("account {login}")))
-        }
-        C::EnableAccount(login, on) => {
-            (db.execute("UPDATE account SET enabled = ? WHERE login = ?", params![on, login.key()])?, missing(format!("account {login}")))
-        }
-        C::RemoveAccount(login) => (db.execute("DELETE FROM account WHERE login = ?", [login.key()])?, missing(format!("account {login}"))),
+        C::Account(change) => return accounts::change(db, change),
         C::AddKey(k) => {
             let sql = "INSERT OR IGNORE INTO dkim_key (domain, selector, key_type, private, public, state, since_ms) VALUES (?, ?, ?, ?, ?, ?, ?)";
             let values = params![k.domain.as_str(), k.selector, k.key_type, k.private, k.public, k.state.as_str(), k.since_ms];
@@ -124,11 +101,11 @@ pub(crate) fn change_directory(db: &Connection, change: &DirectoryChange) -> Res
     if rows == 0 { Err(error) } else { Ok(()) }
 }
 
-fn parsed<T: FromStr>(what: &str, text: &str) -> Result<T, StoreError> {
+pub(super) fn parsed<T: FromStr>(what: &str, text: &str) -> Result<T, StoreError> {
     text.parse().map_err(|_| StoreError::Corrupt(format!("{what} {text:?} in the directory")))
 }
 
-fn parsed_words<T: FromStr>(what: &str, text: &str) -> Result<Vec<T>, StoreError> {
+pub(super) fn parsed_words<T: FromStr>(what: &str, text: &str) -> Result<Vec<T>, StoreError> {
     text.split('\n').filter(|word| !word.is_empty()).map(|word| parsed(what, word)).collect()
 }
 
@@ -168,7 +145,7 @@ pub(crate) fn load_directory(db: &Connection, delimiters: &str) -> Result<Conten
     let mut contents = Contents {
         domains: vec![],
         aliases: vec![],
-        accounts: vec![],
+        accounts: accounts::load(db)?,
         keys: load_keys(db)?,
         strict_domains: load_strict_domains(db)?,
         delimiters: delimiters.to_owned(),
@@ -186,16 +163,6 @@ pub(crate) fn load_directory(db: &Connection, delimiters: &str) -> Result<Conten
             targets: parsed_words::<Target>("target", &row.get::<_, String>(1)?)?,
             enabled: row.get(2)?,
             origin: Origin::Database,
-        });
-    }
-    let mut statement = db.prepare("SELECT login, password_hash, may_send_as, enabled FROM account ORDER BY login")?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        contents.accounts.push(Account {
-            login: parsed("account", &row.get::<_, String>(0)?)?,
-            password_hash: row.get(1)?,
-            may_send_as: parsed_words::<SenderRule>("sender rule", &row.get::<_, String>(2)?)?,
-            enabled: row.get(3)?,
         });
     }
     Ok(contents)

@@ -3,9 +3,11 @@
 //! Invariant: every function here works inside a transaction that its caller opened, so that a batch is on disk as a
 //! whole or not at all.
 
+mod accounts;
 mod claim;
 mod directory;
 mod list;
+mod logins;
 mod outcomes;
 mod queue;
 mod schema;
@@ -14,11 +16,14 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
+pub use accounts::AccountChange;
 pub use claim::LaneDue;
 pub(crate) use claim::{claim, lanes, release_claims, retry};
 pub use directory::DirectoryChange;
 pub(crate) use directory::{change_directory, load_directory};
 pub(crate) use list::{list, totals};
+pub use logins::LoginUse;
+pub(crate) use logins::{known_recipients, logins, record_logins, record_recipients};
 pub(crate) use outcomes::{expire_held, insert_srs_sender, list_failed, release, set_noticed, srs_sender, unnoticed};
 pub(crate) use queue::{drop_message, enqueue, load_content, settle, sweep_orphans};
 

@@ -103,6 +103,50 @@ CREATE TABLE failed (
     reason TEXT NOT NULL
 );
 ",
+    "
+CREATE TABLE password (
+    login TEXT NOT NULL,
+    name TEXT NOT NULL,                  -- which client it is for
+    verifier TEXT NOT NULL,
+    scram_sha256 BLOB,
+    scram_sha1 BLOB,
+    sealed BLOB,                         -- the password itself, by a key that is not in the database
+    made_ms INTEGER NOT NULL,
+    PRIMARY KEY (login, name)
+) WITHOUT ROWID;
+CREATE TABLE client_certificate (
+    login TEXT NOT NULL,
+    name TEXT NOT NULL,
+    sha256 TEXT NOT NULL,
+    made_ms INTEGER NOT NULL,
+    PRIMARY KEY (login, name)
+) WITHOUT ROWID;
+INSERT INTO password (login, name, verifier, made_ms) SELECT login, 'first', password_hash, 0 FROM account;
+ALTER TABLE account DROP COLUMN password_hash;
+ALTER TABLE account ADD COLUMN salt BLOB NOT NULL DEFAULT x'';
+UPDATE account SET salt = randomblob(16);
+ALTER TABLE account ADD COLUMN legacy_mechanisms TEXT NOT NULL DEFAULT '';   -- one a line
+ALTER TABLE account ADD COLUMN suspended TEXT;
+ALTER TABLE account ADD COLUMN recipients_per_hour INTEGER;
+ALTER TABLE account ADD COLUMN new_recipients_per_day INTEGER;
+ALTER TABLE account ADD COLUMN imap_host TEXT;
+CREATE TABLE login (                     -- where each password was used last
+    login TEXT NOT NULL,
+    password TEXT NOT NULL,
+    network TEXT NOT NULL,
+    address TEXT NOT NULL,
+    mechanism TEXT NOT NULL,
+    last_ms INTEGER NOT NULL,
+    times INTEGER NOT NULL,
+    PRIMARY KEY (login, password, network)
+) WITHOUT ROWID;
+CREATE TABLE known_recipient (
+    login TEXT NOT NULL,
+    recipient INTEGER NOT NULL,          -- 64 bits of a hash: who wrote to whom is not to be read here
+    first_ms INTEGER NOT NULL,
+    PRIMARY KEY (login, recipient)
+) WITHOUT ROWID;
+",
 ];
 
 /// Runs the migrations that have not run yet.
@@ -136,10 +180,17 @@ mod tests {
                 let columns = "id, content_id, flow, reverse_path, body_8bit, smtputf8, arrived_ms, expires_ms, prefix";
                 db.execute(&format!("INSERT INTO message ({columns}) VALUES (1, 1, 'own', 'a@b.test', 0, 0, 0, 0, '')"), []).unwrap();
             }
+            if (1..=2).contains(&version) {
+                db.execute("INSERT INTO account (login, password_hash, may_send_as) VALUES ('me@b.test', '$argon2id$', '')", []).unwrap();
+            }
             migrate(&db).unwrap();
             migrate(&db).unwrap();
             let reported: i64 = db.query_row("SELECT coalesce(min(may_report), 1) FROM message", [], |row| row.get(0)).unwrap();
             assert_eq!(reported, 1, "mail that was queued before is reported on as before");
+            if (1..=2).contains(&version) {
+                let moved = "SELECT verifier || name || length(salt) FROM password JOIN account USING (login)";
+                assert_eq!(db.query_row(moved, [], |row| row.get::<_, String>(0)).unwrap(), "$argon2id$first16");
+            }
         }
     }
 }

@@ -1,41 +1,85 @@
 //! `waypost account`: who may log in and send.
 
-use admin::api::{AccountPatch, AccountView, Changed, Login, NewAccount, NewPassword};
+use std::path::Path;
+use std::process::ExitCode;
+
+use admin::api::{
+    AccountDetail, AccountLimits, AccountPatch, AccountView, Changed, Login, NewAccount, NewCertificate, NewPassword, TriedPassword,
+    Verified,
+};
 use anyhow::{Context, Result, bail};
 
-use super::{changed, warn};
-use crate::cli::Account;
-use crate::output::{BOLD, DIM, GOOD, Output, styled, table};
+use super::{account_import, account_show, changed, warn};
+use crate::cli::{Account, AccountCertificate};
+use crate::output::{BAD, BOLD, DIM, GOOD, Output, styled};
 use crate::transport::{Transport, segment};
 
-pub(super) async fn run(api: &mut Transport, command: Account, out: Output) -> Result<()> {
+pub(super) async fn run(api: &mut Transport, command: Account, out: Output) -> Result<ExitCode> {
     match command {
-        Account::Add { login, sender, password_stdin } => {
-            let new = NewAccount { login, password: given(password_stdin)?, may_send_as: sender };
+        Account::Add { login, name, sender, password_stdin } => {
+            let new = NewAccount { login, password: given(password_stdin)?, name, may_send_as: sender };
             let login: Login = api.post("/v1/accounts", &new).await?;
-            logged_in(out, &login, "is added")
+            logged_in(out, &login, "is added")?;
         }
-        Account::Passwd { login, password_stdin } => {
-            let path = format!("{}/password", path(&login));
-            let login: Login = api.post(&path, &NewPassword { password: given(password_stdin)? }).await?;
-            logged_in(out, &login, "has a new password")
+        Account::Passwd { login, name: Some(name), remove: true, .. } => {
+            remove(api, &format!("{}/passwords/{}", path(&login), segment(&name)), out).await?
         }
+        Account::Passwd { login, name, password_stdin, .. } => {
+            let new = NewPassword { password: given(password_stdin)?, name };
+            let login: Login = api.post(&format!("{}/passwords", path(&login)), &new).await?;
+            logged_in(out, &login, "has a new password")?;
+        }
+        Account::Verify { login } => return verify(api, &login, out).await,
         Account::List => {
             let accounts: Vec<AccountView> = api.get("/v1/accounts").await?;
-            Ok(out.show(&accounts, |accounts| list(accounts))?)
+            out.show(&accounts, |accounts| account_show::list(accounts))?;
         }
+        Account::Show { login } => {
+            let account: AccountDetail = api.get(&path(&login)).await?;
+            out.show(&account, account_show::detail)?;
+        }
+        Account::Certificate(AccountCertificate::Add { login, file, name }) => {
+            let new = NewCertificate { name, sha256: fingerprint(&file)? };
+            let done: Changed = api.post(&format!("{}/certificates", path(&login)), &new).await?;
+            changed(out, &done)?;
+        }
+        Account::Certificate(AccountCertificate::Remove { login, name }) => {
+            remove(api, &format!("{}/certificates/{}", path(&login), segment(&name)), out).await?;
+        }
+        Account::Import(command) => account_import::run(api, command, out).await?,
+        Account::Remove { login } => remove(api, &path(&login), out).await?,
+        change => patch(api, change, out).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The commands that change something of an account.
+async fn patch(api: &mut Transport, command: Account, out: Output) -> Result<()> {
+    let none = AccountPatch::default();
+    let (login, patch) = match command {
         Account::Senders { login, senders, add } => {
             let senders = if add.is_empty() { senders } else { with_present(api, &login, add).await? };
-            let patch = AccountPatch { may_send_as: Some(senders), ..AccountPatch::default() };
-            change(api, &login, &patch, out).await
+            (login, AccountPatch { may_send_as: Some(senders), ..none })
         }
-        Account::Disable { login } => change(api, &login, &AccountPatch { enabled: Some(false), ..AccountPatch::default() }, out).await,
-        Account::Enable { login } => change(api, &login, &AccountPatch { enabled: Some(true), ..AccountPatch::default() }, out).await,
-        Account::Remove { login } => {
-            let done: Changed = api.delete(&path(&login)).await?;
-            changed(out, &done)
+        Account::Limits { login, recipients_per_hour, new_recipients_per_day } => {
+            (login, AccountPatch { limits: Some(AccountLimits { recipients_per_hour, new_recipients_per_day }), ..none })
         }
-    }
+        Account::Legacy { login, mechanisms } => (login, AccountPatch { legacy_mechanisms: Some(mechanisms), ..none }),
+        Account::Imap { login, host } => (login, AccountPatch { imap_host: Some(host.unwrap_or_default()), ..none }),
+        Account::Suspend { login, reason } => (login, AccountPatch { suspended: Some(reason), ..none }),
+        Account::Resume { login } => (login, AccountPatch { suspended: Some(String::new()), ..none }),
+        Account::Disable { login } => (login, AccountPatch { enabled: Some(false), ..none }),
+        Account::Enable { login } => (login, AccountPatch { enabled: Some(true), ..none }),
+        // `run` has taken these.
+        _ => return Ok(()),
+    };
+    let done: Changed = api.patch(&path(&login), &patch).await?;
+    changed(out, &done)
+}
+
+async fn remove(api: &mut Transport, path: &str, out: Output) -> Result<()> {
+    let done: Changed = api.delete(path).await?;
+    changed(out, &done)
 }
 
 fn path(login: &str) -> String {
@@ -52,11 +96,6 @@ async fn with_present(api: &mut Transport, login: &str, add: Vec<String>) -> Res
     Ok(senders)
 }
 
-async fn change(api: &mut Transport, login: &str, patch: &AccountPatch, out: Output) -> Result<()> {
-    let done: Changed = api.patch(&path(login), patch).await?;
-    changed(out, &done)
-}
-
 /// A password on the command line would stand in the shell's history and in the list of processes.
 fn given(from_stdin: bool) -> Result<Option<String>> {
     if !from_stdin {
@@ -71,11 +110,27 @@ fn given(from_stdin: bool) -> Result<Option<String>> {
     Ok(Some(password.to_owned()))
 }
 
+async fn verify(api: &mut Transport, login: &str, out: Output) -> Result<ExitCode> {
+    let password = given(true)?.unwrap_or_default();
+    let verified: Verified = api.post(&format!("{}/verify", path(login)), &TriedPassword { password }).await?;
+    out.show(&verified, |verified| match (&verified.name, &verified.but) {
+        (Some(name), None) => format!("{} that is the password of {login} for {name}", styled(GOOD, "right:")),
+        (Some(name), Some(but)) => format!("{} that is the password of {login} for {name}, but {but}", styled(BAD, "right, and no help:")),
+        (None, _) => format!("{} that is no password of {login}", styled(BAD, "wrong:")),
+    })?;
+    Ok(if verified.right && verified.but.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The SHA-256 of the first certificate in a file.
+fn fingerprint(file: &Path) -> Result<String> {
+    net::certificate_file_digest(file).map_err(|e| anyhow::anyhow!("{e}\n  hint: a certificate in PEM form is needed, not its key"))
+}
+
 fn logged_in(out: Output, login: &Login, what: &str) -> Result<()> {
     out.show(login, |login| {
         let mut text = format!("{} account {} {what}", styled(GOOD, "ok:"), login.login);
         if let Some(password) = &login.password {
-            let once = styled(DIM, "(shown this once)");
+            let once = styled(DIM, format!("(for {}; shown this once)", login.name));
             text.push_str(&format!("\n  user name  {}\n  password   {}  {once}", login.login, styled(BOLD, password)));
         }
         text
@@ -84,15 +139,4 @@ fn logged_in(out: Output, login: &Login, what: &str) -> Result<()> {
         warn(&login.warnings);
     }
     Ok(())
-}
-
-fn list(accounts: &[AccountView]) -> String {
-    if accounts.is_empty() {
-        return styled(DIM, "no accounts; add one: waypost account add me@example.com");
-    }
-    let row = |a: &AccountView| {
-        let senders = if a.may_send_as.is_empty() { "-".to_owned() } else { a.may_send_as.join(", ") };
-        vec![a.login.clone(), senders, if a.enabled { String::new() } else { "disabled".into() }]
-    };
-    table(&["account", "sends also as", ""], &accounts.iter().map(row).collect::<Vec<_>>())
 }

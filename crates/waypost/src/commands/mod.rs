@@ -1,6 +1,8 @@
 //! The commands that look at something or change something and end.
 
 mod account;
+mod account_import;
+mod account_show;
 mod alias;
 mod cert;
 mod domain;
@@ -32,7 +34,7 @@ pub async fn talk(config: &Path, command: Command, out: Output) -> Result<ExitCo
     match command {
         Command::Domain(command) => domain::run(&mut api, command, out).await?,
         Command::Alias(command) => return alias::run(&mut api, command, out).await,
-        Command::Account(command) => account::run(&mut api, command, out).await?,
+        Command::Account(command) => return account::run(&mut api, command, out).await,
         Command::Queue(command) => queue::run(&mut api, command, out).await?,
         Command::Held(command) => held::run(&mut api, command, out).await?,
         Command::Failed { limit } => held::failed(&mut api, limit, out).await?,

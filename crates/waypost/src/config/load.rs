@@ -43,10 +43,13 @@ impl Config {
     /// Where to listen, for what.
     pub fn listeners(&self) -> Vec<Listener> {
         let listen = &self.file.listen;
-        [(ListenerKind::Mx, &listen.mx), (ListenerKind::Submission, &listen.submission), (ListenerKind::Submissions, &listen.submissions)]
-            .into_iter()
-            .flat_map(|(kind, addresses)| addresses.iter().map(move |address| Listener { kind, address: address.0 }))
-            .collect()
+        let kinds = [
+            (ListenerKind::Mx, &listen.mx),
+            (ListenerKind::Submission, &listen.submission),
+            (ListenerKind::Submissions, &listen.submissions),
+            (ListenerKind::ByCertificate, &listen.submissions_by_certificate),
+        ];
+        kinds.into_iter().flat_map(|(kind, addresses)| addresses.iter().map(move |address| Listener { kind, address: address.0 })).collect()
     }
 }
 
@@ -159,6 +162,7 @@ fn make_absolute(path: &Path, file: &mut File) {
     let tls = &mut file.tls;
     let optional = [
         &mut file.forward.secrets_file,
+        &mut file.submission.password_key_file,
         &mut file.virtual_file,
         &mut file.admin_socket,
         &mut tls.certificate,
@@ -171,6 +175,9 @@ fn make_absolute(path: &Path, file: &mut File) {
     for pair in &mut file.tls.pair {
         let pair = pair.get_mut();
         [&mut pair.certificate, &mut pair.key].into_iter().flatten().for_each(fix);
+    }
+    if let Some(secret) = &mut file.oauth.client_secret_file {
+        fix(secret.get_mut());
     }
     for route in &mut file.route {
         if let Some(password) = &mut route.get_mut().password_file {

@@ -95,6 +95,13 @@ impl File {
     }
 }
 
+impl File {
+    /// The file with the key of sealed passwords.
+    pub fn password_key(&self) -> PathBuf {
+        self.submission.password_key_file.clone().unwrap_or_else(|| self.data_dir.join("passwords.key"))
+    }
+}
+
 fn on_port(port: u16) -> Vec<Text<SocketAddr>> {
     let any = [IpAddr::from([0, 0, 0, 0]), IpAddr::from([0u16; 8])];
     any.into_iter().map(|ip| Text(SocketAddr::new(ip, port))).collect()
@@ -105,7 +112,7 @@ fn spanned<T>(value: T) -> Spanned<T> {
 }
 
 section!("", "What stands at the top of the file.", File,
-    [listen: Listen, tls: Tls, acme: Acme, limits: Limits, forward: Forward, filter: Filter, delivery: Delivery, route: Vec<Spanned<Route>>, retry: Retry, dns: Dns, log: Log], {
+    [listen: Listen, tls: Tls, acme: Acme, limits: Limits, forward: Forward, submission: Submission, oauth: Oauth, filter: Filter, delivery: Delivery, route: Vec<Spanned<Route>>, retry: Retry, dns: Dns, log: Log], {
     /// The name of this server in banner, EHLO and trace fields. It must have an A or AAAA record, and the address's PTR
     /// record should name it.
     hostname: Option<Text<Domain>> = None;
@@ -128,6 +135,8 @@ section!("[listen]", "Where connections are accepted. An empty list turns a serv
     submission: Vec<Text<SocketAddr>> = on_port(587);
     /// Mail from your accounts, with TLS from the start.
     submissions: Vec<Text<SocketAddr>> = on_port(465);
+    /// Mail from your accounts, with TLS from the start and a client certificate instead of a password (`waypost account certificate`).
+    submissions_by_certificate: Vec<Text<SocketAddr>> = Vec::new();
     /// HTTP: authorities validate names here, everything else is sent on to HTTPS. Default: port 80 of all addresses, where nothing else has it.
     http: Option<Vec<Text<SocketAddr>>> = None;
     /// HTTPS: authorities validate names here too. Default: port 443 of all addresses, where nothing else has it.
@@ -187,6 +196,10 @@ section!("[limits]", "What clients may take.", Limits, [], {
     content_timeout_s: Int<1, 86_400> = Int(300);
     /// A TLS handshake must be over in this time, in seconds.
     handshake_timeout_s: Int<1, 86_400> = Int(30);
+    /// Failed logins within ten minutes from one IPv4 address or one IPv6 /64; then it is put off.
+    failed_logins_per_client: Int<1, 1_000_000> = Int(10);
+    /// Failed logins within ten minutes for one account, from all networks that it was not used from in the last 30 days; then these are put off.
+    failed_logins_per_account: Int<1, 1_000_000> = Int(20);
     /// The banner waits so long, in milliseconds; who talks before it is turned away.
     greet_delay_ms: Int<0, 60_000> = Int(0);
 });
@@ -240,6 +253,26 @@ section!("[forward]", "How mail to your addresses is passed on.", Forward, [], {
     notice_every: Secs = Secs(3600);
     /// Reports taken for one return address within an hour.
     reports_per_sender: Int<1, 1_000_000> = Int(20);
+});
+
+section!("[submission]", "What your accounts may send. `waypost account limits` makes exceptions.", Submission, [], {
+    /// Recipients of one account within an hour.
+    recipients_per_hour: Int<1, 10_000_000> = Int(1000);
+    /// Recipients of one account within a day to whom it has never sent before; an account that goes on regardless is suspended.
+    new_recipients_per_day: Int<1, 10_000_000> = Int(200);
+    /// A file with the key that seals the passwords which CRAM-MD5 and its like need. Default: passwords.key in data_dir, which the server makes.
+    password_key_file: Option<PathBuf> = None;
+});
+
+section!("[oauth]", "Access tokens instead of passwords (OAUTHBEARER, XOAUTH2), checked with an authorization server by token introspection.", Oauth, [], {
+    /// The introspection endpoint: https://login.example.com/introspect. Without it no tokens are taken.
+    introspection_url: Option<String> = None;
+    /// The name of this server at the endpoint.
+    client_id: Option<String> = None;
+    /// A file with the password of this server at the endpoint, readable by the server only.
+    client_secret_file: Option<Spanned<PathBuf>> = None;
+    /// The member of the endpoint's answer that names the account.
+    claim: String = "username".into();
 });
 
 section!("[filter]", "A spam filter that is asked about each message before it is taken. It gives a verdict and changes nothing in the message.", Filter, [], {

@@ -1,16 +1,17 @@
-//! The secrets of return addresses: a file of its own, made where it is missing.
+//! The secrets of return addresses and the key of sealed passwords: files of their own, made where they are missing.
 //!
 //! Invariant: it is never readable by other users, not even for an instant, and what is there is never written over.
 
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use mail::srs::{Hash, Secret};
+use mta::passwords::PasswordKey;
 
 /// Shorter secrets of our own kind could be guessed, in characters.
 const SECRET_MIN: usize = 16;
@@ -32,8 +33,31 @@ pub fn read(text: &str) -> Result<Vec<Secret>, String> {
 /// Makes the file with one secret, where there is none.
 pub fn make(path: &Path) -> Result<()> {
     let secret = BASE64.encode(net::random_bytes::<24>());
-    let text =
-        format!("# The secrets of return addresses (SRS), the newest first. Keep an old one for 22 days after a change.\n{secret}\n");
+    make_file(
+        path,
+        &format!("# The secrets of return addresses (SRS), the newest first. Keep an old one for 22 days after a change.\n{secret}\n"),
+    )
+}
+
+/// The key of sealed passwords; the file is made where there is none.
+pub fn password_key(path: &Path) -> Result<PasswordKey> {
+    let key = BASE64.encode(net::random_bytes::<32>());
+    make_file(
+        path,
+        &format!("# The key of the passwords that CRAM-MD5, DIGEST-MD5 and NTLM need. Without it they must be set anew.\n{key}\n"),
+    )?;
+    let shown = path.display();
+    let mode = fs::metadata(path).with_context(|| format!("{shown} cannot be read"))?.permissions().mode();
+    if mode & 0o077 != 0 {
+        bail!("{shown} can be read by other users (mode {:04o})\n  hint: run: chmod 600 {shown}", mode & 0o777);
+    }
+    let text = fs::read_to_string(path).with_context(|| format!("{shown} cannot be read"))?;
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#')).unwrap_or_default();
+    let key = BASE64.decode(line).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+    key.map(PasswordKey::new).with_context(|| format!("{shown} holds no key of 32 octets in base64"))
+}
+
+fn make_file(path: &Path, text: &str) -> Result<()> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(()),
         other => {
@@ -65,5 +89,20 @@ mod tests {
         make(&path).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), first);
         assert_eq!(read(&first).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_key_is_made_once_and_only_its_owner_reads_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("passwords.key");
+        password_key(&path).unwrap();
+        let first = std::fs::read(&path).unwrap();
+        password_key(&path).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), first);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        assert!(password_key(&path).unwrap_err().to_string().contains("chmod 600"));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::write(&path, "short").unwrap();
+        assert!(password_key(&path).is_err());
     }
 }

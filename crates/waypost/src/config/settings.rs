@@ -10,7 +10,7 @@ use ::filter::{Address, Protocol, Thresholds};
 use directory::StrictDomain;
 use mail::Domain;
 use mail::srs::Srs;
-use mta::settings::{Delivery, Filtering, Forward, Limits, Route, Settings, WhenDown};
+use mta::settings::{Delivery, Filtering, Forward, Limits, Route, Sending, Settings, WhenDown};
 use policy::{Schedule, Unauthenticated};
 use smtp::client::{Credentials, TlsMode};
 use store::Flow;
@@ -40,6 +40,14 @@ pub(super) fn settings(path: &Path, text: &str, file: &File, hostname: Domain, e
             return None;
         }
     };
+    let introspection = match introspection(&file.oauth) {
+        Ok(introspection) => introspection,
+        Err(wrong) => {
+            let span = if wrong.span.is_empty() { text.find("[oauth]").map_or(0..0, |n| n..n) } else { wrong.span };
+            errors.push(error::at(path, text, span, wrong.what, Some(&wrong.hint)));
+            None
+        }
+    };
     Some(Settings {
         hostname,
         postmaster: file.postmaster.as_ref().map(|m| m.0.clone()),
@@ -50,6 +58,11 @@ pub(super) fn settings(path: &Path, text: &str, file: &File, hostname: Domain, e
         filtering: filtering(&file.filter),
         delivery: delivery(&file.delivery, routes),
         schedule: schedule(&file.retry),
+        submission: Sending {
+            per_hour: number(file.submission.recipients_per_hour.0),
+            new_per_day: number(file.submission.new_recipients_per_day.0),
+        },
+        introspection,
     })
 }
 
@@ -68,7 +81,26 @@ fn limits(limits: &options::Limits) -> Limits {
         content_timeout_s: limits.content_timeout_s.0,
         handshake_timeout_s: limits.handshake_timeout_s.0,
         greet_delay_ms: limits.greet_delay_ms.0,
+        failed_logins_per_client: number(limits.failed_logins_per_client.0),
+        failed_logins_per_account: number(limits.failed_logins_per_account.0),
     }
+}
+
+fn number(n: u64) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+/// Where access tokens are checked, if anywhere.
+fn introspection(oauth: &options::Oauth) -> Result<Option<net::Introspection>, Wrong> {
+    let Some(url) = &oauth.introspection_url else { return Ok(None) };
+    let secret = oauth.client_secret_file.as_ref().map(password).transpose()?;
+    let credentials = oauth.client_id.as_deref().zip(secret.as_deref());
+    let wrong = |e: net::IntrospectionError| Wrong {
+        span: 0..0,
+        what: e.to_string(),
+        hint: "the endpoint's address stands in the documentation of your authorization server".into(),
+    };
+    net::Introspection::new(url, credentials, &oauth.claim).map(Some).map_err(wrong)
 }
 
 /// The kind of a port has checked its bounds.

@@ -129,7 +129,7 @@ pub async fn furnish(world: &World) -> Result<String> {
     let _: api::Changed = api.post("/v1/domains", &api::NewDomain { name: "example.test".into() }).await?;
     let alias = api::NewAlias { source: "me@example.test".into(), targets: vec!["foo@inbox.test".into()], replace: false };
     let _: api::Changed = api.post("/v1/aliases", &alias).await?;
-    let account = api::NewAccount { login: "me@example.test".into(), password: None, may_send_as: Vec::new() };
+    let account = api::NewAccount { login: "me@example.test".into(), password: None, name: None, may_send_as: Vec::new() };
     let added: api::Login = api.post("/v1/accounts", &account).await?;
     said("alias", "me@example.test -> foo@inbox.test")?;
     for domain in ["example.test", "fwd.example.test"] {

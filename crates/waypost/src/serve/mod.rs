@@ -14,6 +14,7 @@ use std::time::Duration;
 use admin::{Certificates, Handles};
 use anyhow::{Context, Result, anyhow};
 use arc_swap::ArcSwap;
+use mta::passwords::PasswordKey;
 use mta::{LiveDirectory, Parts, Releaser, Server, Status};
 use net::acme::Challenges;
 use net::{ClientTls, Clock, Resolver};
@@ -85,6 +86,7 @@ impl Running {
         // From here on the commands find the data directory taken; they wait on the socket until the server is up.
         let listener = admin::bind(&config.admin_socket()).await.context("the admin socket cannot be used")?;
         config::secrets::make(&config.file.srs_secrets())?;
+        let password_key = Arc::new(config::secrets::password_key(&config.file.password_key())?);
         let settings = Arc::new(ArcSwap::from_pointee(config.with_secrets()?));
         let live = LiveDirectory::open(store.clone(), &config.settings.delimiters, config.settings.virtual_file.clone()).await?;
         let live = Arc::new(live);
@@ -95,6 +97,7 @@ impl Running {
             listeners: config.listeners(),
             store: store.clone(),
             live: live.clone(),
+            password_key: password_key.clone(),
             tls: tls.clone(),
             client_tls,
             resolver: resolver.clone(),
@@ -103,7 +106,7 @@ impl Running {
         let server = Server::start(parts).await?;
         let face = Face::start(config, (tls.clone(), challenges), (&live, &resolver, &clock))?;
         let certificates = face.certificates(config, tls);
-        let handles = handles((store, live, clock), (releaser, resolver), (&server, certificates), &reloader);
+        let handles = handles((store, live, clock), (releaser, resolver, password_key), (&server, certificates), &reloader);
         let (stop_admin, admin) = start_admin(config, listener, handles);
         Ok(Self { server, face, reloader, admin, stop_admin })
     }
@@ -122,7 +125,7 @@ impl Running {
 
 fn handles(
     (store, live, clock): (Store, Arc<LiveDirectory>, Clock),
-    (releaser, resolver): (Releaser, Resolver),
+    (releaser, resolver, password_key): (Releaser, Resolver, Arc<PasswordKey>),
     (server, certificates): (&Server, Certificates),
     reloader: &Arc<Reloader>,
 ) -> Handles {
@@ -130,6 +133,7 @@ fn handles(
     Handles {
         store,
         live,
+        password_key,
         clock,
         retry: server.retrier(),
         release: releasing(releaser),

@@ -70,6 +70,7 @@ fn fixed(config: &Config) -> Vec<(&'static str, String)> {
             ),
         ),
         ("[acme]", format!("{:?}", config.acme())),
+        ("submission.password_key_file", file.password_key().display().to_string()),
         ("[dns]", format!("{:?}", file.dns.servers)),
         ("[log]", format!("{:?} {}", file.log.format, file.log.level.get_ref())),
     ]

@@ -88,9 +88,9 @@ async fn directory(config: &Config, plan: &Plan, report: &mut Report) -> Result<
     for login in plan.logins() {
         if accounts.iter().any(|account| account.login.eq_ignore_ascii_case(&login)) {
             report.kept.push(format!("account {login} and its password (for a new one: waypost account passwd {login})"));
-            report.logins.push(Login { login, password: None, warnings: Vec::new() });
+            report.logins.push(Login { login, name: String::new(), password: None, warnings: Vec::new() });
         } else {
-            let new = NewAccount { login, password: None, may_send_as: Vec::new() };
+            let new = NewAccount { login, password: None, name: None, may_send_as: Vec::new() };
             let made: Login = api.post("/v1/accounts", &new).await?;
             report.done.push(format!("account {}", made.login));
             report.logins.push(made);

@@ -2,12 +2,15 @@
 //!
 //! Invariant: help, completions and man pages come from here and from nowhere else.
 
+mod account;
 mod cert;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+
+pub use account::{Account, AccountCertificate, AccountImport};
 
 use crate::config::DEFAULT_PATH;
 pub use cert::{Cert, CertificateFrom, Csr, SelfSigned};
@@ -234,65 +237,6 @@ pub enum Import {
         /// Replace aliases that are there.
         #[arg(long)]
         replace: bool,
-    },
-}
-
-/// Who may log in and send.
-#[derive(Debug, Subcommand)]
-pub enum Account {
-    /// Add an account and print its password once.
-    #[command(after_help = "Examples:
-  waypost account add me@example.com
-  waypost account add me@example.com --sender info@example.com --sender @example.org
-  waypost account add me@example.com --password-stdin < secret")]
-    Add {
-        /// The name to log in with: an address.
-        login: String,
-        /// Another sender that is allowed: an address, @domain, or * for any. Can be given several times.
-        #[arg(long, value_name = "ADDRESS")]
-        sender: Vec<String>,
-        /// Read the password from standard input instead of making one.
-        #[arg(long)]
-        password_stdin: bool,
-    },
-    /// List the accounts.
-    List,
-    /// Give an account a new password and print it once.
-    Passwd {
-        /// The account.
-        login: String,
-        /// Read the password from standard input instead of making one.
-        #[arg(long)]
-        password_stdin: bool,
-    },
-    /// Say as whom an account may send besides itself.
-    #[command(after_help = "Examples:
-  waypost account senders me@example.com info@example.com @example.org
-  waypost account senders me@example.com --add sales@example.com    keep the others
-  waypost account senders me@example.com                      only as itself")]
-    Senders {
-        /// The account.
-        login: String,
-        /// Addresses, @domains, or * for any; none takes all away.
-        senders: Vec<String>,
-        /// Keep those that are there, and add one. Can be given several times.
-        #[arg(long, value_name = "ADDRESS", conflicts_with = "senders")]
-        add: Vec<String>,
-    },
-    /// Allow no login for a while.
-    Disable {
-        /// The account.
-        login: String,
-    },
-    /// Allow logins again.
-    Enable {
-        /// The account.
-        login: String,
-    },
-    /// Remove an account.
-    Remove {
-        /// The account.
-        login: String,
     },
 }
 

@@ -2,7 +2,11 @@
 //!
 //! Invariant: addresses are text here, in the form that people write; times are Unix milliseconds, sizes octets.
 
+mod accounts;
+
 use serde::{Deserialize, Serialize};
+
+pub use accounts::*;
 
 /// What a change answers: what else one should know.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -182,64 +186,6 @@ pub struct ImportLine {
 pub struct Export {
     /// Its text, in the form of Postfix's virtual(5).
     pub text: String,
-}
-
-/// An account.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AccountView {
-    /// The name to log in with.
-    pub login: String,
-    /// The senders that are allowed besides the login.
-    pub may_send_as: Vec<String>,
-    /// Whether logging in is allowed.
-    pub enabled: bool,
-}
-
-/// An account to add.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NewAccount {
-    /// The name to log in with: an address.
-    pub login: String,
-    /// The password; one is made where none is given.
-    #[serde(default)]
-    pub password: Option<String>,
-    /// The senders that are allowed besides the login.
-    #[serde(default)]
-    pub may_send_as: Vec<String>,
-}
-
-/// A new password for an account.
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NewPassword {
-    /// The password; one is made where none is given.
-    #[serde(default)]
-    pub password: Option<String>,
-}
-
-/// What an account's owner must be told.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Login {
-    /// The name to log in with.
-    pub login: String,
-    /// The password, where it was made here: it is shown this once and never again.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub password: Option<String>,
-    /// What is worth knowing.
-    pub warnings: Vec<String>,
-}
-
-/// Changes to an account; what is not named stays.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct AccountPatch {
-    /// Whether logging in is allowed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub enabled: Option<bool>,
-    /// The senders that are allowed besides the login.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub may_send_as: Option<Vec<String>>,
 }
 
 /// Which part of the queue to list.

@@ -1,0 +1,131 @@
+//! A password becomes what is kept of it, and is compared with that.
+//!
+//! RFC 9106 s.4, RFC 5802 s.3, RFC 7677. Invariant: the password itself is kept only where a mechanism of the account needs it, and then
+//! sealed with a key that is not in the database; to refuse an unknown user costs as much as to refuse a wrong password.
+
+use std::fmt;
+
+use directory::{Account, Password};
+use sasl::password::{self, HashError};
+use sasl::{ITERATIONS, ScramHash, Secret, Vault, scram_keys};
+
+/// Passwords of one account, at most: one for each client.
+pub const PASSWORDS_MAX: usize = 20;
+
+/// The key of what is sealed, from a file of its own.
+pub struct PasswordKey {
+    vault: Vault,
+    pepper: [u8; 32],
+}
+
+impl PasswordKey {
+    /// From the file's 32 octets.
+    pub fn new(key: [u8; 32]) -> Self {
+        Self { pepper: net::sha256(&[b"salts of users who do not exist", &key]), vault: Vault::new(key) }
+    }
+
+    /// The key of the salts of users who do not exist.
+    pub(crate) fn pepper(&self) -> [u8; 32] {
+        self.pepper
+    }
+
+    /// The password itself, where it is kept.
+    pub(crate) fn open(&self, account: &Account, password: &Password) -> Option<Secret> {
+        self.vault.open(&about(account, &password.name), password.sealed.as_deref()?)
+    }
+}
+
+impl fmt::Debug for PasswordKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PasswordKey")
+    }
+}
+
+/// What a sealed password belongs to: elsewhere it cannot be opened.
+fn about(account: &Account, name: &str) -> String {
+    format!("{}\0{name}", account.login.key())
+}
+
+/// What is kept of a password. Takes some 50 ms.
+pub fn make(account: &Account, name: &str, secret: &Secret, key: &PasswordKey, made_ms: i64) -> Result<Password, HashError> {
+    let scram = |hash| scram_keys(hash, secret.expose(), &account.salt, ITERATIONS).map(|keys| keys.to_bytes());
+    let seal = || key.vault.seal(&about(account, name), secret, net::random_bytes());
+    Ok(Password {
+        name: name.to_owned(),
+        verifier: password::hash(secret.expose(), account.salt)?,
+        scram_sha256: scram(ScramHash::Sha256),
+        scram_sha1: scram(ScramHash::Sha1),
+        sealed: (!account.legacy_mechanisms.is_empty()).then(seal),
+        made_ms,
+    })
+}
+
+/// Whether something is missing that the password, now that it is seen, could give.
+pub(crate) fn is_incomplete(account: &Account, kept: &Password) -> bool {
+    let lacks_secret = kept.sealed.is_none() && !account.legacy_mechanisms.is_empty();
+    password::needs_rehash(&kept.verifier) || kept.scram_sha256.is_none() || lacks_secret
+}
+
+/// Which of the account's passwords it is, by its place. All that have the account's salt cost one hash together.
+pub fn which(account: Option<&Account>, password: &Secret) -> Option<usize> {
+    let Some(account) = account.filter(|account| !account.passwords.is_empty()) else {
+        password::verify_dummy(password.expose());
+        return None;
+    };
+    let hashed = Secret::new(&password::hash(password.expose(), account.salt).ok()?);
+    // Secrets are compared in constant time, and all of them are.
+    let own = account.passwords.iter().map(|kept| Secret::new(&kept.verifier) == hashed);
+    let found = own.enumerate().filter(|(_, is_right)| *is_right).map(|(n, _)| n).fold(None, |first: Option<usize>, n| first.or(Some(n)));
+    found.or_else(|| {
+        let foreign =
+            |kept: &Password| !has_salt_of(hashed.expose(), &kept.verifier) && password::verify(password.expose(), &kept.verifier);
+        account.passwords.iter().position(foreign)
+    })
+}
+
+/// Whether two PHC strings differ in the hash at most.
+fn has_salt_of(one: &str, other: &str) -> bool {
+    let head = |phc: &str| phc.rsplit_once('$').map(|(head, _)| head.to_owned());
+    head(one) == head(other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn account() -> Account {
+        Account::new("me@example.test".parse().unwrap(), [3; 16])
+    }
+
+    #[test]
+    fn each_password_is_found() {
+        let key = PasswordKey::new([1; 32]);
+        let mut account = account();
+        assert_eq!(which(Some(&account), &Secret::new("one")), None);
+        for name in ["one", "two"] {
+            account.passwords.push(make(&account, name, &Secret::new(name), &key, 0).unwrap());
+        }
+        let elsewhere = password::hash("three", [9; 16]).unwrap();
+        account.passwords.push(Password { verifier: elsewhere, name: "three".into(), ..account.passwords[0].clone() });
+        for (n, text) in ["one", "two", "three"].into_iter().enumerate() {
+            assert_eq!(which(Some(&account), &Secret::new(text)), Some(n));
+        }
+        assert_eq!(which(Some(&account), &Secret::new("four")), None);
+        assert_eq!(which(None, &Secret::new("one")), None);
+        assert!(!is_incomplete(&account, &account.passwords[0]));
+    }
+
+    #[test]
+    fn the_password_itself_is_kept_only_for_a_mechanism_that_needs_it() {
+        let (key, secret) = (PasswordKey::new([1; 32]), Secret::new("one"));
+        let mut account = account();
+        let kept = make(&account, "phone", &secret, &key, 0).unwrap();
+        assert!(kept.sealed.is_none());
+        account.legacy_mechanisms.push("CRAM-MD5".into());
+        assert!(is_incomplete(&account, &kept));
+        let kept = make(&account, "phone", &secret, &key, 0).unwrap();
+        assert_eq!(key.open(&account, &kept), Some(secret));
+        assert_eq!(key.open(&account, &Password { name: "tablet".into(), ..kept.clone() }), None);
+        assert_eq!(PasswordKey::new([2; 32]).open(&account, &kept), None);
+    }
+}

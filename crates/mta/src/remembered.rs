@@ -1,0 +1,132 @@
+//! Passwords that were checked lately: hashing one again for every message of a client would cost more than all the rest of its session.
+//!
+//! Invariant: what is kept is a code under a key that lives as long as the process; a changed password, account or verifier is another code; memory
+//! is bounded.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use directory::Account;
+
+/// A right password is remembered for so long, in milliseconds.
+const RIGHT_MS: i64 = 3_600_000;
+
+/// A wrong one is: a client that was not told of a change tries the old one for days, and is no guesser.
+const WRONG_MS: i64 = 600_000;
+
+/// Codes that are kept at a time, right and wrong each.
+const KEPT_MAX: usize = 20_000;
+
+/// A password's code.
+pub(crate) type Code = [u8; 32];
+
+/// The codes, and what came of them.
+#[derive(Debug)]
+pub(crate) struct Remembered {
+    key: [u8; 32],
+    right: Mutex<HashMap<Code, (String, i64)>>,
+    wrong: Mutex<HashMap<Code, i64>>,
+}
+
+/// What is known of a password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// It is the password of this name.
+    Right(String),
+    /// It is none of the account's.
+    Wrong,
+    /// It must be checked.
+    Nothing,
+}
+
+impl Remembered {
+    pub fn new() -> Self {
+        Self { key: net::random_bytes(), right: Mutex::default(), wrong: Mutex::default() }
+    }
+
+    /// The code of a login and a password, as the account is now.
+    pub fn code(&self, login: &str, password: &str, account: Option<&Account>) -> Code {
+        let verifiers = account.iter().flat_map(|a| &a.passwords).flat_map(|p| [p.name.as_bytes(), p.verifier.as_bytes()]);
+        let pieces: Vec<&[u8]> = [&self.key, login.as_bytes(), password.as_bytes()].into_iter().chain(verifiers).collect();
+        net::sha256(&pieces)
+    }
+
+    pub fn look(&self, code: &Code, now_ms: i64) -> Known {
+        if let Some((name, until_ms)) = self.right.lock().unwrap_or_else(PoisonError::into_inner).get(code)
+            && now_ms < *until_ms
+        {
+            return Known::Right(name.clone());
+        }
+        match self.wrong.lock().unwrap_or_else(PoisonError::into_inner).get(code) {
+            Some(until_ms) if now_ms < *until_ms => Known::Wrong,
+            _ => Known::Nothing,
+        }
+    }
+
+    pub fn is_right(&self, code: Code, name: &str, now_ms: i64) {
+        let mut right = self.right.lock().unwrap_or_else(PoisonError::into_inner);
+        make_room(&mut right, |(_, until_ms)| *until_ms > now_ms);
+        right.insert(code, (name.to_owned(), now_ms + RIGHT_MS));
+    }
+
+    pub fn is_wrong(&self, code: Code, now_ms: i64) {
+        let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+        make_room(&mut wrong, |until_ms| *until_ms > now_ms);
+        wrong.insert(code, now_ms + WRONG_MS);
+    }
+}
+
+/// What is over goes first; where that is not enough, everything: it only has to be checked again.
+fn make_room<V>(codes: &mut HashMap<Code, V>, stays: impl Fn(&V) -> bool) {
+    if codes.len() >= KEPT_MAX {
+        codes.retain(|_, value| stays(value));
+        if codes.len() >= KEPT_MAX {
+            codes.clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use directory::Password;
+
+    #[test]
+    fn what_was_checked_is_remembered_until_something_changes() {
+        let remembered = Remembered::new();
+        let password = |verifier: &str| Password {
+            name: "phone".into(),
+            verifier: verifier.into(),
+            scram_sha256: None,
+            scram_sha1: None,
+            sealed: None,
+            made_ms: 0,
+        };
+        let mut account = Account::new("me@example.test".parse().unwrap(), [0; 16]);
+        account.passwords.push(password("one"));
+        let code = remembered.code("me@example.test", "secret", Some(&account));
+        assert_eq!(remembered.look(&code, 0), Known::Nothing);
+        remembered.is_right(code, "phone", 0);
+        assert_eq!(remembered.look(&code, RIGHT_MS - 1), Known::Right("phone".into()));
+        assert_eq!(remembered.look(&code, RIGHT_MS), Known::Nothing);
+        assert_ne!(remembered.code("me@example.test", "secre", Some(&account)), code);
+        assert_ne!(remembered.code("me@example.tes", "tsecret", Some(&account)), code);
+        account.passwords = vec![password("two")];
+        let changed = remembered.code("me@example.test", "secret", Some(&account));
+        assert_eq!(remembered.look(&changed, 1), Known::Nothing);
+        remembered.is_wrong(changed, 1);
+        assert_eq!((remembered.look(&changed, 2), remembered.look(&changed, 1 + WRONG_MS)), (Known::Wrong, Known::Nothing));
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let remembered = Remembered::new();
+        for n in 0..KEPT_MAX * 2 {
+            let mut code = [0; 32];
+            code[..8].copy_from_slice(&n.to_le_bytes());
+            remembered.is_wrong(code, 0);
+            remembered.is_right(code, "first", 0);
+        }
+        assert!(remembered.wrong.lock().unwrap().len() <= KEPT_MAX && remembered.right.lock().unwrap().len() <= KEPT_MAX);
+    }
+}

@@ -1,0 +1,182 @@
+//! The tables of accounts: who may log in, by which passwords, and how much they may send.
+//!
+//! Invariant: what hangs on an account goes with it.
+
+use std::collections::HashMap;
+
+use directory::{Account, Caps, ClientCertificate, Password, SenderRule};
+use mail::Mailbox;
+use rusqlite::{Connection, Row, params};
+
+use super::directory::{parsed, parsed_words, words};
+use crate::error::StoreError;
+
+/// A change to an account.
+#[derive(Debug, Clone)]
+pub enum AccountChange {
+    /// Adds an account, with all that hangs on it.
+    Add(Box<Account>),
+    /// Adds a password, or puts it in the place of the one with its name.
+    PutPassword(Mailbox, Password),
+    /// Removes the password of this name.
+    RemovePassword(Mailbox, String),
+    /// Adds a client certificate.
+    AddCertificate(Mailbox, ClientCertificate),
+    /// Removes the client certificate of this name.
+    RemoveCertificate(Mailbox, String),
+    /// Changes what it may send as.
+    SetSenders(Mailbox, Vec<SenderRule>),
+    /// Changes the mechanisms that are allowed although they need the password itself.
+    SetLegacyMechanisms(Mailbox, Vec<String>),
+    /// Disables or enables it.
+    Enable(Mailbox, bool),
+    /// Stops it for a reason, or lets it go on.
+    Suspend(Mailbox, Option<String>),
+    /// Changes how much it may send.
+    SetCaps(Mailbox, Caps),
+    /// Changes where its owner reads mail.
+    SetImapHost(Mailbox, Option<String>),
+    /// Removes it.
+    Remove(Mailbox),
+}
+
+/// Applies one change.
+pub(super) fn change(db: &Connection, change: &AccountChange) -> Result<(), StoreError> {
+    use AccountChange as C;
+    let missing = |login: &Mailbox| StoreError::NotFound(format!("there is no account {login}"));
+    let update = |login: &Mailbox, column: &str, value: &dyn rusqlite::ToSql| -> Result<(), StoreError> {
+        let rows = db.execute(&format!("UPDATE account SET {column} = ? WHERE login = ?"), params![value, login.key()])?;
+        if rows == 0 { Err(missing(login)) } else { Ok(()) }
+    };
+    let remove = |table: &str, what: &str, login: &Mailbox, name: &str| -> Result<(), StoreError> {
+        let rows = db.execute(&format!("DELETE FROM {table} WHERE login = ? AND name = ?"), params![login.key(), name])?;
+        if rows == 0 { Err(StoreError::NotFound(format!("{login} has no {what} {name}"))) } else { Ok(()) }
+    };
+    match change {
+        C::Add(account) => add(db, account),
+        C::PutPassword(login, password) => put_password(db, login, password),
+        C::RemovePassword(login, name) => {
+            remove("password", "password", login, name)?;
+            db.execute("DELETE FROM login WHERE login = ? AND password = ?", params![login.key(), name])?;
+            Ok(())
+        }
+        C::AddCertificate(login, certificate) => add_certificate(db, login, certificate),
+        C::RemoveCertificate(login, name) => remove("client_certificate", "client certificate", login, name),
+        C::SetSenders(login, rules) => update(login, "may_send_as", &words(rules)),
+        C::SetLegacyMechanisms(login, names) => update(login, "legacy_mechanisms", &words(names)),
+        C::Enable(login, on) => update(login, "enabled", on),
+        C::Suspend(login, why) => update(login, "suspended", why),
+        C::SetCaps(login, caps) => {
+            update(login, "recipients_per_hour", &caps.recipients_per_hour)?;
+            update(login, "new_recipients_per_day", &caps.new_recipients_per_day)
+        }
+        C::SetImapHost(login, host) => update(login, "imap_host", host),
+        C::Remove(login) => {
+            for table in ["password", "client_certificate", "login", "known_recipient"] {
+                db.execute(&format!("DELETE FROM {table} WHERE login = ?"), [login.key()])?;
+            }
+            let rows = db.execute("DELETE FROM account WHERE login = ?", [login.key()])?;
+            if rows == 0 { Err(missing(login)) } else { Ok(()) }
+        }
+    }
+}
+
+fn add(db: &Connection, account: &Account) -> Result<(), StoreError> {
+    let sql = "INSERT OR IGNORE INTO account (login, salt, legacy_mechanisms, may_send_as, enabled, suspended, recipients_per_hour, \
+               new_recipients_per_day, imap_host) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    let (caps, legacy) = (&account.caps, words(&account.legacy_mechanisms));
+    let values = params![
+        account.login.key(),
+        account.salt,
+        legacy,
+        words(&account.may_send_as),
+        account.enabled,
+        account.suspended,
+        caps.recipients_per_hour,
+        caps.new_recipients_per_day,
+        account.imap_host
+    ];
+    if db.execute(sql, values)? == 0 {
+        return Err(StoreError::Exists(format!("there is already an account {}", account.login)));
+    }
+    account.passwords.iter().try_for_each(|password| put_password(db, &account.login, password))?;
+    account.certificates.iter().try_for_each(|certificate| add_certificate(db, &account.login, certificate))
+}
+
+fn exists(db: &Connection, login: &Mailbox) -> Result<(), StoreError> {
+    let found: bool = db.query_row("SELECT EXISTS (SELECT 1 FROM account WHERE login = ?)", [login.key()], |row| row.get(0))?;
+    if found { Ok(()) } else { Err(StoreError::NotFound(format!("there is no account {login}"))) }
+}
+
+fn put_password(db: &Connection, login: &Mailbox, password: &Password) -> Result<(), StoreError> {
+    exists(db, login)?;
+    let sql =
+        "INSERT OR REPLACE INTO password (login, name, verifier, scram_sha256, scram_sha1, sealed, made_ms) VALUES (?, ?, ?, ?, ?, ?, ?)";
+    let p = password;
+    db.execute(sql, params![login.key(), p.name, p.verifier, p.scram_sha256, p.scram_sha1, p.sealed, p.made_ms])?;
+    Ok(())
+}
+
+fn add_certificate(db: &Connection, login: &Mailbox, certificate: &ClientCertificate) -> Result<(), StoreError> {
+    exists(db, login)?;
+    let sql = "INSERT OR IGNORE INTO client_certificate (login, name, sha256, made_ms) VALUES (?, ?, ?, ?)";
+    let rows = db.execute(sql, params![login.key(), certificate.name, certificate.sha256, certificate.made_ms])?;
+    if rows == 0 { Err(StoreError::Exists(format!("{login} has a client certificate {} already", certificate.name))) } else { Ok(()) }
+}
+
+/// Rows of a table that hang on accounts, by login.
+fn by_login<T>(db: &Connection, sql: &str, read: impl Fn(&Row<'_>) -> rusqlite::Result<T>) -> Result<HashMap<String, Vec<T>>, StoreError> {
+    let mut statement = db.prepare(sql)?;
+    let mut rows = statement.query([])?;
+    let mut found: HashMap<String, Vec<T>> = HashMap::new();
+    while let Some(row) = rows.next()? {
+        found.entry(row.get(0)?).or_default().push(read(row)?);
+    }
+    Ok(found)
+}
+
+/// Reads all accounts.
+pub(super) fn load(db: &Connection) -> Result<Vec<Account>, StoreError> {
+    let mut passwords = by_login(
+        db,
+        "SELECT login, name, verifier, scram_sha256, scram_sha1, sealed, made_ms FROM password ORDER BY login, made_ms, name",
+        |row| {
+            Ok(Password {
+                name: row.get(1)?,
+                verifier: row.get(2)?,
+                scram_sha256: row.get(3)?,
+                scram_sha1: row.get(4)?,
+                sealed: row.get(5)?,
+                made_ms: row.get(6)?,
+            })
+        },
+    )?;
+    let mut certificates =
+        by_login(db, "SELECT login, name, sha256, made_ms FROM client_certificate ORDER BY login, made_ms, name", |row| {
+            Ok(ClientCertificate { name: row.get(1)?, sha256: row.get(2)?, made_ms: row.get(3)? })
+        })?;
+    let mut statement = db.prepare(
+        "SELECT login, salt, legacy_mechanisms, may_send_as, enabled, suspended, recipients_per_hour, new_recipients_per_day, imap_host \
+         FROM account ORDER BY login",
+    )?;
+    let mut rows = statement.query([])?;
+    let mut accounts = Vec::new();
+    while let Some(row) = rows.next()? {
+        let login: String = row.get(0)?;
+        let salt: Vec<u8> = row.get(1)?;
+        let salt = salt.try_into().map_err(|_| StoreError::Corrupt(format!("salt of {login} in the directory")))?;
+        accounts.push(Account {
+            login: parsed("account", &login)?,
+            salt,
+            passwords: passwords.remove(&login).unwrap_or_default(),
+            certificates: certificates.remove(&login).unwrap_or_default(),
+            legacy_mechanisms: parsed_words("mechanism", &row.get::<_, String>(2)?)?,
+            may_send_as: parsed_words::<SenderRule>("sender rule", &row.get::<_, String>(3)?)?,
+            enabled: row.get(4)?,
+            suspended: row.get(5)?,
+            caps: Caps { recipients_per_hour: row.get(6)?, new_recipients_per_day: row.get(7)? },
+            imap_host: row.get(8)?,
+        });
+    }
+    Ok(accounts)
+}
