@@ -140,16 +140,32 @@ fn a_certificate_is_issued_by_dns_and_the_record_is_taken_away() {
 }
 
 #[test]
+fn the_authority_says_when_to_renew() {
+    let lab = Lab::new();
+    let _dns = Dns::start(&lab, &zone(&lab));
+    let mut pebble = Pebble::start(&lab);
+    let now_s = net::Clock::system().now_s();
+    // What it issued is to be replaced at once, as after a mistake of its own.
+    pebble.with_renewal_info(&lab, (now_s - 7200, now_s - 3600));
+    let waypost = Waypost::started(&lab, "me@inbox.test", &pebble.section("http-01"));
+    let (serial, _) = wait_for("the host's certificate", || host_certificate(&waypost));
+    let before = order(&waypost, "mx.example.test").unwrap();
+    assert_eq!(before["renew_by"], "two thirds of its lifetime");
+    // Nobody forces anything: the authority is asked, and says that it is due.
+    let said = waypost.ok(&["cert", "renew", "mx.example.test"]);
+    assert!(said.contains("issued for mx.example.test"), "{said}");
+    assert_ne!(host_certificate(&waypost).unwrap().0, serial);
+}
+
+#[test]
 fn a_name_that_is_not_validated_is_said() {
     let lab = Lab::new();
     let _dns = Dns::start(&lab, &zone(&lab));
     let pebble = Pebble::start(&lab);
+    let mut waypost = Waypost::configured(&lab, &pebble.section("http-01"));
     // Nobody answers there for the authority.
-    let section = format!("{}[listen]\n", pebble.section("http-01"));
-    let waypost = Waypost::configured(&lab, section.trim_end_matches("[listen]\n"));
     let text = std::fs::read_to_string(&waypost.config).unwrap();
     std::fs::write(&waypost.config, text.replace(&format!("http = [\"{}:{HTTP_PORT}\"]", waypost.address), "http = []")).unwrap();
-    let mut waypost = waypost;
     waypost.start_hosting("me@inbox.test");
     let error = wait_for("the failure", || order(&waypost, "mx.example.test")?["last_error"].as_str().map(ToOwned::to_owned));
     assert!(error.contains("mx.example.test was not validated: "), "{error}");

@@ -1,6 +1,6 @@
 //! The lab's certificate authority: pebble, Let's Encrypt's test server, and its own DNS server for TXT records.
 //!
-//! RFC 8555.
+//! RFC 8555, RFC 9773.
 
 use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
@@ -12,6 +12,7 @@ use crate::{HTTP_PORT, HTTPS_PORT, Lab, Process, run_ok, wait_for};
 
 const ACME_PORT: u16 = 14000;
 const MANAGEMENT_PORT: u16 = 15000;
+const RENEWAL_PORT: u16 = 14001;
 const TXT_DNS_PORT: u16 = 8053;
 const TXT_MANAGEMENT_PORT: u16 = 8055;
 
@@ -20,6 +21,7 @@ const TXT_MANAGEMENT_PORT: u16 = 8055;
 pub struct Pebble {
     process: Process,
     _records: Option<Process>,
+    renewal_info: Option<Process>,
     address: Ipv4Addr,
     configuration: PathBuf,
     dns: String,
@@ -71,7 +73,7 @@ impl Pebble {
         );
         std::fs::set_permissions(&hook, PermissionsExt::from_mode(0o755)).expect("chmod");
         let process = Self::process(address, &configuration, &dns);
-        Self { process, _records: records, address, configuration, dns, own_root, hook }
+        Self { process, _records: records, renewal_info: None, address, configuration, dns, own_root, hook }
     }
 
     fn process(address: Ipv4Addr, configuration: &PathBuf, dns: &str) -> Process {
@@ -80,6 +82,16 @@ impl Pebble {
         let process = Process::start(command.stdout(Stdio::null()).stderr(Stdio::null()));
         wait_for("pebble", || TcpStream::connect((address, ACME_PORT)).ok());
         process
+    }
+
+    /// Puts a directory before it that says when to renew (RFC 9773), which pebble does not: always within this window, Unix seconds.
+    pub fn with_renewal_info(&mut self, lab: &Lab, window_s: (i64, i64)) {
+        let script = lab.write("pebble/renewal.py", include_str!("renewal_info.py"));
+        let mut command = Command::new("python3");
+        command.arg(script).args([&self.address.to_string(), &RENEWAL_PORT.to_string(), &self.directory()]);
+        command.args([&window_s.0.to_string(), &window_s.1.to_string()]).current_dir(lab.path().join("pebble"));
+        self.renewal_info = Some(Process::start(command.stdout(Stdio::null()).stderr(Stdio::null())));
+        wait_for("the directory with renewal information", || TcpStream::connect((self.address, RENEWAL_PORT)).ok());
     }
 
     /// Stops it.
@@ -94,7 +106,8 @@ impl Pebble {
 
     /// The address of its directory.
     pub fn directory(&self) -> String {
-        format!("https://{}:{ACME_PORT}/dir", self.address)
+        let port = if self.renewal_info.is_some() { RENEWAL_PORT } else { ACME_PORT };
+        format!("https://{}:{port}/dir", self.address)
     }
 
     /// The section of our configuration that names it.

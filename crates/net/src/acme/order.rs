@@ -50,13 +50,12 @@ async fn place(account: &Account, names: &[String], replaces: Option<Certificate
     let plain = NewOrder::new(&identifiers);
     let Some(replaces) = replaces else { return account.new_order(&plain).await };
     match account.new_order(&NewOrder::new(&identifiers).replaces(replaces)).await {
-        Err(Error::Unsupported(_)) => account.new_order(&plain).await,
-        // It was replaced already, or the authority does not know it: the order is good without.
-        Err(Error::Api(problem)) => {
-            tracing::info!(%problem, "ordered without saying what it replaces");
+        Ok(order) => Ok(order),
+        // It was replaced already, or the authority does not know it, or knows nothing of replacing: the order is good without.
+        Err(error) => {
+            tracing::debug!(%error, "ordered without saying what it replaces");
             account.new_order(&plain).await
         }
-        other => other,
     }
 }
 

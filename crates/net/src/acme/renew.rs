@@ -29,6 +29,9 @@ const WAIT_MAX_MS: i64 = 24 * WAIT_MS;
 const ASK_MIN_MS: i64 = 3_600_000;
 const ASK_MAX_MS: i64 = 24 * 3_600_000;
 
+/// It is asked for the first time, or again where it did not say when, after this time.
+const ASK_USUAL_MS: i64 = 6 * 3_600_000;
+
 /// Without its word: this much of the lifetime may pass, and jitter takes up to so much of it away.
 const LIFETIME_PERCENT: i64 = 66;
 const JITTER_PERCENT: i64 = 4;
@@ -88,7 +91,7 @@ impl Session<'_> {
             state.names_checked_ms = Some(now_ms);
         }
         if let Some(leaf) = &leaf {
-            self.plan(&mut state, leaf, &pair, now_ms).await;
+            self.plan(&mut state, leaf, &pair, (now_ms, is_asked)).await;
         }
         let is_due = !state.names.is_empty() && (force || why_due(&parts.settings.directory, &state, leaf.as_ref(), now_ms));
         let may_try = is_asked || state.next_attempt_ms.is_none_or(|at| at <= now_ms);
@@ -102,15 +105,15 @@ impl Session<'_> {
     }
 
     /// Finds out when to renew: what the authority says, else two thirds of the lifetime.
-    async fn plan(&mut self, state: &mut State, leaf: &Leaf, pair: &PairFiles, now_ms: i64) {
+    async fn plan(&mut self, state: &mut State, leaf: &Leaf, pair: &PairFiles, (now_ms, is_asked): (i64, bool)) {
         if state.renew_at_ms.is_none() {
             state.renew_at_ms = Some(by_lifetime(leaf, random_u32()));
             state.renew_by = Some("two thirds of its lifetime".into());
         }
-        if state.ask_again_ms.is_some_and(|at| now_ms < at) {
+        if !is_asked && state.ask_again_ms.is_some_and(|at| now_ms < at) {
             return;
         }
-        state.ask_again_ms = Some(now_ms + ASK_MAX_MS / 4);
+        state.ask_again_ms = Some(now_ms + ASK_USUAL_MS);
         let Ok(chain) = read_chain(&pair.certificate) else { return };
         let Some(Ok(identifier)) = chain.first().map(CertificateIdentifier::try_from) else { return };
         let Ok(account) = self.account().await else { return };
@@ -141,6 +144,8 @@ impl Session<'_> {
                     last_attempt_ms: state.last_attempt_ms,
                     renew_at_ms: Some(by_lifetime(&new, random_u32())),
                     renew_by: Some("two thirds of its lifetime".into()),
+                    // An authority that wants everything renewed at once is not asked in a circle.
+                    ask_again_ms: Some(now_ms + ASK_USUAL_MS),
                     ..State::default()
                 };
                 self.parts.tls.reload();

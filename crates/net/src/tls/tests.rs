@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use rcgen::{CertificateParams, KeyPair};
 use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
+use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, HandshakeKind, RootCertStore};
 use tokio_rustls::TlsConnector;
 
@@ -173,4 +174,32 @@ async fn a_protocol_of_another_service_is_refused_and_bindings_are_computed_alik
     let (_, bindings) = shake(&tls, Service::Smtp, &speaks(b"smtp")).await.unwrap();
     let leaf = read_chain(&files.certificate).unwrap().remove(0);
     assert_eq!(bindings[1], ("tls-server-end-point", crate::leaf::end_point(&leaf).unwrap()));
+}
+
+#[tokio::test]
+async fn only_one_service_asks_for_a_certificate_and_any_holder_of_a_key_is_let_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = made(dir.path(), "mx", &["mx.example.test"]);
+    let tls = ServerTls::load(&files.certificate, &files.key).unwrap();
+    let own = made(dir.path(), "client", &["client.test"]);
+    let mut roots = RootCertStore::empty();
+    roots.add(read_chain(&files.certificate).unwrap().remove(0)).unwrap();
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = || ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::from_pem_file(&own.key).unwrap();
+    let with = builder().with_root_certificates(roots.clone()).with_client_auth_cert(read_chain(&own.certificate).unwrap(), key).unwrap();
+    let without = builder().with_root_certificates(roots).with_no_client_auth();
+    let presented = async |service, config: ClientConfig| {
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let name = ServerName::try_from("mx.example.test").unwrap();
+        let (accepted, connected) =
+            tokio::join!(tls.acceptor(service).accept(far), TlsConnector::from(Arc::new(config)).connect(name, near));
+        connected.unwrap();
+        accepted.unwrap().stream.get_ref().1.peer_certificates().map(|chain| chain[0].clone())
+    };
+    let leaf = read_chain(&own.certificate).unwrap().remove(0);
+    assert_eq!(presented(Service::ByCertificate, with.clone()).await, Some(leaf));
+    assert_eq!(presented(Service::ByCertificate, without).await, None);
+    assert_eq!(presented(Service::Smtp, with.clone()).await, None);
+    assert_eq!(presented(Service::Https, with).await, None);
 }
