@@ -23,6 +23,8 @@ postmaster = "me@example.test"
 mx = ["127.0.0.1:$IN_PORT"]
 submission = ["127.0.0.1:$SUB_PORT"]
 submissions = []
+http = []
+https = []
 [tls]
 certificate = "$PEER_HOME/cert.pem"
 key = "$PEER_HOME/key.pem"

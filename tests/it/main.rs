@@ -9,6 +9,7 @@
     missing_docs
 )]
 
+mod certificates;
 mod circuits;
 mod clients;
 mod commands;
@@ -35,4 +36,5 @@ mod signatures;
 mod srs;
 mod strict_domain;
 mod tidy;
+mod tls;
 mod virtual_map;

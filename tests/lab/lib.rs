@@ -8,6 +8,7 @@
 mod dns;
 mod filters;
 mod opendkim;
+mod pebble;
 mod postfix;
 mod postsrsd;
 mod process;
@@ -26,6 +27,7 @@ use std::time::{Duration, Instant};
 pub use dns::{DNS_PORT, Dns, txt};
 pub use filters::{DkimFilter, MILTER_PORT, Milter, RSPAMD_PORT, SpamFilter, milter_packet};
 pub use opendkim::{OpenDkim, rsa_key};
+pub use pebble::Pebble;
 pub use postfix::{Postfix, postmap};
 pub use postsrsd::Postsrsd;
 pub use process::{Process, run, run_ok};
@@ -42,6 +44,11 @@ pub const MX_PORT: u16 = 2525;
 pub const SUBMISSION_PORT: u16 = 2587;
 /// Our submissions port (implicit TLS).
 pub const SUBMISSIONS_PORT: u16 = 2465;
+
+/// Our HTTP port.
+pub const HTTP_PORT: u16 = 2480;
+/// Our HTTPS port.
+pub const HTTPS_PORT: u16 = 2443;
 
 /// Who holds this port has the network.
 const CLAIM_PORT: u16 = 2524;

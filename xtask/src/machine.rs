@@ -44,6 +44,9 @@ const NEEDS: &[Need] = &[
     need("ip", &["iproute2"]),
     need("sqlite3", &["sqlite3"]),
     need("openssl", &["openssl"]),
+    need("pebble", &["pebble"]),
+    need("pebble-challtestsrv", &["pebble"]),
+    need("testssl", &["testssl.sh"]),
 ];
 
 /// swaks speaks TLS only with the first two; the last makes return addresses.

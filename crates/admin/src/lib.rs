@@ -6,6 +6,7 @@
 mod accounts;
 mod aliases;
 pub mod api;
+mod certificates;
 mod changes;
 mod domains;
 mod error;
@@ -17,6 +18,7 @@ mod queue;
 mod server;
 mod socket;
 
+pub use certificates::{Certificates, RenewCertificates};
 pub use error::ApiError;
 pub use server::{Handles, Release, Reload, Retry, router};
 pub use socket::{bind, serve};

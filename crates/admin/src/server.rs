@@ -15,6 +15,7 @@ use store::{Store, StoreError};
 use tokio::sync::Mutex;
 
 use crate::api::Reloaded;
+use crate::certificates::{self, Certificates};
 use crate::error::ApiError;
 use crate::{accounts, aliases, domains, held, import, keys, queue};
 
@@ -47,6 +48,8 @@ pub struct Handles {
     pub release: Release,
     /// DNS, to see whether a record is published.
     pub resolver: Option<net::Resolver>,
+    /// The certificates.
+    pub certificates: Certificates,
     /// Reads the configuration again; `None` where no server runs.
     pub reload: Option<Reload>,
     /// How the server is.
@@ -93,6 +96,8 @@ pub fn router(handles: Handles) -> Router {
         .route("/queue/{id}", get(queue::show).delete(queue::remove))
         .route("/keys", get(keys::list).post(keys::add))
         .route("/keys/{domain}/rotate", post(keys::rotate))
+        .route("/certificates", get(certificates::list))
+        .route("/certificates/renew", post(certificates::renew))
         .route("/held", get(held::list))
         .route("/held/{id}", get(held::show).delete(held::remove))
         .route("/held/{id}/release", post(held::release))

@@ -44,6 +44,7 @@ async fn api_with(virtual_file: Option<&str>) -> Api {
         }),
         release: Arc::new(|_, _| Box::pin(async { Ok(()) })),
         resolver: None,
+        certificates: crate::Certificates { in_use: Arc::new(|| Ok(Vec::new())), directory: dir.path().join("certificates"), renew: None },
         reload: Some(Arc::new(|| Box::pin(async { Err("w.toml:3:1: unknown key".to_owned()) }))),
         status: Arc::new(|| json!({ "running": true })),
     };

@@ -157,6 +157,7 @@ fn offline(config: &Config, store: Store, live: Arc<LiveDirectory>) -> Result<Ha
         password_key: Arc::new(crate::config::secrets::password_key(&config.file.password_key())?),
         release: releasing(mta::Releaser::new(settings, store.clone(), live.clone(), clock.clone())),
         resolver: crate::serve::resolver(config).ok(),
+        certificates: crate::serve::face::certificates_on_disk(config),
         store,
         live,
         clock,
