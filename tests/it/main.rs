@@ -28,6 +28,7 @@ mod kills;
 mod leak;
 mod logins;
 mod main_job;
+mod mechanisms;
 mod postfix;
 mod reports;
 mod resources;

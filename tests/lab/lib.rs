@@ -110,6 +110,13 @@ pub fn base64(text: &str) -> String {
     base64::engine::general_purpose::STANDARD.encode(text)
 }
 
+/// The text in base64.
+pub fn unbase64(text: &str) -> String {
+    use base64::Engine as _;
+    let bytes = base64::engine::general_purpose::STANDARD.decode(text).expect("base64");
+    String::from_utf8(bytes).expect("text")
+}
+
 /// Waits until `done` gives something, 20 s at most; then fails with what was waited for.
 pub fn wait_for<T>(what: &str, done: impl FnMut() -> Option<T>) -> T {
     wait_within(Duration::from_secs(20), what, done)
