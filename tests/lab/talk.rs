@@ -12,7 +12,6 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use socket2::Socket;
-use socket2::Socket;
 
 /// The domain of the mailbox behind the alias in nearly every lab: no client hears it that has not said it.
 const TARGET: &str = "inbox.test";
