@@ -36,16 +36,18 @@ pub struct Options {
     idle: bool,
     full: bool,
     submit: bool,
+    guesses: bool,
 }
 
 impl Options {
     /// Reads the words after `bench`.
     pub fn parse(words: &[&str]) -> Result<Self> {
         match words {
-            [] => Ok(Self { rounds: 3, idle: false, full: false, submit: false }),
+            [] => Ok(Self { rounds: 3, idle: false, full: false, submit: false, guesses: false }),
             [rest @ .., "--rounds", n] => Ok(Self { rounds: n.parse().context("--rounds wants a number")?, ..Self::parse(rest)? }),
             [rest @ .., "--full"] => Ok(Self { full: true, ..Self::parse(rest)? }),
             [rest @ .., "--submit"] => Ok(Self { submit: true, ..Self::parse(rest)? }),
+            [rest @ .., "--guesses"] => Ok(Self { guesses: true, ..Self::parse(rest)? }),
             [rest @ .., "--idle"] => Ok(Self { idle: true, ..Self::parse(rest)? }),
             _ => bail!("no such option: {}", words.join(" ")),
         }
@@ -54,8 +56,11 @@ impl Options {
 
 /// Measures and prints.
 pub fn run(options: &Options) -> Result<()> {
-    let harness = harness()?;
     let binary = binary()?;
+    if options.guesses {
+        return must(cargo("run --release --package it --bin guesses").env("WAYPOST_BIN", &binary));
+    }
+    let harness = harness()?;
     let home = std::env::var_os("BENCH_DIR").map_or_else(|| target().join("bench"), PathBuf::from);
     let results = home.join("results.jsonl");
     fs::create_dir_all(&home)?;
