@@ -6,7 +6,7 @@
 pub mod logging;
 mod reload;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,8 @@ use admin::Handles;
 use anyhow::{Context, Result, anyhow, bail};
 use arc_swap::ArcSwap;
 use mta::passwords::PasswordKey;
-use mta::settings::ListenerKind;
+use axum::Router;
+use mta::settings::{ListenerKind, LiveSettings};
 use mta::{LiveDirectory, Parts, Releaser, Server, Status};
 use net::{ClientTls, Clock, Resolver, ServerTls};
 use store::Store;
@@ -25,7 +26,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::config::{self, Config};
-use crate::transport::releasing;
+use crate::transport::{limit_of, releasing, submitting};
 use reload::Reloader;
 
 /// Requests to the admin socket that are under way may take so long when the server ends.
@@ -66,7 +67,8 @@ pub struct Running {
     server: Server,
     reloader: Arc<Reloader>,
     admin: JoinHandle<std::io::Result<()>>,
-    stop_admin: oneshot::Sender<()>,
+    /// The sockets end when these are dropped.
+    stop: Vec<oneshot::Sender<()>>,
 }
 
 impl Running {
@@ -88,6 +90,7 @@ impl Running {
         let live = Arc::new(live);
         let reloader = Arc::new(Reloader::new(config, settings.clone(), live.clone()));
         let releaser = Releaser::new(settings.clone(), store.clone(), live.clone(), clock.clone());
+        let limits = settings.clone();
         let parts = Parts {
             settings,
             listeners: config.listeners(),
@@ -100,14 +103,16 @@ impl Running {
             clock: clock.clone(),
         };
         let server = Server::start(parts).await?;
-        let (stop_admin, admin) =
-            start_admin(config, listener, handles((store, live, clock), (releaser, resolver, password_key), &server, &reloader));
-        Ok(Self { server, reloader, admin, stop_admin })
+        let handles = handles((store, live, clock, limits), (releaser, resolver, password_key), &server, &reloader);
+        let mut stop = Vec::from_iter(start_submit(config, handles.clone()).await);
+        let (stop_admin, admin) = start_socket(config.admin_socket(), listener, admin::router(handles));
+        stop.push(stop_admin);
+        Ok(Self { server, reloader, admin, stop })
     }
 
     /// Ends in order. Whoever asks through the socket hears that the server goes, before its parts do.
     pub async fn stop(self) {
-        drop(self.stop_admin);
+        drop(self.stop);
         self.server.shut_down().await;
         // It takes the socket away when it ends.
         if !self.admin.is_finished() {
@@ -117,7 +122,7 @@ impl Running {
 }
 
 fn handles(
-    (store, live, clock): (Store, Arc<LiveDirectory>, Clock),
+    (store, live, clock, settings): (Store, Arc<LiveDirectory>, Clock, LiveSettings),
     (releaser, resolver, password_key): (Releaser, Resolver, Arc<PasswordKey>),
     server: &Server,
     reloader: &Arc<Reloader>,
@@ -130,6 +135,8 @@ fn handles(
         clock,
         retry: server.retrier(),
         release: releasing(releaser),
+        submit: submitting(server.submitter(Arc::new(admin::is_local_user))),
+        message_max_bytes: limit_of(settings),
         resolver: Some(resolver),
         reload: Some(Arc::new(move || {
             let reloader = reloader.clone();
@@ -152,14 +159,25 @@ fn status_json(status: Status) -> serde_json::Value {
     })
 }
 
-/// The admin socket's task; it ends when the sender is dropped.
-fn start_admin(config: &Config, listener: UnixListener, handles: Handles) -> (oneshot::Sender<()>, JoinHandle<std::io::Result<()>>) {
+/// The socket for mail of programs on this machine. Without it the server is of use all the same.
+async fn start_submit(config: &Config, handles: Handles) -> Option<oneshot::Sender<()>> {
+    let socket = config.submit_socket();
+    match admin::bind_for_all(&socket).await {
+        Ok(listener) => Some(start_socket(socket, listener, admin::submit_router(handles)).0),
+        Err(error) => {
+            tracing::warn!(%error, "other users of this machine cannot send by `waypost sendmail`; name a place for submit_socket, or make its directory");
+            None
+        }
+    }
+}
+
+/// A socket's task; it ends when the sender is dropped.
+fn start_socket(socket: PathBuf, listener: UnixListener, router: Router) -> (oneshot::Sender<()>, JoinHandle<std::io::Result<()>>) {
     let (stop, stopped) = oneshot::channel();
-    let socket = config.admin_socket();
     let shutdown = async {
         let _ = stopped.await;
     };
-    let task = tokio::spawn(async move { admin::serve(listener, admin::router(handles), &socket, shutdown).await });
+    let task = tokio::spawn(async move { admin::serve(listener, router, &socket, shutdown).await });
     (stop, task)
 }
 
