@@ -3,6 +3,7 @@
 //! Invariant: help, completions and man pages come from here and from nowhere else.
 
 mod account;
+mod sendmail;
 
 use std::path::PathBuf;
 
@@ -10,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub use account::{Account, AccountCertificate, AccountImport};
+pub use sendmail::Sendmail;
 
 use crate::config::DEFAULT_PATH;
 
@@ -74,6 +76,7 @@ pub enum Command {
     Config(Config),
     /// Say what the reply of a remote server means, and what to do; without a server or a configuration.
     ExplainReply(ExplainReply),
+    Sendmail(Sendmail),
     /// How the running server is.
     Status,
     /// Let the running server read its configuration again, as SIGHUP does.

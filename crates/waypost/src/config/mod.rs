@@ -11,7 +11,7 @@ pub mod secrets;
 mod settings;
 mod values;
 
-pub use error::ConfigError;
+pub use error::{ConfigError, ConfigErrors};
 pub use load::{Config, DEFAULT_SUBMIT_SOCKET, load, parse};
 pub use options::Log;
 pub use reference::{reference, template};
