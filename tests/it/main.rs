@@ -31,6 +31,7 @@ mod postfix;
 mod reports;
 mod resources;
 mod returns;
+mod sendmail;
 mod signatures;
 mod srs;
 mod strict_domain;

@@ -63,7 +63,11 @@ pub(crate) async fn submit(
     let length = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     let length = length.ok_or_else(|| ApiError::new(StatusCode::LENGTH_REQUIRED, "the request does not say how long it is"))?;
     if length > most {
-        return Err(ApiError::of_reply(&Reply::new(552, (5, 3, 4), format!("the message is larger than {} octets", most - ENVELOPE_MAX_BYTES))));
+        return Err(ApiError::of_reply(&Reply::new(
+            552,
+            (5, 3, 4),
+            format!("the message is larger than {} octets", most - ENVELOPE_MAX_BYTES),
+        )));
     }
     let kib = u32::try_from(length / 1024 + 1).unwrap_or(ROOM_KIB).min(ROOM_KIB);
     // An error says that the semaphore was closed, which nobody does.

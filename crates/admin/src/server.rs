@@ -10,8 +10,8 @@ use axum::http::{Method, StatusCode, Uri};
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use axum::{Json, Router};
 use mail::Reply;
-use mta::{LiveDirectory, Submission, Submitted};
 use mta::passwords::PasswordKey;
+use mta::{LiveDirectory, Submission, Submitted};
 use store::{Store, StoreError};
 use tokio::sync::{Mutex, Semaphore};
 

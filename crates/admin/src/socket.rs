@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use axum::Router;
@@ -43,7 +43,9 @@ pub async fn bind(path: &Path) -> io::Result<UnixListener> {
 /// As [`bind`].
 pub async fn bind_for_all(path: &Path) -> io::Result<UnixListener> {
     if let Some(parent) = path.parent().filter(|parent| !parent.exists()) {
-        fs::DirBuilder::new().mode(0o755).create(parent).map_err(|e| at(parent, e.kind(), &e.to_string()))?;
+        fs::create_dir(parent).map_err(|e| at(parent, e.kind(), &e.to_string()))?;
+        // Whatever the umask is.
+        fs::set_permissions(parent, fs::Permissions::from_mode(0o755))?;
     }
     bind_as(path, 0o666).await
 }

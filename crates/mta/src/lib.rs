@@ -59,5 +59,5 @@ mod take;
 pub use bug::{bugs_caught, signatures_broken};
 pub use live_directory::{DirectoryError, LiveDirectory};
 pub use release::Releaser;
-pub use submit::{LocalNames, Submission, Submitted, Submitter};
 pub use server::{Parts, Server, StartError, Status};
+pub use submit::{LocalNames, Submission, Submitted, Submitter};

@@ -35,7 +35,13 @@ pub(crate) async fn seal<'a>(
 }
 
 /// Puts our signatures on top.
-pub(crate) async fn sign(signing: &Signing, settings: &Settings, directory: &Directory, author: Option<&Domain>, prepared: &mut Prepared<'_>) {
+pub(crate) async fn sign(
+    signing: &Signing,
+    settings: &Settings,
+    directory: &Directory,
+    author: Option<&Domain>,
+    prepared: &mut Prepared<'_>,
+) {
     for new in &mut prepared.messages {
         let Some(domain) = signed_as(new.message.flow, (&prepared.proof, prepared.is_ours), author, &settings.forward.srs.domain) else {
             continue;

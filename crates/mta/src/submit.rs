@@ -114,7 +114,8 @@ impl Submitter {
         let Submission { user, full_name, sender, recipients, recipients_in_header, notify, ret, envid, content } = submission;
         let desk = Desk { settings: &settings, directory: &directory, user: &user, names: &self.names, clock: &self.clock };
         let itself = format!("{}@{}", user.name, settings.hostname);
-        let itself = Mailbox::parse(&itself).map_err(|e| Reply::new(550, (5, 1, 7), format!("the user name makes no address: {itself}: {e}")))?;
+        let itself =
+            Mailbox::parse(&itself).map_err(|e| Reply::new(550, (5, 1, 7), format!("the user name makes no address: {itself}: {e}")))?;
         let reverse_path = desk.reverse_path(sender.as_deref(), &itself)?;
         let from = reverse_path.mailbox().unwrap_or(&itself);
         let Completed { content, recipients: named } = complete(&content, from, &full_name, &settings.hostname)?;
@@ -215,7 +216,11 @@ impl Submitter {
                 Said::TooMany(most) => format!("{most} recipients an hour"),
                 Said::TooManyNew { most, .. } | Said::Runaway(most) => format!("{most} recipients a day to whom it has not sent before"),
             };
-            return Err(Reply::new(451, (4, 7, 1), format!("the user {} may send to {most}; see [submission] in the configuration", user.name)));
+            return Err(Reply::new(
+                451,
+                (4, 7, 1),
+                format!("the user {} may send to {most}; see [submission] in the configuration", user.name),
+            ));
         }
         Ok(())
     }
@@ -263,7 +268,9 @@ impl Desk<'_> {
 
     fn recipients(&self, all: &[String], notify: Notify, reverse_path: &ReversePath) -> Result<Vec<(Recipient, AcceptedRecipient)>, Reply> {
         match all.len() {
-            0 => return Err(Reply::new(554, (5, 5, 1), "the message has no recipients: neither on the command line nor in To, Cc and Bcc")),
+            0 => {
+                return Err(Reply::new(554, (5, 5, 1), "the message has no recipients: neither on the command line nor in To, Cc and Bcc"));
+            }
             n if n > RECIPIENTS_MAX => {
                 return Err(Reply::new(554, (5, 5, 3), format!("the message has {n} recipients; {RECIPIENTS_MAX} are the most")));
             }

@@ -4,7 +4,8 @@ use clap::Args;
 
 /// Hand over a message from standard input, as sendmail does: for cron, git send-email, mutt, PHP.
 #[derive(Debug, Args)]
-#[command(after_help = "Options, as sendmail has them; those that are not listed are taken and mean nothing (-oem, -odb, -B8BITMIME, -G, -n):
+#[command(
+    after_help = "Options, as sendmail has them; those that are not listed are taken and mean nothing (-oem, -odb, -B8BITMIME, -G, -n):
   -t            send to the addresses in To, Cc and Bcc; Bcc is taken out
   -i, -oi       a line with nothing but a dot does not end the message
   -f ADDRESS    the envelope's sender (also -r); '<>' for none
@@ -28,7 +29,8 @@ Called as sendmail, mailq or newaliases (by a link) it is that program:
 Examples:
   printf 'Subject: backup done\\n\\nall well\\n' | waypost sendmail root
   waypost sendmail -t -i -f me@example.com < message
-  git send-email --sendmail-cmd='waypost sendmail -i' --to list@example.org 0001-fix.patch")]
+  git send-email --sendmail-cmd='waypost sendmail -i' --to list@example.org 0001-fix.patch"
+)]
 pub struct Sendmail {
     /// Options and recipients.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTIONS|RECIPIENTS")]

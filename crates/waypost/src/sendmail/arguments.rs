@@ -164,7 +164,8 @@ mod tests {
     fn what_programs_say_is_understood() {
         let plain = Arguments { ignore_dots: true, ..Arguments::default() };
         let to = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<String>>();
-        for line in ["-i", "-oi", "-o i", "-oem -oi", "-odb -i", "-em -i", "-O IgnoreDots=true", "-B8BITMIME -i", "-B 7BIT -oi -L tag -p x"] {
+        for line in ["-i", "-oi", "-o i", "-oem -oi", "-odb -i", "-em -i", "-O IgnoreDots=true", "-B8BITMIME -i", "-B 7BIT -oi -L tag -p x"]
+        {
             assert_eq!(read(line), Ok(plain.clone()), "{line}");
         }
         let php = Arguments { recipients_in_header: true, ..plain.clone() };
@@ -183,7 +184,8 @@ mod tests {
 
     #[test]
     fn modes_are_chosen_by_option_or_name() {
-        for (line, mode) in [("-bs", Mode::Dialogue), ("-bm x", Mode::Deliver), ("-bp", Mode::List), ("-q", Mode::Flush), ("-bi", Mode::Aliases)]
+        for (line, mode) in
+            [("-bs", Mode::Dialogue), ("-bm x", Mode::Deliver), ("-bp", Mode::List), ("-q", Mode::Flush), ("-bi", Mode::Aliases)]
         {
             assert_eq!(read(line).unwrap().mode, mode, "{line}");
         }

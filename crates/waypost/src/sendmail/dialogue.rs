@@ -2,7 +2,7 @@
 //!
 //! RFC 5321. Invariant: 250 after the content means that the message was handed over; recipients are judged then, and not before.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, Read, Write};
 use std::sync::Arc;
 
 use admin::api::Envelope;
@@ -13,11 +13,14 @@ use smtp::server::{Config, Event, Service, Session, Transaction};
 use super::exit::Refused;
 use super::way::Way;
 
+/// A line is read in pieces of this size, in octets.
+const LINE_MAX_BYTES: u64 = 64 * 1024;
+
 /// Recipients of one message at most.
 const RECIPIENTS_MAX: usize = 1000;
 
 /// Talks until the other side has enough.
-pub async fn run(way: &Way, max_bytes: u64, input: &mut impl Read, output: &mut impl Write) -> Result<()> {
+pub async fn run(way: &Way, max_bytes: u64, input: &mut impl BufRead, output: &mut impl Write) -> Result<()> {
     let local = Domain::parse("localhost").map_err(|e| anyhow::anyhow!("{e}"))?;
     let config = Config {
         hostname: way.hostname().unwrap_or(local),
@@ -29,7 +32,7 @@ pub async fn run(way: &Way, max_bytes: u64, input: &mut impl Read, output: &mut 
     };
     let mut session: Session<()> = Session::new(Arc::new(config), None);
     let (mut content, mut said) = (Vec::new(), Vec::new());
-    let (mut piece, mut after_cr) = (vec![0; 16 * 1024], false);
+    let mut line = Vec::new();
     session.greet();
     loop {
         while let Some(event) = session.next_event() {
@@ -55,25 +58,22 @@ pub async fn run(way: &Way, max_bytes: u64, input: &mut impl Read, output: &mut 
         output.write_all(&said)?;
         output.flush()?;
         said.clear();
-        let n = input.read(&mut piece)?;
-        if n == 0 {
+        // A line at a time: a pipe brings all at once, and the session wants to be waited for.
+        line.clear();
+        if input.by_ref().take(LINE_MAX_BYTES).read_until(b'\n', &mut line)? == 0 {
             return Ok(());
         }
-        session.receive(&with_crlf(piece.get(..n).unwrap_or_default(), &mut after_cr));
+        session.receive(with_crlf(&mut line));
     }
 }
 
 /// Programs on this machine end lines as they like.
-fn with_crlf(bytes: &[u8], after_cr: &mut bool) -> Vec<u8> {
-    let mut out = Vec::with_capacity(bytes.len() + 64);
-    for byte in bytes {
-        if *byte == b'\n' && !*after_cr {
-            out.push(b'\r');
-        }
-        *after_cr = *byte == b'\r';
-        out.push(*byte);
+fn with_crlf(line: &mut Vec<u8>) -> &[u8] {
+    if line.ends_with(b"\n") && !line.ends_with(b"\r\n") {
+        line.pop();
+        line.extend_from_slice(b"\r\n");
     }
-    out
+    line
 }
 
 async fn handed_over(way: &Way, transaction: Option<Transaction<()>>, content: &[u8]) -> Reply {

@@ -44,7 +44,9 @@ impl Refused {
         let code = match status {
             StatusCode::NOT_FOUND => NO_USER,
             StatusCode::FORBIDDEN => NO_PERMISSION,
-            StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY | StatusCode::BAD_REQUEST | StatusCode::LENGTH_REQUIRED => DATA,
+            StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY | StatusCode::BAD_REQUEST | StatusCode::LENGTH_REQUIRED => {
+                DATA
+            }
             StatusCode::CONFLICT => UNAVAILABLE,
             _ => TEMPORARY,
         };

@@ -166,7 +166,8 @@ mod tests {
         let with = call("waypost --config w.toml --json sendmail -oi x@y.test").unwrap();
         assert_eq!((with.config, with.json, with.words.len()), (Some("w.toml".into()), true, 2));
         assert!(call("waypost --config=w.toml sendmail -i").is_some());
-        for other in ["waypost", "waypost queue list", "waypost sendmail --help", "waypost alias add sendmail x", "waypost --help sendmail"] {
+        for other in ["waypost", "waypost queue list", "waypost sendmail --help", "waypost alias add sendmail x", "waypost --help sendmail"]
+        {
             assert_eq!(call(other), None, "{other}");
         }
     }
