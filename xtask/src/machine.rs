@@ -50,11 +50,19 @@ const NEEDS: &[Need] = &[
     need("pebble", &["pebble"]),
     need("pebble-challtestsrv", &["pebble"]),
     need("testssl", &["testssl.sh"]),
+    need("mutt", &["mutt"]),
+    need("php", &["php-cli"]),
+    need("/usr/lib/git-core/git-send-email", &["git-email"]),
+    need("setpriv", &["util-linux"]),
 ];
 
-/// swaks speaks TLS only with the first two; the last makes return addresses.
-const PERL_MODULES: &[(&str, &str)] =
-    &[("Net::SSLeay", "libnet-ssleay-perl"), ("IO::Socket::SSL", "libio-socket-ssl-perl"), ("Mail::SRS", "libmail-srs-perl")];
+/// swaks speaks TLS only with the first two; the third makes return addresses; git send-email reads addresses by the last.
+const PERL_MODULES: &[(&str, &str)] = &[
+    ("Net::SSLeay", "libnet-ssleay-perl"),
+    ("IO::Socket::SSL", "libio-socket-ssl-perl"),
+    ("Mail::SRS", "libmail-srs-perl"),
+    ("Mail::Address", "libmailtools-perl"),
+];
 
 /// Python's packages, and the modules that they bring.
 const PYTHON_PACKAGES: &[&str] = &["dkimpy==1.1.8", "pysrs==1.0.3", "dnspython==2.9.2", "PyNaCl==1.6.2"];

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use directory::Problem;
+use mail::Reply;
 use mta::DirectoryError;
 use store::StoreError;
 
@@ -50,6 +51,21 @@ impl ApiError {
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// What SMTP would have said.
+    pub(crate) fn of_reply(reply: &Reply) -> Self {
+        let code = reply.enhanced.map_or((0, 0), |code| (code.1, code.2));
+        let status = match (reply.code, code) {
+            (400..500, _) => StatusCode::SERVICE_UNAVAILABLE,
+            (552, _) => StatusCode::PAYLOAD_TOO_LARGE,
+            (_, (1, 7 | 8) | (7, _)) => StatusCode::FORBIDDEN,
+            (_, (1 | 2, _)) => StatusCode::NOT_FOUND,
+            (_, (5 | 6, _)) => StatusCode::UNPROCESSABLE_ENTITY,
+            _ => StatusCode::CONFLICT,
+        };
+        let enhanced = reply.enhanced.map(|code| format!(" {code}")).unwrap_or_default();
+        Self::new(status, format!("{}{enhanced} {}", reply.code, reply.text()))
     }
 
     /// A problem of the directory, without the path of a cycle.

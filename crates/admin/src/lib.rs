@@ -14,14 +14,16 @@ mod extract;
 mod held;
 mod import;
 mod keys;
+mod messages;
 mod queue;
 mod server;
 mod socket;
 
 pub use certificates::{Certificates, RenewCertificates};
 pub use error::ApiError;
-pub use server::{Handles, Release, Reload, Retry, router};
-pub use socket::{bind, serve};
+pub use messages::{Peer, is_local_user};
+pub use server::{Handles, Release, Reload, Retry, Submit, router, submit_router};
+pub use socket::{bind, bind_for_all, serve};
 
 #[cfg(test)]
 mod tests;

@@ -7,17 +7,19 @@ use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{Method, StatusCode, Uri};
-use axum::routing::{delete, get, patch, post, put};
+use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use axum::{Json, Router};
-use mta::LiveDirectory;
+use mail::Reply;
 use mta::passwords::PasswordKey;
+use mta::{LiveDirectory, Submission, Submitted};
 use store::{Store, StoreError};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 
 use crate::api::Reloaded;
 use crate::certificates::{self, Certificates};
 use crate::error::ApiError;
-use crate::{accounts, aliases, domains, held, import, keys, queue};
+use crate::messages::ROOM_KIB;
+use crate::{accounts, aliases, domains, held, import, keys, messages, queue};
 
 /// The largest body of a request, in octets.
 const BODY_MAX_BYTES: usize = 16 * 1024 * 1024;
@@ -27,6 +29,9 @@ pub type Reload = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<String, Str
 
 /// Lets a held message go: its id, and whether it is wrapped.
 pub type Release = Arc<dyn Fn(mail::QueueId, bool) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>> + Send + Sync>;
+
+/// Takes mail of a program on this machine.
+pub type Submit = Arc<dyn Fn(Submission) -> Pin<Box<dyn Future<Output = Result<Submitted, Reply>> + Send>> + Send + Sync>;
 
 /// Tells whoever delivers to try now what is due.
 pub type Retry = Arc<dyn Fn() + Send + Sync>;
@@ -46,6 +51,10 @@ pub struct Handles {
     pub retry: Retry,
     /// Lets a held message go, as it came or within one of ours.
     pub release: Release,
+    /// Takes mail of programs on this machine.
+    pub submit: Submit,
+    /// The largest message, in octets.
+    pub message_max_bytes: Arc<dyn Fn() -> u64 + Send + Sync>,
     /// DNS, to see whether a record is published.
     pub resolver: Option<net::Resolver>,
     /// The certificates.
@@ -68,11 +77,27 @@ pub(crate) struct Shared {
     pub handles: Handles,
     /// One change at a time: two that are sound by themselves can make a circle together.
     pub changing: Arc<Mutex<()>>,
+    /// Memory for messages that are being read, in KiB.
+    pub room: Arc<Semaphore>,
+}
+
+impl Shared {
+    fn new(handles: Handles) -> Self {
+        Self { handles, changing: Arc::default(), room: Arc::new(Semaphore::new(ROOM_KIB as usize)) }
+    }
+}
+
+/// The one route of the socket that everybody on this machine may open.
+pub fn submit_router(handles: Handles) -> Router {
+    Router::new().route("/v1/messages", submission()).fallback(unknown).with_state(Shared::new(handles))
+}
+
+fn submission() -> MethodRouter<Shared> {
+    post(messages::submit).layer(DefaultBodyLimit::disable())
 }
 
 /// The API's routes, all under `/v1`.
 pub fn router(handles: Handles) -> Router {
-    let shared = Shared { handles, changing: Arc::default() };
     let v1 = Router::new()
         .route("/domains", get(domains::list).post(domains::add))
         .route("/domains/{name}", delete(domains::remove))
@@ -94,6 +119,7 @@ pub fn router(handles: Handles) -> Router {
         .route("/queue/totals", get(queue::totals))
         .route("/queue/retry", post(queue::retry))
         .route("/queue/{id}", get(queue::show).delete(queue::remove))
+        .route("/messages", submission())
         .route("/keys", get(keys::list).post(keys::add))
         .route("/keys/{domain}/rotate", post(keys::rotate))
         .route("/certificates", get(certificates::list))
@@ -109,7 +135,7 @@ pub fn router(handles: Handles) -> Router {
         .fallback(unknown)
         .method_not_allowed_fallback(not_allowed)
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
-        .with_state(shared)
+        .with_state(Shared::new(handles))
 }
 
 async fn status(State(shared): State<Shared>) -> Json<serde_json::Value> {

@@ -1,6 +1,6 @@
-//! The Unix socket that the API listens on.
+//! The Unix sockets: of the API, and the one that takes mail of everybody on this machine.
 //!
-//! Invariant: nobody but the server's own user (and root) can ever connect, not even for an instant.
+//! Invariant: nobody but the server's own user (and root) can ever connect to the API, not even for an instant.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use axum::Router;
 use tokio::net::{UnixListener, UnixStream};
 
+use crate::messages::Peer;
+
 /// Serves the API until `shutdown`, then finishes what is under way and removes the socket.
 pub async fn serve(
     listener: UnixListener,
@@ -17,11 +19,12 @@ pub async fn serve(
     socket_path: &Path,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    let result = axum::serve(listener, router).with_graceful_shutdown(shutdown).await;
+    let service = router.into_make_service_with_connect_info::<Peer>();
+    let result = axum::serve(listener, service).with_graceful_shutdown(shutdown).await;
     if let Err(error) = fs::remove_file(socket_path)
         && error.kind() != ErrorKind::NotFound
     {
-        tracing::warn!(%error, socket = %socket_path.display(), "the admin socket could not be removed; the next start replaces it");
+        tracing::warn!(%error, socket = %socket_path.display(), "a socket could not be removed; the next start replaces it");
     }
     result
 }
@@ -31,9 +34,26 @@ pub async fn serve(
 /// # Errors
 /// `AddrInUse` where another server answers there; otherwise what the system says.
 pub async fn bind(path: &Path) -> io::Result<UnixListener> {
+    bind_as(path, 0o600).await
+}
+
+/// Binds a socket that everybody on this machine may open. Its directory is made where it is missing.
+///
+/// # Errors
+/// As [`bind`].
+pub async fn bind_for_all(path: &Path) -> io::Result<UnixListener> {
+    if let Some(parent) = path.parent().filter(|parent| !parent.exists()) {
+        fs::create_dir(parent).map_err(|e| at(parent, e.kind(), &e.to_string()))?;
+        // Whatever the umask is.
+        fs::set_permissions(parent, fs::Permissions::from_mode(0o755))?;
+    }
+    bind_as(path, 0o666).await
+}
+
+async fn bind_as(path: &Path, mode: u32) -> io::Result<UnixListener> {
     match fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => {
-            return Err(at(path, ErrorKind::AlreadyExists, "is there and is no socket; name another path with admin_socket"));
+            return Err(at(path, ErrorKind::AlreadyExists, "is there and is no socket; name another path in the configuration"));
         }
         Ok(_) if UnixStream::connect(path).await.is_ok() => {
             return Err(at(path, ErrorKind::AddrInUse, "another server answers on this socket; stop it first"));
@@ -49,7 +69,7 @@ pub async fn bind(path: &Path) -> io::Result<UnixListener> {
         return Err(error);
     }
     let listener = UnixListener::bind(&beside).map_err(|e| at(&beside, e.kind(), &e.to_string()))?;
-    fs::set_permissions(&beside, fs::Permissions::from_mode(0o600))?;
+    fs::set_permissions(&beside, fs::Permissions::from_mode(mode))?;
     fs::rename(&beside, path)?;
     Ok(listener)
 }

@@ -43,6 +43,8 @@ async fn api_with(virtual_file: Option<&str>) -> Api {
             counter.fetch_add(1, Ordering::SeqCst);
         }),
         release: Arc::new(|_, _| Box::pin(async { Ok(()) })),
+        submit: Arc::new(|_| Box::pin(async { Err(mail::Reply::new(451, (4, 3, 0), "not here")) })),
+        message_max_bytes: Arc::new(|| 1 << 20),
         resolver: None,
         certificates: crate::Certificates { in_use: Arc::new(|| Ok(Vec::new())), directory: dir.path().join("certificates"), renew: None },
         reload: Some(Arc::new(|| Box::pin(async { Err("w.toml:3:1: unknown key".to_owned()) }))),

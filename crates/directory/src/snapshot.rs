@@ -9,6 +9,7 @@ use mail::{Domain, LocalPart, Mailbox};
 
 use crate::account::Account;
 use crate::alias::{Alias, AliasSource};
+use crate::extension::split;
 use crate::signing_key::{KeyState, SigningKey};
 use crate::strict::StrictDomain;
 
@@ -124,6 +125,11 @@ impl Directory {
     /// Whether the account is active and may send as `from`.
     pub fn owned_by_sender(&self, account: &Account, from: &Mailbox) -> bool {
         account.is_active() && account.may_send_as(from, self)
+    }
+
+    /// The mailbox without its extension: `me@` for `me+shop@`.
+    pub fn without_extension(&self, mailbox: &Mailbox) -> Mailbox {
+        split(mailbox, &self.contents.delimiters).map_or_else(|| mailbox.clone(), |(bare, _)| bare)
     }
 
     /// The alias under exactly this key, `me@example.com` or `@example.com`, without case: one level, as

@@ -16,7 +16,7 @@ const LARGE_AT_ONCE: usize = 4;
 /// Who vouches for a message.
 #[derive(Debug)]
 pub(crate) enum Proof {
-    /// The password of this account was given.
+    /// The password of this account was given, or this user of the machine wrote it.
     Login(String),
     /// Nobody logged in; this was found out.
     Evidence(Box<Evidence>),

@@ -20,10 +20,13 @@ pub(crate) fn write_received(out: &mut Vec<u8>, received: &Received, hostname: &
     let facts = &received.facts;
     let authenticated = facts.login.is_some();
     ReceivedField {
-        hello: if authenticated { "submission" } else { &facts.hello },
+        hello: if authenticated && !facts.local { "submission" } else { &facts.hello },
         client: (!authenticated).then_some(facts.client),
         by: hostname,
-        with: with_protocol(facts.extended, facts.tls.is_some(), authenticated, received.parameters.smtputf8),
+        with: match facts.local {
+            true => "local",
+            false => with_protocol(facts.extended, facts.tls.is_some(), authenticated, received.parameters.smtputf8),
+        },
         tls: facts.tls.as_deref(),
         id,
         recipient,

@@ -210,6 +210,7 @@ mod tests {
             extended: true,
             tls: None,
             login: login.map(Into::into),
+            local: false,
         };
         let received = Received {
             id: QueueId(9),

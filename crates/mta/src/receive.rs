@@ -309,6 +309,7 @@ impl Driver {
                 extended: self.session.is_extended(),
                 tls: self.session.tls().map(|t| t.description.clone()),
                 login: self.session.identity().map(ToOwned::to_owned),
+                local: false,
             },
             reverse_path: transaction.reverse_path,
             parameters: transaction.parameters,

@@ -19,8 +19,10 @@ pub(crate) struct SessionFacts {
     pub extended: bool,
     /// TLS version and suite.
     pub tls: Option<String>,
-    /// The account, where it logged in.
+    /// The account, where it logged in; the user of this machine, where it is `local`.
     pub login: Option<String>,
+    /// Whether it came from a program on this machine.
+    pub local: bool,
 }
 
 /// A message as it came.

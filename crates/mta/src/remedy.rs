@@ -149,12 +149,12 @@ fn rewritten(whole: &[u8], from: &Mailbox, via: &Domain) -> Option<Bytes> {
 }
 
 /// What stands between the quotes of a quoted-string.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).flat_map(|c| if matches!(c, '"' | '\\') { vec!['\\', c] } else { vec![c] }).collect()
 }
 
 /// A phrase: quoted where it is ASCII, an encoded-word (RFC 2047 s.4.1) for each piece otherwise.
-fn encoded(text: &str) -> String {
+pub(crate) fn encoded(text: &str) -> String {
     use base64::Engine as _;
     if text.is_ascii() {
         return format!("\"{text}\"");

@@ -85,10 +85,12 @@ pub(crate) async fn addressed(world: &World, id: QueueId, to: &Mailbox, bytes: B
 /// Where a message of ours goes, and the alias through which it goes there: a mailbox elsewhere, or the targets of an alias of ours.
 fn addressees(world: &World, to: &Mailbox, id: QueueId) -> Vec<(Mailbox, Option<Mailbox>)> {
     let directory = world.live.current();
-    if !directory.hosts(&to.domain) {
-        return vec![(to.clone(), None)];
-    }
     let settings = world.settings.load();
+    if !directory.hosts(&to.domain) {
+        // A user of this machine, whose mail the postmaster reads.
+        let is_local = to.domain == settings.hostname;
+        return vec![(settings.postmaster.clone().filter(|_| is_local).unwrap_or_else(|| to.clone()), None)];
+    }
     let ourselves = Client { address: std::net::IpAddr::from([127, 0, 0, 1]), login: None };
     let rules = Rules {
         directory: &directory,

@@ -12,6 +12,8 @@ use crate::authenticate::Proof;
 use crate::bug::count_broken_signature;
 use crate::dispatch::World;
 use crate::prepare::Prepared;
+use crate::settings::Settings;
+use crate::signing::Signing;
 
 /// Signs each message, and checks that nothing was broken.
 pub(crate) async fn seal<'a>(
@@ -28,16 +30,26 @@ pub(crate) async fn seal<'a>(
         tracing::error!(id = %first.message.id, domain = broken, "a signature that verified does not verify on what would be sent: this is a bug, please report it");
         return Err(Reply::new(451, (4, 3, 0), "an internal error; try again later"));
     }
-    let settings = world.settings.load_full();
+    sign(&world.signing, &world.settings.load_full(), directory, author, &mut prepared).await;
+    Ok(prepared)
+}
+
+/// Puts our signatures on top.
+pub(crate) async fn sign(
+    signing: &Signing,
+    settings: &Settings,
+    directory: &Directory,
+    author: Option<&Domain>,
+    prepared: &mut Prepared<'_>,
+) {
     for new in &mut prepared.messages {
         let Some(domain) = signed_as(new.message.flow, (&prepared.proof, prepared.is_ours), author, &settings.forward.srs.domain) else {
             continue;
         };
-        let mut prefix = world.signing.sign(directory, domain, &new.message.prefix, &prepared.whole.bytes).await;
+        let mut prefix = signing.sign(directory, domain, &new.message.prefix, &prepared.whole.bytes).await;
         prefix.extend_from_slice(&new.message.prefix);
         new.message.prefix = prefix.into();
     }
-    Ok(prepared)
 }
 
 /// Whose name stands under a message: that of its author's domain only where the author gave a password.

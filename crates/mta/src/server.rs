@@ -31,6 +31,7 @@ use crate::returns::Returns;
 use crate::settings::{Listener, ListenerKind, LiveSettings};
 use crate::signing::Signing;
 use crate::spooling::Arriving;
+use crate::submit::{LocalNames, Submitter};
 
 /// Sessions and deliveries get so long to finish at a shutdown.
 const FAREWELL: Duration = Duration::from_secs(10);
@@ -99,6 +100,7 @@ pub struct Status {
 #[derive(Debug)]
 pub struct Server {
     dispatch: Dispatch,
+    reception: Arc<Reception>,
     sessions: Sessions,
     closing: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
@@ -166,7 +168,12 @@ impl Server {
         for (kind, address) in &addresses {
             tracing::info!(%address, kind = kind.as_str(), "listening");
         }
-        Ok(Self { dispatch, sessions, closing, tasks })
+        Ok(Self { dispatch, reception, sessions, closing, tasks })
+    }
+
+    /// Takes mail of programs on this machine.
+    pub fn submitter(&self, names: LocalNames) -> Submitter {
+        Submitter::online(self.reception.clone(), names)
     }
 
     /// A function that tells dispatch to try now what is due.

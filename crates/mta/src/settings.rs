@@ -199,6 +199,8 @@ pub struct Settings {
     pub schedule: Schedule,
     /// How much an account may send, where it has no limits of its own.
     pub submission: Sending,
+    /// As whom users of this machine may send, besides themselves.
+    pub local_users: Vec<policy::LocalRule>,
     /// Where access tokens are checked, if they are taken.
     pub introspection: Option<net::Introspection>,
 }
@@ -266,6 +268,7 @@ impl Settings {
                 failed_logins_per_account: 20,
             },
             submission: Sending { per_hour: 1000, new_per_day: 200 },
+            local_users: Vec::new(),
             introspection: None,
             delivery: Delivery {
                 port: 25,

@@ -7,6 +7,7 @@
 mod authentic;
 mod circuit;
 mod disposition;
+mod local;
 mod meaning;
 mod recipient;
 mod remote;
@@ -19,6 +20,7 @@ mod trouble;
 pub use authentic::{Treatment, Unauthenticated, authentic, may_report};
 pub use circuit::{Admission, CIRCUITS_MAX, Circuits, Keys, Pass, Told};
 pub use disposition::{LOOP_FIELD, RECEIVED_MAX, disposition, well_formed};
+pub use local::{LocalRule, LocalRules, LocalUser};
 pub use meaning::{Meaning, Reaction, ReplyScope, Severity};
 pub use recipient::{AcceptedRecipient, Client, Rules, recipient};
 pub use remote::{is_dmarc_refusal, our_refusal, trouble_of_failure, trouble_of_reply};

@@ -7,6 +7,7 @@ mod commands;
 mod config;
 mod demo;
 mod output;
+mod sendmail;
 mod serve;
 mod setup;
 mod transport;
@@ -25,6 +26,9 @@ use output::Output;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    if let Some(call) = sendmail::call(std::env::args_os()) {
+        return sendmail::run(call);
+    }
     let cli = Cli::parse();
     let json = cli.json;
     match run(cli) {

@@ -43,12 +43,7 @@ impl Transport {
     pub async fn open(config: &Config) -> Result<Self> {
         let socket = config.admin_socket();
         match UnixStream::connect(&socket).await {
-            Ok(stream) => {
-                let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-                // An error of the connection is told to the request that it breaks.
-                tokio::spawn(connection);
-                Ok(Self::Socket(sender))
-            }
+            Ok(stream) => Self::over(stream).await,
             Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => Self::in_process(config).await,
             Err(e) if e.kind() == ErrorKind::PermissionDenied => {
                 bail!(
@@ -58,6 +53,14 @@ impl Transport {
             }
             Err(e) => Err(e).with_context(|| format!("the server's socket {} cannot be used", socket.display())),
         }
+    }
+
+    /// Over a socket that is connected.
+    pub async fn over(stream: UnixStream) -> Result<Self> {
+        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        // An error of the connection is told to the request that it breaks.
+        tokio::spawn(connection);
+        Ok(Self::Socket(sender))
     }
 
     /// Opens the data directory; refused while a server has it.
@@ -135,7 +138,8 @@ impl Transport {
         })
     }
 
-    async fn send(&mut self, request: Request<Body>) -> Result<(StatusCode, Bytes)> {
+    /// Sends a request and reads the answer whole.
+    pub async fn send(&mut self, request: Request<Body>) -> Result<(StatusCode, Bytes)> {
         match self {
             Self::Socket(sender) => {
                 sender.ready().await?;
@@ -155,6 +159,14 @@ fn offline(config: &Config, store: Store, live: Arc<LiveDirectory>) -> Result<Ha
     let settings = Arc::new(arc_swap::ArcSwap::from_pointee(config.settings.clone()));
     Ok(Handles {
         password_key: Arc::new(crate::config::secrets::password_key(&config.file.password_key())?),
+        submit: submitting(mta::Submitter::offline(
+            settings.clone(),
+            store.clone(),
+            live.clone(),
+            clock.clone(),
+            Arc::new(admin::is_local_user),
+        )),
+        message_max_bytes: limit_of(settings.clone()),
         release: releasing(mta::Releaser::new(settings, store.clone(), live.clone(), clock.clone())),
         resolver: crate::serve::resolver(config).ok(),
         certificates: crate::serve::face::certificates_on_disk(config),
@@ -174,6 +186,20 @@ pub fn releasing(releaser: mta::Releaser) -> admin::Release {
         let releaser = releaser.clone();
         Box::pin(async move { releaser.release(id, wrapped).await })
     })
+}
+
+/// The route's way to a submitter.
+pub fn submitting(submitter: mta::Submitter) -> admin::Submit {
+    let submitter = Arc::new(submitter);
+    Arc::new(move |submission| {
+        let submitter = submitter.clone();
+        Box::pin(async move { submitter.submit(submission).await })
+    })
+}
+
+/// The largest message, as the settings in force say.
+pub fn limit_of(settings: mta::settings::LiveSettings) -> Arc<dyn Fn() -> u64 + Send + Sync> {
+    Arc::new(move || settings.load().limits.message_bytes)
 }
 
 /// A command run as root would leave files that the server cannot write.

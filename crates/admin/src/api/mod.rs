@@ -3,10 +3,12 @@
 //! Invariant: addresses are text here, in the form that people write; times are Unix milliseconds, sizes octets.
 
 mod accounts;
+mod messages;
 
 use serde::{Deserialize, Serialize};
 
 pub use accounts::*;
+pub use messages::*;
 
 /// What a change answers: what else one should know.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

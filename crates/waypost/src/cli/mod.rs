@@ -4,6 +4,7 @@
 
 mod account;
 mod cert;
+mod sendmail;
 
 use std::path::PathBuf;
 
@@ -11,6 +12,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub use account::{Account, AccountCertificate, AccountImport};
+pub use sendmail::Sendmail;
 
 use crate::config::DEFAULT_PATH;
 pub use cert::{Cert, CertificateFrom, Csr, SelfSigned};
@@ -79,6 +81,7 @@ pub enum Command {
     Config(Config),
     /// Say what the reply of a remote server means, and what to do; without a server or a configuration.
     ExplainReply(ExplainReply),
+    Sendmail(Sendmail),
     /// How the running server is.
     Status,
     /// Let the running server read its configuration again, as SIGHUP does.

@@ -15,6 +15,9 @@ use super::options::{File, Route};
 use super::settings::settings;
 use super::values::{FilterWord, TlsWord};
 
+/// Where mail of programs is taken on a machine that was set up in the usual way.
+pub const DEFAULT_SUBMIT_SOCKET: &str = "/run/waypost/submit.sock";
+
 /// A configuration that can be used.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -30,6 +33,13 @@ impl Config {
     /// The Unix socket for the other commands.
     pub fn admin_socket(&self) -> PathBuf {
         self.file.admin_socket.clone().unwrap_or_else(|| self.file.data_dir.join("waypost.sock"))
+    }
+
+    /// The Unix socket for mail of programs on this machine.
+    pub fn submit_socket(&self) -> PathBuf {
+        let is_default = self.file.data_dir == Path::new("/var/lib/waypost");
+        let default = || if is_default { PathBuf::from(DEFAULT_SUBMIT_SOCKET) } else { self.file.data_dir.join("submit.sock") };
+        self.file.submit_socket.clone().unwrap_or_else(default)
     }
 
     /// The settings, with the secrets that may have been made since the file was read.
@@ -165,6 +175,7 @@ fn make_absolute(path: &Path, file: &mut File) {
         &mut file.submission.password_key_file,
         &mut file.virtual_file,
         &mut file.admin_socket,
+        &mut file.submit_socket,
         &mut tls.certificate,
         &mut tls.key,
         &mut tls.extra_authorities,

@@ -12,8 +12,8 @@ pub mod secrets;
 mod settings;
 mod values;
 
-pub use error::ConfigError;
-pub use load::{Config, load, parse};
+pub use error::{ConfigError, ConfigErrors};
+pub use load::{Config, DEFAULT_SUBMIT_SOCKET, load, parse};
 pub use options::Log;
 pub use reference::{reference, template};
 pub use values::LogFormat;

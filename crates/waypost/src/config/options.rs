@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use mail::{Domain, Mailbox};
+use policy::LocalRule;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -126,6 +127,9 @@ section!("", "What stands at the top of the file.", File,
     virtual_file: Option<PathBuf> = None;
     /// The Unix socket through which the other commands talk to the server. Default: waypost.sock in data_dir.
     admin_socket: Option<PathBuf> = None;
+    /// The Unix socket through which `waypost sendmail` hands over mail; every user of this machine may open it. Default: /run/waypost/submit.sock where
+    /// data_dir is /var/lib/waypost, else submit.sock in data_dir.
+    submit_socket: Option<PathBuf> = None;
 });
 
 section!("[listen]", "Where connections are accepted. An empty list turns a service off. A change needs a restart.", Listen, [], {
@@ -260,6 +264,9 @@ section!("[submission]", "What your accounts may send. `waypost account limits` 
     recipients_per_hour: Int<1, 10_000_000> = Int(1000);
     /// Recipients of one account within a day to whom it has never sent before; an account that goes on regardless is suspended.
     new_recipients_per_day: Int<1, 10_000_000> = Int(200);
+    /// As whom users of this machine may send by `waypost sendmail`, besides as themselves: "www-data=noreply@example.com", "git=@example.com", or
+    /// "backup=*" for any address of your domains. Root and the server's own user may send as any address of your domains.
+    local_users: Vec<Text<LocalRule>> = Vec::new();
     /// A file with the key that seals the passwords which CRAM-MD5 and its like need. Default: passwords.key in data_dir, which the server makes.
     password_key_file: Option<PathBuf> = None;
 });

@@ -57,6 +57,11 @@ impl Word for filter::Address {
     const EXAMPLE: &'static str = "127.0.0.1:11333 or unix:/run/milter.sock";
 }
 
+impl Word for policy::LocalRule {
+    const WHAT: &'static str = "a user and a sender";
+    const EXAMPLE: &'static str = "www-data=noreply@example.com";
+}
+
 /// A text that reads as a `T`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Text<T>(pub T);

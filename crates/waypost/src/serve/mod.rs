@@ -7,14 +7,16 @@ pub mod face;
 pub mod logging;
 mod reload;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use admin::{Certificates, Handles};
 use anyhow::{Context, Result, anyhow};
 use arc_swap::ArcSwap;
+use axum::Router;
 use mta::passwords::PasswordKey;
+use mta::settings::LiveSettings;
 use mta::{LiveDirectory, Parts, Releaser, Server, Status};
 use net::acme::Challenges;
 use net::{ClientTls, Clock, Resolver};
@@ -26,7 +28,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::config::{self, Config};
-use crate::transport::releasing;
+use crate::transport::{limit_of, releasing, submitting};
 use face::{Face, server_tls};
 use reload::Reloader;
 
@@ -69,7 +71,8 @@ pub struct Running {
     face: Face,
     reloader: Arc<Reloader>,
     admin: JoinHandle<std::io::Result<()>>,
-    stop_admin: oneshot::Sender<()>,
+    /// The sockets end when these are dropped.
+    stop: Vec<oneshot::Sender<()>>,
 }
 
 impl Running {
@@ -92,6 +95,7 @@ impl Running {
         let live = Arc::new(live);
         let reloader = Arc::new(Reloader::new(config, settings.clone(), live.clone()));
         let releaser = Releaser::new(settings.clone(), store.clone(), live.clone(), clock.clone());
+        let limits = settings.clone();
         let parts = Parts {
             settings,
             listeners: config.listeners(),
@@ -106,14 +110,16 @@ impl Running {
         let server = Server::start(parts).await?;
         let face = Face::start(config, (tls.clone(), challenges), (&live, &resolver, &clock))?;
         let certificates = face.certificates(config, tls);
-        let handles = handles((store, live, clock), (releaser, resolver, password_key), (&server, certificates), &reloader);
-        let (stop_admin, admin) = start_admin(config, listener, handles);
-        Ok(Self { server, face, reloader, admin, stop_admin })
+        let handles = handles((store, live, clock, limits), (releaser, resolver, password_key), (&server, certificates), &reloader);
+        let mut stop = Vec::from_iter(start_submit(config, handles.clone()).await);
+        let (stop_admin, admin) = start_socket(config.admin_socket(), listener, admin::router(handles));
+        stop.push(stop_admin);
+        Ok(Self { server, face, reloader, admin, stop })
     }
 
     /// Ends in order. Whoever asks through the socket hears that the server goes, before its parts do.
     pub async fn stop(self) {
-        drop(self.stop_admin);
+        drop(self.stop);
         drop(self.face);
         self.server.shut_down().await;
         // It takes the socket away when it ends.
@@ -124,7 +130,7 @@ impl Running {
 }
 
 fn handles(
-    (store, live, clock): (Store, Arc<LiveDirectory>, Clock),
+    (store, live, clock, settings): (Store, Arc<LiveDirectory>, Clock, LiveSettings),
     (releaser, resolver, password_key): (Releaser, Resolver, Arc<PasswordKey>),
     (server, certificates): (&Server, Certificates),
     reloader: &Arc<Reloader>,
@@ -137,6 +143,8 @@ fn handles(
         clock,
         retry: server.retrier(),
         release: releasing(releaser),
+        submit: submitting(server.submitter(Arc::new(admin::is_local_user))),
+        message_max_bytes: limit_of(settings),
         resolver: Some(resolver),
         certificates,
         reload: Some(Arc::new(move || {
@@ -160,14 +168,25 @@ fn status_json(status: Status) -> serde_json::Value {
     })
 }
 
-/// The admin socket's task; it ends when the sender is dropped.
-fn start_admin(config: &Config, listener: UnixListener, handles: Handles) -> (oneshot::Sender<()>, JoinHandle<std::io::Result<()>>) {
+/// The socket for mail of programs on this machine. Without it the server is of use all the same.
+async fn start_submit(config: &Config, handles: Handles) -> Option<oneshot::Sender<()>> {
+    let socket = config.submit_socket();
+    match admin::bind_for_all(&socket).await {
+        Ok(listener) => Some(start_socket(socket, listener, admin::submit_router(handles)).0),
+        Err(error) => {
+            tracing::warn!(%error, "other users of this machine cannot send by `waypost sendmail`; name a place for submit_socket, or make its directory");
+            None
+        }
+    }
+}
+
+/// A socket's task; it ends when the sender is dropped.
+fn start_socket(socket: PathBuf, listener: UnixListener, router: Router) -> (oneshot::Sender<()>, JoinHandle<std::io::Result<()>>) {
     let (stop, stopped) = oneshot::channel();
-    let socket = config.admin_socket();
     let shutdown = async {
         let _ = stopped.await;
     };
-    let task = tokio::spawn(async move { admin::serve(listener, admin::router(handles), &socket, shutdown).await });
+    let task = tokio::spawn(async move { admin::serve(listener, router, &socket, shutdown).await });
     (stop, task)
 }
 

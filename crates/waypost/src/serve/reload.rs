@@ -58,6 +58,7 @@ fn fixed(config: &Config) -> Vec<(&'static str, String)> {
     vec![
         ("data_dir", file.data_dir.display().to_string()),
         ("admin_socket", config.admin_socket().display().to_string()),
+        ("submit_socket", config.submit_socket().display().to_string()),
         ("[listen]", format!("{:?} {:?}", config.listeners(), config.web_addresses())),
         (
             "[tls]",

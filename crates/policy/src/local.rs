@@ -1,0 +1,125 @@
+//! Users of this machine: as whom may they send, without a password?
+//!
+//! RFC 6409 s.6.1. Invariant: a user may write as itself, and as anybody else only where the configuration or its power over the server says so: a
+//! program that was broken into does not gain the addresses of the others.
+
+use std::fmt;
+use std::str::FromStr;
+
+use directory::{Directory, SenderRule};
+use mail::{AddressError, Domain, LocalPart, Mailbox, Reply};
+
+/// A user of this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalUser {
+    /// Its login name.
+    pub name: String,
+    /// Root, or the user that the server runs as: it can do anything here anyway.
+    pub privileged: bool,
+}
+
+/// What the configuration allows: `www-data=noreply@example.com`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalRule {
+    /// The user's login name.
+    pub user: String,
+    /// As whom it may send.
+    pub sender: SenderRule,
+}
+
+impl FromStr for LocalRule {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (user, sender) = text.split_once('=').ok_or("the = between user and sender is missing")?;
+        let user = user.trim();
+        if user.is_empty() || user.contains(char::is_whitespace) {
+            return Err("it names no user before the =".into());
+        }
+        let sender = sender.trim().parse().map_err(|e: AddressError| e.to_string())?;
+        Ok(Self { user: user.to_owned(), sender })
+    }
+}
+
+impl fmt::Display for LocalRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.user, self.sender)
+    }
+}
+
+/// What a decision about a local user is based on.
+#[derive(Debug, Clone, Copy)]
+pub struct LocalRules<'a> {
+    /// The domains.
+    pub directory: &'a Directory,
+    /// Our own name, the domain of addresses without one.
+    pub hostname: &'a Domain,
+    /// What the configuration allows besides.
+    pub rules: &'a [LocalRule],
+}
+
+impl LocalUser {
+    /// Whether it may send as this address.
+    pub fn may_send_as(&self, from: &Mailbox, given: LocalRules<'_>) -> bool {
+        let is_ours = from.domain == *given.hostname || given.directory.hosts(&from.domain);
+        let bare = given.directory.without_extension(from);
+        let is_own = LocalPart::parse(&self.name).is_ok_and(|name| name == bare.local);
+        let allows = |rule: &LocalRule| match &rule.sender {
+            SenderRule::Address(mailbox) => *mailbox == *from || *mailbox == bare,
+            SenderRule::Domain(domain) => *domain == from.domain,
+            SenderRule::Any => is_ours,
+        };
+        (is_ours && (self.privileged || is_own)) || given.rules.iter().filter(|rule| rule.user == self.name).any(allows)
+    }
+
+    /// Refuses an address that the user may not send as, in the envelope or in the From field.
+    pub fn check(&self, from: &Mailbox, given: LocalRules<'_>) -> Result<(), Reply> {
+        if self.may_send_as(from, given) {
+            return Ok(());
+        }
+        let name = &self.name;
+        Err(Reply::new(
+            550,
+            (5, 7, 1),
+            format!(
+                "the user {name} may not send as {from}; whoever runs the server can allow it with local_users = [\"{name}={from}\"] under [submission]"
+            ),
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use directory::{Contents, HostedDomain};
+
+    fn may(user: &str, privileged: bool, rules: &[&str], from: &str) -> bool {
+        let directory = Directory::new(Contents {
+            domains: vec![HostedDomain { name: "example.com".parse().unwrap(), enabled: true }],
+            delimiters: "+".into(),
+            ..Contents::default()
+        });
+        let rules: Vec<LocalRule> = rules.iter().map(|rule| rule.parse().unwrap()).collect();
+        let hostname = Domain::parse("mx.example.net").unwrap();
+        let given = LocalRules { directory: &directory, hostname: &hostname, rules: &rules };
+        LocalUser { name: user.into(), privileged }.may_send_as(&from.parse().unwrap(), given)
+    }
+
+    #[test]
+    fn a_user_is_itself_and_root_is_anybody_here() {
+        assert!(may("ann", false, &[], "ann@mx.example.net") && may("ann", false, &[], "Ann+x@example.com"));
+        assert!(!may("ann", false, &[], "me@example.com") && !may("ann", false, &[], "ann@gmail.com"));
+        assert!(may("root", true, &[], "me@example.com") && !may("root", true, &[], "me@gmail.com"));
+    }
+
+    #[test]
+    fn the_configuration_allows_more() {
+        let rules = ["www-data=noreply@example.com", "git=@example.org", "cron=*"];
+        assert!(may("www-data", false, &rules, "noreply@example.com") && !may("www-data", false, &rules, "me@example.com"));
+        assert!(may("git", false, &rules, "x@example.org") && !may("git", false, &rules, "x@example.com"));
+        assert!(may("cron", false, &rules, "me@example.com") && !may("cron", false, &rules, "me@gmail.com"));
+        assert!(!may("ann", false, &rules, "noreply@example.com"));
+        for wrong in ["www-data", "=x@example.com", "a b=x@example.com", "a=x"] {
+            assert!(wrong.parse::<LocalRule>().is_err(), "{wrong}");
+        }
+    }
+}
