@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-pub use account::{Account, AccountCertificate, AccountImport};
+pub use account::{Account, AccountCertificate, AccountImport, AccountProfile};
 
 use crate::config::DEFAULT_PATH;
 pub use cert::{Cert, CertificateFrom, Csr, SelfSigned};
