@@ -50,6 +50,8 @@ const NEEDS: &[Need] = &[
     need("pebble", &["pebble"]),
     need("pebble-challtestsrv", &["pebble"]),
     need("testssl", &["testssl.sh"]),
+    need("xmllint", &["libxml2-utils"]),
+    need("mta-sts-query", &["postfix-mta-sts-resolver"]),
 ];
 
 /// swaks speaks TLS only with the first two; the last makes return addresses.
