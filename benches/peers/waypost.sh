@@ -31,6 +31,9 @@ key = "$PEER_HOME/key.pem"
 [limits]
 sessions = 100000
 sessions_per_client = 100000
+[submission]
+recipients_per_hour = 10000000
+new_recipients_per_day = 10000000
 [[route]]
 domains = ["slow.test"]
 host = "[$SLOW_IP]"

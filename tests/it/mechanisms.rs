@@ -158,7 +158,7 @@ fn an_account_of_cyrus_is_imported_and_logs_in() {
     run_ok("sh", &["-c", &made]);
     let file = file.display().to_string();
     let dry = office.waypost.ok(&["account", "import", "sasldb2", &file, "--dry-run"]);
-    assert!(dry.contains("1 accounts would be imported") && office.waypost.json(&["account", "list"]) == serde_json::json!([]), "{dry}");
+    assert!(dry.contains("1 account would be imported") && office.waypost.json(&["account", "list"]) == serde_json::json!([]), "{dry}");
     office.waypost.ok(&["account", "import", "sasldb2", &file, "--legacy", "CRAM-MD5"]);
     for mechanism in ["PLAIN", "CRAM-MD5", "SCRAM-SHA-256"] {
         let (is_in, said) = gsasl(&office, mechanism, ME, "tanstaaf7", &["--no-cb"]);
@@ -245,4 +245,71 @@ fn a_client_certificate_logs_in_on_its_own_port() {
     assert!(!curl(&certificate, &key, "me@example.test:").0, "taken away");
     waypost.assert_no_bugs();
     drop(dns);
+}
+
+/// An introspection endpoint as RFC 7662 has it: one token is valid, and only for whoever authenticates.
+const INTROSPECTION: &str = r#"
+import base64, http.server, json, sys, urllib.parse
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        form = urllib.parse.parse_qs(self.rfile.read(int(self.headers["content-length"])).decode())
+        if self.headers["authorization"] != "Basic " + base64.b64encode(b"waypost:s3cret-of-ours").decode():
+            return self.send_error(401)
+        token = form["token"][0]
+        answer = {"active": token == "good+token/=", "username": "Me@example.test", "email": "odd"}
+        if token == "broken": answer = []
+        body = json.dumps(answer).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *args): pass
+http.server.HTTPServer((sys.argv[1], 8088), Handler).serve_forever()
+"#;
+
+#[test]
+fn an_access_token_logs_in() {
+    let lab = Lab::new();
+    let secret = lab.write("secret", "s3cret-of-ours\n");
+    std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let endpoint = lab.address(9);
+    let mut python = Command::new("python3");
+    let _server = it::Process::start(python.args(["-c", INTROSPECTION, &endpoint.to_string()]).stdout(Stdio::null()));
+    wait_for("the endpoint", || std::net::TcpStream::connect((endpoint, 8088)).ok());
+    let _dns = Dns::start(&lab, &format!("foreign MX 10 mx.foreign\nmx.foreign A {}\n", lab.address(2)));
+    let far = Sink::start(lab.address(2), MX_PORT);
+    let waypost = Waypost::started(
+        &lab,
+        "foo@inbox.test",
+        &format!(
+            "[oauth]\nintrospection_url = \"http://{endpoint}:8088/introspect\"\nclient_id = \"waypost\"\nclient_secret_file = \"secret\"\n"
+        ),
+    );
+    waypost.account(ME);
+    let letter = lab.write("letter", &format!("From: {ME}\r\nSubject: by token\r\n\r\nx\r\n")).display().to_string();
+    let curl = |mechanism: &str, user: &str, token: &str, more: &[&str]| {
+        let ca = waypost.certificate().display().to_string();
+        let url = format!("smtp://mx.example.test:{SUBMISSION_PORT}");
+        let resolve = format!("mx.example.test:{SUBMISSION_PORT}:{}", waypost.address);
+        let options = format!("AUTH={mechanism}");
+        let mut arguments = vec!["-v", "--max-time", "20", "--ssl-reqd", "--url", &url, "--resolve", &resolve, "--cacert", &ca];
+        arguments.extend(["--login-options", &options, "--oauth2-bearer", token, "--user", user]);
+        arguments.extend(["--mail-from", ME, "--mail-rcpt", "you@foreign.test", "-T", &letter]);
+        arguments.extend(more);
+        let output = run("curl", &arguments);
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    for mechanism in ["OAUTHBEARER", "XOAUTH2"] {
+        for more in [&[][..], &["--sasl-ir"]] {
+            let (sent, said) = curl(mechanism, "me@example.test:", "good+token/=", more);
+            assert!(sent, "{mechanism}: {said}\n{}", waypost.log());
+            for (user, token) in [("me@example.test:", "bad"), ("you@example.test:", "good+token/="), ("me@example.test:", "broken")] {
+                let (sent, said) = curl(mechanism, user, token, more);
+                assert!(!sent && said.contains("535 5.7.8"), "{mechanism} {user} {token}: {said}");
+            }
+        }
+    }
+    far.wait_for("Subject: by token\r\n");
+    assert!(!waypost.log().contains("good+token"), "a token is never logged");
+    waypost.assert_no_bugs();
 }

@@ -5,7 +5,7 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use it::{Dns, HTTPS_PORT, Lab, SUBMISSION_PORT, SUBMISSIONS_PORT, Waypost, run_ok};
+use it::{Dns, HTTPS_PORT, Lab, SUBMISSION_PORT, SUBMISSIONS_PORT, Talk, Waypost, run_ok};
 use serde_json::Value;
 
 /// What testssl.sh finds about a certificate of the lab's own, which says nothing about the server: nobody outside vouches for it, its
@@ -123,4 +123,28 @@ fn another_protocol_than_the_services_own_is_refused() {
         &["-sk", "--connect-to", &format!("mx.example.test:443:{}:{HTTPS_PORT}", waypost.address), "https://mx.example.test/"],
     );
     assert_eq!(said, "mx.example.test is a mail server\n");
+}
+
+#[test]
+fn threat_72_a_handshake_in_drips_ends() {
+    let lab = Lab::new();
+    let waypost = Waypost::started(&lab, "foo@inbox.test", "[limits]\nhandshake_timeout_s = 1\n");
+    for port in [SUBMISSIONS_PORT, SUBMISSION_PORT] {
+        let mut talk = if port == SUBMISSION_PORT {
+            let mut talk = Talk::greeted(waypost.address, port);
+            talk.expect("STARTTLS", "220 2.0.0");
+            talk
+        } else {
+            Talk::connect(waypost.address, port)
+        };
+        // The head of a ClientHello of 512 octets, and then one octet at a time: each is in time, all together are not.
+        talk.send(&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3]);
+        let began = std::time::Instant::now();
+        while waypost.json(&["status"])["sessions"] != 0 {
+            talk.send(&[0]);
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            assert!(began.elapsed() < std::time::Duration::from_secs(20), "port {port}: still open");
+        }
+    }
+    waypost.assert_no_bugs();
 }
