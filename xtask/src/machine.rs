@@ -54,6 +54,8 @@ const NEEDS: &[Need] = &[
     need("php", &["php-cli"]),
     need("/usr/lib/git-core/git-send-email", &["git-email"]),
     need("setpriv", &["util-linux"]),
+    need("xmllint", &["libxml2-utils"]),
+    need("mta-sts-query", &["postfix-mta-sts-resolver"]),
 ];
 
 /// swaks speaks TLS only with the first two; the third makes return addresses; git send-email reads addresses by the last.

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-pub use account::{Account, AccountCertificate, AccountImport};
+pub use account::{Account, AccountCertificate, AccountImport, AccountProfile};
 pub use sendmail::Sendmail;
 
 use crate::config::DEFAULT_PATH;
