@@ -23,12 +23,17 @@ postmaster = "me@example.test"
 mx = ["127.0.0.1:$IN_PORT"]
 submission = ["127.0.0.1:$SUB_PORT"]
 submissions = []
+http = []
+https = []
 [tls]
 certificate = "$PEER_HOME/cert.pem"
 key = "$PEER_HOME/key.pem"
 [limits]
 sessions = 100000
 sessions_per_client = 100000
+[submission]
+recipients_per_hour = 10000000
+new_recipients_per_day = 10000000
 [[route]]
 domains = ["slow.test"]
 host = "[$SLOW_IP]"

@@ -1,8 +1,32 @@
 //! Hostile logins: the numbers are those of the list of hostile inputs, the replies those that it names.
 
-use it::{SUBMISSION_PORT, SUBMISSIONS_PORT, Talk};
+use std::net::Ipv4Addr;
+
+use it::{SUBMISSION_PORT, SUBMISSIONS_PORT, Talk, base64, wait_for};
 
 use crate::hostile_in::Stage;
+
+const ME: &str = "me@example.test";
+
+fn plain(login: &str, password: &str) -> String {
+    format!("AUTH PLAIN {}", base64(&format!("\0{login}\0{password}")))
+}
+
+/// A session over TLS from this address.
+fn session(stage: &Stage, source: Ipv4Addr) -> Talk {
+    let mut talk = Talk::connect_from(source, stage.waypost.address, SUBMISSIONS_PORT);
+    talk.handshake(&stage.waypost.certificate()).unwrap();
+    assert!(talk.reply().starts_with("220"));
+    talk.expect("EHLO client.foreign.test", "250");
+    talk
+}
+
+/// The reply to a login from this address.
+fn attempt(stage: &Stage, source: Ipv4Addr, login: &str, password: &str) -> String {
+    session(stage, source).say(&plain(login, password))
+}
+
+const HOME: Ipv4Addr = Ipv4Addr::new(127, 99, 1, 1);
 
 #[test]
 fn threats_76_and_77_no_login_where_none_may_be() {
@@ -61,4 +85,158 @@ fn threats_78_to_80_and_83_logins() {
     stage.inbox.wait_for("Subject: mine");
     assert_eq!(stage.inbox.messages().len(), 1);
     stage.waypost.assert_no_bugs();
+}
+
+#[test]
+fn threats_82_one_client_guesses_a_few_times() {
+    let stage = Stage::new("");
+    let password = stage.waypost.account(ME);
+    let stranger = Ipv4Addr::new(127, 77, 1, 1);
+    assert!(attempt(&stage, HOME, ME, &password).starts_with("235"));
+    for n in 0..10 {
+        let login = if n % 2 == 0 { ME.to_owned() } else { format!("nobody{n}@example.test") };
+        assert!(attempt(&stage, stranger, &login, &format!("guess{n}")).starts_with("535 5.7.8"));
+    }
+    let mut talk = session(&stage, stranger);
+    talk.expect(&plain(ME, "guess10"), "454 4.7.0");
+    // The right password is no better than a wrong one now, or else guessing would go on.
+    talk.expect(&plain(ME, &password), "421 4.7.0");
+    assert_eq!(talk.reply(), "", "closed");
+    // Neither a neighbour nor the owner at home, nor the local commands, are kept out.
+    assert!(attempt(&stage, Ipv4Addr::new(127, 77, 1, 2), ME, &password).starts_with("235"));
+    assert!(attempt(&stage, Ipv4Addr::new(127, 99, 200, 7), ME, &password).starts_with("235"));
+    assert_eq!(stage.waypost.json(&["account", "list"])[0]["login"], ME);
+    stage.waypost.assert_no_bugs();
+}
+
+#[test]
+fn threats_82_many_clients_guess_at_one_account_a_few_times() {
+    let mut stage = Stage::new("");
+    let password = stage.waypost.account(ME);
+    assert!(attempt(&stage, HOME, ME, &password).starts_with("235"));
+    let stranger = |n: u8| Ipv4Addr::new(127, 60 + n, 1, 1);
+    for login in [ME, "nobody@example.test"] {
+        let replies: Vec<String> = (0..22).map(|n| attempt(&stage, stranger(n), login, &format!("guess{n}"))).collect();
+        assert!(replies.iter().take(20).all(|r| r.starts_with("535 5.7.8")), "{login}: {replies:?}");
+        assert!(replies.iter().skip(20).all(|r| r.starts_with("454 4.7.0")), "{login}: {replies:?}");
+    }
+    assert!(attempt(&stage, HOME, ME, &password).starts_with("235"));
+    // Where the owner comes from is known after a restart too.
+    wait_for("the login to be written down", || stage.waypost.json(&["account", "list"])[0]["last_login_ms"].as_i64());
+    stage.waypost.stop();
+    stage.waypost.start();
+    for n in 0..22 {
+        attempt(&stage, stranger(n), ME, &format!("guess{n}"));
+    }
+    assert!(attempt(&stage, stranger(30), ME, &password).starts_with("454"));
+    assert!(attempt(&stage, HOME, ME, &password).starts_with("235"));
+    stage.waypost.assert_no_bugs();
+}
+
+#[test]
+fn a_client_with_an_old_password_is_no_guesser() {
+    let stage = Stage::new("");
+    let password = stage.waypost.account(ME);
+    for _ in 0..30 {
+        assert!(attempt(&stage, HOME, ME, "the old one").starts_with("535 5.7.8"));
+    }
+    assert!(attempt(&stage, HOME, ME, &password).starts_with("235"));
+}
+
+#[test]
+fn threats_81_scram_that_is_altered() {
+    let stage = Stage::new("");
+    stage.waypost.account(ME);
+    let first = base64(&format!("n,,n={ME},r=clientnonce"));
+    for (finish, why) in [
+        ("c=biws,r=othernonce,p=AAAA", "wrong nonce"),
+        ("c=eSws,r=NONCE,p=AAAA", "another header than at first"),
+        ("c=biws,r=NONCE,p=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "wrong proof"),
+        ("", "nothing"),
+    ] {
+        let mut talk = session(&stage, HOME);
+        let challenge = talk.expect(&format!("AUTH SCRAM-SHA-256 {first}"), "334 ");
+        let nonce =
+            it::unbase64(challenge.trim().trim_start_matches("334 ")).split(',').next().unwrap().trim_start_matches("r=").to_owned();
+        let reply = talk.say(&base64(&finish.replace("NONCE", &nonce)));
+        assert!(reply.starts_with("535 5.7.8"), "{why}: {reply}");
+    }
+    // Says that the server offers no binding, which it does: somebody in between has taken that out.
+    session(&stage, HOME).expect(&format!("AUTH SCRAM-SHA-256 {}", base64(&format!("y,,n={ME},r=clientnonce"))), "535 5.7.8");
+    // The same first message for a name that does not exist is answered alike.
+    let answer = |name: &str| {
+        let mut talk = session(&stage, HOME);
+        let challenge = talk.expect(&format!("AUTH SCRAM-SHA-256 {}", base64(&format!("n,,n={name},r=x"))), "334 ");
+        it::unbase64(challenge.trim().trim_start_matches("334 "))
+    };
+    let shape = |answer: String| answer.split(',').map(|part| (part[..2].to_owned(), part.len())).collect::<Vec<_>>();
+    assert_eq!(shape(answer(ME)), shape(answer("nobody@example.test")));
+    let salt = |answer: String| answer.split(',').nth(1).unwrap().to_owned();
+    assert_eq!(salt(answer("nobody@example.test")), salt(answer("nobody@example.test")), "the salt of nobody does not change");
+    stage.waypost.assert_no_bugs();
+}
+
+#[test]
+fn threats_84_an_account_over_its_limit_and_a_suspended_one() {
+    let stage = Stage::new("");
+    let password = stage.waypost.account(ME);
+    stage.waypost.ok(&["account", "limits", ME, "--recipients-per-hour", "30", "--new-recipients-per-day", "3"]);
+    let to = |n: usize| format!("RCPT TO:<foo{n}@inbox.test>");
+    let mut talk = stage.waypost.logged_in(ME, &password);
+    talk.expect(&format!("MAIL FROM:<{ME}>"), "250");
+    for n in 0..3 {
+        talk.expect(&to(n), "250");
+    }
+    talk.expect(&to(3), "451 4.7.1");
+    talk.expect(&to(1), "250");
+    // The owner hears of it by the way that its mail is forwarded.
+    let letter = stage.inbox.wait_for("has sent to 3 new recipients today");
+    assert!(letter.to.join(" ").contains("<foo@inbox.test>") && letter.text().contains("waypost account show"), "{}", letter.text());
+    // What goes on regardless is stopped.
+    for n in 4..26 {
+        let mut talk = stage.waypost.logged_in(ME, &password);
+        talk.expect(&format!("MAIL FROM:<{ME}>"), "250");
+        talk.expect(&to(n), "451 4.7.1");
+        if stage.waypost.json(&["account", "list"])[0]["suspended"].is_string() {
+            break;
+        }
+    }
+    assert!(attempt(&stage, HOME, ME, &password).starts_with("535 5.7.8"));
+    let letter = stage.inbox.wait_for(&format!("{ME} is suspended"));
+    assert!(letter.text().contains("waypost account resume"), "{}", letter.text());
+    // A session that was open then sends no more.
+    talk.expect("RSET", "250");
+    talk.expect(&format!("MAIL FROM:<{ME}>"), "550 5.7.1");
+    stage.waypost.ok(&["account", "resume", ME]);
+    assert!(attempt(&stage, HOME, ME, &password).starts_with("235"));
+    // An hour has so many recipients.
+    stage.waypost.ok(&["account", "limits", ME, "--recipients-per-hour", "5", "--new-recipients-per-day", "1000"]);
+    let mut talk = stage.waypost.logged_in(ME, &password);
+    talk.expect(&format!("MAIL FROM:<{ME}>"), "250");
+    let replies: Vec<String> = (0..6).map(|_| talk.say(&to(1))).collect();
+    assert!(replies.iter().any(|r| r.starts_with("451 4.7.1")), "{replies:?}");
+    stage.waypost.assert_no_bugs();
+}
+
+#[test]
+fn auth_before_ehlo_is_said_again_after_starttls() {
+    let stage = Stage::new("");
+    let password = stage.waypost.account(ME);
+    let mut talk = Talk::greeted(stage.waypost.address, SUBMISSION_PORT);
+    talk.start_tls(&stage.waypost.certificate());
+    talk.expect(&plain(ME, &password), "503 5.5.1");
+    talk.expect("EHLO client.foreign.test", "250");
+    talk.expect(&plain(ME, &password), "235 2.7.0");
+}
+
+#[test]
+fn whoever_reads_an_alias_may_send_as_it() {
+    let stage = Stage::new("");
+    let password = stage.waypost.account(ME);
+    stage.waypost.ok(&["alias", "add", "info@example.test", ME]);
+    stage.waypost.ok(&["alias", "add", "boss@example.test", "foo@inbox.test"]);
+    let mut talk = stage.waypost.logged_in(ME, &password);
+    talk.taken("info@example.test", "foo@inbox.test", "From: info@example.test\r\nSubject: as an alias\r\n\r\nx\r\n");
+    talk.expect("MAIL FROM:<boss@example.test>", "553 5.7.1");
+    stage.inbox.wait_for("Subject: as an alias");
 }

@@ -9,6 +9,7 @@
     missing_docs
 )]
 
+mod certificates;
 mod circuits;
 mod clients;
 mod commands;
@@ -27,6 +28,7 @@ mod kills;
 mod leak;
 mod logins;
 mod main_job;
+mod mechanisms;
 mod postfix;
 mod reports;
 mod resources;
@@ -36,4 +38,5 @@ mod signatures;
 mod srs;
 mod strict_domain;
 mod tidy;
+mod tls;
 mod virtual_map;

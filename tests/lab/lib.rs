@@ -8,6 +8,7 @@
 mod dns;
 mod filters;
 mod opendkim;
+mod pebble;
 mod postfix;
 mod postsrsd;
 mod process;
@@ -26,6 +27,7 @@ use std::time::{Duration, Instant};
 pub use dns::{DNS_PORT, Dns, txt};
 pub use filters::{DkimFilter, MILTER_PORT, Milter, RSPAMD_PORT, SpamFilter, milter_packet};
 pub use opendkim::{OpenDkim, rsa_key};
+pub use pebble::Pebble;
 pub use postfix::{Postfix, postmap};
 pub use postsrsd::Postsrsd;
 pub use process::{Process, run, run_ok};
@@ -42,6 +44,11 @@ pub const MX_PORT: u16 = 2525;
 pub const SUBMISSION_PORT: u16 = 2587;
 /// Our submissions port (implicit TLS).
 pub const SUBMISSIONS_PORT: u16 = 2465;
+
+/// Our HTTP port.
+pub const HTTP_PORT: u16 = 2480;
+/// Our HTTPS port.
+pub const HTTPS_PORT: u16 = 2443;
 
 /// Who holds this port has the network.
 const CLAIM_PORT: u16 = 2524;
@@ -101,6 +108,13 @@ impl Lab {
 pub fn base64(text: &str) -> String {
     use base64::Engine as _;
     base64::engine::general_purpose::STANDARD.encode(text)
+}
+
+/// The text in base64.
+pub fn unbase64(text: &str) -> String {
+    use base64::Engine as _;
+    let bytes = base64::engine::general_purpose::STANDARD.decode(text).expect("base64");
+    String::from_utf8(bytes).expect("text")
 }
 
 /// Waits until `done` gives something, 20 s at most; then fails with what was waited for.

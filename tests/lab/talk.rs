@@ -1,7 +1,7 @@
 //! A client that says exactly what it is told: for what no well-behaved program would say.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use socket2::Socket;
 
 /// The domain of the mailbox behind the alias in nearly every lab: no client hears it that has not said it.
 const TARGET: &str = "inbox.test";
@@ -29,7 +30,18 @@ pub struct Talk {
 impl Talk {
     /// Connects, and reads nothing yet.
     pub fn connect(address: Ipv4Addr, port: u16) -> Self {
-        let tcp = TcpStream::connect((address, port)).expect("the server listens");
+        Self::over(TcpStream::connect((address, port)).expect("the server listens"))
+    }
+
+    /// Connects from another loopback address.
+    pub fn connect_from(source: Ipv4Addr, address: Ipv4Addr, port: u16) -> Self {
+        let socket = Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+        socket.bind(&SocketAddr::from((source, 0)).into()).expect("an address of loopback");
+        socket.connect(&SocketAddr::from((address, port)).into()).expect("the server listens");
+        Self::over(socket.into())
+    }
+
+    fn over(tcp: TcpStream) -> Self {
         tcp.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
         tcp.set_nodelay(true).expect("no delay");
         Self { tcp, tls: None, input: Vec::new(), heard: Vec::new(), knows_target: false }

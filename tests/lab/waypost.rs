@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::dns::{DNS_PORT, txt};
-use crate::{Lab, MX_PORT, Process, SUBMISSION_PORT, SUBMISSIONS_PORT, Talk, base64, wait_for};
+use crate::{HTTP_PORT, HTTPS_PORT, Lab, MX_PORT, Process, SUBMISSION_PORT, SUBMISSIONS_PORT, Talk, base64, wait_for};
 
 /// Our server: a configuration, a data directory, and sometimes a process.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ pub fn binary() -> &'static Path {
 impl Waypost {
     /// Writes a configuration: listeners, a certificate, loopback delivery, the lab's DNS; then `extra`, which begins with
     /// top-level options and may go on with sections of its own. A `[delivery]` or `[forward]` section there stands instead of the
-    /// lab's, except for the port. The lab's takes mail that nobody vouches for, and stores it before it is passed on.
+    /// lab's, except for the port. HTTP and HTTPS are there where `extra` has an `[acme]` section. The lab's takes mail that nobody vouches for, and stores it before it is passed on.
     pub fn configured(lab: &Lab, extra: &str) -> Self {
         let address = lab.address(1);
         let (certificate, key) = net::self_signed(&["mx.example.test".into()]).expect("a certificate");
@@ -59,11 +59,16 @@ impl Waypost {
         let sections = format!("{tls}{forward}{delivery}{sections}")
             .replace("[tls]\n", "[tls]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"\n")
             .replace("[delivery]\n", &format!("[delivery]\nport = {MX_PORT}\n{ipv6}"));
+        let web = if sections.contains("[acme]\n") {
+            format!("http = [\"{address}:{HTTP_PORT}\"]\nhttps = [\"{address}:{HTTPS_PORT}\"]\n")
+        } else {
+            "http = []\nhttps = []\n".into()
+        };
         let config = lab.write(
             "waypost.toml",
             &format!(
                 "hostname = \"mx.example.test\"\ndata_dir = \"data\"\n{top}\n\
-                 [listen]\nmx = [\"{address}:{MX_PORT}\"]\nsubmission = [\"{address}:{SUBMISSION_PORT}\"]\nsubmissions = [\"{address}:{SUBMISSIONS_PORT}\"]\n\
+                 [listen]\nmx = [\"{address}:{MX_PORT}\"]\nsubmission = [\"{address}:{SUBMISSION_PORT}\"]\nsubmissions = [\"{address}:{SUBMISSIONS_PORT}\"]\n{web}\
                  [dns]\nservers = [\"{}:{DNS_PORT}\"]\n{sections}\n",
                 lab.address(53)
             ),

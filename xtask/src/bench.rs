@@ -17,6 +17,10 @@ use crate::checkout::{cargo, must, program, root, target, waypost};
 /// Sessions x octets x messages.
 const CELL: &str = "100x10240x3000";
 
+/// Submission with TLS and a login: sessions x octets x messages x messages a session.
+const SUBMIT_CELLS: [(&str, &str); 2] =
+    [("10x1024x2000x50", "50 messages a session, 10 sessions"), ("10x1024x1000x1", "one message a session, 10 sessions")];
+
 const OURS: &str = "waypost";
 const PEER: &str = "postfix";
 const PEERS: [&str; 3] = [PEER, OURS, "postfix:tuned"];
@@ -31,15 +35,19 @@ pub struct Options {
     rounds: u32,
     idle: bool,
     full: bool,
+    submit: bool,
+    guesses: bool,
 }
 
 impl Options {
     /// Reads the words after `bench`.
     pub fn parse(words: &[&str]) -> Result<Self> {
         match words {
-            [] => Ok(Self { rounds: 3, idle: false, full: false }),
+            [] => Ok(Self { rounds: 3, idle: false, full: false, submit: false, guesses: false }),
             [rest @ .., "--rounds", n] => Ok(Self { rounds: n.parse().context("--rounds wants a number")?, ..Self::parse(rest)? }),
             [rest @ .., "--full"] => Ok(Self { full: true, ..Self::parse(rest)? }),
+            [rest @ .., "--submit"] => Ok(Self { submit: true, ..Self::parse(rest)? }),
+            [rest @ .., "--guesses"] => Ok(Self { guesses: true, ..Self::parse(rest)? }),
             [rest @ .., "--idle"] => Ok(Self { idle: true, ..Self::parse(rest)? }),
             _ => bail!("no such option: {}", words.join(" ")),
         }
@@ -48,14 +56,14 @@ impl Options {
 
 /// Measures and prints.
 pub fn run(options: &Options) -> Result<()> {
-    let harness = harness()?;
     let binary = binary()?;
+    if options.guesses {
+        return must(cargo("run --release --package it --bin guesses").env("WAYPOST_BIN", &binary));
+    }
+    let harness = harness()?;
     let home = std::env::var_os("BENCH_DIR").map_or_else(|| target().join("bench"), PathBuf::from);
     let results = home.join("results.jsonl");
     fs::create_dir_all(&home)?;
-    if results.exists() {
-        fs::remove_file(&results)?;
-    }
     let bench = |words: &[&str]| -> Command {
         let mut command = program("python3");
         command.arg("-B").arg(harness.join("bench.py")).args(words);
@@ -74,11 +82,28 @@ pub fn run(options: &Options) -> Result<()> {
             must(&mut bench(&["install", peer]))?;
         }
     }
+    if options.submit {
+        for (cell, what) in SUBMIT_CELLS {
+            clear(&results)?;
+            println!("\n== submission, {what}");
+            must(bench(&["submit"]).env("BENCH_CELLS", cell).args(peers))?;
+            report(&fs::read_to_string(&results).with_context(|| results.display().to_string())?, peers)?;
+        }
+        return Ok(());
+    }
+    clear(&results)?;
     must(bench(&["forward"]).args(peers))?;
     if options.idle {
         must(bench(&["idle"]).args([PEER, OURS]))?;
     }
     report(&fs::read_to_string(&results).with_context(|| results.display().to_string())?, peers)
+}
+
+fn clear(results: &Path) -> Result<()> {
+    if results.exists() {
+        fs::remove_file(results)?;
+    }
+    Ok(())
 }
 
 /// What is measured: the binary that WAYPOST_BIN names, or a fresh release build.

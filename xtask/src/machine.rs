@@ -29,6 +29,9 @@ const NEEDS: &[Need] = &[
     need("smtp-sink", &["postfix"]),
     need("smtp-source", &["postfix"]),
     need("swaks", &["swaks"]),
+    need("gsasl", &["gsasl"]),
+    need("saslpasswd2", &["sasl2-bin"]),
+    need("mkpasswd", &["whois"]),
     need("curl", &["curl", "ca-certificates"]),
     need("msmtp", &["msmtp"]),
     need("python3", &["python3"]),
@@ -48,6 +51,9 @@ const NEEDS: &[Need] = &[
     need("php", &["php-cli"]),
     need("/usr/lib/git-core/git-send-email", &["git-email"]),
     need("setpriv", &["util-linux"]),
+    need("pebble", &["pebble"]),
+    need("pebble-challtestsrv", &["pebble"]),
+    need("testssl", &["testssl.sh"]),
 ];
 
 /// swaks speaks TLS only with the first two; the third makes return addresses; git send-email reads addresses by the last.

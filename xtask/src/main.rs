@@ -24,10 +24,12 @@ The project's own commands.
   cargo xtask suites               only fetch the public suites that the tests read
   cargo xtask deny                 only check licences, bans and sources of the dependencies
   cargo xtask docs [--check]       write the man pages and the configuration reference anew, or only compare them
-  cargo xtask bench [--rounds N] [--idle] [--full]
+  cargo xtask bench [--rounds N] [--idle] [--full] [--submit] [--guesses]
                                    forward 10 KiB over 100 sessions beside Postfix, and print the ratios; --idle: also
                                    the memory of idle sessions; --full: instead, with SPF, DKIM, DMARC, return addresses
-                                   and signatures, beside Postfix + OpenDKIM + postsrsd + an SPF daemon. Needs root and the bench harness (docs/testing.md)
+                                   and signatures, beside Postfix + OpenDKIM + postsrsd + an SPF daemon; --submit: instead, submission with
+                                   TLS and a login, beside Postfix + Cyrus SASL; --guesses: instead, what 10,000 guesses from as
+                                   many addresses do to honest sessions. Needs root and the bench harness (docs/testing.md)
 ";
 
 fn main() -> ExitCode {

@@ -6,6 +6,7 @@
 mod accounts;
 mod aliases;
 pub mod api;
+mod certificates;
 mod changes;
 mod domains;
 mod error;
@@ -18,6 +19,7 @@ mod queue;
 mod server;
 mod socket;
 
+pub use certificates::{Certificates, RenewCertificates};
 pub use error::ApiError;
 pub use messages::{Peer, is_local_user};
 pub use server::{Handles, Release, Reload, Retry, Submit, router, submit_router};

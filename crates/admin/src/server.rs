@@ -16,6 +16,7 @@ use store::{Store, StoreError};
 use tokio::sync::{Mutex, Semaphore};
 
 use crate::api::Reloaded;
+use crate::certificates::{self, Certificates};
 use crate::error::ApiError;
 use crate::messages::ROOM_KIB;
 use crate::{accounts, aliases, domains, held, import, keys, messages, queue};
@@ -56,6 +57,8 @@ pub struct Handles {
     pub message_max_bytes: Arc<dyn Fn() -> u64 + Send + Sync>,
     /// DNS, to see whether a record is published.
     pub resolver: Option<net::Resolver>,
+    /// The certificates.
+    pub certificates: Certificates,
     /// Reads the configuration again; `None` where no server runs.
     pub reload: Option<Reload>,
     /// How the server is.
@@ -119,6 +122,8 @@ pub fn router(handles: Handles) -> Router {
         .route("/messages", submission())
         .route("/keys", get(keys::list).post(keys::add))
         .route("/keys/{domain}/rotate", post(keys::rotate))
+        .route("/certificates", get(certificates::list))
+        .route("/certificates/renew", post(certificates::renew))
         .route("/held", get(held::list))
         .route("/held/{id}", get(held::show).delete(held::remove))
         .route("/held/{id}/release", post(held::release))

@@ -3,7 +3,7 @@
 //! RFC 5321 s.4.5.1, RFC 2142 s.4. Invariant: a snapshot never changes; where a key is written down twice the
 //! first counts, as in Postfix.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use mail::{Domain, LocalPart, Mailbox};
 
@@ -59,6 +59,8 @@ pub struct Directory {
     domains: HashMap<Domain, usize>,
     aliases: HashMap<String, usize>,
     accounts: HashMap<String, usize>,
+    legacy_mechanisms: HashSet<String>,
+    all_have_scram_keys: bool,
 }
 
 /// The place of the first item under each key.
@@ -73,7 +75,10 @@ fn index<T, K: Eq + std::hash::Hash>(items: &[T], key: impl Fn(&T) -> K) -> Hash
 impl Directory {
     /// Builds a snapshot. Anything is taken; [`Directory::problems`] says what is wrong with it.
     pub fn new(contents: Contents) -> Self {
+        let active = || contents.accounts.iter().filter(|account| account.is_active());
         Self {
+            legacy_mechanisms: active().flat_map(|account| &account.legacy_mechanisms).cloned().collect(),
+            all_have_scram_keys: active().flat_map(|account| &account.passwords).all(|password| password.scram_sha256.is_some()),
             domains: index(&contents.domains, |d| d.name.clone()),
             aliases: index(&contents.aliases, |a| a.source.key()),
             accounts: index(&contents.accounts, |a| a.login.key()),
@@ -84,6 +89,16 @@ impl Directory {
     /// What it was built from.
     pub fn contents(&self) -> &Contents {
         &self.contents
+    }
+
+    /// Whether an active account allows this mechanism, which needs the password itself.
+    pub fn allows_legacy(&self, mechanism: &str) -> bool {
+        self.legacy_mechanisms.contains(mechanism)
+    }
+
+    /// Whether every password of every active account has keys for SCRAM.
+    pub fn all_have_scram_keys(&self) -> bool {
+        self.all_have_scram_keys
     }
 
     /// The keys that sign for a domain, in the order in which they are listed.

@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use net::Service;
 use sasl::{Binding, BindingKind};
 use tokio::net::TcpStream;
 
@@ -27,19 +28,29 @@ pub(crate) struct Secured {
 pub(crate) async fn handshake(tcp: TcpStream, client: IpAddr, kind: ListenerKind, reception: &Reception) -> Option<(Stream, Secured)> {
     let tls = reception.tls.as_ref()?;
     let limit = Duration::from_secs(reception.settings.load().limits.handshake_timeout_s);
-    let _ = kind;
-    match tokio::time::timeout(limit, tls.acceptor().accept(tcp)).await.ok()? {
-        Ok(stream) => {
-            let connection = stream.get_ref().1;
-            let exported = connection.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(&[])).ok();
-            let bindings =
-                exported.map(|data: [u8; 32]| Binding { kind: BindingKind::Exporter, data: data.to_vec() }).into_iter().collect();
-            let secured = Secured { description: net::describe(connection), bindings, certificate: None };
-            Some((Stream::Tls(Box::new(stream.into())), secured))
+    let service = if kind == ListenerKind::ByCertificate { Service::ByCertificate } else { Service::Smtp };
+    match tokio::time::timeout(limit, tls.acceptor(service).accept(tcp)).await.ok()? {
+        Ok(accepted) => {
+            let connection = accepted.stream.get_ref().1;
+            let secured = Secured {
+                description: net::describe(connection),
+                bindings: bindings(connection, &accepted.leaf),
+                certificate: connection.peer_certificates().and_then(<[_]>::first).map(|leaf| net::certificate_digest(leaf)),
+            };
+            Some((Stream::Tls(Box::new(accepted.stream.into())), secured))
         }
         Err(error) => {
             tracing::info!(%client, %error, "tls handshake failed");
             None
         }
     }
+}
+
+fn bindings(
+    connection: &tokio_rustls::rustls::ServerConnection,
+    leaf: &tokio_rustls::rustls::pki_types::CertificateDer<'_>,
+) -> Vec<Binding> {
+    let kinds = [BindingKind::Exporter, BindingKind::ServerEndPoint];
+    let named = |name: &str| kinds.into_iter().find(|kind| kind.name() == name);
+    net::bindings(connection, leaf).into_iter().filter_map(|(name, data)| Some(Binding { kind: named(name)?, data })).collect()
 }

@@ -177,8 +177,16 @@ mod tests {
     async fn a_full_line_takes_nobody_more() {
         let hashing = Arc::new(Hashing::start().unwrap());
         let (hold, held) = std::sync::mpsc::channel::<()>();
+        let (begin, begun) = oneshot::channel();
         let first = hashing.clone();
-        let waits = tokio::spawn(async move { first.run(Standing::Stranger, move || held.recv().is_err()).await });
+        let waits = tokio::spawn(async move {
+            let compute = move || {
+                let _ = begin.send(());
+                held.recv().is_err()
+            };
+            first.run(Standing::Stranger, compute).await
+        });
+        begun.await.unwrap();
         let mut tasks = Vec::new();
         for _ in 0..STRANGERS_LINE_MAX + 10 {
             let hashing = hashing.clone();

@@ -18,7 +18,7 @@ use crate::habits::{Habit, Habits};
 use crate::hashing::Hashing;
 use crate::live_directory::LiveDirectory;
 use crate::passwords::{self, PasswordKey};
-use crate::remembered::{Known, Remembered};
+use crate::remembered::{Code, Known, Remembered};
 use crate::settings::LiveSettings;
 
 /// Who is known and fails nevertheless waits so long for the reply: guessing from a network that somebody shares with the owner.
@@ -118,16 +118,15 @@ impl Logins {
         let account = active(&directory, &credentials.authcid);
         let name = counted_name(&credentials.authcid);
         let code = self.remembered.code(&name, credentials.password.expose(), account);
-        let now_ms = self.clock.now_ms();
-        match self.remembered.look(&code, now_ms) {
-            // A client with an old password is no guesser, however often it tries.
-            Known::Wrong => return Err(Denied::Wrong),
-            Known::Right(credential) if account.is_some() => {
-                self.guard.enter(&name, attempt.client, self.allowances(), now_ms).ok_or(Denied::TooMany)?;
-                return Ok(self.welcome(attempt, name, credential));
-            }
-            _ => {}
+        if let Some(answer) = self.remembered(attempt, &name, &code) {
+            return answer;
         }
+        let _turn = self.remembered.turn(code).await;
+        // Somebody may have had the answer meanwhile.
+        if let Some(answer) = self.remembered(attempt, &name, &code) {
+            return answer;
+        }
+        let now_ms = self.clock.now_ms();
         let standing = self.guard.enter(&name, attempt.client, self.allowances(), now_ms).ok_or(Denied::TooMany)?;
         let (checked, password) = (account.cloned(), credentials.password.clone());
         let found = self.hashing.run(standing, move || passwords::which(checked.as_ref(), &password)).await;
@@ -145,6 +144,21 @@ impl Logins {
             self.complete(account, kept, &credentials.password).await;
         }
         Ok(self.welcome(attempt, name, kept.name.clone()))
+    }
+
+    /// The answer, where the same was checked lately.
+    fn remembered(&self, attempt: Attempt, name: &str, code: &Code) -> Option<Result<LoggedIn, Denied>> {
+        let now_ms = self.clock.now_ms();
+        match self.remembered.look(code, now_ms) {
+            Known::Nothing => None,
+            // A client with an old password is no guesser, however often it tries.
+            Known::Wrong => Some(Err(Denied::Wrong)),
+            // A right one must not be told from a wrong one by whoever has guessed too often.
+            Known::Right(credential) => Some(match self.guard.enter(name, attempt.client, self.allowances(), now_ms) {
+                Some(_) => Ok(self.welcome(attempt, name.to_owned(), credential)),
+                None => Err(Denied::TooMany),
+            }),
+        }
     }
 
     /// What a mechanism other than PLAIN and LOGIN goes on with.

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use directory::{Account, Password};
 use sasl::password::{self, HashError};
 use sasl::{ITERATIONS, ScramHash, Secret, Vault, scram_keys};
@@ -63,7 +65,9 @@ pub fn make(account: &Account, name: &str, secret: &Secret, key: &PasswordKey, m
 /// Whether something is missing that the password, now that it is seen, could give.
 pub(crate) fn is_incomplete(account: &Account, kept: &Password) -> bool {
     let lacks_secret = kept.sealed.is_none() && !account.legacy_mechanisms.is_empty();
-    password::needs_rehash(&kept.verifier) || kept.scram_sha256.is_none() || lacks_secret
+    // Some passwords have no keys for SCRAM (RFC 4013 forbids their characters); those of our own making are not made again and again.
+    let is_ours = kept.verifier.contains(&format!("${}$", BASE64.encode(account.salt)));
+    password::needs_rehash(&kept.verifier) || !is_ours || lacks_secret
 }
 
 /// Which of the account's passwords it is, by its place. All that have the account's salt cost one hash together.
@@ -112,7 +116,9 @@ mod tests {
         }
         assert_eq!(which(Some(&account), &Secret::new("four")), None);
         assert_eq!(which(None, &Secret::new("one")), None);
-        assert!(!is_incomplete(&account, &account.passwords[0]));
+        assert!(!is_incomplete(&account, &account.passwords[0]) && is_incomplete(&account, &account.passwords[2]));
+        let odd = make(&account, "odd", &Secret::new("\u{1F600} emoji"), &key, 0).unwrap();
+        assert!(odd.scram_sha256.is_none() && !is_incomplete(&account, &odd));
     }
 
     #[test]

@@ -91,18 +91,15 @@ fn session_config(settings: &Settings, directory: &Directory, kind: ListenerKind
 
 /// Whether a mechanism is offered. What is offered must work for everybody: most clients take the best and try no other after a refusal.
 fn is_offered(mechanism: Mechanism, settings: &Settings, directory: &Directory, kind: ListenerKind) -> bool {
-    let mut active = directory.contents().accounts.iter().filter(|account| account.is_active());
     match mechanism {
         Mechanism::Plain | Mechanism::Login => true,
+        // An imported password has no keys for SCRAM until it was used once.
         Mechanism::ScramSha256Plus | Mechanism::ScramSha256 | Mechanism::ScramSha1Plus | Mechanism::ScramSha1 => {
-            // An imported password has no keys for SCRAM until it was used once.
-            active.all(|account| account.passwords.iter().all(|kept| kept.scram_sha256.is_some()))
+            directory.all_have_scram_keys()
         }
         Mechanism::OauthBearer | Mechanism::Xoauth2 => settings.introspection.is_some(),
         Mechanism::External => kind == ListenerKind::ByCertificate,
-        Mechanism::DigestMd5 | Mechanism::CramMd5 | Mechanism::Ntlm => {
-            active.any(|account| account.legacy_mechanisms.iter().any(|name| name == mechanism.name()))
-        }
+        Mechanism::DigestMd5 | Mechanism::CramMd5 | Mechanism::Ntlm => directory.allows_legacy(mechanism.name()),
     }
 }
 

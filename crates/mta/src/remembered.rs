@@ -4,9 +4,10 @@
 //! is bounded.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use directory::Account;
+use tokio::sync::OwnedMutexGuard;
 
 /// A right password is remembered for so long, in milliseconds.
 const RIGHT_MS: i64 = 3_600_000;
@@ -26,6 +27,16 @@ pub(crate) struct Remembered {
     key: [u8; 32],
     right: Mutex<HashMap<Code, (String, i64)>>,
     wrong: Mutex<HashMap<Code, i64>>,
+    /// What is being checked: who comes with the same waits for the answer instead of asking again.
+    checked: Mutex<HashMap<Code, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+/// The right to check a password; all others who come with the same one wait until it is given back.
+#[derive(Debug)]
+pub(crate) struct Turn<'a> {
+    of: &'a Remembered,
+    code: Code,
+    lock: Option<OwnedMutexGuard<()>>,
 }
 
 /// What is known of a password.
@@ -41,7 +52,7 @@ pub(crate) enum Known {
 
 impl Remembered {
     pub fn new() -> Self {
-        Self { key: net::random_bytes(), right: Mutex::default(), wrong: Mutex::default() }
+        Self { key: net::random_bytes(), right: Mutex::default(), wrong: Mutex::default(), checked: Mutex::default() }
     }
 
     /// The code of a login and a password, as the account is now.
@@ -63,6 +74,12 @@ impl Remembered {
         }
     }
 
+    /// Waits until nobody else checks the same. Then it may be known already.
+    pub async fn turn(&self, code: Code) -> Turn<'_> {
+        let lock = self.checked.lock().unwrap_or_else(PoisonError::into_inner).entry(code).or_default().clone();
+        Turn { of: self, code, lock: Some(lock.lock_owned().await) }
+    }
+
     pub fn is_right(&self, code: Code, name: &str, now_ms: i64) {
         let mut right = self.right.lock().unwrap_or_else(PoisonError::into_inner);
         make_room(&mut right, |(_, until_ms)| *until_ms > now_ms);
@@ -73,6 +90,17 @@ impl Remembered {
         let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
         make_room(&mut wrong, |until_ms| *until_ms > now_ms);
         wrong.insert(code, now_ms + WRONG_MS);
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut checked = self.of.checked.lock().unwrap_or_else(PoisonError::into_inner);
+        self.lock = None;
+        // Nobody waits for it any more.
+        if checked.get(&self.code).is_some_and(|lock| Arc::strong_count(lock) == 1) {
+            checked.remove(&self.code);
+        }
     }
 }
 
@@ -116,6 +144,23 @@ mod tests {
         assert_eq!(remembered.look(&changed, 1), Known::Nothing);
         remembered.is_wrong(changed, 1);
         assert_eq!((remembered.look(&changed, 2), remembered.look(&changed, 1 + WRONG_MS)), (Known::Wrong, Known::Nothing));
+    }
+
+    #[tokio::test]
+    async fn who_comes_with_the_same_waits_for_the_answer() {
+        let remembered = Arc::new(Remembered::new());
+        let turn = remembered.turn([1; 32]).await;
+        let other = remembered.clone();
+        let waits = tokio::spawn(async move {
+            let _turn = other.turn([1; 32]).await;
+            other.look(&[1; 32], 0)
+        });
+        drop(remembered.turn([2; 32]).await);
+        tokio::task::yield_now().await;
+        remembered.is_right([1; 32], "phone", 0);
+        drop(turn);
+        assert_eq!(waits.await.unwrap(), Known::Right("phone".into()));
+        assert!(remembered.checked.lock().unwrap().is_empty());
     }
 
     #[test]

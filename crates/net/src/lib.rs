@@ -2,22 +2,30 @@
 //!
 //! Everything here comes into the flow as an argument. Invariant: this crate touches no queue.
 
+pub mod acme;
+mod authority;
 mod clock;
 mod digest;
 mod introspection;
+mod leaf;
 mod mac;
 mod random;
 mod resolver;
 mod self_signed;
+mod tls;
 mod tls_client;
-mod tls_server;
 
+pub use authority::{Authority, Issued, request};
 pub use clock::Clock;
 pub use digest::{certificate_digest, certificate_file_digest, sha256};
 pub use introspection::{Introspection, IntrospectionError};
+pub use leaf::Leaf;
 pub use mac::srs_mac;
 pub use random::{random_bytes, random_u32};
 pub use resolver::{Resolver, ResolverError};
 pub use self_signed::self_signed;
+pub use tls::{
+    ACME_TLS, Accepted, Acceptor, InUse, Origin, PairFiles, ServerTls, Service, Sources, TlsError, bindings, certificates_of, check_pair,
+    describe,
+};
 pub use tls_client::{ClientTls, Verify};
-pub use tls_server::{ServerTls, TlsError, describe};

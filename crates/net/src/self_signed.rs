@@ -4,7 +4,7 @@
 
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 
-use crate::tls_server::TlsError;
+use crate::tls::TlsError;
 
 /// Makes a key (ECDSA P-256) and a certificate for these host names. Returns the certificate and the key as PEM.
 pub fn self_signed(names: &[String]) -> Result<(String, String), TlsError> {

@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::tls_server::TlsError;
+use crate::tls::TlsError;
 
 /// What is verified about the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

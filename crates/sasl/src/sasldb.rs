@@ -1,8 +1,9 @@
 //! Reads the users of a Cyrus sasldb2, a hash table of Berkeley DB, so that they can be moved here.
 //!
 //! The layout is that of Berkeley DB's db_page.h, versions 8 to 10 of its hash. Invariant: whatever the octets are, this
-//! ends, takes little memory and does not panic; pages are visited once each, a chain never longer than the file.
+//! ends, takes little memory and does not panic: pages are visited once each, and chains yield no more than the file holds.
 
+use std::cell::Cell;
 use std::fmt;
 
 use zeroize::Zeroizing;
@@ -92,6 +93,8 @@ struct File<'a> {
     is_big_endian: bool,
     page_bytes: usize,
     last: u32,
+    /// What overflow pages may still yield: each belongs to one item, unless somebody made many point to the same.
+    left: Cell<usize>,
 }
 
 struct Page<'a> {
@@ -110,7 +113,7 @@ impl<'a> File<'a> {
         if !is_big_endian && u32::from_le_bytes(*magic) != MAGIC {
             return Err(SasldbError::NotBerkeleyHash);
         }
-        let mut file = Self { bytes, is_big_endian, page_bytes: 0, last: 0 };
+        let mut file = Self { bytes, is_big_endian, page_bytes: 0, last: 0, left: Cell::new(bytes.len()) };
         let damaged = SasldbError::Damaged(0);
         let version = file.u32_at(bytes, 16).ok_or_else(|| damaged.clone())?;
         if !VERSIONS.contains(&version) {
@@ -178,14 +181,13 @@ impl<'a> File<'a> {
 
     /// Collects `length` octets from a chain of overflow pages.
     fn elsewhere(&self, mut number: u32, length: usize) -> Option<Zeroizing<Vec<u8>>> {
+        self.left.set(Some(length).filter(|l| *l <= MAX_ITEM_BYTES).and_then(|l| self.left.get().checked_sub(l))?);
         let mut data = Zeroizing::new(Vec::new());
-        if length > MAX_ITEM_BYTES {
-            return None;
-        }
         while data.len() < length {
             let page = self.find_page(number).filter(|page| number != 0 && page.kind == PAGE_OVERFLOW)?;
-            // An empty page would let a ring of them go on for ever.
-            let held = Some(usize::from(page.offset)).filter(|held| *held > 0)?;
+            // All pages but the last are full; empty ones in a ring would go on for ever.
+            let full = self.page_bytes.checked_sub(HEADER_BYTES)?.min(length - data.len());
+            let held = Some(usize::from(page.offset)).filter(|held| *held == full)?;
             data.extend_from_slice(page.bytes.get(HEADER_BYTES..HEADER_BYTES.checked_add(held)?)?);
             number = page.next;
         }
@@ -282,6 +284,17 @@ mod tests {
         ring[3 * 4096 + 16] = 3;
         ring[3 * 4096 + 22..3 * 4096 + 24].copy_from_slice(&[0, 0]);
         assert_eq!(read(&ring), Err(SasldbError::Damaged(1)));
+        // A page full of items that all point to the same pages.
+        let mut greedy = LONG[..4 * 4096].to_vec();
+        let item: Vec<u8> = LONG[4096 + 0xfdc..4096 + 0xfe8].to_vec();
+        let items = 200;
+        greedy[4096 + 20] = 200;
+        for n in 0..items {
+            let start = 4096 - 12 * (n + 1);
+            greedy[4096 + start..4096 + start + 12].copy_from_slice(&item);
+            greedy[4096 + 26 + 2 * n..4096 + 28 + 2 * n].copy_from_slice(&u16::try_from(start).unwrap().to_le_bytes());
+        }
+        assert_eq!(read(&greedy), Err(SasldbError::Damaged(1)));
         let mut encrypted = ONE.to_vec();
         encrypted[24] = 1;
         assert_eq!(read(&encrypted), Err(SasldbError::Encrypted));

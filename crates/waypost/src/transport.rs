@@ -169,6 +169,7 @@ fn offline(config: &Config, store: Store, live: Arc<LiveDirectory>) -> Result<Ha
         message_max_bytes: limit_of(settings.clone()),
         release: releasing(mta::Releaser::new(settings, store.clone(), live.clone(), clock.clone())),
         resolver: crate::serve::resolver(config).ok(),
+        certificates: crate::serve::face::certificates_on_disk(config),
         store,
         live,
         clock,

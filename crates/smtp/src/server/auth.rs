@@ -61,6 +61,8 @@ impl<R> Session<R> {
         if *line == b"*"[..] {
             return self.bad(&Reply::new(501, (5, 7, 0), "Authentication cancelled"));
         }
+        // An empty response is an empty line; some clients (curl) write it as an empty initial response is written.
+        let line = if *line == b"="[..] { Default::default() } else { line };
         let Ok(response) = STANDARD.decode(&line) else { return self.bad_base64() };
         self.state = State::Waiting(Question::Auth);
         Step::Event(Event::Auth(AuthStep::Response(response)))

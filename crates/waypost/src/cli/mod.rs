@@ -3,6 +3,7 @@
 //! Invariant: help, completions and man pages come from here and from nowhere else.
 
 mod account;
+mod cert;
 mod sendmail;
 
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ pub use account::{Account, AccountCertificate, AccountImport};
 pub use sendmail::Sendmail;
 
 use crate::config::DEFAULT_PATH;
+pub use cert::{Cert, CertificateFrom, Csr, SelfSigned};
 
 /// A mail server for your own domain: it forwards to the mailbox that you use, and sends as your addresses.
 #[derive(Debug, Parser)]
@@ -71,6 +73,9 @@ pub enum Command {
     /// The DKIM keys that sign for your domains.
     #[command(subcommand)]
     Key(Key),
+    /// The certificates that clients are shown.
+    #[command(subcommand)]
+    Cert(Cert),
     /// The configuration file.
     #[command(subcommand)]
     Config(Config),
@@ -115,6 +120,12 @@ pub struct Setup {
     /// Who gets mail to postmaster and abuse [default: where the first --forward leads].
     #[arg(long, value_name = "ADDRESS")]
     pub postmaster: Option<String>,
+    /// Where the certificate comes from. With acme you agree to the terms of service of Let's Encrypt.
+    #[arg(long, value_enum, default_value = "self-signed", value_name = "FROM")]
+    pub certificate: CertificateFrom,
+    /// From Let's Encrypt's staging service: for trials, nobody trusts it.
+    #[arg(long)]
+    pub acme_staging: bool,
 }
 
 /// Show the whole way of a message.

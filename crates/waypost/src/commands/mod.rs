@@ -4,6 +4,7 @@ mod account;
 mod account_import;
 mod account_show;
 mod alias;
+mod cert;
 mod domain;
 mod explain_reply;
 mod held;
@@ -18,6 +19,7 @@ use anyhow::{Context, Result};
 use clap::CommandFactory;
 use clap_complete::Shell;
 
+pub use cert::cert;
 pub use explain_reply::explain_reply;
 
 use crate::cli::{Cli, Command, Config};
@@ -48,7 +50,7 @@ pub async fn talk(config: &Path, command: Command, out: Output) -> Result<ExitCo
         }
         // `main` runs these without the API.
         Command::Setup(_) | Command::Serve | Command::Demo(_) | Command::Config(_) | Command::ExplainReply(_) => {}
-        Command::Completions { .. } | Command::Man { .. } | Command::Sendmail(_) => {}
+        Command::Cert(_) | Command::Completions { .. } | Command::Man { .. } | Command::Sendmail(_) => {}
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -9,6 +9,7 @@ use mail::Domain;
 use mta::settings::{Listener, ListenerKind, Settings};
 use toml::Spanned;
 
+use super::certificates;
 use super::error::{self, ConfigError, ConfigErrors};
 use super::options::{File, Route};
 use super::settings::settings;
@@ -47,16 +48,6 @@ impl Config {
         settings.forward.srs.secrets = super::settings::srs_secrets(&self.file)
             .map_err(|what| ConfigErrors(vec![ConfigError { path: self.path.clone(), at: None, what, hint: None }]))?;
         Ok(settings)
-    }
-
-    /// The certificate's file.
-    pub fn certificate(&self) -> PathBuf {
-        self.file.tls.certificate.clone().unwrap_or_else(|| self.file.data_dir.join("tls/cert.pem"))
-    }
-
-    /// The key's file.
-    pub fn key(&self) -> PathBuf {
-        self.file.tls.key.clone().unwrap_or_else(|| self.file.data_dir.join("tls/key.pem"))
     }
 
     /// Where to listen, for what.
@@ -100,6 +91,7 @@ pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigErrors> {
     let mut errors = Vec::new();
     let hostname = hostname(path, text, &file, &mut errors);
     check(path, text, &file, &mut errors);
+    certificates::check(path, text, &file, &mut errors);
     let settings = hostname.and_then(|hostname| settings(path, text, &file, hostname, &mut errors));
     match settings {
         Some(settings) if errors.is_empty() => Ok(Config { path: path.into(), file, settings }),
@@ -135,10 +127,6 @@ fn check(path: &Path, text: &str, file: &File, errors: &mut Vec<ConfigError>) {
     }
     if file.retry.waits_s.get_ref().is_empty() {
         wrong(file.retry.waits_s.span(), "waits_s is empty", "name at least one wait, or leave the option out for the default");
-    }
-    if file.tls.certificate.is_some() != file.tls.key.is_some() {
-        let start = text.find("[tls]").unwrap_or(0);
-        wrong(start..start, "only one of tls.certificate and tls.key is set", "set both, or neither for the pair that setup made");
     }
     let level = &file.log.level;
     if !is_log_level(level.get_ref()) {
@@ -191,8 +179,14 @@ fn make_absolute(path: &Path, file: &mut File) {
         &mut tls.certificate,
         &mut tls.key,
         &mut tls.extra_authorities,
+        &mut file.acme.dns_hook,
+        &mut file.acme.authority_root,
     ];
     optional.into_iter().flatten().for_each(fix);
+    for pair in &mut file.tls.pair {
+        let pair = pair.get_mut();
+        [&mut pair.certificate, &mut pair.key].into_iter().flatten().for_each(fix);
+    }
     if let Some(secret) = &mut file.oauth.client_secret_file {
         fix(secret.get_mut());
     }

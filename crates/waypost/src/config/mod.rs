@@ -3,6 +3,7 @@
 //! Invariant: each option is defined once, in [`options`]; the reader, the defaults, the reference and the file that `setup`
 //! writes come from there.
 
+mod certificates;
 mod error;
 mod load;
 mod options;

@@ -11,8 +11,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::values::{
-    FilterWord, FlowWord, ForwardMode, Int, Kind, LogFormat, Score, Secs, Size, StrictDomainWord, Text, TlsWord, UnauthenticatedWord,
-    WhenDownWord,
+    ChallengeWord, FilterWord, FlowWord, ForwardMode, Int, Kind, LogFormat, Score, Secs, Size, StrictDomainWord, Text, TlsWord,
+    UnauthenticatedWord, WhenDownWord,
 };
 
 /// One option, for people.
@@ -113,7 +113,7 @@ fn spanned<T>(value: T) -> Spanned<T> {
 }
 
 section!("", "What stands at the top of the file.", File,
-    [listen: Listen, tls: Tls, limits: Limits, forward: Forward, submission: Submission, oauth: Oauth, filter: Filter, delivery: Delivery, route: Vec<Spanned<Route>>, retry: Retry, dns: Dns, log: Log], {
+    [listen: Listen, tls: Tls, acme: Acme, limits: Limits, forward: Forward, submission: Submission, oauth: Oauth, filter: Filter, delivery: Delivery, route: Vec<Spanned<Route>>, retry: Retry, dns: Dns, log: Log], {
     /// The name of this server in banner, EHLO and trace fields. It must have an A or AAAA record, and the address's PTR
     /// record should name it.
     hostname: Option<Text<Domain>> = None;
@@ -141,15 +141,46 @@ section!("[listen]", "Where connections are accepted. An empty list turns a serv
     submissions: Vec<Text<SocketAddr>> = on_port(465);
     /// Mail from your accounts, with TLS from the start and a client certificate instead of a password (`waypost account certificate`).
     submissions_by_certificate: Vec<Text<SocketAddr>> = Vec::new();
+    /// HTTP: authorities validate names here, everything else is sent on to HTTPS. Default: port 80 of all addresses, where nothing else has it.
+    http: Option<Vec<Text<SocketAddr>>> = None;
+    /// HTTPS: authorities validate names here too. Default: port 443 of all addresses, where nothing else has it.
+    https: Option<Vec<Text<SocketAddr>>> = None;
 });
 
-section!("[tls]", "Certificate and key. Both files are read again when they change.", Tls, [], {
+section!("[tls]", "Certificate and key. Both files are read again when they change.", Tls, [pair: Vec<Spanned<TlsPair>>], {
     /// The certificate and its chain (PEM). Default: tls/cert.pem in data_dir, which setup makes.
     certificate: Option<PathBuf> = None;
     /// Its key (PEM); refused where other users can read it. Default: tls/key.pem in data_dir.
     key: Option<PathBuf> = None;
     /// A file of certificates (PEM) that are trusted beside the system's when mail is sent.
     extra_authorities: Option<PathBuf> = None;
+});
+
+section!("[[tls.pair]]", "A further certificate, shown to clients that ask for one of its names. It can stand several times.", TlsPair, [], {
+    /// The certificate and its chain (PEM). Required.
+    certificate: Option<PathBuf> = None;
+    /// Its key (PEM). Required.
+    key: Option<PathBuf> = None;
+});
+
+section!("[acme]", "Certificates from a public authority, got and renewed by the server. A change needs a restart.", Acme, [], {
+    /// Whether certificates are ordered: one for hostname, one for mta-sts, autoconfig and autodiscover of each hosted domain, as far as these
+    /// names lead to this server. With "true" you agree to the authority's terms of service.
+    enabled: bool = false;
+    /// The authority's directory.
+    directory: String = net::acme::LETS_ENCRYPT.into();
+    /// For trials: Let's Encrypt's staging directory instead. Nobody trusts what it issues.
+    staging: bool = false;
+    /// An address that the authority may write to. Default: none.
+    contact: Option<Text<Mailbox>> = None;
+    /// How names are validated: over port 80, over port 443, or by a TXT record that dns_hook makes.
+    challenge: ChallengeWord = ChallengeWord::Http;
+    /// A program for "dns-01", called as PROGRAM add NAME VALUE and PROGRAM remove NAME VALUE. When it ends, the record must be there to see.
+    dns_hook: Option<PathBuf> = None;
+    /// A certificate (PEM) by which the authority's own HTTPS is trusted, instead of the system's: for an authority in your own network.
+    authority_root: Option<PathBuf> = None;
+    /// Whether a renewed certificate has the key of the one before, so that a TLSA record 3 1 1 stays right.
+    keep_key: bool = true;
 });
 
 section!("[limits]", "What clients may take.", Limits, [], {

@@ -52,6 +52,9 @@ fn errors_name_file_line_and_column() {
         ("hostname = \"a.b\"\n[filter]\nkind = \"milter\"", "/etc/w.toml:2:1: the milter has no address"),
         ("hostname = \"a.b\"\n[filter]\nhold_score = 16.5", "/etc/w.toml:3:14: hold_score is above reject_score, which is 15"),
         ("hostname = \"a.b\"\n[filter]\nreject_score = -1", "/etc/w.toml:3:16: -1 is not a score above 0"),
+        ("hostname = \"a.b\"\n[acme]\nenabled = true\nchallenge = \"dns-01\"", "/etc/w.toml:2:1: dns-01 needs a program"),
+        ("hostname = \"a.b\"\n[acme]\ndirectory = \"http://ca\"", "/etc/w.toml:2:1: acme.directory is no https:// address"),
+        ("hostname = \"a.b\"\n[[tls.pair]]\nkey = \"k\"", "/etc/w.toml:2:1: this pair lacks its certificate"),
         ("hostname = \"a.b\"\n[retry]\nwaits_s = []", "/etc/w.toml:3:11: waits_s is empty"),
     ] {
         let error = refused(text);
@@ -124,4 +127,21 @@ fn the_reference_has_every_option() {
         assert!(reference.contains(&format!("| `{}` |", option.name)), "{}", option.name);
         assert!(!option.doc.is_empty() && !option.doc.contains("  "), "{option:?}");
     }
+}
+
+#[test]
+fn certificates_are_where_the_file_says() {
+    let text =
+        "hostname = \"a.b\"\n[[tls.pair]]\ncertificate = \"c\"\nkey = \"/k\"\n[acme]\nenabled = true\nstaging = true\n[listen]\nhttp = []";
+    let config = read(text).unwrap();
+    let sources = config.certificate_sources();
+    assert_eq!((sources.pairs[0].certificate.as_path(), sources.pairs[0].key.as_path()), (Path::new("/etc/c"), Path::new("/k")));
+    let acme = config.acme().unwrap();
+    assert_eq!(
+        (acme.directory.as_str(), acme.challenge, acme.keep_key),
+        (net::acme::LETS_ENCRYPT_STAGING, net::acme::Challenge::Http, true)
+    );
+    let [http, https] = config.web_addresses();
+    assert!(http.list.is_empty() && http.must && https.list.len() == 2 && !https.must);
+    assert!(read("hostname = \"a.b\"").unwrap().acme().is_none());
 }

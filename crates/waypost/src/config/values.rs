@@ -332,6 +332,18 @@ words! {
 }
 
 words! {
+    /// How an authority validates a name.
+    ChallengeWord {
+        /// A file over HTTP.
+        Http = "http-01",
+        /// A certificate over TLS.
+        TlsAlpn = "tls-alpn-01",
+        /// A TXT record.
+        Dns = "dns-01",
+    }
+}
+
+words! {
     /// A kind of mail.
     FlowWord {
         /// From our accounts.

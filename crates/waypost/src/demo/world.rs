@@ -102,7 +102,7 @@ fn configuration(dir: &Path, port: u16, dns: SocketAddr) -> Result<Config> {
     let path = dir.join("waypost.toml");
     let text = format!(
         "hostname = \"mx.example.test\"\ndata_dir = \"data\"\n\n\
-         [listen]\nmx = [\"{OURS}:{port}\"]\nsubmission = [\"{OURS}:{}\"]\nsubmissions = [\"{OURS}:{}\"]\n\n\
+         [listen]\nmx = [\"{OURS}:{port}\"]\nsubmission = [\"{OURS}:{}\"]\nsubmissions = [\"{OURS}:{}\"]\nhttp = []\nhttps = []\n\n\
          [tls]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"\n\n\
          # Forwards leave under a domain of their own.\n\
          [forward]\ndomain = \"fwd.example.test\"\n\n\

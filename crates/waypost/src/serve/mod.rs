@@ -3,6 +3,7 @@
 //! Invariant: nothing listens before all that it needs is open; passwords are never taken without TLS; on the way down
 //! nothing is closed before what uses it.
 
+pub mod face;
 pub mod logging;
 mod reload;
 
@@ -10,14 +11,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use admin::Handles;
-use anyhow::{Context, Result, anyhow, bail};
+use admin::{Certificates, Handles};
+use anyhow::{Context, Result, anyhow};
 use arc_swap::ArcSwap;
 use axum::Router;
 use mta::passwords::PasswordKey;
-use mta::settings::{ListenerKind, LiveSettings};
+use mta::settings::LiveSettings;
 use mta::{LiveDirectory, Parts, Releaser, Server, Status};
-use net::{ClientTls, Clock, Resolver, ServerTls};
+use net::acme::Challenges;
+use net::{ClientTls, Clock, Resolver};
 use store::Store;
 use tokio::net::UnixListener;
 use tokio::runtime::Builder;
@@ -27,6 +29,7 @@ use tokio::task::JoinHandle;
 
 use crate::config::{self, Config};
 use crate::transport::{limit_of, releasing, submitting};
+use face::{Face, server_tls};
 use reload::Reloader;
 
 /// Requests to the admin socket that are under way may take so long when the server ends.
@@ -65,6 +68,7 @@ async fn serve(config: Config) -> Result<()> {
 /// The running server.
 pub struct Running {
     server: Server,
+    face: Face,
     reloader: Arc<Reloader>,
     admin: JoinHandle<std::io::Result<()>>,
     /// The sockets end when these are dropped.
@@ -75,7 +79,8 @@ impl Running {
     /// Opens everything that the server needs, then listens.
     pub async fn start(config: &Config) -> Result<Self> {
         let clock = Clock::system();
-        let tls = server_tls(config)?;
+        let challenges = Challenges::default();
+        let tls = server_tls(config, &challenges, &clock)?;
         let client_tls = ClientTls::new(config.file.tls.extra_authorities.as_deref())?;
         let resolver = resolver(config)?;
         let data = &config.file.data_dir;
@@ -97,22 +102,25 @@ impl Running {
             store: store.clone(),
             live: live.clone(),
             password_key: password_key.clone(),
-            tls,
+            tls: tls.clone(),
             client_tls,
             resolver: resolver.clone(),
             clock: clock.clone(),
         };
         let server = Server::start(parts).await?;
-        let handles = handles((store, live, clock, limits), (releaser, resolver, password_key), &server, &reloader);
+        let face = Face::start(config, (tls.clone(), challenges), (&live, &resolver, &clock))?;
+        let certificates = face.certificates(config, tls);
+        let handles = handles((store, live, clock, limits), (releaser, resolver, password_key), (&server, certificates), &reloader);
         let mut stop = Vec::from_iter(start_submit(config, handles.clone()).await);
         let (stop_admin, admin) = start_socket(config.admin_socket(), listener, admin::router(handles));
         stop.push(stop_admin);
-        Ok(Self { server, reloader, admin, stop })
+        Ok(Self { server, face, reloader, admin, stop })
     }
 
     /// Ends in order. Whoever asks through the socket hears that the server goes, before its parts do.
     pub async fn stop(self) {
         drop(self.stop);
+        drop(self.face);
         self.server.shut_down().await;
         // It takes the socket away when it ends.
         if !self.admin.is_finished() {
@@ -124,7 +132,7 @@ impl Running {
 fn handles(
     (store, live, clock, settings): (Store, Arc<LiveDirectory>, Clock, LiveSettings),
     (releaser, resolver, password_key): (Releaser, Resolver, Arc<PasswordKey>),
-    server: &Server,
+    (server, certificates): (&Server, Certificates),
     reloader: &Arc<Reloader>,
 ) -> Handles {
     let (reloader, status) = (reloader.clone(), server.status());
@@ -138,6 +146,7 @@ fn handles(
         submit: submitting(server.submitter(Arc::new(admin::is_local_user))),
         message_max_bytes: limit_of(settings),
         resolver: Some(resolver),
+        certificates,
         reload: Some(Arc::new(move || {
             let reloader = reloader.clone();
             Box::pin(async move { reloader.reload().await })
@@ -228,24 +237,6 @@ impl Signals {
     async fn stop(&mut self) {
         while self.next().await != Told::Stop {}
     }
-}
-
-/// TLS for the listeners; without it only mail from other servers can be taken.
-fn server_tls(config: &Config) -> Result<Option<ServerTls>> {
-    let (certificate, key) = (config.certificate(), config.key());
-    if config.file.tls.certificate.is_some() || certificate.exists() {
-        return Ok(Some(ServerTls::load(&certificate, &key)?));
-    }
-    if config.listeners().iter().any(|listener| listener.kind != ListenerKind::Mx) {
-        bail!(
-            "there is no certificate {}, and passwords are taken under TLS only\n  hint: `waypost setup DOMAIN` makes a pair; or name yours \
-             under [tls] in {}; or turn the listeners off with submission = [] and submissions = []",
-            certificate.display(),
-            config.path.display()
-        );
-    }
-    tracing::warn!("there is no certificate: mail from other servers comes in without TLS");
-    Ok(None)
 }
 
 /// DNS, as the configuration names it.

@@ -59,8 +59,18 @@ fn fixed(config: &Config) -> Vec<(&'static str, String)> {
         ("data_dir", file.data_dir.display().to_string()),
         ("admin_socket", config.admin_socket().display().to_string()),
         ("submit_socket", config.submit_socket().display().to_string()),
-        ("[listen]", format!("{:?}", config.listeners())),
-        ("[tls]", format!("{:?} {:?} {:?}", config.certificate(), config.key(), file.tls.extra_authorities)),
+        ("[listen]", format!("{:?} {:?}", config.listeners(), config.web_addresses())),
+        (
+            "[tls]",
+            format!(
+                "{:?} {:?} {:?} {:?}",
+                config.certificate(),
+                config.key(),
+                config.certificate_sources().pairs,
+                file.tls.extra_authorities
+            ),
+        ),
+        ("[acme]", format!("{:?}", config.acme())),
         ("submission.password_key_file", file.password_key().display().to_string()),
         ("[dns]", format!("{:?}", file.dns.servers)),
         ("[log]", format!("{:?} {}", file.log.format, file.log.level.get_ref())),

@@ -102,21 +102,29 @@ pub fn text(report: &Report) -> String {
         lines.extend(report.gmail.iter().map(|form| indented(&shown(form))));
         lines.push(indented("Or port 465 with SSL. Gmail mails a code to the address; it arrives through the alias."));
     }
-    if report.self_signed {
-        lines.push(indented(&format!(
-            "{} the certificate is self-signed: other servers take it for mail to you, but Gmail's form refuses it. Get one from a\n\
-             public authority (certbot, acme.sh) for {}, and name its files under [tls] in {}.",
-            styled(WARN, "note:"),
-            report.hostname,
-            report.config.display()
-        )));
-    }
+    lines.extend(about_certificate(report).map(|text| indented(&text)));
     let config = match report.config == std::path::Path::new(crate::config::DEFAULT_PATH) {
         true => String::new(),
         false => format!(" --config {}", report.config.display()),
     };
     lines.push(format!("\nnext: {}", styled(BOLD, format!("waypost serve{config}"))));
     lines.join("\n")
+}
+
+fn about_certificate(report: &Report) -> Option<String> {
+    let (note, hostname, config) = (styled(WARN, "note:"), &report.hostname, report.config.display());
+    if let Some(authority) = &report.authority {
+        return Some(format!(
+            "{note} once the server runs it orders certificates from {authority}. You agree to that authority's terms of service with it.\n\
+             Port 80 of {hostname} must be reachable. `waypost cert status` shows how it goes."
+        ));
+    }
+    report.self_signed.then(|| {
+        format!(
+            "{note} the certificate is self-signed: other servers take it for mail to you, but Gmail's form refuses it. Let the server get one\n\
+             from Let's Encrypt: enabled = true under [acme] in {config}; or name the files of one for {hostname} under [tls]."
+        )
+    })
 }
 
 fn shown(form: &GmailForm) -> String {

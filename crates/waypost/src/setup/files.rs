@@ -28,6 +28,9 @@ pub fn configuration(path: &Path, plan: &Plan, report: &mut Report) -> Result<Co
         let warning = format!("hostname stays {}; for {asked} edit {}", config.settings.hostname, path.display());
         report.warnings.push(warning);
     }
+    if plan.acme && config.acme().is_none() {
+        report.warnings.push(format!("no authority is asked for certificates; set enabled = true under [acme] in {}", path.display()));
+    }
     if let Some(asked) = &plan.data
         && std::path::absolute(asked)? != config.file.data_dir
     {
@@ -50,6 +53,15 @@ fn text(plan: &Plan) -> Result<String> {
     }
     if let Some(postmaster) = &plan.postmaster {
         set.push(("", "postmaster", quoted(postmaster.to_string())));
+    }
+    if plan.acme {
+        set.push(("[acme]", "enabled", "true".into()));
+        if plan.staging {
+            set.push(("[acme]", "staging", "true".into()));
+        }
+        if let Some(postmaster) = &plan.postmaster {
+            set.push(("[acme]", "contact", quoted(postmaster.to_string())));
+        }
     }
     set.push(("[forward]", "domain", quoted(format!("fwd.{}", plan.domain))));
     Ok(config::template(&set))
@@ -75,14 +87,20 @@ pub fn certificate(config: &Config, report: &mut Report) -> Result<bool> {
         report.kept.push(format!("certificate {}", certificate.display()));
         return Ok(config.file.tls.certificate.is_none());
     }
+    make(config)?;
+    report.done.push(format!("self-signed certificate {}", certificate.display()));
+    Ok(true)
+}
+
+/// Makes the first pair, for the server's own name.
+pub fn make(config: &Config) -> Result<()> {
     let (certificate_pem, key_pem) = net::self_signed(&[config.settings.hostname.to_string()])?;
+    let key = config.key();
     if let Some(dir) = key.parent() {
         private_dir(dir)?;
     }
     write_new(&key, &key_pem, 0o600)?;
-    write_new(&certificate, &certificate_pem, 0o644)?;
-    report.done.push(format!("self-signed certificate {}", certificate.display()));
-    Ok(true)
+    write_new(&config.certificate(), &certificate_pem, 0o644)
 }
 
 fn private_dir(path: &Path) -> Result<()> {
@@ -93,7 +111,8 @@ fn denied(path: &Path) -> String {
     format!("{} cannot be made (with sudo it can; without, name places of your own with --config and --data)", path.display())
 }
 
-fn write_new(path: &Path, text: &str, mode: u32) -> Result<()> {
+/// Writes a file that is not there yet.
+pub fn write_new(path: &Path, text: &str, mode: u32) -> Result<()> {
     if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty() && !p.exists()) {
         DirBuilder::new().recursive(true).mode(0o755).create(parent).with_context(|| denied(parent))?;
     }

@@ -6,6 +6,8 @@ mod advice;
 mod files;
 mod plan;
 
+pub use files::{make as make_certificate, write_new};
+
 use std::path::Path;
 
 use admin::api::{AccountView, AliasView, Changed, DomainView, KeyView, KeysChanged, Login, NewAccount, NewAlias, NewDomain, NewKeys};
@@ -30,6 +32,8 @@ pub struct Report {
     warnings: Vec<String>,
     logins: Vec<Login>,
     self_signed: bool,
+    /// The directory of the authority that will be asked for certificates.
+    authority: Option<String>,
     dns: Vec<DnsRecord>,
     gmail: Vec<GmailForm>,
 }
@@ -46,6 +50,7 @@ pub async fn run(config_path: &Path, args: &Setup, out: Output) -> Result<()> {
         warnings: Vec::new(),
         logins: Vec::new(),
         self_signed: false,
+        authority: None,
         dns: Vec::new(),
         gmail: Vec::new(),
     };
@@ -53,6 +58,7 @@ pub async fn run(config_path: &Path, args: &Setup, out: Output) -> Result<()> {
     report.hostname = config.settings.hostname.to_string();
     files::data_dir(&config, &mut report)?;
     report.self_signed = files::certificate(&config, &mut report)?;
+    report.authority = config.acme().map(|acme| acme.directory);
     config::secrets::make(&config.file.srs_secrets())?;
     let keys = directory(&config, &plan, &mut report).await?;
     report.dns = advice::dns(&plan.domain, &config.settings.hostname, &config.settings.forward.srs.domain, &keys);
@@ -130,6 +136,8 @@ mod tests {
             hostname: None,
             data: Some(dir.join("data")),
             postmaster: None,
+            certificate: crate::cli::CertificateFrom::SelfSigned,
+            acme_staging: false,
         }
     }
 

@@ -8,7 +8,7 @@ use directory::{AliasSource, Target};
 use mail::{Domain, Mailbox};
 use std::path::PathBuf;
 
-use crate::cli::Setup;
+use crate::cli::{CertificateFrom, Setup};
 
 /// One alias to make.
 #[derive(Debug, Clone)]
@@ -27,6 +27,10 @@ pub struct Plan {
     pub data: Option<PathBuf>,
     pub postmaster: Option<Mailbox>,
     pub forwards: Vec<Forward>,
+    /// Whether certificates are ordered from a public authority.
+    pub acme: bool,
+    /// From its staging service.
+    pub staging: bool,
 }
 
 impl Plan {
@@ -47,7 +51,15 @@ impl Plan {
             Target::Domain(_) => None,
         });
         let hostname = args.hostname.as_deref().map(read_domain).transpose()?;
-        Ok(Self { domain, hostname, data: args.data.clone(), postmaster: given.or(first), forwards })
+        Ok(Self {
+            domain,
+            hostname,
+            data: args.data.clone(),
+            postmaster: given.or(first),
+            forwards,
+            acme: args.certificate == CertificateFrom::Acme,
+            staging: args.acme_staging,
+        })
     }
 
     /// postmaster@ and abuse@, which every domain owes the world (RFC 5321 s.4.5.1, RFC 2142 s.4), unless they are there.

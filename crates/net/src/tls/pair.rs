@@ -1,0 +1,105 @@
+//! A certificate and its key from two PEM files, read again when they change.
+//!
+//! Invariant: a pair that does not load never replaces one that does, and a key that everybody can read is refused.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+
+use super::TlsError;
+use crate::leaf::Leaf;
+
+/// The files of a certificate and its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PairFiles {
+    /// The chain, leaf first (PEM).
+    pub certificate: PathBuf,
+    /// The key (PEM).
+    pub key: PathBuf,
+}
+
+/// A pair that loaded.
+#[derive(Debug, Clone)]
+pub(super) struct Pair {
+    pub files: PairFiles,
+    pub certified: Arc<CertifiedKey>,
+    pub leaf: Leaf,
+    seen: [Option<SystemTime>; 2],
+}
+
+impl Pair {
+    pub fn load(files: PairFiles) -> Result<Self, TlsError> {
+        let seen = [modified(&files.certificate), modified(&files.key)];
+        let (certified, leaf) = read_pair(&files)?;
+        Ok(Self { files, certified: Arc::new(certified), leaf, seen })
+    }
+
+    /// Whether the files have been written since they were read.
+    pub fn has_changed(&self) -> bool {
+        self.seen != [modified(&self.files.certificate), modified(&self.files.key)]
+    }
+
+    /// The pair as its files are now, or as it was where they do not load.
+    pub fn again(&self) -> Self {
+        let shown = self.files.certificate.display();
+        match Self::load(self.files.clone()) {
+            Ok(pair) => {
+                tracing::info!(certificate = %shown, "the certificate has changed and is in use");
+                pair
+            }
+            // Two files are not replaced at one instant: the second write brings us here again.
+            Err(error) => {
+                tracing::warn!(%error, "the changed certificate does not load; the one before stays in use");
+                let seen = [modified(&self.files.certificate), modified(&self.files.key)];
+                Self { seen, ..self.clone() }
+            }
+        }
+    }
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    fs::metadata(path).and_then(|m| m.modified()).ok()
+}
+
+/// Reads a pair and checks that it belongs together. Returns what the leaf says.
+pub fn check_pair(files: &PairFiles) -> Result<Leaf, TlsError> {
+    read_pair(files).map(|(_, leaf)| leaf)
+}
+
+/// The chain of a PEM file, leaf first.
+pub(crate) fn read_chain(certificate: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let bad = |reason: String| TlsError::File { path: certificate.into(), reason };
+    let pems = CertificateDer::pem_file_iter(certificate).map_err(|e| bad(e.to_string()))?;
+    let chain: Vec<CertificateDer<'static>> = pems.collect::<Result<_, _>>().map_err(|e| bad(e.to_string()))?;
+    if chain.is_empty() {
+        return Err(bad("holds no certificate in PEM form".into()));
+    }
+    Ok(chain)
+}
+
+fn read_pair(files: &PairFiles) -> Result<(CertifiedKey, Leaf), TlsError> {
+    let PairFiles { certificate, key } = files;
+    let at = |path: &Path, reason: String| TlsError::File { path: path.into(), reason };
+    let chain = read_chain(certificate)?;
+    let leaf = chain.first().map_or_else(|| Err("is empty".into()), Leaf::read).map_err(|e| at(certificate, e))?;
+    refuse_readable(key)?;
+    let private = PrivateKeyDer::from_pem_file(key).map_err(|e| at(key, e.to_string()))?;
+    let signer = aws_lc_rs::sign::any_supported_type(&private).map_err(|e| at(key, e.to_string()))?;
+    let certified = CertifiedKey::new(chain, signer);
+    certified.keys_match().map_err(|e| at(key, format!("does not belong to {}: {e}", certificate.display())))?;
+    Ok((certified, leaf))
+}
+
+fn refuse_readable(key: &Path) -> Result<(), TlsError> {
+    use std::os::unix::fs::PermissionsExt;
+    match fs::metadata(key) {
+        Ok(m) if m.permissions().mode() & 0o004 != 0 => Err(TlsError::Readable(key.into())),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,104 @@
+//! What the file says about certificates: where they are, whether an authority is asked, and who shows them over HTTP.
+//!
+//! Invariant: nothing here reads a certificate.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use net::acme::{AcmeSettings, Challenge, Directories, LETS_ENCRYPT, LETS_ENCRYPT_STAGING};
+use net::{PairFiles, Sources};
+
+use super::error::{self, ConfigError};
+use super::load::Config;
+use super::options::File;
+use super::values::{ChallengeWord, Text};
+
+impl Config {
+    /// The certificate's file.
+    pub fn certificate(&self) -> PathBuf {
+        self.file.tls.certificate.clone().unwrap_or_else(|| self.file.data_dir.join("tls/cert.pem"))
+    }
+
+    /// The key's file.
+    pub fn key(&self) -> PathBuf {
+        self.file.tls.key.clone().unwrap_or_else(|| self.file.data_dir.join("tls/key.pem"))
+    }
+
+    /// All certificates: the first pair (where it is there, or was named), further pairs, those that an authority issued.
+    pub fn certificate_sources(&self) -> Sources {
+        let default = PairFiles { certificate: self.certificate(), key: self.key() };
+        let is_there = self.file.tls.certificate.is_some() || default.certificate.exists();
+        let pairs = self.file.tls.pair.iter().map(toml::Spanned::get_ref).filter_map(|pair| {
+            let (certificate, key) = (pair.certificate.clone()?, pair.key.clone()?);
+            Some(PairFiles { certificate, key })
+        });
+        Sources {
+            hostname: self.settings.hostname.to_string(),
+            default: is_there.then_some(default),
+            pairs: pairs.collect(),
+            issued: Some(self.certificate_directories().certificates),
+        }
+    }
+
+    /// Where accounts and issued certificates are kept.
+    pub fn certificate_directories(&self) -> Directories {
+        Directories::within(&self.file.data_dir)
+    }
+
+    /// What is asked of an authority; `None` where none is.
+    pub fn acme(&self) -> Option<AcmeSettings> {
+        let acme = &self.file.acme;
+        let challenge = match (acme.challenge, &acme.dns_hook) {
+            (ChallengeWord::Http, _) => Challenge::Http,
+            (ChallengeWord::TlsAlpn, _) => Challenge::TlsAlpn,
+            (ChallengeWord::Dns, hook) => Challenge::Dns(hook.clone()?),
+        };
+        acme.enabled.then(|| AcmeSettings {
+            directory: if acme.staging { LETS_ENCRYPT_STAGING.into() } else { acme.directory.clone() },
+            contact: acme.contact.iter().map(|address| address.0.to_string()).collect(),
+            challenge,
+            authorities: acme.authority_root.clone(),
+            keep_key: acme.keep_key,
+        })
+    }
+
+    /// Where HTTP and HTTPS listen.
+    pub fn web_addresses(&self) -> [web::Addresses; 2] {
+        let listen = &self.file.listen;
+        [addresses(listen.http.as_deref(), 80), addresses(listen.https.as_deref(), 443)]
+    }
+}
+
+fn addresses(named: Option<&[Text<SocketAddr>]>, port: u16) -> web::Addresses {
+    let any = || [IpAddr::from([0, 0, 0, 0]), IpAddr::from([0u16; 8])].map(|ip| SocketAddr::new(ip, port)).to_vec();
+    let list = named.map_or_else(any, |list| list.iter().map(|address| address.0).collect());
+    web::Addresses { list, must: named.is_some() }
+}
+
+/// What is wrong with it.
+pub(super) fn check(path: &Path, text: &str, file: &File, errors: &mut Vec<ConfigError>) {
+    let mut wrong = |start: usize, what: &str, hint: &str| errors.push(error::at(path, text, start..start, what, Some(hint)));
+    let section = |header: &str| text.find(header).unwrap_or(0);
+    if file.tls.certificate.is_some() != file.tls.key.is_some() {
+        wrong(section("[tls]"), "only one of tls.certificate and tls.key is set", "set both, or neither for the pair that setup made");
+    }
+    for pair in &file.tls.pair {
+        if pair.get_ref().certificate.is_none() || pair.get_ref().key.is_none() {
+            wrong(pair.span().start, "this pair lacks its certificate or its key", "name both files, or take the section out");
+        }
+    }
+    let acme = &file.acme;
+    if acme.enabled && acme.challenge == ChallengeWord::Dns && acme.dns_hook.is_none() {
+        wrong(section("[acme]"), "dns-01 needs a program that changes DNS", "name it: dns_hook = \"/etc/waypost/dns-hook\"");
+    }
+    if !acme.directory.starts_with("https://") {
+        wrong(
+            section("[acme]"),
+            "acme.directory is no https:// address",
+            "use the address that the authority gives for its ACME directory",
+        );
+    }
+    if acme.staging && acme.directory != LETS_ENCRYPT {
+        wrong(section("[acme]"), "staging is Let's Encrypt's, and acme.directory names another authority", "set only one of the two");
+    }
+}

@@ -1,0 +1,100 @@
+//! What a request is answered.
+//!
+//! RFC 8555 s.8.3 (validation of a name), RFC 9110 s.15.4.2. Invariant: a redirection leads to the host that was asked for, over TLS, and nowhere
+//! else.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{ALLOW, CONTENT_TYPE, HOST, HeaderName, HeaderValue, LOCATION};
+use hyper::http::request::Parts;
+use hyper::{Method, Response, StatusCode};
+use net::acme::Challenges;
+
+use crate::pages::{Asked, Page, Pages};
+
+/// Where an authority looks.
+const CHALLENGE: &str = "/.well-known/acme-challenge/";
+
+/// The longest name of a host.
+const HOST_MAX_BYTES: usize = 253;
+
+/// What answers: over HTTP, or over HTTPS.
+#[derive(Debug)]
+pub(crate) struct Face {
+    pub challenges: Challenges,
+    /// Where HTTPS is; `None` where it is off.
+    pub https_port: Option<u16>,
+    pub pages: Arc<Pages>,
+    pub is_secure: bool,
+}
+
+impl Face {
+    /// The answer to a request.
+    pub fn answer(&self, head: &Parts, body: &[u8]) -> Response<Full<Bytes>> {
+        let Some(host) = host(head) else { return plain_text(StatusCode::BAD_REQUEST, "the Host field names no host\n") };
+        if self.is_secure { self.page(head, &host, body) } else { self.plain(head, &host) }
+    }
+
+    /// Over HTTP: what validates a name, and the way to HTTPS.
+    fn plain(&self, head: &Parts, host: &str) -> Response<Full<Bytes>> {
+        let path = head.uri.path();
+        if let Some(token) = path.strip_prefix(CHALLENGE) {
+            return match self.challenges.text(token) {
+                Some(text) => content(StatusCode::OK, "application/octet-stream", text.into_bytes()),
+                None => plain_text(StatusCode::NOT_FOUND, "no such validation is under way\n"),
+            };
+        }
+        let Some(port) = self.https_port else { return plain_text(StatusCode::NOT_FOUND, "there is nothing here\n") };
+        let port = if port == 443 { String::new() } else { format!(":{port}") };
+        let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
+        let mut answer = plain_text(StatusCode::PERMANENT_REDIRECT, "this is over there, under TLS\n");
+        match HeaderValue::from_str(&format!("https://{host}{port}{target}")) {
+            Ok(location) if target.starts_with('/') => {
+                answer.headers_mut().insert(LOCATION, location);
+                answer
+            }
+            _ => plain_text(StatusCode::BAD_REQUEST, "the target cannot be read\n"),
+        }
+    }
+
+    fn page(&self, head: &Parts, host: &str, body: &[u8]) -> Response<Full<Bytes>> {
+        if ![Method::GET, Method::HEAD, Method::POST].contains(&head.method) {
+            let mut answer = plain_text(StatusCode::METHOD_NOT_ALLOWED, "GET, HEAD and POST are known here\n");
+            answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST"));
+            return answer;
+        }
+        let asked = Asked { is_post: head.method == Method::POST, host, path: head.uri.path(), query: head.uri.query(), body };
+        match self.pages.page(&asked) {
+            Some(Page { content_type, body }) => content(StatusCode::OK, content_type, body),
+            None => plain_text(StatusCode::NOT_FOUND, "there is nothing here\n"),
+        }
+    }
+}
+
+/// The host that is asked, lower case, without its port.
+fn host(head: &Parts) -> Option<String> {
+    let mut fields = head.headers.get_all(HOST).iter();
+    let (field, more) = (fields.next()?, fields.next());
+    let text = field.to_str().ok()?;
+    let name = match text.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => text,
+    };
+    let is_sound = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
+    (more.is_none() && !name.is_empty() && name.len() <= HOST_MAX_BYTES && name.bytes().all(is_sound)).then(|| name.to_ascii_lowercase())
+}
+
+/// An answer in words.
+pub(crate) fn plain_text(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
+    content(status, "text/plain; charset=utf-8", text.into())
+}
+
+fn content(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> Response<Full<Bytes>> {
+    let mut answer = Response::new(Full::new(Bytes::from(body)));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    answer.headers_mut().insert(HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"));
+    answer
+}

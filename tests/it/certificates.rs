@@ -1,0 +1,233 @@
+//! Certificates from an authority (pebble), and those that the commands make.
+//!
+//! RFC 8555, RFC 8737.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use it::{Dns, HTTP_PORT, HTTPS_PORT, Lab, MX_PORT, Pebble, SUBMISSIONS_PORT, Talk, Waypost, binary, run, run_ok, wait_for};
+use serde_json::Value;
+
+/// The zone: our host, and names below the hosted domain that lead here or elsewhere.
+fn zone(lab: &Lab) -> String {
+    let (ours, other) = (lab.address(1), lab.address(7));
+    format!(
+        "mx.example A {ours}\nmta-sts.example CNAME mx.example\nautoconfig.example A {ours}\nautodiscover.example A {other}\n\
+         inbox MX 10 mx.inbox\nmx.inbox A {}\n",
+        lab.address(2)
+    )
+}
+
+fn ordered(waypost: &Waypost, name: &str) -> Option<Value> {
+    let output = waypost.command(&["--json", "cert", "status"]);
+    let all: Value = serde_json::from_slice(&output.stdout).ok()?;
+    all["certificates"].as_array()?.iter().find(|c| c["name"] == name).cloned()
+}
+
+fn order(waypost: &Waypost, name: &str) -> Option<Value> {
+    let output = waypost.command(&["--json", "cert", "status"]);
+    let all: Value = serde_json::from_slice(&output.stdout).ok()?;
+    all["orders"].as_array()?.iter().find(|o| o["name"] == name).cloned()
+}
+
+/// Serial and key of the host's certificate.
+fn host_certificate(waypost: &Waypost) -> Option<(String, String)> {
+    let found = ordered(waypost, "mx.example.test")?;
+    Some((found["serial"].as_str()?.to_owned(), found["spki_sha256"].as_str()?.to_owned()))
+}
+
+/// A session over implicit TLS that believes only this authority.
+fn greeted(waypost: &Waypost, root: &Path) -> Talk {
+    let mut talk = Talk::connect(waypost.address, SUBMISSIONS_PORT);
+    talk.handshake(root).expect("the certificate is good");
+    assert!(talk.reply().starts_with("220 "));
+    talk
+}
+
+/// The subject's names as openssl sees them, asking for `name`.
+fn shown(waypost: &Waypost, port: u16, name: &str) -> String {
+    let connect = format!("{}:{port}", waypost.address);
+    let connected = run("openssl", &["s_client", "-connect", &connect, "-servername", name, "-showcerts"]);
+    let pem = String::from_utf8_lossy(&connected.stdout).into_owned();
+    let file = waypost.config.with_file_name("shown.pem");
+    std::fs::write(&file, &pem).unwrap();
+    run_ok("openssl", &["x509", "-in", &file.display().to_string(), "-noout", "-ext", "subjectAltName"])
+}
+
+#[test]
+fn a_certificate_is_issued_over_http_renewed_and_kept_when_the_authority_fails() {
+    let lab = Lab::new();
+    let _dns = Dns::start(&lab, &zone(&lab));
+    let mut pebble = Pebble::start(&lab);
+    let mut waypost = Waypost::configured(&lab, &pebble.section("http-01"));
+    waypost.start_hosting("me@inbox.test");
+    // Taken up before there is a certificate of the authority: it goes on.
+    let mut old = Talk::connect(waypost.address, SUBMISSIONS_PORT);
+    old.handshake(&waypost.certificate()).unwrap();
+    assert!(old.reply().starts_with("220 "));
+
+    let (serial, key) = wait_for("the host's certificate", || host_certificate(&waypost));
+    let root = pebble.root(&lab);
+    greeted(&waypost, &root).expect("EHLO client.foreign.test", "250");
+    old.expect("EHLO client.foreign.test", "250");
+
+    // The domain's certificate has the names that lead here, and says which do not.
+    let domain = wait_for("the domain's certificate", || ordered(&waypost, "example.test"));
+    assert_eq!(domain["names"], serde_json::json!(["mta-sts.example.test", "autoconfig.example.test"]));
+    let left_out = order(&waypost, "example.test").unwrap()["left_out"].to_string();
+    assert!(left_out.contains("autodiscover.example.test") && left_out.contains("which is not this server"), "{left_out}");
+    for (name, want) in [
+        ("autoconfig.example.test", "DNS:autoconfig.example.test"),
+        ("mx.example.test", "DNS:mx.example.test"),
+        ("nobody.test", "DNS:mx.example.test"),
+    ] {
+        let names = shown(&waypost, HTTPS_PORT, name);
+        assert!(names.contains(want), "{name}: {names}");
+    }
+
+    // Renewal by force: another certificate, the same key.
+    let said = waypost.ok(&["cert", "renew", "mx.example.test", "--force"]);
+    assert!(said.contains("issued for mx.example.test"), "{said}");
+    let (second, same_key) = host_certificate(&waypost).unwrap();
+    assert_ne!(second, serial);
+    assert_eq!(same_key, key);
+    let said = waypost.ok(&["cert", "renew"]);
+    assert!(said.contains("mx.example.test is not due"), "{said}");
+    old.expect("NOOP", "250");
+
+    // The authority is gone: the certificate stays, the error and the next attempt are shown.
+    pebble.stop();
+    let output = waypost.command(&["cert", "renew", "mx.example.test", "--force"]);
+    assert!(!output.status.success());
+    let state = order(&waypost, "mx.example.test").unwrap();
+    assert_eq!(state["failures"], 1);
+    assert!(state["next_attempt_ms"].as_i64().unwrap() > state["last_attempt_ms"].as_i64().unwrap() + 3_500_000, "{state}");
+    let status = waypost.ok(&["cert", "status"]);
+    assert!(status.contains("failed") && status.contains("once; again in 1h") && status.contains("Connection refused"), "{status}");
+    assert_eq!(host_certificate(&waypost).unwrap().0, second);
+    greeted(&waypost, &root).expect("EHLO client.foreign.test", "250");
+
+    // It is also there after a restart without the authority.
+    waypost.stop();
+    waypost.start();
+    greeted(&waypost, &root).expect("EHLO client.foreign.test", "250");
+    waypost.stop();
+    assert!(waypost.ok(&["cert", "status"]).contains("mx.example.test"));
+}
+
+#[test]
+fn certificates_are_issued_over_tls() {
+    let lab = Lab::new();
+    let _dns = Dns::start(&lab, &zone(&lab));
+    let pebble = Pebble::start(&lab);
+    let waypost = Waypost::started(&lab, "me@inbox.test", &pebble.section("tls-alpn-01"));
+    wait_for("the host's certificate", || host_certificate(&waypost));
+    wait_for("the domain's certificate", || ordered(&waypost, "example.test"));
+    greeted(&waypost, &pebble.root(&lab)).expect("EHLO client.foreign.test", "250");
+    waypost.assert_no_bugs();
+}
+
+#[test]
+fn a_certificate_is_issued_by_dns_and_the_record_is_taken_away() {
+    let lab = Lab::new();
+    let _dns = Dns::start(&lab, &zone(&lab));
+    let pebble = Pebble::with_records(&lab);
+    let waypost = Waypost::started(&lab, "me@inbox.test", &pebble.section("dns-01"));
+    wait_for("the host's certificate", || host_certificate(&waypost));
+    greeted(&waypost, &pebble.root(&lab)).expect("EHLO client.foreign.test", "250");
+    let log = std::fs::read_to_string(pebble.hook.with_extension("log")).unwrap();
+    assert!(log.starts_with("add _acme-challenge.mx.example.test\nremove _acme-challenge.mx.example.test\n"), "{log}");
+}
+
+#[test]
+fn the_authority_says_when_to_renew() {
+    let lab = Lab::new();
+    let _dns = Dns::start(&lab, &zone(&lab));
+    let mut pebble = Pebble::start(&lab);
+    let now_s = net::Clock::system().now_s();
+    // What it issued is to be replaced at once, as after a mistake of its own.
+    pebble.with_renewal_info(&lab, (now_s - 7200, now_s - 3600));
+    let waypost = Waypost::started(&lab, "me@inbox.test", &pebble.section("http-01"));
+    let (serial, _) = wait_for("the host's certificate", || host_certificate(&waypost));
+    let before = order(&waypost, "mx.example.test").unwrap();
+    assert_eq!(before["renew_by"], "two thirds of its lifetime");
+    // Nobody forces anything: the authority is asked, and says that it is due.
+    let said = waypost.ok(&["cert", "renew", "mx.example.test"]);
+    assert!(said.contains("issued for mx.example.test"), "{said}");
+    assert_ne!(host_certificate(&waypost).unwrap().0, serial);
+}
+
+#[test]
+fn a_name_that_is_not_validated_is_said() {
+    let lab = Lab::new();
+    let _dns = Dns::start(&lab, &zone(&lab));
+    let pebble = Pebble::start(&lab);
+    let mut waypost = Waypost::configured(&lab, &pebble.section("http-01"));
+    // Nobody answers there for the authority.
+    let text = std::fs::read_to_string(&waypost.config).unwrap();
+    std::fs::write(&waypost.config, text.replace(&format!("http = [\"{}:{HTTP_PORT}\"]", waypost.address), "http = []")).unwrap();
+    waypost.start_hosting("me@inbox.test");
+    let error = wait_for("the failure", || order(&waypost, "mx.example.test")?["last_error"].as_str().map(ToOwned::to_owned));
+    assert!(error.contains("mx.example.test was not validated: "), "{error}");
+    // The self-signed one goes on serving.
+    let mut talk = Talk::greeted(waypost.address, MX_PORT);
+    talk.start_tls(&waypost.certificate());
+    waypost.wait_for_line(&["no certificate was issued", "mx.example.test", "again_in_s"]);
+}
+
+#[test]
+fn an_authority_of_ones_own_is_one_that_openssl_believes() {
+    let lab = Lab::new();
+    let at = |name: &str| lab.path().join(name).display().to_string();
+    let made = |arguments: &[&str]| {
+        let mut command = Command::new(binary());
+        command.args(["cert", "self-signed", "--out", &at("")]).args(arguments).stdin(Stdio::null());
+        command.output().unwrap()
+    };
+    let output = made(&["--name", "mx.example.test", "--name", "*.example.test"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("update-ca-certificates"));
+    let verify = |name: &str| {
+        run(
+            "openssl",
+            &["verify", "-x509_strict", "-purpose", "sslserver", "-verify_hostname", name, "-CAfile", &at("ca.pem"), &at("cert.pem")],
+        )
+    };
+    assert!(verify("mx.example.test").status.success() && verify("www.example.test").status.success());
+    assert!(!verify("example.org").status.success());
+    let text = run_ok("openssl", &["x509", "-in", &at("cert.pem"), "-noout", "-text"]);
+    for want in ["Subject Key Identifier", "Authority Key Identifier", "TLS Web Server Authentication", "CA:FALSE"] {
+        assert!(text.contains(want), "{want} is missing in {text}");
+    }
+    // Nothing is written over; the authority is used again.
+    assert!(!made(&["--name", "mx.example.test"]).status.success());
+    std::fs::remove_file(at("cert.pem")).unwrap();
+    std::fs::remove_file(at("key.pem")).unwrap();
+    let ca = std::fs::read(at("ca.pem")).unwrap();
+    assert!(made(&["--name", "mx.example.test", "--days", "90"]).status.success());
+    assert_eq!(std::fs::read(at("ca.pem")).unwrap(), ca);
+    assert!(verify("mx.example.test").status.success());
+    let check = |key: &str| Command::new(binary()).args(["cert", "check", &at("cert.pem"), &at(key)]).output().unwrap();
+    assert!(check("key.pem").status.success());
+    let wrong = check("ca.key.pem");
+    assert!(!wrong.status.success() && String::from_utf8_lossy(&wrong.stderr).contains("does not belong to"));
+}
+
+#[test]
+fn a_request_is_one_that_openssl_takes() {
+    let lab = Lab::new();
+    let run_here = |arguments: &[&str]| Command::new(binary()).args(arguments).current_dir(lab.path()).output().unwrap();
+    let output = run_here(&["cert", "csr", "mx.example.test", "mail.example.test", "--out", "mx.csr"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let request = lab.path().join("mx.csr").display().to_string();
+    let text = run_ok("openssl", &["req", "-verify", "-noout", "-text", "-in", &request]);
+    assert!(text.contains("DNS:mx.example.test, DNS:mail.example.test"), "{text}");
+    // A key that is there already, of another kind too.
+    run_ok(
+        "openssl",
+        &["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", &lab.path().join("rsa.pem").display().to_string()],
+    );
+    let output = run_here(&["cert", "csr", "mx.example.test", "--key", "rsa.pem"]);
+    assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).starts_with("-----BEGIN CERTIFICATE REQUEST-----"));
+    assert!(!run_here(&["cert", "csr", "mx example"]).status.success());
+}
