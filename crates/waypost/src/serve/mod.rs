@@ -144,6 +144,7 @@ fn handles(
         retry: server.retrier(),
         release: releasing(releaser),
         submit: submitting(server.submitter(Arc::new(admin::is_local_user))),
+        confirmations: server.confirmations(),
         message_max_bytes: limit_of(settings),
         resolver: Some(resolver),
         certificates,
