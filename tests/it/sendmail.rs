@@ -240,6 +240,27 @@ fn another_user_sends_as_itself_and_as_nobody_else() {
 }
 
 #[test]
+fn root_hands_over_to_a_server_of_another_user() {
+    let mut office = Office::with("postmaster = \"boss@foreign.test\"\n");
+    office.waypost.stop();
+    let place = office.lab.path().to_owned();
+    fs::set_permissions(&place, Permissions::from_mode(0o755)).unwrap();
+    fs::copy(binary(), place.join("waypost")).unwrap();
+    it::run_ok("chown", &["-R", "65534:65534", &place.display().to_string()]);
+    office.taken(&["root"], "Subject: while it is down\n\n\n");
+    let owned = it::run_ok("find", &[&place.join("data").display().to_string(), "-not", "-user", "65534"]);
+    assert_eq!(owned, "", "what root makes there is closed to the server");
+    office.waypost.start_by(|_| {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(place.join("waypost"));
+        command
+    });
+    assert_eq!(office.arrived("Subject: while it is down").from, "<root@mx.example.test>");
+    office.taken(&["-f", "me@example.test", "you@foreign.test"], "From: me@example.test\nSubject: while it is up\n\n\n");
+    office.arrived("Subject: while it is up");
+}
+
+#[test]
 fn php_sends() {
     let office = Office::open();
     let path = format!("sendmail_path={} -t -i", office.line());
