@@ -11,6 +11,7 @@
 
 mod certificates;
 mod circuits;
+mod client_config;
 mod clients;
 mod commands;
 mod configuration;

@@ -158,7 +158,7 @@ fn an_account_of_cyrus_is_imported_and_logs_in() {
     run_ok("sh", &["-c", &made]);
     let file = file.display().to_string();
     let dry = office.waypost.ok(&["account", "import", "sasldb2", &file, "--dry-run"]);
-    assert!(dry.contains("1 accounts would be imported") && office.waypost.json(&["account", "list"]) == serde_json::json!([]), "{dry}");
+    assert!(dry.contains("1 account would be imported") && office.waypost.json(&["account", "list"]) == serde_json::json!([]), "{dry}");
     office.waypost.ok(&["account", "import", "sasldb2", &file, "--legacy", "CRAM-MD5"]);
     for mechanism in ["PLAIN", "CRAM-MD5", "SCRAM-SHA-256"] {
         let (is_in, said) = gsasl(&office, mechanism, ME, "tanstaaf7", &["--no-cb"]);

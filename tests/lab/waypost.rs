@@ -44,7 +44,7 @@ pub fn binary() -> &'static Path {
 impl Waypost {
     /// Writes a configuration: listeners, a certificate, loopback delivery, the lab's DNS; then `extra`, which begins with
     /// top-level options and may go on with sections of its own. A `[delivery]` or `[forward]` section there stands instead of the
-    /// lab's, except for the port. HTTP and HTTPS are there where `extra` has an `[acme]` section. The lab's takes mail that nobody vouches for, and stores it before it is passed on.
+    /// lab's, except for the port. HTTP and HTTPS are there where `extra` has a section that needs them. The lab's takes mail that nobody vouches for, and stores it before it is passed on.
     pub fn configured(lab: &Lab, extra: &str) -> Self {
         let address = lab.address(1);
         let (certificate, key) = net::self_signed(&["mx.example.test".into()]).expect("a certificate");
@@ -59,7 +59,7 @@ impl Waypost {
         let sections = format!("{tls}{forward}{delivery}{sections}")
             .replace("[tls]\n", "[tls]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"\n")
             .replace("[delivery]\n", &format!("[delivery]\nport = {MX_PORT}\n{ipv6}"));
-        let web = if sections.contains("[acme]\n") {
+        let web = if ["[acme]\n", "[client_config]\n", "[mta_sts]\n"].iter().any(|section| sections.contains(section)) {
             format!("http = [\"{address}:{HTTP_PORT}\"]\nhttps = [\"{address}:{HTTPS_PORT}\"]\n")
         } else {
             "http = []\nhttps = []\n".into()

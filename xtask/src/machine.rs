@@ -47,13 +47,15 @@ const NEEDS: &[Need] = &[
     need("ip", &["iproute2"]),
     need("sqlite3", &["sqlite3"]),
     need("openssl", &["openssl"]),
+    need("pebble", &["pebble"]),
+    need("pebble-challtestsrv", &["pebble"]),
+    need("testssl", &["testssl.sh"]),
     need("mutt", &["mutt"]),
     need("php", &["php-cli"]),
     need("/usr/lib/git-core/git-send-email", &["git-email"]),
     need("setpriv", &["util-linux"]),
-    need("pebble", &["pebble"]),
-    need("pebble-challtestsrv", &["pebble"]),
-    need("testssl", &["testssl.sh"]),
+    need("xmllint", &["libxml2-utils"]),
+    need("mta-sts-query", &["postfix-mta-sts-resolver"]),
 ];
 
 /// swaks speaks TLS only with the first two; the third makes return addresses; git send-email reads addresses by the last.

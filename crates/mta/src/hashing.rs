@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 
-use rustix::process::setpriority_process;
+use rustix::process::{getpriority_process, setpriority_process};
 use rustix::thread::gettid;
 use tokio::sync::oneshot;
 
@@ -23,8 +23,9 @@ const KNOWN_LINE_MAX: usize = 256;
 /// Logins of strangers that wait: some two seconds.
 const STRANGERS_LINE_MAX: usize = 64;
 
-/// How much the threads give way (setpriority(2)): sessions of those who are logged in must not wait for a guess.
-const NICENESS: i32 = 15;
+/// How much lower the threads' priority is than that of the others (setpriority(2)): sessions of those who are logged in must not wait for a
+/// guess, and a login on a busy machine must not wait for ever.
+const NICENESS: i32 = 5;
 
 type Work = Box<dyn FnOnce() + Send>;
 
@@ -118,7 +119,8 @@ impl Drop for Hashing {
 }
 
 fn work(shared: &Shared) {
-    if let Err(error) = setpriority_process(Some(gettid()), NICENESS) {
+    let lowered = getpriority_process(None).and_then(|own| setpriority_process(Some(gettid()), (own + NICENESS).min(19)));
+    if let Err(error) = lowered {
         tracing::warn!(%error, "hashing passwords cannot be given a lower priority");
     }
     let mut lines = shared.lines.lock().unwrap_or_else(PoisonError::into_inner);

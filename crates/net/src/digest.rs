@@ -6,7 +6,7 @@ use std::path::Path;
 
 use aws_lc_rs::digest::{Context, SHA256, digest};
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{Error, PemObject};
 
 /// The digest of the pieces.
 pub fn sha256(pieces: &[&[u8]]) -> [u8; 32] {
@@ -27,7 +27,10 @@ pub fn certificate_digest(der: &[u8]) -> String {
 
 /// The digest of the first certificate in a PEM file; an error says what is wrong with the file.
 pub fn certificate_file_digest(path: &Path) -> Result<String, String> {
-    let certificate = CertificateDer::from_pem_file(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let certificate = CertificateDer::from_pem_file(path).map_err(|e| match e {
+        Error::NoItemsFound => format!("{} holds no certificate in PEM form", path.display()),
+        other => format!("{}: {other}", path.display()),
+    })?;
     Ok(certificate_digest(&certificate))
 }
 

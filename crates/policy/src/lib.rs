@@ -6,9 +6,11 @@
 
 mod authentic;
 mod circuit;
+mod client_records;
 mod disposition;
 mod local;
 mod meaning;
+mod mta_sts;
 mod recipient;
 mod remote;
 mod replies;
@@ -19,9 +21,11 @@ mod trouble;
 
 pub use authentic::{Treatment, Unauthenticated, authentic, may_report};
 pub use circuit::{Admission, CIRCUITS_MAX, Circuits, Keys, Pass, Told};
+pub use client_records::{ClientRecord, SubmissionPorts, client_records};
 pub use disposition::{LOOP_FIELD, RECEIVED_MAX, disposition, well_formed};
 pub use local::{LocalRule, LocalRules, LocalUser};
 pub use meaning::{Meaning, Reaction, ReplyScope, Severity};
+pub use mta_sts::{STS_AGE_MAX_S, StsMode, StsPolicy};
 pub use recipient::{AcceptedRecipient, Client, Rules, recipient};
 pub use remote::{is_dmarc_refusal, our_refusal, trouble_of_failure, trouble_of_reply};
 pub use replies::{meaning, pasted_reply, provider_of};

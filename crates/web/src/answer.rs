@@ -67,7 +67,9 @@ impl Face {
         }
         let asked = Asked { is_post: head.method == Method::POST, host, path: head.uri.path(), query: head.uri.query(), body };
         match self.pages.page(&asked) {
-            Some(Page { content_type, body }) => content(StatusCode::OK, content_type, body),
+            Some(Page { status, content_type, body }) => {
+                content(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), content_type, body)
+            }
             None => plain_text(StatusCode::NOT_FOUND, "there is nothing here\n"),
         }
     }

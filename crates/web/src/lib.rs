@@ -3,9 +3,13 @@
 //! RFC 9112, RFC 9110. Invariant: this crate knows no store and no mail; whoever asks costs a bounded amount of memory and time.
 
 mod answer;
+mod autoconfig;
+mod autodiscover;
 mod connection;
 mod listen;
 pub mod pages;
+pub mod profile;
+mod servers;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +25,7 @@ use tokio::task::JoinHandle;
 use answer::Face;
 use connection::Host;
 use listen::bind;
+pub use servers::{Servers, Tls};
 
 /// Connections at a time, over both.
 const CONNECTIONS_MAX: usize = 512;

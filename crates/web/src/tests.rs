@@ -24,8 +24,27 @@ fn tls(dir: &std::path::Path) -> ServerTls {
     ServerTls::load(&paths.0, &paths.1).unwrap()
 }
 
+/// No domain is hosted.
+struct Nothing;
+
+impl pages::Facts for Nothing {
+    fn shown(&self) -> Arc<pages::Shown> {
+        let hostname = "mx.example.test".into();
+        Arc::new(pages::Shown { hostname, submissions: None, submission: None, imap_host: None, mta_sts: String::new() })
+    }
+    fn hosts(&self, _: &str) -> bool {
+        false
+    }
+    fn imap_host_of(&self, _: &mail::Mailbox) -> Option<String> {
+        None
+    }
+    fn signed(&self, _: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
+}
+
 fn start(http: Addresses, https: Addresses, tls: Option<ServerTls>) -> io::Result<Web> {
-    let pages = pages::Pages { hostname: "mx.example.test".into() };
+    let pages = pages::Pages(Arc::new(Nothing));
     Web::start(Parts { http, https, tls, challenges: Challenges::default(), pages })
 }
 

@@ -7,6 +7,7 @@ mod anyone;
 mod bindings;
 mod pair;
 mod set;
+mod signature;
 #[cfg(test)]
 mod tests;
 
@@ -53,6 +54,9 @@ pub enum TlsError {
     /// A certificate could not be made.
     #[error("no certificate could be made: {0}")]
     Make(String),
+    /// The key or its certificate cannot sign.
+    #[error("nothing can be signed with the certificate: {0}")]
+    Sign(String),
     /// There is none at all.
     #[error("there is no certificate")]
     None,
@@ -165,6 +169,13 @@ impl ServerTls {
             }
         }
         current.clone()
+    }
+
+    /// The content within a signature (CMS, DER) of the certificate that is shown for this name.
+    pub fn signed(&self, name: &str, content: &[u8]) -> Result<Vec<u8>, TlsError> {
+        let now_s = self.0.clock.now_s();
+        let pair = self.refresh(false).set.choose(Some(name), now_s).ok_or(TlsError::None)?;
+        signature::signed(&pair, content, now_s).map_err(TlsError::Sign)
     }
 
     /// What is in use: each certificate with its files, and the names of the others for which it is shown.

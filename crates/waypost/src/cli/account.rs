@@ -4,7 +4,8 @@
 
 use std::path::PathBuf;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
+use mail::Domain;
 
 /// Who may log in and send.
 #[derive(Debug, Subcommand)]
@@ -115,6 +116,16 @@ Examples:
         /// The host; none for what the alias suggests.
         host: Option<String>,
     },
+    /// Write an account's settings into a signed file for Apple's Mail (.mobileconfig). No password is in it.
+    #[command(
+        after_help = "Reads mail where `waypost account imap` says, or else where the alias leads, if that is Gmail; then the file names the Gmail
+address: hand it to its owner only.
+
+Examples:
+  waypost account profile me@example.com
+  waypost account profile me@example.com --imap-host imap.example.net --imap-user me --out me.mobileconfig"
+    )]
+    Profile(AccountProfile),
     /// Stop an account until it is resumed, and say why.
     #[command(after_help = "Example:\n  waypost account suspend me@example.com --reason 'the password was seen on a paste site'")]
     Suspend {
@@ -147,6 +158,25 @@ Examples:
     /// Read accounts of another mail server.
     #[command(subcommand)]
     Import(AccountImport),
+}
+
+/// Write an account's settings into a file.
+#[derive(Debug, Args)]
+pub struct AccountProfile {
+    /// The account.
+    pub login: String,
+    /// The file [default: LOGIN.mobileconfig here].
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// The name that recipients see [default: the device asks].
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Where mail is read (IMAP, port 993).
+    #[arg(long, value_name = "HOST")]
+    pub imap_host: Option<Domain>,
+    /// The user name there [default: the Gmail address that the alias leads to, or the device asks].
+    #[arg(long, value_name = "USER")]
+    pub imap_user: Option<String>,
 }
 
 /// Client certificates.

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-pub use account::{Account, AccountCertificate, AccountImport};
+pub use account::{Account, AccountCertificate, AccountImport, AccountProfile};
 pub use sendas::Sendas;
 pub use sendmail::Sendmail;
 

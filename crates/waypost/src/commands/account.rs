@@ -123,7 +123,7 @@ async fn verify(api: &mut Transport, login: &str, out: Output) -> Result<ExitCod
 
 /// The SHA-256 of the first certificate in a file.
 fn fingerprint(file: &Path) -> Result<String> {
-    net::certificate_file_digest(file).map_err(|e| anyhow::anyhow!("{e}\n  hint: a certificate in PEM form is needed, not its key"))
+    net::certificate_file_digest(file).map_err(|e| anyhow::anyhow!("{e}\n  hint: the client's certificate is needed, not its key"))
 }
 
 fn logged_in(out: Output, login: &Login, what: &str) -> Result<()> {

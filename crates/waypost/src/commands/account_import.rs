@@ -79,7 +79,8 @@ fn lines(text: &str, domain: Option<&str>) -> Result<Vec<ImportedAccount>, Strin
 
 fn shown(report: &AccountImportReport) -> String {
     let verb = if report.dry_run { "would be imported" } else { "imported" };
-    let mut text = format!("{} {} accounts {verb}", styled(GOOD, "ok:"), report.imported.len());
+    let accounts = if report.imported.len() == 1 { "account" } else { "accounts" };
+    let mut text = format!("{} {} {accounts} {verb}", styled(GOOD, "ok:"), report.imported.len());
     for login in &report.imported {
         text.push_str(&format!("\n  {login}"));
     }

@@ -2,6 +2,7 @@
 
 mod account;
 mod account_import;
+mod account_profile;
 mod account_show;
 mod alias;
 mod cert;
@@ -22,7 +23,7 @@ use clap_complete::Shell;
 pub use cert::cert;
 pub use explain_reply::explain_reply;
 
-use crate::cli::{Cli, Command, Config};
+use crate::cli::{Account, Cli, Command, Config};
 use crate::config;
 use crate::output::{self, GOOD, Output, WARN, print, styled};
 use crate::transport::Transport;
@@ -34,6 +35,7 @@ pub async fn talk(config: &Path, command: Command, out: Output) -> Result<ExitCo
     match command {
         Command::Domain(command) => domain::run(&mut api, command, out).await?,
         Command::Alias(command) => return alias::run(&mut api, command, out).await,
+        Command::Account(Account::Profile(args)) => return account_profile::run(&config, &mut api, args, out).await,
         Command::Account(command) => return account::run(&mut api, command, out).await,
         Command::Queue(command) => queue::run(&mut api, command, out).await?,
         Command::Held(command) => held::run(&mut api, command, out).await?,

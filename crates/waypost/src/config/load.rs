@@ -12,6 +12,7 @@ use toml::Spanned;
 use super::certificates;
 use super::error::{self, ConfigError, ConfigErrors};
 use super::options::{File, Route};
+use super::pages;
 use super::settings::settings;
 use super::values::{FilterWord, TlsWord};
 
@@ -92,6 +93,7 @@ pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigErrors> {
     let hostname = hostname(path, text, &file, &mut errors);
     check(path, text, &file, &mut errors);
     certificates::check(path, text, &file, &mut errors);
+    pages::check(path, text, &file, &mut errors);
     let settings = hostname.and_then(|hostname| settings(path, text, &file, hostname, &mut errors));
     match settings {
         Some(settings) if errors.is_empty() => Ok(Config { path: path.into(), file, settings }),

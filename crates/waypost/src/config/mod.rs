@@ -7,6 +7,7 @@ mod certificates;
 mod error;
 mod load;
 mod options;
+mod pages;
 mod reference;
 pub mod secrets;
 mod settings;

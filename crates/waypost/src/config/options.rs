@@ -11,7 +11,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::values::{
-    ChallengeWord, FilterWord, FlowWord, ForwardMode, Int, Kind, LogFormat, Score, Secs, Size, StrictDomainWord, Text, TlsWord,
+    ChallengeWord, FilterWord, FlowWord, ForwardMode, Int, Kind, LogFormat, Score, Secs, Size, StrictDomainWord, StsWord, Text, TlsWord,
     UnauthenticatedWord, WhenDownWord,
 };
 
@@ -113,7 +113,7 @@ fn spanned<T>(value: T) -> Spanned<T> {
 }
 
 section!("", "What stands at the top of the file.", File,
-    [listen: Listen, tls: Tls, acme: Acme, limits: Limits, forward: Forward, submission: Submission, oauth: Oauth, filter: Filter, delivery: Delivery, route: Vec<Spanned<Route>>, retry: Retry, dns: Dns, log: Log], {
+    [listen: Listen, tls: Tls, acme: Acme, limits: Limits, forward: Forward, submission: Submission, oauth: Oauth, filter: Filter, delivery: Delivery, route: Vec<Spanned<Route>>, retry: Retry, client_config: ClientConfig, mta_sts: MtaSts, dns: Dns, log: Log], {
     /// The name of this server in banner, EHLO and trace fields. It must have an A or AAAA record, and the address's PTR
     /// record should name it.
     hostname: Option<Text<Domain>> = None;
@@ -327,6 +327,21 @@ section!("[retry]", "When mail that could not be delivered is tried again, and w
     lifetime: Secs = Secs(policy::Schedule::default().lifetime_s);
     /// The sender of mail that still waits after this time is told. Default: never.
     delay_report_s: Option<Secs> = policy::Schedule::default().delay_report_s.map(Secs);
+});
+
+section!("[client_config]", "What mail clients are told over HTTPS (Thunderbird, Outlook, Apple's Mail). Everybody can ask, for any address.", ClientConfig, [], {
+    /// The host (IMAP, port 993) where all your users read mail: imap.gmail.com, say. It becomes public. Default: only sending is configured.
+    imap_host: Option<Text<Domain>> = None;
+    /// Whether the answer for an account's address names the host of `waypost account imap`, or else the one that its alias suggests. Then everybody
+    /// can ask which of your addresses exist, and with which provider their mail ends.
+    reveal_provider: bool = false;
+});
+
+section!("[mta_sts]", "What other servers are told about TLS (MTA-STS): the policy at mta-sts.DOMAIN, for each hosted domain.", MtaSts, [], {
+    /// "testing": failures are reported; "enforce": mail that finds no valid certificate for hostname waits at its sender; "none": nothing is asked.
+    mode: StsWord = StsWord::Testing;
+    /// Senders keep the policy so long.
+    max_age: Secs = Secs(604_800);
 });
 
 section!("[dns]", "Where names are looked up. A change needs a restart.", Dns, [], {

@@ -344,6 +344,18 @@ words! {
 }
 
 words! {
+    /// What other servers are asked to do about TLS.
+    StsWord {
+        /// Nothing.
+        None = "none",
+        /// To report failures.
+        Testing = "testing",
+        /// To deliver under TLS or not at all.
+        Enforce = "enforce",
+    }
+}
+
+words! {
     /// A kind of mail.
     FlowWord {
         /// From our accounts.

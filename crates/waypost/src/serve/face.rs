@@ -13,6 +13,7 @@ use net::{Clock, Resolver, ServerTls};
 use web::Web;
 use web::pages::Pages;
 
+use super::public::{Known, LivePublic};
 use crate::config::Config;
 use crate::setup::make_certificate;
 
@@ -53,9 +54,10 @@ impl Face {
         config: &Config,
         (tls, challenges): (Option<ServerTls>, Challenges),
         (live, resolver, clock): (&Arc<LiveDirectory>, &Resolver, &Clock),
+        public: LivePublic,
     ) -> Result<Self> {
         let [http, https] = config.web_addresses();
-        let pages = Pages { hostname: config.settings.hostname.to_string() };
+        let pages = Pages(Arc::new(Known { public, live: live.clone(), tls: tls.clone() }));
         let web = Web::start(web::Parts { http, https, tls: tls.clone(), challenges: challenges.clone(), pages })
             .context("the web listeners cannot be opened")?;
         let acme = config.acme().zip(tls).map(|(settings, tls)| {

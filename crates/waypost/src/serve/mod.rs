@@ -5,6 +5,7 @@
 
 pub mod face;
 pub mod logging;
+mod public;
 mod reload;
 
 use std::path::{Path, PathBuf};
@@ -30,6 +31,7 @@ use tokio::task::JoinHandle;
 use crate::config::{self, Config};
 use crate::transport::{limit_of, releasing, submitting};
 use face::{Face, server_tls};
+use public::Public;
 use reload::Reloader;
 
 /// Requests to the admin socket that are under way may take so long when the server ends.
@@ -93,7 +95,8 @@ impl Running {
         let settings = Arc::new(ArcSwap::from_pointee(config.with_secrets()?));
         let live = LiveDirectory::open(store.clone(), &config.settings.delimiters, config.settings.virtual_file.clone()).await?;
         let live = Arc::new(live);
-        let reloader = Arc::new(Reloader::new(config, settings.clone(), live.clone()));
+        let public = Arc::new(ArcSwap::from_pointee(Public::of(config)));
+        let reloader = Arc::new(Reloader::new(config, settings.clone(), live.clone(), public.clone()));
         let releaser = Releaser::new(settings.clone(), store.clone(), live.clone(), clock.clone());
         let limits = settings.clone();
         let parts = Parts {
@@ -108,7 +111,7 @@ impl Running {
             clock: clock.clone(),
         };
         let server = Server::start(parts).await?;
-        let face = Face::start(config, (tls.clone(), challenges), (&live, &resolver, &clock))?;
+        let face = Face::start(config, (tls.clone(), challenges), (&live, &resolver, &clock), public)?;
         let certificates = face.certificates(config, tls);
         let handles = handles((store, live, clock, limits), (releaser, resolver, password_key), (&server, certificates), &reloader);
         let mut stop = Vec::from_iter(start_submit(config, handles.clone()).await);

@@ -9,6 +9,7 @@ use mta::LiveDirectory;
 use mta::settings::LiveSettings;
 use tokio::sync::Mutex;
 
+use super::public::LivePublic;
 use crate::config::{self, Config};
 
 /// What a reload may touch.
@@ -16,14 +17,15 @@ pub struct Reloader {
     path: PathBuf,
     settings: LiveSettings,
     live: Arc<LiveDirectory>,
+    public: LivePublic,
     /// What the server was started with: the parts that only a restart changes.
     started: Mutex<Vec<(&'static str, String)>>,
 }
 
 impl Reloader {
     /// For a server that was started with this configuration.
-    pub fn new(config: &Config, settings: LiveSettings, live: Arc<LiveDirectory>) -> Self {
-        Self { path: config.path.clone(), settings, live, started: Mutex::new(fixed(config)) }
+    pub fn new(config: &Config, settings: LiveSettings, live: Arc<LiveDirectory>, public: LivePublic) -> Self {
+        Self { path: config.path.clone(), settings, live, public, started: Mutex::new(fixed(config)) }
     }
 
     /// Reads the file again. Answers what is in force now, or why the old one stays; both are logged.
@@ -42,6 +44,7 @@ impl Reloader {
         let settings = &config.settings;
         self.live.configure(&settings.delimiters, settings.virtual_file.clone()).await.map_err(|e| e.to_string())?;
         self.settings.store(Arc::new(config.settings.clone()));
+        self.public.store(Arc::new(self.public.load().after(&config)));
         let now = fixed(&config);
         let waiting: Vec<&str> = now.iter().zip(started).filter(|(now, then)| now != then).map(|(now, _)| now.0).collect();
         let mut message = format!("{} is in force", self.path.display());
@@ -79,6 +82,7 @@ fn fixed(config: &Config) -> Vec<(&'static str, String)> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::public::Public;
     use super::*;
     use arc_swap::ArcSwap;
     use std::fs;
@@ -92,7 +96,7 @@ mod tests {
         let settings: LiveSettings = Arc::new(ArcSwap::from_pointee(config.settings.clone()));
         let store = store::Store::open(&dir.path().join("data")).unwrap();
         let live = Arc::new(LiveDirectory::open(store, "+", None).await.unwrap());
-        let reloader = Reloader::new(&config, settings.clone(), live.clone());
+        let reloader = Reloader::new(&config, settings.clone(), live.clone(), Arc::new(ArcSwap::from_pointee(Public::of(&config))));
 
         fs::write(&path, "hostname = \"b.example\"\nhostnam = 1\n").unwrap();
         let error = reloader.reload().await.unwrap_err();

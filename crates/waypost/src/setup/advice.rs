@@ -6,9 +6,11 @@ use std::net::{IpAddr, UdpSocket};
 
 use admin::api::{KeyView, Login};
 use mail::Domain;
+use policy::client_records;
 use serde::Serialize;
 
 use super::Report;
+use crate::config::Config;
 use crate::output::{BOLD, DIM, GOOD, WARN, styled, table};
 
 /// A record to publish.
@@ -51,6 +53,13 @@ pub fn dns(domain: &Domain, hostname: &Domain, forwarding: &Domain, keys: &[KeyV
     }
     records.extend(keys.iter().map(|key| record(&key.record_name, "TXT", format!("\"{}\"", key.record))));
     records
+}
+
+/// The records by which mail clients find their settings, and other servers the policy for TLS.
+pub fn for_clients(domain: &Domain, config: &Config) -> Vec<DnsRecord> {
+    let imap_host = config.file.client_config.imap_host.as_ref().map(|host| &host.0);
+    let records = client_records(domain, &config.settings.hostname, config.submission_ports(), imap_host, &config.sts_policy());
+    records.into_iter().map(|record| DnsRecord { name: record.name, kind: record.kind, value: record.value }).collect()
 }
 
 /// The address from which the Internet would see us, where it is a public one. No packet is sent.

@@ -1,0 +1,54 @@
+//! What the file says about what is shown to the world: client configuration, and the policy for TLS.
+//!
+//! RFC 8461 s.3.2. Invariant: all of it is public.
+
+use std::path::Path;
+
+use mta::settings::ListenerKind;
+use policy::{STS_AGE_MAX_S, StsMode, StsPolicy, SubmissionPorts};
+use web::pages::Shown;
+
+use super::error::{self, ConfigError};
+use super::load::Config;
+use super::options::File;
+use super::values::StsWord;
+
+impl Config {
+    /// The policy for TLS towards this server.
+    pub fn sts_policy(&self) -> StsPolicy {
+        let mode = match self.file.mta_sts.mode {
+            StsWord::None => StsMode::None,
+            StsWord::Testing => StsMode::Testing,
+            StsWord::Enforce => StsMode::Enforce,
+        };
+        StsPolicy { mode, mx: self.settings.hostname.clone(), max_age_s: self.file.mta_sts.max_age.0 }
+    }
+
+    /// The ports where accounts submit mail: of several listeners the first.
+    pub fn submission_ports(&self) -> SubmissionPorts {
+        let listeners = self.listeners();
+        let port = |kind| listeners.iter().find(|listener| listener.kind == kind).map(|listener| listener.address.port());
+        SubmissionPorts { submissions: port(ListenerKind::Submissions), submission: port(ListenerKind::Submission) }
+    }
+
+    /// What pages show.
+    pub fn shown(&self) -> Shown {
+        let ports = self.submission_ports();
+        Shown {
+            hostname: self.settings.hostname.to_string(),
+            submissions: ports.submissions,
+            submission: ports.submission,
+            imap_host: self.file.client_config.imap_host.as_ref().map(|host| host.0.to_string()),
+            mta_sts: self.sts_policy().text(),
+        }
+    }
+}
+
+/// What is wrong with it.
+pub(super) fn check(path: &Path, text: &str, file: &File, errors: &mut Vec<ConfigError>) {
+    if file.mta_sts.max_age.0 == 0 || file.mta_sts.max_age.0 > STS_AGE_MAX_S {
+        let start = text.find("[mta_sts]").unwrap_or(0);
+        let what = format!("mta_sts.max_age is not between 1 and {STS_AGE_MAX_S} seconds");
+        errors.push(error::at(path, text, start..start, &what, Some("a week (\"7d\") is usual")));
+    }
+}
