@@ -34,6 +34,7 @@ mod postfix;
 mod reports;
 mod resources;
 mod returns;
+mod send_as;
 mod sendmail;
 mod signatures;
 mod srs;

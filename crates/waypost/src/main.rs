@@ -7,6 +7,7 @@ mod commands;
 mod config;
 mod demo;
 mod output;
+mod sendas;
 mod sendmail;
 mod serve;
 mod setup;
@@ -66,6 +67,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::ExplainReply(args) => commands::explain_reply(&args, out).map(|()| ExitCode::SUCCESS),
         Command::Setup(args) => small_runtime()?.block_on(setup::run(&cli.config, &args, out)).map(|()| ExitCode::SUCCESS),
         Command::Serve => serve::run(&cli.config).map(|()| ExitCode::SUCCESS),
+        Command::Sendas(args) => small_runtime()?.block_on(sendas::run(&cli.config, args, out)),
         Command::Demo(args) => demo::run(&args),
         other => small_runtime()?.block_on(commands::talk(&cli.config, other, out)),
     }
