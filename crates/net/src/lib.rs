@@ -5,6 +5,7 @@
 pub mod acme;
 mod authority;
 mod clock;
+mod dane;
 mod digest;
 mod introspection;
 mod leaf;
@@ -12,18 +13,21 @@ mod mac;
 mod random;
 mod resolver;
 mod self_signed;
+mod stub;
 mod tls;
 mod tls_client;
 mod trial;
+mod validation;
 
 pub use authority::{Authority, Issued, request};
 pub use clock::Clock;
+pub use dane::{Dane, DaneError, Tlsa};
 pub use digest::{certificate_digest, certificate_file_digest, sha256};
 pub use introspection::{Introspection, IntrospectionError};
 pub use leaf::Leaf;
 pub use mac::srs_mac;
 pub use random::{random_bytes, random_u32};
-pub use resolver::{Resolver, ResolverError};
+pub use resolver::{Answer, Host, Resolver, ResolverError};
 pub use self_signed::self_signed;
 pub use tls::{
     ACME_TLS, Accepted, Acceptor, InUse, Origin, PairFiles, ServerTls, Service, Sources, TlsError, bindings, certificates_of, check_pair,
@@ -31,3 +35,4 @@ pub use tls::{
 };
 pub use tls_client::{ClientTls, Verify};
 pub use trial::{Trial, TrialError, TrialVersion};
+pub use validation::Validate;

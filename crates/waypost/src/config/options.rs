@@ -12,7 +12,7 @@ use toml::Spanned;
 
 use super::values::{
     ChallengeWord, FilterWord, FlowWord, ForwardMode, Int, Kind, LogFormat, Score, Secs, Size, StrictDomainWord, StsWord, Text, TlsWord,
-    UnauthenticatedWord, WhenDownWord,
+    UnauthenticatedWord, ValidateWord, WhenDownWord,
 };
 
 /// One option, for people.
@@ -347,6 +347,12 @@ section!("[mta_sts]", "What other servers are told about TLS (MTA-STS): the poli
 section!("[dns]", "Where names are looked up. A change needs a restart.", Dns, [], {
     /// Name servers. Empty: those of /etc/resolv.conf.
     servers: Vec<Text<SocketAddr>> = Vec::new();
+    /// Who finds out whether an answer is secure (DNSSEC), so that TLSA records of others can be believed. "here": this server; "upstream": the
+    /// name servers, all of which must be on a loopback address; "auto": upstream where that validates, or else here where signatures come
+    /// through, or else nobody, with a warning; "off": nobody.
+    validate: ValidateWord = ValidateWord::Auto;
+    /// A file with the DNSKEY records that are trusted instead of those of the root: only in a laboratory.
+    trust_anchor: Option<PathBuf> = None;
 });
 
 section!("[log]", "What is written to standard error. A change needs a restart.", Log, [], {

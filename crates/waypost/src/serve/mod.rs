@@ -20,7 +20,7 @@ use mta::passwords::PasswordKey;
 use mta::settings::LiveSettings;
 use mta::{LiveDirectory, Parts, Releaser, Server, Status};
 use net::acme::Challenges;
-use net::{ClientTls, Clock, Resolver};
+use net::{ClientTls, Clock, Resolver, Validate};
 use store::Store;
 use tokio::net::UnixListener;
 use tokio::runtime::Builder;
@@ -28,7 +28,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, ValidateWord};
 use crate::transport::{limit_of, releasing, submitting};
 use face::{Face, server_tls};
 use public::Public;
@@ -247,5 +247,11 @@ impl Signals {
 /// DNS, as the configuration names it.
 pub fn resolver(config: &Config) -> Result<Resolver> {
     let servers: Vec<_> = config.file.dns.servers.iter().map(|server| server.0).collect();
-    Ok(if servers.is_empty() { Resolver::system()? } else { Resolver::of_servers(&servers)? })
+    let validate = match config.file.dns.validate {
+        ValidateWord::Auto => Validate::Auto,
+        ValidateWord::Here => Validate::Here,
+        ValidateWord::Upstream => Validate::Upstream,
+        ValidateWord::Off => Validate::Off,
+    };
+    Ok(Resolver::new(&servers, validate, config.file.dns.trust_anchor.as_deref())?)
 }
