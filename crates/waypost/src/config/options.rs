@@ -211,6 +211,8 @@ section!("[limits]", "What clients may take.", Limits, [], {
 section!("[delivery]", "How mail goes out.", Delivery, [], {
     /// The port of other servers: 25, except in a laboratory.
     port: Int<1, 65_535> = Int(25);
+    /// The port of the hosts that serve MTA-STS policies: 443, except in a laboratory.
+    policy_port: Int<1, 65_535> = Int(443);
     /// Whether IPv6 is used.
     ipv6: bool = true;
     /// Whether loopback addresses are mail hosts like any other: only in a laboratory.

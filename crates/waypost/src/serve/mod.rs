@@ -109,6 +109,7 @@ impl Running {
             tls: tls.clone(),
             client_tls,
             resolver: resolver.clone(),
+            sts_file: data.join("mta-sts.json"),
             clock: clock.clone(),
         };
         let server = Server::start(parts).await?;
@@ -171,6 +172,7 @@ fn status_json(status: Status) -> serde_json::Value {
         "connections": status.connections,
         "bugs": status.bugs,
         "signatures_broken": status.signatures_broken,
+        "sts_testing_failures": status.sts_testing_failures,
     })
 }
 
