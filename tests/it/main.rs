@@ -30,6 +30,7 @@ mod leak;
 mod logins;
 mod main_job;
 mod mechanisms;
+mod outbound_tls;
 mod postfix;
 mod reports;
 mod resources;

@@ -157,7 +157,7 @@ impl Way<'_> {
 }
 
 fn stripped(host: &Domain, left_ms: i64) -> Trouble {
-    let hours = left_ms / 3_600_000 + 1;
+    let hours = (left_ms + 3_599_999) / 3_600_000;
     Trouble::tls(format!(
         "{host} used to offer TLS and does not now, which is how it looks when somebody on the way cuts it out; \
          the mail waits, and goes without TLS if that is still so in {hours} h"

@@ -220,6 +220,6 @@ fn anchors_of(path: &Path) -> Result<(TrustAnchors, Name), ResolverError> {
     let text = std::fs::read_to_string(path).map_err(|e| bad(e.to_string()))?;
     let anchors = text.parse::<TrustAnchors>().map_err(|e| bad(e.to_string()))?;
     let first = text.lines().find(|line| !line.trim().is_empty() && !line.starts_with(';')).and_then(|line| line.split_whitespace().next());
-    let owner = first.and_then(|name| Name::from_ascii(name).ok()).filter(|_| !anchors.is_empty());
+    let owner = first.and_then(|name| Name::from_ascii(name).ok());
     owner.map(|owner| (anchors, owner)).ok_or_else(|| bad("it holds no DNSKEY record".into()))
 }
