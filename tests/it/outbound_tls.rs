@@ -99,6 +99,9 @@ fn right_records_deliver(validate: &str) {
     sender.delivers("you@unusable.test", None);
     assert!(one.wait_for("to you@unusable.test.").tls);
     assert_eq!(two.messages().len(), 1);
+    if validate == "unbound" {
+        sender.waypost.wait_for_log("DNSSEC: the resolver on this machine validates");
+    }
     sender.waypost.assert_no_bugs();
 }
 
@@ -151,9 +154,11 @@ fn wrong_records_do_not(validate: &str) {
     assert!(tls.messages().is_empty() && clear.messages().is_empty());
     sender.delivers("you@plain.test", None);
     assert!(tls.wait_for("to you@plain.test.").tls);
-    assert_eq!(sender.waypost.queued(), 6);
-    let shown = sender.waypost.ok(&["queue", "list"]);
-    assert!(shown.contains("you@wrong.test"), "{shown}");
+    it::wait_for("the others to stay in the queue", || (sender.waypost.queued() == 6).then_some(()));
+    let list = sender.waypost.json(&["queue", "list"]);
+    let waits = list["messages"].as_array().unwrap().iter().find(|message| message.to_string().contains("you@wrong.test")).unwrap();
+    let shown = sender.waypost.ok(&["queue", "show", waits["id"].as_str().unwrap()]);
+    assert!(shown.contains("the certificate of mx.wrong.test does not match its TLSA record: found 3 1 1 "), "{shown}");
     sender.waypost.assert_no_bugs();
 }
 
@@ -300,7 +305,38 @@ fn tls_that_was_offered_and_is_not_any_more_is_waited_for() {
     sender.waits("later@far.test", "4.7.5", &["mx.far.test used to offer TLS and does not now", "in 24 h"]);
     assert_eq!(far.messages().len(), 1);
     far.offer_tls(true);
-    sender.waypost.ok(&["queue", "retry"]);
+    sender.waypost.ok(&["queue", "retry", "--all"]);
     assert!(far.wait_for("to later@far.test.").tls);
     sender.waypost.assert_no_bugs();
+}
+
+/// Postfix's own check of our certificate against the record that `waypost cert status` gives, with the lab's resolver as the system's.
+fn posttls_finger(lab: &Lab, sender: &Sender) -> String {
+    let resolver = sender._unbound.as_ref().expect("a resolver").address;
+    let file = lab.write("resolv.conf", &format!("nameserver {resolver}\noptions trust-ad\n"));
+    let check = format!(
+        "mount --bind {} /etc/resolv.conf && exec posttls-finger -c -l dane-only -L summary,certmatch '[mx.example.test]:{MX_PORT}'",
+        file.display()
+    );
+    let output = std::process::Command::new("unshare").args(["-m", "sh", "-c", &check]).output().expect("unshare runs, as root");
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[test]
+fn posttls_finger_confirms_a_record_made_from_our_certificate() {
+    let lab = Lab::new();
+    let issued = LabAuthority::new(&lab).issue(&["mx.example.test"]);
+    let digest = tlsa_digest(&issued, 0, 1);
+    let records = format!("_{MX_PORT}._tcp.mx.example TLSA 3 1 1 {digest}\n");
+    let sender = Sender::start(&lab, "upstream", &records, &[]);
+    // The server shows a certificate of its own making until another takes its place.
+    let said = posttls_finger(&lab, &sender);
+    assert!(!said.contains("Verified TLS connection established"), "{said}");
+    lab.write("cert.pem", &issued.chain);
+    lab.write("key.pem", &issued.key);
+    sender.waypost.hang_up();
+    let shown = sender.waypost.ok(&["cert", "status"]);
+    assert!(shown.contains(&digest), "{shown}");
+    let verified = || Some(posttls_finger(&lab, &sender)).filter(|said| said.contains("Verified TLS connection established"));
+    it::wait_for("posttls-finger to believe the certificate", verified);
 }

@@ -10,7 +10,7 @@ use crate::{DNS_PORT, Dns, Lab, Process, wait_for};
 #[derive(Debug)]
 pub struct Unbound {
     _process: Process,
-    /// Where it answers, on [`DNS_PORT`].
+    /// Where it answers, on [`DNS_PORT`] and on 53, for programs that know no other. The latter needs root.
     pub address: Ipv4Addr,
 }
 
@@ -22,7 +22,7 @@ impl Unbound {
         let configuration = lab.write(
             "unbound.conf",
             &format!(
-                "server:\n  interface: {address}@{DNS_PORT}\n  access-control: 127.0.0.0/8 allow\n  do-not-query-localhost: no\n  username: \"\"\n  \
+                "server:\n  interface: {address}@{DNS_PORT}\n  interface: {address}@53\n  access-control: 127.0.0.0/8 allow\n  do-not-query-localhost: no\n  username: \"\"\n  \
                  chroot: \"\"\n  pidfile: \"\"\n  use-syslog: no\n  verbosity: 1\n  logfile: \"{log}\"\n  do-ip6: no\n  \
                  trust-anchor-file: \"{anchor}\"\n  module-config: \"validator iterator\"\n  local-zone: \"test.\" nodefault\n  \
                  cache-max-negative-ttl: 1\n  root-hints: \"\"\n\

@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ResolverConfig, ResolverOpts};
@@ -50,6 +50,14 @@ enum Way {
     Off,
 }
 
+/// What was found out about who validates.
+#[derive(Debug, Default)]
+struct Known {
+    way: Option<Way>,
+    /// What the log says.
+    said: Option<Way>,
+}
+
 /// What was found, and whether all of it is secure.
 #[derive(Debug, Clone)]
 pub(crate) struct Found {
@@ -64,7 +72,7 @@ pub(crate) struct Validation {
     servers: Vec<SocketAddr>,
     here: Option<TokioResolver>,
     probe: Name,
-    way: Mutex<Option<(Way, Instant)>>,
+    way: Arc<Mutex<Known>>,
 }
 
 impl std::fmt::Debug for Validation {
@@ -107,7 +115,7 @@ impl Validation {
         } else {
             None
         };
-        Ok(Arc::new(Self { wanted, servers, here, probe, way: Mutex::default() }))
+        Ok(Arc::new(Self { wanted, servers, here, probe, way: Arc::default() }))
     }
 
     /// Asks, where somebody validates; `None` where nobody does, and any answer is as good as another.
@@ -126,14 +134,12 @@ impl Validation {
             Validate::Upstream => return Way::Upstream,
             Validate::Auto => {}
         }
-        let mut way = self.way.lock().await;
-        if let Some((found, at)) = *way
-            && (found != Way::Off || at.elapsed() < PROBE_AGAIN)
-        {
-            return found;
+        let mut known = self.way.lock().await;
+        if let Some(way) = known.way {
+            return way;
         }
         let found = self.find_way().await;
-        if way.is_none_or(|(before, _)| before != found) {
+        if known.said != Some(found) {
             match found {
                 Way::Upstream => tracing::info!("DNSSEC: the resolver on this machine validates"),
                 Way::Here => {
@@ -144,7 +150,14 @@ impl Validation {
                 ),
             }
         }
-        *way = Some((found, Instant::now()));
+        *known = Known { way: Some(found), said: Some(found) };
+        if found == Way::Off {
+            let known = self.way.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(PROBE_AGAIN).await;
+                known.lock().await.way = None;
+            });
+        }
         found
     }
 
