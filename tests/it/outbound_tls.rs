@@ -340,3 +340,46 @@ fn posttls_finger_confirms_a_record_made_from_our_certificate() {
     let verified = || Some(posttls_finger(&lab, &sender)).filter(|said| said.contains("Verified TLS connection established"));
     it::wait_for("posttls-finger to believe the certificate", verified);
 }
+
+#[test]
+fn mail_that_requires_tls_goes_to_verified_hosts_only() {
+    let lab = Lab::new();
+    let authority = LabAuthority::new(&lab);
+    let issued = authority.issue(&["mx.right.test"]);
+    // Postfix 3.7 does not know REQUIRETLS; the sink, with our own session, offers it.
+    let postfix = Postfix::start(&lab, 12, "old.test", &["you"], "", "");
+    let pem = std::fs::read_to_string(postfix.config.join("tls.pem")).unwrap();
+    let old = tlsa_digest(&Issued { chain: pem, key: String::new() }, 0, 1);
+    let records = domain(&lab, "right", 11)
+        + &tlsa("right", &format!("3 1 1 {}", tlsa_digest(&issued, 0, 1)))
+        + &domain(&lab, "nobody", 11)
+        + &domain(&lab, "old", 12)
+        + &tlsa("old", &format!("3 1 1 {old}"));
+    let inbox = Sink::with_tls(lab.address(11), MX_PORT, &issued);
+    let sender = Sender::start(&lab, "upstream", &records, &[]);
+    // An alias keeps it.
+    sender.waypost.ok(&["alias", "add", "passed@example.test", "you@right.test"]);
+    let send = |to: &str| {
+        let mut talk = sender.waypost.logged_in("me@example.test", &sender.password);
+        talk.expect("MAIL FROM:<me@example.test> REQUIRETLS", "250");
+        talk.expect(&format!("RCPT TO:<{to}>"), "250");
+        talk.expect("DATA", "354");
+        talk.expect(&format!("{}\r\n.", content(&format!("to {to}.")).trim_end()), "250");
+    };
+    for to in ["you@right.test", "passed@example.test"] {
+        send(to);
+        let arrived = inbox.wait_for(&format!("to {to}."));
+        assert!(arrived.requiretls && arrived.tls, "{to}");
+    }
+    send("you@nobody.test");
+    let line = sender.fate("failed", "you@nobody.test");
+    assert!(line.contains("trouble=5.7.30 ") && line.contains("has neither TLSA records nor an MTA-STS policy"), "{line}");
+    send("you@old.test");
+    let line = sender.fate("failed", "you@old.test");
+    assert!(line.contains("trouble=5.7.30 ") && line.contains("REQUIRETLS support required"), "{line}");
+    assert_eq!(inbox.messages().len(), 2);
+    // In plaintext it is not offered.
+    let mut talk = it::Talk::greeted(sender.waypost.address, MX_PORT);
+    talk.expect("MAIL FROM:<her@foreign.test> REQUIRETLS", "555");
+    sender.waypost.assert_no_bugs();
+}

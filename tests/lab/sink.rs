@@ -23,6 +23,8 @@ pub struct Delivered {
     pub content: Vec<u8>,
     /// Whether SMTPUTF8 was said.
     pub smtputf8: bool,
+    /// Whether REQUIRETLS was said.
+    pub requiretls: bool,
     /// Whether it came over TLS.
     pub tls: bool,
 }
@@ -146,6 +148,7 @@ fn serve(
                         to: transaction.recipients.iter().map(|(r, ())| r.forward_path.to_string()).collect(),
                         content: std::mem::take(&mut content),
                         smtputf8: transaction.parameters.smtputf8,
+                        requiretls: transaction.parameters.requiretls,
                         tls: matches!(stream, Wire::Tls(_)),
                     };
                     let refused = judge(&message);

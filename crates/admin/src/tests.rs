@@ -327,6 +327,7 @@ async fn enqueue(store: &Store, now_ms: i64, to: &[&str]) -> QueueId {
         smtputf8: false,
         ret: None,
         envid: None,
+        requiretls: false,
         arrived_ms: now_ms,
         expires_ms: now_ms + 1000,
         rewritten_path: None,

@@ -98,6 +98,8 @@ pub struct MailParameters {
     pub ret: Option<Ret>,
     /// `ENVID=`, decoded.
     pub envid: Option<String>,
+    /// `REQUIRETLS` (RFC 8689): the message goes nowhere without verified TLS.
+    pub requiretls: bool,
 }
 
 /// One recipient of an envelope.

@@ -1,6 +1,6 @@
 //! Stage: one transaction with the next hop.
 //!
-//! RFC 5321 s.3.3 and s.4.5.3.2. Invariant: every recipient gets an outcome, and only a reply that was read in its place is
+//! RFC 5321 s.3.3 and s.4.5.3.2, RFC 8689 s.4.2.1. Invariant: every recipient gets an outcome, and only a reply that was read in its place is
 //! taken for one.
 
 use mail::{EnhancedCode, Reply, header_len};
@@ -56,6 +56,9 @@ impl Attempt {
 /// Hands the message over.
 pub(crate) async fn deliver(connection: &mut Connection, claimed: &Claimed, content: &Content) -> Attempt {
     let count = claimed.recipients.len();
+    if claimed.message.requiretls && connection.verified.is_none() {
+        return Attempt { reusable: true, ..Attempt::failed(count, &unverified(connection), false) };
+    }
     connection.messages += 1;
     connection.session.begin(transaction(claimed, content));
     let outcome = converse(connection, claimed, content).await;
@@ -78,6 +81,13 @@ pub(crate) async fn deliver(connection: &mut Connection, claimed: &Claimed, cont
     }
 }
 
+/// The sender demands verified TLS on the whole way (RFC 8689 s.4.2.1), and nothing published says who this host must be.
+fn unverified(connection: &Connection) -> Trouble {
+    let text =
+        format!("the sender demands verified TLS (REQUIRETLS), and {} has neither TLSA records nor an MTA-STS policy", connection.host);
+    Trouble::permanent(Scope::Message, 7, 30, text)
+}
+
 fn warn_of_duplicate(connection: &Connection, claimed: &Claimed) {
     tracing::warn!(id = %claimed.message.id, host = %connection.host, "possible duplicate: the connection was lost before the message was confirmed; it is sent again");
 }
@@ -96,6 +106,7 @@ fn transaction(claimed: &Claimed, content: &Content) -> Transaction {
         smtputf8: message.smtputf8,
         ret: message.ret,
         envid: message.envid.clone(),
+        requiretls: message.requiretls,
     };
     let recipients: Vec<mail::Recipient> = claimed
         .recipients

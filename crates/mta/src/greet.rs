@@ -68,15 +68,15 @@ impl Way<'_> {
         let is_expected = is_opportunistic && self.world.tls_memory.expects(host, now_ms);
         let tls = if is_wanted || is_expected { TlsMode::Required } else { self.plan.tls };
         match self.greet(tls, tcp).await {
-            Err(GreetError::Tls(error)) if is_opportunistic && !is_wanted => {
-                tracing::info!(%host, error, "opportunistic TLS failed; going on without it");
-                self.without_tls(peer).await
-            }
-            Err(GreetError::Failed(Failure::TlsNotOffered | Failure::TlsRefused(_))) if is_expected && !is_wanted => {
+            Err(error) if is_expected && !is_wanted && error.is_of_missing_tls() => {
                 let left_ms = self.world.tls_memory.missing(host, now_ms);
                 if left_ms > 0 {
-                    return Err(stripped(host, left_ms));
+                    return Err(stripped(host, &error.into_trouble(host), left_ms));
                 }
+                self.without_tls(peer).await
+            }
+            Err(GreetError::Tls(error)) if is_opportunistic && !is_wanted => {
+                tracing::info!(%host, error, "opportunistic TLS failed; going on without it");
                 self.without_tls(peer).await
             }
             Ok(connection) => {
@@ -156,10 +156,10 @@ impl Way<'_> {
     }
 }
 
-fn stripped(host: &Domain, left_ms: i64) -> Trouble {
-    let hours = (left_ms + 3_599_999) / 3_600_000;
+fn stripped(host: &Domain, found: &Trouble, left_ms: i64) -> Trouble {
+    let (found, hours) = (&found.text, (left_ms + 3_599_999) / 3_600_000);
     Trouble::tls(format!(
-        "{host} used to offer TLS and does not now, which is how it looks when somebody on the way cuts it out; \
+        "{host} used to offer TLS and does not now, which is how it looks when somebody on the way cuts it out ({found}); \
          the mail waits, and goes without TLS if that is still so in {hours} h"
     ))
 }
@@ -172,9 +172,13 @@ enum GreetError {
 }
 
 impl GreetError {
+    /// There is no TLS, or none that works.
+    fn is_of_missing_tls(&self) -> bool {
+        matches!(self, Self::Tls(_) | Self::Failed(Failure::TlsNotOffered | Failure::TlsRefused(_)))
+    }
+
     fn is_of_tls(&self) -> bool {
-        let is_failure = |failure: &Failure| matches!(failure, Failure::TlsNotOffered | Failure::TlsRefused(_) | Failure::TlsInjected);
-        matches!(self, Self::Tls(_)) || matches!(self, Self::Failed(failure) if is_failure(failure))
+        self.is_of_missing_tls() || matches!(self, Self::Failed(Failure::TlsInjected))
     }
 
     fn into_trouble(self, host: &Domain) -> Trouble {

@@ -161,6 +161,7 @@ impl<'a> Desk<'a> {
                 smtputf8: received.parameters.smtputf8,
                 ret: received.parameters.ret,
                 envid: received.parameters.envid.clone(),
+                requiretls: received.parameters.requiretls,
                 arrived_ms: received.at_ms,
                 expires_ms: self.settings.schedule.expires_ms(received.at_ms),
                 delay_reported: false,

@@ -130,7 +130,7 @@ impl Submitter {
         self.count(&user, &itself, &recipients, &settings).await?;
         let is_utf8 = !all.iter().chain([&reverse_path.to_bare()]).all(|address| address.is_ascii());
         let body = if content.is_ascii() { Body::SevenBit } else { Body::EightBit };
-        let parameters = MailParameters { size_bytes: None, body, smtputf8: is_utf8, ret, envid };
+        let parameters = MailParameters { size_bytes: None, body, smtputf8: is_utf8, ret, envid, requiretls: false };
         let id = QueueId::next(self.clock.now_ms(), random_u32());
         let kept = self.keep(id, &content).await.map_err(|error| reply_to_store_error(&error))?;
         drop(content);

@@ -1,4 +1,4 @@
-//! Which hosts offer TLS: one that suddenly does not is perhaps not the one that answers.
+//! Which hosts do TLS: one that suddenly does not is perhaps not the one that answers.
 //!
 //! RFC 7435 s.3, RFC 3207 s.6. Invariant: a host that really gave TLS up gets its mail after a day; memory is bounded.
 

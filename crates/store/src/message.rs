@@ -56,6 +56,8 @@ pub struct Message {
     pub ret: Option<Ret>,
     /// ENVID.
     pub envid: Option<String>,
+    /// Whether it goes nowhere without verified TLS (REQUIRETLS).
+    pub requiretls: bool,
     /// When it arrived, Unix milliseconds.
     pub arrived_ms: i64,
     /// When it is given up, Unix milliseconds.

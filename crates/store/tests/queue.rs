@@ -19,6 +19,7 @@ fn message(id: i64, content: &Content, recipients: &[&str], claimed: bool) -> Ne
             smtputf8: false,
             ret: None,
             envid: Some("env".into()),
+            requiretls: true,
             arrived_ms: 1000,
             expires_ms: 9_000_000,
             rewritten_path: None,

@@ -17,6 +17,8 @@ pub struct Capabilities {
     pub chunking: bool,
     /// DSN.
     pub dsn: bool,
+    /// REQUIRETLS.
+    pub requiretls: bool,
     /// STARTTLS.
     pub starttls: bool,
     /// ENHANCEDSTATUSCODES.
@@ -39,6 +41,7 @@ impl Capabilities {
                 "SMTPUTF8" => capabilities.smtputf8 = true,
                 "CHUNKING" => capabilities.chunking = true,
                 "DSN" => capabilities.dsn = true,
+                "REQUIRETLS" => capabilities.requiretls = true,
                 "STARTTLS" => capabilities.starttls = true,
                 "ENHANCEDSTATUSCODES" => capabilities.enhanced = true,
                 "AUTH" => capabilities.auth.extend(words.map(str::to_ascii_uppercase)),

@@ -1,6 +1,6 @@
 //! What a transaction sends: MAIL, RCPT, and content.
 //!
-//! RFC 5321 s.4.1.1.2 to s.4.1.1.4, RFC 3030 s.2, RFC 3461 s.4, RFC 6531 s.3.4. Invariant: no parameter is sent that the peer did not
+//! RFC 5321 s.4.1.1.2 to s.4.1.1.4, RFC 3030 s.2, RFC 3461 s.4, RFC 6531 s.3.4, RFC 8689 s.4.2.1. Invariant: no parameter is sent that the peer did not
 //! offer, and a chunk's last byte is sent only when the content is known to be complete.
 
 use std::fmt::Write as _;
@@ -32,6 +32,13 @@ impl Transaction {
         if self.wants_utf8() && !peer.smtputf8 {
             return Some(Reply::new(550, (5, 6, 7), "The next hop does not take SMTPUTF8, and the message cannot do without"));
         }
+        if self.parameters.requiretls && !peer.requiretls {
+            return Some(Reply::new(
+                550,
+                (5, 7, 30),
+                "REQUIRETLS support required: the next hop does not offer it, and the sender demands it",
+            ));
+        }
         let too_large = peer.size.is_some_and(|limit| limit > 0 && self.size_bytes > limit);
         too_large.then(|| Reply::new(552, (5, 3, 4), "The message is larger than the next hop takes"))
     }
@@ -49,6 +56,9 @@ impl Transaction {
         }
         if self.wants_utf8() {
             line.push_str(" SMTPUTF8");
+        }
+        if self.parameters.requiretls {
+            line.push_str(" REQUIRETLS");
         }
         if peer.dsn {
             match self.parameters.ret {

@@ -97,6 +97,9 @@ impl<R> Session<R> {
         if self.config.starttls && self.tls.is_none() {
             text.push_str("\nSTARTTLS");
         }
+        if self.tls.is_some() {
+            text.push_str("\nREQUIRETLS");
+        }
         if self.config.service == Service::Submission && self.tls.is_some() && !self.config.mechanisms.is_empty() {
             let _ = write!(text, "\nAUTH {}", self.config.mechanisms.join(" "));
         }

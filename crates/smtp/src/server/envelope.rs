@@ -21,7 +21,7 @@ impl<R> Session<R> {
         if self.config.service == Service::Submission && self.identity.is_none() {
             return self.mail_refused(&Reply::new(530, (5, 7, 0), "Authentication required"));
         }
-        let (reverse_path, parameters) = match parse_mail(argument, self.is_extended()) {
+        let (reverse_path, parameters) = match parse_mail(argument, self.is_extended(), self.tls.is_some()) {
             Ok(parsed) => parsed,
             Err(reply) => return self.mail_refused(&reply),
         };

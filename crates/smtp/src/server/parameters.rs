@@ -10,14 +10,14 @@ use super::session::Chunk;
 use crate::dsn::parse_orcpt;
 
 /// Reads what follows MAIL.
-pub(super) fn parse_mail(argument: &str, extended: bool) -> Result<(ReversePath, MailParameters), Reply> {
+pub(super) fn parse_mail(argument: &str, extended: bool, has_tls: bool) -> Result<(ReversePath, MailParameters), Reply> {
     let path = after_keyword(argument, "FROM:").ok_or_else(|| bad_argument("MAIL takes FROM:<address>"))?;
     let (reverse_path, rest) = match ReversePath::take(path) {
         Ok(taken) => taken,
         Err(PathError::Brackets) => return Err(bad_argument("The address must stand in angle brackets")),
         Err(PathError::Address(_)) => return Err(bad_sender()),
     };
-    let parameters = mail_parameters(rest, extended)?;
+    let parameters = mail_parameters(rest, extended, has_tls)?;
     check_utf8(path, rest, parameters.smtputf8)?;
     // Such addresses exist only to be expanded by somebody's shell or configuration language.
     let looks_armed = |local: &str| local.contains("${") || local.contains('`');
@@ -69,7 +69,7 @@ pub(super) fn parse_chunk(argument: &str) -> Option<Chunk> {
     words.next().is_none().then_some(Chunk::new(size, last))
 }
 
-fn mail_parameters(rest: &str, extended: bool) -> Result<MailParameters, Reply> {
+fn mail_parameters(rest: &str, extended: bool, has_tls: bool) -> Result<MailParameters, Reply> {
     let mut parameters = MailParameters::default();
     let mut seen = Seen::default();
     for word in words(rest, extended)? {
@@ -104,6 +104,14 @@ fn mail_parameters(rest: &str, extended: bool) -> Result<MailParameters, Reply> 
             "AUTH" => {
                 seen.once(5)?;
                 value.filter(|v| !v.is_empty()).and_then(decode_xtext).ok_or_else(|| bad_argument("AUTH is xtext"))?;
+            }
+            // Offered under TLS only (RFC 8689 s.2).
+            "REQUIRETLS" if has_tls => {
+                seen.once(6)?;
+                if value.is_some() {
+                    return Err(bad_argument("REQUIRETLS takes no value"));
+                }
+                parameters.requiretls = true;
             }
             _ => return Err(unknown_parameter()),
         }

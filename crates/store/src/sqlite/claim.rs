@@ -140,7 +140,7 @@ fn read_recipient(row: &Row<'_>) -> Result<ClaimedRecipient, String> {
 pub(crate) fn load_message(db: &Connection, id: QueueId) -> Result<Result<Message, String>, StoreError> {
     let read = db
         .prepare_cached(
-            "SELECT flow, reverse_path, body_8bit, smtputf8, ret, envid, arrived_ms, expires_ms, delay_reported, prefix, rewritten_path, may_report, mendable FROM message WHERE id = ?",
+            "SELECT flow, reverse_path, body_8bit, smtputf8, ret, envid, arrived_ms, expires_ms, delay_reported, prefix, rewritten_path, may_report, mendable, requiretls FROM message WHERE id = ?",
         )?
         .query_row([id.0], |row| Ok(read_message(id, row)))
         .optional()?;
@@ -168,6 +168,7 @@ pub(crate) fn read_message(id: QueueId, row: &Row<'_>) -> Result<Message, String
         arrived_ms: row.get(6).map_err(text)?,
         expires_ms: row.get(7).map_err(text)?,
         delay_reported: row.get(8).map_err(text)?,
+        requiretls: row.get(13).map_err(text)?,
         prefix: prefix.into(),
     })
 }

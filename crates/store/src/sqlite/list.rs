@@ -13,7 +13,7 @@ use crate::message::{Flow, ListFilter, ListedMessage, ListedRecipient, Message, 
 /// One page of the queue, in the order of arrival.
 pub(crate) fn list(db: &Connection, filter: &ListFilter) -> Result<Vec<ListedMessage>, StoreError> {
     let mut statement = db.prepare_cached(
-        "SELECT m.flow, m.reverse_path, m.body_8bit, m.smtputf8, m.ret, m.envid, m.arrived_ms, m.expires_ms, m.delay_reported, m.prefix, m.rewritten_path, m.may_report, m.mendable, m.id,
+        "SELECT m.flow, m.reverse_path, m.body_8bit, m.smtputf8, m.ret, m.envid, m.arrived_ms, m.expires_ms, m.delay_reported, m.prefix, m.rewritten_path, m.may_report, m.mendable, m.requiretls, m.id,
                 length(m.prefix) + coalesce(c.size_bytes, 0)
          FROM message m LEFT JOIN content c ON c.id = m.content_id
          WHERE m.id > ?1 AND (?2 IS NULL OR m.id = ?2)
@@ -31,9 +31,9 @@ pub(crate) fn list(db: &Connection, filter: &ListFilter) -> Result<Vec<ListedMes
     ])?;
     let mut listed = Vec::new();
     while let Some(row) = rows.next()? {
-        let id = QueueId(row.get(13)?);
+        let id = QueueId(row.get(14)?);
         let message = read_message(id, row).unwrap_or_else(|_| unreadable(id));
-        let size: i64 = row.get(14)?;
+        let size: i64 = row.get(15)?;
         listed.push(ListedMessage { message, size_bytes: u64::try_from(size).unwrap_or(0), recipients: recipients(db, id)? });
     }
     Ok(listed)
@@ -48,6 +48,7 @@ fn unreadable(id: QueueId) -> Message {
         smtputf8: false,
         ret: None,
         envid: None,
+        requiretls: false,
         arrived_ms: 0,
         expires_ms: 0,
         rewritten_path: None,

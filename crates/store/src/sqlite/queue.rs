@@ -46,8 +46,8 @@ pub(crate) fn enqueue(db: &Connection, messages: &[NewMessage], lease_ms: i64) -
 fn insert_message(db: &Connection, new: &NewMessage) -> Result<(), StoreError> {
     let m = &new.message;
     db.prepare_cached(
-        "INSERT INTO message (id, content_id, flow, reverse_path, body_8bit, smtputf8, ret, envid, arrived_ms, expires_ms, prefix, rewritten_path, may_report, mendable)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO message (id, content_id, flow, reverse_path, body_8bit, smtputf8, ret, envid, arrived_ms, expires_ms, prefix, rewritten_path, may_report, mendable, requiretls)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?
     .execute(params![
         m.id.0,
@@ -64,6 +64,7 @@ fn insert_message(db: &Connection, new: &NewMessage) -> Result<(), StoreError> {
         m.rewritten_path.as_ref().map(mail::ReversePath::to_bare),
         m.may_report,
         m.mendable,
+        m.requiretls,
     ])?;
     Ok(())
 }

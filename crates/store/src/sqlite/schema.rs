@@ -147,6 +147,7 @@ CREATE TABLE known_recipient (
     PRIMARY KEY (login, recipient)
 ) WITHOUT ROWID;
 ",
+    "ALTER TABLE message ADD COLUMN requiretls INTEGER NOT NULL DEFAULT 0",
 ];
 
 /// Runs the migrations that have not run yet.
