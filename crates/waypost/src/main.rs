@@ -6,6 +6,7 @@ mod cli;
 mod commands;
 mod config;
 mod demo;
+mod dns;
 mod output;
 mod sendmail;
 mod serve;
@@ -63,6 +64,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Man { dir } => commands::man(&dir).map(|()| ExitCode::SUCCESS),
         Command::Config(command) => commands::config(&cli.config, command, out),
         Command::Cert(command) => commands::cert(&cli.config, command, out),
+        Command::Dns(command) => small_runtime()?.block_on(dns::run(&cli.config, command, out)),
         Command::ExplainReply(args) => commands::explain_reply(&args, out).map(|()| ExitCode::SUCCESS),
         Command::Setup(args) => small_runtime()?.block_on(setup::run(&cli.config, &args, out)).map(|()| ExitCode::SUCCESS),
         Command::Serve => serve::run(&cli.config).map(|()| ExitCode::SUCCESS),

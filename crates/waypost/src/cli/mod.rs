@@ -4,6 +4,7 @@
 
 mod account;
 mod cert;
+mod dns;
 mod sendmail;
 
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ pub use sendmail::Sendmail;
 
 use crate::config::DEFAULT_PATH;
 pub use cert::{Cert, CertificateFrom, Csr, SelfSigned};
+pub use dns::Dns;
 
 /// A mail server for your own domain: it forwards to the mailbox that you use, and sends as your addresses.
 #[derive(Debug, Parser)]
@@ -76,6 +78,9 @@ pub enum Command {
     /// The certificates that clients are shown.
     #[command(subcommand)]
     Cert(Cert),
+    /// The records that should be in DNS, and those that are.
+    #[command(subcommand)]
+    Dns(Dns),
     /// The configuration file.
     #[command(subcommand)]
     Config(Config),
