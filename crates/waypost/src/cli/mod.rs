@@ -17,7 +17,7 @@ pub use sendmail::Sendmail;
 
 use crate::config::DEFAULT_PATH;
 pub use cert::{Cert, CertificateFrom, Csr, SelfSigned};
-pub use dns::Dns;
+pub use dns::{ApplyDns, Dns};
 
 /// A mail server for your own domain: it forwards to the mailbox that you use, and sends as your addresses.
 #[derive(Debug, Parser)]

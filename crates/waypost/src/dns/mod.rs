@@ -2,8 +2,14 @@
 //!
 //! Invariant: what should be there is decided in `policy::dns_plan` and nowhere else; `setup`, `show`, `check` and `apply` see the same plan.
 
+mod apply;
+mod changes;
+pub mod check;
 mod facts;
+mod provider;
+mod records;
 mod show;
+mod written;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -25,6 +31,14 @@ pub async fn run(path: &Path, command: Dns, out: Output) -> Result<ExitCode> {
     let facts = read(&config, &mut api).await?;
     match command {
         Dns::Show { domain, format } => show::run(&planned(&facts, domain.as_deref())?, &facts, &format, out)?,
+        Dns::Check { domain, quick } => {
+            let records = planned(&facts, domain.as_deref())?;
+            let checked = check::of_config(&config, quick).run(&records).await?;
+            if !check::show(&checked, &facts, out)? {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+        Dns::Apply(args) => return apply::run(&config, &facts, &args, out).await,
     }
     Ok(ExitCode::SUCCESS)
 }
