@@ -35,6 +35,7 @@ mod postfix;
 mod reports;
 mod resources;
 mod returns;
+mod send_as;
 mod sendmail;
 mod signatures;
 mod srs;

@@ -1,8 +1,9 @@
 //! `waypost sendmail`, as the programs use it that people have: git, mutt, PHP, cron, and by hand; as root, as nobody, with and without a server.
 
 use std::fs::{self, Permissions};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -129,6 +130,62 @@ fn cron_and_its_root_reach_the_postmaster() {
 }
 
 #[test]
+fn a_report_to_a_user_of_the_machine_reaches_the_postmaster() {
+    let lab = Lab::new();
+    let mut waypost = Waypost::configured(&lab, "postmaster = \"boss@foreign.test\"\n");
+    waypost.ok(&["domain", "add", "example.test"]);
+    let _dns = Dns::start(&lab, &format!("foreign MX 10 mx.foreign\nmx.foreign A {}\n", lab.address(2)));
+    let refusing = |to: &str| to.contains("gone@").then(|| mail::Reply::new(550, (5, 1, 1), "no such user"));
+    let far = Sink::deciding(lab.address(2), MX_PORT, refusing);
+    waypost.start();
+    let mut command = Command::new(binary());
+    command.arg("--config").arg(&waypost.config).args(["sendmail", "gone@foreign.test"]);
+    assert!(fed(&mut command, b"Subject: to nobody\n\n\n").status.success());
+    let report = far.wait_for("no such user");
+    assert_eq!((report.from.as_str(), report.to.join(" ")), ("<>", "<boss@foreign.test>".into()));
+    waypost.wait_for_empty_queue();
+    waypost.assert_no_bugs();
+}
+
+/// Says this over the socket for everybody; returns the answer.
+fn raw(socket: &Path, request: &str) -> String {
+    let mut stream = UnixStream::connect(socket).unwrap();
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
+    let _ = stream.write_all(request.as_bytes());
+    let mut answer = String::new();
+    let _ = stream.read_to_string(&mut answer);
+    answer
+}
+
+#[test]
+fn the_socket_for_everybody_bears_nonsense() {
+    let office = Office::open();
+    let socket = office.waypost.data.join("submit.sock");
+    let post = |length: &str, body: &str| {
+        raw(&socket, &format!("POST /v1/messages HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{length}\r\n{body}"))
+    };
+    let of = |body: &str| post(&format!("content-length: {}\r\n", body.len()), body);
+    for (answer, want) in [
+        (post("content-length: 9999999999999\r\n", ""), "552 5.3.4"),
+        (post("transfer-encoding: chunked\r\n", "0\r\n\r\n"), "does not say how long"),
+        (of("no envelope"), "no envelope before the message"),
+        (of("{\"uid\": 0}\n\n"), "unknown field `uid`"),
+        (of("{\"recipients\": [\"you@foreign.test\"], \"notify\": \"x\"}\n\n"), "is no NOTIFY"),
+        (of("{\"recipients\": [\"you@foreign.test\\r\\nBcc: x\"]}\n\n"), "is no address"),
+        (of("{\"sender\": \"me@example.test\\nx\", \"recipients\": [\"you@foreign.test\"]}\n\n"), "is no address"),
+        (of(&format!("{{\"recipients\": [\"you@foreign.test\"{}]}}\n\n", ",\"a@foreign.test\"".repeat(1000))), "1000 are the most"),
+    ] {
+        assert!(answer.contains(want), "{want}: {answer}");
+    }
+    // A name cannot end its line.
+    office.taken(&["-F", "a\r\nBcc: evil@foreign.test\r\n\r\nb", "you@foreign.test"], "Subject: named\n\n\n");
+    let text = office.arrived("Subject: named").text();
+    assert!(text.contains("From: \"aBcc: evil@foreign.testb\" <root@mx.example.test>\r\n") && !text.contains("\nBcc"), "{text}");
+    assert_eq!(office.far.messages().len(), 1);
+    office.waypost.assert_no_bugs();
+}
+
+#[test]
 fn mail_is_taken_while_the_server_is_down() {
     let mut office = Office::open();
     office.waypost.stop();
@@ -240,6 +297,27 @@ fn another_user_sends_as_itself_and_as_nobody_else() {
 }
 
 #[test]
+fn root_hands_over_to_a_server_of_another_user() {
+    let mut office = Office::with("postmaster = \"boss@foreign.test\"\n");
+    office.waypost.stop();
+    let place = office.lab.path().to_owned();
+    fs::set_permissions(&place, Permissions::from_mode(0o755)).unwrap();
+    fs::copy(binary(), place.join("waypost")).unwrap();
+    it::run_ok("chown", &["-R", "65534:65534", &place.display().to_string()]);
+    office.taken(&["root"], "Subject: while it is down\n\n\n");
+    let owned = it::run_ok("find", &[&place.join("data").display().to_string(), "-not", "-user", "65534"]);
+    assert_eq!(owned, "", "what root makes there is closed to the server");
+    office.waypost.start_by(|_| {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(place.join("waypost"));
+        command
+    });
+    assert_eq!(office.arrived("Subject: while it is down").from, "<root@mx.example.test>");
+    office.taken(&["-f", "me@example.test", "you@foreign.test"], "From: me@example.test\nSubject: while it is up\n\n\n");
+    office.arrived("Subject: while it is up");
+}
+
+#[test]
 fn php_sends() {
     let office = Office::open();
     let path = format!("sendmail_path={} -t -i", office.line());
@@ -294,7 +372,15 @@ fn git_sends_patches() {
     git(&["commit", "-qm", "a change\n\n.\nits reason"]);
     git(&["format-patch", "-q", "--root"]);
     let command = format!("--sendmail-cmd={} -i", office.line());
-    git(&["send-email", &command, "--envelope-sender=me@example.test", "--confirm=never", "--to=list@foreign.test", "0001-a-change.patch"]);
+    git(&[
+        "send-email",
+        &command,
+        "--envelope-sender=me@example.test",
+        "--confirm=never",
+        "--suppress-cc=all",
+        "--to=list@foreign.test",
+        "0001-a-change.patch",
+    ]);
     let arrived = office.arrived("[PATCH] a change");
     assert_eq!((arrived.from.as_str(), arrived.to[0].as_str()), ("<me@example.test>", "<list@foreign.test>"));
     assert!(arrived.text().contains("\r\n.\r\nits reason\r\n"), "{}", arrived.text());

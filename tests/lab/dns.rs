@@ -33,12 +33,28 @@ impl Dns {
     /// Serves the zone `test`, signed (DNSSEC), has lost the zone `broken` (SERVFAIL), and knows no other (REFUSED); `records` are lines such as
     /// `example MX 10 mx.example`. Everyone in the lab may send for foreign.test, by SPF.
     pub fn start(lab: &Lab, records: &str) -> Self {
+        Self::serving(lab, records, None)
+    }
+
+    /// As `start`, with one more zone: its name and its records.
+    pub fn with_zone(lab: &Lab, records: &str, name: &str, more: &str) -> Self {
+        Self::serving(lab, records, Some((name, more)))
+    }
+
+    fn serving(lab: &Lab, records: &str, other: Option<(&str, &str)>) -> Self {
         let address = lab.address(53);
         let mut zone = String::from("$ORIGIN test.\n$TTL 60\n@ SOA ns hostmaster 1 3600 600 86400 60\n@ NS ns\n");
         let _ = writeln!(zone, "ns A {address}\nforeign TXT \"v=spf1 ip4:127.0.0.0/8 -all\"\n{records}");
         lab.write("dns/test.zone", &zone);
         let directory = lab.path().join("dns");
         let shown = directory.display();
+        let other = other.map_or_else(String::new, |(name, more)| {
+            lab.write(
+                "dns/other.zone",
+                &format!("$ORIGIN {name}.\n$TTL 60\n@ SOA ns.test. hostmaster 1 3600 600 86400 60\n@ NS ns.test.\n{more}"),
+            );
+            format!("  - domain: {name}\n    storage: \"{shown}\"\n    file: other.zone\n")
+        });
         let configuration = lab.write(
             "dns/knot.conf",
             &format!(
@@ -46,7 +62,7 @@ impl Dns {
                  log:\n  - target: stderr\n    any: warning\ndatabase:\n  storage: \"{shown}\"\n\
                  policy:\n  - id: lab\n    single-type-signing: on\n    algorithm: ecdsap256sha256\n\
                  zone:\n  - domain: test\n    dnssec-signing: on\n    dnssec-policy: lab\n    storage: \"{shown}\"\n    file: test.zone\n    zonefile-load: whole\n    zonefile-sync: -1\n    journal-content: none\n  \
-                 - domain: broken\n    storage: \"{shown}\"\n    file: missing.zone\n"
+                 - domain: broken\n    storage: \"{shown}\"\n    file: missing.zone\n{other}"
             ),
         );
         let mut command = Command::new("knotd");

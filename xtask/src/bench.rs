@@ -18,8 +18,11 @@ use crate::checkout::{cargo, must, program, root, target, waypost};
 const CELL: &str = "100x10240x3000";
 
 /// Submission with TLS and a login: sessions x octets x messages x messages a session.
-const SUBMIT_CELLS: [(&str, &str); 2] =
-    [("10x1024x2000x50", "50 messages a session, 10 sessions"), ("10x1024x1000x1", "one message a session, 10 sessions")];
+const SUBMIT_CELLS: [(&str, &str); 3] = [
+    ("10x1024x4000x50", "50 messages a session, 10 sessions"),
+    ("100x1024x3000x50", "50 messages a session, 100 sessions"),
+    ("10x1024x1000x1", "one message a session, 10 sessions"),
+];
 
 const OURS: &str = "waypost";
 const PEER: &str = "postfix";

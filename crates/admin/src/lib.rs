@@ -8,6 +8,7 @@ mod aliases;
 pub mod api;
 mod certificates;
 mod changes;
+mod confirmations;
 mod domains;
 mod error;
 mod extract;

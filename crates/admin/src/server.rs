@@ -11,7 +11,7 @@ use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use axum::{Json, Router};
 use mail::Reply;
 use mta::passwords::PasswordKey;
-use mta::{LiveDirectory, Submission, Submitted};
+use mta::{Confirmations, LiveDirectory, Submission, Submitted};
 use store::{Store, StoreError};
 use tokio::sync::{Mutex, Semaphore};
 
@@ -19,7 +19,7 @@ use crate::api::Reloaded;
 use crate::certificates::{self, Certificates};
 use crate::error::ApiError;
 use crate::messages::ROOM_KIB;
-use crate::{accounts, aliases, domains, held, import, keys, messages, queue};
+use crate::{accounts, aliases, confirmations, domains, held, import, keys, messages, queue};
 
 /// The largest body of a request, in octets.
 const BODY_MAX_BYTES: usize = 16 * 1024 * 1024;
@@ -55,6 +55,8 @@ pub struct Handles {
     pub submit: Submit,
     /// The largest message, in octets.
     pub message_max_bytes: Arc<dyn Fn() -> u64 + Send + Sync>,
+    /// What Gmail has sent to have addresses confirmed.
+    pub confirmations: Confirmations,
     /// DNS, to see whether a record is published.
     pub resolver: Option<net::Resolver>,
     /// The certificates.
@@ -120,6 +122,7 @@ pub fn router(handles: Handles) -> Router {
         .route("/queue/retry", post(queue::retry))
         .route("/queue/{id}", get(queue::show).delete(queue::remove))
         .route("/messages", submission())
+        .route("/confirmations", get(confirmations::list))
         .route("/keys", get(keys::list).post(keys::add))
         .route("/keys/{domain}/rotate", post(keys::rotate))
         .route("/certificates", get(certificates::list))

@@ -44,6 +44,7 @@ async fn api_with(virtual_file: Option<&str>) -> Api {
         }),
         release: Arc::new(|_, _| Box::pin(async { Ok(()) })),
         submit: Arc::new(|_| Box::pin(async { Err(mail::Reply::new(451, (4, 3, 0), "not here")) })),
+        confirmations: mta::Confirmations::default(),
         message_max_bytes: Arc::new(|| 1 << 20),
         resolver: None,
         certificates: crate::Certificates { in_use: Arc::new(|| Ok(Vec::new())), directory: dir.path().join("certificates"), renew: None },

@@ -11,6 +11,7 @@ mod bug;
 mod caps;
 mod circuits;
 mod complete;
+mod confirmation;
 mod connect;
 mod decide;
 mod deliver;
@@ -57,6 +58,7 @@ mod submit;
 mod take;
 
 pub use bug::{bugs_caught, signatures_broken};
+pub use confirmation::{Confirmation, Confirmations};
 pub use live_directory::{DirectoryError, LiveDirectory};
 pub use release::Releaser;
 pub use server::{Parts, Server, StartError, Status};

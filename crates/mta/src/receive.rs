@@ -19,6 +19,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::admit::admit;
 use crate::allowance::Allowance;
+use crate::confirmation::Confirmations;
 use crate::dispatch::Dispatch;
 use crate::filter::Downtime;
 use crate::handshake::{Secured, handshake};
@@ -49,6 +50,7 @@ pub(crate) struct Reception {
     pub dispatch: Dispatch,
     pub arriving: Arriving,
     pub returns: Returns,
+    pub confirmations: Confirmations,
     /// How long the spam filter has been down.
     pub downtime: Downtime,
     /// True once the server is shutting down.

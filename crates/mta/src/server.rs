@@ -16,6 +16,7 @@ use crate::allowance::Allowance;
 use crate::authenticate::LargeContents;
 use crate::bug::{bugs_caught, signatures_broken};
 use crate::circuits::LiveCircuits;
+use crate::confirmation::Confirmations;
 use crate::dispatch::{Dispatch, World};
 use crate::filter::Downtime;
 use crate::fingerprint::Taken;
@@ -157,6 +158,7 @@ impl Server {
             dispatch: dispatch.clone(),
             arriving: Arriving::default(),
             returns: Returns::default(),
+            confirmations: Confirmations::default(),
             downtime: Downtime::default(),
             closing: closed,
         });
@@ -174,6 +176,11 @@ impl Server {
     /// Takes mail of programs on this machine.
     pub fn submitter(&self, names: LocalNames) -> Submitter {
         Submitter::online(self.reception.clone(), names)
+    }
+
+    /// What Gmail has sent to have addresses confirmed.
+    pub fn confirmations(&self) -> Confirmations {
+        self.reception.confirmations.clone()
     }
 
     /// A function that tells dispatch to try now what is due.

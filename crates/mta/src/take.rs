@@ -73,6 +73,7 @@ async fn stages(
         Ok(accepted) => accepted,
         Err(refused) => return Ok(Err(refused.1)),
     };
+    reception.confirmations.look(&accepted);
     let accepted = without_forgeries(reception, settings, accepted).await?;
     let accepted = match accepted.treatment {
         Treatment::Wrapped => wrap(&reception.store, settings, &reception.clock, accepted).await?,

@@ -15,6 +15,7 @@ mod resolver;
 mod self_signed;
 mod tls;
 mod tls_client;
+mod trial;
 
 pub use authority::{Authority, Issued, request};
 pub use clock::Clock;
@@ -31,3 +32,4 @@ pub use tls::{
     describe,
 };
 pub use tls_client::{ClientTls, Verify};
+pub use trial::{Trial, TrialError, TrialVersion};

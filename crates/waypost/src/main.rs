@@ -8,6 +8,7 @@ mod config;
 mod demo;
 mod dns;
 mod output;
+mod sendas;
 mod sendmail;
 mod serve;
 mod setup;
@@ -68,6 +69,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::ExplainReply(args) => commands::explain_reply(&args, out).map(|()| ExitCode::SUCCESS),
         Command::Setup(args) => small_runtime()?.block_on(setup::run(&cli.config, &args, out)).map(|()| ExitCode::SUCCESS),
         Command::Serve => serve::run(&cli.config).map(|()| ExitCode::SUCCESS),
+        Command::Sendas(args) => small_runtime()?.block_on(sendas::run(&cli.config, args, out)),
         Command::Demo(args) => demo::run(&args),
         other => small_runtime()?.block_on(commands::talk(&cli.config, other, out)),
     }

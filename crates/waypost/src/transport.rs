@@ -166,6 +166,7 @@ fn offline(config: &Config, store: Store, live: Arc<LiveDirectory>) -> Result<Ha
             clock.clone(),
             Arc::new(admin::is_local_user),
         )),
+        confirmations: mta::Confirmations::default(),
         message_max_bytes: limit_of(settings.clone()),
         release: releasing(mta::Releaser::new(settings, store.clone(), live.clone(), clock.clone())),
         resolver: crate::serve::resolver(config).ok(),

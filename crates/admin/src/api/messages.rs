@@ -1,4 +1,4 @@
-//! The values of the API that are about mail from programs on this machine.
+//! The values of the API that are about single messages: those of programs on this machine, and Gmail's that confirm an address.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +20,19 @@ pub struct Envelope {
     pub ret: Option<String>,
     /// The sender's own name for the message.
     pub envid: Option<String>,
+}
+
+/// What Gmail has sent to have an address confirmed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfirmationView {
+    /// The address.
+    pub address: String,
+    /// The number to type in.
+    pub code: Option<String>,
+    /// The link to follow instead.
+    pub link: Option<String>,
+    /// When it came.
+    pub at_ms: i64,
 }
 
 /// A message that was taken.

@@ -5,6 +5,7 @@
 mod account;
 mod cert;
 mod dns;
+mod sendas;
 mod sendmail;
 
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub use account::{Account, AccountCertificate, AccountImport, AccountProfile};
+pub use sendas::Sendas;
 pub use sendmail::Sendmail;
 
 use crate::config::DEFAULT_PATH;
@@ -86,6 +88,7 @@ pub enum Command {
     Config(Config),
     /// Say what the reply of a remote server means, and what to do; without a server or a configuration.
     ExplainReply(ExplainReply),
+    Sendas(Sendas),
     Sendmail(Sendmail),
     /// How the running server is.
     Status,

@@ -89,6 +89,7 @@ impl Running {
         let store =
             Store::open(data).map_err(|e| anyhow!("{}: {e}\n  hint: only one server can run on a data directory", data.display()))?;
         // From here on the commands find the data directory taken; they wait on the socket until the server is up.
+        let submit = bind_submit(&config.submit_socket()).await;
         let listener = admin::bind(&config.admin_socket()).await.context("the admin socket cannot be used")?;
         config::secrets::make(&config.file.srs_secrets())?;
         let password_key = Arc::new(config::secrets::password_key(&config.file.password_key())?);
@@ -114,7 +115,8 @@ impl Running {
         let face = Face::start(config, (tls.clone(), challenges), (&live, &resolver, &clock), public)?;
         let certificates = face.certificates(config, tls);
         let handles = handles((store, live, clock, limits), (releaser, resolver, password_key), (&server, certificates), &reloader);
-        let mut stop = Vec::from_iter(start_submit(config, handles.clone()).await);
+        let submit = submit.map(|listener| start_socket(config.submit_socket(), listener, admin::submit_router(handles.clone())).0);
+        let mut stop = Vec::from_iter(submit);
         let (stop_admin, admin) = start_socket(config.admin_socket(), listener, admin::router(handles));
         stop.push(stop_admin);
         Ok(Self { server, face, reloader, admin, stop })
@@ -147,6 +149,7 @@ fn handles(
         retry: server.retrier(),
         release: releasing(releaser),
         submit: submitting(server.submitter(Arc::new(admin::is_local_user))),
+        confirmations: server.confirmations(),
         message_max_bytes: limit_of(settings),
         resolver: Some(resolver),
         certificates,
@@ -172,10 +175,9 @@ fn status_json(status: Status) -> serde_json::Value {
 }
 
 /// The socket for mail of programs on this machine. Without it the server is of use all the same.
-async fn start_submit(config: &Config, handles: Handles) -> Option<oneshot::Sender<()>> {
-    let socket = config.submit_socket();
-    match admin::bind_for_all(&socket).await {
-        Ok(listener) => Some(start_socket(socket, listener, admin::submit_router(handles)).0),
+async fn bind_submit(socket: &Path) -> Option<UnixListener> {
+    match admin::bind_for_all(socket).await {
+        Ok(listener) => Some(listener),
         Err(error) => {
             tracing::warn!(%error, "other users of this machine cannot send by `waypost sendmail`; name a place for submit_socket, or make its directory");
             None

@@ -70,7 +70,7 @@ pub fn text(report: &Report) -> String {
         lines.push(format!("\n{}", styled(BOLD, "2. Send as your address from Gmail")));
         lines.push(indented("Settings > Accounts and Import > Send mail as > Add another email address; then, for each:"));
         lines.extend(report.gmail.iter().map(|form| indented(&shown(form))));
-        lines.push(indented("Or port 465 with SSL. Gmail mails a code to the address; it arrives through the alias."));
+        lines.push(indented("Or port 465 with SSL. Gmail mails a code to the address; it arrives through the alias. Once the server runs,\nwaypost sendas ADDRESS tries the ports as Gmail will, and shows the code."));
     }
     lines.extend(about_certificate(report).map(|text| indented(&text)));
     let config = match report.config == std::path::Path::new(crate::config::DEFAULT_PATH) {

@@ -1,0 +1,136 @@
+//! A client's side of SMTP for trying things out: one line, one reply.
+//!
+//! RFC 5321 s.4.2. Invariant: every wait has a bound, and a reply has a bounded length.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use mail::Domain;
+use net::{Trial, TrialError, TrialVersion};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// A connection, a handshake and a reply may take so long.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// A reply is no longer than this, in octets.
+const REPLY_MAX_BYTES: usize = 64 * 1024;
+
+/// What a connection is made of.
+trait Wire: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Wire for T {}
+
+/// A connection to a server.
+pub struct Conversation {
+    wire: Box<dyn Wire>,
+    read: Vec<u8>,
+}
+
+/// A reply: its code, and its lines without it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heard {
+    /// The code.
+    pub code: u16,
+    /// The lines.
+    pub lines: Vec<String>,
+}
+
+impl Heard {
+    /// In one line.
+    pub fn text(&self) -> String {
+        let text: String = self.lines.join(" / ").chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect();
+        format!("{} {text}", self.code)
+    }
+
+    /// What EHLO offers under this name: the words behind it.
+    pub fn offers(&self, name: &str) -> Option<Vec<String>> {
+        let mut lines = self.lines.iter().map(|line| line.split_whitespace().map(str::to_ascii_uppercase).collect::<Vec<_>>());
+        lines.find(|words| words.first().is_some_and(|word| word == name))
+    }
+}
+
+/// Opens a TCP connection.
+pub async fn connect(address: SocketAddr) -> Result<TcpStream, String> {
+    match tokio::time::timeout(PATIENCE, TcpStream::connect(address)).await {
+        Ok(Ok(tcp)) => Ok(tcp),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
+    }
+}
+
+/// Does the handshake at once.
+pub async fn secured(trial: &Trial, version: TrialVersion, host: &Domain, tcp: TcpStream) -> Result<(Conversation, bool), TrialError> {
+    match tokio::time::timeout(PATIENCE, trial.connect(version, host, tcp)).await {
+        Ok(done) => done.map(|(tls, asked)| (Conversation { wire: Box::new(tls), read: Vec::new() }, asked)),
+        Err(_) => Err(TrialError::Other(format!("the handshake was not over within {} s", PATIENCE.as_secs()))),
+    }
+}
+
+/// Says STARTTLS over a plain connection; returns what EHLO offered before.
+pub async fn up_to_start_tls(tcp: &mut TcpStream) -> Result<(Heard, Heard), String> {
+    let mut read = Vec::new();
+    let banner = reply(tcp, &mut read).await?;
+    if banner.code != 220 {
+        return Err(format!("the greeting was {}", banner.text()));
+    }
+    let offered = say(tcp, &mut read, "EHLO sendas.invalid").await?;
+    let answer = say(tcp, &mut read, "STARTTLS").await?;
+    Ok((offered, answer))
+}
+
+impl Conversation {
+    /// Reads a reply.
+    pub async fn reply(&mut self) -> Result<Heard, String> {
+        reply(&mut self.wire, &mut self.read).await
+    }
+
+    /// Says a line and reads the reply.
+    pub async fn say(&mut self, line: &str) -> Result<Heard, String> {
+        say(&mut self.wire, &mut self.read, line).await
+    }
+}
+
+async fn say<W: Wire + ?Sized>(wire: &mut W, read: &mut Vec<u8>, line: &str) -> Result<Heard, String> {
+    let line = format!("{line}\r\n");
+    let said = async {
+        wire.write_all(line.as_bytes()).await?;
+        wire.flush().await
+    };
+    said.await.map_err(|e: std::io::Error| format!("the connection broke: {e}"))?;
+    reply(wire, read).await
+}
+
+async fn reply<W: Wire + ?Sized>(wire: &mut W, read: &mut Vec<u8>) -> Result<Heard, String> {
+    let mut lines = Vec::new();
+    loop {
+        let line = match tokio::time::timeout(PATIENCE, line(wire, read)).await {
+            Ok(line) => line?,
+            Err(_) => return Err(format!("no reply within {} s", PATIENCE.as_secs())),
+        };
+        let (code, rest) = line.split_at_checked(3).unwrap_or_default();
+        let code = code.parse().map_err(|_| format!("this is no reply: {line:.80}"))?;
+        lines.push(rest.get(1..).unwrap_or_default().to_owned());
+        if !rest.starts_with('-') {
+            return Ok(Heard { code, lines });
+        }
+        if lines.len() > 200 {
+            return Err("the reply does not end".into());
+        }
+    }
+}
+
+async fn line<W: Wire + ?Sized>(wire: &mut W, read: &mut Vec<u8>) -> Result<String, String> {
+    loop {
+        if let Some(end) = read.iter().position(|b| *b == b'\n') {
+            let line: Vec<u8> = read.drain(..=end).collect();
+            return Ok(String::from_utf8_lossy(&line).trim_end().to_owned());
+        }
+        if read.len() > REPLY_MAX_BYTES {
+            return Err("the reply does not end".into());
+        }
+        let n = wire.read_buf(read).await.map_err(|e| format!("the connection broke: {e}"))?;
+        if n == 0 {
+            return Err("the server closed the connection".into());
+        }
+    }
+}
