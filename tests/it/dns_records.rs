@@ -2,7 +2,7 @@
 //!
 //! RFC 2136, RFC 8945. Invariant: what is right in the zone is said by Knot, and what is damaged there is done by its own tool.
 
-use it::{Dns, Lab, UPDATE_SECRET, Waypost};
+use it::{Dns, Lab, MX_PORT, Sink, UPDATE_SECRET, Waypost, wait_for};
 use serde_json::Value;
 
 /// Everything that a plan can hold: own addresses, a forwarding domain of its own, TLSA, CAA, a relay, a name without mail.
@@ -145,4 +145,33 @@ fn a_wrong_key_is_refused_and_not_printed() {
     assert!(waypost.refused(&["dns", "show", "--format", "nobody"]).contains("cloudflare"));
     let form = waypost.ok(&["dns", "show", "--format", "digitalocean"]);
     assert!(form.contains("Hostname  @") && form.contains("with the hoster of the address: mx.example.test"), "{form}");
+}
+
+#[test]
+fn the_postmaster_is_told_once_of_what_is_lost() {
+    let lab = Lab::new();
+    let sink = Sink::start(lab.address(2), MX_PORT);
+    let records = format!("{RELAY}inbox MX 10 mx.inbox\nmx.inbox A {}\n", lab.address(2));
+    let dns = Dns::start_for_updates(&lab, &records);
+    let mut waypost = office(&lab);
+    let config = std::fs::read_to_string(&waypost.config).unwrap();
+    let config = config.replace("[acme]\nenabled = true\n", "").replace("[dns]\n", "[dns]\ncheck_every = 1\n");
+    std::fs::write(&waypost.config, format!("postmaster = \"boss@inbox.test\"\n{config}")).unwrap();
+    waypost.ok(&["dns", "apply", "--yes"]);
+    waypost.start();
+    let seen = waypost.data.join("dns-seen.json");
+    wait_for("a first look", || std::fs::read_to_string(&seen).ok().filter(|text| text.contains("_dmarc.example.test.")));
+    dns.update("test.", "del _dmarc.example.test. TXT\nadd _dmarc.example.test. 60 TXT \"v=DMARC1; p=\\200\"");
+    let letter = sink.wait_for("have changed").text();
+    assert!(letter.contains("Subject: Waypost: 1 DNS records have changed, 1 of them required"), "{letter}");
+    assert!(
+        letter.contains("_dmarc.example.test. TXT  differs")
+            && letter.contains("  fix       replace it by: _dmarc.example.test. 3600 IN TXT")
+    );
+    assert!(letter.contains("v=DMARC1; p=\\u{fffd}"), "{letter}");
+    let looks = || waypost.log().matches("DNS is compared").count();
+    let now = looks();
+    wait_for("two further looks", || (looks() >= now + 2).then_some(()));
+    assert!(waypost.queued() == 0 && sink.messages().len() == 1, "it is told once");
+    waypost.assert_no_bugs();
 }

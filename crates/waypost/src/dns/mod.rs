@@ -9,6 +9,7 @@ mod facts;
 mod provider;
 mod records;
 mod show;
+pub mod watch;
 mod written;
 
 use std::path::Path;
