@@ -43,6 +43,7 @@ const NEEDS: &[Need] = &[
     need("npm", &["npm"]),
     need("knotd", &["knot"]),
     need("kdig", &["knot-dnsutils"]),
+    need("knsupdate", &["knot-dnsutils"]),
     need("strace", &["strace"]),
     need("ip", &["iproute2"]),
     need("sqlite3", &["sqlite3"]),
