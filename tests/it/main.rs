@@ -17,6 +17,7 @@ mod commands;
 mod configuration;
 mod cut_through;
 mod delivery;
+mod doctor;
 mod filter;
 mod forwarding;
 mod held;

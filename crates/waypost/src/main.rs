@@ -5,7 +5,9 @@
 mod cli;
 mod commands;
 mod config;
+mod conversation;
 mod demo;
+mod doctor;
 mod output;
 mod sendas;
 mod sendmail;
@@ -68,6 +70,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Setup(args) => small_runtime()?.block_on(setup::run(&cli.config, &args, out)).map(|()| ExitCode::SUCCESS),
         Command::Serve => serve::run(&cli.config).map(|()| ExitCode::SUCCESS),
         Command::Sendas(args) => small_runtime()?.block_on(sendas::run(&cli.config, args, out)),
+        Command::Doctor(args) => small_runtime()?.block_on(doctor::run(&cli.config, args, out)),
         Command::Demo(args) => demo::run(&args),
         other => small_runtime()?.block_on(commands::talk(&cli.config, other, out)),
     }

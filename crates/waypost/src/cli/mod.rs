@@ -4,6 +4,7 @@
 
 mod account;
 mod cert;
+mod doctor;
 mod sendas;
 mod sendmail;
 
@@ -18,6 +19,7 @@ pub use sendmail::Sendmail;
 
 use crate::config::DEFAULT_PATH;
 pub use cert::{Cert, CertificateFrom, Csr, SelfSigned};
+pub use doctor::Doctor;
 
 /// A mail server for your own domain: it forwards to the mailbox that you use, and sends as your addresses.
 #[derive(Debug, Parser)]
@@ -78,6 +80,8 @@ pub enum Command {
     /// The certificates that clients are shown.
     #[command(subcommand)]
     Cert(Cert),
+    /// Check everything that mail depends on, here and in DNS.
+    Doctor(Doctor),
     /// The configuration file.
     #[command(subcommand)]
     Config(Config),
