@@ -29,6 +29,7 @@ mod identities;
 mod kills;
 mod leak;
 mod logins;
+mod mailbox;
 mod main_job;
 mod mechanisms;
 mod postfix;
