@@ -249,7 +249,7 @@ impl Session {
         let Some(attempt) = self.attempt.take() else { return };
         let mut verdicts = attempt.verdicts.into_iter();
         let mut verdict = || verdicts.next().map(|reply| if reply.is_positive() { Ok(reply) } else { Err(reply) });
-        let mut fate = |refusal: Option<Reply>| match (&attempt.mail_refusal, refusal, taken) {
+        let fate = |refusal: Option<Reply>| match (&attempt.mail_refusal, refusal, taken) {
             (Some(mail), _, _) => Err(mail.clone()),
             (None, Some(refusal), _) => Err(refusal),
             (None, None, Some(taken)) => Ok(taken.clone()),

@@ -31,7 +31,9 @@ fn one(c: &CertificateView, now_ms: i64) -> Finding {
     let about = c.names.first().cloned().unwrap_or_else(|| c.file.clone());
     let days = (c.not_after_ms - now_ms).div_euclid(DAY_MS);
     let renew = "waypost cert renew, or put a new one in its place";
+    let is_in_use = c.is_fallback || !c.shown_for.is_empty();
     match () {
+        () if !is_in_use => Finding::good(CHECK, about, "not shown to anybody: another one is better for its names"),
         () if days < 0 => Finding::bad(Severity::Error, CHECK, about, format!("expired {} days ago", -days), renew),
         () if c.is_self_signed => {
             let fix = "enabled = true under [acme], then: waypost reload; or name the files of one under [tls]";
