@@ -67,7 +67,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Config(command) => commands::config(&cli.config, command, out),
         Command::Cert(command) => commands::cert(&cli.config, command, out),
         Command::ExplainReply(args) => commands::explain_reply(&args, out).map(|()| ExitCode::SUCCESS),
-        Command::Setup(args) => small_runtime()?.block_on(setup::run(&cli.config, &args, out)).map(|()| ExitCode::SUCCESS),
+        Command::Setup(args) => small_runtime()?.block_on(setup::run(&cli.config, args, out)).map(|()| ExitCode::SUCCESS),
         Command::Serve => serve::run(&cli.config).map(|()| ExitCode::SUCCESS),
         Command::Sendas(args) => small_runtime()?.block_on(sendas::run(&cli.config, args, out)),
         Command::Doctor(args) => small_runtime()?.block_on(doctor::run(&cli.config, args, out)),

@@ -111,10 +111,14 @@ pub enum Command {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   sudo waypost setup example.com --forward me@example.com=foo@gmail.com
+  sudo waypost setup                                       asks for what it needs
   waypost setup example.com --forward me=foo@gmail.com --config ./waypost.toml --data ./data")]
 pub struct Setup {
-    /// The domain that mail is taken for.
-    pub domain: String,
+    /// The domain that mail is taken for; without it, questions are asked.
+    pub domain: Option<String>,
+    /// Ask even where standard input is no terminal.
+    #[arg(long, conflicts_with = "domain")]
+    pub ask: bool,
     /// An address and where its mail goes; can be given several times. Without @ it is an address of DOMAIN.
     #[arg(long, value_name = "A=B")]
     pub forward: Vec<String>,
