@@ -18,6 +18,7 @@ mod configuration;
 mod cut_through;
 mod delivery;
 mod doctor;
+mod dns_records;
 mod filter;
 mod forwarding;
 mod held;

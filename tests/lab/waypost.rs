@@ -54,9 +54,11 @@ impl Waypost {
         let (top, sections) = extra.split_at(if extra.starts_with('[') { 0 } else { extra.find("\n[").map_or(extra.len(), |n| n + 1) });
         let tls = if sections.contains("[tls]\n") { "" } else { "[tls]\n" };
         let delivery = if sections.contains("[delivery]\n") { "" } else { "[delivery]\nloopback = true\nhost_pause_s = 1\n" };
+        let dns = if sections.contains("[dns]\n") { "" } else { "[dns]\n" };
         let ipv6 = if sections.contains("ipv6 = ") { "" } else { "ipv6 = false\n" };
         let forward = if sections.contains("[forward]\n") { "" } else { "[forward]\nmode = \"queue\"\nunauthenticated = \"accept\"\n" };
-        let sections = format!("{tls}{forward}{delivery}{sections}")
+        let sections = format!("{dns}{tls}{forward}{delivery}{sections}")
+            .replace("[dns]\n", &format!("[dns]\nservers = [\"{0}:{DNS_PORT}\"]\nport = {DNS_PORT}\nresolvers = []\n", lab.address(53)))
             .replace("[tls]\n", "[tls]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"\n")
             .replace("[delivery]\n", &format!("[delivery]\nport = {MX_PORT}\n{ipv6}"));
         let web = if ["[acme]\n", "[client_config]\n", "[mta_sts]\n"].iter().any(|section| sections.contains(section)) {
@@ -69,8 +71,7 @@ impl Waypost {
             &format!(
                 "hostname = \"mx.example.test\"\ndata_dir = \"data\"\n{top}\n\
                  [listen]\nmx = [\"{address}:{MX_PORT}\"]\nsubmission = [\"{address}:{SUBMISSION_PORT}\"]\nsubmissions = [\"{address}:{SUBMISSIONS_PORT}\"]\n{web}\
-                 [dns]\nservers = [\"{}:{DNS_PORT}\"]\n{sections}\n",
-                lab.address(53)
+                 {sections}\n"
             ),
         );
         std::fs::create_dir_all(lab.path().join("data")).expect("the data directory");

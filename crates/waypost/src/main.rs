@@ -8,6 +8,7 @@ mod config;
 mod conversation;
 mod demo;
 mod doctor;
+mod dns;
 mod output;
 mod sendas;
 mod sendmail;
@@ -66,6 +67,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Man { dir } => commands::man(&dir).map(|()| ExitCode::SUCCESS),
         Command::Config(command) => commands::config(&cli.config, command, out),
         Command::Cert(command) => commands::cert(&cli.config, command, out),
+        Command::Dns(command) => small_runtime()?.block_on(dns::run(&cli.config, command, out)),
         Command::ExplainReply(args) => commands::explain_reply(&args, out).map(|()| ExitCode::SUCCESS),
         Command::Setup(args) => small_runtime()?.block_on(setup::run(&cli.config, args, out)).map(|()| ExitCode::SUCCESS),
         Command::Serve => serve::run(&cli.config).map(|()| ExitCode::SUCCESS),

@@ -6,6 +6,7 @@ mod account;
 mod cert;
 mod doctor;
 mod sendas;
+mod dns;
 mod sendmail;
 
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ pub use sendmail::Sendmail;
 use crate::config::DEFAULT_PATH;
 pub use cert::{Cert, CertificateFrom, Csr, SelfSigned};
 pub use doctor::Doctor;
+pub use dns::{ApplyDns, Dns};
 
 /// A mail server for your own domain: it forwards to the mailbox that you use, and sends as your addresses.
 #[derive(Debug, Parser)]
@@ -82,6 +84,9 @@ pub enum Command {
     Cert(Cert),
     /// Check everything that mail depends on, here and in DNS.
     Doctor(Doctor),
+    /// The records that should be in DNS, and those that are.
+    #[command(subcommand)]
+    Dns(Dns),
     /// The configuration file.
     #[command(subcommand)]
     Config(Config),

@@ -185,6 +185,8 @@ fn make_absolute(path: &Path, file: &mut File) {
         &mut tls.extra_authorities,
         &mut file.acme.dns_hook,
         &mut file.acme.authority_root,
+        &mut file.dns.tsig_secret_file,
+        &mut file.dns.token_file,
     ];
     optional.into_iter().flatten().for_each(fix);
     for pair in &mut file.tls.pair {

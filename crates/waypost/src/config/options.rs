@@ -11,8 +11,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::values::{
-    ChallengeWord, FilterWord, FlowWord, ForwardMode, Int, Kind, LogFormat, ProtocolWord, Score, Secs, Size, StrictDomainWord, StsWord,
-    Text, TlsWord, UnauthenticatedWord, WhenDownWord,
+    ChallengeWord, DmarcWord, FilterWord, FlowWord, ForwardMode, Int, Kind, LogFormat, ProtocolWord, ProviderWord, Score, Secs, Size,
+    StrictDomainWord, StsWord, Text, TlsWord, UnauthenticatedWord, WhenDownWord,
 };
 
 /// One option, for people.
@@ -348,9 +348,33 @@ section!("[mta_sts]", "What other servers are told about TLS (MTA-STS): the poli
     max_age: Secs = Secs(604_800);
 });
 
-section!("[dns]", "Where names are looked up. A change needs a restart.", Dns, [], {
+section!("[dns]", "Where names are looked up, and what is to stand in your own zones (`waypost dns`). A change needs a restart.", Dns, [], {
     /// Name servers. Empty: those of /etc/resolv.conf.
     servers: Vec<Text<SocketAddr>> = Vec::new();
+    /// The public addresses of this server, for its records. Empty: those from which this machine reaches the Internet.
+    addresses: Vec<Text<IpAddr>> = Vec::new();
+    /// The p= of the DMARC records that are asked for. Raise it once reports show that all your mail passes.
+    dmarc: DmarcWord = DmarcWord::None;
+    /// Whether a TLSA record (DANE) is asked for. Only where the zone is signed (DNSSEC) and the certificate's key is kept when it is renewed.
+    tlsa: bool = false;
+    /// The SPF records of smarthosts that send for your domains: what their instructions give after include:.
+    relays: Vec<Text<Domain>> = Vec::new();
+    /// Names that neither send nor take mail: www.example.com.
+    no_mail: Vec<Text<Domain>> = Vec::new();
+    /// Resolvers of others that `waypost dns check` asks too, to see how far a change has got.
+    resolvers: Vec<Text<SocketAddr>> = [[1, 1, 1, 1], [8, 8, 8, 8]].map(|ip| Text(SocketAddr::from((ip, 53)))).to_vec();
+    /// The port on which the servers of a zone are asked.
+    port: Int<1, 65_535> = Int(53);
+    /// How `waypost dns apply` changes records: "rfc2136" (a server that takes updates with a key), "cloudflare", "digitalocean", "route53".
+    provider: Option<ProviderWord> = None;
+    /// The server that takes updates (rfc2136).
+    server: Option<Text<SocketAddr>> = None;
+    /// The name of the key (TSIG) for updates, as the server has it.
+    tsig_name: Option<String> = None;
+    /// A file with the secret of that key in Base64 (HMAC-SHA256), readable by the server only.
+    tsig_secret_file: Option<PathBuf> = None;
+    /// A file with the provider's token, readable by the server only. The variable WAYPOST_DNS_TOKEN stands instead of it.
+    token_file: Option<PathBuf> = None;
 });
 
 section!("[log]", "What is written to standard error. A change needs a restart.", Log, [], {

@@ -262,6 +262,13 @@ fn private_text(path: &Path, span: std::ops::Range<usize>) -> Result<String, Wro
     fs::read_to_string(path).map_err(|e| wrong(format!("{shown}: {e}"), "run the server as the user whose file it is".into()))
 }
 
+/// The first line of a file that only the server's user can read, for a command.
+pub fn private_line(path: &Path) -> Result<String, String> {
+    let text = private_text(path, 0..0).map_err(|wrong| format!("{}\n  hint: {}", wrong.what, wrong.hint))?;
+    let line = text.lines().next().filter(|line| !line.is_empty());
+    line.map(str::to_owned).ok_or_else(|| format!("{} is empty\n  hint: write the secret into its first line", path.display()))
+}
+
 /// The first line of a file that only the server's user can read.
 fn password(file: &Spanned<std::path::PathBuf>) -> Result<String, Wrong> {
     let path = file.get_ref();

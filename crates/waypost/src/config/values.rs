@@ -366,6 +366,32 @@ words! {
 }
 
 words! {
+    /// How far a domain has come with DMARC.
+    DmarcWord {
+        /// Reports only.
+        None = "none",
+        /// What fails goes to the spam folder.
+        Quarantine = "quarantine",
+        /// What fails is refused.
+        Reject = "reject",
+    }
+}
+
+words! {
+    /// Who takes changes of records.
+    ProviderWord {
+        /// A server that takes updates.
+        Rfc2136 = "rfc2136",
+        /// Cloudflare.
+        Cloudflare = "cloudflare",
+        /// DigitalOcean.
+        DigitalOcean = "digitalocean",
+        /// Amazon's Route 53.
+        Route53 = "route53",
+    }
+}
+
+words! {
     /// A kind of mail.
     FlowWord {
         /// From our accounts.

@@ -62,8 +62,7 @@ pub async fn run(config_path: &Path, args: Setup, out: Output) -> Result<()> {
     report.authority = config.acme().map(|acme| acme.directory);
     config::secrets::make(&config.file.srs_secrets())?;
     let keys = directory(&config, &plan, &mut report).await?;
-    report.dns = advice::dns(&plan.domain, &config.settings.hostname, &config.settings.forward.srs.domain, &keys);
-    report.dns.extend(advice::for_clients(&plan.domain, &config));
+    report.dns = advice::dns(&plan.domain, &config, &keys);
     report.gmail = advice::gmail(&report.hostname, &report.logins);
     Ok(out.show(&report, advice::text)?)
 }
