@@ -4,9 +4,9 @@
 
 mod account;
 mod cert;
+mod dns;
 mod doctor;
 mod sendas;
-mod dns;
 mod sendmail;
 
 use std::path::PathBuf;
@@ -20,8 +20,8 @@ pub use sendmail::Sendmail;
 
 use crate::config::DEFAULT_PATH;
 pub use cert::{Cert, CertificateFrom, Csr, SelfSigned};
-pub use doctor::Doctor;
 pub use dns::{ApplyDns, Dns};
+pub use doctor::Doctor;
 
 /// A mail server for your own domain: it forwards to the mailbox that you use, and sends as your addresses.
 #[derive(Debug, Parser)]

@@ -81,7 +81,7 @@ fn disk(patient: &Patient) -> Finding {
     let fix = "make room, or move data_dir to a larger disk; while the disk is full no mail is taken (452)";
     match () {
         () if free < (200 << 20) => Finding::bad(Severity::Error, "disk", about, found, fix),
-        () if free < (1 << 30) || percent < 5 => Finding::bad(Severity::Warning, "disk", about, found, fix),
+        () if free < (2 << 30) => Finding::bad(Severity::Warning, "disk", about, found, fix),
         () => Finding::good("disk", about, found),
     }
 }

@@ -3,6 +3,7 @@
 //! RFC 5321, RFC 7208, RFC 6376. Invariant: a check that could not be made is a finding of its own, never a pass.
 
 mod certificates;
+mod dns;
 mod finding;
 mod lints;
 mod machine;
@@ -82,6 +83,7 @@ async fn examine(path: &Path, args: &Doctor, out: Output) -> Result<Vec<Finding>
     add(machine::check(&mut patient).await?)?;
     add(certificates::check(&mut patient).await?)?;
     add(ports::check(&patient).await)?;
+    add(dns::check(&mut patient).await?)?;
     add(names::check(&patient).await)?;
     add(signatures::check(&mut patient).await?)?;
     add(outbound::check(&patient).await)?;
