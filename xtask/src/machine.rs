@@ -26,6 +26,7 @@ const NEEDS: &[Need] = &[
     need("cc", &["gcc", "libc6-dev"]),
     need("postfix", &["postfix", "libsasl2-modules"]),
     need("postmap", &["postfix"]),
+    need("dovecot", &["dovecot-imapd", "dovecot-pop3d", "dovecot-lmtpd"]),
     need("smtp-sink", &["postfix"]),
     need("smtp-source", &["postfix"]),
     need("swaks", &["swaks"]),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use mail::{Domain, Reply};
 use policy::{NextHop, Scope, Trouble, trouble_of_failure};
 use smtp::client::{Config, Event, Failure, Phase, Session, TlsMode};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -78,6 +78,15 @@ pub(crate) async fn connect(world: &World, plan: &Plan) -> Result<Connection, Tr
 async fn connect_host(world: &World, plan: &Plan, hop: &NextHop) -> Result<Connection, Trouble> {
     let settings = world.settings.load_full();
     let delivery = &settings.delivery;
+    if let Some(socket) = &plan.socket {
+        let identity = settings.identity(plan.flow);
+        let place = world.hosts.enter(hop, plan.flow, delivery.connections_per_host).await;
+        let local = timeout(Duration::from_secs(delivery.connect_timeout_s), UnixStream::connect(socket)).await;
+        let local = local.map_err(|_| "no answer".to_owned()).and_then(|connected| connected.map_err(|e| e.to_string()));
+        let local = local.map_err(|e| Trouble::unreachable(format!("{} cannot be reached: {e}", socket.display())))?;
+        let greeted = greet(world, plan, plan.tls, hop, Stream::Local(local), &identity.hello).await;
+        return greeted.map(|connection| Connection { place: Some(place), ..connection }).map_err(|e| e.into_trouble(&hop.host));
+    }
     let found = addresses(world, &hop.host, delivery.ipv6).await.map_err(|failure| match failure {
         policy::RouteFailure::Temporary(text) => Trouble::dns(format!("DNS gave no address of {}: {text}", hop.host)),
         _ => Trouble::permanent(Scope::Host, 4, 4, format!("the mail host {} has no address", hop.host)),
@@ -172,11 +181,11 @@ async fn open(world: &World, plan: &Plan, hop: &NextHop, tcp: TcpStream, identit
     let peer = tcp.peer_addr().map_err(|e| Trouble::connection_lost(e.to_string()))?;
     let is_wanted = plan.tls == TlsMode::Opportunistic && world.circuits.is_tls_only(&hop.host, world.clock.now_ms());
     let tls = if is_wanted { TlsMode::Required } else { plan.tls };
-    match greet(world, plan, tls, hop, tcp, &identity.hello).await {
+    match greet(world, plan, tls, hop, Stream::Plain(tcp), &identity.hello).await {
         Err(GreetError::Tls(error)) if tls == TlsMode::Opportunistic => {
             tracing::info!(host = %hop.host, error, "opportunistic TLS failed; going on without it");
             let tcp = dial(peer, identity.source).await.map_err(|e| Trouble::unreachable(e.to_string()))?;
-            greet(world, plan, TlsMode::Never, hop, tcp, &identity.hello).await.map_err(|e| e.into_trouble(&hop.host))
+            greet(world, plan, TlsMode::Never, hop, Stream::Plain(tcp), &identity.hello).await.map_err(|e| e.into_trouble(&hop.host))
         }
         other => other.map_err(|e| e.into_trouble(&hop.host)),
     }
@@ -223,10 +232,10 @@ pub(crate) fn trouble_of(failure: &Failure, host: &Domain) -> Trouble {
     }
 }
 
-async fn greet(world: &World, plan: &Plan, tls: TlsMode, hop: &NextHop, tcp: TcpStream, hello: &Domain) -> Result<Connection, GreetError> {
-    let config = Config { hello: hello.to_string(), tls, credentials: plan.credentials.clone() };
+async fn greet(world: &World, plan: &Plan, tls: TlsMode, hop: &NextHop, stream: Stream, hello: &Domain) -> Result<Connection, GreetError> {
+    let config = Config { protocol: plan.protocol, hello: hello.to_string(), tls, credentials: plan.credentials.clone() };
     let mut session = Session::new(config);
-    let (mut stream, mut description) = (Stream::Plain(tcp), None);
+    let (mut stream, mut description) = (stream, None);
     if tls == TlsMode::Implicit {
         (stream, description) = handshake(world, plan, hop, stream).await?;
     }

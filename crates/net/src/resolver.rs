@@ -127,6 +127,22 @@ impl Resolver {
         }
     }
 
+    /// The names of an address (PTR), whether they lead back to it or not; none where there are none.
+    pub async fn names_of(&self, address: IpAddr) -> Result<Vec<Domain>, String> {
+        let fqdn = Name::from(address);
+        match tokio::time::timeout(DEADLINE, self.0.resolver().lookup(fqdn, RecordType::PTR)).await {
+            Err(_) => Err(format!("no answer within {} s", DEADLINE.as_secs())),
+            Ok(Ok(lookup)) => {
+                let name = |data: &RData| if let RData::PTR(ptr) = data { Domain::parse(&ptr.to_ascii()).ok() } else { None };
+                Ok(lookup.answers().iter().filter_map(|record| name(&record.data)).collect())
+            }
+            Ok(Err(e)) => match failure_of(&e) {
+                RouteFailure::Temporary(text) => Err(text),
+                RouteFailure::NoAddress | RouteFailure::NoSuchDomain => Ok(Vec::new()),
+            },
+        }
+    }
+
     /// The addresses of a host, IPv6 first where `ipv6` allows them.
     pub async fn addresses(&self, host: &Domain, ipv6: bool) -> Result<Vec<IpAddr>, RouteFailure> {
         if let Some(address) = host.address() {

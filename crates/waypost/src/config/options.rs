@@ -11,8 +11,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::values::{
-    ChallengeWord, DmarcWord, FilterWord, FlowWord, ForwardMode, Int, Kind, LogFormat, ProviderWord, Score, Secs, Size, StrictDomainWord,
-    StsWord, Text, TlsWord, UnauthenticatedWord, WhenDownWord,
+    ChallengeWord, DmarcWord, FilterWord, FlowWord, ForwardMode, Int, Kind, LogFormat, ProtocolWord, ProviderWord, Score, Secs, Size,
+    StrictDomainWord, StsWord, Text, TlsWord, UnauthenticatedWord, WhenDownWord,
 };
 
 /// One option, for people.
@@ -304,8 +304,12 @@ section!("[[route]]", "A fixed next hop (a smarthost) instead of the MX records.
     domains: Vec<Text<Domain>> = Vec::new();
     /// The kinds of mail: what accounts send, what aliases forward, reports. Empty means all.
     flows: Vec<FlowWord> = Vec::new();
-    /// The next hop. Required.
+    /// The next hop. Required, unless there is a socket.
     host: Option<Text<Domain>> = None;
+    /// The Unix socket of a mailbox server on this machine, instead of host and port: "/run/dovecot/lmtp".
+    socket: Option<PathBuf> = None;
+    /// "smtp", or "lmtp" for a mailbox server such as Dovecot, so that mail can be read here by IMAP and POP3. A socket means "lmtp".
+    protocol: ProtocolWord = ProtocolWord::Smtp;
     /// Its port: 587 goes with tls = "required", 465 with "implicit", 25 with "opportunistic".
     port: Int<1, 65_535> = Int(587);
     /// How TLS is used.

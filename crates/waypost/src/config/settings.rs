@@ -12,14 +12,14 @@ use mail::Domain;
 use mail::srs::Srs;
 use mta::settings::{Delivery, Filtering, Forward, Limits, Route, Sending, Settings, WhenDown};
 use policy::{Schedule, Unauthenticated};
-use smtp::client::{Credentials, TlsMode};
+use smtp::client::{self, Credentials, TlsMode};
 use store::Flow;
 use toml::Spanned;
 
 use super::error::{self, ConfigError};
 use super::options::{self, File};
 use super::secrets;
-use super::values::{FilterWord, FlowWord, ForwardMode, StrictDomainWord, TlsWord, UnauthenticatedWord, WhenDownWord};
+use super::values::{FilterWord, FlowWord, ForwardMode, ProtocolWord, StrictDomainWord, TlsWord, UnauthenticatedWord, WhenDownWord};
 
 /// Where rspamd's normal worker listens unless it is told otherwise.
 const RSPAMD_PORT: u16 = 11333;
@@ -211,7 +211,8 @@ struct Wrong {
 
 /// A route, or nothing where it lacks what was complained about already.
 fn route(route: &options::Route) -> Result<Option<Route>, Wrong> {
-    let Some(host) = &route.host else { return Ok(None) };
+    let local = Domain::parse("localhost").ok().filter(|_| route.socket.is_some());
+    let Some(host) = route.host.as_ref().map(|host| host.0.clone()).or(local) else { return Ok(None) };
     let credentials = match (&route.user, &route.password_file) {
         (Some(user), Some(file)) => Some(Credentials { user: user.clone(), password: password(file)? }),
         _ => None,
@@ -219,9 +220,17 @@ fn route(route: &options::Route) -> Result<Option<Route>, Wrong> {
     Ok(Some(Route {
         domains: route.domains.iter().map(|d| d.0.clone()).collect(),
         flows: route.flows.iter().map(|flow| self::flow(*flow)).collect(),
-        host: host.0.clone(),
+        host,
         port: port(route.port.0),
+        socket: route.socket.clone(),
+        protocol: if route.socket.is_some() || route.protocol == ProtocolWord::Lmtp {
+            client::Protocol::Lmtp
+        } else {
+            client::Protocol::Smtp
+        },
         tls: match route.tls {
+            // Nobody listens in between.
+            _ if route.socket.is_some() => TlsMode::Never,
             TlsWord::None => TlsMode::Never,
             TlsWord::Opportunistic => TlsMode::Opportunistic,
             TlsWord::Required => TlsMode::Required,

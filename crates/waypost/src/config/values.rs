@@ -332,6 +332,16 @@ words! {
 }
 
 words! {
+    /// What a fixed next hop speaks.
+    ProtocolWord {
+        /// SMTP.
+        Smtp = "smtp",
+        /// LMTP: a mailbox server.
+        Lmtp = "lmtp",
+    }
+}
+
+words! {
     /// How an authority validates a name.
     ChallengeWord {
         /// A file over HTTP.
