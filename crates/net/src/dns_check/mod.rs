@@ -5,6 +5,8 @@
 
 mod ask;
 mod reading;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
