@@ -33,6 +33,7 @@ mod logins;
 mod mailbox;
 mod main_job;
 mod mechanisms;
+mod outbound_tls;
 mod postfix;
 mod reports;
 mod resources;

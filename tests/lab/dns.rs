@@ -2,10 +2,11 @@
 
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, UdpSocket};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::{Lab, Process, wait_for};
+use crate::{Lab, Process, run_ok, wait_for};
 
 /// A running name server.
 #[derive(Debug)]
@@ -33,28 +34,30 @@ impl Dns {
     /// Serves the zone `test`, signed (DNSSEC), has lost the zone `broken` (SERVFAIL), and knows no other (REFUSED); `records` are lines such as
     /// `example MX 10 mx.example`. Everyone in the lab may send for foreign.test, by SPF.
     pub fn start(lab: &Lab, records: &str) -> Self {
-        Self::serving(lab, records, None)
+        Self::with_zones(lab, records, &[])
     }
 
     /// As `start`, with one more zone: its name and its records.
     pub fn with_zone(lab: &Lab, records: &str, name: &str, more: &str) -> Self {
-        Self::serving(lab, records, Some((name, more)))
+        Self::with_zones(lab, records, &[(name, more)])
     }
 
-    fn serving(lab: &Lab, records: &str, other: Option<(&str, &str)>) -> Self {
+    /// As `start`, with more zones, none of them signed.
+    pub fn with_zones(lab: &Lab, records: &str, others: &[(&str, &str)]) -> Self {
         let address = lab.address(53);
         let mut zone = String::from("$ORIGIN test.\n$TTL 60\n@ SOA ns hostmaster 1 3600 600 86400 60\n@ NS ns\n");
         let _ = writeln!(zone, "ns A {address}\nforeign TXT \"v=spf1 ip4:127.0.0.0/8 -all\"\n{records}");
         lab.write("dns/test.zone", &zone);
         let directory = lab.path().join("dns");
         let shown = directory.display();
-        let other = other.map_or_else(String::new, |(name, more)| {
+        let other = |(name, more): &(&str, &str)| {
             lab.write(
-                "dns/other.zone",
+                &format!("dns/{name}.zone"),
                 &format!("$ORIGIN {name}.\n$TTL 60\n@ SOA ns.test. hostmaster 1 3600 600 86400 60\n@ NS ns.test.\n{more}"),
             );
-            format!("  - domain: {name}\n    storage: \"{shown}\"\n    file: other.zone\n")
-        });
+            format!("  - domain: {name}\n    storage: \"{shown}\"\n    file: {name}.zone\n")
+        };
+        let other: String = others.iter().map(other).collect();
         let configuration = lab.write(
             "dns/knot.conf",
             &format!(
@@ -107,6 +110,16 @@ impl Dns {
     pub fn update(&self, zone: &str, lines: &str) {
         let script = format!("server {} {DNS_PORT}\nzone {zone}\n{lines}\nsend\nquit\n", self.address);
         crate::fed("knsupdate", &["-y", &format!("hmac-sha256:lab:{UPDATE_SECRET}")], &script);
+    }
+
+    /// A file with the key of the zone `test`, which a validator needs to believe it.
+    pub fn trust_anchor(&self, lab: &Lab) -> PathBuf {
+        let server = format!("@{}", self.address);
+        let keys = run_ok("kdig", &[&server, "-p", &DNS_PORT.to_string(), "+short", "DNSKEY", "test."]);
+        let lines: String =
+            keys.lines().filter(|line| line.starts_with("257 ")).map(|key| format!("test. 3600 IN DNSKEY {key}\n")).collect();
+        assert!(!lines.is_empty(), "no key: {keys}");
+        lab.write("test.key", &lines)
     }
 
     /// Asks for the SOA of `test`.

@@ -14,10 +14,12 @@ mod postfix;
 mod postsrsd;
 mod process;
 mod python;
+mod receivers;
 mod rspamd;
 mod script;
 mod sink;
 mod talk;
+mod unbound;
 mod waypost;
 
 use std::net::{Ipv4Addr, UdpSocket};
@@ -34,10 +36,12 @@ pub use postfix::{Postfix, postmap};
 pub use postsrsd::Postsrsd;
 pub use process::{Process, run, run_ok};
 pub use python::{Signature, dkimpy, fed, python, signatures, signers};
+pub use receivers::{LabAuthority, PolicyAnswer, PolicyHost, Wire, server_config, tlsa_digest};
 pub use rspamd::Rspamd;
 pub use script::{Script, converse, obedient};
 pub use sink::{Delivered, Sink};
 pub use talk::Talk;
+pub use unbound::Unbound;
 pub use waypost::{Waypost, binary};
 
 /// The port of every mail host in a lab.
@@ -51,6 +55,9 @@ pub const SUBMISSIONS_PORT: u16 = 2465;
 pub const HTTP_PORT: u16 = 2480;
 /// Our HTTPS port.
 pub const HTTPS_PORT: u16 = 2443;
+
+/// The port of the hosts of MTA-STS policies in a lab.
+pub const POLICY_PORT: u16 = 2444;
 
 /// Who holds this port has the network.
 const CLAIM_PORT: u16 = 2524;

@@ -1,13 +1,16 @@
 //! A mailbox at the far end: takes mail through the project's own server session, or refuses it as it is told.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use mail::{Domain, Reply};
-use smtp::server::{Config, Event, Service, Session};
+use net::Issued;
+use rustls::ServerConfig;
+use smtp::server::{Config, Event, Service, Session, TlsInfo};
 
-use crate::{Script, wait_for};
+use crate::{Script, Wire, server_config, wait_for};
 
 /// A message that arrived.
 #[derive(Debug, Clone)]
@@ -20,6 +23,8 @@ pub struct Delivered {
     pub content: Vec<u8>,
     /// Whether SMTPUTF8 was said.
     pub smtputf8: bool,
+    /// Whether it came over TLS.
+    pub tls: bool,
 }
 
 impl Delivered {
@@ -36,6 +41,7 @@ type Judge = dyn Fn(&Delivered) -> Option<Reply> + Send + Sync;
 #[derive(Debug)]
 pub struct Sink {
     messages: Arc<Mutex<Vec<Delivered>>>,
+    offers_tls: Arc<AtomicBool>,
     script: Script,
 }
 
@@ -43,6 +49,23 @@ impl Sink {
     /// Takes everything.
     pub fn start(address: Ipv4Addr, port: u16) -> Self {
         Self::deciding(address, port, |_| None)
+    }
+
+    /// Takes everything, and offers TLS with this certificate.
+    pub fn with_tls(address: Ipv4Addr, port: u16, issued: &Issued) -> Self {
+        let messages = Arc::new(Mutex::new(Vec::new()));
+        let offers_tls = Arc::new(AtomicBool::new(true));
+        let (kept, config, offers) = (messages.clone(), server_config(issued), offers_tls.clone());
+        let script = Script::start(address, port, move |stream| {
+            // A client that does not believe the certificate is part of many tests.
+            let _ = serve(Wire::Plain(stream), offers.load(Ordering::SeqCst).then_some(&config), &kept, &|_| None, &|_| None);
+        });
+        Self { messages, offers_tls, script }
+    }
+
+    /// Whether it offers TLS from now on, where it has a certificate.
+    pub fn offer_tls(&self, offers: bool) {
+        self.offers_tls.store(offers, Ordering::SeqCst);
     }
 
     /// Asks `decide` about each recipient (with brackets): a reply refuses it.
@@ -61,9 +84,9 @@ impl Sink {
         let (kept, decide, judge): (_, Arc<Decide>, Arc<Judge>) = (messages.clone(), Arc::new(decide), Arc::new(judge));
         let script = Script::start(address, port, move |stream| {
             // A client that goes away in the middle is part of many tests.
-            let _ = serve(stream, &kept, &*decide, &*judge);
+            let _ = serve(Wire::Plain(stream), None, &kept, &*decide, &*judge);
         });
-        Self { messages, script }
+        Self { messages, offers_tls: Arc::default(), script }
     }
 
     /// What has arrived.
@@ -87,11 +110,17 @@ impl Sink {
     }
 }
 
-fn serve(mut stream: TcpStream, messages: &Mutex<Vec<Delivered>>, decide: &Decide, judge: &Judge) -> std::io::Result<()> {
+fn serve(
+    mut stream: Wire,
+    tls: Option<&Arc<ServerConfig>>,
+    messages: &Mutex<Vec<Delivered>>,
+    decide: &Decide,
+    judge: &Judge,
+) -> std::io::Result<()> {
     let config = Config {
         hostname: Domain::parse("mx.sink.test").expect("a name"),
         service: Service::Mx,
-        starttls: false,
+        starttls: tls.is_some(),
         mechanisms: Vec::new(),
         max_size_bytes: 100 << 20,
         max_recipients: 1000,
@@ -117,6 +146,7 @@ fn serve(mut stream: TcpStream, messages: &Mutex<Vec<Delivered>>, decide: &Decid
                         to: transaction.recipients.iter().map(|(r, ())| r.forward_path.to_string()).collect(),
                         content: std::mem::take(&mut content),
                         smtputf8: transaction.parameters.smtputf8,
+                        tls: matches!(stream, Wire::Tls(_)),
                     };
                     let refused = judge(&message);
                     if refused.is_none() {
@@ -124,7 +154,14 @@ fn serve(mut stream: TcpStream, messages: &Mutex<Vec<Delivered>>, decide: &Decid
                     }
                     session.finish(refused.unwrap_or_else(|| Reply::new(250, (2, 0, 0), "taken")));
                 }
-                Event::StartTls | Event::Auth(_) => {}
+                Event::StartTls => {
+                    session.take_output(&mut output);
+                    stream.write_all(&output)?;
+                    output.clear();
+                    stream = stream.secured(tls.expect("TLS is offered"))?;
+                    session.tls_established(TlsInfo { description: "TLS".into() });
+                }
+                Event::Auth(_) => {}
                 Event::Close => {
                     session.take_output(&mut output);
                     return stream.write_all(&output);
@@ -133,6 +170,7 @@ fn serve(mut stream: TcpStream, messages: &Mutex<Vec<Delivered>>, decide: &Decid
         }
         session.take_output(&mut output);
         stream.write_all(&output)?;
+        stream.flush()?;
         output.clear();
         let n = stream.read(&mut input)?;
         if n == 0 {

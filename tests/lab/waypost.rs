@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::dns::{DNS_PORT, txt};
-use crate::{HTTP_PORT, HTTPS_PORT, Lab, MX_PORT, Process, SUBMISSION_PORT, SUBMISSIONS_PORT, Talk, base64, wait_for};
+use crate::{HTTP_PORT, HTTPS_PORT, Lab, MX_PORT, POLICY_PORT, Process, SUBMISSION_PORT, SUBMISSIONS_PORT, Talk, base64, wait_for};
 
 /// Our server: a configuration, a data directory, and sometimes a process.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ pub fn binary() -> &'static Path {
 impl Waypost {
     /// Writes a configuration: listeners, a certificate, loopback delivery, the lab's DNS; then `extra`, which begins with
     /// top-level options and may go on with sections of its own. A `[delivery]` or `[forward]` section there stands instead of the
-    /// lab's, except for the port. HTTP and HTTPS are there where `extra` has a section that needs them. The lab's takes mail that nobody vouches for, and stores it before it is passed on.
+    /// lab's, except for the ports; one called `[dns]` gets the lab's server where it names none. HTTP and HTTPS are there where `extra` has a section that needs them. The lab's takes mail that nobody vouches for, and stores it before it is passed on.
     pub fn configured(lab: &Lab, extra: &str) -> Self {
         let address = lab.address(1);
         let (certificate, key) = net::self_signed(&["mx.example.test".into()]).expect("a certificate");
@@ -57,10 +57,13 @@ impl Waypost {
         let dns = if sections.contains("[dns]\n") { "" } else { "[dns]\n" };
         let ipv6 = if sections.contains("ipv6 = ") { "" } else { "ipv6 = false\n" };
         let forward = if sections.contains("[forward]\n") { "" } else { "[forward]\nmode = \"queue\"\nunauthenticated = \"accept\"\n" };
+        let validate = if sections.contains("validate = ") { "" } else { "validate = \"off\"\n" };
+        let servers =
+            if sections.contains("\nservers = ") { String::new() } else { format!("servers = [\"{}:{DNS_PORT}\"]\n", lab.address(53)) };
         let sections = format!("{dns}{tls}{forward}{delivery}{sections}")
-            .replace("[dns]\n", &format!("[dns]\nservers = [\"{0}:{DNS_PORT}\"]\nport = {DNS_PORT}\nresolvers = []\n", lab.address(53)))
+            .replace("[dns]\n", &format!("[dns]\n{servers}{validate}port = {DNS_PORT}\nresolvers = []\n"))
             .replace("[tls]\n", "[tls]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"\n")
-            .replace("[delivery]\n", &format!("[delivery]\nport = {MX_PORT}\n{ipv6}"));
+            .replace("[delivery]\n", &format!("[delivery]\nport = {MX_PORT}\npolicy_port = {POLICY_PORT}\n{ipv6}"));
         let web = if ["[acme]\n", "[client_config]\n", "[mta_sts]\n"].iter().any(|section| sections.contains(section)) {
             format!("http = [\"{address}:{HTTP_PORT}\"]\nhttps = [\"{address}:{HTTPS_PORT}\"]\n")
         } else {

@@ -9,7 +9,8 @@ use smtp::client::{Event, Failure, Outcome, Phase, Stage, Transaction};
 use store::{Claimed, Content};
 use tokio::time::timeout;
 
-use crate::connect::{Connection, patience, trouble_of};
+use crate::connect::{Connection, patience};
+use crate::greet::trouble_of;
 
 /// A recipient to whom the message was delivered.
 #[derive(Debug, Clone)]
@@ -20,6 +21,8 @@ pub(crate) struct Delivered {
     pub host: mail::Domain,
     /// TLS version and suite.
     pub tls: Option<String>,
+    /// How the host is known to be the right one: `dane`, `mta-sts`, `certificate`.
+    pub verified: Option<&'static str>,
     /// Whether the next hop makes the reports that were asked for.
     pub dsn_passed_on: bool,
 }
@@ -192,8 +195,8 @@ fn finished(connection: &Connection, outcome: Outcome) -> Attempt {
         .into_iter()
         .map(|result| match result {
             Ok(reply) => {
-                let (host, tls) = (connection.host.clone(), connection.tls.clone());
-                Ok(Delivered { reply, host, tls, dsn_passed_on: outcome.dsn_passed_on })
+                let (host, tls, verified) = (connection.host.clone(), connection.tls.clone(), connection.verified);
+                Ok(Delivered { reply, host, tls, verified, dsn_passed_on: outcome.dsn_passed_on })
             }
             Err(reply) => Err(refusal(&reply, scope, outcome.refused_at == Some(Stage::Local), connection)),
         })

@@ -26,6 +26,8 @@ use crate::reservation::Reservation;
 use crate::settings::LiveSettings;
 use crate::settle;
 use crate::signing::Signing;
+use crate::sts::StsPolicies;
+use crate::tls_memory::TlsMemory;
 
 /// Recipients of one domain in memory at a time.
 const DOMAIN_WINDOW: usize = 1000;
@@ -66,6 +68,10 @@ pub(crate) struct World {
     pub hosts: HostPlaces,
     /// What hosts have asked us to stop.
     pub circuits: LiveCircuits,
+    /// The MTA-STS policies of others.
+    pub sts: StsPolicies,
+    /// Which hosts offer TLS.
+    pub tls_memory: TlsMemory,
     /// The keys that sign.
     pub signing: Signing,
     /// Room for large contents in memory.

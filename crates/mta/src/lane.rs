@@ -7,6 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use mail::Domain;
 use policy::{NextHops, Scope, Trouble};
 use store::{Content, Flow, StoreError};
 use tokio::sync::Semaphore;
@@ -30,8 +31,8 @@ const CEILING_MS: i64 = 60_000;
 pub(crate) struct Lanes(Mutex<HashMap<LaneKey, Arc<Lane>>>);
 
 /// The hosts, for one flow: forwards never keep the owner's own mail waiting. All hosts, not the first only: who shares
-/// that one with us may have another second, which does not take our mail.
-type LaneKey = (NextHops, Flow);
+/// that one with us may have another second, which does not take our mail. A domain that publishes what its hosts must show has a lane of its own.
+type LaneKey = (NextHops, Flow, Option<Domain>);
 
 #[derive(Debug)]
 struct Lane {
@@ -76,7 +77,7 @@ impl Lanes {
 
     /// Gives a job to the lane of its host.
     pub fn push(&self, dispatch: &Dispatch, plan: &Arc<Plan>, job: Job) {
-        let key = (plan.hops.clone(), job.claimed.message.flow);
+        let key = (plan.hops.clone(), job.claimed.message.flow, plan.own().map(|published| published.domain.clone()));
         let lane = {
             let mut all = self.all();
             match all.get(&key) {

@@ -11,6 +11,7 @@ use policy::{NextHop, NextHops, Trouble, next_hops};
 use smtp::client::{Credentials, Protocol, TlsMode};
 use store::Flow;
 
+use crate::demand::Published;
 use crate::dispatch::World;
 use crate::settings::{Route, Settings};
 
@@ -37,6 +38,8 @@ pub(crate) struct Plan {
     pub socket: Option<PathBuf>,
     /// Whether the host was chosen by the operator, who may choose a loopback one.
     pub is_fixed: bool,
+    /// What the domain has published about its hosts, where DNS gave them.
+    pub published: Option<Published>,
 }
 
 impl Plan {
@@ -44,6 +47,14 @@ impl Plan {
     pub fn same_way(&self, other: &Self) -> bool {
         (self.tls, self.verify, &self.credentials, self.is_fixed, self.protocol, &self.socket)
             == (other.tls, other.verify, &other.credentials, other.is_fixed, other.protocol, &other.socket)
+            && self.own() == other.own()
+    }
+}
+
+impl Plan {
+    /// What distinguishes the domain from others with the same hosts.
+    pub fn own(&self) -> Option<&Published> {
+        self.published.as_ref().filter(|published| published.is_its_own())
     }
 }
 
@@ -53,9 +64,9 @@ pub(crate) async fn plan(world: &World, domain: &Domain, flow: Flow) -> Result<A
     if let Some(route) = settings.delivery.routes.iter().find(|r| fits(r, domain, flow)) {
         return Ok(Arc::new(fixed(route, flow)));
     }
-    let hops = match domain.address() {
-        Some(_) => NextHops::only(NextHop { host: domain.clone(), port: settings.delivery.port }),
-        None => by_dns(world, &settings, domain).await?,
+    let (hops, published) = match domain.address() {
+        Some(_) => (NextHops::only(NextHop { host: domain.clone(), port: settings.delivery.port }), None),
+        None => by_dns(world, &settings, domain).await.map(|(hops, published)| (hops, Some(published)))?,
     };
     Ok(Arc::new(Plan {
         hops,
@@ -66,6 +77,7 @@ pub(crate) async fn plan(world: &World, domain: &Domain, flow: Flow) -> Result<A
         protocol: Protocol::Smtp,
         socket: None,
         is_fixed: false,
+        published,
     }))
 }
 
@@ -73,10 +85,13 @@ fn fits(route: &Route, domain: &Domain, flow: Flow) -> bool {
     (route.domains.is_empty() || route.domains.contains(domain)) && (route.flows.is_empty() || route.flows.contains(&flow))
 }
 
-async fn by_dns(world: &World, settings: &Settings, domain: &Domain) -> Result<NextHops, Trouble> {
+async fn by_dns(world: &World, settings: &Settings, domain: &Domain) -> Result<(NextHops, Published), Trouble> {
     let turn = u32::try_from(world.clock.now_s() / SPREAD_S % i64::from(u32::MAX)).unwrap_or(0);
-    let records = world.resolver.mx(domain).await.map_err(|failure| failure.into_trouble(domain))?;
-    next_hops(domain, records, std::slice::from_ref(&settings.hostname), settings.delivery.port, world.spread.wrapping_add(turn))
+    let answer = world.resolver.mail_hosts(domain).await.map_err(|failure| failure.into_trouble(domain))?;
+    let own_names = std::slice::from_ref(&settings.hostname);
+    let hops = next_hops(domain, answer.records, own_names, settings.delivery.port, world.spread.wrapping_add(turn))?;
+    let sts = world.sts.of(world, domain).await;
+    Ok((hops, Published { domain: domain.clone(), is_secure: answer.secure, sts }))
 }
 
 fn fixed(route: &Route, flow: Flow) -> Plan {
@@ -89,5 +104,6 @@ fn fixed(route: &Route, flow: Flow) -> Plan {
         protocol: route.protocol,
         socket: route.socket.clone(),
         is_fixed: true,
+        published: None,
     }
 }

@@ -4,6 +4,7 @@
 //! is being said be finished, and leaves the rest in the queue.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,7 +33,9 @@ use crate::returns::Returns;
 use crate::settings::{Listener, ListenerKind, LiveSettings};
 use crate::signing::Signing;
 use crate::spooling::Arriving;
+use crate::sts::{self, StsPolicies};
 use crate::submit::{LocalNames, Submitter};
+use crate::tls_memory::TlsMemory;
 
 /// Sessions and deliveries get so long to finish at a shutdown.
 const FAREWELL: Duration = Duration::from_secs(10);
@@ -56,6 +59,8 @@ pub struct Parts {
     pub client_tls: ClientTls,
     /// DNS.
     pub resolver: Resolver,
+    /// Where the MTA-STS policies of others are kept.
+    pub sts_file: PathBuf,
     /// The time.
     pub clock: Clock,
 }
@@ -95,6 +100,8 @@ pub struct Status {
     pub bugs: u64,
     /// Messages stopped because we would have broken a signature; anything but 0 is worth a report.
     pub signatures_broken: u64,
+    /// Times that an MTA-STS policy in testing mode was not met since the start.
+    pub sts_testing_failures: u64,
 }
 
 /// The running flow.
@@ -110,7 +117,7 @@ pub struct Server {
 impl Server {
     /// Starts listening and delivering.
     pub async fn start(parts: Parts) -> Result<Self, StartError> {
-        let Parts { settings, listeners, store, live, password_key, tls, client_tls, resolver, clock } = parts;
+        let Parts { settings, listeners, store, live, password_key, tls, client_tls, resolver, sts_file, clock } = parts;
         let mut bound = Vec::with_capacity(listeners.len());
         for listener in &listeners {
             match bind(listener) {
@@ -139,6 +146,8 @@ impl Server {
             circuits: LiveCircuits::default(),
             large: LargeContents::default(),
             taken: Taken::default(),
+            sts: StsPolicies::open(sts_file),
+            tls_memory: TlsMemory::default(),
             signing: Signing::default(),
             spread: random_u32(),
         };
@@ -163,7 +172,11 @@ impl Server {
             closing: closed,
         });
         let sessions = Sessions::default();
-        let mut tasks = vec![tokio::spawn(dispatch.clone().run()), tokio::spawn(notice::run(dispatch.clone()))];
+        let mut tasks = vec![
+            tokio::spawn(dispatch.clone().run()),
+            tokio::spawn(notice::run(dispatch.clone())),
+            tokio::spawn(sts::run(dispatch.clone())),
+        ];
         for (kind, listener) in bound {
             tasks.push(tokio::spawn(listen(listener, kind, sessions.clone(), reception.clone())));
         }
@@ -206,6 +219,7 @@ impl Server {
                 connections,
                 bugs: bugs_caught(),
                 signatures_broken: signatures_broken(),
+                sts_testing_failures: dispatch.world().sts.testing_failures(),
             }
         })
     }

@@ -113,6 +113,8 @@ pub struct Sending {
 pub struct Delivery {
     /// The port of other servers; 25 except in a laboratory.
     pub port: u16,
+    /// The port of the hosts of MTA-STS policies; 443 except in a laboratory.
+    pub policy_port: u16,
     /// Whether IPv6 is used.
     pub ipv6: bool,
     /// Whether loopback addresses are mail hosts like any other: only in a laboratory.
@@ -276,6 +278,7 @@ impl Settings {
             introspection: None,
             delivery: Delivery {
                 port: 25,
+                policy_port: 443,
                 ipv6: false,
                 loopback: false,
                 connections_per_host: 1,

@@ -215,7 +215,7 @@ pub(crate) fn log_delivered(job: &Job, recipient: &ClaimedRecipient, delivered: 
     let message = &job.claimed.message;
     let (to, alias) = names(recipient);
     let age_ms = now_ms - message.arrived_ms;
-    tracing::info!(id = %message.id, %to, alias, host = %delivered.host, tls = delivered.tls, reply = %delivered.reply, age_ms, "delivered");
+    tracing::info!(id = %message.id, %to, alias, host = %delivered.host, tls = delivered.tls, verified = delivered.verified, reply = %delivered.reply, age_ms, "delivered");
 }
 
 fn log_deferred(recipient: &ClaimedRecipient, trouble: &Trouble, wait_ms: i64) {

@@ -5,27 +5,33 @@
 pub mod acme;
 mod authority;
 mod clock;
+mod dane;
 mod digest;
 mod dns_check;
 mod introspection;
 mod leaf;
 mod mac;
+mod policy_host;
 mod random;
 mod resolver;
 mod self_signed;
+mod stub;
 mod tls;
 mod tls_client;
 mod trial;
+mod validation;
 
 pub use authority::{Authority, Issued, request};
 pub use clock::Clock;
+pub use dane::{Dane, DaneError, Tlsa};
 pub use digest::{certificate_digest, certificate_file_digest, sha256};
 pub use dns_check::{DnsCheck, DnsCheckError, DnsChecked};
 pub use introspection::{Introspection, IntrospectionError};
 pub use leaf::Leaf;
 pub use mac::srs_mac;
+pub use policy_host::{PolicyPort, fetch_policy};
 pub use random::{random_bytes, random_u32};
-pub use resolver::{Resolver, ResolverError};
+pub use resolver::{Answer, Host, Resolver, ResolverError};
 pub use self_signed::self_signed;
 pub use tls::{
     ACME_TLS, Accepted, Acceptor, InUse, Origin, PairFiles, ServerTls, Service, Sources, TlsError, bindings, certificates_of, check_pair,
@@ -33,3 +39,4 @@ pub use tls::{
 };
 pub use tls_client::{ClientTls, Verify};
 pub use trial::{Trial, TrialError, TrialVersion};
+pub use validation::Validate;

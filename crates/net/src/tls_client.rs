@@ -1,21 +1,22 @@
-//! TLS as a client: unverified where it is opportunistic, verified where a name was promised.
+//! TLS as a client: unverified where it is opportunistic, verified where a name or a TLSA record was promised.
 //!
-//! RFC 7435, RFC 8446. Invariant: [`Verify::Nothing`] still checks that the peer holds the key of the certificate it shows.
+//! RFC 7435, RFC 8446, RFC 7672 s.3. Invariant: [`Verify::Nothing`] still checks that the peer holds the key of the certificate it shows.
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use mail::Domain;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::dane::{Dane, DaneError};
 use crate::tls::TlsError;
 
 /// What is verified about the peer.
@@ -32,6 +33,7 @@ pub enum Verify {
 pub struct ClientTls {
     opportunistic: TlsConnector,
     verified: TlsConnector,
+    provider: Arc<CryptoProvider>,
 }
 
 impl std::fmt::Debug for ClientTls {
@@ -56,7 +58,7 @@ impl ClientTls {
         let verified = builder()?.with_root_certificates(roots).with_no_client_auth();
         let anyone = Arc::new(Anyone(provider.clone()));
         let opportunistic = builder()?.dangerous().with_custom_certificate_verifier(anyone).with_no_client_auth();
-        Ok(Self { opportunistic: Arc::new(opportunistic).into(), verified: Arc::new(verified).into() })
+        Ok(Self { opportunistic: Arc::new(opportunistic).into(), verified: Arc::new(verified).into(), provider })
     }
 
     /// Does the handshake with a host over a connection that is up.
@@ -70,6 +72,67 @@ impl ClientTls {
             Verify::Name => &self.verified,
         };
         connector.connect(name, tcp).await
+    }
+
+    /// Does the handshake with a host that must show what its TLSA records name.
+    pub async fn connect_as(&self, dane: &Arc<Dane>, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        let name = ServerName::try_from(dane.base().as_str().to_owned()).map_err(io::Error::other)?;
+        let failed = Arc::new(OnceLock::new());
+        let verifier = Arc::new(ByDane { dane: dane.clone(), anyone: Anyone(self.provider.clone()), failed: failed.clone() });
+        let config = ClientConfig::builder_with_provider(self.provider.clone()).with_safe_default_protocol_versions();
+        let config = config.map_err(io::Error::other)?.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+        let shaken = TlsConnector::from(Arc::new(config)).connect(name, tcp).await;
+        shaken.map_err(|error| failed.get().cloned().map_or(error, |failed: DaneError| io::Error::other(failed)))
+    }
+}
+
+/// Believes what the TLSA records say, and keeps why not.
+#[derive(Debug)]
+struct ByDane {
+    dane: Arc<Dane>,
+    anyone: Anyone,
+    failed: Arc<OnceLock<DaneError>>,
+}
+
+impl ServerCertVerifier for ByDane {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let chain: Vec<CertificateDer<'_>> = std::iter::once(end_entity).chain(intermediates).cloned().collect();
+        match self.dane.check(&chain, &self.anyone.0.signature_verification_algorithms, now) {
+            Ok(()) => Ok(ServerCertVerified::assertion()),
+            Err(error) => {
+                let _ = self.failed.set(error);
+                Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
+            }
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.anyone.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.anyone.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.anyone.supported_verify_schemes()
     }
 }
 

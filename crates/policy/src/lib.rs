@@ -18,6 +18,7 @@ mod replies;
 mod route;
 mod schedule;
 mod sender;
+mod sts_received;
 mod trouble;
 
 pub use authentic::{Treatment, Unauthenticated, authentic, may_report};
@@ -33,4 +34,5 @@ pub use replies::{meaning, pasted_reply, provider_of};
 pub use route::{MxRecord, NextHop, NextHops, RouteFailure, next_hops};
 pub use schedule::Schedule;
 pub use sender::{from_header, reverse_path};
+pub use sts_received::{StsReceived, sts_id};
 pub use trouble::{Scope, Trouble};

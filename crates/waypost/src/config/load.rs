@@ -183,6 +183,7 @@ fn make_absolute(path: &Path, file: &mut File) {
         &mut tls.certificate,
         &mut tls.key,
         &mut tls.extra_authorities,
+        &mut file.dns.trust_anchor,
         &mut file.acme.dns_hook,
         &mut file.acme.authority_root,
         &mut file.dns.tsig_secret_file,

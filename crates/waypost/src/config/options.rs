@@ -12,7 +12,7 @@ use toml::Spanned;
 
 use super::values::{
     ChallengeWord, DmarcWord, FilterWord, FlowWord, ForwardMode, Int, Kind, LogFormat, ProtocolWord, ProviderWord, Score, Secs, Size,
-    StrictDomainWord, StsWord, Text, TlsWord, UnauthenticatedWord, WhenDownWord,
+    StrictDomainWord, StsWord, Text, TlsWord, UnauthenticatedWord, ValidateWord, WhenDownWord,
 };
 
 /// One option, for people.
@@ -211,6 +211,8 @@ section!("[limits]", "What clients may take.", Limits, [], {
 section!("[delivery]", "How mail goes out.", Delivery, [], {
     /// The port of other servers: 25, except in a laboratory.
     port: Int<1, 65_535> = Int(25);
+    /// The port of the hosts that serve MTA-STS policies: 443, except in a laboratory.
+    policy_port: Int<1, 65_535> = Int(443);
     /// Whether IPv6 is used.
     ipv6: bool = true;
     /// Whether loopback addresses are mail hosts like any other: only in a laboratory.
@@ -377,6 +379,12 @@ section!("[dns]", "Where names are looked up, and what is to stand in your own z
     tsig_secret_file: Option<PathBuf> = None;
     /// A file with the provider's token, readable by the server only. The variable WAYPOST_DNS_TOKEN stands instead of it.
     token_file: Option<PathBuf> = None;
+    /// Who finds out whether an answer is secure (DNSSEC), so that TLSA records of others can be believed. "here": this server; "upstream": the
+    /// name servers, all of which must be on a loopback address; "auto": upstream where that validates, or else here where signatures come
+    /// through, or else nobody, with a warning; "off": nobody.
+    validate: ValidateWord = ValidateWord::Auto;
+    /// A file with the DNSKEY records that are trusted instead of those of the root: only in a laboratory.
+    trust_anchor: Option<PathBuf> = None;
 });
 
 section!("[log]", "What is written to standard error. A change needs a restart.", Log, [], {

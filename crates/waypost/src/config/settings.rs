@@ -112,6 +112,7 @@ fn port(n: u64) -> u16 {
 fn delivery(delivery: &options::Delivery, routes: Vec<Route>) -> Delivery {
     Delivery {
         port: port(delivery.port.0),
+        policy_port: port(delivery.policy_port.0),
         ipv6: delivery.ipv6,
         loopback: delivery.loopback,
         connections_per_host: size(delivery.connections_per_host.0),

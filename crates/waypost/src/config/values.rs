@@ -464,6 +464,20 @@ words! {
 }
 
 words! {
+    /// Who finds out whether an answer of DNS is secure.
+    ValidateWord {
+        /// Whoever can.
+        Auto = "auto",
+        /// This server.
+        Here = "here",
+        /// The resolver on this machine.
+        Upstream = "upstream",
+        /// Nobody.
+        Off = "off",
+    }
+}
+
+words! {
     /// How logs are written.
     LogFormat {
         /// For people.

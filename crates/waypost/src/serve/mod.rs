@@ -20,7 +20,7 @@ use mta::passwords::PasswordKey;
 use mta::settings::LiveSettings;
 use mta::{LiveDirectory, Parts, Releaser, Server, Status};
 use net::acme::Challenges;
-use net::{ClientTls, Clock, Resolver};
+use net::{ClientTls, Clock, Resolver, Validate};
 use store::Store;
 use tokio::net::UnixListener;
 use tokio::runtime::Builder;
@@ -28,7 +28,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, ValidateWord};
 use crate::dns::watch::Watch;
 use crate::transport::{limit_of, releasing, submitting};
 use face::{Face, server_tls};
@@ -111,6 +111,7 @@ impl Running {
             tls: tls.clone(),
             client_tls,
             resolver: resolver.clone(),
+            sts_file: data.join("mta-sts.json"),
             clock: clock.clone(),
         };
         let server = Server::start(parts).await?;
@@ -176,6 +177,7 @@ fn status_json(status: Status) -> serde_json::Value {
         "connections": status.connections,
         "bugs": status.bugs,
         "signatures_broken": status.signatures_broken,
+        "sts_testing_failures": status.sts_testing_failures,
     })
 }
 
@@ -252,5 +254,11 @@ impl Signals {
 /// DNS, as the configuration names it.
 pub fn resolver(config: &Config) -> Result<Resolver> {
     let servers: Vec<_> = config.file.dns.servers.iter().map(|server| server.0).collect();
-    Ok(if servers.is_empty() { Resolver::system()? } else { Resolver::of_servers(&servers)? })
+    let validate = match config.file.dns.validate {
+        ValidateWord::Auto => Validate::Auto,
+        ValidateWord::Here => Validate::Here,
+        ValidateWord::Upstream => Validate::Upstream,
+        ValidateWord::Off => Validate::Off,
+    };
+    Ok(Resolver::new(&servers, validate, config.file.dns.trust_anchor.as_deref())?)
 }

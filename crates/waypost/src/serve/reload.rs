@@ -75,7 +75,7 @@ fn fixed(config: &Config) -> Vec<(&'static str, String)> {
         ),
         ("[acme]", format!("{:?}", config.acme())),
         ("submission.password_key_file", file.password_key().display().to_string()),
-        ("[dns]", format!("{:?}", file.dns.servers)),
+        ("[dns]", format!("{:?} {:?} {:?}", file.dns.servers, file.dns.validate, file.dns.trust_anchor)),
         ("[log]", format!("{:?} {}", file.log.format, file.log.level.get_ref())),
     ]
 }

@@ -1,0 +1,342 @@
+//! TLS on the way out, held to what the receiver publishes: TLSA records (DANE), MTA-STS policies, and what a host offered before.
+//!
+//! RFC 7672, RFC 8461. The zone `test` is signed by Knot; unbound validates it, or our server does.
+
+use it::{Dns, Lab, LabAuthority, MX_PORT, PolicyAnswer, PolicyHost, Postfix, Sink, Unbound, Waypost, tlsa_digest};
+use net::Issued;
+
+use crate::hostile_out::content;
+
+/// A server whose account sends, with the resolver that it asks.
+struct Sender {
+    _dns: Dns,
+    _unbound: Option<Unbound>,
+    waypost: Waypost,
+    password: String,
+}
+
+impl Sender {
+    /// `validate` is that of `[dns]`; "unbound" is "auto" with a validating resolver.
+    fn start(lab: &Lab, validate: &str, records: &str, zones: &[(&str, &str)]) -> Self {
+        let records = format!("example MX 10 mx.example\nmx.example A {}\n{records}", lab.address(1));
+        let dns = Dns::with_zones(lab, &records, zones);
+        let anchor = dns.trust_anchor(lab);
+        let unbound = ["unbound", "upstream"].contains(&validate).then(|| Unbound::start(lab, &dns));
+        let servers = unbound.as_ref().map_or(String::new(), |unbound| format!("servers = [\"{}:{}\"]\n", unbound.address, it::DNS_PORT));
+        let word = if validate == "unbound" { "auto" } else { validate };
+        let extra = format!(
+            "[delivery]\nloopback = true\nhost_pause_s = 1\nkeep_s = 0\n[tls]\nextra_authorities = \"authority.pem\"\n[dns]\n{servers}validate = \"{word}\"\ntrust_anchor = \"{}\"\n",
+            anchor.display()
+        );
+        let waypost = Waypost::started(lab, "me@inbox.test", &extra);
+        let password = waypost.account("me@example.test");
+        Self { _dns: dns, _unbound: unbound, waypost, password }
+    }
+
+    fn send(&self, to: &str) {
+        self.waypost.logged_in("me@example.test", &self.password).taken("me@example.test", to, &content(&format!("to {to}.")));
+    }
+
+    fn fate(&self, word: &str, to: &str) -> String {
+        self.waypost.wait_for_line(&[&format!(": {word} id="), &format!("to={to}")])
+    }
+
+    /// Sends, and requires that it is delivered, verified by this word.
+    fn delivers(&self, to: &str, verified: Option<&str>) {
+        self.send(to);
+        let line = self.waypost.wait_for_line(&[": delivered id=", &format!("to={to}")]);
+        match verified {
+            Some(word) => assert!(line.contains(&format!("verified=\"{word}\"")), "{line}"),
+            None => assert!(!line.contains("verified="), "{line}"),
+        }
+    }
+
+    /// Sends, and requires that it waits for a reason that says all of this.
+    fn waits(&self, to: &str, code: &str, parts: &[&str]) -> String {
+        self.send(to);
+        let line = self.fate("deferred", to);
+        assert!(line.contains(&format!("trouble={code} ")), "{line}");
+        let reason = self.waypost.wait_for_reason(parts[0]);
+        for part in parts {
+            assert!(reason.contains(part), "{part:?} is missing: {reason}");
+        }
+        reason
+    }
+}
+
+/// A domain with one mail host of its own.
+fn domain(lab: &Lab, name: &str, host: u8) -> String {
+    format!("{name} MX 10 mx.{name}\nmx.{name} A {}\n", lab.address(host))
+}
+
+fn tlsa(name: &str, record: &str) -> String {
+    format!("_{MX_PORT}._tcp.mx.{name} TLSA {record}\n")
+}
+
+fn right_records_deliver(validate: &str) {
+    let lab = Lab::new();
+    let authority = LabAuthority::new(&lab);
+    let (ee, ta) = (authority.issue(&["elsewhere.test"]), authority.issue(&["mx.ta.test"]));
+    let records = domain(&lab, "ee", 11)
+        + &tlsa("ee", &format!("3 1 1 {}", tlsa_digest(&ee, 0, 1)))
+        + &domain(&lab, "ta", 12)
+        + &tlsa("ta", &format!("2 0 1 {}", tlsa_digest(&ta, 1, 0)))
+        // An alias: the records stand where it leads to.
+        + "alias MX 10 mx.alias\nmx.alias CNAME mx.ee\n"
+        // Another host is asked when the first shows something else.
+        + &format!("two MX 10 mx.first\nmx.first A {}\ntwo MX 20 mx.ee\n{}", lab.address(12), tlsa("first", &format!("3 1 1 {}", "00".repeat(32))))
+        // Only records that SMTP has no use for: TLS, by whomever.
+        + &domain(&lab, "unusable", 11)
+        + &tlsa("unusable", &format!("1 1 1 {}", "00".repeat(32)));
+    let (one, two) = (Sink::with_tls(lab.address(11), MX_PORT, &ee), Sink::with_tls(lab.address(12), MX_PORT, &ta));
+    let sender = Sender::start(&lab, validate, &records, &[]);
+    for name in ["ee", "alias", "two"] {
+        sender.delivers(&format!("you@{name}.test"), Some("dane"));
+        assert!(one.wait_for(&format!("to you@{name}.test.")).tls, "{name}");
+    }
+    sender.delivers("you@ta.test", Some("dane"));
+    assert!(two.wait_for("to you@ta.test.").tls);
+    sender.delivers("you@unusable.test", None);
+    assert!(one.wait_for("to you@unusable.test.").tls);
+    assert_eq!(two.messages().len(), 1);
+    if validate == "unbound" {
+        sender.waypost.wait_for_log("DNSSEC: the resolver on this machine validates");
+    }
+    sender.waypost.assert_no_bugs();
+}
+
+#[test]
+fn a_host_with_the_certificate_of_its_record_gets_mail_validated_here() {
+    right_records_deliver("here");
+}
+
+#[test]
+fn a_host_with_the_certificate_of_its_record_gets_mail_validated_by_unbound() {
+    right_records_deliver("unbound");
+}
+
+fn wrong_records_do_not(validate: &str) {
+    let lab = Lab::new();
+    let authority = LabAuthority::new(&lab);
+    let shown = authority.issue(&["mx.wrong.test"]);
+    let wrong = format!("3 1 1 {}", "ab".repeat(32));
+    let unsigned = |name: &str, host: u8| {
+        let records = format!("@ NS ns.test.\n@ MX 10 mx\nmx A {}\n_{MX_PORT}._tcp.mx TLSA {wrong}\n", lab.address(host));
+        (format!("{name}.test"), records)
+    };
+    let (plain, bogus) = (unsigned("plain", 11), unsigned("bogus", 11));
+    let records = domain(&lab, "wrong", 11)
+        + &tlsa("wrong", &wrong)
+        + &domain(&lab, "authority", 11)
+        + &tlsa("authority", &format!("2 0 1 {}", tlsa_digest(&shown, 1, 0)))
+        + &domain(&lab, "clear", 12)
+        + &tlsa("clear", &wrong)
+        + &domain(&lab, "unusable", 12)
+        + &tlsa("unusable", &format!("0 0 1 {}", "ab".repeat(32)))
+        // Without a DS record nothing in there is secure; with one that fits no key everything is bogus.
+        + &format!("plain NS ns\nbogus NS ns\nbogus DS 12345 13 2 {}\n", "cd".repeat(32))
+        + "halfway MX 10 mx.bogus\n";
+    let (tls, clear) = (Sink::with_tls(lab.address(11), MX_PORT, &shown), Sink::start(lab.address(12), MX_PORT));
+    let sender = Sender::start(&lab, validate, &records, &[(&plain.0, &plain.1), (&bogus.0, &bogus.1)]);
+    let found = tlsa_digest(&shown, 0, 1);
+    let reason = sender.waits(
+        "you@wrong.test",
+        "4.7.5",
+        &["the certificate of mx.wrong.test does not match its TLSA record: found 3 1 1 ", "expected 3 1 1 abababababababab"],
+    );
+    assert!(reason.contains(&found[..16]) && reason.contains("its TLSA records (DANE) demand it"), "{reason}");
+    sender.waits("you@authority.test", "4.7.5", &["the authority of 2 0 1 ", "names neither mx.authority.test nor authority.test"]);
+    sender.waits("you@clear.test", "4.7.5", &["mx.clear.test offers no TLS", "its TLSA records (DANE) demand it"]);
+    sender.waits("you@unusable.test", "4.7.5", &["mx.unusable.test offers no TLS"]);
+    sender.waits("you@bogus.test", "4.4.3", &["DNS gave no answer about bogus.test"]);
+    sender.waits("you@halfway.test", "4.4.3", &["DNS gave no address of mx.bogus.test"]);
+    assert!(tls.connections() >= 2 && clear.connections() >= 2);
+    assert!(tls.messages().is_empty() && clear.messages().is_empty());
+    sender.delivers("you@plain.test", None);
+    assert!(tls.wait_for("to you@plain.test.").tls);
+    it::wait_for("the others to stay in the queue", || (sender.waypost.queued() == 6).then_some(()));
+    let list = sender.waypost.json(&["queue", "list"]);
+    let waits = list["messages"].as_array().unwrap().iter().find(|message| message.to_string().contains("you@wrong.test")).unwrap();
+    let shown = sender.waypost.ok(&["queue", "show", waits["id"].as_str().unwrap()]);
+    assert!(shown.contains("the certificate of mx.wrong.test does not match its TLSA record: found 3 1 1 "), "{shown}");
+    sender.waypost.assert_no_bugs();
+}
+
+#[test]
+fn a_host_with_another_certificate_gets_nothing_validated_here() {
+    wrong_records_do_not("here");
+}
+
+#[test]
+fn a_host_with_another_certificate_gets_nothing_validated_by_unbound() {
+    wrong_records_do_not("upstream");
+}
+
+#[test]
+fn without_validation_records_are_not_believed() {
+    let lab = Lab::new();
+    let issued = LabAuthority::new(&lab).issue(&["mx.far.test"]);
+    let far = Sink::with_tls(lab.address(11), MX_PORT, &issued);
+    let sender = Sender::start(&lab, "off", &(domain(&lab, "far", 11) + &tlsa("far", &format!("3 1 1 {}", "ab".repeat(32)))), &[]);
+    sender.delivers("you@far.test", None);
+    assert!(far.wait_for("to you@far.test.").tls);
+}
+
+#[test]
+fn a_postfix_gets_mail_by_its_record() {
+    let lab = Lab::new();
+    LabAuthority::new(&lab);
+    let postfix = Postfix::start(&lab, 11, "foreign.test", &["you"], "", "");
+    let pem = std::fs::read_to_string(postfix.config.join("tls.pem")).unwrap();
+    let shown = Issued { chain: pem, key: String::new() };
+    let records = domain(&lab, "foreign", 11) + &tlsa("foreign", &format!("3 1 1 {}", tlsa_digest(&shown, 0, 1)));
+    let sender = Sender::start(&lab, "upstream", &records, &[]);
+    sender.delivers("you@foreign.test", Some("dane"));
+    let message = String::from_utf8(postfix.wait_for("you", "to you@foreign.test.")).unwrap();
+    assert!(message.contains("using TLSv1.3"), "{message}");
+}
+
+/// A far domain with a mail host and a policy host, at 11 and 12.
+struct Far {
+    lab: Lab,
+    inbox: Sink,
+    policy: PolicyHost,
+    sender: Sender,
+}
+
+fn sts_domain(lab: &Lab, name: &str) -> String {
+    format!("{}_mta-sts.{name} TXT \"v=STSv1; id=1\"\nmta-sts.{name} A {}\n", domain(lab, name, 11), lab.address(12))
+}
+
+impl Far {
+    /// The mail host shows a certificate for these names, by the lab's authority or by nobody.
+    fn start(names: &[&str], is_by_authority: bool, answer: PolicyAnswer) -> Self {
+        let lab = Lab::new();
+        let authority = LabAuthority::new(&lab);
+        let other = Lab::new();
+        let shown = if is_by_authority { authority.issue(names) } else { LabAuthority::new(&other).issue(names) };
+        let inbox = Sink::with_tls(lab.address(11), MX_PORT, &shown);
+        let policy = PolicyHost::start(lab.address(12), &authority.issue(&["mta-sts.far.test"]), answer);
+        let sender = Sender::start(&lab, "off", &sts_domain(&lab, "far"), &[]);
+        Self { lab, inbox, policy, sender }
+    }
+}
+
+#[test]
+fn a_policy_that_is_met_delivers() {
+    let far = Far::start(&["mx.far.test"], true, PolicyAnswer::policy("enforce", &["*.far.test"], 86_400));
+    far.sender.delivers("you@far.test", Some("mta-sts"));
+    assert!(far.inbox.wait_for("to you@far.test.").tls);
+    far.sender.delivers("them@far.test", Some("mta-sts"));
+    assert_eq!(far.policy.connections(), 1, "it is fetched once");
+    let kept = std::fs::read_to_string(far.sender.waypost.data.join("mta-sts.json")).unwrap();
+    assert!(kept.contains("mode: enforce"), "{kept}");
+}
+
+#[test]
+fn a_policy_in_force_lets_no_other_certificate_pass() {
+    let policy = || PolicyAnswer::policy("enforce", &["mx.far.test"], 86_400);
+    for (names, is_by_authority) in [(["mx.other.test"], true), (["mx.far.test"], false)] {
+        let far = Far::start(&names, is_by_authority, policy());
+        far.sender.waits("you@far.test", "4.7.5", &["TLS with mx.far.test failed", "the MTA-STS policy of far.test demands it"]);
+        assert!(far.inbox.messages().is_empty() && far.inbox.connections() > 0);
+    }
+    let far = Far::start(&["mx.far.test"], true, PolicyAnswer::policy("enforce", &["mx.else.test"], 86_400));
+    far.sender.waits("you@far.test", "4.7.5", &["the MTA-STS policy of far.test does not name the mail host mx.far.test"]);
+    assert_eq!((far.inbox.messages().len(), far.inbox.connections()), (0, 0));
+    let far = Far::start(&["mx.far.test"], true, policy());
+    far.inbox.offer_tls(false);
+    far.sender.waits("you@far.test", "4.7.5", &["mx.far.test offers no TLS", "the MTA-STS policy of far.test demands it"]);
+    assert!(far.inbox.messages().is_empty());
+    far.sender.waypost.assert_no_bugs();
+}
+
+#[test]
+fn a_policy_in_testing_mode_stops_nothing() {
+    for answer in [PolicyAnswer::policy("testing", &["mx.far.test"], 86_400), PolicyAnswer::policy("testing", &["mx.else.test"], 86_400)] {
+        let far = Far::start(&["mx.other.test"], true, answer);
+        far.sender.delivers("you@far.test", None);
+        assert!(far.inbox.wait_for("to you@far.test.").tls);
+        assert_eq!(far.sender.waypost.json(&["status"])["sts_testing_failures"], 1);
+    }
+    let none = Far::start(&["mx.other.test"], true, PolicyAnswer::policy("none", &[], 86_400));
+    none.sender.delivers("you@far.test", None);
+}
+
+#[test]
+fn a_policy_stays_in_force_while_its_host_is_down_and_over_a_restart() {
+    let mut far = Far::start(&["mx.far.test"], true, PolicyAnswer::policy("enforce", &["mx.far.test"], 86_400));
+    far.sender.delivers("you@far.test", Some("mta-sts"));
+    far.policy.say(None);
+    far.inbox.offer_tls(false);
+    far.sender.waypost.stop();
+    far.sender.waypost.start();
+    far.sender.waits("later@far.test", "4.7.5", &["mx.far.test offers no TLS", "the MTA-STS policy of far.test demands it"]);
+    assert_eq!((far.policy.connections(), far.inbox.messages().len()), (1, 1));
+    assert!(far.lab.path().exists());
+}
+
+#[test]
+fn threat_96_a_policy_host_that_misbehaves_gives_no_policy() {
+    let good = PolicyAnswer::policy("enforce", &["mx.else.test"], 86_400);
+    let redirect = PolicyAnswer { head: "302 Found\r\nLocation: https://evil.test/\r\nContent-Type: text/plain".into(), ..good.clone() };
+    let html = PolicyAnswer { head: "200 OK\r\nContent-Type: text/html".into(), ..good.clone() };
+    let large = PolicyAnswer { body: good.body.clone() + &"x: y\r\n".repeat(11_000), ..good.clone() };
+    let far = Far::start(&["mx.far.test"], true, redirect);
+    let lines = |part: &str| far.sender.waypost.log().lines().filter(|line| line.contains(part)).count();
+    far.sender.delivers("you@far.test", None);
+    assert_eq!(lines("answers 302 Found"), 1, "{}", far.sender.waypost.log());
+    for (answer, what) in [(html, "instead of text/plain"), (large, "cannot be read")] {
+        let far = Far::start(&["mx.far.test"], true, answer);
+        far.sender.delivers("you@far.test", None);
+        assert!(far.sender.waypost.log().contains(what), "{}", far.sender.waypost.log());
+    }
+}
+
+#[test]
+fn tls_that_was_offered_and_is_not_any_more_is_waited_for() {
+    let lab = Lab::new();
+    let issued = LabAuthority::new(&lab).issue(&["whoever.test"]);
+    let far = Sink::with_tls(lab.address(11), MX_PORT, &issued);
+    let sender = Sender::start(&lab, "off", &domain(&lab, "far", 11), &[]);
+    sender.delivers("you@far.test", None);
+    assert!(far.wait_for("to you@far.test.").tls);
+    far.offer_tls(false);
+    sender.waits("later@far.test", "4.7.5", &["mx.far.test used to offer TLS and does not now", "in 24 h"]);
+    assert_eq!(far.messages().len(), 1);
+    far.offer_tls(true);
+    sender.waypost.ok(&["queue", "retry", "--all"]);
+    assert!(far.wait_for("to later@far.test.").tls);
+    sender.waypost.assert_no_bugs();
+}
+
+/// Postfix's own check of our certificate against the record that `waypost cert status` gives, with the lab's resolver as the system's.
+fn posttls_finger(lab: &Lab, sender: &Sender) -> String {
+    let resolver = sender._unbound.as_ref().expect("a resolver").address;
+    let file = lab.write("resolv.conf", &format!("nameserver {resolver}\noptions trust-ad\n"));
+    let check = format!(
+        "mount --bind {} /etc/resolv.conf && exec posttls-finger -c -l dane-only -L summary,certmatch '[mx.example.test]:{MX_PORT}'",
+        file.display()
+    );
+    let output = std::process::Command::new("unshare").args(["-m", "sh", "-c", &check]).output().expect("unshare runs, as root");
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[test]
+fn posttls_finger_confirms_a_record_made_from_our_certificate() {
+    let lab = Lab::new();
+    let issued = LabAuthority::new(&lab).issue(&["mx.example.test"]);
+    let digest = tlsa_digest(&issued, 0, 1);
+    let records = format!("_{MX_PORT}._tcp.mx.example TLSA 3 1 1 {digest}\n");
+    let sender = Sender::start(&lab, "upstream", &records, &[]);
+    // The server shows a certificate of its own making until another takes its place.
+    let said = posttls_finger(&lab, &sender);
+    assert!(!said.contains("Verified TLS connection established"), "{said}");
+    lab.write("cert.pem", &issued.chain);
+    lab.write("key.pem", &issued.key);
+    sender.waypost.hang_up();
+    let shown = sender.waypost.ok(&["cert", "status"]);
+    assert!(shown.contains(&digest), "{shown}");
+    let verified = || Some(posttls_finger(&lab, &sender)).filter(|said| said.contains("Verified TLS connection established"));
+    it::wait_for("posttls-finger to believe the certificate", verified);
+}
