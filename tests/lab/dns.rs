@@ -19,6 +19,11 @@ pub struct Dns {
 /// The port of the name server.
 pub const DNS_PORT: u16 = 5353;
 
+/// The secret of the key `lab`, which may change zones.
+pub const UPDATE_SECRET: &str = "aG93IHdlIHByb3ZlIHVwZGF0ZXMgb2Ygem9uZXMgMQ==";
+
+const REVERSE_V6: &str = "0.1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0 ";
+
 /// A line of a zone: a TXT record, in strings of at most 255 octets.
 pub fn txt(name: &str, text: &str) -> String {
     let strings: Vec<String> = text.as_bytes().chunks(250).map(|piece| format!("\"{}\"", String::from_utf8_lossy(piece))).collect();
@@ -68,6 +73,43 @@ impl Dns {
         let dns = Self { _process: Process::start(&mut command), address };
         wait_for("the name server", || dns.answers().then_some(()));
         dns
+    }
+
+    /// Serves `test` with nothing but `records`, and takes updates of it with the key of [`Self::key`]; it has the names of 192.0.2.10 and 2001:db8::10 too.
+    pub fn start_for_updates(lab: &Lab, records: &str) -> Self {
+        let address = lab.address(53);
+        let head =
+            |origin: &str| format!("$ORIGIN {origin}\n$TTL 60\n@ SOA ns.test. hostmaster.test. 1 3600 600 86400 60\n@ NS ns.test.\n");
+        lab.write("dns/test.zone", &format!("{}ns A {address}\n{records}", head("test.")));
+        lab.write("dns/v4.zone", &format!("{}10 PTR mx.example.test.\n", head("2.0.192.in-addr.arpa.")));
+        lab.write("dns/v6.zone", &format!("{}{}PTR mx.example.test.\n", head("8.b.d.0.1.0.0.2.ip6.arpa."), REVERSE_V6));
+        let shown = lab.path().join("dns").display().to_string();
+        let zone = |domain: &str, file: &str| {
+            format!(
+                "  - domain: {domain}\n    storage: \"{shown}\"\n    file: {file}\n    acl: lab\n    zonefile-load: whole\n    zonefile-sync: -1\n    journal-content: none\n"
+            )
+        };
+        let zones = [("test", "test.zone"), ("2.0.192.in-addr.arpa", "v4.zone"), ("8.b.d.0.1.0.0.2.ip6.arpa", "v6.zone")];
+        let zones: String = zones.iter().map(|(domain, file)| zone(domain, file)).collect();
+        let configuration = lab.write(
+            "dns/knot.conf",
+            &format!(
+                "server:\n  rundir: \"{shown}\"\n  listen: {address}@{DNS_PORT}\n  udp-workers: 1\n  tcp-workers: 1\n  background-workers: 1\n\
+                 log:\n  - target: stderr\n    any: warning\ndatabase:\n  storage: \"{shown}\"\n\
+                 key:\n  - id: lab\n    algorithm: hmac-sha256\n    secret: {UPDATE_SECRET}\nacl:\n  - id: lab\n    key: lab\n    action: update\nzone:\n{zones}"
+            ),
+        );
+        let mut command = Command::new("knotd");
+        command.arg("-c").arg(configuration).stdout(Stdio::null()).stderr(Stdio::null());
+        let dns = Self { _process: Process::start(&mut command), address };
+        wait_for("the name server", || dns.answers().then_some(()));
+        dns
+    }
+
+    /// Changes a zone of [`Self::start_for_updates`] by lines such as `del name A`.
+    pub fn update(&self, zone: &str, lines: &str) {
+        let script = format!("server {} {DNS_PORT}\nzone {zone}\n{lines}\nsend\nquit\n", self.address);
+        crate::fed("knsupdate", &["-y", &format!("hmac-sha256:lab:{UPDATE_SECRET}")], &script);
     }
 
     /// A file with the key of the zone `test`, which a validator needs to believe it.

@@ -6,6 +6,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice, clippy::disallowed_methods)]
 
 mod dns;
+mod dovecot;
 mod filters;
 mod opendkim;
 mod pebble;
@@ -26,7 +27,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-pub use dns::{DNS_PORT, Dns, txt};
+pub use dns::{DNS_PORT, Dns, UPDATE_SECRET, txt};
+pub use dovecot::{Dovecot, IMAP_PORT, POP3_PORT};
 pub use filters::{DkimFilter, MILTER_PORT, Milter, RSPAMD_PORT, SpamFilter, milter_packet};
 pub use opendkim::{OpenDkim, rsa_key};
 pub use pebble::Pebble;

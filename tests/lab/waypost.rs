@@ -54,13 +54,14 @@ impl Waypost {
         let (top, sections) = extra.split_at(if extra.starts_with('[') { 0 } else { extra.find("\n[").map_or(extra.len(), |n| n + 1) });
         let tls = if sections.contains("[tls]\n") { "" } else { "[tls]\n" };
         let delivery = if sections.contains("[delivery]\n") { "" } else { "[delivery]\nloopback = true\nhost_pause_s = 1\n" };
+        let dns = if sections.contains("[dns]\n") { "" } else { "[dns]\n" };
         let ipv6 = if sections.contains("ipv6 = ") { "" } else { "ipv6 = false\n" };
         let forward = if sections.contains("[forward]\n") { "" } else { "[forward]\nmode = \"queue\"\nunauthenticated = \"accept\"\n" };
-        let dns = if sections.contains("[dns]\n") { "" } else { "[dns]\nvalidate = \"off\"\n" };
+        let validate = if sections.contains("validate = ") { "" } else { "validate = \"off\"\n" };
         let servers =
             if sections.contains("\nservers = ") { String::new() } else { format!("servers = [\"{}:{DNS_PORT}\"]\n", lab.address(53)) };
-        let sections = format!("{tls}{forward}{delivery}{dns}{sections}")
-            .replace("[dns]\n", &format!("[dns]\n{servers}"))
+        let sections = format!("{dns}{tls}{forward}{delivery}{sections}")
+            .replace("[dns]\n", &format!("[dns]\n{servers}{validate}port = {DNS_PORT}\nresolvers = []\n"))
             .replace("[tls]\n", "[tls]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"\n")
             .replace("[delivery]\n", &format!("[delivery]\nport = {MX_PORT}\npolicy_port = {POLICY_PORT}\n{ipv6}"));
         let web = if ["[acme]\n", "[client_config]\n", "[mta_sts]\n"].iter().any(|section| sections.contains(section)) {

@@ -7,10 +7,11 @@ use axum::Json;
 use axum::extract::{Path, State};
 use directory::{KeyState, SigningKey};
 use mail::Domain;
-use msgauth::{Algorithm, KeyPair, record};
+use mail::evidence::DkimResult;
+use msgauth::{Algorithm, KeyPair, Signer, record};
 use store::DirectoryChange;
 
-use crate::api::{KeyView, KeysChanged, NewKeys, RotateKeys};
+use crate::api::{KeyTest, KeyView, KeysChanged, NewKeys, RotateKeys};
 use crate::error::ApiError;
 use crate::extract::{Body, parsed};
 use crate::server::Shared;
@@ -49,6 +50,37 @@ pub(crate) async fn add(State(shared): State<Shared>, Body(new): Body<NewKeys>) 
     let changed = format!("DKIM keys for {domain}");
     shared.commit(changed.clone(), made.into_iter().map(DirectoryChange::AddKey).collect()).await?;
     Ok(Json(KeysChanged { changed, is_new: true, keys }))
+}
+
+/// A signature of each active key over a message of no meaning, verified with what DNS says now.
+pub(crate) async fn test(State(shared): State<Shared>) -> Result<Json<Vec<KeyTest>>, ApiError> {
+    let Some(resolver) = &shared.handles.resolver else {
+        return Err(ApiError::conflict("there is no resolver to look the keys up with").hint("see [dns] in the configuration"));
+    };
+    let directory = shared.handles.live.current();
+    let mut tests = Vec::new();
+    for key in directory.contents().keys.iter().filter(|key| key.state == KeyState::Active) {
+        let signed = sign_trial(key).map_err(|e| ApiError::internal(format!("{}: {e}", key.record_name())))?;
+        let checks = resolver.authenticator().verify_dkim(&signed).await;
+        let check = checks.into_iter().next();
+        tests.push(KeyTest {
+            domain: key.domain.to_string(),
+            selector: key.selector.clone(),
+            key_type: key.key_type.clone(),
+            verifies: check.as_ref().is_some_and(|check| check.result == DkimResult::Pass),
+            reason: check.and_then(|check| check.reason),
+            record: view(key).record,
+        });
+    }
+    Ok(Json(tests))
+}
+
+fn sign_trial(key: &SigningKey) -> Result<Vec<u8>, msgauth::KeyError> {
+    const TRIAL: &[u8] = b"Subject: a trial of the key\r\nDate: Thu, 1 Jan 2026 00:00:00 +0000\r\n\r\nIt was never sent.\r\n";
+    let message = [format!("From: <postmaster@{}>\r\n", key.domain).as_bytes(), TRIAL].concat();
+    let algorithm = Algorithm::of_key_type(&key.key_type).unwrap_or(Algorithm::Rsa);
+    let field = Signer::new(algorithm, &key.private, key.domain.as_str(), &key.selector)?.sign(&[&message])?;
+    Ok([field.as_bytes(), &message].concat())
 }
 
 fn keys_of(shared: &Shared, domain: &Domain) -> Vec<SigningKey> {

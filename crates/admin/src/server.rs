@@ -124,6 +124,7 @@ pub fn router(handles: Handles) -> Router {
         .route("/messages", submission())
         .route("/confirmations", get(confirmations::list))
         .route("/keys", get(keys::list).post(keys::add))
+        .route("/keys/test", post(keys::test))
         .route("/keys/{domain}/rotate", post(keys::rotate))
         .route("/certificates", get(certificates::list))
         .route("/certificates/renew", post(certificates::renew))

@@ -96,6 +96,11 @@ impl Authenticator {
         Evidence { iprev, client_name, helo, mail_from, dkim, dmarc, arc }
     }
 
+    /// The name of an address that leads back to it (RFC 8601 s.3).
+    pub async fn confirmed_name(&self, client: IpAddr) -> (IprevResult, Option<String>) {
+        timeout(DEADLINE, iprev::check(self.resolver(), client)).await.unwrap_or((IprevResult::TempError, None))
+    }
+
     /// SPF alone: of HELO, and of the reverse-path. The message is not looked at.
     pub async fn check_spf(&self, input: &Input<'_>) -> (SpfCheck, SpfCheck) {
         let (local_part, domain) = match input.reverse_path.filter(|path| !path.is_empty()) {

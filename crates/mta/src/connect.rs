@@ -10,11 +10,11 @@ use mail::Domain;
 use net::Host;
 use policy::{NextHop, Scope, Trouble};
 use smtp::client::{Phase, Session};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::demand::demand;
+use crate::demand::{Demand, demand};
 use crate::dispatch::World;
 use crate::greet::Way;
 use crate::host_places::HostPlace;
@@ -80,6 +80,15 @@ pub(crate) async fn connect(world: &World, plan: &Plan) -> Result<Connection, Tr
 async fn connect_host(world: &World, plan: &Plan, hop: &NextHop) -> Result<Connection, Trouble> {
     let settings = world.settings.load_full();
     let delivery = &settings.delivery;
+    if let Some(socket) = &plan.socket {
+        let identity = settings.identity(plan.flow);
+        let place = world.hosts.enter(hop, plan.flow, delivery.connections_per_host).await;
+        let local = timeout(Duration::from_secs(delivery.connect_timeout_s), UnixStream::connect(socket)).await;
+        let local = local.map_err(|_| "no answer".to_owned()).and_then(|connected| connected.map_err(|e| e.to_string()));
+        let local = local.map_err(|e| Trouble::unreachable(format!("{} cannot be reached: {e}", socket.display())))?;
+        let way = Way { world, plan, hop, identity: &identity, demand: &Demand::Nothing };
+        return way.open_local(local).await.map(|connection| Connection { place: Some(place), ..connection });
+    }
     let found = addresses(world, &hop.host, delivery.ipv6).await.map_err(|failure| match failure {
         policy::RouteFailure::Temporary(text) => Trouble::dns(format!("DNS gave no address of {}: {text}", hop.host)),
         _ => Trouble::permanent(Scope::Host, 4, 4, format!("the mail host {} has no address", hop.host)),

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use crate::connect::{Connection, patience};
 use crate::greet::trouble_of;
+use crate::stream::Stream;
 
 /// A recipient to whom the message was delivered.
 #[derive(Debug, Clone)]
@@ -56,11 +57,13 @@ impl Attempt {
 /// Hands the message over.
 pub(crate) async fn deliver(connection: &mut Connection, claimed: &Claimed, content: &Content) -> Attempt {
     let count = claimed.recipients.len();
-    if claimed.message.requiretls && connection.verified.is_none() {
+    // A mailbox server on this machine is the end of the way.
+    let requiretls = claimed.message.requiretls && !matches!(connection.stream, Stream::Local(_));
+    if requiretls && connection.verified.is_none() {
         return Attempt { reusable: true, ..Attempt::failed(count, &unverified(connection), false) };
     }
     connection.messages += 1;
-    connection.session.begin(transaction(claimed, content));
+    connection.session.begin(transaction(claimed, content, requiretls));
     let outcome = converse(connection, claimed, content).await;
     match outcome {
         Ok(outcome) => finished(connection, outcome),
@@ -98,7 +101,7 @@ enum End {
     Unreadable(String),
 }
 
-fn transaction(claimed: &Claimed, content: &Content) -> Transaction {
+fn transaction(claimed: &Claimed, content: &Content, requiretls: bool) -> Transaction {
     let message = &claimed.message;
     let parameters = mail::MailParameters {
         size_bytes: None,
@@ -106,7 +109,7 @@ fn transaction(claimed: &Claimed, content: &Content) -> Transaction {
         smtputf8: message.smtputf8,
         ret: message.ret,
         envid: message.envid.clone(),
-        requiretls: message.requiretls,
+        requiretls,
     };
     let recipients: Vec<mail::Recipient> = claimed
         .recipients

@@ -10,7 +10,7 @@ use mail::{Domain, Reply};
 use net::Verify;
 use policy::{NextHop, Scope, Trouble, trouble_of_failure};
 use smtp::client::{Config, Event, Failure, Session, TlsMode};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 use crate::connect::{Connection, dial, patience};
@@ -59,6 +59,11 @@ impl Way<'_> {
         }
     }
 
+    /// Greets a mailbox server on this machine.
+    pub async fn open_local(self, local: UnixStream) -> Result<Connection, Trouble> {
+        self.greet_over(self.plan.tls, Stream::Local(local)).await.map_err(|e| e.into_trouble(&self.hop.host))
+    }
+
     /// TLS as the plan says; where it is only opportunistic and fails, once more without it, over a new connection.
     async fn open_as_can_be_had(self, tcp: TcpStream) -> Result<Connection, Trouble> {
         let (host, now_ms) = (&self.hop.host, self.world.clock.now_ms());
@@ -99,9 +104,14 @@ impl Way<'_> {
     }
 
     async fn greet(self, tls: TlsMode, tcp: TcpStream) -> Result<Connection, GreetError> {
-        let config = Config { hello: self.identity.hello.to_string(), tls, credentials: self.plan.credentials.clone() };
+        self.greet_over(tls, Stream::Plain(tcp)).await
+    }
+
+    async fn greet_over(self, tls: TlsMode, mut stream: Stream) -> Result<Connection, GreetError> {
+        let (protocol, credentials) = (self.plan.protocol, self.plan.credentials.clone());
+        let config = Config { protocol, hello: self.identity.hello.to_string(), tls, credentials };
         let mut session = Session::new(config);
-        let (mut stream, mut description) = (Stream::Plain(tcp), None);
+        let mut description = None;
         if tls == TlsMode::Implicit {
             (stream, description) = self.handshake(stream).await?;
         }

@@ -64,6 +64,7 @@ mod tls_memory;
 pub use bug::{bugs_caught, signatures_broken};
 pub use confirmation::{Confirmation, Confirmations};
 pub use live_directory::{DirectoryError, LiveDirectory};
+pub use notice::Postmaster;
 pub use release::Releaser;
 pub use server::{Parts, Server, StartError, Status};
 pub use submit::{LocalNames, Submission, Submitted, Submitter};

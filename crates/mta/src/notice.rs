@@ -52,6 +52,41 @@ async fn look(world: &World) -> Result<bool, StoreError> {
     Ok(true)
 }
 
+/// Writes to the postmaster of what the flow does not know of.
+#[derive(Debug, Clone)]
+pub struct Postmaster(pub(crate) Dispatch);
+
+impl Postmaster {
+    /// Queues a letter; false where there is no postmaster. Lines of the text end with LF.
+    pub async fn tell(&self, subject: &str, text: &str) -> Result<bool, StoreError> {
+        let world = self.0.world();
+        let settings = world.settings.load_full();
+        let Some(postmaster) = &settings.postmaster else { return Ok(false) };
+        let Ok(from) = Mailbox::parse(&format!("postmaster@{}", settings.hostname)) else { return Ok(false) };
+        let now_ms = world.clock.now_ms();
+        let id = QueueId::next(now_ms, random_u32());
+        let mut letter = head(&from, postmaster, id, now_ms / 1000, &one_line(subject));
+        for line in text.lines() {
+            let _ = write!(letter, "{}\r\n", one_line(line));
+        }
+        let utf8 = !letter.split("\r\n\r\n").next().unwrap_or_default().is_ascii();
+        let messages = addressed(world, id, postmaster, letter.into_bytes().into(), utf8).await;
+        tracing::info!(%id, subject, to = %postmaster, "the postmaster is told");
+        world.store.commit(messages, 0).await?;
+        self.0.wake();
+        Ok(true)
+    }
+}
+
+fn head(from: &Mailbox, to: &Mailbox, id: QueueId, now_unix_s: i64, subject: &str) -> String {
+    format!(
+        "From: \"Waypost\" <{from}>\r\nTo: <{to}>\r\nSubject: Waypost: {subject}\r\nDate: {}\r\nMessage-ID: <{id}.notice@{}>\r\nAuto-Submitted: auto-generated\r\n\
+         MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n",
+        rfc5322_date(now_unix_s),
+        from.domain,
+    )
+}
+
 fn letter(from: &Mailbox, to: &Mailbox, id: QueueId, now_unix_s: i64, unnoticed: &Unnoticed) -> String {
     let Unnoticed { held_count, failed_count, .. } = unnoticed;
     let subject = match (held_count, failed_count) {
@@ -59,12 +94,7 @@ fn letter(from: &Mailbox, to: &Mailbox, id: QueueId, now_unix_s: i64, unnoticed:
         (0, failed) => format!("{failed} deliveries failed"),
         (held, failed) => format!("{held} messages are held, {failed} deliveries failed"),
     };
-    let mut text = format!(
-        "From: \"Waypost\" <{from}>\r\nTo: <{to}>\r\nSubject: Waypost: {subject}\r\nDate: {}\r\nMessage-ID: <{id}.notice@{}>\r\nAuto-Submitted: auto-generated\r\n\
-         MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n",
-        rfc5322_date(now_unix_s),
-        from.domain,
-    );
+    let mut text = head(from, to, id, now_unix_s, &subject);
     write_held(&mut text, unnoticed);
     write_failed(&mut text, unnoticed);
     text

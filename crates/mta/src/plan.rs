@@ -2,12 +2,13 @@
 //!
 //! RFC 5321 s.5.1. Invariant: the first fixed route that fits is taken; without one, DNS decides.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use mail::Domain;
 use net::Verify;
 use policy::{NextHop, NextHops, Trouble, next_hops};
-use smtp::client::{Credentials, TlsMode};
+use smtp::client::{Credentials, Protocol, TlsMode};
 use store::Flow;
 
 use crate::demand::Published;
@@ -31,6 +32,10 @@ pub(crate) struct Plan {
     pub verify: Verify,
     /// The login.
     pub credentials: Option<Credentials>,
+    /// What is spoken.
+    pub protocol: Protocol,
+    /// The Unix socket of the next hop, where it has one.
+    pub socket: Option<PathBuf>,
     /// Whether the host was chosen by the operator, who may choose a loopback one.
     pub is_fixed: bool,
     /// What the domain has published about its hosts, where DNS gave them.
@@ -40,7 +45,8 @@ pub(crate) struct Plan {
 impl Plan {
     /// Whether a connection made by the other plan serves this one.
     pub fn same_way(&self, other: &Self) -> bool {
-        (self.tls, self.verify, &self.credentials, self.is_fixed) == (other.tls, other.verify, &other.credentials, other.is_fixed)
+        (self.tls, self.verify, &self.credentials, self.is_fixed, self.protocol, &self.socket)
+            == (other.tls, other.verify, &other.credentials, other.is_fixed, other.protocol, &other.socket)
             && self.own() == other.own()
     }
 }
@@ -62,7 +68,17 @@ pub(crate) async fn plan(world: &World, domain: &Domain, flow: Flow) -> Result<A
         Some(_) => (NextHops::only(NextHop { host: domain.clone(), port: settings.delivery.port }), None),
         None => by_dns(world, &settings, domain).await.map(|(hops, published)| (hops, Some(published)))?,
     };
-    Ok(Arc::new(Plan { hops, flow, tls: TlsMode::Opportunistic, verify: Verify::Nothing, credentials: None, is_fixed: false, published }))
+    Ok(Arc::new(Plan {
+        hops,
+        flow,
+        tls: TlsMode::Opportunistic,
+        verify: Verify::Nothing,
+        credentials: None,
+        protocol: Protocol::Smtp,
+        socket: None,
+        is_fixed: false,
+        published,
+    }))
 }
 
 fn fits(route: &Route, domain: &Domain, flow: Flow) -> bool {
@@ -85,6 +101,8 @@ fn fixed(route: &Route, flow: Flow) -> Plan {
         tls: route.tls,
         verify: if route.verify { Verify::Name } else { Verify::Nothing },
         credentials: route.credentials.clone(),
+        protocol: route.protocol,
+        socket: route.socket.clone(),
         is_fixed: true,
         published: None,
     }

@@ -196,6 +196,11 @@ impl Server {
         self.reception.confirmations.clone()
     }
 
+    /// Writes letters to the postmaster.
+    pub fn postmaster(&self) -> notice::Postmaster {
+        notice::Postmaster(self.dispatch.clone())
+    }
+
     /// A function that tells dispatch to try now what is due.
     pub fn retrier(&self) -> Arc<dyn Fn() + Send + Sync> {
         let dispatch = self.dispatch.clone();

@@ -11,7 +11,7 @@ use directory::StrictDomain;
 use mail::srs::Srs;
 use mail::{Domain, Mailbox};
 use policy::{Schedule, Unauthenticated};
-use smtp::client::{Credentials, TlsMode};
+use smtp::client::{Credentials, Protocol, TlsMode};
 use store::Flow;
 
 /// What a listener is for.
@@ -83,10 +83,14 @@ pub struct Route {
     pub domains: Vec<Domain>,
     /// The flows; empty means all.
     pub flows: Vec<Flow>,
-    /// The host.
+    /// The host; localhost where there is a socket.
     pub host: Domain,
     /// Its port.
     pub port: u16,
+    /// The Unix socket of a mailbox server on this machine, instead of a port.
+    pub socket: Option<PathBuf>,
+    /// What is spoken.
+    pub protocol: Protocol,
     /// How TLS is used.
     pub tls: TlsMode,
     /// Whether its certificate is verified.

@@ -1,4 +1,4 @@
-//! A connection: TCP, with or without TLS, as server or client.
+//! A connection: TCP, with or without TLS, as server or client; or a Unix socket, as client.
 //!
 //! Invariant: a session that waits holds no read buffer; octets go from a buffer on the stack straight into the session.
 
@@ -8,7 +8,7 @@ use std::pin::{Pin, pin};
 use std::task::{Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsStream;
 
 /// How many octets are read at a time.
@@ -18,6 +18,8 @@ const READ_BYTES: usize = 32 * 1024;
 #[derive(Debug)]
 pub(crate) enum Stream {
     Plain(TcpStream),
+    /// To a mailbox server on this machine.
+    Local(UnixStream),
     Tls(Box<TlsStream<TcpStream>>),
 }
 
@@ -29,6 +31,7 @@ impl Stream {
             let mut buffer = ReadBuf::uninit(&mut space);
             match self {
                 Self::Plain(s) => ready!(Pin::new(s).poll_read(cx, &mut buffer))?,
+                Self::Local(s) => ready!(Pin::new(s).poll_read(cx, &mut buffer))?,
                 Self::Tls(s) => ready!(Pin::new(s).poll_read(cx, &mut buffer))?,
             }
             take(buffer.filled());
@@ -51,6 +54,7 @@ impl Stream {
     pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self {
             Self::Plain(s) => s.write_all(bytes).await,
+            Self::Local(s) => s.write_all(bytes).await,
             Self::Tls(s) => {
                 s.write_all(bytes).await?;
                 s.flush().await
@@ -63,6 +67,7 @@ impl Stream {
         // The peer may be gone already; then there is nothing left to end.
         let _ = match self {
             Self::Plain(s) => s.shutdown().await,
+            Self::Local(s) => s.shutdown().await,
             Self::Tls(s) => s.shutdown().await,
         };
     }
@@ -71,7 +76,7 @@ impl Stream {
     pub fn into_plain(self) -> Option<TcpStream> {
         match self {
             Self::Plain(s) => Some(s),
-            Self::Tls(_) => None,
+            Self::Tls(_) | Self::Local(_) => None,
         }
     }
 }

@@ -188,6 +188,18 @@ impl Resolver {
         }
     }
 
+    /// The names of an address (PTR), whether they lead back to it or not; none where there are none.
+    pub async fn names_of(&self, address: IpAddr) -> Result<Vec<Domain>, String> {
+        match self.lookup_fqdn(&Name::from(address).to_ascii(), RecordType::PTR).await {
+            Ok(found) => {
+                let name = |data: &RData| if let RData::PTR(ptr) = data { Domain::parse(&ptr.to_ascii()).ok() } else { None };
+                Ok(found.records.iter().filter_map(|record| name(&record.data)).collect())
+            }
+            Err(RouteFailure::Temporary(text)) => Err(text),
+            Err(RouteFailure::NoAddress | RouteFailure::NoSuchDomain) => Ok(Vec::new()),
+        }
+    }
+
     /// The TLSA records of a TCP port of a host; none where there are none.
     pub async fn tlsa(&self, host: &Domain, port: u16) -> Result<Answer<Tlsa>, RouteFailure> {
         match self.lookup_fqdn(&format!("_{port}._tcp.{host}."), RecordType::TLSA).await {

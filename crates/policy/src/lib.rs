@@ -8,6 +8,7 @@ mod authentic;
 mod circuit;
 mod client_records;
 mod disposition;
+pub mod dns_plan;
 mod local;
 mod meaning;
 mod mta_sts;

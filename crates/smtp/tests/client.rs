@@ -5,7 +5,7 @@
 mod transcript;
 
 use mail::{ForwardPath, MailParameters, Mailbox, Notify, OriginalRecipient, Recipient, Ret, ReversePath};
-use smtp::client::{Config, Credentials, Event, Outcome, Session, TlsMode, Transaction};
+use smtp::client::{Config, Credentials, Event, Outcome, Protocol, Session, TlsMode, Transaction};
 use transcript::{Line, Transcript, all, compare, read, update};
 
 const INPUTS: [char; 2] = ['S', 'D'];
@@ -134,7 +134,8 @@ fn config(transcript: &Transcript) -> Config {
         let (user, password) = c.split_once(' ').unwrap();
         Credentials { user: user.into(), password: password.into() }
     });
-    Config { hello: "mx.example.test".into(), tls, credentials }
+    let protocol = if transcript.settings.contains_key("lmtp") { Protocol::Lmtp } else { Protocol::Smtp };
+    Config { protocol, hello: "mx.example.test".into(), tls, credentials }
 }
 
 fn parse_begin(text: &str) -> (Transaction, Option<Vec<u8>>) {

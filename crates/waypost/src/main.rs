@@ -5,7 +5,10 @@
 mod cli;
 mod commands;
 mod config;
+mod conversation;
 mod demo;
+mod dns;
+mod doctor;
 mod output;
 mod sendas;
 mod sendmail;
@@ -64,10 +67,12 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Man { dir } => commands::man(&dir).map(|()| ExitCode::SUCCESS),
         Command::Config(command) => commands::config(&cli.config, command, out),
         Command::Cert(command) => commands::cert(&cli.config, command, out),
+        Command::Dns(command) => small_runtime()?.block_on(dns::run(&cli.config, command, out)),
         Command::ExplainReply(args) => commands::explain_reply(&args, out).map(|()| ExitCode::SUCCESS),
-        Command::Setup(args) => small_runtime()?.block_on(setup::run(&cli.config, &args, out)).map(|()| ExitCode::SUCCESS),
+        Command::Setup(args) => small_runtime()?.block_on(setup::run(&cli.config, args, out)).map(|()| ExitCode::SUCCESS),
         Command::Serve => serve::run(&cli.config).map(|()| ExitCode::SUCCESS),
         Command::Sendas(args) => small_runtime()?.block_on(sendas::run(&cli.config, args, out)),
+        Command::Doctor(args) => small_runtime()?.block_on(doctor::run(&cli.config, args, out)),
         Command::Demo(args) => demo::run(&args),
         other => small_runtime()?.block_on(commands::talk(&cli.config, other, out)),
     }

@@ -343,6 +343,23 @@ pub struct KeyView {
     pub record: String,
 }
 
+/// A key, tried with a signature.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyTest {
+    /// The domain that it signs for.
+    pub domain: String,
+    /// Its selector.
+    pub selector: String,
+    /// `rsa` or `ed25519`.
+    pub key_type: String,
+    /// Whether a receiver can verify the signature.
+    pub verifies: bool,
+    /// Why not.
+    pub reason: Option<String>,
+    /// The record that should be in DNS.
+    pub record: String,
+}
+
 /// A domain that is to have DKIM keys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -9,15 +9,21 @@ use mail::Reply;
 
 use super::capabilities::Capabilities;
 use super::session::{AuthStage, Expect, Session};
-use super::{Event, Failure, Phase, TlsMode};
+use super::{Event, Failure, Phase, Protocol, TlsMode};
 
 impl Session {
     pub(super) fn greeted(&mut self, reply: Reply) {
         match reply.code / 100 {
-            2 => self.say_hello("EHLO", Expect::Ehlo),
+            2 => self.say_ehlo(),
             4 | 5 => self.fail(Failure::Greeting(reply)),
             _ => self.unfit("the connection", &reply),
         }
+    }
+
+    /// EHLO, or what LMTP says instead (RFC 2033 s.4.1).
+    fn say_ehlo(&mut self) {
+        let verb = if self.config.protocol == Protocol::Lmtp { "LHLO" } else { "EHLO" };
+        self.say_hello(verb, Expect::Ehlo);
     }
 
     fn say_hello(&mut self, verb: &str, expect: Expect) {
@@ -32,7 +38,8 @@ impl Session {
                 self.capabilities = Capabilities::parse(reply.text());
                 self.secure();
             }
-            5 => self.say_hello("HELO", Expect::Helo),
+            5 if self.config.protocol == Protocol::Smtp => self.say_hello("HELO", Expect::Helo),
+            5 => self.fail(Failure::Hello(reply)),
             4 => self.fail(Failure::Hello(reply)),
             _ => self.unfit("EHLO", &reply),
         }
@@ -86,7 +93,7 @@ impl Session {
         self.in_handshake = false;
         self.tls = true;
         self.capabilities = Capabilities::default();
-        self.say_hello("EHLO", Expect::Ehlo);
+        self.say_ehlo();
     }
 
     fn authenticate(&mut self) {

@@ -1,7 +1,7 @@
 //! The client side of a session.
 //!
 //! RFC 5321, with RFC 1870 (SIZE), RFC 2920 (PIPELINING), RFC 3030 (CHUNKING), RFC 3207 (STARTTLS), RFC 3461 (DSN), RFC 4954 (AUTH),
-//! RFC 6152 (8BITMIME) and RFC 6531 (SMTPUTF8). Invariant: every reply is matched to the command that it answers, and
+//! RFC 6152 (8BITMIME) and RFC 6531 (SMTPUTF8); and LMTP, RFC 2033. Invariant: every reply is matched to the command that it answers, and
 //! whatever cannot be matched ends the session, so no recipient is ever told another's fate.
 //!
 //! The driver's loop: write out what [`Session::take_output`] gives, read, feed [`Session::receive`], ask
@@ -50,9 +50,21 @@ impl fmt::Debug for Credentials {
     }
 }
 
+/// What is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Protocol {
+    /// SMTP, to a server that takes responsibility for all recipients at once.
+    #[default]
+    Smtp,
+    /// LMTP (RFC 2033), to a mailbox server that answers for each recipient.
+    Lmtp,
+}
+
 /// How one session is to go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
+    /// What is spoken.
+    pub protocol: Protocol,
     /// Our name for EHLO.
     pub hello: String,
     /// What is demanded of TLS.

@@ -1,13 +1,13 @@
 //! One attempt to hand over a message, and what became of each recipient.
 //!
-//! RFC 5321 s.3.3 and s.4.2.5, RFC 2920 s.3.1, RFC 3030 s.4. Invariant: a recipient is delivered only if its RCPT and the end of
+//! RFC 5321 s.3.3 and s.4.2.5, RFC 2920 s.3.1, RFC 3030 s.4, RFC 2033 s.4.2. Invariant: a recipient is delivered only if its RCPT and the end of
 //! the content were both answered by 2xx.
 
 use mail::Reply;
 
 use super::outgoing::Framing;
 use super::session::{Expect, Session};
-use super::{Event, Failure, Outcome, Phase, Stage, Transaction};
+use super::{Event, Failure, Outcome, Phase, Protocol, Stage, Transaction};
 use crate::dots::Stuffer;
 
 /// A transaction under way.
@@ -21,6 +21,8 @@ pub(super) struct Attempt {
     /// Everything up to DATA was sent at once.
     pipelined: bool,
     chunked: bool,
+    /// LMTP: what became of each recipient whose RCPT was accepted, in order, as far as it was said.
+    verdicts: Vec<Reply>,
     pub(super) framing: Framing,
 }
 
@@ -41,14 +43,16 @@ impl Session {
             return self.refuse_locally(&transaction, &refusal);
         }
         let peer = &self.capabilities;
-        let framing =
-            if peer.chunking { Framing::Chunk { left: transaction.size_bytes, held: None } } else { Framing::Dots(Stuffer::default()) };
+        // LMTP has its replies after the dot; with chunks there would be two ways for the same.
+        let chunked = peer.chunking && self.config.protocol == Protocol::Smtp;
+        let framing = if chunked { Framing::Chunk { left: transaction.size_bytes, held: None } } else { Framing::Dots(Stuffer::default()) };
         let attempt = Attempt {
             refusals: vec![None; transaction.recipients.len()],
             mail_refusal: None,
             refused_at: None,
             pipelined: peer.pipelining,
-            chunked: peer.chunking,
+            chunked,
+            verdicts: Vec::new(),
             framing,
             transaction,
         };
@@ -192,14 +196,19 @@ impl Session {
 
     pub(super) fn content_sent(&mut self) {
         self.phase = Phase::AfterDot;
-        if self.attempt.as_ref().is_some_and(|a| !a.chunked) {
-            self.expected.push_back(Expect::End);
-        }
+        let Some(attempt) = self.attempt.as_ref().filter(|a| !a.chunked) else { return };
+        // LMTP answers once for each recipient that it has accepted (RFC 2033 s.4.2).
+        let accepted = attempt.refusals.iter().filter(|refusal| refusal.is_none()).count();
+        let replies = if self.config.protocol == Protocol::Lmtp { accepted } else { 1 };
+        self.expected.extend(std::iter::repeat_n(Expect::End, replies));
     }
 
     /// The reply to the content, which may be a refusal before all of it was sent.
     pub(super) fn end_answered(&mut self, reply: Reply) {
         let complete = self.phase == Phase::AfterDot;
+        if complete && self.config.protocol == Protocol::Lmtp {
+            return self.recipient_judged(reply);
+        }
         let Some(attempt) = &mut self.attempt else { return };
         match reply.code / 100 {
             2 if complete => {
@@ -218,17 +227,35 @@ impl Session {
         }
     }
 
+    /// LMTP: the next recipient's reply.
+    fn recipient_judged(&mut self, reply: Reply) {
+        if !matches!(reply.code / 100, 2 | 4 | 5) {
+            return self.unfit("the content", &reply);
+        }
+        let Some(attempt) = &mut self.attempt else { return };
+        attempt.verdicts.push(reply);
+        let accepted = attempt.refusals.iter().filter(|refusal| refusal.is_none()).count();
+        if attempt.verdicts.len() >= accepted {
+            self.needs_reset = false;
+            self.finish_attempt();
+        }
+    }
+
     pub(super) fn finish_attempt(&mut self) {
         self.finish_attempt_with(None, true);
     }
 
     fn finish_attempt_with(&mut self, taken: Option<&Reply>, reusable: bool) {
         let Some(attempt) = self.attempt.take() else { return };
+        let mut verdicts = attempt.verdicts.into_iter();
+        let mut verdict = || verdicts.next().map(|reply| if reply.is_positive() { Ok(reply) } else { Err(reply) });
         let fate = |refusal: Option<Reply>| match (&attempt.mail_refusal, refusal, taken) {
             (Some(mail), _, _) => Err(mail.clone()),
             (None, Some(refusal), _) => Err(refusal),
             (None, None, Some(taken)) => Ok(taken.clone()),
-            (None, None, None) => Err(Reply::new(451, (4, 5, 0), "The next hop did not say what became of the message")),
+            (None, None, None) => {
+                verdict().unwrap_or_else(|| Err(Reply::new(451, (4, 5, 0), "The next hop did not say what became of the message")))
+            }
         };
         let recipients = attempt.refusals.into_iter().map(fate).collect();
         let dsn_passed_on = self.capabilities.dsn;

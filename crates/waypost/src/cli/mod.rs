@@ -4,6 +4,8 @@
 
 mod account;
 mod cert;
+mod dns;
+mod doctor;
 mod sendas;
 mod sendmail;
 
@@ -18,6 +20,8 @@ pub use sendmail::Sendmail;
 
 use crate::config::DEFAULT_PATH;
 pub use cert::{Cert, CertificateFrom, Csr, SelfSigned};
+pub use dns::{ApplyDns, Dns};
+pub use doctor::Doctor;
 
 /// A mail server for your own domain: it forwards to the mailbox that you use, and sends as your addresses.
 #[derive(Debug, Parser)]
@@ -78,6 +82,11 @@ pub enum Command {
     /// The certificates that clients are shown.
     #[command(subcommand)]
     Cert(Cert),
+    /// Check everything that mail depends on, here and in DNS.
+    Doctor(Doctor),
+    /// The records that should be in DNS, and those that are.
+    #[command(subcommand)]
+    Dns(Dns),
     /// The configuration file.
     #[command(subcommand)]
     Config(Config),
@@ -107,10 +116,14 @@ pub enum Command {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   sudo waypost setup example.com --forward me@example.com=foo@gmail.com
+  sudo waypost setup                                       asks for what it needs
   waypost setup example.com --forward me=foo@gmail.com --config ./waypost.toml --data ./data")]
 pub struct Setup {
-    /// The domain that mail is taken for.
-    pub domain: String,
+    /// The domain that mail is taken for; without it, questions are asked.
+    pub domain: Option<String>,
+    /// Ask even where standard input is no terminal.
+    #[arg(long, conflicts_with = "domain")]
+    pub ask: bool,
     /// An address and where its mail goes; can be given several times. Without @ it is an address of DOMAIN.
     #[arg(long, value_name = "A=B")]
     pub forward: Vec<String>,

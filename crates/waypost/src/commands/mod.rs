@@ -52,7 +52,13 @@ pub async fn talk(config: &Path, command: Command, out: Output) -> Result<ExitCo
         }
         // `main` runs these without the API.
         Command::Setup(_) | Command::Serve | Command::Demo(_) | Command::Config(_) | Command::ExplainReply(_) => {}
-        Command::Cert(_) | Command::Completions { .. } | Command::Man { .. } | Command::Sendas(_) | Command::Sendmail(_) => {}
+        Command::Cert(_)
+        | Command::Dns(_)
+        | Command::Doctor(_)
+        | Command::Completions { .. }
+        | Command::Man { .. }
+        | Command::Sendas(_)
+        | Command::Sendmail(_) => {}
     }
     Ok(ExitCode::SUCCESS)
 }

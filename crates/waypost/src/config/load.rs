@@ -150,8 +150,10 @@ fn is_log_level(text: &str) -> bool {
 
 fn check_route(route: &Spanned<Route>, wrong: &mut impl FnMut(std::ops::Range<usize>, &str, &str)) {
     let (span, route) = (route.span(), route.get_ref());
-    if route.host.is_none() {
-        wrong(span.clone(), "this route has no host", "add the next hop: host = \"smtp.example.net\"");
+    match (&route.host, &route.socket) {
+        (None, None) => wrong(span.clone(), "this route has no host", "add the next hop: host = \"smtp.example.net\""),
+        (Some(_), Some(_)) => wrong(span.clone(), "this route has a host and a socket", "name one of them"),
+        _ => {}
     }
     match (&route.user, &route.password_file) {
         (Some(_), None) => {
@@ -184,6 +186,8 @@ fn make_absolute(path: &Path, file: &mut File) {
         &mut file.dns.trust_anchor,
         &mut file.acme.dns_hook,
         &mut file.acme.authority_root,
+        &mut file.dns.tsig_secret_file,
+        &mut file.dns.token_file,
     ];
     optional.into_iter().flatten().for_each(fix);
     for pair in &mut file.tls.pair {
@@ -194,8 +198,10 @@ fn make_absolute(path: &Path, file: &mut File) {
         fix(secret.get_mut());
     }
     for route in &mut file.route {
-        if let Some(password) = &mut route.get_mut().password_file {
+        let route = route.get_mut();
+        if let Some(password) = &mut route.password_file {
             fix(password.get_mut());
         }
+        route.socket.iter_mut().for_each(fix);
     }
 }

@@ -11,8 +11,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::values::{
-    ChallengeWord, FilterWord, FlowWord, ForwardMode, Int, Kind, LogFormat, Score, Secs, Size, StrictDomainWord, StsWord, Text, TlsWord,
-    UnauthenticatedWord, ValidateWord, WhenDownWord,
+    ChallengeWord, DmarcWord, FilterWord, FlowWord, ForwardMode, Int, Kind, LogFormat, ProtocolWord, ProviderWord, Score, Secs, Size,
+    StrictDomainWord, StsWord, Text, TlsWord, UnauthenticatedWord, ValidateWord, WhenDownWord,
 };
 
 /// One option, for people.
@@ -306,8 +306,12 @@ section!("[[route]]", "A fixed next hop (a smarthost) instead of the MX records.
     domains: Vec<Text<Domain>> = Vec::new();
     /// The kinds of mail: what accounts send, what aliases forward, reports. Empty means all.
     flows: Vec<FlowWord> = Vec::new();
-    /// The next hop. Required.
+    /// The next hop. Required, unless there is a socket.
     host: Option<Text<Domain>> = None;
+    /// The Unix socket of a mailbox server on this machine, instead of host and port: "/run/dovecot/lmtp".
+    socket: Option<PathBuf> = None;
+    /// "smtp", or "lmtp" for a mailbox server such as Dovecot, so that mail can be read here by IMAP and POP3. A socket means "lmtp".
+    protocol: ProtocolWord = ProtocolWord::Smtp;
     /// Its port: 587 goes with tls = "required", 465 with "implicit", 25 with "opportunistic".
     port: Int<1, 65_535> = Int(587);
     /// How TLS is used.
@@ -346,9 +350,35 @@ section!("[mta_sts]", "What other servers are told about TLS (MTA-STS): the poli
     max_age: Secs = Secs(604_800);
 });
 
-section!("[dns]", "Where names are looked up. A change needs a restart.", Dns, [], {
+section!("[dns]", "Where names are looked up, and what is to stand in your own zones (`waypost dns`). A change needs a restart.", Dns, [], {
     /// Name servers. Empty: those of /etc/resolv.conf.
     servers: Vec<Text<SocketAddr>> = Vec::new();
+    /// The public addresses of this server, for its records. Empty: those from which this machine reaches the Internet.
+    addresses: Vec<Text<IpAddr>> = Vec::new();
+    /// The p= of the DMARC records that are asked for. Raise it once reports show that all your mail passes.
+    dmarc: DmarcWord = DmarcWord::None;
+    /// Whether a TLSA record (DANE) is asked for. Only where the zone is signed (DNSSEC) and the certificate's key is kept when it is renewed.
+    tlsa: bool = false;
+    /// The SPF records of smarthosts that send for your domains: what their instructions give after include:.
+    relays: Vec<Text<Domain>> = Vec::new();
+    /// Names that neither send nor take mail: www.example.com.
+    no_mail: Vec<Text<Domain>> = Vec::new();
+    /// Resolvers of others that `waypost dns check` asks too, to see how far a change has got.
+    resolvers: Vec<Text<SocketAddr>> = [[1, 1, 1, 1], [8, 8, 8, 8]].map(|ip| Text(SocketAddr::from((ip, 53)))).to_vec();
+    /// The port on which the servers of a zone are asked.
+    port: Int<1, 65_535> = Int(53);
+    /// How often the running server compares DNS with what should be there; the postmaster is told of what was right and is no more. Never: "0s".
+    check_every: Secs = Secs(86_400);
+    /// How `waypost dns apply` changes records: "rfc2136" (a server that takes updates with a key), "cloudflare", "digitalocean", "route53".
+    provider: Option<ProviderWord> = None;
+    /// The server that takes updates (rfc2136).
+    server: Option<Text<SocketAddr>> = None;
+    /// The name of the key (TSIG) for updates, as the server has it.
+    tsig_name: Option<String> = None;
+    /// A file with the secret of that key in Base64 (HMAC-SHA256), readable by the server only.
+    tsig_secret_file: Option<PathBuf> = None;
+    /// A file with the provider's token, readable by the server only. The variable WAYPOST_DNS_TOKEN stands instead of it.
+    token_file: Option<PathBuf> = None;
     /// Who finds out whether an answer is secure (DNSSEC), so that TLSA records of others can be believed. "here": this server; "upstream": the
     /// name servers, all of which must be on a loopback address; "auto": upstream where that validates, or else here where signatures come
     /// through, or else nobody, with a warning; "off": nobody.

@@ -12,14 +12,14 @@ use mail::Domain;
 use mail::srs::Srs;
 use mta::settings::{Delivery, Filtering, Forward, Limits, Route, Sending, Settings, WhenDown};
 use policy::{Schedule, Unauthenticated};
-use smtp::client::{Credentials, TlsMode};
+use smtp::client::{self, Credentials, TlsMode};
 use store::Flow;
 use toml::Spanned;
 
 use super::error::{self, ConfigError};
 use super::options::{self, File};
 use super::secrets;
-use super::values::{FilterWord, FlowWord, ForwardMode, StrictDomainWord, TlsWord, UnauthenticatedWord, WhenDownWord};
+use super::values::{FilterWord, FlowWord, ForwardMode, ProtocolWord, StrictDomainWord, TlsWord, UnauthenticatedWord, WhenDownWord};
 
 /// Where rspamd's normal worker listens unless it is told otherwise.
 const RSPAMD_PORT: u16 = 11333;
@@ -212,7 +212,8 @@ struct Wrong {
 
 /// A route, or nothing where it lacks what was complained about already.
 fn route(route: &options::Route) -> Result<Option<Route>, Wrong> {
-    let Some(host) = &route.host else { return Ok(None) };
+    let local = Domain::parse("localhost").ok().filter(|_| route.socket.is_some());
+    let Some(host) = route.host.as_ref().map(|host| host.0.clone()).or(local) else { return Ok(None) };
     let credentials = match (&route.user, &route.password_file) {
         (Some(user), Some(file)) => Some(Credentials { user: user.clone(), password: password(file)? }),
         _ => None,
@@ -220,9 +221,17 @@ fn route(route: &options::Route) -> Result<Option<Route>, Wrong> {
     Ok(Some(Route {
         domains: route.domains.iter().map(|d| d.0.clone()).collect(),
         flows: route.flows.iter().map(|flow| self::flow(*flow)).collect(),
-        host: host.0.clone(),
+        host,
         port: port(route.port.0),
+        socket: route.socket.clone(),
+        protocol: if route.socket.is_some() || route.protocol == ProtocolWord::Lmtp {
+            client::Protocol::Lmtp
+        } else {
+            client::Protocol::Smtp
+        },
         tls: match route.tls {
+            // Nobody listens in between.
+            _ if route.socket.is_some() => TlsMode::Never,
             TlsWord::None => TlsMode::Never,
             TlsWord::Opportunistic => TlsMode::Opportunistic,
             TlsWord::Required => TlsMode::Required,
@@ -252,6 +261,13 @@ fn private_text(path: &Path, span: std::ops::Range<usize>) -> Result<String, Wro
         return Err(wrong(what, format!("run: chmod 600 {shown}; then change the secret, since others may have seen it")));
     }
     fs::read_to_string(path).map_err(|e| wrong(format!("{shown}: {e}"), "run the server as the user whose file it is".into()))
+}
+
+/// The first line of a file that only the server's user can read, for a command.
+pub fn private_line(path: &Path) -> Result<String, String> {
+    let text = private_text(path, 0..0).map_err(|wrong| format!("{}\n  hint: {}", wrong.what, wrong.hint))?;
+    let line = text.lines().next().filter(|line| !line.is_empty());
+    line.map(str::to_owned).ok_or_else(|| format!("{} is empty\n  hint: write the secret into its first line", path.display()))
 }
 
 /// The first line of a file that only the server's user can read.

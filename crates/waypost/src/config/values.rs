@@ -332,6 +332,16 @@ words! {
 }
 
 words! {
+    /// What a fixed next hop speaks.
+    ProtocolWord {
+        /// SMTP.
+        Smtp = "smtp",
+        /// LMTP: a mailbox server.
+        Lmtp = "lmtp",
+    }
+}
+
+words! {
     /// How an authority validates a name.
     ChallengeWord {
         /// A file over HTTP.
@@ -352,6 +362,32 @@ words! {
         Testing = "testing",
         /// To deliver under TLS or not at all.
         Enforce = "enforce",
+    }
+}
+
+words! {
+    /// How far a domain has come with DMARC.
+    DmarcWord {
+        /// Reports only.
+        None = "none",
+        /// What fails goes to the spam folder.
+        Quarantine = "quarantine",
+        /// What fails is refused.
+        Reject = "reject",
+    }
+}
+
+words! {
+    /// Who takes changes of records.
+    ProviderWord {
+        /// A server that takes updates.
+        Rfc2136 = "rfc2136",
+        /// Cloudflare.
+        Cloudflare = "cloudflare",
+        /// DigitalOcean.
+        DigitalOcean = "digitalocean",
+        /// Amazon's Route 53.
+        Route53 = "route53",
     }
 }
 

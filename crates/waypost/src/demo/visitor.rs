@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use anyhow::{Result, anyhow, bail};
 use mail::{Domain, ForwardPath, MailParameters, Mailbox, Recipient, ReversePath};
 use net::{ClientTls, Verify};
-use smtp::client::{Config, Credentials, Event, Session, TlsMode, Transaction};
+use smtp::client::{Config, Credentials, Event, Protocol, Session, TlsMode, Transaction};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -29,7 +29,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection for T {}
 pub async fn send(server: SocketAddr, login: Option<(&ClientTls, Credentials)>, letter: &Letter<'_>) -> Result<Result<String, String>> {
     let (tls, credentials) = login.unzip();
     let mode = if tls.is_some() { TlsMode::Required } else { TlsMode::Never };
-    let mut session = Session::new(Config { hello: "visitor.foreign.test".into(), tls: mode, credentials });
+    let mut session = Session::new(Config { protocol: Protocol::Smtp, hello: "visitor.foreign.test".into(), tls: mode, credentials });
     let tcp = TcpStream::connect(server).await?;
     let mut stream: Box<dyn Connection> = match tls {
         None => Box::new(tcp),

@@ -2,7 +2,6 @@
 //!
 //! Invariant: what is printed to be typed in is what was tried.
 
-mod conversation;
 mod probe;
 mod wait;
 

@@ -11,7 +11,7 @@ use mail::Domain;
 use net::{Trial, TrialError, TrialVersion};
 use serde::Serialize;
 
-use super::conversation::{Conversation, Heard, connect, secured, up_to_start_tls};
+use crate::conversation::{Conversation, Heard, connect, secured, up_to_start_tls};
 
 const UNREACHABLE: &str = "Couldn't reach server";
 const NEGOTIATION: &str = "TLS Negotiation failed, the certificate doesn't match the host., code: 550";
@@ -182,7 +182,7 @@ impl Prober<'_> {
             if port.implicit {
                 conversation.reply().await?;
             }
-            conversation.say("EHLO sendas.invalid").await
+            conversation.say("EHLO trial.invalid").await
         };
         let what = "AUTH under TLS";
         let offered = match offered.await {

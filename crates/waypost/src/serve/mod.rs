@@ -29,6 +29,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::config::{self, Config, ValidateWord};
+use crate::dns::watch::Watch;
 use crate::transport::{limit_of, releasing, submitting};
 use face::{Face, server_tls};
 use public::Public;
@@ -72,6 +73,7 @@ pub struct Running {
     server: Server,
     face: Face,
     reloader: Arc<Reloader>,
+    watch: Option<Watch>,
     admin: JoinHandle<std::io::Result<()>>,
     /// The sockets end when these are dropped.
     stop: Vec<oneshot::Sender<()>>,
@@ -118,15 +120,18 @@ impl Running {
         let handles = handles((store, live, clock, limits), (releaser, resolver, password_key), (&server, certificates), &reloader);
         let submit = submit.map(|listener| start_socket(config.submit_socket(), listener, admin::submit_router(handles.clone())).0);
         let mut stop = Vec::from_iter(submit);
-        let (stop_admin, admin) = start_socket(config.admin_socket(), listener, admin::router(handles));
+        let router = admin::router(handles);
+        let watch = crate::dns::watch::start(config, router.clone(), server.postmaster());
+        let (stop_admin, admin) = start_socket(config.admin_socket(), listener, router);
         stop.push(stop_admin);
-        Ok(Self { server, face, reloader, admin, stop })
+        Ok(Self { server, face, reloader, watch, admin, stop })
     }
 
     /// Ends in order. Whoever asks through the socket hears that the server goes, before its parts do.
     pub async fn stop(self) {
         drop(self.stop);
         drop(self.face);
+        drop(self.watch);
         self.server.shut_down().await;
         // It takes the socket away when it ends.
         if !self.admin.is_finished() {

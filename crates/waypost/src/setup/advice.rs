@@ -1,12 +1,10 @@
 //! What remains to be done elsewhere: DNS records, and Gmail's form.
 //!
-//! RFC 7208 s.3 (SPF). Invariant: nothing is promised that this version does not do.
-
-use std::net::{IpAddr, UdpSocket};
+//! Invariant: the records are those of the plan, and nothing is promised that this version does not do.
 
 use admin::api::{KeyView, Login};
 use mail::Domain;
-use policy::client_records;
+use policy::dns_plan::{RecordType, plan};
 use serde::Serialize;
 
 use super::Report;
@@ -33,48 +31,11 @@ pub struct GmailForm {
     password: Option<String>,
 }
 
-/// The records that this version needs: of the domain, of this server, and of the domain under which forwards leave.
-pub fn dns(domain: &Domain, hostname: &Domain, forwarding: &Domain, keys: &[KeyView]) -> Vec<DnsRecord> {
-    let record = |name: &dyn std::fmt::Display, kind, value: String| DnsRecord { name: format!("{name}."), kind, value };
-    let mut records = vec![record(domain, "MX", format!("10 {hostname}."))];
-    records.push(record(hostname, "A", public("0.0.0.0:0", "192.0.2.1:9").unwrap_or_else(|| "(this server's IPv4 address)".into())));
-    records.extend(public("[::]:0", "[2001:db8::1]:9").map(|address| record(hostname, "AAAA", address)));
-    records.push(record(domain, "TXT", "\"v=spf1 mx -all\"".into()));
-    if hostname != domain {
-        records.push(record(hostname, "TXT", "\"v=spf1 a -all\"".into()));
-    }
-    // An aligned sender of ours is the domain itself: what leaves under the forwarding domain must not pass for it (aspf=s).
-    let dmarc = format!("\"v=DMARC1; p=none; aspf=s; rua=mailto:postmaster@{domain}\"");
-    records.push(record(&format!("_dmarc.{domain}"), "TXT", dmarc));
-    if forwarding != hostname && forwarding != domain {
-        records.push(record(forwarding, "MX", format!("10 {hostname}.")));
-        records.push(record(forwarding, "TXT", format!("\"v=spf1 a:{hostname} -all\"")));
-        records.push(record(&format!("_dmarc.{forwarding}"), "TXT", "\"v=DMARC1; p=reject; adkim=r; aspf=r\"".into()));
-    }
-    records.extend(keys.iter().map(|key| record(&key.record_name, "TXT", format!("\"{}\"", key.record))));
-    records
-}
-
-/// The records by which mail clients find their settings, and other servers the policy for TLS.
-pub fn for_clients(domain: &Domain, config: &Config) -> Vec<DnsRecord> {
-    let imap_host = config.file.client_config.imap_host.as_ref().map(|host| &host.0);
-    let records = client_records(domain, &config.settings.hostname, config.submission_ports(), imap_host, &config.sts_policy());
-    records.into_iter().map(|record| DnsRecord { name: record.name, kind: record.kind, value: record.value }).collect()
-}
-
-/// The address from which the Internet would see us, where it is a public one. No packet is sent.
-fn public(from: &str, towards: &str) -> Option<String> {
-    let socket = UdpSocket::bind(from).ok()?;
-    socket.connect(towards).ok()?;
-    let address = socket.local_addr().ok()?.ip();
-    let public = match address {
-        IpAddr::V4(v4) => {
-            let shared = v4.octets().first() == Some(&100) && v4.octets().get(1).is_some_and(|b| b & 0xc0 == 64);
-            !(v4.is_private() || v4.is_loopback() || v4.is_link_local() || v4.is_unspecified() || v4.is_documentation() || shared)
-        }
-        IpAddr::V6(v6) => v6.segments().first().is_some_and(|s| s & 0xe000 == 0x2000),
-    };
-    public.then(|| address.to_string())
+/// The records to publish: of the domain, of this server, and of the domain under which forwards leave.
+pub fn dns(domain: &Domain, config: &Config, keys: &[KeyView]) -> Vec<DnsRecord> {
+    let facts = crate::dns::of_keys(config, vec![domain.clone()], keys);
+    let records = plan(&facts).into_iter().filter(|record| record.record_type != RecordType::Ptr);
+    records.map(|r| DnsRecord { value: r.quoted(), name: r.owner, kind: r.record_type.as_str() }).collect()
 }
 
 /// The forms for the accounts.

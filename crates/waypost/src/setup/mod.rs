@@ -3,6 +3,7 @@
 //! Invariant: what is there already is kept and said; run twice, it changes nothing the second time.
 
 mod advice;
+mod ask;
 mod files;
 mod plan;
 
@@ -39,8 +40,8 @@ pub struct Report {
 }
 
 /// Runs the command.
-pub async fn run(config_path: &Path, args: &Setup, out: Output) -> Result<()> {
-    let plan = Plan::read(args)?;
+pub async fn run(config_path: &Path, args: Setup, out: Output) -> Result<()> {
+    let plan = Plan::read(&ask::complete(args)?)?;
     let mut report = Report {
         domain: plan.domain.to_string(),
         hostname: String::new(),
@@ -61,8 +62,7 @@ pub async fn run(config_path: &Path, args: &Setup, out: Output) -> Result<()> {
     report.authority = config.acme().map(|acme| acme.directory);
     config::secrets::make(&config.file.srs_secrets())?;
     let keys = directory(&config, &plan, &mut report).await?;
-    report.dns = advice::dns(&plan.domain, &config.settings.hostname, &config.settings.forward.srs.domain, &keys);
-    report.dns.extend(advice::for_clients(&plan.domain, &config));
+    report.dns = advice::dns(&plan.domain, &config, &keys);
     report.gmail = advice::gmail(&report.hostname, &report.logins);
     Ok(out.show(&report, advice::text)?)
 }
@@ -132,7 +132,8 @@ mod tests {
 
     fn args(dir: &Path) -> Setup {
         Setup {
-            domain: "Example.test".into(),
+            domain: Some("Example.test".into()),
+            ask: false,
             forward: vec!["me=foo@gmail.test".into(), "team@example.test=bar@gmail.test".into(), "me=second@gmail.test".into()],
             hostname: None,
             data: Some(dir.join("data")),
@@ -142,7 +143,7 @@ mod tests {
         }
     }
 
-    async fn set_up(config: &Path, args: &Setup) -> Result<()> {
+    async fn set_up(config: &Path, args: Setup) -> Result<()> {
         run(config, args, Output { json: true }).await
     }
 
@@ -150,7 +151,7 @@ mod tests {
     async fn a_second_run_changes_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("waypost.toml");
-        set_up(&path, &args(dir.path())).await.unwrap();
+        set_up(&path, args(dir.path())).await.unwrap();
         let text = fs::read_to_string(&path).unwrap();
         let config = crate::config::load(&path).unwrap();
         let key = fs::read(config.key()).unwrap();
@@ -175,7 +176,7 @@ mod tests {
             ]
         );
         assert_eq!(accounts.len(), 2);
-        set_up(&path, &args(dir.path())).await.unwrap();
+        set_up(&path, args(dir.path())).await.unwrap();
         assert_eq!(state().await, (aliases, accounts));
         assert_eq!(fs::read_to_string(&path).unwrap(), text);
         assert_eq!(fs::read(config.key()).unwrap(), key);
@@ -187,10 +188,10 @@ mod tests {
         let path = dir.path().join("waypost.toml");
         let mine = "# mine\nhostname = \"mail.example.test\"\ndata_dir = \"data\"\n";
         fs::write(&path, mine).unwrap();
-        set_up(&path, &args(dir.path())).await.unwrap();
+        set_up(&path, args(dir.path())).await.unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), mine);
         fs::write(&path, "hostname = 7").unwrap();
-        assert!(set_up(&path, &args(dir.path())).await.unwrap_err().to_string().contains("waypost.toml:1:12"));
+        assert!(set_up(&path, args(dir.path())).await.unwrap_err().to_string().contains("waypost.toml:1:12"));
     }
 
     #[tokio::test]
@@ -199,7 +200,7 @@ mod tests {
         let path = dir.path().join("waypost.toml");
         for forward in ["me", "me=", "=foo@gmail.test", "me=foo", "me=me@example.test"] {
             let args = Setup { forward: vec![forward.into()], ..args(dir.path()) };
-            assert!(set_up(&path, &args).await.is_err(), "{forward}");
+            assert!(set_up(&path, args).await.is_err(), "{forward}");
         }
         assert!(!path.exists());
     }

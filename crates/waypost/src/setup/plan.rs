@@ -36,7 +36,7 @@ pub struct Plan {
 impl Plan {
     /// Reads the command line.
     pub fn read(args: &Setup) -> Result<Self> {
-        let domain = read_domain(&args.domain)?;
+        let domain = read_domain(args.domain.as_deref().unwrap_or_default())?;
         let mut forwards: Vec<Forward> = Vec::new();
         for text in &args.forward {
             let (source, target) = read_forward(text, &domain)?;
@@ -90,7 +90,7 @@ impl Plan {
     }
 }
 
-fn read_domain(text: &str) -> Result<Domain> {
+pub fn read_domain(text: &str) -> Result<Domain> {
     let domain: Domain = text.parse().map_err(|e| anyhow!("`{text}` is not a domain: {e}"))?;
     if domain.address().is_some() || !domain.is_fully_qualified() {
         bail!("`{text}` is not a full domain name\n  hint: a name such as example.com is needed");

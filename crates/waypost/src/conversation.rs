@@ -73,12 +73,17 @@ pub async fn up_to_start_tls(tcp: &mut TcpStream) -> Result<(Heard, Heard), Stri
     if banner.code != 220 {
         return Err(format!("the greeting was {}", banner.text()));
     }
-    let offered = say(tcp, &mut read, "EHLO sendas.invalid").await?;
+    let offered = say(tcp, &mut read, "EHLO trial.invalid").await?;
     let answer = say(tcp, &mut read, "STARTTLS").await?;
     Ok((offered, answer))
 }
 
 impl Conversation {
+    /// Over a plain connection.
+    pub fn plain(tcp: TcpStream) -> Self {
+        Self { wire: Box::new(tcp), read: Vec::new() }
+    }
+
     /// Reads a reply.
     pub async fn reply(&mut self) -> Result<Heard, String> {
         reply(&mut self.wire, &mut self.read).await

@@ -1,0 +1,215 @@
+//! The plan and what DNS says: what is there, what is not, what is too much, and what others have not heard of yet.
+//!
+//! RFC 1034 s.4.2 (servers of a zone), RFC 2181 s.5. Invariant: a record is wrong only where a server of its zone says so, or where none of them answers
+//! and a resolver does.
+
+use std::collections::BTreeSet;
+
+use super::judge::{Context, Verdict, judge};
+use super::mistakes::{doubled, is_proxy};
+use super::{
+    Answer, Answers, Data, DnsSeverity, Finding, Found, PlannedRecord, Question, RecordKind, RecordType, Source, State, zone_among,
+};
+
+/// The findings, and what must be asked before they are complete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checked {
+    /// A finding for each record of the plan, and one for each that is too much.
+    pub findings: Vec<Finding>,
+    /// What is to be asked; then the comparison is made again.
+    pub needs: Vec<Question>,
+}
+
+/// What is to be asked first.
+pub fn questions(plan: &[PlannedRecord]) -> Vec<Question> {
+    let mut questions = BTreeSet::new();
+    for record in plan {
+        questions.insert(Question::new(&record.owner, record.record_type));
+        if record.kind == RecordKind::HostAddress {
+            questions.extend([RecordType::A, RecordType::Aaaa].map(|kind| Question::new(&record.owner, kind)));
+        }
+    }
+    questions.into_iter().collect()
+}
+
+/// Compares.
+pub fn compare(plan: &[PlannedRecord], answers: &Answers) -> Checked {
+    let mut domains: Vec<mail::Domain> = Vec::new();
+    for domain in plan.iter().filter_map(|record| record.domain.as_ref()) {
+        if !domains.contains(domain) {
+            domains.push(domain.clone());
+        }
+    }
+    let context = Context { plan, answers, domains };
+    let mut checked = Checked { findings: Vec::new(), needs: Vec::new() };
+    for record in plan {
+        if let Some(finding) = one(&context, record, &mut checked.needs) {
+            checked.findings.push(finding);
+        }
+    }
+    let extras = extras(&context, &checked.findings);
+    checked.findings.extend(extras);
+    checked.needs.sort();
+    checked.needs.dedup();
+    checked.needs.retain(|question| !answers.has(question));
+    checked
+}
+
+fn one(context: &Context<'_>, record: &PlannedRecord, needs: &mut Vec<Question>) -> Option<Finding> {
+    let question = Question::new(&record.owner, record.record_type);
+    let all = context.answers.to(&question);
+    if all.is_empty() {
+        needs.push(question);
+        return None;
+    }
+    let answered = |authoritative: bool| -> Vec<&Answer> {
+        let fits = |source: &Source, answer: &Answer| source.is_authoritative() == authoritative && !matches!(answer, Answer::Failed(_));
+        all.iter().filter(|(source, answer)| fits(source, answer)).map(|(_, answer)| answer).collect()
+    };
+    let (zone, others) = (answered(true), answered(false));
+    let (truth, rest) = if zone.is_empty() { (others, Vec::new()) } else { (zone, others) };
+    let verdicts: Vec<(&Answer, Verdict)> = truth.iter().map(|answer| (*answer, judge(context, record, answer))).collect();
+    needs.extend(
+        verdicts.iter().filter_map(|(_, verdict)| if let Verdict::Need(question) = verdict { Some(question.clone()) } else { None }),
+    );
+    let Some((answer, worst)) = verdicts.iter().find(|(_, verdict)| *verdict != Verdict::Same) else {
+        let Some(answer) = truth.first() else { return Some(unknown(record, all)) };
+        let late =
+            rest.iter().filter(|answer| !matches!(judge(context, record, answer), Verdict::Same | Verdict::Need(_) | Verdict::Unknown(_)));
+        return Some(match late.max_by_key(|answer| answer.ttl_s()) {
+            Some(late) => propagating(record, late),
+            None => Finding { fix: None, ..made(record, State::Ok, answer.records(), record.why.into()) },
+        });
+    };
+    if verdicts.iter().any(|(_, verdict)| *verdict == Verdict::Same) {
+        // Some servers of the zone, or some resolvers, have it already.
+        return Some(propagating(record, answer));
+    }
+    judged(context, record, answer, worst, needs)
+}
+
+fn judged(context: &Context<'_>, record: &PlannedRecord, answer: &Answer, worst: &Verdict, needs: &mut Vec<Question>) -> Option<Finding> {
+    let found = answer.records();
+    let because = |why: &str| format!("{why}; {}", record.why);
+    Some(match worst {
+        Verdict::Need(_) | Verdict::Same => return None,
+        Verdict::Unknown(why) => made(record, State::Unknown, found, why.clone()),
+        Verdict::Differs(why) => made(record, State::Differs, found, because(why)),
+        Verdict::Lesser(severity, why) => Finding { severity: *severity, ..made(record, State::Differs, found, because(why)) },
+        Verdict::Missing(why) => {
+            let zone = zone_among(&record.owner, &context.domains);
+            let question = Question::new(&doubled(&record.owner, &zone), record.record_type);
+            let is_there = context
+                .answers
+                .best(&question)
+                .map(|answer| judge(context, record, answer) == Verdict::Same && !answer.records().is_empty());
+            if is_there.is_none() && record.record_type != RecordType::Ptr {
+                needs.push(question.clone());
+            }
+            match is_there {
+                Some(true) => {
+                    let why = format!("it stands at {}: the form adds {zone} by itself", question.name);
+                    made(record, State::Missing, found, because(&why))
+                }
+                _ => made(record, State::Missing, found, because(why)),
+            }
+        }
+    })
+}
+
+fn unknown(record: &PlannedRecord, all: &[(Source, Answer)]) -> Finding {
+    let first = all.iter().min_by_key(|(source, _)| !source.is_authoritative());
+    let why = first.and_then(|(_, answer)| if let Answer::Failed(why) = answer { Some(why.as_str()) } else { None });
+    let why = format!("nobody answers: {}", super::finding::escaped(why.unwrap_or("no server was asked")));
+    let fix = format!("see whether the zone's name servers are up, and ask for it by hand: dig {} {}", record.owner, record.record_type);
+    Finding { fix: Some(fix), ..made(record, State::Unknown, &[], why) }
+}
+
+fn propagating(record: &PlannedRecord, late: &Answer) -> Finding {
+    let ttl_s = late.ttl_s();
+    let why = format!("it is right at its zone's servers; some still have what was there before, for at most {ttl_s} s");
+    Finding { fix: Some("wait".into()), ..made(record, State::Propagating(ttl_s), late.records(), why) }
+}
+
+fn made(record: &PlannedRecord, state: State, found: &[Found], why: String) -> Finding {
+    let shown = |found: &Found| match record.kind {
+        // At a name with many texts only those count that could be meant.
+        RecordKind::Spf if matches!(&found.data, Data::Text(text) if !text.to_ascii_lowercase().contains("spf")) => None,
+        _ => Some(found.data.shown()),
+    };
+    let fix = match (record.record_type, &state) {
+        (RecordType::Ptr, _) => {
+            format!("have the hoster of the address set its name (PTR, reverse DNS) to {}", record.value.trim_end_matches('.'))
+        }
+        (_, State::Missing) => format!("publish: {}", record.zone_line()),
+        (_, State::Unknown) => "try again".into(),
+        _ => format!("replace it by: {}", record.zone_line()),
+    };
+    Finding {
+        record: record.clone(),
+        state,
+        found: found.iter().filter_map(shown).collect(),
+        severity: record.severity,
+        why,
+        fix: Some(fix),
+    }
+}
+
+/// What stands beside records that are as planned, and should not.
+fn extras(context: &Context<'_>, findings: &[Finding]) -> Vec<Finding> {
+    let mut extras = Vec::new();
+    let mut seen = BTreeSet::new();
+    for record in findings.iter().filter(|f| matches!(f.state, State::Ok | State::Propagating(_))).map(|f| &f.record) {
+        let kinds: &[RecordType] = match record.kind {
+            RecordKind::Mx | RecordKind::NullMx => &[RecordType::Mx],
+            RecordKind::HostAddress if record.is_complete() => &[RecordType::A, RecordType::Aaaa],
+            _ => &[],
+        };
+        for record_type in kinds {
+            let question = Question::new(&record.owner, *record_type);
+            let (Some(answer), true) = (context.answers.best(&question), seen.insert(question.clone())) else { continue };
+            let planned: Vec<&PlannedRecord> =
+                context.plan.iter().filter(|r| r.owner == record.owner && r.record_type == *record_type).collect();
+            // One that is wrong has a finding already.
+            let all_there = planned.iter().all(|p| judge(context, p, answer) == Verdict::Same);
+            extras.extend(
+                answer.records().iter().filter(|found| all_there && !is_planned(found, &planned)).filter_map(|found| extra(record, found)),
+            );
+        }
+    }
+    extras
+}
+
+fn is_planned(found: &Found, planned: &[&PlannedRecord]) -> bool {
+    planned.iter().any(|record| match &found.data {
+        Data::Mx(_, host) => record.value.split(' ').nth(1).is_some_and(|planned| planned.eq_ignore_ascii_case(host)),
+        Data::Address(address) => record.value == address.to_string(),
+        _ => true,
+    })
+}
+
+fn extra(record: &PlannedRecord, found: &Found) -> Option<Finding> {
+    let (severity, why) = match &found.data {
+        Data::Mx(..) if record.kind == RecordKind::NullMx => (DnsSeverity::Recommended, "a name that takes no mail has no other MX record"),
+        Data::Mx(..) => (DnsSeverity::Required, "a part of the mail goes to another server: it may be left over from an earlier provider"),
+        Data::Address(address) if is_proxy(*address) => (
+            DnsSeverity::Required,
+            "it leads to Cloudflare's proxy, which passes on no mail: switch the proxy off for this name (DNS only)",
+        ),
+        Data::Address(address) if address.is_ipv6() => (
+            DnsSeverity::Recommended,
+            "it is not known as an address of this server: name it in dns.addresses, or leave it out until it has a PTR record",
+        ),
+        Data::Address(_) => {
+            (DnsSeverity::Recommended, "it is not known as an address of this server: name it in dns.addresses, or remove it")
+        }
+        _ => return None,
+    };
+    let shown = found.data.shown();
+    let fix = Some(format!(
+        "remove: {} {} {shown}",
+        record.owner,
+        if let Data::Address(a) = &found.data { if a.is_ipv6() { "AAAA" } else { "A" } } else { "MX" }
+    ));
+    Some(Finding { record: record.clone(), state: State::Extra, found: vec![shown], severity, why: why.into(), fix })
+}

@@ -1,0 +1,374 @@
+//! One record of the plan and one answer: whether they mean the same.
+//!
+//! RFC 7208 s.4.5 (exactly one record), RFC 6376 s.3.6.1, RFC 9989 s.4.7, RFC 8461 s.3.1, RFC 8460 s.3, RFC 7505 s.3. Invariant: each record is judged as
+//! if all others were as planned, so that one mistake makes one finding.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use super::finding::escaped;
+use super::mistakes::{doubled, first_word, is_proxy, text_mistake};
+use super::spf::{self, Evaluation, Says, Stop};
+use super::{Answer, Answers, Data, DmarcStage, DnsSeverity, Found, PlannedRecord, Question, RecordKind, RecordType, zone_among};
+
+/// What the judgement may look at besides record and answer.
+pub(super) struct Context<'a> {
+    pub plan: &'a [PlannedRecord],
+    pub answers: &'a Answers,
+    pub domains: Vec<mail::Domain>,
+}
+
+/// How a record and an answer agree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Same,
+    Missing(String),
+    Differs(String),
+    /// As above, with a severity of its own.
+    Lesser(DnsSeverity, String),
+    Unknown(String),
+    /// This must be asked first.
+    Need(Question),
+}
+
+use Verdict::{Differs, Lesser, Missing, Need, Same, Unknown};
+
+/// Judges.
+pub(super) fn judge(context: &Context<'_>, record: &PlannedRecord, answer: &Answer) -> Verdict {
+    if let Answer::Failed(why) = answer {
+        return Unknown(escaped(why));
+    }
+    let found = answer.records();
+    if let Some(verdict) = alias_in_the_way(record, found) {
+        return verdict;
+    }
+    match record.kind {
+        RecordKind::Mx | RecordKind::NullMx => mx(context, record, found),
+        RecordKind::HostAddress => address(record, found),
+        RecordKind::Spf => sender_policy(context, record, found),
+        RecordKind::Dkim => key(record, found),
+        RecordKind::Dmarc => dmarc(record, found),
+        RecordKind::MtaSts | RecordKind::TlsRpt => tagged(record, found),
+        RecordKind::Ptr => pointer(record, found),
+        RecordKind::MtaStsHost | RecordKind::Autoconfig => leads_here(context, record, found),
+        RecordKind::Srv => service(record, found),
+        RecordKind::Tlsa | RecordKind::Caa => exact(record, found),
+    }
+}
+
+fn nothing() -> Verdict {
+    Missing("it is not there".into())
+}
+
+/// An alias hides all else at its name; mail looks at some of it.
+fn alias_in_the_way(record: &PlannedRecord, found: &[Found]) -> Option<Verdict> {
+    let alias = found.iter().find_map(|found| if let Data::Alias(target) = &found.data { Some(escaped(target)) } else { None })?;
+    let why = match record.kind {
+        RecordKind::Mx | RecordKind::NullMx => {
+            format!("the name is an alias (CNAME) of {alias}: nothing may stand beside an alias, so its MX record does not count")
+        }
+        RecordKind::HostAddress => format!("the name is an alias (CNAME) of {alias}: the host that an MX record names must not be one"),
+        _ => return None,
+    };
+    Some(Differs(why))
+}
+
+fn mx(context: &Context<'_>, record: &PlannedRecord, found: &[Found]) -> Verdict {
+    let host = record.value.split(' ').nth(1).unwrap_or_default();
+    let hosts: Vec<&str> = found.iter().filter_map(|f| if let Data::Mx(_, host) = &f.data { Some(host.as_str()) } else { None }).collect();
+    if hosts.is_empty() {
+        return nothing();
+    }
+    if hosts.iter().any(|found| found.eq_ignore_ascii_case(host)) {
+        return Same;
+    }
+    let zone = zone_among(&record.owner, &context.domains);
+    if hosts.iter().any(|found| found.eq_ignore_ascii_case(&doubled(host, &zone))) {
+        return Differs(format!("the zone's name stands twice: the form adds {zone} by itself, or wants a dot at the end"));
+    }
+    Differs(if record.kind == RecordKind::NullMx { "it takes mail".into() } else { "mail goes to another server".into() })
+}
+
+fn addresses(found: &[Found]) -> Vec<IpAddr> {
+    found.iter().filter_map(|f| if let Data::Address(address) = f.data { Some(address) } else { None }).collect()
+}
+
+fn address(record: &PlannedRecord, found: &[Found]) -> Verdict {
+    let found = addresses(found);
+    if !record.is_complete() {
+        return if found.is_empty() { nothing() } else { Same };
+    }
+    if found.iter().any(|address| address.to_string() == record.value) {
+        return Same;
+    }
+    match found.as_slice() {
+        [] => nothing(),
+        found if found.iter().any(|address| is_proxy(*address)) => {
+            Differs("it leads to Cloudflare's proxy, which passes on no mail: switch the proxy off for this name (DNS only)".into())
+        }
+        _ => Differs("it leads to another machine".into()),
+    }
+}
+
+fn texts(found: &[Found]) -> impl Iterator<Item = &str> {
+    found.iter().filter_map(|f| if let Data::Text(text) = &f.data { Some(text.as_str()) } else { None })
+}
+
+/// Why no text of this kind is there: none, or one that is spoiled.
+fn no_text(record: &PlannedRecord, found: &[Found]) -> Verdict {
+    match texts(found).find_map(|text| text_mistake(text, first_word(record))) {
+        Some(mistake) => Differs(mistake.into()),
+        None => nothing(),
+    }
+}
+
+fn sender_policy(context: &Context<'_>, record: &PlannedRecord, found: &[Found]) -> Verdict {
+    let found = match spf::records(texts(found)).as_slice() {
+        [] => return no_text(record, found),
+        [one] => (*one).to_owned(),
+        several => return Differs(format!("there are {} SPF records, so receivers take none of them: make one of them", several.len())),
+    };
+    if spf::terms(&found).any(spf::allows_all) {
+        return Differs("+all lets everybody send under this name".into());
+    }
+    let missing = spf::terms(&record.value).find(|term| {
+        let is_include = term.starts_with("include:");
+        is_include && !spf::terms(&found).any(|there| there.trim_start_matches('+').eq_ignore_ascii_case(term))
+    });
+    if let Some(include) = missing {
+        return Differs(format!("{include} is not there, so mail through that relay does not pass"));
+    }
+    let domain = record.owner.trim_end_matches('.');
+    let lookup = |question: &Question| context.as_planned(question).or_else(|| context.answers.best(question).cloned());
+    let run = |record: &str, address| {
+        let mut evaluation = Evaluation { address, lookup: &lookup, lookups: 0, voids: 0 };
+        evaluation.run(record, domain)
+    };
+    match run(&found, None) {
+        Err(stop) => return stopped(stop),
+        Ok(Says::Neutral | Says::Pass) => {
+            return Lesser(DnsSeverity::Recommended, "it does not end with ~all or -all, so it says nothing of others".into());
+        }
+        Ok(Says::Fail | Says::SoftFail) => {}
+    }
+    let mut candidates: BTreeSet<IpAddr> = spf::named_addresses(&record.value).into_iter().collect();
+    candidates.extend(context.host_addresses());
+    for address in candidates {
+        let planned = run(&record.value, Some(address));
+        match (planned, run(&found, Some(address))) {
+            (Err(stop), _) | (_, Err(stop)) => return stopped(stop),
+            (Ok(Says::Pass), Ok(Says::Pass)) => {}
+            (Ok(Says::Pass), Ok(_)) => return Differs(format!("mail from {address} does not pass")),
+            (Ok(_), Ok(Says::Pass)) => return Differs(format!("mail from {address} passes, and should not")),
+            (Ok(_), Ok(_)) => {}
+        }
+    }
+    Same
+}
+
+fn stopped(stop: Stop) -> Verdict {
+    match stop {
+        Stop::Need(question) => Need(question),
+        Stop::Broken(why) => Differs(format!("receivers cannot evaluate it: {why}")),
+        Stop::NoAnswer(why) => Unknown(why),
+    }
+}
+
+impl Context<'_> {
+    /// What the plan has for a question: a mistake elsewhere is found there.
+    fn as_planned(&self, question: &Question) -> Option<Answer> {
+        let same = |r: &&PlannedRecord| r.owner == question.name && r.record_type == question.record_type && r.is_complete();
+        let data = |record: &PlannedRecord| match record.record_type {
+            RecordType::A | RecordType::Aaaa => record.value.parse().ok().map(Data::Address),
+            RecordType::Mx => {
+                let (preference, host) = record.value.split_once(' ')?;
+                Some(Data::Mx(preference.parse().ok()?, host.to_owned()))
+            }
+            _ => None,
+        };
+        let found: Vec<Found> = self.plan.iter().filter(same).filter_map(data).map(|data| Found { data, ttl_s: 0 }).collect();
+        if found.is_empty() { None } else { Some(Answer::Records(found)) }
+    }
+
+    /// The addresses of this server.
+    pub fn host_addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.plan.iter().filter(|r| r.kind == RecordKind::HostAddress).filter_map(|r| r.value.parse().ok())
+    }
+}
+
+/// The tags of a text: names in lower case, values without outer spaces.
+fn tags(text: &str) -> Vec<(String, &str)> {
+    text.split(';').filter_map(|tag| tag.split_once('=')).map(|(name, value)| (name.trim().to_ascii_lowercase(), value.trim())).collect()
+}
+
+fn tag<'a>(tags: &[(String, &'a str)], name: &str) -> Option<&'a str> {
+    tags.iter().find(|(n, _)| n == name).map(|(_, value)| *value)
+}
+
+fn packed(text: &str) -> String {
+    text.chars().filter(|c| !c.is_whitespace()).collect()
+}
+
+/// Whether a key stands there in pieces, and nowhere whole.
+fn is_split(texts: &[&str], wanted: &str) -> bool {
+    let keys: Vec<String> = texts.iter().filter_map(|text| tag(&tags(text), "p").map(packed)).collect();
+    !keys.iter().any(|key| key == wanted) && keys.iter().any(|key| !key.is_empty() && wanted.starts_with(key.as_str()))
+}
+
+fn key(record: &PlannedRecord, found: &[Found]) -> Verdict {
+    let planned = tags(&record.value);
+    let wanted = packed(tag(&planned, "p").unwrap_or_default());
+    let all: Vec<&str> = texts(found).collect();
+    let [text] = all.as_slice() else {
+        return match all.len() {
+            0 if wanted.is_empty() => Same,
+            0 => nothing(),
+            _ if is_split(&all, &wanted) => Differs(
+                "the key is split into several records: it is one record, whose strings are each at most 255 characters long".into(),
+            ),
+            n => Differs(format!("there are {n} records, and receivers do not know which is meant")),
+        };
+    };
+    let there = tags(text);
+    let is_version = tag(&there, "v").is_none_or(|version| version == "DKIM1");
+    let kind = |tags: &[(String, &str)]| tag(tags, "k").unwrap_or("rsa").to_ascii_lowercase();
+    let p = packed(tag(&there, "p").unwrap_or_default());
+    if let Some(mistake) = text_mistake(text, "v=dkim1") {
+        return Differs(mistake.into());
+    }
+    if p != wanted && (p.contains(['"', '\\']) || (!p.is_empty() && wanted.starts_with(&p)) || text.contains("v=DKIM1; v=")) {
+        return Differs("the key is split wrongly: quotes or a part of it were lost on the way".into());
+    }
+    if p.is_empty() && !wanted.is_empty() && is_version && tag(&there, "p").is_some() {
+        return Differs("the key is given up (p= is empty), so signatures do not count".into());
+    }
+    if p != wanted || tag(&there, "p").is_none() || !is_version || kind(&there) != kind(&planned) {
+        return Differs("it is another key, so signatures do not verify".into());
+    }
+    if tag(&there, "t").is_some_and(|flags| flags.split(':').any(|flag| flag.trim().eq_ignore_ascii_case("y"))) {
+        return Differs("t=y says that signatures are a trial, and some receivers ignore them".into());
+    }
+    Same
+}
+
+fn only<'a>(record: &PlannedRecord, found: &'a [Found]) -> Result<&'a str, Verdict> {
+    let word = first_word(record);
+    let is_one = |text: &&str| {
+        text.split(';').next().is_some_and(|first| packed(first).eq_ignore_ascii_case(word)) && !text.starts_with(char::is_whitespace)
+    };
+    match texts(found).filter(is_one).collect::<Vec<_>>().as_slice() {
+        [] => Err(no_text(record, found)),
+        [one] => Ok(one),
+        several => Err(Differs(format!("there are {} such records, so receivers take none of them", several.len()))),
+    }
+}
+
+/// Addresses of reports, in lower case.
+fn reports(tags: &[(String, &str)]) -> BTreeSet<String> {
+    tag(tags, "rua").unwrap_or_default().split(',').map(|uri| packed(uri).to_ascii_lowercase()).filter(|uri| !uri.is_empty()).collect()
+}
+
+fn dmarc(record: &PlannedRecord, found: &[Found]) -> Verdict {
+    let text = match only(record, found) {
+        Ok(text) => text,
+        Err(verdict) => return verdict,
+    };
+    let (planned, there) = (tags(&record.value), tags(text));
+    let stage = |tags: &[(String, &str)]| tag(tags, "p").and_then(DmarcStage::parse);
+    let Some(found) = stage(&there) else {
+        return Differs("it has no p=none, p=quarantine or p=reject, so it says nothing".into());
+    };
+    if stage(&planned).is_some_and(|wanted| found < wanted) {
+        return Differs(format!("p={} is weaker than what is asked", found.as_str()));
+    }
+    for name in ["adkim", "aspf"] {
+        let strict = |tags: &[(String, &str)]| tag(tags, name).is_some_and(|value| value.eq_ignore_ascii_case("s"));
+        if strict(&planned) && !strict(&there) {
+            return Differs(format!("without {name}=s what is forwarded could pass for mail of the domain itself"));
+        }
+        if name == "adkim" && tag(&planned, name) == Some("r") && strict(&there) {
+            return Differs("adkim=s is stricter than what leaves here".into());
+        }
+    }
+    if tag(&there, "pct").is_some_and(|share| share != "100") {
+        return Lesser(
+            DnsSeverity::Recommended,
+            "pct= no longer exists: some receivers apply the policy to a part of mail, some to all".into(),
+        );
+    }
+    if !reports(&planned).is_subset(&reports(&there)) {
+        return Lesser(DnsSeverity::Recommended, "its reports go elsewhere, or nowhere".into());
+    }
+    Same
+}
+
+fn tagged(record: &PlannedRecord, found: &[Found]) -> Verdict {
+    let text = match only(record, found) {
+        Ok(text) => text,
+        Err(verdict) => return verdict,
+    };
+    let (planned, there) = (tags(&record.value), tags(text));
+    if tag(&planned, "id") != tag(&there, "id") {
+        return Differs("its id is not that of the policy, so others do not read the policy again".into());
+    }
+    if !reports(&planned).is_subset(&reports(&there)) {
+        return Differs("its reports go elsewhere, or nowhere".into());
+    }
+    Same
+}
+
+fn pointer(record: &PlannedRecord, found: &[Found]) -> Verdict {
+    let names: Vec<&str> = found.iter().filter_map(|f| if let Data::Name(name) = &f.data { Some(name.as_str()) } else { None }).collect();
+    if names.is_empty() {
+        return nothing();
+    }
+    if names.iter().any(|name| name.eq_ignore_ascii_case(&record.value)) {
+        return Same;
+    }
+    Differs("the address has another name than this server calls itself by".into())
+}
+
+fn leads_here(context: &Context<'_>, record: &PlannedRecord, found: &[Found]) -> Verdict {
+    if let Some(target) = found.iter().find_map(|f| if let Data::Alias(target) = &f.data { Some(target) } else { None }) {
+        return if target.eq_ignore_ascii_case(&record.value) { Same } else { Differs("it leads elsewhere".into()) };
+    }
+    // An address of this server does as well.
+    let question = Question::new(&record.owner, RecordType::A);
+    let Some(answer) = context.answers.best(&question) else { return Need(question) };
+    let ours: Vec<IpAddr> = context.host_addresses().collect();
+    match addresses(answer.records()).as_slice() {
+        [] => nothing(),
+        found if found.iter().all(|address| ours.contains(address)) => Same,
+        _ => Differs("it leads elsewhere".into()),
+    }
+}
+
+fn service(record: &PlannedRecord, found: &[Found]) -> Verdict {
+    let place = |text: &str| text.split(' ').skip(2).map(str::to_ascii_lowercase).collect::<Vec<_>>();
+    let denied = record.value.ends_with(" .");
+    let others: Vec<&str> = found.iter().filter_map(|f| if let Data::Other(text) = &f.data { Some(text.as_str()) } else { None }).collect();
+    if others.is_empty() {
+        return nothing();
+    }
+    let is_there = others.iter().any(|text| if denied { text.ends_with(" .") } else { place(text) == place(&record.value) });
+    match is_there && others.len() == 1 {
+        true => Same,
+        false if denied => Differs("it announces a service that this server does not have".into()),
+        false if is_there => Lesser(DnsSeverity::Recommended, "it announces other servers too".into()),
+        false => Differs("it announces another server or port".into()),
+    }
+}
+
+fn exact(record: &PlannedRecord, found: &[Found]) -> Verdict {
+    let others: Vec<&str> = found.iter().filter_map(|f| if let Data::Other(text) = &f.data { Some(text.as_str()) } else { None }).collect();
+    let same = |text: &&str| packed(text).eq_ignore_ascii_case(&packed(&record.value));
+    match record.kind {
+        _ if others.iter().any(same) => Same,
+        _ if others.is_empty() => nothing(),
+        RecordKind::Caa if !others.iter().any(|text| text.contains("issue ")) => nothing(),
+        RecordKind::Caa => {
+            Lesser(DnsSeverity::Required, "it keeps the authority whose certificates this server uses from issuing them".into())
+        }
+        _ => Differs("it is not the key that this server has".into()),
+    }
+}

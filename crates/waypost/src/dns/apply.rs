@@ -1,0 +1,213 @@
+//! `waypost dns apply`: the changes are shown, agreed to, made, and seen in DNS.
+//!
+//! RFC 2136 s.2.5. Invariant: single values are added and removed, never a whole set; what was done is on disk before the next step.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use dns_update::DnsUpdater;
+use policy::dns_plan::{DnsFacts, PlannedRecord, Question, RecordType, State, plan};
+use serde_json::json;
+
+use super::changes::{Blocked, Change, Changes, Present, Rights, decide, places};
+use super::written::{Entry, Written};
+use super::{check, planned, provider, records};
+use crate::cli::ApplyDns;
+use crate::config::Config;
+use crate::output::{BAD, DIM, GOOD, Output, WARN, ask, note, print, styled};
+
+/// One step at the provider's takes at most this long.
+const STEP_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Providers need a while until their servers know: it is looked so often, with such a pause.
+const LOOKS: u32 = 10;
+const PAUSE: Duration = Duration::from_secs(3);
+
+/// Zones of names, asked for once.
+type Zones = BTreeMap<String, String>;
+
+pub(super) async fn run(config: &Config, facts: &DnsFacts, args: &ApplyDns, out: Output) -> Result<ExitCode> {
+    let word = args.provider.as_deref().and_then(provider::word).or(config.file.dns.provider);
+    let Some(word) = word else {
+        bail!(
+            "no provider is named\n  hint: --provider rfc2136, cloudflare, digitalocean or route53; or dns.provider in {}",
+            config.path.display()
+        );
+    };
+    let updater = provider::updater(config, word)?;
+    let records = planned(facts, args.domain.as_deref())?;
+    let wanted = check::of_config(config, false);
+    let checked = wanted.run(&records).await?;
+    let mut written = Written::read(&config.file.data_dir)?;
+    let mut zones = Zones::new();
+    let mut present = Present::new();
+    for place in places(&checked.findings, &written) {
+        let Some(zone) = zone_of(config, &mut zones, &place.name).await? else { continue };
+        present.insert(place.clone(), list(&updater, &place, &zone).await?);
+    }
+    let rights = Rights { written: &written, replace: &args.replace };
+    let changes = decide(&plan(facts), &checked.findings, &present, &rights);
+    show(&changes, out)?;
+    if changes.list.is_empty() {
+        return Ok(if changes.blocked.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
+    if !args.yes {
+        match ask(&format!("make {} changes?", changes.list.len()))? {
+            Some(true) => {}
+            Some(false) => return Ok(ExitCode::FAILURE),
+            None => bail!("nobody can be asked\n  hint: look at the changes above, then run it with --yes"),
+        }
+    }
+    for change in &changes.list {
+        let zone = zone_of(config, &mut zones, &change.owner).await?;
+        let zone =
+            zone.ok_or_else(|| anyhow!("the zone of {} cannot be found\n  hint: is it delegated? dig SOA {}", change.owner, change.owner))?;
+        make(&updater, change, &zone, &mut written).await?;
+    }
+    let ours: Vec<PlannedRecord> = changes.list.iter().filter_map(|change| change.add.clone()).collect();
+    let is_seen = seen(config, &ours, out).await?;
+    Ok(if is_seen && changes.blocked.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn zone_of(config: &Config, zones: &mut Zones, name: &str) -> Result<Option<String>> {
+    if let Some(zone) = zones.get(name) {
+        return Ok(Some(zone.clone()));
+    }
+    let found = check::of_config(config, false).zone_of(name).await?;
+    let zone = found.map(|(zone, _)| zone.trim_end_matches('.').to_owned());
+    if let Some(zone) = &zone {
+        zones.insert(name.to_owned(), zone.clone());
+    }
+    Ok(zone)
+}
+
+/// What the provider has at a name.
+async fn list(updater: &DnsUpdater, place: &Question, zone: &str) -> Result<Vec<String>> {
+    let Some(record_type) = records::type_of(place.record_type) else { return Ok(Vec::new()) };
+    let name = place.name.trim_end_matches('.');
+    let listed = tokio::time::timeout(STEP_TIMEOUT, updater.list_rrset(name, record_type, zone)).await;
+    match listed.map_err(|_| anyhow!("no answer within {} s", STEP_TIMEOUT.as_secs())).and_then(|listed| listed.map_err(failure)) {
+        Ok(found) => Ok(found.iter().map(records::value_of).collect()),
+        Err(error) => Err(error).with_context(|| format!("the provider does not say what stands at {name} {}", place.record_type)),
+    }
+}
+
+fn failure(error: dns_update::Error) -> anyhow::Error {
+    match error {
+        dns_update::Error::Unauthorized => {
+            anyhow!("it refuses the token or key\n  hint: see whether it may change this zone, and was copied whole")
+        }
+        dns_update::Error::NotFound => anyhow!("it does not know the zone\n  hint: is the zone kept in this account?"),
+        // A stranger's words.
+        other => anyhow!("{}", other.to_string().chars().flat_map(char::escape_default).take(400).collect::<String>()),
+    }
+}
+
+async fn make(updater: &DnsUpdater, change: &Change, zone: &str, written: &mut Written) -> Result<()> {
+    let name = change.owner.trim_end_matches('.');
+    let step = |what: &str| format!("{name} {} could not be {what}; what was done before stands in dns-written.json", change.record_type);
+    for (record_type, value) in &change.remove {
+        let (Some(kind), Some(record)) = (records::type_of(*record_type), records::record_of(*record_type, value)) else {
+            bail!("{name} {record_type} holds something that this command cannot write\n  hint: remove it by hand: {value}");
+        };
+        let removed = tokio::time::timeout(STEP_TIMEOUT, updater.remove_from_rrset(name, kind, vec![record], zone)).await;
+        removed.map_err(|_| anyhow!("no answer")).and_then(|done| done.map_err(failure)).with_context(|| step("removed"))?;
+        written.remove(&change.owner, record_type.as_str(), value);
+        written.save()?;
+    }
+    let Some(planned) = &change.add else { return Ok(()) };
+    let (Some(kind), Some(record)) = (records::type_of(planned.record_type), records::record_of(planned.record_type, &planned.value))
+    else {
+        return Ok(());
+    };
+    let added = tokio::time::timeout(STEP_TIMEOUT, updater.add_to_rrset(name, kind, planned.ttl_s, vec![record], zone)).await;
+    added.map_err(|_| anyhow!("no answer")).and_then(|done| done.map_err(failure)).with_context(|| step("added"))?;
+    let (owner, record_type) = (change.owner.clone(), planned.record_type.to_string());
+    written.add(Entry { zone: zone.to_owned(), owner, record_type, value: planned.value.clone() });
+    written.save()
+}
+
+/// Whether the zones' servers have what was written.
+async fn seen(config: &Config, ours: &[PlannedRecord], out: Output) -> Result<bool> {
+    let wanted = check::of_config(config, false);
+    let mut missing = Vec::new();
+    for look in 0..LOOKS {
+        if look > 0 {
+            tokio::time::sleep(PAUSE).await;
+        }
+        let checked = wanted.run(ours).await?;
+        let is_late = |state: &State| matches!(state, State::Missing | State::Differs | State::Unknown);
+        missing = checked.findings.into_iter().filter(|finding| is_late(&finding.state)).map(|f| f.record).collect();
+        if missing.is_empty() {
+            break;
+        }
+    }
+    if !out.json {
+        let names: Vec<String> = missing.iter().map(|record| format!("{} {}", record.owner, record.record_type)).collect();
+        print(&match names.as_slice() {
+            [] => format!("{} {} records are written, and the zone's servers have them", styled(GOOD, "ok:"), ours.len()),
+            _ => format!(
+                "{} not yet as written at the zone's servers: {}\n  look again: waypost dns check",
+                styled(WARN, "note:"),
+                names.join(", ")
+            ),
+        })?;
+    }
+    Ok(missing.is_empty())
+}
+
+fn show(changes: &Changes, out: Output) -> Result<()> {
+    if out.json {
+        let change = |change: &Change| {
+            json!({
+                "name": change.owner,
+                "type": change.record_type.as_str(),
+                "remove": change.remove.iter().map(|(_, value)| value).collect::<Vec<_>>(),
+                "add": change.add.as_ref().map(|record| &record.value),
+            })
+        };
+        let blocked = |b: &Blocked| json!({ "name": b.owner, "type": b.record_type.as_str(), "values": b.values });
+        let list: Vec<_> = changes.list.iter().map(change).collect();
+        let blocked: Vec<_> = changes.blocked.iter().map(blocked).collect();
+        return Ok(out.show(&json!({ "changes": list, "blocked": blocked }), |_| String::new())?);
+    }
+    let width = changes.list.iter().map(|change| change.owner.len()).max().unwrap_or(0);
+    let mut lines = Vec::new();
+    for change in &changes.list {
+        let sign = match (&change.add, change.remove.is_empty()) {
+            (Some(_), true) => styled(GOOD, "+"),
+            (Some(_), false) => styled(WARN, "~"),
+            (None, _) => styled(BAD, "-"),
+        };
+        let line = |value: &str, record_type: RecordType| format!("{sign} {:<width$}  {record_type:<5}  {value}", change.owner);
+        match &change.add {
+            Some(record) => lines.push(line(&record.quoted(), record.record_type)),
+            None => lines.extend(change.remove.iter().map(|(kind, value)| line(&safe(value), *kind))),
+        }
+        if change.add.is_some() {
+            lines.extend(change.remove.iter().map(|(kind, value)| styled(DIM, format!("    instead of {kind} {}", safe(value)))));
+        }
+    }
+    if changes.list.is_empty() {
+        lines.push("nothing is to be changed".into());
+    }
+    print(&lines.join("\n"))?;
+    for blocked in &changes.blocked {
+        let values: Vec<String> = blocked.values.iter().map(|value| safe(value)).collect();
+        let (owner, kind) = (&blocked.owner, blocked.record_type);
+        note(&format!(
+            "{} {owner} {kind} is left alone: others have written {}\n  hint: --replace {} takes it away",
+            styled(WARN, "note:"),
+            values.join(" and "),
+            owner.trim_end_matches('.')
+        ));
+    }
+    Ok(())
+}
+
+/// A stranger's text.
+fn safe(text: &str) -> String {
+    text.chars().flat_map(|c| if c == ' ' || c.is_ascii_graphic() { vec![c] } else { c.escape_default().collect() }).take(300).collect()
+}

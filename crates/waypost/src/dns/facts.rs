@@ -1,0 +1,101 @@
+//! The facts of the plan: from the configuration, the directory, the certificate and this machine's addresses.
+//!
+//! RFC 6376 s.3.6.1 (an empty p= gives a key up). Invariant: asked without a server, DNS or network, it says the same as with them.
+
+use std::net::{IpAddr, UdpSocket};
+
+use admin::api::{CertificatesView, DomainView, KeyView};
+use anyhow::Result;
+use mail::Domain;
+use net::acme::{LETS_ENCRYPT, LETS_ENCRYPT_STAGING};
+use policy::dns_plan::{DkimFact, DmarcStage, DnsFacts, KeyStage};
+
+use crate::config::{Config, DmarcWord};
+use crate::transport::Transport;
+
+/// What a retired key signed may be on its way for so long.
+const RETIRED_MS: i64 = 7 * 86_400_000;
+
+/// The facts of all hosted domains.
+pub async fn read(config: &Config, api: &mut Transport) -> Result<DnsFacts> {
+    let domains: Vec<DomainView> = api.get("/v1/domains").await?;
+    let domains = domains.into_iter().filter(|domain| domain.enabled).filter_map(|domain| domain.name.parse().ok()).collect();
+    let keys: Vec<KeyView> = api.get("/v1/keys").await?;
+    let mut facts = of_keys(config, domains, &keys);
+    if config.file.dns.tlsa {
+        let certificates: CertificatesView = api.get("/v1/certificates").await?;
+        let hostname = facts.hostname.to_string();
+        let shown = certificates.certificates.into_iter().filter(|certificate| certificate.shown_for.contains(&hostname));
+        facts.tlsa = shown.map(|certificate| certificate.spki_sha256.to_ascii_lowercase()).collect();
+        facts.tlsa.sort();
+        facts.tlsa.dedup();
+    }
+    Ok(facts)
+}
+
+/// The facts of these domains.
+pub fn of_keys(config: &Config, domains: Vec<Domain>, keys: &[KeyView]) -> DnsFacts {
+    let (dns, settings) = (&config.file.dns, &config.settings);
+    let named: Vec<IpAddr> = dns.addresses.iter().map(|address| address.0).collect();
+    let addresses = if named.is_empty() { public_addresses() } else { named };
+    let authority = config.acme().is_some_and(|acme| [LETS_ENCRYPT, LETS_ENCRYPT_STAGING].contains(&acme.directory.as_str()));
+    let now_ms = net::Clock::system().now_ms();
+    DnsFacts {
+        hostname: settings.hostname.clone(),
+        forward_addresses: settings.forward.source.map_or_else(|| addresses.clone(), |source| vec![source]),
+        addresses,
+        domains,
+        forwarding: settings.forward.srs.domain.clone(),
+        keys: keys.iter().filter_map(|key| fact(key, now_ms)).collect(),
+        sts: config.sts_policy(),
+        ports: config.submission_ports(),
+        imap_host: config.file.client_config.imap_host.as_ref().map(|host| host.0.clone()),
+        tlsa: Vec::new(),
+        includes: dns.relays.iter().map(|relay| relay.0.to_string()).collect(),
+        forward_includes: dns.relays.iter().map(|relay| relay.0.to_string()).collect(),
+        authority: authority.then(|| "letsencrypt.org".to_owned()),
+        dmarc: match dns.dmarc {
+            DmarcWord::None => DmarcStage::None,
+            DmarcWord::Quarantine => DmarcStage::Quarantine,
+            DmarcWord::Reject => DmarcStage::Reject,
+        },
+        report_user: "postmaster".into(),
+        no_mail: dns.no_mail.iter().map(|name| name.0.clone()).collect(),
+    }
+}
+
+fn fact(key: &KeyView, now_ms: i64) -> Option<DkimFact> {
+    let stage = match key.state.as_str() {
+        "next" => KeyStage::Next,
+        "active" => KeyStage::Active,
+        _ if now_ms - key.since_ms < RETIRED_MS => KeyStage::Retired,
+        _ => KeyStage::Revoked,
+    };
+    Some(DkimFact {
+        domain: key.domain.parse().ok()?,
+        selector: key.selector.clone(),
+        key_type: key.key_type.clone(),
+        record: key.record.clone(),
+        stage,
+    })
+}
+
+/// The addresses from which the Internet would see us, where they are public ones.
+fn public_addresses() -> Vec<IpAddr> {
+    [("0.0.0.0:0", "192.0.2.1:9"), ("[::]:0", "[2001:db8::1]:9")].into_iter().filter_map(|(from, towards)| public(from, towards)).collect()
+}
+
+/// No packet is sent.
+fn public(from: &str, towards: &str) -> Option<IpAddr> {
+    let socket = UdpSocket::bind(from).ok()?;
+    socket.connect(towards).ok()?;
+    let address = socket.local_addr().ok()?.ip();
+    let public = match address {
+        IpAddr::V4(v4) => {
+            let shared = v4.octets().first() == Some(&100) && v4.octets().get(1).is_some_and(|b| b & 0xc0 == 64);
+            !(v4.is_private() || v4.is_loopback() || v4.is_link_local() || v4.is_unspecified() || v4.is_documentation() || shared)
+        }
+        IpAddr::V6(v6) => v6.segments().first().is_some_and(|s| s & 0xe000 == 0x2000),
+    };
+    public.then_some(address)
+}

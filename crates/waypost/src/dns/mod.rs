@@ -1,0 +1,57 @@
+//! `waypost dns`: the records that should be in DNS, those that are, and how the first become the second.
+//!
+//! Invariant: what should be there is decided in `policy::dns_plan` and nowhere else; `setup`, `show`, `check` and `apply` see the same plan.
+
+mod apply;
+mod changes;
+pub mod check;
+mod facts;
+mod provider;
+mod records;
+mod show;
+pub mod watch;
+mod written;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use policy::dns_plan::{DnsFacts, PlannedRecord, plan};
+
+pub use facts::{of_keys, read};
+
+use crate::cli::Dns;
+use crate::config;
+use crate::output::Output;
+use crate::transport::Transport;
+
+/// Runs the command.
+pub async fn run(path: &Path, command: Dns, out: Output) -> Result<ExitCode> {
+    let config = config::load(path)?;
+    let mut api = Transport::open(&config).await?;
+    let facts = read(&config, &mut api).await?;
+    match command {
+        Dns::Show { domain, format } => show::run(&planned(&facts, domain.as_deref())?, &facts, &format, out)?,
+        Dns::Check { domain, quick } => {
+            let records = planned(&facts, domain.as_deref())?;
+            let checked = check::of_config(&config, quick).run(&records).await?;
+            if !check::show(&checked, &facts, out)? {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+        Dns::Apply(args) => return apply::run(&config, &facts, &args, out).await,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The plan: all of it, or what concerns one domain, with what it needs of the server.
+fn planned(facts: &DnsFacts, domain: Option<&str>) -> Result<Vec<PlannedRecord>> {
+    let mut records = plan(facts);
+    if let Some(domain) = domain {
+        let Some(wanted) = domain.parse().ok().filter(|domain| facts.domains.contains(domain)) else {
+            bail!("{domain} is not hosted here\n  hint: waypost domain list shows which are; waypost domain add {domain} takes it in");
+        };
+        records.retain(|record| record.domain.as_ref().is_none_or(|domain| *domain == wanted));
+    }
+    Ok(records)
+}

@@ -1,0 +1,87 @@
+//! Who takes changes of records, as the configuration and the environment say.
+//!
+//! RFC 2136, RFC 8945. Invariant: a token or a secret is neither printed nor logged, and stands in no error.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use dns_update::providers::rfc2136::DnsAddress;
+use dns_update::providers::route53::Route53Config;
+use dns_update::{DnsUpdater, TsigAlgorithm};
+
+use crate::config::{Config, ProviderWord, private_line};
+
+/// The variable that stands instead of the file with the token.
+pub const TOKEN_VARIABLE: &str = "WAYPOST_DNS_TOKEN";
+
+/// A request to a provider takes at most this long.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Reads the word of the command line.
+pub fn word(text: &str) -> Option<ProviderWord> {
+    Some(match text {
+        "rfc2136" => ProviderWord::Rfc2136,
+        "cloudflare" => ProviderWord::Cloudflare,
+        "digitalocean" => ProviderWord::DigitalOcean,
+        "route53" => ProviderWord::Route53,
+        _ => return None,
+    })
+}
+
+/// The way to the provider.
+pub fn updater(config: &Config, provider: ProviderWord) -> Result<DnsUpdater> {
+    let dns = &config.file.dns;
+    // What the library says of a bad token could hold the token.
+    let refused = |_| anyhow!("what was given for the provider cannot be used\n  hint: see whether the token or key was copied whole");
+    match provider {
+        ProviderWord::Rfc2136 => {
+            let (Some(server), Some(name), Some(file)) = (&dns.server, &dns.tsig_name, &dns.tsig_secret_file) else {
+                bail!(
+                    "updates need a server and a key\n  hint: set dns.server, dns.tsig_name and dns.tsig_secret_file in {}",
+                    config.path.display()
+                );
+            };
+            let secret = STANDARD.decode(line(file)?.trim()).map_err(|_| {
+                anyhow!("{} holds no Base64\n  hint: write the secret of the key into it, and nothing else", file.display())
+            })?;
+            DnsUpdater::new_rfc2136_tsig(DnsAddress::Tcp(server.0), name, secret, TsigAlgorithm::HmacSha256).map_err(refused)
+        }
+        ProviderWord::Cloudflare => DnsUpdater::new_cloudflare(token(config)?, Some(TIMEOUT)).map_err(refused),
+        ProviderWord::DigitalOcean => DnsUpdater::new_digitalocean(token(config)?, Some(TIMEOUT)).map_err(refused),
+        ProviderWord::Route53 => {
+            let token = token(config)?;
+            let (id, secret) = token.split_once(':').ok_or_else(|| {
+                anyhow!("the token for route53 is the id of an access key, a colon, and its secret\n  hint: make one that may change the zone only")
+            })?;
+            DnsUpdater::new_route53(Route53Config {
+                access_key_id: id.to_owned(),
+                secret_access_key: secret.to_owned(),
+                session_token: None,
+                region: None,
+                hosted_zone_id: None,
+                private_zone_only: Some(false),
+                endpoint: None,
+            })
+            .map_err(refused)
+        }
+    }
+}
+
+fn token(config: &Config) -> Result<String> {
+    if let Ok(token) = std::env::var(TOKEN_VARIABLE)
+        && !token.trim().is_empty()
+    {
+        return Ok(token.trim().to_owned());
+    }
+    let Some(file) = &config.file.dns.token_file else {
+        bail!("the provider needs a token\n  hint: set {TOKEN_VARIABLE}, or dns.token_file in {}", config.path.display());
+    };
+    Ok(line(file)?.trim().to_owned())
+}
+
+fn line(file: &Path) -> Result<String> {
+    private_line(file).map_err(|what| anyhow!(what)).context("the secret cannot be read")
+}

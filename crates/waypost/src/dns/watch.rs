@@ -1,0 +1,169 @@
+//! The daily look at DNS of a running server: what was as it should be and is no more is a letter to the postmaster.
+//!
+//! Invariant: each loss is told once; that nobody answers is no loss. What was seen last is in a file, so that a restart tells nothing twice.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use axum::Router;
+use mta::Postmaster;
+use policy::dns_plan::{Finding, State, plan};
+use serde::{Deserialize, Serialize};
+use tokio::task::JoinHandle;
+
+use super::{check, read};
+use crate::config::{self, Config};
+use crate::transport::Transport;
+
+/// A server that has just come up is looked at so soon.
+const FIRST: Duration = Duration::from_secs(600);
+
+/// The task; it ends when this is dropped.
+#[derive(Debug)]
+pub struct Watch(JoinHandle<()>);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Looks as often as the configuration says; `None` where that is never.
+pub fn start(config: &Config, router: Router, postmaster: Postmaster) -> Option<Watch> {
+    let every = Duration::from_secs(u64::from(config.file.dns.check_every.0));
+    let path = config.path.clone();
+    let task = async move {
+        tokio::time::sleep(every.min(FIRST)).await;
+        loop {
+            if let Err(error) = look(&path, &router, &postmaster).await {
+                tracing::warn!(error = format!("{error:#}"), "DNS could not be compared with the plan; trying again the next time");
+            }
+            tokio::time::sleep(every).await;
+        }
+    };
+    (!every.is_zero()).then(|| Watch(tokio::spawn(task)))
+}
+
+/// What was seen.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Seen {
+    /// Records that were as planned.
+    good: BTreeSet<String>,
+    /// Records that were too much.
+    extra: BTreeSet<String>,
+}
+
+async fn look(path: &Path, router: &Router, postmaster: &Postmaster) -> Result<()> {
+    let config = config::load(path)?;
+    let mut api = Transport::InProcess(Box::new(router.clone()));
+    let facts = read(&config, &mut api).await?;
+    let checked = check::of_config(&config, false).run(&plan(&facts)).await?;
+    let file = config.file.data_dir.join("dns-seen.json");
+    let before: Option<Seen> = fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok());
+    let (now, lost) = compare(before.as_ref(), &checked.findings);
+    let red = checked.findings.iter().filter(|finding| finding.is_red()).count();
+    tracing::info!(records = checked.findings.len(), wrong = red, lost = lost.len(), "DNS is compared with the plan");
+    if !lost.is_empty() {
+        postmaster.tell(&subject(&lost), &letter(&lost)).await?;
+    }
+    save(&file, &now)
+}
+
+fn save(file: &PathBuf, seen: &Seen) -> Result<()> {
+    let temporary = file.with_extension("json.new");
+    let write = || {
+        fs::write(&temporary, serde_json::to_vec_pretty(seen)?)?;
+        fs::rename(&temporary, file)
+    };
+    write().with_context(|| format!("{} cannot be written", file.display()))
+}
+
+fn key(finding: &Finding) -> String {
+    let record = &finding.record;
+    let value = if finding.state == State::Extra { finding.found.join(" ") } else { record.value.clone() };
+    format!("{} {} {value}", record.owner, record.record_type)
+}
+
+/// What is seen now, and what was lost since.
+fn compare<'a>(before: Option<&Seen>, findings: &'a [Finding]) -> (Seen, Vec<&'a Finding>) {
+    let (mut now, mut lost) = (Seen::default(), Vec::new());
+    for finding in findings {
+        let key = key(finding);
+        let was_good = before.is_some_and(|seen| seen.good.contains(&key));
+        match finding.state {
+            State::Ok => drop(now.good.insert(key)),
+            // Neither says that anything is lost.
+            State::Unknown | State::Propagating(_) if was_good => drop(now.good.insert(key)),
+            State::Unknown | State::Propagating(_) => {}
+            State::Extra => {
+                if before.is_some_and(|seen| !seen.extra.contains(&key)) {
+                    lost.push(finding);
+                }
+                now.extra.insert(key);
+            }
+            State::Missing | State::Differs if was_good => lost.push(finding),
+            State::Missing | State::Differs => {}
+        }
+    }
+    (now, lost)
+}
+
+fn subject(lost: &[&Finding]) -> String {
+    let required = lost.iter().filter(|finding| finding.is_red()).count();
+    match required {
+        0 => format!("{} DNS records have changed", lost.len()),
+        _ => format!("{} DNS records have changed, {required} of them required", lost.len()),
+    }
+}
+
+fn letter(lost: &[&Finding]) -> String {
+    let mut text =
+        String::from("These records were as they should be, and are no more. If somebody changed them on purpose, all is well.\n");
+    for finding in lost {
+        let record = &finding.record;
+        text.push_str(&format!("\n{} {}  {}  ({})\n", record.owner, record.record_type, finding.state.as_str(), finding.severity.as_str()));
+        finding.found.iter().for_each(|found| text.push_str(&format!("  found     {found}\n")));
+        text.push_str(&format!("  expected  {}\n  why       {}\n", record.quoted(), finding.why));
+        finding.fix.iter().for_each(|fix| text.push_str(&format!("  fix       {fix}\n")));
+    }
+    text.push_str("\nOn the server:\n\n  waypost dns check    says how it stands now\n  waypost dns apply    writes the records, where a provider is set up\n");
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use policy::dns_plan::{DnsSeverity, PlannedRecord, RecordKind, RecordType};
+
+    fn finding(state: State, found: &[&str]) -> Finding {
+        let (kind, severity) = (RecordKind::Mx, DnsSeverity::Required);
+        let value = "10 mx.example.com.".to_owned();
+        let owner = "example.com.".to_owned();
+        let record = PlannedRecord { domain: None, owner, record_type: RecordType::Mx, value, ttl_s: 3600, kind, severity, why: "" };
+        let found = found.iter().map(ToString::to_string).collect();
+        Finding { record, state, found, severity, why: "it is not there".into(), fix: None }
+    }
+
+    #[test]
+    fn a_loss_is_told_once_and_silence_is_none() {
+        let told = |before: Option<&Seen>, finding: Finding| {
+            let findings = [finding];
+            let (seen, lost) = compare(before, &findings);
+            (seen, lost.len())
+        };
+        assert_eq!(told(None, finding(State::Missing, &[])).1, 0, "it was never there");
+        assert_eq!(told(None, finding(State::Extra, &["1 old."])).1, 0, "it was there before anybody looked");
+        let (good, _) = told(None, finding(State::Ok, &[]));
+        let (silent, lost) = told(Some(&good), finding(State::Unknown, &[]));
+        assert_eq!((&silent, lost), (&good, 0));
+        assert_eq!(told(Some(&silent), finding(State::Propagating(60), &[])), (good.clone(), 0));
+        let (gone, lost) = told(Some(&silent), finding(State::Missing, &[]));
+        assert_eq!(lost, 1);
+        assert_eq!(told(Some(&gone), finding(State::Missing, &[])).1, 0);
+        let (extra, lost) = told(Some(&good), finding(State::Extra, &["1 old."]));
+        assert_eq!((lost, told(Some(&extra), finding(State::Extra, &["1 old."])).1), (1, 0));
+    }
+}

@@ -1,0 +1,159 @@
+//! The machine and the running server: is it up, is there room, is the clock right, does mail move?
+//!
+//! RFC 4330 (SNTP, one question), RFC 5321 s.4.5.4.1. Invariant: nothing is written.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use admin::api::{QueuePage, Totals};
+use anyhow::Result;
+use nix::sys::statvfs::statvfs;
+use serde_json::Value;
+use tokio::net::UdpSocket;
+
+use super::Patient;
+use super::finding::{Finding, Severity};
+use crate::output::{size, span};
+
+/// Seconds between 1900 and 1970.
+const NTP_TO_UNIX_S: i64 = 2_208_988_800;
+
+/// A clock may be so far off, in seconds, before signatures and dates suffer.
+const CLOCK_OFF_S: i64 = 60;
+
+/// Mail that waits longer than this is worth a look, in milliseconds.
+const OLD_MS: i64 = 4 * 3_600_000;
+
+pub(super) async fn check(patient: &mut Patient) -> Result<Vec<Finding>> {
+    let mut findings = vec![server(patient).await?, disk(patient)];
+    findings.extend(clock(patient).await);
+    findings.extend(queue(patient).await?);
+    Ok(findings)
+}
+
+async fn server(patient: &mut Patient) -> Result<Finding> {
+    let status: Value = patient.api.get("/v1/status").await?;
+    let number = |name: &str| status.get(name).and_then(Value::as_u64).unwrap_or(0);
+    if status.get("running").and_then(Value::as_bool) != Some(true) {
+        return Ok(Finding::bad(
+            Severity::Error,
+            "server",
+            "waypost",
+            "no server runs on this data directory",
+            "systemctl enable --now waypost, or: waypost serve",
+        ));
+    }
+    let (bugs, broken) = (number("bugs"), number("signatures_broken"));
+    Ok(match bugs + broken {
+        0 => Finding::good(
+            "server",
+            "waypost",
+            format!("runs, {} sessions, {} deliveries under way", number("sessions"), number("in_flight")),
+        ),
+        _ => Finding::bad(
+            Severity::Warning,
+            "server",
+            "waypost",
+            format!("{bugs} bugs were caught and {broken} messages stopped because a signature would have been broken"),
+            "report it with the log (SECURITY.md and CONTRIBUTING.md say where); no mail was lost by it",
+        ),
+    })
+}
+
+fn disk(patient: &Patient) -> Finding {
+    let data = &patient.config.file.data_dir;
+    let about = data.display().to_string();
+    let stat = match statvfs(data.as_path()) {
+        Ok(stat) => stat,
+        Err(error) => {
+            return Finding::bad(
+                Severity::Error,
+                "disk",
+                about,
+                format!("cannot be looked at: {error}"),
+                "see whether it is mounted, and whose it is",
+            );
+        }
+    };
+    let (free, all) = (stat.blocks_available() * stat.fragment_size(), (stat.blocks() * stat.fragment_size()).max(1));
+    let percent = free.saturating_mul(100) / all;
+    let found = format!("{} free of {} ({percent} %)", size(free), size(all));
+    let fix = "make room, or move data_dir to a larger disk; while the disk is full no mail is taken (452)";
+    match () {
+        () if free < (200 << 20) => Finding::bad(Severity::Error, "disk", about, found, fix),
+        () if free < (2 << 30) => Finding::bad(Severity::Warning, "disk", about, found, fix),
+        () => Finding::good("disk", about, found),
+    }
+}
+
+async fn clock(patient: &Patient) -> Option<Finding> {
+    let server = patient.time_server.as_ref()?;
+    let fix = "turn on time synchronisation: timedatectl set-ntp true";
+    let about = format!("by {server}");
+    Some(match off_by_s(server).await {
+        Ok(off_s) if off_s.abs() <= CLOCK_OFF_S => Finding::good("clock", about, format!("right within {} s", off_s.abs())),
+        Ok(off_s) => {
+            Finding::bad(Severity::Error, "clock", about, format!("{} s {}", off_s.abs(), if off_s > 0 { "fast" } else { "slow" }), fix)
+                .because("certificates, signatures and return addresses depend on it")
+        }
+        Err(error) => Finding::bad(Severity::Notice, "clock", about, format!("cannot be compared: {error}"), fix),
+    })
+}
+
+/// How far our clock is before the server's.
+async fn off_by_s(server: &str) -> Result<i64, String> {
+    let ask = async {
+        let target = if server.contains(':') { server.to_owned() } else { format!("{server}:123") };
+        let address = tokio::net::lookup_host(target).await?.next().ok_or(std::io::ErrorKind::NotFound)?;
+        let any: SocketAddr = if address.is_ipv6() { ([0u16; 8], 0).into() } else { ([0, 0, 0, 0], 0).into() };
+        let socket = UdpSocket::bind(any).await?;
+        socket.connect(address).await?;
+        let mut packet = [0; 48];
+        packet[0] = 0x23; // version 4, client
+        socket.send(&packet).await?;
+        socket.recv(&mut packet).await?;
+        Ok::<_, std::io::Error>(packet)
+    };
+    let packet = tokio::time::timeout(Duration::from_secs(5), ask)
+        .await
+        .map_err(|_| "no answer within 5 s".to_owned())?
+        .map_err(|e| e.to_string())?;
+    let seconds = packet.get(40..44).and_then(|bytes| bytes.first_chunk().copied()).map_or(0, u32::from_be_bytes);
+    if seconds == 0 {
+        return Err("the answer holds no time".into());
+    }
+    Ok(net::Clock::system().now_ms() / 1000 - (i64::from(seconds) - NTP_TO_UNIX_S))
+}
+
+async fn queue(patient: &mut Patient) -> Result<Vec<Finding>> {
+    let totals: Totals = patient.api.get("/v1/queue/totals").await?;
+    let page: QueuePage = patient.api.query("/v1/queue", &[("limit", Some("1".into()))]).await?;
+    let waiting = totals.recipients.saturating_sub(totals.held);
+    let oldest = page.messages.first().map_or(0, |message| page.now_ms - message.arrived_ms);
+    let found = format!("{waiting} recipients wait, {} are held", totals.held);
+    let reason = page.messages.first().and_then(|message| message.recipients.first()).and_then(|recipient| recipient.reason.clone());
+    let mut findings = vec![match () {
+        () if waiting > 0 && oldest > OLD_MS => {
+            let found = format!("{found}; the oldest message waits for {}: {}", span(oldest), reason.unwrap_or_default());
+            Finding::bad(
+                Severity::Warning,
+                "queue",
+                "waiting mail",
+                found,
+                "waypost queue list shows why; waypost queue retry --all tries again now",
+            )
+        }
+        () => Finding::good("queue", "waiting mail", found),
+    }];
+    if totals.set_aside > 0 {
+        let found = format!("{} recipients have records that cannot be read", totals.set_aside);
+        findings.push(Finding::bad(
+            Severity::Error,
+            "queue",
+            "damage",
+            found,
+            "look at the disk (dmesg, smartctl), and keep a copy of the data directory",
+        ));
+    }
+    Ok(findings)
+}

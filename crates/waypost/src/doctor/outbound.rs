@@ -1,0 +1,115 @@
+//! The way out: port 25 to the world, or the smarthost instead.
+//!
+//! RFC 5321 s.5. Invariant: a hoster that blocks port 25 is named where it can be told, with the way round it.
+
+use std::net::SocketAddr;
+
+use mail::Domain;
+use mta::settings::Route;
+
+use super::Patient;
+use super::finding::{Finding, Severity};
+use crate::conversation::{Conversation, connect};
+
+/// Somebody whose port 25 is always open.
+const AFAR: &str = "gmail.com";
+
+/// Hosters that close outgoing port 25: what the machine's firmware says of its maker, and what they do about it.
+const BLOCKERS: [(&str, &str); 8] = [
+    ("DigitalOcean", "DigitalOcean blocks outgoing port 25 and opens it for nobody"),
+    ("Hetzner", "Hetzner opens outgoing port 25 on request, a month after the first invoice"),
+    ("Vultr", "Vultr opens outgoing port 25 on request by a ticket"),
+    ("Linode", "Linode (Akamai) opens outgoing port 25 on request by a ticket"),
+    ("Google", "Google Cloud never opens outgoing port 25"),
+    ("Amazon", "AWS opens outgoing port 25 by a form (\"Request to remove email sending limitations\")"),
+    ("Microsoft", "Azure opens outgoing port 25 for some subscriptions only"),
+    ("OracleCloud", "Oracle Cloud opens outgoing port 25 on request only"),
+];
+
+pub(super) async fn check(patient: &Patient) -> Vec<Finding> {
+    let routes = &patient.config.settings.delivery.routes;
+    let mut findings = Vec::new();
+    for route in routes {
+        findings.push(smarthost(patient, route).await);
+    }
+    // A route for everything leaves nothing for port 25.
+    if !routes.iter().any(|route| route.domains.is_empty() && route.flows.is_empty()) {
+        findings.push(world(patient).await);
+    }
+    findings
+}
+
+async fn world(patient: &Patient) -> Finding {
+    let port = patient.config.settings.delivery.port;
+    let about = format!("port {port} of others");
+    let Ok(afar) = Domain::parse(AFAR) else { return Finding::good("outbound", about, "not tried") };
+    let lookup = |error: String| {
+        Finding::bad(
+            Severity::Warning,
+            "outbound",
+            about.clone(),
+            format!("{AFAR} cannot be found in DNS: {error}"),
+            "see the resolver's finding",
+        )
+    };
+    let mut hosts = match patient.resolver.mx(&afar).await {
+        Ok(hosts) => hosts,
+        Err(error) => return lookup(format!("{error:?}")),
+    };
+    hosts.sort_by_key(|host| host.preference);
+    let mut last = "it has no MX host".to_owned();
+    for host in hosts.into_iter().filter_map(|record| record.host).take(2) {
+        let addresses = match patient.resolver.addresses(&host, patient.config.settings.delivery.ipv6).await {
+            Ok(addresses) => addresses,
+            Err(error) => {
+                last = format!("{host}: {error:?}");
+                continue;
+            }
+        };
+        for address in addresses.into_iter().take(2) {
+            match greeting(SocketAddr::new(address, port)).await {
+                Ok(()) => return Finding::good("outbound", about, format!("{host} answers")),
+                Err(error) => last = format!("{host} [{address}]: {error}"),
+            }
+        }
+    }
+    blocked(about, &last)
+}
+
+fn blocked(about: String, last: &str) -> Finding {
+    let maker = ["sys_vendor", "chassis_asset_tag", "product_name"]
+        .iter()
+        .map(|name| std::fs::read_to_string(format!("/sys/class/dmi/id/{name}")).unwrap_or_default())
+        .collect::<String>();
+    let hoster = BLOCKERS.iter().find(|(name, _)| maker.contains(name)).map(|(_, text)| *text);
+    let fix = "ask your hoster to open outgoing port 25, or send by a smarthost on port 587 or 2525:\n[[route]]\nhost = \"smtp.example.net\"\nuser = \"you\"\npassword_file = \"/etc/waypost/smarthost\"";
+    let finding = Finding::bad(Severity::Error, "outbound", about, format!("does not answer ({last}): most likely it is blocked"), fix);
+    match hoster {
+        Some(text) => finding.because(text),
+        None => finding.because("many hosters close outgoing port 25 until they are asked"),
+    }
+}
+
+async fn greeting(at: SocketAddr) -> Result<(), String> {
+    let mut conversation = Conversation::plain(connect(at).await?);
+    let banner = conversation.reply().await?;
+    let _ = conversation.say("QUIT").await;
+    if banner.code == 220 { Ok(()) } else { Err(banner.text()) }
+}
+
+async fn smarthost(patient: &Patient, route: &Route) -> Finding {
+    let about = format!("smarthost {}:{}", route.host, route.port);
+    let fix = "see the host and port of its [[route]], and whether your hoster closes that port: 2525 is often open";
+    let addresses = match patient.resolver.addresses(&route.host, patient.config.settings.delivery.ipv6).await {
+        Ok(addresses) => addresses,
+        Err(error) => return Finding::bad(Severity::Error, "outbound", about, format!("has no address: {error:?}"), fix),
+    };
+    let mut last = String::new();
+    for address in addresses.into_iter().take(4) {
+        match connect(SocketAddr::new(address, route.port)).await {
+            Ok(_) => return Finding::good("outbound", about, "answers"),
+            Err(error) => last = error,
+        }
+    }
+    Finding::bad(Severity::Error, "outbound", about, format!("does not answer: {last}"), fix)
+}

@@ -1,0 +1,35 @@
+//! DKIM, by a real signature: the server signs as it would a message, and DNS is asked as a receiver would.
+//!
+//! RFC 6376 s.6. Invariant: a domain without a key is a finding.
+
+use admin::api::KeyTest;
+use anyhow::Result;
+
+use super::Patient;
+use super::finding::{Finding, Severity};
+
+pub(super) async fn check(patient: &mut Patient) -> Result<Vec<Finding>> {
+    let tests: Vec<KeyTest> = patient.api.post("/v1/keys/test", &()).await?;
+    let mut domains: Vec<String> = patient.domains.iter().map(ToString::to_string).collect();
+    domains.push(patient.config.settings.forward.srs.domain.to_string());
+    let without = domains.iter().filter(|domain| !tests.iter().any(|test| test.domain == **domain));
+    let missing = |domain: &String| {
+        let fix = format!("waypost key add {domain}, then publish what it prints");
+        Finding::bad(Severity::Error, "dkim", domain.clone(), "has no key: its mail leaves unsigned", fix)
+    };
+    let mut findings: Vec<Finding> = without.map(missing).collect();
+    findings.extend(tests.iter().map(one));
+    Ok(findings)
+}
+
+fn one(test: &KeyTest) -> Finding {
+    let about = format!("{}._domainkey.{}", test.selector, test.domain);
+    if test.verifies {
+        return Finding::good("dkim", about, "a signature verifies");
+    }
+    // Ed25519 comes second to RSA: few receivers verify it.
+    let severity = if test.key_type == "rsa" { Severity::Error } else { Severity::Warning };
+    let why = test.reason.clone().unwrap_or_else(|| "it does not verify".into());
+    let fix = format!("publish this TXT record at {about}:\n{}", test.record);
+    Finding::bad(severity, "dkim", about, format!("a signature does not verify: {why}"), fix)
+}

@@ -1,0 +1,177 @@
+//! `waypost dns`: from an empty zone to one in which nothing is wrong, at a name server that takes updates; and each damage found again.
+//!
+//! RFC 2136, RFC 8945. Invariant: what is right in the zone is said by Knot, and what is damaged there is done by its own tool.
+
+use it::{Dns, Lab, MX_PORT, Sink, UPDATE_SECRET, Waypost, wait_for};
+use serde_json::Value;
+
+/// Everything that a plan can hold: own addresses, a forwarding domain of its own, TLSA, CAA, a relay, a name without mail.
+fn office(lab: &Lab) -> Waypost {
+    let secret = lab.write("tsig.secret", &format!("{UPDATE_SECRET}\n"));
+    std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let server = lab.address(53);
+    let waypost = Waypost::configured(
+        lab,
+        &format!(
+            "[forward]\ndomain = \"fwd.example.test\"\n[acme]\nenabled = true\n\
+             [dns]\naddresses = [\"192.0.2.10\", \"2001:db8::10\"]\ntlsa = true\nrelays = [\"relay.test\"]\nno_mail = [\"www.example.test\"]\n\
+             provider = \"rfc2136\"\nserver = \"{server}:5353\"\ntsig_name = \"lab\"\ntsig_secret_file = \"tsig.secret\"\n"
+        ),
+    );
+    waypost.ok(&["domain", "add", "example.test"]);
+    for domain in ["example.test", "fwd.example.test"] {
+        waypost.ok(&["key", "add", domain]);
+    }
+    waypost
+}
+
+const RELAY: &str = "relay TXT \"v=spf1 ip4:198.51.100.0/24 -all\"\n";
+
+/// What `dns check` says: its findings that are not ok, and whether it calls all well.
+fn check(waypost: &Waypost) -> (Vec<Value>, bool) {
+    let output = waypost.command(&["--json", "dns", "check"]);
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&output.stderr)));
+    assert_eq!(said["ok"].as_bool().unwrap(), output.status.success());
+    let findings = said["findings"].as_array().unwrap();
+    (findings.iter().filter(|finding| finding["state"] != "ok").cloned().collect(), output.status.success())
+}
+
+fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value[name].as_str().unwrap_or_else(|| panic!("no {name} in {value}"))
+}
+
+/// What stands behind the type in the record's line.
+fn data(record: &Value) -> String {
+    let marker = format!(" IN {} ", text(record, "type"));
+    text(record, "line").split_once(&marker).unwrap().1.to_owned()
+}
+
+fn damaged(record: &Value) -> String {
+    match text(record, "type") {
+        "A" => "198.51.100.99".into(),
+        "AAAA" => "2001:db8::bad".into(),
+        "MX" => "10 damaged.example.test.".into(),
+        "CNAME" => "damaged.example.test.".into(),
+        "SRV" => "0 1 4 damaged.example.test.".into(),
+        "TLSA" => format!("3 1 1 {}", "00".repeat(32)),
+        "CAA" => "0 issue \"damaged.test\"".into(),
+        "TXT" => "\"damaged\"".into(),
+        other => panic!("no damage for {other}"),
+    }
+}
+
+#[test]
+fn an_empty_zone_turns_green_and_each_damage_is_found() {
+    let lab = Lab::new();
+    let dns = Dns::start_for_updates(&lab, RELAY);
+    let waypost = office(&lab);
+    let (empty, is_good) = check(&waypost);
+    assert!(!is_good && empty.iter().all(|finding| finding["state"] == "missing"), "{empty:#?}");
+    assert!(waypost.refused(&["dns", "apply"]).contains("--yes"));
+    let applied = waypost.ok(&["dns", "apply", "--yes"]);
+    assert!(applied.contains("+ example.test.") && applied.contains("the zone's servers have them"), "{applied}");
+    assert_eq!(check(&waypost), (vec![], true), "{applied}");
+    assert!(waypost.ok(&["dns", "apply"]).contains("nothing is to be changed"));
+
+    let plan = waypost.json(&["dns", "show"]);
+    let in_zone: Vec<&Value> = plan.as_array().unwrap().iter().filter(|record| record["type"] != "PTR").collect();
+    assert!(in_zone.len() > 25, "{} records", in_zone.len());
+    for record in in_zone {
+        let (name, kind, data) = (text(record, "name"), text(record, "type"), data(record));
+        let add = |data: &str| format!("add {name} 60 {kind} {data}");
+        let expect = |how: &str, states: &[&str], lines: &str| {
+            dns.update("test.", lines);
+            let (found, is_good) = check(&waypost);
+            let [one] = found.as_slice() else { panic!("{how} {name} {kind}: {found:#?}") };
+            assert!(text(one, "name") == name && text(one, "type") == kind && text(one, "value") == text(record, "value"), "{how} {one:#}");
+            assert!(states.contains(&text(one, "state")), "{how} {one:#}");
+            assert_eq!(is_good, text(one, "severity") != "required", "{how} {one:#}");
+        };
+        expect("without", &["missing", "differs"], &format!("del {name} {kind} {data}"));
+        expect("damaged", &["missing", "differs"], &add(&damaged(record)));
+        dns.update("test.", &format!("del {name} {kind} {}\n{}", damaged(record), add(&data)));
+    }
+    assert_eq!(check(&waypost), (vec![], true));
+}
+
+#[test]
+fn what_others_wrote_is_left_alone_until_it_is_named() {
+    let lab = Lab::new();
+    let dns = Dns::start_for_updates(
+        &lab,
+        &format!("{RELAY}example MX 5 old.test.\nexample TXT \"v=spf1 include:relay.test -all\"\nexample TXT \"site-verification=1\"\n"),
+    );
+    let waypost = office(&lab);
+    let refused = waypost.refused(&["dns", "apply", "--yes"]);
+    assert!(refused.contains("example.test. MX is left alone") && refused.contains("--replace example.test"), "{refused}");
+    let (left, _) = check(&waypost);
+    let left: Vec<String> = left.iter().map(|f| format!("{} {} {}", text(f, "name"), text(f, "type"), text(f, "state"))).collect();
+    assert_eq!(left, ["example.test. MX differs", "example.test. TXT differs"]);
+
+    let replaced = waypost.ok(&["dns", "apply", "--yes", "--replace", "example.test"]);
+    assert!(replaced.contains("~ example.test.") && replaced.contains("instead of MX 5 old.test."), "{replaced}");
+    assert_eq!(check(&waypost), (vec![], true));
+    let texts = it::run_ok("kdig", &["+short", "-p", "5353", &format!("@{}", dns.address), "example.test", "TXT"]);
+    assert!(texts.contains("site-verification=1") && texts.lines().count() == 2, "{texts}");
+
+    // Ours is changed without being named: the plan has moved on.
+    let config = std::fs::read_to_string(&waypost.config).unwrap();
+    std::fs::write(&waypost.config, config.replace("tlsa = true", "dmarc = \"reject\"")).unwrap();
+    let moved = waypost.ok(&["dns", "apply", "--yes"]);
+    assert!(moved.contains("~ _dmarc.example.test.") && moved.contains("- _25._tcp.mx.example.test."), "{moved}");
+    assert_eq!(check(&waypost), (vec![], true));
+
+    // A left-over beside ours.
+    dns.update("test.", "add example.test. 60 MX 1 old.test.");
+    let (extra, is_good) = check(&waypost);
+    assert!(!is_good && extra.len() == 1 && extra[0]["state"] == "extra", "{extra:#?}");
+    let shown = waypost.command(&["dns", "check"]);
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.contains("remove: example.test. MX 1 old.test.") && shown.contains("1 required records are wrong"), "{shown}");
+}
+
+#[test]
+fn a_wrong_key_is_refused_and_not_printed() {
+    let lab = Lab::new();
+    let _dns = Dns::start_for_updates(&lab, RELAY);
+    let waypost = office(&lab);
+    let other = "bm90IHRoZSBzZWNyZXQgb2YgdGhpcyBsYWIgYXQgYWxsIQ==";
+    std::fs::write(waypost.config.with_file_name("tsig.secret"), other).unwrap();
+    let refused = waypost.refused(&["dns", "apply", "--yes"]);
+    assert!(refused.contains("could not be added") && !refused.contains(other), "{refused}");
+    let zone = waypost.ok(&["dns", "show", "example.test", "--format", "zone"]);
+    assert!(zone.contains("example.test.") && zone.lines().all(|line| !line.contains("fwd.other")), "{zone}");
+    assert!(waypost.refused(&["dns", "show", "other.test"]).contains("not hosted here"));
+    assert!(waypost.refused(&["dns", "show", "--format", "nobody"]).contains("cloudflare"));
+    let form = waypost.ok(&["dns", "show", "--format", "digitalocean"]);
+    assert!(form.contains("Hostname  @") && form.contains("with the hoster of the address: mx.example.test"), "{form}");
+}
+
+#[test]
+fn the_postmaster_is_told_once_of_what_is_lost() {
+    let lab = Lab::new();
+    let sink = Sink::start(lab.address(2), MX_PORT);
+    let records = format!("{RELAY}inbox MX 10 mx.inbox\nmx.inbox A {}\n", lab.address(2));
+    let dns = Dns::start_for_updates(&lab, &records);
+    let mut waypost = office(&lab);
+    let config = std::fs::read_to_string(&waypost.config).unwrap();
+    let config = config.replace("[acme]\nenabled = true\n", "").replace("[dns]\n", "[dns]\ncheck_every = 1\n");
+    std::fs::write(&waypost.config, format!("postmaster = \"boss@inbox.test\"\n{config}")).unwrap();
+    waypost.ok(&["dns", "apply", "--yes"]);
+    waypost.start();
+    let seen = waypost.data.join("dns-seen.json");
+    wait_for("a first look", || std::fs::read_to_string(&seen).ok().filter(|text| text.contains("_dmarc.example.test.")));
+    dns.update("test.", "del _dmarc.example.test. TXT\nadd _dmarc.example.test. 60 TXT \"v=DMARC1; p=\\200\"");
+    let letter = sink.wait_for("have changed").text();
+    assert!(letter.contains("Subject: Waypost: 1 DNS records have changed, 1 of them required"), "{letter}");
+    assert!(
+        letter.contains("_dmarc.example.test. TXT  differs")
+            && letter.contains("  fix       replace it by: _dmarc.example.test. 3600 IN TXT")
+    );
+    assert!(letter.contains("v=DMARC1; p=\\u{fffd}"), "{letter}");
+    let looks = || waypost.log().matches("DNS is compared").count();
+    let now = looks();
+    wait_for("two further looks", || (looks() >= now + 2).then_some(()));
+    assert!(waypost.queued() == 0 && sink.messages().len() == 1, "it is told once");
+    waypost.assert_no_bugs();
+}

@@ -1,0 +1,184 @@
+//! `waypost doctor`, in a good world and in bad ones: each damage turns its own finding red.
+
+use it::{Dns, Lab, MX_PORT, Process, Sink, Waypost, wait_for};
+use serde_json::Value;
+
+/// The lab's server with all its records in DNS, and somebody afar who takes mail.
+struct Ward {
+    lab: Lab,
+    waypost: Waypost,
+    _afar: Sink,
+    /// Where the host afar is, as DNS says.
+    afar_at: u8,
+}
+
+impl Ward {
+    fn open() -> Self {
+        let lab = Lab::new();
+        let afar = Sink::start(lab.address(2), MX_PORT);
+        let mut waypost = Waypost::configured(
+            &lab,
+            "postmaster = \"me@example.test\"\n[forward]\ndomain = \"fwd.example.test\"\n[tls]\nextra_authorities = \"cert.pem\"\n",
+        );
+        waypost.start_hosting("foo@inbox.test");
+        Self { lab, waypost, _afar: afar, afar_at: 2 }
+    }
+
+    /// The records of a complete install, without the lines that hold one of `without`; then `more`.
+    fn dns(&self, keys: &str, without: &[&str], more: &str) -> Dns {
+        let us = self.lab.address(1);
+        let all = format!(
+            "example MX 10 mx.example\nmx.example A {us}\nexample TXT \"v=spf1 ip4:{us} -all\"\nmx.example TXT \"v=spf1 a -all\"\n\
+             fwd.example MX 10 mx.example\nfwd.example TXT \"v=spf1 ip4:{us} -all\"\n{keys}"
+        );
+        let kept: String =
+            all.lines().filter(|line| !without.iter().any(|w| line.starts_with(w))).map(|line| format!("{line}\n")).collect();
+        Dns::with_zone(
+            &self.lab,
+            &format!("{kept}{more}"),
+            "com",
+            &format!("gmail MX 5 mx.gmail\nmx.gmail A {}\n", self.lab.address(self.afar_at)),
+        )
+    }
+
+    /// The findings, and whether the command said that all is well.
+    fn doctor(&self, more: &[&str]) -> (Vec<Value>, bool) {
+        let output =
+            self.waypost.command(&[&["--json", "doctor"][..], if more.is_empty() { &["--time-server", ""][..] } else { more }].concat());
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let report: Value =
+            serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}{}", String::from_utf8_lossy(&output.stderr)));
+        (report["findings"].as_array().unwrap().clone(), output.status.success())
+    }
+}
+
+/// Check and subject of what is an error or a warning, beside what the lab itself cannot have (a public certificate and PTR records) and
+/// the records that `dns check` judges, which have tests of their own.
+fn bad(findings: &[Value]) -> Vec<String> {
+    let of = |finding: &Value, name: &str| finding[name].as_str().unwrap_or_default().to_owned();
+    let is_bad = |finding: &&Value| ["error", "warning"].contains(&finding["severity"].as_str().unwrap());
+    let is_of_the_lab =
+        |finding: &&Value| ["ptr", "dns"].contains(&of(finding, "check").as_str()) || of(finding, "found").contains("self-signed");
+    findings.iter().filter(is_bad).filter(|f| !is_of_the_lab(f)).map(|f| format!("{} {}", of(f, "check"), of(f, "about"))).collect()
+}
+
+#[test]
+fn each_damage_turns_its_finding_red() {
+    let ward = Ward::open();
+    let us = ward.lab.address(1);
+    let keys = [ward.waypost.keys("example.test"), ward.waypost.keys("fwd.example.test")].concat();
+    {
+        let _dns = ward.dns(&keys, &[], "");
+        let (findings, _) = ward.doctor(&[]);
+        assert_eq!(bad(&findings), Vec::<String>::new(), "{findings:#?}");
+        for check in ["configuration", "address", "server", "disk", "queue", "port", "relay", "resolver", "spf", "dkim", "outbound"] {
+            assert!(findings.iter().any(|f| f["check"] == check && f["severity"] == "good"), "{check}: {findings:#?}");
+        }
+    }
+    let damages: [(&[&str], String, &str); 5] = [
+        (&["example TXT"], String::new(), "spf example.test from"),
+        (&["example TXT"], "example TXT \"v=spf1 ip4:192.0.2.1 -all\"\n".into(), "spf example.test from"),
+        (&[], "example TXT \"v=spf1 +all\"\n".into(), "spf example.test from"),
+        (&["fwd.example TXT"], String::new(), "spf fwd.example.test from"),
+        (&["mx.example TXT"], String::new(), "spf mx.example.test from"),
+    ];
+    for (without, more, expected) in damages {
+        let mut waypost_sees_it = Vec::new();
+        let _dns = ward.dns(&keys, without, &more);
+        // What the server has looked up before stays in its cache; the command asks anew.
+        wait_for(&format!("{expected} to be red"), || {
+            waypost_sees_it = bad(&ward.doctor(&[]).0);
+            (!waypost_sees_it.is_empty()).then_some(())
+        });
+        assert_eq!(waypost_sees_it, [format!("{expected} {us}")], "{without:?} {more:?}");
+    }
+    ward.waypost.assert_no_bugs();
+}
+
+#[test]
+fn a_server_that_is_down_a_key_that_is_not_published_and_a_closed_way_out() {
+    let mut ward = Ward::open();
+    let us = ward.lab.address(1).to_string();
+    let keys = ward.waypost.keys("example.test");
+    ward.afar_at = 3;
+    ward.waypost.stop();
+    let _dns = ward.dns(&keys.replace("p=M", "p=N"), &[], "");
+    let (findings, is_well) = ward.doctor(&[]);
+    assert!(!is_well);
+    let found = bad(&findings);
+    let has = |text: &str| found.iter().any(|f| f.starts_with(text));
+    assert!(has("server waypost") && has(&format!("port {us}:{MX_PORT}")) && has("outbound"), "{found:?}");
+    assert!(has("dkim r1._domainkey.example.test") && !has("dkim e1._domainkey.example.test"), "{found:?}");
+    assert!(has("dkim fwd.example.test"), "a domain without a key: {found:?}");
+    let outbound = findings.iter().find(|f| f["check"] == "outbound").unwrap();
+    assert!(outbound["fix"].as_str().unwrap().contains("[[route]]"), "{outbound}");
+    let shown = String::from_utf8(ward.waypost.command(&["doctor", "--quiet", "--time-server", ""]).stdout).unwrap();
+    assert!(shown.contains("fix: ") && !shown.contains("\nok "), "{shown}");
+}
+
+/// A clock that is right, and one that is an hour behind ours.
+const TIME: &str = "
+import socket, struct, sys, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind((sys.argv[1], 1123))
+while True:
+    data, peer = s.recvfrom(100)
+    s.sendto(b'\\x24\\x01' + bytes(38) + struct.pack('>II', int(time.time()) + 2208988800 - int(sys.argv[2]), 0), peer)
+";
+
+#[test]
+fn a_clock_that_is_wrong_is_found() {
+    let ward = Ward::open();
+    let _dns = ward.dns("", &[], "");
+    for (host, off, severity) in [(8, "0", "good"), (9, "3600", "error")] {
+        let address = ward.lab.address(host).to_string();
+        let mut command = std::process::Command::new("python3");
+        let _server = Process::start(command.args(["-c", TIME, &address, off]));
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        let findings = ward.doctor(&["--time-server", &format!("{address}:1123")]).0;
+        let clock = findings.iter().find(|f| f["check"] == "clock").unwrap();
+        assert_eq!(clock["severity"], severity, "{clock}");
+    }
+}
+
+#[test]
+fn setup_then_dns_apply_turns_red_into_green() {
+    let lab = Lab::new();
+    let us = lab.address(1);
+    let dns = Dns::start_for_updates(&lab, "");
+    lab.write("tsig.secret", &format!("{}\n", it::UPDATE_SECRET));
+    std::fs::set_permissions(lab.path().join("tsig.secret"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let _afar = Sink::start(lab.address(2), MX_PORT);
+    let mut waypost = Waypost::configured(
+        &lab,
+        &format!(
+            "postmaster = \"me@example.test\"\n[forward]\ndomain = \"fwd.example.test\"\nmode = \"queue\"\n[tls]\nextra_authorities = \"cert.pem\"\n\
+             [dns]\naddresses = [\"{us}\"]\nprovider = \"rfc2136\"\nserver = \"{}:5353\"\ntsig_name = \"lab\"\ntsig_secret_file = \"tsig.secret\"\n\
+             [[route]]\nhost = \"[{}]\"\nport = {MX_PORT}\ntls = \"none\"\nverify = false\n",
+            dns.address,
+            lab.address(2)
+        ),
+    );
+    let said = waypost.ok(&["setup", "example.test", "--forward", "me=foo@inbox.test", "--hostname", "mx.example.test"]);
+    assert!(said.contains("account me@example.test"), "{said}");
+    waypost.start();
+    let doctor = |waypost: &Waypost| {
+        let output = waypost.command(&["--json", "doctor", "--time-server", "", "--address", &us.to_string()]);
+        let report: Value =
+            serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&output.stderr)));
+        let errors = |f: &&Value| f["severity"] == "error" && f["check"] != "ptr";
+        let found: Vec<String> =
+            report["findings"].as_array().unwrap().iter().filter(errors).map(|f| format!("{} {}", f["check"], f["about"])).collect();
+        found
+    };
+    let red = doctor(&waypost);
+    assert!(red.len() > 8 && red.iter().any(|f| f.contains("example.test. MX")) && red.iter().any(|f| f.starts_with("\"dkim")), "{red:#?}");
+    waypost.ok(&["dns", "apply", "--yes"]);
+    // What the server has looked up before is in its cache for as long as the zone says.
+    waypost.stop();
+    waypost.start();
+    let green = doctor(&waypost);
+    assert!(green.is_empty(), "{green:#?}");
+    dns.update("test.", "del fwd.example.test. MX 10 mx.example.test.");
+    assert_eq!(doctor(&waypost), ["\"dns\" \"fwd.example.test. MX\""]);
+    waypost.assert_no_bugs();
+}
