@@ -37,6 +37,8 @@ fn findings(lab: &Lab, name: &str, arguments: &[&str]) -> Vec<String> {
     let json = lab.path().join(format!("{name}.json"));
     let mut command = Command::new("testssl");
     command.args(["--quiet", "--color", "0", "--warnings", "off", "--severity", "MEDIUM", "--jsonfile"]).arg(&json);
+    // On a busy machine one of its connections sometimes waits for ever; it goes on with the next.
+    command.args(["--connect-timeout", "20", "--openssl-timeout", "20"]);
     // Protocols, groups of suites, forward secrecy, server's preferences; the holes that a server's own doing can open.
     command.args(["-p", "-s", "-f", "-P", "-S", "-H", "-I", "-R", "-C", "-U", "--ip", "one"]).args(arguments);
     let output = command.stdin(Stdio::null()).output().expect("testssl.sh runs (cargo xtask ci installs it)");
