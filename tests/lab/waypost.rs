@@ -1,6 +1,7 @@
 //! Our server in a lab: the binary, started as its users start it.
 
 use std::fs::File;
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -109,8 +110,11 @@ impl Waypost {
         wait_for("waypost to listen", || {
             assert!(process.is_running(), "waypost ended:\n{}", self.log());
             TcpStream::connect((self.address, MX_PORT)).ok()?;
-            // The listeners come first, the socket for commands last.
-            UnixStream::connect(self.data.join("waypost.sock")).ok()
+            // The socket is there early; it answers once every port is listened on.
+            let mut socket = UnixStream::connect(self.data.join("waypost.sock")).ok()?;
+            socket.set_read_timeout(Some(std::time::Duration::from_secs(5))).ok()?;
+            socket.write_all(b"GET /v1/status HTTP/1.1\r\nhost: lab\r\nconnection: close\r\n\r\n").ok()?;
+            socket.read_exact(&mut [0; 12]).ok()
         });
         self.process = Some(process);
     }
