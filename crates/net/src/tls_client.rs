@@ -46,14 +46,7 @@ impl ClientTls {
     /// `authorities` is a PEM file of certificates that are trusted beside the machine's own.
     pub fn new(authorities: Option<&Path>) -> Result<Self, TlsError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if let Some(path) = authorities {
-            let bad = |reason: String| TlsError::File { path: path.into(), reason };
-            for certificate in CertificateDer::pem_file_iter(path).map_err(|e| bad(e.to_string()))? {
-                roots.add(certificate.map_err(|e| bad(e.to_string()))?).map_err(|e| bad(e.to_string()))?;
-            }
-        }
+        let roots = roots(authorities)?;
         let builder = || ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions();
         let verified = builder()?.with_root_certificates(roots).with_no_client_auth();
         let anyone = Arc::new(Anyone(provider.clone()));
@@ -84,6 +77,19 @@ impl ClientTls {
         let shaken = TlsConnector::from(Arc::new(config)).connect(name, tcp).await;
         shaken.map_err(|error| failed.get().cloned().map_or(error, |failed: DaneError| io::Error::other(failed)))
     }
+}
+
+/// Whom the machine trusts, and the authorities of a PEM file beside them.
+pub(crate) fn roots(authorities: Option<&Path>) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if let Some(path) = authorities {
+        let bad = |reason: String| TlsError::File { path: path.into(), reason };
+        for certificate in CertificateDer::pem_file_iter(path).map_err(|e| bad(e.to_string()))? {
+            roots.add(certificate.map_err(|e| bad(e.to_string()))?).map_err(|e| bad(e.to_string()))?;
+        }
+    }
+    Ok(roots)
 }
 
 /// Believes what the TLSA records say, and keeps why not.

@@ -9,8 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use mail::Domain;
 use rustls::client::ResolvesClientCert;
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::ServerName;
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, ClientConfig, Error, RootCertStore, SignatureScheme, version};
 use tokio::net::TcpStream;
@@ -18,6 +17,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::tls::TlsError;
+use crate::tls_client::roots;
 
 /// The version that is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,15 +69,7 @@ impl ResolvesClientCert for Asked {
 impl Trial {
     /// `authorities` is a PEM file of certificates that are trusted beside the machine's own.
     pub fn new(authorities: Option<&Path>) -> Result<Self, TlsError> {
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if let Some(path) = authorities {
-            let bad = |reason: String| TlsError::File { path: path.into(), reason };
-            for certificate in CertificateDer::pem_file_iter(path).map_err(|e| bad(e.to_string()))? {
-                roots.add(certificate.map_err(|e| bad(e.to_string()))?).map_err(|e| bad(e.to_string()))?;
-            }
-        }
-        Ok(Self { roots: Arc::new(roots) })
+        Ok(Self { roots: Arc::new(roots(authorities)?) })
     }
 
     /// Does the handshake; says too whether the server asked for a client certificate.
