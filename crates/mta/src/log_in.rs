@@ -9,14 +9,15 @@ use sasl::{Context, Exchange, Mechanism, Step, Token};
 use smtp::server::AuthStep;
 
 use crate::handshake::Secured;
-use crate::logins::{Attempt, Denied, LoggedIn, Offered};
+use crate::logins::{Attempt, Denied, Offered};
 use crate::receive::Reception;
 
 /// What the session is to answer.
 #[derive(Debug)]
 pub(crate) enum Answer {
     Challenge(Vec<u8>),
-    In(LoggedIn),
+    /// Somebody is in: the login.
+    In(String),
     Refused(Reply),
 }
 

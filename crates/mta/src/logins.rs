@@ -31,13 +31,6 @@ pub(crate) struct Attempt {
     pub mechanism: Mechanism,
 }
 
-/// Who has logged in, by which password or certificate.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct LoggedIn {
-    pub login: String,
-    pub credential: String,
-}
-
 /// Why nobody has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Denied {
@@ -112,8 +105,8 @@ impl Logins {
         self.key.pepper()
     }
 
-    /// Checks a name and a password.
-    pub async fn check(&self, attempt: Attempt, credentials: &Credentials) -> Result<LoggedIn, Denied> {
+    /// Checks a name and a password; the login where they are right.
+    pub async fn check(&self, attempt: Attempt, credentials: &Credentials) -> Result<String, Denied> {
         let directory = self.live.current();
         let account = active(&directory, &credentials.authcid);
         let name = counted_name(&credentials.authcid);
@@ -147,7 +140,7 @@ impl Logins {
     }
 
     /// The answer, where the same was checked lately.
-    fn remembered(&self, attempt: Attempt, name: &str, code: &Code) -> Option<Result<LoggedIn, Denied>> {
+    fn remembered(&self, attempt: Attempt, name: &str, code: &Code) -> Option<Result<String, Denied>> {
         let now_ms = self.clock.now_ms();
         match self.remembered.look(code, now_ms) {
             Known::Nothing => None,
@@ -188,13 +181,13 @@ impl Logins {
     }
 
     /// The client has proven that it knows a password that was offered to the mechanism.
-    pub fn proven(&self, attempt: Attempt, offered: Offered, password: usize) -> Option<LoggedIn> {
+    pub fn proven(&self, attempt: Attempt, offered: Offered, password: usize) -> Option<String> {
         let credential = offered.passwords.get(password)?.clone();
         Some(self.welcome(attempt, offered.login, credential))
     }
 
     /// The client has proven that it has the key of a certificate, which is known by its SHA-256.
-    pub fn by_certificate(&self, attempt: Attempt, authzid: &str, sha256: &str) -> Option<LoggedIn> {
+    pub fn by_certificate(&self, attempt: Attempt, authzid: &str, sha256: &str) -> Option<String> {
         let directory = self.live.current();
         let has = |account: &Account| account.is_active() && account.certificates.iter().any(|known| known.sha256 == sha256);
         let account = match authzid.trim() {
@@ -206,13 +199,13 @@ impl Logins {
     }
 
     /// Somebody else (an authorization server) vouches for the name.
-    pub fn by_token(&self, attempt: Attempt, login: &str) -> Option<LoggedIn> {
+    pub fn by_token(&self, attempt: Attempt, login: &str) -> Option<String> {
         let directory = self.live.current();
         let account = active(&directory, login)?;
         Some(self.welcome(attempt, account.login.key(), "token".into()))
     }
 
-    fn welcome(&self, attempt: Attempt, login: String, credential: String) -> LoggedIn {
+    fn welcome(&self, attempt: Attempt, login: String, credential: String) -> String {
         let now_ms = self.clock.now_ms();
         let is_new = self.guard.succeeded(&login, attempt.client, now_ms);
         let (client, mechanism) = (attempt.client, attempt.mechanism.name());
@@ -220,14 +213,14 @@ impl Logins {
         // With a full line it is forgotten, and the next login says it again.
         let _ = self.habits.try_send(Habit::Login(LoginUse {
             login: login.clone(),
-            password: credential.clone(),
+            password: credential,
             network: neighbourhood(client).to_string(),
             address: client.to_string(),
             mechanism: mechanism.into(),
             last_ms: now_ms,
             times: 1,
         }));
-        LoggedIn { login, credential }
+        login
     }
 
     async fn pause(&self, standing: Standing) {

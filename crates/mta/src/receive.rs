@@ -238,7 +238,7 @@ impl Driver {
     async fn auth(&mut self, step: AuthStep) {
         match self.log_in.step(&self.reception, self.client, self.secured.as_deref(), step).await {
             Answer::Challenge(challenge) => self.session.auth_challenge(&challenge),
-            Answer::In(who) => self.session.auth_succeeded(who.login),
+            Answer::In(login) => self.session.auth_succeeded(login),
             Answer::Refused(reply) => self.session.auth_failed(reply),
         }
     }
