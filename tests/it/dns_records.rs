@@ -148,6 +148,38 @@ fn a_wrong_key_is_refused_and_not_printed() {
 }
 
 #[test]
+fn a_host_that_does_not_believe_us_makes_us_look() {
+    let lab = Lab::new();
+    let sink = Sink::start(lab.address(2), MX_PORT);
+    let strict = Sink::deciding(lab.address(3), MX_PORT, |_| Some(mail::Reply::new(550, (5, 7, 26), "this mail is not authenticated")));
+    let records =
+        format!("{RELAY}inbox MX 10 mx.inbox\nmx.inbox A {}\nstrict MX 10 mx.strict\nmx.strict A {}\n", lab.address(2), lab.address(3));
+    let dns = Dns::start_for_updates(&lab, &records);
+    let mut waypost = office(&lab);
+    let config = std::fs::read_to_string(&waypost.config).unwrap().replace("[acme]\nenabled = true\n", "");
+    std::fs::write(&waypost.config, format!("postmaster = \"boss@inbox.test\"\n{config}")).unwrap();
+    waypost.ok(&["dns", "apply", "--yes"]);
+    dns.update("test.", "del example.test. TXT\nadd example.test. 60 TXT \"v=spf1 -all\"");
+    let password = waypost.account("me@example.test");
+    waypost.start();
+    let send = |to: &str| {
+        let mut talk = waypost.logged_in("me@example.test", &password);
+        talk.taken("me@example.test", to, "From: me@example.test\r\nSubject: hello\r\n\r\nx\r\n");
+    };
+    send("you@strict.test");
+    let letter = sink.wait_for("other servers refuse your mail").text();
+    assert!(letter.contains("and 1 DNS record is wrong") && letter.contains("\nexample.test. TXT  differs"), "{letter}");
+    assert!(letter.contains("  found     \"v=spf1 -all\""), "{letter}");
+    send("her@strict.test");
+    waypost.wait_for_empty_queue();
+    send("boss@inbox.test");
+    sink.wait_for("Subject: hello");
+    assert_eq!(sink.messages().iter().filter(|m| m.text().contains("other servers refuse")).count(), 1, "once a day");
+    assert!(strict.connections() > 0);
+    waypost.assert_no_bugs();
+}
+
+#[test]
 fn the_postmaster_is_told_once_of_what_is_lost() {
     let lab = Lab::new();
     let sink = Sink::start(lab.address(2), MX_PORT);
@@ -162,8 +194,8 @@ fn the_postmaster_is_told_once_of_what_is_lost() {
     let seen = waypost.data.join("dns-seen.json");
     wait_for("a first look", || std::fs::read_to_string(&seen).ok().filter(|text| text.contains("_dmarc.example.test.")));
     dns.update("test.", "del _dmarc.example.test. TXT\nadd _dmarc.example.test. 60 TXT \"v=DMARC1; p=\\200\"");
-    let letter = sink.wait_for("have changed").text();
-    assert!(letter.contains("Subject: Waypost: 1 DNS records have changed, 1 of them required"), "{letter}");
+    let letter = sink.wait_for("DNS record has changed").text();
+    assert!(letter.contains("Subject: Waypost: 1 DNS record has changed, and is required"), "{letter}");
     assert!(
         letter.contains("_dmarc.example.test. TXT  differs")
             && letter.contains("  fix       replace it by: _dmarc.example.test. 3600 IN TXT")

@@ -38,6 +38,7 @@ mod postfix;
 mod reports;
 mod resources;
 mod returns;
+mod routes;
 mod send_as;
 mod sendmail;
 mod signatures;

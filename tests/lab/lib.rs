@@ -8,6 +8,7 @@
 mod dns;
 mod dovecot;
 mod filters;
+mod ipv6;
 mod opendkim;
 mod pebble;
 mod postfix;
@@ -30,6 +31,7 @@ use std::time::{Duration, Instant};
 pub use dns::{DNS_PORT, Dns, UPDATE_SECRET, txt};
 pub use dovecot::{Dovecot, IMAP_PORT, POP3_PORT};
 pub use filters::{DkimFilter, MILTER_PORT, Milter, RSPAMD_PORT, SpamFilter, milter_packet};
+pub use ipv6::LabIpv6;
 pub use opendkim::{OpenDkim, rsa_key};
 pub use pebble::Pebble;
 pub use postfix::{Postfix, postmap};

@@ -1,7 +1,7 @@
 //! A server that does what a closure says: for what no well-behaved program would say.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{IpAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -21,7 +21,8 @@ struct Counts {
 
 impl Script {
     /// Listens; `serve` gets each connection in a thread of its own.
-    pub fn start(address: Ipv4Addr, port: u16, serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
+    pub fn start(address: impl Into<IpAddr>, port: u16, serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
+        let address = address.into();
         let listener = TcpListener::bind((address, port)).unwrap_or_else(|e| panic!("{address}:{port}: {e}"));
         let counts = Arc::new(Counts::default());
         let (count, serve) = (counts.clone(), Arc::new(serve));
@@ -46,7 +47,11 @@ impl Script {
 
     /// An SMTP host that answers each command as it is told: the banner is the answer to "", the end of content that to ".".
     /// The first argument is the number of the connection, from 0. `None` closes without a word.
-    pub fn answering(address: Ipv4Addr, port: u16, answer: impl Fn(usize, &str) -> Option<String> + Send + Sync + 'static) -> Self {
+    pub fn answering(
+        address: impl Into<IpAddr>,
+        port: u16,
+        answer: impl Fn(usize, &str) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
         let number = AtomicUsize::new(0);
         Self::start(address, port, move |stream| {
             // A client that goes away in the middle is part of many tests.

@@ -1,7 +1,7 @@
 //! A mailbox at the far end: takes mail through the project's own server session, or refuses it as it is told.
 
 use std::io::{Read, Write};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -49,7 +49,7 @@ pub struct Sink {
 
 impl Sink {
     /// Takes everything.
-    pub fn start(address: Ipv4Addr, port: u16) -> Self {
+    pub fn start(address: impl Into<IpAddr>, port: u16) -> Self {
         Self::deciding(address, port, |_| None)
     }
 
@@ -71,13 +71,13 @@ impl Sink {
     }
 
     /// Asks `decide` about each recipient (with brackets): a reply refuses it.
-    pub fn deciding(address: Ipv4Addr, port: u16, decide: impl Fn(&str) -> Option<Reply> + Send + Sync + 'static) -> Self {
+    pub fn deciding(address: impl Into<IpAddr>, port: u16, decide: impl Fn(&str) -> Option<Reply> + Send + Sync + 'static) -> Self {
         Self::judging(address, port, decide, |_| None)
     }
 
     /// Asks `judge` about each whole message too: a reply refuses it, and the one who asks may be kept waiting.
     pub fn judging(
-        address: Ipv4Addr,
+        address: impl Into<IpAddr>,
         port: u16,
         decide: impl Fn(&str) -> Option<Reply> + Send + Sync + 'static,
         judge: impl Fn(&Delivered) -> Option<Reply> + Send + Sync + 'static,

@@ -97,8 +97,11 @@ async fn connect_host(world: &World, plan: &Plan, hop: &NextHop) -> Result<Conne
     if !plan.is_fixed && !delivery.loopback && addresses.iter().any(is_this_machine) {
         return Err(looped(&hop.host));
     }
-    let demand = demand(world, plan.published.as_ref(), hop, &found).await?;
     let identity = settings.identity(plan.flow);
+    if delivery.check_ipv6 && !plan.is_fixed {
+        world.ipv6.leave_out(world, plan.flow, identity.source, hop.port, &mut addresses).await;
+    }
+    let demand = demand(world, plan.published.as_ref(), hop, &found).await?;
     let place = world.hosts.enter(hop, plan.flow, delivery.connections_per_host).await;
     let mut trouble = Trouble::unreachable(format!("no address of {} answers", hop.host));
     while !addresses.is_empty() {

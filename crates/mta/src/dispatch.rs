@@ -19,6 +19,7 @@ use crate::bug::caught;
 use crate::circuits::LiveCircuits;
 use crate::fingerprint::Taken;
 use crate::host_places::HostPlaces;
+use crate::ipv6::Ipv6Standing;
 use crate::job::Job;
 use crate::lane::Lanes;
 use crate::plan::{Plan, plan};
@@ -68,6 +69,10 @@ pub(crate) struct World {
     pub hosts: HostPlaces,
     /// What hosts have asked us to stop.
     pub circuits: LiveCircuits,
+    /// Told when a host does not believe who we are.
+    pub doubts: Arc<Notify>,
+    /// Whether mail may leave over IPv6.
+    pub ipv6: Ipv6Standing,
     /// The MTA-STS policies of others.
     pub sts: StsPolicies,
     /// Which hosts offer TLS.

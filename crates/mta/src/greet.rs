@@ -145,7 +145,10 @@ impl Way<'_> {
     }
 
     fn verified(self, has_tls: bool) -> Option<&'static str> {
-        let by_plan = (self.plan.verify == Verify::Name).then_some("certificate");
+        let by_plan = match &self.plan.pin {
+            Some(_) => Some("pin"),
+            None => (self.plan.verify == Verify::Name).then_some("certificate"),
+        };
         self.demand.word().or(by_plan).filter(|_| has_tls)
     }
 
@@ -157,7 +160,10 @@ impl Way<'_> {
             match self.demand {
                 Demand::Dane(dane) => tls.connect_as(dane, tcp).await,
                 Demand::Name { .. } => tls.connect(Verify::Name, host, tcp).await,
-                Demand::Nothing | Demand::Encryption => tls.connect(self.plan.verify, host, tcp).await,
+                Demand::Nothing | Demand::Encryption => match &self.plan.pin {
+                    Some(pin) => tls.connect_as(pin, tcp).await,
+                    None => tls.connect(self.plan.verify, host, tcp).await,
+                },
             }
         });
         let stream = shaken.await.map_err(|_| failed("the handshake took too long".into()))?.map_err(|e| failed(e.to_string()))?;

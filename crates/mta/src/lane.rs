@@ -20,6 +20,7 @@ use crate::deliver::{Attempt, deliver};
 use crate::dispatch::Dispatch;
 use crate::hand_over::Waiter;
 use crate::job::Job;
+use crate::maildir;
 use crate::plan::Plan;
 use crate::settle;
 
@@ -98,6 +99,9 @@ impl Lanes {
         {
             let trouble = trouble.clone();
             drop(state);
+            if let Some(plan) = plan.last_resort.as_ref().filter(|_| trouble.is_unreachable()) {
+                return self.push(dispatch, plan, job);
+            }
             let dispatch = dispatch.clone();
             tokio::spawn(async move { settle::all_failed(&dispatch, vec![job], &trouble).await });
             return;
@@ -279,6 +283,11 @@ impl Worker {
 
     /// One transaction, over the connection that is there or a new one.
     async fn attempt(&mut self, job: &Job, content: &Content) -> Result<Attempt, Trouble> {
+        if let Some(place) = &self.lane.plan.maildir {
+            let hostname = self.dispatch.world().settings.load().hostname.clone();
+            let attempt = caught(maildir::deliver(place, &hostname, &job.claimed, content)).await;
+            return Ok(attempt.unwrap_or_else(|| Attempt::bug(job.claimed.recipients.len())));
+        }
         if self.connection.is_none() {
             self.open().await?;
         }
@@ -323,8 +332,23 @@ impl Worker {
     /// alone for a while.
     async fn unreachable(&mut self, job: Job, trouble: Trouble) {
         if let Some(jobs) = self.clear_lane(job, &trouble) {
-            tracing::warn!(host = self.lane.key.0.first().map(tracing::field::display), waiting = jobs.len(), %trouble, "host left alone for a while");
+            let host = self.lane.key.0.first().map(tracing::field::display);
+            if let Some(plan) = self.lane.plan.last_resort.as_ref().filter(|_| trouble.is_unreachable()) {
+                let instead = plan.hops.first().map(tracing::field::display);
+                tracing::warn!(host, instead, waiting = jobs.len(), %trouble, "host left alone for a while; its mail goes by the route of last resort");
+                return self.divert(jobs, plan);
+            }
+            tracing::warn!(host, waiting = jobs.len(), %trouble, "host left alone for a while");
             settle::all_failed(&self.dispatch, jobs, &trouble).await;
+        }
+    }
+
+    /// Gives jobs that were not tried to another lane.
+    fn divert(&self, jobs: Vec<Job>, plan: &Arc<Plan>) {
+        let world = self.dispatch.world();
+        for mut job in jobs {
+            world.circuits.give_back(&mut job, world.clock.now_ms());
+            self.dispatch.lanes().push(&self.dispatch, plan, job);
         }
     }
 

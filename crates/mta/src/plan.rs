@@ -1,13 +1,14 @@
 //! The route of a domain: a fixed next hop from the settings, or what its MX records say.
 //!
-//! RFC 5321 s.5.1. Invariant: the first fixed route that fits is taken; without one, DNS decides.
+//! RFC 5321 s.5.1. Invariant: the first fixed route that fits is taken; without one, DNS decides, and a route of
+//! last resort stands behind what it says.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use mail::Domain;
-use net::Verify;
-use policy::{NextHop, NextHops, Trouble, next_hops};
+use net::{Dane, Verify};
+use policy::{MaildirPlace, NextHop, NextHops, Trouble, next_hops};
 use smtp::client::{Credentials, Protocol, TlsMode};
 use store::Flow;
 
@@ -36,10 +37,16 @@ pub(crate) struct Plan {
     pub protocol: Protocol,
     /// The Unix socket of the next hop, where it has one.
     pub socket: Option<PathBuf>,
+    /// Mailboxes on this machine, where it leads there.
+    pub maildir: Option<MaildirPlace>,
+    /// The keys of which the host must have one.
+    pub pin: Option<Arc<Dane>>,
     /// Whether the host was chosen by the operator, who may choose a loopback one.
     pub is_fixed: bool,
     /// What the domain has published about its hosts, where DNS gave them.
     pub published: Option<Published>,
+    /// Where the mail goes when none of the hosts can be reached.
+    pub last_resort: Option<Arc<Plan>>,
 }
 
 impl Plan {
@@ -47,11 +54,13 @@ impl Plan {
     pub fn same_way(&self, other: &Self) -> bool {
         (self.tls, self.verify, &self.credentials, self.is_fixed, self.protocol, &self.socket)
             == (other.tls, other.verify, &other.credentials, other.is_fixed, other.protocol, &other.socket)
-            && self.own() == other.own()
+            && (self.own(), &self.pin, &self.maildir) == (other.own(), &other.pin, &other.maildir)
+            && match (&self.last_resort, &other.last_resort) {
+                (Some(one), Some(two)) => one.hops == two.hops && one.same_way(two),
+                (one, two) => one.is_none() && two.is_none(),
+            }
     }
-}
 
-impl Plan {
     /// What distinguishes the domain from others with the same hosts.
     pub fn own(&self) -> Option<&Published> {
         self.published.as_ref().filter(|published| published.is_its_own())
@@ -61,9 +70,11 @@ impl Plan {
 /// Finds the route of a domain.
 pub(crate) async fn plan(world: &World, domain: &Domain, flow: Flow) -> Result<Arc<Plan>, Trouble> {
     let settings = world.settings.load_full();
-    if let Some(route) = settings.delivery.routes.iter().find(|r| fits(r, domain, flow)) {
+    let find = |is_last_resort| settings.delivery.routes.iter().find(|r| r.is_last_resort == is_last_resort && fits(r, domain, flow));
+    if let Some(route) = find(false) {
         return Ok(Arc::new(fixed(route, flow)));
     }
+    let last_resort = find(true).map(|route| Arc::new(fixed(route, flow)));
     let (hops, published) = match domain.address() {
         Some(_) => (NextHops::only(NextHop { host: domain.clone(), port: settings.delivery.port }), None),
         None => by_dns(world, &settings, domain).await.map(|(hops, published)| (hops, Some(published)))?,
@@ -76,8 +87,11 @@ pub(crate) async fn plan(world: &World, domain: &Domain, flow: Flow) -> Result<A
         credentials: None,
         protocol: Protocol::Smtp,
         socket: None,
+        maildir: None,
+        pin: None,
         is_fixed: false,
         published,
+        last_resort,
     }))
 }
 
@@ -103,7 +117,10 @@ fn fixed(route: &Route, flow: Flow) -> Plan {
         credentials: route.credentials.clone(),
         protocol: route.protocol,
         socket: route.socket.clone(),
+        maildir: route.maildir.clone(),
+        pin: Dane::pinned(&route.pins, &route.host).map(Arc::new),
         is_fixed: true,
         published: None,
+        last_resort: None,
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use net::{ClientTls, Clock, Resolver, ServerTls, random_u32};
 use store::{Store, StoreError};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use crate::allowance::Allowance;
@@ -23,6 +23,7 @@ use crate::filter::Downtime;
 use crate::fingerprint::Taken;
 use crate::habits;
 use crate::host_places::HostPlaces;
+use crate::ipv6::Ipv6Standing;
 use crate::listen::{Sessions, bind, listen};
 use crate::live_directory::LiveDirectory;
 use crate::logins::Logins;
@@ -146,6 +147,8 @@ impl Server {
             circuits: LiveCircuits::default(),
             large: LargeContents::default(),
             taken: Taken::default(),
+            doubts: Arc::default(),
+            ipv6: Ipv6Standing::default(),
             sts: StsPolicies::open(sts_file),
             tls_memory: TlsMemory::default(),
             signing: Signing::default(),
@@ -194,6 +197,11 @@ impl Server {
     /// What Gmail has sent to have addresses confirmed.
     pub fn confirmations(&self) -> Confirmations {
         self.reception.confirmations.clone()
+    }
+
+    /// Told when a host refuses mail since it does not believe who we are: something may be wrong with our records.
+    pub fn doubts(&self) -> Arc<Notify> {
+        self.dispatch.world().doubts.clone()
     }
 
     /// Writes letters to the postmaster.

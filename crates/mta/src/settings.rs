@@ -10,7 +10,8 @@ use std::sync::Arc;
 use directory::StrictDomain;
 use mail::srs::Srs;
 use mail::{Domain, Mailbox};
-use policy::{Schedule, Unauthenticated};
+use net::KeyPin;
+use policy::{MaildirPlace, Schedule, Unauthenticated};
 use smtp::client::{Credentials, Protocol, TlsMode};
 use store::Flow;
 
@@ -89,6 +90,12 @@ pub struct Route {
     pub port: u16,
     /// The Unix socket of a mailbox server on this machine, instead of a port.
     pub socket: Option<PathBuf>,
+    /// Mailboxes on this machine, instead of a host.
+    pub maildir: Option<MaildirPlace>,
+    /// Whether it is only for mail that does not get through to its own hosts.
+    pub is_last_resort: bool,
+    /// The keys of which the host must have one; then nothing else is verified.
+    pub pins: Vec<KeyPin>,
     /// What is spoken.
     pub protocol: Protocol,
     /// How TLS is used.
@@ -117,6 +124,8 @@ pub struct Delivery {
     pub policy_port: u16,
     /// Whether IPv6 is used.
     pub ipv6: bool,
+    /// Whether it is used only from an address whose name and SPF are in order.
+    pub check_ipv6: bool,
     /// Whether loopback addresses are mail hosts like any other: only in a laboratory.
     pub loopback: bool,
     /// Connections to the hosts of a lane at a time; each flow has lanes of its own.
@@ -280,6 +289,7 @@ impl Settings {
                 port: 25,
                 policy_port: 443,
                 ipv6: false,
+                check_ipv6: true,
                 loopback: false,
                 connections_per_host: 1,
                 messages_per_connection: 1,

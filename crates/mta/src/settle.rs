@@ -47,6 +47,9 @@ pub(crate) async fn settle(dispatch: &Dispatch, mut job: Job, mut results: Vec<R
     let world = dispatch.world();
     let now_ms = world.clock.now_ms();
     world.circuits.tell(&mut job, &mut results, now_ms);
+    if results.iter().any(|result| result.as_ref().is_err_and(Trouble::doubts_us)) {
+        world.doubts.notify_one();
+    }
     if let Some(waiter) = job.waiter.take() {
         return waiter.tell(dispatch, job, results);
     }

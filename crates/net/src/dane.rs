@@ -12,6 +12,7 @@ use rustls::pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use crate::key_pin::KeyPin;
 use crate::leaf::hex;
 
 /// The authority stands in the record.
@@ -84,14 +85,16 @@ pub struct Dane {
     base: Domain,
     /// The domain that the mail is for. A certificate by an authority must name one of the two.
     next_hop: Domain,
+    /// Whether an operator wrote the records, instead of the receiver.
+    is_pin: bool,
 }
 
 /// Why a certificate is not the one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the certificate of {host} does not match its TLSA {}: {found}; expected {expected}", if *.is_one { "record" } else { "records" })]
+#[error("the certificate of {host} does not match its {what}: {found}; expected {expected}")]
 pub struct DaneError {
     host: Domain,
-    is_one: bool,
+    what: &'static str,
     found: String,
     expected: String,
 }
@@ -100,7 +103,13 @@ impl Dane {
     /// `None` where no record is usable.
     pub fn new(records: Vec<Tlsa>, base: Domain, next_hop: &Domain) -> Option<Self> {
         let records: Vec<Tlsa> = records.into_iter().filter(Tlsa::is_usable).collect();
-        (!records.is_empty()).then(|| Self { records, base, next_hop: next_hop.clone() })
+        (!records.is_empty()).then(|| Self { records, base, next_hop: next_hop.clone(), is_pin: false })
+    }
+
+    /// A host that must have one of these keys, whoever says so.
+    pub fn pinned(pins: &[KeyPin], host: &Domain) -> Option<Self> {
+        let record = |pin: &KeyPin| Tlsa { usage: END_ENTITY, selector: 1, matching: 1, data: pin.0.to_vec() };
+        Self::new(pins.iter().map(record).collect(), host.clone(), host).map(|dane| Self { is_pin: true, ..dane })
     }
 
     /// The TLSA base domain: the name for SNI.
@@ -164,7 +173,12 @@ impl Dane {
 
     fn error(&self, found: String) -> DaneError {
         let expected: Vec<String> = self.records.iter().map(ToString::to_string).collect();
-        DaneError { host: self.base.clone(), is_one: self.records.len() == 1, found, expected: expected.join(" or ") }
+        let what = match self.records.as_slice() {
+            _ if self.is_pin => "pin",
+            [_] => "TLSA record",
+            _ => "TLSA records",
+        };
+        DaneError { host: self.base.clone(), what, found, expected: expected.join(" or ") }
     }
 }
 

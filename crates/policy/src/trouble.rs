@@ -69,6 +69,16 @@ impl Trouble {
         self.meaning.as_ref().map(|meaning| meaning.row)
     }
 
+    /// Whether nobody answered, which says nothing about us or the mail.
+    pub fn is_unreachable(&self) -> bool {
+        self.enhanced == EnhancedCode(4, 4, 1) && self.meaning.is_none()
+    }
+
+    /// Whether a host says that it cannot believe who we are (RFC 7372 s.3, and Gmail's codes from 5.7.25 on): name, SPF, DKIM, DMARC.
+    pub fn doubts_us(&self) -> bool {
+        self.meaning.is_some() && self.enhanced.1 == 7 && (20..30).contains(&self.enhanced.2)
+    }
+
     /// Whether the host wants a pause, so that trying at once over another connection would only make it worse.
     pub fn wants_pause(&self) -> bool {
         self.meaning.as_ref().is_some_and(|meaning| meaning.reaction.pause().is_some())

@@ -11,7 +11,8 @@ use net::{PairFiles, Sources};
 use super::error::{self, ConfigError};
 use super::load::Config;
 use super::options::File;
-use super::values::{ChallengeWord, Text};
+use super::values::Text;
+use super::words::ChallengeWord;
 
 impl Config {
     /// The certificate's file.

@@ -14,7 +14,7 @@ use super::error::{self, ConfigError, ConfigErrors};
 use super::options::{File, Route};
 use super::pages;
 use super::settings::settings;
-use super::values::{FilterWord, TlsWord};
+use super::words::{FilterWord, TlsWord};
 
 /// Where mail of programs is taken on a machine that was set up in the usual way.
 pub const DEFAULT_SUBMIT_SOCKET: &str = "/run/waypost/submit.sock";
@@ -150,10 +150,21 @@ fn is_log_level(text: &str) -> bool {
 
 fn check_route(route: &Spanned<Route>, wrong: &mut impl FnMut(std::ops::Range<usize>, &str, &str)) {
     let (span, route) = (route.span(), route.get_ref());
-    match (&route.host, &route.socket) {
-        (None, None) => wrong(span.clone(), "this route has no host", "add the next hop: host = \"smtp.example.net\""),
-        (Some(_), Some(_)) => wrong(span.clone(), "this route has a host and a socket", "name one of them"),
-        _ => {}
+    let ends = [("host", route.host.is_some()), ("socket", route.socket.is_some()), ("maildir", route.maildir.is_some())];
+    match ends.iter().filter(|(_, is_there)| *is_there).map(|(name, _)| *name).collect::<Vec<_>>().as_slice() {
+        [] => wrong(span.clone(), "this route has no host", "add the next hop: host = \"smtp.example.net\""),
+        [_] => {}
+        several => wrong(span.clone(), &format!("this route has a {}", several.join(" and a ")), "name one of them"),
+    }
+    if route.maildir.is_some() && route.domains.is_empty() {
+        wrong(
+            span.clone(),
+            "all mail would end in mailboxes of this machine",
+            "name those whose mailboxes they are: domains = [\"local.example.com\"]",
+        );
+    }
+    if !route.pin.is_empty() && !matches!(route.tls, TlsWord::Required | TlsWord::Implicit) {
+        wrong(span.clone(), "this route has a pin, and may go without TLS", "use tls = \"required\" or \"implicit\"");
     }
     match (&route.user, &route.password_file) {
         (Some(_), None) => {

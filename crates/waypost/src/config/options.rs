@@ -6,13 +6,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use mail::{Domain, Mailbox};
-use policy::LocalRule;
+use net::KeyPin;
+use policy::{LocalRule, MaildirPlace};
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::values::{
-    ChallengeWord, DmarcWord, FilterWord, FlowWord, ForwardMode, Int, Kind, LogFormat, ProtocolWord, ProviderWord, Score, Secs, Size,
-    StrictDomainWord, StsWord, Text, TlsWord, UnauthenticatedWord, ValidateWord, WhenDownWord,
+use super::values::{Int, Kind, Score, Secs, Size, Text};
+use super::words::{
+    ChallengeWord, DmarcWord, FilterWord, FlowWord, ForwardMode, LogFormat, ProtocolWord, ProviderWord, StrictDomainWord, StsWord, TlsWord,
+    UnauthenticatedWord, ValidateWord, WhenDownWord, WhenWord,
 };
 
 /// One option, for people.
@@ -215,6 +217,8 @@ section!("[delivery]", "How mail goes out.", Delivery, [], {
     policy_port: Int<1, 65_535> = Int(443);
     /// Whether IPv6 is used.
     ipv6: bool = true;
+    /// Whether it is used only from an address whose name leads back to it and for which SPF passes: Gmail and others refuse mail from any other IPv6 address.
+    check_ipv6: bool = true;
     /// Whether loopback addresses are mail hosts like any other: only in a laboratory.
     loopback: bool = false;
     /// Connections to one host at a time, for each kind of mail: own, forwarded, reports.
@@ -310,6 +314,11 @@ section!("[[route]]", "A fixed next hop (a smarthost) instead of the MX records.
     host: Option<Text<Domain>> = None;
     /// The Unix socket of a mailbox server on this machine, instead of host and port: "/run/dovecot/lmtp".
     socket: Option<PathBuf> = None;
+    /// Mailboxes on this machine in maildir's format, instead of a host: "/var/mail/{domain}/{user}". They are made as mail comes; the server's user must be able to
+    /// write there.
+    maildir: Option<Text<MaildirPlace>> = None;
+    /// "always", or "unreachable": only for mail whose own hosts do not answer, as when the hoster has closed port 25.
+    when: WhenWord = WhenWord::Always;
     /// "smtp", or "lmtp" for a mailbox server such as Dovecot, so that mail can be read here by IMAP and POP3. A socket means "lmtp".
     protocol: ProtocolWord = ProtocolWord::Smtp;
     /// Its port: 587 goes with tls = "required", 465 with "implicit", 25 with "opportunistic".
@@ -318,10 +327,14 @@ section!("[[route]]", "A fixed next hop (a smarthost) instead of the MX records.
     tls: TlsWord = TlsWord::Required;
     /// Whether the next hop's certificate is verified.
     verify: bool = true;
+    /// The public keys of which the next hop must have one (`waypost route check` prints it). Then neither its name nor an authority counts.
+    pin: Vec<Text<KeyPin>> = Vec::new();
     /// The user to log in as.
     user: Option<String> = None;
     /// A file with the password on its first line, readable by the server only.
     password_file: Option<Spanned<PathBuf>> = None;
+    /// The SPF record of the smarthost: what its instructions give after include:. It is planned for the domains whose mail goes this way.
+    spf: Option<Text<Domain>> = None;
 });
 
 section!("[retry]", "When mail that could not be delivered is tried again, and when it is given up.", Retry, [], {

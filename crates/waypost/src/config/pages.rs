@@ -11,7 +11,7 @@ use web::pages::Shown;
 use super::error::{self, ConfigError};
 use super::load::Config;
 use super::options::File;
-use super::values::StsWord;
+use super::words::StsWord;
 
 impl Config {
     /// The policy for TLS towards this server.

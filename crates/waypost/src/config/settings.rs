@@ -19,7 +19,9 @@ use toml::Spanned;
 use super::error::{self, ConfigError};
 use super::options::{self, File};
 use super::secrets;
-use super::values::{FilterWord, FlowWord, ForwardMode, ProtocolWord, StrictDomainWord, TlsWord, UnauthenticatedWord, WhenDownWord};
+use super::words::{
+    FilterWord, FlowWord, ForwardMode, ProtocolWord, StrictDomainWord, TlsWord, UnauthenticatedWord, WhenDownWord, WhenWord,
+};
 
 /// Where rspamd's normal worker listens unless it is told otherwise.
 const RSPAMD_PORT: u16 = 11333;
@@ -114,6 +116,7 @@ fn delivery(delivery: &options::Delivery, routes: Vec<Route>) -> Delivery {
         port: port(delivery.port.0),
         policy_port: port(delivery.policy_port.0),
         ipv6: delivery.ipv6,
+        check_ipv6: delivery.check_ipv6,
         loopback: delivery.loopback,
         connections_per_host: size(delivery.connections_per_host.0),
         messages_per_connection: u32::try_from(delivery.messages_per_connection.0).unwrap_or(u32::MAX),
@@ -212,7 +215,7 @@ struct Wrong {
 
 /// A route, or nothing where it lacks what was complained about already.
 fn route(route: &options::Route) -> Result<Option<Route>, Wrong> {
-    let local = Domain::parse("localhost").ok().filter(|_| route.socket.is_some());
+    let local = Domain::parse("localhost").ok().filter(|_| route.socket.is_some() || route.maildir.is_some());
     let Some(host) = route.host.as_ref().map(|host| host.0.clone()).or(local) else { return Ok(None) };
     let credentials = match (&route.user, &route.password_file) {
         (Some(user), Some(file)) => Some(Credentials { user: user.clone(), password: password(file)? }),
@@ -224,6 +227,9 @@ fn route(route: &options::Route) -> Result<Option<Route>, Wrong> {
         host,
         port: port(route.port.0),
         socket: route.socket.clone(),
+        maildir: route.maildir.as_ref().map(|place| place.0.clone()),
+        is_last_resort: route.when == WhenWord::Unreachable,
+        pins: route.pin.iter().map(|pin| pin.0).collect(),
         protocol: if route.socket.is_some() || route.protocol == ProtocolWord::Lmtp {
             client::Protocol::Lmtp
         } else {

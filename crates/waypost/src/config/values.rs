@@ -20,7 +20,7 @@ pub trait Kind {
     fn text(&self) -> Option<String>;
 }
 
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }
 
@@ -55,6 +55,16 @@ impl Word for IpAddr {
 impl Word for filter::Address {
     const WHAT: &'static str = "a filter's address";
     const EXAMPLE: &'static str = "127.0.0.1:11333 or unix:/run/milter.sock";
+}
+
+impl Word for policy::MaildirPlace {
+    const WHAT: &'static str = "a place of mailboxes";
+    const EXAMPLE: &'static str = "/var/mail/{domain}/{user}";
+}
+
+impl Word for net::KeyPin {
+    const WHAT: &'static str = "a key's SHA-256";
+    const EXAMPLE: &'static str = "8d02536c887482bc34ff54e41d2ba659bf85b341a0a20afadb5813dcfbcf286d";
 }
 
 impl Word for policy::LocalRule {
@@ -296,194 +306,6 @@ impl<T: Kind> Kind for Vec<T> {
     fn text(&self) -> Option<String> {
         let items: Vec<String> = self.iter().filter_map(Kind::text).collect();
         Some(format!("[{}]", items.join(", ")))
-    }
-}
-
-/// An enum of words, with its reader and its text.
-macro_rules! words {
-    ($(#[doc = $doc:literal])+ $name:ident { $( $(#[doc = $item_doc:literal])+ $variant:ident = $word:literal, )+ }) => {
-        $(#[doc = $doc])+
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-        pub enum $name { $( $(#[doc = $item_doc])+ #[serde(rename = $word)] $variant, )+ }
-
-        impl Kind for $name {
-            fn kind() -> String {
-                [$(concat!("\"", $word, "\"")),+].join(" or ")
-            }
-            fn text(&self) -> Option<String> {
-                Some(quoted(match self { $( Self::$variant => $word, )+ }))
-            }
-        }
-    };
-}
-
-words! {
-    /// How TLS is used towards a fixed next hop.
-    TlsWord {
-        /// Never.
-        None = "none",
-        /// Where it is offered.
-        Opportunistic = "opportunistic",
-        /// By STARTTLS, or the mail waits.
-        Required = "required",
-        /// From the first octet on.
-        Implicit = "implicit",
-    }
-}
-
-words! {
-    /// What a fixed next hop speaks.
-    ProtocolWord {
-        /// SMTP.
-        Smtp = "smtp",
-        /// LMTP: a mailbox server.
-        Lmtp = "lmtp",
-    }
-}
-
-words! {
-    /// How an authority validates a name.
-    ChallengeWord {
-        /// A file over HTTP.
-        Http = "http-01",
-        /// A certificate over TLS.
-        TlsAlpn = "tls-alpn-01",
-        /// A TXT record.
-        Dns = "dns-01",
-    }
-}
-
-words! {
-    /// What other servers are asked to do about TLS.
-    StsWord {
-        /// Nothing.
-        None = "none",
-        /// To report failures.
-        Testing = "testing",
-        /// To deliver under TLS or not at all.
-        Enforce = "enforce",
-    }
-}
-
-words! {
-    /// How far a domain has come with DMARC.
-    DmarcWord {
-        /// Reports only.
-        None = "none",
-        /// What fails goes to the spam folder.
-        Quarantine = "quarantine",
-        /// What fails is refused.
-        Reject = "reject",
-    }
-}
-
-words! {
-    /// Who takes changes of records.
-    ProviderWord {
-        /// A server that takes updates.
-        Rfc2136 = "rfc2136",
-        /// Cloudflare.
-        Cloudflare = "cloudflare",
-        /// DigitalOcean.
-        DigitalOcean = "digitalocean",
-        /// Amazon's Route 53.
-        Route53 = "route53",
-    }
-}
-
-words! {
-    /// A kind of mail.
-    FlowWord {
-        /// From our accounts.
-        Own = "own",
-        /// For our aliases.
-        Forward = "forward",
-        /// Reports of ours.
-        Report = "report",
-    }
-}
-
-words! {
-    /// When a forwarded message is stored.
-    ForwardMode {
-        /// Only where the target does not take it while its sender waits.
-        CutThrough = "cut-through",
-        /// Always.
-        Queue = "queue",
-    }
-}
-
-words! {
-    /// What becomes of mail that nobody vouches for.
-    UnauthenticatedWord {
-        /// It is refused.
-        Reject = "reject",
-        /// It is held.
-        Hold = "hold",
-        /// It is forwarded.
-        Accept = "accept",
-    }
-}
-
-words! {
-    /// What becomes of mail that would fail DMARC at the target.
-    StrictDomainWord {
-        /// Its From field is rewritten once the target has refused it.
-        Rewrite = "rewrite",
-        /// It is sent within a message of ours.
-        Wrap = "wrap",
-        /// It is held.
-        Hold = "hold",
-        /// It is refused.
-        Reject = "reject",
-        /// It is forwarded as it is.
-        AsIs = "as-is",
-    }
-}
-
-words! {
-    /// Which spam filter is asked.
-    FilterWord {
-        /// None.
-        Off = "off",
-        /// rspamd, over HTTP.
-        Rspamd = "rspamd",
-        /// A milter.
-        Milter = "milter",
-    }
-}
-
-words! {
-    /// What becomes of mail while the filter gives no verdict.
-    WhenDownWord {
-        /// It passes.
-        Pass = "pass",
-        /// It is put off.
-        Defer = "defer",
-    }
-}
-
-words! {
-    /// Who finds out whether an answer of DNS is secure.
-    ValidateWord {
-        /// Whoever can.
-        Auto = "auto",
-        /// This server.
-        Here = "here",
-        /// The resolver on this machine.
-        Upstream = "upstream",
-        /// Nobody.
-        Off = "off",
-    }
-}
-
-words! {
-    /// How logs are written.
-    LogFormat {
-        /// For people.
-        Text = "text",
-        /// For programs.
-        Json = "json",
     }
 }
 

@@ -10,7 +10,7 @@ use mail::Domain;
 use net::acme::{LETS_ENCRYPT, LETS_ENCRYPT_STAGING};
 use policy::dns_plan::{DkimFact, DmarcStage, DnsFacts, KeyStage};
 
-use crate::config::{Config, DmarcWord};
+use crate::config::{Config, DmarcWord, FlowWord};
 use crate::transport::Transport;
 
 /// What a retired key signed may be on its way for so long.
@@ -51,8 +51,8 @@ pub fn of_keys(config: &Config, domains: Vec<Domain>, keys: &[KeyView]) -> DnsFa
         ports: config.submission_ports(),
         imap_host: config.file.client_config.imap_host.as_ref().map(|host| host.0.clone()),
         tlsa: Vec::new(),
-        includes: dns.relays.iter().map(|relay| relay.0.to_string()).collect(),
-        forward_includes: dns.relays.iter().map(|relay| relay.0.to_string()).collect(),
+        includes: includes(config, FlowWord::Own),
+        forward_includes: includes(config, FlowWord::Forward),
         authority: authority.then(|| "letsencrypt.org".to_owned()),
         dmarc: match dns.dmarc {
             DmarcWord::None => DmarcStage::None,
@@ -62,6 +62,20 @@ pub fn of_keys(config: &Config, domains: Vec<Domain>, keys: &[KeyView]) -> DnsFa
         report_user: "postmaster".into(),
         no_mail: dns.no_mail.iter().map(|name| name.0.clone()).collect(),
     }
+}
+
+/// The SPF records of those who send this kind of mail for us.
+fn includes(config: &Config, flow: FlowWord) -> Vec<String> {
+    let file = &config.file;
+    let routes = file.route.iter().map(|route| route.get_ref()).filter(|route| route.flows.is_empty() || route.flows.contains(&flow));
+    let mut names: Vec<String> = Vec::new();
+    for name in file.dns.relays.iter().chain(routes.filter_map(|route| route.spf.as_ref())) {
+        let name = name.0.to_string();
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
 }
 
 fn fact(key: &KeyView, now_ms: i64) -> Option<DkimFact> {

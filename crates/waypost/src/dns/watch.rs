@@ -1,10 +1,12 @@
-//! The daily look at DNS of a running server: what was as it should be and is no more is a letter to the postmaster.
+//! The daily look at DNS of a running server: what was as it should be and is no more is a letter to the postmaster. A look out of turn follows when
+//! another server does not believe who we are: then everything that is required and wrong is told.
 //!
-//! Invariant: each loss is told once; that nobody answers is no loss. What was seen last is in a file, so that a restart tells nothing twice.
+//! RFC 7372 s.3. Invariant: each loss is told once, and doubts at most once a day; that nobody answers is no loss. What was seen last is in a file, so that a restart tells nothing twice.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -12,6 +14,7 @@ use axum::Router;
 use mta::Postmaster;
 use policy::dns_plan::{Finding, State, plan};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::{check, read};
@@ -20,6 +23,16 @@ use crate::transport::Transport;
 
 /// A server that has just come up is looked at so soon.
 const FIRST: Duration = Duration::from_secs(600);
+
+/// Doubts of other servers are followed up so often at most, in milliseconds.
+const DOUBTED_EVERY_MS: i64 = 86_400_000;
+
+/// Why it is looked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Occasion {
+    Daily,
+    Doubted,
+}
 
 /// The task; it ends when this is dropped.
 #[derive(Debug)]
@@ -32,16 +45,25 @@ impl Drop for Watch {
 }
 
 /// Looks as often as the configuration says; `None` where that is never.
-pub fn start(config: &Config, router: Router, postmaster: Postmaster) -> Option<Watch> {
+pub fn start(config: &Config, router: Router, postmaster: Postmaster, doubts: Arc<Notify>) -> Option<Watch> {
     let every = Duration::from_secs(u64::from(config.file.dns.check_every.0));
     let path = config.path.clone();
     let task = async move {
-        tokio::time::sleep(every.min(FIRST)).await;
+        let mut wait = Box::pin(tokio::time::sleep(every.min(FIRST)));
+        let (clock, mut followed_up_ms) = (net::Clock::system(), i64::MIN);
         loop {
-            if let Err(error) = look(&path, &router, &postmaster).await {
+            let may_follow_up = clock.now_ms().saturating_sub(followed_up_ms) >= DOUBTED_EVERY_MS;
+            let occasion = tokio::select! {
+                () = &mut wait => Occasion::Daily,
+                () = doubts.notified(), if may_follow_up => Occasion::Doubted,
+            };
+            match occasion {
+                Occasion::Daily => wait.set(tokio::time::sleep(every)),
+                Occasion::Doubted => followed_up_ms = clock.now_ms(),
+            }
+            if let Err(error) = look(&path, &router, &postmaster, occasion).await {
                 tracing::warn!(error = format!("{error:#}"), "DNS could not be compared with the plan; trying again the next time");
             }
-            tokio::time::sleep(every).await;
         }
     };
     (!every.is_zero()).then(|| Watch(tokio::spawn(task)))
@@ -56,7 +78,7 @@ struct Seen {
     extra: BTreeSet<String>,
 }
 
-async fn look(path: &Path, router: &Router, postmaster: &Postmaster) -> Result<()> {
+async fn look(path: &Path, router: &Router, postmaster: &Postmaster, occasion: Occasion) -> Result<()> {
     let config = config::load(path)?;
     let mut api = Transport::InProcess(Box::new(router.clone()));
     let facts = read(&config, &mut api).await?;
@@ -64,10 +86,15 @@ async fn look(path: &Path, router: &Router, postmaster: &Postmaster) -> Result<(
     let file = config.file.data_dir.join("dns-seen.json");
     let before: Option<Seen> = fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok());
     let (now, lost) = compare(before.as_ref(), &checked.findings);
-    let red = checked.findings.iter().filter(|finding| finding.is_red()).count();
-    tracing::info!(records = checked.findings.len(), wrong = red, lost = lost.len(), "DNS is compared with the plan");
-    if !lost.is_empty() {
-        postmaster.tell(&subject(&lost), &letter(&lost)).await?;
+    let red: Vec<&Finding> = checked.findings.iter().filter(|finding| finding.is_red()).collect();
+    tracing::info!(records = checked.findings.len(), wrong = red.len(), lost = lost.len(), ?occasion, "DNS is compared with the plan");
+    let told = match occasion {
+        Occasion::Doubted if !red.is_empty() => postmaster.tell(&doubted(&red), &format!("{DOUBTED}{}{NEXT}", shown(&red))).await?,
+        _ if !lost.is_empty() => postmaster.tell(&subject(&lost), &format!("{LOST}{}{NEXT}", shown(&lost))).await?,
+        _ => true,
+    };
+    if !told {
+        tracing::warn!("DNS records are wrong, and there is no postmaster to tell");
     }
     save(&file, &now)
 }
@@ -111,25 +138,35 @@ fn compare<'a>(before: Option<&Seen>, findings: &'a [Finding]) -> (Seen, Vec<&'a
     (now, lost)
 }
 
+const LOST: &str = "These records were as they should be, and are no more. If somebody changed them on purpose, all is well.\n";
+
+const DOUBTED: &str = "Another server has refused mail of yours since it does not believe who sent it (`waypost queue list`, and the log, show its words).\nThese records are not as they should be:\n";
+
+const NEXT: &str = "\nOn the server:\n\n  waypost dns check    says how it stands now\n  waypost dns apply    writes the records, where a provider is set up\n";
+
 fn subject(lost: &[&Finding]) -> String {
-    let required = lost.iter().filter(|finding| finding.is_red()).count();
-    match required {
-        0 => format!("{} DNS records have changed", lost.len()),
-        _ => format!("{} DNS records have changed, {required} of them required", lost.len()),
+    match (lost.len(), lost.iter().filter(|finding| finding.is_red()).count()) {
+        (1, 0) => "1 DNS record has changed".into(),
+        (1, _) => "1 DNS record has changed, and is required".into(),
+        (all, 0) => format!("{all} DNS records have changed"),
+        (all, required) => format!("{all} DNS records have changed, {required} of them required"),
     }
 }
 
-fn letter(lost: &[&Finding]) -> String {
-    let mut text =
-        String::from("These records were as they should be, and are no more. If somebody changed them on purpose, all is well.\n");
-    for finding in lost {
+fn doubted(red: &[&Finding]) -> String {
+    let records = if red.len() == 1 { "1 DNS record is wrong".into() } else { format!("{} DNS records are wrong", red.len()) };
+    format!("other servers refuse your mail, and {records}")
+}
+
+fn shown(findings: &[&Finding]) -> String {
+    let mut text = String::new();
+    for finding in findings {
         let record = &finding.record;
         text.push_str(&format!("\n{} {}  {}  ({})\n", record.owner, record.record_type, finding.state.as_str(), finding.severity.as_str()));
         finding.found.iter().for_each(|found| text.push_str(&format!("  found     {found}\n")));
         text.push_str(&format!("  expected  {}\n  why       {}\n", record.quoted(), finding.why));
         finding.fix.iter().for_each(|fix| text.push_str(&format!("  fix       {fix}\n")));
     }
-    text.push_str("\nOn the server:\n\n  waypost dns check    says how it stands now\n  waypost dns apply    writes the records, where a provider is set up\n");
     text
 }
 

@@ -3,9 +3,12 @@
 //! RFC 5321 s.5. Invariant: a hoster that blocks port 25 is named where it can be told, with the way round it.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use mail::Domain;
 use mta::settings::Route;
+use nix::unistd::AccessFlags;
+use policy::MaildirPlace;
 
 use super::Patient;
 use super::finding::{Finding, Severity};
@@ -33,7 +36,7 @@ pub(super) async fn check(patient: &Patient) -> Vec<Finding> {
         findings.push(smarthost(patient, route).await);
     }
     // A route for everything leaves nothing for port 25.
-    if !routes.iter().any(|route| route.domains.is_empty() && route.flows.is_empty()) {
+    if !routes.iter().any(|route| route.domains.is_empty() && route.flows.is_empty() && !route.is_last_resort) {
         findings.push(world(patient).await);
     }
     findings
@@ -98,6 +101,12 @@ async fn greeting(at: SocketAddr) -> Result<(), String> {
 }
 
 async fn smarthost(patient: &Patient, route: &Route) -> Finding {
+    if let Some(place) = &route.maildir {
+        return mailboxes(place);
+    }
+    if let Some(socket) = &route.socket {
+        return local(socket).await;
+    }
     let about = format!("smarthost {}:{}", route.host, route.port);
     let fix = "see the host and port of its [[route]], and whether your hoster closes that port: 2525 is often open";
     let addresses = match patient.resolver.addresses(&route.host, patient.config.settings.delivery.ipv6).await {
@@ -112,4 +121,30 @@ async fn smarthost(patient: &Patient, route: &Route) -> Finding {
         }
     }
     Finding::bad(Severity::Error, "outbound", about, format!("does not answer: {last}"), fix)
+}
+
+/// A mailbox server on this machine.
+async fn local(socket: &Path) -> Finding {
+    let about = format!("mailboxes at {}", socket.display());
+    match tokio::net::UnixStream::connect(socket).await {
+        Ok(_) => Finding::good("outbound", about, "the server answers"),
+        Err(error) => {
+            let fix = "start the mailbox server (systemctl status dovecot), and see that the socket of its LMTP service belongs to the server's user";
+            Finding::bad(Severity::Error, "outbound", about, format!("does not answer: {error}"), fix)
+        }
+    }
+}
+
+/// Mailboxes in files: what stands before the part that differs must be there.
+fn mailboxes(place: &MaildirPlace) -> Finding {
+    let text = place.to_string();
+    let top = Path::new(text.split('{').next().unwrap_or_default());
+    let directory = if text.contains("/{") { top } else { top.parent().unwrap_or(top) };
+    let about = format!("mailboxes in {text}");
+    let fix = format!("mkdir -p {0}, and make it the server's user's; under systemd add ReadWritePaths={0}", directory.display());
+    let bad = |found: String| Finding::bad(Severity::Error, "outbound", about.clone(), found, fix.clone());
+    match nix::unistd::access(directory, AccessFlags::W_OK | AccessFlags::X_OK) {
+        Ok(()) => Finding::good("outbound", about, "there is a place for them"),
+        Err(error) => bad(format!("{} cannot be written: {}", directory.display(), error.desc())),
+    }
 }

@@ -121,7 +121,7 @@ impl Running {
         let submit = submit.map(|listener| start_socket(config.submit_socket(), listener, admin::submit_router(handles.clone())).0);
         let mut stop = Vec::from_iter(submit);
         let router = admin::router(handles);
-        let watch = crate::dns::watch::start(config, router.clone(), server.postmaster());
+        let watch = crate::dns::watch::start(config, router.clone(), server.postmaster(), server.doubts());
         let (stop_admin, admin) = start_socket(config.admin_socket(), listener, router);
         stop.push(stop_admin);
         Ok(Self { server, face, reloader, watch, admin, stop })

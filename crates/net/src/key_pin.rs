@@ -1,0 +1,46 @@
+//! A public key by its digest, as an operator writes it down.
+//!
+//! RFC 7671 s.5.1 (as the data of a TLSA record 3 1 1). Invariant: it holds 32 octets, and its text is 64 digits in lower case.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::leaf::hex;
+
+/// The SHA-256 of a key's SubjectPublicKeyInfo.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyPin(pub [u8; 32]);
+
+impl FromStr for KeyPin {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let digits: Vec<u8> = text.bytes().filter(|b| *b != b':').collect();
+        let octet =
+            |pair: &[u8]| std::str::from_utf8(pair).ok().filter(|p| !p.starts_with('+')).and_then(|p| u8::from_str_radix(p, 16).ok());
+        let octets: Option<Vec<u8>> = digits.chunks(2).map(octet).collect();
+        let octets = octets.and_then(|octets| <[u8; 32]>::try_from(octets).ok());
+        octets.map(Self).ok_or_else(|| "64 hexadecimal digits are needed: waypost cert check FILE prints them".into())
+    }
+}
+
+impl fmt::Display for KeyPin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        hex(&self.0).fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pin_is_64_digits_with_or_without_colons() {
+        let text = "ab".repeat(32);
+        let pin: KeyPin = text.parse().unwrap();
+        assert_eq!(pin.to_string(), text);
+        assert_eq!(["AB"; 32].join(":").parse(), Ok(pin));
+        for wrong in ["", "ab", &"ab".repeat(33), &format!("+b{}", "ab".repeat(31)), &"xy".repeat(32), &format!("{text}a")] {
+            assert!(wrong.parse::<KeyPin>().is_err(), "{wrong}");
+        }
+    }
+}
