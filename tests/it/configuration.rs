@@ -211,3 +211,53 @@ fn threat_18_of_the_table_no_secret_and_no_content_in_the_log() {
     }
     wait_for("the bugs to be none", || (waypost.json(&["status"])["bugs"] == 0).then_some(()));
 }
+
+#[test]
+fn setup_writes_a_smarthost_an_address_and_a_unit() {
+    let lab = Lab::new();
+    let path = |name: &str| lab.path().join(name).display().to_string();
+    let secret = lab.write("password", "secret\n");
+    std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let run = |more: &[&str]| {
+        let (config, data, unit) = (path("made/waypost.toml"), path("made/data"), path("made/waypost.service"));
+        let mut arguments =
+            vec!["--config", &config, "setup", "example.test", "--forward", "me=foo@inbox.test", "--data", &data, "--service", &unit];
+        arguments.extend(more);
+        let output = std::process::Command::new(it::binary()).args(&arguments).output().unwrap();
+        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        (output.status.success(), text)
+    };
+    let secret = secret.display().to_string();
+    let smarthost = [
+        "--smarthost",
+        "[127.0.0.9]:2525",
+        "--smarthost-user",
+        "us",
+        "--smarthost-password-file",
+        &secret,
+        "--smarthost-for",
+        "own,report",
+    ];
+    let all = [&smarthost[..], &["--address", "192.0.2.10", "--smarthost-spf", "spf.relay.test"]].concat();
+    let (is_done, said) = run(&all);
+    assert!(is_done, "{said}");
+    let text = std::fs::read_to_string(path("made/waypost.toml")).unwrap();
+    assert!(text.contains("\naddresses = [\"192.0.2.10\"]\n"), "{text}");
+    assert!(text.contains("\nhost = \"[127.0.0.9]\"\nport = 2525\ntls = \"required\"\nuser = \"us\"\n"), "{text}");
+    assert!(text.contains("\nspf = \"spf.relay.test\"\nflows = [\"own\", \"report\"]\n"), "{text}");
+    assert!(said.contains("include:spf.relay.test") && said.contains("192.0.2.10"), "it is in the records: {said}");
+    let unit = std::fs::read_to_string(path("made/waypost.service")).unwrap();
+    assert!(unit.contains(&format!("--config {} serve\n", path("made/waypost.toml"))), "{unit}");
+    // What is there is kept, and the three things stand in their order.
+    let (is_done, said) = run(&all);
+    assert!(is_done && said.contains("kept  unit "), "{said}");
+    let places: Vec<usize> =
+        ["1. Publish", "2. Start", "3. Send as"].iter().map(|part| said.find(part).unwrap_or_else(|| panic!("{part}: {said}"))).collect();
+    assert!(places.is_sorted() && said.contains("systemctl enable --now waypost"), "{said}");
+    assert!(said.contains("[127.0.0.9]:2525") && said.contains("connection"), "the smarthost is tried, and is not there: {said}");
+    for wrong in
+        [&["--smarthost", "smart.test:0"][..], &["--smarthost", "smart.test", "--smarthost-for", "spam"], &["--smarthost-user", "us"]]
+    {
+        assert!(!run(wrong).0, "{wrong:?}");
+    }
+}

@@ -184,3 +184,34 @@ fn setup_then_dns_apply_turns_red_into_green() {
     assert_eq!(doctor(&waypost), ["\"dns\" \"fwd.example.test. MX\""]);
     waypost.assert_no_bugs();
 }
+
+#[test]
+fn setup_waits_until_the_records_are_there() {
+    let lab = Lab::new();
+    let us = lab.address(1);
+    let _dns = Dns::start_for_updates(&lab, "");
+    lab.write("tsig.secret", &format!("{}\n", it::UPDATE_SECRET));
+    std::fs::set_permissions(lab.path().join("tsig.secret"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let mut waypost = Waypost::configured(
+        &lab,
+        &format!(
+            "[forward]\ndomain = \"fwd.example.test\"\n[dns]\naddresses = [\"{us}\"]\nprovider = \"rfc2136\"\nserver = \"{}:5353\"\n\
+             tsig_name = \"lab\"\ntsig_secret_file = \"tsig.secret\"\n",
+            lab.address(53)
+        ),
+    );
+    waypost.start();
+    let setup = |wait: &str| {
+        let arguments = ["setup", "example.test", "--forward", "me=foo@inbox.test", "--wait", wait];
+        let output = waypost.command(&arguments);
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (is_there, said) = setup("0");
+    assert!(!is_there && said.contains("still missing or wrong: example.test. MX") && said.contains("more"), "{said}");
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| setup("60"));
+        waypost.ok(&["dns", "apply", "--yes"]);
+        let (is_there, said) = waiting.join().unwrap();
+        assert!(is_there && said.contains("all that is required is there"), "{said}");
+    });
+}

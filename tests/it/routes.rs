@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use it::{Dns, Lab, LabAuthority, LabIpv6, MX_PORT, Sink, Talk, Waypost, python, tlsa_digest, txt, wait_within};
+use it::{Dns, Lab, LabAuthority, LabIpv6, MX_PORT, SUBMISSION_PORT, Sink, Talk, Waypost, python, tlsa_digest, txt, wait_within};
 
 use crate::hostile_out::{Outside, content};
 use crate::main_job::zone;
@@ -116,6 +116,64 @@ fn a_smarthost_is_known_by_its_key() {
         }
         far.waypost.assert_no_bugs();
     }
+}
+
+/// Another Waypost as the smarthost: it takes the From fields that the account may have, and no other.
+#[test]
+fn a_smarthost_that_takes_no_foreign_from_is_found_out() {
+    let there = Outside::new(&[("far", 11)], "");
+    let inbox = Sink::start(there.lab.address(11), MX_PORT);
+    let password = there.waypost.account("relay@example.test");
+    let lab = Lab::new();
+    let secret = lab.write("password", &format!("{password}\n"));
+    std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let _dns = Dns::start(&lab, &format!("mx.example A {}\n", there.waypost.address));
+    let waypost = Waypost::configured(
+        &lab,
+        &format!(
+            "postmaster = \"boss@far.test\"\n[forward]\ndomain = \"fwd.mine.test\"\n[tls]\nextra_authorities = \"{}\"\n\
+             [[route]]\nhost = \"mx.example.test\"\nport = {SUBMISSION_PORT}\nuser = \"relay@example.test\"\npassword_file = \"password\"\n",
+            there.waypost.certificate().display()
+        ),
+    );
+    waypost.ok(&["domain", "add", "mine.test"]);
+    let steps = |arguments: &[&str]| -> Vec<(String, bool, String)> {
+        let output = waypost.command(arguments);
+        let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {output:?}"));
+        let steps = said["smarthosts"][0]["steps"].as_array().unwrap_or_else(|| panic!("{said:#}"));
+        let text = |step: &serde_json::Value, name: &str| step[name].as_str().unwrap_or_default().to_owned();
+        steps.iter().map(|step| (text(step, "what"), step["ok"] == true, text(step, "found") + &text(step, "fix"))).collect()
+    };
+    let failed = |steps: &[(String, bool, String)]| -> Vec<String> { steps.iter().filter(|s| !s.1).map(|s| s.0.clone()).collect() };
+    // The account may send as itself only, so the smarthost takes neither return address.
+    let found = steps(&["--json", "route", "check"]);
+    assert_eq!(failed(&found), ["own mail", "forwards"], "{found:#?}");
+    assert!(found[1].2.contains("name and authority are right, pin "), "{found:#?}");
+    assert!(found[3].2.contains("register mine.test as a sender"), "{found:#?}");
+    // Now it may use the domains; the From field of a forward is nobody's that it knows.
+    there.waypost.ok(&["account", "senders", "relay@example.test", "@mine.test", "@fwd.mine.test"]);
+    assert_eq!(failed(&steps(&["--json", "route", "check"])), Vec::<String>::new());
+    let found = steps(&["--json", "route", "check", "--send"]);
+    assert_eq!(failed(&found), ["foreign From"], "{found:#?}");
+    assert!(found.last().unwrap().2.contains("forwards need another way"), "{found:#?}");
+    assert!(inbox.messages().is_empty());
+    // One that takes any From field; setup tries it too.
+    there.waypost.ok(&["account", "senders", "relay@example.test", "*"]);
+    let found = steps(&["--json", "setup", "mine.test", "--forward", "me=foo@far.test"]);
+    assert_eq!(failed(&found), Vec::<String>::new(), "{found:#?}");
+    assert!(
+        inbox
+            .wait_for("does the smarthost take a foreign From?")
+            .text()
+            .contains("From: A trial of Waypost <foreign-from-trial@example.net>")
+    );
+    steps(&["--json", "setup", "mine.test", "--forward", "me=foo@far.test", "--no-trial"]);
+    std::fs::write(&secret, "wrong\n").unwrap();
+    let found = steps(&["--json", "route", "check"]);
+    assert_eq!(failed(&found), ["login"]);
+    assert!(found.iter().all(|step| !step.2.contains("wrong")), "no secret is shown: {found:#?}");
+    assert_eq!(inbox.messages().len(), 1);
+    there.waypost.assert_no_bugs();
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::{Lab, run, run_ok};
 /// An address on the loopback interface, for as long as this lives.
 #[derive(Debug)]
 pub struct LabIpv6 {
-    /// The address: local ones, after RFC 4193.
+    /// A local one, of this lab only.
     pub address: Ipv6Addr,
 }
 

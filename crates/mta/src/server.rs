@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use net::{ClientTls, Clock, Resolver, ServerTls, random_u32};
 use store::{Store, StoreError};
+use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
@@ -119,16 +120,7 @@ impl Server {
     /// Starts listening and delivering.
     pub async fn start(parts: Parts) -> Result<Self, StartError> {
         let Parts { settings, listeners, store, live, password_key, tls, client_tls, resolver, sts_file, clock } = parts;
-        let mut bound = Vec::with_capacity(listeners.len());
-        for listener in &listeners {
-            match bind(listener) {
-                Ok(socket) => bound.push((listener.kind, socket)),
-                Err(error) if is_family_missing(listener, &error) => {
-                    tracing::warn!(address = %listener.address, "this machine has no IPv6; not listening there");
-                }
-                Err(error) => return Err(refused(listener, error)),
-            }
-        }
+        let bound = bind_all(&listeners)?;
         let addresses: Vec<_> = bound.iter().filter_map(|(kind, l)| Some((*kind, l.local_addr().ok()?))).collect();
         let released = store.release_claims(clock.now_ms()).await?;
         if released > 0 {
@@ -246,6 +238,21 @@ impl Server {
         })
         .await;
     }
+}
+
+/// Opens every port, before any mail is taken.
+fn bind_all(listeners: &[Listener]) -> Result<Vec<(ListenerKind, TcpListener)>, StartError> {
+    let mut bound = Vec::with_capacity(listeners.len());
+    for listener in listeners {
+        match bind(listener) {
+            Ok(socket) => bound.push((listener.kind, socket)),
+            Err(error) if is_family_missing(listener, &error) => {
+                tracing::warn!(address = %listener.address, "this machine has no IPv6; not listening there");
+            }
+            Err(error) => return Err(refused(listener, error)),
+        }
+    }
+    Ok(bound)
 }
 
 /// "All IPv6 addresses" on a machine without IPv6: none is missed, so that is no reason not to start.

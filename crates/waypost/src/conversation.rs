@@ -84,6 +84,11 @@ impl Conversation {
         Self { wire: Box::new(tcp), read: Vec::new() }
     }
 
+    /// Over whatever is up.
+    pub fn over(wire: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
+        Self { wire: Box::new(wire), read: Vec::new() }
+    }
+
     /// Reads a reply.
     pub async fn reply(&mut self) -> Result<Heard, String> {
         reply(&mut self.wire, &mut self.read).await

@@ -10,6 +10,7 @@ mod demo;
 mod dns;
 mod doctor;
 mod output;
+mod route;
 mod sendas;
 mod sendmail;
 mod serve;
@@ -69,10 +70,11 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Cert(command) => commands::cert(&cli.config, command, out),
         Command::Dns(command) => small_runtime()?.block_on(dns::run(&cli.config, command, out)),
         Command::ExplainReply(args) => commands::explain_reply(&args, out).map(|()| ExitCode::SUCCESS),
-        Command::Setup(args) => small_runtime()?.block_on(setup::run(&cli.config, args, out)).map(|()| ExitCode::SUCCESS),
+        Command::Setup(args) => small_runtime()?.block_on(setup::run(&cli.config, args, out)),
         Command::Serve => serve::run(&cli.config).map(|()| ExitCode::SUCCESS),
         Command::Sendas(args) => small_runtime()?.block_on(sendas::run(&cli.config, args, out)),
         Command::Doctor(args) => small_runtime()?.block_on(doctor::run(&cli.config, args, out)),
+        Command::Route(command) => small_runtime()?.block_on(route::run(&cli.config, command, out)),
         Command::Demo(args) => demo::run(&args),
         other => small_runtime()?.block_on(commands::talk(&cli.config, other, out)),
     }

@@ -7,11 +7,12 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 /// Where `setup` gets a certificate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum CertificateFrom {
     /// From a public authority: the server orders it, and renews it.
     Acme,
     /// From itself: nobody vouches for it.
+    #[default]
     SelfSigned,
 }
 

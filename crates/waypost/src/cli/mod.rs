@@ -6,8 +6,10 @@ mod account;
 mod cert;
 mod dns;
 mod doctor;
+mod route;
 mod sendas;
 mod sendmail;
+mod setup;
 
 use std::path::PathBuf;
 
@@ -15,8 +17,10 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub use account::{Account, AccountCertificate, AccountImport, AccountProfile};
+pub use route::Route;
 pub use sendas::Sendas;
 pub use sendmail::Sendmail;
+pub use setup::Setup;
 
 use crate::config::DEFAULT_PATH;
 pub use cert::{Cert, CertificateFrom, Csr, SelfSigned};
@@ -84,6 +88,9 @@ pub enum Command {
     Cert(Cert),
     /// Check everything that mail depends on, here and in DNS.
     Doctor(Doctor),
+    /// The smarthosts that mail goes by instead of MX records.
+    #[command(subcommand)]
+    Route(Route),
     /// The records that should be in DNS, and those that are.
     #[command(subcommand)]
     Dns(Dns),
@@ -110,38 +117,6 @@ pub enum Command {
         /// The directory.
         dir: PathBuf,
     },
-}
-
-/// Prepare this machine for a domain.
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  sudo waypost setup example.com --forward me@example.com=foo@gmail.com
-  sudo waypost setup                                       asks for what it needs
-  waypost setup example.com --forward me=foo@gmail.com --config ./waypost.toml --data ./data")]
-pub struct Setup {
-    /// The domain that mail is taken for; without it, questions are asked.
-    pub domain: Option<String>,
-    /// Ask even where standard input is no terminal.
-    #[arg(long, conflicts_with = "domain")]
-    pub ask: bool,
-    /// An address and where its mail goes; can be given several times. Without @ it is an address of DOMAIN.
-    #[arg(long, value_name = "A=B")]
-    pub forward: Vec<String>,
-    /// The name of this server in DNS [default: mx.DOMAIN].
-    #[arg(long)]
-    pub hostname: Option<String>,
-    /// Where queue and directory are kept [default: /var/lib/waypost].
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
-    /// Who gets mail to postmaster and abuse [default: where the first --forward leads].
-    #[arg(long, value_name = "ADDRESS")]
-    pub postmaster: Option<String>,
-    /// Where the certificate comes from. With acme you agree to the terms of service of Let's Encrypt.
-    #[arg(long, value_enum, default_value = "self-signed", value_name = "FROM")]
-    pub certificate: CertificateFrom,
-    /// From Let's Encrypt's staging service: for trials, nobody trusts it.
-    #[arg(long)]
-    pub acme_staging: bool,
 }
 
 /// Show the whole way of a message.

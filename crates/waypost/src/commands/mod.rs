@@ -57,6 +57,7 @@ pub async fn talk(config: &Path, command: Command, out: Output) -> Result<ExitCo
         | Command::Doctor(_)
         | Command::Completions { .. }
         | Command::Man { .. }
+        | Command::Route(_)
         | Command::Sendas(_)
         | Command::Sendmail(_) => {}
     }

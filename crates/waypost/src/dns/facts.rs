@@ -95,7 +95,7 @@ fn fact(key: &KeyView, now_ms: i64) -> Option<DkimFact> {
 }
 
 /// The addresses from which the Internet would see us, where they are public ones.
-fn public_addresses() -> Vec<IpAddr> {
+pub fn public_addresses() -> Vec<IpAddr> {
     [("0.0.0.0:0", "192.0.2.1:9"), ("[::]:0", "[2001:db8::1]:9")].into_iter().filter_map(|(from, towards)| public(from, towards)).collect()
 }
 

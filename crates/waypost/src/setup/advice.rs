@@ -57,28 +57,43 @@ pub fn text(report: &Report) -> String {
     lines.extend(report.done.iter().map(|done| format!("{}  {done}", styled(GOOD, "made"))));
     lines.extend(report.kept.iter().map(|kept| format!("{}  {kept}", styled(DIM, "kept"))));
     lines.extend(report.warnings.iter().map(|warning| format!("{}  {warning}", styled(WARN, "note"))));
-    lines.push(format!("\n{}", styled(BOLD, "1. Publish these DNS records")));
+    if !report.smarthosts.is_empty() {
+        lines.push(format!("\n{}", styled(BOLD, "The smarthost")));
+        lines.extend(report.smarthosts.iter().map(|tried| indented(&crate::route::shown(tried))));
+    }
+    lines.push(format!("\nThree things remain, in this order.\n\n{}", styled(BOLD, "1. Publish these DNS records")));
     let rows: Vec<Vec<String>> = report.dns.iter().map(|r| vec![r.name.clone(), r.kind.into(), r.value.clone()]).collect();
     lines.push(indented(&table(&["name", "type", "value"], &rows)));
     lines.push(indented(&format!(
         "Ask your hoster to set the PTR record of the address to {}, and to open outgoing port 25.\n\
+         waypost dns check{} says whether they are there; waypost dns apply writes them, where a provider is named under [dns].\n\
          A TXT record longer than 255 characters is published as several strings; most providers split it themselves. Raise p=none\n\
          of the domain to quarantine and reject once reports show that all your mail passes.",
-        report.hostname
+        report.hostname,
+        option(report)
     )));
-    if !report.gmail.is_empty() {
-        lines.push(format!("\n{}", styled(BOLD, "2. Send as your address from Gmail")));
+    lines.push(format!("\n{}", styled(BOLD, "2. Start the server")));
+    lines.push(indented(&format!("{}\nThen see that all is well: waypost doctor{}", styled(BOLD, &report.start), option(report))));
+    lines.extend(about_certificate(report).map(|text| indented(&text)));
+    lines.push(format!("\n{}", styled(BOLD, "3. Send as your address from Gmail")));
+    if report.gmail.is_empty() {
+        lines.push(indented(
+            "waypost account add ADDRESS makes somebody who may send; waypost sendas ADDRESS says what to type into Gmail.",
+        ));
+    } else {
         lines.push(indented("Settings > Accounts and Import > Send mail as > Add another email address; then, for each:"));
         lines.extend(report.gmail.iter().map(|form| indented(&shown(form))));
         lines.push(indented("Or port 465 with SSL. Gmail mails a code to the address; it arrives through the alias. Once the server runs,\nwaypost sendas ADDRESS tries the ports as Gmail will, and shows the code."));
     }
-    lines.extend(about_certificate(report).map(|text| indented(&text)));
-    let config = match report.config == std::path::Path::new(crate::config::DEFAULT_PATH) {
+    lines.join("\n")
+}
+
+/// What further commands need, where the configuration is not in its usual place.
+fn option(report: &Report) -> String {
+    match report.config == std::path::Path::new(crate::config::DEFAULT_PATH) {
         true => String::new(),
         false => format!(" --config {}", report.config.display()),
-    };
-    lines.push(format!("\nnext: {}", styled(BOLD, format!("waypost serve{config}"))));
-    lines.join("\n")
+    }
 }
 
 fn about_certificate(report: &Report) -> Option<String> {

@@ -3,12 +3,14 @@
 //! Invariant: an answer that cannot be used is told at once and asked for again; nothing is made before the last answer.
 
 use std::io::{self, BufRead, IsTerminal, Write};
+use std::net::IpAddr;
 
 use anyhow::{Result, bail};
 use mail::{Domain, Mailbox};
 
 use super::plan::read_domain;
 use crate::cli::{CertificateFrom, Setup};
+use crate::dns::public_addresses;
 use crate::output::{BOLD, DIM, WARN, styled};
 
 /// Completes the command line by questions, where it names no domain and somebody can answer.
@@ -23,7 +25,7 @@ pub fn complete(args: Setup) -> Result<Setup> {
 }
 
 fn questions(mut args: Setup, input: &mut impl BufRead, out: &mut impl Write) -> Result<Setup> {
-    writeln!(out, "{}", styled(BOLD, "Five questions; Enter takes what stands in brackets."))?;
+    writeln!(out, "{}", styled(BOLD, "A few questions; Enter takes what stands in brackets."))?;
     let domain = ask(input, out, "Your domain, as in example.com", None, |text| read_domain(text).map_err(|e| e.to_string()))?;
     if args.forward.is_empty() {
         let me = format!("me@{domain}");
@@ -43,6 +45,14 @@ fn questions(mut args: Setup, input: &mut impl BufRead, out: &mut impl Write) ->
             read_domain(text).map_err(|e| e.to_string())
         })?;
         args.hostname = Some(hostname.to_string());
+    }
+    if args.addresses.is_empty() && public_addresses().is_empty() {
+        let question =
+            "This machine has no public address of its own. From which one does the Internet reach it (- if that is not known yet)";
+        args.addresses = ask(input, out, question, Some("-"), |text| match text {
+            "-" => Ok(Vec::new()),
+            text => text.parse::<IpAddr>().map(|address| vec![address]).map_err(|e| e.to_string()),
+        })?;
     }
     if args.certificate == CertificateFrom::SelfSigned {
         let question = "A certificate from Let's Encrypt? Gmail needs one; you agree to their terms of service";
@@ -101,16 +111,8 @@ mod tests {
     use super::*;
 
     fn answered(text: &str) -> Result<Setup> {
-        let args = Setup {
-            domain: None,
-            ask: true,
-            forward: Vec::new(),
-            hostname: None,
-            data: None,
-            postmaster: None,
-            certificate: CertificateFrom::SelfSigned,
-            acme_staging: false,
-        };
+        // The address is named, since the machine of the test may have a public one or none.
+        let args = Setup { ask: true, addresses: vec![[192, 0, 2, 10].into()], ..Setup::default() };
         questions(args, &mut text.as_bytes(), &mut Vec::new())
     }
 

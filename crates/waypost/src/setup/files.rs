@@ -10,7 +10,7 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow, bail};
 
 use super::Report;
-use super::plan::Plan;
+use super::plan::{Plan, Smarthost};
 use crate::config::{self, Config};
 
 /// Reads the configuration, or makes one.
@@ -30,6 +30,15 @@ pub fn configuration(path: &Path, plan: &Plan, report: &mut Report) -> Result<Co
     }
     if plan.acme && config.acme().is_none() {
         report.warnings.push(format!("no authority is asked for certificates; set enabled = true under [acme] in {}", path.display()));
+    }
+    let wanted = plan.smarthost.as_ref().filter(|wanted| !config.settings.delivery.routes.iter().any(|route| route.host == wanted.host));
+    if let Some(wanted) = wanted {
+        report.warnings.push(format!(
+            "mail does not go by {}; add this to {}:{}",
+            wanted.host,
+            path.display(),
+            route(wanted).replace('\n', "\n        ")
+        ));
     }
     if let Some(asked) = &plan.data
         && std::path::absolute(asked)? != config.file.data_dir
@@ -64,7 +73,33 @@ fn text(plan: &Plan) -> Result<String> {
         }
     }
     set.push(("[forward]", "domain", quoted(format!("fwd.{}", plan.domain))));
-    Ok(config::template(&set))
+    if !plan.addresses.is_empty() {
+        let addresses: Vec<String> = plan.addresses.iter().map(|address| quoted(address.to_string())).collect();
+        set.push(("[dns]", "addresses", format!("[{}]", addresses.join(", "))));
+    }
+    Ok(config::template(&set) + &plan.smarthost.as_ref().map_or_else(String::new, route))
+}
+
+/// The smarthost's section.
+fn route(smarthost: &Smarthost) -> String {
+    let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
+    let mut text = format!("\n[[route]]\nhost = {}\nport = {}\n", quoted(smarthost.host.as_str()), smarthost.port);
+    text.push_str(match smarthost.port {
+        465 => "tls = \"implicit\"\n",
+        25 if smarthost.login.is_none() => "tls = \"opportunistic\"\nverify = false\n",
+        _ => "tls = \"required\"\n",
+    });
+    if let Some((user, file)) = &smarthost.login {
+        text.push_str(&format!("user = {}\npassword_file = {}\n", quoted(user), quoted(&file.to_string_lossy())));
+    }
+    if let Some(spf) = &smarthost.spf {
+        text.push_str(&format!("spf = {}\n", quoted(spf.as_str())));
+    }
+    if !smarthost.flows.is_empty() {
+        let flows: Vec<String> = smarthost.flows.iter().map(|flow| quoted(flow)).collect();
+        text.push_str(&format!("flows = [{}]\n", flows.join(", ")));
+    }
+    text
 }
 
 /// Makes the data directory.

@@ -6,10 +6,14 @@ mod advice;
 mod ask;
 mod files;
 mod plan;
+mod service;
+mod wait;
 
 pub use files::{make as make_certificate, write_new};
 
 use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
 
 use admin::api::{AccountView, AliasView, Changed, DomainView, KeyView, KeysChanged, Login, NewAccount, NewAlias, NewDomain, NewKeys};
 use anyhow::Result;
@@ -17,7 +21,9 @@ use serde::Serialize;
 
 use crate::cli::Setup;
 use crate::config::{self, Config};
-use crate::output::Output;
+use crate::dns::public_addresses;
+use crate::output::{DIM, Output, WARN, note, styled};
+use crate::route::{self, Tried};
 use crate::transport::Transport;
 use advice::{DnsRecord, GmailForm};
 use plan::{Forward, Plan};
@@ -37,11 +43,16 @@ pub struct Report {
     authority: Option<String>,
     dns: Vec<DnsRecord>,
     gmail: Vec<GmailForm>,
+    /// The smarthosts, tried.
+    smarthosts: Vec<Tried>,
+    /// How the server is started.
+    start: String,
 }
 
 /// Runs the command.
-pub async fn run(config_path: &Path, args: Setup, out: Output) -> Result<()> {
-    let plan = Plan::read(&ask::complete(args)?)?;
+pub async fn run(config_path: &Path, args: Setup, out: Output) -> Result<ExitCode> {
+    let args = ask::complete(args)?;
+    let plan = Plan::read(&args)?;
     let mut report = Report {
         domain: plan.domain.to_string(),
         hostname: String::new(),
@@ -54,6 +65,8 @@ pub async fn run(config_path: &Path, args: Setup, out: Output) -> Result<()> {
         authority: None,
         dns: Vec::new(),
         gmail: Vec::new(),
+        smarthosts: Vec::new(),
+        start: String::new(),
     };
     let config = files::configuration(config_path, &plan, &mut report)?;
     report.hostname = config.settings.hostname.to_string();
@@ -64,7 +77,37 @@ pub async fn run(config_path: &Path, args: Setup, out: Output) -> Result<()> {
     let keys = directory(&config, &plan, &mut report).await?;
     report.dns = advice::dns(&plan.domain, &config, &keys);
     report.gmail = advice::gmail(&report.hostname, &report.logins);
-    Ok(out.show(&report, advice::text)?)
+    if config.file.dns.addresses.is_empty() && public_addresses().is_empty() {
+        let warning =
+            "this machine has no public address of its own: name the one that leads here, by --address or as addresses under [dns]";
+        report.warnings.push(warning.into());
+    }
+    report.start = service::make(&args, &config, &mut report)?;
+    report.smarthosts = smarthosts(&config, &plan, &args, out).await;
+    out.show(&report, advice::text)?;
+    let is_there = match args.wait {
+        Some(limit_s) => wait::wait(&config, Duration::from_secs(limit_s), out).await?,
+        None => true,
+    };
+    Ok(if is_there { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Tries the smarthosts, as the server would use them. A trial that fails stops nothing: what was found stands in the report.
+async fn smarthosts(config: &Config, plan: &Plan, args: &Setup, out: Output) -> Vec<Tried> {
+    let routes: Vec<_> = route::smarthosts(config).collect();
+    if routes.is_empty() {
+        return Vec::new();
+    }
+    if !out.json {
+        note(&styled(DIM, "trying the smarthost ..."));
+    }
+    match route::check(config, Some(plan.domain.as_str()), &routes, !args.no_trial).await {
+        Ok(tried) => tried,
+        Err(error) => {
+            note(&format!("{} the smarthost could not be tried: {error:#}", styled(WARN, "note:")));
+            Vec::new()
+        }
+    }
 }
 
 /// Fills the directory. Returns the DKIM keys whose records are to be published.
@@ -133,18 +176,14 @@ mod tests {
     fn args(dir: &Path) -> Setup {
         Setup {
             domain: Some("Example.test".into()),
-            ask: false,
             forward: vec!["me=foo@gmail.test".into(), "team@example.test=bar@gmail.test".into(), "me=second@gmail.test".into()],
-            hostname: None,
             data: Some(dir.join("data")),
-            postmaster: None,
-            certificate: crate::cli::CertificateFrom::SelfSigned,
-            acme_staging: false,
+            ..Setup::default()
         }
     }
 
     async fn set_up(config: &Path, args: Setup) -> Result<()> {
-        run(config, args, Output { json: true }).await
+        run(config, args, Output { json: true }).await.map(|_| ())
     }
 
     #[tokio::test]

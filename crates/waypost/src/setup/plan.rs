@@ -6,6 +6,7 @@ use admin::api::AliasView;
 use anyhow::{Result, anyhow, bail};
 use directory::{AliasSource, Target};
 use mail::{Domain, Mailbox};
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use crate::cli::{CertificateFrom, Setup};
@@ -31,6 +32,21 @@ pub struct Plan {
     pub acme: bool,
     /// From its staging service.
     pub staging: bool,
+    /// Public addresses that the machine does not have itself.
+    pub addresses: Vec<IpAddr>,
+    /// The next hop of what is sent.
+    pub smarthost: Option<Smarthost>,
+}
+
+/// A smarthost.
+#[derive(Debug)]
+pub struct Smarthost {
+    pub host: Domain,
+    pub port: u16,
+    pub login: Option<(String, PathBuf)>,
+    pub spf: Option<Domain>,
+    /// Kinds of mail, as the configuration calls them; empty means all.
+    pub flows: Vec<String>,
 }
 
 impl Plan {
@@ -59,6 +75,8 @@ impl Plan {
             forwards,
             acme: args.certificate == CertificateFrom::Acme,
             staging: args.acme_staging,
+            addresses: args.addresses.clone(),
+            smarthost: smarthost(args)?,
         })
     }
 
@@ -88,6 +106,25 @@ impl Plan {
         };
         self.forwards.iter().filter_map(login).collect()
     }
+}
+
+fn smarthost(args: &Setup) -> Result<Option<Smarthost>> {
+    const HINT: &str = "write --smarthost smtp.example.net or smtp.example.net:465";
+    let Some(text) = &args.smarthost else { return Ok(None) };
+    let (host, port) = text.rsplit_once(':').unwrap_or((text, "587"));
+    let host: Domain = host.parse().map_err(|e| anyhow!("`{host}` is not a host: {e}\n  hint: {HINT}"))?;
+    let port: u16 = port.parse().ok().filter(|port| *port > 0).ok_or_else(|| anyhow!("`{port}` is not a port\n  hint: {HINT}"))?;
+    let login = match (&args.smarthost_user, &args.smarthost_password_file) {
+        (Some(user), Some(file)) => Some((user.clone(), std::path::absolute(file)?)),
+        _ => None,
+    };
+    if let Some(unknown) = args.smarthost_for.iter().find(|kind| !["own", "forward", "report"].contains(&kind.as_str())) {
+        bail!(
+            "`{unknown}` is no kind of mail\n  hint: own (what you send), forward (what aliases pass on) and report are; several with a comma"
+        );
+    }
+    let spf = args.smarthost_spf.as_deref().map(read_domain).transpose()?;
+    Ok(Some(Smarthost { host, port, login, spf, flows: args.smarthost_for.clone() }))
 }
 
 pub fn read_domain(text: &str) -> Result<Domain> {
