@@ -18,7 +18,7 @@ impl Ward {
         let afar = Sink::start(lab.address(2), MX_PORT);
         let mut waypost = Waypost::configured(
             &lab,
-            "postmaster = \"me@example.test\"\n[forward]\ndomain = \"fwd.example.test\"\n[tls]\nextra_authorities = \"cert.pem\"\n",
+            "postmaster = \"me@example.test\"\n[forward]\ndomain = \"fwd.example.test\"\n[tls]\nextra_authorities = \"cert.pem\"\n[mta_sts]\nmode = \"none\"\n",
         );
         waypost.start_hosting("foo@inbox.test");
         Self { lab, waypost, _afar: afar, afar_at: 2 }

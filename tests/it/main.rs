@@ -19,6 +19,7 @@ mod cut_through;
 mod delivery;
 mod dns_records;
 mod doctor;
+mod doctor_worlds;
 mod filter;
 mod forwarding;
 mod held;

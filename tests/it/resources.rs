@@ -1,44 +1,15 @@
 //! Disks and descriptors that run out, and records that rot: threats 98 to 100.
 
 use std::fs::{self, File};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
-use it::{Dns, Lab, MX_PORT, Process, Script, Sink, Talk, Waypost, obedient, run_ok, wait_for};
+use it::{Dns, Lab, MX_PORT, Mount, Process, Script, Sink, Talk, Waypost, obedient, wait_for};
 
 use crate::hostile_in::Stage;
 use crate::main_job::zone;
-
-/// A file system of its own; unmounted when dropped.
-struct Mount(PathBuf);
-
-impl Mount {
-    fn small(path: &Path) -> Self {
-        run_ok("mount", &["-t", "tmpfs", "-o", "size=4m", "tmpfs", &path.to_string_lossy()]);
-        Self(path.to_owned())
-    }
-
-    /// Takes all the space but so many KiB.
-    fn fill_but(&self, left_kib: usize) -> PathBuf {
-        let path = self.0.join("filler");
-        let mut filler = File::create(&path).unwrap();
-        let mut written = 0;
-        while filler.write_all(&[0; 4096]).is_ok() {
-            written += 4;
-        }
-        filler.set_len((written - left_kib as u64) * 1024).unwrap();
-        path
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        run_ok("umount", &["--lazy", &self.0.to_string_lossy()]);
-    }
-}
 
 fn content(number: usize, size: usize) -> String {
     format!("From: her@foreign.test\r\nSubject: number {number}.\r\n\r\n{}", "0123456789abcdef\r\n".repeat(size / 18))

@@ -93,11 +93,12 @@ impl Trial {
 
 fn reason(error: &Error) -> TrialError {
     use CertificateError::{
-        Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet, NotValidYetContext, UnknownIssuer,
+        BadSignature, Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet, NotValidYetContext, UnknownIssuer,
     };
     match error {
         Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. }) => TrialError::Name,
-        Error::InvalidCertificate(UnknownIssuer) => TrialError::Issuer,
+        // An authority of the same name is trusted, and has not issued it.
+        Error::InvalidCertificate(UnknownIssuer | BadSignature) => TrialError::Issuer,
         Error::InvalidCertificate(Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. }) => TrialError::Time,
         other => TrialError::Other(other.to_string()),
     }

@@ -19,9 +19,9 @@ pub struct Doctor {
     /// Show only what is not as it should be.
     #[arg(long, short)]
     pub quiet: bool,
-    /// Look again every half minute until nothing is wrong.
-    #[arg(long)]
-    pub watch: bool,
+    /// Look again after so many seconds [without a number: 30], until nothing is wrong.
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "30")]
+    pub watch: Option<u64>,
     /// Take this for an address of the server, instead of those in DNS. Can be given several times.
     #[arg(long = "address", value_name = "IP")]
     pub addresses: Vec<IpAddr>,

@@ -2,14 +2,17 @@
 //!
 //! RFC 5321, RFC 7208, RFC 6376. Invariant: a check that could not be made is a finding of its own, never a pass.
 
+mod blocklists;
 mod certificates;
 mod dns;
 mod finding;
+mod generic;
 mod lints;
 mod machine;
 mod names;
 mod outbound;
 mod ports;
+mod shown;
 mod signatures;
 
 use std::net::IpAddr;
@@ -27,9 +30,6 @@ use crate::config::{self, Config};
 use crate::output::{BAD, BOLD, DIM, GOOD, Output, WARN, note, print, styled};
 use crate::transport::Transport;
 use finding::{Finding, Severity};
-
-/// Between two looks of `--watch`.
-const WATCH_EVERY: Duration = Duration::from_secs(30);
 
 /// What the checks know.
 struct Patient {
@@ -54,11 +54,11 @@ pub async fn run(path: &Path, args: Doctor, out: Output) -> Result<ExitCode> {
         } else {
             print(&summary(&findings))?;
         }
-        if !args.watch || worst < Severity::Error {
+        let Some(every_s) = args.watch.filter(|_| worst >= Severity::Error) else {
             return Ok(if worst < Severity::Error { ExitCode::SUCCESS } else { ExitCode::FAILURE });
-        }
-        note(&styled(DIM, format!("looking again in {} s; Ctrl-C ends", WATCH_EVERY.as_secs())));
-        tokio::time::sleep(WATCH_EVERY).await;
+        };
+        note(&styled(DIM, format!("looking again in {every_s} s; Ctrl-C ends")));
+        tokio::time::sleep(Duration::from_secs(every_s)).await;
     }
 }
 
@@ -83,6 +83,7 @@ async fn examine(path: &Path, args: &Doctor, out: Output) -> Result<Vec<Finding>
     add(machine::check(&mut patient).await?)?;
     add(certificates::check(&mut patient).await?)?;
     add(ports::check(&patient).await)?;
+    add(shown::check(&patient).await)?;
     add(dns::check(&mut patient).await?)?;
     add(names::check(&patient).await)?;
     add(signatures::check(&mut patient).await?)?;

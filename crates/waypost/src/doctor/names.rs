@@ -1,8 +1,8 @@
-//! The server's addresses and their names: A and AAAA, PTR both ways, SPF for each route, blocklists, and the resolver that all of it depends on.
+//! The server's addresses and their names: A and AAAA, PTR both ways, SPF for each route, and the resolver that all of it depends on.
 //!
-//! RFC 8601 s.3, RFC 7208, RFC 5782 (blocklists), RFC 4035. Invariant: an answer that means "I do not answer you" is never taken for a listing.
+//! RFC 8601 s.3, RFC 7208, RFC 4035. Invariant: no answer is never taken for "there is none".
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use mail::Domain;
 use mail::evidence::{IprevResult, SpfResult};
@@ -10,11 +10,10 @@ use msgauth::Input;
 use net::Resolver;
 
 use super::Patient;
+use super::blocklists;
 use super::finding::{Finding, Severity};
+use super::generic::is_generic;
 use crate::config::Config;
-
-/// Blocklists that receivers use.
-const LISTS: [&str; 3] = ["zen.spamhaus.org", "bl.spamcop.net", "b.barracudacentral.org"];
 
 /// Resolvers for everybody, whom blocklists refuse.
 const PUBLIC_RESOLVERS: [&str; 8] =
@@ -48,14 +47,7 @@ pub(super) async fn check(patient: &Patient) -> Vec<Finding> {
     for address in &patient.addresses {
         findings.push(ptr(patient, *address).await);
         findings.extend(spf(patient, *address).await);
-        if let IpAddr::V4(v4) = address
-            && !v4.is_loopback()
-            && !v4.is_private()
-        {
-            for list in LISTS {
-                findings.extend(listed(patient, *v4, list).await);
-            }
-        }
+        findings.extend(blocklists::check(patient, *address).await);
     }
     findings
 }
@@ -65,13 +57,7 @@ async fn resolver(patient: &Patient) -> Vec<Finding> {
     let servers = if servers.is_empty() { system_servers() } else { servers };
     let about = servers.join(", ");
     let mut findings = Vec::new();
-    if let Some(public) = servers.iter().find(|server| PUBLIC_RESOLVERS.contains(&server.as_str())) {
-        let fix = "install unbound, and name it: servers = [\"127.0.0.1:53\"] under [dns]";
-        findings.push(
-            Finding::bad(Severity::Warning, "resolver", about.clone(), format!("{public} is a resolver for everybody"), fix)
-                .because("blocklists refuse to answer it, and a filter that asks them finds nothing"),
-        );
-    }
+    findings.extend(for_everybody(&servers, &about));
     let Ok(bogus) = Domain::parse(BOGUS) else { return findings };
     let is_loopback = servers.iter().any(|server| server.starts_with("127.") || server == "::1");
     findings.push(match patient.resolver.addresses(&bogus, false).await {
@@ -89,6 +75,13 @@ async fn resolver(patient: &Patient) -> Vec<Finding> {
         Err(_) => Finding::good("resolver", about, "answers"),
     });
     findings
+}
+
+fn for_everybody(servers: &[String], about: &str) -> Option<Finding> {
+    let public = servers.iter().find(|server| PUBLIC_RESOLVERS.contains(&server.as_str()))?;
+    let fix = "install unbound, and name it: servers = [\"127.0.0.1:53\"] under [dns]";
+    let finding = Finding::bad(Severity::Warning, "resolver", about, format!("{public} is a resolver for everybody"), fix);
+    Some(finding.because("blocklists refuse to answer it, and a filter that asks them finds nothing"))
 }
 
 fn system_servers() -> Vec<String> {
@@ -110,6 +103,15 @@ async fn ptr(patient: &Patient, address: IpAddr) -> Finding {
     };
     let shown = names.iter().map(Domain::to_string).collect::<Vec<_>>().join(", ");
     match patient.resolver.authenticator().confirmed_name(address).await {
+        (IprevResult::Pass, Some(name)) if is_generic(&name, address) => {
+            let found = format!("{name} leads there and back, and is the name that the hoster gave it");
+            let fix = format!(
+                "ask your hoster to set the PTR record of {address} to a name of yours such as mx.{}",
+                patient.domains.first().map_or("example.com", Domain::as_str)
+            );
+            Finding::bad(Severity::Warning, "ptr", about, found, fix)
+                .because("many receivers refuse mail from addresses that nobody has named: they look like infected machines")
+        }
         (IprevResult::Pass, Some(name)) if name.eq_ignore_ascii_case(host) => Finding::good("ptr", about, format!("{name}, both ways")),
         (IprevResult::Pass, Some(name)) => {
             Finding::bad(Severity::Warning, "ptr", about, format!("{name} leads there and back, but the server calls itself {host}"), fix)
@@ -153,30 +155,14 @@ async fn spf(patient: &Patient, address: IpAddr) -> Vec<Finding> {
     findings
 }
 
-/// What a blocklist says; nothing where it says nothing.
-async fn listed(patient: &Patient, address: Ipv4Addr, list: &str) -> Option<Finding> {
-    let [a, b, c, d] = address.octets();
-    let name = Domain::parse(&format!("{d}.{c}.{b}.{a}.{list}")).ok()?;
-    let about = format!("{address} at {list}");
-    match patient.resolver.addresses(&name, false).await {
-        Ok(codes) => {
-            let codes: Vec<Ipv4Addr> = codes.iter().filter_map(|code| if let IpAddr::V4(v4) = code { Some(*v4) } else { None }).collect();
-            // 127.255.255.x: no answer for this resolver. Anything outside of 127/8 is a resolver that makes answers up.
-            let is_refusal = codes.iter().any(|code| code.octets().starts_with(&[127, 255, 255]) || !code.is_loopback());
-            if is_refusal {
-                let fix = "ask from a resolver of your own: install unbound, and name it under [dns]";
-                return Some(Finding::bad(Severity::Notice, "blocklist", about, "the list does not answer this resolver", fix));
-            }
-            let fix = format!(
-                "find out what was sent from there (waypost account list, queue list), stop it, then ask for removal: https://check.{}",
-                list.trim_start_matches("zen.")
-            );
-            let shown: Vec<String> = codes.iter().map(ToString::to_string).collect();
-            Some(Finding::bad(Severity::Error, "blocklist", about, format!("listed ({})", shown.join(", ")), fix))
-        }
-        Err(policy::RouteFailure::NoSuchDomain | policy::RouteFailure::NoAddress) => Some(Finding::good("blocklist", about, "not listed")),
-        Err(policy::RouteFailure::Temporary(error)) => {
-            Some(Finding::bad(Severity::Notice, "blocklist", about, format!("no answer: {error}"), "try again later"))
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_resolver_for_everybody_is_one_that_blocklists_refuse() {
+        let of = |servers: &[&str]| for_everybody(&servers.iter().map(ToString::to_string).collect::<Vec<_>>(), "it");
+        assert_eq!(of(&["127.0.0.1", "8.8.8.8"]).map(|finding| finding.severity), Some(Severity::Warning));
+        assert_eq!(of(&["127.0.0.1", "192.0.2.53"]), None);
     }
 }

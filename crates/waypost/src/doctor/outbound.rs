@@ -9,6 +9,7 @@ use mail::Domain;
 use mta::settings::Route;
 use nix::unistd::AccessFlags;
 use policy::MaildirPlace;
+use smtp::client::Protocol;
 
 use super::Patient;
 use super::finding::{Finding, Severity};
@@ -108,6 +109,25 @@ async fn smarthost(patient: &Patient, route: &Route) -> Finding {
         return local(socket).await;
     }
     let about = format!("smarthost {}:{}", route.host, route.port);
+    if route.protocol == Protocol::Lmtp {
+        return answers(patient, route, about).await;
+    }
+    let own = patient.domains.first().map(Domain::as_str);
+    let steps = match crate::route::check(&patient.config, own, &[route], false).await {
+        Ok(tried) => tried.into_iter().flat_map(|tried| tried.steps).collect::<Vec<_>>(),
+        Err(_) => return answers(patient, route, about).await,
+    };
+    match steps.iter().find(|step| !step.ok) {
+        None => Finding::good("outbound", about, "takes what is meant for it (waypost route check --send tries a foreign From too)"),
+        Some(step) => {
+            let found = format!("{}: {}", step.what, step.found);
+            Finding::bad(Severity::Error, "outbound", about, found, step.fix.clone().unwrap_or_else(|| "waypost route check".into()))
+        }
+    }
+}
+
+/// Without a postmaster nobody can be named as the recipient of a trial; a mailbox server takes none.
+async fn answers(patient: &Patient, route: &Route, about: String) -> Finding {
     let fix = "see the host and port of its [[route]], and whether your hoster closes that port: 2525 is often open";
     let addresses = match patient.resolver.addresses(&route.host, patient.config.settings.delivery.ipv6).await {
         Ok(addresses) => addresses,
