@@ -1,3 +1,12 @@
 //! The reports that mail servers send each other once a day: of TLS (RFC 8460) and of DMARC (RFC 9990), written and read.
 //!
 //! Invariant: pure. No clock, file, socket or database is known here; what strangers wrote is read within a limit.
+
+mod addresses;
+mod letter;
+mod pack;
+pub mod tls;
+
+pub use addresses::{HttpsAddress, ReportAddress, rua_addresses, tls_report_addresses};
+pub use letter::{Attachment, Letter, Multipart};
+pub use pack::gzip;

@@ -18,4 +18,4 @@ pub use message::{
     Claimed, ClaimedRecipient, Committed, Disposition, FailedDelivery, Flow, ListFilter, ListedMessage, ListedRecipient, Message,
     NewMessage, NewRecipient, QueueTotals, RecipientKey, Settlement, Unnoticed,
 };
-pub use sqlite::{AccountChange, DirectoryChange, LaneDue, LoginUse};
+pub use sqlite::{AccountChange, DirectoryChange, LaneDue, LoginUse, TlsChange, TlsCount, TlsPeriod, TlsReportDue};

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::error::StoreError;
 use crate::message::{Claimed, NewMessage, Settlement};
-use crate::sqlite::{self, DirectoryChange, LoginUse};
+use crate::sqlite::{self, DirectoryChange, LoginUse, TlsChange};
 
 /// At most this many operations share a transaction.
 const BATCH_MAX: usize = 512;
@@ -49,6 +49,7 @@ pub(crate) enum Operation {
     RecordLogins(Vec<LoginUse>),
     RecordRecipients(Vec<(String, i64, i64)>),
     Directory(Vec<DirectoryChange>),
+    Tls(TlsChange),
 }
 
 /// What comes of it.
@@ -93,6 +94,7 @@ fn apply(db: &Connection, operation: &Operation) -> Applied {
         Operation::RememberSender { token, sender, now_ms } => sqlite::insert_srs_sender(db, token, sender, *now_ms).map(|()| done(vec![])),
         Operation::RecordLogins(uses) => sqlite::record_logins(db, uses).map(|()| done(vec![])),
         Operation::RecordRecipients(recipients) => sqlite::record_recipients(db, recipients).map(|()| done(vec![])),
+        Operation::Tls(change) => sqlite::change_tls(db, change).map(|()| done(vec![])),
         Operation::Directory(changes) => changes.iter().try_for_each(|c| sqlite::change_directory(db, c)).map(|()| done(vec![])),
     }
 }
@@ -115,6 +117,7 @@ fn transact(db: &Connection, jobs: &[Job]) -> Result<Vec<Applied>, StoreError> {
                 | Operation::Retry { .. }
                 | Operation::Release { .. }
                 | Operation::Replace { .. }
+                | Operation::Tls(_)
         );
         if guarded {
             db.execute_batch("SAVEPOINT operation")?;

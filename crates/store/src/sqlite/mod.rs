@@ -11,6 +11,7 @@ mod logins;
 mod outcomes;
 mod queue;
 mod schema;
+mod tls_results;
 
 use std::path::Path;
 
@@ -26,6 +27,8 @@ pub use logins::LoginUse;
 pub(crate) use logins::{known_recipients, logins, record_logins, record_recipients};
 pub(crate) use outcomes::{expire_held, insert_srs_sender, list_failed, release, set_noticed, srs_sender, unnoticed};
 pub(crate) use queue::{drop_message, enqueue, load_content, settle, sweep_orphans};
+pub use tls_results::{TlsChange, TlsCount, TlsPeriod, TlsReportDue};
+pub(crate) use tls_results::{change_tls, tls_counts, tls_reports_due};
 
 use crate::error::StoreError;
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use mail::Domain;
 use mta::settings::ListenerKind;
-use net::{ClientTls, Dane, PolicyPort, Trial, TrialError, TrialVersion, fetch_policy};
+use net::{ClientTls, Dane, Reach, Trial, TrialError, TrialVersion, fetch_policy};
 use policy::StsMode;
 
 use super::Patient;
@@ -99,7 +99,7 @@ async fn policy(patient: &Patient, tls: &ClientTls, domain: &Domain) -> Finding 
     let delivery = &patient.config.settings.delivery;
     let ours = patient.config.sts_policy();
     let about = format!("https://mta-sts.{domain}/");
-    let at = PolicyPort { port: delivery.policy_port, ipv6: delivery.ipv6, loopback: delivery.loopback };
+    let at = Reach { port: delivery.policy_port, ipv6: delivery.ipv6, loopback: delivery.loopback };
     match fetch_policy(&patient.resolver, tls, domain, at).await {
         Ok(text) if text.split_whitespace().eq(ours.text().split_whitespace()) => {
             Finding::good("mta-sts", about, "the policy is there, as it should be")
@@ -113,7 +113,8 @@ async fn policy(patient: &Patient, tls: &ClientTls, domain: &Domain) -> Finding 
             let fix = format!(
                 "publish mta-sts.{domain} (waypost dns show), open port 443, and let the certificate have that name ([acme]); or mode = \"none\" under [mta_sts]"
             );
-            Finding::bad(Severity::Warning, "mta-sts", about, error, fix).because("senders find no policy, and encrypt as they like")
+            Finding::bad(Severity::Warning, "mta-sts", about, error.to_string(), fix)
+                .because("senders find no policy, and encrypt as they like")
         }
     }
 }
