@@ -1,6 +1,6 @@
 //! What is packed in an attachment: gzip, zip, or nothing.
 //!
-//! RFC 1952 (gzip), RFC 9990 s.3.5.2 and RFC 8460 s.5.3 (how reports are sent). Invariant: nothing is unpacked beyond [`UNPACKED_MAX_BYTES`], and of an
+//! RFC 1952 (gzip), RFC 9990 and RFC 8460 s.5.3 (how reports are sent). Invariant: nothing is unpacked beyond [`UNPACKED_MAX_BYTES`], and of an
 //! archive nothing but its first file: a bomb costs no more than a report.
 
 use std::borrow::Cow;

@@ -1,12 +1,12 @@
 //! Aggregate reports of DMARC: what a receiver saw of the mail of a domain in a day.
 //!
-//! RFC 9990 s.3.1 and RFC 7489 s.7.2, whose reports are the same but for a few words. Invariant: a value here is bounded, and no text in it has a
+//! RFC 9990 and RFC 7489 s.7.2, whose reports are the same but for a few words. Invariant: a value here is bounded, and no text in it has a
 //! control character, whoever wrote it.
 
 mod classify;
 mod read;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 mod tree;
 mod write;
 
@@ -208,7 +208,7 @@ pub struct Reason {
     pub comment: String,
 }
 
-/// The kinds of reasons (RFC 9990 s.3.1.6; the last two: RFC 7489 s.7.2).
+/// The kinds of reasons (RFC 9990; the last two: RFC 7489 s.7.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Override {
     /// The receiver's own rules.

@@ -1,13 +1,13 @@
 //! Reads an aggregate report, as forgivingly as receivers write them.
 //!
-//! RFC 9990 s.3.1, RFC 7489 s.7.2 and appendix C. Invariant: a report is read as a whole or not at all, except that rows which cannot be read
+//! RFC 9990, RFC 7489 s.7.2 and appendix C. Invariant: a report is read as a whole or not at all, except that rows which cannot be read
 //! or are too many are counted as left out.
 
 use std::net::IpAddr;
 
 use super::tree::{self, Node};
 use super::{
-    AggregateReport, CHECKS_MAX, DkimSeen, Disposition, Outcome, Override, PublishedPolicy, ROWS_MAX, Reason, Row, SpfSeen, tame, word,
+    AggregateReport, CHECKS_MAX, Disposition, DkimSeen, Outcome, Override, PublishedPolicy, ROWS_MAX, Reason, Row, SpfSeen, tame, word,
 };
 
 /// More messages than this from one address in one report are nobody's word.
@@ -58,7 +58,9 @@ pub fn read(document: &[u8]) -> Result<AggregateReport, ReadError> {
         r if r.organisation.is_empty() => lacks("who reports (org_name)"),
         r if r.report_id.is_empty() => lacks("which report it is (report_id)"),
         r if r.policy.domain.is_empty() => lacks("which domain it is about (policy_published/domain)"),
-        r if !(0..=TIME_MAX_S).contains(&r.begin_s) || !(r.begin_s..=TIME_MAX_S).contains(&r.end_s) => lacks("from when to when (date_range)"),
+        r if !(0..=TIME_MAX_S).contains(&r.begin_s) || !(r.begin_s..=TIME_MAX_S).contains(&r.end_s) => {
+            lacks("from when to when (date_range)")
+        }
         _ => Ok(report),
     }
 }
@@ -129,7 +131,11 @@ fn reason(node: &Node) -> Reason {
 }
 
 fn dkim(node: &Node) -> DkimSeen {
-    DkimSeen { domain: word(node.text_of("domain")), selector: word(node.text_of("selector")), result: Outcome::parse(node.text_of("result")) }
+    DkimSeen {
+        domain: word(node.text_of("domain")),
+        selector: word(node.text_of("selector")),
+        result: Outcome::parse(node.text_of("result")),
+    }
 }
 
 fn spf(node: &Node) -> SpfSeen {
@@ -202,7 +208,8 @@ mod tests {
 
     #[test]
     fn nothing_of_a_stranger_moves_a_terminal() {
-        let evil = GOOGLE.replacen("google.com", "goo&#27;[2Jgle&#x202e;\n.com", 1).replacen("<count>1<", "<count>99999999999999999999<", 1);
+        let evil =
+            GOOGLE.replacen("google.com", "goo&#27;[2Jgle&#x202e;\n.com", 1).replacen("<count>1<", "<count>99999999999999999999<", 1);
         let report = sample(&evil);
         assert_eq!(report.organisation, "goo [2Jgle .com");
         assert_eq!(report.rows_left_out, 1, "a number that is none");

@@ -1,7 +1,7 @@
 //! Reports as the large receivers write them, with other names and addresses.
 
 /// Google: no namespace, one line an element, ARC in a comment.
-pub(super) const GOOGLE: &str = r#"<?xml version="1.0" encoding="UTF-8" ?>
+pub(crate) const GOOGLE: &str = r#"<?xml version="1.0" encoding="UTF-8" ?>
 <feedback>
   <version>1.0</version>
   <report_metadata>
@@ -100,7 +100,7 @@ pub(super) const GOOGLE: &str = r#"<?xml version="1.0" encoding="UTF-8" ?>
 "#;
 
 /// Microsoft: namespaces of XML Schema, no line ends, the domain that the mail went to.
-pub(super) const MICROSOFT: &str = concat!(
+pub(crate) const MICROSOFT: &str = concat!(
     r#"<?xml version="1.0"?><feedback xmlns:xsd="http://www.w3.org/2001/XMLSchema" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><version>1.0</version>"#,
     r#"<report_metadata><org_name>Enterprise Outlook</org_name><email>dmarcreport@microsoft.com</email><report_id>0f2ae8e5a3b84d1b9a1c5ac1b5e7e8f1</report_id>"#,
     r#"<date_range><begin>1763856000</begin><end>1763942400</end></date_range></report_metadata>"#,
@@ -112,7 +112,7 @@ pub(super) const MICROSOFT: &str = concat!(
 );
 
 /// Yahoo: a forged message that was refused.
-pub(super) const YAHOO: &str = r#"<?xml version="1.0"?>
+pub(crate) const YAHOO: &str = r#"<?xml version="1.0"?>
 <feedback>
   <report_metadata>
     <org_name>Yahoo</org_name>
@@ -154,7 +154,7 @@ pub(super) const YAHOO: &str = r#"<?xml version="1.0"?>
 "#;
 
 /// The example of RFC 9990, appendix B.
-pub(super) const RFC_9990: &str = r#"<feedback xmlns="urn:ietf:params:xml:ns:dmarc-2.0">
+pub(crate) const RFC_9990: &str = r#"<feedback xmlns="urn:ietf:params:xml:ns:dmarc-2.0">
   <version>1.0</version>
   <report_metadata>
     <org_name>Sample Reporter</org_name>

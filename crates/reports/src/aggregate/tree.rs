@@ -147,14 +147,17 @@ mod tests {
 
     #[test]
     fn names_are_read_without_their_prefixes() {
-        let found = read("\u{feff} <?xml version=\"1.0\"?><d:Feedback xmlns:d=\"urn:x\"><!-- c --><d:A>1<![CDATA[<2]]>&#51;&amp;</d:A>t<b/></d:Feedback>");
+        let found = read(
+            "\u{feff} <?xml version=\"1.0\"?><d:Feedback xmlns:d=\"urn:x\"><!-- c --><d:A>1<![CDATA[<2]]>&#51;&amp;</d:A>t<b/></d:Feedback>",
+        );
         let found = found.unwrap();
         assert_eq!((found[0].name.as_str(), found[0].text.as_str(), found[1].name.as_str()), ("a", "1<23&", "b"));
     }
 
     #[test]
     fn threat_97_bombs_of_entities_and_depth_are_not_read() {
-        let lol = "<?xml version=\"1.0\"?><!DOCTYPE feedback [<!ENTITY a \"lol\"><!ENTITY b \"&a;&a;&a;&a;\">]><feedback><x>&b;</x></feedback>";
+        let lol =
+            "<?xml version=\"1.0\"?><!DOCTYPE feedback [<!ENTITY a \"lol\"><!ENTITY b \"&a;&a;&a;&a;\">]><feedback><x>&b;</x></feedback>";
         assert!(why(lol).contains("document type"));
         assert!(why("<feedback><x>&b;</x></feedback>").contains("entity"));
         assert!(why(&format!("<feedback>{}</feedback>", "<x>".repeat(1_000_000))).contains("too deep"));
