@@ -29,6 +29,7 @@ use crate::logins::Logins;
 use crate::notice;
 use crate::passwords::PasswordKey;
 use crate::receive::Reception;
+use crate::report_in::ReadingRoom;
 use crate::returns::Returns;
 use crate::settings::{Listener, ListenerKind, LiveSettings};
 use crate::signing::Signing;
@@ -169,6 +170,7 @@ impl Server {
             returns: Returns::default(),
             confirmations: Confirmations::default(),
             downtime: Downtime::default(),
+            reading: ReadingRoom::default(),
             closing: closed,
         });
         let sessions = Sessions::default();

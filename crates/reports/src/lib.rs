@@ -3,10 +3,12 @@
 //! Invariant: pure. No clock, file, socket or database is known here; what strangers wrote is read within a limit.
 
 mod addresses;
+pub mod advice;
 pub mod aggregate;
 mod letter;
 mod pack;
 pub mod received;
+pub mod summary;
 pub mod tls;
 pub mod unpack;
 

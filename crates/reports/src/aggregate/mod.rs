@@ -251,7 +251,7 @@ impl Override {
 }
 
 /// A text of a stranger as it is kept: without what a terminal or a line would act on, and no longer than [`TEXT_MAX_CHARS`].
-pub(crate) fn tame(text: &str) -> String {
+pub fn tame(text: &str) -> String {
     // Characters that turn text around or cannot be seen are of no use in a report, and of much use to a forger.
     let is_inert = |c: &char| !matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
     let shown = text.trim().chars().filter(is_inert).map(|c| if c.is_control() { ' ' } else { c });
@@ -259,7 +259,7 @@ pub(crate) fn tame(text: &str) -> String {
 }
 
 /// A name of a stranger as it is kept: one word in lower case, without the dot at its end.
-pub(crate) fn word(text: &str) -> String {
+pub fn word(text: &str) -> String {
     let kept: String = tame(text).chars().filter(|c| !c.is_whitespace()).collect();
     kept.trim_end_matches('.').to_lowercase()
 }
