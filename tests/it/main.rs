@@ -36,6 +36,8 @@ mod mechanisms;
 mod outbound_tls;
 mod postfix;
 mod reports;
+mod reports_in;
+mod reports_written;
 mod resources;
 mod returns;
 mod send_as;

@@ -53,7 +53,8 @@ impl Own {
     pub fn class(&self, row: &Row) -> Class {
         let passes = row.dkim_aligned || row.spf_aligned;
         if self.addresses.iter().any(|address| address.to_canonical() == row.source) {
-            let is_forward = row.envelope_from == self.forwarding && row.header_from != self.forwarding;
+            // A reverse-path that is not told is nobody's.
+            let is_forward = !row.envelope_from.is_empty() && row.envelope_from == self.forwarding && row.header_from != self.forwarding;
             return match (is_forward || !self.is_ours(&row.header_from), passes) {
                 (true, _) => Class::OurForward,
                 (false, true) => Class::Ours,

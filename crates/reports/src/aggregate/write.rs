@@ -1,6 +1,6 @@
 //! Writes an aggregate report.
 //!
-//! RFC 9990 appendix A (the schema). Invariant: what comes out is valid by the schema whatever the values are: words that only the older
+//! RFC 9990 (the tables of elements). Invariant: what comes out is valid by them whatever the values are: words that only the older
 //! format has become those of the newer.
 
 use std::io;
