@@ -9,6 +9,7 @@ use std::time::Duration;
 use mail::Domain;
 use net::Host;
 use policy::{NextHop, Scope, Trouble};
+use reports::tls::FailureDetails;
 use smtp::client::{Phase, Session};
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio::task::JoinSet;
@@ -21,6 +22,7 @@ use crate::host_places::HostPlace;
 use crate::plan::Plan;
 use crate::settings::Delivery;
 use crate::stream::Stream;
+use crate::tls_results::sts_policy;
 
 /// Addresses of one host that are tried.
 const ADDRESSES_MAX: usize = 6;
@@ -55,11 +57,17 @@ pub(crate) fn patience(phase: Phase) -> Duration {
     })
 }
 
-/// Connects to the first host that takes us.
-pub(crate) async fn connect(world: &World, plan: &Plan) -> Result<Connection, Trouble> {
+/// Connects to the first host that takes us. The session is for mail to this domain.
+pub(crate) async fn connect(world: &World, plan: &Plan, domain: &Domain) -> Result<Connection, Trouble> {
+    if let Some(published) = &plan.published
+        && let Some(error) = &published.sts_error
+    {
+        let failed = FailureDetails { result: error.result.clone(), reason: error.text.clone(), ..FailureDetails::default() };
+        world.tls_results.tell(world, &sts_policy(domain, published.sts.as_deref()), Some(failed));
+    }
     let mut worst: Option<Trouble> = None;
     for hop in plan.hops.hosts() {
-        match connect_host(world, plan, hop).await {
+        match connect_host(world, plan, domain, hop).await {
             Ok(connection) => return Ok(connection),
             // Whatever stands behind us in the list would only send the mail back.
             Err(trouble) if trouble.enhanced == mail::EnhancedCode(5, 4, 6) => return Err(trouble),
@@ -77,7 +85,7 @@ pub(crate) async fn connect(world: &World, plan: &Plan) -> Result<Connection, Tr
     Err(worst.unwrap_or_else(|| Trouble::unreachable("there is no host to connect to")))
 }
 
-async fn connect_host(world: &World, plan: &Plan, hop: &NextHop) -> Result<Connection, Trouble> {
+async fn connect_host(world: &World, plan: &Plan, domain: &Domain, hop: &NextHop) -> Result<Connection, Trouble> {
     let settings = world.settings.load_full();
     let delivery = &settings.delivery;
     if let Some(socket) = &plan.socket {
@@ -86,7 +94,7 @@ async fn connect_host(world: &World, plan: &Plan, hop: &NextHop) -> Result<Conne
         let local = timeout(Duration::from_secs(delivery.connect_timeout_s), UnixStream::connect(socket)).await;
         let local = local.map_err(|_| "no answer".to_owned()).and_then(|connected| connected.map_err(|e| e.to_string()));
         let local = local.map_err(|e| Trouble::unreachable(format!("{} cannot be reached: {e}", socket.display())))?;
-        let way = Way { world, plan, hop, identity: &identity, demand: &Demand::Nothing };
+        let way = Way { world, plan, hop, identity: &identity, demand: &Demand::Nothing, policy: None };
         return way.open_local(local).await.map(|connection| Connection { place: Some(place), ..connection });
     }
     let found = addresses(world, &hop.host, delivery.ipv6).await.map_err(|failure| match failure {
@@ -97,7 +105,7 @@ async fn connect_host(world: &World, plan: &Plan, hop: &NextHop) -> Result<Conne
     if !plan.is_fixed && !delivery.loopback && addresses.iter().any(is_this_machine) {
         return Err(looped(&hop.host));
     }
-    let demand = demand(world, plan.published.as_ref(), hop, &found).await?;
+    let demanded = demand(world, plan, domain, hop, &found).await?;
     let identity = settings.identity(plan.flow);
     let place = world.hosts.enter(hop, plan.flow, delivery.connections_per_host).await;
     let mut trouble = Trouble::unreachable(format!("no address of {} answers", hop.host));
@@ -106,7 +114,7 @@ async fn connect_host(world: &World, plan: &Plan, hop: &NextHop) -> Result<Conne
         if is_ourselves(&tcp, &world.own_ports) {
             return Err(looped(&hop.host));
         }
-        let way = Way { world, plan, hop, identity: &identity, demand: &demand };
+        let way = Way { world, plan, hop, identity: &identity, demand: &demanded.demand, policy: demanded.policy.as_ref() };
         match way.open(tcp).await {
             Ok(connection) => return Ok(Connection { place: Some(place), ..connection }),
             Err(failed) => trouble = failed,

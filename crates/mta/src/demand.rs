@@ -8,9 +8,12 @@ use std::sync::Arc;
 use mail::{Domain, EnhancedCode};
 use net::{Dane, Host, Tlsa};
 use policy::{NextHop, RouteFailure, StsMode, Trouble};
+use reports::tls::{Policy, ResultType};
 
 use crate::dispatch::World;
-use crate::sts::StsInForce;
+use crate::plan::Plan;
+use crate::sts::{StsError, StsInForce};
+use crate::tls_results::{failure, no_policy, sts_policy, tlsa_policy};
 
 /// What is known of a domain that decides what its hosts must show.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,12 +24,14 @@ pub(crate) struct Published {
     pub is_secure: bool,
     /// Its MTA-STS policy.
     pub sts: Option<Arc<StsInForce>>,
+    /// Why there is none, or not the newest one.
+    pub sts_error: Option<Arc<StsError>>,
 }
 
 impl Published {
     /// Whether other domains with the same hosts may ask for something else.
     pub fn is_its_own(&self) -> bool {
-        self.is_secure || self.sts.is_some()
+        self.is_secure || self.sts.is_some() || self.sts_error.is_some()
     }
 }
 
@@ -67,31 +72,53 @@ impl Demand {
     }
 }
 
+/// What a host must show, and the policy under which its sessions are counted.
+#[derive(Debug)]
+pub(crate) struct Demanded {
+    /// What it must show.
+    pub demand: Demand,
+    /// The policy; none where nothing is counted.
+    pub policy: Option<Policy>,
+}
+
+impl Demanded {
+    fn of(demand: Demand, policy: Policy) -> Self {
+        Self { demand, policy: Some(policy) }
+    }
+}
+
 /// Finds out what a host must show for mail to the domain.
-pub(crate) async fn demand(world: &World, published: Option<&Published>, hop: &NextHop, host: &Host) -> Result<Demand, Trouble> {
-    let Some(published) = published else { return Ok(Demand::Nothing) };
+pub(crate) async fn demand(world: &World, plan: &Plan, domain: &Domain, hop: &NextHop, host: &Host) -> Result<Demanded, Trouble> {
+    let Some(published) = &plan.published else { return Ok(Demanded { demand: Demand::Nothing, policy: None }) };
     if published.is_secure && host.secure {
-        let (base, records) = tlsa(world, hop, host).await?;
+        let found = tlsa(world, hop, host).await;
+        let (base, records) = found.inspect_err(|trouble| {
+            let failure = failure(ResultType::DnssecInvalid, &hop.host, &trouble.text);
+            world.tls_results.tell(world, &tlsa_policy(domain, std::iter::empty()), Some(failure));
+        })?;
         if !records.is_empty() {
+            let policy = tlsa_policy(domain, records.iter().map(|record| format!("_{}._tcp.{base}. IN TLSA {}", hop.port, record.text())));
             let dane = Dane::new(records, base, &published.domain);
             if dane.is_none() {
                 tracing::info!(host = %hop.host, "none of the host's TLSA records is of use: TLS is demanded, whoever it is");
             }
-            return Ok(dane.map_or(Demand::Encryption, |dane| Demand::Dane(Arc::new(dane))));
+            return Ok(Demanded::of(dane.map_or(Demand::Encryption, |dane| Demand::Dane(Arc::new(dane))), policy));
         }
     }
-    let Some(sts) = &published.sts else { return Ok(Demand::Nothing) };
+    let Some(sts) = &published.sts else { return Ok(Demanded::of(Demand::Nothing, no_policy(domain))) };
+    let policy = sts_policy(domain, Some(sts));
     let is_testing = sts.policy.mode == StsMode::Testing;
     if sts.policy.names(&hop.host) {
-        return Ok(Demand::Name { is_testing });
+        return Ok(Demanded::of(Demand::Name { is_testing }, policy));
     }
     let text = format!("the MTA-STS policy of {} does not name the mail host {}", published.domain, hop.host);
+    world.tls_results.tell(world, &policy, Some(failure(ResultType::ValidationFailure, &hop.host, &text)));
     if !is_testing {
         return Err(Trouble::tls(text));
     }
     tracing::warn!(domain = %published.domain, host = %hop.host, "{text}; it is in testing mode, so the mail goes all the same");
     world.sts.count_testing_failure();
-    Ok(Demand::Nothing)
+    Ok(Demanded { demand: Demand::Nothing, policy: None })
 }
 
 /// The secure TLSA records of a host and the name they stand under: that which it is an alias of, or its own.

@@ -28,6 +28,7 @@ use crate::settle;
 use crate::signing::Signing;
 use crate::sts::StsPolicies;
 use crate::tls_memory::TlsMemory;
+use crate::tls_results::TlsResults;
 
 /// Recipients of one domain in memory at a time.
 const DOMAIN_WINDOW: usize = 1000;
@@ -72,6 +73,8 @@ pub(crate) struct World {
     pub sts: StsPolicies,
     /// Which hosts offer TLS.
     pub tls_memory: TlsMemory,
+    /// How TLS with others went.
+    pub tls_results: TlsResults,
     /// The keys that sign.
     pub signing: Signing,
     /// Room for large contents in memory.

@@ -7,9 +7,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use mail::{Domain, Reply};
-use net::Verify;
+use net::{TlsFault, Verify};
 use policy::{NextHop, Scope, Trouble, trouble_of_failure};
+use reports::tls::{FailureDetails, Policy, ResultType};
 use smtp::client::{Config, Event, Failure, Session, TlsMode};
+use store::Flow;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
@@ -19,6 +21,7 @@ use crate::dispatch::World;
 use crate::plan::Plan;
 use crate::settings::Identity;
 use crate::stream::Stream;
+use crate::tls_results::{Ends, failure, result_of};
 
 /// A TLS handshake must be over in this time.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(60);
@@ -31,6 +34,8 @@ pub(crate) struct Way<'a> {
     pub hop: &'a NextHop,
     pub identity: &'a Identity,
     pub demand: &'a Demand,
+    /// Under which policy the session is counted; none where it is not.
+    pub policy: Option<&'a Policy>,
 }
 
 impl Way<'_> {
@@ -47,7 +52,7 @@ impl Way<'_> {
                         let error = self.demand.explained(error.into_trouble(host), domain);
                         tracing::warn!(%domain, %host, %error, "the policy is in testing mode, so the mail goes all the same");
                         self.world.sts.count_testing_failure();
-                        Way { demand: &Demand::Nothing, ..self }.open_as_can_be_had(self.redial(peer).await?).await
+                        Way { demand: &Demand::Nothing, policy: None, ..self }.open_as_can_be_had(self.redial(peer).await?).await
                     }
                     other => other.map_err(|e| e.into_trouble(host)),
                 }
@@ -70,7 +75,8 @@ impl Way<'_> {
         let peer = tcp.peer_addr().map_err(|e| Trouble::connection_lost(e.to_string()))?;
         let is_opportunistic = self.plan.tls == TlsMode::Opportunistic;
         let is_wanted = is_opportunistic && self.world.circuits.is_tls_only(host, now_ms);
-        let is_expected = is_opportunistic && self.world.tls_memory.expects(host, now_ms);
+        // A report of TLS goes without it, rather than not at all.
+        let is_expected = is_opportunistic && self.plan.flow != Flow::TlsReport && self.world.tls_memory.expects(host, now_ms);
         let tls = if is_wanted || is_expected { TlsMode::Required } else { self.plan.tls };
         match self.greet(tls, tcp).await {
             Err(error) if is_expected && !is_wanted && error.is_of_missing_tls() => {
@@ -80,7 +86,7 @@ impl Way<'_> {
                 }
                 self.without_tls(peer).await
             }
-            Err(GreetError::Tls(error)) if is_opportunistic && !is_wanted => {
+            Err(GreetError::Tls(error, _)) if is_opportunistic && !is_wanted => {
                 tracing::info!(%host, error, "opportunistic TLS failed; going on without it");
                 self.without_tls(peer).await
             }
@@ -96,7 +102,7 @@ impl Way<'_> {
 
     async fn without_tls(self, peer: SocketAddr) -> Result<Connection, Trouble> {
         let tcp = self.redial(peer).await?;
-        self.greet(TlsMode::Never, tcp).await.map_err(|e| e.into_trouble(&self.hop.host))
+        Way { policy: None, ..self }.greet(TlsMode::Never, tcp).await.map_err(|e| e.into_trouble(&self.hop.host))
     }
 
     async fn redial(self, peer: SocketAddr) -> Result<TcpStream, Trouble> {
@@ -104,7 +110,29 @@ impl Way<'_> {
     }
 
     async fn greet(self, tls: TlsMode, tcp: TcpStream) -> Result<Connection, GreetError> {
-        self.greet_over(tls, Stream::Plain(tcp)).await
+        let ends = Ends::of(&tcp);
+        let greeted = self.greet_over(tls, Stream::Plain(tcp)).await;
+        if let Some(policy) = self.policy {
+            match &greeted {
+                Ok(connection) => self.count(policy, ends, self.fault(connection)),
+                Err(error) => error.of_tls(&self.hop.host).into_iter().for_each(|failure| self.count(policy, ends.clone(), Some(failure))),
+            }
+        }
+        greeted
+    }
+
+    fn count(self, policy: &Policy, ends: Ends, failure: Option<FailureDetails>) {
+        self.world.tls_results.tell(self.world, policy, failure.map(|failure| ends.put(failure)));
+    }
+
+    /// What is wrong with a session that goes on all the same.
+    fn fault(self, connection: &Connection) -> Option<FailureDetails> {
+        let host = &self.hop.host;
+        match self.demand {
+            _ if connection.tls.is_none() => Some(failure(ResultType::StarttlsNotSupported, host, "")),
+            Demand::Encryption => Some(failure(ResultType::TlsaInvalid, host, "none of the TLSA records is of use for SMTP")),
+            _ => None,
+        }
     }
 
     async fn greet_over(self, tls: TlsMode, mut stream: Stream) -> Result<Connection, GreetError> {
@@ -150,7 +178,7 @@ impl Way<'_> {
     }
 
     async fn handshake(self, stream: Stream) -> Result<(Stream, Option<String>), GreetError> {
-        let failed = |text: String| GreetError::Tls(text);
+        let failed = |text: String| GreetError::Tls(text, TlsFault::Other);
         let tcp = stream.into_plain().ok_or_else(|| failed("TLS is on already".into()))?;
         let (tls, host) = (&self.world.tls, &self.hop.host);
         let shaken = timeout(HANDSHAKE_WITHIN, async {
@@ -160,7 +188,10 @@ impl Way<'_> {
                 Demand::Nothing | Demand::Encryption => tls.connect(self.plan.verify, host, tcp).await,
             }
         });
-        let stream = shaken.await.map_err(|_| failed("the handshake took too long".into()))?.map_err(|e| failed(e.to_string()))?;
+        let stream = shaken
+            .await
+            .map_err(|_| failed("the handshake took too long".into()))?
+            .map_err(|e| GreetError::Tls(e.to_string(), TlsFault::of(&e)))?;
         let description = net::describe(stream.get_ref().1);
         Ok((Stream::Tls(Box::new(stream.into())), Some(description)))
     }
@@ -175,7 +206,7 @@ fn stripped(host: &Domain, found: &Trouble, left_ms: i64) -> Trouble {
 }
 
 enum GreetError {
-    Tls(String),
+    Tls(String, TlsFault),
     Failed(Failure),
     Late,
     Lost(std::io::Error),
@@ -184,7 +215,18 @@ enum GreetError {
 impl GreetError {
     /// There is no TLS, or none that works.
     fn is_of_missing_tls(&self) -> bool {
-        matches!(self, Self::Tls(_) | Self::Failed(Failure::TlsNotOffered | Failure::TlsRefused(_)))
+        matches!(self, Self::Tls(..) | Self::Failed(Failure::TlsNotOffered | Failure::TlsRefused(_)))
+    }
+
+    /// What is to be reported about TLS, where that is what failed.
+    fn of_tls(&self, host: &Domain) -> Option<FailureDetails> {
+        match self {
+            Self::Tls(text, fault) => Some(failure(result_of(*fault), host, text)),
+            Self::Failed(Failure::TlsNotOffered) => Some(failure(ResultType::StarttlsNotSupported, host, "")),
+            Self::Failed(Failure::TlsRefused(reply)) => Some(failure(ResultType::StarttlsNotSupported, host, &reply.to_string())),
+            Self::Failed(Failure::TlsInjected) => Some(failure(ResultType::ValidationFailure, host, "plaintext where TLS should begin")),
+            _ => None,
+        }
     }
 
     fn is_of_tls(&self) -> bool {
@@ -193,7 +235,7 @@ impl GreetError {
 
     fn into_trouble(self, host: &Domain) -> Trouble {
         match self {
-            Self::Tls(error) => Trouble::tls(format!("TLS with {host} failed: {error}")),
+            Self::Tls(error, _) => Trouble::tls(format!("TLS with {host} failed: {error}")),
             Self::Failed(failure) => trouble_of(&failure, host),
             Self::Late => Trouble::connection_lost(format!("{host} did not answer in time")),
             Self::Lost(error) => Trouble::connection_lost(format!("the connection to {host} was lost: {error}")),

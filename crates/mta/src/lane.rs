@@ -280,16 +280,16 @@ impl Worker {
     /// One transaction, over the connection that is there or a new one.
     async fn attempt(&mut self, job: &Job, content: &Content) -> Result<Attempt, Trouble> {
         if self.connection.is_none() {
-            self.open().await?;
+            self.open(&job.domain).await?;
         }
         let Some(connection) = &mut self.connection else { return Err(Trouble::bug("the connection is missing")) };
         let attempt = caught(deliver(connection, &job.claimed, content)).await;
         Ok(attempt.unwrap_or_else(|| Attempt::bug(job.claimed.recipients.len())))
     }
 
-    async fn open(&mut self) -> Result<(), Trouble> {
+    async fn open(&mut self, domain: &Domain) -> Result<(), Trouble> {
         let world = self.dispatch.world().clone();
-        let opened = caught(connect(&world, &self.lane.plan)).await;
+        let opened = caught(connect(&world, &self.lane.plan, domain)).await;
         let connection = opened.unwrap_or_else(|| Err(Trouble::bug("an internal error while connecting")))?;
         self.connection = Some(connection);
         self.lane.state().connected += 1;

@@ -61,6 +61,8 @@ mod sts;
 mod submit;
 mod take;
 mod tls_memory;
+mod tls_reports;
+mod tls_results;
 
 pub use bug::{bugs_caught, signatures_broken};
 pub use confirmation::{Confirmation, Confirmations};

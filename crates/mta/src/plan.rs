@@ -1,6 +1,6 @@
 //! The route of a domain: a fixed next hop from the settings, or what its MX records say.
 //!
-//! RFC 5321 s.5.1. Invariant: the first fixed route that fits is taken; without one, DNS decides.
+//! RFC 5321 s.5.1, RFC 8460 s.3. Invariant: the first fixed route that fits is taken; without one, DNS decides.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -66,6 +66,8 @@ pub(crate) async fn plan(world: &World, domain: &Domain, flow: Flow) -> Result<A
     }
     let (hops, published) = match domain.address() {
         Some(_) => (NextHops::only(NextHop { host: domain.clone(), port: settings.delivery.port }), None),
+        // What a domain publishes about its TLS must not stop the report that this fails (RFC 8460 s.3).
+        None if flow == Flow::TlsReport => (hosts(world, &settings, domain).await?.0, None),
         None => by_dns(world, &settings, domain).await.map(|(hops, published)| (hops, Some(published)))?,
     };
     Ok(Arc::new(Plan {
@@ -82,16 +84,23 @@ pub(crate) async fn plan(world: &World, domain: &Domain, flow: Flow) -> Result<A
 }
 
 fn fits(route: &Route, domain: &Domain, flow: Flow) -> bool {
+    let flow = if flow == Flow::TlsReport { Flow::Report } else { flow };
     (route.domains.is_empty() || route.domains.contains(domain)) && (route.flows.is_empty() || route.flows.contains(&flow))
 }
 
-async fn by_dns(world: &World, settings: &Settings, domain: &Domain) -> Result<(NextHops, Published), Trouble> {
+/// The hosts of a domain, and whether that they are is secure.
+async fn hosts(world: &World, settings: &Settings, domain: &Domain) -> Result<(NextHops, bool), Trouble> {
     let turn = u32::try_from(world.clock.now_s() / SPREAD_S % i64::from(u32::MAX)).unwrap_or(0);
     let answer = world.resolver.mail_hosts(domain).await.map_err(|failure| failure.into_trouble(domain))?;
     let own_names = std::slice::from_ref(&settings.hostname);
     let hops = next_hops(domain, answer.records, own_names, settings.delivery.port, world.spread.wrapping_add(turn))?;
-    let sts = world.sts.of(world, domain).await;
-    Ok((hops, Published { domain: domain.clone(), is_secure: answer.secure, sts }))
+    Ok((hops, answer.secure))
+}
+
+async fn by_dns(world: &World, settings: &Settings, domain: &Domain) -> Result<(NextHops, Published), Trouble> {
+    let (hops, is_secure) = hosts(world, settings, domain).await?;
+    let (sts, sts_error) = world.sts.of(world, domain).await;
+    Ok((hops, Published { domain: domain.clone(), is_secure, sts, sts_error }))
 }
 
 fn fixed(route: &Route, flow: Flow) -> Plan {

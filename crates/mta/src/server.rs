@@ -37,6 +37,8 @@ use crate::spooling::Arriving;
 use crate::sts::{self, StsPolicies};
 use crate::submit::{LocalNames, Submitter};
 use crate::tls_memory::TlsMemory;
+use crate::tls_reports;
+use crate::tls_results::TlsResults;
 
 /// Sessions and deliveries get so long to finish at a shutdown.
 const FAREWELL: Duration = Duration::from_secs(10);
@@ -149,6 +151,7 @@ impl Server {
             taken: Taken::default(),
             sts: StsPolicies::open(sts_file),
             tls_memory: TlsMemory::default(),
+            tls_results: TlsResults::start(store.clone()),
             signing: Signing::default(),
             spread: random_u32(),
         };
@@ -178,6 +181,7 @@ impl Server {
             tokio::spawn(dispatch.clone().run()),
             tokio::spawn(notice::run(dispatch.clone())),
             tokio::spawn(sts::run(dispatch.clone())),
+            tokio::spawn(tls_reports::run(dispatch.clone())),
         ];
         for (kind, listener) in bound {
             tasks.push(tokio::spawn(listen(listener, kind, sessions.clone(), reception.clone())));
@@ -239,6 +243,7 @@ impl Server {
             }
         })
         .await;
+        self.dispatch.world().tls_results.flush().await;
     }
 }
 

@@ -182,6 +182,17 @@ pub struct Filtering {
     pub submission: bool,
 }
 
+/// The reports that are sent to other domains.
+#[derive(Debug, Clone)]
+pub struct Reporting {
+    /// Whether reports of TLS are sent.
+    pub tls: bool,
+    /// Who answers questions about them; the postmaster of the forwarding domain where nobody is named.
+    pub contact: Option<Mailbox>,
+    /// The time that one report is about, in seconds: a day.
+    pub every_s: u32,
+}
+
 /// Settings that a reload can change.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -201,6 +212,8 @@ pub struct Settings {
     pub filtering: Option<Filtering>,
     /// How mail goes out.
     pub delivery: Delivery,
+    /// The reports that are sent to other domains.
+    pub reporting: Reporting,
     /// When it is tried again.
     pub schedule: Schedule,
     /// How much an account may send, where it has no limits of its own.
@@ -289,6 +302,7 @@ impl Settings {
                 source: None,
                 routes: Vec::new(),
             },
+            reporting: Reporting { tls: true, contact: None, every_s: 86_400 },
             schedule: Schedule::default(),
         }
     }

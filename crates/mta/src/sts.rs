@@ -10,8 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use mail::Domain;
-use net::{PolicyPort, fetch_policy};
+use net::{HostError, Reach, fetch_policy};
 use policy::{StsMode, StsReceived, sts_id};
+use reports::tls::ResultType;
 use serde_json::{Value, json};
 
 use crate::dispatch::{Dispatch, World};
@@ -36,6 +37,28 @@ pub(crate) struct StsInForce {
     fetched_s: i64,
 }
 
+/// Why a policy could not be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StsError {
+    pub result: ResultType,
+    pub text: String,
+}
+
+impl StsError {
+    fn of(error: &HostError) -> Self {
+        let result = match error {
+            HostError::Unreachable(_) => ResultType::StsPolicyFetchError,
+            HostError::Tls(_) => ResultType::StsWebpkiInvalid,
+            HostError::Answer(_) => ResultType::StsPolicyInvalid,
+        };
+        Self { result, text: error.to_string() }
+    }
+
+    fn unreadable(text: String) -> Self {
+        Self { result: ResultType::StsPolicyInvalid, text }
+    }
+}
+
 impl StsInForce {
     fn holds(&self, now_s: i64) -> bool {
         // A clock that is set back a little ends no policy, and one that was far ahead makes none that lasts for ever.
@@ -57,8 +80,8 @@ pub(crate) struct StsPolicies {
 #[derive(Debug, Default)]
 struct State {
     policies: HashMap<Domain, Arc<StsInForce>>,
-    /// When fetching failed last, Unix seconds.
-    failed: HashMap<Domain, i64>,
+    /// When fetching failed last, Unix seconds, and why.
+    failed: HashMap<Domain, (i64, Arc<StsError>)>,
 }
 
 impl StsPolicies {
@@ -94,46 +117,51 @@ impl StsPolicies {
         self.testing_failures.load(Ordering::Relaxed)
     }
 
-    /// The policy of a domain that something is sent to now; `None` where it asks for nothing.
-    pub async fn of(&self, world: &World, domain: &Domain) -> Option<Arc<StsInForce>> {
+    /// The policy of a domain that something is sent to now, `None` where it asks for nothing; and why it could not be fetched, where that was tried.
+    pub async fn of(&self, world: &World, domain: &Domain) -> (Option<Arc<StsInForce>>, Option<Arc<StsError>>) {
         let now_s = world.clock.now_s();
         let known = self.known(domain, now_s);
-        let name = Domain::parse(&format!("_mta-sts.{domain}")).ok()?;
+        let Ok(name) = Domain::parse(&format!("_mta-sts.{domain}")) else { return (None, None) };
         // No record and no answer are alike: neither ends a policy that was seen.
         let id = world.resolver.txt(&name).await.ok().and_then(|texts| sts_id(&texts));
         let is_current = |known: &StsInForce, id: &str| id == known.id && now_s - known.fetched_s < REFRESH_S;
-        let found = match (known, id) {
-            (known, None) => known,
-            (Some(known), Some(id)) if is_current(&known, &id) => Some(known),
-            (known, Some(id)) => self.fetch(world, domain, id).await.or(known),
+        let (found, error) = match (known, id) {
+            (known, None) => (known, None),
+            (Some(known), Some(id)) if is_current(&known, &id) => (Some(known), None),
+            (known, Some(id)) => match self.fetch(world, domain, id).await {
+                Ok(fetched) => (Some(fetched), None),
+                Err(error) => (known, Some(error)),
+            },
         };
-        found.filter(|found| found.policy.mode != StsMode::None)
+        (found.filter(|found| found.policy.mode != StsMode::None), error)
     }
 
-    async fn fetch(&self, world: &World, domain: &Domain, id: String) -> Option<Arc<StsInForce>> {
+    async fn fetch(&self, world: &World, domain: &Domain, id: String) -> Result<Arc<StsInForce>, Arc<StsError>> {
         let now_s = world.clock.now_s();
-        if self.state().failed.get(domain).is_some_and(|at_s| (0..AGAIN_S).contains(&(now_s - at_s))) {
-            return None;
+        let failed = self.state().failed.get(domain).filter(|(at_s, _)| (0..AGAIN_S).contains(&(now_s - at_s))).cloned();
+        if let Some((_, error)) = failed {
+            return Err(error);
         }
         let settings = world.settings.load_full();
         let delivery = &settings.delivery;
-        let at = PolicyPort { port: delivery.policy_port, ipv6: delivery.ipv6, loopback: delivery.loopback };
+        let at = Reach { port: delivery.policy_port, ipv6: delivery.ipv6, loopback: delivery.loopback };
         let fetched = fetch_policy(&world.resolver, &world.tls, domain, at).await;
-        match fetched.and_then(|text| StsReceived::parse(&text)) {
+        match fetched.map_err(|error| StsError::of(&error)).and_then(|text| StsReceived::parse(&text).map_err(StsError::unreadable)) {
             Ok(policy) => {
                 tracing::info!(%domain, id, mode = ?policy.mode, mx = policy.mx.join(" "), max_age_s = policy.max_age_s, "MTA-STS policy fetched");
                 let policy = Arc::new(StsInForce { id, policy, fetched_s: now_s });
                 self.keep(domain, policy.clone(), now_s).await;
-                Some(policy)
+                Ok(policy)
             }
             Err(error) => {
-                tracing::warn!(%domain, error, "the MTA-STS policy cannot be fetched; one that was fetched before holds on");
+                tracing::warn!(%domain, error = error.text, "the MTA-STS policy cannot be fetched; one that was fetched before holds on");
                 let mut state = self.state();
-                state.failed.retain(|_, at_s| now_s - *at_s < AGAIN_S);
+                state.failed.retain(|_, (at_s, _)| now_s - *at_s < AGAIN_S);
+                let error = Arc::new(error);
                 if state.failed.len() < KEPT_MAX {
-                    state.failed.insert(domain.clone(), now_s);
+                    state.failed.insert(domain.clone(), (now_s, error.clone()));
                 }
-                None
+                Err(error)
             }
         }
     }

@@ -13,6 +13,7 @@ use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::leaf::hex;
+use crate::tls_client::TlsFault;
 
 /// The authority stands in the record.
 const TRUST_ANCHOR: u8 = 2;
@@ -55,6 +56,11 @@ impl Tlsa {
         fits && matches!(self.usage, TRUST_ANCHOR | END_ENTITY) && self.selector <= 1
     }
 
+    /// The record as a zone has it, with all of its data.
+    pub fn text(&self) -> String {
+        format!("{} {} {} {}", self.usage, self.selector, self.matching, hex(&self.data))
+    }
+
     /// What the record would hold if it were made from this certificate.
     fn of(&self, certificate: &CertificateDer<'_>) -> Option<Vec<u8>> {
         let selected = match self.selector {
@@ -94,6 +100,14 @@ pub struct DaneError {
     is_one: bool,
     found: String,
     expected: String,
+    fault: TlsFault,
+}
+
+impl DaneError {
+    /// What is wrong, in a word.
+    pub fn fault(&self) -> TlsFault {
+        self.fault
+    }
 }
 
 impl Dane {
@@ -103,6 +117,11 @@ impl Dane {
         (!records.is_empty()).then(|| Self { records, base, next_hop: next_hop.clone() })
     }
 
+    /// The usable records.
+    pub fn records(&self) -> &[Tlsa] {
+        &self.records
+    }
+
     /// The TLSA base domain: the name for SNI.
     pub fn base(&self) -> &Domain {
         &self.base
@@ -110,8 +129,8 @@ impl Dane {
 
     /// Checks a chain, leaf first. A leaf that a record names needs neither name nor time; one by an authority that a record names needs both.
     pub fn check(&self, chain: &[CertificateDer<'_>], algorithms: &WebPkiSupportedAlgorithms, now: UnixTime) -> Result<(), DaneError> {
-        let Some((leaf, above)) = chain.split_first() else { return Err(self.error("it showed none".into())) };
-        let mut found = String::new();
+        let Some((leaf, above)) = chain.split_first() else { return Err(self.error("it showed none".into(), TlsFault::Other)) };
+        let (mut found, mut fault) = (String::new(), TlsFault::HostMismatch);
         for record in &self.records {
             let outcome = match record.usage {
                 END_ENTITY if record.is_of(leaf) => return Ok(()),
@@ -120,7 +139,8 @@ impl Dane {
             };
             match outcome {
                 Ok(()) => return Ok(()),
-                Err(Some(why)) => {
+                Err(Some((why, what))) => {
+                    fault = what;
                     let _ = write!(found, "the authority of {record} is there, but {why}; ");
                 }
                 Err(None) => {}
@@ -129,7 +149,7 @@ impl Dane {
         let like = self.records.iter().find(|record| record.usage == END_ENTITY).or(self.records.first());
         let shown = like.and_then(|record| Some(Tlsa { usage: END_ENTITY, data: record.of(leaf)?, ..record.clone() }));
         let shown = shown.map_or_else(|| "one that cannot be read".into(), |tlsa| tlsa.to_string());
-        Err(self.error(format!("{found}found {shown} and {} above it", above.len())))
+        Err(self.error(format!("{found}found {shown} and {} above it", above.len()), fault))
     }
 
     /// `None` where the record's authority is not in the chain.
@@ -140,7 +160,7 @@ impl Dane {
         above: &[CertificateDer<'_>],
         algorithms: &WebPkiSupportedAlgorithms,
         now: UnixTime,
-    ) -> Result<(), Option<String>> {
+    ) -> Result<(), Option<(String, TlsFault)>> {
         // A record with the whole certificate brings the authority itself.
         let brought = (record.selector, record.matching) == (0, 0);
         let brought = brought.then(|| CertificateDer::from(record.data.as_slice()));
@@ -150,7 +170,10 @@ impl Dane {
         if anchors.is_empty() {
             return Err(None);
         }
-        let said = |error: webpki::Error| Some(error.to_string());
+        let said = |error: webpki::Error| {
+            let fault = if matches!(error, webpki::Error::CertExpired { .. }) { TlsFault::Expired } else { TlsFault::NotTrusted };
+            Some((error.to_string(), fault))
+        };
         let certificate = EndEntityCert::try_from(leaf).map_err(said)?;
         certificate.verify_for_usage(algorithms.all, &anchors, above, now, KeyUsage::server_auth(), None, None).map_err(said)?;
         let is_named = |name: &Domain| {
@@ -159,12 +182,12 @@ impl Dane {
         if is_named(&self.base) || is_named(&self.next_hop) {
             return Ok(());
         }
-        Err(Some(format!("the certificate names neither {} nor {}", self.base, self.next_hop)))
+        Err(Some((format!("the certificate names neither {} nor {}", self.base, self.next_hop), TlsFault::HostMismatch)))
     }
 
-    fn error(&self, found: String) -> DaneError {
+    fn error(&self, found: String, fault: TlsFault) -> DaneError {
         let expected: Vec<String> = self.records.iter().map(ToString::to_string).collect();
-        DaneError { host: self.base.clone(), is_one: self.records.len() == 1, found, expected: expected.join(" or ") }
+        DaneError { host: self.base.clone(), is_one: self.records.len() == 1, found, expected: expected.join(" or "), fault }
     }
 }
 

@@ -13,8 +13,10 @@ mod leaf;
 mod mac;
 mod policy_host;
 mod random;
+mod report_host;
 mod resolver;
 mod self_signed;
+mod strange_host;
 mod stub;
 mod tls;
 mod tls_client;
@@ -29,14 +31,16 @@ pub use dns_check::{DnsCheck, DnsCheckError, DnsChecked};
 pub use introspection::{Introspection, IntrospectionError};
 pub use leaf::Leaf;
 pub use mac::srs_mac;
-pub use policy_host::{PolicyPort, fetch_policy};
+pub use policy_host::fetch_policy;
 pub use random::{random_bytes, random_u32};
+pub use report_host::{Delivery, deliver_report};
 pub use resolver::{Answer, Host, Resolver, ResolverError};
 pub use self_signed::self_signed;
+pub use strange_host::{HostError, Reach};
 pub use tls::{
     ACME_TLS, Accepted, Acceptor, InUse, Origin, PairFiles, ServerTls, Service, Sources, TlsError, bindings, certificates_of, check_pair,
     describe,
 };
-pub use tls_client::{ClientTls, Verify};
+pub use tls_client::{ClientTls, TlsFault, Verify};
 pub use trial::{Trial, TrialError, TrialVersion};
 pub use validation::Validate;

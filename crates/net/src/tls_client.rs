@@ -28,6 +28,37 @@ pub enum Verify {
     Name,
 }
 
+/// What is wrong with a peer's TLS, in a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsFault {
+    /// The certificate is not one that is asked for.
+    HostMismatch,
+    /// The certificate's time is over.
+    Expired,
+    /// The certificate is by nobody who is trusted.
+    NotTrusted,
+    /// Something else.
+    Other,
+}
+
+impl TlsFault {
+    /// What the error of a handshake says.
+    pub fn of(error: &io::Error) -> Self {
+        let Some(inner) = error.get_ref() else { return Self::Other };
+        if let Some(error) = inner.downcast_ref::<DaneError>() {
+            return error.fault();
+        }
+        match inner.downcast_ref::<Error>() {
+            Some(Error::InvalidCertificate(CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. })) => {
+                Self::HostMismatch
+            }
+            Some(Error::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. })) => Self::Expired,
+            Some(Error::InvalidCertificate(_)) => Self::NotTrusted,
+            _ => Self::Other,
+        }
+    }
+}
+
 /// Connectors for both cases.
 #[derive(Clone)]
 pub struct ClientTls {

@@ -21,4 +21,4 @@ pub use message::{
     NewMessage, NewRecipient, QueueTotals, RecipientKey, Settlement, Unnoticed,
 };
 pub use report::{KeptReport, KeptRows, KeptTlsFailure, KeptTlsPolicy, NewReport, ReportContent, ReportFilter};
-pub use sqlite::{AccountChange, DirectoryChange, LaneDue, LoginUse};
+pub use sqlite::{AccountChange, DirectoryChange, LaneDue, LoginUse, TlsChange, TlsCount, TlsPeriod, TlsReportDue};

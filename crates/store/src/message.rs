@@ -16,6 +16,8 @@ pub enum Flow {
     Forward,
     /// A report of ours.
     Report,
+    /// A report of TLS, which TLS must not stop.
+    TlsReport,
 }
 
 impl Flow {
@@ -25,11 +27,12 @@ impl Flow {
             Self::Own => "own",
             Self::Forward => "forward",
             Self::Report => "report",
+            Self::TlsReport => "tls-report",
         }
     }
 
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        [Self::Own, Self::Forward, Self::Report].into_iter().find(|flow| flow.as_str() == text)
+        [Self::Own, Self::Forward, Self::Report, Self::TlsReport].into_iter().find(|flow| flow.as_str() == text)
     }
 }
 

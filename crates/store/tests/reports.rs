@@ -112,6 +112,6 @@ async fn old_reports_go_and_no_sender_pushes_the_others_out() {
     let of = |submitter: &str| listed.iter().filter(|r| r.submitter == submitter).count();
     assert_eq!((of("old.test"), of("far.test"), of("loud.test")), (0, 1, 20));
     let db = rusqlite::Connection::open(dir.path().join("waypost.db")).unwrap();
-    let left: i64 = db.query_row("SELECT count(*) FROM dmarc_row", [], |row| row.get(0)).unwrap();
+    let left: i64 = db.query_row("SELECT count(*) FROM received_dmarc_row", [], |row| row.get(0)).unwrap();
     assert_eq!(left, 200_001, "rows go with their report");
 }

@@ -47,7 +47,7 @@ fn insert_head(db: &Connection, new: &NewReport, head: &Head<'_>) -> Result<Opti
     let end_s = head.range_s.1.min(new.received_ms / 1000);
     let inserted = db
         .prepare_cached(
-            "INSERT OR IGNORE INTO report (kind, submitter, organisation, report_id, domain, policy, begin_s, end_s, received_ms, rows, rows_left_out, messages_left_out) \
+            "INSERT OR IGNORE INTO received_report (kind, submitter, organisation, report_id, domain, policy, begin_s, end_s, received_ms, rows, rows_left_out, messages_left_out) \
              VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?
         .execute(params![
@@ -78,7 +78,7 @@ fn keep_aggregate(db: &Connection, new: &NewReport, report: &AggregateReport) ->
     };
     let Some(n) = insert_head(db, new, &head)? else { return Ok(None) };
     let mut statement = db.prepare_cached(
-        "INSERT INTO dmarc_row (report_n, k, source, count, disposition, dkim_aligned, spf_aligned, header_from, envelope_from, envelope_to, details) \
+        "INSERT INTO received_dmarc_row (report_n, k, source, count, disposition, dkim_aligned, spf_aligned, header_from, envelope_from, envelope_to, details) \
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?;
     for (k, row) in (0i64..).zip(rows) {
@@ -116,12 +116,12 @@ fn keep_tls(db: &Connection, new: &NewReport, report: &TlsReport) -> Result<Opti
     let mut room = kept;
     for (k, result) in (0i64..).zip(&report.policies) {
         let (successful, failed) = (signed(result.summary.successful), signed(result.summary.failed));
-        db.prepare_cached("INSERT INTO tls_policy (report_n, k, kind, domain, successful, failed) VALUES (?, ?, ?, ?, ?, ?)")?
+        db.prepare_cached("INSERT INTO received_tls_policy (report_n, k, kind, domain, successful, failed) VALUES (?, ?, ?, ?, ?, ?)")?
             .execute(params![n, k, tame(result.policy.kind.as_str()), domain(&result.policy.domain), successful, failed])?;
         for (place, failure) in (0i64..).zip(result.failures.iter().take(room)) {
             room -= 1;
             db.prepare_cached(
-                "INSERT INTO tls_failure (report_n, k, place, result, sending_ip, mx_host, receiving_ip, sessions, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO received_tls_failure (report_n, k, place, result, sending_ip, mx_host, receiving_ip, sessions, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             )?
             .execute(params![
                 n,
@@ -141,12 +141,13 @@ fn keep_tls(db: &Connection, new: &NewReport, report: &TlsReport) -> Result<Opti
 
 /// Takes out what is too old or too much.
 fn sweep(db: &Connection, submitter: &str, now_ms: i64) -> Result<(), StoreError> {
-    let old = "SELECT n FROM report WHERE received_ms < ?";
+    let old = "SELECT n FROM received_report WHERE received_ms < ?";
     let mut gone: Vec<i64> = db.prepare_cached(old)?.query_map([now_ms - AGE_MAX_MS], |row| row.get(0))?.collect::<Result<_, _>>()?;
     // The newest of each kind of bound stay: what lies behind them, counted from the newest, goes.
     let beyond = |of: &str, most: i64| -> Result<Vec<i64>, StoreError> {
-        let sql =
-            format!("SELECT n FROM (SELECT n, sum(max(rows, 1)) OVER (ORDER BY n DESC) AS so_far FROM report {of}) WHERE so_far > {most}");
+        let sql = format!(
+            "SELECT n FROM (SELECT n, sum(max(rows, 1)) OVER (ORDER BY n DESC) AS so_far FROM received_report {of}) WHERE so_far > {most}"
+        );
         let mut statement = db.prepare_cached(&sql)?;
         let read = |row: &rusqlite::Row<'_>| row.get(0);
         let found = if of.is_empty() { statement.query_map([], read)? } else { statement.query_map([submitter], read)? };
@@ -155,10 +156,10 @@ fn sweep(db: &Connection, submitter: &str, now_ms: i64) -> Result<(), StoreError
     gone.extend(beyond("WHERE submitter = ?", SENDER_ROWS_MAX)?);
     gone.extend(beyond("", ALL_ROWS_MAX)?);
     for n in gone {
-        for table in ["dmarc_row", "tls_policy", "tls_failure"] {
+        for table in ["received_dmarc_row", "received_tls_policy", "received_tls_failure"] {
             db.prepare_cached(&format!("DELETE FROM {table} WHERE report_n = ?"))?.execute([n])?;
         }
-        db.prepare_cached("DELETE FROM report WHERE n = ?")?.execute([n])?;
+        db.prepare_cached("DELETE FROM received_report WHERE n = ?")?.execute([n])?;
     }
     Ok(())
 }
@@ -166,7 +167,7 @@ fn sweep(db: &Connection, submitter: &str, now_ms: i64) -> Result<(), StoreError
 /// The reports, the newest first.
 pub(crate) fn list_reports(db: &Connection, filter: &ReportFilter) -> Result<Vec<KeptReport>, StoreError> {
     let mut statement = db.prepare_cached(
-        "SELECT n, kind, submitter, organisation, report_id, domain, policy, begin_s, end_s, received_ms, rows, rows_left_out, messages_left_out FROM report \
+        "SELECT n, kind, submitter, organisation, report_id, domain, policy, begin_s, end_s, received_ms, rows, rows_left_out, messages_left_out FROM received_report \
          WHERE end_s >= ?1 AND (?2 IS NULL OR domain = ?2) AND (?3 IS NULL OR n < ?3) ORDER BY n DESC LIMIT ?4",
     )?;
     let rows = statement.query_map(params![filter.since_s, filter.domain, filter.before, filter.limit], kept)?;
@@ -177,7 +178,7 @@ pub(crate) fn list_reports(db: &Connection, filter: &ReportFilter) -> Result<Vec
 pub(crate) fn report(db: &Connection, n: i64) -> Result<Option<(KeptReport, KeptRows)>, StoreError> {
     let head = db
         .prepare_cached(
-            "SELECT n, kind, submitter, organisation, report_id, domain, policy, begin_s, end_s, received_ms, rows, rows_left_out, messages_left_out FROM report WHERE n = ?",
+            "SELECT n, kind, submitter, organisation, report_id, domain, policy, begin_s, end_s, received_ms, rows, rows_left_out, messages_left_out FROM received_report WHERE n = ?",
         )?
         .query_row([n], kept)
         .optional()?;
@@ -206,7 +207,7 @@ fn kept(row: &rusqlite::Row<'_>) -> rusqlite::Result<KeptReport> {
 
 fn dmarc_rows(db: &Connection, n: i64) -> Result<Vec<Row>, StoreError> {
     let mut statement = db.prepare_cached(
-        "SELECT source, count, disposition, dkim_aligned, spf_aligned, header_from, envelope_from, envelope_to, details FROM dmarc_row WHERE report_n = ? ORDER BY k",
+        "SELECT source, count, disposition, dkim_aligned, spf_aligned, header_from, envelope_from, envelope_to, details FROM received_dmarc_row WHERE report_n = ? ORDER BY k",
     )?;
     let rows = statement.query_map([n], |row| {
         let source: String = row.get(0)?;
@@ -234,14 +235,15 @@ fn dmarc_rows(db: &Connection, n: i64) -> Result<Vec<Row>, StoreError> {
 }
 
 fn tls_policies(db: &Connection, n: i64) -> Result<Vec<KeptTlsPolicy>, StoreError> {
-    let mut statement = db.prepare_cached("SELECT kind, domain, successful, failed FROM tls_policy WHERE report_n = ? ORDER BY k")?;
+    let mut statement =
+        db.prepare_cached("SELECT kind, domain, successful, failed FROM received_tls_policy WHERE report_n = ? ORDER BY k")?;
     let policies = statement.query_map([n], |row| {
         let (successful, failed) = (unsigned(row.get(2)?), unsigned(row.get(3)?));
         Ok(KeptTlsPolicy { kind: row.get(0)?, domain: row.get(1)?, successful, failed, failures: Vec::new() })
     })?;
     let mut policies: Vec<KeptTlsPolicy> = policies.collect::<Result<_, _>>()?;
     let mut statement = db.prepare_cached(
-        "SELECT k, result, sending_ip, mx_host, receiving_ip, sessions, reason FROM tls_failure WHERE report_n = ? ORDER BY k, place",
+        "SELECT k, result, sending_ip, mx_host, receiving_ip, sessions, reason FROM received_tls_failure WHERE report_n = ? ORDER BY k, place",
     )?;
     let failures = statement.query_map([n], |row| {
         let failure = KeptTlsFailure {

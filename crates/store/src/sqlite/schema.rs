@@ -149,7 +149,29 @@ CREATE TABLE known_recipient (
 ",
     "ALTER TABLE message ADD COLUMN requiretls INTEGER NOT NULL DEFAULT 0",
     "
-CREATE TABLE report (                    -- what other servers report about us
+CREATE TABLE tls_result (                -- how sessions with a domain's hosts went, until it is reported
+    begin_s INTEGER NOT NULL,
+    end_s INTEGER NOT NULL,
+    domain TEXT NOT NULL,
+    policy TEXT NOT NULL,                -- JSON
+    failure TEXT NOT NULL,               -- JSON; '' is success
+    reason TEXT NOT NULL,
+    times INTEGER NOT NULL,
+    PRIMARY KEY (begin_s, end_s, domain, policy, failure)
+) WITHOUT ROWID;
+CREATE TABLE tls_report (                -- what is to be sent, and when
+    begin_s INTEGER NOT NULL,
+    end_s INTEGER NOT NULL,
+    domain TEXT NOT NULL,
+    target TEXT NOT NULL,                -- '': nobody has asked yet where to
+    next_ms INTEGER NOT NULL,
+    give_up_ms INTEGER NOT NULL,
+    PRIMARY KEY (begin_s, end_s, domain, target)
+) WITHOUT ROWID;
+CREATE INDEX tls_report_due ON tls_report (next_ms);
+",
+    "
+CREATE TABLE received_report (           -- what other servers report about us
     n INTEGER PRIMARY KEY AUTOINCREMENT,
     kind TEXT NOT NULL,                  -- dmarc, tls
     submitter TEXT NOT NULL,             -- the domain that sent it, which SPF or DKIM vouched for
@@ -164,9 +186,9 @@ CREATE TABLE report (                    -- what other servers report about us
     rows_left_out INTEGER NOT NULL,
     messages_left_out INTEGER NOT NULL
 );
-CREATE UNIQUE INDEX report_once ON report (kind, submitter, organisation, report_id, domain);
-CREATE INDEX report_end ON report (end_s);
-CREATE TABLE dmarc_row (
+CREATE UNIQUE INDEX received_report_once ON received_report (kind, submitter, organisation, report_id, domain);
+CREATE INDEX received_report_end ON received_report (end_s);
+CREATE TABLE received_dmarc_row (
     report_n INTEGER NOT NULL,
     k INTEGER NOT NULL,
     source TEXT NOT NULL,
@@ -180,7 +202,7 @@ CREATE TABLE dmarc_row (
     details TEXT NOT NULL,               -- dkim, spf and reason, one a line
     PRIMARY KEY (report_n, k)
 ) WITHOUT ROWID;
-CREATE TABLE tls_policy (
+CREATE TABLE received_tls_policy (
     report_n INTEGER NOT NULL,
     k INTEGER NOT NULL,
     kind TEXT NOT NULL,
@@ -189,7 +211,7 @@ CREATE TABLE tls_policy (
     failed INTEGER NOT NULL,
     PRIMARY KEY (report_n, k)
 ) WITHOUT ROWID;
-CREATE TABLE tls_failure (
+CREATE TABLE received_tls_failure (
     report_n INTEGER NOT NULL,
     k INTEGER NOT NULL,                  -- the policy
     place INTEGER NOT NULL,

@@ -113,7 +113,7 @@ fn spanned<T>(value: T) -> Spanned<T> {
 }
 
 section!("", "What stands at the top of the file.", File,
-    [listen: Listen, tls: Tls, acme: Acme, limits: Limits, forward: Forward, submission: Submission, oauth: Oauth, filter: Filter, delivery: Delivery, route: Vec<Spanned<Route>>, retry: Retry, client_config: ClientConfig, mta_sts: MtaSts, dns: Dns, log: Log], {
+    [listen: Listen, tls: Tls, acme: Acme, limits: Limits, forward: Forward, submission: Submission, oauth: Oauth, filter: Filter, delivery: Delivery, route: Vec<Spanned<Route>>, retry: Retry, reports: Reports, client_config: ClientConfig, mta_sts: MtaSts, dns: Dns, log: Log], {
     /// The name of this server in banner, EHLO and trace fields. It must have an A or AAAA record, and the address's PTR
     /// record should name it.
     hostname: Option<Text<Domain>> = None;
@@ -333,6 +333,15 @@ section!("[retry]", "When mail that could not be delivered is tried again, and w
     lifetime: Secs = Secs(policy::Schedule::default().lifetime_s);
     /// The sender of mail that still waits after this time is told. Default: never.
     delay_report_s: Option<Secs> = policy::Schedule::default().delay_report_s.map(Secs);
+});
+
+section!("[reports]", "Reports to other domains.", Reports, [], {
+    /// Whether domains that ask for it (`_smtp._tls`) are told once a day how TLS with their hosts went (TLS-RPT). Reports by mail need a DKIM key of the forwarding domain.
+    tls: bool = true;
+    /// Who answers questions about reports. Default: postmaster of the forwarding domain.
+    contact: Option<Text<Mailbox>> = None;
+    /// The time that one report is about: a day, except in a laboratory.
+    every: Secs = Secs(86_400);
 });
 
 section!("[client_config]", "What mail clients are told over HTTPS (Thunderbird, Outlook, Apple's Mail). Everybody can ask, for any address.", ClientConfig, [], {

@@ -10,7 +10,7 @@ use ::filter::{Address, Protocol, Thresholds};
 use directory::StrictDomain;
 use mail::Domain;
 use mail::srs::Srs;
-use mta::settings::{Delivery, Filtering, Forward, Limits, Route, Sending, Settings, WhenDown};
+use mta::settings::{Delivery, Filtering, Forward, Limits, Reporting, Route, Sending, Settings, WhenDown};
 use policy::{Schedule, Unauthenticated};
 use smtp::client::{self, Credentials, TlsMode};
 use store::Flow;
@@ -57,6 +57,11 @@ pub(super) fn settings(path: &Path, text: &str, file: &File, hostname: Domain, e
         forward,
         filtering: filtering(&file.filter),
         delivery: delivery(&file.delivery, routes),
+        reporting: Reporting {
+            tls: file.reports.tls,
+            contact: file.reports.contact.as_ref().map(|contact| contact.0.clone()),
+            every_s: file.reports.every.0.max(1),
+        },
         schedule: schedule(&file.retry),
         submission: Sending {
             per_hour: number(file.submission.recipients_per_hour.0),
