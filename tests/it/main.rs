@@ -37,6 +37,8 @@ mod mechanisms;
 mod outbound_tls;
 mod postfix;
 mod reports;
+mod reports_in;
+mod reports_written;
 mod resources;
 mod returns;
 mod routes;

@@ -63,11 +63,12 @@ const NEEDS: &[Need] = &[
     need("mta-sts-query", &["postfix-mta-sts-resolver"]),
 ];
 
-/// swaks speaks TLS only with the first two; the third makes return addresses; git send-email reads addresses by the last.
+/// swaks speaks TLS only with the first two; the third makes return addresses, the fourth reads and writes aggregate reports; git send-email reads addresses by the last.
 const PERL_MODULES: &[(&str, &str)] = &[
     ("Net::SSLeay", "libnet-ssleay-perl"),
     ("IO::Socket::SSL", "libio-socket-ssl-perl"),
     ("Mail::SRS", "libmail-srs-perl"),
+    ("Mail::DMARC", "libmail-dmarc-perl"),
     ("Mail::Address", "libmailtools-perl"),
 ];
 

@@ -17,12 +17,14 @@ mod import;
 mod keys;
 mod messages;
 mod queue;
+mod reports;
 mod server;
 mod socket;
 
 pub use certificates::{Certificates, RenewCertificates};
 pub use error::ApiError;
 pub use messages::{Peer, is_local_user};
+pub use reports::ReportFacts;
 pub use server::{Handles, Release, Reload, Retry, Submit, router, submit_router};
 pub use socket::{bind, bind_for_all, serve};
 

@@ -19,6 +19,7 @@ use crate::api::Reloaded;
 use crate::certificates::{self, Certificates};
 use crate::error::ApiError;
 use crate::messages::ROOM_KIB;
+use crate::reports::{self, ReportFacts};
 use crate::{accounts, aliases, confirmations, domains, held, import, keys, messages, queue};
 
 /// The largest body of a request, in octets.
@@ -59,6 +60,8 @@ pub struct Handles {
     pub confirmations: Confirmations,
     /// DNS, to see whether a record is published.
     pub resolver: Option<net::Resolver>,
+    /// What reports of other servers are judged by.
+    pub report_facts: ReportFacts,
     /// The certificates.
     pub certificates: Certificates,
     /// Reads the configuration again; `None` where no server runs.
@@ -132,6 +135,9 @@ pub fn router(handles: Handles) -> Router {
         .route("/held/{id}", get(held::show).delete(held::remove))
         .route("/held/{id}/release", post(held::release))
         .route("/failed", get(held::failed))
+        .route("/reports", get(reports::list))
+        .route("/reports/summary", get(reports::summary))
+        .route("/reports/{id}", get(reports::show))
         .route("/status", get(status))
         .route("/reload", post(reload));
     Router::new()

@@ -34,6 +34,11 @@ pub(crate) async fn admit(
     if !before.is_empty() && (is_sender(&accepted) || before.iter().any(is_sender)) {
         return Err(Reply::new(452, (4, 5, 3), "a report goes to one return address at a time"));
     }
+    // A message is either read or passed on.
+    let is_read = |accepted: &AcceptedRecipient| matches!(accepted, AcceptedRecipient::Reports(_));
+    if !before.is_empty() && (is_read(&accepted) || before.iter().any(is_read)) {
+        return Err(Reply::new(452, (4, 5, 3), "an address for reports is the only recipient of a message"));
+    }
     match &accepted {
         AcceptedRecipient::Sender { .. } if !reception.returns.may_take(path, &settings.forward, &reception.clock) => {
             Err(Reply::new(450, (4, 7, 1), "too many reports for this return address; try again in an hour"))

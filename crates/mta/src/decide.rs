@@ -83,7 +83,8 @@ fn with_verdict(treatment: Treatment, verdict: Verdict, proof: &Proof) -> Result
     }
 }
 
-fn submitted(directory: &Directory, login: &str, front: &[u8]) -> Result<(), Reply> {
+/// Whether a logged-in account may send this: its From field names addresses of the account.
+pub(crate) fn submitted(directory: &Directory, login: &str, front: &[u8]) -> Result<(), Reply> {
     let account = directory
         .account(login)
         .filter(|a| a.enabled)

@@ -46,6 +46,7 @@ mod release;
 mod remedy;
 mod remembered;
 mod report;
+mod report_in;
 mod reservation;
 mod responsibility;
 mod returns;

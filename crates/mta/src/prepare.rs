@@ -48,6 +48,8 @@ pub(crate) fn prepare<'a>(accepted: Accepted<'a>, settings: &Settings, clock: &C
             }
             AcceptedRecipient::Sender { known_as, sender } if desk.seen.insert(sender.key()) => desk.send_back(recipient, known_as, sender),
             AcceptedRecipient::Foreign(_) | AcceptedRecipient::Sender { .. } | AcceptedRecipient::Token { .. } => {}
+            // Reports are read before this stage, and go nowhere.
+            AcceptedRecipient::Reports(_) => {}
         }
     }
     if !own.is_empty() {

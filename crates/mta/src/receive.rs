@@ -27,6 +27,7 @@ use crate::live_directory::LiveDirectory;
 use crate::log_in::{Answer, LogIn};
 use crate::logins::Logins;
 use crate::received::{Received, SessionFacts};
+use crate::report_in::ReadingRoom;
 use crate::responsibility::Responsibility;
 use crate::returns::Returns;
 use crate::settings::{ListenerKind, LiveSettings, Settings};
@@ -53,6 +54,8 @@ pub(crate) struct Reception {
     pub confirmations: Confirmations,
     /// How long the spam filter has been down.
     pub downtime: Downtime,
+    /// Bounds the reports that are read at a time.
+    pub reading: ReadingRoom,
     /// True once the server is shutting down.
     pub closing: watch::Receiver<bool>,
 }
@@ -344,6 +347,7 @@ fn taken(responsibility: &Responsibility, id: QueueId) -> Reply {
     let how = match responsibility {
         Responsibility::Ours(_) => "queued as",
         Responsibility::TakenOver(_) => "delivered, known here as",
+        Responsibility::Kept(_) => "report read, known here as",
     };
     Reply::new(250, (2, 0, 0), format!("{how} {id}"))
 }

@@ -11,6 +11,8 @@ use crate::hand_over::TakenOver;
 pub(crate) enum Responsibility {
     /// It is on our disk, synced.
     Ours(#[allow(dead_code, reason = "the proof is that it is there")] Committed),
+    /// It is a report, and what it says is on our disk.
+    Kept(#[allow(dead_code, reason = "the proof is that it is there")] Committed),
     /// Every target has taken it.
     TakenOver(#[allow(dead_code, reason = "the proof is that it is there")] TakenOver),
 }

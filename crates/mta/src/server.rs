@@ -31,6 +31,7 @@ use crate::logins::Logins;
 use crate::notice;
 use crate::passwords::PasswordKey;
 use crate::receive::Reception;
+use crate::report_in::ReadingRoom;
 use crate::returns::Returns;
 use crate::settings::{Listener, ListenerKind, LiveSettings};
 use crate::signing::Signing;
@@ -167,6 +168,7 @@ impl Server {
             returns: Returns::default(),
             confirmations: Confirmations::default(),
             downtime: Downtime::default(),
+            reading: ReadingRoom::default(),
             closing: closed,
         });
         let sessions = Sessions::default();

@@ -310,6 +310,11 @@ impl Desk<'_> {
             AcceptedRecipient::Sender { .. } | AcceptedRecipient::Token { .. } => {
                 Err(Reply::new(550, (5, 7, 1), "a return address takes reports of other servers only"))
             }
+            AcceptedRecipient::Reports(address) => Err(Reply::new(
+                550,
+                (5, 7, 1),
+                format!("{address} takes reports of other servers only; make an alias of that name to have its mail"),
+            )),
             accepted => Ok(accepted),
         }
     }

@@ -4,7 +4,7 @@
 //! for it.
 
 use mail::{Domain, Reply};
-use policy::Treatment;
+use policy::{AcceptedRecipient, Treatment};
 use store::{Content, StoreError};
 
 use crate::authenticate::{Proof, authenticate};
@@ -16,6 +16,7 @@ use crate::prepare::{Prepared, prepare};
 use crate::receive::Reception;
 use crate::received::Received;
 use crate::remedy::wrap;
+use crate::report_in::take_report;
 use crate::responsibility::Responsibility;
 use crate::reword::reword;
 use crate::seal::seal;
@@ -34,7 +35,11 @@ pub(crate) async fn take(reception: &Reception, received: Received, place: Place
     let score = known.score;
     match &taken {
         Ok(Ok(responsibility)) => {
-            let how = if matches!(responsibility, Responsibility::Ours(_)) { "message accepted" } else { "message handed over" };
+            let how = match responsibility {
+                Responsibility::Ours(_) => "message accepted",
+                Responsibility::Kept(_) => "report taken",
+                Responsibility::TakenOver(_) => "message handed over",
+            };
             tracing::info!(%id, from, %client, login, recipients, size_bytes, score, "{how}");
         }
         Ok(Err(reply)) => {
@@ -67,6 +72,9 @@ async fn stages(
         Ok(authenticated) => authenticated,
         Err((_, error)) => return Err(error),
     };
+    if let [(_, AcceptedRecipient::Reports(_))] = authenticated.received.recipients.as_slice() {
+        return take_report(reception, settings, authenticated).await;
+    }
     let filtered = filter(authenticated, settings, &reception.downtime, &reception.clock).await;
     known.score = filtered.answer.score;
     let accepted = match decide(filtered, &reception.live.current(), &settings.forward) {

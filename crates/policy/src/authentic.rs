@@ -49,13 +49,14 @@ fn high_enough(domain: &str) -> bool {
     domain.contains('.')
 }
 
-fn vouched_for(evidence: &Evidence, domain: &str) -> bool {
+/// Whether SPF or a DKIM signature of a related domain passes.
+pub(crate) fn vouched_for(evidence: &Evidence, domain: &str) -> bool {
     let spf = evidence.mail_from.result == SpfResult::Pass && related(&evidence.mail_from.domain, domain);
     spf || evidence.dkim.iter().any(|dkim| dkim.result == DkimResult::Pass && related(&dkim.domain, domain))
 }
 
 /// Whether a proof may be there that DNS did not let us see: then nothing is refused for good.
-fn is_unsure(evidence: &Evidence) -> bool {
+pub(crate) fn is_unsure(evidence: &Evidence) -> bool {
     evidence.mail_from.result == SpfResult::TempError || evidence.dkim.iter().any(|dkim| dkim.result == DkimResult::TempError)
 }
 

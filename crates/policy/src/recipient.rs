@@ -9,6 +9,8 @@ use directory::{Directory, ExpandError};
 use mail::srs::{Reversed, Srs};
 use mail::{ForwardPath, Mailbox, Reply, ReversePath};
 
+use crate::report_address::takes_reports;
+
 /// Who is asking.
 #[derive(Debug, Clone, Copy)]
 pub struct Client<'a> {
@@ -44,6 +46,8 @@ pub enum AcceptedRecipient {
         /// The token.
         token: String,
     },
+    /// An address that takes reports of DMARC and TLS: the message is read, and goes nowhere.
+    Reports(Mailbox),
 }
 
 /// What the decision about a recipient is based on.
@@ -73,6 +77,9 @@ pub fn recipient(rules: Rules<'_>, client: Client<'_>, reverse_path: &ReversePat
     };
     if srs.owns(&mailbox) {
         return return_address(rules, reverse_path, mailbox);
+    }
+    if takes_reports(directory, &srs.domain, &mailbox) {
+        return Ok(AcceptedRecipient::Reports(mailbox));
     }
     if !directory.hosts(&mailbox.domain) {
         if mailbox.domain == srs.domain

@@ -3,9 +3,14 @@
 //! Invariant: pure. No clock, file, socket or database is known here; what strangers wrote is read within a limit.
 
 mod addresses;
+pub mod advice;
+pub mod aggregate;
 mod letter;
 mod pack;
+pub mod received;
+pub mod summary;
 pub mod tls;
+pub mod unpack;
 
 pub use addresses::{HttpsAddress, ReportAddress, rua_addresses, tls_report_addresses};
 pub use letter::{Attachment, Letter, Multipart};

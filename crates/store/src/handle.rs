@@ -101,7 +101,7 @@ impl Store {
         }
     }
 
-    async fn write(&self, operation: Operation) -> Result<Answer, StoreError> {
+    pub(crate) async fn write(&self, operation: Operation) -> Result<Answer, StoreError> {
         let (answer, result) = oneshot::channel();
         self.writes.send(Job { operation, answer }).await.map_err(|_| StoreError::Closed)?;
         result.await.map_err(|_| StoreError::Closed)?
@@ -114,7 +114,7 @@ impl Store {
         }
     }
 
-    async fn read<T: Send + 'static>(
+    pub(crate) async fn read<T: Send + 'static>(
         &self,
         query: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {

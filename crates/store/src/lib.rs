@@ -8,6 +8,8 @@ pub mod content;
 mod error;
 mod handle;
 mod message;
+mod report;
+mod report_handle;
 mod sqlite;
 mod writer;
 
@@ -18,4 +20,5 @@ pub use message::{
     Claimed, ClaimedRecipient, Committed, Disposition, FailedDelivery, Flow, ListFilter, ListedMessage, ListedRecipient, Message,
     NewMessage, NewRecipient, QueueTotals, RecipientKey, Settlement, Unnoticed,
 };
+pub use report::{KeptReport, KeptRows, KeptTlsFailure, KeptTlsPolicy, NewReport, ReportContent, ReportFilter};
 pub use sqlite::{AccountChange, DirectoryChange, LaneDue, LoginUse, TlsChange, TlsCount, TlsPeriod, TlsReportDue};

@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::error::StoreError;
 use crate::message::{Claimed, NewMessage, Settlement};
+use crate::report::NewReport;
 use crate::sqlite::{self, DirectoryChange, LoginUse, TlsChange};
 
 /// At most this many operations share a transaction.
@@ -49,6 +50,7 @@ pub(crate) enum Operation {
     RecordLogins(Vec<LoginUse>),
     RecordRecipients(Vec<(String, i64, i64)>),
     Directory(Vec<DirectoryChange>),
+    KeepReport(Box<NewReport>),
     Tls(TlsChange),
 }
 
@@ -96,6 +98,7 @@ fn apply(db: &Connection, operation: &Operation) -> Applied {
         Operation::RecordRecipients(recipients) => sqlite::record_recipients(db, recipients).map(|()| done(vec![])),
         Operation::Tls(change) => sqlite::change_tls(db, change).map(|()| done(vec![])),
         Operation::Directory(changes) => changes.iter().try_for_each(|c| sqlite::change_directory(db, c)).map(|()| done(vec![])),
+        Operation::KeepReport(new) => sqlite::keep_report(db, new).map(|()| done(vec![])),
     }
 }
 

@@ -170,6 +170,7 @@ fn offline(config: &Config, store: Store, live: Arc<LiveDirectory>) -> Result<Ha
         message_max_bytes: limit_of(settings.clone()),
         release: releasing(mta::Releaser::new(settings, store.clone(), live.clone(), clock.clone())),
         resolver: crate::serve::resolver(config).ok(),
+        report_facts: crate::dns::report_facts(config),
         certificates: crate::serve::face::certificates_on_disk(config),
         store,
         live,

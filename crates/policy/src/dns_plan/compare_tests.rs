@@ -32,7 +32,8 @@ fn facts() -> DnsFacts {
         forward_includes: vec![],
         authority: Some("letsencrypt.org".into()),
         dmarc: DmarcStage::Quarantine,
-        report_user: "postmaster".into(),
+        dmarc_user: "dmarc".into(),
+        tls_user: "tlsrpt".into(),
         no_mail: vec![domain("www.example.com")],
     }
 }
@@ -165,14 +166,14 @@ fn a_doubled_suffix_is_seen() {
     let zone = whole().without("_dmarc.example.com", Txt).with(
         "_dmarc.example.com.example.com",
         Txt,
-        text("v=DMARC1; p=reject; aspf=s; rua=mailto:postmaster@example.com"),
+        text("v=DMARC1; p=reject; aspf=s; rua=mailto:dmarc@example.com"),
     );
     zone.one("_dmarc.example.com.", Txt, &State::Missing, "stands at _dmarc.example.com.example.com.");
 }
 
 #[test]
 fn what_a_form_does_to_a_text_is_seen() {
-    let dmarc = "v=DMARC1; p=reject; aspf=s; rua=mailto:postmaster@example.com";
+    let dmarc = "v=DMARC1; p=reject; aspf=s; rua=mailto:dmarc@example.com";
     let at = |written: String| whole().instead("_dmarc.example.com", Txt, Data::Text(written));
     at(format!(" {dmarc}")).one("_dmarc.example.com.", Txt, &State::Differs, "a space");
     let quoted = at(format!("\u{201c}{dmarc}\u{201d}")).one("_dmarc.example.com.", Txt, &State::Differs, "typographic quote");
@@ -241,11 +242,12 @@ fn a_dkim_key_is_ours_whole_and_no_trial() {
 fn dmarc_is_one_record_and_as_strong_as_asked() {
     let dmarc = |written: &str| whole().instead("_dmarc.example.com", Txt, text(written));
     let wrong = |written: &str, why: &str| dmarc(written).one("_dmarc.example.com.", Txt, &State::Differs, why);
-    assert_eq!(dmarc("v=DMARC1;p=REJECT;aspf=s;rua=mailto:x@y.example,mailto:Postmaster@example.com").findings(&plan(&facts())), []);
-    assert!(wrong("v=DMARC1; p=none; aspf=s; rua=mailto:postmaster@example.com", "weaker").is_red());
-    assert!(wrong("v=DMARC1; p=reject; rua=mailto:postmaster@example.com", "aspf=s").is_red());
-    assert!(!wrong("v=DMARC1; p=reject; aspf=s", "reports").is_red());
-    assert!(!wrong("v=DMARC1; p=reject; pct=20; aspf=s; rua=mailto:postmaster@example.com", "pct").is_red());
+    assert_eq!(dmarc("v=DMARC1;p=REJECT;aspf=s;rua=mailto:x@y.example,mailto:DMARC@example.com").findings(&plan(&facts())), []);
+    assert!(wrong("v=DMARC1; p=none; aspf=s; rua=mailto:dmarc@example.com", "weaker").is_red());
+    assert!(wrong("v=DMARC1; p=reject; rua=mailto:dmarc@example.com", "aspf=s").is_red());
+    assert_eq!(dmarc("v=DMARC1; p=reject; aspf=s; rua=mailto:me@reader.example").findings(&plan(&facts())), [], "the owner's choice");
+    assert!(!wrong("v=DMARC1; p=reject; aspf=s", "reports go nowhere").is_red());
+    assert!(!wrong("v=DMARC1; p=reject; pct=20; aspf=s; rua=mailto:dmarc@example.com", "pct").is_red());
     wrong("v=DMARC1; sp=none", "p=none, p=quarantine or p=reject");
     whole().with("_dmarc.example.com", Txt, text("v=DMARC1; p=none")).one("_dmarc.example.com.", Txt, &State::Differs, "2 such records");
 }

@@ -114,7 +114,9 @@ pub struct DnsFacts {
     /// How far the hosted domains have come with DMARC.
     pub dmarc: DmarcStage,
     /// The user of each domain who gets reports about its mail.
-    pub report_user: String,
+    pub dmarc_user: String,
+    /// The user of each domain who gets reports about TLS.
+    pub tls_user: String,
     /// Names that neither send nor take mail.
     pub no_mail: Vec<Domain>,
 }

@@ -73,7 +73,7 @@ impl Planner<'_> {
         spf.push_str(" ~all");
         self.add(name, (RecordType::Txt, RecordKind::Spf), spf, Required, "it says that this server sends for the domain");
         // An aligned sender of ours is the domain itself: what leaves under the forwarding domain must not pass for it (aspf=s).
-        let dmarc = format!("v=DMARC1; p={}; aspf=s; rua=mailto:{}@{name}", facts.dmarc.as_str(), facts.report_user);
+        let dmarc = format!("v=DMARC1; p={}; aspf=s; rua=mailto:{}@{name}", facts.dmarc.as_str(), facts.dmarc_user);
         let why = "Gmail and others want it of everyone who sends; reports tell who sends under your name";
         self.add(&format!("_dmarc.{name}"), (RecordType::Txt, RecordKind::Dmarc), dmarc, Required, why);
     }
@@ -173,7 +173,7 @@ impl Planner<'_> {
             };
             self.add(&record.name, (record_type, kind), record.value.trim_matches('"').to_owned(), severity, why);
         }
-        let reports = format!("v=TLSRPTv1; rua=mailto:{}@{domain}", facts.report_user);
+        let reports = format!("v=TLSRPTv1; rua=mailto:{}@{domain}", facts.tls_user);
         let why = "other servers report when TLS towards this one fails";
         self.add(&format!("_smtp._tls.{domain}"), (RecordType::Txt, RecordKind::TlsRpt), reports, Optional, why);
     }

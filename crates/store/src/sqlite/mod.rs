@@ -10,6 +10,7 @@ mod list;
 mod logins;
 mod outcomes;
 mod queue;
+mod reports;
 mod schema;
 mod tls_results;
 
@@ -27,6 +28,7 @@ pub use logins::LoginUse;
 pub(crate) use logins::{known_recipients, logins, record_logins, record_recipients};
 pub(crate) use outcomes::{expire_held, insert_srs_sender, list_failed, release, set_noticed, srs_sender, unnoticed};
 pub(crate) use queue::{drop_message, enqueue, load_content, settle, sweep_orphans};
+pub(crate) use reports::{keep_report, list_reports, report};
 pub use tls_results::{TlsChange, TlsCount, TlsPeriod, TlsReportDue};
 pub(crate) use tls_results::{change_tls, tls_counts, tls_reports_due};
 

@@ -6,6 +6,7 @@ mod account;
 mod cert;
 mod dns;
 mod doctor;
+mod reports;
 mod route;
 mod sendas;
 mod sendmail;
@@ -26,6 +27,7 @@ use crate::config::DEFAULT_PATH;
 pub use cert::{Cert, CertificateFrom, Csr, SelfSigned};
 pub use dns::{ApplyDns, Dns};
 pub use doctor::Doctor;
+pub use reports::{OfReports, Reports};
 
 /// A mail server for your own domain: it forwards to the mailbox that you use, and sends as your addresses.
 #[derive(Debug, Parser)]
@@ -80,6 +82,7 @@ pub enum Command {
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
     },
+    Reports(Reports),
     /// The DKIM keys that sign for your domains.
     #[command(subcommand)]
     Key(Key),

@@ -11,6 +11,7 @@ mod explain_reply;
 mod held;
 mod key;
 mod queue;
+mod reports;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -40,6 +41,7 @@ pub async fn talk(config: &Path, command: Command, out: Output) -> Result<ExitCo
         Command::Queue(command) => queue::run(&mut api, command, out).await?,
         Command::Held(command) => held::run(&mut api, command, out).await?,
         Command::Failed { limit } => held::failed(&mut api, limit, out).await?,
+        Command::Reports(command) => reports::run(&mut api, command, out).await?,
         Command::Key(command) => key::run(&mut api, command, out).await?,
         Command::Status => {
             let status: serde_json::Value = api.get("/v1/status").await?;

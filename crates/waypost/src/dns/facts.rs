@@ -4,6 +4,7 @@
 
 use std::net::{IpAddr, UdpSocket};
 
+use admin::ReportFacts;
 use admin::api::{CertificatesView, DomainView, KeyView};
 use anyhow::Result;
 use mail::Domain;
@@ -33,11 +34,22 @@ pub async fn read(config: &Config, api: &mut Transport) -> Result<DnsFacts> {
     Ok(facts)
 }
 
+/// What reports of other servers are judged by.
+pub fn report_facts(config: &Config) -> ReportFacts {
+    let mut addresses = addresses(config);
+    addresses.extend(config.settings.forward.source);
+    ReportFacts { addresses, forwarding: config.settings.forward.srs.domain.clone() }
+}
+
+fn addresses(config: &Config) -> Vec<IpAddr> {
+    let named: Vec<IpAddr> = config.file.dns.addresses.iter().map(|address| address.0).collect();
+    if named.is_empty() { public_addresses() } else { named }
+}
+
 /// The facts of these domains.
 pub fn of_keys(config: &Config, domains: Vec<Domain>, keys: &[KeyView]) -> DnsFacts {
     let (dns, settings) = (&config.file.dns, &config.settings);
-    let named: Vec<IpAddr> = dns.addresses.iter().map(|address| address.0).collect();
-    let addresses = if named.is_empty() { public_addresses() } else { named };
+    let addresses = addresses(config);
     let authority = config.acme().is_some_and(|acme| [LETS_ENCRYPT, LETS_ENCRYPT_STAGING].contains(&acme.directory.as_str()));
     let now_ms = net::Clock::system().now_ms();
     DnsFacts {
@@ -59,7 +71,8 @@ pub fn of_keys(config: &Config, domains: Vec<Domain>, keys: &[KeyView]) -> DnsFa
             DmarcWord::Quarantine => DmarcStage::Quarantine,
             DmarcWord::Reject => DmarcStage::Reject,
         },
-        report_user: "postmaster".into(),
+        dmarc_user: policy::DMARC_USER.into(),
+        tls_user: policy::TLS_USER.into(),
         no_mail: dns.no_mail.iter().map(|name| name.0.clone()).collect(),
     }
 }

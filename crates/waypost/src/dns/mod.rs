@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use policy::dns_plan::{DnsFacts, PlannedRecord, plan};
 
-pub use facts::{of_keys, public_addresses, read};
+pub use facts::{of_keys, public_addresses, read, report_facts};
 
 use crate::cli::Dns;
 use crate::config;

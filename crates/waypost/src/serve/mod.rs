@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use admin::{Certificates, Handles};
+use admin::{Certificates, Handles, ReportFacts};
 use anyhow::{Context, Result, anyhow};
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -117,7 +117,12 @@ impl Running {
         let server = Server::start(parts).await?;
         let face = Face::start(config, (tls.clone(), challenges), (&live, &resolver, &clock), public)?;
         let certificates = face.certificates(config, tls);
-        let handles = handles((store, live, clock, limits), (releaser, resolver, password_key), (&server, certificates), &reloader);
+        let handles = handles(
+            (store, live, clock, limits),
+            (releaser, resolver, password_key),
+            (&server, certificates),
+            (&reloader, crate::dns::report_facts(config)),
+        );
         let submit = submit.map(|listener| start_socket(config.submit_socket(), listener, admin::submit_router(handles.clone())).0);
         let mut stop = Vec::from_iter(submit);
         let router = admin::router(handles);
@@ -144,7 +149,7 @@ fn handles(
     (store, live, clock, settings): (Store, Arc<LiveDirectory>, Clock, LiveSettings),
     (releaser, resolver, password_key): (Releaser, Resolver, Arc<PasswordKey>),
     (server, certificates): (&Server, Certificates),
-    reloader: &Arc<Reloader>,
+    (reloader, report_facts): (&Arc<Reloader>, ReportFacts),
 ) -> Handles {
     let (reloader, status) = (reloader.clone(), server.status());
     Handles {
@@ -158,6 +163,7 @@ fn handles(
         confirmations: server.confirmations(),
         message_max_bytes: limit_of(settings),
         resolver: Some(resolver),
+        report_facts,
         certificates,
         reload: Some(Arc::new(move || {
             let reloader = reloader.clone();

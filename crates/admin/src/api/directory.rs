@@ -1,0 +1,176 @@
+//! Domains and aliases, as values of the API.
+//!
+//! Invariant: addresses are text here, in the form that people write.
+
+use serde::{Deserialize, Serialize};
+
+/// A hosted domain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DomainView {
+    /// Its name.
+    pub name: String,
+    /// Whether it takes mail.
+    pub enabled: bool,
+    /// How many aliases it has.
+    pub aliases: usize,
+}
+
+/// A domain to host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewDomain {
+    /// Its name.
+    pub name: String,
+}
+
+/// How a domain is removed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RemoveDomain {
+    /// Whether its aliases go too.
+    pub with_aliases: bool,
+}
+
+/// An alias.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AliasView {
+    /// What it answers to: `me@example.com` or `@example.com`.
+    pub source: String,
+    /// Where its mail goes.
+    pub targets: Vec<String>,
+    /// Whether it takes mail.
+    pub enabled: bool,
+    /// `database`, or `file` for one from the virtual file.
+    pub origin: String,
+    /// What it does with mail of a strict domain that would not survive forwarding, where it has a setting of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strict_domain: Option<String>,
+}
+
+/// An alias to add.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewAlias {
+    /// What it answers to.
+    pub source: String,
+    /// Where its mail goes.
+    pub targets: Vec<String>,
+    /// Whether one that is there is replaced.
+    #[serde(default)]
+    pub replace: bool,
+}
+
+/// What an alias does with mail of a strict domain that would not survive forwarding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewStrictDomain {
+    /// `as-is`, `rewrite`, `wrap`, `hold` or `reject`; none for what the configuration says.
+    pub strict_domain: Option<String>,
+}
+
+/// Which aliases to list.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AliasFilter {
+    /// Only those of this domain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub domain: Option<String>,
+}
+
+/// Disables or enables something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Enable {
+    /// Whether it is in use.
+    pub enabled: bool,
+}
+
+/// Which address to try.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TestQuery {
+    /// The address.
+    pub address: String,
+}
+
+/// Where mail to an address goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AliasTest {
+    /// The address that was asked about.
+    pub address: String,
+    /// Whether its domain is hosted here and enabled.
+    pub hosted: bool,
+    /// Where the mail goes in the end; empty where it is refused.
+    pub targets: Vec<String>,
+    /// What leads nowhere, and why.
+    pub failed: Vec<FailedTarget>,
+    /// How the targets were found, in order.
+    pub steps: Vec<TestStep>,
+}
+
+/// An address that leads nowhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedTarget {
+    /// The address.
+    pub address: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// One alias that took part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TestStep {
+    /// The address that was looked up.
+    pub address: String,
+    /// The alias that matched it.
+    pub key: String,
+    /// What it became.
+    pub results: Vec<String>,
+    /// How many aliases led here.
+    pub depth: usize,
+}
+
+/// A file of aliases to import.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Import {
+    /// Its text, in the form of Postfix's virtual(5).
+    pub text: String,
+    /// Whether aliases that are there are replaced.
+    #[serde(default)]
+    pub replace: bool,
+    /// Whether everything is checked and nothing changed.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// What an import did, or would do.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportReport {
+    /// Whether nothing was changed.
+    pub dry_run: bool,
+    /// Domains that are now hosted.
+    pub domains: Vec<String>,
+    /// Aliases that were added or replaced.
+    pub added: Vec<ImportLine>,
+    /// Aliases that were left as they are.
+    pub skipped: Vec<ImportLine>,
+    /// What was read and left out, or should be looked at.
+    pub warnings: Vec<ImportLine>,
+}
+
+/// One line of an import's report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportLine {
+    /// The line in the file, from 1; 0 where it concerns the whole.
+    pub line: usize,
+    /// What.
+    pub text: String,
+}
+
+/// A file of aliases.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Export {
+    /// Its text, in the form of Postfix's virtual(5).
+    pub text: String,
+}

@@ -1,0 +1,136 @@
+//! What to do about what reports say of a domain.
+//!
+//! RFC 9989 s.5 (policies), RFC 8460 s.4.3 (what fails of TLS). Invariant: each advice names a command or a setting, or says that there is nothing to do.
+
+use crate::aggregate::Class;
+use crate::summary::DomainSummary;
+
+/// Reports of fewer days say too little to make a policy stricter.
+const ENOUGH_S: i64 = 7 * 86_400;
+
+/// So many sources are named.
+const NAMED: usize = 3;
+
+/// What to do, the most urgent first.
+pub fn advice(domain: &str, summary: &DomainSummary) -> Vec<String> {
+    let mut all = Vec::new();
+    for (class, address, source) in summary.worst(NAMED) {
+        if class == Class::OursFailing {
+            let why = &source.why;
+            all.push(format!("mail of {domain} that leaves here, from {address}, fails ({why}): waypost dns check {domain}"));
+        }
+    }
+    if summary.count(Class::Foreign) > 0 {
+        all.push(format!(
+            "a source called foreign is a forger, or sends for you without being set up: add the SPF record of yours to dns.relays, or give it a DKIM key of {domain}"
+        ));
+    }
+    all.extend(policy(domain, summary));
+    all.extend(tls(domain, summary));
+    all
+}
+
+/// The next step with the DMARC policy.
+fn policy(domain: &str, summary: &DomainSummary) -> Option<String> {
+    let Some((first_s, last_s)) = summary.range_s else {
+        return Some(format!(
+            "no report of DMARC has come: see whether DNS names dmarc@{domain} (waypost dns check {domain}); receivers report once a day, and only of mail they had"
+        ));
+    };
+    let next = match summary.policy.as_str() {
+        "none" => "quarantine",
+        "quarantine" => "reject",
+        _ => return None,
+    };
+    if summary.count(Class::OursFailing) > 0 {
+        return None;
+    }
+    if last_s - first_s < ENOUGH_S || summary.count(Class::Ours) + summary.count(Class::Forward) == 0 {
+        return Some(format!("nothing of yours fails so far; when reports cover a week of your mail, the policy can become p={next}"));
+    }
+    let foreign = if summary.count(Class::Foreign) > 0 { ", once none of the foreign sources is yours" } else { "" };
+    Some(format!(
+        "nothing of yours fails: raise the policy{foreign}: write dmarc = \"{next}\" into [dns] of the configuration, then waypost dns apply {domain}"
+    ))
+}
+
+fn tls(domain: &str, summary: &DomainSummary) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    for (result, mx_host) in summary.tls_failures.keys() {
+        let what = match result.as_str() {
+            "certificate-expired" | "certificate-not-trusted" | "certificate-host-mismatch" => {
+                format!("TLS with {mx_host} fails ({result}): waypost cert list; waypost cert renew")
+            }
+            "starttls-not-supported" => {
+                format!("{mx_host} offered no STARTTLS: waypost doctor, and look for a firewall that meddles with SMTP")
+            }
+            "tlsa-invalid" | "dnssec-invalid" | "dane-required" => {
+                format!("DANE of {mx_host} fails ({result}): waypost dns check {domain}; a TLSA record must follow the certificate's key")
+            }
+            "sts-policy-fetch-error" | "sts-policy-invalid" | "sts-webpki-invalid" => {
+                format!("the MTA-STS policy of {domain} cannot be used ({result}): waypost dns check {domain}; waypost doctor")
+            }
+            _ => format!("TLS with {mx_host} fails ({result}): waypost doctor"),
+        };
+        if !all.contains(&what) && all.len() < NAMED {
+            all.push(what);
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aggregate::{Own, read, samples};
+
+    fn summary(policy: &str, days: i64, source: &str) -> DomainSummary {
+        let own = Own { addresses: vec!["192.0.2.1".parse().unwrap()], domains: vec!["example.com".into()], ..Own::default() };
+        let mut summary = DomainSummary::default();
+        let mut report = read(samples::YAHOO.as_bytes()).unwrap();
+        report.rows[0].source = source.parse().unwrap();
+        let good = read(samples::GOOGLE.as_bytes()).unwrap().rows.remove(0);
+        summary.add_report((0, days * 86_400), policy, 0);
+        for row in [&good, &report.rows[0]] {
+            summary.add_row(&own, "Yahoo", (0, 1), row);
+        }
+        summary
+    }
+
+    fn advised(summary: &DomainSummary) -> String {
+        advice("example.com", summary).join("\n")
+    }
+
+    #[test]
+    fn a_policy_is_raised_only_over_clean_ground() {
+        let clean = |policy, days| {
+            let mut summary = summary(policy, days, "203.0.113.9");
+            summary.messages.remove(&Class::Foreign);
+            advised(&summary)
+        };
+        assert!(clean("none", 8).contains("write dmarc = \"quarantine\" into [dns]"), "{}", clean("none", 8));
+        assert!(clean("quarantine", 8).contains("dmarc = \"reject\""));
+        assert_eq!(clean("reject", 8), "");
+        assert!(clean("none", 3).contains("cover a week"));
+        assert!(advised(&summary("none", 8, "203.0.113.9")).contains("once none of the foreign sources is yours"));
+        let failing = advised(&summary("none", 8, "192.0.2.1"));
+        assert!(
+            failing.contains("from 192.0.2.1, fails (no DKIM signature; SPF of example.com: softfail): waypost dns check example.com"),
+            "{failing}"
+        );
+        assert!(!failing.contains("raise"), "{failing}");
+        assert!(advised(&DomainSummary::default()).contains("no report"));
+    }
+
+    #[test]
+    fn a_failure_of_tls_names_its_remedy_once() {
+        let mut summary = summary("reject", 8, "203.0.113.9");
+        for host in ["mx.example.com", "mx.example.com"] {
+            summary.add_tls_failure("certificate-expired", host, 3, "");
+        }
+        summary.add_tls_failure("sts-policy-invalid", "", 1, "");
+        let text = advised(&summary);
+        assert_eq!(text.matches("waypost cert renew").count(), 1, "{text}");
+        assert!(text.contains("the MTA-STS policy of example.com cannot be used"), "{text}");
+    }
+}

@@ -1,0 +1,205 @@
+//! Reports as the large receivers write them, with other names and addresses.
+
+/// Google: no namespace, one line an element, ARC in a comment.
+pub(crate) const GOOGLE: &str = r#"<?xml version="1.0" encoding="UTF-8" ?>
+<feedback>
+  <version>1.0</version>
+  <report_metadata>
+    <org_name>google.com</org_name>
+    <email>noreply-dmarc-support@google.com</email>
+    <extra_contact_info>https://support.google.com/a/answer/2466580</extra_contact_info>
+    <report_id>5717107811868587391</report_id>
+    <date_range>
+      <begin>1763856000</begin>
+      <end>1763942399</end>
+    </date_range>
+  </report_metadata>
+  <policy_published>
+    <domain>example.com</domain><adkim>r</adkim>
+    <aspf>s</aspf>
+    <p>quarantine</p>
+    <sp>quarantine</sp>
+    <pct>100</pct>
+    <np>quarantine</np>
+  </policy_published>
+  <record>
+    <row>
+      <source_ip>192.0.2.1</source_ip>
+      <count>1</count>
+      <policy_evaluated>
+        <disposition>none</disposition>
+        <dkim>pass</dkim>
+        <spf>pass</spf>
+      </policy_evaluated>
+    </row>
+    <identifiers>
+      <header_from>example.com</header_from>
+    </identifiers>
+    <auth_results>
+      <dkim>
+        <domain>example.com</domain>
+        <result>pass</result>
+        <selector>w1r</selector>
+      </dkim>
+      <spf>
+        <domain>example.com</domain>
+        <result>pass</result>
+      </spf>
+    </auth_results>
+  </record>
+  <record>
+    <row>
+      <source_ip>2001:db8::25</source_ip>
+      <count>4</count>
+      <policy_evaluated>
+        <disposition>none</disposition>
+        <dkim>fail</dkim>
+        <spf>fail</spf>
+        <reason>
+          <type>local_policy</type>
+          <comment>arc=pass</comment>
+        </reason>
+      </policy_evaluated>
+    </row>
+    <identifiers>
+      <header_from>example.com</header_from>
+    </identifiers>
+    <auth_results>
+      <spf>
+        <domain>list.example.net</domain>
+        <result>pass</result>
+      </spf>
+    </auth_results>
+  </record>
+  <record>
+    <row>
+      <source_ip>198.51.100.7</source_ip>
+      <count>37</count>
+      <policy_evaluated>
+        <disposition>none</disposition>
+        <dkim>pass</dkim>
+        <spf>fail</spf>
+      </policy_evaluated>
+    </row>
+    <identifiers>
+      <header_from>example.com</header_from>
+    </identifiers>
+    <auth_results>
+      <dkim>
+        <domain>example.com</domain>
+        <result>pass</result>
+        <selector>w1r</selector>
+      </dkim>
+      <spf>
+        <domain>forwarder.example.org</domain>
+        <result>none</result>
+      </spf>
+    </auth_results>
+  </record>
+</feedback>
+"#;
+
+/// Microsoft: namespaces of XML Schema, no line ends, the domain that the mail went to.
+pub(crate) const MICROSOFT: &str = concat!(
+    r#"<?xml version="1.0"?><feedback xmlns:xsd="http://www.w3.org/2001/XMLSchema" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><version>1.0</version>"#,
+    r#"<report_metadata><org_name>Enterprise Outlook</org_name><email>dmarcreport@microsoft.com</email><report_id>0f2ae8e5a3b84d1b9a1c5ac1b5e7e8f1</report_id>"#,
+    r#"<date_range><begin>1763856000</begin><end>1763942400</end></date_range></report_metadata>"#,
+    r#"<policy_published><domain>example.com</domain><adkim>r</adkim><aspf>s</aspf><p>none</p><sp>none</sp><pct>100</pct><fo>0</fo></policy_published>"#,
+    r#"<record><row><source_ip>192.0.2.1</source_ip><count>2</count><policy_evaluated><disposition>none</disposition><dkim>pass</dkim><spf>fail</spf></policy_evaluated></row>"#,
+    r#"<identifiers><envelope_to>contoso.example</envelope_to><envelope_from>fwd.example.com</envelope_from><header_from>example.com</header_from></identifiers>"#,
+    r#"<auth_results><dkim><domain>example.com</domain><selector>w1r</selector><result>pass</result></dkim>"#,
+    r#"<spf><domain>fwd.example.com</domain><scope>mfrom</scope><result>pass</result></spf></auth_results></record></feedback>"#,
+);
+
+/// Yahoo: a forged message that was refused.
+pub(crate) const YAHOO: &str = r#"<?xml version="1.0"?>
+<feedback>
+  <report_metadata>
+    <org_name>Yahoo</org_name>
+    <email>dmarchelp@yahooinc.com</email>
+    <report_id>1763947533.871461</report_id>
+    <date_range>
+      <begin>1763856000</begin>
+      <end>1763942399 </end>
+    </date_range>
+  </report_metadata>
+  <policy_published>
+    <domain>example.com</domain>
+    <adkim>r</adkim>
+    <aspf>s</aspf>
+    <p>reject</p>
+    <pct>100</pct>
+  </policy_published>
+  <record>
+    <row>
+      <source_ip>203.0.113.99</source_ip>
+      <count>12</count>
+      <policy_evaluated>
+        <disposition>reject</disposition>
+        <dkim>fail</dkim>
+        <spf>fail</spf>
+      </policy_evaluated>
+    </row>
+    <identifiers>
+      <header_from>example.com</header_from>
+    </identifiers>
+    <auth_results>
+      <spf>
+        <domain>example.com</domain>
+        <result>softfail</result>
+      </spf>
+    </auth_results>
+  </record>
+</feedback>
+"#;
+
+/// The example of RFC 9990, appendix B.
+pub(crate) const RFC_9990: &str = r#"<feedback xmlns="urn:ietf:params:xml:ns:dmarc-2.0">
+  <version>1.0</version>
+  <report_metadata>
+    <org_name>Sample Reporter</org_name>
+    <email>report_sender@example-reporter.com</email>
+    <extra_contact_info>...</extra_contact_info>
+    <report_id>3v98abbp8ya9n3va8yr8oa3ya</report_id>
+    <date_range>
+      <begin>302832000</begin>
+      <end>302918399</end>
+    </date_range>
+    <generator>Example DMARC Aggregate Reporter v1.2</generator>
+  </report_metadata>
+  <policy_published>
+    <domain>example.com</domain>
+    <p>quarantine</p>
+    <sp>none</sp>
+    <np>none</np>
+    <testing>n</testing>
+    <discovery_method>treewalk</discovery_method>
+  </policy_published>
+  <record>
+    <row>
+      <source_ip>192.0.2.123</source_ip>
+      <count>123</count>
+      <policy_evaluated>
+        <disposition>pass</disposition>
+        <dkim>pass</dkim>
+        <spf>fail</spf>
+      </policy_evaluated>
+    </row>
+    <identifiers>
+      <envelope_from>example.com</envelope_from>
+      <header_from>example.com</header_from>
+    </identifiers>
+    <auth_results>
+      <dkim>
+        <domain>example.com</domain>
+        <result>pass</result>
+        <selector>abc123</selector>
+      </dkim>
+      <spf>
+        <domain>example.com</domain>
+        <result>fail</result>
+      </spf>
+    </auth_results>
+  </record>
+</feedback>
+"#;

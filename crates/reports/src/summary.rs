@@ -1,0 +1,219 @@
+//! What many reports say together about a domain.
+//!
+//! RFC 9990, RFC 8460. Invariant: bounded, whatever is added: sources, organisations and kinds of failures beyond a number are counted, not kept.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crate::aggregate::{Class, Outcome, Own, Row, word};
+
+/// At most this many sources of a domain are told apart.
+const SOURCES_MAX: usize = 5_000;
+
+/// At most this many organisations, and kinds of failures of TLS, of each.
+const NAMES_MAX: usize = 500;
+
+/// Messages by class.
+pub type Messages = BTreeMap<Class, u64>;
+
+/// What is known of a domain.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DomainSummary {
+    /// Reports of DMARC.
+    pub reports: u64,
+    /// Reports of TLS.
+    pub tls_reports: u64,
+    /// p= in the report that ends last.
+    pub policy: String,
+    /// From when to when reports reach, Unix seconds.
+    pub range_s: Option<(i64, i64)>,
+    /// The end of the last.
+    newest_s: i64,
+    /// What was seen.
+    pub messages: Messages,
+    /// By whom.
+    pub organisations: BTreeMap<String, Messages>,
+    /// Where mail came from that fails and is no forward.
+    pub failing: BTreeMap<(Class, IpAddr), Source>,
+    /// Messages of such sources that are not told apart.
+    pub others_failing: u64,
+    /// Messages of rows that were not kept.
+    pub messages_left_out: u64,
+    /// Sessions that were as the policy wants them.
+    pub tls_successful: u64,
+    /// The others.
+    pub tls_failed: u64,
+    /// What was wrong with them: the kind, and the mail host.
+    pub tls_failures: BTreeMap<(String, String), TlsFailure>,
+}
+
+/// Where mail came from that fails.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Source {
+    /// How many messages.
+    pub messages: u64,
+    /// The domain of the From field of the first of them.
+    pub header_from: String,
+    /// Since when, Unix seconds.
+    pub first_s: i64,
+    /// Until when.
+    pub last_s: i64,
+    /// What was wrong the last time.
+    pub why: String,
+}
+
+/// Sessions with the same fault.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TlsFailure {
+    /// How many.
+    pub sessions: u64,
+    /// What was said the last time.
+    pub reason: String,
+}
+
+impl DomainSummary {
+    /// A report of DMARC: who sends it, from when to when, with which policy.
+    pub fn add_report(&mut self, range_s: (i64, i64), policy: &str, messages_left_out: u64) {
+        self.reports += 1;
+        self.messages_left_out = self.messages_left_out.saturating_add(messages_left_out);
+        let (first, last) = self.range_s.unwrap_or(range_s);
+        self.range_s = Some((first.min(range_s.0), last.max(range_s.1)));
+        if self.policy.is_empty() || range_s.1 > self.newest_s {
+            self.newest_s = range_s.1;
+            policy.clone_into(&mut self.policy);
+        }
+    }
+
+    /// A row of it.
+    pub fn add_row(&mut self, own: &Own, organisation: &str, range_s: (i64, i64), row: &Row) {
+        let class = own.class(row);
+        add(&mut self.messages, class, row.count);
+        if self.organisations.len() < NAMES_MAX || self.organisations.contains_key(organisation) {
+            add(self.organisations.entry(organisation.to_owned()).or_default(), class, row.count);
+        }
+        if !matches!(class, Class::OursFailing | Class::Foreign) {
+            return;
+        }
+        let key = (class, row.source);
+        if self.failing.len() >= SOURCES_MAX && !self.failing.contains_key(&key) {
+            self.others_failing = self.others_failing.saturating_add(row.count);
+            return;
+        }
+        let new = || Source { header_from: row.header_from.clone(), first_s: range_s.0, last_s: i64::MIN, ..Source::default() };
+        let source = self.failing.entry(key).or_insert_with(new);
+        source.messages = source.messages.saturating_add(row.count);
+        source.first_s = source.first_s.min(range_s.0);
+        if range_s.1 > source.last_s {
+            (source.last_s, source.why) = (range_s.1, why(row));
+        }
+    }
+
+    /// A policy in a report of TLS.
+    pub fn add_tls(&mut self, successful: u64, failed: u64) {
+        self.tls_successful = self.tls_successful.saturating_add(successful);
+        self.tls_failed = self.tls_failed.saturating_add(failed);
+    }
+
+    /// Sessions that failed.
+    pub fn add_tls_failure(&mut self, result: &str, mx_host: &str, sessions: u64, reason: &str) {
+        let key = (result.to_owned(), mx_host.to_owned());
+        if self.tls_failures.len() >= NAMES_MAX && !self.tls_failures.contains_key(&key) {
+            return;
+        }
+        let failure = self.tls_failures.entry(key).or_default();
+        failure.sessions = failure.sessions.saturating_add(sessions);
+        if !reason.is_empty() {
+            reason.clone_into(&mut failure.reason);
+        }
+    }
+
+    /// How many messages of a class.
+    pub fn count(&self, class: Class) -> u64 {
+        self.messages.get(&class).copied().unwrap_or(0)
+    }
+
+    /// The sources that fail: ours first, then those with the most messages.
+    pub fn worst(&self, limit: usize) -> Vec<(Class, IpAddr, &Source)> {
+        let mut worst: Vec<_> = self.failing.iter().map(|((class, address), source)| (*class, *address, source)).collect();
+        worst.sort_by_key(|(class, address, source)| (*class, std::cmp::Reverse(source.messages), *address));
+        worst.truncate(limit);
+        worst
+    }
+}
+
+fn add(messages: &mut Messages, class: Class, count: u64) {
+    let so_far = messages.entry(class).or_default();
+    *so_far = so_far.saturating_add(count);
+}
+
+/// Who reports: as they call themselves, with the domain that sent it where that says something else.
+pub fn reporter(organisation: &str, submitter: &str) -> String {
+    let (name, domain) = (word(organisation), word(submitter));
+    let is_the_same = !name.is_empty() && (name.contains(&domain) || domain.contains(&name));
+    if is_the_same { organisation.to_owned() } else { format!("{organisation} ({submitter})") }
+}
+
+/// What the receiver saw, in a line.
+fn why(row: &Row) -> String {
+    let signatures: Vec<String> = row.dkim.iter().take(3).map(|dkim| format!("DKIM of {}: {}", dkim.domain, told(dkim.result))).collect();
+    let spf: Vec<String> = row.spf.iter().take(1).map(|spf| format!("SPF of {}: {}", spf.domain, told(spf.result))).collect();
+    let signatures = if signatures.is_empty() { vec!["no DKIM signature".to_owned()] } else { signatures };
+    signatures.into_iter().chain(spf).collect::<Vec<_>>().join("; ")
+}
+
+/// A pass in a row that fails is one of another domain.
+fn told(result: Outcome) -> &'static str {
+    if result == Outcome::Pass { "pass, but not aligned" } else { result.as_str() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aggregate::{read, samples};
+
+    #[test]
+    fn rows_add_up_by_class_organisation_and_source() {
+        let own = Own {
+            addresses: vec!["192.0.2.1".parse().unwrap()],
+            forwarding: "fwd.example.com".into(),
+            domains: vec!["example.com".into()],
+        };
+        let mut summary = DomainSummary::default();
+        for sample in [samples::GOOGLE, samples::YAHOO, samples::MICROSOFT, samples::YAHOO] {
+            let report = read(sample.as_bytes()).unwrap();
+            let range_s = (report.begin_s, report.end_s);
+            summary.add_report(range_s, report.policy.p.as_str(), 0);
+            report.rows.iter().for_each(|row| summary.add_row(&own, &report.organisation, range_s, row));
+        }
+        let counts: Vec<(&str, u64)> = Class::ALL.iter().map(|class| (class.as_str(), summary.count(*class))).collect();
+        assert_eq!(counts, [("ours", 1), ("ours, failing", 0), ("forward", 41), ("our forward", 2), ("foreign", 24)]);
+        assert_eq!(summary.organisations["google.com"][&Class::Forward], 41);
+        let worst = summary.worst(10);
+        assert_eq!((worst.len(), worst[0].1.to_string().as_str(), worst[0].2.messages), (1, "203.0.113.99", 24));
+        assert_eq!(worst[0].2.why, "no DKIM signature; SPF of example.com: softfail");
+        assert_eq!(summary.policy, "none", "that of the report which ends last");
+        assert_eq!(summary.range_s, Some((1_763_856_000, 1_763_942_400)));
+    }
+
+    #[test]
+    fn a_flood_of_sources_is_counted() {
+        let mut row = read(samples::YAHOO.as_bytes()).unwrap().rows.remove(0);
+        let mut summary = DomainSummary::default();
+        for n in 0..6000u32 {
+            row.source = std::net::Ipv4Addr::from(n).into();
+            summary.add_row(&Own::default(), &n.to_string(), (0, 1), &row);
+            summary.add_tls_failure("x", &n.to_string(), 1, "");
+        }
+        assert_eq!((summary.failing.len(), summary.others_failing), (5000, 12_000));
+        assert_eq!((summary.organisations.len(), summary.tls_failures.len()), (500, 500));
+        assert_eq!(summary.count(Class::Foreign), 72_000);
+    }
+
+    #[test]
+    fn a_reporter_is_named_with_its_domain_where_that_says_more() {
+        assert_eq!(reporter("google.com", "google.com"), "google.com");
+        assert_eq!(reporter("Yahoo", "yahooinc.com"), "Yahoo");
+        assert_eq!(reporter("google.com", "evil.test"), "google.com (evil.test)");
+        assert_eq!(reporter("Enterprise Outlook", "microsoft.com"), "Enterprise Outlook (microsoft.com)");
+    }
+}

@@ -1,0 +1,309 @@
+//! The reports that other servers send about us, as tables.
+//!
+//! Invariant: a report is kept once, and all of them are bounded: by age, by rows in all, and by rows of one sender, so that none of them
+//! pushes the others out. The oldest go first.
+
+use mail::Domain;
+use reports::aggregate::{AggregateReport, Disposition, DkimSeen, Outcome, Override, ROWS_MAX, Reason, Row, SpfSeen, tame};
+use reports::tls::TlsReport;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::error::StoreError;
+use crate::report::{FAILURES_MAX, KeptReport, KeptRows, KeptTlsFailure, KeptTlsPolicy, NewReport, ReportContent, ReportFilter};
+
+/// Reports are kept so long.
+const AGE_MAX_MS: i64 = 400 * 86_400_000;
+
+/// So many rows are kept in all; a report without one counts as one.
+const ALL_ROWS_MAX: i64 = 1_000_000;
+
+/// So many rows are kept of one sender.
+const SENDER_ROWS_MAX: i64 = 200_000;
+
+/// Keeps a report, unless it is there already.
+pub(crate) fn keep_report(db: &Connection, new: &NewReport) -> Result<(), StoreError> {
+    let n = match &new.content {
+        ReportContent::Aggregate(report) => keep_aggregate(db, new, report)?,
+        ReportContent::Tls(report) => keep_tls(db, new, report)?,
+    };
+    if n.is_some() {
+        sweep(db, &new.submitter, new.received_ms)?;
+    }
+    Ok(())
+}
+
+/// What stands in the table of reports.
+struct Head<'a> {
+    domain: String,
+    policy: &'a str,
+    range_s: (i64, i64),
+    rows: usize,
+    left_out: (u64, u64),
+}
+
+/// The new report's number; none where it is there already.
+fn insert_head(db: &Connection, new: &NewReport, head: &Head<'_>) -> Result<Option<i64>, StoreError> {
+    // What ends in the future would never be old.
+    let end_s = head.range_s.1.min(new.received_ms / 1000);
+    let inserted = db
+        .prepare_cached(
+            "INSERT OR IGNORE INTO received_report (kind, submitter, organisation, report_id, domain, policy, begin_s, end_s, received_ms, rows, rows_left_out, messages_left_out) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )?
+        .execute(params![
+            new.kind(),
+            new.submitter,
+            tame(new.organisation()),
+            tame(new.report_id()),
+            head.domain,
+            head.policy,
+            head.range_s.0.min(end_s),
+            end_s,
+            new.received_ms,
+            signed(head.rows as u64),
+            signed(head.left_out.0),
+            signed(head.left_out.1),
+        ])?;
+    Ok((inserted > 0).then(|| db.last_insert_rowid()))
+}
+
+fn keep_aggregate(db: &Connection, new: &NewReport, report: &AggregateReport) -> Result<Option<i64>, StoreError> {
+    let rows = report.rows.get(..ROWS_MAX).unwrap_or(&report.rows);
+    let head = Head {
+        domain: domain(&report.policy.domain),
+        policy: report.policy.p.as_str(),
+        range_s: (report.begin_s, report.end_s),
+        rows: rows.len(),
+        left_out: (report.rows_left_out, report.messages_left_out),
+    };
+    let Some(n) = insert_head(db, new, &head)? else { return Ok(None) };
+    let mut statement = db.prepare_cached(
+        "INSERT INTO received_dmarc_row (report_n, k, source, count, disposition, dkim_aligned, spf_aligned, header_from, envelope_from, envelope_to, details) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )?;
+    for (k, row) in (0i64..).zip(rows) {
+        let (source, disposition) = (row.source.to_string(), row.disposition.as_str());
+        let (count, details) = (signed(row.count), to_lines(row));
+        let aligned = (row.dkim_aligned, row.spf_aligned);
+        statement.execute(params![
+            n,
+            k,
+            source,
+            count,
+            disposition,
+            aligned.0,
+            aligned.1,
+            row.header_from,
+            row.envelope_from,
+            row.envelope_to,
+            details
+        ])?;
+    }
+    Ok(Some(n))
+}
+
+fn keep_tls(db: &Connection, new: &NewReport, report: &TlsReport) -> Result<Option<i64>, StoreError> {
+    let failures: usize = report.policies.iter().map(|policy| policy.failures.len()).sum();
+    let kept = failures.min(FAILURES_MAX);
+    let head = Head {
+        domain: report.policies.first().map(|policy| domain(&policy.policy.domain)).unwrap_or_default(),
+        policy: "",
+        range_s: (report.begin_unix_s, report.end_unix_s),
+        rows: report.policies.len() + kept,
+        left_out: ((failures - kept) as u64, 0),
+    };
+    let Some(n) = insert_head(db, new, &head)? else { return Ok(None) };
+    let mut room = kept;
+    for (k, result) in (0i64..).zip(&report.policies) {
+        let (successful, failed) = (signed(result.summary.successful), signed(result.summary.failed));
+        db.prepare_cached("INSERT INTO received_tls_policy (report_n, k, kind, domain, successful, failed) VALUES (?, ?, ?, ?, ?, ?)")?
+            .execute(params![n, k, tame(result.policy.kind.as_str()), domain(&result.policy.domain), successful, failed])?;
+        for (place, failure) in (0i64..).zip(result.failures.iter().take(room)) {
+            room -= 1;
+            db.prepare_cached(
+                "INSERT INTO received_tls_failure (report_n, k, place, result, sending_ip, mx_host, receiving_ip, sessions, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            )?
+            .execute(params![
+                n,
+                k,
+                place,
+                tame(failure.result.as_str()),
+                tame(&failure.sending_ip),
+                tame(&failure.mx_host),
+                tame(&failure.receiving_ip),
+                signed(failure.sessions),
+                tame(&failure.reason),
+            ])?;
+        }
+    }
+    Ok(Some(n))
+}
+
+/// Takes out what is too old or too much.
+fn sweep(db: &Connection, submitter: &str, now_ms: i64) -> Result<(), StoreError> {
+    let old = "SELECT n FROM received_report WHERE received_ms < ?";
+    let mut gone: Vec<i64> = db.prepare_cached(old)?.query_map([now_ms - AGE_MAX_MS], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    // The newest of each kind of bound stay: what lies behind them, counted from the newest, goes.
+    let beyond = |of: &str, most: i64| -> Result<Vec<i64>, StoreError> {
+        let sql = format!(
+            "SELECT n FROM (SELECT n, sum(max(rows, 1)) OVER (ORDER BY n DESC) AS so_far FROM received_report {of}) WHERE so_far > {most}"
+        );
+        let mut statement = db.prepare_cached(&sql)?;
+        let read = |row: &rusqlite::Row<'_>| row.get(0);
+        let found = if of.is_empty() { statement.query_map([], read)? } else { statement.query_map([submitter], read)? };
+        Ok(found.collect::<Result<_, _>>()?)
+    };
+    gone.extend(beyond("WHERE submitter = ?", SENDER_ROWS_MAX)?);
+    gone.extend(beyond("", ALL_ROWS_MAX)?);
+    for n in gone {
+        for table in ["received_dmarc_row", "received_tls_policy", "received_tls_failure"] {
+            db.prepare_cached(&format!("DELETE FROM {table} WHERE report_n = ?"))?.execute([n])?;
+        }
+        db.prepare_cached("DELETE FROM received_report WHERE n = ?")?.execute([n])?;
+    }
+    Ok(())
+}
+
+/// The reports, the newest first.
+pub(crate) fn list_reports(db: &Connection, filter: &ReportFilter) -> Result<Vec<KeptReport>, StoreError> {
+    let mut statement = db.prepare_cached(
+        "SELECT n, kind, submitter, organisation, report_id, domain, policy, begin_s, end_s, received_ms, rows, rows_left_out, messages_left_out FROM received_report \
+         WHERE end_s >= ?1 AND (?2 IS NULL OR domain = ?2) AND (?3 IS NULL OR n < ?3) ORDER BY n DESC LIMIT ?4",
+    )?;
+    let rows = statement.query_map(params![filter.since_s, filter.domain, filter.before, filter.limit], kept)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// One report with its rows.
+pub(crate) fn report(db: &Connection, n: i64) -> Result<Option<(KeptReport, KeptRows)>, StoreError> {
+    let head = db
+        .prepare_cached(
+            "SELECT n, kind, submitter, organisation, report_id, domain, policy, begin_s, end_s, received_ms, rows, rows_left_out, messages_left_out FROM received_report WHERE n = ?",
+        )?
+        .query_row([n], kept)
+        .optional()?;
+    let Some(head) = head else { return Ok(None) };
+    let rows = if head.kind == "tls" { KeptRows::Tls(tls_policies(db, n)?) } else { KeptRows::Dmarc(dmarc_rows(db, n)?) };
+    Ok(Some((head, rows)))
+}
+
+fn kept(row: &rusqlite::Row<'_>) -> rusqlite::Result<KeptReport> {
+    Ok(KeptReport {
+        n: row.get(0)?,
+        kind: row.get(1)?,
+        submitter: row.get(2)?,
+        organisation: row.get(3)?,
+        report_id: row.get(4)?,
+        domain: row.get(5)?,
+        policy: row.get(6)?,
+        begin_s: row.get(7)?,
+        end_s: row.get(8)?,
+        received_ms: row.get(9)?,
+        rows: unsigned(row.get(10)?),
+        rows_left_out: unsigned(row.get(11)?),
+        messages_left_out: unsigned(row.get(12)?),
+    })
+}
+
+fn dmarc_rows(db: &Connection, n: i64) -> Result<Vec<Row>, StoreError> {
+    let mut statement = db.prepare_cached(
+        "SELECT source, count, disposition, dkim_aligned, spf_aligned, header_from, envelope_from, envelope_to, details FROM received_dmarc_row WHERE report_n = ? ORDER BY k",
+    )?;
+    let rows = statement.query_map([n], |row| {
+        let source: String = row.get(0)?;
+        let disposition: String = row.get(2)?;
+        let details: String = row.get(8)?;
+        // A row that was damaged is left out: a report is no mail.
+        let Ok(source) = source.parse() else { return Ok(None) };
+        let mut read = Row {
+            source,
+            count: unsigned(row.get(1)?),
+            disposition: Disposition::parse(&disposition).unwrap_or_default(),
+            dkim_aligned: row.get(3)?,
+            spf_aligned: row.get(4)?,
+            reasons: Vec::new(),
+            header_from: row.get(5)?,
+            envelope_from: row.get(6)?,
+            envelope_to: row.get(7)?,
+            dkim: Vec::new(),
+            spf: Vec::new(),
+        };
+        from_lines(&details, &mut read);
+        Ok(Some(read))
+    })?;
+    Ok(rows.filter_map(Result::transpose).collect::<Result<_, _>>()?)
+}
+
+fn tls_policies(db: &Connection, n: i64) -> Result<Vec<KeptTlsPolicy>, StoreError> {
+    let mut statement =
+        db.prepare_cached("SELECT kind, domain, successful, failed FROM received_tls_policy WHERE report_n = ? ORDER BY k")?;
+    let policies = statement.query_map([n], |row| {
+        let (successful, failed) = (unsigned(row.get(2)?), unsigned(row.get(3)?));
+        Ok(KeptTlsPolicy { kind: row.get(0)?, domain: row.get(1)?, successful, failed, failures: Vec::new() })
+    })?;
+    let mut policies: Vec<KeptTlsPolicy> = policies.collect::<Result<_, _>>()?;
+    let mut statement = db.prepare_cached(
+        "SELECT k, result, sending_ip, mx_host, receiving_ip, sessions, reason FROM received_tls_failure WHERE report_n = ? ORDER BY k, place",
+    )?;
+    let failures = statement.query_map([n], |row| {
+        let failure = KeptTlsFailure {
+            result: row.get(1)?,
+            sending_ip: row.get(2)?,
+            mx_host: row.get(3)?,
+            receiving_ip: row.get(4)?,
+            sessions: unsigned(row.get(5)?),
+            reason: row.get(6)?,
+        };
+        Ok((row.get::<_, i64>(0)?, failure))
+    })?;
+    for found in failures {
+        let (k, failure) = found?;
+        if let Some(policy) = usize::try_from(k).ok().and_then(|k| policies.get_mut(k)) {
+            policy.failures.push(failure);
+        }
+    }
+    Ok(policies)
+}
+
+/// Checks and reasons, one a line: words without spaces, a free text last.
+fn to_lines(row: &Row) -> String {
+    let dkim = row.dkim.iter().map(|d| format!("dkim {} {} {}", d.result.as_str(), or_dash(&d.domain), or_dash(&d.selector)));
+    let spf = row.spf.iter().map(|s| format!("spf {} {}", s.result.as_str(), or_dash(&s.domain)));
+    let reasons = row.reasons.iter().map(|r| format!("reason {} {}", r.kind.as_str(), r.comment));
+    dkim.chain(spf).chain(reasons).collect::<Vec<_>>().join("\n")
+}
+
+fn or_dash(word: &str) -> &str {
+    if word.is_empty() { "-" } else { word }
+}
+
+fn from_lines(lines: &str, row: &mut Row) {
+    let word = |text: Option<&str>| text.filter(|text| *text != "-").unwrap_or_default().to_owned();
+    for line in lines.lines() {
+        let mut words = line.splitn(4, ' ');
+        match (words.next(), words.next()) {
+            (Some("dkim"), Some(result)) => {
+                row.dkim.push(DkimSeen { result: Outcome::parse(result), domain: word(words.next()), selector: word(words.next()) });
+            }
+            (Some("spf"), Some(result)) => row.spf.push(SpfSeen { result: Outcome::parse(result), domain: word(words.next()) }),
+            (Some("reason"), Some(kind)) => {
+                let comment = line.splitn(3, ' ').nth(2).unwrap_or_default().to_owned();
+                row.reasons.push(Reason { kind: Override::parse(kind), comment });
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A domain in the form in which it is looked for.
+fn domain(text: &str) -> String {
+    text.parse::<Domain>().map_or_else(|_| tame(text).to_lowercase(), |domain| domain.to_string())
+}
+
+fn signed(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+fn unsigned(n: i64) -> u64 {
+    u64::try_from(n).unwrap_or(0)
+}
