@@ -2,7 +2,7 @@
 //!
 //! RFC 2136, RFC 8945. Invariant: what is right in the zone is said by Knot, and what is damaged there is done by its own tool.
 
-use it::{Dns, Lab, MX_PORT, Sink, UPDATE_SECRET, Waypost, wait_for};
+use it::{DigitalOcean, Dns, Lab, LabAuthority, MX_PORT, OCEAN_TOKEN, Sink, UPDATE_SECRET, Waypost, wait_for};
 use serde_json::Value;
 
 /// Everything that a plan can hold: own addresses, a forwarding domain of its own, TLSA, CAA, a relay, a name without mail.
@@ -206,4 +206,56 @@ fn the_postmaster_is_told_once_of_what_is_lost() {
     wait_for("two further looks", || (looks() >= now + 2).then_some(()));
     assert!(waypost.queued() == 0 && sink.messages().len() == 1, "it is told once");
     waypost.assert_no_bugs();
+}
+
+#[test]
+fn an_empty_zone_turns_green_by_way_of_digitalocean() {
+    let lab = Lab::new();
+    let dns = Dns::start_for_updates(&lab, RELAY);
+    let authority = LabAuthority::new(&lab);
+    let ocean = DigitalOcean::start(lab.address(60), &authority, &dns);
+    let waypost = office(&lab);
+    let configure = |from: &str, to: &str| {
+        let text = std::fs::read_to_string(&waypost.config).unwrap();
+        assert!(text.contains(from), "{from}: {text}");
+        std::fs::write(&waypost.config, text.replace(from, to)).unwrap();
+    };
+    configure("provider = \"rfc2136\"", "provider = \"digitalocean\"");
+    let apply = |token: &str, more: &[&str]| {
+        let mut command = std::process::Command::new(it::binary());
+        command.arg("--config").arg(&waypost.config).args(["dns", "apply", "--yes"]).args(more);
+        command.env("WAYPOST_DNS_TOKEN", token).env("SSL_CERT_FILE", lab.path().join("authority.pem")).envs(ocean.variables());
+        let output = command.output().unwrap();
+        (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr))
+    };
+    let (is_done, said) = apply("dop_v1_wrong", &[]);
+    assert!(!is_done && said.contains("it refuses the token") && !said.contains("dop_v1_wrong"), "{said}");
+    let (is_done, said) = apply(OCEAN_TOKEN, &[]);
+    assert!(
+        is_done && said.contains("TLSA is left out: the provider keeps no records of this type") && !said.contains(OCEAN_TOKEN),
+        "{said}"
+    );
+    let (found, _) = check(&waypost);
+    let left: Vec<&str> = found.iter().map(|finding| text(finding, "type")).collect();
+    assert_eq!(left, ["TLSA"], "{found:#?}");
+    let mx = |ocean: &DigitalOcean| ocean.records().into_iter().filter(|record| record.starts_with("example MX ")).collect::<Vec<_>>();
+    assert_eq!(mx(&ocean), ["example MX 10 mx.example.test."]);
+    // What is written anew takes the place of what was there: names come back without their last dot.
+    configure("hostname = \"mx.example.test\"", "hostname = \"mail.example.test\"");
+    let (is_done, said) = apply(OCEAN_TOKEN, &[]);
+    assert!(is_done, "{said}");
+    assert_eq!(mx(&ocean), ["example MX 10 mail.example.test."], "{said}");
+    assert!(ocean.records().iter().all(|record| !record.contains("mx.example.test")), "{:#?}", ocean.records());
+    let (found, _) = check(&waypost);
+    // The names of the addresses are not kept there.
+    assert!(found.iter().all(|finding| ["PTR", "TLSA"].contains(&text(finding, "type"))), "{found:#?}");
+    // What somebody else has written is left alone, until it is named.
+    ocean.add(&serde_json::json!({ "type": "MX", "name": "example", "data": "test.", "priority": 5 }));
+    let (is_done, said) = apply(OCEAN_TOKEN, &[]);
+    assert!(!is_done && said.contains("others have written 5 test."), "{said}");
+    let (is_done, said) = apply(OCEAN_TOKEN, &["--replace", "example.test"]);
+    assert!(is_done, "{said}");
+    assert_eq!(mx(&ocean), ["example MX 10 mail.example.test."]);
+    let (complaints, asked) = ocean.complaints();
+    assert!(complaints.is_empty() && asked > 50, "{asked}: {complaints:#?}");
 }

@@ -24,6 +24,12 @@ pub const UPDATE_SECRET: &str = "aG93IHdlIHByb3ZlIHVwZGF0ZXMgb2Ygem9uZXMgMQ==";
 
 const REVERSE_V6: &str = "0.1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0 ";
 
+/// Changes a zone of a server that takes updates.
+pub(crate) fn update(server: Ipv4Addr, zone: &str, lines: &str) {
+    let script = format!("server {server} {DNS_PORT}\nzone {zone}\n{lines}\nsend\nquit\n");
+    crate::fed("knsupdate", &["-y", &format!("hmac-sha256:lab:{UPDATE_SECRET}")], &script);
+}
+
 /// A line of a zone: a TXT record, in strings of at most 255 octets.
 pub fn txt(name: &str, text: &str) -> String {
     let strings: Vec<String> = text.as_bytes().chunks(250).map(|piece| format!("\"{}\"", String::from_utf8_lossy(piece))).collect();
@@ -108,8 +114,7 @@ impl Dns {
 
     /// Changes a zone of [`Self::start_for_updates`] by lines such as `del name A`.
     pub fn update(&self, zone: &str, lines: &str) {
-        let script = format!("server {} {DNS_PORT}\nzone {zone}\n{lines}\nsend\nquit\n", self.address);
-        crate::fed("knsupdate", &["-y", &format!("hmac-sha256:lab:{UPDATE_SECRET}")], &script);
+        update(self.address, zone, lines);
     }
 
     /// A file with the key of the zone `test`, which a validator needs to believe it.

@@ -5,6 +5,7 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice, clippy::disallowed_methods)]
 
+mod digital_ocean;
 mod dns;
 mod dovecot;
 mod filters;
@@ -29,6 +30,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+pub use digital_ocean::{DigitalOcean, OCEAN_TOKEN};
 pub use dns::{DNS_PORT, Dns, UPDATE_SECRET, txt};
 pub use dovecot::{Dovecot, IMAP_PORT, POP3_PORT};
 pub use filters::{DkimFilter, MILTER_PORT, Milter, RSPAMD_PORT, SpamFilter, milter_packet};

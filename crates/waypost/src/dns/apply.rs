@@ -1,25 +1,22 @@
 //! `waypost dns apply`: the changes are shown, agreed to, made, and seen in DNS.
 //!
-//! RFC 2136 s.2.5. Invariant: single values are added and removed, never a whole set; what was done is on disk before the next step.
+//! RFC 2136 s.2.5. Invariant: single values are added and removed; what was done is on disk before the next step.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use dns_update::DnsUpdater;
-use policy::dns_plan::{DnsFacts, PlannedRecord, Question, RecordType, State, plan};
+use policy::dns_plan::{DnsFacts, PlannedRecord, RecordType, State, plan};
 use serde_json::json;
 
 use super::changes::{Blocked, Change, Changes, Present, Rights, decide, places};
 use super::written::{Entry, Written};
-use super::{check, planned, provider, records};
+use super::zone_keeper::ZoneKeeper;
+use super::{check, planned, provider};
 use crate::cli::ApplyDns;
 use crate::config::Config;
 use crate::output::{BAD, DIM, GOOD, Output, WARN, ask, note, print, styled};
-
-/// One step at the provider's takes at most this long.
-const STEP_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Providers need a while until their servers know: it is looked so often, with such a pause.
 const LOOKS: u32 = 10;
@@ -36,8 +33,9 @@ pub(super) async fn run(config: &Config, facts: &DnsFacts, args: &ApplyDns, out:
             config.path.display()
         );
     };
-    let updater = provider::updater(config, word)?;
-    let records = planned(facts, args.domain.as_deref())?;
+    let keeper = ZoneKeeper::new(config, word)?;
+    let mut records = planned(facts, args.domain.as_deref())?;
+    leave_out(&keeper, &mut records);
     let wanted = check::of_config(config, false);
     let checked = wanted.run(&records).await?;
     let mut written = Written::read(&config.file.data_dir)?;
@@ -45,7 +43,7 @@ pub(super) async fn run(config: &Config, facts: &DnsFacts, args: &ApplyDns, out:
     let mut present = Present::new();
     for place in places(&checked.findings, &written) {
         let Some(zone) = zone_of(config, &mut zones, &place.name).await? else { continue };
-        present.insert(place.clone(), list(&updater, &place, &zone).await?);
+        present.insert(place.clone(), keeper.list(&place, &zone).await?);
     }
     let rights = Rights { written: &written, replace: &args.replace };
     let changes = decide(&plan(facts), &checked.findings, &present, &rights);
@@ -64,7 +62,7 @@ pub(super) async fn run(config: &Config, facts: &DnsFacts, args: &ApplyDns, out:
         let zone = zone_of(config, &mut zones, &change.owner).await?;
         let zone =
             zone.ok_or_else(|| anyhow!("the zone of {} cannot be found\n  hint: is it delegated? dig SOA {}", change.owner, change.owner))?;
-        make(&updater, change, &zone, &mut written).await?;
+        make(&keeper, change, &zone, &mut written).await?;
     }
     let ours: Vec<PlannedRecord> = changes.list.iter().filter_map(|change| change.add.clone()).collect();
     let is_seen = seen(config, &ours, out).await?;
@@ -83,47 +81,29 @@ async fn zone_of(config: &Config, zones: &mut Zones, name: &str) -> Result<Optio
     Ok(zone)
 }
 
-/// What the provider has at a name.
-async fn list(updater: &DnsUpdater, place: &Question, zone: &str) -> Result<Vec<String>> {
-    let Some(record_type) = records::type_of(place.record_type) else { return Ok(Vec::new()) };
-    let name = place.name.trim_end_matches('.');
-    let listed = tokio::time::timeout(STEP_TIMEOUT, updater.list_rrset(name, record_type, zone)).await;
-    match listed.map_err(|_| anyhow!("no answer within {} s", STEP_TIMEOUT.as_secs())).and_then(|listed| listed.map_err(failure)) {
-        Ok(found) => Ok(found.iter().map(records::value_of).collect()),
-        Err(error) => Err(error).with_context(|| format!("the provider does not say what stands at {name} {}", place.record_type)),
+/// What the provider cannot keep is said, and left out.
+fn leave_out(keeper: &ZoneKeeper, records: &mut Vec<PlannedRecord>) {
+    for record in records.iter().filter(|record| !keeper.keeps(record.record_type)) {
+        note(&format!(
+            "{} {} {} is left out: the provider keeps no records of this type",
+            styled(WARN, "note:"),
+            record.owner,
+            record.record_type
+        ));
     }
+    records.retain(|record| keeper.keeps(record.record_type));
 }
 
-fn failure(error: dns_update::Error) -> anyhow::Error {
-    match error {
-        dns_update::Error::Unauthorized => {
-            anyhow!("it refuses the token or key\n  hint: see whether it may change this zone, and was copied whole")
-        }
-        dns_update::Error::NotFound => anyhow!("it does not know the zone\n  hint: is the zone kept in this account?"),
-        // A stranger's words.
-        other => anyhow!("{}", other.to_string().chars().flat_map(char::escape_default).take(400).collect::<String>()),
-    }
-}
-
-async fn make(updater: &DnsUpdater, change: &Change, zone: &str, written: &mut Written) -> Result<()> {
+async fn make(keeper: &ZoneKeeper, change: &Change, zone: &str, written: &mut Written) -> Result<()> {
     let name = change.owner.trim_end_matches('.');
     let step = |what: &str| format!("{name} {} could not be {what}; what was done before stands in dns-written.json", change.record_type);
     for (record_type, value) in &change.remove {
-        let (Some(kind), Some(record)) = (records::type_of(*record_type), records::record_of(*record_type, value)) else {
-            bail!("{name} {record_type} holds something that this command cannot write\n  hint: remove it by hand: {value}");
-        };
-        let removed = tokio::time::timeout(STEP_TIMEOUT, updater.remove_from_rrset(name, kind, vec![record], zone)).await;
-        removed.map_err(|_| anyhow!("no answer")).and_then(|done| done.map_err(failure)).with_context(|| step("removed"))?;
+        keeper.remove(name, (*record_type, value), zone).await.with_context(|| step("removed"))?;
         written.remove(&change.owner, record_type.as_str(), value);
         written.save()?;
     }
     let Some(planned) = &change.add else { return Ok(()) };
-    let (Some(kind), Some(record)) = (records::type_of(planned.record_type), records::record_of(planned.record_type, &planned.value))
-    else {
-        return Ok(());
-    };
-    let added = tokio::time::timeout(STEP_TIMEOUT, updater.add_to_rrset(name, kind, planned.ttl_s, vec![record], zone)).await;
-    added.map_err(|_| anyhow!("no answer")).and_then(|done| done.map_err(failure)).with_context(|| step("added"))?;
+    keeper.add(name, planned, zone).await.with_context(|| step("added"))?;
     let (owner, record_type) = (change.owner.clone(), planned.record_type.to_string());
     written.add(Entry { zone: zone.to_owned(), owner, record_type, value: planned.value.clone() });
     written.save()

@@ -11,6 +11,7 @@ mod records;
 mod show;
 pub mod watch;
 mod written;
+mod zone_keeper;
 
 use std::path::Path;
 use std::process::ExitCode;
