@@ -48,6 +48,10 @@ struct Reporter {
 
 impl Reporter {
     fn start(lab: &Lab, records: &str, reports: &str) -> Self {
+        Self::with_zones(lab, records, reports, &[])
+    }
+
+    fn with_zones(lab: &Lab, records: &str, reports: &str, zones: &[(&str, &str)]) -> Self {
         let extra = format!(
             "[forward]\ndomain = \"fwd.example.test\"\nmode = \"queue\"\nunauthenticated = \"accept\"\n[delivery]\nloopback = true\nhost_pause_s = 1\nkeep_s = 0\n\
              [tls]\nextra_authorities = \"authority.pem\"\n[dns]\nservers = [\"{}:{}\"]\nvalidate = \"upstream\"\n[reports]\nevery = \"3s\"\n{reports}",
@@ -58,7 +62,7 @@ impl Reporter {
         waypost.ok(&["domain", "add", "example.test"]);
         waypost.ok(&["alias", "add", "me@example.test", "me@inbox.test"]);
         let records = format!("example MX 10 mx.example\nmx.example A {}\n{records}{}", lab.address(1), waypost.keys("fwd.example.test"));
-        let dns = Dns::start(lab, &records);
+        let dns = Dns::with_zones(lab, &records, zones);
         let unbound = Unbound::start(lab, &dns);
         waypost.start();
         let password = waypost.account("me@example.test");
@@ -229,6 +233,65 @@ fn policies_that_cannot_be_had_are_reported() {
         let want = format!("sts {result}");
         wait_for_sums(&rua, &format!("{name}.test"), &[("no-policy-found success", 1), (&want, 1)]);
     }
+    reporter.waypost.assert_no_bugs();
+}
+
+#[test]
+fn each_fault_has_its_word() {
+    let lab = Lab::new();
+    let authority = LabAuthority::new(&lab);
+    let elsewhere = Lab::new();
+    let stranger = LabAuthority::new(&elsewhere).issue(&["mx.stranger.test"]);
+    let (expired, fine) = (authority.issue_expired(&["mx.expired.test"]), authority.issue(&["mx.testing.test", "mx.unnamed.test"]));
+    let sts = |name: &str, host: u8, policy_host: u8| {
+        domain(&lab, name, host)
+            + &format!("_mta-sts.{name} TXT \"v=STSv1; id=1\"\nmta-sts.{name} A {}\n", lab.address(policy_host))
+            + &wants(name, "mailto:tls@rua.test")
+    };
+    // The records of mx.lost stand in a zone of their own, whose key is another than its DS record says.
+    let lost = format!("_{MX_PORT}._tcp.mx.lost");
+    let records = sts("expired", 11, 20)
+        + &sts("stranger", 12, 21)
+        + &sts("testing", 14, 22)
+        + &sts("unnamed", 14, 23)
+        + &domain(&lab, "unusable", 14)
+        + &tlsa("unusable", &format!("1 1 1 {}", "00".repeat(32)))
+        + &wants("unusable", "mailto:tls@rua.test")
+        + &domain(&lab, "lost", 14)
+        + &format!("{lost} NS ns\n{lost} DS 12345 13 2 {}\n", "cd".repeat(32))
+        + &wants("lost", "mailto:tls@rua.test")
+        + &domain(&lab, "rua", 15);
+    let names = ["mta-sts.expired.test", "mta-sts.stranger.test", "mta-sts.testing.test", "mta-sts.unnamed.test"];
+    let _policies: Vec<PolicyHost> =
+        [("enforce", "*.expired.test"), ("enforce", "*.stranger.test"), ("testing", "mx.else.test"), ("enforce", "mx.else.test")]
+            .into_iter()
+            .zip(20u8..)
+            .map(|((mode, mx), host)| {
+                PolicyHost::start(lab.address(host), &authority.issue(&names), PolicyAnswer::policy(mode, &[mx], 86_400))
+            })
+            .collect();
+    let _hosts = [(11, &expired), (12, &stranger), (14, &fine)].map(|(host, shown)| Sink::with_tls(lab.address(host), MX_PORT, shown));
+    let rua = Sink::start(lab.address(15), MX_PORT);
+    let zone = (format!("{lost}.test"), format!("@ TLSA 3 1 1 {}\n", "ab".repeat(32)));
+    let reporter = Reporter::with_zones(&lab, &records, "", &[(&zone.0, &zone.1)]);
+    let faults = [
+        ("expired", "deferred", "sts certificate-expired"),
+        ("stranger", "deferred", "sts certificate-not-trusted"),
+        ("testing", "delivered", "sts validation-failure"),
+        ("unnamed", "deferred", "sts validation-failure"),
+        ("unusable", "delivered", "tlsa tlsa-invalid"),
+        ("lost", "deferred", "tlsa dnssec-invalid"),
+    ];
+    for (name, fate, _) in faults {
+        reporter.send(&format!("you@{name}.test"));
+        reporter.fate(fate, &format!("you@{name}.test"));
+    }
+    for (name, _, result) in faults {
+        wait_for_sums(&rua, &format!("{name}.test"), &[(result, 1)]);
+    }
+    let unnamed = &reports(&rua, "unnamed.test")[0]["report"]["policies"][0]["failure-details"][0];
+    let reason = "the MTA-STS policy of unnamed.test does not name the mail host mx.unnamed.test";
+    assert_eq!((&unnamed["failure-reason-code"], &unnamed["receiving-mx-hostname"]), (&reason.into(), &"mx.unnamed.test".into()));
     reporter.waypost.assert_no_bugs();
 }
 

@@ -3,7 +3,7 @@
 //! RFC 8460 s.3, RFC 8460 s.5.3, RFC 8460 s.5.4, RFC 8460 s.5.5 (for a day at most). Invariant: a report is marked as sent in the commit that queues its
 //! mails, so a restart sends none twice and loses none; one over HTTPS that was taken just before a crash is sent again under the same report-id.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use mail::{Domain, Mailbox, QueueId};
@@ -88,15 +88,18 @@ async fn look(dispatch: &Dispatch, under_way: &mut UnderWay) -> Result<(), Store
     let spread_ms = i64::from(reporting.every_s) * 1000 / 6;
     let old_s = if reporting.tls { now_s - OLD_S } else { now_s };
     world.store.change_tls(TlsChange::Plan { ended_s: now_s - GRACE_S, old_s, now_ms, spread_ms }).await?;
+    // Each once a look: one that cannot be written down would otherwise come again at once, for ever.
+    let mut started: HashSet<TlsReportDue> = HashSet::new();
     loop {
         under_way.reap();
         // Those under way are due still.
         let due = world.store.tls_reports_due(now_ms, DUE_MAX).await?;
-        let waiting = due.into_iter().filter(|due| !under_way.has(due));
+        let waiting = due.into_iter().filter(|due| !under_way.has(due) && !started.contains(due));
         let some: Vec<TlsReportDue> = waiting.take(AT_ONCE.saturating_sub(under_way.which.len())).collect();
         if some.is_empty() {
             return Ok(());
         }
+        started.extend(some.iter().cloned());
         some.into_iter().for_each(|due| under_way.start(dispatch, due));
         tokio::time::sleep(REST).await;
     }
