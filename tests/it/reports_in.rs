@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use it::{Dns, Lab, MX_PORT, Sink, Talk, Waypost, python, txt, wait_for};
+use it::{Dns, Lab, MX_PORT, Sink, Talk, Waypost, fed, python, txt, wait_for};
 use msgauth::{Algorithm, KeyPair, Signer, record};
 use reports::gzip;
 use reports::tls::{FailureDetails, Policy, PolicyResult, ResultType, Summary, TlsReport};
@@ -28,7 +28,8 @@ fn scene() -> Scene {
     let pair = KeyPair::generate(Algorithm::Rsa).unwrap();
     let signer = Signer::new(Algorithm::Rsa, &pair.private, "receiver.test", "s1").unwrap();
     let key = txt("s1._domainkey.receiver.test.", &record(Algorithm::Rsa, &pair.public));
-    let dns = Dns::start(&lab, &(records(&lab) + &key));
+    let named = "spam.foreign A 203.0.113.9\n";
+    let dns = Dns::with_zone(&lab, &(records(&lab) + &key + named), "113.0.203.in-addr.arpa", "9 PTR spam.foreign.test.\n");
     let inbox = Sink::start(lab.address(2), MX_PORT);
     waypost.ok(&["domain", "add", "example.test"]);
     waypost.ok(&["alias", "add", "me@example.test", "foo@inbox.test"]);
@@ -123,9 +124,11 @@ fn a_signed_report_is_kept_once_and_summed_up() {
     assert_eq!(summary["failing"][0]["address"], "192.0.2.1", "ours first: {summary}");
     assert_eq!((&summary["failing"][1]["address"], &summary["failing"][1]["messages"]), (&"203.0.113.9".into(), &7.into()));
     let text = scene.waypost.ok(&["reports"]);
-    for part in
-        ["ours, failing 192.0.2.1: 2 messages as example.test since ", "foreign 203.0.113.9: 7 messages", "waypost dns check example.test"]
-    {
+    for part in [
+        "ours, failing 192.0.2.1: 2 messages as example.test since ",
+        "foreign 203.0.113.9 (spam.foreign.test): 7 messages",
+        "waypost dns check example.test",
+    ] {
         assert!(text.contains(part), "no {part:?} in:\n{text}");
     }
     let id = scene.waypost.json(&["reports", "list"])[0]["id"].to_string();
@@ -133,6 +136,20 @@ fn a_signed_report_is_kept_once_and_summed_up() {
     assert!(shown.contains("by       receiver.test, sent by receiver.test") && shown.contains("7 messages from 203.0.113.9"), "{shown}");
     assert!(scene.waypost.refused(&["reports", "show", "99"]).contains("there is no report 99"));
     assert_eq!(scene.waypost.json(&["reports", "--days", "1"])["domains"][0]["reports"], 1);
+    scene.assert_nothing_went_on();
+}
+
+#[test]
+fn a_letter_of_mail_dmarc_is_taken() {
+    let scene = scene();
+    let letter = fed("perl", &["tests/lab/mail_dmarc.pl", "letter"], "").replace("\r\n", "\n").replace('\n', "\r\n");
+    let reply = scene.send_signed("dmarc@example.test", &letter);
+    assert!(reply.starts_with("250 2.0.0 report read"), "{reply}\n{letter}");
+    let kept = scene.waypost.json(&["reports", "list"])[0].clone();
+    assert_eq!((&kept["organisation"], &kept["report_id"], &kept["rows"]), (&"Art & Farm".into(), &"42.art".into(), &1.into()), "{kept}");
+    let id = kept["id"].to_string();
+    let row = scene.waypost.json(&["reports", "show", &id])["rows"][0].clone();
+    assert_eq!((&row["source"], &row["class"], &row["count"]), (&"2001:db8::9".into(), &"forward".into(), &17.into()), "{row}");
     scene.assert_nothing_went_on();
 }
 
