@@ -47,4 +47,5 @@ mod srs;
 mod strict_domain;
 mod tidy;
 mod tls;
+mod tls_reports;
 mod virtual_map;

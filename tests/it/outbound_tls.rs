@@ -65,11 +65,11 @@ impl Sender {
 }
 
 /// A domain with one mail host of its own.
-fn domain(lab: &Lab, name: &str, host: u8) -> String {
+pub fn domain(lab: &Lab, name: &str, host: u8) -> String {
     format!("{name} MX 10 mx.{name}\nmx.{name} A {}\n", lab.address(host))
 }
 
-fn tlsa(name: &str, record: &str) -> String {
+pub fn tlsa(name: &str, record: &str) -> String {
     format!("_{MX_PORT}._tcp.mx.{name} TLSA {record}\n")
 }
 
@@ -204,7 +204,7 @@ struct Far {
     sender: Sender,
 }
 
-fn sts_domain(lab: &Lab, name: &str) -> String {
+pub fn sts_domain(lab: &Lab, name: &str) -> String {
     format!("{}_mta-sts.{name} TXT \"v=STSv1; id=1\"\nmta-sts.{name} A {}\n", domain(lab, name, 11), lab.address(12))
 }
 

@@ -177,12 +177,7 @@ impl Server {
             closing: closed,
         });
         let sessions = Sessions::default();
-        let mut tasks = vec![
-            tokio::spawn(dispatch.clone().run()),
-            tokio::spawn(notice::run(dispatch.clone())),
-            tokio::spawn(sts::run(dispatch.clone())),
-            tokio::spawn(tls_reports::run(dispatch.clone())),
-        ];
+        let mut tasks = tasks(&dispatch);
         for (kind, listener) in bound {
             tasks.push(tokio::spawn(listen(listener, kind, sessions.clone(), reception.clone())));
         }
@@ -245,6 +240,16 @@ impl Server {
         .await;
         self.dispatch.world().tls_results.flush().await;
     }
+}
+
+/// What goes on beside the sessions.
+fn tasks(dispatch: &Dispatch) -> Vec<JoinHandle<()>> {
+    vec![
+        tokio::spawn(dispatch.clone().run()),
+        tokio::spawn(notice::run(dispatch.clone())),
+        tokio::spawn(sts::run(dispatch.clone())),
+        tokio::spawn(tls_reports::run(dispatch.clone())),
+    ]
 }
 
 /// "All IPv6 addresses" on a machine without IPv6: none is missed, so that is no reason not to start.

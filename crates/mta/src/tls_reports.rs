@@ -3,6 +3,7 @@
 //! RFC 8460 s.3, RFC 8460 s.5.3, RFC 8460 s.5.4, RFC 8460 s.5.5 (for a day at most). Invariant: a report is marked as sent in the commit that queues its
 //! mails, so a restart sends none twice and loses none; one over HTTPS that was taken just before a crash is sent again under the same report-id.
 
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use mail::{Domain, Mailbox, QueueId};
@@ -17,7 +18,13 @@ use crate::dispatch::{Dispatch, World};
 use crate::report::addressed;
 
 /// Reports that are under way at the same time: a host that is slow keeps no other waiting.
-const AT_ONCE: u32 = 16;
+const AT_ONCE: usize = 32;
+
+/// Due reports that are looked at, at a time.
+const DUE_MAX: u32 = 100;
+
+/// Between some and the next ones.
+const REST: Duration = Duration::from_millis(200);
 
 /// Results are written down within this time, in seconds; then a day is over.
 const GRACE_S: i64 = 4;
@@ -30,18 +37,50 @@ const MAIL_TRIED_MS: i64 = 86_400_000;
 
 /// Looks for ever.
 pub(crate) async fn run(dispatch: Dispatch) {
+    let mut under_way = UnderWay::default();
     loop {
         let every_s = dispatch.world().settings.load().reporting.every_s;
         // A minute, for a day.
         tokio::time::sleep(Duration::from_secs(u64::from(every_s / 1440).clamp(1, 60))).await;
-        match caught(look(&dispatch)).await {
-            Some(Err(error)) => tracing::error!(%error, "no reports of TLS could be sent; trying again"),
-            Some(Ok(())) | None => {}
+        if let Some(Err(error)) = caught(look(&dispatch, &mut under_way)).await {
+            tracing::error!(%error, "no reports of TLS could be sent; trying again");
         }
     }
 }
 
-async fn look(dispatch: &Dispatch) -> Result<(), StoreError> {
+/// Reports that are being sent, each in a task of its own.
+#[derive(Default)]
+struct UnderWay {
+    tasks: JoinSet<()>,
+    which: HashMap<tokio::task::Id, TlsReportDue>,
+}
+
+impl UnderWay {
+    /// Forgets those that have ended.
+    fn reap(&mut self) {
+        while let Some(ended) = self.tasks.try_join_next_with_id() {
+            let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
+            self.which.remove(&id);
+        }
+    }
+
+    fn has(&self, due: &TlsReportDue) -> bool {
+        self.which.values().any(|other| other == due)
+    }
+
+    fn start(&mut self, dispatch: &Dispatch, due: TlsReportDue) {
+        let (dispatch, one) = (dispatch.clone(), due.clone());
+        let task = self.tasks.spawn(async move {
+            // A bug was logged where it happened.
+            if let Some(Err(error)) = caught(handle(&dispatch, one)).await {
+                tracing::error!(%error, "a report of TLS could not be written down; trying again");
+            }
+        });
+        self.which.insert(task.id(), due);
+    }
+}
+
+async fn look(dispatch: &Dispatch, under_way: &mut UnderWay) -> Result<(), StoreError> {
     let world = dispatch.world();
     let reporting = world.settings.load().reporting.clone();
     let (now_ms, now_s) = (world.clock.now_ms(), world.clock.now_s());
@@ -49,25 +88,20 @@ async fn look(dispatch: &Dispatch) -> Result<(), StoreError> {
     let spread_ms = i64::from(reporting.every_s) * 1000 / 6;
     let old_s = if reporting.tls { now_s - OLD_S } else { now_s };
     world.store.change_tls(TlsChange::Plan { ended_s: now_s - GRACE_S, old_s, now_ms, spread_ms }).await?;
+    // Each once a look: one that cannot be written down would otherwise come again at once, for ever.
+    let mut started: HashSet<TlsReportDue> = HashSet::new();
     loop {
-        let due = world.store.tls_reports_due(world.clock.now_ms(), AT_ONCE).await?;
-        let is_all = due.len() < AT_ONCE as usize;
-        let mut tasks = JoinSet::new();
-        for one in due {
-            let dispatch = dispatch.clone();
-            tasks.spawn(async move { caught(handle(&dispatch, one)).await });
-        }
-        while let Some(done) = tasks.join_next().await {
-            match done {
-                Ok(Some(Ok(()) | Err(StoreError::NotFound(_)))) => {}
-                Ok(Some(Err(error))) => return Err(error),
-                // A bug was logged where it happened; what it left is looked at again, not at once.
-                Ok(None) | Err(_) => return Ok(()),
-            }
-        }
-        if is_all {
+        under_way.reap();
+        // Those under way are due still.
+        let due = world.store.tls_reports_due(now_ms, DUE_MAX).await?;
+        let waiting = due.into_iter().filter(|due| !under_way.has(due) && !started.contains(due));
+        let some: Vec<TlsReportDue> = waiting.take(AT_ONCE.saturating_sub(under_way.which.len())).collect();
+        if some.is_empty() {
             return Ok(());
         }
+        started.extend(some.iter().cloned());
+        some.into_iter().for_each(|due| under_way.start(dispatch, due));
+        tokio::time::sleep(REST).await;
     }
 }
 
@@ -145,19 +179,23 @@ async fn post(world: &World, due: TlsReportDue, domain: &Domain, report: &TlsRep
 }
 
 async fn done(world: &World, due: TlsReportDue, messages: Vec<NewMessage>, more: Vec<String>) -> Result<(), StoreError> {
-    world.store.change_tls(TlsChange::Done { due, messages, more, now_ms: world.clock.now_ms() }).await
+    match world.store.change_tls(TlsChange::Done { due, messages, more, now_ms: world.clock.now_ms() }).await {
+        // It was forgotten meanwhile: too old, or turned off.
+        Err(StoreError::NotFound(_)) => Ok(()),
+        other => other,
+    }
 }
 
 /// It is tried again, or given up after a day.
 async fn later(world: &World, due: TlsReportDue, why: &str) -> Result<(), StoreError> {
     let (now_ms, every_s) = (world.clock.now_ms(), world.settings.load().reporting.every_s);
     if now_ms >= due.give_up_ms {
-        tracing::warn!(domain = due.period.domain, to = due.target, why, "a report of TLS was given up");
+        tracing::warn!(domain = %due.period.domain, to = due.target, why, "a report of TLS was given up");
         return done(world, due, Vec::new(), Vec::new()).await;
     }
     // Half an hour, for a day.
     let wait_ms = (i64::from(every_s) * 1000 / 48).max(1000);
-    tracing::info!(domain = due.period.domain, to = due.target, why, again_in_s = wait_ms / 1000, "a report of TLS could not be sent");
+    tracing::info!(domain = %due.period.domain, to = due.target, why, again_in_s = wait_ms / 1000, "a report of TLS could not be sent");
     world.store.change_tls(TlsChange::Later { due, next_ms: now_ms + wait_ms }).await
 }
 

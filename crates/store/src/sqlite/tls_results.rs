@@ -45,7 +45,7 @@ pub struct TlsCount {
 }
 
 /// A report that is due.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TlsReportDue {
     /// Whose, of when.
     pub period: TlsPeriod,

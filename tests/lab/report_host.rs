@@ -1,0 +1,99 @@
+//! A host that takes reports over HTTPS, or does not.
+
+use std::io::{self, Read, Write};
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex};
+
+use net::Issued;
+
+use crate::{POLICY_PORT, Script, Wire, server_config};
+
+/// A report that came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Posted {
+    /// The header section of the request, with its first line.
+    pub head: String,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// What the host does with a report.
+#[derive(Debug, Clone)]
+pub enum Takes {
+    /// It answers with this status line behind HTTP/1.1.
+    With(&'static str),
+    /// It takes it, with a body of so many octets, or as many as the other side reads.
+    Talking(usize),
+    /// It reads and says nothing.
+    Silent,
+}
+
+/// A host that takes reports.
+#[derive(Debug)]
+pub struct ReportHost {
+    posted: Arc<Mutex<Vec<Posted>>>,
+    takes: Arc<Mutex<Takes>>,
+    script: Script,
+}
+
+impl ReportHost {
+    /// Listens on [`POLICY_PORT`], with this certificate.
+    pub fn start(address: Ipv4Addr, issued: &Issued, takes: Takes) -> Self {
+        let (posted, takes, config) = (Arc::default(), Arc::new(Mutex::new(takes)), server_config(issued));
+        let (kept, now): (Arc<Mutex<Vec<Posted>>>, _) = (Arc::clone(&posted), takes.clone());
+        let script = Script::start(address, POLICY_PORT, move |tcp| {
+            let takes = now.lock().expect("what it does").clone();
+            // A client that goes away in the middle is part of the tests.
+            let _ = Wire::Plain(tcp).secured(&config).and_then(|wire| serve(wire, &takes, &kept));
+        });
+        Self { posted, takes, script }
+    }
+
+    /// From now on.
+    pub fn takes(&self, takes: Takes) {
+        *self.takes.lock().expect("what it does") = takes;
+    }
+
+    /// What came.
+    pub fn posted(&self) -> Vec<Posted> {
+        self.posted.lock().expect("the reports").clone()
+    }
+
+    /// How often it was asked.
+    pub fn connections(&self) -> usize {
+        self.script.connections()
+    }
+}
+
+fn serve(mut wire: Wire, takes: &Takes, posted: &Mutex<Vec<Posted>>) -> io::Result<()> {
+    let (mut request, mut buffer) = (Vec::new(), [0; 4096]);
+    let mut more = |request: &mut Vec<u8>| -> io::Result<bool> {
+        let n = wire.read(&mut buffer)?;
+        request.extend_from_slice(&buffer[..n]);
+        Ok(n > 0)
+    };
+    let end = loop {
+        if let Some(end) = request.windows(4).position(|four| four == b"\r\n\r\n") {
+            break end + 4;
+        }
+        if !more(&mut request)? {
+            return Ok(());
+        }
+    };
+    let head = String::from_utf8_lossy(&request[..end]).into_owned();
+    let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ").and_then(|n| n.parse().ok()));
+    let length: usize = length.unwrap_or(0);
+    while request.len() < end + length && more(&mut request)? {}
+    posted.lock().expect("the reports").push(Posted { head, body: request[end..].to_vec() });
+    match takes {
+        Takes::With(status) => wire.write_all(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").as_bytes())?,
+        Takes::Talking(octets) => {
+            wire.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {octets}\r\n\r\n").as_bytes())?;
+            for _ in 0..octets / 65_536 {
+                wire.write_all(&[b'x'; 65_536])?;
+            }
+        }
+        Takes::Silent => while wire.read(&mut buffer)? > 0 {},
+    }
+    wire.flush()
+}
