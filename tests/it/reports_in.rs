@@ -3,9 +3,10 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use it::{Dns, Lab, MX_PORT, Sink, Talk, Waypost, fed, python, txt, wait_for};
+use mail::Mailbox;
 use msgauth::{Algorithm, KeyPair, Signer, record};
 use reports::gzip;
-use reports::tls::{FailureDetails, Policy, PolicyResult, ResultType, Summary, TlsReport};
+use reports::tls::{Envelope, FailureDetails, Policy, PolicyResult, ResultType, Summary, TlsReport};
 use serde_json::Value;
 
 use crate::forwarding::records;
@@ -182,8 +183,14 @@ fn a_report_of_tls_is_summed_up() {
         id: "tls-1".into(),
         policies: vec![PolicyResult { policy, summary: Summary { successful: 40, failed: 3 }, failures: vec![failure] }],
     };
-    let message = letter("application/tlsrpt+gzip", "receiver.test!example.test!1!2.json.gz", &gzip(tls.to_json().as_bytes()));
-    for _ in 0..2 {
+    let packed = gzip(tls.to_json().as_bytes());
+    let (submitter, domain) = ("receiver.test".parse().unwrap(), "example.test".parse().unwrap());
+    let (from, to) = (Mailbox::parse("a@receiver.test").unwrap(), Mailbox::parse("tlsrpt@example.test").unwrap());
+    let envelope = Envelope { submitter: &submitter, domain: &domain, from: &from, to: &to, id: "1", now_unix_s: now_s };
+    // As this server itself would send it, and as others do.
+    let ours = String::from_utf8(tls.mail(envelope, &packed)).unwrap();
+    let others = letter("application/tlsrpt+gzip", "receiver.test!example.test!1!2.json.gz", &packed);
+    for message in [ours, others] {
         let reply = scene.send_signed("tlsrpt@example.test", &message);
         assert!(reply.starts_with("250 2.0.0 report read"), "{reply}");
     }
@@ -283,5 +290,7 @@ fn a_login_changes_nothing_and_programs_of_the_machine_are_told() {
     let reply = talk.message("me@example.test", "dmarc@example.test", &attached);
     assert!(reply.starts_with("250 2.0.0 report read"), "an owner brings in an old one: {reply}");
     assert_eq!(scene.waypost.json(&["reports", "list"])[0]["submitter"], "example.test");
+    let refused = scene.waypost.refused(&["sendmail", "-f", "me@example.test", "dmarc@example.test"]);
+    assert!(refused.contains("dmarc@example.test takes reports of other servers only"), "{refused}");
     scene.assert_nothing_went_on();
 }
