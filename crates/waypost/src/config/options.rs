@@ -181,7 +181,8 @@ section!("[acme]", "Certificates from a public authority, got and renewed by the
     dns_hook: Option<PathBuf> = None;
     /// A certificate (PEM) by which the authority's own HTTPS is trusted, instead of the system's: for an authority in your own network.
     authority_root: Option<PathBuf> = None;
-    /// Whether a renewed certificate has the key of the one before, so that a TLSA record 3 1 1 stays right.
+    /// Whether a renewed certificate has the key of the one before. Otherwise it has a new one: where TLSA records are planned (dns.tlsa), only once its
+    /// record is in DNS, which is planned ahead.
     keep_key: bool = true;
 });
 
