@@ -392,7 +392,7 @@ section!("[dns]", "Where names are looked up, and what is to stand in your own z
     port: Int<1, 65_535> = Int(53);
     /// How often the running server compares DNS with what should be there; the postmaster is told of what was right and is no more. Never: "0s".
     check_every: Secs = Secs(86_400);
-    /// How `waypost dns apply` changes records: "rfc2136" (a server that takes updates with a key), "cloudflare", "digitalocean", "route53".
+    /// How `waypost dns apply` changes records: "rfc2136" (a server that takes updates with a key), or a provider's name.
     provider: Option<ProviderWord> = None;
     /// The server that takes updates (rfc2136).
     server: Option<Text<SocketAddr>> = None;
