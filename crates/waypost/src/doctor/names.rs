@@ -36,9 +36,7 @@ pub(super) async fn addresses(config: &Config, resolver: &Resolver, named: &[IpA
             (found, vec![finding])
         }
         Ok(_) => (Vec::new(), vec![Finding::bad(Severity::Error, "address", host.as_str(), "has no address", fix)]),
-        Err(error) => {
-            (Vec::new(), vec![Finding::bad(Severity::Error, "address", host.as_str(), format!("has no address: {error:?}"), fix)])
-        }
+        Err(error) => (Vec::new(), vec![Finding::bad(Severity::Error, "address", host.as_str(), format!("has no address: {error}"), fix)]),
     }
 }
 
