@@ -310,6 +310,34 @@ fn tls_that_was_offered_and_is_not_any_more_is_waited_for() {
     sender.waypost.assert_no_bugs();
 }
 
+#[test]
+fn that_a_host_offered_tls_is_remembered_over_a_restart() {
+    let lab = Lab::new();
+    let issued = LabAuthority::new(&lab).issue(&["whoever.test"]);
+    let far = Sink::with_tls(lab.address(11), MX_PORT, &issued);
+    let mut sender = Sender::start(&lab, "off", &domain(&lab, "far", 11), &[]);
+    sender.delivers("you@far.test", None);
+    assert!(far.wait_for("to you@far.test.").tls);
+    far.offer_tls(false);
+    for to in ["later@far.test", "latest@far.test"] {
+        sender.waypost.stop();
+        sender.waypost.start();
+        sender.waits(to, "4.7.5", &["mx.far.test used to offer TLS and does not now", "in 2"]);
+    }
+    assert_eq!(far.messages().len(), 1);
+    // Damage is no reason not to start; what it held is forgotten.
+    sender.waypost.stop();
+    let file = sender.waypost.data.join("tls-hosts.json");
+    let kept = std::fs::read_to_string(&file).unwrap();
+    assert!(kept.contains("\"mx.far.test\"") && !kept.contains("\"missing_ms\":null"), "{kept}");
+    std::fs::write(&file, &kept[..kept.len() / 2]).unwrap();
+    sender.waypost.start();
+    sender.waypost.ok(&["queue", "retry", "--all"]);
+    assert!(!far.wait_for("to later@far.test.").tls && !far.wait_for("to latest@far.test.").tls);
+    sender.waypost.wait_for_log("is damaged; it is learned anew");
+    sender.waypost.assert_no_bugs();
+}
+
 /// Postfix's own check of our certificate against the record that `waypost cert status` gives, with the lab's resolver as the system's.
 fn posttls_finger(lab: &Lab, sender: &Sender) -> String {
     let resolver = sender._unbound.as_ref().expect("a resolver").address;

@@ -30,6 +30,7 @@ mod hashing;
 mod host_places;
 mod ipv6;
 mod job;
+mod kept_file;
 mod lane;
 mod listen;
 mod live_directory;

@@ -38,7 +38,7 @@ use crate::signing::Signing;
 use crate::spooling::Arriving;
 use crate::sts::{self, StsPolicies};
 use crate::submit::{LocalNames, Submitter};
-use crate::tls_memory::TlsMemory;
+use crate::tls_memory::{self, TlsMemory};
 use crate::tls_reports;
 use crate::tls_results::TlsResults;
 
@@ -64,8 +64,8 @@ pub struct Parts {
     pub client_tls: ClientTls,
     /// DNS.
     pub resolver: Resolver,
-    /// Where the MTA-STS policies of others are kept.
-    pub sts_file: PathBuf,
+    /// Where what is learned about other servers is kept.
+    pub data: PathBuf,
     /// The time.
     pub clock: Clock,
 }
@@ -122,7 +122,7 @@ pub struct Server {
 impl Server {
     /// Starts listening and delivering.
     pub async fn start(parts: Parts) -> Result<Self, StartError> {
-        let Parts { settings, listeners, store, live, password_key, tls, client_tls, resolver, sts_file, clock } = parts;
+        let Parts { settings, listeners, store, live, password_key, tls, client_tls, resolver, data, clock } = parts;
         let bound = bind_all(&listeners)?;
         let addresses: Vec<_> = bound.iter().filter_map(|(kind, l)| Some((*kind, l.local_addr().ok()?))).collect();
         let released = store.release_claims(clock.now_ms()).await?;
@@ -144,8 +144,8 @@ impl Server {
             taken: Taken::default(),
             doubts: Arc::default(),
             ipv6: Ipv6Standing::default(),
-            sts: StsPolicies::open(sts_file),
-            tls_memory: TlsMemory::default(),
+            sts: StsPolicies::open(&data),
+            tls_memory: TlsMemory::open(&data),
             tls_results: TlsResults::start(store.clone()),
             signing: Signing::default(),
             spread: random_u32(),
@@ -239,6 +239,7 @@ impl Server {
         })
         .await;
         self.dispatch.world().tls_results.flush().await;
+        self.dispatch.world().tls_memory.flush().await;
     }
 }
 
@@ -263,6 +264,7 @@ fn tasks(dispatch: &Dispatch) -> Vec<JoinHandle<()>> {
         tokio::spawn(dispatch.clone().run()),
         tokio::spawn(notice::run(dispatch.clone())),
         tokio::spawn(sts::run(dispatch.clone())),
+        tokio::spawn(tls_memory::run(dispatch.clone())),
         tokio::spawn(tls_reports::run(dispatch.clone())),
     ]
 }

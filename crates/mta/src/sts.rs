@@ -4,7 +4,7 @@
 //! meanwhile, and over a restart.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,6 +16,10 @@ use reports::tls::ResultType;
 use serde_json::{Value, json};
 
 use crate::dispatch::{Dispatch, World};
+use crate::kept_file::KeptFile;
+
+/// Where they are kept, in the data directory.
+const FILE: &str = "mta-sts.json";
 
 /// Domains whose policies are kept.
 const KEPT_MAX: usize = 10_000;
@@ -69,10 +73,8 @@ impl StsInForce {
 /// The policies.
 #[derive(Debug, Default)]
 pub(crate) struct StsPolicies {
-    file: Option<PathBuf>,
+    file: KeptFile,
     state: Mutex<State>,
-    /// Only one writes the file at a time.
-    writing: tokio::sync::Mutex<()>,
     /// Messages that a policy in testing mode would have stopped.
     testing_failures: AtomicU64,
 }
@@ -86,17 +88,9 @@ struct State {
 
 impl StsPolicies {
     /// Reads what was kept.
-    pub fn open(file: PathBuf) -> Self {
-        let policies = match std::fs::read_to_string(&file) {
-            Ok(text) => read(&text),
-            Err(error) => {
-                if error.kind() != std::io::ErrorKind::NotFound {
-                    tracing::warn!(file = %file.display(), %error, "the MTA-STS policies that were kept cannot be read");
-                }
-                HashMap::new()
-            }
-        };
-        Self { file: Some(file), state: Mutex::new(State { policies, failed: HashMap::new() }), ..Self::default() }
+    pub fn open(data: &Path) -> Self {
+        let (file, held) = KeptFile::open(data.join(FILE));
+        Self { file, state: Mutex::new(State { policies: read(&held), failed: HashMap::new() }), ..Self::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -178,17 +172,7 @@ impl StsPolicies {
             }
             state.policies.insert(domain.clone(), policy);
         }
-        if let Some(file) = self.file.clone() {
-            let _writing = self.writing.lock().await;
-            let text = text(&self.state().policies);
-            let written = tokio::task::spawn_blocking(move || {
-                let new = file.with_extension("json.new");
-                std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, &file))
-            });
-            if let Ok(Err(error)) = written.await {
-                tracing::warn!(%error, "the MTA-STS policies cannot be written down; after a restart they have to be fetched again");
-            }
-        }
+        self.file.write(|| text(&self.state().policies)).await;
     }
 
     /// Those that are to be fetched again, with their ids.
@@ -217,18 +201,14 @@ fn text(policies: &HashMap<Domain, Arc<StsInForce>>) -> String {
     json!({ "policies": all }).to_string()
 }
 
-fn read(text: &str) -> HashMap<Domain, Arc<StsInForce>> {
-    let Ok(value) = serde_json::from_str::<Value>(text) else {
-        tracing::warn!("the MTA-STS policies that were kept are damaged; they are fetched again");
-        return HashMap::new();
-    };
+fn read(held: &Value) -> HashMap<Domain, Arc<StsInForce>> {
     let one = |one: &Value| {
         let string = |name: &str| one.get(name).and_then(Value::as_str);
         let fetched_s = one.get("fetched_s")?.as_i64()?;
         let policy = StsReceived::parse(string("policy")?).ok()?;
         Some((Domain::parse(string("domain")?).ok()?, Arc::new(StsInForce { id: string("id")?.to_owned(), policy, fetched_s })))
     };
-    value.get("policies").and_then(Value::as_array).into_iter().flatten().filter_map(one).take(KEPT_MAX).collect()
+    held.get("policies").and_then(Value::as_array).into_iter().flatten().filter_map(one).take(KEPT_MAX).collect()
 }
 
 #[cfg(test)]
@@ -243,16 +223,15 @@ mod tests {
     #[tokio::test]
     async fn what_is_kept_survives_a_restart_and_ends_in_time() {
         let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("mta-sts.json");
         let domain: Domain = "far.test".parse().unwrap();
-        StsPolicies::open(file.clone()).keep(&domain, policy(1000, 600), 1000).await;
-        let again = StsPolicies::open(file.clone());
+        StsPolicies::open(directory.path()).keep(&domain, policy(1000, 600), 1000).await;
+        let again = StsPolicies::open(directory.path());
         assert_eq!(again.known(&domain, 1599), Some(policy(1000, 600)));
         assert_eq!(again.known(&domain, 1600), None);
         assert_eq!(again.known(&domain, 999), Some(policy(1000, 600)));
         assert_eq!(again.known(&domain, 999 - REFRESH_S), None, "fetched in the far future");
-        std::fs::write(&file, "{").unwrap();
-        assert_eq!(StsPolicies::open(file).known(&domain, 1001), None);
+        std::fs::write(directory.path().join(FILE), "{").unwrap();
+        assert_eq!(StsPolicies::open(directory.path()).known(&domain, 1001), None);
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use instant_acme::{
 };
 use std::time::Duration;
 
-use super::account::explain;
+use super::account::Refusal;
 use super::hook::{self, Verb};
 use super::{Challenge, Challenges};
 
@@ -30,8 +30,8 @@ pub(super) async fn order(
     replaces: Option<CertificateIdentifier<'_>>,
     csr: &[u8],
     prover: &mut Prover<'_>,
-) -> Result<String, String> {
-    let mut order = place(account, names, replaces).await.map_err(|e| explain(&e))?;
+) -> Result<String, Refusal> {
+    let mut order = place(account, names, replaces).await?;
     let done = validated(&mut order, csr, prover).await;
     prover.challenges.clear();
     if let Challenge::Dns(program) = prover.challenge {
@@ -59,21 +59,22 @@ async fn place(account: &Account, names: &[String], replaces: Option<Certificate
     }
 }
 
-async fn validated(order: &mut Order, csr: &[u8], prover: &mut Prover<'_>) -> Result<String, String> {
+async fn validated(order: &mut Order, csr: &[u8], prover: &mut Prover<'_>) -> Result<String, Refusal> {
     let policy = RetryPolicy::new().timeout(WITHIN);
     show_all(order, prover).await?;
     match order.poll_ready(&policy).await {
         Ok(OrderStatus::Ready | OrderStatus::Valid) => {}
         Ok(_) => {
-            return Err(why_invalid(order).await.unwrap_or_else(|| "the authority found the order invalid and does not say why".into()));
+            let why = why_invalid(order).await;
+            return Err(why.unwrap_or_else(|| "the authority found the order invalid and does not say why".into()).into());
         }
-        Err(error) => return Err(why_invalid(order).await.unwrap_or_else(|| explain(&error))),
+        Err(error) => return Err(why_invalid(order).await.map_or_else(|| error.into(), Refusal::from)),
     }
-    order.finalize_csr(csr).await.map_err(|e| explain(&e))?;
-    order.poll_certificate(&policy).await.map_err(|e| explain(&e))
+    order.finalize_csr(csr).await?;
+    Ok(order.poll_certificate(&policy).await?)
 }
 
-async fn show_all(order: &mut Order, prover: &mut Prover<'_>) -> Result<(), String> {
+async fn show_all(order: &mut Order, prover: &mut Prover<'_>) -> Result<(), Refusal> {
     let kind = match prover.challenge {
         Challenge::Http => ChallengeType::Http01,
         Challenge::TlsAlpn => ChallengeType::TlsAlpn01,
@@ -81,14 +82,14 @@ async fn show_all(order: &mut Order, prover: &mut Prover<'_>) -> Result<(), Stri
     };
     let mut authorizations = order.authorizations();
     while let Some(authorization) = authorizations.next().await {
-        let mut authorization = authorization.map_err(|e| explain(&e))?;
+        let mut authorization = authorization?;
         if authorization.status != AuthorizationStatus::Pending {
             continue;
         }
         let mut challenge =
             authorization.challenge(kind.clone()).ok_or("the authority offers no challenge of the kind that acme.challenge names")?;
         show(&challenge, prover).await?;
-        challenge.set_ready().await.map_err(|e| explain(&e))?;
+        challenge.set_ready().await?;
     }
     Ok(())
 }

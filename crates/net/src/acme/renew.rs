@@ -9,6 +9,7 @@ use instant_acme::{Account, CertificateIdentifier};
 use rcgen::{CertificateParams, DistinguishedName};
 use rustls::pki_types::CertificateDer;
 
+use super::account::Refusal;
 use super::files::{Place, private_directory};
 use super::keys::{Chosen, choose, choose_announced, prepare_next};
 use super::names::{Want, leading_here, wants};
@@ -36,6 +37,9 @@ const ASK_USUAL_MS: i64 = 6 * 3_600_000;
 /// Without its word: this much of the lifetime may pass, and jitter takes up to so much of it away.
 const LIFETIME_PERCENT: i64 = 66;
 const JITTER_PERCENT: i64 = 4;
+
+/// An order that ends since the authority liked none of several nonces is made again at once, so many times in all.
+const NONCE_TRIES: u32 = 3;
 
 /// An attempt takes no longer.
 const ATTEMPT_WITHIN: Duration = Duration::from_secs(600);
@@ -70,7 +74,7 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    async fn account(&mut self) -> Result<&Account, String> {
+    async fn account(&mut self) -> Result<&Account, Refusal> {
         if self.account.is_none() {
             self.account = Some(account::open(&self.parts.settings, &self.parts.directories).await?);
         }
@@ -200,9 +204,13 @@ impl Session<'_> {
         let csr = params.serialize_request(&key).map_err(|e| e.to_string())?;
         let old: Option<CertificateDer<'static>> = read_chain(&place.certificate()).ok().and_then(|chain| chain.into_iter().next());
         let replaces = old.as_ref().and_then(|old| CertificateIdentifier::try_from(old).ok());
-        let parts = self.parts;
-        let mut prover = Prover { challenge: &parts.settings.challenge, challenges: &parts.challenges, records: Vec::new() };
-        let chain = order(self.account().await?, names, replaces, csr.der(), &mut prover).await?;
+        let mut tries = NONCE_TRIES;
+        let chain = loop {
+            match self.ordered(names, replaces.clone(), csr.der()).await {
+                Err(refusal) if refusal.is_of_nonce && tries > 1 => tries -= 1,
+                done => break done.map_err(|refusal| refusal.text)?,
+            }
+        };
         let leaf = place.install(&chain, &file)?;
         if self.is_announced(place) {
             prepare_next(place);
@@ -211,6 +219,12 @@ impl Session<'_> {
             Some(missing) => Err(format!("the certificate that was issued is not for {missing}")),
             None => Ok(leaf),
         }
+    }
+
+    async fn ordered(&mut self, names: &[String], replaces: Option<CertificateIdentifier<'_>>, csr: &[u8]) -> Result<String, Refusal> {
+        let parts = self.parts;
+        let mut prover = Prover { challenge: &parts.settings.challenge, challenges: &parts.challenges, records: Vec::new() };
+        order(self.account().await?, names, replaces, csr, &mut prover).await
     }
 }
 

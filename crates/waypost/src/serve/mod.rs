@@ -111,7 +111,7 @@ impl Running {
             tls: tls.clone(),
             client_tls,
             resolver: resolver.clone(),
-            sts_file: data.join("mta-sts.json"),
+            data: data.clone(),
             clock: clock.clone(),
         };
         let server = Server::start(parts).await?;
