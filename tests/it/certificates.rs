@@ -155,6 +155,43 @@ fn a_certificate_is_issued_by_dns_and_the_record_is_taken_away() {
     assert!(log.contains("add _acme-challenge.mx.example.test\nremove _acme-challenge.mx.example.test\n"), "{log}");
 }
 
+/// The key in use and the next one.
+fn keys(waypost: &Waypost) -> Option<(String, Option<String>)> {
+    let found = ordered(waypost, "mx.example.test")?;
+    Some((found["spki_sha256"].as_str()?.to_owned(), found["next_spki_sha256"].as_str().map(str::to_owned)))
+}
+
+#[test]
+fn a_key_whose_record_is_not_in_dns_is_not_used() {
+    let lab = Lab::new();
+    let dns = Dns::start_for_updates(&lab, &zone(&lab));
+    let pebble = Pebble::start(&lab);
+    let acme = format!("{}keep_key = false\n[dns]\ntlsa = true\n", pebble.section("http-01"));
+    let mut waypost = Waypost::started(&lab, "foo@inbox.test", &acme);
+    let (first, next) = wait_for("a certificate and the next key", || keys(&waypost).filter(|(_, next)| next.is_some()));
+    let next = next.unwrap();
+    let plan = waypost.ok(&["dns", "show", "--format", "zone"]);
+    for digest in [&first, &next] {
+        assert!(plan.contains(&format!("TLSA  3 1 1 {digest}")), "{plan}");
+    }
+    assert!(waypost.ok(&["cert", "status"]).contains(&format!("next key     SHA-256 {next}")));
+    waypost.ok(&["cert", "renew", "mx.example.test", "--force"]);
+    assert_eq!(keys(&waypost), Some((first.clone(), Some(next.clone()))), "its record is not there yet: {}", waypost.log());
+    waypost.wait_for_log("the TLSA record of the next key is not in DNS yet");
+    dns.update(
+        "test.",
+        &format!("add _25._tcp.mx.example.test. 60 TLSA 3 1 1 {first}\nadd _25._tcp.mx.example.test. 60 TLSA 3 1 1 {next}"),
+    );
+    // That there was none is in its cache still.
+    waypost.stop();
+    waypost.start();
+    waypost.ok(&["cert", "renew", "mx.example.test", "--force"]);
+    let (now, after) = keys(&waypost).unwrap();
+    assert_eq!(now, next);
+    assert!(after.is_some_and(|after| after != next && after != first));
+    waypost.assert_no_bugs();
+}
+
 #[test]
 fn the_authority_says_when_to_renew() {
     let lab = Lab::new();

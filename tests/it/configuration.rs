@@ -253,7 +253,7 @@ fn setup_writes_a_smarthost_an_address_and_a_unit() {
     assert!(is_done && said.contains("kept  unit "), "{said}");
     let places: Vec<usize> =
         ["1. Publish", "2. Start", "3. Send as"].iter().map(|part| said.find(part).unwrap_or_else(|| panic!("{part}: {said}"))).collect();
-    assert!(places.is_sorted() && said.contains("systemctl enable --now waypost"), "{said}");
+    assert!(places.is_sorted() && said.contains(&format!("systemctl enable --now {}", path("made/waypost.service"))), "{said}");
     assert!(said.contains("[127.0.0.9]:2525") && said.contains("connection"), "the smarthost is tried, and is not there: {said}");
     for wrong in
         [&["--smarthost", "smart.test:0"][..], &["--smarthost", "smart.test", "--smarthost-for", "spam"], &["--smarthost-user", "us"]]

@@ -2,10 +2,11 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use it::{Dns, Lab, MX_PORT, Sink, Talk, Waypost, python, txt, wait_for};
+use it::{Dns, Lab, MX_PORT, Sink, Talk, Waypost, fed, python, txt, wait_for};
+use mail::Mailbox;
 use msgauth::{Algorithm, KeyPair, Signer, record};
 use reports::gzip;
-use reports::tls::{FailureDetails, Policy, PolicyResult, ResultType, Summary, TlsReport};
+use reports::tls::{Envelope, FailureDetails, Policy, PolicyResult, ResultType, Summary, TlsReport};
 use serde_json::Value;
 
 use crate::forwarding::records;
@@ -28,7 +29,8 @@ fn scene() -> Scene {
     let pair = KeyPair::generate(Algorithm::Rsa).unwrap();
     let signer = Signer::new(Algorithm::Rsa, &pair.private, "receiver.test", "s1").unwrap();
     let key = txt("s1._domainkey.receiver.test.", &record(Algorithm::Rsa, &pair.public));
-    let dns = Dns::start(&lab, &(records(&lab) + &key));
+    let named = "spam.foreign A 203.0.113.9\n";
+    let dns = Dns::with_zone(&lab, &(records(&lab) + &key + named), "113.0.203.in-addr.arpa", "9 PTR spam.foreign.test.\n");
     let inbox = Sink::start(lab.address(2), MX_PORT);
     waypost.ok(&["domain", "add", "example.test"]);
     waypost.ok(&["alias", "add", "me@example.test", "foo@inbox.test"]);
@@ -123,16 +125,37 @@ fn a_signed_report_is_kept_once_and_summed_up() {
     assert_eq!(summary["failing"][0]["address"], "192.0.2.1", "ours first: {summary}");
     assert_eq!((&summary["failing"][1]["address"], &summary["failing"][1]["messages"]), (&"203.0.113.9".into(), &7.into()));
     let text = scene.waypost.ok(&["reports"]);
-    for part in
-        ["ours, failing 192.0.2.1: 2 messages as example.test since ", "foreign 203.0.113.9: 7 messages", "waypost dns check example.test"]
-    {
+    for part in [
+        "ours, failing 192.0.2.1: 2 messages as example.test since ",
+        "foreign 203.0.113.9 (spam.foreign.test): 7 messages",
+        "waypost dns check example.test",
+    ] {
         assert!(text.contains(part), "no {part:?} in:\n{text}");
     }
+    let output = scene.waypost.command(&["--json", "doctor", "--time-server", ""]);
+    let doctor: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let warned = |finding: &serde_json::Value| finding["check"] == "reports" && finding["severity"] == "warning";
+    let warning = doctor["findings"].as_array().unwrap().iter().find(|finding| warned(finding)).unwrap_or_else(|| panic!("{doctor:#}"));
+    assert_eq!(warning["found"], "2 messages that left here failed DMARC in 7 days");
     let id = scene.waypost.json(&["reports", "list"])[0]["id"].to_string();
     let shown = scene.waypost.ok(&["reports", "show", &id]);
     assert!(shown.contains("by       receiver.test, sent by receiver.test") && shown.contains("7 messages from 203.0.113.9"), "{shown}");
     assert!(scene.waypost.refused(&["reports", "show", "99"]).contains("there is no report 99"));
     assert_eq!(scene.waypost.json(&["reports", "--days", "1"])["domains"][0]["reports"], 1);
+    scene.assert_nothing_went_on();
+}
+
+#[test]
+fn a_letter_of_mail_dmarc_is_taken() {
+    let scene = scene();
+    let letter = fed("perl", &["tests/lab/mail_dmarc.pl", "letter"], "").replace("\r\n", "\n").replace('\n', "\r\n");
+    let reply = scene.send_signed("dmarc@example.test", &letter);
+    assert!(reply.starts_with("250 2.0.0 report read"), "{reply}\n{letter}");
+    let kept = scene.waypost.json(&["reports", "list"])[0].clone();
+    assert_eq!((&kept["organisation"], &kept["report_id"], &kept["rows"]), (&"Art & Farm".into(), &"42.art".into(), &1.into()), "{kept}");
+    let id = kept["id"].to_string();
+    let row = scene.waypost.json(&["reports", "show", &id])["rows"][0].clone();
+    assert_eq!((&row["source"], &row["class"], &row["count"]), (&"2001:db8::9".into(), &"forward".into(), &17.into()), "{row}");
     scene.assert_nothing_went_on();
 }
 
@@ -165,8 +188,14 @@ fn a_report_of_tls_is_summed_up() {
         id: "tls-1".into(),
         policies: vec![PolicyResult { policy, summary: Summary { successful: 40, failed: 3 }, failures: vec![failure] }],
     };
-    let message = letter("application/tlsrpt+gzip", "receiver.test!example.test!1!2.json.gz", &gzip(tls.to_json().as_bytes()));
-    for _ in 0..2 {
+    let packed = gzip(tls.to_json().as_bytes());
+    let (submitter, domain) = ("receiver.test".parse().unwrap(), "example.test".parse().unwrap());
+    let (from, to) = (Mailbox::parse("a@receiver.test").unwrap(), Mailbox::parse("tlsrpt@example.test").unwrap());
+    let envelope = Envelope { submitter: &submitter, domain: &domain, from: &from, to: &to, id: "1", now_unix_s: now_s };
+    // As this server itself would send it, and as others do.
+    let ours = String::from_utf8(tls.mail(envelope, &packed)).unwrap();
+    let others = letter("application/tlsrpt+gzip", "receiver.test!example.test!1!2.json.gz", &packed);
+    for message in [ours, others] {
         let reply = scene.send_signed("tlsrpt@example.test", &message);
         assert!(reply.starts_with("250 2.0.0 report read"), "{reply}");
     }
@@ -266,5 +295,7 @@ fn a_login_changes_nothing_and_programs_of_the_machine_are_told() {
     let reply = talk.message("me@example.test", "dmarc@example.test", &attached);
     assert!(reply.starts_with("250 2.0.0 report read"), "an owner brings in an old one: {reply}");
     assert_eq!(scene.waypost.json(&["reports", "list"])[0]["submitter"], "example.test");
+    let refused = scene.waypost.refused(&["sendmail", "-f", "me@example.test", "dmarc@example.test"]);
+    assert!(refused.contains("dmarc@example.test takes reports of other servers only"), "{refused}");
     scene.assert_nothing_went_on();
 }

@@ -1,12 +1,15 @@
-# Mail::DMARC for the tests: `read` takes an aggregate report and writes what it understood as JSON; `write` writes a report of its own.
+# Mail::DMARC for the tests: `read` takes an aggregate report and writes what it understood as JSON; `write` writes a report of its own,
+# `letter` the mail with it that a receiver would send.
 use strict;
 use warnings;
 
+use IO::Compress::Gzip qw(gzip);
 use JSON::PP;
 use Mail::DMARC::Policy;
 use Mail::DMARC::Report;
 use Mail::DMARC::Report::Aggregate::Record;
 use Mail::DMARC::Report::Receive;
+use Mail::DMARC::Report::Send::SMTP;
 
 sub understood {
     my $receive = Mail::DMARC::Report::Receive->new;
@@ -42,7 +45,7 @@ sub understood {
     );
 }
 
-sub written {
+sub made {
     my $report = Mail::DMARC::Report->new->aggregate;
     my %meta   = ( org_name => 'Art & Farm', email => 'no-reply@theartfarm.test', report_id => '42.art', begin => 1763856000, end => 1763942399 );
     $report->metadata->$_( $meta{$_} ) for keys %meta;
@@ -61,7 +64,19 @@ sub written {
         }
     );
     $report->record($record);
-    print $report->as_xml;
+    return $report;
 }
 
-( $ARGV[0] eq 'read' ) ? understood() : written();
+sub letter {
+    my $report = made();
+    my ( $xml, $packed ) = ( $report->as_xml );
+    gzip( \$xml, \$packed ) or die;
+    my $sender = Mail::DMARC::Report::Send::SMTP->new;
+    my $config = $sender->config;
+    $config->{organization} = { domain => 'receiver.test', org_name => 'Art & Farm', email => 'noreply@receiver.test' };
+    print $sender->assemble_message_object( \$report, 'dmarc@example.test', $packed )->as_string;
+}
+
+if    ( $ARGV[0] eq 'read' )   { understood() }
+elsif ( $ARGV[0] eq 'letter' ) { letter() }
+else                           { print made()->as_xml }

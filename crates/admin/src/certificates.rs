@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use net::acme::{Outcome, states};
+use net::acme::{Outcome, next_key_digest, states};
 use net::{InUse, Origin};
 
 use crate::api::{CertificateView, CertificatesView, LeftOutView, OrderView, Renewal, RenewalDone, RenewalOutcome};
@@ -36,10 +36,9 @@ pub struct Certificates {
 }
 
 fn view(in_use: InUse) -> CertificateView {
-    let name = match in_use.origin {
-        Origin::Issued => in_use.files.certificate.parent().and_then(|dir| dir.file_name()).map(|name| name.to_string_lossy().into_owned()),
-        Origin::Default | Origin::Pair => None,
-    };
+    let directory = in_use.files.certificate.parent().filter(|_| in_use.origin == Origin::Issued);
+    let name = directory.and_then(|dir| dir.file_name()).map(|name| name.to_string_lossy().into_owned());
+    let next_spki_sha256 = directory.and_then(next_key_digest);
     let leaf = in_use.leaf;
     CertificateView {
         name,
@@ -55,6 +54,7 @@ fn view(in_use: InUse) -> CertificateView {
         serial: leaf.serial,
         key_type: leaf.key_type,
         spki_sha256: leaf.spki_sha256,
+        next_spki_sha256,
     }
 }
 

@@ -49,6 +49,18 @@ fn high_enough(domain: &str) -> bool {
     domain.contains('.')
 }
 
+/// The hosted domain that a name stands below.
+fn hosted_above<'a>(domain: &'a Domain, directory: &Directory) -> Option<&'a str> {
+    let mut above = domain.as_str();
+    while let Some((_, rest)) = above.split_once('.') {
+        above = rest;
+        if Domain::parse(above).is_ok_and(|name| directory.hosts(&name)) {
+            return Some(above);
+        }
+    }
+    None
+}
+
 /// Whether SPF or a DKIM signature of a related domain passes.
 pub(crate) fn vouched_for(evidence: &Evidence, domain: &str) -> bool {
     let spf = evidence.mail_from.result == SpfResult::Pass && related(&evidence.mail_from.domain, domain);
@@ -83,6 +95,11 @@ pub fn authentic(
         return refused((5, 7, 1), text);
     }
     let dmarc = &evidence.dmarc;
+    // Our signature as a forwarder is aligned with whatever belongs to the same organisation: it would turn this failure into a pass.
+    let below = from.iter().find_map(|domain| Some((domain, hosted_above(domain, directory)?)));
+    if let (Some((domain, ours)), DmarcResult::Fail, DmarcPolicy::None) = (below, dmarc.result, dmarc.policy) {
+        return Ok(Treatment::Held(format!("it claims to be from {domain}, below {ours}, and neither SPF nor DKIM vouches for that")));
+    }
     match (dmarc.result, dmarc.policy) {
         (DmarcResult::Fail, DmarcPolicy::Reject) => {
             let text =
@@ -193,6 +210,20 @@ mod tests {
         unsure.dkim[0].result = DkimResult::TempError;
         assert!(of(&unsure).unwrap_err().starts_with("451 4.4.3 "), "DNS did not show the key");
         assert_eq!(of(&evidence(Some("news.example.test"), &[], none)), Ok(Treatment::AsIs), "a service that our SPF record names");
+    }
+
+    #[test]
+    fn what_stands_below_a_hosted_domain_gains_nothing_by_our_signature() {
+        let failed = evidence(Some("foreign.test"), &["foreign.test"], (DmarcResult::Fail, DmarcPolicy::None));
+        let of = |from: &str, evidence: &Evidence| decide(evidence, from, StrictDomain::Rewrite, Unauthenticated::Reject);
+        for below in ["news.example.test", "a.b.Example.test"] {
+            assert!(matches!(of(below, &failed), Ok(Treatment::Held(why)) if why.contains("example.test")), "{below}");
+        }
+        for other in ["notexample.test", "foreign.test", "example.test.foreign.test"] {
+            assert_eq!(of(other, &failed), Ok(Treatment::AsIs), "{other}");
+        }
+        let right = evidence(None, &["news.example.test"], (DmarcResult::Pass, DmarcPolicy::None));
+        assert_eq!(of("news.example.test", &right), Ok(Treatment::AsIs));
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! RFC 5321 s.5.1, RFC 7505 (null MX). Invariant: our own name never stands in the result, nor anything as preferred as it
 //! or less: such a route would only come back to us.
 
+use std::fmt;
+
 use mail::{Domain, EnhancedCode};
 
 use crate::trouble::{Scope, Trouble};
@@ -55,6 +57,16 @@ pub enum RouteFailure {
     NoAddress,
     /// No answer, or a server failure.
     Temporary(String),
+}
+
+impl fmt::Display for RouteFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSuchDomain => f.write_str("the name does not exist"),
+            Self::NoAddress => f.write_str("there is no such record"),
+            Self::Temporary(text) => write!(f, "DNS gave no answer: {text}"),
+        }
+    }
 }
 
 impl RouteFailure {

@@ -59,7 +59,7 @@ fn tls(domain: &str, summary: &DomainSummary) -> Vec<String> {
     for (result, mx_host) in summary.tls_failures.keys() {
         let what = match result.as_str() {
             "certificate-expired" | "certificate-not-trusted" | "certificate-host-mismatch" => {
-                format!("TLS with {mx_host} fails ({result}): waypost cert list; waypost cert renew")
+                format!("TLS with {mx_host} fails ({result}): waypost cert status; waypost cert renew")
             }
             "starttls-not-supported" => {
                 format!("{mx_host} offered no STARTTLS: waypost doctor, and look for a firewall that meddles with SMTP")

@@ -59,6 +59,9 @@ async fn a_report_is_kept_once_and_found_as_it_was() {
     let (_, found) = store.report(listed[1].n).await.unwrap().unwrap();
     assert_eq!(found, KeptRows::Dmarc(rows));
     assert!(store.report(99).await.unwrap().is_none());
+    let db = rusqlite::Connection::open(dir.path().join("waypost.db")).unwrap();
+    let kept: i64 = db.query_row("SELECT count(*) FROM received_dmarc_row", [], |row| row.get(0)).unwrap();
+    assert_eq!(kept, 2, "the second copy leaves nothing");
     assert_eq!((count(&store, Some("example.test")).await, count(&store, Some("other.test")).await), (2, 0));
 }
 

@@ -33,6 +33,8 @@ pub struct CertificateView {
     pub key_type: String,
     /// What a TLSA record 3 1 1 holds.
     pub spki_sha256: String,
+    /// The same for the key of the certificate after it, where that is made already.
+    pub next_spki_sha256: Option<String>,
 }
 
 /// How the order of a certificate stands.

@@ -25,7 +25,7 @@ impl Place {
         self.0.join("key.pem")
     }
 
-    /// The key that is being certified; it becomes the one in use with its certificate.
+    /// The key that is being certified, or is announced for the next one; it becomes the one in use with its certificate.
     pub fn next_key(&self) -> PathBuf {
         self.0.join("key.next.pem")
     }
@@ -36,15 +36,15 @@ impl Place {
     }
 
     /// Puts a new certificate in place, and its key where that is new. What does not load replaces nothing.
-    pub fn install(&self, chain_pem: &str) -> Result<Leaf, String> {
+    pub fn install(&self, chain_pem: &str, key: &Path) -> Result<Leaf, String> {
         let failed = |e: io::Error| format!("the certificate cannot be kept in {}: {e}", self.0.display());
         let next = self.0.join("cert.next.pem");
         write(&next, chain_pem, 0o644).map_err(failed)?;
-        let key = if self.next_key().exists() { self.next_key() } else { self.key() };
-        let leaf = check_pair(&PairFiles { certificate: next.clone(), key }).map_err(|e| format!("what was issued cannot be used: {e}"))?;
+        let leaf = check_pair(&PairFiles { certificate: next.clone(), key: key.into() })
+            .map_err(|e| format!("what was issued cannot be used: {e}"))?;
         fs::rename(next, self.certificate()).map_err(failed)?;
-        if self.next_key().exists() {
-            fs::rename(self.next_key(), self.key()).map_err(failed)?;
+        if key == self.next_key() {
+            fs::rename(key, self.key()).map_err(failed)?;
         }
         sync(&self.0).map_err(failed)?;
         Ok(leaf)

@@ -6,6 +6,7 @@ mod account;
 mod challenges;
 pub(crate) mod files;
 mod hook;
+mod keys;
 mod names;
 mod order;
 mod renew;
@@ -24,6 +25,7 @@ use crate::resolver::Resolver;
 use crate::tls::ServerTls;
 pub use challenges::Challenges;
 pub use files::{private_directory, write};
+pub use keys::next_key_digest;
 pub use state::{LeftOut, State, states};
 
 /// Let's Encrypt's directory.
@@ -62,6 +64,8 @@ pub struct AcmeSettings {
     pub authorities: Option<PathBuf>,
     /// Whether a renewed certificate has the key of the one before.
     pub keep_key: bool,
+    /// Whether TLSA records are published: then the next key of the mail host is made ahead, and used once its record is in DNS.
+    pub announce: bool,
 }
 
 /// The directories of a data directory.

@@ -6,10 +6,11 @@
 use std::time::Duration;
 
 use instant_acme::{Account, CertificateIdentifier};
-use rcgen::{CertificateParams, DistinguishedName, KeyPair};
+use rcgen::{CertificateParams, DistinguishedName};
 use rustls::pki_types::CertificateDer;
 
-use super::files::{Place, private_directory, write};
+use super::files::{Place, private_directory};
+use super::keys::{Chosen, choose, choose_announced, prepare_next};
 use super::names::{Want, leading_here, wants};
 use super::order::{Prover, order};
 use super::state::State;
@@ -89,6 +90,9 @@ impl Session<'_> {
             let certified = leaf.as_ref().map(|leaf| leaf.names.as_slice()).unwrap_or_default();
             (state.names, state.left_out) = leading_here(&parts.resolver, &parts.hostname, &want.hosts, certified).await;
             state.names_checked_ms = Some(now_ms);
+        }
+        if leaf.is_some() && self.is_announced(&place) {
+            prepare_next(&place);
         }
         if let Some(leaf) = &leaf {
             self.plan(&mut state, leaf, &pair, (now_ms, is_asked)).await;
@@ -174,10 +178,23 @@ impl Session<'_> {
         }
     }
 
+    /// Whether TLSA records name the keys of this certificate: they do for the mail host's.
+    fn is_announced(&self, place: &Place) -> bool {
+        self.parts.settings.announce && place.0.file_name().is_some_and(|name| name.to_string_lossy() == self.parts.hostname.as_str())
+    }
+
+    async fn key(&self, place: &Place) -> Result<Chosen, String> {
+        let (parts, keep) = (self.parts, self.parts.settings.keep_key);
+        match self.is_announced(place) {
+            true => choose_announced(place, keep, &parts.hostname, &parts.resolver).await,
+            false => choose(place, keep),
+        }
+    }
+
     /// Orders, checks and puts in place.
     async fn issue(&mut self, place: &Place, names: &[String]) -> Result<Leaf, String> {
         private_directory(&place.0).map_err(|e| format!("{} cannot be made: {e}", place.0.display()))?;
-        let key = key(place, self.parts.settings.keep_key)?;
+        let Chosen { key, file } = self.key(place).await?;
         let mut params = CertificateParams::new(names.to_vec()).map_err(|e| e.to_string())?;
         params.distinguished_name = DistinguishedName::new();
         let csr = params.serialize_request(&key).map_err(|e| e.to_string())?;
@@ -186,26 +203,15 @@ impl Session<'_> {
         let parts = self.parts;
         let mut prover = Prover { challenge: &parts.settings.challenge, challenges: &parts.challenges, records: Vec::new() };
         let chain = order(self.account().await?, names, replaces, csr.der(), &mut prover).await?;
-        let leaf = place.install(&chain)?;
+        let leaf = place.install(&chain, &file)?;
+        if self.is_announced(place) {
+            prepare_next(place);
+        }
         match names.iter().find(|name| !leaf.is_for(name)) {
             Some(missing) => Err(format!("the certificate that was issued is not for {missing}")),
             None => Ok(leaf),
         }
     }
-}
-
-/// The key to be certified: the one in use, or the one of an attempt that failed, or a new one.
-fn key(place: &Place, keep: bool) -> Result<KeyPair, String> {
-    let kept = if keep && !place.next_key().exists() { place.key() } else { place.next_key() };
-    if let Ok(text) = std::fs::read_to_string(&kept) {
-        match KeyPair::from_pem(&text) {
-            Ok(key) => return Ok(key),
-            Err(error) => tracing::warn!(%error, file = %kept.display(), "the key cannot be used again; a new one is made"),
-        }
-    }
-    let key = KeyPair::generate().map_err(|e| e.to_string())?;
-    write(&place.next_key(), &key.serialize_pem(), 0o600).map_err(|e| format!("{}: {e}", place.next_key().display()))?;
-    Ok(key)
 }
 
 fn why_due(directory: &str, state: &State, leaf: Option<&Leaf>, now_ms: i64) -> bool {
@@ -275,16 +281,5 @@ mod tests {
         assert!(now(&state, None) && !now(&state, Some(&leaf(&["mx.test"]))) && now(&state, Some(&leaf(&["other.test"]))));
         assert!(now(&State { directory: "b".into(), ..state.clone() }, Some(&leaf(&["mx.test"]))));
         assert!(now(&State { renew_at_ms: Some(50), ..state }, Some(&leaf(&["mx.test"]))));
-    }
-
-    #[test]
-    fn a_key_is_kept_or_made_anew_and_survives_a_failed_attempt() {
-        let dir = tempfile::tempdir().unwrap();
-        let place = Place(dir.path().into());
-        let first = key(&place, true).unwrap().serialize_pem();
-        assert_eq!(key(&place, true).unwrap().serialize_pem(), first);
-        std::fs::rename(place.next_key(), place.key()).unwrap();
-        assert_eq!(key(&place, true).unwrap().serialize_pem(), first);
-        assert_ne!(key(&place, false).unwrap().serialize_pem(), first);
     }
 }

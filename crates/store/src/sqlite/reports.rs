@@ -14,7 +14,10 @@ use crate::report::{FAILURES_MAX, KeptReport, KeptRows, KeptTlsFailure, KeptTlsP
 /// Reports are kept so long.
 const AGE_MAX_MS: i64 = 400 * 86_400_000;
 
-/// So many rows are kept in all; a report without one counts as one.
+/// A report counts as so many rows at least: looking through all of them must stay cheap too.
+const REPORT_ROWS_MIN: i64 = 10;
+
+/// So many rows are kept in all.
 const ALL_ROWS_MAX: i64 = 1_000_000;
 
 /// So many rows are kept of one sender.
@@ -146,7 +149,7 @@ fn sweep(db: &Connection, submitter: &str, now_ms: i64) -> Result<(), StoreError
     // The newest of each kind of bound stay: what lies behind them, counted from the newest, goes.
     let beyond = |of: &str, most: i64| -> Result<Vec<i64>, StoreError> {
         let sql = format!(
-            "SELECT n FROM (SELECT n, sum(max(rows, 1)) OVER (ORDER BY n DESC) AS so_far FROM received_report {of}) WHERE so_far > {most}"
+            "SELECT n FROM (SELECT n, sum(max(rows, {REPORT_ROWS_MIN})) OVER (ORDER BY n DESC) AS so_far FROM received_report {of}) WHERE so_far > {most}"
         );
         let mut statement = db.prepare_cached(&sql)?;
         let read = |row: &rusqlite::Row<'_>| row.get(0);

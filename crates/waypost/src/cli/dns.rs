@@ -2,7 +2,10 @@
 //!
 //! Invariant: help, completions and man pages come from here.
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
+
+use crate::config::PROVIDERS;
 
 /// The records that should be in DNS, and those that are.
 #[derive(Debug, Subcommand)]
@@ -45,7 +48,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(
     after_help = "The changes are shown first: + added, ~ replaced, - removed. Records that this command did not write are left alone, unless their
-name is given with --replace. The provider's token is read from dns.token_file or from WAYPOST_DNS_TOKEN; for route53 it is the id of an access key,
+name is given with --replace. The provider's token is read from dns.token_file or from WAYPOST_DNS_TOKEN; for route53, godaddy and porkbun it is the id of a key,
 a colon, and its secret.
 
 Examples:
@@ -57,7 +60,7 @@ pub struct ApplyDns {
     /// Only what this domain needs.
     pub domain: Option<String>,
     /// Who keeps the zone.
-    #[arg(long, value_parser = ["rfc2136", "cloudflare", "digitalocean", "route53"])]
+    #[arg(long, value_parser = PossibleValuesParser::new(PROVIDERS))]
     pub provider: Option<String>,
     /// A name whose records of others may be replaced; can be given several times.
     #[arg(long, value_name = "NAME")]

@@ -72,6 +72,7 @@ fn block(c: &CertificateView, order: Option<&OrderView>, now_ms: i64) -> String 
         ("key", format!("{}, SHA-256 {}", c.key_type, c.spki_sha256)),
         ("file", c.file.clone()),
     ];
+    lines.extend(c.next_spki_sha256.iter().map(|digest| ("next key", format!("SHA-256 {digest}"))));
     lines.extend(order.map(|order| order_lines(order, now_ms)).into_iter().flatten());
     format!("{}\n{}", styled(BOLD, title), rows(&lines))
 }

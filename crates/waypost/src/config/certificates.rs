@@ -60,6 +60,7 @@ impl Config {
             challenge,
             authorities: acme.authority_root.clone(),
             keep_key: acme.keep_key,
+            announce: self.file.dns.tlsa,
         })
     }
 

@@ -181,7 +181,8 @@ section!("[acme]", "Certificates from a public authority, got and renewed by the
     dns_hook: Option<PathBuf> = None;
     /// A certificate (PEM) by which the authority's own HTTPS is trusted, instead of the system's: for an authority in your own network.
     authority_root: Option<PathBuf> = None;
-    /// Whether a renewed certificate has the key of the one before, so that a TLSA record 3 1 1 stays right.
+    /// Whether a renewed certificate has the key of the one before. Otherwise it has a new one: where TLSA records are planned (dns.tlsa), only once its
+    /// record is in DNS, which is planned ahead.
     keep_key: bool = true;
 });
 
@@ -393,7 +394,7 @@ section!("[dns]", "Where names are looked up, and what is to stand in your own z
     port: Int<1, 65_535> = Int(53);
     /// How often the running server compares DNS with what should be there; the postmaster is told of what was right and is no more. Never: "0s".
     check_every: Secs = Secs(86_400);
-    /// How `waypost dns apply` changes records: "rfc2136" (a server that takes updates with a key), "cloudflare", "digitalocean", "route53".
+    /// How `waypost dns apply` changes records: "rfc2136" (a server that takes updates with a key), or a provider's name.
     provider: Option<ProviderWord> = None;
     /// The server that takes updates (rfc2136).
     server: Option<Text<SocketAddr>> = None;

@@ -105,8 +105,49 @@ words! {
         DigitalOcean = "digitalocean",
         /// Amazon's Route 53.
         Route53 = "route53",
+        /// bunny.net.
+        Bunny = "bunny",
+        /// deSEC.
+        Desec = "desec",
+        /// Gandi.
+        Gandi = "gandi",
+        /// GoDaddy.
+        GoDaddy = "godaddy",
+        /// Hetzner.
+        Hetzner = "hetzner",
+        /// Infomaniak.
+        Infomaniak = "infomaniak",
+        /// IONOS.
+        Ionos = "ionos",
+        /// Linode (Akamai).
+        Linode = "linode",
+        /// Porkbun.
+        Porkbun = "porkbun",
+        /// Scaleway.
+        Scaleway = "scaleway",
+        /// Vultr.
+        Vultr = "vultr",
     }
 }
+
+/// The words of providers, for the command line.
+pub const PROVIDERS: [&str; 15] = [
+    "rfc2136",
+    "cloudflare",
+    "digitalocean",
+    "route53",
+    "bunny",
+    "desec",
+    "gandi",
+    "godaddy",
+    "hetzner",
+    "infomaniak",
+    "ionos",
+    "linode",
+    "porkbun",
+    "scaleway",
+    "vultr",
+];
 
 words! {
     /// A kind of mail.
@@ -201,5 +242,16 @@ words! {
         Text = "text",
         /// For programs.
         Json = "json",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_knows_every_provider() {
+        let words: Vec<String> = PROVIDERS.iter().map(|word| format!("\"{word}\"")).collect();
+        assert_eq!(ProviderWord::kind(), words.join(" or "));
     }
 }

@@ -79,9 +79,9 @@ fn said(who: &str, what: &str) -> Result<()> {
 }
 
 async fn mail_host(world: &World, domain: &str) -> Result<SocketAddr> {
-    let records = world.resolver.mx(&Domain::parse(domain)?).await.map_err(|e| anyhow::anyhow!("{e:?}"))?;
+    let records = world.resolver.mx(&Domain::parse(domain)?).await.map_err(|e| anyhow::anyhow!("{e}"))?;
     let host = records.into_iter().find_map(|r| r.host).with_context(|| format!("{domain} has no MX"))?;
-    let addresses = world.resolver.addresses(&host, false).await.map_err(|e| anyhow::anyhow!("{e:?}"))?;
+    let addresses = world.resolver.addresses(&host, false).await.map_err(|e| anyhow::anyhow!("{e}"))?;
     let address = addresses.first().with_context(|| format!("{host} has no address"))?;
     Ok(SocketAddr::new(*address, world.port))
 }

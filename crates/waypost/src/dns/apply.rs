@@ -29,7 +29,7 @@ pub(super) async fn run(config: &Config, facts: &DnsFacts, args: &ApplyDns, out:
     let word = args.provider.as_deref().and_then(provider::word).or(config.file.dns.provider);
     let Some(word) = word else {
         bail!(
-            "no provider is named\n  hint: --provider rfc2136, cloudflare, digitalocean or route53; or dns.provider in {}",
+            "no provider is named\n  hint: --provider rfc2136, cloudflare, digitalocean, hetzner, route53 or another (waypost config reference lists them); or dns.provider in {}",
             config.path.display()
         );
     };
@@ -58,13 +58,13 @@ pub(super) async fn run(config: &Config, facts: &DnsFacts, args: &ApplyDns, out:
             None => bail!("nobody can be asked\n  hint: look at the changes above, then run it with --yes"),
         }
     }
+    let mut ours: Vec<PlannedRecord> = Vec::new();
     for change in &changes.list {
         let zone = zone_of(config, &mut zones, &change.owner).await?;
         let zone =
             zone.ok_or_else(|| anyhow!("the zone of {} cannot be found\n  hint: is it delegated? dig SOA {}", change.owner, change.owner))?;
-        make(&keeper, change, &zone, &mut written).await?;
+        ours.extend(make(&keeper, change, &zone, &mut written).await?);
     }
-    let ours: Vec<PlannedRecord> = changes.list.iter().filter_map(|change| change.add.clone()).collect();
     let is_seen = seen(config, &ours, out).await?;
     Ok(if is_seen && changes.blocked.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -83,18 +83,16 @@ async fn zone_of(config: &Config, zones: &mut Zones, name: &str) -> Result<Optio
 
 /// What the provider cannot keep is said, and left out.
 fn leave_out(keeper: &ZoneKeeper, records: &mut Vec<PlannedRecord>) {
-    for record in records.iter().filter(|record| !keeper.keeps(record.record_type)) {
-        note(&format!(
-            "{} {} {} is left out: the provider keeps no records of this type",
-            styled(WARN, "note:"),
-            record.owner,
-            record.record_type
-        ));
-    }
+    records.iter().filter(|record| !keeper.keeps(record.record_type)).for_each(|record| note(&left_out(record)));
     records.retain(|record| keeper.keeps(record.record_type));
 }
 
-async fn make(keeper: &ZoneKeeper, change: &Change, zone: &str, written: &mut Written) -> Result<()> {
+fn left_out(record: &PlannedRecord) -> String {
+    format!("{} {} {} is left out: the provider keeps no records of this type", styled(WARN, "note:"), record.owner, record.record_type)
+}
+
+/// Makes a change; returns the record that stands there now, if any.
+async fn make(keeper: &ZoneKeeper, change: &Change, zone: &str, written: &mut Written) -> Result<Option<PlannedRecord>> {
     let name = change.owner.trim_end_matches('.');
     let step = |what: &str| format!("{name} {} could not be {what}; what was done before stands in dns-written.json", change.record_type);
     for (record_type, value) in &change.remove {
@@ -102,11 +100,15 @@ async fn make(keeper: &ZoneKeeper, change: &Change, zone: &str, written: &mut Wr
         written.remove(&change.owner, record_type.as_str(), value);
         written.save()?;
     }
-    let Some(planned) = &change.add else { return Ok(()) };
-    keeper.add(name, planned, zone).await.with_context(|| step("added"))?;
+    let Some(planned) = &change.add else { return Ok(None) };
+    if !keeper.add(name, planned, zone).await.with_context(|| step("added"))? {
+        note(&left_out(planned));
+        return Ok(None);
+    }
     let (owner, record_type) = (change.owner.clone(), planned.record_type.to_string());
     written.add(Entry { zone: zone.to_owned(), owner, record_type, value: planned.value.clone() });
-    written.save()
+    written.save()?;
+    Ok(Some(planned.clone()))
 }
 
 /// Whether the zones' servers have what was written.

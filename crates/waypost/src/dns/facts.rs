@@ -27,7 +27,8 @@ pub async fn read(config: &Config, api: &mut Transport) -> Result<DnsFacts> {
         let certificates: CertificatesView = api.get("/v1/certificates").await?;
         let hostname = facts.hostname.to_string();
         let shown = certificates.certificates.into_iter().filter(|certificate| certificate.shown_for.contains(&hostname));
-        facts.tlsa = shown.map(|certificate| certificate.spki_sha256.to_ascii_lowercase()).collect();
+        let keys = shown.flat_map(|certificate| [Some(certificate.spki_sha256), certificate.next_spki_sha256]).flatten();
+        facts.tlsa = keys.map(|digest| digest.to_ascii_lowercase()).collect();
         facts.tlsa.sort();
         facts.tlsa.dedup();
     }

@@ -11,6 +11,9 @@ use base64::engine::general_purpose::STANDARD;
 use dns_update::providers::rfc2136::DnsAddress;
 use dns_update::providers::route53::Route53Config;
 use dns_update::{DnsUpdater, TsigAlgorithm};
+use serde::Deserialize;
+use serde::de::IntoDeserializer;
+use serde::de::value::StrDeserializer;
 
 use crate::config::{Config, ProviderWord, private_line};
 
@@ -22,13 +25,8 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Reads the word of the command line.
 pub fn word(text: &str) -> Option<ProviderWord> {
-    Some(match text {
-        "rfc2136" => ProviderWord::Rfc2136,
-        "cloudflare" => ProviderWord::Cloudflare,
-        "digitalocean" => ProviderWord::DigitalOcean,
-        "route53" => ProviderWord::Route53,
-        _ => return None,
-    })
+    let word: StrDeserializer<'_, serde::de::value::Error> = text.into_deserializer();
+    ProviderWord::deserialize(word).ok()
 }
 
 /// The way to the provider.
@@ -49,25 +47,58 @@ pub fn updater(config: &Config, provider: ProviderWord) -> Result<DnsUpdater> {
             })?;
             DnsUpdater::new_rfc2136_tsig(DnsAddress::Tcp(server.0), name, secret, TsigAlgorithm::HmacSha256).map_err(refused)
         }
-        ProviderWord::Cloudflare => DnsUpdater::new_cloudflare(token(config)?, Some(TIMEOUT)).map_err(refused),
-        ProviderWord::DigitalOcean => DnsUpdater::new_digitalocean(token(config)?, Some(TIMEOUT)).map_err(refused),
         ProviderWord::Route53 => {
-            let token = token(config)?;
-            let (id, secret) = token.split_once(':').ok_or_else(|| {
-                anyhow!("the token for route53 is the id of an access key, a colon, and its secret\n  hint: make one that may change the zone only")
-            })?;
-            DnsUpdater::new_route53(Route53Config {
-                access_key_id: id.to_owned(),
-                secret_access_key: secret.to_owned(),
+            let (id, secret) = pair(config)?;
+            let config = Route53Config {
+                access_key_id: id,
+                secret_access_key: secret,
                 session_token: None,
                 region: None,
                 hosted_zone_id: None,
                 private_zone_only: Some(false),
                 endpoint: None,
-            })
+            };
+            DnsUpdater::new_route53(config).map_err(refused)
+        }
+        ProviderWord::GoDaddy | ProviderWord::Porkbun => {
+            let (key, secret) = pair(config)?;
+            match provider {
+                ProviderWord::GoDaddy => DnsUpdater::new_godaddy(key, secret, Some(TIMEOUT)),
+                _ => DnsUpdater::new_porkbun(key, secret, Some(TIMEOUT)),
+            }
             .map_err(refused)
         }
+        of_token => by_token(of_token, &token(config)?).map_err(refused),
     }
+}
+
+/// Providers that want one token and nothing else.
+fn by_token(provider: ProviderWord, token: &str) -> dns_update::Result<DnsUpdater> {
+    let wait = Some(TIMEOUT);
+    match provider {
+        ProviderWord::DigitalOcean => DnsUpdater::new_digitalocean(token, wait),
+        ProviderWord::Bunny => DnsUpdater::new_bunny(token, wait),
+        ProviderWord::Desec => DnsUpdater::new_desec(token, wait),
+        ProviderWord::Gandi => DnsUpdater::new_gandiv5(token, wait),
+        ProviderWord::Hetzner => DnsUpdater::new_hetzner(token, wait),
+        ProviderWord::Infomaniak => DnsUpdater::new_infomaniak(token, wait),
+        ProviderWord::Ionos => DnsUpdater::new_ionos(token, wait),
+        ProviderWord::Linode => DnsUpdater::new_linode(token, wait),
+        ProviderWord::Scaleway => DnsUpdater::new_scaleway(token, wait),
+        ProviderWord::Vultr => DnsUpdater::new_vultr(token, wait),
+        ProviderWord::Cloudflare | ProviderWord::Rfc2136 | ProviderWord::Route53 | ProviderWord::GoDaddy | ProviderWord::Porkbun => {
+            DnsUpdater::new_cloudflare(token, wait)
+        }
+    }
+}
+
+/// A key and its secret, where a provider has both.
+fn pair(config: &Config) -> Result<(String, String)> {
+    let token = token(config)?;
+    let (id, secret) = token.split_once(':').ok_or_else(|| {
+        anyhow!("the token for this provider is the id of a key, a colon, and its secret\n  hint: make one that may change the zone only")
+    })?;
+    Ok((id.to_owned(), secret.to_owned()))
 }
 
 fn token(config: &Config) -> Result<String> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use dns_update::DnsUpdater;
 use policy::dns_plan::{PlannedRecord, Question, RecordType};
+use tokio::time::error::Elapsed;
 
 use super::{provider, records};
 use crate::config::{Config, ProviderWord};
@@ -76,18 +77,25 @@ impl ZoneKeeper {
         }
     }
 
-    /// Adds a value.
-    pub async fn add(&self, name: &str, planned: &PlannedRecord, zone: &str) -> Result<()> {
+    /// Adds a value; false where it keeps nothing of the kind.
+    pub async fn add(&self, name: &str, planned: &PlannedRecord, zone: &str) -> Result<bool> {
         let (Some(kind), Some(record)) = (records::type_of(planned.record_type), records::record_of(planned.record_type, &planned.value))
         else {
-            return Ok(());
+            return Ok(false);
         };
-        step(self.updater.add_to_rrset(name, kind, planned.ttl_s, vec![record], zone)).await
+        match tokio::time::timeout(STEP_TIMEOUT, self.updater.add_to_rrset(name, kind, planned.ttl_s, vec![record], zone)).await {
+            Ok(Err(dns_update::Error::Unsupported(_))) => Ok(false),
+            done => answered(done).map(|()| true),
+        }
     }
 }
 
 async fn step<T>(asked: impl Future<Output = dns_update::Result<T>>) -> Result<T> {
-    match tokio::time::timeout(STEP_TIMEOUT, asked).await {
+    answered(tokio::time::timeout(STEP_TIMEOUT, asked).await)
+}
+
+fn answered<T>(answer: Result<dns_update::Result<T>, Elapsed>) -> Result<T> {
+    match answer {
         Ok(done) => done.map_err(failure),
         Err(_) => Err(anyhow!("no answer within {} s", STEP_TIMEOUT.as_secs())),
     }

@@ -12,6 +12,7 @@ mod machine;
 mod names;
 mod outbound;
 mod ports;
+mod reported;
 mod shown;
 mod signatures;
 
@@ -88,6 +89,7 @@ async fn examine(path: &Path, args: &Doctor, out: Output) -> Result<Vec<Finding>
     add(names::check(&patient).await)?;
     add(signatures::check(&mut patient).await?)?;
     add(outbound::check(&patient).await)?;
+    add(reported::check(&mut patient).await?)?;
     Ok(findings)
 }
 

@@ -36,9 +36,7 @@ pub(super) async fn addresses(config: &Config, resolver: &Resolver, named: &[IpA
             (found, vec![finding])
         }
         Ok(_) => (Vec::new(), vec![Finding::bad(Severity::Error, "address", host.as_str(), "has no address", fix)]),
-        Err(error) => {
-            (Vec::new(), vec![Finding::bad(Severity::Error, "address", host.as_str(), format!("has no address: {error:?}"), fix)])
-        }
+        Err(error) => (Vec::new(), vec![Finding::bad(Severity::Error, "address", host.as_str(), format!("has no address: {error}"), fix)]),
     }
 }
 
@@ -48,6 +46,29 @@ pub(super) async fn check(patient: &Patient) -> Vec<Finding> {
         findings.push(ptr(patient, *address).await);
         findings.extend(spf(patient, *address).await);
         findings.extend(blocklists::check(patient, *address).await);
+    }
+    findings.extend(unnamed_ipv6(patient).await);
+    findings
+}
+
+/// An IPv6 address that mail could leave from, and that the host name does not lead to.
+async fn unnamed_ipv6(patient: &Patient) -> Vec<Finding> {
+    let delivery = &patient.config.settings.delivery;
+    let mut findings = Vec::new();
+    for address in crate::dns::public_addresses() {
+        if !address.is_ipv6() || !delivery.ipv6 || patient.addresses.contains(&address) {
+            continue;
+        }
+        let found = "mail could leave from it, and the host name does not lead to it";
+        let fix = format!(
+            "publish it as AAAA record of {}, with a PTR record, and SPF that allows it; or ipv6 = false under [delivery]",
+            patient.config.settings.hostname
+        );
+        let (severity, why) = match delivery.check_ipv6 {
+            true => (Severity::Notice, "mail leaves over IPv4 wherever that can be had"),
+            false => (Severity::Error, "Gmail and others refuse mail from an IPv6 address without a name (550 5.7.25)"),
+        };
+        findings.push(Finding::bad(severity, "ipv6", address.to_string(), found, fix).because(why));
     }
     findings
 }

@@ -58,7 +58,7 @@ async fn world(patient: &Patient) -> Finding {
     };
     let mut hosts = match patient.resolver.mx(&afar).await {
         Ok(hosts) => hosts,
-        Err(error) => return lookup(format!("{error:?}")),
+        Err(error) => return lookup(error.to_string()),
     };
     hosts.sort_by_key(|host| host.preference);
     let mut last = "it has no MX host".to_owned();
@@ -66,7 +66,7 @@ async fn world(patient: &Patient) -> Finding {
         let addresses = match patient.resolver.addresses(&host, patient.config.settings.delivery.ipv6).await {
             Ok(addresses) => addresses,
             Err(error) => {
-                last = format!("{host}: {error:?}");
+                last = format!("{host}: {error}");
                 continue;
             }
         };
@@ -131,7 +131,7 @@ async fn answers(patient: &Patient, route: &Route, about: String) -> Finding {
     let fix = "see the host and port of its [[route]], and whether your hoster closes that port: 2525 is often open";
     let addresses = match patient.resolver.addresses(&route.host, patient.config.settings.delivery.ipv6).await {
         Ok(addresses) => addresses,
-        Err(error) => return Finding::bad(Severity::Error, "outbound", about, format!("has no address: {error:?}"), fix),
+        Err(error) => return Finding::bad(Severity::Error, "outbound", about, format!("has no address: {error}"), fix),
     };
     let mut last = String::new();
     for address in addresses.into_iter().take(4) {

@@ -80,7 +80,7 @@ async fn tlsa(patient: &Patient, tls: &ClientTls, at: SocketAddr) -> Option<Find
         return None;
     }
     let count = records.len();
-    let fix = "publish the record of the key in use: waypost dns show (and dns.tlsa = true), and keep the key: acme.keep_key = true";
+    let fix = "publish the record of the key in use: dns.tlsa = true, then waypost dns show";
     let bad = |found: String| Finding::bad(Severity::Error, "tlsa", about.clone(), found, fix);
     let why = "servers that check DANE send nothing here until record and certificate agree";
     let Some(dane) = Dane::new(records, host.clone(), host) else {

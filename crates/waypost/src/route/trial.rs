@@ -94,7 +94,7 @@ impl Trier<'_> {
 
     async fn open(&self, route: &Route, steps: &mut Vec<Step>) -> Result<Conversation, Step> {
         let no_connection = |error: String| Step::bad("connection", error, CONNECTION_FIX);
-        let addresses = self.resolver.addresses(&route.host, true).await.map_err(|e| no_connection(format!("has no address: {e:?}")))?;
+        let addresses = self.resolver.addresses(&route.host, true).await.map_err(|e| no_connection(format!("has no address: {e}")))?;
         let mut last = String::from("has no address");
         let mut opened = None;
         for address in addresses.into_iter().take(4) {

@@ -155,7 +155,7 @@ async fn in_dns(config: &Config, host: &Domain) -> Result<Vec<IpAddr>, Probe> {
     match resolver.addresses(host, true).await {
         Ok(found) if !found.is_empty() => Ok(found),
         Ok(_) => Err(bad(format!("{host} has no address"))),
-        Err(error) => Err(bad(format!("{host} has no address that could be found: {error:?}"))),
+        Err(error) => Err(bad(format!("{host} has no address that could be found: {error}"))),
     }
 }
 

@@ -82,6 +82,12 @@ pub async fn run(config_path: &Path, args: Setup, out: Output) -> Result<ExitCod
             "this machine has no public address of its own: name the one that leads here, by --address or as addresses under [dns]";
         report.warnings.push(warning.into());
     }
+    if config.file.route.iter().any(|route| route.get_ref().user.is_some() && route.get_ref().spf.is_none())
+        && config.file.dns.relays.is_empty()
+    {
+        let warning = "the smarthost is not in your SPF record: add what its instructions give after include: as spf to its [[route]]";
+        report.warnings.push(warning.into());
+    }
     report.start = service::make(&args, &config, &mut report)?;
     report.smarthosts = smarthosts(&config, &plan, &args, out).await;
     out.show(&report, advice::text)?;

@@ -33,12 +33,12 @@ pub fn make(args: &Setup, config: &Config, report: &mut Report) -> Result<String
         None if !args.no_service && is_usual && has_systemd => PathBuf::from(PLACE),
         None => return Ok(by_hand),
     };
-    let name = place.file_stem().map_or_else(|| "waypost".into(), |name| name.to_string_lossy().into_owned());
+    let place = std::path::absolute(place)?;
     if place.exists() {
         report.kept.push(format!("unit {}", place.display()));
     } else {
         let program = std::env::current_exe().context("this program's own path is not known")?;
-        write_new(&place, &unit(&program, config), 0o644)?;
+        write_new(&place, &unit(&program, config)?, 0o644)?;
         report.done.push(format!("unit {}", place.display()));
         if place == Path::new(PLACE) {
             user(report);
@@ -50,20 +50,24 @@ pub fn make(args: &Setup, config: &Config, report: &mut Report) -> Result<String
             ));
         }
     }
-    Ok(format!("systemctl enable --now {name}"))
+    Ok(match place == Path::new(PLACE) {
+        true => "systemctl enable --now waypost".into(),
+        // systemd links a unit from elsewhere to where it looks.
+        false => format!("systemctl enable --now {}", place.display()),
+    })
 }
 
-fn unit(program: &Path, config: &Config) -> String {
+fn unit(program: &Path, config: &Config) -> Result<String> {
     let serve = match config.path == Path::new(DEFAULT_PATH) {
         true => format!("ExecStart={} serve", program.display()),
-        false => format!("ExecStart={} --config {} serve", program.display(), config.path.display()),
+        false => format!("ExecStart={} --config {} serve", program.display(), std::path::absolute(&config.path)?.display()),
     };
     let text = UNIT.replace("ExecStart=/usr/local/bin/waypost serve", &serve);
     if config.file.data_dir == Path::new("/var/lib/waypost") {
-        return text;
+        return Ok(text);
     }
     // systemd makes state directories below /var/lib only.
-    text.replace("StateDirectory=waypost\nStateDirectoryMode=0700", &format!("ReadWritePaths={}", config.file.data_dir.display()))
+    Ok(text.replace("StateDirectory=waypost\nStateDirectoryMode=0700", &format!("ReadWritePaths={}", config.file.data_dir.display())))
 }
 
 fn user(report: &mut Report) {
@@ -102,11 +106,11 @@ mod tests {
     fn the_unit_has_the_places_of_this_machine() {
         let config =
             crate::config::parse(Path::new("/opt/mail/waypost.toml"), "hostname = \"mx.example.test\"\ndata_dir = \"data\"\n").unwrap();
-        let text = unit(Path::new("/opt/bin/waypost"), &config);
+        let text = unit(Path::new("/opt/bin/waypost"), &config).unwrap();
         assert!(text.contains("\nExecStart=/opt/bin/waypost --config /opt/mail/waypost.toml serve\n"), "{text}");
         assert!(text.contains("\nReadWritePaths=/opt/mail/data\n") && !text.contains("StateDirectory="), "{text}");
         let config = crate::config::parse(Path::new(DEFAULT_PATH), "hostname = \"mx.example.test\"\n").unwrap();
-        let text = unit(Path::new("/usr/bin/waypost"), &config);
+        let text = unit(Path::new("/usr/bin/waypost"), &config).unwrap();
         assert!(text.contains("\nExecStart=/usr/bin/waypost serve\n") && text.contains("\nStateDirectory=waypost\n"), "{text}");
     }
 }
