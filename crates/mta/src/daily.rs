@@ -1,6 +1,6 @@
 //! Tells other domains once a day what they ask to be told: when a report is due, its mails, and that none is sent twice.
 //!
-//! RFC 8460 s.5.5 (for a day at most), RFC 9990 s.3.5. Invariant: a report is marked as sent in the commit that queues its mails, so a restart sends
+//! RFC 8460 s.5.5 (for a day at most), RFC 9990. Invariant: a report is marked as sent in the commit that queues its mails, so a restart sends
 //! none twice and loses none.
 
 use std::collections::{HashMap, HashSet};

@@ -1,9 +1,7 @@
 //! The aggregate report of DMARC to a domain: where it goes, and what it says.
 //!
-//! RFC 9990 s.3.1, RFC 9990 s.3.5. Invariant: what it says is what was counted, under the policy that most of it was counted under; a report without a
-//! row is not sent.
-
-use std::collections::HashMap;
+//! RFC 9990 (changes in policy, transport). Invariant: what it says is what was counted, under the policy that was found last; a report without a row is not
+//! sent.
 
 use mail::{Domain, Mailbox};
 use reports::Envelope;
@@ -61,16 +59,16 @@ fn report(world: &World, period: &DailyPeriod, counts: &[DailyCount]) -> Option<
     })
 }
 
-/// The rows, and the policy under which most of the messages came: one may change within a day.
+/// The rows, and the policy that was found last: one may change within a day.
 fn contents(counts: &[DailyCount]) -> Option<(PublishedPolicy, Vec<Row>)> {
-    let mut policies: HashMap<&str, u64> = HashMap::new();
+    let mut last: Option<(i64, &str)> = None;
     let mut rows: Vec<Row> = Vec::with_capacity(counts.len());
     for count in counts {
         let Ok(row) = serde_json::from_str::<Row>(&count.detail) else { continue };
-        *policies.entry(&count.policy).or_default() += count.times;
+        last = last.max(Some((count.reason.parse().unwrap_or(0), &count.policy)));
         rows.push(Row { count: count.times, ..row });
     }
-    let (policy, _) = policies.into_iter().max_by_key(|(policy, times)| (*times, *policy))?;
+    let (_, policy) = last?;
     Some((serde_json::from_str(policy).ok()?, rows))
 }
 
@@ -81,8 +79,8 @@ mod tests {
     use store::DailyKind;
 
     #[test]
-    fn rows_stand_under_the_policy_of_most_messages() {
-        let count = |p: Disposition, source: &str, times| {
+    fn rows_stand_under_the_last_policy() {
+        let count = |p: Disposition, source: &str, times, last_s: i64| {
             let policy = PublishedPolicy { domain: "far.test".into(), p, ..PublishedPolicy::default() };
             let row = Row {
                 source: source.parse().unwrap(),
@@ -101,14 +99,14 @@ mod tests {
                 period: DailyPeriod { kind: DailyKind::Dmarc, begin_s: 0, end_s: 1, domain: "far.test".into() },
                 policy: serde_json::to_string(&policy).unwrap(),
                 detail: serde_json::to_string(&row).unwrap(),
-                reason: String::new(),
+                reason: last_s.to_string(),
                 times,
             }
         };
         let counts = [
-            count(Disposition::None, "192.0.2.1", 3),
-            count(Disposition::Reject, "192.0.2.1", 2),
-            count(Disposition::Reject, "192.0.2.2", 2),
+            count(Disposition::None, "192.0.2.1", 3, 9),
+            count(Disposition::Reject, "192.0.2.1", 2, 10),
+            count(Disposition::None, "192.0.2.2", 2, 8),
         ];
         let (policy, rows) = contents(&counts).unwrap();
         assert_eq!((policy.p, rows.iter().map(|row| row.count).collect::<Vec<_>>()), (Disposition::Reject, vec![3, 2, 2]));

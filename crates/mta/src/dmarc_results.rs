@@ -1,6 +1,6 @@
 //! What came under the name of a domain that wants to know it (rua= of its DMARC record), in the words of the reports on it.
 //!
-//! RFC 9990 s.3.1. Invariant: no local part of an address gets here, only names of domains; what is kept of a message is bounded; mail of a login is not
+//! RFC 9990 (contents of the elements). Invariant: no local part of an address gets here, only names of domains; what is kept of a message is bounded; mail of a login is not
 //! counted, nor is a report, so that two servers do not tell each other about their reports for ever.
 
 use mail::evidence::{DkimCheck, DkimResult, DmarcPolicy, DmarcRecord, DmarcResult, Evidence, SpfResult};
@@ -68,12 +68,13 @@ pub(crate) fn tell(world: &World, seen: Seen) {
     while detail.len() > ROW_MAX_BYTES && row.dkim.pop().is_some() {
         detail = json(&row);
     }
-    let every_s = world.settings.load().reporting.every_s;
+    let (every_s, now_s) = (world.settings.load().reporting.every_s, world.clock.now_s());
     world.results.tell(DailyCount {
-        period: period(DailyKind::Dmarc, world.clock.now_s(), every_s, domain),
+        period: period(DailyKind::Dmarc, now_s, every_s, domain),
         policy: serde_json::to_string(&policy).unwrap_or_default(),
         detail,
-        reason: String::new(),
+        // The policy of a report is the one that was found last.
+        reason: now_s.to_string(),
         times: 1,
     });
 }
@@ -87,7 +88,7 @@ fn is_report(message: &[u8]) -> bool {
 }
 
 /// What was done on account of DMARC, and why where that is not what the record asks. Of mail that passes nothing is told but that: what else is done
-/// with it is nothing to disclose (RFC 9990 s.8.3).
+/// with it is nothing to disclose (RFC 9990, disclosure of filtering information).
 fn done(evidence: &Evidence, record: &DmarcRecord, judged: &Result<Treatment, Reply>) -> (Disposition, Vec<Reason>) {
     let dmarc = &evidence.dmarc;
     if dmarc.result == DmarcResult::Pass {
@@ -109,7 +110,7 @@ fn done(evidence: &Evidence, record: &DmarcRecord, judged: &Result<Treatment, Re
     (done, reasons)
 }
 
-/// The signatures, in the order in which they matter (RFC 9990 s.3.3); one that names no domain is none.
+/// The signatures, in the order in which they matter (RFC 9990, DKIM signatures in aggregate reports); one that names no domain is none.
 fn signatures(checks: &[DkimCheck], author: &str) -> Vec<DkimSeen> {
     let mut seen: Vec<DkimSeen> = checks
         .iter()

@@ -1,6 +1,6 @@
 //! What other domains are to be told once a day: counted beside the sessions, and written down a little later.
 //!
-//! RFC 8460 s.4.3, RFC 9990 s.3. Invariant: no session waits for it; what waits to be written is bounded; what is left out is said in the log.
+//! RFC 8460 s.4.3, RFC 9990. Invariant: no session waits for it; what waits to be written is bounded; what is left out is said in the log.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! Where reports go: the record `_smtp._tls` of a domain, the URIs of a `rua`, and what those say who are named in one by others.
 //!
-//! RFC 8460 s.3, RFC 9990 s.4, RFC 6068 s.2 (mailto), RFC 3986 s.3. Invariant: the record is a stranger's: at most [`ADDRESSES_MAX`] addresses come of it, and what is no
+//! RFC 8460 s.3, RFC 9990 (verifying external destinations), RFC 6068 s.2 (mailto), RFC 3986 s.3. Invariant: the record is a stranger's: at most [`ADDRESSES_MAX`] addresses come of it, and what is no
 //! address is left out.
 
 use http::Uri;

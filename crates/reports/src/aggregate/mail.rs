@@ -1,6 +1,6 @@
 //! An aggregate report as a mail.
 //!
-//! RFC 9990 s.3.5.2 (file name, media type, Subject). Invariant: the same report makes the same attachment, and its size has a bound.
+//! RFC 9990 (transport: file name, media type, Subject). Invariant: the same report makes the same attachment, and its size has a bound.
 
 use ::mail::Domain;
 

@@ -1,6 +1,6 @@
 //! What other domains are told once a day, until it is told: how sessions with their hosts went (TLS), what came under their names (DMARC).
 //!
-//! RFC 8460 s.4.1, RFC 9990 s.3. Invariant: results go in the transaction that queues their last report or gives it up, so none is reported twice and
+//! RFC 8460 s.4.1, RFC 9990. Invariant: results go in the transaction that queues their last report or gives it up, so none is reported twice and
 //! none is lost; both tables are bounded, and what does not fit is counted for the log.
 
 use std::collections::HashMap;
@@ -74,7 +74,7 @@ pub struct DailyCount {
     pub policy: String,
     /// What was wrong, as JSON, and empty where nothing was (TLS); what was seen, as JSON (DMARC).
     pub detail: String,
-    /// What was said about it last.
+    /// What was said about it last (TLS); when the last one came, in Unix seconds (DMARC).
     pub reason: String,
     /// How many.
     pub times: u64,
