@@ -21,11 +21,13 @@ const SOON: Duration = Duration::from_secs(60);
 /// Reads a mail with a report with Python's own modules.
 const READER: &str = "
 import sys, email, base64, gzip, json
+import xml.etree.ElementTree as tree
 mail = email.message_from_bytes(base64.b64decode(sys.stdin.read()))
 text, file = mail.get_payload()
+xml = gzip.decompress(file.get_payload(decode=True)).decode()
 print(json.dumps({'fields': {name: ' '.join(value.split()) for name, value in mail.items()}, 'text': text.get_payload(),
     'type': mail.get_content_type(), 'file_type': file.get_content_type(), 'file_name': file.get_filename(),
-    'xml': gzip.decompress(file.get_payload(decode=True)).decode()}))
+    'xml': xml, 'dispositions': [one.text for one in tree.fromstring(xml.encode()).iter('{urn:ietf:params:xml:ns:dmarc-2.0}disposition')]}))
 ";
 
 struct Scene {
@@ -101,11 +103,22 @@ impl Scene {
     fn sums(&self, about: &str) -> BTreeMap<String, u64> {
         let mut sums = BTreeMap::new();
         for (report, _) in self.reports(about) {
-            for row in report["read"]["rows"].as_array().unwrap() {
+            // Mail::DMARC knows no disposition "pass": it makes "none" of it.
+            let dispositions = report["dispositions"].as_array().unwrap();
+            let rows = report["read"]["rows"].as_array().unwrap();
+            assert_eq!(rows.len(), dispositions.len());
+            for (row, disposition) in rows.iter().zip(dispositions) {
+                assert_eq!(row["disposition"].as_str(), disposition.as_str().map(|word| if word == "pass" { "none" } else { word }));
                 let text = |name: &str| row[name].as_str().unwrap().to_owned();
                 let reasons: Vec<&str> = row["reasons"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
-                let key =
-                    format!("{} {} {} dkim={} spf={}", text("source"), text("header_from"), text("disposition"), text("dkim"), text("spf"));
+                let key = format!(
+                    "{} {} {} dkim={} spf={}",
+                    text("source"),
+                    text("header_from"),
+                    disposition.as_str().unwrap(),
+                    text("dkim"),
+                    text("spf")
+                );
                 *sums.entry([&[key.as_str()], &reasons[..]].concat().join(" ")).or_default() += row["count"].as_u64().unwrap();
             }
         }
@@ -331,7 +344,7 @@ fn one_waypost_reads_what_another_reports_and_is_silent_about_it() {
     assert_eq!((&kept["submitter"], &kept["domain"]), (&"fwd.example.test".into(), &"other.test".into()), "{kept}");
     let summary = theirs.json(&["reports", "other.test"])["domains"][0].clone();
     assert_eq!((&summary["reports"], &summary["messages"]["foreign"]), (&1.into(), &1.into()), "{summary}");
-    assert!(theirs.ok(&["reports"]).contains("foreign 127.0.0.1: 1 message"), "{}", theirs.ok(&["reports"]));
+    assert!(theirs.ok(&["reports"]).contains("foreign 127.0.0.1 (localhost): 1 messages as other.test"), "{}", theirs.ok(&["reports"]));
     // Whatever they would report about that mail they would report together with this.
     let reply = Talk::greeted(theirs.address, MX_PORT).message("x@list.test", "me@other.test", &message("boss@watch.test", "hello"));
     assert!(reply.starts_with("250 "), "{reply}");
@@ -348,7 +361,7 @@ fn hostile_domains_cost_little() {
     let records = asks("many", "p=none", &many.join(","))
         + &txt(
             "_dmarc.rubbish",
-            "v=DMARC1; p=none; sp=\u{1}<x>; fo=<&>; adkim=q; rua=mailto:\"a@b\"@,,mailto:%00@rua.test,mailto:dmarc@rua.test; =;;",
+            "v=DMARC1; p=none; sp=\\001<x>; fo=<&>; adkim=q; rua=mailto:\\\"a@b\\\"@,,mailto:%00@rua.test,mailto:dmarc@rua.test; =;;",
         )
         + &txt("*.evil", "v=DMARC1; p=none; rua=mailto:evil@rua.test");
     let scene = scene("dmarc = true\n", &records);
