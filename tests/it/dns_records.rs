@@ -89,7 +89,9 @@ fn an_empty_zone_turns_green_and_each_damage_is_found() {
         };
         expect("without", &["missing", "differs"], &format!("del {name} {kind} {data}"));
         expect("damaged", &["missing", "differs"], &add(&damaged(record)));
-        dns.update("test.", &format!("del {name} {kind} {}\n{}", damaged(record), add(&data)));
+        // One by one: a signed node holds more than the alias until an update is over, and an alias must stand alone (RFC 2136 s.3.4.2.2).
+        dns.update("test.", &format!("del {name} {kind} {}", damaged(record)));
+        dns.update("test.", &add(&data));
     }
     assert_eq!(check(&waypost), (vec![], true));
 }

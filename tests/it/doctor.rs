@@ -1,6 +1,6 @@
 //! `waypost doctor`, in a good world and in bad ones: each damage turns its own finding red.
 
-use it::{Dns, Lab, MX_PORT, Process, Sink, Waypost, wait_for};
+use it::{Dns, Lab, MX_PORT, Process, Sink, Unbound, Waypost, wait_for};
 use serde_json::Value;
 
 /// The lab's server with all its records in DNS, and somebody afar who takes mail.
@@ -146,7 +146,9 @@ fn a_clock_that_is_wrong_is_found() {
 fn setup_then_dns_apply_turns_red_into_green() {
     let lab = Lab::new();
     let us = lab.address(1);
+    // The zone is signed, and a resolver that validates it is the one in use.
     let dns = Dns::start_for_updates(&lab, "");
+    let unbound = Unbound::start(&lab, &dns);
     lab.write("tsig.secret", &format!("{}\n", it::UPDATE_SECRET));
     std::fs::set_permissions(lab.path().join("tsig.secret"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let _afar = Sink::start(lab.address(2), MX_PORT);
@@ -154,8 +156,11 @@ fn setup_then_dns_apply_turns_red_into_green() {
         &lab,
         &format!(
             "postmaster = \"me@example.test\"\n[forward]\ndomain = \"fwd.example.test\"\nmode = \"queue\"\n[tls]\nextra_authorities = \"cert.pem\"\n\
-             [dns]\naddresses = [\"{us}\"]\nprovider = \"rfc2136\"\nserver = \"{}:5353\"\ntsig_name = \"lab\"\ntsig_secret_file = \"tsig.secret\"\n\
+             [dns]\nservers = [\"{}:{}\"]\nvalidate = \"upstream\"\ntlsa = true\naddresses = [\"{us}\"]\nprovider = \"rfc2136\"\nserver = \"{}:5353\"\n\
+             tsig_name = \"lab\"\ntsig_secret_file = \"tsig.secret\"\n\
              [[route]]\nhost = \"[{}]\"\nport = {MX_PORT}\ntls = \"none\"\nverify = false\n",
+            unbound.address,
+            it::DNS_PORT,
             dns.address,
             lab.address(2)
         ),
@@ -178,10 +183,12 @@ fn setup_then_dns_apply_turns_red_into_green() {
     // What the server has looked up before is in its cache for as long as the zone says.
     waypost.stop();
     waypost.start();
-    let green = doctor(&waypost);
-    assert!(green.is_empty(), "{green:#?}");
+    // The resolver forgets within a second or two that there was nothing.
+    wait_for("all to be green", || doctor(&waypost).is_empty().then_some(()));
     dns.update("test.", "del fwd.example.test. MX 10 mx.example.test.");
+    wait_for("the resolver to forget it", || (!doctor(&waypost).is_empty()).then_some(()));
     assert_eq!(doctor(&waypost), ["\"dns\" \"fwd.example.test. MX\""]);
+    assert!(waypost.ok(&["dns", "show"]).contains("TLSA"));
     waypost.assert_no_bugs();
 }
 

@@ -383,3 +383,37 @@ fn mail_that_requires_tls_goes_to_verified_hosts_only() {
     talk.expect("MAIL FROM:<her@foreign.test> REQUIRETLS", "555");
     sender.waypost.assert_no_bugs();
 }
+
+#[test]
+fn a_message_may_say_that_arriving_matters_more_than_tls() {
+    let lab = Lab::new();
+    let issued = LabAuthority::new(&lab).issue(&["mx.far.test"]);
+    let far = Sink::with_tls(lab.address(11), MX_PORT, &issued);
+    let wrong = format!("3 1 1 {}", "00".repeat(32));
+    let records = domain(&lab, "far", 11) + &tlsa("far", &wrong) + &domain(&lab, "later", 12) + &tlsa("later", &wrong);
+    let mut sender = Sender::start(&lab, "upstream", &records, &[]);
+    let send = |sender: &Sender, to: &str, parameters: &str, field: &str, subject: &str| {
+        let mut talk = sender.waypost.logged_in("me@example.test", &sender.password);
+        talk.expect(&format!("MAIL FROM:<me@example.test>{parameters}"), "250");
+        talk.expect(&format!("RCPT TO:<{to}>"), "250");
+        talk.expect("DATA", "354");
+        talk.expect(&format!("{field}{}\r\n.", content(subject).trim_end()), "250");
+    };
+    send(&sender, "you@far.test", "", "", "held back by the record.");
+    sender.fate("deferred", "you@far.test");
+    send(&sender, "you@far.test", "", "TLS-Required: No\r\n", "it must arrive.");
+    assert!(far.wait_for("it must arrive.").tls, "TLS is there, and is used");
+    send(&sender, "you@far.test", "", "TLS-Required: perhaps\r\n", "no word of ours.");
+    // The command counts more than the field.
+    send(&sender, "you@far.test", " REQUIRETLS", "TLS-Required: No\r\n", "demanded all the same.");
+    // What it said is kept over a restart.
+    send(&sender, "you@later.test", "", "TLS-Required: no\r\n", "it must arrive later.");
+    sender.fate("deferred", "you@later.test");
+    sender.waypost.stop();
+    let later = Sink::with_tls(lab.address(12), MX_PORT, &issued);
+    sender.waypost.start();
+    sender.waypost.ok(&["queue", "retry", "--all"]);
+    later.wait_for("it must arrive later.");
+    assert_eq!((sender.waypost.queued(), far.messages().len()), (3, 1));
+    sender.waypost.assert_no_bugs();
+}

@@ -81,7 +81,7 @@ impl Dns {
         dns
     }
 
-    /// Serves `test` with nothing but `records`, and takes updates of it with the key of [`Self::key`]; it has the names of 192.0.2.10 and 2001:db8::10 too.
+    /// Serves `test`, signed, with nothing but `records`, and takes updates of it with the key `lab`; it has the names of 192.0.2.10 and 2001:db8::10 too.
     pub fn start_for_updates(lab: &Lab, records: &str) -> Self {
         let address = lab.address(53);
         let head =
@@ -91,8 +91,9 @@ impl Dns {
         lab.write("dns/v6.zone", &format!("{}{}PTR mx.example.test.\n", head("8.b.d.0.1.0.0.2.ip6.arpa."), REVERSE_V6));
         let shown = lab.path().join("dns").display().to_string();
         let zone = |domain: &str, file: &str| {
+            let signed = if domain == "test" { "    dnssec-signing: on\n    dnssec-policy: lab\n" } else { "" };
             format!(
-                "  - domain: {domain}\n    storage: \"{shown}\"\n    file: {file}\n    acl: lab\n    zonefile-load: whole\n    zonefile-sync: -1\n    journal-content: none\n"
+                "  - domain: {domain}\n{signed}    storage: \"{shown}\"\n    file: {file}\n    acl: lab\n    zonefile-load: whole\n    zonefile-sync: -1\n    journal-content: none\n"
             )
         };
         let zones = [("test", "test.zone"), ("2.0.192.in-addr.arpa", "v4.zone"), ("8.b.d.0.1.0.0.2.ip6.arpa", "v6.zone")];
@@ -102,6 +103,7 @@ impl Dns {
             &format!(
                 "server:\n  rundir: \"{shown}\"\n  listen: {address}@{DNS_PORT}\n  udp-workers: 1\n  tcp-workers: 1\n  background-workers: 1\n\
                  log:\n  - target: stderr\n    any: warning\ndatabase:\n  storage: \"{shown}\"\n\
+                 policy:\n  - id: lab\n    single-type-signing: on\n    algorithm: ecdsap256sha256\n\
                  key:\n  - id: lab\n    algorithm: hmac-sha256\n    secret: {UPDATE_SECRET}\nacl:\n  - id: lab\n    key: lab\n    action: update\nzone:\n{zones}"
             ),
         );

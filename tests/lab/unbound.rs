@@ -25,7 +25,7 @@ impl Unbound {
                 "server:\n  interface: {address}@{DNS_PORT}\n  interface: {address}@53\n  access-control: 127.0.0.0/8 allow\n  do-not-query-localhost: no\n  username: \"\"\n  \
                  chroot: \"\"\n  pidfile: \"\"\n  use-syslog: no\n  verbosity: 1\n  logfile: \"{log}\"\n  do-ip6: no\n  \
                  trust-anchor-file: \"{anchor}\"\n  module-config: \"validator iterator\"\n  local-zone: \"test.\" nodefault\n  \
-                 cache-max-negative-ttl: 1\n  root-hints: \"\"\n\
+                 cache-max-ttl: 1\n  cache-max-negative-ttl: 1\n  root-hints: \"\"\n\
                  stub-zone:\n  name: \"test.\"\n  stub-addr: {server}@{DNS_PORT}\n  stub-prime: no\nremote-control:\n  control-enable: no\n",
                 log = lab.path().join("unbound.log").display(),
                 anchor = anchor.display(),

@@ -328,7 +328,7 @@ async fn enqueue(store: &Store, now_ms: i64, to: &[&str]) -> QueueId {
         smtputf8: false,
         ret: None,
         envid: None,
-        requiretls: false,
+        tls: store::TlsWish::AsPublished,
         arrived_ms: now_ms,
         expires_ms: now_ms + 1000,
         rewritten_path: None,

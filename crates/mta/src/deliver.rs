@@ -6,7 +6,7 @@
 use mail::{EnhancedCode, Reply, header_len};
 use policy::{Scope, Trouble, our_refusal, trouble_of_reply};
 use smtp::client::{Event, Failure, Outcome, Phase, Stage, Transaction};
-use store::{Claimed, Content};
+use store::{Claimed, Content, TlsWish};
 use tokio::time::timeout;
 
 use crate::connect::{Connection, patience};
@@ -58,7 +58,7 @@ impl Attempt {
 pub(crate) async fn deliver(connection: &mut Connection, claimed: &Claimed, content: &Content) -> Attempt {
     let count = claimed.recipients.len();
     // A mailbox server on this machine is the end of the way.
-    let requiretls = claimed.message.requiretls && !matches!(connection.stream, Stream::Local(_));
+    let requiretls = claimed.message.tls == TlsWish::Required && !matches!(connection.stream, Stream::Local(_));
     if requiretls && connection.verified.is_none() {
         return Attempt { reusable: true, ..Attempt::failed(count, &unverified(connection), false) };
     }

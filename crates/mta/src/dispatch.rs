@@ -11,7 +11,7 @@ use std::time::Duration;
 use mail::Domain;
 use net::{ClientTls, Clock, Resolver};
 use policy::Trouble;
-use store::{Flow, NewMessage, Store};
+use store::{Flow, NewMessage, Store, TlsWish};
 use tokio::sync::Notify;
 
 use crate::authenticate::LargeContents;
@@ -102,10 +102,13 @@ struct Inner {
     look: Notify,
 }
 
+/// Domain and flow, and whether what the domain publishes about TLS stops nothing.
+type RouteKey = (Domain, Flow, bool);
+
 #[derive(Debug, Default)]
 struct State {
     domains: HashMap<Domain, DomainState>,
-    routes: HashMap<(Domain, Flow), RouteState>,
+    routes: HashMap<RouteKey, RouteState>,
     in_memory: usize,
     content_bytes: u64,
     /// When held mail is looked at again, Unix milliseconds.
@@ -197,7 +200,7 @@ impl Dispatch {
     /// Takes a job for which there is room.
     pub fn submit(&self, job: Job) {
         let now_ms = self.0.world.clock.now_ms();
-        let key = (job.domain.clone(), job.claimed.message.flow);
+        let key = (job.domain.clone(), job.claimed.message.flow, job.claimed.message.tls == TlsWish::Optional);
         let mut state = self.state();
         let route = state.routes.entry(key.clone()).or_default();
         if let Some((plan, until_ms)) = &route.plan
@@ -216,9 +219,9 @@ impl Dispatch {
     }
 
     /// Finds the route of a domain, for all its jobs that wait for one.
-    async fn plan(self, key: (Domain, Flow)) {
+    async fn plan(self, key: RouteKey) {
         let world = self.0.world.clone();
-        let planned = caught(plan(&world, &key.0, key.1)).await;
+        let planned = caught(plan(&world, &key.0, key.1, key.2)).await;
         let planned = planned.unwrap_or_else(|| Err(Trouble::bug("an internal error while looking for the route")));
         let jobs = {
             let mut state = self.state();

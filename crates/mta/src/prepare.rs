@@ -6,10 +6,10 @@
 use std::collections::HashSet;
 
 use mail::srs::Srs;
-use mail::{Mailbox, QueueId, Recipient, ReversePath};
+use mail::{Fields, Mailbox, QueueId, Recipient, ReversePath};
 use net::{Clock, random_u32};
 use policy::{AcceptedRecipient, Treatment};
-use store::{Flow, Message, NewMessage, NewRecipient};
+use store::{Flow, Message, NewMessage, NewRecipient, TlsWish};
 
 use crate::authenticate::{Proof, Whole};
 use crate::decide::Accepted;
@@ -163,7 +163,7 @@ impl<'a> Desk<'a> {
                 smtputf8: received.parameters.smtputf8,
                 ret: received.parameters.ret,
                 envid: received.parameters.envid.clone(),
-                requiretls: received.parameters.requiretls,
+                tls: tls_wish(received),
                 arrived_ms: received.at_ms,
                 expires_ms: self.settings.schedule.expires_ms(received.at_ms),
                 delay_reported: false,
@@ -174,6 +174,18 @@ impl<'a> Desk<'a> {
             claimed: false,
             held: None,
         }
+    }
+}
+
+/// What the sender wants of TLS: by its command, or else by a header field (RFC 8689 s.5).
+fn tls_wish(received: &Received) -> TlsWish {
+    if received.parameters.requiretls {
+        return TlsWish::Required;
+    }
+    let says_no = |field: mail::Field<'_>| field.unfolded().trim().eq_ignore_ascii_case("no");
+    match Fields::find_first(received.content.front(), "TLS-Required").is_some_and(says_no) {
+        true => TlsWish::Optional,
+        false => TlsWish::AsPublished,
     }
 }
 

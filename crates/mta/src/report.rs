@@ -8,7 +8,7 @@ use mail::report::{RecipientReport, Report};
 use mail::{Body, ForwardPath, Mailbox, Notify, QueueId, Ret, ReversePath};
 use net::random_u32;
 use policy::{AcceptedRecipient, Client, Rules};
-use store::{Content, Flow, Message, NewMessage, NewRecipient};
+use store::{Content, Flow, Message, NewMessage, NewRecipient, TlsWish};
 
 use crate::dispatch::World;
 
@@ -38,7 +38,7 @@ pub(crate) async fn reports(
         envid: message.envid.as_deref(),
         arrived_unix_s: message.arrived_ms / 1000,
         now_unix_s: now_ms / 1000,
-        ret: if message.ret == Some(Ret::Full) && is_whole && !message.requiretls { Ret::Full } else { Ret::Headers },
+        ret: if message.ret == Some(Ret::Full) && is_whole && message.tls != TlsWish::Required { Ret::Full } else { Ret::Headers },
         original: front,
         recipients: &recipients,
     }
@@ -63,7 +63,7 @@ pub(crate) async fn addressed(world: &World, id: QueueId, to: &Mailbox, bytes: B
         smtputf8: utf8,
         ret: None,
         envid: None,
-        requiretls: false,
+        tls: TlsWish::AsPublished,
         arrived_ms: now_ms,
         expires_ms: settings.schedule.expires_ms(now_ms),
         delay_reported: false,

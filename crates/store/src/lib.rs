@@ -18,7 +18,7 @@ pub use error::StoreError;
 pub use handle::Store;
 pub use message::{
     Claimed, ClaimedRecipient, Committed, Disposition, FailedDelivery, Flow, ListFilter, ListedMessage, ListedRecipient, Message,
-    NewMessage, NewRecipient, QueueTotals, RecipientKey, Settlement, Unnoticed,
+    NewMessage, NewRecipient, QueueTotals, RecipientKey, Settlement, TlsWish, Unnoticed,
 };
 pub use report::{KeptReport, KeptRows, KeptTlsFailure, KeptTlsPolicy, NewReport, ReportContent, ReportFilter};
 pub use sqlite::{AccountChange, DailyChange, DailyCount, DailyKind, DailyPeriod, DailyReportDue, DirectoryChange, LaneDue, LoginUse};

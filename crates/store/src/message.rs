@@ -44,6 +44,36 @@ impl Flow {
     }
 }
 
+/// What a sender wants of TLS on the way (RFC 8689).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TlsWish {
+    /// What receivers publish counts.
+    #[default]
+    AsPublished,
+    /// It goes nowhere without verified TLS (REQUIRETLS).
+    Required,
+    /// Arriving matters more: what receivers publish stops nothing (`TLS-Required: No`).
+    Optional,
+}
+
+impl TlsWish {
+    pub(crate) fn number(self) -> i64 {
+        match self {
+            Self::AsPublished => 0,
+            Self::Required => 1,
+            Self::Optional => 2,
+        }
+    }
+
+    pub(crate) fn of_number(number: i64) -> Self {
+        match number {
+            1 => Self::Required,
+            2 => Self::Optional,
+            _ => Self::AsPublished,
+        }
+    }
+}
+
 /// A message's facts, without its content and recipients.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
@@ -67,8 +97,8 @@ pub struct Message {
     pub ret: Option<Ret>,
     /// ENVID.
     pub envid: Option<String>,
-    /// Whether it goes nowhere without verified TLS (REQUIRETLS).
-    pub requiretls: bool,
+    /// What its sender wants of TLS.
+    pub tls: TlsWish,
     /// When it arrived, Unix milliseconds.
     pub arrived_ms: i64,
     /// When it is given up, Unix milliseconds.

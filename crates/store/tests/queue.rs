@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use mail::{Body, Domain, EnhancedCode, Mailbox, Notify, QueueId, ReversePath};
-use store::{Content, Disposition, Flow, ListFilter, Message, NewMessage, NewRecipient, Settlement, Store, StoreError};
+use store::{Content, Disposition, Flow, ListFilter, Message, NewMessage, NewRecipient, Settlement, Store, StoreError, TlsWish};
 
 fn mailbox(text: &str) -> Mailbox {
     Mailbox::parse(text).unwrap()
@@ -19,7 +19,7 @@ fn message(id: i64, content: &Content, recipients: &[&str], claimed: bool) -> Ne
             smtputf8: false,
             ret: None,
             envid: Some("env".into()),
-            requiretls: true,
+            tls: TlsWish::Required,
             arrived_ms: 1000,
             expires_ms: 9_000_000,
             rewritten_path: None,

@@ -8,7 +8,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::error::StoreError;
-use crate::message::{Claimed, ClaimedRecipient, Flow, Message, NewRecipient, RecipientKey};
+use crate::message::{Claimed, ClaimedRecipient, Flow, Message, NewRecipient, RecipientKey, TlsWish};
 
 /// A lane with something in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -168,7 +168,7 @@ pub(crate) fn read_message(id: QueueId, row: &Row<'_>) -> Result<Message, String
         arrived_ms: row.get(6).map_err(text)?,
         expires_ms: row.get(7).map_err(text)?,
         delay_reported: row.get(8).map_err(text)?,
-        requiretls: row.get(13).map_err(text)?,
+        tls: TlsWish::of_number(row.get(13).map_err(text)?),
         prefix: prefix.into(),
     })
 }

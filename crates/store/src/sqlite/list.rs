@@ -8,7 +8,7 @@ use rusqlite::{Connection, params};
 
 use super::claim::read_message;
 use crate::error::StoreError;
-use crate::message::{Flow, ListFilter, ListedMessage, ListedRecipient, Message, QueueTotals};
+use crate::message::{Flow, ListFilter, ListedMessage, ListedRecipient, Message, QueueTotals, TlsWish};
 
 /// One page of the queue, in the order of arrival.
 pub(crate) fn list(db: &Connection, filter: &ListFilter) -> Result<Vec<ListedMessage>, StoreError> {
@@ -48,7 +48,7 @@ fn unreadable(id: QueueId) -> Message {
         smtputf8: false,
         ret: None,
         envid: None,
-        requiretls: false,
+        tls: TlsWish::AsPublished,
         arrived_ms: 0,
         expires_ms: 0,
         rewritten_path: None,

@@ -64,7 +64,7 @@ fn insert_message(db: &Connection, new: &NewMessage) -> Result<(), StoreError> {
         m.rewritten_path.as_ref().map(mail::ReversePath::to_bare),
         m.may_report,
         m.mendable,
-        m.requiretls,
+        m.tls.number(),
     ])?;
     Ok(())
 }
