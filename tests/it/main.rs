@@ -38,6 +38,7 @@ mod outbound_tls;
 mod postfix;
 mod reports;
 mod reports_in;
+mod reports_out;
 mod reports_written;
 mod resources;
 mod returns;

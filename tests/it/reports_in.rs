@@ -5,8 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use it::{Dns, Lab, MX_PORT, Sink, Talk, Waypost, fed, python, txt, wait_for};
 use mail::Mailbox;
 use msgauth::{Algorithm, KeyPair, Signer, record};
-use reports::gzip;
-use reports::tls::{Envelope, FailureDetails, Policy, PolicyResult, ResultType, Summary, TlsReport};
+use reports::tls::{FailureDetails, Policy, PolicyResult, ResultType, Summary, TlsReport};
+use reports::{Envelope, gzip};
 use serde_json::Value;
 
 use crate::forwarding::records;

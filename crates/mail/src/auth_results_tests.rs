@@ -38,6 +38,7 @@ fn each_method_stands_on_a_line_of_its_own() {
             policy: DmarcPolicy::Reject,
             spf_aligned: true,
             dkim_aligned: true,
+            ..DmarcCheck::default()
         },
         arc: ArcResult::None,
     };

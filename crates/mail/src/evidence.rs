@@ -94,6 +94,29 @@ pub enum DmarcResult {
     PermError,
 }
 
+/// A DMARC record, as far as its owner is told about it (RFC 9990).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DmarcRecord {
+    /// Where it was found.
+    pub domain: String,
+    /// p=.
+    pub policy: DmarcPolicy,
+    /// sp=.
+    pub subdomain_policy: Option<DmarcPolicy>,
+    /// np=.
+    pub nonexistent_policy: Option<DmarcPolicy>,
+    /// adkim=s.
+    pub dkim_strict: bool,
+    /// aspf=s.
+    pub spf_strict: bool,
+    /// t=y.
+    pub testing: bool,
+    /// fo=.
+    pub failure_options: Option<String>,
+    /// rua=, as it was written, up to a bound; empty where nobody wants a report.
+    pub report_uris: String,
+}
+
 /// DMARC (RFC 9989).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DmarcCheck {
@@ -103,6 +126,10 @@ pub struct DmarcCheck {
     pub domain: String,
     /// The policy that applies to it.
     pub policy: DmarcPolicy,
+    /// What its record asks, before t=y takes a step off.
+    pub asked: DmarcPolicy,
+    /// The record.
+    pub record: Option<Box<DmarcRecord>>,
     /// Whether SPF passed for an aligned domain.
     pub spf_aligned: bool,
     /// Whether a DKIM signature of an aligned domain verifies.

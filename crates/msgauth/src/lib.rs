@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ResolverConfig, ResolverOpts};
-use mail::evidence::{DkimCheck, Evidence, IprevResult, SpfCheck, SpfResult};
+use mail::evidence::{DkimCheck, DmarcRecord, Evidence, IprevResult, SpfCheck, SpfResult};
 use mail_auth::{AuthenticatedMessage, MessageAuthenticator};
 use tokio::time::timeout;
 
@@ -38,6 +38,11 @@ const ALIGNMENT_DEADLINE: Duration = Duration::from_secs(3);
 /// Finds out who sent a message; holds the one resolver of the process. Clones share it.
 #[derive(Clone)]
 pub struct Authenticator(MessageAuthenticator);
+
+/// DNS gave no answer.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("DNS gave no answer")]
+pub struct Unanswered;
 
 /// The resolver cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -99,6 +104,22 @@ impl Authenticator {
     /// The name of an address that leads back to it (RFC 8601 s.3).
     pub async fn confirmed_name(&self, client: IpAddr) -> (IprevResult, Option<String>) {
         timeout(DEADLINE, iprev::check(self.resolver(), client)).await.unwrap_or((IprevResult::TempError, None))
+    }
+
+    /// The DMARC record at a domain itself, where there is one.
+    ///
+    /// # Errors
+    /// [`Unanswered`].
+    pub async fn dmarc_record(&self, domain: &str) -> Result<Option<DmarcRecord>, Unanswered> {
+        timeout(DEADLINE, dmarc::record_at(self.resolver(), domain)).await.map_or(Err(Unanswered), |found| found.map_err(|_| Unanswered))
+    }
+
+    /// The organizational domain of a name (RFC 9989 s.4.10.2).
+    ///
+    /// # Errors
+    /// [`Unanswered`].
+    pub async fn organizational_domain(&self, domain: &str) -> Result<String, Unanswered> {
+        timeout(DEADLINE, dmarc::organization(self.resolver(), domain)).await.map_or(Err(Unanswered), |found| found.map_err(|_| Unanswered))
     }
 
     /// SPF alone: of HELO, and of the reverse-path. The message is not looked at.

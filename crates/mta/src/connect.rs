@@ -22,7 +22,7 @@ use crate::host_places::HostPlace;
 use crate::plan::Plan;
 use crate::settings::Delivery;
 use crate::stream::Stream;
-use crate::tls_results::sts_policy;
+use crate::tls_results::{self, sts_policy};
 
 /// Addresses of one host that are tried.
 const ADDRESSES_MAX: usize = 6;
@@ -63,7 +63,7 @@ pub(crate) async fn connect(world: &World, plan: &Plan, domain: &Domain) -> Resu
         && let Some(error) = &published.sts_error
     {
         let failed = FailureDetails { result: error.result.clone(), reason: error.text.clone(), ..FailureDetails::default() };
-        world.tls_results.tell(world, &sts_policy(domain, published.sts.as_deref()), Some(failed));
+        tls_results::tell(world, &sts_policy(domain, published.sts.as_deref()), Some(failed));
     }
     let mut worst: Option<Trouble> = None;
     for hop in plan.hops.hosts() {

@@ -35,16 +35,16 @@ pub(crate) struct Accepted<'a> {
     pub lacks_date: bool,
 }
 
-/// Decides. On a refusal the message is given back, so that its content can be discarded.
-pub(crate) fn decide<'a>(filtered: Filtered<'a>, directory: &Directory, forward: &Forward) -> Result<Accepted<'a>, Box<(Received, Reply)>> {
-    let Filtered { authenticated: Authenticated { received, proof, whole }, answer } = filtered;
+/// What is thought of a message, whatever the spam filter says: it follows from its form, its sender and the settings.
+pub(crate) fn judge(authenticated: &Authenticated<'_>, directory: &Directory, forward: &Forward) -> Result<Treatment, Reply> {
+    let Authenticated { received, proof, whole } = authenticated;
     let content: &[u8] = &whole.bytes;
     let aliases = received.recipients.iter().filter_map(|(_, accepted)| match accepted {
         AcceptedRecipient::Alias { alias, .. } => Some(alias),
         _ => None,
     });
     let settings_of = aliases.clone();
-    let treatment = policy::disposition(content, aliases).and_then(|()| match &proof {
+    policy::disposition(content, aliases).and_then(|()| match proof {
         Proof::Login(login) => submitted(directory, login, content).map(|()| Treatment::AsIs),
         Proof::Evidence(evidence) => {
             policy::well_formed(content)?;
@@ -57,8 +57,14 @@ pub(crate) fn decide<'a>(filtered: Filtered<'a>, directory: &Directory, forward:
             let unauthenticated = forward.unauthenticated;
             policy::authentic(evidence, &from, &received.reverse_path, directory, unauthenticated, strict)
         }
-    });
-    let treatment = match treatment.and_then(|treatment| with_verdict(treatment, answer.verdict, &proof)) {
+    })
+}
+
+/// Decides. On a refusal the message is given back, so that its content can be discarded.
+pub(crate) fn decide(filtered: Filtered<'_>, judged: Result<Treatment, Reply>) -> Result<Accepted<'_>, Box<(Received, Reply)>> {
+    let Filtered { authenticated: Authenticated { received, proof, whole }, answer } = filtered;
+    let content: &[u8] = &whole.bytes;
+    let treatment = match judged.and_then(|treatment| with_verdict(treatment, answer.verdict, &proof)) {
         Ok(treatment) => treatment,
         Err(reply) => return Err(Box::new((received, reply))),
     };

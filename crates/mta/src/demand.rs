@@ -13,7 +13,7 @@ use reports::tls::{Policy, ResultType};
 use crate::dispatch::World;
 use crate::plan::Plan;
 use crate::sts::{StsError, StsInForce};
-use crate::tls_results::{failure, no_policy, sts_policy, tlsa_policy};
+use crate::tls_results::{self, failure, no_policy, sts_policy, tlsa_policy};
 
 /// What is known of a domain that decides what its hosts must show.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,7 +94,7 @@ pub(crate) async fn demand(world: &World, plan: &Plan, domain: &Domain, hop: &Ne
         let found = tlsa(world, hop, host).await;
         let (base, records) = found.inspect_err(|trouble| {
             let failure = failure(ResultType::DnssecInvalid, &hop.host, &trouble.text);
-            world.tls_results.tell(world, &tlsa_policy(domain, std::iter::empty()), Some(failure));
+            tls_results::tell(world, &tlsa_policy(domain, std::iter::empty()), Some(failure));
         })?;
         if !records.is_empty() {
             let policy = tlsa_policy(domain, records.iter().map(|record| format!("_{}._tcp.{base}. IN TLSA {}", hop.port, record.text())));
@@ -112,7 +112,7 @@ pub(crate) async fn demand(world: &World, plan: &Plan, domain: &Domain, hop: &Ne
         return Ok(Demanded::of(Demand::Name { is_testing }, policy));
     }
     let text = format!("the MTA-STS policy of {} does not name the mail host {}", published.domain, hop.host);
-    world.tls_results.tell(world, &policy, Some(failure(ResultType::ValidationFailure, &hop.host, &text)));
+    tls_results::tell(world, &policy, Some(failure(ResultType::ValidationFailure, &hop.host, &text)));
     if !is_testing {
         return Err(Trouble::tls(text));
     }

@@ -24,12 +24,12 @@ use crate::job::Job;
 use crate::lane::Lanes;
 use crate::plan::{Plan, plan};
 use crate::reservation::Reservation;
+use crate::results::Results;
 use crate::settings::LiveSettings;
 use crate::settle;
 use crate::signing::Signing;
 use crate::sts::StsPolicies;
 use crate::tls_memory::TlsMemory;
-use crate::tls_results::TlsResults;
 
 /// Recipients of one domain in memory at a time.
 const DOMAIN_WINDOW: usize = 1000;
@@ -78,8 +78,8 @@ pub(crate) struct World {
     pub sts: StsPolicies,
     /// Which hosts offer TLS.
     pub tls_memory: TlsMemory,
-    /// How TLS with others went.
-    pub tls_results: TlsResults,
+    /// What other domains are to be told.
+    pub results: Results,
     /// The keys that sign.
     pub signing: Signing,
     /// Room for large contents in memory.

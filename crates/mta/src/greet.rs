@@ -21,7 +21,7 @@ use crate::dispatch::World;
 use crate::plan::Plan;
 use crate::settings::Identity;
 use crate::stream::Stream;
-use crate::tls_results::{Ends, failure, result_of};
+use crate::tls_results::{self, Ends, failure, result_of};
 
 /// A TLS handshake must be over in this time.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(60);
@@ -122,7 +122,7 @@ impl Way<'_> {
     }
 
     fn count(self, policy: &Policy, ends: Ends, failure: Option<FailureDetails>) {
-        self.world.tls_results.tell(self.world, policy, failure.map(|failure| ends.put(failure)));
+        tls_results::tell(self.world, policy, failure.map(|failure| ends.put(failure)));
     }
 
     /// What is wrong with a session that goes on all the same.

@@ -98,7 +98,7 @@ async fn trouble(world: &World, ours: Ipv6Addr, flow: Flow) -> Option<String> {
         }
         Flow::Forward => vec![settings.forward.srs.domain.to_string()],
         // They have no reverse-path: the name in EHLO stands for it.
-        Flow::Report | Flow::TlsReport => vec![hello.clone()],
+        Flow::Report | Flow::TlsReport | Flow::DmarcReport => vec![hello.clone()],
     };
     for domain in domains {
         let path = format!("postmaster@{domain}");

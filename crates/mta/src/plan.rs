@@ -98,7 +98,7 @@ pub(crate) async fn plan(world: &World, domain: &Domain, flow: Flow, is_relaxed:
 }
 
 fn fits(route: &Route, domain: &Domain, flow: Flow) -> bool {
-    let flow = if flow == Flow::TlsReport { Flow::Report } else { flow };
+    let flow = if flow.is_daily() { Flow::Report } else { flow };
     (route.domains.is_empty() || route.domains.contains(domain)) && (route.flows.is_empty() || route.flows.contains(&flow))
 }
 

@@ -57,9 +57,9 @@ fn signed_as<'a>(flow: Flow, (proof, is_ours): (&Proof, bool), author: Option<&'
     match (flow, proof) {
         (Flow::Own | Flow::Forward, Proof::Login(_)) => author,
         (Flow::Forward, Proof::Evidence(_)) => Some(forwarding),
-        (Flow::Report | Flow::TlsReport, _) if is_ours => Some(forwarding),
+        (Flow::Report | Flow::TlsReport | Flow::DmarcReport, _) if is_ours => Some(forwarding),
         // A stranger's report about a message of a stranger's is nothing to vouch for.
-        (Flow::Own | Flow::Report | Flow::TlsReport, _) => None,
+        (Flow::Own | Flow::Report | Flow::TlsReport | Flow::DmarcReport, _) => None,
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use net::{ClientTls, Clock, Resolver, ServerTls, random_u32};
-use store::{Store, StoreError};
+use store::{DailyKind, Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -19,6 +19,7 @@ use crate::authenticate::LargeContents;
 use crate::bug::{bugs_caught, signatures_broken};
 use crate::circuits::LiveCircuits;
 use crate::confirmation::Confirmations;
+use crate::daily;
 use crate::dispatch::{Dispatch, World};
 use crate::filter::Downtime;
 use crate::fingerprint::Taken;
@@ -32,6 +33,7 @@ use crate::notice;
 use crate::passwords::PasswordKey;
 use crate::receive::Reception;
 use crate::report_in::ReadingRoom;
+use crate::results::Results;
 use crate::returns::Returns;
 use crate::settings::{Listener, ListenerKind, LiveSettings};
 use crate::signing::Signing;
@@ -39,8 +41,6 @@ use crate::spooling::Arriving;
 use crate::sts::{self, StsPolicies};
 use crate::submit::{LocalNames, Submitter};
 use crate::tls_memory::{self, TlsMemory};
-use crate::tls_reports;
-use crate::tls_results::TlsResults;
 
 /// Sessions and deliveries get so long to finish at a shutdown.
 const FAREWELL: Duration = Duration::from_secs(10);
@@ -146,7 +146,7 @@ impl Server {
             ipv6: Ipv6Standing::default(),
             sts: StsPolicies::open(&data),
             tls_memory: TlsMemory::open(&data),
-            tls_results: TlsResults::start(store.clone()),
+            results: Results::start(store.clone(), clock.clone()),
             signing: Signing::default(),
             spread: random_u32(),
         };
@@ -238,7 +238,7 @@ impl Server {
             }
         })
         .await;
-        self.dispatch.world().tls_results.flush().await;
+        self.dispatch.world().results.flush().await;
         self.dispatch.world().tls_memory.flush().await;
     }
 }
@@ -265,7 +265,8 @@ fn tasks(dispatch: &Dispatch) -> Vec<JoinHandle<()>> {
         tokio::spawn(notice::run(dispatch.clone())),
         tokio::spawn(sts::run(dispatch.clone())),
         tokio::spawn(tls_memory::run(dispatch.clone())),
-        tokio::spawn(tls_reports::run(dispatch.clone())),
+        tokio::spawn(daily::run(dispatch.clone(), DailyKind::Tls)),
+        tokio::spawn(daily::run(dispatch.clone(), DailyKind::Dmarc)),
     ]
 }
 

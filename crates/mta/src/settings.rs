@@ -196,6 +196,8 @@ pub struct Filtering {
 pub struct Reporting {
     /// Whether reports of TLS are sent.
     pub tls: bool,
+    /// Whether aggregate reports of DMARC are sent.
+    pub dmarc: bool,
     /// Who answers questions about them; the postmaster of the forwarding domain where nobody is named.
     pub contact: Option<Mailbox>,
     /// The time that one report is about, in seconds: a day.
@@ -312,7 +314,7 @@ impl Settings {
                 source: None,
                 routes: Vec::new(),
             },
-            reporting: Reporting { tls: true, contact: None, every_s: 86_400 },
+            reporting: Reporting { tls: true, dmarc: false, contact: None, every_s: 86_400 },
             schedule: Schedule::default(),
         }
     }

@@ -147,8 +147,8 @@ impl<'a> Ledger<'a> {
         tracing::warn!(id = %message.id, %to, alias, attempts = recipient.attempts + 1, meaning = trouble.row().map(tracing::field::display), %trouble, reported = is_told, "failed");
         if is_told {
             self.reported.push(report_on(recipient, Action::Failed, trouble, None));
-        } else if message.flow != Flow::TlsReport {
-            // Nobody misses a report of TLS: the line above is enough.
+        } else if !message.flow.is_daily() {
+            // Of the others the line above is enough.
             self.settlement.failed.push(failed(self.job, recipient, trouble, self.now_ms));
         }
         Disposition::Done

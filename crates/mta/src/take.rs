@@ -8,7 +8,8 @@ use policy::{AcceptedRecipient, Treatment};
 use store::{Content, StoreError};
 
 use crate::authenticate::{Proof, authenticate};
-use crate::decide::{Accepted, decide, from_addresses};
+use crate::decide::{Accepted, decide, from_addresses, judge};
+use crate::dmarc_results::{self, Seen, seen};
 use crate::enqueue::enqueue;
 use crate::filter::filter;
 use crate::hand_over::hand_over;
@@ -30,9 +31,14 @@ pub(crate) async fn take(reception: &Reception, received: Received, place: Place
     let (id, from) = (received.id, received.reverse_path.to_string());
     let (client, login) = (received.facts.client, received.facts.login.clone());
     let (recipients, size_bytes) = (received.recipients.len(), received.content.size_bytes());
-    let mut known = Known { content: received.content.clone(), score: None };
+    let mut known = Known { content: received.content.clone(), score: None, seen: None };
     let taken = stages(reception, &settings, received, &mut known, place).await;
     let score = known.score;
+    // Who is to try again comes again.
+    let is_final = matches!(&taken, Ok(Ok(_))) || matches!(&taken, Ok(Err(reply)) if reply.code >= 500);
+    if let Some(seen) = known.seen.filter(|_| is_final) {
+        dmarc_results::tell(reception.dispatch.world(), *seen);
+    }
     match &taken {
         Ok(Ok(responsibility)) => {
             let how = match responsibility {
@@ -57,6 +63,8 @@ struct Known {
     content: Content,
     /// What the spam filter thinks of it.
     score: Option<f64>,
+    /// What the owner of the domain in its From field is to be told about it.
+    seen: Option<Box<Seen>>,
 }
 
 /// The stages.
@@ -77,7 +85,9 @@ async fn stages(
     }
     let filtered = filter(authenticated, settings, &reception.downtime, &reception.clock).await;
     known.score = filtered.answer.score;
-    let accepted = match decide(filtered, &reception.live.current(), &settings.forward) {
+    let judged = judge(&filtered.authenticated, &reception.live.current(), &settings.forward);
+    known.seen = seen(settings, &filtered.authenticated, &judged);
+    let accepted = match decide(filtered, judged) {
         Ok(accepted) => accepted,
         Err(refused) => return Ok(Err(refused.1)),
     };

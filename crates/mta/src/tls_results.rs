@@ -1,29 +1,18 @@
-//! How TLS with other domains' hosts went: counted beside the sessions, and written down a little later.
+//! How TLS with other domains' hosts went, in the words of the reports on it.
 //!
-//! RFC 8460 s.4.3. Invariant: no session waits for it; what waits to be written is bounded; the mail that carries a report is not counted.
+//! RFC 8460 s.4.3. Invariant: what is kept of a policy and a failure is bounded; the mail that carries a report is not counted.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use mail::Domain;
 use net::TlsFault;
 use reports::tls::{FailureDetails, Policy, PolicyType, ResultType};
-use store::{Store, TlsChange, TlsCount, TlsPeriod};
+use store::{DailyCount, DailyKind};
 use tokio::net::TcpStream;
-use tokio::sync::{mpsc, oneshot};
 
 use crate::dispatch::World;
+use crate::results::period;
 use crate::sts::StsInForce;
-
-/// Results that wait to be written; more are not counted.
-const LINE_MAX: usize = 4096;
-
-/// They are written at most this often.
-const WRITE_EVERY: Duration = Duration::from_secs(1);
-
-/// At a shutdown, writing the last ones may take so long.
-const FLUSH_WITHIN: Duration = Duration::from_secs(2);
 
 /// Lines of one policy that are kept, and characters of each.
 const LINES_MAX: usize = 30;
@@ -32,101 +21,22 @@ const LINE_MAX_CHARS: usize = 300;
 /// Characters that are kept of what was said about a failure.
 const REASON_MAX_CHARS: usize = 300;
 
-enum Told {
-    Session(TlsCount),
-    Flush(oneshot::Sender<()>),
-}
-
-/// Where results are told.
-#[derive(Debug)]
-pub(crate) struct TlsResults(mpsc::Sender<Told>);
-
-impl TlsResults {
-    /// Starts writing; it ends with the last sender.
-    pub fn start(store: Store) -> Self {
-        let (results, mut line) = mpsc::channel(LINE_MAX);
-        tokio::spawn(async move {
-            while let Some(first) = line.recv().await {
-                let mut told = vec![first];
-                if !matches!(told.first(), Some(Told::Flush(_))) {
-                    gather(&mut line, &mut told).await;
-                }
-                while let Ok(next) = line.try_recv() {
-                    told.push(next);
-                }
-                write(&store, told).await;
-            }
-        });
-        Self(results)
+/// A session of a domain went well, or failed.
+pub(crate) fn tell(world: &World, policy: &Policy, failure: Option<FailureDetails>) {
+    let settings = world.settings.load();
+    if !settings.reporting.tls {
+        return;
     }
-
-    /// Returns once everything that was told is on disk.
-    pub async fn flush(&self) {
-        let (done, written) = oneshot::channel();
-        let flushed = async { if self.0.send(Told::Flush(done)).await.is_ok() { written.await.is_ok() } else { false } };
-        let _ = tokio::time::timeout(FLUSH_WITHIN, flushed).await;
-    }
-
-    /// A session of a domain went well, or failed.
-    pub fn tell(&self, world: &World, policy: &Policy, failure: Option<FailureDetails>) {
-        let settings = world.settings.load();
-        if !settings.reporting.tls {
-            return;
-        }
-        let every_s = i64::from(settings.reporting.every_s.max(1));
-        let begin_s = world.clock.now_s().div_euclid(every_s) * every_s;
-        let reason = failure.as_ref().map(|failure| one_line(&failure.reason)).unwrap_or_default();
-        let failure = failure.map(|failure| FailureDetails { reason: String::new(), sessions: 0, ..failure });
-        let json = |value: serde_json::Result<String>| value.unwrap_or_default();
-        let count = TlsCount {
-            period: TlsPeriod { begin_s, end_s: begin_s + every_s, domain: policy.domain.clone() },
-            policy: json(serde_json::to_string(policy)),
-            failure: failure.map(|failure| json(serde_json::to_string(&failure))).unwrap_or_default(),
-            reason,
-            times: 1,
-        };
-        // Where the line is full the disk is behind: mail is more important than numbers.
-        let _ = self.0.try_send(Told::Session(count));
-    }
-}
-
-/// What comes within a while, or until somebody wants it written.
-async fn gather(line: &mut mpsc::Receiver<Told>, told: &mut Vec<Told>) {
-    let end = tokio::time::sleep(WRITE_EVERY);
-    tokio::pin!(end);
-    while told.len() < LINE_MAX {
-        tokio::select! {
-            () = &mut end => return,
-            next = line.recv() => match next {
-                Some(Told::Flush(done)) => return told.push(Told::Flush(done)),
-                Some(session) => told.push(session),
-                None => return,
-            },
-        }
-    }
-}
-
-async fn write(store: &Store, told: Vec<Told>) {
-    let mut sums: HashMap<(TlsPeriod, String, String), TlsCount> = HashMap::new();
-    let mut waiting = Vec::new();
-    for one in told {
-        match one {
-            Told::Flush(done) => waiting.push(done),
-            Told::Session(count) => {
-                let place = (count.period.clone(), count.policy.clone(), count.failure.clone());
-                let times = sums.get(&place).map_or(0, |before| before.times);
-                sums.insert(place, TlsCount { times: times + count.times, ..count });
-            }
-        }
-    }
-    if !sums.is_empty()
-        && let Err(error) = store.change_tls(TlsChange::Count(sums.into_values().collect())).await
-    {
-        tracing::warn!(%error, "how TLS with other servers went could not be written down; the reports on it will lack that");
-    }
-    for done in waiting {
-        let _ = done.send(());
-    }
+    let reason = failure.as_ref().map(|failure| one_line(&failure.reason)).unwrap_or_default();
+    let failure = failure.map(|failure| FailureDetails { reason: String::new(), sessions: 0, ..failure });
+    let json = |value: serde_json::Result<String>| value.unwrap_or_default();
+    world.results.tell(DailyCount {
+        period: period(DailyKind::Tls, world.clock.now_s(), settings.reporting.every_s, policy.domain.clone()),
+        policy: json(serde_json::to_string(policy)),
+        detail: failure.map(|failure| json(serde_json::to_string(&failure))).unwrap_or_default(),
+        reason,
+        times: 1,
+    });
 }
 
 fn one_line(text: &str) -> String {
@@ -195,27 +105,6 @@ impl Ends {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[tokio::test]
-    async fn sessions_are_added_up_before_they_are_written() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path()).unwrap();
-        let results = TlsResults::start(store.clone());
-        let period = TlsPeriod { begin_s: 0, end_s: 1, domain: "far.test".into() };
-        let count = |failure: &str| TlsCount {
-            period: period.clone(),
-            policy: "{}".into(),
-            failure: failure.into(),
-            reason: String::new(),
-            times: 1,
-        };
-        for failure in ["", "x", ""] {
-            results.0.send(Told::Session(count(failure))).await.unwrap();
-        }
-        results.flush().await;
-        let found = store.tls_counts(period.clone()).await.unwrap();
-        assert_eq!(found.iter().map(|c| (c.failure.as_str(), c.times)).collect::<Vec<_>>(), [("", 2), ("x", 1)]);
-    }
 
     #[test]
     fn what_strangers_publish_is_cut() {

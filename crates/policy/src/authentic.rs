@@ -184,6 +184,7 @@ mod tests {
                 domain: "foreign.test".into(),
                 spf_aligned: spf == Some("foreign.test"),
                 dkim_aligned: dkim.contains(&"foreign.test"),
+                ..DmarcCheck::default()
             },
             ..Evidence::default()
         }

@@ -1,6 +1,6 @@
-//! Where reports go: the record `_smtp._tls` of a domain, and the URIs of its `rua`.
+//! Where reports go: the record `_smtp._tls` of a domain, the URIs of a `rua`, and what those say who are named in one by others.
 //!
-//! RFC 8460 s.3, RFC 6068 s.2 (mailto), RFC 3986 s.3. Invariant: the record is a stranger's: at most [`ADDRESSES_MAX`] addresses come of it, and what is no
+//! RFC 8460 s.3, RFC 9990 (verifying external destinations), RFC 6068 s.2 (mailto), RFC 3986 s.3. Invariant: the record is a stranger's: at most [`ADDRESSES_MAX`] addresses come of it, and what is no
 //! address is left out.
 
 use http::Uri;
@@ -83,6 +83,40 @@ pub fn rua_addresses(value: &str) -> Vec<ReportAddress> {
     addresses
 }
 
+/// The mailboxes of a list of URIs, each once, at most [`ADDRESSES_MAX`]: reports of DMARC go by mail only.
+pub fn rua_mailboxes(value: &str) -> Vec<Mailbox> {
+    let mut mailboxes = Vec::new();
+    for address in value.split(',').take(URIS_MAX).filter_map(address) {
+        if let ReportAddress::Mail(mailbox) = address
+            && !mailboxes.contains(&mailbox)
+        {
+            mailboxes.push(mailbox);
+        }
+    }
+    mailboxes.truncate(ADDRESSES_MAX);
+    mailboxes
+}
+
+/// Where reports of DMARC go that another domain wants sent to `to`, by the texts at `<that domain>._report._dmarc.<the domain of to>`: nowhere where
+/// these do not say that they are welcome, and elsewhere at the same host where they say so.
+pub fn confirmed(texts: &[String], to: &Mailbox) -> Vec<Mailbox> {
+    let tags = |text: &String| -> Option<Option<String>> {
+        let mut tags = text.split(';').filter_map(|tag| tag.split_once('=')).map(|(name, value)| (name.trim(), value.trim()));
+        tags.next().filter(|(name, value)| name.eq_ignore_ascii_case("v") && *value == "DMARC1")?;
+        Some(tags.find(|(name, _)| name.eq_ignore_ascii_case("rua")).map(|(_, value)| value.to_owned()))
+    };
+    let said: Vec<Option<String>> = texts.iter().filter_map(tags).collect();
+    if said.is_empty() {
+        return Vec::new();
+    }
+    let elsewhere: Vec<String> = said.into_iter().flatten().collect();
+    if elsewhere.is_empty() {
+        return vec![to.clone()];
+    }
+    let mailboxes = rua_mailboxes(&elsewhere.join(","));
+    if mailboxes.iter().all(|mailbox| mailbox.domain == to.domain) { mailboxes } else { Vec::new() }
+}
+
 fn address(text: &str) -> Option<ReportAddress> {
     let text = text.trim();
     let text = text.split_once('!').map_or(text, |(uri, _)| uri);
@@ -153,6 +187,31 @@ mod tests {
             assert!(rua_addresses(bad).is_empty(), "{bad}: {:?}", rua_addresses(bad));
         }
         assert!(rua_addresses(&format!("https://b.test/{}", "x".repeat(2000))).is_empty());
+    }
+
+    #[test]
+    fn who_is_named_by_others_must_say_that_reports_are_welcome() {
+        let to = Mailbox::parse("r@b.test").unwrap();
+        let of = |texts: &[&str]| {
+            let texts: Vec<String> = texts.iter().map(ToString::to_string).collect();
+            confirmed(&texts, &to).iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        for welcome in [&["v=DMARC1"][..], &["v = DMARC1 ;"], &["v=spf1 -all", "v=DMARC1; x=y"]] {
+            assert_eq!(of(welcome), ["r@b.test"], "{welcome:?}");
+        }
+        assert_eq!(of(&["v=DMARC1; rua=mailto:s@b.test,mailto:t@B.test"]), ["s@b.test", "t@b.test"]);
+        for none in
+            [&[][..], &["v=DMARC10"], &["x=y; v=DMARC1"], &["v=DMARC1; rua=mailto:victim@c.test,mailto:s@b.test"], &["v=DMARC1; rua=?"]]
+        {
+            assert!(of(none).is_empty(), "{none:?}");
+        }
+    }
+
+    #[test]
+    fn reports_of_dmarc_go_by_mail() {
+        let https: Vec<String> = (0..10).map(|n| format!("https://b.test/{n}")).collect();
+        let found = rua_mailboxes(&format!("{}, mailto:a@b.test!10m,mailto:a@B.test", https.join(",")));
+        assert_eq!(found, [Mailbox::parse("a@b.test").unwrap()]);
     }
 
     #[test]

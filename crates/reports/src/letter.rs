@@ -7,13 +7,30 @@ use std::fmt::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use mail::{Mailbox, rfc5322_date};
+use mail::{Domain, Mailbox, rfc5322_date};
 
 /// Characters of Base64 in a line.
 const BASE64_LINE: usize = 76;
 
 /// The longest text in a field, in octets.
 const FIELD_MAX_BYTES: usize = 900;
+
+/// Who sends a report to whom.
+#[derive(Debug, Clone, Copy)]
+pub struct Envelope<'a> {
+    /// The domain that reports; it signs too, and the From field is of it.
+    pub submitter: &'a Domain,
+    /// The policy domain.
+    pub domain: &'a Domain,
+    /// The From field.
+    pub from: &'a Mailbox,
+    /// The To field.
+    pub to: &'a Mailbox,
+    /// What makes the Message-ID unique: letters and digits.
+    pub id: &'a str,
+    /// Now, in Unix seconds.
+    pub now_unix_s: i64,
+}
 
 /// What holds the parts together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,6 +12,6 @@ pub mod summary;
 pub mod tls;
 pub mod unpack;
 
-pub use addresses::{HttpsAddress, ReportAddress, rua_addresses, tls_report_addresses};
-pub use letter::{Attachment, Letter, Multipart};
+pub use addresses::{ADDRESSES_MAX, HttpsAddress, ReportAddress, confirmed, rua_addresses, rua_mailboxes, tls_report_addresses};
+pub use letter::{Attachment, Envelope, Letter, Multipart};
 pub use pack::gzip;

@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::content::{Content, Spool};
 use crate::error::StoreError;
 use crate::message::{Claimed, Committed, FailedDelivery, ListFilter, ListedMessage, NewMessage, QueueTotals, Settlement, Unnoticed};
-use crate::sqlite::{self, DirectoryChange, LaneDue, LoginUse, TlsChange, TlsCount, TlsPeriod, TlsReportDue};
+use crate::sqlite::{self, DirectoryChange, LaneDue, LoginUse};
 use crate::writer::{Answer, Job, LINE_MAX, Operation, Writer, run_checkpoints};
 
 /// At most this many queries wait for the reader.
@@ -107,7 +107,7 @@ impl Store {
         result.await.map_err(|_| StoreError::Closed)?
     }
 
-    async fn count(&self, operation: Operation) -> Result<u64, StoreError> {
+    pub(crate) async fn count(&self, operation: Operation) -> Result<u64, StoreError> {
         match self.write(operation).await? {
             Answer::Count(n) => Ok(n),
             _ => Ok(0),
@@ -231,24 +231,6 @@ impl Store {
     /// To whom an account has sent (a hash), and when first; the newest first, and the newest only where there are very many.
     pub async fn known_recipients(&self, login: String) -> Result<Vec<(i64, i64)>, StoreError> {
         self.read(move |db| sqlite::known_recipients(db, &login)).await
-    }
-
-    /// Changes what is to be reported about TLS; it is on disk, synced, when this returns.
-    ///
-    /// # Errors
-    /// [`StoreError::NotFound`] where a report is done that was done before.
-    pub async fn change_tls(&self, change: TlsChange) -> Result<(), StoreError> {
-        self.write(Operation::Tls(change)).await.map(|_| ())
-    }
-
-    /// Reports of TLS that are due.
-    pub async fn tls_reports_due(&self, now_ms: i64, limit: u32) -> Result<Vec<TlsReportDue>, StoreError> {
-        self.read(move |db| sqlite::tls_reports_due(db, now_ms, limit)).await
-    }
-
-    /// How the sessions of a domain and time went.
-    pub async fn tls_counts(&self, period: TlsPeriod) -> Result<Vec<TlsCount>, StoreError> {
-        self.read(move |db| sqlite::tls_counts(db, &period)).await
     }
 
     /// One page of the queue.

@@ -21,4 +21,4 @@ pub use message::{
     NewMessage, NewRecipient, QueueTotals, RecipientKey, Settlement, TlsWish, Unnoticed,
 };
 pub use report::{KeptReport, KeptRows, KeptTlsFailure, KeptTlsPolicy, NewReport, ReportContent, ReportFilter};
-pub use sqlite::{AccountChange, DirectoryChange, LaneDue, LoginUse, TlsChange, TlsCount, TlsPeriod, TlsReportDue};
+pub use sqlite::{AccountChange, DailyChange, DailyCount, DailyKind, DailyPeriod, DailyReportDue, DirectoryChange, LaneDue, LoginUse};

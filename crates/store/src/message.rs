@@ -18,6 +18,8 @@ pub enum Flow {
     Report,
     /// A report of TLS, which TLS must not stop.
     TlsReport,
+    /// A report of DMARC.
+    DmarcReport,
 }
 
 impl Flow {
@@ -28,11 +30,17 @@ impl Flow {
             Self::Forward => "forward",
             Self::Report => "report",
             Self::TlsReport => "tls-report",
+            Self::DmarcReport => "dmarc-report",
         }
     }
 
+    /// Whether it is one of the reports that other domains get once a day: nobody misses one.
+    pub fn is_daily(self) -> bool {
+        matches!(self, Self::TlsReport | Self::DmarcReport)
+    }
+
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        [Self::Own, Self::Forward, Self::Report, Self::TlsReport].into_iter().find(|flow| flow.as_str() == text)
+        [Self::Own, Self::Forward, Self::Report, Self::TlsReport, Self::DmarcReport].into_iter().find(|flow| flow.as_str() == text)
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::error::StoreError;
 use crate::message::{Claimed, NewMessage, Settlement};
 use crate::report::NewReport;
-use crate::sqlite::{self, DirectoryChange, LoginUse, TlsChange};
+use crate::sqlite::{self, DailyChange, DirectoryChange, LoginUse};
 
 /// At most this many operations share a transaction.
 const BATCH_MAX: usize = 512;
@@ -51,7 +51,7 @@ pub(crate) enum Operation {
     RecordRecipients(Vec<(String, i64, i64)>),
     Directory(Vec<DirectoryChange>),
     KeepReport(Box<NewReport>),
-    Tls(TlsChange),
+    Daily(DailyChange),
 }
 
 /// What comes of it.
@@ -96,7 +96,7 @@ fn apply(db: &Connection, operation: &Operation) -> Applied {
         Operation::RememberSender { token, sender, now_ms } => sqlite::insert_srs_sender(db, token, sender, *now_ms).map(|()| done(vec![])),
         Operation::RecordLogins(uses) => sqlite::record_logins(db, uses).map(|()| done(vec![])),
         Operation::RecordRecipients(recipients) => sqlite::record_recipients(db, recipients).map(|()| done(vec![])),
-        Operation::Tls(change) => sqlite::change_tls(db, change).map(|()| done(vec![])),
+        Operation::Daily(change) => sqlite::change_daily(db, change).map(|n| (Answer::Count(n), vec![])),
         Operation::Directory(changes) => changes.iter().try_for_each(|c| sqlite::change_directory(db, c)).map(|()| done(vec![])),
         Operation::KeepReport(new) => sqlite::keep_report(db, new).map(|()| done(vec![])),
     }
@@ -120,7 +120,7 @@ fn transact(db: &Connection, jobs: &[Job]) -> Result<Vec<Applied>, StoreError> {
                 | Operation::Retry { .. }
                 | Operation::Release { .. }
                 | Operation::Replace { .. }
-                | Operation::Tls(_)
+                | Operation::Daily(_)
         );
         if guarded {
             db.execute_batch("SAVEPOINT operation")?;

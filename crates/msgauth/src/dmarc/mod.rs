@@ -5,7 +5,7 @@
 
 mod record;
 
-use mail::evidence::{DkimCheck, DkimResult, DmarcCheck, DmarcPolicy, DmarcResult, SpfCheck, SpfResult};
+use mail::evidence::{DkimCheck, DkimResult, DmarcCheck, DmarcPolicy, DmarcRecord, DmarcResult, SpfCheck, SpfResult};
 
 use crate::lookup::{Lookup, Missing, fqdn};
 use record::{Record, Suffix};
@@ -53,7 +53,8 @@ pub(crate) async fn discover(dns: &impl Lookup, domains: &[String]) -> Vec<Found
             continue;
         };
         // Asked only where it makes a difference. RFC 8020: NXDOMAIN for one type is NXDOMAIN for all.
-        let differs = walk.applying().is_some_and(|(own, record)| !own && record.nonexistent_policy != record.subdomain_policy);
+        let differs =
+            walk.applying().is_some_and(|(place, record)| place != walk.start && record.nonexistent_policy != record.subdomain_policy);
         let absent = differs && dns.a(domain).await == Err(Missing::Name);
         found.push(Found::Records(walk, absent));
     }
@@ -94,18 +95,18 @@ fn severity(check: &DmarcCheck) -> u8 {
 
 async fn one(dns: &impl Lookup, walk: &Walk, absent: bool, spf: &SpfCheck, dkim: &[DkimCheck]) -> DmarcCheck {
     let mut check = DmarcCheck { domain: walk.start.clone(), ..DmarcCheck::default() };
-    let Some((own, record)) = walk.applying() else { return check };
-    check.policy = match (own, absent) {
+    let Some((place, record)) = walk.applying() else { return check };
+    check.record = Some(Box::new(record.published(place)));
+    check.asked = match (place == walk.start, absent) {
         (true, _) => record.policy,
         (false, true) => record.nonexistent_policy,
         (false, false) => record.subdomain_policy,
     };
-    if record.testing {
-        check.policy = match check.policy {
-            DmarcPolicy::Reject => DmarcPolicy::Quarantine,
-            DmarcPolicy::Quarantine | DmarcPolicy::None => DmarcPolicy::None,
-        };
-    }
+    check.policy = match check.asked {
+        asked if !record.testing => asked,
+        DmarcPolicy::Reject => DmarcPolicy::Quarantine,
+        DmarcPolicy::Quarantine | DmarcPolicy::None => DmarcPolicy::None,
+    };
     let mut unanswered = false;
     if matches!(spf.result, SpfResult::Pass | SpfResult::TempError) {
         match aligned(dns, walk, &spf.domain, record.spf_strict).await {
@@ -132,6 +133,19 @@ async fn one(dns: &impl Lookup, walk: &Walk, absent: bool, spf: &SpfCheck, dkim:
     check
 }
 
+/// The record that stands at a domain itself; none where there is no single one.
+pub(crate) async fn record_at(dns: &impl Lookup, domain: &str) -> Result<Option<DmarcRecord>, Missing> {
+    if fqdn(domain).is_none() {
+        return Ok(None);
+    }
+    Ok(own_record(dns, domain).await?.map(|record| record.published(domain)))
+}
+
+/// The organizational domain of a name (s.4.10.2).
+pub(crate) async fn organization(dns: &impl Lookup, domain: &str) -> Result<String, Missing> {
+    Ok(walk(dns, domain).await?.organization().to_owned())
+}
+
 /// Whether a domain that passed speaks for the author's.
 async fn aligned(dns: &impl Lookup, author: &Walk, domain: &str, strict: bool) -> Result<bool, Missing> {
     let Some(name) = fqdn(domain) else { return Ok(false) };
@@ -148,6 +162,20 @@ async fn aligned(dns: &impl Lookup, author: &Walk, domain: &str, strict: bool) -
     Ok(walk(dns, &domain).await?.organization() == organization)
 }
 
+async fn own_record(dns: &impl Lookup, name: &str) -> Result<Option<Record>, Missing> {
+    let texts = match dns.txt(&format!("_dmarc.{name}")).await {
+        Ok(texts) => texts,
+        Err(Missing::Temporary) => return Err(Missing::Temporary),
+        Err(Missing::Name | Missing::Record) => Vec::new(),
+    };
+    let mut records = texts.iter().filter(|text| record::is_dmarc(text));
+    // Several records at one name are none.
+    match (records.next(), records.next()) {
+        (Some(text), None) => Ok(Record::parse(text)),
+        _ => Ok(None),
+    }
+}
+
 /// The tree walk (s.4.10).
 async fn walk(dns: &impl Lookup, start: &str) -> Result<Walk, Missing> {
     let mut walk = Walk { start: start.to_owned(), records: Vec::new() };
@@ -158,16 +186,7 @@ async fn walk(dns: &impl Lookup, start: &str) -> Result<Walk, Missing> {
     let mut count = labels.len();
     while count > 0 {
         let name = labels.get(labels.len() - count..).unwrap_or_default().join(".");
-        let texts = match dns.txt(&format!("_dmarc.{name}")).await {
-            Ok(texts) => texts,
-            Err(Missing::Temporary) => return Err(Missing::Temporary),
-            Err(Missing::Name | Missing::Record) => Vec::new(),
-        };
-        let mut records = texts.iter().filter(|text| record::is_dmarc(text));
-        // Several records at one name are none.
-        if let (Some(text), None) = (records.next(), records.next())
-            && let Some(record) = Record::parse(text)
-        {
+        if let Some(record) = own_record(dns, &name).await? {
             let last = record.suffix != Suffix::Unsaid;
             walk.records.push((name, record));
             if last {
@@ -199,12 +218,10 @@ impl Walk {
         self.start.get(cut..).unwrap_or(&self.start)
     }
 
-    /// The record that applies (s.4.10.1), and whether it is the start's own.
-    fn applying(&self) -> Option<(bool, &Record)> {
-        let of = |wanted: &str| self.records.iter().find(|(name, _)| name == wanted).map(|(_, record)| record);
-        if let Some(record) = of(&self.start) {
-            return Some((true, record));
-        }
-        of(self.organization()).or(self.records.last().map(|(_, record)| record)).map(|record| (false, record))
+    /// The record that applies (s.4.10.1), and where it stands.
+    fn applying(&self) -> Option<(&str, &Record)> {
+        let of = |wanted: &str| self.records.iter().find(|(name, _)| name == wanted);
+        let applying = of(&self.start).or_else(|| of(self.organization())).or(self.records.last());
+        applying.map(|(name, record)| (name.as_str(), record))
     }
 }

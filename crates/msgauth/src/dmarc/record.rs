@@ -3,7 +3,10 @@
 //! RFC 9989 s.4.7. Our own, since mail-auth's gives up on a record for one tag that it cannot read, where the standard has the
 //! tag's default apply. Invariant: what is not a record is none; a tag that cannot be read is as if it were not there.
 
-use mail::evidence::DmarcPolicy;
+use mail::evidence::{DmarcPolicy, DmarcRecord};
+
+/// As much of rua= is kept, in characters.
+const REPORT_URIS_MAX: usize = 4000;
 
 /// Whether a name is a public suffix, as its owner says (`psd=`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +27,12 @@ pub(crate) struct Record {
     pub spf_strict: bool,
     /// `t=y`: the owner is testing, and asks for one step less.
     pub testing: bool,
+    /// `sp=` and `np=`, where they stand there.
+    written: (Option<DmarcPolicy>, Option<DmarcPolicy>),
+    /// `fo=`.
+    failure_options: Option<String>,
+    /// `rua=`.
+    pub report_uris: String,
 }
 
 fn policy(value: Option<&str>) -> Option<DmarcPolicy> {
@@ -48,11 +57,12 @@ impl Record {
         let reported = get("rua").is_some_and(|uris| uris.split(',').any(|uri| uri.trim().to_ascii_lowercase().starts_with("mailto:")));
         // Without a policy it is a wish for reports, or nothing at all.
         let own = policy(get("p")).or(reported.then_some(DmarcPolicy::None))?;
-        let subdomain_policy = policy(get("sp")).unwrap_or(own);
+        let written = (policy(get("sp")), policy(get("np")));
+        let subdomain_policy = written.0.unwrap_or(own);
         Some(Self {
             policy: own,
             subdomain_policy,
-            nonexistent_policy: policy(get("np")).unwrap_or(subdomain_policy),
+            nonexistent_policy: written.1.unwrap_or(subdomain_policy),
             suffix: if is("psd", "y") {
                 Suffix::Yes
             } else if is("psd", "n") {
@@ -63,8 +73,32 @@ impl Record {
             dkim_strict: is("adkim", "s"),
             spf_strict: is("aspf", "s"),
             testing: is("t", "y"),
+            written,
+            failure_options: get("fo").filter(|options| is_failure_options(options)).map(str::to_ascii_lowercase),
+            report_uris: get("rua").unwrap_or_default().chars().take(REPORT_URIS_MAX).collect(),
         })
     }
+
+    /// What its owner is told about it; `domain` is where it stands.
+    pub fn published(&self, domain: &str) -> DmarcRecord {
+        DmarcRecord {
+            domain: domain.to_owned(),
+            policy: self.policy,
+            subdomain_policy: self.written.0,
+            nonexistent_policy: self.written.1,
+            dkim_strict: self.dkim_strict,
+            spf_strict: self.spf_strict,
+            testing: self.testing,
+            failure_options: self.failure_options.clone(),
+            report_uris: self.report_uris.clone(),
+        }
+    }
+}
+
+/// RFC 9989 s.4.7: letters with colons between them.
+fn is_failure_options(text: &str) -> bool {
+    let is_option = |option: &str| ["0", "1", "d", "s"].iter().any(|known| known.eq_ignore_ascii_case(option.trim()));
+    text.len() <= 20 && text.split(':').all(is_option)
 }
 
 /// Whether a text record says that it is a DMARC record.
@@ -85,6 +119,11 @@ mod tests {
             (DmarcPolicy::Reject, DmarcPolicy::Reject, DmarcPolicy::Quarantine)
         });
         assert!(record.testing && record.spf_strict && !record.dkim_strict);
+        let published = record.published("a.example");
+        assert_eq!((published.subdomain_policy, published.nonexistent_policy), (None, Some(DmarcPolicy::Quarantine)));
+        assert_eq!((published.failure_options, published.report_uris.as_str()), (None, ""));
+        let long = Record::parse(format!("v=DMARC1; p=none; fo=1:D; rua={}", "x".repeat(9999)).as_bytes()).unwrap();
+        assert_eq!((long.failure_options.as_deref(), long.report_uris.len()), (Some("1:d"), REPORT_URIS_MAX));
         assert_eq!(Record::parse(b"v=DMARC1; rua=mailto:a@b.example").unwrap().policy, DmarcPolicy::None);
         for bad in [&b"v=DMARC1"[..], b"v=DMARC1; p=x", b"p=none; v=DMARC1", b"v=dmarc1; p=none", b"v=DMARC10; p=none"] {
             assert_eq!(Record::parse(bad), None);

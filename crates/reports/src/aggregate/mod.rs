@@ -4,6 +4,7 @@
 //! control character, whoever wrote it.
 
 mod classify;
+mod mail;
 mod read;
 #[cfg(test)]
 pub(crate) mod samples;
@@ -11,6 +12,8 @@ mod tree;
 mod write;
 
 use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
 
 pub use classify::{Class, Own};
 pub use read::{ReadError, read};
@@ -55,7 +58,7 @@ pub struct AggregateReport {
 }
 
 /// The policy that a receiver found in DNS.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct PublishedPolicy {
     /// The domain whose record it is; in lower case.
     pub domain: String,
@@ -76,7 +79,7 @@ pub struct PublishedPolicy {
 }
 
 /// What a policy asks, or what was done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Disposition {
     /// Nothing.
     #[default]
@@ -109,7 +112,7 @@ impl Disposition {
 }
 
 /// What was seen of mail of one kind from one address.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Row {
     /// Where it came from.
     pub source: IpAddr,
@@ -136,7 +139,7 @@ pub struct Row {
 }
 
 /// A signature, as a receiver saw it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DkimSeen {
     /// d=.
     pub domain: String,
@@ -147,7 +150,7 @@ pub struct DkimSeen {
 }
 
 /// An SPF check, as a receiver made it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SpfSeen {
     /// The domain that was checked.
     pub domain: String,
@@ -156,7 +159,7 @@ pub struct SpfSeen {
 }
 
 /// What came of a check (RFC 8601 s.2.7.1 and s.2.7.2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[allow(missing_docs)] // the words of the RFC
 pub enum Outcome {
     #[default]
@@ -200,7 +203,7 @@ impl Outcome {
 }
 
 /// Why something else was done than the policy asks.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reason {
     /// The kind.
     pub kind: Override,
@@ -209,7 +212,7 @@ pub struct Reason {
 }
 
 /// The kinds of reasons (RFC 9990; the last two: RFC 7489 s.7.2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Override {
     /// The receiver's own rules.
     LocalPolicy,

@@ -2,30 +2,13 @@
 //!
 //! RFC 8460 s.5.1 (its file name), RFC 8460 s.5.3. Invariant: the same report makes the same attachment.
 
-use mail::{Domain, Mailbox};
+use mail::Domain;
 
 use super::TlsReport;
-use crate::letter::{Attachment, Letter, Multipart};
+use crate::letter::{Attachment, Envelope, Letter, Multipart};
 
 /// The media type of a packed report, in a mail and over HTTPS (RFC 8460 s.5.4).
 pub const MEDIA_TYPE: &str = "application/tlsrpt+gzip";
-
-/// Who sends a report to whom.
-#[derive(Debug, Clone, Copy)]
-pub struct Envelope<'a> {
-    /// The domain that reports; it signs too, and the From field is of it.
-    pub submitter: &'a Domain,
-    /// The policy domain.
-    pub domain: &'a Domain,
-    /// The From field.
-    pub from: &'a Mailbox,
-    /// The To field.
-    pub to: &'a Mailbox,
-    /// What makes the Message-ID unique: letters and digits.
-    pub id: &'a str,
-    /// Now, in Unix seconds.
-    pub now_unix_s: i64,
-}
 
 impl TlsReport {
     /// The name of its file: sender, policy domain, and time.
@@ -64,6 +47,7 @@ impl TlsReport {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mail::Mailbox;
 
     #[test]
     fn the_mail_is_that_of_the_rfc() {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-pub use mail::{Envelope, MEDIA_TYPE};
+pub use mail::MEDIA_TYPE;
 pub use read::{REPORT_MAX_BYTES, ReadError, from_json};
 pub use result_type::{PolicyType, ResultType};
 

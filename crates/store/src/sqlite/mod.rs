@@ -5,6 +5,7 @@
 
 mod accounts;
 mod claim;
+mod daily;
 mod directory;
 mod list;
 mod logins;
@@ -12,7 +13,6 @@ mod outcomes;
 mod queue;
 mod reports;
 mod schema;
-mod tls_results;
 
 use std::path::Path;
 
@@ -21,6 +21,8 @@ use rusqlite::Connection;
 pub use accounts::AccountChange;
 pub use claim::LaneDue;
 pub(crate) use claim::{claim, lanes, release_claims, retry};
+pub use daily::{DailyChange, DailyCount, DailyKind, DailyPeriod, DailyReportDue};
+pub(crate) use daily::{change_daily, daily_counts, daily_reports_due};
 pub use directory::DirectoryChange;
 pub(crate) use directory::{change_directory, load_directory};
 pub(crate) use list::{list, totals};
@@ -29,8 +31,6 @@ pub(crate) use logins::{known_recipients, logins, record_logins, record_recipien
 pub(crate) use outcomes::{expire_held, insert_srs_sender, list_failed, release, set_noticed, srs_sender, unnoticed};
 pub(crate) use queue::{drop_message, enqueue, load_content, settle, sweep_orphans};
 pub(crate) use reports::{keep_report, list_reports, report};
-pub use tls_results::{TlsChange, TlsCount, TlsPeriod, TlsReportDue};
-pub(crate) use tls_results::{change_tls, tls_counts, tls_reports_due};
 
 use crate::error::StoreError;
 

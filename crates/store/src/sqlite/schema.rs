@@ -224,6 +224,34 @@ CREATE TABLE received_tls_failure (
     PRIMARY KEY (report_n, k, place)
 ) WITHOUT ROWID;
 ",
+    "
+CREATE TABLE daily_result (              -- what is to be told other domains, until it is told
+    kind TEXT NOT NULL,                  -- tls, dmarc
+    begin_s INTEGER NOT NULL,
+    end_s INTEGER NOT NULL,
+    domain TEXT NOT NULL,
+    policy TEXT NOT NULL,                -- JSON
+    detail TEXT NOT NULL,                -- JSON; for TLS '' is success
+    reason TEXT NOT NULL,
+    times INTEGER NOT NULL,
+    PRIMARY KEY (kind, begin_s, end_s, domain, policy, detail)
+) WITHOUT ROWID;
+CREATE TABLE daily_report (              -- what is to be sent, and when
+    kind TEXT NOT NULL,
+    begin_s INTEGER NOT NULL,
+    end_s INTEGER NOT NULL,
+    domain TEXT NOT NULL,
+    target TEXT NOT NULL,                -- '': nobody has asked yet where to
+    next_ms INTEGER NOT NULL,
+    give_up_ms INTEGER NOT NULL,
+    PRIMARY KEY (kind, begin_s, end_s, domain, target)
+) WITHOUT ROWID;
+CREATE INDEX daily_report_due ON daily_report (kind, next_ms);
+INSERT INTO daily_result SELECT 'tls', begin_s, end_s, domain, policy, failure, reason, times FROM tls_result;
+INSERT INTO daily_report SELECT 'tls', begin_s, end_s, domain, target, next_ms, give_up_ms FROM tls_report;
+DROP TABLE tls_result;
+DROP TABLE tls_report;
+",
 ];
 
 /// Runs the migrations that have not run yet.
@@ -260,8 +288,15 @@ mod tests {
             if (1..=2).contains(&version) {
                 db.execute("INSERT INTO account (login, password_hash, may_send_as) VALUES ('me@b.test', '$argon2id$', '')", []).unwrap();
             }
+            if version == 5 {
+                db.execute("INSERT INTO tls_result VALUES (0, 1, 'far.test', '{}', '', '', 7)", []).unwrap();
+            }
             migrate(&db).unwrap();
             migrate(&db).unwrap();
+            if version == 5 {
+                let moved = "SELECT times FROM daily_result WHERE kind = 'tls' AND domain = 'far.test'";
+                assert_eq!(db.query_row(moved, [], |row| row.get::<_, i64>(0)).unwrap(), 7);
+            }
             let reported: i64 = db.query_row("SELECT coalesce(min(may_report), 1) FROM message", [], |row| row.get(0)).unwrap();
             assert_eq!(reported, 1, "mail that was queued before is reported on as before");
             if (1..=2).contains(&version) {

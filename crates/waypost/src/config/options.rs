@@ -352,6 +352,8 @@ section!("[retry]", "When mail that could not be delivered is tried again, and w
 section!("[reports]", "Reports to other domains.", Reports, [], {
     /// Whether domains that ask for it (`_smtp._tls`) are told once a day how TLS with their hosts went (TLS-RPT). Reports by mail need a DKIM key of the forwarding domain.
     tls: bool = true;
+    /// Whether domains that ask for it (rua= of their DMARC record) are told once a day what came under their names, and what was done with it (DMARC aggregate reports). They need a DKIM key of the forwarding domain.
+    dmarc: bool = false;
     /// Who answers questions about reports. Default: postmaster of the forwarding domain.
     contact: Option<Text<Mailbox>> = None;
     /// The time that one report is about: a day, except in a laboratory.

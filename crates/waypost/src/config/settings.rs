@@ -61,6 +61,7 @@ pub(super) fn settings(path: &Path, text: &str, file: &File, hostname: Domain, e
         delivery: delivery(&file.delivery, routes),
         reporting: Reporting {
             tls: file.reports.tls,
+            dmarc: file.reports.dmarc,
             contact: file.reports.contact.as_ref().map(|contact| contact.0.clone()),
             every_s: file.reports.every.0.max(1),
         },
