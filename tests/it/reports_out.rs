@@ -266,6 +266,33 @@ fn who_is_named_by_others_must_agree() {
 }
 
 #[test]
+fn what_is_not_delivered_is_missed_by_nobody() {
+    let records = asks("half", "p=none", "mailto:dmarc@sub.broken,mailto:dmarc@rua.test")
+        + &asks("refused", "p=none", "mailto:dmarc@no.test")
+        + "*._report._dmarc.no TXT \"v=DMARC1\"\nno MX 10 mx.no\n";
+    let elsewhere = Lab::new();
+    let scene = scene("dmarc = true\n", &(records + &format!("mx.no A {}\n", elsewhere.address(12))));
+    let _no = Sink::deciding(elsewhere.address(12), MX_PORT, |_| Some(mail::Reply::new(550, (5, 1, 1), "no such user")));
+    scene.send_as("boss@half.test", "250 ");
+    scene.send_as("boss@refused.test", "250 ");
+    // DNS does not answer for one of two addresses: the other gets its report, once.
+    scene.wait_for_sums("half.test", &[("127.0.0.1 half.test none dkim=fail spf=fail", 1)]);
+    let says = |parts: &[&str]| {
+        let said = || scene.waypost.log().lines().filter(|line| parts.iter().all(|part| line.contains(part))).nth(1).map(drop);
+        wait_within(SOON, &format!("{parts:?}, twice"), said);
+    };
+    says(&["a report of DMARC could not be sent", "domain=half.test", "dmarc@sub.broken"]);
+    assert_eq!(scene.reports("half.test").len(), 1);
+    // A refusal is a line in the log, and neither a bounce nor something that the postmaster has to look at.
+    wait_within(SOON, "the refusal", || {
+        scene.waypost.log().lines().any(|line| line.contains("failed id=") && line.contains("to=dmarc@no.test")).then_some(())
+    });
+    assert!(!scene.waypost.ok(&["failed"]).contains("no.test"), "{}", scene.waypost.ok(&["failed"]));
+    assert_eq!(scene.waypost.queued(), 0);
+    scene.waypost.assert_no_bugs();
+}
+
+#[test]
 fn a_restart_loses_nothing_and_sends_nothing_twice() {
     let records = asks("early", "p=none", "mailto:dmarc@rua.test")
         + &asks("late", "p=none", "mailto:dmarc@down.test")
