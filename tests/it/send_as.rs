@@ -1,5 +1,6 @@
 //! Gmail's "Send mail as": the trial of our ports, what clients such as Gmail do, and the mail by which Gmail has an address confirmed.
 
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
 use it::{Dns, Lab, MX_PORT, SUBMISSION_PORT, SUBMISSIONS_PORT, Script, Sink, Talk, Waypost, base64, binary, run, txt, wait_for};
@@ -123,7 +124,7 @@ fn closed_ports_and_ports_without_tls_are_told() {
     assert!(closed.contains("Couldn't reach server") && closed.contains("refused"), "{closed}");
     let plain = office.lab.address(7);
     let _server = Script::start(plain, SUBMISSION_PORT, |mut stream| {
-        use std::io::{BufRead, BufReader, Write};
+        use std::io::Write;
         let _ = stream.write_all(b"220 plain ESMTP\r\n");
         for line in BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok) {
             let reply: &[u8] = if line.starts_with("EHLO") { b"250-plain\r\n250 AUTH PLAIN\r\n" } else { b"502 5.5.1 no\r\n" };
@@ -209,8 +210,10 @@ fn gmails_code_is_shown_and_a_forged_one_is_not() {
 
     let mut command = Command::new(binary());
     command.arg("--config").arg(&office.waypost.config).args(["sendas", ME, "--wait", "60"]);
-    let waiting = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    std::thread::sleep(std::time::Duration::from_secs(2));
+    let mut waiting = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // Only a login after this counts.
+    let mut said = BufReader::new(waiting.stderr.take().unwrap()).lines().map_while(Result::ok);
+    assert!(said.any(|line| line.contains("waiting up to")), "the command ended");
     office.google_sends(&gmail("987654321"), true);
     let arrived = office.inbox.wait_for("Confirmation code: 987654321");
     assert!(arrived.text().contains("dkim=pass") && arrived.to == ["<foo@inbox.test>"], "{}", arrived.text());
