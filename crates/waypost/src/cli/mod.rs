@@ -3,9 +3,11 @@
 //! Invariant: help, completions and man pages come from here and from nowhere else.
 
 mod account;
+mod alias;
 mod cert;
 mod dns;
 mod doctor;
+mod queue;
 mod reports;
 mod route;
 mod sendas;
@@ -18,6 +20,8 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub use account::{Account, AccountCertificate, AccountImport, AccountProfile};
+pub use alias::{Alias, Import};
+pub use queue::{Held, Queue, Retry};
 pub use route::Route;
 pub use sendas::Sendas;
 pub use sendmail::Sendmail;
@@ -151,173 +155,6 @@ pub enum Domain {
     },
 }
 
-/// Where mail to an address goes.
-#[derive(Debug, Subcommand)]
-pub enum Alias {
-    /// Add an alias.
-    #[command(after_help = "Examples:
-  waypost alias add me@example.com foo@gmail.com
-  waypost alias add team@example.com ann@example.net bob@example.org
-  waypost alias add @example.com foo@gmail.com             every address that has no alias of its own
-  waypost alias add @example.com @other.example            the same user at another domain")]
-    Add {
-        /// me@example.com, or @example.com for all other addresses of the domain.
-        source: String,
-        /// Where its mail goes.
-        #[arg(required = true)]
-        targets: Vec<String>,
-        /// Replace an alias that is there.
-        #[arg(long)]
-        replace: bool,
-    },
-    /// List the aliases.
-    List {
-        /// Only those of this domain.
-        #[arg(long)]
-        domain: Option<String>,
-    },
-    /// Remove an alias.
-    Remove {
-        /// The alias.
-        source: String,
-    },
-    /// Refuse its mail for a while.
-    Disable {
-        /// The alias.
-        source: String,
-    },
-    /// Take its mail again.
-    Enable {
-        /// The alias.
-        source: String,
-    },
-    /// Say what becomes of mail that would not survive forwarding: of a domain with a strict DMARC policy, and without a DKIM signature of it.
-    #[command(after_help = "Examples:
-  waypost alias strict me@example.com hold       keep it until I have looked at it
-  waypost alias strict me@example.com default    what the configuration says (forward.strict_domain)")]
-    Strict {
-        /// The alias.
-        source: String,
-        /// What becomes of it.
-        #[arg(value_parser = ["rewrite", "wrap", "hold", "reject", "as-is", "default"])]
-        what: String,
-    },
-    /// Read aliases from a file.
-    #[command(subcommand)]
-    Import(Import),
-    /// Write all aliases in the form of Postfix's virtual(5).
-    #[command(after_help = "Example:\n  waypost alias export > virtual")]
-    Export {
-        /// The form.
-        #[arg(default_value = "virtual", value_parser = ["virtual"])]
-        form: String,
-    },
-    /// Show where mail to an address goes, step by step; exit code 1 where it goes nowhere.
-    #[command(after_help = "Example:\n  waypost alias test me+shop@example.com")]
-    Test {
-        /// The address.
-        address: String,
-    },
-}
-
-/// Read aliases from a file.
-#[derive(Debug, Subcommand)]
-pub enum Import {
-    /// A file in the form of Postfix's virtual(5).
-    #[command(after_help = "Example:\n  waypost alias import virtual /etc/postfix/virtual --dry-run")]
-    Virtual {
-        /// The file; - for standard input.
-        file: PathBuf,
-        /// Say what would be done and change nothing.
-        #[arg(long)]
-        dry_run: bool,
-        /// Replace aliases that are there.
-        #[arg(long)]
-        replace: bool,
-    },
-}
-
-/// What waits to be delivered.
-#[derive(Debug, Subcommand)]
-pub enum Queue {
-    /// List messages in the order of arrival.
-    #[command(after_help = "Examples:
-  waypost queue list --address gmail.com
-  waypost queue list --limit 20 --after 01jz8k3m5p7q9")]
-    List {
-        /// At most this many messages.
-        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
-        limit: u32,
-        /// Only messages after this id: the next page.
-        #[arg(long, value_name = "ID")]
-        after: Option<String>,
-        /// Only messages with this text in an address.
-        #[arg(long, value_name = "TEXT")]
-        address: Option<String>,
-    },
-    /// Show a message and each of its recipients.
-    Show {
-        /// The queue id.
-        id: String,
-    },
-    /// Try again now.
-    #[command(after_help = "Examples:
-  waypost queue retry 01jz8k3m5p7q9
-  waypost queue retry --domain gmail.com
-  waypost queue retry --all")]
-    Retry(Retry),
-    /// Remove a message without a report to its sender.
-    #[command(after_help = "Example:\n  waypost queue drop 01jz8k3m5p7q9 --recipient 0 --yes")]
-    Drop {
-        /// The queue id.
-        id: String,
-        /// Only the recipient with this number, as queue show counts them.
-        #[arg(long, value_name = "N")]
-        recipient: Option<u32>,
-        /// Do not ask.
-        #[arg(long)]
-        yes: bool,
-    },
-}
-
-/// Mail that is held until a person has looked at it.
-#[derive(Debug, Subcommand)]
-pub enum Held {
-    /// List held messages in the order of arrival.
-    List {
-        /// At most this many messages.
-        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
-        limit: u32,
-        /// Only messages after this id: the next page.
-        #[arg(long, value_name = "ID")]
-        after: Option<String>,
-    },
-    /// Show a held message, and why it is held.
-    Show {
-        /// The queue id.
-        id: String,
-    },
-    /// Send it on.
-    #[command(after_help = "Examples:
-  waypost held release 01jz8k3m5p7q9              as it came: the target may refuse it
-  waypost held release 01jz8k3m5p7q9 --wrapped    within a message of this server, which every target believes")]
-    Release {
-        /// The queue id.
-        id: String,
-        /// Within a message of this server.
-        #[arg(long)]
-        wrapped: bool,
-    },
-    /// Remove it without a word to its sender.
-    Drop {
-        /// The queue id.
-        id: String,
-        /// Do not ask.
-        #[arg(long)]
-        yes: bool,
-    },
-}
-
 /// The DKIM keys that sign for your domains.
 #[derive(Debug, Subcommand)]
 pub enum Key {
@@ -349,20 +186,6 @@ Example:
         #[arg(long)]
         force: bool,
     },
-}
-
-/// Try again now.
-#[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
-pub struct Retry {
-    /// The queue id.
-    pub id: Option<String>,
-    /// Everything to this domain.
-    #[arg(long)]
-    pub domain: Option<String>,
-    /// Everything.
-    #[arg(long)]
-    pub all: bool,
 }
 
 /// Say what the reply of a remote server means.

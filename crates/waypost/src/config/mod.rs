@@ -6,6 +6,7 @@
 mod certificates;
 mod error;
 mod load;
+mod option_row;
 mod options;
 mod pages;
 mod reference;

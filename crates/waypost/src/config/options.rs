@@ -11,28 +11,12 @@ use policy::{LocalRule, MaildirPlace};
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::option_row::{OptionRow, Part};
 use super::values::{Int, Kind, Score, Secs, Size, Text};
 use super::words::{
     ChallengeWord, DmarcWord, FilterWord, FlowWord, ForwardMode, LogFormat, ProtocolWord, ProviderWord, StrictDomainWord, StsWord, TlsWord,
     UnauthenticatedWord, ValidateWord, WhenDownWord, WhenWord,
 };
-
-/// One option, for people.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OptionRow {
-    /// Its section: empty for the top of the file, `[name]` or `[[name]]`.
-    pub section: &'static str,
-    /// What the section is for.
-    pub about: &'static str,
-    /// Its name.
-    pub name: &'static str,
-    /// What kind of value it takes.
-    pub kind: String,
-    /// The default, as TOML; `None` where there is none.
-    pub default: Option<String>,
-    /// What it means.
-    pub doc: &'static str,
-}
 
 macro_rules! section {
     ($header:literal, $about:expr, $struct:ident, [$($field:ident: $part:ty),*],
@@ -73,17 +57,6 @@ macro_rules! section {
     };
 }
 
-/// Something with options in it.
-trait Part {
-    fn rows(rows: &mut Vec<OptionRow>);
-}
-
-impl<T: Part> Part for Vec<Spanned<T>> {
-    fn rows(rows: &mut Vec<OptionRow>) {
-        T::rows(rows);
-    }
-}
-
 /// All options, in the order of the file.
 pub fn all() -> Vec<OptionRow> {
     let mut rows = Vec::new();
@@ -96,9 +69,7 @@ impl File {
     pub fn srs_secrets(&self) -> PathBuf {
         self.forward.secrets_file.clone().unwrap_or_else(|| self.data_dir.join("srs.secrets"))
     }
-}
 
-impl File {
     /// The file with the key of sealed passwords.
     pub fn password_key(&self) -> PathBuf {
         self.submission.password_key_file.clone().unwrap_or_else(|| self.data_dir.join("passwords.key"))

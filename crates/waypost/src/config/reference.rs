@@ -1,6 +1,7 @@
 //! The options as a reference, and as a file to begin with.
 
-use super::options::{OptionRow, all};
+use super::option_row::OptionRow;
+use super::options::all;
 
 /// All options as Markdown.
 pub fn reference() -> String {
