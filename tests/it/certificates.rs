@@ -191,6 +191,27 @@ fn a_key_whose_record_is_not_in_dns_is_not_used() {
 }
 
 #[test]
+fn a_record_of_a_hook_that_fails_is_taken_away() {
+    let lab = Lab::new();
+    let _dns = Dns::start(&lab, &zone(&lab));
+    let pebble = Pebble::with_records(&lab);
+    let hook = lab.write(
+        "failing",
+        "#!/bin/sh\necho \"$1 $2\" >> \"$0.log\"\n[ \"$1\" = remove ] || { echo no answer from the provider >&2; exit 3; }\n",
+    );
+    std::fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let section = pebble.section("dns-01").replace(&pebble.hook.display().to_string(), &hook.display().to_string());
+    let waypost = Waypost::started(&lab, "me@inbox.test", &section);
+    let failed = wait_for("the order to fail", || {
+        order(&waypost, "mx.example.test").and_then(|order| Some(order["last_error"].as_str()?.to_owned()))
+    });
+    assert!(failed.contains("no answer from the provider"), "{failed}");
+    let log = std::fs::read_to_string(hook.with_extension("log")).unwrap();
+    assert!(log.starts_with("add _acme-challenge.mx.example.test\nremove _acme-challenge.mx.example.test\n"), "{log}");
+    waypost.assert_no_bugs();
+}
+
+#[test]
 fn the_authority_says_when_to_renew() {
     let lab = Lab::new();
     let _dns = Dns::start(&lab, &zone(&lab));

@@ -15,6 +15,9 @@ use super::{Challenge, Challenges};
 /// The authority must have validated all names within this time, and then issued the certificate within as much.
 const WITHIN: Duration = Duration::from_secs(90);
 
+/// The whole order must be done in this time.
+const ORDER_WITHIN: Duration = Duration::from_secs(480);
+
 /// What an order needs.
 pub(super) struct Prover<'a> {
     pub challenge: &'a Challenge,
@@ -32,7 +35,9 @@ pub(super) async fn order(
     prover: &mut Prover<'_>,
 ) -> Result<String, Refusal> {
     let mut order = place(account, names, replaces).await?;
-    let done = validated(&mut order, csr, prover).await;
+    // Within less time than the attempt has, so that what follows is not cut off.
+    let done = tokio::time::timeout(ORDER_WITHIN, validated(&mut order, csr, prover)).await;
+    let done = done.unwrap_or_else(|_| Err(format!("the order was not done within {} s", ORDER_WITHIN.as_secs()).into()));
     prover.challenges.clear();
     if let Challenge::Dns(program) = prover.challenge {
         for (name, value) in prover.records.drain(..) {
@@ -104,8 +109,9 @@ async fn show(challenge: &ChallengeHandle<'_>, prover: &mut Prover<'_>) -> Resul
         }
         Challenge::Dns(program) => {
             let record = (format!("_acme-challenge.{name}"), authorization.dns_value());
+            // A program that fails may have made it all the same.
+            prover.records.push(record.clone());
             hook::run(program, Verb::Add, &record.0, &record.1).await?;
-            prover.records.push(record);
         }
     }
     Ok(())

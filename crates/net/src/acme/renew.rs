@@ -42,7 +42,7 @@ const JITTER_PERCENT: i64 = 4;
 const NONCE_TRIES: u32 = 3;
 
 /// An attempt takes no longer.
-const ATTEMPT_WITHIN: Duration = Duration::from_secs(600);
+const ATTEMPT_WITHIN: Duration = Duration::from_secs(900);
 
 /// Looks at all certificates and orders what is due. `asked` is a request: for one certificate, or for all.
 pub(super) async fn pass(parts: &Parts, asked: Option<Option<String>>, force: bool) -> Vec<Outcome> {
