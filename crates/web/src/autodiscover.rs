@@ -5,6 +5,7 @@
 use std::io;
 
 use mail::Mailbox;
+use quick_xml::escape::resolve_xml_entity;
 use quick_xml::events::{BytesRef, Event};
 use quick_xml::{Reader, XmlVersion};
 
@@ -84,13 +85,9 @@ fn asked(body: &[u8]) -> Result<String, Refusal> {
 
 /// A character by number, or one of the five that XML itself names.
 fn character(reference: &BytesRef<'_>) -> Option<char> {
-    match reference.as_ref() {
-        "amp" => Some('&'),
-        "lt" => Some('<'),
-        "gt" => Some('>'),
-        "quot" => Some('"'),
-        "apos" => Some('\''),
-        _ => reference.resolve_char_ref().ok().flatten(),
+    match resolve_xml_entity(reference.as_ref()) {
+        Some(text) => text.chars().next(),
+        None => reference.resolve_char_ref().ok().flatten(),
     }
 }
 

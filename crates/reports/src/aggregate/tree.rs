@@ -3,6 +3,7 @@
 //! Invariant: a document type, and with it every entity of its own, ends the reading; depth, elements of a child and the length of a text are
 //! bounded, so that a child is a small value whatever the document is.
 
+use quick_xml::escape::resolve_xml_entity;
 use quick_xml::events::{BytesRef, Event};
 use quick_xml::{Reader, XmlVersion};
 
@@ -119,13 +120,9 @@ fn append(open: &mut [Node], text: &str) {
 
 /// A character by number, or one of the five that XML itself names.
 fn character(reference: &BytesRef<'_>) -> Option<char> {
-    match reference.as_ref() {
-        "amp" => Some('&'),
-        "lt" => Some('<'),
-        "gt" => Some('>'),
-        "quot" => Some('"'),
-        "apos" => Some('\''),
-        _ => reference.resolve_char_ref().ok().flatten(),
+    match resolve_xml_entity(reference.as_ref()) {
+        Some(text) => text.chars().next(),
+        None => reference.resolve_char_ref().ok().flatten(),
     }
 }
 
