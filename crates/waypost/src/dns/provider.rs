@@ -31,65 +31,56 @@ pub fn word(text: &str) -> Option<ProviderWord> {
 
 /// The way to the provider.
 pub fn updater(config: &Config, provider: ProviderWord) -> Result<DnsUpdater> {
-    let dns = &config.file.dns;
-    // What the library says of a bad token could hold the token.
-    let refused = |_| anyhow!("what was given for the provider cannot be used\n  hint: see whether the token or key was copied whole");
-    match provider {
-        ProviderWord::Rfc2136 => {
-            let (Some(server), Some(name), Some(file)) = (&dns.server, &dns.tsig_name, &dns.tsig_secret_file) else {
-                bail!(
-                    "updates need a server and a key\n  hint: set dns.server, dns.tsig_name and dns.tsig_secret_file in {}",
-                    config.path.display()
-                );
-            };
-            let secret = STANDARD.decode(line(file)?.trim()).map_err(|_| {
-                anyhow!("{} holds no Base64\n  hint: write the secret of the key into it, and nothing else", file.display())
-            })?;
-            DnsUpdater::new_rfc2136_tsig(DnsAddress::Tcp(server.0), name, secret, TsigAlgorithm::HmacSha256).map_err(refused)
-        }
+    let (wait, token, pair) = (Some(TIMEOUT), || token(config), || pair(config));
+    let made = match provider {
+        ProviderWord::Rfc2136 => return by_update(config),
+        ProviderWord::Cloudflare => DnsUpdater::new_cloudflare(token()?, wait),
+        ProviderWord::DigitalOcean => DnsUpdater::new_digitalocean(token()?, wait),
+        ProviderWord::Bunny => DnsUpdater::new_bunny(token()?, wait),
+        ProviderWord::Desec => DnsUpdater::new_desec(token()?, wait),
+        ProviderWord::Gandi => DnsUpdater::new_gandiv5(token()?, wait),
+        ProviderWord::Hetzner => DnsUpdater::new_hetzner(token()?, wait),
+        ProviderWord::Infomaniak => DnsUpdater::new_infomaniak(token()?, wait),
+        ProviderWord::Ionos => DnsUpdater::new_ionos(token()?, wait),
+        ProviderWord::Linode => DnsUpdater::new_linode(token()?, wait),
+        ProviderWord::Scaleway => DnsUpdater::new_scaleway(token()?, wait),
+        ProviderWord::Vultr => DnsUpdater::new_vultr(token()?, wait),
+        ProviderWord::GoDaddy => pair().map(|(key, secret)| DnsUpdater::new_godaddy(key, secret, wait))?,
+        ProviderWord::Porkbun => pair().map(|(key, secret)| DnsUpdater::new_porkbun(key, secret, wait))?,
         ProviderWord::Route53 => {
-            let (id, secret) = pair(config)?;
-            let config = Route53Config {
-                access_key_id: id,
-                secret_access_key: secret,
+            let (access_key_id, secret_access_key) = pair()?;
+            DnsUpdater::new_route53(Route53Config {
+                access_key_id,
+                secret_access_key,
                 session_token: None,
                 region: None,
                 hosted_zone_id: None,
                 private_zone_only: Some(false),
                 endpoint: None,
-            };
-            DnsUpdater::new_route53(config).map_err(refused)
+            })
         }
-        ProviderWord::GoDaddy | ProviderWord::Porkbun => {
-            let (key, secret) = pair(config)?;
-            match provider {
-                ProviderWord::GoDaddy => DnsUpdater::new_godaddy(key, secret, Some(TIMEOUT)),
-                _ => DnsUpdater::new_porkbun(key, secret, Some(TIMEOUT)),
-            }
-            .map_err(refused)
-        }
-        of_token => by_token(of_token, &token(config)?).map_err(refused),
-    }
+    };
+    made.map_err(refused)
 }
 
-/// Providers that want one token and nothing else.
-fn by_token(provider: ProviderWord, token: &str) -> dns_update::Result<DnsUpdater> {
-    let wait = Some(TIMEOUT);
-    match provider {
-        ProviderWord::DigitalOcean => DnsUpdater::new_digitalocean(token, wait),
-        ProviderWord::Bunny => DnsUpdater::new_bunny(token, wait),
-        ProviderWord::Desec => DnsUpdater::new_desec(token, wait),
-        ProviderWord::Gandi => DnsUpdater::new_gandiv5(token, wait),
-        ProviderWord::Hetzner => DnsUpdater::new_hetzner(token, wait),
-        ProviderWord::Infomaniak => DnsUpdater::new_infomaniak(token, wait),
-        ProviderWord::Ionos => DnsUpdater::new_ionos(token, wait),
-        ProviderWord::Linode => DnsUpdater::new_linode(token, wait),
-        ProviderWord::Scaleway => DnsUpdater::new_scaleway(token, wait),
-        ProviderWord::Vultr => DnsUpdater::new_vultr(token, wait),
-        ProviderWord::Cloudflare | ProviderWord::Rfc2136 | ProviderWord::Route53 | ProviderWord::GoDaddy | ProviderWord::Porkbun => {
-            DnsUpdater::new_cloudflare(token, wait)
-        }
-    }
+/// What the library says of a bad token could hold the token.
+fn refused(_: dns_update::Error) -> anyhow::Error {
+    anyhow!("what was given for the provider cannot be used\n  hint: see whether the token or key was copied whole")
+}
+
+/// A server that takes updates, with a key.
+fn by_update(config: &Config) -> Result<DnsUpdater> {
+    let dns = &config.file.dns;
+    let (Some(server), Some(name), Some(file)) = (&dns.server, &dns.tsig_name, &dns.tsig_secret_file) else {
+        bail!(
+            "updates need a server and a key\n  hint: set dns.server, dns.tsig_name and dns.tsig_secret_file in {}",
+            config.path.display()
+        );
+    };
+    let secret = STANDARD
+        .decode(line(file)?.trim())
+        .map_err(|_| anyhow!("{} holds no Base64\n  hint: write the secret of the key into it, and nothing else", file.display()))?;
+    DnsUpdater::new_rfc2136_tsig(DnsAddress::Tcp(server.0), name, secret, TsigAlgorithm::HmacSha256).map_err(refused)
 }
 
 /// A key and its secret, where a provider has both.
