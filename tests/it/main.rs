@@ -40,6 +40,7 @@ mod reports;
 mod reports_in;
 mod reports_out;
 mod reports_written;
+mod requiretls;
 mod resources;
 mod returns;
 mod routes;

@@ -8,16 +8,16 @@ use net::Issued;
 use crate::hostile_out::content;
 
 /// A server whose account sends, with the resolver that it asks.
-struct Sender {
+pub struct Sender {
     _dns: Dns,
     _unbound: Option<Unbound>,
-    waypost: Waypost,
-    password: String,
+    pub waypost: Waypost,
+    pub password: String,
 }
 
 impl Sender {
     /// `validate` is that of `[dns]`; "unbound" is "auto" with a validating resolver.
-    fn start(lab: &Lab, validate: &str, records: &str, zones: &[(&str, &str)]) -> Self {
+    pub fn start(lab: &Lab, validate: &str, records: &str, zones: &[(&str, &str)]) -> Self {
         let records = format!("example MX 10 mx.example\nmx.example A {}\n{records}", lab.address(1));
         let dns = Dns::with_zones(lab, &records, zones);
         let anchor = dns.trust_anchor(lab);
@@ -37,7 +37,7 @@ impl Sender {
         self.waypost.logged_in("me@example.test", &self.password).taken("me@example.test", to, &content(&format!("to {to}.")));
     }
 
-    fn fate(&self, word: &str, to: &str) -> String {
+    pub fn fate(&self, word: &str, to: &str) -> String {
         self.waypost.wait_for_line(&[&format!(": {word} id="), &format!("to={to}")])
     }
 
@@ -367,81 +367,4 @@ fn posttls_finger_confirms_a_record_made_from_our_certificate() {
     assert!(shown.contains(&digest), "{shown}");
     let verified = || Some(posttls_finger(&lab, &sender)).filter(|said| said.contains("Verified TLS connection established"));
     it::wait_for("posttls-finger to believe the certificate", verified);
-}
-
-#[test]
-fn mail_that_requires_tls_goes_to_verified_hosts_only() {
-    let lab = Lab::new();
-    let authority = LabAuthority::new(&lab);
-    let issued = authority.issue(&["mx.right.test"]);
-    // Postfix 3.7 does not know REQUIRETLS; the sink, with our own session, offers it.
-    let postfix = Postfix::start(&lab, 12, "old.test", &["you"], "", "");
-    let pem = std::fs::read_to_string(postfix.config.join("tls.pem")).unwrap();
-    let old = tlsa_digest(&Issued { chain: pem, key: String::new() }, 0, 1);
-    let records = domain(&lab, "right", 11)
-        + &tlsa("right", &format!("3 1 1 {}", tlsa_digest(&issued, 0, 1)))
-        + &domain(&lab, "nobody", 11)
-        + &domain(&lab, "old", 12)
-        + &tlsa("old", &format!("3 1 1 {old}"));
-    let inbox = Sink::with_tls(lab.address(11), MX_PORT, &issued);
-    let sender = Sender::start(&lab, "upstream", &records, &[]);
-    // An alias keeps it.
-    sender.waypost.ok(&["alias", "add", "passed@example.test", "you@right.test"]);
-    let send = |to: &str| {
-        let mut talk = sender.waypost.logged_in("me@example.test", &sender.password);
-        talk.expect("MAIL FROM:<me@example.test> REQUIRETLS", "250");
-        talk.expect(&format!("RCPT TO:<{to}>"), "250");
-        talk.expect("DATA", "354");
-        talk.expect(&format!("{}\r\n.", content(&format!("to {to}.")).trim_end()), "250");
-    };
-    for to in ["you@right.test", "passed@example.test"] {
-        send(to);
-        let arrived = inbox.wait_for(&format!("to {to}."));
-        assert!(arrived.requiretls && arrived.tls, "{to}");
-    }
-    send("you@nobody.test");
-    let line = sender.fate("failed", "you@nobody.test");
-    assert!(line.contains("trouble=5.7.30 ") && line.contains("has neither TLSA records nor an MTA-STS policy"), "{line}");
-    send("you@old.test");
-    let line = sender.fate("failed", "you@old.test");
-    assert!(line.contains("trouble=5.7.30 ") && line.contains("REQUIRETLS support required"), "{line}");
-    assert_eq!(inbox.messages().len(), 2);
-    // In plaintext it is not offered.
-    let mut talk = it::Talk::greeted(sender.waypost.address, MX_PORT);
-    talk.expect("MAIL FROM:<her@foreign.test> REQUIRETLS", "555");
-    sender.waypost.assert_no_bugs();
-}
-
-#[test]
-fn a_message_may_say_that_arriving_matters_more_than_tls() {
-    let lab = Lab::new();
-    let issued = LabAuthority::new(&lab).issue(&["mx.far.test"]);
-    let far = Sink::with_tls(lab.address(11), MX_PORT, &issued);
-    let wrong = format!("3 1 1 {}", "00".repeat(32));
-    let records = domain(&lab, "far", 11) + &tlsa("far", &wrong) + &domain(&lab, "later", 12) + &tlsa("later", &wrong);
-    let mut sender = Sender::start(&lab, "upstream", &records, &[]);
-    let send = |sender: &Sender, to: &str, parameters: &str, field: &str, subject: &str| {
-        let mut talk = sender.waypost.logged_in("me@example.test", &sender.password);
-        talk.expect(&format!("MAIL FROM:<me@example.test>{parameters}"), "250");
-        talk.expect(&format!("RCPT TO:<{to}>"), "250");
-        talk.expect("DATA", "354");
-        talk.expect(&format!("{field}{}\r\n.", content(subject).trim_end()), "250");
-    };
-    send(&sender, "you@far.test", "", "", "held back by the record.");
-    sender.fate("deferred", "you@far.test");
-    send(&sender, "you@far.test", "", "TLS-Required: No\r\n", "it must arrive.");
-    assert!(far.wait_for("it must arrive.").tls, "TLS is there, and is used");
-    send(&sender, "you@far.test", "", "TLS-Required: perhaps\r\n", "no word of ours.");
-    // The command counts more than the field.
-    send(&sender, "you@far.test", " REQUIRETLS", "TLS-Required: No\r\n", "demanded all the same.");
-    // What it said is kept over a restart.
-    send(&sender, "you@later.test", "", "TLS-Required: no\r\n", "it must arrive later.");
-    sender.fate("deferred", "you@later.test");
-    sender.waypost.stop();
-    let later = Sink::with_tls(lab.address(12), MX_PORT, &issued);
-    sender.waypost.start();
-    sender.waypost.ok(&["queue", "retry", "--all"]);
-    later.wait_for("it must arrive later.");
-    assert_eq!((sender.waypost.queued(), far.messages().len()), (3, 1));
-    sender.waypost.assert_no_bugs();
 }
