@@ -23,12 +23,16 @@ const PEER_PACKAGE: &str = "it";
 /// Runs the steps.
 pub fn run(extent: Extent) -> Result<()> {
     let mut steps = Steps::default();
-    match extent {
+    let prepared = match extent {
         Extent::Everything => steps.run("other mail software", machine::prepare),
         Extent::Fast => {
             steps.leave_out("other mail software", "--fast");
-            steps.run("public suites", suites::fetch);
+            steps.run("public suites", suites::fetch)
         }
+    };
+    // Dozens of tests would fail for this one reason, after half an hour.
+    if !prepared {
+        return steps.finish();
     }
     steps.run("format", || must(program("cargo").args(["fmt", "--all", "--check"])));
     steps.run("lints", || must(cargo("clippy --workspace --all-targets").args(["--", "-D", "warnings"])));
@@ -38,7 +42,7 @@ pub fn run(extent: Extent) -> Result<()> {
         steps.leave_out("tests with other mail software", "--fast");
     }
     match extent {
-        Extent::Everything => steps.run("licences, bans and sources", deny::check),
+        Extent::Everything => drop(steps.run("licences, bans and sources", deny::check)),
         Extent::Fast => steps.leave_out("licences, bans and sources", "--fast"),
     }
     steps.run("documents", docs::check);

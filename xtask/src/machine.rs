@@ -6,6 +6,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
@@ -76,6 +78,12 @@ const PERL_MODULES: &[(&str, &str)] = &[
 const PYTHON_PACKAGES: &[&str] = &["dkimpy==1.1.8", "pysrs==1.0.3", "dnspython==2.9.2", "PyNaCl==1.6.2"];
 const PYTHON_MODULES: &str = "import dkim, SRS, dns.resolver, nacl";
 
+/// Maximum wait for the locks of another package manager.
+const LOCK_WAIT: Duration = Duration::from_secs(600);
+
+/// Polling interval while a lock is held.
+const LOCK_POLL: Duration = Duration::from_secs(3);
+
 /// Makes sure that everything is there, by apt-get where that is possible.
 pub fn prepare() -> Result<()> {
     let packages = missing_packages();
@@ -111,15 +119,41 @@ fn install(packages: &[&str]) -> Result<()> {
         bail!("{by_hand}");
     }
     let _no_daemons = NoDaemons::new()?;
-    must(program("apt-get").args(["update", "-qq"]))?;
-    must(
-        program("apt-get")
-            .args(["install", "-y", "-qq", "--no-install-recommends"])
-            .args(packages)
-            .env("DEBIAN_FRONTEND", "noninteractive")
-            .stdout(Stdio::null()),
-    )
-    .context(by_hand)
+    apt_get(&["update", "-qq"])?;
+    apt_get(&[&["install", "-y", "-qq", "--no-install-recommends"], packages].concat()).context(by_hand)
+}
+
+/// Runs apt-get. While another package manager holds a lock, waits for it, at most [`LOCK_WAIT`].
+///
+/// apt-get's own `DPkg::Lock::Timeout` covers the locks of dpkg, but not those of the package lists and the download cache.
+#[allow(clippy::disallowed_methods)] // waiting for a package manager is no time of the mail flow
+fn apt_get(arguments: &[&str]) -> Result<()> {
+    let end = Instant::now() + LOCK_WAIT;
+    let shown = format!("apt-get {}", arguments.join(" "));
+    println!("    $ {shown}");
+    loop {
+        let mut command = program("apt-get");
+        command.args(["-o", &format!("DPkg::Lock::Timeout={}", LOCK_WAIT.as_secs())]).args(arguments);
+        let output = command
+            .envs([("DEBIAN_FRONTEND", "noninteractive"), ("LC_ALL", "C")])
+            .stdout(Stdio::null())
+            .output()
+            .with_context(|| format!("`{shown}` cannot be run"))?;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        if output.status.success() {
+            return Ok(());
+        }
+        if !names_a_held_lock(&errors) || Instant::now() >= end {
+            bail!("`{shown}` ended with {}:\n{}", output.status, errors.trim_end());
+        }
+        println!("    another package manager is running; waiting for its lock: {}", errors.lines().next().unwrap_or_default());
+        thread::sleep(LOCK_POLL);
+    }
+}
+
+/// Whether apt-get failed only since another process holds one of its locks.
+fn names_a_held_lock(errors: &str) -> bool {
+    errors.lines().any(|line| line.starts_with("E: Could not get lock ") && line.contains("It is held by process"))
 }
 
 /// While it lives, package scripts start no daemon: a policy-rc.d that says no, unless there is one already.
@@ -173,4 +207,18 @@ fn python_packages() -> Result<()> {
     }
     println!("    found {}", PYTHON_PACKAGES.join(" "));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_lock_that_another_process_holds_is_waited_for() {
+        let lists = "E: Could not get lock /var/lib/apt/lists/lock. It is held by process 27925 (python3)\nE: Unable to lock directory /var/lib/apt/lists/";
+        let cache = "E: Could not get lock /var/cache/apt/archives/lock. It is held by process 7 (apt-get)";
+        let forbidden = "E: Could not open lock file /var/lib/dpkg/lock-frontend - open (13: Permission denied)";
+        let missing = "E: Unable to locate package pebbles";
+        assert_eq!([lists, cache, forbidden, missing].map(names_a_held_lock), [true, true, false, false]);
+    }
 }

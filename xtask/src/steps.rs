@@ -1,6 +1,6 @@
 //! Steps of a run: each is announced, timed, and stands in the summary.
 //!
-//! Invariant: nothing is left out silently, and a step that failed does not hide the ones after it.
+//! Invariant: nothing is left out silently. A failed check does not hide the ones after it; a missing prerequisite ends the run.
 
 use std::time::{Duration, Instant};
 
@@ -17,9 +17,9 @@ enum End {
 pub struct Steps(Vec<(&'static str, Duration, End)>);
 
 impl Steps {
-    /// Runs a step.
+    /// Runs a step; returns whether it passed.
     #[allow(clippy::disallowed_methods)] // how long a step takes is no time of the mail flow
-    pub fn run(&mut self, name: &'static str, step: impl FnOnce() -> Result<()>) {
+    pub fn run(&mut self, name: &'static str, step: impl FnOnce() -> Result<()>) -> bool {
         println!("\n==> {name}");
         let start = Instant::now();
         let result = step();
@@ -34,7 +34,9 @@ impl Steps {
                 End::Failed(format!("{error:#}"))
             }
         };
+        let passed = matches!(end, End::Passed);
         self.0.push((name, took, end));
+        passed
     }
 
     /// Notes a step that is not run.
