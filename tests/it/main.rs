@@ -48,6 +48,7 @@ mod send_as;
 mod sendmail;
 mod signatures;
 mod srs;
+mod store_faults;
 mod strict_domain;
 mod tidy;
 mod tls;

@@ -3,7 +3,7 @@
 //! Invariant: a process is ended by its own id, never by name.
 
 use std::ffi::OsStr;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -34,6 +34,11 @@ impl Process {
     /// Whether it runs.
     pub fn is_running(&mut self) -> bool {
         matches!(self.0.try_wait(), Ok(None))
+    }
+
+    /// How it has ended; nothing while it runs.
+    pub fn end(&mut self) -> Option<ExitStatus> {
+        self.0.try_wait().expect("a process of this one")
     }
 
     /// SIGKILL, and waits for the end.

@@ -132,6 +132,13 @@ impl Waypost {
         assert!(process.stop(), "waypost did not end in order:\n{}", self.log());
     }
 
+    /// Waits until the server has ended by itself, with a failure.
+    pub fn wait_for_failure(&mut self) {
+        let mut process = self.process.take().expect("it runs");
+        let status = wait_for("waypost to end", || process.end());
+        assert!(!status.success(), "{status}:\n{}", self.log());
+    }
+
     /// SIGHUP.
     pub fn hang_up(&self) {
         self.process.as_ref().expect("it runs").signal(Signal::SIGHUP);

@@ -90,13 +90,15 @@ impl From<StoreError> for ApiError {
         let text = error.to_string();
         match error {
             StoreError::NotFound(_) => Self::missing(text),
-            StoreError::Exists(_) => Self::conflict(text),
+            StoreError::Exists(_) | StoreError::Conflict(_) => Self::conflict(text),
             StoreError::Full => {
                 Self::new(StatusCode::INSUFFICIENT_STORAGE, text).hint("free some space on the disk of the data directory and try again")
             }
             StoreError::Closed => Self::new(StatusCode::SERVICE_UNAVAILABLE, text).hint("try again when the server has started again"),
-            StoreError::Io(_) | StoreError::Corrupt(_) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, text)
-                .hint("look at the disk and the system's log (dmesg) before anything else"),
+            StoreError::Io(_) | StoreError::Corrupt(_) | StoreError::InUse(_) | StoreError::DatabaseLost { .. } => {
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, text)
+                    .hint("look at the disk and the system's log (dmesg) before anything else")
+            }
         }
     }
 }

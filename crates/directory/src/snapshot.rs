@@ -106,6 +106,11 @@ impl Directory {
         self.contents.keys.iter().filter(move |key| key.domain == *domain && key.state == KeyState::Active)
     }
 
+    /// Whether any domain is hosted here, enabled or not; a server without one is not set up yet.
+    pub fn has_domains(&self) -> bool {
+        !self.domains.is_empty()
+    }
+
     /// Whether mail for this domain is taken: it is hosted and enabled.
     pub fn hosts(&self, domain: &Domain) -> bool {
         self.hosted(domain).is_some_and(|hosted| hosted.enabled)

@@ -1,27 +1,46 @@
 //! The name of a message while it is ours: short, sortable by arrival, unique.
 //!
-//! 41 bits of milliseconds and 22 bits that count from a random start, in Crockford's base32.
+//! 41 bits of milliseconds and 22 bits that count from a random start, in Crockford's base32. Invariant: within a process each id is greater than the
+//! one before, however many are made in a millisecond and wherever the clock steps.
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 const LOW_BITS: u32 = 22;
 const DIGITS: u32 = 13;
 
-static COUNTER: AtomicU32 = AtomicU32::new(0);
+/// The largest time that fits, in Unix milliseconds: in the year 2039.
+const TIME_MAX_MS: i64 = (1 << 41) - 1;
+
+/// The last id made.
+static LAST: AtomicI64 = AtomicI64::new(0);
+
+/// Where each millisecond begins to count in this process; the lower half of the range, so that there is room to count.
+static START: OnceLock<u32> = OnceLock::new();
 
 /// A message's queue id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct QueueId(pub i64);
 
 impl QueueId {
-    /// The next id. `unix_ms` is the time now; `random` makes ids of two processes differ.
+    /// The next id. `unix_ms` is the time now; the first `random` makes the ids of two processes differ.
     pub fn next(unix_ms: i64, random: u32) -> Self {
-        let count = COUNTER.fetch_add(1, Ordering::Relaxed).wrapping_add(random);
-        let low = i64::from(count & ((1 << LOW_BITS) - 1));
-        Self(((unix_ms & ((1 << 41) - 1)) << LOW_BITS) | low)
+        let start = *START.get_or_init(|| random & ((1 << (LOW_BITS - 1)) - 1));
+        let fresh = (unix_ms.clamp(0, TIME_MAX_MS) << LOW_BITS) | i64::from(start);
+        let after = |last: i64| fresh.max(last.saturating_add(1));
+        let last = LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(after(last))).unwrap_or_else(|last| last);
+        Self(after(last))
+    }
+
+    /// Makes every later id greater than this one, the highest that is in use: a clock that was set back must not give an id a second time.
+    /// One that no clock can have made, as a damaged record may hold, is ignored.
+    pub fn start_above(highest: Self) {
+        if highest.0 >> LOW_BITS < TIME_MAX_MS {
+            LAST.fetch_max(highest.0, Ordering::Relaxed);
+        }
     }
 }
 
@@ -64,5 +83,16 @@ mod tests {
         assert_eq!(a.to_string().parse::<QueueId>().unwrap(), a);
         assert!("short".parse::<QueueId>().is_err());
         assert!("zzzzzzzzzzzzz".parse::<QueueId>().is_err());
+    }
+
+    #[test]
+    fn ids_differ_within_a_millisecond_and_when_the_clock_goes_back() {
+        let made: Vec<QueueId> = (0..10_000u32)
+            .map(|n| QueueId::next(1_800_000_100_000 - i64::from(n % 7) * 86_400_000, n.wrapping_mul(2_654_435_761)))
+            .collect();
+        assert!(made.windows(2).all(|pair| pair[0] < pair[1]));
+        let highest = QueueId(made[9_999].0 + 5_000_000_000);
+        QueueId::start_above(highest);
+        assert!(QueueId::next(1_800_000_000_000, 1) > highest);
     }
 }

@@ -90,6 +90,10 @@ pub fn recipient(rules: Rules<'_>, client: Client<'_>, reverse_path: &ReversePat
         if client.login.is_some() {
             return Ok(AcceptedRecipient::Foreign(mailbox));
         }
+        // A lost or new database must not make senders give up mail that it will host again.
+        if !directory.has_domains() {
+            return Err(Reply::new(451, (4, 3, 0), "this server is not set up: it hosts no domain yet; try again later"));
+        }
         return Err(Reply::new(
             550,
             (5, 7, 1),

@@ -2,7 +2,12 @@
 //!
 //! Invariant: an error means that nothing of the failed batch is on disk as far as anyone was told.
 
+use std::path::{Path, PathBuf};
+
 use rusqlite::ErrorCode;
+
+/// With less room than this, in octets, SQLite cannot open a database, whatever it calls the reason.
+const ROOM_TO_OPEN_BYTES: u64 = 256 * 1024;
 
 /// An error of the store.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -22,9 +27,51 @@ pub enum StoreError {
     /// What was to be added is there already.
     #[error("{0}")]
     Exists(String),
+    /// Two things were to be kept under one key; neither the operations beside it nor what is there are touched.
+    #[error("the queue has such a record already: {0}")]
+    Conflict(String),
+    /// Another process has the data directory open.
+    #[error("another waypost process has {} open", .0.display())]
+    InUse(PathBuf),
+    /// The database is gone or empty, and other state of it is still there.
+    #[error("{} is missing or empty, and {evidence}", .database.display())]
+    DatabaseLost {
+        /// The database.
+        database: PathBuf,
+        /// What shows that there was one.
+        evidence: String,
+    },
     /// The store is shutting down.
     #[error("the store is shutting down")]
     Closed,
+}
+
+impl StoreError {
+    /// What an operator does about a data directory that cannot be opened; nothing where the error says it.
+    pub fn remedy(&self, data: &Path) -> Option<String> {
+        let data = data.display();
+        Some(match self {
+            Self::Full => format!("free some room on the disk that holds {data}, then try again; nothing acknowledged is lost"),
+            Self::Io(_) => {
+                format!("see whether the disk works (dmesg) and whether {data} and everything in it belong to the user of the server")
+            }
+            Self::Corrupt(_) => format!(
+                "keep a copy of {data}; restore waypost.db from a backup, or mend it: sqlite3 waypost.db .recover | sqlite3 new.db, then put new.db in its place"
+            ),
+            Self::InUse(_) => "stop the other one first (systemctl stop waypost): only one server can run on a data directory".to_owned(),
+            Self::DatabaseLost { .. } => format!(
+                "put waypost.db back from a backup, and waypost.db-wal with it where there is one; to begin anew without the mail, accounts and keys \
+                 that were in it, move the directory away: mv {data} {data}.old"
+            ),
+            Self::NotFound(_) | Self::Exists(_) | Self::Conflict(_) | Self::Closed => return None,
+        })
+    }
+
+    /// SQLite says "disk I/O error" where it has no room for its shared memory: the same error, as a full disk where the disk is full.
+    pub(crate) fn or_full(self, data: &Path) -> Self {
+        let has_no_room = || nix::sys::statvfs::statvfs(data).is_ok_and(|s| s.blocks_available() * s.fragment_size() < ROOM_TO_OPEN_BYTES);
+        if matches!(self, Self::Io(_)) && has_no_room() { Self::Full } else { self }
+    }
 }
 
 impl From<rusqlite::Error> for StoreError {
@@ -32,6 +79,7 @@ impl From<rusqlite::Error> for StoreError {
         match e.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::Full,
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Corrupt(e.to_string()),
+            Some(ErrorCode::ConstraintViolation) => Self::Conflict(e.to_string()),
             _ => Self::Io(e.to_string()),
         }
     }

@@ -3,7 +3,7 @@
 //! Invariant: the data directory has one owner at a time (an exclusive lock on its file `lock`), so that two processes never
 //! think that the same claims are theirs.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,9 +15,11 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::content::{Content, Spool};
+use crate::data_dir::{self, DataDir, Swept};
 use crate::error::StoreError;
 use crate::message::{Claimed, Committed, FailedDelivery, ListFilter, ListedMessage, NewMessage, QueueTotals, Settlement, Unnoticed};
 use crate::sqlite::{self, DirectoryChange, LaneDue, LoginUse};
+use crate::threads::Threads;
 use crate::writer::{Answer, Job, LINE_MAX, Operation, Writer, run_checkpoints};
 
 /// At most this many queries wait for the reader.
@@ -31,6 +33,7 @@ pub struct Store {
     writes: mpsc::Sender<Job>,
     reads: mpsc::Sender<Query>,
     content: Arc<PathBuf>,
+    threads: Threads,
     _owner: Arc<Owner>,
 }
 
@@ -50,41 +53,54 @@ impl Drop for Owner {
 }
 
 impl Store {
-    /// Opens the data directory, making it where it is missing. Content that no row names is swept.
+    /// Opens the data directory, making it where it is missing. Content files are left as they are.
     ///
     /// # Errors
-    /// [`StoreError::Exists`] where another process has it open.
+    /// [`StoreError::InUse`] where another process has it open; [`StoreError::DatabaseLost`] where its database is gone and other state of it is
+    /// still there; [`StoreError::Full`] where the disk has no room.
     pub fn open(data: &Path) -> Result<Self, StoreError> {
-        let content = Arc::new(data.join("content"));
-        create_private(data)?;
-        create_private(&content)?;
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(data.join("lock"))?;
-        if lock.try_lock().is_err() {
-            return Err(StoreError::Exists(format!("another waypost process has {} open", data.display())));
-        }
-        private_file(&data.join(sqlite::DATABASE))?;
+        Self::open_here(data).map_err(|error| error.or_full(data))
+    }
+
+    fn open_here(data: &Path) -> Result<Self, StoreError> {
+        let directory = DataDir::take(data)?;
         let writer_db = sqlite::open_writer(data)?;
-        let swept = sqlite::sweep_orphans(&writer_db, &content)?;
-        if swept > 0 {
-            tracing::info!(files = swept, "content files of messages never acknowledged were removed");
-        }
+        directory.mark()?;
+        QueueId::start_above(sqlite::highest_id(&writer_db)?);
         let log = data.join(format!("{}-wal", sqlite::DATABASE));
         let (writes, write_line) = mpsc::channel(LINE_MAX);
         let (reads, mut read_line) = mpsc::channel::<Query>(READ_LINE_MAX);
         let reader = sqlite::open_reader(data)?;
         let checkpoint_db = Connection::open(data.join(sqlite::DATABASE))?;
+        let content = Arc::new(directory.content);
         let stop = Arc::new(AtomicBool::new(false));
+        let threads = Threads::default();
         let writer = Writer { db: writer_db, content: content.clone(), log: log.clone() };
-        thread::Builder::new().name("store-write".into()).spawn(move || writer.run(write_line))?;
-        thread::Builder::new().name("store-read".into()).spawn(move || {
+        threads.start("store-write", move || writer.run(write_line))?;
+        threads.start("store-read", move || {
             while let Some(query) = read_line.blocking_recv() {
                 query(&reader);
             }
         })?;
         let stopped = stop.clone();
-        let checkpoints = thread::Builder::new().name("store-log".into()).spawn(move || run_checkpoints(checkpoint_db, log, stopped))?;
-        let owner = Owner { stop, checkpoints: checkpoints.thread().clone(), _lock: lock };
-        Ok(Self { writes, reads, content, _owner: Arc::new(owner) })
+        let checkpoints = threads.start("store-log", move || run_checkpoints(checkpoint_db, log, stopped))?;
+        let owner = Owner { stop, checkpoints, _lock: directory.lock };
+        Ok(Self { writes, reads, content, threads, _owner: Arc::new(owner) })
+    }
+
+    /// Ends when a thread of the store has died by a bug, with its name: from then on nothing can be acknowledged, and only a new process helps.
+    pub async fn died(&self) -> &'static str {
+        self.threads.died().await
+    }
+
+    /// Sets apart content files that no row names, in `content/orphans`, and removes those that were set apart more than 30 days before `now_ms`.
+    /// Only the server does this, when it starts.
+    ///
+    /// # Errors
+    /// Where the directory or the database cannot be read, or a file not be moved.
+    pub async fn sweep_orphans(&self, now_ms: i64) -> Result<Swept, StoreError> {
+        let content = self.content.clone();
+        self.read(move |db| data_dir::sweep(db, &content, now_ms)).await
     }
 
     /// A place for content that arrives.
@@ -252,18 +268,4 @@ impl Store {
     pub async fn directory(&self, delimiters: String) -> Result<Contents, StoreError> {
         self.read(move |db| sqlite::load_directory(db, &delimiters)).await
     }
-}
-
-/// The database holds keys: nobody else reads it, whatever the directory allows. SQLite gives its log the same mode.
-fn private_file(path: &Path) -> Result<(), StoreError> {
-    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
-    file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
-    Ok(())
-}
-
-fn create_private(path: &Path) -> Result<(), StoreError> {
-    use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-    Ok(())
 }

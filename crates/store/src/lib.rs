@@ -5,15 +5,18 @@
 //! a table in docs/queue.md. Invariant: this crate knows no socket and no clock; times come in as arguments.
 
 pub mod content;
+mod data_dir;
 mod error;
 mod handle;
 mod message;
 mod report;
 mod report_handle;
 mod sqlite;
+mod threads;
 mod writer;
 
 pub use content::{Content, Spool};
+pub use data_dir::Swept;
 pub use error::StoreError;
 pub use handle::Store;
 pub use message::{

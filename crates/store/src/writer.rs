@@ -104,24 +104,36 @@ fn apply(db: &Connection, operation: &Operation) -> Applied {
 
 /// Whether the error says something about the question, not about the disk: then the batch goes on without it.
 fn concerns_one(error: &StoreError) -> bool {
-    matches!(error, StoreError::NotFound(_) | StoreError::Exists(_))
+    matches!(error, StoreError::NotFound(_) | StoreError::Exists(_) | StoreError::Conflict(_))
+}
+
+/// Which operations get a savepoint, so that one that is refused halfway is taken back alone.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Guarded {
+    /// Those that are refused in daily life.
+    Some,
+    /// All: slower, and needed only where a record turns out to be there already.
+    All,
+}
+
+fn is_guarded(operation: &Operation) -> bool {
+    matches!(
+        operation,
+        Operation::Directory(_)
+            | Operation::Drop { .. }
+            | Operation::Retry { .. }
+            | Operation::Release { .. }
+            | Operation::Replace { .. }
+            | Operation::Daily(_)
+    )
 }
 
 /// Runs operations as one transaction.
-fn transact(db: &Connection, jobs: &[Job]) -> Result<Vec<Applied>, StoreError> {
+fn transact(db: &Connection, jobs: &[Job], guard: Guarded) -> Result<Vec<Applied>, StoreError> {
     db.execute_batch("BEGIN IMMEDIATE")?;
     let mut applied = Vec::with_capacity(jobs.len());
     for job in jobs {
-        // A refused operation may have done its first half; the savepoint takes that back.
-        let guarded = matches!(
-            &job.operation,
-            Operation::Directory(_)
-                | Operation::Drop { .. }
-                | Operation::Retry { .. }
-                | Operation::Release { .. }
-                | Operation::Replace { .. }
-                | Operation::Daily(_)
-        );
+        let guarded = guard == Guarded::All || is_guarded(&job.operation);
         if guarded {
             db.execute_batch("SAVEPOINT operation")?;
         }
@@ -130,7 +142,7 @@ fn transact(db: &Connection, jobs: &[Job]) -> Result<Vec<Applied>, StoreError> {
             db.execute_batch(if result.is_ok() { "RELEASE operation" } else { "ROLLBACK TO operation; RELEASE operation" })?;
         }
         match result {
-            Err(e) if !concerns_one(&e) => return Err(e),
+            Err(e) if !(guarded && concerns_one(&e)) => return Err(e),
             other => applied.push(other),
         }
     }
@@ -164,10 +176,10 @@ impl Writer {
     }
 
     fn commit(&mut self, jobs: &mut Vec<Job>) {
-        let outcome = transact(&self.db, jobs);
-        if outcome.is_err() {
-            // After a failed COMMIT SQLite may have rolled back by itself; then this says so and no harm is done.
-            let _ = self.db.execute_batch("ROLLBACK");
+        let mut outcome = self.transact(jobs, Guarded::Some);
+        if outcome.as_ref().is_err_and(concerns_one) {
+            // Nothing was committed and nobody was answered: once more, so that only the one operation fails.
+            outcome = self.transact(jobs, Guarded::All);
         }
         match outcome {
             Ok(applied) => {
@@ -187,6 +199,15 @@ impl Writer {
             }
         }
         self.bound_log();
+    }
+
+    fn transact(&self, jobs: &[Job], guard: Guarded) -> Result<Vec<Applied>, StoreError> {
+        let outcome = transact(&self.db, jobs, guard);
+        if outcome.is_err() {
+            // After a failed COMMIT SQLite may have rolled back by itself; then this says so and no harm is done.
+            let _ = self.db.execute_batch("ROLLBACK");
+        }
+        outcome
     }
 
     fn remove_files(&self, files: &[QueueId]) {

@@ -67,14 +67,14 @@ impl Transport {
     pub async fn in_process(config: &Config) -> Result<Self> {
         let data = &config.file.data_dir;
         refuse_foreign(data)?;
-        let store = Store::open(data).map_err(|e| match e {
-            StoreError::Exists(text) => anyhow!(
-                "{text}, but no server answers on {}\n  hint: it may be starting or stopping: try again; else see whether its admin_socket \
+        let store = Store::open(data).map_err(|error| match error {
+            StoreError::InUse(_) => anyhow!(
+                "{error}, but no server answers on {}\n  hint: it may be starting or stopping: try again; else see whether its admin_socket \
                  is the one of this configuration ({})",
                 config.admin_socket().display(),
                 config.path.display()
             ),
-            other => anyhow!("{}: {other}", data.display()),
+            other => with_remedy(&other, data),
         })?;
         // The directory is ours alone: whoever had claimed mail is gone.
         store.release_claims(net::Clock::system().now_ms()).await?;
@@ -152,6 +152,12 @@ impl Transport {
             }
         }
     }
+}
+
+/// Why the data directory cannot be opened, with what to do about it.
+pub fn with_remedy(error: &StoreError, data: &Path) -> anyhow::Error {
+    let hint = error.remedy(data).map(|remedy| format!("\n  hint: {remedy}")).unwrap_or_default();
+    anyhow!("the data directory {} cannot be opened: {error}{hint}", data.display())
 }
 
 fn offline(config: &Config, store: Store, live: Arc<LiveDirectory>) -> Result<Handles> {

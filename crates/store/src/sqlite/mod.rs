@@ -29,7 +29,7 @@ pub(crate) use list::{list, totals};
 pub use logins::LoginUse;
 pub(crate) use logins::{known_recipients, logins, record_logins, record_recipients};
 pub(crate) use outcomes::{expire_held, insert_srs_sender, list_failed, release, set_noticed, srs_sender, unnoticed};
-pub(crate) use queue::{drop_message, enqueue, load_content, settle, sweep_orphans};
+pub(crate) use queue::{drop_message, enqueue, highest_id, load_content, settle};
 pub(crate) use reports::{keep_report, list_reports, report};
 
 use crate::error::StoreError;

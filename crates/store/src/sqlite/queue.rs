@@ -197,23 +197,10 @@ fn read_front(path: &PathBuf, size: u64) -> std::io::Result<Bytes> {
     Ok(front.into())
 }
 
-/// Removes content files that no row names: what a crash between file and commit, or commit and removal, left behind.
-pub(crate) fn sweep_orphans(db: &Connection, directory: &Path) -> Result<u64, StoreError> {
-    let mut removed = 0;
-    for entry in std::fs::read_dir(directory)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let named = match name.to_str().and_then(|n| n.parse::<QueueId>().ok()) {
-            Some(id) => db.prepare_cached("SELECT 1 FROM content WHERE id = ?")?.exists([id.0])?,
-            // A file that is not ours is left alone.
-            None => true,
-        };
-        if !named {
-            std::fs::remove_file(entry.path())?;
-            removed += 1;
-        }
-    }
-    Ok(removed)
+/// The highest id of a message or a content; 0 where there is none.
+pub(crate) fn highest_id(db: &Connection) -> Result<QueueId, StoreError> {
+    let highest = "SELECT max(coalesce((SELECT max(id) FROM message), 0), coalesce((SELECT max(id) FROM content), 0))";
+    Ok(QueueId(db.query_row(highest, [], |row| row.get(0))?))
 }
 
 fn signed(n: u64) -> i64 {

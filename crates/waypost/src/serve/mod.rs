@@ -30,7 +30,7 @@ use tokio::task::JoinHandle;
 
 use crate::config::{self, Config, ValidateWord};
 use crate::dns::watch::Watch;
-use crate::transport::{limit_of, releasing, submitting};
+use crate::transport::{limit_of, releasing, submitting, with_remedy};
 use face::{Face, server_tls};
 use public::Public;
 use reload::Reloader;
@@ -79,6 +79,7 @@ async fn serve(config: Config) -> Result<()> {
 
 /// The running server.
 pub struct Running {
+    store: Store,
     server: Server,
     face: Face,
     reloader: Arc<Reloader>,
@@ -97,8 +98,8 @@ impl Running {
         let client_tls = ClientTls::new(config.file.tls.extra_authorities.as_deref())?;
         let resolver = resolver(config)?;
         let data = &config.file.data_dir;
-        let store =
-            Store::open(data).map_err(|e| anyhow!("{}: {e}\n  hint: only one server can run on a data directory", data.display()))?;
+        let store = Store::open(data).map_err(|error| with_remedy(&error, data))?;
+        sweep(&store, &clock).await?;
         // From here on the commands find the data directory taken; they wait on the socket until the server is up.
         let submit = bind_submit(&config.submit_socket()).await;
         let listener = admin::bind(&config.admin_socket()).await.context("the admin socket cannot be used")?;
@@ -127,7 +128,7 @@ impl Running {
         let face = Face::start(config, (tls.clone(), challenges), (&live, &resolver, &clock), public)?;
         let certificates = face.certificates(config, tls);
         let handles = handles(
-            (store, live, clock, limits),
+            (store.clone(), live, clock, limits),
             (releaser, resolver, password_key),
             (&server, certificates),
             (&reloader, crate::dns::report_facts(config)),
@@ -138,7 +139,7 @@ impl Running {
         let watch = crate::dns::watch::start(config, router.clone(), server.postmaster(), server.doubts());
         let (stop_admin, admin) = start_socket(config.admin_socket(), listener, router);
         stop.push(stop_admin);
-        Ok(Self { server, face, reloader, watch, admin, stop })
+        Ok(Self { store, server, face, reloader, watch, admin, stop })
     }
 
     /// Ends in order. Whoever asks through the socket hears that the server goes, before its parts do.
@@ -152,6 +153,21 @@ impl Running {
             let _ = tokio::time::timeout(ADMIN_END, self.admin).await;
         }
     }
+}
+
+/// Content files that no row names are set apart, not deleted: if the database is not the one they belong to, they are all that is left of the mail.
+async fn sweep(store: &Store, clock: &Clock) -> Result<()> {
+    let swept = store.sweep_orphans(clock.now_ms()).await.context("the content directory cannot be looked through")?;
+    if swept.set_apart > 0 {
+        tracing::warn!(
+            files = swept.set_apart,
+            "content files that no message names were moved to content/orphans: a crash leaves a few of messages never acknowledged"
+        );
+    }
+    if swept.removed > 0 {
+        tracing::info!(files = swept.removed, "content files that were set apart more than 30 days ago were removed");
+    }
+    Ok(())
 }
 
 fn handles(
@@ -225,6 +241,12 @@ async fn run_until_stopped(signals: &mut Signals, running: &mut Running) -> Resu
                 // What it says is in the log.
                 Told::Reload => drop(running.reloader.reload().await),
             },
+            thread = running.store.died() => {
+                return Err(anyhow!(
+                    "the thread {thread} of the store died by a bug, and without it no mail can be taken\n  hint: the server ends, so that the service manager \
+                     starts it again; nothing acknowledged is lost"
+                ));
+            }
             ended = &mut running.admin => {
                 return ended.context("the admin task failed")?.context("the admin socket cannot be used");
             }

@@ -1,0 +1,158 @@
+//! The data directory: its modes, its one owner, and whether its database is the one that was there before.
+//!
+//! Invariant: an empty database is made only in a directory that never had one. Beside content, a log or the mark of a database that is gone it would
+//! make every content file look like an orphan, and every hosted domain like a foreign one.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use mail::QueueId;
+use rusqlite::Connection;
+
+use crate::error::StoreError;
+use crate::sqlite::DATABASE;
+
+/// Content files that no row names go to this directory below `content`.
+const ORPHANS: &str = "orphans";
+
+/// Orphans are kept for this time, in seconds: long enough for a person to notice that something is wrong.
+const ORPHAN_KEEP_S: i64 = 30 * 86_400;
+
+/// A file that says that the directory has had a database.
+const MARK: &str = "database-made";
+
+/// Other users may do this neither to the data directory nor to anything in it.
+const WRITE_BY_OTHERS: u32 = 0o022;
+
+/// The data directory, locked by this process.
+#[derive(Debug)]
+pub(crate) struct DataDir {
+    path: PathBuf,
+    /// Where large content is.
+    pub content: PathBuf,
+    /// Keeps the directory ours.
+    pub lock: File,
+}
+
+impl DataDir {
+    /// Makes what is missing, and takes the directory.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] where another process has it; [`StoreError::DatabaseLost`] where its database is gone.
+    pub fn take(path: &Path) -> Result<Self, StoreError> {
+        let content = path.join("content");
+        create_private(path)?;
+        create_private(&content)?;
+        close_to_others(path)?;
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path.join("lock"))?;
+        if lock.try_lock().is_err() {
+            return Err(StoreError::InUse(path.to_owned()));
+        }
+        let data = Self { path: path.to_owned(), content, lock };
+        data.refuse_lost_database()?;
+        private_file(&path.join(DATABASE))?;
+        Ok(data)
+    }
+
+    /// Notes that the directory has a database now, so that its absence will be noticed.
+    pub fn mark(&self) -> Result<(), StoreError> {
+        let path = self.path.join(MARK);
+        if !path.exists() {
+            fs::write(&path, "waypost.db was made here. Without this file, an empty database is made where waypost.db is missing.\n")?;
+        }
+        Ok(())
+    }
+
+    fn refuse_lost_database(&self) -> Result<(), StoreError> {
+        let database = self.path.join(DATABASE);
+        let is_missing = match fs::metadata(&database) {
+            Ok(metadata) => metadata.len() == 0,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => true,
+            Err(error) => return Err(error.into()),
+        };
+        let log = self.path.join(format!("{DATABASE}-wal"));
+        let evidence = if !is_missing {
+            return Ok(());
+        } else if content_ids(&self.content)?.next().is_some() {
+            format!("{} holds the content of messages", self.content.display())
+        } else if fs::metadata(&log).is_ok_and(|metadata| metadata.len() > 0) {
+            format!("its log {} is there", log.display())
+        } else if self.path.join(MARK).exists() {
+            format!("{} says that there was one", self.path.join(MARK).display())
+        } else {
+            return Ok(());
+        };
+        Err(StoreError::DatabaseLost { database, evidence })
+    }
+}
+
+/// What became of content files that no row names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Swept {
+    /// Files set apart in `content/orphans` now.
+    pub set_apart: u64,
+    /// Files removed for good: they were set apart more than 30 days ago.
+    pub removed: u64,
+}
+
+/// Sets apart the content files that no row names: what a crash between file and commit, or commit and removal, left behind.
+pub(crate) fn sweep(db: &Connection, content: &Path, now_ms: i64) -> Result<Swept, StoreError> {
+    let orphans = content.join(ORPHANS);
+    let mut swept = Swept { set_apart: 0, removed: 0 };
+    for found in content_ids(content)? {
+        let (id, path) = found?;
+        if !db.prepare_cached("SELECT 1 FROM content WHERE id = ?")?.exists([id.0])? {
+            create_private(&orphans)?;
+            fs::rename(&path, orphans.join(id.to_string()))?;
+            swept.set_apart += 1;
+        }
+    }
+    if orphans.is_dir() {
+        for found in content_ids(&orphans)? {
+            let (_, path) = found?;
+            // Renaming changed the time of the inode, not that of its content.
+            if fs::metadata(&path)?.ctime() < now_ms / 1000 - ORPHAN_KEEP_S {
+                fs::remove_file(&path)?;
+                swept.removed += 1;
+            }
+        }
+    }
+    Ok(swept)
+}
+
+/// The content files of a directory; a file with another kind of name is left alone.
+fn content_ids(directory: &Path) -> Result<impl Iterator<Item = Result<(QueueId, PathBuf), StoreError>>, StoreError> {
+    let entries = fs::read_dir(directory)?;
+    Ok(entries.filter_map(|entry| match entry {
+        Ok(entry) => Some(Ok((entry.file_name().to_str()?.parse().ok()?, entry.path()))),
+        Err(error) => Some(Err(error.into())),
+    }))
+}
+
+/// The database holds keys: no other user reads it, whatever the directory allows. SQLite gives its log the same mode.
+fn private_file(path: &Path) -> Result<(), StoreError> {
+    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    Ok(())
+}
+
+fn create_private(path: &Path) -> Result<(), StoreError> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    Ok(())
+}
+
+/// Another user who may write to the directory could put a database of his own there.
+fn close_to_others(path: &Path) -> Result<(), StoreError> {
+    let mode = fs::metadata(path)?.permissions().mode() & 0o7777;
+    if mode & WRITE_BY_OTHERS == 0 {
+        return Ok(());
+    }
+    let closed = mode & !WRITE_BY_OTHERS;
+    fs::set_permissions(path, Permissions::from_mode(closed))?;
+    tracing::warn!(
+        directory = %path.display(),
+        "other users could write to the data directory (mode {mode:04o}); it is {closed:04o} now: look whether everything in it is yours"
+    );
+    Ok(())
+}

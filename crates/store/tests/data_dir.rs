@@ -1,0 +1,167 @@
+//! The data directory: a database that is gone, files that no row names, one owner, modes.
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used)]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use bytes::Bytes;
+use mail::{Body, Mailbox, Notify, QueueId, ReversePath};
+use store::{Content, Flow, Message, NewMessage, NewRecipient, Store, StoreError, Swept, TlsWish};
+
+const DAY_MS: i64 = 86_400_000;
+
+fn message(id: i64, content: &Content) -> NewMessage {
+    NewMessage {
+        message: Message {
+            id: QueueId(id),
+            flow: Flow::Forward,
+            reverse_path: ReversePath::Null,
+            body: Body::SevenBit,
+            smtputf8: false,
+            ret: None,
+            envid: None,
+            tls: TlsWish::AsPublished,
+            arrived_ms: 0,
+            expires_ms: 0,
+            rewritten_path: None,
+            may_report: false,
+            mendable: false,
+            delay_reported: false,
+            prefix: Bytes::new(),
+        },
+        content: content.clone(),
+        recipients: vec![NewRecipient {
+            mailbox: Mailbox::parse("a@x.test").unwrap(),
+            notify: Notify::default(),
+            orcpt: None,
+            known_as: None,
+        }],
+        claimed: false,
+        held: None,
+    }
+}
+
+fn small(id: i64) -> Content {
+    Content::memory(QueueId(id), Bytes::from_static(b"Subject: hi\r\n\r\n"))
+}
+
+/// A data directory with one message whose content is a file.
+async fn with_large_content(data: &Path) {
+    let store = Store::open(data).unwrap();
+    let mut spool = store.spool(QueueId(1));
+    spool.write(&vec![b'x'; 300_000]).await.unwrap();
+    let content = spool.finish().await.unwrap();
+    store.commit(vec![message(1, &content)], 0).await.unwrap();
+}
+
+/// Opens it once the threads of the store before have ended.
+async fn reopened(data: &Path) -> Result<Store, StoreError> {
+    loop {
+        match Store::open(data) {
+            Err(StoreError::InUse(_)) => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
+            other => return other,
+        }
+    }
+}
+
+fn remove_database(data: &Path) {
+    for file in ["waypost.db", "waypost.db-wal", "waypost.db-shm"] {
+        let _ = fs::remove_file(data.join(file));
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_is_gone_is_not_made_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, file) = (dir.path(), dir.path().join("content").join(QueueId(1).to_string()));
+    with_large_content(data).await;
+    drop(reopened(data).await.unwrap());
+    for empty in [false, true] {
+        remove_database(data);
+        if empty {
+            fs::write(data.join("waypost.db"), "").unwrap();
+        }
+        let error = reopened(data).await.unwrap_err();
+        assert!(matches!(&error, StoreError::DatabaseLost { evidence, .. } if evidence.contains("content of messages")), "{error}");
+        assert!(error.remedy(data).unwrap().contains("backup"));
+        assert!(file.exists(), "the content is untouched");
+    }
+    // Small messages leave no file; the mark tells that there was a database.
+    fs::remove_file(&file).unwrap();
+    remove_database(data);
+    let error = reopened(data).await.unwrap_err();
+    assert!(matches!(&error, StoreError::DatabaseLost { evidence, .. } if evidence.contains("database-made")), "{error}");
+    assert!(!data.join("waypost.db").exists());
+    fs::remove_file(data.join("database-made")).unwrap();
+    reopened(data).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_log_without_its_database_is_not_written_over() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("waypost.db-wal"), "frames").unwrap();
+    let error = Store::open(dir.path()).unwrap_err();
+    assert!(matches!(&error, StoreError::DatabaseLost { evidence, .. } if evidence.contains("waypost.db-wal")), "{error}");
+    assert_eq!(fs::read(dir.path().join("waypost.db-wal")).unwrap(), b"frames");
+}
+
+#[tokio::test]
+async fn orphans_are_set_apart_and_removed_a_month_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let content = dir.path().join("content");
+    with_large_content(dir.path()).await;
+    let (orphan, note) = (QueueId(99).to_string(), content.join("a note of the operator"));
+    fs::write(content.join(&orphan), "an orphan").unwrap();
+    fs::write(&note, "kept").unwrap();
+    let store = reopened(dir.path()).await.unwrap();
+    assert!(content.join(&orphan).exists(), "a command that opens the store moves nothing");
+    let made = fs::metadata(&note).unwrap().modified().unwrap();
+    let now_ms = i64::try_from(made.duration_since(std::time::UNIX_EPOCH).unwrap().as_millis()).unwrap();
+    assert_eq!(store.sweep_orphans(now_ms).await.unwrap(), Swept { set_apart: 1, removed: 0 });
+    assert_eq!(fs::read(content.join("orphans").join(&orphan)).unwrap(), b"an orphan");
+    assert_eq!(store.sweep_orphans(now_ms + 29 * DAY_MS).await.unwrap(), Swept { set_apart: 0, removed: 0 });
+    assert_eq!(store.sweep_orphans(now_ms + 31 * DAY_MS).await.unwrap(), Swept { set_apart: 0, removed: 1 });
+    assert_eq!(store.content(QueueId(1)).await.unwrap().size_bytes(), 300_000);
+    assert!(note.exists());
+}
+
+#[tokio::test]
+async fn an_id_that_is_taken_concerns_its_own_message_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    store.commit(vec![message(50, &small(50))], 0).await.unwrap();
+    // Sent at once, they share a transaction.
+    let commits: Vec<_> = (1..=100)
+        .map(|id| {
+            let store = store.clone();
+            tokio::spawn(async move { (id, store.commit(vec![message(id, &small(id))], 0).await) })
+        })
+        .collect();
+    for commit in commits {
+        let (id, result) = commit.await.unwrap();
+        assert_eq!(id == 50, matches!(&result, Err(StoreError::Conflict(_))), "{id}: {result:?}");
+        assert_eq!(id != 50, result.is_ok(), "{id}");
+    }
+    assert_eq!(store.totals().await.unwrap().messages, 100);
+}
+
+#[tokio::test]
+async fn ids_go_on_above_those_in_the_database() {
+    let dir = tempfile::tempdir().unwrap();
+    let ahead = QueueId(QueueId::next(1_900_000_000_000, 0).0 + 7_000_000_000);
+    let store = Store::open(dir.path()).unwrap();
+    store.commit(vec![message(ahead.0, &small(ahead.0))], 0).await.unwrap();
+    drop(store);
+    reopened(dir.path()).await.unwrap();
+    assert!(QueueId::next(1_800_000_000_000, 0) > ahead, "a clock that was set back gives no id twice");
+}
+
+#[tokio::test]
+async fn other_users_cannot_write_to_the_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let mode = || fs::metadata(dir.path()).unwrap().permissions().mode() & 0o777;
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    drop(Store::open(dir.path()).unwrap());
+    assert_eq!(mode(), 0o755);
+}
