@@ -52,4 +52,5 @@ mod strict_domain;
 mod tidy;
 mod tls;
 mod tls_reports;
+mod validation;
 mod virtual_map;

@@ -377,7 +377,7 @@ section!("[dns]", "Where names are looked up, and what is to stand in your own z
     token_file: Option<PathBuf> = None;
     /// Who finds out whether an answer is secure (DNSSEC), so that TLSA records of others can be believed. "here": this server; "upstream": the
     /// name servers, all of which must be on a loopback address; "auto": upstream where that validates, or else here where signatures come
-    /// through, or else nobody, with a warning; "off": nobody.
+    /// through, or else nobody, with a warning; mail waits while the name servers do not answer; "off": nobody.
     validate: ValidateWord = ValidateWord::Auto;
     /// A file with the DNSKEY records that are trusted instead of those of the root: only in a laboratory.
     trust_anchor: Option<PathBuf> = None;

@@ -86,7 +86,7 @@ async fn examine(path: &Path, args: &Doctor, out: Output) -> Result<Vec<Finding>
     add(ports::check(&patient).await)?;
     add(shown::check(&patient).await)?;
     add(dns::check(&mut patient).await?)?;
-    add(names::check(&patient).await)?;
+    add(names::check(&mut patient).await)?;
     add(signatures::check(&mut patient).await?)?;
     add(outbound::check(&patient).await)?;
     add(reported::check(&mut patient).await?)?;
