@@ -22,6 +22,7 @@ mod doctor;
 mod doctor_worlds;
 mod filter;
 mod forwarding;
+mod from_field;
 mod held;
 mod hostile_content;
 mod hostile_dns;

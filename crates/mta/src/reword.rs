@@ -122,9 +122,11 @@ fn is_report(whole: &[u8]) -> bool {
         let lines = body(whole).lines().map(str::to_ascii_lowercase).collect::<Vec<_>>();
         lines.iter().any(|line| line.starts_with("content-type:") && line.contains("message/delivery-status"))
     };
+    // A person of that name may write too: it is what the text says that counts (QSBMF is qmail's form).
     let is_of_reporter = || {
         let from = AddressList::of_field(whole, "From").unwrap_or_default();
-        from.mailboxes.iter().any(|mailbox| mailbox.local.as_str().eq_ignore_ascii_case(REPORTER))
+        let is_named = from.mailboxes.iter().any(|mailbox| mailbox.local.as_str().eq_ignore_ascii_case(REPORTER));
+        is_named && body(whole).lines().any(|line| line.starts_with("Hi. This is the ") || said(line).is_some())
     };
     (kind.starts_with("multipart/") && has_status()) || has_no_author(whole) || is_of_reporter()
 }

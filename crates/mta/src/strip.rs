@@ -21,7 +21,7 @@ pub(crate) async fn strip(store: &Store, clock: &Clock, whole: &Bytes, hostname:
 }
 
 /// Submitted content without white space before colons, which many verifiers do not know, under an id of its own; `None` where there is none.
-pub(crate) async fn put_right(store: &Store, clock: &Clock, whole: &Bytes) -> Result<Option<(Content, Bytes)>, StoreError> {
+pub(crate) async fn without_blanks(store: &Store, clock: &Clock, whole: &Bytes) -> Result<Option<(Content, Bytes)>, StoreError> {
     if Fields::new(whole).any(|field| field.is("DKIM-Signature")) {
         return Ok(None);
     }

@@ -24,7 +24,7 @@ use crate::reword::reword;
 use crate::seal::seal;
 use crate::settings::Settings;
 use crate::spooling::Place;
-use crate::strip::{put_right, strip};
+use crate::strip::{without_blanks, strip};
 
 /// Takes the message, or says why not.
 pub(crate) async fn take(reception: &Reception, received: Received, place: Place) -> Result<Responsibility, Reply> {
@@ -136,7 +136,7 @@ fn author(accepted: &Accepted<'_>) -> Option<Domain> {
 async fn without_forgeries<'a>(reception: &Reception, settings: &Settings, mut accepted: Accepted<'a>) -> Result<Accepted<'a>, StoreError> {
     let (store, clock, whole) = (&reception.store, &reception.clock, &accepted.whole.bytes);
     let other = match accepted.proof {
-        Proof::Login(_) => put_right(store, clock, whole).await?,
+        Proof::Login(_) => without_blanks(store, clock, whole).await?,
         Proof::Evidence(_) => strip(store, clock, whole, &settings.hostname).await?,
     };
     if let Some((content, bytes)) = other {

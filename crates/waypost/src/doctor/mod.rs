@@ -15,6 +15,7 @@ mod ports;
 mod reported;
 mod shown;
 mod signatures;
+mod spam_filter;
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -88,6 +89,7 @@ async fn examine(path: &Path, args: &Doctor, out: Output) -> Result<Vec<Finding>
     add(dns::check(&mut patient).await?)?;
     add(names::check(&mut patient).await)?;
     add(signatures::check(&mut patient).await?)?;
+    add(spam_filter::check(&patient).await)?;
     add(outbound::check(&patient).await)?;
     add(reported::check(&mut patient).await?)?;
     Ok(findings)

@@ -94,8 +94,9 @@ fn validation(here: &Validator, server: Option<&str>, about: String) -> Finding 
         Validator::Upstream | Validator::Here if server == Some("unknown") => {
             Finding::bad(Severity::Warning, "resolver", about, found, "the server tries again within seconds; see its log for \"DNSSEC\"")
         }
-        Validator::Upstream | Validator::Here => Finding::good("resolver", about, found),
-        Validator::Off | Validator::NoSignatures => Finding::bad(Severity::Notice, "resolver", about, found, unbound)
+        // That nobody does may be what the operator wants.
+        Validator::Upstream | Validator::Here | Validator::Off => Finding::good("resolver", about, found),
+        Validator::NoSignatures => Finding::bad(Severity::Notice, "resolver", about, found, unbound)
             .because("without validation the TLSA records (DANE) of other domains are not seen"),
         Validator::Unknown(_) => {
             let fix = format!("see that the name servers answer (dig . SOA +dnssec); {unbound}; or validate = \"off\", which gives DANE up");
