@@ -179,13 +179,37 @@ fn a_milter_that_quarantines_or_discards_makes_mail_wait_for_a_person() {
 }
 
 #[test]
+fn a_milter_that_demands_to_change_the_body_is_asked_and_changes_nothing() {
+    let lab = Lab::new();
+    // As spamass-milter: it closes the connection where header fields and body may not be changed.
+    let changes = [milter_packet(b'm', b"\0\0\0\x01X-Spam-Flag\0YES\0"), milter_packet(b'b', b"another body"), milter_packet(b'c', b"")].concat();
+    let _milter = Milter::demanding(lab.address(8), 0x13, saying(b'E', changes));
+    let filter = format!("kind = \"milter\"\naddress = \"{}:{MILTER_PORT}\"\nwhen_down = \"defer\"", lab.address(8));
+    let (_dns, inbox, waypost) = with_filter(&lab, &filter);
+    let reply = send(&waypost, "kept whole", "the body that came");
+    assert!(reply.starts_with("250 "), "{reply}\n{}", waypost.log());
+    let text = inbox.wait_for("kept whole").text();
+    assert!(text.contains("the body that came") && !text.contains("X-Spam-Flag"), "{text}");
+    waypost.assert_no_bugs();
+}
+
+#[test]
+fn a_filter_that_never_answered_is_an_error_at_the_start() {
+    let lab = Lab::new();
+    // Nothing listens there.
+    let filter = format!("kind = \"milter\"\naddress = \"{}:{MILTER_PORT}\"\nwhen_down = \"pass\"", lab.address(9));
+    let (_dns, _inbox, waypost) = with_filter(&lab, &filter);
+    waypost.wait_for_line(&["ERROR", "the spam filter has never answered", "cannot be reached"]);
+}
+
+#[test]
 fn a_hostile_milter_gives_no_verdict() {
     for (octets, why) in [
         (b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(), "a packet of 1213486160 octets"),
         (vec![0xff; 64], "a packet of 4294967295 octets"),
         (vec![0; 8], "a packet of 0 octets"),
         (milter_packet(b'z', b""), "0x7a"),
-        (milter_packet(b'-', b"<me@example.test>\0"), "changes body or envelope"),
+        (milter_packet(b'-', b"<me@example.test>\0"), "changes the envelope"),
         (milter_packet(b'y', b"250 fine\0"), "a reply that refuses nothing"),
         (milter_packet(b'p', b"").repeat(10_001), "without a verdict"),
         (Vec::new(), "no verdict in 2 s"),

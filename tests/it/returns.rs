@@ -23,10 +23,14 @@ fn scene(forward: &str) -> Scene {
 }
 
 fn scene_with(forward: &str, judge: impl Fn(&Delivered) -> Option<Reply> + Send + Sync + 'static) -> Scene {
+    scene_of(&format!("{SECRET}\npostsrsd:old secret\n"), forward, judge)
+}
+
+fn scene_of(secrets: &str, forward: &str, judge: impl Fn(&Delivered) -> Option<Reply> + Send + Sync + 'static) -> Scene {
     let lab = Lab::new();
     let forward = format!("[forward]\ndomain = \"fwd.example.test\"\nunauthenticated = \"accept\"\n{forward}");
     let mut waypost = Waypost::configured(&lab, &forward);
-    let secrets = lab.write("data/srs.secrets", &format!("{SECRET}\npostsrsd:old secret\n"));
+    let secrets = lab.write("data/srs.secrets", secrets);
     std::fs::set_permissions(secrets, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     waypost.ok(&["domain", "add", "example.test"]);
     let dns = Dns::start(&lab, &(records(&lab) + &waypost.keys("fwd.example.test")));
@@ -221,4 +225,82 @@ fn a_report_that_names_the_target_is_told_again_in_our_words() {
         assert!(!text.to_lowercase().contains(secret), "{secret} leaks:\n{text}");
     }
     scene.waypost.assert_no_bugs();
+}
+
+/// What servers write instead of an author: dma, RFC 6854's empty group, old and small servers.
+const NO_AUTHOR: [&str; 6] = [
+    "From: MAILER-DAEMON <>\r\n",
+    "From: <>\r\n",
+    "From: MAILER-DAEMON\r\n",
+    "From: Mail Delivery Subsystem <MAILER-DAEMON>\r\n",
+    "From: Mail Delivery System:;\r\n",
+    "",
+];
+
+#[test]
+fn reports_without_an_author_go_on_in_a_form_of_ours() {
+    let scene = scene("reports_per_sender = 1000\n");
+    scene.send("her@foreign.test", "me@example.test", "lost");
+    let forwarded = scene.inbox.wait_for("Subject: lost");
+    let hers = forwarded.from.trim_matches(['<', '>']).to_owned();
+    let returned = forwarded.text();
+    let header = returned.split("\r\n\r\n").next().unwrap();
+    for (n, from) in NO_AUTHOR.into_iter().enumerate() {
+        // As dma writes it.
+        let report = format!(
+            "{from}To: {hers}\r\nSubject: Mail delivery failed\r\nX-Number: {n}.\r\n\r\nThere was an error delivering your mail to <foo@inbox.test>.\r\n\r\n\
+             mx.inbox.test [127.0.0.1] said: 550 5.1.1 <foo@inbox.test> unknown\r\n\r\nMessage headers follow.\r\n\r\n{header}\r\n"
+        );
+        let reply = scene.talk().message("", &hers, &report);
+        assert!(reply.starts_with("250 "), "{from}: {reply}");
+        wait_for("the report in our words", || (scene.hers.messages().len() == n + 1).then_some(()));
+        let told = scene.hers.messages().pop().unwrap();
+        let text = told.text();
+        assert!(told.from == "<>" && text.contains("From: \"Mail delivery\" <postmaster@mx.example.test>\r\n"), "{text}");
+        assert!(text.contains("Final-Recipient: rfc822; me@example.test\r\nAction: failed\r\nStatus: 5.1.1\r\n"), "{text}");
+        assert!(text.contains("Subject: lost\r\n") && !text.contains("foo") && !text.contains("inbox"), "{text}");
+        // The same at an alias: the owner's own mail was lost.
+        let reply = scene.talk().message("", "me@example.test", &report);
+        assert!(reply.starts_with("250 "), "{from}: {reply}");
+        let whole = scene.inbox.wait_for(&format!("X-Number: {n}."));
+        let text = whole.text();
+        let (ours, theirs) = text.split_once("\r\n\r\n").unwrap();
+        assert!(ours.contains("From: \"Mail for me@example.test\" <postmaster@fwd.example.test>"), "{text}");
+        assert!(whole.from == "<>" && ours.contains("Content-Type: message/rfc822") && theirs.contains("unknown"), "{text}");
+    }
+    // Without the null reverse-path it is no report.
+    let reply = scene.talk().message("her@foreign.test", "me@example.test", "From: MAILER-DAEMON <>\r\nSubject: x\r\n\r\nbody\r\n");
+    assert!(reply.starts_with("550 5.6.0 "), "{reply}");
+    scene.waypost.assert_no_bugs();
+}
+
+#[test]
+fn a_vacation_answer_to_a_return_address_is_taken_and_goes_nowhere() {
+    let scene = scene("");
+    let fresh = return_address(&srs(Hash::Sha256, SECRET), "her@foreign.test", 0);
+    // vacation(1): its user's own reverse-path, and nothing that says that it is automatic.
+    let reply = scene.send("foo@inbox.test", &fresh, "away from my mail");
+    assert!(reply.starts_with("250 2.0.0 automatic answer dropped"), "{reply}");
+    scene.waypost.wait_for_line(&["automatic answer to a return address dropped", "foo@inbox.test"]);
+    for (from, to) in [("bar@inbox.test", fresh.as_str()), ("foo@inbox.test", "SRS0=AAAAAAAA=AA=foreign.test=her@fwd.example.test")] {
+        let reply = scene.rcpt(from, to);
+        assert!(reply.starts_with("550 5.7.1 "), "{from} {to}: {reply}");
+    }
+    scene.waypost.wait_for_empty_queue();
+    assert!(scene.hers.messages().is_empty() && scene.inbox.messages().is_empty());
+    scene.waypost.assert_no_bugs();
+}
+
+#[test]
+fn reports_to_long_senders_come_back_with_a_secret_of_postsrsd_first() {
+    let scene = scene_of("postsrsd:old secret\n", "", |_| None);
+    let longest = format!("{}@foreign.test", "x".repeat(60));
+    let taken = scene.send(&longest, "me@example.test", "letter");
+    assert!(taken.starts_with("250 "), "{taken}");
+    let path = scene.inbox.wait_for("Subject: letter\r\n").from.trim_matches(['<', '>']).to_owned();
+    for (n, path) in [path.clone(), path.to_lowercase(), path.to_uppercase()].iter().enumerate() {
+        let reply = scene.send("", path, &format!("failed{n}"));
+        assert!(reply.starts_with("250 "), "{path}: {reply}");
+        assert_eq!(scene.hers.wait_for(&format!("Subject: failed{n}\r\n")).to, [format!("<{longest}>")]);
+    }
 }

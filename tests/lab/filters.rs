@@ -153,11 +153,16 @@ impl Milter {
     /// Starts one. `answer` gets the letter of each command but `O` and those without an answer (`D`, `Q`, `A`), and says what is sent for it, as
     /// octets; `None` closes the connection.
     pub fn start(address: Ipv4Addr, answer: impl Fn(u8) -> Option<Vec<u8>> + Send + Sync + 'static) -> Self {
+        Self::demanding(address, 0x20, answer)
+    }
+
+    /// As `start`, for one that closes the connection where these actions are not offered: spamass-milter wants 0x13.
+    pub fn demanding(address: Ipv4Addr, actions: u32, answer: impl Fn(u8) -> Option<Vec<u8>> + Send + Sync + 'static) -> Self {
         let told = Arc::new(Told::default());
         let kept = told.clone();
         let script = Script::start(address, MILTER_PORT, move |mut stream| {
             // A mail server that goes away in the middle is part of the tests.
-            let _ = converse(&mut stream, &kept, &answer);
+            let _ = converse(&mut stream, &kept, actions, &answer);
         });
         Self { told, _script: script }
     }
@@ -168,17 +173,19 @@ impl Milter {
     }
 }
 
-fn converse(stream: &mut TcpStream, told: &Told, answer: &impl Fn(u8) -> Option<Vec<u8>>) -> std::io::Result<()> {
+fn converse(stream: &mut TcpStream, told: &Told, actions: u32, answer: &impl Fn(u8) -> Option<Vec<u8>>) -> std::io::Result<()> {
     loop {
         let mut length = [0; 4];
         stream.read_exact(&mut length)?;
         let mut packet = vec![0; u32::from_be_bytes(length) as usize];
         stream.read_exact(&mut packet)?;
         let letter = packet.remove(0);
+        let offered = packet.get(4..8).map_or(0, |n| u32::from_be_bytes([n[0], n[1], n[2], n[3]]));
         told.lock().expect("the list").push((letter, packet));
         match letter {
-            // Version 6, quarantine only, every step with an answer.
-            b'O' => stream.write_all(&milter_packet(b'O', &[0, 0, 0, 6, 0, 0, 0, 0x20, 0, 0, 0, 0]))?,
+            b'O' if offered & actions != actions => return Ok(()),
+            // Version 6, what was demanded, every step with an answer.
+            b'O' => stream.write_all(&milter_packet(b'O', &[&[0, 0, 0, 6][..], &actions.to_be_bytes(), &[0; 4]].concat()))?,
             b'D' | b'A' => {}
             b'Q' => return Ok(()),
             _ => match answer(letter) {

@@ -77,4 +77,18 @@ impl Filter {
         };
         tokio::time::timeout(Duration::from_secs(self.timeout_s), asked).await.unwrap_or(Err(FilterError::Late(self.timeout_s)))
     }
+
+    /// Asks whether the filter is there, without a message.
+    ///
+    /// # Errors
+    /// Where it does not answer as such a filter does, in time.
+    pub async fn probe(&self) -> Result<(), FilterError> {
+        let asked = async {
+            match self.protocol {
+                Protocol::Rspamd(_) => rspamd::probe(&self.address).await,
+                Protocol::Milter => milter::probe(&self.address).await,
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(self.timeout_s), asked).await.unwrap_or(Err(FilterError::Late(self.timeout_s)))
+    }
 }

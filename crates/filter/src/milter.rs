@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::address::Stream;
 use crate::facts::Facts;
-use crate::packet::{self, Malformed, Said};
+use crate::packet::{self, Agreed, Malformed, Said};
 use crate::verdict::{Answer, Verdict, one_line};
 use crate::{Address, FilterError};
 
@@ -33,6 +33,12 @@ pub(crate) async fn check(address: &Address, facts: &Facts<'_>, message: &Bytes)
     Ok(Answer { verdict, score: None })
 }
 
+/// Opens a conversation and closes the connection: whether a filter is there and takes what is offered.
+pub(crate) async fn probe(address: &Address) -> Result<(), FilterError> {
+    let mut talk = Talk { stream: address.connect().await?, input: BytesMut::new(), quarantine: None, changes: 0 };
+    talk.open().await.map(|_| ())
+}
+
 struct Talk {
     stream: Box<dyn Stream>,
     input: BytesMut,
@@ -49,10 +55,14 @@ enum Next {
 }
 
 impl Talk {
-    async fn message(&mut self, facts: &Facts<'_>, message: &Bytes) -> Result<Verdict, FilterError> {
+    async fn open(&mut self) -> Result<Agreed, FilterError> {
         self.stream.write_all(&packet::offer()).await?;
         let (letter, data) = self.packet().await?;
-        let agreed = packet::agreed(letter, &data)?;
+        Ok(packet::agreed(letter, &data)?)
+    }
+
+    async fn message(&mut self, facts: &Facts<'_>, message: &Bytes) -> Result<Verdict, FilterError> {
+        let agreed = self.open().await?;
         let mut enough_body = false;
         for (step, bytes) in packet::steps(facts, message, agreed) {
             if !agreed.wants(step) || (enough_body && step.is_body()) {

@@ -19,9 +19,10 @@ const PACKET_MAX_BYTES: usize = 70_000;
 /// The largest piece of a body in a packet, in octets.
 const CHUNK_MAX_BYTES: usize = 65_535;
 
-/// What is offered to a filter: to add and to change header fields, which is not done, and to quarantine. OpenDKIM and most others close the connection
-/// where the first two are missing. Body and envelope are not offered: a filter that lives by changing those would believe that it was obeyed.
-const ACTIONS: u32 = 0x01 | 0x10 | 0x20;
+/// What is offered to a filter: to add and to change header fields and to replace the body, which is not done, and to quarantine. OpenDKIM, spamass-milter
+/// and most others close the connection where what they demand is missing. Changes of the envelope are not offered: a filter that lives by sending mail
+/// elsewhere would believe that it was obeyed.
+const ACTIONS: u32 = 0x01 | 0x02 | 0x10 | 0x20;
 
 /// What a filter may leave out: every step, every answer, the rest of a body; and whether values keep their leading space.
 const STEPS: u32 = 0x001F_F7FF;
@@ -124,7 +125,7 @@ pub(crate) enum Said {
     Skip,
     /// Still at work.
     Progress,
-    /// It wants a header field added or changed.
+    /// It wants a header field added or changed, or the body replaced.
     Change,
 }
 
@@ -142,8 +143,8 @@ pub(crate) fn read(letter: u8, data: &[u8]) -> Result<Said, Malformed> {
         b'q' => Said::Quarantine(text()),
         b's' => Said::Skip,
         b'p' => Said::Progress,
-        b'h' | b'i' | b'm' => Said::Change,
-        b'b' | b'e' | b'+' | b'2' | b'-' => return Err(Malformed("it changes body or envelope, which was not offered".into())),
+        b'b' | b'h' | b'i' | b'm' => Said::Change,
+        b'e' | b'+' | b'2' | b'-' => return Err(Malformed("it changes the envelope, which was not offered".into())),
         other => return Err(Malformed(format!("a packet that begins with 0x{other:02x}"))),
     })
 }
@@ -297,7 +298,8 @@ mod tests {
         assert_eq!(take(&mut BytesMut::from(b"\0\0\0\x02c".as_slice())), Ok(None));
         assert_eq!(read(b'y', b"550 5.7.1 no\0more"), Ok(Said::Code("550 5.7.1 no".into())));
         assert_eq!(read(b'4', b""), Ok(Said::TempFail));
-        assert!(read(b'O', b"").is_err() && read(b'b', b"another body").is_err());
+        assert!(read(b'O', b"").is_err() && read(b'-', b"<me@example.test>").is_err());
+        assert_eq!(read(b'b', b"another body"), Ok(Said::Change));
     }
 
     proptest! {

@@ -40,6 +40,18 @@ pub(crate) async fn check(address: &Address, thresholds: Thresholds, facts: &Fac
     read(status, &body, thresholds)
 }
 
+/// Asks rspamd whether it is there.
+pub(crate) async fn probe(address: &Address) -> Result<(), FilterError> {
+    let (mut sender, connection) = handshake(TokioIo::new(address.connect().await?)).await?;
+    let mut task = JoinSet::new();
+    task.spawn(connection);
+    let mut request = Request::new(Full::new(Bytes::new()));
+    *request.uri_mut() = hyper::Uri::from_static("/ping");
+    request.headers_mut().insert(HOST, HeaderValue::from_static("rspamd"));
+    let status = sender.send_request(request).await?.status();
+    if status == StatusCode::OK { Ok(()) } else { Err(FilterError::Answer(status.to_string())) }
+}
+
 fn request(facts: &Facts<'_>, message: Bytes) -> Request<Full<Bytes>> {
     let mut request = Request::new(Full::new(message));
     *request.method_mut() = Method::POST;

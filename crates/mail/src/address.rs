@@ -1,7 +1,8 @@
 //! A mailbox: a local part at a domain.
 //!
 //! RFC 5321 s.4.1.2 and s.4.5.3.1, RFC 6531 s.3.3. Invariant: a local part holds no control character, and
-//! its text is the meaning (quotes and backslashes taken off); quoting is put back when it is written.
+//! its text is the meaning (quotes and backslashes taken off); quoting is put back when it is written. Taken beyond the syntax: dots
+//! beside each other and at the end, which Japanese carriers gave to people and which Postfix takes; they are written quoted, which is valid.
 
 use std::fmt;
 use std::str::FromStr;
@@ -60,7 +61,7 @@ impl LocalPart {
     pub fn parse(text: &str) -> Result<Self, AddressError> {
         let plain = match text.strip_prefix('"') {
             Some(rest) => unquote(rest)?,
-            None if is_dot_string(text) => text.to_owned(),
+            None if is_dots_and_atoms(text) => text.to_owned(),
             None => return Err(AddressError::BadLocalPart),
         };
         if plain.len() > LOCAL_MAX {
@@ -86,6 +87,11 @@ fn is_atext(c: char) -> bool {
 
 fn is_dot_string(text: &str) -> bool {
     !text.is_empty() && text.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atext))
+}
+
+/// A dot-string, or one with dots at its end or beside each other: `a..b`, `a.`.
+fn is_dots_and_atoms(text: &str) -> bool {
+    !text.is_empty() && !text.starts_with('.') && text.chars().all(|c| c == '.' || is_atext(c))
 }
 
 fn unquote(rest: &str) -> Result<String, AddressError> {
@@ -145,6 +151,16 @@ impl fmt::Debug for LocalPart {
 }
 
 impl Mailbox {
+    /// A local part at a domain.
+    ///
+    /// # Errors
+    /// [`AddressError::TooLong`].
+    pub fn new(local: LocalPart, domain: Domain) -> Result<Self, AddressError> {
+        let mailbox = Self { local, domain };
+        let is_too_long = mailbox.local.0.len() > LOCAL_MAX || mailbox.to_string().len() > ADDRESS_MAX;
+        if is_too_long { Err(AddressError::TooLong) } else { Ok(mailbox) }
+    }
+
     /// Reads `local@domain`.
     pub fn parse(text: &str) -> Result<Self, AddressError> {
         if text.len() > ADDRESS_MAX {
@@ -231,14 +247,23 @@ mod tests {
     }
 
     #[test]
+    fn dots_that_carriers_gave_out_are_taken_and_written_quoted() {
+        for (text, written) in [("a..b@docomo.test", "\"a..b\"@docomo.test"), ("a.@docomo.test", "\"a.\"@docomo.test")] {
+            let mailbox = Mailbox::parse(text).unwrap();
+            assert_eq!(mailbox.to_string(), written);
+            assert_eq!(Mailbox::parse(written).unwrap(), mailbox);
+        }
+    }
+
+    #[test]
     fn bad_mailboxes_are_refused() {
         let long = format!("{}@example.com", "a".repeat(257));
         for text in [
             "",
             "me",
             "@example.com",
-            "a..b@example.com",
             ".a@x.org",
+            "..@x.org",
             ";id;@x.org",
             "a b@x.org",
             "\"a@x.org",

@@ -62,7 +62,7 @@ pub struct DkimCheck {
     pub algorithm: String,
     /// The first characters of b=, by which one signature is told from another (RFC 6008); empty where it cannot be read.
     pub signature_prefix: String,
-    /// Why it is not a pass, for people.
+    /// Why it is not a pass, or what is odd about a pass, for people.
     pub reason: Option<String>,
 }
 

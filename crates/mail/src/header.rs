@@ -3,6 +3,8 @@
 //! RFC 5322 s.2.2. Invariant: fields are slices of the section as it came; reading stops at the first line that
 //! is neither a field nor a continuation, as every other reader's does.
 
+use std::borrow::Cow;
+
 use memchr::memmem;
 
 /// One field: its name, and its value as it stands (folded, without the final line end).
@@ -22,6 +24,11 @@ impl<'a> Field<'a> {
         self.name.eq_ignore_ascii_case(name.as_bytes())
     }
 
+    /// Whether there is white space between name and colon, as the obsolete syntax allows (RFC 5322 s.4.5).
+    pub fn has_blank_before_colon(&self) -> bool {
+        self.raw.get(self.name.len()) != Some(&b':')
+    }
+
     /// The value unfolded and trimmed, bytes that are not UTF-8 replaced.
     pub fn unfolded(&self) -> String {
         let text = String::from_utf8_lossy(self.value);
@@ -35,6 +42,23 @@ pub fn header_len(content: &[u8]) -> usize {
         return 2;
     }
     memmem::find(content, b"\r\n\r\n").map_or(content.len(), |at| at + 4)
+}
+
+/// The same with no white space before the colons of its fields: what relaxed canonicalization makes of them (RFC 6376 s.3.4.2).
+pub fn without_blanks_before_colons(content: &[u8]) -> Cow<'_, [u8]> {
+    if !Fields::new(content).any(|field| field.has_blank_before_colon()) {
+        return Cow::Borrowed(content);
+    }
+    let mut out = Vec::with_capacity(content.len());
+    let mut read = 0;
+    for field in Fields::new(content) {
+        read += field.raw.len();
+        out.extend_from_slice(field.name);
+        let colon = memchr::memchr(b':', field.raw).unwrap_or(field.name.len());
+        out.extend_from_slice(field.raw.get(colon..).unwrap_or_default());
+    }
+    out.extend_from_slice(content.get(read..).unwrap_or_default());
+    Cow::Owned(out)
 }
 
 /// The fields of a header section, in order.
@@ -98,6 +122,15 @@ mod tests {
         assert_eq!(fields[0].unfolded(), "a b");
         assert_eq!(Fields::find_first(content, "to").unwrap().unfolded(), "x");
         assert_eq!(header_len(content), 25);
+    }
+
+    #[test]
+    fn blanks_before_colons_are_taken_out_and_nothing_else() {
+        let content = b"Subject : a : b\r\n c \r\nTo\t:x\r\nCc: y\r\n\r\nbody : b\r\n";
+        let mended = without_blanks_before_colons(content);
+        assert_eq!(mended.as_ref(), b"Subject: a : b\r\n c \r\nTo:x\r\nCc: y\r\n\r\nbody : b\r\n");
+        assert!(matches!(without_blanks_before_colons(&mended), Cow::Borrowed(_)));
+        assert_eq!(Fields::new(content).filter(Field::has_blank_before_colon).count(), 2);
     }
 
     #[test]

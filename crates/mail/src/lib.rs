@@ -4,8 +4,11 @@
 //! needs the time or a random number passes it in.
 
 mod address;
+mod address_list;
 pub mod auth_results;
 mod date;
+pub mod dkim_key;
+pub mod dmarc_record;
 mod domain;
 mod envelope;
 pub mod evidence;
@@ -15,18 +18,22 @@ mod qualify;
 mod queue_id;
 mod reply;
 pub mod report;
+pub mod spf;
 pub mod srs;
+mod tags;
 mod trace;
 mod xtext;
 
 pub use address::{AddressError, LocalPart, Mailbox};
+pub use address_list::{AddressList, AddressListError, Member, members};
 pub use date::rfc5322_date;
 pub use domain::{Domain, DomainError};
 pub use envelope::{Body, MailParameters, Notify, OriginalRecipient, Recipient, Ret};
-pub use header::{Field, Fields, header_len};
+pub use header::{Field, Fields, header_len, without_blanks_before_colons};
 pub use path::{ForwardPath, PathError, ReversePath};
 pub use qualify::qualified;
 pub use queue_id::QueueId;
 pub use reply::{EnhancedCode, Reply};
+pub use tags::Tags;
 pub use trace::{ReceivedField, with_protocol};
 pub use xtext::{decode_xtext, encode_xtext};

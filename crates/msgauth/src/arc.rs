@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
 use mail::evidence::ArcResult;
-use mail::{Field, Fields};
+use mail::{Field, Fields, Tags, without_blanks_before_colons};
 use mail_auth::dkim::VerifySignature as _;
 use mail_auth::{AuthenticatedMessage, MessageAuthenticator, Parameters};
 
+use crate::dkim::{covers_blank, has_simple_header};
 use crate::keys::Keys;
-use crate::tags::Tags;
 
 /// As many sets as a chain may have (RFC 8617 s.4.2.1).
 const MAX_SETS: usize = 50;
@@ -28,7 +28,12 @@ pub(crate) async fn verify(auth: &MessageAuthenticator, dns: &TokioResolver, con
     if !fields.iter().all(is_well_formed) {
         return ArcResult::Fail;
     }
-    let Some(message) = AuthenticatedMessage::parse(content) else { return ArcResult::Fail };
+    // As for DKIM: what has a blank before its colon is the same field, under relaxed canonicalization.
+    if fields.iter().any(|field| field.is(NAMES[1]) && has_simple_header(field.value) && covers_blank(content, field)) {
+        return ArcResult::Fail;
+    }
+    let mended = without_blanks_before_colons(content);
+    let Some(message) = AuthenticatedMessage::parse(&mended) else { return ArcResult::Fail };
     let (seals, signatures) = (message.arc_seals(), message.arc_message_signatures());
     let mut keys = Keys::default();
     let mut names: Vec<String> = Vec::new();

@@ -3,22 +3,53 @@
 //! RFC 6376 s.6, RFC 8301 s.3, RFC 8463. mail-auth verifies; what may count as a pass is decided here. Invariant: of the
 //! signatures the first ten are looked at and no more, whatever the message holds, and each of them yields one result.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
 use mail::evidence::{DkimCheck, DkimResult};
-use mail::{Domain, Field, Fields};
+use mail::{Domain, Field, Fields, Tags, without_blanks_before_colons};
 use mail_auth::dkim::{Canonicalization, DkimError, Signature};
 use mail_auth::{AuthenticatedMessage, Error, MessageAuthenticator, Parameters};
 
 use crate::keys::Keys;
-use crate::tags::Tags;
 
 /// As many signatures as are verified.
 pub(crate) const MAX_SIGNATURES: usize = 10;
 
 /// Verifies the signatures; keys that are not there after `wait` are a temporary error.
+///
+/// mail-auth takes `Subject : hi` for a field of another name than `Subject`: it would miss a field that is signed, and one that must not be there.
+/// So it gets the header section without such blanks, which is the same under relaxed canonicalization.
 pub(crate) async fn verify(auth: &MessageAuthenticator, dns: &TokioResolver, content: &[u8], wait: Duration) -> Vec<DkimCheck> {
+    let mended = without_blanks_before_colons(content);
+    let mut checks = verify_mended(auth, dns, &mended, wait).await;
+    if matches!(mended, Cow::Owned(_)) {
+        // The order of the results is that of the fields.
+        for (check, field) in checks.iter_mut().zip(Fields::new(content).filter(|field| field.is("DKIM-Signature"))) {
+            if has_simple_header(field.value) && covers_blank(content, &field) {
+                check.result = DkimResult::Neutral;
+                check.reason = Some("it covers a field with a blank before its colon as it is (c=simple), which is not verified here".into());
+            }
+        }
+    }
+    checks
+}
+
+/// Whether the header fields are signed as they are (`c=`, RFC 6376 s.3.5).
+pub(crate) fn has_simple_header(signature: &[u8]) -> bool {
+    let form = Tags::parse(signature).and_then(|tags| tags.packed("c")).unwrap_or_default();
+    !form.split('/').next().unwrap_or_default().eq_ignore_ascii_case("relaxed")
+}
+
+/// Whether a signature covers a field with a blank before its colon, or is one.
+pub(crate) fn covers_blank(content: &[u8], signature: &Field<'_>) -> bool {
+    let Some(tags) = Tags::parse(signature.value) else { return false };
+    let covered = |field: &Field<'_>| std::str::from_utf8(field.name).is_ok_and(|name| tags.lists("h", &[name]));
+    signature.has_blank_before_colon() || Fields::new(content).any(|field| field.has_blank_before_colon() && covered(&field))
+}
+
+async fn verify_mended(auth: &MessageAuthenticator, dns: &TokioResolver, content: &[u8], wait: Duration) -> Vec<DkimCheck> {
     let fields: Vec<Field<'_>> = Fields::new(content).filter(|field| field.is("DKIM-Signature")).collect();
     let mut candidates: Vec<Candidate> = fields.iter().take(MAX_SIGNATURES).map(Candidate::read).collect();
     // mail-auth hashes the body once for each length that a signature asks for, before anything can be left out.
@@ -42,13 +73,24 @@ pub(crate) async fn verify(auth: &MessageAuthenticator, dns: &TokioResolver, con
         let (result, reason) = if output.is_atps() { (DkimResult::Pass, String::new()) } else { said(output.result()) };
         let key = keys.refusal(&candidate.key_name());
         candidate.end = Some(match (result, key) {
-            (DkimResult::Pass, None) => candidate.covers(signature, message.raw_body()),
-            (DkimResult::Pass | DkimResult::Fail | DkimResult::PermError, Some((result, reason))) => (result, reason.into()),
+            (DkimResult::Pass, None) => {
+                let remark = keys.remark(&candidate.key_name()).unwrap_or_default();
+                match candidate.covers(signature, message.raw_body()) {
+                    (DkimResult::Pass, _) => (DkimResult::Pass, remark.into()),
+                    partly => partly,
+                }
+            }
+            (DkimResult::Pass | DkimResult::Fail | DkimResult::PermError, Some((result, reason))) => (result, reason),
+            // mail-auth takes l=0 for no limit, so that the hash of nothing differs.
+            (DkimResult::Fail, None) if candidate.length == Some(0) => (DkimResult::Policy, PARTLY.into()),
             (result, _) => (result, reason),
         });
     }
     candidates.into_iter().map(Candidate::check).collect()
 }
+
+/// What is said of a signature over a part of the body.
+const PARTLY: &str = "it covers only a part of the body (l=)";
 
 /// One signature that is to be verified.
 struct Candidate {
@@ -83,7 +125,7 @@ impl Candidate {
     fn covers(&self, signature: &Signature, body: &[u8]) -> (DkimResult, String) {
         match self.length {
             Some(length) if length != canonical_len(body, signature.cb) => {
-                (DkimResult::Policy, "it covers only a part of the body (l=)".into())
+                (DkimResult::Policy, PARTLY.into())
             }
             _ => (DkimResult::Pass, String::new()),
         }
@@ -132,6 +174,10 @@ fn unusable(tags: &Tags) -> Option<(DkimResult, &'static str)> {
     let number = |name| tags.get(name).map(str::parse::<u64>);
     if [number("t"), number("x"), number("l")].iter().flatten().any(Result::is_err) {
         return perm("a number in it is not one");
+    }
+    // mail-auth takes x=0 for no expiration.
+    if number("x").is_some_and(|expires| expires == Ok(0)) {
+        return Some((DkimResult::Policy, "it has expired"));
     }
     if tags.packed("a")?.eq_ignore_ascii_case("rsa-sha1") {
         return Some((DkimResult::Policy, "SHA-1 is not accepted (RFC 8301)"));

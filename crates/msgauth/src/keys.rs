@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hickory_resolver::TokioResolver;
+use mail::dkim_key::KeyRecord;
 use mail::evidence::DkimResult;
 use mail_auth::dkim::DomainKey;
 use mail_auth::dns::TxtRecordParser as _;
@@ -19,19 +20,22 @@ use mail_auth::{DnsCache, DnsError, Error, NoCache, ResolverCache, TxtRecord};
 use tokio::task::JoinSet;
 
 use crate::lookup::{Answer, Lookup as _, Missing};
-use crate::tags::Tags;
 
 /// The least length of an RSA key (RFC 8301 s.3.2).
 const MIN_RSA_BITS: usize = 1024;
 
-/// Why a key may not be used, though it could be read.
-pub(crate) type Refusal = (DkimResult, &'static str);
+/// Why a key may not be used, though mail-auth could read it.
+pub(crate) type Refusal = (DkimResult, String);
+
+/// What a result says of a key that is used although its record is not quite as the standard wants it.
+const LATE_VERSION: &str = "v= is not the first tag of the key record";
 
 /// The keys of one message.
 #[derive(Default)]
 pub(crate) struct Keys {
     records: HashMap<Box<str>, TxtRecord>,
     refused: HashMap<Box<str>, Refusal>,
+    remarks: HashMap<Box<str>, &'static str>,
 }
 
 impl Keys {
@@ -66,8 +70,10 @@ impl Keys {
             Ok(texts) => {
                 // The record that mail-auth takes: the first that it can read.
                 let used = texts.iter().find(|text| DomainKey::parse(text).is_ok()).or(texts.first());
-                if let Some(refusal) = used.and_then(|text| judge(text).err()) {
-                    self.refused.insert(name.clone(), refusal);
+                match used.map(|text| judge(text)) {
+                    Some(Err(refusal)) => drop(self.refused.insert(name.clone(), refusal)),
+                    Some(Ok(Some(remark))) => drop(self.remarks.insert(name.clone(), remark)),
+                    _ => {}
                 }
                 TxtRecord::from(DomainKey::parse_records(&texts))
             }
@@ -80,7 +86,12 @@ impl Keys {
 
     /// Why the key of this name may not be used; nothing where it may, or is not there.
     pub fn refusal(&self, name: &str) -> Option<Refusal> {
-        self.refused.get(&cached_as(name)).copied()
+        self.refused.get(&cached_as(name)).cloned()
+    }
+
+    /// What is odd about the key of this name, which may be used all the same.
+    pub fn remark(&self, name: &str) -> Option<&'static str> {
+        self.remarks.get(&cached_as(name)).copied()
     }
 }
 
@@ -91,24 +102,15 @@ fn cached_as(name: &str) -> Box<str> {
     name.into()
 }
 
-/// What mail-auth does not look at in a key record.
-fn judge(text: &[u8]) -> Result<(), Refusal> {
-    let malformed = (DkimResult::PermError, "the key record cannot be read");
-    let tags = Tags::parse(text).ok_or(malformed)?;
-    if tags.get("v").is_some_and(|version| version != "DKIM1" || tags.first_name() != Some("v")) {
-        return Err(malformed);
-    }
-    if tags.get("s").is_some() && !tags.lists("s", &["*", "email"]) {
-        return Err((DkimResult::PermError, "the key is not for mail"));
-    }
-    if tags.get("h").is_some() && !tags.lists("h", &["sha256"]) {
-        return Err((DkimResult::PermError, "the key is not for SHA-256"));
-    }
-    let is_rsa = tags.get("k").is_none_or(|kind| kind.eq_ignore_ascii_case("rsa"));
-    let key = tags.packed("p").and_then(|p| STANDARD.decode(p).ok());
+/// What mail-auth does not look at in a key record; a remark where it is taken although it is odd.
+fn judge(text: &[u8]) -> Result<Option<&'static str>, Refusal> {
+    let record = KeyRecord::parse(text).map_err(|fault| (DkimResult::PermError, fault.to_string()))?;
+    let key = STANDARD.decode(&record.public).ok();
     match key.as_deref().and_then(rsa_bits) {
-        Some(bits) if is_rsa && bits < MIN_RSA_BITS => Err((DkimResult::Policy, "the RSA key is shorter than 1024 bits")),
-        _ => Ok(()),
+        Some(bits) if record.kind == "rsa" && bits < MIN_RSA_BITS => {
+            Err((DkimResult::Policy, "the RSA key is shorter than 1024 bits".into()))
+        }
+        _ => Ok(record.is_version_late.then_some(LATE_VERSION)),
     }
 }
 
@@ -208,7 +210,8 @@ mod tests {
         assert!(judge(format!("v=DKIM1; p={KEY}").as_bytes()).is_ok());
         assert!(judge(format!("k=rsa; s=*; h=sha1:sha256; p={KEY}").as_bytes()).is_ok());
         assert!(judge(b"p=").is_ok(), "revoked, which mail-auth says");
-        for bad in ["v=DKIM2; p=", "p=; v=DKIM1", "s=tlsrpt; p=", "h=sha1; p="] {
+        assert_eq!(judge(format!("p={KEY}; v=DKIM1").as_bytes()), Ok(Some(LATE_VERSION)));
+        for bad in ["v=DKIM2; p=", "p=; v=DKIM2", "s=tlsrpt; p=", "h=sha1; p="] {
             assert_eq!(judge(bad.as_bytes()).unwrap_err().0, DkimResult::PermError, "{bad}");
         }
     }

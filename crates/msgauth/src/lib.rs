@@ -13,7 +13,6 @@ mod keys;
 mod lookup;
 mod sign;
 mod spf;
-mod tags;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -22,7 +21,8 @@ use std::time::Duration;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ResolverConfig, ResolverOpts};
 use mail::evidence::{DkimCheck, DmarcRecord, Evidence, IprevResult, SpfCheck, SpfResult};
-use mail_auth::{AuthenticatedMessage, MessageAuthenticator};
+use mail::AddressList;
+use mail_auth::MessageAuthenticator;
 use tokio::time::timeout;
 
 pub use key::{Algorithm, KeyError, KeyPair, record};
@@ -82,8 +82,9 @@ impl Authenticator {
     /// Finds out all that there is.
     pub async fn evaluate(&self, input: Input<'_>) -> Evidence {
         let dns = self.resolver();
-        let addresses = AuthenticatedMessage::parse(header_section(input.message)).map(|m| m.from_addresses().to_vec());
-        let domains = dmarc::author_domains(&addresses.unwrap_or_default());
+        // A From field that cannot be read has no author; policy refuses it.
+        let authors = AddressList::of_field(input.message, "From").unwrap_or_default();
+        let domains = dmarc::author_domains(&authors.mailboxes);
 
         let iprev = timeout(DEADLINE, iprev::check(dns, input.client));
         let spf = self.check_spf(&input);
@@ -149,8 +150,4 @@ impl Authenticator {
     pub async fn verify_dkim(&self, message: &[u8]) -> Vec<DkimCheck> {
         dkim::verify(&self.0, self.resolver(), message, KEYS_DEADLINE).await
     }
-}
-
-fn header_section(message: &[u8]) -> &[u8] {
-    message.get(..mail::header_len(message)).unwrap_or(message)
 }

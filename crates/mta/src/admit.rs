@@ -40,7 +40,9 @@ pub(crate) async fn admit(
         return Err(Reply::new(452, (4, 5, 3), "an address for reports is the only recipient of a message"));
     }
     match &accepted {
-        AcceptedRecipient::Sender { .. } if !reception.returns.may_take(path, &settings.forward, &reception.clock) => {
+        AcceptedRecipient::Sender { .. }
+            if *reverse_path == ReversePath::Null && !reception.returns.may_take(path, &settings.forward, &reception.clock) =>
+        {
             Err(Reply::new(450, (4, 7, 1), "too many reports for this return address; try again in an hour"))
         }
         AcceptedRecipient::Alias { targets, .. } if client.login.is_none() && are_closed(reception, targets) => {

@@ -2,8 +2,7 @@
 //!
 //! RFC 6409 s.4.2 and s.8, RFC 5322 s.3.6. Invariant: the body stays as it came except for its line ends; what is no message is refused and not guessed at.
 
-use mail::{Domain, Fields, Mailbox, Reply, qualified};
-use mail_parser::MessageParser;
+use mail::{AddressList, Domain, Fields, Mailbox, Member, Reply, members, qualified, without_blanks_before_colons};
 
 use crate::remedy::{encoded, escaped};
 
@@ -45,13 +44,23 @@ pub(crate) fn complete(raw: &[u8], from: &Mailbox, full_name: &str, hostname: &D
         read += field.raw.len();
         let Some(name) = ADDRESSES.into_iter().find(|name| field.is(name)) else {
             if !DROPPED.iter().any(|name| field.is(name)) {
-                content.extend_from_slice(field.raw);
+                content.extend_from_slice(&without_blanks_before_colons(field.raw));
             }
             continue;
         };
-        has_from |= name == "From";
         let value = String::from_utf8_lossy(field.value);
         let value = qualified(&value, hostname);
+        if name == "From" {
+            has_from = true;
+            // A report such as dma writes: `MAILER-DAEMON <>`. It keeps its name and gets an address.
+            if let Ok(AddressList { mailboxes, bare }) = AddressList::parse(&value)
+                && mailboxes.is_empty()
+            {
+                let name = bare.first().map_or(full_name, String::as_str);
+                content.extend_from_slice(from_field(name, from).as_bytes());
+                continue;
+            }
+        }
         match name {
             "To" | "Cc" | "Bcc" => first_sent.extend(addresses(&value)),
             "Resent-To" | "Resent-Cc" | "Resent-Bcc" => resent.extend(addresses(&value)),
@@ -68,8 +77,7 @@ pub(crate) fn complete(raw: &[u8], from: &Mailbox, full_name: &str, hostname: &D
         content.extend_from_slice(b"\r\n");
     }
     if !has_from {
-        let name = if full_name.is_empty() { String::new() } else { encoded(&escaped(full_name)) + " " };
-        content.extend_from_slice(format!("From: {name}<{from}>\r\n").as_bytes());
+        content.extend_from_slice(from_field(full_name, from).as_bytes());
     }
     let rest = canonical.get(read..).unwrap_or_default();
     if !rest.starts_with(b"\r\n") {
@@ -77,6 +85,11 @@ pub(crate) fn complete(raw: &[u8], from: &Mailbox, full_name: &str, hostname: &D
     }
     content.extend_from_slice(rest);
     Ok(Completed { content, recipients: if resent.is_empty() { first_sent } else { resent } })
+}
+
+fn from_field(name: &str, from: &Mailbox) -> String {
+    let name = if name.is_empty() { String::new() } else { encoded(&escaped(name)) + " " };
+    format!("From: {name}<{from}>\r\n")
 }
 
 /// Without the line by which mailbox files separate messages.
@@ -105,12 +118,13 @@ fn canonical(raw: &[u8]) -> Result<Vec<u8>, Reply> {
     Ok(out)
 }
 
-/// The addresses of a field's value.
+/// The addresses of a field's value, also those that are none: each is refused by name later.
 fn addresses(value: &str) -> Vec<String> {
-    let text = format!("To:{value}\r\n\r\n");
-    let Some(message) = MessageParser::default().parse_headers(text.as_bytes()) else { return Vec::new() };
-    let Some(to) = message.to() else { return Vec::new() };
-    to.mailboxes().filter_map(|one| one.address()).map(ToOwned::to_owned).collect()
+    let text = |member: Member| match member {
+        Member::Mailbox(mailbox) => mailbox.to_string(),
+        Member::Bare(text) | Member::Invalid(text, _) => text,
+    };
+    members(value).into_iter().map(text).filter(|text| !text.is_empty()).collect()
 }
 
 #[cfg(test)]
@@ -155,6 +169,21 @@ mod tests {
         assert_eq!(to, ["b@x.test", "c@x.test", "d@x.test", "root@mx.test", "e@x.test"]);
         let (_, to) = completed(b"To: a@x.test\nResent-To: z@x.test\n\n").unwrap();
         assert_eq!(to, ["z@x.test"]);
+    }
+
+    #[test]
+    fn a_report_without_an_author_gets_one() {
+        for (from, want) in [
+            ("MAILER-DAEMON <>", "\"MAILER-DAEMON\" <ann@mx.test>"),
+            ("<>", "<ann@mx.test>"),
+            ("MAILER-DAEMON", "MAILER-DAEMON@mx.test"),
+            ("Mail Delivery System:;", "\"Ann \\\"A\\\" B\" <ann@mx.test>"),
+            ("\"john smith\"@x.test", "\"john smith\"@x.test"),
+        ] {
+            let (content, to) = completed(format!("From: {from}\nTo: \"b c\"@x.test\n\nb\n").as_bytes()).unwrap();
+            assert_eq!(content, format!("From: {want}\r\nTo: \"b c\"@x.test\r\n\r\nb\r\n"));
+            assert_eq!(to, ["\"b c\"@x.test"]);
+        }
     }
 
     #[test]

@@ -5,8 +5,7 @@
 
 use ::filter::Verdict;
 use directory::Directory;
-use mail::{Domain, Fields, Mailbox, Reply};
-use mail_parser::MessageParser;
+use mail::{AddressList, AddressListError, Domain, Fields, Mailbox, Reply, ReversePath};
 use policy::{AcceptedRecipient, Treatment};
 
 use crate::authenticate::{Authenticated, Proof, Whole};
@@ -47,7 +46,12 @@ pub(crate) fn judge(authenticated: &Authenticated<'_>, directory: &Directory, fo
     policy::disposition(content, aliases).and_then(|()| match proof {
         Proof::Login(login) => submitted(directory, login, content).map(|()| Treatment::AsIs),
         Proof::Evidence(evidence) => {
-            policy::well_formed(content)?;
+            let is_report = is_report(received);
+            policy::well_formed(content, is_report)?;
+            if is_report && has_no_author(content) {
+                // News of lost mail. Its target would refuse it as it came, so it goes on in a form of ours.
+                return Ok(Treatment::Wrapped);
+            }
             let from: Vec<Domain> = from_addresses(content)?.into_iter().map(|mailbox| mailbox.domain).collect();
             if from.is_empty() {
                 return Err(Reply::new(550, (5, 6, 0), "the From field names no address"));
@@ -89,6 +93,17 @@ fn with_verdict(treatment: Treatment, verdict: Verdict, proof: &Proof) -> Result
     }
 }
 
+/// Whether a message is a report to those whose mail is passed on: under the null reverse-path, to return addresses and aliases.
+fn is_report(received: &Received) -> bool {
+    let passed_on = |accepted: &AcceptedRecipient| matches!(accepted, AcceptedRecipient::Alias { .. } | AcceptedRecipient::Sender { .. });
+    received.reverse_path == ReversePath::Null && received.recipients.iter().all(|(_, accepted)| passed_on(accepted))
+}
+
+/// Whether From names no address that can be read: `MAILER-DAEMON <>` as dma writes it, `MAILER-DAEMON`, `<>`, a group without members, or no field.
+pub(crate) fn has_no_author(front: &[u8]) -> bool {
+    AddressList::of_field(front, "From").map_or(true, |list| list.mailboxes.is_empty())
+}
+
 /// Whether a logged-in account may send this: its From field names addresses of the account.
 pub(crate) fn submitted(directory: &Directory, login: &str, front: &[u8]) -> Result<(), Reply> {
     let account = directory
@@ -98,17 +113,38 @@ pub(crate) fn submitted(directory: &Directory, login: &str, front: &[u8]) -> Res
     if Fields::new(front).filter(|f| f.is("From")).count() > 1 {
         return Err(Reply::new(550, (5, 6, 0), "the message has more than one From field"));
     }
-    policy::from_header(directory, account, &from_addresses(front)?)
+    let from = from_list(front)?;
+    if let ([_, ..], [name, ..]) = (from.mailboxes.as_slice(), from.bare.as_slice()) {
+        return Err(unquoted_comma(name));
+    }
+    policy::from_header(directory, account, &from.mailboxes)
 }
 
 /// The addresses of the From field. An address that is not one is a refusal: nobody can own it.
 pub(crate) fn from_addresses(front: &[u8]) -> Result<Vec<Mailbox>, Reply> {
-    let Some(message) = MessageParser::default().parse_headers(front) else { return Ok(Vec::new()) };
-    let Some(from) = message.from() else { return Ok(Vec::new()) };
-    from.mailboxes()
-        .map(|a| Mailbox::parse(a.address().unwrap_or_default()))
-        .collect::<Result<_, _>>()
-        .map_err(|e| Reply::new(550, (5, 6, 0), format!("an address in the From field is not valid: {e}")))
+    let from = from_list(front)?;
+    match (from.mailboxes.len(), from.bare.as_slice()) {
+        // `Doe, John <john@x.test>`: a name whose comma is not quoted. With one address there is no doubt who writes, and Postfix takes it.
+        (0 | 1, _) | (_, []) => Ok(from.mailboxes),
+        (_, [name, ..]) => Err(unquoted_comma(name)),
+    }
+}
+
+fn from_list(front: &[u8]) -> Result<AddressList, Reply> {
+    AddressList::of_field(front, "From").map_err(|error| {
+        let text = match error {
+            AddressListError::Address(error) => format!("an address in the From field is not valid: {error}"),
+            error => format!("the From field cannot be read: {error}"),
+        };
+        Reply::new(550, (5, 6, 0), text)
+    })
+}
+
+/// A name beside addresses is half of one with a comma.
+fn unquoted_comma(name: &str) -> Reply {
+    let shown: String = name.chars().map(|c| if c.is_control() { ' ' } else { c }).take(60).collect();
+    let text = format!("the From field has a comma after \"{shown}\": a name that holds a comma must be in quotation marks");
+    Reply::new(550, (5, 6, 0), text)
 }
 
 #[cfg(test)]
@@ -128,6 +164,18 @@ mod tests {
     }
 
     #[test]
+    fn an_account_is_told_of_the_comma_in_its_name() {
+        let directory = Directory::new(directory::Contents {
+            domains: vec![directory::HostedDomain { name: "example.test".parse().unwrap(), enabled: true }],
+            accounts: vec![directory::Account::new("me@example.test".parse().unwrap(), [0; 16])],
+            ..Default::default()
+        });
+        let refused = submitted(&directory, "me@example.test", b"From: Doe, John <me@example.test>\r\n\r\n").unwrap_err().to_string();
+        assert!(refused.starts_with("550 5.6.0 ") && refused.contains("in quotation marks"), "{refused}");
+        assert_eq!(submitted(&directory, "me@example.test", b"From: \"Doe, John\" <me@example.test>\r\n\r\n"), Ok(()));
+    }
+
+    #[test]
     fn from_addresses_are_read_as_mail_clients_write_them() {
         let read = |from: &str| {
             from_addresses(format!("To: x@y.test\r\nFrom: {from}\r\n\r\n").as_bytes())
@@ -139,7 +187,13 @@ mod tests {
             read("=?utf-8?q?M=C3=A9?= <me@example.test>,\r\n Other <other@example.test>").unwrap(),
             ["me@example.test", "other@example.test"]
         );
-        assert!(read("not an address").is_err() || read("not an address").unwrap().is_empty());
+        assert!(read("not an address").unwrap().is_empty());
         assert!(from_addresses(b"To: x\r\n\r\n").unwrap().is_empty());
+        assert_eq!(read("\"john smith\"@example.test").unwrap(), ["\"john smith\"@example.test"]);
+        assert_eq!(read("Doe, John <john@example.test>").unwrap(), ["john@example.test"]);
+        let two = read("Doe, John <john@example.test>, ann@example.test").unwrap_err().to_string();
+        assert!(two.starts_with("550 5.6.0 ") && two.contains("a comma after \"Doe\""), "{two}");
+        let bad = read("a@b@example.test").unwrap_err().to_string();
+        assert!(bad.contains("an address in the From field is not valid"), "{bad}");
     }
 }

@@ -51,6 +51,19 @@ impl Downtime {
     }
 }
 
+/// Asks the filter at the start whether it is there. That mail passes while a filter is down is meant for one that works: one that has never answered,
+/// since its address or kind is wrong, would let everything through.
+pub(crate) async fn probe(filtering: &Filtering) {
+    let Err(error) = filtering.filter.probe().await else { return };
+    match filtering.when_down {
+        WhenDown::Pass => tracing::error!(
+            %error,
+            "the spam filter has never answered, and all mail passes without a verdict: see [filter] address and kind, or write when_down = \"defer\""
+        ),
+        WhenDown::Defer => tracing::error!(%error, "the spam filter does not answer, and mail is put off until it does: see [filter] address and kind"),
+    }
+}
+
 /// Asks the filter, where there is one for such mail.
 pub(crate) async fn filter<'a>(authenticated: Authenticated<'a>, settings: &Settings, downtime: &Downtime, clock: &Clock) -> Filtered<'a> {
     let is_submitted = matches!(authenticated.proof, Proof::Login(_));

@@ -6,6 +6,7 @@
 
 mod admit;
 mod allowance;
+mod answers;
 mod authenticate;
 mod bug;
 mod caps;

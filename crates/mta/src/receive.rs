@@ -348,6 +348,7 @@ fn taken(responsibility: &Responsibility, id: QueueId) -> Reply {
         Responsibility::Ours(_) => "queued as",
         Responsibility::TakenOver(_) => "delivered, known here as",
         Responsibility::Kept(_) => "report read, known here as",
+        Responsibility::Dropped(_) => "automatic answer dropped, known here as",
     };
     Reply::new(250, (2, 0, 0), format!("{how} {id}"))
 }

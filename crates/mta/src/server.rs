@@ -21,7 +21,7 @@ use crate::circuits::LiveCircuits;
 use crate::confirmation::Confirmations;
 use crate::daily;
 use crate::dispatch::{Dispatch, World};
-use crate::filter::Downtime;
+use crate::filter::{self, Downtime};
 use crate::fingerprint::Taken;
 use crate::habits;
 use crate::host_places::HostPlaces;
@@ -173,6 +173,12 @@ impl Server {
         });
         let sessions = Sessions::default();
         let mut tasks = tasks(&dispatch);
+        let filtering = reception.settings.load_full();
+        tasks.push(tokio::spawn(async move {
+            if let Some(filtering) = &filtering.filtering {
+                filter::probe(filtering).await;
+            }
+        }));
         for (kind, listener) in bound {
             tasks.push(tokio::spawn(listen(listener, kind, sessions.clone(), reception.clone())));
         }

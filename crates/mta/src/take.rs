@@ -7,6 +7,7 @@ use mail::{Domain, Reply};
 use policy::{AcceptedRecipient, Treatment};
 use store::{Content, StoreError};
 
+use crate::answers;
 use crate::authenticate::{Proof, authenticate};
 use crate::decide::{Accepted, decide, from_addresses, judge};
 use crate::dmarc_results::{self, Seen, seen};
@@ -23,7 +24,7 @@ use crate::reword::reword;
 use crate::seal::seal;
 use crate::settings::Settings;
 use crate::spooling::Place;
-use crate::strip::strip;
+use crate::strip::{without_blanks, strip};
 
 /// Takes the message, or says why not.
 pub(crate) async fn take(reception: &Reception, received: Received, place: Place) -> Result<Responsibility, Reply> {
@@ -45,6 +46,7 @@ pub(crate) async fn take(reception: &Reception, received: Received, place: Place
                 Responsibility::Ours(_) => "message accepted",
                 Responsibility::Kept(_) => "report taken",
                 Responsibility::TakenOver(_) => "message handed over",
+                Responsibility::Dropped(_) => "automatic answer to a return address dropped",
             };
             tracing::info!(%id, from, %client, login, recipients, size_bytes, score, "{how}");
         }
@@ -83,6 +85,9 @@ async fn stages(
     if let [(_, AcceptedRecipient::Reports(_))] = authenticated.received.recipients.as_slice() {
         return take_report(reception, settings, authenticated).await;
     }
+    if let Some(dropped) = answers::drop_answer(&reception.store, &authenticated.received) {
+        return Ok(Ok(Responsibility::Dropped(dropped)));
+    }
     let filtered = filter(authenticated, settings, &reception.downtime, &reception.clock).await;
     known.score = filtered.answer.score;
     let judged = judge(&filtered.authenticated, &reception.live.current(), &settings.forward);
@@ -93,11 +98,11 @@ async fn stages(
     };
     reception.confirmations.look(&accepted);
     let accepted = without_forgeries(reception, settings, accepted).await?;
+    let accepted = reword(&reception.store, &reception.live.current(), settings, &reception.clock, accepted).await?;
     let accepted = match accepted.treatment {
         Treatment::Wrapped => wrap(&reception.store, settings, &reception.clock, accepted).await?,
         _ => accepted,
     };
-    let accepted = reword(&reception.store, &reception.live.current(), settings, &reception.clock, accepted).await?;
     known.content = accepted.received.content.clone();
     let author = author(&accepted);
     let prepared = prepare(accepted, settings, &reception.clock);
@@ -127,12 +132,14 @@ fn author(accepted: &Accepted<'_>) -> Option<Domain> {
     from_addresses(&accepted.whole.bytes).ok()?.into_iter().next().map(|from| from.domain)
 }
 
-/// What claims to be a result of ours and is not is taken out of mail from outside.
+/// What claims to be a result of ours and is not is taken out of mail from outside; what is submitted is put right.
 async fn without_forgeries<'a>(reception: &Reception, settings: &Settings, mut accepted: Accepted<'a>) -> Result<Accepted<'a>, StoreError> {
-    if matches!(accepted.proof, Proof::Login(_)) {
-        return Ok(accepted);
-    }
-    if let Some((content, bytes)) = strip(&reception.store, &reception.clock, &accepted.whole.bytes, &settings.hostname).await? {
+    let (store, clock, whole) = (&reception.store, &reception.clock, &accepted.whole.bytes);
+    let other = match accepted.proof {
+        Proof::Login(_) => without_blanks(store, clock, whole).await?,
+        Proof::Evidence(_) => strip(store, clock, whole, &settings.hostname).await?,
+    };
+    if let Some((content, bytes)) = other {
         reception.store.discard(&accepted.received.content);
         accepted.received.content = content;
         accepted.whole.bytes = bytes;

@@ -45,4 +45,4 @@ pub use tls::{
 };
 pub use tls_client::{ClientTls, TlsFault, Verify};
 pub use trial::{Trial, TrialError, TrialVersion};
-pub use validation::Validate;
+pub use validation::{Validate, Validator};

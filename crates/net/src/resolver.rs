@@ -17,7 +17,7 @@ use msgauth::Authenticator;
 use policy::{MxRecord, RouteFailure};
 
 use crate::dane::Tlsa;
-use crate::validation::{Found, Validate, Validation};
+use crate::validation::{Found, Validate, Validation, Validator};
 
 /// At most this long for one query, all servers and tries included.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -123,6 +123,16 @@ impl Resolver {
     /// What finds out who sent a message.
     pub fn authenticator(&self) -> &Authenticator {
         &self.asks
+    }
+
+    /// Which way of DNSSEC validation is in force; finds it out where it is not known.
+    pub async fn validator(&self) -> Validator {
+        self.validation.validator().await
+    }
+
+    /// Which way of DNSSEC validation is in force, as far as that is known without a question to DNS.
+    pub fn known_validator(&self) -> Validator {
+        self.validation.known()
     }
 
     async fn lookup(&self, name: &Domain, kind: RecordType) -> Result<Found, RouteFailure> {

@@ -3,9 +3,10 @@
 //! RFC 4035 s.4.3, RFC 4035 s.5, RFC 7672 s.2.1. Invariant: what is bogus, or of which nobody can say whether it is signed, is no answer at all: neither
 //! "there is none" nor an insecure one. Validation ends in bounded time, whatever a zone holds (CVE-2023-50387).
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
@@ -16,19 +17,21 @@ use hickory_resolver::proto::dnssec::{Proof, TrustAnchors};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, Record, RecordType};
 use policy::RouteFailure;
-use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use crate::resolver::{ResolverError, failure_of};
 use crate::stub;
 
-/// A signed name must be there in this time, where it is to be found out who can validate.
+/// At most this long for each question by which the process finds out which way of validation works.
 const PROBE: Duration = Duration::from_secs(8);
 
-/// Where nobody can, it is tried again after this time.
+/// Where the name servers answer and pass no signatures on, the next probe comes after this time.
 const PROBE_AGAIN: Duration = Duration::from_secs(300);
 
-/// Who says whether an answer is secure.
+/// Where a probe got no answer, the next one comes after this time. Until then no lookup succeeds.
+const PROBE_SOON: Duration = Duration::from_secs(5);
+
+/// Which way of validation is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Validate {
     /// A resolver on this machine where it validates, this process where the name servers pass signatures on, or else nobody.
@@ -42,20 +45,44 @@ pub enum Validate {
     Off,
 }
 
-/// Who does, once that is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
-    Here,
+/// Which way of validation is in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Validator {
+    /// The resolver on this machine.
     Upstream,
+    /// This process.
+    Here,
+    /// Nobody, since validation is turned off.
     Off,
+    /// Nobody: the name servers answer, and pass no signatures on.
+    NoSignatures,
+    /// It is not known yet, for this reason. RFC 7672 s.2.1: no answer is not "no", so every lookup is a temporary failure until it is known.
+    Unknown(String),
 }
 
-/// What was found out about who validates.
-#[derive(Debug, Default)]
-struct Known {
-    way: Option<Way>,
-    /// What the log says.
-    said: Option<Way>,
+impl fmt::Display for Validator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Upstream => f.write_str("the resolver on this machine validates"),
+            Self::Here => f.write_str("this server validates"),
+            Self::Off => f.write_str("nobody validates: dns.validate is \"off\""),
+            Self::NoSignatures => f.write_str("nobody validates: the name servers answer and pass no signatures on"),
+            Self::Unknown(reason) => write!(f, "it is not known yet who validates: {reason}"),
+        }
+    }
+}
+
+impl Validator {
+    /// The word by which `waypost status` names it.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Upstream => "upstream",
+            Self::Here => "here",
+            Self::Off => "off",
+            Self::NoSignatures => "no-signatures",
+            Self::Unknown(_) => "unknown",
+        }
+    }
 }
 
 /// What was found, and whether all of it is secure.
@@ -72,7 +99,18 @@ pub(crate) struct Validation {
     servers: Vec<SocketAddr>,
     here: Option<TokioResolver>,
     probe: Name,
-    way: Arc<Mutex<Known>>,
+    /// Held during a probe, so that one at a time is made.
+    probing: tokio::sync::Mutex<()>,
+    known: Arc<Mutex<Known>>,
+}
+
+/// What the probes of [`Validate::Auto`] found.
+#[derive(Debug, Default)]
+struct Known {
+    /// The last result.
+    last: Option<Validator>,
+    /// Whether the next lookup probes anew.
+    is_stale: bool,
 }
 
 impl std::fmt::Debug for Validation {
@@ -115,61 +153,103 @@ impl Validation {
         } else {
             None
         };
-        Ok(Arc::new(Self { wanted, servers, here, probe, way: Arc::default() }))
+        Ok(Arc::new(Self { wanted, servers, here, probe, probing: tokio::sync::Mutex::default(), known: Arc::default() }))
     }
 
     /// Asks, where somebody validates; `None` where nobody does, and any answer is as good as another.
     pub async fn ask(&self, name: &Name, kind: RecordType) -> Option<Result<Found, RouteFailure>> {
-        match self.way().await {
-            Way::Off => None,
-            Way::Upstream => Some(self.ask_upstream(name, kind).await),
-            Way::Here => Some(self.ask_here(name, kind).await),
+        match self.validator().await {
+            Validator::Off | Validator::NoSignatures => None,
+            Validator::Upstream => Some(self.ask_upstream(name, kind).await),
+            Validator::Here => Some(self.ask_here(name, kind).await),
+            unknown @ Validator::Unknown(_) => Some(Err(RouteFailure::Temporary(format!("DNSSEC: {unknown}")))),
         }
     }
 
-    async fn way(&self) -> Way {
+    /// Which way is in force as far as that is known without a question to DNS.
+    pub fn known(&self) -> Validator {
         match self.wanted {
-            Validate::Off => return Way::Off,
-            Validate::Here => return Way::Here,
-            Validate::Upstream => return Way::Upstream,
-            Validate::Auto => {}
+            Validate::Off => Validator::Off,
+            Validate::Here => Validator::Here,
+            Validate::Upstream => Validator::Upstream,
+            Validate::Auto => self.lock().last.clone().unwrap_or_else(|| Validator::Unknown("nothing was looked up so far".into())),
         }
-        let mut known = self.way.lock().await;
-        if let Some(way) = known.way {
-            return way;
+    }
+
+    /// Which way is in force; finds it out where it is not known.
+    pub async fn validator(&self) -> Validator {
+        if self.wanted != Validate::Auto {
+            return self.known();
         }
-        let found = self.find_way().await;
-        if known.said != Some(found) {
-            match found {
-                Way::Upstream => tracing::info!("DNSSEC: the resolver on this machine validates"),
-                Way::Here => {
-                    tracing::info!("DNSSEC: this process validates; a validating resolver on this machine, such as unbound, is better")
-                }
-                Way::Off => tracing::warn!(
-                    "DNSSEC: the name servers pass no signatures on, so TLSA records of others are not seen; install a validating resolver such as unbound and name it with dns.servers"
-                ),
-            }
+        let _one = self.probing.lock().await;
+        if let Some(last) = self.fresh() {
+            return last;
         }
-        *known = Known { way: Some(found), said: Some(found) };
-        if found == Way::Off {
-            let known = self.way.clone();
-            tokio::spawn(async move {
-                tokio::time::sleep(PROBE_AGAIN).await;
-                known.lock().await.way = None;
-            });
+        let found = self.find().await;
+        let before = std::mem::replace(&mut *self.lock(), Known { last: Some(found.clone()), is_stale: false });
+        if before.last.as_ref() != Some(&found) {
+            report(&found);
         }
+        let next = match found {
+            Validator::NoSignatures => PROBE_AGAIN,
+            Validator::Unknown(_) => PROBE_SOON,
+            _ => return found,
+        };
+        let known = self.known.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(next).await;
+            known.lock().unwrap_or_else(PoisonError::into_inner).is_stale = true;
+        });
         found
     }
 
-    async fn find_way(&self) -> Way {
-        let is_local = !self.servers.is_empty() && self.servers.iter().all(|server| server.ip().is_loopback());
-        let secure = |answer: Result<Result<Found, RouteFailure>, _>| answer.is_ok_and(|answer| answer.is_ok_and(|found| found.secure));
-        if is_local && secure(timeout(PROBE, self.ask_upstream(&self.probe, RecordType::SOA)).await) {
-            Way::Upstream
-        } else if secure(timeout(PROBE, self.ask_here(&self.probe, RecordType::SOA)).await) {
-            Way::Here
-        } else {
-            Way::Off
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fresh(&self) -> Option<Validator> {
+        let known = self.lock();
+        known.last.clone().filter(|_| !known.is_stale)
+    }
+
+    /// One probe: the SOA record of the zone whose key is trusted, which is signed.
+    async fn find(&self) -> Validator {
+        let unknown = Validator::Unknown;
+        let answer = match timeout(PROBE, stub::ask(&self.servers, &self.probe, RecordType::SOA)).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => return unknown(format!("the name servers did not answer ({error})")),
+            Err(_) => return unknown(format!("the name servers did not answer within {} s", PROBE.as_secs())),
+        };
+        let is_local = self.servers.iter().all(|server| server.ip().is_loopback());
+        let has = |kind| answer.answers.iter().any(|record| record.record_type() == kind);
+        match answer.metadata.response_code {
+            ResponseCode::NoError if !has(RecordType::SOA) => {
+                unknown(format!("the name servers answer without the SOA record of {}; name a resolver with dns.servers", self.probe))
+            }
+            ResponseCode::NoError if is_local && answer.metadata.authentic_data => Validator::Upstream,
+            ResponseCode::NoError if has(RecordType::RRSIG) => self.try_here().await,
+            // A server without EDNS knows no signatures (RFC 6891 s.7).
+            ResponseCode::NoError | ResponseCode::NXDomain | ResponseCode::FormErr | ResponseCode::NotImp => Validator::NoSignatures,
+            code => unknown(format!("the name servers answer {code}")),
+        }
+    }
+
+    /// Signatures come through: whether they hold.
+    async fn try_here(&self) -> Validator {
+        let Some(here) = &self.here else { return Validator::NoSignatures };
+        // An answer without signatures may be kept from a time when none came through.
+        here.clear_cache();
+        let unknown = |reason: String| {
+            Validator::Unknown(format!(
+                "signatures come through, and that of {} does not hold: {reason}; see whether the clock of this machine is right (timedatectl)",
+                self.probe
+            ))
+        };
+        match timeout(PROBE, self.ask_here(&self.probe, RecordType::SOA)).await {
+            Ok(Ok(found)) if found.secure => Validator::Here,
+            Ok(Ok(_)) => unknown("it is not secure".into()),
+            Ok(Err(failure)) => unknown(failure.to_string()),
+            Err(_) => unknown(format!("its keys did not come within {} s", PROBE.as_secs())),
         }
     }
 
@@ -193,7 +273,7 @@ impl Validation {
     }
 
     async fn ask_here(&self, name: &Name, kind: RecordType) -> Result<Found, RouteFailure> {
-        let Some(here) = &self.here else { return Err(RouteFailure::Temporary("nobody validates".into())) };
+        let Some(here) = &self.here else { return Err(RouteFailure::Temporary("this process does not validate".into())) };
         match here.lookup(name.clone(), kind).await {
             Ok(lookup) => judged(lookup.answers().to_vec(), kind),
             Err(NetError::Dns(DnsError::Nsec { response, proof: Proof::Insecure, .. })) => {
@@ -208,6 +288,20 @@ impl Validation {
             }
             Err(error) => Err(failure_of(&error)),
         }
+    }
+}
+
+fn report(found: &Validator) {
+    match found {
+        Validator::Upstream | Validator::Off => tracing::info!("DNSSEC: {found}"),
+        Validator::Here => tracing::info!("DNSSEC: this process validates; a validating resolver on this machine, such as unbound, is better"),
+        Validator::NoSignatures => tracing::warn!(
+            "DNSSEC: the name servers pass no signatures on, so TLSA records of others are not seen; install a validating resolver such as unbound and name it with dns.servers"
+        ),
+        Validator::Unknown(_) => tracing::warn!(
+            "DNSSEC: {found}; mail that must be looked up waits, and the next probe comes in {} s; with dns.validate = \"off\" it leaves without DANE",
+            PROBE_SOON.as_secs()
+        ),
     }
 }
 
@@ -236,3 +330,7 @@ fn anchors_of(path: &Path) -> Result<(TrustAnchors, Name), ResolverError> {
     let owner = first.and_then(|name| Name::from_ascii(name).ok());
     owner.map(|owner| (anchors, owner)).ok_or_else(|| bad("it holds no DNSKEY record".into()))
 }
+
+#[cfg(test)]
+#[path = "validation_tests.rs"]
+mod tests;

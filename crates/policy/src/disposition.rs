@@ -48,10 +48,10 @@ pub fn disposition<'a>(content: &[u8], aliases: impl Iterator<Item = &'a Mailbox
 }
 
 /// Whether the header section means the same to everyone: mail from other servers is refused where it does not, and never repaired, since
-/// that would break its signatures.
-pub fn well_formed(front: &[u8]) -> Result<(), Reply> {
+/// that would break its signatures. Only a report `may_lack_from`.
+pub fn well_formed(front: &[u8], may_lack_from: bool) -> Result<(), Reply> {
     let count = |name: &str| Fields::new(front).filter(|field| field.is(name)).count();
-    if count("From") == 0 {
+    if count("From") == 0 && !may_lack_from {
         return Err(Reply::new(550, (5, 6, 0), "the message has no From field"));
     }
     match ONLY_ONCE.into_iter().find(|name| count(name) > 1) {

@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use directory::{Directory, ExpandError};
+use directory::{Directory, ExpandError, Target};
 use mail::srs::{Reversed, Srs};
 use mail::{ForwardPath, Mailbox, Reply, ReversePath};
 
@@ -103,17 +103,32 @@ pub fn recipient(rules: Rules<'_>, client: Client<'_>, reverse_path: &ReversePat
     hosted(directory, postmaster, mailbox)
 }
 
-/// A return address takes reports only, and only where we made it: it is no way to send mail to somebody else through us.
+/// A return address takes reports only, and only where we made it: it is no way to send mail to somebody else through us. An automatic answer of the
+/// mailbox behind an alias is taken too, and dropped (mta's `answers.rs`).
 fn return_address(rules: Rules<'_>, reverse_path: &ReversePath, known_as: Mailbox) -> Result<AcceptedRecipient, Reply> {
     let refused = |text: String| Reply::new(550, (5, 7, 1), text);
-    if *reverse_path != ReversePath::Null {
-        return Err(refused("this return address takes delivery reports only: mail with the null reverse-path".into()));
+    if let Some(sender) = reverse_path.mailbox() {
+        // The hash first: without an address that we signed, nothing is learned of what is behind an alias.
+        let is_ours = rules.srs.reverse(&known_as, rules.now_unix_s).is_ok();
+        if !is_ours || !is_target(rules.directory, sender) {
+            return Err(refused("this return address takes delivery reports only: mail with the null reverse-path".into()));
+        }
+        return Ok(AcceptedRecipient::Sender { sender: known_as.clone(), known_as });
     }
     match rules.srs.reverse(&known_as, rules.now_unix_s).map_err(|e| refused(e.to_string()))? {
         Reversed::Token(token) => Ok(AcceptedRecipient::Token { known_as, token }),
         Reversed::Address(sender) if rules.directory.hosts(&sender.domain) => hosted(rules.directory, rules.postmaster, sender),
         Reversed::Address(sender) => Ok(AcceptedRecipient::Sender { known_as, sender }),
     }
+}
+
+/// Whether mail is forwarded to this mailbox. A target may have an extension that its owner's own mail has not.
+fn is_target(directory: &Directory, mailbox: &Mailbox) -> bool {
+    let is = |target: &Target| match target {
+        Target::Address(target) => target == mailbox || directory.without_extension(target) == *mailbox,
+        Target::Domain(_) => false,
+    };
+    directory.contents().aliases.iter().flat_map(|alias| alias.targets.iter()).any(is)
 }
 
 /// A mailbox of a hosted domain.

@@ -213,6 +213,10 @@ async fn held_mail_waits_for_a_person_and_a_token_for_its_sender() {
     let sender = mailbox("someone.with.a.long.name@foreign.test");
     store.remember_sender("TOKEN".into(), &sender, 0).await.unwrap();
     assert_eq!(store.remembered_sender("TOKEN".into()).await.unwrap(), Some(sender.clone()));
+    store.remember_sender("aB3/xY".into(), &sender, 0).await.unwrap();
+    for case in ["aB3/xY", "AB3/XY", "ab3/xy"] {
+        assert_eq!(store.remembered_sender(case.into()).await.unwrap(), Some(sender.clone()), "{case}");
+    }
     store.remember_sender("LATER".into(), &sender, 24 * 86_400_000).await.unwrap();
     assert_eq!(store.remembered_sender("TOKEN".into()).await.unwrap(), None, "its day is past");
 }

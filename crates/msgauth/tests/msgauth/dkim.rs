@@ -43,6 +43,11 @@ pub fn key_record() -> Rdata {
     txt(&format!("v=DKIM1; k=ed25519; p={}", STANDARD.encode(key_pair().public_key().as_ref())))
 }
 
+/// The same with `v=` behind the other tags.
+fn late_version() -> Rdata {
+    txt(&format!("k=ed25519; p={}; v=DKIM1", STANDARD.encode(key_pair().public_key().as_ref())))
+}
+
 /// A message of these fields and this body, signed relaxed by a key of `d`; `covered` is what the body hash is made of.
 pub fn signed(d: &str, tags: &str, fields: &[(&str, &str)], covered: &str, body: &str) -> String {
     let bh = STANDARD.encode(digest(&SHA256, covered.as_bytes()));
@@ -67,6 +72,7 @@ fn keys() -> Zone {
         ("long._domainkey.example.org", txt(LONG_KEY)),
         ("short._domainkey.example.org", txt(SHORT_KEY)),
         ("ed._domainkey.example.org", key_record()),
+        ("late._domainkey.example.org", late_version()),
         ("dead._domainkey.example.org", Rdata::Failure),
         ("mute._domainkey.example.org", Rdata::Silence),
         ("revoked._domainkey.example.org", txt("v=DKIM1; p=")),
@@ -132,7 +138,9 @@ async fn what_is_too_weak_or_covers_too_little_does_not_pass() {
         ("expired before it was made", sign("s=ed; t=99999999999; x=99999999998; h=from:subject;", "a\r\n", "a\r\n"), Policy),
         ("not yet expired", sign("s=ed; t=1000; x=99999999999; h=from:subject;", "Hello\r\n", "Hello\r\n"), Pass),
         ("a part of the body", sign("s=ed; l=7; h=from:subject;", "Hello\r\n", "Hello\r\nBuy!\r\n"), Policy),
-        ("nothing of the body", sign("s=ed; l=0; h=from:subject;", "", "Hello\r\n"), Fail),
+        ("nothing of the body", sign("s=ed; l=0; h=from:subject;", "", "Hello\r\n"), Policy),
+        ("expired in 1970", sign("s=ed; x=0; h=from:subject;", "Hello\r\n", "Hello\r\n"), Policy),
+        ("v= last in the key record", sign("s=late; h=from:subject;", "Hello\r\n", "Hello\r\n"), Pass),
         ("l= that is all of the body", sign("s=ed; l=7; h=from:subject;", "Hello\r\n", "Hello\r\n"), Pass),
         ("more than the body", sign("s=ed; l=8; h=from:subject;", "Hello\r\n", "Hello\r\n"), Policy),
         ("not From", sign("s=ed; h=subject;", "Hello\r\n", "Hello\r\n"), PermError),
@@ -146,6 +154,47 @@ async fn what_is_too_weak_or_covers_too_little_does_not_pass() {
         let got = results(keys(), &message).await;
         assert_eq!(got.len(), 1, "{what}");
         assert_eq!(got[0].0, wanted, "{what}: {}", got[0].1);
+    }
+}
+
+#[tokio::test]
+async fn a_key_with_its_version_last_is_remarked_upon() {
+    let message = signed("example.org", "s=late; h=from:subject;", FROM, "Hello\r\n", "Hello\r\n");
+    assert_eq!(results(keys(), &message).await, [(Pass, "v= is not the first tag of the key record".into())]);
+}
+
+/// RFC 6376 s.3.4.2: relaxed, white space before the colon is deleted.
+#[tokio::test]
+async fn a_blank_before_a_colon_changes_nothing_that_is_signed_relaxed() {
+    let message = signed("example.org", "s=ed; h=from:subject:reply-to;", FROM, "Hello\r\n", "Hello\r\n");
+    for (what, message, wanted) in [
+        ("a blank", message.replace("Subject:", "Subject :"), Pass),
+        ("a tab", message.replace("Subject:", "Subject\t:"), Pass),
+        ("two, in From", message.replace("From:", "From  :"), Pass),
+        ("the signature's own field", message.replace("DKIM-Signature:", "DKIM-Signature :"), Pass),
+        ("another value", message.replace("Subject: Hi", "Subject : Ho"), Fail),
+        ("a field whose absence is signed", message.replace("\r\nFrom:", "\r\nReply-To : eve@example.com\r\nFrom:"), Fail),
+        ("a field of no concern", message.replace("\r\nFrom:", "\r\nX-Seen : yes\r\nFrom:"), Pass),
+    ] {
+        let got = results(keys(), &message).await;
+        assert_eq!(got.len(), 1, "{what}");
+        assert_eq!(got[0].0, wanted, "{what}: {}", got[0].1);
+    }
+    let simple = message.replace("c=relaxed/relaxed", "c=simple/relaxed").replace("Subject:", "Subject :");
+    assert_eq!(results(keys(), &simple).await[0].0, DkimResult::Neutral, "as it is written: not verified here");
+}
+
+#[tokio::test]
+async fn what_we_sign_over_a_blank_before_a_colon_verifies() {
+    let pair = msgauth::KeyPair::generate(msgauth::Algorithm::Rsa).unwrap();
+    let signer = msgauth::Signer::new(pair.algorithm, &pair.private, "example.org", "ours").unwrap();
+    let (top, content) = ("Received : x\r\n", "From : joe@example.org\r\nSubject\t: Hi\r\n\r\nHello : you\r\n");
+    let field = signer.sign(&[top.as_bytes(), content.as_bytes()]).unwrap();
+    let names = field.replace("\r\n\t", "").to_lowercase();
+    assert!(names.contains("subject:") && !names.contains("subject\t"), "{field}");
+    let zone = || zone([("ours._domainkey.example.org", txt(&msgauth::record(pair.algorithm, &pair.public)))]);
+    for written in [content.to_owned(), content.replace("From :", "From:").replace("Subject\t:", "Subject:")] {
+        assert_eq!(results(zone(), &format!("{field}{top}{written}")).await, [(Pass, String::new())], "{written}");
     }
 }
 

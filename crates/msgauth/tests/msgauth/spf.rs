@@ -111,3 +111,26 @@ async fn every_case_of_the_suite_for_rfc_4408_agrees() {
     suite::all_agree("RFC 4408", cases, &wrong);
     assert_eq!(cases, 191);
 }
+
+/// RFC 7208 s.4.6.4 limits the terms for which DNS has nothing, not the questions.
+#[tokio::test]
+async fn hosts_without_an_address_of_the_clients_family_are_one_void_term() {
+    let mut zone = Zone::new();
+    for (name, record) in [
+        ("three.test", "v=spf1 mx ip6:2001:db8::1 -all"),
+        ("big.test", "v=spf1 include:three.test exists:gone.test a:gone.test ip6:2001:db8::1 -all"),
+        ("over.test", "v=spf1 mx:three.test exists:gone.test a:gone.test ip6:2001:db8::1 -all"),
+    ] {
+        zone.entry(name.into()).or_default().push(Rdata::Txt(vec![record.as_bytes().to_vec()]));
+    }
+    for n in 1..=3 {
+        zone.entry("three.test".into()).or_default().push(Rdata::Mx(n, format!("h{n}.three.test")));
+        zone.entry(format!("h{n}.three.test")).or_default().push(Rdata::A("192.0.2.1".parse().unwrap()));
+    }
+    let (authenticator, _) = name_server::start(zone).await;
+    for (domain, wanted) in [("three.test", "pass"), ("big.test", "pass"), ("over.test", "permerror")] {
+        let path = format!("o@{domain}");
+        let input = Input { client: "2001:db8::1".parse().unwrap(), hello: "x.test", reverse_path: Some(&path), message: b"" };
+        assert_eq!(word(authenticator.check_spf(&input).await.1.result), wanted, "{domain}");
+    }
+}

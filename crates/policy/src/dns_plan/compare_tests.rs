@@ -204,6 +204,11 @@ fn spf_is_one_record_that_passes_for_us_and_not_for_everybody() {
     wrong("v=spf1 a:a.x a:b.x a:c.x mx -all", "do not exist");
     wrong("v=spf1 mx a a a a a a a a a a -all", "more than 10 look-ups");
     wrong("v=spf1 mx ipv4:192.0.2.1 -all", "does not exist");
+    // As on port 25, an error behind the term that matches is an error (RFC 7208 s.4.6).
+    wrong("v=spf1 mx ~all ip:192.0.2.1", "a term that does not exist: ip:192.0.2.1");
+    for term in ["include:", "include:foo", "ip4:192.0.2.1/33", "exists", "redirect=a.x redirect=b.x", "exp=%{x}"] {
+        wrong(&format!("v=spf1 mx ~all {term}"), "a term that cannot be read");
+    }
     assert!(!spf("v=spf1 mx").one("example.com.", Txt, &State::Differs, "-all").is_red());
     let two = whole().with("example.com", Txt, text("v=spf1 include:old.example -all"));
     two.one("example.com.", Txt, &State::Differs, "2 SPF records");
@@ -232,6 +237,14 @@ fn a_dkim_key_is_ours_whole_and_no_trial() {
     key_is(format!("{head}p={}", first), "split wrongly");
     key_is(format!("{head}p="), "given up");
     key_is(format!("{head}p=AAAA"), "another key");
+    // What port 25 takes no signature by.
+    key_is(format!("{head}s=tlsrpt; p={key}"), "the key is not for mail");
+    key_is(format!("{head}h=sha1; p={key}"), "the key is not for SHA-256");
+    key_is(format!("{head}h=rsa-sha256; p={key}"), "the key is not for SHA-256");
+    key_is(format!("{head}p={key};;"), "cannot be read");
+    key_is(format!("k=rsa; p={key}; v=DKIM1"), "not its first tag");
+    let both = whole().instead(name, Txt, Data::Text(format!("v=DKIM1; s=*; h=sha1:sha256; p={key}")));
+    assert_eq!(both.findings(&plan), []);
     let pieces = whole().instead(name, Txt, Data::Text(format!("{head}p={}", first))).with(name, Txt, text(rest));
     pieces.one(name, Txt, &State::Differs, "split into several records");
     let two = whole().with(name, Txt, text("v=DKIM1; p=AAAA"));
@@ -247,6 +260,7 @@ fn dmarc_is_one_record_and_as_strong_as_asked() {
     assert!(wrong("v=DMARC1; p=reject; rua=mailto:dmarc@example.com", "aspf=s").is_red());
     assert_eq!(dmarc("v=DMARC1; p=reject; aspf=s; rua=mailto:me@reader.example").findings(&plan(&facts())), [], "the owner's choice");
     assert!(!wrong("v=DMARC1; p=reject; aspf=s", "reports go nowhere").is_red());
+    assert!(!wrong("v=DMARC1; p=reject; aspf=s; rua=dmarc@example.com", "rua=mailto:").is_red());
     assert!(!wrong("v=DMARC1; p=reject; pct=20; aspf=s; rua=mailto:dmarc@example.com", "pct").is_red());
     wrong("v=DMARC1; sp=none", "p=none, p=quarantine or p=reject");
     whole().with("_dmarc.example.com", Txt, text("v=DMARC1; p=none")).one("_dmarc.example.com.", Txt, &State::Differs, "2 such records");

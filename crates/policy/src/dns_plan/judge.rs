@@ -6,9 +6,13 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use mail::dkim_key::KeyRecord;
+use mail::dmarc_record::Record as DmarcRecord;
+use mail::evidence::SpfResult as Says;
+
 use super::finding::escaped;
 use super::mistakes::{doubled, first_word, is_proxy, text_mistake};
-use super::spf::{self, Evaluation, Says, Stop};
+use super::spf::{self, Evaluation, Stop};
 use super::{Answer, Answers, Data, DmarcStage, DnsSeverity, Found, PlannedRecord, Question, RecordKind, RecordType, zone_among};
 
 /// What the judgement may look at besides record and answer.
@@ -141,15 +145,14 @@ fn sender_policy(context: &Context<'_>, record: &PlannedRecord, found: &[Found])
     let domain = record.owner.trim_end_matches('.');
     let lookup = |question: &Question| context.as_planned(question).or_else(|| context.answers.best(question).cloned());
     let run = |record: &str, address| {
-        let mut evaluation = Evaluation { address, lookup: &lookup, lookups: 0, voids: 0 };
-        evaluation.run(record, domain)
+        Evaluation::new(address, &lookup).run(record, domain)
     };
     match run(&found, None) {
         Err(stop) => return stopped(stop),
         Ok(Says::Neutral | Says::Pass) => {
             return Lesser(DnsSeverity::Recommended, "it does not end with ~all or -all, so it says nothing of others".into());
         }
-        Ok(Says::Fail | Says::SoftFail) => {}
+        Ok(_) => {}
     }
     let mut candidates: BTreeSet<IpAddr> = spf::named_addresses(&record.value).into_iter().collect();
     candidates.extend(context.host_addresses());
@@ -229,24 +232,30 @@ fn key(record: &PlannedRecord, found: &[Found]) -> Verdict {
             n => Differs(format!("there are {n} records, and receivers do not know which is meant")),
         };
     };
-    let there = tags(text);
-    let is_version = tag(&there, "v").is_none_or(|version| version == "DKIM1");
-    let kind = |tags: &[(String, &str)]| tag(tags, "k").unwrap_or("rsa").to_ascii_lowercase();
-    let p = packed(tag(&there, "p").unwrap_or_default());
+    let p = packed(tag(&tags(text), "p").unwrap_or_default());
     if let Some(mistake) = text_mistake(text, "v=dkim1") {
         return Differs(mistake.into());
     }
     if p != wanted && (p.contains(['"', '\\']) || (!p.is_empty() && wanted.starts_with(&p)) || text.contains("v=DKIM1; v=")) {
         return Differs("the key is split wrongly: quotes or a part of it were lost on the way".into());
     }
-    if p.is_empty() && !wanted.is_empty() && is_version && tag(&there, "p").is_some() {
+    let there = match KeyRecord::parse(text.as_bytes()) {
+        Ok(there) => there,
+        Err(_) if p != wanted => return Differs("it is another key, so signatures do not verify".into()),
+        Err(fault) => return Differs(format!("receivers take no signature by it: {fault}")),
+    };
+    if there.public.is_empty() && !wanted.is_empty() {
         return Differs("the key is given up (p= is empty), so signatures do not count".into());
     }
-    if p != wanted || tag(&there, "p").is_none() || !is_version || kind(&there) != kind(&planned) {
+    let kind = KeyRecord::parse(record.value.as_bytes()).map_or_else(|_| "rsa".into(), |planned| planned.kind);
+    if there.public != wanted || there.kind != kind {
         return Differs("it is another key, so signatures do not verify".into());
     }
-    if tag(&there, "t").is_some_and(|flags| flags.split(':').any(|flag| flag.trim().eq_ignore_ascii_case("y"))) {
+    if there.is_trial {
         return Differs("t=y says that signatures are a trial, and some receivers ignore them".into());
+    }
+    if there.is_version_late {
+        return Lesser(DnsSeverity::Recommended, "v=DKIM1 is not its first tag: some receivers take it for no key".into());
     }
     Same
 }
@@ -273,32 +282,35 @@ fn dmarc(record: &PlannedRecord, found: &[Found]) -> Verdict {
         Ok(text) => text,
         Err(verdict) => return verdict,
     };
-    let (planned, there) = (tags(&record.value), tags(text));
-    let stage = |tags: &[(String, &str)]| tag(tags, "p").and_then(DmarcStage::parse);
-    let Some(found) = stage(&there) else {
+    let planned = DmarcRecord::parse(record.value.as_bytes());
+    let Some(there) = DmarcRecord::parse(text.as_bytes()).filter(|there| there.has_policy) else {
         return Differs("it has no p=none, p=quarantine or p=reject, so it says nothing".into());
     };
-    if stage(&planned).is_some_and(|wanted| found < wanted) {
-        return Differs(format!("p={} is weaker than what is asked", found.as_str()));
+    let stage = DmarcStage::of(there.policy);
+    if planned.as_ref().is_some_and(|planned| stage < DmarcStage::of(planned.policy)) {
+        return Differs(format!("p={} is weaker than what is asked", stage.as_str()));
     }
-    for name in ["adkim", "aspf"] {
-        let strict = |tags: &[(String, &str)]| tag(tags, name).is_some_and(|value| value.eq_ignore_ascii_case("s"));
-        if strict(&planned) && !strict(&there) {
+    for (name, strict) in [("adkim", (|r| r.dkim_strict) as fn(&DmarcRecord) -> bool), ("aspf", |r| r.spf_strict)] {
+        if planned.as_ref().is_some_and(strict) && !strict(&there) {
             return Differs(format!("without {name}=s what is forwarded could pass for mail of the domain itself"));
         }
-        if name == "adkim" && tag(&planned, name) == Some("r") && strict(&there) {
-            return Differs("adkim=s is stricter than what leaves here".into());
-        }
     }
-    if tag(&there, "pct").is_some_and(|share| share != "100") {
+    if tag(&tags(&record.value), "adkim") == Some("r") && there.dkim_strict {
+        return Differs("adkim=s is stricter than what leaves here".into());
+    }
+    if tag(&tags(text), "pct").is_some_and(|share| share != "100") {
         return Lesser(
             DnsSeverity::Recommended,
             "pct= no longer exists: some receivers apply the policy to a part of mail, some to all".into(),
         );
     }
     // Where they go is the owner's choice; somebody else may read them already.
-    if !reports(&planned).is_empty() && reports(&there).is_empty() {
-        return Lesser(DnsSeverity::Recommended, "its reports go nowhere".into());
+    if planned.is_some_and(|planned| planned.has_report_address()) && !there.has_report_address() {
+        let why = match there.report_uris.is_empty() {
+            true => "its reports go nowhere",
+            false => "its reports go nowhere: an address in rua= is written rua=mailto:me@example.com",
+        };
+        return Lesser(DnsSeverity::Recommended, why.into());
     }
     Same
 }
@@ -308,12 +320,16 @@ fn tagged(record: &PlannedRecord, found: &[Found]) -> Verdict {
         Ok(text) => text,
         Err(verdict) => return verdict,
     };
+    if text.split(';').next().map(str::trim_end) != Some(first_word(record)) {
+        return Differs(format!("it must begin with {}, in capitals and small letters as here", first_word(record)));
+    }
     let (planned, there) = (tags(&record.value), tags(text));
     if tag(&planned, "id") != tag(&there, "id") {
         return Differs("its id is not that of the policy, so others do not read the policy again".into());
     }
-    if !reports(&planned).is_empty() && reports(&there).is_empty() {
-        return Differs("its reports go nowhere".into());
+    let reaches = |uri: &String| uri.starts_with("mailto:") || uri.starts_with("https:");
+    if !reports(&planned).is_empty() && !reports(&there).iter().any(reaches) {
+        return Differs("its reports go nowhere: rua= has no address that begins with mailto: or https:".into());
     }
     Same
 }

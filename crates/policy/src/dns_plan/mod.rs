@@ -17,6 +17,7 @@ mod spf;
 use std::net::IpAddr;
 
 use mail::Domain;
+use mail::evidence::DmarcPolicy;
 
 use crate::client_records::SubmissionPorts;
 use crate::mta_sts::StsPolicy;
@@ -76,9 +77,13 @@ impl DmarcStage {
         }
     }
 
-    /// Reads the word.
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::None, Self::Quarantine, Self::Reject].into_iter().find(|stage| stage.as_str().eq_ignore_ascii_case(text))
+    /// The stage of a record with this policy.
+    pub fn of(policy: DmarcPolicy) -> Self {
+        match policy {
+            DmarcPolicy::None => Self::None,
+            DmarcPolicy::Quarantine => Self::Quarantine,
+            DmarcPolicy::Reject => Self::Reject,
+        }
     }
 }
 

@@ -29,6 +29,11 @@ impl<R> Session<R> {
             Err(_) if !has_control && matches!(verb, Verb::Mail | Verb::Rcpt) => {
                 self.bad(&Reply::new(553, (5, 6, 7), "The address is not UTF-8"))
             }
+            // Latin-1, say, of a machine whose name has an umlaut.
+            Err(_) if !has_control && matches!(verb, Verb::Ehlo | Verb::Helo) => {
+                self.bad(&Reply::new(501, (5, 5, 2), "That is no host name: it is not ASCII"))
+            }
+            Err(_) if !has_control => self.bad(&replies::bad_syntax("A command that is not UTF-8")),
             _ => self.bad(&replies::bad_syntax("Control character in a command")),
         }
     }

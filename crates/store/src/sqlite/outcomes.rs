@@ -105,9 +105,16 @@ pub(crate) fn insert_srs_sender(db: &Connection, token: &str, sender: &str, now_
     Ok(())
 }
 
-/// The sender that a token stands for.
+/// The sender that a token stands for, whatever its case: hosts on the way may change it.
 pub(crate) fn srs_sender(db: &Connection, token: &str) -> Result<Option<Mailbox>, StoreError> {
-    let found: Option<String> =
+    let mut found: Option<String> =
         db.prepare_cached("SELECT sender FROM srs_sender WHERE token = ?")?.query_row([token], |row| row.get(0)).optional()?;
+    if found.is_none() {
+        // Tokens of earlier versions were in base64. This reads the whole table, of three weeks; only an address that we signed leads here.
+        found = db
+            .prepare_cached("SELECT sender FROM srs_sender WHERE token = ? COLLATE NOCASE")?
+            .query_row([token], |row| row.get(0))
+            .optional()?;
+    }
     Ok(found.and_then(|sender| Mailbox::parse(&sender).ok()))
 }

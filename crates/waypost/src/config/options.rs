@@ -261,7 +261,9 @@ section!("[oauth]", "Access tokens instead of passwords (OAUTHBEARER, XOAUTH2), 
 });
 
 section!("[filter]", "A spam filter that is asked about each message before it is taken. It gives a verdict and changes nothing in the message.", Filter, [], {
-    /// "rspamd" (its normal worker, over HTTP), "milter" (any filter that speaks Sendmail's protocol), or "off".
+    /// "rspamd" (its normal worker, over HTTP), "milter" (a filter that speaks Sendmail's protocol, such as rspamd's proxy,
+    /// OpenDKIM or spamass-milter with -r; what it wants to change in the message is not done, and one that changes the envelope gives no verdict),
+    /// or "off".
     kind: FilterWord = FilterWord::Off;
     /// Where it listens: an address and port, or unix: and the path of a socket. Default for rspamd: 127.0.0.1:11333.
     address: Option<Text<filter::Address>> = None;
@@ -271,7 +273,8 @@ section!("[filter]", "A spam filter that is asked about each message before it i
     hold_score: Spanned<Score> = spanned(Score(6.0));
     /// The verdict must be there in this time, in seconds.
     timeout_s: Int<1, 300> = Int(10);
-    /// Mail for which the filter gives no verdict, since it is down or slow: "pass", or "defer" until it is back.
+    /// Mail for which the filter gives no verdict, since it is down or slow: "pass", or "defer" until it is back. One that
+    /// does not answer at the start is an error in the log.
     when_down: WhenDownWord = WhenDownWord::Pass;
     /// Whether mail that your accounts send is checked too.
     submission: bool = false;
@@ -377,7 +380,7 @@ section!("[dns]", "Where names are looked up, and what is to stand in your own z
     token_file: Option<PathBuf> = None;
     /// Who finds out whether an answer is secure (DNSSEC), so that TLSA records of others can be believed. "here": this server; "upstream": the
     /// name servers, all of which must be on a loopback address; "auto": upstream where that validates, or else here where signatures come
-    /// through, or else nobody, with a warning; "off": nobody.
+    /// through, or else nobody, with a warning; mail waits while the name servers do not answer; "off": nobody.
     validate: ValidateWord = ValidateWord::Auto;
     /// A file with the DNSKEY records that are trusted instead of those of the root: only in a laboratory.
     trust_anchor: Option<PathBuf> = None;

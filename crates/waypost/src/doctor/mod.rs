@@ -15,6 +15,7 @@ mod ports;
 mod reported;
 mod shown;
 mod signatures;
+mod spam_filter;
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -86,8 +87,9 @@ async fn examine(path: &Path, args: &Doctor, out: Output) -> Result<Vec<Finding>
     add(ports::check(&patient).await)?;
     add(shown::check(&patient).await)?;
     add(dns::check(&mut patient).await?)?;
-    add(names::check(&patient).await)?;
+    add(names::check(&mut patient).await)?;
     add(signatures::check(&mut patient).await?)?;
+    add(spam_filter::check(&patient).await)?;
     add(outbound::check(&patient).await)?;
     add(reported::check(&mut patient).await?)?;
     Ok(findings)

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use mail::Domain;
 use mail::evidence::{IprevResult, SpfResult};
 use msgauth::Input;
-use net::Resolver;
+use net::{Resolver, Validator};
 
 use super::Patient;
 use super::blocklists;
@@ -18,9 +18,6 @@ use crate::config::Config;
 /// Resolvers for everybody, whom blocklists refuse.
 const PUBLIC_RESOLVERS: [&str; 8] =
     ["8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "9.9.9.9", "149.112.112.112", "208.67.222.222", "208.67.220.220"];
-
-/// A name whose signatures are wrong on purpose: who resolves it does not validate.
-const BOGUS: &str = "dnssec-failed.org";
 
 /// The addresses of the host name, or those that were named.
 pub(super) async fn addresses(config: &Config, resolver: &Resolver, named: &[IpAddr]) -> (Vec<IpAddr>, Vec<Finding>) {
@@ -40,8 +37,9 @@ pub(super) async fn addresses(config: &Config, resolver: &Resolver, named: &[IpA
     }
 }
 
-pub(super) async fn check(patient: &Patient) -> Vec<Finding> {
+pub(super) async fn check(patient: &mut Patient) -> Vec<Finding> {
     let mut findings = resolver(patient).await;
+    let patient = &*patient;
     for address in &patient.addresses {
         findings.push(ptr(patient, *address).await);
         findings.extend(spf(patient, *address).await);
@@ -73,29 +71,38 @@ async fn unnamed_ipv6(patient: &Patient) -> Vec<Finding> {
     findings
 }
 
-async fn resolver(patient: &Patient) -> Vec<Finding> {
+async fn resolver(patient: &mut Patient) -> Vec<Finding> {
     let servers: Vec<String> = patient.config.file.dns.servers.iter().map(|server| server.0.ip().to_string()).collect();
     let servers = if servers.is_empty() { system_servers() } else { servers };
     let about = servers.join(", ");
     let mut findings = Vec::new();
     findings.extend(for_everybody(&servers, &about));
-    let Ok(bogus) = Domain::parse(BOGUS) else { return findings };
-    let is_loopback = servers.iter().any(|server| server.starts_with("127.") || server == "::1");
-    findings.push(match patient.resolver.addresses(&bogus, false).await {
-        Ok(_) => Finding::bad(
-            Severity::Notice,
-            "resolver",
-            about,
-            "does not check DNSSEC signatures",
-            "install unbound, which does, and name it under [dns]",
-        ),
-        Err(policy::RouteFailure::Temporary(_)) => {
-            Finding::good("resolver", about, "refuses what has wrong signatures, or sees only a part of the world")
-        }
-        Err(_) if is_loopback => Finding::good("resolver", about, "answers"),
-        Err(_) => Finding::good("resolver", about, "answers"),
-    });
+    // The server found out on its own which way works, and may have found something else.
+    let status: serde_json::Value = patient.api.get("/v1/status").await.unwrap_or_default();
+    findings.push(validation(&patient.resolver.validator().await, status["dnssec"].as_str(), about));
     findings
+}
+
+/// Which way of DNSSEC validation is in force, here and in the server.
+fn validation(here: &Validator, server: Option<&str>, about: String) -> Finding {
+    let found = match server.filter(|word| *word != here.word()) {
+        Some(word) => format!("DNSSEC: {here}; the running server says {word:?}"),
+        None => format!("DNSSEC: {here}"),
+    };
+    let unbound = "install unbound, and name it: servers = [\"127.0.0.1:53\"] under [dns]";
+    match here {
+        Validator::Upstream | Validator::Here if server == Some("unknown") => {
+            Finding::bad(Severity::Warning, "resolver", about, found, "the server tries again within seconds; see its log for \"DNSSEC\"")
+        }
+        // That nobody does may be what the operator wants.
+        Validator::Upstream | Validator::Here | Validator::Off => Finding::good("resolver", about, found),
+        Validator::NoSignatures => Finding::bad(Severity::Notice, "resolver", about, found, unbound)
+            .because("without validation the TLSA records (DANE) of other domains are not seen"),
+        Validator::Unknown(_) => {
+            let fix = format!("see that the name servers answer (dig . SOA +dnssec); {unbound}; or validate = \"off\", which gives DANE up");
+            Finding::bad(Severity::Error, "resolver", about, found, fix).because("mail that must be looked up in DNS waits until this is known")
+        }
+    }
 }
 
 fn for_everybody(servers: &[String], about: &str) -> Option<Finding> {
@@ -185,5 +192,17 @@ mod tests {
         let of = |servers: &[&str]| for_everybody(&servers.iter().map(ToString::to_string).collect::<Vec<_>>(), "it");
         assert_eq!(of(&["127.0.0.1", "8.8.8.8"]).map(|finding| finding.severity), Some(Severity::Warning));
         assert_eq!(of(&["127.0.0.1", "192.0.2.53"]), None);
+    }
+
+    #[test]
+    fn an_unknown_way_of_validation_is_an_error_and_a_known_one_is_named() {
+        let of = |here: &Validator, server| validation(here, server, "127.0.0.1".into());
+        let good = of(&Validator::Upstream, Some("upstream"));
+        assert_eq!((good.severity, good.found.as_str()), (Severity::Good, "DNSSEC: the resolver on this machine validates"));
+        assert_eq!(of(&Validator::Unknown("it is silent".into()), None).severity, Severity::Error);
+        let differs = of(&Validator::Here, Some("unknown"));
+        assert_eq!(differs.severity, Severity::Warning);
+        assert!(differs.found.contains("the running server says \"unknown\""), "{}", differs.found);
+        assert_eq!(of(&Validator::NoSignatures, Some("no-signatures")).severity, Severity::Notice);
     }
 }

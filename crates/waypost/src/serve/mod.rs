@@ -20,7 +20,7 @@ use mta::passwords::PasswordKey;
 use mta::settings::LiveSettings;
 use mta::{LiveDirectory, Parts, Releaser, Server, Status};
 use net::acme::Challenges;
-use net::{ClientTls, Clock, Resolver, Validate};
+use net::{ClientTls, Clock, Resolver, Validate, Validator};
 use store::Store;
 use tokio::net::UnixListener;
 use tokio::runtime::Builder;
@@ -97,6 +97,9 @@ impl Running {
         let tls = server_tls(config, &challenges, &clock)?;
         let client_tls = ClientTls::new(config.file.tls.extra_authorities.as_deref())?;
         let resolver = resolver(config)?;
+        let probed = resolver.clone();
+        // Early, so that the log says at the start which way is in force.
+        tokio::spawn(async move { probed.validator().await });
         let data = &config.file.data_dir;
         let store = Store::open(data).map_err(|error| with_remedy(&error, data))?;
         sweep(&store, &clock).await?;
@@ -187,6 +190,10 @@ fn handles(
         submit: submitting(server.submitter(Arc::new(admin::is_local_user))),
         confirmations: server.confirmations(),
         message_max_bytes: limit_of(settings),
+        status: {
+            let resolver = resolver.clone();
+            Arc::new(move || status_json(status(), &resolver.known_validator()))
+        },
         resolver: Some(resolver),
         report_facts,
         certificates,
@@ -194,11 +201,10 @@ fn handles(
             let reloader = reloader.clone();
             Box::pin(async move { reloader.reload().await })
         })),
-        status: Arc::new(move || status_json(status())),
     }
 }
 
-fn status_json(status: Status) -> serde_json::Value {
+fn status_json(status: Status, validator: &Validator) -> serde_json::Value {
     serde_json::json!({
         "running": true,
         "version": env!("CARGO_PKG_VERSION"),
@@ -209,6 +215,7 @@ fn status_json(status: Status) -> serde_json::Value {
         "bugs": status.bugs,
         "signatures_broken": status.signatures_broken,
         "sts_testing_failures": status.sts_testing_failures,
+        "dnssec": validator.word(),
     })
 }
 

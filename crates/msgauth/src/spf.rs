@@ -2,26 +2,15 @@
 //!
 //! RFC 7208 s.4. Our own, since mail-auth's neither counts void lookups nor minds a second record, and reads several malformed
 //! records as good ones (docs/adr/0005). Explanations (`exp=`) are checked for syntax and not fetched: nobody would be shown
-//! them. Invariant: at most ten terms that ask DNS, two void lookups, ten exchangers; time is bounded by the caller.
-
-mod macros;
-mod record;
+//! them. Invariant: at most ten terms that ask DNS, two of them in vain, ten exchangers; time is bounded by the caller.
 
 use std::net::IpAddr;
 use std::pin::Pin;
 
 use mail::evidence::SpfResult;
+use mail::spf::{self, HOSTS_MAX, Mechanism, Prefix, Record, Spec, TERMS_MAX, VOID_TERMS_MAX, Values, is_within};
 
 use crate::lookup::{Answer, Lookup, Missing, fqdn};
-use macros::{Spec, Values};
-use record::{Mechanism, Prefix, Record};
-
-/// Terms that ask DNS (s.4.6.4).
-const MAX_TERMS: u32 = 10;
-/// Lookups that find nothing (s.4.6.4).
-const MAX_VOID: u32 = 2;
-/// Exchangers of one `mx`, names of one `ptr` (s.4.6.4).
-const MAX_HOSTS: usize = 10;
 
 /// Who is asked about.
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +28,7 @@ pub(crate) async fn check_host(dns: &impl Lookup, identity: Identity<'_>) -> Spf
     let client = identity.client.to_canonical();
     let local_part = if identity.local_part.is_empty() { "postmaster" } else { identity.local_part };
     let sender_domain = identity.domain;
-    let mut check = Check { dns, client, hello: identity.hello, local_part, sender_domain, name: None, terms: 0, voids: 0 };
+    let mut check = Check { dns, client, hello: identity.hello, local_part, sender_domain, name: None, terms: 0, void_terms: 0, is_void: false };
     match check.host(identity.domain).await {
         Ok(result) => result,
         Err(Stop::Temporary) => SpfResult::TempError,
@@ -61,21 +50,15 @@ struct Check<'a, D> {
     sender_domain: &'a str,
     name: Option<String>,
     terms: u32,
-    voids: u32,
+    /// Terms for which DNS has nothing.
+    void_terms: u32,
+    /// Whether the term that is looked at is one of them already.
+    is_void: bool,
 }
 
 /// Whether this is a name that can have a record (s.4.3).
 fn is_well_formed(domain: &str) -> bool {
     fqdn(domain).is_some() && domain.trim_end_matches('.').contains('.')
-}
-
-fn matches(client: IpAddr, address: IpAddr, bits: u8) -> bool {
-    let same = |difference: u128, width: u32| difference.checked_shr(width - u32::from(bits).min(width)).unwrap_or(0) == 0;
-    match (client, address) {
-        (IpAddr::V4(a), IpAddr::V4(b)) => same(u128::from(a.to_bits() ^ b.to_bits()), 32),
-        (IpAddr::V6(a), IpAddr::V6(b)) => same(a.to_bits() ^ b.to_bits(), 128),
-        _ => false,
-    }
 }
 
 impl<D: Lookup> Check<'_, D> {
@@ -110,7 +93,7 @@ impl<D: Lookup> Check<'_, D> {
             Err(Missing::Temporary) => return Err(Stop::Temporary),
             Err(Missing::Name | Missing::Record) => return Ok(None),
         };
-        let mut records = texts.iter().filter(|text| record::is_spf(text));
+        let mut records = texts.iter().filter(|text| spf::is_spf(text));
         let Some(first) = records.next() else { return Ok(None) };
         if records.next().is_some() {
             return Err(Stop::Permanent);
@@ -120,7 +103,8 @@ impl<D: Lookup> Check<'_, D> {
 
     fn count_term(&mut self) -> Result<(), Stop> {
         self.terms += 1;
-        if self.terms > MAX_TERMS { Err(Stop::Permanent) } else { Ok(()) }
+        self.is_void = false;
+        if self.terms > TERMS_MAX { Err(Stop::Permanent) } else { Ok(()) }
     }
 
     /// What was found; nothing where there is nothing, of which there may be too much.
@@ -129,8 +113,9 @@ impl<D: Lookup> Check<'_, D> {
             Ok(found) => Ok(found),
             Err(Missing::Temporary) => Err(Stop::Temporary),
             Err(Missing::Name | Missing::Record) => {
-                self.voids += 1;
-                if self.voids > MAX_VOID { Err(Stop::Permanent) } else { Ok(Vec::new()) }
+                // s.4.6.4 counts terms: the hosts of an `mx` that have no address of the client's family are one void lookup, not one each.
+                self.void_terms += u32::from(!std::mem::replace(&mut self.is_void, true));
+                if self.void_terms > VOID_TERMS_MAX { Err(Stop::Permanent) } else { Ok(Vec::new()) }
             }
         }
     }
@@ -138,7 +123,7 @@ impl<D: Lookup> Check<'_, D> {
     async fn directive(&mut self, mechanism: &Mechanism, domain: &str) -> Result<bool, Stop> {
         match mechanism {
             Mechanism::All => return Ok(true),
-            Mechanism::Network { address, bits } => return Ok(matches(self.client, *address, *bits)),
+            Mechanism::Network { address, bits } => return Ok(is_within(self.client, *address, *bits)),
             _ => self.count_term()?,
         }
         let target = match mechanism {
@@ -174,13 +159,13 @@ impl<D: Lookup> Check<'_, D> {
     async fn host_matches(&mut self, host: &str, prefix: Prefix) -> Result<bool, Stop> {
         let answer = self.dns.same_family(host, self.client).await;
         let bits = if self.client.is_ipv4() { prefix.v4 } else { prefix.v6 };
-        Ok(self.found(answer)?.iter().any(|address| matches(self.client, *address, bits)))
+        Ok(self.found(answer)?.iter().any(|address| is_within(self.client, *address, bits)))
     }
 
     async fn exchanger_matches(&mut self, domain: &str, prefix: Prefix) -> Result<bool, Stop> {
         let answer = self.dns.mx(domain).await;
         let hosts = self.found(answer)?;
-        if hosts.len() > MAX_HOSTS {
+        if hosts.len() > HOSTS_MAX {
             return Err(Stop::Permanent);
         }
         for host in &hosts {
@@ -194,7 +179,7 @@ impl<D: Lookup> Check<'_, D> {
     /// The client's names that lead back to it; what DNS does not answer is passed over (s.5.5).
     async fn names(&mut self) -> Vec<String> {
         let mut confirmed = Vec::new();
-        for name in self.dns.ptr(self.client).await.unwrap_or_default().into_iter().take(MAX_HOSTS) {
+        for name in self.dns.ptr(self.client).await.unwrap_or_default().into_iter().take(HOSTS_MAX) {
             if self.dns.same_family(&name, self.client).await.is_ok_and(|found| found.contains(&self.client)) {
                 confirmed.push(name);
             }

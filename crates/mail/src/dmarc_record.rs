@@ -1,32 +1,44 @@
-//! A DMARC policy record.
+//! A DMARC policy record: the one reader of port 25 and of `waypost dns check`.
 //!
 //! RFC 9989 s.4.7. Our own, since mail-auth's gives up on a record for one tag that it cannot read, where the standard has the
 //! tag's default apply. Invariant: what is not a record is none; a tag that cannot be read is as if it were not there.
 
-use mail::evidence::{DmarcPolicy, DmarcRecord};
+use crate::address::Mailbox;
+use crate::evidence::{DmarcPolicy, DmarcRecord};
 
 /// As much of rua= is kept, in characters.
 const REPORT_URIS_MAX: usize = 4000;
 
 /// Whether a name is a public suffix, as its owner says (`psd=`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Suffix {
+pub enum Suffix {
+    /// It is one.
     Yes,
+    /// It is none.
     No,
+    /// Its owner does not say.
     Unsaid,
 }
 
 /// A record.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Record {
+pub struct Record {
+    /// `p=`; none where there are only addresses for reports.
     pub policy: DmarcPolicy,
+    /// `sp=`, or else `p=`.
     pub subdomain_policy: DmarcPolicy,
+    /// `np=`, or else `sp=`.
     pub nonexistent_policy: DmarcPolicy,
+    /// `psd=`.
     pub suffix: Suffix,
+    /// `adkim=s`.
     pub dkim_strict: bool,
+    /// `aspf=s`.
     pub spf_strict: bool,
     /// `t=y`: the owner is testing, and asks for one step less.
     pub testing: bool,
+    /// Whether `p=` is there and can be read.
+    pub has_policy: bool,
     /// `sp=` and `np=`, where they stand there.
     written: (Option<DmarcPolicy>, Option<DmarcPolicy>),
     /// `fo=`.
@@ -54,13 +66,15 @@ impl Record {
         let tags: Vec<(&str, &str)> = tags.collect();
         let get = |wanted: &str| tags.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| *value);
         let is = |name: &str, wanted: &str| get(name).is_some_and(|value| value.eq_ignore_ascii_case(wanted));
-        let reported = get("rua").is_some_and(|uris| uris.split(',').any(|uri| uri.trim().to_ascii_lowercase().starts_with("mailto:")));
+        let reported = get("rua").is_some_and(|uris| uris.split(',').any(is_mail_address));
         // Without a policy it is a wish for reports, or nothing at all.
-        let own = policy(get("p")).or(reported.then_some(DmarcPolicy::None))?;
+        let stated = policy(get("p"));
+        let own = stated.or(reported.then_some(DmarcPolicy::None))?;
         let written = (policy(get("sp")), policy(get("np")));
         let subdomain_policy = written.0.unwrap_or(own);
         Some(Self {
             policy: own,
+            has_policy: stated.is_some(),
             subdomain_policy,
             nonexistent_policy: written.1.unwrap_or(subdomain_policy),
             suffix: if is("psd", "y") {
@@ -79,6 +93,11 @@ impl Record {
         })
     }
 
+    /// Whether reports go anywhere: to an address that is `mailto:` and a mailbox.
+    pub fn has_report_address(&self) -> bool {
+        self.report_uris.split(',').any(is_mail_address)
+    }
+
     /// What its owner is told about it; `domain` is where it stands.
     pub fn published(&self, domain: &str) -> DmarcRecord {
         DmarcRecord {
@@ -95,6 +114,13 @@ impl Record {
     }
 }
 
+/// Whether a URI of `rua=` leads to a mailbox. A size behind an exclamation mark, as DMARC once had it, is not looked at.
+fn is_mail_address(uri: &str) -> bool {
+    let uri = uri.trim().split(['!', '?']).next().unwrap_or_default();
+    let scheme = uri.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("mailto:"));
+    scheme && uri.get(7..).is_some_and(|address| address.contains('%') || Mailbox::parse(address).is_ok())
+}
+
 /// RFC 9989 s.4.7: letters with colons between them.
 fn is_failure_options(text: &str) -> bool {
     let is_option = |option: &str| ["0", "1", "d", "s"].iter().any(|known| known.eq_ignore_ascii_case(option.trim()));
@@ -102,7 +128,7 @@ fn is_failure_options(text: &str) -> bool {
 }
 
 /// Whether a text record says that it is a DMARC record.
-pub(crate) fn is_dmarc(text: &[u8]) -> bool {
+pub fn is_dmarc(text: &[u8]) -> bool {
     let first = text.split(|byte| *byte == b';').next().unwrap_or_default();
     let word: Vec<u8> = first.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
     word.get(1..) == Some(b"=DMARC1") && word.first().is_some_and(|v| v.eq_ignore_ascii_case(&b'v'))
@@ -125,6 +151,10 @@ mod tests {
         let long = Record::parse(format!("v=DMARC1; p=none; fo=1:D; rua={}", "x".repeat(9999)).as_bytes()).unwrap();
         assert_eq!((long.failure_options.as_deref(), long.report_uris.len()), (Some("1:d"), REPORT_URIS_MAX));
         assert_eq!(Record::parse(b"v=DMARC1; rua=mailto:a@b.example").unwrap().policy, DmarcPolicy::None);
+        for (rua, reaches) in [("mailto:a@b.example!10m", true), ("https://b.example, MAILTO:a@b.example", true), ("a@b.example", false), ("mailto:a", false)] {
+            let record = Record::parse(format!("v=DMARC1; p=none; rua={rua}").as_bytes()).unwrap();
+            assert_eq!(record.has_report_address(), reaches, "{rua}");
+        }
         for bad in [&b"v=DMARC1"[..], b"v=DMARC1; p=x", b"p=none; v=DMARC1", b"v=dmarc1; p=none", b"v=DMARC10; p=none"] {
             assert_eq!(Record::parse(bad), None);
         }

@@ -3,12 +3,11 @@
 //! RFC 9989 s.4.10 (the tree walk), s.5.3. Invariant: where From names several domains the strictest outcome stands, and an
 //! unanswered question never makes a pass or lifts a policy.
 
-mod record;
-
+use mail::Mailbox;
+use mail::dmarc_record::{Record, Suffix, is_dmarc};
 use mail::evidence::{DkimCheck, DkimResult, DmarcCheck, DmarcPolicy, DmarcRecord, DmarcResult, SpfCheck, SpfResult};
 
 use crate::lookup::{Lookup, Missing, fqdn};
-use record::{Record, Suffix};
 
 /// The most labels of which each is asked about (s.4.10).
 const MAX_LABELS: usize = 8;
@@ -32,11 +31,10 @@ pub(crate) enum Found {
 }
 
 /// The domains of From: at most ten, each once, as A-labels.
-pub(crate) fn author_domains(addresses: &[String]) -> Vec<String> {
+pub(crate) fn author_domains(authors: &[Mailbox]) -> Vec<String> {
     let mut domains: Vec<String> = Vec::new();
-    for address in addresses {
-        let Some((_, domain)) = address.rsplit_once('@') else { continue };
-        let domain = fqdn(domain).map_or_else(|| domain.to_ascii_lowercase(), |name| name.to_ascii().trim_end_matches('.').to_owned());
+    for author in authors {
+        let domain = author.domain.to_string();
         if !domain.is_empty() && !domains.contains(&domain) && domains.len() < MAX_DOMAINS {
             domains.push(domain);
         }
@@ -168,7 +166,7 @@ async fn own_record(dns: &impl Lookup, name: &str) -> Result<Option<Record>, Mis
         Err(Missing::Temporary) => return Err(Missing::Temporary),
         Err(Missing::Name | Missing::Record) => Vec::new(),
     };
-    let mut records = texts.iter().filter(|text| record::is_dmarc(text));
+    let mut records = texts.iter().filter(|text| is_dmarc(text));
     // Several records at one name are none.
     match (records.next(), records.next()) {
         (Some(text), None) => Ok(Record::parse(text)),

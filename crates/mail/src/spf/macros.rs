@@ -5,14 +5,14 @@
 
 use std::net::IpAddr;
 
-use crate::spf::record::Malformed;
+use super::Malformed;
 
 /// As long as a name may become.
 const MAX_NAME: usize = 253;
 
 /// A macro string, read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Spec(Vec<Part>);
+pub struct Spec(Vec<Part>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
@@ -22,10 +22,14 @@ enum Part {
 
 /// What the letters stand for.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Values<'a> {
+pub struct Values<'a> {
+    /// The local part of the sender.
     pub local_part: &'a str,
+    /// The sender's domain.
     pub sender_domain: &'a str,
+    /// The client's address.
     pub client: IpAddr,
+    /// What the client called itself.
     pub hello: &'a str,
     /// The domain whose record is evaluated.
     pub domain: &'a str,
@@ -35,6 +39,9 @@ pub(crate) struct Values<'a> {
 
 impl Spec {
     /// A macro string that ends as a name has to: in a top label or in a macro.
+    ///
+    /// # Errors
+    /// [`Malformed`].
     pub fn domain(text: &str) -> Result<Self, Malformed> {
         let spec = Self::text(text)?;
         match spec.0.last() {
@@ -45,6 +52,9 @@ impl Spec {
     }
 
     /// Any macro string.
+    ///
+    /// # Errors
+    /// [`Malformed`].
     pub fn text(text: &str) -> Result<Self, Malformed> {
         let mut parts = Vec::new();
         let mut literal = String::new();
@@ -73,6 +83,14 @@ impl Spec {
             parts.push(Part::Text(literal));
         }
         Ok(Self(parts))
+    }
+
+    /// The text, where there is no macro in it: then it is the same for every message.
+    pub fn literal(&self) -> Option<&str> {
+        match self.0.as_slice() {
+            [Part::Text(text)] => Some(text),
+            _ => None,
+        }
     }
 
     /// Whether the client's name is among the values.

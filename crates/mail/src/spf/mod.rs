@@ -1,84 +1,154 @@
-//! An SPF record, read.
+//! An SPF record, read: the one reader of port 25 and of `waypost dns check`.
 //!
 //! RFC 7208 s.4.5, s.5, s.6 and s.12. Invariant: a record is read whole before any of it is used, so a syntax error anywhere in
 //! it is a permerror whatever stands before it (s.4.6).
 
+mod macros;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use mail::evidence::SpfResult;
+pub use macros::{Spec, Values};
 
-use crate::spf::macros::Spec;
+use crate::evidence::SpfResult;
 
-/// A record that cannot be read.
+/// A part of a term that cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Malformed;
+pub struct Malformed;
+
+/// A record that cannot be read: its first term that is none, or that may not be there twice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadTerm(pub String);
+
+/// Terms of one evaluation that ask DNS (s.4.6.4).
+pub const TERMS_MAX: u32 = 10;
+
+/// Terms of one evaluation for which DNS has nothing (s.4.6.4: "terms", so an `mx` with several hosts counts once).
+pub const VOID_TERMS_MAX: u32 = 2;
+
+/// Exchangers of one `mx`, names of one `ptr` (s.4.6.4).
+pub const HOSTS_MAX: usize = 10;
 
 /// What a directive compares the client with.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Mechanism {
+pub enum Mechanism {
+    /// Every client.
     All,
+    /// The record of another name.
     Include(Spec),
-    A { host: Option<Spec>, prefix: Prefix },
-    Mx { host: Option<Spec>, prefix: Prefix },
+    /// The addresses of a host.
+    A {
+        /// The host; the domain itself where there is none.
+        host: Option<Spec>,
+        /// How much of its addresses counts.
+        prefix: Prefix,
+    },
+    /// The addresses of the hosts that take a domain's mail.
+    Mx {
+        /// The domain; the domain itself where there is none.
+        host: Option<Spec>,
+        /// How much of their addresses counts.
+        prefix: Prefix,
+    },
+    /// The client's name.
     Ptr(Option<Spec>),
-    Network { address: IpAddr, bits: u8 },
+    /// A network.
+    Network {
+        /// One of its addresses.
+        address: IpAddr,
+        /// How many leading bits of it count.
+        bits: u8,
+    },
+    /// Whether a name has an address.
     Exists(Spec),
 }
 
 /// How many leading bits of an address count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Prefix {
+pub struct Prefix {
+    /// Of an IPv4 address.
     pub v4: u8,
+    /// Of an IPv6 address.
     pub v6: u8,
 }
 
 /// A mechanism and what it means that it matches.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Directive {
+pub struct Directive {
+    /// The result where it matches.
     pub result: SpfResult,
+    /// What it compares the client with.
     pub mechanism: Mechanism,
 }
 
 /// A record.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Record {
+pub struct Record {
+    /// The mechanisms, in their order.
     pub directives: Vec<Directive>,
+    /// The name whose record counts where no mechanism matches.
     pub redirect: Option<Spec>,
 }
 
 /// Whether a text record is an SPF record (s.4.5).
-pub(crate) fn is_spf(text: &[u8]) -> bool {
+pub fn is_spf(text: &[u8]) -> bool {
     let (version, rest) = text.split_at_checked(6).unwrap_or_default();
     version.eq_ignore_ascii_case(b"v=spf1") && matches!(rest.first(), None | Some(b' '))
 }
 
 impl Record {
     /// Reads a record that [`is_spf`].
-    pub fn parse(text: &[u8]) -> Result<Self, Malformed> {
-        let text = std::str::from_utf8(text).ok().filter(|text| text.is_ascii()).ok_or(Malformed)?;
+    ///
+    /// # Errors
+    /// Its first term that cannot be read.
+    pub fn parse(text: &[u8]) -> Result<Self, BadTerm> {
+        let shown = String::from_utf8_lossy(text);
         let mut record = Self::default();
         let mut explained = false;
-        for term in text.split(' ').skip(1).filter(|term| !term.is_empty()) {
-            match modifier(term) {
-                Some((name, value)) if name.eq_ignore_ascii_case("redirect") => {
-                    let target = Spec::domain(value)?;
-                    if record.redirect.replace(target).is_some() {
-                        return Err(Malformed);
-                    }
-                }
-                Some((name, value)) if name.eq_ignore_ascii_case("exp") => {
-                    Spec::domain(value)?;
-                    if std::mem::replace(&mut explained, true) {
-                        return Err(Malformed);
-                    }
-                }
-                Some((_, value)) => {
-                    Spec::text(value)?;
-                }
-                None => record.directives.push(directive(term)?),
-            }
+        for term in shown.split(' ').skip(1).filter(|term| !term.is_empty()) {
+            record.take(term, &mut explained).map_err(|Malformed| BadTerm(term.to_owned()))?;
         }
         Ok(record)
+    }
+
+    fn take(&mut self, term: &str, explained: &mut bool) -> Result<(), Malformed> {
+        if !term.is_ascii() {
+            return Err(Malformed);
+        }
+        match modifier(term) {
+            Some((name, value)) if name.eq_ignore_ascii_case("redirect") => {
+                let target = Spec::domain(value)?;
+                if self.redirect.replace(target).is_some() {
+                    return Err(Malformed);
+                }
+            }
+            Some((name, value)) if name.eq_ignore_ascii_case("exp") => {
+                Spec::domain(value)?;
+                if std::mem::replace(explained, true) {
+                    return Err(Malformed);
+                }
+            }
+            Some((_, value)) => drop(Spec::text(value)?),
+            None => self.directives.push(directive(term)?),
+        }
+        Ok(())
+    }
+
+    /// The networks that it names.
+    pub fn networks(&self) -> impl Iterator<Item = (IpAddr, u8)> {
+        self.directives.iter().filter_map(|directive| match directive.mechanism {
+            Mechanism::Network { address, bits } => Some((address, bits)),
+            _ => None,
+        })
+    }
+}
+
+/// Whether an address is within a network.
+pub fn is_within(client: IpAddr, network: IpAddr, bits: u8) -> bool {
+    let same = |difference: u128, width: u32| difference.checked_shr(width - u32::from(bits).min(width)).unwrap_or(0) == 0;
+    match (client, network) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => same(u128::from(a.to_bits() ^ b.to_bits()), 32),
+        (IpAddr::V6(a), IpAddr::V6(b)) => same(a.to_bits() ^ b.to_bits(), 128),
+        _ => false,
     }
 }
 
@@ -164,8 +234,9 @@ mod tests {
         for bad in
             ["v=spf1 all -al", "v=spf1 ip4:1.2.3.4/033", "v=spf1 a:", "v=spf1 all:x", "v=spf1 redirect=a.b redirect=a.b", "v=spf1 x=%(a)"]
         {
-            assert_eq!(Record::parse(bad.as_bytes()), Err(Malformed), "{bad}");
+            assert!(Record::parse(bad.as_bytes()).is_err(), "{bad}");
         }
+        assert_eq!(Record::parse(b"v=spf1 mx ~all ip:192.0.2.1"), Err(BadTerm("ip:192.0.2.1".into())));
         let good = Record::parse(b"v=spf1 a:foo/bar.example/24//64 moo=x ~ALL ").unwrap();
         assert_eq!(good.directives.len(), 2);
         assert!(matches!(&good.directives[0].mechanism, Mechanism::A { host: Some(_), prefix: Prefix { v4: 24, v6: 64 } }));

@@ -5,7 +5,7 @@
 
 /// A tag list, read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Tags(Vec<(String, String)>);
+pub struct Tags(Vec<(String, String)>);
 
 impl Tags {
     /// Reads a list; nothing where it is not one.
