@@ -23,7 +23,7 @@ pub use address::{AddressError, LocalPart, Mailbox};
 pub use date::rfc5322_date;
 pub use domain::{Domain, DomainError};
 pub use envelope::{Body, MailParameters, Notify, OriginalRecipient, Recipient, Ret};
-pub use header::{Field, Fields, header_len};
+pub use header::{Field, Fields, empty_line_end, header_len, interrupted_at};
 pub use path::{ForwardPath, PathError, ReversePath};
 pub use qualify::qualified;
 pub use queue_id::QueueId;

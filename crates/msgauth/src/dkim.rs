@@ -17,9 +17,24 @@ use crate::tags::Tags;
 /// As many signatures as are verified.
 pub(crate) const MAX_SIGNATURES: usize = 10;
 
-/// Verifies the signatures; keys that are not there after `wait` are a temporary error.
-pub(crate) async fn verify(auth: &MessageAuthenticator, dns: &TokioResolver, content: &[u8], wait: Duration) -> Vec<DkimCheck> {
-    let fields: Vec<Field<'_>> = Fields::new(content).filter(|field| field.is("DKIM-Signature")).collect();
+fn signatures(content: &[u8]) -> Vec<Field<'_>> {
+    Fields::new(content).filter(|field| field.is("DKIM-Signature")).collect()
+}
+
+/// Whether there are signatures.
+pub(crate) fn is_signed(header: &[u8]) -> bool {
+    !signatures(header).is_empty()
+}
+
+/// Fetches the keys that the signatures in this header section need; what is not there after `wait` is a temporary error.
+pub(crate) async fn keys(dns: &TokioResolver, header: &[u8], wait: Duration) -> Keys {
+    let candidates: Vec<Candidate> = signatures(header).iter().take(MAX_SIGNATURES).map(Candidate::read).collect();
+    Keys::fetch(dns, candidates.iter().filter(|candidate| candidate.end.is_none()).map(Candidate::key_name), wait).await
+}
+
+/// Verifies the signatures with these keys; DNS is not asked.
+pub(crate) async fn verify(auth: &MessageAuthenticator, content: &[u8], keys: &Keys) -> Vec<DkimCheck> {
+    let fields = signatures(content);
     let mut candidates: Vec<Candidate> = fields.iter().take(MAX_SIGNATURES).map(Candidate::read).collect();
     // mail-auth hashes the body once for each length that a signature asks for, before anything can be left out.
     let hash_parts = fields.len() <= MAX_SIGNATURES && candidates.iter().any(|c| c.length.is_some());
@@ -31,9 +46,7 @@ pub(crate) async fn verify(auth: &MessageAuthenticator, dns: &TokioResolver, con
     message.retain_dkim_signatures(|_| if wanted.next() == Some(true) { Ok(()) } else { Err(DkimError::UnsupportedVersion) });
     let order: Vec<usize> = order.into_iter().flatten().collect();
 
-    let names = order.iter().filter_map(|index| candidates.get(*index)).map(|c| c.key_name());
-    let keys = Keys::fetch(dns, names, wait).await;
-    let outputs = auth.verify_dkim(Parameters::new(&message).with_cache(&keys)).await;
+    let outputs = auth.verify_dkim(Parameters::new(&message).with_cache(keys)).await;
     let signatures = message.dkim_signatures();
     for output in &outputs {
         let Some(signature) = output.signature() else { continue };

@@ -57,8 +57,8 @@ pub struct Limits {
     pub message_bytes: u64,
     /// Recipients of one message.
     pub recipients: usize,
-    /// Messages whose content is arriving at a time; each holds up to 400 KiB.
-    pub contents: usize,
+    /// Memory for content that is arriving, in octets: up to 384 KiB for each message.
+    pub content_memory_bytes: u64,
     /// Sessions at a time.
     pub sessions: usize,
     /// Sessions at a time from one IPv4 address or one IPv6 /64.
@@ -287,7 +287,7 @@ impl Settings {
             limits: Limits {
                 message_bytes: 1 << 20,
                 recipients: 100,
-                contents: 10,
+                content_memory_bytes: 8 << 20,
                 sessions: 10,
                 sessions_per_client: 10,
                 command_timeout_s: 10,

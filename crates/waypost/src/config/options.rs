@@ -162,15 +162,18 @@ section!("[limits]", "What clients may take.", Limits, [], {
     message_bytes: Size = Size(50 << 20);
     /// Recipients of one message. RFC 5321 wants at least 100.
     recipients: Int<100, 100_000> = Int(100);
-    /// Messages that are being received at a time; each holds up to 400 KiB of memory, more are asked to come back.
-    contents: Int<1, 1_000_000> = Int(500);
-    /// Sessions at a time.
+    /// Memory for messages that are being received, up to 384 KiB each. Senders that were not seen before use at most half of it, one network of them an
+    /// eighth; the last eighth is for accounts. What does not fit waits for 5 seconds and is put off.
+    content_memory_bytes: Size = Size(192 << 20);
+    /// Sessions at a time. Of port 25, clients from networks that were not seen before have at most half; of the submission ports, clients that have
+    /// not logged in have at most a quarter.
     sessions: Int<1, 1_000_000> = Int(10_000);
-    /// Sessions at a time from one IPv4 address or one IPv6 /64.
+    /// Sessions at a time from one IPv4 address or one IPv6 /64. One IPv4 /24 or IPv6 /48 has at most an eighth of all sessions, or this where it is more.
     sessions_per_client: Int<1, 1_000_000> = Int(100);
     /// A command must be complete so long after the one before, in seconds. RFC 5321 wants at least 300.
     command_timeout_s: Int<1, 86_400> = Int(300);
-    /// Content must bring 64 KiB in this time, in seconds.
+    /// Content must bring 64 KiB in this time, in seconds. From clients that have not logged in, its first octets must come within 30 seconds, and it
+    /// must keep up this rate from its first minute on.
     content_timeout_s: Int<1, 86_400> = Int(300);
     /// A TLS handshake must be over in this time, in seconds.
     handshake_timeout_s: Int<1, 86_400> = Int(30);

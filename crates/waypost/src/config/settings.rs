@@ -83,7 +83,7 @@ fn limits(limits: &options::Limits) -> Limits {
     Limits {
         message_bytes: limits.message_bytes.0,
         recipients: size(limits.recipients.0),
-        contents: size(limits.contents.0),
+        content_memory_bytes: limits.content_memory_bytes.0,
         sessions: size(limits.sessions.0),
         sessions_per_client: size(limits.sessions_per_client.0),
         command_timeout_s: limits.command_timeout_s.0,
