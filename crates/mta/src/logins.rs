@@ -244,9 +244,10 @@ impl Logins {
         let made = self.hashing.run(Standing::Known, move || passwords::make(&of, &name, &secret, &key, made_ms)).await;
         let Ok(Ok(made)) = made else { return };
         let change = DirectoryChange::Account(AccountChange::PutPassword(account.login.clone(), made));
-        let stored = self.store.change_directory(vec![change]).await;
+        let changes = vec![change];
+        let stored = self.store.change_directory(changes.clone()).await;
         match stored {
-            Ok(()) => match self.live.reload().await {
+            Ok(()) => match self.live.apply(&changes).await {
                 Ok(()) => tracing::info!(login = %account.login, password = kept.name, "the password is kept in our own form from now on"),
                 Err(error) => tracing::warn!(%error, "the directory could not be read again"),
             },

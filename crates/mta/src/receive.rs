@@ -17,7 +17,7 @@ use store::Store;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use crate::admit::admit;
+use crate::admit::{Before, admit};
 use crate::allowance::Allowance;
 use crate::confirmation::Confirmations;
 use crate::dispatch::Dispatch;
@@ -105,9 +105,8 @@ fn is_offered(mechanism: Mechanism, settings: &Settings, directory: &Directory, 
     match mechanism {
         Mechanism::Plain | Mechanism::Login => true,
         // An imported password has no keys for SCRAM until it was used once.
-        Mechanism::ScramSha256Plus | Mechanism::ScramSha256 | Mechanism::ScramSha1Plus | Mechanism::ScramSha1 => {
-            directory.all_have_scram_keys()
-        }
+        Mechanism::ScramSha256Plus | Mechanism::ScramSha1Plus => settings.channel_binding && directory.all_have_scram_keys(),
+        Mechanism::ScramSha256 | Mechanism::ScramSha1 => directory.all_have_scram_keys(),
         Mechanism::OauthBearer | Mechanism::Xoauth2 => settings.introspection.is_some(),
         Mechanism::External => kind == ListenerKind::ByCertificate,
         Mechanism::DigestMd5 | Mechanism::CramMd5 | Mechanism::Ntlm => directory.allows_legacy(mechanism.name()),
@@ -268,8 +267,8 @@ impl Driver {
     async fn recipient(&mut self, recipient: &Recipient) {
         let client = Client { address: self.client, login: self.session.identity() };
         let reverse_path = self.session.reverse_path().cloned().unwrap_or(ReversePath::Null);
-        let before: Vec<AcceptedRecipient> = self.session.recipients().cloned().collect();
-        match admit(&self.reception, client, &reverse_path, &recipient.forward_path, &before).await {
+        let before = Before::of(self.session.recipients());
+        match admit(&self.reception, client, &reverse_path, &recipient.forward_path, before).await {
             Ok(accepted) => self.session.accept_recipient(accepted),
             Err(reply) => self.refuse("recipient refused", &recipient.forward_path.to_string(), reply),
         }

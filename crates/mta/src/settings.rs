@@ -229,6 +229,8 @@ pub struct Settings {
     pub schedule: Schedule,
     /// How much an account may send, where it has no limits of its own.
     pub submission: Sending,
+    /// Whether SCRAM is offered with channel binding.
+    pub channel_binding: bool,
     /// As whom users of this machine may send, besides themselves.
     pub local_users: Vec<policy::LocalRule>,
     /// Where access tokens are checked, if they are taken.
@@ -298,6 +300,7 @@ impl Settings {
                 failed_logins_per_account: 20,
             },
             submission: Sending { per_hour: 1000, new_per_day: 200 },
+            channel_binding: false,
             local_users: Vec::new(),
             introspection: None,
             delivery: Delivery {

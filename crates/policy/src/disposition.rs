@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_header_section_that_reads_two_ways_is_refused_and_one_that_ends_early_is_not() {
-        let said = |front: &str| well_formed(front.as_bytes()).map_err(|reply| reply.text());
+        let said = |front: &str| well_formed(front.as_bytes()).map_err(|reply| reply.text().to_owned());
         assert_eq!(said("From: a@x.test\r\nSubject: b\r\n\r\n"), Ok(()));
         assert_eq!(said("From: a@x.test\r\nX-Spam-Flag YES\r\nX-More: y\r\n\r\n"), Ok(()));
         assert_eq!(said("From: a@x.test\r\nHello, all.\r\nto be: or not\r\n"), Ok(()));

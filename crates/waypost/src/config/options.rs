@@ -248,6 +248,9 @@ section!("[submission]", "What your accounts may send. `waypost account limits` 
     /// As whom users of this machine may send by `waypost sendmail`, besides as themselves: "www-data=noreply@example.com", "git=@example.com", or
     /// "backup=*" for any address of your domains. Root and the server's own user may send as any address of your domains.
     local_users: Vec<Text<LocalRule>> = Vec::new();
+    /// Whether SCRAM is offered bound to the TLS session as well (the -PLUS mechanisms), so that a client notices somebody in between. Some clients take
+    /// it and cannot do it, and then cannot log in at all: mutt 2.2 of Debian 12, for one.
+    channel_binding: bool = false;
     /// A file with the key that seals the passwords which CRAM-MD5 and its like need. Default: passwords.key in data_dir, which the server makes.
     password_key_file: Option<PathBuf> = None;
 });

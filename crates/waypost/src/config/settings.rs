@@ -70,6 +70,7 @@ pub(super) fn settings(path: &Path, text: &str, file: &File, hostname: Domain, e
             per_hour: number(file.submission.recipients_per_hour.0),
             new_per_day: number(file.submission.new_recipients_per_day.0),
         },
+        channel_binding: file.submission.channel_binding,
         local_users: file.submission.local_users.iter().map(|rule| rule.0.clone()).collect(),
         introspection,
     })
