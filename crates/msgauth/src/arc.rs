@@ -19,9 +19,43 @@ const MAX_SETS: usize = 50;
 /// The fields of a set.
 const NAMES: [&str; 3] = ["ARC-Seal", "ARC-Message-Signature", "ARC-Authentication-Results"];
 
-/// Verifies the chain; keys that are not there after `wait` fail it.
-pub(crate) async fn verify(auth: &MessageAuthenticator, dns: &TokioResolver, content: &[u8], wait: Duration) -> ArcResult {
-    let fields: Vec<Field<'_>> = Fields::new(content).filter(|field| NAMES.iter().any(|name| field.is(name))).collect();
+/// The keys of a chain.
+#[derive(Default)]
+pub(crate) struct ChainKeys {
+    names: Vec<String>,
+    keys: Keys,
+}
+
+fn fields(content: &[u8]) -> Vec<Field<'_>> {
+    Fields::new(content).filter(|field| NAMES.iter().any(|name| field.is(name))).collect()
+}
+
+/// Whether there is a chain, good or bad.
+pub(crate) fn is_chained(header: &[u8]) -> bool {
+    !fields(header).is_empty()
+}
+
+/// Fetches the keys of the chain in this header section; what is not there after `wait` fails it.
+pub(crate) async fn keys(dns: &TokioResolver, header: &[u8], wait: Duration) -> ChainKeys {
+    let fields = fields(header);
+    if fields.is_empty() || !fields.iter().all(is_well_formed) {
+        return ChainKeys::default();
+    }
+    let mended = without_blanks_before_colons(header);
+    let Some(message) = AuthenticatedMessage::parse(&mended) else { return ChainKeys::default() };
+    let (seals, signatures) = (message.arc_seals(), message.arc_message_signatures());
+    if seals.len() != signatures.len() || seals.len() > MAX_SETS || message.has_arc_errors() {
+        return ChainKeys::default();
+    }
+    let mut names: Vec<String> = seals.iter().map(|seal| seal.header.domain_key()).collect();
+    // Of the message signatures only the newest is verified; they are in order by now.
+    names.extend(signatures.last().map(|signature| signature.header.domain_key()));
+    ChainKeys { keys: Keys::fetch(dns, names.clone(), wait).await, names }
+}
+
+/// Verifies the chain with these keys; DNS is not asked.
+pub(crate) async fn verify(auth: &MessageAuthenticator, content: &[u8], keys: &ChainKeys) -> ArcResult {
+    let fields = fields(content);
     if fields.is_empty() {
         return ArcResult::None;
     }
@@ -34,18 +68,9 @@ pub(crate) async fn verify(auth: &MessageAuthenticator, dns: &TokioResolver, con
     }
     let mended = without_blanks_before_colons(content);
     let Some(message) = AuthenticatedMessage::parse(&mended) else { return ArcResult::Fail };
-    let (seals, signatures) = (message.arc_seals(), message.arc_message_signatures());
-    let mut keys = Keys::default();
-    let mut names: Vec<String> = Vec::new();
-    if seals.len() == signatures.len() && seals.len() <= MAX_SETS && !message.has_arc_errors() {
-        names.extend(seals.iter().map(|seal| seal.header.domain_key()));
-        // Of the message signatures only the newest is verified; they are in order by now.
-        names.extend(signatures.last().map(|signature| signature.header.domain_key()));
-        keys = Keys::fetch(dns, names.clone(), wait).await;
-    }
-    let output = auth.verify_arc(Parameters::new(&message).with_cache(&keys)).await;
+    let output = auth.verify_arc(Parameters::new(&message).with_cache(&keys.keys)).await;
     match output.result() {
-        mail_auth::ArcResult::Pass if names.iter().all(|name| keys.refusal(name).is_none()) => ArcResult::Pass,
+        mail_auth::ArcResult::Pass if keys.names.iter().all(|name| keys.keys.refusal(name).is_none()) => ArcResult::Pass,
         // There are fields of a chain, so one that is not there is broken.
         _ => ArcResult::Fail,
     }

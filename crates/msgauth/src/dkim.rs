@@ -17,19 +17,35 @@ use crate::keys::Keys;
 /// As many signatures as are verified.
 pub(crate) const MAX_SIGNATURES: usize = 10;
 
-/// Verifies the signatures; keys that are not there after `wait` are a temporary error.
+fn signatures(content: &[u8]) -> Vec<Field<'_>> {
+    Fields::new(content).filter(|field| field.is("DKIM-Signature")).collect()
+}
+
+/// Whether there are signatures.
+pub(crate) fn is_signed(header: &[u8]) -> bool {
+    !signatures(header).is_empty()
+}
+
+/// Fetches the keys that the signatures in this header section need; what is not there after `wait` is a temporary error.
+pub(crate) async fn keys(dns: &TokioResolver, header: &[u8], wait: Duration) -> Keys {
+    let candidates: Vec<Candidate> = signatures(header).iter().take(MAX_SIGNATURES).map(Candidate::read).collect();
+    Keys::fetch(dns, candidates.iter().filter(|candidate| candidate.end.is_none()).map(Candidate::key_name), wait).await
+}
+
+/// Verifies the signatures with these keys; DNS is not asked.
 ///
 /// mail-auth takes `Subject : hi` for a field of another name than `Subject`: it would miss a field that is signed, and one that must not be there.
 /// So it gets the header section without such blanks, which is the same under relaxed canonicalization.
-pub(crate) async fn verify(auth: &MessageAuthenticator, dns: &TokioResolver, content: &[u8], wait: Duration) -> Vec<DkimCheck> {
+pub(crate) async fn verify(auth: &MessageAuthenticator, content: &[u8], keys: &Keys) -> Vec<DkimCheck> {
     let mended = without_blanks_before_colons(content);
-    let mut checks = verify_mended(auth, dns, &mended, wait).await;
+    let mut checks = verify_mended(auth, &mended, keys).await;
     if matches!(mended, Cow::Owned(_)) {
         // The order of the results is that of the fields.
-        for (check, field) in checks.iter_mut().zip(Fields::new(content).filter(|field| field.is("DKIM-Signature"))) {
+        for (check, field) in checks.iter_mut().zip(signatures(content)) {
             if has_simple_header(field.value) && covers_blank(content, &field) {
                 check.result = DkimResult::Neutral;
-                check.reason = Some("it covers a field with a blank before its colon as it is (c=simple), which is not verified here".into());
+                check.reason =
+                    Some("it covers a field with a blank before its colon as it is (c=simple), which is not verified here".into());
             }
         }
     }
@@ -49,8 +65,8 @@ pub(crate) fn covers_blank(content: &[u8], signature: &Field<'_>) -> bool {
     signature.has_blank_before_colon() || Fields::new(content).any(|field| field.has_blank_before_colon() && covered(&field))
 }
 
-async fn verify_mended(auth: &MessageAuthenticator, dns: &TokioResolver, content: &[u8], wait: Duration) -> Vec<DkimCheck> {
-    let fields: Vec<Field<'_>> = Fields::new(content).filter(|field| field.is("DKIM-Signature")).collect();
+async fn verify_mended(auth: &MessageAuthenticator, content: &[u8], keys: &Keys) -> Vec<DkimCheck> {
+    let fields = signatures(content);
     let mut candidates: Vec<Candidate> = fields.iter().take(MAX_SIGNATURES).map(Candidate::read).collect();
     // mail-auth hashes the body once for each length that a signature asks for, before anything can be left out.
     let hash_parts = fields.len() <= MAX_SIGNATURES && candidates.iter().any(|c| c.length.is_some());
@@ -62,9 +78,7 @@ async fn verify_mended(auth: &MessageAuthenticator, dns: &TokioResolver, content
     message.retain_dkim_signatures(|_| if wanted.next() == Some(true) { Ok(()) } else { Err(DkimError::UnsupportedVersion) });
     let order: Vec<usize> = order.into_iter().flatten().collect();
 
-    let names = order.iter().filter_map(|index| candidates.get(*index)).map(|c| c.key_name());
-    let keys = Keys::fetch(dns, names, wait).await;
-    let outputs = auth.verify_dkim(Parameters::new(&message).with_cache(&keys)).await;
+    let outputs = auth.verify_dkim(Parameters::new(&message).with_cache(keys)).await;
     let signatures = message.dkim_signatures();
     for output in &outputs {
         let Some(signature) = output.signature() else { continue };
@@ -124,9 +138,7 @@ impl Candidate {
     /// A pass, unless `l=` leaves a part of the body to whoever wants to write it (RFC 6376 s.8.2).
     fn covers(&self, signature: &Signature, body: &[u8]) -> (DkimResult, String) {
         match self.length {
-            Some(length) if length != canonical_len(body, signature.cb) => {
-                (DkimResult::Policy, PARTLY.into())
-            }
+            Some(length) if length != canonical_len(body, signature.cb) => (DkimResult::Policy, PARTLY.into()),
             _ => (DkimResult::Pass, String::new()),
         }
     }

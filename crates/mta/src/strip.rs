@@ -1,13 +1,11 @@
-//! What is taken out of a header section: forged fields, which claim to be a result of ours, of mail from outside; blanks before colons of submitted mail.
+//! What is taken out of a header section: forged fields, which claim to be a result of ours.
 //!
-//! RFC 8601 s.5, RFC 6409 s.8, RFC 5322 s.4.5. Invariant: nothing else changes, and nothing at all where a DKIM signature of others covers what would be
+//! RFC 8601 s.5. Invariant: nothing else changes, and nothing at all where a DKIM signature of others covers what would be
 //! taken out: that would break it.
-
-use std::borrow::Cow;
 
 use bytes::{Bytes, BytesMut};
 use mail::auth_results::is_ours;
-use mail::{Domain, Fields, QueueId, without_blanks_before_colons};
+use mail::{Domain, Fields, QueueId};
 use net::{Clock, random_u32};
 use store::{Content, Store, StoreError};
 
@@ -17,23 +15,9 @@ const FIELD: &str = "Authentication-Results";
 pub(crate) async fn strip(store: &Store, clock: &Clock, whole: &Bytes, hostname: &Domain) -> Result<Option<(Content, Bytes)>, StoreError> {
     let Some(bytes) = without_forged(whole, hostname) else { return Ok(None) };
     tracing::info!("a forged Authentication-Results field was taken out");
-    Ok(Some((written(store, clock, &bytes).await?, bytes)))
-}
-
-/// Submitted content without white space before colons, which many verifiers do not know, under an id of its own; `None` where there is none.
-pub(crate) async fn without_blanks(store: &Store, clock: &Clock, whole: &Bytes) -> Result<Option<(Content, Bytes)>, StoreError> {
-    if Fields::new(whole).any(|field| field.is("DKIM-Signature")) {
-        return Ok(None);
-    }
-    let Cow::Owned(bytes) = without_blanks_before_colons(whole) else { return Ok(None) };
-    let bytes = Bytes::from(bytes);
-    Ok(Some((written(store, clock, &bytes).await?, bytes)))
-}
-
-async fn written(store: &Store, clock: &Clock, bytes: &Bytes) -> Result<Content, StoreError> {
     let mut spool = store.spool(QueueId::next(clock.now_ms(), random_u32()));
-    spool.write(bytes).await?;
-    spool.finish().await
+    spool.write(&bytes).await?;
+    Ok(Some((spool.finish().await?, bytes)))
 }
 
 fn without_forged(whole: &Bytes, hostname: &Domain) -> Option<Bytes> {

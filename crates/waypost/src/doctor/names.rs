@@ -99,8 +99,10 @@ fn validation(here: &Validator, server: Option<&str>, about: String) -> Finding 
         Validator::NoSignatures => Finding::bad(Severity::Notice, "resolver", about, found, unbound)
             .because("without validation the TLSA records (DANE) of other domains are not seen"),
         Validator::Unknown(_) => {
-            let fix = format!("see that the name servers answer (dig . SOA +dnssec); {unbound}; or validate = \"off\", which gives DANE up");
-            Finding::bad(Severity::Error, "resolver", about, found, fix).because("mail that must be looked up in DNS waits until this is known")
+            let fix =
+                format!("see that the name servers answer (dig . SOA +dnssec); {unbound}; or validate = \"off\", which gives DANE up");
+            Finding::bad(Severity::Error, "resolver", about, found, fix)
+                .because("mail that must be looked up in DNS waits until this is known")
         }
     }
 }
