@@ -34,6 +34,7 @@ mod logins;
 mod mailbox;
 mod main_job;
 mod mechanisms;
+mod next_host;
 mod outbound_tls;
 mod postfix;
 mod reports;

@@ -39,6 +39,7 @@ mod lane;
 mod listen;
 mod live_directory;
 mod log_in;
+mod log_fate;
 mod logins;
 mod maildir;
 mod notice;

@@ -233,6 +233,8 @@ pub struct Settings {
     pub local_users: Vec<policy::LocalRule>,
     /// Where access tokens are checked, if they are taken.
     pub introspection: Option<net::Introspection>,
+    /// Whether the log names the mailbox behind an alias.
+    pub log_targets: bool,
 }
 
 /// Who we are towards other servers: what strangers send leaves under one identity, what the owner sends under another.
@@ -300,6 +302,7 @@ impl Settings {
             submission: Sending { per_hour: 1000, new_per_day: 200 },
             local_users: Vec::new(),
             introspection: None,
+            log_targets: true,
             delivery: Delivery {
                 port: 25,
                 policy_port: 443,

@@ -388,4 +388,6 @@ section!("[log]", "What is written to standard error. A change needs a restart."
     format: LogFormat = LogFormat::Text;
     /// error, warn, info, debug or trace; parts can differ, as in "info,mta=debug".
     level: Spanned<String> = spanned("info".into());
+    /// Whether the log names the mailbox behind an alias; otherwise foo@inbox.test is f***@inbox.test there, in the words of its host too.
+    targets: bool = true;
 });

@@ -72,6 +72,7 @@ pub(super) fn settings(path: &Path, text: &str, file: &File, hostname: Domain, e
         },
         local_users: file.submission.local_users.iter().map(|rule| rule.0.clone()).collect(),
         introspection,
+        log_targets: file.log.targets,
     })
 }
 
