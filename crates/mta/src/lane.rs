@@ -78,6 +78,9 @@ impl Lanes {
 
     /// Gives a job to the lane of its host.
     pub fn push(&self, dispatch: &Dispatch, plan: &Arc<Plan>, job: Job) {
+        if dispatch.world().closing.has_begun() {
+            return dispatch.done(&job);
+        }
         let key = (plan.hops.clone(), job.claimed.message.flow, plan.own().map(|published| published.domain.clone()));
         let lane = {
             let mut all = self.all();
@@ -126,6 +129,15 @@ impl Lanes {
         }
     }
 
+    /// The server closes: what has not begun does not begin. Whoever waits for an outcome hears that there is none.
+    pub fn release_waiting(&self, dispatch: &Dispatch) {
+        let lanes: Vec<Arc<Lane>> = self.all().values().cloned().collect();
+        for lane in lanes {
+            let jobs = std::mem::take(&mut lane.state().jobs);
+            jobs.iter().for_each(|job| dispatch.done(job));
+        }
+    }
+
     /// Forgets the lanes that nobody works in.
     pub fn sweep(&self, now_ms: i64) {
         self.all().retain(|_, lane| {
@@ -161,7 +173,7 @@ struct Worker {
     dispatch: Dispatch,
     lane: Arc<Lane>,
     connection: Option<Connection>,
-    /// The settlement of the job before: it runs while the next one is sent, and no further ahead.
+    /// The settlement of the job before: it runs while the next one is fetched, and is over before that is sent.
     settling: Option<JoinHandle<()>>,
     /// It gave its job and its place to the others.
     has_left: bool,
@@ -170,6 +182,10 @@ struct Worker {
 impl Worker {
     /// The next job; `None` when the worker is dismissed.
     async fn next_job(&mut self) -> Option<Job> {
+        if self.dispatch.world().closing.has_begun() {
+            self.lane.state().workers -= 1;
+            return None;
+        }
         if let Some(job) = self.try_next() {
             return Some(job);
         }
@@ -200,6 +216,7 @@ impl Worker {
                 _ => false,
             },
             () = connection.wanted() => false,
+            () = self.dispatch.world().closing.begun() => false,
         }
     }
 
@@ -232,24 +249,30 @@ impl Worker {
         if job.waiter.as_ref().is_some_and(Waiter::is_gone) {
             return self.dispatch.done(&job);
         }
+        let hold = self.dispatch.world().closing.hold();
         let Some(job) = self.admitted(job) else { return };
         let content = match self.content(&job).await {
             Ok(content) => content,
             Err(StoreError::Corrupt(reason)) => return settle::set_aside(&self.dispatch, job, &reason).await,
             Err(error) => return settle::all_failed(&self.dispatch, vec![job], &Trouble::unreadable(&error.to_string())).await,
         };
+        // One message a connection is unsettled, and no more: what is taken and not written down is sent again after a crash.
+        self.finish_settling().await;
         let attempt = match self.attempt(&job, &content).await {
             Ok(attempt) => attempt,
+            Err(_) if self.dispatch.world().closing.has_begun() => return self.dispatch.done(&job),
             Err(trouble) => return self.unreachable(job, trouble).await,
         };
         if let Some(plan) = self.round(&attempt) {
             self.drop_connection(attempt.reusable).await;
             return self.divert(vec![job], &plan);
         }
-        self.finish_settling().await;
         let reusable = attempt.reusable && !attempt.is_told(Trouble::wants_new_connection);
         let (dispatch, results) = (self.dispatch.clone(), attempt.results);
-        self.settling = Some(tokio::spawn(async move { settle::settle(&dispatch, job, results).await }));
+        self.settling = Some(tokio::spawn(async move {
+            settle::settle(&dispatch, job, results).await;
+            drop(hold);
+        }));
         // What was delivered is being written down already: parting from the host may take a while.
         self.after(reusable).await;
     }

@@ -10,6 +10,7 @@ mod authenticate;
 mod bug;
 mod caps;
 mod circuits;
+mod closing;
 mod complete;
 mod confirmation;
 mod connect;

@@ -6,6 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use directory::StrictDomain;
 use mail::srs::Srs;
@@ -138,10 +139,19 @@ pub struct Delivery {
     pub keep_s: u64,
     /// A host that could not be reached is left alone so long, in seconds.
     pub host_pause_s: u64,
+    /// At a stop, what is under way gets so long, in seconds.
+    pub shutdown_grace_s: u64,
     /// The address from which connections are made.
     pub source: Option<IpAddr>,
     /// Fixed next hops; the first that fits is taken.
     pub routes: Vec<Route>,
+}
+
+impl Delivery {
+    /// How long what is under way gets at a stop.
+    pub fn shutdown_grace(&self) -> Duration {
+        Duration::from_secs(self.shutdown_grace_s)
+    }
 }
 
 /// How forwarded mail is treated.
@@ -314,6 +324,7 @@ impl Settings {
                 connect_timeout_s: 1,
                 keep_s: 1,
                 host_pause_s: 1,
+                shutdown_grace_s: 1,
                 source: None,
                 routes: Vec::new(),
             },

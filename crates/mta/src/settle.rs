@@ -47,6 +47,7 @@ pub(crate) async fn set_aside(dispatch: &Dispatch, mut job: Job, reason: &str) {
 /// Settles one job, or tells who waits for it.
 pub(crate) async fn settle(dispatch: &Dispatch, mut job: Job, mut results: Vec<Result<Delivered, Trouble>>) {
     let world = dispatch.world();
+    let _hold = world.closing.hold();
     let now_ms = world.clock.now_ms();
     world.circuits.tell(world, &mut job, &mut results, now_ms);
     if results.iter().any(|result| result.as_ref().is_err_and(Trouble::doubts_us)) {

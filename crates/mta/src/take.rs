@@ -30,6 +30,7 @@ const NAMED_MAX: usize = 5;
 
 /// Takes the message, or says why not.
 pub(crate) async fn take(reception: &Reception, received: Received, place: Place) -> Result<Responsibility, Reply> {
+    let _hold = reception.dispatch.world().closing.hold();
     let settings = reception.settings.load_full();
     let (id, from) = (received.id, received.reverse_path.to_string());
     let (client, login) = (received.facts.client, received.facts.login.clone());

@@ -60,12 +60,17 @@ impl Worker {
         // What a large provider counts, it counts over all its hosts: to ask the next one would only be one try more.
         let is_counted = attempt.is_told(Trouble::wants_pause) && host.and_then(provider_of).is_some();
         let wants_another = attempt.is_told(Trouble::wants_new_connection);
-        !attempt.is_in_doubt && !is_gone && !is_counted && !wants_another && attempt.results.iter().all(Result::is_err)
+        let is_closing = self.dispatch.world().closing.has_begun();
+        !attempt.is_in_doubt && !is_gone && !is_closing && !is_counted && !wants_another && attempt.results.iter().all(Result::is_err)
     }
 
     async fn open(&mut self, job: &Job, tried: &mut Tried) -> Result<(), Trouble> {
         let world = self.dispatch.world().clone();
-        let opened = caught(connect(&world, &self.lane.plan, &job.domain, tried)).await;
+        // What is not connected has begun nothing.
+        let opened = tokio::select! {
+            opened = caught(connect(&world, &self.lane.plan, &job.domain, tried)) => opened,
+            () = world.closing.begun() => return Err(Trouble::unreachable("the server shuts down")),
+        };
         let connection = opened.unwrap_or_else(|| Err(Trouble::bug("an internal error while connecting")))?;
         self.connection = Some(connection);
         self.lane.state().connected += 1;

@@ -203,6 +203,8 @@ section!("[delivery]", "How mail goes out.", Delivery, [], {
     keep_s: Int<0, 300> = Int(2);
     /// A host that could not be reached is left alone so long, in seconds.
     host_pause_s: Int<0, 86_400> = Int(60);
+    /// When the server stops, deliveries under way get this long to finish, in seconds. Then they are cut, and what their hosts had taken already arrives twice.
+    shutdown_grace_s: Int<0, 3_600> = Int(30);
     /// The address from which connections are made. Default: the system chooses.
     source: Option<Text<IpAddr>> = None;
 });

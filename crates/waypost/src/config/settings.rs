@@ -130,6 +130,7 @@ fn delivery(delivery: &options::Delivery, routes: Vec<Route>) -> Delivery {
         connect_timeout_s: delivery.connect_timeout_s.0,
         keep_s: delivery.keep_s.0,
         host_pause_s: delivery.host_pause_s.0,
+        shutdown_grace_s: delivery.shutdown_grace_s.0,
         source: delivery.source.as_ref().map(|ip| ip.0),
         routes,
     }
