@@ -34,6 +34,15 @@ impl Action {
     }
 }
 
+/// A host's answer (RFC 3464 s.2.3.5 and s.2.3.6).
+#[derive(Debug, Clone)]
+pub struct Remote {
+    /// The host.
+    pub host: Domain,
+    /// Its reply.
+    pub reply: String,
+}
+
 /// The fate of one recipient.
 #[derive(Debug, Clone)]
 pub struct RecipientReport {
@@ -45,9 +54,9 @@ pub struct RecipientReport {
     pub action: Action,
     /// The enhanced code.
     pub status: EnhancedCode,
-    /// The host that answered, where one did.
-    pub remote: Option<Domain>,
-    /// What was said, by the host or by us.
+    /// The host that answered, where one did and may be named.
+    pub remote: Option<Remote>,
+    /// What happened, for people.
     pub diagnostic: String,
     /// Until when we try, in Unix seconds; for [`Action::Delayed`].
     pub until_unix_s: Option<i64>,
@@ -197,10 +206,10 @@ impl Report<'_> {
             }
             let _ = write!(text, "Final-Recipient: {kind}; {}\r\nAction: {}\r\nStatus: {}\r\n", r.recipient, r.action.word(), r.status);
             if let Some(remote) = &r.remote {
-                let _ = write!(text, "Remote-MTA: dns; {remote}\r\n");
+                let _ = write!(text, "Remote-MTA: dns; {}\r\n", remote.host);
             }
-            let diagnostic = one_line(&r.diagnostic);
-            let kind = if r.remote.is_some() { "smtp" } else { "x-waypost" };
+            let (kind, diagnostic) = r.remote.as_ref().map_or(("x-waypost", &r.diagnostic), |remote| ("smtp", &remote.reply));
+            let diagnostic = one_line(diagnostic);
             let diagnostic = if utf8 { diagnostic } else { diagnostic.chars().map(|c| if c.is_ascii() { c } else { '?' }).collect() };
             let _ = write!(text, "Diagnostic-Code: {kind}; {diagnostic}\r\nLast-Attempt-Date: {}\r\n", rfc5322_date(self.now_unix_s));
             if let Some(until) = r.until_unix_s {
@@ -222,7 +231,7 @@ mod tests {
             orcpt: Some(OriginalRecipient { kind: "rfc822".into(), address: "orig@example.test".into() }),
             action: Action::Failed,
             status: EnhancedCode(5, 1, 1),
-            remote: Domain::parse("mx.far.test").ok(),
+            remote: Domain::parse("mx.far.test").ok().map(|host| Remote { host, reply: diagnostic.into() }),
             diagnostic: diagnostic.into(),
             until_unix_s: None,
         }];
@@ -250,7 +259,7 @@ mod tests {
             "Final-Recipient: rfc822; me@example.test\r\nAction: failed\r\nStatus: 5.1.1\r\n",
             "Original-Recipient: rfc822; orig@example.test",
             "Original-Envelope-Id: env-1",
-            "Diagnostic-Code: smtp; 550 5.1.1 no such user",
+            "Remote-MTA: dns; mx.far.test\r\nDiagnostic-Code: smtp; 550 5.1.1 no such user",
             "text/rfc822-headers",
             "Subject: hi\r\n",
         ] {

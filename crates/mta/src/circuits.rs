@@ -7,11 +7,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use mail::{Domain, Fields, Mailbox};
 use policy::{Admission, Circuits, Keys, Meaning, Pass, Scope, Severity, Trouble};
-use store::{ClaimedRecipient, Flow, Message};
+use store::{Flow, Message};
 
 use crate::deliver::Delivered;
 use crate::dispatch::World;
 use crate::job::Job;
+use crate::log_fate;
 use crate::plan::Plan;
 
 /// All circuits.
@@ -88,7 +89,7 @@ impl LiveCircuits {
     }
 
     /// Tells what became of a job. Where that opens a circuit, its trouble learns until when.
-    pub fn tell(&self, job: &mut Job, results: &mut [Result<Delivered, Trouble>], now_ms: i64) {
+    pub fn tell(&self, world: &World, job: &mut Job, results: &mut [Result<Delivered, Trouble>], now_ms: i64) {
         let Some(Passes { host, shared, targets }) = job.passes.take() else { return };
         let mut circuits = self.circuits();
         let refusal = refusal_of_all(results);
@@ -121,7 +122,7 @@ impl LiveCircuits {
             let told = circuits.on_reply(pass, &meaning, now_ms);
             trouble.not_before_ms = told.until_ms.max(until_ms);
             if let Some(times) = told.invalid_times {
-                warn_of_target(recipient, &meaning, times);
+                log_fate::invalid_target(world, &recipient.recipient, &meaning, times);
             }
         }
     }
@@ -139,6 +140,16 @@ impl LiveCircuits {
     /// Whether the host gets nothing without TLS, since it said so.
     pub fn is_tls_only(&self, host: &Domain, now_ms: i64) -> bool {
         self.circuits().is_tls_only(host, now_ms)
+    }
+
+    /// The host offers CHUNKING and does not know BDAT.
+    pub fn learn_data_only(&self, host: &Domain, now_ms: i64) {
+        self.circuits().learn_data_only(host, now_ms);
+    }
+
+    /// Whether the host is to get its messages by DATA, whatever it offers.
+    pub fn is_data_only(&self, host: &Domain, now_ms: i64) -> bool {
+        self.circuits().is_data_only(host, now_ms)
     }
 
     /// Somebody wants everything tried now.
@@ -161,20 +172,6 @@ fn refusal_of_all(results: &[Result<Delivered, Trouble>]) -> Option<std::sync::A
     let about_us =
         meanings().find(|meaning| meaning.reaction.pause().is_some() && meaning.scopes.iter().any(|s| *s != policy::ReplyScope::Target));
     about_us.or_else(|| meanings().next().filter(|_| results.iter().all(Result::is_err)))
-}
-
-fn warn_of_target(recipient: &ClaimedRecipient, meaning: &Meaning, times: u32) {
-    let to = &recipient.recipient;
-    let alias = to.known_as.as_ref().map(ToString::to_string);
-    tracing::error!(
-        target = %to.mailbox,
-        alias,
-        times,
-        meaning = %meaning.row,
-        cause = meaning.cause,
-        next_step = meaning.next_step,
-        "an address that mail is sent to is not valid, again and again"
-    );
 }
 
 fn target_keys(mailbox: &Mailbox) -> Keys {

@@ -30,6 +30,23 @@ const ADDRESSES_MAX: usize = 6;
 /// The next address is tried when the one before has not answered for so long.
 const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
 
+/// Hosts and addresses that were tried within one attempt.
+#[derive(Debug, Default)]
+pub(crate) struct Tried {
+    hosts: Vec<Domain>,
+    addresses: Vec<(Domain, IpAddr)>,
+}
+
+impl Tried {
+    /// The host took the connection of this one, and not the message. Its other addresses may be other machines.
+    pub fn add(&mut self, connection: &Connection) {
+        match connection.address {
+            Some(address) => self.addresses.push((connection.host.clone(), address)),
+            None => self.hosts.push(connection.host.clone()),
+        }
+    }
+}
+
 /// A connection on which transactions can begin.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -37,6 +54,8 @@ pub(crate) struct Connection {
     pub session: Session,
     /// The host's name.
     pub host: Domain,
+    /// Its address; none where it is a socket of this machine.
+    pub address: Option<IpAddr>,
     /// TLS version and suite.
     pub tls: Option<String>,
     /// How the host is known to be the right one.
@@ -57,8 +76,8 @@ pub(crate) fn patience(phase: Phase) -> Duration {
     })
 }
 
-/// Connects to the first host that takes us. The session is for mail to this domain.
-pub(crate) async fn connect(world: &World, plan: &Plan, domain: &Domain) -> Result<Connection, Trouble> {
+/// Connects to the first host that takes us and was not tried yet. The session is for mail to this domain.
+pub(crate) async fn connect(world: &World, plan: &Plan, domain: &Domain, tried: &mut Tried) -> Result<Connection, Trouble> {
     if let Some(published) = &plan.published
         && let Some(error) = &published.sts_error
     {
@@ -67,13 +86,18 @@ pub(crate) async fn connect(world: &World, plan: &Plan, domain: &Domain) -> Resu
     }
     let mut worst: Option<Trouble> = None;
     for hop in plan.hops.hosts() {
-        match connect_host(world, plan, domain, hop).await {
-            Ok(connection) => return Ok(connection),
+        if tried.hosts.contains(&hop.host) {
+            continue;
+        }
+        match connect_host(world, plan, domain, hop, tried).await {
+            Ok(Some(connection)) => return Ok(connection),
+            Ok(None) => {}
             // Whatever stands behind us in the list would only send the mail back.
             Err(trouble) if trouble.enhanced == mail::EnhancedCode(5, 4, 6) => return Err(trouble),
             // What a large provider counts, it counts over all its hosts: to ask the next one would only be one try more.
             Err(trouble) if trouble.wants_pause() && policy::provider_of(&hop.host).is_some() => return Err(trouble),
             Err(trouble) => {
+                tried.hosts.push(hop.host.clone());
                 tracing::info!(host = %hop.host, %trouble, "host does not take mail now");
                 // One host that may come back is a reason to wait.
                 if worst.as_ref().is_none_or(|w| w.permanent && !trouble.permanent) {
@@ -85,7 +109,8 @@ pub(crate) async fn connect(world: &World, plan: &Plan, domain: &Domain) -> Resu
     Err(worst.unwrap_or_else(|| Trouble::unreachable("there is no host to connect to")))
 }
 
-async fn connect_host(world: &World, plan: &Plan, domain: &Domain, hop: &NextHop) -> Result<Connection, Trouble> {
+/// Connects to an address of this host; `None` where none is left that was not tried.
+async fn connect_host(world: &World, plan: &Plan, domain: &Domain, hop: &NextHop, tried: &Tried) -> Result<Option<Connection>, Trouble> {
     let settings = world.settings.load_full();
     let delivery = &settings.delivery;
     if let Some(socket) = &plan.socket {
@@ -95,13 +120,17 @@ async fn connect_host(world: &World, plan: &Plan, domain: &Domain, hop: &NextHop
         let local = local.map_err(|_| "no answer".to_owned()).and_then(|connected| connected.map_err(|e| e.to_string()));
         let local = local.map_err(|e| Trouble::unreachable(format!("{} cannot be reached: {e}", socket.display())))?;
         let way = Way { world, plan, hop, identity: &identity, demand: &Demand::Nothing, policy: None };
-        return way.open_local(local).await.map(|connection| Connection { place: Some(place), ..connection });
+        return way.open_local(local).await.map(|connection| Some(Connection { place: Some(place), ..connection }));
     }
     let found = addresses(world, &hop.host, delivery.ipv6).await.map_err(|failure| match failure {
         policy::RouteFailure::Temporary(text) => Trouble::dns(format!("DNS gave no address of {}: {text}", hop.host)),
         _ => Trouble::permanent(Scope::Host, 4, 4, format!("the mail host {} has no address", hop.host)),
     })?;
     let mut addresses: Vec<IpAddr> = found.addresses.iter().copied().take(ADDRESSES_MAX).collect();
+    let is_left = |address: &IpAddr| !tried.addresses.iter().any(|(host, tried)| *host == hop.host && tried == address);
+    if !addresses.iter().any(is_left) {
+        return Ok(None);
+    }
     if !plan.is_fixed && !delivery.loopback && addresses.iter().any(is_this_machine) {
         return Err(looped(&hop.host));
     }
@@ -109,6 +138,7 @@ async fn connect_host(world: &World, plan: &Plan, domain: &Domain, hop: &NextHop
     if delivery.check_ipv6 && !plan.is_fixed {
         world.ipv6.leave_out(world, plan.flow, identity.source, hop.port, &mut addresses).await;
     }
+    addresses.retain(is_left);
     let demanded = demand(world, plan, domain, hop, &found).await?;
     let place = world.hosts.enter(hop, plan.flow, delivery.connections_per_host).await;
     let mut trouble = Trouble::unreachable(format!("no address of {} answers", hop.host));
@@ -119,7 +149,7 @@ async fn connect_host(world: &World, plan: &Plan, domain: &Domain, hop: &NextHop
         }
         let way = Way { world, plan, hop, identity: &identity, demand: &demanded.demand, policy: demanded.policy.as_ref() };
         match way.open(tcp).await {
-            Ok(connection) => return Ok(Connection { place: Some(place), ..connection }),
+            Ok(connection) => return Ok(Some(Connection { place: Some(place), address: Some(address), ..connection })),
             Err(failed) => trouble = failed,
         }
         addresses.retain(|a| *a != address);

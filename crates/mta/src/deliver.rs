@@ -29,18 +29,22 @@ pub(crate) struct Delivered {
 }
 
 /// One attempt: an outcome for each recipient, in order.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Attempt {
     pub results: Vec<Result<Delivered, Trouble>>,
     /// The connection was dead before the message began: try a new one.
     pub stale: bool,
+    /// The host offers CHUNKING and does not know BDAT: it gets the message by DATA, over a new connection.
+    pub wants_data: bool,
+    /// The content was complete when the connection was lost: the host may have the message.
+    pub is_in_doubt: bool,
     /// Whether the connection can carry another.
     pub reusable: bool,
 }
 
 impl Attempt {
     fn failed(recipients: usize, trouble: &Trouble, stale: bool) -> Self {
-        Self { results: vec![Err(trouble.clone()); recipients], stale, reusable: false }
+        Self { results: vec![Err(trouble.clone()); recipients], stale, ..Self::default() }
     }
 
     /// Whether a reply to it says this.
@@ -68,17 +72,21 @@ pub(crate) async fn deliver(connection: &mut Connection, claimed: &Claimed, cont
     match outcome {
         Ok(outcome) => finished(connection, outcome),
         Err(End::Failed(failure)) => {
-            if failure == (Failure::Disconnected { after_dot: true }) {
+            let is_in_doubt = failure == (Failure::Disconnected { after_dot: true });
+            if is_in_doubt {
                 warn_of_duplicate(connection, claimed);
             }
             let stale = matches!(failure, Failure::Disconnected { after_dot: false } | Failure::Closing421(_));
-            Attempt::failed(count, &trouble_of(&failure, &connection.host), stale)
+            let wants_data = matches!(failure, Failure::ChunkingRefused(_));
+            Attempt { wants_data, is_in_doubt, ..Attempt::failed(count, &trouble_of(&failure, &connection.host), stale) }
         }
         Err(End::Late) => {
-            if connection.session.phase() == Phase::AfterDot {
+            let is_in_doubt = connection.session.phase() == Phase::AfterDot;
+            if is_in_doubt {
                 warn_of_duplicate(connection, claimed);
             }
-            Attempt::failed(count, &Trouble::connection_lost(format!("{} did not answer in time", connection.host)), false)
+            let late = Trouble::connection_lost(format!("{} did not answer in time", connection.host));
+            Attempt { is_in_doubt, ..Attempt::failed(count, &late, false) }
         }
         Err(End::Unreadable(text)) => Attempt::failed(count, &Trouble::unreadable(&text), false),
     }
@@ -215,7 +223,7 @@ fn finished(connection: &Connection, outcome: Outcome) -> Attempt {
             Err(reply) => Err(refusal(&reply, scope, outcome.refused_at == Some(Stage::Local), connection)),
         })
         .collect();
-    Attempt { results, stale: false, reusable: outcome.reusable }
+    Attempt { results, reusable: outcome.reusable, ..Attempt::default() }
 }
 
 fn refusal(reply: &Reply, scope: Scope, by_us: bool, connection: &Connection) -> Trouble {

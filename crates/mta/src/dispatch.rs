@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 
 use crate::bug::caught;
 use crate::circuits::LiveCircuits;
+use crate::closing::Closing;
 use crate::fingerprint::Taken;
 use crate::host_places::HostPlaces;
 use crate::ipv6::Ipv6Standing;
@@ -86,6 +87,8 @@ pub(crate) struct World {
     pub large: LargeContents,
     /// What the targets have taken lately.
     pub taken: Taken,
+    /// Whether the server closes.
+    pub closing: Closing,
     /// Where this run begins to spread hosts of equal preference.
     pub spread: u32,
 }
@@ -199,6 +202,9 @@ impl Dispatch {
 
     /// Takes a job for which there is room.
     pub fn submit(&self, job: Job) {
+        if self.0.world.closing.has_begun() {
+            return self.done(&job);
+        }
         let now_ms = self.0.world.clock.now_ms();
         let key = (job.domain.clone(), job.claimed.message.flow, job.claimed.message.tls == TlsWish::Optional);
         let mut state = self.state();
@@ -235,7 +241,7 @@ impl Dispatch {
         }
     }
 
-    /// A job is settled: its room is free again.
+    /// A job is settled, or not begun since the server closes: its room is free again. A claim in the store is released with all others.
     pub fn done(&self, job: &Job) {
         let count = job.claimed.recipients.len();
         let look = self.release(&[(job.domain.clone(), count)], job.held_bytes);

@@ -66,7 +66,7 @@ impl Way<'_> {
 
     /// Greets a mailbox server on this machine.
     pub async fn open_local(self, local: UnixStream) -> Result<Connection, Trouble> {
-        self.greet_over(self.plan.tls, Stream::Local(local)).await.map_err(|e| e.into_trouble(&self.hop.host))
+        self.greet_over(self.plan.tls, Stream::Local(local), Session::new).await.map_err(|e| e.into_trouble(&self.hop.host))
     }
 
     /// TLS as the plan says; where it is only opportunistic and fails, once more without it, over a new connection.
@@ -110,8 +110,14 @@ impl Way<'_> {
     }
 
     async fn greet(self, tls: TlsMode, tcp: TcpStream) -> Result<Connection, GreetError> {
-        let ends = Ends::of(&tcp);
-        let greeted = self.greet_over(tls, Stream::Plain(tcp)).await;
+        let (ends, peer) = (Ends::of(&tcp), tcp.peer_addr());
+        let greeted = match (self.greet_over(tls, Stream::Plain(tcp), Session::new).await, peer) {
+            (Err(GreetError::EhloRefused(_)), Ok(peer)) => {
+                let tcp = dial(peer, self.identity.source).await.map_err(GreetError::Lost)?;
+                self.greet_over(tls, Stream::Plain(tcp), |config| Session::new(config).without_ehlo()).await
+            }
+            (greeted, _) => greeted,
+        };
         if let Some(policy) = self.policy {
             match &greeted {
                 Ok(connection) => self.count(policy, ends, self.fault(connection)),
@@ -135,10 +141,13 @@ impl Way<'_> {
         }
     }
 
-    async fn greet_over(self, tls: TlsMode, mut stream: Stream) -> Result<Connection, GreetError> {
+    async fn greet_over(self, tls: TlsMode, mut stream: Stream, begin: fn(Config) -> Session) -> Result<Connection, GreetError> {
         let (protocol, credentials) = (self.plan.protocol, self.plan.credentials.clone());
         let config = Config { protocol, hello: self.identity.hello.to_string(), tls, credentials };
-        let mut session = Session::new(config);
+        let mut session = begin(config);
+        if self.world.circuits.is_data_only(&self.hop.host, self.world.clock.now_ms()) {
+            session = session.without_chunking();
+        }
         let mut description = None;
         if tls == TlsMode::Implicit {
             (stream, description) = self.handshake(stream).await?;
@@ -153,20 +162,36 @@ impl Way<'_> {
                     }
                     Event::Ready => {
                         let (host, verified) = (self.hop.host.clone(), self.verified(description.is_some()));
-                        return Ok(Connection { stream, session, host, tls: description, verified, messages: 0, place: None });
+                        return Ok(Connection {
+                            stream,
+                            session,
+                            host,
+                            tls: description,
+                            verified,
+                            address: None,
+                            messages: 0,
+                            place: None,
+                        });
+                    }
+                    Event::Failed(failure @ (Failure::Disconnected { .. } | Failure::Closing421(_))) if session.has_refused_ehlo() => {
+                        return Err(GreetError::EhloRefused(failure));
                     }
                     Event::Failed(failure) => return Err(GreetError::Failed(failure)),
                     Event::SendContent | Event::Done(_) => {}
                 }
             }
             session.take_output(&mut output);
+            let lost = |error, session: &Session| match session.has_refused_ehlo() {
+                true => GreetError::EhloRefused(Failure::Disconnected { after_dot: false }),
+                false => GreetError::Lost(error),
+            };
             if !output.is_empty() {
-                stream.send(&output).await.map_err(GreetError::Lost)?;
+                stream.send(&output).await.map_err(|error| lost(error, &session))?;
                 output.clear();
             }
             let wait = patience(session.phase());
             let read = timeout(wait, stream.read_into(|bytes| session.receive(bytes))).await.map_err(|_| GreetError::Late)?;
-            if read.map_err(GreetError::Lost)? == 0 {
+            if read.map_err(|error| lost(error, &session))? == 0 {
                 session.disconnected();
             }
         }
@@ -214,6 +239,8 @@ fn stripped(host: &Domain, found: &Trouble, left_ms: i64) -> Trouble {
 enum GreetError {
     Tls(String, TlsFault),
     Failed(Failure),
+    /// EHLO was refused and the connection closed before HELO was answered.
+    EhloRefused(Failure),
     Late,
     Lost(std::io::Error),
 }
@@ -242,7 +269,7 @@ impl GreetError {
     fn into_trouble(self, host: &Domain) -> Trouble {
         match self {
             Self::Tls(error, _) => Trouble::tls(format!("TLS with {host} failed: {error}")),
-            Self::Failed(failure) => trouble_of(&failure, host),
+            Self::Failed(failure) | Self::EhloRefused(failure) => trouble_of(&failure, host),
             Self::Late => Trouble::connection_lost(format!("{host} did not answer in time")),
             Self::Lost(error) => Trouble::connection_lost(format!("the connection to {host} was lost: {error}")),
         }
@@ -262,6 +289,7 @@ pub(crate) fn trouble_of(failure: &Failure, host: &Domain) -> Trouble {
         Failure::Disconnected { after_dot: false } => Trouble::connection_lost(format!("{host} closed the connection")),
         Failure::Protocol(text) => Trouble::bad_protocol(format!("{host} does not speak SMTP: {text}")),
         Failure::Greeting(reply) | Failure::Hello(reply) | Failure::Closing421(reply) => said(reply),
+        Failure::ChunkingRefused(reply) => Trouble::bad_protocol(format!("{host} offers CHUNKING and does not know BDAT: {reply}")),
         Failure::TlsNotOffered => Trouble::tls(format!("{host} offers no TLS, and it is required")),
         Failure::TlsRefused(reply) => Trouble::tls(format!("{host} refused TLS: {reply}")),
         Failure::TlsInjected => Trouble::tls(format!("{host} sent plaintext where TLS should begin: somebody may be on the path")),

@@ -15,6 +15,7 @@ use crate::deliver::Delivered;
 use crate::dispatch::Dispatch;
 use crate::fingerprint::{Begun, Fingerprint, Mark};
 use crate::job::Job;
+use crate::log_fate;
 use crate::prepare::Prepared;
 use crate::responsibility::Responsibility;
 use crate::settle;
@@ -89,6 +90,7 @@ pub(crate) async fn hand_over(
     drop(whole);
     let may_report = messages.iter().all(|m| m.message.may_report);
     let fates = offer(dispatch, &messages, &fingerprints, deadline_s).await;
+    fates.iter().zip(&messages).for_each(|(fate, new)| log_fate_of(dispatch, fate, new));
     let said: Vec<Said<'_>> = fates.iter().zip(&messages).map(|(fate, new)| said(fate, new)).collect();
     match answer(&said, may_report) {
         Answer::Taken(taken) => {
@@ -146,7 +148,7 @@ async fn offer(dispatch: &Dispatch, messages: &[NewMessage], fingerprints: &[Opt
         };
         fates.push(match fate {
             Fate::NotTaken(outcome) if is_taken(&outcome.1) => {
-                log_taken(&outcome, world.clock.now_ms());
+                log_taken(dispatch, &outcome);
                 dispatch.done(&outcome.0);
                 Fate::Taken
             }
@@ -169,10 +171,25 @@ fn is_taken(results: &[Result<Delivered, Trouble>]) -> bool {
     !results.is_empty() && results.iter().all(Result::is_ok)
 }
 
-fn log_taken(outcome: &Outcome, now_ms: i64) {
+fn log_taken(dispatch: &Dispatch, outcome: &Outcome) {
     let (job, results) = outcome;
     for (recipient, delivered) in job.claimed.recipients.iter().zip(results.iter().flatten()) {
-        settle::log_delivered(job, recipient, delivered, now_ms);
+        log_fate::delivered(dispatch.world(), &job.claimed.message, &recipient.recipient, delivered);
+    }
+}
+
+/// What a target said is for the log: its sender gets a code.
+fn log_fate_of(dispatch: &Dispatch, fate: &Fate, new: &NewMessage) {
+    let late = || Trouble::temporary(Scope::Host, 4, 7, "no answer within forward.deadline_s");
+    for (n, recipient) in new.recipients.iter().enumerate() {
+        let trouble = match fate {
+            Fate::NotTaken(outcome) => outcome.1.get(n).and_then(|result| result.as_ref().err().cloned()),
+            Fate::Late(_) => Some(late()),
+            Fate::Taken | Fate::Untried | Fate::Elsewhere => None,
+        };
+        if let Some(trouble) = trouble {
+            log_fate::not_taken(dispatch.world(), &new.message, recipient, &trouble);
+        }
     }
 }
 

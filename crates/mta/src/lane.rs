@@ -3,6 +3,8 @@
 //! A worker holds one connection and sends over it what its lane has; a lane has as many workers as it has work, up to the
 //! limit. Invariant: a host that is slow or dead keeps its own workers busy and nobody else's.
 
+mod attempt;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,13 +16,11 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::bug::caught;
-use crate::connect::{Connection, connect};
-use crate::deliver::{Attempt, deliver};
+use crate::connect::Connection;
+use crate::deliver::Attempt;
 use crate::dispatch::Dispatch;
 use crate::hand_over::Waiter;
 use crate::job::Job;
-use crate::maildir;
 use crate::plan::Plan;
 use crate::settle;
 
@@ -78,6 +78,9 @@ impl Lanes {
 
     /// Gives a job to the lane of its host.
     pub fn push(&self, dispatch: &Dispatch, plan: &Arc<Plan>, job: Job) {
+        if dispatch.world().closing.has_begun() {
+            return dispatch.done(&job);
+        }
         let key = (plan.hops.clone(), job.claimed.message.flow, plan.own().map(|published| published.domain.clone()));
         let lane = {
             let mut all = self.all();
@@ -99,7 +102,7 @@ impl Lanes {
         {
             let trouble = trouble.clone();
             drop(state);
-            if let Some(plan) = plan.last_resort.as_ref().filter(|_| trouble.is_unreachable()) {
+            if let Some(plan) = plan.last_resort.as_ref().filter(|_| trouble.leads_round()) {
                 return self.push(dispatch, plan, job);
             }
             let dispatch = dispatch.clone();
@@ -123,6 +126,15 @@ impl Lanes {
     pub fn lift_pauses(&self) {
         for lane in self.all().values() {
             lane.state().paused = None;
+        }
+    }
+
+    /// The server closes: what has not begun does not begin. Whoever waits for an outcome hears that there is none.
+    pub fn release_waiting(&self, dispatch: &Dispatch) {
+        let lanes: Vec<Arc<Lane>> = self.all().values().cloned().collect();
+        for lane in lanes {
+            let jobs = std::mem::take(&mut lane.state().jobs);
+            jobs.iter().for_each(|job| dispatch.done(job));
         }
     }
 
@@ -161,7 +173,7 @@ struct Worker {
     dispatch: Dispatch,
     lane: Arc<Lane>,
     connection: Option<Connection>,
-    /// The settlement of the job before: it runs while the next one is sent, and no further ahead.
+    /// The settlement of the job before: it runs while the next one is fetched, and is over before that is sent.
     settling: Option<JoinHandle<()>>,
     /// It gave its job and its place to the others.
     has_left: bool,
@@ -170,6 +182,10 @@ struct Worker {
 impl Worker {
     /// The next job; `None` when the worker is dismissed.
     async fn next_job(&mut self) -> Option<Job> {
+        if self.dispatch.world().closing.has_begun() {
+            self.lane.state().workers -= 1;
+            return None;
+        }
         if let Some(job) = self.try_next() {
             return Some(job);
         }
@@ -200,6 +216,7 @@ impl Worker {
                 _ => false,
             },
             () = connection.wanted() => false,
+            () = self.dispatch.world().closing.begun() => false,
         }
     }
 
@@ -232,29 +249,30 @@ impl Worker {
         if job.waiter.as_ref().is_some_and(Waiter::is_gone) {
             return self.dispatch.done(&job);
         }
+        let hold = self.dispatch.world().closing.hold();
         let Some(job) = self.admitted(job) else { return };
         let content = match self.content(&job).await {
             Ok(content) => content,
             Err(StoreError::Corrupt(reason)) => return settle::set_aside(&self.dispatch, job, &reason).await,
             Err(error) => return settle::all_failed(&self.dispatch, vec![job], &Trouble::unreadable(&error.to_string())).await,
         };
-        let kept = self.connection.is_some();
-        let mut attempt = match self.attempt(&job, &content).await {
+        // One message a connection is unsettled, and no more: what is taken and not written down is sent again after a crash.
+        self.finish_settling().await;
+        let attempt = match self.attempt(&job, &content).await {
             Ok(attempt) => attempt,
+            Err(_) if self.dispatch.world().closing.has_begun() => return self.dispatch.done(&job),
             Err(trouble) => return self.unreachable(job, trouble).await,
         };
-        if attempt.stale && kept && !attempt.is_told(Trouble::wants_pause) {
-            // The host closed a connection that we had kept: that says nothing about the message.
-            self.drop_connection(false).await;
-            attempt = match self.attempt(&job, &content).await {
-                Ok(attempt) => attempt,
-                Err(trouble) => return self.unreachable(job, trouble).await,
-            };
+        if let Some(plan) = self.round(&attempt) {
+            self.drop_connection(attempt.reusable).await;
+            return self.divert(vec![job], &plan);
         }
-        self.finish_settling().await;
         let reusable = attempt.reusable && !attempt.is_told(Trouble::wants_new_connection);
         let (dispatch, results) = (self.dispatch.clone(), attempt.results);
-        self.settling = Some(tokio::spawn(async move { settle::settle(&dispatch, job, results).await }));
+        self.settling = Some(tokio::spawn(async move {
+            settle::settle(&dispatch, job, results).await;
+            drop(hold);
+        }));
         // What was delivered is being written down already: parting from the host may take a while.
         self.after(reusable).await;
     }
@@ -279,30 +297,6 @@ impl Worker {
             Some(content) => Ok(content.clone()),
             None => self.dispatch.world().store.content(job.claimed.message.id).await,
         }
-    }
-
-    /// One transaction, over the connection that is there or a new one.
-    async fn attempt(&mut self, job: &Job, content: &Content) -> Result<Attempt, Trouble> {
-        if let Some(place) = &self.lane.plan.maildir {
-            let hostname = self.dispatch.world().settings.load().hostname.clone();
-            let attempt = caught(maildir::deliver(place, &hostname, &job.claimed, content)).await;
-            return Ok(attempt.unwrap_or_else(|| Attempt::bug(job.claimed.recipients.len())));
-        }
-        if self.connection.is_none() {
-            self.open(&job.domain).await?;
-        }
-        let Some(connection) = &mut self.connection else { return Err(Trouble::bug("the connection is missing")) };
-        let attempt = caught(deliver(connection, &job.claimed, content)).await;
-        Ok(attempt.unwrap_or_else(|| Attempt::bug(job.claimed.recipients.len())))
-    }
-
-    async fn open(&mut self, domain: &Domain) -> Result<(), Trouble> {
-        let world = self.dispatch.world().clone();
-        let opened = caught(connect(&world, &self.lane.plan, domain)).await;
-        let connection = opened.unwrap_or_else(|| Err(Trouble::bug("an internal error while connecting")))?;
-        self.connection = Some(connection);
-        self.lane.state().connected += 1;
-        Ok(())
     }
 
     async fn after(&mut self, reusable: bool) {
@@ -333,7 +327,7 @@ impl Worker {
     async fn unreachable(&mut self, job: Job, trouble: Trouble) {
         if let Some(jobs) = self.clear_lane(job, &trouble) {
             let host = self.lane.key.0.first().map(tracing::field::display);
-            if let Some(plan) = self.lane.plan.last_resort.as_ref().filter(|_| trouble.is_unreachable()) {
+            if let Some(plan) = self.lane.plan.last_resort.as_ref().filter(|_| trouble.leads_round()) {
                 let instead = plan.hops.first().map(tracing::field::display);
                 tracing::warn!(host, instead, waiting = jobs.len(), %trouble, "host left alone for a while; its mail goes by the route of last resort");
                 return self.divert(jobs, plan);
@@ -343,7 +337,14 @@ impl Worker {
         }
     }
 
-    /// Gives jobs that were not tried to another lane.
+    /// The route of last resort, where none of the hosts took anything and what they said is about themselves.
+    fn round(&self, attempt: &Attempt) -> Option<Arc<Plan>> {
+        let plan = self.lane.plan.last_resort.as_ref().filter(|_| !attempt.is_in_doubt)?;
+        let leads_round = attempt.results.iter().all(|result| result.as_ref().is_err_and(Trouble::leads_round));
+        leads_round.then(|| plan.clone())
+    }
+
+    /// Gives jobs to another lane.
     fn divert(&self, jobs: Vec<Job>, plan: &Arc<Plan>) {
         let world = self.dispatch.world();
         for mut job in jobs {

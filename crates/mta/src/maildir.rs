@@ -23,7 +23,7 @@ pub(crate) async fn deliver(place: &MaildirPlace, host: &Domain, claimed: &Claim
     for recipient in &claimed.recipients {
         results.push(one(place, host, claimed, recipient, content).await);
     }
-    Attempt { results, stale: false, reusable: false }
+    Attempt { results, ..Attempt::default() }
 }
 
 async fn one(

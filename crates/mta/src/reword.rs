@@ -60,20 +60,24 @@ pub(crate) async fn reword<'a>(
     clock: &Clock,
     mut accepted: Accepted<'a>,
 ) -> Result<Accepted<'a>, StoreError> {
-    let [(_, AcceptedRecipient::Sender { known_as, sender })] = accepted.received.recipients.as_slice() else { return Ok(accepted) };
+    let [(_, AcceptedRecipient::Sender { sender, .. })] = accepted.received.recipients.as_slice() else { return Ok(accepted) };
     if !is_report(&accepted.whole.bytes) {
         return Ok(accepted);
     }
     let read = read(&accepted.whole.bytes, directory);
     let status = read.best_status();
     let action = read.action.unwrap_or(if status.0 == 4 { Action::Delayed } else { Action::Failed });
+    // Without fields of the message nothing says for which alias it was; the return address is no address that its sender knows.
     let diagnostic = match action {
+        Action::Failed if read.alias.is_none() => {
+            format!("a message that you sent was not taken; the report does not say for which address it was ({status})")
+        }
         Action::Failed => format!("the mailbox behind this address did not take the message ({status})"),
         Action::Delayed => format!("the mailbox behind this address has not taken the message yet ({status})"),
         Action::Relayed => "the message was taken".to_owned(),
     };
     let recipient = RecipientReport {
-        recipient: read.alias.unwrap_or_else(|| known_as.clone()),
+        recipient: read.alias.unwrap_or_else(|| sender.clone()),
         orcpt: None,
         action,
         status,

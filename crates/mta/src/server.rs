@@ -11,12 +11,14 @@ use std::time::Duration;
 use net::{ClientTls, Clock, Resolver, ServerTls, random_u32};
 use store::{DailyKind, Store, StoreError};
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::allowance::Allowance;
 use crate::bug::{bugs_caught, signatures_broken};
 use crate::circuits::LiveCircuits;
+use crate::closing::Closing;
 use crate::confirmation::Confirmations;
 use crate::daily;
 use crate::dispatch::{Dispatch, World};
@@ -43,8 +45,11 @@ use crate::sts::{self, StsPolicies};
 use crate::submit::{LocalNames, Submitter};
 use crate::tls_memory::{self, TlsMemory};
 
-/// Sessions and deliveries get so long to finish at a shutdown.
+/// Sessions that have no answer of ours to wait for get this long at a shutdown: content that is still arriving is cut.
 const FAREWELL: Duration = Duration::from_secs(10);
+
+/// A session that was answered, and a connection that is at rest, get this long to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// What the flow is made of.
 #[derive(Debug)]
@@ -116,7 +121,6 @@ pub struct Server {
     dispatch: Dispatch,
     reception: Arc<Reception>,
     sessions: Sessions,
-    closing: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -149,10 +153,10 @@ impl Server {
             tls_memory: TlsMemory::open(&data),
             results: Results::start(store.clone(), clock.clone()),
             signing: Signing::default(),
+            closing: Closing::default(),
             spread: random_u32(),
         };
         let dispatch = Dispatch::new(Arc::new(world));
-        let (closing, closed) = watch::channel(false);
         let habits = habits::start(store.clone());
         let allowance = Allowance::new(store.clone(), habits.clone());
         let known = KnownNetworks::default();
@@ -173,7 +177,7 @@ impl Server {
             confirmations: Confirmations::default(),
             downtime: Downtime::default(),
             reading: ReadingRoom::default(),
-            closing: closed,
+            closing: dispatch.world().closing.subscribe(),
         });
         let sessions = Sessions::default();
         let mut tasks = tasks(&dispatch);
@@ -189,7 +193,7 @@ impl Server {
         for (kind, address) in &addresses {
             tracing::info!(%address, kind = kind.as_str(), "listening");
         }
-        Ok(Self { dispatch, reception, sessions, closing, tasks })
+        Ok(Self { dispatch, reception, sessions, tasks })
     }
 
     /// Takes mail of programs on this machine.
@@ -235,21 +239,43 @@ impl Server {
         })
     }
 
-    /// Ends in order.
+    /// How long deliveries under way get at a stop, by the settings in force.
+    pub fn shutdown_grace(&self) -> Duration {
+        self.dispatch.world().settings.load().delivery.shutdown_grace()
+    }
+
+    /// Ends in order: nothing begins any more, what is under way is waited for within `delivery.shutdown_grace_s`, and the rest is due again.
     pub async fn shut_down(self) {
-        // Nobody may be listening to the flag any more; then there is nobody to tell.
-        let _ = self.closing.send(true);
+        let world = self.dispatch.world();
+        world.closing.begin();
         for task in &self.tasks {
             task.abort();
         }
-        let _ = tokio::time::timeout(FAREWELL, async {
-            while self.sessions.count() > 0 || self.dispatch.lanes().totals().0 > 0 {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        })
-        .await;
-        self.dispatch.world().results.flush().await;
-        self.dispatch.world().tls_memory.flush().await;
+        self.dispatch.lanes().release_waiting(&self.dispatch);
+        let grace = world.settings.load().delivery.shutdown_grace();
+        let is_cut = async { timeout(grace, world.closing.idle()).await.is_err() };
+        let (is_cut, _) = tokio::join!(is_cut, timeout(FAREWELL.min(grace), self.at_rest()));
+        if is_cut {
+            let cut = world.closing.held();
+            tracing::warn!(
+                cut,
+                grace_s = grace.as_secs(),
+                "deliveries under way were cut; they are tried again, and what their hosts took already arrives twice"
+            );
+        }
+        let _ = timeout(GOODBYE, self.at_rest()).await;
+        world.results.flush().await;
+        world.tls_memory.flush().await;
+        match world.store.release_claims(world.clock.now_ms()).await {
+            Ok(released) => tracing::info!(released, "what was not begun waits in the queue"),
+            Err(error) => tracing::warn!(%error, "claimed mail is released at the next start"),
+        }
+    }
+
+    async fn at_rest(&self) {
+        while self.sessions.count() > 0 || self.dispatch.lanes().totals().1 > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use directory::StrictDomain;
 use mail::srs::Srs;
@@ -138,10 +139,19 @@ pub struct Delivery {
     pub keep_s: u64,
     /// A host that could not be reached is left alone so long, in seconds.
     pub host_pause_s: u64,
+    /// At a stop, what is under way gets so long, in seconds.
+    pub shutdown_grace_s: u64,
     /// The address from which connections are made.
     pub source: Option<IpAddr>,
     /// Fixed next hops; the first that fits is taken.
     pub routes: Vec<Route>,
+}
+
+impl Delivery {
+    /// How long what is under way gets at a stop.
+    pub fn shutdown_grace(&self) -> Duration {
+        Duration::from_secs(self.shutdown_grace_s)
+    }
 }
 
 /// How forwarded mail is treated.
@@ -235,6 +245,8 @@ pub struct Settings {
     pub local_users: Vec<policy::LocalRule>,
     /// Where access tokens are checked, if they are taken.
     pub introspection: Option<net::Introspection>,
+    /// Whether the log names the mailbox behind an alias.
+    pub log_targets: bool,
 }
 
 /// Who we are towards other servers: what strangers send leaves under one identity, what the owner sends under another.
@@ -303,6 +315,7 @@ impl Settings {
             channel_binding: false,
             local_users: Vec::new(),
             introspection: None,
+            log_targets: true,
             delivery: Delivery {
                 port: 25,
                 policy_port: 443,
@@ -314,6 +327,7 @@ impl Settings {
                 connect_timeout_s: 1,
                 keep_s: 1,
                 host_pause_s: 1,
+                shutdown_grace_s: 1,
                 source: None,
                 routes: Vec::new(),
             },

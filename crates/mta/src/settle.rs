@@ -3,18 +3,20 @@
 //! RFC 5321 s.4.5.4.1 and s.6.1. Invariant: a failure and its report are one commit, so neither exists without the other; a
 //! settlement is tried until it is on disk, since forgetting a delivery would repeat it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use mail::ReversePath;
-use mail::report::{Action, RecipientReport};
+use mail::report::{Action, RecipientReport, Remote};
 use net::random_u32;
-use policy::{Schedule, Scope, Trouble};
-use store::{ClaimedRecipient, Content, Disposition, FailedDelivery, Flow, NewMessage, RecipientKey, Settlement};
+use policy::{Said, Schedule, Scope, Trouble};
+use store::{ClaimedRecipient, Content, Disposition, FailedDelivery, Flow, NewMessage, Settlement};
 
 use crate::circuits::log_critical;
 use crate::deliver::Delivered;
-use crate::dispatch::Dispatch;
+use crate::dispatch::{Dispatch, World};
 use crate::job::Job;
+use crate::log_fate;
 use crate::remedy::mend;
 use crate::report::reports;
 
@@ -45,8 +47,9 @@ pub(crate) async fn set_aside(dispatch: &Dispatch, mut job: Job, reason: &str) {
 /// Settles one job, or tells who waits for it.
 pub(crate) async fn settle(dispatch: &Dispatch, mut job: Job, mut results: Vec<Result<Delivered, Trouble>>) {
     let world = dispatch.world();
+    let _hold = world.closing.hold();
     let now_ms = world.clock.now_ms();
-    world.circuits.tell(&mut job, &mut results, now_ms);
+    world.circuits.tell(world, &mut job, &mut results, now_ms);
     if results.iter().any(|result| result.as_ref().is_err_and(Trouble::doubts_us)) {
         world.doubts.notify_one();
     }
@@ -54,6 +57,7 @@ pub(crate) async fn settle(dispatch: &Dispatch, mut job: Job, mut results: Vec<R
         return waiter.tell(dispatch, job, results);
     }
     let mut ledger = Ledger {
+        world,
         job: &job,
         schedule: world.settings.load().schedule.clone(),
         now_ms,
@@ -74,7 +78,7 @@ pub(crate) async fn settle(dispatch: &Dispatch, mut job: Job, mut results: Vec<R
                 Disposition::Done
             }
             None if now_ms >= job.claimed.message.expires_ms => {
-                ledger.failed(recipient, &Trouble::expired("its From field could not be rewritten"))
+                ledger.failed(recipient, &Trouble::expired(&Trouble::unreadable("its From field could not be rewritten")))
             }
             // A disk that is full now is no reason to lose the message.
             None => ledger.deferred(recipient, Trouble::unreadable("its From field could not be rewritten")),
@@ -95,6 +99,7 @@ pub(crate) async fn settle(dispatch: &Dispatch, mut job: Job, mut results: Vec<R
 
 /// What is written down about one job.
 struct Ledger<'a> {
+    world: &'a World,
     job: &'a Job,
     schedule: Schedule,
     now_ms: i64,
@@ -123,28 +128,29 @@ impl<'a> Ledger<'a> {
                 return None;
             }
             Err(trouble) if trouble.permanent => self.failed(recipient, &trouble),
-            Err(trouble) if self.now_ms >= message.expires_ms => self.failed(recipient, &Trouble::expired(&trouble.text)),
+            Err(trouble) if self.now_ms >= message.expires_ms => self.failed(recipient, &Trouble::expired(&trouble)),
             Err(trouble) => self.deferred(recipient, trouble),
         })
     }
 
     fn delivered(&mut self, recipient: &ClaimedRecipient, delivered: &Delivered) {
-        log_delivered(self.job, recipient, delivered, self.now_ms);
+        log_fate::delivered(self.world, &self.job.claimed.message, &recipient.recipient, delivered);
         let to = &recipient.recipient;
         let by_us = to.notify.success && !(delivered.dsn_passed_on && to.known_as.is_none());
         if by_us && self.job.claimed.message.may_report {
-            let said = Trouble::temporary(Scope::Recipient, 0, 0, delivered.reply.to_string());
-            let said = Trouble { enhanced: mail::EnhancedCode(2, 0, 0), ..said };
-            self.reported.push(report_on(recipient, Action::Relayed, &said, None));
+            let said = Arc::new(Said { host: delivered.host.clone(), reply: delivered.reply.clone() });
+            let text = format!("{} said: {}", delivered.host, delivered.reply);
+            let taken = Trouble::temporary(Scope::Recipient, 0, 0, text);
+            let taken = Trouble { enhanced: mail::EnhancedCode(2, 0, 0), said: Some(said), ..taken };
+            self.reported.push(report_on(recipient, Action::Relayed, &taken, None));
         }
     }
 
     /// A failure is reported to a sender that is known, and only kept in the list of failures otherwise.
     fn failed(&mut self, recipient: &ClaimedRecipient, trouble: &Trouble) -> Disposition {
-        let (to, alias) = names(recipient);
         let message = &self.job.claimed.message;
         let is_told = message.may_report && message.reverse_path != ReversePath::Null && recipient.recipient.notify.wants_failure();
-        tracing::warn!(id = %message.id, %to, alias, attempts = recipient.attempts + 1, meaning = trouble.row().map(tracing::field::display), %trouble, reported = is_told, "failed");
+        log_fate::failed(self.world, message, recipient, trouble, is_told);
         if is_told {
             self.reported.push(report_on(recipient, Action::Failed, trouble, None));
         } else if !message.flow.is_daily() {
@@ -157,7 +163,7 @@ impl<'a> Ledger<'a> {
     fn deferred(&mut self, recipient: &ClaimedRecipient, trouble: Trouble) -> Disposition {
         let (message, now_ms, schedule) = (&self.job.claimed.message, self.now_ms, &self.schedule);
         let next_ms = schedule.next_attempt_after_ms(&trouble, now_ms, recipient.attempts + 1, random_u32()).min(message.expires_ms);
-        log_deferred(recipient, &trouble, next_ms - now_ms);
+        log_fate::deferred(self.world, message, recipient, &trouble, next_ms - now_ms);
         let due = message.may_report && !message.delay_reported && schedule.is_delay_due(message.arrived_ms, now_ms);
         if due && recipient.recipient.notify.wants_delay(schedule.delay_report_s.is_some()) {
             self.reported.push(report_on(recipient, Action::Delayed, &trouble, Some(message.expires_ms / 1000)));
@@ -214,24 +220,6 @@ fn names(recipient: &ClaimedRecipient) -> (&mail::Mailbox, Option<String>) {
     (&recipient.recipient.mailbox, recipient.recipient.known_as.as_ref().map(ToString::to_string))
 }
 
-/// One line for a recipient that has the message.
-pub(crate) fn log_delivered(job: &Job, recipient: &ClaimedRecipient, delivered: &Delivered, now_ms: i64) {
-    let message = &job.claimed.message;
-    let (to, alias) = names(recipient);
-    let age_ms = now_ms - message.arrived_ms;
-    tracing::info!(id = %message.id, %to, alias, host = %delivered.host, tls = delivered.tls, verified = delivered.verified, reply = %delivered.reply, age_ms, "delivered");
-}
-
-fn log_deferred(recipient: &ClaimedRecipient, trouble: &Trouble, wait_ms: i64) {
-    let (to, alias) = names(recipient);
-    let RecipientKey { message: id, .. } = recipient.key;
-    if !trouble.attempted {
-        tracing::info!(%id, %to, alias, again_in_s = wait_ms / 1000, %trouble, "held back");
-        return;
-    }
-    tracing::info!(%id, %to, alias, attempts = recipient.attempts + 1, meaning = trouble.row().map(tracing::field::display), again_in_s = wait_ms / 1000, %trouble, "deferred");
-}
-
 /// A report names the address that the sender wrote. What a host said about the target behind an alias may name that in any
 /// form, and the host's own name tells enough: of an alias, the sender is told the code only.
 fn report_on(recipient: &ClaimedRecipient, action: Action, trouble: &Trouble, until_unix_s: Option<i64>) -> RecipientReport {
@@ -242,12 +230,13 @@ fn report_on(recipient: &ClaimedRecipient, action: Action, trouble: &Trouble, un
         (Some(_), Action::Delayed) => format!("the mailbox behind this address has not taken the message yet ({})", trouble.enhanced),
         (Some(_), Action::Relayed) => "forwarded".to_owned(),
     };
+    let of_host = trouble.said.as_ref().filter(|_| to.known_as.is_none());
     RecipientReport {
         recipient: to.known_as.as_ref().unwrap_or(&to.mailbox).clone(),
         orcpt: to.orcpt.clone(),
         action,
         status: trouble.enhanced,
-        remote: None,
+        remote: of_host.map(|said| Remote { host: said.host.clone(), reply: said.reply.to_string() }),
         diagnostic,
         until_unix_s,
     }

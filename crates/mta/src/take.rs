@@ -29,13 +29,18 @@ use crate::spooling::Held;
 use crate::strip::strip;
 use crate::submitted::put_right;
 
+/// Recipients that a line of the log names.
+const NAMED_MAX: usize = 5;
+
 /// Takes the message, or says why not.
 pub(crate) async fn take(reception: &Reception, received: Received, held: Held) -> Result<Responsibility, Reply> {
+    let _hold = reception.dispatch.world().closing.hold();
     let settings = reception.settings.load_full();
     let (id, from) = (received.id, received.reverse_path.to_string());
     let (client, login) = (received.facts.client, received.facts.login.clone());
     let (recipients, size_bytes) = (received.recipients.len(), received.content.size_bytes());
-    let mut known = Known { content: received.content.clone(), score: None, seen: None };
+    let to = named(&received);
+    let mut known = Known { content: received.content.clone(), score: None, seen: None, held: None };
     let taken = stages(reception, &settings, received, &mut known, held).await;
     let score = known.score;
     // Who is to try again comes again.
@@ -46,20 +51,27 @@ pub(crate) async fn take(reception: &Reception, received: Received, held: Held) 
     match &taken {
         Ok(Ok(responsibility)) => {
             let how = match responsibility {
+                Responsibility::Ours(_) if known.held.is_some() => "message held",
                 Responsibility::Ours(_) => "message accepted",
                 Responsibility::Kept(_) => "report taken",
                 Responsibility::TakenOver(_) => "message handed over",
                 Responsibility::Dropped(_) => "automatic answer to a return address dropped",
             };
-            tracing::info!(%id, from, %client, login, recipients, size_bytes, score, "{how}");
+            tracing::info!(%id, from, to, %client, login, recipients, size_bytes, score, reason = known.held, "{how}");
         }
         Ok(Err(reply)) => {
             reception.store.discard(&known.content);
-            tracing::info!(%id, from, %client, login, score, reply = %reply, "message refused");
+            tracing::info!(%id, from, to, %client, login, score, reply = %reply, "message refused");
         }
-        Err(error) => tracing::error!(%id, from, %client, %error, "message not accepted: it could not be stored"),
+        Err(error) => tracing::error!(%id, from, to, %client, %error, "message not accepted: it could not be stored"),
     }
     taken.unwrap_or_else(|error| Err(reply_to_store_error(&error)))
+}
+
+/// Recipients as the sender wrote them, for the log: the first few.
+fn named(received: &Received) -> String {
+    let names: Vec<String> = received.recipients.iter().take(NAMED_MAX).map(|(to, _)| to.forward_path.to_string()).collect();
+    names.join(" ")
 }
 
 /// What is known of a message whatever becomes of it.
@@ -68,6 +80,8 @@ struct Known {
     content: Content,
     /// What the spam filter thinks of it.
     score: Option<f64>,
+    /// Why it is held.
+    held: Option<String>,
     /// What the owner of the domain in its From field is to be told about it.
     seen: Option<Box<Seen>>,
 }
@@ -115,6 +129,9 @@ async fn stages(
     };
     let whole = large.load(&authenticated.received.content, Whose::from(&authenticated.proof)).await?;
     let accepted = accept(authenticated, treatment, whole);
+    if let Treatment::Held(reason) = &accepted.treatment {
+        known.held = Some(reason.clone());
+    }
     reception.confirmations.look(&accepted);
     let accepted = without_forgeries(reception, settings, accepted).await?;
     let accepted = reword(&reception.store, &reception.live.current(), settings, &reception.clock, accepted).await?;

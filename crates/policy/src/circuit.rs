@@ -130,6 +130,8 @@ pub struct Circuits {
     /// Hosts that want it another way, and until when, Unix milliseconds.
     ipv4_only: HashMap<String, i64>,
     tls_only: HashMap<String, i64>,
+    /// Hosts, one by one, that offer CHUNKING and do not know BDAT, and until when that is believed.
+    data_only: HashMap<String, i64>,
     openings: u64,
 }
 
@@ -225,11 +227,25 @@ impl Circuits {
         self.tls_only.get(&place(host)).is_some_and(|until_ms| now_ms < *until_ms)
     }
 
+    /// The host offers CHUNKING and does not know BDAT.
+    pub fn learn_data_only(&mut self, host: &Domain, now_ms: i64) {
+        self.data_only.retain(|_, until_ms| now_ms < *until_ms);
+        if self.data_only.len() < CIRCUITS_MAX {
+            self.data_only.insert(host.as_str().to_ascii_lowercase(), now_ms.saturating_add(FORGET_MS));
+        }
+    }
+
+    /// Whether the host is to get its messages by DATA, whatever it offers.
+    pub fn is_data_only(&self, host: &Domain, now_ms: i64) -> bool {
+        self.data_only.get(&host.as_str().to_ascii_lowercase()).is_some_and(|until_ms| now_ms < *until_ms)
+    }
+
     /// An operator wants everything tried now.
     pub fn lift(&mut self) {
         self.open.clear();
         self.ipv4_only.clear();
         self.tls_only.clear();
+        self.data_only.clear();
     }
 
     /// How many circuits are not closed.

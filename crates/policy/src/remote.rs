@@ -9,7 +9,7 @@ use mail::{Domain, EnhancedCode, Reply};
 
 use crate::meaning::Reaction;
 use crate::replies::meaning;
-use crate::trouble::{Scope, Trouble};
+use crate::trouble::{Said, Scope, Trouble};
 
 /// The trouble that a refusing reply of this host is. `scope` is how far a refusal at that point reaches. A 5xx that is about us, and not
 /// about the message, defers it: it may be mended while the message waits.
@@ -21,6 +21,7 @@ pub fn trouble_of_reply(host: &Domain, reply: &Reply, scope: Scope) -> Trouble {
     Trouble {
         permanent,
         enhanced: EnhancedCode(if permanent { 5 } else { 4 }, subject, detail),
+        said: Some(Arc::new(Said { host: host.clone(), reply: reply.clone() })),
         meaning: Some(Arc::new(meaning)),
         ..trouble
     }
@@ -69,6 +70,25 @@ mod tests {
         assert_eq!(of(421, "4.7.0 go").scope, Scope::Host);
         assert!(!of(354, "odd").permanent);
         assert!(!trouble_of_failure(&host, &Reply::from_wire(554, "5.7.1 go away")).permanent);
+    }
+
+    #[test]
+    fn another_host_is_tried_for_what_is_of_one_host() {
+        let host = Domain::parse("mx.example.net").unwrap();
+        let of = |code, text: &str| trouble_of_reply(&host, &Reply::from_wire(code, text), Scope::Recipient).is_of_one_host();
+        for (code, text) in
+            [(421, "4.7.0 closing"), (451, "4.3.0 database is down"), (452, "4.3.1 disk full"), (451, "later"), (450, "4.4.2 lost")]
+        {
+            assert!(of(code, text), "{code} {text}");
+        }
+        for (code, text) in
+            [(450, "4.2.0 greylisted"), (452, "4.2.2 full"), (452, "4.5.3 too many"), (450, "no"), (451, "4.7.1 later"), (550, "5.3.0 no")]
+        {
+            assert!(!of(code, text), "{code} {text}");
+        }
+        assert!(Trouble::connection_lost("x").is_of_one_host() && Trouble::connection_lost("x").leads_round());
+        assert!(Trouble::tls("x").is_of_one_host() && !Trouble::tls("x").leads_round());
+        assert!(!Trouble::dns("x").leads_round() && !Trouble::held_back(Scope::Host, 1, "x").is_of_one_host());
     }
 
     #[test]

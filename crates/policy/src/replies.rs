@@ -37,8 +37,18 @@ pub fn provider_of(host: &Domain) -> Option<&'static str> {
     by_host(host).map(|p| p.name.as_str())
 }
 
-/// Reads what a person pasted: lines with or without codes before them, `\n` written out or real.
+/// What stands between a host and its reply wherever Waypost shows one: log, queue, failures, reports.
+const SAID: &str = " said: ";
+
+/// The host that a person pasted with its reply: `mx.example.net said: 550 ...`.
+pub fn pasted_host(text: &str) -> Option<Domain> {
+    let (before, _) = text.rsplit_once(SAID)?;
+    before.split(|c: char| c.is_whitespace() || "(\"=".contains(c)).next_back().and_then(|host| Domain::parse(host).ok())
+}
+
+/// Reads what a person pasted: lines with or without codes before them, `\n` written out or real; or what Waypost shows of a reply, with all that stands around it.
 pub fn pasted_reply(text: &str) -> Option<Reply> {
+    let text = text.rsplit_once(SAID).map_or(text, |(_, reply)| reply);
     let text = text.replace("\\r", "").replace("\\n", "\n").replace('\r', "");
     let mut lines = text.lines().map(str::trim).filter(|l| !l.is_empty());
     let (code, first) = code_of(lines.next()?)?;
@@ -368,6 +378,11 @@ mod tests {
         assert_eq!(pasted_reply("550-5.1.1 no such\\n550 5.1.1 user"), Some(wire.clone()));
         assert_eq!(joined(&wire), "no such user");
         assert_eq!(joined(&pasted_reply("  421 4.7.0 go\n away ").unwrap()), "go away");
+        let shown = "INFO mta::log_fate: failed id=1 trouble=5.1.1 mx.example.net said: 550 5.1.1 no such user";
+        assert_eq!(pasted_reply(shown), pasted_reply("550 5.1.1 no such user"));
+        assert_eq!(pasted_host(shown).unwrap().as_str(), "mx.example.net");
+        assert_eq!(pasted_host("Do this. (mx.a.test said: 550 no)").unwrap().as_str(), "mx.a.test");
+        assert_eq!(pasted_host("550 no"), None);
         for nothing in ["", "hello", "55", "5501 x", "ü50 x", "55ü x"] {
             assert_eq!(pasted_reply(nothing), None, "{nothing:?}");
         }

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use mail::EnhancedCode;
+use mail::{Domain, EnhancedCode, Reply};
 
 use crate::meaning::{Meaning, Reaction, Severity};
 
@@ -21,6 +21,15 @@ pub enum Scope {
     Host,
 }
 
+/// A reply, and the host that gave it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// The host.
+    pub host: Domain,
+    /// Its reply, word for word: it may name the target behind an alias.
+    pub reply: Reply,
+}
+
 /// Why a delivery did not happen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trouble {
@@ -32,6 +41,8 @@ pub struct Trouble {
     pub enhanced: EnhancedCode,
     /// What was said, one line, without control characters.
     pub text: String,
+    /// The reply itself, where a host gave one.
+    pub said: Option<Arc<Said>>,
     /// What the reply means, where there was one.
     pub meaning: Option<Arc<Meaning>>,
     /// It is not tried again before this time, Unix milliseconds.
@@ -44,7 +55,8 @@ impl Trouble {
     fn new(scope: Scope, permanent: bool, subject: u16, detail: u16, text: impl Into<String>) -> Self {
         let class = if permanent { 5 } else { 4 };
         let text = text.into().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        Self { scope, permanent, enhanced: EnhancedCode(class, subject, detail), text, meaning: None, not_before_ms: None, attempted: true }
+        let enhanced = EnhancedCode(class, subject, detail);
+        Self { scope, permanent, enhanced, text, said: None, meaning: None, not_before_ms: None, attempted: true }
     }
 
     /// It may pass.
@@ -69,9 +81,29 @@ impl Trouble {
         self.meaning.as_ref().map(|meaning| meaning.row)
     }
 
-    /// Whether nobody answered, which says nothing about us or the mail.
-    pub fn is_unreachable(&self) -> bool {
-        self.enhanced == EnhancedCode(4, 4, 1) && self.meaning.is_none()
+    /// Why, in a sentence for people, where the table of replies says more than the reply.
+    pub fn cause(&self) -> Option<&'static str> {
+        self.meaning.as_ref().map(|meaning| meaning.cause)
+    }
+
+    /// Whether another host of the same domain may take what this one did not (RFC 5321 s.5.1): it does not answer, ends the session, or speaks of its own
+    /// state (RFC 3463 s.3.4 and s.3.5). What it says of a recipient or a message holds at the other hosts too.
+    pub fn is_of_one_host(&self) -> bool {
+        if self.permanent || !self.attempted {
+            return false;
+        }
+        let Some(said) = &self.said else { return self.scope == Scope::Host };
+        match (said.reply.code, said.reply.enhanced) {
+            (421, _) | (400..500, Some(EnhancedCode(4, 3 | 4, _))) => true,
+            (451 | 452, None) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether the mail may go by a route of last resort: the host is there for nobody. A host that answers about us, or about TLS, is not gone round.
+    pub fn leads_round(&self) -> bool {
+        let is_ours_to_mend = self.said.is_none() && !matches!(self.enhanced, EnhancedCode(4, 4, 1 | 2));
+        self.is_of_one_host() && !self.wants_pause() && !is_ours_to_mend
     }
 
     /// Whether a host says that it cannot believe who we are (RFC 7372 s.3, and Gmail's codes from 5.7.25 on): name, SPF, DKIM, DMARC.
@@ -100,8 +132,9 @@ impl Trouble {
     // Recipient
 
     /// The time is up.
-    pub fn expired(last: &str) -> Self {
-        Self::permanent(Scope::Recipient, 4, 7, format!("given up after too many attempts; the last one said: {last}"))
+    pub fn expired(last: &Self) -> Self {
+        let expired = Self::permanent(Scope::Recipient, 4, 7, format!("given up after too many attempts; at the last one, {}", last.text));
+        Self { said: last.said.clone(), meaning: last.meaning.clone(), ..expired }
     }
 
     // Message

@@ -50,7 +50,14 @@ struct Driver {
 }
 
 fn replay(transcript: &Transcript, size: usize) -> Vec<Line> {
-    let mut driver = Driver { session: Session::new(config(transcript)), content: None, notes: Vec::new() };
+    let mut session = Session::new(config(transcript));
+    if transcript.settings.contains_key("by-helo") {
+        session = session.without_ehlo();
+    }
+    if transcript.settings.contains_key("by-data") {
+        session = session.without_chunking();
+    }
+    let mut driver = Driver { session, content: None, notes: Vec::new() };
     let mut lines = Vec::new();
     // What the server says without anything between comes in one segment.
     for group in transcript.lines.chunk_by(|a, b| a.who == 'S' && b.who == 'S') {

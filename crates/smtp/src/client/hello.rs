@@ -14,6 +14,7 @@ use super::{Event, Failure, Phase, Protocol, TlsMode};
 impl Session {
     pub(super) fn greeted(&mut self, reply: Reply) {
         match reply.code / 100 {
+            2 if self.by_helo && self.config.protocol == Protocol::Smtp => self.say_hello("HELO", Expect::Helo),
             2 => self.say_ehlo(),
             4 | 5 => self.fail(Failure::Greeting(reply)),
             _ => self.unfit("the connection", &reply),
@@ -38,7 +39,10 @@ impl Session {
                 self.capabilities = Capabilities::parse(reply.text());
                 self.secure();
             }
-            5 if self.config.protocol == Protocol::Smtp => self.say_hello("HELO", Expect::Helo),
+            5 if self.config.protocol == Protocol::Smtp => {
+                self.ehlo_refused = true;
+                self.say_hello("HELO", Expect::Helo);
+            }
             5 => self.fail(Failure::Hello(reply)),
             4 => self.fail(Failure::Hello(reply)),
             _ => self.unfit("EHLO", &reply),
@@ -46,6 +50,7 @@ impl Session {
     }
 
     pub(super) fn helo_answered(&mut self, reply: Reply) {
+        self.ehlo_refused = false;
         match reply.code / 100 {
             2 => {
                 self.capabilities = Capabilities::default();

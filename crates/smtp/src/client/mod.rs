@@ -184,4 +184,7 @@ pub enum Failure {
     AuthRefused(Reply),
     /// The peer closes the connection.
     Closing421(Reply),
+    /// The peer offers CHUNKING and does not know BDAT. What followed may have been read as commands, so this connection is of no more use; over another
+    /// one, [`Session::without_chunking`] sends the message by DATA.
+    ChunkingRefused(Reply),
 }

@@ -55,6 +55,12 @@ pub struct Session {
     pub(super) transactions: u32,
     /// STARTTLS was accepted: plaintext from the peer is an attack.
     pub(super) in_handshake: bool,
+    /// HELO is said at once.
+    pub(super) by_helo: bool,
+    /// EHLO was refused, and HELO has no reply yet.
+    pub(super) ehlo_refused: bool,
+    /// DATA is used although CHUNKING is offered.
+    pub(super) by_data: bool,
     input: BytesMut,
     reader: ReplyReader,
     disconnected: bool,
@@ -75,10 +81,28 @@ impl Session {
             needs_reset: false,
             transactions: 0,
             in_handshake: false,
+            by_helo: false,
+            ehlo_refused: false,
+            by_data: false,
             input: BytesMut::new(),
             reader: ReplyReader::default(),
             disconnected: false,
         }
+    }
+
+    /// The same, with HELO from the start: the peer refused EHLO and closed the connection (RFC 5321 s.3.2).
+    pub fn without_ehlo(self) -> Self {
+        Self { by_helo: true, ..self }
+    }
+
+    /// The same, with DATA although the peer offers CHUNKING.
+    pub fn without_chunking(self) -> Self {
+        Self { by_data: true, ..self }
+    }
+
+    /// Whether the peer refused EHLO in plaintext and has not answered HELO: where it closes the connection, HELO may do over another one.
+    pub fn has_refused_ehlo(&self) -> bool {
+        self.ehlo_refused && !self.tls
     }
 
     /// Takes in what the peer sent.

@@ -44,7 +44,7 @@ impl Session {
         }
         let peer = &self.capabilities;
         // LMTP has its replies after the dot; with chunks there would be two ways for the same.
-        let chunked = peer.chunking && self.config.protocol == Protocol::Smtp;
+        let chunked = peer.chunking && !self.by_data && self.config.protocol == Protocol::Smtp;
         let framing = if chunked { Framing::Chunk { left: transaction.size_bytes, held: None } } else { Framing::Dots(Stuffer::default()) };
         let attempt = Attempt {
             refusals: vec![None; transaction.recipients.len()],
@@ -215,6 +215,7 @@ impl Session {
                 self.needs_reset = false;
                 self.finish_attempt_with(Some(&reply), true);
             }
+            5 if attempt.chunked && matches!(reply.code, 500 | 502) => self.fail(Failure::ChunkingRefused(reply)),
             4 | 5 => {
                 // A refused BDAT may leave the peer in a failed transaction (RFC 3030 s.2); a refused dot does not.
                 let still_open = attempt.chunked;

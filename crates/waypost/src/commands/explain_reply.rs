@@ -6,7 +6,7 @@ use std::io::Read;
 
 use anyhow::{Context, Result, bail};
 use mail::{Domain, Reply};
-use policy::{Meaning, Severity, meaning, pasted_reply};
+use policy::{Meaning, Severity, meaning, pasted_host, pasted_reply};
 use serde::Serialize;
 
 use crate::cli::ExplainReply;
@@ -38,6 +38,7 @@ pub fn explain_reply(args: &ExplainReply, out: Output) -> Result<()> {
         bail!("this is no reply: it does not begin with a code of three digits\n  hint: waypost explain-reply '550 5.1.1 no such user'");
     };
     let host = args.host.as_deref().map(|h| Domain::parse(h).with_context(|| format!("{h} is no host name"))).transpose()?;
+    let host = host.or_else(|| pasted_host(&text));
     Ok(out.show(&explained(&reply, meaning(host.as_ref(), &reply)), shown)?)
 }
 

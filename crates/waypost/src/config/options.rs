@@ -206,6 +206,8 @@ section!("[delivery]", "How mail goes out.", Delivery, [], {
     keep_s: Int<0, 300> = Int(2);
     /// A host that could not be reached is left alone so long, in seconds.
     host_pause_s: Int<0, 86_400> = Int(60);
+    /// When the server stops, deliveries under way get this long to finish, in seconds. Then they are cut, and what their hosts had taken already arrives twice.
+    shutdown_grace_s: Int<0, 3_600> = Int(30);
     /// The address from which connections are made. Default: the system chooses.
     source: Option<Text<IpAddr>> = None;
 });
@@ -397,4 +399,6 @@ section!("[log]", "What is written to standard error. A change needs a restart."
     format: LogFormat = LogFormat::Text;
     /// error, warn, info, debug or trace; parts can differ, as in "info,mta=debug".
     level: Spanned<String> = spanned("info".into());
+    /// Whether the log names the mailbox behind an alias; otherwise foo@inbox.test is f***@inbox.test there, in the words of its host too.
+    targets: bool = true;
 });

@@ -73,6 +73,7 @@ pub(super) fn settings(path: &Path, text: &str, file: &File, hostname: Domain, e
         channel_binding: file.submission.channel_binding,
         local_users: file.submission.local_users.iter().map(|rule| rule.0.clone()).collect(),
         introspection,
+        log_targets: file.log.targets,
     })
 }
 
@@ -130,6 +131,7 @@ fn delivery(delivery: &options::Delivery, routes: Vec<Route>) -> Delivery {
         connect_timeout_s: delivery.connect_timeout_s.0,
         keep_s: delivery.keep_s.0,
         host_pause_s: delivery.host_pause_s.0,
+        shutdown_grace_s: delivery.shutdown_grace_s.0,
         source: delivery.source.as_ref().map(|ip| ip.0),
         routes,
     }

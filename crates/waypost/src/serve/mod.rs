@@ -7,6 +7,7 @@ pub mod face;
 pub mod logging;
 mod public;
 mod reload;
+mod service_manager;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -34,6 +35,9 @@ use crate::transport::{limit_of, releasing, submitting, with_remedy};
 use face::{Face, server_tls};
 use public::Public;
 use reload::Reloader;
+
+/// A stop may take this much longer than `delivery.shutdown_grace_s`: sessions say goodbye, and the log is moved into the database.
+const STOP_MORE: Duration = Duration::from_secs(30);
 
 /// Requests to the admin socket that are under way may take so long when the server ends.
 const ADMIN_END: Duration = Duration::from_secs(2);
@@ -69,7 +73,9 @@ async fn serve(config: Config) -> Result<()> {
     let mut signals = Signals::open()?;
     let mut running = Running::start(&config).await?;
     tracing::info!(hostname = %config.settings.hostname, data = %config.file.data_dir.display(), version = env!("CARGO_PKG_VERSION"), "waypost is up");
+    service_manager::ready();
     let result = run_until_stopped(&mut signals, &mut running).await;
+    service_manager::stopping(running.grace() + STOP_MORE);
     tokio::select! {
         () = running.stop() => tracing::info!("waypost is down"),
         () = signals.stop() => tracing::warn!("told twice to stop: sessions under way were cut; nothing acknowledged is lost"),
@@ -143,6 +149,11 @@ impl Running {
         let (stop_admin, admin) = start_socket(config.admin_socket(), listener, router);
         stop.push(stop_admin);
         Ok(Self { store, server, face, reloader, watch, admin, stop })
+    }
+
+    /// How long deliveries under way get at a stop.
+    fn grace(&self) -> Duration {
+        self.server.shutdown_grace()
     }
 
     /// Ends in order. Whoever asks through the socket hears that the server goes, before its parts do.

@@ -10,6 +10,7 @@ use mta::settings::LiveSettings;
 use tokio::sync::Mutex;
 
 use super::public::LivePublic;
+use super::service_manager;
 use crate::config::{self, Config};
 
 /// What a reload may touch.
@@ -31,11 +32,13 @@ impl Reloader {
     /// Reads the file again. Answers what is in force now, or why the old one stays; both are logged.
     pub async fn reload(&self) -> Result<String, String> {
         let started = self.started.lock().await;
+        service_manager::reloading();
         let result = self.try_reload(&started).await;
         match &result {
             Ok(message) => tracing::info!("{message}"),
             Err(error) => tracing::error!(error, "the configuration cannot be used; the one before stays in force"),
         }
+        service_manager::ready();
         result
     }
 
