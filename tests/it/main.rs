@@ -52,4 +52,5 @@ mod strict_domain;
 mod tidy;
 mod tls;
 mod tls_reports;
+mod virtual_file;
 mod virtual_map;

@@ -6,7 +6,9 @@ use directory::{Alias, AliasSource, Directory, Origin, StrictDomain, Target};
 use mail::{Domain, Mailbox};
 use store::DirectoryChange;
 
-use crate::api::{AliasFilter, AliasTest, AliasView, Changed, Enable, FailedTarget, NewAlias, NewStrictDomain, TestQuery, TestStep};
+use crate::api::{
+    AliasFilter, AliasTest, AliasView, Changed, Enable, FailedTarget, ImportLine, NewAlias, NewStrictDomain, TestQuery, TestStep, VirtualFileView,
+};
 use crate::changes::{check_alias, existing};
 use crate::error::ApiError;
 use crate::extract::{Body, Params, parsed};
@@ -31,6 +33,17 @@ pub(crate) async fn list(State(shared): State<Shared>, Params(filter): Params<Al
     let directory = shared.handles.live.current();
     let wanted = |alias: &&Alias| domain.as_ref().is_none_or(|domain| alias.source.domain() == domain);
     Ok(Json(directory.contents().aliases.iter().filter(wanted).map(|alias| view(&directory, alias)).collect()))
+}
+
+/// What of the virtual file is not in force.
+pub(crate) async fn virtual_file(State(shared): State<Shared>) -> Json<VirtualFileView> {
+    // The file as it is now, not as it was at the last question.
+    drop(shared.handles.live.current());
+    Json(shared.handles.live.virtual_faults().map_or_else(VirtualFileView::default, |faults| VirtualFileView {
+        path: Some(faults.path.display().to_string()),
+        unread: faults.whole,
+        faults: faults.lines.into_iter().map(|(line, text)| ImportLine { line, text }).collect(),
+    }))
 }
 
 /// Reads an alias as people write it.

@@ -10,6 +10,7 @@ mod expansion;
 mod extension;
 mod problem;
 mod reading;
+mod right_side;
 mod signing_key;
 mod snapshot;
 mod strict;

@@ -71,6 +71,8 @@ mod take;
 mod tls_memory;
 mod tls_reports;
 mod tls_results;
+mod virtual_letter;
+mod virtual_source;
 
 pub use bug::{bugs_caught, signatures_broken};
 pub use confirmation::{Confirmation, Confirmations};
@@ -79,3 +81,4 @@ pub use notice::Postmaster;
 pub use release::Releaser;
 pub use server::{Parts, Server, StartError, Status};
 pub use submit::{LocalNames, Submission, Submitted, Submitter};
+pub use virtual_source::{VirtualFaults, VirtualSource};

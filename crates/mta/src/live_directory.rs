@@ -1,17 +1,17 @@
 //! The directory in force: what the store holds, and what a virtual file adds.
 //!
-//! Invariant: whoever asks gets the newest good snapshot: a file that changed is read at the next question, and one that
-//! does not parse changes nothing but the log.
+//! Invariant: whoever asks gets the newest snapshot: a file that changed is read at the next question, its good lines are in force, and one
+//! that cannot be read changes nothing. Where it cannot be read at the start, no address is taken for unknown.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use directory::{Contents, Directory, virtual_file};
+use directory::virtual_file::VirtualFile;
+use directory::{Contents, Directory};
 use mail::Domain;
 use store::{Store, StoreError};
+
+use crate::virtual_source::{self, Stamp, VirtualFaults, VirtualSource};
 
 /// The directory in force.
 #[derive(Debug)]
@@ -24,17 +24,12 @@ pub struct LiveDirectory {
 #[derive(Debug, Default)]
 struct State {
     stored: Option<Contents>,
-    path: Option<PathBuf>,
+    source: Option<VirtualSource>,
     seen: Option<Stamp>,
-    from_file: Option<virtual_file::VirtualFile>,
+    from_file: Option<VirtualFile>,
+    /// Why the file as it is now is not what is in force.
+    unread: Option<String>,
     delimiters: String,
-}
-
-/// What tells one version of a file from the next.
-type Stamp = (i64, i64, u64, u64);
-
-fn stamp(path: &PathBuf) -> Option<Stamp> {
-    fs::metadata(path).ok().map(|m| (m.mtime(), m.mtime_nsec(), m.size(), m.ino()))
 }
 
 /// A virtual file that cannot be used.
@@ -43,28 +38,47 @@ pub enum DirectoryError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The file cannot be read or parsed: `path:line: what`.
+    /// The file cannot be read: `path: why`.
     #[error("{0}")]
     File(String),
 }
 
 impl LiveDirectory {
-    /// Reads the directory. A virtual file that is bad at the start is an error.
-    pub async fn open(store: Store, delimiters: &str, path: Option<PathBuf>) -> Result<Self, DirectoryError> {
+    /// Reads the directory. Where the virtual file cannot be read, the snapshot says that it is not complete.
+    pub async fn open(store: Store, delimiters: &str, source: Option<VirtualSource>) -> Result<Self, DirectoryError> {
         let live = Self { current: ArcSwap::from_pointee(Directory::new(Contents::default())), state: Mutex::default(), store };
-        live.configure(delimiters, path).await?;
+        match live.configure(delimiters, source.clone()).await {
+            Err(DirectoryError::File(why)) => {
+                tracing::error!("{why}; until it can be, mail to addresses that may be in it waits at its senders'");
+                let stored = live.store.directory(delimiters.to_owned()).await?;
+                let unread = Some(why);
+                live.put(State { stored: Some(stored), source, seen: None, from_file: None, unread, delimiters: delimiters.to_owned() });
+            }
+            other => other?,
+        }
         Ok(live)
     }
 
     /// Changes the settings; on an error nothing changes.
-    pub async fn configure(&self, delimiters: &str, path: Option<PathBuf>) -> Result<(), DirectoryError> {
+    pub async fn configure(&self, delimiters: &str, source: Option<VirtualSource>) -> Result<(), DirectoryError> {
         let stored = self.store.directory(delimiters.to_owned()).await?;
-        let seen = path.as_ref().and_then(stamp);
-        let from_file = path.as_ref().map(read_file).transpose().map_err(DirectoryError::File)?;
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        *state = State { stored: Some(stored), path, seen, from_file, delimiters: delimiters.to_owned() };
-        self.current.store(Arc::new(state.merged()));
+        let seen = source.as_ref().and_then(VirtualSource::stamp);
+        let from_file = source.as_ref().map(read).transpose()?;
+        self.put(State { stored: Some(stored), source, seen, from_file, unread: None, delimiters: delimiters.to_owned() });
         Ok(())
+    }
+
+    fn put(&self, new: State) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        *state = new;
+        self.current.store(Arc::new(state.merged()));
+    }
+
+    /// What of the virtual file is not in force; `None` where there is no such file.
+    pub fn virtual_faults(&self) -> Option<VirtualFaults> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let source = state.source.as_ref()?;
+        Some(virtual_source::faults(&source.path, state.from_file.as_ref(), state.unread.clone()))
     }
 
     /// Reads the store's part again, after a change.
@@ -85,36 +99,50 @@ impl LiveDirectory {
 
     fn refresh_file(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(path) = &state.path else { return };
-        let seen = stamp(path);
+        let Some(source) = state.source.clone() else { return };
+        let seen = source.stamp();
         if seen == state.seen {
             return;
         }
-        match read_file(path) {
+        state.seen = seen;
+        let shown = source.path.display();
+        match source.read() {
+            Ok(file) if seen.is_some_and(|(_, _, size, _)| size == 0) && state.has_aliases() => {
+                tracing::error!(file = %shown, aliases = file.aliases.len(), "{EMPTIED}");
+                state.unread = Some(EMPTIED.into());
+            }
             Ok(file) => {
-                tracing::info!(file = %path.display(), aliases = file.aliases.len(), "the virtual file has changed and is in force");
-                state.from_file = Some(file);
+                tracing::info!(file = %shown, aliases = file.aliases.len(), bad_lines = file.faults.len(), "the virtual file has changed and is in force");
+                virtual_source::log(&source.path, &file);
+                (state.from_file, state.unread) = (Some(file), None);
                 self.current.store(Arc::new(state.merged()));
             }
-            Err(error) => tracing::error!(error, "the changed virtual file cannot be used; the aliases before it stay in force"),
+            Err(why) => {
+                tracing::error!(file = %shown, "{why}; the aliases before it stay in force");
+                state.unread = Some(why);
+            }
         }
-        state.seen = seen;
     }
 }
 
-fn read_file(path: &PathBuf) -> Result<virtual_file::VirtualFile, String> {
-    let text = fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
-    let file = virtual_file::parse(&text).map_err(|e| format!("{}:{}: {}", path.display(), e.line, e.message))?;
-    for (line, warning) in &file.warnings {
-        tracing::warn!("{}:{line}: {warning}", path.display());
-    }
+/// An editor that truncates before it writes, or a full disk, leaves a file like that; nobody means that all mail be refused.
+const EMPTIED: &str = "the file is empty; the aliases before it stay in force until a reload or a restart";
+
+fn read(source: &VirtualSource) -> Result<VirtualFile, DirectoryError> {
+    let file = source.read().map_err(|why| DirectoryError::File(format!("{}: {why}", source.path.display())))?;
+    virtual_source::log(&source.path, &file);
     Ok(file)
 }
 
 impl State {
+    fn has_aliases(&self) -> bool {
+        self.from_file.as_ref().is_some_and(|file| !file.aliases.is_empty())
+    }
+
     /// The store's part goes first: an alias made by a command is not shadowed by a file.
     fn merged(&self) -> Directory {
         let mut contents = self.stored.clone().unwrap_or_default();
+        contents.incomplete = self.source.is_some() && self.from_file.is_none();
         if let Some(file) = &self.from_file {
             let declared = file.domains.iter();
             let known: std::collections::HashSet<String> = contents.aliases.iter().map(|a| a.source.key()).collect();

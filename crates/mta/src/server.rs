@@ -41,6 +41,7 @@ use crate::spooling::Arriving;
 use crate::sts::{self, StsPolicies};
 use crate::submit::{LocalNames, Submitter};
 use crate::tls_memory::{self, TlsMemory};
+use crate::virtual_letter;
 
 /// Sessions and deliveries get so long to finish at a shutdown.
 const FAREWELL: Duration = Duration::from_secs(10);
@@ -173,6 +174,7 @@ impl Server {
         });
         let sessions = Sessions::default();
         let mut tasks = tasks(&dispatch);
+        tasks.push(tokio::spawn(virtual_letter::run(dispatch.clone(), data)));
         for (kind, listener) in bound {
             tasks.push(tokio::spawn(listen(listener, kind, sessions.clone(), reception.clone())));
         }

@@ -15,6 +15,8 @@ use policy::{MaildirPlace, Schedule, Unauthenticated};
 use smtp::client::{Credentials, Protocol, TlsMode};
 use store::Flow;
 
+use crate::virtual_source::VirtualSource;
+
 /// What a listener is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ListenerKind {
@@ -214,7 +216,7 @@ pub struct Settings {
     /// Characters that separate a user from an extension.
     pub delimiters: String,
     /// A Postfix virtual file that adds aliases.
-    pub virtual_file: Option<PathBuf>,
+    pub virtual_file: Option<VirtualSource>,
     /// Bounds.
     pub limits: Limits,
     /// How forwarded mail is treated.

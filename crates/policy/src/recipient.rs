@@ -90,6 +90,9 @@ pub fn recipient(rules: Rules<'_>, client: Client<'_>, reverse_path: &ReversePat
         if client.login.is_some() {
             return Ok(AcceptedRecipient::Foreign(mailbox));
         }
+        if directory.contents().incomplete {
+            return Err(incomplete());
+        }
         return Err(Reply::new(
             550,
             (5, 7, 1),
@@ -112,6 +115,11 @@ fn return_address(rules: Rules<'_>, reverse_path: &ReversePath, known_as: Mailbo
     }
 }
 
+/// Aliases are missing that cannot be read for now; the address may be one of them.
+fn incomplete() -> Reply {
+    Reply::new(451, (4, 3, 5), "not all addresses of this server can be read for now; try again later")
+}
+
 /// A mailbox of a hosted domain.
 fn hosted(directory: &Directory, postmaster: Option<&Mailbox>, mailbox: Mailbox) -> Result<AcceptedRecipient, Reply> {
     match directory.expand(&mailbox) {
@@ -124,10 +132,11 @@ fn hosted(directory: &Directory, postmaster: Option<&Mailbox>, mailbox: Mailbox)
             }
             postmaster => Ok(AcceptedRecipient::Alias { alias: mailbox, targets: postmaster.cloned().into_iter().collect() }),
         },
+        Err(ExpandError::Unknown) if directory.contents().incomplete => Err(incomplete()),
         Err(ExpandError::Unknown) => Err(Reply::new(550, (5, 1, 1), "no such address here")),
         Err(ExpandError::Disabled) => Err(Reply::new(550, (5, 2, 1), "this address is switched off")),
         // A fault of the directory, which its owner can mend: the mail is worth keeping with its sender meanwhile.
-        Err(ExpandError::Cycle(_) | ExpandError::TooDeep | ExpandError::TooMany | ExpandError::TooLong) => {
+        Err(ExpandError::NoTarget | ExpandError::Cycle(_) | ExpandError::TooDeep | ExpandError::TooMany | ExpandError::TooLong) => {
             Err(Reply::new(451, (4, 3, 5), "this address is misconfigured here; try again later"))
         }
     }

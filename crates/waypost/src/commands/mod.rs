@@ -12,6 +12,7 @@ mod held;
 mod key;
 mod queue;
 mod reports;
+mod virtual_check;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -85,7 +86,7 @@ fn warn(warnings: &[String]) {
 pub fn config(path: &Path, command: Config, out: Output) -> Result<ExitCode> {
     match command {
         Config::Reference => print(&config::reference())?,
-        Config::Check => match config::load(path) {
+        Config::Check => match config::load(path).and_then(virtual_check::checked) {
             Ok(config) => {
                 let summary = summary(&config);
                 out.show(&serde_json::json!({ "ok": true, "path": path, "summary": summary }), |_| {

@@ -98,6 +98,8 @@ section!("", "What stands at the top of the file.", File,
     recipient_delimiter: Spanned<String> = spanned("+".into());
     /// A file in the form of Postfix's virtual(5) that adds aliases; it is read again whenever it changes.
     virtual_file: Option<PathBuf> = None;
+    /// The domain of names in virtual_file that have none, as Postfix's myorigin. Without it such names are faults of their lines.
+    virtual_origin: Option<Text<Domain>> = None;
     /// The Unix socket through which the other commands talk to the server. Default: waypost.sock in data_dir.
     admin_socket: Option<PathBuf> = None;
     /// The Unix socket through which `waypost sendmail` hands over mail; every user of this machine may open it. Default: /run/waypost/submit.sock where
