@@ -9,6 +9,7 @@
     missing_docs
 )]
 
+mod account_import;
 mod certificates;
 mod circuits;
 mod client_config;

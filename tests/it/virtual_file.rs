@@ -49,8 +49,11 @@ fn good_lines_are_in_force_from_the_start_and_bad_ones_are_named_everywhere() {
     let mut talk = Talk::greeted(waypost.address, MX_PORT);
     talk.expect("MAIL FROM:<her@foreign.test>", "250");
     talk.expect("RCPT TO:<bare@file.test>", "250");
-    fs::write(lab.path().join("virtual"), BAD.replace("no-value@file.test\n", "no-value@file.test foo@inbox.test\n").replace(", |/bin/sh", ""))
-        .unwrap();
+    fs::write(
+        lab.path().join("virtual"),
+        BAD.replace("no-value@file.test\n", "no-value@file.test foo@inbox.test\n").replace(", |/bin/sh", ""),
+    )
+    .unwrap();
     talk.expect("RCPT TO:<no-value@file.test>", "250");
     assert!(waypost.command(&["config", "check"]).status.success());
     waypost.assert_no_bugs();

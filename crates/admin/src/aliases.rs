@@ -7,7 +7,8 @@ use mail::{Domain, Mailbox};
 use store::DirectoryChange;
 
 use crate::api::{
-    AliasFilter, AliasTest, AliasView, Changed, Enable, FailedTarget, ImportLine, NewAlias, NewStrictDomain, TestQuery, TestStep, VirtualFileView,
+    AliasFilter, AliasTest, AliasView, Changed, Enable, FailedTarget, ImportLine, NewAlias, NewStrictDomain, TestQuery, TestStep,
+    VirtualFileView,
 };
 use crate::changes::{check_alias, existing};
 use crate::error::ApiError;

@@ -202,7 +202,10 @@ async fn good_lines_are_imported_and_the_others_named() {
     let origin = json!({ "text": "s@x.test root", "origin": "gmail.test" });
     api.ok("POST", "/v1/aliases/import", origin).await;
     let export = api.get("/v1/aliases/export").await;
-    assert_eq!(export["text"], "x.test domain\ny.test domain\n@y.test @x.test\nme@x.test foo@gmail.test\nr@x.test foo@gmail.test\ns@x.test root@gmail.test\nt@x.test bar@gmail.test\nz@x.test gone@x.test\n");
+    assert_eq!(
+        export["text"],
+        "x.test domain\ny.test domain\n@y.test @x.test\nme@x.test foo@gmail.test\nr@x.test foo@gmail.test\ns@x.test root@gmail.test\nt@x.test bar@gmail.test\nz@x.test gone@x.test\n"
+    );
 }
 
 #[tokio::test]

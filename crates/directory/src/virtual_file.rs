@@ -340,8 +340,7 @@ mod tests {
     #[test]
     fn an_origin_completes_names_without_a_domain() {
         let file = parse("a@x.test root\nann b@g.test\nann@x.test c@g.test\nbob d@g.test\n", Some(&"x.test".parse().unwrap()));
-        let found: Vec<String> =
-            file.aliases.iter().map(|(alias, line)| format!("{line} {} {}", alias.source, alias.targets[0])).collect();
+        let found: Vec<String> = file.aliases.iter().map(|(alias, line)| format!("{line} {} {}", alias.source, alias.targets[0])).collect();
         assert_eq!(found, ["1 a@x.test root@x.test", "3 ann@x.test c@g.test", "4 bob@x.test d@g.test"]);
         assert_eq!((file.faults, file.warnings.len()), (vec![], 1), "the key with a domain goes before the one without");
     }

@@ -58,6 +58,7 @@ mod results;
 mod returns;
 mod reword;
 mod seal;
+mod sealed_passwords;
 mod server;
 pub mod settings;
 mod settle;

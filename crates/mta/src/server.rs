@@ -35,6 +35,7 @@ use crate::receive::Reception;
 use crate::report_in::ReadingRoom;
 use crate::results::Results;
 use crate::returns::Returns;
+use crate::sealed_passwords;
 use crate::settings::{Listener, ListenerKind, LiveSettings};
 use crate::signing::Signing;
 use crate::spooling::Arriving;
@@ -175,6 +176,7 @@ impl Server {
         let sessions = Sessions::default();
         let mut tasks = tasks(&dispatch);
         tasks.push(tokio::spawn(virtual_letter::run(dispatch.clone(), data)));
+        tasks.push(tokio::spawn(sealed_passwords::run(reception.clone())));
         for (kind, listener) in bound {
             tasks.push(tokio::spawn(listen(listener, kind, sessions.clone(), reception.clone())));
         }

@@ -231,6 +231,8 @@ pub struct Settings {
     pub schedule: Schedule,
     /// How much an account may send, where it has no limits of its own.
     pub submission: Sending,
+    /// The domain of user names that clients log in with and that have none.
+    pub login_domain: Option<Domain>,
     /// As whom users of this machine may send, besides themselves.
     pub local_users: Vec<policy::LocalRule>,
     /// Where access tokens are checked, if they are taken.
@@ -300,6 +302,7 @@ impl Settings {
                 failed_logins_per_account: 20,
             },
             submission: Sending { per_hour: 1000, new_per_day: 200 },
+            login_domain: None,
             local_users: Vec::new(),
             introspection: None,
             delivery: Delivery {

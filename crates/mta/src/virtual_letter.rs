@@ -98,7 +98,10 @@ mod tests {
         assert_eq!(subject(&faults), "2 lines of the virtual file virtual are not in force");
         let text = text(&faults);
         assert!(text.contains("/etc/postfix/virtual:2: the key") && text.contains("/etc/postfix/virtual:7: b@x.test"), "{text}");
-        let moved = VirtualFaults { lines: vec![(3, "the key `a` has no value".into()), (8, "b@x.test: there is no target".into())], ..faults.clone() };
+        let moved = VirtualFaults {
+            lines: vec![(3, "the key `a` has no value".into()), (8, "b@x.test: there is no target".into())],
+            ..faults.clone()
+        };
         assert_eq!(keys(&moved), keys(&faults));
     }
 }

@@ -4,7 +4,9 @@ use std::io::Read;
 use std::path::Path;
 use std::process::ExitCode;
 
-use admin::api::{AliasTest, AliasView, Changed, Enable, Export, Import as Request, ImportLine, ImportReport, NewAlias, NewStrictDomain, VirtualFileView};
+use admin::api::{
+    AliasTest, AliasView, Changed, Enable, Export, Import as Request, ImportLine, ImportReport, NewAlias, NewStrictDomain, VirtualFileView,
+};
 use anyhow::{Context, Result};
 
 use super::{changed, warn};
@@ -68,7 +70,9 @@ fn list(aliases: &[AliasView]) -> String {
     if aliases.is_empty() {
         return styled(DIM, "no aliases; add one: waypost alias add me@example.com foo@gmail.com");
     }
-    let notes = |a: &AliasView| [(!a.enabled, "disabled"), (a.origin == "file", "from the virtual file"), (a.targets.is_empty(), "its line cannot be used")];
+    let notes = |a: &AliasView| {
+        [(!a.enabled, "disabled"), (a.origin == "file", "from the virtual file"), (a.targets.is_empty(), "its line cannot be used")]
+    };
     let row = |a: &AliasView| {
         let mut notes: Vec<String> = notes(a).into_iter().filter(|(is, _)| *is).map(|(_, note)| note.to_owned()).collect();
         notes.extend(a.strict_domain.as_ref().map(|setting| format!("strict domains: {setting}")));

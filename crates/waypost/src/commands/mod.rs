@@ -38,6 +38,7 @@ pub async fn talk(config: &Path, command: Command, out: Output) -> Result<ExitCo
         Command::Domain(command) => domain::run(&mut api, command, out).await?,
         Command::Alias(command) => return alias::run(&mut api, command, out).await,
         Command::Account(Account::Profile(args)) => return account_profile::run(&config, &mut api, args, out).await,
+        Command::Account(Account::Import(command)) => account_import::run(&config, &mut api, command, out).await?,
         Command::Account(command) => return account::run(&mut api, command, out).await,
         Command::Queue(command) => queue::run(&mut api, command, out).await?,
         Command::Held(command) => held::run(&mut api, command, out).await?,

@@ -244,6 +244,8 @@ section!("[submission]", "What your accounts may send. `waypost account limits` 
     recipients_per_hour: Int<1, 10_000_000> = Int(1000);
     /// Recipients of one account within a day to whom it has never sent before; an account that goes on regardless is suspended.
     new_recipients_per_day: Int<1, 10_000_000> = Int(200);
+    /// The domain of user names without one that clients log in with: with "example.com", `smtp` means smtp@example.com. Without it they are refused.
+    login_domain: Option<Text<Domain>> = None;
     /// As whom users of this machine may send by `waypost sendmail`, besides as themselves: "www-data=noreply@example.com", "git=@example.com", or
     /// "backup=*" for any address of your domains. Root and the server's own user may send as any address of your domains.
     local_users: Vec<Text<LocalRule>> = Vec::new();

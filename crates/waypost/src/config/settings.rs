@@ -67,6 +67,7 @@ pub(super) fn settings(path: &Path, text: &str, file: &File, hostname: Domain, e
             every_s: file.reports.every.0.max(1),
         },
         schedule: schedule(&file.retry),
+        login_domain: file.submission.login_domain.as_ref().map(|domain| domain.0.clone()),
         submission: Sending {
             per_hour: number(file.submission.recipients_per_hour.0),
             new_per_day: number(file.submission.new_recipients_per_day.0),
