@@ -112,10 +112,14 @@ fn a_virtual_file_is_in_force_at_the_next_recipient() {
     talk.expect("RCPT TO:<two@file.test>", "250");
     talk.expect("RCPT TO:<one@file.test>", "550 5.1.1");
     fs::write(&file, "file.test anything\nthree@file.test\n").unwrap();
-    talk.expect("RCPT TO:<two@file.test>", "250");
+    talk.expect("RCPT TO:<two@file.test>", "550 5.1.1");
     waypost.wait_for_log("virtual:2: ");
+    fs::write(&file, "file.test anything\nfour@file.test foo@inbox.test\n").unwrap();
+    talk.expect("RCPT TO:<four@file.test>", "250");
+    fs::write(&file, "").unwrap();
+    talk.expect("RCPT TO:<four@file.test>", "250");
     fs::remove_file(&file).unwrap();
-    talk.expect("RCPT TO:<two@file.test>", "250");
+    talk.expect("RCPT TO:<four@file.test>", "250");
     waypost.assert_no_bugs();
 }
 

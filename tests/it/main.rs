@@ -9,6 +9,7 @@
     missing_docs
 )]
 
+mod account_import;
 mod certificates;
 mod circuits;
 mod client_config;
@@ -60,4 +61,5 @@ mod tidy;
 mod tls;
 mod tls_reports;
 mod validation;
+mod virtual_file;
 mod virtual_map;

@@ -184,8 +184,8 @@ fn by_postmap(postfix: &Postfix, table: &Path, address: &str, depth: usize, out:
 #[test]
 fn each_key_is_read_as_postmap_reads_it() {
     let pair = pair();
-    let read = directory::virtual_file::parse(FILE).unwrap();
-    assert_eq!(read.warnings, []);
+    let read = directory::virtual_file::parse(FILE, None);
+    assert_eq!((&read.warnings, &read.faults), (&vec![], &vec![]));
     let aliases = read.aliases.into_iter().map(|(alias, _)| alias).collect();
     let directory = directory::Directory::new(directory::Contents { aliases, ..directory::Contents::default() });
     let mut found = 0;

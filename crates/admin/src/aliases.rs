@@ -14,7 +14,10 @@ use hyper::body::Frame;
 use mail::{Domain, Mailbox};
 use store::DirectoryChange;
 
-use crate::api::{AliasFilter, AliasTest, AliasView, Changed, Enable, FailedTarget, NewAlias, NewStrictDomain, TestQuery, TestStep};
+use crate::api::{
+    AliasFilter, AliasTest, AliasView, Changed, Enable, FailedTarget, ImportLine, NewAlias, NewStrictDomain, TestQuery, TestStep,
+    VirtualFileView,
+};
 use crate::changes::{check_alias, existing};
 use crate::error::ApiError;
 use crate::extract::{Body, Params, parsed, parsed_name};
@@ -85,6 +88,17 @@ impl hyper::body::Body for AliasList {
         let piece = self.next.map(|next| self.piece(next));
         Poll::Ready(piece.map(|piece| piece.map(|piece| Frame::data(piece.into()))))
     }
+}
+
+/// What of the virtual file is not in force.
+pub(crate) async fn virtual_file(State(shared): State<Shared>) -> Json<VirtualFileView> {
+    // The file as it is now, not as it was at the last question.
+    drop(shared.handles.live.current());
+    Json(shared.handles.live.virtual_faults().map_or_else(VirtualFileView::default, |faults| VirtualFileView {
+        path: Some(faults.path.display().to_string()),
+        unread: faults.whole,
+        faults: faults.lines.into_iter().map(|(line, text)| ImportLine { line, text }).collect(),
+    }))
 }
 
 /// Reads an alias as people write it.

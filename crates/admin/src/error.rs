@@ -107,7 +107,9 @@ impl From<DirectoryError> for ApiError {
     fn from(error: DirectoryError) -> Self {
         match error {
             DirectoryError::Store(error) => error.into(),
-            DirectoryError::File(text) => Self::conflict(text).hint("correct the virtual file; the aliases before it stay in force"),
+            DirectoryError::File(text) => {
+                Self::conflict(text).hint("mend the virtual file or its path; the aliases before it stay in force")
+            }
         }
     }
 }

@@ -1,8 +1,8 @@
 //! `/v1/aliases/import` and `/export`: aliases in the form of Postfix's virtual(5).
 //!
-//! Invariant: an import is stored whole or not at all, and a dry run reports what the import would.
+//! Invariant: all good lines are imported in one change, each other line is named with its reason, and a dry run reports what the import would.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use axum::Json;
 use axum::extract::State;
@@ -14,20 +14,21 @@ use crate::aliases::targets;
 use crate::api::{Export, Import, ImportLine, ImportReport};
 use crate::changes::{problem_texts, told};
 use crate::error::ApiError;
-use crate::extract::Body;
+use crate::extract::{Body, parsed};
 use crate::server::Shared;
 
 pub(crate) async fn import(State(shared): State<Shared>, Body(import): Body<Import>) -> Result<Json<ImportReport>, ApiError> {
-    let file = virtual_file::parse(&import.text).map_err(|e| {
-        ApiError::new(axum::http::StatusCode::UNPROCESSABLE_ENTITY, e.to_string()).hint("correct that line; nothing was imported")
-    })?;
+    let origin: Option<Domain> = import.origin.map(|name| parsed("a domain", &name)).transpose()?;
+    let file = virtual_file::parse(import.text.trim_start_matches('\u{feff}'), origin.as_ref());
     let _changing = shared.changing.lock().await;
     let live = shared.handles.live.current();
     let stored = shared.handles.store.directory(live.contents().delimiters.clone()).await?;
-    let plan = plan(&stored, &file, import.replace);
+    let mut plan = plan(&stored, &file, import.replace);
+    let warnings = leave_out_circles(&live, &mut plan);
     let mut report = plan.report;
     report.dry_run = import.dry_run;
-    report.warnings.extend(check(&live, &plan.domains, &plan.aliases)?);
+    report.warnings.extend(warnings);
+    report.left_out.sort_by_key(|left_out| left_out.line);
     let changes: Vec<DirectoryChange> = plan
         .domains
         .into_iter()
@@ -51,8 +52,11 @@ fn plan(stored: &Contents, file: &virtual_file::VirtualFile, replace: bool) -> P
     let mut report = ImportReport::default();
     let line = |line: usize, text: String| ImportLine { line, text };
     report.warnings.extend(file.warnings.iter().map(|(at, text)| line(*at, text.clone())));
+    report.left_out.extend(file.faults.iter().map(|(at, text)| line(*at, text.clone())));
     let mut domains: Vec<Domain> = Vec::new();
-    let named = file.aliases.iter().map(|(alias, _)| alias.source.domain());
+    // An alias without a target is a line that cannot be used.
+    let usable = || file.aliases.iter().filter(|(alias, _)| !alias.targets.is_empty());
+    let named = usable().map(|(alias, _)| alias.source.domain());
     for domain in file.domains.iter().chain(named) {
         if !stored.domains.iter().any(|hosted| hosted.name == *domain) && !domains.contains(domain) {
             domains.push(domain.clone());
@@ -61,7 +65,7 @@ fn plan(stored: &Contents, file: &virtual_file::VirtualFile, replace: bool) -> P
     report.domains = domains.iter().map(Domain::to_string).collect();
     let old: HashMap<String, &Alias> = stored.aliases.iter().map(|alias| (alias.source.key(), alias)).collect();
     let mut aliases = Vec::new();
-    for (alias, at) in &file.aliases {
+    for (alias, at) in usable() {
         let alias = Alias { origin: Origin::Database, ..alias.clone() };
         let mark = if alias.enabled { "" } else { " (disabled)" };
         let text = format!("{} → {}{mark}", alias.source, targets(&alias));
@@ -81,30 +85,42 @@ fn plan(stored: &Contents, file: &virtual_file::VirtualFile, replace: bool) -> P
     Plan { domains, aliases, report }
 }
 
-/// Refuses what would lead mail in a circle; warns of what leads nowhere.
-fn check(live: &Directory, domains: &[Domain], aliases: &[(Alias, usize)]) -> Result<Vec<ImportLine>, ApiError> {
+/// Leaves out what would lead mail in a circle; the answer warns of what leads nowhere.
+fn leave_out_circles(live: &Directory, plan: &mut Plan) -> Vec<ImportLine> {
     let before = problem_texts(live);
-    let lines: HashMap<String, usize> = aliases.iter().map(|(alias, at)| (alias.source.key(), *at)).collect();
-    let mut contents = live.contents().clone();
-    contents.domains.extend(domains.iter().map(|name| HostedDomain { name: name.clone(), enabled: true }));
-    contents.aliases.retain(|alias| !lines.contains_key(&alias.source.key()));
-    contents.aliases.extend(aliases.iter().map(|(alias, _)| alias.clone()));
-    let candidate = Directory::new(contents);
-    let mut warnings = Vec::new();
-    for problem in candidate.problems() {
-        let text = problem.to_string();
-        let at = alias_of(&problem).and_then(|key| lines.get(&key)).copied().unwrap_or(0);
-        match &problem {
-            _ if before.contains(&text) => {}
-            Problem::Cycle { .. } | Problem::TooDeep { .. } | Problem::TooMany { .. } => {
-                let mut error = told(&candidate, &problem);
-                error.error = format!("line {at}: {}", error.error);
-                return Err(error.hint("correct that line; nothing was imported"));
+    loop {
+        let lines: HashMap<String, usize> = plan.aliases.iter().map(|(alias, at)| (alias.source.key(), *at)).collect();
+        let candidate = candidate(live, plan, &lines);
+        let mut refused: HashSet<String> = HashSet::new();
+        let mut warnings = Vec::new();
+        for problem in candidate.problems().iter().filter(|problem| !before.contains(&problem.to_string())) {
+            let key = alias_of(problem);
+            let at = key.as_ref().and_then(|key| lines.get(key)).copied().unwrap_or(0);
+            let is_circle = matches!(problem, Problem::Cycle { .. } | Problem::TooDeep { .. } | Problem::TooMany { .. });
+            match key.filter(|key| is_circle && lines.contains_key(key)) {
+                Some(key) if refused.insert(key.clone()) => {
+                    plan.report.left_out.push(ImportLine { line: at, text: told(&candidate, problem).error });
+                }
+                Some(_) => {}
+                None => warnings.push(ImportLine { line: at, text: problem.to_string() }),
             }
-            _ => warnings.push(ImportLine { line: at, text }),
         }
+        if refused.is_empty() {
+            return warnings;
+        }
+        let refused_lines: HashSet<usize> = refused.iter().filter_map(|key| lines.get(key)).copied().collect();
+        plan.aliases.retain(|(alias, _)| !refused.contains(&alias.source.key()));
+        plan.report.added.retain(|added| !refused_lines.contains(&added.line));
     }
-    Ok(warnings)
+}
+
+/// The directory as it would be after the import.
+fn candidate(live: &Directory, plan: &Plan, lines: &HashMap<String, usize>) -> Directory {
+    let mut contents = live.contents().clone();
+    contents.domains.extend(plan.domains.iter().map(|name| HostedDomain { name: name.clone(), enabled: true }));
+    contents.aliases.retain(|alias| !lines.contains_key(&alias.source.key()));
+    contents.aliases.extend(plan.aliases.iter().map(|(alias, _)| alias.clone()));
+    Directory::new(contents)
 }
 
 fn alias_of(problem: &Problem) -> Option<String> {

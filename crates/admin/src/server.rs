@@ -110,6 +110,7 @@ pub fn router(handles: Handles) -> Router {
         .route("/aliases/{source}", patch(aliases::enable).delete(aliases::remove))
         .route("/aliases/{source}/strict-domain", put(aliases::set_strict_domain))
         .route("/aliases/test", get(aliases::test))
+        .route("/aliases/virtual-file", get(aliases::virtual_file))
         .route("/aliases/import", post(import::import))
         .route("/aliases/export", get(import::export))
         .route("/accounts", get(accounts::list).post(accounts::add))

@@ -12,6 +12,7 @@ mod extension;
 mod names;
 mod problem;
 mod reading;
+mod right_side;
 mod signing_key;
 mod snapshot;
 mod strict;

@@ -204,6 +204,8 @@ fn walk(view: View<'_>, alias: &Alias, probe: &Probe<'_>, problems: &mut Vec<Pro
             // From domain to domain the probe is unknown where nobody is; the users that the other domain has are not.
             ExpandError::Unknown if is_probe(&target) && view.names_users_of(&target.domain) => None,
             ExpandError::Unknown => Some(Problem::Dangling { alias: source(), target }),
+            // The alias whose own line it is says so.
+            ExpandError::NoTarget => None,
             ExpandError::Disabled => Some(Problem::DisabledTarget { alias: source(), target }),
             ExpandError::Cycle(through) => Some(Problem::Cycle { alias: source(), through }),
             ExpandError::TooDeep | ExpandError::TooLong => Some(Problem::TooDeep { alias: source() }),
@@ -226,7 +228,7 @@ mod tests {
     use crate::{Contents, HostedDomain, virtual_file};
 
     fn directory(text: &str) -> Directory {
-        let aliases = virtual_file::parse(text).unwrap().aliases.into_iter().map(|(alias, _)| alias).collect();
+        let aliases = virtual_file::parse(text, None).aliases.into_iter().map(|(alias, _)| alias).collect();
         let hosted = |name: &str| HostedDomain { name: name.parse().unwrap(), enabled: true };
         Directory::new(Contents { domains: vec![hosted("x.test"), hosted("y.test")], aliases, ..Contents::default() })
     }
@@ -236,7 +238,7 @@ mod tests {
     }
 
     fn added(text: &str, alias: &str) -> Result<(), String> {
-        let alias = virtual_file::parse(alias).unwrap().aliases.remove(0).0;
+        let alias = virtual_file::parse(alias, None).aliases.remove(0).0;
         directory(text).check_added(&alias).map_err(|problem| problem.to_string())
     }
 
@@ -250,7 +252,7 @@ mod tests {
 
     #[test]
     fn each_problem_names_its_alias() {
-        assert_eq!(problems("@x.test @x.test"), ["@x.test leads back to itself through anyone0@x.test"]);
+        assert_eq!(problems("@x.test @x.test"), ["@x.test has no target"]);
         assert_eq!(problems("a@x.test b@x.test, c@g.test"), ["a@x.test leads to b@x.test, which no alias has"]);
         assert_eq!(problems("a@other.test b@g.test"), ["a@other.test: other.test is not a domain of this server"]);
         assert_eq!(problems("# disabled: b@x.test c@g.test\na@x.test b@x.test"), ["a@x.test leads to b@x.test, which is disabled"]);

@@ -38,6 +38,8 @@ pub struct Contents {
     pub strict_domains: Vec<(AliasSource, StrictDomain)>,
     /// The characters that set off an extension: `+` by default; empty where there are no extensions.
     pub delimiters: String,
+    /// Whether aliases are missing that cannot be read for now: an address that is not found may exist.
+    pub incomplete: bool,
 }
 
 impl Default for Contents {
@@ -49,6 +51,7 @@ impl Default for Contents {
             keys: Vec::new(),
             strict_domains: Vec::new(),
             delimiters: "+".into(),
+            incomplete: false,
         }
     }
 }

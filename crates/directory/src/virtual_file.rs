@@ -1,14 +1,16 @@
 //! The text form of Postfix's virtual(5), read and written.
 //!
 //! Postfix postmap(1), virtual(5). A logical line is a key and its value; lines that begin with white space continue
-//! it, and comments and empty lines may stand between. Invariant: what [`write`] gives, [`parse`] reads back;
-//! and what [`parse`] takes, it takes to mean what Postfix does, or says so in a warning.
+//! it, and comments and empty lines may stand between. Invariant: what [`write`] gives, [`parse`] reads back; a line
+//! means what it means to Postfix, or a fault or a warning names it; a bad line costs no good one.
 
 use std::collections::{HashMap, HashSet};
 
-use mail::{AddressError, Domain};
+use mail::{Domain, Mailbox};
 
 use crate::alias::{Alias, AliasSource, Origin, Target};
+use crate::extension::local_part;
+use crate::right_side;
 
 /// Marks a disabled alias. To Postfix it is a comment.
 const DISABLED: &str = "# disabled: ";
@@ -18,31 +20,27 @@ const DISABLED: &str = "# disabled: ";
 pub struct VirtualFile {
     /// The domains that it declares (`example.com anything`).
     pub domains: Vec<Domain>,
-    /// Its aliases, each with the line that it starts on, from 1.
+    /// Its aliases, each with the line that it starts on, from 1. One without a target has a line of which no target can be used:
+    /// its address exists, and mail to it waits at its sender's until the line is mended.
     pub aliases: Vec<(Alias, usize)>,
-    /// What was read and left out, with the line.
+    /// What is not in force as it is written, with the line: each needs to be mended.
+    pub faults: Vec<(usize, String)>,
+    /// What was read and left out without a loss, or means something else than it seems to, with the line.
     pub warnings: Vec<(usize, String)>,
 }
 
-/// Why a file cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: {message}")]
-pub struct ParseError {
-    /// The line that the entry starts on, from 1.
-    pub line: usize,
-    /// What is wrong with it.
-    pub message: String,
-}
-
-/// Reads a file. An entry that Postfix would skip with a warning for its form is an error here, since its mail
-/// would be lost.
-pub fn parse(text: &str) -> Result<VirtualFile, ParseError> {
-    let mut reader = Reader::default();
-    for logical in logical_lines(text)? {
+/// Reads a file. `origin` completes names without a domain, as Postfix's `myorigin` does; without it they are faults.
+pub fn parse(text: &str, origin: Option<&Domain>) -> VirtualFile {
+    let mut reader = Reader { origin, ..Reader::default() };
+    let (lines, faults) = logical_lines(text);
+    reader.file.faults = faults;
+    for logical in lines {
         let read = if logical.disabled { reader.disabled(&logical) } else { reader.entry(&logical) };
-        read.map_err(|message| ParseError { line: logical.line, message })?;
+        if let Err(message) = read {
+            reader.file.faults.push((logical.line, message));
+        }
     }
-    Ok(reader.finish())
+    reader.finish()
 }
 
 /// Writes a file. Disabled aliases become comments that only [`parse`] understands; an alias without a target
@@ -82,9 +80,9 @@ struct Logical {
     disabled: bool,
 }
 
-fn logical_lines(text: &str) -> Result<Vec<Logical>, ParseError> {
+fn logical_lines(text: &str) -> (Vec<Logical>, Vec<(usize, String)>) {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut logical: Vec<Logical> = Vec::new();
+    let (mut logical, mut faults): (Vec<Logical>, Vec<(usize, String)>) = (Vec::new(), Vec::new());
     let mut open: Option<usize> = None;
     for (place, physical) in text.split('\n').enumerate() {
         let line = place + 1;
@@ -100,10 +98,10 @@ fn logical_lines(text: &str) -> Result<Vec<Logical>, ParseError> {
             current.text.push(' ');
             current.text.push_str(content);
         } else {
-            return Err(ParseError { line, message: "the first entry begins with white space".into() });
+            faults.push((line, "it begins with white space, which continues a line, and no entry is before it".into()));
         }
     }
-    Ok(logical)
+    (logical, faults)
 }
 
 /// Splits at the first character that `is_end` accepts outside quotes; the error is an open quote.
@@ -121,70 +119,82 @@ fn split_outside_quotes(text: &str, is_end: impl Fn(char) -> bool) -> Result<(&s
     if quoted { Err(format!("a quote is not closed in `{text}`")) } else { Ok((text, "")) }
 }
 
-/// The targets of a value, and the warnings about those that were left out.
-fn targets(value: &str) -> Result<(Vec<Target>, Vec<String>), String> {
-    let is_separator = |c: char| c == ',' || c.is_ascii_whitespace();
-    let (mut targets, mut warnings) = (Vec::new(), Vec::new());
-    let mut rest = value.trim_start_matches(is_separator);
-    while !rest.is_empty() {
-        let (word, tail) = split_outside_quotes(rest, is_separator)?;
-        rest = tail.trim_start_matches(is_separator);
-        let bare = word.strip_prefix('<').and_then(|w| w.strip_suffix('>')).unwrap_or(word);
-        match bare.parse() {
-            Ok(Target::Domain(_)) if !targets.is_empty() => {
-                warnings.push(format!("the target {word} means something only as the first one: left out"));
-            }
-            Ok(target) => targets.push(target),
-            Err(AddressError::NoDomain) => {
-                return Err(format!("the target `{word}` has no @domain, and this server has no local users"));
-            }
-            Err(error) => return Err(format!("the target `{word}`: {error}")),
-        }
-    }
-    if let [Target::Domain(domain), _, ..] = targets.as_slice() {
-        warnings.push(format!("the target @{domain} has others beside it, which Postfix would misread: all are kept here"));
-    }
-    if targets.is_empty() { Err("there is no target".into()) } else { Ok((targets, warnings)) }
-}
-
 #[derive(Default)]
-struct Reader {
+struct Reader<'a> {
+    origin: Option<&'a Domain>,
     file: VirtualFile,
     /// The line of each key that was read, disabled aliases aside.
     lines: HashMap<String, usize>,
+    /// Keys whose lines have no target that can be used.
+    broken: Vec<(AliasSource, usize)>,
+    /// Entries of names without a domain, which go behind those with one (virtual(5), table search order).
+    local: Vec<(AliasSource, String, usize)>,
 }
 
-impl Reader {
+impl Reader<'_> {
     fn entry(&mut self, logical: &Logical) -> Result<(), String> {
+        if logical.text.contains('\u{fffd}') {
+            return Err("it is not UTF-8; save the file in that encoding".into());
+        }
         let (key, value) = split_outside_quotes(&logical.text, |c| c.is_ascii_whitespace())?;
         let value = value.trim_ascii();
         if value.is_empty() {
-            return Err(format!("the key `{key}` has no value"));
+            return Err(format!("the key `{key}` has no value, so Postfix ignores the line"));
         }
         if key.contains('@') {
             let source: AliasSource = key.parse().map_err(|error| format!("the key `{key}`: {error}"))?;
-            if self.is_new(logical.line, source.key()) {
-                let (targets, warnings) = targets(value)?;
-                self.file.warnings.extend(warnings.into_iter().map(|warning| (logical.line, warning)));
-                self.file.aliases.push((Alias { source, targets, enabled: true, origin: Origin::File }, logical.line));
-            }
-        } else if key.contains('.') || key.starts_with('[') {
+            return self.alias(source, value, logical.line);
+        }
+        if key.contains('.') || key.starts_with('[') {
             let domain = Domain::parse(key).map_err(|error| format!("the key `{key}`: {error}"))?;
             if self.is_new(logical.line, domain.to_string()) {
                 self.file.domains.push(domain);
             }
-        } else {
-            let warning = format!("the key `{key}` names a local user, and this server has none: left out");
-            self.file.warnings.push((logical.line, warning));
+            return Ok(());
+        }
+        match (self.origin, local_part(key)) {
+            (Some(origin), Some(local)) => {
+                let source = AliasSource::Address(Mailbox { local, domain: origin.clone() });
+                self.local.push((source, value.to_owned(), logical.line));
+            }
+            _ => {
+                let warning = format!("the key `{key}` names a local user, and this server has none: left out");
+                self.file.warnings.push((logical.line, warning));
+            }
         }
         Ok(())
+    }
+
+    fn alias(&mut self, source: AliasSource, value: &str, line: usize) -> Result<(), String> {
+        let first = self.lines.get(&source.key()).copied();
+        let read = right_side::read(value, self.origin);
+        let (targets, warnings, is_own) = without_itself(&source, read.targets);
+        if let (Some(_), _) | (None, false) = (first, targets.is_empty()) {
+            if self.is_new(line, source.key()) {
+                self.file.faults.extend(read.faults.into_iter().map(|fault| (line, format!("{source}: {fault}: left out"))));
+                self.file.warnings.extend(warnings.into_iter().map(|warning| (line, warning)));
+                self.file.aliases.push((Alias { source, targets, enabled: true, origin: Origin::File }, line));
+            }
+            return Ok(());
+        }
+        let why = match (read.faults.is_empty(), is_own) {
+            (false, _) => read.faults.join("; "),
+            (true, true) => "it leads to itself only, which in Postfix means a mailbox of its own, and this server has none".into(),
+            (true, false) => "there is no target".into(),
+        };
+        let message = format!("{source}: {why}");
+        self.broken.push((source, line));
+        Err(message)
     }
 
     /// A comment in the form of a disabled alias; one that is not is only a comment.
     fn disabled(&mut self, logical: &Logical) -> Result<(), String> {
         let read = split_outside_quotes(&logical.text, |c| c.is_ascii_whitespace());
         if let Ok((key, value)) = read
-            && let (Ok(source), Ok((targets, _))) = (key.parse(), targets(value))
+            && let (Ok(source), side) = (key.parse(), right_side::read(value, None))
+            && side.faults.is_empty()
+            && let (targets, _, _) = without_itself(&source, side.targets)
+            && !targets.is_empty()
         {
             self.file.aliases.push((Alias { source, targets, enabled: false, origin: Origin::File }, logical.line));
         }
@@ -201,8 +211,19 @@ impl Reader {
     }
 
     /// Lets an enabled alias win over a disabled one wherever they stand, since Postfix sees only the first.
-    fn finish(self) -> VirtualFile {
-        let Self { mut file, lines } = self;
+    fn finish(mut self) -> VirtualFile {
+        for (source, value, line) in std::mem::take(&mut self.local) {
+            if let Err(message) = self.alias(source, &value, line) {
+                self.file.faults.push((line, message));
+            }
+        }
+        let Self { mut file, mut lines, broken, .. } = self;
+        for (source, line) in broken {
+            if let std::collections::hash_map::Entry::Vacant(free) = lines.entry(source.key()) {
+                free.insert(line);
+                file.aliases.push((Alias { source, targets: Vec::new(), enabled: true, origin: Origin::File }, line));
+            }
+        }
         let mut disabled = HashSet::new();
         let mut warnings = Vec::new();
         file.aliases.retain(|(alias, line)| {
@@ -215,8 +236,31 @@ impl Reader {
         });
         file.warnings.append(&mut warnings);
         file.warnings.sort_by_key(|(line, _)| *line);
+        file.faults.sort_by_key(|(line, _)| *line);
         file
     }
+}
+
+/// The targets that mean something here, what is to be said of the others, and whether one was the source itself. Postfix takes an alias that leads to
+/// itself beside others for "keep a copy here".
+fn without_itself(source: &AliasSource, found: Vec<Target>) -> (Vec<Target>, Vec<String>, bool) {
+    let (mut targets, mut warnings, mut is_own) = (Vec::<Target>::new(), Vec::new(), false);
+    for target in found {
+        match target {
+            _ if target.to_string().to_lowercase() == source.key() => is_own = true,
+            Target::Domain(domain) if !targets.is_empty() => {
+                warnings.push(format!("the target @{domain} means something only as the first one: left out"));
+            }
+            target => targets.push(target),
+        }
+    }
+    if is_own && !targets.is_empty() {
+        warnings.push(format!("{source} leads to itself too, by which Postfix keeps a copy in a mailbox; this server has none: left out"));
+    }
+    if let [Target::Domain(domain), _, ..] = targets.as_slice() {
+        warnings.push(format!("the target @{domain} has others beside it, which Postfix would misread: all are kept here"));
+    }
+    (targets, warnings, is_own)
 }
 
 #[cfg(test)]
@@ -224,7 +268,7 @@ mod tests {
     use super::*;
 
     fn shown(text: &str) -> Vec<String> {
-        let file = parse(text).unwrap();
+        let file = parse(text, None);
         let domains = file.domains.iter().map(|d| format!("domain {d}"));
         let aliases = file.aliases.iter().map(|(alias, line)| {
             let targets: Vec<_> = alias.targets.iter().map(Target::to_string).collect();
@@ -232,7 +276,8 @@ mod tests {
             format!("{line} {off}{} -> {}", alias.source, targets.join(" "))
         });
         let warnings = file.warnings.iter().map(|(line, _)| format!("warning {line}"));
-        domains.chain(aliases).chain(warnings).collect()
+        let faults = file.faults.iter().map(|(line, _)| format!("fault {line}"));
+        domains.chain(aliases).chain(warnings).chain(faults).collect()
     }
 
     #[test]
@@ -262,23 +307,48 @@ mod tests {
     }
 
     #[test]
-    fn what_postmap_would_skip_is_an_error() {
+    fn a_bad_line_is_named_and_costs_no_good_one() {
         for (text, line) in [
-            (" a@x.test b@g.test", 1),
-            ("\n\na@x.test", 3),
-            ("a@x.test  \nb@x.test c@g.test", 1),
-            ("\"a@x.test b@g.test", 1),
-            ("# c\na@x.test \"b@g.test", 2),
-            ("a@x.test root", 1),
-            ("a@x.test b@g.test # comment", 1),
-            ("a@x.test |/bin/sh", 1),
-            ("a@x.test :include:/etc/passwd", 1),
-            ("a@x.test ,", 1),
-            ("a@ b@g.test", 1),
-            ("a b@x.test c@g.test\nx..test v", 2),
+            (" bad@x.test b@g.test", 1),
+            ("\n\nbad@x.test", 3),
+            ("bad@x.test  \n", 1),
+            ("bad b@x.test d@g.test\nx..test v", 2),
+            ("\"bad@x.test b@g.test", 1),
+            ("bad@ b@g.test", 1),
+            ("bad\u{fffd}@x.test b@g.test", 1),
         ] {
-            assert_eq!(parse(text).unwrap_err().line, line, "{text}");
+            let text = format!("{text}\ngood@x.test c@g.test");
+            let file = parse(&text, None);
+            let found: Vec<String> = file.aliases.iter().map(|(alias, _)| alias.source.to_string()).collect();
+            let faults: Vec<usize> = file.faults.iter().map(|(line, _)| *line).collect();
+            assert_eq!((found, faults), (vec!["good@x.test".to_owned()], vec![line]), "{text}");
         }
+    }
+
+    /// Mail to an address whose line is broken is worth waiting for: it must not fall to the catch-all or be refused for good.
+    #[test]
+    fn an_address_without_a_usable_target_exists() {
+        for value in ["root", "|/bin/sh", ":include:/etc/passwd", ",", "\"b@g.test", "bad@", "bad@x.test", "undisclosed:;"] {
+            let file = parse(&format!("bad@x.test {value}\n@x.test all@g.test"), None);
+            let broken: Vec<_> = file.aliases.iter().map(|(alias, line)| (alias.targets.len(), *line)).collect();
+            assert_eq!((broken, file.faults.len()), (vec![(1, 2), (0, 1)], 1), "{value}");
+        }
+        assert_eq!(shown("a@x.test ,\na@x.test b@g.test"), ["2 a@x.test -> b@g.test", "fault 1"], "the line that can be used counts");
+        assert_eq!(shown("a@x.test b@g.test root\n"), ["1 a@x.test -> b@g.test", "fault 1"]);
+    }
+
+    #[test]
+    fn an_origin_completes_names_without_a_domain() {
+        let file = parse("a@x.test root\nann b@g.test\nann@x.test c@g.test\nbob d@g.test\n", Some(&"x.test".parse().unwrap()));
+        let found: Vec<String> = file.aliases.iter().map(|(alias, line)| format!("{line} {} {}", alias.source, alias.targets[0])).collect();
+        assert_eq!(found, ["1 a@x.test root@x.test", "3 ann@x.test c@g.test", "4 bob@x.test d@g.test"]);
+        assert_eq!((file.faults, file.warnings.len()), (vec![], 1), "the key with a domain goes before the one without");
+    }
+
+    #[test]
+    fn a_copy_kept_in_the_mailbox_is_left_out() {
+        assert_eq!(shown("self@x.test Self@X.test, z@g.test"), ["1 self@x.test -> z@g.test", "warning 1"]);
+        assert_eq!(shown("@x.test @x.test"), ["1 @x.test -> ", "fault 1"]);
     }
 
     #[test]
@@ -289,8 +359,7 @@ mod tests {
 
     #[test]
     fn a_file_is_written_for_postfix() {
-        let mut aliases: Vec<Alias> = parse("a@x.test b@g.test c@g.test\n@x.test @y.test\n\"#q\"@x.test b@g.test")
-            .unwrap()
+        let mut aliases: Vec<Alias> = parse("a@x.test b@g.test c@g.test\n@x.test @y.test\n\"#q\"@x.test b@g.test", None)
             .aliases
             .into_iter()
             .map(|(alias, _)| alias)

@@ -1,17 +1,17 @@
 //! The directory in force: what the store holds, and what a virtual file adds.
 //!
-//! Invariant: whoever asks gets the newest good snapshot: a file that changed is read at the next question, and one that
-//! does not parse changes nothing but the log.
+//! Invariant: whoever asks gets the newest snapshot: a file that changed is read at the next question, its good lines are in force, and one
+//! that cannot be read changes nothing. Where it cannot be read at the start, no address is taken for unknown.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use directory::{Alias, Aliases, Contents, Directory, Origin, virtual_file};
+use directory::virtual_file::VirtualFile;
+use directory::{Alias, Aliases, Contents, Directory, Origin};
 use mail::Domain;
 use store::{DirectoryChange, Store, StoreError};
+
+use crate::virtual_source::{self, Stamp, VirtualFaults, VirtualSource};
 
 /// Changes of aliases that are made one by one; with more of them the store is read again.
 const ONE_BY_ONE_MAX: usize = 1000;
@@ -29,17 +29,12 @@ pub struct LiveDirectory {
 #[derive(Debug, Default)]
 struct State {
     stored: Option<Contents>,
-    path: Option<PathBuf>,
+    source: Option<VirtualSource>,
     seen: Option<Stamp>,
-    from_file: Option<virtual_file::VirtualFile>,
+    from_file: Option<VirtualFile>,
+    /// Why the file as it is now is not what is in force.
+    unread: Option<String>,
     delimiters: String,
-}
-
-/// What tells one version of a file from the next.
-type Stamp = (i64, i64, u64, u64);
-
-fn stamp(path: &PathBuf) -> Option<Stamp> {
-    fs::metadata(path).ok().map(|m| (m.mtime(), m.mtime_nsec(), m.size(), m.ino()))
 }
 
 /// A virtual file that cannot be used.
@@ -48,34 +43,53 @@ pub enum DirectoryError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The file cannot be read or parsed: `path:line: what`.
+    /// The file cannot be read: `path: why`.
     #[error("{0}")]
     File(String),
 }
 
 impl LiveDirectory {
-    /// Reads the directory. A virtual file that is bad at the start is an error.
-    pub async fn open(store: Store, delimiters: &str, path: Option<PathBuf>) -> Result<Self, DirectoryError> {
+    /// Reads the directory. Where the virtual file cannot be read, the snapshot says that it is not complete.
+    pub async fn open(store: Store, delimiters: &str, source: Option<VirtualSource>) -> Result<Self, DirectoryError> {
         let live = Self {
             current: ArcSwap::from_pointee(Directory::new(Contents::default())),
             state: Mutex::default(),
             changing: tokio::sync::Mutex::default(),
             store,
         };
-        live.configure(delimiters, path).await?;
+        match live.configure(delimiters, source.clone()).await {
+            Err(DirectoryError::File(why)) => {
+                tracing::error!("{why}; until it can be, mail to addresses that may be in it waits at its senders'");
+                let stored = live.store.directory(delimiters.to_owned()).await?;
+                let unread = Some(why);
+                live.put(State { stored: Some(stored), source, seen: None, from_file: None, unread, delimiters: delimiters.to_owned() });
+            }
+            other => other?,
+        }
         Ok(live)
     }
 
     /// Changes the settings; on an error nothing changes.
-    pub async fn configure(&self, delimiters: &str, path: Option<PathBuf>) -> Result<(), DirectoryError> {
+    pub async fn configure(&self, delimiters: &str, source: Option<VirtualSource>) -> Result<(), DirectoryError> {
         let _changing = self.changing.lock().await;
         let stored = self.store.directory(delimiters.to_owned()).await?;
-        let seen = path.as_ref().and_then(stamp);
-        let from_file = path.as_ref().map(read_file).transpose().map_err(DirectoryError::File)?;
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        *state = State { stored: Some(stored), path, seen, from_file, delimiters: delimiters.to_owned() };
-        self.current.store(Arc::new(state.merged()));
+        let seen = source.as_ref().and_then(VirtualSource::stamp);
+        let from_file = source.as_ref().map(read).transpose()?;
+        self.put(State { stored: Some(stored), source, seen, from_file, unread: None, delimiters: delimiters.to_owned() });
         Ok(())
+    }
+
+    fn put(&self, new: State) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        *state = new;
+        self.current.store(Arc::new(state.merged()));
+    }
+
+    /// What of the virtual file is not in force; `None` where there is no such file.
+    pub fn virtual_faults(&self) -> Option<VirtualFaults> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let source = state.source.as_ref()?;
+        Some(virtual_source::faults(&source.path, state.from_file.as_ref(), state.unread.clone()))
     }
 
     /// Puts changes in force that the store has taken. What a change does not concern is shared with the snapshot before it.
@@ -109,33 +123,46 @@ impl LiveDirectory {
 
     fn refresh_file(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(path) = &state.path else { return };
-        let seen = stamp(path);
+        let Some(source) = state.source.clone() else { return };
+        let seen = source.stamp();
         if seen == state.seen {
             return;
         }
-        match read_file(path) {
+        state.seen = seen;
+        let shown = source.path.display();
+        match source.read() {
+            Ok(file) if seen.is_some_and(|(_, _, size, _)| size == 0) && state.has_aliases() => {
+                tracing::error!(file = %shown, aliases = file.aliases.len(), "{EMPTIED}");
+                state.unread = Some(EMPTIED.into());
+            }
             Ok(file) => {
-                tracing::info!(file = %path.display(), aliases = file.aliases.len(), "the virtual file has changed and is in force");
-                state.from_file = Some(file);
+                tracing::info!(file = %shown, aliases = file.aliases.len(), bad_lines = file.faults.len(), "the virtual file has changed and is in force");
+                virtual_source::log(&source.path, &file);
+                (state.from_file, state.unread) = (Some(file), None);
                 self.current.store(Arc::new(state.merged()));
             }
-            Err(error) => tracing::error!(error, "the changed virtual file cannot be used; the aliases before it stay in force"),
+            Err(why) => {
+                tracing::error!(file = %shown, "{why}; the aliases before it stay in force");
+                state.unread = Some(why);
+            }
         }
-        state.seen = seen;
     }
 }
 
-fn read_file(path: &PathBuf) -> Result<virtual_file::VirtualFile, String> {
-    let text = fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
-    let file = virtual_file::parse(&text).map_err(|e| format!("{}:{}: {}", path.display(), e.line, e.message))?;
-    for (line, warning) in &file.warnings {
-        tracing::warn!("{}:{line}: {warning}", path.display());
-    }
+/// An editor that truncates before it writes, or a full disk, leaves a file like that; nobody means that all mail be refused.
+const EMPTIED: &str = "the file is empty; the aliases before it stay in force until a reload or a restart";
+
+fn read(source: &VirtualSource) -> Result<VirtualFile, DirectoryError> {
+    let file = source.read().map_err(|why| DirectoryError::File(format!("{}: {why}", source.path.display())))?;
+    virtual_source::log(&source.path, &file);
     Ok(file)
 }
 
 impl State {
+    fn has_aliases(&self) -> bool {
+        self.from_file.as_ref().is_some_and(|file| !file.aliases.is_empty())
+    }
+
     /// The store's part goes first: an alias made by a command is not shadowed by a file.
     fn merged(&self) -> Directory {
         let mut contents = self.stored.clone().unwrap_or_default();
@@ -148,6 +175,7 @@ impl State {
     }
 
     fn with_domains_of_file(&self, mut contents: Contents) -> Directory {
+        contents.incomplete = self.source.is_some() && self.from_file.is_none();
         if let Some(file) = &self.from_file {
             let new: Vec<&Domain> = file.domains.iter().filter(|d| !contents.domains.iter().any(|h| h.name == **d)).collect();
             contents.domains.extend(new.into_iter().map(|name| directory::HostedDomain { name: name.clone(), enabled: true }));
@@ -190,6 +218,8 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use store::AccountChange;
 
@@ -207,7 +237,7 @@ mod tests {
         let file = dir.path().join("virtual");
         fs::write(&file, "x.test domain\nme@x.test file@g.test\nother@x.test file@g.test\n").unwrap();
         let store = Store::open(dir.path()).unwrap();
-        let live = LiveDirectory::open(store.clone(), "+", Some(file.clone())).await.unwrap();
+        let live = LiveDirectory::open(store.clone(), "+", Some(file.clone().into())).await.unwrap();
         let add = |source: &str, target: &str| DirectoryChange::AddAlias { alias: alias(source, target), replace: true };
         let source = |text: &str| text.parse().unwrap();
         for change in [
@@ -224,7 +254,7 @@ mod tests {
         ] {
             store.change_directory(vec![change.clone()]).await.unwrap();
             live.apply(std::slice::from_ref(&change)).await.unwrap();
-            let anew = LiveDirectory::open(store.clone(), "+", Some(file.clone())).await.unwrap();
+            let anew = LiveDirectory::open(store.clone(), "+", Some(file.clone().into())).await.unwrap();
             let (mut one, mut other) = (sources(&live), sources(&anew));
             one.sort();
             other.sort();

@@ -3,6 +3,7 @@
 //! RFC 4954 s.4, RFC 4422 s.6. Invariant: an unknown user, a disabled one and a wrong password get the same reply after the same work; nothing of a
 //! stranger is hashed beyond the guessing limits; who was here before is never kept out by them.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,6 +61,17 @@ pub(crate) fn refused() -> Reply {
     Reply::new(535, (5, 7, 8), "authentication failed: the user name is the full address, the password the one that Waypost printed")
 }
 
+/// What became of a sealed password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HashedSealed {
+    /// It is kept as a verifier now.
+    Done,
+    /// It was sealed with another key.
+    Unreadable,
+    /// Too many logins wait to be hashed.
+    Busy,
+}
+
 /// Checks logins.
 #[derive(Debug)]
 pub(crate) struct Logins {
@@ -107,6 +119,14 @@ impl Logins {
         Allowances { per_client: limits.failed_logins_per_client, per_account: limits.failed_logins_per_account }
     }
 
+    /// The name that a client said, with the domain that the configuration has for names without one.
+    fn with_domain<'a>(&self, said: &'a str) -> Cow<'a, str> {
+        match &self.settings.load().login_domain {
+            Some(domain) if !said.contains('@') => Cow::Owned(format!("{}@{domain}", said.trim())),
+            _ => Cow::Borrowed(said),
+        }
+    }
+
     /// The key of the salts of users who do not exist.
     pub fn pepper(&self) -> [u8; 32] {
         self.key.pepper()
@@ -115,8 +135,9 @@ impl Logins {
     /// Checks a name and a password; the login where they are right.
     pub async fn check(&self, attempt: Attempt, credentials: &Credentials) -> Result<String, Denied> {
         let directory = self.live.current();
-        let account = active(&directory, &credentials.authcid);
-        let name = counted_name(&credentials.authcid);
+        let said = self.with_domain(&credentials.authcid);
+        let account = active(&directory, &said);
+        let name = counted_name(&said);
         let code = self.remembered.code(&name, credentials.password.expose(), account);
         if let Some(answer) = self.remembered(attempt, &name, &code) {
             return answer;
@@ -128,8 +149,8 @@ impl Logins {
         }
         let now_ms = self.clock.now_ms();
         let standing = self.guard.enter(&name, attempt.client, self.allowances(), now_ms).ok_or(Denied::TooMany)?;
-        let (checked, password) = (account.cloned(), credentials.password.clone());
-        let found = self.hashing.run(standing, move || passwords::which(checked.as_ref(), &password)).await;
+        let (checked, password, key) = (account.cloned(), credentials.password.clone(), self.key.clone());
+        let found = self.hashing.run(standing, move || passwords::which(checked.as_ref(), &password, &key)).await;
         let found = found.map_err(|_| {
             self.guard.excuse(&name, attempt.client);
             Denied::Busy
@@ -163,10 +184,11 @@ impl Logins {
 
     /// What a mechanism other than PLAIN and LOGIN goes on with.
     pub fn look_up(&self, attempt: Attempt, lookup: &Lookup) -> Result<(Found, Offered), Denied> {
-        let name = counted_name(&lookup.name);
+        let said = self.with_domain(&lookup.name);
+        let name = counted_name(&said);
         self.guard.enter(&name, attempt.client, self.allowances(), self.clock.now_ms()).ok_or(Denied::TooMany)?;
         let directory = self.live.current();
-        let Some(account) = active(&directory, &lookup.name) else {
+        let Some(account) = active(&directory, &said) else {
             return Ok((Found::Nobody, Offered { login: name, passwords: Vec::new() }));
         };
         let (found, passwords) = match lookup.need {
@@ -237,14 +259,24 @@ impl Logins {
         }
     }
 
+    /// Hashes a password that is only sealed. The directory is to be read again then.
+    pub async fn hash_sealed(&self, account: &Account, kept: &Password) -> Result<HashedSealed, store::StoreError> {
+        let Some(secret) = self.key.open(account, kept) else { return Ok(HashedSealed::Unreadable) };
+        let (of, name, key, made_ms) = (account.clone(), kept.name.clone(), self.key.clone(), kept.made_ms);
+        let made = self.hashing.run(Standing::Stranger, move || passwords::make(&of, &name, &secret, &key, made_ms)).await;
+        let Ok(Ok(to)) = made else { return Ok(HashedSealed::Busy) };
+        let change = AccountChange::CompletePassword { login: account.login.clone(), from: kept.verifier.clone(), to };
+        self.store.change_directory(vec![DirectoryChange::Account(change)]).await.map(|()| HashedSealed::Done)
+    }
+
     /// Keeps of a password, now that it is seen, what an imported verifier lacks.
     async fn complete(&self, account: &Account, kept: &Password, password: &Secret) {
         let (of, name, secret) = (account.clone(), kept.name.clone(), password.clone());
         let (key, made_ms) = (self.key.clone(), kept.made_ms);
         let made = self.hashing.run(Standing::Known, move || passwords::make(&of, &name, &secret, &key, made_ms)).await;
         let Ok(Ok(made)) = made else { return };
-        let change = DirectoryChange::Account(AccountChange::PutPassword(account.login.clone(), made));
-        let changes = vec![change];
+        let change = AccountChange::CompletePassword { login: account.login.clone(), from: kept.verifier.clone(), to: made };
+        let changes = vec![DirectoryChange::Account(change)];
         let stored = self.store.change_directory(changes.clone()).await;
         match stored {
             Ok(()) => match self.live.apply(&changes).await {

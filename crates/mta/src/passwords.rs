@@ -14,6 +14,9 @@ use sasl::{ITERATIONS, ScramHash, Secret, Vault, prepared_password, scram_keys};
 /// Passwords of one account, at most: one for each client.
 pub const PASSWORDS_MAX: usize = 20;
 
+/// Stands for a verifier while the password itself is sealed and waits to be hashed: hashing the thousands of an import takes minutes.
+pub const SEALED: &str = "{SEALED}";
+
 /// The key of what is sealed, from a file of its own.
 pub struct PasswordKey {
     vault: Vault,
@@ -62,6 +65,12 @@ pub fn make(account: &Account, name: &str, secret: &Secret, key: &PasswordKey, m
     })
 }
 
+/// A password that is sealed only, until there is time to hash it, or its first use.
+pub fn sealed(account: &Account, name: &str, secret: &Secret, key: &PasswordKey, made_ms: i64) -> Password {
+    let sealed = Some(key.vault.seal(&about(account, name), secret, net::random_bytes()));
+    Password { name: name.to_owned(), verifier: SEALED.into(), scram_sha256: None, scram_sha1: None, sealed, made_ms }
+}
+
 /// Whether something is missing that the password, now that it is seen, could give.
 pub(crate) fn is_incomplete(account: &Account, kept: &Password) -> bool {
     let lacks_secret = kept.sealed.is_none() && !account.legacy_mechanisms.is_empty();
@@ -72,10 +81,10 @@ pub(crate) fn is_incomplete(account: &Account, kept: &Password) -> bool {
 
 /// Which of the account's passwords it is, by its place. Clients that prepare a password and such as do not send other octets for the same one, so it is
 /// tried prepared (RFC 4616 s.2), and then, where that differs, as it was typed: verifiers made before or elsewhere may be of that.
-pub fn which(account: Option<&Account>, password: &Secret) -> Option<usize> {
+pub fn which(account: Option<&Account>, password: &Secret, key: &PasswordKey) -> Option<usize> {
     let prepared = prepared(password);
-    let as_typed = || (prepared != *password).then(|| which_exactly(account, password)).flatten();
-    which_exactly(account, &prepared).or_else(as_typed)
+    let as_typed = || (prepared != *password).then(|| which_exactly(account, password, key)).flatten();
+    which_exactly(account, &prepared, key).or_else(as_typed)
 }
 
 /// The password after SASLprep; as it is where that does not allow it.
@@ -84,7 +93,7 @@ fn prepared(password: &Secret) -> Secret {
 }
 
 /// All that have the account's salt cost one hash together.
-fn which_exactly(account: Option<&Account>, password: &Secret) -> Option<usize> {
+fn which_exactly(account: Option<&Account>, password: &Secret, key: &PasswordKey) -> Option<usize> {
     let Some(account) = account.filter(|account| !account.passwords.is_empty()) else {
         password::verify_dummy(password.expose());
         return None;
@@ -94,8 +103,10 @@ fn which_exactly(account: Option<&Account>, password: &Secret) -> Option<usize> 
     let own = account.passwords.iter().map(|kept| Secret::new(&kept.verifier) == hashed);
     let found = own.enumerate().filter(|(_, is_right)| *is_right).map(|(n, _)| n).fold(None, |first: Option<usize>, n| first.or(Some(n)));
     found.or_else(|| {
-        let foreign =
-            |kept: &Password| !has_salt_of(hashed.expose(), &kept.verifier) && password::verify(password.expose(), &kept.verifier);
+        let foreign = |kept: &Password| match kept.verifier.as_str() {
+            SEALED => key.open(account, kept).is_some_and(|sealed| password::is_same(&sealed, password)),
+            verifier => !has_salt_of(hashed.expose(), verifier) && password::verify(password.expose(), verifier),
+        };
         account.passwords.iter().position(foreign)
     })
 }
@@ -118,17 +129,17 @@ mod tests {
     fn each_password_is_found() {
         let key = PasswordKey::new([1; 32]);
         let mut account = account();
-        assert_eq!(which(Some(&account), &Secret::new("one")), None);
+        assert_eq!(which(Some(&account), &Secret::new("one"), &key), None);
         for name in ["one", "two"] {
             account.passwords.push(make(&account, name, &Secret::new(name), &key, 0).unwrap());
         }
         let elsewhere = password::hash("three", [9; 16]).unwrap();
         account.passwords.push(Password { verifier: elsewhere, name: "three".into(), ..account.passwords[0].clone() });
         for (n, text) in ["one", "two", "three"].into_iter().enumerate() {
-            assert_eq!(which(Some(&account), &Secret::new(text)), Some(n));
+            assert_eq!(which(Some(&account), &Secret::new(text), &key), Some(n));
         }
-        assert_eq!(which(Some(&account), &Secret::new("four")), None);
-        assert_eq!(which(None, &Secret::new("one")), None);
+        assert_eq!(which(Some(&account), &Secret::new("four"), &key), None);
+        assert_eq!(which(None, &Secret::new("one"), &key), None);
         assert!(!is_incomplete(&account, &account.passwords[0]) && is_incomplete(&account, &account.passwords[2]));
         let odd = make(&account, "odd", &Secret::new("\u{1F600} emoji"), &key, 0).unwrap();
         assert!(odd.scram_sha256.is_none() && !is_incomplete(&account, &odd));
@@ -139,13 +150,13 @@ mod tests {
         let (key, mut account) = (PasswordKey::new([1; 32]), account());
         account.passwords.push(make(&account, "new", &Secret::new("p\u{e4}ss w\u{f6}rd"), &key, 0).unwrap());
         for typed in ["p\u{e4}ss w\u{f6}rd", "pa\u{308}ss wo\u{308}rd", "p\u{e4}ss\u{a0}w\u{f6}rd", "p\u{e4}\u{ad}ss w\u{f6}rd"] {
-            assert_eq!(which(Some(&account), &Secret::new(typed)), Some(0), "{typed:?}");
+            assert_eq!(which(Some(&account), &Secret::new(typed), &key), Some(0), "{typed:?}");
         }
-        assert_eq!(which(Some(&account), &Secret::new("pass word")), None);
+        assert_eq!(which(Some(&account), &Secret::new("pass word"), &key), None);
         let before = |typed: &str| Password { verifier: password::hash(typed, account.salt).unwrap(), ..account.passwords[0].clone() };
         let old = Account { passwords: vec![before("pa\u{308}ss"), before("\u{1F600} \u{a0}")], ..account.clone() };
-        assert_eq!(which(Some(&old), &Secret::new("pa\u{308}ss")), Some(0), "set before passwords were prepared");
-        assert_eq!(which(Some(&old), &Secret::new("\u{1F600} \u{a0}")), Some(1), "nothing that SASLprep allows");
+        assert_eq!(which(Some(&old), &Secret::new("pa\u{308}ss"), &key), Some(0), "set before passwords were prepared");
+        assert_eq!(which(Some(&old), &Secret::new("\u{1F600} \u{a0}"), &key), Some(1), "nothing that SASLprep allows");
     }
 
     #[test]
@@ -160,5 +171,18 @@ mod tests {
         assert_eq!(key.open(&account, &kept), Some(secret));
         assert_eq!(key.open(&account, &Password { name: "tablet".into(), ..kept.clone() }), None);
         assert_eq!(PasswordKey::new([2; 32]).open(&account, &kept), None);
+    }
+
+    #[test]
+    fn a_sealed_password_is_right_before_it_is_hashed() {
+        let key = PasswordKey::new([1; 32]);
+        let mut account = account();
+        account.passwords.push(sealed(&account, "first", &Secret::new("gr\u{fc}n"), &key, 0));
+        assert_eq!(which(Some(&account), &Secret::new("gr\u{fc}n"), &key), Some(0));
+        assert_eq!(which(Some(&account), &Secret::new("gru\u{308}n"), &key), Some(0), "as SASLprep has it");
+        assert_eq!(which(Some(&account), &Secret::new("grun"), &key), None);
+        assert_eq!(which(Some(&account), &Secret::new("gr\u{fc}n"), &PasswordKey::new([2; 32])), None);
+        assert_eq!(which(Some(&account), &Secret::new(SEALED), &key), None);
+        assert!(is_incomplete(&account, &account.passwords[0]));
     }
 }

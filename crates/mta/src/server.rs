@@ -38,12 +38,14 @@ use crate::receive::Reception;
 use crate::report_in::ReadingRoom;
 use crate::results::Results;
 use crate::returns::Returns;
+use crate::sealed_passwords;
 use crate::settings::{Listener, ListenerKind, LiveSettings};
 use crate::signing::Signing;
 use crate::spooling::Arriving;
 use crate::sts::{self, StsPolicies};
 use crate::submit::{LocalNames, Submitter};
 use crate::tls_memory::{self, TlsMemory};
+use crate::virtual_letter;
 
 /// Sessions that have no answer of ours to wait for get this long at a shutdown: content that is still arriving is cut.
 const FAREWELL: Duration = Duration::from_secs(10);
@@ -187,6 +189,8 @@ impl Server {
                 filter::probe(filtering).await;
             }
         }));
+        tasks.push(tokio::spawn(virtual_letter::run(dispatch.clone(), data)));
+        tasks.push(tokio::spawn(sealed_passwords::run(reception.clone())));
         for (kind, listener) in bound {
             tasks.push(tokio::spawn(listen(listener, kind, sessions.clone(), reception.clone())));
         }

@@ -16,6 +16,8 @@ use policy::{MaildirPlace, Schedule, Unauthenticated};
 use smtp::client::{Credentials, Protocol, TlsMode};
 use store::Flow;
 
+use crate::virtual_source::VirtualSource;
+
 /// What a listener is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ListenerKind {
@@ -224,7 +226,7 @@ pub struct Settings {
     /// Characters that separate a user from an extension.
     pub delimiters: String,
     /// A Postfix virtual file that adds aliases.
-    pub virtual_file: Option<PathBuf>,
+    pub virtual_file: Option<VirtualSource>,
     /// Bounds.
     pub limits: Limits,
     /// How forwarded mail is treated.
@@ -241,6 +243,8 @@ pub struct Settings {
     pub submission: Sending,
     /// Whether SCRAM is offered with channel binding.
     pub channel_binding: bool,
+    /// The domain of user names that clients log in with and that have none.
+    pub login_domain: Option<Domain>,
     /// As whom users of this machine may send, besides themselves.
     pub local_users: Vec<policy::LocalRule>,
     /// Where access tokens are checked, if they are taken.
@@ -313,6 +317,7 @@ impl Settings {
             },
             submission: Sending { per_hour: 1000, new_per_day: 200 },
             channel_binding: false,
+            login_domain: None,
             local_users: Vec::new(),
             introspection: None,
             log_targets: true,

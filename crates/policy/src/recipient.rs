@@ -90,6 +90,9 @@ pub fn recipient(rules: Rules<'_>, client: Client<'_>, reverse_path: &ReversePat
         if client.login.is_some() {
             return Ok(AcceptedRecipient::Foreign(mailbox));
         }
+        if directory.contents().incomplete {
+            return Err(incomplete());
+        }
         // A lost or new database must not make senders give up mail that it will host again.
         if !directory.has_domains() {
             return Err(Reply::new(451, (4, 3, 0), "this server is not set up: it hosts no domain yet; try again later"));
@@ -131,6 +134,11 @@ fn is_target(directory: &Directory, mailbox: &Mailbox) -> bool {
     directory.contents().aliases.iter().flat_map(|alias| alias.targets.iter()).any(is)
 }
 
+/// Aliases are missing that cannot be read for now; the address may be one of them.
+fn incomplete() -> Reply {
+    Reply::new(451, (4, 3, 5), "not all addresses of this server can be read for now; try again later")
+}
+
 /// A mailbox of a hosted domain.
 fn hosted(directory: &Directory, postmaster: Option<&Mailbox>, mailbox: Mailbox) -> Result<AcceptedRecipient, Reply> {
     match directory.targets(&mailbox) {
@@ -142,10 +150,11 @@ fn hosted(directory: &Directory, postmaster: Option<&Mailbox>, mailbox: Mailbox)
             }
             postmaster => Ok(AcceptedRecipient::Alias { alias: mailbox, targets: postmaster.cloned().into_iter().collect() }),
         },
+        Err(ExpandError::Unknown) if directory.contents().incomplete => Err(incomplete()),
         Err(ExpandError::Unknown) => Err(Reply::new(550, (5, 1, 1), "no such address here")),
         Err(ExpandError::Disabled) => Err(Reply::new(550, (5, 2, 1), "this address is switched off")),
         // A fault of the directory, which its owner can mend: the mail is worth keeping with its sender meanwhile.
-        Err(ExpandError::Cycle(_) | ExpandError::TooDeep | ExpandError::TooMany | ExpandError::TooLong) => {
+        Err(ExpandError::NoTarget | ExpandError::Cycle(_) | ExpandError::TooDeep | ExpandError::TooMany | ExpandError::TooLong) => {
             Err(Reply::new(451, (4, 3, 5), "this address is misconfigured here; try again later"))
         }
     }

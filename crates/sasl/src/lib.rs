@@ -13,6 +13,7 @@ mod external;
 mod mechanism;
 mod name;
 mod ntlm;
+pub mod passwd_file;
 pub mod password;
 mod plain;
 pub mod sasldb;

@@ -8,6 +8,8 @@ use argon2::{Algorithm, Argon2, Params, Version};
 
 use crate::crypt::Verifier;
 pub use crate::crypt::{MAX_BCRYPT_COST, MAX_SHA_CRYPT_ROUNDS};
+use crate::name;
+use crate::secret::Secret;
 
 /// The memory of one hash or comparison, in KiB: OWASP's second choice for Argon2id, 19 MiB.
 pub const MEMORY_KIB: u32 = 19_456;
@@ -55,6 +57,12 @@ pub fn verify(password: &str, verifier: &str) -> bool {
             false
         }
     }
+}
+
+/// Whether two passwords are the same after SASLprep (RFC 4013); those that it does not allow are compared as they are.
+pub fn is_same(one: &Secret, other: &Secret) -> bool {
+    let prepared = |secret: &Secret| name::prepared_password(secret.expose()).map_or_else(|| secret.clone(), |text| Secret::new(&text));
+    prepared(one) == prepared(other)
 }
 
 /// Whether a verifier can be compared with a password at all.

@@ -130,7 +130,8 @@ pub(crate) async fn verify(
         (true, None) => None,
     };
     let names: Vec<String> = account.passwords.iter().map(|password| password.name.clone()).collect();
-    let found = tokio::task::spawn_blocking(move || which(Some(&account), &Secret::new(&tried.password))).await;
+    let key = shared.handles.password_key.clone();
+    let found = tokio::task::spawn_blocking(move || which(Some(&account), &Secret::new(&tried.password), &key)).await;
     let found = found.map_err(|e| ApiError::internal(e.to_string()))?;
     let name = found.and_then(|n| names.get(n).cloned());
     Ok(Json(Verified { right: name.is_some(), name, but }))

@@ -186,6 +186,9 @@ pub struct AccountImport {
     /// Mechanisms that need the password itself, for accounts whose password is known.
     #[serde(default)]
     pub legacy_mechanisms: Vec<String>,
+    /// The senders that each is allowed besides its login.
+    #[serde(default)]
+    pub may_send_as: Vec<String>,
     /// Whether the passwords of accounts that are there are replaced.
     #[serde(default)]
     pub replace: bool,
@@ -206,6 +209,9 @@ pub struct ImportedAccount {
     /// What a password is compared with: a hash of crypt(3) or Dovecot.
     #[serde(default)]
     pub verifier: Option<String>,
+    /// Why it may not log in; it is suspended for that reason.
+    #[serde(default)]
+    pub suspended: Option<String>,
 }
 
 /// What an import of accounts did, or would do.

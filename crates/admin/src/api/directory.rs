@@ -130,12 +130,26 @@ pub struct TestStep {
     pub depth: usize,
 }
 
+/// The virtual file, as far as it is not in force.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VirtualFileView {
+    /// The file; none where none is configured.
+    pub path: Option<String>,
+    /// Why the file as it is now is not in force at all.
+    pub unread: Option<String>,
+    /// The lines that are not in force as they are written.
+    pub faults: Vec<ImportLine>,
+}
+
 /// A file of aliases to import.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Import {
     /// Its text, in the form of Postfix's virtual(5).
     pub text: String,
+    /// The domain of names without one, as Postfix's myorigin.
+    #[serde(default)]
+    pub origin: Option<String>,
     /// Whether aliases that are there are replaced.
     #[serde(default)]
     pub replace: bool,
@@ -155,7 +169,10 @@ pub struct ImportReport {
     pub added: Vec<ImportLine>,
     /// Aliases that were left as they are.
     pub skipped: Vec<ImportLine>,
-    /// What was read and left out, or should be looked at.
+    /// What could not be imported.
+    #[serde(default)]
+    pub left_out: Vec<ImportLine>,
+    /// What was imported and should be looked at.
     pub warnings: Vec<ImportLine>,
 }
 

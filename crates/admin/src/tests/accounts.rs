@@ -10,7 +10,7 @@ async fn accounts_get_a_password_once() {
     let password = made["password"].as_str().unwrap().to_owned();
     let verifies = |password: &str| {
         let account = api.live.current().account("me@x.test").cloned();
-        mta::passwords::which(account.as_ref(), &sasl::Secret::new(password)).is_some()
+        mta::passwords::which(account.as_ref(), &sasl::Secret::new(password), &mta::passwords::PasswordKey::new([7; 32])).is_some()
     };
     assert!(verifies(&password));
     let list = api.get("/v1/accounts").await;
@@ -85,19 +85,24 @@ async fn accounts_are_imported() {
     api.ok("POST", "/v1/accounts", json!({ "login": "there@x.test" })).await;
     let hash = "$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/O817G3uBnIFNjnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1";
     let import = |dry_run: bool| {
-        json!({ "dry_run": dry_run, "legacy_mechanisms": ["CRAM-MD5"], "accounts": [
+        json!({ "dry_run": dry_run, "legacy_mechanisms": ["CRAM-MD5"], "may_send_as": ["info@x.test"], "accounts": [
             { "login": "ann@x.test", "password": "Hello world!" },
             { "login": "bob@x.test", "verifier": hash },
             { "login": "there@x.test", "password": "secret77" },
             { "login": "nodomain", "password": "secret77" },
             { "login": "odd@x.test", "verifier": "$unknown$" },
+            { "login": "ANN@x.test", "password": "another" },
+            { "login": "a b@x.test", "password": "another" },
+            { "login": "stopped@x.test", "verifier": hash, "suspended": "Dovecot says so" },
         ] })
     };
     let dry = api.ok("POST", "/v1/accounts/import", import(true)).await;
     assert_eq!(api.get("/v1/accounts").await.as_array().unwrap().len(), 1);
     let done = api.ok("POST", "/v1/accounts/import", import(false)).await;
-    assert_eq!((&dry["imported"], &dry["skipped"]), (&done["imported"], &done["skipped"]));
-    assert_eq!((&done["imported"], done["skipped"].as_array().unwrap().len()), (&json!(["ann@x.test", "bob@x.test"]), 3));
+    assert_eq!((&dry["imported"], &dry["skipped"], &dry["warnings"]), (&done["imported"], &done["skipped"], &done["warnings"]));
+    assert_eq!((&done["imported"], done["skipped"].as_array().unwrap().len()), (&json!(["ann@x.test", "bob@x.test", "stopped@x.test"]), 5));
+    let stopped = api.get("/v1/accounts/stopped@x.test").await;
+    assert_eq!((&stopped["suspended"], &stopped["may_send_as"]), (&json!("Dovecot says so"), &json!(["info@x.test"])));
     let (ann, bob) = (api.live.current().account("ann@x.test").unwrap().clone(), api.live.current().account("bob@x.test").unwrap().clone());
     assert!(ann.passwords[0].sealed.is_some() && ann.legacy_mechanisms == ["CRAM-MD5"], "{ann:?}");
     assert!(bob.passwords[0].scram_sha256.is_none() && bob.legacy_mechanisms.is_empty(), "{bob:?}");

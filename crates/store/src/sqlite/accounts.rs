@@ -18,6 +18,15 @@ pub enum AccountChange {
     Add(Box<Account>),
     /// Adds a password, or puts it in the place of the one with its name.
     PutPassword(Mailbox, Password),
+    /// Puts what was missing into a password, unless its verifier is not this one any more: it was changed meanwhile.
+    CompletePassword {
+        /// The account.
+        login: Mailbox,
+        /// The verifier that was there.
+        from: String,
+        /// The same password, complete.
+        to: Password,
+    },
     /// Removes the password of this name.
     RemovePassword(Mailbox, String),
     /// Adds a client certificate.
@@ -55,6 +64,7 @@ pub(super) fn change(db: &Connection, change: &AccountChange) -> Result<(), Stor
     match change {
         C::Add(account) => add(db, account),
         C::PutPassword(login, password) => put_password(db, login, password),
+        C::CompletePassword { login, from, to } => complete_password(db, login, from, to),
         C::RemovePassword(login, name) => {
             remove("password", "password", login, name)?;
             db.execute("DELETE FROM login WHERE login = ? AND password = ?", params![login.key(), name])?;
@@ -114,6 +124,13 @@ fn put_password(db: &Connection, login: &Mailbox, password: &Password) -> Result
         "INSERT OR REPLACE INTO password (login, name, verifier, scram_sha256, scram_sha1, sealed, made_ms) VALUES (?, ?, ?, ?, ?, ?, ?)";
     let p = password;
     db.execute(sql, params![login.key(), p.name, p.verifier, p.scram_sha256, p.scram_sha1, p.sealed, p.made_ms])?;
+    Ok(())
+}
+
+fn complete_password(db: &Connection, login: &Mailbox, from: &str, to: &Password) -> Result<(), StoreError> {
+    let sql =
+        "UPDATE password SET verifier = ?, scram_sha256 = ?, scram_sha1 = ?, sealed = ? WHERE login = ? AND name = ? AND verifier = ?";
+    db.execute(sql, params![to.verifier, to.scram_sha256, to.scram_sha1, to.sealed, login.key(), to.name, from])?;
     Ok(())
 }
 

@@ -149,6 +149,7 @@ pub(crate) fn load_directory_beside_aliases(db: &Connection, delimiters: &str) -
         keys: load_keys(db)?,
         strict_domains: load_strict_domains(db)?,
         delimiters: delimiters.to_owned(),
+        incomplete: false,
     };
     let mut statement = db.prepare("SELECT name, enabled FROM domain ORDER BY name")?;
     let mut rows = statement.query([])?;

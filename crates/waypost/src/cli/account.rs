@@ -206,11 +206,15 @@ pub enum AccountCertificate {
 #[derive(Debug, Subcommand)]
 pub enum AccountImport {
     /// Cyrus SASL's sasldb2, as saslpasswd2 makes it.
-    #[command(after_help = "A user without @ is taken with its realm, or with --domain where that is the name of a host.
+    #[command(
+        after_help = "A user without @ is taken with its realm, or with --domain where that is the name of a host. With login_domain = \"example.com\"
+under [submission], clients go on to log in without @example.com. An import that was cut off goes on when it is run again.
 
 Examples:
   waypost account import sasldb2 /etc/sasldb2 --dry-run
-  waypost account import sasldb2 /etc/sasldb2 --domain example.com --legacy CRAM-MD5")]
+  waypost account import sasldb2 /etc/sasldb2 --domain example.com --sender me@example.com
+  waypost account import sasldb2 /etc/sasldb2 --domain example.com --legacy CRAM-MD5"
+    )]
     Sasldb2 {
         /// The file.
         file: PathBuf,
@@ -220,6 +224,9 @@ Examples:
         /// Allow a mechanism that needs the password itself. Can be given several times.
         #[arg(long, value_name = "MECHANISM")]
         legacy: Vec<String>,
+        /// An address that each account may send as besides its own: an address, @domain, or * for any. Can be given several times.
+        #[arg(long, value_name = "ADDRESS")]
+        sender: Vec<String>,
         /// Replace the passwords of accounts that are there.
         #[arg(long)]
         replace: bool,
@@ -230,6 +237,7 @@ Examples:
     /// Lines user:hash, as in Dovecot's passwd-file, /etc/shadow and htpasswd.
     #[command(
         after_help = "Hashes: $6$, $5$, $y$, $2b$, $argon2id$, and Dovecot's {SCHEME} before them. Each is hashed anew when it is first used.
+Whom Dovecot does not let log in (nologin), or only from some networks (allow_nets), is imported and suspended.
 
 Examples:
   waypost account import passwd /etc/dovecot/users
@@ -241,6 +249,9 @@ Examples:
         /// The domain of users that have none.
         #[arg(long)]
         domain: Option<String>,
+        /// An address that each account may send as besides its own: an address, @domain, or * for any. Can be given several times.
+        #[arg(long, value_name = "ADDRESS")]
+        sender: Vec<String>,
         /// Replace the passwords of accounts that are there.
         #[arg(long)]
         replace: bool,

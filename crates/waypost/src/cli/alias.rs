@@ -77,10 +77,17 @@ pub enum Alias {
 #[derive(Debug, Subcommand)]
 pub enum Import {
     /// A file in the form of Postfix's virtual(5).
-    #[command(after_help = "Example:\n  waypost alias import virtual /etc/postfix/virtual --dry-run")]
+    #[command(after_help = "All good lines are imported; each other line is named with its number and the reason.
+
+Examples:
+  waypost alias import virtual /etc/postfix/virtual --dry-run
+  waypost alias import virtual /etc/postfix/virtual --origin $(postconf -h myorigin)")]
     Virtual {
         /// The file; - for standard input.
         file: PathBuf,
+        /// The domain of names that have none, as Postfix's myorigin.
+        #[arg(long, value_name = "DOMAIN")]
+        origin: Option<String>,
         /// Say what would be done and change nothing.
         #[arg(long)]
         dry_run: bool,

@@ -9,7 +9,7 @@ use admin::api::{
 };
 use anyhow::{Context, Result, bail};
 
-use super::{account_import, account_show, changed, warn};
+use super::{account_show, changed, warn};
 use crate::cli::{Account, AccountCertificate};
 use crate::output::{BAD, BOLD, DIM, GOOD, Output, styled};
 use crate::transport::{Transport, segment};
@@ -46,7 +46,6 @@ pub(super) async fn run(api: &mut Transport, command: Account, out: Output) -> R
         Account::Certificate(AccountCertificate::Remove { login, name }) => {
             remove(api, &format!("{}/certificates/{}", path(&login), segment(&name)), out).await?;
         }
-        Account::Import(command) => account_import::run(api, command, out).await?,
         Account::Remove { login } => remove(api, &path(&login), out).await?,
         change => patch(api, change, out).await?,
     }

@@ -4,10 +4,12 @@ use std::io::Read;
 use std::path::Path;
 use std::process::ExitCode;
 
-use admin::api::{AliasTest, AliasView, Changed, Enable, Export, Import as Request, ImportLine, ImportReport, NewAlias, NewStrictDomain};
+use admin::api::{
+    AliasTest, AliasView, Changed, Enable, Export, Import as Request, ImportLine, ImportReport, NewAlias, NewStrictDomain, VirtualFileView,
+};
 use anyhow::{Context, Result};
 
-use super::changed;
+use super::{changed, warn};
 use crate::cli::{Alias, Import};
 use crate::output::{BAD, BOLD, DIM, GOOD, Output, WARN, styled, table};
 use crate::transport::{Transport, segment};
@@ -21,6 +23,10 @@ pub(super) async fn run(api: &mut Transport, command: Alias, out: Output) -> Res
         Alias::List { domain } => {
             let aliases: Vec<AliasView> = api.query("/v1/aliases", &[("domain", domain)]).await?;
             out.show(&aliases, |aliases| list(aliases))?;
+            let file: VirtualFileView = api.get("/v1/aliases/virtual-file").await?;
+            if !out.json {
+                warn(&not_in_force(&file));
+            }
         }
         Alias::Remove { source } => {
             let done: Changed = api.delete(&path(&source)).await?;
@@ -33,9 +39,9 @@ pub(super) async fn run(api: &mut Transport, command: Alias, out: Output) -> Res
             let done: Changed = api.put(&format!("{}/strict-domain", path(&source)), &NewStrictDomain { strict_domain }).await?;
             changed(out, &done)?;
         }
-        Alias::Import(Import::Virtual { file, dry_run, replace }) => {
+        Alias::Import(Import::Virtual { file, origin, dry_run, replace }) => {
             let text = read(&file)?;
-            let report: ImportReport = api.post("/v1/aliases/import", &Request { text, replace, dry_run }).await?;
+            let report: ImportReport = api.post("/v1/aliases/import", &Request { text, origin, replace, dry_run }).await?;
             out.show(&report, |report| imported(report, &file))?;
         }
         Alias::Export { .. } => {
@@ -64,7 +70,9 @@ fn list(aliases: &[AliasView]) -> String {
     if aliases.is_empty() {
         return styled(DIM, "no aliases; add one: waypost alias add me@example.com foo@gmail.com");
     }
-    let notes = |a: &AliasView| [(!a.enabled, "disabled"), (a.origin == "file", "from the virtual file")];
+    let notes = |a: &AliasView| {
+        [(!a.enabled, "disabled"), (a.origin == "file", "from the virtual file"), (a.targets.is_empty(), "its line cannot be used")]
+    };
     let row = |a: &AliasView| {
         let mut notes: Vec<String> = notes(a).into_iter().filter(|(is, _)| *is).map(|(_, note)| note.to_owned()).collect();
         notes.extend(a.strict_domain.as_ref().map(|setting| format!("strict domains: {setting}")));
@@ -73,13 +81,22 @@ fn list(aliases: &[AliasView]) -> String {
     table(&["alias", "goes to", ""], &aliases.iter().map(row).collect::<Vec<_>>())
 }
 
+/// Octets that are not UTF-8 spoil their own line only.
 fn read(file: &Path) -> Result<String> {
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     if file == Path::new("-") {
-        std::io::stdin().read_to_string(&mut text).context("standard input cannot be read as text")?;
-        return Ok(text);
+        std::io::stdin().read_to_end(&mut bytes).context("standard input cannot be read")?;
+    } else {
+        bytes = std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
     }
-    std::fs::read_to_string(file).with_context(|| format!("{} cannot be read as text", file.display()))
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// A line for each fault of the virtual file.
+fn not_in_force(file: &VirtualFileView) -> Vec<String> {
+    let path = file.path.as_deref().unwrap_or_default();
+    let whole = file.unread.iter().map(|why| format!("{path}: {why}"));
+    whole.chain(file.faults.iter().map(|fault| format!("{path}:{}: {}", fault.line, fault.text))).collect()
 }
 
 fn imported(report: &ImportReport, file: &Path) -> String {
@@ -96,10 +113,11 @@ fn imported(report: &ImportReport, file: &Path) -> String {
     };
     part(GOOD, would("added:", "to add:"), &report.added);
     part(DIM, "skipped:".into(), &report.skipped);
+    part(BAD, "left out:".into(), &report.left_out);
     part(WARN, "warning:".into(), &report.warnings);
-    let (added, skipped, warned) = (report.added.len(), report.skipped.len(), report.warnings.len());
+    let (added, skipped, left_out, warned) = (report.added.len(), report.skipped.len(), report.left_out.len(), report.warnings.len());
     let end = if report.dry_run { "; nothing was changed (--dry-run)" } else { "" };
-    lines.push(format!("{added} {}, {skipped} skipped, {warned} warnings{end}", would("added", "to add")));
+    lines.push(format!("{added} {}, {skipped} skipped, {left_out} left out, {warned} warnings{end}", would("added", "to add")));
     lines.join("\n")
 }
 

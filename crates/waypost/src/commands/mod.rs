@@ -12,6 +12,7 @@ mod held;
 mod key;
 mod queue;
 mod reports;
+mod virtual_check;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -37,6 +38,7 @@ pub async fn talk(config: &Path, command: Command, out: Output) -> Result<ExitCo
         Command::Domain(command) => domain::run(&mut api, command, out).await?,
         Command::Alias(command) => return alias::run(&mut api, command, out).await,
         Command::Account(Account::Profile(args)) => return account_profile::run(&config, &mut api, args, out).await,
+        Command::Account(Account::Import(command)) => account_import::run(&config, &mut api, command, out).await?,
         Command::Account(command) => return account::run(&mut api, command, out).await,
         Command::Queue(command) => queue::run(&mut api, command, out).await?,
         Command::Held(command) => held::run(&mut api, command, out).await?,
@@ -85,7 +87,7 @@ fn warn(warnings: &[String]) {
 pub fn config(path: &Path, command: Config, out: Output) -> Result<ExitCode> {
     match command {
         Config::Reference => print(&config::reference())?,
-        Config::Check => match config::load(path) {
+        Config::Check => match config::load(path).and_then(virtual_check::checked) {
             Ok(config) => {
                 let summary = summary(&config);
                 out.show(&serde_json::json!({ "ok": true, "path": path, "summary": summary }), |_| {

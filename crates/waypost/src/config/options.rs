@@ -98,6 +98,8 @@ section!("", "What stands at the top of the file.", File,
     recipient_delimiter: Spanned<String> = spanned("+".into());
     /// A file in the form of Postfix's virtual(5) that adds aliases; it is read again whenever it changes.
     virtual_file: Option<PathBuf> = None;
+    /// The domain of names in virtual_file that have none, as Postfix's myorigin. Without it such names are faults of their lines.
+    virtual_origin: Option<Text<Domain>> = None;
     /// The Unix socket through which the other commands talk to the server. Default: waypost.sock in data_dir.
     admin_socket: Option<PathBuf> = None;
     /// The Unix socket through which `waypost sendmail` hands over mail; every user of this machine may open it. Default: /run/waypost/submit.sock where
@@ -247,6 +249,8 @@ section!("[submission]", "What your accounts may send. `waypost account limits` 
     recipients_per_hour: Int<1, 10_000_000> = Int(1000);
     /// Recipients of one account within a day to whom it has never sent before; an account that goes on regardless is suspended.
     new_recipients_per_day: Int<1, 10_000_000> = Int(200);
+    /// The domain of user names without one that clients log in with: with "example.com", `smtp` means smtp@example.com. Without it they are refused.
+    login_domain: Option<Text<Domain>> = None;
     /// As whom users of this machine may send by `waypost sendmail`, besides as themselves: "www-data=noreply@example.com", "git=@example.com", or
     /// "backup=*" for any address of your domains. Root and the server's own user may send as any address of your domains.
     local_users: Vec<Text<LocalRule>> = Vec::new();

@@ -10,6 +10,7 @@ use ::filter::{Address, Protocol, Thresholds};
 use directory::StrictDomain;
 use mail::Domain;
 use mail::srs::Srs;
+use mta::VirtualSource;
 use mta::settings::{Delivery, Filtering, Forward, Limits, Reporting, Route, Sending, Settings, WhenDown};
 use policy::{Schedule, Unauthenticated};
 use smtp::client::{self, Credentials, TlsMode};
@@ -54,7 +55,7 @@ pub(super) fn settings(path: &Path, text: &str, file: &File, hostname: Domain, e
         hostname,
         postmaster: file.postmaster.as_ref().map(|m| m.0.clone()),
         delimiters: file.recipient_delimiter.get_ref().clone(),
-        virtual_file: file.virtual_file.clone(),
+        virtual_file: virtual_source(file),
         limits: limits(&file.limits),
         forward,
         filtering: filtering(&file.filter),
@@ -66,6 +67,7 @@ pub(super) fn settings(path: &Path, text: &str, file: &File, hostname: Domain, e
             every_s: file.reports.every.0.max(1),
         },
         schedule: schedule(&file.retry),
+        login_domain: file.submission.login_domain.as_ref().map(|domain| domain.0.clone()),
         submission: Sending {
             per_hour: number(file.submission.recipients_per_hour.0),
             new_per_day: number(file.submission.new_recipients_per_day.0),
@@ -79,6 +81,11 @@ pub(super) fn settings(path: &Path, text: &str, file: &File, hostname: Domain, e
 
 fn size(n: u64) -> usize {
     usize::try_from(n).unwrap_or(usize::MAX)
+}
+
+fn virtual_source(file: &File) -> Option<VirtualSource> {
+    let origin = file.virtual_origin.as_ref().map(|origin| origin.0.clone());
+    file.virtual_file.clone().map(|path| VirtualSource { path, origin })
 }
 
 fn limits(limits: &options::Limits) -> Limits {

@@ -2,6 +2,7 @@
 //!
 //! RFC 5321, RFC 7208, RFC 6376. Invariant: a check that could not be made is a finding of its own, never a pass.
 
+mod aliases;
 mod blocklists;
 mod certificates;
 mod dns;
@@ -83,6 +84,7 @@ async fn examine(path: &Path, args: &Doctor, out: Output) -> Result<Vec<Finding>
     };
     add(unknown)?;
     add(machine::check(&mut patient).await?)?;
+    add(aliases::check(&mut patient).await?)?;
     add(certificates::check(&mut patient).await?)?;
     add(ports::check(&patient).await)?;
     add(shown::check(&patient).await)?;
