@@ -18,7 +18,7 @@ fn office(lab: &Lab) -> Waypost {
              provider = \"rfc2136\"\nserver = \"{server}:5353\"\ntsig_name = \"lab\"\ntsig_secret_file = \"tsig.secret\"\n"
         ),
     );
-    waypost.ok(&["domain", "add", "example.test"]);
+    waypost.ok(&["domain", "add", "--bare", "example.test"]);
     for domain in ["example.test", "fwd.example.test"] {
         waypost.ok(&["key", "add", domain]);
     }

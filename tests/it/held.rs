@@ -18,7 +18,7 @@ struct Scene {
 fn scene(forward: &str) -> Scene {
     let lab = Lab::new();
     let mut waypost = Waypost::configured(&lab, &format!("[forward]\ndomain = \"fwd.example.test\"\n{forward}"));
-    waypost.ok(&["domain", "add", "example.test"]);
+    waypost.ok(&["domain", "add", "--bare", "example.test"]);
     let keys = waypost.keys("fwd.example.test");
     let more = "_dmarc.lax TXT \"v=DMARC1; p=quarantine\"\nlist TXT \"v=spf1 ip4:127.0.0.0/8 -all\"\n";
     let dns = Dns::start(&lab, &(records(&lab) + more + &keys));

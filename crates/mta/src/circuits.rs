@@ -6,7 +6,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use mail::{Domain, Fields, Mailbox};
-use policy::{Admission, Circuits, Keys, Meaning, Pass, Scope, Severity, Trouble};
+use policy::{Admission, Circuits, Keys, Meaning, Pass, Pause, Scope, Severity, Trouble};
 use store::{ClaimedRecipient, Flow, Message};
 
 use crate::deliver::Delivered;
@@ -121,7 +121,7 @@ impl LiveCircuits {
             let told = circuits.on_reply(pass, &meaning, now_ms);
             trouble.not_before_ms = told.until_ms.max(until_ms);
             if let Some(times) = told.invalid_times {
-                warn_of_target(recipient, &meaning, times);
+                warn_of_target(recipient, &meaning, (times, trouble));
             }
         }
     }
@@ -139,6 +139,16 @@ impl LiveCircuits {
     /// Whether the host gets nothing without TLS, since it said so.
     pub fn is_tls_only(&self, host: &Domain, now_ms: i64) -> bool {
         self.circuits().is_tls_only(host, now_ms)
+    }
+
+    /// What gets nothing now.
+    pub fn pauses(&self, now_ms: i64) -> Vec<Pause> {
+        self.circuits().pauses(now_ms)
+    }
+
+    /// Ends the pauses of one mailbox, host or provider.
+    pub fn resume(&self, about: &str) -> usize {
+        self.circuits().resume(about)
     }
 
     /// Somebody wants everything tried now.
@@ -163,7 +173,16 @@ fn refusal_of_all(results: &[Result<Delivered, Trouble>]) -> Option<std::sync::A
     about_us.or_else(|| meanings().next().filter(|_| results.iter().all(Result::is_err)))
 }
 
-fn warn_of_target(recipient: &ClaimedRecipient, meaning: &Meaning, times: u32) {
+/// What is wrong with a mailbox, by the subject and detail of the code (RFC 3463 s.3.3).
+fn fault_of_target(trouble: &Trouble) -> &'static str {
+    match (trouble.enhanced.1, trouble.enhanced.2) {
+        (2, 2) => "a mailbox that mail is sent to is full, again and again",
+        (2, 1) => "a mailbox that mail is sent to is disabled, again and again",
+        _ => "an address that mail is sent to is not valid, again and again",
+    }
+}
+
+fn warn_of_target(recipient: &ClaimedRecipient, meaning: &Meaning, (times, trouble): (u32, &Trouble)) {
     let to = &recipient.recipient;
     let alias = to.known_as.as_ref().map(ToString::to_string);
     tracing::error!(
@@ -173,7 +192,8 @@ fn warn_of_target(recipient: &ClaimedRecipient, meaning: &Meaning, times: u32) {
         meaning = %meaning.row,
         cause = meaning.cause,
         next_step = meaning.next_step,
-        "an address that mail is sent to is not valid, again and again"
+        "{}",
+        fault_of_target(trouble)
     );
 }
 
@@ -197,6 +217,19 @@ fn signing_domain(prefix: &[u8]) -> Option<Domain> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_full_mailbox_is_not_called_invalid() {
+        let fault = |code, enhanced| {
+            fault_of_target(&policy::trouble_of_reply(
+                &Domain::parse("mx.far.test").unwrap(),
+                &mail::Reply::new(code, enhanced, "no"),
+                Scope::Recipient,
+            ))
+        };
+        assert!(fault(552, (5, 2, 2)).contains("is full") && fault(550, (5, 2, 1)).contains("is disabled"));
+        assert!(fault(550, (5, 1, 1)).contains("not valid"));
+    }
 
     #[test]
     fn the_signing_domain_is_read_from_the_prefix() {

@@ -10,6 +10,7 @@ mod demo;
 mod dns;
 mod doctor;
 mod output;
+mod owner;
 mod route;
 mod sendas;
 mod sendmail;
@@ -76,6 +77,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Doctor(args) => small_runtime()?.block_on(doctor::run(&cli.config, args, out)),
         Command::Route(command) => small_runtime()?.block_on(route::run(&cli.config, command, out)),
         Command::Demo(args) => demo::run(&args),
+        Command::OpenStore => owner::serve(&cli.config).map(|()| ExitCode::SUCCESS),
         other => small_runtime()?.block_on(commands::talk(&cli.config, other, out)),
     }
 }

@@ -95,6 +95,31 @@ pub struct Retry {
     pub all: bool,
 }
 
+/// Something that gets nothing for now, since a host asked for that.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PauseView {
+    /// What kind of thing it is, in words: the mailbox, our address, the host.
+    pub kind: String,
+    /// Whether it is a single mailbox.
+    pub is_mailbox: bool,
+    /// The mailbox or host; for what a host or provider counts, that and what it counts.
+    pub about: String,
+    /// Until when.
+    pub until_ms: i64,
+    /// Why.
+    pub why: String,
+    /// What ends it: the name for `queue resume`.
+    pub resume: String,
+}
+
+/// A pause to end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Resume {
+    /// The mailbox, host or provider.
+    pub about: String,
+}
+
 /// How many recipients something concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Count {

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::finding::escaped;
+use super::finding::{NOT_THERE, escaped};
 use super::mistakes::{doubled, first_word, is_proxy, text_mistake};
 use super::spf::{self, Evaluation, Says, Stop};
 use super::{Answer, Answers, Data, DmarcStage, DnsSeverity, Found, PlannedRecord, Question, RecordKind, RecordType, zone_among};
@@ -57,7 +57,7 @@ pub(super) fn judge(context: &Context<'_>, record: &PlannedRecord, answer: &Answ
 }
 
 fn nothing() -> Verdict {
-    Missing("it is not there".into())
+    Missing(NOT_THERE.into())
 }
 
 /// An alias hides all else at its name; mail looks at some of it.

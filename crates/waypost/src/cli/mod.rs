@@ -118,6 +118,9 @@ pub enum Command {
         /// The shell.
         shell: Shell,
     },
+    /// Open the store as the owner of the data directory; root's commands start this.
+    #[command(hide = true)]
+    OpenStore,
     /// Write the man pages into a directory.
     #[command(hide = true)]
     Man {
@@ -137,11 +140,14 @@ pub struct Demo {
 /// The domains that mail is taken for.
 #[derive(Debug, Subcommand)]
 pub enum Domain {
-    /// Take mail for a domain.
+    /// Take mail for a domain: with DKIM keys, postmaster@ and abuse@, and its DNS records printed.
     #[command(after_help = "Example:\n  waypost domain add example.com")]
     Add {
         /// The domain.
         domain: String,
+        /// The domain alone: no keys, no aliases.
+        #[arg(long)]
+        bare: bool,
     },
     /// List the domains.
     List,
@@ -152,6 +158,12 @@ pub enum Domain {
         /// Remove its aliases too.
         #[arg(long)]
         with_aliases: bool,
+        /// Remove all that belongs to it: aliases, accounts, DKIM keys, certificate.
+        #[arg(long)]
+        everything: bool,
+        /// Do not ask.
+        #[arg(long, requires = "everything")]
+        yes: bool,
     },
 }
 
@@ -170,6 +182,20 @@ pub enum Key {
     Add {
         /// The domain.
         domain: String,
+    },
+    /// Remove the keys of a domain that is no longer hosted, or one of them.
+    #[command(after_help = "Examples:
+  waypost key remove example.com                     all keys of a domain that is gone
+  waypost key remove example.com --selector r1       a key that was given up")]
+    Remove {
+        /// The domain.
+        domain: String,
+        /// Only the key of this selector.
+        #[arg(long)]
+        selector: Option<String>,
+        /// Even where mail of the domain leaves unsigned then.
+        #[arg(long)]
+        force: bool,
     },
     /// Take the next step in the change of a domain's keys.
     #[command(

@@ -12,6 +12,7 @@ mod held;
 mod key;
 mod queue;
 mod reports;
+mod status;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -27,14 +28,18 @@ pub use explain_reply::explain_reply;
 use crate::cli::{Account, Cli, Command, Config};
 use crate::config;
 use crate::output::{self, GOOD, Output, WARN, print, styled};
+use crate::serve::rehearsal;
 use crate::transport::Transport;
 
 /// Runs a command that talks to the API.
 pub async fn talk(config: &Path, command: Command, out: Output) -> Result<ExitCode> {
     let config = config::load(config)?;
+    if matches!(command, Command::Status) {
+        return status::run(&config, out).await;
+    }
     let mut api = Transport::open(&config).await?;
     match command {
-        Command::Domain(command) => domain::run(&mut api, command, out).await?,
+        Command::Domain(command) => domain::run(&config, &mut api, command, out).await?,
         Command::Alias(command) => return alias::run(&mut api, command, out).await,
         Command::Account(Account::Profile(args)) => return account_profile::run(&config, &mut api, args, out).await,
         Command::Account(command) => return account::run(&mut api, command, out).await,
@@ -43,11 +48,6 @@ pub async fn talk(config: &Path, command: Command, out: Output) -> Result<ExitCo
         Command::Failed { limit } => held::failed(&mut api, limit, out).await?,
         Command::Reports(command) => reports::run(&mut api, command, out).await?,
         Command::Key(command) => key::run(&mut api, command, out).await?,
-        Command::Status => {
-            let status: serde_json::Value = api.get("/v1/status").await?;
-            // The server's own words, which are JSON already.
-            print(&serde_json::to_string_pretty(&status)?)?;
-        }
         Command::Reload => {
             let reloaded: Reloaded = api.post("/v1/reload", &()).await?;
             out.show(&reloaded, |r| r.message.clone())?;
@@ -59,9 +59,11 @@ pub async fn talk(config: &Path, command: Command, out: Output) -> Result<ExitCo
         | Command::Doctor(_)
         | Command::Completions { .. }
         | Command::Man { .. }
+        | Command::OpenStore
         | Command::Route(_)
         | Command::Sendas(_)
-        | Command::Sendmail(_) => {}
+        | Command::Sendmail(_)
+        | Command::Status => {}
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -85,7 +87,7 @@ fn warn(warnings: &[String]) {
 pub fn config(path: &Path, command: Config, out: Output) -> Result<ExitCode> {
     match command {
         Config::Reference => print(&config::reference())?,
-        Config::Check => match config::load(path) {
+        Config::Check => match config::load(path).and_then(|config| rehearsal::run(&config).map(|()| config)) {
             Ok(config) => {
                 let summary = summary(&config);
                 out.show(&serde_json::json!({ "ok": true, "path": path, "summary": summary }), |_| {
