@@ -39,6 +39,11 @@ impl Scene {
         let reply = self.send("someone@list.test", "boss@lax.test", subject);
         let id = reply.strip_prefix("250 2.0.0 queued as ").unwrap_or_else(|| panic!("{reply}")).trim().to_owned();
         assert_eq!(self.held(), std::slice::from_ref(&id));
+        let shown = self.waypost.ok(&["held", "list"]);
+        assert!(
+            shown.contains("from     boss@lax.test (sent by someone@list.test)") && shown.contains(&format!("subject  {subject}")),
+            "{shown}"
+        );
         id
     }
 

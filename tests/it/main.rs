@@ -9,6 +9,7 @@
     missing_docs
 )]
 
+mod certificate_files;
 mod certificates;
 mod circuits;
 mod client_config;
@@ -35,6 +36,8 @@ mod mailbox;
 mod main_job;
 mod mechanisms;
 mod outbound_tls;
+mod owner;
+mod paused;
 mod postfix;
 mod reports;
 mod reports_in;
@@ -53,3 +56,4 @@ mod tidy;
 mod tls;
 mod tls_reports;
 mod virtual_map;
+mod whole_domain;

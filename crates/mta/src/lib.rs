@@ -31,6 +31,7 @@ mod habits;
 mod hand_over;
 mod handshake;
 mod hashing;
+mod headline;
 mod host_places;
 mod ipv6;
 mod job;
@@ -75,6 +76,7 @@ mod tls_results;
 
 pub use bug::{bugs_caught, signatures_broken};
 pub use confirmation::{Confirmation, Confirmations};
+pub use headline::Headline;
 pub use live_directory::{DirectoryError, LiveDirectory};
 pub use notice::Postmaster;
 pub use pauses::Pauses;

@@ -21,7 +21,7 @@ mod transport;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::Parser;
+use clap::FromArgMatches;
 use tokio::runtime::{Builder, Runtime};
 
 use cli::{Cli, Command};
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     if let Some(call) = sendmail::call(std::env::args_os()) {
         return sendmail::run(call);
     }
-    let cli = Cli::parse();
+    let cli = Cli::from_arg_matches(&cli::help::command().get_matches()).unwrap_or_else(|error| error.exit());
     let json = cli.json;
     match run(cli) {
         Ok(code) => code,

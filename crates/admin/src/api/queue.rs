@@ -45,6 +45,12 @@ pub struct QueuedMessage {
     pub arrived_ms: i64,
     /// When it is given up.
     pub expires_ms: i64,
+    /// Who wrote it, of a held message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
+    /// What it is about, of a held message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
     /// Its recipients.
     pub recipients: Vec<QueuedRecipient>,
 }

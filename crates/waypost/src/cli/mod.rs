@@ -7,6 +7,7 @@ mod alias;
 mod cert;
 mod dns;
 mod doctor;
+pub mod help;
 mod queue;
 mod reports;
 mod route;
@@ -49,11 +50,11 @@ pub struct Cli {
 }
 
 const EXAMPLES: &str = "Examples:
-  waypost demo                                                   see it work on this machine, without a domain
+  waypost demo                        see it work here, without a domain
   waypost setup example.com --forward me@example.com=foo@gmail.com
-  waypost serve
-  waypost alias test me@example.com                              where does mail to this address go?
-  waypost queue list                                             what is waiting, why, and until when";
+  waypost doctor                      is all well, and what is to be done?
+  waypost alias test me@example.com   where does mail to this address go?
+  waypost queue list                  what is waiting, why, and until when";
 
 /// The commands.
 #[derive(Debug, Subcommand)]

@@ -1,7 +1,7 @@
 //! `waypost domain`: the domains that mail is taken for.
 
 use admin::api::{AliasView, Changed, DomainView, KeysChanged, NewAlias, NewDomain, NewKeys};
-use anyhow::Result;
+use anyhow::{Result, bail};
 use mail::Domain as Name;
 use policy::dns_plan::{PlannedRecord, plan};
 use serde_json::json;
@@ -22,8 +22,12 @@ pub(super) async fn run(config: &Config, api: &mut Transport, command: Domain, o
         Domain::Add { domain, bare: false } => add(config, api, domain, out).await,
         Domain::Remove { domain, with_aliases, everything, yes } => {
             let question = format!("Remove {domain} with its aliases, accounts, DKIM keys and certificate? It cannot be undone.");
-            if everything && !yes && ask(&question)? == Some(false) {
-                return Ok(());
+            if everything && !yes {
+                match ask(&question)? {
+                    Some(true) => {}
+                    Some(false) => return Ok(()),
+                    None => bail!("this needs a yes, and there is no terminal to ask on\n  hint: run the command again with --yes"),
+                }
             }
             let path = format!("/v1/domains/{}?with_aliases={}&everything={everything}", segment(&domain), with_aliases || everything);
             let done: Changed = api.delete(&path).await?;

@@ -132,6 +132,8 @@ pub(super) fn show(page: &QueuePage) -> String {
         lines.push(styled(BOLD, &message.id));
         let mut field = |name: &str, value: String| lines.push(format!("  {name:<9}{value}"));
         field("from", sender(message));
+        message.author.iter().for_each(|author| field("author", tame(author)));
+        message.subject.iter().for_each(|subject| field("subject", tame(subject)));
         field("kind", message.flow.clone());
         field("size", size(message.size_bytes));
         field("arrived", format!("{} ({} ago)", mail::rfc5322_date(message.arrived_ms / 1000), span(page.now_ms - message.arrived_ms)));
