@@ -129,7 +129,7 @@ fn what_others_wrote_is_left_alone_until_it_is_named() {
     assert!(!is_good && extra.len() == 1 && extra[0]["state"] == "extra", "{extra:#?}");
     let shown = waypost.command(&["dns", "check"]);
     let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
-    assert!(shown.contains("remove: example.test. MX 1 old.test.") && shown.contains("1 required records are wrong"), "{shown}");
+    assert!(shown.contains("remove: example.test. MX 1 old.test.") && shown.contains("1 required record is wrong"), "{shown}");
 }
 
 #[test]

@@ -66,7 +66,8 @@ pub(super) fn no_pair(certificate: &Path, pair: &CertifiedKey) -> String {
     let shown = certificate.display();
     let belongs_to = |der: &CertificateDer<'static>| CertifiedKey::new(vec![der.clone()], pair.key.clone()).keys_match().is_ok();
     let later = pair.cert.iter().skip(1).find(|der| belongs_to(der));
-    match later.map(|der| Leaf::read(der).ok().and_then(|leaf| leaf.names.first().cloned()).unwrap_or_default()) {
+    // An authority has no such names: its key is nobody's for a server.
+    match later.and_then(|der| Leaf::read(der).ok()?.names.first().cloned()) {
         Some(name) => format!("belongs to a later certificate in {shown} ({name}): the server's own must be the first one there"),
         None => format!("does not belong to the certificate in {shown}: they were made apart, or one of them is older"),
     }

@@ -172,7 +172,8 @@ async fn spf(patient: &Patient, address: IpAddr) -> Vec<Finding> {
     let mut senders: Vec<(String, bool)> = patient.domains.iter().map(|domain| (domain.to_string(), true)).collect();
     senders.push((settings.forward.srs.domain.to_string(), true));
     senders.push((host.to_owned(), false));
-    senders.sort();
+    // A name that forwards leave under is required, whatever else it is.
+    senders.sort_by_key(|(name, is_required)| (name.clone(), !is_required));
     senders.dedup_by(|a, b| a.0 == b.0);
     let mut findings = Vec::new();
     for (sender, is_required) in senders {
