@@ -222,7 +222,7 @@ fn no_answer_tells_which_addresses_exist_or_where_they_lead() {
         let code = office.curl(&url, &["-H", &format!("Host: {host}"), "-o", "/dev/null", "-w", "%{http_code}"]);
         assert_eq!(code, "421", "{host}");
     }
-    office.waypost.ok(&["domain", "add", "other.test"]);
+    office.waypost.ok(&["domain", "add", "--bare", "other.test"]);
     assert!(office.curl(&url, &["-f", "-H", "Host: autoconfig.other.test"]).contains("<domain>other.test</domain>"));
     office.waypost.assert_no_bugs();
 }

@@ -30,12 +30,12 @@ fn domains() {
     both_ways(|_, waypost| {
         assert!(waypost.ok(&["domain", "list"]).contains("waypost domain add"));
         assert_eq!(waypost.json(&["domain", "list"]), json!([]));
-        waypost.ok(&["domain", "add", "Example.test"]);
-        let added = waypost.json(&["domain", "add", "other.test"]);
+        waypost.ok(&["domain", "add", "--bare", "Example.test"]);
+        let added = waypost.json(&["domain", "add", "--bare", "other.test"]);
         assert!(added["changed"].as_str().unwrap().contains("other.test"), "{added}");
-        let again = waypost.refused(&["domain", "add", "example.test"]);
+        let again = waypost.refused(&["domain", "add", "--bare", "example.test"]);
         assert!(again.contains("error: ") && again.contains("example.test"), "{again}");
-        let nonsense: Value = serde_json::from_str(&waypost.refused(&["--json", "domain", "add", "a..b"])).unwrap();
+        let nonsense: Value = serde_json::from_str(&waypost.refused(&["--json", "domain", "add", "--bare", "a..b"])).unwrap();
         assert!(nonsense["error"].is_string(), "{nonsense}");
         assert_eq!(column(&waypost.json(&["domain", "list"]), "name"), ["example.test", "other.test"]);
         waypost.ok(&["alias", "add", "me@example.test", "foo@inbox.test"]);
@@ -51,8 +51,8 @@ fn domains() {
 #[test]
 fn aliases() {
     both_ways(|_, waypost| {
-        waypost.ok(&["domain", "add", "example.test"]);
-        waypost.ok(&["domain", "add", "other.test"]);
+        waypost.ok(&["domain", "add", "--bare", "example.test"]);
+        waypost.ok(&["domain", "add", "--bare", "other.test"]);
         waypost.ok(&["alias", "add", "me@example.test", "foo@inbox.test"]);
         waypost.ok(&["alias", "add", "@other.test", "@example.test"]);
         let there = waypost.refused(&["alias", "add", "ME@example.test", "bar@inbox.test"]);
@@ -82,7 +82,7 @@ fn aliases() {
 #[test]
 fn accounts() {
     both_ways(|_, waypost| {
-        waypost.ok(&["domain", "add", "example.test"]);
+        waypost.ok(&["domain", "add", "--bare", "example.test"]);
         let password = waypost.account("me@example.test");
         assert!(password.len() >= 16, "{password}");
         waypost.refused(&["account", "add", "ME@example.test"]);
@@ -145,7 +145,7 @@ fn a_change_is_in_force_at_the_next_recipient() {
     talk.expect("RCPT TO:<me@example.test>", "550");
     waypost.ok(&["alias", "enable", "me@example.test"]);
     talk.expect("RCPT TO:<me@example.test>", "250");
-    waypost.ok(&["domain", "add", "late.test"]);
+    waypost.ok(&["domain", "add", "--bare", "late.test"]);
     waypost.ok(&["alias", "add", "@late.test", "foo@inbox.test"]);
     talk.expect("RCPT TO:<anybody@late.test>", "250");
     assert!(logs_in(&lab, &waypost, "me@example.test", &password));
@@ -251,7 +251,7 @@ fn the_queue_while_no_server_runs() {
 fn a_reader_that_goes_away_is_no_error() {
     let lab = Lab::new();
     let mut waypost = Waypost::configured(&lab, "");
-    waypost.ok(&["domain", "add", "example.test"]);
+    waypost.ok(&["domain", "add", "--bare", "example.test"]);
     let many: String = (0..3000).map(|n| format!("alias{n}@example.test target{n}@inbox.test\n")).collect();
     let file = lab.write("virtual", &many).display().to_string();
     waypost.ok(&["alias", "import", "virtual", &file]);
@@ -277,7 +277,7 @@ fn a_configuration_is_checked_and_told_by_line() {
     let mut waypost = Waypost::configured(&lab, "");
     assert!(waypost.ok(&["config", "check"]).starts_with("OK "));
     assert_eq!(waypost.json(&["config", "check"])["ok"], true);
-    waypost.ok(&["domain", "add", "example.test"]);
+    waypost.ok(&["domain", "add", "--bare", "example.test"]);
     waypost.start();
     let good = std::fs::read_to_string(&waypost.config).unwrap();
     let line = good.lines().count() + 1;
@@ -326,7 +326,7 @@ fn setup_makes_a_server_that_one_can_start() {
     waypost.config = ours.clone();
     waypost.data = lab.path().join("fresh/data");
     let data = waypost.data.display().to_string();
-    let arguments = ["setup", "example.test", "--forward", "me=foo@inbox.test", "--data", &data];
+    let arguments = ["setup", "example.test", "--forward", "me=foo@inbox.test", "--data", &data, "--no-preflight"];
     let first = waypost.ok(&arguments);
     let password = first.split("Password ").nth(1).and_then(|rest| rest.split_whitespace().next()).unwrap().to_owned();
     let state = |waypost: &Waypost| {

@@ -224,8 +224,19 @@ fn setup_writes_a_smarthost_an_address_and_a_unit() {
     std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let run = |more: &[&str]| {
         let (config, data, unit) = (path("made/waypost.toml"), path("made/data"), path("made/waypost.service"));
-        let mut arguments =
-            vec!["--config", &config, "setup", "example.test", "--forward", "me=foo@inbox.test", "--data", &data, "--service", &unit];
+        let mut arguments = vec![
+            "--config",
+            &config,
+            "setup",
+            "example.test",
+            "--forward",
+            "me=foo@inbox.test",
+            "--data",
+            &data,
+            "--service",
+            &unit,
+            "--no-preflight",
+        ];
         arguments.extend(more);
         let output = std::process::Command::new(it::binary()).args(&arguments).output().unwrap();
         let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

@@ -51,11 +51,16 @@ fn names_of_an_address_and_what_blocklists_say_of_it() {
     let _ours = Ours::new("192.0.2.77/32");
     let lab = Lab::new();
     let waypost = Waypost::configured(&lab, "[mta_sts]\nmode = \"none\"\n");
-    waypost.ok(&["domain", "add", "example.test"]);
+    waypost.ok(&["domain", "add", "--bare", "example.test"]);
     let world = |ptr: &str, zen: &str, cop: &str| {
         let records = "example MX 10 mx.example\nmx.example A 192.0.2.77\nother.example A 192.0.2.77\nback.example A 192.0.2.1\n\
              static.77.2.0.192.clients.example A 192.0.2.77\n";
-        let zones = [("2.0.192.in-addr.arpa", ptr), ("spamhaus.org", zen), ("spamcop.net", cop), ("barracudacentral.org", "")];
+        let zones = [
+            ("2.0.192.in-addr.arpa", ptr),
+            ("spamhaus.org", zen),
+            ("spamcop.net", cop),
+            ("barracudacentral.org", "2.0.0.127.b A 127.0.0.2\n"),
+        ];
         let _dns = Dns::with_zones(&lab, records, &zones);
         doctor(&waypost, &["--address", "192.0.2.77"])
     };
@@ -66,7 +71,7 @@ fn names_of_an_address_and_what_blocklists_say_of_it() {
         ("77 PTR other.example.test.\n", "warning", "but the server calls itself mx.example.test"),
         ("77 PTR static.77.2.0.192.clients.example.test.\n", "warning", "the name that the hoster gave it"),
     ] {
-        let findings = world(ptr, "", "");
+        let findings = world(ptr, "2.0.0.127.zen A 127.0.0.2\n", "2.0.0.127.bl A 127.0.0.2\n");
         let said = one(&findings, "ptr", "192.0.2.77");
         assert!(said.starts_with(expected) && said.contains(words), "{ptr}: {said}");
         assert!(found(&findings, "blocklist", "").iter().all(|said| said.starts_with("good: not listed")), "{findings:#?}");
@@ -75,6 +80,10 @@ fn names_of_an_address_and_what_blocklists_say_of_it() {
     assert!(one(&findings, "blocklist", "zen.spamhaus.org").starts_with("error: listed (127.0.0.2)"));
     assert!(one(&findings, "blocklist", "bl.spamcop.net").starts_with("notice: the list does not answer this resolver"));
     assert!(one(&findings, "blocklist", "barracudacentral").starts_with("good"));
+    // A resolver to which a list says nothing at all.
+    let findings = world("", "", "");
+    let said = one(&findings, "blocklist", "zen.spamhaus.org, bl.spamcop.net");
+    assert!(said.starts_with("notice: the lists do not answer this resolver"), "{said}");
     let findings = world("", "77.2.0.192.zen A 127.0.0.11\n", "77.2.0.192.bl A 203.0.113.9\n");
     assert!(one(&findings, "blocklist", "zen.spamhaus.org").contains("sends no mail by the word of its hoster"));
     assert!(one(&findings, "blocklist", "bl.spamcop.net").starts_with("notice"), "an answer that somebody made up is no listing");
@@ -98,7 +107,7 @@ fn certificates_as_others_see_them() {
         let mut waypost = Waypost::configured(&lab, "[tls]\nextra_authorities = \"authority.pem\"\n[mta_sts]\nmode = \"none\"\n");
         lab.write("cert.pem", &issued.chain);
         lab.write("key.pem", &issued.key);
-        waypost.ok(&["domain", "add", "example.test"]);
+        waypost.ok(&["domain", "add", "--bare", "example.test"]);
         waypost.start();
         let findings = doctor(&waypost, &[]);
         let said = one(&findings, "tls", "STARTTLS");
@@ -117,7 +126,7 @@ fn certificates_as_others_see_them() {
     let mut waypost = Waypost::configured(&lab, "");
     lab.write("cert.pem", &right.chain);
     lab.write("key.pem", &right.key);
-    waypost.ok(&["domain", "add", "example.test"]);
+    waypost.ok(&["domain", "add", "--bare", "example.test"]);
     waypost.start();
     assert!(one(&doctor(&waypost, &[]), "tlsa", "").starts_with("good: 1 records, and the certificate agrees"));
 }
@@ -130,7 +139,7 @@ fn the_policy_as_senders_fetch_it() {
     let _dns = Dns::start(&lab, &records);
     let waypost =
         Waypost::configured(&lab, "[tls]\nextra_authorities = \"authority.pem\"\n[mta_sts]\nmode = \"enforce\"\nmax_age = \"7d\"\n");
-    waypost.ok(&["domain", "add", "example.test"]);
+    waypost.ok(&["domain", "add", "--bare", "example.test"]);
     let said = || one(&doctor(&waypost, &[]), "mta-sts", "mta-sts.example.test");
     assert!(said().starts_with("warning: mta-sts.example.test cannot be reached"), "{}", said());
     let host = PolicyHost::start(
@@ -150,7 +159,7 @@ fn another_server_has_the_port() {
     let lab = Lab::new();
     let _dns = Dns::start(&lab, &zone(&lab));
     let waypost = Waypost::configured(&lab, "[mta_sts]\nmode = \"none\"\n");
-    waypost.ok(&["domain", "add", "example.test"]);
+    waypost.ok(&["domain", "add", "--bare", "example.test"]);
     // An open relay under our name, and under its own.
     let _open = Script::answering(lab.address(1), MX_PORT, |_, command| match command {
         "" => Some("220 mx.example.test ESMTP\r\n".into()),
@@ -170,7 +179,7 @@ fn the_machine_the_queue_and_the_configuration() {
     let _dns = Dns::start(&lab, &zone(&lab));
     let mut waypost = Waypost::configured(&lab, "[mta_sts]\nmode = \"none\"\n");
     let mount = Mount::small(&waypost.data);
-    waypost.ok(&["domain", "add", "example.test"]);
+    waypost.ok(&["domain", "add", "--bare", "example.test"]);
     waypost.ok(&["alias", "add", "me@example.test", "foo@inbox.test"]);
     waypost.start();
     // Nobody takes mail at the inbox.
@@ -203,7 +212,7 @@ fn the_next_hops_of_the_configuration() {
              [[route]]\nhost = \"smart.test\"\nport = {MX_PORT}\ntls = \"none\"\n"
         ),
     );
-    waypost.ok(&["domain", "add", "example.test"]);
+    waypost.ok(&["domain", "add", "--bare", "example.test"]);
     let findings = doctor(&waypost, &[]);
     assert!(one(&findings, "outbound", "mailboxes at").starts_with("error: does not answer"), "{findings:#?}");
     assert!(one(&findings, "outbound", "mailboxes in").contains("cannot be written"), "{findings:#?}");

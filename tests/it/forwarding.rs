@@ -34,7 +34,7 @@ fn top_field(message: &Delivered, name: &str) -> String {
 fn a_strict_receiver_believes_what_was_forwarded() {
     let lab = Lab::new();
     let mut waypost = Waypost::configured(&lab, FORWARD);
-    waypost.ok(&["domain", "add", "example.test"]);
+    waypost.ok(&["domain", "add", "--bare", "example.test"]);
     let (signer, key) = OpenDkim::signing(&lab, 5, "foreign.test");
     let keys = waypost.keys("example.test") + &waypost.keys("fwd.example.test") + &key;
     let _dns = Dns::start(&lab, &(records(&lab) + &keys));
@@ -74,7 +74,7 @@ fn a_strict_receiver_believes_what_was_forwarded() {
 fn own_mail_and_reports_are_believed() {
     let lab = Lab::new();
     let mut waypost = Waypost::configured(&lab, FORWARD);
-    waypost.ok(&["domain", "add", "example.test"]);
+    waypost.ok(&["domain", "add", "--bare", "example.test"]);
     let keys = waypost.keys("example.test") + &waypost.keys("fwd.example.test");
     let more = "_dmarc.example TXT \"v=DMARC1; p=reject; adkim=s\"\nexample TXT \"v=spf1 ip4:127.0.0.0/8 -all\"\n";
     let _dns = Dns::start(&lab, &(records(&lab) + &keys + more));

@@ -18,7 +18,7 @@ struct Scene {
 fn scene(forward: &str) -> Scene {
     let lab = Lab::new();
     let mut waypost = Waypost::configured(&lab, &format!("[forward]\ndomain = \"fwd.example.test\"\n{forward}"));
-    waypost.ok(&["domain", "add", "example.test"]);
+    waypost.ok(&["domain", "add", "--bare", "example.test"]);
     let keys = waypost.keys("fwd.example.test");
     let more = "_dmarc.lax TXT \"v=DMARC1; p=quarantine\"\nlist TXT \"v=spf1 ip4:127.0.0.0/8 -all\"\n";
     let dns = Dns::start(&lab, &(records(&lab) + more + &keys));
@@ -39,6 +39,11 @@ impl Scene {
         let reply = self.send("someone@list.test", "boss@lax.test", subject);
         let id = reply.strip_prefix("250 2.0.0 queued as ").unwrap_or_else(|| panic!("{reply}")).trim().to_owned();
         assert_eq!(self.held(), std::slice::from_ref(&id));
+        let shown = self.waypost.ok(&["held", "list"]);
+        assert!(
+            shown.contains("from     boss@lax.test (sent by someone@list.test)") && shown.contains(&format!("subject  {subject}")),
+            "{shown}"
+        );
         id
     }
 

@@ -219,7 +219,7 @@ fn threat_24_a_million_tiny_chunks() {
 #[test]
 fn threats_27_to_30_recipients() {
     let stage = Stage::new("");
-    stage.waypost.ok(&["domain", "add", "many.test"]);
+    stage.waypost.ok(&["domain", "add", "--bare", "many.test"]);
     stage.waypost.ok(&["alias", "add", "@many.test", "foo@inbox.test"]);
     let mut talk = stage.greeted();
     talk.expect("MAIL FROM:<her@foreign.test>", "250");

@@ -51,7 +51,7 @@ fn a_key_is_published_ahead_checked_and_switched() {
     let lab = Lab::new();
     let waypost = {
         let mut waypost = Waypost::configured(&lab, "");
-        waypost.ok(&["domain", "add", "example.test"]);
+        waypost.ok(&["domain", "add", "--bare", "example.test"]);
         waypost.ok(&["alias", "add", "me@example.test", "foo@inbox.test"]);
         let missing = waypost.refused(&["key", "rotate", "example.test"]);
         assert!(missing.contains("waypost key add example.test"), "{missing}");

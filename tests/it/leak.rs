@@ -22,7 +22,7 @@ fn scene(extra: &str, answer: impl Fn(&str) -> Option<String> + Send + Sync + 's
     let host = format!("secretplace MX 10 mailhost7.secretplace\nmailhost7.secretplace A {}\n", lab.address(2));
     let extra = format!("[forward]\ndomain = \"fwd.example.test\"\nunauthenticated = \"accept\"\n{extra}");
     let mut waypost = Waypost::configured(&lab, &extra);
-    waypost.ok(&["domain", "add", "example.test"]);
+    waypost.ok(&["domain", "add", "--bare", "example.test"]);
     let keys = waypost.keys("fwd.example.test");
     let dns = Dns::start(&lab, &(records(&lab) + &host + "_dmarc.lax TXT \"v=DMARC1; p=quarantine\"\n" + &keys));
     Script::answering(lab.address(2), MX_PORT, move |_, command| answer(command).or_else(|| obedient(command)));

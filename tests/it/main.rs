@@ -10,6 +10,7 @@
 )]
 
 mod account_import;
+mod certificate_files;
 mod certificates;
 mod circuits;
 mod client_config;
@@ -39,7 +40,9 @@ mod main_job;
 mod mechanisms;
 mod next_host;
 mod outbound_tls;
+mod owner;
 mod owners_words;
+mod paused;
 mod postfix;
 mod reports;
 mod reports_in;
@@ -63,3 +66,4 @@ mod tls_reports;
 mod validation;
 mod virtual_file;
 mod virtual_map;
+mod whole_domain;

@@ -32,7 +32,7 @@ fn scene() -> Scene {
     let named = "spam.foreign A 203.0.113.9\n";
     let dns = Dns::with_zone(&lab, &(records(&lab) + &key + named), "113.0.203.in-addr.arpa", "9 PTR spam.foreign.test.\n");
     let inbox = Sink::start(lab.address(2), MX_PORT);
-    waypost.ok(&["domain", "add", "example.test"]);
+    waypost.ok(&["domain", "add", "--bare", "example.test"]);
     waypost.ok(&["alias", "add", "me@example.test", "foo@inbox.test"]);
     waypost.ok(&["alias", "add", "@example.test", "foo@inbox.test"]);
     waypost.start();

@@ -51,7 +51,7 @@ fn scene(reports: &str, records: &str) -> Scene {
         "[forward]\ndomain = \"fwd.example.test\"\nmode = \"queue\"\nunauthenticated = \"accept\"\n[reports]\nevery = \"4s\"\n{reports}"
     );
     let mut waypost = Waypost::configured(&lab, &extra);
-    waypost.ok(&["domain", "add", "example.test"]);
+    waypost.ok(&["domain", "add", "--bare", "example.test"]);
     waypost.ok(&["alias", "add", "me@example.test", "foo@inbox.test"]);
     let records = zone(&lab)
         + &domain(&lab, "rua", 11)
@@ -362,7 +362,7 @@ fn one_waypost_reads_what_another_reports_and_is_silent_about_it() {
             scene.lab.address(53)
         ),
     );
-    theirs.ok(&["domain", "add", "other.test"]);
+    theirs.ok(&["domain", "add", "--bare", "other.test"]);
     theirs.ok(&["alias", "add", "me@other.test", "foo@inbox.test"]);
     theirs.start();
     scene.send_as("boss@other.test", "250 ");

@@ -151,7 +151,7 @@ fn threat_99_no_descriptors_left() {
     let _dns = Dns::start(&lab, &zone(&lab));
     let inbox = Sink::start(lab.address(2), MX_PORT);
     let mut waypost = Waypost::configured(&lab, "");
-    waypost.ok(&["domain", "add", "example.test"]);
+    waypost.ok(&["domain", "add", "--bare", "example.test"]);
     waypost.ok(&["alias", "add", "me@example.test", "foo@inbox.test"]);
     waypost.start_by(|binary| {
         let mut command = Command::new("prlimit");

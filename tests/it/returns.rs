@@ -32,7 +32,7 @@ fn scene_of(secrets: &str, forward: &str, judge: impl Fn(&Delivered) -> Option<R
     let mut waypost = Waypost::configured(&lab, &forward);
     let secrets = lab.write("data/srs.secrets", secrets);
     std::fs::set_permissions(secrets, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-    waypost.ok(&["domain", "add", "example.test"]);
+    waypost.ok(&["domain", "add", "--bare", "example.test"]);
     let dns = Dns::start(&lab, &(records(&lab) + &waypost.keys("fwd.example.test")));
     let inbox = Sink::judging(lab.address(2), MX_PORT, |_| None, judge);
     let hers = Sink::start(lab.address(3), MX_PORT);

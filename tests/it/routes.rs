@@ -136,7 +136,7 @@ fn a_smarthost_that_takes_no_foreign_from_is_found_out() {
             there.waypost.certificate().display()
         ),
     );
-    waypost.ok(&["domain", "add", "mine.test"]);
+    waypost.ok(&["domain", "add", "--bare", "mine.test"]);
     let steps = |arguments: &[&str]| -> Vec<(String, bool, String)> {
         let output = waypost.command(arguments);
         let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {output:?}"));

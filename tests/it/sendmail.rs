@@ -21,7 +21,7 @@ impl Office {
     fn with(extra: &str) -> Self {
         let lab = Lab::new();
         let mut waypost = Waypost::configured(&lab, extra);
-        waypost.ok(&["domain", "add", "example.test"]);
+        waypost.ok(&["domain", "add", "--bare", "example.test"]);
         waypost.ok(&["alias", "add", "me@example.test", "foo@foreign.test"]);
         let keys = waypost.keys("example.test");
         let zone = format!("foreign MX 10 mx.foreign\nmx.foreign A {}\n{keys}", lab.address(2));
@@ -123,7 +123,7 @@ fn cron_and_its_root_reach_the_postmaster() {
     assert!(arrived.text().contains("From: root@mx.example.test (Cron Daemon)\r\nTo: root@mx.example.test\r\n"), "{}", arrived.text());
     office.refused(&["nosuchuser"], "Subject: x\n\n\n", 67, "no such user on this machine");
     // Where the name of the server is a domain that is hosted, its users have addresses like others.
-    office.waypost.ok(&["domain", "add", "mx.example.test"]);
+    office.waypost.ok(&["domain", "add", "--bare", "mx.example.test"]);
     office.waypost.ok(&["alias", "add", "root@mx.example.test", "admin@foreign.test"]);
     office.taken(&["root"], "Subject: aliased\n\n\n");
     assert_eq!(office.arrived("Subject: aliased").to, ["<admin@foreign.test>"]);
@@ -133,7 +133,7 @@ fn cron_and_its_root_reach_the_postmaster() {
 fn a_report_to_a_user_of_the_machine_reaches_the_postmaster() {
     let lab = Lab::new();
     let mut waypost = Waypost::configured(&lab, "postmaster = \"boss@foreign.test\"\n");
-    waypost.ok(&["domain", "add", "example.test"]);
+    waypost.ok(&["domain", "add", "--bare", "example.test"]);
     let _dns = Dns::start(&lab, &format!("foreign MX 10 mx.foreign\nmx.foreign A {}\n", lab.address(2)));
     let refusing = |to: &str| to.contains("gone@").then(|| mail::Reply::new(550, (5, 1, 1), "no such user"));
     let far = Sink::deciding(lab.address(2), MX_PORT, refusing);

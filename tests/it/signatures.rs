@@ -109,7 +109,7 @@ fn dkimpy_verifies_what_we_sign() {
 fn what_passes_through_stays_valid() {
     let lab = Lab::new();
     let mut waypost = Waypost::configured(&lab, "[forward]\ndomain = \"fwd.example.test\"\n");
-    waypost.ok(&["domain", "add", "example.test"]);
+    waypost.ok(&["domain", "add", "--bare", "example.test"]);
     let odd = odd(&lab, 60, 3, true);
     let _dns = Dns::start(&lab, &(records(&lab) + &odd.keys + &waypost.keys("fwd.example.test")));
     let inbox = Sink::start(lab.address(2), MX_PORT);

@@ -16,7 +16,7 @@ struct Scene {
 fn scene(forward: &str) -> Scene {
     let lab = Lab::new();
     let mut waypost = Waypost::configured(&lab, &format!("[forward]\ndomain = \"fwd.example.test\"\n{forward}"));
-    waypost.ok(&["domain", "add", "example.test"]);
+    waypost.ok(&["domain", "add", "--bare", "example.test"]);
     let keys = waypost.keys("fwd.example.test");
     let dns = Dns::start(&lab, &(records(&lab) + "_dmarc.fwd.example TXT \"v=DMARC1; p=reject; adkim=s; aspf=s\"\n" + &keys));
     let judge = |message: &Delivered| {

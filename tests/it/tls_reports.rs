@@ -59,7 +59,7 @@ impl Reporter {
             it::DNS_PORT
         );
         let mut waypost = Waypost::configured(lab, &extra);
-        waypost.ok(&["domain", "add", "example.test"]);
+        waypost.ok(&["domain", "add", "--bare", "example.test"]);
         waypost.ok(&["alias", "add", "me@example.test", "me@inbox.test"]);
         let records = format!("example MX 10 mx.example\nmx.example A {}\n{records}{}", lab.address(1), waypost.keys("fwd.example.test"));
         let dns = Dns::with_zones(lab, &records, zones);

@@ -91,7 +91,7 @@ impl Waypost {
 
     /// Starts the server with a domain and an alias: `started`, for a configuration that was made before.
     pub fn start_hosting(&mut self, target: &str) {
-        self.ok(&["domain", "add", "example.test"]);
+        self.ok(&["domain", "add", "--bare", "example.test"]);
         self.ok(&["alias", "add", "me@example.test", target]);
         self.start();
     }

@@ -21,6 +21,7 @@ use crate::api::{
 use crate::changes::{check_alias, existing};
 use crate::error::ApiError;
 use crate::extract::{Body, Params, parsed, parsed_name};
+use crate::pauses::pauses_of;
 use crate::server::Shared;
 
 /// The list is written in pieces of about this many octets.
@@ -196,6 +197,7 @@ pub(crate) async fn test(State(shared): State<Shared>, Params(query): Params<Tes
         targets: Vec::new(),
         failed: Vec::new(),
         steps: Vec::new(),
+        paused: Vec::new(),
     };
     match directory.explain(&address) {
         // A foreign address expands to itself, but mail for it is not taken here.
@@ -205,6 +207,7 @@ pub(crate) async fn test(State(shared): State<Shared>, Params(query): Params<Tes
         Ok(expansion) => {
             let text = |mailboxes: &[Mailbox]| mailboxes.iter().map(Mailbox::to_string).collect();
             answer.targets = text(&expansion.targets);
+            answer.paused = pauses_of(&shared, &expansion.targets);
             answer.failed =
                 expansion.failed.iter().map(|(at, error)| FailedTarget { address: at.to_string(), reason: error.to_string() }).collect();
             answer.steps = expansion

@@ -31,8 +31,8 @@ pub struct Certificates {
     pub in_use: Arc<dyn Fn() -> Result<Vec<InUse>, String> + Send + Sync>,
     /// Where those that an authority issued are, with their state.
     pub directory: PathBuf,
-    /// Renews; `None` where no server runs or no authority is named.
-    pub renew: Option<RenewCertificates>,
+    /// Finds what renews; `None` where no server runs or no authority is named. A reload may change it.
+    pub renewer: Arc<dyn Fn() -> Option<RenewCertificates> + Send + Sync>,
 }
 
 fn view(in_use: InUse) -> CertificateView {
@@ -81,9 +81,9 @@ pub(crate) async fn list(State(shared): State<Shared>) -> Result<Json<Certificat
 }
 
 pub(crate) async fn renew(State(shared): State<Shared>, Body(asked): Body<Renewal>) -> Result<Json<RenewalDone>, ApiError> {
-    let Some(renew) = &shared.handles.certificates.renew else {
+    let Some(renew) = (shared.handles.certificates.renewer)() else {
         return Err(ApiError::conflict("no server runs that orders certificates")
-            .hint("set enabled = true under [acme], and start the server: waypost serve"));
+            .hint("set enabled = true under [acme], then: waypost reload (or start the server: waypost serve)"));
     };
     tracing::info!(name = asked.name, force = asked.force, "certificates are renewed, by request");
     let done = tokio::time::timeout(RENEWAL_WITHIN, renew(asked.name, asked.force)).await;

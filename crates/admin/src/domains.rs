@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use mail::Domain;
-use store::DirectoryChange;
+use directory::SigningKey;
+use mail::{Domain, Mailbox};
+use store::{AccountChange, DirectoryChange};
 
 use crate::api::{Changed, DomainView, NewDomain, RemoveDomain};
 use crate::error::ApiError;
@@ -54,13 +55,90 @@ pub(crate) async fn remove(
         return Err(not_stored(&shared, &domain));
     }
     let aliases: Vec<_> = stored.aliases.iter().filter(|alias| *alias.source.domain() == domain).collect();
-    if !aliases.is_empty() && !how.with_aliases {
-        return Err(ApiError::conflict(format!("{domain} has {} aliases", aliases.len()))
-            .hint(format!("to remove them too: waypost domain remove {domain} --with-aliases")));
+    if !aliases.is_empty() && !how.with_aliases && !how.everything {
+        return Err(ApiError::conflict(format!("{domain} has {} aliases", aliases.len())).hint(format!(
+            "to remove them too: waypost domain remove {domain} --with-aliases; with accounts, keys and certificate: --everything"
+        )));
     }
     let mut changes: Vec<_> = aliases.iter().map(|alias| DirectoryChange::RemoveAlias(alias.source.clone())).collect();
     changes.push(DirectoryChange::RemoveDomain(domain.clone()));
-    Ok(Json(shared.commit(format!("{domain} is no longer hosted here"), changes).await?))
+    let left = LeftOver::of(&shared, &domain);
+    if how.everything {
+        changes.extend(left.changes());
+    }
+    let mut done = shared.commit(format!("{domain} is no longer hosted here"), changes).await?;
+    if how.everything {
+        done.changed.push_str(&left.gone());
+        left.forget_certificate(&shared);
+    } else {
+        done.warnings.extend(left.warnings());
+    }
+    done.warnings.push(format!("take its DNS records away that name this server, MX above all: mail to {domain} is refused here now"));
+    Ok(Json(done))
+}
+
+/// What belongs to a domain beside its aliases.
+struct LeftOver {
+    domain: Domain,
+    accounts: Vec<Mailbox>,
+    keys: Vec<SigningKey>,
+    /// Whether a certificate is kept for it.
+    certificate: bool,
+}
+
+impl LeftOver {
+    fn of(shared: &Shared, domain: &Domain) -> Self {
+        let directory = shared.handles.live.current();
+        let contents = directory.contents();
+        // What forwards leave under is needed for all domains.
+        let is_forwarding = shared.handles.report_facts.forwarding == *domain;
+        Self {
+            domain: domain.clone(),
+            accounts: contents.accounts.iter().map(|a| a.login.clone()).filter(|login| login.domain == *domain).collect(),
+            keys: contents.keys.iter().filter(|key| key.domain == *domain && !is_forwarding).cloned().collect(),
+            certificate: net::acme::has_order(&shared.handles.certificates.directory, domain),
+        }
+    }
+
+    fn changes(&self) -> Vec<DirectoryChange> {
+        let accounts = self.accounts.iter().map(|login| DirectoryChange::Account(AccountChange::Remove(login.clone())));
+        accounts.chain(self.keys.iter().map(|key| DirectoryChange::RemoveKey(key.domain.clone(), key.selector.clone()))).collect()
+    }
+
+    fn gone(&self) -> String {
+        let accounts = self.accounts.iter().map(|login| format!("account {login}"));
+        let keys = self.keys.iter().map(|key| format!("DKIM key {}", key.selector));
+        let certificate = self.certificate.then(|| "the order of its certificate".to_owned());
+        let gone: Vec<String> = accounts.chain(keys).chain(certificate).collect();
+        if gone.is_empty() { String::new() } else { format!("; removed with it: {}", gone.join(", ")) }
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let domain = &self.domain;
+        let mut warnings: Vec<String> = self
+            .accounts
+            .iter()
+            .map(|login| format!("the account {login} is left, and can log in and send: waypost account remove {login}"))
+            .collect();
+        if !self.keys.is_empty() {
+            let selectors: Vec<&str> = self.keys.iter().map(|key| key.selector.as_str()).collect();
+            warnings.push(format!("its DKIM keys {} are left: waypost key remove {domain}", selectors.join(", ")));
+        }
+        if self.certificate {
+            warnings.push(format!(
+                "the certificate for its names is left, and is not renewed; waypost domain remove {domain} --everything takes all away"
+            ));
+        }
+        warnings
+    }
+
+    fn forget_certificate(&self, shared: &Shared) {
+        if self.certificate
+            && let Err(error) = net::acme::forget(&shared.handles.certificates.directory, &self.domain)
+        {
+            tracing::warn!(%error, domain = %self.domain, "the certificate of a domain that is gone cannot be removed");
+        }
+    }
 }
 
 fn not_stored(shared: &Shared, domain: &Domain) -> ApiError {

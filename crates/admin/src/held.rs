@@ -5,16 +5,30 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use mail::QueueId;
+use mta::Headline;
 use store::{FailedDelivery, ListFilter};
 
-use crate::api::{Changed, FailedView, QueuePage, QueueQuery, Release};
+use crate::api::{Changed, FailedView, QueuePage, QueueQuery, QueuedMessage, Release};
 use crate::error::ApiError;
 use crate::extract::{Body, Params, parsed};
 use crate::queue::{PAGE, PAGE_MAX, page};
 use crate::server::Shared;
 
 pub(crate) async fn list(State(shared): State<Shared>, Params(query): Params<QueueQuery>) -> Result<Json<QueuePage>, ApiError> {
-    page(&shared, query, Some(true)).await
+    let Json(mut page) = page(&shared, query, Some(true)).await?;
+    for message in &mut page.messages {
+        headline(&shared, message).await;
+    }
+    Ok(Json(page))
+}
+
+/// Adds author and subject. Content that cannot be read is no reason to show no list.
+async fn headline(shared: &Shared, message: &mut QueuedMessage) {
+    let Ok(id) = message.id.parse() else { return };
+    if let Ok(content) = shared.handles.store.content(id).await {
+        let headline = Headline::of(content.front());
+        (message.author, message.subject) = (Some(headline.author), Some(headline.subject));
+    }
 }
 
 async fn held(shared: &Shared, id: QueueId) -> Result<(), ApiError> {
@@ -27,7 +41,11 @@ async fn held(shared: &Shared, id: QueueId) -> Result<(), ApiError> {
 
 pub(crate) async fn show(State(shared): State<Shared>, Path(id): Path<String>) -> Result<Json<QueuePage>, ApiError> {
     held(&shared, parsed("a queue id", &id)?).await?;
-    crate::queue::show(State(shared), Path(id)).await
+    let Json(mut page) = crate::queue::show(State(shared.clone()), Path(id)).await?;
+    for message in &mut page.messages {
+        headline(&shared, message).await;
+    }
+    Ok(Json(page))
 }
 
 pub(crate) async fn release(

@@ -11,9 +11,9 @@ use mail::evidence::DkimResult;
 use msgauth::{Algorithm, KeyPair, Signer, record};
 use store::DirectoryChange;
 
-use crate::api::{KeyTest, KeyView, KeysChanged, NewKeys, RotateKeys};
+use crate::api::{Changed, KeyTest, KeyView, KeysChanged, NewKeys, RemoveKeys, RotateKeys};
 use crate::error::ApiError;
-use crate::extract::{Body, parsed};
+use crate::extract::{Body, Params, parsed};
 use crate::server::Shared;
 
 /// A retired key's record stays for so long: what it signed may be on its way, or be verified once more.
@@ -149,6 +149,32 @@ pub(crate) async fn rotate(
     let changed = format!("{domain} is signed with its new keys; the records of the old ones must stay for 7 days, then empty their p=");
     shared.commit(changed.clone(), changes).await?;
     Ok(Json(KeysChanged { changed, is_new: true, keys: keys_of(&shared, &domain).iter().map(view).collect() }))
+}
+
+/// Removes keys. Those that mail is signed with stay, unless somebody insists.
+pub(crate) async fn remove(
+    State(shared): State<Shared>,
+    Path(name): Path<String>,
+    Params(how): Params<RemoveKeys>,
+) -> Result<Json<Changed>, ApiError> {
+    let domain: Domain = parsed("a domain", &name)?;
+    let _changing = shared.changing.lock().await;
+    let is_it = |key: &SigningKey| how.selector.as_ref().is_none_or(|selector| key.selector == *selector);
+    let keys: Vec<SigningKey> = keys_of(&shared, &domain).into_iter().filter(is_it).collect();
+    if keys.is_empty() {
+        return Err(ApiError::missing(format!("{domain} has no such DKIM key")).hint("waypost key list shows what there is"));
+    }
+    let is_in_use = shared.handles.live.current().hosted(&domain).is_some() || shared.handles.report_facts.forwarding == domain;
+    if is_in_use && !how.force && keys.iter().any(|key| key.state == KeyState::Active) {
+        return Err(ApiError::conflict(format!("mail of {domain} is signed with these keys")).hint(format!(
+            "for other ones: waypost key rotate {domain}; to let its mail leave unsigned: waypost key remove {domain} --force"
+        )));
+    }
+    let names: Vec<String> = keys.iter().map(SigningKey::record_name).collect();
+    let changes = keys.iter().map(|key| DirectoryChange::RemoveKey(key.domain.clone(), key.selector.clone())).collect();
+    let mut done = shared.commit(format!("the DKIM keys {} are removed", names.join(", ")), changes).await?;
+    done.warnings.push("leave their TXT records with an empty p= for 7 days, or take them away once nothing signed is on its way".into());
+    Ok(Json(done))
 }
 
 /// Whether the record of a key is to be seen in DNS.

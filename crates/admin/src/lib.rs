@@ -16,6 +16,7 @@ mod held;
 mod import;
 mod keys;
 mod messages;
+mod pauses;
 mod queue;
 mod reports;
 mod server;

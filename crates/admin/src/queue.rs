@@ -35,6 +35,8 @@ fn view(listed: ListedMessage) -> QueuedMessage {
         size_bytes: listed.size_bytes,
         arrived_ms: listed.message.arrived_ms,
         expires_ms: listed.message.expires_ms,
+        author: None,
+        subject: None,
         recipients: recipients.collect(),
     }
 }

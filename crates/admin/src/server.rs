@@ -11,7 +11,7 @@ use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use axum::{Json, Router};
 use mail::Reply;
 use mta::passwords::PasswordKey;
-use mta::{Confirmations, LiveDirectory, Submission, Submitted};
+use mta::{Confirmations, LiveDirectory, Pauses, Submission, Submitted};
 use store::{Store, StoreError};
 use tokio::sync::{Mutex, Semaphore};
 
@@ -20,7 +20,7 @@ use crate::certificates::{self, Certificates};
 use crate::error::ApiError;
 use crate::messages::ROOM_KIB;
 use crate::reports::{self, ReportFacts};
-use crate::{accounts, aliases, confirmations, domains, held, import, keys, messages, queue};
+use crate::{accounts, aliases, confirmations, domains, held, import, keys, messages, pauses, queue};
 
 /// The largest body of a request, in octets.
 const BODY_MAX_BYTES: usize = 16 * 1024 * 1024;
@@ -60,6 +60,8 @@ pub struct Handles {
     pub confirmations: Confirmations,
     /// DNS, to see whether a record is published.
     pub resolver: Option<net::Resolver>,
+    /// What gets no mail for now; `None` where no server runs.
+    pub pauses: Option<Pauses>,
     /// What reports of other servers are judged by.
     pub report_facts: ReportFacts,
     /// The certificates.
@@ -125,10 +127,13 @@ pub fn router(handles: Handles) -> Router {
         .route("/queue/totals", get(queue::totals))
         .route("/queue/retry", post(queue::retry))
         .route("/queue/{id}", get(queue::show).delete(queue::remove))
+        .route("/pauses", get(pauses::list))
+        .route("/pauses/resume", post(pauses::resume))
         .route("/messages", submission())
         .route("/confirmations", get(confirmations::list))
         .route("/keys", get(keys::list).post(keys::add))
         .route("/keys/test", post(keys::test))
+        .route("/keys/{domain}", delete(keys::remove))
         .route("/keys/{domain}/rotate", post(keys::rotate))
         .route("/certificates", get(certificates::list))
         .route("/certificates/renew", post(certificates::renew))

@@ -48,9 +48,14 @@ async fn api_with(virtual_file: Option<&str>) -> Api {
         submit: Arc::new(|_| Box::pin(async { Err(mail::Reply::new(451, (4, 3, 0), "not here")) })),
         confirmations: mta::Confirmations::default(),
         message_max_bytes: Arc::new(|| 1 << 20),
+        pauses: None,
         resolver: None,
         report_facts: crate::ReportFacts { addresses: vec!["192.0.2.1".parse().unwrap()], forwarding: "fwd.example.com".parse().unwrap() },
-        certificates: crate::Certificates { in_use: Arc::new(|| Ok(Vec::new())), directory: dir.path().join("certificates"), renew: None },
+        certificates: crate::Certificates {
+            in_use: Arc::new(|| Ok(Vec::new())),
+            directory: dir.path().join("certificates"),
+            renewer: Arc::new(|| None),
+        },
         reload: Some(Arc::new(|| Box::pin(async { Err("w.toml:3:1: unknown key".to_owned()) }))),
         status: Arc::new(|| json!({ "running": true })),
     };

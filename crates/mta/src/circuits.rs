@@ -6,7 +6,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use mail::{Domain, Fields, Mailbox};
-use policy::{Admission, Circuits, Keys, Meaning, Pass, Scope, Severity, Trouble};
+use policy::{Admission, Circuits, Keys, Meaning, Pass, Pause, Scope, Severity, Trouble};
 use store::{Flow, Message};
 
 use crate::deliver::Delivered;
@@ -122,7 +122,7 @@ impl LiveCircuits {
             let told = circuits.on_reply(pass, &meaning, now_ms);
             trouble.not_before_ms = told.until_ms.max(until_ms);
             if let Some(times) = told.invalid_times {
-                log_fate::invalid_target(world, &recipient.recipient, &meaning, times);
+                log_fate::invalid_target(world, &recipient.recipient, &meaning, (times, trouble));
             }
         }
     }
@@ -150,6 +150,16 @@ impl LiveCircuits {
     /// Whether the host is to get its messages by DATA, whatever it offers.
     pub fn is_data_only(&self, host: &Domain, now_ms: i64) -> bool {
         self.circuits().is_data_only(host, now_ms)
+    }
+
+    /// What gets nothing now.
+    pub fn pauses(&self, now_ms: i64) -> Vec<Pause> {
+        self.circuits().pauses(now_ms)
+    }
+
+    /// Ends the pauses of one mailbox, host or provider.
+    pub fn resume(&self, about: &str) -> usize {
+        self.circuits().resume(about)
     }
 
     /// Somebody wants everything tried now.
@@ -194,6 +204,19 @@ fn signing_domain(prefix: &[u8]) -> Option<Domain> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_full_mailbox_is_not_called_invalid() {
+        let fault = |code, enhanced| {
+            fault_of_target(&policy::trouble_of_reply(
+                &Domain::parse("mx.far.test").unwrap(),
+                &mail::Reply::new(code, enhanced, "no"),
+                Scope::Recipient,
+            ))
+        };
+        assert!(fault(552, (5, 2, 2)).contains("is full") && fault(550, (5, 2, 1)).contains("is disabled"));
+        assert!(fault(550, (5, 1, 1)).contains("not valid"));
+    }
 
     #[test]
     fn the_signing_domain_is_read_from_the_prefix() {

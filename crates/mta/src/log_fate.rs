@@ -69,8 +69,17 @@ pub(crate) fn not_taken(world: &World, message: &Message, recipient: &NewRecipie
     tracing::info!(id = %message.id, to = %line.to, alias = line.alias, meaning, cause, trouble = %line.said(trouble), "not taken while the sender waited");
 }
 
-/// It was called invalid several times in a row.
-pub(crate) fn invalid_target(world: &World, recipient: &NewRecipient, meaning: &Meaning, times: u32) {
+/// What is wrong with a mailbox, by the subject and detail of the code (RFC 3463 s.3.3).
+fn fault_of_target(trouble: &Trouble) -> &'static str {
+    match (trouble.enhanced.1, trouble.enhanced.2) {
+        (2, 2) => "a mailbox that mail is sent to is full, again and again",
+        (2, 1) => "a mailbox that mail is sent to is disabled, again and again",
+        _ => "an address that mail is sent to is not valid, again and again",
+    }
+}
+
+/// It was called full, disabled or invalid several times in a row.
+pub(crate) fn invalid_target(world: &World, recipient: &NewRecipient, meaning: &Meaning, (times, trouble): (u32, &Trouble)) {
     let line = Line::new(world, recipient);
     tracing::error!(
         target = %line.to,
@@ -79,7 +88,8 @@ pub(crate) fn invalid_target(world: &World, recipient: &NewRecipient, meaning: &
         meaning = %meaning.row,
         cause = meaning.cause,
         next_step = meaning.next_step,
-        "an address that mail is sent to is not valid, again and again"
+        "{}",
+        fault_of_target(trouble)
     );
 }
 

@@ -34,6 +34,7 @@ use crate::live_directory::LiveDirectory;
 use crate::logins::Logins;
 use crate::notice;
 use crate::passwords::PasswordKey;
+use crate::pauses::Pauses;
 use crate::receive::Reception;
 use crate::report_in::ReadingRoom;
 use crate::results::Results;
@@ -218,6 +219,11 @@ impl Server {
     /// Writes letters to the postmaster.
     pub fn postmaster(&self) -> notice::Postmaster {
         notice::Postmaster(self.dispatch.clone())
+    }
+
+    /// What gets no mail for now.
+    pub fn pauses(&self) -> Pauses {
+        Pauses(self.dispatch.clone())
     }
 
     /// A function that tells dispatch to try now what is due.

@@ -50,7 +50,9 @@ pub(crate) async fn settle(dispatch: &Dispatch, mut job: Job, mut results: Vec<R
     let _hold = world.closing.hold();
     let now_ms = world.clock.now_ms();
     world.circuits.tell(world, &mut job, &mut results, now_ms);
-    if results.iter().any(|result| result.as_ref().is_err_and(Trouble::doubts_us)) {
+    let forwarding = world.settings.load().forward.srs.domain.to_string();
+    let ours = (job.claimed.message.flow == Flow::Forward).then_some(forwarding.as_str());
+    if results.iter().any(|result| result.as_ref().is_err_and(|trouble| trouble.doubts_us(ours))) {
         world.doubts.notify_one();
     }
     if let Some(waiter) = job.waiter.take() {

@@ -43,6 +43,6 @@ pub use tls::{
     ACME_TLS, Accepted, Acceptor, InUse, Origin, PairFiles, ServerTls, Service, Sources, TlsError, bindings, certificates_of, check_pair,
     describe,
 };
-pub use tls_client::{ClientTls, TlsFault, Verify};
+pub use tls_client::{ClientStream, ClientTls, TlsFault, Verify};
 pub use trial::{Trial, TrialError, TrialVersion};
 pub use validation::{Validate, Validator};

@@ -19,6 +19,9 @@ use tokio_rustls::client::TlsStream;
 use crate::dane::{Dane, DaneError};
 use crate::tls::TlsError;
 
+/// A connection to a server, under TLS.
+pub type ClientStream = TlsStream<TcpStream>;
+
 /// What is verified about the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verify {
@@ -86,7 +89,7 @@ impl ClientTls {
     }
 
     /// Does the handshake with a host over a connection that is up.
-    pub async fn connect(&self, verify: Verify, host: &Domain, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    pub async fn connect(&self, verify: Verify, host: &Domain, tcp: TcpStream) -> io::Result<ClientStream> {
         let name = match host.address() {
             Some(address) => ServerName::from(address),
             None => ServerName::try_from(host.as_str().to_owned()).map_err(io::Error::other)?,
@@ -99,7 +102,7 @@ impl ClientTls {
     }
 
     /// Does the handshake with a host that must show what its TLSA records name.
-    pub async fn connect_as(&self, dane: &Arc<Dane>, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    pub async fn connect_as(&self, dane: &Arc<Dane>, tcp: TcpStream) -> io::Result<ClientStream> {
         let name = ServerName::try_from(dane.base().as_str().to_owned()).map_err(io::Error::other)?;
         let failed = Arc::new(OnceLock::new());
         let verifier = Arc::new(ByDane { dane: dane.clone(), anyone: Anyone(self.provider.clone()), failed: failed.clone() });

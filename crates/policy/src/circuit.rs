@@ -103,6 +103,19 @@ pub struct Told {
     pub invalid_times: Option<u32>,
 }
 
+/// Something that gets nothing for now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pause {
+    /// Of what kind it is.
+    pub scope: ReplyScope,
+    /// The mailbox or the host; for what a host counts, the host or its provider and, after a blank, what it counts.
+    pub about: String,
+    /// Until when, Unix milliseconds.
+    pub until_ms: i64,
+    /// Why, for people.
+    pub why: String,
+}
+
 #[derive(Debug)]
 struct Circuit {
     /// Which opening this is: what was let through before it says nothing about it.
@@ -246,6 +259,24 @@ impl Circuits {
         self.ipv4_only.clear();
         self.tls_only.clear();
         self.data_only.clear();
+    }
+
+    /// What gets nothing now, the pause that ends first before the others.
+    pub fn pauses(&self, now_ms: i64) -> Vec<Pause> {
+        let pause = |(key, circuit): (&Key, &Circuit)| {
+            let until_ms = circuit.wait(now_ms)?;
+            Some(Pause { scope: key.0, about: key.1.clone(), until_ms, why: circuit.why.clone() })
+        };
+        let mut pauses: Vec<Pause> = self.open.iter().filter_map(pause).collect();
+        pauses.sort_by(|a, b| (a.until_ms, &a.about).cmp(&(b.until_ms, &b.about)));
+        pauses
+    }
+
+    /// An operator wants the pauses of one mailbox, host or provider ended. Returns how many there were.
+    pub fn resume(&mut self, about: &str) -> usize {
+        let (about, before) = (about.to_ascii_lowercase(), self.open.len());
+        self.open.retain(|(_, name), _| *name != about && name.split(' ').next() != Some(about.as_str()));
+        before - self.open.len()
     }
 
     /// How many circuits are not closed.

@@ -92,6 +92,18 @@ mod tests {
     }
 
     #[test]
+    fn a_rate_limit_or_a_strangers_policy_is_no_doubt_of_us() {
+        let host = Domain::parse("gmail-smtp-in.l.google.com").unwrap();
+        let doubts = |code, text: &str, ours| trouble_of_reply(&host, &Reply::from_wire(code, text), Scope::Recipient).doubts_us(ours);
+        let forwarded = Some("fwd.example.com");
+        assert!(!doubts(421, "4.7.28 an unusual rate of unsolicited mail", None) && !doubts(421, "4.7.28 rate", forwarded));
+        let stranger = "5.7.26 Unauthenticated email from stranger.test is not accepted due to domain's DMARC policy";
+        assert!(!doubts(550, stranger, forwarded) && doubts(550, stranger, None));
+        assert!(doubts(550, "5.7.26 unauthenticated; SPF [fwd.example.com] with ip: [192.0.2.1] = did not pass", forwarded));
+        assert!(doubts(550, "5.7.25 The IP address sending this message does not have a PTR record", forwarded));
+    }
+
+    #[test]
     fn a_5xx_about_us_waits() {
         let host = Domain::parse("gmail-smtp-in.l.google.com").unwrap();
         let said = "5.7.1 The IP you're using to send mail is not authorized to\n5.7.1 send email directly to our servers. Please use the SMTP relay";

@@ -106,9 +106,17 @@ impl Trouble {
         self.is_of_one_host() && !self.wants_pause() && !is_ours_to_mend
     }
 
-    /// Whether a host says that it cannot believe who we are (RFC 7372 s.3, and Gmail's codes from 5.7.25 on): name, SPF, DKIM, DMARC.
-    pub fn doubts_us(&self) -> bool {
-        self.meaning.is_some() && self.enhanced.1 == 7 && (20..30).contains(&self.enhanced.2)
+    /// Whether a host says that it cannot believe who we are (RFC 7372 s.3, and Gmail's 5.7.25 to 5.7.27): name of the address, SPF, DKIM, DMARC.
+    /// Of a forward, signatures and DMARC are the author's own affair, unless the host names the domain `ours` under which it left.
+    pub fn doubts_us(&self, ours: Option<&str>) -> bool {
+        let EnhancedCode(_, subject, detail) = self.enhanced;
+        let is_ours = match (detail, ours) {
+            (23..=25 | 27, _) => true,
+            (20..=22 | 26 | 30, None) => true,
+            (26, Some(domain)) => self.text.to_ascii_lowercase().contains(&domain.to_ascii_lowercase()),
+            _ => false,
+        };
+        self.meaning.is_some() && subject == 7 && is_ours
     }
 
     /// Whether the host wants a pause, so that trying at once over another connection would only make it worse.

@@ -10,6 +10,7 @@ mod demo;
 mod dns;
 mod doctor;
 mod output;
+mod owner;
 mod route;
 mod sendas;
 mod sendmail;
@@ -20,7 +21,7 @@ mod transport;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::Parser;
+use clap::FromArgMatches;
 use tokio::runtime::{Builder, Runtime};
 
 use cli::{Cli, Command};
@@ -34,7 +35,7 @@ fn main() -> ExitCode {
     if let Some(call) = sendmail::call(std::env::args_os()) {
         return sendmail::run(call);
     }
-    let cli = Cli::parse();
+    let cli = Cli::from_arg_matches(&cli::help::command().get_matches()).unwrap_or_else(|error| error.exit());
     let json = cli.json;
     match run(cli) {
         Ok(code) => code,
@@ -76,6 +77,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Doctor(args) => small_runtime()?.block_on(doctor::run(&cli.config, args, out)),
         Command::Route(command) => small_runtime()?.block_on(route::run(&cli.config, command, out)),
         Command::Demo(args) => demo::run(&args),
+        Command::OpenStore => owner::serve(&cli.config).map(|()| ExitCode::SUCCESS),
         other => small_runtime()?.block_on(commands::talk(&cli.config, other, out)),
     }
 }

@@ -25,6 +25,7 @@ use tokio::net::UnixStream;
 use tower::ServiceExt;
 
 use crate::config::Config;
+use crate::owner::{self, Opened, other_than_root};
 
 /// An answer must come in this time; hashing and large imports take a while.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -32,8 +33,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// The way to the API.
 #[derive(Debug)]
 pub enum Transport {
-    /// A server runs.
-    Socket(hyper::client::conn::http1::SendRequest<Body>),
+    /// A server runs, or a process that has opened the store as its owner.
+    Socket(hyper::client::conn::http1::SendRequest<Body>, Option<Opened>),
     /// None runs: the same routes over the data directory.
     InProcess(Box<Router>),
 }
@@ -44,7 +45,15 @@ impl Transport {
         let socket = config.admin_socket();
         match UnixStream::connect(&socket).await {
             Ok(stream) => Self::over(stream).await,
-            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => Self::in_process(config).await,
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
+                match other_than_root(&config.file.data_dir) {
+                    Some(_) => {
+                        let (stream, opened) = owner::open(config).await?;
+                        Ok(Self::Socket(handshake(stream).await?, Some(opened)))
+                    }
+                    None => Self::in_process(config).await,
+                }
+            }
             Err(e) if e.kind() == ErrorKind::PermissionDenied => {
                 bail!(
                     "the server's socket {} is closed to this user\n  hint: run the command with sudo, or as the server's user",
@@ -57,10 +66,7 @@ impl Transport {
 
     /// Over a socket that is connected.
     pub async fn over(stream: UnixStream) -> Result<Self> {
-        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        // An error of the connection is told to the request that it breaks.
-        tokio::spawn(connection);
-        Ok(Self::Socket(sender))
+        Ok(Self::Socket(handshake(stream).await?, None))
     }
 
     /// Opens the data directory; refused while a server has it.
@@ -81,6 +87,11 @@ impl Transport {
         let settings = &config.settings;
         let live = LiveDirectory::open(store.clone(), &settings.delimiters, settings.virtual_file.clone()).await?;
         Ok(Self::InProcess(Box::new(admin::router(offline(config, store, Arc::new(live))?))))
+    }
+
+    /// Whether a server runs.
+    pub fn is_server(&self) -> bool {
+        matches!(self, Self::Socket(_, None))
     }
 
     /// Asks for something.
@@ -141,7 +152,7 @@ impl Transport {
     /// Sends a request and reads the answer whole.
     pub async fn send(&mut self, request: Request<Body>) -> Result<(StatusCode, Bytes)> {
         match self {
-            Self::Socket(sender) => {
+            Self::Socket(sender, _) => {
                 sender.ready().await?;
                 let answer = sender.send_request(request).await.context("the server closed the connection; it may be stopping")?;
                 Ok((answer.status(), answer.into_body().collect().await?.to_bytes()))
@@ -160,6 +171,13 @@ pub fn with_remedy(error: &StoreError, data: &Path) -> anyhow::Error {
     anyhow!("the data directory {} cannot be opened: {error}{hint}", data.display())
 }
 
+async fn handshake(stream: UnixStream) -> Result<hyper::client::conn::http1::SendRequest<Body>> {
+    let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    // An error of the connection is told to the request that it breaks.
+    tokio::spawn(connection);
+    Ok(sender)
+}
+
 fn offline(config: &Config, store: Store, live: Arc<LiveDirectory>) -> Result<Handles> {
     let clock = net::Clock::system();
     let settings = Arc::new(arc_swap::ArcSwap::from_pointee(config.settings.clone()));
@@ -175,6 +193,7 @@ fn offline(config: &Config, store: Store, live: Arc<LiveDirectory>) -> Result<Ha
         confirmations: mta::Confirmations::default(),
         message_max_bytes: limit_of(settings.clone()),
         release: releasing(mta::Releaser::new(settings, store.clone(), live.clone(), clock.clone())),
+        pauses: None,
         resolver: crate::serve::resolver(config).ok(),
         report_facts: crate::dns::report_facts(config),
         certificates: crate::serve::face::certificates_on_disk(config),
@@ -222,8 +241,9 @@ fn refuse_foreign(data: &Path) -> Result<()> {
     let (owner, me) = (metadata.uid(), nix::unistd::geteuid().as_raw());
     if owner != me {
         bail!(
-            "{} belongs to user id {owner}, and this is {me}\n  hint: run it as that user (sudo -u '#{owner}' waypost ...), or start the server",
-            data.display()
+            "{} belongs to {}, and this is user id {me}\n  hint: run the command with sudo, or as that user",
+            data.display(),
+            owner::name(owner.into())
         );
     }
     Ok(())
@@ -242,7 +262,8 @@ pub fn segment(text: &str) -> String {
     out
 }
 
-fn with_query(path: &str, query: &[(&str, Option<String>)]) -> String {
+/// A path with the parameters that have a value.
+pub fn with_query(path: &str, query: &[(&str, Option<String>)]) -> String {
     let pairs: Vec<String> =
         query.iter().filter_map(|(name, value)| value.as_ref().map(|v| format!("{name}={}", segment(v).replace('+', "%2B")))).collect();
     if pairs.is_empty() { path.to_owned() } else { format!("{path}?{}", pairs.join("&")) }
@@ -291,7 +312,7 @@ mod tests {
         let listener = admin::bind(&socket).await.unwrap();
         let server = tokio::spawn(async move { admin::serve(listener, router, &socket, async { drop(stopped.await) }).await });
         let mut online = Transport::open(&config).await.unwrap();
-        assert!(matches!(online, Transport::Socket(_)));
+        assert!(matches!(online, Transport::Socket(..)));
         assert_eq!((names(&mut online).await, names(&mut offline).await), (vec!["example.test".into()], vec!["example.test".to_owned()]));
         let error = online.post::<admin::api::Changed>("/v1/domains", &new).await.unwrap_err().to_string();
         assert_eq!(error, "example.test is hosted here already");

@@ -25,7 +25,10 @@ pub(crate) fn bind(what: &str, addresses: &Addresses) -> io::Result<Vec<TcpListe
     let mut listeners = Vec::with_capacity(addresses.list.len());
     for address in &addresses.list {
         match bind_one(*address) {
-            Ok(listener) => listeners.push(listener),
+            Ok(listener) => {
+                tracing::info!(%address, kind = what, "listening");
+                listeners.push(listener);
+            }
             Err(error) if addresses.must => {
                 let text =
                     format!("{address} cannot be used for {what}: {error}; free it, or name another under [listen], or none: {what} = []");

@@ -96,6 +96,7 @@ pub(crate) async fn add(State(shared): State<Shared>, Body(new): Body<NewAccount
     let (kept, password) = passwords::made(&shared, &account, &name, new.password).await?;
     account.passwords.push(kept);
     let mut warnings = foreign(&directory, &login);
+    warnings.extend(without_alias(&directory, &login));
     let change = DirectoryChange::Account(AccountChange::Add(Box::new(account)));
     warnings.extend(shared.commit(format!("account {login} is added"), vec![change]).await?.warnings);
     Ok(Json(Login { login: login.to_string(), name, password, warnings }))
@@ -117,6 +118,13 @@ fn foreign(directory: &Directory, login: &Mailbox) -> Vec<String> {
         )];
     }
     Vec::new()
+}
+
+/// Replies, and reports of what failed, go to the address of the account.
+fn without_alias(directory: &Directory, login: &Mailbox) -> Option<String> {
+    let leads_nowhere = directory.hosts(&login.domain) && directory.expand(login).is_err();
+    leads_nowhere
+        .then(|| format!("{login} is no alias, so replies to it are refused; say where they go: waypost alias add {login} YOU@ELSEWHERE"))
 }
 
 /// The account in force under this login.

@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::PauseView;
+
 /// A hosted domain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DomainView {
@@ -29,6 +31,8 @@ pub struct NewDomain {
 pub struct RemoveDomain {
     /// Whether its aliases go too.
     pub with_aliases: bool,
+    /// Whether its accounts, DKIM keys and certificate go too.
+    pub everything: bool,
 }
 
 /// An alias.
@@ -106,6 +110,9 @@ pub struct AliasTest {
     pub failed: Vec<FailedTarget>,
     /// How the targets were found, in order.
     pub steps: Vec<TestStep>,
+    /// Targets that get nothing for now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paused: Vec<PauseView>,
 }
 
 /// An address that leads nowhere.

@@ -56,6 +56,17 @@ pub struct RotateKeys {
     pub force: bool,
 }
 
+/// Which keys are removed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RemoveKeys {
+    /// Only that of this selector.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub selector: Option<String>,
+    /// Whether keys go that mail is signed with.
+    pub force: bool,
+}
+
 /// What became of keys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeysChanged {

@@ -45,6 +45,12 @@ pub struct QueuedMessage {
     pub arrived_ms: i64,
     /// When it is given up.
     pub expires_ms: i64,
+    /// Who wrote it, of a held message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
+    /// What it is about, of a held message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
     /// Its recipients.
     pub recipients: Vec<QueuedRecipient>,
 }
@@ -93,6 +99,31 @@ pub struct Retry {
     pub domain: Option<String>,
     /// Everything.
     pub all: bool,
+}
+
+/// Something that gets nothing for now, since a host asked for that.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PauseView {
+    /// What kind of thing it is, in words: the mailbox, our address, the host.
+    pub kind: String,
+    /// Whether it is a single mailbox.
+    pub is_mailbox: bool,
+    /// The mailbox or host; for what a host or provider counts, that and what it counts.
+    pub about: String,
+    /// Until when.
+    pub until_ms: i64,
+    /// Why.
+    pub why: String,
+    /// What ends it: the name for `queue resume`.
+    pub resume: String,
+}
+
+/// A pause to end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Resume {
+    /// The mailbox, host or provider.
+    pub about: String,
 }
 
 /// How many recipients something concerned.

@@ -2,11 +2,10 @@
 //!
 //! RFC 8555 s.7.3, RFC 8555 s.6.5. Invariant: each directory has an account of its own.
 
-use std::error::Error as _;
 use std::fs;
 use std::path::PathBuf;
 
-use instant_acme::{Account, AccountCredentials, Error, NewAccount};
+use instant_acme::{Account, AccountCredentials, Error, NewAccount, Problem};
 
 use super::files::{private_directory, write};
 use super::{AcmeSettings, Directories};
@@ -72,26 +71,81 @@ fn path(settings: &AcmeSettings, directories: &Directories) -> PathBuf {
     directories.accounts.join(format!("{name}.json"))
 }
 
-/// The error with what caused it, on one line.
+/// What happened and what follows from it, on one line and in words.
 fn explain(error: &Error) -> String {
-    let mut text = error.to_string();
-    // The outermost says "other" for what its cause says better.
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !text.contains(&said) {
-            text.push_str(&format!(": {said}"));
-        }
-        cause = error.source();
-    }
+    let text = match error {
+        Error::Api(problem) => of_problem(problem),
+        Error::Timeout(_) => "the authority was not done in time; it is asked again later".into(),
+        Error::Json(_) => "the authority's answer is not that of an ACME directory: is acme.directory the right address?".into(),
+        Error::InvalidUri(_) => "the authority gave an address that is none: is acme.directory the right one?".into(),
+        Error::Unsupported(what) => format!("the authority does not support {what}"),
+        Error::Str(what) => format!("the authority left out {what}"),
+        Error::Crypto | Error::KeyRejected => "the account's key cannot be used: move its file away, and a new account is made".into(),
+        other => unreachable_authority(other),
+    };
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// The innermost cause says what the system found; those around it say only that something was done in vain.
+fn unreachable_authority(error: &Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    let said = cause.to_string();
+    match said.contains("UnknownIssuer") {
+        true => "the authority's own certificate is not trusted here: see that ca-certificates is installed, or name its root: acme.authority_root".into(),
+        false => format!("the authority cannot be reached: {said}"),
+    }
+}
+
+/// RFC 8555 s.6.7: the authority's own words, and what is to be done about a problem of this type.
+pub(super) fn of_problem(problem: &Problem) -> String {
+    let kind = problem.r#type.as_deref().unwrap_or_default();
+    let advice = match kind.rsplit(':').next().unwrap_or_default() {
+        "rateLimited" => "the authority has had too many orders for these names or from here; it is asked again later",
+        "connection" => "it could not connect to this server: see that port 80 (443 for tls-alpn) is open from outside",
+        "dns" => "it could not look the name up: see waypost dns check",
+        "unauthorized" | "incorrectResponse" => "it was answered by something else than this server: see where the name leads",
+        "tls" => "it was shown another certificate: see which program has port 443",
+        "caa" => "a CAA record keeps it from issuing: waypost dns check shows the record to publish",
+        "rejectedIdentifier" | "unsupportedIdentifier" => "it issues no certificate for this name",
+        "accountDoesNotExist" => "it does not know the account any more: move its file in the data directory away, and a new one is made",
+        "invalidContact" | "unsupportedContact" => "it does not take acme.contact",
+        "userActionRequired" => "its terms have changed, and want to be agreed to there",
+        "externalAccountRequired" => "it wants an account that was made on its web page, which is not supported",
+        "serverInternal" => "it has trouble of its own; it is asked again later",
+        _ => "",
+    };
+    let detail =
+        problem.detail.clone().unwrap_or_else(|| if advice.is_empty() { format!("a problem of type {kind}") } else { String::new() });
+    match (detail.as_str(), advice) {
+        (detail, "") => format!("the authority says: {detail}"),
+        ("", advice) => format!("the authority refuses: {advice}"),
+        (detail, advice) => format!("the authority says: {detail} ({advice})"),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use instant_acme::Problem;
-
     use super::*;
+
+    #[test]
+    fn errors_are_in_words() {
+        let problem = |kind: &str, detail: &str| -> String {
+            let kind = format!("urn:ietf:params:acme:error:{kind}");
+            explain(&Error::Api(serde_json::from_value(serde_json::json!({ "type": kind, "detail": detail })).unwrap()))
+        };
+        assert!(
+            problem("rateLimited", "too many certificates").starts_with("the authority says: too many certificates (the authority has had")
+        );
+        assert!(problem("connection", "timeout").contains("port 80"));
+        for text in [problem("caa", "no"), explain(&Error::Timeout(None)), explain(&Error::Crypto)] {
+            assert!(!text.contains("urn:") && !text.contains("Error"), "{text}");
+        }
+        let refused = std::io::Error::new(std::io::ErrorKind::ConnectionRefused, "Connection refused");
+        assert_eq!(explain(&Error::Other(Box::new(refused))), "the authority cannot be reached: Connection refused");
+    }
 
     #[test]
     fn a_nonce_that_is_refused_is_no_fault_of_the_request() {

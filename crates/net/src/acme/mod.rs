@@ -26,7 +26,7 @@ use crate::tls::ServerTls;
 pub use challenges::Challenges;
 pub use files::{private_directory, write};
 pub use keys::next_key_digest;
-pub use state::{LeftOut, State, states};
+pub use state::{LeftOut, State, forget, has_order, states};
 
 /// Let's Encrypt's directory.
 pub const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
@@ -136,15 +136,37 @@ struct Request {
 #[derive(Debug)]
 pub struct Acme {
     requests: mpsc::Sender<Request>,
-    task: JoinHandle<()>,
+    /// Taken out only by [`Acme::ending`].
+    task: Option<JoinHandle<()>>,
 }
 
 impl Acme {
     /// Begins to look after the certificates.
     pub fn start(parts: Parts) -> Self {
+        Self::start_after(None, parts)
+    }
+
+    /// The same, once the renewal before has ended: an order under way is not cut off.
+    pub fn start_after(before: Option<Self>, parts: Parts) -> Self {
         let (requests, waiting) = mpsc::channel(REQUESTS);
-        let task = tokio::spawn(run(Arc::new(parts), waiting));
+        let before = before.and_then(Self::ending);
+        let task = Some(tokio::spawn(async move {
+            if let Some(before) = before {
+                let _ = before.await;
+            }
+            run(Arc::new(parts), waiting).await;
+        }));
         Self { requests, task }
+    }
+
+    /// Begins no other order; the one under way goes on to its end.
+    fn ending(mut self) -> Option<JoinHandle<()>> {
+        self.task.take()
+    }
+
+    /// As [`Acme::ending`], for a renewal that none follows.
+    pub fn end(self) {
+        drop(self.ending());
     }
 
     /// A way to ask for a renewal now.
@@ -155,7 +177,9 @@ impl Acme {
 
 impl Drop for Acme {
     fn drop(&mut self) {
-        self.task.abort();
+        if let Some(task) = &self.task {
+            task.abort();
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use instant_acme::{
 };
 use std::time::Duration;
 
-use super::account::Refusal;
+use super::account::{Refusal, of_problem};
 use super::hook::{self, Verb};
 use super::{Challenge, Challenges};
 
@@ -124,8 +124,8 @@ async fn why_invalid(order: &mut Order) -> Option<String> {
     while let Some(Ok(authorization)) = authorizations.next().await {
         let name = authorization.identifier().to_string();
         reasons.extend(authorization.challenges.iter().filter_map(|challenge| challenge.error.as_ref()).map(|problem| {
-            let detail = problem.detail.clone().unwrap_or_else(|| problem.to_string());
-            format!("{name} was not validated: {detail}")
+            let detail = of_problem(problem);
+            format!("{name} was not validated: {}", detail.trim_start_matches("the authority says: "))
         }));
     }
     let text: String = reasons.join("; ").chars().map(|c| if c.is_control() { ' ' } else { c }).collect();

@@ -6,6 +6,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use mail::Domain;
 use serde::{Deserialize, Serialize};
 
 use super::files::{self, Place};
@@ -70,4 +71,17 @@ pub fn states(certificates: &Path) -> Vec<(String, State)> {
         .collect();
     states.sort_by(|a, b| a.0.cmp(&b.0));
     states
+}
+
+/// Whether a certificate for the names of this domain was ordered.
+pub fn has_order(certificates: &Path, domain: &Domain) -> bool {
+    Place(certificates.join(domain.as_str())).state().exists()
+}
+
+/// Removes the certificate of a domain that is no longer hosted, with its key and how it stands.
+///
+/// # Errors
+/// What the system says.
+pub fn forget(certificates: &Path, domain: &Domain) -> io::Result<()> {
+    fs::remove_dir_all(certificates.join(domain.as_str()))
 }

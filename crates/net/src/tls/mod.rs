@@ -10,6 +10,9 @@ mod set;
 mod signature;
 #[cfg(test)]
 mod tests;
+mod words;
+#[cfg(test)]
+mod words_tests;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -158,6 +161,16 @@ impl ServerTls {
     /// Reads everything again, what ACME got too. The next handshake uses it; sessions under way go on.
     pub fn reload(&self) {
         self.refresh(true);
+    }
+
+    /// Shows the certificates of other sources from now on. Sessions under way go on.
+    ///
+    /// # Errors
+    /// One that does not load; then all stay as they are.
+    pub fn replace(&self, sources: &Sources) -> Result<(), TlsError> {
+        let next = Arc::new(Current::new(Set::load(sources)?)?);
+        *self.0.current.lock().unwrap_or_else(PoisonError::into_inner) = next;
+        Ok(())
     }
 
     fn refresh(&self, with_issued: bool) -> Arc<Current> {

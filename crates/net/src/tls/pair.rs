@@ -9,10 +9,10 @@ use std::time::SystemTime;
 
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
 use rustls::sign::CertifiedKey;
 
-use super::TlsError;
+use super::{TlsError, words};
 use crate::leaf::Leaf;
 
 /// The files of a certificate and its key.
@@ -75,12 +75,12 @@ pub fn check_pair(files: &PairFiles) -> Result<Leaf, TlsError> {
 /// The chain of a PEM file, leaf first.
 pub(crate) fn read_chain(certificate: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let bad = |reason: String| TlsError::File { path: certificate.into(), reason };
-    let pems = CertificateDer::pem_file_iter(certificate).map_err(|e| bad(e.to_string()))?;
-    let chain: Vec<CertificateDer<'static>> = pems.collect::<Result<_, _>>().map_err(|e| bad(e.to_string()))?;
-    if chain.is_empty() {
-        return Err(bad("holds no certificate in PEM form".into()));
+    let read = || CertificateDer::pem_file_iter(certificate)?.collect::<Result<Vec<CertificateDer<'static>>, _>>();
+    match read() {
+        Ok(chain) if !chain.is_empty() => Ok(chain),
+        Ok(_) => Err(bad(words::no_certificate(certificate, &pem::Error::NoItemsFound))),
+        Err(error) => Err(bad(words::no_certificate(certificate, &error))),
     }
-    Ok(chain)
 }
 
 fn read_pair(files: &PairFiles) -> Result<(CertifiedKey, Leaf), TlsError> {
@@ -88,11 +88,14 @@ fn read_pair(files: &PairFiles) -> Result<(CertifiedKey, Leaf), TlsError> {
     let at = |path: &Path, reason: String| TlsError::File { path: path.into(), reason };
     let chain = read_chain(certificate)?;
     let leaf = chain.first().map_or_else(|| Err("is empty".into()), Leaf::read).map_err(|e| at(certificate, e))?;
+    if let Some(why) = chain.first().and_then(|der| words::unusable(certificate, key, der)) {
+        return Err(at(certificate, why));
+    }
     refuse_readable(key)?;
-    let private = PrivateKeyDer::from_pem_file(key).map_err(|e| at(key, e.to_string()))?;
-    let signer = aws_lc_rs::sign::any_supported_type(&private).map_err(|e| at(key, e.to_string()))?;
+    let private = PrivateKeyDer::from_pem_file(key).map_err(|e| at(key, words::no_key(key, &e)))?;
+    let signer = aws_lc_rs::sign::any_supported_type(&private).map_err(|_| at(key, words::unsupported_key()))?;
     let certified = CertifiedKey::new(chain, signer);
-    certified.keys_match().map_err(|e| at(key, format!("does not belong to {}: {e}", certificate.display())))?;
+    certified.keys_match().map_err(|_| at(key, words::no_pair(certificate, &certified)))?;
     Ok((certified, leaf))
 }
 

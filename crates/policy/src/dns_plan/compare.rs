@@ -143,6 +143,7 @@ fn made(record: &PlannedRecord, state: State, found: &[Found], why: String) -> F
         }
         (_, State::Missing) => format!("publish: {}", record.zone_line()),
         (_, State::Unknown) => "try again".into(),
+        _ if record.kind == RecordKind::Spf => instead_of_spf(record, found),
         _ => format!("replace it by: {}", record.zone_line()),
     };
     Finding {
@@ -153,6 +154,19 @@ fn made(record: &PlannedRecord, state: State, found: &[Found], why: String) -> F
         why,
         fix: Some(fix),
     }
+}
+
+/// The record that takes the place of those that are there; whoever else sends for the domain stays in it.
+fn instead_of_spf(record: &PlannedRecord, found: &[Found]) -> String {
+    let texts = found.iter().filter_map(|found| if let Data::Text(text) = &found.data { Some(text.as_str()) } else { None });
+    let there = super::spf::records(texts);
+    let text = super::spf_merge::merged(&record.value, &there);
+    if text == record.value {
+        return format!("replace it by: {}", record.zone_line());
+    }
+    let merged = PlannedRecord { value: super::finding::escaped(&text), ..record.clone() };
+    let many = if super::spf_merge::lookups(&text) > 10 { "; that are more than 10 look-ups, so some have to go" } else { "" };
+    format!("one record with all that send for it; leave out what no longer does{many}: {}", merged.zone_line())
 }
 
 /// What stands beside records that are as planned, and should not.

@@ -145,6 +145,9 @@ impl Answers {
     }
 }
 
+/// What is said of a record that is missing, and was not mistyped.
+pub(super) const NOT_THERE: &str = "it is not there";
+
 /// How a record stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
@@ -194,9 +197,19 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// Whether something required is wrong.
+    /// Whether something required is wrong. What nobody answers about is not known to be.
     pub fn is_red(&self) -> bool {
-        self.severity == DnsSeverity::Required && !matches!(self.state, State::Ok | State::Propagating(_))
+        self.severity == DnsSeverity::Required && !matches!(self.state, State::Ok | State::Propagating(_) | State::Unknown)
+    }
+
+    /// Whether something required could not be looked up.
+    pub fn is_open(&self) -> bool {
+        self.severity == DnsSeverity::Required && self.state == State::Unknown
+    }
+
+    /// Whether it is not there and nothing else is to be said about that.
+    pub fn is_plainly_missing(&self) -> bool {
+        self.state == State::Missing && self.found.is_empty() && self.why.starts_with(NOT_THERE)
     }
 
     /// Whether all is well.

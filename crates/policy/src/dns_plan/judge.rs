@@ -10,7 +10,7 @@ use mail::dkim_key::KeyRecord;
 use mail::dmarc_record::Record as DmarcRecord;
 use mail::evidence::SpfResult as Says;
 
-use super::finding::escaped;
+use super::finding::{NOT_THERE, escaped};
 use super::mistakes::{doubled, first_word, is_proxy, text_mistake};
 use super::spf::{self, Evaluation, Stop};
 use super::{Answer, Answers, Data, DmarcStage, DnsSeverity, Found, PlannedRecord, Question, RecordKind, RecordType, zone_among};
@@ -61,7 +61,7 @@ pub(super) fn judge(context: &Context<'_>, record: &PlannedRecord, answer: &Answ
 }
 
 fn nothing() -> Verdict {
-    Missing("it is not there".into())
+    Missing(NOT_THERE.into())
 }
 
 /// An alias hides all else at its name; mail looks at some of it.

@@ -13,6 +13,7 @@ mod mistakes;
 mod plan;
 mod record;
 mod spf;
+mod spf_merge;
 
 use std::net::IpAddr;
 
@@ -26,7 +27,7 @@ pub use compare::{Checked, compare, questions};
 pub use finding::{Answer, Answers, Data, Finding, Found, Question, Source, State};
 pub use forms::{Provider, provider_fields, strings_of, zone_lines};
 pub use plan::plan;
-pub use record::{DnsSeverity, PlannedRecord, RecordKind, RecordType, reverse_name, zone_among};
+pub use record::{DnsSeverity, PlannedRecord, RecordKind, RecordType, RecordUse, reverse_name, zone_among};
 
 /// Where a DKIM key is in its life, as DNS sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -131,6 +131,31 @@ impl DnsSeverity {
     }
 }
 
+/// For whom a record is, and so which are published first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RecordUse {
+    /// Without it mail is lost or refused.
+    Needed,
+    /// With it mail is believed and protected better.
+    Better,
+    /// Mail programs set themselves up by it.
+    Programs,
+}
+
+impl RecordUse {
+    /// All of them, the most important first.
+    pub const ALL: [Self; 3] = [Self::Needed, Self::Better, Self::Programs];
+
+    /// The heading.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Needed => "needed now",
+            Self::Better => "better",
+            Self::Programs => "for mail programs",
+        }
+    }
+}
+
 /// A record to publish.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlannedRecord {
@@ -153,6 +178,15 @@ pub struct PlannedRecord {
 }
 
 impl PlannedRecord {
+    /// For whom it is.
+    pub fn usage(&self) -> RecordUse {
+        match (self.kind, self.severity) {
+            (RecordKind::Srv | RecordKind::Autoconfig, _) => RecordUse::Programs,
+            (_, DnsSeverity::Required) => RecordUse::Needed,
+            _ => RecordUse::Better,
+        }
+    }
+
     /// The value as a zone file has it, a text in one piece.
     pub fn quoted(&self) -> String {
         if self.record_type == RecordType::Txt { format!("\"{}\"", self.value) } else { self.value.clone() }

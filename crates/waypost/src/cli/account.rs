@@ -13,7 +13,8 @@ pub enum Account {
     /// Add an account and print its password once.
     #[command(after_help = "Examples:
   waypost account add me@example.com
-  waypost account add me@example.com --name gmail --sender info@example.com --sender @example.org
+  waypost account add me@example.com --forward foo@gmail.com
+  waypost account add me@example.com --name gmail --sender info@example.com
   waypost account add me@example.com --password-stdin < secret")]
     Add {
         /// The name to log in with: an address.
@@ -24,6 +25,9 @@ pub enum Account {
         /// Another sender that is allowed: an address, @domain, or * for any. Can be given several times.
         #[arg(long, value_name = "ADDRESS")]
         sender: Vec<String>,
+        /// Make an alias too: mail to the account's address goes there. Can be given several times.
+        #[arg(long, value_name = "ADDRESS")]
+        forward: Vec<String>,
         /// Read the password from standard input instead of making one.
         #[arg(long)]
         password_stdin: bool,

@@ -7,6 +7,7 @@ mod alias;
 mod cert;
 mod dns;
 mod doctor;
+pub mod help;
 mod queue;
 mod reports;
 mod route;
@@ -49,11 +50,11 @@ pub struct Cli {
 }
 
 const EXAMPLES: &str = "Examples:
-  waypost demo                                                   see it work on this machine, without a domain
+  waypost demo                        see it work here, without a domain
   waypost setup example.com --forward me@example.com=foo@gmail.com
-  waypost serve
-  waypost alias test me@example.com                              where does mail to this address go?
-  waypost queue list                                             what is waiting, why, and until when";
+  waypost doctor                      is all well, and what is to be done?
+  waypost alias test me@example.com   where does mail to this address go?
+  waypost queue list                  what is waiting, why, and until when";
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -118,6 +119,9 @@ pub enum Command {
         /// The shell.
         shell: Shell,
     },
+    /// Open the store as the owner of the data directory; root's commands start this.
+    #[command(hide = true)]
+    OpenStore,
     /// Write the man pages into a directory.
     #[command(hide = true)]
     Man {
@@ -137,11 +141,14 @@ pub struct Demo {
 /// The domains that mail is taken for.
 #[derive(Debug, Subcommand)]
 pub enum Domain {
-    /// Take mail for a domain.
+    /// Take mail for a domain: with DKIM keys, postmaster@ and abuse@, and its DNS records printed.
     #[command(after_help = "Example:\n  waypost domain add example.com")]
     Add {
         /// The domain.
         domain: String,
+        /// The domain alone: no keys, no aliases.
+        #[arg(long)]
+        bare: bool,
     },
     /// List the domains.
     List,
@@ -152,6 +159,12 @@ pub enum Domain {
         /// Remove its aliases too.
         #[arg(long)]
         with_aliases: bool,
+        /// Remove all that belongs to it: aliases, accounts, DKIM keys, certificate.
+        #[arg(long)]
+        everything: bool,
+        /// Do not ask.
+        #[arg(long, requires = "everything")]
+        yes: bool,
     },
 }
 
@@ -170,6 +183,20 @@ pub enum Key {
     Add {
         /// The domain.
         domain: String,
+    },
+    /// Remove the keys of a domain that is no longer hosted, or one of them.
+    #[command(after_help = "Examples:
+  waypost key remove example.com                     all keys of a domain that is gone
+  waypost key remove example.com --selector r1       a key that was given up")]
+    Remove {
+        /// The domain.
+        domain: String,
+        /// Only the key of this selector.
+        #[arg(long)]
+        selector: Option<String>,
+        /// Even where mail of the domain leaves unsigned then.
+        #[arg(long)]
+        force: bool,
     },
     /// Take the next step in the change of a domain's keys.
     #[command(

@@ -31,6 +31,15 @@ pub enum Queue {
   waypost queue retry --domain gmail.com
   waypost queue retry --all")]
     Retry(Retry),
+    /// Show which mailboxes and hosts get nothing for now, and why.
+    Paused,
+    /// End the pause of a mailbox, host or provider, and try now what waits for it.
+    #[command(after_help = "Example:\n  waypost queue resume foo@gmail.com      when there is room in the mailbox again")]
+    Resume {
+        /// The mailbox, host or provider, as queue paused names it.
+        #[arg(value_name = "ADDRESS|HOST")]
+        about: String,
+    },
     /// Remove a message without a report to its sender.
     #[command(after_help = "Example:\n  waypost queue drop 01jz8k3m5p7q9 --recipient 0 --yes")]
     Drop {

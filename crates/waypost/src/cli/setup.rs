@@ -58,6 +58,9 @@ pub struct Setup {
     /// The kinds of mail that go that way: own, forward, report [default: all].
     #[arg(long, value_name = "KIND", value_delimiter = ',', requires = "smarthost")]
     pub smarthost_for: Vec<String>,
+    /// Do not look at DNS, ports and the way out first.
+    #[arg(long)]
+    pub no_preflight: bool,
     /// Send no message through the smarthost to try it. Only a message shows whether it takes forwards.
     #[arg(long)]
     pub no_trial: bool,

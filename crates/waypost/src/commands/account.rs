@@ -4,21 +4,30 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use admin::api::{
-    AccountDetail, AccountLimits, AccountPatch, AccountView, Changed, Login, NewAccount, NewCertificate, NewPassword, TriedPassword,
-    Verified,
+    AccountDetail, AccountLimits, AccountPatch, AccountView, Changed, Login, NewAccount, NewAlias, NewCertificate, NewPassword,
+    TriedPassword, Verified,
 };
 use anyhow::{Context, Result, bail};
 
 use super::{account_show, changed, warn};
 use crate::cli::{Account, AccountCertificate};
-use crate::output::{BAD, BOLD, DIM, GOOD, Output, styled};
+use crate::output::{BAD, BOLD, DIM, GOOD, Output, note, styled};
 use crate::transport::{Transport, segment};
 
 pub(super) async fn run(api: &mut Transport, command: Account, out: Output) -> Result<ExitCode> {
     match command {
-        Account::Add { login, name, sender, password_stdin } => {
-            let new = NewAccount { login, password: given(password_stdin)?, name, may_send_as: sender };
-            let login: Login = api.post("/v1/accounts", &new).await?;
+        Account::Add { login, name, sender, forward, password_stdin } => {
+            let password = given(password_stdin)?;
+            // The alias first: where it cannot be, no account is left half made.
+            let mut warnings = Vec::new();
+            if !forward.is_empty() {
+                let done: Changed = api.post("/v1/aliases", &NewAlias { source: login.clone(), targets: forward, replace: false }).await?;
+                note(&format!("{} alias {}", styled(GOOD, "ok:"), done.changed));
+                warnings = done.warnings;
+            }
+            let new = NewAccount { login, password, name, may_send_as: sender };
+            let mut login: Login = api.post("/v1/accounts", &new).await?;
+            login.warnings.extend(warnings);
             logged_in(out, &login, "is added")?;
         }
         Account::Passwd { login, name: Some(name), remove: true, .. } => {

@@ -139,5 +139,6 @@ fn tree(test: &AliasTest) -> String {
         [] => lines.push(format!("{} mail to {} is refused", styled(BAD, "no:"), test.address)),
         targets => lines.push(format!("{} {}", styled(GOOD, "goes to:"), targets.join(", "))),
     }
+    lines.extend(test.paused.iter().map(super::queue::paused));
     lines.join("\n")
 }

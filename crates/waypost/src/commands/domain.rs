@@ -1,21 +1,36 @@
 //! `waypost domain`: the domains that mail is taken for.
 
-use admin::api::{Changed, DomainView, NewDomain};
-use anyhow::Result;
+use admin::api::{AliasView, Changed, DomainView, KeysChanged, NewAlias, NewDomain, NewKeys};
+use anyhow::{Result, bail};
+use mail::Domain as Name;
+use policy::dns_plan::{PlannedRecord, plan};
+use serde_json::json;
 
-use super::changed;
+use super::{changed, warn};
 use crate::cli::Domain;
-use crate::output::{DIM, Output, styled, table};
+use crate::config::Config;
+use crate::dns::{read, show};
+use crate::output::{BOLD, DIM, GOOD, Output, ask, styled, table};
 use crate::transport::{Transport, segment};
 
-pub(super) async fn run(api: &mut Transport, command: Domain, out: Output) -> Result<()> {
+pub(super) async fn run(config: &Config, api: &mut Transport, command: Domain, out: Output) -> Result<()> {
     match command {
-        Domain::Add { domain } => {
+        Domain::Add { domain, bare: true } => {
             let done: Changed = api.post("/v1/domains", &NewDomain { name: domain }).await?;
             changed(out, &done)
         }
-        Domain::Remove { domain, with_aliases } => {
-            let done: Changed = api.delete(&format!("/v1/domains/{}?with_aliases={with_aliases}", segment(&domain))).await?;
+        Domain::Add { domain, bare: false } => add(config, api, domain, out).await,
+        Domain::Remove { domain, with_aliases, everything, yes } => {
+            let question = format!("Remove {domain} with its aliases, accounts, DKIM keys and certificate? It cannot be undone.");
+            if everything && !yes {
+                match ask(&question)? {
+                    Some(true) => {}
+                    Some(false) => return Ok(()),
+                    None => bail!("this needs a yes, and there is no terminal to ask on\n  hint: run the command again with --yes"),
+                }
+            }
+            let path = format!("/v1/domains/{}?with_aliases={}&everything={everything}", segment(&domain), with_aliases || everything);
+            let done: Changed = api.delete(&path).await?;
             changed(out, &done)
         }
         Domain::List => {
@@ -23,6 +38,58 @@ pub(super) async fn run(api: &mut Transport, command: Domain, out: Output) -> Re
             Ok(out.show(&domains, |domains| shown(domains))?)
         }
     }
+}
+
+/// The domain with what every domain needs: keys, and addresses for postmaster and abuse. Then the records to publish.
+async fn add(config: &Config, api: &mut Transport, domain: String, out: Output) -> Result<()> {
+    let done: Changed = api.post("/v1/domains", &NewDomain { name: domain.clone() }).await?;
+    let mut made = vec![done.changed];
+    let keys: KeysChanged = api.post("/v1/keys", &NewKeys { domain: domain.clone() }).await?;
+    made.push(keys.changed);
+    let mut warnings = roles(config, api, &domain, &mut made).await?;
+    warnings.push(format!("mail to other addresses is refused until they have an alias: waypost alias add me@{domain} YOU@ELSEWHERE"));
+    let name: Option<Name> = domain.parse().ok();
+    let facts = read(config, api).await?;
+    let records: Vec<PlannedRecord> = plan(&facts).into_iter().filter(|record| record.domain.is_some() && record.domain == name).collect();
+    let lines: Vec<String> = records.iter().map(PlannedRecord::zone_line).collect();
+    out.show(&json!({ "changed": made.join("; "), "warnings": warnings, "records": lines }), |_| {
+        let made: Vec<String> = made.iter().map(|what| format!("{} {what}", styled(GOOD, "ok:"))).collect();
+        format!(
+            "{}\n\n{}\n\n{}\n\nwaypost dns apply publishes them, where a provider is named under [dns]; waypost dns check {domain} says which are there.",
+            made.join("\n"),
+            styled(BOLD, "Publish these DNS records"),
+            show::in_rows(&records)
+        )
+    })?;
+    if !out.json {
+        warn(&warnings);
+    }
+    Ok(())
+}
+
+/// postmaster@ and abuse@ (RFC 5321 s.4.5.1, RFC 2142 s.4), as `setup` makes them. Returns what could not be made.
+async fn roles(config: &Config, api: &mut Transport, domain: &str, made: &mut Vec<String>) -> Result<Vec<String>> {
+    let Some(postmaster) = &config.settings.postmaster else {
+        return Ok(vec![format!(
+            "every domain needs a postmaster, and the configuration names none: postmaster = \"you@example.com\" in {}, then: waypost alias add \
+             postmaster@{domain} YOU@ELSEWHERE",
+            config.path.display()
+        )]);
+    };
+    let aliases: Vec<AliasView> = api.query("/v1/aliases", &[("domain", Some(domain.to_owned()))]).await?;
+    let mut warnings = Vec::new();
+    for role in ["postmaster", "abuse"] {
+        let source = format!("{role}@{domain}");
+        if aliases.iter().any(|alias| alias.source.eq_ignore_ascii_case(&source)) || postmaster.to_string().eq_ignore_ascii_case(&source) {
+            continue;
+        }
+        let new = NewAlias { source: source.clone(), targets: vec![postmaster.to_string()], replace: false };
+        match api.post::<Changed>("/v1/aliases", &new).await {
+            Ok(done) => made.push(format!("alias {}", done.changed)),
+            Err(error) => warnings.push(format!("there is no {source} yet: {}", format!("{error:#}").replace("\n  hint:", ";"))),
+        }
+    }
+    Ok(warnings)
 }
 
 fn shown(domains: &[DomainView]) -> String {

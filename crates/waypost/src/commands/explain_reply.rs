@@ -34,12 +34,27 @@ struct Explained {
 /// Explains one reply.
 pub fn explain_reply(args: &ExplainReply, out: Output) -> Result<()> {
     let text = if args.reply == "-" { from_stdin()? } else { args.reply.clone() };
-    let Some(reply) = pasted_reply(&text) else {
-        bail!("this is no reply: it does not begin with a code of three digits\n  hint: waypost explain-reply '550 5.1.1 no such user'");
+    let Some((said_by, reply)) = reply_within(&text) else {
+        bail!("this is no reply: it holds no code of three digits\n  hint: waypost explain-reply '550 5.1.1 no such user'");
     };
-    let host = args.host.as_deref().map(|h| Domain::parse(h).with_context(|| format!("{h} is no host name"))).transpose()?;
-    let host = host.or_else(|| pasted_host(&text));
-    Ok(out.show(&explained(&reply, meaning(host.as_ref(), &reply)), shown)?)
+    let named = args.host.as_deref().map(|h| Domain::parse(h).with_context(|| format!("{h} is no host name"))).transpose()?;
+    Ok(out.show(&explained(&reply, meaning(named.or(said_by).as_ref(), &reply)), shown)?)
+}
+
+/// The reply, and who said it where that is in the text: as a server says it, or as `queue show` and the log have it (`mx.example.com said: 452 ...`).
+fn reply_within(text: &str) -> Option<(Option<Domain>, Reply)> {
+    if let Some((before, after)) = text.split_once(" said: ") {
+        let line = after.lines().next().unwrap_or_default().trim_end();
+        let line = if before.contains('(') { line.strip_suffix(')').unwrap_or(line) } else { line };
+        return Some((pasted_host(text), pasted_reply(line)?));
+    }
+    if let Some(reply) = pasted_reply(text) {
+        return Some((None, reply));
+    }
+    let starts = text.char_indices().filter(|(at, c)| {
+        ('2'..='5').contains(c) && (*at == 0 || text.get(..*at).is_some_and(|t| t.ends_with([' ', '"', '\n', '\t', '('])))
+    });
+    starts.filter_map(|(at, _)| text.get(at..)).find_map(pasted_reply).map(|reply| (None, reply))
 }
 
 fn from_stdin() -> Result<String> {
@@ -99,4 +114,23 @@ fn severity(explained: &Explained) -> String {
         return forward;
     }
     format!("{forward} for a forward, {} for own mail", styled(explained.own_severity))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_queue_shows_is_a_reply_too() {
+        let found =
+            |text: &str| reply_within(text).map(|(host, reply)| format!("{} {reply}", host.map_or("-".into(), |host| host.to_string())));
+        let shown = "The mailbox is full. Make room in it. (mx.far.test said: 452 4.2.2 over quota)";
+        assert_eq!(found(shown).as_deref(), Some("mx.far.test 452 4.2.2 over quota"));
+        let whole =
+            format!("01jz8k3m5p7q9\n  from     me@example.com\n  to 0     a@far.test\n           in 59m, 1 attempts\n           {shown}\n");
+        assert_eq!(found(&whole).as_deref(), Some("mx.far.test 452 4.2.2 over quota"));
+        assert_eq!(found("550 5.1.1 no such user").as_deref(), Some("- 550 5.1.1 no such user"));
+        assert_eq!(found("reason=\"550 5.7.1 go away\"").as_deref().map(|text| text.starts_with("- 550 5.7.1")), Some(true));
+        assert_eq!(found("nothing of the kind"), None);
+    }
 }

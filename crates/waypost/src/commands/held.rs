@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use super::changed;
 use super::queue::{show, tame};
 use crate::cli::Held;
-use crate::output::{DIM, Output, ask, note, size, span, styled, table};
+use crate::output::{BOLD, DIM, Output, ask, note, size, span, styled, table};
 use crate::transport::{Transport, segment};
 
 pub(super) async fn run(api: &mut Transport, command: Held, out: Output) -> Result<()> {
@@ -55,21 +55,26 @@ fn list(page: &QueuePage) -> String {
     if page.messages.is_empty() {
         return styled(DIM, "nothing is held");
     }
-    let mut rows = Vec::new();
+    let mut blocks = Vec::new();
     for message in &page.messages {
         let recipient = message.recipients.first();
-        let from = if message.from.is_empty() { "<>" } else { &message.from };
-        rows.push(vec![
-            message.id.clone(),
-            span(page.now_ms - message.arrived_ms),
-            size(message.size_bytes),
-            tame(from),
-            recipient.map(|r| r.via.clone().unwrap_or_else(|| r.to.clone())).unwrap_or_default(),
-            format!("in {}", span(message.expires_ms - page.now_ms)),
-            recipient.and_then(|r| r.reason.as_deref()).map(tame).unwrap_or_default(),
-        ]);
+        let sender = if message.from.is_empty() { "<>" } else { &message.from };
+        let to = recipient.map(|r| r.via.clone().unwrap_or_else(|| r.to.clone())).unwrap_or_default();
+        let left = span(message.expires_ms - page.now_ms);
+        let age = span(page.now_ms - message.arrived_ms);
+        let mut lines = vec![format!("{}  {age} old, {}, expires in {left}", styled(BOLD, &message.id), size(message.size_bytes))];
+        let mut field = |name: &str, value: &str| lines.push(format!("  {name:<9}{}", tame(value)));
+        match message.author.as_deref().filter(|author| !author.is_empty()) {
+            Some(author) if author.contains(sender) => field("from", author),
+            Some(author) => field("from", &format!("{author} (sent by {sender})")),
+            None => field("from", sender),
+        }
+        field("for", &to);
+        message.subject.iter().for_each(|subject| field("subject", subject));
+        recipient.and_then(|r| r.reason.as_deref()).iter().for_each(|why| field("why", why));
+        blocks.push(lines.join("\n"));
     }
-    let mut text = table(&["id", "age", "size", "from", "for", "expires", "why"], &rows);
+    let mut text = blocks.join("\n");
     if let Some(next) = &page.next {
         text.push_str(&format!("\n{}", styled(DIM, format!("there is more: waypost held list --after {next}"))));
     }

@@ -1,11 +1,11 @@
 //! `waypost key`: the DKIM keys, their records, and their change.
 
-use admin::api::{KeyView, KeysChanged, NewKeys, RotateKeys};
+use admin::api::{Changed, KeyView, KeysChanged, NewKeys, RotateKeys};
 use anyhow::{Result, bail};
 
 use crate::cli::Key;
 use crate::output::{BOLD, DIM, GOOD, Output, styled, table};
-use crate::transport::{Transport, segment};
+use crate::transport::{Transport, segment, with_query};
 
 pub(super) async fn run(api: &mut Transport, command: Key, out: Output) -> Result<()> {
     match command {
@@ -24,6 +24,11 @@ pub(super) async fn run(api: &mut Transport, command: Key, out: Output) -> Resul
         Key::Add { domain } => {
             let done: KeysChanged = api.post("/v1/keys", &NewKeys { domain }).await?;
             out.show(&done, changed)?;
+        }
+        Key::Remove { domain, selector, force } => {
+            let query = [("selector", selector), ("force", force.then(|| "true".to_owned()))];
+            let done: Changed = api.delete(&with_query(&format!("/v1/keys/{}", segment(&domain)), &query)).await?;
+            super::changed(out, &done)?;
         }
         Key::Rotate { domain, force } => {
             let done: KeysChanged = api.post(&format!("/v1/keys/{}/rotate", segment(&domain)), &RotateKeys { force }).await?;

@@ -12,6 +12,7 @@ mod held;
 mod key;
 mod queue;
 mod reports;
+mod status;
 mod virtual_check;
 
 use std::path::Path;
@@ -28,14 +29,18 @@ pub use explain_reply::explain_reply;
 use crate::cli::{Account, Cli, Command, Config};
 use crate::config;
 use crate::output::{self, GOOD, Output, WARN, print, styled};
+use crate::serve::rehearsal;
 use crate::transport::Transport;
 
 /// Runs a command that talks to the API.
 pub async fn talk(config: &Path, command: Command, out: Output) -> Result<ExitCode> {
     let config = config::load(config)?;
+    if matches!(command, Command::Status) {
+        return status::run(&config, out).await;
+    }
     let mut api = Transport::open(&config).await?;
     match command {
-        Command::Domain(command) => domain::run(&mut api, command, out).await?,
+        Command::Domain(command) => domain::run(&config, &mut api, command, out).await?,
         Command::Alias(command) => return alias::run(&mut api, command, out).await,
         Command::Account(Account::Profile(args)) => return account_profile::run(&config, &mut api, args, out).await,
         Command::Account(Account::Import(command)) => account_import::run(&config, &mut api, command, out).await?,
@@ -45,11 +50,6 @@ pub async fn talk(config: &Path, command: Command, out: Output) -> Result<ExitCo
         Command::Failed { limit } => held::failed(&mut api, limit, out).await?,
         Command::Reports(command) => reports::run(&mut api, command, out).await?,
         Command::Key(command) => key::run(&mut api, command, out).await?,
-        Command::Status => {
-            let status: serde_json::Value = api.get("/v1/status").await?;
-            // The server's own words, which are JSON already.
-            print(&serde_json::to_string_pretty(&status)?)?;
-        }
         Command::Reload => {
             let reloaded: Reloaded = api.post("/v1/reload", &()).await?;
             out.show(&reloaded, |r| r.message.clone())?;
@@ -61,9 +61,11 @@ pub async fn talk(config: &Path, command: Command, out: Output) -> Result<ExitCo
         | Command::Doctor(_)
         | Command::Completions { .. }
         | Command::Man { .. }
+        | Command::OpenStore
         | Command::Route(_)
         | Command::Sendas(_)
-        | Command::Sendmail(_) => {}
+        | Command::Sendmail(_)
+        | Command::Status => {}
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -87,20 +89,22 @@ fn warn(warnings: &[String]) {
 pub fn config(path: &Path, command: Config, out: Output) -> Result<ExitCode> {
     match command {
         Config::Reference => print(&config::reference())?,
-        Config::Check => match config::load(path).and_then(virtual_check::checked) {
-            Ok(config) => {
-                let summary = summary(&config);
-                out.show(&serde_json::json!({ "ok": true, "path": path, "summary": summary }), |_| {
-                    let lines: Vec<String> = summary.iter().map(|(name, value)| format!("  {name:<10} {value}")).collect();
-                    format!("{} {}\n{}", styled(GOOD, "OK"), path.display(), lines.join("\n"))
-                })?;
+        Config::Check => {
+            match config::load(path).and_then(virtual_check::checked).and_then(|config| rehearsal::run(&config).map(|()| config)) {
+                Ok(config) => {
+                    let summary = summary(&config);
+                    out.show(&serde_json::json!({ "ok": true, "path": path, "summary": summary }), |_| {
+                        let lines: Vec<String> = summary.iter().map(|(name, value)| format!("  {name:<10} {value}")).collect();
+                        format!("{} {}\n{}", styled(GOOD, "OK"), path.display(), lines.join("\n"))
+                    })?;
+                }
+                Err(errors) => {
+                    let list: Vec<_> = errors.0.iter().map(error_as_json).collect();
+                    out.show(&serde_json::json!({ "ok": false, "path": path, "errors": list }), |_| errors.to_string())?;
+                    return Ok(ExitCode::FAILURE);
+                }
             }
-            Err(errors) => {
-                let list: Vec<_> = errors.0.iter().map(error_as_json).collect();
-                out.show(&serde_json::json!({ "ok": false, "path": path, "errors": list }), |_| errors.to_string())?;
-                return Ok(ExitCode::FAILURE);
-            }
-        },
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,11 +1,11 @@
 //! `waypost queue`: what waits, why, and until when.
 
-use admin::api::{Changed, Count, QueuePage, QueuedMessage, QueuedRecipient, Retry as Request};
+use admin::api::{Changed, Count, PauseView, QueuePage, QueuedMessage, QueuedRecipient, Resume, Retry as Request};
 use anyhow::{Result, bail};
 
 use super::changed;
 use crate::cli::Queue;
-use crate::output::{BOLD, DIM, GOOD, Output, ask, note, size, span, styled, table};
+use crate::output::{BOLD, DIM, GOOD, Output, WARN, ask, note, size, span, styled, table};
 use crate::transport::{Transport, segment};
 
 /// A reason longer than this is cut in the list; `queue show` has it whole.
@@ -27,6 +27,17 @@ pub(super) async fn run(api: &mut Transport, command: Queue, out: Output) -> Res
             let count: Count = api.post("/v1/queue/retry", &request).await?;
             out.show(&count, |count| format!("{} {} recipients that were waiting are tried now", styled(GOOD, "ok:"), count.recipients))?;
         }
+        Queue::Paused => {
+            let pauses: Vec<PauseView> = api.get("/v1/pauses").await?;
+            out.show(&pauses, |pauses| match pauses.as_slice() {
+                [] => styled(DIM, "nothing is paused"),
+                pauses => pauses.iter().map(paused).collect::<Vec<_>>().join("\n"),
+            })?;
+        }
+        Queue::Resume { about } => {
+            let done: Changed = api.post("/v1/pauses/resume", &Resume { about }).await?;
+            changed(out, &done)?;
+        }
         Queue::Drop { id, recipient, yes } => {
             if yes || confirmed(api, &id, recipient).await? {
                 let which = recipient.map(|n| format!("?recipient={n}")).unwrap_or_default();
@@ -36,6 +47,19 @@ pub(super) async fn run(api: &mut Transport, command: Queue, out: Output) -> Res
         }
     }
     Ok(())
+}
+
+/// A pause, with what ends it.
+pub(super) fn paused(pause: &PauseView) -> String {
+    let left = span(pause.until_ms - net::Clock::system().now_ms());
+    let what = if pause.is_mailbox { pause.about.clone() } else { format!("{} at {}", pause.kind, pause.about) };
+    format!(
+        "{} {} gets nothing for {left} more: {}\n  resume: waypost queue resume {}",
+        styled(WARN, "paused:"),
+        tame(&what),
+        tame(&pause.why),
+        tame(&pause.resume)
+    )
 }
 
 fn path(id: &str) -> String {
@@ -108,6 +132,8 @@ pub(super) fn show(page: &QueuePage) -> String {
         lines.push(styled(BOLD, &message.id));
         let mut field = |name: &str, value: String| lines.push(format!("  {name:<9}{value}"));
         field("from", sender(message));
+        message.author.iter().for_each(|author| field("author", tame(author)));
+        message.subject.iter().for_each(|subject| field("subject", tame(subject)));
         field("kind", message.flow.clone());
         field("size", size(message.size_bytes));
         field("arrived", format!("{} ({} ago)", mail::rfc5322_date(message.arrived_ms / 1000), span(page.now_ms - message.arrived_ms)));

@@ -107,7 +107,7 @@ fn configuration(dir: &Path, port: u16, dns: SocketAddr) -> Result<Config> {
          # Forwards leave under a domain of their own.\n\
          [forward]\ndomain = \"fwd.example.test\"\n\n\
          # A laboratory: other mail hosts are on loopback, on a port that needs no root.\n\
-         [delivery]\nport = {port}\nloopback = true\nipv6 = false\n\n[dns]\nservers = [\"{dns}\"]\nvalidate = \"off\"\n\n[log]\nlevel = \"warn\"\n",
+         [delivery]\nport = {port}\nloopback = true\nipv6 = false\n\n[dns]\nservers = [\"{dns}\"]\n# Nothing in this small Internet is signed.\nvalidate = \"off\"\n\n[log]\nlevel = \"warn\"\n",
         port + 1,
         port + 2,
     );

@@ -1,15 +1,15 @@
 //! `waypost dns check`: what DNS says, record by record, with what to do about it.
 //!
-//! Invariant: exit code 1 exactly where something required is wrong; what DNS says is shown escaped.
+//! Invariant: exit code 1 exactly where something required is wrong or could not be looked up; what DNS says is shown escaped.
 
 use std::net::IpAddr;
 
-use anstyle::Style;
 use anyhow::Result;
 use net::{DnsCheck, DnsChecked};
-use policy::dns_plan::{DnsFacts, Finding, State};
+use policy::dns_plan::{DnsFacts, Finding, RecordUse, State};
 use serde_json::{Value, json};
 
+use super::causes::{Cause, causes, counted, named};
 use super::show::as_json;
 use crate::config::Config;
 use crate::output::{BAD, BOLD, DIM, GOOD, Output, WARN, styled};
@@ -25,9 +25,9 @@ pub fn of_config(config: &Config, quick: bool) -> DnsCheck {
     }
 }
 
-/// Prints what was found; true where nothing required is wrong.
+/// Prints what was found; true where all that is required is known to be right.
 pub(super) fn show(checked: &DnsChecked, facts: &DnsFacts, out: Output) -> Result<bool> {
-    let is_good = !checked.findings.iter().any(Finding::is_red);
+    let is_good = !checked.findings.iter().any(|finding| finding.is_red() || finding.is_open());
     if out.json {
         let zones: Vec<Value> = checked.zones.iter().map(|(zone, servers)| json!({ "zone": zone, "servers": servers })).collect();
         let findings: Vec<Value> = checked.findings.iter().map(|finding| finding_as_json(finding, facts)).collect();
@@ -56,52 +56,68 @@ fn finding_as_json(finding: &Finding, facts: &DnsFacts) -> Value {
     value
 }
 
-fn style(finding: &Finding) -> Style {
-    match finding.state {
-        State::Ok => GOOD,
-        _ if finding.is_red() => BAD,
-        _ => WARN,
+/// What is wrong comes last, where the eye is; what has one cause is told once.
+pub(super) fn text(checked: &DnsChecked) -> String {
+    let mut lines: Vec<String> = checked.zones.iter().map(|(zone, servers)| asked(zone, servers)).collect();
+    let good: Vec<&Finding> = checked.findings.iter().filter(|finding| finding.is_ok()).collect();
+    let width = good.iter().map(|f| f.record.owner.len()).max().unwrap_or(0);
+    let line = |f: &Finding| format!("{}  {:<width$}  {}", styled(GOOD, "ok"), f.record.owner, f.record.record_type);
+    lines.extend(good.iter().map(|finding| line(finding)));
+    lines.extend(causes(&checked.findings).iter().map(|cause| format!("\n{}", block(cause))));
+    lines.push(format!("\n{}", verdict(checked, good.len())));
+    lines.join("\n")
+}
+
+fn verdict(checked: &DnsChecked, good: usize) -> String {
+    let all = checked.findings.iter();
+    let (red, open) = (all.clone().filter(|f| f.is_red()).count(), all.clone().filter(|f| f.state == State::Unknown).count());
+    let others = checked.findings.len() - good - red - open;
+    let open_words = if open == 0 { String::new() } else { format!(", {} could not be looked up", counted(open)) };
+    match (red, open, others) {
+        (0, 0, 0) => format!("{} {} are as they should be", styled(GOOD, "ok:"), counted(good)),
+        (0, 0, others) => format!("{} nothing required is wrong; {others} could be better", styled(GOOD, "ok:")),
+        (0, _, others) => format!("{} nothing is known to be wrong{open_words}; {others} could be better", styled(WARN, "unknown:")),
+        (1, ..) => format!("{} 1 required record is wrong, {others} others could be better{open_words}", styled(BAD, "wrong:")),
+        (red, ..) => format!("{} {red} required records are wrong, {others} others could be better{open_words}", styled(BAD, "wrong:")),
     }
 }
 
-/// What is wrong comes last, where the eye is.
-pub(super) fn text(checked: &DnsChecked) -> String {
-    let mut lines: Vec<String> = checked.zones.iter().map(|(zone, servers)| asked(zone, servers)).collect();
-    let widths = checked.findings.iter().map(|f| f.record.owner.len()).max().unwrap_or(0);
-    let line = |finding: &Finding| {
-        let state = finding.state.as_str();
-        let (owner, kind) = (&finding.record.owner, finding.record.record_type);
-        let matters = if finding.is_ok() { "" } else { finding.severity.as_str() };
-        let padding = " ".repeat("propagating".len().saturating_sub(state.len()));
-        format!("{}{padding}  {owner:<widths$}  {kind:<5}  {matters}", styled(style(finding), state)).trim_end().to_owned()
-    };
-    let (good, bad): (Vec<&Finding>, Vec<&Finding>) = checked.findings.iter().partition(|finding| finding.is_ok());
-    lines.extend(good.iter().map(|finding| line(finding)));
-    for finding in &bad {
-        lines.push(format!("\n{}\n{}", line(finding), details(finding)));
+fn block(cause: &Cause<'_>) -> String {
+    let row = |name: &str, text: &str| format!("  {}  {text}", styled(BOLD, format!("{name:<8}")));
+    match cause {
+        Cause::Missing(usage, findings) => {
+            let style = if *usage == RecordUse::Needed { BAD } else { WARN };
+            let mut lines =
+                vec![format!("{} {} not published yet", styled(style, format!("{}:", usage.as_str())), counted(findings.len()))];
+            for finding in findings {
+                let fix = finding.fix.as_deref().unwrap_or_default();
+                lines.push(format!("  {}\n    {}", fix.trim_start_matches("publish: "), styled(DIM, finding.record.why)));
+            }
+            lines.join("\n")
+        }
+        Cause::Unanswered(why, findings) => {
+            let heading = format!("{} {} could not be looked up", styled(WARN, "unknown:"), counted(findings.len()));
+            let fix = findings.first().and_then(|finding| finding.fix.clone()).unwrap_or_default();
+            let fix = if findings.len() == 1 { fix } else { format!("see whether the resolver and the zone's servers answer; {fix}") };
+            [heading, row("records", &named(findings)), row("why", why), row("fix", &fix)].join("\n")
+        }
+        Cause::Single(finding) => {
+            let style = if finding.is_red() { BAD } else { WARN };
+            let (state, owner, kind) = (finding.state.as_str(), &finding.record.owner, finding.record.record_type.as_str());
+            let mut lines = vec![format!("{}  {owner}  {kind}  {}", styled(style, state), finding.severity.as_str())];
+            lines.extend(finding.found.iter().map(|found| row("found", found)));
+            if finding.state != State::Extra {
+                lines.push(row("expected", &finding.record.quoted()));
+            }
+            lines.push(row("why", &finding.why));
+            lines.extend(finding.fix.iter().map(|fix| row("fix", fix)));
+            lines.join("\n")
+        }
     }
-    let red = bad.iter().filter(|finding| finding.is_red()).count();
-    lines.push(match (bad.len(), red) {
-        (0, _) => format!("\n{} {} records are as they should be", styled(GOOD, "ok:"), good.len()),
-        (all, 0) => format!("\n{} nothing required is wrong; {all} could be better", styled(GOOD, "ok:")),
-        (all, red) => format!("\n{} {red} required records are wrong, {} others could be better", styled(BAD, "wrong:"), all - red),
-    });
-    lines.join("\n")
 }
 
 fn asked(zone: &str, servers: &[IpAddr]) -> String {
     let servers: Vec<String> = servers.iter().map(ToString::to_string).collect();
     let servers = if servers.is_empty() { "no server is known".to_owned() } else { servers.join(", ") };
     styled(DIM, format!("zone {zone} at {servers}"))
-}
-
-fn details(finding: &Finding) -> String {
-    let mut rows = Vec::new();
-    rows.extend(finding.found.iter().map(|found| ("found", found.clone())));
-    if !matches!(finding.state, State::Extra) {
-        rows.push(("expected", finding.record.quoted()));
-    }
-    rows.push(("why", finding.why.clone()));
-    rows.extend(finding.fix.iter().map(|fix| ("fix", fix.clone())));
-    rows.iter().map(|(name, text)| format!("  {}  {text}", styled(BOLD, format!("{name:<8}")))).collect::<Vec<_>>().join("\n")
 }

@@ -3,12 +3,13 @@
 //! Invariant: what should be there is decided in `policy::dns_plan` and nowhere else; `setup`, `show`, `check` and `apply` see the same plan.
 
 mod apply;
+pub mod causes;
 mod changes;
 pub mod check;
 mod facts;
 mod provider;
 mod records;
-mod show;
+pub mod show;
 pub mod watch;
 mod written;
 mod zone_keeper;

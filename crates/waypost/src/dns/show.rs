@@ -3,7 +3,7 @@
 //! RFC 1035 s.5.1. Invariant: what is printed can be pasted as it is.
 
 use anyhow::{Result, anyhow};
-use policy::dns_plan::{DnsFacts, PlannedRecord, Provider, RecordType, provider_fields, zone_among, zone_lines};
+use policy::dns_plan::{DnsFacts, PlannedRecord, Provider, RecordType, RecordUse, provider_fields, zone_among, zone_lines};
 use serde_json::{Value, json};
 
 use crate::output::{BOLD, DIM, Output, print, styled, table};
@@ -45,10 +45,25 @@ pub(super) fn as_json(record: &PlannedRecord, facts: &DnsFacts) -> Value {
     })
 }
 
-/// Long values stand last, so they spoil no column.
-fn in_rows(records: &[PlannedRecord]) -> String {
-    let row = |r: &PlannedRecord| vec![r.owner.clone(), r.record_type.to_string(), r.severity.as_str().to_owned(), r.quoted()];
-    table(&["name", "type", "how much it matters", "value"], &records.iter().map(row).collect::<Vec<_>>())
+/// The needed records first. Long values stand last, so they spoil no column.
+pub fn in_rows(records: &[PlannedRecord]) -> String {
+    let row = |r: &PlannedRecord| vec![r.owner.clone(), r.record_type.to_string(), r.quoted()];
+    let mut parts = Vec::new();
+    for usage in RecordUse::ALL {
+        let rows: Vec<Vec<String>> = records.iter().filter(|r| r.usage() == usage).map(row).collect();
+        if !rows.is_empty() {
+            parts.push(format!("{}\n{}", styled(BOLD, heading(usage)), table(&["name", "type", "value"], &rows)));
+        }
+    }
+    parts.join("\n\n")
+}
+
+fn heading(usage: RecordUse) -> &'static str {
+    match usage {
+        RecordUse::Needed => "Needed now: without these mail does not come in, or is refused elsewhere",
+        RecordUse::Better => "Better: with these mail is believed and protected more",
+        RecordUse::Programs => "For mail programs: they set themselves up by these",
+    }
 }
 
 fn forms(provider: Provider, records: &[PlannedRecord], facts: &DnsFacts) -> String {

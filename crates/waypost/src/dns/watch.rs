@@ -140,7 +140,7 @@ fn compare<'a>(before: Option<&Seen>, findings: &'a [Finding]) -> (Seen, Vec<&'a
 
 const LOST: &str = "These records were as they should be, and are no more. If somebody changed them on purpose, all is well.\n";
 
-const DOUBTED: &str = "Another server has refused mail of yours since it does not believe who sent it (`waypost queue list`, and the log, show its words).\nThese records are not as they should be:\n";
+const DOUBTED: &str = "Another server has refused mail of yours since it does not believe who sent it (`waypost queue list`, and the log, show its words).\nThese records are not as they should be, and may be why:\n";
 
 const NEXT: &str = "\nOn the server:\n\n  waypost dns check    says how it stands now\n  waypost dns apply    writes the records, where a provider is set up\n";
 

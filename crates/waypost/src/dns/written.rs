@@ -67,6 +67,7 @@ impl Written {
             fs::write(&temporary, serde_json::to_vec_pretty(&self.entries)?)?;
             fs::rename(&temporary, &self.path)
         };
-        write().with_context(|| format!("{} cannot be written", self.path.display()))
+        write().with_context(|| format!("{} cannot be written", self.path.display()))?;
+        self.path.parent().map_or(Ok(()), |data| crate::owner::give(&self.path, data))
     }
 }

@@ -11,7 +11,7 @@ use super::finding::{Finding, Severity};
 const CHECK: &str = "aliases";
 
 pub(super) async fn check(patient: &mut Patient) -> Result<Vec<Finding>> {
-    let file: VirtualFileView = patient.api.get("/v1/aliases/virtual-file").await?;
+    let file: VirtualFileView = patient.api()?.get("/v1/aliases/virtual-file").await?;
     Ok(of_file(&file))
 }
 

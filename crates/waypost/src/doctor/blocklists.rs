@@ -12,15 +12,45 @@ use super::finding::{Finding, Severity};
 /// Blocklists that receivers use, and whether they know IPv6.
 const LISTS: [(&str, bool); 3] = [("zen.spamhaus.org", true), ("bl.spamcop.net", false), ("b.barracudacentral.org", false)];
 
-/// Asks each list about an address that may be on one.
+/// Every list has this address, so that a resolver can be tried (RFC 5782 s.5).
+const ALWAYS_LISTED: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+
+const CHECK: &str = "blocklist";
+
+/// What a list says of an address.
+enum Answer {
+    Codes(Vec<Ipv4Addr>),
+    NotListed,
+    None(String),
+}
+
+/// Asks each list about an address that may be on one. Those that do not answer this resolver are told together.
 pub(super) async fn check(patient: &Patient, address: IpAddr) -> Vec<Finding> {
     let is_private = match address {
         IpAddr::V4(v4) => v4.is_loopback() || v4.is_private(),
         IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local(),
     };
-    let mut findings = Vec::new();
+    let (mut findings, mut refusing) = (Vec::new(), Vec::new());
     for (list, _) in LISTS.iter().filter(|(_, has_ipv6)| !is_private && (address.is_ipv4() || *has_ipv6)) {
-        findings.extend(listed(patient, address, list).await);
+        let about = format!("{address} at {list}");
+        match ask(patient, address, list).await {
+            Answer::Codes(codes) if is_refusal(&codes) => refusing.push(*list),
+            Answer::Codes(codes) => findings.push(listed(about, list, &codes)),
+            // That it lists nothing, not even what every list has, is no word about this address.
+            Answer::NotListed if !matches!(ask(patient, ALWAYS_LISTED, list).await, Answer::Codes(codes) if !is_refusal(&codes)) => {
+                refusing.push(*list);
+            }
+            Answer::NotListed => findings.push(Finding::good(CHECK, about, "not listed")),
+            Answer::None(error) => {
+                findings.push(Finding::bad(Severity::Notice, CHECK, about, format!("no answer: {error}"), "try again later"))
+            }
+        }
+    }
+    if !refusing.is_empty() {
+        let fix = "ask from a resolver of your own: install unbound, and name it under [dns]";
+        let about = format!("{address} at {}", refusing.join(", "));
+        let found = if refusing.len() == 1 { "the list does not answer this resolver" } else { "the lists do not answer this resolver" };
+        findings.push(Finding::bad(Severity::Notice, CHECK, about, found, fix));
     }
     findings
 }
@@ -33,41 +63,36 @@ fn reversed(address: IpAddr) -> String {
     }
 }
 
-async fn listed(patient: &Patient, address: IpAddr, list: &str) -> Option<Finding> {
-    let name = Domain::parse(&format!("{}.{list}", reversed(address))).ok()?;
-    let about = format!("{address} at {list}");
-    Some(match patient.resolver.addresses(&name, false).await {
-        Ok(codes) => answered(
-            about,
-            list,
-            &codes.into_iter().filter_map(|code| if let IpAddr::V4(v4) = code { Some(v4) } else { None }).collect::<Vec<_>>(),
-        ),
-        Err(policy::RouteFailure::NoSuchDomain | policy::RouteFailure::NoAddress) => Finding::good("blocklist", about, "not listed"),
-        Err(policy::RouteFailure::Temporary(error)) => {
-            Finding::bad(Severity::Notice, "blocklist", about, format!("no answer: {error}"), "try again later")
-        }
-    })
+async fn ask(patient: &Patient, address: IpAddr, list: &str) -> Answer {
+    let name = match Domain::parse(&format!("{}.{list}", reversed(address))) {
+        Ok(name) => name,
+        Err(error) => return Answer::None(error.to_string()),
+    };
+    match patient.resolver.addresses(&name, false).await {
+        Ok(codes) => Answer::Codes(codes.into_iter().filter_map(|code| if let IpAddr::V4(v4) = code { Some(v4) } else { None }).collect()),
+        Err(policy::RouteFailure::NoSuchDomain | policy::RouteFailure::NoAddress) => Answer::NotListed,
+        Err(policy::RouteFailure::Temporary(error)) => Answer::None(error),
+    }
 }
 
-fn answered(about: String, list: &str, codes: &[Ipv4Addr]) -> Finding {
-    // 127.255.255.x: no answer for this resolver. Anything outside of 127/8 is a resolver that makes answers up.
-    let is_refusal = codes.iter().any(|code| code.octets().starts_with(&[127, 255, 255]) || !code.is_loopback());
-    if is_refusal {
-        let fix = "ask from a resolver of your own: install unbound, and name it under [dns]";
-        return Finding::bad(Severity::Notice, "blocklist", about, "the list does not answer this resolver", fix);
-    }
+/// 127.255.255.x: no answer for this resolver. Anything outside of 127/8 is a resolver that makes answers up.
+fn is_refusal(codes: &[Ipv4Addr]) -> bool {
+    codes.iter().any(|code| code.octets().starts_with(&[127, 255, 255]) || !code.is_loopback())
+}
+
+fn listed(about: String, list: &str, codes: &[Ipv4Addr]) -> Finding {
     let shown: Vec<String> = codes.iter().map(ToString::to_string).collect();
     let found = format!("listed ({})", shown.join(", "));
     // Spamhaus' PBL: addresses that should not send at all, by what their network says.
     if list.starts_with("zen.") && codes.iter().all(|code| matches!(code.octets(), [127, 0, 0, 10 | 11])) {
         let fix = "it is a range that sends no mail by the word of its hoster: ask for removal at https://check.spamhaus.org, or send by a smarthost ([[route]])";
-        return Finding::bad(Severity::Error, "blocklist", about, found, fix);
+        return Finding::bad(Severity::Error, CHECK, about, found, fix);
     }
     let fix = format!(
         "find out what was sent from there (waypost account list, queue list), stop it, then ask for removal: https://check.{}",
         list.trim_start_matches("zen.")
     );
-    Finding::bad(Severity::Error, "blocklist", about, found, fix)
+    Finding::bad(Severity::Error, CHECK, about, found, fix)
 }
 
 #[cfg(test)]
@@ -81,13 +106,11 @@ mod tests {
             reversed("2001:db8::1".parse().unwrap()).starts_with("1.0.0.0.")
                 && reversed("2001:db8::1".parse().unwrap()).ends_with(".8.b.d.0.1.0.0.2")
         );
-        let severity = |codes: &[[u8; 4]]| {
-            answered("it".into(), "zen.spamhaus.org", &codes.iter().map(|c| Ipv4Addr::from(*c)).collect::<Vec<_>>()).severity
-        };
-        assert_eq!(severity(&[[127, 0, 0, 2]]), Severity::Error);
-        assert_eq!(severity(&[[127, 0, 0, 11]]), Severity::Error);
-        assert_eq!(severity(&[[127, 255, 255, 254]]), Severity::Notice);
-        assert_eq!(severity(&[[203, 0, 113, 5]]), Severity::Notice);
-        assert_eq!(severity(&[[127, 0, 0, 4], [127, 255, 255, 254]]), Severity::Notice);
+        let is_refused = |codes: &[[u8; 4]]| is_refusal(&codes.iter().map(|c| Ipv4Addr::from(*c)).collect::<Vec<_>>());
+        assert!(!is_refused(&[[127, 0, 0, 2]]) && !is_refused(&[[127, 0, 0, 11]]));
+        for codes in [&[[127, 255, 255, 254]][..], &[[203, 0, 113, 5]], &[[127, 0, 0, 4], [127, 255, 255, 254]]] {
+            assert!(is_refused(codes), "{codes:?}");
+        }
+        assert_eq!(listed("it".into(), "zen.spamhaus.org", &[Ipv4Addr::new(127, 0, 0, 11)]).severity, Severity::Error);
     }
 }

@@ -12,23 +12,37 @@ const CHECK: &str = "certificate";
 const DAY_MS: i64 = 86_400_000;
 
 pub(super) async fn check(patient: &mut Patient) -> Result<Vec<Finding>> {
-    let all: CertificatesView = patient.api.get("/v1/certificates").await?;
+    let all: CertificatesView = patient.api()?.get("/v1/certificates").await?;
     let host = patient.config.settings.hostname.as_str().to_owned();
     let mut findings: Vec<Finding> = all.certificates.iter().map(|c| one(c, all.now_ms)).collect();
     let is_shown = |c: &&CertificateView| c.names.iter().any(|name| name.eq_ignore_ascii_case(&host)) || c.shown_for.contains(&host);
     if !all.certificates.iter().any(|c| is_shown(&c)) {
-        let fix = "enabled = true under [acme], or name the files of a certificate for it under [tls]";
+        let fix = "enabled = true under [acme], or name the files of a certificate for it under [tls]; then: waypost reload";
         findings.push(
-            Finding::bad(Severity::Error, CHECK, host, "no certificate is for this name", fix)
+            Finding::bad(Severity::Error, CHECK, host.clone(), "no certificate is for this name", fix)
                 .because("clients check the name that they were told; Gmail says \"the certificate doesn't match the host\""),
         );
     }
-    findings.extend(all.orders.iter().filter_map(|order| failing(order, &all)));
+    let is_gone = |name: &str| name != host && !patient.domains.iter().any(|domain| domain.as_str() == name);
+    findings.retain(|finding| !all.certificates.iter().any(|c| c.name.as_deref().is_some_and(&is_gone) && about(c) == finding.about));
+    let (gone, wanted): (Vec<&OrderView>, Vec<&OrderView>) = all.orders.iter().partition(|order| is_gone(&order.name));
+    findings.extend(wanted.iter().filter_map(|order| failing(order, &all)));
+    findings.extend(gone.iter().map(|order| {
+        let fix = format!(
+            "nothing; to take it away: rm -r {}",
+            patient.config.certificate_directories().certificates.join(&order.name).display()
+        );
+        Finding::bad(Severity::Notice, CHECK, order.name.clone(), "is of a domain that is no longer hosted, and is not renewed", fix)
+    }));
     Ok(findings)
 }
 
+fn about(c: &CertificateView) -> String {
+    c.names.first().cloned().unwrap_or_else(|| c.file.clone())
+}
+
 fn one(c: &CertificateView, now_ms: i64) -> Finding {
-    let about = c.names.first().cloned().unwrap_or_else(|| c.file.clone());
+    let about = about(c);
     let days = (c.not_after_ms - now_ms).div_euclid(DAY_MS);
     let renew = "waypost cert renew, or put a new one in its place";
     let is_in_use = c.is_fallback || !c.shown_for.is_empty();
@@ -36,7 +50,7 @@ fn one(c: &CertificateView, now_ms: i64) -> Finding {
         () if !is_in_use => Finding::good(CHECK, about, "not shown to anybody: another one is better for its names"),
         () if days < 0 => Finding::bad(Severity::Error, CHECK, about, format!("expired {} days ago", -days), renew),
         () if c.is_self_signed => {
-            let fix = "enabled = true under [acme], then: waypost reload; or name the files of one under [tls]";
+            let fix = "enabled = true under [acme], or name the files of one under [tls]; then: waypost reload";
             Finding::bad(Severity::Warning, CHECK, about, "is self-signed", fix)
                 .because("other servers take it for mail to you; Gmail's \"Send mail as\" and most clients refuse it")
         }

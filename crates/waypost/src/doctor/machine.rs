@@ -24,27 +24,19 @@ const CLOCK_OFF_S: i64 = 60;
 /// Mail that waits longer than this is worth a look, in milliseconds.
 const OLD_MS: i64 = 4 * 3_600_000;
 
-pub(super) async fn check(patient: &mut Patient) -> Result<Vec<Finding>> {
-    let mut findings = vec![server(patient).await?, disk(patient)];
-    findings.extend(clock(patient).await);
-    findings.extend(queue(patient).await?);
-    Ok(findings)
+/// Whether the server runs, and whether it has met a fault of its own.
+pub(super) async fn server(patient: &mut Patient) -> Result<Vec<Finding>> {
+    Ok(vec![status(&patient.api()?.get("/v1/status").await?)])
 }
 
-async fn server(patient: &mut Patient) -> Result<Finding> {
-    let status: Value = patient.api.get("/v1/status").await?;
+fn status(status: &Value) -> Finding {
     let number = |name: &str| status.get(name).and_then(Value::as_u64).unwrap_or(0);
     if status.get("running").and_then(Value::as_bool) != Some(true) {
-        return Ok(Finding::bad(
-            Severity::Error,
-            "server",
-            "waypost",
-            "no server runs on this data directory",
-            "systemctl enable --now waypost, or: waypost serve",
-        ));
+        let fix = "systemctl enable --now waypost, or: waypost serve; where it does not stay up, journalctl -u waypost says why";
+        return Finding::bad(Severity::Error, "server", "waypost", "no server runs on this data directory", fix);
     }
     let (bugs, broken) = (number("bugs"), number("signatures_broken"));
-    Ok(match bugs + broken {
+    match bugs + broken {
         0 => Finding::good(
             "server",
             "waypost",
@@ -57,10 +49,11 @@ async fn server(patient: &mut Patient) -> Result<Finding> {
             format!("{bugs} bugs were caught and {broken} messages stopped because a signature would have been broken"),
             "report it with the log (SECURITY.md and CONTRIBUTING.md say where); no mail was lost by it",
         ),
-    })
+    }
 }
 
-fn disk(patient: &Patient) -> Finding {
+/// Whether there is room.
+pub(super) fn disk(patient: &Patient) -> Finding {
     let data = &patient.config.file.data_dir;
     let about = data.display().to_string();
     let stat = match statvfs(data.as_path()) {
@@ -86,18 +79,30 @@ fn disk(patient: &Patient) -> Finding {
     }
 }
 
-async fn clock(patient: &Patient) -> Option<Finding> {
-    let server = patient.time_server.as_ref()?;
+/// Whether the clock is right.
+pub(super) async fn clock(patient: &Patient) -> Result<Vec<Finding>> {
+    let Some(server) = &patient.time_server else { return Ok(Vec::new()) };
+    if !patient.has_dns && host_of(server).parse::<std::net::IpAddr>().is_err() {
+        return Err(super::NoDns.into());
+    }
     let fix = "turn on time synchronisation: timedatectl set-ntp true";
     let about = format!("by {server}");
-    Some(match off_by_s(server).await {
+    Ok(vec![match off_by_s(server).await {
         Ok(off_s) if off_s.abs() <= CLOCK_OFF_S => Finding::good("clock", about, format!("right within {} s", off_s.abs())),
         Ok(off_s) => {
             Finding::bad(Severity::Error, "clock", about, format!("{} s {}", off_s.abs(), if off_s > 0 { "fast" } else { "slow" }), fix)
                 .because("certificates, signatures and return addresses depend on it")
         }
-        Err(error) => Finding::bad(Severity::Notice, "clock", about, format!("cannot be compared: {error}"), fix),
-    })
+        Err(error) => {
+            let fix = "see by hand that the time is synchronised: timedatectl; or name another server: waypost doctor --time-server HOST";
+            Finding::bad(Severity::Notice, "clock", about, format!("cannot be compared: {error}"), fix)
+        }
+    }])
+}
+
+/// A name or an address, without its port.
+fn host_of(server: &str) -> &str {
+    server.rsplit_once(':').map_or(server, |(host, _)| host)
 }
 
 /// How far our clock is before the server's.
@@ -125,9 +130,10 @@ async fn off_by_s(server: &str) -> Result<i64, String> {
     Ok(net::Clock::system().now_ms() / 1000 - (i64::from(seconds) - NTP_TO_UNIX_S))
 }
 
-async fn queue(patient: &mut Patient) -> Result<Vec<Finding>> {
-    let totals: Totals = patient.api.get("/v1/queue/totals").await?;
-    let page: QueuePage = patient.api.query("/v1/queue", &[("limit", Some("1".into()))]).await?;
+/// Whether mail moves.
+pub(super) async fn queue(patient: &mut Patient) -> Result<Vec<Finding>> {
+    let totals: Totals = patient.api()?.get("/v1/queue/totals").await?;
+    let page: QueuePage = patient.api()?.query("/v1/queue", &[("limit", Some("1".into()))]).await?;
     let waiting = totals.recipients.saturating_sub(totals.held);
     let oldest = page.messages.first().map_or(0, |message| page.now_ms - message.arrived_ms);
     let found = format!("{waiting} recipients wait, {} are held", totals.held);

@@ -8,6 +8,7 @@ use mail::Domain;
 use mail::evidence::{IprevResult, SpfResult};
 use msgauth::Input;
 use net::{Resolver, Validator};
+use policy::RouteFailure;
 
 use super::Patient;
 use super::blocklists;
@@ -15,9 +16,20 @@ use super::finding::{Finding, Severity};
 use super::generic::is_generic;
 use crate::config::Config;
 
-/// Resolvers for everybody, whom blocklists refuse.
+/// Public resolvers, which blocklists refuse to answer.
 const PUBLIC_RESOLVERS: [&str; 8] =
     ["8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "9.9.9.9", "149.112.112.112", "208.67.222.222", "208.67.220.220"];
+
+/// A finding where DNS answers nothing at all: neither about our own name nor about one that is always there.
+pub(super) async fn silence(config: &Config, resolver: &Resolver) -> Option<Finding> {
+    let Err(RouteFailure::Temporary(own)) = resolver.addresses(&config.settings.hostname, true).await else { return None };
+    let afar = Domain::parse(super::outbound::AFAR).ok()?;
+    let Err(RouteFailure::Temporary(_)) = resolver.mx(&afar).await else { return None };
+    let servers = servers(config).join(", ");
+    let fix = "see whether it runs and is the right one (systemctl status unbound or systemd-resolved; cat /etc/resolv.conf), or name another: servers under [dns]";
+    let found = format!("does not answer: {own}");
+    Some(Finding::bad(Severity::Error, "resolver", servers, found, fix).because("without DNS no mail leaves, and none is believed"))
+}
 
 /// The addresses of the host name, or those that were named.
 pub(super) async fn addresses(config: &Config, resolver: &Resolver, named: &[IpAddr]) -> (Vec<IpAddr>, Vec<Finding>) {
@@ -33,6 +45,11 @@ pub(super) async fn addresses(config: &Config, resolver: &Resolver, named: &[IpA
             (found, vec![finding])
         }
         Ok(_) => (Vec::new(), vec![Finding::bad(Severity::Error, "address", host.as_str(), "has no address", fix)]),
+        Err(RouteFailure::Temporary(error)) => {
+            let found = format!("could not be looked up: {error}");
+            let fix = format!("see whether the servers of its zone answer: dig {host} A");
+            (Vec::new(), vec![Finding::bad(Severity::Error, "address", host.as_str(), found, fix)])
+        }
         Err(error) => (Vec::new(), vec![Finding::bad(Severity::Error, "address", host.as_str(), format!("has no address: {error}"), fix)]),
     }
 }
@@ -72,13 +89,15 @@ async fn unnamed_ipv6(patient: &Patient) -> Vec<Finding> {
 }
 
 async fn resolver(patient: &mut Patient) -> Vec<Finding> {
-    let servers: Vec<String> = patient.config.file.dns.servers.iter().map(|server| server.0.ip().to_string()).collect();
-    let servers = if servers.is_empty() { system_servers() } else { servers };
+    let servers = servers(&patient.config);
     let about = servers.join(", ");
     let mut findings = Vec::new();
-    findings.extend(for_everybody(&servers, &about));
+    findings.extend(public_one(&servers, &about));
     // The server found out on its own which way works, and may have found something else.
-    let status: serde_json::Value = patient.api.get("/v1/status").await.unwrap_or_default();
+    let status: serde_json::Value = match patient.api() {
+        Ok(api) => api.get("/v1/status").await.unwrap_or_default(),
+        Err(_) => serde_json::Value::Null,
+    };
     findings.push(validation(&patient.resolver.validator().await, status["dnssec"].as_str(), about));
     findings
 }
@@ -107,11 +126,17 @@ fn validation(here: &Validator, server: Option<&str>, about: String) -> Finding 
     }
 }
 
-fn for_everybody(servers: &[String], about: &str) -> Option<Finding> {
+fn public_one(servers: &[String], about: &str) -> Option<Finding> {
     let public = servers.iter().find(|server| PUBLIC_RESOLVERS.contains(&server.as_str()))?;
     let fix = "install unbound, and name it: servers = [\"127.0.0.1:53\"] under [dns]";
-    let finding = Finding::bad(Severity::Warning, "resolver", about, format!("{public} is a resolver for everybody"), fix);
+    let finding = Finding::bad(Severity::Warning, "resolver", about, format!("{public} is a public resolver"), fix);
     Some(finding.because("blocklists refuse to answer it, and a filter that asks them finds nothing"))
+}
+
+/// The resolvers in use.
+fn servers(config: &Config) -> Vec<String> {
+    let servers: Vec<String> = config.file.dns.servers.iter().map(|server| server.0.ip().to_string()).collect();
+    if servers.is_empty() { system_servers() } else { servers }
 }
 
 fn system_servers() -> Vec<String> {
@@ -159,7 +184,8 @@ async fn spf(patient: &Patient, address: IpAddr) -> Vec<Finding> {
     let mut senders: Vec<(String, bool)> = patient.domains.iter().map(|domain| (domain.to_string(), true)).collect();
     senders.push((settings.forward.srs.domain.to_string(), true));
     senders.push((host.to_owned(), false));
-    senders.sort();
+    // A name that forwards leave under is required, whatever else it is.
+    senders.sort_by_key(|(name, is_required)| (name.clone(), !is_required));
     senders.dedup_by(|a, b| a.0 == b.0);
     let mut findings = Vec::new();
     for (sender, is_required) in senders {
@@ -168,9 +194,9 @@ async fn spf(patient: &Patient, address: IpAddr) -> Vec<Finding> {
         let (_, check) = patient.resolver.authenticator().check_spf(&input).await;
         let about = format!("{sender} from {address}");
         let version = if address.is_ipv6() { "ip6" } else { "ip4" };
-        let fix = format!(
-            "publish one TXT record at {sender}: \"v=spf1 {version}:{address} -all\", or add {version}:{address} to the one that is there"
-        );
+        let fix = patient.spf_fixes.get(&sender).cloned().unwrap_or_else(|| {
+            format!("publish one TXT record at {sender}: \"v=spf1 {version}:{address} -all\", or add {version}:{address} to the one that is there")
+        });
         let severity = if is_required { Severity::Error } else { Severity::Warning };
         findings.push(match check.result {
             SpfResult::Pass => Finding::good("spf", about, "passes"),
@@ -190,8 +216,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_resolver_for_everybody_is_one_that_blocklists_refuse() {
-        let of = |servers: &[&str]| for_everybody(&servers.iter().map(ToString::to_string).collect::<Vec<_>>(), "it");
+    fn a_public_resolver_is_one_that_blocklists_refuse() {
+        let of = |servers: &[&str]| public_one(&servers.iter().map(ToString::to_string).collect::<Vec<_>>(), "it");
         assert_eq!(of(&["127.0.0.1", "8.8.8.8"]).map(|finding| finding.severity), Some(Severity::Warning));
         assert_eq!(of(&["127.0.0.1", "192.0.2.53"]), None);
     }

@@ -7,16 +7,18 @@ use std::path::Path;
 
 use mail::Domain;
 use mta::settings::Route;
+use net::Resolver;
 use nix::unistd::AccessFlags;
 use policy::MaildirPlace;
 use smtp::client::Protocol;
 
 use super::Patient;
 use super::finding::{Finding, Severity};
+use crate::config::Config;
 use crate::conversation::{Conversation, connect};
 
 /// Somebody whose port 25 is always open.
-const AFAR: &str = "gmail.com";
+pub(super) const AFAR: &str = "gmail.com";
 
 /// Hosters that close outgoing port 25: what the machine's firmware says of its maker, and what they do about it.
 const BLOCKERS: [(&str, &str); 8] = [
@@ -36,15 +38,31 @@ pub(super) async fn check(patient: &Patient) -> Vec<Finding> {
     for route in routes {
         findings.push(smarthost(patient, route).await);
     }
-    // A route for everything leaves nothing for port 25.
-    if !routes.iter().any(|route| route.domains.is_empty() && route.flows.is_empty() && !route.is_last_resort) {
-        findings.push(world(patient).await);
+    if needs_port_25(&patient.config) {
+        findings.push(world(&patient.config, &patient.resolver).await);
     }
     findings
 }
 
-async fn world(patient: &Patient) -> Finding {
-    let port = patient.config.settings.delivery.port;
+/// A route for everything leaves nothing for port 25.
+fn needs_port_25(config: &Config) -> bool {
+    let routes = &config.settings.delivery.routes;
+    !routes.iter().any(|route| route.domains.is_empty() && route.flows.is_empty() && !route.is_last_resort)
+}
+
+/// Whether the way out is open, in words; `None` where nothing leaves by it.
+pub async fn port_25(config: &Config, resolver: &Resolver) -> Option<Result<String, String>> {
+    if !needs_port_25(config) {
+        return None;
+    }
+    let finding = world(config, resolver).await;
+    let why = finding.why.map(|why| format!("; {why}")).unwrap_or_default();
+    let text = format!("outgoing {}: {}{why}", finding.about, finding.found);
+    Some(if finding.severity == Severity::Good { Ok(text) } else { Err(text) })
+}
+
+async fn world(config: &Config, resolver: &Resolver) -> Finding {
+    let port = config.settings.delivery.port;
     let about = format!("port {port} of others");
     let Ok(afar) = Domain::parse(AFAR) else { return Finding::good("outbound", about, "not tried") };
     let lookup = |error: String| {
@@ -56,14 +74,14 @@ async fn world(patient: &Patient) -> Finding {
             "see the resolver's finding",
         )
     };
-    let mut hosts = match patient.resolver.mx(&afar).await {
+    let mut hosts = match resolver.mx(&afar).await {
         Ok(hosts) => hosts,
         Err(error) => return lookup(error.to_string()),
     };
     hosts.sort_by_key(|host| host.preference);
     let mut last = "it has no MX host".to_owned();
     for host in hosts.into_iter().filter_map(|record| record.host).take(2) {
-        let addresses = match patient.resolver.addresses(&host, patient.config.settings.delivery.ipv6).await {
+        let addresses = match resolver.addresses(&host, config.settings.delivery.ipv6).await {
             Ok(addresses) => addresses,
             Err(error) => {
                 last = format!("{host}: {error}");

@@ -14,7 +14,7 @@ const DAYS: u32 = 7;
 const CHECK: &str = "reports";
 
 pub(super) async fn check(patient: &mut Patient) -> Result<Vec<Finding>> {
-    let summary: ReportsSummary = patient.api.query("/v1/reports/summary", &[("days", Some(DAYS.to_string()))]).await?;
+    let summary: ReportsSummary = patient.api()?.query("/v1/reports/summary", &[("days", Some(DAYS.to_string()))]).await?;
     Ok(summary.domains.iter().flat_map(of_domain).collect())
 }
 

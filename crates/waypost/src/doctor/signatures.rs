@@ -9,7 +9,7 @@ use super::Patient;
 use super::finding::{Finding, Severity};
 
 pub(super) async fn check(patient: &mut Patient) -> Result<Vec<Finding>> {
-    let tests: Vec<KeyTest> = patient.api.post("/v1/keys/test", &()).await?;
+    let tests: Vec<KeyTest> = patient.api()?.post("/v1/keys/test", &()).await?;
     let mut domains: Vec<String> = patient.domains.iter().map(ToString::to_string).collect();
     domains.push(patient.config.settings.forward.srs.domain.to_string());
     let without = domains.iter().filter(|domain| !tests.iter().any(|test| test.domain == **domain));
@@ -18,8 +18,21 @@ pub(super) async fn check(patient: &mut Patient) -> Result<Vec<Finding>> {
         Finding::bad(Severity::Error, "dkim", domain.clone(), "has no key: its mail leaves unsigned", fix)
     };
     let mut findings: Vec<Finding> = without.map(missing).collect();
-    findings.extend(tests.iter().map(one));
+    let is_used = |test: &&KeyTest| domains.contains(&test.domain);
+    findings.extend(tests.iter().filter(is_used).map(one));
+    findings.extend(unused(tests.iter().filter(|test| !is_used(test)).map(|test| test.domain.as_str())));
     Ok(findings)
+}
+
+/// Keys of domains that are hosted no more do no harm.
+fn unused<'a>(domains: impl Iterator<Item = &'a str>) -> Vec<Finding> {
+    let mut domains: Vec<&str> = domains.collect();
+    domains.dedup();
+    let one = |domain: &&str| {
+        let fix = format!("waypost key remove {domain}; or take the domain in again: waypost domain add {domain}");
+        Finding::bad(Severity::Notice, "dkim", *domain, "has keys, and is no domain of this server", fix)
+    };
+    domains.iter().map(one).collect()
 }
 
 fn one(test: &KeyTest) -> Finding {

@@ -10,9 +10,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use mail::Mailbox;
 use mta::settings::Route;
-use net::{ClientTls, Clock, Dane, Leaf, Resolver, Verify};
+use net::{ClientStream, ClientTls, Clock, Dane, Leaf, Resolver, TlsFault, Verify};
 use serde::Serialize;
 use smtp::client::TlsMode;
+use tokio::net::TcpStream;
 
 use crate::conversation::{Conversation, Heard, connect, up_to_start_tls};
 
@@ -117,23 +118,56 @@ impl Trier<'_> {
                     return Err(no_tls(format!("STARTTLS is refused: {}", answer.text())));
                 }
             }
-            TlsMode::Opportunistic | TlsMode::Never => {
-                let mut conversation = Conversation::plain(tcp);
-                greeted(conversation.reply().await).map_err(no_connection)?;
-                steps.push(Step::good("TLS", "not asked for by the route"));
-                return Ok(conversation);
+            TlsMode::Opportunistic => {
+                let why = match up_to_start_tls(&mut tcp).await.map_err(no_tls)? {
+                    (offered, answer) if answer.code == 220 && offered.offers("STARTTLS").is_some() => {
+                        match self.shaken(route, tcp).await {
+                            Ok(stream) => return Ok(self.secured(route, stream, steps)),
+                            Err(error) => format!("the handshake fails ({error})"),
+                        }
+                    }
+                    _ => "it is not offered".into(),
+                };
+                steps.push(Step::good(
+                    "TLS",
+                    format!("{why}: mail goes in clear, as tls = \"opportunistic\" allows; \"required\" would keep it"),
+                ));
+                // What was begun with STARTTLS cannot go on without it.
+                let tcp = connect(SocketAddr::new(address, route.port)).await.map_err(no_connection)?;
+                return in_clear(tcp).await.map_err(no_connection);
+            }
+            TlsMode::Never => {
+                steps.push(Step::good("TLS", "none, as the route says: mail goes in clear"));
+                return in_clear(tcp).await.map_err(no_connection);
             }
         }
-        let pin = Dane::pinned(&route.pins, &route.host).map(Arc::new);
+        let stream = self.shaken(route, tcp).await.map_err(no_tls)?;
+        let mut conversation = self.secured(route, stream, steps);
+        if route.tls == TlsMode::Implicit {
+            greeted(conversation.reply().await).map_err(no_connection)?;
+        }
+        Ok(conversation)
+    }
+
+    async fn shaken(&self, route: &Route, tcp: TcpStream) -> Result<ClientStream, String> {
         let verify = if route.verify { Verify::Name } else { Verify::Nothing };
-        let shaken = match &pin {
-            Some(pin) => self.tls.connect_as(pin, tcp).await,
+        let shaken = match Dane::pinned(&route.pins, &route.host).map(Arc::new) {
+            Some(pin) => self.tls.connect_as(&pin, tcp).await,
             None => self.tls.connect(verify, &route.host, tcp).await,
         };
-        let stream = shaken.map_err(|e| no_tls(e.to_string()))?;
+        shaken.map_err(|error| match TlsFault::of(&error) {
+            TlsFault::NotTrusted => "no authority that is trusted here has issued its certificate".into(),
+            TlsFault::Expired => "its certificate has expired".into(),
+            TlsFault::HostMismatch => format!("its certificate is not for {}", route.host),
+            TlsFault::Other => error.to_string(),
+        })
+    }
+
+    /// Says how the handshake was believed.
+    fn secured(&self, route: &Route, stream: ClientStream, steps: &mut Vec<Step>) -> Conversation {
         let leaf = stream.get_ref().1.peer_certificates().and_then(|chain| Leaf::read(chain.first()?).ok());
         let key = leaf.map_or_else(String::new, |leaf| format!(", pin {}", leaf.spki_sha256));
-        let how = if pin.is_some() {
+        let how = if !route.pins.is_empty() {
             "the pinned key"
         } else if route.verify {
             "name and authority are right"
@@ -141,11 +175,7 @@ impl Trier<'_> {
             "nothing is verified (verify = false)"
         };
         steps.push(Step::good("TLS", format!("{how}{key}")));
-        let mut conversation = Conversation::over(stream);
-        if route.tls == TlsMode::Implicit {
-            greeted(conversation.reply().await).map_err(no_connection)?;
-        }
-        Ok(conversation)
+        Conversation::over(stream)
     }
 
     async fn log_in(&self, route: &Route, offered: &Heard, conversation: &mut Conversation, steps: &mut Vec<Step>) -> Result<(), Step> {
@@ -221,6 +251,12 @@ impl Trier<'_> {
             _ => Step::bad(WHAT, said.text(), FIX),
         })
     }
+}
+
+async fn in_clear(tcp: TcpStream) -> Result<Conversation, String> {
+    let mut conversation = Conversation::plain(tcp);
+    greeted(conversation.reply().await)?;
+    Ok(conversation)
 }
 
 fn greeted(banner: Result<Heard, String>) -> Result<(), String> {

@@ -3,7 +3,6 @@
 //! Invariant: who may open neither hears so, with the code that lets its caller keep the mail.
 
 use std::io::ErrorKind;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use admin::Peer;
@@ -12,11 +11,12 @@ use anyhow::{Context, Result};
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use hyper::Request;
-use nix::unistd::{Gid, Uid, geteuid, getuid, setgid, setgroups, setuid};
+use nix::unistd::getuid;
 use tokio::net::UnixStream;
 
 use super::exit::Refused;
 use crate::config::{self, Config, ConfigErrors, DEFAULT_SUBMIT_SOCKET};
+use crate::owner;
 use crate::transport::Transport;
 
 /// Where mail is handed over.
@@ -79,16 +79,8 @@ impl Way {
                 Err(e) => return Err(e).with_context(|| format!("the server's socket {} cannot be used", socket.display())),
             }
         }
-        become_owner(&config.file.data_dir);
-        Transport::in_process(config).await.context("no server answers, and the queue cannot be opened")
-    }
-}
-
-/// Root becomes the user that the server runs as, so that no file of the queue is closed to it.
-fn become_owner(data: &Path) {
-    let Ok(metadata) = std::fs::metadata(data) else { return };
-    if geteuid().is_root() && metadata.uid() != 0 {
         // Where that fails, opening the queue does too, and says why.
-        let _ = setgroups(&[]).and_then(|()| setgid(Gid::from_raw(metadata.gid()))).and_then(|()| setuid(Uid::from_raw(metadata.uid())));
+        let _ = owner::become_owner(&config.file.data_dir);
+        Transport::in_process(config).await.context("no server answers, and the queue cannot be opened")
     }
 }

@@ -5,6 +5,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use anyhow::{Result, anyhow};
+use tracing::Level;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -15,12 +16,25 @@ use crate::config::{Log, LogFormat};
 /// Begins to log.
 pub fn start(log: &Log) -> Result<()> {
     let filter: Targets = log.level.get_ref().parse().map_err(|e| anyhow!("log.level: {e}"))?;
+    let filter = without_noise(filter, log.level.get_ref());
     let ansi = io::stderr().is_terminal();
     let layer = match log.format {
         LogFormat::Json => fmt::layer().json().flatten_event(true).with_current_span(false).with_writer(io::stderr).boxed(),
         LogFormat::Text => fmt::layer().with_ansi(ansi).with_writer(move || OneLine { to: io::stderr(), ansi }).boxed(),
     };
     tracing_subscriber::registry().with(layer.with_filter(filter)).try_init().map_err(|e| anyhow!("the log cannot be started: {e}"))
+}
+
+/// The resolver's library warns of answers that are none of ours to mend, with all of their octets; what matters of them we say ourselves.
+fn without_noise(filter: Targets, level: &str) -> Targets {
+    if level.contains("hickory") {
+        return filter;
+    }
+    let quiet = |filter: Targets, name: &str| match (filter.would_enable(name, &Level::WARN), filter.would_enable(name, &Level::DEBUG)) {
+        (true, false) => filter.with_target(name.to_owned(), Level::ERROR),
+        _ => filter,
+    };
+    ["hickory_net", "hickory_resolver", "hickory_proto"].into_iter().fold(filter, quiet)
 }
 
 /// Escapes what would break a line or move a terminal's cursor. The formatter writes an event at a time.
@@ -59,6 +73,13 @@ fn one_line(event: &str, ansi: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_librarys_warnings_are_for_who_asks_for_them() {
+        let is_shown = |level: &str| without_noise(level.parse().unwrap(), level).would_enable("hickory_net::dnssec", &Level::WARN);
+        assert!(!is_shown("info") && !is_shown("warn") && is_shown("debug") && is_shown("info,hickory_net=warn"));
+        assert!(!without_noise("off".parse().unwrap(), "off").would_enable("hickory_net", &Level::WARN));
+    }
 
     #[test]
     fn an_event_is_one_line() {

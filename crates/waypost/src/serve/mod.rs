@@ -6,6 +6,7 @@
 pub mod face;
 pub mod logging;
 mod public;
+pub mod rehearsal;
 mod reload;
 mod service_manager;
 
@@ -32,7 +33,7 @@ use tokio::task::JoinHandle;
 use crate::config::{self, Config, ValidateWord};
 use crate::dns::watch::Watch;
 use crate::transport::{limit_of, releasing, submitting, with_remedy};
-use face::{Face, server_tls};
+use face::{Certified, Face, server_tls};
 use public::Public;
 use reload::Reloader;
 
@@ -45,6 +46,7 @@ const ADMIN_END: Duration = Duration::from_secs(2);
 /// Runs the server until it is told to stop.
 pub fn run(path: &Path) -> Result<()> {
     let config = config::load(path)?;
+    crate::owner::refuse_serving(&config)?;
     logging::start(&config.file.log)?;
     stay_small();
     raise_file_limit();
@@ -88,6 +90,7 @@ pub struct Running {
     store: Store,
     server: Server,
     face: Face,
+    certified: Arc<Certified>,
     reloader: Arc<Reloader>,
     watch: Option<Watch>,
     admin: JoinHandle<std::io::Result<()>>,
@@ -118,7 +121,8 @@ impl Running {
         let live = LiveDirectory::open(store.clone(), &config.settings.delimiters, config.settings.virtual_file.clone()).await?;
         let live = Arc::new(live);
         let public = Arc::new(ArcSwap::from_pointee(Public::of(config)));
-        let reloader = Arc::new(Reloader::new(config, settings.clone(), live.clone(), public.clone()));
+        let certified = Certified::new((tls.clone(), challenges), (&live, &resolver, &clock));
+        let reloader = Arc::new(Reloader::new(config, settings.clone(), live.clone(), public.clone(), certified.clone()));
         let releaser = Releaser::new(settings.clone(), store.clone(), live.clone(), clock.clone());
         let limits = settings.clone();
         let parts = Parts {
@@ -127,15 +131,15 @@ impl Running {
             store: store.clone(),
             live: live.clone(),
             password_key: password_key.clone(),
-            tls: tls.clone(),
+            tls,
             client_tls,
             resolver: resolver.clone(),
             data: data.clone(),
             clock: clock.clone(),
         };
         let server = Server::start(parts).await?;
-        let face = Face::start(config, (tls.clone(), challenges), (&live, &resolver, &clock), public)?;
-        let certificates = face.certificates(config, tls);
+        let face = Face::start(config, &certified, public)?;
+        let certificates = certified.certificates(config);
         let handles = handles(
             (store.clone(), live, clock, limits),
             (releaser, resolver, password_key),
@@ -148,7 +152,7 @@ impl Running {
         let watch = crate::dns::watch::start(config, router.clone(), server.postmaster(), server.doubts());
         let (stop_admin, admin) = start_socket(config.admin_socket(), listener, router);
         stop.push(stop_admin);
-        Ok(Self { store, server, face, reloader, watch, admin, stop })
+        Ok(Self { store, server, face, certified, reloader, watch, admin, stop })
     }
 
     /// How long deliveries under way get at a stop.
@@ -160,6 +164,7 @@ impl Running {
     pub async fn stop(self) {
         drop(self.stop);
         drop(self.face);
+        self.certified.stop();
         drop(self.watch);
         self.server.shut_down().await;
         // It takes the socket away when it ends.
@@ -201,6 +206,7 @@ fn handles(
         submit: submitting(server.submitter(Arc::new(admin::is_local_user))),
         confirmations: server.confirmations(),
         message_max_bytes: limit_of(settings),
+        pauses: Some(server.pauses()),
         status: {
             let resolver = resolver.clone();
             Arc::new(move || status_json(status(), &resolver.known_validator()))

@@ -9,8 +9,9 @@ use mta::LiveDirectory;
 use mta::settings::LiveSettings;
 use tokio::sync::Mutex;
 
+use super::face::Certified;
 use super::public::LivePublic;
-use super::service_manager;
+use super::{rehearsal, service_manager};
 use crate::config::{self, Config};
 
 /// What a reload may touch.
@@ -19,14 +20,16 @@ pub struct Reloader {
     settings: LiveSettings,
     live: Arc<LiveDirectory>,
     public: LivePublic,
+    certified: Arc<Certified>,
     /// What the server was started with: the parts that only a restart changes.
     started: Mutex<Vec<(&'static str, String)>>,
 }
 
 impl Reloader {
     /// For a server that was started with this configuration.
-    pub fn new(config: &Config, settings: LiveSettings, live: Arc<LiveDirectory>, public: LivePublic) -> Self {
-        Self { path: config.path.clone(), settings, live, public, started: Mutex::new(fixed(config)) }
+    pub fn new(config: &Config, settings: LiveSettings, live: Arc<LiveDirectory>, public: LivePublic, certified: Arc<Certified>) -> Self {
+        let started = Mutex::new(fixed(config, certified.can_show()));
+        Self { path: config.path.clone(), settings, live, public, certified, started }
     }
 
     /// Reads the file again. Answers what is in force now, or why the old one stays; both are logged.
@@ -44,11 +47,14 @@ impl Reloader {
 
     async fn try_reload(&self, started: &[(&'static str, String)]) -> Result<String, String> {
         let config = config::load(&self.path).map_err(|e| e.to_string())?;
+        rehearsal::run(&config).map_err(|e| e.to_string())?;
         let settings = &config.settings;
         self.live.configure(&settings.delimiters, settings.virtual_file.clone()).await.map_err(|e| e.to_string())?;
+        self.certified.show(&config).map_err(|e| format!("{e:#}"))?;
         self.settings.store(Arc::new(config.settings.clone()));
         self.public.store(Arc::new(self.public.load().after(&config)));
-        let now = fixed(&config);
+        self.certified.renew(&config);
+        let now = fixed(&config, self.certified.can_show());
         let waiting: Vec<&str> = now.iter().zip(started).filter(|(now, then)| now != then).map(|(now, _)| now.0).collect();
         let mut message = format!("{} is in force", self.path.display());
         if !waiting.is_empty() {
@@ -59,28 +65,21 @@ impl Reloader {
 }
 
 /// What only a restart changes, by name.
-fn fixed(config: &Config) -> Vec<(&'static str, String)> {
+fn fixed(config: &Config, has_tls: bool) -> Vec<(&'static str, String)> {
     let file = &config.file;
-    vec![
+    let sources = config.certificate_sources();
+    let without_tls = (!has_tls).then(|| ("[tls]", format!("{:?} {:?}", sources.default, sources.pairs)));
+    let all = [
         ("data_dir", file.data_dir.display().to_string()),
         ("admin_socket", config.admin_socket().display().to_string()),
         ("submit_socket", config.submit_socket().display().to_string()),
         ("[listen]", format!("{:?} {:?}", config.listeners(), config.web_addresses())),
-        (
-            "[tls]",
-            format!(
-                "{:?} {:?} {:?} {:?}",
-                config.certificate(),
-                config.key(),
-                config.certificate_sources().pairs,
-                file.tls.extra_authorities
-            ),
-        ),
-        ("[acme]", format!("{:?}", config.acme())),
+        ("tls.extra_authorities", format!("{:?}", file.tls.extra_authorities)),
         ("submission.password_key_file", file.password_key().display().to_string()),
         ("[dns]", format!("{:?} {:?} {:?}", file.dns.servers, file.dns.validate, file.dns.trust_anchor)),
         ("[log]", format!("{:?} {}", file.log.format, file.log.level.get_ref())),
-    ]
+    ];
+    all.into_iter().chain(without_tls).collect()
 }
 
 #[cfg(test)]
@@ -99,7 +98,10 @@ mod tests {
         let settings: LiveSettings = Arc::new(ArcSwap::from_pointee(config.settings.clone()));
         let store = store::Store::open(&dir.path().join("data")).unwrap();
         let live = Arc::new(LiveDirectory::open(store, "+", None).await.unwrap());
-        let reloader = Reloader::new(&config, settings.clone(), live.clone(), Arc::new(ArcSwap::from_pointee(Public::of(&config))));
+        let resolver = net::Resolver::of_servers(&["127.0.0.1:53".parse().unwrap()]).unwrap();
+        let certified = Certified::new((None, net::acme::Challenges::default()), (&live, &resolver, &net::Clock::system()));
+        let public = Arc::new(ArcSwap::from_pointee(Public::of(&config)));
+        let reloader = Reloader::new(&config, settings.clone(), live.clone(), public, certified);
 
         fs::write(&path, "hostname = \"b.example\"\nhostnam = 1\n").unwrap();
         let error = reloader.reload().await.unwrap_err();

@@ -4,12 +4,12 @@
 
 use admin::api::{KeyView, Login};
 use mail::Domain;
-use policy::dns_plan::{RecordType, plan};
+use policy::dns_plan::{PlannedRecord, RecordType, plan};
 use serde::Serialize;
 
 use super::Report;
 use crate::config::Config;
-use crate::output::{BOLD, DIM, GOOD, WARN, styled, table};
+use crate::output::{BOLD, DIM, GOOD, WARN, styled};
 
 /// A record to publish.
 #[derive(Serialize)]
@@ -17,6 +17,8 @@ pub struct DnsRecord {
     name: String,
     kind: &'static str,
     value: String,
+    /// `needed now`, `better` or `for mail programs`.
+    needed: &'static str,
 }
 
 /// The values for Gmail's form "Send mail as".
@@ -32,10 +34,22 @@ pub struct GmailForm {
 }
 
 /// The records to publish: of the domain, of this server, and of the domain under which forwards leave.
-pub fn dns(domain: &Domain, config: &Config, keys: &[KeyView]) -> Vec<DnsRecord> {
+pub fn dns(domain: &Domain, config: &Config, keys: &[KeyView]) -> Vec<PlannedRecord> {
     let facts = crate::dns::of_keys(config, vec![domain.clone()], keys);
-    let records = plan(&facts).into_iter().filter(|record| record.record_type != RecordType::Ptr);
-    records.map(|r| DnsRecord { value: r.quoted(), name: r.owner, kind: r.record_type.as_str() }).collect()
+    let mut records: Vec<PlannedRecord> = plan(&facts).into_iter().filter(|record| record.record_type != RecordType::Ptr).collect();
+    records.sort_by_key(PlannedRecord::usage);
+    records
+}
+
+/// The same as JSON.
+pub fn as_json(records: &[PlannedRecord]) -> Vec<DnsRecord> {
+    let one = |r: &PlannedRecord| DnsRecord {
+        value: r.quoted(),
+        name: r.owner.clone(),
+        kind: r.record_type.as_str(),
+        needed: r.usage().as_str(),
+    };
+    records.iter().map(one).collect()
 }
 
 /// The forms for the accounts.
@@ -56,14 +70,16 @@ pub fn text(report: &Report) -> String {
     let mut lines: Vec<String> = Vec::new();
     lines.extend(report.done.iter().map(|done| format!("{}  {done}", styled(GOOD, "made"))));
     lines.extend(report.kept.iter().map(|kept| format!("{}  {kept}", styled(DIM, "kept"))));
-    lines.extend(report.warnings.iter().map(|warning| format!("{}  {warning}", styled(WARN, "note"))));
+    lines.extend(report.looks.iter().map(|look| {
+        let word = if look.good { styled(GOOD, "seen") } else { styled(WARN, "look") };
+        format!("{word}  {}", look.text)
+    }));
     if !report.smarthosts.is_empty() {
         lines.push(format!("\n{}", styled(BOLD, "The smarthost")));
         lines.extend(report.smarthosts.iter().map(|tried| indented(&crate::route::shown(tried))));
     }
     lines.push(format!("\nThree things remain, in this order.\n\n{}", styled(BOLD, "1. Publish these DNS records")));
-    let rows: Vec<Vec<String>> = report.dns.iter().map(|r| vec![r.name.clone(), r.kind.into(), r.value.clone()]).collect();
-    lines.push(indented(&table(&["name", "type", "value"], &rows)));
+    lines.push(indented(&crate::dns::show::in_rows(&report.records)));
     lines.push(indented(&format!(
         "Ask your hoster to set the PTR record of the address to {}, and to open outgoing port 25.\n\
          waypost dns check{} says whether they are there; waypost dns apply writes them, where a provider is named under [dns].\n\
@@ -84,6 +100,11 @@ pub fn text(report: &Report) -> String {
         lines.push(indented("Settings > Accounts and Import > Send mail as > Add another email address; then, for each:"));
         lines.extend(report.gmail.iter().map(|form| indented(&shown(form))));
         lines.push(indented("Or port 465 with SSL. Gmail mails a code to the address; it arrives through the alias. Once the server runs,\nwaypost sendas ADDRESS tries the ports as Gmail will, and shows the code."));
+    }
+    // Last, where the eye is.
+    if !report.warnings.is_empty() {
+        lines.push(format!("\n{}", styled(BOLD, "To look at")));
+        lines.extend(report.warnings.iter().map(|warning| indented(&format!("{} {warning}", styled(WARN, "note:")))));
     }
     lines.join("\n")
 }

@@ -1,6 +1,6 @@
 //! The files that `setup` makes: configuration, data directory, certificate and key.
 //!
-//! Invariant: no file that is there is written over, and a key is never readable by others, not even for an instant.
+//! Invariant: no file that is there is written over, but for the options of the configuration that the command line names, and a key is never readable by others, not even for an instant.
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -10,8 +10,10 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow, bail};
 
 use super::Report;
+use super::edit::{self, Set};
 use super::plan::{Plan, Smarthost};
 use crate::config::{self, Config};
+use crate::owner::give;
 
 /// Reads the configuration, or makes one.
 pub fn configuration(path: &Path, plan: &Plan, report: &mut Report) -> Result<Config> {
@@ -22,14 +24,14 @@ pub fn configuration(path: &Path, plan: &Plan, report: &mut Report) -> Result<Co
         report.done.push(format!("configuration {}", path.display()));
         return Ok(config::load(path)?);
     }
-    let config = config::load(path)?;
-    report.kept.push(format!("configuration {}", path.display()));
+    let config = changed(path, config::load(path)?, plan, report)?;
     if let Some(asked) = plan.hostname.as_ref().filter(|asked| **asked != config.settings.hostname) {
-        let warning = format!("hostname stays {}; for {asked} edit {}", config.settings.hostname, path.display());
-        report.warnings.push(warning);
-    }
-    if plan.acme && config.acme().is_none() {
-        report.warnings.push(format!("no authority is asked for certificates; set enabled = true under [acme] in {}", path.display()));
+        report.warnings.push(format!(
+            "hostname stays {}, since certificate and DNS records hang on it; to change it, write hostname = \"{asked}\" into {}, and publish what \
+             waypost dns show prints then",
+            config.settings.hostname,
+            path.display()
+        ));
     }
     let wanted = plan.smarthost.as_ref().filter(|wanted| !config.settings.delivery.routes.iter().any(|route| route.host == wanted.host));
     if let Some(wanted) = wanted {
@@ -51,6 +53,50 @@ pub fn configuration(path: &Path, plan: &Plan, report: &mut Report) -> Result<Co
         );
     }
     Ok(config)
+}
+
+/// The configuration with what the command line asks of it; all else stays.
+fn changed(path: &Path, config: Config, plan: &Plan, report: &mut Report) -> Result<Config> {
+    let set = asked_for(&config, plan);
+    if set.is_empty() {
+        report.kept.push(format!("configuration {}", path.display()));
+        return Ok(config);
+    }
+    match edit::apply(path, &set) {
+        Ok(()) => {
+            report.done.push(format!("in {}: {}", path.display(), edit::by_hand(&set)));
+            report.changed_config = true;
+            Ok(config::load(path)?)
+        }
+        Err(error) => {
+            report.kept.push(format!("configuration {}", path.display()));
+            report.warnings.push(format!("write this into {} by hand: {} ({error:#})", path.display(), edit::by_hand(&set)));
+            Ok(config)
+        }
+    }
+}
+
+/// What the command line asks for by name and the file does not have.
+fn asked_for(config: &Config, plan: &Plan) -> Vec<Set> {
+    let quoted = |text: String| toml::Value::String(text).to_string();
+    let mut set: Vec<Set> = Vec::new();
+    if let Some(postmaster) = plan.named_postmaster.as_ref().filter(|asked| Some(*asked) != config.settings.postmaster.as_ref()) {
+        set.push(("", "postmaster", quoted(postmaster.to_string())));
+    }
+    if plan.acme && !config.file.acme.enabled {
+        set.push(("[acme]", "enabled", "true".into()));
+        let contact = plan.named_postmaster.as_ref().or(config.settings.postmaster.as_ref()).filter(|_| config.file.acme.contact.is_none());
+        set.extend(contact.map(|contact| ("[acme]", "contact", quoted(contact.to_string()))));
+    }
+    if plan.staging && !config.file.acme.staging {
+        set.push(("[acme]", "staging", "true".into()));
+    }
+    let named: Vec<std::net::IpAddr> = config.file.dns.addresses.iter().map(|address| address.0).collect();
+    if !plan.addresses.is_empty() && plan.addresses != named {
+        let addresses: Vec<String> = plan.addresses.iter().map(|address| quoted(address.to_string())).collect();
+        set.push(("[dns]", "addresses", format!("[{}]", addresses.join(", "))));
+    }
+    set
 }
 
 fn text(plan: &Plan) -> Result<String> {
@@ -135,7 +181,13 @@ pub fn make(config: &Config) -> Result<()> {
         private_dir(dir)?;
     }
     write_new(&key, &key_pem, 0o600)?;
-    write_new(&config.certificate(), &certificate_pem, 0o644)
+    write_new(&config.certificate(), &certificate_pem, 0o644)?;
+    let directory = key.parent().map(Path::to_path_buf);
+    let made = [Some(key), Some(config.certificate()), directory];
+    made.into_iter()
+        .flatten()
+        .filter(|path| path.starts_with(&config.file.data_dir))
+        .try_for_each(|path| give(&path, &config.file.data_dir))
 }
 
 fn private_dir(path: &Path) -> Result<()> {

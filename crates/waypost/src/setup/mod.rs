@@ -4,8 +4,10 @@
 
 mod advice;
 mod ask;
+mod edit;
 mod files;
 mod plan;
+mod preflight;
 mod service;
 mod wait;
 
@@ -15,18 +17,23 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use admin::api::{AccountView, AliasView, Changed, DomainView, KeyView, KeysChanged, Login, NewAccount, NewAlias, NewDomain, NewKeys};
+use admin::api::{
+    AccountView, AliasView, Changed, DomainView, KeyView, KeysChanged, Login, NewAccount, NewAlias, NewDomain, NewKeys, Reloaded,
+};
 use anyhow::Result;
+use policy::dns_plan::PlannedRecord;
 use serde::Serialize;
 
 use crate::cli::Setup;
 use crate::config::{self, Config};
 use crate::dns::public_addresses;
 use crate::output::{DIM, Output, WARN, note, styled};
+use crate::owner::give;
 use crate::route::{self, Tried};
 use crate::transport::Transport;
 use advice::{DnsRecord, GmailForm};
 use plan::{Forward, Plan};
+use preflight::Look;
 
 /// What was done, and what remains to be done.
 #[derive(Serialize)]
@@ -37,11 +44,18 @@ pub struct Report {
     done: Vec<String>,
     kept: Vec<String>,
     warnings: Vec<String>,
+    /// What was seen outside.
+    looks: Vec<Look>,
+    /// Whether a configuration that was there has been changed.
+    #[serde(skip)]
+    changed_config: bool,
     logins: Vec<Login>,
     self_signed: bool,
     /// The directory of the authority that will be asked for certificates.
     authority: Option<String>,
     dns: Vec<DnsRecord>,
+    #[serde(skip)]
+    records: Vec<PlannedRecord>,
     gmail: Vec<GmailForm>,
     /// The smarthosts, tried.
     smarthosts: Vec<Tried>,
@@ -60,10 +74,13 @@ pub async fn run(config_path: &Path, args: Setup, out: Output) -> Result<ExitCod
         done: Vec::new(),
         kept: Vec::new(),
         warnings: Vec::new(),
+        looks: Vec::new(),
+        changed_config: false,
         logins: Vec::new(),
         self_signed: false,
         authority: None,
         dns: Vec::new(),
+        records: Vec::new(),
         gmail: Vec::new(),
         smarthosts: Vec::new(),
         start: String::new(),
@@ -73,9 +90,10 @@ pub async fn run(config_path: &Path, args: Setup, out: Output) -> Result<ExitCod
     files::data_dir(&config, &mut report)?;
     report.self_signed = files::certificate(&config, &mut report)?;
     report.authority = config.acme().map(|acme| acme.directory);
-    config::secrets::make(&config.file.srs_secrets())?;
-    let keys = directory(&config, &plan, &mut report).await?;
-    report.dns = advice::dns(&plan.domain, &config, &keys);
+    make_secrets(&config)?;
+    let keys = directory(&config, (&plan, &args), &mut report, out).await?;
+    report.records = advice::dns(&plan.domain, &config, &keys);
+    report.dns = advice::as_json(&report.records);
     report.gmail = advice::gmail(&report.hostname, &report.logins);
     if config.file.dns.addresses.is_empty() && public_addresses().is_empty() {
         let warning =
@@ -98,6 +116,14 @@ pub async fn run(config_path: &Path, args: Setup, out: Output) -> Result<ExitCod
     Ok(if is_there { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Makes what is missing of the secrets of return addresses.
+fn make_secrets(config: &Config) -> Result<()> {
+    let (secrets, data) = (config.file.srs_secrets(), &config.file.data_dir);
+    let is_new = !secrets.exists();
+    config::secrets::make(&secrets)?;
+    if is_new && secrets.starts_with(data) { give(&secrets, data) } else { Ok(()) }
+}
+
 /// Tries the smarthosts, as the server would use them. A trial that fails stops nothing: what was found stands in the report.
 async fn smarthosts(config: &Config, plan: &Plan, args: &Setup, out: Output) -> Vec<Tried> {
     let routes: Vec<_> = route::smarthosts(config).collect();
@@ -117,8 +143,20 @@ async fn smarthosts(config: &Config, plan: &Plan, args: &Setup, out: Output) -> 
 }
 
 /// Fills the directory. Returns the DKIM keys whose records are to be published.
-async fn directory(config: &Config, plan: &Plan, report: &mut Report) -> Result<Vec<KeyView>> {
+async fn directory(config: &Config, (plan, args): (&Plan, &Setup), report: &mut Report, out: Output) -> Result<Vec<KeyView>> {
     let mut api = Transport::open(config).await?;
+    if report.changed_config && api.is_server() {
+        match api.post::<Reloaded>("/v1/reload", &()).await {
+            Ok(reloaded) => report.done.push(reloaded.message),
+            Err(error) => report.warnings.push(format!("the running server goes on with the configuration before: {error:#}")),
+        }
+    }
+    if !args.no_preflight {
+        if !out.json {
+            note(&styled(DIM, "looking at DNS, ports and the way out ..."));
+        }
+        report.looks = preflight::run(config, &plan.domain, api.is_server()).await;
+    }
     let domains: Vec<DomainView> = api.get("/v1/domains").await?;
     let domain = plan.domain.to_string();
     if domains.iter().any(|d| d.name == domain) {
@@ -184,6 +222,7 @@ mod tests {
             domain: Some("Example.test".into()),
             forward: vec!["me=foo@gmail.test".into(), "team@example.test=bar@gmail.test".into(), "me=second@gmail.test".into()],
             data: Some(dir.join("data")),
+            no_preflight: true,
             ..Setup::default()
         }
     }
@@ -237,6 +276,28 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), mine);
         fs::write(&path, "hostname = 7").unwrap();
         assert!(set_up(&path, args(dir.path())).await.unwrap_err().to_string().contains("waypost.toml:1:12"));
+    }
+
+    #[tokio::test]
+    async fn a_second_run_does_what_its_flags_say() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("waypost.toml");
+        set_up(&path, args(dir.path())).await.unwrap();
+        let before = fs::read_to_string(&path).unwrap();
+        let again = Setup {
+            certificate: crate::cli::CertificateFrom::Acme,
+            postmaster: Some("boss@elsewhere.test".into()),
+            addresses: vec![[192, 0, 2, 10].into()],
+            ..args(dir.path())
+        };
+        set_up(&path, again).await.unwrap();
+        let config = crate::config::load(&path).unwrap();
+        assert_eq!(config.settings.postmaster.as_ref().unwrap().to_string(), "boss@elsewhere.test");
+        assert_eq!(config.acme().unwrap().contact, ["boss@elsewhere.test"]);
+        assert_eq!(config.file.dns.addresses.len(), 1);
+        let (old, new): (Vec<&str>, String) = (before.lines().collect(), fs::read_to_string(&path).unwrap());
+        assert!(new.lines().filter(|line| !old.contains(line)).count() <= 4, "{new}");
+        assert!(old.iter().filter(|line| line.starts_with('#')).all(|line| new.contains(*line)), "comments stay");
     }
 
     #[tokio::test]

@@ -27,6 +27,8 @@ pub struct Plan {
     pub hostname: Option<Domain>,
     pub data: Option<PathBuf>,
     pub postmaster: Option<Mailbox>,
+    /// The postmaster, where the command line names one.
+    pub named_postmaster: Option<Mailbox>,
     pub forwards: Vec<Forward>,
     /// Whether certificates are ordered from a public authority.
     pub acme: bool,
@@ -71,7 +73,8 @@ impl Plan {
             domain,
             hostname,
             data: args.data.clone(),
-            postmaster: given.or(first),
+            postmaster: given.clone().or(first),
+            named_postmaster: given,
             forwards,
             acme: args.certificate == CertificateFrom::Acme,
             staging: args.acme_staging,

@@ -48,7 +48,11 @@ pub async fn wait(config: &Config, limit: Duration, out: Output) -> Result<bool>
 async fn wrong(config: &Config, records: &[PlannedRecord]) -> Result<Vec<Finding>> {
     let checked = check::of_config(config, false).run(records).await?;
     // The hoster sets the address's name, which may take days; the doctor looks at it.
-    Ok(checked.findings.into_iter().filter(|finding| finding.is_red() && finding.record.kind != RecordKind::Ptr).collect())
+    Ok(checked
+        .findings
+        .into_iter()
+        .filter(|finding| (finding.is_red() || finding.is_open()) && finding.record.kind != RecordKind::Ptr)
+        .collect())
 }
 
 /// Says what is new.

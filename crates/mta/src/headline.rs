@@ -1,0 +1,48 @@
+//! Author and subject of a message, as a person would read them in a list.
+//!
+//! RFC 5322 s.3.6, RFC 2047 (encoded words). Invariant: what a stranger wrote is one line of bounded length, without control characters.
+
+use mail_parser::MessageParser;
+
+/// Longer ones are cut, in characters.
+const SHOWN_MAX: usize = 200;
+
+/// What a list shows of a message.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Headline {
+    /// The address of the first author, with its name.
+    pub author: String,
+    /// The subject, decoded.
+    pub subject: String,
+}
+
+impl Headline {
+    /// Of a message, or of the beginning of one.
+    pub fn of(content: &[u8]) -> Self {
+        let Some(message) = MessageParser::default().parse_headers(content) else { return Self::default() };
+        let author = message.from().and_then(|from| from.first()).map(|first| match (first.name(), first.address()) {
+            (Some(name), Some(address)) => format!("{name} <{address}>"),
+            (name, address) => address.or(name).unwrap_or_default().to_owned(),
+        });
+        Self { author: shown(&author.unwrap_or_default()), subject: shown(message.subject().unwrap_or_default()) }
+    }
+}
+
+fn shown(text: &str) -> String {
+    let plain: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let words: Vec<&str> = plain.split_whitespace().collect();
+    words.join(" ").chars().take(SHOWN_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_told_by_author_and_subject() {
+        let text = b"Received: by us\r\nFrom: =?utf-8?q?J=C3=B6rg?= <joerg@foreign.test>\r\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe=1B[2J?=\r\n aus Ulm\r\n\r\nbody\r\n";
+        let headline = Headline::of(text);
+        assert_eq!((headline.author.as_str(), headline.subject.as_str()), ("Jörg <joerg@foreign.test>", "Grüße [2J aus Ulm"));
+        assert_eq!(Headline::of(b""), Headline::default());
+    }
+}

@@ -1,0 +1,69 @@
+//! One SPF record out of those that are there and the one that is planned, so that nobody who sends for the domain today is left out.
+//!
+//! RFC 7208 s.3.2 (one record), s.4.6.4 (ten look-ups), s.6.1 (redirect counts only without `all`). Invariant: every mechanism that is there stays in it,
+//! but for one that lets everybody send.
+
+use super::spf::{allows_all, terms};
+
+/// The planned record with the terms of those that are there.
+pub(super) fn merged(planned: &str, found: &[&str]) -> String {
+    let (mut kept, mut end) = (Vec::new(), None);
+    let mut keep = |term: &str, is_ours: bool| match bare(term) {
+        "all" => {
+            if is_ours || (!allows_all(term) && !term.starts_with('?')) {
+                end = Some(term.to_owned());
+            }
+        }
+        word => {
+            if !kept.iter().any(|there: &String| bare(there).eq_ignore_ascii_case(word)) {
+                kept.push(term.to_owned());
+            }
+        }
+    };
+    terms(planned).for_each(|term| keep(term, true));
+    for term in found.iter().flat_map(|record| terms(record)) {
+        match term.get(..9).filter(|name| name.eq_ignore_ascii_case("redirect=")).and_then(|_| term.get(9..)) {
+            // Behind `all` it would not count any more.
+            Some(target) => keep(&format!("include:{target}"), false),
+            None => keep(term, false),
+        }
+    }
+    let end = end.into_iter();
+    std::iter::once("v=spf1".to_owned()).chain(kept).chain(end).collect::<Vec<_>>().join(" ")
+}
+
+/// How many look-ups its own terms cost, without those of what it includes.
+pub(super) fn lookups(record: &str) -> usize {
+    let asks = |term: &&str| {
+        let name = bare(term).split([':', '/', '=']).next().unwrap_or_default().to_ascii_lowercase();
+        ["include", "a", "mx", "ptr", "exists", "redirect"].contains(&name.as_str())
+    };
+    terms(record).filter(asks).count()
+}
+
+/// A term without its qualifier.
+fn bare(term: &str) -> &str {
+    term.trim_start_matches(['+', '-', '~', '?'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_who_sends_today_is_left_out() {
+        let planned = "v=spf1 mx ip4:192.0.2.10 ~all";
+        for (found, expected) in [
+            ("v=spf1 include:_spf.google.com ~all", "v=spf1 mx ip4:192.0.2.10 include:_spf.google.com ~all"),
+            ("v=spf1 +MX a -all", "v=spf1 mx ip4:192.0.2.10 a -all"),
+            ("v=spf1 redirect=_spf.example.net", "v=spf1 mx ip4:192.0.2.10 include:_spf.example.net ~all"),
+            ("v=spf1 ip4:198.51.100.0/24 +all", "v=spf1 mx ip4:192.0.2.10 ip4:198.51.100.0/24 ~all"),
+            ("v=spf1 ?all", "v=spf1 mx ip4:192.0.2.10 ~all"),
+        ] {
+            assert_eq!(merged(planned, &[found]), expected, "{found}");
+        }
+        let both = merged(planned, &["v=spf1 include:a.test ~all", "v=spf1 include:b.test -all"]);
+        assert_eq!(both, "v=spf1 mx ip4:192.0.2.10 include:a.test include:b.test -all");
+        assert_eq!(lookups(&both), 3);
+    }
+}

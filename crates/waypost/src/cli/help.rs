@@ -1,0 +1,129 @@
+//! The first page of help: the commands in groups.
+//!
+//! Invariant: every command that is not hidden is in exactly one group; no line is longer than [`WIDTH`].
+
+use clap::{Command, CommandFactory};
+
+use super::Cli;
+
+/// Columns of the narrowest terminal that help is written for.
+pub const WIDTH: usize = 80;
+
+const GROUPS: [(&str, &[&str]); 5] = [
+    ("To begin, and to see how it is", &["setup", "serve", "doctor", "status", "reload", "demo"]),
+    ("Addresses and accounts", &["domain", "alias", "account", "sendas"]),
+    ("Mail on its way", &["queue", "held", "failed", "explain-reply", "sendmail"]),
+    ("What makes others believe it", &["dns", "key", "cert", "route", "reports"]),
+    ("This program", &["config", "completions"]),
+];
+
+/// The command line with its help in groups.
+pub fn command() -> Command {
+    let command = Cli::command();
+    let groups = groups(&command);
+    let template = format!("{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{groups}\n\nOptions:\n{{options}}\n\n{{after-help}}\n");
+    fitted(command.help_template(template))
+}
+
+/// The examples of all commands, in lines that a narrow terminal does not break.
+fn fitted(command: Command) -> Command {
+    let text = command.get_after_help().map(ToString::to_string);
+    let command = match text {
+        Some(text) => command.after_help(text.lines().flat_map(lines).collect::<Vec<_>>().join("\n")),
+        None => command,
+    };
+    command.mut_subcommands(fitted)
+}
+
+/// One line as several: an example above its explanation, an option at a time.
+fn lines(line: &str) -> Vec<String> {
+    if line.chars().count() <= WIDTH {
+        return vec![line.to_owned()];
+    }
+    let Some(example) = line.strip_prefix("  ") else { return wrapped(line, "", "", "") };
+    match example.split_once("   ") {
+        Some((example, words)) => {
+            let mut all = wrapped(example.trim_end(), "  ", "      ", " \\");
+            all.extend(wrapped(words.trim(), "      ", "      ", ""));
+            all
+        }
+        None => wrapped(example, "  ", "      ", " \\"),
+    }
+}
+
+/// Breaks between words; a line that goes on ends with `more`.
+fn wrapped(text: &str, first: &str, further: &str, more: &str) -> Vec<String> {
+    let mut lines = vec![first.to_owned()];
+    for word in text.split(' ') {
+        let is_empty = lines.len() == 1 && lines.last().is_some_and(|line| line == first);
+        let length = lines.last().map_or(0, |line| line.chars().count());
+        let is_full = length + 1 + word.chars().count() + more.len() > WIDTH;
+        if is_full && !is_empty {
+            lines.iter_mut().next_back().into_iter().for_each(|line| line.push_str(more));
+            lines.push(format!("{further}{word}"));
+        } else if let Some(line) = lines.last_mut() {
+            if !is_empty {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+    }
+    lines
+}
+
+fn groups(command: &Command) -> String {
+    let about = |name: &str| command.find_subcommand(name).and_then(Command::get_about).map(ToString::to_string).unwrap_or_default();
+    let width = GROUPS.iter().flat_map(|(_, names)| names.iter()).map(|name| name.len()).max().unwrap_or(0);
+    let line = |name: &&str| format!("  {name:<width$}  {}", short(&about(name), WIDTH - width - 4));
+    let group = |(title, names): &(&str, &[&str])| format!("{title}:\n{}", names.iter().map(line).collect::<Vec<_>>().join("\n"));
+    GROUPS.iter().map(group).collect::<Vec<_>>().join("\n\n")
+}
+
+/// The first part of a sentence.
+fn short(about: &str, room: usize) -> String {
+    let first = about.split([';', ':']).next().unwrap_or_default().trim_end_matches('.');
+    if first.chars().count() <= room {
+        return first.to_owned();
+    }
+    let mut text = String::new();
+    for word in first.split(' ') {
+        if text.chars().count() + word.chars().count() + 3 > room {
+            break;
+        }
+        text.push_str(word);
+        text.push(' ');
+    }
+    format!("{}…", text.trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_is_in_one_group_and_fits() {
+        let command = Cli::command();
+        let shown = command.get_subcommands().filter(|sub| !sub.is_hide_set()).map(Command::get_name);
+        for name in shown.filter(|name| *name != "help") {
+            let times = GROUPS.iter().flat_map(|(_, names)| names.iter()).filter(|listed| **listed == name).count();
+            assert_eq!(times, 1, "{name}");
+        }
+        let text = super::command().render_help().to_string();
+        assert!(text.contains("Mail on its way:\n  queue"), "{text}");
+        let all = groups(&command);
+        assert!(all.lines().all(|line| line.chars().count() <= WIDTH), "{all}");
+    }
+
+    #[test]
+    fn examples_are_not_broken_on_a_narrow_terminal() {
+        fn look(command: &Command, path: &str, long: &mut Vec<String>) {
+            let path = format!("{path} {}", command.get_name());
+            let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            long.extend(text.lines().filter(|line| line.chars().count() > WIDTH).map(|line| format!("{path}: {line}")));
+            command.get_subcommands().for_each(|sub| look(sub, &path, long));
+        }
+        let mut long = Vec::new();
+        look(&super::command(), "", &mut long);
+        assert!(long.is_empty(), "{}", long.join("\n"));
+    }
+}

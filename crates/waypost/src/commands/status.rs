@@ -1,0 +1,71 @@
+//! `waypost status`: whether the server runs, and what is going on.
+//!
+//! Invariant: exit code 1 where no server runs; the data directory is not opened.
+
+use std::io::ErrorKind;
+use std::process::ExitCode;
+
+use admin::api::{PauseView, Totals};
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+use tokio::net::UnixStream;
+
+use super::queue::paused;
+use crate::config::Config;
+use crate::output::{BAD, GOOD, Output, WARN, styled};
+use crate::transport::Transport;
+
+pub(super) async fn run(config: &Config, out: Output) -> Result<ExitCode> {
+    let socket = config.admin_socket();
+    let stream = match UnixStream::connect(&socket).await {
+        Ok(stream) => stream,
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
+            out.show(&json!({ "running": false }), |_| {
+                format!(
+                    "{} no server answers on {}\n  start it: systemctl start waypost, or: waypost serve",
+                    styled(BAD, "not running:"),
+                    socket.display()
+                )
+            })?;
+            return Ok(ExitCode::FAILURE);
+        }
+        Err(e) if e.kind() == ErrorKind::PermissionDenied => {
+            bail!(
+                "the server's socket {} is closed to this user\n  hint: run the command with sudo, or as the server's user",
+                socket.display()
+            )
+        }
+        Err(e) => return Err(e).with_context(|| format!("the server's socket {} cannot be used", socket.display())),
+    };
+    let mut api = Transport::over(stream).await?;
+    let mut status: Value = api.get("/v1/status").await?;
+    let pauses: Vec<PauseView> = api.get("/v1/pauses").await?;
+    let totals: Totals = api.get("/v1/queue/totals").await?;
+    if let Some(status) = status.as_object_mut() {
+        status.insert("paused".into(), serde_json::to_value(&pauses)?);
+        status.insert("queue".into(), serde_json::to_value(totals)?);
+    }
+    out.show(&status, |status| text(status, &pauses, totals))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn text(status: &Value, pauses: &[PauseView], totals: Totals) -> String {
+    let number = |name: &str| status.get(name).and_then(Value::as_u64).unwrap_or(0);
+    let version = status.get("version").and_then(Value::as_str).unwrap_or("unknown");
+    let waiting = totals.recipients.saturating_sub(totals.held);
+    let mut lines = vec![format!("{} version {version}", styled(GOOD, "running:"))];
+    let mut field = |name: &str, value: String| lines.push(format!("  {name:<12}{value}"));
+    field("sessions", format!("{} with clients, {} connections to other servers", number("sessions"), number("connections")));
+    field("deliveries", format!("{} under way, {} workers", number("in_flight"), number("workers")));
+    field("queue", format!("{waiting} recipients wait, {} are held, {} set aside", totals.held, totals.set_aside));
+    let (bugs, broken) = (number("bugs"), number("signatures_broken"));
+    if bugs + broken > 0 {
+        let text = format!("{bugs} caught, and {broken} messages stopped before a signature was broken: see the log and report it");
+        field("bugs", styled(WARN, text));
+    }
+    if number("sts_testing_failures") > 0 {
+        field("MTA-STS", format!("{} times a policy in testing mode was not met", number("sts_testing_failures")));
+    }
+    lines.extend(pauses.iter().map(paused));
+    lines.join("\n")
+}

@@ -1,0 +1,58 @@
+//! Loads what the configuration names, as a start would: certificates, authorities, resolver, keys.
+//!
+//! Invariant: nothing is written, bound or put into force; what it finds would stop the next start.
+
+use std::path::Path;
+
+use net::{ClientTls, TlsError, certificates_of};
+
+use crate::config::{Config, ConfigError, ConfigErrors, secrets};
+
+/// Everything that a start with this configuration would stumble over.
+///
+/// # Errors
+/// All that cannot be used, each with its file.
+pub fn run(config: &Config) -> Result<(), ConfigErrors> {
+    let mut errors = Vec::new();
+    let mut wrong = |what: String, hint: &str| {
+        errors.push(ConfigError { path: config.path.clone(), at: None, what, hint: Some(hint.into()) });
+    };
+    match certificates_of(&config.certificate_sources(), &net::Clock::system()) {
+        Ok(_) | Err(TlsError::None) => {}
+        Err(error) => {
+            wrong(format!("the certificate cannot be used: {error}"), &sudo(config, "waypost cert check CERTIFICATE KEY tries a pair"))
+        }
+    }
+    if let Err(error) = ClientTls::new(config.file.tls.extra_authorities.as_deref()) {
+        wrong(format!("tls.extra_authorities cannot be used: {error}"), "name a file with certificates in PEM form");
+    }
+    if let Err(error) = super::resolver(config) {
+        wrong(error.to_string(), "see [dns]");
+    }
+    let key = config.file.password_key();
+    if key.exists()
+        && let Err(error) = secrets::password_key(&key)
+    {
+        let text = format!("{error:#}");
+        let (what, hint) = text.split_once("\n  hint: ").unwrap_or((&text, "see submission.password_key_file"));
+        wrong(what.to_owned(), hint);
+    }
+    if let Some(hook) = config.file.acme.dns_hook.as_deref().filter(|_| config.file.acme.enabled).filter(|hook| !is_program(hook)) {
+        wrong(format!("{} cannot be run", hook.display()), "acme.dns_hook names a program; chmod +x makes it one");
+    }
+    if errors.is_empty() { Ok(()) } else { Err(ConfigErrors(errors)) }
+}
+
+/// Another user's keys cannot be tried.
+fn sudo(config: &Config, otherwise: &'static str) -> String {
+    let is_closed = |path: &Path| std::fs::File::open(path).is_err_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied);
+    match is_closed(&config.key()) || is_closed(&config.certificate()) {
+        true => "run the command with sudo, or as the server's user".into(),
+        false => otherwise.into(),
+    }
+}
+
+fn is_program(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+}

@@ -1,0 +1,95 @@
+//! Certificates that tutorials make: what cannot be used is said before the next start meets it, and never replaces what can.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use it::{Dns, Lab, Waypost};
+
+use crate::main_job::zone;
+
+fn openssl(dir: &Path, line: &str) {
+    let output = Command::new("openssl").args(line.split_whitespace()).current_dir(dir).output().unwrap();
+    assert!(output.status.success(), "openssl {line}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A pair as `openssl x509 -req -signkey` makes it.
+fn version_1(dir: &Path) {
+    openssl(dir, "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out v1.key");
+    openssl(dir, "req -new -key v1.key -subj /CN=mx.example.test -out v1.csr");
+    openssl(dir, "x509 -req -in v1.csr -signkey v1.key -days 365 -out v1.pem");
+    fs::set_permissions(dir.join("v1.key"), fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+/// The first subject of what is in use.
+fn in_use(waypost: &Waypost) -> String {
+    let all = waypost.json(&["cert", "status"]);
+    all["certificates"][0]["names"][0].as_str().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn what_the_next_start_would_refuse_is_refused_by_check_and_reload() {
+    let lab = Lab::new();
+    let _dns = Dns::start(&lab, &zone(&lab));
+    let mut waypost = Waypost::configured(&lab, "");
+    waypost.start();
+    version_1(lab.path());
+    let good = fs::read_to_string(&waypost.config).unwrap();
+    let named = |certificate: &str, key: &str| {
+        let text =
+            good.replace("certificate = \"cert.pem\"\nkey = \"key.pem\"", &format!("certificate = \"{certificate}\"\nkey = \"{key}\""));
+        assert_ne!(text, good);
+        fs::write(&waypost.config, text).unwrap();
+    };
+    let refused = |words: &[&str]| {
+        let checked = waypost.command(&["config", "check"]);
+        let checked = (checked.status.success(), String::from_utf8_lossy(&checked.stdout).into_owned());
+        let reloaded = waypost.refused(&["reload"]);
+        for word in words {
+            assert!(!checked.0 && checked.1.contains(word) && reloaded.contains(word), "{word}: {checked:?} {reloaded}");
+        }
+        assert_eq!(in_use(&waypost), "mx.example.test");
+    };
+    named("v1.pem", "v1.key");
+    refused(&["certificate of version 1", "-addext subjectAltName=DNS:mx.example.test"]);
+    openssl(lab.path(), "rsa -in v1.key -traditional -des3 -passout pass:secret -out locked.key");
+    fs::set_permissions(lab.path().join("locked.key"), fs::Permissions::from_mode(0o600)).unwrap();
+    named("cert.pem", "locked.key");
+    refused(&["protected by a passphrase", "openssl pkey -in"]);
+    named("cert.pem", "nowhere.pem");
+    refused(&["nowhere.pem: is not there"]);
+
+    // Another pair is in use after a reload, without a restart.
+    let (certificate, key) = net::self_signed(&["other.example.test".into()]).unwrap();
+    lab.write("other.pem", &certificate);
+    fs::set_permissions(lab.write("other.key", &key), fs::Permissions::from_mode(0o600)).unwrap();
+    named("other.pem", "other.key");
+    let said = waypost.ok(&["reload"]);
+    assert!(said.contains("is in force") && !said.contains("restart"), "{said}");
+    assert_eq!(in_use(&waypost), "other.example.test");
+    waypost.assert_no_bugs();
+}
+
+#[test]
+fn an_authority_is_asked_from_the_next_reload_on_and_its_failures_are_in_words() {
+    let lab = Lab::new();
+    let _dns = Dns::start(&lab, &zone(&lab));
+    let mut waypost = Waypost::configured(&lab, "");
+    waypost.start();
+    let refused = waypost.refused(&["cert", "renew"]);
+    assert!(refused.contains("enabled = true under [acme], then: waypost reload"), "{refused}");
+    let good = fs::read_to_string(&waypost.config).unwrap();
+    // Nobody listens there.
+    fs::write(&waypost.config, format!("{good}\n[acme]\nenabled = true\ndirectory = \"https://{}:9/directory\"\n", lab.address(9)))
+        .unwrap();
+    let said = waypost.ok(&["reload"]);
+    assert!(!said.contains("restart"), "{said}");
+    let output = waypost.command(&["cert", "renew"]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("failed: mx.example.test the authority cannot be reached: Connection refused"), "{said}");
+    fs::write(&waypost.config, &good).unwrap();
+    waypost.ok(&["reload"]);
+    assert!(waypost.refused(&["cert", "renew"]).contains("no server runs that orders certificates"));
+    waypost.assert_no_bugs();
+}

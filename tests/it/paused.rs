@@ -1,0 +1,54 @@
+//! A mailbox that takes nothing for now is shown wherever an operator looks, with what ends it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use it::{MX_PORT, Sink, Talk};
+use mail::Reply;
+
+use crate::hostile_out::Outside;
+
+#[test]
+fn a_paused_mailbox_is_shown_everywhere_and_resumed() {
+    let far = Outside::new(&[("narrow", 11)], "[mta_sts]\nmode = \"none\"\n[forward]\nunauthenticated = \"accept\"\n");
+    let is_full = Arc::new(AtomicBool::new(true));
+    let full = is_full.clone();
+    let host = Sink::deciding(far.lab.address(11), MX_PORT, move |_| {
+        full.load(Ordering::SeqCst).then(|| Reply::new(452, (4, 2, 2), "over quota"))
+    });
+    far.waypost.ok(&["alias", "add", "full@example.test", "secret@narrow.test"]);
+    assert!(far.waypost.ok(&["queue", "paused"]).contains("nothing is paused"));
+    let reply = Talk::greeted(far.waypost.address, MX_PORT).message("her@nobody.test", "full@example.test", "Subject: one\r\n\r\n");
+    assert!(reply.starts_with("450 4.2.2 "), "{reply}");
+
+    let resume = "waypost queue resume secret@narrow.test";
+    for command in [&["alias", "test", "full@example.test"][..], &["status"], &["queue", "paused"]] {
+        let shown = far.waypost.ok(command);
+        assert!(shown.contains("secret@narrow.test gets nothing for 59m") && shown.contains(resume), "{command:?}: {shown}");
+        assert!(shown.contains("full"), "{command:?} says why: {shown}");
+    }
+    let output = far.waypost.command(&["doctor", "--quiet", "--time-server", ""]);
+    let doctor = String::from_utf8_lossy(&output.stdout);
+    assert!(doctor.contains("paused") && doctor.contains(resume) && doctor.contains("(450)"), "{doctor}");
+    assert!(far.waypost.refused(&["queue", "resume", "other@narrow.test"]).contains("queue paused"));
+
+    is_full.store(false, Ordering::SeqCst);
+    far.waypost.ok(&["queue", "resume", "secret@narrow.test"]);
+    assert!(far.waypost.ok(&["queue", "paused"]).contains("nothing is paused"));
+    let reply = Talk::greeted(far.waypost.address, MX_PORT).message("her@nobody.test", "full@example.test", "Subject: two\r\n\r\n");
+    assert!(reply.starts_with("250 "), "{reply}");
+    host.wait_for("Subject: two");
+    far.waypost.assert_no_bugs();
+}
+
+#[test]
+fn a_mailbox_that_is_full_for_good_is_not_called_invalid() {
+    let far = Outside::new(&[("far", 11)], "");
+    let _host = Sink::deciding(far.lab.address(11), MX_PORT, |_| Some(Reply::new(552, (5, 2, 2), "mailbox full")));
+    for n in 0..3 {
+        far.send("full@far.test", "too much");
+        it::wait_for("the refusal", || (far.waypost.log().matches(" id=").count() > n).then_some(()));
+    }
+    assert!(!far.waypost.log().contains("is not valid, again and again"), "{}", far.waypost.log());
+    far.waypost.assert_no_bugs();
+}
