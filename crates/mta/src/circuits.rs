@@ -206,19 +206,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_mailbox_is_not_called_invalid() {
-        let fault = |code, enhanced| {
-            fault_of_target(&policy::trouble_of_reply(
-                &Domain::parse("mx.far.test").unwrap(),
-                &mail::Reply::new(code, enhanced, "no"),
-                Scope::Recipient,
-            ))
-        };
-        assert!(fault(552, (5, 2, 2)).contains("is full") && fault(550, (5, 2, 1)).contains("is disabled"));
-        assert!(fault(550, (5, 1, 1)).contains("not valid"));
-    }
-
-    #[test]
     fn the_signing_domain_is_read_from_the_prefix() {
         let prefix = b"DKIM-Signature: v=1; a=rsa-sha256;\r\n\td=fwd.example.com; s=r1; bh=d=x\r\nReceived: by us\r\n";
         assert_eq!(signing_domain(prefix), Domain::parse("fwd.example.com").ok());

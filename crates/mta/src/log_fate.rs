@@ -123,4 +123,17 @@ mod tests {
         assert_eq!(replaced(said, "foo.bar", &masked("foo.bar")), "mx.inbox.test said: 550 5.1.1 <f***@inbox.test>: no f*** here");
         assert_eq!((masked("ü"), replaced("aXa", "x", ""), replaced("ä", "a", "b")), ("ü***".into(), "aa".into(), "ä".into()));
     }
+
+    #[test]
+    fn a_full_mailbox_is_not_called_invalid() {
+        let fault = |code, enhanced| {
+            fault_of_target(&policy::trouble_of_reply(
+                &mail::Domain::parse("mx.far.test").unwrap(),
+                &mail::Reply::new(code, enhanced, "no"),
+                policy::Scope::Recipient,
+            ))
+        };
+        assert!(fault(552, (5, 2, 2)).contains("is full") && fault(550, (5, 2, 1)).contains("is disabled"));
+        assert!(fault(550, (5, 1, 1)).contains("not valid"));
+    }
 }
