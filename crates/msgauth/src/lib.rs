@@ -1,10 +1,11 @@
 //! SPF, DKIM, DMARC and ARC: what can be found out about who sent a message.
 //!
-//! RFC 7208, RFC 6376, RFC 9989, RFC 8617, RFC 8601. DKIM and ARC are verified by mail-auth; SPF, DMARC and the name of the address
+//! RFC 7208, RFC 6376, RFC 9989, RFC 8617, RFC 8601. DKIM is verified by mail-auth; SPF, DMARC, ARC and the name of the address
 //! are evaluated here (docs/adr/0005). Invariant: [`Authenticator::evaluate`] ends within 20 seconds whatever DNS does, decides
 //! nothing, and what DNS did not answer is a temporary error.
 
 mod arc;
+mod canonical;
 mod dkim;
 mod dmarc;
 mod iprev;
@@ -89,7 +90,7 @@ impl Authenticator {
         let iprev = timeout(DEADLINE, iprev::check(dns, input.client));
         let spf = self.check_spf(&input);
         let dkim = dkim::verify(&self.0, dns, input.message, KEYS_DEADLINE);
-        let arc = arc::verify(&self.0, dns, input.message, KEYS_DEADLINE);
+        let arc = arc::verify(dns, input.message, KEYS_DEADLINE);
         let policies = timeout(DEADLINE, dmarc::discover(dns, &domains));
         let (iprev, (helo, mail_from), dkim, arc, policies) = tokio::join!(iprev, spf, dkim, arc, policies);
 
