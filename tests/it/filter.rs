@@ -182,7 +182,8 @@ fn a_milter_that_quarantines_or_discards_makes_mail_wait_for_a_person() {
 fn a_milter_that_demands_to_change_the_body_is_asked_and_changes_nothing() {
     let lab = Lab::new();
     // As spamass-milter: it closes the connection where header fields and body may not be changed.
-    let changes = [milter_packet(b'm', b"\0\0\0\x01X-Spam-Flag\0YES\0"), milter_packet(b'b', b"another body"), milter_packet(b'c', b"")].concat();
+    let changes =
+        [milter_packet(b'm', b"\0\0\0\x01X-Spam-Flag\0YES\0"), milter_packet(b'b', b"another body"), milter_packet(b'c', b"")].concat();
     let _milter = Milter::demanding(lab.address(8), 0x13, saying(b'E', changes));
     let filter = format!("kind = \"milter\"\naddress = \"{}:{MILTER_PORT}\"\nwhen_down = \"defer\"", lab.address(8));
     let (_dns, inbox, waypost) = with_filter(&lab, &filter);

@@ -64,7 +64,9 @@ fn the_policy_of_a_quoted_author_counts() {
     let _dns = Dns::start(&lab, &records);
     let waypost = Waypost::started(&lab, "foo@inbox.test", "");
     let mut talk = Talk::greeted(waypost.address, MX_PORT);
-    for from in ["\"john smith\"@strict.test", "ceo(x)@strict.test", "<@relay.test:ceo@strict.test>", "ceo @ strict.test", "a..b@strict.test"] {
+    for from in
+        ["\"john smith\"@strict.test", "ceo(x)@strict.test", "<@relay.test:ceo@strict.test>", "ceo @ strict.test", "a..b@strict.test"]
+    {
         let reply = talk.message("her@foreign.test", "me@example.test", &format!("From: {from}\r\nSubject: forged\r\n\r\nbody\r\n"));
         assert!(reply.starts_with("550 5.7.1 ") && reply.contains("strict.test"), "{from}: {reply}");
     }

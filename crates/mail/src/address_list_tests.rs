@@ -51,7 +51,9 @@ fn lists_and_groups_are_opened() {
 
 #[test]
 fn names_without_an_address_are_told_from_addresses() {
-    for bare in ["MAILER-DAEMON", "<>", "MAILER-DAEMON <>", "Mail Delivery Subsystem <MAILER-DAEMON>", "MAILER-DAEMON (Mail Delivery System)"] {
+    for bare in
+        ["MAILER-DAEMON", "<>", "MAILER-DAEMON <>", "Mail Delivery Subsystem <MAILER-DAEMON>", "MAILER-DAEMON (Mail Delivery System)"]
+    {
         let list = AddressList::parse(bare).unwrap();
         assert!(list.mailboxes.is_empty() && list.bare.len() == 1, "{bare}: {list:?}");
     }

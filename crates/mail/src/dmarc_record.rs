@@ -151,7 +151,9 @@ mod tests {
         let long = Record::parse(format!("v=DMARC1; p=none; fo=1:D; rua={}", "x".repeat(9999)).as_bytes()).unwrap();
         assert_eq!((long.failure_options.as_deref(), long.report_uris.len()), (Some("1:d"), REPORT_URIS_MAX));
         assert_eq!(Record::parse(b"v=DMARC1; rua=mailto:a@b.example").unwrap().policy, DmarcPolicy::None);
-        for (rua, reaches) in [("mailto:a@b.example!10m", true), ("https://b.example, MAILTO:a@b.example", true), ("a@b.example", false), ("mailto:a", false)] {
+        for (rua, reaches) in
+            [("mailto:a@b.example!10m", true), ("https://b.example, MAILTO:a@b.example", true), ("a@b.example", false), ("mailto:a", false)]
+        {
             let record = Record::parse(format!("v=DMARC1; p=none; rua={rua}").as_bytes()).unwrap();
             assert_eq!(record.has_report_address(), reaches, "{rua}");
         }

@@ -41,20 +41,29 @@ struct Link<'a> {
     results: Field<'a>,
 }
 
-/// Verifies the chain; keys that are not there after `wait` fail it.
-pub(crate) async fn verify(dns: &TokioResolver, content: &[u8], wait: Duration) -> ArcResult {
-    if !Fields::new(content).any(|field| [SEAL, SIGNATURE, RESULTS].iter().any(|name| field.is(name))) {
+/// Whether there is a chain, good or bad.
+pub(crate) fn is_chained(header: &[u8]) -> bool {
+    Fields::new(header).any(|field| [SEAL, SIGNATURE, RESULTS].iter().any(|name| field.is(name)))
+}
+
+/// Fetches the keys of the chain in this header section; what is not there after `wait` fails it.
+pub(crate) async fn keys(dns: &TokioResolver, header: &[u8], wait: Duration) -> Keys {
+    let chain = chain(header).unwrap_or_default();
+    let newest = chain.last().map(|link| key_name(&link.signature.1));
+    Keys::fetch(dns, chain.iter().map(|link| key_name(&link.seal.1)).chain(newest), wait).await
+}
+
+/// Verifies the chain with these keys; DNS is not asked.
+pub(crate) fn verify(content: &[u8], keys: &Keys) -> ArcResult {
+    if !is_chained(content) {
         return ArcResult::None;
     }
     // There are fields of a chain, so one that is not there is broken.
     let Some(chain) = chain(content) else { return ArcResult::Fail };
     let Some(newest) = chain.last() else { return ArcResult::Fail };
-    let names = chain.iter().map(|link| key_name(&link.seal.1)).chain([key_name(&newest.signature.1)]);
-    if !is_body_whole(content, &newest.signature.1) {
-        return ArcResult::Fail;
-    }
-    let keys = Keys::fetch(dns, names, wait).await;
-    let holds = holds(content, newest, &keys) && (0..chain.len()).all(|n| is_sealed(chain.get(..=n).unwrap_or_default(), &keys));
+    let holds = holds(content, newest, keys)
+        && (0..chain.len()).all(|n| is_sealed(chain.get(..=n).unwrap_or_default(), keys))
+        && is_body_whole(content, &newest.signature.1);
     if holds { ArcResult::Pass } else { ArcResult::Fail }
 }
 
@@ -143,6 +152,7 @@ fn decoded(tags: &Tags, name: &str) -> Option<Vec<u8>> {
 }
 
 /// Whether the body is the one that was signed, under any form that the signature may mean, and the signature has not expired.
+#[allow(clippy::disallowed_methods)] // the time of day, as mail-auth takes it for DKIM's x=
 fn is_body_whole(content: &[u8], tags: &Tags) -> bool {
     let number = |name| tags.get(name).and_then(|text| text.parse::<u64>().ok());
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());

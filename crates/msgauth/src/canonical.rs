@@ -90,7 +90,11 @@ pub(crate) fn body(body: &[u8], form: Form, mut hash: impl FnMut(&[u8])) {
         }
         (0..empty_lines).for_each(|_| hash(b"\r\n"));
         (empty_lines, is_empty) = (0, false);
-        if form == Form::Relaxed { relaxed_line(end, &mut hash) } else { hash(end) }
+        if form == Form::Relaxed {
+            relaxed_line(end, &mut hash)
+        } else {
+            hash(end)
+        }
         hash(b"\r\n");
     }
     if is_empty && form == Form::Simple {

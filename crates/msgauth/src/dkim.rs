@@ -19,13 +19,28 @@ use crate::keys::Keys;
 /// As many signatures as are verified.
 pub(crate) const MAX_SIGNATURES: usize = 10;
 
-/// Verifies the signatures; keys that are not there after `wait` are a temporary error.
-pub(crate) async fn verify(auth: &MessageAuthenticator, dns: &TokioResolver, written: &[u8], wait: Duration) -> Vec<DkimCheck> {
+fn signatures(content: &[u8]) -> Vec<Field<'_>> {
+    Fields::new(content).filter(|field| field.is("DKIM-Signature")).collect()
+}
+
+/// Whether there are signatures.
+pub(crate) fn is_signed(header: &[u8]) -> bool {
+    !signatures(header).is_empty()
+}
+
+/// Fetches the keys that the signatures in this header section need; what is not there after `wait` is a temporary error.
+pub(crate) async fn keys(dns: &TokioResolver, header: &[u8], wait: Duration) -> Keys {
+    let candidates: Vec<Candidate> = signatures(header).iter().take(MAX_SIGNATURES).map(Candidate::read).collect();
+    Keys::fetch(dns, candidates.iter().filter(|candidate| candidate.end.is_none()).map(Candidate::key_name), wait).await
+}
+
+/// Verifies the signatures with these keys; DNS is not asked.
+pub(crate) async fn verify(auth: &MessageAuthenticator, written: &[u8], keys: &Keys) -> Vec<DkimCheck> {
     // mail-auth takes `Subject : hi` for a field of another name than `Subject`: it would miss a field that is signed, and one that must not be there.
     // So it gets the header section without such blanks, which is the same under relaxed canonicalization; `as_written` is for the simple one.
     let mended = without_blanks_before_colons(written);
     let content: &[u8] = &mended;
-    let fields: Vec<Field<'_>> = Fields::new(content).filter(|field| field.is("DKIM-Signature")).collect();
+    let fields = signatures(content);
     let mut candidates: Vec<Candidate> = fields.iter().take(MAX_SIGNATURES).map(Candidate::read).collect();
     // mail-auth hashes the body once for each length that a signature asks for, before anything can be left out.
     let hash_parts = fields.len() <= MAX_SIGNATURES && candidates.iter().any(|c| c.length.is_some());
@@ -37,15 +52,13 @@ pub(crate) async fn verify(auth: &MessageAuthenticator, dns: &TokioResolver, wri
     message.retain_dkim_signatures(|_| if wanted.next() == Some(true) { Ok(()) } else { Err(DkimError::UnsupportedVersion) });
     let order: Vec<usize> = order.into_iter().flatten().collect();
 
-    let names = order.iter().filter_map(|index| candidates.get(*index)).map(|c| c.key_name());
-    let keys = Keys::fetch(dns, names, wait).await;
-    let outputs = auth.verify_dkim(Parameters::new(&message).with_cache(&keys)).await;
+    let outputs = auth.verify_dkim(Parameters::new(&message).with_cache(keys)).await;
     let signatures = message.dkim_signatures();
     for output in &outputs {
         let Some(signature) = output.signature() else { continue };
         let Some(position) = signatures.iter().position(|header| std::ptr::eq(&raw const header.header, signature)) else { continue };
         let Some(candidate) = order.get(position).and_then(|index| candidates.get_mut(*index)) else { continue };
-        let as_written = order.get(position).and_then(|index| as_written(written, *index, &keys));
+        let as_written = order.get(position).and_then(|index| as_written(written, *index, keys));
         let (result, reason) = match (output.result(), as_written) {
             (mail_auth::DkimResult::Pass | mail_auth::DkimResult::Fail(Error::Crypto(_)), Some(true)) => (DkimResult::Pass, String::new()),
             (mail_auth::DkimResult::Pass, Some(false)) => (DkimResult::Fail, "a header field was changed".into()),
@@ -72,11 +85,12 @@ pub(crate) async fn verify(auth: &MessageAuthenticator, dns: &TokioResolver, wri
 
 /// Whether a signature holds over the fields as they are written; `None` where none of them has a blank before its colon, or they are signed relaxed.
 fn as_written(written: &[u8], index: usize, keys: &Keys) -> Option<bool> {
-    let signature = Fields::new(written).filter(|field| field.is("DKIM-Signature")).nth(index)?;
+    let signature = signatures(written).into_iter().nth(index)?;
     let tags = Tags::parse(signature.value)?;
     let form = tags.packed("c").unwrap_or_default();
     let covers = |field: &Field<'_>| std::str::from_utf8(field.name).is_ok_and(|name| tags.lists("h", &[name]));
-    let has_blank = signature.has_blank_before_colon() || Fields::new(written).any(|field| field.has_blank_before_colon() && covers(&field));
+    let has_blank =
+        signature.has_blank_before_colon() || Fields::new(written).any(|field| field.has_blank_before_colon() && covers(&field));
     if !has_blank || form.split('/').next().is_some_and(|header| header.eq_ignore_ascii_case("relaxed")) {
         return None;
     }
@@ -123,9 +137,7 @@ impl Candidate {
     /// A pass, unless `l=` leaves a part of the body to whoever wants to write it (RFC 6376 s.8.2).
     fn covers(&self, signature: &Signature, body: &[u8]) -> (DkimResult, String) {
         match self.length {
-            Some(length) if length != canonical::body_len(body, form(signature.cb)) => {
-                (DkimResult::Policy, PARTLY.into())
-            }
+            Some(length) if length != canonical::body_len(body, form(signature.cb)) => (DkimResult::Policy, PARTLY.into()),
             _ => (DkimResult::Pass, String::new()),
         }
     }

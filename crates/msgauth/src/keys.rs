@@ -101,8 +101,12 @@ impl Keys {
         let Some(record) = self.usable.get(&cached_as(name)) else { return false };
         let Ok(key) = STANDARD.decode(&record.public) else { return false };
         let verified = match (record.kind.as_str(), algorithm) {
-            ("rsa", "rsa-sha256") => UnparsedPublicKey::new(&RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY, bare(&key)).verify(data, signature),
-            ("ed25519", "ed25519-sha256") => UnparsedPublicKey::new(&ED25519, key.as_slice()).verify(digest(&SHA256, data).as_ref(), signature),
+            ("rsa", "rsa-sha256") => {
+                UnparsedPublicKey::new(&RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY, bare(&key)).verify(data, signature)
+            }
+            ("ed25519", "ed25519-sha256") => {
+                UnparsedPublicKey::new(&ED25519, key.as_slice()).verify(digest(&SHA256, data).as_ref(), signature)
+            }
             _ => return false,
         };
         verified.is_ok()

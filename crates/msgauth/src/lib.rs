@@ -21,8 +21,8 @@ use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ResolverConfig, ResolverOpts};
-use mail::evidence::{DkimCheck, DmarcRecord, Evidence, IprevResult, SpfCheck, SpfResult};
 use mail::AddressList;
+use mail::evidence::{DkimCheck, DmarcRecord, Evidence, IprevResult, SpfCheck, SpfResult};
 use mail_auth::MessageAuthenticator;
 use tokio::time::timeout;
 
@@ -89,11 +89,16 @@ impl Authenticator {
 
         let iprev = timeout(DEADLINE, iprev::check(dns, input.client));
         let spf = self.check_spf(&input);
-        let dkim = dkim::verify(&self.0, dns, input.message, KEYS_DEADLINE);
-        let arc = arc::verify(dns, input.message, KEYS_DEADLINE);
+        let dkim_keys = dkim::keys(dns, input.message, KEYS_DEADLINE);
+        let arc_keys = arc::keys(dns, input.message, KEYS_DEADLINE);
         let policies = timeout(DEADLINE, dmarc::discover(dns, &domains));
-        let (iprev, (helo, mail_from), dkim, arc, policies) = tokio::join!(iprev, spf, dkim, arc, policies);
+        let (iprev, (helo, mail_from), dkim_keys, arc_keys, policies) = tokio::join!(iprev, spf, dkim_keys, arc_keys, policies);
 
+        let dkim = match dkim::is_signed(input.message) {
+            true => dkim::verify(&self.0, input.message, &dkim_keys).await,
+            false => Vec::new(),
+        };
+        let arc = arc::verify(input.message, &arc_keys);
         let (iprev, client_name) = iprev.unwrap_or((IprevResult::TempError, None));
         let unanswered = || dmarc::unanswered(domains.first().map_or("", String::as_str));
         let dmarc = match policies {
@@ -149,6 +154,6 @@ impl Authenticator {
 
     /// Verifies the DKIM signatures of a message, such as one about to leave; the keys come from the cache where they are there.
     pub async fn verify_dkim(&self, message: &[u8]) -> Vec<DkimCheck> {
-        dkim::verify(&self.0, self.resolver(), message, KEYS_DEADLINE).await
+        dkim::verify(&self.0, message, &dkim::keys(self.resolver(), message, KEYS_DEADLINE).await).await
     }
 }

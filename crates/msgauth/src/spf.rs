@@ -28,7 +28,8 @@ pub(crate) async fn check_host(dns: &impl Lookup, identity: Identity<'_>) -> Spf
     let client = identity.client.to_canonical();
     let local_part = if identity.local_part.is_empty() { "postmaster" } else { identity.local_part };
     let sender_domain = identity.domain;
-    let mut check = Check { dns, client, hello: identity.hello, local_part, sender_domain, name: None, terms: 0, void_terms: 0, is_void: false };
+    let mut check =
+        Check { dns, client, hello: identity.hello, local_part, sender_domain, name: None, terms: 0, void_terms: 0, is_void: false };
     match check.host(identity.domain).await {
         Ok(result) => result,
         Err(Stop::Temporary) => SpfResult::TempError,

@@ -60,7 +60,9 @@ pub(crate) async fn probe(filtering: &Filtering) {
             %error,
             "the spam filter has never answered, and all mail passes without a verdict: see [filter] address and kind, or write when_down = \"defer\""
         ),
-        WhenDown::Defer => tracing::error!(%error, "the spam filter does not answer, and mail is put off until it does: see [filter] address and kind"),
+        WhenDown::Defer => {
+            tracing::error!(%error, "the spam filter does not answer, and mail is put off until it does: see [filter] address and kind")
+        }
     }
 }
 

@@ -230,7 +230,11 @@ mod tests {
             assert!(is_report(report.as_bytes()), "{report}");
             read(report.as_bytes(), &directory).best_status()
         };
-        let status = |text: &str| format!("--b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; x\r\n\r\nFinal-Recipient: rfc822; a@b.test\r\nAction: failed\r\n{text}");
+        let status = |text: &str| {
+            format!(
+                "--b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; x\r\n\r\nFinal-Recipient: rfc822; a@b.test\r\nAction: failed\r\n{text}"
+            )
+        };
         let returned = "\r\n--b\r\nContent-Type: message/rfc822\r\n\r\nSubject: x\r\n\r\nthey said 550 5.7.26 to me\r\n--b--\r\n";
         let report = "From: Mail Delivery System <x@b.test>\r\nContent-Type: multipart/report; report-type=delivery-status; boundary=b";
         // Exim.
@@ -248,7 +252,9 @@ mod tests {
         assert_eq!(best(report, &status("Status: 4.4.7\r\nDiagnostic-Code: smtp; 550 5.1.1 x\r\n")), EnhancedCode(4, 4, 7));
         assert_eq!(best(report, &(status("Status: 5.0.0\r\n") + returned)), EnhancedCode(5, 0, 0));
         assert_eq!(best("From: MAILER-DAEMON@b.test", "Hi. This is the qmail-send program at b.test.\r\n"), EnhancedCode(5, 0, 0));
-        for (line, want) in [("said 550 5.1", None), ("port 250 2.1.5", None), ("1550 5.1.1", None), ("(#5.1.1)", None), ("554 (#5.7.1).", Some((5, 7, 1)))] {
+        for (line, want) in
+            [("said 550 5.1", None), ("port 250 2.1.5", None), ("1550 5.1.1", None), ("(#5.1.1)", None), ("554 (#5.7.1).", Some((5, 7, 1)))]
+        {
             assert_eq!(said(line), want.map(|(a, b, c)| EnhancedCode(a, b, c)), "{line}");
         }
     }

@@ -24,7 +24,7 @@ use crate::reword::reword;
 use crate::seal::seal;
 use crate::settings::Settings;
 use crate::spooling::Place;
-use crate::strip::{without_blanks, strip};
+use crate::strip::{strip, without_blanks};
 
 /// Takes the message, or says why not.
 pub(crate) async fn take(reception: &Reception, received: Received, place: Place) -> Result<Responsibility, Reply> {

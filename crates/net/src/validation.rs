@@ -294,7 +294,9 @@ impl Validation {
 fn report(found: &Validator) {
     match found {
         Validator::Upstream | Validator::Off => tracing::info!("DNSSEC: {found}"),
-        Validator::Here => tracing::info!("DNSSEC: this process validates; a validating resolver on this machine, such as unbound, is better"),
+        Validator::Here => {
+            tracing::info!("DNSSEC: this process validates; a validating resolver on this machine, such as unbound, is better")
+        }
         Validator::NoSignatures => tracing::warn!(
             "DNSSEC: the name servers pass no signatures on, so TLSA records of others are not seen; install a validating resolver such as unbound and name it with dns.servers"
         ),

@@ -144,9 +144,7 @@ fn sender_policy(context: &Context<'_>, record: &PlannedRecord, found: &[Found])
     }
     let domain = record.owner.trim_end_matches('.');
     let lookup = |question: &Question| context.as_planned(question).or_else(|| context.answers.best(question).cloned());
-    let run = |record: &str, address| {
-        Evaluation::new(address, &lookup).run(record, domain)
-    };
+    let run = |record: &str, address| Evaluation::new(address, &lookup).run(record, domain);
     match run(&found, None) {
         Err(stop) => return stopped(stop),
         Ok(Says::Neutral | Says::Pass) => {

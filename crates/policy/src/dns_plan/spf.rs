@@ -125,7 +125,8 @@ impl<'a> Evaluation<'a> {
 
     fn exchanger_matches(&mut self, domain: &str, prefix: Prefix) -> Result<bool, Stop> {
         let found = self.ask(domain, RecordType::Mx)?;
-        let hosts: Vec<String> = found.into_iter().filter_map(|data| if let Data::Mx(_, host) = data { Some(host) } else { None }).collect();
+        let hosts: Vec<String> =
+            found.into_iter().filter_map(|data| if let Data::Mx(_, host) = data { Some(host) } else { None }).collect();
         if hosts.len() > HOSTS_MAX {
             return Err(Stop::Broken(format!("{} has more than {HOSTS_MAX} MX hosts", escaped(domain))));
         }
@@ -207,9 +208,7 @@ mod tests {
             ("mx.example.com.", RecordType::A) => records(vec![Data::Address("192.0.2.10".parse().unwrap())]),
             ("relay.example.", RecordType::Txt) => records(vec![Data::Text("v=spf1 ip4:198.51.100.0/24 ?all".into())]),
             ("loop.example.", RecordType::Txt) => records(vec![Data::Text("v=spf1 include:loop.example".into())]),
-            ("many.example.", RecordType::Mx) => {
-                records((1..=4).map(|n| Data::Mx(n, format!("h{n}.many.example."))).collect())
-            }
+            ("many.example.", RecordType::Mx) => records((1..=4).map(|n| Data::Mx(n, format!("h{n}.many.example."))).collect()),
             ("unasked.example.", _) => None,
             _ => Some(Answer::Nothing(60)),
         };
@@ -251,7 +250,8 @@ mod tests {
 
     #[test]
     fn an_error_behind_the_term_that_matches_is_an_error() {
-        for term in ["ip:192.0.2.1", "include:", "include:foo", "ip4:192.0.2.1/33", "redirect=a.test redirect=b.test", "exp=%{x}", "a:foo"] {
+        for term in ["ip:192.0.2.1", "include:", "include:foo", "ip4:192.0.2.1/33", "redirect=a.test redirect=b.test", "exp=%{x}", "a:foo"]
+        {
             let record = format!("v=spf1 mx ~all {term}");
             assert!(matches!(says(&record, Some("192.0.2.10")).0, Err(Stop::Broken(_))), "{record}");
         }

@@ -79,7 +79,7 @@ async fn resolver(patient: &mut Patient) -> Vec<Finding> {
     findings.extend(for_everybody(&servers, &about));
     // The server found out on its own which way works, and may have found something else.
     let status: serde_json::Value = patient.api.get("/v1/status").await.unwrap_or_default();
-    findings.push(validation(&patient.resolver.validator().await, status["dnssec"].as_str(), about));
+    findings.push(validation(&patient.resolver.validator().await, status.get("dnssec").and_then(serde_json::Value::as_str), about));
     findings
 }
 
@@ -99,8 +99,10 @@ fn validation(here: &Validator, server: Option<&str>, about: String) -> Finding 
         Validator::NoSignatures => Finding::bad(Severity::Notice, "resolver", about, found, unbound)
             .because("without validation the TLSA records (DANE) of other domains are not seen"),
         Validator::Unknown(_) => {
-            let fix = format!("see that the name servers answer (dig . SOA +dnssec); {unbound}; or validate = \"off\", which gives DANE up");
-            Finding::bad(Severity::Error, "resolver", about, found, fix).because("mail that must be looked up in DNS waits until this is known")
+            let fix =
+                format!("see that the name servers answer (dig . SOA +dnssec); {unbound}; or validate = \"off\", which gives DANE up");
+            Finding::bad(Severity::Error, "resolver", about, found, fix)
+                .because("mail that must be looked up in DNS waits until this is known")
         }
     }
 }
