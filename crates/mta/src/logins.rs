@@ -129,7 +129,7 @@ impl Logins {
         let now_ms = self.clock.now_ms();
         let standing = self.guard.enter(&name, attempt.client, self.allowances(), now_ms).ok_or(Denied::TooMany)?;
         let (checked, password) = (account.cloned(), credentials.password.clone());
-        let found = self.hashing.run(standing, move || passwords::which(checked.as_ref(), &password)).await;
+        let found = self.hashing.run(standing, Some(attempt.client), move || passwords::which(checked.as_ref(), &password)).await;
         let found = found.map_err(|_| {
             self.guard.excuse(&name, attempt.client);
             Denied::Busy
@@ -241,7 +241,7 @@ impl Logins {
     async fn complete(&self, account: &Account, kept: &Password, password: &Secret) {
         let (of, name, secret) = (account.clone(), kept.name.clone(), password.clone());
         let (key, made_ms) = (self.key.clone(), kept.made_ms);
-        let made = self.hashing.run(Standing::Known, move || passwords::make(&of, &name, &secret, &key, made_ms)).await;
+        let made = self.hashing.run(Standing::Known, None, move || passwords::make(&of, &name, &secret, &key, made_ms)).await;
         let Ok(Ok(made)) = made else { return };
         let change = DirectoryChange::Account(AccountChange::PutPassword(account.login.clone(), made));
         let changes = vec![change];
