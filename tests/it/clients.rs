@@ -218,6 +218,64 @@ fn python_submits_to_an_address_beyond_ascii() {
     office.waypost.assert_no_bugs();
 }
 
+/// As many scripts do it: the octets of a message, with the line ends of this system.
+const PYTHON_OCTETS: &str = "
+import smtplib, ssl, sys
+host, port, ca, user, password = sys.argv[1:]
+context = ssl.create_default_context(cafile=ca)
+context.check_hostname = False
+s = smtplib.SMTP_SSL(host, int(port), timeout=20, context=context)
+s.login(user, password)
+s.sendmail(user, ['you@foreign.test'], b'From: me@example.test\\nTo: you@foreign.test\\nSubject: octets\\n\\n.dot\\nlast\\n')
+s.quit()
+";
+
+#[test]
+fn line_ends_of_files_are_mended_for_accounts() {
+    let office = Office::open();
+    let (port, ca, host) = (SUBMISSIONS_PORT.to_string(), office.certificate().display().to_string(), office.host());
+    let (sent, said) = run("python3", &["-c", PYTHON_OCTETS, &host, &port, &ca, ME, &office.password], None);
+    assert!(sent, "{said}");
+    let arrived = office.far.wait_for("Subject: octets\r\n");
+    assert!(arrived.text().ends_with("\r\n\r\n.dot\r\nlast\r\n\r\n"), "{:?}", arrived.text());
+    let mail = office.lab.write("letter", "From: me@example.test\nTo: you@foreign.test\nSubject: a file\n\nfirst\nlast\n");
+    let (url, user, mail) = (format!("smtps://mx.example.test:{port}"), format!("{ME}:{}", office.password), mail.display().to_string());
+    let resolve = format!("mx.example.test:{port}:{host}");
+    let arguments = ["--url", &url, "--resolve", &resolve, "--cacert", &ca, "--user", &user, "--mail-from", ME, "--mail-rcpt", "you@foreign.test"];
+    let (sent, said) = run("curl", &[&arguments[..], &["-T", &mail, "--max-time", "20", "-v"]].concat(), None);
+    assert!(sent, "{said}");
+    let arrived = office.far.wait_for("Subject: a file\r\n");
+    assert!(arrived.text().contains("\r\n\r\nfirst\r\nlast\r\n"), "{:?}", arrived.text());
+    office.waypost.assert_no_bugs();
+}
+
+#[test]
+fn mutt_submits_with_an_address_of_the_server_and_no_more() {
+    let office = Office::open();
+    for implicit in [false, true] {
+        let (scheme, port) = if implicit { ("smtps", SUBMISSIONS_PORT) } else { ("smtp", SUBMISSION_PORT) };
+        let rc = format!(
+            "set smtp_url=\"{scheme}://me%40example.test:{}@{}:{port}/\"\nset from=\"Me <{ME}>\"\nset use_from=yes\nset copy=no\n\
+             set ssl_force_tls=yes\nset certificate_file=\"{}\"\nset ssl_verify_host=no\nset ssl_verify_dates=no\n",
+            office.password,
+            office.host(),
+            office.certificate().display()
+        );
+        let rc = office.lab.write("muttrc", &rc);
+        let body = office.lab.write("body", "by mutt\n");
+        let mut command = Command::new("timeout");
+        command.env("HOME", office.lab.path()).arg("20").arg("mutt").arg("-n").arg("-F").arg(rc);
+        command.args(["-s", scheme, "-b", "hidden@foreign.test", "--", "you@foreign.test"]).stdin(File::open(body).unwrap());
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(output.status.success(), "{said}\n{}", office.waypost.log());
+        let arrived = office.far.wait_for(&format!("Subject: {scheme}\r\n"));
+        assert_eq!(arrived.to.join(" "), "<you@foreign.test> <hidden@foreign.test>");
+        assert!(!arrived.text().contains("hidden@"), "{}", arrived.text());
+    }
+    office.waypost.assert_no_bugs();
+}
+
 #[test]
 fn nodemailer_submits() {
     let node = Path::new(env!("CARGO_MANIFEST_DIR")).join("node");

@@ -369,7 +369,7 @@ fn threat_40_a_reset_in_the_content_and_after_the_dot() {
 fn threat_42_loops() {
     let stage = Stage::new("");
     let mut talk = stage.greeted();
-    let many = "Received: from a by b; Mon, 1 Jan 2026 00:00:00 +0000\r\n".repeat(31) + GOOD;
+    let many = "Received: from a by b; Mon, 1 Jan 2026 00:00:00 +0000\r\n".repeat(101) + GOOD;
     let reply = talk.message("her@foreign.test", "me@example.test", &many);
     assert!(reply.starts_with("554 5.4.6"), "{reply}");
     let again = format!("Delivered-To: me@example.test\r\n{GOOD}");

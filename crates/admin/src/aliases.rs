@@ -1,16 +1,27 @@
 //! `/v1/aliases`: what addresses lead to.
 
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::{Path, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
 use directory::{Alias, AliasSource, Directory, Origin, StrictDomain, Target};
+use hyper::body::Frame;
 use mail::{Domain, Mailbox};
 use store::DirectoryChange;
 
 use crate::api::{AliasFilter, AliasTest, AliasView, Changed, Enable, FailedTarget, NewAlias, NewStrictDomain, TestQuery, TestStep};
 use crate::changes::{check_alias, existing};
 use crate::error::ApiError;
-use crate::extract::{Body, Params, parsed};
+use crate::extract::{Body, Params, parsed, parsed_name};
 use crate::server::Shared;
+
+/// The list is written in pieces of about this many octets.
+const PIECE_BYTES: usize = 32 * 1024;
 
 fn view(directory: &Directory, alias: &Alias) -> AliasView {
     let setting = |key: &str| directory.contents().strict_domains.iter().find(|(source, _)| source.key() == key);
@@ -26,19 +37,62 @@ fn view(directory: &Directory, alias: &Alias) -> AliasView {
     }
 }
 
-pub(crate) async fn list(State(shared): State<Shared>, Params(filter): Params<AliasFilter>) -> Result<Json<Vec<AliasView>>, ApiError> {
+pub(crate) async fn list(State(shared): State<Shared>, Params(filter): Params<AliasFilter>) -> Result<Response, ApiError> {
     let domain: Option<Domain> = filter.domain.map(|name| parsed("a domain", &name)).transpose()?;
-    let directory = shared.handles.live.current();
-    let wanted = |alias: &&Alias| domain.as_ref().is_none_or(|domain| alias.source.domain() == domain);
-    Ok(Json(directory.contents().aliases.iter().filter(wanted).map(|alias| view(&directory, alias)).collect()))
+    let body = AliasList { directory: shared.handles.live.current(), domain, next: Some(0), is_first: true };
+    Ok(([(CONTENT_TYPE, "application/json")], axum::body::Body::new(body)).into_response())
+}
+
+/// The list is written piece by piece: with very many aliases, all of it would be more memory than the directory.
+struct AliasList {
+    directory: Arc<Directory>,
+    domain: Option<Domain>,
+    /// The place of the next alias; nothing at the end.
+    next: Option<usize>,
+    is_first: bool,
+}
+
+impl AliasList {
+    fn piece(&mut self, next: usize) -> Result<Vec<u8>, serde_json::Error> {
+        let mut piece = if next == 0 { b"[".to_vec() } else { Vec::new() };
+        let mut place = next;
+        let directory = self.directory.clone();
+        for alias in directory.contents().aliases.from_place(next) {
+            place += 1;
+            if self.domain.as_ref().is_some_and(|domain| alias.source.domain() != domain) {
+                continue;
+            }
+            if !std::mem::take(&mut self.is_first) {
+                piece.push(b',');
+            }
+            serde_json::to_writer(&mut piece, &view(&directory, alias))?;
+            if piece.len() >= PIECE_BYTES {
+                self.next = Some(place);
+                return Ok(piece);
+            }
+        }
+        piece.push(b']');
+        self.next = None;
+        Ok(piece)
+    }
+}
+
+impl hyper::body::Body for AliasList {
+    type Data = Bytes;
+    type Error = serde_json::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, serde_json::Error>>> {
+        let piece = self.next.map(|next| self.piece(next));
+        Poll::Ready(piece.map(|piece| piece.map(|piece| Frame::data(piece.into()))))
+    }
 }
 
 /// Reads an alias as people write it.
 pub(crate) fn read(source: &str, targets: &[String]) -> Result<Alias, ApiError> {
     const WHAT: &str = "an address (me@example.com) or a catch-all (@example.com)";
     Ok(Alias {
-        source: parsed(WHAT, source)?,
-        targets: targets.iter().map(|target| parsed(WHAT, target)).collect::<Result<_, _>>()?,
+        source: parsed_name(WHAT, source)?,
+        targets: targets.iter().map(|target| parsed_name(WHAT, target)).collect::<Result<_, _>>()?,
         enabled: true,
         origin: Origin::Database,
     })

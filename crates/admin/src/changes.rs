@@ -15,14 +15,44 @@ use crate::server::Shared;
 impl Shared {
     /// Stores changes and puts them in force. The caller holds `changing`.
     pub async fn commit(&self, changed: impl Into<String>, changes: Vec<DirectoryChange>) -> Result<Changed, ApiError> {
-        let before = problem_texts(&self.handles.live.current());
-        self.handles.store.change_directory(changes).await?;
-        self.handles.live.reload().await?;
-        let after = self.handles.live.current().problems();
+        let scope = Scope::of(&changes);
+        let before: HashSet<String> = scope.problems(&self.handles.live.current()).iter().map(Problem::to_string).collect();
+        self.handles.store.change_directory(changes.clone()).await?;
+        self.handles.live.apply(&changes).await?;
+        let after = scope.problems(&self.handles.live.current());
         let warnings = after.iter().map(Problem::to_string).filter(|text| !before.contains(text)).collect();
         let changed = changed.into();
         tracing::info!(changed, "the directory was changed");
         Ok(Changed { changed, warnings })
+    }
+}
+
+/// Which aliases a change can make right or wrong.
+enum Scope {
+    All,
+    Around(Vec<AliasSource>),
+}
+
+impl Scope {
+    fn of(changes: &[DirectoryChange]) -> Self {
+        let mut sources = Vec::new();
+        for change in changes {
+            match change {
+                DirectoryChange::AddAlias { alias, .. } => sources.push(alias.source.clone()),
+                DirectoryChange::RemoveAlias(source) | DirectoryChange::EnableAlias(source, _) => sources.push(source.clone()),
+                DirectoryChange::AddDomain(_) | DirectoryChange::RemoveDomain(_) => return Self::All,
+                _ => {}
+            }
+        }
+        Self::Around(sources)
+    }
+
+    fn problems(&self, directory: &Directory) -> Vec<Problem> {
+        match self {
+            Self::All => directory.problems(),
+            Self::Around(sources) if sources.is_empty() => Vec::new(),
+            Self::Around(sources) => directory.problems_around(sources),
+        }
     }
 }
 
@@ -49,9 +79,7 @@ pub(crate) fn told(directory: &Directory, problem: &Problem) -> ApiError {
 /// The directory as it would be with this alias.
 fn with_alias(directory: &Directory, alias: &Alias) -> Directory {
     let mut contents: Contents = directory.contents().clone();
-    let key = alias.source.key();
-    contents.aliases.retain(|a| a.source.key() != key);
-    contents.aliases.push(alias.clone());
+    contents.aliases.put(alias.clone());
     Directory::new(contents)
 }
 

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::request::Parts;
+use directory::invisible_in;
 use serde::de::DeserializeOwned;
 use std::str::FromStr;
 
@@ -29,6 +30,22 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
         let read: Result<Query<T>, QueryRejection> = Query::from_request_parts(parts, state).await;
         read.map(|Query(value)| Self(value)).map_err(|e| ApiError::new(e.status(), e.body_text()))
     }
+}
+
+/// Reads a name that is to be kept: one that holds a character which nobody sees would never be found again.
+pub(crate) fn parsed_name<T: FromStr>(what: &str, text: &str) -> Result<T, ApiError>
+where
+    T::Err: std::fmt::Display,
+{
+    match invisible_in(text.trim()) {
+        Some(c) => Err(ApiError::bad(unseen(text, c)).hint("type it anew instead of pasting it")),
+        None => parsed(what, text),
+    }
+}
+
+/// What is wrong with a name that holds this character.
+pub(crate) fn unseen(text: &str, c: char) -> String {
+    format!("`{}` holds a character that cannot be seen: U+{:04X}", text.escape_debug(), u32::from(c))
 }
 
 /// Reads a text that people write.

@@ -175,7 +175,8 @@ mod tests {
                 alias("hello@example.com", "info@example.com"),
                 alias("her@example.com", "foo@gmail.com"),
                 alias("@example.com", "me@example.com"),
-            ],
+            ]
+            .into(),
             ..Contents::default()
         });
         let account = Account::new("me@example.com".parse().unwrap(), [0; 16]);

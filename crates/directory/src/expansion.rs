@@ -74,6 +74,12 @@ impl Directory {
         View { directory: self, added: None }.expand(recipient)
     }
 
+    /// The targets alone, as [`Directory::expand`] finds them: for each recipient of each message, so nothing is kept that only people ask for.
+    pub fn targets(&self, recipient: &Mailbox) -> Result<Vec<Mailbox>, ExpandError> {
+        let view = View { directory: self, added: None };
+        reached(view.walk(recipient, false)?).map(|expansion| expansion.targets)
+    }
+
     /// As [`Directory::expand`], for people: the steps and what failed are told also where nothing is reached.
     pub fn explain(&self, recipient: &Mailbox) -> Result<Expansion, ExpandError> {
         View { directory: self, added: None }.expand_all(recipient)
@@ -96,17 +102,17 @@ struct Match<'a> {
 
 impl<'a> View<'a> {
     pub(crate) fn expand(self, recipient: &Mailbox) -> Result<Expansion, ExpandError> {
-        let expansion = self.expand_all(recipient)?;
-        match expansion.failed.first() {
-            Some((_, error)) if expansion.targets.is_empty() => Err(error.clone()),
-            None if expansion.targets.is_empty() => Err(ExpandError::Unknown),
-            _ => Ok(expansion),
-        }
+        reached(self.expand_all(recipient)?)
     }
 
     /// As `expand`, but also where nothing but failures came out.
     pub(crate) fn expand_all(self, recipient: &Mailbox) -> Result<Expansion, ExpandError> {
-        let mut walk = Walk { view: self, out: Expansion::default(), path: Vec::new(), done: HashMap::new(), seen: HashSet::new() };
+        self.walk(recipient, true)
+    }
+
+    fn walk(self, recipient: &Mailbox, keeps_steps: bool) -> Result<Expansion, ExpandError> {
+        let out = Expansion::default();
+        let mut walk = Walk { view: self, out, steps: 0, keeps_steps, path: Vec::new(), done: HashMap::new(), seen: HashSet::new() };
         walk.visit(recipient)?;
         Ok(walk.out)
     }
@@ -139,6 +145,15 @@ impl<'a> View<'a> {
     }
 }
 
+/// Where nothing is reached the first reason is the error.
+fn reached(expansion: Expansion) -> Result<Expansion, ExpandError> {
+    match expansion.failed.first() {
+        Some((_, error)) if expansion.targets.is_empty() => Err(error.clone()),
+        None if expansion.targets.is_empty() => Err(ExpandError::Unknown),
+        _ => Ok(expansion),
+    }
+}
+
 fn enabled(found: Match<'_>) -> Result<Match<'_>, ExpandError> {
     if found.alias.enabled { Ok(found) } else { Err(ExpandError::Disabled) }
 }
@@ -147,6 +162,10 @@ fn enabled(found: Match<'_>) -> Result<Match<'_>, ExpandError> {
 struct Walk<'a> {
     view: View<'a>,
     out: Expansion,
+    /// Aliases looked up so far.
+    steps: usize,
+    /// Whether they are written down.
+    keeps_steps: bool,
     /// The addresses that led here.
     path: Vec<Mailbox>,
     /// Addresses whose results are already out for whoever comes at this depth or deeper.
@@ -179,7 +198,7 @@ impl Walk<'_> {
             Ok(results) => results,
             Err(error) => return Ok(self.fail(address, error)),
         };
-        if self.out.steps.len() > MAX_TARGETS {
+        if self.steps > MAX_TARGETS {
             return Err(ExpandError::TooMany);
         }
         self.out.failed.retain(|(failed, error)| failed != address || *error != ExpandError::TooDeep);
@@ -212,8 +231,11 @@ impl Walk<'_> {
                 },
             }
         }
-        let step = Step { address: address.clone(), key: found.key, results: results.clone(), depth: self.path.len() };
-        self.out.steps.push(step);
+        self.steps += 1;
+        if self.keeps_steps {
+            let step = Step { address: address.clone(), key: found.key, results: results.clone(), depth: self.path.len() };
+            self.out.steps.push(step);
+        }
         Ok(results)
     }
 

@@ -5,9 +5,11 @@
 
 mod account;
 mod alias;
+mod aliases;
 mod credential;
 mod expansion;
 mod extension;
+mod names;
 mod problem;
 mod reading;
 mod signing_key;
@@ -17,8 +19,10 @@ pub mod virtual_file;
 
 pub use account::{Account, Caps, SenderRule};
 pub use alias::{Alias, AliasSource, Origin, Target};
+pub use aliases::Aliases;
 pub use credential::{ClientCertificate, Password};
 pub use expansion::{ExpandError, Expansion, MAX_DEPTH, MAX_TARGETS, Step};
+pub use names::invisible_in;
 pub use problem::Problem;
 pub use reading::imap_host_behind;
 pub use signing_key::{KeyState, SigningKey};

@@ -3,6 +3,7 @@
 //! Postfix virtual(5). Invariant: an alias whose own address cannot be expanded is always found. Mail is safe
 //! without this check: expansion ends by itself.
 
+use std::cell::OnceCell;
 use std::collections::HashSet;
 
 use mail::{Domain, Mailbox};
@@ -82,16 +83,30 @@ pub enum Problem {
 impl Directory {
     /// All that is wrong with the enabled aliases, in their order.
     pub fn problems(&self) -> Vec<Problem> {
-        let view = View { directory: self, added: None };
-        let probe = probe(self);
         let mut seen = HashSet::new();
+        self.wrong_with(|alias| if seen.insert(alias.source.key()) { Look::Closely } else { Look::IsDuplicate })
+    }
+
+    /// What is wrong with these aliases, and with those that lead to other aliases: the problems that a change of these can make or mend. Of the rest,
+    /// whose targets are all elsewhere, nothing is computed.
+    pub fn problems_around(&self, changed: &[AliasSource]) -> Vec<Problem> {
+        let changed: HashSet<&AliasSource> = changed.iter().collect();
+        let leads_here = |alias: &Alias| alias.targets.iter().any(|target| self.hosted(target.domain()).is_some());
+        self.wrong_with(|alias| if leads_here(alias) || changed.contains(&alias.source) { Look::Closely } else { Look::Away })
+    }
+
+    fn wrong_with(&self, mut look: impl FnMut(&Alias) -> Look) -> Vec<Problem> {
+        let view = View { directory: self, added: None };
+        let probe = Probe::new(self);
         let mut problems = Vec::new();
         for alias in &self.contents().aliases {
-            if !seen.insert(alias.source.key()) {
-                problems.push(Problem::Duplicate { alias: alias.source.clone() });
-            } else if alias.enabled {
-                shape(self, alias, &mut problems);
-                walk(view, alias, &probe, &mut problems);
+            match look(alias) {
+                Look::IsDuplicate => problems.push(Problem::Duplicate { alias: alias.source.clone() }),
+                Look::Closely if alias.enabled => {
+                    shape(self, alias, &mut problems);
+                    walk(view, alias, &probe, &mut problems);
+                }
+                Look::Closely | Look::Away => {}
             }
         }
         problems
@@ -101,7 +116,7 @@ impl Directory {
     /// would be wrong. That a target is disabled does not count, since that is often meant to be so for a while.
     pub fn check_added(&self, alias: &Alias) -> Result<(), Problem> {
         let view = View { directory: self, added: Some(alias) };
-        let probe = probe(self);
+        let probe = Probe::new(self);
         let mut problems = Vec::new();
         shape(self, alias, &mut problems);
         if alias.enabled {
@@ -113,7 +128,7 @@ impl Directory {
     }
 
     /// A catch-all closes a circle only for some users: those that an alias sends to its domain.
-    fn walk_into(&self, view: View<'_>, added: &Alias, probe: &str, problems: &mut Vec<Problem>) {
+    fn walk_into(&self, view: View<'_>, added: &Alias, probe: &Probe<'_>, problems: &mut Vec<Problem>) {
         let AliasSource::CatchAll(domain) = &added.source else { return };
         let mut found = Vec::new();
         for alias in self.contents().aliases.iter().filter(|alias| alias.enabled) {
@@ -125,18 +140,34 @@ impl Directory {
     }
 }
 
-/// A user that no alias names, to stand for all those that only a catch-all takes.
-fn probe(directory: &Directory) -> String {
-    let named: HashSet<String> = directory
-        .contents()
-        .aliases
-        .iter()
-        .filter_map(|alias| match &alias.source {
-            AliasSource::Address(mailbox) => Some(mailbox.local.as_str().to_lowercase()),
-            AliasSource::CatchAll(_) => None,
+/// How an alias is looked at.
+enum Look {
+    Closely,
+    IsDuplicate,
+    Away,
+}
+
+/// A user that no alias names, to stand for all those that only a catch-all takes; found when it is needed.
+struct Probe<'a> {
+    directory: &'a Directory,
+    user: OnceCell<String>,
+}
+
+impl<'a> Probe<'a> {
+    fn new(directory: &'a Directory) -> Self {
+        Self { directory, user: OnceCell::new() }
+    }
+
+    fn user(&self) -> &str {
+        self.user.get_or_init(|| {
+            let locals = self.directory.contents().aliases.iter().filter_map(|alias| match &alias.source {
+                AliasSource::Address(mailbox) => Some(mailbox.local.as_str().to_lowercase()),
+                AliasSource::CatchAll(_) => None,
+            });
+            let named: HashSet<String> = locals.collect();
+            (0..=named.len()).map(|n| format!("anyone{n}")).find(|user| !named.contains(user)).unwrap_or_default()
         })
-        .collect();
-    (0..=named.len()).map(|n| format!("anyone{n}")).find(|user| !named.contains(user)).unwrap_or_default()
+    }
 }
 
 fn shape(directory: &Directory, alias: &Alias, problems: &mut Vec<Problem>) {
@@ -154,10 +185,10 @@ fn shape(directory: &Directory, alias: &Alias, problems: &mut Vec<Problem>) {
     }
 }
 
-fn walk(view: View<'_>, alias: &Alias, probe: &str, problems: &mut Vec<Problem>) {
+fn walk(view: View<'_>, alias: &Alias, probe: &Probe<'_>, problems: &mut Vec<Problem>) {
     let start = match &alias.source {
         AliasSource::Address(mailbox) => mailbox.clone(),
-        AliasSource::CatchAll(domain) => match local_part(probe) {
+        AliasSource::CatchAll(domain) => match local_part(probe.user()) {
             Some(local) => Mailbox { local, domain: domain.clone() },
             None => return,
         },
@@ -237,7 +268,7 @@ mod tests {
             origin: crate::Origin::Database,
         };
         let mut contents = directory("").contents().clone();
-        contents.aliases = vec![alias(&["b@g.test", "@g.test"]), alias(&[])];
+        contents.aliases = vec![alias(&["b@g.test", "@g.test"]), alias(&[])].into();
         let problems: Vec<String> = Directory::new(contents).problems().iter().map(Problem::to_string).collect();
         assert_eq!(
             problems,
@@ -255,5 +286,19 @@ mod tests {
         assert_eq!(added("# disabled: b@x.test c@g.test", "a@x.test b@x.test"), Ok(()));
         assert_eq!(added("a@x.test a@y.test\n@y.test all@g.test", "a@x.test b@g.test"), Ok(()), "it takes the place of the old one");
         assert!(added("a@y.test a@x.test\n", "@x.test @y.test").is_err(), "only this user would go in a circle");
+    }
+
+    #[test]
+    fn around_a_change_the_same_is_found_as_in_all() {
+        for (text, changed, want) in [
+            ("a@x.test b@x.test\nz@x.test z@g.test", "b@x.test", vec!["a@x.test leads to b@x.test, which no alias has"]),
+            ("a@x.test b@x.test\n# disabled: b@x.test c@g.test", "b@x.test", vec!["a@x.test leads to b@x.test, which is disabled"]),
+            ("a@other.test b@g.test\nz@x.test z@g.test", "a@other.test", vec!["a@other.test: other.test is not a domain of this server"]),
+            ("a@other.test b@g.test\nz@x.test z@g.test", "z@x.test", vec![]),
+        ] {
+            let found: Vec<String> =
+                directory(text).problems_around(&[changed.parse().unwrap()]).iter().map(Problem::to_string).collect();
+            assert_eq!(found, want, "{text:?}");
+        }
     }
 }

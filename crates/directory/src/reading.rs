@@ -42,7 +42,7 @@ mod tests {
         let alias = Alias { source: "me@example.test".parse().unwrap(), targets, enabled: true, origin: Origin::Database };
         let mut account = Account::new("me@example.test".parse().unwrap(), [0; 16]);
         account.imap_host = said.map(ToOwned::to_owned);
-        let directory = Directory::new(Contents { aliases: vec![alias], accounts: vec![account], ..Contents::default() });
+        let directory = Directory::new(Contents { aliases: vec![alias].into(), accounts: vec![account], ..Contents::default() });
         assert_eq!(directory.imap_host(&"nobody@example.test".parse().unwrap()), None);
         directory.imap_host(&"ME@example.test".parse().unwrap())
     }

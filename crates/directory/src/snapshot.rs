@@ -9,6 +9,7 @@ use mail::{Domain, LocalPart, Mailbox};
 
 use crate::account::Account;
 use crate::alias::{Alias, AliasSource};
+use crate::aliases::Aliases;
 use crate::extension::split;
 use crate::signing_key::{KeyState, SigningKey};
 use crate::strict::StrictDomain;
@@ -28,7 +29,7 @@ pub struct Contents {
     /// The hosted domains.
     pub domains: Vec<HostedDomain>,
     /// The aliases, those that win first.
-    pub aliases: Vec<Alias>,
+    pub aliases: Aliases,
     /// The accounts.
     pub accounts: Vec<Account>,
     /// The DKIM keys.
@@ -43,7 +44,7 @@ impl Default for Contents {
     fn default() -> Self {
         Self {
             domains: Vec::new(),
-            aliases: Vec::new(),
+            aliases: Aliases::default(),
             accounts: Vec::new(),
             keys: Vec::new(),
             strict_domains: Vec::new(),
@@ -57,7 +58,6 @@ impl Default for Contents {
 pub struct Directory {
     contents: Contents,
     domains: HashMap<Domain, usize>,
-    aliases: HashMap<String, usize>,
     accounts: HashMap<String, usize>,
     legacy_mechanisms: HashSet<String>,
     all_have_scram_keys: bool,
@@ -80,7 +80,6 @@ impl Directory {
             legacy_mechanisms: active().flat_map(|account| &account.legacy_mechanisms).cloned().collect(),
             all_have_scram_keys: active().flat_map(|account| &account.passwords).all(|password| password.scram_sha256.is_some()),
             domains: index(&contents.domains, |d| d.name.clone()),
-            aliases: index(&contents.aliases, |a| a.source.key()),
             accounts: index(&contents.accounts, |a| a.login.key()),
             contents,
         }
@@ -151,7 +150,7 @@ impl Directory {
 
     /// The alias whose key, already folded, this is.
     pub(crate) fn alias(&self, key: &str) -> Option<&Alias> {
-        self.aliases.get(key).and_then(|place| self.contents.aliases.get(*place))
+        self.contents.aliases.get(key)
     }
 }
 
@@ -172,7 +171,7 @@ mod tests {
                 HostedDomain { name: "example.com".parse().unwrap(), enabled: true },
                 HostedDomain { name: "example.net".parse().unwrap(), enabled: false },
             ],
-            aliases: vec![alias("me@example.com", "first@gmail.com"), alias("ME@example.com", "second@gmail.com")],
+            aliases: vec![alias("me@example.com", "first@gmail.com"), alias("ME@example.com", "second@gmail.com")].into(),
             accounts: vec![Account { may_send_as: vec![SenderRule::Any], ..Account::new("me@example.com".parse().unwrap(), [0; 16]) }],
             ..Contents::default()
         })

@@ -47,7 +47,7 @@ pub fn parse(text: &str) -> Result<VirtualFile, ParseError> {
 
 /// Writes a file. Disabled aliases become comments that only [`parse`] understands; an alias without a target
 /// becomes a comment for people.
-pub fn write(domains: &[Domain], aliases: &[Alias]) -> String {
+pub fn write<'a>(domains: &[Domain], aliases: impl IntoIterator<Item = &'a Alias>) -> String {
     let mut text = String::new();
     for domain in domains {
         text.push_str(&format!("{domain} domain\n"));

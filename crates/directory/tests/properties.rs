@@ -42,7 +42,7 @@ fn directory(aliases: Vec<Alias>, delimiters: &str) -> Directory {
     let domains = HOSTED.iter().map(|name| HostedDomain { name: name.parse().unwrap(), enabled: true }).collect();
     Directory::new(Contents {
         domains,
-        aliases,
+        aliases: aliases.into(),
         delimiters: delimiters.into(),
         accounts: Vec::new(),
         keys: Vec::new(),

@@ -5,6 +5,7 @@
 
 mod address;
 mod facts;
+mod message;
 mod milter;
 mod packet;
 mod rspamd;
@@ -12,10 +13,9 @@ mod verdict;
 
 use std::time::Duration;
 
-use bytes::Bytes;
-
 pub use address::Address;
 pub use facts::Facts;
+pub use message::Message;
 pub use verdict::{Answer, Thresholds, Verdict};
 
 /// Why there is no verdict.
@@ -68,7 +68,7 @@ impl Filter {
     ///
     /// # Errors
     /// Where the filter gives no verdict that can be understood, in time.
-    pub async fn check(&self, facts: &Facts<'_>, message: &Bytes) -> Result<Answer, FilterError> {
+    pub async fn check(&self, facts: &Facts<'_>, message: Message) -> Result<Answer, FilterError> {
         let asked = async {
             match self.protocol {
                 Protocol::Rspamd(thresholds) => rspamd::check(&self.address, thresholds, facts, message).await,

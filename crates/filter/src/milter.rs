@@ -3,12 +3,14 @@
 //! Invariant: what a filter wants to change is counted and not done. Its first answer other than "go on" is the verdict for the whole message, also where
 //! it is about one recipient: after the end of content no recipient can be refused alone.
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
+use mail::header_len;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::address::Stream;
 use crate::facts::Facts;
-use crate::packet::{self, Agreed, Malformed, Said};
+use crate::message::Message;
+use crate::packet::{self, Agreed, Malformed, Said, Step};
 use crate::verdict::{Answer, Verdict, one_line};
 use crate::{Address, FilterError};
 
@@ -22,7 +24,7 @@ impl From<Malformed> for FilterError {
 }
 
 /// Asks a milter.
-pub(crate) async fn check(address: &Address, facts: &Facts<'_>, message: &Bytes) -> Result<Answer, FilterError> {
+pub(crate) async fn check(address: &Address, facts: &Facts<'_>, message: Message) -> Result<Answer, FilterError> {
     let mut talk = Talk { stream: address.connect().await?, input: BytesMut::new(), quarantine: None, changes: 0 };
     let verdict = talk.message(facts, message).await?;
     // It has said what it has to say; that it does not hear the farewell changes nothing.
@@ -61,24 +63,41 @@ impl Talk {
         Ok(packet::agreed(letter, &data)?)
     }
 
-    async fn message(&mut self, facts: &Facts<'_>, message: &Bytes) -> Result<Verdict, FilterError> {
+    async fn message(&mut self, facts: &Facts<'_>, mut message: Message) -> Result<Verdict, FilterError> {
         let agreed = self.open().await?;
-        let mut enough_body = false;
-        for (step, bytes) in packet::steps(facts, message, agreed) {
-            if !agreed.wants(step) || (enough_body && step.is_body()) {
-                continue;
-            }
-            self.stream.write_all(&bytes).await?;
-            if !agreed.answers(step) {
-                continue;
-            }
-            match self.answer(step.is_end()).await? {
-                Next::Step => {}
-                Next::NoMoreBody => enough_body = true,
-                Next::Over(verdict) => return Ok(verdict),
+        let header = message.front().clone();
+        for (step, bytes) in packet::opening(facts, &header, agreed) {
+            if let Next::Over(verdict) = self.step(agreed, step, &bytes).await? {
+                return Ok(verdict);
             }
         }
+        let mut skipped = header_len(&header);
+        'body: while let Some(piece) = message.next().await {
+            let mut piece = piece?;
+            // The header section was told field by field.
+            piece.advance(std::mem::take(&mut skipped).min(piece.len()));
+            for (step, bytes) in packet::body(&piece) {
+                match self.step(agreed, step, &bytes).await? {
+                    Next::Step => {}
+                    Next::NoMoreBody => break 'body,
+                    Next::Over(verdict) => return Ok(verdict),
+                }
+            }
+        }
+        let (step, bytes) = packet::end();
+        if let Next::Over(verdict) = self.step(agreed, step, &bytes).await? {
+            return Ok(verdict);
+        }
         Ok(self.quarantine.take().map_or(Verdict::Pass, Verdict::Hold))
+    }
+
+    /// Takes a step, where the filter wants it, and waits for the answer, where it gives one.
+    async fn step(&mut self, agreed: Agreed, step: Step, bytes: &[u8]) -> Result<Next, FilterError> {
+        if !agreed.wants(step) {
+            return Ok(if step.is_body() { Next::NoMoreBody } else { Next::Step });
+        }
+        self.stream.write_all(bytes).await?;
+        if agreed.answers(step) { self.answer(step.is_end()).await } else { Ok(Next::Step) }
     }
 
     /// The answer to a step; `is_last` where changes may come before it.

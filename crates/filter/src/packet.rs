@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use bytes::{Buf, Bytes, BytesMut};
-use mail::{Fields, header_len};
+use mail::Fields;
 
 use crate::facts::Facts;
 
@@ -176,16 +176,23 @@ pub(crate) fn quit() -> Vec<u8> {
     packet(b'Q', b"")
 }
 
-/// Everything that a filter is told, in its order: each step with its packets.
-pub(crate) fn steps<'a>(facts: &'a Facts<'a>, message: &'a [u8], agreed: Agreed) -> impl Iterator<Item = (Step, Vec<u8>)> + 'a {
+/// What a filter is told before the body, in its order: each step with its packets.
+pub(crate) fn opening<'a>(facts: &'a Facts<'a>, header: &'a [u8], agreed: Agreed) -> impl Iterator<Item = (Step, Vec<u8>)> + 'a {
     let recipients = facts.recipients.iter().map(|recipient| (RECIPIENT, packet(b'R', &texts(&[recipient.as_bytes()]))));
-    let fields = Fields::new(message).map(move |field| (FIELD, packet(b'L', &texts(&[field.name, &value(field.value, agreed)]))));
-    let body = message.get(header_len(message)..).unwrap_or_default();
-    let body = body.chunks(CHUNK_MAX_BYTES).map(|chunk| (BODY, packet(b'B', chunk)));
+    let fields = Fields::new(header).map(move |field| (FIELD, packet(b'L', &texts(&[field.name, &value(field.value, agreed)]))));
     let envelope = [(CONNECT, connect(facts)), (HELLO, packet(b'H', &texts(&[facts.hello.as_bytes()]))), (MAIL, mail(facts))];
-    let end = std::iter::once((END, packet(b'E', b"")));
     let alone = |step: Step| std::iter::once((step, packet(step.command, b"")));
-    envelope.into_iter().chain(recipients).chain(alone(DATA)).chain(fields).chain(alone(END_OF_FIELDS)).chain(body).chain(end)
+    envelope.into_iter().chain(recipients).chain(alone(DATA)).chain(fields).chain(alone(END_OF_FIELDS))
+}
+
+/// A piece of the body.
+pub(crate) fn body(piece: &[u8]) -> impl Iterator<Item = (Step, Vec<u8>)> {
+    piece.chunks(CHUNK_MAX_BYTES).map(|chunk| (BODY, packet(b'B', chunk)))
+}
+
+/// The last step.
+pub(crate) fn end() -> (Step, Vec<u8>) {
+    (END, packet(b'E', b""))
 }
 
 fn connect(facts: &Facts<'_>) -> Vec<u8> {
@@ -254,13 +261,14 @@ fn packet(letter: u8, data: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
     use crate::facts::sample;
-    use mail::{Domain, ReversePath};
+    use mail::{Domain, ReversePath, header_len};
     use proptest::prelude::*;
 
     fn all(message: &[u8], agreed: Agreed) -> Vec<(u8, Vec<u8>)> {
         let (hostname, null) = (Domain::parse("mx.example.test").unwrap(), ReversePath::Null);
         let facts = sample(&hostname, &null);
-        let bytes: Vec<u8> = steps(&facts, message, agreed).filter(|(step, _)| agreed.wants(*step)).flat_map(|(_, bytes)| bytes).collect();
+        let steps = opening(&facts, message, agreed).chain(body(message.get(header_len(message)..).unwrap_or_default())).chain([end()]);
+        let bytes: Vec<u8> = steps.filter(|(step, _)| agreed.wants(*step)).flat_map(|(_, bytes)| bytes).collect();
         let mut input = BytesMut::from(bytes.as_slice());
         std::iter::from_fn(|| take(&mut input).unwrap()).map(|(letter, data)| (letter, data.to_vec())).collect()
     }

@@ -4,8 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Limited};
 use hyper::client::conn::http1::handshake;
 use hyper::header::{HOST, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, StatusCode};
@@ -15,6 +14,7 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 
 use crate::facts::Facts;
+use crate::message::Message;
 use crate::verdict::{Answer, Thresholds, Verdict, one_line};
 use crate::{Address, FilterError};
 
@@ -28,12 +28,12 @@ const RECIPIENTS_MAX: usize = 1000;
 const SYMBOLS_SHOWN: usize = 5;
 
 /// Asks rspamd.
-pub(crate) async fn check(address: &Address, thresholds: Thresholds, facts: &Facts<'_>, message: &Bytes) -> Result<Answer, FilterError> {
+pub(crate) async fn check(address: &Address, thresholds: Thresholds, facts: &Facts<'_>, message: Message) -> Result<Answer, FilterError> {
     let (mut sender, connection) = handshake(TokioIo::new(address.connect().await?)).await?;
     // The connection ends with this function, whatever ends it.
     let mut task = JoinSet::new();
     task.spawn(connection);
-    let response = sender.send_request(request(facts, message.clone())).await?;
+    let response = sender.send_request(request(facts, message)).await?;
     let status = response.status();
     let body = Limited::new(response.into_body(), ANSWER_MAX_BYTES).collect().await;
     let body = body.map_err(|error| FilterError::Answer(one_line(&error.to_string())))?.to_bytes();
@@ -52,8 +52,8 @@ pub(crate) async fn probe(address: &Address) -> Result<(), FilterError> {
     if status == StatusCode::OK { Ok(()) } else { Err(FilterError::Answer(status.to_string())) }
 }
 
-fn request(facts: &Facts<'_>, message: Bytes) -> Request<Full<Bytes>> {
-    let mut request = Request::new(Full::new(message));
+fn request(facts: &Facts<'_>, message: Message) -> Request<Message> {
+    let mut request = Request::new(message);
     *request.method_mut() = Method::POST;
     *request.uri_mut() = hyper::Uri::from_static("/checkv2");
     let headers = request.headers_mut();
@@ -182,7 +182,7 @@ mod tests {
         let mut facts = sample(&hostname, &null);
         facts.hello = "odd\nhello";
         facts.login = Some("me@example.test");
-        let request = request(&facts, Bytes::from_static(b"x"));
+        let request = request(&facts, Message::whole(bytes::Bytes::from_static(b"x")));
         let all = |name: &str| request.headers().get_all(name).iter().map(|v| v.to_str().unwrap()).collect::<Vec<_>>();
         assert_eq!(all("rcpt"), ["<me@example.test>", "<you@example.test>"]);
         assert_eq!((all("from"), all("ip"), all("user")), (vec!["<>"], vec!["192.0.2.1"], vec!["me@example.test"]));

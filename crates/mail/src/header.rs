@@ -1,7 +1,7 @@
 //! A message's header section, read without changing a byte.
 //!
-//! RFC 5322 s.2.2. Invariant: fields are slices of the section as it came; reading stops at the first line that
-//! is neither a field nor a continuation, as every other reader's does.
+//! RFC 5322 s.2.2 and s.3.6.8. Invariant: fields are slices of the section as it came. The section ends at the first line that is neither a field nor
+//! a continuation, empty or not, as Postfix has it: what follows such a line is body for every reader here.
 
 use std::borrow::Cow;
 
@@ -36,12 +36,31 @@ impl<'a> Field<'a> {
     }
 }
 
-/// The length of the header section with the empty line that ends it; the whole where no such line stands.
-pub fn header_len(content: &[u8]) -> usize {
+/// Where the first empty line ends; `None` where there is none.
+pub fn empty_line_end(content: &[u8]) -> Option<usize> {
     if content.starts_with(b"\r\n") {
-        return 2;
+        return Some(2);
     }
-    memmem::find(content, b"\r\n\r\n").map_or(content.len(), |at| at + 4)
+    memmem::find(content, b"\r\n\r\n").map(|at| at + 4)
+}
+
+/// The length of the fields at the front.
+fn fields_len(content: &[u8]) -> usize {
+    Fields::new(content).map(|field| field.raw.len()).sum()
+}
+
+/// The length of the header section, with the empty line that ends it. Where another line ends it, that line is body.
+pub fn header_len(content: &[u8]) -> usize {
+    let fields = fields_len(content);
+    if content.get(fields..).is_some_and(|rest| rest.starts_with(b"\r\n")) { fields + 2 } else { fields }
+}
+
+/// The number, from 1 on, of the line that ends the header section without being empty: neither a field nor a continuation. `None` where the section
+/// ends in order.
+pub fn interrupted_at(content: &[u8]) -> Option<usize> {
+    let (fields, rest) = content.split_at_checked(fields_len(content))?;
+    let is_in_order = rest.is_empty() || rest.starts_with(b"\r\n");
+    (!is_in_order).then(|| memchr::memchr_iter(b'\n', fields).count() + 1)
 }
 
 /// The same with no white space before the colons of its fields: what relaxed canonicalization makes of them (RFC 6376 s.3.4.2).
@@ -70,7 +89,7 @@ pub struct Fields<'a> {
 impl<'a> Fields<'a> {
     /// Reads the fields at the front of `content`.
     pub fn new(content: &'a [u8]) -> Self {
-        Self { rest: content.get(..header_len(content)).unwrap_or_default() }
+        Self { rest: content.get(..empty_line_end(content).unwrap_or(content.len())).unwrap_or_default() }
     }
 
     /// The first field of this name.
@@ -140,5 +159,22 @@ mod tests {
         assert_eq!(Fields::new(b"no colon\r\nA: b\r\n\r\n").count(), 0);
         assert_eq!(Fields::new(b"A: b\r\nno colon here\r\nC: d\r\n\r\n").count(), 1);
         assert_eq!(Fields::new(b" starts folded: x\r\n\r\n").count(), 0);
+    }
+
+    #[test]
+    fn a_line_without_a_colon_is_body() {
+        for (content, length, line) in [
+            ("A: b\r\n\r\nbody\r\n", 8, None),
+            ("A: b\r\nno colon here\r\nC: d\r\n\r\nbody", 6, Some(2)),
+            ("A: b\r\n c\r\nX Y: z\r\n", 10, Some(3)),
+            ("From her@x.test Sat Nov 28\r\nA: b\r\n\r\n", 0, Some(1)),
+            ("body alone", 0, Some(1)),
+            ("\r\nbody", 2, None),
+            ("A: b\r\n", 6, None),
+            ("A: b", 4, None),
+            ("", 0, None),
+        ] {
+            assert_eq!((header_len(content.as_bytes()), interrupted_at(content.as_bytes())), (length, line), "{content:?}");
+        }
     }
 }

@@ -29,7 +29,7 @@ pub use address_list::{AddressList, AddressListError, Member, members};
 pub use date::rfc5322_date;
 pub use domain::{Domain, DomainError};
 pub use envelope::{Body, MailParameters, Notify, OriginalRecipient, Recipient, Ret};
-pub use header::{Field, Fields, header_len, without_blanks_before_colons};
+pub use header::{Field, Fields, empty_line_end, header_len, interrupted_at, without_blanks_before_colons};
 pub use path::{ForwardPath, PathError, ReversePath};
 pub use qualify::qualified;
 pub use queue_id::QueueId;

@@ -16,13 +16,14 @@ mod sign;
 mod spf;
 
 use std::fmt;
+use std::future::Future;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ResolverConfig, ResolverOpts};
 use mail::AddressList;
-use mail::evidence::{DkimCheck, DmarcRecord, Evidence, IprevResult, SpfCheck, SpfResult};
+use mail::evidence::{ArcResult, DkimCheck, DmarcRecord, Evidence, IprevResult, SpfCheck, SpfResult};
 use mail_auth::MessageAuthenticator;
 use tokio::time::timeout;
 
@@ -59,8 +60,17 @@ pub struct Input<'a> {
     pub hello: &'a str,
     /// The reverse-path; nothing where it is null.
     pub reverse_path: Option<&'a str>,
-    /// The whole message, header section and body.
+    /// The message; the header section is enough for [`Authenticator::evaluate_later`].
     pub message: &'a [u8],
+}
+
+/// Public keys of signers, as DNS has given them.
+pub struct DkimKeys(keys::Keys);
+
+impl fmt::Debug for DkimKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DkimKeys")
+    }
 }
 
 impl fmt::Debug for Authenticator {
@@ -80,32 +90,51 @@ impl Authenticator {
         self.0.resolver()
     }
 
-    /// Finds out all that there is.
+    /// Finds out all that there is about a message that is in memory.
     pub async fn evaluate(&self, input: Input<'_>) -> Evidence {
+        let whole = std::future::ready(Ok::<_, std::convert::Infallible>(input.message));
+        match self.evaluate_later(input, whole).await {
+            Ok(evidence) => evidence,
+            Err(never) => match never {},
+        }
+    }
+
+    /// Finds out all that there is. `input.message` may be the header section alone; `whole` is waited for only once DNS has said all that the signatures
+    /// need, and not at all where there are none, so that a message takes its room in memory for the time of a computation.
+    ///
+    /// # Errors
+    /// Those of `whole`.
+    pub async fn evaluate_later<W: AsRef<[u8]>, E>(
+        &self,
+        input: Input<'_>,
+        whole: impl Future<Output = Result<W, E>>,
+    ) -> Result<Evidence, E> {
         let dns = self.resolver();
+        let header = header_section(input.message);
         // A From field that cannot be read has no author; policy refuses it.
-        let authors = AddressList::of_field(input.message, "From").unwrap_or_default();
+        let authors = AddressList::of_field(header, "From").unwrap_or_default();
         let domains = dmarc::author_domains(&authors.mailboxes);
 
         let iprev = timeout(DEADLINE, iprev::check(dns, input.client));
         let spf = self.check_spf(&input);
-        let dkim_keys = dkim::keys(dns, input.message, KEYS_DEADLINE);
-        let arc_keys = arc::keys(dns, input.message, KEYS_DEADLINE);
+        let dkim_keys = dkim::keys(dns, header, KEYS_DEADLINE);
+        let arc_keys = arc::keys(dns, header, KEYS_DEADLINE);
         let policies = timeout(DEADLINE, dmarc::discover(dns, &domains));
         let (iprev, (helo, mail_from), dkim_keys, arc_keys, policies) = tokio::join!(iprev, spf, dkim_keys, arc_keys, policies);
 
-        let dkim = match dkim::is_signed(input.message) {
-            true => dkim::verify(&self.0, input.message, &dkim_keys).await,
-            false => Vec::new(),
+        let (dkim, arc) = if dkim::is_signed(header) || arc::is_chained(header) {
+            let whole = whole.await?;
+            (dkim::verify(&self.0, whole.as_ref(), &dkim_keys).await, arc::verify(whole.as_ref(), &arc_keys))
+        } else {
+            (Vec::new(), ArcResult::None)
         };
-        let arc = arc::verify(input.message, &arc_keys);
         let (iprev, client_name) = iprev.unwrap_or((IprevResult::TempError, None));
         let unanswered = || dmarc::unanswered(domains.first().map_or("", String::as_str));
         let dmarc = match policies {
             Ok(found) => timeout(ALIGNMENT_DEADLINE, dmarc::check(dns, &found, &mail_from, &dkim)).await.unwrap_or_else(|_| unanswered()),
             Err(_) => unanswered(),
         };
-        Evidence { iprev, client_name, helo, mail_from, dkim, dmarc, arc }
+        Ok(Evidence { iprev, client_name, helo, mail_from, dkim, dmarc, arc })
     }
 
     /// The name of an address that leads back to it (RFC 8601 s.3).
@@ -152,8 +181,22 @@ impl Authenticator {
         tokio::join!(check("", hello), check(local_part, domain))
     }
 
-    /// Verifies the DKIM signatures of a message, such as one about to leave; the keys come from the cache where they are there.
+    /// Verifies the DKIM signatures of a message.
     pub async fn verify_dkim(&self, message: &[u8]) -> Vec<DkimCheck> {
-        dkim::verify(&self.0, message, &dkim::keys(self.resolver(), message, KEYS_DEADLINE).await).await
+        self.verify_dkim_with(message, &self.dkim_keys(header_section(message)).await).await
     }
+
+    /// The keys that the signatures in a header section need; from the cache where they are there.
+    pub async fn dkim_keys(&self, header: &[u8]) -> DkimKeys {
+        DkimKeys(dkim::keys(self.resolver(), header, KEYS_DEADLINE).await)
+    }
+
+    /// Verifies the DKIM signatures of a message, such as one about to leave, without asking DNS.
+    pub async fn verify_dkim_with(&self, message: &[u8], keys: &DkimKeys) -> Vec<DkimCheck> {
+        dkim::verify(&self.0, message, &keys.0).await
+    }
+}
+
+fn header_section(message: &[u8]) -> &[u8] {
+    message.get(..mail::header_len(message)).unwrap_or(message)
 }

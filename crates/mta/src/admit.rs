@@ -9,13 +9,40 @@ use crate::caps;
 use crate::receive::Reception;
 use crate::take::reply_to_store_error;
 
-/// Decides about a recipient; `before` are those of the transaction that were accepted already.
+/// What is known of the recipients that a transaction has already.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Before {
+    any: bool,
+    has_sender: bool,
+    has_reports: bool,
+}
+
+impl Before {
+    /// Of those that were accepted.
+    pub fn of<'a>(accepted: impl Iterator<Item = &'a AcceptedRecipient>) -> Self {
+        accepted.fold(Self::default(), |before, one| Self {
+            any: true,
+            has_sender: before.has_sender || is_sender(one),
+            has_reports: before.has_reports || is_read(one),
+        })
+    }
+}
+
+fn is_sender(accepted: &AcceptedRecipient) -> bool {
+    matches!(accepted, AcceptedRecipient::Sender { .. })
+}
+
+fn is_read(accepted: &AcceptedRecipient) -> bool {
+    matches!(accepted, AcceptedRecipient::Reports(_))
+}
+
+/// Decides about a recipient.
 pub(crate) async fn admit(
     reception: &Reception,
     client: Client<'_>,
     reverse_path: &ReversePath,
     path: &ForwardPath,
-    before: &[AcceptedRecipient],
+    before: Before,
 ) -> Result<AcceptedRecipient, Reply> {
     let settings = reception.settings.load_full();
     let directory = reception.live.current();
@@ -30,13 +57,11 @@ pub(crate) async fn admit(
         accepted => accepted,
     };
     // A report is told again for one sender; a second recipient would see it as it came.
-    let is_sender = |accepted: &AcceptedRecipient| matches!(accepted, AcceptedRecipient::Sender { .. });
-    if !before.is_empty() && (is_sender(&accepted) || before.iter().any(is_sender)) {
+    if before.any && (is_sender(&accepted) || before.has_sender) {
         return Err(Reply::new(452, (4, 5, 3), "a report goes to one return address at a time"));
     }
     // A message is either read or passed on.
-    let is_read = |accepted: &AcceptedRecipient| matches!(accepted, AcceptedRecipient::Reports(_));
-    if !before.is_empty() && (is_read(&accepted) || before.iter().any(is_read)) {
+    if before.any && (is_read(&accepted) || before.has_reports) {
         return Err(Reply::new(452, (4, 5, 3), "an address for reports is the only recipient of a message"));
     }
     match &accepted {

@@ -54,8 +54,9 @@ async fn suspend(reception: &Reception, account: &Account, most: u32) -> Result<
     }
     let why = format!("it went on after it had sent to {most} new recipients within a day");
     let change = AccountChange::Suspend(account.login.clone(), Some(why.clone()));
-    reception.store.change_directory(vec![DirectoryChange::Account(change)]).await?;
-    if let Err(error) = reception.live.reload().await {
+    let changes = vec![DirectoryChange::Account(change)];
+    reception.store.change_directory(changes.clone()).await?;
+    if let Err(error) = reception.live.apply(&changes).await {
         tracing::error!(%error, "the directory could not be read again");
     }
     tracing::warn!(login = %account.login, why, "the account is suspended");

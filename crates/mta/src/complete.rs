@@ -5,9 +5,7 @@
 use mail::{AddressList, Domain, Fields, Mailbox, Member, Reply, members, qualified, without_blanks_before_colons};
 
 use crate::remedy::{encoded, escaped};
-
-/// Fields that are for the way in only, as in other sendmails.
-const DROPPED: [&str; 4] = ["Bcc", "Resent-Bcc", "Return-Path", "Content-Length"];
+use crate::submitted::{is_dropped, without_separator};
 
 /// Fields with addresses, in which a domain may be missing.
 const ADDRESSES: [&str; 12] = [
@@ -43,7 +41,7 @@ pub(crate) fn complete(raw: &[u8], from: &Mailbox, full_name: &str, hostname: &D
     for field in Fields::new(&canonical) {
         read += field.raw.len();
         let Some(name) = ADDRESSES.into_iter().find(|name| field.is(name)) else {
-            if !DROPPED.iter().any(|name| field.is(name)) {
+            if !is_dropped(&field) {
                 content.extend_from_slice(&without_blanks_before_colons(field.raw));
             }
             continue;
@@ -66,7 +64,7 @@ pub(crate) fn complete(raw: &[u8], from: &Mailbox, full_name: &str, hostname: &D
             "Resent-To" | "Resent-Cc" | "Resent-Bcc" => resent.extend(addresses(&value)),
             _ => {}
         }
-        if DROPPED.contains(&name) {
+        if is_dropped(&field) {
             continue;
         }
         content.extend_from_slice(field.name);
@@ -90,14 +88,6 @@ pub(crate) fn complete(raw: &[u8], from: &Mailbox, full_name: &str, hostname: &D
 fn from_field(name: &str, from: &Mailbox) -> String {
     let name = if name.is_empty() { String::new() } else { encoded(&escaped(name)) + " " };
     format!("From: {name}<{from}>\r\n")
-}
-
-/// Without the line by which mailbox files separate messages.
-fn without_separator(raw: &[u8]) -> &[u8] {
-    if !raw.starts_with(b"From ") && !raw.starts_with(b">From ") {
-        return raw;
-    }
-    raw.iter().position(|b| *b == b'\n').and_then(|at| raw.get(at + 1..)).unwrap_or_default()
 }
 
 /// With CRLF at the end of each line.

@@ -8,8 +8,9 @@ use directory::Directory;
 use mail::{AddressList, AddressListError, Domain, Fields, Mailbox, Reply, ReversePath};
 use policy::{AcceptedRecipient, Treatment};
 
-use crate::authenticate::{Authenticated, Proof, Whole};
+use crate::authenticate::{Authenticated, Proof};
 use crate::filter::Filtered;
+use crate::large::Whole;
 use crate::received::Received;
 use crate::settings::Forward;
 
@@ -35,9 +36,9 @@ pub(crate) struct Accepted<'a> {
 }
 
 /// What is thought of a message, whatever the spam filter says: it follows from its form, its sender and the settings.
-pub(crate) fn judge(authenticated: &Authenticated<'_>, directory: &Directory, forward: &Forward) -> Result<Treatment, Reply> {
-    let Authenticated { received, proof, whole } = authenticated;
-    let content: &[u8] = &whole.bytes;
+pub(crate) fn judge(authenticated: &Authenticated, directory: &Directory, forward: &Forward) -> Result<Treatment, Reply> {
+    let Authenticated { received, proof, header } = authenticated;
+    let content: &[u8] = header;
     let aliases = received.recipients.iter().filter_map(|(_, accepted)| match accepted {
         AcceptedRecipient::Alias { alias, .. } => Some(alias),
         _ => None,
@@ -64,21 +65,21 @@ pub(crate) fn judge(authenticated: &Authenticated<'_>, directory: &Directory, fo
     })
 }
 
-/// Decides. On a refusal the message is given back, so that its content can be discarded.
-pub(crate) fn decide(filtered: Filtered<'_>, judged: Result<Treatment, Reply>) -> Result<Accepted<'_>, Box<(Received, Reply)>> {
-    let Filtered { authenticated: Authenticated { received, proof, whole }, answer } = filtered;
-    let content: &[u8] = &whole.bytes;
-    let treatment = match judged.and_then(|treatment| with_verdict(treatment, answer.verdict, &proof)) {
-        Ok(treatment) => treatment,
-        Err(reply) => return Err(Box::new((received, reply))),
-    };
+/// Decides.
+pub(crate) fn decide(filtered: &Filtered, judged: Result<Treatment, Reply>) -> Result<Treatment, Reply> {
+    judged.and_then(|treatment| with_verdict(treatment, filtered.answer.verdict.clone(), &filtered.authenticated.proof))
+}
+
+/// The message that is taken, with its content.
+pub(crate) fn accept(authenticated: Authenticated, treatment: Treatment, whole: Whole<'_>) -> Accepted<'_> {
+    let Authenticated { received, proof, header } = authenticated;
     let (may_report, is_submitted) = match &proof {
         Proof::Login(_) => (true, true),
         Proof::Evidence(evidence) => (policy::may_report(evidence, &received.reverse_path), false),
     };
-    let lacks = |name| is_submitted && Fields::find_first(content, name).is_none();
+    let lacks = |name| is_submitted && Fields::find_first(&header, name).is_none();
     let (lacks_message_id, lacks_date) = (lacks("Message-ID"), lacks("Date"));
-    Ok(Accepted { received, proof, whole, treatment, may_report, is_ours: false, lacks_message_id, lacks_date })
+    Accepted { received, proof, whole, treatment, may_report, is_ours: false, lacks_message_id, lacks_date }
 }
 
 /// The filter's verdict counts where the message would be taken otherwise: a refusal of ours tells its sender more.

@@ -14,7 +14,7 @@ use policy::Trouble;
 use store::{Flow, NewMessage, Store, TlsWish};
 use tokio::sync::Notify;
 
-use crate::authenticate::LargeContents;
+use crate::large::LargeContents;
 use crate::bug::caught;
 use crate::circuits::LiveCircuits;
 use crate::fingerprint::Taken;

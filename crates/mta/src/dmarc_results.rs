@@ -27,12 +27,12 @@ pub(crate) struct Seen {
 }
 
 /// What is to be told about a message; nothing where nobody asks.
-pub(crate) fn seen(settings: &Settings, authenticated: &Authenticated<'_>, judged: &Result<Treatment, Reply>) -> Option<Box<Seen>> {
-    let Authenticated { received, proof: Proof::Evidence(evidence), whole } = authenticated else { return None };
+pub(crate) fn seen(settings: &Settings, authenticated: &Authenticated, judged: &Result<Treatment, Reply>) -> Option<Box<Seen>> {
+    let Authenticated { received, proof: Proof::Evidence(evidence), header } = authenticated else { return None };
     let dmarc = &evidence.dmarc;
     let record = dmarc.record.as_ref().filter(|_| settings.reporting.dmarc)?;
     let is_known = matches!(dmarc.result, DmarcResult::Pass | DmarcResult::Fail);
-    if !is_known || rua_mailboxes(&record.report_uris).is_empty() || (dmarc.result == DmarcResult::Pass && is_report(&whole.bytes)) {
+    if !is_known || rua_mailboxes(&record.report_uris).is_empty() || (dmarc.result == DmarcResult::Pass && is_report(header)) {
         return None;
     }
     let domain = name(&record.domain)?;

@@ -5,11 +5,15 @@
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use ::filter::{Answer, Facts, Verdict};
+use ::filter::{Answer, Facts, Message, Verdict};
+use bytes::Bytes;
 use mail::Reply;
 use net::Clock;
+use store::{Content, StoreError};
+use tokio::sync::mpsc;
 
 use crate::authenticate::{Authenticated, Proof};
+use crate::large::is_in_memory;
 use crate::settings::{Filtering, Settings, WhenDown};
 
 /// Between two lines about a filter that is down at least this time passes, in milliseconds.
@@ -17,9 +21,9 @@ const SAY_EVERY_MS: i64 = 60_000;
 
 /// A message with the filter's verdict.
 #[derive(Debug)]
-pub(crate) struct Filtered<'a> {
+pub(crate) struct Filtered {
     /// The message and who vouches for it.
-    pub authenticated: Authenticated<'a>,
+    pub authenticated: Authenticated,
     /// What the filter says.
     pub answer: Answer,
 }
@@ -67,7 +71,7 @@ pub(crate) async fn probe(filtering: &Filtering) {
 }
 
 /// Asks the filter, where there is one for such mail.
-pub(crate) async fn filter<'a>(authenticated: Authenticated<'a>, settings: &Settings, downtime: &Downtime, clock: &Clock) -> Filtered<'a> {
+pub(crate) async fn filter(authenticated: Authenticated, settings: &Settings, downtime: &Downtime, clock: &Clock) -> Filtered {
     let is_submitted = matches!(authenticated.proof, Proof::Login(_));
     let answer = match settings.filtering.as_ref().filter(|filtering| filtering.submission || !is_submitted) {
         Some(filtering) => ask(filtering, &authenticated, settings, downtime, clock).await,
@@ -76,8 +80,8 @@ pub(crate) async fn filter<'a>(authenticated: Authenticated<'a>, settings: &Sett
     Filtered { authenticated, answer }
 }
 
-async fn ask(filtering: &Filtering, authenticated: &Authenticated<'_>, settings: &Settings, downtime: &Downtime, clock: &Clock) -> Answer {
-    let Authenticated { received, proof, whole } = authenticated;
+async fn ask(filtering: &Filtering, authenticated: &Authenticated, settings: &Settings, downtime: &Downtime, clock: &Clock) -> Answer {
+    let Authenticated { received, proof, header } = authenticated;
     let client_name = match proof {
         Proof::Evidence(evidence) => evidence.client_name.as_deref(),
         Proof::Login(_) => None,
@@ -92,7 +96,7 @@ async fn ask(filtering: &Filtering, authenticated: &Authenticated<'_>, settings:
         reverse_path: &received.reverse_path,
         recipients: received.recipients.iter().map(|(recipient, _)| recipient.forward_path.to_string()).collect(),
     };
-    match filtering.filter.check(&facts, &whole.bytes).await {
+    match filtering.filter.check(&facts, message(&received.content, header)).await {
         Ok(answer) => answer,
         Err(error) => {
             if let Some(messages) = downtime.count(clock.now_ms()) {
@@ -105,6 +109,36 @@ async fn ask(filtering: &Filtering, authenticated: &Authenticated<'_>, settings:
             Answer { verdict: without_verdict(filtering.when_down), score: None }
         }
     }
+}
+
+/// The content as the filter reads it: a large one from its file, however slowly, and without room in memory.
+fn message(content: &Content, header: &Bytes) -> Message {
+    if is_in_memory(content) {
+        return Message::whole(content.front().clone());
+    }
+    let front = if header.len() > content.front().len() { header.clone() } else { content.front().clone() };
+    let (pieces, rest) = mpsc::channel(1);
+    let (content, mut skipped) = (content.clone(), front.len());
+    let size_bytes = content.size_bytes();
+    tokio::spawn(async move {
+        let broken = |error: StoreError| std::io::Error::other(error.to_string());
+        let mut reader = match content.read().await {
+            Ok(reader) => reader,
+            Err(error) => return drop(pieces.send(Err(broken(error))).await),
+        };
+        while let Some(piece) = reader.next().await.transpose() {
+            let piece = piece.map_err(broken).map(|mut piece| {
+                let known = skipped.min(piece.len());
+                skipped -= known;
+                piece.split_off(known)
+            });
+            // A filter that has enough of it hangs up.
+            if pieces.send(piece).await.is_err() {
+                return;
+            }
+        }
+    });
+    Message::streamed(size_bytes, front, rest)
 }
 
 fn without_verdict(when_down: WhenDown) -> Verdict {

@@ -1,6 +1,6 @@
 //! Stage: accepts connections, within limits.
 //!
-//! Invariant: every session counts against the whole server and against its client's network until it ends; running out of
+//! Invariant: every session counts against the share of its kind of client and against its client's network until it ends; running out of
 //! descriptors slows accepting down and never spins.
 
 use std::collections::HashMap;
@@ -16,6 +16,7 @@ use crate::bug::caught;
 use crate::handshake::handshake;
 use crate::receive::{Driver, Reception};
 use crate::settings::{Limits, Listener, ListenerKind};
+use crate::shares::{Claimant, Full, Rank, Shares};
 use crate::stream::Stream;
 
 /// Connections that wait to be accepted.
@@ -45,15 +46,15 @@ pub(crate) struct Sessions(Arc<Mutex<Counts>>);
 
 #[derive(Debug, Default)]
 struct Counts {
-    all: usize,
-    by_network: HashMap<IpAddr, usize>,
+    shares: Shares,
+    by_client: HashMap<IpAddr, usize>,
 }
 
 /// One session's place; given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Place {
     sessions: Sessions,
-    network: IpAddr,
+    who: Claimant,
 }
 
 /// An IPv4 address, or the /64 of an IPv6 address: what one client can easily change its address within.
@@ -66,35 +67,50 @@ pub(crate) fn network(address: IpAddr) -> IpAddr {
 
 impl Sessions {
     /// Takes a place, or says why there is none.
-    fn enter(&self, address: IpAddr, limits: &Limits) -> Result<Place, Reply> {
-        let network = network(address);
+    fn enter(&self, who: Claimant, limits: &Limits) -> Result<Place, Reply> {
+        let client = network(who.client);
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if counts.all >= limits.sessions {
-            return Err(Reply::new(421, (4, 3, 2), "too many sessions; try again later"));
+        let of_client = counts.by_client.get(&client).copied().unwrap_or_default();
+        if of_client >= limits.sessions_per_client {
+            return Err(too_many_from_network());
         }
-        let of_network = counts.by_network.entry(network).or_insert(0);
-        if *of_network >= limits.sessions_per_client {
-            return Err(Reply::new(421, (4, 7, 0), "too many sessions from your network; try again later"));
+        match counts.shares.take(who, 1, limits.sessions, limits.sessions_per_client) {
+            Ok(()) => {}
+            Err(Full::All) => return Err(Reply::new(421, (4, 3, 2), "too many sessions; try again later")),
+            Err(Full::Network) => return Err(too_many_from_network()),
         }
-        *of_network += 1;
-        counts.all += 1;
-        Ok(Place { sessions: self.clone(), network })
+        counts.by_client.insert(client, of_client + 1);
+        Ok(Place { sessions: self.clone(), who })
     }
 
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).all
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).shares.total()
+    }
+}
+
+fn too_many_from_network() -> Reply {
+    Reply::new(421, (4, 7, 0), "too many sessions from your network; try again later")
+}
+
+impl Place {
+    /// The client has logged in: it counts among the accounts from now on.
+    pub fn logged_in(&mut self) {
+        let mut counts = self.sessions.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.shares.promote(self.who, Rank::Account, 1);
+        self.who.rank = Rank::Account;
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
+        let client = network(self.who.client);
         let mut counts = self.sessions.0.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.all = counts.all.saturating_sub(1);
-        if let Some(of_network) = counts.by_network.get_mut(&self.network) {
-            *of_network = of_network.saturating_sub(1);
-            if *of_network == 0 {
-                counts.by_network.remove(&self.network);
+        counts.shares.give_back(self.who, 1);
+        if let Some(of_client) = counts.by_client.get_mut(&client) {
+            *of_client = of_client.saturating_sub(1);
+            if *of_client == 0 {
+                counts.by_client.remove(&client);
             }
         }
     }
@@ -123,7 +139,8 @@ pub(crate) async fn listen(listener: TcpListener, kind: ListenerKind, sessions: 
 async fn session(tcp: TcpStream, peer: SocketAddr, kind: ListenerKind, sessions: Sessions, reception: Arc<Reception>) {
     let client = peer.ip().to_canonical();
     let limits = reception.settings.load().limits.clone();
-    let (_place, refusal) = match sessions.enter(client, &limits) {
+    let who = reception.known.claimant(client, kind, reception.clock.now_ms());
+    let (place, refusal) = match sessions.enter(who, &limits) {
         Ok(place) => (Some(place), None),
         Err(reply) => (None, Some(reply)),
     };
@@ -142,7 +159,8 @@ async fn session(tcp: TcpStream, peer: SocketAddr, kind: ListenerKind, sessions:
     } else {
         (Stream::Plain(tcp), None)
     };
-    let mut driver = Box::new(Driver::new(stream, secured, client, kind, reception));
+    let mut driver = Box::new(Driver::new(stream, secured, who, kind, reception));
+    driver.place = place;
     if caught(driver.run(refusal)).await.is_none() {
         driver.give_up().await;
     }

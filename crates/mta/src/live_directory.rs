@@ -9,15 +9,20 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use directory::{Contents, Directory, virtual_file};
+use directory::{Alias, Aliases, Contents, Directory, Origin, virtual_file};
 use mail::Domain;
-use store::{Store, StoreError};
+use store::{DirectoryChange, Store, StoreError};
+
+/// Changes of aliases that are made one by one; with more of them the store is read again.
+const ONE_BY_ONE_MAX: usize = 1000;
 
 /// The directory in force.
 #[derive(Debug)]
 pub struct LiveDirectory {
     current: ArcSwap<Directory>,
     state: Mutex<State>,
+    /// Held from the reading of the store to the swap, so that no snapshot replaces a newer one.
+    changing: tokio::sync::Mutex<()>,
     store: Store,
 }
 
@@ -51,13 +56,14 @@ pub enum DirectoryError {
 impl LiveDirectory {
     /// Reads the directory. A virtual file that is bad at the start is an error.
     pub async fn open(store: Store, delimiters: &str, path: Option<PathBuf>) -> Result<Self, DirectoryError> {
-        let live = Self { current: ArcSwap::from_pointee(Directory::new(Contents::default())), state: Mutex::default(), store };
+        let live = Self { current: ArcSwap::from_pointee(Directory::new(Contents::default())), state: Mutex::default(), changing: tokio::sync::Mutex::default(), store };
         live.configure(delimiters, path).await?;
         Ok(live)
     }
 
     /// Changes the settings; on an error nothing changes.
     pub async fn configure(&self, delimiters: &str, path: Option<PathBuf>) -> Result<(), DirectoryError> {
+        let _changing = self.changing.lock().await;
         let stored = self.store.directory(delimiters.to_owned()).await?;
         let seen = path.as_ref().and_then(stamp);
         let from_file = path.as_ref().map(read_file).transpose().map_err(DirectoryError::File)?;
@@ -67,13 +73,24 @@ impl LiveDirectory {
         Ok(())
     }
 
-    /// Reads the store's part again, after a change.
-    pub async fn reload(&self) -> Result<(), DirectoryError> {
+    /// Puts changes in force that the store has taken. What a change does not concern is shared with the snapshot before it.
+    pub async fn apply(&self, changes: &[DirectoryChange]) -> Result<(), DirectoryError> {
+        let _changing = self.changing.lock().await;
         let delimiters = self.state.lock().unwrap_or_else(PoisonError::into_inner).delimiters.clone();
-        let stored = self.store.directory(delimiters).await?;
+        let is_alias = |change: &&DirectoryChange| matches!(change, DirectoryChange::AddAlias { .. } | DirectoryChange::RemoveAlias(_) | DirectoryChange::EnableAlias(..));
+        let of_aliases: Vec<&DirectoryChange> = changes.iter().filter(is_alias).collect();
+        if of_aliases.len() > ONE_BY_ONE_MAX {
+            let stored = self.store.directory(delimiters).await?;
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.stored = Some(stored);
+            self.current.store(Arc::new(state.merged()));
+            return Ok(());
+        }
+        let beside = self.store.directory_beside_aliases(delimiters).await?;
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.stored = Some(stored);
-        self.current.store(Arc::new(state.merged()));
+        let in_force = self.current.load().contents().aliases.clone();
+        let next = state.changed(beside, in_force, &of_aliases);
+        self.current.store(Arc::new(next));
         Ok(())
     }
 
@@ -116,12 +133,102 @@ impl State {
     fn merged(&self) -> Directory {
         let mut contents = self.stored.clone().unwrap_or_default();
         if let Some(file) = &self.from_file {
-            let declared = file.domains.iter();
-            let known: std::collections::HashSet<String> = contents.aliases.iter().map(|a| a.source.key()).collect();
-            let new: Vec<&Domain> = declared.filter(|d| !contents.domains.iter().any(|h| h.name == **d)).collect();
+            let stored = contents.aliases.clone();
+            let new = file.aliases.iter().map(|(alias, _)| alias).filter(|alias| stored.get(&alias.source.key()).is_none());
+            contents.aliases.extend(new.cloned());
+        }
+        self.with_domains_of_file(contents)
+    }
+
+    fn with_domains_of_file(&self, mut contents: Contents) -> Directory {
+        if let Some(file) = &self.from_file {
+            let new: Vec<&Domain> = file.domains.iter().filter(|d| !contents.domains.iter().any(|h| h.name == **d)).collect();
             contents.domains.extend(new.into_iter().map(|name| directory::HostedDomain { name: name.clone(), enabled: true }));
-            contents.aliases.extend(file.aliases.iter().map(|(alias, _)| alias).filter(|a| !known.contains(&a.source.key())).cloned());
         }
         Directory::new(contents)
+    }
+
+    /// The directory after these changes of aliases; all else of the store's part is `beside`.
+    fn changed(&mut self, beside: Contents, mut in_force: Aliases, changes: &[&DirectoryChange]) -> Directory {
+        let mut stored = self.stored.take().unwrap_or_default().aliases;
+        for change in changes {
+            match change {
+                DirectoryChange::AddAlias { alias, .. } => {
+                    // As the store gives it back: its source is its key.
+                    let source = alias.source.key().parse().unwrap_or_else(|_| alias.source.clone());
+                    let alias = Alias { source, origin: Origin::Database, ..alias.clone() };
+                    stored.put(alias.clone());
+                    in_force.put(alias);
+                }
+                DirectoryChange::EnableAlias(source, enabled) => {
+                    if let Some(alias) = stored.get(&source.key()).map(|alias| Alias { enabled: *enabled, ..alias.clone() }) {
+                        stored.put(alias.clone());
+                        in_force.put(alias);
+                    }
+                }
+                DirectoryChange::RemoveAlias(source) => {
+                    stored.remove(source);
+                    in_force.remove(source);
+                    // What the database has hidden is in force again.
+                    let hidden = self.from_file.iter().flat_map(|file| &file.aliases).map(|(alias, _)| alias);
+                    in_force.extend(hidden.filter(|alias| alias.source == *source).cloned());
+                }
+                _ => {}
+            }
+        }
+        self.stored = Some(Contents { aliases: stored, ..beside.clone() });
+        self.with_domains_of_file(Contents { aliases: in_force, ..beside })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use store::AccountChange;
+
+    fn sources(live: &LiveDirectory) -> Vec<String> {
+        live.current().contents().aliases.iter().map(|alias| format!("{} {} {}", alias.source, alias.targets[0], alias.enabled)).collect()
+    }
+
+    fn alias(source: &str, target: &str) -> Alias {
+        Alias { source: source.parse().unwrap(), targets: vec![target.parse().unwrap()], enabled: true, origin: Origin::Database }
+    }
+
+    #[tokio::test]
+    async fn a_change_that_is_put_in_force_is_what_a_restart_reads() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("virtual");
+        fs::write(&file, "x.test domain\nme@x.test file@g.test\nother@x.test file@g.test\n").unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let live = LiveDirectory::open(store.clone(), "+", Some(file.clone())).await.unwrap();
+        let add = |source: &str, target: &str| DirectoryChange::AddAlias { alias: alias(source, target), replace: true };
+        let source = |text: &str| text.parse().unwrap();
+        for change in [
+            add("zoe@x.test", "a@g.test"),
+            add("Me@X.test", "database@g.test"),
+            add("ann@x.test", "a@g.test"),
+            add("ann@x.test", "b@g.test"),
+            DirectoryChange::EnableAlias(source("zoe@x.test"), false),
+            DirectoryChange::Account(AccountChange::Add(Box::new(directory::Account::new("me@x.test".parse().unwrap(), [0; 16])))),
+            DirectoryChange::SetStrictDomain(source("me@x.test"), Some(directory::StrictDomain::Hold)),
+            DirectoryChange::RemoveAlias(source("me@x.test")),
+            DirectoryChange::RemoveAlias(source("ann@x.test")),
+            add("bob@x.test", "c@g.test"),
+        ] {
+            store.change_directory(vec![change.clone()]).await.unwrap();
+            live.apply(std::slice::from_ref(&change)).await.unwrap();
+            let anew = LiveDirectory::open(store.clone(), "+", Some(file.clone())).await.unwrap();
+            let (mut one, mut other) = (sources(&live), sources(&anew));
+            one.sort();
+            other.sort();
+            assert_eq!(one, other, "{change:?}");
+            let (one, other) = (live.current(), anew.current());
+            assert_eq!(one.contents().accounts, other.contents().accounts);
+            assert_eq!((&one.contents().strict_domains, &one.contents().domains), (&other.contents().strict_domains, &other.contents().domains));
+        }
+        assert_eq!(live.current().lookup("me@x.test").unwrap().targets[0].to_string(), "file@g.test");
+        fs::write(&file, "x.test domain\nme@x.test changed@g.test\n").unwrap();
+        assert_eq!(live.current().lookup("me@x.test").unwrap().targets[0].to_string(), "changed@g.test");
+        assert_eq!(live.current().lookup("bob@x.test").unwrap().targets[0].to_string(), "c@g.test");
     }
 }

@@ -36,12 +36,13 @@ impl LogIn {
         let step = match step {
             AuthStep::Begin { mechanism, initial } => {
                 let Some(mechanism) = Mechanism::from_name(&mechanism) else { return self.refuse(client, Denied::Wrong) };
+                let settings = reception.settings.load();
                 let context = Context {
-                    hostname: reception.settings.load().hostname.to_string(),
+                    hostname: settings.hostname.to_string(),
                     nonce: net::random_bytes(),
                     bindings: secured.map(|secured| secured.bindings.clone()).unwrap_or_default(),
                     pepper: reception.logins.pepper(),
-                    offers_plus: secured.is_some_and(|secured| !secured.bindings.is_empty()),
+                    offers_plus: settings.channel_binding && secured.is_some_and(|secured| !secured.bindings.is_empty()),
                 };
                 self.offered = None;
                 let (_, exchange) = self.exchange.insert((Attempt { client, mechanism }, Exchange::new(mechanism, context)));

@@ -16,6 +16,7 @@ use store::{AccountChange, DirectoryChange, LoginUse, Store};
 use crate::guard::{Allowances, Guard, KNOWN_MS, Standing, neighbourhood};
 use crate::habits::{Habit, Habits};
 use crate::hashing::Hashing;
+use crate::known_networks::KnownNetworks;
 use crate::live_directory::LiveDirectory;
 use crate::passwords::{self, PasswordKey};
 use crate::remembered::{Code, Known, Remembered};
@@ -67,6 +68,7 @@ pub(crate) struct Logins {
     remembered: Remembered,
     key: Arc<PasswordKey>,
     habits: Habits,
+    networks: KnownNetworks,
     live: Arc<LiveDirectory>,
     store: Store,
     settings: LiveSettings,
@@ -86,13 +88,18 @@ impl Logins {
     pub async fn start(
         (store, live, settings): (Store, Arc<LiveDirectory>, LiveSettings),
         key: Arc<PasswordKey>,
-        habits: Habits,
+        (habits, networks): (Habits, KnownNetworks),
         clock: Clock,
     ) -> Result<Self, store::StoreError> {
         let guard = Guard::default();
         let known = store.logins(None, clock.now_ms() - KNOWN_MS).await?;
+        for used in &known {
+            if let Ok(address) = used.address.parse() {
+                networks.logged_in(address, used.last_ms);
+            }
+        }
         guard.remember(known.into_iter().filter_map(|used| Some((used.login, used.network.parse().ok()?, used.last_ms))));
-        Ok(Self { guard, hashing: Hashing::start()?, remembered: Remembered::new(), key, habits, live, store, settings, clock })
+        Ok(Self { guard, hashing: Hashing::start()?, remembered: Remembered::new(), key, habits, networks, live, store, settings, clock })
     }
 
     fn allowances(&self) -> Allowances {
@@ -122,7 +129,7 @@ impl Logins {
         let now_ms = self.clock.now_ms();
         let standing = self.guard.enter(&name, attempt.client, self.allowances(), now_ms).ok_or(Denied::TooMany)?;
         let (checked, password) = (account.cloned(), credentials.password.clone());
-        let found = self.hashing.run(standing, move || passwords::which(checked.as_ref(), &password)).await;
+        let found = self.hashing.run(standing, Some(attempt.client), move || passwords::which(checked.as_ref(), &password)).await;
         let found = found.map_err(|_| {
             self.guard.excuse(&name, attempt.client);
             Denied::Busy
@@ -208,6 +215,7 @@ impl Logins {
     fn welcome(&self, attempt: Attempt, login: String, credential: String) -> String {
         let now_ms = self.clock.now_ms();
         let is_new = self.guard.succeeded(&login, attempt.client, now_ms);
+        self.networks.logged_in(attempt.client, now_ms);
         let (client, mechanism) = (attempt.client, attempt.mechanism.name());
         tracing::info!(%client, login, password = credential, mechanism, is_new, "logged in");
         // With a full line it is forgotten, and the next login says it again.
@@ -233,12 +241,13 @@ impl Logins {
     async fn complete(&self, account: &Account, kept: &Password, password: &Secret) {
         let (of, name, secret) = (account.clone(), kept.name.clone(), password.clone());
         let (key, made_ms) = (self.key.clone(), kept.made_ms);
-        let made = self.hashing.run(Standing::Known, move || passwords::make(&of, &name, &secret, &key, made_ms)).await;
+        let made = self.hashing.run(Standing::Known, None, move || passwords::make(&of, &name, &secret, &key, made_ms)).await;
         let Ok(Ok(made)) = made else { return };
         let change = DirectoryChange::Account(AccountChange::PutPassword(account.login.clone(), made));
-        let stored = self.store.change_directory(vec![change]).await;
+        let changes = vec![change];
+        let stored = self.store.change_directory(changes.clone()).await;
         match stored {
-            Ok(()) => match self.live.reload().await {
+            Ok(()) => match self.live.apply(&changes).await {
                 Ok(()) => tracing::info!(login = %account.login, password = kept.name, "the password is kept in our own form from now on"),
                 Err(error) => tracing::warn!(%error, "the directory could not be read again"),
             },

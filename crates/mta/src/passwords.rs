@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use directory::{Account, Password};
 use sasl::password::{self, HashError};
-use sasl::{ITERATIONS, ScramHash, Secret, Vault, scram_keys};
+use sasl::{ITERATIONS, ScramHash, Secret, Vault, prepared_password, scram_keys};
 
 /// Passwords of one account, at most: one for each client.
 pub const PASSWORDS_MAX: usize = 20;
@@ -54,7 +54,7 @@ pub fn make(account: &Account, name: &str, secret: &Secret, key: &PasswordKey, m
     let seal = || key.vault.seal(&about(account, name), secret, net::random_bytes());
     Ok(Password {
         name: name.to_owned(),
-        verifier: password::hash(secret.expose(), account.salt)?,
+        verifier: password::hash(prepared(secret).expose(), account.salt)?,
         scram_sha256: scram(ScramHash::Sha256),
         scram_sha1: scram(ScramHash::Sha1),
         sealed: (!account.legacy_mechanisms.is_empty()).then(seal),
@@ -70,8 +70,21 @@ pub(crate) fn is_incomplete(account: &Account, kept: &Password) -> bool {
     password::needs_rehash(&kept.verifier) || !is_ours || lacks_secret
 }
 
-/// Which of the account's passwords it is, by its place. All that have the account's salt cost one hash together.
+/// Which of the account's passwords it is, by its place. Clients that prepare a password and such as do not send other octets for the same one, so it is
+/// tried prepared (RFC 4616 s.2), and then, where that differs, as it was typed: verifiers made before or elsewhere may be of that.
 pub fn which(account: Option<&Account>, password: &Secret) -> Option<usize> {
+    let prepared = prepared(password);
+    let as_typed = || (prepared != *password).then(|| which_exactly(account, password)).flatten();
+    which_exactly(account, &prepared).or_else(as_typed)
+}
+
+/// The password after SASLprep; as it is where that does not allow it.
+fn prepared(password: &Secret) -> Secret {
+    prepared_password(password.expose()).map_or_else(|| password.clone(), |prepared| Secret::new(&prepared))
+}
+
+/// All that have the account's salt cost one hash together.
+fn which_exactly(account: Option<&Account>, password: &Secret) -> Option<usize> {
     let Some(account) = account.filter(|account| !account.passwords.is_empty()) else {
         password::verify_dummy(password.expose());
         return None;
@@ -119,6 +132,20 @@ mod tests {
         assert!(!is_incomplete(&account, &account.passwords[0]) && is_incomplete(&account, &account.passwords[2]));
         let odd = make(&account, "odd", &Secret::new("\u{1F600} emoji"), &key, 0).unwrap();
         assert!(odd.scram_sha256.is_none() && !is_incomplete(&account, &odd));
+    }
+
+    #[test]
+    fn a_password_is_the_same_however_its_letters_are_composed() {
+        let (key, mut account) = (PasswordKey::new([1; 32]), account());
+        account.passwords.push(make(&account, "new", &Secret::new("p\u{e4}ss w\u{f6}rd"), &key, 0).unwrap());
+        for typed in ["p\u{e4}ss w\u{f6}rd", "pa\u{308}ss wo\u{308}rd", "p\u{e4}ss\u{a0}w\u{f6}rd", "p\u{e4}\u{ad}ss w\u{f6}rd"] {
+            assert_eq!(which(Some(&account), &Secret::new(typed)), Some(0), "{typed:?}");
+        }
+        assert_eq!(which(Some(&account), &Secret::new("pass word")), None);
+        let before = |typed: &str| Password { verifier: password::hash(typed, account.salt).unwrap(), ..account.passwords[0].clone() };
+        let old = Account { passwords: vec![before("pa\u{308}ss"), before("\u{1F600} \u{a0}")], ..account.clone() };
+        assert_eq!(which(Some(&old), &Secret::new("pa\u{308}ss")), Some(0), "set before passwords were prepared");
+        assert_eq!(which(Some(&old), &Secret::new("\u{1F600} \u{a0}")), Some(1), "nothing that SASLprep allows");
     }
 
     #[test]

@@ -11,9 +11,10 @@ use net::{Clock, random_u32};
 use policy::{AcceptedRecipient, Treatment};
 use store::{Flow, Message, NewMessage, NewRecipient, TlsWish};
 
-use crate::authenticate::{Proof, Whole};
+use crate::authenticate::Proof;
 use crate::decide::Accepted;
 use crate::fields::{write_forward, write_missing, write_received, write_results};
+use crate::large::Whole;
 use crate::received::Received;
 use crate::settings::Settings;
 
@@ -205,7 +206,7 @@ fn rewrite(received: &Received, proof: &Proof, srs: &Srs) -> (Option<ReversePath
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::authenticate::LargeContents;
+    use crate::large::LargeContents;
     use crate::received::SessionFacts;
     use bytes::Bytes;
     use mail::{ForwardPath, MailParameters, Recipient, ReversePath};
@@ -238,7 +239,7 @@ mod tests {
         };
         let (lacks_message_id, lacks_date) = (login.is_some(), login.is_some());
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let whole = runtime.block_on(ROOM.load(&received.content)).unwrap();
+        let whole = runtime.block_on(ROOM.load(&received.content, crate::large::Whose::Stranger)).unwrap();
         let proof = login.map_or_else(|| Proof::Evidence(Box::default()), |login| Proof::Login(login.into()));
         let accepted =
             Accepted { received, proof, whole, treatment: Treatment::AsIs, may_report: true, is_ours: false, lacks_message_id, lacks_date };

@@ -17,26 +17,27 @@ use store::Store;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use crate::admit::admit;
+use crate::admit::{Before, admit};
 use crate::allowance::Allowance;
 use crate::confirmation::Confirmations;
 use crate::dispatch::Dispatch;
 use crate::filter::Downtime;
 use crate::handshake::{Secured, handshake};
+use crate::known_networks::KnownNetworks;
+use crate::listen::Place;
 use crate::live_directory::LiveDirectory;
 use crate::log_in::{Answer, LogIn};
 use crate::logins::Logins;
+use crate::patience::{Patience, Position};
 use crate::received::{Received, SessionFacts};
 use crate::report_in::ReadingRoom;
 use crate::responsibility::Responsibility;
 use crate::returns::Returns;
 use crate::settings::{ListenerKind, LiveSettings, Settings};
-use crate::spooling::{Arriving, Spooling};
+use crate::shares::{Claimant, Rank};
+use crate::spooling::{Arriving, NotKept, Spooling};
 use crate::stream::Stream;
 use crate::take::{reply_to_store_error, take};
-
-/// Content must bring this much, in octets, within each content timeout.
-const CONTENT_PROGRESS_BYTES: u64 = 64 * 1024;
 
 /// What a session may touch.
 #[derive(Debug)]
@@ -50,6 +51,8 @@ pub(crate) struct Reception {
     pub tls: Option<ServerTls>,
     pub dispatch: Dispatch,
     pub arriving: Arriving,
+    /// Networks that have used the server before.
+    pub known: KnownNetworks,
     pub returns: Returns,
     pub confirmations: Confirmations,
     /// How long the spam filter has been down.
@@ -65,6 +68,9 @@ pub(crate) struct Driver {
     session: Session<AcceptedRecipient>,
     stream: Option<Stream>,
     client: IpAddr,
+    who: Claimant,
+    /// Its place among the sessions.
+    pub place: Option<Place>,
     reception: Arc<Reception>,
     spool: Option<Spooling>,
     secured: Option<Box<Secured>>,
@@ -99,9 +105,8 @@ fn is_offered(mechanism: Mechanism, settings: &Settings, directory: &Directory, 
     match mechanism {
         Mechanism::Plain | Mechanism::Login => true,
         // An imported password has no keys for SCRAM until it was used once.
-        Mechanism::ScramSha256Plus | Mechanism::ScramSha256 | Mechanism::ScramSha1Plus | Mechanism::ScramSha1 => {
-            directory.all_have_scram_keys()
-        }
+        Mechanism::ScramSha256Plus | Mechanism::ScramSha1Plus => settings.channel_binding && directory.all_have_scram_keys(),
+        Mechanism::ScramSha256 | Mechanism::ScramSha1 => directory.all_have_scram_keys(),
         Mechanism::OauthBearer | Mechanism::Xoauth2 => settings.introspection.is_some(),
         Mechanism::External => kind == ListenerKind::ByCertificate,
         Mechanism::DigestMd5 | Mechanism::CramMd5 | Mechanism::Ntlm => directory.allows_legacy(mechanism.name()),
@@ -109,11 +114,12 @@ fn is_offered(mechanism: Mechanism, settings: &Settings, directory: &Directory, 
 }
 
 impl Driver {
-    pub fn new(stream: Stream, secured: Option<Secured>, client: IpAddr, kind: ListenerKind, reception: Arc<Reception>) -> Self {
+    pub fn new(stream: Stream, secured: Option<Secured>, who: Claimant, kind: ListenerKind, reception: Arc<Reception>) -> Self {
         let config = session_config(&reception.settings.load(), &reception.live.current(), kind, reception.tls.is_some());
         let session = Session::new(Arc::new(config), secured.as_ref().map(|secured| TlsInfo { description: secured.description.clone() }));
         let (secured, log_in) = (secured.map(Box::new), LogIn::default());
-        Self { session, stream: Some(stream), client, reception, spool: None, secured, kind, log_in, output: Vec::new() }
+        let client = who.client;
+        Self { session, stream: Some(stream), client, who, place: None, reception, spool: None, secured, kind, log_in, output: Vec::new() }
     }
 
     /// Serves the session to its end.
@@ -137,7 +143,7 @@ impl Driver {
             None => self.greet().await?,
         }
         let mut closing = self.reception.closing.clone();
-        let mut limit = self.limit();
+        let mut patience = Patience::new(now());
         loop {
             while let Some(event) = self.session.next_event() {
                 if matches!(event, Event::Close) {
@@ -146,10 +152,8 @@ impl Driver {
                 self.handle(event).await?;
             }
             self.flush().await?;
-            if self.progress() != limit.progress {
-                limit = self.limit();
-            }
-            match self.read(limit.deadline, &mut closing).await? {
+            let deadline = patience.deadline(self.position(), &self.reception.settings.load().limits, now());
+            match self.read(deadline, &mut closing).await? {
                 Read::Some => {}
                 Read::End => return Ok(()),
                 Read::Late => self.session.close_with(Reply::new(421, (4, 4, 2), "you took too long; goodbye")),
@@ -170,16 +174,12 @@ impl Driver {
         Ok(())
     }
 
-    #[allow(clippy::disallowed_methods)] // a socket's deadline is the runtime's time, not the queue's
-    fn limit(&self) -> Limit {
-        let limits = &self.reception.settings.load().limits;
-        let wait_s = if self.session.in_content() { limits.content_timeout_s } else { limits.command_timeout_s };
-        Limit { deadline: Instant::now() + Duration::from_secs(wait_s), progress: self.progress() }
-    }
-
-    /// Changes with each complete command, and with each 64 KiB of content: octets that drip are no progress.
-    fn progress(&self) -> (u64, u64) {
-        (self.session.commands(), self.session.content_bytes() / CONTENT_PROGRESS_BYTES)
+    fn position(&self) -> Position {
+        Position {
+            commands: self.session.commands(),
+            content_bytes: self.session.in_content().then(|| self.session.came_bytes()),
+            is_account: self.session.identity().is_some(),
+        }
     }
 
     async fn read(&mut self, deadline: Instant, closing: &mut watch::Receiver<bool>) -> Result<Read, Gone> {
@@ -215,7 +215,7 @@ impl Driver {
             Event::Auth(step) => Box::pin(self.auth(step)).await,
             Event::Mail { reverse_path, .. } => self.mail(&reverse_path),
             Event::Recipient(recipient) => self.recipient(&recipient).await,
-            Event::Data => self.data(),
+            Event::Data => Box::pin(self.data()).await,
             Event::Content(bytes) => self.content(&bytes).await,
             Event::ContentAborted => self.spool = None,
             Event::ContentEnd => {
@@ -241,7 +241,13 @@ impl Driver {
     async fn auth(&mut self, step: AuthStep) {
         match self.log_in.step(&self.reception, self.client, self.secured.as_deref(), step).await {
             Answer::Challenge(challenge) => self.session.auth_challenge(&challenge),
-            Answer::In(login) => self.session.auth_succeeded(login),
+            Answer::In(login) => {
+                self.who.rank = Rank::Account;
+                if let Some(place) = &mut self.place {
+                    place.logged_in();
+                }
+                self.session.auth_succeeded(login);
+            }
             Answer::Refused(reply) => self.session.auth_failed(reply),
         }
     }
@@ -261,8 +267,8 @@ impl Driver {
     async fn recipient(&mut self, recipient: &Recipient) {
         let client = Client { address: self.client, login: self.session.identity() };
         let reverse_path = self.session.reverse_path().cloned().unwrap_or(ReversePath::Null);
-        let before: Vec<AcceptedRecipient> = self.session.recipients().cloned().collect();
-        match admit(&self.reception, client, &reverse_path, &recipient.forward_path, &before).await {
+        let before = Before::of(self.session.recipients());
+        match admit(&self.reception, client, &reverse_path, &recipient.forward_path, before).await {
             Ok(accepted) => self.session.accept_recipient(accepted),
             Err(reply) => self.refuse("recipient refused", &recipient.forward_path.to_string(), reply),
         }
@@ -273,30 +279,38 @@ impl Driver {
         self.session.refuse(reply);
     }
 
-    fn data(&mut self) {
+    async fn data(&mut self) {
         let id = QueueId::next(self.reception.clock.now_ms(), random_u32());
-        let most = self.reception.settings.load().limits.contents;
-        self.spool = self.reception.arriving.open(most, || self.reception.store.spool(id));
+        let all_bytes = usize::try_from(self.reception.settings.load().limits.content_memory_bytes).unwrap_or(usize::MAX);
+        self.spool = self.reception.arriving.open(self.who, all_bytes, || self.reception.store.spool(id)).await;
         if self.spool.is_none() {
-            return self.refuse("content put off", "", Reply::new(421, (4, 3, 2), "too many messages at once; try again in a minute"));
+            return self.refuse("content put off", "", too_much_content());
         }
         self.session.accept_data();
     }
 
     async fn content(&mut self, bytes: &[u8]) {
-        let Some(Spooling { spool, .. }) = &mut self.spool else { return };
-        if let Err(error) = spool.write(bytes).await {
-            tracing::error!(id = %spool.id(), %error, "content could not be kept");
-            self.spool = None;
-            self.session.fail_content(reply_to_store_error(&error));
-        }
+        let Some(spooling) = &mut self.spool else { return };
+        let Err(error) = spooling.write(bytes).await else { return };
+        self.spool = None;
+        let reply = match &error {
+            NotKept::NoRoom => {
+                tracing::warn!(client = %self.client, %error, "content put off");
+                too_much_content()
+            }
+            NotKept::Store(error) => {
+                tracing::error!(client = %self.client, %error, "content could not be kept");
+                reply_to_store_error(error)
+            }
+        };
+        self.session.fail_content(reply);
     }
 
     async fn content_end(&mut self) -> Reply {
         let (Some(transaction), Some(spooling)) = (self.session.take_transaction(), self.spool.take()) else {
             return Reply::new(451, (4, 3, 0), "the message was lost on its way in; send it again");
         };
-        let (spool, place) = spooling.into_spool();
+        let (spool, held) = spooling.into_spool();
         let id = spool.id();
         let content = match spool.finish().await {
             Ok(content) => content,
@@ -321,17 +335,19 @@ impl Driver {
             recipients: transaction.recipients,
             content,
         };
-        match take(&self.reception, received, place).await {
-            Ok(responsibility) => taken(&responsibility, id),
+        match take(&self.reception, received, held).await {
+            Ok(responsibility) => {
+                self.reception.known.brought_mail(self.client, self.reception.clock.now_ms());
+                taken(&responsibility, id)
+            }
             Err(reply) => reply,
         }
     }
 }
 
-/// Until when there must have been progress beyond this.
-struct Limit {
-    deadline: Instant,
-    progress: (u64, u64),
+#[allow(clippy::disallowed_methods)] // a socket's deadline is the runtime's time, not the queue's
+fn now() -> Instant {
+    Instant::now()
 }
 
 /// How a read ended.
@@ -340,6 +356,10 @@ enum Read {
     End,
     Late,
     Closing,
+}
+
+fn too_much_content() -> Reply {
+    Reply::new(452, (4, 3, 1), "too much mail is arriving at once; try again in a minute")
 }
 
 /// The only 250 after content.

@@ -8,7 +8,7 @@ use mail::{Body, Mailbox, QueueId, ReversePath};
 use net::{Clock, random_u32};
 use store::{ListFilter, Message, NewMessage, NewRecipient, Store, StoreError};
 
-use crate::authenticate::LargeContents;
+use crate::large::{LargeContents, Whose};
 use crate::live_directory::LiveDirectory;
 use crate::remedy::wrapped;
 use crate::settings::LiveSettings;
@@ -56,7 +56,7 @@ impl Releaser {
         let now_ms = self.clock.now_ms();
         let room = LargeContents::default();
         let content = self.store.content(message.id).await?;
-        let whole = room.load(&content).await?;
+        let whole = room.load(&content, Whose::Account).await?;
         let domain = &settings.forward.srs.domain;
         let from = Mailbox::parse(&format!("postmaster@{domain}")).map_err(|e| StoreError::Corrupt(e.to_string()))?;
         let known_as = alias.clone().unwrap_or_else(|| target.clone());

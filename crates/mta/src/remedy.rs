@@ -12,11 +12,12 @@ use store::{ClaimedRecipient, Content, Message, NewMessage, Store, StoreError};
 
 use crate::decide::Accepted;
 use crate::dispatch::World;
+use crate::large::Whose;
 use crate::settings::Settings;
 
 /// The message under a From field of ours, for one recipient. `None` where it cannot be read.
 pub(crate) async fn mend(world: &World, message: &Message, recipient: &ClaimedRecipient, content: Option<&Content>) -> Option<NewMessage> {
-    let whole = world.large.load(content?).await.ok()?;
+    let whole = world.large.load(content?, Whose::Stranger).await.ok()?;
     let settings = world.settings.load();
     let known_as = recipient.recipient.known_as.as_ref().unwrap_or(&recipient.recipient.mailbox);
     let from = author(message, &settings.forward.srs.domain)?;

@@ -99,11 +99,16 @@ fn addressees(world: &World, to: &Mailbox, id: QueueId) -> Vec<(Mailbox, Option<
         srs: &settings.forward.srs,
         now_unix_s: world.clock.now_s(),
     };
-    match policy::recipient(rules, ourselves, &ReversePath::Null, &ForwardPath::Mailbox(to.clone())) {
-        Ok(AcceptedRecipient::Alias { alias, targets }) => targets.into_iter().map(|target| (target, Some(alias.clone()))).collect(),
-        Ok(_) | Err(_) => {
-            tracing::warn!(%id, %to, "not sent: the address leads nowhere here");
+    let leads_to = |path: &ForwardPath| match policy::recipient(rules, ourselves, &ReversePath::Null, path) {
+        Ok(AcceptedRecipient::Alias { alias, targets }) => Some(targets.into_iter().map(|target| (target, Some(alias.clone()))).collect()),
+        Ok(_) | Err(_) => None,
+    };
+    leads_to(&ForwardPath::Mailbox(to.clone())).unwrap_or_else(|| {
+        // An account without an alias, say: somebody must learn of it.
+        tracing::warn!(%id, %to, "no alias has this address: the message goes to the postmaster instead");
+        leads_to(&ForwardPath::Postmaster).unwrap_or_else(|| {
+            tracing::error!(%id, %to, "not sent: the address leads nowhere here, and no postmaster is configured");
             Vec::new()
-        }
-    }
+        })
+    })
 }

@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 
 use crate::authenticate::{Authenticated, Proof};
 use crate::decide::{from_addresses, submitted};
+use crate::large::Whose;
 use crate::receive::Reception;
 use crate::responsibility::Responsibility;
 use crate::settings::Settings;
@@ -50,14 +51,15 @@ impl ReadingRoom {
 pub(crate) async fn take_report(
     reception: &Reception,
     settings: &Settings,
-    authenticated: Authenticated<'_>,
+    authenticated: Authenticated,
 ) -> Result<Result<Responsibility, Reply>, StoreError> {
     let directory = reception.live.current();
-    let Authenticated { received, proof, whole } = authenticated;
-    let submitter = match submitter(&directory, &proof, &whole.bytes) {
+    let Authenticated { received, proof, header } = authenticated;
+    let submitter = match submitter(&directory, &proof, &header) {
         Ok(submitter) => submitter,
         Err(reply) => return Ok(Err(reply)),
     };
+    let whole = reception.dispatch.world().large.load(&received.content, Whose::from(&proof)).await?;
     let read = match reception.reading.read(whole.bytes.clone()).await {
         Ok(read) => read,
         Err(reply) => return Ok(Err(reply)),

@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 use directory::Directory;
 use mail::evidence::{DkimCheck, DkimResult};
 use mail::{Domain, Reply};
+use msgauth::DkimKeys;
 use store::{Flow, NewMessage};
 
 use crate::authenticate::Proof;
@@ -15,16 +16,17 @@ use crate::prepare::Prepared;
 use crate::settings::Settings;
 use crate::signing::Signing;
 
-/// Signs each message, and checks that nothing was broken.
+/// Signs each message, and checks with the signers' keys that nothing was broken; without keys nothing had passed.
 pub(crate) async fn seal<'a>(
     world: &World,
     directory: &Directory,
     author: Option<&Domain>,
+    keys: Option<&DkimKeys>,
     mut prepared: Prepared<'a>,
 ) -> Result<Prepared<'a>, Reply> {
-    if let (Proof::Evidence(evidence), Some(first)) = (&prepared.proof, prepared.messages.first())
+    if let (Proof::Evidence(evidence), Some(first), Some(keys)) = (&prepared.proof, prepared.messages.first(), keys)
         && !prepared.is_ours
-        && let Some(broken) = broken(world, &evidence.dkim, first, &prepared.whole.bytes).await
+        && let Some(broken) = broken(world, &evidence.dkim, keys, first, &prepared.whole.bytes).await
     {
         count_broken_signature();
         tracing::error!(id = %first.message.id, domain = broken, "a signature that verified does not verify on what would be sent: this is a bug, please report it");
@@ -65,7 +67,7 @@ fn signed_as<'a>(flow: Flow, (proof, is_ours): (&Proof, bool), author: Option<&'
 
 /// The domain of a signature that verified before and does not any more. The copies of a message differ in the values of unsigned fields only, so
 /// one of them stands for all.
-async fn broken(world: &World, before: &[DkimCheck], new: &NewMessage, whole: &Bytes) -> Option<String> {
+async fn broken(world: &World, before: &[DkimCheck], keys: &DkimKeys, new: &NewMessage, whole: &Bytes) -> Option<String> {
     let passed: Vec<&DkimCheck> = before.iter().filter(|check| check.result == DkimResult::Pass).collect();
     if passed.is_empty() {
         return None;
@@ -73,7 +75,7 @@ async fn broken(world: &World, before: &[DkimCheck], new: &NewMessage, whole: &B
     let mut bytes = BytesMut::with_capacity(new.message.prefix.len() + whole.len());
     bytes.extend_from_slice(&new.message.prefix);
     bytes.extend_from_slice(whole);
-    let after = world.resolver.authenticator().verify_dkim(&bytes).await;
+    let after = world.resolver.authenticator().verify_dkim_with(&bytes, keys).await;
     let same =
         |a: &DkimCheck, b: &DkimCheck| (&a.domain, &a.selector, &a.signature_prefix) == (&b.domain, &b.selector, &b.signature_prefix);
     // A key whose record cannot be had at this moment says nothing about the bytes.

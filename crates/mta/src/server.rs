@@ -15,7 +15,6 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use crate::allowance::Allowance;
-use crate::authenticate::LargeContents;
 use crate::bug::{bugs_caught, signatures_broken};
 use crate::circuits::LiveCircuits;
 use crate::confirmation::Confirmations;
@@ -26,6 +25,8 @@ use crate::fingerprint::Taken;
 use crate::habits;
 use crate::host_places::HostPlaces;
 use crate::ipv6::Ipv6Standing;
+use crate::known_networks::KnownNetworks;
+use crate::large::LargeContents;
 use crate::listen::{Sessions, bind, listen};
 use crate::live_directory::LiveDirectory;
 use crate::logins::Logins;
@@ -154,7 +155,9 @@ impl Server {
         let (closing, closed) = watch::channel(false);
         let habits = habits::start(store.clone());
         let allowance = Allowance::new(store.clone(), habits.clone());
-        let logins = Logins::start((store.clone(), live.clone(), settings.clone()), password_key, habits, clock.clone()).await?;
+        let known = KnownNetworks::open(&data);
+        let knowledge = (habits, known.clone());
+        let logins = Logins::start((store.clone(), live.clone(), settings.clone()), password_key, knowledge, clock.clone()).await?;
         let reception = Arc::new(Reception {
             settings,
             live,
@@ -165,6 +168,7 @@ impl Server {
             tls,
             dispatch: dispatch.clone(),
             arriving: Arriving::default(),
+            known,
             returns: Returns::default(),
             confirmations: Confirmations::default(),
             downtime: Downtime::default(),

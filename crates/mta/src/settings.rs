@@ -57,8 +57,8 @@ pub struct Limits {
     pub message_bytes: u64,
     /// Recipients of one message.
     pub recipients: usize,
-    /// Messages whose content is arriving at a time; each holds up to 400 KiB.
-    pub contents: usize,
+    /// Memory for content that is arriving, in octets: up to 384 KiB for each message.
+    pub content_memory_bytes: u64,
     /// Sessions at a time.
     pub sessions: usize,
     /// Sessions at a time from one IPv4 address or one IPv6 /64.
@@ -229,6 +229,8 @@ pub struct Settings {
     pub schedule: Schedule,
     /// How much an account may send, where it has no limits of its own.
     pub submission: Sending,
+    /// Whether SCRAM is offered with channel binding.
+    pub channel_binding: bool,
     /// As whom users of this machine may send, besides themselves.
     pub local_users: Vec<policy::LocalRule>,
     /// Where access tokens are checked, if they are taken.
@@ -287,7 +289,7 @@ impl Settings {
             limits: Limits {
                 message_bytes: 1 << 20,
                 recipients: 100,
-                contents: 10,
+                content_memory_bytes: 8 << 20,
                 sessions: 10,
                 sessions_per_client: 10,
                 command_timeout_s: 10,
@@ -298,6 +300,7 @@ impl Settings {
                 failed_logins_per_account: 20,
             },
             submission: Sending { per_hour: 1000, new_per_day: 200 },
+            channel_binding: false,
             local_users: Vec::new(),
             introspection: None,
             delivery: Delivery {

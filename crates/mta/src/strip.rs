@@ -1,13 +1,10 @@
-//! What is taken out of a header section: forged fields, which claim to be a result of ours, of mail from outside; blanks before colons of submitted mail.
+//! Forged fields: what claims to be a result of ours, in a message that comes from outside, is taken out.
 //!
-//! RFC 8601 s.5, RFC 6409 s.8, RFC 5322 s.4.5. Invariant: nothing else changes, and nothing at all where a DKIM signature of others covers what would be
-//! taken out: that would break it.
-
-use std::borrow::Cow;
+//! RFC 8601 s.5. Invariant: nothing else changes, and nothing at all where a DKIM signature covers such fields: that would break it.
 
 use bytes::{Bytes, BytesMut};
 use mail::auth_results::is_ours;
-use mail::{Domain, Fields, QueueId, without_blanks_before_colons};
+use mail::{Domain, Fields, QueueId};
 use net::{Clock, random_u32};
 use store::{Content, Store, StoreError};
 
@@ -17,16 +14,6 @@ const FIELD: &str = "Authentication-Results";
 pub(crate) async fn strip(store: &Store, clock: &Clock, whole: &Bytes, hostname: &Domain) -> Result<Option<(Content, Bytes)>, StoreError> {
     let Some(bytes) = without_forged(whole, hostname) else { return Ok(None) };
     tracing::info!("a forged Authentication-Results field was taken out");
-    Ok(Some((written(store, clock, &bytes).await?, bytes)))
-}
-
-/// Submitted content without white space before colons, which many verifiers do not know, under an id of its own; `None` where there is none.
-pub(crate) async fn without_blanks(store: &Store, clock: &Clock, whole: &Bytes) -> Result<Option<(Content, Bytes)>, StoreError> {
-    if Fields::new(whole).any(|field| field.is("DKIM-Signature")) {
-        return Ok(None);
-    }
-    let Cow::Owned(bytes) = without_blanks_before_colons(whole) else { return Ok(None) };
-    let bytes = Bytes::from(bytes);
     Ok(Some((written(store, clock, &bytes).await?, bytes)))
 }
 

@@ -14,11 +14,12 @@ use policy::{AcceptedRecipient, Client, LocalRules, LocalUser, Rules, Treatment}
 use store::{Content, Store, StoreError};
 
 use crate::allowance::Said;
-use crate::authenticate::{Authenticated, LargeContents, Proof};
+use crate::authenticate::{Authenticated, Proof};
 use crate::complete::{Completed, complete};
 use crate::decide::{Accepted, from_addresses};
 use crate::enqueue::enqueue;
 use crate::filter::filter;
+use crate::large::{LargeContents, Whose, header};
 use crate::live_directory::LiveDirectory;
 use crate::prepare::prepare;
 use crate::receive::Reception;
@@ -156,20 +157,20 @@ impl Submitter {
 
     /// The stages of own mail: filter, decide, prepare, seal, enqueue.
     async fn stages(&self, received: Received, settings: &Settings, directory: &Directory) -> Result<(), Reply> {
-        let whole = self.large.load(&received.content).await.map_err(|error| reply_to_store_error(&error))?;
+        let header = header(&received.content).await.map_err(|error| reply_to_store_error(&error))?;
         let proof = Proof::Login(received.facts.login.clone().unwrap_or_default());
-        let authenticated = Authenticated { received, proof, whole };
-        let authenticated = self.filtered(authenticated, settings).await?;
-        let Authenticated { received, proof, whole } = authenticated;
+        let authenticated = self.filtered(Authenticated { received, proof, header }, settings).await?;
+        let Authenticated { received, proof, header } = authenticated;
         let aliases = received.recipients.iter().filter_map(|(_, accepted)| match accepted {
             AcceptedRecipient::Alias { alias, .. } => Some(alias),
             _ => None,
         });
-        policy::disposition(&whole.bytes, aliases)?;
-        let lacks = |name| Fields::find_first(&whole.bytes, name).is_none();
+        policy::disposition(&header, aliases)?;
+        let lacks = |name| Fields::find_first(&header, name).is_none();
         let (lacks_message_id, lacks_date) = (lacks("Message-ID"), lacks("Date"));
-        let author = from_addresses(&whole.bytes)?.into_iter().next().map(|from| from.domain);
+        let author = from_addresses(&header)?.into_iter().next().map(|from| from.domain);
         let treatment = Treatment::AsIs;
+        let whole = self.large.load(&received.content, Whose::Account).await.map_err(|error| reply_to_store_error(&error))?;
         let accepted = Accepted { received, proof, whole, treatment, may_report: true, is_ours: false, lacks_message_id, lacks_date };
         let mut prepared = prepare(accepted, settings, &self.clock);
         sign(&self.signing, settings, directory, author.as_ref(), &mut prepared).await;
@@ -181,7 +182,7 @@ impl Submitter {
     }
 
     /// The spam filter's verdict, where it is asked about own mail; without a server nobody asks it.
-    async fn filtered<'a>(&self, authenticated: Authenticated<'a>, settings: &Settings) -> Result<Authenticated<'a>, Reply> {
+    async fn filtered(&self, authenticated: Authenticated, settings: &Settings) -> Result<Authenticated, Reply> {
         let Some(reception) = &self.reception else { return Ok(authenticated) };
         let filtered = filter(authenticated, settings, &reception.downtime, &self.clock).await;
         let Answer { verdict, .. } = filtered.answer;

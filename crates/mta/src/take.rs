@@ -3,17 +3,19 @@
 //! RFC 5321 s.6.1. Invariant: whatever stage refuses, the content is given up and the client hears why; nothing is given up once somebody has answered
 //! for it.
 
+use mail::evidence::DkimResult;
 use mail::{Domain, Reply};
 use policy::{AcceptedRecipient, Treatment};
 use store::{Content, StoreError};
 
 use crate::answers;
 use crate::authenticate::{Proof, authenticate};
-use crate::decide::{Accepted, decide, from_addresses, judge};
+use crate::decide::{Accepted, accept, decide, from_addresses, judge};
 use crate::dmarc_results::{self, Seen, seen};
 use crate::enqueue::enqueue;
 use crate::filter::filter;
 use crate::hand_over::hand_over;
+use crate::large::Whose;
 use crate::prepare::{Prepared, prepare};
 use crate::receive::Reception;
 use crate::received::Received;
@@ -23,17 +25,18 @@ use crate::responsibility::Responsibility;
 use crate::reword::reword;
 use crate::seal::seal;
 use crate::settings::Settings;
-use crate::spooling::Place;
-use crate::strip::{strip, without_blanks};
+use crate::spooling::Held;
+use crate::strip::strip;
+use crate::submitted::put_right;
 
 /// Takes the message, or says why not.
-pub(crate) async fn take(reception: &Reception, received: Received, place: Place) -> Result<Responsibility, Reply> {
+pub(crate) async fn take(reception: &Reception, received: Received, held: Held) -> Result<Responsibility, Reply> {
     let settings = reception.settings.load_full();
     let (id, from) = (received.id, received.reverse_path.to_string());
     let (client, login) = (received.facts.client, received.facts.login.clone());
     let (recipients, size_bytes) = (received.recipients.len(), received.content.size_bytes());
     let mut known = Known { content: received.content.clone(), score: None, seen: None };
-    let taken = stages(reception, &settings, received, &mut known, place).await;
+    let taken = stages(reception, &settings, received, &mut known, held).await;
     let score = known.score;
     // Who is to try again comes again.
     let is_final = matches!(&taken, Ok(Ok(_))) || matches!(&taken, Ok(Err(reply)) if reply.code >= 500);
@@ -75,13 +78,19 @@ async fn stages(
     settings: &Settings,
     received: Received,
     known: &mut Known,
-    place: Place,
+    held: Held,
 ) -> Result<Result<Responsibility, Reply>, StoreError> {
     let authenticator = reception.dispatch.world().resolver.authenticator();
-    let authenticated = match authenticate(received, authenticator, &reception.dispatch.world().large).await {
-        Ok(authenticated) => authenticated,
-        Err((_, error)) => return Err(error),
-    };
+    let large = &reception.dispatch.world().large;
+    let mut received = received;
+    if received.facts.login.is_some() {
+        let put_right = put_right(&reception.store, &reception.clock, large, &mut received).await?;
+        known.content = received.content.clone();
+        if let Err(reply) = put_right {
+            return Ok(Err(reply));
+        }
+    }
+    let authenticated = authenticate(received, authenticator, large).await?;
     if let [(_, AcceptedRecipient::Reports(_))] = authenticated.received.recipients.as_slice() {
         return take_report(reception, settings, authenticated).await;
     }
@@ -92,10 +101,20 @@ async fn stages(
     known.score = filtered.answer.score;
     let judged = judge(&filtered.authenticated, &reception.live.current(), &settings.forward);
     known.seen = seen(settings, &filtered.authenticated, &judged);
-    let accepted = match decide(filtered, judged) {
-        Ok(accepted) => accepted,
-        Err(refused) => return Ok(Err(refused.1)),
+    let treatment = match decide(&filtered, judged) {
+        Ok(treatment) => treatment,
+        Err(refused) => return Ok(Err(refused)),
     };
+    let authenticated = filtered.authenticated;
+    // Whoever has to be asked is asked before the content takes its room in memory.
+    let keys = match &authenticated.proof {
+        Proof::Evidence(evidence) if evidence.dkim.iter().any(|check| check.result == DkimResult::Pass) => {
+            Some(authenticator.dkim_keys(&authenticated.header).await)
+        }
+        _ => None,
+    };
+    let whole = large.load(&authenticated.received.content, Whose::from(&authenticated.proof)).await?;
+    let accepted = accept(authenticated, treatment, whole);
     reception.confirmations.look(&accepted);
     let accepted = without_forgeries(reception, settings, accepted).await?;
     let accepted = reword(&reception.store, &reception.live.current(), settings, &reception.clock, accepted).await?;
@@ -107,7 +126,7 @@ async fn stages(
     let author = author(&accepted);
     let prepared = prepare(accepted, settings, &reception.clock);
     let directory = reception.live.current();
-    let prepared = match seal(reception.dispatch.world(), &directory, author.as_ref(), prepared).await {
+    let prepared = match seal(reception.dispatch.world(), &directory, author.as_ref(), keys.as_ref(), prepared).await {
         Ok(prepared) => prepared,
         Err(reply) => return Ok(Err(reply)),
     };
@@ -118,7 +137,7 @@ async fn stages(
         return Ok(Err(reply));
     }
     // From here on dispatch bounds what is held in memory: a target that is slow keeps no place from those who send to others.
-    drop(place);
+    drop(held);
     if settings.forward.cut_through && prepared.is_forward {
         return hand_over(&reception.store, &reception.dispatch, prepared, settings.forward.deadline_s).await;
     }
@@ -132,14 +151,12 @@ fn author(accepted: &Accepted<'_>) -> Option<Domain> {
     from_addresses(&accepted.whole.bytes).ok()?.into_iter().next().map(|from| from.domain)
 }
 
-/// What claims to be a result of ours and is not is taken out of mail from outside; what is submitted is put right.
+/// What claims to be a result of ours and is not is taken out of mail from outside.
 async fn without_forgeries<'a>(reception: &Reception, settings: &Settings, mut accepted: Accepted<'a>) -> Result<Accepted<'a>, StoreError> {
-    let (store, clock, whole) = (&reception.store, &reception.clock, &accepted.whole.bytes);
-    let other = match accepted.proof {
-        Proof::Login(_) => without_blanks(store, clock, whole).await?,
-        Proof::Evidence(_) => strip(store, clock, whole, &settings.hostname).await?,
-    };
-    if let Some((content, bytes)) = other {
+    if matches!(accepted.proof, Proof::Login(_)) {
+        return Ok(accepted);
+    }
+    if let Some((content, bytes)) = strip(&reception.store, &reception.clock, &accepted.whole.bytes, &settings.hostname).await? {
         reception.store.discard(&accepted.received.content);
         accepted.received.content = content;
         accepted.whole.bytes = bytes;

@@ -26,7 +26,7 @@ mod trouble;
 pub use authentic::{Treatment, Unauthenticated, authentic, may_report};
 pub use circuit::{Admission, CIRCUITS_MAX, Circuits, Keys, Pass, Told};
 pub use client_records::{ClientRecord, SubmissionPorts, client_records};
-pub use disposition::{LOOP_FIELD, RECEIVED_MAX, disposition, well_formed};
+pub use disposition::{LOOP_FIELD, RECEIVED_MAX, disposition, no_from, well_formed};
 pub use local::{LocalRule, LocalRules, LocalUser};
 pub use maildir::MaildirPlace;
 pub use meaning::{Meaning, Reaction, ReplyScope, Severity};

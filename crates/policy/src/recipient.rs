@@ -129,12 +129,11 @@ fn is_target(directory: &Directory, mailbox: &Mailbox) -> bool {
 
 /// A mailbox of a hosted domain.
 fn hosted(directory: &Directory, postmaster: Option<&Mailbox>, mailbox: Mailbox) -> Result<AcceptedRecipient, Reply> {
-    match directory.expand(&mailbox) {
-        Ok(expansion) => Ok(AcceptedRecipient::Alias { alias: mailbox, targets: expansion.targets }),
+    match directory.targets(&mailbox) {
+        Ok(targets) => Ok(AcceptedRecipient::Alias { alias: mailbox, targets }),
         Err(ExpandError::Unknown) if directory.is_role(&mailbox) && postmaster.is_some_and(|p| *p != mailbox) => match postmaster {
             Some(postmaster) if directory.hosts(&postmaster.domain) => {
-                let targets =
-                    directory.expand(postmaster).map(|e| e.targets).map_err(|_| Reply::new(550, (5, 1, 1), "no such address here"))?;
+                let targets = directory.targets(postmaster).map_err(|_| Reply::new(550, (5, 1, 1), "no such address here"))?;
                 Ok(AcceptedRecipient::Alias { alias: mailbox, targets })
             }
             postmaster => Ok(AcceptedRecipient::Alias { alias: mailbox, targets: postmaster.cloned().into_iter().collect() }),

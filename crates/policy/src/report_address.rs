@@ -61,7 +61,7 @@ mod tests {
                 HostedDomain { name: domain("example.test"), enabled: true },
                 HostedDomain { name: domain("off.test"), enabled: false },
             ],
-            aliases: vec![alias("@example.test", true), alias("tlsrpt@example.test", false)],
+            aliases: vec![alias("@example.test", true), alias("tlsrpt@example.test", false)].into(),
             ..Contents::default()
         });
         let takes = |address: &str| takes_reports(&directory, &domain("fwd.test"), &Mailbox::parse(address).unwrap());

@@ -24,6 +24,7 @@ mod vault;
 
 pub use exchange::{Binding, BindingKind, Context, Exchange};
 pub use mechanism::Mechanism;
+pub use name::prepared_password;
 pub use scram_keys::{ITERATIONS, SALT_BYTES, ScramHash, scram_keys};
 pub use secret::Secret;
 pub use step::{Credentials, Found, Lookup, Need, Proven, ScramKeys, Step, Token};

@@ -20,8 +20,8 @@ pub(crate) fn prepared(name: &str) -> Option<String> {
     plain(stringprep::saslprep(name.trim()).ok()?.as_bytes())
 }
 
-/// A password after SASLprep.
-pub(crate) fn prepared_password(password: &str) -> Option<Zeroizing<String>> {
+/// A password after SASLprep (RFC 4013), as RFC 4616 s.2 and RFC 5802 s.2.2 compare it; `None` where that does not allow it.
+pub fn prepared_password(password: &str) -> Option<Zeroizing<String>> {
     let prepared = Zeroizing::new(stringprep::saslprep(password).ok()?.into_owned());
     (!prepared.is_empty()).then_some(prepared)
 }

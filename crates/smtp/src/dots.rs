@@ -1,7 +1,8 @@
 //! The framing of DATA: dots are added on the way out and taken off on the way in.
 //!
-//! RFC 5321 s.4.5.2 and s.2.3.8. Invariant: only CRLF.CRLF ends content. A bare CR, a bare LF or a NUL is never
-//! part of content that was taken in, and a bare CR or LF is never sent.
+//! RFC 5321 s.4.5.2 and s.2.3.8, RFC 6409 s.8. Invariant: only CRLF.CRLF ends content. A bare CR, a bare LF or a NUL is never
+//! part of content that was taken in, and a bare CR or LF is never sent. Where a bare LF is repaired, a lone dot beside one is refused: it could be
+//! meant as an end.
 
 use bytes::{Buf, Bytes, BytesMut};
 use memchr::{memchr2, memchr3};
@@ -21,6 +22,17 @@ pub enum Unstuffed {
 #[derive(Debug)]
 pub struct Unstuffer {
     line_start: bool,
+    repairs: bool,
+    /// The line before ended with a bare LF.
+    after_lf: bool,
+}
+
+/// What becomes of an octet of the input.
+enum Edit {
+    /// A stuffed dot goes.
+    Dot(usize),
+    /// A bare LF becomes CRLF.
+    BareLf(usize),
 }
 
 /// Where the scan of one input stopped.
@@ -31,19 +43,28 @@ struct Scan {
 
 impl Default for Unstuffer {
     fn default() -> Self {
-        Self { line_start: true }
+        Self { line_start: true, repairs: false, after_lf: false }
     }
 }
 
 impl Unstuffer {
+    /// For content of people's own programs: a bare LF ends a line and becomes CRLF.
+    pub fn repairing() -> Self {
+        Self { repairs: true, ..Self::default() }
+    }
+
     /// Takes as much content off the front of `input` as there is. Without stuffed dots nothing is copied.
     pub fn take(&mut self, input: &mut BytesMut) -> (Bytes, Unstuffed) {
         let mut unstuffed: Option<BytesMut> = None;
         let mut kept = 0;
-        let Scan { used, found } = self.scan(input, true, |dot| {
-            let copy = unstuffed.get_or_insert_with(|| BytesMut::with_capacity(input.len()));
-            copy.extend_from_slice(input.get(kept..dot).unwrap_or_default());
-            kept = dot + 1;
+        let Scan { used, found } = self.scan(input, true, |edit| {
+            let copy = unstuffed.get_or_insert_with(|| BytesMut::with_capacity(input.len() + input.len() / 32));
+            let (Edit::Dot(at) | Edit::BareLf(at)) = edit;
+            copy.extend_from_slice(input.get(kept..at).unwrap_or_default());
+            if matches!(edit, Edit::BareLf(_)) {
+                copy.extend_from_slice(b"\r\n");
+            }
+            kept = at + 1;
         });
         let end = if found == Unstuffed::End { used.saturating_sub(3) } else { used };
         let content = match unstuffed {
@@ -65,22 +86,27 @@ impl Unstuffer {
         found
     }
 
-    fn scan(&mut self, input: &[u8], strict: bool, mut stuffed_dot: impl FnMut(usize)) -> Scan {
+    fn scan(&mut self, input: &[u8], strict: bool, mut edit: impl FnMut(Edit)) -> Scan {
         let mut at = 0;
         loop {
             if self.line_start {
                 match input.get(at..).unwrap_or_default() {
                     [] | [b'.'] | [b'.', b'\r'] => return Scan { used: at, found: Unstuffed::More },
-                    [b'.', b'\r', b'\n', ..] => {
+                    [b'.', b'\r', b'\n', ..] if !self.after_lf => {
                         return Scan { used: at + 3, found: Unstuffed::End };
                     }
-                    [b'.', ..] => {
-                        stuffed_dot(at);
+                    [b'.', b'\r' | b'\n', ..] if strict => {
+                        self.line_start = false;
+                        return Scan { used: at + 1, found: Unstuffed::Forbidden };
+                    }
+                    // A program that sends bare LF may not know of stuffed dots; one that does sends two of them.
+                    [b'.', next, ..] if !self.after_lf || *next == b'.' => {
+                        edit(Edit::Dot(at));
                         at += 1;
                     }
                     _ => {}
                 }
-                self.line_start = false;
+                (self.line_start, self.after_lf) = (false, false);
             }
             let rest = input.get(at..).unwrap_or_default();
             let Some(found) = memchr3(b'\r', b'\n', 0, rest) else {
@@ -91,6 +117,11 @@ impl Unstuffer {
                 [b'\r', b'\n', ..] => {
                     at += found + 2;
                     self.line_start = true;
+                }
+                [b'\n', ..] if strict && self.repairs => {
+                    edit(Edit::BareLf(at + found));
+                    at += found + 1;
+                    (self.line_start, self.after_lf) = (true, true);
                 }
                 _ if strict => return Scan { used: at + found + 1, found: Unstuffed::Forbidden },
                 _ => at += found + 1,
@@ -195,6 +226,46 @@ mod tests {
             assert_eq!(unstuffer.take(&mut input).1, Unstuffed::Forbidden, "{look_alike:?}");
             assert_eq!(unstuffer.skip(&mut input), Unstuffed::End, "{look_alike:?}");
             assert_eq!(input, b"NOOP\r\n"[..], "{look_alike:?}");
+        }
+    }
+
+    fn repaired(input: &str, size: usize) -> Option<String> {
+        let (mut unstuffer, mut waiting, mut content) = (Unstuffer::repairing(), BytesMut::new(), Vec::new());
+        for piece in input.as_bytes().chunks(size) {
+            waiting.extend_from_slice(piece);
+            let (taken, found) = unstuffer.take(&mut waiting);
+            match found {
+                Unstuffed::More => content.extend_from_slice(&taken),
+                Unstuffed::Forbidden => return None,
+                Unstuffed::End => {
+                    content.extend_from_slice(&taken);
+                    return Some(String::from_utf8(content).unwrap());
+                }
+            }
+        }
+        panic!("no end: {input:?}")
+    }
+
+    #[test]
+    fn bare_lf_is_repaired_where_it_means_one_thing_only() {
+        for size in [1, 2, 3, 100] {
+            for (input, want) in [
+                ("a\n\nb\n\r\n.\r\n", Some("a\r\n\r\nb\r\n\r\n")),
+                ("a\r\nb\nc\r\n.\r\n", Some("a\r\nb\r\nc\r\n")),
+                ("\n\r\n.\r\n", Some("\r\n\r\n")),
+                ("a\n..b\n.c\r\n..d\r\n.\r\n", Some("a\r\n.b\r\n.c\r\n.d\r\n")),
+                ("a\n..\nb\r\n.\r\n", Some("a\r\n.\r\nb\r\n")),
+                ("a\rb\r\n.\r\n", None),
+                ("a\r\r\nb\r\n.\r\n", None),
+                ("a\0b\r\n.\r\n", None),
+                ("a\n.\nb\r\n.\r\n", None),
+                ("a\n.\r\nb\r\n.\r\n", None),
+                ("a\r\n.\nb\r\n.\r\n", None),
+                (".\nb\r\n.\r\n", None),
+                ("a\n.\rb\r\n.\r\n", None),
+            ] {
+                assert_eq!(repaired(input, size).as_deref(), want, "{input:?} in pieces of {size}");
+            }
         }
     }
 

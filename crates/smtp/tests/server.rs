@@ -112,3 +112,24 @@ fn line(note: Note) -> Line {
         Note::Closed => text('X', "closed".into()),
     }
 }
+
+#[test]
+fn a_refused_bdat_is_answered_behind_its_chunk() {
+    let mut driver = Driver::new(config(Service::Mx), None);
+    driver.session.greet();
+    driver.feed(b"EHLO client.test\r\n");
+    driver.notes.clear();
+    driver.feed(b"BDAT 6 LAST\r\n");
+    assert!(driver.notes.is_empty(), "nothing is said before the chunk is there: {:?}", driver.notes);
+    driver.feed(b"QUIT\r");
+    assert!(driver.notes.is_empty(), "{:?}", driver.notes);
+    driver.feed(b"\nNOOP\r\n");
+    let said: Vec<String> = driver.notes.iter().map(|note| format!("{note:?}")).collect();
+    assert!(matches!(&driver.notes[..], [Note::Sent(first), Note::Sent(second)] if first.starts_with(b"503") && second.starts_with(b"250")), "{said:?}");
+    driver.feed(b"MAIL FROM:<nospool@foreign.test>\r\nRCPT TO:<me@hosted.test>\r\n");
+    driver.notes.clear();
+    driver.feed(b"BDAT 6 LAST\r\nQUIT");
+    assert!(driver.notes.is_empty(), "{:?}", driver.notes);
+    driver.feed(b"\r\n");
+    assert!(matches!(&driver.notes[..], [Note::Sent(only)] if only.starts_with(b"452 4.3.1")), "{:?}", driver.notes);
+}

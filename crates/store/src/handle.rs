@@ -252,6 +252,11 @@ impl Store {
     pub async fn directory(&self, delimiters: String) -> Result<Contents, StoreError> {
         self.read(move |db| sqlite::load_directory(db, &delimiters)).await
     }
+
+    /// Reads the directory without its aliases, of which there may be very many.
+    pub async fn directory_beside_aliases(&self, delimiters: String) -> Result<Contents, StoreError> {
+        self.read(move |db| sqlite::load_directory_beside_aliases(db, &delimiters)).await
+    }
 }
 
 /// The database holds keys: nobody else reads it, whatever the directory allows. SQLite gives its log the same mode.

@@ -4,7 +4,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use directory::{Account, Password};
+use directory::{Account, Password, invisible_in};
 use mail::Mailbox;
 use store::{AccountChange, DirectoryChange};
 
@@ -12,7 +12,7 @@ use super::passwords::kept;
 use super::{FIRST, foreign, legacy};
 use crate::api::{AccountImport, AccountImportReport, ImportedAccount};
 use crate::error::ApiError;
-use crate::extract::Body;
+use crate::extract::{Body, unseen};
 use crate::server::Shared;
 
 pub(crate) async fn import(State(shared): State<Shared>, Body(import): Body<AccountImport>) -> Result<Json<AccountImportReport>, ApiError> {
@@ -26,6 +26,10 @@ pub(crate) async fn import(State(shared): State<Shared>, Body(import): Body<Acco
             report.skipped.push((new.login, "is not an address; name the domain with --domain".into()));
             continue;
         };
+        if let Some(c) = invisible_in(&new.login) {
+            report.skipped.push((new.login.clone(), unseen(&new.login, c)));
+            continue;
+        }
         let there = directory.account(&new.login);
         if there.is_some() && !import.replace {
             report.skipped.push((new.login, "is there already".into()));

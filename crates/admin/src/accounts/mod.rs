@@ -17,7 +17,7 @@ use store::{AccountChange, DirectoryChange, LoginUse};
 
 use crate::api::{AccountDetail, AccountPatch, AccountView, Changed, CredentialView, Login, NewAccount, UseView};
 use crate::error::ApiError;
-use crate::extract::{Body, parsed};
+use crate::extract::{Body, parsed, parsed_name};
 use crate::server::Shared;
 
 pub(crate) use certificates::{add as add_certificate, remove as remove_certificate};
@@ -83,7 +83,7 @@ fn credentials(account: &Account, uses: &[LoginUse]) -> Vec<CredentialView> {
 }
 
 pub(crate) async fn add(State(shared): State<Shared>, Body(new): Body<NewAccount>) -> Result<Json<Login>, ApiError> {
-    let login: Mailbox = parsed("an address", &new.login)?;
+    let login: Mailbox = parsed_name("an address", &new.login)?;
     let may_send_as = rules(&new.may_send_as)?;
     let name = passwords::checked_name(new.name.as_deref().unwrap_or(FIRST))?;
     let _changing = shared.changing.lock().await;
@@ -105,10 +105,18 @@ fn rules(texts: &[String]) -> Result<Vec<SenderRule>, ApiError> {
     texts.iter().map(|text| parsed("an address (me@example.com), a domain (@example.com) or *", text)).collect()
 }
 
-/// Replies to an address that is not hosted here do not come here; that may be meant so.
+/// Replies to an address that is not hosted here do not come here, and those to one that no alias has are refused; either may be meant so for a while.
 fn foreign(directory: &Directory, login: &Mailbox) -> Vec<String> {
-    let warning = || format!("{} is not a domain of this server, so replies to {login} do not come here", login.domain);
-    if directory.hosts(&login.domain) { Vec::new() } else { vec![warning()] }
+    if !directory.hosts(&login.domain) {
+        return vec![format!("{} is not a domain of this server, so replies to {login} do not come here", login.domain)];
+    }
+    if directory.targets(login).is_err() && !directory.is_role(login) {
+        return vec![format!(
+            "no alias has the address {login}: replies to it are refused, and reports about mail that it sends go to the postmaster; \
+             to say where its mail is read: waypost alias add {login} you@elsewhere.example"
+        )];
+    }
+    Vec::new()
 }
 
 /// The account in force under this login.

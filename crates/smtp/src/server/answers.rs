@@ -6,7 +6,7 @@ use std::mem;
 
 use mail::Reply;
 
-use super::session::{Question, Session, State};
+use super::session::{Question, Session, State, Swallow};
 use super::{TlsInfo, Transaction, replies};
 
 impl<R> Session<R> {
@@ -44,6 +44,10 @@ impl<R> Session<R> {
         match self.answered("accept_data", |q| matches!(q, Question::Data(_))) {
             Some(Question::Data(None)) => {
                 self.content.open(false);
+                // Programs of people send their files as they are (RFC 6409 s.8); a server that relays never does.
+                if self.identity.is_some() {
+                    self.content.repair_lines();
+                }
                 self.state = State::Data;
                 self.reply(&Reply::plain(354, "Send the message, end it with <CRLF>.<CRLF>"));
             }
@@ -82,10 +86,13 @@ impl<R> Session<R> {
             Some(Question::Data(chunk)) => {
                 self.strikes.excuse_pipelined();
                 self.reset();
-                if let Some(chunk) = chunk {
-                    self.state = State::Swallow { left: chunk.left };
+                match chunk {
+                    // A reply that closes is not kept back for a chunk that nobody reads.
+                    Some(chunk) if reply.code != 421 => {
+                        self.state = State::Swallow(Swallow { left: chunk.left, reply, is_strike: false });
+                    }
+                    _ => self.reply(&reply),
                 }
-                self.reply(&reply);
             }
             _ => {}
         }

@@ -6,7 +6,7 @@
 use bytes::{Buf, Bytes};
 use mail::Reply;
 
-use super::session::{Chunk, Question, Session, State, Step};
+use super::session::{Chunk, Question, Session, State, Step, Swallow};
 use super::{Event, replies};
 use crate::chunks::{LineCheck, LineLength};
 use crate::dots::{Unstuffed, Unstuffer};
@@ -18,6 +18,8 @@ const TINY_CHUNKS: u32 = 10_000;
 #[derive(Debug, Default)]
 pub(super) struct Content {
     pub(super) size_bytes: u64,
+    /// What came while content was expected, also after a fault.
+    pub(super) came_bytes: u64,
     /// The driver has a spool open.
     open: bool,
     chunked: bool,
@@ -33,6 +35,11 @@ impl Content {
     pub(super) fn open(&mut self, chunked: bool) {
         self.open = true;
         self.chunked = chunked;
+    }
+
+    /// A bare LF of content after DATA becomes CRLF.
+    pub(super) fn repair_lines(&mut self) {
+        self.unstuffer = Unstuffer::repairing();
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -112,6 +119,29 @@ impl<R> Session<R> {
         }
         self.content.size_bytes = self.content.size_bytes.saturating_add(length as u64);
         Step::Event(Event::Content(piece))
+    }
+
+    /// Throws a refused chunk away, and answers at its end (RFC 3030 s.2: one reply to each BDAT, in order).
+    pub(super) fn step_swallow(&mut self) -> Step {
+        let State::Swallow(swallow) = &mut self.state else { return Step::Idle };
+        if swallow.left > 0 {
+            if self.input.is_empty() {
+                return Step::Idle;
+            }
+            let available = self.input.len().min(usize::try_from(swallow.left).unwrap_or(usize::MAX));
+            self.input.advance(available);
+            swallow.left = swallow.left.saturating_sub(available as u64);
+            return Step::Again;
+        }
+        if let State::Swallow(Swallow { reply, is_strike, .. }) = std::mem::replace(&mut self.state, State::Command) {
+            if is_strike {
+                self.out_of_sequence(&reply);
+            } else {
+                self.reply(&reply);
+            }
+            self.strikes.excuse_pipelined();
+        }
+        Step::Again
     }
 
     fn chunk_over(&mut self, last: bool) -> Step {

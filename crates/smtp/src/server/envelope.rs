@@ -1,13 +1,16 @@
 //! MAIL, RCPT, DATA and BDAT: each is checked here, and decided by the driver.
 //!
 //! RFC 5321 s.3.3 and s.4.1.4, RFC 3030 s.2. Invariant: content is asked for only with at least one accepted recipient, and a
-//! refused BDAT ends the transaction but never lets its chunk be read as commands.
+//! refused BDAT ends the transaction but never lets its chunk be read as commands, and is answered behind it.
 
 use mail::Reply;
 
 use super::parameters::{parse_chunk, parse_mail, parse_rcpt};
-use super::session::{Chunk, Question, Session, State, Step};
+use super::session::{Chunk, Question, Session, State, Step, Swallow};
 use super::{Event, Service, replies};
+
+/// The largest chunk that is read to its end although it is refused, in octets; a larger one ends the session.
+const SWALLOWED_MAX_BYTES: u64 = 1 << 30;
 
 impl<R> Session<R> {
     pub(super) fn mail(&mut self, argument: &str) -> Step {
@@ -87,13 +90,17 @@ impl<R> Session<R> {
 
     pub(super) fn bdat(&mut self, argument: &str) -> Step {
         let Some(chunk) = parse_chunk(argument) else {
-            return self.bdat_refused(0, &replies::bad_argument("BDAT takes a size and perhaps LAST"));
+            return self.bdat_refused(0, replies::bad_argument("BDAT takes a size and perhaps LAST"));
         };
+        if chunk.left > SWALLOWED_MAX_BYTES {
+            self.close_with(replies::too_large());
+            return Step::Again;
+        }
         if let Some(reply) = self.not_ready_for_content() {
-            return self.bdat_refused(chunk.left, &reply);
+            return self.bdat_refused(chunk.left, reply);
         }
         if chunk.left > self.config.max_size_bytes.saturating_sub(self.content.size_bytes) {
-            return self.bdat_refused(chunk.left, &replies::too_large());
+            return self.bdat_refused(chunk.left, replies::too_large());
         }
         if self.content.is_one_tiny_chunk_too_many(chunk.left) {
             self.close_with(replies::too_many("Too many tiny chunks"));
@@ -107,14 +114,10 @@ impl<R> Session<R> {
         Step::Event(Event::Data)
     }
 
-    fn bdat_refused(&mut self, left: u64, reply: &Reply) -> Step {
-        let step = self.out_of_sequence(reply);
-        if !self.is_closing() {
-            self.strikes.excuse_pipelined();
-            self.reset();
-            self.state = State::Swallow { left };
-        }
-        step
+    fn bdat_refused(&mut self, left: u64, reply: Reply) -> Step {
+        self.reset();
+        self.state = State::Swallow(Swallow { left, reply, is_strike: true });
+        Step::Again
     }
 }
 

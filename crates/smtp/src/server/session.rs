@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use mail::{MailParameters, Recipient, Reply, ReversePath};
 
 use super::content::Content;
@@ -28,8 +28,8 @@ pub(super) enum State {
     Data,
     /// Content of a BDAT chunk.
     Chunk(Chunk),
-    /// A chunk that was refused already.
-    Swallow { left: u64 },
+    /// A chunk that is refused as soon as all of it has come.
+    Swallow(Swallow),
     /// Nothing more; `Close` is still to be told.
     Closing,
     /// Nothing more.
@@ -53,6 +53,15 @@ pub(super) enum Question {
 pub(super) struct Chunk {
     pub(super) left: u64,
     pub(super) last: bool,
+}
+
+/// A refused chunk under way.
+#[derive(Debug)]
+pub(super) struct Swallow {
+    pub(super) left: u64,
+    pub(super) reply: Reply,
+    /// Whether the command was out of sequence, and counts against the client.
+    pub(super) is_strike: bool,
 }
 
 /// What the client called itself.
@@ -139,7 +148,12 @@ impl<R> Session<R> {
             State::Closing | State::Closed => {}
             State::Silent => self.spoke_early |= !bytes.is_empty(),
             _ if self.synchronising && !bytes.is_empty() => self.close_with(replies::too_early()),
-            _ => self.input.extend_from_slice(bytes),
+            _ => {
+                if self.in_content() {
+                    self.content.came_bytes = self.content.came_bytes.saturating_add(bytes.len() as u64);
+                }
+                self.input.extend_from_slice(bytes);
+            }
         }
     }
 
@@ -159,33 +173,19 @@ impl<R> Session<R> {
     }
 
     fn step(&mut self) -> Step {
-        match self.state {
+        match &self.state {
             State::Silent | State::Waiting(_) | State::Closed => Step::Idle,
             State::Command => self.step_command(),
             State::AuthResponse => self.step_auth_response(),
             State::Data => self.step_data(),
-            State::Chunk(chunk) => self.step_chunk(chunk),
-            State::Swallow { left } => self.step_swallow(left),
+            State::Chunk(chunk) => self.step_chunk(*chunk),
+            State::Swallow(_) => self.step_swallow(),
             State::Closing => {
                 self.state = State::Closed;
                 self.input = BytesMut::new();
                 Step::Event(Event::Close)
             }
         }
-    }
-
-    fn step_swallow(&mut self, left: u64) -> Step {
-        if left == 0 {
-            self.state = State::Command;
-            return Step::Again;
-        }
-        if self.input.is_empty() {
-            return Step::Idle;
-        }
-        let available = self.input.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-        self.input.advance(available);
-        self.state = State::Swallow { left: left.saturating_sub(available as u64) };
-        Step::Again
     }
 
     /// Moves the queued replies to the end of `out`.
@@ -303,7 +303,7 @@ impl<R> Session<R> {
 
     /// Whether content is being received, wanted or not.
     pub fn in_content(&self) -> bool {
-        matches!(self.state, State::Data | State::Chunk(_) | State::Swallow { .. })
+        matches!(self.state, State::Data | State::Chunk(_) | State::Swallow(_))
     }
 
     /// How many commands were answered: when this has risen, a deadline may start anew.
@@ -314,6 +314,11 @@ impl<R> Session<R> {
     /// How many octets of content this transaction has brought.
     pub fn content_bytes(&self) -> u64 {
         self.content.size_bytes
+    }
+
+    /// How many octets came while content was expected, wanted or not: what tells a client that goes on from one that is silent.
+    pub fn came_bytes(&self) -> u64 {
+        self.content.size_bytes.max(self.content.came_bytes)
     }
 
     /// Whether the last reply was said.

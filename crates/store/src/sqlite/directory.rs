@@ -4,7 +4,7 @@
 
 use std::str::FromStr;
 
-use directory::{Alias, AliasSource, Contents, HostedDomain, KeyState, Origin, SigningKey, StrictDomain, Target};
+use directory::{Alias, AliasSource, Aliases, Contents, HostedDomain, KeyState, Origin, SigningKey, StrictDomain, Target};
 use mail::Domain;
 use rusqlite::{Connection, params};
 
@@ -140,11 +140,11 @@ fn load_strict_domains(db: &Connection) -> Result<Vec<(AliasSource, StrictDomain
     Ok(settings)
 }
 
-/// Reads the whole directory.
-pub(crate) fn load_directory(db: &Connection, delimiters: &str) -> Result<Contents, StoreError> {
+/// Reads the directory, but for its aliases.
+pub(crate) fn load_directory_beside_aliases(db: &Connection, delimiters: &str) -> Result<Contents, StoreError> {
     let mut contents = Contents {
         domains: vec![],
-        aliases: vec![],
+        aliases: Aliases::default(),
         accounts: accounts::load(db)?,
         keys: load_keys(db)?,
         strict_domains: load_strict_domains(db)?,
@@ -155,6 +155,12 @@ pub(crate) fn load_directory(db: &Connection, delimiters: &str) -> Result<Conten
     while let Some(row) = rows.next()? {
         contents.domains.push(HostedDomain { name: parsed("domain", &row.get::<_, String>(0)?)?, enabled: row.get(1)? });
     }
+    Ok(contents)
+}
+
+/// Reads the whole directory.
+pub(crate) fn load_directory(db: &Connection, delimiters: &str) -> Result<Contents, StoreError> {
+    let mut contents = load_directory_beside_aliases(db, delimiters)?;
     let mut statement = db.prepare("SELECT source, targets, enabled FROM alias ORDER BY source")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {

@@ -24,7 +24,7 @@ pub(crate) use claim::{claim, lanes, release_claims, retry};
 pub use daily::{DailyChange, DailyCount, DailyKind, DailyPeriod, DailyReportDue};
 pub(crate) use daily::{change_daily, daily_counts, daily_reports_due};
 pub use directory::DirectoryChange;
-pub(crate) use directory::{change_directory, load_directory};
+pub(crate) use directory::{change_directory, load_directory, load_directory_beside_aliases};
 pub(crate) use list::{list, totals};
 pub use logins::LoginUse;
 pub(crate) use logins::{known_recipients, logins, record_logins, record_recipients};

@@ -162,15 +162,18 @@ section!("[limits]", "What clients may take.", Limits, [], {
     message_bytes: Size = Size(50 << 20);
     /// Recipients of one message. RFC 5321 wants at least 100.
     recipients: Int<100, 100_000> = Int(100);
-    /// Messages that are being received at a time; each holds up to 400 KiB of memory, more are asked to come back.
-    contents: Int<1, 1_000_000> = Int(500);
-    /// Sessions at a time.
+    /// Memory for messages that are being received, up to 384 KiB each. Senders that were not seen before use at most half of it, one network of them an
+    /// eighth; the last eighth is for accounts. What does not fit waits for 5 seconds and is put off.
+    content_memory_bytes: Size = Size(192 << 20);
+    /// Sessions at a time. Of port 25, clients from networks that were not seen before have at most half; of the submission ports, clients that have
+    /// not logged in have at most a quarter.
     sessions: Int<1, 1_000_000> = Int(10_000);
-    /// Sessions at a time from one IPv4 address or one IPv6 /64.
+    /// Sessions at a time from one IPv4 address or one IPv6 /64. One IPv4 /24 or IPv6 /48 has at most an eighth of all sessions, or this where it is more.
     sessions_per_client: Int<1, 1_000_000> = Int(100);
     /// A command must be complete so long after the one before, in seconds. RFC 5321 wants at least 300.
     command_timeout_s: Int<1, 86_400> = Int(300);
-    /// Content must bring 64 KiB in this time, in seconds.
+    /// Content must bring 64 KiB in this time, in seconds. From clients that have not logged in, its first octets must come within 30 seconds, and it
+    /// must keep up this rate from its first minute on.
     content_timeout_s: Int<1, 86_400> = Int(300);
     /// A TLS handshake must be over in this time, in seconds.
     handshake_timeout_s: Int<1, 86_400> = Int(30);
@@ -245,6 +248,9 @@ section!("[submission]", "What your accounts may send. `waypost account limits` 
     /// As whom users of this machine may send by `waypost sendmail`, besides as themselves: "www-data=noreply@example.com", "git=@example.com", or
     /// "backup=*" for any address of your domains. Root and the server's own user may send as any address of your domains.
     local_users: Vec<Text<LocalRule>> = Vec::new();
+    /// Whether SCRAM is offered bound to the TLS session as well (the -PLUS mechanisms), so that a client notices somebody in between. Some clients take
+    /// it and cannot do it, and then cannot log in at all: mutt 2.2 of Debian 12, for one.
+    channel_binding: bool = false;
     /// A file with the key that seals the passwords which CRAM-MD5 and its like need. Default: passwords.key in data_dir, which the server makes.
     password_key_file: Option<PathBuf> = None;
 });

@@ -70,6 +70,7 @@ pub(super) fn settings(path: &Path, text: &str, file: &File, hostname: Domain, e
             per_hour: number(file.submission.recipients_per_hour.0),
             new_per_day: number(file.submission.new_recipients_per_day.0),
         },
+        channel_binding: file.submission.channel_binding,
         local_users: file.submission.local_users.iter().map(|rule| rule.0.clone()).collect(),
         introspection,
     })
@@ -83,7 +84,7 @@ fn limits(limits: &options::Limits) -> Limits {
     Limits {
         message_bytes: limits.message_bytes.0,
         recipients: size(limits.recipients.0),
-        contents: size(limits.contents.0),
+        content_memory_bytes: limits.content_memory_bytes.0,
         sessions: size(limits.sessions.0),
         sessions_per_client: size(limits.sessions_per_client.0),
         command_timeout_s: limits.command_timeout_s.0,

@@ -1,0 +1,78 @@
+//! The message that a filter is asked about: its front, and the rest as it is read.
+//!
+//! Invariant: of a large message no more than a few pieces are in memory, however slow the filter is.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, SizeHint};
+use tokio::sync::mpsc::Receiver;
+
+/// A message.
+#[derive(Debug)]
+pub struct Message {
+    front: Bytes,
+    rest: Option<Receiver<io::Result<Bytes>>>,
+    left_bytes: u64,
+}
+
+impl Message {
+    /// One that is in memory.
+    pub fn whole(bytes: Bytes) -> Self {
+        Self { left_bytes: bytes.len() as u64, front: bytes, rest: None }
+    }
+
+    /// One of `size_bytes` octets: `front` holds at least its header section, `rest` gives what follows.
+    pub fn streamed(size_bytes: u64, front: Bytes, rest: Receiver<io::Result<Bytes>>) -> Self {
+        Self { front, rest: Some(rest), left_bytes: size_bytes }
+    }
+
+    /// Its first octets, the header section among them, until they are taken.
+    pub(crate) fn front(&self) -> &Bytes {
+        &self.front
+    }
+
+    /// The next piece; nothing at the end.
+    pub(crate) async fn next(&mut self) -> Option<io::Result<Bytes>> {
+        std::future::poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        let front = std::mem::take(&mut self.front);
+        if !front.is_empty() {
+            self.left_bytes = self.left_bytes.saturating_sub(front.len() as u64);
+            return Poll::Ready(Some(Ok(front)));
+        }
+        let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
+        let next = rest.poll_recv(cx);
+        match &next {
+            Poll::Ready(Some(Ok(piece))) => self.left_bytes = self.left_bytes.saturating_sub(piece.len() as u64),
+            Poll::Ready(None) if self.left_bytes > 0 => {
+                self.left_bytes = 0;
+                return Poll::Ready(Some(Err(io::Error::other("the message could not be read to its end"))));
+            }
+            _ => {}
+        }
+        next
+    }
+}
+
+/// As the body of a request.
+impl Body for Message {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        self.poll_next(cx).map(|next| next.map(|piece| piece.map(Frame::data)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left_bytes == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left_bytes)
+    }
+}
