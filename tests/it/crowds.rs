@@ -69,7 +69,7 @@ fn sessions_of_strangers_leave_room_for_accounts_and_for_networks_with_a_login()
     // The last place of those who have not logged in becomes one of an account, and makes its network known.
     let mut own = stage.waypost.logged_in("me@example.test", &password);
     own.taken("me@example.test", "you@inbox.test", "From: me@example.test\r\nSubject: of an account\r\n\r\nhello\r\n");
-    greeted_from(stage.lab.address(77), &stage.waypost).taken("her@foreign.test", "me@example.test", SMALL);
+    Talk::greeted(stage.waypost.address, MX_PORT).taken("her@foreign.test", "me@example.test", SMALL);
     let reply = turned_away(elsewhere(&stage.lab, 99));
     assert!(reply.starts_with("421 4.3.2"), "{reply}");
     drop((strangers, newcomers));

@@ -145,7 +145,7 @@ fn a_client_with_an_old_password_is_no_guesser() {
 
 #[test]
 fn threats_81_scram_that_is_altered() {
-    let stage = Stage::new("");
+    let stage = Stage::new("[submission]\nchannel_binding = true\n");
     stage.waypost.account(ME);
     let first = base64(&format!("n,,n={ME},r=clientnonce"));
     for (finish, why) in [

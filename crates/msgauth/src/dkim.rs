@@ -3,15 +3,17 @@
 //! RFC 6376 s.6, RFC 8301 s.3, RFC 8463. mail-auth verifies; what may count as a pass is decided here. Invariant: of the
 //! signatures the first ten are looked at and no more, whatever the message holds, and each of them yields one result.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use hickory_resolver::TokioResolver;
 use mail::evidence::{DkimCheck, DkimResult};
 use mail::{Domain, Field, Fields, Tags, without_blanks_before_colons};
 use mail_auth::dkim::{Canonicalization, DkimError, Signature};
 use mail_auth::{AuthenticatedMessage, Error, MessageAuthenticator, Parameters};
 
+use crate::canonical::{self, Form};
 use crate::keys::Keys;
 
 /// As many signatures as are verified.
@@ -33,39 +35,11 @@ pub(crate) async fn keys(dns: &TokioResolver, header: &[u8], wait: Duration) -> 
 }
 
 /// Verifies the signatures with these keys; DNS is not asked.
-///
-/// mail-auth takes `Subject : hi` for a field of another name than `Subject`: it would miss a field that is signed, and one that must not be there.
-/// So it gets the header section without such blanks, which is the same under relaxed canonicalization.
-pub(crate) async fn verify(auth: &MessageAuthenticator, content: &[u8], keys: &Keys) -> Vec<DkimCheck> {
-    let mended = without_blanks_before_colons(content);
-    let mut checks = verify_mended(auth, &mended, keys).await;
-    if matches!(mended, Cow::Owned(_)) {
-        // The order of the results is that of the fields.
-        for (check, field) in checks.iter_mut().zip(signatures(content)) {
-            if has_simple_header(field.value) && covers_blank(content, &field) {
-                check.result = DkimResult::Neutral;
-                check.reason =
-                    Some("it covers a field with a blank before its colon as it is (c=simple), which is not verified here".into());
-            }
-        }
-    }
-    checks
-}
-
-/// Whether the header fields are signed as they are (`c=`, RFC 6376 s.3.5).
-pub(crate) fn has_simple_header(signature: &[u8]) -> bool {
-    let form = Tags::parse(signature).and_then(|tags| tags.packed("c")).unwrap_or_default();
-    !form.split('/').next().unwrap_or_default().eq_ignore_ascii_case("relaxed")
-}
-
-/// Whether a signature covers a field with a blank before its colon, or is one.
-pub(crate) fn covers_blank(content: &[u8], signature: &Field<'_>) -> bool {
-    let Some(tags) = Tags::parse(signature.value) else { return false };
-    let covered = |field: &Field<'_>| std::str::from_utf8(field.name).is_ok_and(|name| tags.lists("h", &[name]));
-    signature.has_blank_before_colon() || Fields::new(content).any(|field| field.has_blank_before_colon() && covered(&field))
-}
-
-async fn verify_mended(auth: &MessageAuthenticator, content: &[u8], keys: &Keys) -> Vec<DkimCheck> {
+pub(crate) async fn verify(auth: &MessageAuthenticator, written: &[u8], keys: &Keys) -> Vec<DkimCheck> {
+    // mail-auth takes `Subject : hi` for a field of another name than `Subject`: it would miss a field that is signed, and one that must not be there.
+    // So it gets the header section without such blanks, which is the same under relaxed canonicalization; `as_written` is for the simple one.
+    let mended = without_blanks_before_colons(written);
+    let content: &[u8] = &mended;
     let fields = signatures(content);
     let mut candidates: Vec<Candidate> = fields.iter().take(MAX_SIGNATURES).map(Candidate::read).collect();
     // mail-auth hashes the body once for each length that a signature asks for, before anything can be left out.
@@ -84,7 +58,13 @@ async fn verify_mended(auth: &MessageAuthenticator, content: &[u8], keys: &Keys)
         let Some(signature) = output.signature() else { continue };
         let Some(position) = signatures.iter().position(|header| std::ptr::eq(&raw const header.header, signature)) else { continue };
         let Some(candidate) = order.get(position).and_then(|index| candidates.get_mut(*index)) else { continue };
-        let (result, reason) = if output.is_atps() { (DkimResult::Pass, String::new()) } else { said(output.result()) };
+        let as_written = order.get(position).and_then(|index| as_written(written, *index, keys));
+        let (result, reason) = match (output.result(), as_written) {
+            (mail_auth::DkimResult::Pass | mail_auth::DkimResult::Fail(Error::Crypto(_)), Some(true)) => (DkimResult::Pass, String::new()),
+            (mail_auth::DkimResult::Pass, Some(false)) => (DkimResult::Fail, "a header field was changed".into()),
+            _ if output.is_atps() => (DkimResult::Pass, String::new()),
+            (result, _) => said(result),
+        };
         let key = keys.refusal(&candidate.key_name());
         candidate.end = Some(match (result, key) {
             (DkimResult::Pass, None) => {
@@ -101,6 +81,25 @@ async fn verify_mended(auth: &MessageAuthenticator, content: &[u8], keys: &Keys)
         });
     }
     candidates.into_iter().map(Candidate::check).collect()
+}
+
+/// Whether a signature holds over the fields as they are written; `None` where none of them has a blank before its colon, or they are signed relaxed.
+fn as_written(written: &[u8], index: usize, keys: &Keys) -> Option<bool> {
+    let signature = signatures(written).into_iter().nth(index)?;
+    let tags = Tags::parse(signature.value)?;
+    let form = tags.packed("c").unwrap_or_default();
+    let covers = |field: &Field<'_>| std::str::from_utf8(field.name).is_ok_and(|name| tags.lists("h", &[name]));
+    let has_blank =
+        signature.has_blank_before_colon() || Fields::new(written).any(|field| field.has_blank_before_colon() && covers(&field));
+    if !has_blank || form.split('/').next().is_some_and(|header| header.eq_ignore_ascii_case("relaxed")) {
+        return None;
+    }
+    let mut data = Vec::new();
+    canonical::signed_fields(&mut data, written, tags.get("h").unwrap_or_default().split(':').map(str::trim), Form::Simple);
+    canonical::signature_field(&mut data, &signature, Form::Simple);
+    let key = format!("{}._domainkey.{}", tags.packed("s")?, tags.packed("d")?);
+    let made = STANDARD.decode(tags.packed("b")?).ok()?;
+    Some(keys.verifies(&key, &tags.packed("a")?.to_ascii_lowercase(), &data, &made))
 }
 
 /// What is said of a signature over a part of the body.
@@ -138,7 +137,7 @@ impl Candidate {
     /// A pass, unless `l=` leaves a part of the body to whoever wants to write it (RFC 6376 s.8.2).
     fn covers(&self, signature: &Signature, body: &[u8]) -> (DkimResult, String) {
         match self.length {
-            Some(length) if length != canonical_len(body, signature.cb) => (DkimResult::Policy, PARTLY.into()),
+            Some(length) if length != canonical::body_len(body, form(signature.cb)) => (DkimResult::Policy, PARTLY.into()),
             _ => (DkimResult::Pass, String::new()),
         }
     }
@@ -158,6 +157,10 @@ impl Candidate {
             reason: (!reason.is_empty()).then_some(reason),
         }
     }
+}
+
+fn form(canonicalization: Canonicalization) -> Form {
+    if matches!(canonicalization, Canonicalization::Relaxed) { Form::Relaxed } else { Form::Simple }
 }
 
 /// Why a signature is not worth a look at its key.
@@ -209,46 +212,5 @@ fn said(result: &mail_auth::DkimResult) -> (DkimResult, String) {
         Said::PermError(error) => (DkimResult::PermError, error.to_string()),
         Said::TempError(_) => (DkimResult::TempError, "DNS did not answer for its key".into()),
         Said::None => (DkimResult::Neutral, String::new()),
-    }
-}
-
-/// How long the body is in its canonical form (RFC 6376 s.3.4.3 and s.3.4.4).
-fn canonical_len(body: &[u8], form: Canonicalization) -> u64 {
-    let relaxed = matches!(form, Canonicalization::Relaxed);
-    let mut length: u64 = 0;
-    let mut empty_lines: u64 = 0;
-    for line in body.split_inclusive(|byte| *byte == b'\n') {
-        let line = line.strip_suffix(b"\n").unwrap_or(line);
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let octets = if relaxed { relaxed_len(line) } else { line.len() };
-        if octets == 0 {
-            empty_lines += 1;
-        } else {
-            length += empty_lines * 2 + u64::try_from(octets).unwrap_or(u64::MAX) + 2;
-            empty_lines = 0;
-        }
-    }
-    if length == 0 && !relaxed { 2 } else { length }
-}
-
-fn relaxed_len(line: &[u8]) -> usize {
-    let is_space = |byte: &u8| matches!(byte, b' ' | b'\t');
-    let end = line.iter().rposition(|byte| !is_space(byte)).map_or(0, |at| at + 1);
-    let kept = line.get(..end).unwrap_or_default();
-    let runs = kept.windows(2).filter(|pair| pair.iter().all(is_space)).count();
-    kept.len() - runs
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_canonical_length_is_that_of_the_standard() {
-        let body = b" C \r\nD \t E\r\n\r\n\r\n";
-        assert_eq!(canonical_len(body, Canonicalization::Relaxed), " C\r\nD E\r\n".len() as u64);
-        assert_eq!(canonical_len(body, Canonicalization::Simple), " C \r\nD \t E\r\n".len() as u64);
-        assert_eq!(canonical_len(b"", Canonicalization::Simple), 2);
-        assert_eq!(canonical_len(b"\r\n \r\n", Canonicalization::Relaxed), 0);
     }
 }

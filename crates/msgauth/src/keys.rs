@@ -8,6 +8,8 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::{Duration, Instant};
 
+use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::signature::{ED25519, RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY, UnparsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hickory_resolver::TokioResolver;
@@ -35,7 +37,7 @@ const LATE_VERSION: &str = "v= is not the first tag of the key record";
 pub(crate) struct Keys {
     records: HashMap<Box<str>, TxtRecord>,
     refused: HashMap<Box<str>, Refusal>,
-    remarks: HashMap<Box<str>, &'static str>,
+    usable: HashMap<Box<str>, KeyRecord>,
 }
 
 impl Keys {
@@ -72,8 +74,8 @@ impl Keys {
                 let used = texts.iter().find(|text| DomainKey::parse(text).is_ok()).or(texts.first());
                 match used.map(|text| judge(text)) {
                     Some(Err(refusal)) => drop(self.refused.insert(name.clone(), refusal)),
-                    Some(Ok(Some(remark))) => drop(self.remarks.insert(name.clone(), remark)),
-                    _ => {}
+                    Some(Ok(record)) => drop(self.usable.insert(name.clone(), record)),
+                    None => {}
                 }
                 TxtRecord::from(DomainKey::parse_records(&texts))
             }
@@ -91,7 +93,23 @@ impl Keys {
 
     /// What is odd about the key of this name, which may be used all the same.
     pub fn remark(&self, name: &str) -> Option<&'static str> {
-        self.remarks.get(&cached_as(name)).copied()
+        self.usable.get(&cached_as(name)).filter(|record| record.is_version_late).map(|_| LATE_VERSION)
+    }
+
+    /// Whether the key of this name made this signature of `data`. A key that is not there, or may not be used, made none.
+    pub fn verifies(&self, name: &str, algorithm: &str, data: &[u8], signature: &[u8]) -> bool {
+        let Some(record) = self.usable.get(&cached_as(name)) else { return false };
+        let Ok(key) = STANDARD.decode(&record.public) else { return false };
+        let verified = match (record.kind.as_str(), algorithm) {
+            ("rsa", "rsa-sha256") => {
+                UnparsedPublicKey::new(&RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY, bare(&key)).verify(data, signature)
+            }
+            ("ed25519", "ed25519-sha256") => {
+                UnparsedPublicKey::new(&ED25519, key.as_slice()).verify(digest(&SHA256, data).as_ref(), signature)
+            }
+            _ => return false,
+        };
+        verified.is_ok()
     }
 }
 
@@ -102,15 +120,15 @@ fn cached_as(name: &str) -> Box<str> {
     name.into()
 }
 
-/// What mail-auth does not look at in a key record; a remark where it is taken although it is odd.
-fn judge(text: &[u8]) -> Result<Option<&'static str>, Refusal> {
+/// What mail-auth does not look at in a key record.
+fn judge(text: &[u8]) -> Result<KeyRecord, Refusal> {
     let record = KeyRecord::parse(text).map_err(|fault| (DkimResult::PermError, fault.to_string()))?;
     let key = STANDARD.decode(&record.public).ok();
     match key.as_deref().and_then(rsa_bits) {
         Some(bits) if record.kind == "rsa" && bits < MIN_RSA_BITS => {
             Err((DkimResult::Policy, "the RSA key is shorter than 1024 bits".into()))
         }
-        _ => Ok(record.is_version_late.then_some(LATE_VERSION)),
+        _ => Ok(record),
     }
 }
 
@@ -128,19 +146,21 @@ fn der(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     Some((tag, content, rest))
 }
 
+/// An RSA key without the SubjectPublicKeyInfo around it, where it has one.
+fn bare(key: &[u8]) -> &[u8] {
+    let unwrapped = || {
+        let (0x30, content, _) = der(key)? else { return None };
+        let (0x30, _, rest) = der(content)? else { return None };
+        let (0x03, bits, _) = der(rest)? else { return None };
+        bits.get(1..)
+    };
+    unwrapped().unwrap_or(key)
+}
+
 /// The length of an RSA key's modulus, in SubjectPublicKeyInfo or bare.
 fn rsa_bits(key: &[u8]) -> Option<usize> {
-    let (0x30, content, _) = der(key)? else { return None };
-    let modulus = match der(content)? {
-        (0x02, modulus, _) => modulus,
-        (0x30, _, rest) => {
-            let (0x03, bits, _) = der(rest)? else { return None };
-            let (0x30, inner, _) = der(bits.get(1..)?)? else { return None };
-            let (0x02, modulus, _) = der(inner)? else { return None };
-            modulus
-        }
-        _ => return None,
-    };
+    let (0x30, content, _) = der(bare(key))? else { return None };
+    let (0x02, modulus, _) = der(content)? else { return None };
     let first = modulus.iter().position(|byte| *byte != 0)?;
     let significant = modulus.get(first..)?;
     Some(significant.len() * 8 - usize::try_from(significant.first()?.leading_zeros()).ok()?)
@@ -210,7 +230,7 @@ mod tests {
         assert!(judge(format!("v=DKIM1; p={KEY}").as_bytes()).is_ok());
         assert!(judge(format!("k=rsa; s=*; h=sha1:sha256; p={KEY}").as_bytes()).is_ok());
         assert!(judge(b"p=").is_ok(), "revoked, which mail-auth says");
-        assert_eq!(judge(format!("p={KEY}; v=DKIM1").as_bytes()), Ok(Some(LATE_VERSION)));
+        assert!(judge(format!("p={KEY}; v=DKIM1").as_bytes()).is_ok_and(|record| record.is_version_late));
         for bad in ["v=DKIM2; p=", "p=; v=DKIM2", "s=tlsrpt; p=", "h=sha1; p="] {
             assert_eq!(judge(bad.as_bytes()).unwrap_err().0, DkimResult::PermError, "{bad}");
         }

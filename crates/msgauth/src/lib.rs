@@ -1,10 +1,11 @@
 //! SPF, DKIM, DMARC and ARC: what can be found out about who sent a message.
 //!
-//! RFC 7208, RFC 6376, RFC 9989, RFC 8617, RFC 8601. DKIM and ARC are verified by mail-auth; SPF, DMARC and the name of the address
+//! RFC 7208, RFC 6376, RFC 9989, RFC 8617, RFC 8601. DKIM is verified by mail-auth; SPF, DMARC, ARC and the name of the address
 //! are evaluated here (docs/adr/0005). Invariant: [`Authenticator::evaluate`] ends within 20 seconds whatever DNS does, decides
 //! nothing, and what DNS did not answer is a temporary error.
 
 mod arc;
+mod canonical;
 mod dkim;
 mod dmarc;
 mod iprev;
@@ -123,7 +124,7 @@ impl Authenticator {
 
         let (dkim, arc) = if dkim::is_signed(header) || arc::is_chained(header) {
             let whole = whole.await?;
-            (dkim::verify(&self.0, whole.as_ref(), &dkim_keys).await, arc::verify(&self.0, whole.as_ref(), &arc_keys).await)
+            (dkim::verify(&self.0, whole.as_ref(), &dkim_keys).await, arc::verify(whole.as_ref(), &arc_keys))
         } else {
             (Vec::new(), ArcResult::None)
         };

@@ -1,9 +1,10 @@
 //! The threads that hash passwords.
 //!
 //! RFC 9106 s.4. Invariant: never more than [`HASHES_MAX`] hashes at a time, each in 19 MiB, and never more than one for strangers; who is
-//! known goes first; both lines are bounded. The threads give way to everything else that the server does.
+//! known goes first; both lines are bounded, and no client's network fills one. The threads give way to everything else that the server does.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 
@@ -12,6 +13,7 @@ use rustix::thread::gettid;
 use tokio::sync::oneshot;
 
 use crate::guard::Standing;
+use crate::listen::network;
 
 /// Hashes at a time. The threads are always the same ones: memory that a hash leaves behind in its thread would otherwise add up
 /// over all the runtime's threads.
@@ -23,11 +25,17 @@ const KNOWN_LINE_MAX: usize = 256;
 /// Logins of strangers that wait: some two seconds.
 const STRANGERS_LINE_MAX: usize = 64;
 
+/// One client's network (an IPv4 address, an IPv6 /64) has at most this part of a line.
+const NETWORK_PART: usize = 8;
+
 /// How much lower the threads' priority is than that of the others (setpriority(2)): sessions of those who are logged in must not wait for a
 /// guess, and a login on a busy machine must not wait for ever.
 const NICENESS: i32 = 5;
 
 type Work = Box<dyn FnOnce() + Send>;
+
+/// Work that waits, with the network that it is done for.
+type Line = VecDeque<(Option<IpAddr>, Work)>;
 
 /// The line is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,8 +55,8 @@ struct Shared {
 
 #[derive(Default)]
 struct Lines {
-    known: VecDeque<Work>,
-    strangers: VecDeque<Work>,
+    known: Line,
+    strangers: Line,
     /// Whether a thread works for a stranger.
     serves_stranger: bool,
     ended: bool,
@@ -63,13 +71,13 @@ impl std::fmt::Debug for Lines {
 impl Lines {
     /// What a thread does next, and for whom.
     fn next(&mut self) -> Option<(Work, Standing)> {
-        if let Some(work) = self.known.pop_front() {
+        if let Some((_, work)) = self.known.pop_front() {
             return Some((work, Standing::Known));
         }
         if self.serves_stranger {
             return None;
         }
-        let work = self.strangers.pop_front()?;
+        let (_, work) = self.strangers.pop_front()?;
         self.serves_stranger = true;
         Some((work, Standing::Stranger))
     }
@@ -86,8 +94,14 @@ impl Hashing {
         Ok(Self { shared })
     }
 
-    /// Runs a computation for somebody, when it is their turn.
-    pub async fn run<T: Send + 'static>(&self, standing: Standing, compute: impl FnOnce() -> T + Send + 'static) -> Result<T, Busy> {
+    /// Runs a computation when its turn comes; `client` is whose it is, where it is somebody's.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        standing: Standing,
+        client: Option<IpAddr>,
+        compute: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Busy> {
+        let of = client.map(network);
         let (answer, result) = oneshot::channel();
         let work = Box::new(move || {
             // Who has gone meanwhile costs nothing more.
@@ -101,10 +115,11 @@ impl Hashing {
                 Standing::Known => (&mut lines.known, KNOWN_LINE_MAX),
                 Standing::Stranger => (&mut lines.strangers, STRANGERS_LINE_MAX),
             };
-            if line.len() >= most {
+            let is_crowd = || of.is_some() && line.iter().filter(|(other, _)| *other == of).count() >= most / NETWORK_PART;
+            if line.len() >= most || is_crowd() {
                 return Err(Busy);
             }
-            line.push_back(work);
+            line.push_back((of, work));
         }
         self.shared.wake.notify_one();
         result.await.map_err(|_| Busy)
@@ -162,12 +177,12 @@ mod tests {
                         thread::sleep(Duration::from_millis(20));
                         now.fetch_sub(1, Ordering::SeqCst);
                     };
-                    hashing.run(Standing::Stranger, compute).await
+                    hashing.run(Standing::Stranger, None, compute).await
                 })
             })
             .collect();
         tokio::time::sleep(Duration::from_millis(50)).await;
-        hashing.run(Standing::Known, || ()).await.unwrap();
+        hashing.run(Standing::Known, None, || ()).await.unwrap();
         assert!(strangers.iter().any(|task| !task.is_finished()), "who is known has not waited for all strangers");
         for task in strangers {
             task.await.unwrap().unwrap();
@@ -186,21 +201,55 @@ mod tests {
                 let _ = begin.send(());
                 held.recv().is_err()
             };
-            first.run(Standing::Stranger, compute).await
+            first.run(Standing::Stranger, None, compute).await
         });
         begun.await.unwrap();
         let mut tasks = Vec::new();
         for _ in 0..STRANGERS_LINE_MAX + 10 {
             let hashing = hashing.clone();
-            tasks.push(tokio::spawn(async move { hashing.run(Standing::Stranger, || ()).await }));
+            tasks.push(tokio::spawn(async move { hashing.run(Standing::Stranger, None, || ()).await }));
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
-        assert_eq!(hashing.run(Standing::Stranger, || ()).await, Err(Busy));
-        assert_eq!(hashing.run(Standing::Known, || 7).await, Ok(7));
+        assert_eq!(hashing.run(Standing::Stranger, None, || ()).await, Err(Busy));
+        assert_eq!(hashing.run(Standing::Known, None, || 7).await, Ok(7));
         drop(hold);
         assert!(waits.await.unwrap().unwrap());
         for task in tasks {
             let _ = task.await.unwrap();
         }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn one_network_does_not_fill_a_line() {
+        let hashing = Arc::new(Hashing::start().unwrap());
+        let (hold, held) = std::sync::mpsc::channel::<()>();
+        let (begin, begun) = oneshot::channel();
+        let first = hashing.clone();
+        let waits = tokio::spawn(async move {
+            let compute = move || {
+                let _ = begin.send(());
+                held.recv().is_err()
+            };
+            first.run(Standing::Stranger, None, compute).await
+        });
+        begun.await.unwrap();
+        let run = |client: &str| {
+            let (hashing, client) = (hashing.clone(), client.parse().unwrap());
+            tokio::spawn(async move { hashing.run(Standing::Stranger, Some(client), || ()).await })
+        };
+        let crowd: Vec<_> = (0..STRANGERS_LINE_MAX).map(|_| run("192.0.2.1")).collect();
+        let other = run("192.0.2.2");
+        let full = |line: &Line| line.len() == STRANGERS_LINE_MAX / NETWORK_PART + 1;
+        while !full(&hashing.shared.lines.lock().unwrap().strangers) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        drop(hold);
+        assert!(waits.await.unwrap().unwrap());
+        assert_eq!(other.await.unwrap(), Ok(()));
+        let mut served = 0;
+        for task in crowd {
+            served += usize::from(task.await.unwrap().is_ok());
+        }
+        assert!(served >= STRANGERS_LINE_MAX / NETWORK_PART && served < STRANGERS_LINE_MAX, "{served}");
     }
 }

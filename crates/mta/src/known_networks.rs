@@ -4,9 +4,11 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::guard::KNOWN_MS;
+use crate::kept_file::KeptFile;
 use crate::settings::ListenerKind;
 use crate::shares::{Claimant, Rank, block};
 
@@ -16,12 +18,23 @@ const PROBATION_MS: i64 = 600_000;
 /// Networks kept at a time, of each kind; those used longest ago go first.
 const NETWORKS_MAX: usize = 50_000;
 
+/// Networks of mail that outlive the process, those used last.
+const WRITTEN_MAX: usize = 10_000;
+
+/// They are written down at most this often, in milliseconds.
+const WRITE_EVERY_MS: i64 = 600_000;
+
 /// The networks; clones share them.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct KnownNetworks(Arc<Mutex<Networks>>);
+pub(crate) struct KnownNetworks {
+    networks: Arc<Mutex<Networks>>,
+    file: Arc<KeptFile>,
+}
 
 #[derive(Debug, Default)]
 struct Networks {
+    /// When those of mail were written down last.
+    written_ms: i64,
     /// When mail from there was taken first and last.
     mail: HashMap<IpAddr, (i64, i64)>,
     /// When an account logged in from there last.
@@ -29,23 +42,49 @@ struct Networks {
 }
 
 impl KnownNetworks {
+    /// What the process before has learned of mail; logins stand in the database.
+    pub fn open(data: &Path) -> Self {
+        let (file, held) = KeptFile::open(data.join("networks.json"));
+        let kept: HashMap<IpAddr, (i64, i64)> = serde_json::from_value(held).unwrap_or_default();
+        let mail = kept.into_iter().take(NETWORKS_MAX).map(|(network, times)| (block(network), times)).collect();
+        Self { networks: Arc::new(Mutex::new(Networks { mail, ..Networks::default() })), file: Arc::new(file) }
+    }
+
     /// Mail from this client was taken.
     pub fn brought_mail(&self, client: IpAddr, now_ms: i64) {
-        let mut networks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut networks = self.locked();
         make_room(&mut networks.mail, |(_, last_ms)| *last_ms);
         networks.mail.entry(block(client)).and_modify(|(_, last_ms)| *last_ms = now_ms).or_insert((now_ms, now_ms));
+        if (0..WRITE_EVERY_MS).contains(&(now_ms - networks.written_ms)) {
+            return;
+        }
+        networks.written_ms = now_ms;
+        drop(networks);
+        let known = self.clone();
+        tokio::spawn(async move { known.file.write(|| known.text()).await });
+    }
+
+    fn text(&self) -> String {
+        let mut mail: Vec<(IpAddr, (i64, i64))> = self.locked().mail.iter().map(|(network, times)| (*network, *times)).collect();
+        mail.sort_unstable_by_key(|(_, (_, last_ms))| std::cmp::Reverse(*last_ms));
+        mail.truncate(WRITTEN_MAX);
+        serde_json::to_string(&mail.into_iter().collect::<HashMap<_, _>>()).unwrap_or_default()
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Networks> {
+        self.networks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// An account logged in from this client.
     pub fn logged_in(&self, client: IpAddr, now_ms: i64) {
-        let mut networks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut networks = self.locked();
         make_room(&mut networks.logins, |last_ms| *last_ms);
         networks.logins.insert(block(client), now_ms);
     }
 
     /// A client of this listener, before it has logged in.
     pub fn claimant(&self, client: IpAddr, kind: ListenerKind, now_ms: i64) -> Claimant {
-        let networks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let networks = self.locked();
         let is_recent = |at_ms: i64| now_ms.saturating_sub(at_ms) < KNOWN_MS;
         let has_login = networks.logins.get(&block(client)).is_some_and(|last_ms| is_recent(*last_ms));
         let has_mail = || {
@@ -75,8 +114,8 @@ fn make_room<V>(networks: &mut HashMap<IpAddr, V>, last_ms: impl Fn(&V) -> i64) 
 mod tests {
     use super::*;
 
-    #[test]
-    fn mail_makes_a_network_known_after_a_while_and_a_login_at_once() {
+    #[tokio::test]
+    async fn mail_makes_a_network_known_after_a_while_and_a_login_at_once() {
         let known = KnownNetworks::default();
         let rank = |client: &str, kind, now_ms| known.claimant(client.parse().unwrap(), kind, now_ms).rank;
         assert_eq!(rank("192.0.2.1", ListenerKind::Mx, 0), Rank::Stranger);
@@ -91,13 +130,28 @@ mod tests {
         assert_eq!(rank("2001:db8:1:2::1", ListenerKind::Mx, 1), Rank::Known);
     }
 
+    #[tokio::test]
+    async fn what_mail_has_taught_outlives_the_process() {
+        let dir = tempfile::tempdir().unwrap();
+        let known = KnownNetworks::open(dir.path());
+        known.networks.lock().unwrap().mail.insert("192.0.2.0".parse().unwrap(), (0, 5));
+        known.file.write(|| known.text()).await;
+        let next = KnownNetworks::open(dir.path());
+        assert_eq!(next.claimant("192.0.2.77".parse().unwrap(), ListenerKind::Mx, PROBATION_MS).rank, Rank::Known);
+        std::fs::write(dir.path().join("networks.json"), "{\"192.0.2.0\": \"x\"}").unwrap();
+        assert_eq!(
+            KnownNetworks::open(dir.path()).claimant("192.0.2.77".parse().unwrap(), ListenerKind::Mx, PROBATION_MS).rank,
+            Rank::Stranger
+        );
+    }
+
     #[test]
     fn memory_is_bounded() {
         let known = KnownNetworks::default();
         for n in 0..u32::try_from(NETWORKS_MAX).unwrap() + 10 {
             known.logged_in(std::net::Ipv4Addr::from_bits(n << 8).into(), i64::from(n));
         }
-        assert!(known.0.lock().unwrap().logins.len() <= NETWORKS_MAX);
+        assert!(known.locked().logins.len() <= NETWORKS_MAX);
         let newest = std::net::Ipv4Addr::from_bits((u32::try_from(NETWORKS_MAX).unwrap() + 9) << 8);
         assert_eq!(known.claimant(newest.into(), ListenerKind::Submission, 0).rank, Rank::Account);
     }

@@ -150,7 +150,7 @@ impl Logins {
         let now_ms = self.clock.now_ms();
         let standing = self.guard.enter(&name, attempt.client, self.allowances(), now_ms).ok_or(Denied::TooMany)?;
         let (checked, password, key) = (account.cloned(), credentials.password.clone(), self.key.clone());
-        let found = self.hashing.run(standing, move || passwords::which(checked.as_ref(), &password, &key)).await;
+        let found = self.hashing.run(standing, Some(attempt.client), move || passwords::which(checked.as_ref(), &password, &key)).await;
         let found = found.map_err(|_| {
             self.guard.excuse(&name, attempt.client);
             Denied::Busy
@@ -263,7 +263,7 @@ impl Logins {
     pub async fn hash_sealed(&self, account: &Account, kept: &Password) -> Result<HashedSealed, store::StoreError> {
         let Some(secret) = self.key.open(account, kept) else { return Ok(HashedSealed::Unreadable) };
         let (of, name, key, made_ms) = (account.clone(), kept.name.clone(), self.key.clone(), kept.made_ms);
-        let made = self.hashing.run(Standing::Stranger, move || passwords::make(&of, &name, &secret, &key, made_ms)).await;
+        let made = self.hashing.run(Standing::Stranger, None, move || passwords::make(&of, &name, &secret, &key, made_ms)).await;
         let Ok(Ok(to)) = made else { return Ok(HashedSealed::Busy) };
         let change = AccountChange::CompletePassword { login: account.login.clone(), from: kept.verifier.clone(), to };
         self.store.change_directory(vec![DirectoryChange::Account(change)]).await.map(|()| HashedSealed::Done)
@@ -273,7 +273,7 @@ impl Logins {
     async fn complete(&self, account: &Account, kept: &Password, password: &Secret) {
         let (of, name, secret) = (account.clone(), kept.name.clone(), password.clone());
         let (key, made_ms) = (self.key.clone(), kept.made_ms);
-        let made = self.hashing.run(Standing::Known, move || passwords::make(&of, &name, &secret, &key, made_ms)).await;
+        let made = self.hashing.run(Standing::Known, None, move || passwords::make(&of, &name, &secret, &key, made_ms)).await;
         let Ok(Ok(made)) = made else { return };
         let change = AccountChange::CompletePassword { login: account.login.clone(), from: kept.verifier.clone(), to: made };
         let changes = vec![DirectoryChange::Account(change)];

@@ -294,10 +294,15 @@ impl Driver {
         let Err(error) = spooling.write(bytes).await else { return };
         self.spool = None;
         let reply = match &error {
-            NotKept::NoRoom => too_much_content(),
-            NotKept::Store(error) => reply_to_store_error(error),
+            NotKept::NoRoom => {
+                tracing::warn!(client = %self.client, %error, "content put off");
+                too_much_content()
+            }
+            NotKept::Store(error) => {
+                tracing::error!(client = %self.client, %error, "content could not be kept");
+                reply_to_store_error(error)
+            }
         };
-        tracing::error!(client = %self.client, %error, "content could not be kept");
         self.session.fail_content(reply);
     }
 

@@ -1,4 +1,4 @@
-//! A report of a target's server, on its way back to who sent the message: told again in our own words.
+//! A report of a target's server, on its way back to the sender of the message: written anew in our own words.
 //!
 //! RFC 3464, RFC 3461 s.6. Invariant: nothing of what the target's server wrote is passed on but the status code and the sender's own fields, since
 //! the rest may name the mailbox behind the alias in any form. Only lines are read, no MIME structure: OpenSMTPD's reports are multipart/mixed, those

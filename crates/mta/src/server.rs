@@ -162,7 +162,7 @@ impl Server {
         let dispatch = Dispatch::new(Arc::new(world));
         let habits = habits::start(store.clone());
         let allowance = Allowance::new(store.clone(), habits.clone());
-        let known = KnownNetworks::default();
+        let known = KnownNetworks::open(&data);
         let knowledge = (habits, known.clone());
         let logins = Logins::start((store.clone(), live.clone(), settings.clone()), password_key, knowledge, clock.clone()).await?;
         let reception = Arc::new(Reception {

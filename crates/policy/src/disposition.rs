@@ -23,7 +23,8 @@ const ONLY_ONCE: [&str; 11] =
 
 /// Decides whether a message for these aliases is taken.
 pub fn disposition<'a>(content: &[u8], aliases: impl Iterator<Item = &'a Mailbox> + Clone) -> Result<(), Reply> {
-    if header_len(content) > HEADER_MAX_BYTES {
+    // As far as the first empty line: where another line ends the section, not every program sees its end there.
+    if empty_line_end(content).unwrap_or(content.len()) > HEADER_MAX_BYTES {
         return Err(Reply::new(554, (5, 6, 0), format!("the header section is larger than {} KiB", HEADER_MAX_BYTES / 1024)));
     }
     let (mut received, mut fields) = (0, 0);
@@ -57,8 +58,9 @@ pub fn well_formed(front: &[u8], may_lack_from: bool) -> Result<(), Reply> {
     if let Some(name) = ONLY_ONCE.into_iter().find(|name| count(name) > 1) {
         return Err(Reply::new(550, (5, 6, 0), format!("the message has more than one {name} field")));
     }
-    // Some readers pass over a line that is no field and go on: they must not find another author or subject than this server did.
-    match (interrupted_at(front), ONLY_ONCE.into_iter().find(|name| stands_behind(front, name))) {
+    // Some readers pass over a line that is no field and go on: they must not find another author than this server did, nor results that it would strip.
+    let hidden = ONLY_ONCE.into_iter().chain(["Authentication-Results"]).find(|name| stands_behind(front, name));
+    match (interrupted_at(front), hidden) {
         (Some(line), Some(name)) => {
             let text = format!(
                 "line {line} of the header section is no field, and a {name} field stands behind it, which not all programs would read"

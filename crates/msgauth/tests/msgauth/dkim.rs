@@ -180,8 +180,31 @@ async fn a_blank_before_a_colon_changes_nothing_that_is_signed_relaxed() {
         assert_eq!(got.len(), 1, "{what}");
         assert_eq!(got[0].0, wanted, "{what}: {}", got[0].1);
     }
-    let simple = message.replace("c=relaxed/relaxed", "c=simple/relaxed").replace("Subject:", "Subject :");
-    assert_eq!(results(keys(), &simple).await[0].0, DkimResult::Neutral, "as it is written: not verified here");
+}
+
+/// Simple, it is signed as it is written.
+#[tokio::test]
+async fn a_blank_before_a_colon_belongs_to_what_is_signed_simple() {
+    let sign = |subject: &str, fields: &str| {
+        let bh = STANDARD.encode(digest(&SHA256, b"Hello\r\n"));
+        let unsigned = format!("DKIM-Signature: v=1; a=ed25519-sha256; d=example.org; s=ed; h=from:subject; bh={bh};\r\n\tb=");
+        let input = format!("From: joe@example.org\r\n{subject}\r\n{unsigned}");
+        let b = STANDARD.encode(key_pair().sign(digest(&SHA256, input.as_bytes()).as_ref()));
+        format!("{unsigned}{b}\r\nFrom: joe@example.org\r\n{fields}\r\n\r\nHello\r\n")
+    };
+    for (signed, written, wanted) in [
+        ("Subject : Hi", "Subject : Hi", Pass),
+        ("Subject: Hi", "Subject: Hi", Pass),
+        ("Subject: Hi", "Subject : Hi", Fail),
+        ("Subject : Hi", "Subject: Hi", Fail),
+        ("Subject : Hi", "Subject : Ho", Fail),
+        ("Subject: Hi", "Subject: Hi\r\nX-Seen : yes", Pass),
+    ] {
+        let got = results(keys(), &sign(signed, written)).await;
+        assert_eq!(got[0].0, wanted, "{signed:?} signed, {written:?} written: {}", got[0].1);
+    }
+    let changed = sign("Subject : Hi", "Subject : Hi").replace("Hello", "Hollo");
+    assert_eq!(results(keys(), &changed).await[0], (Fail, "the body was changed".into()));
 }
 
 #[tokio::test]

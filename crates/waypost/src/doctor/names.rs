@@ -98,7 +98,7 @@ async fn resolver(patient: &mut Patient) -> Vec<Finding> {
         Ok(api) => api.get("/v1/status").await.unwrap_or_default(),
         Err(_) => serde_json::Value::Null,
     };
-    findings.push(validation(&patient.resolver.validator().await, status["dnssec"].as_str(), about));
+    findings.push(validation(&patient.resolver.validator().await, status.get("dnssec").and_then(serde_json::Value::as_str), about));
     findings
 }
 
