@@ -37,6 +37,7 @@ mod leak;
 mod logins;
 mod mailbox;
 mod main_job;
+mod many_aliases;
 mod mechanisms;
 mod next_host;
 mod outbound_tls;

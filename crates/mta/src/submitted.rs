@@ -53,11 +53,6 @@ pub(crate) async fn put_right(
     Ok(Ok(()))
 }
 
-/// White space before a colon is no part of the syntax any more, and many verifiers of DKIM stumble over it. A signature of others may cover it.
-fn mends_blanks(front: &[u8]) -> bool {
-    !Fields::new(front).any(|field| field.is("DKIM-Signature"))
-}
-
 fn rewritten(whole: &[u8]) -> Bytes {
     let whole = without_separator(whole);
     // Many verifiers do not know a field with a blank before its colon (RFC 5322 s.4.5). A signature of the client's may cover it as it is.

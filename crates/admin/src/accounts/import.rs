@@ -13,7 +13,7 @@ use mta::passwords::sealed;
 use sasl::Secret;
 use store::{AccountChange, DirectoryChange};
 
-use super::{FIRST, foreign, legacy, rules};
+use super::{FIRST, foreign, lacks_alias, legacy, no_alias, rules};
 use crate::api::{AccountImport, AccountImportReport, ImportedAccount};
 use crate::error::ApiError;
 use crate::extract::{Body, unseen};
@@ -24,7 +24,7 @@ pub(crate) async fn import(State(shared): State<Shared>, Body(import): Body<Acco
     let _changing = shared.changing.lock().await;
     let directory = shared.handles.live.current();
     let mut report = AccountImportReport { dry_run: import.dry_run, ..AccountImportReport::default() };
-    let mut changes = Vec::new();
+    let (mut changes, mut without_alias) = (Vec::new(), Vec::new());
     let mut seen = HashSet::new();
     for new in import.accounts {
         let there = directory.account(&new.login);
@@ -48,6 +48,7 @@ pub(crate) async fn import(State(shared): State<Shared>, Body(import): Body<Acco
         }
         if there.is_none() {
             report.warnings.extend(foreign(&directory, &login));
+            without_alias.extend(Some(login.clone()).filter(|login| lacks_alias(&directory, login)));
         }
         let suspended = |why| format!("{login} is suspended: {why}. To let it log in from everywhere: waypost account resume {login}");
         report.warnings.extend(new.suspended.as_ref().map(suspended));
@@ -55,6 +56,7 @@ pub(crate) async fn import(State(shared): State<Shared>, Body(import): Body<Acco
     }
     report.warnings.sort();
     report.warnings.dedup();
+    report.warnings.extend(no_alias(&without_alias));
     if !import.dry_run && !changes.is_empty() {
         report.warnings.extend(shared.commit(format!("{} accounts were imported", report.imported.len()), changes).await?.warnings);
     }
