@@ -138,6 +138,19 @@ impl Lanes {
         }
     }
 
+    /// The wall clock was set: a host is left alone for as long as it was to be.
+    pub fn step_clock(&self, by_ms: i64) {
+        for lane in self.all().values() {
+            let mut state = lane.state();
+            if let Some((until_ms, _)) = &mut state.paused {
+                *until_ms = until_ms.saturating_add(by_ms);
+            }
+            if let Some((_, until_ms)) = &mut state.ceiling {
+                *until_ms = until_ms.saturating_add(by_ms);
+            }
+        }
+    }
+
     /// Forgets the lanes that nobody works in.
     pub fn sweep(&self, now_ms: i64) {
         self.all().retain(|_, lane| {

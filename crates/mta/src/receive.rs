@@ -51,6 +51,8 @@ pub(crate) struct Reception {
     pub dispatch: Dispatch,
     pub arriving: Arriving,
     pub returns: Returns,
+    /// How many automatic answers come, by sender and alias.
+    pub answers: Returns,
     pub confirmations: Confirmations,
     /// How long the spam filter has been down.
     pub downtime: Downtime,

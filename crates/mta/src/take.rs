@@ -18,6 +18,7 @@ use crate::receive::Reception;
 use crate::received::Received;
 use crate::remedy::wrap;
 use crate::report_in::take_report;
+use crate::responders;
 use crate::responsibility::Responsibility;
 use crate::reword::reword;
 use crate::seal::seal;
@@ -107,6 +108,9 @@ async fn stages(
     };
     if let Treatment::Held(reason) = &accepted.treatment {
         known.held = Some(reason.clone());
+    }
+    if let Err(reply) = responders::check(&reception.answers, &reception.clock, &accepted) {
+        return Ok(Err(reply));
     }
     reception.confirmations.look(&accepted);
     let accepted = without_forgeries(reception, settings, accepted).await?;

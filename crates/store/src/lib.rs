@@ -16,7 +16,7 @@ mod writer;
 pub use content::{Content, Spool};
 pub use error::StoreError;
 pub use handle::Store;
-pub use message::{
+pub use message::{ClockStep, 
     Claimed, ClaimedRecipient, Committed, Disposition, FailedDelivery, Flow, ListFilter, ListedMessage, ListedRecipient, Message,
     NewMessage, NewRecipient, QueueTotals, RecipientKey, Settlement, TlsWish, Unnoticed,
 };
