@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use it::{MX_PORT, Script, Sink, obedient, wait_for};
+use it::{MX_PORT, Script, Sink, Talk, obedient, wait_for};
 use mail::Reply;
 
 use crate::hostile_out::{Outside, content};
@@ -112,5 +112,25 @@ fn mail_for_a_full_mailbox_is_put_off_at_once() {
     talk.expect("MAIL FROM:<her@nobody.test>", "250");
     let reply = talk.say("RCPT TO:<full@example.test>");
     assert!(reply.starts_with("450 4.2.1 ") && !reply.contains("secret"), "{reply}");
+    far.waypost.assert_no_bugs();
+}
+
+#[test]
+fn a_rate_limit_on_forwards_does_not_stop_own_mail() {
+    let far = Outside::new(&[("gmail", 11)], "[retry]\nwaits_s = [600]\n");
+    let host = Script::answering(far.lab.address(11), MX_PORT, |_, command| match command {
+        c if c.starts_with("MAIL FROM:<SRS0=") => Some("421 4.7.28 unusual rate of mail from your IP address. a1si2 - gsmtp\r\n".into()),
+        other => obedient(other),
+    });
+    far.waypost.ok(&["alias", "add", "list@example.test", "foo@gmail.test"]);
+    let letter = "From: <her@foreign.test>\r\nSubject: hi\r\n\r\nhello\r\n";
+    let mut talk = Talk::greeted(far.waypost.address, MX_PORT);
+    talk.taken("her@foreign.test", "list@example.test", letter);
+    far.fate("deferred", "foo@gmail.test");
+    talk.taken("her@foreign.test", "list@example.test", letter);
+    far.fate("held back", "foo@gmail.test");
+    far.send("you@gmail.test", "from the owner.");
+    far.fate("delivered", "you@gmail.test");
+    assert!(host.connections() >= 2);
     far.waypost.assert_no_bugs();
 }

@@ -51,6 +51,7 @@ const NEEDS: &[Need] = &[
     need("posttls-finger", &["postfix"]),
     need("unshare", &["util-linux"]),
     need("strace", &["strace"]),
+    need("faketime", &["faketime"]),
     need("ip", &["iproute2"]),
     need("sqlite3", &["sqlite3"]),
     need("openssl", &["openssl"]),

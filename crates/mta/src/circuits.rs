@@ -162,6 +162,11 @@ impl LiveCircuits {
         self.circuits().resume(about)
     }
 
+    /// The wall clock was set.
+    pub fn step_clock(&self, by_ms: i64) {
+        self.circuits().step_clock(by_ms);
+    }
+
     /// Somebody wants everything tried now.
     pub fn lift(&self) {
         self.circuits().lift();
@@ -192,7 +197,7 @@ fn shared_keys(world: &World, host: &Domain, message: &Message) -> Keys {
     let settings = world.settings.load();
     let source = settings.identity(message.flow).source.map(|ip| ip.to_string()).unwrap_or_default();
     let spf = message.envelope_from().mailbox().map_or(&settings.hostname, |mailbox| &mailbox.domain);
-    Keys::of_host(host, &source, spf, signing_domain(&message.prefix).as_ref())
+    Keys::of_host(host, &source, spf, signing_domain(&message.prefix).as_ref(), message.flow == Flow::Own)
 }
 
 /// The domain of our own DKIM signature, which stands in the prefix.

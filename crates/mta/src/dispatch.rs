@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 
 use crate::bug::caught;
 use crate::circuits::LiveCircuits;
+use crate::clock_step::{self, ClockSteps};
 use crate::closing::Closing;
 use crate::fingerprint::Taken;
 use crate::host_places::HostPlaces;
@@ -87,6 +88,8 @@ pub(crate) struct World {
     pub large: LargeContents,
     /// What the targets have taken lately.
     pub taken: Taken,
+    /// Whether the wall clock was set.
+    pub clock_steps: ClockSteps,
     /// Whether the server closes.
     pub closing: Closing,
     /// Where this run begins to spread hosts of equal preference.
@@ -168,6 +171,18 @@ impl Dispatch {
         self.0.lanes.lift_pauses();
         self.0.world.circuits.lift();
         self.wake();
+    }
+
+    /// The wall clock was set: what is known here until a time is moved along.
+    pub fn step_clock(&self, by_ms: i64) {
+        let mut state = self.state();
+        for route in state.routes.values_mut() {
+            route.plan = None;
+        }
+        state.held_ms = state.held_ms.saturating_add(by_ms);
+        drop(state);
+        self.0.lanes.step_clock(by_ms);
+        self.0.world.circuits.step_clock(by_ms);
     }
 
     /// Recipients in memory.
@@ -288,6 +303,7 @@ impl Dispatch {
     /// Claims what is due now and for which there is room. Returns when the next is due, Unix milliseconds.
     async fn look(&self) -> Result<Option<i64>, store::StoreError> {
         let world = &self.0.world;
+        clock_step::notice(self).await;
         let now_ms = world.clock.now_ms();
         self.expire_held(now_ms).await?;
         let lanes = world.store.lanes().await?;

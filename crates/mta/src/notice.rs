@@ -38,7 +38,8 @@ async fn look(world: &World) -> Result<bool, StoreError> {
     let (Some(postmaster), true) = (&settings.postmaster, settings.forward.notice_s > 0) else { return Ok(false) };
     let unnoticed = world.store.unnoticed(TOLD_MAX).await?;
     let now_ms = world.clock.now_ms();
-    let is_due = now_ms - unnoticed.last_told_ms >= i64::from(settings.forward.notice_s) * 1000;
+    // A time to come is one of a clock that was wrong.
+    let is_due = now_ms < unnoticed.last_told_ms || now_ms - unnoticed.last_told_ms >= i64::from(settings.forward.notice_s) * 1000;
     if !is_due || unnoticed.failed_count + unnoticed.held_count == 0 {
         return Ok(false);
     }

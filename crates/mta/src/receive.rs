@@ -54,6 +54,8 @@ pub(crate) struct Reception {
     /// Networks that have used the server before.
     pub known: KnownNetworks,
     pub returns: Returns,
+    /// How many automatic answers come, by sender and alias.
+    pub answers: Returns,
     pub confirmations: Confirmations,
     /// How long the spam filter has been down.
     pub downtime: Downtime,

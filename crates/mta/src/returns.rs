@@ -1,4 +1,5 @@
-//! How many reports each return address takes: one message makes few reports, so that many are somebody's attack on its sender.
+//! How many messages of a kind an address takes within an hour: reports for a return address, since one message makes few of them and many are an attack
+//! on its sender; automatic answers for an alias.
 //!
 //! Invariant: bounded memory; an address is counted for an hour from its first report on.
 
@@ -23,10 +24,15 @@ pub(crate) struct Returns(Mutex<HashMap<String, (u32, i64)>>);
 impl Returns {
     /// Counts one more report; false where it is one too many.
     pub fn may_take(&self, address: &ForwardPath, forward: &Forward, clock: &Clock) -> bool {
-        self.count(address.to_string().to_lowercase(), forward.reports_per_sender, clock.now_ms())
+        self.count(address.to_string().to_lowercase(), forward.reports_per_sender, clock)
     }
 
-    fn count(&self, address: String, most: u32, now_ms: i64) -> bool {
+    /// Counts one more under this name; false where it is one too many. An hour is one that goes by, whatever the wall clock is set to.
+    pub fn count(&self, address: String, most: u32, clock: &Clock) -> bool {
+        self.count_at(address, most, clock.steady_ms())
+    }
+
+    fn count_at(&self, address: String, most: u32, now_ms: i64) -> bool {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if counts.len() >= COUNTED_MAX {
             counts.retain(|_, (_, since_ms)| now_ms - *since_ms < WINDOW_MS);
@@ -50,7 +56,7 @@ mod tests {
     #[test]
     fn an_hour_has_so_many_reports() {
         let returns = Returns::default();
-        let count = |address: &str, now_ms| returns.count(address.into(), 2, now_ms);
+        let count = |address: &str, now_ms| returns.count_at(address.into(), 2, now_ms);
         assert!(count("a", 0) && count("a", 1) && !count("a", 2));
         assert!(count("b", 2));
         assert!(!count("a", WINDOW_MS - 1) && count("a", WINDOW_MS));

@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use crate::allowance::Allowance;
 use crate::bug::{bugs_caught, signatures_broken};
 use crate::circuits::LiveCircuits;
+use crate::clock_step::{self, ClockSteps};
 use crate::closing::Closing;
 use crate::confirmation::Confirmations;
 use crate::daily;
@@ -157,9 +158,11 @@ impl Server {
             results: Results::start(store.clone(), clock.clone()),
             signing: Signing::default(),
             closing: Closing::default(),
+            clock_steps: ClockSteps::open(&data, &clock),
             spread: random_u32(),
         };
         let dispatch = Dispatch::new(Arc::new(world));
+        clock_step::start(&dispatch).await?;
         let habits = habits::start(store.clone());
         let allowance = Allowance::new(store.clone(), habits.clone());
         let known = KnownNetworks::open(&data);
@@ -177,6 +180,7 @@ impl Server {
             arriving: Arriving::default(),
             known,
             returns: Returns::default(),
+            answers: Returns::default(),
             confirmations: Confirmations::default(),
             downtime: Downtime::default(),
             reading: ReadingRoom::default(),
@@ -276,6 +280,7 @@ impl Server {
         let _ = timeout(GOODBYE, self.at_rest()).await;
         world.results.flush().await;
         world.tls_memory.flush().await;
+        world.clock_steps.write(&world.clock).await;
         match world.store.release_claims(world.clock.now_ms()).await {
             Ok(released) => tracing::info!(released, "what was not begun waits in the queue"),
             Err(error) => tracing::warn!(%error, "claimed mail is released at the next start"),
@@ -309,6 +314,7 @@ fn tasks(dispatch: &Dispatch) -> Vec<JoinHandle<()>> {
     vec![
         tokio::spawn(dispatch.clone().run()),
         tokio::spawn(notice::run(dispatch.clone())),
+        tokio::spawn(clock_step::run(dispatch.clone())),
         tokio::spawn(sts::run(dispatch.clone())),
         tokio::spawn(tls_memory::run(dispatch.clone())),
         tokio::spawn(daily::run(dispatch.clone(), DailyKind::Tls)),

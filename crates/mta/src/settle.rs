@@ -13,6 +13,7 @@ use policy::{Said, Schedule, Scope, Trouble};
 use store::{ClaimedRecipient, Content, Disposition, FailedDelivery, Flow, NewMessage, Settlement};
 
 use crate::circuits::log_critical;
+use crate::clock_step;
 use crate::deliver::Delivered;
 use crate::dispatch::{Dispatch, World};
 use crate::job::Job;
@@ -48,6 +49,7 @@ pub(crate) async fn set_aside(dispatch: &Dispatch, mut job: Job, reason: &str) {
 pub(crate) async fn settle(dispatch: &Dispatch, mut job: Job, mut results: Vec<Result<Delivered, Trouble>>) {
     let world = dispatch.world();
     let _hold = world.closing.hold();
+    clock_step::notice(dispatch).await;
     let now_ms = world.clock.now_ms();
     world.circuits.tell(world, &mut job, &mut results, now_ms);
     let forwarding = world.settings.load().forward.srs.domain.to_string();
@@ -63,6 +65,7 @@ pub(crate) async fn settle(dispatch: &Dispatch, mut job: Job, mut results: Vec<R
         job: &job,
         schedule: world.settings.load().schedule.clone(),
         now_ms,
+        expires_ms: world.clock_steps.expires_ms(&world.clock, job.claimed.message.expires_ms),
         settlement: Settlement::default(),
         reported: Vec::new(),
         mended: Vec::new(),
@@ -79,7 +82,7 @@ pub(crate) async fn settle(dispatch: &Dispatch, mut job: Job, mut results: Vec<R
                 ledger.settlement.follow.push(new);
                 Disposition::Done
             }
-            None if now_ms >= job.claimed.message.expires_ms => {
+            None if now_ms >= ledger.expires_ms => {
                 ledger.failed(recipient, &Trouble::expired(&Trouble::unreadable("its From field could not be rewritten")))
             }
             // A disk that is full now is no reason to lose the message.
@@ -105,6 +108,8 @@ struct Ledger<'a> {
     job: &'a Job,
     schedule: Schedule,
     now_ms: i64,
+    /// When the message is given up, Unix milliseconds, by the clock as it is now.
+    expires_ms: i64,
     settlement: Settlement,
     /// What the sender is to be told.
     reported: Vec<RecipientReport>,
@@ -130,7 +135,7 @@ impl<'a> Ledger<'a> {
                 return None;
             }
             Err(trouble) if trouble.permanent => self.failed(recipient, &trouble),
-            Err(trouble) if self.now_ms >= message.expires_ms => self.failed(recipient, &Trouble::expired(&trouble)),
+            Err(trouble) if self.now_ms >= self.expires_ms => self.failed(recipient, &Trouble::expired(&trouble)),
             Err(trouble) => self.deferred(recipient, trouble),
         })
     }
@@ -164,11 +169,11 @@ impl<'a> Ledger<'a> {
 
     fn deferred(&mut self, recipient: &ClaimedRecipient, trouble: Trouble) -> Disposition {
         let (message, now_ms, schedule) = (&self.job.claimed.message, self.now_ms, &self.schedule);
-        let next_ms = schedule.next_attempt_after_ms(&trouble, now_ms, recipient.attempts + 1, random_u32()).min(message.expires_ms);
+        let next_ms = schedule.next_attempt_after_ms(&trouble, now_ms, recipient.attempts + 1, random_u32()).min(self.expires_ms);
         log_fate::deferred(self.world, message, recipient, &trouble, next_ms - now_ms);
         let due = message.may_report && !message.delay_reported && schedule.is_delay_due(message.arrived_ms, now_ms);
         if due && recipient.recipient.notify.wants_delay(schedule.delay_report_s.is_some()) {
-            self.reported.push(report_on(recipient, Action::Delayed, &trouble, Some(message.expires_ms / 1000)));
+            self.reported.push(report_on(recipient, Action::Delayed, &trouble, Some(self.expires_ms / 1000)));
             if !self.settlement.delay_reported.contains(&message.id) {
                 self.settlement.delay_reported.push(message.id);
             }

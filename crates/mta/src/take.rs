@@ -21,6 +21,7 @@ use crate::receive::Reception;
 use crate::received::Received;
 use crate::remedy::wrap;
 use crate::report_in::take_report;
+use crate::responders;
 use crate::responsibility::Responsibility;
 use crate::reword::reword;
 use crate::seal::seal;
@@ -131,6 +132,9 @@ async fn stages(
     let accepted = accept(authenticated, treatment, whole);
     if let Treatment::Held(reason) = &accepted.treatment {
         known.held = Some(reason.clone());
+    }
+    if let Err(reply) = responders::check(&reception.answers, &reception.clock, &accepted) {
+        return Ok(Err(reply));
     }
     reception.confirmations.look(&accepted);
     let accepted = without_forgeries(reception, settings, accepted).await?;

@@ -2,9 +2,9 @@
 //!
 //! Invariant: no other file of the project asks the system for the time (clippy.toml forbids it).
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
@@ -21,6 +21,8 @@ enum Kind {
 #[derive(Debug)]
 struct Simulated {
     now_ms: AtomicI64,
+    /// What was set, beside what went by.
+    set_ms: AtomicI64,
     moved: Notify,
 }
 
@@ -32,7 +34,7 @@ impl Clock {
 
     /// A clock that stands still until [`Clock::advance`].
     pub fn simulated(now_ms: i64) -> Self {
-        Self(Kind::Simulated(Arc::new(Simulated { now_ms: AtomicI64::new(now_ms), moved: Notify::new() })))
+        Self(Kind::Simulated(Arc::new(Simulated { now_ms: AtomicI64::new(now_ms), set_ms: AtomicI64::new(0), moved: Notify::new() })))
     }
 
     /// Moves a simulated clock; a real one ignores it.
@@ -40,6 +42,27 @@ impl Clock {
         if let Kind::Simulated(simulated) = &self.0 {
             simulated.now_ms.fetch_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX), Ordering::SeqCst);
             simulated.moved.notify_waiters();
+        }
+    }
+
+    /// Sets a simulated clock, forward or back, as an operator or NTP does; a real one ignores it.
+    pub fn set_by_ms(&self, by_ms: i64) {
+        if let Kind::Simulated(simulated) = &self.0 {
+            simulated.set_ms.fetch_add(by_ms, Ordering::SeqCst);
+            simulated.now_ms.fetch_add(by_ms, Ordering::SeqCst);
+            simulated.moved.notify_waiters();
+        }
+    }
+
+    /// Milliseconds since some moment: what went by, whatever the wall clock is set to.
+    pub fn steady_ms(&self) -> i64 {
+        match &self.0 {
+            #[allow(clippy::disallowed_methods)]
+            Kind::System => {
+                static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+                i64::try_from(START.elapsed().as_millis()).unwrap_or(i64::MAX)
+            }
+            Kind::Simulated(simulated) => simulated.now_ms.load(Ordering::SeqCst) - simulated.set_ms.load(Ordering::SeqCst),
         }
     }
 
@@ -77,9 +100,48 @@ impl Clock {
     }
 }
 
+/// A wall clock that leaves the monotonic one behind by this was set, in milliseconds; less is drift that is slewed.
+const STEP_MIN_MS: i64 = 30_000;
+
+/// Notices that the wall clock was set. A machine that slept looks the same: nothing went by for it.
+#[derive(Debug)]
+pub struct StepWatch {
+    /// Wall less steady time at the last look.
+    offset_ms: i64,
+}
+
+impl StepWatch {
+    /// Watches from now on.
+    pub fn new(clock: &Clock) -> Self {
+        Self { offset_ms: clock.now_ms() - clock.steady_ms() }
+    }
+
+    /// By how much the clock was set since the last look, in milliseconds; positive is forward.
+    pub fn look(&mut self, clock: &Clock) -> Option<i64> {
+        let offset_ms = clock.now_ms() - clock.steady_ms();
+        let by_ms = offset_ms - std::mem::replace(&mut self.offset_ms, offset_ms);
+        (by_ms.abs() >= STEP_MIN_MS).then_some(by_ms)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_step_is_told_from_time_that_goes_by() {
+        let clock = Clock::simulated(1000);
+        let mut watch = StepWatch::new(&clock);
+        clock.advance(Duration::from_secs(86_400));
+        assert_eq!(watch.look(&clock), None);
+        clock.set_by_ms(-86_400_000);
+        clock.advance(Duration::from_secs(1));
+        assert_eq!((watch.look(&clock), watch.look(&clock)), (Some(-86_400_000), None));
+        clock.set_by_ms(STEP_MIN_MS - 1);
+        assert_eq!(watch.look(&clock), None);
+        let system = Clock::system();
+        assert_eq!(StepWatch::new(&system).look(&system), None);
+    }
 
     #[tokio::test]
     async fn a_simulated_clock_moves_by_hand() {

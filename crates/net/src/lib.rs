@@ -25,7 +25,7 @@ mod trial;
 mod validation;
 
 pub use authority::{Authority, Issued, request};
-pub use clock::Clock;
+pub use clock::{Clock, StepWatch};
 pub use dane::{Dane, DaneError, Tlsa};
 pub use digest::{certificate_digest, certificate_file_digest, sha256};
 pub use dns_check::{DnsCheck, DnsCheckError, DnsChecked};

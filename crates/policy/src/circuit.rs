@@ -15,7 +15,7 @@ use crate::replies::provider_of;
 pub const CIRCUITS_MAX: usize = 10_000;
 
 /// A pause that grows does not grow beyond this, in milliseconds.
-const PAUSE_MAX_MS: i64 = 4 * 3_600_000;
+pub(crate) const PAUSE_MAX_MS: i64 = 4 * 3_600_000;
 
 /// A trial whose end nobody tells counts as over after this, in milliseconds: longer than any delivery.
 const TRIAL_MAX_MS: i64 = 2 * 3_600_000;
@@ -45,11 +45,13 @@ impl Keys {
     }
 
     /// The keys of a connection to this host from this address, for mail of these domains. What a large provider counts, it counts
-    /// over all its hosts.
-    pub fn of_host(host: &Domain, ip: &str, spf: &Domain, dkim: Option<&Domain>) -> Self {
-        let at = place(host);
+    /// over all its hosts. The owner's own mail has keys of its own: what a host says of mail that strangers sent does not stop it, and it is
+    /// tried by a probe of its own once it was refused itself.
+    pub fn of_host(host: &Domain, ip: &str, spf: &Domain, dkim: Option<&Domain>, is_own: bool) -> Self {
+        let flow = if is_own { "own " } else { "" };
+        let at = format!("{flow}{}", place(host));
         let mut keys = vec![
-            (ReplyScope::MxHost, host.as_str().to_ascii_lowercase()),
+            (ReplyScope::MxHost, format!("{flow}{host}").to_ascii_lowercase()),
             (ReplyScope::Ip, format!("{at} {ip}")),
             (ReplyScope::Netblock, format!("{at} {ip}")),
             (ReplyScope::SpfDomain, format!("{at} {spf}").to_ascii_lowercase()),
@@ -251,6 +253,19 @@ impl Circuits {
     /// Whether the host is to get its messages by DATA, whatever it offers.
     pub fn is_data_only(&self, host: &Domain, now_ms: i64) -> bool {
         self.data_only.get(&host.as_str().to_ascii_lowercase()).is_some_and(|until_ms| now_ms < *until_ms)
+    }
+
+    /// The wall clock was set: a pause ends after the time that it was to last, not at an hour of the old clock.
+    pub fn step_clock(&mut self, by_ms: i64) {
+        for circuit in self.open.values_mut() {
+            circuit.touched_ms = circuit.touched_ms.saturating_add(by_ms);
+            match &mut circuit.state {
+                State::Paused { until_ms: at_ms } | State::OnTrial { since_ms: at_ms } => *at_ms = at_ms.saturating_add(by_ms),
+                State::Returning { .. } => {}
+            }
+        }
+        let ways = self.ipv4_only.values_mut().chain(self.tls_only.values_mut()).chain(self.data_only.values_mut());
+        ways.chain(self.invalid.values_mut().map(|(_, touched_ms)| touched_ms)).for_each(|at_ms| *at_ms = at_ms.saturating_add(by_ms));
     }
 
     /// An operator wants everything tried now.

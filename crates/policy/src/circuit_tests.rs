@@ -19,7 +19,11 @@ fn means(host: &str, said: &str) -> Meaning {
 }
 
 fn keys(host: &str) -> Keys {
-    Keys::of_host(&domain(host), "192.0.2.10", &domain("fwd.example.com"), Some(&domain("fwd.example.com")))
+    Keys::of_host(&domain(host), "192.0.2.10", &domain("fwd.example.com"), Some(&domain("fwd.example.com")), false)
+}
+
+fn own_keys(host: &str) -> Keys {
+    Keys::of_host(&domain(host), "192.0.2.10", &domain("example.com"), Some(&domain("example.com")), true)
 }
 
 fn pass(circuits: &mut Circuits, keys: Keys, now_ms: i64) -> Pass {
@@ -44,6 +48,36 @@ fn a_full_mailbox_stops_itself_and_nobody_else() {
     assert!(!waits(&mut circuits, keys(GMAIL), 2));
     assert!(matches!(circuits.check(Keys::of_target("a@gmail.com"), 3_600_001), Admission::Probe(_)));
     assert!(waits(&mut circuits, Keys::of_target("a@gmail.com"), 3_600_002));
+}
+
+#[test]
+fn what_is_said_of_forwards_stops_no_mail_of_the_owner() {
+    let mut circuits = Circuits::default();
+    let slow = means(GMAIL, "421 4.7.28 unusual rate of mail from your IP address - gsmtp");
+    let forward = pass(&mut circuits, keys(GMAIL), 0);
+    let until_ms = circuits.on_reply(forward, &slow, 0).until_ms.unwrap();
+    assert!(waits(&mut circuits, keys(GMAIL), 1));
+    let own = pass(&mut circuits, own_keys(GMAIL), 1);
+    // Refused itself, it waits too, and each has a probe of its own.
+    circuits.on_reply(own, &slow, 1);
+    assert!(waits(&mut circuits, own_keys(GMAIL), 2));
+    for of in [keys, own_keys] {
+        assert!(matches!(circuits.check(of(GMAIL), until_ms + 1), Admission::Probe(_)));
+        assert!(waits(&mut circuits, of(GMAIL), until_ms + 2));
+    }
+}
+
+#[test]
+fn a_set_clock_makes_no_pause_longer() {
+    let mut circuits = Circuits::default();
+    let first = pass(&mut circuits, Keys::of_target("a@gmail.com"), 0);
+    circuits.on_reply(first, &means(GMAIL, "452 4.2.2 out of storage"), 0);
+    for by_ms in [-86_400_000, 31_536_000_000] {
+        circuits.step_clock(by_ms);
+        let until_ms = circuits.closed_for(&Keys::of_target("a@gmail.com"), by_ms).unwrap().0;
+        assert_eq!(until_ms, by_ms + 3_600_000);
+        circuits.step_clock(-by_ms);
+    }
 }
 
 #[test]

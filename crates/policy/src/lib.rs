@@ -5,6 +5,7 @@
 //! so each decision can be asked again (`explain`, tests) and gives the same answer.
 
 mod authentic;
+mod automatic;
 mod circuit;
 mod client_records;
 mod disposition;
@@ -23,6 +24,7 @@ mod sender;
 mod sts_received;
 mod trouble;
 
+pub use automatic::{Writer, writer};
 pub use authentic::{Treatment, Unauthenticated, authentic, may_report};
 pub use circuit::{Admission, CIRCUITS_MAX, Circuits, Keys, Pass, Pause, Told};
 pub use client_records::{ClientRecord, SubmissionPorts, client_records};

@@ -3,6 +3,7 @@
 //! RFC 5321 s.4.5.4.1: at least 30 minutes between attempts in the long run, sooner at first, four to five days in all.
 //! Invariant: the wait grows, and jitter keeps what failed together from coming back together.
 
+use crate::circuit::PAUSE_MAX_MS;
 use crate::meaning::Reaction;
 use crate::trouble::Trouble;
 
@@ -57,6 +58,12 @@ impl Schedule {
             _ => self.next_attempt_ms(now_ms, attempts, random),
         };
         next_ms.max(not_before_ms)
+    }
+
+    /// The longest that anything waits for its next attempt, in milliseconds: the longest wait with its jitter, or a pause that a host asked for.
+    pub fn longest_wait_ms(&self) -> i64 {
+        let wait_ms = i64::from(self.waits_s.iter().copied().max().unwrap_or_default()) * 1000;
+        (wait_ms + wait_ms * i64::from(self.jitter_percent.min(100)) / 100).max(PAUSE_MAX_MS)
     }
 
     /// When a message that arrived then is given up, Unix milliseconds.

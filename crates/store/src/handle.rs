@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::content::{Content, Spool};
 use crate::data_dir::{self, DataDir, Swept};
 use crate::error::StoreError;
-use crate::message::{Claimed, Committed, FailedDelivery, ListFilter, ListedMessage, NewMessage, QueueTotals, Settlement, Unnoticed};
+use crate::message::{Claimed, ClockStep, Committed, FailedDelivery, ListFilter, ListedMessage, NewMessage, QueueTotals, Settlement, Unnoticed};
 use crate::sqlite::{self, DirectoryChange, LaneDue, LoginUse};
 use crate::threads::Threads;
 use crate::writer::{Answer, Job, LINE_MAX, Operation, Writer, run_checkpoints};
@@ -168,6 +168,11 @@ impl Store {
     /// After a start: what the process before had claimed is due now. Returns how many recipients.
     pub async fn release_claims(&self, now_ms: i64) -> Result<u64, StoreError> {
         self.count(Operation::ReleaseClaims { now_ms }).await
+    }
+
+    /// The wall clock was set: moves what the queue has written down by the old one. Returns how many recipients would have waited too long.
+    pub async fn step_clock(&self, step: ClockStep) -> Result<u64, StoreError> {
+        self.count(Operation::StepClock(step)).await
     }
 
     /// A message's content.

@@ -19,7 +19,7 @@ pub use content::{Content, Spool};
 pub use data_dir::Swept;
 pub use error::StoreError;
 pub use handle::Store;
-pub use message::{
+pub use message::{ClockStep, 
     Claimed, ClaimedRecipient, Committed, Disposition, FailedDelivery, Flow, ListFilter, ListedMessage, ListedRecipient, Message,
     NewMessage, NewRecipient, QueueTotals, RecipientKey, Settlement, TlsWish, Unnoticed,
 };

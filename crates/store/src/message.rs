@@ -187,6 +187,17 @@ pub struct Claimed {
     pub recipients: Vec<ClaimedRecipient>,
 }
 
+/// How times in the queue are moved when the wall clock was set, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClockStep {
+    /// Arrivals and the ends of lifetimes, so that a step ages nothing.
+    pub ages_by_ms: i64,
+    /// Next attempts and the ends of claims.
+    pub waits_by_ms: i64,
+    /// No next attempt is later than this, Unix milliseconds.
+    pub latest_ms: i64,
+}
+
 /// What became of a recipient.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Disposition {

@@ -1,7 +1,7 @@
 //! The thread that writes, and the thread that moves the log into the database.
 //!
 //! The writer takes whatever waits, up to [`BATCH_MAX`] operations, and commits it as one transaction: one sync for
-//! many messages. Invariant: nobody is answered before the commit of their batch has returned, and a commit that
+//! many messages. What became of deliveries is committed before new mail, since whatever is delivered and not settled is sent again after a crash. Invariant: nobody is answered before the commit of their batch has returned, and a commit that
 //! failed is never tried again in the hope of a better answer.
 
 use std::path::PathBuf;
@@ -14,12 +14,18 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::StoreError;
-use crate::message::{Claimed, NewMessage, Settlement};
+use crate::message::{Claimed, ClockStep, NewMessage, Settlement};
 use crate::report::NewReport;
 use crate::sqlite::{self, DailyChange, DirectoryChange, LoginUse};
 
 /// At most this many operations share a transaction.
 const BATCH_MAX: usize = 512;
+
+/// At most this many other operations share the transaction of settlements.
+const WITH_SETTLEMENTS_MAX: usize = 16;
+
+/// At most this many other operations share a transaction while settlements come in, which wait for its end.
+const BESIDE_SETTLEMENTS_MAX: usize = 128;
 
 /// At most this many operations wait for the writer.
 pub(crate) const LINE_MAX: usize = 4096;
@@ -40,6 +46,7 @@ pub(crate) enum Operation {
     Settle { settlement: Settlement, lease_ms: i64 },
     Claim { lane: Domain, now_ms: i64, lease_ms: i64, limit: u32 },
     ReleaseClaims { now_ms: i64 },
+    StepClock(ClockStep),
     Retry { id: Option<QueueId>, lane: Option<Domain>, now_ms: i64 },
     Drop { id: QueueId, index: Option<u32> },
     Release { id: QueueId, now_ms: i64, expires_ms: i64 },
@@ -81,6 +88,7 @@ fn apply(db: &Connection, operation: &Operation) -> Applied {
             sqlite::claim(db, lane, *now_ms, *lease_ms, *limit).map(|claimed| (Answer::Claimed(claimed), vec![]))
         }
         Operation::ReleaseClaims { now_ms } => sqlite::release_claims(db, *now_ms).map(|n| (Answer::Count(n), vec![])),
+        Operation::StepClock(step) => sqlite::step_clock(db, *step).map(|n| (Answer::Count(n), vec![])),
         Operation::Retry { id, lane, now_ms } => sqlite::retry(db, *id, lane.as_ref(), *now_ms).map(|n| (Answer::Count(n), vec![])),
         Operation::Drop { id, index } => sqlite::drop_message(db, *id, *index).map(done),
         Operation::Release { id, now_ms, expires_ms } => sqlite::release(db, *id, *now_ms, *expires_ms).map(|()| done(vec![])),
@@ -159,16 +167,32 @@ pub(crate) struct Writer {
 impl Writer {
     /// Serves until every handle is gone.
     pub fn run(mut self, mut line: mpsc::Receiver<Job>) {
-        let mut jobs = Vec::with_capacity(BATCH_MAX);
-        while let Some(job) = line.blocking_recv() {
-            jobs.push(job);
-            while jobs.len() < BATCH_MAX {
-                match line.try_recv() {
-                    Ok(job) => jobs.push(job),
-                    Err(_) => break,
-                }
+        let (mut settlements, mut others) = (Vec::with_capacity(BATCH_MAX), Vec::with_capacity(BATCH_MAX));
+        loop {
+            let next = if others.is_empty() { line.blocking_recv() } else { line.try_recv().ok() };
+            if next.is_none() && others.is_empty() {
+                break;
             }
-            self.commit(&mut jobs);
+            let more = std::iter::from_fn(|| line.try_recv().ok());
+            for job in next.into_iter().chain(more).take(BATCH_MAX.saturating_sub(others.len())) {
+                if matches!(job.operation, Operation::Settle { .. }) { settlements.push(job) } else { others.push(job) }
+            }
+            if settlements.is_empty() {
+                self.commit(&mut others);
+                continue;
+            }
+            // A few more cost less than a sync of their own, for which the next settlements would wait.
+            if others.len() <= WITH_SETTLEMENTS_MAX {
+                settlements.append(&mut others);
+                self.commit(&mut settlements);
+                continue;
+            }
+            self.commit(&mut settlements);
+            let rest = others.split_off(others.len().min(BESIDE_SETTLEMENTS_MAX));
+            if !others.is_empty() {
+                self.commit(&mut others);
+            }
+            others = rest;
         }
         if let Err(e) = self.db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
             tracing::warn!(error = %e, "the queue's log stays for the next start to move");

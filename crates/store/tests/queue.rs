@@ -243,3 +243,21 @@ async fn failures_are_listed_and_told_once() {
     assert_eq!((after.failed_count, after.last_told_ms), (0, 77));
     assert_eq!(store.failed(10).await.unwrap(), [failed(2), failed(1)]);
 }
+
+#[tokio::test]
+async fn a_set_clock_moves_what_waits_and_what_is_claimed_along() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    store.commit(vec![message(1, &small(1), &["a@one.test"], false), message(2, &small(2), &["b@two.test"], true)], 50_000).await.unwrap();
+    let step = |by_ms, latest_ms| store::ClockStep { ages_by_ms: by_ms, waits_by_ms: by_ms, latest_ms };
+    let year = 31_536_000_000;
+    assert_eq!(store.step_clock(step(year, year + 100_000)).await.unwrap(), 0);
+    // The claim has not ended, and the message is no older.
+    assert!(store.claim(lane("two.test"), year + 49_999, year + 60_000, 10).await.unwrap().is_empty());
+    assert!(store.claim(lane("one.test"), year + 999, year + 60_000, 10).await.unwrap().is_empty());
+    let listed = store.list(ListFilter { limit: 10, ..ListFilter::default() }).await.unwrap();
+    assert_eq!((listed[0].message.arrived_ms, listed[0].message.expires_ms), (year + 1000, year + 9_000_000));
+    // A clock that was ahead and is right now: nothing waits longer than it may.
+    assert_eq!(store.step_clock(store::ClockStep { ages_by_ms: 0, waits_by_ms: 0, latest_ms: 5000 }).await.unwrap(), 1);
+    assert_eq!(store.claim(lane("one.test"), 5000, 60_000, 10).await.unwrap().len(), 1);
+}

@@ -6,7 +6,7 @@
 use policy::{Trouble, provider_of};
 use store::{Claimed, Content};
 
-use super::Worker;
+use super::worker::Worker;
 use crate::bug::caught;
 use crate::connect::{Tried, connect};
 use crate::deliver::{Attempt, deliver};

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod claim;
+mod clock_step;
 mod daily;
 mod directory;
 mod list;
@@ -21,6 +22,7 @@ use rusqlite::Connection;
 pub use accounts::AccountChange;
 pub use claim::LaneDue;
 pub(crate) use claim::{claim, lanes, release_claims, retry};
+pub(crate) use clock_step::step_clock;
 pub use daily::{DailyChange, DailyCount, DailyKind, DailyPeriod, DailyReportDue};
 pub(crate) use daily::{change_daily, daily_counts, daily_reports_due};
 pub use directory::DirectoryChange;

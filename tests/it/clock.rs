@@ -1,0 +1,107 @@
+//! The wall clock is set while mail waits: nothing is given up for it, and nothing waits until the clock has caught up.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use it::{MX_PORT, Sink, run_ok, wait_for};
+use mail::Reply;
+
+use crate::hostile_out::Outside;
+
+/// The library that lets a process see another wall clock, as the command `faketime` finds it.
+fn library() -> PathBuf {
+    PathBuf::from(run_ok("faketime", &["-m", "now", "printenv", "LD_PRELOAD"]).trim())
+}
+
+/// The server sees the wall clock that the file sets, and the machine's monotonic one.
+fn under(library: &Path, stamp: &Path) -> impl FnOnce(&Path) -> Command {
+    let (library, stamp) = (library.to_owned(), stamp.to_owned());
+    move |binary| {
+        let mut command = Command::new(binary);
+        command.env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", stamp);
+        command.env("FAKETIME_NO_CACHE", "1").env("DONT_FAKE_MONOTONIC", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        command
+    }
+}
+
+struct Scene {
+    far: Outside,
+    sink: Sink,
+    is_open: Arc<AtomicBool>,
+    stamp: PathBuf,
+}
+
+/// A message waits, since its host says "not now", and goes on saying so until `is_open`.
+fn waiting(waits: &str) -> Scene {
+    let mut far = Outside::new(&[("far", 11)], &format!("[retry]\nwaits_s = {waits}\nlifetime = \"5d\"\n"));
+    let is_open = Arc::new(AtomicBool::new(false));
+    let open = is_open.clone();
+    let sink = Sink::deciding(far.lab.address(11), MX_PORT, move |_| {
+        (!open.load(Ordering::SeqCst)).then(|| Reply::new(450, (4, 2, 0), "not now"))
+    });
+    far.waypost.stop();
+    let stamp = far.lab.write("clock", "+0");
+    far.waypost.start_by(under(&library(), &stamp));
+    far.send("you@far.test", "through time.");
+    far.fate("deferred", "you@far.test");
+    Scene { far, sink, is_open, stamp }
+}
+
+impl Scene {
+    fn set(&self, clock: &str) {
+        std::fs::write(&self.stamp, clock).unwrap();
+        self.far.waypost.wait_for_log("the clock was set");
+    }
+
+    fn deferrals(&self) -> usize {
+        self.far.waypost.log().matches(": deferred id=").count()
+    }
+
+    fn tried_again(&self) {
+        let before = self.deferrals();
+        wait_for("one more attempt", || (self.deferrals() > before).then_some(()));
+    }
+
+    fn arrives(&self) {
+        self.is_open.store(true, Ordering::SeqCst);
+        self.sink.wait_for("through time.");
+        self.far.waypost.wait_for_empty_queue();
+        assert!(!self.far.waypost.log().contains(": failed id="), "{}", self.far.waypost.log());
+        assert_eq!(self.sink.messages().len(), 1);
+        self.far.waypost.assert_no_bugs();
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_forward_gives_nothing_up() {
+    let scene = waiting("[2]");
+    scene.set("+365d");
+    scene.tried_again();
+    scene.tried_again();
+    scene.arrives();
+}
+
+#[test]
+fn a_clock_that_is_set_back_keeps_nothing_waiting() {
+    let scene = waiting("[2]");
+    scene.set("-1d");
+    scene.tried_again();
+    scene.arrives();
+}
+
+#[test]
+fn a_clock_that_is_set_right_while_the_server_is_down_gives_nothing_up() {
+    for wrong in ["-365d", "+365d"] {
+        let mut scene = waiting("[2]");
+        scene.set(wrong);
+        scene.tried_again();
+        // A kill: what the server would write on its way down is not there.
+        scene.far.waypost.kill();
+        std::fs::write(&scene.stamp, "+0").unwrap();
+        scene.far.waypost.start_by(under(&library(), &scene.stamp));
+        scene.tried_again();
+        scene.arrives();
+    }
+}
