@@ -10,6 +10,7 @@
 )]
 
 mod account_import;
+mod alias_targets;
 mod certificates;
 mod circuits;
 mod client_config;

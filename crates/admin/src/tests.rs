@@ -49,6 +49,7 @@ async fn api_with(virtual_file: Option<&str>) -> Api {
         confirmations: mta::Confirmations::default(),
         message_max_bytes: Arc::new(|| 1 << 20),
         resolver: None,
+        has_route: Arc::new(|_| false),
         report_facts: crate::ReportFacts { addresses: vec!["192.0.2.1".parse().unwrap()], forwarding: "fwd.example.com".parse().unwrap() },
         certificates: crate::Certificates { in_use: Arc::new(|| Ok(Vec::new())), directory: dir.path().join("certificates"), renew: None },
         reload: Some(Arc::new(|| Box::pin(async { Err("w.toml:3:1: unknown key".to_owned()) }))),

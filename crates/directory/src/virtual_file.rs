@@ -143,6 +143,10 @@ impl Reader<'_> {
         }
         if key.contains('@') {
             let source: AliasSource = key.parse().map_err(|error| format!("the key `{key}`: {error}"))?;
+            if let Some(domain) = key.strip_prefix("*@") {
+                let warning = format!("`{key}` is the address of a user called `*`, to Postfix too; the catch-all is written @{domain}");
+                self.file.warnings.push((logical.line, warning));
+            }
             return self.alias(source, value, logical.line);
         }
         if key.contains('.') || key.starts_with('[') {
@@ -349,6 +353,7 @@ mod tests {
     fn a_copy_kept_in_the_mailbox_is_left_out() {
         assert_eq!(shown("self@x.test Self@X.test, z@g.test"), ["1 self@x.test -> z@g.test", "warning 1"]);
         assert_eq!(shown("@x.test @x.test"), ["1 @x.test -> ", "fault 1"]);
+        assert_eq!(shown("*@x.test a@g.test"), ["1 *@x.test -> a@g.test", "warning 1"]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod facts;
 mod provider;
 mod records;
 mod show;
+mod target_watch;
 pub mod watch;
 mod written;
 mod zone_keeper;

@@ -30,7 +30,7 @@ use tokio::task::JoinHandle;
 
 use crate::config::{self, Config, ValidateWord};
 use crate::dns::watch::Watch;
-use crate::transport::{limit_of, releasing, submitting};
+use crate::transport::{limit_of, releasing, routed, submitting};
 use face::{Face, server_tls};
 use public::Public;
 use reload::Reloader;
@@ -170,8 +170,9 @@ fn handles(
         release: releasing(releaser),
         submit: submitting(server.submitter(Arc::new(admin::is_local_user))),
         confirmations: server.confirmations(),
-        message_max_bytes: limit_of(settings),
+        message_max_bytes: limit_of(settings.clone()),
         resolver: Some(resolver),
+        has_route: routed(settings),
         report_facts,
         certificates,
         reload: Some(Arc::new(move || {
