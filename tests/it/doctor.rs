@@ -29,7 +29,7 @@ impl Ward {
         let us = self.lab.address(1);
         let all = format!(
             "example MX 10 mx.example\nmx.example A {us}\nexample TXT \"v=spf1 ip4:{us} -all\"\nmx.example TXT \"v=spf1 a -all\"\n\
-             fwd.example MX 10 mx.example\nfwd.example TXT \"v=spf1 ip4:{us} -all\"\n{keys}"
+             fwd.example MX 10 mx.example\nfwd.example TXT \"v=spf1 ip4:{us} -all\"\ninbox MX 10 mx.inbox\nmx.inbox A {us}\n{keys}"
         );
         let kept: String =
             all.lines().filter(|line| !without.iter().any(|w| line.starts_with(w))).map(|line| format!("{line}\n")).collect();
@@ -102,7 +102,7 @@ fn a_server_that_is_down_a_key_that_is_not_published_and_a_closed_way_out() {
     let keys = ward.waypost.keys("example.test");
     ward.afar_at = 3;
     ward.waypost.stop();
-    let _dns = ward.dns(&keys.replace("p=M", "p=N"), &[], "");
+    let _dns = ward.dns(&keys.replace("p=MII", "p=NII"), &[], "");
     let (findings, is_well) = ward.doctor(&[]);
     assert!(!is_well);
     let found = bad(&findings);
@@ -147,7 +147,7 @@ fn setup_then_dns_apply_turns_red_into_green() {
     let lab = Lab::new();
     let us = lab.address(1);
     // The zone is signed, and a resolver that validates it is the one in use.
-    let dns = Dns::start_for_updates(&lab, "");
+    let dns = Dns::start_for_updates(&lab, &format!("inbox A {}\n", lab.address(2)));
     let unbound = Unbound::start(&lab, &dns);
     lab.write("tsig.secret", &format!("{}\n", it::UPDATE_SECRET));
     std::fs::set_permissions(lab.path().join("tsig.secret"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();

@@ -10,6 +10,7 @@
 )]
 
 mod account_import;
+mod alias_targets;
 mod certificate_files;
 mod certificates;
 mod circuits;

@@ -105,6 +105,7 @@ pub(crate) async fn virtual_file(State(shared): State<Shared>) -> Json<VirtualFi
 /// Reads an alias as people write it.
 pub(crate) fn read(source: &str, targets: &[String]) -> Result<Alias, ApiError> {
     const WHAT: &str = "an address (me@example.com) or a catch-all (@example.com)";
+    std::iter::once(source).chain(targets.iter().map(String::as_str)).try_for_each(refuse_wildcard)?;
     Ok(Alias {
         source: parsed_name(WHAT, source)?,
         targets: targets.iter().map(|target| parsed_name(WHAT, target)).collect::<Result<_, _>>()?,
@@ -113,9 +114,18 @@ pub(crate) fn read(source: &str, targets: &[String]) -> Result<Alias, ApiError> 
     })
 }
 
+/// Who writes `*@example.com` means all of the domain, and would get the address of a user called `*`.
+pub(crate) fn refuse_wildcard(text: &str) -> Result<(), ApiError> {
+    match text.strip_prefix("*@") {
+        Some(domain) => Err(ApiError::bad(format!("`{text}` would be the address of a user called `*`"))
+            .hint(format!("every address of the domain is written @{domain}"))),
+        None => Ok(()),
+    }
+}
+
 pub(crate) async fn add(State(shared): State<Shared>, Body(new): Body<NewAlias>) -> Result<Json<Changed>, ApiError> {
     let alias = read(&new.source, &new.targets)?;
-    let _changing = shared.changing.lock().await;
+    let changing = shared.changing.lock().await;
     let directory = shared.handles.live.current();
     if let Some(old) = directory.lookup(&alias.source.to_string()).filter(|old| old.origin == Origin::Database)
         && !new.replace
@@ -124,8 +134,12 @@ pub(crate) async fn add(State(shared): State<Shared>, Body(new): Body<NewAlias>)
             .hint("to replace it, run the command again with --replace"));
     }
     check_alias(&directory, &alias)?;
-    let changed = format!("{} → {}", alias.source, targets(&alias));
-    Ok(Json(shared.commit(changed, vec![DirectoryChange::AddAlias { alias, replace: new.replace }]).await?))
+    let said = format!("{} → {}", alias.source, targets(&alias));
+    let change = DirectoryChange::AddAlias { alias: alias.clone(), replace: new.replace };
+    let mut changed = shared.commit(said, vec![change]).await?;
+    drop(changing);
+    changed.warnings.extend(shared.look_at(&alias.targets).await.into_iter().filter(|look| look.is_wrong).map(|look| look.to_string()));
+    Ok(Json(changed))
 }
 
 pub(crate) fn targets(alias: &Alias) -> String {
@@ -198,6 +212,7 @@ pub(crate) async fn test(State(shared): State<Shared>, Params(query): Params<Tes
         failed: Vec::new(),
         steps: Vec::new(),
         paused: Vec::new(),
+        doubts: Vec::new(),
     };
     match directory.explain(&address) {
         // A foreign address expands to itself, but mail for it is not taken here.
@@ -205,6 +220,8 @@ pub(crate) async fn test(State(shared): State<Shared>, Params(query): Params<Tes
             .failed
             .push(FailedTarget { address: address.to_string(), reason: format!("{} is not a domain of this server", address.domain) }),
         Ok(expansion) => {
+            let targets: Vec<Target> = expansion.targets.iter().cloned().map(Target::Address).collect();
+            answer.doubts = shared.look_at(&targets).await.iter().map(ToString::to_string).collect();
             let text = |mailboxes: &[Mailbox]| mailboxes.iter().map(Mailbox::to_string).collect();
             answer.targets = text(&expansion.targets);
             answer.paused = pauses_of(&shared, &expansion.targets);

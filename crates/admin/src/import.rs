@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 
 use axum::Json;
 use axum::extract::State;
-use directory::{Alias, Contents, Directory, HostedDomain, Origin, Problem, virtual_file};
+use directory::{Alias, AliasSource, Contents, Directory, HostedDomain, Origin, Problem, virtual_file};
 use mail::Domain;
 use store::DirectoryChange;
 
@@ -29,11 +29,15 @@ pub(crate) async fn import(State(shared): State<Shared>, Body(import): Body<Impo
     report.dry_run = import.dry_run;
     report.warnings.extend(warnings);
     report.left_out.sort_by_key(|left_out| left_out.line);
+    let is_new = |source: &AliasSource| import.replace || !stored.strict_domains.iter().any(|(there, _)| there.key() == source.key());
+    let strict = file.strict_domains.into_iter().filter(|(source, _)| is_new(source));
+    let strict: Vec<DirectoryChange> = strict.map(|(source, setting)| DirectoryChange::SetStrictDomain(source, Some(setting))).collect();
     let changes: Vec<DirectoryChange> = plan
         .domains
         .into_iter()
         .map(DirectoryChange::AddDomain)
         .chain(plan.aliases.into_iter().map(|(alias, _)| DirectoryChange::AddAlias { alias, replace: true }))
+        .chain(strict)
         .collect();
     if !import.dry_run && !changes.is_empty() {
         let changed = format!("{} domains and {} aliases were imported", report.domains.len(), report.added.len());
@@ -141,5 +145,5 @@ pub(crate) async fn export(State(shared): State<Shared>) -> Json<Export> {
     let directory = shared.handles.live.current();
     let contents = directory.contents();
     let domains: Vec<Domain> = contents.domains.iter().map(|domain| domain.name.clone()).collect();
-    Json(Export { text: virtual_file::write(&domains, &contents.aliases) })
+    Json(Export { text: virtual_file::write(&domains, &contents.aliases, &contents.strict_domains) })
 }

@@ -21,6 +21,7 @@ mod queue;
 mod reports;
 mod server;
 mod socket;
+mod targets;
 
 pub use certificates::{Certificates, RenewCertificates};
 pub use error::ApiError;

@@ -20,7 +20,7 @@ use crate::certificates::{self, Certificates};
 use crate::error::ApiError;
 use crate::messages::ROOM_KIB;
 use crate::reports::{self, ReportFacts};
-use crate::{accounts, aliases, confirmations, domains, held, import, keys, messages, pauses, queue};
+use crate::{accounts, aliases, confirmations, domains, held, import, keys, messages, pauses, queue, targets};
 
 /// The largest body of a request, in octets.
 const BODY_MAX_BYTES: usize = 16 * 1024 * 1024;
@@ -62,6 +62,8 @@ pub struct Handles {
     pub resolver: Option<net::Resolver>,
     /// What gets no mail for now; `None` where no server runs.
     pub pauses: Option<Pauses>,
+    /// Whether the configuration names the next hop of a domain, so that DNS does not matter.
+    pub has_route: Arc<dyn Fn(&mail::Domain) -> bool + Send + Sync>,
     /// What reports of other servers are judged by.
     pub report_facts: ReportFacts,
     /// The certificates.
@@ -112,6 +114,7 @@ pub fn router(handles: Handles) -> Router {
         .route("/aliases/{source}", patch(aliases::enable).delete(aliases::remove))
         .route("/aliases/{source}/strict-domain", put(aliases::set_strict_domain))
         .route("/aliases/test", get(aliases::test))
+        .route("/aliases/targets", get(targets::all))
         .route("/aliases/virtual-file", get(aliases::virtual_file))
         .route("/aliases/import", post(import::import))
         .route("/aliases/export", get(import::export))

@@ -50,6 +50,7 @@ async fn api_with(virtual_file: Option<&str>) -> Api {
         message_max_bytes: Arc::new(|| 1 << 20),
         pauses: None,
         resolver: None,
+        has_route: Arc::new(|_| false),
         report_facts: crate::ReportFacts { addresses: vec!["192.0.2.1".parse().unwrap()], forwarding: "fwd.example.com".parse().unwrap() },
         certificates: crate::Certificates {
             in_use: Arc::new(|| Ok(Vec::new())),

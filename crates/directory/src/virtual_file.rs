@@ -11,9 +11,13 @@ use mail::{Domain, Mailbox};
 use crate::alias::{Alias, AliasSource, Origin, Target};
 use crate::extension::local_part;
 use crate::right_side;
+use crate::strict::StrictDomain;
 
 /// Marks a disabled alias. To Postfix it is a comment.
 const DISABLED: &str = "# disabled: ";
+
+/// Marks what an alias does with mail that would not survive forwarding. To Postfix it is a comment.
+const STRICT: &str = "# strict: ";
 
 /// What a file says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,6 +27,8 @@ pub struct VirtualFile {
     /// Its aliases, each with the line that it starts on, from 1. One without a target has a line of which no target can be used:
     /// its address exists, and mail to it waits at its sender's until the line is mended.
     pub aliases: Vec<(Alias, usize)>,
+    /// What aliases do with mail that would not survive forwarding, as [`write`] puts it down.
+    pub strict_domains: Vec<(AliasSource, StrictDomain)>,
     /// What is not in force as it is written, with the line: each needs to be mended.
     pub faults: Vec<(usize, String)>,
     /// What was read and left out without a loss, or means something else than it seems to, with the line.
@@ -34,6 +40,7 @@ pub fn parse(text: &str, origin: Option<&Domain>) -> VirtualFile {
     let mut reader = Reader { origin, ..Reader::default() };
     let (lines, faults) = logical_lines(text);
     reader.file.faults = faults;
+    reader.file.strict_domains = text.lines().filter_map(|line| strict(line.strip_prefix(STRICT)?)).collect();
     for logical in lines {
         let read = if logical.disabled { reader.disabled(&logical) } else { reader.entry(&logical) };
         if let Err(message) = read {
@@ -45,7 +52,11 @@ pub fn parse(text: &str, origin: Option<&Domain>) -> VirtualFile {
 
 /// Writes a file. Disabled aliases become comments that only [`parse`] understands; an alias without a target
 /// becomes a comment for people.
-pub fn write<'a>(domains: &[Domain], aliases: impl IntoIterator<Item = &'a Alias>) -> String {
+pub fn write<'a>(
+    domains: &[Domain],
+    aliases: impl IntoIterator<Item = &'a Alias>,
+    strict_domains: &[(AliasSource, StrictDomain)],
+) -> String {
     let mut text = String::new();
     for domain in domains {
         text.push_str(&format!("{domain} domain\n"));
@@ -58,6 +69,9 @@ pub fn write<'a>(domains: &[Domain], aliases: impl IntoIterator<Item = &'a Alias
             true => format!("# without a target: {source}\n"),
             false => format!("{mark}{source} {}\n", targets.join(", ")),
         });
+    }
+    for (source, setting) in strict_domains {
+        text.push_str(&format!("{STRICT}{} {setting}\n", source_text(source)));
     }
     text
 }
@@ -72,6 +86,11 @@ fn source_text(source: &AliasSource) -> String {
         }
         other => other.to_string(),
     }
+}
+
+fn strict(text: &str) -> Option<(AliasSource, StrictDomain)> {
+    let (source, setting) = text.trim_ascii().rsplit_once(' ')?;
+    Some((source.parse().ok()?, setting.parse().ok()?))
 }
 
 struct Logical {
@@ -143,6 +162,10 @@ impl Reader<'_> {
         }
         if key.contains('@') {
             let source: AliasSource = key.parse().map_err(|error| format!("the key `{key}`: {error}"))?;
+            if let Some(domain) = key.strip_prefix("*@") {
+                let warning = format!("`{key}` is the address of a user called `*`, to Postfix too; the catch-all is written @{domain}");
+                self.file.warnings.push((logical.line, warning));
+            }
             return self.alias(source, value, logical.line);
         }
         if key.contains('.') || key.starts_with('[') {
@@ -349,6 +372,7 @@ mod tests {
     fn a_copy_kept_in_the_mailbox_is_left_out() {
         assert_eq!(shown("self@x.test Self@X.test, z@g.test"), ["1 self@x.test -> z@g.test", "warning 1"]);
         assert_eq!(shown("@x.test @x.test"), ["1 @x.test -> ", "fault 1"]);
+        assert_eq!(shown("*@x.test a@g.test"), ["1 *@x.test -> a@g.test", "warning 1"]);
     }
 
     #[test]
@@ -366,9 +390,11 @@ mod tests {
             .collect();
         aliases[1].enabled = false;
         aliases.push(Alias { source: "n@x.test".parse().unwrap(), targets: Vec::new(), enabled: true, origin: Origin::Database });
-        let text = write(&["x.test".parse().unwrap()], &aliases);
+        let strict = [("a@x.test".parse().unwrap(), StrictDomain::Hold)];
+        let text = write(&["x.test".parse().unwrap()], &aliases, &strict);
         let want = "x.test domain\na@x.test b@g.test, c@g.test\n# disabled: @x.test @y.test\n\"#q\"@x.test b@g.test\n\
-            # without a target: n@x.test\n";
+            # without a target: n@x.test\n# strict: a@x.test hold\n";
         assert_eq!(text, want);
+        assert_eq!(parse(&text, None).strict_domains, strict);
     }
 }

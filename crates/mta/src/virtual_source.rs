@@ -55,6 +55,9 @@ impl VirtualSource {
     /// Reads the file as it is now; the error says why it cannot be read at all.
     pub fn read(&self) -> Result<VirtualFile, String> {
         let bytes = fs::read(&self.path).map_err(|error| format!("the file cannot be read: {error}"))?;
+        if bytes.contains(&0) {
+            return Err("this is no text file; name the one that postmap reads, without .db".into());
+        }
         Ok(virtual_file::parse(&String::from_utf8_lossy(&bytes), self.origin.as_ref()))
     }
 

@@ -35,6 +35,9 @@ impl FromStr for LocalRule {
         if user.is_empty() || user.contains(char::is_whitespace) {
             return Err("it names no user before the =".into());
         }
+        if let Some(domain) = sender.trim().strip_prefix("*@") {
+            return Err(format!("*@{domain} is the address of a user called `*`; every address of the domain is written @{domain}"));
+        }
         let sender = sender.trim().parse().map_err(|e: AddressError| e.to_string())?;
         Ok(Self { user: user.to_owned(), sender })
     }

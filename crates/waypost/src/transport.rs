@@ -192,6 +192,7 @@ fn offline(config: &Config, store: Store, live: Arc<LiveDirectory>) -> Result<Ha
         )),
         confirmations: mta::Confirmations::default(),
         message_max_bytes: limit_of(settings.clone()),
+        has_route: routed(settings.clone()),
         release: releasing(mta::Releaser::new(settings, store.clone(), live.clone(), clock.clone())),
         pauses: None,
         resolver: crate::serve::resolver(config).ok(),
@@ -227,6 +228,11 @@ pub fn submitting(submitter: mta::Submitter) -> admin::Submit {
 /// The largest message, as the settings in force say.
 pub fn limit_of(settings: mta::settings::LiveSettings) -> Arc<dyn Fn() -> u64 + Send + Sync> {
     Arc::new(move || settings.load().limits.message_bytes)
+}
+
+/// Whether the settings in force name the next hop of a domain.
+pub fn routed(settings: mta::settings::LiveSettings) -> Arc<dyn Fn(&mail::Domain) -> bool + Send + Sync> {
+    Arc::new(move |domain| settings.load().delivery.routes.iter().any(|route| !route.is_last_resort && route.domains.contains(domain)))
 }
 
 /// A command run as root would leave files that the server cannot write.

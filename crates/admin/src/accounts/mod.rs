@@ -15,6 +15,7 @@ use mail::Mailbox;
 use sasl::Mechanism;
 use store::{AccountChange, DirectoryChange, LoginUse};
 
+use crate::aliases::refuse_wildcard;
 use crate::api::{AccountDetail, AccountPatch, AccountView, Changed, CredentialView, Login, NewAccount, UseView};
 use crate::error::ApiError;
 use crate::extract::{Body, parsed, parsed_name};
@@ -105,6 +106,7 @@ pub(crate) async fn add(State(shared): State<Shared>, Body(new): Body<NewAccount
 }
 
 fn rules(texts: &[String]) -> Result<Vec<SenderRule>, ApiError> {
+    texts.iter().try_for_each(|text| refuse_wildcard(text))?;
     texts.iter().map(|text| parsed("an address (me@example.com), a domain (@example.com) or *", text)).collect()
 }
 

@@ -113,6 +113,43 @@ pub struct AliasTest {
     /// Targets that get nothing for now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub paused: Vec<PauseView>,
+    /// What DNS says against the targets.
+    #[serde(default)]
+    pub doubts: Vec<String>,
+}
+
+/// What DNS says of a domain that aliases lead to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetLook {
+    /// The domain.
+    pub domain: String,
+    /// A target in it.
+    pub target: String,
+    /// Whether mail for it cannot arrive, or may arrive at somebody else's; otherwise it could not be looked up.
+    pub is_wrong: bool,
+    /// What was found.
+    pub found: String,
+    /// The domain that was probably meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meant: Option<String>,
+}
+
+impl std::fmt::Display for TargetLook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.target, self.found)?;
+        self.meant.as_ref().map_or(Ok(()), |meant| write!(f, "; did you mean {meant}?"))
+    }
+}
+
+/// What DNS says of all domains that aliases lead to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetLooks {
+    /// Domains that were looked up.
+    pub looked: usize,
+    /// Domains that were not, since there are too many.
+    pub left_out: usize,
+    /// Those that something is to be said about.
+    pub doubts: Vec<TargetLook>,
 }
 
 /// An address that leads nowhere.

@@ -135,6 +135,9 @@ fn tree(test: &AliasTest) -> String {
     for failed in &test.failed {
         lines.push(format!("{} {}: {}", styled(BAD, "nowhere:"), failed.address, failed.reason));
     }
+    for doubt in &test.doubts {
+        lines.push(format!("{} {doubt}", styled(WARN, "warning:")));
+    }
     match test.targets.as_slice() {
         [] => lines.push(format!("{} mail to {} is refused", styled(BAD, "no:"), test.address)),
         targets => lines.push(format!("{} {}", styled(GOOD, "goes to:"), targets.join(", "))),

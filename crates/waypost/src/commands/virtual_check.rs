@@ -1,20 +1,24 @@
-//! `config check`: the lines of the virtual file that would not be in force.
+//! `config check`: lines of other files that would not be in force: the virtual file and the secrets of return addresses.
 //!
-//! Invariant: nothing but the file is looked at, so that the answer is the same with and without a server.
+//! Invariant: nothing but the files is looked at, so that the answer is the same with and without a server.
 
-use crate::config::{Config, ConfigError, ConfigErrors};
+use std::path::Path;
 
-/// The configuration again, unless its virtual file has faults.
+use crate::config::{Config, ConfigError, ConfigErrors, secrets};
+
+/// The configuration again, unless a file that it names has faults.
 pub(super) fn checked(config: Config) -> Result<Config, ConfigErrors> {
-    let Some(faults) = config.settings.virtual_file.as_ref().map(mta::VirtualSource::check) else { return Ok(config) };
-    let error = |at: Option<(usize, usize)>, what: String, hint: &str| ConfigError {
-        path: faults.path.clone(),
-        at,
-        what,
-        hint: Some(hint.to_owned()).filter(|hint| !hint.is_empty()),
-    };
-    let whole = faults.whole.iter().map(|why| error(None, why.clone(), "until it can be read, mail to unknown addresses is deferred"));
-    let lines = faults.lines.iter().map(|(line, why)| error(Some((*line, 1)), why.clone(), ""));
-    let errors: Vec<ConfigError> = whole.chain(lines).collect();
+    let mut errors: Vec<ConfigError> = Vec::new();
+    if let Some(faults) = config.settings.virtual_file.as_ref().map(mta::VirtualSource::check) {
+        let hint = "until it can be read, mail to unknown addresses is deferred";
+        errors.extend(faults.whole.iter().map(|why| ConfigError { hint: Some(hint.into()), ..error(&faults.path, None, why) }));
+        errors.extend(faults.lines.iter().map(|(line, why)| error(&faults.path, Some(*line), why)));
+    }
+    let path = config.file.srs_secrets();
+    errors.extend(secrets::faults(&path).iter().map(|(line, why)| error(&path, Some(*line), why)));
     if errors.is_empty() { Ok(config) } else { Err(ConfigErrors(errors)) }
+}
+
+fn error(path: &Path, line: Option<usize>, what: &str) -> ConfigError {
+    ConfigError { path: path.to_owned(), at: line.map(|line| (line, 1)), what: what.to_owned(), hint: None }
 }

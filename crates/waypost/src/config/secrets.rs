@@ -16,18 +16,45 @@ use mta::passwords::PasswordKey;
 /// Shorter secrets of our own kind could be guessed, in characters.
 const SECRET_MIN: usize = 16;
 
-/// Reads the lines of the file. Empty lines and comments (#) are left out.
-pub fn read(text: &str) -> Result<Vec<Secret>, String> {
-    let mut secrets = Vec::new();
+/// What the file of secrets says.
+#[derive(Debug, Default)]
+pub struct Secrets {
+    /// The secrets, the newest first.
+    pub secrets: Vec<Secret>,
+    /// Lines that are no secret, and why.
+    pub faults: Vec<(usize, String)>,
+}
+
+/// Reads the lines of the file. Empty lines and comments (#) are left out; a bad line costs no good one, since tokens that were made with those are still to be
+/// found.
+pub fn read(text: &str) -> Secrets {
+    let mut read = Secrets::default();
+    let text = text.trim_start_matches('\u{feff}');
     for (n, line) in text.lines().map(str::trim).enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
-        let (hash, key) = match line.strip_prefix("postsrsd:") {
-            Some(key) => (Hash::Classic, key),
-            None if line.len() < SECRET_MIN => return Err(format!("the secret in line {} has fewer than {SECRET_MIN} characters", n + 1)),
-            None => (Hash::Sha256, line),
+        let fault = match line.strip_prefix("postsrsd:") {
+            _ if line.contains('\u{fffd}') => "the secret is not UTF-8".to_owned(),
+            Some("") => "there is no secret behind postsrsd:".to_owned(),
+            Some(key) => {
+                read.secrets.push(Secret { hash: Hash::Classic, key: key.as_bytes().to_vec() });
+                continue;
+            }
+            None if line.len() < SECRET_MIN => format!("the secret has fewer than {SECRET_MIN} characters"),
+            None => {
+                read.secrets.push(Secret { hash: Hash::Sha256, key: line.as_bytes().to_vec() });
+                continue;
+            }
         };
-        secrets.push(Secret { hash, key: key.as_bytes().to_vec() });
+        read.faults.push((n + 1, fault));
     }
-    if secrets.is_empty() { Err("there is no secret in the file".into()) } else { Ok(secrets) }
+    if read.secrets.is_empty() && read.faults.is_empty() {
+        read.faults.push((1, "there is no secret in the file".into()));
+    }
+    read
+}
+
+/// The lines of the file that are no secret; none where the file is not there or another user's.
+pub fn faults(path: &Path) -> Vec<(usize, String)> {
+    fs::read(path).map(|bytes| read(&String::from_utf8_lossy(&bytes)).faults).unwrap_or_default()
 }
 
 /// Makes the file with one secret, where there is none.
@@ -73,11 +100,12 @@ mod tests {
 
     #[test]
     fn lines_are_secrets() {
-        let secrets = read("# comment\n\n0123456789abcdef\npostsrsd:old\n").unwrap();
-        assert_eq!(secrets.iter().map(|s| s.hash).collect::<Vec<_>>(), [Hash::Sha256, Hash::Classic]);
-        assert_eq!(secrets[1].key, b"old");
-        assert!(read("short\n").unwrap_err().contains("line 1"));
-        assert!(read("# nothing\n").is_err());
+        let read = read("\u{feff}# comment\n\n0123456789abcdef\nshort\npostsrsd:old\npostsrsd:\n");
+        assert_eq!(read.secrets.iter().map(|s| s.hash).collect::<Vec<_>>(), [Hash::Sha256, Hash::Classic]);
+        assert_eq!(read.secrets[1].key, b"old");
+        assert_eq!(read.faults.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [4, 6], "they cost no good line");
+        assert_eq!(super::read("\u{feff}0123456789abcdef").secrets[0].key, b"0123456789abcdef", "a mark at the start is no part of it");
+        assert_eq!(super::read("# nothing\n").faults.len(), 1);
     }
 
     #[test]
@@ -88,7 +116,7 @@ mod tests {
         let first = std::fs::read_to_string(&path).unwrap();
         make(&path).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), first);
-        assert_eq!(read(&first).unwrap().len(), 1);
+        assert_eq!(read(&first).secrets.len(), 1);
     }
 
     #[test]

@@ -207,11 +207,19 @@ fn read_secrets(path: &Path, is_named: bool) -> Result<Vec<mail::srs::Secret>, W
         return Ok(Vec::new());
     }
     let text = private_text(path, 0..0)?;
-    secrets::read(&text).map_err(|what| Wrong {
-        span: 0..0,
-        what: format!("{}: {what}", path.display()),
-        hint: "write one secret a line, made with: openssl rand -base64 24".into(),
-    })
+    let read = secrets::read(&text);
+    let faults: Vec<String> = read.faults.iter().map(|(line, why)| format!("{}:{line}: {why}", path.display())).collect();
+    if read.secrets.is_empty() {
+        return Err(Wrong {
+            span: 0..0,
+            what: faults.join("; "),
+            hint: "write one secret a line, made with: openssl rand -base64 24".into(),
+        });
+    }
+    for fault in faults {
+        tracing::error!("{fault}; return addresses made with it do not lead back");
+    }
+    Ok(read.secrets)
 }
 
 fn schedule(retry: &options::Retry) -> Schedule {
@@ -282,7 +290,8 @@ fn private_text(path: &Path, span: std::ops::Range<usize>) -> Result<String, Wro
         let what = format!("{shown} can be read by other users (mode {mode:04o})");
         return Err(wrong(what, format!("run: chmod 600 {shown}; then change the secret, since others may have seen it")));
     }
-    fs::read_to_string(path).map_err(|e| wrong(format!("{shown}: {e}"), "run the server as the user whose file it is".into()))
+    let bytes = fs::read(path).map_err(|e| wrong(format!("{shown}: {e}"), "run the server as the user whose file it is".into()))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// The first line of a file that only the server's user can read, for a command.

@@ -10,6 +10,7 @@ mod facts;
 mod provider;
 mod records;
 pub mod show;
+mod target_watch;
 pub mod watch;
 mod written;
 mod zone_keeper;

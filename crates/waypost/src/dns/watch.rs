@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use super::{check, read};
+use super::{check, read, target_watch};
 use crate::config::{self, Config};
 use crate::transport::Transport;
 
@@ -61,6 +61,9 @@ pub fn start(config: &Config, router: Router, postmaster: Postmaster, doubts: Ar
                 Occasion::Daily => wait.set(tokio::time::sleep(every)),
                 Occasion::Doubted => followed_up_ms = clock.now_ms(),
             }
+            if let Err(error) = target_watch::look(&path, &router, &postmaster).await {
+                tracing::warn!(error = format!("{error:#}"), "the targets of aliases could not be looked up; trying again the next time");
+            }
             if let Err(error) = look(&path, &router, &postmaster, occasion).await {
                 tracing::warn!(error = format!("{error:#}"), "DNS could not be compared with the plan; trying again the next time");
             }
@@ -99,7 +102,7 @@ async fn look(path: &Path, router: &Router, postmaster: &Postmaster, occasion: O
     save(&file, &now)
 }
 
-fn save(file: &PathBuf, seen: &Seen) -> Result<()> {
+pub(super) fn save(file: &PathBuf, seen: &impl Serialize) -> Result<()> {
     let temporary = file.with_extension("json.new");
     let write = || {
         fs::write(&temporary, serde_json::to_vec_pretty(seen)?)?;

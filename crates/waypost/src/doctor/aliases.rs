@@ -1,8 +1,8 @@
-//! The aliases: lines of the virtual file that are not in force.
+//! The aliases: lines of the virtual file that are not in force, and targets where mail cannot arrive.
 //!
-//! Postfix virtual(5). Invariant: each line is named.
+//! Postfix virtual(5), RFC 5321 s.5.1, RFC 7505. Invariant: each bad line and each such domain is named; silence of DNS is a note.
 
-use admin::api::VirtualFileView;
+use admin::api::{TargetLooks, VirtualFileView};
 use anyhow::Result;
 
 use super::Patient;
@@ -12,7 +12,35 @@ const CHECK: &str = "aliases";
 
 pub(super) async fn check(patient: &mut Patient) -> Result<Vec<Finding>> {
     let file: VirtualFileView = patient.api()?.get("/v1/aliases/virtual-file").await?;
-    Ok(of_file(&file))
+    let looks: TargetLooks = patient.api()?.get("/v1/aliases/targets").await?;
+    let mut findings = of_file(&file);
+    findings.extend(of_targets(&looks));
+    Ok(findings)
+}
+
+fn of_targets(looks: &TargetLooks) -> Vec<Finding> {
+    let fix = |target: &str, meant: &Option<String>| match meant {
+        Some(meant) => {
+            format!("did you mean {meant}? waypost alias list shows what leads to {target}; change it by waypost alias add --replace")
+        }
+        None => format!("waypost alias list shows what leads to {target}; change it by waypost alias add --replace"),
+    };
+    let mut findings: Vec<Finding> = looks
+        .doubts
+        .iter()
+        .map(|look| {
+            let severity = if look.is_wrong { Severity::Error } else { Severity::Notice };
+            Finding::bad(severity, CHECK, look.target.clone(), look.found.clone(), fix(&look.target, &look.meant))
+        })
+        .collect();
+    if looks.left_out > 0 {
+        let found = format!("{} more domains that aliases lead to were not looked up", looks.left_out);
+        findings.push(Finding::bad(Severity::Notice, CHECK, "targets", found, "waypost alias test ADDRESS looks one up"));
+    }
+    if findings.is_empty() && looks.looked > 0 {
+        findings.push(Finding::good(CHECK, "targets", format!("mail can arrive at all {} domains that aliases lead to", looks.looked)));
+    }
+    findings
 }
 
 fn of_file(file: &VirtualFileView) -> Vec<Finding> {
@@ -28,7 +56,23 @@ fn of_file(file: &VirtualFileView) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use admin::api::ImportLine;
+    use admin::api::{ImportLine, TargetLook};
+
+    #[test]
+    fn a_target_that_cannot_be_is_an_error_and_silence_is_none() {
+        let look = |is_wrong, meant: Option<&str>| TargetLook {
+            domain: "gmial.com".into(),
+            target: "foo@gmial.com".into(),
+            is_wrong,
+            found: "it does not exist".into(),
+            meant: meant.map(ToOwned::to_owned),
+        };
+        let findings = of_targets(&TargetLooks { looked: 2, left_out: 0, doubts: vec![look(true, Some("gmail.com")), look(false, None)] });
+        assert_eq!(findings.iter().map(|finding| finding.severity).collect::<Vec<_>>(), [Severity::Error, Severity::Notice]);
+        assert!(findings[0].fix.as_ref().unwrap().contains("did you mean gmail.com?"));
+        assert_eq!(of_targets(&TargetLooks { looked: 2, ..TargetLooks::default() })[0].severity, Severity::Good);
+        assert!(of_targets(&TargetLooks::default()).is_empty());
+    }
 
     #[test]
     fn each_bad_line_is_a_finding() {

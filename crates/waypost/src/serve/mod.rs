@@ -32,7 +32,7 @@ use tokio::task::JoinHandle;
 
 use crate::config::{self, Config, ValidateWord};
 use crate::dns::watch::Watch;
-use crate::transport::{limit_of, releasing, submitting, with_remedy};
+use crate::transport::{limit_of, releasing, routed, submitting, with_remedy};
 use face::{Certified, Face, server_tls};
 use public::Public;
 use reload::Reloader;
@@ -205,13 +205,14 @@ fn handles(
         release: releasing(releaser),
         submit: submitting(server.submitter(Arc::new(admin::is_local_user))),
         confirmations: server.confirmations(),
-        message_max_bytes: limit_of(settings),
+        message_max_bytes: limit_of(settings.clone()),
         pauses: Some(server.pauses()),
         status: {
             let resolver = resolver.clone();
             Arc::new(move || status_json(status(), &resolver.known_validator()))
         },
         resolver: Some(resolver),
+        has_route: routed(settings),
         report_facts,
         certificates,
         reload: Some(Arc::new(move || {

@@ -149,6 +149,9 @@ fn read_forward(text: &str, domain: &Domain) -> Result<(AliasSource, Target)> {
         bail!("`{text}` names no address before the =\n  hint: {HINT}");
     }
     let full = if from.contains('@') { from.to_owned() } else { format!("{from}@{domain}") };
+    if let Some(name) = full.strip_prefix("*@") {
+        bail!("`{from}` would be the address of a user called `*`\n  hint: every address of the domain is written @{name}");
+    }
     let source: AliasSource = full.parse().map_err(|e| anyhow!("`{from}` in `{text}` is not an address: {e}\n  hint: {HINT}"))?;
     if source.domain() != domain {
         bail!("`{from}` is not an address of {domain}\n  hint: run setup for {} too", source.domain());

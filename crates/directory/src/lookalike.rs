@@ -1,0 +1,136 @@
+//! Domains that look like a slip for another one: `gmial.com` for `gmail.com`.
+//!
+//! Invariant: a well-known domain is never taken for a slip; what is said is a question, and refuses nothing.
+
+use mail::Domain;
+
+/// Domains of many people's mailboxes.
+const KNOWN: [&str; 40] = [
+    "gmail.com",
+    "googlemail.com",
+    "outlook.com",
+    "hotmail.com",
+    "hotmail.co.uk",
+    "hotmail.fr",
+    "live.com",
+    "msn.com",
+    "yahoo.com",
+    "yahoo.co.uk",
+    "yahoo.co.jp",
+    "yahoo.fr",
+    "yahoo.de",
+    "ymail.com",
+    "rocketmail.com",
+    "icloud.com",
+    "me.com",
+    "mac.com",
+    "aol.com",
+    "gmx.de",
+    "gmx.net",
+    "gmx.com",
+    "gmx.at",
+    "web.de",
+    "t-online.de",
+    "freenet.de",
+    "mail.com",
+    "email.com",
+    "mail.ru",
+    "yandex.ru",
+    "yandex.com",
+    "proton.me",
+    "protonmail.com",
+    "fastmail.com",
+    "zoho.com",
+    "orange.fr",
+    "free.fr",
+    "comcast.net",
+    "posteo.de",
+    "mailbox.org",
+];
+
+/// A shorter name has too many neighbours that are names of their own.
+const COMPARED_MIN: usize = 8;
+
+/// The domain that was probably meant: a well-known one, or one of `others`, which the same people use.
+pub fn meant<'a>(domain: &Domain, others: impl Iterator<Item = &'a Domain>) -> Option<String> {
+    let name = domain.as_str();
+    if domain.address().is_some() || KNOWN.contains(&name) {
+        return None;
+    }
+    let known = KNOWN.iter().copied().find(|known| is_slip(name, known)).map(ToOwned::to_owned);
+    known.or_else(|| others.filter(|other| *other != domain).map(Domain::as_str).find(|other| is_slip(name, other)).map(ToOwned::to_owned))
+}
+
+/// Whether one letter is wrong, missing or too much, two are swapped, or the last label is missing.
+fn is_slip(name: &str, known: &str) -> bool {
+    if !name.contains('.') {
+        let first = known.split('.').next().unwrap_or_default();
+        return name == first || (first.len() >= COMPARED_MIN / 2 && distance(name, first) == 1);
+    }
+    known.len() >= COMPARED_MIN && distance(name, known) == 1
+}
+
+/// Single-letter edits and swaps of neighbours between two names (optimal string alignment).
+fn distance(one: &str, other: &str) -> usize {
+    let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
+    let mut before: Vec<usize> = Vec::new();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (i, from) in one.iter().enumerate() {
+        let mut next = vec![i + 1];
+        for (j, to) in other.iter().enumerate() {
+            let at = |row: &[usize], place: usize| row.get(place).copied().unwrap_or(usize::MAX / 2);
+            let mut best = (at(&row, j) + usize::from(from != to)).min(at(&row, j + 1) + 1).min(at(&next, j) + 1);
+            let is_swap = i > 0 && j > 0 && one.get(i - 1) == Some(to) && other.get(j - 1) == Some(from);
+            if is_swap {
+                best = best.min(at(&before, j - 1) + 1);
+            }
+            next.push(best);
+        }
+        before = std::mem::replace(&mut row, next);
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn suggested(name: &str) -> Option<String> {
+        let others: Vec<Domain> = ["inbox.example.net", "x.test"].iter().map(|name| name.parse().unwrap()).collect();
+        meant(&name.parse().unwrap(), others.iter())
+    }
+
+    #[test]
+    fn slips_are_told_from_names() {
+        for (slip, name) in [
+            ("gmial.com", "gmail.com"),
+            ("gamil.com", "gmail.com"),
+            ("gmail.con", "gmail.com"),
+            ("gmail.co", "gmail.com"),
+            ("gmai.com", "gmail.com"),
+            ("gmaill.com", "gmail.com"),
+            ("gmail", "gmail.com"),
+            ("gmial", "gmail.com"),
+            ("hotmial.com", "hotmail.com"),
+            ("outlok.com", "outlook.com"),
+            ("inbxo.example.net", "inbox.example.net"),
+        ] {
+            assert_eq!(suggested(slip).as_deref(), Some(name), "{slip}");
+        }
+        for name in [
+            "gmail.com",
+            "mail.com",
+            "ymail.com",
+            "gmx.de",
+            "gmx.net",
+            "example.com",
+            "x.test",
+            "y.test",
+            "fmail.example",
+            "[192.0.2.1]",
+            "localhost",
+        ] {
+            assert_eq!(suggested(name), None, "{name}");
+        }
+    }
+}
