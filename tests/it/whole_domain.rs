@@ -68,3 +68,27 @@ fn what_is_left_of_a_domain_is_listed_and_can_be_removed() {
     assert!(about_old().is_empty());
     assert!(!waypost.ok(&["key", "list"]).contains("old.test") && !waypost.ok(&["account", "list"]).contains("old.test"));
 }
+
+#[test]
+fn setup_looks_outside_first_and_stops_for_nothing() {
+    let lab = Lab::new();
+    let _dns = Dns::start(&lab, &zone(&lab));
+    let waypost = office(&lab);
+    let _other = std::net::TcpListener::bind((lab.address(1), it::MX_PORT)).unwrap();
+    let said = |domain: &str| waypost.ok(&["setup", domain, "--forward", "me=foo@far.test"]);
+    let typo = said("exmple.test");
+    assert!(typo.contains("exmple.test does not exist in DNS: is it spelled right"), "{typo}");
+    assert!(typo.contains(&format!("another program has port {} (ss -ltnp", it::MX_PORT)), "{typo}");
+    assert!(typo.contains("port 2525 of others: gmail.com cannot be found"), "{typo}");
+    let moved = said("inbox.test");
+    assert!(moved.contains("mail to inbox.test goes to mx.inbox.test today"), "{moved}");
+    // A flag is applied, or comes with what to write; and what is to be looked at stands last.
+    let again = waypost.ok(&["setup", "inbox.test", "--postmaster", "chief@far.test", "--hostname", "mx.other.test"]);
+    assert!(
+        again.contains("postmaster = \"chief@far.test\" at the top") && again.contains("write hostname = \"mx.other.test\" into"),
+        "{again}"
+    );
+    let places = ["3. Send as", "To look at", "hostname stays"].map(|part| again.find(part).expect(part));
+    assert!(places.is_sorted(), "{again}");
+    assert!(std::fs::read_to_string(&waypost.config).unwrap().contains("postmaster = \"chief@far.test\""));
+}

@@ -18,6 +18,7 @@ use tokio_rustls::client::TlsStream;
 
 use crate::dane::{Dane, DaneError};
 use crate::tls::TlsError;
+use crate::tls::words::no_certificate;
 
 /// A connection to a server, under TLS.
 pub type ClientStream = TlsStream<TcpStream>;
@@ -119,8 +120,9 @@ pub(crate) fn roots(authorities: Option<&Path>) -> Result<RootCertStore, TlsErro
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if let Some(path) = authorities {
         let bad = |reason: String| TlsError::File { path: path.into(), reason };
-        for certificate in CertificateDer::pem_file_iter(path).map_err(|e| bad(e.to_string()))? {
-            roots.add(certificate.map_err(|e| bad(e.to_string()))?).map_err(|e| bad(e.to_string()))?;
+        for certificate in CertificateDer::pem_file_iter(path).map_err(|e| bad(no_certificate(path, &e)))? {
+            let certificate = certificate.map_err(|e| bad(no_certificate(path, &e)))?;
+            roots.add(certificate).map_err(|_| bad("holds a certificate that can be no authority's: one of version 3 is needed".into()))?;
         }
     }
     Ok(roots)

@@ -10,7 +10,7 @@ mod set;
 mod signature;
 #[cfg(test)]
 mod tests;
-mod words;
+pub(crate) mod words;
 #[cfg(test)]
 mod words_tests;
 

@@ -15,7 +15,7 @@ use crate::leaf::Leaf;
 const LOOKED_AT: usize = 64 * 1024;
 
 /// Why no certificate could be read from a file.
-pub(super) fn no_certificate(path: &Path, error: &pem::Error) -> String {
+pub(crate) fn no_certificate(path: &Path, error: &pem::Error) -> String {
     let shown = path.display();
     match kind(path) {
         Kind::Der => format!("holds a certificate in DER form; make PEM of it: openssl x509 -inform der -in {shown} -out {shown}.pem"),

@@ -1,7 +1,7 @@
 //! One SPF record out of those that are there and the one that is planned, so that nobody who sends for the domain today is left out.
 //!
 //! RFC 7208 s.3.2 (one record), s.4.6.4 (ten look-ups), s.6.1 (redirect counts only without `all`). Invariant: every mechanism that is there stays in it,
-//! but for one that lets everybody send.
+//! but for one that lets everybody send, and for what is none.
 
 use super::spf::{allows_all, terms};
 
@@ -15,7 +15,7 @@ pub(super) fn merged(planned: &str, found: &[&str]) -> String {
             }
         }
         word => {
-            if !kept.iter().any(|there: &String| bare(there).eq_ignore_ascii_case(word)) {
+            if is_known(word) && !kept.iter().any(|there: &String| bare(there).eq_ignore_ascii_case(word)) {
                 kept.push(term.to_owned());
             }
         }
@@ -30,6 +30,12 @@ pub(super) fn merged(planned: &str, found: &[&str]) -> String {
     }
     let end = end.into_iter();
     std::iter::once("v=spf1".to_owned()).chain(kept).chain(end).collect::<Vec<_>>().join(" ")
+}
+
+/// What is no mechanism makes receivers take none of the record.
+fn is_known(mechanism: &str) -> bool {
+    let name = mechanism.split([':', '/']).next().unwrap_or_default().to_ascii_lowercase();
+    mechanism.contains('=') || ["include", "a", "mx", "ptr", "ip4", "ip6", "exists"].contains(&name.as_str())
 }
 
 /// How many look-ups its own terms cost, without those of what it includes.
@@ -58,6 +64,7 @@ mod tests {
             ("v=spf1 +MX a -all", "v=spf1 mx ip4:192.0.2.10 a -all"),
             ("v=spf1 redirect=_spf.example.net", "v=spf1 mx ip4:192.0.2.10 include:_spf.example.net ~all"),
             ("v=spf1 ip4:198.51.100.0/24 +all", "v=spf1 mx ip4:192.0.2.10 ip4:198.51.100.0/24 ~all"),
+            ("v=spf1 ipv4:198.51.100.1 a ?all", "v=spf1 mx ip4:192.0.2.10 a ~all"),
             ("v=spf1 ?all", "v=spf1 mx ip4:192.0.2.10 ~all"),
         ] {
             assert_eq!(merged(planned, &[found]), expected, "{found}");

@@ -131,7 +131,7 @@ Examples:
     )]
     Profile(AccountProfile),
     /// Stop an account until it is resumed, and say why.
-    #[command(after_help = "Example:\n  waypost account suspend me@example.com --reason 'the password was seen on a paste site'")]
+    #[command(after_help = "Example:\n  waypost account suspend me@example.com --reason 'its password leaked'")]
     Suspend {
         /// The account.
         login: String,

@@ -21,7 +21,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
 pub fn command() -> Command {
     let command = Cli::command();
     let groups = groups(&command);
-    let template = format!("{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{groups}\n\nOptions:\n{{options}}\n\n{{after-help}}\n");
+    let template = format!("{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{groups}\n\nOptions:\n{{options}}{{after-help}}\n");
     fitted(command.help_template(template))
 }
 
@@ -85,6 +85,10 @@ fn short(about: &str, room: usize) -> String {
     if first.chars().count() <= room {
         return first.to_owned();
     }
+    let clause = first.rmatch_indices(", ").filter_map(|(at, _)| first.get(..at)).find(|clause| clause.chars().count() <= room);
+    if let Some(clause) = clause {
+        return clause.to_owned();
+    }
     let mut text = String::new();
     for word in first.split(' ') {
         if text.chars().count() + word.chars().count() + 3 > room {
@@ -119,7 +123,9 @@ mod tests {
         fn look(command: &Command, path: &str, long: &mut Vec<String>) {
             let path = format!("{path} {}", command.get_name());
             let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            long.extend(text.lines().filter(|line| line.chars().count() > WIDTH).map(|line| format!("{path}: {line}")));
+            // A shell takes what is quoted as it stands.
+            let is_bad = |line: &&str| line.chars().count() > WIDTH || (line.ends_with('\\') && line.matches('\'').count() % 2 == 1);
+            long.extend(text.lines().filter(is_bad).map(|line| format!("{path}: {line}")));
             command.get_subcommands().for_each(|sub| look(sub, &path, long));
         }
         let mut long = Vec::new();

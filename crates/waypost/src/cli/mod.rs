@@ -218,10 +218,10 @@ Example:
 /// Say what the reply of a remote server means.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  waypost explain-reply '550-5.7.26 This mail has been blocked because the sender is unauthenticated.'
-  waypost explain-reply '452 4.2.2 out of storage' --host gmail-smtp-in.l.google.com
-  waypost explain-reply '421-4.7.28 unusual rate\\n421 4.7.28 your DKIM domain - gsmtp'    several lines in one
-  journalctl -u waypost | grep -o '550 5.7.1 .*' | tail -1 | waypost explain-reply -")]
+  waypost explain-reply '550 5.7.26 the sender is unauthenticated'
+  waypost explain-reply '452 4.2.2 out of storage' --host mx.example.net
+  waypost explain-reply '421-4.7.28 rate\\n421 4.7.28 gsmtp'   several lines
+  waypost queue show 01jz8k3m5p7q9 | waypost explain-reply -")]
 pub struct ExplainReply {
     /// The reply with its code; lines end with a line end or a written \\n. - for standard input.
     pub reply: String,

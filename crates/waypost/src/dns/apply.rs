@@ -180,10 +180,14 @@ fn show(changes: &Changes, out: Output) -> Result<()> {
         let values: Vec<String> = blocked.values.iter().map(|value| safe(value)).collect();
         let (owner, kind) = (&blocked.owner, blocked.record_type);
         note(&format!(
-            "{} {owner} {kind} is left alone: others have written {}\n  hint: --replace {} takes it away",
+            "{} {owner} {kind} is left alone: others have written {}\n  hint: --replace {} takes it away{}",
             styled(WARN, "note:"),
             values.join(" and "),
-            owner.trim_end_matches('.')
+            owner.trim_end_matches('.'),
+            match values.iter().any(|value| value.to_ascii_lowercase().contains("v=spf1")) {
+                true => ", with the right of others to send; waypost dns check prints one record for all",
+                false => "",
+            }
         ));
     }
     Ok(())
