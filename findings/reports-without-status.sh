@@ -1,0 +1,88 @@
+#!/usr/bin/env bash
+# Reports of Exim and OpenSMTPD say `Status: 5.0.0` whatever the remote host said, and OpenSMTPD's are no multipart/report.
+#
+# Guess: RFC 3464 reports are made to be read by programs, and two of the best-known senders fill them in: the remote 5.1.1 stands in Status,
+# and Content-Type is multipart/report; report-type=delivery-status.
+# What happens: after `550 5.1.1`, Exim 4.96 writes `Status: 5.0.0`, though `550 5.1.1` stands in its Diagnostic-Code. OpenSMTPD 6.8.0p2 writes
+# `Status: 5.0.0`, has neither Diagnostic-Code nor Remote-MTA, and puts its message/delivery-status into a multipart/mixed; the body of a small message
+# stands in its part text/rfc822-headers, too. Postfix 3.7.11 does what was guessed.
+# Where it matters: to a list or forwarder that learns from reports which addresses are gone. One that counts 5.1.1 counts none of Exim's, and one
+# that goes by multipart/report sees none of OpenSMTPD's.
+# Waypost: rewords multipart/report only, with the Status that it finds there; a report of another form is passed on as any mail is.
+set -euo pipefail
+. "$(dirname "$0")/box.sh"
+box exim4-daemon-light=4.96-15+deb12u11 exim4-base=4.96-15+deb12u11 libgnutls-dane0 libunbound8 opensmtpd=6.8.0p2-4+b4 libevent-2.1-7=2.1.12-stable-8+deb12u1 \
+    postfix=3.7.11-0+deb12u1
+
+for name in Debian-exim opensmtpd opensmtpq; do
+    user $name
+done
+for port in 2501 2502 2503; do
+    sink $port $port "RCPT TO:<you@far.test>" "550 5.1.1 No such user"
+done
+letter() { swaks -s "127.0.0.1:$1" -f me@here.test -t you@far.test --body "the body" >/dev/null; }
+
+mkdir -p /etc/exim4 exim
+chown Debian-exim: exim
+cat >/etc/exim4/exim4.conf <<'END'
+primary_hostname = here.test
+spool_directory = /tmp/exim
+log_file_path = /tmp/exim/%slog
+tls_advertise_hosts =
+keep_environment =
+begin routers
+out:
+  driver = manualroute
+  route_list = * 127.0.0.1
+  self = send
+  transport = out
+begin transports
+out:
+  driver = smtp
+  port = 2501
+  hosts_try_dane =
+END
+printf 'From: me@here.test\nTo: you@far.test\nSubject: test\n\nthe body\n' | exim4 -odi -f me@here.test you@far.test
+
+mkdir -p /var/spool/smtpd /var/lib/opensmtpd/empty
+chmod 711 /var/spool/smtpd
+cat >smtpd.conf <<'END'
+listen on socket
+listen on 127.0.0.1 port 3525
+action "out" relay host smtp://127.0.0.1:2502
+match from any for any action "out"
+END
+smtpd -d -f smtpd.conf >smtpd.log 2>&1 &
+wait_for listens 3525
+letter 3525
+
+postfix_starts <<'END'
+mynetworks = 127.0.0.1
+relayhost = [127.0.0.1]:2503
+END
+letter 25
+
+cat >report.py <<'END'
+"""Reads a report as a program would: the type of the whole, and a field of its part message/delivery-status."""
+import email, sys
+
+message = email.message_from_binary_file(open(sys.argv[1] + "/1.eml", "rb"))
+part = next(part for part in message.walk() if part.get_content_type() == "message/delivery-status")
+recipient = part.get_payload()[-1]
+print(message.get_content_type() if sys.argv[2] == "type" else recipient.get(sys.argv[2], "none"))
+END
+field() { /usr/bin/python3 report.py "$1" "$2"; }
+for port in 2501 2502 2503; do
+    wait_for test -s $port/1.eml
+done
+echo
+must "Postfix, Content-Type:" "$(field 2503 type)" "multipart/report"
+must "Postfix, Status:" "$(field 2503 Status)" "5.1.1"
+must "Exim, Content-Type:" "$(field 2501 type)" "multipart/report"
+must "Exim, Diagnostic-Code:" "$(field 2501 Diagnostic-Code | tail -1)" "smtp; 550 5.1.1 No such user"
+must "Exim, Status:" "$(field 2501 Status)" "5.0.0"
+must "OpenSMTPD, Content-Type:" "$(field 2502 type)" "multipart/mixed"
+must "OpenSMTPD, Diagnostic-Code:" "$(field 2502 Diagnostic-Code)" "none"
+must "OpenSMTPD, Remote-MTA:" "$(field 2502 Remote-MTA)" "none"
+must "OpenSMTPD, Status:" "$(field 2502 Status)" "5.0.0"
+must "OpenSMTPD, text/rfc822-headers with the body:" "$(sed '1,/text\/rfc822-headers/d' 2502/1.eml | grep -c 'the body')" 1
