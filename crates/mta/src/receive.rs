@@ -282,6 +282,9 @@ impl Driver {
     }
 
     async fn data(&mut self) {
+        if let Err(error) = self.reception.store.has_room() {
+            return self.refuse("content put off", "", reply_to_store_error(&error));
+        }
         let id = QueueId::next(self.reception.clock.now_ms(), random_u32());
         let all_bytes = usize::try_from(self.reception.settings.load().limits.content_memory_bytes).unwrap_or(usize::MAX);
         self.spool = self.reception.arriving.open(self.who, all_bytes, || self.reception.store.spool(id)).await;

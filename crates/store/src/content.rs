@@ -12,6 +12,7 @@ use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::error::StoreError;
+use crate::room::Room;
 
 /// Up to this size, in octets, content lives in its database row.
 pub const ROW_MAX_BYTES: usize = 128 * 1024;
@@ -86,6 +87,7 @@ impl ContentReader {
 pub struct Spool {
     id: QueueId,
     directory: Arc<PathBuf>,
+    room: Arc<Room>,
     front: BytesMut,
     large: Option<LargeFile>,
 }
@@ -100,8 +102,8 @@ struct LargeFile {
 }
 
 impl Spool {
-    pub(crate) fn new(id: QueueId, directory: Arc<PathBuf>) -> Self {
-        Self { id, directory, front: BytesMut::new(), large: None }
+    pub(crate) fn new(id: QueueId, directory: Arc<PathBuf>, room: Arc<Room>) -> Self {
+        Self { id, directory, room, front: BytesMut::new(), large: None }
     }
 
     /// The id under which the content, and the message, will be known.
@@ -110,6 +112,9 @@ impl Spool {
     }
 
     /// Appends octets. After an error the spool is useless; drop it.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] where a file would take room that queued mail needs to go out.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         let room = if self.large.is_none() { ROW_MAX_BYTES.saturating_sub(self.front.len()) } else { 0 };
         let (fits, bytes) = bytes.split_at_checked(room).unwrap_or((bytes, &[]));
@@ -120,6 +125,7 @@ impl Spool {
         let large = match &mut self.large {
             Some(large) => large,
             none => {
+                self.room.for_file(ROW_MAX_BYTES as u64)?;
                 let path = self.directory.join(self.id.to_string());
                 let file = File::create_new(&path).await?;
                 let size_bytes = self.front.len() as u64;
@@ -130,6 +136,7 @@ impl Spool {
         large.pending.extend_from_slice(bytes);
         large.size_bytes += bytes.len() as u64;
         if large.pending.len() >= CHUNK_BYTES {
+            self.room.for_file(large.pending.len() as u64)?;
             large.file.write_all(&large.pending).await?;
             large.pending.clear();
         }
@@ -171,7 +178,7 @@ mod tests {
     use super::*;
 
     async fn spooled(directory: &Path, size: usize) -> Content {
-        let mut spool = Spool::new(QueueId(7), Arc::new(directory.to_owned()));
+        let mut spool = Spool::new(QueueId(7), Arc::new(directory.to_owned()), Arc::new(Room::open(directory).unwrap()));
         for piece in vec![b'x'; size].chunks(1000) {
             spool.write(piece).await.unwrap();
         }
@@ -197,7 +204,7 @@ mod tests {
     #[tokio::test]
     async fn an_abandoned_spool_leaves_no_file() {
         let dir = tempfile::tempdir().unwrap();
-        let mut spool = Spool::new(QueueId(8), Arc::new(dir.path().to_owned()));
+        let mut spool = Spool::new(QueueId(8), Arc::new(dir.path().to_owned()), Arc::new(Room::open(dir.path()).unwrap()));
         spool.write(&vec![b'x'; ROW_MAX_BYTES * 2]).await.unwrap();
         drop(spool);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);

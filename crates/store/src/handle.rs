@@ -20,6 +20,7 @@ use crate::error::StoreError;
 use crate::message::{
     Claimed, ClockStep, Committed, FailedDelivery, ListFilter, ListedMessage, NewMessage, QueueTotals, Settlement, Unnoticed,
 };
+use crate::room::Room;
 use crate::sqlite::{self, DirectoryChange, LaneDue, LoginUse};
 use crate::threads::Threads;
 use crate::writer::{Answer, Job, LINE_MAX, Operation, Writer, run_checkpoints};
@@ -35,6 +36,7 @@ pub struct Store {
     writes: mpsc::Sender<Job>,
     reads: mpsc::Sender<Query>,
     content: Arc<PathBuf>,
+    room: Arc<Room>,
     threads: Threads,
     _owner: Arc<Owner>,
 }
@@ -66,6 +68,7 @@ impl Store {
 
     fn open_here(data: &Path) -> Result<Self, StoreError> {
         let directory = DataDir::take(data)?;
+        let room = Arc::new(Room::open(data)?);
         let writer_db = sqlite::open_writer(data)?;
         directory.mark()?;
         QueueId::start_above(sqlite::highest_id(&writer_db)?);
@@ -77,17 +80,17 @@ impl Store {
         let content = Arc::new(directory.content);
         let stop = Arc::new(AtomicBool::new(false));
         let threads = Threads::default();
-        let writer = Writer { db: writer_db, content: content.clone(), log: log.clone() };
+        let writer = Writer { db: writer_db, content: content.clone(), log: log.clone(), room: room.clone() };
         threads.start("store-write", move || writer.run(write_line))?;
         threads.start("store-read", move || {
             while let Some(query) = read_line.blocking_recv() {
                 query(&reader);
             }
         })?;
-        let stopped = stop.clone();
-        let checkpoints = threads.start("store-log", move || run_checkpoints(checkpoint_db, log, stopped))?;
+        let (stopped, kept) = (stop.clone(), room.clone());
+        let checkpoints = threads.start("store-log", move || run_checkpoints(checkpoint_db, log, stopped, kept))?;
         let owner = Owner { stop, checkpoints, _lock: directory.lock };
-        Ok(Self { writes, reads, content, threads, _owner: Arc::new(owner) })
+        Ok(Self { writes, reads, content, room, threads, _owner: Arc::new(owner) })
     }
 
     /// Ends when a thread of the store has died by a bug, with its name: from then on nothing can be acknowledged, and only a new process helps.
@@ -107,7 +110,15 @@ impl Store {
 
     /// A place for content that arrives.
     pub fn spool(&self, id: QueueId) -> Spool {
-        Spool::new(id, self.content.clone())
+        Spool::new(id, self.content.clone(), self.room.clone())
+    }
+
+    /// Whether there is room for one more message: better heard before its content than after it.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] where there is none.
+    pub fn has_room(&self) -> Result<(), StoreError> {
+        self.room.for_rows(0)
     }
 
     /// Removes content that will not be committed.
@@ -257,8 +268,18 @@ impl Store {
     }
 
     /// One page of the queue.
-    pub async fn list(&self, filter: ListFilter) -> Result<Vec<ListedMessage>, StoreError> {
-        self.read(move |db| sqlite::list(db, &filter)).await
+    pub async fn list(&self, mut filter: ListFilter) -> Result<Vec<ListedMessage>, StoreError> {
+        let mut listed = Vec::new();
+        loop {
+            let step = filter.clone();
+            let step = self.read(move |db| sqlite::list(db, &step)).await?;
+            filter.limit = filter.limit.saturating_sub(u32::try_from(step.messages.len()).unwrap_or(u32::MAX));
+            listed.extend(step.messages);
+            match step.behind {
+                Some(behind) if filter.limit > 0 => filter.after = Some(behind),
+                _ => return Ok(listed),
+            }
+        }
     }
 
     /// How much there is.

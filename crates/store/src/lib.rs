@@ -11,6 +11,7 @@ mod handle;
 mod message;
 mod report;
 mod report_handle;
+mod room;
 mod sqlite;
 mod threads;
 mod writer;

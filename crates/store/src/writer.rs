@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::error::StoreError;
 use crate::message::{Claimed, ClockStep, NewMessage, Settlement};
 use crate::report::NewReport;
+use crate::room::Room;
 use crate::sqlite::{self, DailyChange, DirectoryChange, LoginUse};
 
 /// At most this many operations share a transaction.
@@ -29,6 +30,9 @@ const BESIDE_SETTLEMENTS_MAX: usize = 128;
 
 /// At most this many operations wait for the writer.
 pub(crate) const LINE_MAX: usize = 4096;
+
+/// About what a row of the queue takes with its index entries, in octets.
+const ROW_BYTES: u64 = 1024;
 
 /// The log is moved into the database when it is longer than this, in octets.
 const CHECKPOINT_BYTES: u64 = 16 << 20;
@@ -162,6 +166,17 @@ pub(crate) struct Writer {
     pub db: Connection,
     pub content: Arc<PathBuf>,
     pub log: PathBuf,
+    pub room: Arc<Room>,
+}
+
+/// About how many octets an operation adds to the database, where it brings new mail; the end of mail that is there is never refused.
+fn new_bytes(operation: &Operation) -> Option<u64> {
+    let Operation::Enqueue { messages, .. } = operation else { return None };
+    let size = |new: &NewMessage| {
+        let content = if new.content.file.is_none() { new.content.size_bytes() } else { 0 };
+        content + new.message.prefix.len() as u64 + ROW_BYTES * (1 + new.recipients.len() as u64)
+    };
+    Some(messages.iter().map(size).sum())
 }
 
 impl Writer {
@@ -199,7 +214,29 @@ impl Writer {
         }
     }
 
+    /// Refuses new mail for which the disk has no room.
+    fn refuse_without_room(&self, jobs: &mut Vec<Job>) {
+        let mut bytes = 0;
+        let has_no_room = |job: &mut Job| {
+            let Some(more) = new_bytes(&job.operation) else { return false };
+            let refused = self.room.for_rows(bytes + more).is_err();
+            bytes += if refused { 0 } else { more };
+            refused
+        };
+        let refused: Vec<Job> = jobs.extract_if(.., has_no_room).collect();
+        if !refused.is_empty() {
+            tracing::warn!(messages = refused.len(), "the disk has no room for new mail; what is queued goes on");
+        }
+        for job in refused {
+            let _ = job.answer.send(Err(StoreError::Full));
+        }
+    }
+
     fn commit(&mut self, jobs: &mut Vec<Job>) {
+        self.refuse_without_room(jobs);
+        if jobs.is_empty() {
+            return;
+        }
         let mut outcome = self.transact(jobs, Guarded::Some);
         if outcome.as_ref().is_err_and(concerns_one) {
             // Nothing was committed and nobody was answered: once more, so that only the one operation fails.
@@ -246,14 +283,23 @@ impl Writer {
         if std::fs::metadata(&self.log).is_ok_and(|m| m.len() > LOG_MAX_BYTES) {
             let _ = self.db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
         }
+        if self.room.is_short() {
+            let count = |sql: &str| self.db.query_row(sql, [], |row| row.get::<_, i64>(0)).ok().and_then(|n| u64::try_from(n).ok());
+            let unused = count("PRAGMA freelist_count").zip(count("PRAGMA page_size")).map_or(0, |(pages, bytes)| pages * bytes);
+            self.room.note_unused(unused);
+            if std::fs::metadata(&self.log).is_ok_and(|m| m.len() > self.room.short_log_bytes()) {
+                let _ = self.db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
+            }
+        }
     }
 }
 
 /// Moves the log into the database beside the writer, until told to stop.
-pub(crate) fn run_checkpoints(db: Connection, log: PathBuf, stop: Arc<AtomicBool>) {
+pub(crate) fn run_checkpoints(db: Connection, log: PathBuf, stop: Arc<AtomicBool>, room: Arc<Room>) {
     let mut moved_at = 0;
     while !stop.load(Ordering::Relaxed) {
         std::thread::park_timeout(CHECKPOINT_EVERY);
+        room.keep_reserve();
         let length = std::fs::metadata(&log).map_or(0, |m| m.len());
         // The file keeps its length when the log starts again at its front: `moved_at` tells growth from age.
         if length > CHECKPOINT_BYTES.max(moved_at) || (length > CHECKPOINT_BYTES && moved_at == length) {

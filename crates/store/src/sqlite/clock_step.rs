@@ -12,6 +12,7 @@ pub(crate) fn step_clock(db: &Connection, step: ClockStep) -> Result<u64, StoreE
     let ClockStep { ages_by_ms, waits_by_ms, latest_ms } = step;
     if ages_by_ms != 0 {
         db.execute("UPDATE message SET arrived_ms = arrived_ms + ?1, expires_ms = expires_ms + ?1", [ages_by_ms])?;
+        db.execute("UPDATE recipient SET next_attempt_ms = next_attempt_ms + ?1 WHERE state = 3", [ages_by_ms])?;
     }
     if waits_by_ms != 0 {
         db.execute("UPDATE recipient SET next_attempt_ms = next_attempt_ms + ?1 WHERE state < 2", [waits_by_ms])?;

@@ -1,42 +1,69 @@
 //! The queue as people look at it.
 //!
-//! Invariant: a page costs the same however long the queue is; an unreadable record is shown, not hidden.
+//! Invariant: a step of a page costs the same however long the queue is; an unreadable record is shown, not hidden.
 
 use mail::{Body, QueueId, ReversePath};
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, named_params};
 
 use super::claim::read_message;
 use crate::error::StoreError;
 use crate::message::{Flow, ListFilter, ListedMessage, ListedRecipient, Message, QueueTotals, TlsWish};
 
-/// One page of the queue, in the order of arrival.
-pub(crate) fn list(db: &Connection, filter: &ListFilter) -> Result<Vec<ListedMessage>, StoreError> {
-    let mut statement = db.prepare_cached(
+/// Messages that one step of a list looks at; other queries go between the steps.
+const STEP: u32 = 2000;
+
+/// A part of a page.
+pub(crate) struct Step {
+    pub messages: Vec<ListedMessage>,
+    /// Behind which message the next step goes on; `None` where the queue has been looked through.
+    pub behind: Option<QueueId>,
+}
+
+/// The messages of the next step, by id.
+const ANY_IDS: &str = "SELECT id FROM message WHERE id > :after ORDER BY id LIMIT :step";
+/// The same of held messages, which have an index.
+const HELD_IDS: &str =
+    "SELECT DISTINCT message_id AS id FROM recipient WHERE state = 3 AND message_id > :after ORDER BY message_id LIMIT :step";
+
+/// A part of a page of the queue, in the order of arrival. Its cost is bounded however long the queue is.
+pub(crate) fn list(db: &Connection, filter: &ListFilter) -> Result<Step, StoreError> {
+    let after = filter.only.map_or(filter.after.map_or(i64::MIN, |id| id.0), |only| only.0 - 1);
+    let step = if filter.only.is_some() { 1 } else { STEP };
+    let ids = if filter.held == Some(true) { HELD_IDS } else { ANY_IDS };
+    let mut statement = db.prepare_cached(&format!(
         "SELECT m.flow, m.reverse_path, m.body_8bit, m.smtputf8, m.ret, m.envid, m.arrived_ms, m.expires_ms, m.delay_reported, m.prefix, m.rewritten_path, m.may_report, m.mendable, m.requiretls, m.id,
                 length(m.prefix) + coalesce(c.size_bytes, 0)
          FROM message m LEFT JOIN content c ON c.id = m.content_id
-         WHERE m.id > ?1 AND (?2 IS NULL OR m.id = ?2)
-           AND (?3 IS NULL OR instr(m.reverse_path, ?3) > 0
-                OR EXISTS (SELECT 1 FROM recipient r WHERE r.message_id = m.id AND (instr(r.mailbox, ?3) > 0 OR instr(r.known_as, ?3) > 0)))
-           AND (?5 IS NULL OR ?5 = EXISTS (SELECT 1 FROM recipient r WHERE r.message_id = m.id AND r.state = 3))
-         ORDER BY m.id LIMIT ?4",
-    )?;
-    let mut rows = statement.query(params![
-        filter.after.map_or(i64::MIN, |id| id.0),
-        filter.only.map(|id| id.0),
-        filter.address,
-        filter.limit,
-        filter.held
-    ])?;
-    let mut listed = Vec::new();
+         WHERE m.id IN ({ids}) AND (:only IS NULL OR m.id = :only)
+           AND (:address IS NULL OR instr(m.reverse_path, :address) > 0
+                OR EXISTS (SELECT 1 FROM recipient r WHERE r.message_id = m.id AND (instr(r.mailbox, :address) > 0 OR instr(r.known_as, :address) > 0)))
+           AND (:held IS NULL OR :held = EXISTS (SELECT 1 FROM recipient r WHERE r.message_id = m.id AND r.state = 3))
+         ORDER BY m.id LIMIT :limit",
+    ))?;
+    let mut rows = statement.query(named_params! {
+        ":after": after,
+        ":step": step,
+        ":only": filter.only.map(|id| id.0),
+        ":address": filter.address,
+        ":held": filter.held,
+        ":limit": filter.limit,
+    })?;
+    let mut messages = Vec::new();
     while let Some(row) = rows.next()? {
         let id = QueueId(row.get(14)?);
         let message = read_message(id, row).unwrap_or_else(|_| unreadable(id));
         let size: i64 = row.get(15)?;
-        listed.push(ListedMessage { message, size_bytes: u64::try_from(size).unwrap_or(0), recipients: recipients(db, id)? });
+        messages.push(ListedMessage { message, size_bytes: u64::try_from(size).unwrap_or(0), recipients: recipients(db, id)? });
     }
-    Ok(listed)
+    let is_full = u32::try_from(messages.len()).is_ok_and(|found| found >= filter.limit);
+    if is_full || filter.only.is_some() {
+        return Ok(Step { messages, behind: None });
+    }
+    let (last, looked): (Option<i64>, u32) = db
+        .prepare_cached(&format!("SELECT max(id), count(*) FROM ({ids})"))?
+        .query_row(named_params! { ":after": after, ":step": step }, |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(Step { messages, behind: last.map(QueueId).filter(|_| looked == step) })
 }
 
 fn unreadable(id: QueueId) -> Message {
@@ -92,17 +119,12 @@ fn shown(value: ValueRef<'_>) -> Option<String> {
     }
 }
 
-/// How much there is.
+/// How much there is, as the triggers of the schema keep it.
 pub(crate) fn totals(db: &Connection) -> Result<QueueTotals, StoreError> {
-    let count = |sql: &str| db.query_row(sql, [], |row| row.get::<_, i64>(0)).map(|n| u64::try_from(n).unwrap_or(0));
-    Ok(QueueTotals {
-        messages: count("SELECT count(*) FROM message")?,
-        recipients: count("SELECT count(*) FROM recipient")?,
-        set_aside: count("SELECT count(*) FROM recipient WHERE state = 2")?,
-        held: count("SELECT count(*) FROM recipient WHERE state = 3")?,
-        held_bytes: count(
-            "SELECT coalesce(sum(c.size_bytes), 0) FROM content c WHERE c.id IN
-             (SELECT m.content_id FROM message m JOIN recipient r ON r.message_id = m.id WHERE r.state = 3)",
-        )?,
-    })
+    let mut statement = db.prepare_cached("SELECT messages, recipients, set_aside, held, held_bytes FROM total")?;
+    let totals = statement.query_row([], |row| {
+        let count = |column| row.get::<_, i64>(column).map(|n| u64::try_from(n).unwrap_or(0));
+        Ok(QueueTotals { messages: count(0)?, recipients: count(1)?, set_aside: count(2)?, held: count(3)?, held_bytes: count(4)? })
+    })?;
+    Ok(totals)
 }

@@ -58,7 +58,7 @@ pub(crate) fn unnoticed(db: &Connection, limit: u32) -> Result<Unnoticed, StoreE
         failed_count: u64::try_from(failed_count).unwrap_or(0),
         failed: list_failed(db, failed_limit)?,
         held_count: u64::try_from(held_count).unwrap_or(0),
-        held: super::list(db, &filter)?,
+        held: super::list(db, &filter)?.messages,
         up_to: (last_failed.unwrap_or(failed_n), last_held.unwrap_or(held_id)),
     })
 }
@@ -82,12 +82,14 @@ pub(crate) fn release(db: &Connection, id: QueueId, now_ms: i64, expires_ms: i64
     Ok(())
 }
 
-/// Removes held messages whose time is up. Returns how many, and the content files that nothing names any more.
+/// Held messages that one step removes.
+const EXPIRED_AT_ONCE: u32 = 500;
+
+/// Removes held messages whose time is up, at most [`EXPIRED_AT_ONCE`]. Returns how many, and the content files that nothing names any more.
 pub(crate) fn expire_held(db: &Connection, now_ms: i64) -> Result<(u64, Vec<QueueId>), StoreError> {
-    let mut statement = db.prepare_cached(
-        "SELECT DISTINCT r.message_id FROM recipient r JOIN message m ON m.id = r.message_id WHERE r.state = 3 AND m.expires_ms <= ?",
-    )?;
-    let due: Vec<QueueId> = statement.query_map([now_ms], |row| row.get(0).map(QueueId))?.collect::<Result<_, _>>()?;
+    let mut statement = db.prepare_cached("SELECT DISTINCT message_id FROM recipient WHERE state = 3 AND next_attempt_ms <= ? LIMIT ?")?;
+    let due: Vec<QueueId> =
+        statement.query_map(params![now_ms, EXPIRED_AT_ONCE], |row| row.get(0).map(QueueId))?.collect::<Result<_, _>>()?;
     let mut files = Vec::new();
     for id in &due {
         files.extend(super::drop_message(db, *id, None)?);

@@ -33,7 +33,7 @@ pub(crate) fn enqueue(db: &Connection, messages: &[NewMessage], lease_ms: i64) -
         let message = &new.message;
         for (n, recipient) in new.recipients.iter().enumerate() {
             let (state, at) = match (&new.held, new.claimed) {
-                (Some(_), _) => (HELD, message.arrived_ms),
+                (Some(_), _) => (HELD, message.expires_ms),
                 (None, true) => (1, lease_ms),
                 (None, false) => (0, message.arrived_ms),
             };
