@@ -145,17 +145,57 @@ fn hosted(directory: &Directory, postmaster: Option<&Mailbox>, mailbox: Mailbox)
         Ok(targets) => Ok(AcceptedRecipient::Alias { alias: mailbox, targets }),
         Err(ExpandError::Unknown) if directory.is_role(&mailbox) && postmaster.is_some_and(|p| *p != mailbox) => match postmaster {
             Some(postmaster) if directory.hosts(&postmaster.domain) => {
-                let targets = directory.targets(postmaster).map_err(|_| Reply::new(550, (5, 1, 1), "no such address here"))?;
+                let targets = directory.targets(postmaster).map_err(|error| not_expanded(directory, &error))?;
                 Ok(AcceptedRecipient::Alias { alias: mailbox, targets })
             }
             postmaster => Ok(AcceptedRecipient::Alias { alias: mailbox, targets: postmaster.cloned().into_iter().collect() }),
         },
-        Err(ExpandError::Unknown) if directory.contents().incomplete => Err(incomplete()),
-        Err(ExpandError::Unknown) => Err(Reply::new(550, (5, 1, 1), "no such address here")),
-        Err(ExpandError::Disabled) => Err(Reply::new(550, (5, 2, 1), "this address is switched off")),
+        Err(error) => Err(not_expanded(directory, &error)),
+    }
+}
+
+/// Why an address leads nowhere, as the client hears it.
+fn not_expanded(directory: &Directory, error: &ExpandError) -> Reply {
+    match error {
+        ExpandError::Unknown if directory.contents().incomplete => incomplete(),
+        ExpandError::Unknown => Reply::new(550, (5, 1, 1), "no such address here"),
+        ExpandError::Disabled => Reply::new(550, (5, 2, 1), "this address is switched off"),
         // A fault of the directory, which its owner can mend: the mail is worth keeping with its sender meanwhile.
-        Err(ExpandError::NoTarget | ExpandError::Cycle(_) | ExpandError::TooDeep | ExpandError::TooMany | ExpandError::TooLong) => {
-            Err(Reply::new(451, (4, 3, 5), "this address is misconfigured here; try again later"))
+        ExpandError::NoTarget | ExpandError::Cycle(_) | ExpandError::TooDeep | ExpandError::TooMany | ExpandError::TooLong => {
+            Reply::new(451, (4, 3, 5), "this address is misconfigured here; try again later")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use directory::{Contents, HostedDomain, virtual_file};
+
+    /// The code for a stranger's mail; owner@x.test is the postmaster.
+    fn code(file: &str, incomplete: bool, to: &str) -> u16 {
+        let aliases = virtual_file::parse(file, None).aliases.into_iter().map(|(alias, _)| alias).collect();
+        let domains = vec![HostedDomain { name: "x.test".parse().unwrap(), enabled: true }];
+        let directory = Directory::new(Contents { domains, aliases, incomplete, ..Contents::default() });
+        let srs = Srs { domain: "fwd.x.test".parse().unwrap(), secrets: Vec::new(), mac: |_, _| Vec::new() };
+        let postmaster = "owner@x.test".parse().unwrap();
+        let rules = Rules { directory: &directory, postmaster: Some(&postmaster), srs: &srs, now_unix_s: 0 };
+        let client = Client { address: IpAddr::from([192, 0, 2, 1]), login: None };
+        recipient(rules, client, &ReversePath::Null, &ForwardPath::Mailbox(to.parse().unwrap())).map_or_else(|reply| reply.code, |_| 250)
+    }
+
+    #[test]
+    fn what_cannot_be_read_now_is_not_refused_for_good() {
+        let sound = "owner@x.test foo@g.test\nme@x.test foo@g.test\n";
+        for (to, complete, incomplete) in
+            [("me@x.test", 250, 250), ("postmaster@x.test", 250, 250), ("you@x.test", 550, 451), ("you@other.test", 550, 451)]
+        {
+            assert_eq!((code(sound, false, to), code(sound, true, to)), (complete, incomplete), "{to}");
+        }
+        let broken = "owner@x.test root\nme@x.test foo@g.test\n@x.test all@g.test\n";
+        for (to, want) in [("me@x.test", 250), ("owner@x.test", 451), ("you@x.test", 250)] {
+            assert_eq!(code(broken, false, to), want, "{to}");
+        }
+        assert_eq!(code("owner@x.test root\n", false, "abuse@x.test"), 451, "its mail goes to the postmaster, whose alias is broken");
     }
 }

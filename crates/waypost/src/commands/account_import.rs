@@ -41,6 +41,7 @@ struct Candidate {
 }
 
 pub(super) async fn run(config: &Config, api: &mut Transport, command: AccountImport, out: Output) -> Result<()> {
+    let has_passwords = matches!(command, AccountImport::Sasldb2 { .. });
     let (found, mut import) = read(command)?;
     if found.accounts.is_empty() && found.left_out.is_empty() {
         bail!("there is no account in the file");
@@ -67,7 +68,7 @@ pub(super) async fn run(config: &Config, api: &mut Transport, command: AccountIm
     report.warnings.extend(advice(config, api, &report, &bare, !import.may_send_as.is_empty()).await?);
     report.warnings.sort();
     report.warnings.dedup();
-    out.show(&report, shown)?;
+    out.show(&report, |report| shown(report, has_passwords))?;
     if !out.json {
         warn(&report.warnings);
     }
@@ -204,12 +205,16 @@ async fn advice(
     Ok(advice)
 }
 
-fn shown(report: &AccountImportReport) -> String {
+fn shown(report: &AccountImportReport, has_passwords: bool) -> String {
     let verb = if report.dry_run { "would be imported" } else { "imported" };
     let accounts = if report.imported.len() == 1 { "account" } else { "accounts" };
     let mut text = format!("{} {} {accounts} {verb}", styled(GOOD, "ok:"), report.imported.len());
     for login in &report.imported {
         text.push_str(&format!("\n  {login}"));
+    }
+    if has_passwords && !report.imported.is_empty() && !report.dry_run {
+        let note = "the passwords work at once; the server hashes them in the background, and offers SCRAM again when all are done";
+        text.push_str(&format!("\n{}", styled(DIM, note)));
     }
     if !report.skipped.is_empty() {
         let rows: Vec<Vec<String>> = report.skipped.iter().map(|(login, why)| vec![login.clone(), why.clone()]).collect();
