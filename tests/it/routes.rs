@@ -210,3 +210,17 @@ fn ipv6_is_used_where_name_and_spf_are_in_order() {
         waypost.assert_no_bugs();
     }
 }
+
+#[test]
+fn a_check_tries_tls_where_a_route_takes_it_as_it_comes() {
+    let lab = Lab::new();
+    let issued = LabAuthority::new(&lab).issue(&["with.test"]);
+    let _dns = Dns::start(&lab, &format!("with A {}\nwithout A {}\n", lab.address(11), lab.address(12)));
+    let (_with, _without) = (Sink::with_tls(lab.address(11), MX_PORT, &issued), Sink::start(lab.address(12), MX_PORT));
+    let route = |host: &str| format!("[[route]]\nhost = \"{host}\"\nport = {MX_PORT}\ntls = \"opportunistic\"\nverify = false\n");
+    let routes = format!("postmaster = \"boss@with.test\"\n{}{}", route("with.test"), route("without.test"));
+    let waypost = Waypost::configured(&lab, &routes);
+    let shown = waypost.ok(&["route", "check"]);
+    assert!(shown.contains("nothing is verified (verify = false), pin "), "{shown}");
+    assert!(shown.contains("it is not offered: mail goes in clear, as tls = \"opportunistic\" allows"), "{shown}");
+}
