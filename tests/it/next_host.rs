@@ -38,11 +38,7 @@ fn failing(address: std::net::Ipv4Addr, at: &'static str, fault: Fault) -> Scrip
 
 /// The domains far0.test and so on, each with two MX hosts; the last octets of their addresses are 11 and 12, 13 and 14, and so on.
 fn two_hosts_each(lab: &Lab, count: u8) -> String {
-    let hosts = |n: u8| {
-        (1..=2).map(move |i| {
-            format!("far{n} MX {}0 m{i}.far{n}\nm{i}.far{n} A {}\n", i, lab.address(9 + 2 * n + i))
-        })
-    };
+    let hosts = |n: u8| (1..=2).map(move |i| format!("far{n} MX {}0 m{i}.far{n}\nm{i}.far{n} A {}\n", i, lab.address(9 + 2 * n + i)));
     (0..count).flat_map(hosts).collect()
 }
 

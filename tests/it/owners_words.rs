@@ -12,13 +12,7 @@ const NO: &str = "550-5.1.1 The account Foo@inbox.test that you tried to reach\r
 fn refusing(extra: &str) -> (Lab, Dns, Waypost) {
     let lab = Lab::new();
     let dns = Dns::start(&lab, &zone(&lab));
-    Script::answering(
-        lab.address(2),
-        MX_PORT,
-        |_, command| {
-            if command.starts_with("RCPT") { Some(NO.into()) } else { obedient(command) }
-        },
-    );
+    Script::answering(lab.address(2), MX_PORT, |_, command| if command.starts_with("RCPT") { Some(NO.into()) } else { obedient(command) });
     let waypost = Waypost::started(&lab, "foo@inbox.test", extra);
     (lab, dns, waypost)
 }
@@ -68,7 +62,8 @@ fn a_failure_of_queued_mail_keeps_the_hosts_words() {
     assert!(letter_from(&waypost, "nobody@stranger.test").starts_with("250 "));
     let line = waypost.wait_for_line(&[": failed id=", "to=foo@inbox.test", "cause=\"", "mx.inbox.test said: 550 5.1.1"]);
     assert!(line.contains("alias=\"me@example.test\""), "{line}");
-    let shown = it::wait_for("the failure", || Some(waypost.ok(&["failed"])).filter(|shown| shown.contains("mx.inbox.test said: 550 5.1.1")));
+    let shown =
+        it::wait_for("the failure", || Some(waypost.ok(&["failed"])).filter(|shown| shown.contains("mx.inbox.test said: 550 5.1.1")));
     assert!(shown.contains("does not exist gsmtp"), "{shown}");
     waypost.assert_no_bugs();
 }
@@ -99,7 +94,9 @@ fn a_report_on_own_mail_names_the_host_and_its_reply() {
     });
     far.send("you@far.test", "to nobody.");
     let report = far.inbox.wait_for("Final-Recipient: rfc822; you@far.test").text();
-    for field in ["\r\nRemote-MTA: dns; mx.far.test\r\n", "\r\nDiagnostic-Code: smtp; 550 5.1.1 no such mailbox\r\n", "\r\nStatus: 5.1.1\r\n"] {
+    for field in
+        ["\r\nRemote-MTA: dns; mx.far.test\r\n", "\r\nDiagnostic-Code: smtp; 550 5.1.1 no such mailbox\r\n", "\r\nStatus: 5.1.1\r\n"]
+    {
         assert!(report.contains(field), "{field} not in {report}");
     }
     far.waypost.assert_no_bugs();

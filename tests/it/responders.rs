@@ -14,16 +14,20 @@ fn scene(from: &'static str, marks: &'static str) -> (Lab, Dns, Sink, Waypost, A
     let dns = Dns::start(&lab, &zone(&lab));
     let (server, heard) = (lab.address(1), Arc::new(Mutex::new(Vec::new())));
     let replies = heard.clone();
-    let inbox = Sink::judging(lab.address(2), MX_PORT, |_| None, move |_: &Delivered| {
-        let replies = replies.clone();
-        thread::spawn(move || {
-            let reply = answer(server, from, marks);
-            replies.lock().unwrap().push(reply);
-        });
-        None
-    });
-    let waypost =
-        Waypost::started(&lab, "foo@inbox.test", "[forward]\ndomain = \"fwd.example.test\"\nunauthenticated = \"accept\"\n");
+    let inbox = Sink::judging(
+        lab.address(2),
+        MX_PORT,
+        |_| None,
+        move |_: &Delivered| {
+            let replies = replies.clone();
+            thread::spawn(move || {
+                let reply = answer(server, from, marks);
+                replies.lock().unwrap().push(reply);
+            });
+            None
+        },
+    );
+    let waypost = Waypost::started(&lab, "foo@inbox.test", "[forward]\ndomain = \"fwd.example.test\"\nunauthenticated = \"accept\"\n");
     (lab, dns, inbox, waypost, heard)
 }
 
@@ -60,8 +64,7 @@ fn a_correspondents_responder_is_heard_a_few_times_and_lists_always() {
     let lab = Lab::new();
     let _dns = Dns::start(&lab, &zone(&lab));
     let inbox = Sink::start(lab.address(2), MX_PORT);
-    let waypost =
-        Waypost::started(&lab, "foo@inbox.test", "[forward]\ndomain = \"fwd.example.test\"\nunauthenticated = \"accept\"\n");
+    let waypost = Waypost::started(&lab, "foo@inbox.test", "[forward]\ndomain = \"fwd.example.test\"\nunauthenticated = \"accept\"\n");
     let mut talk = Talk::greeted(waypost.address, MX_PORT);
     let mut send = |n: usize, mark: &str| {
         let content = format!("From: <her@foreign.test>\r\nMessage-ID: <{n}.{}@foreign.test>\r\n{mark}\r\n\r\naway\r\n", mark.len());

@@ -57,8 +57,7 @@ fn a_sender_that_waits_hears_the_targets_answer_before_the_end() {
     let lab = Lab::new();
     let _dns = Dns::start(&lab, &zone(&lab));
     let (sink, begun) = slow_sink(lab.address(2), Duration::from_secs(2), &Arc::new(AtomicBool::new(true)));
-    let mut waypost =
-        Waypost::started(&lab, "foo@inbox.test", "[forward]\ndomain = \"fwd.example.test\"\nunauthenticated = \"accept\"\n");
+    let mut waypost = Waypost::started(&lab, "foo@inbox.test", "[forward]\ndomain = \"fwd.example.test\"\nunauthenticated = \"accept\"\n");
     let mut talk = Talk::greeted(waypost.address, MX_PORT);
     talk.begin("her@foreign.test", "me@example.test");
     talk.send(b"From: <her@foreign.test>\r\nSubject: late\r\n\r\nhello\r\n.\r\n");

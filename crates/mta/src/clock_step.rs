@@ -45,7 +45,12 @@ impl ClockSteps {
     /// Watches from now on.
     pub fn open(data: &Path, clock: &Clock) -> Self {
         let (file, held) = KeptFile::open(data.join(FILE));
-        Self { watch: Mutex::new(StepWatch::new(clock)), file, last_seen_ms: held.as_i64(), nothing_ages_until_ms: AtomicI64::new(i64::MIN) }
+        Self {
+            watch: Mutex::new(StepWatch::new(clock)),
+            file,
+            last_seen_ms: held.as_i64(),
+            nothing_ages_until_ms: AtomicI64::new(i64::MIN),
+        }
     }
 
     /// When a message that was read before, perhaps by another clock, is given up, Unix milliseconds.
@@ -73,7 +78,10 @@ pub(crate) async fn start(dispatch: &Dispatch) -> Result<(), StoreError> {
     let latest_ms = now_ms + world.settings.load().schedule.longest_wait_ms();
     let reined = world.store.step_clock(ClockStep { ages_by_ms: gap_ms, waits_by_ms: gap_ms.min(0), latest_ms }).await?;
     if reined > 0 {
-        tracing::warn!(recipients = reined, "mail waited for a time far ahead, of a clock that was wrong; it is tried as the schedule says");
+        tracing::warn!(
+            recipients = reined,
+            "mail waited for a time far ahead, of a clock that was wrong; it is tried as the schedule says"
+        );
     }
     world.clock_steps.write(&world.clock).await;
     Ok(())

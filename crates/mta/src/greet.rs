@@ -162,7 +162,16 @@ impl Way<'_> {
                     }
                     Event::Ready => {
                         let (host, verified) = (self.hop.host.clone(), self.verified(description.is_some()));
-                        return Ok(Connection { stream, session, host, tls: description, verified, address: None, messages: 0, place: None });
+                        return Ok(Connection {
+                            stream,
+                            session,
+                            host,
+                            tls: description,
+                            verified,
+                            address: None,
+                            messages: 0,
+                            place: None,
+                        });
                     }
                     Event::Failed(failure @ (Failure::Disconnected { .. } | Failure::Closing421(_))) if session.has_refused_ehlo() => {
                         return Err(GreetError::EhloRefused(failure));

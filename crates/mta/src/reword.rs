@@ -47,7 +47,9 @@ pub(crate) async fn reword<'a>(
     let action = read.action.unwrap_or(if status.0 == 4 { Action::Delayed } else { Action::Failed });
     // Without fields of the message nothing says for which alias it was; the return address is no address that its sender knows.
     let diagnostic = match action {
-        Action::Failed if read.alias.is_none() => format!("a message that you sent was not taken; the report does not say for which address it was ({status})"),
+        Action::Failed if read.alias.is_none() => {
+            format!("a message that you sent was not taken; the report does not say for which address it was ({status})")
+        }
         Action::Failed => format!("the mailbox behind this address did not take the message ({status})"),
         Action::Delayed => format!("the mailbox behind this address has not taken the message yet ({status})"),
         Action::Relayed => "the message was taken".to_owned(),

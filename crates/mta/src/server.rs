@@ -251,7 +251,11 @@ impl Server {
         let (is_cut, _) = tokio::join!(is_cut, timeout(FAREWELL.min(grace), self.at_rest()));
         if is_cut {
             let cut = world.closing.held();
-            tracing::warn!(cut, grace_s = grace.as_secs(), "deliveries under way were cut; they are tried again, and what their hosts took already arrives twice");
+            tracing::warn!(
+                cut,
+                grace_s = grace.as_secs(),
+                "deliveries under way were cut; they are tried again, and what their hosts took already arrives twice"
+            );
         }
         let _ = timeout(GOODBYE, self.at_rest()).await;
         world.results.flush().await;

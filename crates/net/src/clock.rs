@@ -2,8 +2,8 @@
 //!
 //! Invariant: no other file of the project asks the system for the time (clippy.toml forbids it).
 
-use std::sync::{Arc, LazyLock};
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;

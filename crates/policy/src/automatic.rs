@@ -32,7 +32,8 @@ pub fn writer(reverse_path: &ReversePath, front: &[u8]) -> Writer {
         return Writer::Server;
     }
     // Parameters and comments may follow the keyword.
-    let is_submitted = |word: &str| submitted.strip_prefix(word).is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '-'));
+    let is_submitted =
+        |word: &str| submitted.strip_prefix(word).is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '-'));
     if is_submitted("auto-replied") || matches!(precedence.as_str(), "auto_reply" | "junk") || OF_RESPONDERS.iter().any(|name| has(name)) {
         return Writer::Responder;
     }

@@ -24,8 +24,8 @@ mod sender;
 mod sts_received;
 mod trouble;
 
-pub use automatic::{Writer, writer};
 pub use authentic::{Treatment, Unauthenticated, authentic, may_report};
+pub use automatic::{Writer, writer};
 pub use circuit::{Admission, CIRCUITS_MAX, Circuits, Keys, Pass, Told};
 pub use client_records::{ClientRecord, SubmissionPorts, client_records};
 pub use disposition::{LOOP_FIELD, RECEIVED_MAX, disposition, well_formed};

@@ -76,10 +76,14 @@ mod tests {
     fn another_host_is_tried_for_what_is_of_one_host() {
         let host = Domain::parse("mx.example.net").unwrap();
         let of = |code, text: &str| trouble_of_reply(&host, &Reply::from_wire(code, text), Scope::Recipient).is_of_one_host();
-        for (code, text) in [(421, "4.7.0 closing"), (451, "4.3.0 database is down"), (452, "4.3.1 disk full"), (451, "later"), (450, "4.4.2 lost")] {
+        for (code, text) in
+            [(421, "4.7.0 closing"), (451, "4.3.0 database is down"), (452, "4.3.1 disk full"), (451, "later"), (450, "4.4.2 lost")]
+        {
             assert!(of(code, text), "{code} {text}");
         }
-        for (code, text) in [(450, "4.2.0 greylisted"), (452, "4.2.2 full"), (452, "4.5.3 too many"), (450, "no"), (451, "4.7.1 later"), (550, "5.3.0 no")] {
+        for (code, text) in
+            [(450, "4.2.0 greylisted"), (452, "4.2.2 full"), (452, "4.5.3 too many"), (450, "no"), (451, "4.7.1 later"), (550, "5.3.0 no")]
+        {
             assert!(!of(code, text), "{code} {text}");
         }
         assert!(Trouble::connection_lost("x").is_of_one_host() && Trouble::connection_lost("x").leads_round());

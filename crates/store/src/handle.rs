@@ -16,7 +16,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::content::{Content, Spool};
 use crate::error::StoreError;
-use crate::message::{Claimed, ClockStep, Committed, FailedDelivery, ListFilter, ListedMessage, NewMessage, QueueTotals, Settlement, Unnoticed};
+use crate::message::{
+    Claimed, ClockStep, Committed, FailedDelivery, ListFilter, ListedMessage, NewMessage, QueueTotals, Settlement, Unnoticed,
+};
 use crate::sqlite::{self, DirectoryChange, LaneDue, LoginUse};
 use crate::writer::{Answer, Job, LINE_MAX, Operation, Writer, run_checkpoints};
 

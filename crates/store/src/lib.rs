@@ -16,9 +16,9 @@ mod writer;
 pub use content::{Content, Spool};
 pub use error::StoreError;
 pub use handle::Store;
-pub use message::{ClockStep, 
-    Claimed, ClaimedRecipient, Committed, Disposition, FailedDelivery, Flow, ListFilter, ListedMessage, ListedRecipient, Message,
-    NewMessage, NewRecipient, QueueTotals, RecipientKey, Settlement, TlsWish, Unnoticed,
+pub use message::{
+    Claimed, ClaimedRecipient, ClockStep, Committed, Disposition, FailedDelivery, Flow, ListFilter, ListedMessage, ListedRecipient,
+    Message, NewMessage, NewRecipient, QueueTotals, RecipientKey, Settlement, TlsWish, Unnoticed,
 };
 pub use report::{KeptReport, KeptRows, KeptTlsFailure, KeptTlsPolicy, NewReport, ReportContent, ReportFilter};
 pub use sqlite::{AccountChange, DailyChange, DailyCount, DailyKind, DailyPeriod, DailyReportDue, DirectoryChange, LaneDue, LoginUse};

@@ -128,7 +128,8 @@ mod tests {
     fn a_later_host_judges_only_those_it_was_asked_about() {
         let no = Trouble::permanent(Scope::Recipient, 1, 1, "no");
         let (full, down) = (Trouble::temporary(Scope::Host, 3, 1, "full"), Trouble::temporary(Scope::Host, 3, 2, "down"));
-        let attempt = |troubles: &[&Trouble]| Attempt { results: troubles.iter().map(|t| Err((*t).clone())).collect(), ..Attempt::default() };
+        let attempt =
+            |troubles: &[&Trouble]| Attempt { results: troubles.iter().map(|t| Err((*t).clone())).collect(), ..Attempt::default() };
         let both = merged(Some(attempt(&[&no, &full])), attempt(&[&down]), &[1]);
         let texts: Vec<&str> = both.results.iter().filter_map(|result| result.as_ref().err()).map(|t| t.text.as_str()).collect();
         assert_eq!(texts, ["no", "down"]);
