@@ -10,13 +10,13 @@ use crate::authenticate::Proof;
 use crate::decide::{Accepted, from_addresses};
 use crate::returns::Returns;
 
-/// Messages that the mailbox behind an alias gets through to that alias within an hour: whoever tries an alias out stays below.
-const FROM_TARGET_MAX: u32 = 10;
+/// Messages that the only mailbox behind an alias gets through to that alias, and so to itself, within an hour: whoever tries an alias out stays below.
+const TO_ITSELF_MAX: u32 = 10;
 
 /// Answers of a program that one sender gets through to one alias within an hour.
 const OF_RESPONDER_MAX: u32 = 10;
 
-/// Answers without any mark that one sender gets through to one alias within an hour.
+/// Answers without any mark that one sender gets through to one alias within an hour, and whatever one of several mailboxes behind it writes to it.
 const OF_ANSWERER_MAX: u32 = 60;
 
 /// Whether the message may go on to its aliases.
@@ -33,19 +33,24 @@ pub(crate) fn check(counts: &Returns, clock: &Clock, accepted: &Accepted<'_>) ->
         let AcceptedRecipient::Alias { targets, .. } = recipient else { continue };
         let ForwardPath::Mailbox(to) = &to.forward_path else { continue };
         let is_from_target = authors.iter().any(|author| targets.contains(author));
+        let is_to_itself = is_from_target && targets.len() == 1;
         let within = |what: &str, most| counts.count(format!("{what} {sender} {}", to.key()), most, clock);
         match by {
             Writer::Server | Writer::List => {}
             Writer::Responder if is_from_target => return Err(loops()),
-            _ if is_from_target && !within("target", FROM_TARGET_MAX) => return Err(loops()),
-            Writer::Responder if !within("responder", OF_RESPONDER_MAX) => return Err(loops()),
-            Writer::Answerer if !within("answerer", OF_ANSWERER_MAX) => {
-                return Err(Reply::new(450, (4, 7, 1), "too many answers to this address within an hour; try again later"));
-            }
+            // Nobody misses it: its author has it.
+            _ if is_to_itself && !within("itself", TO_ITSELF_MAX) => return Err(loops()),
+            Writer::Responder if !within("responder", OF_RESPONDER_MAX) => return Err(later()),
+            Writer::Answerer if !within("answerer", OF_ANSWERER_MAX) => return Err(later()),
+            Writer::Anybody if is_from_target && !is_to_itself && !within("target", OF_ANSWERER_MAX) => return Err(later()),
             Writer::Responder | Writer::Answerer | Writer::Anybody => {}
         }
     }
     Ok(())
+}
+
+fn later() -> Reply {
+    Reply::new(450, (4, 7, 1), "too many answers from you to this address within an hour; try again later")
 }
 
 fn loops() -> Reply {

@@ -93,11 +93,7 @@ impl Trouble {
             return false;
         }
         let Some(said) = &self.said else { return self.scope == Scope::Host };
-        match (said.reply.code, said.reply.enhanced) {
-            (421, _) | (400..500, Some(EnhancedCode(4, 3 | 4, _))) => true,
-            (451 | 452, None) => true,
-            _ => false,
-        }
+        matches!((said.reply.code, said.reply.enhanced), (421, _) | (400..500, Some(EnhancedCode(4, 3 | 4, _))) | (451 | 452, None))
     }
 
     /// Whether the mail may go by a route of last resort: the host is there for nobody. A host that answers about us, or about TLS, is not gone round.
