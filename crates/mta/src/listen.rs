@@ -94,6 +94,11 @@ fn too_many_from_network() -> Reply {
 }
 
 impl Place {
+    /// Whether clients like this one leave hardly a place for others.
+    pub fn is_crowded(&self, limits: &Limits) -> bool {
+        self.sessions.0.lock().unwrap_or_else(PoisonError::into_inner).shares.is_crowded(self.who.rank, limits.sessions)
+    }
+
     /// The client has logged in: it counts among the accounts from now on.
     pub fn logged_in(&mut self) {
         let mut counts = self.sessions.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -101,17 +101,29 @@ impl LiveDirectory {
         };
         let of_aliases: Vec<&DirectoryChange> = changes.iter().filter(is_alias).collect();
         if of_aliases.len() > ONE_BY_ONE_MAX {
-            let stored = self.store.directory(delimiters).await?;
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            state.stored = Some(stored);
-            self.current.store(Arc::new(state.merged()));
-            return Ok(());
+            return self.read_all(delimiters).await;
         }
         let beside = self.store.directory_beside_aliases(delimiters).await?;
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let in_force = self.current.load().contents().aliases.clone();
         let next = state.changed(beside, in_force, &of_aliases);
         self.current.store(Arc::new(next));
+        Ok(())
+    }
+
+    /// Reads all of the store's part again, after changes that nobody names.
+    pub async fn reload(&self) -> Result<(), DirectoryError> {
+        let _changing = self.changing.lock().await;
+        let delimiters = self.state.lock().unwrap_or_else(PoisonError::into_inner).delimiters.clone();
+        self.read_all(delimiters).await
+    }
+
+    /// The caller holds `changing`.
+    async fn read_all(&self, delimiters: String) -> Result<(), DirectoryError> {
+        let stored = self.store.directory(delimiters).await?;
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.stored = Some(stored);
+        self.current.store(Arc::new(state.merged()));
         Ok(())
     }
 

@@ -17,6 +17,12 @@ const FIRST_OCTETS: Duration = Duration::from_secs(30);
 /// After this time a stranger's content must have kept up the rate.
 const HEAD_START: Duration = Duration::from_secs(60);
 
+/// Where clients that are not known leave hardly a place for others, they may be silent for this time only: as Postfix under stress.
+const CROWDED: Duration = Duration::from_secs(10);
+
+/// A session that waits looks so often whether there is a crowd by now.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(5);
+
 /// Where a session is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Position {
@@ -26,6 +32,8 @@ pub(crate) struct Position {
     pub content_bytes: Option<u64>,
     /// Whether the client has logged in.
     pub is_account: bool,
+    /// Whether clients like it leave hardly a place for others.
+    pub is_crowded: bool,
 }
 
 /// What a session has done, and when.
@@ -52,7 +60,8 @@ impl Patience {
         }
         let Some(bytes) = position.content_bytes else {
             self.content_since = None;
-            return self.progress_at + Duration::from_secs(limits.command_timeout_s);
+            let patience = Duration::from_secs(limits.command_timeout_s);
+            return self.progress_at + if position.is_crowded { patience.min(CROWDED) } else { patience };
         };
         let since = *self.content_since.get_or_insert(now);
         let silent = self.progress_at.max(since) + Duration::from_secs(limits.content_timeout_s);
@@ -80,7 +89,7 @@ mod tests {
         let mut patience = Patience::new(begin);
         let mut left_s = |commands, content_bytes, is_account, after_s| {
             let now = begin + Duration::from_secs(after_s);
-            let deadline = patience.deadline(Position { commands, content_bytes, is_account }, &limits, now);
+            let deadline = patience.deadline(Position { commands, content_bytes, is_account, is_crowded: false }, &limits, now);
             deadline.saturating_duration_since(now).as_secs()
         };
         assert_eq!(left_s(4, None, false, 0), 300);
@@ -91,5 +100,20 @@ mod tests {
         assert_eq!(left_s(5, Some((1 << 20) + 1), false, 260), 200, "one octet is no progress");
         assert_eq!(left_s(6, None, false, 270), 300);
         assert_eq!(left_s(7, Some(0), true, 280), 300, "an account has logged in for it");
+    }
+
+    #[test]
+    fn a_crowd_shortens_the_patience_with_those_that_wait_already() {
+        let limits = Limits { command_timeout_s: 300, ..Settings::plain().limits };
+        let begin = Instant::now();
+        let mut patience = Patience::new(begin);
+        let mut deadline = |commands, is_crowded, after_s| {
+            let position = Position { commands, content_bytes: None, is_account: false, is_crowded };
+            let now = begin + Duration::from_secs(after_s);
+            patience.deadline(position, &limits, now).saturating_duration_since(now).as_secs()
+        };
+        assert_eq!((deadline(1, false, 0), deadline(1, false, 100)), (300, 200));
+        assert_eq!((deadline(1, true, 100), deadline(2, true, 101), deadline(2, true, 105)), (0, 10, 6));
+        assert_eq!(deadline(2, false, 106), 295);
     }
 }

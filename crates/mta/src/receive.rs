@@ -28,7 +28,7 @@ use crate::listen::Place;
 use crate::live_directory::LiveDirectory;
 use crate::log_in::{Answer, LogIn};
 use crate::logins::Logins;
-use crate::patience::{Patience, Position};
+use crate::patience::{LOOK_EVERY, Patience, Position};
 use crate::received::{Received, SessionFacts};
 use crate::report_in::ReadingRoom;
 use crate::responsibility::Responsibility;
@@ -154,9 +154,11 @@ impl Driver {
                 self.handle(event).await?;
             }
             self.flush().await?;
-            let deadline = patience.deadline(self.position(), &self.reception.settings.load().limits, now());
-            match self.read(deadline, &mut closing).await? {
+            let deadline = self.deadline(&mut patience);
+            let look = if self.who.rank.is_unknown() { deadline.min(now() + LOOK_EVERY) } else { deadline };
+            match self.read(look, &mut closing).await? {
                 Read::Some => {}
+                Read::Late if now() < self.deadline(&mut patience) => {}
                 Read::End => return Ok(()),
                 Read::Late => self.session.close_with(Reply::new(421, (4, 4, 2), "you took too long; goodbye")),
                 Read::Closing => self.session.close_with(Reply::new(421, (4, 3, 2), "the server is shutting down; try again in a minute")),
@@ -176,12 +178,16 @@ impl Driver {
         Ok(())
     }
 
-    fn position(&self) -> Position {
-        Position {
+    fn deadline(&self, patience: &mut Patience) -> Instant {
+        let settings = self.reception.settings.load();
+        let is_account = self.session.identity().is_some();
+        let position = Position {
             commands: self.session.commands(),
             content_bytes: self.session.in_content().then(|| self.session.came_bytes()),
-            is_account: self.session.identity().is_some(),
-        }
+            is_account,
+            is_crowded: !is_account && self.place.as_ref().is_some_and(|place| place.is_crowded(&settings.limits)),
+        };
+        patience.deadline(position, &settings.limits, now())
     }
 
     async fn read(&mut self, deadline: Instant, closing: &mut watch::Receiver<bool>) -> Result<Read, Gone> {

@@ -23,6 +23,11 @@ pub(crate) enum Rank {
 }
 
 impl Rank {
+    /// Whether the client has neither logged in nor stands in a network that was seen before.
+    pub fn is_unknown(self) -> bool {
+        matches!(self, Self::Stranger | Self::Newcomer)
+    }
+
     /// The parts that clients of this rank may use together, and those that one network may.
     fn parts(self) -> (usize, usize) {
         match self {
@@ -69,7 +74,7 @@ impl Shares {
     /// Takes `amount` of `all`; a network may always use `network_least`.
     pub fn take(&mut self, who: Claimant, amount: usize, all: usize, network_least: usize) -> Result<(), Full> {
         let (of_rank, of_network) = who.rank.parts();
-        let part = |parts: usize| (all / PARTS).saturating_mul(parts).saturating_add((all % PARTS * parts).div_ceil(PARTS));
+        let part = |parts: usize| part(all, parts);
         let total = self.total();
         // A reserve is what the others have to leave; strangers and newcomers are counted by themselves, so that neither keeps the other out.
         let counted = match who.rank {
@@ -89,6 +94,11 @@ impl Shares {
         *network += amount;
         self.add(who.rank, amount);
         Ok(())
+    }
+
+    /// Whether clients that are not known have three quarters of what this rank of them may have.
+    pub fn is_crowded(&self, rank: Rank, all: usize) -> bool {
+        rank.is_unknown() && self.used_by(rank).saturating_mul(4) >= part(all, rank.parts().0).saturating_mul(3)
     }
 
     /// Gives back what was taken.
@@ -128,6 +138,11 @@ impl Shares {
     }
 }
 
+/// So many parts of all, rounded up.
+fn part(all: usize, parts: usize) -> usize {
+    (all / PARTS).saturating_mul(parts).saturating_add((all % PARTS * parts).div_ceil(PARTS))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,6 +176,7 @@ mod tests {
         assert_eq!(of(Rank::Stranger, "2001:db8:1:1::1"), 10);
         assert_eq!(of(Rank::Stranger, "2001:db8:1:ffff::1"), 0, "the same /48");
         assert_eq!(of(Rank::Known, "192.0.2.1"), 10, "it has become known: twice as much");
+        assert!(shares.is_crowded(Rank::Stranger, 80) && !shares.is_crowded(Rank::Newcomer, 80) && !shares.is_crowded(Rank::Known, 1));
         let mut small = Shares::default();
         assert_eq!((0..8).filter(|_| small.take(who(Rank::Stranger, "192.0.2.1"), 1, 16, 5).is_ok()).count(), 5);
     }

@@ -168,7 +168,7 @@ section!("[limits]", "What clients may take.", Limits, [], {
     /// eighth; the last eighth is for accounts. What does not fit waits for 5 seconds and is put off.
     content_memory_bytes: Size = Size(192 << 20);
     /// Sessions at a time. Of port 25, clients from networks that were not seen before have at most half; of the submission ports, clients that have
-    /// not logged in have at most a quarter.
+    /// not logged in have at most a quarter; where they have three quarters of that, those that are silent for 10 seconds are turned away.
     sessions: Int<1, 1_000_000> = Int(10_000);
     /// Sessions at a time from one IPv4 address or one IPv6 /64. One IPv4 /24 or IPv6 /48 has at most an eighth of all sessions, or this where it is more.
     sessions_per_client: Int<1, 1_000_000> = Int(100);
