@@ -20,6 +20,9 @@ pub const ROW_MAX_BYTES: usize = 128 * 1024;
 /// Read and write size for files, in octets.
 const CHUNK_BYTES: usize = 256 * 1024;
 
+/// What is said of content that is not what was written.
+pub(crate) const DAMAGED: &str = "its octets are not those that were written (CRC-32): look at the disk";
+
 /// Content that is complete.
 #[derive(Debug, Clone)]
 pub struct Content {
@@ -27,16 +30,38 @@ pub struct Content {
     size_bytes: u64,
     front: Bytes,
     pub(crate) file: Option<Arc<PathBuf>>,
+    /// CRC-32 of all of it, of a file; what is in memory is computed when it is wanted.
+    file_crc: Option<u32>,
 }
 
 impl Content {
     /// Content that is in memory as a whole.
     pub fn memory(id: QueueId, bytes: Bytes) -> Self {
-        Self { id, size_bytes: bytes.len() as u64, front: bytes, file: None }
+        Self { id, size_bytes: bytes.len() as u64, front: bytes, file: None, file_crc: None }
     }
 
-    pub(crate) fn in_file(id: QueueId, size_bytes: u64, front: Bytes, path: PathBuf) -> Self {
-        Self { id, size_bytes, front, file: Some(Arc::new(path)) }
+    pub(crate) fn in_file(id: QueueId, (size_bytes, crc): (u64, Option<u32>), front: Bytes, path: PathBuf) -> Self {
+        Self { id, size_bytes, front, file: Some(Arc::new(path)), file_crc: crc }
+    }
+
+    /// CRC-32 of all of it: what a disk has flipped is found by it. `None` for a file of which none was ever computed.
+    pub(crate) fn crc(&self) -> Option<u32> {
+        if self.file.is_none() { Some(crc32fast::hash(&self.front)) } else { self.file_crc }
+    }
+
+    /// Reads a content file again and compares it with its CRC-32. Blocks.
+    pub(crate) fn verify_file(&self) -> std::io::Result<()> {
+        let (Some(path), Some(expected)) = (&self.file, self.file_crc) else { return Ok(()) };
+        let mut file = std::fs::File::open(path.as_path())?;
+        let (mut crc, mut piece) = (crc32fast::Hasher::new(), vec![0; CHUNK_BYTES]);
+        loop {
+            let n = std::io::Read::read(&mut file, &mut piece)?;
+            if n == 0 {
+                break;
+            }
+            crc.update(piece.get(..n).unwrap_or_default());
+        }
+        if crc.finalize() == expected { Ok(()) } else { Err(std::io::Error::other(DAMAGED)) }
     }
 
     /// The size in octets.
@@ -98,6 +123,7 @@ struct LargeFile {
     path: PathBuf,
     pending: BytesMut,
     size_bytes: u64,
+    crc: crc32fast::Hasher,
     finished: bool,
 }
 
@@ -130,10 +156,13 @@ impl Spool {
                 let file = File::create_new(&path).await?;
                 let size_bytes = self.front.len() as u64;
                 let pending = BytesMut::from(self.front.as_ref());
-                none.insert(LargeFile { file, path, pending, size_bytes, finished: false })
+                let mut crc = crc32fast::Hasher::new();
+                crc.update(&pending);
+                none.insert(LargeFile { file, path, pending, size_bytes, crc, finished: false })
             }
         };
         large.pending.extend_from_slice(bytes);
+        large.crc.update(bytes);
         large.size_bytes += bytes.len() as u64;
         if large.pending.len() >= CHUNK_BYTES {
             self.room.for_file(large.pending.len() as u64)?;
@@ -154,7 +183,8 @@ impl Spool {
         large.file.sync_all().await?;
         sync_directory(&self.directory).await?;
         large.finished = true;
-        Ok(Content::in_file(self.id, large.size_bytes, front, large.path.clone()))
+        let crc = large.crc.clone().finalize();
+        Ok(Content::in_file(self.id, (large.size_bytes, Some(crc)), front, large.path.clone()))
     }
 }
 

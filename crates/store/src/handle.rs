@@ -188,10 +188,19 @@ impl Store {
         self.count(Operation::StepClock(step)).await
     }
 
-    /// A message's content.
+    /// A message's content, after a look whether it is what was written.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] where it is missing, of another size, or damaged.
     pub async fn content(&self, message: QueueId) -> Result<Content, StoreError> {
         let directory = self.content.clone();
-        self.read(move |db| sqlite::load_content(db, &directory, message)).await
+        let content = self.read(move |db| sqlite::load_content(db, &directory, message)).await?;
+        if content.file.is_none() {
+            return Ok(content);
+        }
+        let verified =
+            tokio::task::spawn_blocking(move || content.verify_file().map(|()| content)).await.map_err(|_| StoreError::Closed)?;
+        verified.map_err(|error| StoreError::Corrupt(format!("the content file of message {message}: {error}")))
     }
 
     /// Makes recipients due now: of one message, of one domain, or all. Returns how many.

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use mail::{Body, Mailbox, Notify, QueueId, ReversePath};
-use store::{Content, Flow, Message, NewMessage, NewRecipient, Store, StoreError, Swept, TlsWish};
+use store::{Content, Disposition, Flow, ListFilter, Message, NewMessage, NewRecipient, Settlement, Store, StoreError, Swept, TlsWish};
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -164,4 +164,73 @@ async fn other_users_cannot_write_to_the_directory() {
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
     drop(Store::open(dir.path()).unwrap());
     assert_eq!(mode(), 0o755);
+}
+
+#[tokio::test]
+async fn flipped_octets_are_noticed() {
+    use std::os::unix::fs::FileExt;
+    let dir = tempfile::tempdir().unwrap();
+    with_large_content(dir.path()).await;
+    let store = reopened(dir.path()).await.unwrap();
+    store.commit(vec![message(2, &small(2))], 0).await.unwrap();
+    assert!(store.content(QueueId(1)).await.is_ok() && store.content(QueueId(2)).await.is_ok());
+    let file = fs::File::options().write(true).open(dir.path().join("content").join(QueueId(1).to_string())).unwrap();
+    file.write_at(b"y", 200_000).unwrap();
+    let db = rusqlite::Connection::open(dir.path().join("waypost.db")).unwrap();
+    db.execute("UPDATE content SET data = CAST('Subject: ho' || char(13, 10, 13, 10) AS BLOB) WHERE id = 2", []).unwrap();
+    for id in [1, 2] {
+        let error = store.content(QueueId(id)).await.unwrap_err();
+        assert!(matches!(&error, StoreError::Corrupt(text) if text.contains("not those that were written")), "{error}");
+    }
+    // What was committed by an older version has no sum.
+    db.execute("UPDATE content SET crc32 = NULL", []).unwrap();
+    assert!(store.content(QueueId(1)).await.is_ok() && store.content(QueueId(2)).await.is_ok());
+}
+
+#[tokio::test]
+async fn totals_follow_every_change() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let held = |id: i64, content: &Content| NewMessage { held: Some("suspicious".into()), ..message(id, content) };
+    let content = small(1);
+    // Three held messages share a content, as the targets of an alias do; it counts once.
+    store.commit(vec![held(1, &content), held(2, &content), held(3, &content), message(4, &small(4))], 0).await.unwrap();
+    let totals = async || {
+        let t = store.totals().await.unwrap();
+        (t.messages, t.recipients, t.held, t.held_bytes, t.set_aside)
+    };
+    let size = content.size_bytes();
+    assert_eq!(totals().await, (4, 4, 3, size, 0));
+    store.release(QueueId(2), 0, 0).await.unwrap();
+    assert_eq!(totals().await, (4, 4, 2, size, 0));
+    store.remove(QueueId(1), None).await.unwrap();
+    assert_eq!(totals().await, (3, 3, 1, size, 0));
+    assert_eq!(store.expire_held(0).await.unwrap(), 1, "its time is up");
+    assert_eq!(totals().await, (2, 2, 0, 0, 0));
+    let key = store::RecipientKey { message: QueueId(4), index: 0 };
+    let aside = Settlement { recipients: vec![(key, Disposition::SetAside { reason: "odd".into() })], ..Settlement::default() };
+    store.settle(aside, 0).await.unwrap();
+    assert_eq!(totals().await, (2, 2, 0, 0, 1));
+    store.retry(Some(QueueId(4)), None, 0).await.unwrap();
+    assert_eq!(totals().await, (2, 2, 0, 0, 0));
+}
+
+#[tokio::test]
+async fn a_list_finds_what_is_far_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let content = small(1);
+    store.commit((1..=5000).map(|id| message(id, &content)).collect(), 0).await.unwrap();
+    let mut last = message(9000, &small(9000));
+    last.recipients[0].mailbox = Mailbox::parse("rare@y.test").unwrap();
+    last.held = Some("odd".into());
+    store.commit(vec![last], 0).await.unwrap();
+    let ids = async |filter: ListFilter| store.list(filter).await.unwrap().iter().map(|m| m.message.id.0).collect::<Vec<_>>();
+    let filter = ListFilter { limit: 10, ..ListFilter::default() };
+    assert_eq!(ids(ListFilter { address: Some("rare@".into()), ..filter.clone() }).await, [9000]);
+    assert!(ids(ListFilter { address: Some("absent@".into()), ..filter.clone() }).await.is_empty());
+    assert_eq!(ids(ListFilter { held: Some(true), ..filter.clone() }).await, [9000]);
+    assert_eq!(ids(ListFilter { only: Some(QueueId(4000)), ..filter.clone() }).await, [4000]);
+    assert_eq!(ids(ListFilter { after: Some(QueueId(4995)), ..filter.clone() }).await, [4996, 4997, 4998, 4999, 5000, 9000]);
+    assert_eq!(ids(ListFilter { limit: 5001, held: Some(false), ..filter }).await.len(), 5000);
 }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use mail::{Body, QueueId, Ret};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::content::{Content, ROW_MAX_BYTES};
+use crate::content::{Content, DAMAGED, ROW_MAX_BYTES};
 use crate::error::StoreError;
 use crate::message::{Disposition, NewMessage, NewRecipient, Settlement};
 
@@ -23,10 +23,11 @@ pub(crate) fn enqueue(db: &Connection, messages: &[NewMessage], lease_ms: i64) -
     for new in messages {
         if stored.insert(new.content.id) {
             let data = new.content.file.is_none().then(|| new.content.front().as_ref());
-            db.prepare_cached("INSERT INTO content (id, size_bytes, data) VALUES (?, ?, ?)")?.execute(params![
+            db.prepare_cached("INSERT INTO content (id, size_bytes, data, crc32) VALUES (?, ?, ?, ?)")?.execute(params![
                 new.content.id.0,
                 signed(new.content.size_bytes()),
-                data
+                data,
+                new.content.crc(),
             ])?;
         }
         insert_message(db, new)?;
@@ -166,22 +167,25 @@ pub(crate) fn drop_message(db: &Connection, id: QueueId, index: Option<u32>) -> 
 
 /// Reads a message's content.
 pub(crate) fn load_content(db: &Connection, directory: &Path, message: QueueId) -> Result<Content, StoreError> {
-    let row: Option<(i64, i64, Option<Vec<u8>>)> = db
-        .prepare_cached("SELECT c.id, c.size_bytes, c.data FROM message m JOIN content c ON c.id = m.content_id WHERE m.id = ?")?
-        .query_row([message.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+    let row: Option<(i64, i64, Option<Vec<u8>>, Option<u32>)> = db
+        .prepare_cached("SELECT c.id, c.size_bytes, c.data, c.crc32 FROM message m JOIN content c ON c.id = m.content_id WHERE m.id = ?")?
+        .query_row([message.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
         .optional()?;
-    let Some((id, size, data)) = row else {
+    let Some((id, size, data, crc)) = row else {
         return Err(StoreError::Corrupt(format!("message {message} has no content")));
     };
     let id = QueueId(id);
     match data {
-        Some(data) if signed(data.len() as u64) == size => Ok(Content::memory(id, Bytes::from(data))),
+        Some(data) if signed(data.len() as u64) == size && crc.is_none_or(|crc| crc == crc32fast::hash(&data)) => {
+            Ok(Content::memory(id, Bytes::from(data)))
+        }
+        Some(data) if signed(data.len() as u64) == size => Err(StoreError::Corrupt(format!("the content of message {message}: {DAMAGED}"))),
         Some(_) => Err(StoreError::Corrupt(format!("the content of message {message} is not of its recorded size"))),
         None => {
             let path = directory.join(id.to_string());
             let size = u64::try_from(size).unwrap_or(0);
             let front = read_front(&path, size).map_err(|e| StoreError::Corrupt(format!("the content file of message {message}: {e}")))?;
-            Ok(Content::in_file(id, size, front, path))
+            Ok(Content::in_file(id, (size, crc), front, path))
         }
     }
 }

@@ -303,6 +303,7 @@ UPDATE recipient SET next_attempt_ms = (SELECT m.expires_ms FROM message m WHERE
     WHERE state = 3 AND message_id IN (SELECT id FROM message);
 CREATE INDEX recipient_held_until ON recipient (next_attempt_ms) WHERE state = 3;
 ",
+    "ALTER TABLE content ADD COLUMN crc32 INTEGER",   // of the whole content; NULL: committed before this column
 ];
 
 /// Runs the migrations that have not run yet.
