@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1::handshake;
 use hyper::header::{HOST, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, StatusCode};
@@ -45,7 +45,7 @@ pub(crate) async fn probe(address: &Address) -> Result<(), FilterError> {
     let (mut sender, connection) = handshake(TokioIo::new(address.connect().await?)).await?;
     let mut task = JoinSet::new();
     task.spawn(connection);
-    let mut request = Request::new(Full::new(Bytes::new()));
+    let mut request = Request::new(Empty::<bytes::Bytes>::new());
     *request.uri_mut() = hyper::Uri::from_static("/ping");
     request.headers_mut().insert(HOST, HeaderValue::from_static("rspamd"));
     let status = sender.send_request(request).await?.status();
