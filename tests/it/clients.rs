@@ -241,7 +241,8 @@ fn line_ends_of_files_are_mended_for_accounts() {
     let mail = office.lab.write("letter", "From: me@example.test\nTo: you@foreign.test\nSubject: a file\n\nfirst\nlast\n");
     let (url, user, mail) = (format!("smtps://mx.example.test:{port}"), format!("{ME}:{}", office.password), mail.display().to_string());
     let resolve = format!("mx.example.test:{port}:{host}");
-    let arguments = ["--url", &url, "--resolve", &resolve, "--cacert", &ca, "--user", &user, "--mail-from", ME, "--mail-rcpt", "you@foreign.test"];
+    let arguments =
+        ["--url", &url, "--resolve", &resolve, "--cacert", &ca, "--user", &user, "--mail-from", ME, "--mail-rcpt", "you@foreign.test"];
     let (sent, said) = run("curl", &[&arguments[..], &["-T", &mail, "--max-time", "20", "-v"]].concat(), None);
     assert!(sent, "{said}");
     let arrived = office.far.wait_for("Subject: a file\r\n");

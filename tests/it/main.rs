@@ -35,6 +35,7 @@ mod leak;
 mod logins;
 mod mailbox;
 mod main_job;
+mod many_aliases;
 mod mechanisms;
 mod outbound_tls;
 mod postfix;

@@ -30,6 +30,38 @@ impl Office {
 }
 
 #[test]
+fn a_report_to_an_account_without_an_alias_reaches_the_postmaster() {
+    let lab = Lab::new();
+    let _dns = Dns::start(&lab, &zone(&lab));
+    let far = Sink::start(lab.address(2), MX_PORT);
+    let waypost = Waypost::started(&lab, "foo@inbox.test", "postmaster = \"me@example.test\"\n");
+    let added = waypost.json(&["account", "add", "ann@example.test"]);
+    let warnings = added["warnings"].to_string();
+    assert!(warnings.contains("no alias has the address ann@example.test") && warnings.contains("waypost alias add"), "{warnings}");
+    let mut ann = waypost.logged_in("ann@example.test", added["password"].as_str().unwrap());
+    ann.taken("ann@example.test", "you@nowhere.test", "From: ann@example.test\r\nSubject: into the void\r\n\r\n");
+    let report = far.wait_for("Subject: into the void");
+    assert_eq!((report.from.as_str(), report.to.join(" ")), ("<>", "<foo@inbox.test>".into()));
+    let second = waypost.json(&["account", "add", "me@example.test"]);
+    assert_eq!(second["warnings"], serde_json::json!([]), "mail to me@ is read somewhere");
+    waypost.assert_no_bugs();
+}
+
+#[test]
+fn names_hold_nothing_that_cannot_be_seen() {
+    let office = Office::open();
+    for arguments in [
+        ["alias", "add", "\u{feff}info@example.test", "foo@inbox.test"].as_slice(),
+        &["alias", "add", "info@example.test", "foo\u{200b}@inbox.test"],
+        &["account", "add", "an\u{ad}n@example.test"],
+    ] {
+        let said = office.waypost.refused(arguments);
+        assert!(said.contains("cannot be seen: U+"), "{arguments:?}: {said}");
+    }
+    office.waypost.ok(&["alias", "add", "jürgen@example.test", "foo@inbox.test"]);
+}
+
+#[test]
 fn bcc_and_its_like_go_no_further() {
     let mut office = Office::open();
     let head = "From: me@example.test\r\nTo: you@inbox.test\r\nBcc: secret@inbox.test,\r\n other@inbox.test\r\nResent-Bcc: secret@inbox.test\r\n\
@@ -58,12 +90,16 @@ fn a_line_that_is_no_field_ends_the_header_section_everywhere() {
     let reply = office.own.message("me@example.test", "you@inbox.test", &broken);
     assert!(reply.starts_with("550 5.6.0") && reply.contains("line 2"), "{reply}");
     let mut stranger = Talk::greeted(office.waypost.address, MX_PORT);
-    let reply = stranger.message("her@foreign.test", "me@example.test", "From her@foreign.test Sat Nov 28\r\nFrom: her@foreign.test\r\n\r\nb\r\n");
+    let reply =
+        stranger.message("her@foreign.test", "me@example.test", "From her@foreign.test Sat Nov 28\r\nFrom: her@foreign.test\r\n\r\nb\r\n");
     assert!(reply.starts_with("550 5.6.0") && reply.contains("line 1"), "{reply}");
     let two_ways = "From: her@foreign.test\r\nX-Spam-Flag YES\r\nFrom: boss@example.test\r\n\r\nb\r\n";
     let reply = stranger.message("her@foreign.test", "me@example.test", two_ways);
     assert!(reply.starts_with("550 5.6.0") && reply.contains("line 2"), "{reply}");
     stranger.taken("her@foreign.test", "me@example.test", "From: her@foreign.test\r\nSubject: odd\r\nX-Spam-Flag YES\r\n\r\nb\r\n");
-    assert!(office.far.wait_for("Subject: odd").text().ends_with("Subject: odd\r\nX-Spam-Flag YES\r\n\r\nb\r\n"), "mail of others stays as it came");
+    assert!(
+        office.far.wait_for("Subject: odd").text().ends_with("Subject: odd\r\nX-Spam-Flag YES\r\n\r\nb\r\n"),
+        "mail of others stays as it came"
+    );
     office.waypost.assert_no_bugs();
 }

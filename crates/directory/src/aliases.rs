@@ -167,10 +167,17 @@ mod tests {
         aliases.put(alias("c@x.test", "6@g.test", Origin::Database));
         aliases.put(alias("e@x.test", "7@g.test", Origin::Database));
         aliases.put(alias("b@x.test", "8@g.test", Origin::Database));
-        assert_eq!(text(&aliases), ["b@x.test 8@g.test", "c@x.test 6@g.test", "d@x.test 2@g.test", "e@x.test 7@g.test", "z@x.test 3@g.test", "Z@x.test 5@g.test"]);
+        assert_eq!(
+            text(&aliases),
+            ["b@x.test 8@g.test", "c@x.test 6@g.test", "d@x.test 2@g.test", "e@x.test 7@g.test", "z@x.test 3@g.test", "Z@x.test 5@g.test"]
+        );
         assert!(aliases.remove(&"z@x.test".parse().unwrap()) && !aliases.remove(&"z@x.test".parse().unwrap()));
         assert_eq!((aliases.len(), aliases.get("z@x.test"), aliases.get("c@x.test").unwrap().origin), (4, None, Origin::Database));
-        assert_eq!((before.len(), before.get("b@x.test").unwrap().targets[0].to_string()), (5, "1@g.test".to_owned()), "a snapshot never changes");
+        assert_eq!(
+            (before.len(), before.get("b@x.test").unwrap().targets[0].to_string()),
+            (5, "1@g.test".to_owned()),
+            "a snapshot never changes"
+        );
         aliases.retain(|alias| alias.source.key() != "c@x.test");
         assert_eq!((aliases.len(), aliases.get("c@x.test")), (3, None));
     }

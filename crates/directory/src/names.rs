@@ -42,10 +42,19 @@ mod tests {
 
     #[test]
     fn what_cannot_be_seen_is_found_and_scripts_are_not() {
-        for name in ["\u{feff}me@x.test", "me\u{200b}@x.test", "me@x\u{ad}.test", "m\u{a0}e@x.test", "\u{202e}me@x.test", "me\t@x.test", "me\u{2066}@x.test"] {
+        for name in [
+            "\u{feff}me@x.test",
+            "me\u{200b}@x.test",
+            "me@x\u{ad}.test",
+            "m\u{a0}e@x.test",
+            "\u{202e}me@x.test",
+            "me\t@x.test",
+            "me\u{2066}@x.test",
+        ] {
             assert!(invisible_in(name).is_some(), "{name:?}");
         }
-        for name in ["me@example.com", "\"two words\"@x.test", "jürgen@x.test", "用户@例子.test", "पता@x.test", "ไทย@x.test", "👋@x.test"] {
+        for name in ["me@example.com", "\"two words\"@x.test", "jürgen@x.test", "用户@例子.test", "पता@x.test", "ไทย@x.test", "👋@x.test"]
+        {
             assert_eq!(invisible_in(name), None, "{name}");
         }
     }

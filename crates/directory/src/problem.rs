@@ -296,8 +296,7 @@ mod tests {
             ("a@other.test b@g.test\nz@x.test z@g.test", "a@other.test", vec!["a@other.test: other.test is not a domain of this server"]),
             ("a@other.test b@g.test\nz@x.test z@g.test", "z@x.test", vec![]),
         ] {
-            let found: Vec<String> =
-                directory(text).problems_around(&[changed.parse().unwrap()]).iter().map(Problem::to_string).collect();
+            let found: Vec<String> = directory(text).problems_around(&[changed.parse().unwrap()]).iter().map(Problem::to_string).collect();
             assert_eq!(found, want, "{text:?}");
         }
     }

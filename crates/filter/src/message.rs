@@ -76,3 +76,32 @@ impl Body for Message {
         SizeHint::with_exact(self.left_bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn read(mut message: Message) -> Result<Vec<u8>, String> {
+        let mut all = Vec::new();
+        while let Some(piece) = message.next().await {
+            all.extend_from_slice(&piece.map_err(|e| e.to_string())?);
+        }
+        assert!(message.is_end_stream());
+        Ok(all)
+    }
+
+    #[tokio::test]
+    async fn a_streamed_message_is_whole_or_an_error() {
+        let streamed = |size_bytes| {
+            let (pieces, rest) = tokio::sync::mpsc::channel(4);
+            pieces.try_send(Ok(Bytes::from_static(b" and"))).unwrap();
+            pieces.try_send(Ok(Bytes::from_static(b" rest"))).unwrap();
+            Message::streamed(size_bytes, Bytes::from_static(b"front"), rest)
+        };
+        assert_eq!(streamed(14).size_hint().exact(), Some(14));
+        assert_eq!(read(streamed(14)).await.unwrap(), b"front and rest");
+        assert!(read(streamed(15)).await.is_err(), "its file ended early");
+        assert_eq!(read(Message::whole(Bytes::from_static(b"all of it"))).await.unwrap(), b"all of it");
+        assert_eq!(read(Message::whole(Bytes::new())).await.unwrap(), b"");
+    }
+}

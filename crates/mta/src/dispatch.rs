@@ -14,7 +14,6 @@ use policy::Trouble;
 use store::{Flow, NewMessage, Store, TlsWish};
 use tokio::sync::Notify;
 
-use crate::large::LargeContents;
 use crate::bug::caught;
 use crate::circuits::LiveCircuits;
 use crate::fingerprint::Taken;
@@ -22,6 +21,7 @@ use crate::host_places::HostPlaces;
 use crate::ipv6::Ipv6Standing;
 use crate::job::Job;
 use crate::lane::Lanes;
+use crate::large::LargeContents;
 use crate::plan::{Plan, plan};
 use crate::reservation::Reservation;
 use crate::results::Results;

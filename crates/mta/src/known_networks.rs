@@ -139,7 +139,10 @@ mod tests {
         let next = KnownNetworks::open(dir.path());
         assert_eq!(next.claimant("192.0.2.77".parse().unwrap(), ListenerKind::Mx, PROBATION_MS).rank, Rank::Known);
         std::fs::write(dir.path().join("networks.json"), "{\"192.0.2.0\": \"x\"}").unwrap();
-        assert_eq!(KnownNetworks::open(dir.path()).claimant("192.0.2.77".parse().unwrap(), ListenerKind::Mx, PROBATION_MS).rank, Rank::Stranger);
+        assert_eq!(
+            KnownNetworks::open(dir.path()).claimant("192.0.2.77".parse().unwrap(), ListenerKind::Mx, PROBATION_MS).rank,
+            Rank::Stranger
+        );
     }
 
     #[test]

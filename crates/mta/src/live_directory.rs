@@ -56,7 +56,12 @@ pub enum DirectoryError {
 impl LiveDirectory {
     /// Reads the directory. A virtual file that is bad at the start is an error.
     pub async fn open(store: Store, delimiters: &str, path: Option<PathBuf>) -> Result<Self, DirectoryError> {
-        let live = Self { current: ArcSwap::from_pointee(Directory::new(Contents::default())), state: Mutex::default(), changing: tokio::sync::Mutex::default(), store };
+        let live = Self {
+            current: ArcSwap::from_pointee(Directory::new(Contents::default())),
+            state: Mutex::default(),
+            changing: tokio::sync::Mutex::default(),
+            store,
+        };
         live.configure(delimiters, path).await?;
         Ok(live)
     }
@@ -77,7 +82,9 @@ impl LiveDirectory {
     pub async fn apply(&self, changes: &[DirectoryChange]) -> Result<(), DirectoryError> {
         let _changing = self.changing.lock().await;
         let delimiters = self.state.lock().unwrap_or_else(PoisonError::into_inner).delimiters.clone();
-        let is_alias = |change: &&DirectoryChange| matches!(change, DirectoryChange::AddAlias { .. } | DirectoryChange::RemoveAlias(_) | DirectoryChange::EnableAlias(..));
+        let is_alias = |change: &&DirectoryChange| {
+            matches!(change, DirectoryChange::AddAlias { .. } | DirectoryChange::RemoveAlias(_) | DirectoryChange::EnableAlias(..))
+        };
         let of_aliases: Vec<&DirectoryChange> = changes.iter().filter(is_alias).collect();
         if of_aliases.len() > ONE_BY_ONE_MAX {
             let stored = self.store.directory(delimiters).await?;
@@ -224,7 +231,10 @@ mod tests {
             assert_eq!(one, other, "{change:?}");
             let (one, other) = (live.current(), anew.current());
             assert_eq!(one.contents().accounts, other.contents().accounts);
-            assert_eq!((&one.contents().strict_domains, &one.contents().domains), (&other.contents().strict_domains, &other.contents().domains));
+            assert_eq!(
+                (&one.contents().strict_domains, &one.contents().domains),
+                (&other.contents().strict_domains, &other.contents().domains)
+            );
         }
         assert_eq!(live.current().lookup("me@x.test").unwrap().targets[0].to_string(), "file@g.test");
         fs::write(&file, "x.test domain\nme@x.test changed@g.test\n").unwrap();

@@ -62,7 +62,9 @@ pub fn well_formed(front: &[u8], may_lack_from: bool) -> Result<(), Reply> {
     let hidden = ONLY_ONCE.into_iter().chain(["Authentication-Results"]).find(|name| stands_behind(front, name));
     match (interrupted_at(front), hidden) {
         (Some(line), Some(name)) => {
-            let text = format!("line {line} of the header section is no field, and a {name} field stands behind it, which not all programs would read");
+            let text = format!(
+                "line {line} of the header section is no field, and a {name} field stands behind it, which not all programs would read"
+            );
             Err(Reply::new(550, (5, 6, 0), text))
         }
         _ => Ok(()),
@@ -72,7 +74,9 @@ pub fn well_formed(front: &[u8], may_lack_from: bool) -> Result<(), Reply> {
 /// The reply to a message without a From field: where its header section ends at a line that is no field, it says so.
 pub fn no_from(front: &[u8]) -> Reply {
     let text = match interrupted_at(front) {
-        Some(line) => format!("the message has no From field: its header section ends at line {line}, which is no field (a name, a colon and a value)"),
+        Some(line) => format!(
+            "the message has no From field: its header section ends at line {line}, which is no field (a name, a colon and a value)"
+        ),
         None => "the message has no From field".to_owned(),
     };
     Reply::new(550, (5, 6, 0), text)

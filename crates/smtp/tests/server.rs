@@ -125,7 +125,10 @@ fn a_refused_bdat_is_answered_behind_its_chunk() {
     assert!(driver.notes.is_empty(), "{:?}", driver.notes);
     driver.feed(b"\nNOOP\r\n");
     let said: Vec<String> = driver.notes.iter().map(|note| format!("{note:?}")).collect();
-    assert!(matches!(&driver.notes[..], [Note::Sent(first), Note::Sent(second)] if first.starts_with(b"503") && second.starts_with(b"250")), "{said:?}");
+    assert!(
+        matches!(&driver.notes[..], [Note::Sent(first), Note::Sent(second)] if first.starts_with(b"503") && second.starts_with(b"250")),
+        "{said:?}"
+    );
     driver.feed(b"MAIL FROM:<nospool@foreign.test>\r\nRCPT TO:<me@hosted.test>\r\n");
     driver.notes.clear();
     driver.feed(b"BDAT 6 LAST\r\nQUIT");

@@ -9,7 +9,7 @@ use mail::Mailbox;
 use store::{AccountChange, DirectoryChange};
 
 use super::passwords::kept;
-use super::{FIRST, foreign, legacy};
+use super::{FIRST, foreign, lacks_alias, legacy, no_alias};
 use crate::api::{AccountImport, AccountImportReport, ImportedAccount};
 use crate::error::ApiError;
 use crate::extract::{Body, unseen};
@@ -20,7 +20,7 @@ pub(crate) async fn import(State(shared): State<Shared>, Body(import): Body<Acco
     let _changing = shared.changing.lock().await;
     let directory = shared.handles.live.current();
     let mut report = AccountImportReport { dry_run: import.dry_run, ..AccountImportReport::default() };
-    let mut changes = Vec::new();
+    let (mut changes, mut without_alias) = (Vec::new(), Vec::new());
     for new in import.accounts {
         let Ok(login) = new.login.parse::<Mailbox>() else {
             report.skipped.push((new.login, "is not an address; name the domain with --domain".into()));
@@ -48,11 +48,13 @@ pub(crate) async fn import(State(shared): State<Shared>, Body(import): Body<Acco
         }
         if there.is_none() {
             report.warnings.extend(foreign(&directory, &login));
+            without_alias.extend(Some(login.clone()).filter(|login| lacks_alias(&directory, login)));
         }
         report.imported.push(login.to_string());
     }
     report.warnings.sort();
     report.warnings.dedup();
+    report.warnings.extend(no_alias(&without_alias));
     if !import.dry_run && !changes.is_empty() {
         report.warnings.extend(shared.commit(format!("{} accounts were imported", report.imported.len()), changes).await?.warnings);
     }

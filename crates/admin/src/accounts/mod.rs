@@ -96,6 +96,9 @@ pub(crate) async fn add(State(shared): State<Shared>, Body(new): Body<NewAccount
     let (kept, password) = passwords::made(&shared, &account, &name, new.password).await?;
     account.passwords.push(kept);
     let mut warnings = foreign(&directory, &login);
+    if lacks_alias(&directory, &login) {
+        warnings.extend(no_alias(std::slice::from_ref(&login)));
+    }
     let change = DirectoryChange::Account(AccountChange::Add(Box::new(account)));
     warnings.extend(shared.commit(format!("account {login} is added"), vec![change]).await?.warnings);
     Ok(Json(Login { login: login.to_string(), name, password, warnings }))
@@ -105,18 +108,27 @@ fn rules(texts: &[String]) -> Result<Vec<SenderRule>, ApiError> {
     texts.iter().map(|text| parsed("an address (me@example.com), a domain (@example.com) or *", text)).collect()
 }
 
-/// Replies to an address that is not hosted here do not come here, and those to one that no alias has are refused; either may be meant so for a while.
+/// Replies to an address that is not hosted here do not come here; that may be meant so.
 fn foreign(directory: &Directory, login: &Mailbox) -> Vec<String> {
-    if !directory.hosts(&login.domain) {
-        return vec![format!("{} is not a domain of this server, so replies to {login} do not come here", login.domain)];
-    }
-    if directory.targets(login).is_err() && !directory.is_role(login) {
-        return vec![format!(
-            "no alias has the address {login}: replies to it are refused, and reports about mail that it sends go to the postmaster; \
-             to say where its mail is read: waypost alias add {login} you@elsewhere.example"
-        )];
-    }
-    Vec::new()
+    let warning = || format!("{} is not a domain of this server, so replies to {login} do not come here", login.domain);
+    if directory.hosts(&login.domain) { Vec::new() } else { vec![warning()] }
+}
+
+/// Whether mail to a login of a domain of ours leads nowhere.
+fn lacks_alias(directory: &Directory, login: &Mailbox) -> bool {
+    directory.hosts(&login.domain) && directory.targets(login).is_err() && !directory.is_role(login)
+}
+
+/// What becomes of replies and reports to logins that no alias has.
+fn no_alias(logins: &[Mailbox]) -> Vec<String> {
+    const WHAT: &str =
+        "replies to it are refused, and reports about mail that it sends go to the postmaster; to say where its mail is read";
+    let [first, others @ ..] = logins else { return Vec::new() };
+    let who = match others.len() {
+        0 => format!("no alias has the address {first}"),
+        n => format!("no alias has the address {first}, nor those of {n} other accounts"),
+    };
+    vec![format!("{who}: {WHAT}: waypost alias add {first} you@elsewhere.example")]
 }
 
 /// The account in force under this login.
