@@ -94,7 +94,9 @@ fn from_field(name: &str, from: &Mailbox) -> String {
 
 /// Without the line by which mailbox files separate messages.
 fn without_separator(raw: &[u8]) -> &[u8] {
-    if !raw.starts_with(b"From ") && !raw.starts_with(b">From ") {
+    let after = raw.strip_prefix(b"From ").or_else(|| raw.strip_prefix(b">From "));
+    // A From field may have a blank before its colon.
+    if after.is_none_or(|after| after.trim_ascii_start().starts_with(b":")) {
         return raw;
     }
     raw.iter().position(|b| *b == b'\n').and_then(|at| raw.get(at + 1..)).unwrap_or_default()
@@ -184,6 +186,12 @@ mod tests {
             assert_eq!(content, format!("From: {want}\r\nTo: \"b c\"@x.test\r\n\r\nb\r\n"));
             assert_eq!(to, ["\"b c\"@x.test"]);
         }
+    }
+
+    #[test]
+    fn a_blank_before_a_colon_goes_and_the_field_stays() {
+        let (content, _) = completed(b"From : ann@x.test\nSubject\t: hi\n\nb : c\n").unwrap();
+        assert_eq!(content, "From: ann@x.test\r\nSubject: hi\r\n\r\nb : c\r\n");
     }
 
     #[test]
