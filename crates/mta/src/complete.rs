@@ -177,6 +177,12 @@ mod tests {
     }
 
     #[test]
+    fn a_blank_before_a_colon_goes_and_the_field_stays() {
+        let (content, _) = completed(b"From : ann@x.test\nSubject\t: hi\n\nb : c\n").unwrap();
+        assert_eq!(content, "From: ann@x.test\r\nSubject: hi\r\n\r\nb : c\r\n");
+    }
+
+    #[test]
     fn what_is_no_text_is_refused() {
         for raw in [&b"Subject: a\0b\n\n"[..], b"Subject: a\rb\n\n", b"x\r\r\ny", b"x\r"] {
             let refused = completed(raw);

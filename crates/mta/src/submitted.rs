@@ -22,7 +22,9 @@ pub(crate) fn is_dropped(field: &Field<'_>) -> bool {
 
 /// The content without the line by which mailbox files separate messages.
 pub(crate) fn without_separator(content: &[u8]) -> &[u8] {
-    if !content.starts_with(b"From ") && !content.starts_with(b">From ") {
+    let after = content.strip_prefix(b"From ").or_else(|| content.strip_prefix(b">From "));
+    // A From field may have a blank before its colon.
+    if after.is_none_or(|after| after.trim_ascii_start().starts_with(b":")) {
         return content;
     }
     content.iter().position(|b| *b == b'\n').and_then(|at| content.get(at + 1..)).unwrap_or_default()

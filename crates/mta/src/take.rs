@@ -5,11 +5,12 @@
 
 use mail::evidence::DkimResult;
 use mail::{Domain, Reply};
+use msgauth::{Authenticator, DkimKeys};
 use policy::{AcceptedRecipient, Treatment};
 use store::{Content, StoreError};
 
 use crate::answers;
-use crate::authenticate::{Proof, authenticate};
+use crate::authenticate::{Authenticated, Proof, authenticate};
 use crate::decide::{Accepted, accept, decide, from_addresses, judge};
 use crate::dmarc_results::{self, Seen, seen};
 use crate::enqueue::enqueue;
@@ -122,12 +123,7 @@ async fn stages(
     };
     let authenticated = filtered.authenticated;
     // Whoever has to be asked is asked before the content takes its room in memory.
-    let keys = match &authenticated.proof {
-        Proof::Evidence(evidence) if evidence.dkim.iter().any(|check| check.result == DkimResult::Pass) => {
-            Some(authenticator.dkim_keys(&authenticated.header).await)
-        }
-        _ => None,
-    };
+    let keys = keys(authenticator, &authenticated).await;
     let whole = large.load(&authenticated.received.content, Whose::from(&authenticated.proof)).await?;
     let accepted = accept(authenticated, treatment, whole);
     if let Treatment::Held(reason) = &accepted.treatment {
@@ -165,6 +161,16 @@ async fn stages(
     enqueue(&reception.store, &reception.dispatch, &reception.clock, prepared.messages)
         .await
         .map(|committed| Ok(Responsibility::Ours(committed)))
+}
+
+/// The keys of signatures that verified, which are to verify once more.
+async fn keys(authenticator: &Authenticator, authenticated: &Authenticated) -> Option<DkimKeys> {
+    match &authenticated.proof {
+        Proof::Evidence(evidence) if evidence.dkim.iter().any(|check| check.result == DkimResult::Pass) => {
+            Some(authenticator.dkim_keys(&authenticated.header).await)
+        }
+        _ => None,
+    }
 }
 
 /// The domain in the From field of submitted mail, which decide has found to be the account's.
