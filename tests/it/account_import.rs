@@ -75,7 +75,10 @@ fn the_user_smtp_logs_in_and_sends_as_before() {
     fs::write(&waypost.config, format!("{config}[submission]\nlogin_domain = \"example.test\"\n")).unwrap();
     waypost.ok(&["reload"]);
     let done = waypost.json(&["account", "import", "sasldb2", &file, "--sender", "me@example.test"]);
-    assert_eq!((&done["imported"], &done["warnings"]), (&json!(["smtp@example.test"]), &json!([])));
+    assert_eq!(done["imported"], json!(["smtp@example.test"]));
+    // No alias has that address; of what was said above nothing is left.
+    let warnings = done["warnings"].as_array().unwrap();
+    assert!(warnings.iter().all(|warning| warning.as_str().unwrap().starts_with("no alias has the address smtp@example.test")), "{done}");
     let server = format!("{}:{SUBMISSION_PORT}", waypost.address);
     for (n, mechanism) in ["PLAIN", "LOGIN"].iter().enumerate() {
         let subject = format!("Subject: by swaks {n}");

@@ -28,6 +28,7 @@ mod doctor_worlds;
 mod filter;
 mod forwarding;
 mod from_field;
+mod full_disk;
 mod held;
 mod hostile_content;
 mod hostile_dns;

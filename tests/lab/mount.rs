@@ -15,7 +15,12 @@ pub struct Mount(PathBuf);
 impl Mount {
     /// Mounts four MiB over a directory.
     pub fn small(path: &Path) -> Self {
-        run_ok("mount", &["-t", "tmpfs", "-o", "size=4m", "tmpfs", &path.to_string_lossy()]);
+        Self::of(path, 4)
+    }
+
+    /// Mounts so many MiB over a directory.
+    pub fn of(path: &Path, mib: u32) -> Self {
+        run_ok("mount", &["-t", "tmpfs", "-o", &format!("size={mib}m"), "tmpfs", &path.to_string_lossy()]);
         Self(path.to_owned())
     }
 

@@ -1,0 +1,76 @@
+//! A disk that the queue itself has filled: new mail is put off, and what is queued goes out without help.
+
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use it::{Dns, Lab, MX_PORT, Mount, Sink, Talk, Waypost};
+
+use crate::main_job::zone;
+
+/// The disk, in MiB.
+const DISK_MIB: u32 = 24;
+
+/// A part of these goes to rows, a part to files.
+const SIZES: [usize; 3] = [2_000, 60_000, 200_000];
+
+fn offer(waypost: &Waypost, number: usize) -> String {
+    let body = "0123456789abcdef\r\n".repeat(SIZES[number % SIZES.len()] / 18);
+    let content = format!("From: her@foreign.test\r\nSubject: number {number}.\r\n\r\n{body}");
+    Talk::greeted(waypost.address, MX_PORT).message("her@foreign.test", "me@example.test", &content)
+}
+
+#[test]
+fn a_queue_that_has_filled_its_disk_runs_dry_by_itself() {
+    let lab = Lab::new();
+    let _dns = Dns::start(&lab, &zone(&lab));
+    let is_deaf = Arc::new(AtomicBool::new(true));
+    let waits = is_deaf.clone();
+    let inbox = Sink::deciding(lab.address(2), MX_PORT, move |_| {
+        while waits.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        None
+    });
+    let mut waypost = Waypost::configured(&lab, "");
+    let mount = Mount::of(&waypost.data, DISK_MIB);
+    waypost.start_hosting("foo@inbox.test");
+    let (mut acknowledged, mut refused) = (Vec::new(), 0);
+    for number in 0..2000 {
+        match offer(&waypost, number) {
+            reply if reply.starts_with("250") => acknowledged.push(number),
+            reply => {
+                assert!(reply.starts_with("452 4.3.1"), "{reply}");
+                refused += 1;
+            }
+        }
+        if refused == 10 {
+            break;
+        }
+    }
+    assert_eq!(refused, 10, "the disk never was full");
+    // A person can still take something away.
+    let list = waypost.json(&["queue", "list", "--limit", "1000"]);
+    let messages = list["messages"].as_array().unwrap();
+    let last = messages.last().unwrap()["id"].as_str().unwrap().to_owned();
+    let dropped = acknowledged.pop().unwrap();
+    waypost.ok(&["queue", "drop", &last]);
+    // Deliveries are under way; then the process dies, and another program takes the rest of the disk.
+    waypost.kill();
+    let filler = mount.fill_but(0);
+    waypost.start();
+    is_deaf.store(false, Ordering::SeqCst);
+    waypost.ok(&["queue", "retry", "--all"]);
+    for number in &acknowledged {
+        inbox.wait_for(&format!("Subject: number {number}.\r\n"));
+    }
+    waypost.wait_for_empty_queue();
+    assert!(!inbox.messages().iter().any(|m| m.text().contains(&format!("Subject: number {dropped}.\r\n"))));
+    fs::remove_file(filler).unwrap();
+    // The database keeps its size; what is empty in it counts as room.
+    let reply = it::wait_for("new mail to be taken", || Some(offer(&waypost, 5000)).filter(|reply| reply.starts_with("250")));
+    assert!(reply.contains("queued as"), "{reply}");
+    inbox.wait_for("Subject: number 5000.\r\n");
+    waypost.assert_no_bugs();
+}
