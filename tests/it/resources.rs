@@ -40,7 +40,7 @@ fn threat_98_a_full_disk() {
     let mut waypost = Waypost::configured(&lab, "");
     let mount = Mount::small(&waypost.data);
     waypost.start_hosting("foo@inbox.test");
-    let filler = mount.fill_but(700);
+    let filler = mount.fill_but(200);
     let mut acknowledged = Vec::new();
     let mut refused = [0; 2];
     for number in 0..400 {

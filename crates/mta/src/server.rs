@@ -187,15 +187,7 @@ impl Server {
             closing: dispatch.world().closing.subscribe(),
         });
         let sessions = Sessions::default();
-        let mut tasks = tasks(&dispatch);
-        let filtering = reception.settings.load_full();
-        tasks.push(tokio::spawn(async move {
-            if let Some(filtering) = &filtering.filtering {
-                filter::probe(filtering).await;
-            }
-        }));
-        tasks.push(tokio::spawn(virtual_letter::run(dispatch.clone(), data)));
-        tasks.push(tokio::spawn(sealed_passwords::run(reception.clone())));
+        let mut tasks = tasks(&dispatch, &reception, data);
         for (kind, listener) in bound {
             tasks.push(tokio::spawn(listen(listener, kind, sessions.clone(), reception.clone())));
         }
@@ -310,8 +302,17 @@ fn bind_all(listeners: &[Listener]) -> Result<Vec<(ListenerKind, TcpListener)>, 
 }
 
 /// What goes on beside the sessions.
-fn tasks(dispatch: &Dispatch) -> Vec<JoinHandle<()>> {
+fn tasks(dispatch: &Dispatch, reception: &Arc<Reception>, data: PathBuf) -> Vec<JoinHandle<()>> {
+    let settings = reception.settings.load_full();
+    let probe = async move {
+        if let Some(filtering) = &settings.filtering {
+            filter::probe(filtering).await;
+        }
+    };
     vec![
+        tokio::spawn(probe),
+        tokio::spawn(virtual_letter::run(dispatch.clone(), data)),
+        tokio::spawn(sealed_passwords::run(reception.clone())),
         tokio::spawn(dispatch.clone().run()),
         tokio::spawn(notice::run(dispatch.clone())),
         tokio::spawn(clock_step::run(dispatch.clone())),

@@ -147,6 +147,16 @@ async fn stages(
         Ok(prepared) => prepared,
         Err(reply) => return Ok(Err(reply)),
     };
+    pass_on(reception, settings, prepared, held).await
+}
+
+/// The message is complete: its targets take it while the client waits, or it is queued.
+async fn pass_on(
+    reception: &Reception,
+    settings: &Settings,
+    prepared: Prepared<'_>,
+    held: Held,
+) -> Result<Result<Responsibility, Reply>, StoreError> {
     if let Some((token, sender)) = &prepared.token {
         reception.store.remember_sender(token.clone(), sender, reception.clock.now_ms()).await?;
     }

@@ -68,7 +68,7 @@ impl Room {
     /// # Errors
     /// [`StoreError::Full`] where they may not.
     pub fn for_file(&self, bytes: u64) -> Result<(), StoreError> {
-        if self.free_bytes() >= self.floor_bytes.saturating_add(bytes) { Ok(()) } else { Err(StoreError::Full) }
+        self.for_both(bytes, bytes)
     }
 
     /// Whether so many octets of new mail may go to rows: to the log first, and then to the database.
@@ -76,10 +76,15 @@ impl Room {
     /// # Errors
     /// [`StoreError::Full`] where they may not.
     pub fn for_rows(&self, bytes: u64) -> Result<(), StoreError> {
+        self.for_both(bytes, 2 * bytes)
+    }
+
+    /// What is empty in the database counts as room, or a disk that was full once would be full for good; half of the floor is free in any case.
+    fn for_both(&self, at_once: u64, in_all: u64) -> Result<(), StoreError> {
         let free = self.free_bytes();
-        let for_log = free >= (self.floor_bytes / 2).saturating_add(bytes);
-        let in_all = free.saturating_add(self.unused_bytes.load(Ordering::Relaxed)) >= self.floor_bytes.saturating_add(2 * bytes);
-        if for_log && in_all { Ok(()) } else { Err(StoreError::Full) }
+        let all = free.saturating_add(self.unused_bytes.load(Ordering::Relaxed));
+        let fits = free >= (self.floor_bytes / 2).saturating_add(at_once) && all >= self.floor_bytes.saturating_add(in_all);
+        if fits { Ok(()) } else { Err(StoreError::Full) }
     }
 
     /// Gives the reserve up where the disk is nearly full, and makes it again where there is room.

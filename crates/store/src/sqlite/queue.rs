@@ -165,9 +165,12 @@ pub(crate) fn drop_message(db: &Connection, id: QueueId, index: Option<u32>) -> 
     Ok(remove_if_done(db, id)?.into_iter().collect())
 }
 
+/// A row of content: its id, its size in octets, the octets where they are in the row, and their CRC-32 where it was kept.
+type ContentRow = (i64, i64, Option<Vec<u8>>, Option<u32>);
+
 /// Reads a message's content.
 pub(crate) fn load_content(db: &Connection, directory: &Path, message: QueueId) -> Result<Content, StoreError> {
-    let row: Option<(i64, i64, Option<Vec<u8>>, Option<u32>)> = db
+    let row: Option<ContentRow> = db
         .prepare_cached("SELECT c.id, c.size_bytes, c.data, c.crc32 FROM message m JOIN content c ON c.id = m.content_id WHERE m.id = ?")?
         .query_row([message.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
         .optional()?;
