@@ -10,6 +10,7 @@ use mail::{Domain, Mailbox};
 
 use crate::alias::{Alias, AliasSource, Origin, Target};
 use crate::extension::local_part;
+use crate::names::invisible_in;
 use crate::right_side;
 use crate::strict::StrictDomain;
 
@@ -157,6 +158,9 @@ impl Reader<'_> {
         }
         let (key, value) = split_outside_quotes(&logical.text, |c| c.is_ascii_whitespace())?;
         let value = value.trim_ascii();
+        if let Some(c) = invisible_in(key) {
+            return Err(format!("the key `{}` holds a character that cannot be seen: U+{:04X}", key.escape_debug(), u32::from(c)));
+        }
         if value.is_empty() {
             return Err(format!("the key `{key}` has no value, so Postfix ignores the line"));
         }
@@ -190,7 +194,15 @@ impl Reader<'_> {
 
     fn alias(&mut self, source: AliasSource, value: &str, line: usize) -> Result<(), String> {
         let first = self.lines.get(&source.key()).copied();
-        let read = right_side::read(value, self.origin);
+        let mut read = right_side::read(value, self.origin);
+        read.targets.retain(|target| match invisible_in(&target.to_string()) {
+            Some(c) => {
+                let shown = target.to_string().escape_debug().to_string();
+                read.faults.push(format!("the target `{shown}` holds a character that cannot be seen: U+{:04X}", u32::from(c)));
+                false
+            }
+            None => true,
+        });
         let (targets, warnings, is_own) = without_itself(&source, read.targets);
         if let (Some(_), _) | (None, false) = (first, targets.is_empty()) {
             if self.is_new(line, source.key()) {
@@ -289,6 +301,15 @@ fn without_itself(source: &AliasSource, found: Vec<Target>) -> (Vec<Target>, Vec
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_that_hold_what_cannot_be_seen_are_faults() {
+        let file = parse("\u{feff}me@x.test a@g.test\nyou\u{200b}@x.test b@g.test\nit@x.test c\u{ad}@g.test, d@g.test\n", None);
+        let aliases: Vec<String> = file.aliases.iter().map(|(alias, _)| format!("{} {}", alias.source, alias.targets[0])).collect();
+        assert_eq!(aliases, ["me@x.test a@g.test", "it@x.test d@g.test"], "a mark at the start of a file is no part of a name");
+        assert_eq!(file.faults.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [2, 3]);
+        assert!(file.faults.iter().zip(["U+200B", "U+00AD"]).all(|((_, text), c)| text.contains(c)), "{:?}", file.faults);
+    }
 
     fn shown(text: &str) -> Vec<String> {
         let file = parse(text, None);

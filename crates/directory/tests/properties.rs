@@ -19,9 +19,9 @@ fn mailbox() -> impl Strategy<Value = Mailbox> {
     (local, domain()).prop_map(|(local, domain)| format!("{local}@{domain}").parse().unwrap())
 }
 
-/// Any local part that can be written, in either form.
+/// Any local part that can be written and seen, in either form.
 fn odd_mailbox() -> impl Strategy<Value = Mailbox> {
-    let plain = prop::string::string_regex("[ -~é\u{a0}\u{2028}]{1,12}").unwrap();
+    let plain = prop::string::string_regex("[ -~é中]{1,12}").unwrap();
     (plain, domain()).prop_map(|(plain, domain)| {
         let escaped = plain.replace('\\', "\\\\").replace('"', "\\\"");
         format!("\"{escaped}\"@{domain}").parse().unwrap()

@@ -205,7 +205,12 @@ async fn add_alias(api: &mut Transport, forward: &Forward, aliases: &[AliasView]
         None => {
             let done: Changed = api.post("/v1/aliases", &NewAlias { source, targets, replace: false }).await?;
             report.done.push(format!("alias {}", done.changed));
-            report.warnings.extend(done.warnings);
+            // Several aliases lead to the same target.
+            for warning in done.warnings {
+                if !report.warnings.contains(&warning) {
+                    report.warnings.push(warning);
+                }
+            }
         }
     }
     Ok(())
