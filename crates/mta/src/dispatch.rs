@@ -4,6 +4,8 @@
 //! bounded windows, so that a domain with a million messages keeps no other waiting and costs no memory. Invariant: a
 //! recipient that is claimed is in one job in memory, until it is settled.
 
+mod claim;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -311,34 +313,27 @@ impl Dispatch {
         self.0.lanes.sweep(now_ms);
         let mut next_ms = lanes.iter().map(|l| l.due_ms).filter(|due_ms| *due_ms > now_ms).min();
         let mut failed = None;
-        for due in lanes.into_iter().filter(|l| l.due_ms <= now_ms) {
-            let room = self.room(&due.lane);
-            if room == 0 {
-                continue;
-            }
-            let limit = u32::try_from(room).unwrap_or(u32::MAX);
-            let claimed = match world.store.claim(due.lane.clone(), now_ms, self.lease_ms(now_ms), limit).await {
-                Ok(claimed) => claimed,
-                // A fault in one lane must not keep the others waiting.
-                Err(error) => {
-                    failed = Some(error);
-                    continue;
+        let due: Vec<Domain> = lanes.into_iter().filter(|l| l.due_ms <= now_ms).map(|l| l.lane).collect();
+        for lanes in due.chunks(claim::CLAIMS_AT_ONCE) {
+            for claim::Claim { lane, room, claimed } in self.claim(lanes, now_ms).await {
+                let claimed = match claimed {
+                    Ok(claimed) => claimed,
+                    // A fault in one lane must not keep the others waiting.
+                    Err(error) => {
+                        failed = Some(error);
+                        self.keep(&lane, room, 0);
+                        continue;
+                    }
+                };
+                let count: usize = claimed.iter().map(|c| c.recipients.len()).sum();
+                self.keep(&lane, room, count);
+                if count < room {
+                    // When the rest of this lane is due is known once it is looked at without what was just claimed.
+                    next_ms = Some(now_ms);
                 }
-            };
-            let count: usize = claimed.iter().map(|c| c.recipients.len()).sum();
-            {
-                let mut state = self.state();
-                state.in_memory += count;
-                let domain = state.domains.entry(due.lane.clone()).or_default();
-                domain.in_memory += count;
-                domain.starved = count >= room;
-            }
-            if count < room {
-                // When the rest of this lane is due is known once it is looked at without what was just claimed.
-                next_ms = Some(now_ms);
-            }
-            for claimed in claimed {
-                self.submit(Job::new(claimed, due.lane.clone(), 0));
+                for claimed in claimed {
+                    self.submit(Job::new(claimed, lane.clone(), 0));
+                }
             }
         }
         failed.map_or(Ok(next_ms), Err)
@@ -361,16 +356,6 @@ impl Dispatch {
             }
         }
         Ok(())
-    }
-
-    /// How many recipients of a domain fit; where none do, the domain is starved.
-    fn room(&self, name: &Domain) -> usize {
-        let mut state = self.state();
-        let total = WINDOW.saturating_sub(state.in_memory);
-        let domain = state.domains.entry(name.clone()).or_default();
-        let room = DOMAIN_WINDOW.saturating_sub(domain.in_memory).min(total);
-        domain.starved |= room == 0;
-        room
     }
 
     fn forget_idle(&self, now_ms: i64) {

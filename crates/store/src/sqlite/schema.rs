@@ -304,6 +304,7 @@ UPDATE recipient SET next_attempt_ms = (SELECT m.expires_ms FROM message m WHERE
 CREATE INDEX recipient_held_until ON recipient (next_attempt_ms) WHERE state = 3;
 ",
     "ALTER TABLE content ADD COLUMN crc32 INTEGER",   // of the whole content; NULL: committed before this column
+    "CREATE INDEX srs_sender_made ON srs_sender (made_ms)",
 ];
 
 /// Runs the migrations that have not run yet.
