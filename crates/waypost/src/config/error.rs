@@ -95,7 +95,16 @@ fn within(text: &str, span: &Range<usize>, message: &str) -> Option<usize> {
     list.match_indices(item).map(|(at, _)| at).find(|at| ends(*at)).map(|at| span.start + at)
 }
 
+/// Keys of older versions, and what takes their place.
+const REPLACED: [(&str, &str); 1] = [(
+    "contents",
+    "remove the line: limits.content_memory_bytes bounds the memory of messages that are being received, instead of their number",
+)];
+
 fn nearest(unknown: &str, known: &[&str]) -> String {
+    if let Some((_, instead)) = REPLACED.iter().find(|(old, _)| *old == unknown) {
+        return (*instead).to_owned();
+    }
     let best = known.iter().map(|name| (distance(unknown, name), *name)).min();
     match best {
         Some((far, name)) if far <= 1 + unknown.len() / 3 => format!("did you mean `{name}`?"),

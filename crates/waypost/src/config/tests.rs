@@ -33,6 +33,11 @@ fn errors_name_file_line_and_column() {
     for (text, want) in [
         ("hostnam = \"mx.example.com\"", "/etc/w.toml:1:1: unknown key `hostnam`\n  hint: did you mean `hostname`?"),
         (
+            "hostname = \"a.b\"\n[limits]\ncontents = 1",
+            "/etc/w.toml:3:1: unknown key `contents`\n  hint: remove the line: limits.content_memory_bytes bounds the memory of messages that are being \
+             received, instead of their number",
+        ),
+        (
             "hostname = \"a.b\"\n[limits]\nmessage_byte = 1",
             "/etc/w.toml:3:1: unknown key `message_byte`\n  hint: did you mean `message_bytes`?",
         ),
