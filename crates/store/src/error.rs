@@ -67,6 +67,16 @@ impl StoreError {
         })
     }
 
+    /// A content file that is missing, or not what was written, is damaged. Any other fault may pass (no descriptors, a read error): the message waits.
+    pub(crate) fn of_content_file(message: mail::QueueId, error: std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::NotFound | std::io::ErrorKind::Other => {
+                Self::Corrupt(format!("the content file of message {message}: {error}"))
+            }
+            _ => error.into(),
+        }
+    }
+
     /// SQLite says "disk I/O error" where it has no room for its shared memory: the same error, as a full disk where the disk is full.
     pub(crate) fn or_full(self, data: &Path) -> Self {
         let has_no_room = || nix::sys::statvfs::statvfs(data).is_ok_and(|s| s.blocks_available() * s.fragment_size() < ROOM_TO_OPEN_BYTES);
@@ -90,6 +100,21 @@ impl From<std::io::Error> for StoreError {
         match e.kind() {
             std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Self::Full,
             _ => Self::Io(e.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_missing_or_changed_content_file_is_damage() {
+        let of = |error| StoreError::of_content_file(mail::QueueId(1), error);
+        assert!(matches!(of(std::io::ErrorKind::NotFound.into()), StoreError::Corrupt(_)));
+        assert!(matches!(of(std::io::Error::other("it is of another size")), StoreError::Corrupt(_)));
+        for passing in [nix::errno::Errno::EMFILE, nix::errno::Errno::EIO] {
+            assert!(matches!(of(passing.into()), StoreError::Io(_)), "{passing}");
         }
     }
 }

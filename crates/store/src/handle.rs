@@ -200,7 +200,7 @@ impl Store {
         }
         let verified =
             tokio::task::spawn_blocking(move || content.verify_file().map(|()| content)).await.map_err(|_| StoreError::Closed)?;
-        verified.map_err(|error| StoreError::Corrupt(format!("the content file of message {message}: {error}")))
+        verified.map_err(|error| StoreError::of_content_file(message, error))
     }
 
     /// Makes recipients due now: of one message, of one domain, or all. Returns how many.

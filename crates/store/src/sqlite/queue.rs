@@ -187,7 +187,7 @@ pub(crate) fn load_content(db: &Connection, directory: &Path, message: QueueId) 
         None => {
             let path = directory.join(id.to_string());
             let size = u64::try_from(size).unwrap_or(0);
-            let front = read_front(&path, size).map_err(|e| StoreError::Corrupt(format!("the content file of message {message}: {e}")))?;
+            let front = read_front(&path, size).map_err(|error| StoreError::of_content_file(message, error))?;
             Ok(Content::in_file(id, (size, crc), front, path))
         }
     }
