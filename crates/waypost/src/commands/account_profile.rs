@@ -7,8 +7,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use admin::api::{AccountDetail, AliasView};
 use anyhow::{Context, Result, anyhow, bail};
+use control_api::api::{AccountDetail, AliasView};
 use directory::{Target, imap_host_behind};
 use mail::Mailbox;
 use net::acme::Challenges;

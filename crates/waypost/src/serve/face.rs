@@ -4,8 +4,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use admin::{Certificates, RenewCertificates};
 use anyhow::{Context, Result, bail};
+use control_api::{Certificates, RenewCertificates};
 use mta::LiveDirectory;
 use mta::settings::ListenerKind;
 use net::acme::{Acme, Challenges, Hosted, Parts};
