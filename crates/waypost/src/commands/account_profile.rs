@@ -13,9 +13,9 @@ use directory::{Target, imap_host_behind};
 use mail::Mailbox;
 use net::acme::Challenges;
 use net::{Clock, ServerTls};
+use public_http::Servers;
+use public_http::profile::Profile;
 use serde_json::json;
-use web::Servers;
-use web::profile::Profile;
 
 use super::warn;
 use crate::cli::AccountProfile;
