@@ -2,10 +2,9 @@
 //!
 //! Invariant: help, completions and man pages come from here.
 
-use clap::builder::PossibleValuesParser;
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, Subcommand};
-
-use crate::config::PROVIDERS;
+use dns_providers::DnsProvider;
 
 /// The records that should be in DNS, and those that are.
 #[derive(Debug, Subcommand)]
@@ -60,8 +59,8 @@ pub struct ApplyDns {
     /// Only what this domain needs.
     pub domain: Option<String>,
     /// Who keeps the zone.
-    #[arg(long, value_parser = PossibleValuesParser::new(PROVIDERS))]
-    pub provider: Option<String>,
+    #[arg(long, value_parser = PossibleValuesParser::new(DnsProvider::NAMES.iter().copied()).try_map(|name| name.parse::<DnsProvider>()))]
+    pub provider: Option<DnsProvider>,
     /// A name whose records of others may be replaced; can be given several times.
     #[arg(long, value_name = "NAME")]
     pub replace: Vec<String>,

@@ -2,7 +2,7 @@
 //!
 //! Invariant: what a client or a stranger has said is shown as text and moves no cursor.
 
-use admin::api::{AccountDetail, AccountView, CredentialView};
+use control_api::api::{AccountDetail, AccountView, CredentialView};
 
 use crate::output::{BAD, BOLD, DIM, span, styled, table};
 

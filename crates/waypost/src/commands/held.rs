@@ -1,7 +1,7 @@
 //! `waypost held` and `waypost failed`: what a person must look at.
 
-use admin::api::{Changed, FailedView, QueuePage, Release};
 use anyhow::{Result, bail};
+use control_api::api::{Changed, FailedView, QueuePage, Release};
 
 use super::changed;
 use super::queue::{show, tame};

@@ -18,10 +18,10 @@ mod virtual_check;
 use std::path::Path;
 use std::process::ExitCode;
 
-use admin::api::{Changed, Reloaded};
 use anyhow::{Context, Result};
 use clap::CommandFactory;
 use clap_complete::Shell;
+use control_api::api::{Changed, Reloaded};
 
 pub use cert::cert;
 pub use explain_reply::explain_reply;

@@ -2,8 +2,8 @@
 //!
 //! Postfix virtual(5), RFC 5321 s.5.1, RFC 7505. Invariant: each bad line and each such domain is named; silence of DNS is a note.
 
-use admin::api::{TargetLooks, VirtualFileView};
 use anyhow::Result;
+use control_api::api::{TargetLooks, VirtualFileView};
 
 use super::Patient;
 use super::finding::{Finding, Severity};
@@ -56,7 +56,7 @@ fn of_file(file: &VirtualFileView) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use admin::api::{ImportLine, TargetLook};
+    use control_api::api::{ImportLine, TargetLook};
 
     #[test]
     fn a_target_that_cannot_be_is_an_error_and_silence_is_none() {

@@ -2,8 +2,8 @@
 //!
 //! RFC 8314 s.5.4, RFC 8555. Invariant: what Gmail's "Send mail as" would refuse is said.
 
-use admin::api::{CertificateView, CertificatesView, OrderView};
 use anyhow::Result;
+use control_api::api::{CertificateView, CertificatesView, OrderView};
 
 use super::Patient;
 use super::finding::{Finding, Severity};

@@ -1,7 +1,7 @@
 //! Mailboxes and hosts that get nothing for now.
 
-use admin::api::PauseView;
 use anyhow::Result;
+use control_api::api::PauseView;
 
 use super::Patient;
 use super::finding::{Finding, Severity};

@@ -2,8 +2,8 @@
 //!
 //! RFC 9990, RFC 8460. Invariant: that no report has come is said and is no fault: it takes days, and only who had mail reports.
 
-use admin::api::{DomainReports, ReportsSummary};
 use anyhow::Result;
+use control_api::api::{DomainReports, ReportsSummary};
 
 use super::Patient;
 use super::finding::{Finding, Severity};
@@ -44,7 +44,7 @@ fn of_domain(domain: &DomainReports) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use admin::api::{MessagesByClass, TlsSessions};
+    use control_api::api::{MessagesByClass, TlsSessions};
 
     #[test]
     fn what_fails_is_told_and_silence_is_no_fault() {

@@ -2,8 +2,8 @@
 //!
 //! Invariant: it is read whole before anything is made.
 
-use admin::api::AliasView;
 use anyhow::{Result, anyhow, bail};
+use control_api::api::AliasView;
 use directory::{AliasSource, Target};
 use mail::{Domain, Mailbox};
 use std::net::IpAddr;
