@@ -1,38 +1,48 @@
-//! The command line, as clap reads it.
+//! The arguments of every command, with their help: `cli/NAME.rs` defines `waypost NAME`, `commands/NAME` runs it.
 //!
-//! Invariant: help, completions and man pages come from here and from nowhere else.
+//! Invariant: help, completions and man pages are generated from these definitions alone.
 
 mod account;
 mod alias;
 mod cert;
+mod config;
+mod demo;
 mod dns;
 mod doctor;
+mod domain;
+mod explain_reply;
 pub mod help;
+mod key;
 mod queue;
 mod reports;
 mod route;
-mod sendas;
+mod send_as;
 mod sendmail;
 mod setup;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
 pub use account::{Account, AccountCertificate, AccountImport, AccountProfile};
 pub use alias::{Alias, Import};
+pub use cert::{Cert, CertificateFrom, Csr, SelfSigned};
+pub use config::Config;
+pub use demo::Demo;
+pub use dns::{ApplyDns, Dns};
+pub use doctor::Doctor;
+pub use domain::Domain;
+pub use explain_reply::ExplainReply;
+pub use key::Key;
 pub use queue::{Held, Queue, Retry};
+pub use reports::{OfReports, Reports};
 pub use route::Route;
-pub use sendas::Sendas;
+pub use send_as::SendAs;
 pub use sendmail::Sendmail;
 pub use setup::Setup;
 
 use crate::config::DEFAULT_PATH;
-pub use cert::{Cert, CertificateFrom, Csr, SelfSigned};
-pub use dns::{ApplyDns, Dns};
-pub use doctor::Doctor;
-pub use reports::{OfReports, Reports};
 
 /// A mail server for your own domain: it forwards to the mailbox that you use, and sends as your addresses.
 #[derive(Debug, Parser)]
@@ -107,7 +117,8 @@ pub enum Command {
     Config(Config),
     /// Say what the reply of a remote server means, and what to do; without a server or a configuration.
     ExplainReply(ExplainReply),
-    Sendas(Sendas),
+    #[command(name = "sendas")]
+    SendAs(SendAs),
     Sendmail(Sendmail),
     /// How the running server is.
     Status,
@@ -128,115 +139,6 @@ pub enum Command {
         /// The directory.
         dir: PathBuf,
     },
-}
-
-/// Show the whole way of a message.
-#[derive(Debug, Args)]
-pub struct Demo {
-    /// End after the tour; exit code 0 only if every step was seen.
-    #[arg(long)]
-    pub once: bool,
-}
-
-/// The domains that mail is taken for.
-#[derive(Debug, Subcommand)]
-pub enum Domain {
-    /// Take mail for a domain: with DKIM keys, postmaster@ and abuse@, and its DNS records printed.
-    #[command(after_help = "Example:\n  waypost domain add example.com")]
-    Add {
-        /// The domain.
-        domain: String,
-        /// The domain alone: no keys, no aliases.
-        #[arg(long)]
-        bare: bool,
-    },
-    /// List the domains.
-    List,
-    /// Take no more mail for a domain.
-    Remove {
-        /// The domain.
-        domain: String,
-        /// Remove its aliases too.
-        #[arg(long)]
-        with_aliases: bool,
-        /// Remove all that belongs to it: aliases, accounts, DKIM keys, certificate.
-        #[arg(long)]
-        everything: bool,
-        /// Do not ask.
-        #[arg(long, requires = "everything")]
-        yes: bool,
-    },
-}
-
-/// The DKIM keys that sign for your domains.
-#[derive(Debug, Subcommand)]
-pub enum Key {
-    /// List the keys and where they are in their life.
-    List,
-    /// Show the records to publish for a domain's keys.
-    #[command(after_help = "Example:\n  waypost key show example.com")]
-    Show {
-        /// The domain.
-        domain: String,
-    },
-    /// Make the first keys of a domain; they sign at once.
-    Add {
-        /// The domain.
-        domain: String,
-    },
-    /// Remove the keys of a domain that is no longer hosted, or one of them.
-    #[command(after_help = "Examples:
-  waypost key remove example.com                     all keys of a domain that is gone
-  waypost key remove example.com --selector r1       a key that was given up")]
-    Remove {
-        /// The domain.
-        domain: String,
-        /// Only the key of this selector.
-        #[arg(long)]
-        selector: Option<String>,
-        /// Even where mail of the domain leaves unsigned then.
-        #[arg(long)]
-        force: bool,
-    },
-    /// Take the next step in the change of a domain's keys.
-    #[command(
-        after_help = "The first call makes the next keys: publish their records. The second looks whether they are in DNS, and if so lets them
-sign; the old ones retire, and their records must stay for 7 days.
-
-Example:
-  waypost key rotate example.com"
-    )]
-    Rotate {
-        /// The domain.
-        domain: String,
-        /// Switch without a look at DNS.
-        #[arg(long)]
-        force: bool,
-    },
-}
-
-/// Say what the reply of a remote server means.
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  waypost explain-reply '550 5.7.26 the sender is unauthenticated'
-  waypost explain-reply '452 4.2.2 out of storage' --host mx.example.net
-  waypost explain-reply '421-4.7.28 rate\\n421 4.7.28 gsmtp'   several lines
-  waypost queue show 01jz8k3m5p7q9 | waypost explain-reply -")]
-pub struct ExplainReply {
-    /// The reply with its code; lines end with a line end or a written \\n. - for standard input.
-    pub reply: String,
-    /// Who said it; without, it is guessed from the text.
-    #[arg(long)]
-    pub host: Option<String>,
-}
-
-/// The configuration file.
-#[derive(Debug, Subcommand)]
-pub enum Config {
-    /// Say what is wrong with the file; exit code 1 if something is.
-    Check,
-    /// Print all options as Markdown.
-    Reference,
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use policy::RouteFailure;
 use serde::Serialize;
 
 use crate::config::Config;
-use crate::doctor;
+use crate::commands::doctor;
 
 /// All looks together take no longer.
 const WITHIN: Duration = Duration::from_secs(15);

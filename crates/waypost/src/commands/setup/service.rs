@@ -12,7 +12,7 @@ use crate::cli::Setup;
 use crate::config::{Config, DEFAULT_PATH};
 
 /// The unit, for the usual places.
-const UNIT: &str = include_str!("../../../../examples/waypost.service");
+const UNIT: &str = include_str!("../../../../../examples/waypost.service");
 
 /// Where systemd looks for units of this machine's own.
 const PLACE: &str = "/etc/systemd/system/waypost.service";

@@ -10,7 +10,7 @@ use std::path::Path;
 use admin::api::{AccountImport as Import, AccountImportReport, AliasView, DomainView, ImportedAccount};
 use anyhow::{Context, Result, anyhow, bail};
 
-use super::warn;
+use crate::commands::warn;
 use crate::cli::AccountImport;
 use crate::config::Config;
 use crate::output::{DIM, GOOD, Output, note, styled, table};

@@ -131,7 +131,7 @@ async fn smarthost(patient: &Patient, route: &Route) -> Finding {
         return answers(patient, route, about).await;
     }
     let own = patient.domains.first().map(Domain::as_str);
-    let steps = match crate::route::check(&patient.config, own, &[route], false).await {
+    let steps = match crate::commands::route::check(&patient.config, own, &[route], false).await {
         Ok(tried) => tried.into_iter().flat_map(|tried| tried.steps).collect::<Vec<_>>(),
         Err(_) => return answers(patient, route, about).await,
     };

@@ -29,7 +29,7 @@ use crate::config::{self, Config};
 use crate::dns::public_addresses;
 use crate::output::{DIM, Output, WARN, note, styled};
 use crate::owner::give;
-use crate::route::{self, Tried};
+use crate::commands::route::{self, Tried};
 use crate::transport::Transport;
 use advice::{DnsRecord, GmailForm};
 use plan::{Forward, Plan};

@@ -17,7 +17,7 @@ use mta::settings::ListenerKind;
 use net::Trial;
 use serde::Serialize;
 
-use crate::cli::Sendas;
+use crate::cli::SendAs;
 use crate::config::{self, Config};
 use crate::output::{BAD, BOLD, DIM, GOOD, Output, print, styled, table};
 use crate::transport::{Transport, segment};
@@ -54,7 +54,7 @@ struct Report {
 }
 
 /// Runs the command.
-pub async fn run(path: &Path, args: Sendas, out: Output) -> Result<ExitCode> {
+pub async fn run(path: &Path, args: SendAs, out: Output) -> Result<ExitCode> {
     let config = config::load(path)?;
     let mut api = Transport::open(&config).await?;
     let address: Mailbox = args.address.parse().map_err(|e| anyhow!("`{}` is not an address: {e}", args.address))?;
@@ -82,7 +82,7 @@ pub async fn run(path: &Path, args: Sendas, out: Output) -> Result<ExitCode> {
     Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn password(api: &mut Transport, login: &str, args: &Sendas) -> Result<Option<String>> {
+async fn password(api: &mut Transport, login: &str, args: &SendAs) -> Result<Option<String>> {
     if args.new_password {
         let new = NewPassword { password: None, name: Some(PASSWORD_NAME.into()) };
         let made: Login = api.post(&format!("/v1/accounts/{}/passwords", segment(login)), &new).await?;

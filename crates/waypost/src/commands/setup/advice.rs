@@ -76,7 +76,7 @@ pub fn text(report: &Report) -> String {
     }));
     if !report.smarthosts.is_empty() {
         lines.push(format!("\n{}", styled(BOLD, "The smarthost")));
-        lines.extend(report.smarthosts.iter().map(|tried| indented(&crate::route::shown(tried))));
+        lines.extend(report.smarthosts.iter().map(|tried| indented(&crate::commands::route::shown(tried))));
     }
     lines.push(format!("\nThree things remain, in this order.\n\n{}", styled(BOLD, "1. Publish these DNS records")));
     lines.push(indented(&crate::dns::show::in_rows(&report.records)));

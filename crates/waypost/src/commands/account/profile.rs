@@ -17,7 +17,7 @@ use serde_json::json;
 use web::Servers;
 use web::profile::Profile;
 
-use super::warn;
+use crate::commands::warn;
 use crate::cli::AccountProfile;
 use crate::config::Config;
 use crate::output::{GOOD, Output, styled};

@@ -1,5 +1,9 @@
 //! `waypost account`: who may log in and send.
 
+mod import;
+mod profile;
+mod show;
+
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -9,12 +13,13 @@ use admin::api::{
 };
 use anyhow::{Context, Result, bail};
 
-use super::{account_show, changed, warn};
+use super::{changed, warn};
 use crate::cli::{Account, AccountCertificate};
+use crate::config::Config;
 use crate::output::{BAD, BOLD, DIM, GOOD, Output, note, styled};
 use crate::transport::{Transport, segment};
 
-pub(super) async fn run(api: &mut Transport, command: Account, out: Output) -> Result<ExitCode> {
+pub(super) async fn run(config: &Config, api: &mut Transport, command: Account, out: Output) -> Result<ExitCode> {
     match command {
         Account::Add { login, name, sender, forward, password_stdin } => {
             let password = given(password_stdin)?;
@@ -38,14 +43,16 @@ pub(super) async fn run(api: &mut Transport, command: Account, out: Output) -> R
             let login: Login = api.post(&format!("{}/passwords", path(&login)), &new).await?;
             logged_in(out, &login, "has a new password")?;
         }
+        Account::Profile(args) => return profile::run(config, api, args, out).await,
+        Account::Import(command) => import::run(config, api, command, out).await?,
         Account::Verify { login } => return verify(api, &login, out).await,
         Account::List => {
             let accounts: Vec<AccountView> = api.get("/v1/accounts").await?;
-            out.show(&accounts, |accounts| account_show::list(accounts))?;
+            out.show(&accounts, |accounts| show::list(accounts))?;
         }
         Account::Show { login } => {
             let account: AccountDetail = api.get(&path(&login)).await?;
-            out.show(&account, account_show::detail)?;
+            out.show(&account, show::detail)?;
         }
         Account::Certificate(AccountCertificate::Add { login, file, name }) => {
             let new = NewCertificate { name, sha256: fingerprint(&file)? };
