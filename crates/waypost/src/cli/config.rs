@@ -2,10 +2,10 @@
 
 use clap::Subcommand;
 
-/// The configuration file.
+/// Check the configuration file, or print all options.
 #[derive(Debug, Subcommand)]
 pub enum Config {
-    /// Say what is wrong with the file; exit code 1 if something is.
+    /// Check the configuration file; exit code 1 if it has errors.
     Check,
     /// Print all options as Markdown.
     Reference,

@@ -2,10 +2,10 @@
 
 use clap::Args;
 
-/// Show the whole way of a message.
+/// Demonstrate mail flow.
 #[derive(Debug, Args)]
 pub struct Demo {
-    /// End after the tour; exit code 0 only if every step was seen.
+    /// Exit after the tour, with exit code 0 only if every step worked.
     #[arg(long)]
     pub once: bool,
 }

@@ -2,10 +2,10 @@
 
 use clap::Subcommand;
 
-/// The DKIM keys that sign for your domains.
+/// Manage the DKIM keys of your domains.
 #[derive(Debug, Subcommand)]
 pub enum Key {
-    /// List the keys and where they are in their life.
+    /// List the keys and their states.
     List,
     /// Show the records to publish for a domain's keys.
     #[command(after_help = "Example:\n  waypost key show example.com")]
@@ -13,29 +13,29 @@ pub enum Key {
         /// The domain.
         domain: String,
     },
-    /// Make the first keys of a domain; they sign at once.
+    /// Create the first keys of a domain; they sign at once.
     Add {
         /// The domain.
         domain: String,
     },
-    /// Remove the keys of a domain that is no longer hosted, or one of them.
+    /// Remove the keys of a domain that is no longer hosted, or a single key.
     #[command(after_help = "Examples:
-  waypost key remove example.com                     all keys of a domain that is gone
-  waypost key remove example.com --selector r1       a key that was given up")]
+  waypost key remove example.com                     all keys of a removed domain
+  waypost key remove example.com --selector r1       one key")]
     Remove {
         /// The domain.
         domain: String,
-        /// Only the key of this selector.
+        /// Only the key with this selector.
         #[arg(long)]
         selector: Option<String>,
-        /// Even where mail of the domain leaves unsigned then.
+        /// Remove it even if the domain's mail then leaves unsigned.
         #[arg(long)]
         force: bool,
     },
-    /// Take the next step in the change of a domain's keys.
+    /// Take the next step of a key rotation.
     #[command(
-        after_help = "The first call makes the next keys: publish their records. The second looks whether they are in DNS, and if so lets them
-sign; the old ones retire, and their records must stay for 7 days.
+        after_help = "The first call creates the next keys: publish their records. The second call checks that the records are in DNS, then signs with
+the new keys and retires the old ones, whose records must stay for 7 days.
 
 Example:
   waypost key rotate example.com"
@@ -43,7 +43,7 @@ Example:
     Rotate {
         /// The domain.
         domain: String,
-        /// Switch without a look at DNS.
+        /// Switch without checking DNS.
         #[arg(long)]
         force: bool,
     },

@@ -44,27 +44,27 @@ pub use setup::Setup;
 
 use crate::config::DEFAULT_PATH;
 
-/// A mail server for your own domain: it forwards to the mailbox that you use, and sends as your addresses.
+/// A mail server for your own domain: forwards to the mailbox that you use, and sends as your addresses.
 #[derive(Debug, Parser)]
 #[command(name = "waypost", version, about, arg_required_else_help = true, subcommand_required = true, max_term_width = 110, after_help = EXAMPLES)]
 pub struct Cli {
     /// The configuration file.
     #[arg(long, global = true, value_name = "FILE", env = "WAYPOST_CONFIG", default_value = DEFAULT_PATH)]
     pub config: PathBuf,
-    /// Answer with JSON, for programs.
+    /// Print JSON, for programs.
     #[arg(long, global = true)]
     pub json: bool,
-    /// What to do.
+    /// The command to run.
     #[command(subcommand)]
     pub command: Command,
 }
 
 const EXAMPLES: &str = "Examples:
-  waypost demo                        see it work here, without a domain
+  waypost demo                        try it on this machine, without a domain
   waypost setup example.com --forward me@example.com=foo@gmail.com
-  waypost doctor                      is all well, and what is to be done?
-  waypost alias test me@example.com   where does mail to this address go?
-  waypost queue list                  what is waiting, why, and until when";
+  waypost doctor                      find problems, with a fix for each
+  waypost alias test me@example.com   show where mail to this address goes
+  waypost queue list                  list waiting mail, why, and the next attempt";
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -73,58 +73,58 @@ pub enum Command {
     Setup(Setup),
     /// Run the server.
     Serve,
-    /// Show the whole way of a message on this machine: no root, no domain, no network.
+    /// Demonstrate mail flow on this machine: needs no root, no domain, no network.
     Demo(Demo),
-    /// The domains that mail is taken for.
+    /// Manage the domains that this server accepts mail for.
     #[command(subcommand)]
     Domain(Domain),
-    /// Where mail to an address goes.
+    /// Manage aliases, which forward mail to other addresses.
     #[command(subcommand)]
     Alias(Alias),
-    /// Who may log in and send.
+    /// Manage accounts, which log in to send mail.
     #[command(subcommand)]
     Account(Account),
-    /// What waits to be delivered.
+    /// Show and manage mail that waits for delivery.
     #[command(subcommand)]
     Queue(Queue),
-    /// Mail that is held until a person has looked at it.
+    /// Show, release or drop held mail.
     #[command(subcommand)]
     Held(Held),
-    /// Deliveries that failed for good, and of which the sender was not told.
-    #[command(after_help = "A report to a sender that nothing vouches for could hit a stranger, so such failures are only listed here.")]
+    /// List failed deliveries for which no DSN was sent.
+    #[command(after_help = "A DSN to an unauthenticated sender could reach a stranger, so such failures are only listed here.")]
     Failed {
-        /// At most this many, the newest first.
+        /// Maximum listed, newest first.
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
     },
     Reports(Reports),
-    /// The DKIM keys that sign for your domains.
+    /// Manage the DKIM keys of your domains.
     #[command(subcommand)]
     Key(Key),
-    /// The certificates that clients are shown.
+    /// Manage the TLS certificates of this server.
     #[command(subcommand)]
     Cert(Cert),
     /// Check everything that mail depends on, here and in DNS.
     Doctor(Doctor),
-    /// The smarthosts that mail goes by instead of MX records.
+    /// Check the smarthosts that mail is sent through.
     #[command(subcommand)]
     Route(Route),
-    /// The records that should be in DNS, and those that are.
+    /// Show, check or publish your DNS records.
     #[command(subcommand)]
     Dns(Dns),
-    /// The configuration file.
+    /// Check the configuration file, or print all options.
     #[command(subcommand)]
     Config(Config),
-    /// Say what the reply of a remote server means, and what to do; without a server or a configuration.
+    /// Explain a reply of a remote server, and what to do about it; needs no server and no configuration.
     ExplainReply(ExplainReply),
     #[command(name = "sendas")]
     SendAs(SendAs),
     Sendmail(Sendmail),
-    /// How the running server is.
+    /// Show the state of the running server.
     Status,
-    /// Let the running server read its configuration again, as SIGHUP does.
+    /// Make the running server reload its configuration, as SIGHUP does.
     Reload,
-    /// Print the completions for a shell.
+    /// Print shell completions.
     #[command(after_help = "Example:\n  waypost completions bash > /etc/bash_completion.d/waypost")]
     Completions {
         /// The shell.
@@ -151,12 +151,12 @@ mod tests {
     }
 
     #[test]
-    fn the_definition_is_sound() {
+    fn clap_accepts_the_definition() {
         Cli::command().debug_assert();
     }
 
     #[test]
-    fn lines_are_read() {
+    fn command_lines_parse() {
         for line in [
             "waypost alias add me@example.com foo@gmail.com bar@gmail.com --json",
             "waypost --config ./w.toml alias import virtual /etc/postfix/virtual --dry-run",

@@ -1,18 +1,18 @@
-//! The aliases: lines of the virtual file that are not in force, and targets where mail cannot arrive.
+//! Aliases: invalid lines of the virtual file, and targets whose domains accept no mail.
 //!
-//! Postfix virtual(5), RFC 5321 s.5.1, RFC 7505. Invariant: each bad line and each such domain is named; silence of DNS is a note.
+//! Postfix virtual(5), RFC 5321 s.5.1, RFC 7505. Invariant: names each such line and domain; an unanswered DNS query is a notice.
 
 use admin::api::{TargetLooks, VirtualFileView};
 use anyhow::Result;
 
-use super::Patient;
+use super::DoctorContext;
 use super::finding::{Finding, Severity};
 
 const CHECK: &str = "aliases";
 
-pub(super) async fn check(patient: &mut Patient) -> Result<Vec<Finding>> {
-    let file: VirtualFileView = patient.api()?.get("/v1/aliases/virtual-file").await?;
-    let looks: TargetLooks = patient.api()?.get("/v1/aliases/targets").await?;
+pub(super) async fn check(context: &mut DoctorContext) -> Result<Vec<Finding>> {
+    let file: VirtualFileView = context.api()?.get("/v1/aliases/virtual-file").await?;
+    let looks: TargetLooks = context.api()?.get("/v1/aliases/targets").await?;
     let mut findings = of_file(&file);
     findings.extend(of_targets(&looks));
     Ok(findings)
@@ -21,9 +21,9 @@ pub(super) async fn check(patient: &mut Patient) -> Result<Vec<Finding>> {
 fn of_targets(looks: &TargetLooks) -> Vec<Finding> {
     let fix = |target: &str, meant: &Option<String>| match meant {
         Some(meant) => {
-            format!("did you mean {meant}? waypost alias list shows what leads to {target}; change it by waypost alias add --replace")
+            format!("did you mean {meant}? waypost alias list shows the aliases to {target}; change them with waypost alias add --replace")
         }
-        None => format!("waypost alias list shows what leads to {target}; change it by waypost alias add --replace"),
+        None => format!("waypost alias list shows the aliases to {target}; change them with waypost alias add --replace"),
     };
     let mut findings: Vec<Finding> = looks
         .doubts
@@ -34,23 +34,23 @@ fn of_targets(looks: &TargetLooks) -> Vec<Finding> {
         })
         .collect();
     if looks.left_out > 0 {
-        let found = format!("{} more domains that aliases lead to were not looked up", looks.left_out);
-        findings.push(Finding::bad(Severity::Notice, CHECK, "targets", found, "waypost alias test ADDRESS looks one up"));
+        let found = format!("{} more target domains were not looked up", looks.left_out);
+        findings.push(Finding::bad(Severity::Notice, CHECK, "targets", found, "waypost alias test ADDRESS checks a single alias"));
     }
     if findings.is_empty() && looks.looked > 0 {
-        findings.push(Finding::good(CHECK, "targets", format!("mail can arrive at all {} domains that aliases lead to", looks.looked)));
+        findings.push(Finding::good(CHECK, "targets", format!("all {} target domains accept mail", looks.looked)));
     }
     findings
 }
 
 fn of_file(file: &VirtualFileView) -> Vec<Finding> {
-    const FIX: &str = "correct the file; it is read again when it changes (waypost config check names all lines)";
+    const FIX: &str = "correct the file; the server rereads it when it changes (waypost config check lists all invalid lines)";
     let Some(path) = &file.path else { return Vec::new() };
     let bad = |about: String, found: &str| Finding::bad(Severity::Error, CHECK, about, found, FIX);
     let whole = file.unread.iter().map(|why| bad(path.clone(), why));
     let lines = file.faults.iter().map(|fault| bad(format!("{path}:{}", fault.line), &fault.text));
     let findings: Vec<Finding> = whole.chain(lines).collect();
-    if findings.is_empty() { vec![Finding::good(CHECK, path.clone(), "each line is in force")] } else { findings }
+    if findings.is_empty() { vec![Finding::good(CHECK, path.clone(), "all lines are valid")] } else { findings }
 }
 
 #[cfg(test)]
@@ -59,7 +59,7 @@ mod tests {
     use admin::api::{ImportLine, TargetLook};
 
     #[test]
-    fn a_target_that_cannot_be_is_an_error_and_silence_is_none() {
+    fn a_wrong_target_is_an_error_and_an_unanswered_query_a_notice() {
         let look = |is_wrong, meant: Option<&str>| TargetLook {
             domain: "gmial.com".into(),
             target: "foo@gmial.com".into(),
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn each_bad_line_is_a_finding() {
+    fn each_invalid_line_is_a_finding() {
         let mut file = VirtualFileView::default();
         assert!(of_file(&file).is_empty());
         file.path = Some("/etc/virtual".into());

@@ -1,31 +1,31 @@
-//! What blocklists say of the server's addresses.
+//! Blocklists: whether they list the server's addresses.
 //!
-//! RFC 5782 s.2.1, RFC 5782 s.2.4. Invariant: an answer that means "I do not answer you" is never taken for a listing.
+//! RFC 5782 s.2.1, RFC 5782 s.2.4. Invariant: an answer that refuses the query never counts as a listing.
 
 use std::net::{IpAddr, Ipv4Addr};
 
 use mail::Domain;
 
-use super::Patient;
+use super::DoctorContext;
 use super::finding::{Finding, Severity};
 
-/// Blocklists that receivers use, and whether they know IPv6.
+/// Blocklists that receivers use, and whether they list IPv6.
 const LISTS: [(&str, bool); 3] = [("zen.spamhaus.org", true), ("bl.spamcop.net", false), ("b.barracudacentral.org", false)];
 
-/// Every list has this address, so that a resolver can be tried (RFC 5782 s.5).
+/// Every list contains this address, for testing a resolver (RFC 5782 s.5).
 const ALWAYS_LISTED: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
 const CHECK: &str = "blocklist";
 
-/// What a list says of an address.
-enum Answer {
+/// The answer of a blocklist about an address.
+enum Listing {
     Codes(Vec<Ipv4Addr>),
     NotListed,
     None(String),
 }
 
-/// Asks each list about an address that may be on one. Those that do not answer this resolver are told together.
-pub(super) async fn check(patient: &Patient, address: IpAddr) -> Vec<Finding> {
+/// Queries each list about a public address. Lists that refuse this resolver share a finding.
+pub(super) async fn check(context: &DoctorContext, address: IpAddr) -> Vec<Finding> {
     let is_private = match address {
         IpAddr::V4(v4) => v4.is_loopback() || v4.is_private(),
         IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local(),
@@ -33,29 +33,29 @@ pub(super) async fn check(patient: &Patient, address: IpAddr) -> Vec<Finding> {
     let (mut findings, mut refusing) = (Vec::new(), Vec::new());
     for (list, _) in LISTS.iter().filter(|(_, has_ipv6)| !is_private && (address.is_ipv4() || *has_ipv6)) {
         let about = format!("{address} at {list}");
-        match ask(patient, address, list).await {
-            Answer::Codes(codes) if is_refusal(&codes) => refusing.push(*list),
-            Answer::Codes(codes) => findings.push(listed(about, list, &codes)),
-            // That it lists nothing, not even what every list has, is no word about this address.
-            Answer::NotListed if !matches!(ask(patient, ALWAYS_LISTED, list).await, Answer::Codes(codes) if !is_refusal(&codes)) => {
+        match ask(context, address, list).await {
+            Listing::Codes(codes) if is_refusal(&codes) => refusing.push(*list),
+            Listing::Codes(codes) => findings.push(listed(about, list, &codes)),
+            // A list that omits even the test address says nothing about this one.
+            Listing::NotListed if !matches!(ask(context, ALWAYS_LISTED, list).await, Listing::Codes(codes) if !is_refusal(&codes)) => {
                 refusing.push(*list);
             }
-            Answer::NotListed => findings.push(Finding::good(CHECK, about, "not listed")),
-            Answer::None(error) => {
+            Listing::NotListed => findings.push(Finding::good(CHECK, about, "not listed")),
+            Listing::None(error) => {
                 findings.push(Finding::bad(Severity::Notice, CHECK, about, format!("no answer: {error}"), "try again later"))
             }
         }
     }
     if !refusing.is_empty() {
-        let fix = "ask from a resolver of your own: install unbound, and name it under [dns]";
+        let fix = "use your own resolver: install unbound, and set servers = [\"127.0.0.1:53\"] under [dns]";
         let about = format!("{address} at {}", refusing.join(", "));
-        let found = if refusing.len() == 1 { "the list does not answer this resolver" } else { "the lists do not answer this resolver" };
+        let found = if refusing.len() == 1 { "the list refuses queries from this resolver" } else { "the lists refuse queries from this resolver" };
         findings.push(Finding::bad(Severity::Notice, CHECK, about, found, fix));
     }
     findings
 }
 
-/// The address in reverse, as lists are asked about it.
+/// The address in reverse, as in a query to a list.
 fn reversed(address: IpAddr) -> String {
     match address {
         IpAddr::V4(v4) => v4.octets().iter().rev().map(u8::to_string).collect::<Vec<_>>().join("."),
@@ -63,19 +63,19 @@ fn reversed(address: IpAddr) -> String {
     }
 }
 
-async fn ask(patient: &Patient, address: IpAddr, list: &str) -> Answer {
+async fn ask(context: &DoctorContext, address: IpAddr, list: &str) -> Listing {
     let name = match Domain::parse(&format!("{}.{list}", reversed(address))) {
         Ok(name) => name,
-        Err(error) => return Answer::None(error.to_string()),
+        Err(error) => return Listing::None(error.to_string()),
     };
-    match patient.resolver.addresses(&name, false).await {
-        Ok(codes) => Answer::Codes(codes.into_iter().filter_map(|code| if let IpAddr::V4(v4) = code { Some(v4) } else { None }).collect()),
-        Err(policy::RouteFailure::NoSuchDomain | policy::RouteFailure::NoAddress) => Answer::NotListed,
-        Err(policy::RouteFailure::Temporary(error)) => Answer::None(error),
+    match context.resolver.addresses(&name, false).await {
+        Ok(codes) => Listing::Codes(codes.into_iter().filter_map(|code| if let IpAddr::V4(v4) = code { Some(v4) } else { None }).collect()),
+        Err(policy::RouteFailure::NoSuchDomain | policy::RouteFailure::NoAddress) => Listing::NotListed,
+        Err(policy::RouteFailure::Temporary(error)) => Listing::None(error),
     }
 }
 
-/// 127.255.255.x: no answer for this resolver. Anything outside of 127/8 is a resolver that makes answers up.
+/// 127.255.255.x: the list refuses this resolver. An answer outside of 127/8 comes from a resolver that invents answers.
 fn is_refusal(codes: &[Ipv4Addr]) -> bool {
     codes.iter().any(|code| code.octets().starts_with(&[127, 255, 255]) || !code.is_loopback())
 }
@@ -83,13 +83,13 @@ fn is_refusal(codes: &[Ipv4Addr]) -> bool {
 fn listed(about: String, list: &str, codes: &[Ipv4Addr]) -> Finding {
     let shown: Vec<String> = codes.iter().map(ToString::to_string).collect();
     let found = format!("listed ({})", shown.join(", "));
-    // Spamhaus' PBL: addresses that should not send at all, by what their network says.
+    // Spamhaus PBL: ranges that should send no mail, as declared by their network.
     if list.starts_with("zen.") && codes.iter().all(|code| matches!(code.octets(), [127, 0, 0, 10 | 11])) {
-        let fix = "it is a range that sends no mail by the word of its hoster: ask for removal at https://check.spamhaus.org, or send by a smarthost ([[route]])";
+        let fix = "its hoster declares that this range sends no mail: request removal at https://check.spamhaus.org, or send through a smarthost ([[route]])";
         return Finding::bad(Severity::Error, CHECK, about, found, fix);
     }
     let fix = format!(
-        "find out what was sent from there (waypost account list, queue list), stop it, then ask for removal: https://check.{}",
+        "find out what was sent from there (waypost account list, queue list), stop it, then request removal: https://check.{}",
         list.trim_start_matches("zen.")
     );
     Finding::bad(Severity::Error, CHECK, about, found, fix)
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_and_codes_are_read_as_the_lists_mean_them() {
+    fn addresses_are_reversed_and_refusals_recognised() {
         assert_eq!(reversed("192.0.2.10".parse().unwrap()), "10.2.0.192");
         assert!(
             reversed("2001:db8::1".parse().unwrap()).starts_with("1.0.0.0.")

@@ -1,28 +1,27 @@
-//! Every record of the plan, as DNS has it.
+//! Compares DNS with the plan.
 //!
-//! Invariant: the plan and its judges are those of `waypost dns check`; what has a check of its own here (the names of addresses, SPF of each address,
-//! signatures) is left to that, so that one mistake makes one finding.
+//! Invariant: plan and judgement are those of `waypost dns check`; PTR, SPF and DKIM have checks of their own here, so that one mistake gives one finding.
 
 use anyhow::Result;
 use policy::dns_plan::{DnsSeverity, Finding as DnsFinding, KeyStage, RecordKind, RecordUse, State, plan};
 
-use super::Patient;
+use super::DoctorContext;
 use super::finding::{Finding, Severity};
 use crate::dns::causes::{Cause, causes, counted, named};
 use crate::dns::{check, read};
 
-pub(super) async fn check(patient: &mut Patient) -> Result<Vec<Finding>> {
-    let config = patient.config.clone();
-    let facts = read(&config, patient.api()?).await?;
+pub(super) async fn check(context: &mut DoctorContext) -> Result<Vec<Finding>> {
+    let config = context.config.clone();
+    let facts = read(&config, context.api()?).await?;
     let checked = check::of_config(&config, true).run(&plan(&facts)).await?;
-    // The check of SPF says what is wrong in its own words, and what to do about it by these.
+    // The SPF check words the problem itself, and takes the fix from here.
     let spf = checked.findings.iter().filter(|finding| finding.record.kind == RecordKind::Spf && !finding.is_ok());
-    patient.spf_fixes = spf
+    context.spf_fixes = spf
         .filter_map(|f| Some((f.record.owner.trim_end_matches('.').to_owned(), f.fix.clone()?.replace("publish: ", "publish "))))
         .collect();
     let is_tried = |finding: &DnsFinding| match finding.record.kind {
         RecordKind::Ptr => true,
-        RecordKind::Spf => !patient.addresses.is_empty(),
+        RecordKind::Spf => !context.addresses.is_empty(),
         RecordKind::Dkim => facts
             .keys
             .iter()
@@ -33,7 +32,7 @@ pub(super) async fn check(patient: &mut Patient) -> Result<Vec<Finding>> {
     let good = findings.iter().filter(|finding| finding.is_ok()).count();
     let mut made = Vec::new();
     if good > 0 {
-        made.push(Finding::good("dns", "the plan's records", format!("{good} are as they should be (waypost dns check shows each)")));
+        made.push(Finding::good("dns", "the plan's records", format!("{good} are right (waypost dns check lists them)")));
     }
     let all = findings.len();
     made.extend(causes(findings).iter().map(|cause| of_cause(cause, all)));
@@ -44,18 +43,18 @@ fn of_cause(cause: &Cause<'_>, all: usize) -> Finding {
     match cause {
         Cause::Missing(usage, findings) => {
             let (severity, why) = match usage {
-                RecordUse::Needed => (Severity::Error, "without these mail does not come in, or is refused elsewhere"),
-                RecordUse::Better => (Severity::Warning, "with these mail is believed and protected more"),
-                RecordUse::Programs => (Severity::Notice, "mail programs set themselves up by these"),
+                RecordUse::Needed => (Severity::Error, "without these, mail does not arrive, or is refused elsewhere"),
+                RecordUse::Better => (Severity::Warning, "these improve trust in your mail and its protection"),
+                RecordUse::Programs => (Severity::Notice, "mail programs configure themselves with these"),
             };
             let found = format!("{}: {}", counted(findings.len()), named(findings));
-            let fix = "waypost dns show prints them; waypost dns apply publishes them, where a provider is named under [dns]";
+            let fix = "waypost dns show prints them; waypost dns apply publishes them if [dns] names a provider";
             Finding::bad(severity, "dns", format!("not published, {}", usage.as_str()), found, fix).because(why)
         }
         Cause::Unanswered(why, findings) => {
             let severity = if findings.len() == all { Severity::Error } else { Severity::Warning };
             let found = format!("{}: {why}", counted(findings.len()));
-            let fix = "see what is said of the resolver; waypost dns check asks the servers of the zone too";
+            let fix = "see the finding about the resolver; waypost dns check also queries the zone's servers";
             Finding::bad(severity, "dns", "could not be looked up", found, fix).because(named(findings))
         }
         Cause::Single(finding) => single(finding),

@@ -1,35 +1,35 @@
-//! What a check has found.
+//! A finding of `waypost doctor`.
 //!
-//! Invariant: whatever is not as it should be says what to do.
+//! Invariant: a finding that is not good has a fix.
 
 use serde::Serialize;
 
-/// How bad it is.
+/// How serious a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// As it should be.
+    /// Nothing is wrong.
     Good,
     /// Worth knowing.
     Notice,
-    /// It will hurt some day, or some mail already.
+    /// A problem later, or for some mail now.
     Warning,
-    /// Mail is lost on others, refused, or does not arrive.
+    /// Mail is refused, lost at receivers, or does not arrive.
     Error,
 }
 
-/// One finding.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// The check, by a short name.
+    /// The short name of the check.
     pub check: &'static str,
     /// What it is about: an address, a domain, a file.
     pub about: String,
-    /// How bad it is.
+    /// How serious it is.
     pub severity: Severity,
     /// What was found.
     pub found: String,
-    /// What follows from it, where that is not plain.
+    /// The consequence, if it is not obvious.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
     /// What to do.
@@ -38,12 +38,12 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// As it should be.
+    /// A finding without a problem.
     pub fn good(check: &'static str, about: impl Into<String>, found: impl Into<String>) -> Self {
         Self { check, about: about.into(), severity: Severity::Good, found: found.into(), why: None, fix: None }
     }
 
-    /// Not as it should be.
+    /// A problem with its fix.
     pub fn bad(
         severity: Severity,
         check: &'static str,
@@ -54,7 +54,7 @@ impl Finding {
         Self { severity, fix: Some(fix.into()), ..Self::good(check, about, found) }
     }
 
-    /// With what follows from it.
+    /// Adds the consequence.
     pub fn because(self, why: impl Into<String>) -> Self {
         Self { why: Some(why.into()), ..self }
     }

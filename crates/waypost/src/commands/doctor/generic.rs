@@ -1,14 +1,14 @@
-//! Whether the name of an address is one that its hoster gave to all of them.
+//! Recognises host names that a hoster assigns to all of its addresses.
 //!
-//! RFC 1912 s.2.1. Invariant: pure; a name that the server calls itself by on purpose may still be generic.
+//! RFC 1912 s.2.1. Invariant: pure; the server's own host name may be generic too.
 
 use std::net::IpAddr;
 
-/// Words by which hosters name addresses that nobody has named.
+/// Words in the default names of hosters.
 const WORDS: [&str; 12] =
     ["dynamic", "dyn", "dhcp", "dsl", "pool", "dialup", "static", "customer", "clients", "unassigned", "broadband", "ppp"];
 
-/// Whether the name is made of the address, or has a label that says that it is one of many.
+/// Whether the name contains the address, or a word that hosters use.
 pub(super) fn is_generic(name: &str, address: IpAddr) -> bool {
     let name = name.to_ascii_lowercase();
     let has_word = name.split(['.', '-']).any(|label| WORDS.contains(&label.trim_end_matches(|c: char| c.is_ascii_digit())));
@@ -17,7 +17,7 @@ pub(super) fn is_generic(name: &str, address: IpAddr) -> bool {
 
 fn is_made_of(name: &str, address: IpAddr) -> bool {
     let IpAddr::V4(v4) = address else {
-        // An IPv6 address in a name is written out: a label with many of its digits.
+        // Names spell out an IPv6 address with many of its digits.
         let digits: String = address.to_string().chars().filter(char::is_ascii_hexdigit).collect();
         let plain: String = name.chars().filter(|c| *c != '-').collect();
         return digits.len() >= 8 && plain.contains(&digits);
@@ -27,7 +27,7 @@ fn is_made_of(name: &str, address: IpAddr) -> bool {
         name.split(|c: char| !c.is_ascii_digit()).filter(|part| part.len() <= 3).filter_map(|part| part.parse().ok()).collect();
     let forward: Vec<u32> = octets.iter().map(|octet| u32::from(*octet)).collect();
     let backward: Vec<u32> = forward.iter().rev().copied().collect();
-    // Three of the four are enough: some leave the first or the last to the domain.
+    // Three of four suffice: some hosters put the first or the last into the domain.
     let has = |wanted: &[u32]| numbers.windows(wanted.len()).any(|window| window == wanted);
     let parts = [&forward, &backward].into_iter().flat_map(|all| all.windows(3).collect::<Vec<_>>());
     let hex = octets.map(|octet| format!("{octet:02x}")).concat();
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_hosters_are_told_from_names_of_servers() {
+    fn names_of_hosters_differ_from_names_of_servers() {
         let v4: IpAddr = "203.0.113.25".parse().unwrap();
         for generic in [
             "static.25.113.0.203.clients.your-server.de",

@@ -1,6 +1,6 @@
-//! What the configuration says that it had better not.
+//! Warnings about valid but unwise settings.
 //!
-//! Invariant: a lint concerns a file that can be used; one that cannot is refused elsewhere.
+//! Invariant: a file with errors never gets here; loading refuses it.
 
 use policy::Unauthenticated;
 
@@ -16,15 +16,15 @@ pub(super) fn check(config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
     if settings.postmaster.is_none() {
         let fix = "postmaster = \"you@example.com\" at the top of the file";
-        findings.push(warn("there is no postmaster: nobody hears of held mail, failures and suspended accounts", fix));
+        findings.push(warn("no postmaster is set: notices about held mail, failures and suspended accounts go nowhere", fix));
     }
     if settings.forward.unauthenticated == Unauthenticated::Accept && !config.settings.delivery.loopback {
         let found =
-            "mail that nobody vouches for is forwarded (forward.unauthenticated = \"accept\"), and Gmail holds it against this server";
+            "unauthenticated mail is forwarded (forward.unauthenticated = \"accept\"), which harms this server's reputation at Gmail";
         findings.push(warn(found, "unauthenticated = \"reject\" or \"hold\" under [forward]"));
     }
     if settings.forward.srs.domain == settings.hostname {
-        let found = "forwards leave under the host name (forward.domain is not set)";
+        let found = "forwarded mail leaves under the host name (forward.domain is not set)";
         let fix = format!(
             "domain = \"fwd.example.com\" under [forward], and its records: waypost key add fwd.example.com, and see {}",
             "waypost setup"
@@ -32,7 +32,7 @@ pub(super) fn check(config: &Config) -> Vec<Finding> {
         findings.push(Finding::bad(Severity::Notice, CHECK, about.clone(), found, fix));
     }
     if !settings.hostname.is_fully_qualified() {
-        let found = format!("{} is no full name", settings.hostname);
+        let found = format!("hostname {} is not fully qualified", settings.hostname);
         findings.push(Finding::bad(
             Severity::Error,
             CHECK,
@@ -42,7 +42,7 @@ pub(super) fn check(config: &Config) -> Vec<Finding> {
         ));
     }
     if findings.is_empty() {
-        findings.push(Finding::good(CHECK, about, "nothing to complain about"));
+        findings.push(Finding::good(CHECK, about, "no errors"));
     }
     findings
 }

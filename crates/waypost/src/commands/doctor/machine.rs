@@ -1,6 +1,6 @@
-//! The machine and the running server: is it up, is there room, is the clock right, does mail move?
+//! The machine and the running server: state, disk space, clock, queue.
 //!
-//! RFC 4330 (SNTP, one question), RFC 5321 s.4.5.4.1. Invariant: nothing is written.
+//! RFC 4330 (SNTP, one question), RFC 5321 s.4.5.4.1. Invariant: writes nothing.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,28 +11,28 @@ use nix::sys::statvfs::statvfs;
 use serde_json::Value;
 use tokio::net::UdpSocket;
 
-use super::Patient;
+use super::DoctorContext;
 use super::finding::{Finding, Severity};
 use crate::output::{size, span};
 
 /// Seconds between 1900 and 1970.
 const NTP_TO_UNIX_S: i64 = 2_208_988_800;
 
-/// A clock may be so far off, in seconds, before signatures and dates suffer.
+/// Maximum error of the clock before signatures and dates suffer, in seconds.
 const CLOCK_OFF_S: i64 = 60;
 
-/// Mail that waits longer than this is worth a look, in milliseconds.
+/// Mail that waits longer is worth a warning, in milliseconds.
 const OLD_MS: i64 = 4 * 3_600_000;
 
-/// Whether the server runs, and whether it has met a fault of its own.
-pub(super) async fn server(patient: &mut Patient) -> Result<Vec<Finding>> {
-    Ok(vec![status(&patient.api()?.get("/v1/status").await?)])
+/// Whether the server runs, and whether it has caught bugs of its own.
+pub(super) async fn server(context: &mut DoctorContext) -> Result<Vec<Finding>> {
+    Ok(vec![status(&context.api()?.get("/v1/status").await?)])
 }
 
 fn status(status: &Value) -> Finding {
     let number = |name: &str| status.get(name).and_then(Value::as_u64).unwrap_or(0);
     if status.get("running").and_then(Value::as_bool) != Some(true) {
-        let fix = "systemctl enable --now waypost, or: waypost serve; where it does not stay up, journalctl -u waypost says why";
+        let fix = "systemctl enable --now waypost, or: waypost serve; if it does not stay up, journalctl -u waypost shows why";
         return Finding::bad(Severity::Error, "server", "waypost", "no server runs on this data directory", fix);
     }
     let (bugs, broken) = (number("bugs"), number("signatures_broken"));
@@ -40,21 +40,21 @@ fn status(status: &Value) -> Finding {
         0 => Finding::good(
             "server",
             "waypost",
-            format!("runs, {} sessions, {} deliveries under way", number("sessions"), number("in_flight")),
+            format!("running: {} sessions, {} deliveries in progress", number("sessions"), number("in_flight")),
         ),
         _ => Finding::bad(
             Severity::Warning,
             "server",
             "waypost",
-            format!("{bugs} bugs were caught and {broken} messages stopped because a signature would have been broken"),
-            "report it with the log (SECURITY.md and CONTRIBUTING.md say where); no mail was lost by it",
+            format!("{bugs} bugs were caught, and {broken} messages wait because a signature would have broken"),
+            "report it with the log (SECURITY.md and CONTRIBUTING.md say where); no mail was lost",
         ),
     }
 }
 
-/// Whether there is room.
-pub(super) fn disk(patient: &Patient) -> Finding {
-    let data = &patient.config.file.data_dir;
+/// Whether the disk has room.
+pub(super) fn disk(context: &DoctorContext) -> Finding {
+    let data = &context.config.file.data_dir;
     let about = data.display().to_string();
     let stat = match statvfs(data.as_path()) {
         Ok(stat) => stat,
@@ -63,15 +63,15 @@ pub(super) fn disk(patient: &Patient) -> Finding {
                 Severity::Error,
                 "disk",
                 about,
-                format!("cannot be looked at: {error}"),
-                "see whether it is mounted, and whose it is",
+                format!("cannot be read: {error}"),
+                "check that it is mounted, and who owns it",
             );
         }
     };
     let (free, all) = (stat.blocks_available() * stat.fragment_size(), (stat.blocks() * stat.fragment_size()).max(1));
     let percent = free.saturating_mul(100) / all;
     let found = format!("{} free of {} ({percent} %)", size(free), size(all));
-    let fix = "make room, or move data_dir to a larger disk; while the disk is full no mail is taken (452)";
+    let fix = "free some space, or move data_dir to a larger disk; a full disk refuses all mail (452)";
     match () {
         () if free < (200 << 20) => Finding::bad(Severity::Error, "disk", about, found, fix),
         () if free < (2 << 30) => Finding::bad(Severity::Warning, "disk", about, found, fix),
@@ -80,21 +80,21 @@ pub(super) fn disk(patient: &Patient) -> Finding {
 }
 
 /// Whether the clock is right.
-pub(super) async fn clock(patient: &Patient) -> Result<Vec<Finding>> {
-    let Some(server) = &patient.time_server else { return Ok(Vec::new()) };
-    if !patient.has_dns && host_of(server).parse::<std::net::IpAddr>().is_err() {
+pub(super) async fn clock(context: &DoctorContext) -> Result<Vec<Finding>> {
+    let Some(server) = &context.time_server else { return Ok(Vec::new()) };
+    if !context.has_dns && host_of(server).parse::<std::net::IpAddr>().is_err() {
         return Err(super::NoDns.into());
     }
     let fix = "turn on time synchronisation: timedatectl set-ntp true";
-    let about = format!("by {server}");
+    let about = format!("compared with {server}");
     Ok(vec![match off_by_s(server).await {
-        Ok(off_s) if off_s.abs() <= CLOCK_OFF_S => Finding::good("clock", about, format!("right within {} s", off_s.abs())),
+        Ok(off_s) if off_s.abs() <= CLOCK_OFF_S => Finding::good("clock", about, format!("accurate within {} s", off_s.abs())),
         Ok(off_s) => {
             Finding::bad(Severity::Error, "clock", about, format!("{} s {}", off_s.abs(), if off_s > 0 { "fast" } else { "slow" }), fix)
                 .because("certificates, signatures and return addresses depend on it")
         }
         Err(error) => {
-            let fix = "see by hand that the time is synchronised: timedatectl; or name another server: waypost doctor --time-server HOST";
+            let fix = "check that the clock is synchronised (timedatectl), or name another time server: waypost doctor --time-server HOST";
             Finding::bad(Severity::Notice, "clock", about, format!("cannot be compared: {error}"), fix)
         }
     }])
@@ -105,7 +105,7 @@ fn host_of(server: &str) -> &str {
     server.rsplit_once(':').map_or(server, |(host, _)| host)
 }
 
-/// How far our clock is before the server's.
+/// Seconds that our clock is ahead of the server's.
 async fn off_by_s(server: &str) -> Result<i64, String> {
     let ask = async {
         let target = if server.contains(':') { server.to_owned() } else { format!("{server}:123") };
@@ -125,40 +125,40 @@ async fn off_by_s(server: &str) -> Result<i64, String> {
         .map_err(|e| e.to_string())?;
     let seconds = packet.get(40..44).and_then(|bytes| bytes.first_chunk().copied()).map_or(0, u32::from_be_bytes);
     if seconds == 0 {
-        return Err("the answer holds no time".into());
+        return Err("the answer contains no time".into());
     }
     Ok(net::Clock::system().now_ms() / 1000 - (i64::from(seconds) - NTP_TO_UNIX_S))
 }
 
-/// Whether mail moves.
-pub(super) async fn queue(patient: &mut Patient) -> Result<Vec<Finding>> {
-    let totals: Totals = patient.api()?.get("/v1/queue/totals").await?;
-    let page: QueuePage = patient.api()?.query("/v1/queue", &[("limit", Some("1".into()))]).await?;
+/// Whether mail is delivered.
+pub(super) async fn queue(context: &mut DoctorContext) -> Result<Vec<Finding>> {
+    let totals: Totals = context.api()?.get("/v1/queue/totals").await?;
+    let page: QueuePage = context.api()?.query("/v1/queue", &[("limit", Some("1".into()))]).await?;
     let waiting = totals.recipients.saturating_sub(totals.held);
     let oldest = page.messages.first().map_or(0, |message| page.now_ms - message.arrived_ms);
-    let found = format!("{waiting} recipients wait, {} are held", totals.held);
+    let found = format!("{waiting} recipients waiting, {} held", totals.held);
     let reason = page.messages.first().and_then(|message| message.recipients.first()).and_then(|recipient| recipient.reason.clone());
     let mut findings = vec![match () {
         () if waiting > 0 && oldest > OLD_MS => {
-            let found = format!("{found}; the oldest message waits for {}: {}", span(oldest), reason.unwrap_or_default());
+            let found = format!("{found}; the oldest message has waited for {}: {}", span(oldest), reason.unwrap_or_default());
             Finding::bad(
                 Severity::Warning,
                 "queue",
                 "waiting mail",
                 found,
-                "waypost queue list shows why; waypost queue retry --all tries again now",
+                "waypost queue list shows why; waypost queue retry --all retries now",
             )
         }
         () => Finding::good("queue", "waiting mail", found),
     }];
     if totals.set_aside > 0 {
-        let found = format!("{} recipients have records that cannot be read", totals.set_aside);
+        let found = format!("the records of {} recipients cannot be read", totals.set_aside);
         findings.push(Finding::bad(
             Severity::Error,
             "queue",
             "damage",
             found,
-            "look at the disk (dmesg, smartctl), and keep a copy of the data directory",
+            "check the disk (dmesg, smartctl), and back up the data directory",
         ));
     }
     Ok(findings)

@@ -1,37 +1,37 @@
-//! The server's ports on each of its addresses: do they answer, as whom, and do they relay for strangers?
+//! The server's ports on each address: whether they answer, under which name, and whether they are an open relay.
 //!
-//! RFC 5321 s.4.1.1.1 and s.7.9. Invariant: the trial of relaying ends before any content.
+//! RFC 5321 s.4.1.1.1 and s.7.9. Invariant: the relay test ends before any content.
 
 use std::net::{IpAddr, SocketAddr};
 
 use mta::settings::ListenerKind;
 
-use super::Patient;
+use super::DoctorContext;
 use super::finding::{Finding, Severity};
 use crate::conversation::{Conversation, connect};
 
-pub(super) async fn check(patient: &Patient) -> Vec<Finding> {
+pub(super) async fn check(context: &DoctorContext) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut seen = Vec::new();
-    for listener in patient.config.listeners() {
+    for listener in context.config.listeners() {
         let port = listener.address.port();
         if seen.contains(&(listener.kind, port)) {
             continue;
         }
         seen.push((listener.kind, port));
-        for address in &patient.addresses {
-            findings.extend(one(patient, listener.kind, SocketAddr::new(*address, port)).await);
+        for address in &context.addresses {
+            findings.extend(one(context, listener.kind, SocketAddr::new(*address, port)).await);
         }
     }
     findings
 }
 
-async fn one(patient: &Patient, kind: ListenerKind, at: SocketAddr) -> Vec<Finding> {
+async fn one(context: &DoctorContext, kind: ListenerKind, at: SocketAddr) -> Vec<Finding> {
     let about = format!("{at} ({})", kind.as_str());
-    let host = patient.config.settings.hostname.as_str();
+    let host = context.config.settings.hostname.as_str();
     let closed = |error: String| {
-        let v6 = if at.is_ipv6() { "; or take the AAAA record away until it does" } else { "" };
-        let fix = format!("open port {} in the firewall of the machine and of the hoster, and see that [listen] has it{v6}", at.port());
+        let v6 = if at.is_ipv6() { "; or remove the AAAA record until it does" } else { "" };
+        let fix = format!("open port {} in the firewalls of the machine and of the hoster, and check that [listen] has it{v6}", at.port());
         Finding::bad(Severity::Error, "port", about.clone(), format!("does not answer: {error}"), fix)
     };
     let tcp = match connect(at).await {
@@ -44,7 +44,7 @@ async fn one(patient: &Patient, kind: ListenerKind, at: SocketAddr) -> Vec<Findi
     let mut conversation = Conversation::plain(tcp);
     let banner = match conversation.reply().await {
         Ok(banner) if banner.code == 220 => banner,
-        Ok(other) => return vec![closed(format!("it says {}", other.text()))],
+        Ok(other) => return vec![closed(format!("it replies {}", other.text()))],
         Err(error) => return vec![closed(error)],
     };
     let mut findings = Vec::new();
@@ -52,7 +52,7 @@ async fn one(patient: &Patient, kind: ListenerKind, at: SocketAddr) -> Vec<Findi
     findings.push(match is_ours {
         true => Finding::good("port", about.clone(), format!("answers as {host}")),
         false => {
-            let fix = format!("see which program has port {} there (ss -ltnp), and where {host} leads in DNS", at.port());
+            let fix = format!("find the program that has port {} there (ss -ltnp), and check where {host} leads in DNS", at.port());
             Finding::bad(Severity::Error, "port", about.clone(), format!("another server answers: {}", banner.text()), fix)
         }
     });
@@ -62,12 +62,12 @@ async fn one(patient: &Patient, kind: ListenerKind, at: SocketAddr) -> Vec<Findi
     findings
 }
 
-/// From loopback nothing would be proved, and nothing is relayed either.
+/// An unspecified address leads to loopback, where the test would prove nothing.
 fn is_self(address: IpAddr) -> bool {
     address.is_unspecified()
 }
 
-/// Whether a stranger can send to strangers.
+/// Whether an unauthenticated client can relay.
 async fn relay(conversation: &mut Conversation, about: &str) -> Finding {
     let trial = async {
         conversation.say("EHLO trial.invalid").await?;
@@ -80,19 +80,19 @@ async fn relay(conversation: &mut Conversation, about: &str) -> Finding {
         Ok::<_, String>(rcpt)
     };
     match trial.await {
-        Ok(reply) if reply.code >= 500 => Finding::good("relay", about, "strangers cannot send to strangers"),
+        Ok(reply) if reply.code >= 500 => Finding::good("relay", about, "not an open relay"),
         Ok(reply) if reply.code >= 400 => {
-            Finding::bad(Severity::Notice, "relay", about, format!("put off: {}", reply.text()), "try again in a minute")
+            Finding::bad(Severity::Notice, "relay", about, format!("deferred: {}", reply.text()), "try again in a minute")
         }
         Ok(reply) => Finding::bad(
             Severity::Error,
             "relay",
             about,
-            format!("a stranger may send to strangers: {}", reply.text()),
-            "stop the server and report this: it must not happen; or see whether another program has the port",
+            format!("open relay: it accepts mail from anywhere to anywhere: {}", reply.text()),
+            "check whether another program has the port; if it is waypost, stop it and report this bug",
         ),
         Err(error) => {
-            Finding::bad(Severity::Warning, "relay", about, format!("could not be tried: {error}"), "try again; then look at the log")
+            Finding::bad(Severity::Warning, "relay", about, format!("could not be tested: {error}"), "run doctor again, then read the log")
         }
     }
 }

@@ -1,41 +1,41 @@
-//! What other servers have reported lately: mail of ours that fails, and TLS with us that fails.
+//! DMARC and TLS reports of the last days: failures of our mail, and of TLS with this server.
 //!
-//! RFC 9990, RFC 8460. Invariant: that no report has come is said and is no fault: it takes days, and only who had mail reports.
+//! RFC 9990, RFC 8460. Invariant: the absence of reports is a notice, no fault: they take days, and only servers that got mail send them.
 
 use admin::api::{DomainReports, ReportsSummary};
 use anyhow::Result;
 
-use super::Patient;
+use super::DoctorContext;
 use super::finding::{Finding, Severity};
 
-/// Over so many days: what was mended before does not count for long.
+/// Days to look back: few, so that a fixed problem disappears soon.
 const DAYS: u32 = 7;
 
 const CHECK: &str = "reports";
 
-pub(super) async fn check(patient: &mut Patient) -> Result<Vec<Finding>> {
-    let summary: ReportsSummary = patient.api()?.query("/v1/reports/summary", &[("days", Some(DAYS.to_string()))]).await?;
+pub(super) async fn check(context: &mut DoctorContext) -> Result<Vec<Finding>> {
+    let summary: ReportsSummary = context.api()?.query("/v1/reports/summary", &[("days", Some(DAYS.to_string()))]).await?;
     Ok(summary.domains.iter().flat_map(of_domain).collect())
 }
 
 fn of_domain(domain: &DomainReports) -> Vec<Finding> {
     let about = domain.domain.clone();
     if domain.reports + domain.tls_reports == 0 {
-        let fix = "they come a day after mail was sent, to dmarc@ and tlsrpt@ of the domain, where DNS names these: waypost dns check";
-        return vec![Finding::bad(Severity::Notice, CHECK, about, format!("none has come in {DAYS} days"), fix)];
+        let fix = "none needed: they arrive a day after mail was sent, at dmarc@ and tlsrpt@, if DNS names these: waypost dns check";
+        return vec![Finding::bad(Severity::Notice, CHECK, about, format!("no DMARC or TLS report in {DAYS} days"), fix)];
     }
-    let fix = format!("waypost reports {about} says who fails and what to do");
+    let fix = format!("waypost reports {about} shows what fails and what to do");
     let mut findings = Vec::new();
     if domain.messages.ours_failing > 0 {
-        let found = format!("{} messages that left here failed DMARC in {DAYS} days", domain.messages.ours_failing);
+        let found = format!("{} messages from this server failed DMARC in {DAYS} days", domain.messages.ours_failing);
         findings.push(Finding::bad(Severity::Warning, CHECK, about.clone(), found, fix.clone()));
     }
     if domain.tls.failed > 0 {
-        let found = format!("{} sessions of others with this server had no TLS as it should be", domain.tls.failed);
+        let found = format!("{} sessions of other servers with this one failed in TLS", domain.tls.failed);
         findings.push(Finding::bad(Severity::Warning, CHECK, about.clone(), found, fix));
     }
     if findings.is_empty() {
-        let found = format!("{} of DMARC and {} of TLS in {DAYS} days: nothing of yours fails", domain.reports, domain.tls_reports);
+        let found = format!("{} DMARC reports and {} TLS reports in {DAYS} days: no failures of yours", domain.reports, domain.tls_reports);
         findings.push(Finding::good(CHECK, about, found));
     }
     findings
@@ -47,7 +47,7 @@ mod tests {
     use admin::api::{MessagesByClass, TlsSessions};
 
     #[test]
-    fn what_fails_is_told_and_silence_is_no_fault() {
+    fn failures_are_warnings_and_missing_reports_a_notice() {
         let silent = DomainReports {
             domain: "example.test".into(),
             reports: 0,

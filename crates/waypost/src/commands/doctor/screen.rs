@@ -1,11 +1,11 @@
-//! How findings are shown: one after the other as they are made, and what they come to.
+//! Prints findings one by one as they are found, then a summary.
 //!
-//! Invariant: what others wrote moves no cursor.
+//! Invariant: control characters from other servers are replaced by spaces.
 
 use super::finding::{Finding, Severity};
 use crate::output::{BAD, BOLD, DIM, GOOD, WARN, styled};
 
-/// A finding, with what follows from it and what to do.
+/// A finding with its consequence and its fix.
 pub(super) fn line(finding: &Finding) -> String {
     let (style, word) = match finding.severity {
         Severity::Good => (GOOD, "ok"),
@@ -38,12 +38,12 @@ pub(super) fn summary(findings: &[Finding]) -> String {
     let of = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
     let (errors, warnings, good) = (of(Severity::Error), of(Severity::Warning), of(Severity::Good));
     let verdict = match (errors, warnings) {
-        (0, 0) => styled(GOOD, "all is well"),
-        (0, _) => styled(WARN, "it works, with warnings"),
-        _ => styled(BAD, "not well"),
+        (0, 0) => styled(GOOD, "everything works"),
+        (0, _) => styled(WARN, "works, with warnings"),
+        _ => styled(BAD, "problems found"),
     };
     let counted = |n: usize, word: &str| if n == 1 { format!("1 {word}") } else { format!("{n} {word}s") };
-    format!("\n{} {verdict}: {good} fine, {}, {}", styled(BOLD, "=>"), counted(warnings, "warning"), counted(errors, "error"))
+    format!("\n{} {verdict}: {good} ok, {}, {}", styled(BOLD, "=>"), counted(warnings, "warning"), counted(errors, "error"))
 }
 
 #[cfg(test)]
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_finding_is_shown_with_what_to_do() {
+    fn a_finding_is_printed_with_consequence_and_fix() {
         let finding =
             Finding::bad(Severity::Error, "ptr", "192.0.2.1", "no \u{1b}name", "ask the hoster\nfor a PTR record").because("others refuse");
         let shown = anstream::adapter::strip_str(&line(&finding)).to_string();

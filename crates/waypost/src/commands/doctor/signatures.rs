@@ -1,21 +1,21 @@
-//! DKIM, by a real signature: the server signs as it would a message, and DNS is asked as a receiver would.
+//! DKIM: the server signs a test message, and the signature is verified through DNS as a receiver does.
 //!
 //! RFC 6376 s.6. Invariant: a domain without a key is a finding.
 
 use admin::api::KeyTest;
 use anyhow::Result;
 
-use super::Patient;
+use super::DoctorContext;
 use super::finding::{Finding, Severity};
 
-pub(super) async fn check(patient: &mut Patient) -> Result<Vec<Finding>> {
-    let tests: Vec<KeyTest> = patient.api()?.post("/v1/keys/test", &()).await?;
-    let mut domains: Vec<String> = patient.domains.iter().map(ToString::to_string).collect();
-    domains.push(patient.config.settings.forward.srs.domain.to_string());
+pub(super) async fn check(context: &mut DoctorContext) -> Result<Vec<Finding>> {
+    let tests: Vec<KeyTest> = context.api()?.post("/v1/keys/test", &()).await?;
+    let mut domains: Vec<String> = context.domains.iter().map(ToString::to_string).collect();
+    domains.push(context.config.settings.forward.srs.domain.to_string());
     let without = domains.iter().filter(|domain| !tests.iter().any(|test| test.domain == **domain));
     let missing = |domain: &String| {
         let fix = format!("waypost key add {domain}, then publish what it prints");
-        Finding::bad(Severity::Error, "dkim", domain.clone(), "has no key: its mail leaves unsigned", fix)
+        Finding::bad(Severity::Error, "dkim", domain.clone(), "has no DKIM key: its mail leaves unsigned", fix)
     };
     let mut findings: Vec<Finding> = without.map(missing).collect();
     let is_used = |test: &&KeyTest| domains.contains(&test.domain);
@@ -24,13 +24,13 @@ pub(super) async fn check(patient: &mut Patient) -> Result<Vec<Finding>> {
     Ok(findings)
 }
 
-/// Keys of domains that are hosted no more do no harm.
+/// Keys of domains that are no longer hosted, which do no harm.
 fn unused<'a>(domains: impl Iterator<Item = &'a str>) -> Vec<Finding> {
     let mut domains: Vec<&str> = domains.collect();
     domains.dedup();
     let one = |domain: &&str| {
-        let fix = format!("waypost key remove {domain}; or take the domain in again: waypost domain add {domain}");
-        Finding::bad(Severity::Notice, "dkim", *domain, "has keys, and is no domain of this server", fix)
+        let fix = format!("waypost key remove {domain}; or host the domain again: waypost domain add {domain}");
+        Finding::bad(Severity::Notice, "dkim", *domain, "has DKIM keys, but is not hosted here", fix)
     };
     domains.iter().map(one).collect()
 }
@@ -40,9 +40,9 @@ fn one(test: &KeyTest) -> Finding {
     if test.verifies {
         return Finding::good("dkim", about, "a signature verifies");
     }
-    // Ed25519 comes second to RSA: few receivers verify it.
+    // Few receivers verify Ed25519; RSA signs beside it.
     let severity = if test.key_type == "rsa" { Severity::Error } else { Severity::Warning };
-    let why = test.reason.clone().unwrap_or_else(|| "it does not verify".into());
+    let why = test.reason.clone().unwrap_or_else(|| "verification failed".into());
     let fix = format!("publish this TXT record at {about}:\n{}", test.record);
     Finding::bad(severity, "dkim", about, format!("a signature does not verify: {why}"), fix)
 }
