@@ -15,7 +15,7 @@ use public_http::pages::Pages;
 
 use super::public::{Known, LivePublic};
 use crate::config::Config;
-use crate::setup::make_certificate;
+use crate::commands::setup::make_certificate;
 
 /// What shows itself to the world beside mail. It ends when this is dropped.
 pub struct Face {
