@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use mail::{Body, Recipient, Reply, Ret, ReversePath, encode_xtext};
 
 use super::capabilities::Capabilities;
-use super::{Failure, Phase, Session, Transaction};
+use super::{ClientSession, ClientTransaction, Failure, Phase};
 use crate::dots::Stuffer;
 use crate::dsn::write_orcpt;
 
@@ -21,7 +21,7 @@ pub(super) enum Framing {
     Chunk { left: u64, held: Option<u8> },
 }
 
-impl Transaction {
+impl ClientTransaction {
     pub(super) fn wants_utf8(&self) -> bool {
         let in_recipient = |r: &Recipient| matches!(&r.forward_path, mail::ForwardPath::Mailbox(m) if m.needs_utf8());
         self.needs_utf8 || self.reverse_path.mailbox().is_some_and(|m| m.needs_utf8()) || self.recipients.iter().any(in_recipient)
@@ -87,9 +87,9 @@ impl Transaction {
     }
 }
 
-impl Session {
+impl ClientSession {
     /// Hands over a piece of content. Ignored where the peer has refused it in the meantime.
-    pub fn content(&mut self, piece: &[u8]) {
+    pub fn send_content(&mut self, piece: &[u8]) {
         let Some(attempt) = self.attempt.as_mut().filter(|_| self.phase == Phase::Content) else { return };
         match &mut attempt.framing {
             Framing::Dots(stuffer) => stuffer.write(piece, &mut self.output),
@@ -111,7 +111,7 @@ impl Session {
     }
 
     /// The content is complete.
-    pub fn content_end(&mut self) {
+    pub fn finish_content(&mut self) {
         let Some(attempt) = self.attempt.as_mut().filter(|_| self.phase == Phase::Content) else { return };
         match &mut attempt.framing {
             Framing::Dots(stuffer) => std::mem::take(stuffer).finish(&mut self.output),

@@ -8,11 +8,11 @@ use base64::engine::general_purpose::STANDARD;
 use mail::Reply;
 
 use super::line::Line;
-use super::session::{Question, Session, State, Step};
+use super::session::{Question, ServerSession, SessionState, Step};
 use super::verb::Verb;
-use super::{AuthStep, Event, Service, replies};
+use super::{AuthStep, ServerEvent, Service, replies};
 
-impl<R> Session<R> {
+impl<R> ServerSession<R> {
     /// AUTH mechanism [initial-response].
     pub(super) fn auth(&mut self, argument: &str) -> Step {
         if self.config.service == Service::Mx {
@@ -44,8 +44,8 @@ impl<R> Session<R> {
                 Err(_) => return self.bad_base64(),
             },
         };
-        self.state = State::Waiting(Question::Auth);
-        Step::Event(Event::Auth(AuthStep::Begin { mechanism, initial }))
+        self.state = SessionState::Waiting(Question::Auth);
+        Step::Event(ServerEvent::Auth(AuthStep::Begin { mechanism, initial }))
     }
 
     pub(super) fn step_auth_response(&mut self) -> Step {
@@ -53,19 +53,19 @@ impl<R> Session<R> {
             Line::More => return Step::Idle,
             Line::Whole(line) => line,
             broken => {
-                self.state = State::Command;
+                self.state = SessionState::Command;
                 return self.broken_line(broken);
             }
         };
-        self.state = State::Command;
+        self.state = SessionState::Command;
         if *line == b"*"[..] {
             return self.bad(&Reply::new(501, (5, 7, 0), "Authentication cancelled"));
         }
         // An empty response is an empty line; some clients (curl) write it as an empty initial response is written.
         let line = if *line == b"="[..] { Default::default() } else { line };
         let Ok(response) = STANDARD.decode(&line) else { return self.bad_base64() };
-        self.state = State::Waiting(Question::Auth);
-        Step::Event(Event::Auth(AuthStep::Response(response)))
+        self.state = SessionState::Waiting(Question::Auth);
+        Step::Event(ServerEvent::Auth(AuthStep::Response(response)))
     }
 
     pub(super) fn reply_challenge(&mut self, challenge: &[u8]) {

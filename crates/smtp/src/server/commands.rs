@@ -8,11 +8,11 @@ use std::fmt::Write as _;
 use mail::Reply;
 
 use super::line::Line;
-use super::session::{Hello, Question, Session, State, Step};
+use super::session::{Hello, Question, ServerSession, SessionState, Step};
 use super::verb::Verb;
-use super::{Event, Service, replies};
+use super::{ServerEvent, Service, replies};
 
-impl<R> Session<R> {
+impl<R> ServerSession<R> {
     pub(super) fn step_command(&mut self) -> Step {
         let line = match self.lines.next(&mut self.input, false) {
             Line::More => return Step::Idle,
@@ -127,9 +127,9 @@ impl<R> Session<R> {
             return self.bad(&replies::bad_argument("STARTTLS takes no argument"));
         }
         self.reset();
-        self.state = State::Waiting(Question::StartTls);
+        self.state = SessionState::Waiting(Question::StartTls);
         self.reply(&Reply::new(220, (2, 0, 0), "Ready for TLS"));
-        Step::Event(Event::StartTls)
+        Step::Event(ServerEvent::StartTls)
     }
 
     /// Answers a wrong command.

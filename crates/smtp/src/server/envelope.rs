@@ -6,13 +6,13 @@
 use mail::Reply;
 
 use super::parameters::{parse_chunk, parse_mail, parse_rcpt};
-use super::session::{Chunk, Question, Session, State, Step, Swallow};
-use super::{Event, Service, replies};
+use super::session::{Chunk, Question, RefusedChunk, ServerSession, SessionState, Step};
+use super::{ServerEvent, Service, replies};
 
 /// The largest chunk that is read to its end although it is refused, in octets; a larger one ends the session.
 const SWALLOWED_MAX_BYTES: u64 = 1 << 30;
 
-impl<R> Session<R> {
+impl<R> ServerSession<R> {
     pub(super) fn mail(&mut self, argument: &str) -> Step {
         if self.hello.is_none() {
             return self.out_of_sequence(&replies::bad_sequence("EHLO first"));
@@ -31,8 +31,8 @@ impl<R> Session<R> {
         if parameters.size_bytes.is_some_and(|size| size > self.config.max_size_bytes) {
             return self.mail_refused(&replies::too_large());
         }
-        self.state = State::Waiting(Question::Mail(reverse_path.clone(), parameters.clone()));
-        Step::Event(Event::Mail { reverse_path, parameters })
+        self.state = SessionState::Waiting(Question::Mail(reverse_path.clone(), parameters.clone()));
+        Step::Event(ServerEvent::Mail { reverse_path, parameters })
     }
 
     fn mail_refused(&mut self, reply: &Reply) -> Step {
@@ -57,8 +57,8 @@ impl<R> Session<R> {
         }
         match parse_rcpt(argument, self.is_extended(), smtputf8) {
             Ok(recipient) => {
-                self.state = State::Waiting(Question::Recipient(recipient.clone()));
-                Step::Event(Event::Recipient(recipient))
+                self.state = SessionState::Waiting(Question::Recipient(recipient.clone()));
+                Step::Event(ServerEvent::Recipient(recipient))
             }
             Err(reply) => self.bad(&reply),
         }
@@ -84,8 +84,8 @@ impl<R> Session<R> {
         if !argument.is_empty() {
             return self.bad(&replies::bad_argument("DATA takes no argument"));
         }
-        self.state = State::Waiting(Question::Data(None));
-        Step::Event(Event::Data)
+        self.state = SessionState::Waiting(Question::Data(None));
+        Step::Event(ServerEvent::Data)
     }
 
     pub(super) fn bdat(&mut self, argument: &str) -> Step {
@@ -107,16 +107,16 @@ impl<R> Session<R> {
             return Step::Again;
         }
         if self.content.is_chunked() {
-            self.state = State::Chunk(chunk);
+            self.state = SessionState::Chunk(chunk);
             return Step::Again;
         }
-        self.state = State::Waiting(Question::Data(Some(chunk)));
-        Step::Event(Event::Data)
+        self.state = SessionState::Waiting(Question::Data(Some(chunk)));
+        Step::Event(ServerEvent::Data)
     }
 
     fn bdat_refused(&mut self, left: u64, reply: Reply) -> Step {
         self.reset();
-        self.state = State::Swallow(Swallow { left, reply, is_strike: true });
+        self.state = SessionState::Swallow(RefusedChunk { left, reply, is_strike: true });
         Step::Again
     }
 }

@@ -37,7 +37,7 @@ pub(super) fn parse_rcpt(argument: &str, extended: bool, smtputf8: bool) -> Resu
     };
     check_utf8(path, rest, smtputf8)?;
     let mut recipient = Recipient::new(forward_path);
-    let mut seen = Seen::default();
+    let mut seen = SeenParameters::default();
     for word in words(rest, extended)? {
         let (keyword, value) = split_word(word);
         match keyword.as_str() {
@@ -71,7 +71,7 @@ pub(super) fn parse_chunk(argument: &str) -> Option<Chunk> {
 
 fn mail_parameters(rest: &str, extended: bool, has_tls: bool) -> Result<MailParameters, Reply> {
     let mut parameters = MailParameters::default();
-    let mut seen = Seen::default();
+    let mut seen = SeenParameters::default();
     for word in words(rest, extended)? {
         let (keyword, value) = split_word(word);
         match keyword.as_str() {
@@ -180,9 +180,9 @@ fn unknown_parameter() -> Reply {
 
 /// Which parameters were there already.
 #[derive(Default)]
-struct Seen(u8);
+struct SeenParameters(u8);
 
-impl Seen {
+impl SeenParameters {
     fn once(&mut self, parameter: u8) -> Result<(), Reply> {
         let bit = 1 << parameter;
         if self.0 & bit != 0 {
