@@ -16,7 +16,7 @@ use policy::{MaildirPlace, Schedule, Unauthenticated};
 use smtp::client::{Credentials, Protocol, TlsMode};
 use store::Flow;
 
-use crate::virtual_source::VirtualSource;
+use crate::support::virtual_source::VirtualSource;
 
 /// What a listener is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

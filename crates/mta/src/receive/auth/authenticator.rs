@@ -1,0 +1,305 @@
+//! Who logs in: names are looked up, passwords checked, guesses counted.
+//!
+//! RFC 4954 s.4, RFC 4422 s.6. Invariant: an unknown user, a disabled one and a wrong password get the same reply after the same work; nothing of a
+//! stranger is hashed beyond the guessing limits; who was here before is never kept out by them.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use directory::{Account, Directory, Password};
+use mail::Reply;
+use net::Clock;
+use sasl::{Credentials, Found, ITERATIONS, Lookup, Mechanism, Need, ScramKeys, Secret};
+use store::{AccountChange, DirectoryChange, LoginUse, Store};
+
+use crate::receive::auth::cache::{Code, Known, Remembered};
+use crate::receive::auth::hashing::Hashing;
+use crate::receive::auth::passwords::{self, PasswordKey};
+use crate::receive::auth::throttle::{Allowances, Guard, KNOWN_MS, Standing, neighbourhood};
+use crate::receive::known_networks::KnownNetworks;
+use crate::settings::LiveSettings;
+use crate::support::directory_cache::LiveDirectory;
+use crate::support::usage_log::{Habit, Habits};
+
+/// Who is known and fails nevertheless waits so long for the reply: guessing from a network that somebody shares with the owner.
+const FAILURE_PAUSE: Duration = Duration::from_millis(500);
+
+/// Who tries to log in, and how.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Attempt {
+    pub client: IpAddr,
+    pub mechanism: Mechanism,
+}
+
+/// Why nobody has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Denied {
+    /// Name or password are wrong, or the account may not log in.
+    Wrong,
+    /// There were too many guesses.
+    TooMany,
+    /// Too many log in at once.
+    Busy,
+}
+
+impl Denied {
+    /// What the client hears; `before` are the times that this session has heard of too many.
+    pub fn reply(self, before: u32) -> Reply {
+        match self {
+            Self::Wrong => refused(),
+            Self::Busy => Reply::new(454, (4, 7, 0), "too many logins at once; try again in a minute"),
+            Self::TooMany if before == 0 => Reply::new(454, (4, 7, 0), "too many failed logins; try again in ten minutes"),
+            Self::TooMany => Reply::new(421, (4, 7, 0), "too many failed logins; goodbye"),
+        }
+    }
+}
+
+/// The one reply to every failed login.
+pub(crate) fn refused() -> Reply {
+    Reply::new(535, (5, 7, 8), "authentication failed: the user name is the full address, the password the one that Waypost printed")
+}
+
+/// What became of a sealed password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HashedSealed {
+    /// It is kept as a verifier now.
+    Done,
+    /// It was sealed with another key.
+    Unreadable,
+    /// Too many logins wait to be hashed.
+    Busy,
+}
+
+/// Checks logins.
+#[derive(Debug)]
+pub(crate) struct Logins {
+    guard: Guard,
+    hashing: Hashing,
+    remembered: Remembered,
+    key: Arc<PasswordKey>,
+    habits: Habits,
+    networks: KnownNetworks,
+    live: Arc<LiveDirectory>,
+    store: Store,
+    settings: LiveSettings,
+    clock: Clock,
+}
+
+/// What the answer to a lookup was made of.
+#[derive(Debug)]
+pub(crate) struct Offered {
+    login: String,
+    /// The names of the passwords, in the order of the keys.
+    passwords: Vec<String>,
+}
+
+impl Logins {
+    /// Starts the threads, and reads who is known.
+    pub async fn start(
+        (store, live, settings): (Store, Arc<LiveDirectory>, LiveSettings),
+        key: Arc<PasswordKey>,
+        (habits, networks): (Habits, KnownNetworks),
+        clock: Clock,
+    ) -> Result<Self, store::StoreError> {
+        let guard = Guard::default();
+        let known = store.logins(None, clock.now_ms() - KNOWN_MS).await?;
+        for used in &known {
+            if let Ok(address) = used.address.parse() {
+                networks.logged_in(address, used.last_ms);
+            }
+        }
+        guard.remember(known.into_iter().filter_map(|used| Some((used.login, used.network.parse().ok()?, used.last_ms))));
+        Ok(Self { guard, hashing: Hashing::start()?, remembered: Remembered::new(), key, habits, networks, live, store, settings, clock })
+    }
+
+    fn allowances(&self) -> Allowances {
+        let limits = &self.settings.load().limits;
+        Allowances { per_client: limits.failed_logins_per_client, per_account: limits.failed_logins_per_account }
+    }
+
+    /// The name that a client said, with the domain that the configuration has for names without one.
+    fn with_domain<'a>(&self, said: &'a str) -> Cow<'a, str> {
+        match &self.settings.load().login_domain {
+            Some(domain) if !said.contains('@') => Cow::Owned(format!("{}@{domain}", said.trim())),
+            _ => Cow::Borrowed(said),
+        }
+    }
+
+    /// The key of the salts of users who do not exist.
+    pub fn pepper(&self) -> [u8; 32] {
+        self.key.pepper()
+    }
+
+    /// Checks a name and a password; the login where they are right.
+    pub async fn check(&self, attempt: Attempt, credentials: &Credentials) -> Result<String, Denied> {
+        let directory = self.live.current();
+        let said = self.with_domain(&credentials.authcid);
+        let account = active(&directory, &said);
+        let name = counted_name(&said);
+        let code = self.remembered.code(&name, credentials.password.expose(), account);
+        if let Some(answer) = self.remembered(attempt, &name, &code) {
+            return answer;
+        }
+        let _turn = self.remembered.turn(code).await;
+        // Somebody may have had the answer meanwhile.
+        if let Some(answer) = self.remembered(attempt, &name, &code) {
+            return answer;
+        }
+        let now_ms = self.clock.now_ms();
+        let standing = self.guard.enter(&name, attempt.client, self.allowances(), now_ms).ok_or(Denied::TooMany)?;
+        let (checked, password, key) = (account.cloned(), credentials.password.clone(), self.key.clone());
+        let found = self.hashing.run(standing, Some(attempt.client), move || passwords::which(checked.as_ref(), &password, &key)).await;
+        let found = found.map_err(|_| {
+            self.guard.excuse(&name, attempt.client);
+            Denied::Busy
+        })?;
+        let Some((account, kept)) = account.zip(found.and_then(|n| account?.passwords.get(n))) else {
+            self.remembered.is_wrong(code, now_ms);
+            self.pause(standing).await;
+            return Err(Denied::Wrong);
+        };
+        self.remembered.is_right(code, &kept.name, now_ms);
+        if passwords::is_incomplete(account, kept) {
+            self.complete(account, kept, &credentials.password).await;
+        }
+        Ok(self.welcome(attempt, name, kept.name.clone()))
+    }
+
+    /// The answer, where the same was checked lately.
+    fn remembered(&self, attempt: Attempt, name: &str, code: &Code) -> Option<Result<String, Denied>> {
+        let now_ms = self.clock.now_ms();
+        match self.remembered.look(code, now_ms) {
+            Known::Nothing => None,
+            // A client with an old password is no guesser, however often it tries.
+            Known::Wrong => Some(Err(Denied::Wrong)),
+            // A right one must not be told from a wrong one by whoever has guessed too often.
+            Known::Right(credential) => Some(match self.guard.enter(name, attempt.client, self.allowances(), now_ms) {
+                Some(_) => Ok(self.welcome(attempt, name.to_owned(), credential)),
+                None => Err(Denied::TooMany),
+            }),
+        }
+    }
+
+    /// What a mechanism other than PLAIN and LOGIN goes on with.
+    pub fn look_up(&self, attempt: Attempt, lookup: &Lookup) -> Result<(Found, Offered), Denied> {
+        let said = self.with_domain(&lookup.name);
+        let name = counted_name(&said);
+        self.guard.enter(&name, attempt.client, self.allowances(), self.clock.now_ms()).ok_or(Denied::TooMany)?;
+        let directory = self.live.current();
+        let Some(account) = active(&directory, &said) else {
+            return Ok((Found::NoSuchUser, Offered { login: name, passwords: Vec::new() }));
+        };
+        let (found, passwords) = match lookup.need {
+            Need::ScramSha256 => scram(account, |kept| kept.scram_sha256.as_deref()),
+            Need::ScramSha1 => scram(account, |kept| kept.scram_sha1.as_deref()),
+            Need::Secrets => self.secrets(account, attempt.mechanism),
+        };
+        Ok((found, Offered { login: name, passwords }))
+    }
+
+    /// The passwords themselves, where the account allows the mechanism.
+    fn secrets(&self, account: &Account, mechanism: Mechanism) -> (Found, Vec<String>) {
+        if !account.legacy_mechanisms.iter().any(|name| name == mechanism.name()) {
+            return (Found::NoSuchUser, Vec::new());
+        }
+        let opened = account.passwords.iter().filter_map(|kept| Some((self.key.open(account, kept)?, kept.name.clone())));
+        let (secrets, names): (Vec<Secret>, Vec<String>) = opened.unzip();
+        (Found::Secrets(secrets), names)
+    }
+
+    /// The client has proven that it knows a password that was offered to the mechanism.
+    pub fn proven(&self, attempt: Attempt, offered: Offered, password: usize) -> Option<String> {
+        let credential = offered.passwords.get(password)?.clone();
+        Some(self.welcome(attempt, offered.login, credential))
+    }
+
+    /// The client has proven that it has the key of a certificate, which is known by its SHA-256.
+    pub fn by_certificate(&self, attempt: Attempt, authzid: &str, sha256: &str) -> Option<String> {
+        let directory = self.live.current();
+        let has = |account: &Account| account.is_active() && account.certificates.iter().any(|known| known.sha256 == sha256);
+        let account = match authzid.trim() {
+            "" => directory.contents().accounts.iter().find(|account| has(account)),
+            authzid => directory.account(authzid).filter(|account| has(account)),
+        }?;
+        let certificate = account.certificates.iter().find(|known| known.sha256 == sha256)?;
+        Some(self.welcome(attempt, account.login.key(), certificate.name.clone()))
+    }
+
+    /// Somebody else (an authorization server) vouches for the name.
+    pub fn by_token(&self, attempt: Attempt, login: &str) -> Option<String> {
+        let directory = self.live.current();
+        let account = active(&directory, login)?;
+        Some(self.welcome(attempt, account.login.key(), "token".into()))
+    }
+
+    fn welcome(&self, attempt: Attempt, login: String, credential: String) -> String {
+        let now_ms = self.clock.now_ms();
+        let is_new = self.guard.succeeded(&login, attempt.client, now_ms);
+        self.networks.logged_in(attempt.client, now_ms);
+        let (client, mechanism) = (attempt.client, attempt.mechanism.name());
+        tracing::info!(%client, login, password = credential, mechanism, is_new, "logged in");
+        // With a full line it is forgotten, and the next login says it again.
+        let _ = self.habits.try_send(Habit::Login(LoginUse {
+            login: login.clone(),
+            password: credential,
+            network: neighbourhood(client).to_string(),
+            address: client.to_string(),
+            mechanism: mechanism.into(),
+            last_ms: now_ms,
+            times: 1,
+        }));
+        login
+    }
+
+    async fn pause(&self, standing: Standing) {
+        if standing == Standing::Known {
+            tokio::time::sleep(FAILURE_PAUSE).await;
+        }
+    }
+
+    /// Hashes a password that is only sealed. The directory is to be read again then.
+    pub async fn hash_sealed(&self, account: &Account, kept: &Password) -> Result<HashedSealed, store::StoreError> {
+        let Some(secret) = self.key.open(account, kept) else { return Ok(HashedSealed::Unreadable) };
+        let (of, name, key, made_ms) = (account.clone(), kept.name.clone(), self.key.clone(), kept.made_ms);
+        let made = self.hashing.run(Standing::Stranger, None, move || passwords::make(&of, &name, &secret, &key, made_ms)).await;
+        let Ok(Ok(to)) = made else { return Ok(HashedSealed::Busy) };
+        let change = AccountChange::CompletePassword { login: account.login.clone(), from: kept.verifier.clone(), to };
+        self.store.change_directory(vec![DirectoryChange::Account(change)]).await.map(|()| HashedSealed::Done)
+    }
+
+    /// Keeps of a password, now that it is seen, what an imported verifier lacks.
+    async fn complete(&self, account: &Account, kept: &Password, password: &Secret) {
+        let (of, name, secret) = (account.clone(), kept.name.clone(), password.clone());
+        let (key, made_ms) = (self.key.clone(), kept.made_ms);
+        let made = self.hashing.run(Standing::Known, None, move || passwords::make(&of, &name, &secret, &key, made_ms)).await;
+        let Ok(Ok(made)) = made else { return };
+        let change = AccountChange::CompletePassword { login: account.login.clone(), from: kept.verifier.clone(), to: made };
+        let changes = vec![DirectoryChange::Account(change)];
+        let stored = self.store.change_directory(changes.clone()).await;
+        match stored {
+            Ok(()) => match self.live.apply(&changes).await {
+                Ok(()) => tracing::info!(login = %account.login, password = kept.name, "the password is kept in our own form from now on"),
+                Err(error) => tracing::warn!(%error, "the directory could not be read again"),
+            },
+            Err(error) => tracing::warn!(%error, login = %account.login, "the password stays in the form that it was imported in"),
+        }
+    }
+}
+
+/// The account, where it may log in.
+fn active<'a>(directory: &'a Directory, name: &str) -> Option<&'a Account> {
+    directory.account(name).filter(|account| account.is_active())
+}
+
+/// The name under which guesses are counted: the login where it is an address, else what was said.
+fn counted_name(name: &str) -> String {
+    mail::Mailbox::parse(name.trim()).map_or_else(|_| name.trim().to_lowercase(), |mailbox| mailbox.key())
+}
+
+fn scram<'a>(account: &'a Account, keys: impl Fn(&'a Password) -> Option<&'a [u8]>) -> (Found, Vec<String>) {
+    let kept = account.passwords.iter().filter_map(|kept| Some((ScramKeys::from_bytes(keys(kept)?)?, kept.name.clone())));
+    let (keys, names): (Vec<ScramKeys>, Vec<String>) = kept.unzip();
+    (Found::Scram { salt: account.salt.to_vec(), iterations: ITERATIONS, keys }, names)
+}
