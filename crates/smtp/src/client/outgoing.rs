@@ -30,17 +30,13 @@ impl ClientTransaction {
     /// Why there is no sense in trying, if there is none.
     pub(super) fn local_refusal(&self, peer: &Capabilities) -> Option<Reply> {
         if self.wants_utf8() && !peer.smtputf8 {
-            return Some(Reply::new(550, (5, 6, 7), "The next hop does not take SMTPUTF8, and the message cannot do without"));
+            return Some(Reply::new(550, (5, 6, 7), "the message requires SMTPUTF8, which the next hop does not offer"));
         }
         if self.parameters.requiretls && !peer.requiretls {
-            return Some(Reply::new(
-                550,
-                (5, 7, 30),
-                "REQUIRETLS support required: the next hop does not offer it, and the sender demands it",
-            ));
+            return Some(Reply::new(550, (5, 7, 30), "REQUIRETLS support required; the next hop does not offer it"));
         }
         let too_large = peer.size.is_some_and(|limit| limit > 0 && self.size_bytes > limit);
-        too_large.then(|| Reply::new(552, (5, 3, 4), "The message is larger than the next hop takes"))
+        too_large.then(|| Reply::new(552, (5, 3, 4), "the message exceeds the next hop's maximum size"))
     }
 
     pub(super) fn mail_command(&self, peer: &Capabilities) -> String {

@@ -255,7 +255,7 @@ impl ClientSession {
             (None, Some(refusal), _) => Err(refusal),
             (None, None, Some(taken)) => Ok(taken.clone()),
             (None, None, None) => {
-                verdict().unwrap_or_else(|| Err(Reply::new(451, (4, 5, 0), "The next hop did not say what became of the message")))
+                verdict().unwrap_or_else(|| Err(Reply::new(451, (4, 5, 0), "the next hop gave no reply for this recipient")))
             }
         };
         let recipients = attempt.refusals.into_iter().map(fate).collect();

@@ -25,7 +25,7 @@ impl<R> ServerSession<R> {
     pub fn accept_mail(&mut self) {
         if let Some(Question::Mail(reverse_path, parameters)) = self.answered("accept_mail", |q| matches!(q, Question::Mail(..))) {
             self.transaction = Some(ServerTransaction { reverse_path, parameters, recipients: Vec::new() });
-            self.reply(&Reply::new(250, (2, 1, 0), "Sender ok"));
+            self.reply(&Reply::new(250, (2, 1, 0), "sender OK"));
         }
     }
 
@@ -35,7 +35,7 @@ impl<R> ServerSession<R> {
             if let Some(transaction) = &mut self.transaction {
                 transaction.recipients.push((recipient, attached));
             }
-            self.reply(&Reply::new(250, (2, 1, 5), "Recipient ok"));
+            self.reply(&Reply::new(250, (2, 1, 5), "recipient OK"));
         }
     }
 
@@ -49,7 +49,7 @@ impl<R> ServerSession<R> {
                     self.content.repair_lines();
                 }
                 self.state = SessionState::Data;
-                self.reply(&Reply::plain(354, "Send the message, end it with <CRLF>.<CRLF>"));
+                self.reply(&Reply::plain(354, "end the message with <CRLF>.<CRLF>"));
             }
             Some(Question::Data(Some(chunk))) => {
                 self.content.open(true);
@@ -77,11 +77,11 @@ impl<R> ServerSession<R> {
             Some(Question::Mail(..)) => {
                 self.strikes.excuse_pipelined();
                 let too_far = self.strikes.idle();
-                self.reply_unless(too_far, &reply, "Too many refused transactions");
+                self.reply_unless(too_far, &reply, "too many refused transactions");
             }
             Some(Question::Recipient(_)) => {
                 let too_far = if reply.is_permanent() { self.strikes.refused_recipient() } else { self.strikes.deferred_recipient() };
-                self.reply_unless(too_far, &reply, "Too many refused recipients");
+                self.reply_unless(too_far, &reply, "too many refused recipients");
             }
             Some(Question::Data(chunk)) => {
                 self.strikes.excuse_pipelined();
@@ -132,7 +132,7 @@ impl<R> ServerSession<R> {
     pub fn accept_auth(&mut self, identity: String) {
         if self.answered("accept_auth", |q| matches!(q, Question::Auth)).is_some() {
             self.identity = Some(identity);
-            self.reply(&Reply::new(235, (2, 7, 0), "Authentication succeeded"));
+            self.reply(&Reply::new(235, (2, 7, 0), "authentication successful"));
         }
     }
 
@@ -140,7 +140,7 @@ impl<R> ServerSession<R> {
     pub fn refuse_auth(&mut self, reply: Reply) {
         if self.answered("refuse_auth", |q| matches!(q, Question::Auth)).is_some() {
             let too_far = self.strikes.bad();
-            self.reply_unless(too_far, &reply, "Too many failed attempts");
+            self.reply_unless(too_far, &reply, "too many failed logins");
         }
     }
 }

@@ -150,7 +150,7 @@ impl<R> ServerSession<R> {
         }
         if !last {
             self.state = SessionState::Command;
-            self.reply(&Reply::new(250, (2, 0, 0), "Chunk taken"));
+            self.reply(&Reply::new(250, (2, 0, 0), "chunk received"));
             return Step::Again;
         }
         if self.content.lines.is_after_cr() {

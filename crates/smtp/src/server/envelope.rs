@@ -15,14 +15,14 @@ const SWALLOWED_MAX_BYTES: u64 = 1 << 30;
 impl<R> ServerSession<R> {
     pub(super) fn mail(&mut self, argument: &str) -> Step {
         if self.hello.is_none() {
-            return self.out_of_sequence(&replies::bad_sequence("EHLO first"));
+            return self.out_of_sequence(&replies::bad_sequence("send EHLO first"));
         }
         if self.transaction.is_some() {
-            return self.out_of_sequence(&replies::bad_sequence("A transaction is under way, give RSET first"));
+            return self.out_of_sequence(&replies::bad_sequence("nested MAIL command; send RSET first"));
         }
         self.strikes.synchronised();
         if self.config.service == Service::Submission && self.identity.is_none() {
-            return self.mail_refused(&Reply::new(530, (5, 7, 0), "Authentication required"));
+            return self.mail_refused(&Reply::new(530, (5, 7, 0), "authentication required"));
         }
         let (reverse_path, parameters) = match parse_mail(argument, self.is_extended(), self.tls.is_some()) {
             Ok(parsed) => parsed,
@@ -43,16 +43,16 @@ impl<R> ServerSession<R> {
 
     pub(super) fn rcpt(&mut self, argument: &str) -> Step {
         let Some(transaction) = &self.transaction else {
-            return self.out_of_sequence(&replies::bad_sequence("MAIL first"));
+            return self.out_of_sequence(&replies::bad_sequence("send MAIL first"));
         };
         if self.content.is_chunked() {
-            return self.out_of_sequence(&replies::bad_sequence("Content is under way"));
+            return self.out_of_sequence(&replies::bad_sequence("RCPT is not allowed after BDAT"));
         }
         let (taken, smtputf8) = (transaction.recipients.len(), transaction.parameters.smtputf8);
         self.recipient_tried = true;
         if taken >= self.config.max_recipients {
             let too_far = self.strikes.deferred_recipient();
-            self.reply_unless(too_far, &replies::too_many_recipients(), "Too many refused recipients");
+            self.reply_unless(too_far, &replies::too_many_recipients(), "too many refused recipients");
             return Step::Again;
         }
         match parse_rcpt(argument, self.is_extended(), smtputf8) {
@@ -67,10 +67,10 @@ impl<R> ServerSession<R> {
     /// What stands in the way of content.
     fn not_ready_for_content(&self) -> Option<Reply> {
         match &self.transaction {
-            None => Some(replies::bad_sequence("MAIL and RCPT first")),
+            None => Some(replies::bad_sequence("send MAIL and RCPT first")),
             Some(t) if !t.recipients.is_empty() => None,
             Some(_) if self.recipient_tried => Some(replies::no_valid_recipients()),
-            Some(_) => Some(replies::bad_sequence("RCPT first")),
+            Some(_) => Some(replies::bad_sequence("send RCPT first")),
         }
     }
 
@@ -79,7 +79,7 @@ impl<R> ServerSession<R> {
             return self.out_of_sequence(&reply);
         }
         if self.content.is_chunked() {
-            return self.out_of_sequence(&replies::bad_sequence("DATA cannot follow BDAT"));
+            return self.out_of_sequence(&replies::bad_sequence("DATA is not allowed after BDAT"));
         }
         if !argument.is_empty() {
             return self.bad(&replies::bad_argument("DATA takes no argument"));
@@ -90,7 +90,7 @@ impl<R> ServerSession<R> {
 
     pub(super) fn bdat(&mut self, argument: &str) -> Step {
         let Some(chunk) = parse_chunk(argument) else {
-            return self.bdat_refused(0, replies::bad_argument("BDAT takes a size and perhaps LAST"));
+            return self.bdat_refused(0, replies::bad_argument("syntax: BDAT size [LAST]"));
         };
         if chunk.left > SWALLOWED_MAX_BYTES {
             self.close_with(replies::too_large());
@@ -103,7 +103,7 @@ impl<R> ServerSession<R> {
             return self.bdat_refused(chunk.left, replies::too_large());
         }
         if self.content.is_one_tiny_chunk_too_many(chunk.left) {
-            self.close_with(replies::too_many("Too many tiny chunks"));
+            self.close_with(replies::too_many("too many small chunks"));
             return Step::Again;
         }
         if self.content.is_chunked() {
