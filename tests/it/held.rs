@@ -155,8 +155,7 @@ fn what_has_no_room_to_be_held_waits_with_its_sender() {
 #[test]
 fn the_postmaster_is_told_once_of_each_held_message() {
     let mut scene = scene("notice_every = \"1s\"\n");
-    let config = std::fs::read_to_string(&scene.waypost.config).unwrap();
-    std::fs::write(&scene.waypost.config, format!("postmaster = \"me@example.test\"\n{config}")).unwrap();
+    scene.waypost.configure(|config| config.set("postmaster", "me@example.test"));
     scene.waypost.stop();
     scene.waypost.start();
     let id = scene.hold("curious");

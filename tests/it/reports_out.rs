@@ -326,8 +326,7 @@ fn a_restart_loses_nothing_and_sends_nothing_twice() {
 fn nothing_is_counted_unless_it_is_asked_for() {
     let scene = scene("", &asks("lax", "p=none", "mailto:dmarc@rua.test"));
     scene.send_as("boss@lax.test", "250 ");
-    let config = std::fs::read_to_string(&scene.waypost.config).unwrap();
-    std::fs::write(&scene.waypost.config, config.replace("[reports]\n", "[reports]\ndmarc = true\n")).unwrap();
+    scene.waypost.configure(|config| config.set("reports.dmarc", true));
     scene.waypost.hang_up();
     scene.waypost.wait_for_log("is in force");
     // An account's own mail is nobody's evidence.

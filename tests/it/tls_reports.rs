@@ -424,9 +424,7 @@ fn reports_can_be_turned_off_and_need_a_key() {
     let reporter = Reporter::start(&lab, &records, "tls = false\n");
     reporter.send("you@far.test");
     inbox.wait_for("to you@far.test.");
-    let config = std::fs::read_to_string(&reporter.waypost.config).unwrap();
-    let keyless = config.replace("tls = false\n", "").replace("fwd.example.test", "other.example.test");
-    std::fs::write(&reporter.waypost.config, keyless).unwrap();
+    reporter.waypost.configure(|config| config.remove("reports.tls").set("forward.domain", "other.example.test"));
     reporter.waypost.hang_up();
     reporter.waypost.wait_for_log("is in force");
     reporter.send("them@far.test");
