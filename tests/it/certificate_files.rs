@@ -5,9 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use it::{Dns, Lab, Waypost};
-
-use crate::main_job::zone;
+use it::{Dns, Lab, Waypost, zone};
 
 fn openssl(dir: &Path, line: &str) {
     let output = Command::new("openssl").args(line.split_whitespace()).current_dir(dir).output().unwrap();

@@ -2,11 +2,9 @@
 
 use it::{
     Dns, Lab, LabAuthority, MX_PORT, Mount, PolicyAnswer, PolicyHost, Process, Script, Sink, Waypost, obedient, run_ok, tlsa_digest,
-    wait_for,
+    wait_for, zone,
 };
 use serde_json::Value;
-
-use crate::main_job::zone;
 
 /// All findings.
 fn doctor(waypost: &Waypost, more: &[&str]) -> Vec<Value> {

@@ -4,10 +4,8 @@ use std::io::{Read, Write};
 
 use it::{
     DkimFilter, Dns, Lab, MILTER_PORT, MX_PORT, Milter, RSPAMD_PORT, Script, Sink, SpamFilter, Talk, Waypost, base64, milter_packet,
-    wait_for,
+    wait_for, zone,
 };
-
-use crate::main_job::zone;
 
 const GTUBE: &str = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X";
 

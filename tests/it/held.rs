@@ -3,9 +3,7 @@
 use std::thread::sleep;
 use std::time::Duration;
 
-use it::{Dns, Lab, MX_PORT, Sink, Talk, Waypost, signers, wait_for};
-
-use crate::forwarding::records;
+use it::{Dns, Lab, MX_PORT, Sink, Talk, Waypost, forwarding_zone, signers, wait_for};
 
 struct Scene {
     waypost: Waypost,
@@ -21,7 +19,7 @@ fn scene(forward: &str) -> Scene {
     waypost.ok(&["domain", "add", "--bare", "example.test"]);
     let keys = waypost.keys("fwd.example.test");
     let more = "_dmarc.lax TXT \"v=DMARC1; p=quarantine\"\nlist TXT \"v=spf1 ip4:127.0.0.0/8 -all\"\n";
-    let dns = Dns::start(&lab, &(records(&lab) + more + &keys));
+    let dns = Dns::start(&lab, &(forwarding_zone(&lab) + more + &keys));
     let inbox = Sink::start(lab.address(2), MX_PORT);
     waypost.ok(&["alias", "add", "me@example.test", "foo@inbox.test"]);
     waypost.start();

@@ -8,12 +8,11 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use it::{DNS_PORT, Delivered, Dns, Lab, MX_PORT, Sink, Talk, Waypost, fed, python, run_ok, signers, txt, wait_for, wait_within};
+use it::{
+    DNS_PORT, Delivered, Dns, Lab, MX_PORT, Sink, Talk, Waypost, domain, fed, python, run_ok, signers, txt, wait_for, wait_within, zone,
+};
 use msgauth::{Algorithm, KeyPair, Signer, record};
 use serde_json::Value;
-
-use crate::main_job::zone;
-use crate::outbound_tls::domain;
 
 /// Reports come within this time.
 const SOON: Duration = Duration::from_secs(60);

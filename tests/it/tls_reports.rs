@@ -9,13 +9,10 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use it::{
-    Delivered, Dns, Lab, LabAuthority, MX_PORT, POLICY_PORT, PolicyAnswer, PolicyHost, ReportHost, Sink, Takes, Unbound, Waypost, python,
-    signers, tlsa_digest, txt, wait_within,
+    Delivered, Dns, Lab, LabAuthority, MX_PORT, POLICY_PORT, PolicyAnswer, PolicyHost, ReportHost, Sink, Takes, Unbound, Waypost, content,
+    domain, python, signers, sts_domain, tlsa, tlsa_digest, txt, wait_within,
 };
 use serde_json::Value;
-
-use crate::hostile_out::content;
-use crate::outbound_tls::{domain, sts_domain, tlsa};
 
 /// Reports come within this time.
 const SOON: Duration = Duration::from_secs(40);

@@ -223,6 +223,11 @@ impl Waypost {
         list["messages"].as_array().unwrap_or_else(|| panic!("no messages in {list}")).len()
     }
 
+    /// The id of the first message in the queue.
+    pub fn first_id(&self) -> String {
+        self.json(&["queue", "list"])["messages"][0]["id"].as_str().expect("a message").to_owned()
+    }
+
     /// Waits until nothing is queued.
     pub fn wait_for_empty_queue(&self) {
         wait_for("an empty queue", || (self.queued() == 0).then_some(()));
