@@ -200,7 +200,7 @@ impl Authenticator {
         self.guard.enter(&name, attempt.client, self.allowances(), self.clock.now_ms()).ok_or(Denied::TooMany)?;
         let directory = self.live.current();
         let Some(account) = active(&directory, &said) else {
-            return Ok((Found::Nobody, Offered { login: name, passwords: Vec::new() }));
+            return Ok((Found::NoSuchUser, Offered { login: name, passwords: Vec::new() }));
         };
         let (found, passwords) = match lookup.need {
             Need::ScramSha256 => scram(account, |kept| kept.scram_sha256.as_deref()),
@@ -213,7 +213,7 @@ impl Authenticator {
     /// The plain passwords, if the account allows the mechanism.
     fn secrets(&self, account: &Account, mechanism: Mechanism) -> (Found, Vec<String>) {
         if !account.legacy_mechanisms.iter().any(|name| name == mechanism.name()) {
-            return (Found::Nobody, Vec::new());
+            return (Found::NoSuchUser, Vec::new());
         }
         let opened = account.passwords.iter().filter_map(|kept| Some((self.key.open(account, kept)?, kept.name.clone())));
         let (secrets, names): (Vec<Secret>, Vec<String>) = opened.unzip();

@@ -85,7 +85,7 @@ fn read(command: AccountImport) -> Result<(Found, Import)> {
                     file.display()
                 )
             })?;
-            let candidate = |entry: sasl::sasldb::Entry| {
+            let candidate = |entry: sasl::sasldb::SasldbEntry| {
                 let password = Some(entry.password.expose().to_owned());
                 candidate(None, &entry.user, domain.as_deref().or(Some(entry.realm.as_str())), password, None, None)
             };
