@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::cli::{Cert, Csr, SelfSigned};
 use crate::config;
 use crate::output::{BAD, BOLD, DIM, GOOD, Output, WARN, note, print, span, styled};
-use crate::setup::write_new;
+use crate::commands::setup::write_new;
 use crate::small_runtime;
 use crate::transport::Transport;
 

@@ -11,7 +11,7 @@ use net::acme::{Acme, Challenges, Hosted, Parts, Renewer};
 use net::{Clock, InUse, Resolver, ServerTls};
 
 use crate::config::Config;
-use crate::setup::make_certificate;
+use crate::commands::setup::make_certificate;
 
 /// The certificates that a running server shows, and their renewal. A reload changes both.
 pub struct ServerCertificates {
