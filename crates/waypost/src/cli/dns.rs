@@ -7,7 +7,7 @@ use crate::config::PROVIDERS;
 
 /// Show, check or publish your DNS records.
 #[derive(Debug, Subcommand)]
-pub enum Dns {
+pub enum DnsCommand {
     /// Print the records to publish.
     #[command(after_help = "Examples:
   waypost dns show
@@ -39,7 +39,7 @@ Examples:
         #[arg(long)]
         quick: bool,
     },
-    Apply(ApplyDns),
+    Apply(DnsApplyArgs),
 }
 
 /// Publish the records through your DNS provider.
@@ -54,7 +54,7 @@ Examples:
   WAYPOST_DNS_TOKEN=... waypost dns apply example.com --provider cloudflare
   waypost dns apply example.com --replace example.com --yes   replace the old MX and SPF records"
 )]
-pub struct ApplyDns {
+pub struct DnsApplyArgs {
     /// Only what this domain needs.
     pub domain: Option<String>,
     /// The provider that hosts the zone.

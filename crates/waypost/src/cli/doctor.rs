@@ -15,7 +15,7 @@ Examples:
   waypost doctor --watch             repeat until nothing is wrong
   waypost doctor --json | jq '.findings[] | select(.severity == \"error\")'"
 )]
-pub struct Doctor {
+pub struct DoctorArgs {
     /// Show only problems.
     #[arg(long, short)]
     pub quiet: bool,

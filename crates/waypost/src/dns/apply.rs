@@ -14,7 +14,7 @@ use super::changes::{Blocked, Change, Changes, Present, Rights, decide, places};
 use super::written::{Entry, Written};
 use super::zone_keeper::ZoneKeeper;
 use super::{check, planned, provider};
-use crate::cli::ApplyDns;
+use crate::cli::DnsApplyArgs;
 use crate::config::Config;
 use crate::output::{BAD, DIM, GOOD, Output, WARN, ask, note, print, styled};
 
@@ -25,7 +25,7 @@ const PAUSE: Duration = Duration::from_secs(3);
 /// Zones of names, asked for once.
 type Zones = BTreeMap<String, String>;
 
-pub(super) async fn run(config: &Config, facts: &DnsFacts, args: &ApplyDns, out: Output) -> Result<ExitCode> {
+pub(super) async fn run(config: &Config, facts: &DnsFacts, args: &DnsApplyArgs, out: Output) -> Result<ExitCode> {
     let word = args.provider.as_deref().and_then(provider::word).or(config.file.dns.provider);
     let Some(word) = word else {
         bail!(
