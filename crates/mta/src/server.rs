@@ -40,7 +40,7 @@ use crate::receive::known_networks::KnownNetworks;
 use crate::receive::listen::{Sessions, bind, listen};
 use crate::receive::session::Reception;
 use crate::reporting::schedule;
-use crate::reporting::tally::Results;
+use crate::reporting::tally;
 use crate::settings::{Listener, ListenerKind, LiveSettings};
 use crate::support::directory_cache::LiveDirectory;
 use crate::support::dkim_signers::Signing;
@@ -155,7 +155,7 @@ impl Server {
             ipv6: Ipv6Standing::default(),
             sts: StsPolicies::open(&data),
             tls_memory: TlsMemory::open(&data),
-            results: Results::start(store.clone(), clock.clone()),
+            results: tally::start(store.clone(), clock.clone()),
             signing: Signing::default(),
             closing: Closing::default(),
             clock_steps: ClockSteps::open(&data, &clock),

@@ -1,9 +1,8 @@
 //! Arguments of `waypost dns`.
 
-use clap::builder::PossibleValuesParser;
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, Subcommand};
-
-use crate::config::PROVIDERS;
+use dns_providers::DnsProvider;
 
 /// Show, check or publish your DNS records.
 #[derive(Debug, Subcommand)]
@@ -58,8 +57,8 @@ pub struct DnsApplyArgs {
     /// Only what this domain needs.
     pub domain: Option<String>,
     /// The provider that hosts the zone.
-    #[arg(long, value_parser = PossibleValuesParser::new(PROVIDERS))]
-    pub provider: Option<String>,
+    #[arg(long, value_parser = PossibleValuesParser::new(DnsProvider::NAMES.iter().copied()).try_map(|name| name.parse::<DnsProvider>()))]
+    pub provider: Option<DnsProvider>,
     /// A name whose existing records may be replaced. Repeatable.
     #[arg(long, value_name = "NAME")]
     pub replace: Vec<String>,

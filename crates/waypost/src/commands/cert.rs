@@ -6,8 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use admin::api::{CertificateView, CertificatesView, OrderView, Renewal, RenewalDone};
 use anyhow::{Context, Result, anyhow, bail};
+use control_api::api::{CertificateView, CertificatesView, OrderView, Renewal, RenewalDone};
 use mail::Domain;
 use net::{Authority, Clock, Leaf, PairFiles};
 use serde_json::json;
@@ -120,7 +120,7 @@ async fn renew(config: &Path, renewal: Renewal, out: Output) -> Result<ExitCode>
         if !done.is_over {
             return "the order is still in progress; to see its state: waypost cert status".into();
         }
-        let line = |o: &admin::api::RenewalOutcome| {
+        let line = |o: &control_api::api::RenewalOutcome| {
             let word = if o.is_well { styled(GOOD, "ok:") } else { styled(BAD, "failed:") };
             format!("{word} {} {}", o.name, o.text)
         };

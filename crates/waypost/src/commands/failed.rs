@@ -1,6 +1,6 @@
 //! `waypost failed`: deliveries that failed without a DSN.
 
-use admin::api::FailedView;
+use control_api::api::FailedView;
 use anyhow::Result;
 
 use super::queue::tame;

@@ -1,7 +1,7 @@
 //! `waypost held`: held mail, its release and its removal.
 
-use admin::api::{Changed, QueuePage, Release};
 use anyhow::{Result, bail};
+use control_api::api::{Changed, QueuePage, Release};
 
 use super::changed;
 use super::queue::{show, tame};

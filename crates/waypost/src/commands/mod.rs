@@ -26,8 +26,8 @@ mod status;
 use std::path::Path;
 use std::process::ExitCode;
 
-use admin::api::{Changed, Reloaded};
 use anyhow::Result;
+use control_api::api::{Changed, Reloaded};
 
 pub use cert::cert;
 pub use completions::completions;

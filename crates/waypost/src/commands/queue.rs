@@ -1,7 +1,7 @@
 //! `waypost queue`: waiting mail, the reason, and the next attempt.
 
-use admin::api::{Changed, Count, PauseView, QueuePage, QueuedMessage, QueuedRecipient, Resume, Retry as Request};
 use anyhow::{Result, bail};
+use control_api::api::{Changed, Count, PauseView, QueuePage, QueuedMessage, QueuedRecipient, Resume, Retry as Request};
 
 use super::changed;
 use crate::cli::QueueCommand;

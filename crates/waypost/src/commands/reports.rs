@@ -2,10 +2,10 @@
 //!
 //! Invariant: control characters in reports are never printed.
 
-use admin::api::{
+use anyhow::Result;
+use control_api::api::{
     DomainReports, FailingSource, MessagesByClass, ReportView, ReportsSummary, RowView, TlsPolicyView, TlsSessions, WholeReport,
 };
-use anyhow::Result;
 
 use super::queue::tame;
 use crate::cli::{ReportsCommand, ReportsArgs};

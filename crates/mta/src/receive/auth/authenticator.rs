@@ -241,7 +241,7 @@ impl Logins {
         let (client, mechanism) = (attempt.client, attempt.mechanism.name());
         tracing::info!(%client, login, password = credential, mechanism, is_new, "logged in");
         // With a full line it is forgotten, and the next login says it again.
-        let _ = self.habits.try_send(Habit::Login(LoginUse {
+        self.habits.push(Habit::Login(LoginUse {
             login: login.clone(),
             password: credential,
             network: neighbourhood(client).to_string(),

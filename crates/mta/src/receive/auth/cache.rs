@@ -4,10 +4,13 @@
 //! is bounded.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use directory::Account;
+use parking_lot::Mutex;
 use tokio::sync::OwnedMutexGuard;
+
+use crate::support::limits::BoundedMap;
 
 /// A right password is remembered for so long, in milliseconds.
 const RIGHT_MS: i64 = 3_600_000;
@@ -25,8 +28,8 @@ pub(crate) type Code = [u8; 32];
 #[derive(Debug)]
 pub(crate) struct Remembered {
     key: [u8; 32],
-    right: Mutex<HashMap<Code, (String, i64)>>,
-    wrong: Mutex<HashMap<Code, i64>>,
+    right: Mutex<BoundedMap<Code, (String, i64)>>,
+    wrong: Mutex<BoundedMap<Code, i64>>,
     /// What is being checked: who comes with the same waits for the answer instead of asking again.
     checked: Mutex<HashMap<Code, Arc<tokio::sync::Mutex<()>>>>,
 }
@@ -52,7 +55,8 @@ pub(crate) enum Known {
 
 impl Remembered {
     pub fn new() -> Self {
-        Self { key: net::random_bytes(), right: Mutex::default(), wrong: Mutex::default(), checked: Mutex::default() }
+        let (right, wrong) = (Mutex::new(BoundedMap::new(KEPT_MAX)), Mutex::new(BoundedMap::new(KEPT_MAX)));
+        Self { key: net::random_bytes(), right, wrong, checked: Mutex::default() }
     }
 
     /// The code of a login and a password, as the account is now.
@@ -63,12 +67,12 @@ impl Remembered {
     }
 
     pub fn look(&self, code: &Code, now_ms: i64) -> Known {
-        if let Some((name, until_ms)) = self.right.lock().unwrap_or_else(PoisonError::into_inner).get(code)
+        if let Some((name, until_ms)) = self.right.lock().get(code)
             && now_ms < *until_ms
         {
             return Known::Right(name.clone());
         }
-        match self.wrong.lock().unwrap_or_else(PoisonError::into_inner).get(code) {
+        match self.wrong.lock().get(code) {
             Some(until_ms) if now_ms < *until_ms => Known::Wrong,
             _ => Known::Nothing,
         }
@@ -76,40 +80,26 @@ impl Remembered {
 
     /// Waits until nobody else checks the same. Then it may be known already.
     pub async fn turn(&self, code: Code) -> Turn<'_> {
-        let lock = self.checked.lock().unwrap_or_else(PoisonError::into_inner).entry(code).or_default().clone();
+        let lock = self.checked.lock().entry(code).or_default().clone();
         Turn { of: self, code, lock: Some(lock.lock_owned().await) }
     }
 
     pub fn is_right(&self, code: Code, name: &str, now_ms: i64) {
-        let mut right = self.right.lock().unwrap_or_else(PoisonError::into_inner);
-        make_room(&mut right, |(_, until_ms)| *until_ms > now_ms);
-        right.insert(code, (name.to_owned(), now_ms + RIGHT_MS));
+        self.right.lock().insert_over_oldest(code, (name.to_owned(), now_ms + RIGHT_MS), |(_, until_ms)| *until_ms);
     }
 
     pub fn is_wrong(&self, code: Code, now_ms: i64) {
-        let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
-        make_room(&mut wrong, |until_ms| *until_ms > now_ms);
-        wrong.insert(code, now_ms + WRONG_MS);
+        self.wrong.lock().insert_over_oldest(code, now_ms + WRONG_MS, |until_ms| *until_ms);
     }
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        let mut checked = self.of.checked.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut checked = self.of.checked.lock();
         self.lock = None;
         // Nobody waits for it any more.
         if checked.get(&self.code).is_some_and(|lock| Arc::strong_count(lock) == 1) {
             checked.remove(&self.code);
-        }
-    }
-}
-
-/// What is over goes first; where that is not enough, everything: it only has to be checked again.
-fn make_room<V>(codes: &mut HashMap<Code, V>, stays: impl Fn(&V) -> bool) {
-    if codes.len() >= KEPT_MAX {
-        codes.retain(|_, value| stays(value));
-        if codes.len() >= KEPT_MAX {
-            codes.clear();
         }
     }
 }
@@ -160,7 +150,7 @@ mod tests {
         remembered.is_right([1; 32], "phone", 0);
         drop(turn);
         assert_eq!(waits.await.unwrap(), Known::Right("phone".into()));
-        assert!(remembered.checked.lock().unwrap().is_empty());
+        assert!(remembered.checked.lock().is_empty());
     }
 
     #[test]
@@ -172,6 +162,6 @@ mod tests {
             remembered.is_wrong(code, 0);
             remembered.is_right(code, "first", 0);
         }
-        assert!(remembered.wrong.lock().unwrap().len() <= KEPT_MAX && remembered.right.lock().unwrap().len() <= KEPT_MAX);
+        assert!(remembered.wrong.lock().iter().count() <= KEPT_MAX && remembered.right.lock().iter().count() <= KEPT_MAX);
     }
 }

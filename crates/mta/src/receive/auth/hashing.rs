@@ -5,9 +5,10 @@
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread;
 
+use parking_lot::{Condvar, Mutex};
 use rustix::process::{getpriority_process, setpriority_process};
 use rustix::thread::gettid;
 use tokio::sync::oneshot;
@@ -110,7 +111,7 @@ impl Hashing {
             }
         });
         {
-            let mut lines = self.shared.lines.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut lines = self.shared.lines.lock();
             let (line, most) = match standing {
                 Standing::Known => (&mut lines.known, KNOWN_LINE_MAX),
                 Standing::Stranger => (&mut lines.strangers, STRANGERS_LINE_MAX),
@@ -128,7 +129,7 @@ impl Hashing {
 
 impl Drop for Hashing {
     fn drop(&mut self) {
-        self.shared.lines.lock().unwrap_or_else(PoisonError::into_inner).ended = true;
+        self.shared.lines.lock().ended = true;
         self.shared.wake.notify_all();
     }
 }
@@ -138,18 +139,18 @@ fn work(shared: &Shared) {
     if let Err(error) = lowered {
         tracing::warn!(%error, "hashing passwords cannot be given a lower priority");
     }
-    let mut lines = shared.lines.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut lines = shared.lines.lock();
     loop {
         if lines.ended {
             return;
         }
         let Some((work, standing)) = lines.next() else {
-            lines = shared.wake.wait(lines).unwrap_or_else(PoisonError::into_inner);
+            shared.wake.wait(&mut lines);
             continue;
         };
         drop(lines);
         work();
-        lines = shared.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines = shared.lines.lock();
         if standing == Standing::Stranger {
             lines.serves_stranger = false;
             // A stranger that came meanwhile may have woken the other thread in vain.
@@ -240,7 +241,7 @@ mod tests {
         let crowd: Vec<_> = (0..STRANGERS_LINE_MAX).map(|_| run("192.0.2.1")).collect();
         let other = run("192.0.2.2");
         let full = |line: &Line| line.len() == STRANGERS_LINE_MAX / NETWORK_PART + 1;
-        while !full(&hashing.shared.lines.lock().unwrap().strangers) {
+        while !full(&hashing.shared.lines.lock().strangers) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         drop(hold);

@@ -3,12 +3,12 @@
 //! RFC 4954 s.4, RFC 4422 s.6. Invariant: who stands in a network from which the account was used before is never turned away, however many
 //! strangers guess; memory is bounded; a name that does not exist is treated as one that does.
 
-use std::collections::HashMap;
-use std::hash::Hash;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 use crate::receive::listen::network;
+use crate::support::limits::{BoundedMap, TokenBuckets};
 
 /// Failures are forgiven at such a pace that the whole allowance is back after this time, in milliseconds.
 const WINDOW_MS: i64 = 600_000;
@@ -41,14 +41,22 @@ pub(crate) enum Standing {
 }
 
 /// The counts.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Guard(Mutex<State>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
-    known: HashMap<(String, IpAddr), i64>,
-    clients: Counts<IpAddr>,
-    accounts: Counts<String>,
+    /// When each account was last used from each of its networks.
+    known: BoundedMap<(String, IpAddr), i64>,
+    clients: TokenBuckets<IpAddr>,
+    accounts: TokenBuckets<String>,
+}
+
+impl Default for Guard {
+    fn default() -> Self {
+        let (clients, accounts) = (TokenBuckets::new(COUNTED_MAX, WINDOW_MS), TokenBuckets::new(COUNTED_MAX, WINDOW_MS));
+        Self(Mutex::new(State { known: BoundedMap::new(KNOWN_MAX), clients, accounts }))
+    }
 }
 
 /// The network by which a client is recognised: large providers send one account's mail from many addresses of it.
@@ -62,13 +70,15 @@ pub(crate) fn neighbourhood(address: IpAddr) -> IpAddr {
 impl Guard {
     /// Takes over what a process before has learned: login, neighbourhood, when.
     pub fn remember(&self, known: impl IntoIterator<Item = (String, IpAddr, i64)>) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        state.known.extend(known.into_iter().map(|(login, network, at_ms)| ((login, network), at_ms)));
+        let mut state = self.0.lock();
+        for (login, network, at_ms) in known {
+            state.known.insert_over_oldest((login, network), at_ms, |at_ms| *at_ms);
+        }
     }
 
     /// Whether the account was used from there.
     pub fn standing(&self, login: &str, client: IpAddr, now_ms: i64) -> Standing {
-        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.0.lock();
         match state.known.get(&(login.to_owned(), neighbourhood(client))) {
             Some(at_ms) if now_ms - at_ms < KNOWN_MS => Standing::Known,
             _ => Standing::Stranger,
@@ -81,7 +91,7 @@ impl Guard {
         if standing == Standing::Known {
             return Some(standing);
         }
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.0.lock();
         let by_client = state.clients.take(network(client), allowances.per_client, now_ms);
         // What its client may not try any more does not use up what the account may.
         let by_both = by_client && state.accounts.take(login.to_owned(), allowances.per_account, now_ms);
@@ -90,7 +100,7 @@ impl Guard {
 
     /// The attempt was no guess after all.
     pub fn excuse(&self, login: &str, client: IpAddr) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.0.lock();
         state.clients.give_back(&network(client));
         state.accounts.give_back(&login.to_owned());
     }
@@ -98,53 +108,8 @@ impl Guard {
     /// The attempt succeeded: the client is known from now on. True where it was not before.
     pub fn succeeded(&self, login: &str, client: IpAddr, now_ms: i64) -> bool {
         self.excuse(login, client);
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.known.len() >= KNOWN_MAX {
-            state.known.retain(|_, at_ms| now_ms - *at_ms < KNOWN_MS / 2);
-        }
-        let place = (login.to_owned(), neighbourhood(client));
-        let is_new = !state.known.contains_key(&place);
-        if state.known.len() < KNOWN_MAX || !is_new {
-            state.known.insert(place, now_ms);
-        }
-        is_new
-    }
-}
-
-/// Attempts that are counted, in thousandths, and when they were counted last.
-#[derive(Debug)]
-struct Counts<K>(HashMap<K, (i64, i64)>);
-
-impl<K> Default for Counts<K> {
-    fn default() -> Self {
-        Self(HashMap::new())
-    }
-}
-
-impl<K: Eq + Hash> Counts<K> {
-    /// Counts one more; false where `most` are counted already.
-    fn take(&mut self, key: K, most: u32, now_ms: i64) -> bool {
-        let most = i64::from(most) * 1000;
-        let left = |count: i64, at_ms: i64| (count - (now_ms - at_ms).max(0).saturating_mul(most) / WINDOW_MS).max(0);
-        if self.0.len() >= COUNTED_MAX {
-            self.0.retain(|_, (count, at_ms)| left(*count, *at_ms) > 0);
-        }
-        if self.0.len() >= COUNTED_MAX && !self.0.contains_key(&key) {
-            return false;
-        }
-        let entry = self.0.entry(key).or_insert((0, now_ms));
-        *entry = (left(entry.0, entry.1), now_ms);
-        let is_one_more = entry.0 + 1000 <= most;
-        if is_one_more {
-            entry.0 += 1000;
-        }
-        is_one_more
-    }
-
-    fn give_back(&mut self, key: &K) {
-        if let Some(entry) = self.0.get_mut(key) {
-            entry.0 = (entry.0 - 1000).max(0);
-        }
+        let mut state = self.0.lock();
+        state.known.insert_over_oldest((login.to_owned(), neighbourhood(client)), now_ms, |at_ms| *at_ms).is_none()
     }
 }
 

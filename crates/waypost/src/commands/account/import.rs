@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::Read as _;
 use std::path::Path;
 
-use admin::api::{AccountImport as Import, AccountImportReport, AliasView, DomainView, ImportedAccount};
 use anyhow::{Context, Result, anyhow, bail};
+use control_api::api::{AccountImport as Import, AccountImportReport, AliasView, DomainView, ImportedAccount};
 
 use crate::commands::warn;
 use crate::cli::AccountImportCommand;

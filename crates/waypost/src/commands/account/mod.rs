@@ -7,11 +7,11 @@ mod show;
 use std::path::Path;
 use std::process::ExitCode;
 
-use admin::api::{
+use anyhow::{Context, Result, bail};
+use control_api::api::{
     AccountDetail, AccountLimits, AccountPatch, AccountView, Changed, Login, NewAccount, NewAlias, NewCertificate, NewPassword,
     TriedPassword, Verified,
 };
-use anyhow::{Context, Result, bail};
 
 use super::{changed, warn};
 use crate::cli::{AccountCommand, AccountCertificateCommand};

@@ -7,15 +7,15 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use admin::api::{AccountDetail, AliasView};
 use anyhow::{Context, Result, anyhow, bail};
+use control_api::api::{AccountDetail, AliasView};
 use directory::{Target, imap_host_behind};
 use mail::Mailbox;
 use net::acme::Challenges;
 use net::{Clock, ServerTls};
+use public_http::Servers;
+use public_http::profile::Profile;
 use serde_json::json;
-use web::Servers;
-use web::profile::Profile;
 
 use crate::commands::warn;
 use crate::cli::AccountProfileArgs;

@@ -2,7 +2,7 @@
 //!
 //! Invariant: control characters in text from clients are never printed.
 
-use admin::api::{AccountDetail, AccountView, CredentialView};
+use control_api::api::{AccountDetail, AccountView, CredentialView};
 
 use crate::output::{BAD, BOLD, DIM, span, styled, table};
 

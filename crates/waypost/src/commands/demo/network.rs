@@ -5,8 +5,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
-use admin::api;
 use anyhow::{Context, Result};
+use control_api::api;
 use msgauth::{Algorithm, KeyPair, Signer, record};
 use net::Resolver;
 use tokio::sync::mpsc::UnboundedReceiver;

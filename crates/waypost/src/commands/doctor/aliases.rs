@@ -2,8 +2,8 @@
 //!
 //! Postfix virtual(5), RFC 5321 s.5.1, RFC 7505. Invariant: names each such line and domain; an unanswered DNS query is a notice.
 
-use admin::api::{TargetLooks, VirtualFileView};
 use anyhow::Result;
+use control_api::api::{TargetLooks, VirtualFileView};
 
 use super::DoctorContext;
 use super::finding::{Finding, Severity};
@@ -56,7 +56,7 @@ fn of_file(file: &VirtualFileView) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use admin::api::{ImportLine, TargetLook};
+    use control_api::api::{ImportLine, TargetLook};
 
     #[test]
     fn a_wrong_target_is_an_error_and_an_unanswered_query_a_notice() {

@@ -2,8 +2,8 @@
 //!
 //! RFC 8314 s.5.4, RFC 8555. Invariant: reports what Gmail's "Send mail as" would refuse.
 
-use admin::api::{CertificateView, CertificatesView, OrderView};
 use anyhow::Result;
+use control_api::api::{CertificateView, CertificatesView, OrderView};
 
 use super::DoctorContext;
 use super::finding::{Finding, Severity};

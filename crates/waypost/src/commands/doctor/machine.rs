@@ -5,8 +5,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use admin::api::{QueuePage, Totals};
 use anyhow::Result;
+use control_api::api::{QueuePage, Totals};
 use nix::sys::statvfs::statvfs;
 use serde_json::Value;
 use tokio::net::UdpSocket;

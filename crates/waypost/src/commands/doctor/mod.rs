@@ -26,8 +26,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use admin::api::DomainView;
 use anyhow::Result;
+use control_api::api::DomainView;
 use mail::Domain;
 use net::Resolver;
 

@@ -1,7 +1,7 @@
 //! Paused mailboxes and hosts.
 
-use admin::api::PauseView;
 use anyhow::Result;
+use control_api::api::PauseView;
 
 use super::DoctorContext;
 use super::finding::{Finding, Severity};

@@ -2,8 +2,8 @@
 //!
 //! RFC 9990, RFC 8460. Invariant: the absence of reports is a notice, no fault: they take days, and only servers that got mail send them.
 
-use admin::api::{DomainReports, ReportsSummary};
 use anyhow::Result;
+use control_api::api::{DomainReports, ReportsSummary};
 
 use super::DoctorContext;
 use super::finding::{Finding, Severity};
@@ -44,7 +44,7 @@ fn of_domain(domain: &DomainReports) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use admin::api::{MessagesByClass, TlsSessions};
+    use control_api::api::{MessagesByClass, TlsSessions};
 
     #[test]
     fn failures_are_warnings_and_missing_reports_a_notice() {

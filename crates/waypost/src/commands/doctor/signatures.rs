@@ -2,8 +2,8 @@
 //!
 //! RFC 6376 s.6. Invariant: a domain without a key is a finding.
 
-use admin::api::KeyTest;
 use anyhow::Result;
+use control_api::api::KeyTest;
 
 use super::DoctorContext;
 use super::finding::{Finding, Severity};

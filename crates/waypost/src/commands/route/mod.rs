@@ -7,8 +7,8 @@ mod trial;
 use std::path::Path;
 use std::process::ExitCode;
 
-use admin::api::DomainView;
 use anyhow::{Result, anyhow, bail};
+use control_api::api::DomainView;
 use mail::Mailbox;
 use mta::settings::Route;
 use net::ClientTls;

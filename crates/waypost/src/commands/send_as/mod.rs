@@ -10,8 +10,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::process::ExitCode;
 
-use admin::api::{AccountDetail, AliasTest, Login, NewPassword};
 use anyhow::{Context, Result, anyhow, bail};
+use control_api::api::{AccountDetail, AliasTest, Login, NewPassword};
 use mail::{Domain, Mailbox};
 use mta::settings::ListenerKind;
 use net::Trial;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use admin::api::{AccountDetail, ConfirmationView};
 use anyhow::Result;
+use control_api::api::{AccountDetail, ConfirmationView};
 use mail::Mailbox;
 use serde::Serialize;
 

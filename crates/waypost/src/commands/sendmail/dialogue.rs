@@ -5,8 +5,8 @@
 use std::io::{BufRead, Read, Write};
 use std::sync::Arc;
 
-use admin::api::Envelope;
 use anyhow::Result;
+use control_api::api::Envelope;
 use mail::{Domain, ForwardPath, Recipient, Reply};
 use smtp::server::{Config, Event, Service, Session, Transaction};
 

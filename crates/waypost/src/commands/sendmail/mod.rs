@@ -12,7 +12,7 @@ use std::io::{self, BufRead, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use admin::api::Envelope;
+use control_api::api::Envelope;
 
 use crate::cli::{Command, QueueCommand, RetryArgs};
 use crate::config::DEFAULT_PATH;

@@ -5,11 +5,11 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use admin::Peer;
-use admin::api::{Envelope, Failure, Taken};
 use anyhow::{Context, Result};
 use axum::body::Body;
 use axum::extract::ConnectInfo;
+use control_api::Peer;
+use control_api::api::{Envelope, Failure, Taken};
 use hyper::Request;
 use nix::unistd::getuid;
 use tokio::net::UnixStream;

@@ -2,7 +2,7 @@
 //!
 //! Invariant: the records are those of the plan.
 
-use admin::api::{KeyView, Login};
+use control_api::api::{KeyView, Login};
 use mail::Domain;
 use policy::dns_plan::{PlannedRecord, RecordType, plan};
 use serde::Serialize;

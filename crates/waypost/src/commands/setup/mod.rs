@@ -17,10 +17,10 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use admin::api::{
+use anyhow::Result;
+use control_api::api::{
     AccountView, AliasView, Changed, DomainView, KeyView, KeysChanged, Login, NewAccount, NewAlias, NewDomain, NewKeys, Reloaded,
 };
-use anyhow::Result;
 use policy::dns_plan::PlannedRecord;
 use serde::Serialize;
 

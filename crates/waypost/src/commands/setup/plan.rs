@@ -2,8 +2,8 @@
 //!
 //! Invariant: read completely before anything is created.
 
-use admin::api::AliasView;
 use anyhow::{Result, anyhow, bail};
+use control_api::api::AliasView;
 use directory::{AliasSource, Target};
 use mail::{Domain, Mailbox};
 use std::net::IpAddr;
