@@ -1,6 +1,7 @@
-//! The report of TLS to a domain: where it goes, and what it says.
+//! The TLS report to a domain: its destinations and its contents.
 //!
-//! RFC 8460 s.3, RFC 8460 s.5.3, RFC 8460 s.5.4. Invariant: one over HTTPS that was taken just before a crash is sent again under the same report-id.
+//! RFC 8460 s.3, RFC 8460 s.5.3, RFC 8460 s.5.4. Invariant: a report that HTTPS delivered just before a crash is sent again under the same
+//! report-id.
 
 use mail::Domain;
 use net::{Delivery, Reach, deliver_report};
@@ -11,7 +12,7 @@ use store::{DailyCount, DailyPeriod, DailyReportDue, StoreError};
 use crate::queue::dispatch::{Dispatch, World};
 use crate::reporting::schedule::{contact, done, later, mails, report_id};
 
-/// One report that is due: asks where it goes, or brings it to one place.
+/// Sends a report that is due: looks up its destinations, or posts it to the one HTTPS address it is due for.
 pub(crate) async fn handle(dispatch: &Dispatch, due: DailyReportDue) -> Result<(), StoreError> {
     let world = dispatch.world();
     let Ok(domain) = Domain::parse(&due.period.domain) else { return done(dispatch, due, Vec::new(), Vec::new()).await };
@@ -23,7 +24,7 @@ pub(crate) async fn handle(dispatch: &Dispatch, due: DailyReportDue) -> Result<(
     }
 }
 
-/// Asks where the report goes, and queues its mails.
+/// Looks up the destinations and queues the messages.
 async fn send(dispatch: &Dispatch, due: DailyReportDue, domain: &Domain, report: &TlsReport) -> Result<(), StoreError> {
     let world = dispatch.world();
     let Ok(name) = Domain::parse(&format!("_smtp._tls.{domain}")) else { return done(dispatch, due, Vec::new(), Vec::new()).await };
@@ -60,7 +61,7 @@ async fn post(
     let delivery = Delivery { host: &address.host, target: &address.target, media_type: MEDIA_TYPE, body };
     match deliver_report(&world.resolver, &world.tls, delivery, at).await {
         Ok(()) => {
-            tracing::info!(%domain, url = address.url, report = report.id, "report of TLS delivered");
+            tracing::info!(%domain, url = address.url, report = report.id, "TLS report delivered");
             done(dispatch, due, Vec::new(), Vec::new()).await
         }
         Err(error) => later(dispatch, due, &error.to_string()).await,
@@ -78,7 +79,7 @@ fn report(world: &World, period: &DailyPeriod, counts: &[DailyCount]) -> TlsRepo
     }
 }
 
-/// The results, those of each policy together. They come ordered by policy.
+/// The results by policy; `counts` are ordered by policy.
 fn policies(counts: &[DailyCount]) -> Vec<PolicyResult> {
     let same_policy = |one: &DailyCount, other: &DailyCount| one.policy == other.policy;
     let of_policy = |counts: &[DailyCount]| {
@@ -104,7 +105,7 @@ mod tests {
     use store::DailyKind;
 
     #[test]
-    fn results_stand_under_their_policies() {
+    fn results_are_grouped_by_policy() {
         let period = DailyPeriod { kind: DailyKind::Tls, begin_s: 0, end_s: 1, domain: "far.test".into() };
         let count = |kind: PolicyType, failure: Option<ResultType>, times| DailyCount {
             period: period.clone(),
