@@ -93,8 +93,6 @@ impl hyper::body::Body for AliasList {
 
 /// What of the virtual file is not in force.
 pub(crate) async fn virtual_file(State(shared): State<Shared>) -> Json<VirtualFileView> {
-    // The file as it is now, not as it was at the last question.
-    drop(shared.handles.live.current());
     Json(shared.handles.live.virtual_faults().map_or_else(VirtualFileView::default, |faults| VirtualFileView {
         path: Some(faults.path.display().to_string()),
         unread: faults.whole,

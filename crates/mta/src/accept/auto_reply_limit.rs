@@ -8,7 +8,6 @@ use policy::{AcceptedRecipient, Writer, writer};
 
 use crate::accept::bounce_limit::Returns;
 use crate::accept::decide::{Accepted, from_addresses};
-use crate::accept::message_auth::Proof;
 
 /// Messages that the only mailbox behind an alias gets through to that alias, and so to itself, within an hour: whoever tries an alias out stays below.
 const TO_ITSELF_MAX: u32 = 10;
@@ -21,7 +20,7 @@ const OF_ANSWERER_MAX: u32 = 60;
 
 /// Whether the message may go on to its aliases.
 pub(crate) fn check(counts: &Returns, clock: &Clock, accepted: &Accepted<'_>) -> Result<(), Reply> {
-    if matches!(accepted.proof, Proof::Login(_)) {
+    if accepted.proof.is_submitted() {
         return Ok(());
     }
     let received = &accepted.received;

@@ -46,6 +46,7 @@ pub(crate) fn judge(authenticated: &Authenticated, directory: &Directory, forwar
     let settings_of = aliases.clone();
     policy::disposition(content, aliases).and_then(|()| match proof {
         Proof::Login(login) => submitted(directory, login, content).map(|()| Treatment::AsIs),
+        Proof::Local(_) => Ok(Treatment::AsIs),
         Proof::Evidence(evidence) => {
             let is_report = is_report(received);
             policy::well_formed(content, is_report)?;
@@ -74,7 +75,7 @@ pub(crate) fn decide(filtered: &Filtered, judged: Result<Treatment, Reply>) -> R
 pub(crate) fn accept(authenticated: Authenticated, treatment: Treatment, whole: Whole<'_>) -> Accepted<'_> {
     let Authenticated { received, proof, header } = authenticated;
     let (may_report, is_submitted) = match &proof {
-        Proof::Login(_) => (true, true),
+        Proof::Login(_) | Proof::Local(_) => (true, true),
         Proof::Evidence(evidence) => (policy::may_report(evidence, &received.reverse_path), false),
     };
     let lacks = |name| is_submitted && Fields::find_first(&header, name).is_none();
@@ -88,7 +89,7 @@ fn with_verdict(treatment: Treatment, verdict: Verdict, proof: &Proof) -> Result
         (Verdict::Pass, treatment, _) => Ok(treatment),
         (Verdict::Reject(reply) | Verdict::Defer(reply), ..) => Err(reply),
         // Who writes is there to hear it, and waits for nobody.
-        (Verdict::Hold(_), _, Proof::Login(_)) => Err(Reply::new(550, (5, 7, 1), "the message looks like spam")),
+        (Verdict::Hold(_), _, Proof::Login(_) | Proof::Local(_)) => Err(Reply::new(550, (5, 7, 1), "the message looks like spam")),
         (Verdict::Hold(reason), Treatment::Held(before), _) => Ok(Treatment::Held(format!("{before}; {reason}"))),
         (Verdict::Hold(reason), ..) => Ok(Treatment::Held(reason)),
     }
@@ -109,7 +110,7 @@ pub(crate) fn has_no_author(front: &[u8]) -> bool {
 pub(crate) fn submitted(directory: &Directory, login: &str, front: &[u8]) -> Result<(), Reply> {
     let account = directory
         .account(login)
-        .filter(|a| a.enabled)
+        .filter(|account| account.is_active())
         .ok_or_else(|| Reply::new(550, (5, 7, 1), "the account was switched off or removed meanwhile"))?;
     if Fields::new(front).filter(|f| f.is("From")).count() > 1 {
         return Err(Reply::new(550, (5, 6, 0), "the message has more than one From field"));

@@ -11,8 +11,8 @@ use reports::rua_mailboxes;
 use store::{DailyCount, DailyKind};
 
 use crate::accept::message_auth::{Authenticated, Proof};
-use crate::queue::dispatch::World;
-use crate::reporting::tally::period;
+use crate::context::Shared;
+use crate::reporting::tally::{Results, period};
 use crate::settings::Settings;
 
 /// The longest row as JSON, in octets: signatures at its end are left out of a longer one.
@@ -61,15 +61,15 @@ pub(crate) fn seen(settings: &Settings, authenticated: &Authenticated, judged: &
 }
 
 /// Counts the message.
-pub(crate) fn tell(world: &World, seen: Seen) {
+pub(crate) fn tell(shared: &Shared, results: &Results, seen: Seen) {
     let Seen { domain, policy, mut row } = seen;
     let json = |row: &Row| serde_json::to_string(row).unwrap_or_default();
     let mut detail = json(&row);
     while detail.len() > ROW_MAX_BYTES && row.dkim.pop().is_some() {
         detail = json(&row);
     }
-    let (every_s, now_s) = (world.settings.load().reporting.every_s, world.clock.now_s());
-    world.results.tell(DailyCount {
+    let (every_s, now_s) = (shared.settings.load().reporting.every_s, shared.clock.now_s());
+    results.tell(DailyCount {
         period: period(DailyKind::Dmarc, now_s, every_s, domain),
         policy: serde_json::to_string(&policy).unwrap_or_default(),
         detail,

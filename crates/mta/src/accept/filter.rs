@@ -72,19 +72,24 @@ pub(crate) async fn probe(filtering: &Filtering) {
 
 /// Asks the filter, where there is one for such mail.
 pub(crate) async fn filter(authenticated: Authenticated, settings: &Settings, downtime: &Downtime, clock: &Clock) -> Filtered {
-    let is_submitted = matches!(authenticated.proof, Proof::Login(_));
+    let is_submitted = authenticated.proof.is_submitted();
     let answer = match settings.filtering.as_ref().filter(|filtering| filtering.submission || !is_submitted) {
         Some(filtering) => ask(filtering, &authenticated, settings, downtime, clock).await,
-        None => Answer { verdict: Verdict::Pass, score: None },
+        None => return unfiltered(authenticated),
     };
     Filtered { authenticated, answer }
+}
+
+/// A message that the filter is not asked about.
+pub(crate) fn unfiltered(authenticated: Authenticated) -> Filtered {
+    Filtered { authenticated, answer: Answer { verdict: Verdict::Pass, score: None } }
 }
 
 async fn ask(filtering: &Filtering, authenticated: &Authenticated, settings: &Settings, downtime: &Downtime, clock: &Clock) -> Answer {
     let Authenticated { received, proof, header } = authenticated;
     let client_name = match proof {
         Proof::Evidence(evidence) => evidence.client_name.as_deref(),
-        Proof::Login(_) => None,
+        Proof::Login(_) | Proof::Local(_) => None,
     };
     let facts = Facts {
         hostname: &settings.hostname,

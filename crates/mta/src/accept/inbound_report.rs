@@ -11,15 +11,14 @@ use mail::{Domain, Reply};
 use policy::AcceptedRecipient;
 use reports::aggregate::Own;
 use reports::received::{Received as Read, received};
-use store::{NewReport, ReportContent, StoreError};
+use store::{Committed, NewReport, ReportContent, Store};
 use tokio::sync::Semaphore;
 
 use crate::accept::decide::{from_addresses, submitted};
 use crate::accept::message_auth::{Authenticated, Proof};
-use crate::queue::responsibility::Responsibility;
-use crate::receive::session::Reception;
-use crate::settings::Settings;
-use crate::support::large_contents::Whose;
+use crate::context::Snapshot;
+use crate::queue::not_taken::NotTaken;
+use crate::support::large_contents::{LargeContents, Whose};
 
 /// Reports that are unpacked and read at a time; each may take a moment of a processor, and some ten MiB.
 const READ_AT_ONCE: usize = 2;
@@ -49,37 +48,29 @@ impl ReadingRoom {
 
 /// Reads the report and commits what it says, or says why not.
 pub(crate) async fn take_report(
-    reception: &Reception,
-    settings: &Settings,
+    store: &Store,
+    large: &LargeContents,
+    reading: &ReadingRoom,
+    Snapshot { settings, directory }: &Snapshot,
     authenticated: Authenticated,
-) -> Result<Result<Responsibility, Reply>, StoreError> {
-    let directory = reception.live.current();
+) -> Result<Committed, NotTaken> {
     let Authenticated { received, proof, header } = authenticated;
-    let submitter = match submitter(&directory, &proof, &header) {
-        Ok(submitter) => submitter,
-        Err(reply) => return Ok(Err(reply)),
-    };
-    let whole = reception.dispatch.world().large.load(&received.content, Whose::from(&proof)).await?;
-    let read = match reception.reading.read(whole.bytes.clone()).await {
-        Ok(read) => read,
-        Err(reply) => return Ok(Err(reply)),
-    };
+    let submitter = submitter(directory, &proof, &header)?;
+    let whole = large.load(&received.content, Whose::from(&proof)).await?;
+    let read = reading.read(whole.bytes.clone()).await?;
     drop(whole);
     let address = match received.recipients.first() {
         Some((_, AcceptedRecipient::Reports(address))) => address.to_string(),
         _ => String::new(),
     };
-    let own = own(&directory, &settings.forward.srs.domain, Vec::new());
-    let content = match wanted(read, &own, &address) {
-        Ok(content) => content,
-        Err(reply) => return Ok(Err(reply)),
-    };
+    let own = own(directory, &settings.forward.srs.domain, Vec::new());
+    let content = wanted(read, &own, &address)?;
     let new = NewReport { submitter: submitter.to_string(), received_ms: received.at_ms, content };
     tracing::info!(id = %received.id, submitter = new.submitter, kind = new.kind(), organisation = new.organisation(), report = new.report_id(), "report read");
-    let committed = reception.store.keep_report(new).await;
+    let committed = store.keep_report(new).await;
     // What it said is kept, or its sender tries again; the message itself is of no more use.
-    reception.store.discard(&received.content);
-    committed.map(|committed| Ok(Responsibility::Kept(committed)))
+    store.discard(&received.content);
+    Ok(committed?)
 }
 
 /// What is ours, for the reading of reports.
@@ -96,7 +87,7 @@ fn submitter(directory: &Directory, proof: &Proof, message: &[u8]) -> Result<Dom
             policy::well_formed(message, false)?;
             policy::report_submitter(evidence, &from)
         }
-        Proof::Login(login) => {
+        Proof::Login(login) | Proof::Local(login) => {
             submitted(directory, login, message)?;
             from.into_iter().next().ok_or_else(|| Reply::new(550, (5, 6, 0), "the From field names no address"))
         }

@@ -6,28 +6,23 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use ::filter::{Answer, Verdict};
 use directory::{Account, Directory};
 use mail::{Body, Fields, ForwardPath, MailParameters, Mailbox, Notify, QueueId, Recipient, Reply, Ret, ReversePath};
 use net::{Clock, random_u32};
-use policy::{AcceptedRecipient, Client, LocalRules, LocalUser, Rules, Treatment};
+use policy::{AcceptedRecipient, Client, LocalRules, LocalUser, Rules};
 use store::{Content, Store, StoreError};
 
-use crate::accept::decide::{Accepted, from_addresses};
-use crate::accept::filter::filter;
+use crate::accept::decide::from_addresses;
 use crate::accept::local_fixup::{Completed, complete};
-use crate::accept::message_auth::{Authenticated, Proof};
-use crate::accept::pipeline::reply_to_store_error;
-use crate::accept::prepare::prepare;
+use crate::accept::over_limit::SendLimits;
+use crate::accept::pipeline::{Origin, Outlet, Pipeline};
 use crate::accept::received::{Received, SessionFacts};
 use crate::accept::send_limit::Said;
-use crate::accept::sign::sign;
-use crate::queue::enqueue::enqueue;
-use crate::receive::session::Reception;
+use crate::context::{Shared, Snapshot};
+use crate::queue::not_taken::reply_to_store_error;
 use crate::settings::{LiveSettings, Settings};
 use crate::support::directory_cache::LiveDirectory;
-use crate::support::dkim_signers::Signing;
-use crate::support::large_contents::{LargeContents, Whose, header};
+use crate::support::shutdown::Closing;
 
 /// The most recipients of one message.
 const RECIPIENTS_MAX: usize = 1000;
@@ -69,15 +64,10 @@ pub struct Submitted {
 
 /// Takes mail of programs on this machine.
 pub struct Submitter {
-    settings: LiveSettings,
-    store: Store,
-    live: Arc<LiveDirectory>,
-    clock: Clock,
+    pipeline: Arc<Pipeline>,
+    /// Counts what users send, where a server runs.
+    send_limits: Option<Arc<SendLimits>>,
     names: LocalNames,
-    signing: Signing,
-    large: LargeContents,
-    /// The running server, if one runs.
-    reception: Option<Arc<Reception>>,
 }
 
 impl std::fmt::Debug for Submitter {
@@ -88,32 +78,32 @@ impl std::fmt::Debug for Submitter {
 
 impl Submitter {
     /// While no server runs: what is taken goes out when one starts.
-    pub fn offline(settings: LiveSettings, store: Store, live: Arc<LiveDirectory>, clock: Clock, names: LocalNames) -> Self {
-        Self { settings, store, live, clock, names, signing: Signing::default(), large: LargeContents::default(), reception: None }
+    pub fn offline(settings: LiveSettings, store: Store, directory: Arc<LiveDirectory>, clock: Clock, names: LocalNames) -> Self {
+        let shared = Shared { settings, store, clock, directory };
+        Self { pipeline: Arc::new(Pipeline::new(shared, Outlet::Store, Closing::default())), send_limits: None, names }
     }
 
-    pub(crate) fn online(reception: Arc<Reception>, names: LocalNames) -> Self {
-        let Reception { settings, store, live, clock, .. } = &*reception;
-        let (settings, store, live, clock) = (settings.clone(), store.clone(), live.clone(), clock.clone());
-        Self { reception: Some(reception), ..Self::offline(settings, store, live, clock, names) }
+    pub(crate) fn online(pipeline: Arc<Pipeline>, send_limits: Arc<SendLimits>, names: LocalNames) -> Self {
+        Self { pipeline, send_limits: Some(send_limits), names }
     }
 
-    /// Takes the message for all its recipients, or says why not.
+    /// Takes the message for all its recipients, or returns the reply that says why not.
     pub async fn submit(&self, submission: Submission) -> Result<Submitted, Reply> {
         let user = submission.user.name.clone();
-        let taken = self.take(submission).await;
-        match &taken {
-            Ok(Submitted { id, recipients }) => tracing::info!(%id, user, recipients, "message of a local user accepted"),
-            Err(reply) => tracing::info!(user, reply = %reply, "message of a local user refused"),
-        }
-        taken
+        let Shared { settings, directory, .. } = &self.pipeline.shared;
+        let snapshot = Snapshot { settings: settings.load_full(), directory: directory.refreshed().await };
+        let received = self.received(submission, &snapshot).await;
+        let received = received.inspect_err(|reply| tracing::info!(user, %reply, "message of a local user refused"))?;
+        let submitted = Submitted { id: received.id, recipients: received.recipients.len() };
+        self.pipeline.run(Origin::Program, &snapshot, received, ()).await.map(|_| submitted)
     }
 
-    async fn take(&self, submission: Submission) -> Result<Submitted, Reply> {
-        let settings = self.settings.load_full();
-        let directory = self.live.current();
+    /// Checks the submission and keeps its content.
+    async fn received(&self, submission: Submission, snapshot: &Snapshot) -> Result<Received, Reply> {
+        let Shared { store, clock, .. } = &self.pipeline.shared;
+        let Snapshot { settings, directory } = snapshot;
         let Submission { user, full_name, sender, recipients, recipients_in_header, notify, ret, envid, content } = submission;
-        let desk = Desk { settings: &settings, directory: &directory, user: &user, names: &self.names, clock: &self.clock };
+        let desk = Desk { settings, directory, user: &user, names: &self.names, clock };
         let itself = format!("{}@{}", user.name, settings.hostname);
         let itself =
             Mailbox::parse(&itself).map_err(|e| Reply::new(550, (5, 1, 7), format!("the user name makes no address: {itself}: {e}")))?;
@@ -128,13 +118,12 @@ impl Submitter {
         let mut all = recipients;
         all.extend(if recipients_in_header { named } else { Vec::new() });
         let recipients = desk.recipients(&all, notify, &reverse_path)?;
-        self.count(&user, &itself, &recipients, &settings).await?;
+        self.count(&user, &itself, &recipients, settings).await?;
         let is_utf8 = !all.iter().chain([&reverse_path.to_bare()]).all(|address| address.is_ascii());
         let body = if content.is_ascii() { Body::SevenBit } else { Body::EightBit };
         let parameters = MailParameters { size_bytes: None, body, smtputf8: is_utf8, ret, envid, requiretls: false };
-        let id = QueueId::next(self.clock.now_ms(), random_u32());
-        let kept = self.keep(id, &content).await.map_err(|error| reply_to_store_error(&error))?;
-        drop(content);
+        let id = QueueId::next(clock.now_ms(), random_u32());
+        let content = keep(store, id, &content).await.map_err(|error| reply_to_store_error(&error))?;
         let facts = SessionFacts {
             client: IpAddr::V4(Ipv4Addr::LOCALHOST),
             hello: "local".into(),
@@ -143,60 +132,7 @@ impl Submitter {
             login: Some(user.name),
             local: true,
         };
-        let at_ms = self.clock.now_ms();
-        let received = Received { id, at_ms, facts, reverse_path, parameters, recipients, content: kept.clone() };
-        let recipients = received.recipients.len();
-        match self.stages(received, &settings, &directory).await {
-            Ok(()) => Ok(Submitted { id, recipients }),
-            Err(reply) => {
-                self.store.discard(&kept);
-                Err(reply)
-            }
-        }
-    }
-
-    /// The stages of own mail: filter, decide, prepare, seal, enqueue.
-    async fn stages(&self, received: Received, settings: &Settings, directory: &Directory) -> Result<(), Reply> {
-        let header = header(&received.content).await.map_err(|error| reply_to_store_error(&error))?;
-        let proof = Proof::Login(received.facts.login.clone().unwrap_or_default());
-        let authenticated = self.filtered(Authenticated { received, proof, header }, settings).await?;
-        let Authenticated { received, proof, header } = authenticated;
-        let aliases = received.recipients.iter().filter_map(|(_, accepted)| match accepted {
-            AcceptedRecipient::Alias { alias, .. } => Some(alias),
-            _ => None,
-        });
-        policy::disposition(&header, aliases)?;
-        let lacks = |name| Fields::find_first(&header, name).is_none();
-        let (lacks_message_id, lacks_date) = (lacks("Message-ID"), lacks("Date"));
-        let author = from_addresses(&header)?.into_iter().next().map(|from| from.domain);
-        let treatment = Treatment::AsIs;
-        let whole = self.large.load(&received.content, Whose::Account).await.map_err(|error| reply_to_store_error(&error))?;
-        let accepted = Accepted { received, proof, whole, treatment, may_report: true, is_ours: false, lacks_message_id, lacks_date };
-        let mut prepared = prepare(accepted, settings, &self.clock);
-        sign(&self.signing, settings, directory, author.as_ref(), &mut prepared).await;
-        let committed = match &self.reception {
-            Some(reception) => enqueue(&self.store, &reception.dispatch, &self.clock, prepared.messages).await,
-            None => self.store.commit(prepared.messages, 0).await,
-        };
-        committed.map(|_| ()).map_err(|error| reply_to_store_error(&error))
-    }
-
-    /// The spam filter's verdict, where it is asked about own mail; without a server nobody asks it.
-    async fn filtered(&self, authenticated: Authenticated, settings: &Settings) -> Result<Authenticated, Reply> {
-        let Some(reception) = &self.reception else { return Ok(authenticated) };
-        let filtered = filter(authenticated, settings, &reception.downtime, &self.clock).await;
-        let Answer { verdict, .. } = filtered.answer;
-        match verdict {
-            Verdict::Pass => Ok(filtered.authenticated),
-            Verdict::Reject(reply) | Verdict::Defer(reply) => Err(reply),
-            Verdict::Hold(_) => Err(Reply::new(550, (5, 7, 1), "the message looks like spam")),
-        }
-    }
-
-    async fn keep(&self, id: QueueId, content: &[u8]) -> Result<Content, StoreError> {
-        let mut spool = self.store.spool(id);
-        spool.write(content).await?;
-        spool.finish().await
+        Ok(Received { id, at_ms: clock.now_ms(), facts, reverse_path, parameters, recipients, content })
     }
 
     /// A program that was broken into sends no more than an account could.
@@ -207,11 +143,12 @@ impl Submitter {
         recipients: &[(Recipient, AcceptedRecipient)],
         settings: &Settings,
     ) -> Result<(), Reply> {
-        let Some(reception) = self.reception.as_ref().filter(|_| !user.privileged) else { return Ok(()) };
+        let Some(limits) = self.send_limits.as_ref().filter(|_| !user.privileged) else { return Ok(()) };
         let account = Account::new(itself.clone(), [0; 16]);
         for (recipient, _) in recipients {
             let ForwardPath::Mailbox(mailbox) = &recipient.forward_path else { continue };
-            let said = reception.allowance.one_more(&account, mailbox, settings.submission, self.clock.now_ms()).await;
+            let now_ms = self.pipeline.shared.clock.now_ms();
+            let said = limits.allowance.one_more(&account, mailbox, settings.submission, now_ms).await;
             let most = match said.map_err(|error| reply_to_store_error(&error))? {
                 Said::Fine => continue,
                 Said::TooMany(most) => format!("{most} recipients an hour"),
@@ -225,6 +162,12 @@ impl Submitter {
         }
         Ok(())
     }
+}
+
+async fn keep(store: &Store, id: QueueId, content: &[u8]) -> Result<Content, StoreError> {
+    let mut spool = store.spool(id);
+    spool.write(content).await?;
+    spool.finish().await
 }
 
 /// What one message is judged by.

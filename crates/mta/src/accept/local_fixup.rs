@@ -4,8 +4,8 @@
 
 use mail::{AddressList, Domain, Fields, Mailbox, Member, Reply, members, qualified, without_blanks_before_colons};
 
-use crate::accept::dmarc_mitigation::{encoded, escaped};
 use crate::accept::submission_fixup::{is_dropped, without_separator};
+use crate::support::phrase::{encoded, escaped};
 
 /// Fields with addresses, in which a domain may be missing.
 const ADDRESSES: [&str; 12] = [

@@ -14,10 +14,25 @@ use crate::support::large_contents::{LargeContents, Whose, header};
 /// Who vouches for a message.
 #[derive(Debug)]
 pub(crate) enum Proof {
-    /// The password of this account was given, or this user of the machine wrote it.
+    /// The client logged in to this account.
     Login(String),
-    /// Nobody logged in; this was found out.
+    /// A program of this user of the machine handed it over.
+    Local(String),
+    /// From another server, and what was found out about it.
     Evidence(Box<Evidence>),
+}
+
+impl Proof {
+    /// Whether it comes from an account or a user of this machine.
+    pub fn is_submitted(&self) -> bool {
+        matches!(self, Self::Login(_) | Self::Local(_))
+    }
+}
+
+impl From<&Proof> for Whose {
+    fn from(proof: &Proof) -> Self {
+        if proof.is_submitted() { Self::Account } else { Self::Stranger }
+    }
 }
 
 /// A message with the proof of its sender.
@@ -31,7 +46,16 @@ pub(crate) struct Authenticated {
     pub header: Bytes,
 }
 
-/// Gathers the evidence.
+impl Authenticated {
+    /// A message of the account or user that its session names.
+    pub async fn submitted(received: Received, proof: fn(String) -> Proof) -> Result<Self, StoreError> {
+        let header = header(&received.content).await?;
+        let proof = proof(received.facts.login.clone().unwrap_or_default());
+        Ok(Self { received, proof, header })
+    }
+}
+
+/// Gathers the evidence about a message from another server.
 pub(crate) async fn authenticate(
     received: Received,
     authenticator: &Authenticator,
@@ -39,14 +63,9 @@ pub(crate) async fn authenticate(
 ) -> Result<Authenticated, StoreError> {
     let header = header(&received.content).await?;
     let facts = &received.facts;
-    let proof = match &facts.login {
-        Some(login) => Proof::Login(login.clone()),
-        None => {
-            let sender = received.reverse_path.mailbox().map(ToString::to_string);
-            let input = Input { client: facts.client, hello: &facts.hello, reverse_path: sender.as_deref(), message: &header };
-            let whole = async { room.load(&received.content, Whose::Stranger).await };
-            Proof::Evidence(Box::new(authenticator.evaluate_later(input, whole).await?))
-        }
-    };
-    Ok(Authenticated { received, proof, header })
+    let sender = received.reverse_path.mailbox().map(ToString::to_string);
+    let input = Input { client: facts.client, hello: &facts.hello, reverse_path: sender.as_deref(), message: &header };
+    let whole = async { room.load(&received.content, Whose::Stranger).await };
+    let evidence = authenticator.evaluate_later(input, whole).await?;
+    Ok(Authenticated { received, proof: Proof::Evidence(Box::new(evidence)), header })
 }

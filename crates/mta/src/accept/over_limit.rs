@@ -7,18 +7,24 @@ use mail::{ForwardPath, QueueId, Reply, rfc5322_date};
 use net::random_u32;
 use store::{AccountChange, DirectoryChange, StoreError};
 
-use crate::accept::pipeline::reply_to_store_error;
-use crate::accept::send_limit::{Said, limits};
-use crate::deliver::dsn::addressed;
-use crate::receive::session::Reception;
+use crate::accept::send_limit::{Allowance, Said, limits_of};
+use crate::context::Snapshot;
+use crate::notify::outbox::Outbox;
+use crate::queue::not_taken::reply_to_store_error;
 
-/// Counts a recipient that an account sends to; an error is what the client hears.
-pub(crate) async fn count(reception: &Reception, login: &str, path: &ForwardPath) -> Result<(), Reply> {
-    let directory = reception.live.current();
+/// The counts, and what tells an account's owner of a limit.
+#[derive(Debug)]
+pub(crate) struct SendLimits {
+    pub allowance: Allowance,
+    pub outbox: Outbox,
+}
+
+/// Counts a recipient that an account sends to; the error is the reply to the client.
+pub(crate) async fn count(limits: &SendLimits, snapshot: &Snapshot, login: &str, path: &ForwardPath) -> Result<(), Reply> {
+    let Snapshot { settings, directory } = snapshot;
     let (Some(account), ForwardPath::Mailbox(recipient)) = (directory.account(login), path) else { return Ok(()) };
-    let settings = reception.settings.load_full();
-    let limits = limits(account, settings.submission);
-    let said = reception.allowance.one_more(account, recipient, limits, reception.clock.now_ms()).await;
+    let clock = &limits.outbox.shared.clock;
+    let said = limits.allowance.one_more(account, recipient, limits_of(account, settings.submission), clock.now_ms()).await;
     match said.map_err(|error| reply_to_store_error(&error))? {
         Said::Fine => Ok(()),
         Said::TooMany(most) => {
@@ -27,12 +33,12 @@ pub(crate) async fn count(reception: &Reception, login: &str, path: &ForwardPath
         Said::TooManyNew { most, first } => {
             if first {
                 tracing::warn!(login, most, "an account has sent to as many new recipients as it may in a day");
-                told(reception, account, &Letter::Limit(most)).await;
+                told(limits, account, &Letter::Limit(most)).await;
             }
             Err(too_many_new(most))
         }
         Said::Runaway(most) => {
-            if let Err(error) = suspend(reception, account, most).await {
+            if let Err(error) = suspend(limits, account, most).await {
                 tracing::error!(login, %error, "an account could not be suspended");
             }
             Err(too_many_new(most))
@@ -48,19 +54,19 @@ fn too_many_new(most: u32) -> Reply {
     )
 }
 
-async fn suspend(reception: &Reception, account: &Account, most: u32) -> Result<(), StoreError> {
+async fn suspend(limits: &SendLimits, account: &Account, most: u32) -> Result<(), StoreError> {
     if account.suspended.is_some() {
         return Ok(());
     }
     let why = format!("it went on after it had sent to {most} new recipients within a day");
     let change = AccountChange::Suspend(account.login.clone(), Some(why.clone()));
     let changes = vec![DirectoryChange::Account(change)];
-    reception.store.change_directory(changes.clone()).await?;
-    if let Err(error) = reception.live.apply(&changes).await {
+    limits.outbox.shared.store.change_directory(changes.clone()).await?;
+    if let Err(error) = limits.outbox.shared.directory.apply(&changes).await {
         tracing::error!(%error, "the directory could not be read again");
     }
     tracing::warn!(login = %account.login, why, "the account is suspended");
-    told(reception, account, &Letter::Suspended(why)).await;
+    told(limits, account, &Letter::Suspended(why)).await;
     Ok(())
 }
 
@@ -106,9 +112,10 @@ impl Letter {
 }
 
 /// Sends a letter to the owner; of a suspension the postmaster hears too.
-async fn told(reception: &Reception, account: &Account, letter: &Letter) {
-    let settings = reception.settings.load_full();
-    let now_ms = reception.clock.now_ms();
+async fn told(limits: &SendLimits, account: &Account, letter: &Letter) {
+    let outbox = &limits.outbox;
+    let settings = outbox.shared.settings.load_full();
+    let now_ms = outbox.shared.clock.now_ms();
     let mut addressees = vec![account.login.clone()];
     if matches!(letter, Letter::Suspended(_)) {
         addressees.extend(settings.postmaster.clone().filter(|postmaster| *postmaster != account.login));
@@ -117,9 +124,9 @@ async fn told(reception: &Reception, account: &Account, letter: &Letter) {
         let id = QueueId::next(now_ms, random_u32());
         let text = letter.text(account, &settings.hostname, id, now_ms / 1000);
         let utf8 = !text.split("\r\n\r\n").next().unwrap_or_default().is_ascii();
-        let messages = addressed(reception.dispatch.world(), id, &to, text.into_bytes().into(), utf8).await;
-        match reception.store.commit(messages, 0).await {
-            Ok(_) => reception.dispatch.wake(),
+        let messages = outbox.addressed(id, &to, text.into_bytes().into(), utf8).await;
+        match outbox.shared.store.commit(messages, 0).await {
+            Ok(_) => outbox.wake.wake(),
             Err(error) => tracing::error!(%to, %error, "an account's owner could not be told"),
         }
     }

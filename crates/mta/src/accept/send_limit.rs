@@ -20,7 +20,7 @@ const DAY_MS: i64 = 86_400_000;
 const COUNTED_MAX: usize = 1000;
 
 /// The account's own limits, else those of everybody.
-pub(crate) fn limits(account: &Account, everybody: Sending) -> Sending {
+pub(crate) fn limits_of(account: &Account, everybody: Sending) -> Sending {
     Sending {
         per_hour: account.caps.recipients_per_hour.unwrap_or(everybody.per_hour),
         new_per_day: account.caps.new_recipients_per_day.unwrap_or(everybody.new_per_day),

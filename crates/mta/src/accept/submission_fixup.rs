@@ -4,12 +4,13 @@
 //! that separates messages in a mailbox file; a line that is no field ends the header section. Invariant: nothing else changes.
 
 use bytes::{Bytes, BytesMut};
-use mail::{Field, Fields, QueueId, Reply, interrupted_at, without_blanks_before_colons};
+use mail::{Field, Fields, QueueId, interrupted_at, without_blanks_before_colons};
 use net::{Clock, random_u32};
 use policy::no_from;
-use store::{Store, StoreError};
+use store::Store;
 
 use crate::accept::received::Received;
+use crate::queue::not_taken::NotTaken;
 use crate::support::large_contents::{LargeContents, Whose, header};
 
 /// Fields that are for the way in only.
@@ -31,28 +32,23 @@ pub(crate) fn without_separator(content: &[u8]) -> &[u8] {
 }
 
 /// The message as it goes on: `received` has another content afterwards where something had to change.
-pub(crate) async fn put_right(
-    store: &Store,
-    clock: &Clock,
-    room: &LargeContents,
-    received: &mut Received,
-) -> Result<Result<(), Reply>, StoreError> {
+pub(crate) async fn put_right(store: &Store, clock: &Clock, room: &LargeContents, received: &mut Received) -> Result<(), NotTaken> {
     let front = header(&received.content).await?;
     let fields = without_separator(&front);
     let is_interrupted = interrupted_at(fields).is_some();
     if is_interrupted && Fields::find_first(fields, "From").is_none() {
-        return Ok(Err(no_from(fields)));
+        return Err(no_from(fields).into());
     }
     let needs_change = |field: Field<'_>| is_dropped(&field) || field.has_blank_before_colon();
     if fields.len() == front.len() && !is_interrupted && !Fields::new(fields).any(needs_change) {
-        return Ok(Ok(()));
+        return Ok(());
     }
     let whole = room.load(&received.content, Whose::Account).await?;
     let mut spool = store.spool(QueueId::next(clock.now_ms(), random_u32()));
     spool.write(&rewritten(&whole.bytes)).await?;
     let content = spool.finish().await?;
     store.discard(&std::mem::replace(&mut received.content, content));
-    Ok(Ok(()))
+    Ok(())
 }
 
 fn rewritten(whole: &[u8]) -> Bytes {

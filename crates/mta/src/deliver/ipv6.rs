@@ -10,7 +10,7 @@ use mail::evidence::{IprevResult, SpfResult};
 use msgauth::Input;
 use store::Flow;
 
-use crate::queue::dispatch::World;
+use crate::deliver::outbound::Connector;
 
 /// An address that is fit is asked about again after this time, in milliseconds.
 const FIT_MS: i64 = 3_600_000;
@@ -40,7 +40,7 @@ impl Ipv6Standing {
     }
 
     /// Leaves IPv6 addresses out of a host's, where there are others and ours is not fit.
-    pub async fn leave_out(&self, world: &World, flow: Flow, source: Option<IpAddr>, port: u16, addresses: &mut Vec<IpAddr>) {
+    pub async fn leave_out(&self, connector: &Connector, flow: Flow, source: Option<IpAddr>, port: u16, addresses: &mut Vec<IpAddr>) {
         let has_ipv4 = addresses.iter().any(IpAddr::is_ipv4);
         let Some(target) = addresses.iter().copied().find(IpAddr::is_ipv6).filter(|_| has_ipv4) else { return };
         let ours = match source {
@@ -49,7 +49,7 @@ impl Ipv6Standing {
             _ => source_towards(SocketAddr::new(target, port)),
         };
         let is_fit = match ours {
-            Some(ours) => self.is_fit(world, ours, flow).await,
+            Some(ours) => self.is_fit(connector, ours, flow).await,
             None => false,
         };
         if !is_fit {
@@ -57,12 +57,12 @@ impl Ipv6Standing {
         }
     }
 
-    async fn is_fit(&self, world: &World, ours: Ipv6Addr, flow: Flow) -> bool {
-        let now_ms = world.clock.now_ms();
+    async fn is_fit(&self, connector: &Connector, ours: Ipv6Addr, flow: Flow) -> bool {
+        let now_ms = connector.shared.clock.now_ms();
         if let Some(known) = self.known().get(&(ours, flow)).filter(|known| now_ms < known.until_ms) {
             return known.is_fit;
         }
-        let trouble = trouble(world, ours, flow).await;
+        let trouble = trouble(connector, ours, flow).await;
         match &trouble {
             None => {
                 tracing::info!(address = %ours, flow = flow.as_str(), "mail may leave over IPv6: name and SPF of the address are in order")
@@ -82,9 +82,9 @@ impl Ipv6Standing {
 }
 
 /// What is wrong with the address, if anything.
-async fn trouble(world: &World, ours: Ipv6Addr, flow: Flow) -> Option<String> {
-    let authenticator = world.resolver.authenticator();
-    let (address, settings) = (IpAddr::V6(ours), world.settings.load_full());
+async fn trouble(connector: &Connector, ours: Ipv6Addr, flow: Flow) -> Option<String> {
+    let authenticator = connector.resolver.authenticator();
+    let (address, settings) = (IpAddr::V6(ours), connector.shared.settings.load_full());
     match authenticator.confirmed_name(address).await {
         (IprevResult::Pass, _) => {}
         (result, _) => return Some(format!("it has no name that leads back to it ({result:?})")),
@@ -92,7 +92,7 @@ async fn trouble(world: &World, ours: Ipv6Addr, flow: Flow) -> Option<String> {
     let hello = settings.identity(flow).hello.to_string();
     let domains = match flow {
         Flow::Own => {
-            let directory = world.live.current();
+            let directory = connector.shared.directory.current();
             let enabled = directory.contents().domains.iter().filter(|domain| domain.enabled);
             enabled.map(|domain| domain.name.to_string()).take(DOMAINS_MAX).collect()
         }

@@ -16,9 +16,9 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 use crate::deliver::connect::{Connection, dial, patience};
+use crate::deliver::outbound::Connector;
 use crate::deliver::route::Plan;
 use crate::deliver::tls_policy::Demand;
-use crate::queue::dispatch::World;
 use crate::reporting::tls_results::{self, Ends, failure, result_of};
 use crate::settings::Identity;
 use crate::support::stream::Stream;
@@ -29,7 +29,7 @@ const HANDSHAKE_WITHIN: Duration = Duration::from_secs(60);
 /// The way to a host: everything that decides how it is greeted.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Way<'a> {
-    pub world: &'a World,
+    pub connector: &'a Connector,
     pub plan: &'a Plan,
     pub hop: &'a NextHop,
     pub identity: &'a Identity,
@@ -51,7 +51,7 @@ impl Way<'_> {
                     Err(error) if error.is_of_tls() => {
                         let error = self.demand.explained(error.into_trouble(host), domain);
                         tracing::warn!(%domain, %host, %error, "the policy is in testing mode, so the mail goes all the same");
-                        self.world.sts.count_testing_failure();
+                        self.connector.sts.count_testing_failure();
                         Way { demand: &Demand::Nothing, policy: None, ..self }.open_as_can_be_had(self.redial(peer).await?).await
                     }
                     other => other.map_err(|e| e.into_trouble(host)),
@@ -71,16 +71,16 @@ impl Way<'_> {
 
     /// TLS as the plan says; where it is only opportunistic and fails, once more without it, over a new connection.
     async fn open_as_can_be_had(self, tcp: TcpStream) -> Result<Connection, Trouble> {
-        let (host, now_ms) = (&self.hop.host, self.world.clock.now_ms());
+        let (host, now_ms) = (&self.hop.host, self.connector.shared.clock.now_ms());
         let peer = tcp.peer_addr().map_err(|e| Trouble::connection_lost(e.to_string()))?;
         let is_opportunistic = self.plan.tls == TlsMode::Opportunistic;
-        let is_wanted = is_opportunistic && self.world.circuits.is_tls_only(host, now_ms);
+        let is_wanted = is_opportunistic && self.connector.circuits.is_tls_only(host, now_ms);
         // A report of TLS goes without it, rather than not at all.
-        let is_expected = is_opportunistic && self.plan.flow != Flow::TlsReport && self.world.tls_memory.expects(host, now_ms);
+        let is_expected = is_opportunistic && self.plan.flow != Flow::TlsReport && self.connector.tls_memory.expects(host, now_ms);
         let tls = if is_wanted || is_expected { TlsMode::Required } else { self.plan.tls };
         match self.greet(tls, tcp).await {
             Err(error) if is_expected && !is_wanted && error.is_of_missing_tls() => {
-                let left_ms = self.world.tls_memory.missing(host, now_ms);
+                let left_ms = self.connector.tls_memory.missing(host, now_ms);
                 if left_ms > 0 {
                     return Err(stripped(host, &error.into_trouble(host), left_ms));
                 }
@@ -92,7 +92,7 @@ impl Way<'_> {
             }
             Ok(connection) => {
                 if is_opportunistic && connection.tls.is_some() {
-                    self.world.tls_memory.offered(host, now_ms);
+                    self.connector.tls_memory.offered(host, now_ms);
                 }
                 Ok(connection)
             }
@@ -128,7 +128,7 @@ impl Way<'_> {
     }
 
     fn count(self, policy: &Policy, ends: Ends, failure: Option<FailureDetails>) {
-        tls_results::tell(self.world, policy, failure.map(|failure| ends.put(failure)));
+        tls_results::tell(&self.connector.shared, &self.connector.results, policy, failure.map(|failure| ends.put(failure)));
     }
 
     /// What is wrong with a session that goes on all the same.
@@ -145,7 +145,7 @@ impl Way<'_> {
         let (protocol, credentials) = (self.plan.protocol, self.plan.credentials.clone());
         let config = Config { protocol, hello: self.identity.hello.to_string(), tls, credentials };
         let mut session = begin(config);
-        if self.world.circuits.is_data_only(&self.hop.host, self.world.clock.now_ms()) {
+        if self.connector.circuits.is_data_only(&self.hop.host, self.connector.shared.clock.now_ms()) {
             session = session.without_chunking();
         }
         let mut description = None;
@@ -208,7 +208,7 @@ impl Way<'_> {
     async fn handshake(self, stream: Stream) -> Result<(Stream, Option<String>), GreetError> {
         let failed = |text: String| GreetError::Tls(text, TlsFault::Other);
         let tcp = stream.into_plain().ok_or_else(|| failed("TLS is on already".into()))?;
-        let (tls, host) = (&self.world.tls, &self.hop.host);
+        let (tls, host) = (&self.connector.tls, &self.hop.host);
         let shaken = timeout(HANDSHAKE_WITHIN, async {
             match self.demand {
                 Demand::Dane(dane) => tls.connect_as(dane, tcp).await,

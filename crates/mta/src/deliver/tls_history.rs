@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use mail::Domain;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use crate::queue::dispatch::Dispatch;
+use crate::deliver::outbound::Outbound;
 use crate::support::state_file::KeptFile;
 
 /// Where it is kept, in the data directory.
@@ -120,8 +120,8 @@ impl TlsMemory {
 }
 
 /// Writes news down, for ever.
-pub(crate) async fn run(dispatch: Dispatch) {
-    let memory = &dispatch.world().tls_memory;
+pub(crate) async fn run(outbound: Arc<Outbound>) {
+    let memory = &outbound.connector.tls_memory;
     loop {
         memory.news.notified().await;
         tokio::time::sleep(WRITE_AFTER).await;

@@ -7,32 +7,32 @@ use std::time::Duration;
 
 use mail::Reply;
 use policy::{Scope, Trouble};
-use store::{Committed, NewMessage, Store, StoreError};
+use store::{Committed, NewMessage, StoreError};
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
-use crate::accept::prepare::Prepared;
+use crate::context::Shared;
+use crate::deliver::dedup::{Begun, Fingerprint};
 use crate::deliver::delivery_log;
-use crate::deliver::job::Job;
+use crate::deliver::job::{Outcome, Waiter, is_taken};
+use crate::deliver::outbound::lease_ms;
 use crate::deliver::settle;
-use crate::deliver::transaction::Delivered;
-use crate::queue::dedup::{Begun, Fingerprint, Mark};
 use crate::queue::dispatch::Dispatch;
-use crate::queue::responsibility::Responsibility;
+use crate::queue::not_taken::NotTaken;
+use crate::support::large_contents::Whole;
 
 /// Every next hop said 2xx.
 #[derive(Debug)]
 pub(crate) struct TakenOver(());
 
-/// Who waits for the outcome of a job, instead of the queue.
+/// A message was handed over: somebody answers for it.
 #[derive(Debug)]
-pub(crate) struct Waiter {
-    outcome: oneshot::Sender<(Job, Vec<Result<Delivered, Trouble>>)>,
-    mark: Option<Mark>,
+pub(crate) enum HandedOver {
+    /// Every target has it.
+    ToTargets(TakenOver),
+    /// It is on our disk, synced.
+    ToQueue(Committed),
 }
-
-/// A handed-over job and what became of it.
-type Outcome = (Job, Vec<Result<Delivered, Trouble>>);
 
 /// What became of one message.
 enum Fate {
@@ -55,68 +55,43 @@ enum Answer {
     Commit,
 }
 
-impl Waiter {
-    /// Whether nobody waits any more: what has not begun is not to be begun.
-    pub fn is_gone(&self) -> bool {
-        self.outcome.is_closed()
-    }
-
-    /// Hands the outcome to who waits. That the target has taken the message is remembered: a sender that did not hear so comes back.
-    pub fn tell(self, dispatch: &Dispatch, job: Job, results: Vec<Result<Delivered, Trouble>>) {
-        let taken = is_taken(&results);
-        // Remembered before the mark goes: the next copy finds one or the other.
-        if let (true, Some(mark)) = (taken, &self.mark) {
-            mark.remember(dispatch.world().clock.now_ms());
-        }
-        if let Err((job, _)) = self.outcome.send((job, results)) {
-            if taken {
-                tracing::warn!(id = %job.claimed.message.id, "delivered after its sender had been told to try again; the next copy is not sent on");
-            }
-            dispatch.done(&job);
-        }
-    }
-}
-
 /// Hands the messages over; what was not taken is committed where its sender is known, and refused to the sender otherwise.
 pub(crate) async fn hand_over(
-    store: &Store,
     dispatch: &Dispatch,
-    prepared: Prepared<'_>,
+    messages: Vec<NewMessage>,
+    whole: Whole<'_>,
     deadline_s: u64,
-) -> Result<Result<Responsibility, Reply>, StoreError> {
-    let Prepared { messages, whole, .. } = prepared;
+) -> Result<HandedOver, NotTaken> {
     let fingerprints: Vec<Option<Fingerprint>> = messages.iter().map(|new| Fingerprint::of(&whole.bytes, new)).collect();
     // A target that is slow keeps no large content in memory, and no place for one.
     drop(whole);
     let may_report = messages.iter().all(|m| m.message.may_report);
     let fates = offer(dispatch, &messages, &fingerprints, deadline_s).await;
-    fates.iter().zip(&messages).for_each(|(fate, new)| log_fate_of(dispatch, fate, new));
+    fates.iter().zip(&messages).for_each(|(fate, new)| log_fate_of(dispatch.outbound().shared(), fate, new));
     let said: Vec<Said<'_>> = fates.iter().zip(&messages).map(|(fate, new)| said(fate, new)).collect();
     match answer(&said, may_report) {
         Answer::Taken(taken) => {
             if let Some(first) = messages.first() {
-                store.discard(&first.content);
+                dispatch.outbound().shared().store.discard(&first.content);
             }
             release(dispatch, fates);
-            Ok(Ok(Responsibility::TakenOver(taken)))
+            Ok(HandedOver::ToTargets(taken))
         }
         Answer::Refused(reply) => {
             release(dispatch, fates);
-            Ok(Err(reply))
+            Err(NotTaken::Refused(reply))
         }
-        Answer::Commit => {
-            commit(store, dispatch, &messages, &fingerprints, fates).await.map(|committed| Ok(Responsibility::Ours(committed)))
-        }
+        Answer::Commit => Ok(HandedOver::ToQueue(commit(dispatch, &messages, &fingerprints, fates).await?)),
     }
 }
 
 /// Offers each message to its target, side by side.
 #[allow(clippy::disallowed_methods)] // the deadline of a session is the runtime's time, not the queue's
 async fn offer(dispatch: &Dispatch, messages: &[NewMessage], fingerprints: &[Option<Fingerprint>], deadline_s: u64) -> Vec<Fate> {
-    let world = dispatch.world();
+    let clock = &dispatch.outbound().shared().clock;
     let mut offered = Vec::with_capacity(messages.len());
     for (new, fingerprint) in messages.iter().zip(fingerprints) {
-        let mark = match fingerprint.map(|fingerprint| world.taken.begin(fingerprint, world.clock.now_ms())) {
+        let mark = match fingerprint.map(|fingerprint| dispatch.taken().begin(fingerprint, clock.now_ms())) {
             None => None,
             Some(Begun::Now(mark)) => Some(mark),
             Some(Begun::Taken) => {
@@ -130,10 +105,10 @@ async fn offer(dispatch: &Dispatch, messages: &[NewMessage], fingerprints: &[Opt
                 continue;
             }
         };
-        let (outcome, receiver) = oneshot::channel();
+        let (waiter, receiver) = Waiter::new(mark);
         offered.push(match dispatch.reserve(new) {
             Some(reservation) => {
-                reservation.jobs(new).submit_waiting(Waiter { outcome, mark });
+                reservation.jobs(new).submit_waiting(waiter);
                 Ok(receiver)
             }
             None => Err(Fate::Untried),
@@ -148,8 +123,8 @@ async fn offer(dispatch: &Dispatch, messages: &[NewMessage], fingerprints: &[Opt
         };
         fates.push(match fate {
             Fate::NotTaken(outcome) if is_taken(&outcome.1) => {
-                log_taken(dispatch, &outcome);
-                dispatch.done(&outcome.0);
+                log_taken(dispatch.outbound().shared(), &outcome);
+                dispatch.outbound().window.done(&outcome.0);
                 Fate::Taken
             }
             other => other,
@@ -166,20 +141,15 @@ async fn wait(mut receiver: oneshot::Receiver<Outcome>, deadline: tokio::time::I
     }
 }
 
-/// Whether every recipient has the message. No outcome at all is nobody's word.
-fn is_taken(results: &[Result<Delivered, Trouble>]) -> bool {
-    !results.is_empty() && results.iter().all(Result::is_ok)
-}
-
-fn log_taken(dispatch: &Dispatch, outcome: &Outcome) {
+fn log_taken(shared: &Shared, outcome: &Outcome) {
     let (job, results) = outcome;
     for (recipient, delivered) in job.claimed.recipients.iter().zip(results.iter().flatten()) {
-        delivery_log::delivered(dispatch.world(), &job.claimed.message, &recipient.recipient, delivered);
+        delivery_log::delivered(shared, &job.claimed.message, &recipient.recipient, delivered);
     }
 }
 
 /// What a target said is for the log: its sender gets a code.
-fn log_fate_of(dispatch: &Dispatch, fate: &Fate, new: &NewMessage) {
+fn log_fate_of(shared: &Shared, fate: &Fate, new: &NewMessage) {
     let late = || Trouble::temporary(Scope::Host, 4, 7, "no answer within forward.deadline_s");
     for (n, recipient) in new.recipients.iter().enumerate() {
         let trouble = match fate {
@@ -188,7 +158,7 @@ fn log_fate_of(dispatch: &Dispatch, fate: &Fate, new: &NewMessage) {
             Fate::Taken | Fate::Untried | Fate::Elsewhere => None,
         };
         if let Some(trouble) = trouble {
-            delivery_log::not_taken(dispatch.world(), &new.message, recipient, &trouble);
+            delivery_log::not_taken(shared, &new.message, recipient, &trouble);
         }
     }
 }
@@ -266,14 +236,13 @@ fn masked(trouble: &Trouble) -> Reply {
 fn release(dispatch: &Dispatch, fates: Vec<Fate>) {
     for fate in fates {
         if let Fate::NotTaken(outcome) = fate {
-            dispatch.done(&outcome.0);
+            dispatch.outbound().window.done(&outcome.0);
         }
     }
 }
 
 /// Commits what was not taken, and then lets each job go its way as if it had come from the queue.
 async fn commit(
-    store: &Store,
     dispatch: &Dispatch,
     messages: &[NewMessage],
     fingerprints: &[Option<Fingerprint>],
@@ -285,9 +254,8 @@ async fn commit(
         .filter(|(_, fate)| !matches!(fate, Fate::Taken))
         .map(|(new, fate)| NewMessage { claimed: !matches!(fate, Fate::Untried), ..new.clone() })
         .collect();
-    let world = dispatch.world();
-    let lease_ms = dispatch.lease_ms(world.clock.now_ms());
-    let committed = match store.commit(rest, lease_ms).await {
+    let Shared { store, clock, .. } = dispatch.outbound().shared();
+    let committed = match store.commit(rest, lease_ms(clock.now_ms())).await {
         Ok(committed) => committed,
         Err(error) => {
             release(dispatch, fates);
@@ -295,19 +263,19 @@ async fn commit(
         }
     };
     // We answer for it now: the same message from a sender that does not hear so is no new one.
-    fingerprints.iter().flatten().for_each(|fingerprint| world.taken.remember(*fingerprint, world.clock.now_ms()));
+    fingerprints.iter().flatten().for_each(|fingerprint| dispatch.taken().remember(*fingerprint, clock.now_ms()));
     for fate in fates {
         match fate {
             Fate::NotTaken(outcome) => {
-                let (dispatch, (job, results)) = (dispatch.clone(), *outcome);
-                tokio::spawn(async move { settle::settle(&dispatch, job, results).await });
+                let (outbound, (job, results)) = (dispatch.outbound().clone(), *outcome);
+                tokio::spawn(async move { settle::settle(&outbound, job, results).await });
             }
             Fate::Late(receiver) => {
-                let dispatch = dispatch.clone();
+                let outbound = dispatch.outbound().clone();
                 tokio::spawn(async move {
                     // Without an outcome the claim ends with its lease, or with this process.
                     if let Ok((job, results)) = receiver.await {
-                        settle::settle(&dispatch, job, results).await;
+                        settle::settle(&outbound, job, results).await;
                     }
                 });
             }

@@ -7,9 +7,9 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::receive::auth::throttle::KNOWN_MS;
-use crate::receive::shares::{Claimant, Rank, block};
+use crate::receive::shares::{Claimant, Rank};
 use crate::settings::ListenerKind;
+use crate::support::networks::{KNOWN_MS, block};
 use crate::support::state_file::KeptFile;
 
 /// Mail makes a network known only after this time, in milliseconds.

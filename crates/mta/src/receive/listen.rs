@@ -4,7 +4,7 @@
 //! descriptors slows accepting down and never spins.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,10 +12,12 @@ use mail::Reply;
 use socket2::{Domain as Family, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::receive::session::{Driver, Reception};
+use crate::receive::inbound::Inbound;
+use crate::receive::session::Driver;
 use crate::receive::shares::{Claimant, Full, Rank, Shares};
 use crate::receive::tls_accept::handshake;
 use crate::settings::{Limits, Listener, ListenerKind};
+use crate::support::networks::network;
 use crate::support::panic_edge::caught;
 use crate::support::stream::Stream;
 
@@ -55,14 +57,6 @@ struct Counts {
 pub(crate) struct Place {
     sessions: Sessions,
     who: Claimant,
-}
-
-/// An IPv4 address, or the /64 of an IPv6 address: what one client can easily change its address within.
-pub(crate) fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
-        v4 => v4,
-    }
 }
 
 impl Sessions {
@@ -122,8 +116,8 @@ impl Drop for Place {
 }
 
 /// Accepts until the server closes.
-pub(crate) async fn listen(listener: TcpListener, kind: ListenerKind, sessions: Sessions, reception: Arc<Reception>) {
-    let mut closing = reception.closing.clone();
+pub(crate) async fn listen(listener: TcpListener, kind: ListenerKind, sessions: Sessions, inbound: Arc<Inbound>) {
+    let mut closing = inbound.closing.subscribe();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -131,7 +125,7 @@ pub(crate) async fn listen(listener: TcpListener, kind: ListenerKind, sessions: 
         };
         match accepted {
             Ok((tcp, peer)) => {
-                tokio::spawn(session(tcp, peer, kind, sessions.clone(), reception.clone()));
+                tokio::spawn(session(tcp, peer, kind, sessions.clone(), inbound.clone()));
             }
             Err(error) => {
                 tracing::error!(%error, "a connection could not be accepted; resting a moment");
@@ -141,10 +135,10 @@ pub(crate) async fn listen(listener: TcpListener, kind: ListenerKind, sessions: 
     }
 }
 
-async fn session(tcp: TcpStream, peer: SocketAddr, kind: ListenerKind, sessions: Sessions, reception: Arc<Reception>) {
+async fn session(tcp: TcpStream, peer: SocketAddr, kind: ListenerKind, sessions: Sessions, inbound: Arc<Inbound>) {
     let client = peer.ip().to_canonical();
-    let limits = reception.settings.load().limits.clone();
-    let who = reception.known.claimant(client, kind, reception.clock.now_ms());
+    let limits = inbound.shared.settings.load().limits.clone();
+    let who = inbound.known.claimant(client, kind, inbound.shared.clock.now_ms());
     let (place, refusal) = match sessions.enter(who, &limits) {
         Ok(place) => (Some(place), None),
         Err(reply) => (None, Some(reply)),
@@ -157,14 +151,14 @@ async fn session(tcp: TcpStream, peer: SocketAddr, kind: ListenerKind, sessions:
         if refusal.is_some() {
             return;
         }
-        match Box::pin(handshake(tcp, client, kind, &reception)).await {
+        match Box::pin(handshake(tcp, client, kind, &inbound)).await {
             Some((stream, secured)) => (stream, Some(secured)),
             None => return,
         }
     } else {
         (Stream::Plain(tcp), None)
     };
-    let mut driver = Box::new(Driver::new(stream, secured, who, kind, reception));
+    let mut driver = Box::new(Driver::new(stream, secured, who, kind, inbound));
     driver.place = place;
     if caught(driver.run(refusal)).await.is_none() {
         driver.give_up().await;

@@ -4,6 +4,7 @@
 
 pub mod auth;
 pub mod content_quota;
+pub mod inbound;
 pub mod known_networks;
 pub mod listen;
 pub mod patience;

@@ -6,8 +6,9 @@ use mail::{ForwardPath, Mailbox, Reply, ReversePath};
 use policy::{AcceptedRecipient, Client, Rules};
 
 use crate::accept::over_limit;
-use crate::accept::pipeline::reply_to_store_error;
-use crate::receive::session::Reception;
+use crate::context::Snapshot;
+use crate::queue::not_taken::reply_to_store_error;
+use crate::receive::inbound::Inbound;
 
 /// What is known of the recipients that a transaction has already.
 #[derive(Debug, Clone, Copy, Default)]
@@ -38,22 +39,18 @@ fn is_read(accepted: &AcceptedRecipient) -> bool {
 
 /// Decides about a recipient.
 pub(crate) async fn admit(
-    reception: &Reception,
+    inbound: &Inbound,
     client: Client<'_>,
     reverse_path: &ReversePath,
     path: &ForwardPath,
     before: Before,
 ) -> Result<AcceptedRecipient, Reply> {
-    let settings = reception.settings.load_full();
-    let directory = reception.live.current();
-    let rules = Rules {
-        directory: &directory,
-        postmaster: settings.postmaster.as_ref(),
-        srs: &settings.forward.srs,
-        now_unix_s: reception.clock.now_s(),
-    };
+    let shared = &inbound.shared;
+    let snapshot = Snapshot { settings: shared.settings.load_full(), directory: shared.directory.refreshed().await };
+    let Snapshot { settings, directory } = &snapshot;
+    let rules = Rules { directory, postmaster: settings.postmaster.as_ref(), srs: &settings.forward.srs, now_unix_s: shared.clock.now_s() };
     let accepted = match policy::recipient(rules, client, reverse_path, path)? {
-        AcceptedRecipient::Token { known_as, token } => remembered(reception, known_as, token).await?,
+        AcceptedRecipient::Token { known_as, token } => remembered(inbound, known_as, token).await?,
         accepted => accepted,
     };
     // A report is told again for one sender; a second recipient would see it as it came.
@@ -66,16 +63,16 @@ pub(crate) async fn admit(
     }
     match &accepted {
         AcceptedRecipient::Sender { .. }
-            if *reverse_path == ReversePath::Null && !reception.returns.may_take(path, &settings.forward, &reception.clock) =>
+            if *reverse_path == ReversePath::Null && !inbound.returns.may_take(path, &settings.forward, &shared.clock) =>
         {
             Err(Reply::new(450, (4, 7, 1), "too many reports for this return address; try again in an hour"))
         }
-        AcceptedRecipient::Alias { targets, .. } if client.login.is_none() && are_closed(reception, targets) => {
+        AcceptedRecipient::Alias { targets, .. } if client.login.is_none() && are_closed(inbound, targets) => {
             Err(Reply::new(450, (4, 2, 1), "the mailbox behind this address takes no mail for now; try again later"))
         }
         _ => {
             if let Some(login) = client.login {
-                over_limit::count(reception, login, path).await?;
+                over_limit::count(&inbound.send_limits, &snapshot, login, path).await?;
             }
             Ok(accepted)
         }
@@ -83,8 +80,8 @@ pub(crate) async fn admit(
 }
 
 /// The sender that a token stands for.
-async fn remembered(reception: &Reception, known_as: Mailbox, token: String) -> Result<AcceptedRecipient, Reply> {
-    match reception.store.remembered_sender(token).await {
+async fn remembered(inbound: &Inbound, known_as: Mailbox, token: String) -> Result<AcceptedRecipient, Reply> {
+    match inbound.shared.store.remembered_sender(token).await {
         Ok(Some(sender)) => Ok(AcceptedRecipient::Sender { known_as, sender }),
         Ok(None) => Err(Reply::new(550, (5, 7, 1), "this return address has expired")),
         Err(error) => Err(reply_to_store_error(&error)),
@@ -92,8 +89,7 @@ async fn remembered(reception: &Reception, known_as: Mailbox, token: String) -> 
 }
 
 /// Whether every target has said that it takes nothing for now: better heard at once than after days.
-fn are_closed(reception: &Reception, targets: &[Mailbox]) -> bool {
-    let world = reception.dispatch.world();
-    let now_ms = world.clock.now_ms();
-    targets.iter().all(|target| world.circuits.is_closed(target, now_ms))
+fn are_closed(inbound: &Inbound, targets: &[Mailbox]) -> bool {
+    let now_ms = inbound.shared.clock.now_ms();
+    targets.iter().all(|target| inbound.circuits.is_closed(target, now_ms))
 }

@@ -9,61 +9,28 @@ use std::time::Duration;
 
 use directory::Directory;
 use mail::{QueueId, Recipient, Reply, ReversePath};
-use net::{Clock, ServerTls, random_u32};
+use net::random_u32;
 use policy::{AcceptedRecipient, Client};
 use sasl::Mechanism;
 use smtp::server::{AuthStep, Config, Event, Service, Session, TlsInfo};
-use store::Store;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use crate::accept::bounce_limit::Returns;
-use crate::accept::filter::Downtime;
-use crate::accept::gmail_confirmation::Confirmations;
-use crate::accept::inbound_report::ReadingRoom;
-use crate::accept::pipeline::{reply_to_store_error, take};
+use crate::accept::pipeline::Origin;
 use crate::accept::received::{Received, SessionFacts};
-use crate::accept::send_limit::Allowance;
-use crate::queue::dispatch::Dispatch;
-use crate::queue::responsibility::Responsibility;
-use crate::receive::auth::authenticator::Logins;
+use crate::accept::responsibility::Responsibility;
+use crate::context::Snapshot;
+use crate::queue::not_taken::reply_to_store_error;
 use crate::receive::auth::exchange::{Answer, LogIn};
-use crate::receive::content_quota::{Arriving, NotKept, Spooling};
-use crate::receive::known_networks::KnownNetworks;
+use crate::receive::content_quota::{NotKept, Spooling};
+use crate::receive::inbound::Inbound;
 use crate::receive::listen::Place;
 use crate::receive::patience::{LOOK_EVERY, Patience, Position};
 use crate::receive::rcpt::{Before, admit};
 use crate::receive::shares::{Claimant, Rank};
 use crate::receive::tls_accept::{Secured, handshake};
-use crate::settings::{ListenerKind, LiveSettings, Settings};
-use crate::support::directory_cache::LiveDirectory;
+use crate::settings::{ListenerKind, Settings};
 use crate::support::stream::Stream;
-
-/// What a session may touch.
-#[derive(Debug)]
-pub(crate) struct Reception {
-    pub settings: LiveSettings,
-    pub live: Arc<LiveDirectory>,
-    pub store: Store,
-    pub clock: Clock,
-    pub logins: Logins,
-    pub allowance: Allowance,
-    pub tls: Option<ServerTls>,
-    pub dispatch: Dispatch,
-    pub arriving: Arriving,
-    /// Networks that have used the server before.
-    pub known: KnownNetworks,
-    pub returns: Returns,
-    /// How many automatic answers come, by sender and alias.
-    pub answers: Returns,
-    pub confirmations: Confirmations,
-    /// How long the spam filter has been down.
-    pub downtime: Downtime,
-    /// Bounds the reports that are read at a time.
-    pub reading: ReadingRoom,
-    /// True once the server is shutting down.
-    pub closing: watch::Receiver<bool>,
-}
 
 /// One session: the protocol's state, and what the transaction under way has opened.
 pub(crate) struct Driver {
@@ -73,7 +40,7 @@ pub(crate) struct Driver {
     who: Claimant,
     /// Its place among the sessions.
     pub place: Option<Place>,
-    reception: Arc<Reception>,
+    inbound: Arc<Inbound>,
     spool: Option<Spooling>,
     secured: Option<Box<Secured>>,
     kind: ListenerKind,
@@ -116,12 +83,13 @@ fn is_offered(mechanism: Mechanism, settings: &Settings, directory: &Directory, 
 }
 
 impl Driver {
-    pub fn new(stream: Stream, secured: Option<Secured>, who: Claimant, kind: ListenerKind, reception: Arc<Reception>) -> Self {
-        let config = session_config(&reception.settings.load(), &reception.live.current(), kind, reception.tls.is_some());
+    pub fn new(stream: Stream, secured: Option<Secured>, who: Claimant, kind: ListenerKind, inbound: Arc<Inbound>) -> Self {
+        let Snapshot { settings, directory } = inbound.shared.snapshot();
+        let config = session_config(&settings, &directory, kind, inbound.tls.is_some());
         let session = Session::new(Arc::new(config), secured.as_ref().map(|secured| TlsInfo { description: secured.description.clone() }));
         let (secured, log_in) = (secured.map(Box::new), LogIn::default());
         let client = who.client;
-        Self { session, stream: Some(stream), client, who, place: None, reception, spool: None, secured, kind, log_in, output: Vec::new() }
+        Self { session, stream: Some(stream), client, who, place: None, inbound, spool: None, secured, kind, log_in, output: Vec::new() }
     }
 
     /// Serves the session to its end.
@@ -144,7 +112,7 @@ impl Driver {
             Some(reply) => self.session.refuse_connection(reply),
             None => self.greet().await?,
         }
-        let mut closing = self.reception.closing.clone();
+        let mut closing = self.inbound.closing.subscribe();
         let mut patience = Patience::new(now());
         loop {
             while let Some(event) = self.session.next_event() {
@@ -167,7 +135,7 @@ impl Driver {
     }
 
     async fn greet(&mut self) -> Result<(), Gone> {
-        let delay_ms = self.reception.settings.load().limits.greet_delay_ms;
+        let delay_ms = self.inbound.shared.settings.load().limits.greet_delay_ms;
         if delay_ms > 0 {
             tokio::time::sleep(Duration::from_millis(delay_ms)).await;
         }
@@ -179,7 +147,7 @@ impl Driver {
     }
 
     fn deadline(&self, patience: &mut Patience) -> Instant {
-        let settings = self.reception.settings.load();
+        let settings = self.inbound.shared.settings.load();
         let is_account = self.session.identity().is_some();
         let position = Position {
             commands: self.session.commands(),
@@ -221,7 +189,7 @@ impl Driver {
         match event {
             Event::StartTls => return Box::pin(self.start_tls()).await,
             Event::Auth(step) => Box::pin(self.auth(step)).await,
-            Event::Mail { reverse_path, .. } => self.mail(&reverse_path),
+            Event::Mail { reverse_path, .. } => self.mail(&reverse_path).await,
             Event::Recipient(recipient) => self.recipient(&recipient).await,
             Event::Data => Box::pin(self.data()).await,
             Event::Content(bytes) => self.content(&bytes).await,
@@ -239,7 +207,7 @@ impl Driver {
     async fn start_tls(&mut self) -> Result<(), Gone> {
         self.flush().await?;
         let tcp = self.stream.take().and_then(Stream::into_plain).ok_or(Gone)?;
-        let (stream, secured) = handshake(tcp, self.client, self.kind, &self.reception).await.ok_or(Gone)?;
+        let (stream, secured) = handshake(tcp, self.client, self.kind, &self.inbound).await.ok_or(Gone)?;
         self.stream = Some(stream);
         self.session.tls_established(TlsInfo { description: secured.description.clone() });
         self.secured = Some(Box::new(secured));
@@ -247,7 +215,7 @@ impl Driver {
     }
 
     async fn auth(&mut self, step: AuthStep) {
-        match self.log_in.step(&self.reception, self.client, self.secured.as_deref(), step).await {
+        match self.log_in.step(&self.inbound.logins, self.client, self.secured.as_deref(), step).await {
             Answer::Challenge(challenge) => self.session.auth_challenge(&challenge),
             Answer::In(login) => {
                 self.who.rank = Rank::Account;
@@ -260,8 +228,8 @@ impl Driver {
         }
     }
 
-    fn mail(&mut self, reverse_path: &ReversePath) {
-        let directory = self.reception.live.current();
+    async fn mail(&mut self, reverse_path: &ReversePath) {
+        let directory = self.inbound.shared.directory.refreshed().await;
         let decision = match self.session.identity().map(|login| directory.account(login).filter(|a| a.is_active())) {
             Some(None) => Err(Reply::new(550, (5, 7, 1), "the account was switched off or removed meanwhile")),
             account => policy::reverse_path(&directory, account.flatten(), reverse_path),
@@ -276,7 +244,7 @@ impl Driver {
         let client = Client { address: self.client, login: self.session.identity() };
         let reverse_path = self.session.reverse_path().cloned().unwrap_or(ReversePath::Null);
         let before = Before::of(self.session.recipients());
-        match admit(&self.reception, client, &reverse_path, &recipient.forward_path, before).await {
+        match admit(&self.inbound, client, &reverse_path, &recipient.forward_path, before).await {
             Ok(accepted) => self.session.accept_recipient(accepted),
             Err(reply) => self.refuse("recipient refused", &recipient.forward_path.to_string(), reply),
         }
@@ -288,12 +256,12 @@ impl Driver {
     }
 
     async fn data(&mut self) {
-        if let Err(error) = self.reception.store.has_room() {
+        if let Err(error) = self.inbound.shared.store.has_room() {
             return self.refuse("content put off", "", reply_to_store_error(&error));
         }
-        let id = QueueId::next(self.reception.clock.now_ms(), random_u32());
-        let all_bytes = usize::try_from(self.reception.settings.load().limits.content_memory_bytes).unwrap_or(usize::MAX);
-        self.spool = self.reception.arriving.open(self.who, all_bytes, || self.reception.store.spool(id)).await;
+        let id = QueueId::next(self.inbound.shared.clock.now_ms(), random_u32());
+        let all_bytes = usize::try_from(self.inbound.shared.settings.load().limits.content_memory_bytes).unwrap_or(usize::MAX);
+        self.spool = self.inbound.arriving.open(self.who, all_bytes, || self.inbound.shared.store.spool(id)).await;
         if self.spool.is_none() {
             return self.refuse("content put off", "", too_much_content());
         }
@@ -332,7 +300,7 @@ impl Driver {
         };
         let received = Received {
             id,
-            at_ms: self.reception.clock.now_ms(),
+            at_ms: self.inbound.shared.clock.now_ms(),
             facts: SessionFacts {
                 client: self.client,
                 hello: self.session.hello().unwrap_or_default().to_owned(),
@@ -346,9 +314,11 @@ impl Driver {
             recipients: transaction.recipients,
             content,
         };
-        match take(&self.reception, received, held).await {
+        let snapshot = self.inbound.shared.snapshot();
+        let origin = if received.facts.login.is_some() { Origin::Account } else { Origin::Server(&self.inbound.verifier) };
+        match self.inbound.pipeline.run(origin, &snapshot, received, held).await {
             Ok(responsibility) => {
-                self.reception.known.brought_mail(self.client, self.reception.clock.now_ms());
+                self.inbound.known.brought_mail(self.client, self.inbound.shared.clock.now_ms());
                 taken(&responsibility, id)
             }
             Err(reply) => reply,

@@ -4,7 +4,9 @@
 //! networks that are known, and what those leave serves accounts.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
+
+use crate::support::networks::block;
 
 /// Everything is divided into this many parts.
 const PARTS: usize = 8;
@@ -60,14 +62,6 @@ pub(crate) enum Full {
 pub(crate) struct Shares {
     used: [usize; 4],
     networks: HashMap<IpAddr, usize>,
-}
-
-/// The network whose clients share: an IPv4 /24, an IPv6 /48, which is what one customer of a provider gets at most.
-pub(crate) fn block(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() & 0xffff_ff00)),
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !(u128::MAX >> 48))),
-    }
 }
 
 impl Shares {

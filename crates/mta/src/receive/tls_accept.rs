@@ -9,7 +9,7 @@ use net::Service;
 use sasl::{Binding, BindingKind};
 use tokio::net::TcpStream;
 
-use crate::receive::session::Reception;
+use crate::receive::inbound::Inbound;
 use crate::settings::ListenerKind;
 use crate::support::stream::Stream;
 
@@ -25,11 +25,13 @@ pub(crate) struct Secured {
 }
 
 /// Does a handshake; nothing where it fails, which is logged.
-pub(crate) async fn handshake(tcp: TcpStream, client: IpAddr, kind: ListenerKind, reception: &Reception) -> Option<(Stream, Secured)> {
-    let tls = reception.tls.as_ref()?;
-    let limit = Duration::from_secs(reception.settings.load().limits.handshake_timeout_s);
+pub(crate) async fn handshake(tcp: TcpStream, client: IpAddr, kind: ListenerKind, inbound: &Inbound) -> Option<(Stream, Secured)> {
+    let tls = inbound.tls.clone()?;
+    let limit = Duration::from_secs(inbound.shared.settings.load().limits.handshake_timeout_s);
     let service = if kind == ListenerKind::ByCertificate { Service::ByCertificate } else { Service::Smtp };
-    match tokio::time::timeout(limit, tls.acceptor(service).accept(tcp)).await.ok()? {
+    // Compares the certificate files with those in use, and reads them where they have changed.
+    let acceptor = tokio::task::spawn_blocking(move || tls.acceptor(service)).await.ok()?;
+    match tokio::time::timeout(limit, acceptor.accept(tcp)).await.ok()? {
         Ok(accepted) => {
             let connection = accepted.stream.get_ref().1;
             let secured = Secured {

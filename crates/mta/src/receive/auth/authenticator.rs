@@ -10,17 +10,19 @@ use std::time::Duration;
 
 use directory::{Account, Directory, Password};
 use mail::Reply;
-use net::Clock;
-use sasl::{Credentials, Found, ITERATIONS, Lookup, Mechanism, Need, ScramKeys, Secret};
-use store::{AccountChange, DirectoryChange, LoginUse, Store};
+use net::ClientTls;
+use sasl::{Credentials, Found, ITERATIONS, Lookup, Mechanism, Need, ScramKeys, Secret, Token};
+use store::{AccountChange, DirectoryChange, LoginUse};
 
+use crate::context::Shared;
 use crate::receive::auth::cache::{Code, Known, Remembered};
 use crate::receive::auth::hashing::Hashing;
 use crate::receive::auth::passwords::{self, PasswordKey};
-use crate::receive::auth::throttle::{Allowances, Guard, KNOWN_MS, Standing, neighbourhood};
+use crate::receive::auth::throttle::{Allowances, Guard, Standing};
 use crate::receive::known_networks::KnownNetworks;
-use crate::settings::LiveSettings;
+use crate::settings::Settings;
 use crate::support::directory_cache::LiveDirectory;
+use crate::support::networks::{KNOWN_MS, neighbourhood};
 use crate::support::usage_log::{Habit, Habits};
 
 /// Who is known and fails nevertheless waits so long for the reply: guessing from a network that somebody shares with the owner.
@@ -81,10 +83,9 @@ pub(crate) struct Logins {
     key: Arc<PasswordKey>,
     habits: Habits,
     networks: KnownNetworks,
-    live: Arc<LiveDirectory>,
-    store: Store,
-    settings: LiveSettings,
-    clock: Clock,
+    shared: Shared,
+    /// For authorization servers.
+    client_tls: ClientTls,
 }
 
 /// What the answer to a lookup was made of.
@@ -98,32 +99,56 @@ pub(crate) struct Offered {
 impl Logins {
     /// Starts the threads, and reads who is known.
     pub async fn start(
-        (store, live, settings): (Store, Arc<LiveDirectory>, LiveSettings),
+        shared: Shared,
         key: Arc<PasswordKey>,
-        (habits, networks): (Habits, KnownNetworks),
-        clock: Clock,
+        habits: Habits,
+        networks: KnownNetworks,
+        client_tls: ClientTls,
     ) -> Result<Self, store::StoreError> {
         let guard = Guard::default();
-        let known = store.logins(None, clock.now_ms() - KNOWN_MS).await?;
+        let known = shared.store.logins(None, shared.clock.now_ms() - KNOWN_MS).await?;
         for used in &known {
             if let Ok(address) = used.address.parse() {
                 networks.logged_in(address, used.last_ms);
             }
         }
         guard.remember(known.into_iter().filter_map(|used| Some((used.login, used.network.parse().ok()?, used.last_ms))));
-        Ok(Self { guard, hashing: Hashing::start()?, remembered: Remembered::new(), key, habits, networks, live, store, settings, clock })
+        Ok(Self { guard, hashing: Hashing::start()?, remembered: Remembered::new(), key, habits, networks, shared, client_tls })
     }
 
     fn allowances(&self) -> Allowances {
-        let limits = &self.settings.load().limits;
+        let limits = &self.shared.settings.load().limits;
         Allowances { per_client: limits.failed_logins_per_client, per_account: limits.failed_logins_per_account }
     }
 
     /// The name that a client said, with the domain that the configuration has for names without one.
     fn with_domain<'a>(&self, said: &'a str) -> Cow<'a, str> {
-        match &self.settings.load().login_domain {
+        match &self.shared.settings.load().login_domain {
             Some(domain) if !said.contains('@') => Cow::Owned(format!("{}@{domain}", said.trim())),
             _ => Cow::Borrowed(said),
+        }
+    }
+
+    /// The settings in force.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.shared.settings.load_full()
+    }
+
+    /// The directory in force.
+    pub fn directory(&self) -> &LiveDirectory {
+        &self.shared.directory
+    }
+
+    /// The login that a token belongs to, as its authorization server says.
+    pub async fn owner(&self, token: &Token) -> Option<String> {
+        let settings = self.settings();
+        let introspection = settings.introspection.as_ref()?;
+        match introspection.owner(&self.client_tls, token.token.expose()).await {
+            Ok(owner) => owner.filter(|owner| token.user.as_ref().is_none_or(|user| user.trim().eq_ignore_ascii_case(owner))),
+            Err(error) => {
+                tracing::error!(%error, "an access token could not be checked");
+                None
+            }
         }
     }
 
@@ -134,7 +159,7 @@ impl Logins {
 
     /// Checks a name and a password; the login where they are right.
     pub async fn check(&self, attempt: Attempt, credentials: &Credentials) -> Result<String, Denied> {
-        let directory = self.live.current();
+        let directory = self.shared.directory.current();
         let said = self.with_domain(&credentials.authcid);
         let account = active(&directory, &said);
         let name = counted_name(&said);
@@ -147,7 +172,7 @@ impl Logins {
         if let Some(answer) = self.remembered(attempt, &name, &code) {
             return answer;
         }
-        let now_ms = self.clock.now_ms();
+        let now_ms = self.shared.clock.now_ms();
         let standing = self.guard.enter(&name, attempt.client, self.allowances(), now_ms).ok_or(Denied::TooMany)?;
         let (checked, password, key) = (account.cloned(), credentials.password.clone(), self.key.clone());
         let found = self.hashing.run(standing, Some(attempt.client), move || passwords::which(checked.as_ref(), &password, &key)).await;
@@ -169,7 +194,7 @@ impl Logins {
 
     /// The answer, where the same was checked lately.
     fn remembered(&self, attempt: Attempt, name: &str, code: &Code) -> Option<Result<String, Denied>> {
-        let now_ms = self.clock.now_ms();
+        let now_ms = self.shared.clock.now_ms();
         match self.remembered.look(code, now_ms) {
             Known::Nothing => None,
             // A client with an old password is no guesser, however often it tries.
@@ -186,8 +211,8 @@ impl Logins {
     pub fn look_up(&self, attempt: Attempt, lookup: &Lookup) -> Result<(Found, Offered), Denied> {
         let said = self.with_domain(&lookup.name);
         let name = counted_name(&said);
-        self.guard.enter(&name, attempt.client, self.allowances(), self.clock.now_ms()).ok_or(Denied::TooMany)?;
-        let directory = self.live.current();
+        self.guard.enter(&name, attempt.client, self.allowances(), self.shared.clock.now_ms()).ok_or(Denied::TooMany)?;
+        let directory = self.shared.directory.current();
         let Some(account) = active(&directory, &said) else {
             return Ok((Found::Nobody, Offered { login: name, passwords: Vec::new() }));
         };
@@ -217,7 +242,7 @@ impl Logins {
 
     /// The client has proven that it has the key of a certificate, which is known by its SHA-256.
     pub fn by_certificate(&self, attempt: Attempt, authzid: &str, sha256: &str) -> Option<String> {
-        let directory = self.live.current();
+        let directory = self.shared.directory.current();
         let has = |account: &Account| account.is_active() && account.certificates.iter().any(|known| known.sha256 == sha256);
         let account = match authzid.trim() {
             "" => directory.contents().accounts.iter().find(|account| has(account)),
@@ -229,13 +254,13 @@ impl Logins {
 
     /// Somebody else (an authorization server) vouches for the name.
     pub fn by_token(&self, attempt: Attempt, login: &str) -> Option<String> {
-        let directory = self.live.current();
+        let directory = self.shared.directory.current();
         let account = active(&directory, login)?;
         Some(self.welcome(attempt, account.login.key(), "token".into()))
     }
 
     fn welcome(&self, attempt: Attempt, login: String, credential: String) -> String {
-        let now_ms = self.clock.now_ms();
+        let now_ms = self.shared.clock.now_ms();
         let is_new = self.guard.succeeded(&login, attempt.client, now_ms);
         self.networks.logged_in(attempt.client, now_ms);
         let (client, mechanism) = (attempt.client, attempt.mechanism.name());
@@ -266,7 +291,7 @@ impl Logins {
         let made = self.hashing.run(Standing::Stranger, None, move || passwords::make(&of, &name, &secret, &key, made_ms)).await;
         let Ok(Ok(to)) = made else { return Ok(HashedSealed::Busy) };
         let change = AccountChange::CompletePassword { login: account.login.clone(), from: kept.verifier.clone(), to };
-        self.store.change_directory(vec![DirectoryChange::Account(change)]).await.map(|()| HashedSealed::Done)
+        self.shared.store.change_directory(vec![DirectoryChange::Account(change)]).await.map(|()| HashedSealed::Done)
     }
 
     /// Keeps of a password, now that it is seen, what an imported verifier lacks.
@@ -277,9 +302,9 @@ impl Logins {
         let Ok(Ok(made)) = made else { return };
         let change = AccountChange::CompletePassword { login: account.login.clone(), from: kept.verifier.clone(), to: made };
         let changes = vec![DirectoryChange::Account(change)];
-        let stored = self.store.change_directory(changes.clone()).await;
+        let stored = self.shared.store.change_directory(changes.clone()).await;
         match stored {
-            Ok(()) => match self.live.apply(&changes).await {
+            Ok(()) => match self.shared.directory.apply(&changes).await {
                 Ok(()) => tracing::info!(login = %account.login, password = kept.name, "the password is kept in our own form from now on"),
                 Err(error) => tracing::warn!(%error, "the directory could not be read again"),
             },

@@ -13,7 +13,7 @@ use rustix::thread::gettid;
 use tokio::sync::oneshot;
 
 use crate::receive::auth::throttle::Standing;
-use crate::receive::listen::network;
+use crate::support::networks::network;
 
 /// Hashes at a time. The threads are always the same ones: memory that a hash leaves behind in its thread would otherwise add up
 /// over all the runtime's threads.

@@ -9,9 +9,8 @@ use std::time::Duration;
 
 use directory::{Account, Password};
 
-use crate::receive::auth::authenticator::HashedSealed;
+use crate::receive::auth::authenticator::{HashedSealed, Logins};
 use crate::receive::auth::passwords::SEALED;
-use crate::receive::session::Reception;
 use crate::support::panic_edge::caught;
 
 /// The pause between looks for such passwords.
@@ -21,11 +20,11 @@ const LOOK: Duration = Duration::from_secs(2);
 const PIECE: usize = 200;
 
 /// Runs until shutdown.
-pub(crate) async fn run(reception: Arc<Reception>) {
+pub(crate) async fn run(logins: Arc<Logins>) {
     let mut work = Work::default();
     loop {
         tokio::time::sleep(LOOK).await;
-        caught(work.piece(&reception)).await;
+        caught(work.piece(&logins)).await;
     }
 }
 
@@ -38,9 +37,9 @@ struct Work {
 }
 
 impl Work {
-    async fn piece(&mut self, reception: &Reception) {
+    async fn piece(&mut self, logins: &Logins) {
         loop {
-            let directory = reception.live.current();
+            let directory = logins.directory().current();
             let all: Vec<(&Account, &Password)> = directory
                 .contents()
                 .accounts
@@ -56,7 +55,7 @@ impl Work {
             }
             tracing::info!(done = self.done, left = all.len(), "imported passwords are being hashed");
             for (account, kept) in all.into_iter().take(PIECE) {
-                match reception.logins.hash_sealed(account, kept).await {
+                match logins.hash_sealed(account, kept).await {
                     Ok(HashedSealed::Done) => self.done += 1,
                     Ok(HashedSealed::Busy) => return,
                     Ok(HashedSealed::Unreadable) => {
@@ -70,7 +69,7 @@ impl Work {
                 }
             }
             // No alias has changed; accounts are read again.
-            if let Err(error) = reception.live.apply(&[]).await {
+            if let Err(error) = logins.directory().apply(&[]).await {
                 tracing::warn!(%error, "the directory could not be read again");
                 return;
             }

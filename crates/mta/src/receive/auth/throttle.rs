@@ -5,16 +5,13 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
-use crate::receive::listen::network;
+use crate::support::networks::{KNOWN_MS, neighbourhood, network};
 
 /// Failures are forgiven at such a pace that the whole allowance is back after this time, in milliseconds.
 const WINDOW_MS: i64 = 600_000;
-
-/// A network from which an account was used is its own for so long, in milliseconds.
-pub(crate) const KNOWN_MS: i64 = 30 * 86_400_000;
 
 /// Keys that are counted at a time, of each kind; while there are more, none beyond is listened to.
 const COUNTED_MAX: usize = 100_000;
@@ -49,14 +46,6 @@ struct State {
     known: HashMap<(String, IpAddr), i64>,
     clients: Counts<IpAddr>,
     accounts: Counts<String>,
-}
-
-/// The network by which a client is recognised: large providers send one account's mail from many addresses of it.
-pub(crate) fn neighbourhood(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() & 0xffff_0000)),
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !(u128::MAX >> 32))),
-    }
 }
 
 impl Guard {

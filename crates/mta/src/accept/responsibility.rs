@@ -6,7 +6,7 @@
 use store::Committed;
 
 use crate::accept::auto_replies::Dropped;
-use crate::queue::cut_through::TakenOver;
+use crate::queue::cut_through::{HandedOver, TakenOver};
 
 /// Somebody answers for the message: we, since it is on our disk, or the server that took it.
 #[derive(Debug)]
@@ -19,4 +19,13 @@ pub(crate) enum Responsibility {
     TakenOver(#[allow(dead_code, reason = "the proof is that it is there")] TakenOver),
     /// It is an automatic answer to a return address, and goes nowhere.
     Dropped(#[allow(dead_code, reason = "the proof is that it is there")] Dropped),
+}
+
+impl From<HandedOver> for Responsibility {
+    fn from(handed: HandedOver) -> Self {
+        match handed {
+            HandedOver::ToTargets(taken) => Self::TakenOver(taken),
+            HandedOver::ToQueue(committed) => Self::Ours(committed),
+        }
+    }
 }

@@ -1,0 +1,41 @@
+//! What sessions touch.
+//!
+//! Invariant: a session reaches the queue only by way of the pipeline.
+
+use std::sync::Arc;
+
+use net::ServerTls;
+
+use crate::accept::bounce_limit::Returns;
+use crate::accept::over_limit::SendLimits;
+use crate::accept::pipeline::{Pipeline, Verifier};
+use crate::context::Shared;
+use crate::deliver::breakers::LiveCircuits;
+use crate::receive::auth::authenticator::Logins;
+use crate::receive::content_quota::Arriving;
+use crate::receive::known_networks::KnownNetworks;
+use crate::support::shutdown::Closing;
+
+/// What a session may touch.
+#[derive(Debug)]
+pub(crate) struct Inbound {
+    pub shared: Shared,
+    /// Takes complete messages.
+    pub pipeline: Arc<Pipeline>,
+    /// Finds out who sent a message without a login.
+    pub verifier: Verifier,
+    pub logins: Arc<Logins>,
+    /// Counts what accounts send.
+    pub send_limits: Arc<SendLimits>,
+    /// Our certificates.
+    pub tls: Option<ServerTls>,
+    /// Memory for content that is arriving.
+    pub arriving: Arriving,
+    /// Networks that have used the server before.
+    pub known: KnownNetworks,
+    /// DSNs, by return address.
+    pub returns: Returns,
+    /// Which mailboxes take nothing now.
+    pub circuits: Arc<LiveCircuits>,
+    pub closing: Closing,
+}
