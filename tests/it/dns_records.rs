@@ -231,7 +231,7 @@ fn an_empty_zone_turns_green_by_way_of_digitalocean() {
         (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr))
     };
     let (is_done, said) = apply("dop_v1_wrong", &[]);
-    assert!(!is_done && said.contains("it refuses the token") && !said.contains("dop_v1_wrong"), "{said}");
+    assert!(!is_done && said.contains("the provider refuses the token") && !said.contains("dop_v1_wrong"), "{said}");
     let (is_done, said) = apply(OCEAN_TOKEN, &[]);
     assert!(
         is_done && said.contains("TLSA is left out: the provider keeps no records of this type") && !said.contains(OCEAN_TOKEN),

@@ -9,6 +9,7 @@ mod digital_ocean;
 mod dns;
 mod dovecot;
 mod filters;
+mod golden;
 mod ipv6;
 mod mount;
 mod opendkim;
@@ -35,6 +36,7 @@ pub use digital_ocean::{DigitalOcean, OCEAN_TOKEN};
 pub use dns::{DNS_PORT, Dns, UPDATE_SECRET, txt};
 pub use dovecot::{Dovecot, IMAP_PORT, POP3_PORT};
 pub use filters::{DkimFilter, MILTER_PORT, Milter, RSPAMD_PORT, SpamFilter, milter_packet};
+pub use golden::Golden;
 pub use ipv6::LabIpv6;
 pub use mount::Mount;
 pub use opendkim::{OpenDkim, rsa_key};
@@ -70,6 +72,9 @@ pub const POLICY_PORT: u16 = 2444;
 /// Who holds this port has the network.
 const CLAIM_PORT: u16 = 2524;
 
+/// The second octet of the networks of [`Lab::numbered`].
+const NUMBERED: u8 = 250;
+
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// A laboratory: a directory and a /24 of loopback addresses.
@@ -93,11 +98,17 @@ impl Lab {
         let network = (0..u32::from(u16::MAX)).find_map(|_| {
             let number = std::process::id().wrapping_mul(7).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
             let [a, b, ..] = number.to_le_bytes();
-            let claim = UdpSocket::bind((Ipv4Addr::new(127, a, b, 254), CLAIM_PORT)).ok().filter(|_| a > 0)?;
-            std::mem::forget(claim);
-            Some([a, b])
+            (a > 0 && a != NUMBERED && claim([a, b])).then_some([a, b])
         });
         Self { directory: tempfile::tempdir().expect("a temporary directory"), network: network.expect("a free network") }
+    }
+
+    /// Opens a laboratory in the same network in every run, for goldens: addresses have the same width, so columns stay aligned. Each test takes a number
+    /// of its own.
+    pub fn numbered(number: u8) -> Self {
+        let network = [NUMBERED, number];
+        wait_within(Duration::from_secs(120), "the network of another run of this test", || claim(network).then_some(()));
+        Self { directory: tempfile::tempdir().expect("a temporary directory"), network }
     }
 
     /// An address of the lab: 127.x.y.`host`. 1 is our server, 53 the name server.
@@ -119,6 +130,11 @@ impl Lab {
         std::fs::write(&path, text).expect("a file in the lab");
         path
     }
+}
+
+/// Takes a network until the process ends; false where another process has it.
+fn claim([a, b]: [u8; 2]) -> bool {
+    UdpSocket::bind((Ipv4Addr::new(127, a, b, 254), CLAIM_PORT)).map(std::mem::forget).is_ok()
 }
 
 /// Base64, as AUTH takes it.

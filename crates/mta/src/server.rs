@@ -15,36 +15,36 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::accept::bounce_limit::Returns;
+use crate::accept::bounce_limit::HourlyLimit;
 use crate::accept::filter;
 use crate::accept::gmail_confirmation::Confirmations;
 use crate::accept::local::{LocalNames, Submitter};
 use crate::accept::over_limit::SendLimits;
 use crate::accept::pipeline::{Outlet, Pipeline, Verifier};
-use crate::accept::send_limit::Allowance;
+use crate::accept::send_limit::SendCounts;
 use crate::context::Shared;
-use crate::deliver::breakers::LiveCircuits;
+use crate::deliver::breakers::Breakers;
 use crate::deliver::clock_step::{self, ClockSteps};
-use crate::deliver::connection_limit::HostPlaces;
-use crate::deliver::ipv6::Ipv6Standing;
+use crate::deliver::connection_limit::ConnectionLimits;
+use crate::deliver::ipv6::Ipv6Fitness;
 use crate::deliver::lane::Lanes;
 use crate::deliver::mta_sts::{self, StsPolicies};
 use crate::deliver::outbound::{Connector, Outbound};
 use crate::deliver::pauses::Pauses;
-use crate::deliver::tls_history::{self, TlsMemory};
+use crate::deliver::tls_history::{self, TlsHistory};
 use crate::deliver::window::Window;
 use crate::notify::outbox::Outbox;
 use crate::notify::{postmaster, virtual_file};
 use crate::queue::dispatch::Dispatch;
-use crate::receive::auth::authenticator::Logins;
+use crate::receive::auth::authenticator::Authenticator;
 use crate::receive::auth::passwords::PasswordKey;
 use crate::receive::auth::sealed_passwords;
-use crate::receive::content_quota::Arriving;
+use crate::receive::content_quota::ContentQuota;
 use crate::receive::inbound::Inbound;
 use crate::receive::known_networks::KnownNetworks;
 use crate::receive::listen::{Sessions, bind, listen};
 use crate::reporting::schedule::{self, Reporter};
-use crate::reporting::tally::Results;
+use crate::reporting::tally;
 use crate::settings::{Listener, ListenerKind, LiveSettings};
 use crate::support::directory_cache::LiveDirectory;
 use crate::support::panic_edge::{bugs_caught, signatures_broken};
@@ -139,7 +139,7 @@ impl Server {
         let addresses: Vec<_> = bound.iter().filter_map(|(kind, l)| Some((*kind, l.local_addr().ok()?))).collect();
         let released = parts.store.release_claims(parts.clock.now_ms()).await?;
         if released > 0 {
-            tracing::info!(recipients = released, "mail that was under way when the last process ended is due again");
+            tracing::info!(recipients = released, "requeued mail that the last process had in flight");
         }
         let own_ports = addresses.iter().filter(|(kind, _)| *kind == ListenerKind::Mx).map(|(_, a)| a.port()).collect();
         let outbound = Arc::new(outbound(&parts, own_ports));
@@ -181,8 +181,8 @@ impl Server {
 
     /// What gets no mail for now.
     pub fn pauses(&self) -> Pauses {
-        let Connector { circuits, shared, .. } = &self.outbound.connector;
-        Pauses { circuits: circuits.clone(), clock: shared.clock.clone(), wake: self.outbound.outbox.wake.clone() }
+        let Connector { breakers, shared, .. } = &self.outbound.connector;
+        Pauses { breakers: breakers.clone(), clock: shared.clock.clone(), wake: self.outbound.outbox.wake.clone() }
     }
 
     /// A function that tells dispatch to try now what is due.
@@ -230,16 +230,16 @@ impl Server {
             tracing::warn!(
                 cut,
                 grace_s = grace.as_secs(),
-                "deliveries under way were cut; they are tried again, and what their hosts took already arrives twice"
+                "deliveries were interrupted; they are retried, and messages that their hosts had already accepted arrive twice"
             );
         }
         let _ = timeout(GOODBYE, self.at_rest()).await;
         connector.results.flush().await;
-        connector.tls_memory.flush().await;
+        connector.tls_history.flush().await;
         clock_steps.write(clock).await;
         match store.release_claims(clock.now_ms()).await {
-            Ok(released) => tracing::info!(released, "what was not begun waits in the queue"),
-            Err(error) => tracing::warn!(%error, "claimed mail is released at the next start"),
+            Ok(released) => tracing::info!(released, "deliveries that had not started remain queued"),
+            Err(error) => tracing::warn!(%error, "cannot release claimed mail; the next start releases it"),
         }
     }
 
@@ -267,12 +267,12 @@ fn outbound(parts: &Parts, own_ports: Vec<u16>) -> Outbound {
             resolver: resolver.clone(),
             tls: client_tls.clone(),
             own_ports,
-            hosts: HostPlaces::default(),
-            circuits: Arc::new(LiveCircuits::default()),
-            ipv6: Ipv6Standing::default(),
+            connection_limits: ConnectionLimits::default(),
+            breakers: Arc::new(Breakers::default()),
+            ipv6: Ipv6Fitness::default(),
             sts: StsPolicies::open(data),
-            tls_memory: TlsMemory::open(data),
-            results: Arc::new(Results::start(store.clone(), clock.clone())),
+            tls_history: TlsHistory::open(data),
+            results: tally::start(store.clone(), clock.clone()),
             spread: random_u32(),
             shared,
         },
@@ -285,9 +285,9 @@ async fn inbound(parts: Parts, outbound: &Outbound, dispatch: &Dispatch) -> Resu
     let Outbound { outbox, connector, large, closing, .. } = outbound;
     let shared = connector.shared.clone();
     let habits = usage_log::start(store.clone());
-    let allowance = Allowance::new(store, habits.clone());
+    let counts = SendCounts::new(store, habits.clone());
     let known = KnownNetworks::open(&data);
-    let logins = Logins::start(shared.clone(), password_key, habits, known.clone(), client_tls).await?;
+    let logins = Authenticator::start(shared.clone(), password_key, habits, known.clone(), client_tls).await?;
     let pipeline = Pipeline {
         large: large.clone(),
         signing: outbox.signing.clone(),
@@ -297,12 +297,12 @@ async fn inbound(parts: Parts, outbound: &Outbound, dispatch: &Dispatch) -> Resu
         pipeline: Arc::new(pipeline),
         verifier: Verifier { resolver, results: connector.results.clone() },
         logins: Arc::new(logins),
-        send_limits: Arc::new(SendLimits { allowance, outbox: outbox.clone() }),
+        send_limits: Arc::new(SendLimits { counts, outbox: outbox.clone() }),
         tls,
-        arriving: Arriving::default(),
+        arriving: ContentQuota::default(),
         known,
-        returns: Returns::default(),
-        circuits: connector.circuits.clone(),
+        returns: HourlyLimit::default(),
+        breakers: connector.breakers.clone(),
         closing: closing.clone(),
         shared,
     })
@@ -315,7 +315,7 @@ fn bind_all(listeners: &[Listener]) -> Result<Vec<(ListenerKind, TcpListener)>, 
         match bind(listener) {
             Ok(socket) => bound.push((listener.kind, socket)),
             Err(error) if is_family_missing(listener, &error) => {
-                tracing::warn!(address = %listener.address, "this machine has no IPv6; not listening there");
+                tracing::warn!(address = %listener.address, "this host has no IPv6; not listening there");
             }
             Err(error) => return Err(refused(listener, error)),
         }

@@ -8,11 +8,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use admin::Handles;
-use admin::api::Failure;
 use anyhow::{Context, Result, anyhow, bail};
 use axum::Router;
 use axum::body::Body;
+use control_api::Handles;
+use control_api::api::Failure;
 use http_body_util::BodyExt;
 use hyper::body::Bytes;
 use hyper::{Method, Request, StatusCode};
@@ -86,7 +86,7 @@ impl Transport {
         store.release_claims(net::Clock::system().now_ms()).await?;
         let settings = &config.settings;
         let live = LiveDirectory::open(store.clone(), &settings.delimiters, settings.virtual_file.clone()).await?;
-        Ok(Self::InProcess(Box::new(admin::router(offline(config, store, Arc::new(live))?))))
+        Ok(Self::InProcess(Box::new(control_api::router(offline(config, store, Arc::new(live))?))))
     }
 
     /// Whether a server runs.
@@ -188,7 +188,7 @@ fn offline(config: &Config, store: Store, live: Arc<LiveDirectory>) -> Result<Ha
             store.clone(),
             live.clone(),
             clock.clone(),
-            Arc::new(admin::is_local_user),
+            Arc::new(control_api::is_local_user),
         )),
         confirmations: mta::Confirmations::default(),
         message_max_bytes: limit_of(settings.clone()),
@@ -208,7 +208,7 @@ fn offline(config: &Config, store: Store, live: Arc<LiveDirectory>) -> Result<Ha
 }
 
 /// The route's way to a releaser.
-pub fn releasing(releaser: mta::Releaser) -> admin::Release {
+pub fn releasing(releaser: mta::Releaser) -> control_api::Release {
     let releaser = Arc::new(releaser);
     Arc::new(move |id, wrapped| {
         let releaser = releaser.clone();
@@ -217,7 +217,7 @@ pub fn releasing(releaser: mta::Releaser) -> admin::Release {
 }
 
 /// The route's way to a submitter.
-pub fn submitting(submitter: mta::Submitter) -> admin::Submit {
+pub fn submitting(submitter: mta::Submitter) -> control_api::Submit {
     let submitter = Arc::new(submitter);
     Arc::new(move |submission| {
         let submitter = submitter.clone();
@@ -285,7 +285,7 @@ mod tests {
         assert_eq!(with_query("/p", &[("a", Some("x+y z".into())), ("b", None)]), "/p?a=x%2By%20z");
     }
 
-    use admin::api::DomainView;
+    use control_api::api::DomainView;
 
     fn config(dir: &Path) -> Config {
         let path = dir.join("waypost.toml");
@@ -306,8 +306,8 @@ mod tests {
         std::fs::create_dir(&config.file.data_dir).unwrap();
         let mut offline = Transport::open(&config).await.unwrap();
         assert!(matches!(offline, Transport::InProcess(_)));
-        let new = admin::api::NewDomain { name: "example.test".into() };
-        let _: admin::api::Changed = offline.post("/v1/domains", &new).await.unwrap();
+        let new = control_api::api::NewDomain { name: "example.test".into() };
+        let _: control_api::api::Changed = offline.post("/v1/domains", &new).await.unwrap();
 
         let locked = Transport::open(&config).await.unwrap_err().to_string();
         assert!(locked.contains("no server answers on") && locked.contains("hint:"), "{locked}");
@@ -315,12 +315,12 @@ mod tests {
         let Transport::InProcess(router) = &offline else { panic!("it is in process") };
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let (router, socket) = (router.as_ref().clone(), config.admin_socket());
-        let listener = admin::bind(&socket).await.unwrap();
-        let server = tokio::spawn(async move { admin::serve(listener, router, &socket, async { drop(stopped.await) }).await });
+        let listener = control_api::bind(&socket).await.unwrap();
+        let server = tokio::spawn(async move { control_api::serve(listener, router, &socket, async { drop(stopped.await) }).await });
         let mut online = Transport::open(&config).await.unwrap();
         assert!(matches!(online, Transport::Socket(..)));
         assert_eq!((names(&mut online).await, names(&mut offline).await), (vec!["example.test".into()], vec!["example.test".to_owned()]));
-        let error = online.post::<admin::api::Changed>("/v1/domains", &new).await.unwrap_err().to_string();
+        let error = online.post::<control_api::api::Changed>("/v1/domains", &new).await.unwrap_err().to_string();
         assert_eq!(error, "example.test is hosted here already");
         drop((stop, online));
         server.await.unwrap().unwrap();

@@ -6,7 +6,7 @@ use mail::{ForwardPath, Mailbox, Reply};
 use net::Clock;
 use policy::{AcceptedRecipient, Writer, writer};
 
-use crate::accept::bounce_limit::Returns;
+use crate::accept::bounce_limit::HourlyLimit;
 use crate::accept::decide::{Accepted, from_addresses};
 
 /// Messages that the only mailbox behind an alias gets through to that alias, and so to itself, within an hour: whoever tries an alias out stays below.
@@ -19,7 +19,7 @@ const OF_RESPONDER_MAX: u32 = 10;
 const OF_ANSWERER_MAX: u32 = 60;
 
 /// Whether the message may go on to its aliases.
-pub(crate) fn check(counts: &Returns, clock: &Clock, accepted: &Accepted<'_>) -> Result<(), Reply> {
+pub(crate) fn check(counts: &HourlyLimit, clock: &Clock, accepted: &Accepted<'_>) -> Result<(), Reply> {
     if accepted.proof.is_submitted() {
         return Ok(());
     }
@@ -49,9 +49,9 @@ pub(crate) fn check(counts: &Returns, clock: &Clock, accepted: &Accepted<'_>) ->
 }
 
 fn later() -> Reply {
-    Reply::new(450, (4, 7, 1), "too many answers from you to this address within an hour; try again later")
+    Reply::new(450, (4, 7, 1), "too many automatic replies to this address within an hour; try again later")
 }
 
 fn loops() -> Reply {
-    Reply::new(554, (5, 4, 6), "mail loop: an automatic answer to an address that has answered you (RFC 3834)")
+    Reply::new(554, (5, 4, 6), "mail loop: an automatic reply to an address that has replied to you (RFC 3834)")
 }

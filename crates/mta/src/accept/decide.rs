@@ -3,10 +3,10 @@
 //! RFC 6409 s.6 and s.8 for submitted mail, RFC 9989 for mail from other servers. Invariant: a refusal is said here, in the session, where its
 //! sender hears it.
 
-use ::filter::Verdict;
 use directory::Directory;
 use mail::{AddressList, AddressListError, Domain, Fields, Mailbox, Reply, ReversePath};
 use policy::{AcceptedRecipient, Treatment};
+use spam_filter::Verdict;
 
 use crate::accept::filter::Filtered;
 use crate::accept::message_auth::{Authenticated, Proof};
@@ -56,7 +56,7 @@ pub(crate) fn judge(authenticated: &Authenticated, directory: &Directory, forwar
             }
             let from: Vec<Domain> = from_addresses(content)?.into_iter().map(|mailbox| mailbox.domain).collect();
             if from.is_empty() {
-                return Err(Reply::new(550, (5, 6, 0), "the From field names no address"));
+                return Err(Reply::new(550, (5, 6, 0), "the From field has no address"));
             }
             // A message has one fate; where its aliases differ, the strictest counts.
             let strict = settings_of.filter_map(|alias| directory.strict_domain(alias)).max().unwrap_or(forward.strict_domain);
@@ -111,7 +111,7 @@ pub(crate) fn submitted(directory: &Directory, login: &str, front: &[u8]) -> Res
     let account = directory
         .account(login)
         .filter(|account| account.is_active())
-        .ok_or_else(|| Reply::new(550, (5, 7, 1), "the account was switched off or removed meanwhile"))?;
+        .ok_or_else(|| Reply::new(550, (5, 7, 1), "the account has been disabled or removed"))?;
     if Fields::new(front).filter(|f| f.is("From")).count() > 1 {
         return Err(Reply::new(550, (5, 6, 0), "the message has more than one From field"));
     }
@@ -135,8 +135,8 @@ pub(crate) fn from_addresses(front: &[u8]) -> Result<Vec<Mailbox>, Reply> {
 fn from_list(front: &[u8]) -> Result<AddressList, Reply> {
     AddressList::of_field(front, "From").map_err(|error| {
         let text = match error {
-            AddressListError::Address(error) => format!("an address in the From field is not valid: {error}"),
-            error => format!("the From field cannot be read: {error}"),
+            AddressListError::Address(error) => format!("invalid address in the From field: {error}"),
+            error => format!("malformed From field: {error}"),
         };
         Reply::new(550, (5, 6, 0), text)
     })

@@ -20,14 +20,14 @@ const ROW_MAX_BYTES: usize = 2000;
 
 /// What a domain's owner is told about one message.
 #[derive(Debug)]
-pub(crate) struct Seen {
+pub(crate) struct Observation {
     domain: String,
     policy: PublishedPolicy,
     row: Row,
 }
 
 /// What is to be told about a message; nothing where nobody asks.
-pub(crate) fn seen(settings: &Settings, authenticated: &Authenticated, judged: &Result<Treatment, Reply>) -> Option<Box<Seen>> {
+pub(crate) fn observe(settings: &Settings, authenticated: &Authenticated, judged: &Result<Treatment, Reply>) -> Option<Box<Observation>> {
     let Authenticated { received, proof: Proof::Evidence(evidence), header } = authenticated else { return None };
     let dmarc = &evidence.dmarc;
     let record = dmarc.record.as_ref().filter(|_| settings.reporting.dmarc)?;
@@ -57,19 +57,19 @@ pub(crate) fn seen(settings: &Settings, authenticated: &Authenticated, judged: &
             .into_iter()
             .collect(),
     };
-    Some(Box::new(Seen { policy: published(record, &domain), domain, row }))
+    Some(Box::new(Observation { policy: published(record, &domain), domain, row }))
 }
 
 /// Counts the message.
-pub(crate) fn tell(shared: &Shared, results: &Results, seen: Seen) {
-    let Seen { domain, policy, mut row } = seen;
+pub(crate) fn count(shared: &Shared, results: &Results, seen: Observation) {
+    let Observation { domain, policy, mut row } = seen;
     let json = |row: &Row| serde_json::to_string(row).unwrap_or_default();
     let mut detail = json(&row);
     while detail.len() > ROW_MAX_BYTES && row.dkim.pop().is_some() {
         detail = json(&row);
     }
     let (every_s, now_s) = (shared.settings.load().reporting.every_s, shared.clock.now_s());
-    results.tell(DailyCount {
+    results.push(DailyCount {
         period: period(DailyKind::Dmarc, now_s, every_s, domain),
         policy: serde_json::to_string(&policy).unwrap_or_default(),
         detail,

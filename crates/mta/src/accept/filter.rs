@@ -5,10 +5,10 @@
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use ::filter::{Answer, Facts, Message, Verdict};
 use bytes::Bytes;
 use mail::Reply;
 use net::Clock;
+use spam_filter::{Answer, Facts, Message, Verdict};
 use store::{Content, StoreError};
 use tokio::sync::mpsc;
 
@@ -62,10 +62,10 @@ pub(crate) async fn probe(filtering: &Filtering) {
     match filtering.when_down {
         WhenDown::Pass => tracing::error!(
             %error,
-            "the spam filter has never answered, and all mail passes without a verdict: see [filter] address and kind, or write when_down = \"defer\""
+            "the spam filter has never answered, and all mail is accepted without a verdict: see [filter] address and kind, or write when_down = \"defer\""
         ),
         WhenDown::Defer => {
-            tracing::error!(%error, "the spam filter does not answer, and mail is put off until it does: see [filter] address and kind")
+            tracing::error!(%error, "the spam filter does not answer, and mail is deferred until it does: see [filter] address and kind")
         }
     }
 }
@@ -106,8 +106,8 @@ async fn ask(filtering: &Filtering, authenticated: &Authenticated, settings: &Se
         Err(error) => {
             if let Some(messages) = downtime.count(clock.now_ms()) {
                 let what = match filtering.when_down {
-                    WhenDown::Pass => "mail passes without a spam verdict",
-                    WhenDown::Defer => "mail is put off for lack of a spam verdict",
+                    WhenDown::Pass => "accepting mail without a spam verdict",
+                    WhenDown::Defer => "deferring mail for lack of a spam verdict",
                 };
                 tracing::warn!(id = %received.id, %error, messages, "{what}");
             }

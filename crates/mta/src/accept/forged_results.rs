@@ -14,7 +14,7 @@ const FIELD: &str = "Authentication-Results";
 /// The content without the forged fields, under an id of its own; `None` where there are none.
 pub(crate) async fn strip(store: &Store, clock: &Clock, whole: &Bytes, hostname: &Domain) -> Result<Option<(Content, Bytes)>, StoreError> {
     let Some(bytes) = without_forged(whole, hostname) else { return Ok(None) };
-    tracing::info!("a forged Authentication-Results field was taken out");
+    tracing::info!("removed a forged Authentication-Results field");
     let mut spool = store.spool(QueueId::next(clock.now_ms(), random_u32()));
     spool.write(&bytes).await?;
     Ok(Some((spool.finish().await?, bytes)))

@@ -25,22 +25,22 @@ const READ_AT_ONCE: usize = 2;
 
 /// Room for reports that are read.
 #[derive(Debug)]
-pub(crate) struct ReadingRoom(Semaphore);
+pub(crate) struct ReadingLimit(Semaphore);
 
-impl Default for ReadingRoom {
+impl Default for ReadingLimit {
     fn default() -> Self {
         Self(Semaphore::new(READ_AT_ONCE))
     }
 }
 
-impl ReadingRoom {
+impl ReadingLimit {
     /// Reads a message beside the sessions.
     async fn read(&self, message: Bytes) -> Result<Read, Reply> {
         // An error says that the semaphore was closed, which nobody does.
         let _place = self.0.acquire().await.ok();
         let read = tokio::task::spawn_blocking(move || received(&message)).await;
         read.map_err(|error| {
-            tracing::error!(%error, "a report could not be read: a bug");
+            tracing::error!(%error, "cannot read a report: a bug");
             Reply::new(451, (4, 3, 0), "an internal error; try again later")
         })
     }
@@ -50,7 +50,7 @@ impl ReadingRoom {
 pub(crate) async fn take_report(
     store: &Store,
     large: &LargeContents,
-    reading: &ReadingRoom,
+    reading: &ReadingLimit,
     Snapshot { settings, directory }: &Snapshot,
     authenticated: Authenticated,
 ) -> Result<Committed, NotTaken> {
@@ -89,7 +89,7 @@ fn submitter(directory: &Directory, proof: &Proof, message: &[u8]) -> Result<Dom
         }
         Proof::Login(login) | Proof::Local(login) => {
             submitted(directory, login, message)?;
-            from.into_iter().next().ok_or_else(|| Reply::new(550, (5, 6, 0), "the From field names no address"))
+            from.into_iter().next().ok_or_else(|| Reply::new(550, (5, 6, 0), "the From field has no address"))
         }
     }
 }
@@ -100,19 +100,19 @@ fn wanted(read: Read, own: &Own, address: &str) -> Result<ReportContent, Reply> 
     let (content, about) = match read {
         Read::NotAReport => {
             let person = address.rsplit_once('@').map(|(_, domain)| format!("postmaster@{domain}")).unwrap_or_default();
-            return refused(format!("{address} takes DMARC and TLS reports only, and this is none; write to {person}"));
+            return refused(format!("{address} accepts DMARC and TLS reports only; write to {person}"));
         }
         Read::TooLarge => {
             let most = reports::unpack::UNPACKED_MAX_BYTES >> 20;
-            return Err(Reply::new(552, (5, 3, 4), format!("the report is too large: {most} MiB are the most, unpacked")));
+            return Err(Reply::new(552, (5, 3, 4), format!("the report is too large: maximum {most} MiB uncompressed")));
         }
-        Read::Unreadable(why) => return refused(format!("the report cannot be read: {}", for_reply(&why))),
+        Read::Unreadable(why) => return refused(format!("malformed report: {}", for_reply(&why))),
         Read::Aggregate(report) => {
             let about = report.policy.domain.clone();
             (own.concerns(&about).then_some(ReportContent::Aggregate(report)), about)
         }
         Read::Tls(report) if report.id.trim().is_empty() || report.organization.trim().is_empty() => {
-            return refused("the report cannot be read: it does not say whose it is and which".into());
+            return refused("malformed report: no report ID or organization name".into());
         }
         Read::Tls(mut report) => {
             let about = report.policies.first().map(|policy| policy.policy.domain.clone()).unwrap_or_default();
@@ -121,7 +121,7 @@ fn wanted(read: Read, own: &Own, address: &str) -> Result<ReportContent, Reply> 
         }
     };
     content.ok_or_else(|| {
-        let text = format!("the report is about {:?}, which is no domain of this server", for_reply(&about));
+        let text = format!("the report is about {:?}, which is not a domain of this server", for_reply(&about));
         Reply::new(550, (5, 6, 0), text)
     })
 }

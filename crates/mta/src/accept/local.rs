@@ -17,7 +17,7 @@ use crate::accept::local_fixup::{Completed, complete};
 use crate::accept::over_limit::SendLimits;
 use crate::accept::pipeline::{Origin, Outlet, Pipeline};
 use crate::accept::received::{Received, SessionFacts};
-use crate::accept::send_limit::Said;
+use crate::accept::send_limit::LimitVerdict;
 use crate::context::{Shared, Snapshot};
 use crate::queue::not_taken::reply_to_store_error;
 use crate::settings::{LiveSettings, Settings};
@@ -103,21 +103,21 @@ impl Submitter {
         let Shared { store, clock, .. } = &self.pipeline.shared;
         let Snapshot { settings, directory } = snapshot;
         let Submission { user, full_name, sender, recipients, recipients_in_header, notify, ret, envid, content } = submission;
-        let desk = Desk { settings, directory, user: &user, names: &self.names, clock };
+        let checks = LocalChecks { settings, directory, user: &user, names: &self.names, clock };
         let itself = format!("{}@{}", user.name, settings.hostname);
-        let itself =
-            Mailbox::parse(&itself).map_err(|e| Reply::new(550, (5, 1, 7), format!("the user name makes no address: {itself}: {e}")))?;
-        let reverse_path = desk.reverse_path(sender.as_deref(), &itself)?;
+        let itself = Mailbox::parse(&itself)
+            .map_err(|e| Reply::new(550, (5, 1, 7), format!("the user name is not a valid local part: {itself}: {e}")))?;
+        let reverse_path = checks.reverse_path(sender.as_deref(), &itself)?;
         let from = reverse_path.mailbox().unwrap_or(&itself);
         let Completed { content, recipients: named } = complete(&content, from, &full_name, &settings.hostname)?;
         if content.len() as u64 > settings.limits.message_bytes {
             let most = settings.limits.message_bytes;
-            return Err(Reply::new(552, (5, 3, 4), format!("the message is larger than {most} octets; limits.message_bytes says so")));
+            return Err(Reply::new(552, (5, 3, 4), format!("the message is larger than {most} octets (limits.message_bytes)")));
         }
-        desk.check_from(&content)?;
+        checks.check_from(&content)?;
         let mut all = recipients;
         all.extend(if recipients_in_header { named } else { Vec::new() });
-        let recipients = desk.recipients(&all, notify, &reverse_path)?;
+        let recipients = checks.recipients(&all, notify, &reverse_path)?;
         self.count(&user, &itself, &recipients, settings).await?;
         let is_utf8 = !all.iter().chain([&reverse_path.to_bare()]).all(|address| address.is_ascii());
         let body = if content.is_ascii() { Body::SevenBit } else { Body::EightBit };
@@ -148,11 +148,13 @@ impl Submitter {
         for (recipient, _) in recipients {
             let ForwardPath::Mailbox(mailbox) = &recipient.forward_path else { continue };
             let now_ms = self.pipeline.shared.clock.now_ms();
-            let said = limits.allowance.one_more(&account, mailbox, settings.submission, now_ms).await;
+            let said = limits.counts.one_more(&account, mailbox, settings.submission, now_ms).await;
             let most = match said.map_err(|error| reply_to_store_error(&error))? {
-                Said::Fine => continue,
-                Said::TooMany(most) => format!("{most} recipients an hour"),
-                Said::TooManyNew { most, .. } | Said::Runaway(most) => format!("{most} recipients a day to whom it has not sent before"),
+                LimitVerdict::Fine => continue,
+                LimitVerdict::TooMany(most) => format!("{most} recipients an hour"),
+                LimitVerdict::TooManyNew { most, .. } | LimitVerdict::Runaway(most) => {
+                    format!("{most} new recipients a day")
+                }
             };
             return Err(Reply::new(
                 451,
@@ -171,7 +173,7 @@ async fn keep(store: &Store, id: QueueId, content: &[u8]) -> Result<Content, Sto
 }
 
 /// What one message is judged by.
-struct Desk<'a> {
+struct LocalChecks<'a> {
     settings: &'a Settings,
     directory: &'a Directory,
     user: &'a LocalUser,
@@ -179,7 +181,7 @@ struct Desk<'a> {
     clock: &'a Clock,
 }
 
-impl Desk<'_> {
+impl LocalChecks<'_> {
     fn rules(&self) -> LocalRules<'_> {
         LocalRules { directory: self.directory, hostname: &self.settings.hostname, rules: &self.settings.local_users }
     }
@@ -190,7 +192,7 @@ impl Desk<'_> {
         if named.is_empty() {
             return Ok(ReversePath::Null);
         }
-        let mailbox = self.mailbox(named).map_err(|e| Reply::new(553, (5, 1, 7), format!("the sender {named:?} is no address: {e}")))?;
+        let mailbox = self.mailbox(named).map_err(|e| Reply::new(553, (5, 1, 7), format!("invalid sender address {named:?}: {e}")))?;
         self.user.check(&mailbox, self.rules())?;
         Ok(ReversePath::Mailbox(mailbox))
     }
@@ -205,7 +207,7 @@ impl Desk<'_> {
         }
         let from = from_addresses(content)?;
         if from.is_empty() {
-            return Err(Reply::new(550, (5, 6, 0), "the From field names no address"));
+            return Err(Reply::new(550, (5, 6, 0), "the From field has no address"));
         }
         from.iter().try_for_each(|mailbox| self.user.check(mailbox, self.rules()))
     }
@@ -216,7 +218,7 @@ impl Desk<'_> {
                 return Err(Reply::new(554, (5, 5, 1), "the message has no recipients: neither on the command line nor in To, Cc and Bcc"));
             }
             n if n > RECIPIENTS_MAX => {
-                return Err(Reply::new(554, (5, 5, 3), format!("the message has {n} recipients; {RECIPIENTS_MAX} are the most")));
+                return Err(Reply::new(554, (5, 5, 3), format!("the message has {n} recipients; maximum {RECIPIENTS_MAX}")));
             }
             _ => {}
         }
@@ -230,7 +232,7 @@ impl Desk<'_> {
 
     /// A bare name is an address of this machine; where its name is no hosted domain, the postmaster reads the mail of its users.
     fn forward_path(&self, text: &str) -> Result<ForwardPath, Reply> {
-        let refused = |e: &dyn std::fmt::Display| Reply::new(553, (5, 1, 3), format!("{text:?} is no address: {e}"));
+        let refused = |e: &dyn std::fmt::Display| Reply::new(553, (5, 1, 3), format!("invalid address {text:?}: {e}"));
         let mailbox = self.mailbox(text).map_err(|e| refused(&e))?;
         if mailbox.domain != self.settings.hostname || self.directory.hosts(&mailbox.domain) {
             return Ok(ForwardPath::Mailbox(mailbox));
@@ -239,7 +241,7 @@ impl Desk<'_> {
         if Directory::is_role_name(&name) || (self.names)(name.as_str()) {
             return Ok(ForwardPath::Postmaster);
         }
-        Err(Reply::new(550, (5, 1, 1), format!("{text}: there is no such user on this machine")))
+        Err(Reply::new(550, (5, 1, 1), format!("{text}: no such user on this host")))
     }
 
     fn accepted(&self, reverse_path: &ReversePath, path: &ForwardPath) -> Result<AcceptedRecipient, Reply> {
@@ -252,12 +254,12 @@ impl Desk<'_> {
         let client = Client { address: IpAddr::V4(Ipv4Addr::LOCALHOST), login: Some(&self.user.name) };
         match policy::recipient(rules, client, reverse_path, path)? {
             AcceptedRecipient::Sender { .. } | AcceptedRecipient::Token { .. } => {
-                Err(Reply::new(550, (5, 7, 1), "a return address takes reports of other servers only"))
+                Err(Reply::new(550, (5, 7, 1), "a return address accepts DSNs from other servers only"))
             }
             AcceptedRecipient::Reports(address) => Err(Reply::new(
                 550,
                 (5, 7, 1),
-                format!("{address} takes reports of other servers only; make an alias of that name to have its mail"),
+                format!("{address} accepts reports from other servers only; add an alias of that name to receive its mail"),
             )),
             accepted => Ok(accepted),
         }

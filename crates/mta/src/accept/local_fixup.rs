@@ -97,10 +97,10 @@ fn canonical(raw: &[u8]) -> Result<Vec<u8>, Reply> {
         let text = line.strip_suffix(b"\n").unwrap_or(line);
         let text = text.strip_suffix(b"\r").unwrap_or(text);
         if text.contains(&0) {
-            return Err(Reply::new(554, (5, 6, 0), "the message holds a NUL octet: encode what is no text in base64"));
+            return Err(Reply::new(554, (5, 6, 0), "the message contains a NUL octet: encode binary data in base64"));
         }
         if text.contains(&b'\r') {
-            return Err(Reply::new(554, (5, 6, 0), "the message holds a CR that ends no line: end lines with LF or CRLF"));
+            return Err(Reply::new(554, (5, 6, 0), "the message contains a bare CR: end lines with LF or CRLF"));
         }
         out.extend_from_slice(text);
         out.extend_from_slice(b"\r\n");

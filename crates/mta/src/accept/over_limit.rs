@@ -7,7 +7,7 @@ use mail::{ForwardPath, QueueId, Reply, rfc5322_date};
 use net::random_u32;
 use store::{AccountChange, DirectoryChange, StoreError};
 
-use crate::accept::send_limit::{Allowance, Said, limits_of};
+use crate::accept::send_limit::{LimitVerdict, SendCounts, limits_of};
 use crate::context::Snapshot;
 use crate::notify::outbox::Outbox;
 use crate::queue::not_taken::reply_to_store_error;
@@ -15,7 +15,7 @@ use crate::queue::not_taken::reply_to_store_error;
 /// The counts, and what tells an account's owner of a limit.
 #[derive(Debug)]
 pub(crate) struct SendLimits {
-    pub allowance: Allowance,
+    pub counts: SendCounts,
     pub outbox: Outbox,
 }
 
@@ -24,22 +24,22 @@ pub(crate) async fn count(limits: &SendLimits, snapshot: &Snapshot, login: &str,
     let Snapshot { settings, directory } = snapshot;
     let (Some(account), ForwardPath::Mailbox(recipient)) = (directory.account(login), path) else { return Ok(()) };
     let clock = &limits.outbox.shared.clock;
-    let said = limits.allowance.one_more(account, recipient, limits_of(account, settings.submission), clock.now_ms()).await;
+    let said = limits.counts.one_more(account, recipient, limits_of(account, settings.submission), clock.now_ms()).await;
     match said.map_err(|error| reply_to_store_error(&error))? {
-        Said::Fine => Ok(()),
-        Said::TooMany(most) => {
+        LimitVerdict::Fine => Ok(()),
+        LimitVerdict::TooMany(most) => {
             Err(Reply::new(451, (4, 7, 1), format!("the account may send to {most} recipients an hour; try again later")))
         }
-        Said::TooManyNew { most, first } => {
+        LimitVerdict::TooManyNew { most, first } => {
             if first {
-                tracing::warn!(login, most, "an account has sent to as many new recipients as it may in a day");
-                told(limits, account, &Letter::Limit(most)).await;
+                tracing::warn!(login, most, "an account has reached its limit of new recipients per day");
+                notify_owner(limits, account, &OwnerLetter::Limit(most)).await;
             }
             Err(too_many_new(most))
         }
-        Said::Runaway(most) => {
+        LimitVerdict::Runaway(most) => {
             if let Err(error) = suspend(limits, account, most).await {
-                tracing::error!(login, %error, "an account could not be suspended");
+                tracing::error!(login, %error, "cannot suspend an account");
             }
             Err(too_many_new(most))
         }
@@ -47,18 +47,14 @@ pub(crate) async fn count(limits: &SendLimits, snapshot: &Snapshot, login: &str,
 }
 
 fn too_many_new(most: u32) -> Reply {
-    Reply::new(
-        451,
-        (4, 7, 1),
-        format!("the account may send to {most} recipients a day to whom it has not sent before; try again tomorrow"),
-    )
+    Reply::new(451, (4, 7, 1), format!("the account may send to {most} new recipients a day; try again tomorrow"))
 }
 
 async fn suspend(limits: &SendLimits, account: &Account, most: u32) -> Result<(), StoreError> {
     if account.suspended.is_some() {
         return Ok(());
     }
-    let why = format!("it went on after it had sent to {most} new recipients within a day");
+    let why = format!("it continued after {most} new recipients within a day");
     let change = AccountChange::Suspend(account.login.clone(), Some(why.clone()));
     let changes = vec![DirectoryChange::Account(change)];
     limits.outbox.shared.store.change_directory(changes.clone()).await?;
@@ -66,20 +62,20 @@ async fn suspend(limits: &SendLimits, account: &Account, most: u32) -> Result<()
         tracing::error!(%error, "the directory could not be read again");
     }
     tracing::warn!(login = %account.login, why, "the account is suspended");
-    told(limits, account, &Letter::Suspended(why)).await;
+    notify_owner(limits, account, &OwnerLetter::Suspended(why)).await;
     Ok(())
 }
 
 /// A letter to an account's owner.
 #[derive(Debug)]
-enum Letter {
+enum OwnerLetter {
     /// No more new recipients today.
     Limit(u32),
     /// The account is stopped, and why.
     Suspended(String),
 }
 
-impl Letter {
+impl OwnerLetter {
     fn text(&self, account: &Account, hostname: &mail::Domain, id: QueueId, now_unix_s: i64) -> String {
         let login = &account.login;
         let (subject, body) = match self {
@@ -112,12 +108,12 @@ impl Letter {
 }
 
 /// Sends a letter to the owner; of a suspension the postmaster hears too.
-async fn told(limits: &SendLimits, account: &Account, letter: &Letter) {
+async fn notify_owner(limits: &SendLimits, account: &Account, letter: &OwnerLetter) {
     let outbox = &limits.outbox;
     let settings = outbox.shared.settings.load_full();
     let now_ms = outbox.shared.clock.now_ms();
     let mut addressees = vec![account.login.clone()];
-    if matches!(letter, Letter::Suspended(_)) {
+    if matches!(letter, OwnerLetter::Suspended(_)) {
         addressees.extend(settings.postmaster.clone().filter(|postmaster| *postmaster != account.login));
     }
     for to in addressees {
@@ -127,7 +123,7 @@ async fn told(limits: &SendLimits, account: &Account, letter: &Letter) {
         let messages = outbox.addressed(id, &to, text.into_bytes().into(), utf8).await;
         match outbox.shared.store.commit(messages, 0).await {
             Ok(_) => outbox.wake.wake(),
-            Err(error) => tracing::error!(%to, %error, "an account's owner could not be told"),
+            Err(error) => tracing::error!(%to, %error, "cannot notify the account's owner"),
         }
     }
 }

@@ -14,13 +14,13 @@ use store::{Committed, Content, NewMessage, StoreError};
 
 use crate::accept::auto_replies;
 use crate::accept::auto_reply_limit;
-use crate::accept::bounce_limit::Returns;
+use crate::accept::bounce_limit::HourlyLimit;
 use crate::accept::decide::{Accepted, accept, decide, from_addresses, judge};
-use crate::accept::dmarc_results::{self, Seen, seen};
+use crate::accept::dmarc_results::{self, Observation, observe};
 use crate::accept::filter::{Downtime, Filtered, filter, unfiltered};
 use crate::accept::forged_results::strip;
 use crate::accept::gmail_confirmation::Confirmations;
-use crate::accept::inbound_report::{ReadingRoom, take_report};
+use crate::accept::inbound_report::{ReadingLimit, take_report};
 use crate::accept::message_auth::{Authenticated, Proof, authenticate};
 use crate::accept::prepare::{Prepared, prepare};
 use crate::accept::received::Received;
@@ -56,7 +56,7 @@ pub(crate) enum Outlet {
 #[derive(Debug)]
 pub(crate) struct Verifier {
     pub resolver: Resolver,
-    pub results: Arc<Results>,
+    pub results: Results,
 }
 
 /// How a message came.
@@ -80,10 +80,10 @@ pub(crate) struct Pipeline {
     /// How long the spam filter has been down.
     pub downtime: Downtime,
     /// Automatic answers, by sender and alias.
-    pub answers: Returns,
+    pub answers: HourlyLimit,
     pub confirmations: Confirmations,
     /// Bounds the reports that are read at a time.
-    pub reading: ReadingRoom,
+    pub reading: ReadingLimit,
     pub closing: Closing,
 }
 
@@ -96,7 +96,7 @@ struct Progress {
     /// Why it is held.
     held: Option<String>,
     /// What the DMARC report to the domain in its From field says about it.
-    seen: Option<Box<Seen>>,
+    seen: Option<Box<Observation>>,
 }
 
 /// What the log says of a message whatever becomes of it.
@@ -136,7 +136,7 @@ impl Described {
                     Responsibility::Ours(_) => "message accepted",
                     Responsibility::Kept(_) => "report taken",
                     Responsibility::TakenOver(_) => "message handed over",
-                    Responsibility::Dropped(_) => "automatic answer to a return address dropped",
+                    Responsibility::Dropped(_) => "automatic reply to a return address dropped",
                 };
                 tracing::info!(%id, from, to, %client, login, recipients, size_bytes, score, reason, "{how}");
             }
@@ -145,7 +145,7 @@ impl Described {
                 tracing::info!(%id, from, to, %client, login, score, %reply, "{how}");
             }
             Err(NotTaken::Store(error)) => {
-                tracing::error!(%id, from, to, %client, %error, "message not accepted: it could not be stored");
+                tracing::error!(%id, from, to, %client, %error, "message not accepted: cannot store it");
             }
         }
     }
@@ -160,9 +160,9 @@ impl Pipeline {
             large: Arc::default(),
             signing: Arc::default(),
             downtime: Downtime::default(),
-            answers: Returns::default(),
+            answers: HourlyLimit::default(),
             confirmations: Confirmations::default(),
-            reading: ReadingRoom::default(),
+            reading: ReadingLimit::default(),
             closing,
         }
     }
@@ -177,7 +177,7 @@ impl Pipeline {
         // A 4xx is not final: the sender tries again.
         let is_final = taken.as_ref().map_or_else(NotTaken::is_final, |_| true);
         if let (Origin::Server(verifier), Some(seen)) = (origin, progress.seen.filter(|_| is_final)) {
-            dmarc_results::tell(&self.shared, &verifier.results, *seen);
+            dmarc_results::count(&self.shared, &verifier.results, *seen);
         }
         taken.map_err(|not_taken| {
             if let NotTaken::Refused(_) = not_taken {
@@ -213,7 +213,7 @@ impl Pipeline {
         let filtered = self.filter(authenticated, settings).await;
         progress.score = filtered.answer.score;
         let judged = judge(&filtered.authenticated, directory, &settings.forward);
-        progress.seen = seen(settings, &filtered.authenticated, &judged);
+        progress.seen = observe(settings, &filtered.authenticated, &judged);
         let treatment = decide(&filtered, judged)?;
         let authenticated = filtered.authenticated;
         // DNS is asked before the content takes its room in memory.
@@ -306,7 +306,7 @@ impl Pipeline {
             return Ok(());
         }
         tracing::warn!(held = totals.held, bytes = totals.held_bytes, "no room for one more held message; `waypost held list` shows them");
-        Err(Reply::new(452, (4, 3, 1), "there is no room for mail that must be looked at by a person; try again later").into())
+        Err(Reply::new(452, (4, 3, 1), "no room for mail that needs manual review; try again later").into())
     }
 }
 

@@ -37,26 +37,28 @@ pub(crate) struct Prepared<'a> {
 
 /// Makes the outgoing messages.
 pub(crate) fn prepare<'a>(accepted: Accepted<'a>, settings: &Settings, clock: &Clock) -> Prepared<'a> {
-    let mut desk = Desk::new(&accepted, settings, clock);
+    let mut builder = MessageBuilder::new(&accepted, settings, clock);
     let mut own: Vec<NewRecipient> = Vec::new();
     for (recipient, target) in &accepted.received.recipients {
         match target {
-            AcceptedRecipient::Foreign(mailbox) if desk.seen.insert(mailbox.key()) => own.push(to(recipient, mailbox, None)),
+            AcceptedRecipient::Foreign(mailbox) if builder.seen.insert(mailbox.key()) => own.push(to(recipient, mailbox, None)),
             AcceptedRecipient::Alias { alias, targets } => {
                 for target in targets {
-                    desk.forward(recipient, alias, target);
+                    builder.forward(recipient, alias, target);
                 }
             }
-            AcceptedRecipient::Sender { known_as, sender } if desk.seen.insert(sender.key()) => desk.send_back(recipient, known_as, sender),
+            AcceptedRecipient::Sender { known_as, sender } if builder.seen.insert(sender.key()) => {
+                builder.send_back(recipient, known_as, sender)
+            }
             AcceptedRecipient::Foreign(_) | AcceptedRecipient::Sender { .. } | AcceptedRecipient::Token { .. } => {}
             // Reports are read before this stage, and go nowhere.
             AcceptedRecipient::Reports(_) => {}
         }
     }
     if !own.is_empty() {
-        desk.send_own(own);
+        builder.send_own(own);
     }
-    let Desk { messages, token, .. } = desk;
+    let MessageBuilder { messages, token, .. } = builder;
     // A report of success is made when a queued message is settled.
     let wants_report = |m: &NewMessage| m.recipients.iter().any(|r| r.notify.success);
     let is_forward = messages.iter().all(|m| m.message.flow == Flow::Forward && m.held.is_none() && !wants_report(m));
@@ -69,7 +71,7 @@ fn to(recipient: &Recipient, mailbox: &Mailbox, known_as: Option<&Mailbox>) -> N
 }
 
 /// Where the messages are made.
-struct Desk<'a> {
+struct MessageBuilder<'a> {
     accepted: &'a Accepted<'a>,
     settings: &'a Settings,
     clock: &'a Clock,
@@ -85,7 +87,7 @@ struct Desk<'a> {
     messages: Vec<NewMessage>,
 }
 
-impl<'a> Desk<'a> {
+impl<'a> MessageBuilder<'a> {
     fn new(accepted: &'a Accepted<'a>, settings: &'a Settings, clock: &'a Clock) -> Self {
         let received = &accepted.received;
         let mut missing = Vec::new();

@@ -28,7 +28,7 @@ const RETURNED: [&str; 3] = ["content-type: message/rfc822", "content-type: text
 
 /// What was read out of a report.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Read {
+struct ParsedDsn {
     action: Option<Action>,
     /// The Status field.
     status: Option<EnhancedCode>,
@@ -40,7 +40,7 @@ struct Read {
     original: String,
 }
 
-impl Read {
+impl ParsedDsn {
     /// Exim and OpenSMTPD write 5.0.0 for whatever the target's server said: then its own code counts, in the class that the report has.
     fn best_status(&self) -> EnhancedCode {
         match (self.status, self.said) {
@@ -70,11 +70,11 @@ pub(crate) async fn reword<'a>(
     // Without fields of the message nothing says for which alias it was; the return address is no address that its sender knows.
     let diagnostic = match action {
         Action::Failed if read.alias.is_none() => {
-            format!("a message that you sent was not taken; the report does not say for which address it was ({status})")
+            format!("a message from you was not delivered; the DSN does not name the recipient ({status})")
         }
-        Action::Failed => format!("the mailbox behind this address did not take the message ({status})"),
-        Action::Delayed => format!("the mailbox behind this address has not taken the message yet ({status})"),
-        Action::Relayed => "the message was taken".to_owned(),
+        Action::Failed => format!("the mailbox behind this address rejected the message ({status})"),
+        Action::Delayed => format!("the mailbox behind this address has not accepted the message yet ({status})"),
+        Action::Relayed => "the message was delivered".to_owned(),
     };
     let recipient = RecipientReport {
         recipient: read.alias.unwrap_or_else(|| sender.clone()),
@@ -141,9 +141,9 @@ fn body(whole: &[u8]) -> String {
     String::from_utf8_lossy(body.get(..READ_MAX_BYTES).unwrap_or(body)).into_owned()
 }
 
-fn read(whole: &[u8], directory: &Directory) -> Read {
+fn read(whole: &[u8], directory: &Directory) -> ParsedDsn {
     let text = body(whole);
-    let mut read = Read::default();
+    let mut read = ParsedDsn::default();
     let mut lines = text.lines();
     let mut is_returned = false;
     for line in lines.by_ref() {

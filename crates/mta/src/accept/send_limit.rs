@@ -3,7 +3,7 @@
 //! Invariant: what an account has sent to before is told from what is new to it over restarts too; memory is bounded by what is
 //! remembered of each account that sends.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 
 use directory::Account;
 use mail::Mailbox;
@@ -11,6 +11,7 @@ use store::{Store, StoreError};
 use tokio::sync::Mutex;
 
 use crate::settings::Sending;
+use crate::support::limits::{BoundedMap, Bucket};
 use crate::support::usage_log::{Habit, Habits};
 
 const HOUR_MS: i64 = 3_600_000;
@@ -29,7 +30,7 @@ pub(crate) fn limits_of(account: &Account, everybody: Sending) -> Sending {
 
 /// What is said of one more recipient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Said {
+pub(crate) enum LimitVerdict {
     /// It may be.
     Fine,
     /// There were too many within the hour.
@@ -42,16 +43,17 @@ pub(crate) enum Said {
 
 /// The counts.
 #[derive(Debug)]
-pub(crate) struct Allowance {
-    accounts: Mutex<HashMap<String, Sent>>,
+pub(crate) struct SendCounts {
+    accounts: Mutex<BoundedMap<String, AccountCounts>>,
     store: Store,
     habits: Habits,
 }
 
 #[derive(Debug, Default)]
-struct Sent {
-    /// Recipients that count, in thousandths, and when they were counted last.
-    count: i64,
+struct AccountCounts {
+    /// The recipients of the last hour.
+    hour: Bucket,
+    /// When it sent last.
     at_ms: i64,
     known: HashSet<i64>,
     /// When the new ones of the last day were new.
@@ -61,31 +63,27 @@ struct Sent {
     refused_ms: i64,
 }
 
-impl Allowance {
+impl SendCounts {
     pub fn new(store: Store, habits: Habits) -> Self {
-        Self { accounts: Mutex::default(), store, habits }
+        Self { accounts: Mutex::new(BoundedMap::new(COUNTED_MAX)), store, habits }
     }
 
     /// Counts one more recipient of an account.
-    pub async fn one_more(&self, account: &Account, recipient: &Mailbox, limits: Sending, now_ms: i64) -> Result<Said, StoreError> {
+    pub async fn one_more(&self, account: &Account, recipient: &Mailbox, limits: Sending, now_ms: i64) -> Result<LimitVerdict, StoreError> {
         let login = account.login.key();
         let mut accounts = self.accounts.lock().await;
-        if !accounts.contains_key(&login) {
+        if accounts.get(&login).is_none() {
             // Rare: the first message of an account since the start.
-            let sent = Sent::load(&self.store, &login, now_ms).await?;
-            if accounts.len() >= COUNTED_MAX {
-                let oldest = accounts.iter().min_by_key(|(_, sent)| sent.at_ms).map(|(login, _)| login.clone());
-                oldest.map(|login| accounts.remove(&login));
-            }
-            accounts.insert(login.clone(), sent);
+            let sent = AccountCounts::load(&self.store, &login, now_ms).await?;
+            accounts.insert_over_oldest(login.clone(), sent, |sent| sent.at_ms);
         }
-        let Some(sent) = accounts.get_mut(&login) else { return Ok(Said::Fine) };
+        let Some(sent) = accounts.get_mut(&login) else { return Ok(LimitVerdict::Fine) };
         let hash = hash(&login, recipient);
         let is_new = !sent.known.contains(&hash);
         let said = sent.one_more(hash, is_new, limits, now_ms);
-        if said == Said::Fine && is_new {
+        if said == LimitVerdict::Fine && is_new {
             // With a full line it is new once more after a restart.
-            let _ = self.habits.try_send(Habit::Recipient(login, hash, now_ms));
+            self.habits.push(Habit::Recipient(login, hash, now_ms));
         }
         Ok(said)
     }
@@ -97,41 +95,38 @@ fn hash(login: &str, recipient: &Mailbox) -> i64 {
     digest.first_chunk().map_or(0, |bytes| i64::from_le_bytes(*bytes))
 }
 
-impl Sent {
+impl AccountCounts {
     async fn load(store: &Store, login: &str, now_ms: i64) -> Result<Self, StoreError> {
         let rows = store.known_recipients(login.to_owned()).await?;
         let new = rows.iter().rev().map(|(_, first_ms)| *first_ms).filter(|first_ms| now_ms - first_ms < DAY_MS).collect();
         Ok(Self { known: rows.into_iter().map(|(recipient, _)| recipient).collect(), new, ..Self::default() })
     }
 
-    fn one_more(&mut self, recipient: i64, is_new: bool, limits: Sending, now_ms: i64) -> Said {
-        let most = i64::from(limits.per_hour) * 1000;
-        let back = (now_ms - self.at_ms).max(0).saturating_mul(most) / HOUR_MS;
-        self.count = self.count.saturating_sub(back).max(0);
+    fn one_more(&mut self, recipient: i64, is_new: bool, limits: Sending, now_ms: i64) -> LimitVerdict {
         self.at_ms = now_ms;
-        if self.count + 1000 > most {
-            return Said::TooMany(limits.per_hour);
+        if !self.hour.take(limits.per_hour, HOUR_MS, now_ms) {
+            return LimitVerdict::TooMany(limits.per_hour);
         }
         while self.new.front().is_some_and(|at_ms| now_ms - at_ms >= DAY_MS) {
             self.new.pop_front();
         }
         if is_new && self.new.len() >= usize::try_from(limits.new_per_day).unwrap_or(usize::MAX) {
+            self.hour.give_back();
             return self.refuse_new(limits.new_per_day, now_ms);
         }
-        self.count += 1000;
         if is_new {
             self.known.insert(recipient);
             self.new.push_back(now_ms);
         }
-        Said::Fine
+        LimitVerdict::Fine
     }
 
-    fn refuse_new(&mut self, most: u32, now_ms: i64) -> Said {
+    fn refuse_new(&mut self, most: u32, now_ms: i64) -> LimitVerdict {
         if now_ms - self.refused_ms >= DAY_MS {
             (self.refused, self.refused_ms) = (0, now_ms);
         }
         self.refused = self.refused.saturating_add(1);
-        if self.refused > most.max(20) { Said::Runaway(most) } else { Said::TooManyNew { most, first: self.refused == 1 } }
+        if self.refused > most.max(20) { LimitVerdict::Runaway(most) } else { LimitVerdict::TooManyNew { most, first: self.refused == 1 } }
     }
 }
 
@@ -143,28 +138,28 @@ mod tests {
 
     #[test]
     fn an_hour_has_so_many_recipients() {
-        let mut sent = Sent::default();
+        let mut sent = AccountCounts::default();
         let mut one = |now_ms| sent.one_more(1, false, LIMITS, now_ms);
-        assert!((0..10).all(|_| one(DAY_MS) == Said::Fine));
-        assert_eq!(one(DAY_MS), Said::TooMany(10));
-        assert_eq!(one(DAY_MS + HOUR_MS / 10), Said::Fine, "they come back one by one");
-        assert_eq!(one(DAY_MS + HOUR_MS / 10), Said::TooMany(10));
+        assert!((0..10).all(|_| one(DAY_MS) == LimitVerdict::Fine));
+        assert_eq!(one(DAY_MS), LimitVerdict::TooMany(10));
+        assert_eq!(one(DAY_MS + HOUR_MS / 10), LimitVerdict::Fine, "they come back one by one");
+        assert_eq!(one(DAY_MS + HOUR_MS / 10), LimitVerdict::TooMany(10));
     }
 
     #[test]
     fn a_day_has_so_many_new_ones_and_who_goes_on_is_stopped() {
         let limits = Sending { per_hour: 100_000, ..LIMITS };
-        let mut sent = Sent::default();
+        let mut sent = AccountCounts::default();
         for n in 0..3 {
-            assert_eq!(sent.one_more(n, true, limits, DAY_MS + n), Said::Fine);
+            assert_eq!(sent.one_more(n, true, limits, DAY_MS + n), LimitVerdict::Fine);
         }
-        assert_eq!(sent.one_more(9, true, limits, DAY_MS + 9), Said::TooManyNew { most: 3, first: true });
-        assert_eq!(sent.one_more(1, false, limits, DAY_MS + 9), Said::Fine, "whom it knows it may write to");
+        assert_eq!(sent.one_more(9, true, limits, DAY_MS + 9), LimitVerdict::TooManyNew { most: 3, first: true });
+        assert_eq!(sent.one_more(1, false, limits, DAY_MS + 9), LimitVerdict::Fine, "whom it knows it may write to");
         for n in 0..19 {
-            assert_eq!(sent.one_more(9 + n, true, limits, DAY_MS + 9), Said::TooManyNew { most: 3, first: false });
+            assert_eq!(sent.one_more(9 + n, true, limits, DAY_MS + 9), LimitVerdict::TooManyNew { most: 3, first: false });
         }
-        assert_eq!(sent.one_more(99, true, limits, DAY_MS + 9), Said::Runaway(3));
-        assert_eq!(sent.one_more(99, true, limits, 2 * DAY_MS + 9), Said::Fine, "a day later");
+        assert_eq!(sent.one_more(99, true, limits, DAY_MS + 9), LimitVerdict::Runaway(3));
+        assert_eq!(sent.one_more(99, true, limits, 2 * DAY_MS + 9), LimitVerdict::Fine, "a day later");
     }
 
     #[tokio::test]
@@ -173,9 +168,9 @@ mod tests {
         let store = Store::open(dir.path()).unwrap();
         let account = Account::new("me@example.test".parse().unwrap(), [0; 16]);
         let to = |n: u32| Mailbox::parse(&format!("you{n}@foreign.test")).unwrap();
-        let allowance = Allowance::new(store.clone(), crate::support::usage_log::start(store.clone()));
+        let counts = SendCounts::new(store.clone(), crate::support::usage_log::start(store.clone()));
         for n in 0..3 {
-            assert_eq!(allowance.one_more(&account, &to(n), LIMITS, DAY_MS).await.unwrap(), Said::Fine);
+            assert_eq!(counts.one_more(&account, &to(n), LIMITS, DAY_MS).await.unwrap(), LimitVerdict::Fine);
         }
         tokio::time::timeout(std::time::Duration::from_secs(20), async {
             while store.known_recipients("me@example.test".into()).await.unwrap().len() < 3 {
@@ -184,8 +179,8 @@ mod tests {
         })
         .await
         .unwrap();
-        let next = Allowance::new(store.clone(), crate::support::usage_log::start(store));
-        assert_eq!(next.one_more(&account, &to(7), LIMITS, DAY_MS + 1).await.unwrap(), Said::TooManyNew { most: 3, first: true });
-        assert_eq!(next.one_more(&account, &to(1), LIMITS, DAY_MS + 1).await.unwrap(), Said::Fine);
+        let next = SendCounts::new(store.clone(), crate::support::usage_log::start(store));
+        assert_eq!(next.one_more(&account, &to(7), LIMITS, DAY_MS + 1).await.unwrap(), LimitVerdict::TooManyNew { most: 3, first: true });
+        assert_eq!(next.one_more(&account, &to(1), LIMITS, DAY_MS + 1).await.unwrap(), LimitVerdict::Fine);
     }
 }

@@ -33,7 +33,7 @@ pub(crate) async fn seal<'a>(
         && let Some(broken) = broken(recheck, &evidence.dkim, first, &prepared.whole.bytes).await
     {
         count_broken_signature();
-        tracing::error!(id = %first.message.id, domain = broken, "a signature that verified does not verify on what would be sent: this is a bug, please report it");
+        tracing::error!(id = %first.message.id, domain = broken, "a signature that verified would not verify on the forwarded message: this is a bug, please report it");
         return Err(Reply::new(451, (4, 3, 0), "an internal error; try again later"));
     }
     sign(signing, snapshot, author, &mut prepared).await;

@@ -3,9 +3,8 @@
 //! The decisions are policy's; here is what a delivery touches: its targets, host, and domains (those of SPF, RFC 7208 s.2.4, and of
 //! our DKIM signature, RFC 6376 s.3.5). Invariant: a job that was let through gives its passes back exactly once.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use mail::{Domain, Fields, Mailbox};
+use parking_lot::{Mutex, MutexGuard};
 use policy::{Admission, Circuits, Keys, Meaning, Pass, Pause, Scope, Severity, Trouble};
 use store::{Flow, Message};
 
@@ -18,7 +17,7 @@ use crate::settings::Settings;
 
 /// All circuits.
 #[derive(Debug, Default)]
-pub(crate) struct LiveCircuits(Mutex<Circuits>);
+pub(crate) struct Breakers(Mutex<Circuits>);
 
 /// What let a job through.
 #[derive(Debug)]
@@ -38,9 +37,9 @@ pub(crate) struct Admitted {
     pub wait: Vec<(Job, Trouble)>,
 }
 
-impl LiveCircuits {
+impl Breakers {
     fn circuits(&self) -> MutexGuard<'_, Circuits> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Asks for a job. Recipients whose target has to wait leave it; where its host does, or somebody waits for the outcome of
@@ -178,7 +177,7 @@ impl LiveCircuits {
 pub(crate) fn log_critical(message: &Message, meaning: &Meaning) {
     if meaning.severity_of(message.flow == Flow::Own) == Severity::Critical {
         let (row, cause, next_step, link) = (meaning.row, meaning.cause, meaning.next_step, meaning.link);
-        tracing::error!(id = %message.id, meaning = %row, cause, next_step, link, "a reply that needs somebody to act");
+        tracing::error!(id = %message.id, meaning = %row, cause, next_step, link, "a reply that needs action by the operator");
     }
 }
 

@@ -74,16 +74,13 @@ pub(crate) async fn start(outbound: &Outbound) -> Result<(), StoreError> {
     let gap_ms = outbound.clock_steps.last_seen_ms.map_or(0, |last_ms| now_ms - last_ms);
     let gap_ms = if gap_ms.abs() >= GAP_MIN_MS { gap_ms } else { 0 };
     if gap_ms != 0 {
-        tracing::warn!(seconds = gap_ms / 1000, "the server did not run for long, or the clock was set: that time ages no mail");
+        tracing::warn!(seconds = gap_ms / 1000, "the server was down for long, or the clock was set: that time does not age queued mail");
     }
     // What came due meanwhile is due now; what a clock that was ahead has put off is not.
     let latest_ms = now_ms + settings.load().schedule.longest_wait_ms();
     let reined = store.step_clock(ClockStep { ages_by_ms: gap_ms, waits_by_ms: gap_ms.min(0), latest_ms }).await?;
     if reined > 0 {
-        tracing::warn!(
-            recipients = reined,
-            "mail waited for a time far ahead, of a clock that was wrong; it is tried as the schedule says"
-        );
+        tracing::warn!(recipients = reined, "queued mail was scheduled by a clock that was ahead; it is rescheduled");
     }
     outbound.clock_steps.write(clock).await;
     Ok(())
@@ -109,12 +106,12 @@ pub(crate) async fn notice(outbound: &Outbound) {
     let steps = &outbound.clock_steps;
     let mut watch = steps.watch.lock().await;
     let Some(by_ms) = watch.look(clock) else { return };
-    tracing::warn!(seconds = by_ms / 1000, "the clock was set: the times of mail that waits are moved along");
+    tracing::warn!(seconds = by_ms / 1000, "the clock was set: shifting the times of queued mail");
     steps.nothing_ages_until_ms.store(clock.steady_ms().saturating_add(NOTHING_AGES_MS), Ordering::SeqCst);
-    outbound.circuits().step_clock(by_ms);
+    outbound.breakers().step_clock(by_ms);
     let latest_ms = clock.now_ms() + settings.load().schedule.longest_wait_ms();
     if let Err(error) = store.step_clock(ClockStep { ages_by_ms: by_ms, waits_by_ms: by_ms, latest_ms }).await {
-        tracing::error!(%error, "the times of mail that waits could not be moved; a restart moves them");
+        tracing::error!(%error, "cannot shift the times of queued mail; a restart does");
     }
     steps.write(clock).await;
     outbound.outbox.wake.wake();

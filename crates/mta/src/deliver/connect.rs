@@ -15,7 +15,7 @@ use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::deliver::connection_limit::HostPlace;
+use crate::deliver::connection_limit::ConnectionPermit;
 use crate::deliver::open_session::Way;
 use crate::deliver::outbound::Connector;
 use crate::deliver::route::Plan;
@@ -63,7 +63,7 @@ pub(crate) struct Connection {
     /// Messages sent over it.
     pub messages: u32,
     /// Its place at the host.
-    pub place: Option<HostPlace>,
+    pub place: Option<ConnectionPermit>,
 }
 
 /// How long a reply may take (RFC 5321 s.4.5.3.2).
@@ -103,7 +103,7 @@ pub(crate) async fn connect(connector: &Connector, plan: &Plan, domain: &Domain,
             Err(trouble) if trouble.wants_pause() && policy::provider_of(&hop.host).is_some() => return Err(trouble),
             Err(trouble) => {
                 tried.hosts.push(hop.host.clone());
-                tracing::info!(host = %hop.host, %trouble, "host does not take mail now");
+                tracing::info!(host = %hop.host, %trouble, "host does not accept mail now");
                 // One host that may come back is a reason to wait.
                 if worst.as_ref().is_none_or(|w| w.permanent && !trouble.permanent) {
                     worst = Some(trouble);
@@ -111,7 +111,7 @@ pub(crate) async fn connect(connector: &Connector, plan: &Plan, domain: &Domain,
             }
         }
     }
-    Err(worst.unwrap_or_else(|| Trouble::unreachable("there is no host to connect to")))
+    Err(worst.unwrap_or_else(|| Trouble::unreachable("no host to connect to")))
 }
 
 /// Connects to an address of this host; `None` where none is left that was not tried.
@@ -126,15 +126,15 @@ async fn connect_host(
     let delivery = &settings.delivery;
     if let Some(socket) = &plan.socket {
         let identity = settings.identity(plan.flow);
-        let place = connector.hosts.enter(hop, plan.flow, delivery.connections_per_host).await;
+        let place = connector.connection_limits.enter(hop, plan.flow, delivery.connections_per_host).await;
         let local = timeout(Duration::from_secs(delivery.connect_timeout_s), UnixStream::connect(socket)).await;
         let local = local.map_err(|_| "no answer".to_owned()).and_then(|connected| connected.map_err(|e| e.to_string()));
-        let local = local.map_err(|e| Trouble::unreachable(format!("{} cannot be reached: {e}", socket.display())))?;
+        let local = local.map_err(|e| Trouble::unreachable(format!("cannot connect to {}: {e}", socket.display())))?;
         let way = Way { connector, plan, hop, identity: &identity, demand: &Demand::Nothing, policy: None };
         return way.open_local(local).await.map(|connection| Some(Connection { place: Some(place), ..connection }));
     }
     let found = addresses(connector, &hop.host, delivery.ipv6).await.map_err(|failure| match failure {
-        policy::RouteFailure::Temporary(text) => Trouble::dns(format!("DNS gave no address of {}: {text}", hop.host)),
+        policy::RouteFailure::Temporary(text) => Trouble::dns(format!("cannot look up the address of {}: {text}", hop.host)),
         _ => Trouble::permanent(Scope::Host, 4, 4, format!("the mail host {} has no address", hop.host)),
     })?;
     let mut addresses: Vec<IpAddr> = found.addresses.iter().copied().take(ADDRESSES_MAX).collect();
@@ -151,7 +151,7 @@ async fn connect_host(
     }
     addresses.retain(is_left);
     let demanded = demand(connector, plan, domain, hop, &found).await?;
-    let place = connector.hosts.enter(hop, plan.flow, delivery.connections_per_host).await;
+    let place = connector.connection_limits.enter(hop, plan.flow, delivery.connections_per_host).await;
     let mut trouble = Trouble::unreachable(format!("no address of {} answers", hop.host));
     while !addresses.is_empty() {
         let (tcp, address) = race(&addresses, hop, delivery, identity.source).await?;
@@ -170,7 +170,7 @@ async fn connect_host(
 
 /// A host that wants no IPv6 from us gets none, unless it has nothing else.
 async fn addresses(connector: &Connector, host: &Domain, ipv6: bool) -> Result<Host, policy::RouteFailure> {
-    if ipv6 && connector.circuits.is_ipv4_only(host, connector.shared.clock.now_ms()) {
+    if ipv6 && connector.breakers.is_ipv4_only(host, connector.shared.clock.now_ms()) {
         let found = connector.resolver.host(host, false).await;
         if found.is_ok() {
             return found;
@@ -180,7 +180,7 @@ async fn addresses(connector: &Connector, host: &Domain, ipv6: bool) -> Result<H
 }
 
 fn looped(host: &Domain) -> Trouble {
-    Trouble::permanent(Scope::Host, 4, 6, format!("mail loops back to us: the mail host {host} is this machine"))
+    Trouble::permanent(Scope::Host, 4, 6, format!("mail loops back to us: the mail host {host} is this server"))
 }
 
 fn is_this_machine(address: &IpAddr) -> bool {
@@ -217,7 +217,7 @@ async fn race(addresses: &[IpAddr], hop: &NextHop, delivery: &Delivery, source: 
             Ok(Some(Ok((address, Err(error))))) => last = format!("[{address}]:{}: {error}", hop.port),
             Ok(Some(Err(_))) | Err(_) => {}
             Ok(None) if more => {}
-            Ok(None) => return Err(Trouble::unreachable(format!("{} cannot be reached: {last}", hop.host))),
+            Ok(None) => return Err(Trouble::unreachable(format!("cannot connect to {}: {last}", hop.host))),
         }
     }
 }
@@ -233,7 +233,7 @@ pub(crate) async fn dial(target: SocketAddr, source: Option<IpAddr>) -> std::io:
 }
 
 impl Connection {
-    /// Returns once the place of this connection is of more use to somebody else.
+    /// HourlyLimit once the place of this connection is of more use to somebody else.
     pub async fn wanted(&self) {
         match &self.place {
             Some(place) => place.wanted().await,

@@ -18,7 +18,7 @@ pub(crate) async fn reports(
     recipients: Vec<RecipientReport>,
 ) -> Vec<NewMessage> {
     let ReversePath::Mailbox(to) = &message.reverse_path else {
-        tracing::info!(id = %message.id, "no report: the message has a null reverse-path");
+        tracing::info!(id = %message.id, "no DSN: the message has a null reverse-path");
         return Vec::new();
     };
     let settings = outbox.shared.settings.load();

@@ -4,10 +4,10 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use mail::evidence::{IprevResult, SpfResult};
 use msgauth::Input;
+use parking_lot::{Mutex, MutexGuard};
 use store::Flow;
 
 use crate::deliver::outbound::Connector;
@@ -26,17 +26,17 @@ const DOMAINS_MAX: usize = 50;
 
 /// What is known of our IPv6 addresses.
 #[derive(Debug, Default)]
-pub(crate) struct Ipv6Standing(Mutex<HashMap<(Ipv6Addr, Flow), Known>>);
+pub(crate) struct Ipv6Fitness(Mutex<HashMap<(Ipv6Addr, Flow), CheckedAddress>>);
 
 #[derive(Debug)]
-struct Known {
+struct CheckedAddress {
     is_fit: bool,
     until_ms: i64,
 }
 
-impl Ipv6Standing {
-    fn known(&self) -> MutexGuard<'_, HashMap<(Ipv6Addr, Flow), Known>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+impl Ipv6Fitness {
+    fn known(&self) -> MutexGuard<'_, HashMap<(Ipv6Addr, Flow), CheckedAddress>> {
+        self.0.lock()
     }
 
     /// Leaves IPv6 addresses out of a host's, where there are others and ours is not fit.
@@ -65,17 +65,17 @@ impl Ipv6Standing {
         let trouble = trouble(connector, ours, flow).await;
         match &trouble {
             None => {
-                tracing::info!(address = %ours, flow = flow.as_str(), "mail may leave over IPv6: name and SPF of the address are in order")
+                tracing::info!(address = %ours, flow = flow.as_str(), "sending over IPv6: the address has a valid name and passes SPF")
             }
             Some(trouble) => {
-                tracing::warn!(address = %ours, flow = flow.as_str(), trouble, "mail leaves over IPv4 where it can; `waypost doctor` says what to do");
+                tracing::warn!(address = %ours, flow = flow.as_str(), trouble, "preferring IPv4; `waypost doctor` says what to do");
             }
         }
         let is_fit = trouble.is_none();
         let mut known = self.known();
         known.retain(|_, known| now_ms < known.until_ms);
         if known.len() < KEPT_MAX {
-            known.insert((ours, flow), Known { is_fit, until_ms: now_ms + if is_fit { FIT_MS } else { UNFIT_MS } });
+            known.insert((ours, flow), CheckedAddress { is_fit, until_ms: now_ms + if is_fit { FIT_MS } else { UNFIT_MS } });
         }
         is_fit
     }
@@ -87,7 +87,7 @@ async fn trouble(connector: &Connector, ours: Ipv6Addr, flow: Flow) -> Option<St
     let (address, settings) = (IpAddr::V6(ours), connector.shared.settings.load_full());
     match authenticator.confirmed_name(address).await {
         (IprevResult::Pass, _) => {}
-        (result, _) => return Some(format!("it has no name that leads back to it ({result:?})")),
+        (result, _) => return Some(format!("it has no forward-confirmed reverse DNS name ({result:?})")),
     }
     let hello = settings.identity(flow).hello.to_string();
     let domains = match flow {

@@ -76,7 +76,7 @@ impl Waiter {
         }
         if let Err((job, _)) = self.outcome.send((job, results)) {
             if taken {
-                tracing::warn!(id = %job.claimed.message.id, "delivered after its sender had been told to try again; the next copy is not sent on");
+                tracing::warn!(id = %job.claimed.message.id, "delivered after its sender got a temporary failure; the next copy will not be forwarded");
             }
             window.done(&job);
         }

@@ -8,13 +8,13 @@ use net::{ClientTls, Resolver};
 use tokio::sync::Notify;
 
 use crate::context::Shared;
-use crate::deliver::breakers::LiveCircuits;
+use crate::deliver::breakers::Breakers;
 use crate::deliver::clock_step::ClockSteps;
-use crate::deliver::connection_limit::HostPlaces;
-use crate::deliver::ipv6::Ipv6Standing;
+use crate::deliver::connection_limit::ConnectionLimits;
+use crate::deliver::ipv6::Ipv6Fitness;
 use crate::deliver::lane::Lanes;
 use crate::deliver::mta_sts::StsPolicies;
-use crate::deliver::tls_history::TlsMemory;
+use crate::deliver::tls_history::TlsHistory;
 use crate::deliver::window::Window;
 use crate::notify::outbox::Outbox;
 use crate::reporting::tally::Results;
@@ -33,17 +33,17 @@ pub(crate) struct Connector {
     /// The ports on which we take mail from other servers: a route to one of them on this machine is a loop.
     pub own_ports: Vec<u16>,
     /// Connections, by host.
-    pub hosts: HostPlaces,
+    pub connection_limits: ConnectionLimits,
     /// What hosts have asked us to stop.
-    pub circuits: Arc<LiveCircuits>,
+    pub breakers: Arc<Breakers>,
     /// Whether mail may leave over IPv6.
-    pub ipv6: Ipv6Standing,
+    pub ipv6: Ipv6Fitness,
     /// The MTA-STS policies of others.
     pub sts: StsPolicies,
     /// Which hosts offer TLS.
-    pub tls_memory: TlsMemory,
+    pub tls_history: TlsHistory,
     /// How TLS with others went, for the reports to them.
-    pub results: Arc<Results>,
+    pub results: Results,
     /// Where this run begins to spread hosts of equal preference.
     pub spread: u32,
 }
@@ -74,8 +74,8 @@ impl Outbound {
     }
 
     /// The circuit breakers.
-    pub fn circuits(&self) -> &LiveCircuits {
-        &self.connector.circuits
+    pub fn breakers(&self) -> &Breakers {
+        &self.connector.breakers
     }
 }
 

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use net::Clock;
 use policy::Pause;
 
-use crate::deliver::breakers::LiveCircuits;
+use crate::deliver::breakers::Breakers;
 use crate::support::wake::Wake;
 
 /// The pauses of a running server.
 #[derive(Debug, Clone)]
 pub struct Pauses {
-    pub(crate) circuits: Arc<LiveCircuits>,
+    pub(crate) breakers: Arc<Breakers>,
     pub(crate) clock: Clock,
     pub(crate) wake: Wake,
 }
@@ -21,12 +21,12 @@ pub struct Pauses {
 impl Pauses {
     /// Those that go on, the one that ends first before the others.
     pub fn list(&self) -> Vec<Pause> {
-        self.circuits.pauses(self.clock.now_ms())
+        self.breakers.pauses(self.clock.now_ms())
     }
 
-    /// Ends those of a mailbox, a host or a provider. Returns how many there were.
+    /// Ends those of a mailbox, a host or a provider. HourlyLimit how many there were.
     pub fn resume(&self, about: &str) -> usize {
-        self.circuits.resume(about)
+        self.breakers.resume(about)
     }
 
     /// Looks for what is due.

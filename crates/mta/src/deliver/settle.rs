@@ -38,7 +38,7 @@ pub(crate) async fn set_aside(outbound: &Outbound, mut job: Job, reason: &str) {
     if job.waiter.is_some() {
         return all_failed(outbound, vec![job], &Trouble::unreadable(reason)).await;
     }
-    outbound.circuits().give_back(&mut job, outbound.shared().clock.now_ms());
+    outbound.breakers().give_back(&mut job, outbound.shared().clock.now_ms());
     tracing::error!(id = %job.claimed.message.id, reason, "a message is unreadable and was set aside; `waypost queue list` shows it");
     let aside = |r: &ClaimedRecipient| (r.key, Disposition::SetAside { reason: reason.to_owned() });
     let settlement = Settlement { recipients: job.claimed.recipients.iter().map(aside).collect(), ..Settlement::default() };
@@ -52,7 +52,7 @@ pub(crate) async fn settle(outbound: &Outbound, mut job: Job, mut results: Outco
     let _hold = outbound.closing.hold();
     clock_step::notice(outbound).await;
     let now_ms = shared.clock.now_ms();
-    outbound.circuits().tell(shared, &mut job, &mut results, now_ms);
+    outbound.breakers().tell(shared, &mut job, &mut results, now_ms);
     let forwarding = shared.settings.load().forward.srs.domain.to_string();
     let ours = (job.claimed.message.flow == Flow::Forward).then_some(forwarding.as_str());
     if results.iter().any(|result| result.as_ref().is_err_and(|trouble| trouble.doubts_us(ours))) {
@@ -131,7 +131,7 @@ impl<'a> Ledger<'a> {
                 Disposition::Done
             }
             Err(trouble) if message.mendable && policy::is_dmarc_refusal(&trouble) => {
-                tracing::warn!(id = %message.id, %trouble, "the target refuses the From field's domain: sent again under a From of ours");
+                tracing::warn!(id = %message.id, %trouble, "the target rejects the From field's domain: resending with our own From");
                 self.mended.push(recipient);
                 return None;
             }
@@ -216,7 +216,7 @@ async fn write(outbound: &Outbound, settlement: Settlement) {
             Ok(()) => return,
             Err(store::StoreError::Closed) => return,
             Err(error) => {
-                tracing::error!(%error, "the outcome of a delivery could not be written down; trying again");
+                tracing::error!(%error, "cannot store the outcome of a delivery; retrying");
                 tokio::time::sleep(AGAIN_AFTER).await;
             }
         }
@@ -233,8 +233,8 @@ fn report_on(recipient: &ClaimedRecipient, action: Action, trouble: &Trouble, un
     let to = &recipient.recipient;
     let diagnostic = match (&to.known_as, action) {
         (None, _) => trouble.text.clone(),
-        (Some(_), Action::Failed) => format!("the mailbox behind this address did not take the message ({})", trouble.enhanced),
-        (Some(_), Action::Delayed) => format!("the mailbox behind this address has not taken the message yet ({})", trouble.enhanced),
+        (Some(_), Action::Failed) => format!("the mailbox behind this address rejected the message ({})", trouble.enhanced),
+        (Some(_), Action::Delayed) => format!("the mailbox behind this address has not accepted the message yet ({})", trouble.enhanced),
         (Some(_), Action::Relayed) => "forwarded".to_owned(),
     };
     let of_host = trouble.said.as_ref().filter(|_| to.known_as.is_none());

@@ -65,8 +65,8 @@ impl Demand {
         }
         let why = match self {
             Self::Nothing => return trouble,
-            Self::Encryption | Self::Dane(_) => "its TLSA records (DANE) demand it".to_owned(),
-            Self::Name { .. } => format!("the MTA-STS policy of {domain} demands it"),
+            Self::Encryption | Self::Dane(_) => "its TLSA records (DANE) require it".to_owned(),
+            Self::Name { .. } => format!("the MTA-STS policy of {domain} requires it"),
         };
         Trouble { text: format!("{}; {why}", trouble.text), ..trouble }
     }
@@ -100,7 +100,7 @@ pub(crate) async fn demand(connector: &Connector, plan: &Plan, domain: &Domain, 
             let policy = tlsa_policy(domain, records.iter().map(|record| format!("_{}._tcp.{base}. IN TLSA {}", hop.port, record.text())));
             let dane = Dane::new(records, base, &published.domain);
             if dane.is_none() {
-                tracing::info!(host = %hop.host, "none of the host's TLSA records is of use: TLS is demanded, whoever it is");
+                tracing::info!(host = %hop.host, "none of the host's TLSA records is usable: TLS is required, without authentication");
             }
             return Ok(Demanded::of(dane.map_or(Demand::Encryption, |dane| Demand::Dane(Arc::new(dane))), policy));
         }
@@ -116,7 +116,7 @@ pub(crate) async fn demand(connector: &Connector, plan: &Plan, domain: &Domain, 
     if !is_testing {
         return Err(Trouble::tls(text));
     }
-    tracing::warn!(domain = %published.domain, host = %hop.host, "{text}; it is in testing mode, so the mail goes all the same");
+    tracing::warn!(domain = %published.domain, host = %hop.host, "{text}; it is in testing mode; sending anyway");
     connector.sts.count_testing_failure();
     Ok(Demanded { demand: Demand::Nothing, policy: None })
 }
@@ -126,7 +126,7 @@ async fn tlsa(connector: &Connector, hop: &NextHop, host: &Host) -> Result<(Doma
     for name in host.canonical.iter().chain([&hop.host]) {
         let answer = connector.resolver.tlsa(name, hop.port).await.map_err(|failure| {
             let text = if let RouteFailure::Temporary(text) = failure { text } else { "no answer".into() };
-            Trouble::dns(format!("the TLSA records of {name} cannot be looked up, and without them nobody knows whom to trust: {text}"))
+            Trouble::dns(format!("cannot look up the TLSA records of {name}, which would authenticate it: {text}"))
         })?;
         if answer.secure && !answer.records.is_empty() {
             return Ok((name.clone(), answer.records));

@@ -4,9 +4,9 @@
 //! it queues behind that.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use mail::Domain;
+use parking_lot::{Mutex, MutexGuard};
 use store::NewMessage;
 
 use crate::deliver::job::Job;
@@ -57,7 +57,7 @@ impl Window {
     }
 
     fn used(&self) -> MutexGuard<'_, Used> {
-        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+        self.used.lock()
     }
 
     /// Recipients in memory.

@@ -49,7 +49,7 @@ enum Fate {
 }
 
 /// What the sender is to be told.
-enum Answer {
+enum ClientAnswer {
     Taken(TakenOver),
     Refused(Reply),
     Commit,
@@ -68,20 +68,20 @@ pub(crate) async fn hand_over(
     let may_report = messages.iter().all(|m| m.message.may_report);
     let fates = offer(dispatch, &messages, &fingerprints, deadline_s).await;
     fates.iter().zip(&messages).for_each(|(fate, new)| log_fate_of(dispatch.outbound().shared(), fate, new));
-    let said: Vec<Said<'_>> = fates.iter().zip(&messages).map(|(fate, new)| said(fate, new)).collect();
-    match answer(&said, may_report) {
-        Answer::Taken(taken) => {
+    let outcomes: Vec<TargetOutcome<'_>> = fates.iter().zip(&messages).map(|(fate, new)| outcome_of(fate, new)).collect();
+    match answer(&outcomes, may_report) {
+        ClientAnswer::Taken(taken) => {
             if let Some(first) = messages.first() {
                 dispatch.outbound().shared().store.discard(&first.content);
             }
             release(dispatch, fates);
             Ok(HandedOver::ToTargets(taken))
         }
-        Answer::Refused(reply) => {
+        ClientAnswer::Refused(reply) => {
             release(dispatch, fates);
             Err(NotTaken::Refused(reply))
         }
-        Answer::Commit => Ok(HandedOver::ToQueue(commit(dispatch, &messages, &fingerprints, fates).await?)),
+        ClientAnswer::Commit => Ok(HandedOver::ToQueue(commit(dispatch, &messages, &fingerprints, fates).await?)),
     }
 }
 
@@ -95,12 +95,12 @@ async fn offer(dispatch: &Dispatch, messages: &[NewMessage], fingerprints: &[Opt
             None => None,
             Some(Begun::Now(mark)) => Some(mark),
             Some(Begun::Taken) => {
-                tracing::info!(id = %new.message.id, "not sent again: somebody answers for this message already");
+                tracing::info!(id = %new.message.id, "not sent again: already delivered or queued");
                 offered.push(Err(Fate::Taken));
                 continue;
             }
             Some(Begun::UnderWay) => {
-                tracing::info!(id = %new.message.id, "put off: the same message is on its way to the target");
+                tracing::info!(id = %new.message.id, "deferred: the same message is already in flight to the target");
                 offered.push(Err(Fate::Elsewhere));
                 continue;
             }
@@ -164,7 +164,7 @@ fn log_fate_of(shared: &Shared, fate: &Fate, new: &NewMessage) {
 }
 
 /// What is known of one target when the sender is answered.
-enum Said<'a> {
+enum TargetOutcome<'a> {
     Taken,
     /// No, and another From field would not help.
     Refused(&'a Trouble),
@@ -174,46 +174,46 @@ enum Said<'a> {
     Elsewhere,
 }
 
-fn said<'a>(fate: &'a Fate, new: &NewMessage) -> Said<'a> {
+fn outcome_of<'a>(fate: &'a Fate, new: &NewMessage) -> TargetOutcome<'a> {
     match fate {
-        Fate::Taken => Said::Taken,
-        Fate::Elsewhere => Said::Elsewhere,
-        Fate::Late(_) | Fate::Untried => Said::Later(None),
+        Fate::Taken => TargetOutcome::Taken,
+        Fate::Elsewhere => TargetOutcome::Elsewhere,
+        Fate::Late(_) | Fate::Untried => TargetOutcome::Later(None),
         Fate::NotTaken(outcome) => match outcome.1.iter().find_map(|result| result.as_ref().err()) {
-            Some(trouble) if trouble.permanent && !settle::is_mendable(new, trouble) => Said::Refused(trouble),
-            trouble => Said::Later(trouble),
+            Some(trouble) if trouble.permanent && !settle::is_mendable(new, trouble) => TargetOutcome::Refused(trouble),
+            trouble => TargetOutcome::Later(trouble),
         },
     }
 }
 
 /// The whole rule. Any target that took the message makes it ours to bring to the others. Where none did, what all refuse is refused; and
 /// the rest becomes ours only where we could tell its sender of a failure later.
-fn answer(said: &[Said<'_>], may_report: bool) -> Answer {
-    let is_taken = |said: &Said<'_>| matches!(said, Said::Taken);
-    if !said.is_empty() && said.iter().all(is_taken) {
-        return Answer::Taken(TakenOver(()));
+fn answer(outcomes: &[TargetOutcome<'_>], may_report: bool) -> ClientAnswer {
+    let is_taken = |outcome: &TargetOutcome<'_>| matches!(outcome, TargetOutcome::Taken);
+    if !outcomes.is_empty() && outcomes.iter().all(is_taken) {
+        return ClientAnswer::Taken(TakenOver(()));
     }
     // What becomes of it there is not known yet, and what was taken is remembered: the sender may ask again.
-    if said.iter().any(|said| matches!(said, Said::Elsewhere)) {
-        return Answer::Refused(busy());
+    if outcomes.iter().any(|outcome| matches!(outcome, TargetOutcome::Elsewhere)) {
+        return ClientAnswer::Refused(busy());
     }
-    if said.iter().any(is_taken) {
-        return Answer::Commit;
+    if outcomes.iter().any(is_taken) {
+        return ClientAnswer::Commit;
     }
-    let refusal = said.iter().find_map(|said| if let Said::Refused(trouble) = said { Some(*trouble) } else { None });
-    let is_refused = said.iter().all(|said| matches!(said, Said::Refused(_)));
+    let refusal = outcomes.iter().find_map(|outcome| if let TargetOutcome::Refused(trouble) = outcome { Some(*trouble) } else { None });
+    let is_refused = outcomes.iter().all(|outcome| matches!(outcome, TargetOutcome::Refused(_)));
     match refusal {
-        Some(trouble) if is_refused => Answer::Refused(masked(trouble)),
-        _ if may_report => Answer::Commit,
+        Some(trouble) if is_refused => ClientAnswer::Refused(masked(trouble)),
+        _ if may_report => ClientAnswer::Commit,
         _ => {
-            let trouble = said.iter().find_map(|said| if let Said::Later(trouble) = said { *trouble } else { None });
-            Answer::Refused(trouble.filter(|trouble| !trouble.permanent).map_or_else(busy, masked))
+            let trouble = outcomes.iter().find_map(|outcome| if let TargetOutcome::Later(trouble) = outcome { *trouble } else { None });
+            ClientAnswer::Refused(trouble.filter(|trouble| !trouble.permanent).map_or_else(busy, masked))
         }
     }
 }
 
 fn busy() -> Reply {
-    Reply::new(451, (4, 4, 7), "the mailbox behind this address has not taken the message yet; try again later")
+    Reply::new(451, (4, 4, 7), "the mailbox behind this address has not accepted the message yet; try again later")
 }
 
 /// What a target said, for the sender: its class and code. Its text may name the target in any form, and stays here.
@@ -223,13 +223,13 @@ fn masked(trouble: &Trouble) -> Reply {
         // The enhanced code of a host that cannot be reached is of no use to the sender.
         return match trouble.scope {
             Scope::Recipient => {
-                Reply::new(450, (4, subject, detail), "the mailbox behind this address does not take mail now; try again later")
+                Reply::new(450, (4, subject, detail), "the mailbox behind this address accepts no mail at the moment; try again later")
             }
             _ => busy(),
         };
     }
     let code = if subject == 1 || subject == 2 { 550 } else { 554 };
-    Reply::new(code, (5, subject, detail), "the mailbox behind this address refused the message")
+    Reply::new(code, (5, subject, detail), "the mailbox behind this address rejected the message")
 }
 
 /// Gives back what jobs hold. Dropping a receiver tells the others that nobody waits.
@@ -290,11 +290,11 @@ async fn commit(
 mod tests {
     use super::*;
 
-    fn code(said: &[Said<'_>], may_report: bool) -> String {
-        match answer(said, may_report) {
-            Answer::Taken(_) => "taken".into(),
-            Answer::Commit => "commit".into(),
-            Answer::Refused(reply) => {
+    fn code(outcomes: &[TargetOutcome<'_>], may_report: bool) -> String {
+        match answer(outcomes, may_report) {
+            ClientAnswer::Taken(_) => "taken".into(),
+            ClientAnswer::Commit => "commit".into(),
+            ClientAnswer::Refused(reply) => {
                 assert!(!reply.to_string().contains("secret"), "{reply}");
                 reply.to_string().chars().take_while(|c| !c.is_ascii_alphabetic()).collect::<String>().trim().to_owned()
             }
@@ -302,27 +302,27 @@ mod tests {
     }
 
     #[test]
-    fn the_rule() {
+    fn the_reply_follows_from_every_targets_outcome() {
         let no = Trouble::permanent(Scope::Recipient, 1, 1, "no secret@target.test");
         let policy = Trouble::permanent(Scope::Message, 7, 1, "secret");
         let full = Trouble::temporary(Scope::Recipient, 2, 2, "secret is full");
         let down = Trouble::unreachable("secret.test does not answer");
-        let (taken, late) = (|| Said::Taken, || Said::Later(None));
+        let (taken, late) = (|| TargetOutcome::Taken, || TargetOutcome::Later(None));
         for known in [true, false] {
             assert_eq!(code(&[taken(), taken()], known), "taken");
-            assert_eq!(code(&[taken(), Said::Refused(&no)], known), "commit");
-            assert_eq!(code(&[Said::Later(Some(&full)), taken()], known), "commit");
+            assert_eq!(code(&[taken(), TargetOutcome::Refused(&no)], known), "commit");
+            assert_eq!(code(&[TargetOutcome::Later(Some(&full)), taken()], known), "commit");
             assert_eq!(code(&[late(), taken()], known), "commit");
-            assert_eq!(code(&[Said::Refused(&no)], known), "550 5.1.1");
-            assert_eq!(code(&[Said::Refused(&policy), Said::Refused(&no)], known), "554 5.7.1");
+            assert_eq!(code(&[TargetOutcome::Refused(&no)], known), "550 5.1.1");
+            assert_eq!(code(&[TargetOutcome::Refused(&policy), TargetOutcome::Refused(&no)], known), "554 5.7.1");
         }
-        assert_eq!(code(&[Said::Later(Some(&full))], true), "commit");
-        assert_eq!(code(&[Said::Later(Some(&full))], false), "450 4.2.2");
-        assert_eq!(code(&[Said::Later(Some(&down))], false), "451 4.4.7");
-        assert_eq!(code(&[Said::Refused(&no), late()], true), "commit");
-        assert_eq!(code(&[Said::Refused(&no), late()], false), "451 4.4.7");
+        assert_eq!(code(&[TargetOutcome::Later(Some(&full))], true), "commit");
+        assert_eq!(code(&[TargetOutcome::Later(Some(&full))], false), "450 4.2.2");
+        assert_eq!(code(&[TargetOutcome::Later(Some(&down))], false), "451 4.4.7");
+        assert_eq!(code(&[TargetOutcome::Refused(&no), late()], true), "commit");
+        assert_eq!(code(&[TargetOutcome::Refused(&no), late()], false), "451 4.4.7");
         assert_eq!(code(&[], false), "451 4.4.7", "nobody's word is no 250");
-        assert_eq!(code(&[Said::Elsewhere, Said::Refused(&no)], true), "451 4.4.7");
-        assert_eq!(code(&[Said::Elsewhere, taken()], true), "451 4.4.7");
+        assert_eq!(code(&[TargetOutcome::Elsewhere, TargetOutcome::Refused(&no)], true), "451 4.4.7");
+        assert_eq!(code(&[TargetOutcome::Elsewhere, taken()], true), "451 4.4.7");
     }
 }

@@ -7,10 +7,11 @@
 mod claim;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use mail::Domain;
+use parking_lot::{Mutex, MutexGuard};
 use policy::Trouble;
 use store::{Flow, NewMessage, StoreError, TlsWish};
 
@@ -71,7 +72,7 @@ impl Dispatch {
     }
 
     fn state(&self) -> MutexGuard<'_, DispatchState> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock()
     }
 
     /// What deliveries touch.
@@ -95,7 +96,7 @@ impl Dispatch {
             route.plan = None;
         }
         self.0.outbound.lanes.lift_pauses();
-        self.0.outbound.circuits().lift();
+        self.0.outbound.breakers().lift();
         self.wake();
     }
 
@@ -153,7 +154,7 @@ impl Dispatch {
             let next_ms = match caught(self.look()).await {
                 Some(Ok(next_ms)) => next_ms,
                 Some(Err(error)) => {
-                    tracing::error!(%error, "the queue could not be looked at; trying again");
+                    tracing::error!(%error, "cannot read the queue; retrying");
                     None
                 }
                 None => None,
@@ -167,7 +168,7 @@ impl Dispatch {
         }
     }
 
-    /// Claims what is due now and for which there is room. Returns when the next is due, Unix milliseconds.
+    /// Claims what is due now and for which there is room. HourlyLimit when the next is due, Unix milliseconds.
     async fn look(&self) -> Result<Option<i64>, StoreError> {
         let outbound = &self.0.outbound;
         let (store, clock) = (&outbound.shared().store, &outbound.shared().clock);
@@ -220,7 +221,7 @@ impl Dispatch {
         if is_due {
             let removed = shared.store.expire_held(now_ms).await?;
             if removed > 0 {
-                tracing::info!(removed, "held mail that nobody released was removed: its time was up");
+                tracing::info!(removed, "removed held mail whose retention has ended");
             }
         }
         Ok(())

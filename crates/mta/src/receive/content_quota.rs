@@ -3,15 +3,16 @@
 //! Invariant: what is kept of content in memory is counted before it is kept, so a client that sends nothing holds nothing, and no network can keep
 //! the others' mail out.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use store::content::ROW_MAX_BYTES;
 use store::{Spool, StoreError};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use crate::receive::shares::{Claimant, Shares};
+use crate::receive::shares::{RankedClient, Shares};
 
 /// What a content counts before its first octet: its session's buffers.
 const BEGUN_BYTES: usize = 4 * 1024;
@@ -24,16 +25,16 @@ const ROOM_WAIT: Duration = Duration::from_secs(5);
 
 /// The memory of all contents that are arriving.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Arriving(Arc<Room>);
+pub(crate) struct ContentQuota(Arc<QuotaState>);
 
 #[derive(Debug)]
-struct Room {
+struct QuotaState {
     shares: Mutex<Shares>,
     freed: Notify,
     wait: Duration,
 }
 
-impl Default for Room {
+impl Default for QuotaState {
     fn default() -> Self {
         Self { shares: Mutex::default(), freed: Notify::new(), wait: ROOM_WAIT }
     }
@@ -50,30 +51,30 @@ pub(crate) enum NotKept {
     Store(#[from] StoreError),
 }
 
-impl Room {
+impl QuotaState {
     fn shares(&self) -> MutexGuard<'_, Shares> {
-        self.shares.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shares.lock()
     }
 }
 
-impl Arriving {
+impl ContentQuota {
     /// Opens one more. `all_bytes` is the memory for all contents.
-    pub async fn open(&self, who: Claimant, all_bytes: usize, spool: impl FnOnce() -> Spool) -> Option<Spooling> {
-        let mut held = Held { room: self.0.clone(), who, bytes: 0 };
-        held.grow_to(BEGUN_BYTES, all_bytes).await.then(|| Spooling { spool: spool(), held, size_bytes: 0, all_bytes })
+    pub async fn open(&self, who: RankedClient, all_bytes: usize, spool: impl FnOnce() -> Spool) -> Option<ArrivingContent> {
+        let mut held = CountedMemory { room: self.0.clone(), who, bytes: 0 };
+        held.grow_to(BEGUN_BYTES, all_bytes).await.then(|| ArrivingContent { spool: spool(), held, size_bytes: 0, all_bytes })
     }
 }
 
 /// One content that is arriving.
 #[derive(Debug)]
-pub(crate) struct Spooling {
+pub(crate) struct ArrivingContent {
     spool: Spool,
-    held: Held,
+    held: CountedMemory,
     size_bytes: usize,
     all_bytes: usize,
 }
 
-impl Spooling {
+impl ArrivingContent {
     /// Keeps the next octets. After an error it is useless.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<(), NotKept> {
         self.size_bytes = self.size_bytes.saturating_add(bytes.len());
@@ -85,7 +86,7 @@ impl Spooling {
     }
 
     /// All of it is here: only the front stays in memory from now on.
-    pub fn into_spool(mut self) -> (Spool, Held) {
+    pub fn into_spool(mut self) -> (Spool, CountedMemory) {
         self.held.shrink_to(self.size_bytes.min(ROW_MAX_BYTES));
         (self.spool, self.held)
     }
@@ -93,13 +94,13 @@ impl Spooling {
 
 /// Memory that is counted; given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Held {
-    room: Arc<Room>,
-    who: Claimant,
+pub(crate) struct CountedMemory {
+    room: Arc<QuotaState>,
+    who: RankedClient,
     bytes: usize,
 }
 
-impl Held {
+impl CountedMemory {
     /// Waits until there is room; false where there is none in time.
     async fn grow_to(&mut self, bytes: usize, all_bytes: usize) -> bool {
         let more = bytes.saturating_sub(self.bytes);
@@ -136,7 +137,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for CountedMemory {
     fn drop(&mut self) {
         self.shrink_to(0);
     }
@@ -152,19 +153,19 @@ mod tests {
     struct Stage {
         _dir: tempfile::TempDir,
         store: store::Store,
-        arriving: Arriving,
+        arriving: ContentQuota,
     }
 
     impl Stage {
         fn new() -> Self {
             let dir = tempfile::tempdir().unwrap();
             let store = store::Store::open(dir.path()).unwrap();
-            let arriving = Arriving(Arc::new(Room { wait: Duration::from_millis(100), ..Room::default() }));
+            let arriving = ContentQuota(Arc::new(QuotaState { wait: Duration::from_millis(100), ..QuotaState::default() }));
             Self { _dir: dir, store, arriving }
         }
 
-        async fn open(&self, rank: Rank, client: &str, id: i64) -> Option<Spooling> {
-            let who = Claimant { rank, client: client.parse().unwrap() };
+        async fn open(&self, rank: Rank, client: &str, id: i64) -> Option<ArrivingContent> {
+            let who = RankedClient { rank, client: client.parse().unwrap() };
             self.arriving.open(who, ALL_BYTES, || self.store.spool(mail::QueueId(id))).await
         }
     }

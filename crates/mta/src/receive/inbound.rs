@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use net::ServerTls;
 
-use crate::accept::bounce_limit::Returns;
+use crate::accept::bounce_limit::HourlyLimit;
 use crate::accept::over_limit::SendLimits;
 use crate::accept::pipeline::{Pipeline, Verifier};
 use crate::context::Shared;
-use crate::deliver::breakers::LiveCircuits;
-use crate::receive::auth::authenticator::Logins;
-use crate::receive::content_quota::Arriving;
+use crate::deliver::breakers::Breakers;
+use crate::receive::auth::authenticator::Authenticator;
+use crate::receive::content_quota::ContentQuota;
 use crate::receive::known_networks::KnownNetworks;
 use crate::support::shutdown::Closing;
 
@@ -24,18 +24,18 @@ pub(crate) struct Inbound {
     pub pipeline: Arc<Pipeline>,
     /// Finds out who sent a message without a login.
     pub verifier: Verifier,
-    pub logins: Arc<Logins>,
+    pub logins: Arc<Authenticator>,
     /// Counts what accounts send.
     pub send_limits: Arc<SendLimits>,
     /// Our certificates.
     pub tls: Option<ServerTls>,
     /// Memory for content that is arriving.
-    pub arriving: Arriving,
+    pub arriving: ContentQuota,
     /// Networks that have used the server before.
     pub known: KnownNetworks,
     /// DSNs, by return address.
-    pub returns: Returns,
+    pub returns: HourlyLimit,
     /// Which mailboxes take nothing now.
-    pub circuits: Arc<LiveCircuits>,
+    pub breakers: Arc<Breakers>,
     pub closing: Closing,
 }

@@ -5,16 +5,17 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use mail::Reply;
+use parking_lot::Mutex;
 use socket2::{Domain as Family, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::receive::inbound::Inbound;
-use crate::receive::session::Driver;
-use crate::receive::shares::{Claimant, Full, Rank, Shares};
+use crate::receive::session::SessionDriver;
+use crate::receive::shares::{Full, Rank, RankedClient, Shares};
 use crate::receive::tls_accept::handshake;
 use crate::settings::{Limits, Listener, ListenerKind};
 use crate::support::networks::network;
@@ -44,26 +45,26 @@ pub(crate) fn bind(listener: &Listener) -> std::io::Result<TcpListener> {
 
 /// Sessions under way: how many, and from where.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Sessions(Arc<Mutex<Counts>>);
+pub(crate) struct Sessions(Arc<Mutex<SessionCounts>>);
 
 #[derive(Debug, Default)]
-struct Counts {
+struct SessionCounts {
     shares: Shares,
     by_client: HashMap<IpAddr, usize>,
 }
 
 /// One session's place; given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct SessionPlace {
     sessions: Sessions,
-    who: Claimant,
+    who: RankedClient,
 }
 
 impl Sessions {
     /// Takes a place, or says why there is none.
-    fn enter(&self, who: Claimant, limits: &Limits) -> Result<Place, Reply> {
+    fn enter(&self, who: RankedClient, limits: &Limits) -> Result<SessionPlace, Reply> {
         let client = network(who.client);
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.0.lock();
         let of_client = counts.by_client.get(&client).copied().unwrap_or_default();
         if of_client >= limits.sessions_per_client {
             return Err(too_many_from_network());
@@ -74,12 +75,12 @@ impl Sessions {
             Err(Full::Network) => return Err(too_many_from_network()),
         }
         counts.by_client.insert(client, of_client + 1);
-        Ok(Place { sessions: self.clone(), who })
+        Ok(SessionPlace { sessions: self.clone(), who })
     }
 
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).shares.total()
+        self.0.lock().shares.total()
     }
 }
 
@@ -87,24 +88,24 @@ fn too_many_from_network() -> Reply {
     Reply::new(421, (4, 7, 0), "too many sessions from your network; try again later")
 }
 
-impl Place {
+impl SessionPlace {
     /// Whether clients like this one leave hardly a place for others.
     pub fn is_crowded(&self, limits: &Limits) -> bool {
-        self.sessions.0.lock().unwrap_or_else(PoisonError::into_inner).shares.is_crowded(self.who.rank, limits.sessions)
+        self.sessions.0.lock().shares.is_crowded(self.who.rank, limits.sessions)
     }
 
     /// The client has logged in: it counts among the accounts from now on.
     pub fn logged_in(&mut self) {
-        let mut counts = self.sessions.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.sessions.0.lock();
         counts.shares.promote(self.who, Rank::Account, 1);
         self.who.rank = Rank::Account;
     }
 }
 
-impl Drop for Place {
+impl Drop for SessionPlace {
     fn drop(&mut self) {
         let client = network(self.who.client);
-        let mut counts = self.sessions.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.sessions.0.lock();
         counts.shares.give_back(self.who, 1);
         if let Some(of_client) = counts.by_client.get_mut(&client) {
             *of_client = of_client.saturating_sub(1);
@@ -128,7 +129,7 @@ pub(crate) async fn listen(listener: TcpListener, kind: ListenerKind, sessions: 
                 tokio::spawn(session(tcp, peer, kind, sessions.clone(), inbound.clone()));
             }
             Err(error) => {
-                tracing::error!(%error, "a connection could not be accepted; resting a moment");
+                tracing::error!(%error, "cannot accept a connection; pausing for 200 ms");
                 tokio::time::sleep(REST).await;
             }
         }
@@ -158,7 +159,7 @@ async fn session(tcp: TcpStream, peer: SocketAddr, kind: ListenerKind, sessions:
     } else {
         (Stream::Plain(tcp), None)
     };
-    let mut driver = Box::new(Driver::new(stream, secured, who, kind, inbound));
+    let mut driver = Box::new(SessionDriver::new(stream, secured, who, kind, inbound));
     driver.place = place;
     if caught(driver.run(refusal)).await.is_none() {
         driver.give_up().await;

@@ -12,13 +12,13 @@ use crate::receive::inbound::Inbound;
 
 /// What is known of the recipients that a transaction has already.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Before {
+pub(crate) struct PriorRecipients {
     any: bool,
     has_sender: bool,
     has_reports: bool,
 }
 
-impl Before {
+impl PriorRecipients {
     /// Of those that were accepted.
     pub fn of<'a>(accepted: impl Iterator<Item = &'a AcceptedRecipient>) -> Self {
         accepted.fold(Self::default(), |before, one| Self {
@@ -38,12 +38,12 @@ fn is_read(accepted: &AcceptedRecipient) -> bool {
 }
 
 /// Decides about a recipient.
-pub(crate) async fn admit(
+pub(crate) async fn check_recipient(
     inbound: &Inbound,
     client: Client<'_>,
     reverse_path: &ReversePath,
     path: &ForwardPath,
-    before: Before,
+    before: PriorRecipients,
 ) -> Result<AcceptedRecipient, Reply> {
     let shared = &inbound.shared;
     let snapshot = Snapshot { settings: shared.settings.load_full(), directory: shared.directory.refreshed().await };
@@ -55,20 +55,20 @@ pub(crate) async fn admit(
     };
     // A report is told again for one sender; a second recipient would see it as it came.
     if before.any && (is_sender(&accepted) || before.has_sender) {
-        return Err(Reply::new(452, (4, 5, 3), "a report goes to one return address at a time"));
+        return Err(Reply::new(452, (4, 5, 3), "a DSN takes one return address at a time"));
     }
     // A message is either read or passed on.
     if before.any && (is_read(&accepted) || before.has_reports) {
-        return Err(Reply::new(452, (4, 5, 3), "an address for reports is the only recipient of a message"));
+        return Err(Reply::new(452, (4, 5, 3), "an address for reports must be the only recipient"));
     }
     match &accepted {
         AcceptedRecipient::Sender { .. }
             if *reverse_path == ReversePath::Null && !inbound.returns.may_take(path, &settings.forward, &shared.clock) =>
         {
-            Err(Reply::new(450, (4, 7, 1), "too many reports for this return address; try again in an hour"))
+            Err(Reply::new(450, (4, 7, 1), "too many DSNs for this return address; try again in an hour"))
         }
         AcceptedRecipient::Alias { targets, .. } if client.login.is_none() && are_closed(inbound, targets) => {
-            Err(Reply::new(450, (4, 2, 1), "the mailbox behind this address takes no mail for now; try again later"))
+            Err(Reply::new(450, (4, 2, 1), "the mailbox behind this address accepts no mail at the moment; try again later"))
         }
         _ => {
             if let Some(login) = client.login {
@@ -91,5 +91,5 @@ async fn remembered(inbound: &Inbound, known_as: Mailbox, token: String) -> Resu
 /// Whether every target has said that it takes nothing for now: better heard at once than after days.
 fn are_closed(inbound: &Inbound, targets: &[Mailbox]) -> bool {
     let now_ms = inbound.shared.clock.now_ms();
-    targets.iter().all(|target| inbound.circuits.is_closed(target, now_ms))
+    targets.iter().all(|target| inbound.breakers.is_closed(target, now_ms))
 }

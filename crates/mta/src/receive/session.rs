@@ -21,37 +21,37 @@ use crate::accept::received::{Received, SessionFacts};
 use crate::accept::responsibility::Responsibility;
 use crate::context::Snapshot;
 use crate::queue::not_taken::reply_to_store_error;
-use crate::receive::auth::exchange::{Answer, LogIn};
-use crate::receive::content_quota::{NotKept, Spooling};
+use crate::receive::auth::exchange::{AuthAnswer, AuthExchange};
+use crate::receive::content_quota::{ArrivingContent, NotKept};
 use crate::receive::inbound::Inbound;
-use crate::receive::listen::Place;
-use crate::receive::patience::{LOOK_EVERY, Patience, Position};
-use crate::receive::rcpt::{Before, admit};
-use crate::receive::shares::{Claimant, Rank};
-use crate::receive::tls_accept::{Secured, handshake};
+use crate::receive::listen::SessionPlace;
+use crate::receive::rcpt::{PriorRecipients, check_recipient};
+use crate::receive::shares::{Rank, RankedClient};
+use crate::receive::timeouts::{ClientTimeouts, LOOK_EVERY, SessionProgress};
+use crate::receive::tls_accept::{TlsSession, handshake};
 use crate::settings::{ListenerKind, Settings};
 use crate::support::stream::Stream;
 
 /// One session: the protocol's state, and what the transaction under way has opened.
-pub(crate) struct Driver {
+pub(crate) struct SessionDriver {
     session: Session<AcceptedRecipient>,
     stream: Option<Stream>,
     client: IpAddr,
-    who: Claimant,
+    who: RankedClient,
     /// Its place among the sessions.
-    pub place: Option<Place>,
+    pub place: Option<SessionPlace>,
     inbound: Arc<Inbound>,
-    spool: Option<Spooling>,
-    secured: Option<Box<Secured>>,
+    spool: Option<ArrivingContent>,
+    secured: Option<Box<TlsSession>>,
     kind: ListenerKind,
-    log_in: LogIn,
+    log_in: AuthExchange,
     output: Vec<u8>,
 }
 
 /// The connection is gone; there is nobody to answer.
-struct Gone;
+struct ConnectionLost;
 
-impl From<std::io::Error> for Gone {
+impl From<std::io::Error> for ConnectionLost {
     fn from(_: std::io::Error) -> Self {
         Self
     }
@@ -82,12 +82,12 @@ fn is_offered(mechanism: Mechanism, settings: &Settings, directory: &Directory, 
     }
 }
 
-impl Driver {
-    pub fn new(stream: Stream, secured: Option<Secured>, who: Claimant, kind: ListenerKind, inbound: Arc<Inbound>) -> Self {
+impl SessionDriver {
+    pub fn new(stream: Stream, secured: Option<TlsSession>, who: RankedClient, kind: ListenerKind, inbound: Arc<Inbound>) -> Self {
         let Snapshot { settings, directory } = inbound.shared.snapshot();
         let config = session_config(&settings, &directory, kind, inbound.tls.is_some());
         let session = Session::new(Arc::new(config), secured.as_ref().map(|secured| TlsInfo { description: secured.description.clone() }));
-        let (secured, log_in) = (secured.map(Box::new), LogIn::default());
+        let (secured, log_in) = (secured.map(Box::new), AuthExchange::default());
         let client = who.client;
         Self { session, stream: Some(stream), client, who, place: None, inbound, spool: None, secured, kind, log_in, output: Vec::new() }
     }
@@ -107,13 +107,13 @@ impl Driver {
         }
     }
 
-    async fn serve(&mut self, refusal: Option<Reply>) -> Result<(), Gone> {
+    async fn serve(&mut self, refusal: Option<Reply>) -> Result<(), ConnectionLost> {
         match refusal {
             Some(reply) => self.session.refuse_connection(reply),
             None => self.greet().await?,
         }
         let mut closing = self.inbound.closing.subscribe();
-        let mut patience = Patience::new(now());
+        let mut patience = ClientTimeouts::new(now());
         loop {
             while let Some(event) = self.session.next_event() {
                 if matches!(event, Event::Close) {
@@ -125,31 +125,33 @@ impl Driver {
             let deadline = self.deadline(&mut patience);
             let look = if self.who.rank.is_unknown() { deadline.min(now() + LOOK_EVERY) } else { deadline };
             match self.read(look, &mut closing).await? {
-                Read::Some => {}
-                Read::Late if now() < self.deadline(&mut patience) => {}
-                Read::End => return Ok(()),
-                Read::Late => self.session.close_with(Reply::new(421, (4, 4, 2), "you took too long; goodbye")),
-                Read::Closing => self.session.close_with(Reply::new(421, (4, 3, 2), "the server is shutting down; try again in a minute")),
+                ReadOutcome::Some => {}
+                ReadOutcome::Late if now() < self.deadline(&mut patience) => {}
+                ReadOutcome::End => return Ok(()),
+                ReadOutcome::Late => self.session.close_with(Reply::new(421, (4, 4, 2), "timeout; closing the connection")),
+                ReadOutcome::Closing => {
+                    self.session.close_with(Reply::new(421, (4, 3, 2), "the server is shutting down; try again in a minute"))
+                }
             }
         }
     }
 
-    async fn greet(&mut self) -> Result<(), Gone> {
+    async fn greet(&mut self) -> Result<(), ConnectionLost> {
         let delay_ms = self.inbound.shared.settings.load().limits.greet_delay_ms;
         if delay_ms > 0 {
             tokio::time::sleep(Duration::from_millis(delay_ms)).await;
         }
-        let stream = self.stream.as_mut().ok_or(Gone)?;
+        let stream = self.stream.as_mut().ok_or(ConnectionLost)?;
         let session = &mut self.session;
         stream.read_waiting(|bytes| session.receive(bytes)).await?;
         self.session.greet();
         Ok(())
     }
 
-    fn deadline(&self, patience: &mut Patience) -> Instant {
+    fn deadline(&self, patience: &mut ClientTimeouts) -> Instant {
         let settings = self.inbound.shared.settings.load();
         let is_account = self.session.identity().is_some();
-        let position = Position {
+        let position = SessionProgress {
             commands: self.session.commands(),
             content_bytes: self.session.in_content().then(|| self.session.came_bytes()),
             is_account,
@@ -158,33 +160,33 @@ impl Driver {
         patience.deadline(position, &settings.limits, now())
     }
 
-    async fn read(&mut self, deadline: Instant, closing: &mut watch::Receiver<bool>) -> Result<Read, Gone> {
-        let stream = self.stream.as_mut().ok_or(Gone)?;
+    async fn read(&mut self, deadline: Instant, closing: &mut watch::Receiver<bool>) -> Result<ReadOutcome, ConnectionLost> {
+        let stream = self.stream.as_mut().ok_or(ConnectionLost)?;
         let session = &mut self.session;
         let idle = !session.in_content();
         tokio::select! {
             biased;
             read = timeout_at(deadline, stream.read_into(|bytes| session.receive(bytes))) => match read {
-                Err(_) => Ok(Read::Late),
-                Ok(Ok(0)) => Ok(Read::End),
-                Ok(read) => Ok(read.map(|_| Read::Some)?),
+                Err(_) => Ok(ReadOutcome::Late),
+                Ok(Ok(0)) => Ok(ReadOutcome::End),
+                Ok(read) => Ok(read.map(|_| ReadOutcome::Some)?),
             },
-            _ = closing.wait_for(|c| *c), if idle => Ok(Read::Closing),
+            _ = closing.wait_for(|c| *c), if idle => Ok(ReadOutcome::Closing),
         }
     }
 
-    async fn flush(&mut self) -> Result<(), Gone> {
+    async fn flush(&mut self) -> Result<(), ConnectionLost> {
         if !self.session.has_output() {
             return Ok(());
         }
         self.session.take_output(&mut self.output);
-        let sent = self.stream.as_mut().ok_or(Gone)?.send(&self.output).await;
+        let sent = self.stream.as_mut().ok_or(ConnectionLost)?.send(&self.output).await;
         // A session that waits keeps no buffer.
         self.output = Vec::new();
         Ok(sent?)
     }
 
-    async fn handle(&mut self, event: Event) -> Result<(), Gone> {
+    async fn handle(&mut self, event: Event) -> Result<(), ConnectionLost> {
         // What happens rarely is boxed: a session that waits, as most do, must be small.
         match event {
             Event::StartTls => return Box::pin(self.start_tls()).await,
@@ -204,10 +206,10 @@ impl Driver {
         Ok(())
     }
 
-    async fn start_tls(&mut self) -> Result<(), Gone> {
+    async fn start_tls(&mut self) -> Result<(), ConnectionLost> {
         self.flush().await?;
-        let tcp = self.stream.take().and_then(Stream::into_plain).ok_or(Gone)?;
-        let (stream, secured) = handshake(tcp, self.client, self.kind, &self.inbound).await.ok_or(Gone)?;
+        let tcp = self.stream.take().and_then(Stream::into_plain).ok_or(ConnectionLost)?;
+        let (stream, secured) = handshake(tcp, self.client, self.kind, &self.inbound).await.ok_or(ConnectionLost)?;
         self.stream = Some(stream);
         self.session.tls_established(TlsInfo { description: secured.description.clone() });
         self.secured = Some(Box::new(secured));
@@ -216,22 +218,22 @@ impl Driver {
 
     async fn auth(&mut self, step: AuthStep) {
         match self.log_in.step(&self.inbound.logins, self.client, self.secured.as_deref(), step).await {
-            Answer::Challenge(challenge) => self.session.auth_challenge(&challenge),
-            Answer::In(login) => {
+            AuthAnswer::Challenge(challenge) => self.session.auth_challenge(&challenge),
+            AuthAnswer::LoggedIn(login) => {
                 self.who.rank = Rank::Account;
                 if let Some(place) = &mut self.place {
                     place.logged_in();
                 }
                 self.session.auth_succeeded(login);
             }
-            Answer::Refused(reply) => self.session.auth_failed(reply),
+            AuthAnswer::Refused(reply) => self.session.auth_failed(reply),
         }
     }
 
     async fn mail(&mut self, reverse_path: &ReversePath) {
         let directory = self.inbound.shared.directory.refreshed().await;
         let decision = match self.session.identity().map(|login| directory.account(login).filter(|a| a.is_active())) {
-            Some(None) => Err(Reply::new(550, (5, 7, 1), "the account was switched off or removed meanwhile")),
+            Some(None) => Err(Reply::new(550, (5, 7, 1), "the account has been disabled or removed")),
             account => policy::reverse_path(&directory, account.flatten(), reverse_path),
         };
         match decision {
@@ -243,8 +245,8 @@ impl Driver {
     async fn recipient(&mut self, recipient: &Recipient) {
         let client = Client { address: self.client, login: self.session.identity() };
         let reverse_path = self.session.reverse_path().cloned().unwrap_or(ReversePath::Null);
-        let before = Before::of(self.session.recipients());
-        match admit(&self.inbound, client, &reverse_path, &recipient.forward_path, before).await {
+        let before = PriorRecipients::of(self.session.recipients());
+        match check_recipient(&self.inbound, client, &reverse_path, &recipient.forward_path, before).await {
             Ok(accepted) => self.session.accept_recipient(accepted),
             Err(reply) => self.refuse("recipient refused", &recipient.forward_path.to_string(), reply),
         }
@@ -278,7 +280,7 @@ impl Driver {
                 too_much_content()
             }
             NotKept::Store(error) => {
-                tracing::error!(client = %self.client, %error, "content could not be kept");
+                tracing::error!(client = %self.client, %error, "cannot store the content");
                 reply_to_store_error(error)
             }
         };
@@ -287,14 +289,14 @@ impl Driver {
 
     async fn content_end(&mut self) -> Reply {
         let (Some(transaction), Some(spooling)) = (self.session.take_transaction(), self.spool.take()) else {
-            return Reply::new(451, (4, 3, 0), "the message was lost on its way in; send it again");
+            return Reply::new(451, (4, 3, 0), "the message was lost in transit; send it again");
         };
         let (spool, held) = spooling.into_spool();
         let id = spool.id();
         let content = match spool.finish().await {
             Ok(content) => content,
             Err(error) => {
-                tracing::error!(%id, %error, "content could not be kept");
+                tracing::error!(%id, %error, "cannot store the content");
                 return reply_to_store_error(&error);
             }
         };
@@ -332,7 +334,7 @@ fn now() -> Instant {
 }
 
 /// How a read ended.
-enum Read {
+enum ReadOutcome {
     Some,
     End,
     Late,
@@ -349,7 +351,7 @@ fn taken(responsibility: &Responsibility, id: QueueId) -> Reply {
         Responsibility::Ours(_) => "queued as",
         Responsibility::TakenOver(_) => "delivered, known here as",
         Responsibility::Kept(_) => "report read, known here as",
-        Responsibility::Dropped(_) => "automatic answer dropped, known here as",
+        Responsibility::Dropped(_) => "automatic reply dropped, known here as",
     };
     Reply::new(250, (2, 0, 0), format!("{how} {id}"))
 }

@@ -43,7 +43,7 @@ impl Rank {
 
 /// Who wants a share.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Claimant {
+pub(crate) struct RankedClient {
     pub rank: Rank,
     pub client: IpAddr,
 }
@@ -66,7 +66,7 @@ pub(crate) struct Shares {
 
 impl Shares {
     /// Takes `amount` of `all`; a network may always use `network_least`.
-    pub fn take(&mut self, who: Claimant, amount: usize, all: usize, network_least: usize) -> Result<(), Full> {
+    pub fn take(&mut self, who: RankedClient, amount: usize, all: usize, network_least: usize) -> Result<(), Full> {
         let (of_rank, of_network) = who.rank.parts();
         let part = |parts: usize| part(all, parts);
         let total = self.total();
@@ -96,7 +96,7 @@ impl Shares {
     }
 
     /// Gives back what was taken.
-    pub fn give_back(&mut self, who: Claimant, amount: usize) {
+    pub fn give_back(&mut self, who: RankedClient, amount: usize) {
         if let Some(used) = self.used.get_mut(who.rank as usize) {
             *used = used.saturating_sub(amount);
         }
@@ -109,7 +109,7 @@ impl Shares {
     }
 
     /// The client has become more: what it has counts for its new rank.
-    pub fn promote(&mut self, who: Claimant, rank: Rank, amount: usize) {
+    pub fn promote(&mut self, who: RankedClient, rank: Rank, amount: usize) {
         if let Some(used) = self.used.get_mut(who.rank as usize) {
             *used = used.saturating_sub(amount);
         }
@@ -141,8 +141,8 @@ fn part(all: usize, parts: usize) -> usize {
 mod tests {
     use super::*;
 
-    fn who(rank: Rank, client: &str) -> Claimant {
-        Claimant { rank, client: client.parse().unwrap() }
+    fn who(rank: Rank, client: &str) -> RankedClient {
+        RankedClient { rank, client: client.parse().unwrap() }
     }
 
     /// How many single shares these get, one client in each of 200 networks after the other.
@@ -182,7 +182,7 @@ mod tests {
         shares.take(client, 5, 80, 0).unwrap();
         shares.promote(client, Rank::Account, 5);
         assert_eq!((shares.used_by(Rank::Newcomer), shares.used_by(Rank::Account)), (0, 5));
-        shares.give_back(Claimant { rank: Rank::Account, ..client }, 5);
+        shares.give_back(RankedClient { rank: Rank::Account, ..client }, 5);
         assert!(shares.total() == 0 && shares.networks.is_empty());
     }
 }

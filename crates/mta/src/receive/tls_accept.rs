@@ -15,7 +15,7 @@ use crate::support::stream::Stream;
 
 /// What is known of a session's TLS.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Secured {
+pub(crate) struct TlsSession {
     /// For trace fields and logs.
     pub description: String,
     /// What a login can be bound to.
@@ -25,7 +25,7 @@ pub(crate) struct Secured {
 }
 
 /// Does a handshake; nothing where it fails, which is logged.
-pub(crate) async fn handshake(tcp: TcpStream, client: IpAddr, kind: ListenerKind, inbound: &Inbound) -> Option<(Stream, Secured)> {
+pub(crate) async fn handshake(tcp: TcpStream, client: IpAddr, kind: ListenerKind, inbound: &Inbound) -> Option<(Stream, TlsSession)> {
     let tls = inbound.tls.clone()?;
     let limit = Duration::from_secs(inbound.shared.settings.load().limits.handshake_timeout_s);
     let service = if kind == ListenerKind::ByCertificate { Service::ByCertificate } else { Service::Smtp };
@@ -34,7 +34,7 @@ pub(crate) async fn handshake(tcp: TcpStream, client: IpAddr, kind: ListenerKind
     match tokio::time::timeout(limit, acceptor.accept(tcp)).await.ok()? {
         Ok(accepted) => {
             let connection = accepted.stream.get_ref().1;
-            let secured = Secured {
+            let secured = TlsSession {
                 description: net::describe(connection),
                 bindings: bindings(connection, &accepted.leaf),
                 certificate: connection.peer_certificates().and_then(<[_]>::first).map(|leaf| net::certificate_digest(leaf)),

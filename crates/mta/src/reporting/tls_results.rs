@@ -30,7 +30,7 @@ pub(crate) fn tell(shared: &Shared, results: &Results, policy: &Policy, failure:
     let reason = failure.as_ref().map(|failure| one_line(&failure.reason)).unwrap_or_default();
     let failure = failure.map(|failure| FailureDetails { reason: String::new(), sessions: 0, ..failure });
     let json = |value: serde_json::Result<String>| value.unwrap_or_default();
-    results.tell(DailyCount {
+    results.push(DailyCount {
         period: period(DailyKind::Tls, shared.clock.now_s(), settings.reporting.every_s, policy.domain.clone()),
         policy: json(serde_json::to_string(policy)),
         detail: failure.map(|failure| json(serde_json::to_string(&failure))).unwrap_or_default(),

@@ -3,13 +3,14 @@
 //! Invariant: [`LiveDirectory::refreshed`] returns the newest snapshot: a file that has changed is read first, on a thread for blocking work, and its
 //! good lines are in force; one that cannot be read changes nothing. Where it cannot be read at the start, no address is taken for unknown.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use directory::virtual_file::VirtualFile;
 use directory::{Alias, Aliases, Contents, Directory, Origin};
 use mail::Domain;
+use parking_lot::Mutex;
 use store::{DirectoryChange, Store, StoreError};
 use tokio::task::spawn_blocking;
 
@@ -96,14 +97,14 @@ impl LiveDirectory {
     }
 
     fn put(&self, new: Sources) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         *state = new;
         self.current.store(Arc::new(state.merged()));
     }
 
     /// What of the virtual file is not in force; `None` where there is no such file.
     pub fn virtual_faults(&self) -> Option<VirtualFaults> {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state.lock();
         let source = state.source.as_ref()?;
         Some(virtual_source::faults(&source.path, state.from_file.as_ref(), state.unread.clone()))
     }
@@ -111,7 +112,7 @@ impl LiveDirectory {
     /// Puts changes in force that the store has taken. What a change does not concern is shared with the snapshot before it.
     pub async fn apply(&self, changes: &[DirectoryChange]) -> Result<(), DirectoryError> {
         let _changing = self.changing.lock().await;
-        let delimiters = self.state.lock().unwrap_or_else(PoisonError::into_inner).delimiters.clone();
+        let delimiters = self.state.lock().delimiters.clone();
         let is_alias = |change: &&DirectoryChange| {
             matches!(change, DirectoryChange::AddAlias { .. } | DirectoryChange::RemoveAlias(_) | DirectoryChange::EnableAlias(..))
         };
@@ -120,7 +121,7 @@ impl LiveDirectory {
             return self.read_all(delimiters).await;
         }
         let beside = self.store.directory_beside_aliases(delimiters).await?;
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         let in_force = self.current.load().contents().aliases.clone();
         let next = state.changed(beside, in_force, &of_aliases);
         self.current.store(Arc::new(next));
@@ -130,14 +131,14 @@ impl LiveDirectory {
     /// Reads all of the store's part again, after changes that nobody names.
     pub async fn reload(&self) -> Result<(), DirectoryError> {
         let _changing = self.changing.lock().await;
-        let delimiters = self.state.lock().unwrap_or_else(PoisonError::into_inner).delimiters.clone();
+        let delimiters = self.state.lock().delimiters.clone();
         self.read_all(delimiters).await
     }
 
     /// The caller holds `changing`.
     async fn read_all(&self, delimiters: String) -> Result<(), DirectoryError> {
         let stored = self.store.directory(delimiters).await?;
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         state.stored = Some(stored);
         self.current.store(Arc::new(state.merged()));
         Ok(())
@@ -150,7 +151,7 @@ impl LiveDirectory {
 
     /// The snapshot in force once the virtual file was compared with what was read of it, and read where it has changed.
     pub async fn refreshed(self: &Arc<Self>) -> Arc<Directory> {
-        if self.state.lock().unwrap_or_else(PoisonError::into_inner).source.is_some() {
+        if self.state.lock().source.is_some() {
             let asked = self.begun.load(Ordering::SeqCst);
             let _checking = self.checking.lock().await;
             // A comparison that began after this call serves it too.
@@ -162,7 +163,7 @@ impl LiveDirectory {
                     directory.ended.store(number, Ordering::SeqCst);
                 });
                 if let Err(error) = checked.await {
-                    tracing::error!(%error, "the virtual file could not be looked at: a bug");
+                    tracing::error!(%error, "cannot check the virtual file: a bug");
                 }
             }
         }
@@ -172,7 +173,7 @@ impl LiveDirectory {
     /// Blocks.
     fn refresh_file(&self) {
         let (source, before) = {
-            let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let state = self.state.lock();
             let Some(source) = state.source.clone() else { return };
             (source, state.seen)
         };
@@ -181,7 +182,7 @@ impl LiveDirectory {
             return;
         }
         let read = source.read();
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         // A reload has named another file, or read this one.
         if state.source.as_ref() != Some(&source) || state.seen != before {
             return;

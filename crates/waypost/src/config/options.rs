@@ -5,6 +5,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+use dns_providers::DnsProvider;
 use mail::{Domain, Mailbox};
 use net::KeyPin;
 use policy::{LocalRule, MaildirPlace};
@@ -14,7 +15,7 @@ use toml::Spanned;
 use super::option_row::{OptionRow, Part};
 use super::values::{Int, Kind, Score, Secs, Size, Text};
 use super::words::{
-    ChallengeWord, DmarcWord, FilterWord, FlowWord, ForwardMode, LogFormat, ProtocolWord, ProviderWord, StrictDomainWord, StsWord, TlsWord,
+    ChallengeWord, DmarcWord, FilterWord, FlowWord, ForwardMode, LogFormat, ProtocolWord, StrictDomainWord, StsWord, TlsWord,
     UnauthenticatedWord, ValidateWord, WhenDownWord, WhenWord,
 };
 
@@ -278,7 +279,7 @@ section!("[filter]", "A spam filter that is asked about each message before it i
     /// or "off".
     kind: FilterWord = FilterWord::Off;
     /// Where it listens: an address and port, or unix: and the path of a socket. Default for rspamd: 127.0.0.1:11333.
-    address: Option<Text<filter::Address>> = None;
+    address: Option<Text<spam_filter::Address>> = None;
     /// From this score of rspamd's on mail is refused; what rspamd itself rejects is refused too.
     reject_score: Score = Score(15.0);
     /// From this score of rspamd's on mail is held for you to look at (`waypost held list`); from an account it is refused.
@@ -381,7 +382,7 @@ section!("[dns]", "Where names are looked up, and what is to stand in your own z
     /// How often the running server compares DNS with what should be there; the postmaster is told of what was right and is no more. Never: "0s".
     check_every: Secs = Secs(86_400);
     /// How `waypost dns apply` changes records: "rfc2136" (a server that takes updates with a key), or a provider's name.
-    provider: Option<ProviderWord> = None;
+    provider: Option<DnsProvider> = None;
     /// The server that takes updates (rfc2136).
     server: Option<Text<SocketAddr>> = None;
     /// The name of the key (TSIG) for updates, as the server has it.

@@ -4,18 +4,18 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use admin::{Certificates, RenewCertificates};
 use anyhow::{Context, Result, bail};
+use control_api::{Certificates, RenewCertificates};
 use mta::LiveDirectory;
 use mta::settings::ListenerKind;
 use net::acme::{Acme, Challenges, Hosted, Parts};
 use net::{Clock, Resolver, ServerTls};
-use web::Web;
-use web::pages::Pages;
+use public_http::Web;
+use public_http::pages::Pages;
 
 use super::public::{Known, LivePublic};
+use crate::commands::setup::make_certificate;
 use crate::config::Config;
-use crate::setup::make_certificate;
 
 /// What shows itself to the world beside mail. It ends when this is dropped.
 pub struct Face {
@@ -145,7 +145,7 @@ impl Face {
         let [http, https] = config.web_addresses();
         let (tls, challenges) = (certified.tls.clone(), certified.challenges.clone());
         let pages = Pages(Arc::new(Known { public, live: certified.live.clone(), tls: tls.clone() }));
-        let web = Web::start(web::Parts { http, https, tls, challenges, pages }).context("the web listeners cannot be opened")?;
+        let web = Web::start(public_http::Parts { http, https, tls, challenges, pages }).context("the web listeners cannot be opened")?;
         certified.renew(config);
         Ok(Self { _web: web })
     }

@@ -14,10 +14,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use admin::{Certificates, Handles, ReportFacts};
 use anyhow::{Context, Result, anyhow};
 use arc_swap::ArcSwap;
 use axum::Router;
+use control_api::{Certificates, Handles, ReportFacts};
 use mta::passwords::PasswordKey;
 use mta::settings::LiveSettings;
 use mta::{LiveDirectory, Parts, Releaser, Server, Status};
@@ -114,7 +114,7 @@ impl Running {
         sweep(&store, &clock).await?;
         // From here on the commands find the data directory taken; they wait on the socket until the server is up.
         let submit = bind_submit(&config.submit_socket()).await;
-        let listener = admin::bind(&config.admin_socket()).await.context("the admin socket cannot be used")?;
+        let listener = control_api::bind(&config.admin_socket()).await.context("the admin socket cannot be used")?;
         config::secrets::make(&config.file.srs_secrets())?;
         let password_key = Arc::new(config::secrets::password_key(&config.file.password_key())?);
         let settings = Arc::new(ArcSwap::from_pointee(config.with_secrets()?));
@@ -146,9 +146,9 @@ impl Running {
             (&server, certificates),
             (&reloader, crate::dns::report_facts(config)),
         );
-        let submit = submit.map(|listener| start_socket(config.submit_socket(), listener, admin::submit_router(handles.clone())).0);
+        let submit = submit.map(|listener| start_socket(config.submit_socket(), listener, control_api::submit_router(handles.clone())).0);
         let mut stop = Vec::from_iter(submit);
-        let router = admin::router(handles);
+        let router = control_api::router(handles);
         let watch = crate::dns::watch::start(config, router.clone(), server.postmaster(), server.doubts());
         let (stop_admin, admin) = start_socket(config.admin_socket(), listener, router);
         stop.push(stop_admin);
@@ -203,7 +203,7 @@ fn handles(
         clock,
         retry: server.retrier(),
         release: releasing(releaser),
-        submit: submitting(server.submitter(Arc::new(admin::is_local_user))),
+        submit: submitting(server.submitter(Arc::new(control_api::is_local_user))),
         confirmations: server.confirmations(),
         message_max_bytes: limit_of(settings.clone()),
         pauses: Some(server.pauses()),
@@ -239,7 +239,7 @@ fn status_json(status: Status, validator: &Validator) -> serde_json::Value {
 
 /// The socket for mail of programs on this machine. Without it the server is of use all the same.
 async fn bind_submit(socket: &Path) -> Option<UnixListener> {
-    match admin::bind_for_all(socket).await {
+    match control_api::bind_for_all(socket).await {
         Ok(listener) => Some(listener),
         Err(error) => {
             tracing::warn!(%error, "other users of this machine cannot send by `waypost sendmail`; name a place for submit_socket, or make its directory");
@@ -254,7 +254,7 @@ fn start_socket(socket: PathBuf, listener: UnixListener, router: Router) -> (one
     let shutdown = async {
         let _ = stopped.await;
     };
-    let task = tokio::spawn(async move { admin::serve(listener, router, &socket, shutdown).await });
+    let task = tokio::spawn(async move { control_api::serve(listener, router, &socket, shutdown).await });
     (stop, task)
 }
 

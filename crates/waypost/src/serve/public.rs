@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use mail::{Domain, Mailbox};
 use mta::LiveDirectory;
 use net::ServerTls;
-use web::pages::{Facts, Shown};
+use public_http::pages::{Facts, Shown};
 
 use crate::config::Config;
 

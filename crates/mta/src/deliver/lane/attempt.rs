@@ -93,10 +93,10 @@ impl Worker {
     async fn leave_host(&mut self, wants_data: bool, reusable: bool, tried: &mut Tried) {
         if let Some(connection) = &self.connection {
             if wants_data {
-                tracing::warn!(host = %connection.host, "the host offers CHUNKING and does not know BDAT; it gets DATA from now on");
-                self.outbound.circuits().learn_data_only(&connection.host, self.outbound.shared().clock.now_ms());
+                tracing::warn!(host = %connection.host, "the host offers CHUNKING but rejects BDAT; using DATA from now on");
+                self.outbound.breakers().learn_data_only(&connection.host, self.outbound.shared().clock.now_ms());
             } else {
-                tracing::info!(host = %connection.host, "the host's own trouble: the next one is tried");
+                tracing::info!(host = %connection.host, "the failure is the host's own; trying the next one");
                 tried.add(connection);
             }
         }

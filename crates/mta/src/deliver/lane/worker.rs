@@ -150,7 +150,7 @@ impl Worker {
 
     /// What of the job the circuits let through; the rest is deferred until they may.
     fn admitted(&self, job: Job) -> Option<Job> {
-        let admitted = self.outbound.circuits().admit(self.outbound.shared(), &self.lane.plan, job);
+        let admitted = self.outbound.breakers().admit(self.outbound.shared(), &self.lane.plan, job);
         if !admitted.wait.is_empty() {
             let outbound = self.outbound.clone();
             tokio::spawn(async move {
@@ -192,10 +192,10 @@ impl Worker {
             let host = self.lane.key.0.first().map(tracing::field::display);
             if let Some(plan) = self.lane.plan.last_resort.as_ref().filter(|_| trouble.leads_round()) {
                 let instead = plan.hops.first().map(tracing::field::display);
-                tracing::warn!(host, instead, waiting = jobs.len(), %trouble, "host left alone for a while; its mail goes by the route of last resort");
+                tracing::warn!(host, instead, waiting = jobs.len(), %trouble, "host paused; its mail takes the last-resort route");
                 return self.divert(jobs, plan);
             }
-            tracing::warn!(host, waiting = jobs.len(), %trouble, "host left alone for a while");
+            tracing::warn!(host, waiting = jobs.len(), %trouble, "host paused");
             settle::all_failed(&self.outbound, jobs, &trouble).await;
         }
     }
@@ -210,7 +210,7 @@ impl Worker {
     /// Gives jobs to another lane.
     fn divert(&self, jobs: Vec<Job>, plan: &Arc<Plan>) {
         for mut job in jobs {
-            self.outbound.circuits().give_back(&mut job, self.outbound.shared().clock.now_ms());
+            self.outbound.breakers().give_back(&mut job, self.outbound.shared().clock.now_ms());
             self.outbound.lanes.push(&self.outbound, plan, job);
         }
     }
@@ -221,7 +221,7 @@ impl Worker {
         let mut state = self.lane.state();
         let others = state.workers > 1 && state.connected > 0;
         if others && trouble.scope == Scope::Host && !trouble.permanent {
-            self.outbound.circuits().give_back(&mut job, clock.now_ms());
+            self.outbound.breakers().give_back(&mut job, clock.now_ms());
             state.workers -= 1;
             state.ceiling = Some((state.connected, steady_ms + CEILING_MS));
             state.jobs.push_front(job);
