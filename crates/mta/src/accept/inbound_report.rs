@@ -1,7 +1,7 @@
-//! Stage: a report that another server sends about us is read and kept; it goes nowhere.
+//! Stage: stores a DMARC or TLS report from another server; it is not forwarded.
 //!
-//! RFC 9990 (DMARC), RFC 8460 s.5.3 (TLS). Invariant: 250 is said after the commit of what the report says, and only to who is vouched for; what is no
-//! report is refused in the session, so that nobody believes that a person reads it.
+//! RFC 9990 (DMARC), RFC 8460 s.5.3 (TLS). Invariant: the reply is 250 only after the commit, and only for an authenticated submitter; anything
+//! but a report is refused in the session, so that no sender expects a person to read it.
 
 use std::net::IpAddr;
 
@@ -20,10 +20,10 @@ use crate::context::Snapshot;
 use crate::queue::not_taken::NotTaken;
 use crate::support::large_contents::{LargeContents, Whose};
 
-/// Reports that are unpacked and read at a time; each may take a moment of a processor, and some ten MiB.
+/// Maximum reports read at a time; each needs CPU time and about 10 MiB.
 const READ_AT_ONCE: usize = 2;
 
-/// Room for reports that are read.
+/// Limits the reports that are read at a time.
 #[derive(Debug)]
 pub(crate) struct ReadingLimit(Semaphore);
 
@@ -34,9 +34,9 @@ impl Default for ReadingLimit {
 }
 
 impl ReadingLimit {
-    /// Reads a message beside the sessions.
+    /// Reads a report on a thread for blocking work.
     async fn read(&self, message: Bytes) -> Result<Read, Reply> {
-        // An error says that the semaphore was closed, which nobody does.
+        // An error means that the semaphore was closed, which never happens.
         let _place = self.0.acquire().await.ok();
         let read = tokio::task::spawn_blocking(move || received(&message)).await;
         read.map_err(|error| {
@@ -46,7 +46,7 @@ impl ReadingLimit {
     }
 }
 
-/// Reads the report and commits what it says, or says why not.
+/// Reads the report and commits its contents.
 pub(crate) async fn take_report(
     store: &Store,
     large: &LargeContents,
@@ -68,12 +68,12 @@ pub(crate) async fn take_report(
     let new = NewReport { submitter: submitter.to_string(), received_ms: received.at_ms, content };
     tracing::info!(id = %received.id, submitter = new.submitter, kind = new.kind(), organisation = new.organisation(), report = new.report_id(), "report read");
     let committed = store.keep_report(new).await;
-    // What it said is kept, or its sender tries again; the message itself is of no more use.
+    // The contents are stored, or the sender tries again; the message itself is not needed.
     store.discard(&received.content);
     Ok(committed?)
 }
 
-/// What is ours, for the reading of reports.
+/// The addresses and domains of this server, to read reports by.
 pub(crate) fn own(directory: &Directory, forwarding: &Domain, addresses: Vec<IpAddr>) -> Own {
     let domains = directory.contents().domains.iter().map(|domain| domain.name.to_string()).collect();
     Own { addresses, forwarding: forwarding.to_string(), domains }
@@ -94,7 +94,7 @@ fn submitter(directory: &Directory, proof: &Proof, message: &[u8]) -> Result<Dom
     }
 }
 
-/// The report, where it is one about us.
+/// Returns the report, if it is about a domain of this server.
 fn wanted(read: Read, own: &Own, address: &str) -> Result<ReportContent, Reply> {
     let refused = |text: String| Err(Reply::new(550, (5, 6, 0), text));
     let (content, about) = match read {
@@ -126,7 +126,7 @@ fn wanted(read: Read, own: &Own, address: &str) -> Result<ReportContent, Reply> 
     })
 }
 
-/// What a stranger wrote, as it may stand in a reply line.
+/// Untrusted text, made safe for a reply line.
 fn for_reply(text: &str) -> String {
     text.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).take(120).collect()
 }

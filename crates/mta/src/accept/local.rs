@@ -1,7 +1,7 @@
-//! Stage: mail of programs on this machine, by `waypost sendmail`, while the server runs and while it does not.
+//! Stage: takes mail of local programs, from `waypost sendmail`, with and without a running server.
 //!
-//! RFC 6409 s.4.2, s.6 and s.8, RFC 5321 s.4.5.1 (postmaster). Invariant: nobody sends as somebody else (`policy::LocalUser`), a message is taken for
-//! all its recipients or for none, and it is on disk when it is said to be taken.
+//! RFC 6409 s.4.2, s.6 and s.8, RFC 5321 s.4.5.1 (postmaster). Invariant: no user sends as another (`policy::LocalUser`); a message is accepted for all its
+//! recipients or for none, and is on disk before it is accepted.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -24,48 +24,48 @@ use crate::settings::{LiveSettings, Settings};
 use crate::support::directory_cache::LiveDirectory;
 use crate::support::shutdown::Closing;
 
-/// The most recipients of one message.
+/// Maximum recipients of one message.
 const RECIPIENTS_MAX: usize = 1000;
 
-/// Whether this is the name of a user of this machine.
+/// Whether this is the name of a local user.
 pub type LocalNames = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
-/// What a program hands over.
+/// A submission from a program.
 #[derive(Debug)]
 pub struct Submission {
-    /// The user that runs it.
+    /// The user that runs the program.
     pub user: LocalUser,
-    /// The user's name, for people.
+    /// The user's full name.
     pub full_name: String,
-    /// The envelope's sender, where one was named; empty for the null reverse-path.
+    /// The envelope sender, if given; empty for the null reverse-path.
     pub sender: Option<String>,
-    /// The recipients that were named.
+    /// The recipients given.
     pub recipients: Vec<String>,
-    /// Whether those of the header section are meant too.
+    /// Whether to add the recipients of the header section.
     pub recipients_in_header: bool,
-    /// When the sender wants a report.
+    /// When the sender wants a DSN.
     pub notify: Notify,
-    /// How much of the message a report returns.
+    /// How much of the message a DSN returns.
     pub ret: Option<Ret>,
-    /// The sender's own name for the message.
+    /// The sender's envelope ID.
     pub envid: Option<String>,
     /// The message.
     pub content: Vec<u8>,
 }
 
-/// A message that was taken.
+/// An accepted message.
 #[derive(Debug, Clone, Copy)]
 pub struct Submitted {
     /// Its queue id.
     pub id: QueueId,
-    /// How many recipients it has.
+    /// Number of recipients.
     pub recipients: usize,
 }
 
-/// Takes mail of programs on this machine.
+/// Takes mail of local programs.
 pub struct Submitter {
     pipeline: Arc<Pipeline>,
-    /// Counts what users send, where a server runs.
+    /// Counts what users send, if a server runs.
     send_limits: Option<Arc<SendLimits>>,
     names: LocalNames,
 }
@@ -77,7 +77,7 @@ impl std::fmt::Debug for Submitter {
 }
 
 impl Submitter {
-    /// While no server runs: what is taken goes out when one starts.
+    /// Without a running server: the next start sends what is accepted.
     pub fn offline(settings: LiveSettings, store: Store, directory: Arc<LiveDirectory>, clock: Clock, names: LocalNames) -> Self {
         let shared = Shared { settings, store, clock, directory };
         Self { pipeline: Arc::new(Pipeline::new(shared, Outlet::Store, Closing::default())), send_limits: None, names }
@@ -87,7 +87,7 @@ impl Submitter {
         Self { pipeline, send_limits: Some(send_limits), names }
     }
 
-    /// Takes the message for all its recipients, or returns the reply that says why not.
+    /// Accepts the message for all its recipients, or returns the reply that refuses it.
     pub async fn submit(&self, submission: Submission) -> Result<Submitted, Reply> {
         let user = submission.user.name.clone();
         let Shared { settings, directory, .. } = &self.pipeline.shared;
@@ -98,7 +98,7 @@ impl Submitter {
         self.pipeline.run(Origin::Program, &snapshot, received, ()).await.map(|_| submitted)
     }
 
-    /// Checks the submission and keeps its content.
+    /// Checks the submission and stores its content.
     async fn received(&self, submission: Submission, snapshot: &Snapshot) -> Result<Received, Reply> {
         let Shared { store, clock, .. } = &self.pipeline.shared;
         let Snapshot { settings, directory } = snapshot;
@@ -135,7 +135,7 @@ impl Submitter {
         Ok(Received { id, at_ms: clock.now_ms(), facts, reverse_path, parameters, recipients, content })
     }
 
-    /// A program that was broken into sends no more than an account could.
+    /// Limits a compromised program to what an account may send.
     async fn count(
         &self,
         user: &LocalUser,
@@ -172,7 +172,7 @@ async fn keep(store: &Store, id: QueueId, content: &[u8]) -> Result<Content, Sto
     spool.finish().await
 }
 
-/// What one message is judged by.
+/// What one message is checked against.
 struct LocalChecks<'a> {
     settings: &'a Settings,
     directory: &'a Directory,
@@ -186,7 +186,7 @@ impl LocalChecks<'_> {
         LocalRules { directory: self.directory, hostname: &self.settings.hostname, rules: &self.settings.local_users }
     }
 
-    /// The envelope's sender: as it was named, or the user.
+    /// The envelope sender: as given, or the user.
     fn reverse_path(&self, named: Option<&str>, itself: &Mailbox) -> Result<ReversePath, Reply> {
         let Some(named) = named.map(bare) else { return Ok(ReversePath::Mailbox(itself.clone())) };
         if named.is_empty() {
@@ -230,7 +230,7 @@ impl LocalChecks<'_> {
         all.iter().map(one).collect()
     }
 
-    /// A bare name is an address of this machine; where its name is no hosted domain, the postmaster reads the mail of its users.
+    /// A bare name is an address of this host; if the hostname is not a hosted domain, mail for its users goes to the postmaster.
     fn forward_path(&self, text: &str) -> Result<ForwardPath, Reply> {
         let refused = |e: &dyn std::fmt::Display| Reply::new(553, (5, 1, 3), format!("invalid address {text:?}: {e}"));
         let mailbox = self.mailbox(text).map_err(|e| refused(&e))?;
@@ -266,13 +266,13 @@ impl LocalChecks<'_> {
     }
 }
 
-/// Without the angle brackets that people put around an address.
+/// Strips angle brackets.
 fn bare(text: &str) -> &str {
     let text = text.trim();
     text.strip_prefix('<').and_then(|text| text.strip_suffix('>')).unwrap_or(text)
 }
 
-/// The reply with the recipient that it is about.
+/// Prefixes a reply with its recipient.
 fn about(path: &ForwardPath, reply: &Reply) -> Reply {
     let code = reply.enhanced.map_or((5, 0, 0), |code| (code.0, code.1, code.2));
     Reply::new(reply.code, code, format!("{path}: {}", reply.text()))

@@ -1,7 +1,7 @@
-//! Stage: what is known about who sent a message: a login, or what SPF, DKIM, DMARC, ARC and the address's name say.
+//! Stage: authenticates a message: by its login, or by SPF, DKIM, DMARC, ARC and the client's reverse DNS.
 //!
-//! RFC 8601 s.2. Invariant: evidence is gathered, nothing is decided; a message from a logged-in client is not asked where it comes from; a large
-//! content is in memory only while its signatures are computed.
+//! RFC 8601 s.2. Invariant: it gathers evidence and decides nothing; a message from an account needs no evidence; large content is in memory
+//! only while its signatures are verified.
 
 use bytes::Bytes;
 use mail::evidence::Evidence;
@@ -11,19 +11,19 @@ use store::StoreError;
 use crate::accept::received::Received;
 use crate::support::large_contents::{LargeContents, Whose, header};
 
-/// Who vouches for a message.
+/// The proof of a message's sender.
 #[derive(Debug)]
 pub(crate) enum Proof {
     /// The client logged in to this account.
     Login(String),
-    /// A program of this user of the machine handed it over.
+    /// A program of this local user submitted it.
     Local(String),
-    /// From another server, and what was found out about it.
+    /// From another server, with the evidence about it.
     Evidence(Box<Evidence>),
 }
 
 impl Proof {
-    /// Whether it comes from an account or a user of this machine.
+    /// Whether an account or a local user sent it.
     pub fn is_submitted(&self) -> bool {
         matches!(self, Self::Login(_) | Self::Local(_))
     }
@@ -40,14 +40,14 @@ impl From<&Proof> for Whose {
 pub(crate) struct Authenticated {
     /// The message.
     pub received: Received,
-    /// Who vouches for it.
+    /// The proof.
     pub proof: Proof,
     /// Its header section.
     pub header: Bytes,
 }
 
 impl Authenticated {
-    /// A message of the account or user that its session names.
+    /// A message of the session's account or local user.
     pub async fn submitted(received: Received, proof: fn(String) -> Proof) -> Result<Self, StoreError> {
         let header = header(&received.content).await?;
         let proof = proof(received.facts.login.clone().unwrap_or_default());

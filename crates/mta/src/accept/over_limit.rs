@@ -1,6 +1,6 @@
-//! What happens when an account sends too much: it is put off, its owner is told, and what goes on regardless is stopped.
+//! Handles an account that exceeds its limits: defers its mail, notifies its owner, and suspends it if it continues.
 //!
-//! Invariant: an account that is stopped stays so until somebody lets it go on; its owner hears of it once, by the way that its mail is forwarded.
+//! Invariant: a suspended account stays suspended until the operator resumes it; its owner gets one letter, where the account's mail is forwarded.
 
 use directory::Account;
 use mail::{ForwardPath, QueueId, Reply, rfc5322_date};
@@ -12,7 +12,7 @@ use crate::context::Snapshot;
 use crate::notify::outbox::Outbox;
 use crate::queue::not_taken::reply_to_store_error;
 
-/// The counts, and what tells an account's owner of a limit.
+/// The counts, and the outbox for letters to the owners.
 #[derive(Debug)]
 pub(crate) struct SendLimits {
     pub counts: SendCounts,
@@ -69,9 +69,9 @@ async fn suspend(limits: &SendLimits, account: &Account, most: u32) -> Result<()
 /// A letter to an account's owner.
 #[derive(Debug)]
 enum OwnerLetter {
-    /// No more new recipients today.
+    /// The limit of new recipients per day is reached.
     Limit(u32),
-    /// The account is stopped, and why.
+    /// The account is suspended, with the reason.
     Suspended(String),
 }
 
@@ -82,20 +82,20 @@ impl OwnerLetter {
             Self::Limit(most) => (
                 format!("{login} has sent to {most} new recipients today"),
                 format!(
-                    "Your account {login} has sent to {most} recipients within a day to whom it had never sent before. That is as many as\r\n\
-                     it may: mail to more of them is put off until tomorrow. Mail to those that you have written to goes on.\r\n\r\n\
+                    "Your account {login} has sent to {most} new recipients within a day, which is its limit.\r\n\
+                     Mail to further new recipients is deferred until tomorrow. Mail to known recipients is not affected.\r\n\r\n\
                      If that was you, the server's operator can raise the limit:\r\n\r\n  waypost account limits {login} --new-recipients-per-day N\r\n\r\n\
-                     If it was not, somebody knows one of your passwords. See which was used, from where, and give it up:\r\n\r\n\
+                     If not, one of your passwords may be stolen. See which one was used, from where, and replace it:\r\n\r\n\
                      \x20 waypost account show {login}\r\n  waypost account passwd {login} --name NAME\r\n"
                 ),
             ),
             Self::Suspended(why) => (
                 format!("{login} is suspended"),
                 format!(
-                    "Your account {login} is suspended: {why}.\r\n\r\nNobody can log in to it until the server's operator lets it go on. Most often \
-                     somebody else knows one\r\nof its passwords. See which was used, from where; replace it; then let the account go on:\r\n\r\n\
+                    "Your account {login} is suspended: {why}.\r\n\r\nAll logins are refused until the server's operator resumes it. The usual \
+                     cause is a stolen\r\npassword. See which one was used, from where; replace it; then resume the account:\r\n\r\n\
                      \x20 waypost account show {login}\r\n  waypost account passwd {login} --name NAME\r\n  waypost account resume {login}\r\n\r\n\
-                     Mail to you is forwarded as before. What the account had sent and is still queued: waypost queue list --address {login}\r\n"
+                     Mail to you is still forwarded. Queued mail from the account: waypost queue list --address {login}\r\n"
                 ),
             ),
         };
@@ -107,7 +107,7 @@ impl OwnerLetter {
     }
 }
 
-/// Sends a letter to the owner; of a suspension the postmaster hears too.
+/// Sends a letter to the owner, and for a suspension to the postmaster too.
 async fn notify_owner(limits: &SendLimits, account: &Account, letter: &OwnerLetter) {
     let outbox = &limits.outbox;
     let settings = outbox.shared.settings.load_full();

@@ -1,6 +1,6 @@
-//! Held mail that a person lets go: as it came, or within a message of ours.
+//! Releases held mail, unchanged or wrapped in a message of ours.
 //!
-//! RFC 2046 s.5.2.1. Invariant: the wrapped form takes the held one's place in one commit, so that the mail exists once at every moment.
+//! RFC 2046 s.5.2.1. Invariant: the wrapped form replaces the held one in one commit, so that the mail exists exactly once.
 
 use std::sync::Arc;
 
@@ -23,15 +23,15 @@ pub struct Releaser {
 }
 
 impl Releaser {
-    /// For this store.
+    /// Releases from this store.
     pub fn new(settings: LiveSettings, store: Store, directory: Arc<LiveDirectory>, clock: Clock) -> Self {
         Self { shared: Shared { settings, store, clock, directory }, signing: Signing::default() }
     }
 
-    /// Lets a held message go.
+    /// Releases a held message.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`] where no such message is held.
+    /// [`StoreError::NotFound`] if no such message is held.
     pub async fn release(&self, id: QueueId, as_wrapped: bool) -> Result<(), StoreError> {
         let now_ms = self.shared.clock.now_ms();
         let expires_ms = self.shared.settings.load().schedule.expires_ms(now_ms);

@@ -1,7 +1,7 @@
-//! How much an account may send: recipients an hour, and new ones a day. What a stolen password is good for is bounded by it.
+//! Limits what an account may send: recipients per hour, and new recipients per day. This bounds the damage of a stolen password.
 //!
-//! Invariant: what an account has sent to before is told from what is new to it over restarts too; memory is bounded by what is
-//! remembered of each account that sends.
+//! Invariant: known recipients of an account stay known across restarts; memory is bounded by what is remembered of each account
+//! that sends.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -17,27 +17,27 @@ use crate::support::usage_log::{Habit, Habits};
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 86_400_000;
 
-/// Accounts that are counted at a time; the one that has sent nothing for the longest time goes first.
+/// Maximum accounts counted at a time; the least recent sender is dropped first.
 const COUNTED_MAX: usize = 1000;
 
-/// The account's own limits, else those of everybody.
-pub(crate) fn limits_of(account: &Account, everybody: Sending) -> Sending {
+/// Returns the account's own limits, or else the general ones.
+pub(crate) fn limits_of(account: &Account, general: Sending) -> Sending {
     Sending {
-        per_hour: account.caps.recipients_per_hour.unwrap_or(everybody.per_hour),
-        new_per_day: account.caps.new_recipients_per_day.unwrap_or(everybody.new_per_day),
+        per_hour: account.caps.recipients_per_hour.unwrap_or(general.per_hour),
+        new_per_day: account.caps.new_recipients_per_day.unwrap_or(general.new_per_day),
     }
 }
 
-/// What is said of one more recipient.
+/// The verdict on one more recipient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LimitVerdict {
-    /// It may be.
+    /// Allowed.
     Fine,
-    /// There were too many within the hour.
+    /// Too many within the hour.
     TooMany(u32),
-    /// There were too many new ones within the day; `first` where this is the first to be refused.
+    /// Too many new ones within the day; `first` for the first refusal.
     TooManyNew { most: u32, first: bool },
-    /// And it went on trying: this is no person.
+    /// It keeps trying after many refusals, as no person would.
     Runaway(u32),
 }
 
@@ -53,12 +53,12 @@ pub(crate) struct SendCounts {
 struct AccountCounts {
     /// The recipients of the last hour.
     hour: Bucket,
-    /// When it sent last.
+    /// When it last sent, Unix milliseconds.
     at_ms: i64,
     known: HashSet<i64>,
-    /// When the new ones of the last day were new.
+    /// When each new recipient of the last day was first used.
     new: VecDeque<i64>,
-    /// How many were refused for being new, and since when.
+    /// New recipients refused, and since when.
     refused: u32,
     refused_ms: i64,
 }
@@ -73,7 +73,7 @@ impl SendCounts {
         let login = account.login.key();
         let mut accounts = self.accounts.lock().await;
         if accounts.get(&login).is_none() {
-            // Rare: the first message of an account since the start.
+            // Rare: the account's first message since the start.
             let sent = AccountCounts::load(&self.store, &login, now_ms).await?;
             accounts.insert_over_oldest(login.clone(), sent, |sent| sent.at_ms);
         }
@@ -82,7 +82,7 @@ impl SendCounts {
         let is_new = !sent.known.contains(&hash);
         let said = sent.one_more(hash, is_new, limits, now_ms);
         if said == LimitVerdict::Fine && is_new {
-            // With a full line it is new once more after a restart.
+            // If the line is full, it is new again after a restart.
             self.habits.push(Habit::Recipient(login, hash, now_ms));
         }
         Ok(said)

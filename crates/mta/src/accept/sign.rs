@@ -1,6 +1,6 @@
-//! Stage: signatures, ours on top and those that came checked once more on the bytes that leave.
+//! Stage: adds our signatures, and verifies those of others once more on the octets that leave.
 //!
-//! RFC 6376 s.5 and s.6. Invariant: a signature that verified when the message came verifies when it leaves, or the message does not leave.
+//! RFC 6376 s.5 and s.6. Invariant: a signature that verified on arrival verifies on departure, or the message is not sent.
 
 use bytes::{Bytes, BytesMut};
 use mail::evidence::{DkimCheck, DkimResult};
@@ -14,13 +14,13 @@ use crate::context::Snapshot;
 use crate::support::dkim_signers::Signing;
 use crate::support::panic_edge::count_broken_signature;
 
-/// What signatures of others are verified with on the octets that leave.
+/// What verifies the signatures of others once more.
 pub(crate) struct Recheck<'a> {
     pub authenticator: &'a Authenticator,
     pub keys: DkimKeys,
 }
 
-/// Signs each message, and checks with the signers' keys that nothing was broken; without keys nothing had passed.
+/// Signs each message, and verifies that no signature was broken; without `recheck` none had passed.
 pub(crate) async fn seal<'a>(
     signing: &Signing,
     snapshot: &Snapshot,
@@ -40,7 +40,7 @@ pub(crate) async fn seal<'a>(
     Ok(prepared)
 }
 
-/// Puts our signatures on top.
+/// Adds our signatures on top.
 async fn sign(signing: &Signing, Snapshot { settings, directory }: &Snapshot, author: Option<&Domain>, prepared: &mut Prepared<'_>) {
     for new in &mut prepared.messages {
         let Some(domain) = signed_as(new.message.flow, (&prepared.proof, prepared.is_ours), author, &settings.forward.srs.domain) else {
@@ -52,19 +52,19 @@ async fn sign(signing: &Signing, Snapshot { settings, directory }: &Snapshot, au
     }
 }
 
-/// Whose name stands under a message: that of its author's domain only where the author gave a password.
+/// The signing domain of a message: the author's domain only if the author has logged in.
 fn signed_as<'a>(flow: Flow, (proof, is_ours): (&Proof, bool), author: Option<&'a Domain>, forwarding: &'a Domain) -> Option<&'a Domain> {
     match (flow, proof) {
         (Flow::Own | Flow::Forward, Proof::Login(_) | Proof::Local(_)) => author,
         (Flow::Forward, Proof::Evidence(_)) => Some(forwarding),
         (Flow::Report | Flow::TlsReport | Flow::DmarcReport, _) if is_ours => Some(forwarding),
-        // A stranger's report about a message of a stranger's is nothing to vouch for.
+        // We do not vouch for another server's DSN.
         (Flow::Own | Flow::Report | Flow::TlsReport | Flow::DmarcReport, _) => None,
     }
 }
 
-/// The domain of a signature that verified before and does not any more. The copies of a message differ in the values of unsigned fields only, so
-/// one of them stands for all.
+/// The domain of a signature that verified before and does not any more. The copies of a message differ in unsigned fields only, so one
+/// is checked for all.
 async fn broken(recheck: &Recheck<'_>, before: &[DkimCheck], new: &NewMessage, whole: &Bytes) -> Option<String> {
     let passed: Vec<&DkimCheck> = before.iter().filter(|check| check.result == DkimResult::Pass).collect();
     if passed.is_empty() {
@@ -76,7 +76,7 @@ async fn broken(recheck: &Recheck<'_>, before: &[DkimCheck], new: &NewMessage, w
     let after = recheck.authenticator.verify_dkim_with(&bytes, &recheck.keys).await;
     let same =
         |a: &DkimCheck, b: &DkimCheck| (&a.domain, &a.selector, &a.signature_prefix) == (&b.domain, &b.selector, &b.signature_prefix);
-    // A key whose record cannot be had at this moment says nothing about the bytes.
+    // A key record that is temporarily unavailable says nothing about the octets.
     let holds = |check: &&DkimCheck| after.iter().any(|a| same(a, check) && matches!(a.result, DkimResult::Pass | DkimResult::TempError));
     passed.into_iter().find(|check| !holds(check)).map(|check| check.domain.clone())
 }

@@ -1,6 +1,6 @@
-//! A message within one of ours, for a target that would not take it as it came.
+//! Wraps a message in one of ours, for a target that would refuse it.
 //!
-//! RFC 2046 s.5.2.1 (message/rfc822). Invariant: the message within stays as it came, octet for octet.
+//! RFC 2046 s.5.2.1 (message/rfc822). Invariant: the wrapped message is unchanged, octet for octet.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use mail::{Body, Domain, Fields, Mailbox, QueueId, rfc5322_date};
@@ -12,7 +12,7 @@ use crate::accept::decide::Accepted;
 use crate::settings::Settings;
 use crate::support::phrase::escaped;
 
-/// The accepted message within one of ours, for all its recipients: what is passed on from here.
+/// Wraps the accepted message, for all its recipients.
 pub(crate) async fn wrap<'a>(
     store: &Store,
     settings: &Settings,
@@ -25,7 +25,7 @@ pub(crate) async fn wrap<'a>(
         AcceptedRecipient::Alias { alias, .. } => Some(alias),
         _ => None,
     });
-    // Whoever reads one copy is not told of the others.
+    // A copy for one alias does not name the others.
     let to = aliases.next().filter(|first| aliases.all(|other| other == *first));
     let now_ms = clock.now_ms();
     let bytes = wrapped(&accepted.whole.bytes, accepted.received.id, to, &from, &settings.hostname, now_ms / 1000);
@@ -41,7 +41,7 @@ pub(crate) async fn wrap<'a>(
     Ok(accepted)
 }
 
-/// The message within one of ours.
+/// The wrapped message.
 pub(crate) fn wrapped(whole: &[u8], id: QueueId, to: Option<&Mailbox>, from: &Mailbox, hostname: &Domain, now_unix_s: i64) -> Bytes {
     let subject = Fields::find_first(whole, "Subject").map(|f| f.value.trim_ascii().to_vec()).unwrap_or_default();
     let encoding = if whole.is_ascii() { "7bit" } else { "8bit" };

@@ -70,7 +70,7 @@ impl Places {
 }
 
 impl ConnectionPermit {
-    /// HourlyLimit once somebody waits for a place at this host.
+    /// Returns once somebody waits for a place at this host.
     pub async fn wanted(&self) {
         loop {
             let notified = self.places.wanted.notified();

@@ -24,7 +24,7 @@ impl Pauses {
         self.breakers.pauses(self.clock.now_ms())
     }
 
-    /// Ends those of a mailbox, a host or a provider. HourlyLimit how many there were.
+    /// Ends those of a mailbox, a host or a provider. Returns how many there were.
     pub fn resume(&self, about: &str) -> usize {
         self.breakers.resume(about)
     }

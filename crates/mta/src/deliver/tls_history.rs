@@ -97,7 +97,7 @@ impl TlsHistory {
         self.hosts().get(host).is_some_and(|seen| seen.holds(now_ms) && is_held(seen))
     }
 
-    /// It does not. HourlyLimit for how long mail for it is still held back, in milliseconds.
+    /// It does not. Returns for how long mail for it is still held back, in milliseconds.
     pub fn missing(&self, host: &Domain, now_ms: i64) -> i64 {
         let mut hosts = self.hosts();
         let Some(seen) = hosts.get_mut(host) else { return 0 };

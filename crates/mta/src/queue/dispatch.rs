@@ -168,7 +168,7 @@ impl Dispatch {
         }
     }
 
-    /// Claims what is due now and for which there is room. HourlyLimit when the next is due, Unix milliseconds.
+    /// Claims what is due now and for which there is room. Returns when the next is due, Unix milliseconds.
     async fn look(&self) -> Result<Option<i64>, StoreError> {
         let outbound = &self.0.outbound;
         let (store, clock) = (&outbound.shared().store, &outbound.shared().clock);

@@ -1,6 +1,6 @@
-//! What sessions touch.
+//! What sessions may use.
 //!
-//! Invariant: a session reaches the queue only by way of the pipeline.
+//! Invariant: a session reaches the queue only through the pipeline.
 
 use std::sync::Arc;
 
@@ -16,26 +16,26 @@ use crate::receive::content_quota::ContentQuota;
 use crate::receive::known_networks::KnownNetworks;
 use crate::support::shutdown::Closing;
 
-/// What a session may touch.
+/// What a session may use.
 #[derive(Debug)]
 pub(crate) struct Inbound {
     pub shared: Shared,
     /// Takes complete messages.
     pub pipeline: Arc<Pipeline>,
-    /// Finds out who sent a message without a login.
+    /// Authenticates messages from clients without a login.
     pub verifier: Verifier,
     pub logins: Arc<Authenticator>,
     /// Counts what accounts send.
     pub send_limits: Arc<SendLimits>,
     /// Our certificates.
     pub tls: Option<ServerTls>,
-    /// Memory for content that is arriving.
+    /// Memory for incoming content.
     pub arriving: ContentQuota,
     /// Networks that have used the server before.
     pub known: KnownNetworks,
     /// DSNs, by return address.
     pub returns: HourlyLimit,
-    /// Which mailboxes take nothing now.
+    /// The circuit breakers, which know the mailboxes that accept nothing now.
     pub breakers: Arc<Breakers>,
     pub closing: Closing,
 }

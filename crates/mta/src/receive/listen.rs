@@ -1,7 +1,7 @@
 //! Stage: accepts connections, within limits.
 //!
-//! Invariant: every session counts against the share of its kind of client and against its client's network until it ends; running out of
-//! descriptors slows accepting down and never spins.
+//! Invariant: every session counts against the share of its rank and of its network until it ends; out of descriptors, the
+//! listener pauses and never spins.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -22,10 +22,10 @@ use crate::support::networks::network;
 use crate::support::panic_edge::caught;
 use crate::support::stream::Stream;
 
-/// Connections that wait to be accepted.
+/// Maximum connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
 
-/// After an accept that failed (EMFILE, ENFILE, ENOBUFS) the listener rests for so long.
+/// Pause after a failed accept (EMFILE, ENFILE, ENOBUFS).
 const REST: Duration = Duration::from_millis(200);
 
 /// Opens a listener.
@@ -43,7 +43,7 @@ pub(crate) fn bind(listener: &Listener) -> std::io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Sessions under way: how many, and from where.
+/// Open sessions, by rank, network and client.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sessions(Arc<Mutex<SessionCounts>>);
 
@@ -53,7 +53,7 @@ struct SessionCounts {
     by_client: HashMap<IpAddr, usize>,
 }
 
-/// One session's place; given back when dropped.
+/// One session's place, returned when dropped.
 #[derive(Debug)]
 pub(crate) struct SessionPlace {
     sessions: Sessions,
@@ -61,7 +61,7 @@ pub(crate) struct SessionPlace {
 }
 
 impl Sessions {
-    /// Takes a place, or says why there is none.
+    /// Takes a place; the error is the reply to the client.
     fn enter(&self, who: RankedClient, limits: &Limits) -> Result<SessionPlace, Reply> {
         let client = network(who.client);
         let mut counts = self.0.lock();
@@ -78,7 +78,7 @@ impl Sessions {
         Ok(SessionPlace { sessions: self.clone(), who })
     }
 
-    /// How many there are.
+    /// Number of open sessions.
     pub fn count(&self) -> usize {
         self.0.lock().shares.total()
     }
@@ -89,12 +89,12 @@ fn too_many_from_network() -> Reply {
 }
 
 impl SessionPlace {
-    /// Whether clients like this one leave hardly a place for others.
+    /// Whether clients of this rank use most of their share.
     pub fn is_crowded(&self, limits: &Limits) -> bool {
         self.sessions.0.lock().shares.is_crowded(self.who.rank, limits.sessions)
     }
 
-    /// The client has logged in: it counts among the accounts from now on.
+    /// Counts the client among the accounts, after its login.
     pub fn logged_in(&mut self) {
         let mut counts = self.sessions.0.lock();
         counts.shares.promote(self.who, Rank::Account, 1);
@@ -116,7 +116,7 @@ impl Drop for SessionPlace {
     }
 }
 
-/// Accepts until the server closes.
+/// Accepts connections until shutdown.
 pub(crate) async fn listen(listener: TcpListener, kind: ListenerKind, sessions: Sessions, inbound: Arc<Inbound>) {
     let mut closing = inbound.closing.subscribe();
     loop {

@@ -1,6 +1,6 @@
-//! RCPT: what policy says of a recipient, and what this server knows besides.
+//! RCPT: decides about a recipient, by policy and by the state of this server.
 //!
-//! RFC 5321 s.3.3 and s.4.5.3.1.10. Invariant: what can be said at RCPT is said there: a refusal after the content costs everyone more.
+//! RFC 5321 s.3.3 and s.4.5.3.1.10. Invariant: whatever can be refused at RCPT is refused there, since a refusal after the content costs both sides more.
 
 use mail::{ForwardPath, Mailbox, Reply, ReversePath};
 use policy::{AcceptedRecipient, Client, Rules};
@@ -10,7 +10,7 @@ use crate::context::Snapshot;
 use crate::queue::not_taken::reply_to_store_error;
 use crate::receive::inbound::Inbound;
 
-/// What is known of the recipients that a transaction has already.
+/// The recipients that the transaction has already.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct PriorRecipients {
     any: bool,
@@ -19,7 +19,7 @@ pub(crate) struct PriorRecipients {
 }
 
 impl PriorRecipients {
-    /// Of those that were accepted.
+    /// Summarizes the accepted recipients.
     pub fn of<'a>(accepted: impl Iterator<Item = &'a AcceptedRecipient>) -> Self {
         accepted.fold(Self::default(), |before, one| Self {
             any: true,
@@ -37,7 +37,7 @@ fn is_read(accepted: &AcceptedRecipient) -> bool {
     matches!(accepted, AcceptedRecipient::Reports(_))
 }
 
-/// Decides about a recipient.
+/// Decides about a recipient; the error is the reply to the client.
 pub(crate) async fn check_recipient(
     inbound: &Inbound,
     client: Client<'_>,
@@ -53,11 +53,11 @@ pub(crate) async fn check_recipient(
         AcceptedRecipient::Token { known_as, token } => remembered(inbound, known_as, token).await?,
         accepted => accepted,
     };
-    // A report is told again for one sender; a second recipient would see it as it came.
+    // A DSN is rewritten for one sender; a second recipient would get the original.
     if before.any && (is_sender(&accepted) || before.has_sender) {
         return Err(Reply::new(452, (4, 5, 3), "a DSN takes one return address at a time"));
     }
-    // A message is either read or passed on.
+    // A message is either read as a report or forwarded.
     if before.any && (is_read(&accepted) || before.has_reports) {
         return Err(Reply::new(452, (4, 5, 3), "an address for reports must be the only recipient"));
     }
@@ -79,7 +79,7 @@ pub(crate) async fn check_recipient(
     }
 }
 
-/// The sender that a token stands for.
+/// Returns the sender that a token encodes.
 async fn remembered(inbound: &Inbound, known_as: Mailbox, token: String) -> Result<AcceptedRecipient, Reply> {
     match inbound.shared.store.remembered_sender(token).await {
         Ok(Some(sender)) => Ok(AcceptedRecipient::Sender { known_as, sender }),
@@ -88,7 +88,7 @@ async fn remembered(inbound: &Inbound, known_as: Mailbox, token: String) -> Resu
     }
 }
 
-/// Whether every target has said that it takes nothing for now: better heard at once than after days.
+/// Whether every target accepts nothing at the moment: the sender learns it now and not after days.
 fn are_closed(inbound: &Inbound, targets: &[Mailbox]) -> bool {
     let now_ms = inbound.shared.clock.now_ms();
     targets.iter().all(|target| inbound.breakers.is_closed(target, now_ms))

@@ -1,7 +1,7 @@
-//! Stage: drives one server session and hands on what it brings.
+//! Stage: drives one SMTP session and passes complete messages to the pipeline.
 //!
-//! RFC 5321 s.3 and s.4.5.3.2 (time limits). Invariant: the session decides what is legal, policy decides what is wanted; this
-//! file only carries events between them and answers every one.
+//! RFC 5321 s.3 and s.4.5.3.2 (time limits). Invariant: the session decides what the protocol allows, policy what is wanted; this file passes events
+//! between them and answers each one.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use mail::{QueueId, Recipient, Reply, ReversePath};
 use net::random_u32;
 use policy::{AcceptedRecipient, Client};
 use sasl::Mechanism;
-use smtp::server::{AuthStep, Config, Event, Service, Session, TlsInfo};
+use smtp::server::{AuthStep, ServerEvent, ServerOptions, ServerSession, Service, TlsInfo};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
@@ -32,13 +32,13 @@ use crate::receive::tls_accept::{TlsSession, handshake};
 use crate::settings::{ListenerKind, Settings};
 use crate::support::stream::Stream;
 
-/// One session: the protocol's state, and what the transaction under way has opened.
+/// One session: the protocol state, and the content that is being received.
 pub(crate) struct SessionDriver {
-    session: Session<AcceptedRecipient>,
+    session: ServerSession<AcceptedRecipient>,
     stream: Option<Stream>,
     client: IpAddr,
     who: RankedClient,
-    /// Its place among the sessions.
+    /// Its place among the open sessions.
     pub place: Option<SessionPlace>,
     inbound: Arc<Inbound>,
     spool: Option<ArrivingContent>,
@@ -48,7 +48,7 @@ pub(crate) struct SessionDriver {
     output: Vec<u8>,
 }
 
-/// The connection is gone; there is nobody to answer.
+/// The connection is closed; no reply can be sent.
 struct ConnectionLost;
 
 impl From<std::io::Error> for ConnectionLost {
@@ -57,9 +57,9 @@ impl From<std::io::Error> for ConnectionLost {
     }
 }
 
-fn session_config(settings: &Settings, directory: &Directory, kind: ListenerKind, tls: bool) -> Config {
+fn session_config(settings: &Settings, directory: &Directory, kind: ListenerKind, tls: bool) -> ServerOptions {
     let offered = |mechanism: &Mechanism| is_offered(*mechanism, settings, directory, kind);
-    Config {
+    ServerOptions {
         hostname: settings.hostname.clone(),
         service: if kind == ListenerKind::Mx { Service::Mx } else { Service::Submission },
         starttls: tls,
@@ -69,11 +69,11 @@ fn session_config(settings: &Settings, directory: &Directory, kind: ListenerKind
     }
 }
 
-/// Whether a mechanism is offered. What is offered must work for everybody: most clients take the best and try no other after a refusal.
+/// Whether a mechanism is offered. It must work for every account: most clients use the strongest one and try no other after a refusal.
 fn is_offered(mechanism: Mechanism, settings: &Settings, directory: &Directory, kind: ListenerKind) -> bool {
     match mechanism {
         Mechanism::Plain | Mechanism::Login => true,
-        // An imported password has no keys for SCRAM until it was used once.
+        // An imported password has no SCRAM keys until its first use.
         Mechanism::ScramSha256Plus | Mechanism::ScramSha1Plus => settings.channel_binding && directory.all_have_scram_keys(),
         Mechanism::ScramSha256 | Mechanism::ScramSha1 => directory.all_have_scram_keys(),
         Mechanism::OauthBearer | Mechanism::Xoauth2 => settings.introspection.is_some(),
@@ -86,13 +86,14 @@ impl SessionDriver {
     pub fn new(stream: Stream, secured: Option<TlsSession>, who: RankedClient, kind: ListenerKind, inbound: Arc<Inbound>) -> Self {
         let Snapshot { settings, directory } = inbound.shared.snapshot();
         let config = session_config(&settings, &directory, kind, inbound.tls.is_some());
-        let session = Session::new(Arc::new(config), secured.as_ref().map(|secured| TlsInfo { description: secured.description.clone() }));
+        let session =
+            ServerSession::new(Arc::new(config), secured.as_ref().map(|secured| TlsInfo { description: secured.description.clone() }));
         let (secured, log_in) = (secured.map(Box::new), AuthExchange::default());
         let client = who.client;
         Self { session, stream: Some(stream), client, who, place: None, inbound, spool: None, secured, kind, log_in, output: Vec::new() }
     }
 
-    /// Serves the session to its end.
+    /// Runs the session to its end.
     pub async fn run(&mut self, refusal: Option<Reply>) {
         let _ = self.serve(refusal).await;
         if let Some(stream) = &mut self.stream {
@@ -100,7 +101,7 @@ impl SessionDriver {
         }
     }
 
-    /// After a bug: the client is told to come back.
+    /// After a bug: sends 421.
     pub async fn give_up(&mut self) {
         if let Some(stream) = &mut self.stream {
             let _ = stream.send(b"421 4.3.0 an internal error; try again later\r\n").await;
@@ -116,7 +117,7 @@ impl SessionDriver {
         let mut patience = ClientTimeouts::new(now());
         loop {
             while let Some(event) = self.session.next_event() {
-                if matches!(event, Event::Close) {
+                if matches!(event, ServerEvent::Close) {
                     return self.flush().await;
                 }
                 self.handle(event).await?;
@@ -181,27 +182,27 @@ impl SessionDriver {
         }
         self.session.take_output(&mut self.output);
         let sent = self.stream.as_mut().ok_or(ConnectionLost)?.send(&self.output).await;
-        // A session that waits keeps no buffer.
+        // An idle session keeps no buffer.
         self.output = Vec::new();
         Ok(sent?)
     }
 
-    async fn handle(&mut self, event: Event) -> Result<(), ConnectionLost> {
-        // What happens rarely is boxed: a session that waits, as most do, must be small.
+    async fn handle(&mut self, event: ServerEvent) -> Result<(), ConnectionLost> {
+        // Rare events are boxed: an idle session, as most are, must be small.
         match event {
-            Event::StartTls => return Box::pin(self.start_tls()).await,
-            Event::Auth(step) => Box::pin(self.auth(step)).await,
-            Event::Mail { reverse_path, .. } => self.mail(&reverse_path).await,
-            Event::Recipient(recipient) => self.recipient(&recipient).await,
-            Event::Data => Box::pin(self.data()).await,
-            Event::Content(bytes) => self.content(&bytes).await,
-            Event::ContentAborted => self.spool = None,
-            Event::ContentEnd => {
+            ServerEvent::StartTls => return Box::pin(self.start_tls()).await,
+            ServerEvent::Auth(step) => Box::pin(self.auth(step)).await,
+            ServerEvent::Mail { reverse_path, .. } => self.mail(&reverse_path).await,
+            ServerEvent::Recipient(recipient) => self.recipient(&recipient).await,
+            ServerEvent::Data => Box::pin(self.data()).await,
+            ServerEvent::Content(bytes) => self.content(&bytes).await,
+            ServerEvent::ContentAborted => self.spool = None,
+            ServerEvent::ContentEnd => {
                 self.flush().await?;
                 let reply = Box::pin(self.content_end()).await;
-                self.session.finish(reply);
+                self.session.finish_content(reply);
             }
-            Event::Close => {}
+            ServerEvent::Close => {}
         }
         Ok(())
     }
@@ -218,15 +219,15 @@ impl SessionDriver {
 
     async fn auth(&mut self, step: AuthStep) {
         match self.log_in.step(&self.inbound.logins, self.client, self.secured.as_deref(), step).await {
-            AuthAnswer::Challenge(challenge) => self.session.auth_challenge(&challenge),
+            AuthAnswer::Challenge(challenge) => self.session.challenge_auth(&challenge),
             AuthAnswer::LoggedIn(login) => {
                 self.who.rank = Rank::Account;
                 if let Some(place) = &mut self.place {
                     place.logged_in();
                 }
-                self.session.auth_succeeded(login);
+                self.session.accept_auth(login);
             }
-            AuthAnswer::Refused(reply) => self.session.auth_failed(reply),
+            AuthAnswer::Refused(reply) => self.session.refuse_auth(reply),
         }
     }
 
@@ -333,7 +334,7 @@ fn now() -> Instant {
     Instant::now()
 }
 
-/// How a read ended.
+/// The result of a read.
 enum ReadOutcome {
     Some,
     End,

@@ -1,6 +1,6 @@
-//! How long a session may wait for its client.
+//! Timeouts of a session that waits for its client.
 //!
-//! RFC 5321 s.4.5.3.2. Invariant: octets that drip are no progress; a client that has not logged in pays for an open content with octets.
+//! RFC 5321 s.4.5.3.2. Invariant: slow octets do not count as progress; a client without a login must keep a minimum rate while its content is open.
 
 use std::time::Duration;
 
@@ -8,51 +8,51 @@ use tokio::time::Instant;
 
 use crate::settings::Limits;
 
-/// Content must bring this much, in octets, within each content timeout.
+/// Octets of content that count as progress within each content timeout.
 const CONTENT_PROGRESS_BYTES: u64 = 64 * 1024;
 
-/// The first octets of a stranger's content must come within this time.
+/// Maximum time for the first octets of content, without a login.
 const FIRST_OCTETS: Duration = Duration::from_secs(30);
 
-/// After this time a stranger's content must have kept up the rate.
+/// Time after which content without a login must have kept the rate.
 const HEAD_START: Duration = Duration::from_secs(60);
 
-/// Where clients that are not known leave hardly a place for others, they may be silent for this time only: as Postfix under stress.
+/// Command timeout for unknown clients that use most of their share, as Postfix under stress.
 const CROWDED: Duration = Duration::from_secs(10);
 
-/// A session that waits looks so often whether there is a crowd by now.
+/// Interval at which an idle session checks whether its share is crowded.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// Where a session is.
+/// The progress of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SessionProgress {
-    /// Commands that were answered.
+    /// Commands answered.
     pub commands: u64,
-    /// The octets of the content under way; nothing where none is.
+    /// Octets of the content that is being received, if any.
     pub content_bytes: Option<u64>,
     /// Whether the client has logged in.
     pub is_account: bool,
-    /// Whether clients like it leave hardly a place for others.
+    /// Whether clients of its rank use most of their share.
     pub is_crowded: bool,
 }
 
-/// What a session has done, and when.
+/// The last progress of a session.
 #[derive(Debug)]
 pub(crate) struct ClientTimeouts {
-    /// The last progress, and when it was.
+    /// The last progress: commands and units of content.
     progress: (u64, u64),
     progress_at: Instant,
-    /// When the content under way began.
+    /// When the content began.
     content_since: Option<Instant>,
 }
 
 impl ClientTimeouts {
-    /// Of a session that begins.
+    /// Starts with the session.
     pub fn new(now: Instant) -> Self {
         Self { progress: (0, 0), progress_at: now, content_since: None }
     }
 
-    /// Until when the client must have gone on.
+    /// Returns when the client times out.
     pub fn deadline(&mut self, position: SessionProgress, limits: &Limits, now: Instant) -> Instant {
         let progress = (position.commands, position.content_bytes.unwrap_or(0) / CONTENT_PROGRESS_BYTES);
         if progress != self.progress {

@@ -116,7 +116,7 @@ impl<K: Eq + Hash> TokenBuckets<K> {
         taken && self.buckets.insert_if_room(key, bucket, |bucket| bucket.spent(max, window_ms, now_ms) > 0)
     }
 
-    /// HourlyLimit a token that was taken.
+    /// Returns a token that was taken.
     pub fn give_back(&mut self, key: &K) {
         if let Some(bucket) = self.buckets.get_mut(key) {
             bucket.spent = (bucket.spent - TOKEN).max(0);
@@ -143,7 +143,7 @@ impl Bucket {
         has_token
     }
 
-    /// HourlyLimit a token that was taken.
+    /// Returns a token that was taken.
     pub fn give_back(&mut self) {
         self.spent = (self.spent - TOKEN).max(0);
     }

@@ -35,7 +35,7 @@ impl Closing {
         *self.closes.borrow()
     }
 
-    /// HourlyLimit once nothing is to begin any more.
+    /// Returns once nothing is to begin any more.
     pub async fn begun(&self) {
         // The sender is here, so that it cannot be gone.
         let _ = self.closes.subscribe().wait_for(|closes| *closes).await;
@@ -57,7 +57,7 @@ impl Closing {
         *self.held.borrow()
     }
 
-    /// HourlyLimit once nothing is under way.
+    /// Returns once nothing is under way.
     pub async fn idle(&self) {
         let _ = self.held.subscribe().wait_for(|held| *held == 0).await;
     }

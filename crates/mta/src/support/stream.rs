@@ -24,7 +24,7 @@ pub(crate) enum Stream {
 }
 
 impl Stream {
-    /// Reads once and hands what came to `take`. HourlyLimit how many octets; 0 at the end.
+    /// Reads once and hands what came to `take`. Returns how many octets; 0 at the end.
     pub async fn read_into(&mut self, mut take: impl FnMut(&[u8])) -> io::Result<usize> {
         std::future::poll_fn(|cx| {
             let mut space = [std::mem::MaybeUninit::uninit(); READ_BYTES];

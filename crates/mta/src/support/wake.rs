@@ -16,7 +16,7 @@ impl Wake {
         self.0.notify_one();
     }
 
-    /// HourlyLimit once [`Wake::wake`] was called.
+    /// Returns once [`Wake::wake`] was called.
     pub async fn woken(&self) {
         self.0.notified().await;
     }

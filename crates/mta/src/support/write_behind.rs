@@ -66,7 +66,7 @@ impl<T: Send + 'static> WriteBehind<T> {
         }
     }
 
-    /// HourlyLimit when everything pushed so far is written, at the latest after two seconds.
+    /// Returns when everything pushed so far is written, at the latest after two seconds.
     pub async fn flush(&self) {
         let (done, written) = oneshot::channel();
         let flushed = async { if self.line.send(Entry::Flush(done)).await.is_ok() { written.await.is_ok() } else { false } };

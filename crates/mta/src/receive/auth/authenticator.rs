@@ -207,14 +207,14 @@ impl Authenticator {
         }
     }
 
-    /// HourlyLimit the credentials for a mechanism other than PLAIN and LOGIN.
+    /// Returns the credentials for a mechanism other than PLAIN and LOGIN.
     pub fn look_up(&self, attempt: LoginAttempt, lookup: &Lookup) -> Result<(Found, Offered), Denied> {
         let said = self.with_domain(&lookup.name);
         let name = counted_name(&said);
         self.guard.enter(&name, attempt.client, self.allowances(), self.shared.clock.now_ms()).ok_or(Denied::TooMany)?;
         let directory = self.shared.directory.current();
         let Some(account) = active(&directory, &said) else {
-            return Ok((Found::Nobody, Offered { login: name, passwords: Vec::new() }));
+            return Ok((Found::NoSuchUser, Offered { login: name, passwords: Vec::new() }));
         };
         let (found, passwords) = match lookup.need {
             Need::ScramSha256 => scram(account, |kept| kept.scram_sha256.as_deref()),
@@ -227,7 +227,7 @@ impl Authenticator {
     /// The plain passwords, if the account allows the mechanism.
     fn secrets(&self, account: &Account, mechanism: Mechanism) -> (Found, Vec<String>) {
         if !account.legacy_mechanisms.iter().any(|name| name == mechanism.name()) {
-            return (Found::Nobody, Vec::new());
+            return (Found::NoSuchUser, Vec::new());
         }
         let opened = account.passwords.iter().filter_map(|kept| Some((self.key.open(account, kept)?, kept.name.clone())));
         let (secrets, names): (Vec<Secret>, Vec<String>) = opened.unzip();

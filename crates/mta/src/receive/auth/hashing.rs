@@ -153,7 +153,7 @@ fn work(shared: &HashingState) {
         lines = shared.lines.lock();
         if standing == Standing::Stranger {
             lines.serves_stranger = false;
-            // HashJob for an unknown network may have woken the other thread in vain meanwhile.
+            // Work for an unknown network may have woken the other thread in vain meanwhile.
             shared.wake.notify_one();
         }
     }

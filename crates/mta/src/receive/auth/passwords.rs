@@ -71,7 +71,7 @@ pub fn sealed(account: &Account, name: &str, secret: &Secret, key: &PasswordKey,
     Password { name: name.to_owned(), verifier: SEALED.into(), scram_sha256: None, scram_sha1: None, sealed, made_ms }
 }
 
-/// HourlyLimit whether the stored form lacks something that can be made from the password.
+/// Returns whether the stored form lacks something that can be made from the password.
 pub(crate) fn is_incomplete(account: &Account, kept: &Password) -> bool {
     let lacks_secret = kept.sealed.is_none() && !account.legacy_mechanisms.is_empty();
     // Some passwords have no SCRAM keys (RFC 4013 forbids their characters): a form that we made ourselves is never made again.
@@ -111,7 +111,7 @@ fn which_exactly(account: Option<&Account>, password: &Secret, key: &PasswordKey
     })
 }
 
-/// HourlyLimit whether two PHC strings agree in everything but the hash.
+/// Returns whether two PHC strings agree in everything but the hash.
 fn has_salt_of(one: &str, other: &str) -> bool {
     let head = |phc: &str| phc.rsplit_once('$').map(|(head, _)| head.to_owned());
     head(one) == head(other)

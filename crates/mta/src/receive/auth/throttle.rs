@@ -65,7 +65,7 @@ impl LoginThrottle {
         }
     }
 
-    /// HourlyLimit whether the account was used from the client's network.
+    /// Returns whether the account was used from the client's network.
     pub fn standing(&self, login: &str, client: IpAddr, now_ms: i64) -> Standing {
         let state = self.0.lock();
         match state.known.get(&(login.to_owned(), neighbourhood(client))) {
@@ -94,7 +94,7 @@ impl LoginThrottle {
         state.accounts.give_back(&login.to_owned());
     }
 
-    /// Records a successful login. HourlyLimit true if the client's network was unknown before.
+    /// Records a successful login. Returns true if the client's network was unknown before.
     pub fn succeeded(&self, login: &str, client: IpAddr, now_ms: i64) -> bool {
         self.excuse(login, client);
         let mut state = self.0.lock();
