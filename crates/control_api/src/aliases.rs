@@ -95,8 +95,6 @@ impl hyper::body::Body for AliasList {
 
 /// What of the virtual file is not in force.
 pub(crate) async fn virtual_file(State(live): State<Arc<LiveDirectory>>) -> Json<VirtualFileView> {
-    // The file as it is now, not as it was at the last question.
-    drop(live.current());
     Json(live.virtual_faults().map_or_else(VirtualFileView::default, |faults| VirtualFileView {
         path: Some(faults.path.display().to_string()),
         unread: faults.whole,

@@ -10,8 +10,8 @@ use mail::{Mailbox, QueueId, rfc5322_date};
 use net::random_u32;
 use store::{StoreError, Unnoticed};
 
-use crate::deliver::dsn::addressed;
-use crate::queue::dispatch::{Dispatch, World};
+use crate::context::Shared;
+use crate::notify::outbox::Outbox;
 use crate::support::panic_edge::caught;
 
 /// Polling interval.
@@ -21,11 +21,11 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const LISTED_MAX: u32 = 50;
 
 /// Runs until shutdown.
-pub(crate) async fn run(dispatch: Dispatch) {
+pub(crate) async fn run(outbox: Outbox) {
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
-        match caught(look(dispatch.world())).await {
-            Some(Ok(true)) => dispatch.wake(),
+        match caught(look(&outbox)).await {
+            Some(Ok(true)) => outbox.wake.wake(),
             Some(Err(error)) => tracing::error!(%error, "the postmaster could not be notified of held mail and failures; trying again"),
             Some(Ok(false)) | None => {}
         }
@@ -33,11 +33,12 @@ pub(crate) async fn run(dispatch: Dispatch) {
 }
 
 /// Queues the message that is due; true if there was one.
-async fn look(world: &World) -> Result<bool, StoreError> {
-    let settings = world.settings.load_full();
+async fn look(outbox: &Outbox) -> Result<bool, StoreError> {
+    let Shared { settings, store, clock, .. } = &outbox.shared;
+    let settings = settings.load_full();
     let (Some(postmaster), true) = (&settings.postmaster, settings.forward.notice_s > 0) else { return Ok(false) };
-    let unnoticed = world.store.unnoticed(LISTED_MAX).await?;
-    let now_ms = world.clock.now_ms();
+    let unnoticed = store.unnoticed(LISTED_MAX).await?;
+    let now_ms = clock.now_ms();
     // A time in the future comes from a clock that was wrong.
     let is_due = now_ms < unnoticed.last_told_ms || now_ms - unnoticed.last_told_ms >= i64::from(settings.forward.notice_s) * 1000;
     if !is_due || unnoticed.failed_count + unnoticed.held_count == 0 {
@@ -47,34 +48,34 @@ async fn look(world: &World) -> Result<bool, StoreError> {
     let Ok(from) = Mailbox::parse(&format!("postmaster@{}", settings.hostname)) else { return Ok(false) };
     let text = letter(&from, postmaster, id, now_ms / 1000, &unnoticed);
     let utf8 = !text.split("\r\n\r\n").next().unwrap_or_default().is_ascii();
-    let messages = addressed(world, id, postmaster, text.into_bytes().into(), utf8).await;
+    let messages = outbox.addressed(id, postmaster, text.into_bytes().into(), utf8).await;
     tracing::info!(%id, held = unnoticed.held_count, failed = unnoticed.failed_count, to = %postmaster, "postmaster notified");
-    world.store.notice(messages, unnoticed.up_to, now_ms).await?;
+    store.notice(messages, unnoticed.up_to, now_ms).await?;
     Ok(true)
 }
 
 /// Sends messages to the postmaster on behalf of other parts of the server.
 #[derive(Debug, Clone)]
-pub struct Postmaster(pub(crate) Dispatch);
+pub struct Postmaster(pub(crate) Outbox);
 
 impl Postmaster {
     /// Queues a message; false if no postmaster is configured. Lines of the text end with LF.
     pub async fn tell(&self, subject: &str, text: &str) -> Result<bool, StoreError> {
-        let world = self.0.world();
-        let settings = world.settings.load_full();
+        let Outbox { shared: Shared { settings, store, clock, .. }, wake, .. } = &self.0;
+        let settings = settings.load_full();
         let Some(postmaster) = &settings.postmaster else { return Ok(false) };
         let Ok(from) = Mailbox::parse(&format!("postmaster@{}", settings.hostname)) else { return Ok(false) };
-        let now_ms = world.clock.now_ms();
+        let now_ms = clock.now_ms();
         let id = QueueId::next(now_ms, random_u32());
         let mut letter = head(&from, postmaster, id, now_ms / 1000, &one_line(subject));
         for line in text.lines() {
             let _ = write!(letter, "{}\r\n", one_line(line));
         }
         let utf8 = !letter.split("\r\n\r\n").next().unwrap_or_default().is_ascii();
-        let messages = addressed(world, id, postmaster, letter.into_bytes().into(), utf8).await;
+        let messages = self.0.addressed(id, postmaster, letter.into_bytes().into(), utf8).await;
         tracing::info!(%id, subject, to = %postmaster, "postmaster notified");
-        world.store.commit(messages, 0).await?;
-        self.0.wake();
+        store.commit(messages, 0).await?;
+        wake.wake();
         Ok(true)
     }
 }

@@ -7,7 +7,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::notify::postmaster::Postmaster;
-use crate::queue::dispatch::Dispatch;
+use serde_json::Value;
+
+use crate::notify::outbox::Outbox;
 use crate::support::panic_edge::caught;
 use crate::support::state_file::KeptFile;
 use crate::support::virtual_source::VirtualFaults;
@@ -18,20 +20,24 @@ const LOOK: Duration = Duration::from_secs(2);
 /// Maximum number of faults in a message.
 const LISTED_MAX: usize = 100;
 
+/// Opens the file of what was written about already.
+pub(crate) fn open(data: &Path) -> (KeptFile, Value) {
+    KeptFile::open(data.join("virtual-told.json"))
+}
+
 /// Runs until shutdown.
-pub(crate) async fn run(dispatch: Dispatch, data: std::path::PathBuf) {
-    let (file, held) = KeptFile::open(data.join("virtual-told.json"));
+pub(crate) async fn run(outbox: Outbox, (file, held): (KeptFile, Value)) {
     let mut told: BTreeSet<String> = serde_json::from_value(held).unwrap_or_default();
     let mut last = BTreeSet::new();
     loop {
         tokio::time::sleep(LOOK).await;
-        let live = dispatch.world().live.clone();
-        drop(live.current());
-        let Some(faults) = live.virtual_faults() else { continue };
+        let directory = &outbox.shared.directory;
+        drop(directory.refreshed().await);
+        let Some(faults) = directory.virtual_faults() else { continue };
         let now = keys(&faults);
         if now == last && now != told {
             let is_new = !now.is_subset(&told);
-            let sent = !is_new || caught(write(&dispatch, &faults)).await.is_some_and(|sent| sent);
+            let sent = !is_new || caught(write(&outbox, &faults)).await.is_some_and(|sent| sent);
             if sent {
                 told.clone_from(&now);
                 file.write(|| serde_json::json!(told).to_string()).await;
@@ -46,8 +52,8 @@ fn keys(faults: &VirtualFaults) -> BTreeSet<String> {
     faults.whole.iter().cloned().chain(faults.lines.iter().map(|(_, why)| why.clone())).collect()
 }
 
-async fn write(dispatch: &Dispatch, faults: &VirtualFaults) -> bool {
-    match Postmaster(dispatch.clone()).tell(&subject(faults), &text(faults)).await {
+async fn write(outbox: &Outbox, faults: &VirtualFaults) -> bool {
+    match Postmaster(outbox.clone()).tell(&subject(faults), &text(faults)).await {
         Ok(true) => {}
         Ok(false) => tracing::warn!("the virtual file has faults, and no postmaster is configured to be notified"),
         Err(error) => {

@@ -7,7 +7,8 @@ use mail::{Domain, Mailbox};
 use msgauth::Unanswered;
 use reports::{ADDRESSES_MAX, confirmed, rua_mailboxes};
 
-use crate::queue::dispatch::World;
+use crate::context::Snapshot;
+use crate::reporting::schedule::Reporter;
 
 /// Destinations of a report.
 #[derive(Debug, Default)]
@@ -22,14 +23,14 @@ pub(crate) struct Destinations {
 ///
 /// # Errors
 /// [`Unanswered`] if DNS gives no answer about the domain's record.
-pub(crate) async fn destinations(world: &World, domain: &Domain, only: Option<&Mailbox>) -> Result<Destinations, Unanswered> {
+pub(crate) async fn destinations(reporter: &Reporter, domain: &Domain, only: Option<&Mailbox>) -> Result<Destinations, Unanswered> {
     let mut found = Destinations::default();
-    let Some(record) = world.resolver.authenticator().dmarc_record(domain.as_str()).await? else { return Ok(found) };
+    let Some(record) = reporter.resolver.authenticator().dmarc_record(domain.as_str()).await? else { return Ok(found) };
     for to in rua_mailboxes(&record.report_uris) {
         if only.is_some_and(|only| *only != to) {
             continue;
         }
-        match welcome(world, domain, &to).await {
+        match welcome(reporter, domain, &to).await {
             Ok(mailboxes) => mailboxes.into_iter().for_each(|mailbox| {
                 if !found.to.contains(&mailbox) {
                     found.to.push(mailbox);
@@ -43,20 +44,20 @@ pub(crate) async fn destinations(world: &World, domain: &Domain, only: Option<&M
 }
 
 /// The mailboxes that take the reports for one of the record.
-async fn welcome(world: &World, domain: &Domain, to: &Mailbox) -> Result<Vec<Mailbox>, Unanswered> {
-    let forwarding = world.settings.load().forward.srs.domain.clone();
-    if policy::takes_reports(&world.live.current(), &forwarding, to) {
+async fn welcome(reporter: &Reporter, domain: &Domain, to: &Mailbox) -> Result<Vec<Mailbox>, Unanswered> {
+    let Snapshot { settings, directory } = reporter.outbox.shared.snapshot();
+    if policy::takes_reports(&directory, &settings.forward.srs.domain, to) {
         tracing::debug!(%domain, %to, "no DMARC report to ourselves");
         return Ok(Vec::new());
     }
-    let authenticator = world.resolver.authenticator();
+    let authenticator = reporter.resolver.authenticator();
     let host = to.domain.as_str();
     if authenticator.organizational_domain(domain.as_str()).await? == authenticator.organizational_domain(host).await? {
         return Ok(vec![to.clone()]);
     }
     // A name too long for DNS has no record.
     let Ok(name) = Domain::parse(&format!("{domain}._report._dmarc.{host}")) else { return Ok(Vec::new()) };
-    let texts = world.resolver.txt(&name).await.map_err(|_| Unanswered)?;
+    let texts = reporter.resolver.txt(&name).await.map_err(|_| Unanswered)?;
     let mailboxes = confirmed(&texts, to);
     if mailboxes.is_empty() {
         tracing::info!(%domain, %to, "no DMARC report: {name} does not permit it");

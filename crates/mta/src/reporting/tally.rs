@@ -17,10 +17,10 @@ pub(crate) type Results = WriteBehind<DailyCount>;
 
 /// Starts the writer.
 pub(crate) fn start(store: Store, clock: Clock) -> Results {
-    WriteBehind::start(Writer { store, clock, left_out: 0, warned_ms: i64::MIN })
+    WriteBehind::start(TallyWriter { store, clock, left_out: 0, warned_ms: i64::MIN })
 }
 
-struct Writer {
+struct TallyWriter {
     store: Store,
     clock: Clock,
     /// Results left out since the last warning.
@@ -28,7 +28,7 @@ struct Writer {
     warned_ms: i64,
 }
 
-impl BatchWriter<DailyCount> for Writer {
+impl BatchWriter<DailyCount> for TallyWriter {
     async fn write(&mut self, batch: Vec<DailyCount>, left_out: u64) {
         self.left_out += left_out;
         let mut sums: HashMap<(DailyPeriod, String, String), DailyCount> = HashMap::new();
@@ -47,7 +47,7 @@ impl BatchWriter<DailyCount> for Writer {
     }
 }
 
-impl Writer {
+impl TallyWriter {
     fn warn(&mut self) {
         let now_ms = self.clock.now_ms();
         if self.left_out == 0 || (0..WARN_EVERY_MS).contains(&now_ms.saturating_sub(self.warned_ms)) {

@@ -6,13 +6,13 @@ use std::net::SocketAddr;
 
 use mail::Domain;
 use net::TlsFault;
+use policy::StsReceived;
 use reports::tls::{FailureDetails, Policy, PolicyType, ResultType};
 use store::{DailyCount, DailyKind};
 use tokio::net::TcpStream;
 
-use crate::deliver::mta_sts::StsInForce;
-use crate::queue::dispatch::World;
-use crate::reporting::tally::period;
+use crate::context::Shared;
+use crate::reporting::tally::{Results, period};
 
 /// Maximum lines of a policy, and maximum characters of a line.
 const LINES_MAX: usize = 30;
@@ -22,16 +22,16 @@ const LINE_MAX_CHARS: usize = 300;
 const REASON_MAX_CHARS: usize = 300;
 
 /// Counts a session with a domain's host: successful, or failed.
-pub(crate) fn tell(world: &World, policy: &Policy, failure: Option<FailureDetails>) {
-    let settings = world.settings.load();
+pub(crate) fn tell(shared: &Shared, results: &Results, policy: &Policy, failure: Option<FailureDetails>) {
+    let settings = shared.settings.load();
     if !settings.reporting.tls {
         return;
     }
     let reason = failure.as_ref().map(|failure| one_line(&failure.reason)).unwrap_or_default();
     let failure = failure.map(|failure| FailureDetails { reason: String::new(), sessions: 0, ..failure });
     let json = |value: serde_json::Result<String>| value.unwrap_or_default();
-    world.results.push(DailyCount {
-        period: period(DailyKind::Tls, world.clock.now_s(), settings.reporting.every_s, policy.domain.clone()),
+    results.push(DailyCount {
+        period: period(DailyKind::Tls, shared.clock.now_s(), settings.reporting.every_s, policy.domain.clone()),
         policy: json(serde_json::to_string(policy)),
         detail: failure.map(|failure| json(serde_json::to_string(&failure))).unwrap_or_default(),
         reason,
@@ -61,9 +61,9 @@ pub(crate) fn tlsa_policy(domain: &Domain, records: impl Iterator<Item = String>
 }
 
 /// The policy of a domain with MTA-STS; without text if it could not be fetched.
-pub(crate) fn sts_policy(domain: &Domain, sts: Option<&StsInForce>) -> Policy {
-    let text = sts.map(|sts| sts.policy.text()).unwrap_or_default();
-    let mx_hosts = sts.map(|sts| lines(sts.policy.mx.iter().cloned())).unwrap_or_default();
+pub(crate) fn sts_policy(domain: &Domain, sts: Option<&StsReceived>) -> Policy {
+    let text = sts.map(StsReceived::text).unwrap_or_default();
+    let mx_hosts = sts.map(|sts| lines(sts.mx.iter().cloned())).unwrap_or_default();
     Policy { kind: PolicyType::Sts, lines: lines(text.lines().map(str::to_owned)), domain: domain.to_string(), mx_hosts }
 }
 

@@ -1,9 +1,10 @@
 //! The directory in force: the contents of the store, and the aliases that a virtual file adds.
 //!
-//! Invariant: each caller gets the newest snapshot: a changed file is read before the next one is handed out, its good lines are in force, and
-//! an unreadable file changes nothing. While a file has never been readable, no address counts as unknown.
+//! Invariant: [`LiveDirectory::refreshed`] returns the newest snapshot: a file that has changed is read first, on a thread for blocking work, and its
+//! good lines are in force; one that cannot be read changes nothing. Where it cannot be read at the start, no address is taken for unknown.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use directory::virtual_file::VirtualFile;
@@ -11,6 +12,7 @@ use directory::{Alias, Aliases, Contents, Directory, Origin};
 use mail::Domain;
 use parking_lot::Mutex;
 use store::{DirectoryChange, Store, StoreError};
+use tokio::task::spawn_blocking;
 
 use crate::support::virtual_source::{self, Stamp, VirtualFaults, VirtualSource};
 
@@ -21,14 +23,19 @@ const ONE_BY_ONE_MAX: usize = 1000;
 #[derive(Debug)]
 pub struct LiveDirectory {
     current: ArcSwap<Directory>,
-    state: Mutex<State>,
+    state: Mutex<Sources>,
+    /// Held while the file is compared with what is in force.
+    checking: tokio::sync::Mutex<()>,
+    /// The number of the comparison that began last, and of the one that ended last.
+    begun: AtomicU64,
+    ended: AtomicU64,
     /// Held from reading the store until the swap, so that no snapshot replaces a newer one.
     changing: tokio::sync::Mutex<()>,
     store: Store,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Sources {
     stored: Option<Contents>,
     source: Option<VirtualSource>,
     seen: Option<Stamp>,
@@ -55,6 +62,9 @@ impl LiveDirectory {
         let live = Self {
             current: ArcSwap::from_pointee(Directory::new(Contents::default())),
             state: Mutex::default(),
+            checking: tokio::sync::Mutex::default(),
+            begun: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
             changing: tokio::sync::Mutex::default(),
             store,
         };
@@ -63,7 +73,7 @@ impl LiveDirectory {
                 tracing::error!("{why}; until it can be read, mail to addresses that may be in it is deferred");
                 let stored = live.store.directory(delimiters.to_owned()).await?;
                 let unread = Some(why);
-                live.put(State { stored: Some(stored), source, seen: None, from_file: None, unread, delimiters: delimiters.to_owned() });
+                live.put(Sources { stored: Some(stored), source, seen: None, from_file: None, unread, delimiters: delimiters.to_owned() });
             }
             other => other?,
         }
@@ -74,13 +84,19 @@ impl LiveDirectory {
     pub async fn configure(&self, delimiters: &str, source: Option<VirtualSource>) -> Result<(), DirectoryError> {
         let _changing = self.changing.lock().await;
         let stored = self.store.directory(delimiters.to_owned()).await?;
-        let seen = source.as_ref().and_then(VirtualSource::stamp);
-        let from_file = source.as_ref().map(read).transpose()?;
-        self.put(State { stored: Some(stored), source, seen, from_file, unread: None, delimiters: delimiters.to_owned() });
+        let (seen, from_file) = match source.clone() {
+            Some(source) => {
+                let read = spawn_blocking(move || (source.stamp(), read(&source)));
+                let (seen, file) = read.await.map_err(|error| DirectoryError::File(error.to_string()))?;
+                (seen, Some(file?))
+            }
+            None => (None, None),
+        };
+        self.put(Sources { stored: Some(stored), source, seen, from_file, unread: None, delimiters: delimiters.to_owned() });
         Ok(())
     }
 
-    fn put(&self, new: State) {
+    fn put(&self, new: Sources) {
         let mut state = self.state.lock();
         *state = new;
         self.current.store(Arc::new(state.merged()));
@@ -128,22 +144,52 @@ impl LiveDirectory {
         Ok(())
     }
 
-    /// The current snapshot.
+    /// The snapshot in force now. Touches no file.
     pub fn current(&self) -> Arc<Directory> {
-        self.refresh_file();
         self.current.load_full()
     }
 
+    /// The snapshot in force once the virtual file was compared with what was read of it, and read where it has changed.
+    pub async fn refreshed(self: &Arc<Self>) -> Arc<Directory> {
+        if self.state.lock().source.is_some() {
+            let asked = self.begun.load(Ordering::SeqCst);
+            let _checking = self.checking.lock().await;
+            // A comparison that began after this call serves it too.
+            if self.ended.load(Ordering::SeqCst) <= asked {
+                let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
+                let directory = self.clone();
+                let checked = spawn_blocking(move || {
+                    directory.refresh_file();
+                    directory.ended.store(number, Ordering::SeqCst);
+                });
+                if let Err(error) = checked.await {
+                    tracing::error!(%error, "cannot check the virtual file: a bug");
+                }
+            }
+        }
+        self.current()
+    }
+
+    /// Blocks.
     fn refresh_file(&self) {
-        let mut state = self.state.lock();
-        let Some(source) = state.source.clone() else { return };
+        let (source, before) = {
+            let state = self.state.lock();
+            let Some(source) = state.source.clone() else { return };
+            (source, state.seen)
+        };
         let seen = source.stamp();
-        if seen == state.seen {
+        if seen == before {
+            return;
+        }
+        let read = source.read();
+        let mut state = self.state.lock();
+        // A reload has named another file, or read this one.
+        if state.source.as_ref() != Some(&source) || state.seen != before {
             return;
         }
         state.seen = seen;
         let shown = source.path.display();
-        match source.read() {
+        match read {
             Ok(file) if seen.is_some_and(|(_, _, size, _)| size == 0) && state.has_aliases() => {
                 tracing::error!(file = %shown, aliases = file.aliases.len(), "{EMPTIED}");
                 state.unread = Some(EMPTIED.into());
@@ -171,7 +217,7 @@ fn read(source: &VirtualSource) -> Result<VirtualFile, DirectoryError> {
     Ok(file)
 }
 
-impl State {
+impl Sources {
     fn has_aliases(&self) -> bool {
         self.from_file.as_ref().is_some_and(|file| !file.aliases.is_empty())
     }
@@ -250,7 +296,7 @@ mod tests {
         let file = dir.path().join("virtual");
         fs::write(&file, "x.test domain\nme@x.test file@g.test\nother@x.test file@g.test\n").unwrap();
         let store = Store::open(dir.path()).unwrap();
-        let live = LiveDirectory::open(store.clone(), "+", Some(file.clone().into())).await.unwrap();
+        let live = Arc::new(LiveDirectory::open(store.clone(), "+", Some(file.clone().into())).await.unwrap());
         let add = |source: &str, target: &str| DirectoryChange::AddAlias { alias: alias(source, target), replace: true };
         let source = |text: &str| text.parse().unwrap();
         for change in [
@@ -281,7 +327,7 @@ mod tests {
         }
         assert_eq!(live.current().lookup("me@x.test").unwrap().targets[0].to_string(), "file@g.test");
         fs::write(&file, "x.test domain\nme@x.test changed@g.test\n").unwrap();
-        assert_eq!(live.current().lookup("me@x.test").unwrap().targets[0].to_string(), "changed@g.test");
+        assert_eq!(live.refreshed().await.lookup("me@x.test").unwrap().targets[0].to_string(), "changed@g.test");
         assert_eq!(live.current().lookup("bob@x.test").unwrap().targets[0].to_string(), "c@g.test");
     }
 }

@@ -8,8 +8,6 @@ use mail::empty_line_end;
 use store::{Content, StoreError};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::accept::message_auth::Proof;
-
 /// Memory for large contents from outside, in KiB. A larger content takes all of it.
 const STRANGERS_ROOM_KIB: u32 = 128 * 1024;
 
@@ -32,15 +30,6 @@ pub(crate) struct Whole<'a> {
 pub(crate) enum Whose {
     Stranger,
     Account,
-}
-
-impl From<&Proof> for Whose {
-    fn from(proof: &Proof) -> Self {
-        match proof {
-            Proof::Login(_) => Self::Account,
-            Proof::Evidence(_) => Self::Stranger,
-        }
-    }
 }
 
 /// The bounds on large contents in memory.

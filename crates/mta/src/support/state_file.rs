@@ -17,7 +17,7 @@ pub(crate) struct KeptFile {
 }
 
 impl KeptFile {
-    /// Opens a file. Returns null as its contents if it is missing or damaged.
+    /// A file, and what it holds; nothing where it is not there yet or is damaged. Blocks: called at the start, before sessions run.
     pub fn open(path: PathBuf) -> (Self, Value) {
         let held = match std::fs::read_to_string(&path) {
             Ok(text) => serde_json::from_str(&text).unwrap_or_else(|error| {

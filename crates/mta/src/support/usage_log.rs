@@ -22,12 +22,12 @@ pub(crate) type Habits = WriteBehind<Habit>;
 
 /// Starts the writer.
 pub(crate) fn start(store: Store) -> Habits {
-    WriteBehind::start(Writer(store))
+    WriteBehind::start(UsageWriter(store))
 }
 
-struct Writer(Store);
+struct UsageWriter(Store);
 
-impl BatchWriter<Habit> for Writer {
+impl BatchWriter<Habit> for UsageWriter {
     async fn write(&mut self, batch: Vec<Habit>, _left_out: u64) {
         write(&self.0, batch).await;
     }
