@@ -259,7 +259,7 @@ fn setup_writes_a_smarthost_an_address_and_a_unit() {
     let text = std::fs::read_to_string(path("made/waypost.toml")).unwrap();
     assert!(text.contains("\naddresses = [\"192.0.2.10\"]\n"), "{text}");
     assert!(text.contains("\nhost = \"[127.0.0.9]\"\nport = 2525\ntls = \"required\"\nuser = \"us\"\n"), "{text}");
-    assert!(text.contains("\nspf = \"spf.relay.test\"\nflows = [\"own\", \"report\"]\n"), "{text}");
+    assert!(text.contains("\nspf_include = \"spf.relay.test\"\nflows = [\"own\", \"report\"]\n"), "{text}");
     assert!(said.contains("include:spf.relay.test") && said.contains("192.0.2.10"), "it is in the records: {said}");
     let unit = std::fs::read_to_string(path("made/waypost.service")).unwrap();
     assert!(unit.contains(&format!("--config {} serve\n", path("made/waypost.toml"))), "{unit}");

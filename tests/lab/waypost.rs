@@ -62,9 +62,9 @@ impl Waypost {
         let servers =
             if sections.contains("\nservers = ") { String::new() } else { format!("servers = [\"{}:{DNS_PORT}\"]\n", lab.address(53)) };
         let sections = format!("{dns}{tls}{forward}{delivery}{sections}")
-            .replace("[dns]\n", &format!("[dns]\n{servers}{validate}port = {DNS_PORT}\nresolvers = []\n"))
+            .replace("[dns]\n", &format!("[dns]\n{servers}{validate}port = {DNS_PORT}\npublic_resolvers = []\n"))
             .replace("[tls]\n", "[tls]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"\n")
-            .replace("[delivery]\n", &format!("[delivery]\nport = {MX_PORT}\npolicy_port = {POLICY_PORT}\n{ipv6}"));
+            .replace("[delivery]\n", &format!("[delivery]\nport = {MX_PORT}\nmta_sts_port = {POLICY_PORT}\n{ipv6}"));
         let web = if ["[acme]\n", "[client_config]\n", "[mta_sts]\n"].iter().any(|section| sections.contains(section)) {
             format!("http = [\"{address}:{HTTP_PORT}\"]\nhttps = [\"{address}:{HTTPS_PORT}\"]\n")
         } else {

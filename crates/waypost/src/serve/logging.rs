@@ -11,10 +11,10 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
-use crate::config::{Log, LogFormat};
+use crate::config::{LogFormat, LogOptions};
 
 /// Begins to log.
-pub fn start(log: &Log) -> Result<()> {
+pub fn start(log: &LogOptions) -> Result<()> {
     let filter: Targets = log.level.get_ref().parse().map_err(|e| anyhow!("log.level: {e}"))?;
     let filter = without_noise(filter, log.level.get_ref());
     let ansi = io::stderr().is_terminal();

@@ -48,6 +48,7 @@ pub fn run(path: &Path) -> Result<()> {
     let config = config::load(path)?;
     crate::owner::refuse_serving(&config)?;
     logging::start(&config.file.log)?;
+    config.log_notices();
     stay_small();
     raise_file_limit();
     let runtime = Builder::new_multi_thread().enable_all().build().context("the runtime cannot be started")?;

@@ -63,6 +63,7 @@ impl Reloader {
         self.live.configure(&settings.delimiters, settings.virtual_file.clone()).await.map_err(|e| e.to_string())?;
         let certificates = self.certificates.clone();
         let config = blocking(move || certificates.replace(&config).map(|()| config).map_err(|e| format!("{e:#}"))).await?;
+        config.log_notices();
         self.settings.store(Arc::new(config.settings.clone()));
         self.public.store(Arc::new(self.public.load().after(&config)));
         self.certificates.configure_renewal(&config);

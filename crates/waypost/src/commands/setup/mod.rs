@@ -25,11 +25,11 @@ use policy::dns_plan::PlannedRecord;
 use serde::Serialize;
 
 use crate::cli::Setup;
+use crate::commands::route::{self, Tried};
 use crate::config::{self, Config};
 use crate::dns::public_addresses;
 use crate::output::{DIM, Output, WARN, note, styled};
 use crate::owner::give;
-use crate::commands::route::{self, Tried};
 use crate::transport::Transport;
 use advice::{DnsRecord, GmailForm};
 use plan::{Forward, Plan};
@@ -100,8 +100,8 @@ pub async fn run(config_path: &Path, args: Setup, out: Output) -> Result<ExitCod
             "this machine has no public address of its own: name the one that leads here, by --address or as addresses under [dns]";
         report.warnings.push(warning.into());
     }
-    if config.file.route.iter().any(|route| route.get_ref().user.is_some() && route.get_ref().spf.is_none())
-        && config.file.dns.relays.is_empty()
+    if config.file.route.iter().any(|route| route.get_ref().user.is_some() && route.get_ref().spf_include.is_none())
+        && config.file.dns.spf_includes.is_empty()
     {
         let warning = "the smarthost is not in your SPF record: add what its instructions give after include: as spf to its [[route]]";
         report.warnings.push(warning.into());
