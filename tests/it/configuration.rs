@@ -58,7 +58,7 @@ fn threat_85_a_bad_reload_changes_nothing() {
     assert!(banner().starts_with("220 mx.example.test "));
     change(&stage.waypost.config, "hostnam = 1\n", "");
     stage.waypost.hang_up();
-    stage.waypost.wait_for_log("is in force");
+    stage.waypost.wait_for_log("is in effect");
     assert!(banner().starts_with("220 new.example.test "));
     stage.waypost.assert_no_bugs();
 }

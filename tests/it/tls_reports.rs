@@ -428,7 +428,7 @@ fn reports_can_be_turned_off_and_need_a_key() {
     let keyless = config.replace("tls = false\n", "").replace("fwd.example.test", "other.example.test");
     std::fs::write(&reporter.waypost.config, keyless).unwrap();
     reporter.waypost.hang_up();
-    reporter.waypost.wait_for_log("is in force");
+    reporter.waypost.wait_for_log("is in effect");
     reporter.send("them@far.test");
     wait_within(SOON, "a word on the missing key", || {
         reporter.waypost.log().contains("no report of TLS: other.example.test has no DKIM key to sign it").then_some(())

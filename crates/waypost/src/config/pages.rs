@@ -6,7 +6,7 @@ use std::path::Path;
 
 use mta::settings::ListenerKind;
 use policy::{STS_AGE_MAX_S, StsMode, StsPolicy, SubmissionPorts};
-use public_http::pages::Shown;
+use public_http::pages::PublicData;
 
 use super::error::{self, ConfigError};
 use super::load::Config;
@@ -32,9 +32,9 @@ impl Config {
     }
 
     /// Returns the data of the public pages.
-    pub fn shown(&self) -> Shown {
+    pub fn public_data(&self) -> PublicData {
         let ports = self.submission_ports();
-        Shown {
+        PublicData {
             hostname: self.settings.hostname.to_string(),
             submissions: ports.submissions,
             submission: ports.submission,

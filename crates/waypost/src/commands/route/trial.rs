@@ -15,7 +15,7 @@ use serde::Serialize;
 use smtp::client::TlsMode;
 use tokio::net::TcpStream;
 
-use crate::conversation::{Conversation, Heard, connect, up_to_start_tls};
+use crate::conversation::{Conversation, SmtpReply, connect, up_to_start_tls};
 
 /// Whose name stands in the From field of the message that is sent: nobody's.
 const FOREIGN: &str = "foreign-from-trial@example.net";
@@ -178,7 +178,7 @@ impl Trier<'_> {
         Conversation::over(stream)
     }
 
-    async fn log_in(&self, route: &Route, offered: &Heard, conversation: &mut Conversation, steps: &mut Vec<Step>) -> Result<(), Step> {
+    async fn log_in(&self, route: &Route, offered: &SmtpReply, conversation: &mut Conversation, steps: &mut Vec<Step>) -> Result<(), Step> {
         let Some(credentials) = &route.credentials else { return Ok(()) };
         let failed = |found: String| Step::bad("login", found, LOGIN_FIX);
         let mechanisms = offered.offers("AUTH").unwrap_or_default();
@@ -259,7 +259,7 @@ async fn in_clear(tcp: TcpStream) -> Result<Conversation, String> {
     Ok(conversation)
 }
 
-fn greeted(banner: Result<Heard, String>) -> Result<(), String> {
+fn greeted(banner: Result<SmtpReply, String>) -> Result<(), String> {
     match banner {
         Ok(banner) if banner.code == 220 => Ok(()),
         Ok(other) => Err(format!("the greeting was {}", other.text())),
