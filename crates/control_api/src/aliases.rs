@@ -136,8 +136,9 @@ pub(crate) async fn add(
     if let Some(old) = directory.lookup(&alias.source.to_string()).filter(|old| old.origin == Origin::Database)
         && !new.replace
     {
-        return Err(ApiError::conflict(format!("the alias already exists: {} → {}", old.source, targets(old)))
-            .hint("to replace it, use --replace"));
+        return Err(
+            ApiError::conflict(format!("the alias already exists: {} → {}", old.source, targets(old))).hint("to replace it, use --replace")
+        );
     }
     check_alias(&directory, &alias)?;
     let said = format!("{} → {}", alias.source, targets(&alias));
@@ -226,9 +227,9 @@ pub(crate) async fn test(
     };
     match directory.explain(&address) {
         // A foreign address expands to itself, but mail to it is refused.
-        Ok(_) if !answer.hosted => answer
-            .failed
-            .push(FailedTarget { address: address.to_string(), reason: format!("{} is not hosted here", address.domain) }),
+        Ok(_) if !answer.hosted => {
+            answer.failed.push(FailedTarget { address: address.to_string(), reason: format!("{} is not hosted here", address.domain) })
+        }
         Ok(expansion) => {
             let targets: Vec<Target> = expansion.targets.iter().cloned().map(Target::Address).collect();
             answer.doubts = checker.look_at(&targets).await.iter().map(ToString::to_string).collect();

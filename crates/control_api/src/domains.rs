@@ -143,7 +143,9 @@ impl LeftOver {
 
 fn not_stored(directory: &Directory, domain: &Domain) -> ApiError {
     match directory.hosted(domain) {
-        Some(_) => ApiError::conflict(format!("{domain} is defined in the virtual file")).hint("remove it there, which takes effect at once"),
+        Some(_) => {
+            ApiError::conflict(format!("{domain} is defined in the virtual file")).hint("remove it there, which takes effect at once")
+        }
         None => ApiError::missing(format!("{domain} is not hosted here")).hint("waypost domain list shows the hosted domains"),
     }
 }

@@ -75,7 +75,9 @@ impl ApiError {
             Problem::Cycle { .. } => Self::conflict(error).hint("change one of them to lead to a mailbox elsewhere"),
             Problem::TooDeep { .. } => Self::conflict(error).hint("change the alias to lead to the final mailbox directly"),
             Problem::TooMany { .. } => Self::conflict(error).hint("use a mailing list manager for this number of addresses"),
-            Problem::NotHosted { alias } => Self::conflict(error).hint(format!("add the domain first: waypost domain add {}", alias.domain())),
+            Problem::NotHosted { alias } => {
+                Self::conflict(error).hint(format!("add the domain first: waypost domain add {}", alias.domain()))
+            }
             Problem::Dangling { target, .. } => {
                 Self::conflict(error).hint(format!("add that alias first: waypost alias add {target} TARGET"))
             }
@@ -96,8 +98,7 @@ impl From<StoreError> for ApiError {
             }
             StoreError::Closed => Self::new(StatusCode::SERVICE_UNAVAILABLE, text).hint("try again after the server has restarted"),
             StoreError::Io(_) | StoreError::Corrupt(_) | StoreError::InUse(_) | StoreError::DatabaseLost { .. } => {
-                Self::new(StatusCode::INTERNAL_SERVER_ERROR, text)
-                    .hint("first check the disk and the kernel log (dmesg)")
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, text).hint("first check the disk and the kernel log (dmesg)")
             }
         }
     }

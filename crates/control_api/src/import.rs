@@ -14,7 +14,7 @@ use store::DirectoryChange;
 
 use crate::aliases::targets;
 use crate::api::{Export, Import, ImportLine, ImportReport};
-use crate::changes::{DirectoryEditor, problem_texts, problem_error};
+use crate::changes::{DirectoryEditor, problem_error, problem_texts};
 use crate::error::ApiError;
 use crate::extract::{Body, parsed};
 

@@ -96,7 +96,10 @@ pub(crate) async fn submit(
 
 fn read_submission(peer: Peer, envelope: Envelope, content: Vec<u8>) -> Result<Submission, ApiError> {
     let (user, known_as) = local_user(peer.uid);
-    let notify = envelope.notify.as_deref().map(|text| Notify::parse(text).ok_or_else(|| ApiError::bad(format!("`{text}` is not a value of NOTIFY"))));
+    let notify = envelope
+        .notify
+        .as_deref()
+        .map(|text| Notify::parse(text).ok_or_else(|| ApiError::bad(format!("`{text}` is not a value of NOTIFY"))));
     let ret = match envelope.ret.as_deref().map(str::to_ascii_lowercase).as_deref() {
         None => None,
         Some("full") => Some(Ret::Full),

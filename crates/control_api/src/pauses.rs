@@ -56,8 +56,5 @@ pub(crate) async fn resume(
     };
     pauses.wake();
     tracing::info!(about, due, "pause ended by the operator");
-    Ok(Json(Changed {
-        changed: format!("resumed {about}; {due} waiting recipients are tried now"),
-        warnings: Vec::new(),
-    }))
+    Ok(Json(Changed { changed: format!("resumed {about}; {due} waiting recipients are tried now"), warnings: Vec::new() }))
 }

@@ -89,7 +89,9 @@ async fn reload(State(control): State<Arc<dyn Control>>) -> Result<Json<Reloaded
         Err(ControlError::NotRunning) => {
             Err(ApiError::conflict("the server is not running, so there is nothing to reload").hint("start it: waypost serve"))
         }
-        Err(ControlError::Failed(error)) => Err(ApiError::conflict(error).hint("correct the configuration; until then the old one stays in effect")),
+        Err(ControlError::Failed(error)) => {
+            Err(ApiError::conflict(error).hint("correct the configuration; until then the old one stays in effect"))
+        }
     }
 }
 

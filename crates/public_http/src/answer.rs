@@ -11,7 +11,7 @@ use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
 use net::acme::Challenges;
 
-use crate::pages::{PageRequest, Page, Pages};
+use crate::pages::{Page, PageRequest, Pages};
 
 /// The path of validations by a CA.
 const CHALLENGE: &str = "/.well-known/acme-challenge/";

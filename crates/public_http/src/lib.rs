@@ -79,7 +79,10 @@ impl PublicHttp {
             responder: Responder { challenges: parts.challenges.clone(), https_port, pages: pages.clone(), is_secure: false },
         });
         let mut tasks: Vec<_> = http.into_iter().map(|l| tokio::spawn(listen::serve(l, plain.clone(), places.clone()))).collect();
-        let secure = Arc::new(Listener { tls: parts.tls, responder: Responder { challenges: parts.challenges, https_port, pages, is_secure: true } });
+        let secure = Arc::new(Listener {
+            tls: parts.tls,
+            responder: Responder { challenges: parts.challenges, https_port, pages, is_secure: true },
+        });
         tasks.extend(https.into_iter().map(|l| tokio::spawn(listen::serve(l, secure.clone(), places.clone()))));
         Ok(Self { tasks, listening })
     }

@@ -30,8 +30,9 @@ pub(crate) fn bind(what: &str, addresses: &Addresses) -> io::Result<Vec<TcpListe
                 listeners.push(listener);
             }
             Err(error) if addresses.must => {
-                let text =
-                    format!("cannot listen on {address} for {what}: {error}; free it, or set another address under [listen], or none: {what} = []");
+                let text = format!(
+                    "cannot listen on {address} for {what}: {error}; free it, or set another address under [listen], or none: {what} = []"
+                );
                 return Err(io::Error::new(error.kind(), text));
             }
             Err(error) => {

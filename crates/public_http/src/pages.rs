@@ -112,8 +112,12 @@ impl Pages {
 
     fn roles<'a>(&self, data: &PublicData, host: &'a str) -> Vec<(HostRole, &'a str)> {
         let host = host.strip_suffix('.').unwrap_or(host);
-        let prefixes =
-            [("mta-sts.", HostRole::MtaSts), ("autoconfig.", HostRole::Autoconfig), ("autodiscover.", HostRole::Autodiscover), ("", HostRole::Domain)];
+        let prefixes = [
+            ("mta-sts.", HostRole::MtaSts),
+            ("autoconfig.", HostRole::Autoconfig),
+            ("autodiscover.", HostRole::Autodiscover),
+            ("", HostRole::Domain),
+        ];
         let hosted = |(prefix, role)| host.strip_prefix(prefix).filter(|domain| self.0.hosts(domain)).map(|domain| (role, domain));
         let mut roles: Vec<_> = prefixes.into_iter().filter_map(hosted).collect();
         if host.eq_ignore_ascii_case(&data.hostname) {

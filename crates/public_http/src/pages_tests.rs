@@ -77,9 +77,13 @@ fn implicit_tls_is_first_and_imap_only_if_published() {
 fn an_unknown_address_gets_the_configuration_of_the_domain() {
     let of = |query: &str| text(get(Some("imap.all.test"), "autoconfig.example.test", CONFIG, query));
     let of_domain = of("");
-    for query in
-        ["emailaddress=nobody@example.test", "emailaddress=known@other.test", "emailaddress=<x>%26@example.test", "emailaddress=%ff", "&&=&"]
-    {
+    for query in [
+        "emailaddress=nobody@example.test",
+        "emailaddress=known@other.test",
+        "emailaddress=<x>%26@example.test",
+        "emailaddress=%ff",
+        "&&=&",
+    ] {
         assert_eq!(of(query), of_domain, "{query}");
     }
     assert!(of("EmailAddress=known%40example.test").contains("imap.known.test"));

@@ -62,7 +62,8 @@ pub fn name(uid: Uid) -> String {
 /// Changes the owner of a file or directory that root has just created in the data directory to the directory's owner.
 pub fn give(path: &Path, data: &Path) -> Result<()> {
     let Some((uid, gid)) = other_than_root(data) else { return Ok(()) };
-    lchown(path, Some(uid.as_raw()), Some(gid.as_raw())).with_context(|| format!("cannot change the owner of {} to {}", path.display(), name(uid)))
+    lchown(path, Some(uid.as_raw()), Some(gid.as_raw()))
+        .with_context(|| format!("cannot change the owner of {} to {}", path.display(), name(uid)))
 }
 
 /// Switches the process to the owner of the data directory, with the groups of that user.

@@ -135,10 +135,7 @@ impl Transport {
         let request = request.body(if with_body { Body::from(json) } else { Body::empty() })?;
         let answer = tokio::time::timeout(ANSWER_TIMEOUT, self.send(request)).await;
         let (status, bytes) = answer.map_err(|_| {
-            anyhow!(
-                "the server did not answer within {} s\n  hint: check its log; it may be overloaded or stuck",
-                ANSWER_TIMEOUT.as_secs()
-            )
+            anyhow!("the server did not answer within {} s\n  hint: check its log; it may be overloaded or stuck", ANSWER_TIMEOUT.as_secs())
         })??;
         if status.is_success() {
             return serde_json::from_slice(&bytes).context("cannot read the server's answer: it may be of another version");

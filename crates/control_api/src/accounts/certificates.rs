@@ -29,7 +29,9 @@ pub(crate) async fn add(
     let directory = edit.directory();
     let account = existing(&directory, &login)?;
     if account.passwords.iter().any(|password| password.name == name) {
-        return Err(ApiError::conflict(format!("{login} already has a password named {name}")).hint("choose another name for the certificate"));
+        return Err(
+            ApiError::conflict(format!("{login} already has a password named {name}")).hint("choose another name for the certificate")
+        );
     }
     let holder = directory.contents().accounts.iter().find(|account| account.certificates.iter().any(|known| known.sha256 == sha256));
     if let Some(holder) = holder {
@@ -45,10 +47,8 @@ fn parse_digest(text: &str) -> Result<String, ApiError> {
     let digits: String = text.chars().filter(|c| *c != ':').map(|c| c.to_ascii_lowercase()).collect();
     match digits.len() == 64 && digits.bytes().all(|b| b.is_ascii_hexdigit()) {
         true => Ok(digits),
-        false => {
-            Err(ApiError::bad("invalid SHA-256 of a certificate")
-                .hint("use the 64 hexadecimal digits of: openssl x509 -noout -fingerprint -sha256"))
-        }
+        false => Err(ApiError::bad("invalid SHA-256 of a certificate")
+            .hint("use the 64 hexadecimal digits of: openssl x509 -noout -fingerprint -sha256")),
     }
 }
 

@@ -168,7 +168,8 @@ pub(crate) async fn change(
     let login: Mailbox = parsed("an address", &login)?;
     let (changes, texts) = changes(&login, &patch)?;
     if changes.is_empty() {
-        return Err(ApiError::bad("the request changes nothing").hint("set at least one of enabled, may_send_as, suspended, legacy_mechanisms, limits and imap_host"));
+        return Err(ApiError::bad("the request changes nothing")
+            .hint("set at least one of enabled, may_send_as, suspended, legacy_mechanisms, limits and imap_host"));
     }
     let edit = editor.begin().await;
     let account = existing(&edit.directory(), &login)?;

@@ -64,9 +64,8 @@ impl PasswordMaker {
 pub(super) fn checked_name(name: &str) -> Result<String, ApiError> {
     let name = name.trim();
     if name.is_empty() || name.chars().count() > NAME_MAX || name.chars().any(char::is_control) {
-        return Err(
-            ApiError::bad("the name of a client must have 1 to 60 characters").hint("name the client that will use the password, for example gmail or phone")
-        );
+        return Err(ApiError::bad("the name of a client must have 1 to 60 characters")
+            .hint("name the client that will use the password, for example gmail or phone"));
     }
     Ok(name.to_owned())
 }

@@ -133,7 +133,7 @@ section!("[filter]", "A spam filter that checks each message before it is accept
     /// spamass-milter with -r; changes to the message are ignored, and an attempt to change the envelope counts as no verdict), or "off".
     kind: FilterWord = FilterWord::Off;
     /// Its address: host and port, or unix: and the path of a socket. Default for rspamd: 127.0.0.1:11333.
-    address: Option<Text<filter::Address>> = None;
+    address: Option<Text<spam_filter::Address>> = None;
     /// Minimum score at which mail is refused (rspamd). Mail that rspamd itself rejects is always refused.
     reject_score: Score = Score(15.0);
     /// Minimum score at which mail is held for review with `waypost held list` (rspamd); from an account it is refused.
