@@ -327,7 +327,7 @@ fn nothing_is_counted_unless_it_is_asked_for() {
     scene.send_as("boss@lax.test", "250 ");
     scene.waypost.configure(|config| config.set("reports.dmarc", true));
     scene.waypost.hang_up();
-    scene.waypost.wait_for_log("is in force");
+    scene.waypost.wait_for_log("is in effect");
     // An account's own mail is nobody's evidence.
     let password = scene.waypost.account("me@example.test");
     scene.waypost.logged_in("me@example.test", &password).taken("me@example.test", "foo@inbox.test", &message("me@example.test", "own"));

@@ -50,7 +50,7 @@ impl Reporter {
 
     fn with_zones(lab: &Lab, records: &str, reports: &str, zones: &[(&str, &str)]) -> Self {
         let extra = format!(
-            "[forward]\ndomain = \"fwd.example.test\"\nmode = \"queue\"\nunauthenticated = \"accept\"\n[delivery]\nloopback = true\nhost_pause_s = 1\nkeep_s = 0\n\
+            "[forward]\ndomain = \"fwd.example.test\"\nmode = \"queue\"\nunauthenticated = \"accept\"\n[delivery]\nloopback = true\nhost_pause_s = 1\nidle_timeout_s = 0\n\
              [tls]\nextra_authorities = \"authority.pem\"\n[dns]\nservers = [\"{}:{}\"]\nvalidate = \"upstream\"\n[reports]\nevery = \"3s\"\n{reports}",
             lab.address(54),
             it::DNS_PORT
@@ -423,7 +423,7 @@ fn reports_can_be_turned_off_and_need_a_key() {
     inbox.wait_for("to you@far.test.");
     reporter.waypost.configure(|config| config.remove("reports.tls").set("forward.domain", "other.example.test"));
     reporter.waypost.hang_up();
-    reporter.waypost.wait_for_log("is in force");
+    reporter.waypost.wait_for_log("is in effect");
     reporter.send("them@far.test");
     wait_within(SOON, "a word on the missing key", || {
         reporter.waypost.log().contains("no TLS report: other.example.test has no DKIM key to sign it").then_some(())

@@ -150,7 +150,7 @@ fn log_taken(shared: &Shared, outcome: &Outcome) {
 
 /// What a target said is for the log: its sender gets a code.
 fn log_fate_of(shared: &Shared, fate: &Fate, new: &NewMessage) {
-    let late = || Trouble::temporary(Scope::Host, 4, 7, "no answer within forward.deadline_s");
+    let late = || Trouble::temporary(Scope::Host, 4, 7, "no answer within forward.cut_through_timeout_s");
     for (n, recipient) in new.recipients.iter().enumerate() {
         let trouble = match fate {
             Fate::NotTaken(outcome) => outcome.1.get(n).and_then(|result| result.as_ref().err().cloned()),

@@ -11,7 +11,7 @@ use mail::Domain;
 use net::{Trial, TrialError, TrialVersion};
 use serde::Serialize;
 
-use crate::conversation::{Conversation, Heard, connect, secured, up_to_start_tls};
+use crate::conversation::{Conversation, SmtpReply, connect, secured, up_to_start_tls};
 
 const UNREACHABLE: &str = "Couldn't reach server";
 const NEGOTIATION: &str = "TLS Negotiation failed, the certificate doesn't match the host., code: 550";
@@ -146,7 +146,7 @@ impl Prober<'_> {
         }
     }
 
-    fn start_tls(&self, first: bool, offered: &Heard, answer: &Heard, findings: &mut PortProbes) -> Option<()> {
+    fn start_tls(&self, first: bool, offered: &SmtpReply, answer: &SmtpReply, findings: &mut PortProbes) -> Option<()> {
         if answer.code != 220 || offered.offers("STARTTLS").is_none() {
             let fix = "give the server a certificate (waypost cert status), and check that no firewall rewrites SMTP (\"fixup smtp\")";
             findings.bad("STARTTLS", answer.text(), Some(NO_STARTTLS), fix);
