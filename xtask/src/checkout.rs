@@ -8,6 +8,10 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+/// Builds the binaries. Every step builds all of the workspace: with `--bin waypost` alone cargo would choose other features for clap and others, and
+/// compile those, `mta` and the binary a second time.
+pub const BINARIES: &str = "build --workspace --bins";
+
 /// The top of the checkout.
 pub fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -1,6 +1,6 @@
-//! The documents that the program writes: man pages and the configuration reference.
+//! The generated documents: man pages, the configuration reference, the code map.
 //!
-//! Invariant: an option is described once, where it is defined; what is committed under docs/ equals what the program says.
+//! Invariant: an option is described once, where it is defined; what is committed under docs/ equals what the program and the sources say.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,9 +8,13 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use crate::checkout::{cargo, must, output_of, program, root, target, waypost};
+use crate::checkout::{BINARIES, cargo, must, output_of, program, root, target, waypost};
+use crate::code_map;
 
-/// Writes them anew.
+/// Generated pages in docs/ itself; the man pages are in docs/man.
+const PAGES: [&str; 2] = ["config.md", "code-map.md"];
+
+/// Writes them.
 pub fn write() -> Result<()> {
     let fresh = generate()?;
     let man = root().join("docs/man");
@@ -24,7 +28,7 @@ pub fn write() -> Result<()> {
         }
         fs::write(&path, text).with_context(|| path.display().to_string())?;
     }
-    println!("    wrote docs/config.md and {} man pages", fresh.len() - 1);
+    println!("    wrote {} and {} man pages", PAGES.join(", "), fresh.len() - PAGES.len());
     Ok(())
 }
 
@@ -32,23 +36,25 @@ pub fn write() -> Result<()> {
 pub fn check() -> Result<()> {
     let fresh = generate()?;
     let mut committed = BTreeMap::new();
-    let config = root().join("docs/config.md");
-    if config.exists() {
-        committed.insert("config.md".to_owned(), fs::read_to_string(config)?);
+    for name in PAGES {
+        let page = root().join("docs").join(name);
+        if page.exists() {
+            committed.insert(name.to_owned(), fs::read_to_string(page)?);
+        }
     }
     read_pages(&root().join("docs/man"), &mut committed)?;
     let names = fresh.keys().chain(committed.keys()).collect::<std::collections::BTreeSet<_>>();
     let stale: Vec<String> =
         names.into_iter().filter(|name| fresh.get(*name) != committed.get(*name)).map(|name| format!("docs/{name}")).collect();
     if !stale.is_empty() {
-        bail!("not what the program says: {}; run `cargo xtask docs` and commit the result", stale.join(", "));
+        bail!("not what the program and the sources say: {}; run `cargo xtask docs` and commit the result", stale.join(", "));
     }
-    println!("    docs/config.md and {} man pages are current", fresh.len() - 1);
+    println!("    {} and {} man pages are current", PAGES.join(", "), fresh.len() - PAGES.len());
     Ok(())
 }
 
 fn generate() -> Result<BTreeMap<String, String>> {
-    must(&mut cargo("build --bin waypost"))?;
+    must(&mut cargo(BINARIES))?;
     let scratch = target().join("docs-man");
     if scratch.exists() {
         fs::remove_dir_all(&scratch)?;
@@ -60,6 +66,7 @@ fn generate() -> Result<BTreeMap<String, String>> {
         bail!("`waypost man` wrote no page");
     }
     fresh.insert("config.md".into(), output_of(program(waypost("debug")).args(["config", "reference"]))?);
+    fresh.insert("code-map.md".into(), code_map::page()?);
     Ok(fresh)
 }
 

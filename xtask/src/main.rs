@@ -1,15 +1,18 @@
-//! The project's own commands: `cargo xtask ci` and its parts, `docs`, `bench`.
+//! The project's own commands: `cargo xtask ci` and its parts, `docs`, `book`, `bench`.
 //!
 //! Invariant: what a machine has to check is checked here, so that a person and a build server run the same.
 
 mod bench;
+mod book;
 mod checkout;
 mod ci;
+mod code_map;
 mod deny;
 mod docs;
 mod machine;
 mod steps;
 mod suites;
+mod tools;
 
 use std::process::ExitCode;
 
@@ -18,12 +21,13 @@ use anyhow::{Result, bail};
 const HELP: &str = "\
 The project's own commands.
 
-  cargo xtask ci [--fast]          everything that must hold: format, lints, build, tests, licences, documents, demo
+  cargo xtask ci [--fast]          all checks: format, lints, build, tests, licences, book, generated documents, demo
                                    --fast: only what needs no other mail software; says what it left out
   cargo xtask prepare              only install the other mail software that the tests talk to, and fetch the suites
   cargo xtask suites               only fetch the public suites that the tests read
   cargo xtask deny                 only check licences, bans and sources of the dependencies
-  cargo xtask docs [--check]       write the man pages and the configuration reference anew, or only compare them
+  cargo xtask docs [--check]       write the man pages, the configuration reference and the code map, or only compare them
+  cargo xtask book                 build the documents as a book in target/book, and check its links
   cargo xtask bench [--rounds N] [--idle] [--full] [--submit] [--guesses]
                                    forward 10 KiB over 100 sessions beside Postfix, and print the ratios; --idle: also
                                    the memory of idle sessions; --full: instead, with SPF, DKIM, DMARC, return addresses
@@ -52,6 +56,7 @@ fn run(arguments: &[String]) -> Result<()> {
         ["deny"] => deny::check(),
         ["docs"] => docs::write(),
         ["docs", "--check"] => docs::check(),
+        ["book"] => book::check(),
         ["bench", options @ ..] => bench::run(&bench::Options::parse(options)?),
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");

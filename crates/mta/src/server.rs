@@ -15,39 +15,39 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::allowance::Allowance;
-use crate::bug::{bugs_caught, signatures_broken};
-use crate::circuits::LiveCircuits;
-use crate::clock_step::{self, ClockSteps};
-use crate::closing::Closing;
-use crate::confirmation::Confirmations;
-use crate::daily;
-use crate::dispatch::{Dispatch, World};
-use crate::filter::{self, Downtime};
-use crate::fingerprint::Taken;
-use crate::habits;
-use crate::host_places::HostPlaces;
-use crate::ipv6::Ipv6Standing;
-use crate::known_networks::KnownNetworks;
-use crate::large::LargeContents;
-use crate::listen::{Sessions, bind, listen};
-use crate::live_directory::LiveDirectory;
-use crate::logins::Logins;
-use crate::notice;
-use crate::passwords::PasswordKey;
-use crate::pauses::Pauses;
-use crate::receive::Reception;
-use crate::report_in::ReadingRoom;
-use crate::results::Results;
-use crate::returns::Returns;
-use crate::sealed_passwords;
+use crate::accept::bounce_limit::Returns;
+use crate::accept::filter::{self, Downtime};
+use crate::accept::gmail_confirmation::Confirmations;
+use crate::accept::inbound_report::ReadingRoom;
+use crate::accept::local::{LocalNames, Submitter};
+use crate::accept::send_limit::Allowance;
+use crate::deliver::breakers::LiveCircuits;
+use crate::deliver::connection_limit::HostPlaces;
+use crate::deliver::ipv6::Ipv6Standing;
+use crate::deliver::mta_sts::{self, StsPolicies};
+use crate::deliver::pauses::Pauses;
+use crate::deliver::tls_history::{self, TlsMemory};
+use crate::notify::postmaster;
+use crate::notify::virtual_file;
+use crate::queue::clock_step::{self, ClockSteps};
+use crate::queue::dedup::Taken;
+use crate::queue::dispatch::{Dispatch, World};
+use crate::receive::auth::authenticator::Authenticator;
+use crate::receive::auth::passwords::PasswordKey;
+use crate::receive::auth::sealed_passwords;
+use crate::receive::content_quota::Arriving;
+use crate::receive::known_networks::KnownNetworks;
+use crate::receive::listen::{Sessions, bind, listen};
+use crate::receive::session::Reception;
+use crate::reporting::schedule;
+use crate::reporting::tally;
 use crate::settings::{Listener, ListenerKind, LiveSettings};
-use crate::signing::Signing;
-use crate::spooling::Arriving;
-use crate::sts::{self, StsPolicies};
-use crate::submit::{LocalNames, Submitter};
-use crate::tls_memory::{self, TlsMemory};
-use crate::virtual_letter;
+use crate::support::directory_cache::LiveDirectory;
+use crate::support::dkim_signers::Signing;
+use crate::support::large_contents::LargeContents;
+use crate::support::panic_edge::{bugs_caught, signatures_broken};
+use crate::support::shutdown::Closing;
+use crate::support::usage_log;
 
 /// Sessions that have no answer of ours to wait for get this long at a shutdown: content that is still arriving is cut.
 const FAREWELL: Duration = Duration::from_secs(10);
@@ -155,7 +155,7 @@ impl Server {
             ipv6: Ipv6Standing::default(),
             sts: StsPolicies::open(&data),
             tls_memory: TlsMemory::open(&data),
-            results: Results::start(store.clone(), clock.clone()),
+            results: tally::start(store.clone(), clock.clone()),
             signing: Signing::default(),
             closing: Closing::default(),
             clock_steps: ClockSteps::open(&data, &clock),
@@ -163,11 +163,11 @@ impl Server {
         };
         let dispatch = Dispatch::new(Arc::new(world));
         clock_step::start(&dispatch).await?;
-        let habits = habits::start(store.clone());
+        let habits = usage_log::start(store.clone());
         let allowance = Allowance::new(store.clone(), habits.clone());
         let known = KnownNetworks::open(&data);
         let knowledge = (habits, known.clone());
-        let logins = Logins::start((store.clone(), live.clone(), settings.clone()), password_key, knowledge, clock.clone()).await?;
+        let logins = Authenticator::start((store.clone(), live.clone(), settings.clone()), password_key, knowledge, clock.clone()).await?;
         let reception = Arc::new(Reception {
             settings,
             live,
@@ -213,8 +213,8 @@ impl Server {
     }
 
     /// Writes letters to the postmaster.
-    pub fn postmaster(&self) -> notice::Postmaster {
-        notice::Postmaster(self.dispatch.clone())
+    pub fn postmaster(&self) -> postmaster::Postmaster {
+        postmaster::Postmaster(self.dispatch.clone())
     }
 
     /// What gets no mail for now.
@@ -311,15 +311,15 @@ fn tasks(dispatch: &Dispatch, reception: &Arc<Reception>, data: PathBuf) -> Vec<
     };
     vec![
         tokio::spawn(probe),
-        tokio::spawn(virtual_letter::run(dispatch.clone(), data)),
+        tokio::spawn(virtual_file::run(dispatch.clone(), data)),
         tokio::spawn(sealed_passwords::run(reception.clone())),
         tokio::spawn(dispatch.clone().run()),
-        tokio::spawn(notice::run(dispatch.clone())),
+        tokio::spawn(postmaster::run(dispatch.clone())),
         tokio::spawn(clock_step::run(dispatch.clone())),
-        tokio::spawn(sts::run(dispatch.clone())),
-        tokio::spawn(tls_memory::run(dispatch.clone())),
-        tokio::spawn(daily::run(dispatch.clone(), DailyKind::Tls)),
-        tokio::spawn(daily::run(dispatch.clone(), DailyKind::Dmarc)),
+        tokio::spawn(mta_sts::run(dispatch.clone())),
+        tokio::spawn(tls_history::run(dispatch.clone())),
+        tokio::spawn(schedule::run(dispatch.clone(), DailyKind::Tls)),
+        tokio::spawn(schedule::run(dispatch.clone(), DailyKind::Dmarc)),
     ]
 }
 

@@ -16,7 +16,7 @@ use policy::{MaildirPlace, Schedule, Unauthenticated};
 use smtp::client::{Credentials, Protocol, TlsMode};
 use store::Flow;
 
-use crate::virtual_source::VirtualSource;
+use crate::support::virtual_source::VirtualSource;
 
 /// What a listener is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -196,7 +196,7 @@ pub enum WhenDown {
 #[derive(Debug, Clone)]
 pub struct Filtering {
     /// Where it is and what it speaks.
-    pub filter: filter::Filter,
+    pub filter: spam_filter::Filter,
     /// What becomes of mail while it gives no verdict.
     pub when_down: WhenDown,
     /// Whether it is asked about what accounts send.

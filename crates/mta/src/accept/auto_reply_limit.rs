@@ -1,0 +1,58 @@
+//! Programs that answer mail: what they send to an alias is bounded, so that two of them never go on for ever.
+//!
+//! RFC 3834 s.2 (no answers to automatic mail), RFC 5321 s.6.3. Invariant: mailing lists, reports and mail that answers nothing are not counted.
+
+use mail::{ForwardPath, Mailbox, Reply};
+use net::Clock;
+use policy::{AcceptedRecipient, Writer, writer};
+
+use crate::accept::bounce_limit::Returns;
+use crate::accept::decide::{Accepted, from_addresses};
+use crate::accept::message_auth::Proof;
+
+/// Messages that the only mailbox behind an alias gets through to that alias, and so to itself, within an hour: whoever tries an alias out stays below.
+const TO_ITSELF_MAX: u32 = 10;
+
+/// Answers of a program that one sender gets through to one alias within an hour.
+const OF_RESPONDER_MAX: u32 = 10;
+
+/// Answers without any mark that one sender gets through to one alias within an hour, and whatever one of several mailboxes behind it writes to it.
+const OF_ANSWERER_MAX: u32 = 60;
+
+/// Whether the message may go on to its aliases.
+pub(crate) fn check(counts: &Returns, clock: &Clock, accepted: &Accepted<'_>) -> Result<(), Reply> {
+    if matches!(accepted.proof, Proof::Login(_)) {
+        return Ok(());
+    }
+    let received = &accepted.received;
+    let by = writer(&received.reverse_path, &accepted.whole.bytes);
+    let mut authors = from_addresses(&accepted.whole.bytes).unwrap_or_default();
+    authors.extend(received.reverse_path.mailbox().cloned());
+    let sender = received.reverse_path.mailbox().or(authors.first()).map(Mailbox::key).unwrap_or_default();
+    for (to, recipient) in &received.recipients {
+        let AcceptedRecipient::Alias { targets, .. } = recipient else { continue };
+        let ForwardPath::Mailbox(to) = &to.forward_path else { continue };
+        let is_from_target = authors.iter().any(|author| targets.contains(author));
+        let is_to_itself = is_from_target && targets.len() == 1;
+        let within = |what: &str, most| counts.count(format!("{what} {sender} {}", to.key()), most, clock);
+        match by {
+            Writer::Server | Writer::List => {}
+            Writer::Responder if is_from_target => return Err(loops()),
+            // Nobody misses it: its author has it.
+            _ if is_to_itself && !within("itself", TO_ITSELF_MAX) => return Err(loops()),
+            Writer::Responder if !within("responder", OF_RESPONDER_MAX) => return Err(later()),
+            Writer::Answerer if !within("answerer", OF_ANSWERER_MAX) => return Err(later()),
+            Writer::Anybody if is_from_target && !is_to_itself && !within("target", OF_ANSWERER_MAX) => return Err(later()),
+            Writer::Responder | Writer::Answerer | Writer::Anybody => {}
+        }
+    }
+    Ok(())
+}
+
+fn later() -> Reply {
+    Reply::new(450, (4, 7, 1), "too many answers from you to this address within an hour; try again later")
+}
+
+fn loops() -> Reply {
+    Reply::new(554, (5, 4, 6), "mail loop: an automatic answer to an address that has answered you (RFC 3834)")
+}

@@ -1,0 +1,200 @@
+//! Stage: is the message taken?
+//!
+//! RFC 6409 s.6 and s.8 for submitted mail, RFC 9989 for mail from other servers. Invariant: a refusal is said here, in the session, where its
+//! sender hears it.
+
+use directory::Directory;
+use mail::{AddressList, AddressListError, Domain, Fields, Mailbox, Reply, ReversePath};
+use policy::{AcceptedRecipient, Treatment};
+use spam_filter::Verdict;
+
+use crate::accept::filter::Filtered;
+use crate::accept::message_auth::{Authenticated, Proof};
+use crate::accept::received::Received;
+use crate::settings::Forward;
+use crate::support::large_contents::Whole;
+
+/// A message that is taken. What is missing from its header section is known.
+#[derive(Debug)]
+pub(crate) struct Accepted<'a> {
+    /// The message.
+    pub received: Received,
+    /// Who vouches for it.
+    pub proof: Proof,
+    /// Its content in memory.
+    pub whole: Whole<'a>,
+    /// What is done with it.
+    pub treatment: Treatment,
+    /// Whether its sender may be told of a failure.
+    pub may_report: bool,
+    /// Whether the content has become one of ours.
+    pub is_ours: bool,
+    /// Submitted without a Message-ID.
+    pub lacks_message_id: bool,
+    /// Submitted without a Date.
+    pub lacks_date: bool,
+}
+
+/// What is thought of a message, whatever the spam filter says: it follows from its form, its sender and the settings.
+pub(crate) fn judge(authenticated: &Authenticated, directory: &Directory, forward: &Forward) -> Result<Treatment, Reply> {
+    let Authenticated { received, proof, header } = authenticated;
+    let content: &[u8] = header;
+    let aliases = received.recipients.iter().filter_map(|(_, accepted)| match accepted {
+        AcceptedRecipient::Alias { alias, .. } => Some(alias),
+        _ => None,
+    });
+    let settings_of = aliases.clone();
+    policy::disposition(content, aliases).and_then(|()| match proof {
+        Proof::Login(login) => submitted(directory, login, content).map(|()| Treatment::AsIs),
+        Proof::Evidence(evidence) => {
+            let is_report = is_report(received);
+            policy::well_formed(content, is_report)?;
+            if is_report && has_no_author(content) {
+                // News of lost mail. Its target would refuse it as it came, so it goes on in a form of ours.
+                return Ok(Treatment::Wrapped);
+            }
+            let from: Vec<Domain> = from_addresses(content)?.into_iter().map(|mailbox| mailbox.domain).collect();
+            if from.is_empty() {
+                return Err(Reply::new(550, (5, 6, 0), "the From field names no address"));
+            }
+            // A message has one fate; where its aliases differ, the strictest counts.
+            let strict = settings_of.filter_map(|alias| directory.strict_domain(alias)).max().unwrap_or(forward.strict_domain);
+            let unauthenticated = forward.unauthenticated;
+            policy::authentic(evidence, &from, &received.reverse_path, directory, unauthenticated, strict)
+        }
+    })
+}
+
+/// Decides.
+pub(crate) fn decide(filtered: &Filtered, judged: Result<Treatment, Reply>) -> Result<Treatment, Reply> {
+    judged.and_then(|treatment| with_verdict(treatment, filtered.answer.verdict.clone(), &filtered.authenticated.proof))
+}
+
+/// The message that is taken, with its content.
+pub(crate) fn accept(authenticated: Authenticated, treatment: Treatment, whole: Whole<'_>) -> Accepted<'_> {
+    let Authenticated { received, proof, header } = authenticated;
+    let (may_report, is_submitted) = match &proof {
+        Proof::Login(_) => (true, true),
+        Proof::Evidence(evidence) => (policy::may_report(evidence, &received.reverse_path), false),
+    };
+    let lacks = |name| is_submitted && Fields::find_first(&header, name).is_none();
+    let (lacks_message_id, lacks_date) = (lacks("Message-ID"), lacks("Date"));
+    Accepted { received, proof, whole, treatment, may_report, is_ours: false, lacks_message_id, lacks_date }
+}
+
+/// The filter's verdict counts where the message would be taken otherwise: a refusal of ours tells its sender more.
+fn with_verdict(treatment: Treatment, verdict: Verdict, proof: &Proof) -> Result<Treatment, Reply> {
+    match (verdict, treatment, proof) {
+        (Verdict::Pass, treatment, _) => Ok(treatment),
+        (Verdict::Reject(reply) | Verdict::Defer(reply), ..) => Err(reply),
+        // Who writes is there to hear it, and waits for nobody.
+        (Verdict::Hold(_), _, Proof::Login(_)) => Err(Reply::new(550, (5, 7, 1), "the message looks like spam")),
+        (Verdict::Hold(reason), Treatment::Held(before), _) => Ok(Treatment::Held(format!("{before}; {reason}"))),
+        (Verdict::Hold(reason), ..) => Ok(Treatment::Held(reason)),
+    }
+}
+
+/// Whether a message is a report to those whose mail is passed on: under the null reverse-path, to return addresses and aliases.
+fn is_report(received: &Received) -> bool {
+    let passed_on = |accepted: &AcceptedRecipient| matches!(accepted, AcceptedRecipient::Alias { .. } | AcceptedRecipient::Sender { .. });
+    received.reverse_path == ReversePath::Null && received.recipients.iter().all(|(_, accepted)| passed_on(accepted))
+}
+
+/// Whether From names no address that can be read: `MAILER-DAEMON <>` as dma writes it, `MAILER-DAEMON`, `<>`, a group without members, or no field.
+pub(crate) fn has_no_author(front: &[u8]) -> bool {
+    AddressList::of_field(front, "From").map_or(true, |list| list.mailboxes.is_empty())
+}
+
+/// Whether a logged-in account may send this: its From field names addresses of the account.
+pub(crate) fn submitted(directory: &Directory, login: &str, front: &[u8]) -> Result<(), Reply> {
+    let account = directory
+        .account(login)
+        .filter(|a| a.enabled)
+        .ok_or_else(|| Reply::new(550, (5, 7, 1), "the account was switched off or removed meanwhile"))?;
+    if Fields::new(front).filter(|f| f.is("From")).count() > 1 {
+        return Err(Reply::new(550, (5, 6, 0), "the message has more than one From field"));
+    }
+    let from = from_list(front)?;
+    if let ([_, ..], [name, ..]) = (from.mailboxes.as_slice(), from.bare.as_slice()) {
+        return Err(unquoted_comma(name));
+    }
+    policy::from_header(directory, account, &from.mailboxes)
+}
+
+/// The addresses of the From field. An address that is not one is a refusal: nobody can own it.
+pub(crate) fn from_addresses(front: &[u8]) -> Result<Vec<Mailbox>, Reply> {
+    let from = from_list(front)?;
+    match (from.mailboxes.len(), from.bare.as_slice()) {
+        // `Doe, John <john@x.test>`: a name whose comma is not quoted. With one address there is no doubt who writes, and Postfix takes it.
+        (0 | 1, _) | (_, []) => Ok(from.mailboxes),
+        (_, [name, ..]) => Err(unquoted_comma(name)),
+    }
+}
+
+fn from_list(front: &[u8]) -> Result<AddressList, Reply> {
+    AddressList::of_field(front, "From").map_err(|error| {
+        let text = match error {
+            AddressListError::Address(error) => format!("an address in the From field is not valid: {error}"),
+            error => format!("the From field cannot be read: {error}"),
+        };
+        Reply::new(550, (5, 6, 0), text)
+    })
+}
+
+/// A name beside addresses is half of one with a comma.
+fn unquoted_comma(name: &str) -> Reply {
+    let shown: String = name.chars().map(|c| if c.is_control() { ' ' } else { c }).take(60).collect();
+    let text = format!("the From field has a comma after \"{shown}\": a name that holds a comma must be in quotation marks");
+    Reply::new(550, (5, 6, 0), text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_verdict_adds_to_what_was_decided() {
+        let (stranger, login) = (Proof::Evidence(Box::default()), Proof::Login("me@example.test".into()));
+        let hold = || Verdict::Hold("spam score 8".into());
+        assert_eq!(with_verdict(Treatment::Rewritable, Verdict::Pass, &stranger), Ok(Treatment::Rewritable));
+        assert_eq!(with_verdict(Treatment::Rewritable, hold(), &stranger), Ok(Treatment::Held("spam score 8".into())));
+        assert_eq!(with_verdict(Treatment::Held("DMARC".into()), hold(), &stranger), Ok(Treatment::Held("DMARC; spam score 8".into())));
+        assert_eq!(with_verdict(Treatment::AsIs, hold(), &login).unwrap_err().code, 550);
+        let defer = Verdict::Defer(Reply::new(451, (4, 7, 1), "later"));
+        assert_eq!(with_verdict(Treatment::Held("DMARC".into()), defer, &stranger).unwrap_err().code, 451);
+    }
+
+    #[test]
+    fn an_account_is_told_of_the_comma_in_its_name() {
+        let directory = Directory::new(directory::Contents {
+            domains: vec![directory::HostedDomain { name: "example.test".parse().unwrap(), enabled: true }],
+            accounts: vec![directory::Account::new("me@example.test".parse().unwrap(), [0; 16])],
+            ..Default::default()
+        });
+        let refused = submitted(&directory, "me@example.test", b"From: Doe, John <me@example.test>\r\n\r\n").unwrap_err().to_string();
+        assert!(refused.starts_with("550 5.6.0 ") && refused.contains("in quotation marks"), "{refused}");
+        assert_eq!(submitted(&directory, "me@example.test", b"From: \"Doe, John\" <me@example.test>\r\n\r\n"), Ok(()));
+    }
+
+    #[test]
+    fn from_addresses_are_read_as_mail_clients_write_them() {
+        let read = |from: &str| {
+            from_addresses(format!("To: x@y.test\r\nFrom: {from}\r\n\r\n").as_bytes())
+                .map(|list| list.iter().map(Mailbox::to_string).collect::<Vec<_>>())
+        };
+        assert_eq!(read("me@example.test").unwrap(), ["me@example.test"]);
+        assert_eq!(read("\"Me, myself\" <me@example.test>").unwrap(), ["me@example.test"]);
+        assert_eq!(
+            read("=?utf-8?q?M=C3=A9?= <me@example.test>,\r\n Other <other@example.test>").unwrap(),
+            ["me@example.test", "other@example.test"]
+        );
+        assert!(read("not an address").unwrap().is_empty());
+        assert!(from_addresses(b"To: x\r\n\r\n").unwrap().is_empty());
+        assert_eq!(read("\"john smith\"@example.test").unwrap(), ["\"john smith\"@example.test"]);
+        assert_eq!(read("Doe, John <john@example.test>").unwrap(), ["john@example.test"]);
+        let two = read("Doe, John <john@example.test>, ann@example.test").unwrap_err().to_string();
+        assert!(two.starts_with("550 5.6.0 ") && two.contains("a comma after \"Doe\""), "{two}");
+        let bad = read("a@b@example.test").unwrap_err().to_string();
+        assert!(bad.contains("an address in the From field is not valid"), "{bad}");
+    }
+}

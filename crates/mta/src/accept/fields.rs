@@ -1,0 +1,54 @@
+//! The fields that we put on top of a message: trace, who it was forwarded for, what was found out about its sender.
+//!
+//! RFC 5321 s.4.4, RFC 9228 (Delivered-To), RFC 8601 (Authentication-Results), RFC 6409 s.8. Invariant: each function writes whole fields,
+//! CRLF at their end, and nothing that a stranger wrote gets into them unquoted.
+
+use mail::auth_results::{Facts, authentication_results};
+use mail::evidence::Evidence;
+use mail::{Domain, Mailbox, QueueId, ReceivedField, rfc5322_date, with_protocol};
+use policy::LOOP_FIELD;
+
+use crate::accept::received::Received;
+
+/// What Google asks of forwarders, and the field by which we know our own forwards when they come back.
+pub(crate) fn write_forward(out: &mut Vec<u8>, alias: &Mailbox, target: &Mailbox) {
+    out.extend_from_slice(format!("X-Forwarded-For: {alias} {target}\r\nX-Forwarded-To: {target}\r\n{LOOP_FIELD}: {alias}\r\n").as_bytes());
+}
+
+/// The trace field.
+pub(crate) fn write_received(out: &mut Vec<u8>, received: &Received, hostname: &Domain, id: QueueId, recipient: Option<&Mailbox>) {
+    let facts = &received.facts;
+    let authenticated = facts.login.is_some();
+    ReceivedField {
+        hello: if authenticated && !facts.local { "submission" } else { &facts.hello },
+        client: (!authenticated).then_some(facts.client),
+        by: hostname,
+        with: match facts.local {
+            true => "local",
+            false => with_protocol(facts.extended, facts.tls.is_some(), authenticated, received.parameters.smtputf8),
+        },
+        tls: facts.tls.as_deref(),
+        id,
+        recipient,
+        at_unix_s: received.at_ms / 1000,
+    }
+    .write_to(out);
+}
+
+/// What was found out about the sender.
+pub(crate) fn write_results(out: &mut Vec<u8>, received: &Received, hostname: &Domain, evidence: &Evidence) {
+    let sender = received.reverse_path.mailbox().map(ToString::to_string);
+    let from = Some(evidence.dmarc.domain.as_str()).filter(|from| !from.is_empty());
+    let facts = Facts { client: received.facts.client, hello: &received.facts.hello, reverse_path: sender.as_deref(), header_from: from };
+    out.extend_from_slice(authentication_results(hostname, evidence, &facts).as_bytes());
+}
+
+/// What a submitted message must have and came without.
+pub(crate) fn write_missing(out: &mut Vec<u8>, received: &Received, hostname: &Domain, message_id: bool, date: bool) {
+    if message_id {
+        out.extend_from_slice(format!("Message-ID: <{}@{hostname}>\r\n", received.id).as_bytes());
+    }
+    if date {
+        out.extend_from_slice(format!("Date: {}\r\n", rfc5322_date(received.at_ms / 1000)).as_bytes());
+    }
+}

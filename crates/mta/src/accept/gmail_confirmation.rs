@@ -1,0 +1,161 @@
+//! The mail by which Gmail asks whether an address is yours ("Send mail as"): its code and link, so that its owner need not look for it.
+//!
+//! RFC 6376 s.6.1. Invariant: only mail that google.com has signed, from the one address that sends such mail, is looked into; the link that takes an address
+//! away again is never among what is found; the mail goes on to where it goes anyway.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use mail::Mailbox;
+use mail::evidence::{DkimResult, Evidence};
+use mail_parser::MessageParser;
+use parking_lot::Mutex;
+use policy::AcceptedRecipient;
+
+use crate::accept::decide::{Accepted, from_addresses};
+use crate::accept::message_auth::Proof;
+
+/// Who signs.
+const SIGNER: &str = "google.com";
+
+/// Who writes.
+const WRITER: &str = "gmail-noreply@google.com";
+
+/// How the links begin that confirm.
+const LINKS: [&str; 2] = ["https://mail.google.com/mail/vf-", "https://mail-settings.google.com/mail/vf-"];
+
+/// A link is no longer than this, in octets.
+const LINK_MAX_BYTES: usize = 1000;
+
+/// So many are kept.
+const KEPT_MAX: usize = 100;
+
+/// For so long, in milliseconds.
+const KEPT_MS: i64 = 7 * 86_400_000;
+
+/// A confirmation that came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Confirmation {
+    /// The alias that it came for.
+    pub address: Mailbox,
+    /// The number to type in.
+    pub code: Option<String>,
+    /// The link to follow instead.
+    pub link: Option<String>,
+    /// When it came, Unix milliseconds.
+    pub at_ms: i64,
+}
+
+/// The confirmations of the last days. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct Confirmations(Arc<Mutex<VecDeque<Confirmation>>>);
+
+impl Confirmations {
+    /// Those for an address, the newest first.
+    pub fn of(&self, address: &Mailbox, now_ms: i64) -> Vec<Confirmation> {
+        let kept = self.0.lock();
+        kept.iter().rev().filter(|c| c.address == *address && now_ms - c.at_ms < KEPT_MS).cloned().collect()
+    }
+
+    /// Keeps the message's code and link, where it is such a message.
+    pub(crate) fn look(&self, accepted: &Accepted<'_>) {
+        let Proof::Evidence(evidence) = &accepted.proof else { return };
+        let Some((code, link)) = recognised(evidence, &accepted.whole.bytes) else { return };
+        let mut kept = self.0.lock();
+        for (_, recipient) in &accepted.received.recipients {
+            let AcceptedRecipient::Alias { alias, .. } = recipient else { continue };
+            tracing::info!(id = %accepted.received.id, %alias, "Gmail asks whether the address is yours: waypost sendas {alias} --wait shows its code");
+            if kept.len() >= KEPT_MAX {
+                kept.pop_front();
+            }
+            let at_ms = accepted.received.at_ms;
+            kept.push_back(Confirmation { address: alias.clone(), code: code.clone(), link: link.clone(), at_ms });
+        }
+    }
+}
+
+/// Code and link of a message that Gmail has sent to have an address confirmed.
+fn recognised(evidence: &Evidence, content: &[u8]) -> Option<(Option<String>, Option<String>)> {
+    let is_signed = evidence.dkim.iter().any(|check| check.result == DkimResult::Pass && check.domain.eq_ignore_ascii_case(SIGNER));
+    if !is_signed || !matches!(from_addresses(content).as_deref(), Ok([from]) if from.to_string().eq_ignore_ascii_case(WRITER)) {
+        return None;
+    }
+    let message = MessageParser::default().parse(content)?;
+    let mut text = String::new();
+    for part in (0..4).filter_map(|place| message.body_text(place)) {
+        text.push_str(&part);
+        text.push('\n');
+    }
+    let link = link(&text);
+    // Other mail of this writer has no such link, and its numbers are nobody's business.
+    link.as_ref()?;
+    let code = code(&text).or_else(|| code(message.subject().unwrap_or_default()));
+    Some((code, link))
+}
+
+fn link(text: &str) -> Option<String> {
+    let ends = |c: char| c.is_whitespace() || c.is_control() || "<>\"'()[]{}|\\^`".contains(c);
+    let starts = LINKS.iter().filter_map(|start| text.find(start));
+    let found = text.get(starts.min()?..)?;
+    let found = found.get(..found.find(ends).unwrap_or(found.len()))?;
+    let found = found.trim_end_matches(['.', ',', ';']);
+    (found.is_ascii() && found.len() <= LINK_MAX_BYTES).then(|| found.to_owned())
+}
+
+/// The first number of six to ten digits that stands by itself and in no link.
+fn code(text: &str) -> Option<String> {
+    let words = text.split_whitespace().filter(|word| !word.contains("://"));
+    let mut numbers = words.map(|word| word.trim_matches(|c: char| !c.is_alphanumeric()));
+    numbers.find(|word| (6..=10).contains(&word.len()) && word.bytes().all(|b| b.is_ascii_digit())).map(ToOwned::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mail::evidence::DkimCheck;
+
+    const BODY: &str = "You have requested to add me@example.test to your Gmail account.\r\nConfirmation code: 123456789\r\n\r\nPlease click the link below:\r\n\r\n\
+        https://mail-settings.google.com/mail/vf-%5BANGjdJ8x%5D-abc\r\n\r\nIf you did not, cancel: \
+        https://mail-settings.google.com/mail/uf-%5BANGjdJ9y%5D-def or 0123456789012\r\n";
+
+    fn evidence(domain: &str, result: DkimResult) -> Evidence {
+        let check = DkimCheck {
+            result,
+            domain: domain.into(),
+            selector: "s".into(),
+            algorithm: "rsa-sha256".into(),
+            signature_prefix: String::new(),
+            reason: None,
+        };
+        Evidence { dkim: vec![check], ..Evidence::default() }
+    }
+
+    fn found(evidence: &Evidence, from: &str, body: &str) -> Option<(Option<String>, Option<String>)> {
+        recognised(evidence, format!("From: Gmail Team <{from}>\r\nTo: me@example.test\r\nSubject: x\r\n\r\n{body}").as_bytes())
+    }
+
+    #[test]
+    fn code_and_link_are_found_and_the_other_link_never() {
+        let passed = evidence("Google.com", DkimResult::Pass);
+        let want = Some((Some("123456789".to_owned()), Some("https://mail-settings.google.com/mail/vf-%5BANGjdJ8x%5D-abc".to_owned())));
+        assert_eq!(found(&passed, WRITER, BODY), want);
+        assert_eq!(found(&passed, WRITER, &BODY.replace("/vf-", "/uf-")), None);
+        let evil = BODY.replace("https://mail-settings.google.com/mail/vf-", "https://mail.google.com.evil.test/mail/vf-");
+        assert_eq!(found(&passed, WRITER, &evil), None);
+        let encoded = "From: gmail-noreply@google.com\r\nMIME-Version: 1.0\r\nContent-Type: text/plain\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n\
+            Code=3A 7654321=\r\n\r\n https://mail.google.com/mail/vf-=\r\n5Babc\r\n";
+        assert_eq!(recognised(&passed, encoded.as_bytes()).unwrap().1.unwrap(), "https://mail.google.com/mail/vf-5Babc");
+    }
+
+    #[test]
+    fn what_google_has_not_signed_is_not_looked_into() {
+        for (domain, result) in
+            [("google.com", DkimResult::Fail), ("google.com.evil.test", DkimResult::Pass), ("gmail.com", DkimResult::Pass)]
+        {
+            assert_eq!(found(&evidence(domain, result), WRITER, BODY), None, "{domain}");
+        }
+        let passed = evidence("google.com", DkimResult::Pass);
+        assert_eq!(found(&passed, "someone@google.com", BODY), None);
+        assert_eq!(found(&Evidence::default(), WRITER, BODY), None);
+    }
+}

@@ -1,0 +1,184 @@
+//! Stage: a report that another server sends about us is read and kept; it goes nowhere.
+//!
+//! RFC 9990 (DMARC), RFC 8460 s.5.3 (TLS). Invariant: 250 is said after the commit of what the report says, and only to who is vouched for; what is no
+//! report is refused in the session, so that nobody believes that a person reads it.
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use directory::Directory;
+use mail::{Domain, Reply};
+use policy::AcceptedRecipient;
+use reports::aggregate::Own;
+use reports::received::{Received as Read, received};
+use store::{NewReport, ReportContent, StoreError};
+use tokio::sync::Semaphore;
+
+use crate::accept::decide::{from_addresses, submitted};
+use crate::accept::message_auth::{Authenticated, Proof};
+use crate::queue::responsibility::Responsibility;
+use crate::receive::session::Reception;
+use crate::settings::Settings;
+use crate::support::large_contents::Whose;
+
+/// Reports that are unpacked and read at a time; each may take a moment of a processor, and some ten MiB.
+const READ_AT_ONCE: usize = 2;
+
+/// Room for reports that are read.
+#[derive(Debug)]
+pub(crate) struct ReadingRoom(Semaphore);
+
+impl Default for ReadingRoom {
+    fn default() -> Self {
+        Self(Semaphore::new(READ_AT_ONCE))
+    }
+}
+
+impl ReadingRoom {
+    /// Reads a message beside the sessions.
+    async fn read(&self, message: Bytes) -> Result<Read, Reply> {
+        // An error says that the semaphore was closed, which nobody does.
+        let _place = self.0.acquire().await.ok();
+        let read = tokio::task::spawn_blocking(move || received(&message)).await;
+        read.map_err(|error| {
+            tracing::error!(%error, "a report could not be read: a bug");
+            Reply::new(451, (4, 3, 0), "an internal error; try again later")
+        })
+    }
+}
+
+/// Reads the report and commits what it says, or says why not.
+pub(crate) async fn take_report(
+    reception: &Reception,
+    settings: &Settings,
+    authenticated: Authenticated,
+) -> Result<Result<Responsibility, Reply>, StoreError> {
+    let directory = reception.live.current();
+    let Authenticated { received, proof, header } = authenticated;
+    let submitter = match submitter(&directory, &proof, &header) {
+        Ok(submitter) => submitter,
+        Err(reply) => return Ok(Err(reply)),
+    };
+    let whole = reception.dispatch.world().large.load(&received.content, Whose::from(&proof)).await?;
+    let read = match reception.reading.read(whole.bytes.clone()).await {
+        Ok(read) => read,
+        Err(reply) => return Ok(Err(reply)),
+    };
+    drop(whole);
+    let address = match received.recipients.first() {
+        Some((_, AcceptedRecipient::Reports(address))) => address.to_string(),
+        _ => String::new(),
+    };
+    let own = own(&directory, &settings.forward.srs.domain, Vec::new());
+    let content = match wanted(read, &own, &address) {
+        Ok(content) => content,
+        Err(reply) => return Ok(Err(reply)),
+    };
+    let new = NewReport { submitter: submitter.to_string(), received_ms: received.at_ms, content };
+    tracing::info!(id = %received.id, submitter = new.submitter, kind = new.kind(), organisation = new.organisation(), report = new.report_id(), "report read");
+    let committed = reception.store.keep_report(new).await;
+    // What it said is kept, or its sender tries again; the message itself is of no more use.
+    reception.store.discard(&received.content);
+    committed.map(|committed| Ok(Responsibility::Kept(committed)))
+}
+
+/// What is ours, for the reading of reports.
+pub(crate) fn own(directory: &Directory, forwarding: &Domain, addresses: Vec<IpAddr>) -> Own {
+    let domains = directory.contents().domains.iter().map(|domain| domain.name.to_string()).collect();
+    Own { addresses, forwarding: forwarding.to_string(), domains }
+}
+
+/// The domain that sends the report.
+fn submitter(directory: &Directory, proof: &Proof, message: &[u8]) -> Result<Domain, Reply> {
+    let from: Vec<Domain> = from_addresses(message)?.into_iter().map(|mailbox| mailbox.domain).collect();
+    match proof {
+        Proof::Evidence(evidence) => {
+            policy::well_formed(message, false)?;
+            policy::report_submitter(evidence, &from)
+        }
+        Proof::Login(login) => {
+            submitted(directory, login, message)?;
+            from.into_iter().next().ok_or_else(|| Reply::new(550, (5, 6, 0), "the From field names no address"))
+        }
+    }
+}
+
+/// The report, where it is one about us.
+fn wanted(read: Read, own: &Own, address: &str) -> Result<ReportContent, Reply> {
+    let refused = |text: String| Err(Reply::new(550, (5, 6, 0), text));
+    let (content, about) = match read {
+        Read::NotAReport => {
+            let person = address.rsplit_once('@').map(|(_, domain)| format!("postmaster@{domain}")).unwrap_or_default();
+            return refused(format!("{address} takes DMARC and TLS reports only, and this is none; write to {person}"));
+        }
+        Read::TooLarge => {
+            let most = reports::unpack::UNPACKED_MAX_BYTES >> 20;
+            return Err(Reply::new(552, (5, 3, 4), format!("the report is too large: {most} MiB are the most, unpacked")));
+        }
+        Read::Unreadable(why) => return refused(format!("the report cannot be read: {}", for_reply(&why))),
+        Read::Aggregate(report) => {
+            let about = report.policy.domain.clone();
+            (own.concerns(&about).then_some(ReportContent::Aggregate(report)), about)
+        }
+        Read::Tls(report) if report.id.trim().is_empty() || report.organization.trim().is_empty() => {
+            return refused("the report cannot be read: it does not say whose it is and which".into());
+        }
+        Read::Tls(mut report) => {
+            let about = report.policies.first().map(|policy| policy.policy.domain.clone()).unwrap_or_default();
+            report.policies.retain(|policy| own.concerns(&policy.policy.domain.trim_end_matches('.').to_ascii_lowercase()));
+            ((!report.policies.is_empty()).then_some(ReportContent::Tls(report)), about)
+        }
+    };
+    content.ok_or_else(|| {
+        let text = format!("the report is about {:?}, which is no domain of this server", for_reply(&about));
+        Reply::new(550, (5, 6, 0), text)
+    })
+}
+
+/// What a stranger wrote, as it may stand in a reply line.
+fn for_reply(text: &str) -> String {
+    text.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).take(120).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reports::tls::{Policy, PolicyResult, TlsReport};
+
+    fn ours() -> Own {
+        Own { addresses: Vec::new(), forwarding: "fwd.example.test".into(), domains: vec!["example.test".into()] }
+    }
+
+    fn tls(domains: &[&str]) -> Read {
+        let policy = |domain: &&str| PolicyResult {
+            policy: Policy { domain: (*domain).into(), ..Policy::default() },
+            summary: Default::default(),
+            failures: Vec::new(),
+        };
+        Read::Tls(TlsReport {
+            organization: "Far".into(),
+            begin_unix_s: 0,
+            end_unix_s: 1,
+            contact: String::new(),
+            id: "1".into(),
+            policies: domains.iter().map(policy).collect(),
+        })
+    }
+
+    #[test]
+    fn what_is_about_others_is_not_kept() {
+        let Ok(ReportContent::Tls(kept)) = wanted(tls(&["foreign.test", "Example.Test."]), &ours(), "") else { panic!("not kept") };
+        assert_eq!(kept.policies.len(), 1);
+        let refused = wanted(tls(&["foreign\r\n250 x.test"]), &ours(), "").unwrap_err().to_string();
+        assert!(refused.starts_with("550 5.6.0 ") && refused.contains("no domain of this server"), "{refused}");
+        assert!(!refused.trim_end().contains(['\r', '\n']), "{refused:?}");
+        assert!(wanted(tls(&[]), &ours(), "").is_err());
+    }
+
+    #[test]
+    fn who_writes_to_a_reader_of_reports_hears_where_people_are() {
+        let refused = wanted(Read::NotAReport, &ours(), "dmarc@example.test").unwrap_err().to_string();
+        assert!(refused.starts_with("550 5.6.0 ") && refused.contains("write to postmaster@example.test"), "{refused}");
+        assert!(wanted(Read::TooLarge, &ours(), "").unwrap_err().to_string().starts_with("552 5.3.4 "));
+    }
+}

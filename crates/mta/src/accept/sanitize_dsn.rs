@@ -1,0 +1,265 @@
+//! A report of a target's server, on its way back to the sender of the message: written anew in our own words.
+//!
+//! RFC 3464, RFC 3461 s.6. Invariant: nothing of what the target's server wrote is passed on but the status code and the sender's own fields, since
+//! the rest may name the mailbox behind the alias in any form. Only lines are read, no MIME structure: OpenSMTPD's reports are multipart/mixed, those
+//! of dma and qmail text.
+
+use directory::Directory;
+use mail::report::{Action, RecipientReport, Report};
+use mail::{AddressList, Body, EnhancedCode, Fields, Mailbox, QueueId, Ret, header_len};
+use net::{Clock, random_u32};
+use policy::{AcceptedRecipient, Treatment};
+use store::{Store, StoreError};
+
+use crate::accept::decide::{Accepted, has_no_author};
+use crate::settings::Settings;
+
+/// Fields of the message that are the sender's own.
+const SENDERS_OWN: [&str; 5] = ["From", "To", "Subject", "Date", "Message-ID"];
+
+/// A report is read as far as this, in octets.
+const READ_MAX_BYTES: usize = 1 << 20;
+
+/// The local part under which servers write reports that are no multipart/report.
+const REPORTER: &str = "mailer-daemon";
+
+/// Lines before which the returned message begins, where a report has no MIME parts.
+const RETURNED: [&str; 3] = ["content-type: message/rfc822", "content-type: text/rfc822-headers", "received:"];
+
+/// What was read out of a report.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Read {
+    action: Option<Action>,
+    /// The Status field.
+    status: Option<EnhancedCode>,
+    /// The code in what the target's server said: in Diagnostic-Code, or in the text.
+    said: Option<EnhancedCode>,
+    /// The alias that the message went through.
+    alias: Option<Mailbox>,
+    /// The sender's own fields.
+    original: String,
+}
+
+impl Read {
+    /// Exim and OpenSMTPD write 5.0.0 for whatever the target's server said: then its own code counts, in the class that the report has.
+    fn best_status(&self) -> EnhancedCode {
+        match (self.status, self.said) {
+            (Some(EnhancedCode(class, 0, 0)), Some(said)) => EnhancedCode(class, said.1, said.2),
+            (Some(status), _) => status,
+            (None, Some(said)) => said,
+            (None, None) => EnhancedCode(5, 0, 0),
+        }
+    }
+}
+
+/// The same news in our own words, where the message is a report for one return address; anything else goes on as it came.
+pub(crate) async fn reword<'a>(
+    store: &Store,
+    directory: &Directory,
+    settings: &Settings,
+    clock: &Clock,
+    mut accepted: Accepted<'a>,
+) -> Result<Accepted<'a>, StoreError> {
+    let [(_, AcceptedRecipient::Sender { sender, .. })] = accepted.received.recipients.as_slice() else { return Ok(accepted) };
+    if !is_report(&accepted.whole.bytes) {
+        return Ok(accepted);
+    }
+    let read = read(&accepted.whole.bytes, directory);
+    let status = read.best_status();
+    let action = read.action.unwrap_or(if status.0 == 4 { Action::Delayed } else { Action::Failed });
+    // Without fields of the message nothing says for which alias it was; the return address is no address that its sender knows.
+    let diagnostic = match action {
+        Action::Failed if read.alias.is_none() => {
+            format!("a message that you sent was not taken; the report does not say for which address it was ({status})")
+        }
+        Action::Failed => format!("the mailbox behind this address did not take the message ({status})"),
+        Action::Delayed => format!("the mailbox behind this address has not taken the message yet ({status})"),
+        Action::Relayed => "the message was taken".to_owned(),
+    };
+    let recipient = RecipientReport {
+        recipient: read.alias.unwrap_or_else(|| sender.clone()),
+        orcpt: None,
+        action,
+        status,
+        remote: None,
+        diagnostic,
+        until_unix_s: None,
+    };
+    let now_ms = clock.now_ms();
+    let id = QueueId::next(now_ms, random_u32());
+    let from = Mailbox::parse(&format!("postmaster@{}", settings.hostname)).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+    let composed = Report {
+        reporting: &settings.hostname,
+        from: &from,
+        to: sender,
+        queue_id: accepted.received.id,
+        report_id: id,
+        envid: None,
+        arrived_unix_s: now_ms / 1000,
+        now_unix_s: now_ms / 1000,
+        ret: Ret::Headers,
+        original: read.original.as_bytes(),
+        recipients: &[recipient],
+    }
+    .compose();
+    let mut spool = store.spool(id);
+    spool.write(&composed.content).await?;
+    let content = spool.finish().await?;
+    store.discard(&std::mem::replace(&mut accepted.received.content, content));
+    accepted.received.parameters.body = if composed.content.is_ascii() { Body::SevenBit } else { Body::EightBit };
+    accepted.received.parameters.smtputf8 = composed.utf8;
+    accepted.whole.bytes = composed.content.into();
+    accepted.is_ours = true;
+    if accepted.treatment == Treatment::Wrapped {
+        accepted.treatment = Treatment::AsIs;
+    }
+    Ok(accepted)
+}
+
+/// Whether a message to a return address is a server's report, by any of the signs that servers give.
+fn is_report(whole: &[u8]) -> bool {
+    let kind = Fields::find_first(whole, "Content-Type").map(|field| field.unfolded().to_ascii_lowercase()).unwrap_or_default();
+    if kind.starts_with("multipart/report") && kind.contains("delivery-status") {
+        return true;
+    }
+    let has_status = || {
+        let lines = body(whole).lines().map(str::to_ascii_lowercase).collect::<Vec<_>>();
+        lines.iter().any(|line| line.starts_with("content-type:") && line.contains("message/delivery-status"))
+    };
+    // A person of that name may write too: it is what the text says that counts (QSBMF is qmail's form).
+    let is_of_reporter = || {
+        let from = AddressList::of_field(whole, "From").unwrap_or_default();
+        let is_named = from.mailboxes.iter().any(|mailbox| mailbox.local.as_str().eq_ignore_ascii_case(REPORTER));
+        is_named && body(whole).lines().any(|line| line.starts_with("Hi. This is the ") || said(line).is_some())
+    };
+    (kind.starts_with("multipart/") && has_status()) || has_no_author(whole) || is_of_reporter()
+}
+
+/// The body, as far as it is read.
+fn body(whole: &[u8]) -> String {
+    let body = whole.get(header_len(whole)..).unwrap_or_default();
+    String::from_utf8_lossy(body.get(..READ_MAX_BYTES).unwrap_or(body)).into_owned()
+}
+
+fn read(whole: &[u8], directory: &Directory) -> Read {
+    let text = body(whole);
+    let mut read = Read::default();
+    let mut lines = text.lines();
+    let mut is_returned = false;
+    for line in lines.by_ref() {
+        is_returned |= RETURNED.iter().any(|start| line.get(..start.len()).is_some_and(|front| front.eq_ignore_ascii_case(start)));
+        if !is_returned {
+            read.said = read.said.or_else(|| said(line));
+        }
+        let Some((name, value)) = line.split_once(':') else { continue };
+        let value = value.trim();
+        if name.eq_ignore_ascii_case("Action") {
+            read.action = read.action.or(action(value));
+        } else if name.eq_ignore_ascii_case("Status") {
+            read.status = read.status.or(code(value));
+        } else if name.eq_ignore_ascii_case(policy::LOOP_FIELD) {
+            read.alias = Mailbox::parse(value).ok().filter(|alias| directory.hosts(&alias.domain));
+            if read.alias.is_some() {
+                break;
+            }
+        }
+    }
+    // What follows in that header section is the message as it came to us, below what we had put on top.
+    for line in lines.take_while(|line| !line.trim().is_empty()) {
+        let name = line.split(':').next().unwrap_or_default();
+        if SENDERS_OWN.iter().any(|own| own.eq_ignore_ascii_case(name)) {
+            read.original.push_str(line);
+            read.original.push_str("\r\n");
+        }
+    }
+    read.original.push_str("\r\n");
+    read
+}
+
+/// The enhanced code behind a reply's three digits, wherever they are in a line: `550 5.1.1`, `550-5.1.1`, `550 #5.1.1`.
+fn said(line: &str) -> Option<EnhancedCode> {
+    let words: Vec<&str> = line.split([' ', '\t', '-', '#', '(', ':']).filter(|word| !word.is_empty()).collect();
+    words.windows(2).find_map(|pair| {
+        let [reply, enhanced] = pair else { return None };
+        let is_reply = reply.len() == 3 && reply.starts_with(['4', '5']) && reply.bytes().all(|b| b.is_ascii_digit());
+        code(enhanced.trim_end_matches(['.', ',', ';', ')'])).filter(|code| is_reply && code.0 >= 4)
+    })
+}
+
+fn action(word: &str) -> Option<Action> {
+    match word.to_ascii_lowercase().as_str() {
+        "failed" => Some(Action::Failed),
+        "delayed" => Some(Action::Delayed),
+        "delivered" | "relayed" | "expanded" => Some(Action::Relayed),
+        _ => None,
+    }
+}
+
+fn code(text: &str) -> Option<EnhancedCode> {
+    let mut parts = text.split([' ', '(']).next()?.splitn(3, '.');
+    let (class, subject, detail) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    matches!(class, 2 | 4 | 5).then_some(EnhancedCode(class, subject, detail))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use directory::{Contents, HostedDomain};
+
+    #[test]
+    fn the_senders_own_fields_and_a_code_are_all_that_is_read() {
+        let directory = Directory::new(Contents {
+            domains: vec![HostedDomain { name: "example.test".parse().unwrap(), enabled: true }],
+            ..Contents::default()
+        });
+        let report = b"Content-Type: Multipart/Report; report-type=delivery-status;\r\n\tboundary=b\r\n\r\n--b\r\n\r\nfoo@inbox.test is unknown\r\n--b\r\n\
+            Content-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.inbox.test\r\n\r\nFinal-Recipient: rfc822; foo@inbox.test\r\n\
+            Action: failed\r\nStatus: 5.1.1 (no such user)\r\n\r\n--b\r\nContent-Type: message/rfc822\r\n\r\nX-Forwarded-To: foo@inbox.test\r\n\
+            Delivered-To: me@example.test\r\nReceived: from x by mx.example.test\r\nFrom: her@foreign.test\r\nSubject: hi\r\nX-Hers: y\r\n\r\nTo: body\r\n";
+        assert!(is_report(report));
+        let read = read(report, &directory);
+        assert_eq!(read.status, Some(EnhancedCode(5, 1, 1)));
+        assert_eq!(read.action, Some(Action::Failed));
+        assert_eq!(read.alias, Mailbox::parse("me@example.test").ok());
+        assert_eq!(read.original, "From: her@foreign.test\r\nSubject: hi\r\n\r\n");
+        assert!(!is_report(b"From: foo@inbox.test\r\nContent-Type: text/plain; multipart/report\r\n\r\n"));
+        assert_eq!((code("5.1.1"), code("9.1.1"), code("5.1"), code("x")), (Some(EnhancedCode(5, 1, 1)), None, None, None));
+    }
+
+    #[test]
+    fn the_target_servers_own_code_decides_where_the_report_has_none() {
+        let directory = Directory::new(Contents::default());
+        let best = |head: &str, body: &str| {
+            let report = format!("{head}\r\n\r\n{body}");
+            assert!(is_report(report.as_bytes()), "{report}");
+            read(report.as_bytes(), &directory).best_status()
+        };
+        let status = |text: &str| {
+            format!(
+                "--b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; x\r\n\r\nFinal-Recipient: rfc822; a@b.test\r\nAction: failed\r\n{text}"
+            )
+        };
+        let returned = "\r\n--b\r\nContent-Type: message/rfc822\r\n\r\nSubject: x\r\n\r\nthey said 550 5.7.26 to me\r\n--b--\r\n";
+        let report = "From: Mail Delivery System <x@b.test>\r\nContent-Type: multipart/report; report-type=delivery-status; boundary=b";
+        // Exim.
+        let exim = status("Status: 5.0.0\r\nDiagnostic-Code: smtp; 550-5.1.1 no such user\r\n") + returned;
+        assert_eq!(best(report, &exim), EnhancedCode(5, 1, 1));
+        // OpenSMTPD.
+        let mixed = "From: Mailer Daemon <x@b.test>\r\nContent-Type: multipart/mixed; boundary=\"b\"";
+        let text = "--b\r\n\r\n    Hi!\r\n\r\n    This is the MAILER-DAEMON\r\n\r\na@b.test: 550 5.1.1 <a@b.test>: Recipient address rejected\r\n\r\n";
+        assert_eq!(best(mixed, &(text.to_owned() + &status("Status: 5.0.0\r\n") + returned)), EnhancedCode(5, 1, 1));
+        // dma: text, and no author.
+        let dma = "From: MAILER-DAEMON <>\r\nSubject: Mail delivery failed";
+        let text = "This is the DragonFly Mail Agent v0.13 at b.test.\r\n\r\nThere was an error delivering your mail to <a@b.test>.\r\n\r\nRemote host said: 550 5.2.1 gone\r\n\r\nReceived: from x\r\nSubject: 550 5.7.1\r\n";
+        assert_eq!(best(dma, text), EnhancedCode(5, 2, 1));
+        // What the report says for itself counts, and without any code nothing is made up.
+        assert_eq!(best(report, &status("Status: 4.4.7\r\nDiagnostic-Code: smtp; 550 5.1.1 x\r\n")), EnhancedCode(4, 4, 7));
+        assert_eq!(best(report, &(status("Status: 5.0.0\r\n") + returned)), EnhancedCode(5, 0, 0));
+        assert_eq!(best("From: MAILER-DAEMON@b.test", "Hi. This is the qmail-send program at b.test.\r\n"), EnhancedCode(5, 0, 0));
+        for (line, want) in
+            [("said 550 5.1", None), ("port 250 2.1.5", None), ("1550 5.1.1", None), ("(#5.1.1)", None), ("554 (#5.7.1).", Some((5, 7, 1)))]
+        {
+            assert_eq!(said(line), want.map(|(a, b, c)| EnhancedCode(a, b, c)), "{line}");
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! The circuits of this server, asked before each delivery and told of each outcome.
+//!
+//! The decisions are policy's; here is what a delivery touches: its targets, host, and domains (those of SPF, RFC 7208 s.2.4, and of
+//! our DKIM signature, RFC 6376 s.3.5). Invariant: a job that was let through gives its passes back exactly once.
+
+use mail::{Domain, Fields, Mailbox};
+use parking_lot::{Mutex, MutexGuard};
+use policy::{Admission, Circuits, Keys, Meaning, Pass, Pause, Scope, Severity, Trouble};
+use store::{Flow, Message};
+
+use crate::deliver::delivery_log;
+use crate::deliver::job::Job;
+use crate::deliver::route::Plan;
+use crate::deliver::transaction::Delivered;
+use crate::queue::dispatch::World;
+
+/// All circuits.
+#[derive(Debug, Default)]
+pub(crate) struct LiveCircuits(Mutex<Circuits>);
+
+/// What let a job through.
+#[derive(Debug)]
+pub(crate) struct Passes {
+    /// The host that was meant: the first of the plan, whichever answered.
+    host: Domain,
+    /// Of host, addresses and domains.
+    shared: Pass,
+    /// Of the targets, one a recipient.
+    targets: Vec<Pass>,
+}
+
+/// What may go, and what has to wait.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    pub go: Option<Job>,
+    pub wait: Vec<(Job, Trouble)>,
+}
+
+impl LiveCircuits {
+    fn circuits(&self) -> MutexGuard<'_, Circuits> {
+        self.0.lock()
+    }
+
+    /// Asks for a job. Recipients whose target has to wait leave it; where its host does, or somebody waits for the outcome of
+    /// the whole, all of it waits.
+    pub fn admit(&self, world: &World, plan: &Plan, mut job: Job) -> Admitted {
+        let now_ms = world.clock.now_ms();
+        let Some(host) = plan.hops.first() else { return Admitted { go: Some(job), wait: Vec::new() } };
+        let shared_keys = shared_keys(world, host, &job.claimed.message);
+        let mut circuits = self.circuits();
+        let (mut targets, mut wait, mut place) = (Vec::new(), Vec::new(), 0);
+        while let Some(recipient) = job.claimed.recipients.get(place) {
+            match circuits.check(target_keys(&recipient.recipient.mailbox), now_ms) {
+                Admission::Open(pass) | Admission::Probe(pass) => {
+                    targets.push(pass);
+                    place += 1;
+                }
+                Admission::Wait { until_ms, why } => {
+                    let trouble = Trouble::held_back(Scope::Recipient, until_ms, &why);
+                    if job.waiter.is_some() || job.claimed.recipients.len() == 1 {
+                        targets.into_iter().for_each(|pass| circuits.on_nothing(pass, now_ms));
+                        wait.push((job, trouble));
+                        return Admitted { go: None, wait };
+                    }
+                    wait.extend(job.take_recipient(place).map(|one| (one, trouble)));
+                }
+            }
+        }
+        match circuits.check(shared_keys, now_ms) {
+            Admission::Open(shared) | Admission::Probe(shared) => {
+                job.passes = Some(Passes { host: host.clone(), shared, targets });
+                Admitted { go: Some(job), wait }
+            }
+            Admission::Wait { until_ms, why } => {
+                targets.into_iter().for_each(|pass| circuits.on_nothing(pass, now_ms));
+                wait.push((job, Trouble::held_back(Scope::Host, until_ms, &why)));
+                Admitted { go: None, wait }
+            }
+        }
+    }
+
+    /// The job was not sent after all.
+    pub fn give_back(&self, job: &mut Job, now_ms: i64) {
+        if let Some(Passes { shared, targets, .. }) = job.passes.take() {
+            let mut circuits = self.circuits();
+            targets.into_iter().chain([shared]).for_each(|pass| circuits.on_nothing(pass, now_ms));
+        }
+    }
+
+    /// Tells what became of a job. Where that opens a circuit, its trouble learns until when.
+    pub fn tell(&self, world: &World, job: &mut Job, results: &mut [Result<Delivered, Trouble>], now_ms: i64) {
+        let Some(Passes { host, shared, targets }) = job.passes.take() else { return };
+        let mut circuits = self.circuits();
+        let refusal = refusal_of_all(results);
+        let until_ms = match refusal {
+            Some(meaning) => {
+                circuits.learn_way(&host, &meaning, now_ms);
+                circuits.on_reply(shared, &meaning, now_ms).until_ms
+            }
+            None if results.iter().any(Result::is_ok) => {
+                circuits.on_success(shared, now_ms);
+                None
+            }
+            None => {
+                circuits.on_nothing(shared, now_ms);
+                None
+            }
+        };
+        for ((recipient, result), pass) in job.claimed.recipients.iter().zip(results).zip(targets) {
+            let trouble = match result {
+                Ok(_) => {
+                    circuits.on_success(pass, now_ms);
+                    continue;
+                }
+                Err(trouble) => trouble,
+            };
+            let Some(meaning) = trouble.meaning.clone() else {
+                circuits.on_nothing(pass, now_ms);
+                continue;
+            };
+            let told = circuits.on_reply(pass, &meaning, now_ms);
+            trouble.not_before_ms = told.until_ms.max(until_ms);
+            if let Some(times) = told.invalid_times {
+                delivery_log::invalid_target(world, &recipient.recipient, &meaning, (times, trouble));
+            }
+        }
+    }
+
+    /// Whether a mailbox takes nothing for now, as it or its server said.
+    pub fn is_closed(&self, target: &Mailbox, now_ms: i64) -> bool {
+        self.circuits().closed_for(&target_keys(target), now_ms).is_some()
+    }
+
+    /// Whether the host is to be reached over IPv4 only, since it said so.
+    pub fn is_ipv4_only(&self, host: &Domain, now_ms: i64) -> bool {
+        self.circuits().is_ipv4_only(host, now_ms)
+    }
+
+    /// Whether the host gets nothing without TLS, since it said so.
+    pub fn is_tls_only(&self, host: &Domain, now_ms: i64) -> bool {
+        self.circuits().is_tls_only(host, now_ms)
+    }
+
+    /// The host offers CHUNKING and does not know BDAT.
+    pub fn learn_data_only(&self, host: &Domain, now_ms: i64) {
+        self.circuits().learn_data_only(host, now_ms);
+    }
+
+    /// Whether the host is to get its messages by DATA, whatever it offers.
+    pub fn is_data_only(&self, host: &Domain, now_ms: i64) -> bool {
+        self.circuits().is_data_only(host, now_ms)
+    }
+
+    /// What gets nothing now.
+    pub fn pauses(&self, now_ms: i64) -> Vec<Pause> {
+        self.circuits().pauses(now_ms)
+    }
+
+    /// Ends the pauses of one mailbox, host or provider.
+    pub fn resume(&self, about: &str) -> usize {
+        self.circuits().resume(about)
+    }
+
+    /// The wall clock was set.
+    pub fn step_clock(&self, by_ms: i64) {
+        self.circuits().step_clock(by_ms);
+    }
+
+    /// Somebody wants everything tried now.
+    pub fn lift(&self) {
+        self.circuits().lift();
+    }
+}
+
+/// What is said to the operator of a reply that needs a person.
+pub(crate) fn log_critical(message: &Message, meaning: &Meaning) {
+    if meaning.severity_of(message.flow == Flow::Own) == Severity::Critical {
+        let (row, cause, next_step, link) = (meaning.row, meaning.cause, meaning.next_step, meaning.link);
+        tracing::error!(id = %message.id, meaning = %row, cause, next_step, link, "a reply that needs somebody to act");
+    }
+}
+
+/// The meaning that tells the most about the host: the one that wants a pause, or else the first.
+fn refusal_of_all(results: &[Result<Delivered, Trouble>]) -> Option<std::sync::Arc<Meaning>> {
+    let meanings = || results.iter().filter_map(|result| result.as_ref().err()?.meaning.clone());
+    let about_us =
+        meanings().find(|meaning| meaning.reaction.pause().is_some() && meaning.scopes.iter().any(|s| *s != policy::ReplyScope::Target));
+    about_us.or_else(|| meanings().next().filter(|_| results.iter().all(Result::is_err)))
+}
+
+fn target_keys(mailbox: &Mailbox) -> Keys {
+    Keys::of_target(&mailbox.to_string())
+}
+
+fn shared_keys(world: &World, host: &Domain, message: &Message) -> Keys {
+    let settings = world.settings.load();
+    let source = settings.identity(message.flow).source.map(|ip| ip.to_string()).unwrap_or_default();
+    let spf = message.envelope_from().mailbox().map_or(&settings.hostname, |mailbox| &mailbox.domain);
+    Keys::of_host(host, &source, spf, signing_domain(&message.prefix).as_ref(), message.flow == Flow::Own)
+}
+
+/// The domain of our own DKIM signature, which stands in the prefix.
+fn signing_domain(prefix: &[u8]) -> Option<Domain> {
+    let value = Fields::find_first(prefix, "DKIM-Signature")?.unfolded();
+    value.split(';').find_map(|tag| Domain::parse(tag.trim().strip_prefix("d=")?.trim()).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_signing_domain_is_read_from_the_prefix() {
+        let prefix = b"DKIM-Signature: v=1; a=rsa-sha256;\r\n\td=fwd.example.com; s=r1; bh=d=x\r\nReceived: by us\r\n";
+        assert_eq!(signing_domain(prefix), Domain::parse("fwd.example.com").ok());
+        assert_eq!(signing_domain(b"Received: by us\r\n"), None);
+    }
+}

@@ -1,0 +1,249 @@
+//! Opening a connection to the next hop: hosts by preference, addresses side by side.
+//!
+//! RFC 5321 s.5.1 and s.4.5.3.2, RFC 8305 s.5 (the next address starts before the first has timed out). Invariant: we never deliver to ourselves,
+//! and a host of which something is demanded is left out when it does not show it.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use mail::Domain;
+use net::Host;
+use policy::{NextHop, Scope, Trouble};
+use reports::tls::FailureDetails;
+use smtp::client::{ClientSession, Phase};
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::deliver::connection_limit::HostPlace;
+use crate::deliver::open_session::Way;
+use crate::deliver::route::Plan;
+use crate::deliver::tls_policy::{Demand, demand};
+use crate::queue::dispatch::World;
+use crate::reporting::tls_results::{self, sts_policy};
+use crate::settings::Delivery;
+use crate::support::stream::Stream;
+
+/// Addresses of one host that are tried.
+const ADDRESSES_MAX: usize = 6;
+
+/// The next address is tried when the one before has not answered for so long.
+const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
+
+/// Hosts and addresses that were tried within one attempt.
+#[derive(Debug, Default)]
+pub(crate) struct Tried {
+    hosts: Vec<Domain>,
+    addresses: Vec<(Domain, IpAddr)>,
+}
+
+impl Tried {
+    /// The host took the connection of this one, and not the message. Its other addresses may be other machines.
+    pub fn add(&mut self, connection: &Connection) {
+        match connection.address {
+            Some(address) => self.addresses.push((connection.host.clone(), address)),
+            None => self.hosts.push(connection.host.clone()),
+        }
+    }
+}
+
+/// A connection on which transactions can begin.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub stream: Stream,
+    pub session: ClientSession,
+    /// The host's name.
+    pub host: Domain,
+    /// Its address; none where it is a socket of this machine.
+    pub address: Option<IpAddr>,
+    /// TLS version and suite.
+    pub tls: Option<String>,
+    /// How the host is known to be the right one.
+    pub verified: Option<&'static str>,
+    /// Messages sent over it.
+    pub messages: u32,
+    /// Its place at the host.
+    pub place: Option<HostPlace>,
+}
+
+/// How long a reply may take (RFC 5321 s.4.5.3.2).
+pub(crate) fn patience(phase: Phase) -> Duration {
+    Duration::from_secs(match phase {
+        Phase::AfterDot => 600,
+        Phase::Content => 180,
+        Phase::Quit => 5,
+        _ => 300,
+    })
+}
+
+/// Connects to the first host that takes us and was not tried yet. The session is for mail to this domain.
+pub(crate) async fn connect(world: &World, plan: &Plan, domain: &Domain, tried: &mut Tried) -> Result<Connection, Trouble> {
+    if let Some(published) = &plan.published
+        && let Some(error) = &published.sts_error
+    {
+        let failed = FailureDetails { result: error.result.clone(), reason: error.text.clone(), ..FailureDetails::default() };
+        tls_results::tell(world, &sts_policy(domain, published.sts.as_deref()), Some(failed));
+    }
+    let mut worst: Option<Trouble> = None;
+    for hop in plan.hops.hosts() {
+        if tried.hosts.contains(&hop.host) {
+            continue;
+        }
+        match connect_host(world, plan, domain, hop, tried).await {
+            Ok(Some(connection)) => return Ok(connection),
+            Ok(None) => {}
+            // Whatever stands behind us in the list would only send the mail back.
+            Err(trouble) if trouble.enhanced == mail::EnhancedCode(5, 4, 6) => return Err(trouble),
+            // What a large provider counts, it counts over all its hosts: to ask the next one would only be one try more.
+            Err(trouble) if trouble.wants_pause() && policy::provider_of(&hop.host).is_some() => return Err(trouble),
+            Err(trouble) => {
+                tried.hosts.push(hop.host.clone());
+                tracing::info!(host = %hop.host, %trouble, "host does not take mail now");
+                // One host that may come back is a reason to wait.
+                if worst.as_ref().is_none_or(|w| w.permanent && !trouble.permanent) {
+                    worst = Some(trouble);
+                }
+            }
+        }
+    }
+    Err(worst.unwrap_or_else(|| Trouble::unreachable("there is no host to connect to")))
+}
+
+/// Connects to an address of this host; `None` where none is left that was not tried.
+async fn connect_host(world: &World, plan: &Plan, domain: &Domain, hop: &NextHop, tried: &Tried) -> Result<Option<Connection>, Trouble> {
+    let settings = world.settings.load_full();
+    let delivery = &settings.delivery;
+    if let Some(socket) = &plan.socket {
+        let identity = settings.identity(plan.flow);
+        let place = world.hosts.enter(hop, plan.flow, delivery.connections_per_host).await;
+        let local = timeout(Duration::from_secs(delivery.connect_timeout_s), UnixStream::connect(socket)).await;
+        let local = local.map_err(|_| "no answer".to_owned()).and_then(|connected| connected.map_err(|e| e.to_string()));
+        let local = local.map_err(|e| Trouble::unreachable(format!("{} cannot be reached: {e}", socket.display())))?;
+        let way = Way { world, plan, hop, identity: &identity, demand: &Demand::Nothing, policy: None };
+        return way.open_local(local).await.map(|connection| Some(Connection { place: Some(place), ..connection }));
+    }
+    let found = addresses(world, &hop.host, delivery.ipv6).await.map_err(|failure| match failure {
+        policy::RouteFailure::Temporary(text) => Trouble::dns(format!("DNS gave no address of {}: {text}", hop.host)),
+        _ => Trouble::permanent(Scope::Host, 4, 4, format!("the mail host {} has no address", hop.host)),
+    })?;
+    let mut addresses: Vec<IpAddr> = found.addresses.iter().copied().take(ADDRESSES_MAX).collect();
+    let is_left = |address: &IpAddr| !tried.addresses.iter().any(|(host, tried)| *host == hop.host && tried == address);
+    if !addresses.iter().any(is_left) {
+        return Ok(None);
+    }
+    if !plan.is_fixed && !delivery.loopback && addresses.iter().any(is_this_machine) {
+        return Err(looped(&hop.host));
+    }
+    let identity = settings.identity(plan.flow);
+    if delivery.check_ipv6 && !plan.is_fixed {
+        world.ipv6.leave_out(world, plan.flow, identity.source, hop.port, &mut addresses).await;
+    }
+    addresses.retain(is_left);
+    let demanded = demand(world, plan, domain, hop, &found).await?;
+    let place = world.hosts.enter(hop, plan.flow, delivery.connections_per_host).await;
+    let mut trouble = Trouble::unreachable(format!("no address of {} answers", hop.host));
+    while !addresses.is_empty() {
+        let (tcp, address) = race(&addresses, hop, delivery, identity.source).await?;
+        if is_ourselves(&tcp, &world.own_ports) {
+            return Err(looped(&hop.host));
+        }
+        let way = Way { world, plan, hop, identity: &identity, demand: &demanded.demand, policy: demanded.policy.as_ref() };
+        match way.open(tcp).await {
+            Ok(connection) => return Ok(Some(Connection { place: Some(place), address: Some(address), ..connection })),
+            Err(failed) => trouble = failed,
+        }
+        addresses.retain(|a| *a != address);
+    }
+    Err(trouble)
+}
+
+/// A host that wants no IPv6 from us gets none, unless it has nothing else.
+async fn addresses(world: &World, host: &Domain, ipv6: bool) -> Result<Host, policy::RouteFailure> {
+    if ipv6 && world.circuits.is_ipv4_only(host, world.clock.now_ms()) {
+        let found = world.resolver.host(host, false).await;
+        if found.is_ok() {
+            return found;
+        }
+    }
+    world.resolver.host(host, ipv6).await
+}
+
+fn looped(host: &Domain) -> Trouble {
+    Trouble::permanent(Scope::Host, 4, 6, format!("mail loops back to us: the mail host {host} is this machine"))
+}
+
+fn is_this_machine(address: &IpAddr) -> bool {
+    let address = address.to_canonical();
+    address.is_loopback() || address.is_unspecified()
+}
+
+/// Both ends on one address, and one of our own ports at the far end.
+fn is_ourselves(tcp: &TcpStream, own_ports: &[u16]) -> bool {
+    match (tcp.local_addr(), tcp.peer_addr()) {
+        (Ok(local), Ok(peer)) => local.ip() == peer.ip() && own_ports.contains(&peer.port()),
+        _ => false,
+    }
+}
+
+/// Tries addresses side by side, each a little after the one before; the first that answers wins.
+async fn race(addresses: &[IpAddr], hop: &NextHop, delivery: &Delivery, source: Option<IpAddr>) -> Result<(TcpStream, IpAddr), Trouble> {
+    let limit = Duration::from_secs(delivery.connect_timeout_s);
+    let mut attempts = JoinSet::new();
+    let mut left = addresses.iter().copied();
+    let mut last = String::from("no address to try");
+    loop {
+        if let Some(address) = left.next() {
+            let target = SocketAddr::new(address, hop.port);
+            attempts.spawn(async move {
+                let connected = timeout(limit, dial(target, source)).await;
+                (address, connected.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut))))
+            });
+        }
+        let more = left.len() > 0;
+        let wait = if more { NEXT_ADDRESS_AFTER } else { limit + NEXT_ADDRESS_AFTER };
+        match timeout(wait, attempts.join_next()).await {
+            Ok(Some(Ok((address, Ok(tcp))))) => return Ok((tcp, address)),
+            Ok(Some(Ok((address, Err(error))))) => last = format!("[{address}]:{}: {error}", hop.port),
+            Ok(Some(Err(_))) | Err(_) => {}
+            Ok(None) if more => {}
+            Ok(None) => return Err(Trouble::unreachable(format!("{} cannot be reached: {last}", hop.host))),
+        }
+    }
+}
+
+pub(crate) async fn dial(target: SocketAddr, source: Option<IpAddr>) -> std::io::Result<TcpStream> {
+    let socket = if target.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if let Some(source) = source.filter(|s| s.is_ipv4() == target.is_ipv4()) {
+        socket.bind(SocketAddr::new(source, 0))?;
+    }
+    let tcp = socket.connect(target).await?;
+    tcp.set_nodelay(true)?;
+    Ok(tcp)
+}
+
+impl Connection {
+    /// Returns once the place of this connection is of more use to somebody else.
+    pub async fn wanted(&self) {
+        match &self.place {
+            Some(place) => place.wanted().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Ends the connection, with QUIT where the peer still listens. The host counts it until it has closed it too
+    /// (RFC 5321 s.4.1.1.10), so its place is given back only then.
+    pub async fn close(mut self, politely: bool) {
+        let _ = timeout(patience(Phase::Quit), async {
+            if politely {
+                let mut output = Vec::new();
+                self.session.quit();
+                self.session.take_output(&mut output);
+                self.stream.send(&output).await?;
+                while self.stream.read_into(|_| ()).await? > 0 {}
+            }
+            self.stream.close().await;
+            std::io::Result::Ok(())
+        })
+        .await;
+    }
+}

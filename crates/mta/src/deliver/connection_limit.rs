@@ -1,0 +1,118 @@
+//! How many connections a host has at a time, over all lanes.
+//!
+//! Domains with different lists of hosts have lanes of their own and may meet at one host. Invariant: a connection holds one
+//! place of its host from before it is opened until it is closed; places are given in the order in which they were asked for,
+//! and a connection that is only kept in case gives way to whoever waits.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+use policy::NextHop;
+use store::Flow;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+/// The places of all hosts, for each flow: forwards never take the owner's own.
+#[derive(Debug, Default)]
+pub(crate) struct HostPlaces(Mutex<HashMap<(NextHop, Flow), Arc<Places>>>);
+
+#[derive(Debug)]
+struct Places {
+    free: Arc<Semaphore>,
+    waiting: AtomicUsize,
+    wanted: Notify,
+}
+
+/// One place; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct HostPlace {
+    places: Arc<Places>,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+/// Counts who waits, also when the wait is given up.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl HostPlaces {
+    /// Waits for a place at a host that has `most` of them.
+    pub async fn enter(&self, hop: &NextHop, flow: Flow, most: usize) -> HostPlace {
+        let places = {
+            let mut all = self.0.lock();
+            // A host with no connection is forgotten, so a limit that was changed counts from its next first one.
+            all.retain(|_, places| Arc::strong_count(places) > 1);
+            all.entry((hop.clone(), flow)).or_insert_with(|| Arc::new(Places::new(most.max(1)))).clone()
+        };
+        let permit = match places.free.clone().try_acquire_owned() {
+            Ok(permit) => Some(permit),
+            Err(_) => {
+                places.waiting.fetch_add(1, Ordering::SeqCst);
+                let _waiting = Waiting(&places.waiting);
+                places.wanted.notify_waiters();
+                // An error says that the semaphore was closed, which nobody does.
+                places.free.clone().acquire_owned().await.ok()
+            }
+        };
+        HostPlace { places, _permit: permit }
+    }
+}
+
+impl Places {
+    fn new(most: usize) -> Self {
+        Self { free: Arc::new(Semaphore::new(most)), waiting: AtomicUsize::new(0), wanted: Notify::new() }
+    }
+}
+
+impl HostPlace {
+    /// Returns once somebody waits for a place at this host.
+    pub async fn wanted(&self) {
+        loop {
+            let notified = self.places.wanted.notified();
+            if self.places.waiting.load(Ordering::SeqCst) > 0 {
+                return;
+            }
+            notified.await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn hop(name: &str) -> NextHop {
+        NextHop { host: mail::Domain::parse(name).unwrap(), port: 25 }
+    }
+
+    #[tokio::test]
+    async fn places_are_shared_by_host_and_flow() {
+        let (places, wait) = (HostPlaces::default(), Duration::from_millis(20));
+        let first = places.enter(&hop("a.test"), Flow::Own, 1).await;
+        assert!(tokio::time::timeout(wait, places.enter(&hop("a.test"), Flow::Own, 1)).await.is_err());
+        let _other = places.enter(&hop("a.test"), Flow::Forward, 1).await;
+        let _third = places.enter(&hop("b.test"), Flow::Own, 1).await;
+        drop(first);
+        places.enter(&hop("a.test"), Flow::Own, 1).await;
+        assert_eq!(places.0.lock().len(), 3);
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_is_heard() {
+        let (places, wait) = (Arc::new(HostPlaces::default()), Duration::from_millis(20));
+        let first = places.enter(&hop("a.test"), Flow::Own, 1).await;
+        assert!(tokio::time::timeout(wait, first.wanted()).await.is_err());
+        let others = places.clone();
+        let second = tokio::spawn(async move { others.enter(&hop("a.test"), Flow::Own, 1).await });
+        first.wanted().await;
+        drop(first);
+        let second = second.await.unwrap();
+        assert!(tokio::time::timeout(wait, second.wanted()).await.is_err(), "nobody waits any more");
+    }
+}

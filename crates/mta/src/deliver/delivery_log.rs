@@ -1,0 +1,139 @@
+//! What the log says of each recipient: the message, the recipient as its sender knows it, the target behind it, and why, in the host's own words.
+//!
+//! The log is the owner's: nothing of it goes back to a sender. Invariant: with `log.targets = false` no line of this file names the mailbox
+//! behind an alias, whatever its host says.
+
+use policy::{Meaning, Trouble};
+use store::{ClaimedRecipient, Message, NewRecipient};
+
+use crate::deliver::transaction::Delivered;
+use crate::queue::dispatch::World;
+
+/// One recipient, as the log names it.
+struct Line {
+    to: String,
+    alias: Option<String>,
+    /// What is not shown, and what stands in its place.
+    hidden: Option<(String, String)>,
+}
+
+impl Line {
+    fn new(world: &World, recipient: &NewRecipient) -> Self {
+        let alias = recipient.known_as.as_ref().map(ToString::to_string);
+        let to = recipient.mailbox.to_string();
+        if alias.is_none() || world.settings.load().log_targets {
+            return Self { to, alias, hidden: None };
+        }
+        let (local, domain) = to.rsplit_once('@').unwrap_or((&to, ""));
+        let masked = masked(local);
+        Self { to: format!("{masked}@{domain}"), alias, hidden: Some((local.to_owned(), masked)) }
+    }
+
+    fn said(&self, trouble: &Trouble) -> String {
+        let text = trouble.to_string();
+        self.hidden.as_ref().map_or(text.clone(), |(local, masked)| replaced(&text, local, masked))
+    }
+}
+
+/// The recipient's message was taken.
+pub(crate) fn delivered(world: &World, message: &Message, recipient: &NewRecipient, delivered: &Delivered) {
+    let line = Line::new(world, recipient);
+    let reply = delivered.reply.to_string();
+    let reply = line.hidden.as_ref().map_or(reply.clone(), |(local, masked)| replaced(&reply, local, masked));
+    let age_ms = world.clock.now_ms() - message.arrived_ms;
+    tracing::info!(id = %message.id, to = %line.to, alias = line.alias, host = %delivered.host, tls = delivered.tls, verified = delivered.verified, %reply, age_ms, "delivered");
+}
+
+/// It failed for good.
+pub(crate) fn failed(world: &World, message: &Message, recipient: &ClaimedRecipient, trouble: &Trouble, reported: bool) {
+    let (line, attempts) = (Line::new(world, &recipient.recipient), recipient.attempts + 1);
+    let (meaning, cause) = (trouble.row().map(tracing::field::display), trouble.cause());
+    tracing::warn!(id = %message.id, to = %line.to, alias = line.alias, attempts, meaning, cause, trouble = %line.said(trouble), reported, "failed");
+}
+
+/// It is tried again.
+pub(crate) fn deferred(world: &World, message: &Message, recipient: &ClaimedRecipient, trouble: &Trouble, wait_ms: i64) {
+    let (line, again_in_s) = (Line::new(world, &recipient.recipient), wait_ms / 1000);
+    if !trouble.attempted {
+        tracing::info!(id = %message.id, to = %line.to, alias = line.alias, again_in_s, trouble = %line.said(trouble), "held back");
+        return;
+    }
+    let (meaning, cause, attempts) = (trouble.row().map(tracing::field::display), trouble.cause(), recipient.attempts + 1);
+    tracing::info!(id = %message.id, to = %line.to, alias = line.alias, attempts, meaning, cause, again_in_s, trouble = %line.said(trouble), "deferred");
+}
+
+/// Its target did not take it while its sender waited; the sender hears no more than a code.
+pub(crate) fn not_taken(world: &World, message: &Message, recipient: &NewRecipient, trouble: &Trouble) {
+    let line = Line::new(world, recipient);
+    let (meaning, cause) = (trouble.row().map(tracing::field::display), trouble.cause());
+    tracing::info!(id = %message.id, to = %line.to, alias = line.alias, meaning, cause, trouble = %line.said(trouble), "not taken while the sender waited");
+}
+
+/// What is wrong with a mailbox, by the subject and detail of the code (RFC 3463 s.3.3).
+fn fault_of_target(trouble: &Trouble) -> &'static str {
+    match (trouble.enhanced.1, trouble.enhanced.2) {
+        (2, 2) => "a mailbox that mail is sent to is full, again and again",
+        (2, 1) => "a mailbox that mail is sent to is disabled, again and again",
+        _ => "an address that mail is sent to is not valid, again and again",
+    }
+}
+
+/// It was called full, disabled or invalid several times in a row.
+pub(crate) fn invalid_target(world: &World, recipient: &NewRecipient, meaning: &Meaning, (times, trouble): (u32, &Trouble)) {
+    let line = Line::new(world, recipient);
+    tracing::error!(
+        target = %line.to,
+        alias = line.alias,
+        times,
+        meaning = %meaning.row,
+        cause = meaning.cause,
+        next_step = meaning.next_step,
+        "{}",
+        fault_of_target(trouble)
+    );
+}
+
+fn masked(local: &str) -> String {
+    format!("{}***", local.chars().take(1).collect::<String>())
+}
+
+/// The text with another word in the place of this one, whatever its case.
+fn replaced(text: &str, word: &str, by: &str) -> String {
+    let (lower, word) = (text.to_ascii_lowercase(), word.to_ascii_lowercase());
+    if word.is_empty() {
+        return text.to_owned();
+    }
+    let (mut out, mut from) = (String::with_capacity(text.len()), 0);
+    while let Some(at) = lower.get(from..).and_then(|rest| rest.find(&word)) {
+        out.push_str(text.get(from..from + at).unwrap_or_default());
+        out.push_str(by);
+        from += at + word.len();
+    }
+    out.push_str(text.get(from..).unwrap_or_default());
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_masked_name_is_nowhere_in_the_text() {
+        let said = "mx.inbox.test said: 550 5.1.1 <Foo.Bar@inbox.test>: no foo.bar here";
+        assert_eq!(replaced(said, "foo.bar", &masked("foo.bar")), "mx.inbox.test said: 550 5.1.1 <f***@inbox.test>: no f*** here");
+        assert_eq!((masked("ü"), replaced("aXa", "x", ""), replaced("ä", "a", "b")), ("ü***".into(), "aa".into(), "ä".into()));
+    }
+
+    #[test]
+    fn a_full_mailbox_is_not_called_invalid() {
+        let fault = |code, enhanced| {
+            fault_of_target(&policy::trouble_of_reply(
+                &mail::Domain::parse("mx.far.test").unwrap(),
+                &mail::Reply::new(code, enhanced, "no"),
+                policy::Scope::Recipient,
+            ))
+        };
+        assert!(fault(552, (5, 2, 2)).contains("is full") && fault(550, (5, 2, 1)).contains("is disabled"));
+        assert!(fault(550, (5, 1, 1)).contains("not valid"));
+    }
+}

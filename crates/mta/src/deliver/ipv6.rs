@@ -1,0 +1,122 @@
+//! Whether mail may leave over IPv6: from an address that has a name of its own and is allowed by SPF. Elsewhere it leaves over IPv4.
+//!
+//! RFC 8601 s.2.7.3 (iprev), RFC 7208. Invariant: a host that has IPv6 addresses only is tried all the same; without an answer from DNS an address is not fit.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket};
+
+use mail::evidence::{IprevResult, SpfResult};
+use msgauth::Input;
+use parking_lot::{Mutex, MutexGuard};
+use store::Flow;
+
+use crate::queue::dispatch::World;
+
+/// An address that is fit is asked about again after this time, in milliseconds.
+const FIT_MS: i64 = 3_600_000;
+
+/// One that is not, after this: somebody may be mending it.
+const UNFIT_MS: i64 = 600_000;
+
+/// Addresses that are remembered; privacy extensions change them now and then.
+const KEPT_MAX: usize = 100;
+
+/// Hosted domains whose SPF is asked about.
+const DOMAINS_MAX: usize = 50;
+
+/// What is known of our IPv6 addresses.
+#[derive(Debug, Default)]
+pub(crate) struct Ipv6Standing(Mutex<HashMap<(Ipv6Addr, Flow), Known>>);
+
+#[derive(Debug)]
+struct Known {
+    is_fit: bool,
+    until_ms: i64,
+}
+
+impl Ipv6Standing {
+    fn known(&self) -> MutexGuard<'_, HashMap<(Ipv6Addr, Flow), Known>> {
+        self.0.lock()
+    }
+
+    /// Leaves IPv6 addresses out of a host's, where there are others and ours is not fit.
+    pub async fn leave_out(&self, world: &World, flow: Flow, source: Option<IpAddr>, port: u16, addresses: &mut Vec<IpAddr>) {
+        let has_ipv4 = addresses.iter().any(IpAddr::is_ipv4);
+        let Some(target) = addresses.iter().copied().find(IpAddr::is_ipv6).filter(|_| has_ipv4) else { return };
+        let ours = match source {
+            // The system chooses for a family that no source was named for.
+            Some(IpAddr::V6(source)) => Some(source),
+            _ => source_towards(SocketAddr::new(target, port)),
+        };
+        let is_fit = match ours {
+            Some(ours) => self.is_fit(world, ours, flow).await,
+            None => false,
+        };
+        if !is_fit {
+            addresses.retain(IpAddr::is_ipv4);
+        }
+    }
+
+    async fn is_fit(&self, world: &World, ours: Ipv6Addr, flow: Flow) -> bool {
+        let now_ms = world.clock.now_ms();
+        if let Some(known) = self.known().get(&(ours, flow)).filter(|known| now_ms < known.until_ms) {
+            return known.is_fit;
+        }
+        let trouble = trouble(world, ours, flow).await;
+        match &trouble {
+            None => {
+                tracing::info!(address = %ours, flow = flow.as_str(), "mail may leave over IPv6: name and SPF of the address are in order")
+            }
+            Some(trouble) => {
+                tracing::warn!(address = %ours, flow = flow.as_str(), trouble, "mail leaves over IPv4 where it can; `waypost doctor` says what to do");
+            }
+        }
+        let is_fit = trouble.is_none();
+        let mut known = self.known();
+        known.retain(|_, known| now_ms < known.until_ms);
+        if known.len() < KEPT_MAX {
+            known.insert((ours, flow), Known { is_fit, until_ms: now_ms + if is_fit { FIT_MS } else { UNFIT_MS } });
+        }
+        is_fit
+    }
+}
+
+/// What is wrong with the address, if anything.
+async fn trouble(world: &World, ours: Ipv6Addr, flow: Flow) -> Option<String> {
+    let authenticator = world.resolver.authenticator();
+    let (address, settings) = (IpAddr::V6(ours), world.settings.load_full());
+    match authenticator.confirmed_name(address).await {
+        (IprevResult::Pass, _) => {}
+        (result, _) => return Some(format!("it has no name that leads back to it ({result:?})")),
+    }
+    let hello = settings.identity(flow).hello.to_string();
+    let domains = match flow {
+        Flow::Own => {
+            let directory = world.live.current();
+            let enabled = directory.contents().domains.iter().filter(|domain| domain.enabled);
+            enabled.map(|domain| domain.name.to_string()).take(DOMAINS_MAX).collect()
+        }
+        Flow::Forward => vec![settings.forward.srs.domain.to_string()],
+        // They have no reverse-path: the name in EHLO stands for it.
+        Flow::Report | Flow::TlsReport | Flow::DmarcReport => vec![hello.clone()],
+    };
+    for domain in domains {
+        let path = format!("postmaster@{domain}");
+        let input = Input { client: address, hello: &hello, reverse_path: Some(&path), message: b"" };
+        let (_, spf) = authenticator.check_spf(&input).await;
+        if spf.result != SpfResult::Pass {
+            return Some(format!("SPF of {domain} does not allow it ({:?})", spf.result));
+        }
+    }
+    None
+}
+
+/// The address that the system would send from. No packet is sent.
+fn source_towards(target: SocketAddr) -> Option<Ipv6Addr> {
+    let socket = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).ok()?;
+    socket.connect(target).ok()?;
+    match socket.local_addr().ok()?.ip() {
+        IpAddr::V6(ours) => Some(ours),
+        IpAddr::V4(_) => None,
+    }
+}

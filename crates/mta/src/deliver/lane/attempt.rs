@@ -1,0 +1,137 @@
+//! One attempt: a transaction with the first host that opens a session, and with the next ones while the trouble is a host's own.
+//!
+//! RFC 5321 s.5.1: each address is tried until a delivery attempt succeeds. Invariant: a host that took a recipient, or that may have the
+//! message, ends the attempt, so that nobody gets a second copy by it; at most [`SESSIONS_MAX`] sessions are opened.
+
+use policy::{Trouble, provider_of};
+use store::{Claimed, Content};
+
+use super::worker::Worker;
+use crate::deliver::connect::{Tried, connect};
+use crate::deliver::job::Job;
+use crate::deliver::maildir;
+use crate::deliver::transaction::{Attempt, deliver};
+use crate::queue::cut_through::Waiter;
+use crate::support::panic_edge::caught;
+
+/// Sessions of one attempt, each with another address or host.
+const SESSIONS_MAX: usize = 4;
+
+impl Worker {
+    /// Tries to deliver. The error is that no session could be opened at all.
+    pub(super) async fn attempt(&mut self, job: &Job, content: &Content) -> Result<Attempt, Trouble> {
+        if let Some(place) = &self.lane.plan.maildir {
+            let hostname = self.dispatch.world().settings.load().hostname.clone();
+            let attempt = caught(maildir::deliver(place, &hostname, &job.claimed, content)).await;
+            return Ok(attempt.unwrap_or_else(|| Attempt::bug(job.claimed.recipients.len())));
+        }
+        let mut tried = Tried::default();
+        let mut so_far: Option<Attempt> = None;
+        // The places of the recipients that no host has judged yet.
+        let mut left: Vec<usize> = (0..job.claimed.recipients.len()).collect();
+        for _ in 0..SESSIONS_MAX {
+            let kept = self.connection.is_some();
+            if !kept && let Err(trouble) = self.open(job, &mut tried).await {
+                return so_far.ok_or(trouble);
+            }
+            let attempt = self.transact(job, &left, content).await;
+            if attempt.stale && kept && !attempt.is_told(Trouble::wants_pause) {
+                // The host closed a connection that we had kept: that says nothing about the message.
+                self.drop_connection(false).await;
+                continue;
+            }
+            let (wants_data, may_go_on) = (attempt.wants_data, self.may_go_on(job, &attempt));
+            let merged = merged(so_far.take(), attempt, &left);
+            left.retain(|place| merged.results.get(*place).is_some_and(|result| result.as_ref().is_err_and(Trouble::is_of_one_host)));
+            let reusable = merged.reusable;
+            so_far = Some(merged);
+            if left.is_empty() || !may_go_on {
+                break;
+            }
+            self.leave_host(wants_data, reusable, &mut tried).await;
+        }
+        so_far.ok_or_else(|| Trouble::connection_lost("every kept connection was closed"))
+    }
+
+    /// Whether the rest of the message may be offered to another host at once.
+    fn may_go_on(&self, job: &Job, attempt: &Attempt) -> bool {
+        let is_gone = job.waiter.as_ref().is_some_and(Waiter::is_gone);
+        let host = self.connection.as_ref().map(|connection| &connection.host);
+        // What a large provider counts, it counts over all its hosts: to ask the next one would only be one try more.
+        let is_counted = attempt.is_told(Trouble::wants_pause) && host.and_then(provider_of).is_some();
+        let wants_another = attempt.is_told(Trouble::wants_new_connection);
+        let is_closing = self.dispatch.world().closing.has_begun();
+        !attempt.is_in_doubt && !is_gone && !is_closing && !is_counted && !wants_another && attempt.results.iter().all(Result::is_err)
+    }
+
+    async fn open(&mut self, job: &Job, tried: &mut Tried) -> Result<(), Trouble> {
+        let world = self.dispatch.world().clone();
+        // What is not connected has begun nothing.
+        let opened = tokio::select! {
+            opened = caught(connect(&world, &self.lane.plan, &job.domain, tried)) => opened,
+            () = world.closing.begun() => return Err(Trouble::unreachable("the server shuts down")),
+        };
+        let connection = opened.unwrap_or_else(|| Err(Trouble::bug("an internal error while connecting")))?;
+        self.connection = Some(connection);
+        self.lane.state().connected += 1;
+        Ok(())
+    }
+
+    /// One transaction for the recipients at these places.
+    async fn transact(&mut self, job: &Job, places: &[usize], content: &Content) -> Attempt {
+        let Some(connection) = &mut self.connection else { return Attempt::bug(places.len()) };
+        let attempt = if places.len() == job.claimed.recipients.len() {
+            caught(deliver(connection, &job.claimed, content)).await
+        } else {
+            let recipients = places.iter().filter_map(|place| job.claimed.recipients.get(*place).cloned()).collect();
+            let claimed = Claimed { message: job.claimed.message.clone(), content: job.claimed.content.clone(), recipients };
+            caught(deliver(connection, &claimed, content)).await
+        };
+        attempt.unwrap_or_else(|| Attempt::bug(places.len()))
+    }
+
+    /// The next session is with another address, or with the same one and without what it does not know.
+    async fn leave_host(&mut self, wants_data: bool, reusable: bool, tried: &mut Tried) {
+        let world = self.dispatch.world();
+        if let Some(connection) = &self.connection {
+            if wants_data {
+                tracing::warn!(host = %connection.host, "the host offers CHUNKING and does not know BDAT; it gets DATA from now on");
+                world.circuits.learn_data_only(&connection.host, world.clock.now_ms());
+            } else {
+                tracing::info!(host = %connection.host, "the host's own trouble: the next one is tried");
+                tried.add(connection);
+            }
+        }
+        self.drop_connection(reusable).await;
+    }
+}
+
+/// What is known after one more transaction, for the recipients at these places.
+fn merged(before: Option<Attempt>, attempt: Attempt, places: &[usize]) -> Attempt {
+    let Some(before) = before else { return attempt };
+    let Attempt { results, stale, wants_data, is_in_doubt, reusable } = attempt;
+    let mut all = before.results;
+    for (place, result) in places.iter().zip(results) {
+        if let Some(known) = all.get_mut(*place) {
+            *known = result;
+        }
+    }
+    Attempt { results: all, stale, wants_data, is_in_doubt, reusable }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use policy::Scope;
+
+    #[test]
+    fn a_later_host_judges_only_those_it_was_asked_about() {
+        let no = Trouble::permanent(Scope::Recipient, 1, 1, "no");
+        let (full, down) = (Trouble::temporary(Scope::Host, 3, 1, "full"), Trouble::temporary(Scope::Host, 3, 2, "down"));
+        let attempt =
+            |troubles: &[&Trouble]| Attempt { results: troubles.iter().map(|t| Err((*t).clone())).collect(), ..Attempt::default() };
+        let both = merged(Some(attempt(&[&no, &full])), attempt(&[&down]), &[1]);
+        let texts: Vec<&str> = both.results.iter().filter_map(|result| result.as_ref().err()).map(|t| t.text.as_str()).collect();
+        assert_eq!(texts, ["no", "down"]);
+    }
+}

@@ -1,0 +1,242 @@
+//! A worker of a lane: one connection, job after job.
+//!
+//! Invariant: at most one message a connection is delivered and not yet settled, since whatever is under way at a crash arrives twice.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use policy::{Scope, Trouble};
+use store::{Content, StoreError};
+use tokio::time::timeout;
+
+use super::{CEILING_MS, Lane, Lanes};
+use crate::deliver::connect::Connection;
+use crate::deliver::job::Job;
+use crate::deliver::route::Plan;
+use crate::deliver::settle;
+use crate::deliver::transaction::Attempt;
+use crate::queue::cut_through::Waiter;
+use crate::queue::dispatch::Dispatch;
+use crate::support::panic_edge::caught;
+
+/// Serves the lane until there is nothing to do.
+pub(super) async fn work(dispatch: Dispatch, lane: Arc<Lane>) {
+    let mut worker = Worker { dispatch, lane, connection: None, has_left: false };
+    while let Some(job) = worker.next_job().await {
+        worker.carry(job).await;
+        if worker.has_left {
+            break;
+        }
+    }
+    worker.drop_connection(true).await;
+}
+
+/// Whether a worker that found nothing to do may go.
+enum Dismissed {
+    Yes,
+    /// A job is there after all, and its permit taken.
+    No,
+    /// A job is there, and its permit about to be added by the pusher that counted on us.
+    Soon,
+}
+
+pub(super) struct Worker {
+    pub(super) dispatch: Dispatch,
+    pub(super) lane: Arc<Lane>,
+    pub(super) connection: Option<Connection>,
+    /// It gave its job and its place to the others.
+    has_left: bool,
+}
+
+impl Worker {
+    /// The next job; `None` when the worker is dismissed.
+    async fn next_job(&mut self) -> Option<Job> {
+        if self.dispatch.world().closing.has_begun() {
+            self.lane.state().workers -= 1;
+            return None;
+        }
+        if let Some(job) = self.try_next() {
+            return Some(job);
+        }
+        self.lane.state().idle += 1;
+        if self.wait_with_connection().await {
+            let mut state = self.lane.state();
+            state.idle -= 1;
+            return state.jobs.pop_front();
+        }
+        match self.dismiss() {
+            Dismissed::No => self.lane.state().jobs.pop_front(),
+            Dismissed::Soon => self.wait_for_pushed().await,
+            Dismissed::Yes => None,
+        }
+    }
+
+    /// Keeps the connection for a while, in case a job comes, and as long as nobody else wants its place. True where one came.
+    async fn wait_with_connection(&self) -> bool {
+        let Some(connection) = &self.connection else { return false };
+        let keep = Duration::from_secs(self.dispatch.world().settings.load().delivery.keep_s);
+        tokio::select! {
+            biased;
+            job = timeout(keep, self.lane.waiting.acquire()) => match job {
+                Ok(Ok(permit)) => {
+                    permit.forget();
+                    true
+                }
+                _ => false,
+            },
+            () = connection.wanted() => false,
+            () = self.dispatch.world().closing.begun() => false,
+        }
+    }
+
+    /// A job that came between the timeout and this lock would find no worker: look once more under the lock.
+    fn dismiss(&self) -> Dismissed {
+        let mut state = self.lane.state();
+        state.idle -= 1;
+        if let Ok(permit) = self.lane.waiting.try_acquire() {
+            permit.forget();
+            return Dismissed::No;
+        }
+        if !state.jobs.is_empty() {
+            return Dismissed::Soon;
+        }
+        state.workers -= 1;
+        if state.workers == 0 {
+            state.delivered = 0;
+        }
+        Dismissed::Yes
+    }
+
+    async fn wait_for_pushed(&self) -> Option<Job> {
+        self.lane.waiting.acquire().await.ok()?.forget();
+        self.lane.state().jobs.pop_front()
+    }
+
+    fn try_next(&self) -> Option<Job> {
+        self.lane.waiting.try_acquire().ok()?.forget();
+        self.lane.state().jobs.pop_front()
+    }
+
+    async fn carry(&mut self, job: Job) {
+        if job.waiter.as_ref().is_some_and(Waiter::is_gone) {
+            return self.dispatch.done(&job);
+        }
+        let _hold = self.dispatch.world().closing.hold();
+        let Some(job) = self.admitted(job) else { return };
+        let content = match self.content(&job).await {
+            Ok(content) => content,
+            Err(StoreError::Corrupt(reason)) => return settle::set_aside(&self.dispatch, job, &reason).await,
+            Err(error) => return settle::all_failed(&self.dispatch, vec![job], &Trouble::unreadable(&error.to_string())).await,
+        };
+        let attempt = match self.attempt(&job, &content).await {
+            Ok(attempt) => attempt,
+            Err(_) if self.dispatch.world().closing.has_begun() => return self.dispatch.done(&job),
+            Err(trouble) => return self.unreachable(job, trouble).await,
+        };
+        if let Some(plan) = self.round(&attempt) {
+            self.drop_connection(attempt.reusable).await;
+            return self.divert(vec![job], &plan);
+        }
+        let reusable = attempt.reusable && !attempt.is_told(Trouble::wants_new_connection);
+        // What is taken and not written down is sent again after a crash: one message a connection at most, and no task's turn is waited for. Parting from
+        // the host comes after it.
+        let is_delivered = attempt.results.iter().any(Result::is_ok);
+        let _ = caught(settle::settle(&self.dispatch, job, attempt.results)).await;
+        if is_delivered {
+            Lanes::grow(&self.dispatch, &self.lane);
+        }
+        self.after(reusable).await;
+    }
+
+    /// What of the job the circuits let through; the rest is deferred until they may.
+    fn admitted(&self, job: Job) -> Option<Job> {
+        let world = self.dispatch.world();
+        let admitted = world.circuits.admit(world, &self.lane.plan, job);
+        if !admitted.wait.is_empty() {
+            let dispatch = self.dispatch.clone();
+            tokio::spawn(async move {
+                for (job, trouble) in admitted.wait {
+                    settle::all_failed(&dispatch, vec![job], &trouble).await;
+                }
+            });
+        }
+        admitted.go
+    }
+
+    async fn content(&self, job: &Job) -> Result<Content, StoreError> {
+        match &job.claimed.content {
+            Some(content) => Ok(content.clone()),
+            None => self.dispatch.world().store.content(job.claimed.message.id).await,
+        }
+    }
+
+    async fn after(&mut self, reusable: bool) {
+        let most = self.dispatch.world().settings.load().delivery.messages_per_connection;
+        let spent = self.connection.as_ref().is_some_and(|c| c.messages >= most);
+        if !reusable || spent {
+            self.drop_connection(reusable).await;
+        }
+    }
+
+    pub(super) async fn drop_connection(&mut self, politely: bool) {
+        if let Some(connection) = self.connection.take() {
+            self.lane.state().connected -= 1;
+            connection.close(politely).await;
+        }
+    }
+
+    /// The host cannot be reached. Where others of the lane are connected, the host takes no more connections than those and
+    /// this worker leaves its job to them; otherwise everything that waits for the host is deferred at once, and the host left
+    /// alone for a while.
+    async fn unreachable(&mut self, job: Job, trouble: Trouble) {
+        if let Some(jobs) = self.clear_lane(job, &trouble) {
+            let host = self.lane.key.0.first().map(tracing::field::display);
+            if let Some(plan) = self.lane.plan.last_resort.as_ref().filter(|_| trouble.leads_round()) {
+                let instead = plan.hops.first().map(tracing::field::display);
+                tracing::warn!(host, instead, waiting = jobs.len(), %trouble, "host left alone for a while; its mail goes by the route of last resort");
+                return self.divert(jobs, plan);
+            }
+            tracing::warn!(host, waiting = jobs.len(), %trouble, "host left alone for a while");
+            settle::all_failed(&self.dispatch, jobs, &trouble).await;
+        }
+    }
+
+    /// The route of last resort, where none of the hosts took anything and what they said is about themselves.
+    fn round(&self, attempt: &Attempt) -> Option<Arc<Plan>> {
+        let plan = self.lane.plan.last_resort.as_ref().filter(|_| !attempt.is_in_doubt)?;
+        let leads_round = attempt.results.iter().all(|result| result.as_ref().is_err_and(Trouble::leads_round));
+        leads_round.then(|| plan.clone())
+    }
+
+    /// Gives jobs to another lane.
+    fn divert(&self, jobs: Vec<Job>, plan: &Arc<Plan>) {
+        let world = self.dispatch.world();
+        for mut job in jobs {
+            world.circuits.give_back(&mut job, world.clock.now_ms());
+            self.dispatch.lanes().push(&self.dispatch, plan, job);
+        }
+    }
+
+    fn clear_lane(&mut self, mut job: Job, trouble: &Trouble) -> Option<Vec<Job>> {
+        let world = self.dispatch.world();
+        let now_ms = world.clock.now_ms();
+        let mut state = self.lane.state();
+        let others = state.workers > 1 && state.connected > 0;
+        if others && trouble.scope == Scope::Host && !trouble.permanent {
+            world.circuits.give_back(&mut job, now_ms);
+            state.workers -= 1;
+            state.ceiling = Some((state.connected, now_ms + CEILING_MS));
+            state.jobs.push_front(job);
+            self.has_left = true;
+            drop(state);
+            self.lane.waiting.add_permits(1);
+            return None;
+        }
+        let waiting = self.lane.waiting.forget_permits(state.jobs.len());
+        let mut jobs = vec![job];
+        jobs.extend(state.jobs.drain(..waiting));
+        let pause_ms = i64::try_from(world.settings.load().delivery.host_pause_s * 1000).unwrap_or(i64::MAX);
+        state.paused = Some((now_ms.saturating_add(pause_ms), trouble.clone()));
+        Some(jobs)
+    }
+}

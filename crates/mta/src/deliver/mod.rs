@@ -1,0 +1,21 @@
+//! Deliveries to other servers: route, connection, TLS, one transaction, and the outcome on disk.
+//!
+//! May import `reporting`, `notify` and `support`.
+
+pub mod breakers;
+pub mod connect;
+pub mod connection_limit;
+pub mod delivery_log;
+pub mod dsn;
+pub mod ipv6;
+pub mod job;
+pub mod lane;
+pub mod maildir;
+pub mod mta_sts;
+pub mod open_session;
+pub mod pauses;
+pub mod route;
+pub mod settle;
+pub mod tls_history;
+pub mod tls_policy;
+pub mod transaction;

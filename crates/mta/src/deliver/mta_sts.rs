@@ -1,0 +1,248 @@
+//! The MTA-STS policies of other domains: found, kept, and kept in force while their host is down.
+//!
+//! RFC 8461 s.3.1, RFC 8461 s.3.3, RFC 8461 s.5.1. Invariant: a policy that was seen holds until its time is up, whatever DNS and the policy host do
+//! meanwhile, and over a restart.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use mail::Domain;
+use net::{HostError, Reach, fetch_policy};
+use parking_lot::{Mutex, MutexGuard};
+use policy::{StsMode, StsReceived, sts_id};
+use reports::tls::ResultType;
+use serde_json::{Value, json};
+
+use crate::queue::dispatch::{Dispatch, World};
+use crate::support::limits::BoundedMap;
+use crate::support::state_file::KeptFile;
+
+/// Where they are kept, in the data directory.
+const FILE: &str = "mta-sts.json";
+
+/// Domains whose policies are kept.
+const KEPT_MAX: usize = 10_000;
+
+/// A policy is fetched again after this time, in seconds, so that its end never comes as a surprise.
+const REFRESH_S: i64 = 86_400;
+
+/// A policy that could not be fetched is tried again after this time, in seconds.
+const AGAIN_S: i64 = 300;
+
+/// How often it is looked for policies that are to be fetched again.
+const LOOK_EVERY: Duration = Duration::from_secs(3600);
+
+/// A policy in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StsInForce {
+    pub id: String,
+    pub policy: StsReceived,
+    fetched_s: i64,
+}
+
+/// Why a policy could not be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StsError {
+    pub result: ResultType,
+    pub text: String,
+}
+
+impl StsError {
+    fn of(error: &HostError) -> Self {
+        let result = match error {
+            HostError::Unreachable(_) => ResultType::StsPolicyFetchError,
+            HostError::Tls(_) => ResultType::StsWebpkiInvalid,
+            HostError::Answer(_) => ResultType::StsPolicyInvalid,
+        };
+        Self { result, text: error.to_string() }
+    }
+
+    fn unreadable(text: String) -> Self {
+        Self { result: ResultType::StsPolicyInvalid, text }
+    }
+}
+
+impl StsInForce {
+    fn holds(&self, now_s: i64) -> bool {
+        // A clock that is set back a little ends no policy, and one that was far ahead makes none that lasts for ever.
+        (-REFRESH_S..i64::from(self.policy.max_age_s)).contains(&now_s.saturating_sub(self.fetched_s))
+    }
+}
+
+/// The policies.
+#[derive(Debug, Default)]
+pub(crate) struct StsPolicies {
+    file: KeptFile,
+    state: Mutex<State>,
+    /// Messages that a policy in testing mode would have stopped.
+    testing_failures: AtomicU64,
+}
+
+#[derive(Debug)]
+struct State {
+    policies: BoundedMap<Domain, Arc<StsInForce>>,
+    /// When fetching failed last, Unix seconds, and why.
+    failed: BoundedMap<Domain, (i64, Arc<StsError>)>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self { policies: BoundedMap::new(KEPT_MAX), failed: BoundedMap::new(KEPT_MAX) }
+    }
+}
+
+impl StsPolicies {
+    /// Reads what was kept.
+    pub fn open(data: &Path) -> Self {
+        let (file, held) = KeptFile::open(data.join(FILE));
+        Self { file, state: Mutex::new(State { policies: BoundedMap::of(KEPT_MAX, read(&held)), ..State::default() }), ..Self::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    fn known(&self, domain: &Domain, now_s: i64) -> Option<Arc<StsInForce>> {
+        self.state().policies.get(domain).filter(|policy| policy.holds(now_s)).cloned()
+    }
+
+    /// A policy in testing mode was not met.
+    pub fn count_testing_failure(&self) {
+        self.testing_failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often that was so.
+    pub fn testing_failures(&self) -> u64 {
+        self.testing_failures.load(Ordering::Relaxed)
+    }
+
+    /// The policy of a domain that something is sent to now, `None` where it asks for nothing; and why it could not be fetched, where that was tried.
+    pub async fn of(&self, world: &World, domain: &Domain) -> (Option<Arc<StsInForce>>, Option<Arc<StsError>>) {
+        let now_s = world.clock.now_s();
+        let known = self.known(domain, now_s);
+        let Ok(name) = Domain::parse(&format!("_mta-sts.{domain}")) else { return (None, None) };
+        // No record and no answer are alike: neither ends a policy that was seen.
+        let id = world.resolver.txt(&name).await.ok().and_then(|texts| sts_id(&texts));
+        let is_current = |known: &StsInForce, id: &str| id == known.id && now_s - known.fetched_s < REFRESH_S;
+        let (found, error) = match (known, id) {
+            (known, None) => (known, None),
+            (Some(known), Some(id)) if is_current(&known, &id) => (Some(known), None),
+            (known, Some(id)) => match self.fetch(world, domain, id).await {
+                Ok(fetched) => (Some(fetched), None),
+                Err(error) => (known, Some(error)),
+            },
+        };
+        (found.filter(|found| found.policy.mode != StsMode::None), error)
+    }
+
+    async fn fetch(&self, world: &World, domain: &Domain, id: String) -> Result<Arc<StsInForce>, Arc<StsError>> {
+        let now_s = world.clock.now_s();
+        let failed = self.state().failed.get(domain).filter(|(at_s, _)| (0..AGAIN_S).contains(&(now_s - at_s))).cloned();
+        if let Some((_, error)) = failed {
+            return Err(error);
+        }
+        let settings = world.settings.load_full();
+        let delivery = &settings.delivery;
+        let at = Reach { port: delivery.policy_port, ipv6: delivery.ipv6, loopback: delivery.loopback };
+        let fetched = fetch_policy(&world.resolver, &world.tls, domain, at).await;
+        match fetched.map_err(|error| StsError::of(&error)).and_then(|text| StsReceived::parse(&text).map_err(StsError::unreadable)) {
+            Ok(policy) => {
+                tracing::info!(%domain, id, mode = ?policy.mode, mx = policy.mx.join(" "), max_age_s = policy.max_age_s, "MTA-STS policy fetched");
+                let policy = Arc::new(StsInForce { id, policy, fetched_s: now_s });
+                self.keep(domain, policy.clone(), now_s).await;
+                Ok(policy)
+            }
+            Err(error) => {
+                tracing::warn!(%domain, error = error.text, "the MTA-STS policy cannot be fetched; one that was fetched before holds on");
+                let error = Arc::new(error);
+                self.state().failed.insert_if_room(domain.clone(), (now_s, error.clone()), |(at_s, _)| now_s - *at_s < AGAIN_S);
+                Err(error)
+            }
+        }
+    }
+
+    async fn keep(&self, domain: &Domain, policy: Arc<StsInForce>, now_s: i64) {
+        {
+            let mut state = self.state();
+            state.failed.remove(domain);
+            state.policies.insert_over_oldest(domain.clone(), policy, |kept| kept.fetched_s);
+        }
+        self.file.write(|| text(&self.state().policies, now_s)).await;
+    }
+
+    /// Those that are to be fetched again, with their ids.
+    fn stale(&self, now_s: i64) -> Vec<(Domain, String)> {
+        let is_stale = |kept: &StsInForce| kept.holds(now_s) && now_s - kept.fetched_s >= REFRESH_S;
+        self.state().policies.iter().filter(|(_, kept)| is_stale(kept)).map(|(domain, kept)| (domain.clone(), kept.id.clone())).collect()
+    }
+}
+
+/// Fetches policies again before their end, for ever.
+pub(crate) async fn run(dispatch: Dispatch) {
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let world = dispatch.world();
+        for (domain, _) in world.sts.stale(world.clock.now_s()) {
+            // What it finds out it keeps.
+            let _ = world.sts.of(world, &domain).await;
+        }
+    }
+}
+
+fn text(policies: &BoundedMap<Domain, Arc<StsInForce>>, now_s: i64) -> String {
+    let one = |(domain, kept): (&Domain, &Arc<StsInForce>)| json!({ "domain": domain.as_str(), "id": kept.id, "fetched_s": kept.fetched_s, "policy": kept.policy.text() });
+    let mut all: Vec<Value> = policies.iter().filter(|(_, kept)| kept.holds(now_s)).map(one).collect();
+    all.sort_by_cached_key(|one| one.get("domain").map(ToString::to_string));
+    json!({ "policies": all }).to_string()
+}
+
+fn read(held: &Value) -> HashMap<Domain, Arc<StsInForce>> {
+    let one = |one: &Value| {
+        let string = |name: &str| one.get(name).and_then(Value::as_str);
+        let fetched_s = one.get("fetched_s")?.as_i64()?;
+        let policy = StsReceived::parse(string("policy")?).ok()?;
+        Some((Domain::parse(string("domain")?).ok()?, Arc::new(StsInForce { id: string("id")?.to_owned(), policy, fetched_s })))
+    };
+    held.get("policies").and_then(Value::as_array).into_iter().flatten().filter_map(one).take(KEPT_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(fetched_s: i64, max_age_s: u32) -> Arc<StsInForce> {
+        let policy = StsReceived { mode: StsMode::Enforce, mx: vec!["mx.far.test".into()], max_age_s };
+        Arc::new(StsInForce { id: "1".into(), policy, fetched_s })
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_survives_a_restart_and_ends_in_time() {
+        let directory = tempfile::tempdir().unwrap();
+        let domain: Domain = "far.test".parse().unwrap();
+        StsPolicies::open(directory.path()).keep(&domain, policy(1000, 600), 1000).await;
+        let again = StsPolicies::open(directory.path());
+        assert_eq!(again.known(&domain, 1599), Some(policy(1000, 600)));
+        assert_eq!(again.known(&domain, 1600), None);
+        assert_eq!(again.known(&domain, 999), Some(policy(1000, 600)));
+        assert_eq!(again.known(&domain, 999 - REFRESH_S), None, "fetched in the far future");
+        std::fs::write(directory.path().join(FILE), "{").unwrap();
+        assert_eq!(StsPolicies::open(directory.path()).known(&domain, 1001), None);
+    }
+
+    #[tokio::test]
+    async fn memory_is_bounded_and_old_ones_are_fetched_again() {
+        let policies = StsPolicies::default();
+        for n in 0..KEPT_MAX + 5 {
+            let domain: Domain = format!("d{n}.test").parse().unwrap();
+            policies.keep(&domain, policy(i64::try_from(n).unwrap(), u32::MAX), 0).await;
+        }
+        policies.keep(&"last.test".parse().unwrap(), policy(0, u32::MAX), 100_000).await;
+        assert!(policies.state().policies.iter().count() <= KEPT_MAX);
+        assert!(policies.state().policies.get(&"d0.test".parse::<Domain>().unwrap()).is_none());
+        assert!(policies.stale(REFRESH_S - 1).is_empty());
+        assert!(policies.stale(REFRESH_S + 5000).len() > 1);
+    }
+}

@@ -1,0 +1,308 @@
+//! Greeting a host: banner, EHLO, TLS as it is demanded or can be had, login.
+//!
+//! RFC 7435 (TLS that fails where it was only opportunistic is done without), RFC 7672 s.2.2, RFC 8461 s.5, RFC 3207 s.4. Invariant: there is one place
+//! where plaintext is fallen back to, and it is not reached where anything is demanded.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use mail::{Domain, Reply};
+use net::{TlsFault, Verify};
+use policy::{NextHop, Scope, Trouble, trouble_of_failure};
+use reports::tls::{FailureDetails, Policy, ResultType};
+use smtp::client::{ClientEvent, ClientOptions, ClientSession, Failure, TlsMode};
+use store::Flow;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
+
+use crate::deliver::connect::{Connection, dial, patience};
+use crate::deliver::route::Plan;
+use crate::deliver::tls_policy::Demand;
+use crate::queue::dispatch::World;
+use crate::reporting::tls_results::{self, Ends, failure, result_of};
+use crate::settings::Identity;
+use crate::support::stream::Stream;
+
+/// A TLS handshake must be over in this time.
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(60);
+
+/// The way to a host: everything that decides how it is greeted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Way<'a> {
+    pub world: &'a World,
+    pub plan: &'a Plan,
+    pub hop: &'a NextHop,
+    pub identity: &'a Identity,
+    pub demand: &'a Demand,
+    /// Under which policy the session is counted; none where it is not.
+    pub policy: Option<&'a Policy>,
+}
+
+impl Way<'_> {
+    /// Greets the host over a connection that is up.
+    pub async fn open(self, tcp: TcpStream) -> Result<Connection, Trouble> {
+        let host = &self.hop.host;
+        let domain = self.plan.published.as_ref().map_or(host, |published| &published.domain);
+        match self.demand {
+            Demand::Nothing => self.open_as_can_be_had(tcp).await,
+            Demand::Name { is_testing: true } => {
+                let peer = tcp.peer_addr().map_err(|e| Trouble::connection_lost(e.to_string()))?;
+                match self.greet(TlsMode::Required, tcp).await {
+                    Err(error) if error.is_of_tls() => {
+                        let error = self.demand.explained(error.into_trouble(host), domain);
+                        tracing::warn!(%domain, %host, %error, "the policy is in testing mode, so the mail goes all the same");
+                        self.world.sts.count_testing_failure();
+                        Way { demand: &Demand::Nothing, policy: None, ..self }.open_as_can_be_had(self.redial(peer).await?).await
+                    }
+                    other => other.map_err(|e| e.into_trouble(host)),
+                }
+            }
+            demanded => {
+                let opened = self.greet(TlsMode::Required, tcp).await;
+                opened.map_err(|e| demanded.explained(e.into_trouble(host), domain))
+            }
+        }
+    }
+
+    /// Greets a mailbox server on this machine.
+    pub async fn open_local(self, local: UnixStream) -> Result<Connection, Trouble> {
+        self.greet_over(self.plan.tls, Stream::Local(local), ClientSession::new).await.map_err(|e| e.into_trouble(&self.hop.host))
+    }
+
+    /// TLS as the plan says; where it is only opportunistic and fails, once more without it, over a new connection.
+    async fn open_as_can_be_had(self, tcp: TcpStream) -> Result<Connection, Trouble> {
+        let (host, now_ms) = (&self.hop.host, self.world.clock.now_ms());
+        let peer = tcp.peer_addr().map_err(|e| Trouble::connection_lost(e.to_string()))?;
+        let is_opportunistic = self.plan.tls == TlsMode::Opportunistic;
+        let is_wanted = is_opportunistic && self.world.circuits.is_tls_only(host, now_ms);
+        // A report of TLS goes without it, rather than not at all.
+        let is_expected = is_opportunistic && self.plan.flow != Flow::TlsReport && self.world.tls_memory.expects(host, now_ms);
+        let tls = if is_wanted || is_expected { TlsMode::Required } else { self.plan.tls };
+        match self.greet(tls, tcp).await {
+            Err(error) if is_expected && !is_wanted && error.is_of_missing_tls() => {
+                let left_ms = self.world.tls_memory.missing(host, now_ms);
+                if left_ms > 0 {
+                    return Err(stripped(host, &error.into_trouble(host), left_ms));
+                }
+                self.without_tls(peer).await
+            }
+            Err(GreetError::Tls(error, _)) if is_opportunistic && !is_wanted => {
+                tracing::info!(%host, error, "opportunistic TLS failed; going on without it");
+                self.without_tls(peer).await
+            }
+            Ok(connection) => {
+                if is_opportunistic && connection.tls.is_some() {
+                    self.world.tls_memory.offered(host, now_ms);
+                }
+                Ok(connection)
+            }
+            Err(error) => Err(error.into_trouble(host)),
+        }
+    }
+
+    async fn without_tls(self, peer: SocketAddr) -> Result<Connection, Trouble> {
+        let tcp = self.redial(peer).await?;
+        Way { policy: None, ..self }.greet(TlsMode::Never, tcp).await.map_err(|e| e.into_trouble(&self.hop.host))
+    }
+
+    async fn redial(self, peer: SocketAddr) -> Result<TcpStream, Trouble> {
+        dial(peer, self.identity.source).await.map_err(|e| Trouble::unreachable(e.to_string()))
+    }
+
+    async fn greet(self, tls: TlsMode, tcp: TcpStream) -> Result<Connection, GreetError> {
+        let (ends, peer) = (Ends::of(&tcp), tcp.peer_addr());
+        let greeted = match (self.greet_over(tls, Stream::Plain(tcp), ClientSession::new).await, peer) {
+            (Err(GreetError::EhloRefused(_)), Ok(peer)) => {
+                let tcp = dial(peer, self.identity.source).await.map_err(GreetError::Lost)?;
+                self.greet_over(tls, Stream::Plain(tcp), |config| ClientSession::new(config).without_ehlo()).await
+            }
+            (greeted, _) => greeted,
+        };
+        if let Some(policy) = self.policy {
+            match &greeted {
+                Ok(connection) => self.count(policy, ends, self.fault(connection)),
+                Err(error) => error.of_tls(&self.hop.host).into_iter().for_each(|failure| self.count(policy, ends.clone(), Some(failure))),
+            }
+        }
+        greeted
+    }
+
+    fn count(self, policy: &Policy, ends: Ends, failure: Option<FailureDetails>) {
+        tls_results::tell(self.world, policy, failure.map(|failure| ends.put(failure)));
+    }
+
+    /// What is wrong with a session that goes on all the same.
+    fn fault(self, connection: &Connection) -> Option<FailureDetails> {
+        let host = &self.hop.host;
+        match self.demand {
+            _ if connection.tls.is_none() => Some(failure(ResultType::StarttlsNotSupported, host, "")),
+            Demand::Encryption => Some(failure(ResultType::TlsaInvalid, host, "none of the TLSA records is of use for SMTP")),
+            _ => None,
+        }
+    }
+
+    async fn greet_over(
+        self,
+        tls: TlsMode,
+        mut stream: Stream,
+        begin: fn(ClientOptions) -> ClientSession,
+    ) -> Result<Connection, GreetError> {
+        let (protocol, credentials) = (self.plan.protocol, self.plan.credentials.clone());
+        let config = ClientOptions { protocol, hello: self.identity.hello.to_string(), tls, credentials };
+        let mut session = begin(config);
+        if self.world.circuits.is_data_only(&self.hop.host, self.world.clock.now_ms()) {
+            session = session.without_chunking();
+        }
+        let mut description = None;
+        if tls == TlsMode::Implicit {
+            (stream, description) = self.handshake(stream).await?;
+        }
+        let mut output = Vec::new();
+        loop {
+            while let Some(event) = session.next_event() {
+                match event {
+                    ClientEvent::StartTls => {
+                        (stream, description) = self.handshake(stream).await?;
+                        session.tls_established();
+                    }
+                    ClientEvent::Ready => {
+                        let (host, verified) = (self.hop.host.clone(), self.verified(description.is_some()));
+                        return Ok(Connection {
+                            stream,
+                            session,
+                            host,
+                            tls: description,
+                            verified,
+                            address: None,
+                            messages: 0,
+                            place: None,
+                        });
+                    }
+                    ClientEvent::Failed(failure @ (Failure::Disconnected { .. } | Failure::Closing421(_)))
+                        if session.has_refused_ehlo() =>
+                    {
+                        return Err(GreetError::EhloRefused(failure));
+                    }
+                    ClientEvent::Failed(failure) => return Err(GreetError::Failed(failure)),
+                    ClientEvent::SendContent | ClientEvent::Done(_) => {}
+                }
+            }
+            session.take_output(&mut output);
+            let lost = |error, session: &ClientSession| match session.has_refused_ehlo() {
+                true => GreetError::EhloRefused(Failure::Disconnected { after_dot: false }),
+                false => GreetError::Lost(error),
+            };
+            if !output.is_empty() {
+                stream.send(&output).await.map_err(|error| lost(error, &session))?;
+                output.clear();
+            }
+            let wait = patience(session.phase());
+            let read = timeout(wait, stream.read_into(|bytes| session.receive(bytes))).await.map_err(|_| GreetError::Late)?;
+            if read.map_err(|error| lost(error, &session))? == 0 {
+                session.disconnected();
+            }
+        }
+    }
+
+    fn verified(self, has_tls: bool) -> Option<&'static str> {
+        let by_plan = match &self.plan.pin {
+            Some(_) => Some("pin"),
+            None => (self.plan.verify == Verify::Name).then_some("certificate"),
+        };
+        self.demand.word().or(by_plan).filter(|_| has_tls)
+    }
+
+    async fn handshake(self, stream: Stream) -> Result<(Stream, Option<String>), GreetError> {
+        let failed = |text: String| GreetError::Tls(text, TlsFault::Other);
+        let tcp = stream.into_plain().ok_or_else(|| failed("TLS is on already".into()))?;
+        let (tls, host) = (&self.world.tls, &self.hop.host);
+        let shaken = timeout(HANDSHAKE_WITHIN, async {
+            match self.demand {
+                Demand::Dane(dane) => tls.connect_as(dane, tcp).await,
+                Demand::Name { .. } => tls.connect(Verify::Name, host, tcp).await,
+                Demand::Nothing | Demand::Encryption => match &self.plan.pin {
+                    Some(pin) => tls.connect_as(pin, tcp).await,
+                    None => tls.connect(self.plan.verify, host, tcp).await,
+                },
+            }
+        });
+        let stream = shaken
+            .await
+            .map_err(|_| failed("the handshake took too long".into()))?
+            .map_err(|e| GreetError::Tls(e.to_string(), TlsFault::of(&e)))?;
+        let description = net::describe(stream.get_ref().1);
+        Ok((Stream::Tls(Box::new(stream.into())), Some(description)))
+    }
+}
+
+fn stripped(host: &Domain, found: &Trouble, left_ms: i64) -> Trouble {
+    let (found, hours) = (&found.text, (left_ms + 3_599_999) / 3_600_000);
+    Trouble::tls(format!(
+        "{host} used to offer TLS and does not now, which is how it looks when somebody on the way cuts it out ({found}); \
+         the mail waits, and goes without TLS if that is still so in {hours} h"
+    ))
+}
+
+enum GreetError {
+    Tls(String, TlsFault),
+    Failed(Failure),
+    /// EHLO was refused and the connection closed before HELO was answered.
+    EhloRefused(Failure),
+    Late,
+    Lost(std::io::Error),
+}
+
+impl GreetError {
+    /// There is no TLS, or none that works.
+    fn is_of_missing_tls(&self) -> bool {
+        matches!(self, Self::Tls(..) | Self::Failed(Failure::TlsNotOffered | Failure::TlsRefused(_)))
+    }
+
+    /// What is to be reported about TLS, where that is what failed.
+    fn of_tls(&self, host: &Domain) -> Option<FailureDetails> {
+        match self {
+            Self::Tls(text, fault) => Some(failure(result_of(*fault), host, text)),
+            Self::Failed(Failure::TlsNotOffered) => Some(failure(ResultType::StarttlsNotSupported, host, "")),
+            Self::Failed(Failure::TlsRefused(reply)) => Some(failure(ResultType::StarttlsNotSupported, host, &reply.to_string())),
+            Self::Failed(Failure::TlsInjected) => Some(failure(ResultType::ValidationFailure, host, "plaintext where TLS should begin")),
+            _ => None,
+        }
+    }
+
+    fn is_of_tls(&self) -> bool {
+        self.is_of_missing_tls() || matches!(self, Self::Failed(Failure::TlsInjected))
+    }
+
+    fn into_trouble(self, host: &Domain) -> Trouble {
+        match self {
+            Self::Tls(error, _) => Trouble::tls(format!("TLS with {host} failed: {error}")),
+            Self::Failed(failure) | Self::EhloRefused(failure) => trouble_of(&failure, host),
+            Self::Late => Trouble::connection_lost(format!("{host} did not answer in time")),
+            Self::Lost(error) => Trouble::connection_lost(format!("the connection to {host} was lost: {error}")),
+        }
+    }
+}
+
+/// What the failure of a session means for the mail that waits.
+pub(crate) fn trouble_of(failure: &Failure, host: &Domain) -> Trouble {
+    let said = |reply: &Reply| {
+        let trouble = trouble_of_failure(host, reply);
+        Trouble { text: format!("{host} said: {}", trouble.text), ..trouble }
+    };
+    match failure {
+        Failure::Disconnected { after_dot: true } => {
+            Trouble::connection_lost(format!("{host} closed the connection before it confirmed the message; it may have been delivered"))
+        }
+        Failure::Disconnected { after_dot: false } => Trouble::connection_lost(format!("{host} closed the connection")),
+        Failure::Protocol(text) => Trouble::bad_protocol(format!("{host} does not speak SMTP: {text}")),
+        Failure::Greeting(reply) | Failure::Hello(reply) | Failure::Closing421(reply) => said(reply),
+        Failure::ChunkingRefused(reply) => Trouble::bad_protocol(format!("{host} offers CHUNKING and does not know BDAT: {reply}")),
+        Failure::TlsNotOffered => Trouble::tls(format!("{host} offers no TLS, and it is required")),
+        Failure::TlsRefused(reply) => Trouble::tls(format!("{host} refused TLS: {reply}")),
+        Failure::TlsInjected => Trouble::tls(format!("{host} sent plaintext where TLS should begin: somebody may be on the path")),
+        Failure::AuthNotOffered => {
+            Trouble::temporary(Scope::Host, 7, 0, format!("{host} offers no login that Waypost knows (PLAIN, LOGIN)"))
+        }
+        Failure::AuthRefused(reply) => Trouble::temporary(Scope::Host, 7, 8, format!("{host} refused our login: {reply}")),
+    }
+}

@@ -1,0 +1,135 @@
+//! The route of a domain: a fixed next hop from the settings, or what its MX records say.
+//!
+//! RFC 5321 s.5.1, RFC 8460 s.3. Invariant: the first fixed route that fits is taken; without one, DNS decides, and a route of
+//! last resort stands behind what it says.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use mail::Domain;
+use net::{Dane, Verify};
+use policy::{MaildirPlace, NextHop, NextHops, Trouble, next_hops};
+use smtp::client::{Credentials, Protocol, TlsMode};
+use store::Flow;
+
+use crate::deliver::tls_policy::Published;
+use crate::queue::dispatch::World;
+use crate::settings::{Route, Settings};
+
+/// Of hosts with equal preference another one comes first after this time, in seconds (RFC 5321 s.5.1 wants the load spread);
+/// until then domains with the same hosts share a lane.
+const SPREAD_S: i64 = 600;
+
+/// How to reach the next hop of a domain.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// The hosts, in the order in which they are tried.
+    pub hops: NextHops,
+    /// The flow that it is for.
+    pub flow: Flow,
+    /// How TLS is used.
+    pub tls: TlsMode,
+    /// What is verified of the host.
+    pub verify: Verify,
+    /// The login.
+    pub credentials: Option<Credentials>,
+    /// What is spoken.
+    pub protocol: Protocol,
+    /// The Unix socket of the next hop, where it has one.
+    pub socket: Option<PathBuf>,
+    /// Mailboxes on this machine, where it leads there.
+    pub maildir: Option<MaildirPlace>,
+    /// The keys of which the host must have one.
+    pub pin: Option<Arc<Dane>>,
+    /// Whether the host was chosen by the operator, who may choose a loopback one.
+    pub is_fixed: bool,
+    /// What the domain has published about its hosts, where DNS gave them.
+    pub published: Option<Published>,
+    /// Where the mail goes when none of the hosts can be reached.
+    pub last_resort: Option<Arc<Plan>>,
+}
+
+impl Plan {
+    /// Whether a connection made by the other plan serves this one.
+    pub fn same_way(&self, other: &Self) -> bool {
+        (self.tls, self.verify, &self.credentials, self.is_fixed, self.protocol, &self.socket)
+            == (other.tls, other.verify, &other.credentials, other.is_fixed, other.protocol, &other.socket)
+            && (self.own(), &self.pin, &self.maildir) == (other.own(), &other.pin, &other.maildir)
+            && match (&self.last_resort, &other.last_resort) {
+                (Some(one), Some(two)) => one.hops == two.hops && one.same_way(two),
+                (one, two) => one.is_none() && two.is_none(),
+            }
+    }
+
+    /// What distinguishes the domain from others with the same hosts.
+    pub fn own(&self) -> Option<&Published> {
+        self.published.as_ref().filter(|published| published.is_its_own())
+    }
+}
+
+/// Finds the route of a domain. Where arriving matters more than TLS, what the domain publishes about it is left out.
+pub(crate) async fn plan(world: &World, domain: &Domain, flow: Flow, is_relaxed: bool) -> Result<Arc<Plan>, Trouble> {
+    let settings = world.settings.load_full();
+    let find = |is_last_resort| settings.delivery.routes.iter().find(|r| r.is_last_resort == is_last_resort && fits(r, domain, flow));
+    if let Some(route) = find(false) {
+        return Ok(Arc::new(fixed(route, flow)));
+    }
+    let last_resort = find(true).map(|route| Arc::new(fixed(route, flow)));
+    let (hops, published) = match domain.address() {
+        Some(_) => (NextHops::only(NextHop { host: domain.clone(), port: settings.delivery.port }), None),
+        // What a domain publishes about its TLS must not stop the report that this fails (RFC 8460 s.3).
+        None if is_relaxed || flow == Flow::TlsReport => (hosts(world, &settings, domain).await?.0, None),
+        None => by_dns(world, &settings, domain).await.map(|(hops, published)| (hops, Some(published)))?,
+    };
+    Ok(Arc::new(Plan {
+        hops,
+        flow,
+        tls: TlsMode::Opportunistic,
+        verify: Verify::Nothing,
+        credentials: None,
+        protocol: Protocol::Smtp,
+        socket: None,
+        maildir: None,
+        pin: None,
+        is_fixed: false,
+        published,
+        last_resort,
+    }))
+}
+
+fn fits(route: &Route, domain: &Domain, flow: Flow) -> bool {
+    let flow = if flow.is_daily() { Flow::Report } else { flow };
+    (route.domains.is_empty() || route.domains.contains(domain)) && (route.flows.is_empty() || route.flows.contains(&flow))
+}
+
+/// The hosts of a domain, and whether that they are is secure.
+async fn hosts(world: &World, settings: &Settings, domain: &Domain) -> Result<(NextHops, bool), Trouble> {
+    let turn = u32::try_from(world.clock.now_s() / SPREAD_S % i64::from(u32::MAX)).unwrap_or(0);
+    let answer = world.resolver.mail_hosts(domain).await.map_err(|failure| failure.into_trouble(domain))?;
+    let own_names = std::slice::from_ref(&settings.hostname);
+    let hops = next_hops(domain, answer.records, own_names, settings.delivery.port, world.spread.wrapping_add(turn))?;
+    Ok((hops, answer.secure))
+}
+
+async fn by_dns(world: &World, settings: &Settings, domain: &Domain) -> Result<(NextHops, Published), Trouble> {
+    let (hops, is_secure) = hosts(world, settings, domain).await?;
+    let (sts, sts_error) = world.sts.of(world, domain).await;
+    Ok((hops, Published { domain: domain.clone(), is_secure, sts, sts_error }))
+}
+
+fn fixed(route: &Route, flow: Flow) -> Plan {
+    Plan {
+        hops: NextHops::only(NextHop { host: route.host.clone(), port: route.port }),
+        flow,
+        tls: route.tls,
+        verify: if route.verify { Verify::Name } else { Verify::Nothing },
+        credentials: route.credentials.clone(),
+        protocol: route.protocol,
+        socket: route.socket.clone(),
+        maildir: route.maildir.clone(),
+        pin: Dane::pinned(&route.pins, &route.host).map(Arc::new),
+        is_fixed: true,
+        published: None,
+        last_resort: None,
+    }
+}

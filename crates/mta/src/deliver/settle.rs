@@ -1,0 +1,250 @@
+//! Stage: what became of each recipient is written down: delivered, tried again at a time, or failed; and reports follow.
+//!
+//! RFC 5321 s.4.5.4.1 and s.6.1. Invariant: a failure and its report are one commit, so neither exists without the other; a
+//! settlement is tried until it is on disk, since forgetting a delivery would repeat it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mail::ReversePath;
+use mail::report::{Action, RecipientReport, Remote};
+use net::random_u32;
+use policy::{Said, Schedule, Scope, Trouble};
+use store::{ClaimedRecipient, Content, Disposition, FailedDelivery, Flow, NewMessage, Settlement};
+
+use crate::accept::dmarc_mitigation::mend;
+use crate::deliver::breakers::log_critical;
+use crate::deliver::delivery_log;
+use crate::deliver::dsn::reports;
+use crate::deliver::job::Job;
+use crate::deliver::transaction::Delivered;
+use crate::queue::clock_step;
+use crate::queue::dispatch::{Dispatch, World};
+
+/// Between two tries to write a settlement down.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// The same trouble for everything in these jobs.
+pub(crate) async fn all_failed(dispatch: &Dispatch, jobs: Vec<Job>, trouble: &Trouble) {
+    for job in jobs {
+        let results = vec![Err(trouble.clone()); job.claimed.recipients.len()];
+        settle(dispatch, job, results).await;
+    }
+}
+
+/// The message's content cannot be read: its recipients are set aside, for a person to look at.
+pub(crate) async fn set_aside(dispatch: &Dispatch, mut job: Job, reason: &str) {
+    if job.waiter.is_some() {
+        return all_failed(dispatch, vec![job], &Trouble::unreadable(reason)).await;
+    }
+    dispatch.world().circuits.give_back(&mut job, dispatch.world().clock.now_ms());
+    tracing::error!(id = %job.claimed.message.id, reason, "a message is unreadable and was set aside; `waypost queue list` shows it");
+    let aside = |r: &ClaimedRecipient| (r.key, Disposition::SetAside { reason: reason.to_owned() });
+    let settlement = Settlement { recipients: job.claimed.recipients.iter().map(aside).collect(), ..Settlement::default() };
+    write(dispatch, settlement).await;
+    dispatch.done(&job);
+}
+
+/// Settles one job, or tells who waits for it.
+pub(crate) async fn settle(dispatch: &Dispatch, mut job: Job, mut results: Vec<Result<Delivered, Trouble>>) {
+    let world = dispatch.world();
+    let _hold = world.closing.hold();
+    clock_step::notice(dispatch).await;
+    let now_ms = world.clock.now_ms();
+    world.circuits.tell(world, &mut job, &mut results, now_ms);
+    let forwarding = world.settings.load().forward.srs.domain.to_string();
+    let ours = (job.claimed.message.flow == Flow::Forward).then_some(forwarding.as_str());
+    if results.iter().any(|result| result.as_ref().is_err_and(|trouble| trouble.doubts_us(ours))) {
+        world.doubts.notify_one();
+    }
+    if let Some(waiter) = job.waiter.take() {
+        return waiter.tell(dispatch, job, results);
+    }
+    let mut ledger = Ledger {
+        world,
+        job: &job,
+        schedule: world.settings.load().schedule.clone(),
+        now_ms,
+        expires_ms: world.clock_steps.expires_ms(&world.clock, job.claimed.message.expires_ms),
+        settlement: Settlement::default(),
+        reported: Vec::new(),
+        mended: Vec::new(),
+    };
+    for (recipient, result) in job.claimed.recipients.iter().zip(results) {
+        if let Some(disposition) = ledger.enter(recipient, result) {
+            ledger.settlement.recipients.push((recipient.key, disposition));
+        }
+    }
+    let content = if ledger.reported.is_empty() && ledger.mended.is_empty() { None } else { content(dispatch, &job).await };
+    for recipient in std::mem::take(&mut ledger.mended) {
+        let disposition = match mend(world, &job.claimed.message, recipient, content.as_ref()).await {
+            Some(new) => {
+                ledger.settlement.follow.push(new);
+                Disposition::Done
+            }
+            None if now_ms >= ledger.expires_ms => {
+                ledger.failed(recipient, &Trouble::expired(&Trouble::unreadable("its From field could not be rewritten")))
+            }
+            // A disk that is full now is no reason to lose the message.
+            None => ledger.deferred(recipient, Trouble::unreadable("its From field could not be rewritten")),
+        };
+        ledger.settlement.recipients.push((recipient.key, disposition));
+    }
+    let Ledger { mut settlement, reported, .. } = ledger;
+    if !reported.is_empty() {
+        settlement.follow.extend(reports(world, &job.claimed.message, content.as_ref(), reported).await);
+    }
+    let more = !settlement.follow.is_empty() || settlement.recipients.iter().any(|(_, d)| matches!(d, Disposition::Deferred { .. }));
+    write(dispatch, settlement).await;
+    dispatch.done(&job);
+    if more {
+        dispatch.wake();
+    }
+}
+
+/// What is written down about one job.
+struct Ledger<'a> {
+    world: &'a World,
+    job: &'a Job,
+    schedule: Schedule,
+    now_ms: i64,
+    /// When the message is given up, Unix milliseconds, by the clock as it is now.
+    expires_ms: i64,
+    settlement: Settlement,
+    /// What the sender is to be told.
+    reported: Vec<RecipientReport>,
+    /// Recipients that get the message with another From field.
+    mended: Vec<&'a ClaimedRecipient>,
+}
+
+impl<'a> Ledger<'a> {
+    /// Enters a result; nothing yet for a recipient whose message is to be mended.
+    fn enter(&mut self, recipient: &'a ClaimedRecipient, result: Result<Delivered, Trouble>) -> Option<Disposition> {
+        let message = &self.job.claimed.message;
+        if let Some(meaning) = result.as_ref().err().and_then(|trouble| trouble.meaning.as_ref()) {
+            log_critical(message, meaning);
+        }
+        Some(match result {
+            Ok(delivered) => {
+                self.delivered(recipient, &delivered);
+                Disposition::Done
+            }
+            Err(trouble) if message.mendable && policy::is_dmarc_refusal(&trouble) => {
+                tracing::warn!(id = %message.id, %trouble, "the target refuses the From field's domain: sent again under a From of ours");
+                self.mended.push(recipient);
+                return None;
+            }
+            Err(trouble) if trouble.permanent => self.failed(recipient, &trouble),
+            Err(trouble) if self.now_ms >= self.expires_ms => self.failed(recipient, &Trouble::expired(&trouble)),
+            Err(trouble) => self.deferred(recipient, trouble),
+        })
+    }
+
+    fn delivered(&mut self, recipient: &ClaimedRecipient, delivered: &Delivered) {
+        delivery_log::delivered(self.world, &self.job.claimed.message, &recipient.recipient, delivered);
+        let to = &recipient.recipient;
+        let by_us = to.notify.success && !(delivered.dsn_passed_on && to.known_as.is_none());
+        if by_us && self.job.claimed.message.may_report {
+            let said = Arc::new(Said { host: delivered.host.clone(), reply: delivered.reply.clone() });
+            let text = format!("{} said: {}", delivered.host, delivered.reply);
+            let taken = Trouble::temporary(Scope::Recipient, 0, 0, text);
+            let taken = Trouble { enhanced: mail::EnhancedCode(2, 0, 0), said: Some(said), ..taken };
+            self.reported.push(report_on(recipient, Action::Relayed, &taken, None));
+        }
+    }
+
+    /// A failure is reported to a sender that is known, and only kept in the list of failures otherwise.
+    fn failed(&mut self, recipient: &ClaimedRecipient, trouble: &Trouble) -> Disposition {
+        let message = &self.job.claimed.message;
+        let is_told = message.may_report && message.reverse_path != ReversePath::Null && recipient.recipient.notify.wants_failure();
+        delivery_log::failed(self.world, message, recipient, trouble, is_told);
+        if is_told {
+            self.reported.push(report_on(recipient, Action::Failed, trouble, None));
+        } else if !message.flow.is_daily() {
+            // Of the others the line above is enough.
+            self.settlement.failed.push(failed(self.job, recipient, trouble, self.now_ms));
+        }
+        Disposition::Done
+    }
+
+    fn deferred(&mut self, recipient: &ClaimedRecipient, trouble: Trouble) -> Disposition {
+        let (message, now_ms, schedule) = (&self.job.claimed.message, self.now_ms, &self.schedule);
+        let next_ms = schedule.next_attempt_after_ms(&trouble, now_ms, recipient.attempts + 1, random_u32()).min(self.expires_ms);
+        delivery_log::deferred(self.world, message, recipient, &trouble, next_ms - now_ms);
+        let due = message.may_report && !message.delay_reported && schedule.is_delay_due(message.arrived_ms, now_ms);
+        if due && recipient.recipient.notify.wants_delay(schedule.delay_report_s.is_some()) {
+            self.reported.push(report_on(recipient, Action::Delayed, &trouble, Some(self.expires_ms / 1000)));
+            if !self.settlement.delay_reported.contains(&message.id) {
+                self.settlement.delay_reported.push(message.id);
+            }
+        }
+        let reason = trouble.reason(message.flow == Flow::Own);
+        Disposition::Deferred { next_attempt_ms: next_ms, status: trouble.enhanced, reason, counts: trouble.attempted }
+    }
+}
+
+/// Whether the target's refusal can be mended by another From field.
+pub(crate) fn is_mendable(new: &NewMessage, trouble: &Trouble) -> bool {
+    new.message.mendable && policy::is_dmarc_refusal(trouble)
+}
+
+fn failed(job: &Job, recipient: &ClaimedRecipient, trouble: &Trouble, now_ms: i64) -> FailedDelivery {
+    let (to, alias) = names(recipient);
+    FailedDelivery {
+        message: job.claimed.message.id,
+        at_ms: now_ms,
+        from: job.claimed.message.reverse_path.to_bare(),
+        to: alias.unwrap_or_else(|| to.to_string()),
+        target: to.to_string(),
+        status: trouble.enhanced.to_string(),
+        reason: trouble.reason(job.claimed.message.flow == Flow::Own),
+    }
+}
+
+async fn content(dispatch: &Dispatch, job: &Job) -> Option<Content> {
+    match &job.claimed.content {
+        Some(content) => Some(content.clone()),
+        None => dispatch.world().store.content(job.claimed.message.id).await.ok(),
+    }
+}
+
+async fn write(dispatch: &Dispatch, settlement: Settlement) {
+    let world = dispatch.world();
+    loop {
+        let lease_ms = dispatch.lease_ms(world.clock.now_ms());
+        match world.store.settle(settlement.clone(), lease_ms).await {
+            Ok(()) => return,
+            Err(store::StoreError::Closed) => return,
+            Err(error) => {
+                tracing::error!(%error, "the outcome of a delivery could not be written down; trying again");
+                tokio::time::sleep(AGAIN_AFTER).await;
+            }
+        }
+    }
+}
+
+fn names(recipient: &ClaimedRecipient) -> (&mail::Mailbox, Option<String>) {
+    (&recipient.recipient.mailbox, recipient.recipient.known_as.as_ref().map(ToString::to_string))
+}
+
+/// A report names the address that the sender wrote. What a host said about the target behind an alias may name that in any
+/// form, and the host's own name tells enough: of an alias, the sender is told the code only.
+fn report_on(recipient: &ClaimedRecipient, action: Action, trouble: &Trouble, until_unix_s: Option<i64>) -> RecipientReport {
+    let to = &recipient.recipient;
+    let diagnostic = match (&to.known_as, action) {
+        (None, _) => trouble.text.clone(),
+        (Some(_), Action::Failed) => format!("the mailbox behind this address did not take the message ({})", trouble.enhanced),
+        (Some(_), Action::Delayed) => format!("the mailbox behind this address has not taken the message yet ({})", trouble.enhanced),
+        (Some(_), Action::Relayed) => "forwarded".to_owned(),
+    };
+    let of_host = trouble.said.as_ref().filter(|_| to.known_as.is_none());
+    RecipientReport {
+        recipient: to.known_as.as_ref().unwrap_or(&to.mailbox).clone(),
+        orcpt: to.orcpt.clone(),
+        action,
+        status: trouble.enhanced,
+        remote: of_host.map(|said| Remote { host: said.host.clone(), reply: said.reply.to_string() }),
+        diagnostic,
+        until_unix_s,
+    }
+}

@@ -1,0 +1,239 @@
+//! Which hosts do TLS: one that suddenly does not is perhaps not the one that answers.
+//!
+//! RFC 7435 s.3, RFC 3207 s.6. Invariant: a host that really gave TLS up gets its mail after a day, restarts or not; memory is bounded; no delivery waits
+//! for the file.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::Duration;
+
+use mail::Domain;
+use parking_lot::{Mutex, MutexGuard};
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use crate::queue::dispatch::Dispatch;
+use crate::support::limits::BoundedMap;
+use crate::support::state_file::KeptFile;
+
+/// Where it is kept, in the data directory.
+const FILE: &str = "tls-hosts.json";
+
+/// A host is remembered for so long after it last offered TLS, in milliseconds.
+const KEPT_MS: i64 = 30 * 86_400_000;
+
+/// Mail for it waits so long for TLS to come back, in milliseconds.
+const HOLD_MS: i64 = 86_400_000;
+
+/// When it last offered TLS is noted this often, in milliseconds, so that a busy host is no news.
+const NOTED_EVERY_MS: i64 = 3_600_000;
+
+/// Hosts that are remembered.
+const KEPT_MAX: usize = 20_000;
+
+/// News are written after this time: a crash forgets what is younger.
+const WRITE_AFTER: Duration = Duration::from_secs(30);
+
+/// At a shutdown, writing may take so long.
+const WRITE_WITHIN: Duration = Duration::from_secs(2);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Seen {
+    offered_ms: i64,
+    /// Since when it does not any more.
+    missing_ms: Option<i64>,
+}
+
+impl Seen {
+    /// A clock that is set back a little forgets no host, and one that was far ahead makes none that is remembered for ever.
+    fn holds(&self, now_ms: i64) -> bool {
+        (-HOLD_MS..KEPT_MS).contains(&now_ms.saturating_sub(self.offered_ms))
+    }
+}
+
+/// The memory.
+#[derive(Debug)]
+pub(crate) struct TlsMemory {
+    file: KeptFile,
+    hosts: Mutex<BoundedMap<Domain, Seen>>,
+    /// Something is to be written.
+    news: Notify,
+}
+
+impl Default for TlsMemory {
+    fn default() -> Self {
+        Self { file: KeptFile::default(), hosts: Mutex::new(BoundedMap::new(KEPT_MAX)), news: Notify::new() }
+    }
+}
+
+impl TlsMemory {
+    /// Reads what was kept.
+    pub fn open(data: &Path) -> Self {
+        let (file, held) = KeptFile::open(data.join(FILE));
+        Self { file, hosts: Mutex::new(BoundedMap::of(KEPT_MAX, read(&held))), news: Notify::new() }
+    }
+
+    fn hosts(&self) -> MutexGuard<'_, BoundedMap<Domain, Seen>> {
+        self.hosts.lock()
+    }
+
+    /// A connection to the host runs over TLS.
+    pub fn offered(&self, host: &Domain, now_ms: i64) {
+        let mut hosts = self.hosts();
+        let is_news = |seen: &Seen| seen.missing_ms.is_some() || !(0..NOTED_EVERY_MS).contains(&now_ms.saturating_sub(seen.offered_ms));
+        if hosts.get(host).is_some_and(|seen| !is_news(seen)) {
+            return;
+        }
+        if hosts.insert_if_room(host.clone(), Seen { offered_ms: now_ms, missing_ms: None }, |seen| seen.holds(now_ms)) {
+            self.news.notify_one();
+        }
+    }
+
+    /// Whether the host is expected to offer it.
+    pub fn expects(&self, host: &Domain, now_ms: i64) -> bool {
+        let is_held = |seen: &Seen| seen.missing_ms.is_none_or(|missing_ms| now_ms.saturating_sub(missing_ms) < HOLD_MS);
+        self.hosts().get(host).is_some_and(|seen| seen.holds(now_ms) && is_held(seen))
+    }
+
+    /// It does not. Returns for how long mail for it is still held back, in milliseconds.
+    pub fn missing(&self, host: &Domain, now_ms: i64) -> i64 {
+        let mut hosts = self.hosts();
+        let Some(seen) = hosts.get_mut(host) else { return 0 };
+        // By a clock that was ahead, the day would begin in the future.
+        let since_ms = seen.missing_ms.filter(|since_ms| *since_ms <= now_ms).unwrap_or(now_ms);
+        if seen.missing_ms != Some(since_ms) {
+            seen.missing_ms = Some(since_ms);
+            self.news.notify_one();
+        }
+        (since_ms.saturating_add(HOLD_MS) - now_ms).max(0)
+    }
+
+    async fn write(&self) {
+        self.file.write(|| text(self.hosts().iter().map(|(host, seen)| (host.clone(), *seen)).collect())).await;
+    }
+
+    /// Writes what there is, at a shutdown.
+    pub async fn flush(&self) {
+        if timeout(WRITE_WITHIN, self.write()).await.is_err() {
+            tracing::warn!("which hosts offer TLS could not be written down in time; a restart remembers what was written before");
+        }
+    }
+}
+
+/// Writes news down, for ever.
+pub(crate) async fn run(dispatch: Dispatch) {
+    let memory = &dispatch.world().tls_memory;
+    loop {
+        memory.news.notified().await;
+        tokio::time::sleep(WRITE_AFTER).await;
+        memory.write().await;
+    }
+}
+
+fn text(mut hosts: Vec<(Domain, Seen)>) -> String {
+    hosts.sort_by(|(one, _), (other, _)| one.as_str().cmp(other.as_str()));
+    let one =
+        |(host, seen): &(Domain, Seen)| json!({ "host": host.as_str(), "offered_ms": seen.offered_ms, "missing_ms": seen.missing_ms });
+    json!({ "hosts": hosts.iter().map(one).collect::<Vec<Value>>() }).to_string()
+}
+
+fn read(held: &Value) -> HashMap<Domain, Seen> {
+    let one = |one: &Value| {
+        let host = Domain::parse(one.get("host")?.as_str()?).ok()?;
+        let missing_ms = one.get("missing_ms").and_then(Value::as_i64);
+        Some((host, Seen { offered_ms: one.get("offered_ms")?.as_i64()?, missing_ms }))
+    };
+    held.get("hosts").and_then(Value::as_array).into_iter().flatten().filter_map(one).take(KEPT_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tls_is_waited_for_a_day_and_no_longer() {
+        let (memory, host): (_, Domain) = (TlsMemory::default(), "mx.far.test".parse().unwrap());
+        assert!(!memory.expects(&host, 0));
+        assert_eq!(memory.missing(&host, 0), 0);
+        memory.offered(&host, 0);
+        assert!(memory.expects(&host, KEPT_MS - 1) && !memory.expects(&host, KEPT_MS));
+        assert_eq!(memory.missing(&host, 1000), HOLD_MS);
+        assert_eq!(memory.missing(&host, 2000), HOLD_MS - 1000);
+        assert!(memory.expects(&host, HOLD_MS + 999) && !memory.expects(&host, HOLD_MS + 1000));
+        memory.offered(&host, HOLD_MS + 2000);
+        assert!(memory.expects(&host, HOLD_MS + 3000));
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let memory = TlsMemory::default();
+        for n in 0..KEPT_MAX + 10 {
+            memory.offered(&format!("h{n}.test").parse().unwrap(), 0);
+        }
+        assert_eq!(memory.hosts().iter().count(), KEPT_MAX);
+        memory.offered(&"new.test".parse().unwrap(), KEPT_MS);
+        assert!(memory.expects(&"new.test".parse().unwrap(), KEPT_MS));
+    }
+    #[tokio::test]
+    async fn it_outlives_a_restart_and_what_is_damaged_is_left_out() {
+        let data = tempfile::tempdir().unwrap();
+        let [one, two, bad]: [Domain; 3] = ["mx.one.test", "mx.two.test", "mx.bad.test"].map(|name| name.parse().unwrap());
+        let memory = TlsMemory::open(data.path());
+        memory.offered(&one, 1000);
+        memory.offered(&two, 1000);
+        assert_eq!(memory.missing(&two, 5000), HOLD_MS);
+        memory.flush().await;
+        let again = TlsMemory::open(data.path());
+        assert!(again.expects(&one, 2000) && !again.expects(&bad, 2000));
+        let kept = |memory: &TlsMemory| memory.hosts().iter().map(|(host, seen)| (host.clone(), *seen)).collect::<HashMap<_, _>>();
+        assert_eq!(kept(&again), kept(&memory));
+        // The day goes on where it was.
+        assert_eq!(again.missing(&two, 6000), HOLD_MS - 1000);
+        let hosts =
+            r#"{"hosts":[{"host":"mx.bad.test"},{"host":"..","offered_ms":1},7,{"host":"mx.one.test","offered_ms":1,"missing_ms":"x"}]}"#;
+        std::fs::write(data.path().join(FILE), hosts).unwrap();
+        let again = TlsMemory::open(data.path());
+        assert!(again.expects(&one, 2000) && !again.expects(&bad, 2000));
+        assert_eq!(again.hosts().iter().count(), 1);
+        std::fs::write(data.path().join(FILE), "{").unwrap();
+        assert!(!TlsMemory::open(data.path()).expects(&one, 2000));
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_holds_nothing_for_ever() {
+        let (memory, host): (_, Domain) = (TlsMemory::default(), "mx.far.test".parse().unwrap());
+        memory.offered(&host, 10 * KEPT_MS);
+        assert!(!memory.expects(&host, 0));
+        memory.offered(&host, 1000);
+        assert!(memory.expects(&host, 0));
+        memory.missing(&host, HOLD_MS);
+        assert_eq!(memory.missing(&host, 2000), HOLD_MS);
+        assert!(!memory.expects(&host, HOLD_MS + 2000));
+    }
+
+    #[test]
+    fn only_what_is_new_is_written() {
+        let (memory, host): (_, Domain) = (TlsMemory::default(), "mx.far.test".parse().unwrap());
+        let is_news = || is_ready(memory.news.notified());
+        assert!(!is_news());
+        memory.offered(&host, 0);
+        assert!(is_news());
+        memory.offered(&host, NOTED_EVERY_MS - 1);
+        assert!(!is_news());
+        memory.offered(&host, NOTED_EVERY_MS);
+        assert!(is_news());
+        memory.missing(&host, NOTED_EVERY_MS);
+        assert!(is_news());
+        memory.missing(&host, NOTED_EVERY_MS + 1);
+        assert!(!is_news());
+        memory.offered(&host, NOTED_EVERY_MS + 2);
+        assert!(is_news());
+    }
+
+    /// Whether it is ready at once.
+    fn is_ready(future: impl Future<Output = ()>) -> bool {
+        let mut future = std::pin::pin!(future);
+        future.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop())).is_ready()
+    }
+}

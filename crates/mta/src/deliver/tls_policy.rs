@@ -1,0 +1,136 @@
+//! What a host must show before it gets mail: what its TLSA records name, or a certificate by the domain's MTA-STS policy.
+//!
+//! RFC 7672 s.2.2, RFC 7672 s.2.2.2, RFC 8461 s.5, RFC 8461 s.2 (TLSA records come first). Invariant: where something is published and cannot be had,
+//! the host gets nothing, neither over TLS nor without it.
+
+use std::sync::Arc;
+
+use mail::{Domain, EnhancedCode};
+use net::{Dane, Host, Tlsa};
+use policy::{NextHop, RouteFailure, StsMode, Trouble};
+use reports::tls::{Policy, ResultType};
+
+use crate::deliver::mta_sts::{StsError, StsInForce};
+use crate::deliver::route::Plan;
+use crate::queue::dispatch::World;
+use crate::reporting::tls_results::{self, failure, no_policy, sts_policy, tlsa_policy};
+
+/// What is known of a domain that decides what its hosts must show.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Published {
+    /// The domain.
+    pub domain: Domain,
+    /// Whether its MX records, or their absence, are secure.
+    pub is_secure: bool,
+    /// Its MTA-STS policy.
+    pub sts: Option<Arc<StsInForce>>,
+    /// Why there is none, or not the newest one.
+    pub sts_error: Option<Arc<StsError>>,
+}
+
+impl Published {
+    /// Whether other domains with the same hosts may ask for something else.
+    pub fn is_its_own(&self) -> bool {
+        self.is_secure || self.sts.is_some() || self.sts_error.is_some()
+    }
+}
+
+/// What a host must show.
+#[derive(Debug, Clone)]
+pub(crate) enum Demand {
+    /// Nothing in particular.
+    Nothing,
+    /// TLS, by whomever: there are TLSA records and none of use.
+    Encryption,
+    /// What its TLSA records name.
+    Dane(Arc<Dane>),
+    /// A certificate for its name; in testing mode it gets the mail without it too.
+    Name { is_testing: bool },
+}
+
+impl Demand {
+    /// How the host is known to be the right one.
+    pub fn word(&self) -> Option<&'static str> {
+        match self {
+            Self::Nothing | Self::Encryption => None,
+            Self::Dane(_) => Some("dane"),
+            Self::Name { .. } => Some("mta-sts"),
+        }
+    }
+
+    /// The trouble, with why there is no way without TLS.
+    pub fn explained(&self, trouble: Trouble, domain: &Domain) -> Trouble {
+        if trouble.enhanced != EnhancedCode(4, 7, 5) {
+            return trouble;
+        }
+        let why = match self {
+            Self::Nothing => return trouble,
+            Self::Encryption | Self::Dane(_) => "its TLSA records (DANE) demand it".to_owned(),
+            Self::Name { .. } => format!("the MTA-STS policy of {domain} demands it"),
+        };
+        Trouble { text: format!("{}; {why}", trouble.text), ..trouble }
+    }
+}
+
+/// What a host must show, and the policy under which its sessions are counted.
+#[derive(Debug)]
+pub(crate) struct Demanded {
+    /// What it must show.
+    pub demand: Demand,
+    /// The policy; none where nothing is counted.
+    pub policy: Option<Policy>,
+}
+
+impl Demanded {
+    fn of(demand: Demand, policy: Policy) -> Self {
+        Self { demand, policy: Some(policy) }
+    }
+}
+
+/// Finds out what a host must show for mail to the domain.
+pub(crate) async fn demand(world: &World, plan: &Plan, domain: &Domain, hop: &NextHop, host: &Host) -> Result<Demanded, Trouble> {
+    let Some(published) = &plan.published else { return Ok(Demanded { demand: Demand::Nothing, policy: None }) };
+    if published.is_secure && host.secure {
+        let found = tlsa(world, hop, host).await;
+        let (base, records) = found.inspect_err(|trouble| {
+            let failure = failure(ResultType::DnssecInvalid, &hop.host, &trouble.text);
+            tls_results::tell(world, &tlsa_policy(domain, std::iter::empty()), Some(failure));
+        })?;
+        if !records.is_empty() {
+            let policy = tlsa_policy(domain, records.iter().map(|record| format!("_{}._tcp.{base}. IN TLSA {}", hop.port, record.text())));
+            let dane = Dane::new(records, base, &published.domain);
+            if dane.is_none() {
+                tracing::info!(host = %hop.host, "none of the host's TLSA records is of use: TLS is demanded, whoever it is");
+            }
+            return Ok(Demanded::of(dane.map_or(Demand::Encryption, |dane| Demand::Dane(Arc::new(dane))), policy));
+        }
+    }
+    let Some(sts) = &published.sts else { return Ok(Demanded::of(Demand::Nothing, no_policy(domain))) };
+    let policy = sts_policy(domain, Some(sts));
+    let is_testing = sts.policy.mode == StsMode::Testing;
+    if sts.policy.names(&hop.host) {
+        return Ok(Demanded::of(Demand::Name { is_testing }, policy));
+    }
+    let text = format!("the MTA-STS policy of {} does not name the mail host {}", published.domain, hop.host);
+    tls_results::tell(world, &policy, Some(failure(ResultType::ValidationFailure, &hop.host, &text)));
+    if !is_testing {
+        return Err(Trouble::tls(text));
+    }
+    tracing::warn!(domain = %published.domain, host = %hop.host, "{text}; it is in testing mode, so the mail goes all the same");
+    world.sts.count_testing_failure();
+    Ok(Demanded { demand: Demand::Nothing, policy: None })
+}
+
+/// The secure TLSA records of a host and the name they stand under: that which it is an alias of, or its own.
+async fn tlsa(world: &World, hop: &NextHop, host: &Host) -> Result<(Domain, Vec<Tlsa>), Trouble> {
+    for name in host.canonical.iter().chain([&hop.host]) {
+        let answer = world.resolver.tlsa(name, hop.port).await.map_err(|failure| {
+            let text = if let RouteFailure::Temporary(text) = failure { text } else { "no answer".into() };
+            Trouble::dns(format!("the TLSA records of {name} cannot be looked up, and without them nobody knows whom to trust: {text}"))
+        })?;
+        if answer.secure && !answer.records.is_empty() {
+            return Ok((name.clone(), answer.records));
+        }
+    }
+    Ok((hop.host.clone(), Vec::new()))
+}

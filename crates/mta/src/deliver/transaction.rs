@@ -1,0 +1,234 @@
+//! Stage: one transaction with the next hop.
+//!
+//! RFC 5321 s.3.3 and s.4.5.3.2, RFC 8689 s.4.2.1. Invariant: every recipient gets an outcome, and only a reply that was read in its place is
+//! taken for one.
+
+use mail::{EnhancedCode, Reply, header_len};
+use policy::{Scope, Trouble, our_refusal, trouble_of_reply};
+use smtp::client::{ClientEvent, ClientTransaction, Failure, Outcome, Phase, Stage};
+use store::{Claimed, Content, TlsWish};
+use tokio::time::timeout;
+
+use crate::deliver::connect::{Connection, patience};
+use crate::deliver::open_session::trouble_of;
+use crate::support::stream::Stream;
+
+/// A recipient to whom the message was delivered.
+#[derive(Debug, Clone)]
+pub(crate) struct Delivered {
+    /// The reply that took it.
+    pub reply: Reply,
+    /// The host, for logs and reports.
+    pub host: mail::Domain,
+    /// TLS version and suite.
+    pub tls: Option<String>,
+    /// How the host is known to be the right one: `dane`, `mta-sts`, `certificate`.
+    pub verified: Option<&'static str>,
+    /// Whether the next hop makes the reports that were asked for.
+    pub dsn_passed_on: bool,
+}
+
+/// One attempt: an outcome for each recipient, in order.
+#[derive(Debug, Default)]
+pub(crate) struct Attempt {
+    pub results: Vec<Result<Delivered, Trouble>>,
+    /// The connection was dead before the message began: try a new one.
+    pub stale: bool,
+    /// The host offers CHUNKING and does not know BDAT: it gets the message by DATA, over a new connection.
+    pub wants_data: bool,
+    /// The content was complete when the connection was lost: the host may have the message.
+    pub is_in_doubt: bool,
+    /// Whether the connection can carry another.
+    pub reusable: bool,
+}
+
+impl Attempt {
+    fn failed(recipients: usize, trouble: &Trouble, stale: bool) -> Self {
+        Self { results: vec![Err(trouble.clone()); recipients], stale, ..Self::default() }
+    }
+
+    /// Whether a reply to it says this.
+    pub fn is_told(&self, what: fn(&Trouble) -> bool) -> bool {
+        self.results.iter().any(|result| result.as_ref().is_err_and(what))
+    }
+
+    /// What a bug leaves behind: everything is deferred.
+    pub fn bug(recipients: usize) -> Self {
+        Self::failed(recipients, &Trouble::bug("an internal error while delivering"), false)
+    }
+}
+
+/// Hands the message over.
+pub(crate) async fn deliver(connection: &mut Connection, claimed: &Claimed, content: &Content) -> Attempt {
+    let count = claimed.recipients.len();
+    // A mailbox server on this machine is the end of the way.
+    let requiretls = claimed.message.tls == TlsWish::Required && !matches!(connection.stream, Stream::Local(_));
+    if requiretls && connection.verified.is_none() {
+        return Attempt { reusable: true, ..Attempt::failed(count, &unverified(connection), false) };
+    }
+    connection.messages += 1;
+    connection.session.begin(transaction(claimed, content, requiretls));
+    let outcome = converse(connection, claimed, content).await;
+    match outcome {
+        Ok(outcome) => finished(connection, outcome),
+        Err(End::Failed(failure)) => {
+            let is_in_doubt = failure == (Failure::Disconnected { after_dot: true });
+            if is_in_doubt {
+                warn_of_duplicate(connection, claimed);
+            }
+            let stale = matches!(failure, Failure::Disconnected { after_dot: false } | Failure::Closing421(_));
+            let wants_data = matches!(failure, Failure::ChunkingRefused(_));
+            Attempt { wants_data, is_in_doubt, ..Attempt::failed(count, &trouble_of(&failure, &connection.host), stale) }
+        }
+        Err(End::Late) => {
+            let is_in_doubt = connection.session.phase() == Phase::AfterDot;
+            if is_in_doubt {
+                warn_of_duplicate(connection, claimed);
+            }
+            let late = Trouble::connection_lost(format!("{} did not answer in time", connection.host));
+            Attempt { is_in_doubt, ..Attempt::failed(count, &late, false) }
+        }
+        Err(End::Unreadable(text)) => Attempt::failed(count, &Trouble::unreadable(&text), false),
+    }
+}
+
+/// The sender demands verified TLS on the whole way (RFC 8689 s.4.2.1), and nothing published says who this host must be.
+fn unverified(connection: &Connection) -> Trouble {
+    let text =
+        format!("the sender demands verified TLS (REQUIRETLS), and {} has neither TLSA records nor an MTA-STS policy", connection.host);
+    Trouble::permanent(Scope::Message, 7, 30, text)
+}
+
+fn warn_of_duplicate(connection: &Connection, claimed: &Claimed) {
+    tracing::warn!(id = %claimed.message.id, host = %connection.host, "possible duplicate: the connection was lost before the message was confirmed; it is sent again");
+}
+
+enum End {
+    Failed(Failure),
+    Late,
+    Unreadable(String),
+}
+
+fn transaction(claimed: &Claimed, content: &Content, requiretls: bool) -> ClientTransaction {
+    let message = &claimed.message;
+    let parameters = mail::MailParameters {
+        size_bytes: None,
+        body: message.body,
+        smtputf8: message.smtputf8,
+        ret: message.ret,
+        envid: message.envid.clone(),
+        requiretls,
+    };
+    let recipients: Vec<mail::Recipient> = claimed
+        .recipients
+        .iter()
+        .map(|r| {
+            let to = &r.recipient;
+            let mut notify = to.notify;
+            // What lies behind an alias is not the sender's business: success is reported by us, for the alias.
+            notify.success &= to.known_as.is_none();
+            let orcpt = if to.known_as.is_none() { to.orcpt.clone() } else { None };
+            mail::Recipient { forward_path: mail::ForwardPath::Mailbox(to.mailbox.clone()), notify, orcpt }
+        })
+        .collect();
+    let header = content.front().get(..header_len(content.front())).unwrap_or_default();
+    let needs_utf8 = (message.smtputf8 && !header.is_ascii())
+        || claimed.recipients.iter().any(|r| r.recipient.mailbox.needs_utf8())
+        || message.envelope_from().mailbox().is_some_and(mail::Mailbox::needs_utf8);
+    ClientTransaction {
+        reverse_path: message.envelope_from().clone(),
+        parameters,
+        recipients,
+        size_bytes: message.prefix.len() as u64 + content.size_bytes(),
+        has_8bit: content.is_8bit() || !message.prefix.is_ascii(),
+        needs_utf8,
+    }
+}
+
+async fn converse(connection: &mut Connection, claimed: &Claimed, content: &Content) -> Result<Outcome, End> {
+    let mut output = Vec::new();
+    loop {
+        while let Some(event) = connection.session.next_event() {
+            match event {
+                ClientEvent::SendContent => send_content(connection, claimed, content, &mut output).await?,
+                ClientEvent::Done(outcome) => return Ok(outcome),
+                ClientEvent::Failed(failure) => return Err(End::Failed(failure)),
+                ClientEvent::StartTls | ClientEvent::Ready => {}
+            }
+        }
+        send(connection, &mut output).await?;
+        read(connection).await?;
+    }
+}
+
+/// Sends what the session has to say. A peer that closed may have said why: its last words are read first.
+async fn send(connection: &mut Connection, output: &mut Vec<u8>) -> Result<(), End> {
+    connection.session.take_output(output);
+    if output.is_empty() {
+        return Ok(());
+    }
+    let wait = patience(connection.session.phase());
+    let sent = timeout(wait, connection.stream.send(output)).await.map_err(|_| End::Late)?;
+    output.clear();
+    if sent.is_err() {
+        let session = &mut connection.session;
+        let _ = timeout(patience(smtp::client::Phase::Quit), connection.stream.read_into(|bytes| session.receive(bytes))).await;
+        connection.session.disconnected();
+    }
+    Ok(())
+}
+
+async fn read(connection: &mut Connection) -> Result<(), End> {
+    let session = &mut connection.session;
+    let wait = patience(session.phase());
+    let read = timeout(wait, connection.stream.read_into(|bytes| session.receive(bytes))).await.map_err(|_| End::Late)?;
+    if !matches!(read, Ok(n) if n > 0) {
+        connection.session.disconnected();
+    }
+    Ok(())
+}
+
+async fn send_content(connection: &mut Connection, claimed: &Claimed, content: &Content, output: &mut Vec<u8>) -> Result<(), End> {
+    let unreadable = |e: store::StoreError| End::Unreadable(e.to_string());
+    connection.session.send_content(&claimed.message.prefix);
+    let mut reader = content.read().await.map_err(unreadable)?;
+    let mut left = content.size_bytes();
+    while let Some(piece) = reader.next().await.map_err(unreadable)? {
+        connection.session.send_content(&piece);
+        left = left.saturating_sub(piece.len() as u64);
+        if left > 0 {
+            send(connection, output).await?;
+        }
+    }
+    if left > 0 {
+        return Err(End::Unreadable("it is shorter than recorded".into()));
+    }
+    connection.session.finish_content();
+    send(connection, output).await
+}
+
+fn finished(connection: &Connection, outcome: Outcome) -> Attempt {
+    let scope = match outcome.refused_at {
+        Some(Stage::Mail | Stage::Data | Stage::End) => Scope::Message,
+        _ => Scope::Recipient,
+    };
+    let results = outcome
+        .recipients
+        .into_iter()
+        .map(|result| match result {
+            Ok(reply) => {
+                let (host, tls, verified) = (connection.host.clone(), connection.tls.clone(), connection.verified);
+                Ok(Delivered { reply, host, tls, verified, dsn_passed_on: outcome.dsn_passed_on })
+            }
+            Err(reply) => Err(refusal(&reply, scope, outcome.refused_at == Some(Stage::Local), connection)),
+        })
+        .collect();
+    Attempt { results, reusable: outcome.reusable, ..Attempt::default() }
+}
+
+fn refusal(reply: &Reply, scope: Scope, by_us: bool, connection: &Connection) -> Trouble {
+    let trouble = if by_us { our_refusal(reply, scope) } else { trouble_of_reply(&connection.host, reply, scope) };
+    let who = if by_us { format!("{} cannot take it", connection.host) } else { format!("{} said", connection.host) };
+    let enhanced = if trouble.permanent { trouble.enhanced } else { EnhancedCode(4, trouble.enhanced.1, trouble.enhanced.2) };
+    Trouble { enhanced, text: format!("{who}: {}", trouble.text), ..trouble }
+}

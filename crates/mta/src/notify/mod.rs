@@ -1,0 +1,6 @@
+//! Letters to the postmaster.
+//!
+//! May import `support`.
+
+pub mod postmaster;
+pub mod virtual_file;

@@ -1,0 +1,107 @@
+//! A letter to the postmaster about lines of the virtual file that are not in force.
+//!
+//! Invariant: each fault is written of once, also across restarts; one that was mended and comes back is new.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::notify::postmaster::Postmaster;
+use crate::queue::dispatch::Dispatch;
+use crate::support::panic_edge::caught;
+use crate::support::state_file::KeptFile;
+use crate::support::virtual_source::VirtualFaults;
+
+/// The pause between looks. A file must look the same at two of them, since an editor may be at work.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Faults that a letter lists.
+const LISTED_MAX: usize = 100;
+
+/// Runs until shutdown.
+pub(crate) async fn run(dispatch: Dispatch, data: std::path::PathBuf) {
+    let (file, held) = KeptFile::open(data.join("virtual-told.json"));
+    let mut told: BTreeSet<String> = serde_json::from_value(held).unwrap_or_default();
+    let mut last = BTreeSet::new();
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let live = dispatch.world().live.clone();
+        drop(live.current());
+        let Some(faults) = live.virtual_faults() else { continue };
+        let now = keys(&faults);
+        if now == last && now != told {
+            let is_new = !now.is_subset(&told);
+            let sent = !is_new || caught(write(&dispatch, &faults)).await.is_some_and(|sent| sent);
+            if sent {
+                told.clone_from(&now);
+                file.write(|| serde_json::json!(told).to_string()).await;
+            }
+        }
+        last = now;
+    }
+}
+
+/// Faults by what they say: lines that are put in above make none of them new.
+fn keys(faults: &VirtualFaults) -> BTreeSet<String> {
+    faults.whole.iter().cloned().chain(faults.lines.iter().map(|(_, why)| why.clone())).collect()
+}
+
+async fn write(dispatch: &Dispatch, faults: &VirtualFaults) -> bool {
+    match Postmaster(dispatch.clone()).tell(&subject(faults), &text(faults)).await {
+        Ok(true) => {}
+        Ok(false) => tracing::warn!("the virtual file has faults, and no postmaster is configured who would get a letter"),
+        Err(error) => {
+            tracing::error!(%error, "no letter about the virtual file could be queued; trying again");
+            return false;
+        }
+    }
+    true
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+fn subject(faults: &VirtualFaults) -> String {
+    match (&faults.whole, faults.lines.len()) {
+        (Some(_), _) => format!("the virtual file {} cannot be read", name(&faults.path)),
+        (None, 1) => format!("1 line of the virtual file {} is not in force", name(&faults.path)),
+        (None, lines) => format!("{lines} lines of the virtual file {} are not in force", name(&faults.path)),
+    }
+}
+
+fn text(faults: &VirtualFaults) -> String {
+    let texts = faults.texts();
+    let rest = texts.len().saturating_sub(LISTED_MAX);
+    let mut text: String = texts.iter().take(LISTED_MAX).map(|line| format!("{line}\n")).collect();
+    if rest > 0 {
+        text.push_str(&format!("and {rest} more: waypost config check\n"));
+    }
+    let meaning = match faults.whole {
+        Some(_) => "The aliases that were read before stay in force until the server is restarted.",
+        None => {
+            "All other lines are in force. Mail to an address none of whose targets can be used waits at its sender's (451) until the line is \
+             mended; after some days its sender gets a report."
+        }
+    };
+    format!("{text}\n{meaning}\nThe file is read again when it changes. To see whether all is well then:\n\n  waypost config check\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_letter_names_all_lines() {
+        let lines = vec![(2, "the key `a` has no value".to_owned()), (7, "b@x.test: there is no target".to_owned())];
+        let faults = VirtualFaults { path: "/etc/postfix/virtual".into(), whole: None, lines };
+        assert_eq!(subject(&faults), "2 lines of the virtual file virtual are not in force");
+        let text = text(&faults);
+        assert!(text.contains("/etc/postfix/virtual:2: the key") && text.contains("/etc/postfix/virtual:7: b@x.test"), "{text}");
+        let moved = VirtualFaults {
+            lines: vec![(3, "the key `a` has no value".into()), (8, "b@x.test: there is no target".into())],
+            ..faults.clone()
+        };
+        assert_eq!(keys(&moved), keys(&faults));
+    }
+}

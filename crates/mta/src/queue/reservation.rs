@@ -1,0 +1,80 @@
+//! Room for a message in memory, kept while it is being committed, and its jobs from then on.
+//!
+//! Invariant: room that was kept is either used by jobs, which give it back when they are settled, or given back at once.
+
+use mail::Domain;
+use store::{Claimed, ClaimedRecipient, NewMessage, RecipientKey};
+
+use crate::deliver::job::Job;
+use crate::queue::cut_through::Waiter;
+use crate::queue::dispatch::Dispatch;
+
+/// Room that was kept for a message that is about to be committed.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    dispatch: Dispatch,
+    domains: Vec<(Domain, usize)>,
+    content_bytes: u64,
+    used: bool,
+}
+
+impl Reservation {
+    /// Room that was counted already.
+    pub fn new(dispatch: Dispatch, domains: Vec<(Domain, usize)>, content_bytes: u64) -> Self {
+        Self { dispatch, domains, content_bytes, used: false }
+    }
+
+    /// The jobs of the message for which room was kept, one a domain.
+    pub fn jobs(self, new: &NewMessage) -> ReservedJobs {
+        let mut jobs: Vec<Job> = Vec::with_capacity(self.domains.len());
+        for (index, recipient) in new.recipients.iter().enumerate() {
+            let key = RecipientKey { message: new.message.id, index: u32::try_from(index).unwrap_or(u32::MAX) };
+            let recipient = ClaimedRecipient { key, recipient: recipient.clone(), attempts: 0 };
+            let domain = &recipient.recipient.mailbox.domain;
+            match jobs.iter_mut().find(|j| j.domain == *domain) {
+                Some(job) => job.claimed.recipients.push(recipient),
+                None => {
+                    // The whole message's octets are given back with its first job.
+                    let held_bytes = if jobs.is_empty() { self.content_bytes } else { 0 };
+                    let claimed =
+                        Claimed { message: new.message.clone(), content: Some(new.content.clone()), recipients: vec![recipient.clone()] };
+                    jobs.push(Job::new(claimed, domain.clone(), held_bytes));
+                }
+            }
+        }
+        ReservedJobs { reservation: self, jobs }
+    }
+}
+
+/// Jobs whose message is being committed. Dropped, they give their room back.
+#[derive(Debug)]
+pub(crate) struct ReservedJobs {
+    reservation: Reservation,
+    jobs: Vec<Job>,
+}
+
+impl ReservedJobs {
+    /// The message's only job goes to its lane; its outcome goes to who waits, and nothing of it is in the store.
+    pub fn submit_waiting(mut self, waiter: Waiter) {
+        if let Some(job) = self.jobs.first_mut() {
+            job.waiter = Some(waiter);
+        }
+        self.submit();
+    }
+
+    /// The message is committed: the jobs go to their lanes.
+    pub fn submit(mut self) {
+        self.reservation.used = true;
+        for job in std::mem::take(&mut self.jobs) {
+            self.reservation.dispatch.submit(job);
+        }
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if !self.used {
+            self.dispatch.release(&self.domains, self.content_bytes);
+        }
+    }
+}

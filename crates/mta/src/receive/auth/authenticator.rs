@@ -1,0 +1,315 @@
+//! Checks logins: looks up names, checks passwords, counts guesses.
+//!
+//! RFC 4954 s.4, RFC 4422 s.6. Invariant: an unknown user, a disabled one and a wrong password get the same reply after the same work; nothing is
+//! hashed for an unknown network beyond the guessing limits; a client in a known network is never refused by them.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use directory::{Account, Directory, Password};
+use mail::Reply;
+use net::Clock;
+use sasl::{Credentials, Found, ITERATIONS, Lookup, Mechanism, Need, ScramKeys, Secret};
+use store::{AccountChange, DirectoryChange, LoginUse, Store};
+
+use crate::receive::auth::cache::{CachedResult, Code, PasswordCache};
+use crate::receive::auth::hashing::HashingPool;
+use crate::receive::auth::passwords::{self, PasswordKey};
+use crate::receive::auth::throttle::{Allowances, KNOWN_MS, LoginThrottle, Standing, neighbourhood};
+use crate::receive::known_networks::KnownNetworks;
+use crate::settings::LiveSettings;
+use crate::support::directory_cache::LiveDirectory;
+use crate::support::usage_log::{Habit, Habits};
+
+/// Delay of the reply to a failed login from a known network, where no limit applies: the guesser may share the network with the owner.
+const FAILURE_PAUSE: Duration = Duration::from_millis(500);
+
+/// A login attempt: the client and its mechanism.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LoginAttempt {
+    pub client: IpAddr,
+    pub mechanism: Mechanism,
+}
+
+/// Why a login was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Denied {
+    /// Name or password are wrong, or the account may not log in.
+    Wrong,
+    /// Too many failed logins.
+    TooMany,
+    /// Too many logins wait to be checked.
+    Busy,
+}
+
+impl Denied {
+    /// The reply; `before` is how often this session was refused for too many failures.
+    pub fn reply(self, before: u32) -> Reply {
+        match self {
+            Self::Wrong => refused(),
+            Self::Busy => Reply::new(454, (4, 7, 0), "too many logins at once; try again in a minute"),
+            Self::TooMany if before == 0 => Reply::new(454, (4, 7, 0), "too many failed logins; try again in ten minutes"),
+            Self::TooMany => Reply::new(421, (4, 7, 0), "too many failed logins; goodbye"),
+        }
+    }
+}
+
+/// The one reply to every failed login.
+pub(crate) fn refused() -> Reply {
+    Reply::new(535, (5, 7, 8), "authentication failed: the user name is the full address, the password the one that Waypost printed")
+}
+
+/// The outcome of hashing a sealed password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HashedSealed {
+    /// It is stored as a verifier now.
+    Done,
+    /// It was sealed with a different key.
+    Unreadable,
+    /// Too many logins wait to be hashed.
+    Busy,
+}
+
+/// Checks logins.
+#[derive(Debug)]
+pub(crate) struct Authenticator {
+    guard: LoginThrottle,
+    hashing: HashingPool,
+    remembered: PasswordCache,
+    key: Arc<PasswordKey>,
+    habits: Habits,
+    networks: KnownNetworks,
+    live: Arc<LiveDirectory>,
+    store: Store,
+    settings: LiveSettings,
+    clock: Clock,
+}
+
+/// The credentials offered to a mechanism.
+#[derive(Debug)]
+pub(crate) struct Offered {
+    login: String,
+    /// The names of the passwords, in the order of the keys.
+    passwords: Vec<String>,
+}
+
+impl Authenticator {
+    /// Starts the hashing threads and loads the known networks.
+    pub async fn start(
+        (store, live, settings): (Store, Arc<LiveDirectory>, LiveSettings),
+        key: Arc<PasswordKey>,
+        (habits, networks): (Habits, KnownNetworks),
+        clock: Clock,
+    ) -> Result<Self, store::StoreError> {
+        let guard = LoginThrottle::default();
+        let known = store.logins(None, clock.now_ms() - KNOWN_MS).await?;
+        for used in &known {
+            if let Ok(address) = used.address.parse() {
+                networks.logged_in(address, used.last_ms);
+            }
+        }
+        guard.remember(known.into_iter().filter_map(|used| Some((used.login, used.network.parse().ok()?, used.last_ms))));
+        Ok(Self {
+            guard,
+            hashing: HashingPool::start()?,
+            remembered: PasswordCache::new(),
+            key,
+            habits,
+            networks,
+            live,
+            store,
+            settings,
+            clock,
+        })
+    }
+
+    fn allowances(&self) -> Allowances {
+        let limits = &self.settings.load().limits;
+        Allowances { per_client: limits.failed_logins_per_client, per_account: limits.failed_logins_per_account }
+    }
+
+    /// The user name, with the configured default domain if it has none.
+    fn with_domain<'a>(&self, said: &'a str) -> Cow<'a, str> {
+        match &self.settings.load().login_domain {
+            Some(domain) if !said.contains('@') => Cow::Owned(format!("{}@{domain}", said.trim())),
+            _ => Cow::Borrowed(said),
+        }
+    }
+
+    /// The key that derives salts for unknown users.
+    pub fn pepper(&self) -> [u8; 32] {
+        self.key.pepper()
+    }
+
+    /// Checks a name and a password, and returns the login.
+    pub async fn check(&self, attempt: LoginAttempt, credentials: &Credentials) -> Result<String, Denied> {
+        let directory = self.live.current();
+        let said = self.with_domain(&credentials.authcid);
+        let account = active(&directory, &said);
+        let name = counted_name(&said);
+        let code = self.remembered.code(&name, credentials.password.expose(), account);
+        if let Some(answer) = self.remembered(attempt, &name, &code) {
+            return answer;
+        }
+        let _turn = self.remembered.turn(code).await;
+        // Another session may have checked the same password meanwhile.
+        if let Some(answer) = self.remembered(attempt, &name, &code) {
+            return answer;
+        }
+        let now_ms = self.clock.now_ms();
+        let standing = self.guard.enter(&name, attempt.client, self.allowances(), now_ms).ok_or(Denied::TooMany)?;
+        let (checked, password, key) = (account.cloned(), credentials.password.clone(), self.key.clone());
+        let found = self.hashing.run(standing, Some(attempt.client), move || passwords::which(checked.as_ref(), &password, &key)).await;
+        let found = found.map_err(|_| {
+            self.guard.excuse(&name, attempt.client);
+            Denied::Busy
+        })?;
+        let Some((account, kept)) = account.zip(found.and_then(|n| account?.passwords.get(n))) else {
+            self.remembered.is_wrong(code, now_ms);
+            self.pause(standing).await;
+            return Err(Denied::Wrong);
+        };
+        self.remembered.is_right(code, &kept.name, now_ms);
+        if passwords::is_incomplete(account, kept) {
+            self.complete(account, kept, &credentials.password).await;
+        }
+        Ok(self.welcome(attempt, name, kept.name.clone()))
+    }
+
+    /// The result of an earlier check of the same password.
+    fn remembered(&self, attempt: LoginAttempt, name: &str, code: &Code) -> Option<Result<String, Denied>> {
+        let now_ms = self.clock.now_ms();
+        match self.remembered.look(code, now_ms) {
+            CachedResult::Nothing => None,
+            // A client that repeats an old password is not guessing.
+            CachedResult::Wrong => Some(Err(Denied::Wrong)),
+            // After too many guesses a client must not learn which password is right.
+            CachedResult::Right(credential) => Some(match self.guard.enter(name, attempt.client, self.allowances(), now_ms) {
+                Some(_) => Ok(self.welcome(attempt, name.to_owned(), credential)),
+                None => Err(Denied::TooMany),
+            }),
+        }
+    }
+
+    /// Returns the credentials for a mechanism other than PLAIN and LOGIN.
+    pub fn look_up(&self, attempt: LoginAttempt, lookup: &Lookup) -> Result<(Found, Offered), Denied> {
+        let said = self.with_domain(&lookup.name);
+        let name = counted_name(&said);
+        self.guard.enter(&name, attempt.client, self.allowances(), self.clock.now_ms()).ok_or(Denied::TooMany)?;
+        let directory = self.live.current();
+        let Some(account) = active(&directory, &said) else {
+            return Ok((Found::NoSuchUser, Offered { login: name, passwords: Vec::new() }));
+        };
+        let (found, passwords) = match lookup.need {
+            Need::ScramSha256 => scram(account, |kept| kept.scram_sha256.as_deref()),
+            Need::ScramSha1 => scram(account, |kept| kept.scram_sha1.as_deref()),
+            Need::Secrets => self.secrets(account, attempt.mechanism),
+        };
+        Ok((found, Offered { login: name, passwords }))
+    }
+
+    /// The plain passwords, if the account allows the mechanism.
+    fn secrets(&self, account: &Account, mechanism: Mechanism) -> (Found, Vec<String>) {
+        if !account.legacy_mechanisms.iter().any(|name| name == mechanism.name()) {
+            return (Found::NoSuchUser, Vec::new());
+        }
+        let opened = account.passwords.iter().filter_map(|kept| Some((self.key.open(account, kept)?, kept.name.clone())));
+        let (secrets, names): (Vec<Secret>, Vec<String>) = opened.unzip();
+        (Found::Secrets(secrets), names)
+    }
+
+    /// Logs in a client that has proven knowledge of an offered password.
+    pub fn proven(&self, attempt: LoginAttempt, offered: Offered, password: usize) -> Option<String> {
+        let credential = offered.passwords.get(password)?.clone();
+        Some(self.welcome(attempt, offered.login, credential))
+    }
+
+    /// Logs in a client by the SHA-256 of its certificate, whose key it has proven to hold.
+    pub fn by_certificate(&self, attempt: LoginAttempt, authzid: &str, sha256: &str) -> Option<String> {
+        let directory = self.live.current();
+        let has = |account: &Account| account.is_active() && account.certificates.iter().any(|known| known.sha256 == sha256);
+        let account = match authzid.trim() {
+            "" => directory.contents().accounts.iter().find(|account| has(account)),
+            authzid => directory.account(authzid).filter(|account| has(account)),
+        }?;
+        let certificate = account.certificates.iter().find(|known| known.sha256 == sha256)?;
+        Some(self.welcome(attempt, account.login.key(), certificate.name.clone()))
+    }
+
+    /// Logs in a client whose name an authorization server has confirmed.
+    pub fn by_token(&self, attempt: LoginAttempt, login: &str) -> Option<String> {
+        let directory = self.live.current();
+        let account = active(&directory, login)?;
+        Some(self.welcome(attempt, account.login.key(), "token".into()))
+    }
+
+    fn welcome(&self, attempt: LoginAttempt, login: String, credential: String) -> String {
+        let now_ms = self.clock.now_ms();
+        let is_new = self.guard.succeeded(&login, attempt.client, now_ms);
+        self.networks.logged_in(attempt.client, now_ms);
+        let (client, mechanism) = (attempt.client, attempt.mechanism.name());
+        tracing::info!(%client, login, password = credential, mechanism, is_new, "logged in");
+        self.habits.push(Habit::Login(LoginUse {
+            login: login.clone(),
+            password: credential,
+            network: neighbourhood(client).to_string(),
+            address: client.to_string(),
+            mechanism: mechanism.into(),
+            last_ms: now_ms,
+            times: 1,
+        }));
+        login
+    }
+
+    async fn pause(&self, standing: Standing) {
+        if standing == Standing::Known {
+            tokio::time::sleep(FAILURE_PAUSE).await;
+        }
+    }
+
+    /// Hashes a password that is only sealed. The caller reloads the directory.
+    pub async fn hash_sealed(&self, account: &Account, kept: &Password) -> Result<HashedSealed, store::StoreError> {
+        let Some(secret) = self.key.open(account, kept) else { return Ok(HashedSealed::Unreadable) };
+        let (of, name, key, made_ms) = (account.clone(), kept.name.clone(), self.key.clone(), kept.made_ms);
+        let made = self.hashing.run(Standing::Stranger, None, move || passwords::make(&of, &name, &secret, &key, made_ms)).await;
+        let Ok(Ok(to)) = made else { return Ok(HashedSealed::Busy) };
+        let change = AccountChange::CompletePassword { login: account.login.clone(), from: kept.verifier.clone(), to };
+        self.store.change_directory(vec![DirectoryChange::Account(change)]).await.map(|()| HashedSealed::Done)
+    }
+
+    /// Stores what an imported verifier lacks, now that the password is known.
+    async fn complete(&self, account: &Account, kept: &Password, password: &Secret) {
+        let (of, name, secret) = (account.clone(), kept.name.clone(), password.clone());
+        let (key, made_ms) = (self.key.clone(), kept.made_ms);
+        let made = self.hashing.run(Standing::Known, None, move || passwords::make(&of, &name, &secret, &key, made_ms)).await;
+        let Ok(Ok(made)) = made else { return };
+        let change = AccountChange::CompletePassword { login: account.login.clone(), from: kept.verifier.clone(), to: made };
+        let changes = vec![DirectoryChange::Account(change)];
+        let stored = self.store.change_directory(changes.clone()).await;
+        match stored {
+            Ok(()) => match self.live.apply(&changes).await {
+                Ok(()) => tracing::info!(login = %account.login, password = kept.name, "imported password converted to our own form"),
+                Err(error) => tracing::warn!(%error, "the directory could not be reloaded"),
+            },
+            Err(error) => tracing::warn!(%error, login = %account.login, "imported password not converted to our own form"),
+        }
+    }
+}
+
+/// The account, if it may log in.
+fn active<'a>(directory: &'a Directory, name: &str) -> Option<&'a Account> {
+    directory.account(name).filter(|account| account.is_active())
+}
+
+/// The name under which guesses are counted: the login's key if it is an address, else the name as sent.
+fn counted_name(name: &str) -> String {
+    mail::Mailbox::parse(name.trim()).map_or_else(|_| name.trim().to_lowercase(), |mailbox| mailbox.key())
+}
+
+fn scram<'a>(account: &'a Account, keys: impl Fn(&'a Password) -> Option<&'a [u8]>) -> (Found, Vec<String>) {
+    let kept = account.passwords.iter().filter_map(|kept| Some((ScramKeys::from_bytes(keys(kept)?)?, kept.name.clone())));
+    let (keys, names): (Vec<ScramKeys>, Vec<String>) = kept.unzip();
+    (Found::Scram { salt: account.salt.to_vec(), iterations: ITERATIONS, keys }, names)
+}

@@ -1,0 +1,11 @@
+//! Authenticator: the SASL exchange, password checks, and their rate limits.
+//!
+//! May import what `receive` may.
+
+pub mod authenticator;
+pub mod cache;
+pub mod exchange;
+pub mod hashing;
+pub mod passwords;
+pub mod sealed_passwords;
+pub mod throttle;

@@ -1,0 +1,87 @@
+//! Hashes imported passwords that are only sealed, in the background.
+//!
+//! RFC 9106 s.4, RFC 5802 s.3. Invariant: each result is on disk, so a restart continues with the rest; a password that is changed meanwhile is
+//! left alone; one at a time, so that no login waits for more than one of them.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use directory::{Account, Password};
+
+use crate::receive::auth::authenticator::HashedSealed;
+use crate::receive::auth::passwords::SEALED;
+use crate::receive::session::Reception;
+use crate::support::panic_edge::caught;
+
+/// Interval between two searches for sealed passwords.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Passwords hashed between two reloads of the directory, whose cost grows with its size.
+const PIECE: usize = 200;
+
+/// Runs until shutdown.
+pub(crate) async fn run(reception: Arc<Reception>) {
+    let mut work = Work::default();
+    loop {
+        tokio::time::sleep(LOOK).await;
+        caught(work.piece(&reception)).await;
+    }
+}
+
+/// Progress.
+#[derive(Default)]
+struct Work {
+    done: usize,
+    /// Passwords that cannot be opened, by login and name: each is logged once.
+    lost: HashSet<(String, String)>,
+}
+
+impl Work {
+    async fn piece(&mut self, reception: &Reception) {
+        loop {
+            let directory = reception.live.current();
+            let all: Vec<(&Account, &Password)> = directory
+                .contents()
+                .accounts
+                .iter()
+                .flat_map(sealed)
+                .filter(|(account, kept)| !self.lost.contains(&name(account, kept)))
+                .collect();
+            if all.is_empty() {
+                if self.done > 0 {
+                    tracing::info!(passwords = std::mem::take(&mut self.done), "all imported passwords are hashed");
+                }
+                return;
+            }
+            tracing::info!(done = self.done, left = all.len(), "hashing imported passwords");
+            for (account, kept) in all.into_iter().take(PIECE) {
+                match reception.logins.hash_sealed(account, kept).await {
+                    Ok(HashedSealed::Done) => self.done += 1,
+                    Ok(HashedSealed::Busy) => return,
+                    Ok(HashedSealed::Unreadable) => {
+                        self.lost.insert(name(account, kept));
+                        tracing::error!(login = %account.login, "an imported password cannot be opened, since passwords.key has changed: set a new one with `waypost account passwd`");
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "imported passwords could not be hashed; trying again");
+                        return;
+                    }
+                }
+            }
+            // No alias has changed; this reloads the accounts.
+            if let Err(error) = reception.live.apply(&[]).await {
+                tracing::warn!(%error, "the directory could not be reloaded");
+                return;
+            }
+        }
+    }
+}
+
+fn sealed(account: &Account) -> impl Iterator<Item = (&Account, &Password)> {
+    account.passwords.iter().filter(|kept| kept.verifier == SEALED).map(move |kept| (account, kept))
+}
+
+fn name(account: &Account, kept: &Password) -> (String, String) {
+    (account.login.key(), kept.name.clone())
+}

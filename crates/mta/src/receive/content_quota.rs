@@ -1,0 +1,221 @@
+//! Content that is arriving, and the memory that all of it holds.
+//!
+//! Invariant: what is kept of content in memory is counted before it is kept, so a client that sends nothing holds nothing, and no network can keep
+//! the others' mail out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
+use store::content::ROW_MAX_BYTES;
+use store::{Spool, StoreError};
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use crate::receive::shares::{Claimant, Shares};
+
+/// What a content counts before its first octet: its session's buffers.
+const BEGUN_BYTES: usize = 4 * 1024;
+
+/// What a large content holds beside its front: the piece that is being written to its file, in octets.
+const PIECE_BYTES: usize = 256 * 1024;
+
+/// A content waits for memory for at most this time before it is put off.
+const ROOM_WAIT: Duration = Duration::from_secs(5);
+
+/// The memory of all contents that are arriving.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Arriving(Arc<Room>);
+
+#[derive(Debug)]
+struct Room {
+    shares: Mutex<Shares>,
+    freed: Notify,
+    wait: Duration,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self { shares: Mutex::default(), freed: Notify::new(), wait: ROOM_WAIT }
+    }
+}
+
+/// Why octets were not kept.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotKept {
+    /// There is no memory left for such a client.
+    #[error("too much content is arriving at once")]
+    NoRoom,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Room {
+    fn shares(&self) -> MutexGuard<'_, Shares> {
+        self.shares.lock()
+    }
+}
+
+impl Arriving {
+    /// Opens one more. `all_bytes` is the memory for all contents.
+    pub async fn open(&self, who: Claimant, all_bytes: usize, spool: impl FnOnce() -> Spool) -> Option<Spooling> {
+        let mut held = Held { room: self.0.clone(), who, bytes: 0 };
+        held.grow_to(BEGUN_BYTES, all_bytes).await.then(|| Spooling { spool: spool(), held, size_bytes: 0, all_bytes })
+    }
+}
+
+/// One content that is arriving.
+#[derive(Debug)]
+pub(crate) struct Spooling {
+    spool: Spool,
+    held: Held,
+    size_bytes: usize,
+    all_bytes: usize,
+}
+
+impl Spooling {
+    /// Keeps the next octets. After an error it is useless.
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), NotKept> {
+        self.size_bytes = self.size_bytes.saturating_add(bytes.len());
+        let in_memory = if self.size_bytes <= ROW_MAX_BYTES { self.size_bytes } else { ROW_MAX_BYTES + PIECE_BYTES };
+        if !self.held.grow_to(in_memory.max(BEGUN_BYTES), self.all_bytes).await {
+            return Err(NotKept::NoRoom);
+        }
+        Ok(self.spool.write(bytes).await?)
+    }
+
+    /// All of it is here: only the front stays in memory from now on.
+    pub fn into_spool(mut self) -> (Spool, Held) {
+        self.held.shrink_to(self.size_bytes.min(ROW_MAX_BYTES));
+        (self.spool, self.held)
+    }
+}
+
+/// Memory that is counted; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Held {
+    room: Arc<Room>,
+    who: Claimant,
+    bytes: usize,
+}
+
+impl Held {
+    /// Waits until there is room; false where there is none in time.
+    async fn grow_to(&mut self, bytes: usize, all_bytes: usize) -> bool {
+        let more = bytes.saturating_sub(self.bytes);
+        if more == 0 || self.take(more, all_bytes) {
+            return true;
+        }
+        let (room, room_wait) = (self.room.clone(), self.room.wait);
+        let taken = async {
+            loop {
+                let freed = room.freed.notified();
+                if self.take(more, all_bytes) {
+                    return;
+                }
+                freed.await;
+            }
+        };
+        timeout(room_wait, taken).await.is_ok()
+    }
+
+    fn take(&mut self, more: usize, all_bytes: usize) -> bool {
+        // One content always fits where its network has no other.
+        let is_taken = self.room.shares().take(self.who, more, all_bytes, ROW_MAX_BYTES + PIECE_BYTES).is_ok();
+        if is_taken {
+            self.bytes += more;
+        }
+        is_taken
+    }
+
+    fn shrink_to(&mut self, bytes: usize) {
+        let less = self.bytes.saturating_sub(bytes);
+        self.bytes -= less;
+        self.room.shares().give_back(self.who, less);
+        self.room.freed.notify_waiters();
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.shrink_to(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::receive::shares::Rank;
+
+    const ALL_BYTES: usize = 8 << 20;
+
+    struct Stage {
+        _dir: tempfile::TempDir,
+        store: store::Store,
+        arriving: Arriving,
+    }
+
+    impl Stage {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let store = store::Store::open(dir.path()).unwrap();
+            let arriving = Arriving(Arc::new(Room { wait: Duration::from_millis(100), ..Room::default() }));
+            Self { _dir: dir, store, arriving }
+        }
+
+        async fn open(&self, rank: Rank, client: &str, id: i64) -> Option<Spooling> {
+            let who = Claimant { rank, client: client.parse().unwrap() };
+            self.arriving.open(who, ALL_BYTES, || self.store.spool(mail::QueueId(id))).await
+        }
+    }
+
+    #[tokio::test]
+    async fn contents_that_bring_nothing_keep_nobody_out() {
+        let stage = Stage::new();
+        let mut silent = Vec::new();
+        for n in 0..200 {
+            silent.push(stage.open(Rank::Stranger, &format!("192.0.2.{n}"), n).await.unwrap());
+        }
+        let mut honest = stage.open(Rank::Stranger, "198.51.100.1", 1000).await.unwrap();
+        honest.write(&vec![b'x'; 200_000]).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_network_that_has_its_share_waits_and_is_put_off_and_others_go_on() {
+        let stage = Stage::new();
+        let mut crowd = Vec::new();
+        let mut is_put_off = false;
+        for n in 0..40 {
+            let Some(mut one) = stage.open(Rank::Stranger, "192.0.2.1", n).await else { break };
+            let written = one.write(&vec![b'x'; 100_000]).await;
+            is_put_off = matches!(written, Err(NotKept::NoRoom));
+            if is_put_off {
+                break;
+            }
+            crowd.push(one);
+        }
+        assert!(is_put_off && crowd.len() == 10, "{} contents of 100 kB fill an eighth of 8 MiB", crowd.len());
+        for (rank, client) in [(Rank::Stranger, "198.51.100.1"), (Rank::Known, "203.0.113.1"), (Rank::Account, "192.0.2.1")] {
+            let mut other = stage.open(rank, client, 100 + rank as i64).await.unwrap();
+            other.write(&vec![b'x'; 100_000]).await.unwrap();
+        }
+        let mut waits = stage.open(Rank::Stranger, "192.0.2.1", 200).await.unwrap();
+        let content = vec![b'x'; 100_000];
+        let (written, ()) = tokio::join!(waits.write(&content), async { drop(crowd) });
+        written.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_was_counted_is_given_back() {
+        let stage = Stage::new();
+        let mut one = stage.open(Rank::Known, "192.0.2.1", 1).await.unwrap();
+        one.write(&vec![b'x'; ROW_MAX_BYTES + 1]).await.unwrap();
+        let total = || stage.arriving.0.shares().total();
+        assert_eq!(total(), ROW_MAX_BYTES + PIECE_BYTES);
+        let (_spool, held) = one.into_spool();
+        assert_eq!(total(), ROW_MAX_BYTES);
+        drop(held);
+        assert_eq!(total(), 0);
+    }
+}

@@ -1,0 +1,13 @@
+//! Sessions with clients: connections, TLS, logins, commands, content.
+//!
+//! May import every other wing.
+
+pub mod auth;
+pub mod content_quota;
+pub mod known_networks;
+pub mod listen;
+pub mod patience;
+pub mod rcpt;
+pub mod session;
+pub mod shares;
+pub mod tls_accept;

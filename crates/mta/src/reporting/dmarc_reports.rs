@@ -1,0 +1,115 @@
+//! The aggregate report of DMARC to a domain: where it goes, and what it says.
+//!
+//! RFC 9990 (changes in policy, transport). Invariant: what it says is what was counted, under the policy that was found last; a report without a row is not
+//! sent.
+
+use mail::{Domain, Mailbox};
+use reports::Envelope;
+use reports::aggregate::{AggregateReport, PublishedPolicy, Row};
+use store::{DailyCount, DailyPeriod, DailyReportDue, StoreError};
+
+use crate::queue::dispatch::{Dispatch, World};
+use crate::reporting::dmarc_destinations::{Destinations, destinations};
+use crate::reporting::schedule::{contact, done, later, mails, report_id};
+
+/// One report that is due: asks where it goes, and queues its mails. Its target is one address of those, where DNS gave no answer about that before.
+pub(crate) async fn handle(dispatch: &Dispatch, due: DailyReportDue) -> Result<(), StoreError> {
+    let world = dispatch.world();
+    let Ok(domain) = Domain::parse(&due.period.domain) else { return done(dispatch, due, Vec::new(), Vec::new()).await };
+    let only = Mailbox::parse(&due.target).ok();
+    let Destinations { to, unanswered } = match destinations(world, &domain, only.as_ref()).await {
+        Ok(destinations) => destinations,
+        Err(error) => return later(dispatch, due, &format!("{error} about the DMARC record of {domain}")).await,
+    };
+    if only.is_some() && !unanswered.is_empty() {
+        return later(dispatch, due, "DNS gave no answer about whether reports are welcome there").await;
+    }
+    let more = unanswered.iter().map(ToString::to_string).collect();
+    if to.is_empty() {
+        return done(dispatch, due, Vec::new(), more).await;
+    }
+    let counts = world.store.daily_counts(due.period.clone()).await?;
+    let Some(mut report) = report(world, &due.period, &counts) else { return done(dispatch, due, Vec::new(), more).await };
+    drop(counts);
+    let packing = tokio::task::spawn_blocking(move || {
+        let packed = report.packed();
+        (report, packed)
+    });
+    let Ok((report, packed)) = packing.await else { return later(dispatch, due, "a bug: it could not be packed").await };
+    let mut messages = Vec::new();
+    for to in &to {
+        let compose = |envelope: Envelope<'_>| report.mail(envelope, &packed);
+        messages.extend(mails(world, (&due.period, &domain), to, &report.report_id, compose).await);
+    }
+    done(dispatch, due, messages, more).await
+}
+
+fn report(world: &World, period: &DailyPeriod, counts: &[DailyCount]) -> Option<AggregateReport> {
+    let (policy, rows) = contents(counts)?;
+    Some(AggregateReport {
+        organisation: world.settings.load().forward.srs.domain.to_string(),
+        contact: contact(world),
+        report_id: report_id(world, period),
+        begin_s: period.begin_s,
+        end_s: period.end_s - 1,
+        generator: Some(concat!("Waypost ", env!("CARGO_PKG_VERSION")).into()),
+        policy,
+        rows,
+        ..AggregateReport::default()
+    })
+}
+
+/// The rows, and the policy that was found last: one may change within a day.
+fn contents(counts: &[DailyCount]) -> Option<(PublishedPolicy, Vec<Row>)> {
+    let mut last: Option<(i64, &str)> = None;
+    let mut rows: Vec<Row> = Vec::with_capacity(counts.len());
+    for count in counts {
+        let Ok(row) = serde_json::from_str::<Row>(&count.detail) else { continue };
+        last = last.max(Some((count.reason.parse().unwrap_or(0), &count.policy)));
+        rows.push(Row { count: count.times, ..row });
+    }
+    let (_, policy) = last?;
+    Some((serde_json::from_str(policy).ok()?, rows))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reports::aggregate::Disposition;
+    use store::DailyKind;
+
+    #[test]
+    fn rows_stand_under_the_last_policy() {
+        let count = |p: Disposition, source: &str, times, last_s: i64| {
+            let policy = PublishedPolicy { domain: "far.test".into(), p, ..PublishedPolicy::default() };
+            let row = Row {
+                source: source.parse().unwrap(),
+                count: 0,
+                disposition: Disposition::None,
+                dkim_aligned: false,
+                spf_aligned: false,
+                reasons: Vec::new(),
+                header_from: "far.test".into(),
+                envelope_from: String::new(),
+                envelope_to: String::new(),
+                dkim: Vec::new(),
+                spf: Vec::new(),
+            };
+            DailyCount {
+                period: DailyPeriod { kind: DailyKind::Dmarc, begin_s: 0, end_s: 1, domain: "far.test".into() },
+                policy: serde_json::to_string(&policy).unwrap(),
+                detail: serde_json::to_string(&row).unwrap(),
+                reason: last_s.to_string(),
+                times,
+            }
+        };
+        let counts = [
+            count(Disposition::None, "192.0.2.1", 3, 9),
+            count(Disposition::Reject, "192.0.2.1", 2, 10),
+            count(Disposition::None, "192.0.2.2", 2, 8),
+        ];
+        let (policy, rows) = contents(&counts).unwrap();
+        assert_eq!((policy.p, rows.iter().map(|row| row.count).collect::<Vec<_>>()), (Disposition::Reject, vec![3, 2, 2]));
+        assert_eq!(contents(&[]), None);
+    }
+}

@@ -1,0 +1,95 @@
+//! What other domains are to be told once a day: counted beside the sessions, and written down a little later.
+//!
+//! RFC 8460 s.4.3, RFC 9990. Invariant: no session waits for it; what waits to be written is bounded; what is left out is said in the log.
+
+use std::collections::HashMap;
+
+use net::Clock;
+use store::{DailyChange, DailyCount, DailyPeriod, Store};
+
+use crate::support::write_behind::{BatchWriter, WriteBehind};
+
+/// Minimum time between two warnings about results that are left out, in milliseconds.
+const WARN_EVERY_MS: i64 = 60_000;
+
+/// Where sessions hand over results.
+pub(crate) type Results = WriteBehind<DailyCount>;
+
+/// Starts the writer.
+pub(crate) fn start(store: Store, clock: Clock) -> Results {
+    WriteBehind::start(Writer { store, clock, left_out: 0, warned_ms: i64::MIN })
+}
+
+struct Writer {
+    store: Store,
+    clock: Clock,
+    /// Results left out since the last warning.
+    left_out: u64,
+    warned_ms: i64,
+}
+
+impl BatchWriter<DailyCount> for Writer {
+    async fn write(&mut self, batch: Vec<DailyCount>, left_out: u64) {
+        self.left_out += left_out;
+        let mut sums: HashMap<(DailyPeriod, String, String), DailyCount> = HashMap::new();
+        for count in batch {
+            let place = (count.period.clone(), count.policy.clone(), count.detail.clone());
+            let times = sums.get(&place).map_or(0, |before| before.times);
+            sums.insert(place, DailyCount { times: times + count.times, ..count });
+        }
+        if !sums.is_empty() {
+            match self.store.change_daily(DailyChange::Count(sums.into_values().collect())).await {
+                Ok(left_out) => self.left_out += left_out,
+                Err(error) => tracing::warn!(%error, "results for DMARC and TLS reports could not be stored; the reports will lack them"),
+            }
+        }
+        self.warn();
+    }
+}
+
+impl Writer {
+    fn warn(&mut self) {
+        let now_ms = self.clock.now_ms();
+        if self.left_out == 0 || (0..WARN_EVERY_MS).contains(&now_ms.saturating_sub(self.warned_ms)) {
+            return;
+        }
+        self.warned_ms = now_ms;
+        let times = std::mem::take(&mut self.left_out);
+        tracing::warn!(times, "too many results for DMARC and TLS reports: new ones are left out");
+    }
+}
+
+/// The period of a kind that a time is in.
+pub(crate) fn period(kind: store::DailyKind, now_s: i64, every_s: u32, domain: String) -> DailyPeriod {
+    let every_s = i64::from(every_s.max(1));
+    let begin_s = now_s.div_euclid(every_s) * every_s;
+    DailyPeriod { kind, begin_s, end_s: begin_s + every_s, domain }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use store::DailyKind;
+
+    #[tokio::test]
+    async fn sessions_are_added_up_before_they_are_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let results = start(store.clone(), Clock::system());
+        let period = period(DailyKind::Tls, 5, 10, "far.test".into());
+        assert_eq!((period.begin_s, period.end_s), (0, 10));
+        let count = |detail: &str| DailyCount {
+            period: period.clone(),
+            policy: "{}".into(),
+            detail: detail.into(),
+            reason: String::new(),
+            times: 1,
+        };
+        for detail in ["", "x", ""] {
+            results.push(count(detail));
+        }
+        results.flush().await;
+        let found = store.daily_counts(period.clone()).await.unwrap();
+        assert_eq!(found.iter().map(|c| (c.detail.as_str(), c.times)).collect::<Vec<_>>(), [("", 2), ("x", 1)]);
+    }
+}

@@ -1,0 +1,129 @@
+//! The report of TLS to a domain: where it goes, and what it says.
+//!
+//! RFC 8460 s.3, RFC 8460 s.5.3, RFC 8460 s.5.4. Invariant: one over HTTPS that was taken just before a crash is sent again under the same report-id.
+
+use mail::Domain;
+use net::{Delivery, Reach, deliver_report};
+use reports::tls::{FailureDetails, MEDIA_TYPE, Policy, PolicyResult, Summary, TlsReport};
+use reports::{Envelope, HttpsAddress, ReportAddress, gzip, tls_report_addresses};
+use store::{DailyCount, DailyPeriod, DailyReportDue, StoreError};
+
+use crate::queue::dispatch::{Dispatch, World};
+use crate::reporting::schedule::{contact, done, later, mails, report_id};
+
+/// One report that is due: asks where it goes, or brings it to one place.
+pub(crate) async fn handle(dispatch: &Dispatch, due: DailyReportDue) -> Result<(), StoreError> {
+    let world = dispatch.world();
+    let Ok(domain) = Domain::parse(&due.period.domain) else { return done(dispatch, due, Vec::new(), Vec::new()).await };
+    let counts = world.store.daily_counts(due.period.clone()).await?;
+    let report = report(world, &due.period, &counts);
+    match HttpsAddress::parse(&due.target) {
+        Some(address) => post(dispatch, due, &domain, &report, address).await,
+        None => send(dispatch, due, &domain, &report).await,
+    }
+}
+
+/// Asks where the report goes, and queues its mails.
+async fn send(dispatch: &Dispatch, due: DailyReportDue, domain: &Domain, report: &TlsReport) -> Result<(), StoreError> {
+    let world = dispatch.world();
+    let Ok(name) = Domain::parse(&format!("_smtp._tls.{domain}")) else { return done(dispatch, due, Vec::new(), Vec::new()).await };
+    let texts = match world.resolver.txt(&name).await {
+        Ok(texts) => texts,
+        Err(error) => return later(dispatch, due, &format!("DNS gave no answer about {name}: {error}")).await,
+    };
+    let (mut messages, mut more) = (Vec::new(), Vec::new());
+    for address in tls_report_addresses(&texts) {
+        match address {
+            ReportAddress::Mail(to) => {
+                let packed = gzip(report.to_json().as_bytes());
+                let compose = |envelope: Envelope<'_>| report.mail(envelope, &packed);
+                messages.extend(mails(world, (&due.period, domain), &to, &report.id, compose).await);
+            }
+            ReportAddress::Https(address) => more.push(address.url),
+        }
+    }
+    done(dispatch, due, messages, more).await
+}
+
+/// Delivers the report over HTTPS.
+async fn post(
+    dispatch: &Dispatch,
+    due: DailyReportDue,
+    domain: &Domain,
+    report: &TlsReport,
+    address: HttpsAddress,
+) -> Result<(), StoreError> {
+    let world = dispatch.world();
+    let delivery = world.settings.load().delivery.clone();
+    let at = Reach { port: address.port, ipv6: delivery.ipv6, loopback: delivery.loopback };
+    let body = gzip(report.to_json().as_bytes()).into();
+    let delivery = Delivery { host: &address.host, target: &address.target, media_type: MEDIA_TYPE, body };
+    match deliver_report(&world.resolver, &world.tls, delivery, at).await {
+        Ok(()) => {
+            tracing::info!(%domain, url = address.url, report = report.id, "report of TLS delivered");
+            done(dispatch, due, Vec::new(), Vec::new()).await
+        }
+        Err(error) => later(dispatch, due, &error.to_string()).await,
+    }
+}
+
+fn report(world: &World, period: &DailyPeriod, counts: &[DailyCount]) -> TlsReport {
+    TlsReport {
+        organization: world.settings.load().forward.srs.domain.to_string(),
+        begin_unix_s: period.begin_s,
+        end_unix_s: period.end_s - 1,
+        contact: contact(world),
+        id: report_id(world, period),
+        policies: policies(counts),
+    }
+}
+
+/// The results, those of each policy together. They come ordered by policy.
+fn policies(counts: &[DailyCount]) -> Vec<PolicyResult> {
+    let same_policy = |one: &DailyCount, other: &DailyCount| one.policy == other.policy;
+    let of_policy = |counts: &[DailyCount]| {
+        let policy: Policy = serde_json::from_str(&counts.first()?.policy).ok()?;
+        let mut result = PolicyResult { policy, summary: Summary::default(), failures: Vec::new() };
+        for count in counts {
+            if count.detail.is_empty() {
+                result.summary.successful += count.times;
+            } else if let Ok(failure) = serde_json::from_str::<FailureDetails>(&count.detail) {
+                result.summary.failed += count.times;
+                result.failures.push(FailureDetails { sessions: count.times, reason: count.reason.clone(), ..failure });
+            }
+        }
+        Some(result)
+    };
+    counts.chunk_by(same_policy).filter_map(of_policy).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reports::tls::{PolicyType, ResultType};
+    use store::DailyKind;
+
+    #[test]
+    fn results_stand_under_their_policies() {
+        let period = DailyPeriod { kind: DailyKind::Tls, begin_s: 0, end_s: 1, domain: "far.test".into() };
+        let count = |kind: PolicyType, failure: Option<ResultType>, times| DailyCount {
+            period: period.clone(),
+            policy: serde_json::to_string(&Policy { kind, domain: "far.test".into(), ..Policy::default() }).unwrap(),
+            detail: failure
+                .map(|result| serde_json::to_string(&FailureDetails { result, ..FailureDetails::default() }).unwrap())
+                .unwrap_or_default(),
+            reason: "why".into(),
+            times,
+        };
+        let found = policies(&[
+            count(PolicyType::Sts, None, 3),
+            count(PolicyType::Sts, Some(ResultType::CertificateExpired), 2),
+            count(PolicyType::Sts, Some(ResultType::ValidationFailure), 1),
+            count(PolicyType::Tlsa, Some(ResultType::DnssecInvalid), 5),
+        ]);
+        let [sts, tlsa] = &found[..] else { panic!("{found:?}") };
+        assert_eq!((&sts.policy.kind, sts.summary), (&PolicyType::Sts, Summary { successful: 3, failed: 3 }));
+        assert_eq!((sts.failures[0].sessions, sts.failures[0].reason.as_str()), (2, "why"));
+        assert_eq!((&tlsa.failures[0].result, tlsa.summary.failed), (&ResultType::DnssecInvalid, 5));
+    }
+}

@@ -1,0 +1,116 @@
+//! How TLS with other domains' hosts went, in the words of the reports on it.
+//!
+//! RFC 8460 s.4.3. Invariant: what is kept of a policy and a failure is bounded; the mail that carries a report is not counted.
+
+use std::net::SocketAddr;
+
+use mail::Domain;
+use net::TlsFault;
+use reports::tls::{FailureDetails, Policy, PolicyType, ResultType};
+use store::{DailyCount, DailyKind};
+use tokio::net::TcpStream;
+
+use crate::deliver::mta_sts::StsInForce;
+use crate::queue::dispatch::World;
+use crate::reporting::tally::period;
+
+/// Lines of one policy that are kept, and characters of each.
+const LINES_MAX: usize = 30;
+const LINE_MAX_CHARS: usize = 300;
+
+/// Characters that are kept of what was said about a failure.
+const REASON_MAX_CHARS: usize = 300;
+
+/// A session of a domain went well, or failed.
+pub(crate) fn tell(world: &World, policy: &Policy, failure: Option<FailureDetails>) {
+    let settings = world.settings.load();
+    if !settings.reporting.tls {
+        return;
+    }
+    let reason = failure.as_ref().map(|failure| one_line(&failure.reason)).unwrap_or_default();
+    let failure = failure.map(|failure| FailureDetails { reason: String::new(), sessions: 0, ..failure });
+    let json = |value: serde_json::Result<String>| value.unwrap_or_default();
+    world.results.push(DailyCount {
+        period: period(DailyKind::Tls, world.clock.now_s(), settings.reporting.every_s, policy.domain.clone()),
+        policy: json(serde_json::to_string(policy)),
+        detail: failure.map(|failure| json(serde_json::to_string(&failure))).unwrap_or_default(),
+        reason,
+        times: 1,
+    });
+}
+
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(REASON_MAX_CHARS).collect()
+}
+
+fn lines(lines: impl Iterator<Item = String>) -> Vec<String> {
+    lines.take(LINES_MAX).map(|line| line.chars().take(LINE_MAX_CHARS).collect()).collect()
+}
+
+/// The policy of a domain that publishes nothing.
+pub(crate) fn no_policy(domain: &Domain) -> Policy {
+    Policy { kind: PolicyType::NoPolicyFound, domain: domain.to_string(), ..Policy::default() }
+}
+
+/// The policy of a domain whose host has TLSA records; each is given as a zone has it.
+pub(crate) fn tlsa_policy(domain: &Domain, records: impl Iterator<Item = String>) -> Policy {
+    let mut lines = lines(records);
+    // DNS gives them in any order.
+    lines.sort();
+    Policy { kind: PolicyType::Tlsa, lines, domain: domain.to_string(), mx_hosts: Vec::new() }
+}
+
+/// The policy of a domain with MTA-STS; without its text where that could not be had.
+pub(crate) fn sts_policy(domain: &Domain, sts: Option<&StsInForce>) -> Policy {
+    let text = sts.map(|sts| sts.policy.text()).unwrap_or_default();
+    let mx_hosts = sts.map(|sts| lines(sts.policy.mx.iter().cloned())).unwrap_or_default();
+    Policy { kind: PolicyType::Sts, lines: lines(text.lines().map(str::to_owned)), domain: domain.to_string(), mx_hosts }
+}
+
+/// A failure at a host, and what was said about it.
+pub(crate) fn failure(result: ResultType, host: &Domain, reason: &str) -> FailureDetails {
+    FailureDetails { result, mx_host: host.to_string(), reason: reason.to_owned(), ..FailureDetails::default() }
+}
+
+/// The word for what is wrong with a host's TLS.
+pub(crate) fn result_of(fault: TlsFault) -> ResultType {
+    match fault {
+        TlsFault::HostMismatch => ResultType::CertificateHostMismatch,
+        TlsFault::Expired => ResultType::CertificateExpired,
+        TlsFault::NotTrusted => ResultType::CertificateNotTrusted,
+        TlsFault::Other => ResultType::ValidationFailure,
+    }
+}
+
+/// The ends of a connection, as text.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Ends {
+    sending: String,
+    receiving: String,
+}
+
+impl Ends {
+    pub fn of(tcp: &TcpStream) -> Self {
+        let shown =
+            |address: std::io::Result<SocketAddr>| address.map(|address| address.ip().to_canonical().to_string()).unwrap_or_default();
+        Self { sending: shown(tcp.local_addr()), receiving: shown(tcp.peer_addr()) }
+    }
+
+    /// The failure, with the ends of its connection.
+    pub fn put(self, failure: FailureDetails) -> FailureDetails {
+        FailureDetails { sending_ip: self.sending, receiving_ip: self.receiving, ..failure }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_strangers_publish_is_cut() {
+        let policy = tlsa_policy(&"far.test".parse().unwrap(), (0..100).rev().map(|n| format!("{n:03}{}", "x".repeat(5000))));
+        assert_eq!((policy.lines.len(), policy.lines[0].len()), (LINES_MAX, LINE_MAX_CHARS));
+        assert!(policy.lines.is_sorted());
+        assert_eq!(one_line("a\r\nb"), "a  b");
+    }
+}

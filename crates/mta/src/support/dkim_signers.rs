@@ -1,0 +1,76 @@
+//! The keys in force, ready to sign, and the signing itself: beside the runtime, so many at a time as there are processors.
+//!
+//! RFC 6376 s.5. Invariant: own mail is signed for the domain of its From field, forwards and reports for the forwarding domain, and neither ever for
+//! the other's; a message that cannot be signed leaves without.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use directory::Directory;
+use mail::Domain;
+use msgauth::{Algorithm, Signer};
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+
+/// Reads keys, and keeps what was read.
+#[derive(Debug)]
+pub(crate) struct Signing {
+    /// By the public half, which names a key once and for all, and its place.
+    read: Mutex<HashMap<(String, String), Arc<Signer>>>,
+    places: Semaphore,
+}
+
+impl Default for Signing {
+    fn default() -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { read: Mutex::default(), places: Semaphore::new(processors) }
+    }
+}
+
+impl Signing {
+    /// The signatures of a domain over a message: whole DKIM-Signature fields, none where the domain has no key.
+    pub async fn sign(&self, directory: &Directory, domain: &Domain, prefix: &[u8], content: &Bytes) -> Vec<u8> {
+        let signers = self.signers(directory, domain);
+        if signers.is_empty() {
+            return Vec::new();
+        }
+        let (prefix, content) = (prefix.to_vec(), content.clone());
+        // An error says that the semaphore was closed, which nobody does.
+        let _place = self.places.acquire().await;
+        let signed = tokio::task::spawn_blocking(move || {
+            let mut fields = Vec::new();
+            for signer in signers {
+                match signer.sign(&[&prefix, &content]) {
+                    Ok(field) => fields.extend_from_slice(field.as_bytes()),
+                    Err(error) => tracing::error!(%error, "a message leaves without one of its signatures"),
+                }
+            }
+            fields
+        });
+        signed.await.unwrap_or_default()
+    }
+
+    fn signers(&self, directory: &Directory, domain: &Domain) -> Vec<Arc<Signer>> {
+        let mut read = self.read.lock();
+        let mut signers = Vec::new();
+        for key in directory.signing_keys(domain) {
+            let name = (key.record_name(), key.public.clone());
+            if let Some(signer) = read.get(&name) {
+                signers.push(signer.clone());
+                continue;
+            }
+            let Some(algorithm) = Algorithm::of_key_type(&key.key_type) else { continue };
+            match Signer::new(algorithm, &key.private, key.domain.as_str(), &key.selector) {
+                Ok(signer) => {
+                    let signer = Arc::new(signer);
+                    read.retain(|(record, _), _| *record != name.0);
+                    read.insert(name, signer.clone());
+                    signers.push(signer);
+                }
+                Err(error) => tracing::error!(key = key.record_name(), %error, "`waypost key rotate` makes a new one"),
+            }
+        }
+        signers
+    }
+}

@@ -1,0 +1,160 @@
+//! Large contents in memory: for the time of a computation, and never while somebody else's server is waited for.
+//!
+//! RFC 6376 s.3.7. mail-auth hashes a body only as a whole, so a large message is loaded to be verified; what is loaded is bounded in octets. Invariant:
+//! strangers and accounts have rooms of their own, so neither waits for the other.
+
+use bytes::{Bytes, BytesMut};
+use mail::empty_line_end;
+use store::{Content, StoreError};
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::accept::message_auth::Proof;
+
+/// Memory for large contents of strangers, in KiB. A content that is larger takes all of it.
+const STRANGERS_ROOM_KIB: u32 = 128 * 1024;
+
+/// Memory for large contents of accounts and of programs on this machine, in KiB.
+const ACCOUNTS_ROOM_KIB: u32 = 64 * 1024;
+
+/// A header section is read as far as this, in octets: enough to see that it is too long.
+const HEADER_READ_BYTES: usize = 520 * 1024;
+
+/// A content in memory, as a whole; large ones are counted.
+#[derive(Debug)]
+pub(crate) struct Whole<'a> {
+    /// All its octets.
+    pub bytes: Bytes,
+    _room: Option<SemaphorePermit<'a>>,
+}
+
+/// Whose content it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Whose {
+    Stranger,
+    Account,
+}
+
+impl From<&Proof> for Whose {
+    fn from(proof: &Proof) -> Self {
+        match proof {
+            Proof::Login(_) => Self::Account,
+            Proof::Evidence(_) => Self::Stranger,
+        }
+    }
+}
+
+/// Room for large contents in memory.
+#[derive(Debug)]
+pub(crate) struct LargeContents {
+    strangers: Semaphore,
+    accounts: Semaphore,
+}
+
+impl Default for LargeContents {
+    fn default() -> Self {
+        Self { strangers: Semaphore::new(STRANGERS_ROOM_KIB as usize), accounts: Semaphore::new(ACCOUNTS_ROOM_KIB as usize) }
+    }
+}
+
+impl AsRef<[u8]> for Whole<'_> {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl LargeContents {
+    /// Brings a content into memory.
+    pub async fn load(&self, content: &Content, whose: Whose) -> Result<Whole<'_>, StoreError> {
+        if is_in_memory(content) {
+            return Ok(Whole { bytes: content.front().clone(), _room: None });
+        }
+        let (room, all_kib) = match whose {
+            Whose::Stranger => (&self.strangers, STRANGERS_ROOM_KIB),
+            Whose::Account => (&self.accounts, ACCOUNTS_ROOM_KIB),
+        };
+        // Twice its size: what leaves is put together once more to be checked.
+        let size_kib = u32::try_from(content.size_bytes().div_ceil(1024).saturating_mul(2)).unwrap_or(all_kib).min(all_kib);
+        // An error says that the semaphore was closed, which nothing does.
+        let room = room.acquire_many(size_kib).await.ok();
+        let mut bytes = BytesMut::with_capacity(usize::try_from(content.size_bytes()).unwrap_or(0));
+        let mut reader = content.read().await?;
+        while let Some(piece) = reader.next().await? {
+            bytes.extend_from_slice(&piece);
+        }
+        Ok(Whole { bytes: bytes.freeze(), _room: room })
+    }
+}
+
+pub(crate) fn is_in_memory(content: &Content) -> bool {
+    content.front().len() as u64 == content.size_bytes()
+}
+
+/// The header section, as far as the first empty line; of one that is longer than any that is taken, as much as shows that.
+pub(crate) async fn header(content: &Content) -> Result<Bytes, StoreError> {
+    let front = content.front();
+    if let Some(end) = empty_line_end(front) {
+        return Ok(front.slice(..end));
+    }
+    if is_in_memory(content) {
+        return Ok(front.clone());
+    }
+    let mut bytes = BytesMut::from(front.as_ref());
+    let mut reader = content.read().await?;
+    let mut skipped = front.len();
+    while bytes.len() < HEADER_READ_BYTES
+        && let Some(piece) = reader.next().await?
+    {
+        let known = skipped.min(piece.len());
+        skipped -= known;
+        bytes.extend_from_slice(piece.get(known..).unwrap_or_default());
+        if let Some(end) = empty_line_end(&bytes) {
+            bytes.truncate(end);
+            break;
+        }
+    }
+    Ok(bytes.freeze())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn large(store: &store::Store, id: i64, front: &[u8], size: usize) -> Content {
+        let mut spool = store.spool(mail::QueueId(id));
+        spool.write(front).await.unwrap();
+        spool.write(&vec![b'x'; size]).await.unwrap();
+        spool.finish().await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn accounts_do_not_wait_for_strangers() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store::Store::open(dir.path()).unwrap();
+        let room = LargeContents::default();
+        let content = large(&store, 1, b"Subject: x\r\n\r\n", 200_000).await;
+        let _all = room.strangers.acquire_many(STRANGERS_ROOM_KIB).await.unwrap();
+        let mut stranger = std::pin::pin!(room.load(&content, Whose::Stranger));
+        let account = tokio::select! {
+            biased;
+            _ = &mut stranger => panic!("there is no room"),
+            whole = room.load(&content, Whose::Account) => whole.unwrap(),
+        };
+        assert_eq!(account.bytes.len() as u64, content.size_bytes());
+        assert!(room.accounts.available_permits() < ACCOUNTS_ROOM_KIB as usize);
+        drop(account);
+        assert_eq!(room.accounts.available_permits(), ACCOUNTS_ROOM_KIB as usize);
+    }
+
+    #[tokio::test]
+    async fn a_long_header_section_is_read_to_its_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store::Store::open(dir.path()).unwrap();
+        let fields = "X-Long: abcdefghijklmnopqrstuvwxyz\r\n".repeat(5_000);
+        let section = format!("{fields}From: me@x.test\r\n\r\n");
+        let content = large(&store, 1, section.as_bytes(), 300_000).await;
+        assert!(content.front().len() < section.len());
+        assert_eq!(header(&content).await.unwrap(), section.as_bytes());
+        let small = Content::memory(mail::QueueId(2), Bytes::from_static(b"A: b\r\n\r\nbody"));
+        assert_eq!(header(&small).await.unwrap(), b"A: b\r\n\r\n"[..]);
+    }
+}

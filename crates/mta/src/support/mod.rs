@@ -1,0 +1,16 @@
+//! What several wings need and what knows no stage: connections, caches, state files, the edge of a task.
+//!
+//! Imports no other wing.
+
+pub mod directory_cache;
+pub mod dkim_signers;
+pub mod headline;
+pub mod large_contents;
+pub mod limits;
+pub mod panic_edge;
+pub mod shutdown;
+pub mod state_file;
+pub mod stream;
+pub mod usage_log;
+pub mod virtual_source;
+pub mod write_behind;
