@@ -5,7 +5,8 @@
 use std::path::Path;
 
 use mta::settings::ListenerKind;
-use policy::{STS_AGE_MAX_S, StsMode, StsPolicy, SubmissionPorts};
+use dns_plan::SubmissionPorts;
+use policy::{STS_AGE_MAX_S, StsMode, StsPolicy};
 use public_http::pages::Shown;
 
 use super::error::{self, ConfigError};
