@@ -12,8 +12,7 @@ Examples:
   waypost doctor
   waypost doctor --quiet             only problems
   waypost doctor --watch             repeat until nothing is wrong
-  waypost doctor --json | jq '.findings[] | select(.severity == \"error\")'"
-)]
+  waypost doctor --json | jq '.findings[] | select(.severity == \"error\")'")]
 pub struct DoctorArgs {
     /// Show only problems.
     #[arg(long, short)]

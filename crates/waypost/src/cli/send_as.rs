@@ -12,8 +12,7 @@ Examples:
   waypost sendas me@example.com --new-password       create a password for Gmail, show it once and test it
   waypost sendas info@example.com --login me@example.com
   waypost sendas me@example.com --wait 600           wait ten minutes for Gmail's code
-  waypost sendas me@example.com --password-stdin < secret"
-)]
+  waypost sendas me@example.com --password-stdin < secret")]
 pub struct SendAsArgs {
     /// The address to send as.
     pub address: String,

@@ -13,6 +13,7 @@ use net::{Authority, Clock, Leaf, PairFiles};
 use serde_json::json;
 
 use crate::cli::{CertCommand, CsrArgs, SelfSignedArgs};
+use crate::commands::setup::write_new;
 use crate::config;
 use crate::output::{BAD, BOLD, DIM, GOOD, Output, WARN, note, print, span, styled};
 use crate::small_runtime;

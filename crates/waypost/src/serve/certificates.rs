@@ -10,8 +10,8 @@ use mta::settings::ListenerKind;
 use net::acme::{Acme, Challenges, Hosted, Parts, Renewer};
 use net::{Clock, InUse, Resolver, ServerTls};
 
-use crate::config::Config;
 use crate::commands::setup::make_certificate;
+use crate::config::Config;
 
 /// The certificates that a running server shows, and their renewal. A reload changes both.
 pub struct ServerCertificates {

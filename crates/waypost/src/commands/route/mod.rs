@@ -19,8 +19,8 @@ use crate::cli;
 use crate::config::{self, Config};
 use crate::output::{BAD, BOLD, GOOD, Output, print, styled};
 use crate::transport::Transport;
-pub use trial::TestStep;
 use trial::SmarthostTester;
+pub use trial::TestStep;
 
 /// The test of a smarthost.
 #[derive(Debug, Serialize)]
