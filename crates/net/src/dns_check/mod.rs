@@ -1,6 +1,6 @@
 //! What DNS says about the records of a plan: asked of the servers of each zone, of the resolver in use, and of resolvers of others.
 //!
-//! RFC 1034 s.4.2 (a zone and its servers). Invariant: it decides nothing, which `policy::dns_plan::compare` does; each question to each server is asked
+//! RFC 1034 s.4.2 (a zone and its servers). Invariant: it decides nothing, which `dns_plan::compare` does; each question to each server is asked
 //! once, and a server that has been silent is asked no more.
 
 mod ask;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use hickory_resolver::proto::rr::RecordType as Type;
 use hickory_resolver::system_conf::read_system_conf;
-use policy::dns_plan::{Answer, Answers, Data, Finding, PlannedRecord, Question, RecordType, Source, compare, questions};
+use dns_plan::{Answer, Answers, Data, Finding, PlannedRecord, Question, RecordType, Source, compare, questions};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 

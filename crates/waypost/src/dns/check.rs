@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use anyhow::Result;
 use net::{DnsCheck, DnsChecked};
-use policy::dns_plan::{DnsFacts, Finding, RecordUse, State};
+use dns_plan::{DnsFacts, Finding, RecordUse, State};
 use serde_json::{Value, json};
 
 use super::causes::{Cause, causes, counted, named};

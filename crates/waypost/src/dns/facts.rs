@@ -9,7 +9,7 @@ use control_api::ReportFacts;
 use control_api::api::{CertificatesView, DomainView, KeyView};
 use mail::Domain;
 use net::acme::{LETS_ENCRYPT, LETS_ENCRYPT_STAGING};
-use policy::dns_plan::{DkimFact, DmarcStage, DnsFacts, KeyStage};
+use dns_plan::{DkimFact, DmarcStage, DnsFacts, KeyStage};
 
 use crate::config::{Config, DmarcWord, FlowWord};
 use crate::transport::Transport;

@@ -21,7 +21,7 @@ use anyhow::Result;
 use control_api::api::{
     AccountView, AliasView, Changed, DomainView, KeyView, KeysChanged, Login, NewAccount, NewAlias, NewDomain, NewKeys, Reloaded,
 };
-use policy::dns_plan::PlannedRecord;
+use dns_plan::PlannedRecord;
 use serde::Serialize;
 
 use crate::cli::SetupArgs;
