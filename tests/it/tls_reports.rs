@@ -400,7 +400,7 @@ fn hostile_receivers_of_reports_cost_little() {
         reporter.send(&format!("you@{name}.test"));
         inbox.wait_for(&format!("to you@{name}.test."));
     }
-    reporter.says(&["a report of TLS could not be sent", "domain=private.test", "no address that may be asked"]);
+    reporter.says(&["a report of TLS could not be sent", "domain=private.test", "no public address"]);
     reporter.says(&["a report of TLS could not be sent", "domain=stranger.test", "TLS with reports.stranger.test failed"]);
     reporter.says(&["report of TLS delivered", "domain=huge.test"]);
     wait_within(SOON, "the slow host to be asked", || (slow.connections() > 0).then_some(()));

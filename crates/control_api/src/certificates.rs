@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use net::acme::{Outcome, next_key_digest, states};
-use net::{InUse, Origin};
+use net::acme::{RenewalResult, next_key_digest, states};
+use net::{CertificateInUse, CertificateOrigin};
 
 use crate::api::{CertificateView, CertificatesView, LeftOutView, OrderView, Renewal, RenewalDone, RenewalOutcome};
 use crate::error::ApiError;
@@ -22,21 +22,21 @@ const RENEWAL_WITHIN: Duration = Duration::from_secs(50);
 
 /// Tries to renew now: one certificate or all, and whether also what is not due.
 pub type RenewCertificates =
-    Arc<dyn Fn(Option<String>, bool) -> Pin<Box<dyn Future<Output = Result<Vec<Outcome>, String>> + Send>> + Send + Sync>;
+    Arc<dyn Fn(Option<String>, bool) -> Pin<Box<dyn Future<Output = Result<Vec<RenewalResult>, String>> + Send>> + Send + Sync>;
 
 /// What the routes know of certificates.
 #[derive(Clone)]
 pub struct Certificates {
     /// Those in use.
-    pub in_use: Arc<dyn Fn() -> Result<Vec<InUse>, String> + Send + Sync>,
+    pub in_use: Arc<dyn Fn() -> Result<Vec<CertificateInUse>, String> + Send + Sync>,
     /// Where those that an authority issued are, with their state.
     pub directory: PathBuf,
     /// Finds what renews; `None` where no server runs or no authority is named. A reload may change it.
     pub renewer: Arc<dyn Fn() -> Option<RenewCertificates> + Send + Sync>,
 }
 
-fn view(in_use: InUse) -> CertificateView {
-    let directory = in_use.files.certificate.parent().filter(|_| in_use.origin == Origin::Issued);
+fn view(in_use: CertificateInUse) -> CertificateView {
+    let directory = in_use.files.certificate.parent().filter(|_| in_use.origin == CertificateOrigin::Issued);
     let name = directory.and_then(|dir| dir.file_name()).map(|name| name.to_string_lossy().into_owned());
     let next_spki_sha256 = directory.and_then(next_key_digest);
     let leaf = in_use.leaf;
@@ -61,7 +61,7 @@ fn view(in_use: InUse) -> CertificateView {
 pub(crate) async fn list(State(shared): State<Shared>) -> Result<Json<CertificatesView>, ApiError> {
     let certificates = &shared.handles.certificates;
     let in_use = (certificates.in_use)().map_err(|e| ApiError::internal(e).hint("correct the file, or its place under [tls]"))?;
-    let order = |(name, state): (String, net::acme::State)| OrderView {
+    let order = |(name, state): (String, net::acme::CertificateState)| OrderView {
         name,
         authority: state.directory,
         names: state.names,
@@ -90,6 +90,6 @@ pub(crate) async fn renew(State(shared): State<Shared>, Body(asked): Body<Renewa
     let Ok(done) = done else {
         return Ok(Json(RenewalDone { is_over: false, outcomes: Vec::new() }));
     };
-    let outcome = |o: Outcome| RenewalOutcome { name: o.name, is_well: o.result.is_ok(), text: o.result.unwrap_or_else(|e| e) };
+    let outcome = |o: RenewalResult| RenewalOutcome { name: o.name, is_well: o.result.is_ok(), text: o.result.unwrap_or_else(|e| e) };
     Ok(Json(RenewalDone { is_over: true, outcomes: done.map_err(ApiError::internal)?.into_iter().map(outcome).collect() }))
 }

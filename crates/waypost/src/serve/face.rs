@@ -8,14 +8,14 @@ use anyhow::{Context, Result, bail};
 use control_api::{Certificates, RenewCertificates};
 use mta::LiveDirectory;
 use mta::settings::ListenerKind;
-use net::acme::{Acme, Challenges, Hosted, Parts};
+use net::acme::{Acme, Challenges, Hosted, RenewalParts};
 use net::{Clock, Resolver, ServerTls};
 use public_http::Web;
 use public_http::pages::Pages;
 
 use super::public::{Known, LivePublic};
-use crate::config::Config;
 use crate::commands::setup::make_certificate;
+use crate::config::Config;
 
 /// What shows itself to the world beside mail. It ends when this is dropped.
 pub struct Face {
@@ -78,7 +78,7 @@ impl Certified {
         }
         let live = self.live.clone();
         let hosted: Hosted = Arc::new(move || live.current().contents().domains.iter().map(|d| d.name.clone()).collect());
-        let parts = Parts {
+        let parts = RenewalParts {
             settings,
             directories: config.certificate_directories(),
             hostname,

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use mail::Domain;
-use net::{Trial, TrialError, TrialVersion};
+use net::{TlsProbe, TlsProbeError, TlsVersion};
 use serde::Serialize;
 
 use crate::conversation::{Conversation, Heard, connect, secured, up_to_start_tls};
@@ -62,7 +62,7 @@ pub struct Port {
 /// What all ports are tried with.
 pub struct Prober<'a> {
     /// The client's TLS.
-    pub trial: &'a Trial,
+    pub trial: &'a TlsProbe,
     /// The name that is typed into Gmail.
     pub host: &'a Domain,
     /// The account, and its password where that is known.
@@ -90,10 +90,10 @@ impl Prober<'_> {
     /// Tries a port; the last finding says why there are no more.
     pub async fn port(&self, port: Port) -> Vec<Probe> {
         let mut findings = Findings { at: port.address.to_string(), list: Vec::new() };
-        for version in [TrialVersion::V12, TrialVersion::V13] {
+        for version in [TlsVersion::V12, TlsVersion::V13] {
             let Some(mut conversation) = self.open(port, version, &mut findings).await else { break };
             // The second time only the handshake is new.
-            if version == TrialVersion::V13 && self.offers(port, &mut conversation, &mut findings).await.is_some() {
+            if version == TlsVersion::V13 && self.offers(port, &mut conversation, &mut findings).await.is_some() {
                 self.logins(&mut conversation, &mut findings).await;
             }
         }
@@ -101,8 +101,8 @@ impl Prober<'_> {
     }
 
     /// Connects and does the handshake.
-    async fn open(&self, port: Port, version: TrialVersion, findings: &mut Findings) -> Option<Conversation> {
-        let first = version == TrialVersion::V12;
+    async fn open(&self, port: Port, version: TlsVersion, findings: &mut Findings) -> Option<Conversation> {
+        let first = version == TlsVersion::V12;
         let mut tcp = match connect(port.address).await {
             Ok(tcp) => tcp,
             Err(error) => {
@@ -162,17 +162,17 @@ impl Prober<'_> {
         Some(())
     }
 
-    fn mended(&self, error: &TrialError) -> String {
+    fn mended(&self, error: &TlsProbeError) -> String {
         let host = self.host;
         match error {
-            TrialError::Name => {
+            TlsProbeError::Name => {
                 format!("type exactly the name that the certificate has, or get one for {host} (waypost cert status; docs/certificates.md)")
             }
-            TrialError::Issuer => format!(
+            TlsProbeError::Issuer => format!(
                 "Gmail takes certificates of public authorities only, with their chain: get one for {host} ([acme] in the configuration; waypost cert status)"
             ),
-            TrialError::Time => "renew it (waypost cert renew), and see that the clock is right".into(),
-            TrialError::Other(_) => "see the server's log; nothing between here and there may change what is said".into(),
+            TlsProbeError::Time => "renew it (waypost cert renew), and see that the clock is right".into(),
+            TlsProbeError::Other(_) => "see the server's log; nothing between here and there may change what is said".into(),
         }
     }
 
