@@ -4,7 +4,7 @@
 //! report-id.
 
 use mail::Domain;
-use net::{Delivery, Reach, deliver_report};
+use net::{HttpsOptions, ReportUpload, upload_report};
 use reports::tls::{FailureDetails, MEDIA_TYPE, Policy, PolicyResult, Summary, TlsReport};
 use reports::{Envelope, HttpsAddress, ReportAddress, gzip, tls_report_addresses};
 use store::{DailyCount, DailyPeriod, DailyReportDue, StoreError};
@@ -53,10 +53,10 @@ async fn post(
     address: HttpsAddress,
 ) -> Result<(), StoreError> {
     let delivery = reporter.outbox.shared.settings.load().delivery.clone();
-    let at = Reach { port: address.port, ipv6: delivery.ipv6, loopback: delivery.loopback };
+    let at = HttpsOptions { port: address.port, ipv6: delivery.ipv6, loopback: delivery.loopback };
     let body = gzip(report.to_json().as_bytes()).into();
-    let delivery = Delivery { host: &address.host, target: &address.target, media_type: MEDIA_TYPE, body };
-    match deliver_report(&reporter.resolver, &reporter.tls, delivery, at).await {
+    let delivery = ReportUpload { host: &address.host, target: &address.target, media_type: MEDIA_TYPE, body };
+    match upload_report(&reporter.resolver, &reporter.tls, delivery, at).await {
         Ok(()) => {
             tracing::info!(%domain, url = address.url, report = report.id, "TLS report delivered");
             done(reporter, due, Vec::new(), Vec::new()).await

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use net::acme::{AcmeSettings, Challenge, Directories, LETS_ENCRYPT, LETS_ENCRYPT_STAGING};
-use net::{PairFiles, Sources};
+use net::{CertificateSources, PairFiles};
 
 use super::error::{self, ConfigError};
 use super::load::Config;
@@ -33,7 +33,7 @@ impl Config {
             let (certificate, key) = (pair.certificate.clone()?, pair.key.clone()?);
             Some(PairFiles { certificate, key })
         });
-        Sources {
+        CertificateSources {
             hostname: self.settings.hostname.to_string(),
             default: is_there.then_some(default),
             pairs: pairs.collect(),
