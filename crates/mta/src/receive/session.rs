@@ -184,7 +184,7 @@ impl Driver {
         let is_account = self.session.identity().is_some();
         let position = Position {
             commands: self.session.commands(),
-            content_bytes: self.session.in_content().then(|| self.session.came_bytes()),
+            content_bytes: self.session.in_content().then(|| self.session.received_bytes()),
             is_account,
             is_crowded: !is_account && self.place.as_ref().is_some_and(|place| place.is_crowded(&settings.limits)),
         };

@@ -14,8 +14,8 @@ use public_http::Web;
 use public_http::pages::Pages;
 
 use super::public::{Known, LivePublic};
-use crate::config::Config;
 use crate::commands::setup::make_certificate;
+use crate::config::Config;
 
 /// What shows itself to the world beside mail. It ends when this is dropped.
 pub struct Face {

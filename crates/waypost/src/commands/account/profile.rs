@@ -17,8 +17,8 @@ use public_http::Servers;
 use public_http::profile::Profile;
 use serde_json::json;
 
-use crate::commands::warn;
 use crate::cli::AccountProfile;
+use crate::commands::warn;
 use crate::config::Config;
 use crate::output::{GOOD, Output, styled};
 use crate::transport::{Transport, segment};

@@ -28,7 +28,9 @@ pub(super) async fn silence(config: &Config, resolver: &Resolver) -> Option<Find
     let servers = servers(config).join(", ");
     let fix = "check that it runs and is the right one (systemctl status unbound or systemd-resolved; cat /etc/resolv.conf), or set servers under [dns]";
     let found = format!("does not answer: {own}");
-    Some(Finding::bad(Severity::Error, "resolver", servers, found, fix).because("without DNS, no mail leaves and none can be authenticated"))
+    Some(
+        Finding::bad(Severity::Error, "resolver", servers, found, fix).because("without DNS, no mail leaves and none can be authenticated"),
+    )
 }
 
 /// The addresses of the host name, or those given as arguments.
@@ -110,9 +112,13 @@ fn validation(here: &Validator, server: Option<&str>, about: String) -> Finding 
     };
     let unbound = "install unbound, and set servers = [\"127.0.0.1:53\"] under [dns]";
     match here {
-        Validator::Upstream | Validator::Here if server == Some("unknown") => {
-            Finding::bad(Severity::Warning, "resolver", about, found, "none needed: the server retries within seconds; see \"DNSSEC\" in its log")
-        }
+        Validator::Upstream | Validator::Here if server == Some("unknown") => Finding::bad(
+            Severity::Warning,
+            "resolver",
+            about,
+            found,
+            "none needed: the server retries within seconds; see \"DNSSEC\" in its log",
+        ),
         // Off may be the operator's choice.
         Validator::Upstream | Validator::Here | Validator::Off => Finding::good("resolver", about, found),
         Validator::NoSignatures => Finding::bad(Severity::Notice, "resolver", about, found, unbound)
@@ -120,8 +126,7 @@ fn validation(here: &Validator, server: Option<&str>, about: String) -> Finding 
         Validator::Unknown(_) => {
             let fix =
                 format!("check that the name servers answer (dig . SOA +dnssec); {unbound}; or validate = \"off\", which disables DANE");
-            Finding::bad(Severity::Error, "resolver", about, found, fix)
-                .because("mail that needs DNS waits until this is known")
+            Finding::bad(Severity::Error, "resolver", about, found, fix).because("mail that needs DNS waits until this is known")
         }
     }
 }
@@ -167,7 +172,9 @@ async fn ptr(context: &DoctorContext, address: IpAddr) -> Finding {
             Finding::bad(Severity::Warning, "ptr", about, found, fix)
                 .because("many receivers refuse mail from addresses with default names, as infected machines have")
         }
-        (IprevResult::Pass, Some(name)) if name.eq_ignore_ascii_case(host) => Finding::good("ptr", about, format!("{name} matches both ways")),
+        (IprevResult::Pass, Some(name)) if name.eq_ignore_ascii_case(host) => {
+            Finding::good("ptr", about, format!("{name} matches both ways"))
+        }
         (IprevResult::Pass, Some(name)) => {
             Finding::bad(Severity::Warning, "ptr", about, format!("{name} matches both ways, but the server's host name is {host}"), fix)
                 .because("receivers distrust a name that differs from the greeting")
@@ -195,7 +202,9 @@ async fn spf(context: &DoctorContext, address: IpAddr) -> Vec<Finding> {
         let about = format!("{sender} from {address}");
         let version = if address.is_ipv6() { "ip6" } else { "ip4" };
         let fix = context.spf_fixes.get(&sender).cloned().unwrap_or_else(|| {
-            format!("publish one TXT record at {sender}: \"v=spf1 {version}:{address} -all\", or add {version}:{address} to the existing one")
+            format!(
+                "publish one TXT record at {sender}: \"v=spf1 {version}:{address} -all\", or add {version}:{address} to the existing one"
+            )
         });
         let severity = if is_required { Severity::Error } else { Severity::Warning };
         findings.push(match check.result {

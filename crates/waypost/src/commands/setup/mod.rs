@@ -25,11 +25,11 @@ use policy::dns_plan::PlannedRecord;
 use serde::Serialize;
 
 use crate::cli::Setup;
+use crate::commands::route::{self, Tried};
 use crate::config::{self, Config};
 use crate::dns::public_addresses;
 use crate::output::{DIM, Output, WARN, note, styled};
 use crate::owner::give;
-use crate::commands::route::{self, Tried};
 use crate::transport::Transport;
 use advice::{DnsRecord, GmailForm};
 use plan::{Forward, Plan};

@@ -10,8 +10,8 @@ use net::Resolver;
 use policy::RouteFailure;
 use serde::Serialize;
 
-use crate::config::Config;
 use crate::commands::doctor;
+use crate::config::Config;
 
 /// All looks together take no longer.
 const WITHIN: Duration = Duration::from_secs(15);
