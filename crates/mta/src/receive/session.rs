@@ -26,8 +26,8 @@ use crate::accept::received::{Received, SessionFacts};
 use crate::accept::send_limit::Allowance;
 use crate::queue::dispatch::Dispatch;
 use crate::queue::responsibility::Responsibility;
-use crate::receive::auth::authenticator::Logins;
-use crate::receive::auth::exchange::{Answer, LogIn};
+use crate::receive::auth::authenticator::Authenticator;
+use crate::receive::auth::exchange::{AuthAnswer, AuthExchange};
 use crate::receive::content_quota::{Arriving, NotKept, Spooling};
 use crate::receive::known_networks::KnownNetworks;
 use crate::receive::listen::Place;
@@ -46,7 +46,7 @@ pub(crate) struct Reception {
     pub live: Arc<LiveDirectory>,
     pub store: Store,
     pub clock: Clock,
-    pub logins: Logins,
+    pub logins: Authenticator,
     pub allowance: Allowance,
     pub tls: Option<ServerTls>,
     pub dispatch: Dispatch,
@@ -77,7 +77,7 @@ pub(crate) struct Driver {
     spool: Option<Spooling>,
     secured: Option<Box<Secured>>,
     kind: ListenerKind,
-    log_in: LogIn,
+    log_in: AuthExchange,
     output: Vec<u8>,
 }
 
@@ -120,7 +120,7 @@ impl Driver {
         let config = session_config(&reception.settings.load(), &reception.live.current(), kind, reception.tls.is_some());
         let session =
             ServerSession::new(Arc::new(config), secured.as_ref().map(|secured| TlsInfo { description: secured.description.clone() }));
-        let (secured, log_in) = (secured.map(Box::new), LogIn::default());
+        let (secured, log_in) = (secured.map(Box::new), AuthExchange::default());
         let client = who.client;
         Self { session, stream: Some(stream), client, who, place: None, reception, spool: None, secured, kind, log_in, output: Vec::new() }
     }
@@ -249,15 +249,15 @@ impl Driver {
 
     async fn auth(&mut self, step: AuthStep) {
         match self.log_in.step(&self.reception, self.client, self.secured.as_deref(), step).await {
-            Answer::Challenge(challenge) => self.session.challenge_auth(&challenge),
-            Answer::In(login) => {
+            AuthAnswer::Challenge(challenge) => self.session.challenge_auth(&challenge),
+            AuthAnswer::LoggedIn(login) => {
                 self.who.rank = Rank::Account;
                 if let Some(place) = &mut self.place {
                     place.logged_in();
                 }
                 self.session.accept_auth(login);
             }
-            Answer::Refused(reply) => self.session.refuse_auth(reply),
+            AuthAnswer::Refused(reply) => self.session.refuse_auth(reply),
         }
     }
 

@@ -1,4 +1,4 @@
-//! `waypost config`: checks the configuration file, prints the reference of all options.
+//! `waypost config`: checks the configuration file, or prints the reference of all options.
 
 mod virtual_check;
 
@@ -7,16 +7,16 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::cli::Config;
+use crate::cli::ConfigCommand;
 use crate::config;
 use crate::output::{GOOD, Output, print, styled};
 use crate::serve::rehearsal;
 
 /// `config check` and `config reference`.
-pub fn config(path: &Path, command: Config, out: Output) -> Result<ExitCode> {
+pub fn config(path: &Path, command: ConfigCommand, out: Output) -> Result<ExitCode> {
     match command {
-        Config::Reference => print(&config::reference())?,
-        Config::Check => {
+        ConfigCommand::Reference => print(&config::reference())?,
+        ConfigCommand::Check => {
             match config::load(path).and_then(virtual_check::checked).and_then(|config| rehearsal::run(&config).map(|()| config)) {
                 Ok(config) => {
                     let summary = summary(&config);
@@ -48,7 +48,7 @@ fn summary(config: &config::Config) -> std::collections::BTreeMap<&'static str, 
     [
         ("hostname", config.settings.hostname.to_string()),
         ("data", config.file.data_dir.display().to_string()),
-        ("listens", or_none(listeners, "nowhere")),
+        ("listens", or_none(listeners, "on no port")),
         ("next hops", or_none(routes, "by MX records")),
         ("socket", config.admin_socket().display().to_string()),
     ]

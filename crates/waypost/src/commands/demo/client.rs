@@ -1,6 +1,6 @@
-//! A client that sends one message, with or without a login: what a foreign server or a mail program would do.
+//! A client that sends one message, with a login as a mail program or without one as another server.
 //!
-//! RFC 5321 s.3.3, RFC 6409. Invariant: it says what the server answered, word for word.
+//! RFC 5321 s.3.3, RFC 6409. Invariant: reports the server's reply word for word.
 
 use std::net::SocketAddr;
 
@@ -11,9 +11,9 @@ use smtp::client::{ClientEvent, ClientOptions, ClientSession, ClientTransaction,
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// A letter to be sent.
+/// A message to send.
 #[derive(Debug)]
-pub struct Letter<'a> {
+pub struct OutgoingMessage<'a> {
     /// The sender.
     pub from: &'a str,
     /// The recipient.
@@ -25,8 +25,15 @@ pub struct Letter<'a> {
 trait Connection: AsyncRead + AsyncWrite + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Unpin> Connection for T {}
 
-/// Sends a letter. Returns the reply that took it, or the one that refused it.
-pub async fn send(server: SocketAddr, login: Option<(&ClientTls, Credentials)>, letter: &Letter<'_>) -> Result<Result<String, String>> {
+/// What the server did with a message, with its reply.
+#[derive(Debug)]
+pub enum SendOutcome {
+    Accepted(String),
+    Refused(String),
+}
+
+/// Sends a message. Returns the reply that accepted or refused it.
+pub async fn send(server: SocketAddr, login: Option<(&ClientTls, Credentials)>, message: &OutgoingMessage<'_>) -> Result<SendOutcome> {
     let (tls, credentials) = login.unzip();
     let mode = if tls.is_some() { TlsMode::Required } else { TlsMode::Never };
     let mut session =
@@ -46,14 +53,17 @@ pub async fn send(server: SocketAddr, login: Option<(&ClientTls, Credentials)>, 
     };
     loop {
         match step(&mut session, &mut stream).await? {
-            ClientEvent::Ready => session.begin(transaction(letter)?),
+            ClientEvent::Ready => session.begin(transaction(message)?),
             ClientEvent::SendContent => {
-                session.send_content(letter.content.as_bytes());
+                session.send_content(message.content.as_bytes());
                 session.finish_content();
             }
             ClientEvent::Done(outcome) => {
-                let result = outcome.recipients.into_iter().next().ok_or_else(|| anyhow!("the server said nothing about the recipient"))?;
-                return Ok(result.map(|r| r.to_string()).map_err(|r| r.to_string()));
+                let result = outcome.recipients.into_iter().next().ok_or_else(|| anyhow!("no reply for the recipient"))?;
+                return Ok(match result {
+                    Ok(reply) => SendOutcome::Accepted(reply.to_string()),
+                    Err(reply) => SendOutcome::Refused(reply.to_string()),
+                });
             }
             ClientEvent::Failed(failure) => bail!("the session failed: {failure:?}"),
             ClientEvent::StartTls => bail!("TLS twice"),
@@ -61,18 +71,18 @@ pub async fn send(server: SocketAddr, login: Option<(&ClientTls, Credentials)>, 
     }
 }
 
-fn transaction(letter: &Letter<'_>) -> Result<ClientTransaction> {
+fn transaction(message: &OutgoingMessage<'_>) -> Result<ClientTransaction> {
     Ok(ClientTransaction {
-        reverse_path: ReversePath::Mailbox(Mailbox::parse(letter.from)?),
+        reverse_path: ReversePath::Mailbox(Mailbox::parse(message.from)?),
         parameters: MailParameters::default(),
-        recipients: vec![Recipient::new(ForwardPath::Mailbox(Mailbox::parse(letter.to)?))],
-        size_bytes: letter.content.len() as u64,
+        recipients: vec![Recipient::new(ForwardPath::Mailbox(Mailbox::parse(message.to)?))],
+        size_bytes: message.content.len() as u64,
         has_8bit: false,
         needs_utf8: false,
     })
 }
 
-/// Talks until the session has something to say.
+/// Reads and writes until the session has an event.
 async fn step(session: &mut ClientSession, stream: &mut (impl Connection + ?Sized)) -> Result<ClientEvent> {
     let (mut input, mut output) = (vec![0; 16 * 1024], Vec::new());
     loop {
