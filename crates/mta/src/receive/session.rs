@@ -154,7 +154,7 @@ impl SessionDriver {
         let is_account = self.session.identity().is_some();
         let position = SessionProgress {
             commands: self.session.commands(),
-            content_bytes: self.session.in_content().then(|| self.session.came_bytes()),
+            content_bytes: self.session.in_content().then(|| self.session.received_bytes()),
             is_account,
             is_crowded: !is_account && self.place.as_ref().is_some_and(|place| place.is_crowded(&settings.limits)),
         };
