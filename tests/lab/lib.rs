@@ -5,13 +5,17 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice, clippy::disallowed_methods)]
 
+mod config;
 mod digital_ocean;
 mod dns;
 mod dovecot;
 mod filters;
+mod inbound;
+mod golden;
 mod ipv6;
 mod mount;
 mod opendkim;
+mod outbound;
 mod pebble;
 mod postfix;
 mod postsrsd;
@@ -23,21 +27,27 @@ mod rspamd;
 mod script;
 mod sink;
 mod talk;
+mod tls_sender;
 mod unbound;
 mod waypost;
+mod zones;
 
 use std::net::{Ipv4Addr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+pub use config::Config;
 pub use digital_ocean::{DigitalOcean, OCEAN_TOKEN};
 pub use dns::{DNS_PORT, Dns, UPDATE_SECRET, txt};
 pub use dovecot::{Dovecot, IMAP_PORT, POP3_PORT};
 pub use filters::{DkimFilter, MILTER_PORT, Milter, RSPAMD_PORT, SpamFilter, milter_packet};
+pub use inbound::InboundScene;
+pub use golden::Golden;
 pub use ipv6::LabIpv6;
 pub use mount::Mount;
 pub use opendkim::{OpenDkim, rsa_key};
+pub use outbound::{OutboundScene, content};
 pub use pebble::Pebble;
 pub use postfix::{Postfix, postmap};
 pub use postsrsd::Postsrsd;
@@ -49,8 +59,10 @@ pub use rspamd::Rspamd;
 pub use script::{Script, converse, obedient};
 pub use sink::{Delivered, Sink};
 pub use talk::Talk;
+pub use tls_sender::TlsSender;
 pub use unbound::Unbound;
 pub use waypost::{Waypost, binary};
+pub use zones::{domain, forwarding_zone, sts_domain, tlsa, zone};
 
 /// The port of every mail host in a lab.
 pub const MX_PORT: u16 = 2525;
@@ -69,6 +81,9 @@ pub const POLICY_PORT: u16 = 2444;
 
 /// Who holds this port has the network.
 const CLAIM_PORT: u16 = 2524;
+
+/// The second octet of the networks of [`Lab::numbered`].
+const NUMBERED: u8 = 250;
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
@@ -93,11 +108,17 @@ impl Lab {
         let network = (0..u32::from(u16::MAX)).find_map(|_| {
             let number = std::process::id().wrapping_mul(7).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
             let [a, b, ..] = number.to_le_bytes();
-            let claim = UdpSocket::bind((Ipv4Addr::new(127, a, b, 254), CLAIM_PORT)).ok().filter(|_| a > 0)?;
-            std::mem::forget(claim);
-            Some([a, b])
+            (a > 0 && a != NUMBERED && claim([a, b])).then_some([a, b])
         });
         Self { directory: tempfile::tempdir().expect("a temporary directory"), network: network.expect("a free network") }
+    }
+
+    /// Opens a laboratory in the same network in every run, for goldens: addresses have the same width, so columns stay aligned. Each test takes a number
+    /// of its own.
+    pub fn numbered(number: u8) -> Self {
+        let network = [NUMBERED, number];
+        wait_within(Duration::from_secs(120), "the network of another run of this test", || claim(network).then_some(()));
+        Self { directory: tempfile::tempdir().expect("a temporary directory"), network }
     }
 
     /// An address of the lab: 127.x.y.`host`. 1 is our server, 53 the name server.
@@ -119,6 +140,11 @@ impl Lab {
         std::fs::write(&path, text).expect("a file in the lab");
         path
     }
+}
+
+/// Takes a network until the process ends; false where another process has it.
+fn claim([a, b]: [u8; 2]) -> bool {
+    UdpSocket::bind((Ipv4Addr::new(127, a, b, 254), CLAIM_PORT)).map(std::mem::forget).is_ok()
 }
 
 /// Base64, as AUTH takes it.

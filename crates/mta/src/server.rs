@@ -32,7 +32,7 @@ use crate::notify::virtual_file;
 use crate::queue::clock_step::{self, ClockSteps};
 use crate::queue::dedup::Taken;
 use crate::queue::dispatch::{Dispatch, World};
-use crate::receive::auth::authenticator::Logins;
+use crate::receive::auth::authenticator::Authenticator;
 use crate::receive::auth::passwords::PasswordKey;
 use crate::receive::auth::sealed_passwords;
 use crate::receive::content_quota::Arriving;
@@ -40,7 +40,7 @@ use crate::receive::known_networks::KnownNetworks;
 use crate::receive::listen::{Sessions, bind, listen};
 use crate::receive::session::Reception;
 use crate::reporting::schedule;
-use crate::reporting::tally::Results;
+use crate::reporting::tally;
 use crate::settings::{Listener, ListenerKind, LiveSettings};
 use crate::support::directory_cache::LiveDirectory;
 use crate::support::dkim_signers::Signing;
@@ -155,7 +155,7 @@ impl Server {
             ipv6: Ipv6Standing::default(),
             sts: StsPolicies::open(&data),
             tls_memory: TlsMemory::open(&data),
-            results: Results::start(store.clone(), clock.clone()),
+            results: tally::start(store.clone(), clock.clone()),
             signing: Signing::default(),
             closing: Closing::default(),
             clock_steps: ClockSteps::open(&data, &clock),
@@ -167,7 +167,7 @@ impl Server {
         let allowance = Allowance::new(store.clone(), habits.clone());
         let known = KnownNetworks::open(&data);
         let knowledge = (habits, known.clone());
-        let logins = Logins::start((store.clone(), live.clone(), settings.clone()), password_key, knowledge, clock.clone()).await?;
+        let logins = Authenticator::start((store.clone(), live.clone(), settings.clone()), password_key, knowledge, clock.clone()).await?;
         let reception = Arc::new(Reception {
             settings,
             live,

@@ -5,17 +5,12 @@
 mod cli;
 mod commands;
 mod config;
+mod control;
 mod conversation;
-mod demo;
 mod dns;
-mod doctor;
 mod output;
 mod owner;
-mod route;
-mod sendas;
-mod sendmail;
 mod serve;
-mod setup;
 mod transport;
 
 use std::process::ExitCode;
@@ -25,6 +20,7 @@ use clap::FromArgMatches;
 use tokio::runtime::{Builder, Runtime};
 
 use cli::{Cli, Command};
+use commands::{demo, doctor, route, send_as, sendmail, setup};
 use output::Output;
 
 /// Many small allocations from several threads: it is faster at these than the C library's, and gives memory back.
@@ -73,7 +69,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::ExplainReply(args) => commands::explain_reply(&args, out).map(|()| ExitCode::SUCCESS),
         Command::Setup(args) => small_runtime()?.block_on(setup::run(&cli.config, args, out)),
         Command::Serve => serve::run(&cli.config).map(|()| ExitCode::SUCCESS),
-        Command::Sendas(args) => small_runtime()?.block_on(sendas::run(&cli.config, args, out)),
+        Command::SendAs(args) => small_runtime()?.block_on(send_as::run(&cli.config, args, out)),
         Command::Doctor(args) => small_runtime()?.block_on(doctor::run(&cli.config, args, out)),
         Command::Route(command) => small_runtime()?.block_on(route::run(&cli.config, command, out)),
         Command::Demo(args) => demo::run(&args),

@@ -8,11 +8,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use admin::Handles;
-use admin::api::Failure;
 use anyhow::{Context, Result, anyhow, bail};
 use axum::Router;
 use axum::body::Body;
+use control_api::ApiContext;
+use control_api::api::Failure;
 use http_body_util::BodyExt;
 use hyper::body::Bytes;
 use hyper::{Method, Request, StatusCode};
@@ -25,6 +25,7 @@ use tokio::net::UnixStream;
 use tower::ServiceExt;
 
 use crate::config::Config;
+use crate::control::OfflineControl;
 use crate::owner::{self, Opened, other_than_root};
 
 /// An answer must come in this time; hashing and large imports take a while.
@@ -86,7 +87,7 @@ impl Transport {
         store.release_claims(net::Clock::system().now_ms()).await?;
         let settings = &config.settings;
         let live = LiveDirectory::open(store.clone(), &settings.delimiters, settings.virtual_file.clone()).await?;
-        Ok(Self::InProcess(Box::new(admin::router(offline(config, store, Arc::new(live))?))))
+        Ok(Self::InProcess(Box::new(control_api::router(offline(config, store, Arc::new(live))?))))
     }
 
     /// Whether a server runs.
@@ -178,61 +179,19 @@ async fn handshake(stream: UnixStream) -> Result<hyper::client::conn::http1::Sen
     Ok(sender)
 }
 
-fn offline(config: &Config, store: Store, live: Arc<LiveDirectory>) -> Result<Handles> {
+fn offline(config: &Config, store: Store, live: Arc<LiveDirectory>) -> Result<ApiContext> {
     let clock = net::Clock::system();
-    let settings = Arc::new(arc_swap::ArcSwap::from_pointee(config.settings.clone()));
-    Ok(Handles {
-        password_key: Arc::new(crate::config::secrets::password_key(&config.file.password_key())?),
-        submit: submitting(mta::Submitter::offline(
-            settings.clone(),
-            store.clone(),
-            live.clone(),
-            clock.clone(),
-            Arc::new(admin::is_local_user),
-        )),
-        confirmations: mta::Confirmations::default(),
-        message_max_bytes: limit_of(settings.clone()),
-        has_route: routed(settings.clone()),
-        release: releasing(mta::Releaser::new(settings, store.clone(), live.clone(), clock.clone())),
-        pauses: None,
-        resolver: crate::serve::resolver(config).ok(),
-        report_facts: crate::dns::report_facts(config),
-        certificates: crate::serve::face::certificates_on_disk(config),
+    let control = Arc::new(OfflineControl::new(config, &store, &live, &clock));
+    Ok(ApiContext {
         store,
         live,
+        password_key: Arc::new(crate::config::secrets::password_key(&config.file.password_key())?),
         clock,
-        retry: Arc::new(|| {}),
-        reload: None,
-        status: Arc::new(|| serde_json::json!({ "running": false })),
+        resolver: crate::serve::resolver(config).ok(),
+        report_facts: crate::dns::report_facts(config),
+        certificates: config.certificate_directories().certificates,
+        control,
     })
-}
-
-/// The route's way to a releaser.
-pub fn releasing(releaser: mta::Releaser) -> admin::Release {
-    let releaser = Arc::new(releaser);
-    Arc::new(move |id, wrapped| {
-        let releaser = releaser.clone();
-        Box::pin(async move { releaser.release(id, wrapped).await })
-    })
-}
-
-/// The route's way to a submitter.
-pub fn submitting(submitter: mta::Submitter) -> admin::Submit {
-    let submitter = Arc::new(submitter);
-    Arc::new(move |submission| {
-        let submitter = submitter.clone();
-        Box::pin(async move { submitter.submit(submission).await })
-    })
-}
-
-/// The largest message, as the settings in force say.
-pub fn limit_of(settings: mta::settings::LiveSettings) -> Arc<dyn Fn() -> u64 + Send + Sync> {
-    Arc::new(move || settings.load().limits.message_bytes)
-}
-
-/// Whether the settings in force name the next hop of a domain.
-pub fn routed(settings: mta::settings::LiveSettings) -> Arc<dyn Fn(&mail::Domain) -> bool + Send + Sync> {
-    Arc::new(move |domain| settings.load().delivery.routes.iter().any(|route| !route.is_last_resort && route.domains.contains(domain)))
 }
 
 /// A command run as root would leave files that the server cannot write.
@@ -285,7 +244,7 @@ mod tests {
         assert_eq!(with_query("/p", &[("a", Some("x+y z".into())), ("b", None)]), "/p?a=x%2By%20z");
     }
 
-    use admin::api::DomainView;
+    use control_api::api::DomainView;
 
     fn config(dir: &Path) -> Config {
         let path = dir.join("waypost.toml");
@@ -306,8 +265,8 @@ mod tests {
         std::fs::create_dir(&config.file.data_dir).unwrap();
         let mut offline = Transport::open(&config).await.unwrap();
         assert!(matches!(offline, Transport::InProcess(_)));
-        let new = admin::api::NewDomain { name: "example.test".into() };
-        let _: admin::api::Changed = offline.post("/v1/domains", &new).await.unwrap();
+        let new = control_api::api::NewDomain { name: "example.test".into() };
+        let _: control_api::api::Changed = offline.post("/v1/domains", &new).await.unwrap();
 
         let locked = Transport::open(&config).await.unwrap_err().to_string();
         assert!(locked.contains("no server answers on") && locked.contains("hint:"), "{locked}");
@@ -315,12 +274,12 @@ mod tests {
         let Transport::InProcess(router) = &offline else { panic!("it is in process") };
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let (router, socket) = (router.as_ref().clone(), config.admin_socket());
-        let listener = admin::bind(&socket).await.unwrap();
-        let server = tokio::spawn(async move { admin::serve(listener, router, &socket, async { drop(stopped.await) }).await });
+        let listener = control_api::bind(&socket).await.unwrap();
+        let server = tokio::spawn(async move { control_api::serve(listener, router, &socket, async { drop(stopped.await) }).await });
         let mut online = Transport::open(&config).await.unwrap();
         assert!(matches!(online, Transport::Socket(..)));
         assert_eq!((names(&mut online).await, names(&mut offline).await), (vec!["example.test".into()], vec!["example.test".to_owned()]));
-        let error = online.post::<admin::api::Changed>("/v1/domains", &new).await.unwrap_err().to_string();
+        let error = online.post::<control_api::api::Changed>("/v1/domains", &new).await.unwrap_err().to_string();
         assert_eq!(error, "example.test is hosted here already");
         drop((stop, online));
         server.await.unwrap().unwrap();

@@ -69,7 +69,7 @@ pub(crate) fn tell(world: &World, seen: Seen) {
         detail = json(&row);
     }
     let (every_s, now_s) = (world.settings.load().reporting.every_s, world.clock.now_s());
-    world.results.tell(DailyCount {
+    world.results.push(DailyCount {
         period: period(DailyKind::Dmarc, now_s, every_s, domain),
         policy: serde_json::to_string(&policy).unwrap_or_default(),
         detail,

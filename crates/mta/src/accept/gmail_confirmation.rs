@@ -4,11 +4,12 @@
 //! away again is never among what is found; the mail goes on to where it goes anyway.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use mail::Mailbox;
 use mail::evidence::{DkimResult, Evidence};
 use mail_parser::MessageParser;
+use parking_lot::Mutex;
 use policy::AcceptedRecipient;
 
 use crate::accept::decide::{Accepted, from_addresses};
@@ -52,7 +53,7 @@ pub struct Confirmations(Arc<Mutex<VecDeque<Confirmation>>>);
 impl Confirmations {
     /// Those for an address, the newest first.
     pub fn of(&self, address: &Mailbox, now_ms: i64) -> Vec<Confirmation> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.0.lock();
         kept.iter().rev().filter(|c| c.address == *address && now_ms - c.at_ms < KEPT_MS).cloned().collect()
     }
 
@@ -60,7 +61,7 @@ impl Confirmations {
     pub(crate) fn look(&self, accepted: &Accepted<'_>) {
         let Proof::Evidence(evidence) = &accepted.proof else { return };
         let Some((code, link)) = recognised(evidence, &accepted.whole.bytes) else { return };
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.0.lock();
         for (_, recipient) in &accepted.received.recipients {
             let AcceptedRecipient::Alias { alias, .. } = recipient else { continue };
             tracing::info!(id = %accepted.received.id, %alias, "Gmail asks whether the address is yours: waypost sendas {alias} --wait shows its code");

@@ -3,7 +3,7 @@
 //! Invariant: what an account has sent to before is told from what is new to it over restarts too; memory is bounded by what is
 //! remembered of each account that sends.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 
 use directory::Account;
 use mail::Mailbox;
@@ -11,6 +11,7 @@ use store::{Store, StoreError};
 use tokio::sync::Mutex;
 
 use crate::settings::Sending;
+use crate::support::limits::{BoundedMap, Bucket};
 use crate::support::usage_log::{Habit, Habits};
 
 const HOUR_MS: i64 = 3_600_000;
@@ -43,15 +44,16 @@ pub(crate) enum Said {
 /// The counts.
 #[derive(Debug)]
 pub(crate) struct Allowance {
-    accounts: Mutex<HashMap<String, Sent>>,
+    accounts: Mutex<BoundedMap<String, Sent>>,
     store: Store,
     habits: Habits,
 }
 
 #[derive(Debug, Default)]
 struct Sent {
-    /// Recipients that count, in thousandths, and when they were counted last.
-    count: i64,
+    /// The recipients of the last hour.
+    hour: Bucket,
+    /// When it sent last.
     at_ms: i64,
     known: HashSet<i64>,
     /// When the new ones of the last day were new.
@@ -63,21 +65,17 @@ struct Sent {
 
 impl Allowance {
     pub fn new(store: Store, habits: Habits) -> Self {
-        Self { accounts: Mutex::default(), store, habits }
+        Self { accounts: Mutex::new(BoundedMap::new(COUNTED_MAX)), store, habits }
     }
 
     /// Counts one more recipient of an account.
     pub async fn one_more(&self, account: &Account, recipient: &Mailbox, limits: Sending, now_ms: i64) -> Result<Said, StoreError> {
         let login = account.login.key();
         let mut accounts = self.accounts.lock().await;
-        if !accounts.contains_key(&login) {
+        if accounts.get(&login).is_none() {
             // Rare: the first message of an account since the start.
             let sent = Sent::load(&self.store, &login, now_ms).await?;
-            if accounts.len() >= COUNTED_MAX {
-                let oldest = accounts.iter().min_by_key(|(_, sent)| sent.at_ms).map(|(login, _)| login.clone());
-                oldest.map(|login| accounts.remove(&login));
-            }
-            accounts.insert(login.clone(), sent);
+            accounts.insert_over_oldest(login.clone(), sent, |sent| sent.at_ms);
         }
         let Some(sent) = accounts.get_mut(&login) else { return Ok(Said::Fine) };
         let hash = hash(&login, recipient);
@@ -85,7 +83,7 @@ impl Allowance {
         let said = sent.one_more(hash, is_new, limits, now_ms);
         if said == Said::Fine && is_new {
             // With a full line it is new once more after a restart.
-            let _ = self.habits.try_send(Habit::Recipient(login, hash, now_ms));
+            self.habits.push(Habit::Recipient(login, hash, now_ms));
         }
         Ok(said)
     }
@@ -105,20 +103,17 @@ impl Sent {
     }
 
     fn one_more(&mut self, recipient: i64, is_new: bool, limits: Sending, now_ms: i64) -> Said {
-        let most = i64::from(limits.per_hour) * 1000;
-        let back = (now_ms - self.at_ms).max(0).saturating_mul(most) / HOUR_MS;
-        self.count = self.count.saturating_sub(back).max(0);
         self.at_ms = now_ms;
-        if self.count + 1000 > most {
+        if !self.hour.take(limits.per_hour, HOUR_MS, now_ms) {
             return Said::TooMany(limits.per_hour);
         }
         while self.new.front().is_some_and(|at_ms| now_ms - at_ms >= DAY_MS) {
             self.new.pop_front();
         }
         if is_new && self.new.len() >= usize::try_from(limits.new_per_day).unwrap_or(usize::MAX) {
+            self.hour.give_back();
             return self.refuse_new(limits.new_per_day, now_ms);
         }
-        self.count += 1000;
         if is_new {
             self.known.insert(recipient);
             self.new.push_back(now_ms);

@@ -3,9 +3,8 @@
 //! The decisions are policy's; here is what a delivery touches: its targets, host, and domains (those of SPF, RFC 7208 s.2.4, and of
 //! our DKIM signature, RFC 6376 s.3.5). Invariant: a job that was let through gives its passes back exactly once.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use mail::{Domain, Fields, Mailbox};
+use parking_lot::{Mutex, MutexGuard};
 use policy::{Admission, Circuits, Keys, Meaning, Pass, Pause, Scope, Severity, Trouble};
 use store::{Flow, Message};
 
@@ -39,7 +38,7 @@ pub(crate) struct Admitted {
 
 impl LiveCircuits {
     fn circuits(&self) -> MutexGuard<'_, Circuits> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Asks for a job. Recipients whose target has to wait leave it; where its host does, or somebody waits for the outcome of

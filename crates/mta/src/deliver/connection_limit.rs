@@ -5,9 +5,10 @@
 //! and a connection that is only kept in case gives way to whoever waits.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use policy::NextHop;
 use store::Flow;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -43,7 +44,7 @@ impl HostPlaces {
     /// Waits for a place at a host that has `most` of them.
     pub async fn enter(&self, hop: &NextHop, flow: Flow, most: usize) -> HostPlace {
         let places = {
-            let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut all = self.0.lock();
             // A host with no connection is forgotten, so a limit that was changed counts from its next first one.
             all.retain(|_, places| Arc::strong_count(places) > 1);
             all.entry((hop.clone(), flow)).or_insert_with(|| Arc::new(Places::new(most.max(1)))).clone()
@@ -99,7 +100,7 @@ mod tests {
         let _third = places.enter(&hop("b.test"), Flow::Own, 1).await;
         drop(first);
         places.enter(&hop("a.test"), Flow::Own, 1).await;
-        assert_eq!(places.0.lock().unwrap().len(), 3);
+        assert_eq!(places.0.lock().len(), 3);
     }
 
     #[tokio::test]

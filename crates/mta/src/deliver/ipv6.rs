@@ -4,10 +4,10 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use mail::evidence::{IprevResult, SpfResult};
 use msgauth::Input;
+use parking_lot::{Mutex, MutexGuard};
 use store::Flow;
 
 use crate::queue::dispatch::World;
@@ -36,7 +36,7 @@ struct Known {
 
 impl Ipv6Standing {
     fn known(&self) -> MutexGuard<'_, HashMap<(Ipv6Addr, Flow), Known>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Leaves IPv6 addresses out of a host's, where there are others and ours is not fit.

@@ -7,9 +7,10 @@ mod attempt;
 mod worker;
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use mail::Domain;
+use parking_lot::{Mutex, MutexGuard};
 use policy::{NextHops, Trouble};
 use store::Flow;
 use tokio::sync::Semaphore;
@@ -74,13 +75,13 @@ impl LaneState {
 
 impl Lane {
     fn state(&self) -> MutexGuard<'_, LaneState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 
 impl Lanes {
     fn all(&self) -> MutexGuard<'_, HashMap<LaneKey, Arc<Lane>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Workers and connections over all lanes.

@@ -5,15 +5,16 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use mail::Domain;
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::queue::dispatch::Dispatch;
+use crate::support::limits::BoundedMap;
 use crate::support::state_file::KeptFile;
 
 /// Where it is kept, in the data directory.
@@ -52,23 +53,29 @@ impl Seen {
 }
 
 /// The memory.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct TlsMemory {
     file: KeptFile,
-    hosts: Mutex<HashMap<Domain, Seen>>,
+    hosts: Mutex<BoundedMap<Domain, Seen>>,
     /// Something is to be written.
     news: Notify,
+}
+
+impl Default for TlsMemory {
+    fn default() -> Self {
+        Self { file: KeptFile::default(), hosts: Mutex::new(BoundedMap::new(KEPT_MAX)), news: Notify::new() }
+    }
 }
 
 impl TlsMemory {
     /// Reads what was kept.
     pub fn open(data: &Path) -> Self {
         let (file, held) = KeptFile::open(data.join(FILE));
-        Self { file, hosts: Mutex::new(read(&held)), news: Notify::new() }
+        Self { file, hosts: Mutex::new(BoundedMap::of(KEPT_MAX, read(&held))), news: Notify::new() }
     }
 
-    fn hosts(&self) -> MutexGuard<'_, HashMap<Domain, Seen>> {
-        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
+    fn hosts(&self) -> MutexGuard<'_, BoundedMap<Domain, Seen>> {
+        self.hosts.lock()
     }
 
     /// A connection to the host runs over TLS.
@@ -78,14 +85,9 @@ impl TlsMemory {
         if hosts.get(host).is_some_and(|seen| !is_news(seen)) {
             return;
         }
-        if hosts.len() >= KEPT_MAX && !hosts.contains_key(host) {
-            hosts.retain(|_, seen| seen.holds(now_ms));
-            if hosts.len() >= KEPT_MAX {
-                return;
-            }
+        if hosts.insert_if_room(host.clone(), Seen { offered_ms: now_ms, missing_ms: None }, |seen| seen.holds(now_ms)) {
+            self.news.notify_one();
         }
-        hosts.insert(host.clone(), Seen { offered_ms: now_ms, missing_ms: None });
-        self.news.notify_one();
     }
 
     /// Whether the host is expected to offer it.
@@ -169,7 +171,7 @@ mod tests {
         for n in 0..KEPT_MAX + 10 {
             memory.offered(&format!("h{n}.test").parse().unwrap(), 0);
         }
-        assert_eq!(memory.hosts().len(), KEPT_MAX);
+        assert_eq!(memory.hosts().iter().count(), KEPT_MAX);
         memory.offered(&"new.test".parse().unwrap(), KEPT_MS);
         assert!(memory.expects(&"new.test".parse().unwrap(), KEPT_MS));
     }
@@ -184,7 +186,8 @@ mod tests {
         memory.flush().await;
         let again = TlsMemory::open(data.path());
         assert!(again.expects(&one, 2000) && !again.expects(&bad, 2000));
-        assert_eq!(*again.hosts(), *memory.hosts());
+        let kept = |memory: &TlsMemory| memory.hosts().iter().map(|(host, seen)| (host.clone(), *seen)).collect::<HashMap<_, _>>();
+        assert_eq!(kept(&again), kept(&memory));
         // The day goes on where it was.
         assert_eq!(again.missing(&two, 6000), HOLD_MS - 1000);
         let hosts =
@@ -192,7 +195,7 @@ mod tests {
         std::fs::write(data.path().join(FILE), hosts).unwrap();
         let again = TlsMemory::open(data.path());
         assert!(again.expects(&one, 2000) && !again.expects(&bad, 2000));
-        assert_eq!(again.hosts().len(), 1);
+        assert_eq!(again.hosts().iter().count(), 1);
         std::fs::write(data.path().join(FILE), "{").unwrap();
         assert!(!TlsMemory::open(data.path()).expects(&one, 2000));
     }

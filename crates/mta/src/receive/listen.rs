@@ -5,10 +5,11 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use mail::Reply;
+use parking_lot::Mutex;
 use socket2::{Domain as Family, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -69,7 +70,7 @@ impl Sessions {
     /// Takes a place, or says why there is none.
     fn enter(&self, who: Claimant, limits: &Limits) -> Result<Place, Reply> {
         let client = network(who.client);
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.0.lock();
         let of_client = counts.by_client.get(&client).copied().unwrap_or_default();
         if of_client >= limits.sessions_per_client {
             return Err(too_many_from_network());
@@ -85,7 +86,7 @@ impl Sessions {
 
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).shares.total()
+        self.0.lock().shares.total()
     }
 }
 
@@ -96,12 +97,12 @@ fn too_many_from_network() -> Reply {
 impl Place {
     /// Whether clients like this one leave hardly a place for others.
     pub fn is_crowded(&self, limits: &Limits) -> bool {
-        self.sessions.0.lock().unwrap_or_else(PoisonError::into_inner).shares.is_crowded(self.who.rank, limits.sessions)
+        self.sessions.0.lock().shares.is_crowded(self.who.rank, limits.sessions)
     }
 
     /// The client has logged in: it counts among the accounts from now on.
     pub fn logged_in(&mut self) {
-        let mut counts = self.sessions.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.sessions.0.lock();
         counts.shares.promote(self.who, Rank::Account, 1);
         self.who.rank = Rank::Account;
     }
@@ -110,7 +111,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let client = network(self.who.client);
-        let mut counts = self.sessions.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.sessions.0.lock();
         counts.shares.give_back(self.who, 1);
         if let Some(of_client) = counts.by_client.get_mut(&client) {
             *of_client = of_client.saturating_sub(1);

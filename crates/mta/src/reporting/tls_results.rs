@@ -30,7 +30,7 @@ pub(crate) fn tell(world: &World, policy: &Policy, failure: Option<FailureDetail
     let reason = failure.as_ref().map(|failure| one_line(&failure.reason)).unwrap_or_default();
     let failure = failure.map(|failure| FailureDetails { reason: String::new(), sessions: 0, ..failure });
     let json = |value: serde_json::Result<String>| value.unwrap_or_default();
-    world.results.tell(DailyCount {
+    world.results.push(DailyCount {
         period: period(DailyKind::Tls, world.clock.now_s(), settings.reporting.every_s, policy.domain.clone()),
         policy: json(serde_json::to_string(policy)),
         detail: failure.map(|failure| json(serde_json::to_string(&failure))).unwrap_or_default(),

@@ -3,12 +3,13 @@
 //! Invariant: whoever asks gets the newest snapshot: a file that changed is read at the next question, its good lines are in force, and one
 //! that cannot be read changes nothing. Where it cannot be read at the start, no address is taken for unknown.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use directory::virtual_file::VirtualFile;
 use directory::{Alias, Aliases, Contents, Directory, Origin};
 use mail::Domain;
+use parking_lot::Mutex;
 use store::{DirectoryChange, Store, StoreError};
 
 use crate::support::virtual_source::{self, Stamp, VirtualFaults, VirtualSource};
@@ -80,14 +81,14 @@ impl LiveDirectory {
     }
 
     fn put(&self, new: State) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         *state = new;
         self.current.store(Arc::new(state.merged()));
     }
 
     /// What of the virtual file is not in force; `None` where there is no such file.
     pub fn virtual_faults(&self) -> Option<VirtualFaults> {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state.lock();
         let source = state.source.as_ref()?;
         Some(virtual_source::faults(&source.path, state.from_file.as_ref(), state.unread.clone()))
     }
@@ -95,7 +96,7 @@ impl LiveDirectory {
     /// Puts changes in force that the store has taken. What a change does not concern is shared with the snapshot before it.
     pub async fn apply(&self, changes: &[DirectoryChange]) -> Result<(), DirectoryError> {
         let _changing = self.changing.lock().await;
-        let delimiters = self.state.lock().unwrap_or_else(PoisonError::into_inner).delimiters.clone();
+        let delimiters = self.state.lock().delimiters.clone();
         let is_alias = |change: &&DirectoryChange| {
             matches!(change, DirectoryChange::AddAlias { .. } | DirectoryChange::RemoveAlias(_) | DirectoryChange::EnableAlias(..))
         };
@@ -104,7 +105,7 @@ impl LiveDirectory {
             return self.read_all(delimiters).await;
         }
         let beside = self.store.directory_beside_aliases(delimiters).await?;
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         let in_force = self.current.load().contents().aliases.clone();
         let next = state.changed(beside, in_force, &of_aliases);
         self.current.store(Arc::new(next));
@@ -114,14 +115,14 @@ impl LiveDirectory {
     /// Reads all of the store's part again, after changes that nobody names.
     pub async fn reload(&self) -> Result<(), DirectoryError> {
         let _changing = self.changing.lock().await;
-        let delimiters = self.state.lock().unwrap_or_else(PoisonError::into_inner).delimiters.clone();
+        let delimiters = self.state.lock().delimiters.clone();
         self.read_all(delimiters).await
     }
 
     /// The caller holds `changing`.
     async fn read_all(&self, delimiters: String) -> Result<(), DirectoryError> {
         let stored = self.store.directory(delimiters).await?;
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         state.stored = Some(stored);
         self.current.store(Arc::new(state.merged()));
         Ok(())
@@ -134,7 +135,7 @@ impl LiveDirectory {
     }
 
     fn refresh_file(&self) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         let Some(source) = state.source.clone() else { return };
         let seen = source.stamp();
         if seen == state.seen {

@@ -4,12 +4,13 @@
 //! the other's; a message that cannot be signed leaves without.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use directory::Directory;
 use mail::Domain;
 use msgauth::{Algorithm, Signer};
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 /// Reads keys, and keeps what was read.
@@ -51,7 +52,7 @@ impl Signing {
     }
 
     fn signers(&self, directory: &Directory, domain: &Domain) -> Vec<Arc<Signer>> {
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut read = self.read.lock();
         let mut signers = Vec::new();
         for key in directory.signing_keys(domain) {
             let name = (key.record_name(), key.public.clone());

@@ -3,16 +3,10 @@
 //! Invariant: no session waits for it; what the last seconds brought may be lost, and then somebody known is a stranger once more.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use store::{LoginUse, Store};
-use tokio::sync::mpsc;
 
-/// Habits that wait to be written; more are not remembered.
-const LINE_MAX: usize = 4096;
-
-/// They are written at most this often: a client that logs in for every message is one line.
-const WRITE_EVERY: Duration = Duration::from_secs(1);
+use crate::support::write_behind::{BatchWriter, WriteBehind};
 
 /// Something that an account's owner does.
 #[derive(Debug)]
@@ -23,23 +17,20 @@ pub(crate) enum Habit {
     Recipient(String, i64, i64),
 }
 
-/// Where habits are told.
-pub(crate) type Habits = mpsc::Sender<Habit>;
+/// Where sessions hand over habits.
+pub(crate) type Habits = WriteBehind<Habit>;
 
-/// Starts writing; it ends with the last sender.
+/// Starts the writer.
 pub(crate) fn start(store: Store) -> Habits {
-    let (habits, mut line) = mpsc::channel(LINE_MAX);
-    tokio::spawn(async move {
-        let mut waiting = Vec::new();
-        while line.recv_many(&mut waiting, LINE_MAX).await > 0 {
-            tokio::time::sleep(WRITE_EVERY).await;
-            while let Ok(habit) = line.try_recv() {
-                waiting.push(habit);
-            }
-            write(&store, std::mem::take(&mut waiting)).await;
-        }
-    });
-    habits
+    WriteBehind::start(Writer(store))
+}
+
+struct Writer(Store);
+
+impl BatchWriter<Habit> for Writer {
+    async fn write(&mut self, batch: Vec<Habit>, _left_out: u64) {
+        write(&self.0, batch).await;
+    }
 }
 
 async fn write(store: &Store, habits: Vec<Habit>) {

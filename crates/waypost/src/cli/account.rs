@@ -1,13 +1,13 @@
-//! `waypost account`, as clap reads it.
+//! Arguments of `waypost account`.
 //!
-//! Invariant: no option takes a password: it would stand in the shell's history and in the list of processes.
+//! Invariant: no option takes a password, which would show in the shell's history and in the process list.
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use mail::Domain;
 
-/// Who may log in and send.
+/// Manage accounts, which log in to send mail.
 #[derive(Debug, Subcommand)]
 pub enum Account {
     /// Add an account and print its password once.
@@ -17,139 +17,139 @@ pub enum Account {
   waypost account add me@example.com --name gmail --sender info@example.com
   waypost account add me@example.com --password-stdin < secret")]
     Add {
-        /// The name to log in with: an address.
+        /// The login: an address.
         login: String,
-        /// Which client the password is for [default: first].
+        /// A name for the password, such as the client that uses it [default: first].
         #[arg(long)]
         name: Option<String>,
-        /// Another sender that is allowed: an address, @domain, or * for any. Can be given several times.
+        /// An additional sender that the account may use: an address, @domain, or * for any. Repeatable.
         #[arg(long, value_name = "ADDRESS")]
         sender: Vec<String>,
-        /// Make an alias too: mail to the account's address goes there. Can be given several times.
+        /// Also create an alias that forwards mail for this address there. Repeatable.
         #[arg(long, value_name = "ADDRESS")]
         forward: Vec<String>,
-        /// Read the password from standard input instead of making one.
+        /// Read the password from standard input instead of generating one.
         #[arg(long)]
         password_stdin: bool,
     },
     /// List the accounts.
     List,
-    /// Show an account: its passwords, where each was used, and as whom it may send.
+    /// Show an account: its passwords, where each was used, and its allowed senders.
     Show {
         /// The account.
         login: String,
     },
-    /// Give an account a new password and print it once.
-    #[command(after_help = "One password for each client can be replaced without the others.
+    /// Set a new password and print it once.
+    #[command(after_help = "With a password for each client, one can be replaced without the others.
 
 Examples:
-  waypost account passwd me@example.com                          replace the only one
-  waypost account passwd me@example.com --name phone             one more, or in the place of the one of this name
-  waypost account passwd me@example.com --name phone --remove    the phone is lost")]
+  waypost account passwd me@example.com                          replace the only password
+  waypost account passwd me@example.com --name phone             add a password, or replace the one of this name
+  waypost account passwd me@example.com --name phone --remove    remove it, because the phone is lost")]
     Passwd {
         /// The account.
         login: String,
-        /// Which client it is for.
+        /// The name of the password.
         #[arg(long)]
         name: Option<String>,
         /// Remove the password of this name.
         #[arg(long, requires = "name", conflicts_with = "password_stdin")]
         remove: bool,
-        /// Read the password from standard input instead of making one.
+        /// Read the password from standard input instead of generating one.
         #[arg(long)]
         password_stdin: bool,
     },
-    /// Say whether a password (on standard input) is the account's; exit code 1 where it is not.
+    /// Verify a password from standard input; exit code 1 if it is not the account's.
     #[command(after_help = "Example:\n  waypost account verify me@example.com < secret")]
     Verify {
         /// The account.
         login: String,
     },
-    /// Say as whom an account may send besides itself and the aliases that lead to it.
+    /// Set the senders that an account may use besides its own address and the aliases that lead to it.
     #[command(after_help = "Examples:
   waypost account senders me@example.com info@example.com @example.org
-  waypost account senders me@example.com --add sales@example.com    keep the others
-  waypost account senders me@example.com                      only as itself")]
+  waypost account senders me@example.com --add sales@example.com    add one, keep the others
+  waypost account senders me@example.com                            none but its own")]
     Senders {
         /// The account.
         login: String,
-        /// Addresses, @domains, or * for any; none takes all away.
+        /// Addresses, @domains, or * for any; without arguments, all are removed.
         senders: Vec<String>,
-        /// Keep those that are there, and add one. Can be given several times.
+        /// Add a sender and keep the present ones. Repeatable.
         #[arg(long, value_name = "ADDRESS", conflicts_with = "senders")]
         add: Vec<String>,
     },
-    /// Say how much an account may send; without a number, as the configuration says.
+    /// Set an account's sending limits; a limit without a number returns to the configuration's.
     #[command(
         after_help = "Example:\n  waypost account limits newsletter@example.com --recipients-per-hour 5000 --new-recipients-per-day 2000"
     )]
     Limits {
         /// The account.
         login: String,
-        /// Recipients within an hour.
+        /// Maximum recipients per hour.
         #[arg(long, value_name = "N")]
         recipients_per_hour: Option<u32>,
-        /// Recipients within a day to whom it has never sent.
+        /// Maximum new recipients per day: addresses that the account has never sent to.
         #[arg(long, value_name = "N")]
         new_recipients_per_day: Option<u32>,
     },
-    /// Allow mechanisms for old clients that need the password itself: CRAM-MD5, DIGEST-MD5, NTLM.
+    /// Allow login mechanisms that need the plaintext password, for old clients: CRAM-MD5, DIGEST-MD5, NTLM.
     #[command(
-        after_help = "The password is then kept, sealed with a key outside the database. Prefer a client that knows PLAIN over TLS or SCRAM.
+        after_help = "The password is then stored encrypted, with a key outside the database. Prefer a client that supports PLAIN over TLS or SCRAM.
 
 Examples:
   waypost account legacy scanner@example.com CRAM-MD5
-  waypost account legacy scanner@example.com             none any more"
+  waypost account legacy scanner@example.com             allow none"
     )]
     Legacy {
         /// The account.
         login: String,
-        /// The mechanisms; none takes all away.
+        /// The mechanisms; without arguments, none is allowed.
         mechanisms: Vec<String>,
     },
-    /// Client certificates that log in without a password, on the port of [listen] submissions_by_certificate.
+    /// Manage client certificates, which log in without a password on the port of [listen] submissions_by_certificate.
     #[command(subcommand)]
     Certificate(AccountCertificate),
-    /// Say where an account's owner reads mail (IMAP), for the configuration of clients.
+    /// Set the IMAP host of an account, for the automatic configuration of clients.
     #[command(after_help = "Examples:
   waypost account imap me@example.com imap.gmail.com
-  waypost account imap me@example.com                    as the alias suggests")]
+  waypost account imap me@example.com                    derive it from the alias")]
     Imap {
         /// The account.
         login: String,
-        /// The host; none for what the alias suggests.
+        /// The host [default: derived from the alias].
         host: Option<String>,
     },
-    /// Write an account's settings into a signed file for Apple's Mail (.mobileconfig). No password is in it.
+    /// Write an account's settings to a signed file for Apple Mail (.mobileconfig), without a password.
     #[command(
-        after_help = "Reads mail where `waypost account imap` says, or else where the alias leads, if that is Gmail; then the file names the Gmail
-address: hand it to its owner only.
+        after_help = "The IMAP host is the one set with `waypost account imap`, or Gmail where the alias leads to Gmail. The file then contains the Gmail
+address: give it only to its owner.
 
 Examples:
   waypost account profile me@example.com
   waypost account profile me@example.com --imap-host imap.example.net --imap-user me --out me.mobileconfig"
     )]
     Profile(AccountProfile),
-    /// Stop an account until it is resumed, and say why.
+    /// Suspend an account until it is resumed.
     #[command(after_help = "Example:\n  waypost account suspend me@example.com --reason 'its password leaked'")]
     Suspend {
         /// The account.
         login: String,
-        /// Why.
+        /// The reason, shown to the client.
         #[arg(long, default_value = "stopped by the operator")]
         reason: String,
     },
-    /// Let an account that was suspended go on.
+    /// Resume a suspended account.
     Resume {
         /// The account.
         login: String,
     },
-    /// Allow no login for a while.
+    /// Refuse logins until the account is enabled again.
     Disable {
         /// The account.
         login: String,
     },
-    /// Allow logins again.
+    /// Accept logins again.
     Enable {
         /// The account.
         login: String,
@@ -159,31 +159,31 @@ Examples:
         /// The account.
         login: String,
     },
-    /// Read accounts of another mail server.
+    /// Import accounts from another mail server.
     #[command(subcommand)]
     Import(AccountImport),
 }
 
-/// Write an account's settings into a file.
+/// Write an account's settings to a file.
 #[derive(Debug, Args)]
 pub struct AccountProfile {
     /// The account.
     pub login: String,
-    /// The file [default: LOGIN.mobileconfig here].
+    /// The file [default: LOGIN.mobileconfig in this directory].
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// The name that recipients see [default: the device asks].
+    /// The sender name that recipients see [default: the device asks].
     #[arg(long)]
     pub name: Option<String>,
-    /// Where mail is read (IMAP, port 993).
+    /// The IMAP host (port 993).
     #[arg(long, value_name = "HOST")]
     pub imap_host: Option<Domain>,
-    /// The user name there [default: the Gmail address that the alias leads to, or the device asks].
+    /// The IMAP user name [default: the Gmail address that the alias leads to, or the device asks].
     #[arg(long, value_name = "USER")]
     pub imap_user: Option<String>,
 }
 
-/// Client certificates.
+/// Manage client certificates.
 #[derive(Debug, Subcommand)]
 pub enum AccountCertificate {
     /// Add a certificate.
@@ -193,7 +193,7 @@ pub enum AccountCertificate {
         login: String,
         /// The certificate (PEM).
         file: PathBuf,
-        /// Which client it is for.
+        /// A name for the certificate, such as the client that uses it.
         #[arg(long)]
         name: String,
     },
@@ -206,13 +206,13 @@ pub enum AccountCertificate {
     },
 }
 
-/// Read accounts of another mail server.
+/// Import accounts from another mail server.
 #[derive(Debug, Subcommand)]
 pub enum AccountImport {
-    /// Cyrus SASL's sasldb2, as saslpasswd2 makes it.
+    /// Import Cyrus SASL's sasldb2, as saslpasswd2 writes it.
     #[command(
-        after_help = "A user without @ is taken with its realm, or with --domain where that is the name of a host. With login_domain = \"example.com\"
-under [submission], clients go on to log in without @example.com. An import that was cut off goes on when it is run again.
+        after_help = "A user without @ gets its realm as domain, or --domain if the realm is a host name. With login_domain = \"example.com\" under
+[submission], clients can still log in without @example.com. Run an interrupted import again to continue it.
 
 Examples:
   waypost account import sasldb2 /etc/sasldb2 --dry-run
@@ -222,44 +222,44 @@ Examples:
     Sasldb2 {
         /// The file.
         file: PathBuf,
-        /// The domain of users that have none, instead of their realm.
+        /// The domain for users without one, instead of their realm.
         #[arg(long)]
         domain: Option<String>,
-        /// Allow a mechanism that needs the password itself. Can be given several times.
+        /// Allow a mechanism that needs the plaintext password. Repeatable.
         #[arg(long, value_name = "MECHANISM")]
         legacy: Vec<String>,
-        /// An address that each account may send as besides its own: an address, @domain, or * for any. Can be given several times.
+        /// An additional sender that each account may use: an address, @domain, or * for any. Repeatable.
         #[arg(long, value_name = "ADDRESS")]
         sender: Vec<String>,
-        /// Replace the passwords of accounts that are there.
+        /// Replace the passwords of existing accounts.
         #[arg(long)]
         replace: bool,
-        /// Say what would be done and change nothing.
+        /// Show what would be done, and change nothing.
         #[arg(long)]
         dry_run: bool,
     },
-    /// Lines user:hash, as in Dovecot's passwd-file, /etc/shadow and htpasswd.
+    /// Import lines of user:hash, as in Dovecot's passwd-file, /etc/shadow and htpasswd.
     #[command(
-        after_help = "Hashes: $6$, $5$, $y$, $2b$, $argon2id$, and Dovecot's {SCHEME} before them. Each is hashed anew when it is first used.
-Whom Dovecot does not let log in (nologin), or only from some networks (allow_nets), is imported and suspended.
+        after_help = "Hashes: $6$, $5$, $y$, $2b$, $argon2id$, and with Dovecot's {SCHEME} prefix. Each password is hashed again at its first login.
+Users that Dovecot lets log in nowhere (nologin) or only from some networks (allow_nets) are imported as suspended.
 
 Examples:
   waypost account import passwd /etc/dovecot/users
   getent shadow ann bob | waypost account import passwd - --domain example.com"
     )]
     Passwd {
-        /// The file; - for standard input.
+        /// The file; - reads standard input.
         file: PathBuf,
-        /// The domain of users that have none.
+        /// The domain for users without one.
         #[arg(long)]
         domain: Option<String>,
-        /// An address that each account may send as besides its own: an address, @domain, or * for any. Can be given several times.
+        /// An additional sender that each account may use: an address, @domain, or * for any. Repeatable.
         #[arg(long, value_name = "ADDRESS")]
         sender: Vec<String>,
-        /// Replace the passwords of accounts that are there.
+        /// Replace the passwords of existing accounts.
         #[arg(long)]
         replace: bool,
-        /// Say what would be done and change nothing.
+        /// Show what would be done, and change nothing.
         #[arg(long)]
         dry_run: bool,
     },

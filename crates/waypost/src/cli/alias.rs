@@ -1,31 +1,31 @@
-//! `waypost alias`, as clap reads it.
+//! Arguments of `waypost alias`.
 
 use std::path::PathBuf;
 
 use clap::Subcommand;
 
-/// Where mail to an address goes.
+/// Manage aliases, which forward mail to other addresses.
 #[derive(Debug, Subcommand)]
 pub enum Alias {
     /// Add an alias.
     #[command(after_help = "Examples:
   waypost alias add me@example.com foo@gmail.com
   waypost alias add team@example.com ann@example.net bob@example.org
-  waypost alias add @example.com foo@gmail.com             every address that has no alias of its own
-  waypost alias add @example.com @other.example            the same user at another domain")]
+  waypost alias add @example.com foo@gmail.com             every address without an alias of its own
+  waypost alias add @example.com @other.example            the same local part at another domain")]
     Add {
         /// me@example.com, or @example.com for all other addresses of the domain.
         source: String,
-        /// Where its mail goes.
+        /// The addresses that its mail goes to.
         #[arg(required = true)]
         targets: Vec<String>,
-        /// Replace an alias that is there.
+        /// Replace an existing alias.
         #[arg(long)]
         replace: bool,
     },
     /// List the aliases.
     List {
-        /// Only those of this domain.
+        /// Only aliases of this domain.
         #[arg(long)]
         domain: Option<String>,
     },
@@ -34,38 +34,38 @@ pub enum Alias {
         /// The alias.
         source: String,
     },
-    /// Refuse its mail for a while.
+    /// Refuse its mail until it is enabled again.
     Disable {
         /// The alias.
         source: String,
     },
-    /// Take its mail again.
+    /// Accept its mail again.
     Enable {
         /// The alias.
         source: String,
     },
-    /// Say what becomes of mail that would not survive forwarding: of a domain with a strict DMARC policy, and without a DKIM signature of it.
+    /// Choose what happens to mail that fails DMARC once it is forwarded: the author's domain has a strict policy, and no DKIM signature of its own.
     #[command(after_help = "Examples:
-  waypost alias strict me@example.com hold       keep it until I have looked at it
-  waypost alias strict me@example.com default    what the configuration says (forward.strict_domain)")]
+  waypost alias strict me@example.com hold       hold it for review
+  waypost alias strict me@example.com default    as the configuration says (forward.strict_domain)")]
     Strict {
         /// The alias.
         source: String,
-        /// What becomes of it.
+        /// What to do with it.
         #[arg(value_parser = ["rewrite", "wrap", "hold", "reject", "as-is", "default"])]
         what: String,
     },
-    /// Read aliases from a file.
+    /// Import aliases from a file.
     #[command(subcommand)]
     Import(Import),
-    /// Write all aliases in the form of Postfix's virtual(5).
+    /// Print all aliases in the format of Postfix's virtual(5).
     #[command(after_help = "Example:\n  waypost alias export > virtual")]
     Export {
-        /// The form.
+        /// The format.
         #[arg(default_value = "virtual", value_parser = ["virtual"])]
         form: String,
     },
-    /// Show where mail to an address goes, step by step; exit code 1 where it goes nowhere.
+    /// Show where mail to an address goes, step by step; exit code 1 if it goes nowhere.
     #[command(after_help = "Example:\n  waypost alias test me+shop@example.com")]
     Test {
         /// The address.
@@ -73,25 +73,25 @@ pub enum Alias {
     },
 }
 
-/// Read aliases from a file.
+/// Import aliases from a file.
 #[derive(Debug, Subcommand)]
 pub enum Import {
-    /// A file in the form of Postfix's virtual(5).
-    #[command(after_help = "All good lines are imported; each other line is named with its number and the reason.
+    /// Import a file in the format of Postfix's virtual(5).
+    #[command(after_help = "All valid lines are imported; each rejected line is listed with its number and the reason.
 
 Examples:
   waypost alias import virtual /etc/postfix/virtual --dry-run
   waypost alias import virtual /etc/postfix/virtual --origin $(postconf -h myorigin)")]
     Virtual {
-        /// The file; - for standard input.
+        /// The file; - reads standard input.
         file: PathBuf,
-        /// The domain of names that have none, as Postfix's myorigin.
+        /// The domain for names without one, as Postfix's myorigin.
         #[arg(long, value_name = "DOMAIN")]
         origin: Option<String>,
-        /// Say what would be done and change nothing.
+        /// Show what would be done, and change nothing.
         #[arg(long)]
         dry_run: bool,
-        /// Replace aliases that are there.
+        /// Replace existing aliases.
         #[arg(long)]
         replace: bool,
     },

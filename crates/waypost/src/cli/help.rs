@@ -1,4 +1,4 @@
-//! The first page of help: the commands in groups.
+//! The help page of `waypost`: the commands in groups.
 //!
 //! Invariant: every command that is not hidden is in exactly one group; no line is longer than [`WIDTH`].
 
@@ -10,14 +10,14 @@ use super::Cli;
 pub const WIDTH: usize = 80;
 
 const GROUPS: [(&str, &[&str]); 5] = [
-    ("To begin, and to see how it is", &["setup", "serve", "doctor", "status", "reload", "demo"]),
+    ("Start and monitor", &["setup", "serve", "doctor", "status", "reload", "demo"]),
     ("Addresses and accounts", &["domain", "alias", "account", "sendas"]),
-    ("Mail on its way", &["queue", "held", "failed", "explain-reply", "sendmail"]),
-    ("What makes others believe it", &["dns", "key", "cert", "route", "reports"]),
-    ("This program", &["config", "completions"]),
+    ("Mail in transit", &["queue", "held", "failed", "explain-reply", "sendmail"]),
+    ("DNS, keys and reports", &["dns", "key", "cert", "route", "reports"]),
+    ("Configuration and shell", &["config", "completions"]),
 ];
 
-/// The command line with its help in groups.
+/// The command line, with the commands grouped in its help.
 pub fn command() -> Command {
     let command = Cli::command();
     let groups = groups(&command);
@@ -25,7 +25,7 @@ pub fn command() -> Command {
     fitted(command.help_template(template))
 }
 
-/// The examples of all commands, in lines that a narrow terminal does not break.
+/// Breaks the examples of all commands to fit [`WIDTH`].
 fn fitted(command: Command) -> Command {
     let text = command.get_after_help().map(ToString::to_string);
     let command = match text {
@@ -35,7 +35,7 @@ fn fitted(command: Command) -> Command {
     command.mut_subcommands(fitted)
 }
 
-/// One line as several: an example above its explanation, an option at a time.
+/// Breaks a long line: the example first, its explanation below.
 fn lines(line: &str) -> Vec<String> {
     if line.chars().count() <= WIDTH {
         return vec![line.to_owned()];
@@ -51,7 +51,7 @@ fn lines(line: &str) -> Vec<String> {
     }
 }
 
-/// Breaks between words; a line that goes on ends with `more`.
+/// Breaks between words; a line that continues ends with `more`.
 fn wrapped(text: &str, first: &str, further: &str, more: &str) -> Vec<String> {
     let mut lines = vec![first.to_owned()];
     for word in text.split(' ') {
@@ -79,7 +79,7 @@ fn groups(command: &Command) -> String {
     GROUPS.iter().map(group).collect::<Vec<_>>().join("\n\n")
 }
 
-/// The first part of a sentence.
+/// The first clause of a sentence that fits.
 fn short(about: &str, room: usize) -> String {
     let first = about.split([';', ':']).next().unwrap_or_default().trim_end_matches('.');
     if first.chars().count() <= room {
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_command_is_in_one_group_and_fits() {
+    fn every_command_is_in_one_group_within_the_width() {
         let command = Cli::command();
         let shown = command.get_subcommands().filter(|sub| !sub.is_hide_set()).map(Command::get_name);
         for name in shown.filter(|name| *name != "help") {
@@ -113,17 +113,17 @@ mod tests {
             assert_eq!(times, 1, "{name}");
         }
         let text = super::command().render_help().to_string();
-        assert!(text.contains("Mail on its way:\n  queue"), "{text}");
+        assert!(text.contains("Mail in transit:\n  queue"), "{text}");
         let all = groups(&command);
         assert!(all.lines().all(|line| line.chars().count() <= WIDTH), "{all}");
     }
 
     #[test]
-    fn examples_are_not_broken_on_a_narrow_terminal() {
+    fn examples_fit_a_narrow_terminal() {
         fn look(command: &Command, path: &str, long: &mut Vec<String>) {
             let path = format!("{path} {}", command.get_name());
             let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            // A shell takes what is quoted as it stands.
+            // A shell keeps a backslash between quotation marks.
             let is_bad = |line: &&str| line.chars().count() > WIDTH || (line.ends_with('\\') && line.matches('\'').count() % 2 == 1);
             long.extend(text.lines().filter(is_bad).map(|line| format!("{path}: {line}")));
             command.get_subcommands().for_each(|sub| look(sub, &path, long));

@@ -1,60 +1,70 @@
-//! The command line, as clap reads it.
+//! The arguments of every command, with their help: `cli/NAME.rs` defines `waypost NAME`, `commands/NAME` runs it.
 //!
-//! Invariant: help, completions and man pages come from here and from nowhere else.
+//! Invariant: help, completions and man pages are generated from these definitions alone.
 
 mod account;
 mod alias;
 mod cert;
+mod config;
+mod demo;
 mod dns;
 mod doctor;
+mod domain;
+mod explain_reply;
 pub mod help;
+mod key;
 mod queue;
 mod reports;
 mod route;
-mod sendas;
+mod send_as;
 mod sendmail;
 mod setup;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
 pub use account::{Account, AccountCertificate, AccountImport, AccountProfile};
 pub use alias::{Alias, Import};
+pub use cert::{Cert, CertificateFrom, Csr, SelfSigned};
+pub use config::Config;
+pub use demo::Demo;
+pub use dns::{ApplyDns, Dns};
+pub use doctor::Doctor;
+pub use domain::Domain;
+pub use explain_reply::ExplainReply;
+pub use key::Key;
 pub use queue::{Held, Queue, Retry};
+pub use reports::{OfReports, Reports};
 pub use route::Route;
-pub use sendas::Sendas;
+pub use send_as::SendAs;
 pub use sendmail::Sendmail;
 pub use setup::Setup;
 
 use crate::config::DEFAULT_PATH;
-pub use cert::{Cert, CertificateFrom, Csr, SelfSigned};
-pub use dns::{ApplyDns, Dns};
-pub use doctor::Doctor;
-pub use reports::{OfReports, Reports};
 
-/// A mail server for your own domain: it forwards to the mailbox that you use, and sends as your addresses.
+/// A mail server for your own domain: forwards to the mailbox that you use, and sends as your addresses.
 #[derive(Debug, Parser)]
 #[command(name = "waypost", version, about, arg_required_else_help = true, subcommand_required = true, max_term_width = 110, after_help = EXAMPLES)]
 pub struct Cli {
     /// The configuration file.
     #[arg(long, global = true, value_name = "FILE", env = "WAYPOST_CONFIG", default_value = DEFAULT_PATH)]
     pub config: PathBuf,
-    /// Answer with JSON, for programs.
+    /// Print JSON, for programs.
     #[arg(long, global = true)]
     pub json: bool,
-    /// What to do.
+    /// The command to run.
     #[command(subcommand)]
     pub command: Command,
 }
 
 const EXAMPLES: &str = "Examples:
-  waypost demo                        see it work here, without a domain
+  waypost demo                        try it on this machine, without a domain
   waypost setup example.com --forward me@example.com=foo@gmail.com
-  waypost doctor                      is all well, and what is to be done?
-  waypost alias test me@example.com   where does mail to this address go?
-  waypost queue list                  what is waiting, why, and until when";
+  waypost doctor                      find problems, with a fix for each
+  waypost alias test me@example.com   show where mail to this address goes
+  waypost queue list                  list waiting mail, why, and the next attempt";
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -63,57 +73,58 @@ pub enum Command {
     Setup(Setup),
     /// Run the server.
     Serve,
-    /// Show the whole way of a message on this machine: no root, no domain, no network.
+    /// Demonstrate mail flow on this machine: needs no root, no domain, no network.
     Demo(Demo),
-    /// The domains that mail is taken for.
+    /// Manage the domains that this server accepts mail for.
     #[command(subcommand)]
     Domain(Domain),
-    /// Where mail to an address goes.
+    /// Manage aliases, which forward mail to other addresses.
     #[command(subcommand)]
     Alias(Alias),
-    /// Who may log in and send.
+    /// Manage accounts, which log in to send mail.
     #[command(subcommand)]
     Account(Account),
-    /// What waits to be delivered.
+    /// Show and manage mail that waits for delivery.
     #[command(subcommand)]
     Queue(Queue),
-    /// Mail that is held until a person has looked at it.
+    /// Show, release or drop held mail.
     #[command(subcommand)]
     Held(Held),
-    /// Deliveries that failed for good, and of which the sender was not told.
-    #[command(after_help = "A report to a sender that nothing vouches for could hit a stranger, so such failures are only listed here.")]
+    /// List failed deliveries for which no DSN was sent.
+    #[command(after_help = "A DSN to an unauthenticated sender could reach a stranger, so such failures are only listed here.")]
     Failed {
-        /// At most this many, the newest first.
+        /// Maximum listed, newest first.
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
     },
     Reports(Reports),
-    /// The DKIM keys that sign for your domains.
+    /// Manage the DKIM keys of your domains.
     #[command(subcommand)]
     Key(Key),
-    /// The certificates that clients are shown.
+    /// Manage the TLS certificates of this server.
     #[command(subcommand)]
     Cert(Cert),
     /// Check everything that mail depends on, here and in DNS.
     Doctor(Doctor),
-    /// The smarthosts that mail goes by instead of MX records.
+    /// Check the smarthosts that mail is sent through.
     #[command(subcommand)]
     Route(Route),
-    /// The records that should be in DNS, and those that are.
+    /// Show, check or publish your DNS records.
     #[command(subcommand)]
     Dns(Dns),
-    /// The configuration file.
+    /// Check the configuration file, or print all options.
     #[command(subcommand)]
     Config(Config),
-    /// Say what the reply of a remote server means, and what to do; without a server or a configuration.
+    /// Explain a reply of a remote server, and what to do about it; needs no server and no configuration.
     ExplainReply(ExplainReply),
-    Sendas(Sendas),
+    #[command(name = "sendas")]
+    SendAs(SendAs),
     Sendmail(Sendmail),
-    /// How the running server is.
+    /// Show the state of the running server.
     Status,
-    /// Let the running server read its configuration again, as SIGHUP does.
+    /// Make the running server reload its configuration, as SIGHUP does.
     Reload,
-    /// Print the completions for a shell.
+    /// Print shell completions.
     #[command(after_help = "Example:\n  waypost completions bash > /etc/bash_completion.d/waypost")]
     Completions {
         /// The shell.
@@ -130,115 +141,6 @@ pub enum Command {
     },
 }
 
-/// Show the whole way of a message.
-#[derive(Debug, Args)]
-pub struct Demo {
-    /// End after the tour; exit code 0 only if every step was seen.
-    #[arg(long)]
-    pub once: bool,
-}
-
-/// The domains that mail is taken for.
-#[derive(Debug, Subcommand)]
-pub enum Domain {
-    /// Take mail for a domain: with DKIM keys, postmaster@ and abuse@, and its DNS records printed.
-    #[command(after_help = "Example:\n  waypost domain add example.com")]
-    Add {
-        /// The domain.
-        domain: String,
-        /// The domain alone: no keys, no aliases.
-        #[arg(long)]
-        bare: bool,
-    },
-    /// List the domains.
-    List,
-    /// Take no more mail for a domain.
-    Remove {
-        /// The domain.
-        domain: String,
-        /// Remove its aliases too.
-        #[arg(long)]
-        with_aliases: bool,
-        /// Remove all that belongs to it: aliases, accounts, DKIM keys, certificate.
-        #[arg(long)]
-        everything: bool,
-        /// Do not ask.
-        #[arg(long, requires = "everything")]
-        yes: bool,
-    },
-}
-
-/// The DKIM keys that sign for your domains.
-#[derive(Debug, Subcommand)]
-pub enum Key {
-    /// List the keys and where they are in their life.
-    List,
-    /// Show the records to publish for a domain's keys.
-    #[command(after_help = "Example:\n  waypost key show example.com")]
-    Show {
-        /// The domain.
-        domain: String,
-    },
-    /// Make the first keys of a domain; they sign at once.
-    Add {
-        /// The domain.
-        domain: String,
-    },
-    /// Remove the keys of a domain that is no longer hosted, or one of them.
-    #[command(after_help = "Examples:
-  waypost key remove example.com                     all keys of a domain that is gone
-  waypost key remove example.com --selector r1       a key that was given up")]
-    Remove {
-        /// The domain.
-        domain: String,
-        /// Only the key of this selector.
-        #[arg(long)]
-        selector: Option<String>,
-        /// Even where mail of the domain leaves unsigned then.
-        #[arg(long)]
-        force: bool,
-    },
-    /// Take the next step in the change of a domain's keys.
-    #[command(
-        after_help = "The first call makes the next keys: publish their records. The second looks whether they are in DNS, and if so lets them
-sign; the old ones retire, and their records must stay for 7 days.
-
-Example:
-  waypost key rotate example.com"
-    )]
-    Rotate {
-        /// The domain.
-        domain: String,
-        /// Switch without a look at DNS.
-        #[arg(long)]
-        force: bool,
-    },
-}
-
-/// Say what the reply of a remote server means.
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  waypost explain-reply '550 5.7.26 the sender is unauthenticated'
-  waypost explain-reply '452 4.2.2 out of storage' --host mx.example.net
-  waypost explain-reply '421-4.7.28 rate\\n421 4.7.28 gsmtp'   several lines
-  waypost queue show 01jz8k3m5p7q9 | waypost explain-reply -")]
-pub struct ExplainReply {
-    /// The reply with its code; lines end with a line end or a written \\n. - for standard input.
-    pub reply: String,
-    /// Who said it; without, it is guessed from the text.
-    #[arg(long)]
-    pub host: Option<String>,
-}
-
-/// The configuration file.
-#[derive(Debug, Subcommand)]
-pub enum Config {
-    /// Say what is wrong with the file; exit code 1 if something is.
-    Check,
-    /// Print all options as Markdown.
-    Reference,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -249,12 +151,12 @@ mod tests {
     }
 
     #[test]
-    fn the_definition_is_sound() {
+    fn clap_accepts_the_definition() {
         Cli::command().debug_assert();
     }
 
     #[test]
-    fn lines_are_read() {
+    fn command_lines_parse() {
         for line in [
             "waypost alias add me@example.com foo@gmail.com bar@gmail.com --json",
             "waypost --config ./w.toml alias import virtual /etc/postfix/virtual --dry-run",

@@ -1,8 +1,8 @@
-//! `waypost queue` and `waypost held`, as clap reads them.
+//! Arguments of `waypost queue`.
 
 use clap::{Args, Subcommand};
 
-/// What waits to be delivered.
+/// Show and manage mail that waits for delivery.
 #[derive(Debug, Subcommand)]
 pub enum Queue {
     /// List messages in the order of arrival.
@@ -10,10 +10,10 @@ pub enum Queue {
   waypost queue list --address gmail.com
   waypost queue list --limit 20 --after 01jz8k3m5p7q9")]
     List {
-        /// At most this many messages.
+        /// Maximum messages listed.
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
-        /// Only messages after this id: the next page.
+        /// Only messages after this id, for the next page.
         #[arg(long, value_name = "ID")]
         after: Option<String>,
         /// Only messages with this text in an address.
@@ -25,27 +25,27 @@ pub enum Queue {
         /// The queue id.
         id: String,
     },
-    /// Try again now.
+    /// Retry delivery now.
     #[command(after_help = "Examples:
   waypost queue retry 01jz8k3m5p7q9
   waypost queue retry --domain gmail.com
   waypost queue retry --all")]
     Retry(Retry),
-    /// Show which mailboxes and hosts get nothing for now, and why.
+    /// Show which mailboxes, hosts and providers are paused, and why.
     Paused,
-    /// End the pause of a mailbox, host or provider, and try now what waits for it.
-    #[command(after_help = "Example:\n  waypost queue resume foo@gmail.com      when there is room in the mailbox again")]
+    /// End the pause of a mailbox, host or provider, and deliver what waits for it.
+    #[command(after_help = "Example:\n  waypost queue resume foo@gmail.com      once the mailbox has room again")]
     Resume {
-        /// The mailbox, host or provider, as queue paused names it.
+        /// The mailbox, host or provider, as `queue paused` names it.
         #[arg(value_name = "ADDRESS|HOST")]
         about: String,
     },
-    /// Remove a message without a report to its sender.
+    /// Remove a message without a DSN to its sender.
     #[command(after_help = "Example:\n  waypost queue drop 01jz8k3m5p7q9 --recipient 0 --yes")]
     Drop {
         /// The queue id.
         id: String,
-        /// Only the recipient with this number, as queue show counts them.
+        /// Only the recipient with this number, as `queue show` numbers them.
         #[arg(long, value_name = "N")]
         recipient: Option<u32>,
         /// Do not ask.
@@ -54,35 +54,35 @@ pub enum Queue {
     },
 }
 
-/// Mail that is held until a person has looked at it.
+/// Show, release or drop held mail.
 #[derive(Debug, Subcommand)]
 pub enum Held {
     /// List held messages in the order of arrival.
     List {
-        /// At most this many messages.
+        /// Maximum messages listed.
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
-        /// Only messages after this id: the next page.
+        /// Only messages after this id, for the next page.
         #[arg(long, value_name = "ID")]
         after: Option<String>,
     },
-    /// Show a held message, and why it is held.
+    /// Show a held message and why it is held.
     Show {
         /// The queue id.
         id: String,
     },
-    /// Send it on.
+    /// Deliver a held message.
     #[command(after_help = "Examples:
-  waypost held release 01jz8k3m5p7q9              as it came: the target may refuse it
-  waypost held release 01jz8k3m5p7q9 --wrapped    within a message of this server, which every target believes")]
+  waypost held release 01jz8k3m5p7q9              as it came; the target may refuse it
+  waypost held release 01jz8k3m5p7q9 --wrapped    attached to a message from this server, which passes DMARC")]
     Release {
         /// The queue id.
         id: String,
-        /// Within a message of this server.
+        /// Attach it to a message from this server.
         #[arg(long)]
         wrapped: bool,
     },
-    /// Remove it without a word to its sender.
+    /// Remove a held message without a DSN to its sender.
     Drop {
         /// The queue id.
         id: String,
@@ -92,16 +92,16 @@ pub enum Held {
     },
 }
 
-/// Try again now.
+/// Retry delivery now.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub struct Retry {
     /// The queue id.
     pub id: Option<String>,
-    /// Everything to this domain.
+    /// All mail to this domain.
     #[arg(long)]
     pub domain: Option<String>,
-    /// Everything.
+    /// All mail.
     #[arg(long)]
     pub all: bool,
 }

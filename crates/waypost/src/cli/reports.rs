@@ -1,16 +1,14 @@
-//! `waypost reports`, as clap reads it.
-//!
-//! Invariant: help, completions and man pages come from here.
+//! Arguments of `waypost reports`.
 
 use clap::{Args, Subcommand};
 
-/// What other servers report about your mail and your TLS.
+/// Show the DMARC and TLS reports that other servers send about your domains.
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
-    after_help = "Receivers send a report once a day to dmarc@ and tlsrpt@ of each domain, where DNS names these addresses (waypost dns show). Messages are
-ours (they pass), ours, failing (to be mended), forward (somebody passed your mail on), our forward (you passed on the mail of somebody), or foreign:
-a forger, or a sender of yours that is not set up.
+    after_help = "Receivers send one report a day to dmarc@ and tlsrpt@ of each domain, if DNS names these addresses (waypost dns show). Messages are
+counted as: ours (DMARC passes); ours, failing (needs a fix); forward (another server forwarded your mail); our forward (this server
+forwarded it); or foreign (a forger, or a sender of yours that is not set up).
 
 Examples:
   waypost reports
@@ -19,34 +17,34 @@ Examples:
   waypost reports show 12"
 )]
 pub struct Reports {
-    /// A part of them.
+    /// List or show single reports.
     #[command(subcommand)]
     pub command: Option<OfReports>,
     /// Only this domain.
     pub domain: Option<String>,
-    /// Over so many days.
+    /// Days to sum up.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=400))]
     pub days: u32,
 }
 
-/// Reports, one by one.
+/// Single reports.
 #[derive(Debug, Subcommand)]
 pub enum OfReports {
-    /// List reports, the newest first.
+    /// List reports, newest first.
     List {
-        /// At most this many.
+        /// Maximum reports listed.
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
-        /// Only reports before this one: the next page.
+        /// Only reports before this one, for the next page.
         #[arg(long, value_name = "ID")]
         before: Option<i64>,
-        /// Only those about this domain.
+        /// Only reports about this domain.
         #[arg(long)]
         domain: Option<String>,
     },
-    /// Show a report with all that it says.
+    /// Show a whole report.
     Show {
-        /// Its number, as the list has it.
+        /// Its number, as listed.
         id: i64,
     },
 }

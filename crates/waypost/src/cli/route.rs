@@ -1,14 +1,14 @@
-//! `waypost route`, as clap reads it.
+//! Arguments of `waypost route`.
 
 use clap::Subcommand;
 
-/// The next hops of your own instead of MX records.
+/// Check the smarthosts that mail is sent through.
 #[derive(Debug, Subcommand)]
 pub enum Route {
-    /// Try each smarthost of the configuration: connection, TLS, login, and whether it takes your mail and forwards; exit code 1 where something would fail.
+    /// Test each smarthost of the configuration: connection, TLS, login, and whether it accepts your mail and forwards; exit code 1 if something fails.
     #[command(
-        after_help = "Without --send nothing is sent: each trial ends before the content. Only content shows whether a smarthost takes
-a From field that is not yours, which every forward has.
+        after_help = "Without --send, each test ends before the content and sends nothing. Only a whole message shows whether a smarthost accepts
+a From field of another domain, which every forward has.
 
 Examples:
   waypost route check
@@ -17,7 +17,7 @@ Examples:
     Check {
         /// Only this host.
         host: Option<String>,
-        /// Send one message to the postmaster through each smarthost, with a From field that is not yours.
+        /// Send a message to the postmaster through each smarthost, with a From field of another domain.
         #[arg(long)]
         send: bool,
     },

@@ -4,10 +4,10 @@ use std::io::Read;
 use std::path::Path;
 use std::process::ExitCode;
 
-use admin::api::{
+use anyhow::{Context, Result};
+use control_api::api::{
     AliasTest, AliasView, Changed, Enable, Export, Import as Request, ImportLine, ImportReport, NewAlias, NewStrictDomain, VirtualFileView,
 };
-use anyhow::{Context, Result};
 
 use super::{changed, warn};
 use crate::cli::{Alias, Import};

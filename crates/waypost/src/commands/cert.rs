@@ -6,16 +6,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use admin::api::{CertificateView, CertificatesView, OrderView, Renewal, RenewalDone};
 use anyhow::{Context, Result, anyhow, bail};
+use control_api::api::{CertificateView, CertificatesView, OrderView, Renewal, RenewalDone};
 use mail::Domain;
 use net::{Authority, Clock, Leaf, PairFiles};
 use serde_json::json;
 
 use crate::cli::{Cert, Csr, SelfSigned};
+use crate::commands::setup::write_new;
 use crate::config;
 use crate::output::{BAD, BOLD, DIM, GOOD, Output, WARN, note, print, span, styled};
-use crate::setup::write_new;
 use crate::small_runtime;
 use crate::transport::Transport;
 
@@ -120,7 +120,7 @@ async fn renew(config: &Path, renewal: Renewal, out: Output) -> Result<ExitCode>
         if !done.is_over {
             return "the authority is not done yet; see: waypost cert status".into();
         }
-        let line = |o: &admin::api::RenewalOutcome| {
+        let line = |o: &control_api::api::RenewalOutcome| {
             let word = if o.is_well { styled(GOOD, "ok:") } else { styled(BAD, "failed:") };
             format!("{word} {} {}", o.name, o.text)
         };

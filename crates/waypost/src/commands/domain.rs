@@ -1,7 +1,7 @@
 //! `waypost domain`: the domains that mail is taken for.
 
-use admin::api::{AliasView, Changed, DomainView, KeysChanged, NewAlias, NewDomain, NewKeys};
 use anyhow::{Result, bail};
+use control_api::api::{AliasView, Changed, DomainView, KeysChanged, NewAlias, NewDomain, NewKeys};
 use mail::Domain as Name;
 use policy::dns_plan::{PlannedRecord, plan};
 use serde_json::json;

@@ -1,12 +1,12 @@
-//! `waypost held` and `waypost failed`: what a person must look at.
+//! `waypost held`: mail that waits until a person has looked at it.
 
-use admin::api::{Changed, FailedView, QueuePage, Release};
 use anyhow::{Result, bail};
+use control_api::api::{Changed, QueuePage, Release};
 
 use super::changed;
 use super::queue::{show, tame};
 use crate::cli::Held;
-use crate::output::{BOLD, DIM, Output, ask, note, size, span, styled, table};
+use crate::output::{BOLD, DIM, Output, ask, note, size, span, styled};
 use crate::transport::{Transport, segment};
 
 pub(super) async fn run(api: &mut Transport, command: Held, out: Output) -> Result<()> {
@@ -31,11 +31,6 @@ pub(super) async fn run(api: &mut Transport, command: Held, out: Output) -> Resu
             Ok(())
         }
     }
-}
-
-pub(super) async fn failed(api: &mut Transport, limit: u32, out: Output) -> Result<()> {
-    let failed: Vec<FailedView> = api.query("/v1/failed", &[("limit", Some(limit.to_string()))]).await?;
-    Ok(out.show(&failed, |failed| failures(failed))?)
 }
 
 fn path(id: &str) -> String {
@@ -79,15 +74,4 @@ fn list(page: &QueuePage) -> String {
         text.push_str(&format!("\n{}", styled(DIM, format!("there is more: waypost held list --after {next}"))));
     }
     text
-}
-
-fn failures(failed: &[FailedView]) -> String {
-    if failed.is_empty() {
-        return styled(DIM, "no delivery failed without a report");
-    }
-    let row = |f: &FailedView| {
-        let from = if f.from.is_empty() { "<>" } else { &f.from };
-        vec![f.id.clone(), mail::rfc5322_date(f.at_ms / 1000), tame(from), f.to.clone(), f.target.clone(), tame(&f.reason)]
-    };
-    table(&["id", "when", "from", "to", "target", "what was said"], &failed.iter().map(row).collect::<Vec<_>>())
 }

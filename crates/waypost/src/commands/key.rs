@@ -1,7 +1,7 @@
 //! `waypost key`: the DKIM keys, their records, and their change.
 
-use admin::api::{Changed, KeyView, KeysChanged, NewKeys, RotateKeys};
 use anyhow::{Result, bail};
+use control_api::api::{Changed, KeyView, KeysChanged, NewKeys, RotateKeys};
 
 use crate::cli::Key;
 use crate::output::{BOLD, DIM, GOOD, Output, styled, table};

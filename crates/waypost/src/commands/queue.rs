@@ -1,7 +1,7 @@
 //! `waypost queue`: what waits, why, and until when.
 
-use admin::api::{Changed, Count, PauseView, QueuePage, QueuedMessage, QueuedRecipient, Resume, Retry as Request};
 use anyhow::{Result, bail};
+use control_api::api::{Changed, Count, PauseView, QueuePage, QueuedMessage, QueuedRecipient, Resume, Retry as Request};
 
 use super::changed;
 use crate::cli::Queue;

@@ -2,10 +2,10 @@
 //!
 //! Invariant: what strangers wrote moves no terminal.
 
-use admin::api::{
+use anyhow::Result;
+use control_api::api::{
     DomainReports, FailingSource, MessagesByClass, ReportView, ReportsSummary, RowView, TlsPolicyView, TlsSessions, WholeReport,
 };
-use anyhow::Result;
 
 use super::queue::tame;
 use crate::cli::{OfReports, Reports};

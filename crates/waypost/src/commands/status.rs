@@ -5,8 +5,8 @@
 use std::io::ErrorKind;
 use std::process::ExitCode;
 
-use admin::api::{PauseView, Totals};
 use anyhow::{Context, Result, bail};
+use control_api::api::{PauseView, Totals};
 use serde_json::{Value, json};
 use tokio::net::UnixStream;
 

@@ -65,16 +65,16 @@ impl Config {
     }
 
     /// Where HTTP and HTTPS listen.
-    pub fn web_addresses(&self) -> [web::Addresses; 2] {
+    pub fn web_addresses(&self) -> [public_http::Addresses; 2] {
         let listen = &self.file.listen;
         [addresses(listen.http.as_deref(), 80), addresses(listen.https.as_deref(), 443)]
     }
 }
 
-fn addresses(named: Option<&[Text<SocketAddr>]>, port: u16) -> web::Addresses {
+fn addresses(named: Option<&[Text<SocketAddr>]>, port: u16) -> public_http::Addresses {
     let any = || [IpAddr::from([0, 0, 0, 0]), IpAddr::from([0u16; 8])].map(|ip| SocketAddr::new(ip, port)).to_vec();
     let list = named.map_or_else(any, |list| list.iter().map(|address| address.0).collect());
-    web::Addresses { list, must: named.is_some() }
+    public_http::Addresses { list, must: named.is_some() }
 }
 
 /// What is wrong with it.

@@ -20,7 +20,7 @@ pub use load::{Config, DEFAULT_SUBMIT_SOCKET, load, parse};
 pub use options::Log;
 pub use reference::{reference, template};
 pub use settings::private_line;
-pub use words::{DmarcWord, FlowWord, LogFormat, PROVIDERS, ProviderWord, ValidateWord};
+pub use words::{DmarcWord, FlowWord, LogFormat, ValidateWord};
 
 /// Where the configuration is looked for unless something else is said.
 pub const DEFAULT_PATH: &str = "/etc/waypost/waypost.toml";

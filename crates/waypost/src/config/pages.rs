@@ -6,7 +6,7 @@ use std::path::Path;
 
 use mta::settings::ListenerKind;
 use policy::{STS_AGE_MAX_S, StsMode, StsPolicy, SubmissionPorts};
-use web::pages::Shown;
+use public_http::pages::Shown;
 
 use super::error::{self, ConfigError};
 use super::load::Config;

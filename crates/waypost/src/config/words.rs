@@ -2,6 +2,7 @@
 //!
 //! Invariant: the words that the reader takes are those that the reference and the error show.
 
+use dns_providers::DnsProvider;
 use serde::Deserialize;
 
 use super::values::{Kind, quoted};
@@ -94,60 +95,14 @@ words! {
     }
 }
 
-words! {
-    /// Who takes changes of records.
-    ProviderWord {
-        /// A server that takes updates.
-        Rfc2136 = "rfc2136",
-        /// Cloudflare.
-        Cloudflare = "cloudflare",
-        /// DigitalOcean.
-        DigitalOcean = "digitalocean",
-        /// Amazon's Route 53.
-        Route53 = "route53",
-        /// bunny.net.
-        Bunny = "bunny",
-        /// deSEC.
-        Desec = "desec",
-        /// Gandi.
-        Gandi = "gandi",
-        /// GoDaddy.
-        GoDaddy = "godaddy",
-        /// Hetzner.
-        Hetzner = "hetzner",
-        /// Infomaniak.
-        Infomaniak = "infomaniak",
-        /// IONOS.
-        Ionos = "ionos",
-        /// Linode (Akamai).
-        Linode = "linode",
-        /// Porkbun.
-        Porkbun = "porkbun",
-        /// Scaleway.
-        Scaleway = "scaleway",
-        /// Vultr.
-        Vultr = "vultr",
+impl Kind for DnsProvider {
+    fn kind() -> String {
+        Self::NAMES.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(" or ")
+    }
+    fn text(&self) -> Option<String> {
+        Some(quoted(self.as_str()))
     }
 }
-
-/// The words of providers, for the command line.
-pub const PROVIDERS: [&str; 15] = [
-    "rfc2136",
-    "cloudflare",
-    "digitalocean",
-    "route53",
-    "bunny",
-    "desec",
-    "gandi",
-    "godaddy",
-    "hetzner",
-    "infomaniak",
-    "ionos",
-    "linode",
-    "porkbun",
-    "scaleway",
-    "vultr",
-];
 
 words! {
     /// A kind of mail.
@@ -242,16 +197,5 @@ words! {
         Text = "text",
         /// For programs.
         Json = "json",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_command_line_knows_every_provider() {
-        let words: Vec<String> = PROVIDERS.iter().map(|word| format!("\"{word}\"")).collect();
-        assert_eq!(ProviderWord::kind(), words.join(" or "));
     }
 }

@@ -7,12 +7,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use policy::dns_plan::{DnsFacts, PlannedRecord, RecordType, State, plan};
+use dns_providers::ZoneEditor;
+use policy::dns_plan::{DnsFacts, PlannedRecord, Question, RecordType, State, plan};
 use serde_json::json;
 
 use super::changes::{Blocked, Change, Changes, Present, Rights, decide, places};
 use super::written::{Entry, Written};
-use super::zone_keeper::ZoneKeeper;
 use super::{check, planned, provider};
 use crate::cli::ApplyDns;
 use crate::config::Config;
@@ -26,16 +26,15 @@ const PAUSE: Duration = Duration::from_secs(3);
 type Zones = BTreeMap<String, String>;
 
 pub(super) async fn run(config: &Config, facts: &DnsFacts, args: &ApplyDns, out: Output) -> Result<ExitCode> {
-    let word = args.provider.as_deref().and_then(provider::word).or(config.file.dns.provider);
-    let Some(word) = word else {
+    let Some(name) = args.provider.or(config.file.dns.provider) else {
         bail!(
             "no provider is named\n  hint: --provider rfc2136, cloudflare, digitalocean, hetzner, route53 or another (waypost config reference lists them); or dns.provider in {}",
             config.path.display()
         );
     };
-    let keeper = ZoneKeeper::new(config, word)?;
+    let editor = provider::editor(config, name)?;
     let mut records = planned(facts, args.domain.as_deref())?;
-    leave_out(&keeper, &mut records);
+    leave_out(&editor, &mut records);
     let wanted = check::of_config(config, false);
     let checked = wanted.run(&records).await?;
     let mut written = Written::read(&config.file.data_dir)?;
@@ -43,7 +42,10 @@ pub(super) async fn run(config: &Config, facts: &DnsFacts, args: &ApplyDns, out:
     let mut present = Present::new();
     for place in places(&checked.findings, &written) {
         let Some(zone) = zone_of(config, &mut zones, &place.name).await? else { continue };
-        present.insert(place.clone(), keeper.list(&place, &zone).await?);
+        let listed = editor.list(&place, &zone).await;
+        let listed =
+            listed.with_context(|| format!("the records {} {} cannot be listed", place.name.trim_end_matches('.'), place.record_type))?;
+        present.insert(place, listed);
     }
     let rights = Rights { written: &written, replace: &args.replace };
     let changes = decide(&plan(facts), &checked.findings, &present, &rights);
@@ -63,7 +65,7 @@ pub(super) async fn run(config: &Config, facts: &DnsFacts, args: &ApplyDns, out:
         let zone = zone_of(config, &mut zones, &change.owner).await?;
         let zone =
             zone.ok_or_else(|| anyhow!("the zone of {} cannot be found\n  hint: is it delegated? dig SOA {}", change.owner, change.owner))?;
-        ours.extend(make(&keeper, change, &zone, &mut written).await?);
+        ours.extend(make(&editor, change, &zone, &mut written).await?);
     }
     let is_seen = seen(config, &ours, out).await?;
     Ok(if is_seen && changes.blocked.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -82,9 +84,9 @@ async fn zone_of(config: &Config, zones: &mut Zones, name: &str) -> Result<Optio
 }
 
 /// What the provider cannot keep is said, and left out.
-fn leave_out(keeper: &ZoneKeeper, records: &mut Vec<PlannedRecord>) {
-    records.iter().filter(|record| !keeper.keeps(record.record_type)).for_each(|record| note(&left_out(record)));
-    records.retain(|record| keeper.keeps(record.record_type));
+fn leave_out(editor: &ZoneEditor, records: &mut Vec<PlannedRecord>) {
+    records.iter().filter(|record| !editor.supports(record.record_type)).for_each(|record| note(&left_out(record)));
+    records.retain(|record| editor.supports(record.record_type));
 }
 
 fn left_out(record: &PlannedRecord) -> String {
@@ -92,16 +94,17 @@ fn left_out(record: &PlannedRecord) -> String {
 }
 
 /// Makes a change; returns the record that stands there now, if any.
-async fn make(keeper: &ZoneKeeper, change: &Change, zone: &str, written: &mut Written) -> Result<Option<PlannedRecord>> {
+async fn make(editor: &ZoneEditor, change: &Change, zone: &str, written: &mut Written) -> Result<Option<PlannedRecord>> {
     let name = change.owner.trim_end_matches('.');
     let step = |what: &str| format!("{name} {} could not be {what}; what was done before stands in dns-written.json", change.record_type);
     for (record_type, value) in &change.remove {
-        keeper.remove(name, (*record_type, value), zone).await.with_context(|| step("removed"))?;
+        editor.remove(&Question::new(name, *record_type), value, zone).await.with_context(|| step("removed"))?;
         written.remove(&change.owner, record_type.as_str(), value);
         written.save()?;
     }
     let Some(planned) = &change.add else { return Ok(None) };
-    if !keeper.add(name, planned, zone).await.with_context(|| step("added"))? {
+    let set = Question::new(name, planned.record_type);
+    if !editor.add(&set, &planned.value, planned.ttl_s, zone).await.with_context(|| step("added"))? {
         note(&left_out(planned));
         return Ok(None);
     }

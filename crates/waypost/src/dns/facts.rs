@@ -4,9 +4,9 @@
 
 use std::net::{IpAddr, UdpSocket};
 
-use admin::ReportFacts;
-use admin::api::{CertificatesView, DomainView, KeyView};
 use anyhow::Result;
+use control_api::ReportFacts;
+use control_api::api::{CertificatesView, DomainView, KeyView};
 use mail::Domain;
 use net::acme::{LETS_ENCRYPT, LETS_ENCRYPT_STAGING};
 use policy::dns_plan::{DkimFact, DmarcStage, DnsFacts, KeyStage};

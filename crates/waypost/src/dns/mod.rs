@@ -8,12 +8,10 @@ mod changes;
 pub mod check;
 mod facts;
 mod provider;
-mod records;
 pub mod show;
 mod target_watch;
 pub mod watch;
 mod written;
-mod zone_keeper;
 
 use std::path::Path;
 use std::process::ExitCode;

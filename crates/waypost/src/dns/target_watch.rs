@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use admin::api::{TargetLook, TargetLooks};
 use anyhow::Result;
 use axum::Router;
+use control_api::api::{TargetLook, TargetLooks};
 use mta::Postmaster;
 
 use super::watch::save;

@@ -3,26 +3,25 @@
 //! Invariant: nothing listens before all that it needs is open; passwords are never taken without TLS; on the way down
 //! nothing is closed before what uses it.
 
-pub mod face;
+pub mod certificates;
 pub mod logging;
 mod public;
 pub mod rehearsal;
-mod reload;
+pub mod reload;
 mod service_manager;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use admin::{Certificates, Handles, ReportFacts};
 use anyhow::{Context, Result, anyhow};
 use arc_swap::ArcSwap;
 use axum::Router;
-use mta::passwords::PasswordKey;
-use mta::settings::LiveSettings;
-use mta::{LiveDirectory, Parts, Releaser, Server, Status};
+use control_api::ApiContext;
+use mta::{LiveDirectory, Parts, Releaser, Server};
 use net::acme::Challenges;
-use net::{ClientTls, Clock, Resolver, Validate, Validator};
+use net::{ClientTls, Clock, Resolver, Validate};
+use public_http::Web;
 use store::Store;
 use tokio::net::UnixListener;
 use tokio::runtime::Builder;
@@ -31,10 +30,11 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::config::{self, Config, ValidateWord};
+use crate::control::{ServerControl, ServerParts};
 use crate::dns::watch::Watch;
-use crate::transport::{limit_of, releasing, routed, submitting, with_remedy};
-use face::{Certified, Face, server_tls};
-use public::Public;
+use crate::transport::with_remedy;
+use certificates::{ServerCertificates, server_tls};
+use public::PublicSettings;
 use reload::Reloader;
 
 /// A stop may take this much longer than `delivery.shutdown_grace_s`: sessions say goodbye, and the log is moved into the database.
@@ -89,8 +89,8 @@ async fn serve(config: Config) -> Result<()> {
 pub struct Running {
     store: Store,
     server: Server,
-    face: Face,
-    certified: Arc<Certified>,
+    public: Web,
+    certificates: Arc<ServerCertificates>,
     reloader: Arc<Reloader>,
     watch: Option<Watch>,
     admin: JoinHandle<std::io::Result<()>>,
@@ -114,19 +114,18 @@ impl Running {
         sweep(&store, &clock).await?;
         // From here on the commands find the data directory taken; they wait on the socket until the server is up.
         let submit = bind_submit(&config.submit_socket()).await;
-        let listener = admin::bind(&config.admin_socket()).await.context("the admin socket cannot be used")?;
+        let listener = control_api::bind(&config.admin_socket()).await.context("the admin socket cannot be used")?;
         config::secrets::make(&config.file.srs_secrets())?;
         let password_key = Arc::new(config::secrets::password_key(&config.file.password_key())?);
         let settings = Arc::new(ArcSwap::from_pointee(config.with_secrets()?));
         let live = LiveDirectory::open(store.clone(), &config.settings.delimiters, config.settings.virtual_file.clone()).await?;
         let live = Arc::new(live);
-        let public = Arc::new(ArcSwap::from_pointee(Public::of(config)));
-        let certified = Certified::new((tls.clone(), challenges), (&live, &resolver, &clock));
-        let reloader = Arc::new(Reloader::new(config, settings.clone(), live.clone(), public.clone(), certified.clone()));
+        let shown = Arc::new(ArcSwap::from_pointee(PublicSettings::of(config)));
+        let certificates = ServerCertificates::new(tls.clone(), challenges, live.clone(), resolver.clone(), clock.clone());
+        let reloader = Arc::new(Reloader::new(config, settings.clone(), live.clone(), shown.clone(), certificates.clone()));
         let releaser = Releaser::new(settings.clone(), store.clone(), live.clone(), clock.clone());
-        let limits = settings.clone();
         let parts = Parts {
-            settings,
+            settings: settings.clone(),
             listeners: config.listeners(),
             store: store.clone(),
             live: live.clone(),
@@ -138,21 +137,27 @@ impl Running {
             clock: clock.clone(),
         };
         let server = Server::start(parts).await?;
-        let face = Face::start(config, &certified, public)?;
-        let certificates = certified.certificates(config);
-        let handles = handles(
-            (store.clone(), live, clock, limits),
-            (releaser, resolver, password_key),
-            (&server, certificates),
-            (&reloader, crate::dns::report_facts(config)),
-        );
-        let submit = submit.map(|listener| start_socket(config.submit_socket(), listener, admin::submit_router(handles.clone())).0);
+        let public = public::start(config, &certificates, live.clone(), shown)?;
+        // The authority looks at the public server, which is up now.
+        certificates.configure_renewal(config);
+        let parts = ServerParts { resolver: resolver.clone(), certificates: certificates.clone(), reloader: reloader.clone() };
+        let context = ApiContext {
+            store: store.clone(),
+            live,
+            password_key,
+            clock,
+            resolver: Some(resolver),
+            report_facts: crate::dns::report_facts(config),
+            certificates: config.certificate_directories().certificates,
+            control: Arc::new(ServerControl::new(&server, settings, releaser, parts)),
+        };
+        let submit = submit.map(|listener| start_socket(config.submit_socket(), listener, control_api::submit_router(context.clone())).0);
         let mut stop = Vec::from_iter(submit);
-        let router = admin::router(handles);
+        let router = control_api::router(context);
         let watch = crate::dns::watch::start(config, router.clone(), server.postmaster(), server.doubts());
         let (stop_admin, admin) = start_socket(config.admin_socket(), listener, router);
         stop.push(stop_admin);
-        Ok(Self { store, server, face, certified, reloader, watch, admin, stop })
+        Ok(Self { store, server, public, certificates, reloader, watch, admin, stop })
     }
 
     /// How long deliveries under way get at a stop.
@@ -163,8 +168,8 @@ impl Running {
     /// Ends in order. Whoever asks through the socket hears that the server goes, before its parts do.
     pub async fn stop(self) {
         drop(self.stop);
-        drop(self.face);
-        self.certified.stop();
+        drop(self.public);
+        self.certificates.stop();
         drop(self.watch);
         self.server.shut_down().await;
         // It takes the socket away when it ends.
@@ -189,57 +194,9 @@ async fn sweep(store: &Store, clock: &Clock) -> Result<()> {
     Ok(())
 }
 
-fn handles(
-    (store, live, clock, settings): (Store, Arc<LiveDirectory>, Clock, LiveSettings),
-    (releaser, resolver, password_key): (Releaser, Resolver, Arc<PasswordKey>),
-    (server, certificates): (&Server, Certificates),
-    (reloader, report_facts): (&Arc<Reloader>, ReportFacts),
-) -> Handles {
-    let (reloader, status) = (reloader.clone(), server.status());
-    Handles {
-        store,
-        live,
-        password_key,
-        clock,
-        retry: server.retrier(),
-        release: releasing(releaser),
-        submit: submitting(server.submitter(Arc::new(admin::is_local_user))),
-        confirmations: server.confirmations(),
-        message_max_bytes: limit_of(settings.clone()),
-        pauses: Some(server.pauses()),
-        status: {
-            let resolver = resolver.clone();
-            Arc::new(move || status_json(status(), &resolver.known_validator()))
-        },
-        resolver: Some(resolver),
-        has_route: routed(settings),
-        report_facts,
-        certificates,
-        reload: Some(Arc::new(move || {
-            let reloader = reloader.clone();
-            Box::pin(async move { reloader.reload().await })
-        })),
-    }
-}
-
-fn status_json(status: Status, validator: &Validator) -> serde_json::Value {
-    serde_json::json!({
-        "running": true,
-        "version": env!("CARGO_PKG_VERSION"),
-        "sessions": status.sessions,
-        "in_flight": status.in_flight,
-        "workers": status.workers,
-        "connections": status.connections,
-        "bugs": status.bugs,
-        "signatures_broken": status.signatures_broken,
-        "sts_testing_failures": status.sts_testing_failures,
-        "dnssec": validator.word(),
-    })
-}
-
 /// The socket for mail of programs on this machine. Without it the server is of use all the same.
 async fn bind_submit(socket: &Path) -> Option<UnixListener> {
-    match admin::bind_for_all(socket).await {
+    match control_api::bind_for_all(socket).await {
         Ok(listener) => Some(listener),
         Err(error) => {
             tracing::warn!(%error, "other users of this machine cannot send by `waypost sendmail`; name a place for submit_socket, or make its directory");
@@ -254,7 +211,7 @@ fn start_socket(socket: PathBuf, listener: UnixListener, router: Router) -> (one
     let shutdown = async {
         let _ = stopped.await;
     };
-    let task = tokio::spawn(async move { admin::serve(listener, router, &socket, shutdown).await });
+    let task = tokio::spawn(async move { control_api::serve(listener, router, &socket, shutdown).await });
     (stop, task)
 }
 

@@ -1,0 +1,154 @@
+//! How a change of the directory is made: checked against the snapshot in force, stored, put in force.
+//!
+//! Invariant: what would lead mail in a circle is never stored.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use directory::{Alias, AliasSource, Contents, Directory, Problem};
+use mail::Mailbox;
+use mta::LiveDirectory;
+use store::{DirectoryChange, Store};
+use tokio::sync::{Mutex, MutexGuard};
+
+use crate::api::Changed;
+use crate::error::ApiError;
+
+/// Changes the directory, one change at a time: two that are sound by themselves can make a circle together.
+#[derive(Clone)]
+pub(crate) struct DirectoryEditor {
+    store: Store,
+    live: Arc<LiveDirectory>,
+    changing: Arc<Mutex<()>>,
+}
+
+impl DirectoryEditor {
+    pub fn new(store: Store, live: Arc<LiveDirectory>) -> Self {
+        Self { store, live, changing: Arc::default() }
+    }
+
+    /// Waits for its turn. No other change begins before the edit is dropped.
+    pub async fn begin(&self) -> DirectoryEdit<'_> {
+        DirectoryEdit { store: &self.store, live: &self.live, _turn: self.changing.lock().await }
+    }
+}
+
+/// One change under way.
+pub(crate) struct DirectoryEdit<'a> {
+    store: &'a Store,
+    live: &'a LiveDirectory,
+    _turn: MutexGuard<'a, ()>,
+}
+
+impl DirectoryEdit<'_> {
+    /// Returns the directory in force.
+    pub fn directory(&self) -> Arc<Directory> {
+        self.live.current()
+    }
+
+    /// Returns what the store holds, without the virtual file.
+    pub async fn stored(&self, delimiters: String) -> Result<Contents, ApiError> {
+        Ok(self.store.directory(delimiters).await?)
+    }
+
+    /// Stores changes and puts them in force.
+    pub async fn commit(&self, changed: impl Into<String>, changes: Vec<DirectoryChange>) -> Result<Changed, ApiError> {
+        let scope = ChangeScope::of(&changes);
+        let before: HashSet<String> = scope.problems(&self.live.current()).iter().map(Problem::to_string).collect();
+        self.store.change_directory(changes.clone()).await?;
+        self.live.apply(&changes).await?;
+        let after = scope.problems(&self.live.current());
+        let warnings = after.iter().map(Problem::to_string).filter(|text| !before.contains(text)).collect();
+        let changed = changed.into();
+        tracing::info!(changed, "the directory was changed");
+        Ok(Changed { changed, warnings })
+    }
+}
+
+/// Which aliases a change can make right or wrong.
+enum ChangeScope {
+    All,
+    Around(Vec<AliasSource>),
+}
+
+impl ChangeScope {
+    fn of(changes: &[DirectoryChange]) -> Self {
+        let mut sources = Vec::new();
+        for change in changes {
+            match change {
+                DirectoryChange::AddAlias { alias, .. } => sources.push(alias.source.clone()),
+                DirectoryChange::RemoveAlias(source) | DirectoryChange::EnableAlias(source, _) => sources.push(source.clone()),
+                DirectoryChange::AddDomain(_) | DirectoryChange::RemoveDomain(_) => return Self::All,
+                _ => {}
+            }
+        }
+        Self::Around(sources)
+    }
+
+    fn problems(&self, directory: &Directory) -> Vec<Problem> {
+        match self {
+            Self::All => directory.problems(),
+            Self::Around(sources) if sources.is_empty() => Vec::new(),
+            Self::Around(sources) => directory.problems_around(sources),
+        }
+    }
+}
+
+pub(crate) fn problem_texts(directory: &Directory) -> HashSet<String> {
+    directory.problems().iter().map(Problem::to_string).collect()
+}
+
+/// Whether the alias may be added or enabled; a cycle is told with its path.
+pub(crate) fn check_alias(directory: &Directory, alias: &Alias) -> Result<(), ApiError> {
+    directory.check_added(alias).map_err(|problem| told(&with_alias(directory, alias), &problem))
+}
+
+/// The error for a problem of this directory.
+pub(crate) fn told(directory: &Directory, problem: &Problem) -> ApiError {
+    let mut error = ApiError::of_problem(problem);
+    if let Problem::Cycle { alias, through } = problem
+        && let Some(path) = cycle_path(directory, through)
+    {
+        error.error = format!("{alias} leads back to itself: {path}");
+    }
+    error
+}
+
+/// The directory as it would be with this alias.
+fn with_alias(directory: &Directory, alias: &Alias) -> Directory {
+    let mut contents: Contents = directory.contents().clone();
+    contents.aliases.put(alias.clone());
+    Directory::new(contents)
+}
+
+/// `a@example.com → b@example.com → a@example.com`.
+fn cycle_path(directory: &Directory, through: &Mailbox) -> Option<String> {
+    let expansion = directory.explain(through).ok()?;
+    let mut results: HashMap<String, &[Mailbox]> = HashMap::new();
+    for step in &expansion.steps {
+        results.entry(step.address.key()).or_insert(&step.results);
+    }
+    let mut path = vec![through.clone()];
+    let mut seen = HashSet::new();
+    let found = search(&results, through, &mut path, &mut seen);
+    found.then(|| path.iter().map(Mailbox::to_string).collect::<Vec<_>>().join(" → "))
+}
+
+fn search(results: &HashMap<String, &[Mailbox]>, goal: &Mailbox, path: &mut Vec<Mailbox>, seen: &mut HashSet<String>) -> bool {
+    let next = path.last().and_then(|last| results.get(&last.key())).copied().unwrap_or_default();
+    for mailbox in next {
+        path.push(mailbox.clone());
+        if mailbox == goal || (seen.insert(mailbox.key()) && search(results, goal, path, seen)) {
+            return true;
+        }
+        path.pop();
+    }
+    false
+}
+
+/// The alias in force under this source.
+pub(crate) fn existing<'a>(directory: &'a Directory, source: &AliasSource) -> Result<&'a Alias, ApiError> {
+    directory
+        .lookup(&source.to_string())
+        .ok_or_else(|| ApiError::missing(format!("there is no alias {source}")).hint("waypost alias list shows what there is"))
+}

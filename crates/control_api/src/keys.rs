@@ -1,0 +1,215 @@
+//! `/v1/keys`: the DKIM keys, and their change: published ahead, checked in DNS, switched, retired.
+//!
+//! RFC 6376 s.3.6.1 and s.8.1. Invariant: a new key signs only once its record is seen in DNS, or where somebody insists; the private half never
+//! leaves the store.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use directory::{Directory, KeyState, SigningKey};
+use mail::Domain;
+use mail::evidence::DkimResult;
+use msgauth::{Algorithm, KeyPair, Signer, record};
+use mta::LiveDirectory;
+use net::{Clock, Resolver};
+use store::DirectoryChange;
+
+use crate::api::{Changed, KeyTest, KeyView, KeysChanged, NewKeys, RemoveKeys, RotateKeys};
+use crate::changes::DirectoryEditor;
+use crate::error::ApiError;
+use crate::extract::{Body, Params, parsed};
+use crate::reports::ReportFacts;
+
+/// A retired key's record stays for so long: what it signed may be on its way, or be verified once more.
+const RETIRED_MS: i64 = 7 * 86_400_000;
+
+fn view(key: &SigningKey) -> KeyView {
+    let algorithm = Algorithm::of_key_type(&key.key_type);
+    KeyView {
+        domain: key.domain.to_string(),
+        selector: key.selector.clone(),
+        key_type: key.key_type.clone(),
+        state: key.state.as_str().to_owned(),
+        since_ms: key.since_ms,
+        record_name: key.record_name(),
+        record: algorithm.map(|algorithm| record(algorithm, &key.public)).unwrap_or_default(),
+    }
+}
+
+pub(crate) async fn list(State(live): State<Arc<LiveDirectory>>) -> Json<Vec<KeyView>> {
+    Json(live.current().contents().keys.iter().map(view).collect())
+}
+
+/// Makes the first keys of a domain; they sign at once. A domain that has keys keeps them.
+pub(crate) async fn add(
+    State(editor): State<DirectoryEditor>,
+    State(clock): State<Clock>,
+    Body(new): Body<NewKeys>,
+) -> Result<Json<KeysChanged>, ApiError> {
+    let domain: Domain = parsed("a domain", &new.domain)?;
+    let edit = editor.begin().await;
+    let of_domain = keys_of(&edit.directory(), &domain);
+    if !of_domain.is_empty() {
+        let keys = of_domain.iter().map(view).collect();
+        return Ok(Json(KeysChanged { changed: format!("{domain} has DKIM keys already"), is_new: false, keys }));
+    }
+    let made = generate(&domain, 1, KeyState::Active, clock.now_ms()).await?;
+    let keys = made.iter().map(view).collect();
+    let changed = format!("DKIM keys for {domain}");
+    edit.commit(changed.clone(), made.into_iter().map(DirectoryChange::AddKey).collect()).await?;
+    Ok(Json(KeysChanged { changed, is_new: true, keys }))
+}
+
+/// A signature of each active key over a message of no meaning, verified with what DNS says now.
+pub(crate) async fn test(
+    State(live): State<Arc<LiveDirectory>>,
+    State(resolver): State<Option<Resolver>>,
+) -> Result<Json<Vec<KeyTest>>, ApiError> {
+    let Some(resolver) = &resolver else {
+        return Err(ApiError::conflict("there is no resolver to look the keys up with").hint("see [dns] in the configuration"));
+    };
+    let directory = live.current();
+    let mut tests = Vec::new();
+    for key in directory.contents().keys.iter().filter(|key| key.state == KeyState::Active) {
+        let signed = sign_trial(key).map_err(|e| ApiError::internal(format!("{}: {e}", key.record_name())))?;
+        let checks = resolver.authenticator().verify_dkim(&signed).await;
+        let check = checks.into_iter().next();
+        tests.push(KeyTest {
+            domain: key.domain.to_string(),
+            selector: key.selector.clone(),
+            key_type: key.key_type.clone(),
+            verifies: check.as_ref().is_some_and(|check| check.result == DkimResult::Pass),
+            reason: check.and_then(|check| check.reason),
+            record: view(key).record,
+        });
+    }
+    Ok(Json(tests))
+}
+
+fn sign_trial(key: &SigningKey) -> Result<Vec<u8>, msgauth::KeyError> {
+    const TRIAL: &[u8] = b"Subject: a trial of the key\r\nDate: Thu, 1 Jan 2026 00:00:00 +0000\r\n\r\nIt was never sent.\r\n";
+    let message = [format!("From: <postmaster@{}>\r\n", key.domain).as_bytes(), TRIAL].concat();
+    let algorithm = Algorithm::of_key_type(&key.key_type).unwrap_or(Algorithm::Rsa);
+    let field = Signer::new(algorithm, &key.private, key.domain.as_str(), &key.selector)?.sign(&[&message])?;
+    Ok([field.as_bytes(), &message].concat())
+}
+
+fn keys_of(directory: &Directory, domain: &Domain) -> Vec<SigningKey> {
+    directory.contents().keys.iter().filter(|key| key.domain == *domain).cloned().collect()
+}
+
+async fn generate(domain: &Domain, number: u32, state: KeyState, now_ms: i64) -> Result<Vec<SigningKey>, ApiError> {
+    let mut keys = Vec::new();
+    for (algorithm, letter) in [(Algorithm::Rsa, 'r'), (Algorithm::Ed25519, 'e')] {
+        let made = tokio::task::spawn_blocking(move || KeyPair::generate(algorithm)).await;
+        let Ok(Ok(pair)) = made else { return Err(ApiError::internal("a DKIM key could not be made")) };
+        keys.push(SigningKey {
+            domain: domain.clone(),
+            selector: format!("{letter}{number}"),
+            key_type: algorithm.key_type().to_owned(),
+            private: pair.private,
+            public: pair.public,
+            state,
+            since_ms: now_ms,
+        });
+    }
+    Ok(keys)
+}
+
+/// The next step in the change of a domain's keys.
+pub(crate) async fn rotate(
+    State(editor): State<DirectoryEditor>,
+    State(clock): State<Clock>,
+    State(resolver): State<Option<Resolver>>,
+    Path(name): Path<String>,
+    Body(how): Body<RotateKeys>,
+) -> Result<Json<KeysChanged>, ApiError> {
+    let domain: Domain = parsed("a domain", &name)?;
+    let edit = editor.begin().await;
+    let keys = keys_of(&edit.directory(), &domain);
+    if keys.is_empty() {
+        return Err(ApiError::missing(format!("{domain} has no DKIM key")).hint(format!("make the first ones: waypost key add {domain}")));
+    }
+    let now_ms = clock.now_ms();
+    let mut changes: Vec<DirectoryChange> = keys
+        .iter()
+        .filter(|key| key.state == KeyState::Retired && now_ms - key.since_ms >= RETIRED_MS)
+        .map(|key| DirectoryChange::RemoveKey(key.domain.clone(), key.selector.clone()))
+        .collect();
+    let next: Vec<&SigningKey> = keys.iter().filter(|key| key.state == KeyState::Next).collect();
+    if next.is_empty() {
+        let number = keys.iter().map(SigningKey::number).max().unwrap_or(0) + 1;
+        let made = generate(&domain, number, KeyState::Next, now_ms).await?;
+        let views = made.iter().map(view).collect();
+        let changed = format!("the next keys of {domain} are made: publish their records, and run `waypost key rotate {domain}` again");
+        changes.extend(made.into_iter().map(DirectoryChange::AddKey));
+        edit.commit(changed.clone(), changes).await?;
+        return Ok(Json(KeysChanged { changed, is_new: true, keys: views }));
+    }
+    if !how.force {
+        for key in &next {
+            check_published(resolver.as_ref(), key).await?;
+        }
+    }
+    let set = |key: &SigningKey, state| DirectoryChange::SetKeyState {
+        domain: key.domain.clone(),
+        selector: key.selector.clone(),
+        state,
+        now_ms,
+    };
+    changes.extend(keys.iter().filter(|key| key.state == KeyState::Active).map(|key| set(key, KeyState::Retired)));
+    changes.extend(next.iter().map(|key| set(key, KeyState::Active)));
+    let changed = format!("{domain} is signed with its new keys; the records of the old ones must stay for 7 days, then empty their p=");
+    edit.commit(changed.clone(), changes).await?;
+    Ok(Json(KeysChanged { changed, is_new: true, keys: keys_of(&edit.directory(), &domain).iter().map(view).collect() }))
+}
+
+/// Removes keys. Those that mail is signed with stay, unless somebody insists.
+pub(crate) async fn remove(
+    State(editor): State<DirectoryEditor>,
+    State(facts): State<ReportFacts>,
+    Path(name): Path<String>,
+    Params(how): Params<RemoveKeys>,
+) -> Result<Json<Changed>, ApiError> {
+    let domain: Domain = parsed("a domain", &name)?;
+    let edit = editor.begin().await;
+    let is_it = |key: &SigningKey| how.selector.as_ref().is_none_or(|selector| key.selector == *selector);
+    let keys: Vec<SigningKey> = keys_of(&edit.directory(), &domain).into_iter().filter(is_it).collect();
+    if keys.is_empty() {
+        return Err(ApiError::missing(format!("{domain} has no such DKIM key")).hint("waypost key list shows what there is"));
+    }
+    let is_in_use = edit.directory().hosted(&domain).is_some() || facts.forwarding == domain;
+    if is_in_use && !how.force && keys.iter().any(|key| key.state == KeyState::Active) {
+        return Err(ApiError::conflict(format!("mail of {domain} is signed with these keys")).hint(format!(
+            "for other ones: waypost key rotate {domain}; to let its mail leave unsigned: waypost key remove {domain} --force"
+        )));
+    }
+    let names: Vec<String> = keys.iter().map(SigningKey::record_name).collect();
+    let changes = keys.iter().map(|key| DirectoryChange::RemoveKey(key.domain.clone(), key.selector.clone())).collect();
+    let mut done = edit.commit(format!("the DKIM keys {} are removed", names.join(", ")), changes).await?;
+    done.warnings.push("leave their TXT records with an empty p= for 7 days, or take them away once nothing signed is on its way".into());
+    Ok(Json(done))
+}
+
+/// Whether the record of a key is to be seen in DNS.
+async fn check_published(resolver: Option<&Resolver>, key: &SigningKey) -> Result<(), ApiError> {
+    let expected = view(key).record;
+    let name = key.record_name();
+    let hint = |what: &str| format!("{what}; or switch all the same: waypost key rotate {} --force", key.domain);
+    let Some(resolver) = resolver else {
+        return Err(ApiError::conflict("DNS cannot be asked from here").hint(hint("start the server and try again")));
+    };
+    let Ok(domain) = Domain::parse(&name) else { return Ok(()) };
+    let found = resolver.txt(&domain).await;
+    let compact = |text: &str| text.chars().filter(|c| !c.is_whitespace()).collect::<String>();
+    match found {
+        Ok(found) if found.iter().any(|text| compact(text) == compact(&expected)) => Ok(()),
+        Ok(found) if found.is_empty() => {
+            Err(ApiError::conflict(format!("{name} has no TXT record yet")).hint(hint(&format!("publish it: \"{expected}\", and wait"))))
+        }
+        Ok(found) => Err(ApiError::conflict(format!("{name} says {:?} instead of \"{expected}\"", found.join(" / ")))
+            .hint(hint("correct the record, and wait for its time to live"))),
+        Err(failure) => Err(ApiError::conflict(format!("DNS gave no answer about {name}: {failure}")).hint(hint("try again"))),
+    }
+}

@@ -1,0 +1,125 @@
+//! `/v1/messages`: mail from programs on this machine, through a socket that everybody may open.
+//!
+//! Invariant: who writes is known from the system (the peer's user id) and never from what is said; what is read into memory at a time is bounded.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::to_bytes;
+use axum::extract::connect_info::Connected;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_LENGTH;
+use axum::serve::IncomingStream;
+use mail::{Notify, Reply, Ret};
+use mta::Submission;
+use nix::unistd::{Uid, User, geteuid};
+use policy::LocalUser;
+use tokio::net::UnixListener;
+
+use crate::api::{Envelope, Taken};
+use crate::context::MessageRoom;
+use crate::control::Control;
+use crate::error::ApiError;
+
+/// Messages that are being read take at most so much memory, in KiB.
+pub(crate) const ROOM_KIB: u32 = 256 * 1024;
+
+/// A message must be here in this time.
+const READ_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// The envelope takes at most this, beside the message, in octets.
+const ENVELOPE_MAX_BYTES: u64 = 1 << 20;
+
+/// Who is at the other end of a Unix socket.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer {
+    /// The user id, as the system says it.
+    pub uid: u32,
+}
+
+impl Connected<IncomingStream<'_, UnixListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
+        // A user that the system does not tell is nobody.
+        Self { uid: stream.io().peer_cred().map_or(u32::MAX, |peer| peer.uid()) }
+    }
+}
+
+/// The user, and its name for people.
+fn who(uid: u32) -> (LocalUser, String) {
+    let uid = Uid::from_raw(uid);
+    let known = User::from_uid(uid).ok().flatten();
+    let name = known.as_ref().map_or_else(|| format!("uid{uid}"), |user| user.name.clone());
+    let comment = known.map(|user| user.gecos.to_string_lossy().into_owned()).unwrap_or_default();
+    let full_name = comment.split(',').next().unwrap_or_default().replace('&', &name);
+    (LocalUser { name, privileged: uid.is_root() || uid == geteuid() }, full_name)
+}
+
+pub(crate) async fn submit(
+    State(control): State<Arc<dyn Control>>,
+    State(room): State<MessageRoom>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    request: Request,
+) -> Result<Json<Taken>, ApiError> {
+    let most = control.message_max_bytes() + ENVELOPE_MAX_BYTES;
+    let length = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let length = length.ok_or_else(|| ApiError::new(StatusCode::LENGTH_REQUIRED, "the request does not say how long it is"))?;
+    if length > most {
+        return Err(ApiError::of_reply(&Reply::new(
+            552,
+            (5, 3, 4),
+            format!("the message is larger than {} octets", most - ENVELOPE_MAX_BYTES),
+        )));
+    }
+    let kib = u32::try_from(length / 1024 + 1).unwrap_or(ROOM_KIB).min(ROOM_KIB);
+    // An error says that the semaphore was closed, which nobody does.
+    let _room = room.0.acquire_many(kib).await.ok();
+    let read = tokio::time::timeout(READ_TIMEOUT, to_bytes(request.into_body(), usize::try_from(length).unwrap_or(usize::MAX))).await;
+    let bytes = match read {
+        Ok(Ok(bytes)) => bytes,
+        Ok(Err(error)) => return Err(ApiError::bad(format!("the message cannot be read: {error}"))),
+        Err(_) => return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "the message did not come in time")),
+    };
+    let end = bytes.iter().position(|b| *b == b'\n').ok_or_else(|| ApiError::bad("there is no envelope before the message"))?;
+    let envelope: Envelope = serde_json::from_slice(bytes.get(..end).unwrap_or_default())
+        .map_err(|e| ApiError::bad(format!("the envelope cannot be read: {e}")))?;
+    let content = bytes.get(end + 1..).unwrap_or_default().to_vec();
+    drop(bytes);
+    let submission = tokio::task::spawn_blocking(move || submission(peer, envelope, content)).await;
+    let submission = submission.map_err(|e| ApiError::internal(e.to_string()))??;
+    match control.submit(submission).await {
+        Ok(taken) => Ok(Json(Taken { id: taken.id.to_string(), recipients: taken.recipients })),
+        Err(reply) => Err(ApiError::of_reply(&reply)),
+    }
+}
+
+fn submission(peer: Peer, envelope: Envelope, content: Vec<u8>) -> Result<Submission, ApiError> {
+    let (user, known_as) = who(peer.uid);
+    let notify = envelope.notify.as_deref().map(|text| Notify::parse(text).ok_or_else(|| ApiError::bad(format!("`{text}` is no NOTIFY"))));
+    let ret = match envelope.ret.as_deref().map(str::to_ascii_lowercase).as_deref() {
+        None => None,
+        Some("full") => Some(Ret::Full),
+        Some("hdrs") => Some(Ret::Headers),
+        Some(other) => return Err(ApiError::bad(format!("`{other}` is no RET: full or hdrs"))),
+    };
+    if envelope.envid.as_ref().is_some_and(|id| id.len() > 100 || !id.bytes().all(|b| b.is_ascii_graphic() || b == b' ')) {
+        return Err(ApiError::bad("the envelope id is longer than 100 octets or no plain text"));
+    }
+    Ok(Submission {
+        user,
+        full_name: envelope.full_name.unwrap_or(known_as),
+        sender: envelope.sender,
+        recipients: envelope.recipients,
+        recipients_in_header: envelope.recipients_in_header,
+        notify: notify.transpose()?.unwrap_or_default(),
+        ret,
+        envid: envelope.envid,
+        content,
+    })
+}
+
+/// Whether this is the name of a user of this machine.
+pub fn is_local_user(name: &str) -> bool {
+    User::from_name(name).is_ok_and(|user| user.is_some())
+}

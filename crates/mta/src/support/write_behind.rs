@@ -1,0 +1,144 @@
+//! Values that are written in batches, a little later, beside the sessions.
+//!
+//! Invariant: no session waits for the disk; at most `LINE_MAX` values wait, and those beyond are counted and left out.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{sleep, timeout};
+
+/// Maximum number of values that wait to be written.
+const LINE_MAX: usize = 4096;
+
+/// Time between two batches.
+const WRITE_EVERY: Duration = Duration::from_secs(1);
+
+/// Maximum time for the last batch at a shutdown.
+const FLUSH_WITHIN: Duration = Duration::from_secs(2);
+
+/// Writes batches.
+pub(crate) trait BatchWriter<T>: Send + 'static {
+    /// Writes a batch. `left_out` is how many values found no room since the last one.
+    fn write(&mut self, batch: Vec<T>, left_out: u64) -> impl Future<Output = ()> + Send;
+}
+
+enum Entry<T> {
+    Value(T),
+    Flush(oneshot::Sender<()>),
+}
+
+/// Takes the values. Clones share it; the writer ends with the last of them.
+#[derive(Debug)]
+pub(crate) struct WriteBehind<T> {
+    line: mpsc::Sender<Entry<T>>,
+    left_out: Arc<AtomicU64>,
+}
+
+impl<T> Clone for WriteBehind<T> {
+    fn clone(&self) -> Self {
+        Self { line: self.line.clone(), left_out: self.left_out.clone() }
+    }
+}
+
+impl<T: Send + 'static> WriteBehind<T> {
+    /// Starts the writer's task.
+    pub fn start(mut writer: impl BatchWriter<T>) -> Self {
+        let (line, mut entries) = mpsc::channel(LINE_MAX);
+        let left_out = Arc::new(AtomicU64::new(0));
+        let counted = left_out.clone();
+        tokio::spawn(async move {
+            while let Some(batch) = next_batch(&mut entries).await {
+                writer.write(batch.values, counted.swap(0, Ordering::Relaxed)).await;
+                for done in batch.flushes {
+                    let _ = done.send(());
+                }
+            }
+        });
+        Self { line, left_out }
+    }
+
+    /// Hands over a value; it is left out if the line is full.
+    pub fn push(&self, value: T) {
+        if self.line.try_send(Entry::Value(value)).is_err() {
+            self.left_out.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns when everything pushed so far is written, at the latest after two seconds.
+    pub async fn flush(&self) {
+        let (done, written) = oneshot::channel();
+        let flushed = async { if self.line.send(Entry::Flush(done)).await.is_ok() { written.await.is_ok() } else { false } };
+        let _ = timeout(FLUSH_WITHIN, flushed).await;
+    }
+}
+
+struct Batch<T> {
+    values: Vec<T>,
+    flushes: Vec<oneshot::Sender<()>>,
+}
+
+impl<T> Batch<T> {
+    fn push(&mut self, entry: Entry<T>) {
+        match entry {
+            Entry::Value(value) => self.values.push(value),
+            Entry::Flush(done) => self.flushes.push(done),
+        }
+    }
+}
+
+/// Waits for a first value and gathers others until the interval ends, the batch is full or a flush asks for it. `None` at the end.
+async fn next_batch<T>(entries: &mut mpsc::Receiver<Entry<T>>) -> Option<Batch<T>> {
+    let mut batch = Batch { values: Vec::new(), flushes: Vec::new() };
+    batch.push(entries.recv().await?);
+    let end = sleep(WRITE_EVERY);
+    tokio::pin!(end);
+    while batch.flushes.is_empty() && batch.values.len() < LINE_MAX {
+        tokio::select! {
+            () = &mut end => break,
+            next = entries.recv() => match next {
+                Some(entry) => batch.push(entry),
+                None => break,
+            },
+        }
+    }
+    while batch.values.len() < LINE_MAX
+        && let Ok(next) = entries.try_recv()
+    {
+        batch.push(next);
+    }
+    Some(batch)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Batches(mpsc::UnboundedSender<(Vec<u32>, u64)>);
+
+    impl BatchWriter<u32> for Batches {
+        async fn write(&mut self, batch: Vec<u32>, left_out: u64) {
+            self.0.send((batch, left_out)).unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn values_are_written_together_and_a_full_line_leaves_out_the_rest() {
+        let (sender, mut batches) = mpsc::unbounded_channel();
+        let line = WriteBehind::start(Batches(sender));
+        for n in 0..3 {
+            line.push(n);
+        }
+        line.flush().await;
+        assert_eq!(batches.recv().await, Some((vec![0, 1, 2], 0)));
+        for n in 0..5000 {
+            line.push(n);
+        }
+        let (batch, left_out) = batches.recv().await.unwrap();
+        assert_eq!((batch.len(), left_out), (LINE_MAX, 5000 - LINE_MAX as u64));
+        line.push(7);
+        drop(line);
+        assert_eq!((batches.recv().await, batches.recv().await), (Some((vec![7], 0)), None));
+    }
+}

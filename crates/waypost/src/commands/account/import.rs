@@ -1,0 +1,241 @@
+//! `waypost account import`: files of other mail servers become accounts.
+//!
+//! Invariant: a file is read here and checked by the API, in pieces, so that no size meets the time limit of a request; what is done stays done, and the same
+//! command goes on with the rest. No password is printed.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::Read as _;
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow, bail};
+use control_api::api::{AccountImport as Import, AccountImportReport, AliasView, DomainView, ImportedAccount};
+
+use crate::cli::AccountImport;
+use crate::commands::warn;
+use crate::config::Config;
+use crate::output::{DIM, GOOD, Output, note, styled, table};
+use crate::transport::Transport;
+
+/// Accounts in one request.
+const PIECE: usize = 250;
+
+/// Logins that a note names.
+const NAMED_MAX: usize = 3;
+
+/// What a file gave.
+#[derive(Default)]
+struct Found {
+    /// Each account, with what names it in a report.
+    accounts: Vec<Candidate>,
+    /// What gives no account: login and why.
+    left_out: Vec<(String, String)>,
+}
+
+/// An account of a file.
+struct Candidate {
+    /// Where it is in the file, where that can be said.
+    line: Option<usize>,
+    account: ImportedAccount,
+    /// The user, where the file has it without a domain.
+    bare: Option<String>,
+}
+
+pub(super) async fn run(config: &Config, api: &mut Transport, command: AccountImport, out: Output) -> Result<()> {
+    let has_passwords = matches!(command, AccountImport::Sasldb2 { .. });
+    let (found, mut import) = read(command)?;
+    if found.accounts.is_empty() && found.left_out.is_empty() {
+        bail!("there is no account in the file");
+    }
+    let (accounts, twice) = unique(found.accounts);
+    let bare: HashMap<String, String> = accounts.iter().filter_map(|c| Some((c.account.login.to_lowercase(), c.bare.clone()?))).collect();
+    let all: Vec<ImportedAccount> = accounts.into_iter().map(|candidate| candidate.account).collect();
+    let mut report = AccountImportReport { dry_run: import.dry_run, ..AccountImportReport::default() };
+    for (n, piece) in all.chunks(PIECE).enumerate() {
+        import.accounts = piece.to_vec();
+        let done: AccountImportReport = api.post("/v1/accounts/import", &import).await.map_err(|error| {
+            let before = report.imported.len();
+            let hint = "what is imported stays; the same command goes on with the rest";
+            if before == 0 || import.dry_run { error } else { error.context(format!("after {before} accounts\n  hint: {hint}")) }
+        })?;
+        report.imported.extend(done.imported);
+        report.skipped.extend(done.skipped);
+        report.warnings.extend(done.warnings);
+        if all.len() > PIECE && !out.json {
+            note(&styled(DIM, format!("{} of {}", (n * PIECE + piece.len()).min(all.len()), all.len())));
+        }
+    }
+    report.skipped.extend(twice.into_iter().chain(found.left_out));
+    report.warnings.extend(advice(config, api, &report, &bare, !import.may_send_as.is_empty()).await?);
+    report.warnings.sort();
+    report.warnings.dedup();
+    out.show(&report, |report| shown(report, has_passwords))?;
+    if !out.json {
+        warn(&report.warnings);
+    }
+    Ok(())
+}
+
+fn read(command: AccountImport) -> Result<(Found, Import)> {
+    Ok(match command {
+        AccountImport::Sasldb2 { file, domain, legacy, sender, replace, dry_run } => {
+            let bytes = std::fs::read(&file).with_context(|| format!("{} cannot be read", file.display()))?;
+            let entries = sasl::sasldb::read(&bytes).map_err(|e| {
+                anyhow!(
+                    "{}: {e}\n  hint: a sasldb2 file that saslpasswd2 made on Debian is read; sasldblistusers2 shows what is in it",
+                    file.display()
+                )
+            })?;
+            let candidate = |entry: sasl::sasldb::SasldbEntry| {
+                let password = Some(entry.password.expose().to_owned());
+                candidate(None, &entry.user, domain.as_deref().or(Some(entry.realm.as_str())), password, None, None)
+            };
+            let found = Found { accounts: entries.into_iter().map(candidate).collect(), left_out: Vec::new() };
+            (found, Import { accounts: Vec::new(), legacy_mechanisms: legacy, may_send_as: sender, replace, dry_run })
+        }
+        AccountImport::Passwd { file, domain, sender, replace, dry_run } => {
+            let today = net::Clock::system().now_s() / 86_400;
+            let read = sasl::passwd_file::read(&text(&file)?, today);
+            let accounts = read
+                .entries
+                .into_iter()
+                .map(|e| candidate(Some(e.line), &e.user, domain.as_deref(), None, Some(e.verifier), e.restriction))
+                .collect();
+            let left_out = read.faults.into_iter().map(|fault| (fault.user, format!("line {}: {}", fault.line, fault.why))).collect();
+            let import = Import { accounts: Vec::new(), legacy_mechanisms: Vec::new(), may_send_as: sender, replace, dry_run };
+            (Found { accounts, left_out }, import)
+        }
+    })
+}
+
+/// Octets that are not UTF-8 spoil their own line only.
+fn text(file: &Path) -> Result<String> {
+    let mut bytes = Vec::new();
+    if file == Path::new("-") {
+        std::io::stdin().read_to_end(&mut bytes).context("standard input cannot be read")?;
+    } else {
+        bytes = std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn candidate(
+    line: Option<usize>,
+    user: &str,
+    domain: Option<&str>,
+    password: Option<String>,
+    verifier: Option<String>,
+    suspended: Option<String>,
+) -> Candidate {
+    let (login, bare) = match domain {
+        _ if user.contains('@') => (user.to_owned(), None),
+        Some(domain) => (format!("{user}@{}", domain.trim_start_matches('@')), Some(user.to_owned())),
+        None => (user.to_owned(), Some(user.to_owned())),
+    };
+    Candidate { line, account: ImportedAccount { login, password, verifier, suspended }, bare }
+}
+
+/// One of each name: logins have no case here. Dovecot looks names up in lower case, so a name in lower case counts; of the same name twice, the first.
+fn unique(candidates: Vec<Candidate>) -> (Vec<Candidate>, Vec<(String, String)>) {
+    let mut chosen: HashMap<String, usize> = HashMap::new();
+    for (n, candidate) in candidates.iter().enumerate() {
+        let login = &candidate.account.login;
+        let key = login.to_lowercase();
+        let is_lower = *login == key;
+        let before = chosen.get(&key).and_then(|before| candidates.get(*before));
+        if before.is_none_or(|before| is_lower && before.account.login != key) {
+            chosen.insert(key, n);
+        }
+    }
+    let counts = |login: &str| chosen.get(&login.to_lowercase()).copied();
+    let place = |n: usize| match candidates.get(n) {
+        Some(Candidate { line: Some(line), account, .. }) => format!("{} on line {line}", account.login),
+        Some(Candidate { account, .. }) => account.login.clone(),
+        None => String::new(),
+    };
+    let why = |n: usize, candidate: &Candidate| {
+        let line = candidate.line.map(|line| format!("line {line}: ")).unwrap_or_default();
+        Some((
+            candidate.account.login.clone(),
+            format!("{line}names have no case here, and {} counts", place(counts(&candidate.account.login).filter(|c| *c != n)?)),
+        ))
+    };
+    let twice = candidates.iter().enumerate().filter_map(|(n, candidate)| why(n, candidate)).collect();
+    let keep: Vec<bool> = candidates.iter().enumerate().map(|(n, candidate)| counts(&candidate.account.login) == Some(n)).collect();
+    (candidates.into_iter().zip(keep).filter(|(_, keep)| *keep).map(|(candidate, _)| candidate).collect(), twice)
+}
+
+/// What clients that worked with the other server will meet here: names without a domain, and senders that are not the login.
+async fn advice(
+    config: &Config,
+    api: &mut Transport,
+    report: &AccountImportReport,
+    bare: &HashMap<String, String>,
+    has_senders: bool,
+) -> Result<Vec<String>> {
+    let mut advice = Vec::new();
+    let short: Vec<(&String, &String)> =
+        report.imported.iter().filter_map(|login| Some((login, bare.get(&login.to_lowercase())?))).collect();
+    let mut domains: BTreeMap<&str, usize> = BTreeMap::new();
+    short.iter().filter_map(|(login, _)| login.rsplit_once('@')).for_each(|(_, domain)| *domains.entry(domain).or_default() += 1);
+    let most = domains.iter().max_by_key(|(_, count)| **count).map(|(domain, _)| (*domain).to_owned());
+    if let (Some((login, user)), Some(domain)) = (short.first(), most)
+        && config.settings.login_domain.as_ref().is_none_or(|there| there.as_str() != domain)
+    {
+        advice.push(format!(
+            "`{user}` is {login} here: change the user name in the clients, or let them log in as before: login_domain = \"{domain}\" under [submission]"
+        ));
+    }
+    let hosted: Vec<DomainView> = api.get("/v1/domains").await?;
+    let strange = domains.keys().find(|domain| !hosted.iter().any(|hosted| hosted.name.eq_ignore_ascii_case(domain)));
+    if let (Some(strange), Some(first)) = (strange, hosted.first()) {
+        advice.push(format!("{strange} is no domain of this server; for users of {}: --domain {}", first.name, first.name));
+    }
+    let aliases: Vec<AliasView> = api.get("/v1/aliases").await?;
+    let is_alias = |login: &str| aliases.iter().any(|alias| alias.source.eq_ignore_ascii_case(login));
+    let nameless: Vec<&str> = report.imported.iter().map(String::as_str).filter(|login| !is_alias(login)).collect();
+    if let Some(first) = nameless.first().filter(|_| !has_senders) {
+        let more = nameless.len().saturating_sub(NAMED_MAX);
+        let named = nameless.iter().take(NAMED_MAX).copied().collect::<Vec<_>>().join(", ");
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        advice.push(format!(
+            "no alias is called {named}{more}, and each may send only as itself: name the addresses that it sends as by --sender ADDRESS here, or \
+             later: waypost account senders {first} --add ADDRESS"
+        ));
+    }
+    Ok(advice)
+}
+
+fn shown(report: &AccountImportReport, has_passwords: bool) -> String {
+    let verb = if report.dry_run { "would be imported" } else { "imported" };
+    let accounts = if report.imported.len() == 1 { "account" } else { "accounts" };
+    let mut text = format!("{} {} {accounts} {verb}", styled(GOOD, "ok:"), report.imported.len());
+    for login in &report.imported {
+        text.push_str(&format!("\n  {login}"));
+    }
+    if has_passwords && !report.imported.is_empty() && !report.dry_run {
+        let note = "the passwords work at once; the server hashes them in the background, and offers SCRAM again when all are done";
+        text.push_str(&format!("\n{}", styled(DIM, note)));
+    }
+    if !report.skipped.is_empty() {
+        let rows: Vec<Vec<String>> = report.skipped.iter().map(|(login, why)| vec![login.clone(), why.clone()]).collect();
+        text.push_str(&format!("\n{}\n{}", styled(DIM, "left out:"), table(&["account", "why"], &rows)));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_each_name_one_is_taken() {
+        let candidates = ["dup@x.test", "Alice@x.test", "dup@x.test", "alice@x.test", "Bob@x.test"];
+        let candidates =
+            candidates.iter().enumerate().map(|(n, login)| candidate(Some(n + 1), login, None, None, Some(n.to_string()), None));
+        let (kept, twice) = unique(candidates.collect());
+        let kept: Vec<_> = kept.iter().map(|c| (c.account.login.as_str(), c.account.verifier.as_deref().unwrap())).collect();
+        assert_eq!(kept, [("dup@x.test", "0"), ("alice@x.test", "3"), ("Bob@x.test", "4")]);
+        assert_eq!(twice.iter().map(|(login, _)| login.as_str()).collect::<Vec<_>>(), ["Alice@x.test", "dup@x.test"]);
+        assert!(twice[0].1.starts_with("line 2: ") && twice[0].1.contains("alice@x.test on line 4"), "{twice:?}");
+    }
+}

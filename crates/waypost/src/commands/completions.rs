@@ -1,0 +1,15 @@
+//! `waypost completions`.
+
+use anyhow::Result;
+use clap::CommandFactory;
+use clap_complete::Shell;
+
+use crate::cli::Cli;
+use crate::output::print;
+
+/// Prints a shell's completions.
+pub fn completions(shell: Shell) -> Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "waypost", &mut script);
+    Ok(print(&String::from_utf8_lossy(&script))?)
+}

@@ -1,0 +1,249 @@
+//! `waypost doctor`: checks everything that receiving, sending and authenticating mail depends on.
+//!
+//! RFC 5321, RFC 7208, RFC 6376. Invariant: a check that cannot run is a finding, never a pass, and does not stop the others.
+
+mod aliases;
+mod blocklists;
+mod certificates;
+mod dns;
+mod finding;
+mod generic;
+mod lints;
+mod machine;
+mod names;
+mod outbound;
+mod paused;
+mod ports;
+mod reported;
+mod screen;
+mod shown;
+mod signatures;
+mod spam_filter;
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Result;
+use control_api::api::DomainView;
+use mail::Domain;
+use net::Resolver;
+
+pub use outbound::port_25;
+
+use crate::cli::Doctor;
+use crate::config::{self, Config};
+use crate::output::{DIM, Output, note, print, styled};
+use crate::transport::Transport;
+use finding::{Finding, Severity};
+
+/// What the checks use.
+struct DoctorContext {
+    config: Config,
+    /// `None` if no server answers and the data directory cannot be opened.
+    api: Option<Transport>,
+    resolver: Resolver,
+    /// The addresses of the host name in DNS, or those given as arguments.
+    addresses: Vec<IpAddr>,
+    /// The hosted domains.
+    domains: Vec<Domain>,
+    /// The time server to compare the clock with.
+    time_server: Option<String>,
+    /// Whether DNS answers at all.
+    has_dns: bool,
+    /// The fix of the SPF record of each name, from the DNS plan.
+    spf_fixes: HashMap<String, String>,
+}
+
+/// The check needs the API, which is missing; another finding reports that.
+#[derive(Debug, thiserror::Error)]
+#[error("the data directory is not open")]
+struct NoApi;
+
+impl DoctorContext {
+    fn api(&mut self) -> Result<&mut Transport> {
+        self.api.as_mut().ok_or_else(|| NoApi.into())
+    }
+}
+
+/// The check needs DNS, which does not answer; another finding reports that.
+#[derive(Debug, thiserror::Error)]
+#[error("DNS does not answer")]
+struct NoDns;
+
+/// The findings so far. Each is printed as soon as it is found.
+struct DoctorReport<'a> {
+    findings: Vec<Finding>,
+    args: &'a Doctor,
+    out: Output,
+    /// The checks that could not run.
+    skipped: Vec<SkippedCheck>,
+}
+
+struct SkippedCheck {
+    name: &'static str,
+    /// What it needs: DNS or the data directory.
+    needs: &'static str,
+}
+
+impl DoctorReport<'_> {
+    fn add(&mut self, found: Vec<Finding>) -> Result<()> {
+        let is_shown = |finding: &&Finding| !self.out.json && (!self.args.quiet || finding.severity > Severity::Good);
+        for finding in found.iter().filter(is_shown) {
+            print(&screen::line(finding))?;
+        }
+        self.findings.extend(found);
+        Ok(())
+    }
+
+    /// Adds what a check found, or that it could not run.
+    fn record(&mut self, check: &'static str, result: Result<Vec<Finding>>) -> Result<()> {
+        match result {
+            Ok(found) => self.add(found),
+            Err(error) if error.is::<NoApi>() || error.is::<NoDns>() => {
+                self.skipped.push(SkippedCheck { name: check, needs: if error.is::<NoDns>() { "DNS" } else { "the data directory" } });
+                Ok(())
+            }
+            Err(error) => self.add(vec![Finding::failed(check, "this check", &error)]),
+        }
+    }
+}
+
+/// Runs the command.
+pub async fn run(path: &Path, args: Doctor, out: Output) -> Result<ExitCode> {
+    loop {
+        let mut report = DoctorReport { findings: Vec::new(), args: &args, out, skipped: Vec::new() };
+        run_checks(path, &mut report).await?;
+        let findings = report.findings;
+        let worst = findings.iter().map(|finding| finding.severity).max().unwrap_or(Severity::Good);
+        if out.json {
+            out.show(&serde_json::json!({ "ok": worst < Severity::Error, "findings": findings }), |_| String::new())?;
+        } else {
+            print(&screen::summary(&findings))?;
+        }
+        let Some(every_s) = args.watch.filter(|_| worst >= Severity::Error) else {
+            return Ok(if worst < Severity::Error { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        };
+        note(&styled(DIM, format!("checking again in {every_s} s; Ctrl-C stops")));
+        tokio::time::sleep(Duration::from_secs(every_s)).await;
+    }
+}
+
+/// Runs all checks. Errors come from printing only.
+async fn run_checks(path: &Path, report: &mut DoctorReport<'_>) -> Result<()> {
+    let config = match config::load(path) {
+        Ok(config) => config,
+        Err(errors) => return report.add(errors.0.into_iter().map(Finding::of_config).collect()),
+    };
+    report.add(lints::check(&config))?;
+    let mut context = prepare(config, report).await?;
+    report.record("server", machine::server(&mut context).await)?;
+    report.add(vec![machine::disk(&context)])?;
+    report.record("clock", machine::clock(&context).await)?;
+    report.record("queue", machine::queue(&mut context).await)?;
+    report.record("paused", paused::check(&mut context).await)?;
+    report.record("certificate", certificates::check(&mut context).await)?;
+    report.record("aliases", aliases::check(&mut context).await)?;
+    report.add(ports::check(&context).await)?;
+    if context.has_dns {
+        report.add(shown::check(&context).await)?;
+        report.record("dns", dns::check(&mut context).await)?;
+        report.add(names::check(&mut context).await)?;
+        report.record("dkim", signatures::check(&mut context).await)?;
+        report.add(outbound::check(&context).await)?;
+    } else {
+        for check in ["tls", "dns", "ptr", "spf", "blocklist", "dkim", "outbound"] {
+            report.record(check, Err(NoDns.into()))?;
+        }
+    }
+    report.add(spam_filter::check(&context).await)?;
+    report.record("reports", reported::check(&mut context).await)?;
+    for missing in ["the data directory", "DNS"] {
+        let skipped: Vec<&str> = report.skipped.iter().filter(|check| check.needs == missing).map(|check| check.name).collect();
+        if !skipped.is_empty() {
+            let found = format!("skipped without {missing}: {}", skipped.join(", "));
+            let fix = format!("fix the problem with {missing} above, then run doctor again");
+            report.add(vec![Finding::bad(Severity::Notice, "doctor", "further checks", found, fix)])?;
+        }
+    }
+    Ok(())
+}
+
+/// Opens what the checks need; a failure is a finding.
+async fn prepare(config: Config, report: &mut DoctorReport<'_>) -> Result<DoctorContext> {
+    let resolver = match crate::serve::resolver(&config) {
+        Ok(resolver) => resolver,
+        Err(error) => {
+            report.add(vec![Finding::failed("resolver", "[dns]", &error)])?;
+            // The default of the C library without a configuration.
+            Resolver::of_servers(&[SocketAddr::from(([127, 0, 0, 1], 53))])?
+        }
+    };
+    let data = config.file.data_dir.display().to_string();
+    let mut api = match Transport::open(&config).await {
+        Ok(api) => Some(api),
+        Err(error) => {
+            report.add(vec![Finding::failed("data", data, &error)])?;
+            None
+        }
+    };
+    let domains = match &mut api {
+        None => Vec::new(),
+        Some(api) => match api.get::<Vec<DomainView>>("/v1/domains").await {
+            Ok(domains) => domains.iter().filter(|d| d.enabled).filter_map(|d| Domain::parse(&d.name).ok()).collect(),
+            Err(error) => {
+                report.add(vec![Finding::failed("data", "the hosted domains", &error)])?;
+                Vec::new()
+            }
+        },
+    };
+    let dead = names::silence(&config, &resolver).await;
+    let has_dns = dead.is_none();
+    let (addresses, found) = match dead {
+        Some(dead) => (report.args.addresses.clone(), vec![dead]),
+        None => names::addresses(&config, &resolver, &report.args.addresses).await,
+    };
+    report.add(found)?;
+    let time_server = report.args.time_server.clone().filter(|server| !server.is_empty());
+    Ok(DoctorContext { config, api, resolver, addresses, domains, time_server, has_dns, spf_fixes: HashMap::new() })
+}
+
+/// Splits an error into its text and its hint.
+fn split_hint(error: &anyhow::Error) -> (String, Option<String>) {
+    let text = format!("{error:#}");
+    match text.split_once("\n  hint: ") {
+        Some((what, hint)) => (what.to_owned(), Some(hint.to_owned())),
+        None => (text, None),
+    }
+}
+
+impl Finding {
+    /// A check or a step that failed.
+    fn failed(check: &'static str, about: impl Into<String>, error: &anyhow::Error) -> Self {
+        let (found, hint) = split_hint(error);
+        let fix = hint.unwrap_or_else(|| "read the log (journalctl -u waypost), then run doctor again".into());
+        Self::bad(Severity::Error, check, about, found, fix)
+    }
+
+    /// An error in the configuration file.
+    fn of_config(error: config::ConfigError) -> Self {
+        let at = error.at.map_or_else(String::new, |(line, column)| format!(":{line}:{column}"));
+        let about = format!("{}{at}", error.path.display());
+        let fix = error.hint.unwrap_or_else(|| "correct the file, then run: waypost config check".into());
+        Self::bad(Severity::Error, "configuration", about, error.what, fix)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hint_of_a_failure_becomes_the_fix() {
+        let finding = Finding::failed("data", "/var/lib/waypost", &anyhow::anyhow!("it is not there\n  hint: make it"));
+        assert_eq!((finding.found.as_str(), finding.fix.as_deref()), ("it is not there", Some("make it")));
+        assert_eq!(finding.severity, Severity::Error);
+    }
+}

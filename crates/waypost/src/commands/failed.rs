@@ -1,0 +1,24 @@
+//! `waypost failed`: deliveries that failed without a DSN.
+
+use anyhow::Result;
+use control_api::api::FailedView;
+
+use super::queue::tame;
+use crate::output::{DIM, Output, styled, table};
+use crate::transport::Transport;
+
+pub(super) async fn run(api: &mut Transport, limit: u32, out: Output) -> Result<()> {
+    let failed: Vec<FailedView> = api.query("/v1/failed", &[("limit", Some(limit.to_string()))]).await?;
+    Ok(out.show(&failed, |failed| failures(failed))?)
+}
+
+fn failures(failed: &[FailedView]) -> String {
+    if failed.is_empty() {
+        return styled(DIM, "no delivery failed without a report");
+    }
+    let row = |f: &FailedView| {
+        let from = if f.from.is_empty() { "<>" } else { &f.from };
+        vec![f.id.clone(), mail::rfc5322_date(f.at_ms / 1000), tame(from), f.to.clone(), f.target.clone(), tame(&f.reason)]
+    };
+    table(&["id", "when", "from", "to", "target", "what was said"], &failed.iter().map(row).collect::<Vec<_>>())
+}
