@@ -38,7 +38,7 @@ pub fn write_code_map() -> Result<()> {
     fs::write(&page, code_map::page()?).with_context(|| page.display().to_string())
 }
 
-/// Compares them with what is committed.
+/// Compares them with the committed ones.
 pub fn check() -> Result<()> {
     doc_names::check()?;
     let fresh = generate()?;
