@@ -6,7 +6,7 @@ mod cli;
 mod commands;
 mod config;
 mod conversation;
-mod dns;
+mod dns_facts;
 mod output;
 mod owner;
 mod serve;
@@ -19,7 +19,7 @@ use clap::FromArgMatches;
 use tokio::runtime::{Builder, Runtime};
 
 use cli::{Cli, Command};
-use commands::{demo, doctor, route, send_as, sendmail, setup};
+use commands::{demo, dns, doctor, route, send_as, sendmail, setup};
 use output::Output;
 
 /// Many small allocations from several threads: it is faster at these than the C library's, and gives memory back.

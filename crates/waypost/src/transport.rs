@@ -196,7 +196,7 @@ fn offline(config: &Config, store: Store, live: Arc<LiveDirectory>) -> Result<Ha
         release: releasing(mta::Releaser::new(settings, store.clone(), live.clone(), clock.clone())),
         pauses: None,
         resolver: crate::serve::resolver(config).ok(),
-        report_facts: crate::dns::report_facts(config),
+        report_facts: crate::dns_facts::report_facts(config),
         certificates: crate::serve::face::certificates_on_disk(config),
         store,
         live,

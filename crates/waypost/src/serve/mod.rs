@@ -3,12 +3,14 @@
 //! Invariant: nothing listens before all that it needs is open; passwords are never taken without TLS; on the way down
 //! nothing is closed before what uses it.
 
+mod dns_watch;
 pub mod face;
 pub mod logging;
 mod public;
 pub mod rehearsal;
 mod reload;
 mod service_manager;
+mod target_watch;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,7 +33,6 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::config::{self, Config, ValidateWord};
-use crate::dns::watch::Watch;
 use crate::transport::{limit_of, releasing, routed, submitting, with_remedy};
 use face::{Certified, Face, server_tls};
 use public::Public;
@@ -92,7 +93,7 @@ pub struct Running {
     face: Face,
     certified: Arc<Certified>,
     reloader: Arc<Reloader>,
-    watch: Option<Watch>,
+    watch: Option<dns_watch::Watch>,
     admin: JoinHandle<std::io::Result<()>>,
     /// The sockets end when these are dropped.
     stop: Vec<oneshot::Sender<()>>,
@@ -144,12 +145,12 @@ impl Running {
             (store.clone(), live, clock, limits),
             (releaser, resolver, password_key),
             (&server, certificates),
-            (&reloader, crate::dns::report_facts(config)),
+            (&reloader, crate::dns_facts::report_facts(config)),
         );
         let submit = submit.map(|listener| start_socket(config.submit_socket(), listener, control_api::submit_router(handles.clone())).0);
         let mut stop = Vec::from_iter(submit);
         let router = control_api::router(handles);
-        let watch = crate::dns::watch::start(config, router.clone(), server.postmaster(), server.doubts());
+        let watch = dns_watch::start(config, router.clone(), server.postmaster(), server.doubts());
         let (stop_admin, admin) = start_socket(config.admin_socket(), listener, router);
         stop.push(stop_admin);
         Ok(Self { store, server, face, certified, reloader, watch, admin, stop })

@@ -70,7 +70,7 @@ pub(super) async fn check(context: &mut DoctorContext) -> Vec<Finding> {
 async fn unnamed_ipv6(context: &DoctorContext) -> Vec<Finding> {
     let delivery = &context.config.settings.delivery;
     let mut findings = Vec::new();
-    for address in crate::dns::public_addresses() {
+    for address in crate::dns_facts::public_addresses() {
         if !address.is_ipv6() || !delivery.ipv6 || context.addresses.contains(&address) {
             continue;
         }

@@ -26,7 +26,7 @@ use serde::Serialize;
 
 use crate::cli::SetupArgs;
 use crate::config::{self, Config};
-use crate::dns::public_addresses;
+use crate::dns_facts::public_addresses;
 use crate::output::{DIM, Output, WARN, note, styled};
 use crate::owner::give;
 use crate::commands::route::{self, SmarthostTest};
