@@ -149,7 +149,10 @@ fn the_screens_of_setup_are_the_golden_ones() {
     let more = ["--data", &data, "--service", &unit, "--no-preflight"];
     let mut command = std::process::Command::new(it::binary());
     let output = command.args(["--config", &config]).args(forward).args(more).output().unwrap();
-    golden("setup-first").check(&String::from_utf8(output.stdout).unwrap());
+    // The system's resolver may or may not know inbox.test.
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<&str> = text.lines().filter(|line| !line.contains("domain inbox.test")).collect();
+    golden("setup-first").check(&(lines.join("\n") + "\n"));
     // On a server that runs, with a configuration of its own and a smarthost.
     let _dns = Dns::with_zone(
         &lab,

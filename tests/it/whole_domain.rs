@@ -79,7 +79,7 @@ fn setup_looks_outside_first_and_stops_for_nothing() {
     let typo = said("exmple.test");
     assert!(typo.contains("exmple.test does not exist in DNS: check its spelling"), "{typo}");
     assert!(typo.contains(&format!("another program has port {} (ss -ltnp", it::MX_PORT)), "{typo}");
-    assert!(typo.contains("port 2525 of other servers: gmail.com cannot be found"), "{typo}");
+    assert!(typo.contains("outgoing port 2525: gmail.com cannot be found"), "{typo}");
     let moved = said("inbox.test");
     assert!(moved.contains("mail to inbox.test goes to mx.inbox.test today"), "{moved}");
     // A flag is applied, or comes with what to write; and what is to be looked at stands last.

@@ -77,7 +77,7 @@ impl Golden {
         self.with(Mask::Shape(shape.to_owned(), mask.to_owned()))
     }
 
-    /// Masks dates of header fields (RFC 5322 s.3.3) and of RFC 3339.
+    /// Masks dates of header fields (RFC 5322 s.3.3) and ISO 8601 dates.
     #[must_use]
     pub fn dates(self) -> Self {
         self.shape("aaa, 99 aaa 9999 99:99:99 +9999", "DATE")

@@ -80,6 +80,7 @@ pub fn text(report: &SetupReport) -> String {
     }
     lines.push(format!("\nThree steps remain, in this order.\n\n{}", styled(BOLD, "1. Publish these DNS records")));
     lines.push(indented(&crate::commands::dns::show::in_rows(&report.records)));
+    lines.push(String::new());
     lines.push(indented(&format!(
         "Ask your hoster to set the PTR record of the server's address to {}, and to open outgoing port 25.\n\
          To verify the records:  waypost dns check{option}\n\
@@ -105,7 +106,7 @@ pub fn text(report: &SetupReport) -> String {
     // Last, where the operator looks first.
     if !report.warnings.is_empty() {
         lines.push(format!("\n{}", styled(BOLD, "Notes")));
-        lines.extend(report.warnings.iter().map(|warning| indented(&format!("{} {warning}", styled(WARN, "note:")))));
+        lines.extend(report.warnings.iter().map(|warning| indented(&format!("{} {warning}", styled(WARN, "-")))));
     }
     lines.join("\n")
 }
