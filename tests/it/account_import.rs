@@ -1,6 +1,5 @@
 //! Accounts of other servers: Cyrus's sasldb2 and Dovecot's passwd-file, as the programs themselves read them.
 
-use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -71,8 +70,7 @@ fn the_user_smtp_logs_in_and_sends_as_before() {
     run_ok("sh", &["-c", &format!("printf 'tanstaafl' | saslpasswd2 -p -c -f {file} -u example.test smtp")]);
     let told = waypost.json(&["account", "import", "sasldb2", &file, "--dry-run"])["warnings"].to_string();
     assert!(told.contains("login_domain = \\\"example.test\\\"") && told.contains("--sender ADDRESS"), "{told}");
-    let config = fs::read_to_string(&waypost.config).unwrap();
-    fs::write(&waypost.config, format!("{config}[submission]\nlogin_domain = \"example.test\"\n")).unwrap();
+    waypost.configure(|config| config.set("submission.login_domain", "example.test"));
     waypost.ok(&["reload"]);
     let done = waypost.json(&["account", "import", "sasldb2", &file, "--sender", "me@example.test"]);
     assert_eq!(done["imported"], json!(["smtp@example.test"]));

@@ -5,9 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use it::{Dns, Lab, Waypost};
-
-use crate::main_job::zone;
+use it::{Dns, Lab, Waypost, zone};
 
 fn openssl(dir: &Path, line: &str) {
     let output = Command::new("openssl").args(line.split_whitespace()).current_dir(dir).output().unwrap();
@@ -35,12 +33,8 @@ fn what_the_next_start_would_refuse_is_refused_by_check_and_reload() {
     let mut waypost = Waypost::configured(&lab, "");
     waypost.start();
     version_1(lab.path());
-    let good = fs::read_to_string(&waypost.config).unwrap();
     let named = |certificate: &str, key: &str| {
-        let text =
-            good.replace("certificate = \"cert.pem\"\nkey = \"key.pem\"", &format!("certificate = \"{certificate}\"\nkey = \"{key}\""));
-        assert_ne!(text, good);
-        fs::write(&waypost.config, text).unwrap();
+        waypost.configure(|config| config.set("tls.certificate", certificate).set("tls.key", key));
     };
     let refused = |words: &[&str]| {
         let checked = waypost.command(&["config", "check"]);
@@ -79,16 +73,15 @@ fn an_authority_is_asked_from_the_next_reload_on_and_its_failures_are_in_words()
     waypost.start();
     let refused = waypost.refused(&["cert", "renew"]);
     assert!(refused.contains("enabled = true under [acme], then: waypost reload"), "{refused}");
-    let good = fs::read_to_string(&waypost.config).unwrap();
-    // Nobody listens there.
-    fs::write(&waypost.config, format!("{good}\n[acme]\nenabled = true\ndirectory = \"https://{}:9/directory\"\n", lab.address(9)))
-        .unwrap();
+    // Nothing listens there.
+    let directory = format!("https://{}:9/directory", lab.address(9));
+    waypost.configure(|config| config.set("acme.enabled", true).set("acme.directory", directory));
     let said = waypost.ok(&["reload"]);
     assert!(!said.contains("restart"), "{said}");
     let output = waypost.command(&["cert", "renew"]);
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(said.contains("failed: mx.example.test the authority cannot be reached: Connection refused"), "{said}");
-    fs::write(&waypost.config, &good).unwrap();
+    waypost.configure(|config| config.remove("acme"));
     waypost.ok(&["reload"]);
     assert!(waypost.refused(&["cert", "renew"]).contains("no server runs that orders certificates"));
     waypost.assert_no_bugs();

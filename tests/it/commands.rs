@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use it::{Dns, Lab, MX_PORT, SUBMISSIONS_PORT, Sink, Talk, Waypost, binary, run, run_ok, wait_for};
+use it::{Config, Dns, Lab, MX_PORT, SUBMISSIONS_PORT, Sink, Talk, Waypost, binary, run, run_ok, wait_for};
 use serde_json::{Value, json};
 
 /// Runs a test of commands twice: without a server, and beside one. Each time with a directory of its own.
@@ -322,7 +322,7 @@ fn setup_makes_a_server_that_one_can_start() {
     let mut waypost = Waypost::configured(&lab, "");
     let ours = lab.path().join("fresh/waypost.toml");
     std::fs::create_dir(lab.path().join("fresh")).unwrap();
-    let listen = std::fs::read_to_string(&waypost.config).unwrap();
+    let mut lab_config = Config::read(&waypost.config);
     waypost.config = ours.clone();
     waypost.data = lab.path().join("fresh/data");
     let data = waypost.data.display().to_string();
@@ -343,8 +343,12 @@ fn setup_makes_a_server_that_one_can_start() {
     for name in ["mx", "submission", "submissions"] {
         assert!(text.contains(&format!("# {name} = [")), "{text}");
     }
-    let lines = listen.lines().skip_while(|line| *line != "[listen]").take(4).collect::<Vec<_>>().join("\n");
-    std::fs::write(&ours, text.replacen("[listen]", &lines, 1)).unwrap();
+    waypost.configure(|config| {
+        for name in ["listen.mx", "listen.submission", "listen.submissions"] {
+            config.set(name, lab_config.get(name).clone());
+        }
+        config
+    });
     assert!(waypost.ok(&["config", "check"]).contains(&format!("{}:{MX_PORT}", waypost.address)));
     waypost.start();
     assert!(logs_in(&lab, &waypost, "me@example.test", &password));

@@ -5,10 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
 
-use it::{Delivered, Dns, Lab, MX_PORT, Script, Sink, Talk, Waypost, obedient, wait_for};
+use it::{Delivered, Dns, Lab, MX_PORT, Script, Sink, Talk, Waypost, obedient, wait_for, zone};
 use mail::Reply;
-
-use crate::main_job::zone;
 
 /// me@example.test leads to foo@inbox.test; her@foreign.test has SPF, nobody@stranger.test has nothing.
 const FORWARD: &str = "[forward]\ndomain = \"fwd.example.test\"\nunauthenticated = \"accept\"\n";

@@ -117,8 +117,7 @@ fn what_others_wrote_is_left_alone_until_it_is_named() {
     assert!(texts.contains("site-verification=1") && texts.lines().count() == 2, "{texts}");
 
     // Ours is changed without being named: the plan has moved on.
-    let config = std::fs::read_to_string(&waypost.config).unwrap();
-    std::fs::write(&waypost.config, config.replace("tlsa = true", "dmarc = \"reject\"")).unwrap();
+    waypost.configure(|config| config.remove("dns.tlsa").set("dns.dmarc", "reject"));
     let moved = waypost.ok(&["dns", "apply", "--yes"]);
     assert!(moved.contains("~ _dmarc.example.test.") && moved.contains("- _25._tcp.mx.example.test."), "{moved}");
     assert_eq!(check(&waypost), (vec![], true));
@@ -158,8 +157,7 @@ fn a_host_that_does_not_believe_us_makes_us_look() {
         format!("{RELAY}inbox MX 10 mx.inbox\nmx.inbox A {}\nstrict MX 10 mx.strict\nmx.strict A {}\n", lab.address(2), lab.address(3));
     let dns = Dns::start_for_updates(&lab, &records);
     let mut waypost = office(&lab);
-    let config = std::fs::read_to_string(&waypost.config).unwrap().replace("[acme]\nenabled = true\n", "");
-    std::fs::write(&waypost.config, format!("postmaster = \"boss@inbox.test\"\n{config}")).unwrap();
+    waypost.configure(|config| config.remove("acme").set("postmaster", "boss@inbox.test"));
     waypost.ok(&["dns", "apply", "--yes"]);
     dns.update("test.", "del example.test. TXT\nadd example.test. 60 TXT \"v=spf1 -all\"");
     let password = waypost.account("me@example.test");
@@ -188,9 +186,7 @@ fn the_postmaster_is_told_once_of_what_is_lost() {
     let records = format!("{RELAY}inbox MX 10 mx.inbox\nmx.inbox A {}\n", lab.address(2));
     let dns = Dns::start_for_updates(&lab, &records);
     let mut waypost = office(&lab);
-    let config = std::fs::read_to_string(&waypost.config).unwrap();
-    let config = config.replace("[acme]\nenabled = true\n", "").replace("[dns]\n", "[dns]\ncheck_every = 1\n");
-    std::fs::write(&waypost.config, format!("postmaster = \"boss@inbox.test\"\n{config}")).unwrap();
+    waypost.configure(|config| config.remove("acme").set("postmaster", "boss@inbox.test").set("dns.check_every", 1));
     waypost.ok(&["dns", "apply", "--yes"]);
     waypost.start();
     let seen = waypost.data.join("dns-seen.json");
@@ -217,12 +213,7 @@ fn an_empty_zone_turns_green_by_way_of_digitalocean() {
     let authority = LabAuthority::new(&lab);
     let ocean = DigitalOcean::start(lab.address(60), &authority, &dns);
     let waypost = office(&lab);
-    let configure = |from: &str, to: &str| {
-        let text = std::fs::read_to_string(&waypost.config).unwrap();
-        assert!(text.contains(from), "{from}: {text}");
-        std::fs::write(&waypost.config, text.replace(from, to)).unwrap();
-    };
-    configure("provider = \"rfc2136\"", "provider = \"digitalocean\"");
+    waypost.configure(|config| config.set("dns.provider", "digitalocean"));
     let apply = |token: &str, more: &[&str]| {
         let mut command = std::process::Command::new(it::binary());
         command.arg("--config").arg(&waypost.config).args(["dns", "apply", "--yes"]).args(more);
@@ -243,7 +234,7 @@ fn an_empty_zone_turns_green_by_way_of_digitalocean() {
     let mx = |ocean: &DigitalOcean| ocean.records().into_iter().filter(|record| record.starts_with("example MX ")).collect::<Vec<_>>();
     assert_eq!(mx(&ocean), ["example MX 10 mx.example.test."]);
     // What is written anew takes the place of what was there: names come back without their last dot.
-    configure("hostname = \"mx.example.test\"", "hostname = \"mail.example.test\"");
+    waypost.configure(|config| config.set("hostname", "mail.example.test"));
     let (is_done, said) = apply(OCEAN_TOKEN, &[]);
     assert!(is_done, "{said}");
     assert_eq!(mx(&ocean), ["example MX 10 mail.example.test."], "{said}");

@@ -1,8 +1,6 @@
 //! The From field in every form that RFC 5322 allows, and in those that people write all the same.
 
-use it::{Dns, Lab, MX_PORT, Sink, Talk, Waypost};
-
-use crate::main_job::zone;
+use it::{Dns, Lab, MX_PORT, Sink, Talk, Waypost, zone};
 
 /// Valid by RFC 5322 s.3.4 and s.4.4, or taken as Postfix takes it.
 const TAKEN: [&str; 14] = [

@@ -3,9 +3,7 @@
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 
-use it::{Dns, Lab, MX_PORT, Script, Sink, Talk, Waypost, signers, wait_for};
-
-use crate::main_job::zone;
+use it::{Dns, Lab, MX_PORT, Script, Sink, Talk, Waypost, signers, wait_for, zone};
 
 /// A host that remembers from where it was greeted, and by what name.
 fn witness(lab: &Lab, host: u8) -> (Script, Arc<Mutex<Vec<String>>>) {

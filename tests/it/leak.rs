@@ -1,8 +1,6 @@
 //! Nothing that reaches the sender's side names what lies behind an alias: no reply, no report, whatever the target says.
 
-use it::{Dns, Lab, MX_PORT, Script, Sink, Talk, Waypost, obedient, wait_for};
-
-use crate::forwarding::records;
+use it::{Dns, Lab, MX_PORT, Script, Sink, Talk, Waypost, forwarding_zone, obedient, wait_for};
 
 /// The target, and whatever names it.
 const TARGET: &str = "hidden.person@secretplace.test";
@@ -24,7 +22,7 @@ fn scene(extra: &str, answer: impl Fn(&str) -> Option<String> + Send + Sync + 's
     let mut waypost = Waypost::configured(&lab, &extra);
     waypost.ok(&["domain", "add", "--bare", "example.test"]);
     let keys = waypost.keys("fwd.example.test");
-    let dns = Dns::start(&lab, &(records(&lab) + &host + "_dmarc.lax TXT \"v=DMARC1; p=quarantine\"\n" + &keys));
+    let dns = Dns::start(&lab, &(forwarding_zone(&lab) + &host + "_dmarc.lax TXT \"v=DMARC1; p=quarantine\"\n" + &keys));
     Script::answering(lab.address(2), MX_PORT, move |_, command| answer(command).or_else(|| obedient(command)));
     let hers = Sink::start(lab.address(3), MX_PORT);
     waypost.ok(&["alias", "add", "me@example.test", TARGET]);

@@ -2,76 +2,8 @@
 //!
 //! RFC 7672, RFC 8461. The zone `test` is signed by Knot; unbound validates it, or our server does.
 
-use it::{Dns, Lab, LabAuthority, MX_PORT, PolicyAnswer, PolicyHost, Postfix, Sink, Unbound, Waypost, tlsa_digest};
+use it::{Lab, LabAuthority, MX_PORT, PolicyAnswer, PolicyHost, Postfix, Sink, TlsSender, domain, sts_domain, tlsa, tlsa_digest};
 use net::Issued;
-
-use crate::hostile_out::content;
-
-/// A server whose account sends, with the resolver that it asks.
-pub struct Sender {
-    _dns: Dns,
-    _unbound: Option<Unbound>,
-    pub waypost: Waypost,
-    pub password: String,
-}
-
-impl Sender {
-    /// `validate` is that of `[dns]`; "unbound" is "auto" with a validating resolver.
-    pub fn start(lab: &Lab, validate: &str, records: &str, zones: &[(&str, &str)]) -> Self {
-        let records = format!("example MX 10 mx.example\nmx.example A {}\n{records}", lab.address(1));
-        let dns = Dns::with_zones(lab, &records, zones);
-        let anchor = dns.trust_anchor(lab);
-        let unbound = ["unbound", "upstream"].contains(&validate).then(|| Unbound::start(lab, &dns));
-        let servers = unbound.as_ref().map_or(String::new(), |unbound| format!("servers = [\"{}:{}\"]\n", unbound.address, it::DNS_PORT));
-        let word = if validate == "unbound" { "auto" } else { validate };
-        let extra = format!(
-            "[delivery]\nloopback = true\nhost_pause_s = 1\nkeep_s = 0\n[tls]\nextra_authorities = \"authority.pem\"\n[dns]\n{servers}validate = \"{word}\"\ntrust_anchor = \"{}\"\n",
-            anchor.display()
-        );
-        let waypost = Waypost::started(lab, "me@inbox.test", &extra);
-        let password = waypost.account("me@example.test");
-        Self { _dns: dns, _unbound: unbound, waypost, password }
-    }
-
-    fn send(&self, to: &str) {
-        self.waypost.logged_in("me@example.test", &self.password).taken("me@example.test", to, &content(&format!("to {to}.")));
-    }
-
-    pub fn fate(&self, word: &str, to: &str) -> String {
-        self.waypost.wait_for_line(&[&format!(": {word} id="), &format!("to={to}")])
-    }
-
-    /// Sends, and requires that it is delivered, verified by this word.
-    fn delivers(&self, to: &str, verified: Option<&str>) {
-        self.send(to);
-        let line = self.waypost.wait_for_line(&[": delivered id=", &format!("to={to}")]);
-        match verified {
-            Some(word) => assert!(line.contains(&format!("verified=\"{word}\"")), "{line}"),
-            None => assert!(!line.contains("verified="), "{line}"),
-        }
-    }
-
-    /// Sends, and requires that it waits for a reason that says all of this.
-    fn waits(&self, to: &str, code: &str, parts: &[&str]) -> String {
-        self.send(to);
-        let line = self.fate("deferred", to);
-        assert!(line.contains(&format!("trouble={code} ")), "{line}");
-        let reason = self.waypost.wait_for_reason(parts[0]);
-        for part in parts {
-            assert!(reason.contains(part), "{part:?} is missing: {reason}");
-        }
-        reason
-    }
-}
-
-/// A domain with one mail host of its own.
-pub fn domain(lab: &Lab, name: &str, host: u8) -> String {
-    format!("{name} MX 10 mx.{name}\nmx.{name} A {}\n", lab.address(host))
-}
-
-pub fn tlsa(name: &str, record: &str) -> String {
-    format!("_{MX_PORT}._tcp.mx.{name} TLSA {record}\n")
-}
 
 fn right_records_deliver(validate: &str) {
     let lab = Lab::new();
@@ -89,7 +21,7 @@ fn right_records_deliver(validate: &str) {
         + &domain(&lab, "unusable", 11)
         + &tlsa("unusable", &format!("1 1 1 {}", "00".repeat(32)));
     let (one, two) = (Sink::with_tls(lab.address(11), MX_PORT, &ee), Sink::with_tls(lab.address(12), MX_PORT, &ta));
-    let sender = Sender::start(&lab, validate, &records, &[]);
+    let sender = TlsSender::start(&lab, validate, &records, &[]);
     for name in ["ee", "alias", "two"] {
         sender.delivers(&format!("you@{name}.test"), Some("dane"));
         assert!(one.wait_for(&format!("to you@{name}.test.")).tls, "{name}");
@@ -137,7 +69,7 @@ fn wrong_records_do_not(validate: &str) {
         + &format!("plain NS ns\nbogus NS ns\nbogus DS 12345 13 2 {}\n", "cd".repeat(32))
         + "halfway MX 10 mx.bogus\n";
     let (tls, clear) = (Sink::with_tls(lab.address(11), MX_PORT, &shown), Sink::start(lab.address(12), MX_PORT));
-    let sender = Sender::start(&lab, validate, &records, &[(&plain.0, &plain.1), (&bogus.0, &bogus.1)]);
+    let sender = TlsSender::start(&lab, validate, &records, &[(&plain.0, &plain.1), (&bogus.0, &bogus.1)]);
     let found = tlsa_digest(&shown, 0, 1);
     let reason = sender.waits(
         "you@wrong.test",
@@ -177,7 +109,7 @@ fn without_validation_records_are_not_believed() {
     let lab = Lab::new();
     let issued = LabAuthority::new(&lab).issue(&["mx.far.test"]);
     let far = Sink::with_tls(lab.address(11), MX_PORT, &issued);
-    let sender = Sender::start(&lab, "off", &(domain(&lab, "far", 11) + &tlsa("far", &format!("3 1 1 {}", "ab".repeat(32)))), &[]);
+    let sender = TlsSender::start(&lab, "off", &(domain(&lab, "far", 11) + &tlsa("far", &format!("3 1 1 {}", "ab".repeat(32)))), &[]);
     sender.delivers("you@far.test", None);
     assert!(far.wait_for("to you@far.test.").tls);
 }
@@ -190,7 +122,7 @@ fn a_postfix_gets_mail_by_its_record() {
     let pem = std::fs::read_to_string(postfix.config.join("tls.pem")).unwrap();
     let shown = Issued { chain: pem, key: String::new() };
     let records = domain(&lab, "foreign", 11) + &tlsa("foreign", &format!("3 1 1 {}", tlsa_digest(&shown, 0, 1)));
-    let sender = Sender::start(&lab, "upstream", &records, &[]);
+    let sender = TlsSender::start(&lab, "upstream", &records, &[]);
     sender.delivers("you@foreign.test", Some("dane"));
     let message = String::from_utf8(postfix.wait_for("you", "to you@foreign.test.")).unwrap();
     assert!(message.contains("using TLSv1.3"), "{message}");
@@ -201,11 +133,7 @@ struct Far {
     lab: Lab,
     inbox: Sink,
     policy: PolicyHost,
-    sender: Sender,
-}
-
-pub fn sts_domain(lab: &Lab, name: &str) -> String {
-    format!("{}_mta-sts.{name} TXT \"v=STSv1; id=1\"\nmta-sts.{name} A {}\n", domain(lab, name, 11), lab.address(12))
+    sender: TlsSender,
 }
 
 impl Far {
@@ -217,7 +145,7 @@ impl Far {
         let shown = if is_by_authority { authority.issue(names) } else { LabAuthority::new(&other).issue(names) };
         let inbox = Sink::with_tls(lab.address(11), MX_PORT, &shown);
         let policy = PolicyHost::start(lab.address(12), &authority.issue(&["mta-sts.far.test"]), answer);
-        let sender = Sender::start(&lab, "off", &sts_domain(&lab, "far"), &[]);
+        let sender = TlsSender::start(&lab, "off", &sts_domain(&lab, "far"), &[]);
         Self { lab, inbox, policy, sender }
     }
 }
@@ -298,7 +226,7 @@ fn tls_that_was_offered_and_is_not_any_more_is_waited_for() {
     let lab = Lab::new();
     let issued = LabAuthority::new(&lab).issue(&["whoever.test"]);
     let far = Sink::with_tls(lab.address(11), MX_PORT, &issued);
-    let sender = Sender::start(&lab, "off", &domain(&lab, "far", 11), &[]);
+    let sender = TlsSender::start(&lab, "off", &domain(&lab, "far", 11), &[]);
     sender.delivers("you@far.test", None);
     assert!(far.wait_for("to you@far.test.").tls);
     far.offer_tls(false);
@@ -315,7 +243,7 @@ fn that_a_host_offered_tls_is_remembered_over_a_restart() {
     let lab = Lab::new();
     let issued = LabAuthority::new(&lab).issue(&["whoever.test"]);
     let far = Sink::with_tls(lab.address(11), MX_PORT, &issued);
-    let mut sender = Sender::start(&lab, "off", &domain(&lab, "far", 11), &[]);
+    let mut sender = TlsSender::start(&lab, "off", &domain(&lab, "far", 11), &[]);
     sender.delivers("you@far.test", None);
     assert!(far.wait_for("to you@far.test.").tls);
     far.offer_tls(false);
@@ -339,8 +267,8 @@ fn that_a_host_offered_tls_is_remembered_over_a_restart() {
 }
 
 /// Postfix's own check of our certificate against the record that `waypost cert status` gives, with the lab's resolver as the system's.
-fn posttls_finger(lab: &Lab, sender: &Sender) -> String {
-    let resolver = sender._unbound.as_ref().expect("a resolver").address;
+fn posttls_finger(lab: &Lab, sender: &TlsSender) -> String {
+    let resolver = sender.resolver();
     let file = lab.write("resolv.conf", &format!("nameserver {resolver}\noptions trust-ad\n"));
     let check = format!(
         "mount --bind {} /etc/resolv.conf && exec posttls-finger -c -l dane-only -L summary,certmatch '[mx.example.test]:{MX_PORT}'",
@@ -356,7 +284,7 @@ fn posttls_finger_confirms_a_record_made_from_our_certificate() {
     let issued = LabAuthority::new(&lab).issue(&["mx.example.test"]);
     let digest = tlsa_digest(&issued, 0, 1);
     let records = format!("_{MX_PORT}._tcp.mx.example TLSA 3 1 1 {digest}\n");
-    let sender = Sender::start(&lab, "upstream", &records, &[]);
+    let sender = TlsSender::start(&lab, "upstream", &records, &[]);
     // The server shows a certificate of its own making until another takes its place.
     let said = posttls_finger(&lab, &sender);
     assert!(!said.contains("Verified TLS connection established"), "{said}");

@@ -4,10 +4,8 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 
-use it::{Dns, Lab, Waypost};
+use it::{Dns, Lab, Waypost, zone};
 use serde_json::Value;
-
-use crate::main_job::zone;
 
 /// A user that exists nowhere but owns the data directory.
 const OWNER: u32 = 65_534;

@@ -3,14 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use it::{MX_PORT, Sink, Talk};
+use it::{MX_PORT, OutboundScene, Sink, Talk};
 use mail::Reply;
-
-use crate::hostile_out::Outside;
 
 #[test]
 fn a_paused_mailbox_is_shown_everywhere_and_resumed() {
-    let far = Outside::new(&[("narrow", 11)], "[mta_sts]\nmode = \"none\"\n[forward]\nunauthenticated = \"accept\"\n");
+    let far = OutboundScene::new(&[("narrow", 11)], "[mta_sts]\nmode = \"none\"\n[forward]\nunauthenticated = \"accept\"\n");
     let is_full = Arc::new(AtomicBool::new(true));
     let full = is_full.clone();
     let host = Sink::deciding(far.lab.address(11), MX_PORT, move |_| {
@@ -43,7 +41,7 @@ fn a_paused_mailbox_is_shown_everywhere_and_resumed() {
 
 #[test]
 fn a_mailbox_that_is_full_for_good_is_not_called_invalid() {
-    let far = Outside::new(&[("far", 11)], "");
+    let far = OutboundScene::new(&[("far", 11)], "");
     let _host = Sink::deciding(far.lab.address(11), MX_PORT, |_| Some(Reply::new(552, (5, 2, 2), "mailbox full")));
     for n in 0..3 {
         far.send("full@far.test", "too much");

@@ -1,8 +1,6 @@
 //! Delivery status notifications, at the mailbox of whoever gets them. RFC 3464, RFC 3461, RFC 6533.
 
-use it::{Delivered, Lab, MX_PORT, Script, Sink, Talk, Waypost, obedient};
-
-use crate::main_job::zone;
+use it::{Delivered, Lab, MX_PORT, Script, Sink, Talk, Waypost, obedient, zone};
 
 /// A stranger, her@foreign.test, who writes to the alias me@example.test of foo@inbox.test.
 struct Stranger {

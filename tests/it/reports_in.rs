@@ -2,14 +2,12 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use it::{Dns, Lab, MX_PORT, Sink, Talk, Waypost, fed, python, txt, wait_for};
+use it::{Dns, Lab, MX_PORT, Sink, Talk, Waypost, fed, forwarding_zone, python, txt, wait_for};
 use mail::Mailbox;
 use msgauth::{Algorithm, KeyPair, Signer, record};
 use reports::tls::{FailureDetails, Policy, PolicyResult, ResultType, Summary, TlsReport};
 use reports::{Envelope, gzip};
 use serde_json::Value;
-
-use crate::forwarding::records;
 
 struct Scene {
     waypost: Waypost,
@@ -30,7 +28,7 @@ fn scene() -> Scene {
     let signer = Signer::new(Algorithm::Rsa, &pair.private, "receiver.test", "s1").unwrap();
     let key = txt("s1._domainkey.receiver.test.", &record(Algorithm::Rsa, &pair.public));
     let named = "spam.foreign A 203.0.113.9\n";
-    let dns = Dns::with_zone(&lab, &(records(&lab) + &key + named), "113.0.203.in-addr.arpa", "9 PTR spam.foreign.test.\n");
+    let dns = Dns::with_zone(&lab, &(forwarding_zone(&lab) + &key + named), "113.0.203.in-addr.arpa", "9 PTR spam.foreign.test.\n");
     let inbox = Sink::start(lab.address(2), MX_PORT);
     waypost.ok(&["domain", "add", "--bare", "example.test"]);
     waypost.ok(&["alias", "add", "me@example.test", "foo@inbox.test"]);

@@ -8,12 +8,11 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use it::{DNS_PORT, Delivered, Dns, Lab, MX_PORT, Sink, Talk, Waypost, fed, python, run_ok, signers, txt, wait_for, wait_within};
+use it::{
+    DNS_PORT, Delivered, Dns, Lab, MX_PORT, Sink, Talk, Waypost, domain, fed, python, run_ok, signers, txt, wait_for, wait_within, zone,
+};
 use msgauth::{Algorithm, KeyPair, Signer, record};
 use serde_json::Value;
-
-use crate::main_job::zone;
-use crate::outbound_tls::domain;
 
 /// Reports come within this time.
 const SOON: Duration = Duration::from_secs(60);
@@ -326,8 +325,7 @@ fn a_restart_loses_nothing_and_sends_nothing_twice() {
 fn nothing_is_counted_unless_it_is_asked_for() {
     let scene = scene("", &asks("lax", "p=none", "mailto:dmarc@rua.test"));
     scene.send_as("boss@lax.test", "250 ");
-    let config = std::fs::read_to_string(&scene.waypost.config).unwrap();
-    std::fs::write(&scene.waypost.config, config.replace("[reports]\n", "[reports]\ndmarc = true\n")).unwrap();
+    scene.waypost.configure(|config| config.set("reports.dmarc", true));
     scene.waypost.hang_up();
     scene.waypost.wait_for_log("is in force");
     // An account's own mail is nobody's evidence.

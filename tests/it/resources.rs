@@ -6,10 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
-use it::{Dns, Lab, MX_PORT, Mount, Process, Script, Sink, Talk, Waypost, obedient, wait_for};
-
-use crate::hostile_in::Stage;
-use crate::main_job::zone;
+use it::{Dns, InboundScene, Lab, MX_PORT, Mount, Process, Script, Sink, Talk, Waypost, obedient, wait_for, zone};
 
 fn content(number: usize, size: usize) -> String {
     format!("From: her@foreign.test\r\nSubject: number {number}.\r\n\r\n{}", "0123456789abcdef\r\n".repeat(size / 18))
@@ -87,7 +84,7 @@ impl Fault {
 }
 
 fn disk_faults(what: &str) {
-    let stage = Stage::new("");
+    let stage = InboundScene::new("");
     let fault = Fault::inject(stage.lab.path(), &stage.waypost, what);
     for (number, size) in SIZES.into_iter().enumerate() {
         let reply = offer(&stage.waypost, number, size);
@@ -175,7 +172,7 @@ fn threat_99_no_descriptors_left() {
 fn threat_99_too_many_sessions() {
     // Strangers have half of all sessions.
     for (limit, want) in [("sessions = 6", "421 4.3.2"), ("sessions_per_client = 3", "421 4.7.0")] {
-        let stage = Stage::new(&format!("[limits]\n{limit}\n"));
+        let stage = InboundScene::new(&format!("[limits]\n{limit}\n"));
         let greeted = || Talk::greeted(stage.waypost.address, MX_PORT);
         wait_for("no session", || (stage.waypost.json(&["status"])["sessions"] == 0).then_some(()));
         let crowd = [greeted(), greeted(), greeted()];

@@ -1,10 +1,8 @@
 //! Reports about forwarded mail find their way back to its sender, and nothing else does. Threat 41.
 
-use it::{Delivered, Dns, Lab, MX_PORT, Sink, Talk, Waypost, wait_for};
+use it::{Delivered, Dns, Lab, MX_PORT, Sink, Talk, Waypost, forwarding_zone, wait_for};
 use mail::srs::{Hash, Secret, Srs};
 use mail::{Domain, Mailbox, Reply};
-
-use crate::forwarding::records;
 
 /// The secret with which this lab makes return addresses.
 const SECRET: &str = "the secret of this laboratory";
@@ -33,7 +31,7 @@ fn scene_of(secrets: &str, forward: &str, judge: impl Fn(&Delivered) -> Option<R
     let secrets = lab.write("data/srs.secrets", secrets);
     std::fs::set_permissions(secrets, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     waypost.ok(&["domain", "add", "--bare", "example.test"]);
-    let dns = Dns::start(&lab, &(records(&lab) + &waypost.keys("fwd.example.test")));
+    let dns = Dns::start(&lab, &(forwarding_zone(&lab) + &waypost.keys("fwd.example.test")));
     let inbox = Sink::judging(lab.address(2), MX_PORT, |_| None, judge);
     let hers = Sink::start(lab.address(3), MX_PORT);
     waypost.ok(&["alias", "add", "me@example.test", "foo@inbox.test"]);

@@ -1,8 +1,6 @@
 //! What is put right of a submitted message, and what is said of one whose header section is broken.
 
-use it::{Dns, Lab, MX_PORT, Sink, Talk, Waypost};
-
-use crate::main_job::zone;
+use it::{Dns, Lab, MX_PORT, Sink, Talk, Waypost, zone};
 
 struct Office {
     waypost: Waypost,

@@ -9,13 +9,10 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use it::{
-    Delivered, Dns, Lab, LabAuthority, MX_PORT, POLICY_PORT, PolicyAnswer, PolicyHost, ReportHost, Sink, Takes, Unbound, Waypost, python,
-    signers, tlsa_digest, txt, wait_within,
+    Delivered, Dns, Lab, LabAuthority, MX_PORT, POLICY_PORT, PolicyAnswer, PolicyHost, ReportHost, Sink, Takes, Unbound, Waypost, content,
+    domain, python, signers, sts_domain, tlsa, tlsa_digest, txt, wait_within,
 };
 use serde_json::Value;
-
-use crate::hostile_out::content;
-use crate::outbound_tls::{domain, sts_domain, tlsa};
 
 /// Reports come within this time.
 const SOON: Duration = Duration::from_secs(40);
@@ -424,9 +421,7 @@ fn reports_can_be_turned_off_and_need_a_key() {
     let reporter = Reporter::start(&lab, &records, "tls = false\n");
     reporter.send("you@far.test");
     inbox.wait_for("to you@far.test.");
-    let config = std::fs::read_to_string(&reporter.waypost.config).unwrap();
-    let keyless = config.replace("tls = false\n", "").replace("fwd.example.test", "other.example.test");
-    std::fs::write(&reporter.waypost.config, keyless).unwrap();
+    reporter.waypost.configure(|config| config.remove("reports.tls").set("forward.domain", "other.example.test"));
     reporter.waypost.hang_up();
     reporter.waypost.wait_for_log("is in force");
     reporter.send("them@far.test");

@@ -2,10 +2,7 @@
 //!
 //! RFC 7672 s.2.1: no answer is not "no". The domain publishes TLSA records; what leaves before they are seen has leaked.
 
-use it::{DNS_PORT, Dns, Lab, LabAuthority, MX_PORT, Sink, Unbound, Waypost, tlsa_digest, wait_for};
-
-use crate::hostile_out::content;
-use crate::outbound_tls::{domain, tlsa};
+use it::{DNS_PORT, Dns, Lab, LabAuthority, MX_PORT, Sink, Unbound, Waypost, content, domain, tlsa, tlsa_digest, wait_for};
 
 #[test]
 fn mail_waits_until_the_resolver_answers_who_validates() {

@@ -107,7 +107,8 @@ impl Golden {
 /// What to print where a file differs.
 fn difference(path: &PathBuf, expected: &str, found: &str) -> String {
     let line = |text: &str, n: usize| text.lines().nth(n).map_or_else(|| "(the end)".to_owned(), |line| format!("{line:?}"));
-    let first = (0..).find(|n| line(expected, *n) != line(found, *n) || expected.lines().count().max(found.lines().count()) < *n).unwrap_or(0);
+    let first =
+        (0..).find(|n| line(expected, *n) != line(found, *n) || expected.lines().count().max(found.lines().count()) < *n).unwrap_or(0);
     format!(
         "{} differs from line {}:\n  file   {}\n  found  {}\nall that was found, masked:\n{found}\nIf this is right, renew the file: {UPDATE}=1 cargo test -p it",
         path.display(),

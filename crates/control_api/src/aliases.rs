@@ -12,17 +12,19 @@ use axum::response::{IntoResponse, Response};
 use directory::{Alias, AliasSource, Directory, Origin, StrictDomain, Target};
 use hyper::body::Frame;
 use mail::{Domain, Mailbox};
+use mta::LiveDirectory;
 use store::DirectoryChange;
 
 use crate::api::{
     AliasFilter, AliasTest, AliasView, Changed, Enable, FailedTarget, ImportLine, NewAlias, NewStrictDomain, TestQuery, TestStep,
     VirtualFileView,
 };
-use crate::changes::{check_alias, existing};
+use crate::changes::{DirectoryEditor, check_alias, existing};
+use crate::control::Control;
 use crate::error::ApiError;
 use crate::extract::{Body, Params, parsed, parsed_name};
 use crate::pauses::pauses_of;
-use crate::server::Shared;
+use crate::targets::TargetChecker;
 
 /// The list is written in pieces of about this many octets.
 const PIECE_BYTES: usize = 32 * 1024;
@@ -41,9 +43,9 @@ fn view(directory: &Directory, alias: &Alias) -> AliasView {
     }
 }
 
-pub(crate) async fn list(State(shared): State<Shared>, Params(filter): Params<AliasFilter>) -> Result<Response, ApiError> {
+pub(crate) async fn list(State(live): State<Arc<LiveDirectory>>, Params(filter): Params<AliasFilter>) -> Result<Response, ApiError> {
     let domain: Option<Domain> = filter.domain.map(|name| parsed("a domain", &name)).transpose()?;
-    let body = AliasList { directory: shared.handles.live.current(), domain, next: Some(0), is_first: true };
+    let body = AliasList { directory: live.current(), domain, next: Some(0), is_first: true };
     Ok(([(CONTENT_TYPE, "application/json")], axum::body::Body::new(body)).into_response())
 }
 
@@ -92,10 +94,10 @@ impl hyper::body::Body for AliasList {
 }
 
 /// What of the virtual file is not in force.
-pub(crate) async fn virtual_file(State(shared): State<Shared>) -> Json<VirtualFileView> {
+pub(crate) async fn virtual_file(State(live): State<Arc<LiveDirectory>>) -> Json<VirtualFileView> {
     // The file as it is now, not as it was at the last question.
-    drop(shared.handles.live.current());
-    Json(shared.handles.live.virtual_faults().map_or_else(VirtualFileView::default, |faults| VirtualFileView {
+    drop(live.current());
+    Json(live.virtual_faults().map_or_else(VirtualFileView::default, |faults| VirtualFileView {
         path: Some(faults.path.display().to_string()),
         unread: faults.whole,
         faults: faults.lines.into_iter().map(|(line, text)| ImportLine { line, text }).collect(),
@@ -123,10 +125,14 @@ pub(crate) fn refuse_wildcard(text: &str) -> Result<(), ApiError> {
     }
 }
 
-pub(crate) async fn add(State(shared): State<Shared>, Body(new): Body<NewAlias>) -> Result<Json<Changed>, ApiError> {
+pub(crate) async fn add(
+    State(editor): State<DirectoryEditor>,
+    State(checker): State<TargetChecker>,
+    Body(new): Body<NewAlias>,
+) -> Result<Json<Changed>, ApiError> {
     let alias = read(&new.source, &new.targets)?;
-    let changing = shared.changing.lock().await;
-    let directory = shared.handles.live.current();
+    let edit = editor.begin().await;
+    let directory = edit.directory();
     if let Some(old) = directory.lookup(&alias.source.to_string()).filter(|old| old.origin == Origin::Database)
         && !new.replace
     {
@@ -136,9 +142,9 @@ pub(crate) async fn add(State(shared): State<Shared>, Body(new): Body<NewAlias>)
     check_alias(&directory, &alias)?;
     let said = format!("{} → {}", alias.source, targets(&alias));
     let change = DirectoryChange::AddAlias { alias: alias.clone(), replace: new.replace };
-    let mut changed = shared.commit(said, vec![change]).await?;
-    drop(changing);
-    changed.warnings.extend(shared.look_at(&alias.targets).await.into_iter().filter(|look| look.is_wrong).map(|look| look.to_string()));
+    let mut changed = edit.commit(said, vec![change]).await?;
+    drop(edit);
+    changed.warnings.extend(checker.look_at(&alias.targets).await.into_iter().filter(|look| look.is_wrong).map(|look| look.to_string()));
     Ok(Json(changed))
 }
 
@@ -155,13 +161,13 @@ fn refuse_file(alias: &Alias) -> Result<(), ApiError> {
 }
 
 pub(crate) async fn enable(
-    State(shared): State<Shared>,
+    State(editor): State<DirectoryEditor>,
     Path(source): Path<String>,
     Body(enable): Body<Enable>,
 ) -> Result<Json<Changed>, ApiError> {
     let source: AliasSource = parsed("an alias", &source)?;
-    let _changing = shared.changing.lock().await;
-    let directory = shared.handles.live.current();
+    let edit = editor.begin().await;
+    let directory = edit.directory();
     let alias = existing(&directory, &source)?;
     refuse_file(alias)?;
     if enable.enabled {
@@ -169,42 +175,46 @@ pub(crate) async fn enable(
     }
     let word = if enable.enabled { "enabled" } else { "disabled" };
     let change = DirectoryChange::EnableAlias(source.clone(), enable.enabled);
-    Ok(Json(shared.commit(format!("{source} is {word}"), vec![change]).await?))
+    Ok(Json(edit.commit(format!("{source} is {word}"), vec![change]).await?))
 }
 
 /// Sets what it does with mail that would not survive forwarding; of aliases in the virtual file too.
 pub(crate) async fn set_strict_domain(
-    State(shared): State<Shared>,
+    State(editor): State<DirectoryEditor>,
     Path(source): Path<String>,
     Body(new): Body<NewStrictDomain>,
 ) -> Result<Json<Changed>, ApiError> {
     let source: AliasSource = parsed("an alias", &source)?;
     let setting: Option<StrictDomain> = new.strict_domain.map(|word| parsed("a setting", &word)).transpose()?;
-    let _changing = shared.changing.lock().await;
-    existing(&shared.handles.live.current(), &source)?;
+    let edit = editor.begin().await;
+    existing(&edit.directory(), &source)?;
     let what = setting.map_or_else(|| "what the configuration says".to_owned(), |setting| setting.to_string());
     let changed = format!("{source}: {what}, for mail of strict domains");
-    Ok(Json(shared.commit(changed, vec![DirectoryChange::SetStrictDomain(source, setting)]).await?))
+    Ok(Json(edit.commit(changed, vec![DirectoryChange::SetStrictDomain(source, setting)]).await?))
 }
 
-pub(crate) async fn remove(State(shared): State<Shared>, Path(source): Path<String>) -> Result<Json<Changed>, ApiError> {
+pub(crate) async fn remove(State(editor): State<DirectoryEditor>, Path(source): Path<String>) -> Result<Json<Changed>, ApiError> {
     let source: AliasSource = parsed("an alias", &source)?;
-    let _changing = shared.changing.lock().await;
-    let directory = shared.handles.live.current();
+    let edit = editor.begin().await;
+    let directory = edit.directory();
     refuse_file(existing(&directory, &source)?)?;
     Ok(Json(
-        shared
-            .commit(
-                format!("{source} is removed"),
-                vec![DirectoryChange::SetStrictDomain(source.clone(), None), DirectoryChange::RemoveAlias(source)],
-            )
-            .await?,
+        edit.commit(
+            format!("{source} is removed"),
+            vec![DirectoryChange::SetStrictDomain(source.clone(), None), DirectoryChange::RemoveAlias(source)],
+        )
+        .await?,
     ))
 }
 
-pub(crate) async fn test(State(shared): State<Shared>, Params(query): Params<TestQuery>) -> Result<Json<AliasTest>, ApiError> {
+pub(crate) async fn test(
+    State(live): State<Arc<LiveDirectory>>,
+    State(checker): State<TargetChecker>,
+    State(control): State<Arc<dyn Control>>,
+    Params(query): Params<TestQuery>,
+) -> Result<Json<AliasTest>, ApiError> {
     let address: Mailbox = parsed("an address", &query.address)?;
-    let directory = shared.handles.live.current();
+    let directory = live.current();
     let mut answer = AliasTest {
         address: address.to_string(),
         hosted: directory.hosts(&address.domain),
@@ -221,10 +231,10 @@ pub(crate) async fn test(State(shared): State<Shared>, Params(query): Params<Tes
             .push(FailedTarget { address: address.to_string(), reason: format!("{} is not a domain of this server", address.domain) }),
         Ok(expansion) => {
             let targets: Vec<Target> = expansion.targets.iter().cloned().map(Target::Address).collect();
-            answer.doubts = shared.look_at(&targets).await.iter().map(ToString::to_string).collect();
+            answer.doubts = checker.look_at(&targets).await.iter().map(ToString::to_string).collect();
             let text = |mailboxes: &[Mailbox]| mailboxes.iter().map(Mailbox::to_string).collect();
             answer.targets = text(&expansion.targets);
-            answer.paused = pauses_of(&shared, &expansion.targets);
+            answer.paused = pauses_of(control.as_ref(), &expansion.targets);
             answer.failed =
                 expansion.failed.iter().map(|(at, error)| FailedTarget { address: at.to_string(), reason: error.to_string() }).collect();
             answer.steps = expansion

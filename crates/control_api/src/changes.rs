@@ -3,23 +3,61 @@
 //! Invariant: what would lead mail in a circle is never stored.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use directory::{Alias, AliasSource, Contents, Directory, Problem};
 use mail::Mailbox;
-use store::DirectoryChange;
+use mta::LiveDirectory;
+use store::{DirectoryChange, Store};
+use tokio::sync::{Mutex, MutexGuard};
 
 use crate::api::Changed;
 use crate::error::ApiError;
-use crate::server::Shared;
 
-impl Shared {
-    /// Stores changes and puts them in force. The caller holds `changing`.
+/// Changes the directory, one change at a time: two that are sound by themselves can make a circle together.
+#[derive(Clone)]
+pub(crate) struct DirectoryEditor {
+    store: Store,
+    live: Arc<LiveDirectory>,
+    changing: Arc<Mutex<()>>,
+}
+
+impl DirectoryEditor {
+    pub fn new(store: Store, live: Arc<LiveDirectory>) -> Self {
+        Self { store, live, changing: Arc::default() }
+    }
+
+    /// Waits for its turn. No other change begins before the edit is dropped.
+    pub async fn begin(&self) -> DirectoryEdit<'_> {
+        DirectoryEdit { store: &self.store, live: &self.live, _turn: self.changing.lock().await }
+    }
+}
+
+/// One change under way.
+pub(crate) struct DirectoryEdit<'a> {
+    store: &'a Store,
+    live: &'a LiveDirectory,
+    _turn: MutexGuard<'a, ()>,
+}
+
+impl DirectoryEdit<'_> {
+    /// Returns the directory in force.
+    pub fn directory(&self) -> Arc<Directory> {
+        self.live.current()
+    }
+
+    /// Returns what the store holds, without the virtual file.
+    pub async fn stored(&self, delimiters: String) -> Result<Contents, ApiError> {
+        Ok(self.store.directory(delimiters).await?)
+    }
+
+    /// Stores changes and puts them in force.
     pub async fn commit(&self, changed: impl Into<String>, changes: Vec<DirectoryChange>) -> Result<Changed, ApiError> {
-        let scope = Scope::of(&changes);
-        let before: HashSet<String> = scope.problems(&self.handles.live.current()).iter().map(Problem::to_string).collect();
-        self.handles.store.change_directory(changes.clone()).await?;
-        self.handles.live.apply(&changes).await?;
-        let after = scope.problems(&self.handles.live.current());
+        let scope = ChangeScope::of(&changes);
+        let before: HashSet<String> = scope.problems(&self.live.current()).iter().map(Problem::to_string).collect();
+        self.store.change_directory(changes.clone()).await?;
+        self.live.apply(&changes).await?;
+        let after = scope.problems(&self.live.current());
         let warnings = after.iter().map(Problem::to_string).filter(|text| !before.contains(text)).collect();
         let changed = changed.into();
         tracing::info!(changed, "the directory was changed");
@@ -28,12 +66,12 @@ impl Shared {
 }
 
 /// Which aliases a change can make right or wrong.
-enum Scope {
+enum ChangeScope {
     All,
     Around(Vec<AliasSource>),
 }
 
-impl Scope {
+impl ChangeScope {
     fn of(changes: &[DirectoryChange]) -> Self {
         let mut sources = Vec::new();
         for change in changes {

@@ -3,28 +3,29 @@
 //! Invariant: all good lines are imported in one change, each other line is named with its reason, and a dry run reports what the import would.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
 use directory::{Alias, AliasSource, Contents, Directory, HostedDomain, Origin, Problem, virtual_file};
 use mail::Domain;
+use mta::LiveDirectory;
 use store::DirectoryChange;
 
 use crate::aliases::targets;
 use crate::api::{Export, Import, ImportLine, ImportReport};
-use crate::changes::{problem_texts, told};
+use crate::changes::{DirectoryEditor, problem_texts, told};
 use crate::error::ApiError;
 use crate::extract::{Body, parsed};
-use crate::server::Shared;
 
-pub(crate) async fn import(State(shared): State<Shared>, Body(import): Body<Import>) -> Result<Json<ImportReport>, ApiError> {
+pub(crate) async fn import(State(editor): State<DirectoryEditor>, Body(import): Body<Import>) -> Result<Json<ImportReport>, ApiError> {
     let origin: Option<Domain> = import.origin.map(|name| parsed("a domain", &name)).transpose()?;
     let file = virtual_file::parse(import.text.trim_start_matches('\u{feff}'), origin.as_ref());
-    let _changing = shared.changing.lock().await;
-    let live = shared.handles.live.current();
-    let stored = shared.handles.store.directory(live.contents().delimiters.clone()).await?;
+    let edit = editor.begin().await;
+    let directory = edit.directory();
+    let stored = edit.stored(directory.contents().delimiters.clone()).await?;
     let mut plan = plan(&stored, &file, import.replace);
-    let warnings = leave_out_circles(&live, &mut plan);
+    let warnings = leave_out_circles(&directory, &mut plan);
     let mut report = plan.report;
     report.dry_run = import.dry_run;
     report.warnings.extend(warnings);
@@ -41,7 +42,7 @@ pub(crate) async fn import(State(shared): State<Shared>, Body(import): Body<Impo
         .collect();
     if !import.dry_run && !changes.is_empty() {
         let changed = format!("{} domains and {} aliases were imported", report.domains.len(), report.added.len());
-        shared.commit(changed, changes).await?;
+        edit.commit(changed, changes).await?;
     }
     Ok(Json(report))
 }
@@ -141,8 +142,8 @@ fn alias_of(problem: &Problem) -> Option<String> {
     }
 }
 
-pub(crate) async fn export(State(shared): State<Shared>) -> Json<Export> {
-    let directory = shared.handles.live.current();
+pub(crate) async fn export(State(live): State<Arc<LiveDirectory>>) -> Json<Export> {
+    let directory = live.current();
     let contents = directory.contents();
     let domains: Vec<Domain> = contents.domains.iter().map(|domain| domain.name.clone()).collect();
     Json(Export { text: virtual_file::write(&domains, &contents.aliases, &contents.strict_domains) })

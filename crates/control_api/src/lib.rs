@@ -9,6 +9,8 @@ pub mod api;
 mod certificates;
 mod changes;
 mod confirmations;
+mod context;
+mod control;
 mod domains;
 mod error;
 mod extract;
@@ -23,11 +25,12 @@ mod server;
 mod socket;
 mod targets;
 
-pub use certificates::{Certificates, RenewCertificates};
+pub use context::ApiContext;
+pub use control::{Control, ControlError, ControlFuture};
 pub use error::ApiError;
 pub use messages::{Peer, is_local_user};
 pub use reports::ReportFacts;
-pub use server::{Handles, Release, Reload, Retry, Submit, router, submit_router};
+pub use server::{router, submit_router};
 pub use socket::{bind, bind_for_all, serve};
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //!
 //! Invariant: who writes is known from the system (the peer's user id) and never from what is said; what is read into memory at a time is bounded.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
@@ -18,8 +19,9 @@ use policy::LocalUser;
 use tokio::net::UnixListener;
 
 use crate::api::{Envelope, Taken};
+use crate::context::MessageRoom;
+use crate::control::Control;
 use crate::error::ApiError;
-use crate::server::Shared;
 
 /// Messages that are being read take at most so much memory, in KiB.
 pub(crate) const ROOM_KIB: u32 = 256 * 1024;
@@ -55,11 +57,12 @@ fn who(uid: u32) -> (LocalUser, String) {
 }
 
 pub(crate) async fn submit(
-    State(shared): State<Shared>,
+    State(control): State<Arc<dyn Control>>,
+    State(room): State<MessageRoom>,
     ConnectInfo(peer): ConnectInfo<Peer>,
     request: Request,
 ) -> Result<Json<Taken>, ApiError> {
-    let most = shared.handles.message_max_bytes.as_ref()() + ENVELOPE_MAX_BYTES;
+    let most = control.message_max_bytes() + ENVELOPE_MAX_BYTES;
     let length = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     let length = length.ok_or_else(|| ApiError::new(StatusCode::LENGTH_REQUIRED, "the request does not say how long it is"))?;
     if length > most {
@@ -71,7 +74,7 @@ pub(crate) async fn submit(
     }
     let kib = u32::try_from(length / 1024 + 1).unwrap_or(ROOM_KIB).min(ROOM_KIB);
     // An error says that the semaphore was closed, which nobody does.
-    let _room = shared.room.acquire_many(kib).await.ok();
+    let _room = room.0.acquire_many(kib).await.ok();
     let read = tokio::time::timeout(READ_TIMEOUT, to_bytes(request.into_body(), usize::try_from(length).unwrap_or(usize::MAX))).await;
     let bytes = match read {
         Ok(Ok(bytes)) => bytes,
@@ -83,8 +86,9 @@ pub(crate) async fn submit(
         .map_err(|e| ApiError::bad(format!("the envelope cannot be read: {e}")))?;
     let content = bytes.get(end + 1..).unwrap_or_default().to_vec();
     drop(bytes);
-    let submission = submission(peer, envelope, content)?;
-    match (shared.handles.submit)(submission).await {
+    let submission = tokio::task::spawn_blocking(move || submission(peer, envelope, content)).await;
+    let submission = submission.map_err(|e| ApiError::internal(e.to_string()))??;
+    match control.submit(submission).await {
         Ok(taken) => Ok(Json(Taken { id: taken.id.to_string(), recipients: taken.recipients })),
         Err(reply) => Err(ApiError::of_reply(&reply)),
     }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::reports::advice::advice;
@@ -13,7 +14,9 @@ use ::reports::summary::{DomainSummary, Messages, reporter};
 use axum::Json;
 use axum::extract::{Path, State};
 use mail::Domain;
-use store::{KeptReport, KeptRows, KeptTlsPolicy, ReportFilter};
+use mta::LiveDirectory;
+use net::{Clock, Resolver};
+use store::{KeptReport, KeptRows, KeptTlsPolicy, ReportFilter, Store};
 
 use crate::api::{
     DomainReports, FailingSource, MessagesByClass, OrganisationView, ReportView, ReportsQuery, ReportsSummary, RowView, SummaryQuery,
@@ -22,7 +25,6 @@ use crate::api::{
 use crate::error::ApiError;
 use crate::extract::{Params, parsed};
 use crate::queue::{PAGE, PAGE_MAX};
-use crate::server::Shared;
 
 /// At most this many reports are summed up.
 const REPORTS_MAX: u32 = 20_000;
@@ -54,24 +56,38 @@ pub struct ReportFacts {
     pub forwarding: Domain,
 }
 
-fn own(shared: &Shared) -> Own {
-    let facts = &shared.handles.report_facts;
-    let directory = shared.handles.live.current();
-    let domains = directory.contents().domains.iter().map(|domain| domain.name.to_string()).collect();
-    Own { addresses: facts.addresses.clone(), forwarding: facts.forwarding.to_string(), domains }
+/// Reads reports, and what they are compared with.
+#[derive(Clone)]
+pub(crate) struct ReportReader {
+    pub store: Store,
+    pub live: Arc<LiveDirectory>,
+    pub facts: ReportFacts,
+}
+
+impl ReportReader {
+    fn own(&self) -> Own {
+        let directory = self.live.current();
+        let domains = directory.contents().domains.iter().map(|domain| domain.name.to_string()).collect();
+        Own { addresses: self.facts.addresses.clone(), forwarding: self.facts.forwarding.to_string(), domains }
+    }
 }
 
 fn domain(text: Option<&String>) -> Result<Option<String>, ApiError> {
     text.map(|text| parsed::<Domain>("a domain", text).map(|domain| domain.to_string())).transpose()
 }
 
-pub(crate) async fn summary(State(shared): State<Shared>, Params(query): Params<SummaryQuery>) -> Result<Json<ReportsSummary>, ApiError> {
+pub(crate) async fn summary(
+    State(reader): State<ReportReader>,
+    State(clock): State<Clock>,
+    State(resolver): State<Option<Resolver>>,
+    Params(query): Params<SummaryQuery>,
+) -> Result<Json<ReportsSummary>, ApiError> {
     let days = query.days.unwrap_or(DAYS).clamp(1, DAYS_MAX);
-    let (own, only) = (own(&shared), domain(query.domain.as_ref())?);
-    let since_s = shared.handles.clock.now_ms() / 1000 - i64::from(days) * 86_400;
+    let (own, only) = (reader.own(), domain(query.domain.as_ref())?);
+    let since_s = clock.now_ms() / 1000 - i64::from(days) * 86_400;
     // A report of TLS can be about several domains; its policies are looked at one by one.
     let filter = ReportFilter { since_s, domain: None, before: None, limit: REPORTS_MAX };
-    let heads = shared.handles.store.reports(filter).await?;
+    let heads = reader.store.reports(filter).await?;
     let is_cut = heads.len() == REPORTS_MAX as usize;
     let wanted = |name: &str| only.as_ref().is_none_or(|only| only == name);
     let silent = own.domains.iter().filter(|name| wanted(name)).map(|name| (name.clone(), DomainSummary::default()));
@@ -80,7 +96,7 @@ pub(crate) async fn summary(State(shared): State<Shared>, Params(query): Params<
         if head.kind != "tls" && !wanted(&head.domain) {
             continue;
         }
-        let Some((head, rows)) = shared.handles.store.report(head.n).await? else { continue };
+        let Some((head, rows)) = reader.store.report(head.n).await? else { continue };
         match rows {
             KeptRows::Dmarc(rows) => add_dmarc(summaries.entry(head.domain.clone()).or_default(), &own, &head, &rows),
             KeptRows::Tls(policies) => policies.iter().filter(|p| wanted(&p.domain)).for_each(|policy| {
@@ -89,7 +105,7 @@ pub(crate) async fn summary(State(shared): State<Shared>, Params(query): Params<
         }
     }
     let mut domains: Vec<DomainReports> = summaries.iter().map(|(name, summary)| view(name, summary)).collect();
-    name_sources(&shared, &mut domains).await;
+    name_sources(resolver.as_ref(), &mut domains).await;
     Ok(Json(ReportsSummary { days, is_cut, domains }))
 }
 
@@ -163,8 +179,8 @@ fn view(name: &str, summary: &DomainSummary) -> DomainReports {
 }
 
 /// Asks DNS who the sources are, side by side.
-async fn name_sources(shared: &Shared, domains: &mut [DomainReports]) {
-    let Some(resolver) = &shared.handles.resolver else { return };
+async fn name_sources(resolver: Option<&Resolver>, domains: &mut [DomainReports]) {
+    let Some(resolver) = resolver else { return };
     let sources: Vec<&mut FailingSource> = domains.iter_mut().flat_map(|domain| &mut domain.failing).take(NAMED_MAX).collect();
     let asked: Vec<_> = sources
         .into_iter()
@@ -182,18 +198,18 @@ async fn name_sources(shared: &Shared, domains: &mut [DomainReports]) {
     let _ = tokio::time::timeout(NAMES_WAIT, answers).await;
 }
 
-pub(crate) async fn list(State(shared): State<Shared>, Params(query): Params<ReportsQuery>) -> Result<Json<Vec<ReportView>>, ApiError> {
+pub(crate) async fn list(State(store): State<Store>, Params(query): Params<ReportsQuery>) -> Result<Json<Vec<ReportView>>, ApiError> {
     let limit = query.limit.unwrap_or(PAGE).clamp(1, PAGE_MAX);
     let filter = ReportFilter { since_s: 0, domain: domain(query.domain.as_ref())?, before: query.before, limit };
-    Ok(Json(shared.handles.store.reports(filter).await?.into_iter().map(head).collect()))
+    Ok(Json(store.reports(filter).await?.into_iter().map(head).collect()))
 }
 
-pub(crate) async fn show(State(shared): State<Shared>, Path(id): Path<String>) -> Result<Json<WholeReport>, ApiError> {
+pub(crate) async fn show(State(reader): State<ReportReader>, Path(id): Path<String>) -> Result<Json<WholeReport>, ApiError> {
     let n: i64 = parsed("the number of a report", &id)?;
-    let Some((kept, rows)) = shared.handles.store.report(n).await? else {
+    let Some((kept, rows)) = reader.store.report(n).await? else {
         return Err(ApiError::missing(format!("there is no report {n}")).hint("waypost reports list shows what is"));
     };
-    let own = own(&shared);
+    let own = reader.own();
     let (rows, policies) = match rows {
         KeptRows::Dmarc(rows) => (rows.iter().map(|found| row(&own, found)).collect(), Vec::new()),
         KeptRows::Tls(policies) => (Vec::new(), policies.into_iter().map(policy).collect()),

@@ -3,18 +3,20 @@
 //! RFC 5321 s.5.1, RFC 7505 (null MX). Invariant: nothing is refused for what DNS says, or for its silence.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
 use directory::{Directory, Target, meant};
 use mail::Domain;
+use mta::LiveDirectory;
 use net::Resolver;
 use policy::{RouteFailure, next_hops};
 use tokio::task::JoinSet;
 
 use crate::api::{TargetLook, TargetLooks};
-use crate::server::Shared;
+use crate::control::Control;
 
 /// An answer comes within this time, or none is waited for.
 const ANSWER: Duration = Duration::from_secs(3);
@@ -32,26 +34,34 @@ enum Found {
     Silent(String),
 }
 
-pub(crate) async fn all(State(shared): State<Shared>) -> Json<TargetLooks> {
-    let directory = shared.handles.live.current();
+pub(crate) async fn all(State(checker): State<TargetChecker>) -> Json<TargetLooks> {
+    let directory = checker.live.current();
     let aliases = directory.contents().aliases.iter().filter(|alias| alias.enabled && directory.hosts(alias.source.domain()));
     let targets: Vec<Target> = aliases.flat_map(|alias| &alias.targets).cloned().collect();
-    Json(shared.looks(&directory, &targets).await)
+    Json(checker.looks(&directory, &targets).await)
 }
 
-impl Shared {
+/// Looks up whether the domains of targets take mail.
+#[derive(Clone)]
+pub(crate) struct TargetChecker {
+    pub live: Arc<LiveDirectory>,
+    pub resolver: Option<Resolver>,
+    pub control: Arc<dyn Control>,
+}
+
+impl TargetChecker {
     /// What DNS says against these targets.
     pub async fn look_at(&self, targets: &[Target]) -> Vec<TargetLook> {
-        let directory = self.handles.live.current();
+        let directory = self.live.current();
         self.looks(&directory, targets).await.doubts
     }
 
     async fn looks(&self, directory: &Directory, targets: &[Target]) -> TargetLooks {
-        let Some(resolver) = &self.handles.resolver else { return TargetLooks::default() };
+        let Some(resolver) = &self.resolver else { return TargetLooks::default() };
         let mut domains: BTreeMap<&Domain, &Target> = BTreeMap::new();
         for target in targets {
             let domain = target.domain();
-            if directory.hosted(domain).is_none() && domain.address().is_none() && !(self.handles.has_route)(domain) {
+            if directory.hosted(domain).is_none() && domain.address().is_none() && !self.control.has_route(domain) {
                 domains.entry(domain).or_insert(target);
             }
         }

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use store::{Content, Flow, Message, NewMessage, NewRecipient, Store};
 use tower::ServiceExt;
 
-use crate::{Handles, router};
+use crate::{ApiContext, Control, ControlError, ControlFuture, ReportFacts, router};
 
 struct Api {
     router: Router,
@@ -23,6 +23,47 @@ struct Api {
     live: Arc<mta::LiveDirectory>,
     woken: Arc<AtomicU32>,
     _dir: tempfile::TempDir,
+}
+
+/// A server that releases everything, takes no mail, and has a configuration that cannot be used.
+struct TestControl {
+    woken: Arc<AtomicU32>,
+}
+
+impl Control for TestControl {
+    fn status(&self) -> Value {
+        json!({ "running": true })
+    }
+    fn retry(&self) {
+        self.woken.fetch_add(1, Ordering::SeqCst);
+    }
+    fn release(&self, _: QueueId, _: bool) -> ControlFuture<'_, Result<(), store::StoreError>> {
+        Box::pin(async { Ok(()) })
+    }
+    fn submit(&self, _: mta::Submission) -> ControlFuture<'_, Result<mta::Submitted, mail::Reply>> {
+        Box::pin(async { Err(mail::Reply::new(451, (4, 3, 0), "not here")) })
+    }
+    fn message_max_bytes(&self) -> u64 {
+        1 << 20
+    }
+    fn has_route(&self, _: &mail::Domain) -> bool {
+        false
+    }
+    fn confirmations(&self, _: &Mailbox, _: i64) -> Vec<mta::Confirmation> {
+        Vec::new()
+    }
+    fn pauses(&self) -> Option<&mta::Pauses> {
+        None
+    }
+    fn reload(&self) -> ControlFuture<'_, Result<String, ControlError>> {
+        Box::pin(async { Err(ControlError::Failed("w.toml:3:1: unknown key".into())) })
+    }
+    fn certificates(&self) -> Result<Vec<net::InUse>, String> {
+        Ok(Vec::new())
+    }
+    fn renew(&self, _: Option<String>, _: bool) -> ControlFuture<'_, Result<Vec<net::acme::Outcome>, ControlError>> {
+        Box::pin(async { Err(ControlError::NotRunning) })
+    }
 }
 
 async fn api_with(virtual_file: Option<&str>) -> Api {
@@ -35,32 +76,17 @@ async fn api_with(virtual_file: Option<&str>) -> Api {
     let store = Store::open(&dir.path().join("data")).unwrap();
     let live = Arc::new(mta::LiveDirectory::open(store.clone(), "+", file).await.unwrap());
     let woken = Arc::new(AtomicU32::new(0));
-    let counter = woken.clone();
-    let handles = Handles {
+    let context = ApiContext {
         store: store.clone(),
         live: live.clone(),
         password_key: Arc::new(mta::passwords::PasswordKey::new([7; 32])),
         clock: net::Clock::simulated(1_800_000_000_000),
-        retry: Arc::new(move || {
-            counter.fetch_add(1, Ordering::SeqCst);
-        }),
-        release: Arc::new(|_, _| Box::pin(async { Ok(()) })),
-        submit: Arc::new(|_| Box::pin(async { Err(mail::Reply::new(451, (4, 3, 0), "not here")) })),
-        confirmations: mta::Confirmations::default(),
-        message_max_bytes: Arc::new(|| 1 << 20),
-        pauses: None,
         resolver: None,
-        has_route: Arc::new(|_| false),
-        report_facts: crate::ReportFacts { addresses: vec!["192.0.2.1".parse().unwrap()], forwarding: "fwd.example.com".parse().unwrap() },
-        certificates: crate::Certificates {
-            in_use: Arc::new(|| Ok(Vec::new())),
-            directory: dir.path().join("certificates"),
-            renewer: Arc::new(|| None),
-        },
-        reload: Some(Arc::new(|| Box::pin(async { Err("w.toml:3:1: unknown key".to_owned()) }))),
-        status: Arc::new(|| json!({ "running": true })),
+        report_facts: ReportFacts { addresses: vec!["192.0.2.1".parse().unwrap()], forwarding: "fwd.example.com".parse().unwrap() },
+        certificates: dir.path().join("certificates"),
+        control: Arc::new(TestControl { woken: woken.clone() }),
     };
-    Api { router: router(handles), store, live, woken, _dir: dir }
+    Api { router: router(context), store, live, woken, _dir: dir }
 }
 
 async fn api() -> Api {

@@ -32,7 +32,7 @@ use crate::notify::virtual_file;
 use crate::queue::clock_step::{self, ClockSteps};
 use crate::queue::dedup::Taken;
 use crate::queue::dispatch::{Dispatch, World};
-use crate::receive::auth::authenticator::Logins;
+use crate::receive::auth::authenticator::Authenticator;
 use crate::receive::auth::passwords::PasswordKey;
 use crate::receive::auth::sealed_passwords;
 use crate::receive::content_quota::Arriving;
@@ -167,7 +167,7 @@ impl Server {
         let allowance = Allowance::new(store.clone(), habits.clone());
         let known = KnownNetworks::open(&data);
         let knowledge = (habits, known.clone());
-        let logins = Logins::start((store.clone(), live.clone(), settings.clone()), password_key, knowledge, clock.clone()).await?;
+        let logins = Authenticator::start((store.clone(), live.clone(), settings.clone()), password_key, knowledge, clock.clone()).await?;
         let reception = Arc::new(Reception {
             settings,
             live,

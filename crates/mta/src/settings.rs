@@ -196,7 +196,7 @@ pub enum WhenDown {
 #[derive(Debug, Clone)]
 pub struct Filtering {
     /// Where it is and what it speaks.
-    pub filter: filter::Filter,
+    pub filter: spam_filter::Filter,
     /// What becomes of mail while it gives no verdict.
     pub when_down: WhenDown,
     /// Whether it is asked about what accounts send.

@@ -3,7 +3,7 @@
 //! RFC 7628 s.3, and Google's description of XOAUTH2. Invariant: a refused token is refused after the client was told why
 //! and has answered, as both formats have it; a token that names one user logs in no other.
 
-use crate::exchange::Talk;
+use crate::exchange::MechanismState;
 use crate::name;
 use crate::secret::Secret;
 use crate::step::{Proven, Step, Token};
@@ -31,7 +31,7 @@ impl Bearer {
     }
 }
 
-impl Talk for Bearer {
+impl MechanismState for Bearer {
     fn respond(&mut self, response: &[u8]) -> Option<Step> {
         if self.is_refused {
             return None;

@@ -6,7 +6,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use md5::Md5;
 use subtle::{Choice, ConstantTimeEq};
 
-use crate::exchange::{Context, Talk};
+use crate::exchange::{Context, MechanismState};
 use crate::name;
 use crate::step::{Found, Lookup, Need, Proven, Step};
 
@@ -28,7 +28,7 @@ impl CramMd5 {
     }
 }
 
-impl Talk for CramMd5 {
+impl MechanismState for CramMd5 {
     fn opening(&mut self) -> Vec<u8> {
         self.challenge.clone()
     }
@@ -120,14 +120,14 @@ mod tests {
         assert_eq!(talk.respond(message.as_bytes()), Step::Lookup(Lookup { name: "TIM B@X.TEST".into(), need: Need::Secrets }));
         assert!(matches!(talk.found(secrets(&["tanstaaf"])), Step::Proven(_)));
         let scram = Found::Scram { salt: Vec::new(), iterations: 1, keys: Vec::new() };
-        for found in [secrets(&["Tanstaaf", ""]), secrets(&[]), Found::Nobody, scram] {
+        for found in [secrets(&["Tanstaaf", ""]), secrets(&[]), Found::NoSuchUser, scram] {
             let (mut talk, challenge) = begun();
             talk.respond(response("tim", "tanstaaf", &challenge).as_bytes());
             assert_eq!(talk.found(found), Step::Refused);
         }
         let (mut talk, challenge) = begun();
         talk.respond(response("tim", "nobody", &challenge).as_bytes());
-        assert_eq!(talk.found(Found::Nobody), Step::Refused, "the secret of nobody opens nothing");
+        assert_eq!(talk.found(Found::NoSuchUser), Step::Refused, "the secret of nobody opens nothing");
     }
 
     #[test]

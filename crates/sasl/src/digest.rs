@@ -10,7 +10,7 @@ use subtle::ConstantTimeEq;
 
 use crate::cram::{hex, unhex};
 use crate::directives::{Directives, quoted};
-use crate::exchange::{Context, Talk};
+use crate::exchange::{Context, MechanismState};
 use crate::name;
 use crate::step::{Found, Lookup, Need, Proven, Step};
 
@@ -21,18 +21,18 @@ const SERVICE: &str = "smtp/";
 pub(crate) struct DigestMd5 {
     hostname: String,
     nonce: String,
-    state: State,
+    state: DigestState,
 }
 
-enum State {
+enum DigestState {
     Response,
-    Lookup(String, Response),
+    Lookup(String, DigestResponse),
     Acknowledgement(Proven),
     Ended,
 }
 
 /// What the client sent, as it said it.
-struct Response {
+struct DigestResponse {
     username: Vec<u8>,
     realm: Vec<u8>,
     nonce: Vec<u8>,
@@ -45,11 +45,11 @@ struct Response {
 
 impl DigestMd5 {
     pub(crate) fn new(context: &Context) -> Self {
-        Self { hostname: context.hostname.clone(), nonce: STANDARD.encode(context.nonce), state: State::Response }
+        Self { hostname: context.hostname.clone(), nonce: STANDARD.encode(context.nonce), state: DigestState::Response }
     }
 
-    fn accept(&self, message: &[u8]) -> Option<(String, Response)> {
-        let response = Response::read(message)?;
+    fn accept(&self, message: &[u8]) -> Option<(String, DigestResponse)> {
+        let response = DigestResponse::read(message)?;
         let realm = text(&response.realm, response.is_utf8)?;
         let is_realm_ours = realm.is_empty() || realm.eq_ignore_ascii_case(&self.hostname);
         let is_uri_ours = response.uri.get(..SERVICE.len()).is_some_and(|s| s.eq_ignore_ascii_case(SERVICE.as_bytes()));
@@ -65,7 +65,7 @@ impl DigestMd5 {
     }
 }
 
-impl Talk for DigestMd5 {
+impl MechanismState for DigestMd5 {
     fn opening(&mut self) -> Vec<u8> {
         let (realm, nonce) = (quoted(&self.hostname), quoted(&self.nonce));
         format!("realm={realm},nonce={nonce},qop=\"auth\",charset=utf-8,algorithm=md5-sess").into_bytes()
@@ -76,29 +76,29 @@ impl Talk for DigestMd5 {
     }
 
     fn respond(&mut self, response: &[u8]) -> Option<Step> {
-        match std::mem::replace(&mut self.state, State::Ended) {
-            State::Response => {
+        match std::mem::replace(&mut self.state, DigestState::Ended) {
+            DigestState::Response => {
                 let (name, response) = self.accept(response)?;
                 let lookup = Lookup { name: name.clone(), need: Need::Secrets };
-                self.state = State::Lookup(name, response);
+                self.state = DigestState::Lookup(name, response);
                 Some(Step::Lookup(lookup))
             }
-            State::Acknowledgement(proven) => response.is_empty().then_some(Step::Proven(proven)),
-            State::Lookup(..) | State::Ended => None,
+            DigestState::Acknowledgement(proven) => response.is_empty().then_some(Step::Proven(proven)),
+            DigestState::Lookup(..) | DigestState::Ended => None,
         }
     }
 
     fn found(&mut self, found: Found) -> Option<Step> {
-        let State::Lookup(name, response) = std::mem::replace(&mut self.state, State::Ended) else { return None };
+        let DigestState::Lookup(name, response) = std::mem::replace(&mut self.state, DigestState::Ended) else { return None };
         let password = found.matching(|secret| response.digest(secret, "AUTHENTICATE:").ct_eq(&response.response))?;
         let Found::Secrets(secrets) = found else { return None };
         let rspauth = response.digest(secrets.get(password)?.expose(), ":");
-        self.state = State::Acknowledgement(Proven { name, password });
+        self.state = DigestState::Acknowledgement(Proven { name, password });
         Some(Step::Challenge(format!("rspauth={}", hex(&rspauth)).into_bytes()))
     }
 }
 
-impl Response {
+impl DigestResponse {
     fn read(message: &[u8]) -> Option<Self> {
         let mut directives = Directives::read(message)?;
         let is = |value: Option<Vec<u8>>, expected: &str| value.is_none_or(|v| v.eq_ignore_ascii_case(expected.as_bytes()));
@@ -188,7 +188,7 @@ mod tests {
              digest-uri=\"smtp/alias.x.test\",qop=auth,response={zero}{more}"
         );
         let message = message.replace(change.0, change.1);
-        match Response::read(message.as_bytes()) {
+        match DigestResponse::read(message.as_bytes()) {
             Some(read) => message.replace(&zero, &hex(&read.digest(password, "AUTHENTICATE:"))),
             None => message,
         }
@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn the_example_of_the_rfc_is_computed() {
-        let read = Response::read(EXAMPLE.as_bytes()).unwrap();
+        let read = DigestResponse::read(EXAMPLE.as_bytes()).unwrap();
         assert_eq!(read.digest("secret", "AUTHENTICATE:"), read.response);
         assert_eq!(hex(&read.digest("secret", ":")), "ea40f60335c427b5527b84dbabcdfffd");
     }
@@ -206,11 +206,11 @@ mod tests {
         let mut talk = begun();
         let message = response("tanstaaf", "", ("x", "x"));
         assert_eq!(talk.respond(message.as_bytes()), Step::Lookup(Lookup { name: "tim".into(), need: Need::Secrets }));
-        let rspauth = hex(&Response::read(message.as_bytes()).unwrap().digest("tanstaaf", ":"));
+        let rspauth = hex(&DigestResponse::read(message.as_bytes()).unwrap().digest("tanstaaf", ":"));
         assert_eq!(talk.found(found(&["x", "tanstaaf"])), Step::Challenge(format!("rspauth={rspauth}").into_bytes()));
         assert_eq!(talk.respond(b""), Step::Proven(Proven { name: "tim".into(), password: 1 }));
         assert_eq!(talk.respond(b""), Step::Refused);
-        for wrong in [found(&["Tanstaaf"]), found(&[]), Found::Nobody] {
+        for wrong in [found(&["Tanstaaf"]), found(&[]), Found::NoSuchUser] {
             let mut talk = begun();
             talk.respond(message.as_bytes());
             assert_eq!(talk.found(wrong), Step::Refused);

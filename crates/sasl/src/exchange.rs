@@ -63,7 +63,7 @@ impl BindingKind {
 }
 
 /// A mechanism under way. `None` refuses.
-pub(crate) trait Talk: Send + Sync {
+pub(crate) trait MechanismState: Send + Sync {
     /// The first challenge, for a client without an initial response.
     fn opening(&mut self) -> Vec<u8> {
         Vec::new()
@@ -89,7 +89,7 @@ pub(crate) trait Talk: Send + Sync {
 pub struct Exchange {
     mechanism: Mechanism,
     /// Nothing once the exchange has ended.
-    talk: Option<Box<dyn Talk>>,
+    talk: Option<Box<dyn MechanismState>>,
     /// What the last step asked for; anything else refuses.
     awaits: Awaits,
 }
@@ -105,7 +105,7 @@ enum Awaits {
 impl Exchange {
     /// An exchange that has not begun.
     pub fn new(mechanism: Mechanism, context: Context) -> Self {
-        let talk: Box<dyn Talk> = match mechanism {
+        let talk: Box<dyn MechanismState> = match mechanism {
             Mechanism::ScramSha256Plus => Box::new(Scram::new(ScramHash::Sha256, true, context)),
             Mechanism::ScramSha256 => Box::new(Scram::new(ScramHash::Sha256, false, context)),
             Mechanism::ScramSha1Plus => Box::new(Scram::new(ScramHash::Sha1, true, context)),
@@ -146,7 +146,7 @@ impl Exchange {
         self.go(Awaits::Token, |talk| talk.token_checked(login))
     }
 
-    fn go(&mut self, awaited: Awaits, next: impl FnOnce(&mut dyn Talk) -> Option<Step>) -> Step {
+    fn go(&mut self, awaited: Awaits, next: impl FnOnce(&mut dyn MechanismState) -> Option<Step>) -> Step {
         let talk = self.talk.take().filter(|_| self.awaits == awaited);
         let Some(mut talk) = talk else { return Step::Refused };
         let step = next(talk.as_mut()).unwrap_or(Step::Refused);
@@ -182,7 +182,7 @@ impl fmt::Debug for Binding {
     }
 }
 
-fn respond(talk: &mut dyn Talk, response: &[u8]) -> Option<Step> {
+fn respond(talk: &mut dyn MechanismState, response: &[u8]) -> Option<Step> {
     (response.len() <= MAX_RESPONSE_BYTES).then(|| talk.respond(response))?
 }
 
@@ -211,7 +211,7 @@ pub(crate) mod tests {
     fn answers_that_nobody_asked_for_are_refused() {
         for mechanism in Mechanism::ALL {
             assert_eq!(exchange(mechanism).respond(b"\0tim\0tanstaaf"), Step::Refused, "{mechanism:?}");
-            assert_eq!(exchange(mechanism).found(Found::Nobody), Step::Refused, "{mechanism:?}");
+            assert_eq!(exchange(mechanism).found(Found::NoSuchUser), Step::Refused, "{mechanism:?}");
             let mut early = exchange(mechanism);
             assert_eq!(early.token_checked(Some("tim".into())), Step::Refused, "{mechanism:?}");
             assert_eq!(early.start(None), Step::Refused, "nothing follows a refusal");

@@ -2,14 +2,14 @@
 //!
 //! RFC 4422 appendix A. Invariant: this says only whom the client wants to be; the certificate is the driver's to check.
 
-use crate::exchange::Talk;
+use crate::exchange::MechanismState;
 use crate::name;
 use crate::step::Step;
 
 /// EXTERNAL under way.
 pub(crate) struct External;
 
-impl Talk for External {
+impl MechanismState for External {
     fn respond(&mut self, response: &[u8]) -> Option<Step> {
         let authzid = if response.is_empty() { String::new() } else { name::plain(response)? };
         Some(Step::External { authzid })

@@ -11,7 +11,7 @@ use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroizing;
 
 use crate::cram::hmac_md5;
-use crate::exchange::{Context, Talk};
+use crate::exchange::{Context, MechanismState};
 use crate::name;
 use crate::step::{Found, Lookup, Need, Proven, Step};
 
@@ -39,19 +39,19 @@ const CHALLENGE_HEADER_BYTES: u32 = 48;
 pub(crate) struct Ntlm {
     hostname: String,
     challenge: [u8; 8],
-    state: State,
+    state: NtlmState,
 }
 
-enum State {
+enum NtlmState {
     Negotiate,
     /// Waits for the response; whether names will be in UTF-16.
     Authenticate(bool),
-    Lookup(String, Response),
+    Lookup(String, NtlmResponse),
     Ended,
 }
 
 /// What the client answered.
-struct Response {
+struct NtlmResponse {
     user: String,
     domain: String,
     lm: Vec<u8>,
@@ -61,7 +61,7 @@ struct Response {
 impl Ntlm {
     pub(crate) fn new(context: &Context) -> Self {
         let challenge = context.nonce.first_chunk().copied().unwrap_or_default();
-        Self { hostname: context.hostname.clone(), challenge, state: State::Negotiate }
+        Self { hostname: context.hostname.clone(), challenge, state: NtlmState::Negotiate }
     }
 
     /// The first label, in capitals: what Windows calls a computer. It holds no dot, so it is no mail domain either.
@@ -94,15 +94,15 @@ impl Ntlm {
     }
 
     /// libntlm takes a mail address apart into a user and a domain; there it is put together again.
-    fn login(&self, response: &Response) -> String {
-        let Response { user, domain, .. } = response;
+    fn login(&self, response: &NtlmResponse) -> String {
+        let NtlmResponse { user, domain, .. } = response;
         let is_address = user.contains('@') || !domain.contains('.') || domain.eq_ignore_ascii_case(&self.target());
         if is_address { user.clone() } else { format!("{user}@{domain}") }
     }
 
-    fn is_right(&self, response: &Response, password: &str) -> Choice {
+    fn is_right(&self, response: &NtlmResponse, password: &str) -> Choice {
         let Some(hash) = nt_hash(password) else { return Choice::from(0) };
-        let Response { user, domain, lm, nt } = response;
+        let NtlmResponse { user, domain, lm, nt } = response;
         if nt.len() == 24 {
             let plain = desl(&hash, &self.challenge).ct_eq(nt);
             let (client, rest) = lm.split_at_checked(8).unwrap_or_default();
@@ -118,34 +118,34 @@ impl Ntlm {
     }
 }
 
-impl Talk for Ntlm {
+impl MechanismState for Ntlm {
     fn respond(&mut self, response: &[u8]) -> Option<Step> {
-        match std::mem::replace(&mut self.state, State::Ended) {
-            State::Negotiate => {
+        match std::mem::replace(&mut self.state, NtlmState::Ended) {
+            NtlmState::Negotiate => {
                 let message = body(response, 1)?;
                 let offered = u32_at(message, 12)?;
-                self.state = State::Authenticate(offered & NEGOTIATE_UNICODE != 0);
+                self.state = NtlmState::Authenticate(offered & NEGOTIATE_UNICODE != 0);
                 Some(Step::Challenge(self.challenge(offered)))
             }
-            State::Authenticate(is_unicode) => {
-                let response = Response::read(body(response, 3)?, is_unicode)?;
+            NtlmState::Authenticate(is_unicode) => {
+                let response = NtlmResponse::read(body(response, 3)?, is_unicode)?;
                 let name = name::prepared(&self.login(&response))?;
                 let lookup = Lookup { name: name.clone(), need: Need::Secrets };
-                self.state = State::Lookup(name, response);
+                self.state = NtlmState::Lookup(name, response);
                 Some(Step::Lookup(lookup))
             }
-            State::Lookup(..) | State::Ended => None,
+            NtlmState::Lookup(..) | NtlmState::Ended => None,
         }
     }
 
     fn found(&mut self, found: Found) -> Option<Step> {
-        let State::Lookup(name, response) = std::mem::replace(&mut self.state, State::Ended) else { return None };
+        let NtlmState::Lookup(name, response) = std::mem::replace(&mut self.state, NtlmState::Ended) else { return None };
         let password = found.matching(|secret| self.is_right(&response, secret))?;
         Some(Step::Proven(Proven { name, password }))
     }
 }
 
-impl Response {
+impl NtlmResponse {
     /// AUTHENTICATE_MESSAGE, MS-NLMP s.2.2.1.3.
     fn read(message: &[u8], is_unicode: bool) -> Option<Self> {
         let (lm, nt) = (payload(message, 12)?, payload(message, 20)?);

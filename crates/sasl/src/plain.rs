@@ -3,7 +3,7 @@
 //! RFC 4616 s.2, draft-murchison-sasl-login. Invariant: credentials hold no NUL, no empty name or password, and name
 //! nobody but the one whose password it is.
 
-use crate::exchange::Talk;
+use crate::exchange::MechanismState;
 use crate::name;
 use crate::secret::Secret;
 use crate::step::{Credentials, Step};
@@ -14,7 +14,7 @@ const MAX_PASSWORD_BYTES: usize = 1024;
 /// PLAIN under way.
 pub(crate) struct Plain;
 
-impl Talk for Plain {
+impl MechanismState for Plain {
     /// `[authzid] NUL authcid NUL passwd`
     fn respond(&mut self, response: &[u8]) -> Option<Step> {
         let mut parts = response.split(|b| *b == 0);
@@ -38,7 +38,7 @@ pub(crate) struct Login {
     name: Option<String>,
 }
 
-impl Talk for Login {
+impl MechanismState for Login {
     fn opening(&mut self) -> Vec<u8> {
         b"Username:".to_vec()
     }

@@ -35,7 +35,7 @@ const PROPERTY: &[u8] = b"userPassword";
 
 /// A user and the password.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct SasldbEntry {
     /// The name, without its realm.
     pub user: String,
     /// The realm: a domain, or the name of the host.
@@ -44,7 +44,7 @@ pub struct Entry {
     pub password: Secret,
 }
 
-impl fmt::Debug for Entry {
+impl fmt::Debug for SasldbEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}@{}", self.user, self.realm)
     }
@@ -71,7 +71,7 @@ pub enum SasldbError {
 }
 
 /// All users with a password, sorted by realm and name. Names and passwords that are not UTF-8 are read as Latin-1.
-pub fn read(bytes: &[u8]) -> Result<Vec<Entry>, SasldbError> {
+pub fn read(bytes: &[u8]) -> Result<Vec<SasldbEntry>, SasldbError> {
     if bytes.len() > MAX_FILE_BYTES {
         return Err(SasldbError::TooLarge);
     }
@@ -149,7 +149,7 @@ impl<'a> File<'a> {
     }
 
     /// Keys and values take turns on a page, and lie from its end to its beginning.
-    fn read_page(&self, page: &Page<'a>, entries: &mut Vec<Entry>) -> Option<()> {
+    fn read_page(&self, page: &Page<'a>, entries: &mut Vec<SasldbEntry>) -> Option<()> {
         let mut end = self.page_bytes;
         let mut key: Option<Option<Zeroizing<Vec<u8>>>> = None;
         for place in 0..usize::from(page.entries) {
@@ -206,13 +206,13 @@ impl<'a> File<'a> {
 }
 
 /// `user NUL realm NUL property`
-fn entry(key: &[u8], value: &[u8]) -> Option<Entry> {
+fn entry(key: &[u8], value: &[u8]) -> Option<SasldbEntry> {
     let mut parts = key.split(|b| *b == 0);
     let (user, realm, property) = (parts.next()?, parts.next()?, parts.next()?);
     if property != PROPERTY || parts.next().is_some() || user.is_empty() || value.is_empty() {
         return None;
     }
-    Some(Entry { user: text(user).to_string(), realm: text(realm).to_string(), password: Secret::new(&text(value)) })
+    Some(SasldbEntry { user: text(user).to_string(), realm: text(realm).to_string(), password: Secret::new(&text(value)) })
 }
 
 fn text(bytes: &[u8]) -> Zeroizing<String> {
@@ -229,14 +229,14 @@ mod tests {
     const MANY: &[u8] = include_bytes!("../tests/data/many.sasldb");
     const LONG: &[u8] = include_bytes!("../tests/data/long.sasldb");
 
-    fn entry(user: &str, realm: &str, password: &str) -> Entry {
-        Entry { user: user.into(), realm: realm.into(), password: Secret::new(password) }
+    fn entry(user: &str, realm: &str, password: &str) -> SasldbEntry {
+        SasldbEntry { user: user.into(), realm: realm.into(), password: Secret::new(password) }
     }
 
     #[test]
     fn files_of_saslpasswd2_are_read() {
         assert_eq!(read(ONE).unwrap(), [entry("tim", "x.test", "tanstaaf")]);
-        let five: Vec<Entry> = (1..=5).map(|n| entry(&format!("user{n}"), "x.test", &format!("pass {n}"))).collect();
+        let five: Vec<SasldbEntry> = (1..=5).map(|n| entry(&format!("user{n}"), "x.test", &format!("pass {n}"))).collect();
         assert_eq!(read(FIVE).unwrap(), five);
         assert_eq!(read(LONG).unwrap(), [entry("tim", "x.test", &"long-".repeat(400)), entry("tom", "x.test", "short")]);
         let many = read(MANY).unwrap();

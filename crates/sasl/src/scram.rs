@@ -6,7 +6,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::exchange::{Context, Talk};
+use crate::exchange::{Context, MechanismState};
 use crate::name;
 use crate::scram_keys::{ITERATIONS, SALT_BYTES, ScramHash, proven};
 use crate::step::{Found, Lookup, Proven, ScramKeys, Step};
@@ -22,10 +22,10 @@ pub(crate) struct Scram {
     hash: ScramHash,
     plus: bool,
     context: Context,
-    state: State,
+    state: ScramState,
 }
 
-enum State {
+enum ScramState {
     First,
     Lookup(First),
     Final { first: First, keys: Vec<ScramKeys>, is_known: bool, nonce: String, server_first: String },
@@ -44,7 +44,7 @@ struct First {
 
 impl Scram {
     pub(crate) fn new(hash: ScramHash, plus: bool, context: Context) -> Self {
-        Self { hash, plus, context, state: State::First }
+        Self { hash, plus, context, state: ScramState::First }
     }
 
     fn first(&self, message: &str) -> Option<First> {
@@ -89,7 +89,7 @@ impl Scram {
     fn server_first(&mut self, first: First, found: Found) -> Step {
         let (salt, iterations, keys) = match found {
             Found::Scram { salt, iterations, keys } if !keys.is_empty() && !salt.is_empty() => (salt, iterations, keys),
-            Found::Nobody | Found::Scram { .. } | Found::Secrets(_) => (self.salt_of_nobody(&first.name), ITERATIONS, Vec::new()),
+            Found::NoSuchUser | Found::Scram { .. } | Found::Secrets(_) => (self.salt_of_nobody(&first.name), ITERATIONS, Vec::new()),
         };
         let nonce = format!("{}{}", first.nonce, STANDARD.encode(self.context.nonce));
         let server_first = format!("r={nonce},s={},i={iterations}", STANDARD.encode(salt));
@@ -97,7 +97,7 @@ impl Scram {
         let is_known = !keys.is_empty();
         // The work of checking is done for nobody too.
         let keys = if is_known { keys } else { vec![self.keys_of_nobody()] };
-        self.state = State::Final { first, keys, is_known, nonce, server_first };
+        self.state = ScramState::Final { first, keys, is_known, nonce, server_first };
         Step::Challenge(challenge)
     }
 
@@ -113,33 +113,33 @@ impl Scram {
     }
 }
 
-impl Talk for Scram {
+impl MechanismState for Scram {
     fn respond(&mut self, response: &[u8]) -> Option<Step> {
-        match std::mem::replace(&mut self.state, State::Ended) {
-            State::First => {
+        match std::mem::replace(&mut self.state, ScramState::Ended) {
+            ScramState::First => {
                 let first = self.first(text(response)?)?;
                 let lookup = Lookup { name: first.name.clone(), need: self.hash.need() };
-                self.state = State::Lookup(first);
+                self.state = ScramState::Lookup(first);
                 Some(Step::Lookup(lookup))
             }
-            State::Final { first, keys, is_known, nonce, server_first } => {
+            ScramState::Final { first, keys, is_known, nonce, server_first } => {
                 let (without_proof, proof) = client_final(text(response)?, &first.bound, &nonce)?;
                 let auth_message = format!("{},{server_first},{without_proof}", first.bare);
                 let password = proven(self.hash, &keys, auth_message.as_bytes(), &proof);
                 let password = password.filter(|_| is_known)?;
                 let signature = self.hash.hmac(&keys.get(password)?.server_key, auth_message.as_bytes());
-                self.state = State::Acknowledgement(Proven { name: first.name, password });
+                self.state = ScramState::Acknowledgement(Proven { name: first.name, password });
                 // Success carries no data in SMTP (RFC 4954 s.4), so the server's proof is one more challenge.
                 Some(Step::Challenge(format!("v={}", STANDARD.encode(signature)).into_bytes()))
             }
-            State::Acknowledgement(proven) => response.is_empty().then_some(Step::Proven(proven)),
-            State::Lookup(_) | State::Ended => None,
+            ScramState::Acknowledgement(proven) => response.is_empty().then_some(Step::Proven(proven)),
+            ScramState::Lookup(_) | ScramState::Ended => None,
         }
     }
 
     fn found(&mut self, found: Found) -> Option<Step> {
-        match std::mem::replace(&mut self.state, State::Ended) {
-            State::Lookup(first) => Some(self.server_first(first, found)),
+        match std::mem::replace(&mut self.state, ScramState::Ended) {
+            ScramState::Lookup(first) => Some(self.server_first(first, found)),
             _ => None,
         }
     }

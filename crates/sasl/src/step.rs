@@ -65,7 +65,7 @@ pub enum Need {
 #[derive(Debug)]
 pub enum Found {
     /// No such user, or none that could log in by this mechanism.
-    Nobody,
+    NoSuchUser,
     /// The keys of all the user's passwords, which share one salt.
     Scram {
         /// The salt: [`SALT_BYTES`](crate::SALT_BYTES) long and the same for each hash, or unknown users look different.
@@ -85,7 +85,7 @@ impl Found {
     pub(crate) fn matching(&self, is_right: impl Fn(&str) -> Choice) -> Option<usize> {
         let secrets = match self {
             Self::Secrets(secrets) if !secrets.is_empty() => secrets,
-            Self::Nobody | Self::Scram { .. } | Self::Secrets(_) => {
+            Self::NoSuchUser | Self::Scram { .. } | Self::Secrets(_) => {
                 std::hint::black_box(is_right("nobody"));
                 return None;
             }

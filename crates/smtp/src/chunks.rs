@@ -31,7 +31,7 @@ impl LineLength {
 
 /// What the last byte was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Last {
+enum LastOctet {
     #[default]
     Nothing,
     Cr,
@@ -42,30 +42,30 @@ enum Last {
 /// Remembers across pieces where in a line the content stands.
 #[derive(Debug, Default)]
 pub(crate) struct LineCheck {
-    last: Last,
+    last: LastOctet,
 }
 
 impl LineCheck {
     /// Whether this piece may follow those before it.
     pub(crate) fn accepts(&mut self, piece: &[u8]) -> bool {
         let mut rest = piece;
-        if self.last == Last::Cr && !rest.is_empty() {
+        if self.last == LastOctet::Cr && !rest.is_empty() {
             let Some(after) = rest.strip_prefix(b"\n") else { return false };
-            self.last = Last::Lf;
+            self.last = LastOctet::Lf;
             rest = after;
         }
         while !rest.is_empty() {
             let Some(at) = memchr3(b'\r', b'\n', 0, rest) else {
-                self.last = Last::Other;
+                self.last = LastOctet::Other;
                 return true;
             };
             match rest.get(at..).unwrap_or_default() {
                 [b'\r'] => {
-                    self.last = Last::Cr;
+                    self.last = LastOctet::Cr;
                     return true;
                 }
                 [b'\r', b'\n', after @ ..] => {
-                    self.last = Last::Lf;
+                    self.last = LastOctet::Lf;
                     rest = after;
                 }
                 _ => return false,
@@ -76,12 +76,12 @@ impl LineCheck {
 
     /// Whether the content so far ends inside a CRLF.
     pub(crate) fn is_after_cr(&self) -> bool {
-        self.last == Last::Cr
+        self.last == LastOctet::Cr
     }
 
     /// Whether the last line has no CRLF yet.
     pub(crate) fn is_inside_line(&self) -> bool {
-        self.last == Last::Other
+        self.last == LastOctet::Other
     }
 }
 

@@ -5,6 +5,7 @@
 mod cli;
 mod commands;
 mod config;
+mod control;
 mod conversation;
 mod dns_facts;
 mod output;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use axum::Router;
 use axum::body::Body;
-use control_api::Handles;
+use control_api::ApiContext;
 use control_api::api::Failure;
 use http_body_util::BodyExt;
 use hyper::body::Bytes;
@@ -25,6 +25,7 @@ use tokio::net::UnixStream;
 use tower::ServiceExt;
 
 use crate::config::Config;
+use crate::control::OfflineControl;
 use crate::owner::{self, Opened, other_than_root};
 
 /// An answer must come in this time; hashing and large imports take a while.
@@ -178,61 +179,19 @@ async fn handshake(stream: UnixStream) -> Result<hyper::client::conn::http1::Sen
     Ok(sender)
 }
 
-fn offline(config: &Config, store: Store, live: Arc<LiveDirectory>) -> Result<Handles> {
+fn offline(config: &Config, store: Store, live: Arc<LiveDirectory>) -> Result<ApiContext> {
     let clock = net::Clock::system();
-    let settings = Arc::new(arc_swap::ArcSwap::from_pointee(config.settings.clone()));
-    Ok(Handles {
-        password_key: Arc::new(crate::config::secrets::password_key(&config.file.password_key())?),
-        submit: submitting(mta::Submitter::offline(
-            settings.clone(),
-            store.clone(),
-            live.clone(),
-            clock.clone(),
-            Arc::new(control_api::is_local_user),
-        )),
-        confirmations: mta::Confirmations::default(),
-        message_max_bytes: limit_of(settings.clone()),
-        has_route: routed(settings.clone()),
-        release: releasing(mta::Releaser::new(settings, store.clone(), live.clone(), clock.clone())),
-        pauses: None,
-        resolver: crate::serve::resolver(config).ok(),
-        report_facts: crate::dns_facts::report_facts(config),
-        certificates: crate::serve::face::certificates_on_disk(config),
+    let control = Arc::new(OfflineControl::new(config, &store, &live, &clock));
+    Ok(ApiContext {
         store,
         live,
+        password_key: Arc::new(crate::config::secrets::password_key(&config.file.password_key())?),
         clock,
-        retry: Arc::new(|| {}),
-        reload: None,
-        status: Arc::new(|| serde_json::json!({ "running": false })),
+        resolver: crate::serve::resolver(config).ok(),
+        report_facts: crate::dns_facts::report_facts(config),
+        certificates: config.certificate_directories().certificates,
+        control,
     })
-}
-
-/// The route's way to a releaser.
-pub fn releasing(releaser: mta::Releaser) -> control_api::Release {
-    let releaser = Arc::new(releaser);
-    Arc::new(move |id, wrapped| {
-        let releaser = releaser.clone();
-        Box::pin(async move { releaser.release(id, wrapped).await })
-    })
-}
-
-/// The route's way to a submitter.
-pub fn submitting(submitter: mta::Submitter) -> control_api::Submit {
-    let submitter = Arc::new(submitter);
-    Arc::new(move |submission| {
-        let submitter = submitter.clone();
-        Box::pin(async move { submitter.submit(submission).await })
-    })
-}
-
-/// The largest message, as the settings in force say.
-pub fn limit_of(settings: mta::settings::LiveSettings) -> Arc<dyn Fn() -> u64 + Send + Sync> {
-    Arc::new(move || settings.load().limits.message_bytes)
-}
-
-/// Whether the settings in force name the next hop of a domain.
-pub fn routed(settings: mta::settings::LiveSettings) -> Arc<dyn Fn(&mail::Domain) -> bool + Send + Sync> {
-    Arc::new(move |domain| settings.load().delivery.routes.iter().any(|route| !route.is_last_resort && route.domains.contains(domain)))
 }
 
 /// A command run as root would leave files that the server cannot write.

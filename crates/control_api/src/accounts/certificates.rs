@@ -6,36 +6,38 @@ use axum::Json;
 use axum::extract::{Path, State};
 use directory::ClientCertificate;
 use mail::Mailbox;
+use net::Clock;
 use store::{AccountChange, DirectoryChange};
 
 use super::existing;
 use super::passwords::checked_name;
 use crate::api::{Changed, NewCertificate};
+use crate::changes::DirectoryEditor;
 use crate::error::ApiError;
 use crate::extract::{Body, parsed};
-use crate::server::Shared;
 
 pub(crate) async fn add(
-    State(shared): State<Shared>,
+    State(editor): State<DirectoryEditor>,
+    State(clock): State<Clock>,
     Path(login): Path<String>,
     Body(new): Body<NewCertificate>,
 ) -> Result<Json<Changed>, ApiError> {
     let login: Mailbox = parsed("an address", &login)?;
     let name = checked_name(&new.name)?;
     let sha256 = digest(&new.sha256)?;
-    let _changing = shared.changing.lock().await;
-    let account = existing(&shared, &login)?;
+    let edit = editor.begin().await;
+    let directory = edit.directory();
+    let account = existing(&directory, &login)?;
     if account.passwords.iter().any(|password| password.name == name) {
         return Err(ApiError::conflict(format!("{login} has a password for {name}")).hint("give the certificate another name"));
     }
-    let directory = shared.handles.live.current();
     let holder = directory.contents().accounts.iter().find(|account| account.certificates.iter().any(|known| known.sha256 == sha256));
     if let Some(holder) = holder {
         return Err(ApiError::conflict(format!("this certificate logs in to {} already", holder.login)));
     }
-    let certificate = ClientCertificate { name: name.clone(), sha256, made_ms: shared.handles.clock.now_ms() };
+    let certificate = ClientCertificate { name: name.clone(), sha256, made_ms: clock.now_ms() };
     let change = DirectoryChange::Account(AccountChange::AddCertificate(login.clone(), certificate));
-    Ok(Json(shared.commit(format!("account {login} has a client certificate {name}"), vec![change]).await?))
+    Ok(Json(edit.commit(format!("account {login} has a client certificate {name}"), vec![change]).await?))
 }
 
 /// 64 hexadecimal digits, with colons or without.
@@ -50,10 +52,13 @@ fn digest(text: &str) -> Result<String, ApiError> {
     }
 }
 
-pub(crate) async fn remove(State(shared): State<Shared>, Path((login, name)): Path<(String, String)>) -> Result<Json<Changed>, ApiError> {
+pub(crate) async fn remove(
+    State(editor): State<DirectoryEditor>,
+    Path((login, name)): Path<(String, String)>,
+) -> Result<Json<Changed>, ApiError> {
     let login: Mailbox = parsed("an address", &login)?;
-    let _changing = shared.changing.lock().await;
-    existing(&shared, &login)?;
+    let edit = editor.begin().await;
+    existing(&edit.directory(), &login)?;
     let change = DirectoryChange::Account(AccountChange::RemoveCertificate(login.clone(), name.clone()));
-    Ok(Json(shared.commit(format!("account {login} has no client certificate {name} any more"), vec![change]).await?))
+    Ok(Json(edit.commit(format!("account {login} has no client certificate {name} any more"), vec![change]).await?))
 }

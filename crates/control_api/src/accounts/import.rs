@@ -9,20 +9,22 @@ use axum::Json;
 use axum::extract::State;
 use directory::{Account, Password, SenderRule, invisible_in};
 use mail::Mailbox;
-use mta::passwords::sealed;
-use sasl::Secret;
 use store::{AccountChange, DirectoryChange};
 
-use super::{FIRST, foreign, lacks_alias, legacy, no_alias, rules};
+use super::{FIRST, PasswordMaker, foreign, lacks_alias, legacy, no_alias, rules};
 use crate::api::{AccountImport, AccountImportReport, ImportedAccount};
+use crate::changes::DirectoryEditor;
 use crate::error::ApiError;
 use crate::extract::{Body, unseen};
-use crate::server::Shared;
 
-pub(crate) async fn import(State(shared): State<Shared>, Body(import): Body<AccountImport>) -> Result<Json<AccountImportReport>, ApiError> {
+pub(crate) async fn import(
+    State(editor): State<DirectoryEditor>,
+    State(maker): State<PasswordMaker>,
+    Body(import): Body<AccountImport>,
+) -> Result<Json<AccountImportReport>, ApiError> {
     let (legacy, senders) = (legacy(&import.legacy_mechanisms)?, rules(&import.may_send_as)?);
-    let _changing = shared.changing.lock().await;
-    let directory = shared.handles.live.current();
+    let edit = editor.begin().await;
+    let directory = edit.directory();
     let mut report = AccountImportReport { dry_run: import.dry_run, ..AccountImportReport::default() };
     let (mut changes, mut without_alias) = (Vec::new(), Vec::new());
     let mut seen = HashSet::new();
@@ -39,7 +41,7 @@ pub(crate) async fn import(State(shared): State<Shared>, Body(import): Body<Acco
         if new.password.is_some() {
             account.legacy_mechanisms.clone_from(&legacy);
         }
-        match credential(&shared, &account, &new) {
+        match credential(&maker, &account, &new) {
             Ok(password) => changes.extend(add(there.is_some(), account, password, &senders, new.suspended.as_ref())),
             Err(why) => {
                 report.skipped.push((new.login, why.into()));
@@ -58,7 +60,7 @@ pub(crate) async fn import(State(shared): State<Shared>, Body(import): Body<Acco
     report.warnings.dedup();
     report.warnings.extend(no_alias(&without_alias));
     if !import.dry_run && !changes.is_empty() {
-        report.warnings.extend(shared.commit(format!("{} accounts were imported", report.imported.len()), changes).await?.warnings);
+        report.warnings.extend(edit.commit(format!("{} accounts were imported", report.imported.len()), changes).await?.warnings);
     }
     Ok(Json(report))
 }
@@ -80,13 +82,12 @@ fn wanted(new: &ImportedAccount, is_there: bool, seen: &mut HashSet<String>) -> 
 }
 
 /// What is kept of the account's password; the error says why there is nothing.
-fn credential(shared: &Shared, account: &Account, new: &ImportedAccount) -> Result<Password, &'static str> {
-    let made_ms = shared.handles.clock.now_ms();
+fn credential(maker: &PasswordMaker, account: &Account, new: &ImportedAccount) -> Result<Password, &'static str> {
     match (&new.password, &new.verifier) {
         (Some(password), None) if password.is_empty() => Err("has an empty password"),
-        (Some(password), None) => Ok(sealed(account, FIRST, &Secret::new(password), &shared.handles.password_key, made_ms)),
+        (Some(password), None) => Ok(maker.seal(account, FIRST, password)),
         (None, Some(verifier)) if sasl::password::is_known(verifier) => {
-            let verifier = verifier.clone();
+            let (verifier, made_ms) = (verifier.clone(), maker.clock.now_ms());
             Ok(Password { name: FIRST.into(), verifier, scram_sha256: None, scram_sha1: None, sealed: None, made_ms })
         }
         (None, Some(_)) => Err("has a hash of a kind that cannot be checked here"),

@@ -7,23 +7,25 @@ mod import;
 mod passwords;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
 use directory::{Account, Alias, AliasSource, Caps, Directory, SenderRule};
 use mail::Mailbox;
+use mta::LiveDirectory;
 use sasl::Mechanism;
-use store::{AccountChange, DirectoryChange, LoginUse};
+use store::{AccountChange, DirectoryChange, LoginUse, Store};
 
 use crate::aliases::refuse_wildcard;
 use crate::api::{AccountDetail, AccountPatch, AccountView, Changed, CredentialView, Login, NewAccount, UseView};
+use crate::changes::DirectoryEditor;
 use crate::error::ApiError;
 use crate::extract::{Body, parsed, parsed_name};
-use crate::server::Shared;
 
 pub(crate) use certificates::{add as add_certificate, remove as remove_certificate};
 pub(crate) use import::import;
-pub(crate) use passwords::{remove as remove_password, set as set_password, verify};
+pub(crate) use passwords::{PasswordMaker, remove as remove_password, set as set_password, verify};
 
 /// The name of an account's password where nobody has named a client.
 const FIRST: &str = "first";
@@ -43,20 +45,24 @@ fn view(account: &Account, last_login_ms: Option<i64>) -> AccountView {
     }
 }
 
-pub(crate) async fn list(State(shared): State<Shared>) -> Result<Json<Vec<AccountView>>, ApiError> {
+pub(crate) async fn list(State(store): State<Store>, State(live): State<Arc<LiveDirectory>>) -> Result<Json<Vec<AccountView>>, ApiError> {
     let mut last: HashMap<String, i64> = HashMap::new();
     // The newest come first.
-    for used in shared.handles.store.logins(None, 0).await? {
+    for used in store.logins(None, 0).await? {
         last.entry(used.login).or_insert(used.last_ms);
     }
-    let directory = shared.handles.live.current();
+    let directory = live.current();
     Ok(Json(directory.contents().accounts.iter().map(|account| view(account, last.get(&account.login.key()).copied())).collect()))
 }
 
-pub(crate) async fn show(State(shared): State<Shared>, Path(login): Path<String>) -> Result<Json<AccountDetail>, ApiError> {
-    let account = existing(&shared, &parsed("an address", &login)?)?;
-    let uses = shared.handles.store.logins(Some(account.login.key()), 0).await?;
-    let directory = shared.handles.live.current();
+pub(crate) async fn show(
+    State(store): State<Store>,
+    State(live): State<Arc<LiveDirectory>>,
+    Path(login): Path<String>,
+) -> Result<Json<AccountDetail>, ApiError> {
+    let directory = live.current();
+    let account = existing(&directory, &parsed("an address", &login)?)?;
+    let uses = store.logins(Some(account.login.key()), 0).await?;
     let leads_here = |alias: &&Alias| match &alias.source {
         AliasSource::Address(mailbox) => mailbox.key() != account.login.key() && account.leads_here(mailbox, &directory),
         AliasSource::CatchAll(_) => false,
@@ -83,25 +89,29 @@ fn credentials(account: &Account, uses: &[LoginUse]) -> Vec<CredentialView> {
     passwords.chain(account.certificates.iter().map(|c| made(&c.name, "certificate", c.made_ms))).collect()
 }
 
-pub(crate) async fn add(State(shared): State<Shared>, Body(new): Body<NewAccount>) -> Result<Json<Login>, ApiError> {
+pub(crate) async fn add(
+    State(editor): State<DirectoryEditor>,
+    State(maker): State<PasswordMaker>,
+    Body(new): Body<NewAccount>,
+) -> Result<Json<Login>, ApiError> {
     let login: Mailbox = parsed_name("an address", &new.login)?;
     let may_send_as = rules(&new.may_send_as)?;
     let name = passwords::checked_name(new.name.as_deref().unwrap_or(FIRST))?;
-    let _changing = shared.changing.lock().await;
-    let directory = shared.handles.live.current();
+    let edit = editor.begin().await;
+    let directory = edit.directory();
     if directory.account(&login.to_string()).is_some() {
         return Err(ApiError::conflict(format!("there is already an account {login}"))
             .hint(format!("for a new password: waypost account passwd {login}")));
     }
     let mut account = Account { may_send_as, ..Account::new(login.clone(), net::random_bytes()) };
-    let (kept, password) = passwords::made(&shared, &account, &name, new.password).await?;
+    let (kept, password) = maker.make(&account, &name, new.password).await?;
     account.passwords.push(kept);
     let mut warnings = foreign(&directory, &login);
     if lacks_alias(&directory, &login) {
         warnings.extend(no_alias(std::slice::from_ref(&login)));
     }
     let change = DirectoryChange::Account(AccountChange::Add(Box::new(account)));
-    warnings.extend(shared.commit(format!("account {login} is added"), vec![change]).await?.warnings);
+    warnings.extend(edit.commit(format!("account {login} is added"), vec![change]).await?.warnings);
     Ok(Json(Login { login: login.to_string(), name, password, warnings }))
 }
 
@@ -134,8 +144,8 @@ fn no_alias(logins: &[Mailbox]) -> Vec<String> {
 }
 
 /// The account in force under this login.
-fn existing(shared: &Shared, login: &Mailbox) -> Result<Account, ApiError> {
-    let found = shared.handles.live.current().account(&login.to_string()).cloned();
+fn existing(directory: &Directory, login: &Mailbox) -> Result<Account, ApiError> {
+    let found = directory.account(&login.to_string()).cloned();
     found.ok_or_else(|| ApiError::missing(format!("there is no account {login}")).hint("waypost account list shows what there is"))
 }
 
@@ -152,7 +162,7 @@ fn legacy(names: &[String]) -> Result<Vec<String>, ApiError> {
 }
 
 pub(crate) async fn change(
-    State(shared): State<Shared>,
+    State(editor): State<DirectoryEditor>,
     Path(login): Path<String>,
     Body(patch): Body<AccountPatch>,
 ) -> Result<Json<Changed>, ApiError> {
@@ -161,9 +171,9 @@ pub(crate) async fn change(
     if changes.is_empty() {
         return Err(ApiError::bad("nothing was named to change").hint("name what is to be changed: enabled or may_send_as, say"));
     }
-    let _changing = shared.changing.lock().await;
-    let account = existing(&shared, &login)?;
-    let mut changed = shared.commit(format!("account {login} {}", said.join(" and ")), changes).await?;
+    let edit = editor.begin().await;
+    let account = existing(&edit.directory(), &login)?;
+    let mut changed = edit.commit(format!("account {login} {}", said.join(" and ")), changes).await?;
     if patch.legacy_mechanisms.as_ref().is_some_and(|names| !names.is_empty()) {
         changed.warnings.extend(passwords::unsealed(&account));
     }
@@ -212,10 +222,10 @@ fn changes(login: &Mailbox, patch: &AccountPatch) -> Result<(Vec<DirectoryChange
     Ok((changes, said))
 }
 
-pub(crate) async fn remove(State(shared): State<Shared>, Path(login): Path<String>) -> Result<Json<Changed>, ApiError> {
+pub(crate) async fn remove(State(editor): State<DirectoryEditor>, Path(login): Path<String>) -> Result<Json<Changed>, ApiError> {
     let login: Mailbox = parsed("an address", &login)?;
-    let _changing = shared.changing.lock().await;
-    existing(&shared, &login)?;
+    let edit = editor.begin().await;
+    existing(&edit.directory(), &login)?;
     let change = DirectoryChange::Account(AccountChange::Remove(login.clone()));
-    Ok(Json(shared.commit(format!("account {login} is removed"), vec![change]).await?))
+    Ok(Json(edit.commit(format!("account {login} is removed"), vec![change]).await?))
 }

@@ -3,10 +3,10 @@
 //! RFC 6409 s.6 and s.8 for submitted mail, RFC 9989 for mail from other servers. Invariant: a refusal is said here, in the session, where its
 //! sender hears it.
 
-use ::filter::Verdict;
 use directory::Directory;
 use mail::{AddressList, AddressListError, Domain, Fields, Mailbox, Reply, ReversePath};
 use policy::{AcceptedRecipient, Treatment};
+use spam_filter::Verdict;
 
 use crate::accept::filter::Filtered;
 use crate::accept::message_auth::{Authenticated, Proof};

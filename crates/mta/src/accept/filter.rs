@@ -5,10 +5,10 @@
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use ::filter::{Answer, Facts, Message, Verdict};
 use bytes::Bytes;
 use mail::Reply;
 use net::Clock;
+use spam_filter::{Answer, Facts, Message, Verdict};
 use store::{Content, StoreError};
 use tokio::sync::mpsc;
 

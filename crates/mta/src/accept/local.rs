@@ -6,11 +6,11 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use ::filter::{Answer, Verdict};
 use directory::{Account, Directory};
 use mail::{Body, Fields, ForwardPath, MailParameters, Mailbox, Notify, QueueId, Recipient, Reply, Ret, ReversePath};
 use net::{Clock, random_u32};
 use policy::{AcceptedRecipient, Client, LocalRules, LocalUser, Rules, Treatment};
+use spam_filter::{Answer, Verdict};
 use store::{Content, Store, StoreError};
 
 use crate::accept::decide::{Accepted, from_addresses};

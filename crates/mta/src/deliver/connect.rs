@@ -10,7 +10,7 @@ use mail::Domain;
 use net::Host;
 use policy::{NextHop, Scope, Trouble};
 use reports::tls::FailureDetails;
-use smtp::client::{Phase, Session};
+use smtp::client::{ClientSession, Phase};
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -51,7 +51,7 @@ impl Tried {
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub stream: Stream,
-    pub session: Session,
+    pub session: ClientSession,
     /// The host's name.
     pub host: Domain,
     /// Its address; none where it is a socket of this machine.

@@ -10,7 +10,7 @@ use mail::{Domain, Reply};
 use net::{TlsFault, Verify};
 use policy::{NextHop, Scope, Trouble, trouble_of_failure};
 use reports::tls::{FailureDetails, Policy, ResultType};
-use smtp::client::{Config, Event, Failure, Session, TlsMode};
+use smtp::client::{ClientEvent, ClientOptions, ClientSession, Failure, TlsMode};
 use store::Flow;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
@@ -66,7 +66,7 @@ impl Way<'_> {
 
     /// Greets a mailbox server on this machine.
     pub async fn open_local(self, local: UnixStream) -> Result<Connection, Trouble> {
-        self.greet_over(self.plan.tls, Stream::Local(local), Session::new).await.map_err(|e| e.into_trouble(&self.hop.host))
+        self.greet_over(self.plan.tls, Stream::Local(local), ClientSession::new).await.map_err(|e| e.into_trouble(&self.hop.host))
     }
 
     /// TLS as the plan says; where it is only opportunistic and fails, once more without it, over a new connection.
@@ -111,10 +111,10 @@ impl Way<'_> {
 
     async fn greet(self, tls: TlsMode, tcp: TcpStream) -> Result<Connection, GreetError> {
         let (ends, peer) = (Ends::of(&tcp), tcp.peer_addr());
-        let greeted = match (self.greet_over(tls, Stream::Plain(tcp), Session::new).await, peer) {
+        let greeted = match (self.greet_over(tls, Stream::Plain(tcp), ClientSession::new).await, peer) {
             (Err(GreetError::EhloRefused(_)), Ok(peer)) => {
                 let tcp = dial(peer, self.identity.source).await.map_err(GreetError::Lost)?;
-                self.greet_over(tls, Stream::Plain(tcp), |config| Session::new(config).without_ehlo()).await
+                self.greet_over(tls, Stream::Plain(tcp), |config| ClientSession::new(config).without_ehlo()).await
             }
             (greeted, _) => greeted,
         };
@@ -141,9 +141,14 @@ impl Way<'_> {
         }
     }
 
-    async fn greet_over(self, tls: TlsMode, mut stream: Stream, begin: fn(Config) -> Session) -> Result<Connection, GreetError> {
+    async fn greet_over(
+        self,
+        tls: TlsMode,
+        mut stream: Stream,
+        begin: fn(ClientOptions) -> ClientSession,
+    ) -> Result<Connection, GreetError> {
         let (protocol, credentials) = (self.plan.protocol, self.plan.credentials.clone());
-        let config = Config { protocol, hello: self.identity.hello.to_string(), tls, credentials };
+        let config = ClientOptions { protocol, hello: self.identity.hello.to_string(), tls, credentials };
         let mut session = begin(config);
         if self.world.circuits.is_data_only(&self.hop.host, self.world.clock.now_ms()) {
             session = session.without_chunking();
@@ -156,11 +161,11 @@ impl Way<'_> {
         loop {
             while let Some(event) = session.next_event() {
                 match event {
-                    Event::StartTls => {
+                    ClientEvent::StartTls => {
                         (stream, description) = self.handshake(stream).await?;
                         session.tls_established();
                     }
-                    Event::Ready => {
+                    ClientEvent::Ready => {
                         let (host, verified) = (self.hop.host.clone(), self.verified(description.is_some()));
                         return Ok(Connection {
                             stream,
@@ -173,15 +178,17 @@ impl Way<'_> {
                             place: None,
                         });
                     }
-                    Event::Failed(failure @ (Failure::Disconnected { .. } | Failure::Closing421(_))) if session.has_refused_ehlo() => {
+                    ClientEvent::Failed(failure @ (Failure::Disconnected { .. } | Failure::Closing421(_)))
+                        if session.has_refused_ehlo() =>
+                    {
                         return Err(GreetError::EhloRefused(failure));
                     }
-                    Event::Failed(failure) => return Err(GreetError::Failed(failure)),
-                    Event::SendContent | Event::Done(_) => {}
+                    ClientEvent::Failed(failure) => return Err(GreetError::Failed(failure)),
+                    ClientEvent::SendContent | ClientEvent::Done(_) => {}
                 }
             }
             session.take_output(&mut output);
-            let lost = |error, session: &Session| match session.has_refused_ehlo() {
+            let lost = |error, session: &ClientSession| match session.has_refused_ehlo() {
                 true => GreetError::EhloRefused(Failure::Disconnected { after_dot: false }),
                 false => GreetError::Lost(error),
             };

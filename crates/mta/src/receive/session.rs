@@ -12,7 +12,7 @@ use mail::{QueueId, Recipient, Reply, ReversePath};
 use net::{Clock, ServerTls, random_u32};
 use policy::{AcceptedRecipient, Client};
 use sasl::Mechanism;
-use smtp::server::{AuthStep, Config, Event, Service, Session, TlsInfo};
+use smtp::server::{AuthStep, ServerEvent, ServerOptions, ServerSession, Service, TlsInfo};
 use store::Store;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
@@ -26,8 +26,8 @@ use crate::accept::received::{Received, SessionFacts};
 use crate::accept::send_limit::Allowance;
 use crate::queue::dispatch::Dispatch;
 use crate::queue::responsibility::Responsibility;
-use crate::receive::auth::authenticator::Logins;
-use crate::receive::auth::exchange::{Answer, LogIn};
+use crate::receive::auth::authenticator::Authenticator;
+use crate::receive::auth::exchange::{AuthAnswer, AuthExchange};
 use crate::receive::content_quota::{Arriving, NotKept, Spooling};
 use crate::receive::known_networks::KnownNetworks;
 use crate::receive::listen::Place;
@@ -46,7 +46,7 @@ pub(crate) struct Reception {
     pub live: Arc<LiveDirectory>,
     pub store: Store,
     pub clock: Clock,
-    pub logins: Logins,
+    pub logins: Authenticator,
     pub allowance: Allowance,
     pub tls: Option<ServerTls>,
     pub dispatch: Dispatch,
@@ -67,7 +67,7 @@ pub(crate) struct Reception {
 
 /// One session: the protocol's state, and what the transaction under way has opened.
 pub(crate) struct Driver {
-    session: Session<AcceptedRecipient>,
+    session: ServerSession<AcceptedRecipient>,
     stream: Option<Stream>,
     client: IpAddr,
     who: Claimant,
@@ -77,7 +77,7 @@ pub(crate) struct Driver {
     spool: Option<Spooling>,
     secured: Option<Box<Secured>>,
     kind: ListenerKind,
-    log_in: LogIn,
+    log_in: AuthExchange,
     output: Vec<u8>,
 }
 
@@ -90,9 +90,9 @@ impl From<std::io::Error> for Gone {
     }
 }
 
-fn session_config(settings: &Settings, directory: &Directory, kind: ListenerKind, tls: bool) -> Config {
+fn session_config(settings: &Settings, directory: &Directory, kind: ListenerKind, tls: bool) -> ServerOptions {
     let offered = |mechanism: &Mechanism| is_offered(*mechanism, settings, directory, kind);
-    Config {
+    ServerOptions {
         hostname: settings.hostname.clone(),
         service: if kind == ListenerKind::Mx { Service::Mx } else { Service::Submission },
         starttls: tls,
@@ -118,8 +118,9 @@ fn is_offered(mechanism: Mechanism, settings: &Settings, directory: &Directory, 
 impl Driver {
     pub fn new(stream: Stream, secured: Option<Secured>, who: Claimant, kind: ListenerKind, reception: Arc<Reception>) -> Self {
         let config = session_config(&reception.settings.load(), &reception.live.current(), kind, reception.tls.is_some());
-        let session = Session::new(Arc::new(config), secured.as_ref().map(|secured| TlsInfo { description: secured.description.clone() }));
-        let (secured, log_in) = (secured.map(Box::new), LogIn::default());
+        let session =
+            ServerSession::new(Arc::new(config), secured.as_ref().map(|secured| TlsInfo { description: secured.description.clone() }));
+        let (secured, log_in) = (secured.map(Box::new), AuthExchange::default());
         let client = who.client;
         Self { session, stream: Some(stream), client, who, place: None, reception, spool: None, secured, kind, log_in, output: Vec::new() }
     }
@@ -148,7 +149,7 @@ impl Driver {
         let mut patience = Patience::new(now());
         loop {
             while let Some(event) = self.session.next_event() {
-                if matches!(event, Event::Close) {
+                if matches!(event, ServerEvent::Close) {
                     return self.flush().await;
                 }
                 self.handle(event).await?;
@@ -216,22 +217,22 @@ impl Driver {
         Ok(sent?)
     }
 
-    async fn handle(&mut self, event: Event) -> Result<(), Gone> {
+    async fn handle(&mut self, event: ServerEvent) -> Result<(), Gone> {
         // What happens rarely is boxed: a session that waits, as most do, must be small.
         match event {
-            Event::StartTls => return Box::pin(self.start_tls()).await,
-            Event::Auth(step) => Box::pin(self.auth(step)).await,
-            Event::Mail { reverse_path, .. } => self.mail(&reverse_path),
-            Event::Recipient(recipient) => self.recipient(&recipient).await,
-            Event::Data => Box::pin(self.data()).await,
-            Event::Content(bytes) => self.content(&bytes).await,
-            Event::ContentAborted => self.spool = None,
-            Event::ContentEnd => {
+            ServerEvent::StartTls => return Box::pin(self.start_tls()).await,
+            ServerEvent::Auth(step) => Box::pin(self.auth(step)).await,
+            ServerEvent::Mail { reverse_path, .. } => self.mail(&reverse_path),
+            ServerEvent::Recipient(recipient) => self.recipient(&recipient).await,
+            ServerEvent::Data => Box::pin(self.data()).await,
+            ServerEvent::Content(bytes) => self.content(&bytes).await,
+            ServerEvent::ContentAborted => self.spool = None,
+            ServerEvent::ContentEnd => {
                 self.flush().await?;
                 let reply = Box::pin(self.content_end()).await;
-                self.session.finish(reply);
+                self.session.finish_content(reply);
             }
-            Event::Close => {}
+            ServerEvent::Close => {}
         }
         Ok(())
     }
@@ -248,15 +249,15 @@ impl Driver {
 
     async fn auth(&mut self, step: AuthStep) {
         match self.log_in.step(&self.reception, self.client, self.secured.as_deref(), step).await {
-            Answer::Challenge(challenge) => self.session.auth_challenge(&challenge),
-            Answer::In(login) => {
+            AuthAnswer::Challenge(challenge) => self.session.challenge_auth(&challenge),
+            AuthAnswer::LoggedIn(login) => {
                 self.who.rank = Rank::Account;
                 if let Some(place) = &mut self.place {
                     place.logged_in();
                 }
-                self.session.auth_succeeded(login);
+                self.session.accept_auth(login);
             }
-            Answer::Refused(reply) => self.session.auth_failed(reply),
+            AuthAnswer::Refused(reply) => self.session.refuse_auth(reply),
         }
     }
 

@@ -80,7 +80,7 @@ fn responses_of_three_generations_are_proven() {
             assert_eq!(end(&message, found(&["x", "Password"])), proven);
             assert_eq!(end(&message, found(&["password", ""])), Step::Refused);
             assert_eq!(end(&message, found(&[])), Step::Refused);
-            assert_eq!(end(&message, Found::Nobody), Step::Refused);
+            assert_eq!(end(&message, Found::NoSuchUser), Step::Refused);
             // Another name has another response in the second version only.
             let other = authenticate("Usfr", "Domain", is_unicode, &lm, &nt);
             assert_eq!(end(&other, found(&["Password"])) == Step::Refused, nt.len() > 24);

@@ -64,7 +64,7 @@ fn example(hash: ScramHash, name: &str, first: &str, server_nonce: &str, salt: &
     let salt = STANDARD.decode(salt).unwrap();
     let keys = vec![scram_keys(hash, "pencil", &salt, 4096).unwrap()];
     scram.found(Found::Scram { salt, iterations: 4096, keys }).unwrap();
-    let State::Final { first, nonce, server_first, .. } = &mut scram.state else { panic!("no state") };
+    let ScramState::Final { first, nonce, server_first, .. } = &mut scram.state else { panic!("no state") };
     let ours = nonce.clone();
     *nonce = format!("{}{server_nonce}", first.nonce);
     *server_first = server_first.replace(&ours, nonce);
@@ -220,9 +220,9 @@ fn what_is_not_the_last_message_is_refused() {
 
 #[test]
 fn an_unknown_user_looks_like_a_wrong_password() {
-    for nobody in [Found::Nobody, Found::Secrets(vec![Secret::new("one")]), found(SHA256, &[])] {
+    for nobody in [Found::NoSuchUser, Found::Secrets(vec![Secret::new("one")]), found(SHA256, &[])] {
         let (mut exchange, first) = begun(Mechanism::ScramSha256, "n,,", nobody);
-        let (_, again) = begun(Mechanism::ScramSha256, "n,,", Found::Nobody);
+        let (_, again) = begun(Mechanism::ScramSha256, "n,,", Found::NoSuchUser);
         assert_eq!(first, again, "the salt stays the same");
         assert!(first.ends_with(",i=15000"));
         let salt = first.split(",s=").nth(1).unwrap().split(',').next().unwrap();
@@ -232,7 +232,7 @@ fn an_unknown_user_looks_like_a_wrong_password() {
     let salt = |name: &str, pepper| {
         let mut exchange = Exchange::new(Mechanism::ScramSha256, Context { pepper: [pepper; 32], ..context() });
         exchange.start(Some(format!("n,,n={name},r=abc").as_bytes()));
-        challenge(exchange.found(Found::Nobody))
+        challenge(exchange.found(Found::NoSuchUser))
     };
     assert_eq!(salt("tim", 1), salt("TIM", 1));
     assert_ne!(salt("tim", 1), salt("tom", 1));

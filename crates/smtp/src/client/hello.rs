@@ -8,10 +8,10 @@ use base64::engine::general_purpose::STANDARD;
 use mail::Reply;
 
 use super::capabilities::Capabilities;
-use super::session::{AuthStage, Expect, Session};
-use super::{Event, Failure, Phase, Protocol, TlsMode};
+use super::session::{AuthStage, ClientSession, Expect};
+use super::{ClientEvent, Failure, Phase, Protocol, TlsMode};
 
-impl Session {
+impl ClientSession {
     pub(super) fn greeted(&mut self, reply: Reply) {
         match reply.code / 100 {
             2 if self.by_helo && self.config.protocol == Protocol::Smtp => self.say_hello("HELO", Expect::Helo),
@@ -81,7 +81,7 @@ impl Session {
             2 if self.has_more_input() => self.fail(Failure::TlsInjected),
             2 => {
                 self.in_handshake = true;
-                self.events.push_back(Event::StartTls);
+                self.events.push_back(ClientEvent::StartTls);
             }
             4 | 5 if needed => self.fail(Failure::TlsRefused(reply)),
             4 | 5 => self.ready(),
@@ -89,7 +89,7 @@ impl Session {
         }
     }
 
-    /// After [`Event::StartTls`]: what was said in plaintext is forgotten, and EHLO said again.
+    /// After [`ClientEvent::StartTls`]: what was said in plaintext is forgotten, and EHLO said again.
     pub fn tls_established(&mut self) {
         if !self.in_handshake {
             debug_assert!(self.phase == Phase::Closed, "no handshake was asked for");
@@ -138,7 +138,7 @@ impl Session {
 
     fn ready(&mut self) {
         self.phase = Phase::Ready;
-        self.events.push_back(Event::Ready);
+        self.events.push_back(ClientEvent::Ready);
     }
 }
 

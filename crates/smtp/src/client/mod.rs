@@ -4,9 +4,9 @@
 //! RFC 6152 (8BITMIME) and RFC 6531 (SMTPUTF8); and LMTP, RFC 2033. Invariant: every reply is matched to the command that it answers, and
 //! whatever cannot be matched ends the session, so no recipient is ever told another's fate.
 //!
-//! The driver's loop: write out what [`Session::take_output`] gives, read, feed [`Session::receive`], ask
-//! [`Session::next_event`] until it gives `None`. After [`Event::Ready`], and after each [`Event::Done`] whose outcome is
-//! reusable, [`Session::begin`] or [`Session::quit`] may follow.
+//! The driver's loop: write out what [`ClientSession::take_output`] gives, read, feed [`ClientSession::receive`], ask
+//! [`ClientSession::next_event`] until it gives `None`. After [`ClientEvent::Ready`], and after each [`ClientEvent::Done`] whose outcome is
+//! reusable, [`ClientSession::begin`] or [`ClientSession::quit`] may follow.
 
 mod capabilities;
 mod hello;
@@ -20,7 +20,7 @@ use std::fmt;
 use mail::{MailParameters, Recipient, Reply, ReversePath};
 
 pub use capabilities::Capabilities;
-pub use session::Session;
+pub use session::ClientSession;
 
 /// What is demanded of TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +62,7 @@ pub enum Protocol {
 
 /// How one session is to go.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Config {
+pub struct ClientOptions {
     /// What is spoken.
     pub protocol: Protocol,
     /// Our name for EHLO.
@@ -75,7 +75,7 @@ pub struct Config {
 
 /// A message to be handed over, without its content.
 #[derive(Debug, Clone)]
-pub struct Transaction {
+pub struct ClientTransaction {
     /// Where reports go.
     pub reverse_path: ReversePath,
     /// What MAIL says besides. Its `size_bytes` is not used.
@@ -117,12 +117,12 @@ pub enum Phase {
 
 /// What the driver must act upon.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// Do the handshake, then call [`Session::tls_established`].
+pub enum ClientEvent {
+    /// Do the handshake, then call [`ClientSession::tls_established`].
     StartTls,
     /// The session is open for its first transaction.
     Ready,
-    /// Hand over the content by [`Session::content`], then [`Session::content_end`].
+    /// Hand over the content by [`ClientSession::send_content`], then [`ClientSession::finish_content`].
     SendContent,
     /// The transaction is over.
     Done(Outcome),
@@ -185,6 +185,6 @@ pub enum Failure {
     /// The peer closes the connection.
     Closing421(Reply),
     /// The peer offers CHUNKING and does not know BDAT. What followed may have been read as commands, so this connection is of no more use; over another
-    /// one, [`Session::without_chunking`] sends the message by DATA.
+    /// one, [`ClientSession::without_chunking`] sends the message by DATA.
     ChunkingRefused(Reply),
 }

@@ -10,7 +10,7 @@ use mail::Reply;
 use super::capabilities::Capabilities;
 use super::replies::ReplyReader;
 use super::transaction::Attempt;
-use super::{Config, Event, Failure, Phase, TlsMode};
+use super::{ClientEvent, ClientOptions, Failure, Phase, TlsMode};
 
 /// A command whose reply has not come yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,12 +41,12 @@ pub(super) enum AuthStage {
 
 /// A client session.
 #[derive(Debug)]
-pub struct Session {
-    pub(super) config: Config,
+pub struct ClientSession {
+    pub(super) config: ClientOptions,
     pub(super) phase: Phase,
     pub(super) output: Vec<u8>,
     pub(super) expected: VecDeque<Expect>,
-    pub(super) events: VecDeque<Event>,
+    pub(super) events: VecDeque<ClientEvent>,
     pub(super) capabilities: Capabilities,
     pub(super) tls: bool,
     pub(super) attempt: Option<Attempt>,
@@ -66,9 +66,9 @@ pub struct Session {
     disconnected: bool,
 }
 
-impl Session {
+impl ClientSession {
     /// A session that waits for the banner.
-    pub fn new(config: Config) -> Self {
+    pub fn new(config: ClientOptions) -> Self {
         Self {
             tls: config.tls == TlsMode::Implicit,
             config,
@@ -121,7 +121,7 @@ impl Session {
     }
 
     /// The next event. `None`: the session needs more input, or content.
-    pub fn next_event(&mut self) -> Option<Event> {
+    pub fn next_event(&mut self) -> Option<ClientEvent> {
         loop {
             if let Some(event) = self.events.pop_front() {
                 return Some(event);
@@ -180,8 +180,8 @@ impl Session {
     pub(super) fn fail(&mut self, failure: Failure) {
         // Once QUIT is sent, whatever the peer does is as good as 221.
         if !matches!(self.phase, Phase::Closed | Phase::Quit) {
-            self.events.retain(|event| matches!(event, Event::Done(_)));
-            self.events.push_back(Event::Failed(failure));
+            self.events.retain(|event| matches!(event, ClientEvent::Done(_)));
+            self.events.push_back(ClientEvent::Failed(failure));
         }
         self.close();
     }

@@ -6,14 +6,14 @@
 use mail::Reply;
 
 use super::outgoing::Framing;
-use super::session::{Expect, Session};
-use super::{Event, Failure, Outcome, Phase, Protocol, Stage, Transaction};
+use super::session::{ClientSession, Expect};
+use super::{ClientEvent, ClientTransaction, Failure, Outcome, Phase, Protocol, Stage};
 use crate::dots::Stuffer;
 
 /// A transaction under way.
 #[derive(Debug)]
 pub(super) struct Attempt {
-    transaction: Transaction,
+    transaction: ClientTransaction,
     /// The refusal of each recipient; `None` while it is accepted.
     refusals: Vec<Option<Reply>>,
     mail_refusal: Option<Reply>,
@@ -32,9 +32,9 @@ impl Attempt {
     }
 }
 
-impl Session {
+impl ClientSession {
     /// Begins a transaction. Legal in [`Phase::Ready`].
-    pub fn begin(&mut self, transaction: Transaction) {
+    pub fn begin(&mut self, transaction: ClientTransaction) {
         if self.phase != Phase::Ready {
             debug_assert!(self.phase == Phase::Closed, "a transaction is begun out of turn");
             return self.fail(Failure::Protocol("a transaction was begun out of turn".into()));
@@ -71,8 +71,8 @@ impl Session {
         }
     }
 
-    fn refuse_locally(&mut self, transaction: &Transaction, refusal: &Reply) {
-        self.events.push_back(Event::Done(Outcome {
+    fn refuse_locally(&mut self, transaction: &ClientTransaction, refusal: &Reply) {
+        self.events.push_back(ClientEvent::Done(Outcome {
             recipients: transaction.recipients.iter().map(|_| Err(refusal.clone())).collect(),
             dsn_passed_on: false,
             refused_at: Some(Stage::Local),
@@ -170,7 +170,7 @@ impl Session {
             let line = format!("BDAT {} LAST", attempt.transaction.size_bytes);
             self.send(&line, Expect::End);
             self.phase = Phase::Content;
-            self.events.push_back(Event::SendContent);
+            self.events.push_back(ClientEvent::SendContent);
         } else if !attempt.pipelined {
             self.send("DATA", Expect::Data);
         }
@@ -181,7 +181,7 @@ impl Session {
         match (reply.code / 100, attempt.any_accepted()) {
             (3, true) => {
                 self.phase = Phase::Content;
-                self.events.push_back(Event::SendContent);
+                self.events.push_back(ClientEvent::SendContent);
             }
             (3, false) => self.send(".", Expect::EmptyEnd),
             (4 | 5, true) => {
@@ -255,12 +255,12 @@ impl Session {
             (None, Some(refusal), _) => Err(refusal),
             (None, None, Some(taken)) => Ok(taken.clone()),
             (None, None, None) => {
-                verdict().unwrap_or_else(|| Err(Reply::new(451, (4, 5, 0), "The next hop did not say what became of the message")))
+                verdict().unwrap_or_else(|| Err(Reply::new(451, (4, 5, 0), "the next hop gave no reply for this recipient")))
             }
         };
         let recipients = attempt.refusals.into_iter().map(fate).collect();
         let dsn_passed_on = self.capabilities.dsn;
-        self.events.push_back(Event::Done(Outcome { recipients, dsn_passed_on, refused_at: attempt.refused_at, reusable }));
+        self.events.push_back(ClientEvent::Done(Outcome { recipients, dsn_passed_on, refused_at: attempt.refused_at, reusable }));
         if reusable {
             self.phase = Phase::Ready;
         } else {

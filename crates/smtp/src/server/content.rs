@@ -6,8 +6,8 @@
 use bytes::{Buf, Bytes};
 use mail::Reply;
 
-use super::session::{Chunk, Question, Session, State, Step, Swallow};
-use super::{Event, replies};
+use super::session::{Chunk, Question, RefusedChunk, ServerSession, SessionState, Step};
+use super::{ServerEvent, replies};
 use crate::chunks::{LineCheck, LineLength};
 use crate::dots::{Unstuffed, Unstuffer};
 
@@ -64,7 +64,7 @@ impl Content {
     }
 }
 
-impl<R> Session<R> {
+impl<R> ServerSession<R> {
     pub(super) fn step_data(&mut self) -> Step {
         if self.content.ended {
             return self.content_over();
@@ -89,7 +89,7 @@ impl<R> Session<R> {
         }
         self.content.size_bytes = size_bytes;
         if !piece.is_empty() {
-            Step::Event(Event::Content(piece))
+            Step::Event(ServerEvent::Content(piece))
         } else if self.content.ended {
             self.content_over()
         } else {
@@ -105,7 +105,7 @@ impl<R> Session<R> {
             return Step::Idle;
         }
         let length = self.input.len().min(usize::try_from(chunk.left).unwrap_or(usize::MAX));
-        self.state = State::Chunk(Chunk::new(chunk.left.saturating_sub(length as u64), chunk.last));
+        self.state = SessionState::Chunk(Chunk::new(chunk.left.saturating_sub(length as u64), chunk.last));
         if self.content.fault.is_some() {
             self.input.advance(length);
             return Step::Again;
@@ -118,12 +118,12 @@ impl<R> Session<R> {
             return self.abort(replies::long_line());
         }
         self.content.size_bytes = self.content.size_bytes.saturating_add(length as u64);
-        Step::Event(Event::Content(piece))
+        Step::Event(ServerEvent::Content(piece))
     }
 
     /// Throws a refused chunk away, and answers at its end (RFC 3030 s.2: one reply to each BDAT, in order).
     pub(super) fn step_swallow(&mut self) -> Step {
-        let State::Swallow(swallow) = &mut self.state else { return Step::Idle };
+        let SessionState::Swallow(swallow) = &mut self.state else { return Step::Idle };
         if swallow.left > 0 {
             if self.input.is_empty() {
                 return Step::Idle;
@@ -133,7 +133,7 @@ impl<R> Session<R> {
             swallow.left = swallow.left.saturating_sub(available as u64);
             return Step::Again;
         }
-        if let State::Swallow(Swallow { reply, is_strike, .. }) = std::mem::replace(&mut self.state, State::Command) {
+        if let SessionState::Swallow(RefusedChunk { reply, is_strike, .. }) = std::mem::replace(&mut self.state, SessionState::Command) {
             if is_strike {
                 self.out_of_sequence(&reply);
             } else {
@@ -149,8 +149,8 @@ impl<R> Session<R> {
             return self.content_over();
         }
         if !last {
-            self.state = State::Command;
-            self.reply(&Reply::new(250, (2, 0, 0), "Chunk taken"));
+            self.state = SessionState::Command;
+            self.reply(&Reply::new(250, (2, 0, 0), "chunk received"));
             return Step::Again;
         }
         if self.content.lines.is_after_cr() {
@@ -161,27 +161,27 @@ impl<R> Session<R> {
             let line_end = Bytes::from_static(b"\r\n");
             self.content.lines = LineCheck::default();
             self.content.size_bytes = self.content.size_bytes.saturating_add(2);
-            return Step::Event(Event::Content(line_end));
+            return Step::Event(ServerEvent::Content(line_end));
         }
         self.content_over()
     }
 
     fn abort(&mut self, reply: Reply) -> Step {
         self.content.fail(reply);
-        Step::Event(Event::ContentAborted)
+        Step::Event(ServerEvent::ContentAborted)
     }
 
     fn content_over(&mut self) -> Step {
         self.content.open = false;
         match self.content.fault.take() {
             None => {
-                self.state = State::Waiting(Question::ContentEnd);
-                Step::Event(Event::ContentEnd)
+                self.state = SessionState::Waiting(Question::ContentEnd);
+                Step::Event(ServerEvent::ContentEnd)
             }
             Some(reply) => {
                 self.strikes.excuse_pipelined();
                 self.reset();
-                self.state = State::Command;
+                self.state = SessionState::Command;
                 self.reply(&reply);
                 Step::Again
             }

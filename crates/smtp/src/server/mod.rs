@@ -2,10 +2,10 @@
 //!
 //! RFC 5321, with RFC 1870 (SIZE), RFC 2034, RFC 2920 (PIPELINING), RFC 3030 (CHUNKING), RFC 3207 (STARTTLS), RFC 3461 (DSN),
 //! RFC 4954 (AUTH), RFC 6152 (8BITMIME) and RFC 6531 (SMTPUTF8). Invariant: every command gets exactly one reply,
-//! in order, and nothing of a transaction outlives [`Session::reset`], the one way in which a transaction ends.
+//! in order, and nothing of a transaction outlives [`ServerSession::reset`], the one way in which a transaction ends.
 //!
-//! The driver's loop: feed bytes with [`Session::receive`], ask [`Session::next_event`] until it gives `None`, answer what
-//! is a question ([`Session::waiting`]), and write out what [`Session::take_output`] gives. While the session waits for an
+//! The driver's loop: feed bytes with [`ServerSession::receive`], ask [`ServerSession::next_event`] until it gives `None`, answer what
+//! is a question ([`ServerSession::waiting`]), and write out what [`ServerSession::take_output`] gives. While the session waits for an
 //! answer it keeps what it is fed, so a driver that decides slowly must not read meanwhile: that is what bounds memory.
 
 mod answers;
@@ -23,7 +23,7 @@ mod verb;
 use bytes::Bytes;
 use mail::{Domain, MailParameters, Recipient, ReversePath};
 
-pub use session::Session;
+pub use session::ServerSession;
 
 /// Which service a session speaks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub enum Service {
 
 /// What all sessions of one listener share.
 #[derive(Debug, Clone)]
-pub struct Config {
+pub struct ServerOptions {
     /// Our name, for the banner and EHLO.
     pub hostname: Domain,
     /// Which service this is.
@@ -60,7 +60,7 @@ pub struct TlsInfo {
 
 /// One mail transaction, as far as it was accepted. `R` is what the driver attached to each recipient.
 #[derive(Debug, Clone)]
-pub struct Transaction<R> {
+pub struct ServerTransaction<R> {
     /// From MAIL.
     pub reverse_path: ReversePath,
     /// The parameters of MAIL.
@@ -74,7 +74,7 @@ pub struct Transaction<R> {
 pub enum AuthStep {
     /// AUTH was given. A new exchange: an older one that got no answer was cancelled.
     Begin {
-        /// The mechanism, upper case, one of those in the [`Config`].
+        /// The mechanism, upper case, one of those in the [`ServerOptions`].
         mechanism: String,
         /// The initial response, decoded.
         initial: Option<Vec<u8>>,
@@ -85,25 +85,25 @@ pub enum AuthStep {
 
 /// What the driver must act upon.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// 220 is queued: flush, do the handshake, call [`Session::tls_established`].
+pub enum ServerEvent {
+    /// 220 is queued: flush, do the handshake, call [`ServerSession::tls_established`].
     StartTls,
-    /// Answer by [`Session::auth_challenge`], [`Session::auth_succeeded`] or [`Session::auth_failed`].
+    /// Answer by [`ServerSession::challenge_auth`], [`ServerSession::accept_auth`] or [`ServerSession::refuse_auth`].
     Auth(AuthStep),
-    /// Answer by [`Session::accept_mail`] or [`Session::refuse`].
+    /// Answer by [`ServerSession::accept_mail`] or [`ServerSession::refuse`].
     Mail {
         /// Where reports go.
         reverse_path: ReversePath,
         /// The parameters.
         parameters: MailParameters,
     },
-    /// Answer by [`Session::accept_recipient`] or [`Session::refuse`].
+    /// Answer by [`ServerSession::accept_recipient`] or [`ServerSession::refuse`].
     Recipient(Recipient),
-    /// Content is about to come: open a spool. Answer by [`Session::accept_data`] or [`Session::refuse`].
+    /// Content is about to come: open a spool. Answer by [`ServerSession::accept_data`] or [`ServerSession::refuse`].
     Data,
     /// A piece of content: dots unstuffed, line ends canonical.
     Content(Bytes),
-    /// All content is there: [`Session::take_transaction`], then answer by [`Session::finish`].
+    /// All content is there: [`ServerSession::take_transaction`], then answer by [`ServerSession::finish_content`].
     ContentEnd,
     /// Drop what was spooled. The session replies by itself.
     ContentAborted,

@@ -11,10 +11,10 @@ use crate::dsn::parse_orcpt;
 
 /// Reads what follows MAIL.
 pub(super) fn parse_mail(argument: &str, extended: bool, has_tls: bool) -> Result<(ReversePath, MailParameters), Reply> {
-    let path = after_keyword(argument, "FROM:").ok_or_else(|| bad_argument("MAIL takes FROM:<address>"))?;
+    let path = after_keyword(argument, "FROM:").ok_or_else(|| bad_argument("syntax: MAIL FROM:<address>"))?;
     let (reverse_path, rest) = match ReversePath::take(path) {
         Ok(taken) => taken,
-        Err(PathError::Brackets) => return Err(bad_argument("The address must stand in angle brackets")),
+        Err(PathError::Brackets) => return Err(bad_argument("address must be in angle brackets")),
         Err(PathError::Address(_)) => return Err(bad_sender()),
     };
     let parameters = mail_parameters(rest, extended, has_tls)?;
@@ -29,27 +29,27 @@ pub(super) fn parse_mail(argument: &str, extended: bool, has_tls: bool) -> Resul
 
 /// Reads what follows RCPT.
 pub(super) fn parse_rcpt(argument: &str, extended: bool, smtputf8: bool) -> Result<Recipient, Reply> {
-    let path = after_keyword(argument, "TO:").ok_or_else(|| bad_argument("RCPT takes TO:<address>"))?;
+    let path = after_keyword(argument, "TO:").ok_or_else(|| bad_argument("syntax: RCPT TO:<address>"))?;
     let (forward_path, rest) = match ForwardPath::take(path) {
         Ok(taken) => taken,
-        Err(PathError::Brackets) => return Err(bad_argument("The address must stand in angle brackets")),
-        Err(PathError::Address(_)) => return Err(Reply::new(553, (5, 1, 3), "That is no address")),
+        Err(PathError::Brackets) => return Err(bad_argument("address must be in angle brackets")),
+        Err(PathError::Address(_)) => return Err(Reply::new(553, (5, 1, 3), "invalid address")),
     };
     check_utf8(path, rest, smtputf8)?;
     let mut recipient = Recipient::new(forward_path);
-    let mut seen = Seen::default();
+    let mut seen = SeenParameters::default();
     for word in words(rest, extended)? {
         let (keyword, value) = split_word(word);
         match keyword.as_str() {
             "NOTIFY" => {
                 seen.once(0)?;
                 let notify = value.and_then(Notify::parse);
-                recipient.notify = notify.ok_or_else(|| bad_argument("NOTIFY is NEVER, or some of SUCCESS, FAILURE, DELAY"))?;
+                recipient.notify = notify.ok_or_else(|| bad_argument("NOTIFY must be NEVER or a list of SUCCESS, FAILURE and DELAY"))?;
             }
             "ORCPT" => {
                 seen.once(1)?;
                 let orcpt = value.and_then(|v| parse_orcpt(v, smtputf8));
-                recipient.orcpt = Some(orcpt.ok_or_else(|| bad_argument("ORCPT is a type, a semicolon and xtext"))?);
+                recipient.orcpt = Some(orcpt.ok_or_else(|| bad_argument("syntax: ORCPT=type;xtext"))?);
             }
             _ => return Err(unknown_parameter()),
         }
@@ -71,13 +71,13 @@ pub(super) fn parse_chunk(argument: &str) -> Option<Chunk> {
 
 fn mail_parameters(rest: &str, extended: bool, has_tls: bool) -> Result<MailParameters, Reply> {
     let mut parameters = MailParameters::default();
-    let mut seen = Seen::default();
+    let mut seen = SeenParameters::default();
     for word in words(rest, extended)? {
         let (keyword, value) = split_word(word);
         match keyword.as_str() {
             "SIZE" => {
                 seen.once(0)?;
-                let size = value.and_then(number).ok_or_else(|| bad_argument("SIZE is a number"))?;
+                let size = value.and_then(number).ok_or_else(|| bad_argument("SIZE must be a number"))?;
                 parameters.size_bytes = Some(size.unwrap_or(u64::MAX));
             }
             "BODY" => {
@@ -98,12 +98,12 @@ fn mail_parameters(rest: &str, extended: bool, has_tls: bool) -> Result<MailPara
             "ENVID" => {
                 seen.once(4)?;
                 let envid = value.filter(|v| !v.is_empty() && v.len() <= 100).and_then(decode_xtext);
-                parameters.envid = Some(envid.ok_or_else(|| bad_argument("ENVID is at most 100 octets of xtext"))?);
+                parameters.envid = Some(envid.ok_or_else(|| bad_argument("ENVID must be xtext of at most 100 octets"))?);
             }
             // Whom the client trusts is nothing that we act upon (RFC 4954 s.5 lets us ignore it).
             "AUTH" => {
                 seen.once(5)?;
-                value.filter(|v| !v.is_empty()).and_then(decode_xtext).ok_or_else(|| bad_argument("AUTH is xtext"))?;
+                value.filter(|v| !v.is_empty()).and_then(decode_xtext).ok_or_else(|| bad_argument("AUTH must be xtext"))?;
             }
             // Offered under TLS only (RFC 8689 s.2).
             "REQUIRETLS" if has_tls => {
@@ -123,8 +123,8 @@ fn body(value: Option<&str>) -> Result<Body, Reply> {
     match value.unwrap_or_default().to_ascii_uppercase().as_str() {
         "7BIT" => Ok(Body::SevenBit),
         "8BITMIME" => Ok(Body::EightBit),
-        "BINARYMIME" => Err(Reply::new(504, (5, 5, 4), "BINARYMIME is not offered")),
-        _ => Err(bad_argument("BODY is 7BIT or 8BITMIME")),
+        "BINARYMIME" => Err(Reply::new(504, (5, 5, 4), "BINARYMIME is not supported")),
+        _ => Err(bad_argument("BODY must be 7BIT or 8BITMIME")),
     }
 }
 
@@ -132,7 +132,7 @@ fn ret(value: Option<&str>) -> Result<Ret, Reply> {
     match value.unwrap_or_default().to_ascii_uppercase().as_str() {
         "FULL" => Ok(Ret::Full),
         "HDRS" => Ok(Ret::Headers),
-        _ => Err(bad_argument("RET is FULL or HDRS")),
+        _ => Err(bad_argument("RET must be FULL or HDRS")),
     }
 }
 
@@ -151,7 +151,7 @@ fn after_keyword<'a>(argument: &'a str, keyword: &str) -> Option<&'a str> {
 /// The parameters, which stand after a space and need EHLO.
 fn words(rest: &str, extended: bool) -> Result<impl Iterator<Item = &str>, Reply> {
     if !rest.is_empty() && !rest.starts_with(' ') {
-        return Err(bad_argument("A space must follow the address"));
+        return Err(bad_argument("missing space after the address"));
     }
     let words = rest.split(' ').filter(|w| !w.is_empty());
     if !extended && words.clone().next().is_some() {
@@ -167,26 +167,26 @@ fn split_word(word: &str) -> (String, Option<&str>) {
 
 fn check_utf8(path: &str, rest: &str, smtputf8: bool) -> Result<(), Reply> {
     let address = path.get(..path.len() - rest.len()).unwrap_or_default();
-    if smtputf8 || address.is_ascii() { Ok(()) } else { Err(Reply::new(553, (5, 6, 7), "That address needs SMTPUTF8")) }
+    if smtputf8 || address.is_ascii() { Ok(()) } else { Err(Reply::new(553, (5, 6, 7), "address requires SMTPUTF8")) }
 }
 
 fn bad_sender() -> Reply {
-    Reply::new(553, (5, 1, 7), "That is no sender address")
+    Reply::new(553, (5, 1, 7), "invalid sender address")
 }
 
 fn unknown_parameter() -> Reply {
-    Reply::new(555, (5, 5, 4), "Parameter not recognised")
+    Reply::new(555, (5, 5, 4), "parameter not recognised")
 }
 
 /// Which parameters were there already.
 #[derive(Default)]
-struct Seen(u8);
+struct SeenParameters(u8);
 
-impl Seen {
+impl SeenParameters {
     fn once(&mut self, parameter: u8) -> Result<(), Reply> {
         let bit = 1 << parameter;
         if self.0 & bit != 0 {
-            return Err(bad_argument("A parameter is given twice"));
+            return Err(bad_argument("duplicate parameter"));
         }
         self.0 |= bit;
         Ok(())

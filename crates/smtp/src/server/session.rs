@@ -11,11 +11,11 @@ use mail::{MailParameters, Recipient, Reply, ReversePath};
 use super::content::Content;
 use super::line::Lines;
 use super::strikes::Strikes;
-use super::{Config, Event, TlsInfo, Transaction, replies};
+use super::{ServerEvent, ServerOptions, ServerTransaction, TlsInfo, replies};
 
 /// What the next byte means.
 #[derive(Debug)]
-pub(super) enum State {
+pub(super) enum SessionState {
     /// Nothing may come before the banner.
     Silent,
     /// A command.
@@ -29,7 +29,7 @@ pub(super) enum State {
     /// Content of a BDAT chunk.
     Chunk(Chunk),
     /// A chunk that is refused as soon as all of it has come.
-    Swallow(Swallow),
+    Swallow(RefusedChunk),
     /// Nothing more; `Close` is still to be told.
     Closing,
     /// Nothing more.
@@ -57,7 +57,7 @@ pub(super) struct Chunk {
 
 /// A refused chunk under way.
 #[derive(Debug)]
-pub(super) struct Swallow {
+pub(super) struct RefusedChunk {
     pub(super) left: u64,
     pub(super) reply: Reply,
     /// Whether the command was out of sequence, and counts against the client.
@@ -73,22 +73,22 @@ pub(super) struct Hello {
 
 /// What one step came to.
 pub(super) enum Step {
-    Event(Event),
+    Event(ServerEvent),
     Again,
     Idle,
 }
 
 /// A server session. `R` is what the driver attaches to each accepted recipient.
 #[derive(Debug)]
-pub struct Session<R> {
-    pub(super) config: Arc<Config>,
+pub struct ServerSession<R> {
+    pub(super) config: Arc<ServerOptions>,
     pub(super) tls: Option<TlsInfo>,
-    pub(super) state: State,
+    pub(super) state: SessionState,
     pub(super) input: BytesMut,
     pub(super) lines: Lines,
     pub(super) hello: Option<Hello>,
     pub(super) identity: Option<String>,
-    pub(super) transaction: Option<Transaction<R>>,
+    pub(super) transaction: Option<ServerTransaction<R>>,
     pub(super) content: Content,
     pub(super) strikes: Strikes,
     /// A recipient was tried in this transaction, accepted or not.
@@ -98,17 +98,17 @@ pub struct Session<R> {
     /// Something came at a time when nothing may come.
     spoke_early: bool,
     output: Vec<u8>,
-    pending: VecDeque<Event>,
+    pending: VecDeque<ServerEvent>,
     commands: u64,
 }
 
-impl<R> Session<R> {
+impl<R> ServerSession<R> {
     /// A session that has not greeted yet. `tls` is given for implicit TLS.
-    pub fn new(config: Arc<Config>, tls: Option<TlsInfo>) -> Self {
+    pub fn new(config: Arc<ServerOptions>, tls: Option<TlsInfo>) -> Self {
         Self {
             config,
             tls,
-            state: State::Silent,
+            state: SessionState::Silent,
             input: BytesMut::new(),
             lines: Lines::default(),
             hello: None,
@@ -127,12 +127,12 @@ impl<R> Session<R> {
 
     /// Queues the banner; a client that spoke first is turned away.
     pub fn greet(&mut self) {
-        if !matches!(self.state, State::Silent) {
+        if !matches!(self.state, SessionState::Silent) {
             self.misused("greet");
         } else if self.spoke_early {
             self.close_with(replies::too_early());
         } else {
-            self.state = State::Command;
+            self.state = SessionState::Command;
             self.reply(&Reply::plain(220, format!("{} ESMTP Waypost", self.config.hostname)));
         }
     }
@@ -145,8 +145,8 @@ impl<R> Session<R> {
     /// Takes in what the client sent.
     pub fn receive(&mut self, bytes: &[u8]) {
         match self.state {
-            State::Closing | State::Closed => {}
-            State::Silent => self.spoke_early |= !bytes.is_empty(),
+            SessionState::Closing | SessionState::Closed => {}
+            SessionState::Silent => self.spoke_early |= !bytes.is_empty(),
             _ if self.synchronising && !bytes.is_empty() => self.close_with(replies::too_early()),
             _ => {
                 if self.in_content() {
@@ -158,7 +158,7 @@ impl<R> Session<R> {
     }
 
     /// The next event. `None`: the session needs more input, or waits for an answer.
-    pub fn next_event(&mut self) -> Option<Event> {
+    pub fn next_event(&mut self) -> Option<ServerEvent> {
         loop {
             if let Some(event) = self.pending.pop_front() {
                 return Some(event);
@@ -174,16 +174,16 @@ impl<R> Session<R> {
 
     fn step(&mut self) -> Step {
         match &self.state {
-            State::Silent | State::Waiting(_) | State::Closed => Step::Idle,
-            State::Command => self.step_command(),
-            State::AuthResponse => self.step_auth_response(),
-            State::Data => self.step_data(),
-            State::Chunk(chunk) => self.step_chunk(*chunk),
-            State::Swallow(_) => self.step_swallow(),
-            State::Closing => {
-                self.state = State::Closed;
+            SessionState::Silent | SessionState::Waiting(_) | SessionState::Closed => Step::Idle,
+            SessionState::Command => self.step_command(),
+            SessionState::AuthResponse => self.step_auth_response(),
+            SessionState::Data => self.step_data(),
+            SessionState::Chunk(chunk) => self.step_chunk(*chunk),
+            SessionState::Swallow(_) => self.step_swallow(),
+            SessionState::Closing => {
+                self.state = SessionState::Closed;
                 self.input = BytesMut::new();
-                Step::Event(Event::Close)
+                Step::Event(ServerEvent::Close)
             }
         }
     }
@@ -225,14 +225,14 @@ impl<R> Session<R> {
     pub(super) fn end(&mut self) {
         if !self.is_closing() {
             self.reset();
-            self.state = State::Closing;
+            self.state = SessionState::Closing;
         }
     }
 
     /// Ends the transaction: the one place where it is forgotten.
     pub(super) fn reset(&mut self) {
         if self.content.is_open() {
-            self.pending.push_back(Event::ContentAborted);
+            self.pending.push_back(ServerEvent::ContentAborted);
         }
         self.transaction = None;
         self.content = Content::default();
@@ -258,16 +258,16 @@ impl<R> Session<R> {
 
     /// Whether the driver owes an answer; until it is given, no more should be read.
     pub fn waiting(&self) -> bool {
-        matches!(self.state, State::Waiting(_))
+        matches!(self.state, SessionState::Waiting(_))
     }
 
-    /// The transaction, complete. Only at [`Event::ContentEnd`].
-    pub fn take_transaction(&mut self) -> Option<Transaction<R>> {
-        matches!(self.state, State::Waiting(Question::ContentEnd)).then(|| self.transaction.take()).flatten()
+    /// The transaction, complete. Only at [`ServerEvent::ContentEnd`].
+    pub fn take_transaction(&mut self) -> Option<ServerTransaction<R>> {
+        matches!(self.state, SessionState::Waiting(Question::ContentEnd)).then(|| self.transaction.take()).flatten()
     }
 
     /// The transaction so far.
-    pub fn transaction(&self) -> Option<&Transaction<R>> {
+    pub fn transaction(&self) -> Option<&ServerTransaction<R>> {
         self.transaction.as_ref()
     }
 
@@ -303,7 +303,7 @@ impl<R> Session<R> {
 
     /// Whether content is being received, wanted or not.
     pub fn in_content(&self) -> bool {
-        matches!(self.state, State::Data | State::Chunk(_) | State::Swallow(_))
+        matches!(self.state, SessionState::Data | SessionState::Chunk(_) | SessionState::Swallow(_))
     }
 
     /// How many commands were answered: when this has risen, a deadline may start anew.
@@ -323,6 +323,6 @@ impl<R> Session<R> {
 
     /// Whether the last reply was said.
     pub fn is_closing(&self) -> bool {
-        matches!(self.state, State::Closing | State::Closed)
+        matches!(self.state, SessionState::Closing | SessionState::Closed)
     }
 }

@@ -6,15 +6,13 @@ use clap::Args;
 
 /// Check everything that mail depends on, here and in DNS; exit code 1 if something is wrong.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Each problem comes with a fix. Ports are tested from this machine, so a firewall in front of it goes unnoticed.
+#[command(after_help = "Each problem comes with a fix. Ports are tested from this machine, so a firewall in front of it goes unnoticed.
 
 Examples:
   waypost doctor
   waypost doctor --quiet             only problems
   waypost doctor --watch             repeat until nothing is wrong
-  waypost doctor --json | jq '.findings[] | select(.severity == \"error\")'"
-)]
+  waypost doctor --json | jq '.findings[] | select(.severity == \"error\")'")]
 pub struct DoctorArgs {
     /// Show only problems.
     #[arg(long, short)]

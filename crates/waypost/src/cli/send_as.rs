@@ -6,15 +6,13 @@ use clap::Args;
 
 /// Set up Gmail's "Send mail as" for an address: shows what to enter, tests it, and shows the code that Gmail sends.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Tests the server's ports as Gmail uses them: certificate, TLS and login. Exit code 1 if Gmail would fail.
+#[command(after_help = "Tests the server's ports as Gmail uses them: certificate, TLS and login. Exit code 1 if Gmail would fail.
 
 Examples:
   waypost sendas me@example.com --new-password       create a password for Gmail, show it once and test it
   waypost sendas info@example.com --login me@example.com
   waypost sendas me@example.com --wait 600           wait ten minutes for Gmail's code
-  waypost sendas me@example.com --password-stdin < secret"
-)]
+  waypost sendas me@example.com --password-stdin < secret")]
 pub struct SendAsArgs {
     /// The address to send as.
     pub address: String,

@@ -4,8 +4,7 @@ use clap::Args;
 
 /// Send a message from standard input, as sendmail does: for cron, git send-email, mutt, PHP.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Options of sendmail; others are accepted and ignored (-oem, -odb, -B8BITMIME, -G, -n):
+#[command(after_help = "Options of sendmail; others are accepted and ignored (-oem, -odb, -B8BITMIME, -G, -n):
   -t            send to the addresses in To, Cc and Bcc, and remove Bcc
   -i, -oi       a line with only a dot does not end the message
   -f ADDRESS    the envelope sender (also -r); '<>' for none
@@ -29,8 +28,7 @@ Started as sendmail, mailq or newaliases (through a link), it acts as that progr
 Examples:
   printf 'Subject: backup done\\n\\nall well\\n' | waypost sendmail root
   waypost sendmail -t -i -f me@example.com < message
-  git send-email --sendmail-cmd='waypost sendmail -i' --to list@example.org 0001-fix.patch"
-)]
+  git send-email --sendmail-cmd='waypost sendmail -i' --to list@example.org 0001-fix.patch")]
 pub struct SendmailArgs {
     /// Options and recipients.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTIONS|RECIPIENTS")]

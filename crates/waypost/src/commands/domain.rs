@@ -27,7 +27,9 @@ pub(super) async fn run(config: &Config, api: &mut Transport, command: DomainCom
                 match ask(&question)? {
                     Some(true) => {}
                     Some(false) => return Ok(()),
-                    None => bail!("this needs a confirmation, but standard input is not a terminal\n  hint: run the command again with --yes"),
+                    None => {
+                        bail!("this needs a confirmation, but standard input is not a terminal\n  hint: run the command again with --yes")
+                    }
                 }
             }
             let path = format!("/v1/domains/{}?with_aliases={}&everything={everything}", segment(&domain), with_aliases || everything);

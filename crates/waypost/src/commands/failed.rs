@@ -1,7 +1,7 @@
 //! `waypost failed`: deliveries that failed without a DSN.
 
-use control_api::api::FailedView;
 use anyhow::Result;
+use control_api::api::FailedView;
 
 use super::queue::tame;
 use crate::output::{DIM, Output, styled, table};

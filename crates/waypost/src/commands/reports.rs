@@ -8,7 +8,7 @@ use control_api::api::{
 };
 
 use super::queue::tame;
-use crate::cli::{ReportsCommand, ReportsArgs};
+use crate::cli::{ReportsArgs, ReportsCommand};
 use crate::output::{BAD, BOLD, DIM, GOOD, Output, WARN, styled, table};
 use crate::transport::Transport;
 

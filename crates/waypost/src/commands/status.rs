@@ -30,10 +30,7 @@ pub(super) async fn run(config: &Config, out: Output) -> Result<ExitCode> {
             return Ok(ExitCode::FAILURE);
         }
         Err(e) if e.kind() == ErrorKind::PermissionDenied => {
-            bail!(
-                "no permission for the server's socket {}\n  hint: run the command with sudo, or as the server's user",
-                socket.display()
-            )
+            bail!("no permission for the server's socket {}\n  hint: run the command with sudo, or as the server's user", socket.display())
         }
         Err(e) => return Err(e).with_context(|| format!("the server's socket {} cannot be used", socket.display())),
     };
@@ -60,7 +57,8 @@ fn text(status: &Value, pauses: &[PauseView], totals: Totals) -> String {
     field("queue", format!("{waiting} recipients waiting, {} held, {} set aside", totals.held, totals.set_aside));
     let (bugs, broken) = (number("bugs"), number("signatures_broken"));
     if bugs + broken > 0 {
-        let text = format!("{bugs} caught, and {broken} messages wait because a signature would have broken: read the log, and report this");
+        let text =
+            format!("{bugs} caught, and {broken} messages wait because a signature would have broken: read the log, and report this");
         field("bugs", styled(WARN, text));
     }
     if number("sts_testing_failures") > 0 {

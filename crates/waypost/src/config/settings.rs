@@ -6,7 +6,6 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use ::filter::{Address, Protocol, Thresholds};
 use directory::StrictDomain;
 use mail::Domain;
 use mail::srs::Srs;
@@ -14,6 +13,7 @@ use mta::VirtualSource;
 use mta::settings::{Delivery, Filtering, Forward, Limits, Reporting, Route, Sending, Settings, WhenDown};
 use policy::{Schedule, Unauthenticated};
 use smtp::client::{self, Credentials, TlsMode};
+use spam_filter::{Address, Protocol, Thresholds};
 use store::Flow;
 use toml::Spanned;
 
@@ -187,7 +187,7 @@ fn filtering(filter: &options::Filter) -> Option<Filtering> {
     let address = filter.address.as_ref().map(|address| address.0.clone());
     let address = address.unwrap_or_else(|| Address::Tcp { host: "127.0.0.1".into(), port: RSPAMD_PORT });
     Some(Filtering {
-        filter: ::filter::Filter { protocol, address, timeout_s: filter.timeout_s.0 },
+        filter: spam_filter::Filter { protocol, address, timeout_s: filter.timeout_s.0 },
         when_down: match filter.when_down {
             WhenDownWord::Pass => WhenDown::Pass,
             WhenDownWord::Defer => WhenDown::Defer,

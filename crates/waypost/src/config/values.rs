@@ -52,7 +52,7 @@ impl Word for IpAddr {
     const EXAMPLE: &'static str = "192.0.2.1 or 2001:db8::1";
 }
 
-impl Word for filter::Address {
+impl Word for spam_filter::Address {
     const WHAT: &'static str = "a filter's address";
     const EXAMPLE: &'static str = "127.0.0.1:11333 or unix:/run/milter.sock";
 }

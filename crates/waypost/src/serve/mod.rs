@@ -3,12 +3,12 @@
 //! Invariant: nothing listens before all that it needs is open; passwords are never taken without TLS; on the way down
 //! nothing is closed before what uses it.
 
+pub mod certificates;
 mod dns_watch;
-pub mod face;
 pub mod logging;
 mod public;
 pub mod rehearsal;
-mod reload;
+pub mod reload;
 mod service_manager;
 mod target_watch;
 
@@ -19,12 +19,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use arc_swap::ArcSwap;
 use axum::Router;
-use control_api::{Certificates, Handles, ReportFacts};
-use mta::passwords::PasswordKey;
-use mta::settings::LiveSettings;
-use mta::{LiveDirectory, Parts, Releaser, Server, Status};
+use control_api::ApiContext;
+use mta::{LiveDirectory, Parts, Releaser, Server};
 use net::acme::Challenges;
-use net::{ClientTls, Clock, Resolver, Validate, Validator};
+use net::{ClientTls, Clock, Resolver, Validate};
+use public_http::Web;
 use store::Store;
 use tokio::net::UnixListener;
 use tokio::runtime::Builder;
@@ -33,9 +32,10 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::config::{self, Config, ValidateWord};
-use crate::transport::{limit_of, releasing, routed, submitting, with_remedy};
-use face::{Certified, Face, server_tls};
-use public::Public;
+use crate::control::{ServerControl, ServerParts};
+use crate::transport::with_remedy;
+use certificates::{ServerCertificates, server_tls};
+use public::PublicSettings;
 use reload::Reloader;
 
 /// A stop may take this much longer than `delivery.shutdown_grace_s`: sessions say goodbye, and the log is moved into the database.
@@ -90,8 +90,8 @@ async fn serve(config: Config) -> Result<()> {
 pub struct Running {
     store: Store,
     server: Server,
-    face: Face,
-    certified: Arc<Certified>,
+    public: Web,
+    certificates: Arc<ServerCertificates>,
     reloader: Arc<Reloader>,
     watch: Option<dns_watch::Watch>,
     admin: JoinHandle<std::io::Result<()>>,
@@ -121,13 +121,12 @@ impl Running {
         let settings = Arc::new(ArcSwap::from_pointee(config.with_secrets()?));
         let live = LiveDirectory::open(store.clone(), &config.settings.delimiters, config.settings.virtual_file.clone()).await?;
         let live = Arc::new(live);
-        let public = Arc::new(ArcSwap::from_pointee(Public::of(config)));
-        let certified = Certified::new((tls.clone(), challenges), (&live, &resolver, &clock));
-        let reloader = Arc::new(Reloader::new(config, settings.clone(), live.clone(), public.clone(), certified.clone()));
+        let shown = Arc::new(ArcSwap::from_pointee(PublicSettings::of(config)));
+        let certificates = ServerCertificates::new(tls.clone(), challenges, live.clone(), resolver.clone(), clock.clone());
+        let reloader = Arc::new(Reloader::new(config, settings.clone(), live.clone(), shown.clone(), certificates.clone()));
         let releaser = Releaser::new(settings.clone(), store.clone(), live.clone(), clock.clone());
-        let limits = settings.clone();
         let parts = Parts {
-            settings,
+            settings: settings.clone(),
             listeners: config.listeners(),
             store: store.clone(),
             live: live.clone(),
@@ -139,21 +138,27 @@ impl Running {
             clock: clock.clone(),
         };
         let server = Server::start(parts).await?;
-        let face = Face::start(config, &certified, public)?;
-        let certificates = certified.certificates(config);
-        let handles = handles(
-            (store.clone(), live, clock, limits),
-            (releaser, resolver, password_key),
-            (&server, certificates),
-            (&reloader, crate::dns_facts::report_facts(config)),
-        );
-        let submit = submit.map(|listener| start_socket(config.submit_socket(), listener, control_api::submit_router(handles.clone())).0);
+        let public = public::start(config, &certificates, live.clone(), shown)?;
+        // The authority looks at the public server, which is up now.
+        certificates.configure_renewal(config);
+        let parts = ServerParts { resolver: resolver.clone(), certificates: certificates.clone(), reloader: reloader.clone() };
+        let context = ApiContext {
+            store: store.clone(),
+            live,
+            password_key,
+            clock,
+            resolver: Some(resolver),
+            report_facts: crate::dns_facts::report_facts(config),
+            certificates: config.certificate_directories().certificates,
+            control: Arc::new(ServerControl::new(&server, settings, releaser, parts)),
+        };
+        let submit = submit.map(|listener| start_socket(config.submit_socket(), listener, control_api::submit_router(context.clone())).0);
         let mut stop = Vec::from_iter(submit);
-        let router = control_api::router(handles);
+        let router = control_api::router(context);
         let watch = dns_watch::start(config, router.clone(), server.postmaster(), server.doubts());
         let (stop_admin, admin) = start_socket(config.admin_socket(), listener, router);
         stop.push(stop_admin);
-        Ok(Self { store, server, face, certified, reloader, watch, admin, stop })
+        Ok(Self { store, server, public, certificates, reloader, watch, admin, stop })
     }
 
     /// How long deliveries under way get at a stop.
@@ -164,8 +169,8 @@ impl Running {
     /// Ends in order. Whoever asks through the socket hears that the server goes, before its parts do.
     pub async fn stop(self) {
         drop(self.stop);
-        drop(self.face);
-        self.certified.stop();
+        drop(self.public);
+        self.certificates.stop();
         drop(self.watch);
         self.server.shut_down().await;
         // It takes the socket away when it ends.
@@ -188,54 +193,6 @@ async fn sweep(store: &Store, clock: &Clock) -> Result<()> {
         tracing::info!(files = swept.removed, "content files that were set apart more than 30 days ago were removed");
     }
     Ok(())
-}
-
-fn handles(
-    (store, live, clock, settings): (Store, Arc<LiveDirectory>, Clock, LiveSettings),
-    (releaser, resolver, password_key): (Releaser, Resolver, Arc<PasswordKey>),
-    (server, certificates): (&Server, Certificates),
-    (reloader, report_facts): (&Arc<Reloader>, ReportFacts),
-) -> Handles {
-    let (reloader, status) = (reloader.clone(), server.status());
-    Handles {
-        store,
-        live,
-        password_key,
-        clock,
-        retry: server.retrier(),
-        release: releasing(releaser),
-        submit: submitting(server.submitter(Arc::new(control_api::is_local_user))),
-        confirmations: server.confirmations(),
-        message_max_bytes: limit_of(settings.clone()),
-        pauses: Some(server.pauses()),
-        status: {
-            let resolver = resolver.clone();
-            Arc::new(move || status_json(status(), &resolver.known_validator()))
-        },
-        resolver: Some(resolver),
-        has_route: routed(settings),
-        report_facts,
-        certificates,
-        reload: Some(Arc::new(move || {
-            let reloader = reloader.clone();
-            Box::pin(async move { reloader.reload().await })
-        })),
-    }
-}
-
-fn status_json(status: Status, validator: &Validator) -> serde_json::Value {
-    serde_json::json!({
-        "running": true,
-        "version": env!("CARGO_PKG_VERSION"),
-        "sessions": status.sessions,
-        "in_flight": status.in_flight,
-        "workers": status.workers,
-        "connections": status.connections,
-        "bugs": status.bugs,
-        "signatures_broken": status.signatures_broken,
-        "sts_testing_failures": status.sts_testing_failures,
-        "dnssec": validator.word(),
-    })
 }
 
 /// The socket for mail of programs on this machine. Without it the server is of use all the same.

@@ -1,28 +1,31 @@
-//! What the pages may know: the bridge from directory, configuration and certificates to the public face.
+//! The public HTTP server: what its pages show of directory, configuration and certificates.
 //!
 //! Invariant: where the mail of an alias goes never passes here, and what follows from it only with `client_config.reveal_provider`.
 
 use std::sync::Arc;
 
+use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
 use mail::{Domain, Mailbox};
 use mta::LiveDirectory;
 use net::ServerTls;
-use public_http::pages::{Facts, Shown};
+use public_http::Web;
+use public_http::pages::{Facts, Pages, Shown};
 
+use super::certificates::ServerCertificates;
 use crate::config::Config;
 
 /// What a reload may change.
 #[derive(Debug)]
-pub struct Public {
+pub struct PublicSettings {
     shown: Arc<Shown>,
     reveal_provider: bool,
 }
 
 /// The same, replaced by a reload.
-pub type LivePublic = Arc<ArcSwap<Public>>;
+pub type LivePublic = Arc<ArcSwap<PublicSettings>>;
 
-impl Public {
+impl PublicSettings {
     /// As the configuration says.
     pub fn of(config: &Config) -> Self {
         Self { shown: Arc::new(config.shown()), reveal_provider: config.file.client_config.reveal_provider }
@@ -36,17 +39,25 @@ impl Public {
     }
 }
 
-/// The facts of a running server.
-pub struct Known {
-    /// What a reload may change.
-    pub public: LivePublic,
-    /// The directory.
-    pub live: Arc<LiveDirectory>,
-    /// The certificates.
-    pub tls: Option<ServerTls>,
+/// Listens for HTTP and HTTPS. The server ends when the value is dropped.
+///
+/// # Errors
+/// An address that the configuration names cannot be used.
+pub fn start(config: &Config, certificates: &ServerCertificates, live: Arc<LiveDirectory>, public: LivePublic) -> Result<Web> {
+    let [http, https] = config.web_addresses();
+    let (tls, challenges) = (certificates.tls().cloned(), certificates.challenges().clone());
+    let pages = Pages(Arc::new(PublicFacts { public, live, tls: tls.clone() }));
+    Web::start(public_http::Parts { http, https, tls, challenges, pages }).context("the web listeners cannot be opened")
 }
 
-impl Facts for Known {
+/// The facts of a running server.
+struct PublicFacts {
+    public: LivePublic,
+    live: Arc<LiveDirectory>,
+    tls: Option<ServerTls>,
+}
+
+impl Facts for PublicFacts {
     fn shown(&self) -> Arc<Shown> {
         self.public.load().shown.clone()
     }

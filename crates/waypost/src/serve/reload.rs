@@ -9,7 +9,7 @@ use mta::LiveDirectory;
 use mta::settings::LiveSettings;
 use tokio::sync::Mutex;
 
-use super::face::Certified;
+use super::certificates::ServerCertificates;
 use super::public::LivePublic;
 use super::{rehearsal, service_manager};
 use crate::config::{self, Config};
@@ -20,16 +20,22 @@ pub struct Reloader {
     settings: LiveSettings,
     live: Arc<LiveDirectory>,
     public: LivePublic,
-    certified: Arc<Certified>,
+    certificates: Arc<ServerCertificates>,
     /// What the server was started with: the parts that only a restart changes.
     started: Mutex<Vec<(&'static str, String)>>,
 }
 
 impl Reloader {
     /// For a server that was started with this configuration.
-    pub fn new(config: &Config, settings: LiveSettings, live: Arc<LiveDirectory>, public: LivePublic, certified: Arc<Certified>) -> Self {
-        let started = Mutex::new(fixed(config, certified.can_show()));
-        Self { path: config.path.clone(), settings, live, public, certified, started }
+    pub fn new(
+        config: &Config,
+        settings: LiveSettings,
+        live: Arc<LiveDirectory>,
+        public: LivePublic,
+        certificates: Arc<ServerCertificates>,
+    ) -> Self {
+        let started = Mutex::new(fixed(config, certificates.tls().is_some()));
+        Self { path: config.path.clone(), settings, live, public, certificates, started }
     }
 
     /// Reads the file again. Answers what is in force now, or why the old one stays; both are logged.
@@ -46,15 +52,21 @@ impl Reloader {
     }
 
     async fn try_reload(&self, started: &[(&'static str, String)]) -> Result<String, String> {
-        let config = config::load(&self.path).map_err(|e| e.to_string())?;
-        rehearsal::run(&config).map_err(|e| e.to_string())?;
+        let path = self.path.clone();
+        let config = blocking(move || {
+            let config = config::load(&path).map_err(|e| e.to_string())?;
+            rehearsal::run(&config).map_err(|e| e.to_string())?;
+            Ok(config)
+        })
+        .await?;
         let settings = &config.settings;
         self.live.configure(&settings.delimiters, settings.virtual_file.clone()).await.map_err(|e| e.to_string())?;
-        self.certified.show(&config).map_err(|e| format!("{e:#}"))?;
+        let certificates = self.certificates.clone();
+        let config = blocking(move || certificates.replace(&config).map(|()| config).map_err(|e| format!("{e:#}"))).await?;
         self.settings.store(Arc::new(config.settings.clone()));
         self.public.store(Arc::new(self.public.load().after(&config)));
-        self.certified.renew(&config);
-        let now = fixed(&config, self.certified.can_show());
+        self.certificates.configure_renewal(&config);
+        let now = fixed(&config, self.certificates.tls().is_some());
         let waiting: Vec<&str> = now.iter().zip(started).filter(|(now, then)| now != then).map(|(now, _)| now.0).collect();
         let mut message = format!("{} is in force", self.path.display());
         if !waiting.is_empty() {
@@ -62,6 +74,11 @@ impl Reloader {
         }
         Ok(message)
     }
+}
+
+/// Runs what reads files, away from the threads that serve sessions.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| Err(e.to_string()))
 }
 
 /// What only a restart changes, by name.
@@ -84,7 +101,7 @@ fn fixed(config: &Config, has_tls: bool) -> Vec<(&'static str, String)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::public::Public;
+    use super::super::public::PublicSettings;
     use super::*;
     use arc_swap::ArcSwap;
     use std::fs;
@@ -99,9 +116,10 @@ mod tests {
         let store = store::Store::open(&dir.path().join("data")).unwrap();
         let live = Arc::new(LiveDirectory::open(store, "+", None).await.unwrap());
         let resolver = net::Resolver::of_servers(&["127.0.0.1:53".parse().unwrap()]).unwrap();
-        let certified = Certified::new((None, net::acme::Challenges::default()), (&live, &resolver, &net::Clock::system()));
-        let public = Arc::new(ArcSwap::from_pointee(Public::of(&config)));
-        let reloader = Reloader::new(&config, settings.clone(), live.clone(), public, certified);
+        let challenges = net::acme::Challenges::default();
+        let certificates = ServerCertificates::new(None, challenges, live.clone(), resolver, net::Clock::system());
+        let public = Arc::new(ArcSwap::from_pointee(PublicSettings::of(&config)));
+        let reloader = Reloader::new(&config, settings.clone(), live.clone(), public, certificates);
 
         fs::write(&path, "hostname = \"b.example\"\nhostnam = 1\n").unwrap();
         let error = reloader.reload().await.unwrap_err();

@@ -10,8 +10,8 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow, bail};
 use control_api::api::{AccountImport as Import, AccountImportReport, AliasView, DomainView, ImportedAccount};
 
-use crate::commands::warn;
 use crate::cli::AccountImportCommand;
+use crate::commands::warn;
 use crate::config::Config;
 use crate::output::{DIM, GOOD, Output, note, styled, table};
 use crate::transport::Transport;
@@ -84,7 +84,7 @@ fn read(command: AccountImportCommand) -> Result<(ImportFile, Import)> {
                     file.display()
                 )
             })?;
-            let candidate = |entry: sasl::sasldb::Entry| {
+            let candidate = |entry: sasl::sasldb::SasldbEntry| {
                 let password = Some(entry.password.expose().to_owned());
                 candidate(None, &entry.user, domain.as_deref().or(Some(entry.realm.as_str())), password, None, None)
             };
@@ -155,7 +155,10 @@ fn unique(candidates: Vec<Candidate>) -> (Vec<Candidate>, Vec<(String, String)>)
         let line = candidate.line.map(|line| format!("line {line}: ")).unwrap_or_default();
         Some((
             candidate.account.login.clone(),
-            format!("{line}logins are case-insensitive, so {} is used instead", place(counts(&candidate.account.login).filter(|c| *c != n)?)),
+            format!(
+                "{line}logins are case-insensitive, so {} is used instead",
+                place(counts(&candidate.account.login).filter(|c| *c != n)?)
+            ),
         ))
     };
     let twice = candidates.iter().enumerate().filter_map(|(n, candidate)| why(n, candidate)).collect();

@@ -14,7 +14,7 @@ use control_api::api::{
 };
 
 use super::{changed, warn};
-use crate::cli::{AccountCommand, AccountCertificateCommand};
+use crate::cli::{AccountCertificateCommand, AccountCommand};
 use crate::config::Config;
 use crate::output::{BAD, BOLD, DIM, GOOD, Output, note, styled};
 use crate::transport::{Transport, segment};

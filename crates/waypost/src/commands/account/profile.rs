@@ -17,8 +17,8 @@ use public_http::Servers;
 use public_http::profile::Profile;
 use serde_json::json;
 
-use crate::commands::warn;
 use crate::cli::AccountProfileArgs;
+use crate::commands::warn;
 use crate::config::Config;
 use crate::output::{GOOD, Output, styled};
 use crate::transport::{Transport, segment};
@@ -39,8 +39,8 @@ pub(super) async fn run(config: &Config, api: &mut Transport, args: AccountProfi
     let ports = config.submission_ports();
     let hostname = config.settings.hostname.as_str();
     let servers = Servers::new(hostname, (ports.submissions, ports.submission), Some(imap_host.clone()));
-    let mut profile =
-        Profile::of(&address, servers).ok_or_else(|| anyhow!("no submission port is configured\n  hint: set submissions or submission under [listen]"))?;
+    let mut profile = Profile::of(&address, servers)
+        .ok_or_else(|| anyhow!("no submission port is configured\n  hint: set submissions or submission under [listen]"))?;
     profile.imap_user = user.clone();
     profile.name = args.name;
     let text = profile.text().context("the profile cannot be created")?;

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use anyhow::{Result, anyhow, bail};
 use mail::{Domain, ForwardPath, MailParameters, Mailbox, Recipient, ReversePath};
 use net::{ClientTls, Verify};
-use smtp::client::{Config, Credentials, Event, Protocol, Session, TlsMode, Transaction};
+use smtp::client::{ClientEvent, ClientOptions, ClientSession, ClientTransaction, Credentials, Protocol, TlsMode};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -36,13 +36,14 @@ pub enum SendOutcome {
 pub async fn send(server: SocketAddr, login: Option<(&ClientTls, Credentials)>, message: &OutgoingMessage<'_>) -> Result<SendOutcome> {
     let (tls, credentials) = login.unzip();
     let mode = if tls.is_some() { TlsMode::Required } else { TlsMode::Never };
-    let mut session = Session::new(Config { protocol: Protocol::Smtp, hello: "visitor.foreign.test".into(), tls: mode, credentials });
+    let mut session =
+        ClientSession::new(ClientOptions { protocol: Protocol::Smtp, hello: "visitor.foreign.test".into(), tls: mode, credentials });
     let tcp = TcpStream::connect(server).await?;
     let mut stream: Box<dyn Connection> = match tls {
         None => Box::new(tcp),
         Some(tls) => {
             let mut tcp = tcp;
-            if !matches!(step(&mut session, &mut tcp).await?, Event::StartTls) {
+            if !matches!(step(&mut session, &mut tcp).await?, ClientEvent::StartTls) {
                 bail!("the server does not offer TLS");
             }
             let stream = tls.connect(Verify::Nothing, &Domain::parse("mx.example.test")?, tcp).await?;
@@ -52,26 +53,26 @@ pub async fn send(server: SocketAddr, login: Option<(&ClientTls, Credentials)>, 
     };
     loop {
         match step(&mut session, &mut stream).await? {
-            Event::Ready => session.begin(transaction(message)?),
-            Event::SendContent => {
-                session.content(message.content.as_bytes());
-                session.content_end();
+            ClientEvent::Ready => session.begin(transaction(message)?),
+            ClientEvent::SendContent => {
+                session.send_content(message.content.as_bytes());
+                session.finish_content();
             }
-            Event::Done(outcome) => {
+            ClientEvent::Done(outcome) => {
                 let result = outcome.recipients.into_iter().next().ok_or_else(|| anyhow!("no reply for the recipient"))?;
                 return Ok(match result {
                     Ok(reply) => SendOutcome::Accepted(reply.to_string()),
                     Err(reply) => SendOutcome::Refused(reply.to_string()),
                 });
             }
-            Event::Failed(failure) => bail!("the session failed: {failure:?}"),
-            Event::StartTls => bail!("TLS twice"),
+            ClientEvent::Failed(failure) => bail!("the session failed: {failure:?}"),
+            ClientEvent::StartTls => bail!("TLS twice"),
         }
     }
 }
 
-fn transaction(message: &OutgoingMessage<'_>) -> Result<Transaction> {
-    Ok(Transaction {
+fn transaction(message: &OutgoingMessage<'_>) -> Result<ClientTransaction> {
+    Ok(ClientTransaction {
         reverse_path: ReversePath::Mailbox(Mailbox::parse(message.from)?),
         parameters: MailParameters::default(),
         recipients: vec![Recipient::new(ForwardPath::Mailbox(Mailbox::parse(message.to)?))],
@@ -82,7 +83,7 @@ fn transaction(message: &OutgoingMessage<'_>) -> Result<Transaction> {
 }
 
 /// Reads and writes until the session has an event.
-async fn step(session: &mut Session, stream: &mut (impl Connection + ?Sized)) -> Result<Event> {
+async fn step(session: &mut ClientSession, stream: &mut (impl Connection + ?Sized)) -> Result<ClientEvent> {
     let (mut input, mut output) = (vec![0; 16 * 1024], Vec::new());
     loop {
         if let Some(event) = session.next_event() {

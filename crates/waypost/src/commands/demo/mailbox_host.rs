@@ -10,7 +10,7 @@ use mail::auth_results::{Facts, authentication_results};
 use mail::{Domain, Reply};
 use msgauth::{Authenticator, Input};
 use net::Resolver;
-use smtp::server::{Config, Event, Service, Session};
+use smtp::server::{ServerEvent, ServerOptions, ServerSession, Service};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -29,7 +29,7 @@ pub struct ReceivedMessage {
 /// Starts a server for a domain. Messages come out of the channel.
 pub async fn start(domain: &str, address: Ipv4Addr, port: u16, resolver: &Resolver) -> Result<mpsc::UnboundedReceiver<ReceivedMessage>> {
     let listener = TcpListener::bind((address, port)).await.with_context(|| format!("{address}:{port} cannot be listened on"))?;
-    let config = Arc::new(Config {
+    let config = Arc::new(ServerOptions {
         hostname: Domain::parse(&format!("mx.{domain}"))?,
         service: Service::Mx,
         starttls: false,
@@ -54,7 +54,7 @@ pub async fn start(domain: &str, address: Ipv4Addr, port: u16, resolver: &Resolv
 
 /// What a session uses.
 struct MailboxHost {
-    config: Arc<Config>,
+    config: Arc<ServerOptions>,
     authenticator: Authenticator,
     client: IpAddr,
     arrived: mpsc::UnboundedSender<ReceivedMessage>,
@@ -71,19 +71,19 @@ impl MailboxHost {
 }
 
 async fn session(mut tcp: TcpStream, host: &MailboxHost) -> Result<()> {
-    let mut session: Session<()> = Session::new(host.config.clone(), None);
+    let mut session: ServerSession<()> = ServerSession::new(host.config.clone(), None);
     let mut content = Vec::new();
     let (mut input, mut output) = (vec![0; 16 * 1024], Vec::new());
     session.greet();
     loop {
         while let Some(event) = session.next_event() {
             match event {
-                Event::Mail { .. } => session.accept_mail(),
-                Event::Recipient(_) => session.accept_recipient(()),
-                Event::Data => session.accept_data(),
-                Event::Content(bytes) => content.extend_from_slice(&bytes),
-                Event::ContentAborted => content.clear(),
-                Event::ContentEnd => {
+                ServerEvent::Mail { .. } => session.accept_mail(),
+                ServerEvent::Recipient(_) => session.accept_recipient(()),
+                ServerEvent::Data => session.accept_data(),
+                ServerEvent::Content(bytes) => content.extend_from_slice(&bytes),
+                ServerEvent::ContentAborted => content.clear(),
+                ServerEvent::ContentEnd => {
                     let transaction = session.take_transaction();
                     let to = transaction.iter().flat_map(|t| &t.recipients).map(|(r, ())| r.forward_path.to_string()).collect();
                     let sender = transaction.as_ref().and_then(|t| t.reverse_path.mailbox()).map(ToString::to_string);
@@ -92,10 +92,10 @@ async fn session(mut tcp: TcpStream, host: &MailboxHost) -> Result<()> {
                     let content = String::from_utf8_lossy(&std::mem::take(&mut content)).into_owned();
                     // The tour may be over; the message is accepted all the same.
                     let _ = host.arrived.send(ReceivedMessage { to, content, results });
-                    session.finish(Reply::new(250, (2, 0, 0), "message accepted"));
+                    session.finish_content(Reply::new(250, (2, 0, 0), "message accepted"));
                 }
-                Event::StartTls | Event::Auth(_) => return Ok(()),
-                Event::Close => {
+                ServerEvent::StartTls | ServerEvent::Auth(_) => return Ok(()),
+                ServerEvent::Close => {
                     session.take_output(&mut output);
                     return Ok(tcp.write_all(&output).await?);
                 }

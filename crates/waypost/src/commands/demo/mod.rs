@@ -3,9 +3,9 @@
 //! A name server, a mailbox provider at inbox.test, a stranger's server at foreign.test, and our server for example.test, started as `waypost serve`
 //! starts it. Invariant: a step succeeds only if the message arrives through a socket at its destination.
 
+mod client;
 mod dns;
 mod mailbox_host;
-mod client;
 mod network;
 
 use std::net::SocketAddr;
@@ -23,9 +23,9 @@ use tokio::time::timeout;
 
 use crate::cli;
 use crate::output::{BOLD, DIM, GOOD, print, styled};
-use mailbox_host::ReceivedMessage;
 use client::{OutgoingMessage, SendOutcome, send};
-use network::{OURS, DemoNetwork, start, populate};
+use mailbox_host::ReceivedMessage;
+use network::{DemoNetwork, OURS, populate, start};
 
 /// Maximum wait for a message.
 const PATIENCE: Duration = Duration::from_secs(20);

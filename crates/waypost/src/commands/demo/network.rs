@@ -83,9 +83,8 @@ async fn mailbox_hosts(resolver: &Resolver) -> Result<(u16, UnboundedReceiver<Re
             Err(error) => last = Some(error),
         }
     }
-    Err(last.unwrap_or_else(|| anyhow::anyhow!("no port to try"))).context(
-        "no free port for the demonstration's mail hosts on 127.0.0.1, 127.0.0.2 and 127.0.0.3; is another demo running?",
-    )
+    Err(last.unwrap_or_else(|| anyhow::anyhow!("no port to try")))
+        .context("no free port for the demonstration's mail hosts on 127.0.0.1, 127.0.0.2 and 127.0.0.3; is another demo running?")
 }
 
 async fn both(port: u16, resolver: &Resolver) -> Result<(UnboundedReceiver<ReceivedMessage>, UnboundedReceiver<ReceivedMessage>)> {

@@ -44,7 +44,8 @@ pub(super) async fn run(config: &Config, facts: &DnsFacts, args: &DnsApplyArgs, 
     for place in places(&checked.findings, &written) {
         let Some(zone) = zone_of(config, &mut zones, &place.name).await? else { continue };
         let listed = editor.list(&place, &zone).await;
-        let listed = listed.with_context(|| format!("the records {} {} cannot be listed", place.name.trim_end_matches('.'), place.record_type))?;
+        let listed =
+            listed.with_context(|| format!("the records {} {} cannot be listed", place.name.trim_end_matches('.'), place.record_type))?;
         present.insert(place, listed);
     }
     let rights = Rights { written: &written, replace: &args.replace };

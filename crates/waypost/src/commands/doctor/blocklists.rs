@@ -49,7 +49,8 @@ pub(super) async fn check(context: &DoctorContext, address: IpAddr) -> Vec<Findi
     if !refusing.is_empty() {
         let fix = "use your own resolver: install unbound, and set servers = [\"127.0.0.1:53\"] under [dns]";
         let about = format!("{address} at {}", refusing.join(", "));
-        let found = if refusing.len() == 1 { "the list refuses queries from this resolver" } else { "the lists refuse queries from this resolver" };
+        let found =
+            if refusing.len() == 1 { "the list refuses queries from this resolver" } else { "the lists refuse queries from this resolver" };
         findings.push(Finding::bad(Severity::Notice, CHECK, about, found, fix));
     }
     findings

@@ -18,10 +18,7 @@ pub(super) async fn check(context: &mut DoctorContext) -> Result<Vec<Finding>> {
 fn one(pause: &PauseView, now_ms: i64) -> Finding {
     let left = span(pause.until_ms - now_ms);
     let (about, found) = match pause.is_mailbox {
-        true => (
-            pause.about.clone(),
-            format!("the mailbox is paused for {left}; senders to its alias are asked to retry later (450)"),
-        ),
+        true => (pause.about.clone(), format!("the mailbox is paused for {left}; senders to its alias are asked to retry later (450)")),
         false => (format!("{} at {}", pause.kind, pause.about), format!("paused for {left}")),
     };
     let fix = format!("once the cause is fixed: waypost queue resume {}", pause.resume);

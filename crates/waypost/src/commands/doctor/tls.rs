@@ -65,9 +65,7 @@ async fn certificate(context: &DoctorContext, trial: &Trial, at: SocketAddr) -> 
             let fix = "enabled = true under [acme]; or append the authority's chain to the certificate file (fullchain.pem)";
             wrong("the certificate's issuer is not trusted, or its chain is incomplete".into(), fix)
         }
-        Err(error) => {
-            wrong(error.to_string(), "waypost cert status shows the certificate of each name; waypost cert renew orders one")
-        }
+        Err(error) => wrong(error.to_string(), "waypost cert status shows the certificate of each name; waypost cert renew orders one"),
     }
 }
 

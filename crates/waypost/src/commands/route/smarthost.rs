@@ -177,7 +177,13 @@ impl SmarthostTester<'_> {
         Conversation::over(stream)
     }
 
-    async fn log_in(&self, route: &Route, offered: &Heard, conversation: &mut Conversation, steps: &mut Vec<TestStep>) -> Result<(), TestStep> {
+    async fn log_in(
+        &self,
+        route: &Route,
+        offered: &Heard,
+        conversation: &mut Conversation,
+        steps: &mut Vec<TestStep>,
+    ) -> Result<(), TestStep> {
         let Some(credentials) = &route.credentials else { return Ok(()) };
         let failed = |found: String| TestStep::bad("login", found, LOGIN_FIX);
         let mechanisms = offered.offers("AUTH").unwrap_or_default();
@@ -212,9 +218,8 @@ impl SmarthostTester<'_> {
             ..300 => TestStep::good(what, found),
             _ => {
                 let domain = &from.domain;
-                let fix = format!(
-                    "register {domain} as a sender with the smarthost, or exclude this kind of mail with flows in its [[route]]"
-                );
+                let fix =
+                    format!("register {domain} as a sender with the smarthost, or exclude this kind of mail with flows in its [[route]]");
                 TestStep::bad(what, found, fix)
             }
         })
@@ -244,9 +249,7 @@ impl SmarthostTester<'_> {
         );
         let said = conversation.say(&text).await?;
         Ok(match said.code {
-            ..300 => {
-                TestStep::good(WHAT, format!("{}; check that the message to {} still has the From {FOREIGN}", said.text(), self.to))
-            }
+            ..300 => TestStep::good(WHAT, format!("{}; check that the message to {} still has the From {FOREIGN}", said.text(), self.to)),
             _ => TestStep::bad(WHAT, said.text(), FIX),
         })
     }

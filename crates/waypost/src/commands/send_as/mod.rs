@@ -57,7 +57,10 @@ struct SendAsReport {
 pub async fn run(path: &Path, args: SendAsArgs, out: Output) -> Result<ExitCode> {
     let config = config::load(path)?;
     let mut api = Transport::open(&config).await?;
-    let address: Mailbox = args.address.parse().map_err(|e| anyhow!("`{}` is not an address: {e}\n  hint: use an address such as me@example.com", args.address))?;
+    let address: Mailbox = args
+        .address
+        .parse()
+        .map_err(|e| anyhow!("`{}` is not an address: {e}\n  hint: use an address such as me@example.com", args.address))?;
     let login = args.login.clone().unwrap_or_else(|| address.to_string());
     let account: AccountDetail = api.get(&format!("/v1/accounts/{}", segment(&login))).await.map_err(|error| {
         anyhow!("{error:#}\n  hint: add it with waypost account add {login}, or name the account that may send as {address} with --login")

@@ -156,7 +156,9 @@ impl Prober<'_> {
             findings.good("STARTTLS", "offered");
             match offered.offers("AUTH") {
                 None => findings.good("AUTH before TLS", "not offered"),
-                Some(_) => findings.bad("AUTH before TLS", "offered", None, "Waypost never offers it: find the proxy or firewall in between"),
+                Some(_) => {
+                    findings.bad("AUTH before TLS", "offered", None, "Waypost never offers it: find the proxy or firewall in between")
+                }
             }
         }
         Some(())
@@ -212,7 +214,9 @@ impl Prober<'_> {
                 _ => heard.clone(),
             };
             match (heard, cancelled) {
-                (Ok(heard), Ok(cancelled)) if heard.code == 334 && cancelled.code == 501 => findings.good(&what, "prompts for the response"),
+                (Ok(heard), Ok(cancelled)) if heard.code == 334 && cancelled.code == 501 => {
+                    findings.good(&what, "prompts for the response")
+                }
                 (Ok(heard), _) => findings.bad(&what, heard.text(), Some(REFUSED), "read the server's log"),
                 (Err(error), _) => findings.bad(&what, error, Some(REFUSED), "read the server's log"),
             }
@@ -222,7 +226,8 @@ impl Prober<'_> {
         match conversation.say(&format!("AUTH PLAIN {response}")).await {
             Ok(heard) if heard.code == 235 => findings.good("login", format!("accepted as {}", self.login)),
             Ok(heard) => {
-                let fix = format!("the username is the full address; to create a new password: waypost sendas {} --new-password", self.login);
+                let fix =
+                    format!("the username is the full address; to create a new password: waypost sendas {} --new-password", self.login);
                 findings.bad("login", heard.text(), Some(REFUSED), fix);
             }
             Err(error) => findings.bad("login", error, Some(REFUSED), "read the server's log"),

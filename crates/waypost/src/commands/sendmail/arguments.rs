@@ -184,9 +184,13 @@ mod tests {
 
     #[test]
     fn option_or_program_name_chooses_the_mode() {
-        for (line, mode) in
-            [("-bs", SendmailMode::Dialogue), ("-bm x", SendmailMode::Deliver), ("-bp", SendmailMode::List), ("-q", SendmailMode::Flush), ("-bi", SendmailMode::Aliases)]
-        {
+        for (line, mode) in [
+            ("-bs", SendmailMode::Dialogue),
+            ("-bm x", SendmailMode::Deliver),
+            ("-bp", SendmailMode::List),
+            ("-q", SendmailMode::Flush),
+            ("-bi", SendmailMode::Aliases),
+        ] {
             assert_eq!(read(line).unwrap().mode, mode, "{line}");
         }
         assert_eq!(parse("mailq", &[]).unwrap().mode, SendmailMode::List);

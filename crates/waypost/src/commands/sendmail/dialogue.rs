@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use control_api::api::Envelope;
 use mail::{Domain, ForwardPath, Recipient, Reply};
-use smtp::server::{Config, Event, Service, Session, Transaction};
+use smtp::server::{ServerEvent, ServerOptions, ServerSession, ServerTransaction, Service};
 
 use super::exit::SendmailError;
 use super::submit::SubmitTarget;
@@ -22,7 +22,7 @@ const RECIPIENTS_MAX: usize = 1000;
 /// Runs the dialogue until QUIT or the end of the input.
 pub async fn run(target: &SubmitTarget, max_bytes: u64, input: &mut impl BufRead, output: &mut impl Write) -> Result<()> {
     let local = Domain::parse("localhost").map_err(|e| anyhow::anyhow!("{e}"))?;
-    let config = Config {
+    let config = ServerOptions {
         hostname: target.hostname().unwrap_or(local),
         service: Service::Mx,
         starttls: false,
@@ -30,24 +30,24 @@ pub async fn run(target: &SubmitTarget, max_bytes: u64, input: &mut impl BufRead
         max_size_bytes: max_bytes,
         max_recipients: RECIPIENTS_MAX,
     };
-    let mut session: Session<()> = Session::new(Arc::new(config), None);
+    let mut session: ServerSession<()> = ServerSession::new(Arc::new(config), None);
     let (mut content, mut said) = (Vec::new(), Vec::new());
     let mut line = Vec::new();
     session.greet();
     loop {
         while let Some(event) = session.next_event() {
             match event {
-                Event::Mail { .. } => session.accept_mail(),
-                Event::Recipient(_) => session.accept_recipient(()),
-                Event::Data => session.accept_data(),
-                Event::Content(bytes) => content.extend_from_slice(&bytes),
-                Event::ContentAborted => content.clear(),
-                Event::ContentEnd => {
+                ServerEvent::Mail { .. } => session.accept_mail(),
+                ServerEvent::Recipient(_) => session.accept_recipient(()),
+                ServerEvent::Data => session.accept_data(),
+                ServerEvent::Content(bytes) => content.extend_from_slice(&bytes),
+                ServerEvent::ContentAborted => content.clear(),
+                ServerEvent::ContentEnd => {
                     let transaction = session.take_transaction();
-                    session.finish(hand_over(target, transaction, &std::mem::take(&mut content)).await);
+                    session.finish_content(hand_over(target, transaction, &std::mem::take(&mut content)).await);
                 }
-                Event::StartTls | Event::Auth(_) => return Ok(()),
-                Event::Close => {
+                ServerEvent::StartTls | ServerEvent::Auth(_) => return Ok(()),
+                ServerEvent::Close => {
                     session.take_output(&mut said);
                     output.write_all(&said)?;
                     return Ok(output.flush()?);
@@ -76,7 +76,7 @@ fn with_crlf(line: &mut Vec<u8>) -> &[u8] {
     line
 }
 
-async fn hand_over(target: &SubmitTarget, transaction: Option<Transaction<()>>, content: &[u8]) -> Reply {
+async fn hand_over(target: &SubmitTarget, transaction: Option<ServerTransaction<()>>, content: &[u8]) -> Reply {
     let Some(transaction) = transaction else { return Reply::new(451, (4, 3, 0), "message lost before it was complete; send it again") };
     let named = |recipient: &Recipient| match &recipient.forward_path {
         ForwardPath::Postmaster => "postmaster".to_owned(),

@@ -63,7 +63,10 @@ pub fn call(mut words: impl Iterator<Item = OsString>) -> Option<SendmailCall> {
 pub fn run(call: SendmailCall) -> ExitCode {
     match arguments::parse(&call.called, &call.words) {
         Ok(arguments) => carry_out(&call, arguments).unwrap_or_else(|refused| report(&call, &refused)),
-        Err(what) => report(&call, &SendmailError { hint: Some("waypost sendmail --help lists the options".into()), ..SendmailError::new(USAGE, what) }),
+        Err(what) => report(
+            &call,
+            &SendmailError { hint: Some("waypost sendmail --help lists the options".into()), ..SendmailError::new(USAGE, what) },
+        ),
     }
 }
 
@@ -99,7 +102,9 @@ fn carry_out(call: &SendmailCall, arguments: SendmailArguments) -> Result<ExitCo
 async fn converse(path: &Path) -> Result<ExitCode, SendmailError> {
     let target = SubmitTarget::of(path);
     let max_bytes = target.max_bytes().unwrap_or(READ_MAX_BYTES);
-    dialogue::run(&target, max_bytes, &mut io::stdin().lock(), &mut io::stdout().lock()).await.map_err(|error| SendmailError::later(&error))?;
+    dialogue::run(&target, max_bytes, &mut io::stdin().lock(), &mut io::stdout().lock())
+        .await
+        .map_err(|error| SendmailError::later(&error))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -54,7 +54,8 @@ impl SubmitTarget {
         let request = request.extension(ConnectInfo(peer)).body(Body::from(body)).map_err(|e| SendmailError::later(&e.into()))?;
         let (status, bytes) = transport.send(request).await.map_err(|error| SendmailError::later(&error))?;
         if status.is_success() {
-            return serde_json::from_slice(&bytes).map_err(|_| SendmailError::new(super::exit::UNAVAILABLE, "the running server is of another version; restart it"));
+            return serde_json::from_slice(&bytes)
+                .map_err(|_| SendmailError::new(super::exit::UNAVAILABLE, "the running server is of another version; restart it"));
         }
         let failure = serde_json::from_slice::<Failure>(&bytes);
         let Failure { error, hint } = failure.unwrap_or_else(|_| Failure { error: format!("the server answered {status}"), hint: None });

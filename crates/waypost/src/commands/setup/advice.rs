@@ -95,9 +95,8 @@ pub fn text(report: &SetupReport) -> String {
     lines.extend(about_certificate(report).map(|text| indented(&text)));
     lines.push(format!("\n{}", styled(BOLD, "3. Send as your address from Gmail")));
     if report.gmail.is_empty() {
-        lines.push(indented(
-            "Add an account with waypost account add ADDRESS; waypost sendas ADDRESS then shows what to enter into Gmail.",
-        ));
+        lines
+            .push(indented("Add an account with waypost account add ADDRESS; waypost sendas ADDRESS then shows what to enter into Gmail."));
     } else {
         lines.push(indented("Settings > Accounts and Import > Send mail as > Add another email address. Enter:"));
         lines.extend(report.gmail.iter().map(|form| indented(&shown(form))));

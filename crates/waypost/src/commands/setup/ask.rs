@@ -47,8 +47,7 @@ fn questions(mut args: SetupArgs, input: &mut impl BufRead, out: &mut impl Write
         args.hostname = Some(hostname.to_string());
     }
     if args.addresses.is_empty() && public_addresses().is_empty() {
-        let question =
-            "No interface of this machine has a public address. Its public address (- if not known yet)";
+        let question = "No interface of this machine has a public address. Its public address (- if not known yet)";
         args.addresses = ask(input, out, question, Some("-"), |text| match text {
             "-" => Ok(Vec::new()),
             text => text.parse::<IpAddr>().map(|address| vec![address]).map_err(|e| e.to_string()),
@@ -93,7 +92,9 @@ fn ask<T>(
         out.flush()?;
         let mut line = String::new();
         if input.read_line(&mut line)? == 0 {
-            bail!("the input ended before the last answer; nothing was created\n  hint: run setup again, or give the values as options: waypost setup --help");
+            bail!(
+                "the input ended before the last answer; nothing was created\n  hint: run setup again, or give the values as options: waypost setup --help"
+            );
         }
         let answer = match (line.trim(), default) {
             ("", Some(default)) => default,

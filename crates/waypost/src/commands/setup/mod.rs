@@ -25,11 +25,11 @@ use policy::dns_plan::PlannedRecord;
 use serde::Serialize;
 
 use crate::cli::SetupArgs;
+use crate::commands::route::{self, SmarthostTest};
 use crate::config::{self, Config};
 use crate::dns_facts::public_addresses;
 use crate::output::{DIM, Output, WARN, note, styled};
 use crate::owner::give;
-use crate::commands::route::{self, SmarthostTest};
 use crate::transport::Transport;
 use advice::{DnsRecord, GmailForm};
 use plan::{Forward, SetupPlan};

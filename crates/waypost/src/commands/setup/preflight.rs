@@ -10,8 +10,8 @@ use net::Resolver;
 use policy::RouteFailure;
 use serde::Serialize;
 
-use crate::config::Config;
 use crate::commands::doctor;
+use crate::config::Config;
 
 /// Maximum duration of all checks together.
 const WITHIN: Duration = Duration::from_secs(15);
@@ -47,7 +47,9 @@ pub async fn run(config: &Config, domain: &Domain, is_running: bool) -> Vec<Pref
     };
     let outside = async { tokio::join!(mail_today(config, &resolver, domain), doctor::port_25(config, &resolver)) };
     match tokio::time::timeout(WITHIN, outside).await {
-        Err(_) => checks.push(PreflightCheck::bad(format!("DNS and outgoing connections could not be checked within {} s", WITHIN.as_secs()))),
+        Err(_) => {
+            checks.push(PreflightCheck::bad(format!("DNS and outgoing connections could not be checked within {} s", WITHIN.as_secs())))
+        }
         Ok((domain, way_out)) => {
             checks.push(domain);
             checks.extend(way_out.map(|result| match result {
@@ -63,7 +65,9 @@ pub async fn run(config: &Config, domain: &Domain, is_running: bool) -> Vec<Pref
 async fn mail_today(config: &Config, resolver: &Resolver, domain: &Domain) -> PreflightCheck {
     let ours = &config.settings.hostname;
     match resolver.mx(domain).await {
-        Err(RouteFailure::NoSuchDomain) => PreflightCheck::bad(format!("{domain} does not exist in DNS: check its spelling, and that it is registered")),
+        Err(RouteFailure::NoSuchDomain) => {
+            PreflightCheck::bad(format!("{domain} does not exist in DNS: check its spelling, and that it is registered"))
+        }
         Err(RouteFailure::Temporary(error)) => PreflightCheck::bad(format!("{domain} could not be looked up: {error}")),
         Err(RouteFailure::NoAddress) => PreflightCheck::good(format!("{domain} exists and accepts no mail yet")),
         Ok(records) => {

@@ -36,7 +36,11 @@ pub async fn wait(config: &Config, limit: Duration, out: Output) -> Result<bool>
         let more = if names.len() > NAMED_MAX { format!(" and {} more", names.len() - NAMED_MAX) } else { String::new() };
         let left_ms = end_ms - clock.now_ms();
         if left_ms <= 0 {
-            say(out, &mut before, format!("{} still missing or wrong: {named}{more}; for details: waypost dns check", styled(WARN, "DNS:")));
+            say(
+                out,
+                &mut before,
+                format!("{} still missing or wrong: {named}{more}; for details: waypost dns check", styled(WARN, "DNS:")),
+            );
             return Ok(false);
         }
         say(out, &mut before, styled(DIM, format!("DNS: waiting for {named}{more}; Ctrl-C stops")));

@@ -279,7 +279,7 @@ section!("[filter]", "A spam filter that is asked about each message before it i
     /// or "off".
     kind: FilterWord = FilterWord::Off;
     /// Where it listens: an address and port, or unix: and the path of a socket. Default for rspamd: 127.0.0.1:11333.
-    address: Option<Text<filter::Address>> = None;
+    address: Option<Text<spam_filter::Address>> = None;
     /// From this score of rspamd's on mail is refused; what rspamd itself rejects is refused too.
     reject_score: Score = Score(15.0);
     /// From this score of rspamd's on mail is held for you to look at (`waypost held list`); from an account it is refused.
