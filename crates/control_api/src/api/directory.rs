@@ -2,6 +2,7 @@
 //!
 //! Invariant: addresses are text here, in the form that people write.
 
+use directory::AliasOptions;
 use serde::{Deserialize, Serialize};
 
 use super::PauseView;
@@ -46,9 +47,9 @@ pub struct AliasView {
     pub enabled: bool,
     /// `database`, or `file` for one from the virtual file.
     pub origin: String,
-    /// What it does with mail of a strict domain that would not survive forwarding, where it has a setting of its own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub strict_domain: Option<String>,
+    /// Its options, as members of their own names.
+    #[serde(flatten)]
+    pub options: AliasOptions,
 }
 
 /// An alias to add.
@@ -62,14 +63,6 @@ pub struct NewAlias {
     /// Whether one that is there is replaced.
     #[serde(default)]
     pub replace: bool,
-}
-
-/// What an alias does with mail of a strict domain that would not survive forwarding.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NewStrictDomain {
-    /// `as-is`, `rewrite`, `wrap`, `hold` or `reject`; none for what the configuration says.
-    pub strict_domain: Option<String>,
 }
 
 /// Which aliases to list.

@@ -306,7 +306,10 @@ mod tests {
             add("ann@x.test", "b@g.test"),
             DirectoryChange::EnableAlias(source("zoe@x.test"), false),
             DirectoryChange::Account(AccountChange::Add(Box::new(directory::Account::new("me@x.test".parse().unwrap(), [0; 16])))),
-            DirectoryChange::SetStrictDomain(source("me@x.test"), Some(directory::StrictDomain::Hold)),
+            DirectoryChange::SetAliasOptions(
+                source("me@x.test"),
+                directory::AliasOptions { strict_domain: Some(directory::StrictDomain::Hold) },
+            ),
             DirectoryChange::RemoveAlias(source("me@x.test")),
             DirectoryChange::RemoveAlias(source("ann@x.test")),
             add("bob@x.test", "c@g.test"),
@@ -321,8 +324,8 @@ mod tests {
             let (one, other) = (live.current(), anew.current());
             assert_eq!(one.contents().accounts, other.contents().accounts);
             assert_eq!(
-                (&one.contents().strict_domains, &one.contents().domains),
-                (&other.contents().strict_domains, &other.contents().domains)
+                (&one.contents().alias_options, &one.contents().domains),
+                (&other.contents().alias_options, &other.contents().domains)
             );
         }
         assert_eq!(live.current().lookup("me@x.test").unwrap().targets[0].to_string(), "file@g.test");
