@@ -1,7 +1,7 @@
 //! Stage: takes mail of local programs, from `waypost sendmail`, with and without a running server.
 //!
-//! RFC 6409 s.4.2, s.6 and s.8, RFC 5321 s.4.5.1 (postmaster). Invariant: no user sends as another (`policy::LocalUser`); a message is accepted for all its
-//! recipients or for none, and is on disk before it is accepted.
+//! RFC 6409 s.4.2, s.6 and s.8, RFC 5321 s.4.5.1 (postmaster). Invariant: no user sends as another (`policy::LocalUser`); a message is accepted for
+//! all its recipients or for none, and is on disk before it is accepted.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;

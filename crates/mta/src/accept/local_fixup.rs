@@ -1,6 +1,7 @@
 //! Completes a message from a local program: line ends, missing domains, a From field, no Bcc.
 //!
-//! RFC 6409 s.4.2 and s.8, RFC 5322 s.3.6. Invariant: the body is unchanged except for its line ends; malformed input is refused, not repaired by guessing.
+//! RFC 6409 s.4.2 and s.8, RFC 5322 s.3.6. Invariant: the body is unchanged except for its line ends; malformed input is refused, not repaired by
+//! guessing.
 
 use mail::{AddressList, Domain, Fields, Mailbox, Member, Reply, members, qualified, without_blanks_before_colons};
 

@@ -1,7 +1,7 @@
-//! A message that its target refuses on account of its From field's domain, under a From field of ours.
+//! Rewrites the From field of a message that its target refuses for its domain's DMARC policy.
 //!
-//! RFC 5322 s.3.6.2, RFC 9989 s.7 (indirect mail flows). Invariant: the body stays as it came, and whoever answers still
-//! reaches the original author.
+//! RFC 5322 s.3.6.2, RFC 9989 s.7 (indirect mail flows). Invariant: the body is unchanged, and replies still reach the
+//! original author.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use mail::{Body, Domain, Field, Fields, Mailbox, QueueId, ReversePath, header_len};
@@ -14,7 +14,7 @@ use crate::notify::outbox::Outbox;
 use crate::support::large_contents::{LargeContents, Whose};
 use crate::support::phrase::{encoded, escaped};
 
-/// The message under a From field of ours, for one recipient. `None` where it cannot be read.
+/// The message with our From field, for one recipient; `None` if it cannot be read.
 pub(crate) async fn mend(
     outbox: &Outbox,
     large: &LargeContents,
@@ -30,7 +30,7 @@ pub(crate) async fn mend(
     follow(outbox, message, recipient, mended).await
 }
 
-/// The address in the From field: the return address, which is of the forwarding domain, so that SPF and DKIM align with it.
+/// The address in the From field: the return address, in the forwarding domain, so that SPF and DKIM align.
 fn author(message: &Message, domain: &Domain) -> Option<Mailbox> {
     match message.envelope_from() {
         ReversePath::Mailbox(mailbox) if mailbox.domain == *domain => Some(mailbox.clone()),
@@ -64,7 +64,7 @@ async fn follow(outbox: &Outbox, message: &Message, recipient: &ClaimedRecipient
     })
 }
 
-/// The prefix without our signatures: they were made over the other form.
+/// The prefix without our signatures, which cover the original form.
 fn unsigned(prefix: &Bytes) -> Bytes {
     let mut out = BytesMut::with_capacity(prefix.len());
     for field in Fields::new(prefix).filter(|field| !field.is("DKIM-Signature")) {

@@ -1,6 +1,7 @@
 //! RCPT: decides about a recipient, by policy and by the state of this server.
 //!
-//! RFC 5321 s.3.3 and s.4.5.3.1.10. Invariant: whatever can be refused at RCPT is refused there, since a refusal after the content costs both sides more.
+//! RFC 5321 s.3.3 and s.4.5.3.1.10. Invariant: whatever can be refused at RCPT is refused there, since a refusal after the content costs both sides
+//! more.
 
 use mail::{ForwardPath, Mailbox, Reply, ReversePath};
 use policy::{AcceptedRecipient, Client, Rules};

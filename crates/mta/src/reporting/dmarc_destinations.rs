@@ -1,7 +1,7 @@
 //! Where a domain's aggregate reports go: the mailboxes of its record as it is now, and of others only where they say that reports are welcome.
 //!
-//! RFC 9990 (verifying external destinations). Invariant: a mailbox of another organisation gets none without a record at `<domain>._report._dmarc` of its own domain, so nobody can have
-//! reports sent to a stranger.
+//! RFC 9990 (verifying external destinations). Invariant: a mailbox of another organisation gets none without a record at `<domain>._report._dmarc`
+//! of its own domain, so nobody can have reports sent to a stranger.
 
 use mail::{Domain, Mailbox};
 use msgauth::Unanswered;

@@ -1,7 +1,7 @@
 //! The aggregate report of DMARC to a domain: where it goes, and what it says.
 //!
-//! RFC 9990 (changes in policy, transport). Invariant: what it says is what was counted, under the policy that was found last; a report without a row is not
-//! sent.
+//! RFC 9990 (changes in policy, transport). Invariant: what it says is what was counted, under the policy that was found last; a report without a row
+//! is not sent.
 
 use mail::{Domain, Mailbox};
 use reports::Envelope;

@@ -1,7 +1,7 @@
 //! Large contents in memory: for the time of a computation, and never while somebody else's server is waited for.
 //!
-//! RFC 6376 s.3.7. mail-auth hashes a body only as a whole, so a large message is loaded to be verified; what is loaded is bounded in octets. Invariant:
-//! strangers and accounts have rooms of their own, so neither waits for the other.
+//! RFC 6376 s.3.7. mail-auth hashes a body only as a whole, so a large message is loaded to be verified; what is loaded is bounded in octets.
+//! Invariant: strangers and accounts have rooms of their own, so neither waits for the other.
 
 use bytes::{Bytes, BytesMut};
 use mail::empty_line_end;
