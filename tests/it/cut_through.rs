@@ -132,7 +132,7 @@ fn one_target_that_takes_it_makes_it_ours() {
 
 #[test]
 fn a_slow_target_is_not_waited_for_longer_than_the_deadline() {
-    let scene = scene("deadline_s = 1\n");
+    let scene = scene("cut_through_timeout_s = 1\n");
     let (inbox, begun) = scene.slow(3000, &Arc::new(AtomicBool::new(true)));
     let reply = scene.send("her@foreign.test", "slow");
     assert!(reply.starts_with("250 2.0.0 queued as "), "{reply}");

@@ -47,7 +47,7 @@ impl ReadingLimit {
 }
 
 /// Reads the report and commits its contents.
-pub(crate) async fn take_report(
+pub(crate) async fn store_report(
     store: &Store,
     large: &LargeContents,
     reading: &ReadingLimit,

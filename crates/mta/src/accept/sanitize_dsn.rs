@@ -52,7 +52,7 @@ impl ParsedDsn {
 }
 
 /// Rewrites a DSN for one return address; any other message passes unchanged.
-pub(crate) async fn reword<'a>(
+pub(crate) async fn sanitize<'a>(
     store: &Store,
     directory: &Directory,
     settings: &Settings,

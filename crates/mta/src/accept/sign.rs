@@ -21,7 +21,7 @@ pub(crate) struct Recheck<'a> {
 }
 
 /// Signs each message, and verifies that no signature was broken; without `recheck` none had passed.
-pub(crate) async fn seal<'a>(
+pub(crate) async fn sign_and_recheck<'a>(
     signing: &Signing,
     snapshot: &Snapshot,
     author: Option<&Domain>,

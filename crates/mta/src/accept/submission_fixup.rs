@@ -33,7 +33,7 @@ pub(crate) fn without_separator(content: &[u8]) -> &[u8] {
 }
 
 /// Corrects the message: `received` has new content afterwards if anything had to change.
-pub(crate) async fn put_right(store: &Store, clock: &Clock, room: &LargeContents, received: &mut Received) -> Result<(), NotTaken> {
+pub(crate) async fn correct(store: &Store, clock: &Clock, room: &LargeContents, received: &mut Received) -> Result<(), NotTaken> {
     let front = header(&received.content).await?;
     let fields = without_separator(&front);
     let is_interrupted = interrupted_at(fields).is_some();

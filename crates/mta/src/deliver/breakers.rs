@@ -89,7 +89,7 @@ impl Breakers {
     }
 
     /// Records the outcome of a job. If it opens a breaker, the trouble gets its end.
-    pub fn tell(&self, shared: &Shared, job: &mut Job, results: &mut [Result<Delivered, Trouble>], now_ms: i64) {
+    pub fn record(&self, shared: &Shared, job: &mut Job, results: &mut [Result<Delivered, Trouble>], now_ms: i64) {
         let Some(Passes { host, of_host, targets }) = job.passes.take() else { return };
         let mut circuits = self.circuits();
         let refusal = refusal_of_all(results);

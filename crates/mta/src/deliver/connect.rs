@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use mail::Domain;
-use net::Host;
+use net::HostAddresses;
 use policy::{NextHop, Scope, Trouble};
 use reports::tls::FailureDetails;
 use smtp::client::{ClientSession, Phase};
@@ -169,7 +169,7 @@ async fn connect_host(
 }
 
 /// Looks up a host, without IPv6 if it refuses our IPv6 and has IPv4.
-async fn addresses(connector: &Connector, host: &Domain, ipv6: bool) -> Result<Host, policy::RouteFailure> {
+async fn addresses(connector: &Connector, host: &Domain, ipv6: bool) -> Result<HostAddresses, policy::RouteFailure> {
     if ipv6 && connector.breakers.is_ipv4_only(host, connector.shared.clock.now_ms()) {
         let found = connector.resolver.host(host, false).await;
         if found.is_ok() {

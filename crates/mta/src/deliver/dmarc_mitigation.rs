@@ -15,7 +15,7 @@ use crate::support::large_contents::{LargeContents, Whose};
 use crate::support::phrase::{encoded, escaped};
 
 /// The message with our From field, for one recipient; `None` if it cannot be read.
-pub(crate) async fn mend(
+pub(crate) async fn rewrite_from(
     outbox: &Outbox,
     large: &LargeContents,
     message: &Message,

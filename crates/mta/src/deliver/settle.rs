@@ -16,7 +16,7 @@ use crate::context::Shared;
 use crate::deliver::breakers::log_critical;
 use crate::deliver::clock_step;
 use crate::deliver::delivery_log;
-use crate::deliver::dmarc_mitigation::mend;
+use crate::deliver::dmarc_mitigation::rewrite_from;
 use crate::deliver::dsn::reports;
 use crate::deliver::job::{Job, Outcomes};
 use crate::deliver::outbound::{Outbound, lease_ms};
@@ -52,14 +52,14 @@ pub(crate) async fn settle(outbound: &Outbound, mut job: Job, mut results: Outco
     let _hold = outbound.closing.hold();
     clock_step::notice(outbound).await;
     let now_ms = shared.clock.now_ms();
-    outbound.breakers().tell(shared, &mut job, &mut results, now_ms);
+    outbound.breakers().record(shared, &mut job, &mut results, now_ms);
     let forwarding = shared.settings.load().forward.srs.domain.to_string();
     let ours = (job.claimed.message.flow == Flow::Forward).then_some(forwarding.as_str());
     if results.iter().any(|result| result.as_ref().is_err_and(|trouble| trouble.doubts_us(ours))) {
         outbound.doubts.notify_one();
     }
     if let Some(waiter) = job.waiter.take() {
-        return waiter.tell(&outbound.window, job, results, now_ms);
+        return waiter.pass(&outbound.window, job, results, now_ms);
     }
     let mut ledger = Ledger {
         shared,
@@ -69,16 +69,16 @@ pub(crate) async fn settle(outbound: &Outbound, mut job: Job, mut results: Outco
         expires_ms: outbound.clock_steps.expires_ms(&shared.clock, job.claimed.message.expires_ms),
         settlement: Settlement::default(),
         reported: Vec::new(),
-        mended: Vec::new(),
+        rewritten: Vec::new(),
     };
     for (recipient, result) in job.claimed.recipients.iter().zip(results) {
         if let Some(disposition) = ledger.enter(recipient, result) {
             ledger.settlement.recipients.push((recipient.key, disposition));
         }
     }
-    let content = if ledger.reported.is_empty() && ledger.mended.is_empty() { None } else { content(&shared.store, &job).await };
-    for recipient in std::mem::take(&mut ledger.mended) {
-        let disposition = match mend(&outbound.outbox, &outbound.large, &job.claimed.message, recipient, content.as_ref()).await {
+    let content = if ledger.reported.is_empty() && ledger.rewritten.is_empty() { None } else { content(&shared.store, &job).await };
+    for recipient in std::mem::take(&mut ledger.rewritten) {
+        let disposition = match rewrite_from(&outbound.outbox, &outbound.large, &job.claimed.message, recipient, content.as_ref()).await {
             Some(new) => {
                 ledger.settlement.follow.push(new);
                 Disposition::Done
@@ -115,7 +115,7 @@ struct Ledger<'a> {
     /// The DSN to the sender.
     reported: Vec<RecipientReport>,
     /// Recipients that get the message with a rewritten From field.
-    mended: Vec<&'a ClaimedRecipient>,
+    rewritten: Vec<&'a ClaimedRecipient>,
 }
 
 impl<'a> Ledger<'a> {
@@ -132,7 +132,7 @@ impl<'a> Ledger<'a> {
             }
             Err(trouble) if message.mendable && policy::is_dmarc_refusal(&trouble) => {
                 tracing::warn!(id = %message.id, %trouble, "the target rejects the From field's domain: resending with our own From");
-                self.mended.push(recipient);
+                self.rewritten.push(recipient);
                 return None;
             }
             Err(trouble) if trouble.permanent => self.failed(recipient, &trouble),
@@ -185,7 +185,7 @@ impl<'a> Ledger<'a> {
 }
 
 /// Whether a rewritten From field can avoid the target's refusal.
-pub(crate) fn is_mendable(new: &NewMessage, trouble: &Trouble) -> bool {
+pub(crate) fn can_rewrite_from(new: &NewMessage, trouble: &Trouble) -> bool {
     new.message.mendable && policy::is_dmarc_refusal(trouble)
 }
 

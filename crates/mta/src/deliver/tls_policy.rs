@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use mail::{Domain, EnhancedCode};
-use net::{Dane, Host, Tlsa};
+use net::{Dane, HostAddresses, Tlsa};
 use policy::{NextHop, RouteFailure, StsMode, Trouble};
 use reports::tls::{Policy, ResultType};
 
@@ -88,7 +88,13 @@ impl Demanded {
 }
 
 /// Finds the TLS requirement for a host and a domain.
-pub(crate) async fn demand(connector: &Connector, plan: &Plan, domain: &Domain, hop: &NextHop, host: &Host) -> Result<Demanded, Trouble> {
+pub(crate) async fn demand(
+    connector: &Connector,
+    plan: &Plan,
+    domain: &Domain,
+    hop: &NextHop,
+    host: &HostAddresses,
+) -> Result<Demanded, Trouble> {
     let Some(published) = &plan.published else { return Ok(Demanded { demand: Demand::Nothing, policy: None }) };
     if published.is_secure && host.secure {
         let found = tlsa(connector, hop, host).await;
@@ -122,7 +128,7 @@ pub(crate) async fn demand(connector: &Connector, plan: &Plan, domain: &Domain, 
 }
 
 /// The DNSSEC-secure TLSA records of a host and their owner: its canonical name, or its own.
-async fn tlsa(connector: &Connector, hop: &NextHop, host: &Host) -> Result<(Domain, Vec<Tlsa>), Trouble> {
+async fn tlsa(connector: &Connector, hop: &NextHop, host: &HostAddresses) -> Result<(Domain, Vec<Tlsa>), Trouble> {
     for name in host.canonical.iter().chain([&hop.host]) {
         let answer = connector.resolver.tlsa(name, hop.port).await.map_err(|failure| {
             let text = if let RouteFailure::Temporary(text) = failure { text } else { "no answer".into() };

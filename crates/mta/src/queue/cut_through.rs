@@ -27,7 +27,7 @@ pub(crate) struct TakenOver(());
 
 /// The message was accepted, by the targets or by the queue.
 #[derive(Debug)]
-pub(crate) enum HandedOver {
+pub(crate) enum CutThrough {
     /// Every target has accepted it.
     ToTargets(TakenOver),
     /// It is on our disk, synced.
@@ -56,12 +56,12 @@ enum ClientAnswer {
 }
 
 /// Offers the messages to their targets. What is not accepted is committed if the sender can get a DSN, and refused otherwise.
-pub(crate) async fn hand_over(
+pub(crate) async fn deliver_while_waiting(
     dispatch: &Dispatch,
     messages: Vec<NewMessage>,
     whole: Whole<'_>,
     deadline_s: u64,
-) -> Result<HandedOver, NotTaken> {
+) -> Result<CutThrough, NotTaken> {
     let fingerprints: Vec<Option<Fingerprint>> = messages.iter().map(|new| Fingerprint::of(&whole.bytes, new)).collect();
     // A slow target keeps no large content in memory.
     drop(whole);
@@ -69,19 +69,19 @@ pub(crate) async fn hand_over(
     let fates = offer(dispatch, &messages, &fingerprints, deadline_s).await;
     fates.iter().zip(&messages).for_each(|(fate, new)| log_fate_of(dispatch.outbound().shared(), fate, new));
     let outcomes: Vec<TargetOutcome<'_>> = fates.iter().zip(&messages).map(|(fate, new)| outcome_of(fate, new)).collect();
-    match answer(&outcomes, may_report) {
+    match decide_answer(&outcomes, may_report) {
         ClientAnswer::Taken(taken) => {
             if let Some(first) = messages.first() {
                 dispatch.outbound().shared().store.discard(&first.content);
             }
             release(dispatch, fates);
-            Ok(HandedOver::ToTargets(taken))
+            Ok(CutThrough::ToTargets(taken))
         }
         ClientAnswer::Refused(reply) => {
             release(dispatch, fates);
             Err(NotTaken::Refused(reply))
         }
-        ClientAnswer::Commit => Ok(HandedOver::ToQueue(commit(dispatch, &messages, &fingerprints, fates).await?)),
+        ClientAnswer::Commit => Ok(CutThrough::ToQueue(commit(dispatch, &messages, &fingerprints, fates).await?)),
     }
 }
 
@@ -150,7 +150,7 @@ fn log_taken(shared: &Shared, outcome: &Outcome) {
 
 /// Logs the target's reply; the sender gets only a code.
 fn log_fate_of(shared: &Shared, fate: &Fate, new: &NewMessage) {
-    let late = || Trouble::temporary(Scope::Host, 4, 7, "no answer within forward.deadline_s");
+    let late = || Trouble::temporary(Scope::Host, 4, 7, "no answer within forward.cut_through_timeout_s");
     for (n, recipient) in new.recipients.iter().enumerate() {
         let trouble = match fate {
             Fate::NotTaken(outcome) => outcome.1.get(n).and_then(|result| result.as_ref().err().cloned()),
@@ -180,7 +180,7 @@ fn outcome_of<'a>(fate: &'a Fate, new: &NewMessage) -> TargetOutcome<'a> {
         Fate::Elsewhere => TargetOutcome::Elsewhere,
         Fate::Late(_) | Fate::Untried => TargetOutcome::Later(None),
         Fate::NotTaken(outcome) => match outcome.1.iter().find_map(|result| result.as_ref().err()) {
-            Some(trouble) if trouble.permanent && !settle::is_mendable(new, trouble) => TargetOutcome::Refused(trouble),
+            Some(trouble) if trouble.permanent && !settle::can_rewrite_from(new, trouble) => TargetOutcome::Refused(trouble),
             trouble => TargetOutcome::Later(trouble),
         },
     }
@@ -188,14 +188,14 @@ fn outcome_of<'a>(fate: &'a Fate, new: &NewMessage) -> TargetOutcome<'a> {
 
 /// The complete rule. If any target accepted the message, we deliver to the others. If none did, a message that all refuse is refused, and any
 /// other is queued only if its sender could get a DSN later.
-fn answer(outcomes: &[TargetOutcome<'_>], may_report: bool) -> ClientAnswer {
+fn decide_answer(outcomes: &[TargetOutcome<'_>], may_report: bool) -> ClientAnswer {
     let is_taken = |outcome: &TargetOutcome<'_>| matches!(outcome, TargetOutcome::Taken);
     if !outcomes.is_empty() && outcomes.iter().all(is_taken) {
         return ClientAnswer::Taken(TakenOver(()));
     }
     // The other session's outcome is unknown; if it succeeds, dedup answers the sender's next attempt.
     if outcomes.iter().any(|outcome| matches!(outcome, TargetOutcome::Elsewhere)) {
-        return ClientAnswer::Refused(busy());
+        return ClientAnswer::Refused(try_later());
     }
     if outcomes.iter().any(is_taken) {
         return ClientAnswer::Commit;
@@ -203,21 +203,21 @@ fn answer(outcomes: &[TargetOutcome<'_>], may_report: bool) -> ClientAnswer {
     let refusal = outcomes.iter().find_map(|outcome| if let TargetOutcome::Refused(trouble) = outcome { Some(*trouble) } else { None });
     let is_refused = outcomes.iter().all(|outcome| matches!(outcome, TargetOutcome::Refused(_)));
     match refusal {
-        Some(trouble) if is_refused => ClientAnswer::Refused(masked(trouble)),
+        Some(trouble) if is_refused => ClientAnswer::Refused(masked_reply(trouble)),
         _ if may_report => ClientAnswer::Commit,
         _ => {
             let trouble = outcomes.iter().find_map(|outcome| if let TargetOutcome::Later(trouble) = outcome { *trouble } else { None });
-            ClientAnswer::Refused(trouble.filter(|trouble| !trouble.permanent).map_or_else(busy, masked))
+            ClientAnswer::Refused(trouble.filter(|trouble| !trouble.permanent).map_or_else(try_later, masked_reply))
         }
     }
 }
 
-fn busy() -> Reply {
+fn try_later() -> Reply {
     Reply::new(451, (4, 4, 7), "the mailbox behind this address has not accepted the message yet; try again later")
 }
 
 /// The reply to the sender: the target's class and code. The text may name the target in any form and is not passed on.
-fn masked(trouble: &Trouble) -> Reply {
+fn masked_reply(trouble: &Trouble) -> Reply {
     let mail::EnhancedCode(_, subject, detail) = trouble.enhanced;
     if !trouble.permanent {
         // The enhanced code of an unreachable host does not help the sender.
@@ -225,7 +225,7 @@ fn masked(trouble: &Trouble) -> Reply {
             Scope::Recipient => {
                 Reply::new(450, (4, subject, detail), "the mailbox behind this address accepts no mail at the moment; try again later")
             }
-            _ => busy(),
+            _ => try_later(),
         };
     }
     let code = if subject == 1 || subject == 2 { 550 } else { 554 };
@@ -291,7 +291,7 @@ mod tests {
     use super::*;
 
     fn code(outcomes: &[TargetOutcome<'_>], may_report: bool) -> String {
-        match answer(outcomes, may_report) {
+        match decide_answer(outcomes, may_report) {
             ClientAnswer::Taken(_) => "taken".into(),
             ClientAnswer::Commit => "commit".into(),
             ClientAnswer::Refused(reply) => {

@@ -154,7 +154,7 @@ impl SessionDriver {
         let is_account = self.session.identity().is_some();
         let position = SessionProgress {
             commands: self.session.commands(),
-            content_bytes: self.session.in_content().then(|| self.session.came_bytes()),
+            content_bytes: self.session.in_content().then(|| self.session.received_bytes()),
             is_account,
             is_crowded: !is_account && self.place.as_ref().is_some_and(|place| place.is_crowded(&settings.limits)),
         };
@@ -260,13 +260,13 @@ impl SessionDriver {
 
     async fn data(&mut self) {
         if let Err(error) = self.inbound.shared.store.has_room() {
-            return self.refuse("content put off", "", reply_to_store_error(&error));
+            return self.refuse("content deferred", "", reply_to_store_error(&error));
         }
         let id = QueueId::next(self.inbound.shared.clock.now_ms(), random_u32());
         let all_bytes = usize::try_from(self.inbound.shared.settings.load().limits.content_memory_bytes).unwrap_or(usize::MAX);
         self.spool = self.inbound.arriving.open(self.who, all_bytes, || self.inbound.shared.store.spool(id)).await;
         if self.spool.is_none() {
-            return self.refuse("content put off", "", too_much_content());
+            return self.refuse("content deferred", "", too_much_content());
         }
         self.session.accept_data();
     }
@@ -277,7 +277,7 @@ impl SessionDriver {
         self.spool = None;
         let reply = match &error {
             NotKept::NoRoom => {
-                tracing::warn!(client = %self.client, %error, "content put off");
+                tracing::warn!(client = %self.client, %error, "content deferred");
                 too_much_content()
             }
             NotKept::Store(error) => {

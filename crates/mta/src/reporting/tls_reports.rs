@@ -1,9 +1,10 @@
-//! The report of TLS to a domain: where it goes, and what it says.
+//! The TLS report to a domain: its destinations and its contents.
 //!
-//! RFC 8460 s.3, RFC 8460 s.5.3, RFC 8460 s.5.4. Invariant: one over HTTPS that was taken just before a crash is sent again under the same report-id.
+//! RFC 8460 s.3, RFC 8460 s.5.3, RFC 8460 s.5.4. Invariant: a report that HTTPS delivered just before a crash is sent again under the same
+//! report-id.
 
 use mail::Domain;
-use net::{Delivery, Reach, deliver_report};
+use net::{HttpsOptions, ReportUpload, upload_report};
 use reports::tls::{FailureDetails, MEDIA_TYPE, Policy, PolicyResult, Summary, TlsReport};
 use reports::{Envelope, HttpsAddress, ReportAddress, gzip, tls_report_addresses};
 use store::{DailyCount, DailyPeriod, DailyReportDue, StoreError};
@@ -11,7 +12,7 @@ use store::{DailyCount, DailyPeriod, DailyReportDue, StoreError};
 use crate::reporting::schedule::{Reporter, contact, done, later, mails, report_id};
 use crate::settings::Settings;
 
-/// One report that is due: asks where it goes, or brings it to one place.
+/// Sends a report that is due: looks up its destinations, or posts it to the one HTTPS address it is due for.
 pub(crate) async fn handle(reporter: &Reporter, due: DailyReportDue) -> Result<(), StoreError> {
     let Ok(domain) = Domain::parse(&due.period.domain) else { return done(reporter, due, Vec::new(), Vec::new()).await };
     let counts = reporter.outbox.shared.store.daily_counts(due.period.clone()).await?;
@@ -22,7 +23,7 @@ pub(crate) async fn handle(reporter: &Reporter, due: DailyReportDue) -> Result<(
     }
 }
 
-/// Asks where the report goes, and queues its mails.
+/// Looks up the destinations and queues the messages.
 async fn send(reporter: &Reporter, due: DailyReportDue, domain: &Domain, report: &TlsReport) -> Result<(), StoreError> {
     let Ok(name) = Domain::parse(&format!("_smtp._tls.{domain}")) else { return done(reporter, due, Vec::new(), Vec::new()).await };
     let texts = match reporter.resolver.txt(&name).await {
@@ -52,12 +53,12 @@ async fn post(
     address: HttpsAddress,
 ) -> Result<(), StoreError> {
     let delivery = reporter.outbox.shared.settings.load().delivery.clone();
-    let at = Reach { port: address.port, ipv6: delivery.ipv6, loopback: delivery.loopback };
+    let at = HttpsOptions { port: address.port, ipv6: delivery.ipv6, loopback: delivery.loopback };
     let body = gzip(report.to_json().as_bytes()).into();
-    let delivery = Delivery { host: &address.host, target: &address.target, media_type: MEDIA_TYPE, body };
-    match deliver_report(&reporter.resolver, &reporter.tls, delivery, at).await {
+    let delivery = ReportUpload { host: &address.host, target: &address.target, media_type: MEDIA_TYPE, body };
+    match upload_report(&reporter.resolver, &reporter.tls, delivery, at).await {
         Ok(()) => {
-            tracing::info!(%domain, url = address.url, report = report.id, "report of TLS delivered");
+            tracing::info!(%domain, url = address.url, report = report.id, "TLS report delivered");
             done(reporter, due, Vec::new(), Vec::new()).await
         }
         Err(error) => later(reporter, due, &error.to_string()).await,
@@ -75,7 +76,7 @@ fn report(settings: &Settings, period: &DailyPeriod, counts: &[DailyCount]) -> T
     }
 }
 
-/// The results, those of each policy together. They come ordered by policy.
+/// The results by policy; `counts` are ordered by policy.
 fn policies(counts: &[DailyCount]) -> Vec<PolicyResult> {
     let same_policy = |one: &DailyCount, other: &DailyCount| one.policy == other.policy;
     let of_policy = |counts: &[DailyCount]| {
@@ -101,7 +102,7 @@ mod tests {
     use store::DailyKind;
 
     #[test]
-    fn results_stand_under_their_policies() {
+    fn results_are_grouped_by_policy() {
         let period = DailyPeriod { kind: DailyKind::Tls, begin_s: 0, end_s: 1, domain: "far.test".into() };
         let count = |kind: PolicyType, failure: Option<ResultType>, times| DailyCount {
             period: period.clone(),

@@ -1,4 +1,4 @@
-//! The directory in force: what the store holds, and what a virtual file adds.
+//! The directory in force: the contents of the store, and the aliases that a virtual file adds.
 //!
 //! Invariant: [`LiveDirectory::refreshed`] returns the newest snapshot: a file that has changed is read first, on a thread for blocking work, and its
 //! good lines are in force; one that cannot be read changes nothing. Where it cannot be read at the start, no address is taken for unknown.
@@ -16,7 +16,7 @@ use tokio::task::spawn_blocking;
 
 use crate::support::virtual_source::{self, Stamp, VirtualFaults, VirtualSource};
 
-/// Changes of aliases that are made one by one; with more of them the store is read again.
+/// Maximum number of alias changes applied one by one; more reload the store.
 const ONE_BY_ONE_MAX: usize = 1000;
 
 /// The directory in force.
@@ -29,7 +29,7 @@ pub struct LiveDirectory {
     /// The number of the comparison that began last, and of the one that ended last.
     begun: AtomicU64,
     ended: AtomicU64,
-    /// Held from the reading of the store to the swap, so that no snapshot replaces a newer one.
+    /// Held from reading the store until the swap, so that no snapshot replaces a newer one.
     changing: tokio::sync::Mutex<()>,
     store: Store,
 }
@@ -40,7 +40,7 @@ struct Sources {
     source: Option<VirtualSource>,
     seen: Option<Stamp>,
     from_file: Option<VirtualFile>,
-    /// Why the file as it is now is not what is in force.
+    /// Why the current version of the file is not in force.
     unread: Option<String>,
     delimiters: String,
 }
@@ -51,13 +51,13 @@ pub enum DirectoryError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The file cannot be read: `path: why`.
+    /// The file cannot be read: `path: reason`.
     #[error("{0}")]
     File(String),
 }
 
 impl LiveDirectory {
-    /// Reads the directory. Where the virtual file cannot be read, the snapshot says that it is not complete.
+    /// Loads the directory. If the virtual file cannot be read, the snapshot is marked incomplete.
     pub async fn open(store: Store, delimiters: &str, source: Option<VirtualSource>) -> Result<Self, DirectoryError> {
         let live = Self {
             current: ArcSwap::from_pointee(Directory::new(Contents::default())),
@@ -70,7 +70,7 @@ impl LiveDirectory {
         };
         match live.configure(delimiters, source.clone()).await {
             Err(DirectoryError::File(why)) => {
-                tracing::error!("{why}; until it can be, mail to addresses that may be in it waits at its senders'");
+                tracing::error!("{why}; until it can be read, mail to addresses that may be in it is deferred");
                 let stored = live.store.directory(delimiters.to_owned()).await?;
                 let unread = Some(why);
                 live.put(Sources { stored: Some(stored), source, seen: None, from_file: None, unread, delimiters: delimiters.to_owned() });
@@ -80,7 +80,7 @@ impl LiveDirectory {
         Ok(live)
     }
 
-    /// Changes the settings; on an error nothing changes.
+    /// Replaces the settings; an error changes nothing.
     pub async fn configure(&self, delimiters: &str, source: Option<VirtualSource>) -> Result<(), DirectoryError> {
         let _changing = self.changing.lock().await;
         let stored = self.store.directory(delimiters.to_owned()).await?;
@@ -102,14 +102,14 @@ impl LiveDirectory {
         self.current.store(Arc::new(state.merged()));
     }
 
-    /// What of the virtual file is not in force; `None` where there is no such file.
+    /// The faults of the virtual file; `None` if none is configured.
     pub fn virtual_faults(&self) -> Option<VirtualFaults> {
         let state = self.state.lock();
         let source = state.source.as_ref()?;
         Some(virtual_source::faults(&source.path, state.from_file.as_ref(), state.unread.clone()))
     }
 
-    /// Puts changes in force that the store has taken. What a change does not concern is shared with the snapshot before it.
+    /// Puts committed changes in force. The new snapshot shares what they do not concern with the one before.
     pub async fn apply(&self, changes: &[DirectoryChange]) -> Result<(), DirectoryError> {
         let _changing = self.changing.lock().await;
         let delimiters = self.state.lock().delimiters.clone();
@@ -128,14 +128,14 @@ impl LiveDirectory {
         Ok(())
     }
 
-    /// Reads all of the store's part again, after changes that nobody names.
+    /// Reloads everything from the store, after unknown changes.
     pub async fn reload(&self) -> Result<(), DirectoryError> {
         let _changing = self.changing.lock().await;
         let delimiters = self.state.lock().delimiters.clone();
         self.read_all(delimiters).await
     }
 
-    /// The caller holds `changing`.
+    /// Reloads; the caller holds `changing`.
     async fn read_all(&self, delimiters: String) -> Result<(), DirectoryError> {
         let stored = self.store.directory(delimiters).await?;
         let mut state = self.state.lock();
@@ -208,7 +208,7 @@ impl LiveDirectory {
     }
 }
 
-/// An editor that truncates before it writes, or a full disk, leaves a file like that; nobody means that all mail be refused.
+/// An editor that truncates before it writes, or a full disk, leaves an empty file; the operator does not mean to refuse all mail.
 const EMPTIED: &str = "the file is empty; the aliases before it stay in force until a reload or a restart";
 
 fn read(source: &VirtualSource) -> Result<VirtualFile, DirectoryError> {
@@ -222,7 +222,7 @@ impl Sources {
         self.from_file.as_ref().is_some_and(|file| !file.aliases.is_empty())
     }
 
-    /// The store's part goes first: an alias made by a command is not shadowed by a file.
+    /// The store takes precedence: a file does not shadow an alias made by a command.
     fn merged(&self) -> Directory {
         let mut contents = self.stored.clone().unwrap_or_default();
         if let Some(file) = &self.from_file {
@@ -242,7 +242,7 @@ impl Sources {
         Directory::new(contents)
     }
 
-    /// The directory after these changes of aliases; all else of the store's part is `beside`.
+    /// The directory after these alias changes; `beside` is the rest of the store's contents.
     fn changed(&mut self, beside: Contents, mut in_force: Aliases, changes: &[&DirectoryChange]) -> Directory {
         let mut stored = self.stored.take().unwrap_or_default().aliases;
         for change in changes {
@@ -263,7 +263,7 @@ impl Sources {
                 DirectoryChange::RemoveAlias(source) => {
                     stored.remove(source);
                     in_force.remove(source);
-                    // What the database has hidden is in force again.
+                    // The alias of the file, which the database has hidden, is in force again.
                     let hidden = self.from_file.iter().flat_map(|file| &file.aliases).map(|(alias, _)| alias);
                     in_force.extend(hidden.filter(|alias| alias.source == *source).cloned());
                 }
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_change_that_is_put_in_force_is_what_a_restart_reads() {
+    async fn applied_changes_equal_what_a_restart_loads() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("virtual");
         fs::write(&file, "x.test domain\nme@x.test file@g.test\nother@x.test file@g.test\n").unwrap();
