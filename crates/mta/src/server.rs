@@ -145,11 +145,11 @@ impl Server {
         let outbound = Arc::new(outbound(&parts, own_ports));
         clock_step::start(&outbound).await?;
         let dispatch = Dispatch::new(outbound.clone());
-        let told = virtual_file::open(&parts.data);
+        let (letters, reported) = virtual_file::open(&parts.data);
         let inbound = Arc::new(inbound(parts, &outbound, &dispatch).await?);
         let sessions = Sessions::default();
         let mut tasks = tasks(&dispatch, &outbound, &inbound);
-        tasks.push(tokio::spawn(virtual_file::run(outbound.outbox.clone(), told)));
+        tasks.push(tokio::spawn(virtual_file::run(outbound.outbox.clone(), letters, reported)));
         for (kind, listener) in bound {
             tasks.push(tokio::spawn(listen(listener, kind, sessions.clone(), inbound.clone())));
         }

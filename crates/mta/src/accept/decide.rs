@@ -196,6 +196,6 @@ mod tests {
         let two = read("Doe, John <john@example.test>, ann@example.test").unwrap_err().to_string();
         assert!(two.starts_with("550 5.6.0 ") && two.contains("a comma after \"Doe\""), "{two}");
         let bad = read("a@b@example.test").unwrap_err().to_string();
-        assert!(bad.contains("an address in the From field is not valid"), "{bad}");
+        assert!(bad.contains("invalid address in the From field"), "{bad}");
     }
 }

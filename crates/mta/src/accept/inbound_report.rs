@@ -161,7 +161,7 @@ mod tests {
         let Ok(ReportContent::Tls(kept)) = wanted(tls(&["foreign.test", "Example.Test."]), &ours(), "") else { panic!("not kept") };
         assert_eq!(kept.policies.len(), 1);
         let refused = wanted(tls(&["foreign\r\n250 x.test"]), &ours(), "").unwrap_err().to_string();
-        assert!(refused.starts_with("550 5.6.0 ") && refused.contains("no domain of this server"), "{refused}");
+        assert!(refused.starts_with("550 5.6.0 ") && refused.contains("not a domain of this server"), "{refused}");
         assert!(!refused.trim_end().contains(['\r', '\n']), "{refused:?}");
         assert!(wanted(tls(&[]), &ours(), "").is_err());
     }

@@ -122,7 +122,7 @@ impl Breakers {
             let effect = circuits.on_reply(pass, &meaning, now_ms);
             trouble.not_before_ms = effect.until_ms.max(until_ms);
             if let Some(times) = effect.invalid_times {
-                delivery_log::invalid_target(shared, &recipient.recipient, &meaning, (times, trouble));
+                delivery_log::invalid_target(shared, &recipient.recipient, &meaning, times, trouble);
             }
         }
     }

@@ -79,7 +79,7 @@ fn fault_of_target(trouble: &Trouble) -> &'static str {
 }
 
 /// Logs a mailbox that was full, disabled or invalid several times in a row.
-pub(crate) fn invalid_target(shared: &Shared, recipient: &NewRecipient, meaning: &Meaning, (times, trouble): (u32, &Trouble)) {
+pub(crate) fn invalid_target(shared: &Shared, recipient: &NewRecipient, meaning: &Meaning, times: u32, trouble: &Trouble) {
     let line = LogLine::new(shared, recipient);
     tracing::error!(
         target = %line.to,
@@ -134,6 +134,6 @@ mod tests {
             ))
         };
         assert!(fault(552, (5, 2, 2)).contains("is full") && fault(550, (5, 2, 1)).contains("is disabled"));
-        assert!(fault(550, (5, 1, 1)).contains("not valid"));
+        assert!(fault(550, (5, 1, 1)).contains("invalid"));
     }
 }
