@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_signature_covers_stays() {
+    fn fields_covered_by_a_signature_stay() {
         let content =
             "DKIM-Signature: v=1; h=from:\r\n\tauthentication-results; b=x\r\nAuthentication-Results: mx.example.test; dkim=pass\r\n\r\n";
         assert_eq!(stripped(content), None);

@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_about_others_is_not_kept() {
+    fn reports_about_other_domains_are_refused() {
         let Ok(ReportContent::Tls(kept)) = wanted(tls(&["foreign.test", "Example.Test."]), &ours(), "") else { panic!("not kept") };
         assert_eq!(kept.policies.len(), 1);
         let refused = wanted(tls(&["foreign\r\n250 x.test"]), &ours(), "").unwrap_err().to_string();
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn who_writes_to_a_reader_of_reports_hears_where_people_are() {
+    fn mail_to_a_report_address_is_refused_with_the_postmasters_address() {
         let refused = wanted(Read::NotAReport, &ours(), "dmarc@example.test").unwrap_err().to_string();
         assert!(refused.starts_with("550 5.6.0 ") && refused.contains("write to postmaster@example.test"), "{refused}");
         assert!(wanted(Read::TooLarge, &ours(), "").unwrap_err().to_string().starts_with("552 5.3.4 "));

@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hosted_domain_signs_for_a_password_only() {
+    fn the_authors_domain_signs_only_after_a_login() {
         let (author, forwarding) = (Domain::parse("example.test").unwrap(), Domain::parse("fwd.example.test").unwrap());
         let of = |flow, proof: &Proof| signed_as(flow, proof, false, Some(&author), &forwarding).map(Domain::as_str);
         let (login, stranger) = (Proof::Login("me@example.test".into()), Proof::Evidence(Box::default()));

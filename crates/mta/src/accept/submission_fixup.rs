@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_for_the_way_in_goes_and_the_rest_stays() {
+    fn submission_only_fields_are_dropped_and_the_rest_stays() {
         for (content, want) in [
             (
                 "From: a@x.test\r\nBcc: b@x.test,\r\n c@x.test\r\nX: y\r\nRESENT-BCC: d@x.test\r\nReturn-Path: <e@x.test>\r\ncontent-length: 4\r\n\r\nBcc: body\r\n",

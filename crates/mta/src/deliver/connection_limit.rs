@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn places_are_shared_by_host_and_flow() {
+    async fn permits_are_shared_by_host_and_flow() {
         let (places, wait) = (ConnectionLimits::default(), Duration::from_millis(20));
         let first = places.enter(&hop("a.test"), Flow::Own, 1).await;
         assert!(tokio::time::timeout(wait, places.enter(&hop("a.test"), Flow::Own, 1)).await.is_err());
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_waits_is_heard() {
+    async fn an_idle_connection_yields_to_a_waiting_delivery() {
         let (places, wait) = (Arc::new(ConnectionLimits::default()), Duration::from_millis(20));
         let first = places.enter(&hop("a.test"), Flow::Own, 1).await;
         assert!(tokio::time::timeout(wait, first.wanted()).await.is_err());

@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_taken_is_remembered_for_a_while() {
+    fn accepted_messages_are_remembered_for_a_while() {
         let taken = Taken::default();
         taken.remember(print(1), 0);
         assert!(is_taken(&taken, print(1), REMEMBERED_MS - 1));
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn one_at_a_time() {
+    fn a_message_is_delivered_by_one_session_at_a_time() {
         let taken = Taken::default();
         let Begun::Now(mark) = taken.begin(print(1), 0) else { panic!("nobody has it") };
         assert!(matches!(taken.begin(print(1), 0), Begun::UnderWay));

@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_masked_name_is_nowhere_in_the_text() {
+    fn masking_removes_the_local_part_everywhere() {
         let said = "mx.inbox.test said: 550 5.1.1 <Foo.Bar@inbox.test>: no foo.bar here";
         assert_eq!(replaced(said, "foo.bar", &masked("foo.bar")), "mx.inbox.test said: 550 5.1.1 <f***@inbox.test>: no f*** here");
         assert_eq!((masked("ü"), replaced("aXa", "x", ""), replaced("ä", "a", "b")), ("ü***".into(), "aa".into(), "ä".into()));

@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn the_author_is_kept_where_answers_go() {
+    fn the_author_moves_to_reply_to() {
         let mended = mend_text("Subject: hi\r\nFrom: Her Name <her@bank.test>\r\nTo: me\r\n\r\nbody\r\n\r\n");
         assert_eq!(
             mended,
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_adds_no_field() {
+    fn a_display_name_cannot_inject_a_field() {
         let mended = mend_text("From: \"a\\\"b\" =?utf-8?q?=0D=0ABcc:_x@y.test?= <her@bank.test>\r\n\r\n");
         let fields: Vec<String> = Fields::new(mended.as_bytes()).map(|f| String::from_utf8_lossy(f.name).into_owned()).collect();
         assert_eq!(fields, ["From", "Reply-To", "X-Original-From"]);
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn our_old_signature_is_taken_off() {
+    fn our_old_signature_is_removed() {
         let prefix = Bytes::from_static(b"DKIM-Signature: v=1;\r\n\tb=abc\r\nDelivered-To: me@x.test\r\nReceived: from a\r\n\tby b\r\n");
         assert_eq!(unsigned(&prefix), b"Delivered-To: me@x.test\r\nReceived: from a\r\n\tby b\r\n".as_slice());
     }

@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_end_with_lf_wherever_the_pieces_are_cut() {
+    fn crlf_becomes_lf_across_piece_boundaries() {
         let text = b"a\r\nb\r\r\nc\rd\r\n\r\n";
         for cut in 0..=text.len() {
             let (mut has_cr, mut out) = (false, Vec::new());

@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_kept_survives_a_restart_and_ends_in_time() {
+    async fn policies_survive_a_restart_and_expire() {
         let directory = tempfile::tempdir().unwrap();
         let domain: Domain = "far.test".parse().unwrap();
         StsPolicies::open(directory.path()).keep(&domain, policy(1000, 600), 1000).await;
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn memory_is_bounded_and_old_ones_are_fetched_again() {
+    async fn policies_are_bounded_and_refreshed() {
         let policies = StsPolicies::default();
         for n in 0..KEPT_MAX + 5 {
             let domain: Domain = format!("d{n}.test").parse().unwrap();

@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tls_is_waited_for_a_day_and_no_longer() {
+    fn mail_waits_one_day_for_tls() {
         let (memory, host): (_, Domain) = (TlsHistory::default(), "mx.far.test".parse().unwrap());
         assert!(!memory.expects(&host, 0));
         assert_eq!(memory.missing(&host, 0), 0);
@@ -177,7 +177,7 @@ mod tests {
         assert!(memory.expects(&"new.test".parse().unwrap(), KEPT_MS));
     }
     #[tokio::test]
-    async fn it_outlives_a_restart_and_what_is_damaged_is_left_out() {
+    async fn hosts_survive_a_restart_and_damaged_entries_are_skipped() {
         let data = tempfile::tempdir().unwrap();
         let [one, two, bad]: [Domain; 3] = ["mx.one.test", "mx.two.test", "mx.bad.test"].map(|name| name.parse().unwrap());
         let memory = TlsHistory::open(data.path());
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_ahead_holds_nothing_for_ever() {
+    fn a_clock_that_was_ahead_delays_no_mail_forever() {
         let (memory, host): (_, Domain) = (TlsHistory::default(), "mx.far.test".parse().unwrap());
         memory.offered(&host, 10 * KEPT_MS);
         assert!(!memory.expects(&host, 0));
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_new_is_written() {
+    fn only_changes_are_written() {
         let (memory, host): (_, Domain) = (TlsHistory::default(), "mx.far.test".parse().unwrap());
         let is_news = || is_ready(memory.news.notified());
         assert!(!is_news());

@@ -123,7 +123,7 @@ mod tests {
     use policy::Scope;
 
     #[test]
-    fn a_later_host_judges_only_those_it_was_asked_about() {
+    fn a_later_host_changes_only_the_results_of_its_recipients() {
         let no = Trouble::permanent(Scope::Recipient, 1, 1, "no");
         let (full, down) = (Trouble::temporary(Scope::Host, 3, 1, "full"), Trouble::temporary(Scope::Host, 3, 2, "down"));
         let attempt =
