@@ -294,6 +294,6 @@ fn a_login_changes_nothing_and_programs_of_the_machine_are_told() {
     assert!(reply.starts_with("250 2.0.0 report read"), "an owner brings in an old one: {reply}");
     assert_eq!(scene.waypost.json(&["reports", "list"])[0]["submitter"], "example.test");
     let refused = scene.waypost.refused(&["sendmail", "-f", "me@example.test", "dmarc@example.test"]);
-    assert!(refused.contains("dmarc@example.test takes reports of other servers only"), "{refused}");
+    assert!(refused.contains("dmarc@example.test accepts reports from other servers only"), "{refused}");
     scene.assert_nothing_went_on();
 }
