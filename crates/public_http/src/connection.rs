@@ -47,7 +47,7 @@ pub(crate) struct Listener {
 }
 
 /// Serves a connection to its end.
-pub(crate) async fn converse(tcp: TcpStream, listener: &Host) {
+pub(crate) async fn converse(tcp: TcpStream, listener: &Listener) {
     if tcp.set_nodelay(true).is_err() {
         return;
     }

@@ -23,7 +23,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use answer::Responder;
-use connection::Host;
+use connection::Listener;
 use listen::bind;
 pub use servers::{Servers, Tls};
 
