@@ -30,7 +30,7 @@ pub struct ApiContext {
     pub password_key: Arc<PasswordKey>,
     /// The time.
     pub clock: Clock,
-    /// DNS; `None` where it cannot be used.
+    /// DNS; `None` if it cannot be used.
     pub resolver: Option<Resolver>,
     /// Facts that classify reports by other servers.
     pub report_facts: ReportFacts,

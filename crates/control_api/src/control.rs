@@ -51,7 +51,7 @@ pub trait Control: Send + Sync {
     /// Returns the messages by which Gmail asks to confirm this address.
     fn confirmations(&self, address: &Mailbox, now_ms: i64) -> Vec<Confirmation>;
 
-    /// Returns the destinations that are paused; `None` where no server runs.
+    /// Returns the destinations that are paused; `None` without a running server.
     fn pauses(&self) -> Option<&Pauses>;
 
     /// Reads the configuration again. Returns what is in force now.

@@ -6,9 +6,9 @@
 pub mod certificates;
 pub mod logging;
 mod public;
-pub mod rehearsal;
 pub mod reload;
 mod service_manager;
+pub mod startup_check;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 
 use super::certificates::ServerCertificates;
 use super::public::LivePublic;
-use super::{rehearsal, service_manager};
+use super::{service_manager, startup_check};
 use crate::config::{self, Config};
 
 /// Reloads the configuration.
@@ -55,7 +55,7 @@ impl Reloader {
         let path = self.path.clone();
         let config = blocking(move || {
             let config = config::load(&path).map_err(|e| e.to_string())?;
-            rehearsal::run(&config).map_err(|e| e.to_string())?;
+            startup_check::run(&config).map_err(|e| e.to_string())?;
             Ok(config)
         })
         .await?;
