@@ -46,13 +46,13 @@ fn what_the_next_start_would_refuse_is_refused_by_check_and_reload() {
         assert_eq!(in_use(&waypost), "mx.example.test");
     };
     named("v1.pem", "v1.key");
-    refused(&["certificate of version 1", "-addext subjectAltName=DNS:mx.example.test"]);
+    refused(&["a version 1 certificate", "-addext subjectAltName=DNS:mx.example.test"]);
     openssl(lab.path(), "rsa -in v1.key -traditional -des3 -passout pass:secret -out locked.key");
     fs::set_permissions(lab.path().join("locked.key"), fs::Permissions::from_mode(0o600)).unwrap();
     named("cert.pem", "locked.key");
     refused(&["protected by a passphrase", "openssl pkey -in"]);
     named("cert.pem", "nowhere.pem");
-    refused(&["nowhere.pem: is not there"]);
+    refused(&["nowhere.pem: does not exist"]);
 
     // Another pair is in use after a reload, without a restart.
     let (certificate, key) = net::self_signed(&["other.example.test".into()]).unwrap();

@@ -279,7 +279,7 @@ fn a_vacation_answer_to_a_return_address_is_taken_and_goes_nowhere() {
     // vacation(1): its user's own reverse-path, and nothing that says that it is automatic.
     let reply = scene.send("foo@inbox.test", &fresh, "away from my mail");
     assert!(reply.starts_with("250 2.0.0 automatic answer dropped"), "{reply}");
-    scene.waypost.wait_for_line(&["automatic answer to a return address dropped", "foo@inbox.test"]);
+    scene.waypost.wait_for_line(&["automatic reply to a return address dropped", "foo@inbox.test"]);
     for (from, to) in [("bar@inbox.test", fresh.as_str()), ("foo@inbox.test", "SRS0=AAAAAAAA=AA=foreign.test=her@fwd.example.test")] {
         let reply = scene.rcpt(from, to);
         assert!(reply.starts_with("550 5.7.1 "), "{from} {to}: {reply}");

@@ -95,8 +95,6 @@ impl hyper::body::Body for AliasList {
 
 /// Returns the lines of the virtual file that are not in effect.
 pub(crate) async fn virtual_file(State(live): State<Arc<LiveDirectory>>) -> Json<VirtualFileView> {
-    // Reads the file if it has changed.
-    drop(live.current());
     Json(live.virtual_faults().map_or_else(VirtualFileView::default, |faults| VirtualFileView {
         path: Some(faults.path.display().to_string()),
         unread: faults.whole,

@@ -8,8 +8,8 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use mail::Domain;
-use net::acme::{Outcome, forget, has_order, next_key_digest, states};
-use net::{Clock, InUse, Origin};
+use net::acme::{RenewalResult, forget, has_order, next_key_digest, states};
+use net::{Clock, CertificateInUse, CertificateOrigin};
 use tokio::task::spawn_blocking;
 
 use crate::api::{CertificateView, CertificatesView, LeftOutView, OrderView, Renewal, RenewalDone, RenewalOutcome};
@@ -38,8 +38,8 @@ impl CertificateDir {
     }
 }
 
-fn view(in_use: InUse) -> CertificateView {
-    let directory = in_use.files.certificate.parent().filter(|_| in_use.origin == Origin::Issued);
+fn view(in_use: CertificateInUse) -> CertificateView {
+    let directory = in_use.files.certificate.parent().filter(|_| in_use.origin == CertificateOrigin::Issued);
     let name = directory.and_then(|dir| dir.file_name()).map(|name| name.to_string_lossy().into_owned());
     let next_spki_sha256 = directory.and_then(next_key_digest);
     let leaf = in_use.leaf;
@@ -97,6 +97,6 @@ pub(crate) async fn renew(State(control): State<Arc<dyn Control>>, Body(asked): 
             ControlError::Failed(why) => ApiError::internal(why),
         })?,
     };
-    let outcome = |o: Outcome| RenewalOutcome { name: o.name, is_well: o.result.is_ok(), text: o.result.unwrap_or_else(|e| e) };
+    let outcome = |o: RenewalResult| RenewalOutcome { name: o.name, is_well: o.result.is_ok(), text: o.result.unwrap_or_else(|e| e) };
     Ok(Json(RenewalDone { is_over: true, outcomes: done.into_iter().map(outcome).collect() }))
 }

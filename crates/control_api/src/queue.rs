@@ -26,7 +26,7 @@ fn view(listed: ListedMessage) -> QueuedMessage {
         index: r.index,
         to: r.mailbox,
         via: r.known_as,
-        state: r.state.to_owned(),
+        state: r.state.as_str().to_owned(),
         attempts: r.attempts,
         next_attempt_ms: r.next_attempt_ms,
         reason: r.reason,

@@ -4,10 +4,13 @@
 
 use std::sync::Arc;
 
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{Method, StatusCode, Uri};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use axum::{Json, Router};
+use mta::LiveDirectory;
 
 use crate::api::Reloaded;
 use crate::context::{ApiContext, ApiState};
@@ -71,12 +74,20 @@ pub fn router(context: ApiContext) -> Router {
         .route("/reports/{id}", get(reports::show))
         .route("/status", get(status))
         .route("/reload", post(reload));
+    let directory = context.live.clone();
     Router::new()
         .nest("/v1", v1)
         .fallback(unknown)
         .method_not_allowed_fallback(not_allowed)
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
+        .layer(from_fn_with_state(directory, refresh_directory))
         .with_state(ApiState::new(context))
+}
+
+/// Each request sees the virtual file as it is now.
+async fn refresh_directory(State(directory): State<Arc<LiveDirectory>>, request: Request, next: Next) -> Response {
+    directory.refreshed().await;
+    next.run(request).await
 }
 
 async fn status(State(control): State<Arc<dyn Control>>) -> Json<serde_json::Value> {

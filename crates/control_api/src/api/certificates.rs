@@ -10,7 +10,7 @@ pub struct CertificateView {
     /// The name of its order, if a CA issued it for the server.
     pub name: Option<String>,
     /// Its origin.
-    pub origin: net::Origin,
+    pub origin: net::CertificateOrigin,
     /// Its file.
     pub file: String,
     /// The names in it.

@@ -4,8 +4,9 @@
 
 use std::path::Path;
 
+use dns_plan::SubmissionPorts;
 use mta::settings::ListenerKind;
-use policy::{STS_AGE_MAX_S, StsMode, StsPolicy, SubmissionPorts};
+use policy::{STS_AGE_MAX_S, StsMode, StsPolicy};
 use public_http::pages::PublicData;
 
 use super::error::{self, ConfigError};

@@ -21,13 +21,13 @@ use anyhow::Result;
 use control_api::api::{
     AccountView, AliasView, Changed, DomainView, KeyView, KeysChanged, Login, NewAccount, NewAlias, NewDomain, NewKeys, Reloaded,
 };
-use policy::dns_plan::PlannedRecord;
+use dns_plan::PlannedRecord;
 use serde::Serialize;
 
 use crate::cli::SetupArgs;
 use crate::commands::route::{self, SmarthostTest};
 use crate::config::{self, Config};
-use crate::dns::public_addresses;
+use crate::dns_facts::public_addresses;
 use crate::output::{DIM, Output, WARN, note, styled};
 use crate::owner::give;
 use crate::transport::Transport;

@@ -1,0 +1,211 @@
+//! The daily DNS check of a running server: reports records that were right and changed to the postmaster. An extra check follows when another server
+//! does not authenticate our mail, and reports all required records that are wrong.
+//!
+//! RFC 7372 s.3. Invariant: each loss is reported once, and refusals at most once a day; an unanswered query is no loss. The last state is in a file, so that a restart repeats nothing.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use axum::Router;
+use mta::Postmaster;
+use dns_plan::{Finding, State, plan};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use super::target_watch;
+use crate::config::{self, Config};
+use crate::dns_facts::{checker, read};
+use crate::transport::Transport;
+
+/// Delay of the first check after the start.
+const FIRST: Duration = Duration::from_secs(600);
+
+/// Minimum interval between extra checks, in milliseconds.
+const REFUSED_EVERY_MS: i64 = 86_400_000;
+
+/// The occasion of a check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Occasion {
+    Daily,
+    /// Another server refused mail of ours as unauthenticated.
+    Refused,
+}
+
+/// The task; it ends when this is dropped.
+#[derive(Debug)]
+pub struct Watch(JoinHandle<()>);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Starts the checks at the interval of the configuration; `None` if they are off.
+pub fn start(config: &Config, router: Router, postmaster: Postmaster, doubts: Arc<Notify>) -> Option<Watch> {
+    let every = Duration::from_secs(u64::from(config.file.dns.check_every.0));
+    let path = config.path.clone();
+    let task = async move {
+        let mut wait = Box::pin(tokio::time::sleep(every.min(FIRST)));
+        let (clock, mut followed_up_ms) = (net::Clock::system(), i64::MIN);
+        loop {
+            let may_follow_up = clock.now_ms().saturating_sub(followed_up_ms) >= REFUSED_EVERY_MS;
+            let occasion = tokio::select! {
+                () = &mut wait => Occasion::Daily,
+                () = doubts.notified(), if may_follow_up => Occasion::Refused,
+            };
+            match occasion {
+                Occasion::Daily => wait.set(tokio::time::sleep(every)),
+                Occasion::Refused => followed_up_ms = clock.now_ms(),
+            }
+            if let Err(error) = target_watch::look(&path, &router, &postmaster).await {
+                tracing::warn!(error = format!("{error:#}"), "alias targets could not be checked; the next check is in its turn");
+            }
+            if let Err(error) = look(&path, &router, &postmaster, occasion).await {
+                tracing::warn!(error = format!("{error:#}"), "DNS could not be compared with the plan; the next check is in its turn");
+            }
+        }
+    };
+    (!every.is_zero()).then(|| Watch(tokio::spawn(task)))
+}
+
+/// The state at the last check.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Seen {
+    /// Records that were as planned.
+    good: BTreeSet<String>,
+    /// Extra records.
+    extra: BTreeSet<String>,
+}
+
+async fn look(path: &Path, router: &Router, postmaster: &Postmaster, occasion: Occasion) -> Result<()> {
+    let config = config::load(path)?;
+    let mut api = Transport::InProcess(Box::new(router.clone()));
+    let facts = read(&config, &mut api).await?;
+    let checked = checker(&config, false).run(&plan(&facts)).await?;
+    let file = config.file.data_dir.join("dns-seen.json");
+    let before: Option<Seen> = fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok());
+    let (now, lost) = compare(before.as_ref(), &checked.findings);
+    let red: Vec<&Finding> = checked.findings.iter().filter(|finding| finding.is_red()).collect();
+    tracing::info!(records = checked.findings.len(), wrong = red.len(), lost = lost.len(), ?occasion, "DNS compared with the plan");
+    let reported = match occasion {
+        Occasion::Refused if !red.is_empty() => postmaster.tell(&refusal_subject(&red), &format!("{REFUSED}{}{NEXT}", shown(&red))).await?,
+        _ if !lost.is_empty() => postmaster.tell(&subject(&lost), &format!("{LOST}{}{NEXT}", shown(&lost))).await?,
+        _ => true,
+    };
+    if !reported {
+        tracing::warn!("DNS records are wrong, and no postmaster is set to notify");
+    }
+    save(&file, &now)
+}
+
+pub(super) fn save(file: &PathBuf, seen: &impl Serialize) -> Result<()> {
+    let temporary = file.with_extension("json.new");
+    let write = || {
+        fs::write(&temporary, serde_json::to_vec_pretty(seen)?)?;
+        fs::rename(&temporary, file)
+    };
+    write().with_context(|| format!("{} cannot be written", file.display()))
+}
+
+fn key(finding: &Finding) -> String {
+    let record = &finding.record;
+    let value = if finding.state == State::Extra { finding.found.join(" ") } else { record.value.clone() };
+    format!("{} {} {value}", record.owner, record.record_type)
+}
+
+/// The new state, and the records lost since the last.
+fn compare<'a>(before: Option<&Seen>, findings: &'a [Finding]) -> (Seen, Vec<&'a Finding>) {
+    let (mut now, mut lost) = (Seen::default(), Vec::new());
+    for finding in findings {
+        let key = key(finding);
+        let was_good = before.is_some_and(|seen| seen.good.contains(&key));
+        match finding.state {
+            State::Ok => drop(now.good.insert(key)),
+            // Neither shows a loss.
+            State::Unknown | State::Propagating(_) if was_good => drop(now.good.insert(key)),
+            State::Unknown | State::Propagating(_) => {}
+            State::Extra => {
+                if before.is_some_and(|seen| !seen.extra.contains(&key)) {
+                    lost.push(finding);
+                }
+                now.extra.insert(key);
+            }
+            State::Missing | State::Differs if was_good => lost.push(finding),
+            State::Missing | State::Differs => {}
+        }
+    }
+    (now, lost)
+}
+
+const LOST: &str = "These DNS records were right and have changed. If the change was intended, you need not do anything.\n";
+
+const REFUSED: &str = "Another server refused mail of yours because it could not authenticate the sender (`waypost queue list` and the log show its reply).\nThese records are wrong, and may be the cause:\n";
+
+const NEXT: &str = "\nOn the server:\n\n  waypost dns check    shows the present state\n  waypost dns apply    publishes the records, if a provider is configured\n";
+
+fn subject(lost: &[&Finding]) -> String {
+    match (lost.len(), lost.iter().filter(|finding| finding.is_red()).count()) {
+        (1, 0) => "1 DNS record has changed".into(),
+        (1, _) => "1 DNS record has changed, and is required".into(),
+        (all, 0) => format!("{all} DNS records have changed"),
+        (all, required) => format!("{all} DNS records have changed, {required} of them required"),
+    }
+}
+
+fn refusal_subject(red: &[&Finding]) -> String {
+    let records = if red.len() == 1 { "1 DNS record is wrong".into() } else { format!("{} DNS records are wrong", red.len()) };
+    format!("other servers refuse your mail, and {records}")
+}
+
+fn shown(findings: &[&Finding]) -> String {
+    let mut text = String::new();
+    for finding in findings {
+        let record = &finding.record;
+        text.push_str(&format!("\n{} {}  {}  ({})\n", record.owner, record.record_type, finding.state.as_str(), finding.severity.as_str()));
+        finding.found.iter().for_each(|found| text.push_str(&format!("  found     {found}\n")));
+        text.push_str(&format!("  expected  {}\n  why       {}\n", record.quoted(), finding.why));
+        finding.fix.iter().for_each(|fix| text.push_str(&format!("  fix       {fix}\n")));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dns_plan::{DnsSeverity, PlannedRecord, RecordKind, RecordType};
+
+    fn finding(state: State, found: &[&str]) -> Finding {
+        let (kind, severity) = (RecordKind::Mx, DnsSeverity::Required);
+        let value = "10 mx.example.com.".to_owned();
+        let owner = "example.com.".to_owned();
+        let record = PlannedRecord { domain: None, owner, record_type: RecordType::Mx, value, ttl_s: 3600, kind, severity, why: "" };
+        let found = found.iter().map(ToString::to_string).collect();
+        Finding { record, state, found, severity, why: "it is not there".into(), fix: None }
+    }
+
+    #[test]
+    fn a_loss_is_reported_once_and_an_unanswered_query_is_none() {
+        let reported = |before: Option<&Seen>, finding: Finding| {
+            let findings = [finding];
+            let (seen, lost) = compare(before, &findings);
+            (seen, lost.len())
+        };
+        assert_eq!(reported(None, finding(State::Missing, &[])).1, 0, "it was never there");
+        assert_eq!(reported(None, finding(State::Extra, &["1 old."])).1, 0, "it was there before the first check");
+        let (good, _) = reported(None, finding(State::Ok, &[]));
+        let (silent, lost) = reported(Some(&good), finding(State::Unknown, &[]));
+        assert_eq!((&silent, lost), (&good, 0));
+        assert_eq!(reported(Some(&silent), finding(State::Propagating(60), &[])), (good.clone(), 0));
+        let (gone, lost) = reported(Some(&silent), finding(State::Missing, &[]));
+        assert_eq!(lost, 1);
+        assert_eq!(reported(Some(&gone), finding(State::Missing, &[])).1, 0);
+        let (extra, lost) = reported(Some(&good), finding(State::Extra, &["1 old."]));
+        assert_eq!((lost, reported(Some(&extra), finding(State::Extra, &["1 old."])).1), (1, 0));
+    }
+}
