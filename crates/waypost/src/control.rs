@@ -9,7 +9,7 @@ use mail::{Domain, Mailbox, QueueId, Reply};
 use mta::settings::LiveSettings;
 use mta::{Confirmation, Confirmations, LiveDirectory, Pauses, Releaser, Server, Status, Submission, Submitted, Submitter};
 use net::acme::RenewalResult;
-use net::{Clock, CertificateInUse, Resolver, CertificateSources, TlsError};
+use net::{CertificateInUse, CertificateSources, Clock, Resolver, TlsError};
 use store::{Store, StoreError};
 
 use crate::config::Config;

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use mta::LiveDirectory;
 use mta::settings::ListenerKind;
 use net::acme::{Acme, Challenges, Hosted, RenewalParts, Renewer};
-use net::{Clock, CertificateInUse, Resolver, ServerTls};
+use net::{CertificateInUse, Clock, Resolver, ServerTls};
 
 use crate::commands::setup::make_certificate;
 use crate::config::Config;

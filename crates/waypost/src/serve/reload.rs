@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use mta::LiveDirectory;
 use mta::settings::LiveSettings;
+use net::blocking;
 use tokio::sync::Mutex;
 
 use super::certificates::ServerCertificates;
@@ -56,7 +57,7 @@ impl Reloader {
         let config = blocking(move || {
             let config = config::load(&path).map_err(|e| e.to_string())?;
             startup_check::run(&config).map_err(|e| e.to_string())?;
-            Ok(config)
+            Ok::<_, String>(config)
         })
         .await?;
         let settings = &config.settings;
@@ -75,11 +76,6 @@ impl Reloader {
         }
         Ok(message)
     }
-}
-
-/// Runs work that reads files on a thread for blocking work.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| Err(e.to_string()))
 }
 
 /// Returns the settings that only a restart changes, by name.
