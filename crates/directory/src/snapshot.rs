@@ -129,6 +129,11 @@ impl Directory {
         self.accounts.get(&key).and_then(|place| self.contents.accounts.get(*place))
     }
 
+    /// Returns the account of this login if it is active: enabled, and not suspended.
+    pub fn active_account(&self, login: &str) -> Option<&Account> {
+        self.account(login).filter(|account| account.is_active())
+    }
+
     /// Whether the account is active and may send as `from`.
     pub fn owned_by_sender(&self, account: &Account, from: &Mailbox) -> bool {
         account.is_active() && account.may_send_as(from, self)
