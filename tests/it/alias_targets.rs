@@ -47,7 +47,7 @@ fn a_target_that_cannot_be_is_said_and_taken() {
     }
     for wildcard in [["*@example.test", "foo@inbox.test"], ["@example.test", "*@inbox.test"]] {
         let refused = waypost.refused(&["alias", "add", wildcard[0], wildcard[1]]);
-        assert!(refused.contains("a user named `*`") && refused.contains("write @"), "{refused}");
+        assert!(refused.contains("a user called `*`") && refused.contains("is written @"), "{refused}");
     }
     // Silence of DNS says nothing.
     drop(dns);

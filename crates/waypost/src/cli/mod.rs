@@ -46,7 +46,7 @@ use crate::config::DEFAULT_PATH;
 
 /// Mail server for your own domain: forwards mail, and sends as your addresses.
 #[derive(Debug, Parser)]
-#[command(name = "waypost", version, about, arg_required_else_help = true, subcommand_required = true, max_term_width = 110, after_help = EXAMPLES)]
+#[command(name = "waypost", version, arg_required_else_help = true, subcommand_required = true, max_term_width = 110, after_help = EXAMPLES)]
 pub struct Cli {
     /// The configuration file.
     #[arg(long, global = true, display_order = 900, value_name = "FILE", env = "WAYPOST_CONFIG", default_value = DEFAULT_PATH)]

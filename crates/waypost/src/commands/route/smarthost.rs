@@ -122,10 +122,10 @@ impl SmarthostTester<'_> {
                     (offered, answer) if answer.code == 220 && offered.offers("STARTTLS").is_some() => {
                         match self.handshake(route, tcp).await {
                             Ok(stream) => return Ok(self.secured(route, stream, steps)),
-                            Err(error) => format!("the handshake fails ({error})"),
+                            Err(error) => format!("the handshake failed ({error})"),
                         }
                     }
-                    _ => "it is not offered".into(),
+                    _ => "not offered".into(),
                 };
                 steps.push(TestStep::good(
                     "TLS",
