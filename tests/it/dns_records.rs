@@ -224,10 +224,7 @@ fn an_empty_zone_turns_green_by_way_of_digitalocean() {
     let (is_done, said) = apply("dop_v1_wrong", &[]);
     assert!(!is_done && said.contains("the provider refuses the token") && !said.contains("dop_v1_wrong"), "{said}");
     let (is_done, said) = apply(OCEAN_TOKEN, &[]);
-    assert!(
-        is_done && said.contains("TLSA skipped: the provider does not support this type") && !said.contains(OCEAN_TOKEN),
-        "{said}"
-    );
+    assert!(is_done && said.contains("TLSA skipped: the provider does not support this type") && !said.contains(OCEAN_TOKEN), "{said}");
     let (found, _) = check(&waypost);
     let left: Vec<&str> = found.iter().map(|finding| text(finding, "type")).collect();
     assert_eq!(left, ["TLSA"], "{found:#?}");

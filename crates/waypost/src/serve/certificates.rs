@@ -10,7 +10,7 @@ use mta::settings::ListenerKind;
 use net::acme::{Acme, Challenges, Hosted, Parts, Renewer};
 use net::{Clock, InUse, Resolver, ServerTls};
 
-use crate::commands::setup::make_certificate;
+use crate::commands::setup::create_certificate;
 use crate::config::Config;
 
 /// The certificates that a running server shows, and their renewal. A reload changes both.
@@ -54,7 +54,7 @@ impl ServerCertificates {
         let Some(tls) = &self.tls else { return Ok(()) };
         let mut sources = config.certificate_sources();
         if sources.default.is_none() && config.acme().is_some() {
-            make_certificate(config)?;
+            create_certificate(config)?;
             sources = config.certificate_sources();
         }
         tls.replace(&sources).context("the certificate cannot be used; the one before stays in use")
@@ -117,7 +117,7 @@ pub fn server_tls(config: &Config, challenges: &Challenges, clock: &Clock) -> Re
     }
     if config.acme().is_some() {
         // The authority needs a while, and TLS with a certificate that nobody vouches for is better than none.
-        make_certificate(config)?;
+        create_certificate(config)?;
         return Ok(Some(load(config.certificate_sources())?));
     }
     if config.listeners().iter().any(|listener| listener.kind != ListenerKind::Mx) {

@@ -20,13 +20,13 @@ pub(super) async fn check(context: &DoctorContext) -> Vec<Finding> {
         }
         seen.push((listener.kind, port));
         for address in &context.addresses {
-            findings.extend(one(context, listener.kind, SocketAddr::new(*address, port)).await);
+            findings.extend(check_port(context, listener.kind, SocketAddr::new(*address, port)).await);
         }
     }
     findings
 }
 
-async fn one(context: &DoctorContext, kind: ListenerKind, at: SocketAddr) -> Vec<Finding> {
+async fn check_port(context: &DoctorContext, kind: ListenerKind, at: SocketAddr) -> Vec<Finding> {
     let about = format!("{at} ({})", kind.as_str());
     let host = context.config.settings.hostname.as_str();
     let closed = |error: String| {
@@ -57,7 +57,7 @@ async fn one(context: &DoctorContext, kind: ListenerKind, at: SocketAddr) -> Vec
         }
     });
     if kind == ListenerKind::Mx && is_ours && !is_self(at.ip()) {
-        findings.push(relay(&mut conversation, &about).await);
+        findings.push(check_relay(&mut conversation, &about).await);
     }
     findings
 }
@@ -68,7 +68,7 @@ fn is_self(address: IpAddr) -> bool {
 }
 
 /// Whether an unauthenticated client can relay.
-async fn relay(conversation: &mut Conversation, about: &str) -> Finding {
+async fn check_relay(conversation: &mut Conversation, about: &str) -> Finding {
     let trial = async {
         conversation.say("EHLO trial.invalid").await?;
         let mail = conversation.say("MAIL FROM:<relay-trial@example.org>").await?;
