@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use axum::Router;
+use dns_plan::{Finding, State, plan};
 use mta::Postmaster;
-use policy::dns_plan::{Finding, State, plan};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -178,7 +178,7 @@ fn shown(findings: &[&Finding]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use policy::dns_plan::{DnsSeverity, PlannedRecord, RecordKind, RecordType};
+    use dns_plan::{DnsSeverity, PlannedRecord, RecordKind, RecordType};
 
     fn finding(state: State, found: &[&str]) -> Finding {
         let (kind, severity) = (RecordKind::Mx, DnsSeverity::Required);

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
+use dns_plan::{DnsFacts, PlannedRecord, Question, RecordType, State, plan};
 use dns_providers::ZoneEditor;
-use policy::dns_plan::{DnsFacts, PlannedRecord, Question, RecordType, State, plan};
 use serde_json::json;
 
 use super::changes::{Blocked, Changes, Present, RecordChange, Rights, affected_names, decide};

@@ -5,8 +5,8 @@
 use std::net::IpAddr;
 
 use anyhow::Result;
+use dns_plan::{DnsFacts, Finding, RecordUse, State};
 use net::DnsChecked;
-use policy::dns_plan::{DnsFacts, Finding, RecordUse, State};
 use serde_json::{Value, json};
 
 use super::causes::{Cause, causes, counted, named};

@@ -1,6 +1,6 @@
 //! `waypost dns`: shows the planned DNS records, compares DNS with them, and publishes them.
 //!
-//! Invariant: the plan is made in `policy::dns_plan` and nowhere else; `setup`, `show`, `check` and `apply` see the same plan.
+//! Invariant: what should be there is decided in `dns_plan` and nowhere else; `setup`, `show`, `check` and `apply` see the same plan.
 
 mod apply;
 pub mod causes;
@@ -14,7 +14,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use policy::dns_plan::{DnsFacts, PlannedRecord, plan};
+use dns_plan::{DnsFacts, PlannedRecord, plan};
 
 use crate::cli::DnsCommand;
 use crate::config;

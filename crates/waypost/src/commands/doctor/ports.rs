@@ -69,7 +69,7 @@ fn is_self(address: IpAddr) -> bool {
 
 /// Whether an unauthenticated client can relay.
 async fn check_relay(conversation: &mut Conversation, about: &str) -> Finding {
-    let trial = async {
+    let test = async {
         conversation.say("EHLO trial.invalid").await?;
         let mail = conversation.say("MAIL FROM:<relay-trial@example.org>").await?;
         if mail.code >= 400 {
@@ -79,7 +79,7 @@ async fn check_relay(conversation: &mut Conversation, about: &str) -> Finding {
         conversation.say("QUIT").await?;
         Ok::<_, String>(rcpt)
     };
-    match trial.await {
+    match test.await {
         Ok(reply) if reply.code >= 500 => Finding::good("relay", about, "not an open relay"),
         Ok(reply) if reply.code >= 400 => {
             Finding::bad(Severity::Notice, "relay", about, format!("deferred: {}", reply.text()), "try again in a minute")

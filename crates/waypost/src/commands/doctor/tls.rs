@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use mail::Domain;
 use mta::settings::ListenerKind;
-use net::{ClientTls, Dane, Reach, Trial, TrialError, TrialVersion, fetch_policy};
+use net::{ClientTls, Dane, HttpsOptions, TlsProbe, TlsProbeError, TlsVersion, fetch_mta_sts_policy};
 use policy::StsMode;
 
 use super::DoctorContext;
@@ -16,8 +16,8 @@ use crate::conversation::{connect, secured, up_to_start_tls};
 
 pub(super) async fn check(context: &DoctorContext) -> Vec<Finding> {
     let authorities = context.config.file.tls.extra_authorities.as_deref();
-    let (tls, trial) = match (ClientTls::new(authorities), Trial::new(authorities)) {
-        (Ok(tls), Ok(trial)) => (tls, trial),
+    let (tls, probe) = match (ClientTls::new(authorities), TlsProbe::new(authorities)) {
+        (Ok(tls), Ok(probe)) => (tls, probe),
         (Err(error), _) | (_, Err(error)) => {
             let fix = "check extra_authorities under [tls], and that ca-certificates is installed";
             return vec![Finding::bad(Severity::Error, "tls", "trusted authorities", error.to_string(), fix)];
@@ -33,7 +33,7 @@ pub(super) async fn check(context: &DoctorContext) -> Vec<Finding> {
         ports.push(port);
         for address in &context.addresses {
             let at = SocketAddr::new(*address, port);
-            findings.extend(check_certificate(context, &trial, at).await);
+            findings.extend(check_certificate(context, &probe, at).await);
             findings.extend(check_tlsa(context, &tls, at).await);
         }
     }
@@ -46,7 +46,7 @@ pub(super) async fn check(context: &DoctorContext) -> Vec<Finding> {
 }
 
 /// The certificate as senders with MTA-STS see it. The port check reports a port that does not answer.
-async fn check_certificate(context: &DoctorContext, trial: &Trial, at: SocketAddr) -> Option<Finding> {
+async fn check_certificate(context: &DoctorContext, probe: &TlsProbe, at: SocketAddr) -> Option<Finding> {
     let host = &context.config.settings.hostname;
     let about = format!("{at}, STARTTLS");
     let mut tcp = connect(at).await.ok()?;
@@ -59,9 +59,9 @@ async fn check_certificate(context: &DoctorContext, trial: &Trial, at: SocketAdd
         // Another server may have the port, which the port check reports.
         Err(_) => return None,
     }
-    match secured(trial, TrialVersion::V13, host, tcp).await {
+    match secured(probe, TlsVersion::V13, host, tcp).await {
         Ok(_) => Some(Finding::good("tls", about, format!("the certificate for {host} is trusted"))),
-        Err(TrialError::Issuer) => {
+        Err(TlsProbeError::Issuer) => {
             let fix = "enabled = true under [acme]; or append the authority's chain to the certificate file (fullchain.pem)";
             wrong("the certificate's issuer is not trusted, or its chain is incomplete".into(), fix)
         }
@@ -97,8 +97,8 @@ async fn check_policy(context: &DoctorContext, tls: &ClientTls, domain: &Domain)
     let delivery = &context.config.settings.delivery;
     let ours = context.config.sts_policy();
     let about = format!("https://mta-sts.{domain}/");
-    let at = Reach { port: delivery.policy_port, ipv6: delivery.ipv6, loopback: delivery.loopback };
-    match fetch_policy(&context.resolver, tls, domain, at).await {
+    let at = HttpsOptions { port: delivery.policy_port, ipv6: delivery.ipv6, loopback: delivery.loopback };
+    match fetch_mta_sts_policy(&context.resolver, tls, domain, at).await {
         Ok(text) if text.split_whitespace().eq(ours.text().split_whitespace()) => {
             Finding::good("mta-sts", about, "the policy is published and right")
         }

@@ -3,8 +3,8 @@
 //! Invariant: the records are those of the plan.
 
 use control_api::api::{KeyView, Login};
+use dns_plan::{PlannedRecord, RecordType, plan};
 use mail::Domain;
-use policy::dns_plan::{PlannedRecord, RecordType, plan};
 use serde::Serialize;
 
 use super::SetupReport;
