@@ -221,6 +221,6 @@ fn a_check_tries_tls_where_a_route_takes_it_as_it_comes() {
     let routes = format!("postmaster = \"boss@with.test\"\n{}{}", route("with.test"), route("without.test"));
     let waypost = Waypost::configured(&lab, &routes);
     let shown = waypost.ok(&["route", "check"]);
-    assert!(shown.contains("nothing is verified (verify = false), pin "), "{shown}");
-    assert!(shown.contains("it is not offered: mail goes in clear, as tls = \"opportunistic\" allows"), "{shown}");
+    assert!(shown.contains("not verified (verify = false), pin "), "{shown}");
+    assert!(shown.contains("not offered: mail is sent unencrypted, as tls = \"opportunistic\" allows"), "{shown}");
 }

@@ -240,7 +240,7 @@ fn what_cannot_be_taken_is_refused_with_its_code() {
     let me = "From: me@example.test\n";
     office.refused(&[], "Subject: x\n\n\n", 64, "no recipients");
     office.refused(&["-t"], "Subject: x\n\n\n", 65, "no recipients");
-    office.refused(&["-z", to], "", 64, "-z is no option");
+    office.refused(&["-z", to], "", 64, "-z is not an option");
     office.refused(&["-bd"], "", 64, "waypost serve");
     office.refused(&[to], "Subject: a\0b\n\n\n", 65, "NUL");
     office.refused(&[to], "Subject: a\rb\n\n\n", 65, "bare CR");
