@@ -21,7 +21,7 @@ use crate::accept::gmail_confirmation::Confirmations;
 use crate::accept::inbound_report::ReadingRoom;
 use crate::accept::local::{LocalNames, Submitter};
 use crate::accept::send_limit::Allowance;
-use crate::deliver::breakers::LiveCircuits;
+use crate::deliver::breakers::LiveBreakers;
 use crate::deliver::connection_limit::HostPlaces;
 use crate::deliver::ipv6::Ipv6Standing;
 use crate::deliver::mta_sts::{self, StsPolicies};
@@ -148,7 +148,7 @@ impl Server {
             live: live.clone(),
             own_ports,
             hosts: HostPlaces::default(),
-            circuits: LiveCircuits::default(),
+            breakers: LiveBreakers::default(),
             large: LargeContents::default(),
             taken: Taken::default(),
             doubts: Arc::default(),

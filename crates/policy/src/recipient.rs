@@ -65,7 +65,12 @@ pub struct Rules<'a> {
 }
 
 /// Decides about a recipient of mail from this client and reverse-path.
-pub fn recipient(rules: Rules<'_>, client: Client<'_>, reverse_path: &ReversePath, path: &ForwardPath) -> Result<AcceptedRecipient, Reply> {
+pub fn decide_recipient(
+    rules: Rules<'_>,
+    client: Client<'_>,
+    reverse_path: &ReversePath,
+    path: &ForwardPath,
+) -> Result<AcceptedRecipient, Reply> {
     let Rules { directory, postmaster, srs, .. } = rules;
     let mailbox = match (path, postmaster) {
         (ForwardPath::Mailbox(mailbox), _) => mailbox.clone(),
@@ -85,7 +90,7 @@ pub fn recipient(rules: Rules<'_>, client: Client<'_>, reverse_path: &ReversePat
         if mailbox.domain == srs.domain
             && let Some(postmaster) = postmaster.filter(|p| Directory::is_role_name(&mailbox.local) && p.domain != srs.domain)
         {
-            return recipient(rules, client, reverse_path, &ForwardPath::Mailbox(postmaster.clone()));
+            return decide_recipient(rules, client, reverse_path, &ForwardPath::Mailbox(postmaster.clone()));
         }
         if client.login.is_some() {
             return Ok(AcceptedRecipient::Foreign(mailbox));
@@ -181,7 +186,8 @@ mod tests {
         let postmaster = "owner@x.test".parse().unwrap();
         let rules = Rules { directory: &directory, postmaster: Some(&postmaster), srs: &srs, now_unix_s: 0 };
         let client = Client { address: IpAddr::from([192, 0, 2, 1]), login: None };
-        recipient(rules, client, &ReversePath::Null, &ForwardPath::Mailbox(to.parse().unwrap())).map_or_else(|reply| reply.code, |_| 250)
+        decide_recipient(rules, client, &ReversePath::Null, &ForwardPath::Mailbox(to.parse().unwrap()))
+            .map_or_else(|reply| reply.code, |_| 250)
     }
 
     #[test]

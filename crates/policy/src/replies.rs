@@ -13,7 +13,7 @@ use crate::meaning::{Meaning, Reaction, ReplyScope, Severity};
 static TABLE: LazyLock<Table> = LazyLock::new(|| read(include_str!("../data/replies.toml")).unwrap_or_default());
 
 /// What a reply means. `host` is who said it, where that is known.
-pub fn meaning(host: Option<&Domain>, reply: &Reply) -> Meaning {
+pub fn classify_reply(host: Option<&Domain>, reply: &Reply) -> Meaning {
     let text = joined(reply);
     let provider = host.and_then(by_host).or_else(|| by_text(&text));
     let row = TABLE.rows.iter().find(|row| row.fits(provider, reply, &text));
@@ -28,7 +28,7 @@ pub fn meaning(host: Option<&Domain>, reply: &Reply) -> Meaning {
         severity: row.severity,
         own_severity: row.own_severity,
         link: row.link.as_deref(),
-        waits: !reply.is_permanent() || row.reaction.outlives_5xx(),
+        waits: !reply.is_permanent() || row.reaction.defers_after_5xx(),
     }
 }
 
@@ -41,13 +41,13 @@ pub fn provider_of(host: &Domain) -> Option<&'static str> {
 const SAID: &str = " said: ";
 
 /// The host that a person pasted with its reply: `mx.example.net said: 550 ...`.
-pub fn pasted_host(text: &str) -> Option<Domain> {
+pub fn parse_pasted_host(text: &str) -> Option<Domain> {
     let (before, _) = text.rsplit_once(SAID)?;
     before.split(|c: char| c.is_whitespace() || "(\"=".contains(c)).next_back().and_then(|host| Domain::parse(host).ok())
 }
 
 /// Reads what a person pasted: lines with or without codes before them, `\n` written out or real; or what Waypost shows of a reply, with all that stands around it.
-pub fn pasted_reply(text: &str) -> Option<Reply> {
+pub fn parse_pasted_reply(text: &str) -> Option<Reply> {
     let text = text.rsplit_once(SAID).map_or(text, |(_, reply)| reply);
     let text = text.replace("\\r", "").replace("\\n", "\n").replace('\r', "");
     let mut lines = text.lines().map(str::trim).filter(|l| !l.is_empty());
@@ -70,13 +70,13 @@ fn code_of(line: &str) -> Option<(u16, &str)> {
 
 #[derive(Debug, Default)]
 struct Table {
-    providers: Vec<Provider>,
+    providers: Vec<ReplyProvider>,
     rows: Vec<Row>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Provider {
+struct ReplyProvider {
     name: String,
     title: String,
     hosts: Vec<String>,
@@ -116,7 +116,7 @@ struct EnhancedRange {
 }
 
 impl Row {
-    fn fits(&self, provider: Option<&Provider>, reply: &Reply, text: &str) -> bool {
+    fn fits(&self, provider: Option<&ReplyProvider>, reply: &Reply, text: &str) -> bool {
         self.provider.as_ref().is_none_or(|name| provider.is_some_and(|p| p.name == *name))
             && self.codes.iter().any(|code| code.fits(reply.code))
             && (self.enhanced.is_empty() || reply.enhanced.is_some_and(|e| self.enhanced.iter().any(|range| range.fits(e))))
@@ -178,21 +178,20 @@ fn joined(reply: &Reply) -> String {
     words.join(" ").to_lowercase()
 }
 
-fn by_host(host: &Domain) -> Option<&'static Provider> {
+fn by_host(host: &Domain) -> Option<&'static ReplyProvider> {
     let host = host.as_str().trim_end_matches('.').to_ascii_lowercase();
     let is_below = |domain: &String| host.strip_suffix(domain.as_str()).is_some_and(|front| front.is_empty() || front.ends_with('.'));
     TABLE.providers.iter().find(|provider| provider.hosts.iter().any(is_below))
 }
 
-fn by_text(text: &str) -> Option<&'static Provider> {
+fn by_text(text: &str) -> Option<&'static ReplyProvider> {
     TABLE.providers.iter().find(|provider| provider.texts.iter().any(|mark| text.contains(mark)))
 }
 
 /// What a reply means without a table.
 fn by_class(reply: &Reply) -> Meaning {
     let waits = !reply.is_permanent();
-    let (row, reaction) =
-        if waits { ("any-later", Reaction::Retry { waits_s: Vec::new() }) } else { ("any-refused", Reaction::PassUpstream) };
+    let (row, reaction) = if waits { ("any-later", Reaction::Retry { waits_s: Vec::new() }) } else { ("any-refused", Reaction::Fail) };
     Meaning {
         row,
         provider: None,
@@ -210,7 +209,7 @@ fn by_class(reply: &Reply) -> Meaning {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
-    provider: Vec<Provider>,
+    provider: Vec<ReplyProvider>,
     row: Vec<WrittenRow>,
 }
 
@@ -245,7 +244,7 @@ fn read(text: &str) -> Result<Table, String> {
 }
 
 impl WrittenRow {
-    fn read(self, providers: &[Provider]) -> Result<Row, String> {
+    fn read(self, providers: &[ReplyProvider]) -> Result<Row, String> {
         let provider = (self.provider != "any").then_some(self.provider);
         if let Some(name) = provider.as_ref().filter(|name| providers.iter().all(|p| p.name != **name)) {
             return Err(format!("no provider {name}"));
@@ -283,17 +282,13 @@ fn reaction(text: &str) -> Option<Reaction> {
     let plain = |reaction| rest.is_empty().then_some(reaction);
     match name {
         "retry" => rest.iter().map(|word| word.parse().ok()).collect::<Option<_>>().map(|waits_s| Reaction::Retry { waits_s }),
-        "pass-upstream" => plain(Reaction::PassUpstream),
-        "hold" => plain(Reaction::Hold),
+        "fail" => plain(Reaction::Fail),
         "pause" => Some(Reaction::Pause { at_least_s: number()?, growing: rest.get(1) == Some(&"growing") }),
-        "slow-target" => Some(Reaction::SlowTarget { at_least_s: number()? }),
-        "open-target" => Some(Reaction::OpenTargetCircuit { for_s: number()? }),
         "invalid-target" => Some(Reaction::InvalidTarget { after: number()? }),
         "force-tls" => plain(Reaction::ForceTls),
         "force-ipv4" => plain(Reaction::ForceIpv4),
         "switch-route" => plain(Reaction::SwitchRoute),
         "remedy" => plain(Reaction::Remedy),
-        "drop-duplicate" => plain(Reaction::DropDuplicate),
         "reconnect" => plain(Reaction::Reconnect),
         _ => None,
     }
@@ -330,8 +325,8 @@ mod tests {
         for line in include_str!("../data/replies.test").lines().filter(|l| !l.is_empty() && !l.starts_with('#')) {
             let [host, id, said] = line.splitn(3, ' ').collect::<Vec<_>>().try_into().unwrap();
             let host = (host != "-").then(|| Domain::parse(host).unwrap());
-            let reply = pasted_reply(said).unwrap();
-            let meaning = meaning(host.as_ref(), &reply);
+            let reply = parse_pasted_reply(said).unwrap();
+            let meaning = classify_reply(host.as_ref(), &reply);
             assert_eq!(meaning.row, id, "{line}");
             hit.insert(id.to_owned());
             count += 1;
@@ -346,7 +341,7 @@ mod tests {
         for code in 0..1000 {
             for text in ["", "5.7.1 no", "4.7.28 slow", "x\ny"] {
                 let reply = Reply::from_wire(code, text);
-                assert!(!meaning(None, &reply).cause.is_empty());
+                assert!(!classify_reply(None, &reply).cause.is_empty());
                 assert_eq!(by_class(&reply).waits, code / 100 != 5);
             }
         }
@@ -354,7 +349,9 @@ mod tests {
 
     #[test]
     fn what_is_about_us_waits_and_what_is_about_the_message_does_not() {
-        let of = |said: &str| meaning(Some(&Domain::parse("gmail-smtp-in.l.google.com").unwrap()), &pasted_reply(said).unwrap()).waits;
+        let of = |said: &str| {
+            classify_reply(Some(&Domain::parse("gmail-smtp-in.l.google.com").unwrap()), &parse_pasted_reply(said).unwrap()).waits
+        };
         assert!(of("550 5.7.28 unusual rate"));
         assert!(of("550-5.2.1 The user you are trying to contact is receiving mail at a rate that\n550 5.2.1 prevents"));
         assert!(!of("550 5.7.26 unauthenticated"));
@@ -374,17 +371,17 @@ mod tests {
 
     #[test]
     fn pasted_lines_are_read_however_they_come() {
-        let wire = pasted_reply("550-5.1.1 no such\r\n550 5.1.1 user\r\n").unwrap();
-        assert_eq!(pasted_reply("550-5.1.1 no such\\n550 5.1.1 user"), Some(wire.clone()));
+        let wire = parse_pasted_reply("550-5.1.1 no such\r\n550 5.1.1 user\r\n").unwrap();
+        assert_eq!(parse_pasted_reply("550-5.1.1 no such\\n550 5.1.1 user"), Some(wire.clone()));
         assert_eq!(joined(&wire), "no such user");
-        assert_eq!(joined(&pasted_reply("  421 4.7.0 go\n away ").unwrap()), "go away");
+        assert_eq!(joined(&parse_pasted_reply("  421 4.7.0 go\n away ").unwrap()), "go away");
         let shown = "INFO mta::log_fate: failed id=1 trouble=5.1.1 mx.example.net said: 550 5.1.1 no such user";
-        assert_eq!(pasted_reply(shown), pasted_reply("550 5.1.1 no such user"));
-        assert_eq!(pasted_host(shown).unwrap().as_str(), "mx.example.net");
-        assert_eq!(pasted_host("Do this. (mx.a.test said: 550 no)").unwrap().as_str(), "mx.a.test");
-        assert_eq!(pasted_host("550 no"), None);
+        assert_eq!(parse_pasted_reply(shown), parse_pasted_reply("550 5.1.1 no such user"));
+        assert_eq!(parse_pasted_host(shown).unwrap().as_str(), "mx.example.net");
+        assert_eq!(parse_pasted_host("Do this. (mx.a.test said: 550 no)").unwrap().as_str(), "mx.a.test");
+        assert_eq!(parse_pasted_host("550 no"), None);
         for nothing in ["", "hello", "55", "5501 x", "ü50 x", "55ü x"] {
-            assert_eq!(pasted_reply(nothing), None, "{nothing:?}");
+            assert_eq!(parse_pasted_reply(nothing), None, "{nothing:?}");
         }
     }
 }

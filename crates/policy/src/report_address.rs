@@ -7,7 +7,7 @@ use directory::Directory;
 use mail::evidence::{DmarcResult, Evidence};
 use mail::{Domain, Mailbox, Reply};
 
-use crate::authentic::{is_unsure, vouched_for};
+use crate::authentication::{is_unsure, vouched_for};
 
 /// The user of each domain who takes aggregate reports of DMARC.
 pub const DMARC_USER: &str = "dmarc";
@@ -23,7 +23,7 @@ pub fn takes_reports(directory: &Directory, forwarding: &Domain, mailbox: &Mailb
 }
 
 /// Who sends a report: the domain of its From field, where SPF or DKIM vouches for it.
-pub fn report_submitter(evidence: &Evidence, from: &[Domain]) -> Result<Domain, Reply> {
+pub fn check_report_submitter(evidence: &Evidence, from: &[Domain]) -> Result<Domain, Reply> {
     let [domain] = from else {
         return Err(Reply::new(550, (5, 6, 0), "a report has one From address"));
     };
@@ -81,7 +81,7 @@ mod tests {
             signature_prefix: "abc".into(),
             reason: None,
         };
-        let judge = |evidence: &Evidence| report_submitter(evidence, &[domain("google.com")]).map_err(|r| r.to_string());
+        let judge = |evidence: &Evidence| check_report_submitter(evidence, &[domain("google.com")]).map_err(|r| r.to_string());
         let signed = |result, by: &str| Evidence { dkim: vec![dkim(result, by)], ..Evidence::default() };
         assert_eq!(judge(&signed(DkimResult::Pass, "google.com")).unwrap().as_str(), "google.com");
         assert!(judge(&signed(DkimResult::Pass, "evil.test")).unwrap_err().starts_with("550 5.7.1 "));
@@ -92,6 +92,6 @@ mod tests {
         assert!(judge(&spf).is_ok());
         spf.mail_from.domain = "com".into();
         assert!(judge(&spf).is_err());
-        assert!(report_submitter(&spf, &[]).is_err() && report_submitter(&spf, &[domain("a.test"), domain("b.test")]).is_err());
+        assert!(check_report_submitter(&spf, &[]).is_err() && check_report_submitter(&spf, &[domain("a.test"), domain("b.test")]).is_err());
     }
 }

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use mail::{Domain, EnhancedCode};
+use mail::Domain;
 
 use crate::trouble::{Scope, Trouble};
 
@@ -82,13 +82,19 @@ impl RouteFailure {
 
 /// Orders the MX records of a domain. No record at all means the domain itself (the implicit MX). Hosts of equal preference
 /// are spread by `random`; the same number gives the same order, and so the same lane.
-pub fn next_hops(domain: &Domain, mut records: Vec<MxRecord>, own_names: &[Domain], port: u16, random: u32) -> Result<NextHops, Trouble> {
+pub fn rank_mx_hosts(
+    domain: &Domain,
+    mut records: Vec<MxRecord>,
+    own_names: &[Domain],
+    port: u16,
+    random: u32,
+) -> Result<NextHops, Trouble> {
     if records.is_empty() {
         records.push(MxRecord { preference: 0, host: Some(domain.clone()) });
     }
     if records.iter().all(|r| r.host.is_none()) {
         let text = format!("the domain {domain} says that it takes no mail (null MX)");
-        return Err(Trouble { enhanced: EnhancedCode(5, 1, 10), ..Trouble::permanent(Scope::Host, 1, 10, text) });
+        return Err(Trouble::permanent(Scope::Host, 1, 10, text));
     }
     let is_own = |r: &MxRecord| r.host.as_ref().is_some_and(|h| own_names.contains(h));
     let own_preference = records.iter().filter(|r| is_own(r)).map(|r| r.preference).min();
@@ -107,7 +113,7 @@ pub fn next_hops(domain: &Domain, mut records: Vec<MxRecord>, own_names: &[Domai
     }
     if hops.is_empty() {
         let text = format!("mail for {domain} loops back to us: its best MX is this server, which does not host it");
-        return Err(Trouble::permanent(Scope::Host, 4, 6, text));
+        return Err(Trouble::looped(text));
     }
     Ok(NextHops(hops))
 }
@@ -122,7 +128,7 @@ mod tests {
 
     fn hosts(records: Vec<MxRecord>) -> Result<Vec<String>, String> {
         let (domain, own) = (Domain::parse("far.test").unwrap(), Domain::parse("mx.own.test").unwrap());
-        match next_hops(&domain, records, &[own], 25, 1) {
+        match rank_mx_hosts(&domain, records, &[own], 25, 1) {
             Ok(hops) => Ok(hops.hosts().iter().map(|h| h.host.to_string()).collect()),
             Err(t) => Err(t.enhanced.to_string()),
         }

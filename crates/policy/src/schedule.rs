@@ -3,7 +3,7 @@
 //! RFC 5321 s.4.5.4.1: at least 30 minutes between attempts in the long run, sooner at first, four to five days in all.
 //! Invariant: the wait grows, and jitter keeps what failed together from coming back together.
 
-use crate::circuit::PAUSE_MAX_MS;
+use crate::breaker::PAUSE_MAX_MS;
 use crate::meaning::Reaction;
 use crate::trouble::Trouble;
 
@@ -47,7 +47,7 @@ impl Schedule {
     /// The same after this trouble: what the host's reply asks for counts before the schedule.
     pub fn next_attempt_after_ms(&self, trouble: &Trouble, now_ms: i64, attempts: u32, random: u32) -> i64 {
         let not_before_ms = trouble.not_before_ms.unwrap_or(now_ms);
-        if !trouble.attempted {
+        if !trouble.was_attempted() {
             return not_before_ms;
         }
         let next_ms = match trouble.meaning.as_ref().map(|meaning| &meaning.reaction) {
@@ -101,14 +101,14 @@ mod tests {
         let schedule = Schedule { jitter_percent: 0, ..Schedule::default() };
         let host = mail::Domain::parse("mx.example.net").unwrap();
         let after = |said: &str, attempts| {
-            let reply = crate::pasted_reply(said).unwrap();
-            let trouble = crate::trouble_of_reply(&host, &reply, crate::Scope::Recipient);
+            let reply = crate::parse_pasted_reply(said).unwrap();
+            let trouble = crate::Trouble::from_reply(&host, &reply, crate::Scope::Recipient);
             schedule.next_attempt_after_ms(&trouble, 0, attempts, 0) / 1000
         };
         assert_eq!([after("451 later", 1), after("421 4.7.26 x - gsmtp", 1), after("421 4.7.26 x - gsmtp", 9)], [60, 1_800, 14_400]);
         let full = "421 too many messages in this connection";
         assert_eq!([after(full, 1), after(full, 3), after(full, 4)], [0, 0, 1_800]);
-        let held = Trouble::held_back(crate::Scope::Host, 77, "a pause");
+        let held = Trouble::paused(crate::Scope::Host, 77, "a pause");
         assert_eq!(schedule.next_attempt_after_ms(&held, 5, 1, 0), 77);
         let paused = Trouble { not_before_ms: Some(600_000), ..Trouble::dns("slow") };
         assert_eq!(schedule.next_attempt_after_ms(&paused, 0, 1, 0), 600_000);

@@ -6,7 +6,7 @@ use directory::{Account, Directory};
 use mail::{Mailbox, Reply, ReversePath};
 
 /// Decides about MAIL. An account may use the addresses that it owns, and the null reverse-path.
-pub fn reverse_path(directory: &Directory, account: Option<&Account>, path: &ReversePath) -> Result<(), Reply> {
+pub fn check_reverse_path(directory: &Directory, account: Option<&Account>, path: &ReversePath) -> Result<(), Reply> {
     let Some(mailbox) = path.mailbox() else { return Ok(()) };
     if !mailbox.domain.is_fully_qualified() {
         return Err(Reply::new(553, (5, 1, 7), "the sender's domain is not fully qualified"));
@@ -25,7 +25,7 @@ pub fn reverse_path(directory: &Directory, account: Option<&Account>, path: &Rev
 }
 
 /// Decides about the From field of a submitted message: each of its addresses must be the account's.
-pub fn from_header(directory: &Directory, account: &Account, from: &[Mailbox]) -> Result<(), Reply> {
+pub fn check_from(directory: &Directory, account: &Account, from: &[Mailbox]) -> Result<(), Reply> {
     if from.is_empty() {
         return Err(Reply::new(550, (5, 6, 0), "the message has no From field with an address"));
     }

@@ -22,7 +22,7 @@ pub struct StsReceived {
 }
 
 /// The id in the TXT records at `_mta-sts`; `None` where there is not exactly one such record, or it is damaged.
-pub fn sts_id(texts: &[String]) -> Option<String> {
+pub fn parse_sts_id(texts: &[String]) -> Option<String> {
     let mut records = texts.iter().filter_map(|text| {
         let (version, rest) = text.split_once(';')?;
         (version.trim_end() == "v=STSv1").then_some(rest)
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn there_is_one_id_or_none() {
-        let id = |texts: &[&str]| sts_id(&texts.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let id = |texts: &[&str]| parse_sts_id(&texts.iter().map(ToString::to_string).collect::<Vec<_>>());
         assert_eq!(id(&["v=STSv1; id=20160831085700Z;"]).as_deref(), Some("20160831085700Z"));
         assert_eq!(id(&["v=spf1 -all", "v=STSv1;id=1;x=y"]).as_deref(), Some("1"));
         for none in [&["v=STSv1; id=1", "v=STSv1; id=2"][..], &["v=STSv1; id="], &["v=STSv1; id=a-b"], &["v=STSv10; id=1"], &["id=1"], &[]]

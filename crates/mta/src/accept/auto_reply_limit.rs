@@ -4,7 +4,7 @@
 
 use mail::{ForwardPath, Mailbox, Reply};
 use net::Clock;
-use policy::{AcceptedRecipient, Writer, writer};
+use policy::{AcceptedRecipient, Writer, classify_writer};
 
 use crate::accept::bounce_limit::Returns;
 use crate::accept::decide::{Accepted, from_addresses};
@@ -25,7 +25,7 @@ pub(crate) fn check(counts: &Returns, clock: &Clock, accepted: &Accepted<'_>) ->
         return Ok(());
     }
     let received = &accepted.received;
-    let by = writer(&received.reverse_path, &accepted.whole.bytes);
+    let by = classify_writer(&received.reverse_path, &accepted.whole.bytes);
     let mut authors = from_addresses(&accepted.whole.bytes).unwrap_or_default();
     authors.extend(received.reverse_path.mailbox().cloned());
     let sender = received.reverse_path.mailbox().or(authors.first()).map(Mailbox::key).unwrap_or_default();

@@ -44,11 +44,11 @@ pub(crate) fn judge(authenticated: &Authenticated, directory: &Directory, forwar
         _ => None,
     });
     let settings_of = aliases.clone();
-    policy::disposition(content, aliases).and_then(|()| match proof {
+    policy::check_header(content, aliases).and_then(|()| match proof {
         Proof::Login(login) => submitted(directory, login, content).map(|()| Treatment::AsIs),
         Proof::Evidence(evidence) => {
             let is_report = is_report(received);
-            policy::well_formed(content, is_report)?;
+            policy::check_well_formed(content, is_report)?;
             if is_report && has_no_author(content) {
                 // News of lost mail. Its target would refuse it as it came, so it goes on in a form of ours.
                 return Ok(Treatment::Wrapped);
@@ -60,7 +60,7 @@ pub(crate) fn judge(authenticated: &Authenticated, directory: &Directory, forwar
             // A message has one fate; where its aliases differ, the strictest counts.
             let strict = settings_of.filter_map(|alias| directory.strict_domain(alias)).max().unwrap_or(forward.strict_domain);
             let unauthenticated = forward.unauthenticated;
-            policy::authentic(evidence, &from, &received.reverse_path, directory, unauthenticated, strict)
+            policy::decide_treatment(evidence, &from, &received.reverse_path, directory, unauthenticated, strict)
         }
     })
 }
@@ -118,7 +118,7 @@ pub(crate) fn submitted(directory: &Directory, login: &str, front: &[u8]) -> Res
     if let ([_, ..], [name, ..]) = (from.mailboxes.as_slice(), from.bare.as_slice()) {
         return Err(unquoted_comma(name));
     }
-    policy::from_header(directory, account, &from.mailboxes)
+    policy::check_from(directory, account, &from.mailboxes)
 }
 
 /// The addresses of the From field. An address that is not one is a refusal: nobody can own it.
@@ -143,7 +143,7 @@ fn from_list(front: &[u8]) -> Result<AddressList, Reply> {
 
 /// A name beside addresses is half of one with a comma.
 fn unquoted_comma(name: &str) -> Reply {
-    let shown: String = name.chars().map(|c| if c.is_control() { ' ' } else { c }).take(60).collect();
+    let shown = mail::one_line_at_most(name, 60);
     let text = format!("the From field has a comma after \"{shown}\": a name that holds a comma must be in quotation marks");
     Reply::new(550, (5, 6, 0), text)
 }

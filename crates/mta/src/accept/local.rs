@@ -165,7 +165,7 @@ impl Submitter {
             AcceptedRecipient::Alias { alias, .. } => Some(alias),
             _ => None,
         });
-        policy::disposition(&header, aliases)?;
+        policy::check_header(&header, aliases)?;
         let lacks = |name| Fields::find_first(&header, name).is_none();
         let (lacks_message_id, lacks_date) = (lacks("Message-ID"), lacks("Date"));
         let author = from_addresses(&header)?.into_iter().next().map(|from| from.domain);
@@ -307,7 +307,7 @@ impl Desk<'_> {
             now_unix_s: self.clock.now_s(),
         };
         let client = Client { address: IpAddr::V4(Ipv4Addr::LOCALHOST), login: Some(&self.user.name) };
-        match policy::recipient(rules, client, reverse_path, path)? {
+        match policy::decide_recipient(rules, client, reverse_path, path)? {
             AcceptedRecipient::Sender { .. } | AcceptedRecipient::Token { .. } => {
                 Err(Reply::new(550, (5, 7, 1), "a return address takes reports of other servers only"))
             }

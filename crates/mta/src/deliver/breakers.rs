@@ -5,7 +5,7 @@
 
 use mail::{Domain, Fields, Mailbox};
 use parking_lot::{Mutex, MutexGuard};
-use policy::{Admission, Circuits, Keys, Meaning, Pass, Pause, Scope, Severity, Trouble};
+use policy::{Admission, BreakerKeys, Breakers, Meaning, Pass, Pause, Scope, Severity, Trouble};
 use store::{Flow, Message};
 
 use crate::deliver::delivery_log;
@@ -16,7 +16,7 @@ use crate::queue::dispatch::World;
 
 /// All circuits.
 #[derive(Debug, Default)]
-pub(crate) struct LiveCircuits(Mutex<Circuits>);
+pub(crate) struct LiveBreakers(Mutex<Breakers>);
 
 /// What let a job through.
 #[derive(Debug)]
@@ -36,8 +36,8 @@ pub(crate) struct Admitted {
     pub wait: Vec<(Job, Trouble)>,
 }
 
-impl LiveCircuits {
-    fn circuits(&self) -> MutexGuard<'_, Circuits> {
+impl LiveBreakers {
+    fn breakers(&self) -> MutexGuard<'_, Breakers> {
         self.0.lock()
     }
 
@@ -47,18 +47,18 @@ impl LiveCircuits {
         let now_ms = world.clock.now_ms();
         let Some(host) = plan.hops.first() else { return Admitted { go: Some(job), wait: Vec::new() } };
         let shared_keys = shared_keys(world, host, &job.claimed.message);
-        let mut circuits = self.circuits();
+        let mut breakers = self.breakers();
         let (mut targets, mut wait, mut place) = (Vec::new(), Vec::new(), 0);
         while let Some(recipient) = job.claimed.recipients.get(place) {
-            match circuits.check(target_keys(&recipient.recipient.mailbox), now_ms) {
+            match breakers.check(target_keys(&recipient.recipient.mailbox), now_ms) {
                 Admission::Open(pass) | Admission::Probe(pass) => {
                     targets.push(pass);
                     place += 1;
                 }
                 Admission::Wait { until_ms, why } => {
-                    let trouble = Trouble::held_back(Scope::Recipient, until_ms, &why);
+                    let trouble = Trouble::paused(Scope::Recipient, until_ms, &why);
                     if job.waiter.is_some() || job.claimed.recipients.len() == 1 {
-                        targets.into_iter().for_each(|pass| circuits.on_nothing(pass, now_ms));
+                        targets.into_iter().for_each(|pass| breakers.on_nothing(pass, now_ms));
                         wait.push((job, trouble));
                         return Admitted { go: None, wait };
                     }
@@ -66,14 +66,14 @@ impl LiveCircuits {
                 }
             }
         }
-        match circuits.check(shared_keys, now_ms) {
+        match breakers.check(shared_keys, now_ms) {
             Admission::Open(shared) | Admission::Probe(shared) => {
                 job.passes = Some(Passes { host: host.clone(), shared, targets });
                 Admitted { go: Some(job), wait }
             }
             Admission::Wait { until_ms, why } => {
-                targets.into_iter().for_each(|pass| circuits.on_nothing(pass, now_ms));
-                wait.push((job, Trouble::held_back(Scope::Host, until_ms, &why)));
+                targets.into_iter().for_each(|pass| breakers.on_nothing(pass, now_ms));
+                wait.push((job, Trouble::paused(Scope::Host, until_ms, &why)));
                 Admitted { go: None, wait }
             }
         }
@@ -82,43 +82,43 @@ impl LiveCircuits {
     /// The job was not sent after all.
     pub fn give_back(&self, job: &mut Job, now_ms: i64) {
         if let Some(Passes { shared, targets, .. }) = job.passes.take() {
-            let mut circuits = self.circuits();
-            targets.into_iter().chain([shared]).for_each(|pass| circuits.on_nothing(pass, now_ms));
+            let mut breakers = self.breakers();
+            targets.into_iter().chain([shared]).for_each(|pass| breakers.on_nothing(pass, now_ms));
         }
     }
 
     /// Tells what became of a job. Where that opens a circuit, its trouble learns until when.
     pub fn tell(&self, world: &World, job: &mut Job, results: &mut [Result<Delivered, Trouble>], now_ms: i64) {
         let Some(Passes { host, shared, targets }) = job.passes.take() else { return };
-        let mut circuits = self.circuits();
+        let mut breakers = self.breakers();
         let refusal = refusal_of_all(results);
         let until_ms = match refusal {
             Some(meaning) => {
-                circuits.learn_way(&host, &meaning, now_ms);
-                circuits.on_reply(shared, &meaning, now_ms).until_ms
+                breakers.learn_way(&host, &meaning, now_ms);
+                breakers.on_reply(shared, &meaning, now_ms).until_ms
             }
             None if results.iter().any(Result::is_ok) => {
-                circuits.on_success(shared, now_ms);
+                breakers.on_success(shared, now_ms);
                 None
             }
             None => {
-                circuits.on_nothing(shared, now_ms);
+                breakers.on_nothing(shared, now_ms);
                 None
             }
         };
         for ((recipient, result), pass) in job.claimed.recipients.iter().zip(results).zip(targets) {
             let trouble = match result {
                 Ok(_) => {
-                    circuits.on_success(pass, now_ms);
+                    breakers.on_success(pass, now_ms);
                     continue;
                 }
                 Err(trouble) => trouble,
             };
             let Some(meaning) = trouble.meaning.clone() else {
-                circuits.on_nothing(pass, now_ms);
+                breakers.on_nothing(pass, now_ms);
                 continue;
             };
-            let told = circuits.on_reply(pass, &meaning, now_ms);
+            let told = breakers.on_reply(pass, &meaning, now_ms);
             trouble.not_before_ms = told.until_ms.max(until_ms);
             if let Some(times) = told.invalid_times {
                 delivery_log::invalid_target(world, &recipient.recipient, &meaning, (times, trouble));
@@ -128,47 +128,47 @@ impl LiveCircuits {
 
     /// Whether a mailbox takes nothing for now, as it or its server said.
     pub fn is_closed(&self, target: &Mailbox, now_ms: i64) -> bool {
-        self.circuits().closed_for(&target_keys(target), now_ms).is_some()
+        self.breakers().closed_for(&target_keys(target), now_ms).is_some()
     }
 
     /// Whether the host is to be reached over IPv4 only, since it said so.
     pub fn is_ipv4_only(&self, host: &Domain, now_ms: i64) -> bool {
-        self.circuits().is_ipv4_only(host, now_ms)
+        self.breakers().is_ipv4_only(host, now_ms)
     }
 
     /// Whether the host gets nothing without TLS, since it said so.
     pub fn is_tls_only(&self, host: &Domain, now_ms: i64) -> bool {
-        self.circuits().is_tls_only(host, now_ms)
+        self.breakers().is_tls_only(host, now_ms)
     }
 
     /// The host offers CHUNKING and does not know BDAT.
     pub fn learn_data_only(&self, host: &Domain, now_ms: i64) {
-        self.circuits().learn_data_only(host, now_ms);
+        self.breakers().learn_data_only(host, now_ms);
     }
 
     /// Whether the host is to get its messages by DATA, whatever it offers.
     pub fn is_data_only(&self, host: &Domain, now_ms: i64) -> bool {
-        self.circuits().is_data_only(host, now_ms)
+        self.breakers().is_data_only(host, now_ms)
     }
 
     /// What gets nothing now.
     pub fn pauses(&self, now_ms: i64) -> Vec<Pause> {
-        self.circuits().pauses(now_ms)
+        self.breakers().pauses(now_ms)
     }
 
     /// Ends the pauses of one mailbox, host or provider.
     pub fn resume(&self, about: &str) -> usize {
-        self.circuits().resume(about)
+        self.breakers().resume(about)
     }
 
     /// The wall clock was set.
     pub fn step_clock(&self, by_ms: i64) {
-        self.circuits().step_clock(by_ms);
+        self.breakers().step_clock(by_ms);
     }
 
     /// Somebody wants everything tried now.
     pub fn lift(&self) {
-        self.circuits().lift();
+        self.breakers().lift();
     }
 }
 
@@ -188,15 +188,15 @@ fn refusal_of_all(results: &[Result<Delivered, Trouble>]) -> Option<std::sync::A
     about_us.or_else(|| meanings().next().filter(|_| results.iter().all(Result::is_err)))
 }
 
-fn target_keys(mailbox: &Mailbox) -> Keys {
-    Keys::of_target(&mailbox.to_string())
+fn target_keys(mailbox: &Mailbox) -> BreakerKeys {
+    BreakerKeys::of_target(&mailbox.to_string())
 }
 
-fn shared_keys(world: &World, host: &Domain, message: &Message) -> Keys {
+fn shared_keys(world: &World, host: &Domain, message: &Message) -> BreakerKeys {
     let settings = world.settings.load();
     let source = settings.identity(message.flow).source.map(|ip| ip.to_string()).unwrap_or_default();
     let spf = message.envelope_from().mailbox().map_or(&settings.hostname, |mailbox| &mailbox.domain);
-    Keys::of_host(host, &source, spf, signing_domain(&message.prefix).as_ref(), message.flow == Flow::Own)
+    BreakerKeys::of_host(host, &source, spf, signing_domain(&message.prefix).as_ref(), message.flow == Flow::Own)
 }
 
 /// The domain of our own DKIM signature, which stands in the prefix.

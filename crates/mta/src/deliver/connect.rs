@@ -93,7 +93,7 @@ pub(crate) async fn connect(world: &World, plan: &Plan, domain: &Domain, tried: 
             Ok(Some(connection)) => return Ok(connection),
             Ok(None) => {}
             // Whatever stands behind us in the list would only send the mail back.
-            Err(trouble) if trouble.enhanced == mail::EnhancedCode(5, 4, 6) => return Err(trouble),
+            Err(trouble) if trouble.ends_list_of_hosts() => return Err(trouble),
             // What a large provider counts, it counts over all its hosts: to ask the next one would only be one try more.
             Err(trouble) if trouble.wants_pause() && policy::provider_of(&hop.host).is_some() => return Err(trouble),
             Err(trouble) => {
@@ -159,7 +159,7 @@ async fn connect_host(world: &World, plan: &Plan, domain: &Domain, hop: &NextHop
 
 /// A host that wants no IPv6 from us gets none, unless it has nothing else.
 async fn addresses(world: &World, host: &Domain, ipv6: bool) -> Result<Host, policy::RouteFailure> {
-    if ipv6 && world.circuits.is_ipv4_only(host, world.clock.now_ms()) {
+    if ipv6 && world.breakers.is_ipv4_only(host, world.clock.now_ms()) {
         let found = world.resolver.host(host, false).await;
         if found.is_ok() {
             return found;
@@ -169,7 +169,7 @@ async fn addresses(world: &World, host: &Domain, ipv6: bool) -> Result<Host, pol
 }
 
 fn looped(host: &Domain) -> Trouble {
-    Trouble::permanent(Scope::Host, 4, 6, format!("mail loops back to us: the mail host {host} is this machine"))
+    Trouble::looped(format!("mail loops back to us: the mail host {host} is this machine"))
 }
 
 fn is_this_machine(address: &IpAddr) -> bool {

@@ -54,7 +54,7 @@ pub(crate) fn failed(world: &World, message: &Message, recipient: &ClaimedRecipi
 /// It is tried again.
 pub(crate) fn deferred(world: &World, message: &Message, recipient: &ClaimedRecipient, trouble: &Trouble, wait_ms: i64) {
     let (line, again_in_s) = (Line::new(world, &recipient.recipient), wait_ms / 1000);
-    if !trouble.attempted {
+    if !trouble.was_attempted() {
         tracing::info!(id = %message.id, to = %line.to, alias = line.alias, again_in_s, trouble = %line.said(trouble), "held back");
         return;
     }
@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn a_full_mailbox_is_not_called_invalid() {
         let fault = |code, enhanced| {
-            fault_of_target(&policy::trouble_of_reply(
+            fault_of_target(&Trouble::from_reply(
                 &mail::Domain::parse("mx.far.test").unwrap(),
                 &mail::Reply::new(code, enhanced, "no"),
                 policy::Scope::Recipient,

@@ -99,7 +99,7 @@ fn addressees(world: &World, to: &Mailbox, id: QueueId) -> Vec<(Mailbox, Option<
         srs: &settings.forward.srs,
         now_unix_s: world.clock.now_s(),
     };
-    let leads_to = |path: &ForwardPath| match policy::recipient(rules, ourselves, &ReversePath::Null, path) {
+    let leads_to = |path: &ForwardPath| match policy::decide_recipient(rules, ourselves, &ReversePath::Null, path) {
         Ok(AcceptedRecipient::Alias { alias, targets }) => Some(targets.into_iter().map(|target| (target, Some(alias.clone()))).collect()),
         Ok(_) | Err(_) => None,
     };

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use mail::{Domain, Reply};
 use net::{TlsFault, Verify};
-use policy::{NextHop, Scope, Trouble, trouble_of_failure};
+use policy::{NextHop, Scope, Trouble};
 use reports::tls::{FailureDetails, Policy, ResultType};
 use smtp::client::{ClientEvent, ClientOptions, ClientSession, Failure, TlsMode};
 use store::Flow;
@@ -74,7 +74,7 @@ impl Way<'_> {
         let (host, now_ms) = (&self.hop.host, self.world.clock.now_ms());
         let peer = tcp.peer_addr().map_err(|e| Trouble::connection_lost(e.to_string()))?;
         let is_opportunistic = self.plan.tls == TlsMode::Opportunistic;
-        let is_wanted = is_opportunistic && self.world.circuits.is_tls_only(host, now_ms);
+        let is_wanted = is_opportunistic && self.world.breakers.is_tls_only(host, now_ms);
         // A report of TLS goes without it, rather than not at all.
         let is_expected = is_opportunistic && self.plan.flow != Flow::TlsReport && self.world.tls_memory.expects(host, now_ms);
         let tls = if is_wanted || is_expected { TlsMode::Required } else { self.plan.tls };
@@ -150,7 +150,7 @@ impl Way<'_> {
         let (protocol, credentials) = (self.plan.protocol, self.plan.credentials.clone());
         let config = ClientOptions { protocol, hello: self.identity.hello.to_string(), tls, credentials };
         let mut session = begin(config);
-        if self.world.circuits.is_data_only(&self.hop.host, self.world.clock.now_ms()) {
+        if self.world.breakers.is_data_only(&self.hop.host, self.world.clock.now_ms()) {
             session = session.without_chunking();
         }
         let mut description = None;
@@ -286,7 +286,7 @@ impl GreetError {
 /// What the failure of a session means for the mail that waits.
 pub(crate) fn trouble_of(failure: &Failure, host: &Domain) -> Trouble {
     let said = |reply: &Reply| {
-        let trouble = trouble_of_failure(host, reply);
+        let trouble = Trouble::from_greeting(host, reply);
         Trouble { text: format!("{host} said: {}", trouble.text), ..trouble }
     };
     match failure {

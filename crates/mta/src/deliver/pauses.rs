@@ -14,12 +14,12 @@ impl Pauses {
     /// Those that go on, the one that ends first before the others.
     pub fn list(&self) -> Vec<Pause> {
         let world = self.0.world();
-        world.circuits.pauses(world.clock.now_ms())
+        world.breakers.pauses(world.clock.now_ms())
     }
 
     /// Ends those of a mailbox, a host or a provider. Returns how many there were.
     pub fn resume(&self, about: &str) -> usize {
-        self.0.world().circuits.resume(about)
+        self.0.world().breakers.resume(about)
     }
 
     /// Looks for what is due.

@@ -138,7 +138,7 @@ fn more(text: &mut String, count: u64, told: usize, command: &str) {
 
 /// What strangers wrote adds no line of its own.
 fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(900).collect()
+    mail::one_line_at_most(text, 900)
 }
 
 #[cfg(test)]

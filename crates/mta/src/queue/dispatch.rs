@@ -17,7 +17,7 @@ use policy::Trouble;
 use store::{Flow, NewMessage, Store, TlsWish};
 use tokio::sync::Notify;
 
-use crate::deliver::breakers::LiveCircuits;
+use crate::deliver::breakers::LiveBreakers;
 use crate::deliver::connection_limit::HostPlaces;
 use crate::deliver::ipv6::Ipv6Standing;
 use crate::deliver::job::Job;
@@ -74,7 +74,7 @@ pub(crate) struct World {
     /// Connections, by host.
     pub hosts: HostPlaces,
     /// What hosts have asked us to stop.
-    pub circuits: LiveCircuits,
+    pub breakers: LiveBreakers,
     /// Told when a host does not believe who we are.
     pub doubts: Arc<Notify>,
     /// Whether mail may leave over IPv6.
@@ -172,7 +172,7 @@ impl Dispatch {
             route.plan = None;
         }
         self.0.lanes.lift_pauses();
-        self.0.world.circuits.lift();
+        self.0.world.breakers.lift();
         self.wake();
     }
 
@@ -185,7 +185,7 @@ impl Dispatch {
         state.held_ms = state.held_ms.saturating_add(by_ms);
         drop(state);
         self.0.lanes.step_clock(by_ms);
-        self.0.world.circuits.step_clock(by_ms);
+        self.0.world.breakers.step_clock(by_ms);
     }
 
     /// Recipients in memory.

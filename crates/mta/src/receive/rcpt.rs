@@ -52,7 +52,7 @@ pub(crate) async fn admit(
         srs: &settings.forward.srs,
         now_unix_s: reception.clock.now_s(),
     };
-    let accepted = match policy::recipient(rules, client, reverse_path, path)? {
+    let accepted = match policy::decide_recipient(rules, client, reverse_path, path)? {
         AcceptedRecipient::Token { known_as, token } => remembered(reception, known_as, token).await?,
         accepted => accepted,
     };
@@ -95,5 +95,5 @@ async fn remembered(reception: &Reception, known_as: Mailbox, token: String) -> 
 fn are_closed(reception: &Reception, targets: &[Mailbox]) -> bool {
     let world = reception.dispatch.world();
     let now_ms = world.clock.now_ms();
-    targets.iter().all(|target| world.circuits.is_closed(target, now_ms))
+    targets.iter().all(|target| world.breakers.is_closed(target, now_ms))
 }

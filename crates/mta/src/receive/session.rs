@@ -265,7 +265,7 @@ impl Driver {
         let directory = self.reception.live.current();
         let decision = match self.session.identity().map(|login| directory.account(login).filter(|a| a.is_active())) {
             Some(None) => Err(Reply::new(550, (5, 7, 1), "the account was switched off or removed meanwhile")),
-            account => policy::reverse_path(&directory, account.flatten(), reverse_path),
+            account => policy::check_reverse_path(&directory, account.flatten(), reverse_path),
         };
         match decision {
             Ok(()) => self.session.accept_mail(),

@@ -73,7 +73,7 @@ fn path(settings: &AcmeSettings, directories: &Directories) -> PathBuf {
 
 /// What happened and what follows from it, on one line and in words.
 fn explain(error: &Error) -> String {
-    let text = match error {
+    let text: String = match error {
         Error::Api(problem) => of_problem(problem),
         Error::Timeout(_) => "the authority was not done in time; it is asked again later".into(),
         Error::Json(_) => "the authority's answer is not that of an ACME directory: is acme.directory the right address?".into(),
@@ -83,7 +83,7 @@ fn explain(error: &Error) -> String {
         Error::Crypto | Error::KeyRejected => "the account's key cannot be used: move its file away, and a new account is made".into(),
         other => unreachable_authority(other),
     };
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    mail::one_line(&text)
 }
 
 /// The innermost cause says what the system found; those around it say only that something was done in vain.

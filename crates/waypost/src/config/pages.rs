@@ -4,8 +4,8 @@
 
 use std::path::Path;
 
-use mta::settings::ListenerKind;
 use dns_plan::SubmissionPorts;
+use mta::settings::ListenerKind;
 use policy::{STS_AGE_MAX_S, StsMode, StsPolicy};
 use public_http::pages::Shown;
 

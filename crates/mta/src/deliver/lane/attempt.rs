@@ -42,7 +42,7 @@ impl Worker {
             }
             let (wants_data, may_go_on) = (attempt.wants_data, self.may_go_on(job, &attempt));
             let merged = merged(so_far.take(), attempt, &left);
-            left.retain(|place| merged.results.get(*place).is_some_and(|result| result.as_ref().is_err_and(Trouble::is_of_one_host)));
+            left.retain(|place| merged.results.get(*place).is_some_and(|result| result.as_ref().is_err_and(Trouble::tries_next_host)));
             let reusable = merged.reusable;
             so_far = Some(merged);
             if left.is_empty() || !may_go_on {
@@ -96,7 +96,7 @@ impl Worker {
         if let Some(connection) = &self.connection {
             if wants_data {
                 tracing::warn!(host = %connection.host, "the host offers CHUNKING and does not know BDAT; it gets DATA from now on");
-                world.circuits.learn_data_only(&connection.host, world.clock.now_ms());
+                world.breakers.learn_data_only(&connection.host, world.clock.now_ms());
             } else {
                 tracing::info!(host = %connection.host, "the host's own trouble: the next one is tried");
                 tried.add(connection);

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use policy::{Scope, Trouble};
+use policy::Trouble;
 use store::{Content, StoreError};
 use tokio::time::timeout;
 
@@ -151,7 +151,7 @@ impl Worker {
     /// What of the job the circuits let through; the rest is deferred until they may.
     fn admitted(&self, job: Job) -> Option<Job> {
         let world = self.dispatch.world();
-        let admitted = world.circuits.admit(world, &self.lane.plan, job);
+        let admitted = world.breakers.admit(world, &self.lane.plan, job);
         if !admitted.wait.is_empty() {
             let dispatch = self.dispatch.clone();
             tokio::spawn(async move {
@@ -191,7 +191,7 @@ impl Worker {
     async fn unreachable(&mut self, job: Job, trouble: Trouble) {
         if let Some(jobs) = self.clear_lane(job, &trouble) {
             let host = self.lane.key.0.first().map(tracing::field::display);
-            if let Some(plan) = self.lane.plan.last_resort.as_ref().filter(|_| trouble.leads_round()) {
+            if let Some(plan) = self.lane.plan.last_resort.as_ref().filter(|_| trouble.allows_last_resort()) {
                 let instead = plan.hops.first().map(tracing::field::display);
                 tracing::warn!(host, instead, waiting = jobs.len(), %trouble, "host left alone for a while; its mail goes by the route of last resort");
                 return self.divert(jobs, plan);
@@ -204,15 +204,15 @@ impl Worker {
     /// The route of last resort, where none of the hosts took anything and what they said is about themselves.
     fn round(&self, attempt: &Attempt) -> Option<Arc<Plan>> {
         let plan = self.lane.plan.last_resort.as_ref().filter(|_| !attempt.is_in_doubt)?;
-        let leads_round = attempt.results.iter().all(|result| result.as_ref().is_err_and(Trouble::leads_round));
-        leads_round.then(|| plan.clone())
+        let allows_last_resort = attempt.results.iter().all(|result| result.as_ref().is_err_and(Trouble::allows_last_resort));
+        allows_last_resort.then(|| plan.clone())
     }
 
     /// Gives jobs to another lane.
     fn divert(&self, jobs: Vec<Job>, plan: &Arc<Plan>) {
         let world = self.dispatch.world();
         for mut job in jobs {
-            world.circuits.give_back(&mut job, world.clock.now_ms());
+            world.breakers.give_back(&mut job, world.clock.now_ms());
             self.dispatch.lanes().push(&self.dispatch, plan, job);
         }
     }
@@ -222,8 +222,8 @@ impl Worker {
         let now_ms = world.clock.now_ms();
         let mut state = self.lane.state();
         let others = state.workers > 1 && state.connected > 0;
-        if others && trouble.scope == Scope::Host && !trouble.permanent {
-            world.circuits.give_back(&mut job, now_ms);
+        if others && trouble.defers_all_of_host() {
+            world.breakers.give_back(&mut job, now_ms);
             state.workers -= 1;
             state.ceiling = Some((state.connected, now_ms + CEILING_MS));
             state.jobs.push_front(job);

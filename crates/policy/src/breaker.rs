@@ -1,4 +1,4 @@
-//! Circuits: what a host has asked us to stop is stopped, tried by one delivery when the pause is over, and taken up slowly.
+//! Breakers: what a host has asked us to stop is stopped, tried by one delivery when the pause is over, and taken up slowly.
 //!
 //! What a pause is about stands in the reply's meaning (RFC 3463 has no word for it). Invariants: a pause is never shorter than
 //! the row says; within one circuit there is at most one delivery on trial; a circuit belongs to the host that spoke, or to the
@@ -11,8 +11,8 @@ use mail::Domain;
 use crate::meaning::{Meaning, Reaction, ReplyScope, Severity};
 use crate::replies::provider_of;
 
-/// Circuits and counts kept at a time; beyond that the one that ends first is forgotten.
-pub const CIRCUITS_MAX: usize = 10_000;
+/// Breakers and counts kept at a time; beyond that the one that ends first is forgotten.
+pub const BREAKERS_MAX: usize = 10_000;
 
 /// A pause that grows does not grow beyond this, in milliseconds.
 pub(crate) const PAUSE_MAX_MS: i64 = 4 * 3_600_000;
@@ -34,11 +34,11 @@ const FORGET_MS: i64 = 24 * 3_600_000;
 
 /// What a delivery touches, as far as it is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Keys(Vec<Key>);
+pub struct BreakerKeys(Vec<Key>);
 
 type Key = (ReplyScope, String);
 
-impl Keys {
+impl BreakerKeys {
     /// The keys of one target mailbox.
     pub fn of_target(target: &str) -> Self {
         Self(vec![(ReplyScope::Target, target.to_ascii_lowercase())])
@@ -53,7 +53,6 @@ impl Keys {
         let mut keys = vec![
             (ReplyScope::MxHost, format!("{flow}{host}").to_ascii_lowercase()),
             (ReplyScope::Ip, format!("{at} {ip}")),
-            (ReplyScope::Netblock, format!("{at} {ip}")),
             (ReplyScope::SpfDomain, format!("{at} {spf}").to_ascii_lowercase()),
         ];
         keys.extend(dkim.map(|dkim| (ReplyScope::DkimDomain, format!("{at} {dkim}").to_ascii_lowercase())));
@@ -91,14 +90,14 @@ pub enum Admission {
 #[derive(Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Pass {
-    keys: Keys,
+    keys: BreakerKeys,
     /// The circuits that counted it in, and which opening of theirs.
     counted: Vec<(Key, u64)>,
 }
 
 /// What came of a reply.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Told {
+pub struct BreakerChange {
     /// Until when a circuit of the delivery is paused now, Unix milliseconds.
     pub until_ms: Option<i64>,
     /// How many times in a row the target was called invalid, once that is often enough to tell its owner.
@@ -119,10 +118,10 @@ pub struct Pause {
 }
 
 #[derive(Debug)]
-struct Circuit {
+struct Breaker {
     /// Which opening this is: what was let through before it says nothing about it.
     opening: u64,
-    state: State,
+    state: BreakerState,
     pause_ms: i64,
     growing: bool,
     why: String,
@@ -130,7 +129,7 @@ struct Circuit {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum BreakerState {
     Paused { until_ms: i64 },
     OnTrial { since_ms: i64 },
     Returning { limit: u32, under_way: u32 },
@@ -138,8 +137,8 @@ enum State {
 
 /// All circuits.
 #[derive(Debug, Default)]
-pub struct Circuits {
-    open: HashMap<Key, Circuit>,
+pub struct Breakers {
+    open: HashMap<Key, Breaker>,
     /// Targets that were called invalid: how often in a row, and when last.
     invalid: HashMap<String, (u32, i64)>,
     /// Hosts that want it another way, and until when, Unix milliseconds.
@@ -150,32 +149,32 @@ pub struct Circuits {
     openings: u64,
 }
 
-impl Circuits {
+impl Breakers {
     /// Whether a delivery with these keys may go.
-    pub fn check(&mut self, keys: Keys, now_ms: i64) -> Admission {
+    pub fn check(&mut self, keys: BreakerKeys, now_ms: i64) -> Admission {
         if let Some((until_ms, why)) = self.closed_for(&keys, now_ms) {
             return Admission::Wait { until_ms, why };
         }
         let (mut counted, mut on_trial) = (Vec::new(), false);
         for key in &keys.0 {
-            let Some(circuit) = self.open.get_mut(key) else { continue };
-            on_trial |= circuit.enter(now_ms);
-            counted.push((key.clone(), circuit.opening));
+            let Some(breaker) = self.open.get_mut(key) else { continue };
+            on_trial |= breaker.enter(now_ms);
+            counted.push((key.clone(), breaker.opening));
         }
         let pass = Pass { keys, counted };
         if on_trial { Admission::Probe(pass) } else { Admission::Open(pass) }
     }
 
     /// Until when a delivery with these keys has to wait, and why; `None` where it may go. Nothing is counted.
-    pub fn closed_for(&self, keys: &Keys, now_ms: i64) -> Option<(i64, String)> {
-        let waits = keys.0.iter().filter_map(|key| self.open.get(key).map(|circuit| (key, circuit)));
-        let waits = waits.filter_map(|(key, circuit)| Some((circuit.wait(now_ms)?, format!("a pause of {}: {}", key.0, circuit.why))));
+    pub fn closed_for(&self, keys: &BreakerKeys, now_ms: i64) -> Option<(i64, String)> {
+        let waits = keys.0.iter().filter_map(|key| self.open.get(key).map(|breaker| (key, breaker)));
+        let waits = waits.filter_map(|(key, breaker)| Some((breaker.wait(now_ms)?, format!("{} is paused: {}", key.0, breaker.why))));
         waits.max_by_key(|(until_ms, _)| *until_ms)
     }
 
     /// A delivery was refused with this meaning.
-    pub fn on_reply(&mut self, pass: Pass, meaning: &Meaning, now_ms: i64) -> Told {
-        let mut told = Told::default();
+    pub fn on_reply(&mut self, pass: Pass, meaning: &Meaning, now_ms: i64) -> BreakerChange {
+        let mut told = BreakerChange::default();
         for key in &pass.keys.0 {
             let opening = pass.counted.iter().find(|(counted, _)| counted == key).map(|(_, opening)| *opening);
             let pause = meaning.reaction.pause().filter(|_| meaning.scopes.contains(&key.0));
@@ -183,10 +182,10 @@ impl Circuits {
                 let wait = (i64::from(at_least_s) * 1000, growing);
                 let until_ms = self.refuse(key, opening, wait, &why(meaning), now_ms);
                 told.until_ms = told.until_ms.max(Some(until_ms));
-            } else if let Some(circuit) = opening.and_then(|opening| self.current(key, opening)) {
+            } else if let Some(breaker) = opening.and_then(|opening| self.current(key, opening)) {
                 // Another trouble than the one that opened it: refused for good, the host at least listens; otherwise it waits on.
-                let wait_ms = if meaning.waits { circuit.pause_ms } else { 0 };
-                circuit.leave(wait_ms, now_ms);
+                let wait_ms = if meaning.waits { breaker.pause_ms } else { 0 };
+                breaker.leave(wait_ms, now_ms);
             }
             if key.0 == ReplyScope::Target {
                 self.count_invalid(&key.1, &meaning.reaction, now_ms, &mut told);
@@ -199,7 +198,7 @@ impl Circuits {
     /// A delivery succeeded.
     pub fn on_success(&mut self, pass: Pass, now_ms: i64) {
         for (key, opening) in &pass.counted {
-            if self.current(key, *opening).is_some_and(|circuit| circuit.succeed(now_ms)) {
+            if self.current(key, *opening).is_some_and(|breaker| breaker.succeed(now_ms)) {
                 self.open.remove(key);
             }
         }
@@ -213,8 +212,8 @@ impl Circuits {
     /// A delivery ended without a word of the host about it: another may be tried in its place.
     pub fn on_nothing(&mut self, pass: Pass, now_ms: i64) {
         for (key, opening) in &pass.counted {
-            if let Some(circuit) = self.current(key, *opening) {
-                circuit.leave(ASK_AGAIN_MS, now_ms);
+            if let Some(breaker) = self.current(key, *opening) {
+                breaker.leave(ASK_AGAIN_MS, now_ms);
             }
         }
     }
@@ -227,7 +226,7 @@ impl Circuits {
             _ => return,
         };
         ways.retain(|_, until_ms| now_ms < *until_ms);
-        if ways.len() < CIRCUITS_MAX {
+        if ways.len() < BREAKERS_MAX {
             ways.insert(place(host), now_ms.saturating_add(FORGET_MS));
         }
     }
@@ -245,7 +244,7 @@ impl Circuits {
     /// The host offers CHUNKING and does not know BDAT.
     pub fn learn_data_only(&mut self, host: &Domain, now_ms: i64) {
         self.data_only.retain(|_, until_ms| now_ms < *until_ms);
-        if self.data_only.len() < CIRCUITS_MAX {
+        if self.data_only.len() < BREAKERS_MAX {
             self.data_only.insert(host.as_str().to_ascii_lowercase(), now_ms.saturating_add(FORGET_MS));
         }
     }
@@ -257,11 +256,13 @@ impl Circuits {
 
     /// The wall clock was set: a pause ends after the time that it was to last, not at an hour of the old clock.
     pub fn step_clock(&mut self, by_ms: i64) {
-        for circuit in self.open.values_mut() {
-            circuit.touched_ms = circuit.touched_ms.saturating_add(by_ms);
-            match &mut circuit.state {
-                State::Paused { until_ms: at_ms } | State::OnTrial { since_ms: at_ms } => *at_ms = at_ms.saturating_add(by_ms),
-                State::Returning { .. } => {}
+        for breaker in self.open.values_mut() {
+            breaker.touched_ms = breaker.touched_ms.saturating_add(by_ms);
+            match &mut breaker.state {
+                BreakerState::Paused { until_ms: at_ms } | BreakerState::OnTrial { since_ms: at_ms } => {
+                    *at_ms = at_ms.saturating_add(by_ms)
+                }
+                BreakerState::Returning { .. } => {}
             }
         }
         let ways = self.ipv4_only.values_mut().chain(self.tls_only.values_mut()).chain(self.data_only.values_mut());
@@ -278,9 +279,9 @@ impl Circuits {
 
     /// What gets nothing now, the pause that ends first before the others.
     pub fn pauses(&self, now_ms: i64) -> Vec<Pause> {
-        let pause = |(key, circuit): (&Key, &Circuit)| {
-            let until_ms = circuit.wait(now_ms)?;
-            Some(Pause { scope: key.0, about: key.1.clone(), until_ms, why: circuit.why.clone() })
+        let pause = |(key, breaker): (&Key, &Breaker)| {
+            let until_ms = breaker.wait(now_ms)?;
+            Some(Pause { scope: key.0, about: key.1.clone(), until_ms, why: breaker.why.clone() })
         };
         let mut pauses: Vec<Pause> = self.open.iter().filter_map(pause).collect();
         pauses.sort_by(|a, b| (a.until_ms, &a.about).cmp(&(b.until_ms, &b.about)));
@@ -304,47 +305,47 @@ impl Circuits {
         self.open.is_empty()
     }
 
-    fn current(&mut self, key: &Key, opening: u64) -> Option<&mut Circuit> {
-        self.open.get_mut(key).filter(|circuit| circuit.opening == opening)
+    fn current(&mut self, key: &Key, opening: u64) -> Option<&mut Breaker> {
+        self.open.get_mut(key).filter(|breaker| breaker.opening == opening)
     }
 
     /// Opens the circuit, or opens it again. Returns until when.
     fn refuse(&mut self, key: &Key, opening: Option<u64>, (at_least_ms, growing): (i64, bool), why: &str, now_ms: i64) -> i64 {
         self.openings += 1;
         let next = self.openings;
-        let circuit = self.open.entry(key.clone()).or_insert_with(|| Circuit {
+        let breaker = self.open.entry(key.clone()).or_insert_with(|| Breaker {
             opening: next,
-            state: State::Paused { until_ms: now_ms },
+            state: BreakerState::Paused { until_ms: now_ms },
             pause_ms: 0,
             growing,
             why: String::new(),
             touched_ms: now_ms,
         });
-        let is_trial = opening == Some(circuit.opening);
-        let pause_ms = if is_trial && circuit.growing {
-            circuit.pause_ms.saturating_mul(2).min(PAUSE_MAX_MS.max(at_least_ms)).max(at_least_ms)
+        let is_trial = opening == Some(breaker.opening);
+        let pause_ms = if is_trial && breaker.growing {
+            breaker.pause_ms.saturating_mul(2).min(PAUSE_MAX_MS.max(at_least_ms)).max(at_least_ms)
         } else {
-            circuit.pause_ms.max(at_least_ms)
+            breaker.pause_ms.max(at_least_ms)
         };
         // What was under way when it opened changes nothing but the least that has to be waited.
-        let before_ms = match circuit.state {
-            State::Paused { until_ms } if !is_trial => until_ms,
+        let before_ms = match breaker.state {
+            BreakerState::Paused { until_ms } if !is_trial => until_ms,
             _ => now_ms,
         };
         let wait_ms = if is_trial || before_ms <= now_ms { pause_ms } else { at_least_ms };
         let until_ms = before_ms.max(now_ms.saturating_add(wait_ms));
-        *circuit = Circuit {
+        *breaker = Breaker {
             opening: next,
-            state: State::Paused { until_ms },
+            state: BreakerState::Paused { until_ms },
             pause_ms,
-            growing: growing || circuit.growing,
+            growing: growing || breaker.growing,
             why: why.to_owned(),
             touched_ms: now_ms,
         };
         until_ms
     }
 
-    fn count_invalid(&mut self, target: &str, reaction: &Reaction, now_ms: i64, told: &mut Told) {
+    fn count_invalid(&mut self, target: &str, reaction: &Reaction, now_ms: i64, told: &mut BreakerChange) {
         let Reaction::InvalidTarget { after } = reaction else { return };
         let (times, touched_ms) = self.invalid.entry(target.to_owned()).or_default();
         (*times, *touched_ms) = (times.saturating_add(1), now_ms);
@@ -353,29 +354,31 @@ impl Circuits {
 
     /// Forgets what is old, and where that is not enough what ends first.
     fn bound(&mut self, now_ms: i64) {
-        if self.open.len() > CIRCUITS_MAX {
-            self.open.retain(|_, circuit| now_ms < circuit.ends_ms());
+        if self.open.len() > BREAKERS_MAX {
+            self.open.retain(|_, breaker| now_ms < breaker.ends_ms());
         }
-        while self.open.len() > CIRCUITS_MAX {
+        while self.open.len() > BREAKERS_MAX {
             let Some(first) = self.open.iter().min_by_key(|(_, c)| c.ends_ms()).map(|(key, _)| key.clone()) else { break };
             self.open.remove(&first);
         }
-        if self.invalid.len() > CIRCUITS_MAX {
+        if self.invalid.len() > BREAKERS_MAX {
             self.invalid.retain(|_, (_, touched_ms)| now_ms < touched_ms.saturating_add(FORGET_MS));
         }
-        if self.invalid.len() > CIRCUITS_MAX {
+        if self.invalid.len() > BREAKERS_MAX {
             self.invalid.clear();
         }
     }
 }
 
-impl Circuit {
+impl Breaker {
     /// Until when a delivery has to wait for this circuit.
     fn wait(&self, now_ms: i64) -> Option<i64> {
         match self.state {
-            State::Paused { until_ms } => Some(until_ms).filter(|until_ms| now_ms < *until_ms),
-            State::OnTrial { since_ms } => (now_ms < since_ms.saturating_add(TRIAL_MAX_MS)).then(|| now_ms.saturating_add(ASK_AGAIN_MS)),
-            State::Returning { limit, under_way } => {
+            BreakerState::Paused { until_ms } => Some(until_ms).filter(|until_ms| now_ms < *until_ms),
+            BreakerState::OnTrial { since_ms } => {
+                (now_ms < since_ms.saturating_add(TRIAL_MAX_MS)).then(|| now_ms.saturating_add(ASK_AGAIN_MS))
+            }
+            BreakerState::Returning { limit, under_way } => {
                 let is_full = under_way >= limit && now_ms < self.touched_ms.saturating_add(TRIAL_MAX_MS);
                 is_full.then(|| now_ms.saturating_add(ASK_AGAIN_MS))
             }
@@ -387,12 +390,12 @@ impl Circuit {
         let is_stale = now_ms >= self.touched_ms.saturating_add(TRIAL_MAX_MS);
         self.touched_ms = now_ms;
         match &mut self.state {
-            State::Returning { under_way, .. } => {
+            BreakerState::Returning { under_way, .. } => {
                 *under_way = if is_stale { 1 } else { under_way.saturating_add(1) };
                 false
             }
             state => {
-                *state = State::OnTrial { since_ms: now_ms };
+                *state = BreakerState::OnTrial { since_ms: now_ms };
                 true
             }
         }
@@ -402,13 +405,13 @@ impl Circuit {
     fn succeed(&mut self, now_ms: i64) -> bool {
         self.touched_ms = now_ms;
         match &mut self.state {
-            State::Paused { .. } => false,
-            State::OnTrial { .. } => {
-                self.state = State::Returning { limit: FIRST_LIMIT, under_way: 0 };
+            BreakerState::Paused { .. } => false,
+            BreakerState::OnTrial { .. } => {
+                self.state = BreakerState::Returning { limit: FIRST_LIMIT, under_way: 0 };
                 false
             }
-            State::Returning { limit, .. } if *limit >= LAST_LIMIT => true,
-            State::Returning { limit, under_way } => {
+            BreakerState::Returning { limit, .. } if *limit >= LAST_LIMIT => true,
+            BreakerState::Returning { limit, under_way } => {
                 *limit = limit.saturating_mul(2);
                 *under_way = under_way.saturating_sub(1);
                 false
@@ -420,18 +423,18 @@ impl Circuit {
     fn leave(&mut self, wait_ms: i64, now_ms: i64) {
         self.touched_ms = now_ms;
         match &mut self.state {
-            State::Paused { .. } => {}
-            State::OnTrial { .. } => self.state = State::Paused { until_ms: now_ms.saturating_add(wait_ms) },
-            State::Returning { under_way, .. } => *under_way = under_way.saturating_sub(1),
+            BreakerState::Paused { .. } => {}
+            BreakerState::OnTrial { .. } => self.state = BreakerState::Paused { until_ms: now_ms.saturating_add(wait_ms) },
+            BreakerState::Returning { under_way, .. } => *under_way = under_way.saturating_sub(1),
         }
     }
 
     fn ends_ms(&self) -> i64 {
-        let base_ms = if let State::Paused { until_ms } = self.state { until_ms } else { self.touched_ms };
+        let base_ms = if let BreakerState::Paused { until_ms } = self.state { until_ms } else { self.touched_ms };
         base_ms.saturating_add(FORGET_MS)
     }
 }
 
 #[cfg(test)]
-#[path = "circuit_tests.rs"]
+#[path = "breaker_tests.rs"]
 mod tests;

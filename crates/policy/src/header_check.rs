@@ -22,7 +22,7 @@ const ONLY_ONCE: [&str; 11] =
     ["From", "Sender", "Reply-To", "To", "Cc", "Bcc", "Message-ID", "In-Reply-To", "References", "Subject", "Date"];
 
 /// Decides whether a message for these aliases is taken.
-pub fn disposition<'a>(content: &[u8], aliases: impl Iterator<Item = &'a Mailbox> + Clone) -> Result<(), Reply> {
+pub fn check_header<'a>(content: &[u8], aliases: impl Iterator<Item = &'a Mailbox> + Clone) -> Result<(), Reply> {
     // As far as the first empty line: where another line ends the section, not every program sees its end there.
     if empty_line_end(content).unwrap_or(content.len()) > HEADER_MAX_BYTES {
         return Err(Reply::new(554, (5, 6, 0), format!("the header section is larger than {} KiB", HEADER_MAX_BYTES / 1024)));
@@ -50,10 +50,10 @@ pub fn disposition<'a>(content: &[u8], aliases: impl Iterator<Item = &'a Mailbox
 
 /// Whether the header section means the same to everyone: mail from other servers is refused where it does not, and never repaired, since
 /// that would break its signatures. Only a report `may_lack_from`.
-pub fn well_formed(front: &[u8], may_lack_from: bool) -> Result<(), Reply> {
+pub fn check_well_formed(front: &[u8], may_lack_from: bool) -> Result<(), Reply> {
     let count = |name: &str| Fields::new(front).filter(|field| field.is(name)).count();
     if count("From") == 0 && !may_lack_from {
-        return Err(no_from(front));
+        return Err(missing_from(front));
     }
     if let Some(name) = ONLY_ONCE.into_iter().find(|name| count(name) > 1) {
         return Err(Reply::new(550, (5, 6, 0), format!("the message has more than one {name} field")));
@@ -72,7 +72,7 @@ pub fn well_formed(front: &[u8], may_lack_from: bool) -> Result<(), Reply> {
 }
 
 /// The reply to a message without a From field: where its header section ends at a line that is no field, it says so.
-pub fn no_from(front: &[u8]) -> Reply {
+pub fn missing_from(front: &[u8]) -> Reply {
     let text = match interrupted_at(front) {
         Some(line) => format!(
             "the message has no From field: its header section ends at line {line}, which is no field (a name, a colon and a value)"
@@ -98,7 +98,7 @@ mod tests {
 
     fn decide(content: &str) -> Result<(), u16> {
         let alias = Mailbox::parse("me@example.test").unwrap();
-        disposition(content.as_bytes(), [alias].iter()).map_err(|r| r.code)
+        check_header(content.as_bytes(), [alias].iter()).map_err(|r| r.code)
     }
 
     #[test]
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn a_header_section_that_reads_two_ways_is_refused_and_one_that_ends_early_is_not() {
-        let said = |front: &str| well_formed(front.as_bytes(), false).map_err(|reply| reply.text().to_owned());
+        let said = |front: &str| check_well_formed(front.as_bytes(), false).map_err(|reply| reply.text().to_owned());
         assert_eq!(said("From: a@x.test\r\nSubject: b\r\n\r\n"), Ok(()));
         assert_eq!(said("From: a@x.test\r\nX-Spam-Flag YES\r\nX-More: y\r\n\r\n"), Ok(()));
         assert_eq!(said("From: a@x.test\r\nHello, all.\r\nto be: or not\r\n"), Ok(()));

@@ -78,7 +78,7 @@ pub fn may_report(evidence: &Evidence, reverse_path: &ReversePath) -> bool {
 }
 
 /// Decides whether a message from another server is to be believed, and what is done with it.
-pub fn authentic(
+pub fn decide_treatment(
     evidence: &Evidence,
     from: &[Domain],
     reverse_path: &ReversePath,
@@ -196,7 +196,7 @@ mod tests {
             ..Contents::default()
         });
         let sender = ReversePath::Mailbox(Mailbox::parse("her@foreign.test").unwrap());
-        authentic(evidence, &[from.parse().unwrap()], &sender, &directory, unauthenticated, strict).map_err(|r| r.to_string())
+        decide_treatment(evidence, &[from.parse().unwrap()], &sender, &directory, unauthenticated, strict).map_err(|r| r.to_string())
     }
 
     #[test]

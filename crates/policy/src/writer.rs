@@ -23,7 +23,7 @@ pub enum Writer {
 const OF_RESPONDERS: [&str; 3] = ["X-Autoreply", "X-Autorespond", "X-Autoresponder"];
 
 /// Who wrote the message.
-pub fn writer(reverse_path: &ReversePath, front: &[u8]) -> Writer {
+pub fn classify_writer(reverse_path: &ReversePath, front: &[u8]) -> Writer {
     let value = |name: &str| Fields::find_first(front, name).map(|field| field.unfolded().trim().to_ascii_lowercase());
     let has = |name: &str| Fields::find_first(front, name).is_some();
     let submitted = value("Auto-Submitted").unwrap_or_default();
@@ -67,8 +67,8 @@ mod tests {
             ("In-Reply-To: <a@b.test>", Writer::Answerer),
             ("Content-Type: multipart/report; report-type=delivery-status", Writer::Server),
         ] {
-            assert_eq!(writer(&hers, format!("{field}\r\n\r\n").as_bytes()), of, "{field}");
+            assert_eq!(classify_writer(&hers, format!("{field}\r\n\r\n").as_bytes()), of, "{field}");
         }
-        assert_eq!(writer(&ReversePath::Null, b"Subject: I am away\r\n\r\n"), Writer::Responder);
+        assert_eq!(classify_writer(&ReversePath::Null, b"Subject: I am away\r\n\r\n"), Writer::Responder);
     }
 }
