@@ -83,7 +83,7 @@ fn includes(config: &Config, flow: FlowWord) -> Vec<String> {
     let file = &config.file;
     let routes = file.route.iter().map(|route| route.get_ref()).filter(|route| route.flows.is_empty() || route.flows.contains(&flow));
     let mut names: Vec<String> = Vec::new();
-    for name in file.dns.relays.iter().chain(routes.filter_map(|route| route.spf.as_ref())) {
+    for name in file.dns.spf_includes.iter().chain(routes.filter_map(|route| route.spf_include.as_ref())) {
         let name = name.0.to_string();
         if !names.contains(&name) {
             names.push(name);

@@ -8,10 +8,10 @@ use std::net::SocketAddr;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use mail::Domain;
-use net::{Trial, TrialError, TrialVersion};
+use net::{TlsProbe, TlsProbeError, TlsVersion};
 use serde::Serialize;
 
-use crate::conversation::{Conversation, Heard, connect, secured, up_to_start_tls};
+use crate::conversation::{Conversation, SmtpReply, connect, secured, up_to_start_tls};
 
 const UNREACHABLE: &str = "Couldn't reach server";
 const NEGOTIATION: &str = "TLS Negotiation failed, the certificate doesn't match the host., code: 550";
@@ -62,7 +62,7 @@ pub struct Port {
 /// What the tests of all ports share.
 pub struct Prober<'a> {
     /// The client's TLS.
-    pub trial: &'a Trial,
+    pub trial: &'a TlsProbe,
     /// The server name entered into Gmail.
     pub host: &'a Domain,
     /// The account, and its password if known.
@@ -90,10 +90,10 @@ impl Prober<'_> {
     /// Tests a port; a failure that prevents further tests is the last.
     pub async fn port(&self, port: Port) -> Vec<Probe> {
         let mut findings = PortProbes { at: port.address.to_string(), list: Vec::new() };
-        for version in [TrialVersion::V12, TrialVersion::V13] {
+        for version in [TlsVersion::V12, TlsVersion::V13] {
             let Some(mut conversation) = self.open(port, version, &mut findings).await else { break };
             // Everything but the handshake is tested once.
-            if version == TrialVersion::V13 && self.offers(port, &mut conversation, &mut findings).await.is_some() {
+            if version == TlsVersion::V13 && self.offers(port, &mut conversation, &mut findings).await.is_some() {
                 self.logins(&mut conversation, &mut findings).await;
             }
         }
@@ -101,8 +101,8 @@ impl Prober<'_> {
     }
 
     /// Connects and completes the TLS handshake.
-    async fn open(&self, port: Port, version: TrialVersion, findings: &mut PortProbes) -> Option<Conversation> {
-        let first = version == TrialVersion::V12;
+    async fn open(&self, port: Port, version: TlsVersion, findings: &mut PortProbes) -> Option<Conversation> {
+        let first = version == TlsVersion::V12;
         let mut tcp = match connect(port.address).await {
             Ok(tcp) => tcp,
             Err(error) => {
@@ -146,7 +146,7 @@ impl Prober<'_> {
         }
     }
 
-    fn start_tls(&self, first: bool, offered: &Heard, answer: &Heard, findings: &mut PortProbes) -> Option<()> {
+    fn start_tls(&self, first: bool, offered: &SmtpReply, answer: &SmtpReply, findings: &mut PortProbes) -> Option<()> {
         if answer.code != 220 || offered.offers("STARTTLS").is_none() {
             let fix = "give the server a certificate (waypost cert status), and check that no firewall rewrites SMTP (\"fixup smtp\")";
             findings.bad("STARTTLS", answer.text(), Some(NO_STARTTLS), fix);
@@ -164,17 +164,17 @@ impl Prober<'_> {
         Some(())
     }
 
-    fn fix_for(&self, error: &TrialError) -> String {
+    fn fix_for(&self, error: &TlsProbeError) -> String {
         let host = self.host;
         match error {
-            TrialError::Name => {
+            TlsProbeError::Name => {
                 format!("enter exactly the name of the certificate, or get one for {host} (waypost cert status; docs/certificates.md)")
             }
-            TrialError::Issuer => format!(
+            TlsProbeError::Issuer => format!(
                 "Gmail accepts only certificates of public authorities, with their chain: get one for {host} ([acme] in the configuration; waypost cert status)"
             ),
-            TrialError::Time => "renew it (waypost cert renew), and check the clock".into(),
-            TrialError::Other(_) => "read the server's log; a proxy or firewall in between may alter the connection".into(),
+            TlsProbeError::Time => "renew it (waypost cert renew), and check the clock".into(),
+            TlsProbeError::Other(_) => "read the server's log; a proxy or firewall in between may alter the connection".into(),
         }
     }
 

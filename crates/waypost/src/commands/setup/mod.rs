@@ -101,8 +101,8 @@ pub async fn run(config_path: &Path, args: SetupArgs, out: Output) -> Result<Exi
             "no interface of this machine has a public address: set the one that leads here with --address, or as addresses under [dns]";
         report.warnings.push(warning.into());
     }
-    if config.file.route.iter().any(|route| route.get_ref().user.is_some() && route.get_ref().spf.is_none())
-        && config.file.dns.relays.is_empty()
+    if config.file.route.iter().any(|route| route.get_ref().user.is_some() && route.get_ref().spf_include.is_none())
+        && config.file.dns.spf_includes.is_empty()
     {
         let warning = "the smarthost is not in your SPF record: set spf in its [[route]] to what its instructions show after include:";
         report.warnings.push(warning.into());
