@@ -1,8 +1,8 @@
-//! Breakers: what a host has asked us to stop is stopped, tried by one delivery when the pause is over, and taken up slowly.
+//! Circuit breakers: they stop what a host asked us to stop, send a probe when the pause is over, and then resume slowly.
 //!
-//! What a pause is about stands in the reply's meaning (RFC 3463 has no word for it). Invariants: a pause is never shorter than
-//! the row says; within one circuit there is at most one delivery on trial; a circuit belongs to the host that spoke, or to the
-//! provider that runs it, so that no host can stop the mail to another.
+//! The reply's meaning says what a pause is about (RFC 3463 has no code for it). Invariants: a pause is never shorter than the row says;
+//! a half-open breaker has at most one probe; a breaker belongs to the host that sent the reply, or to its provider, so that no host can
+//! stop the mail to another.
 
 use std::collections::HashMap;
 
@@ -11,45 +11,45 @@ use mail::Domain;
 use crate::meaning::{Meaning, Reaction, ReplyScope, Severity};
 use crate::replies::provider_of;
 
-/// Breakers and counts kept at a time; beyond that the one that ends first is forgotten.
+/// Maximum breakers and counts kept; above it, those that end first are dropped.
 pub const BREAKERS_MAX: usize = 10_000;
 
-/// A pause that grows does not grow beyond this, in milliseconds.
+/// Maximum of a growing pause, in milliseconds.
 pub(crate) const PAUSE_MAX_MS: i64 = 4 * 3_600_000;
 
-/// A trial whose end nobody tells counts as over after this, in milliseconds: longer than any delivery.
-const TRIAL_MAX_MS: i64 = 2 * 3_600_000;
+/// A probe without an outcome counts as over after this, in milliseconds: longer than any delivery.
+const PROBE_MAX_MS: i64 = 2 * 3_600_000;
 
-/// Who meets a trial under way, or a limit, comes again after this, in milliseconds.
+/// Wait of a delivery that meets a probe under way, or a limit, in milliseconds.
 const ASK_AGAIN_MS: i64 = 15_000;
 
-/// So many at once after a trial that succeeded; each further success doubles it.
+/// Maximum concurrent deliveries after a successful probe; each further success doubles it.
 const FIRST_LIMIT: u32 = 1;
 
-/// A success at this limit ends the circuit.
+/// A success at this limit closes the breaker.
 const LAST_LIMIT: u32 = 16;
 
-/// What is remembered of a circuit or a count after its last use, in milliseconds.
+/// Retention of a breaker or a count after its last use, in milliseconds.
 const FORGET_MS: i64 = 24 * 3_600_000;
 
-/// What a delivery touches, as far as it is known.
+/// The breakers that a delivery depends on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BreakerKeys(Vec<Key>);
 
 type Key = (ReplyScope, String);
 
 impl BreakerKeys {
-    /// The keys of one target mailbox.
+    /// The key of one target mailbox.
     pub fn of_target(target: &str) -> Self {
         Self(vec![(ReplyScope::Target, target.to_ascii_lowercase())])
     }
 
-    /// The keys of a connection to this host from this address, for mail of these domains. What a large provider counts, it counts
-    /// over all its hosts. The owner's own mail has keys of its own: what a host says of mail that strangers sent does not stop it, and it is
-    /// tried by a probe of its own once it was refused itself.
+    /// The keys of a connection to this host from this address, for mail of these domains. A large provider counts over all its hosts.
+    /// Mail of accounts has separate keys: what a host says about forwarded mail does not stop it, and once refused it gets a probe of
+    /// its own.
     pub fn of_host(host: &Domain, ip: &str, spf: &Domain, dkim: Option<&Domain>, is_own: bool) -> Self {
         let flow = if is_own { "own " } else { "" };
-        let at = format!("{flow}{}", place(host));
+        let at = format!("{flow}{}", counted_at(host));
         let mut keys = vec![
             (ReplyScope::MxHost, format!("{flow}{host}").to_ascii_lowercase()),
             (ReplyScope::Ip, format!("{at} {ip}")),
@@ -60,66 +60,66 @@ impl BreakerKeys {
     }
 }
 
-/// Cause, and next step where only a person can do something.
+/// The cause, and the next step if only the operator can help.
 fn why(meaning: &Meaning) -> String {
     if meaning.severity == Severity::Critical { meaning.advice() } else { meaning.cause.to_owned() }
 }
 
-/// Who counts what this host is sent.
-fn place(host: &Domain) -> String {
+/// The host, or the provider that counts over all its hosts.
+fn counted_at(host: &Domain) -> String {
     provider_of(host).map_or_else(|| host.as_str().to_ascii_lowercase(), str::to_owned)
 }
 
-/// Whether a delivery may go.
+/// Whether a delivery may start.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// It may. How it ended is told with the pass.
+    /// It may; its outcome is reported with the pass.
     Open(Pass),
-    /// It may, and much depends on it.
+    /// It may, as the probe of a half-open breaker.
     Probe(Pass),
-    /// Not before then.
+    /// Not before this time.
     Wait {
         /// Unix milliseconds.
         until_ms: i64,
-        /// Why, for people.
+        /// The reason, for people.
         why: String,
     },
 }
 
-/// That a delivery was let through; given back once, with its outcome.
+/// Permission for one delivery; given back exactly once, with its outcome.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Pass {
     keys: BreakerKeys,
-    /// The circuits that counted it in, and which opening of theirs.
+    /// The breakers that count it, and which opening of theirs.
     counted: Vec<(Key, u64)>,
 }
 
-/// What came of a reply.
+/// The effect of a reply on the breakers.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct BreakerChange {
-    /// Until when a circuit of the delivery is paused now, Unix milliseconds.
+    /// End of the pause of a breaker of this delivery, Unix milliseconds.
     pub until_ms: Option<i64>,
-    /// How many times in a row the target was called invalid, once that is often enough to tell its owner.
+    /// How many times in a row the target was invalid, once that is often enough for a warning.
     pub invalid_times: Option<u32>,
 }
 
-/// Something that gets nothing for now.
+/// A mailbox, host or identity that is paused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pause {
-    /// Of what kind it is.
+    /// What kind of thing is paused.
     pub scope: ReplyScope,
-    /// The mailbox or the host; for what a host counts, the host or its provider and, after a blank, what it counts.
+    /// The mailbox or the host; for an identity of ours, the host or its provider, a space, and the identity.
     pub about: String,
-    /// Until when, Unix milliseconds.
+    /// End of the pause, Unix milliseconds.
     pub until_ms: i64,
-    /// Why, for people.
+    /// The reason, for people.
     pub why: String,
 }
 
 #[derive(Debug)]
 struct Breaker {
-    /// Which opening this is: what was let through before it says nothing about it.
+    /// The number of this opening: outcomes of deliveries that started before it do not count.
     opening: u64,
     state: BreakerState,
     pause_ms: i64,
@@ -130,72 +130,75 @@ struct Breaker {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum BreakerState {
-    Paused { until_ms: i64 },
-    OnTrial { since_ms: i64 },
-    Returning { limit: u32, under_way: u32 },
+    /// Open: no delivery.
+    Open { until_ms: i64 },
+    /// One delivery is under way as a probe.
+    HalfOpen { since_ms: i64 },
+    /// Deliveries up to a limit.
+    Resuming { limit: u32, under_way: u32 },
 }
 
-/// All circuits.
+/// All breakers that are not closed.
 #[derive(Debug, Default)]
 pub struct Breakers {
     open: HashMap<Key, Breaker>,
-    /// Targets that were called invalid: how often in a row, and when last.
+    /// Invalid targets: how often in a row, and when last.
     invalid: HashMap<String, (u32, i64)>,
-    /// Hosts that want it another way, and until when, Unix milliseconds.
+    /// Hosts that accept IPv4 or TLS only, and until when, Unix milliseconds.
     ipv4_only: HashMap<String, i64>,
     tls_only: HashMap<String, i64>,
-    /// Hosts, one by one, that offer CHUNKING and do not know BDAT, and until when that is believed.
+    /// Hosts that offer CHUNKING but do not know BDAT, and until when, Unix milliseconds.
     data_only: HashMap<String, i64>,
     openings: u64,
 }
 
 impl Breakers {
-    /// Whether a delivery with these keys may go.
+    /// Decides whether a delivery with these keys may start.
     pub fn check(&mut self, keys: BreakerKeys, now_ms: i64) -> Admission {
         if let Some((until_ms, why)) = self.closed_for(&keys, now_ms) {
             return Admission::Wait { until_ms, why };
         }
-        let (mut counted, mut on_trial) = (Vec::new(), false);
+        let (mut counted, mut is_probe) = (Vec::new(), false);
         for key in &keys.0 {
             let Some(breaker) = self.open.get_mut(key) else { continue };
-            on_trial |= breaker.enter(now_ms);
+            is_probe |= breaker.enter(now_ms);
             counted.push((key.clone(), breaker.opening));
         }
         let pass = Pass { keys, counted };
-        if on_trial { Admission::Probe(pass) } else { Admission::Open(pass) }
+        if is_probe { Admission::Probe(pass) } else { Admission::Open(pass) }
     }
 
-    /// Until when a delivery with these keys has to wait, and why; `None` where it may go. Nothing is counted.
+    /// Until when a delivery with these keys has to wait, and the reason; `None` if it may start. Counts nothing.
     pub fn closed_for(&self, keys: &BreakerKeys, now_ms: i64) -> Option<(i64, String)> {
         let waits = keys.0.iter().filter_map(|key| self.open.get(key).map(|breaker| (key, breaker)));
         let waits = waits.filter_map(|(key, breaker)| Some((breaker.wait(now_ms)?, format!("{} is paused: {}", key.0, breaker.why))));
         waits.max_by_key(|(until_ms, _)| *until_ms)
     }
 
-    /// A delivery was refused with this meaning.
+    /// Records that a delivery was refused with this meaning.
     pub fn on_reply(&mut self, pass: Pass, meaning: &Meaning, now_ms: i64) -> BreakerChange {
-        let mut told = BreakerChange::default();
+        let mut change = BreakerChange::default();
         for key in &pass.keys.0 {
             let opening = pass.counted.iter().find(|(counted, _)| counted == key).map(|(_, opening)| *opening);
             let pause = meaning.reaction.pause().filter(|_| meaning.scopes.contains(&key.0));
             if let Some((at_least_s, growing)) = pause {
                 let wait = (i64::from(at_least_s) * 1000, growing);
                 let until_ms = self.refuse(key, opening, wait, &why(meaning), now_ms);
-                told.until_ms = told.until_ms.max(Some(until_ms));
+                change.until_ms = change.until_ms.max(Some(until_ms));
             } else if let Some(breaker) = opening.and_then(|opening| self.current(key, opening)) {
-                // Another trouble than the one that opened it: refused for good, the host at least listens; otherwise it waits on.
+                // Another reason than the one that opened it: after a permanent refusal the host at least answers; otherwise it waits on.
                 let wait_ms = if meaning.waits { breaker.pause_ms } else { 0 };
                 breaker.leave(wait_ms, now_ms);
             }
             if key.0 == ReplyScope::Target {
-                self.count_invalid(&key.1, &meaning.reaction, now_ms, &mut told);
+                self.count_invalid(&key.1, &meaning.reaction, now_ms, &mut change);
             }
         }
         self.bound(now_ms);
-        told
+        change
     }
 
-    /// A delivery succeeded.
+    /// Records that a delivery succeeded.
     pub fn on_success(&mut self, pass: Pass, now_ms: i64) {
         for (key, opening) in &pass.counted {
             if self.current(key, *opening).is_some_and(|breaker| breaker.succeed(now_ms)) {
@@ -209,7 +212,7 @@ impl Breakers {
         }
     }
 
-    /// A delivery ended without a word of the host about it: another may be tried in its place.
+    /// Records that a delivery ended without a reply about it: another may take its place.
     pub fn on_nothing(&mut self, pass: Pass, now_ms: i64) {
         for (key, opening) in &pass.counted {
             if let Some(breaker) = self.current(key, *opening) {
@@ -218,7 +221,7 @@ impl Breakers {
         }
     }
 
-    /// The host wants it another way from now on, where the meaning says so.
+    /// Remembers that the host accepts IPv4 or TLS only, if the meaning says so.
     pub fn learn_way(&mut self, host: &Domain, meaning: &Meaning, now_ms: i64) {
         let ways = match meaning.reaction {
             Reaction::ForceIpv4 => &mut self.ipv4_only,
@@ -227,21 +230,21 @@ impl Breakers {
         };
         ways.retain(|_, until_ms| now_ms < *until_ms);
         if ways.len() < BREAKERS_MAX {
-            ways.insert(place(host), now_ms.saturating_add(FORGET_MS));
+            ways.insert(counted_at(host), now_ms.saturating_add(FORGET_MS));
         }
     }
 
-    /// Whether the host is to be reached over IPv4 only.
+    /// Whether the host accepts IPv4 only.
     pub fn is_ipv4_only(&self, host: &Domain, now_ms: i64) -> bool {
-        self.ipv4_only.get(&place(host)).is_some_and(|until_ms| now_ms < *until_ms)
+        self.ipv4_only.get(&counted_at(host)).is_some_and(|until_ms| now_ms < *until_ms)
     }
 
-    /// Whether the host is to get nothing without TLS.
+    /// Whether the host accepts TLS only.
     pub fn is_tls_only(&self, host: &Domain, now_ms: i64) -> bool {
-        self.tls_only.get(&place(host)).is_some_and(|until_ms| now_ms < *until_ms)
+        self.tls_only.get(&counted_at(host)).is_some_and(|until_ms| now_ms < *until_ms)
     }
 
-    /// The host offers CHUNKING and does not know BDAT.
+    /// Remembers that the host offers CHUNKING but does not know BDAT.
     pub fn learn_data_only(&mut self, host: &Domain, now_ms: i64) {
         self.data_only.retain(|_, until_ms| now_ms < *until_ms);
         if self.data_only.len() < BREAKERS_MAX {
@@ -249,27 +252,27 @@ impl Breakers {
         }
     }
 
-    /// Whether the host is to get its messages by DATA, whatever it offers.
+    /// Whether the host gets messages by DATA, whatever it offers.
     pub fn is_data_only(&self, host: &Domain, now_ms: i64) -> bool {
         self.data_only.get(&host.as_str().to_ascii_lowercase()).is_some_and(|until_ms| now_ms < *until_ms)
     }
 
-    /// The wall clock was set: a pause ends after the time that it was to last, not at an hour of the old clock.
+    /// Adapts to a step of the wall clock: a pause keeps its length.
     pub fn step_clock(&mut self, by_ms: i64) {
         for breaker in self.open.values_mut() {
             breaker.touched_ms = breaker.touched_ms.saturating_add(by_ms);
             match &mut breaker.state {
-                BreakerState::Paused { until_ms: at_ms } | BreakerState::OnTrial { since_ms: at_ms } => {
+                BreakerState::Open { until_ms: at_ms } | BreakerState::HalfOpen { since_ms: at_ms } => {
                     *at_ms = at_ms.saturating_add(by_ms)
                 }
-                BreakerState::Returning { .. } => {}
+                BreakerState::Resuming { .. } => {}
             }
         }
         let ways = self.ipv4_only.values_mut().chain(self.tls_only.values_mut()).chain(self.data_only.values_mut());
         ways.chain(self.invalid.values_mut().map(|(_, touched_ms)| touched_ms)).for_each(|at_ms| *at_ms = at_ms.saturating_add(by_ms));
     }
 
-    /// An operator wants everything tried now.
+    /// Closes all breakers, for an operator who wants every delivery tried now.
     pub fn lift(&mut self) {
         self.open.clear();
         self.ipv4_only.clear();
@@ -277,7 +280,7 @@ impl Breakers {
         self.data_only.clear();
     }
 
-    /// What gets nothing now, the pause that ends first before the others.
+    /// What is paused, by end of the pause.
     pub fn pauses(&self, now_ms: i64) -> Vec<Pause> {
         let pause = |(key, breaker): (&Key, &Breaker)| {
             let until_ms = breaker.wait(now_ms)?;
@@ -288,19 +291,19 @@ impl Breakers {
         pauses
     }
 
-    /// An operator wants the pauses of one mailbox, host or provider ended. Returns how many there were.
+    /// Ends the pauses of one mailbox, host or provider. Returns how many there were.
     pub fn resume(&mut self, about: &str) -> usize {
         let (about, before) = (about.to_ascii_lowercase(), self.open.len());
         self.open.retain(|(_, name), _| *name != about && name.split(' ').next() != Some(about.as_str()));
         before - self.open.len()
     }
 
-    /// How many circuits are not closed.
+    /// The number of breakers that are not closed.
     pub fn len(&self) -> usize {
         self.open.len()
     }
 
-    /// Whether all circuits are closed.
+    /// Whether all breakers are closed.
     pub fn is_empty(&self) -> bool {
         self.open.is_empty()
     }
@@ -309,34 +312,34 @@ impl Breakers {
         self.open.get_mut(key).filter(|breaker| breaker.opening == opening)
     }
 
-    /// Opens the circuit, or opens it again. Returns until when.
+    /// Opens the breaker, or opens it again. Returns the end of the pause.
     fn refuse(&mut self, key: &Key, opening: Option<u64>, (at_least_ms, growing): (i64, bool), why: &str, now_ms: i64) -> i64 {
         self.openings += 1;
         let next = self.openings;
         let breaker = self.open.entry(key.clone()).or_insert_with(|| Breaker {
             opening: next,
-            state: BreakerState::Paused { until_ms: now_ms },
+            state: BreakerState::Open { until_ms: now_ms },
             pause_ms: 0,
             growing,
             why: String::new(),
             touched_ms: now_ms,
         });
-        let is_trial = opening == Some(breaker.opening);
-        let pause_ms = if is_trial && breaker.growing {
+        let is_probe = opening == Some(breaker.opening);
+        let pause_ms = if is_probe && breaker.growing {
             breaker.pause_ms.saturating_mul(2).min(PAUSE_MAX_MS.max(at_least_ms)).max(at_least_ms)
         } else {
             breaker.pause_ms.max(at_least_ms)
         };
-        // What was under way when it opened changes nothing but the least that has to be waited.
+        // A delivery that started before it opened can only extend the minimum.
         let before_ms = match breaker.state {
-            BreakerState::Paused { until_ms } if !is_trial => until_ms,
+            BreakerState::Open { until_ms } if !is_probe => until_ms,
             _ => now_ms,
         };
-        let wait_ms = if is_trial || before_ms <= now_ms { pause_ms } else { at_least_ms };
+        let wait_ms = if is_probe || before_ms <= now_ms { pause_ms } else { at_least_ms };
         let until_ms = before_ms.max(now_ms.saturating_add(wait_ms));
         *breaker = Breaker {
             opening: next,
-            state: BreakerState::Paused { until_ms },
+            state: BreakerState::Open { until_ms },
             pause_ms,
             growing: growing || breaker.growing,
             why: why.to_owned(),
@@ -345,14 +348,14 @@ impl Breakers {
         until_ms
     }
 
-    fn count_invalid(&mut self, target: &str, reaction: &Reaction, now_ms: i64, told: &mut BreakerChange) {
+    fn count_invalid(&mut self, target: &str, reaction: &Reaction, now_ms: i64, change: &mut BreakerChange) {
         let Reaction::InvalidTarget { after } = reaction else { return };
         let (times, touched_ms) = self.invalid.entry(target.to_owned()).or_default();
         (*times, *touched_ms) = (times.saturating_add(1), now_ms);
-        told.invalid_times = Some(*times).filter(|times| times >= after);
+        change.invalid_times = Some(*times).filter(|times| times >= after);
     }
 
-    /// Forgets what is old, and where that is not enough what ends first.
+    /// Drops what is old, and if that is not enough, what ends first.
     fn bound(&mut self, now_ms: i64) {
         if self.open.len() > BREAKERS_MAX {
             self.open.retain(|_, breaker| now_ms < breaker.ends_ms());
@@ -371,47 +374,47 @@ impl Breakers {
 }
 
 impl Breaker {
-    /// Until when a delivery has to wait for this circuit.
+    /// Until when a delivery has to wait for this breaker.
     fn wait(&self, now_ms: i64) -> Option<i64> {
         match self.state {
-            BreakerState::Paused { until_ms } => Some(until_ms).filter(|until_ms| now_ms < *until_ms),
-            BreakerState::OnTrial { since_ms } => {
-                (now_ms < since_ms.saturating_add(TRIAL_MAX_MS)).then(|| now_ms.saturating_add(ASK_AGAIN_MS))
+            BreakerState::Open { until_ms } => Some(until_ms).filter(|until_ms| now_ms < *until_ms),
+            BreakerState::HalfOpen { since_ms } => {
+                (now_ms < since_ms.saturating_add(PROBE_MAX_MS)).then(|| now_ms.saturating_add(ASK_AGAIN_MS))
             }
-            BreakerState::Returning { limit, under_way } => {
-                let is_full = under_way >= limit && now_ms < self.touched_ms.saturating_add(TRIAL_MAX_MS);
+            BreakerState::Resuming { limit, under_way } => {
+                let is_full = under_way >= limit && now_ms < self.touched_ms.saturating_add(PROBE_MAX_MS);
                 is_full.then(|| now_ms.saturating_add(ASK_AGAIN_MS))
             }
         }
     }
 
-    /// Lets a delivery through for which `wait` had nothing to say; true where it is the one on trial.
+    /// Counts a delivery that `wait` allows. Returns whether it is the probe.
     fn enter(&mut self, now_ms: i64) -> bool {
-        let is_stale = now_ms >= self.touched_ms.saturating_add(TRIAL_MAX_MS);
+        let is_stale = now_ms >= self.touched_ms.saturating_add(PROBE_MAX_MS);
         self.touched_ms = now_ms;
         match &mut self.state {
-            BreakerState::Returning { under_way, .. } => {
+            BreakerState::Resuming { under_way, .. } => {
                 *under_way = if is_stale { 1 } else { under_way.saturating_add(1) };
                 false
             }
             state => {
-                *state = BreakerState::OnTrial { since_ms: now_ms };
+                *state = BreakerState::HalfOpen { since_ms: now_ms };
                 true
             }
         }
     }
 
-    /// True where the circuit is closed by this.
+    /// Records a success. Returns whether the breaker is closed now.
     fn succeed(&mut self, now_ms: i64) -> bool {
         self.touched_ms = now_ms;
         match &mut self.state {
-            BreakerState::Paused { .. } => false,
-            BreakerState::OnTrial { .. } => {
-                self.state = BreakerState::Returning { limit: FIRST_LIMIT, under_way: 0 };
+            BreakerState::Open { .. } => false,
+            BreakerState::HalfOpen { .. } => {
+                self.state = BreakerState::Resuming { limit: FIRST_LIMIT, under_way: 0 };
                 false
             }
-            BreakerState::Returning { limit, .. } if *limit >= LAST_LIMIT => true,
-            BreakerState::Returning { limit, under_way } => {
+            BreakerState::Resuming { limit, .. } if *limit >= LAST_LIMIT => true,
+            BreakerState::Resuming { limit, under_way } => {
                 *limit = limit.saturating_mul(2);
                 *under_way = under_way.saturating_sub(1);
                 false
@@ -419,18 +422,18 @@ impl Breaker {
         }
     }
 
-    /// A delivery ended that says nothing; the next trial is in `wait_ms`.
+    /// Records an outcome that says nothing; the next probe is in `wait_ms`.
     fn leave(&mut self, wait_ms: i64, now_ms: i64) {
         self.touched_ms = now_ms;
         match &mut self.state {
-            BreakerState::Paused { .. } => {}
-            BreakerState::OnTrial { .. } => self.state = BreakerState::Paused { until_ms: now_ms.saturating_add(wait_ms) },
-            BreakerState::Returning { under_way, .. } => *under_way = under_way.saturating_sub(1),
+            BreakerState::Open { .. } => {}
+            BreakerState::HalfOpen { .. } => self.state = BreakerState::Open { until_ms: now_ms.saturating_add(wait_ms) },
+            BreakerState::Resuming { under_way, .. } => *under_way = under_way.saturating_sub(1),
         }
     }
 
     fn ends_ms(&self) -> i64 {
-        let base_ms = if let BreakerState::Paused { until_ms } = self.state { until_ms } else { self.touched_ms };
+        let base_ms = if let BreakerState::Open { until_ms } = self.state { until_ms } else { self.touched_ms };
         base_ms.saturating_add(FORGET_MS)
     }
 }

@@ -1,4 +1,4 @@
-//! Breakers over made-up time, one by one and by thousands of random steps.
+//! Circuit breakers over simulated time: single cases, and thousands of random steps.
 //!
 //! Invariant of the model: the test itself counts who is on trial and how long a pause has lasted.
 
@@ -38,11 +38,11 @@ fn waits(breakers: &mut Breakers, keys: BreakerKeys, now_ms: i64) -> bool {
 }
 
 #[test]
-fn a_full_mailbox_stops_itself_and_nobody_else() {
+fn a_full_mailbox_pauses_only_itself() {
     let mut breakers = Breakers::default();
     let first = pass(&mut breakers, BreakerKeys::of_target("a@gmail.com"), 0);
-    let told = breakers.on_reply(first, &means(GMAIL, "452 4.2.2 out of storage"), 1);
-    assert_eq!(told.until_ms, Some(3_600_001));
+    let change = breakers.on_reply(first, &means(GMAIL, "452 4.2.2 out of storage"), 1);
+    assert_eq!(change.until_ms, Some(3_600_001));
     assert!(waits(&mut breakers, BreakerKeys::of_target("A@gmail.com"), 3_600_000));
     assert!(!waits(&mut breakers, BreakerKeys::of_target("b@gmail.com"), 2));
     assert!(!waits(&mut breakers, keys(GMAIL), 2));
@@ -51,7 +51,7 @@ fn a_full_mailbox_stops_itself_and_nobody_else() {
 }
 
 #[test]
-fn what_is_said_of_forwards_stops_no_mail_of_the_owner() {
+fn refusals_of_forwards_do_not_pause_own_mail() {
     let mut breakers = Breakers::default();
     let slow = means(GMAIL, "421 4.7.28 unusual rate of mail from your IP address - gsmtp");
     let forward = pass(&mut breakers, keys(GMAIL), 0);
@@ -68,7 +68,7 @@ fn what_is_said_of_forwards_stops_no_mail_of_the_owner() {
 }
 
 #[test]
-fn a_set_clock_makes_no_pause_longer() {
+fn a_clock_step_keeps_the_length_of_a_pause() {
     let mut breakers = Breakers::default();
     let first = pass(&mut breakers, BreakerKeys::of_target("a@gmail.com"), 0);
     breakers.on_reply(first, &means(GMAIL, "452 4.2.2 out of storage"), 0);
@@ -81,7 +81,7 @@ fn a_set_clock_makes_no_pause_longer() {
 }
 
 #[test]
-fn a_refused_trial_doubles_the_pause_up_to_four_hours() {
+fn a_refused_probe_doubles_the_pause_up_to_four_hours() {
     let mut breakers = Breakers::default();
     let slow = means(GMAIL, "421 4.7.28 your IP address");
     let (mut now_ms, mut lasts) = (0, Vec::new());
@@ -95,7 +95,7 @@ fn a_refused_trial_doubles_the_pause_up_to_four_hours() {
 }
 
 #[test]
-fn a_burst_of_refusals_is_one_refusal() {
+fn a_burst_of_refusals_counts_once() {
     let mut breakers = Breakers::default();
     let slow = means(GMAIL, "421 4.7.28 your IP address");
     let passes: Vec<Pass> = (0..20).map(|_| pass(&mut breakers, keys(GMAIL), 0)).collect();
@@ -104,7 +104,7 @@ fn a_burst_of_refusals_is_one_refusal() {
 }
 
 #[test]
-fn after_a_trial_that_succeeds_it_comes_back_step_by_step() {
+fn a_successful_probe_raises_the_limit_step_by_step() {
     let mut breakers = Breakers::default();
     let first = pass(&mut breakers, keys(GMAIL), 0);
     breakers.on_reply(first, &means(GMAIL, "421 4.7.28 your IP address"), 0);
@@ -124,7 +124,7 @@ fn after_a_trial_that_succeeds_it_comes_back_step_by_step() {
 }
 
 #[test]
-fn no_host_can_stop_the_mail_to_another() {
+fn a_host_cannot_pause_another() {
     let mut breakers = Breakers::default();
     let rude = means("mx.rude.example", "421-4.7.28 your IP address\n421 4.7.28 x - gsmtp");
     assert_eq!(rude.row, "gmail-rate-ip");
@@ -137,7 +137,7 @@ fn no_host_can_stop_the_mail_to_another() {
 }
 
 #[test]
-fn what_a_provider_counts_it_counts_over_all_its_hosts() {
+fn a_provider_counts_over_all_its_hosts() {
     let mut breakers = Breakers::default();
     let first = pass(&mut breakers, keys(GMAIL), 0);
     breakers.on_reply(first, &means(GMAIL, "421 4.7.28 your SPF domain"), 0);
@@ -148,7 +148,7 @@ fn what_a_provider_counts_it_counts_over_all_its_hosts() {
 }
 
 #[test]
-fn the_third_no_such_user_in_a_row_is_told() {
+fn the_third_invalid_reply_in_a_row_is_reported() {
     let mut breakers = Breakers::default();
     let none = means(GMAIL, "550 5.1.1 no such user");
     let times = |breakers: &mut Breakers| {
@@ -162,7 +162,7 @@ fn the_third_no_such_user_in_a_row_is_told() {
 }
 
 #[test]
-fn there_are_never_more_than_the_limit() {
+fn breakers_are_bounded() {
     let mut breakers = Breakers::default();
     let full = means(GMAIL, "452 4.2.2 full");
     for n in 0..BREAKERS_MAX + 50 {
@@ -173,7 +173,7 @@ fn there_are_never_more_than_the_limit() {
     assert!(!waits(&mut breakers, BreakerKeys::of_target("u0@b.example"), 1));
 }
 
-/// What a random history does next: time passes, somebody asks, or the delivery with this number ends.
+/// The next step of a random history: time passes, a delivery asks, or the delivery with this number ends.
 #[derive(Debug, Clone)]
 enum Step {
     Pass(i64),
@@ -192,7 +192,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 proptest! {
     #[test]
-    fn at_most_one_is_on_trial_and_no_pause_is_too_short(steps in prop::collection::vec(step(), 0..400)) {
+    fn at_most_one_probe_and_no_pause_too_short(steps in prop::collection::vec(step(), 0..400)) {
         let mut breakers = Breakers::default();
         let slow = means(GMAIL, "421 4.7.28 your IP address");
         let (later, never) = (means(GMAIL, "421 4.3.0 busy"), means(GMAIL, "550 5.1.1 no"));

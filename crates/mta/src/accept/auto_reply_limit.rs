@@ -41,8 +41,8 @@ pub(crate) fn check(counts: &HourlyLimit, clock: &Clock, accepted: &Accepted<'_>
             _ if is_to_itself && !within("itself", TO_ITSELF_MAX) => return Err(loops()),
             Writer::Responder if !within("responder", OF_RESPONDER_MAX) => return Err(later()),
             Writer::Answerer if !within("answerer", OF_ANSWERER_MAX) => return Err(later()),
-            Writer::Anybody if is_from_target && !is_to_itself && !within("target", OF_ANSWERER_MAX) => return Err(later()),
-            Writer::Responder | Writer::Answerer | Writer::Anybody => {}
+            Writer::Person if is_from_target && !is_to_itself && !within("target", OF_ANSWERER_MAX) => return Err(later()),
+            Writer::Responder | Writer::Answerer | Writer::Person => {}
         }
     }
     Ok(())
