@@ -2,6 +2,7 @@
 
 use anyhow::{Result, bail};
 use control_api::api::{Changed, QueuePage, Release};
+use mail::one_line;
 
 use super::changed;
 use super::queue::show;

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, bail};
 use control_api::api::{Changed, Count, PauseView, QueuePage, QueuedMessage, QueuedRecipient, Resume, Retry as Request};
+use mail::one_line;
 
 use super::changed;
 use crate::cli::QueueCommand;

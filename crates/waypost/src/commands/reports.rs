@@ -6,6 +6,7 @@ use anyhow::Result;
 use control_api::api::{
     DomainReports, FailingSource, MessagesByClass, ReportView, ReportsSummary, RowView, TlsPolicyView, TlsSessions, WholeReport,
 };
+use mail::one_line;
 
 use crate::cli::{ReportsArgs, ReportsCommand};
 use crate::output::{BAD, BOLD, DIM, GOOD, Output, WARN, one_line, styled, table};

@@ -2,6 +2,8 @@
 //!
 //! Invariant: control characters from other servers are replaced by spaces.
 
+use mail::one_line;
+
 use super::finding::{Finding, Severity};
 use crate::output::{BAD, BOLD, DIM, GOOD, WARN, one_line, styled};
 
