@@ -5,9 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use it::{Dns, Lab, Waypost};
-
-use crate::main_job::zone;
+use it::{Dns, Lab, Waypost, zone};
 
 fn openssl(dir: &Path, line: &str) {
     let output = Command::new("openssl").args(line.split_whitespace()).current_dir(dir).output().unwrap();
@@ -35,12 +33,8 @@ fn check_and_reload_refuse_an_unusable_certificate() {
     let mut waypost = Waypost::configured(&lab, "");
     waypost.start();
     version_1(lab.path());
-    let good = fs::read_to_string(&waypost.config).unwrap();
     let named = |certificate: &str, key: &str| {
-        let text =
-            good.replace("certificate = \"cert.pem\"\nkey = \"key.pem\"", &format!("certificate = \"{certificate}\"\nkey = \"{key}\""));
-        assert_ne!(text, good);
-        fs::write(&waypost.config, text).unwrap();
+        waypost.configure(|config| config.set("tls.certificate", certificate).set("tls.key", key));
     };
     let refused = |words: &[&str]| {
         let checked = waypost.command(&["config", "check"]);
@@ -66,7 +60,7 @@ fn check_and_reload_refuse_an_unusable_certificate() {
     fs::set_permissions(lab.write("other.key", &key), fs::Permissions::from_mode(0o600)).unwrap();
     named("other.pem", "other.key");
     let said = waypost.ok(&["reload"]);
-    assert!(said.contains("is in force") && !said.contains("restart"), "{said}");
+    assert!(said.contains("is in effect") && !said.contains("restart"), "{said}");
     assert_eq!(in_use(&waypost), "other.example.test");
     waypost.assert_no_bugs();
 }
@@ -79,17 +73,16 @@ fn reload_enables_acme_and_failures_are_explained() {
     waypost.start();
     let refused = waypost.refused(&["cert", "renew"]);
     assert!(refused.contains("enabled = true under [acme], then: waypost reload"), "{refused}");
-    let good = fs::read_to_string(&waypost.config).unwrap();
-    // No listener there.
-    fs::write(&waypost.config, format!("{good}\n[acme]\nenabled = true\ndirectory = \"https://{}:9/directory\"\n", lab.address(9)))
-        .unwrap();
+    // Nothing listens there.
+    let directory = format!("https://{}:9/directory", lab.address(9));
+    waypost.configure(|config| config.set("acme.enabled", true).set("acme.directory", directory));
     let said = waypost.ok(&["reload"]);
     assert!(!said.contains("restart"), "{said}");
     let output = waypost.command(&["cert", "renew"]);
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(said.contains("failed: mx.example.test the authority cannot be reached: Connection refused"), "{said}");
-    fs::write(&waypost.config, &good).unwrap();
+    waypost.configure(|config| config.remove("acme"));
     waypost.ok(&["reload"]);
-    assert!(waypost.refused(&["cert", "renew"]).contains("no server runs that orders certificates"));
+    assert!(waypost.refused(&["cert", "renew"]).contains("no running server orders certificates"));
     waypost.assert_no_bugs();
 }

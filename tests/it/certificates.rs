@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use it::{Dns, HTTP_PORT, HTTPS_PORT, Lab, MX_PORT, Pebble, SUBMISSIONS_PORT, Talk, Waypost, binary, run, run_ok, wait_for, wait_within};
+use it::{Dns, HTTPS_PORT, Lab, MX_PORT, Pebble, SUBMISSIONS_PORT, Talk, Waypost, binary, run, run_ok, wait_for, wait_within};
 use serde_json::Value;
 
 /// The zone: the server's host, and names below the hosted domain that resolve to it or elsewhere.
@@ -200,8 +200,9 @@ fn the_record_of_a_failing_hook_is_removed() {
         "#!/bin/sh\necho \"$1 $2\" >> \"$0.log\"\n[ \"$1\" = remove ] || { echo no answer from the provider >&2; exit 3; }\n",
     );
     std::fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let section = pebble.section("dns-01").replace(&pebble.hook.display().to_string(), &hook.display().to_string());
-    let waypost = Waypost::started(&lab, "me@inbox.test", &section);
+    let mut waypost = Waypost::configured(&lab, &pebble.section("dns-01"));
+    waypost.configure(|config| config.set("acme.dns_hook", hook.display().to_string()));
+    waypost.start_hosting("me@inbox.test");
     let failed = wait_for("the order to fail", || {
         order(&waypost, "mx.example.test").and_then(|order| Some(order["last_error"].as_str()?.to_owned()))
     });
@@ -235,9 +236,8 @@ fn a_failed_validation_is_reported_with_its_name() {
     let _dns = Dns::start(&lab, &zone(&lab));
     let pebble = Pebble::start(&lab);
     let mut waypost = Waypost::configured(&lab, &pebble.section("http-01"));
-    // No listener for the authority.
-    let text = std::fs::read_to_string(&waypost.config).unwrap();
-    std::fs::write(&waypost.config, text.replace(&format!("http = [\"{}:{HTTP_PORT}\"]", waypost.address), "http = []")).unwrap();
+    // Nothing answers the authority there.
+    waypost.configure(|config| config.set("listen.http", Vec::<String>::new()));
     waypost.start_hosting("me@inbox.test");
     let error = wait_for("the failure", || order(&waypost, "mx.example.test")?["last_error"].as_str().map(ToOwned::to_owned));
     assert!(error.contains("mx.example.test was not validated: "), "{error}");

@@ -5,14 +5,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use it::{MX_PORT, Script, Sink, Talk, obedient, wait_for};
+use it::{MX_PORT, OutboundScene, Script, Sink, Talk, content, obedient, wait_for};
 use mail::Reply;
-
-use crate::hostile_out::{Outside, content};
 
 #[test]
 fn a_full_mailbox_is_left_alone_and_its_neighbours_are_not() {
-    let far = Outside::new(&[("far", 11)], "[retry]\nwaits_s = [1]\n");
+    let far = OutboundScene::new(&[("far", 11)], "[retry]\nwaits_s = [1]\n");
     let asked = Arc::new(AtomicUsize::new(0));
     let counted = asked.clone();
     let host = Sink::deciding(far.lab.address(11), MX_PORT, move |to| {
@@ -43,7 +41,7 @@ fn a_full_mailbox_is_left_alone_and_its_neighbours_are_not() {
 
 #[test]
 fn a_host_that_slows_us_down_gets_one_connection_and_the_others_their_mail() {
-    let far = Outside::new(&[("slow", 11), ("near", 12)], "[retry]\nwaits_s = [1]\n");
+    let far = OutboundScene::new(&[("slow", 11), ("near", 12)], "[retry]\nwaits_s = [1]\n");
     let slow = Script::answering(far.lab.address(11), MX_PORT, |_, command| match command {
         c if c.starts_with("MAIL") => Some(
             "421-4.7.28 Gmail has detected an unusual rate of unsolicited mail originating from\r\n\
@@ -62,7 +60,7 @@ fn a_host_that_slows_us_down_gets_one_connection_and_the_others_their_mail() {
     far.send("c@near.test", "elsewhere");
     near.wait_for("elsewhere");
     assert_eq!(slow.connections(), 1);
-    assert!(far.waypost.log().contains("a reply that needs somebody to act"), "{}", far.waypost.log());
+    assert!(far.waypost.log().contains("a reply that needs action by the operator"), "{}", far.waypost.log());
     far.waypost.ok(&["queue", "retry", "--domain", "slow.test"]);
     wait_for("the host to be asked again", || (slow.connections() >= 2).then_some(()));
     far.waypost.assert_no_bugs();
@@ -70,7 +68,7 @@ fn a_host_that_slows_us_down_gets_one_connection_and_the_others_their_mail() {
 
 #[test]
 fn a_host_that_wants_a_new_connection_gets_it_at_once() {
-    let far = Outside::new(&[("short", 11)], "[delivery]\nconnections_per_host = 1\nloopback = true\n");
+    let far = OutboundScene::new(&[("short", 11)], "[delivery]\nconnections_per_host = 1\nloopback = true\n");
     let taken = AtomicUsize::new(0);
     let host = Script::answering(far.lab.address(11), MX_PORT, move |connection, command| match command {
         c if c.starts_with("MAIL") && connection == 0 && taken.fetch_add(1, Ordering::SeqCst) > 0 => {
@@ -90,20 +88,20 @@ fn a_host_that_wants_a_new_connection_gets_it_at_once() {
 
 #[test]
 fn an_address_that_is_never_valid_is_told_loudly() {
-    let far = Outside::new(&[("far", 11)], "");
+    let far = OutboundScene::new(&[("far", 11)], "");
     let _host = Sink::deciding(far.lab.address(11), MX_PORT, |_| Some(Reply::new(550, (5, 1, 1), "no such user")));
     for n in 0..3 {
-        assert!(!far.waypost.log().contains("again and again"));
+        assert!(!far.waypost.log().contains("repeatedly"));
         far.send("gone@far.test", "to nobody");
         wait_for("the failure", || (far.waypost.log().matches(": failed id=").count() > n).then_some(()));
     }
-    far.waypost.wait_for_line(&["again and again", "target=gone@far.test", "times=3"]);
+    far.waypost.wait_for_line(&["repeatedly", "target=gone@far.test", "times=3"]);
     far.waypost.assert_no_bugs();
 }
 
 #[test]
 fn mail_for_a_full_mailbox_is_put_off_at_once() {
-    let far = Outside::new(&[("narrow", 11)], "[forward]\nunauthenticated = \"accept\"\n");
+    let far = OutboundScene::new(&[("narrow", 11)], "[forward]\nunauthenticated = \"accept\"\n");
     let _host = Sink::deciding(far.lab.address(11), MX_PORT, |_| Some(Reply::new(452, (4, 2, 2), "over quota, secret@narrow.test")));
     far.waypost.ok(&["alias", "add", "full@example.test", "secret@narrow.test"]);
     let mut talk = it::Talk::greeted(far.waypost.address, MX_PORT);
@@ -117,7 +115,7 @@ fn mail_for_a_full_mailbox_is_put_off_at_once() {
 
 #[test]
 fn a_rate_limit_on_forwards_does_not_stop_own_mail() {
-    let far = Outside::new(&[("gmail", 11)], "[retry]\nwaits_s = [600]\n");
+    let far = OutboundScene::new(&[("gmail", 11)], "[retry]\nwaits_s = [600]\n");
     let host = Script::answering(far.lab.address(11), MX_PORT, |_, command| match command {
         c if c.starts_with("MAIL FROM:<SRS0=") => Some("421 4.7.28 unusual rate of mail from your IP address. a1si2 - gsmtp\r\n".into()),
         other => obedient(other),

@@ -197,18 +197,14 @@ fn no_answer_tells_which_addresses_exist_or_where_they_lead() {
     assert_eq!(answers(&office, ME), of_me);
 
     // For all: public, and the same for everybody.
-    let config = std::fs::read_to_string(&office.waypost.config).unwrap();
-    let with = |line: &str| {
-        std::fs::write(&office.waypost.config, config.replace("[client_config]\n", &format!("[client_config]\n{line}\n"))).unwrap()
-    };
-    with("imap_host = \"imap.all.test\"");
+    office.waypost.configure(|config| config.set("client_config.imap_host", "imap.all.test"));
     office.waypost.ok(&["reload"]);
     let of_me = answers(&office, ME);
     assert_eq!(of_me, answers(&office, "nobody@example.test"));
     assert!(of_me[0].contains("imap.all.test") && of_me[3] == "200", "{of_me:?}");
 
     // Only where the operator wants it so; and even then not the mailbox itself.
-    with("reveal_provider = true");
+    office.waypost.configure(|config| config.remove("client_config.imap_host").set("client_config.reveal_provider", true));
     office.waypost.ok(&["reload"]);
     assert!(answers(&office, ME)[0].contains("imap.inbox.test"));
     office.waypost.ok(&["account", "imap", ME]);

@@ -5,10 +5,8 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use it::{MX_PORT, Sink, wait_for};
+use it::{MX_PORT, OutboundScene, Sink, wait_for};
 use mail::Reply;
-
-use crate::hostile_out::Outside;
 
 /// The library that lets a process see another wall clock. The command `faketime` is not asked: it fails where a process with its id was killed before.
 fn library() -> PathBuf {
@@ -32,7 +30,7 @@ fn under(library: &Path, stamp: &Path) -> impl FnOnce(&Path) -> Command {
 }
 
 struct Scene {
-    far: Outside,
+    far: OutboundScene,
     sink: Sink,
     is_open: Arc<AtomicBool>,
     stamp: PathBuf,
@@ -40,7 +38,7 @@ struct Scene {
 
 /// A message waits, since its host says "not now", and goes on saying so until `is_open`.
 fn waiting(waits: &str) -> Scene {
-    let mut far = Outside::new(&[("far", 11)], &format!("[retry]\nwaits_s = {waits}\nlifetime = \"5d\"\n"));
+    let mut far = OutboundScene::new(&[("far", 11)], &format!("[retry]\nwaits_s = {waits}\nlifetime = \"5d\"\n"));
     let is_open = Arc::new(AtomicBool::new(false));
     let open = is_open.clone();
     let sink = Sink::deciding(far.lab.address(11), MX_PORT, move |_| {

@@ -5,10 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use it::{DNS_PORT, Dns, Lab, MX_PORT, SUBMISSION_PORT, Sink, Talk, Waypost, wait_for};
-
-use crate::hostile_in::Stage;
-use crate::main_job::zone;
+use it::{DNS_PORT, Dns, InboundScene, Lab, MX_PORT, SUBMISSION_PORT, Sink, Talk, Waypost, wait_for, zone};
 
 const SMALL: &str = "From: her@foreign.test\r\nSubject: a small message\r\n\r\nhello\r\n";
 
@@ -28,7 +25,7 @@ fn greeted_from(source: Ipv4Addr, waypost: &Waypost) -> Talk {
 
 #[test]
 fn contents_that_never_come_keep_no_others_out() {
-    let stage = Stage::new("[limits]\ncontent_memory_bytes = \"1 MiB\"\n");
+    let stage = InboundScene::new("[limits]\ncontent_memory_bytes = \"1 MiB\"\n");
     let password = stage.waypost.account("me@example.test");
     // Five addresses; each content counts its session's buffers, and together they have what one network may have.
     let silent = |n: u8| {
@@ -58,7 +55,7 @@ fn contents_that_never_come_keep_no_others_out() {
 
 #[test]
 fn sessions_of_strangers_leave_room_for_accounts_and_for_networks_with_a_login() {
-    let stage = Stage::new("[limits]\nsessions = 16\nsessions_per_client = 16\n");
+    let stage = InboundScene::new("[limits]\nsessions = 16\nsessions_per_client = 16\n");
     let password = stage.waypost.account("me@example.test");
     wait_for("no session", || (stage.waypost.json(&["status"])["sessions"] == 0).then_some(()));
     let mut strangers: Vec<Talk> = (0..8).map(|n| greeted_from(elsewhere(&stage.lab, n + 1), &stage.waypost)).collect();
@@ -82,7 +79,7 @@ fn sessions_of_strangers_leave_room_for_accounts_and_for_networks_with_a_login()
 
 #[test]
 fn a_silent_crowd_makes_room_within_seconds() {
-    let stage = Stage::new("[limits]\nsessions = 16\nsessions_per_client = 16\n");
+    let stage = InboundScene::new("[limits]\nsessions = 16\nsessions_per_client = 16\n");
     wait_for("no session", || (stage.waypost.json(&["status"])["sessions"] == 0).then_some(()));
     let strangers: Vec<Talk> = (0..8).map(|n| greeted_from(elsewhere(&stage.lab, n + 1), &stage.waypost)).collect();
     let tried = || Talk::connect_from(stage.lab.address(1), stage.waypost.address, MX_PORT).reply();

@@ -4,11 +4,8 @@ use std::io::{Read, Write};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use it::{Dns, Lab, MX_PORT, SUBMISSION_PORT, Script, Sink, Talk, Waypost, obedient, wait_for, wait_within};
+use it::{Dns, Lab, MX_PORT, OutboundScene, SUBMISSION_PORT, Script, Sink, Talk, Waypost, content, obedient, wait_for, wait_within, zone};
 use mail::Reply;
-
-use crate::hostile_out::{Outside, content};
-use crate::main_job::zone;
 
 #[test]
 fn hosts_are_tried_by_preference_and_the_next_when_one_does_not_take_mail() {
@@ -17,7 +14,7 @@ fn hosts_are_tried_by_preference_and_the_next_when_one_does_not_take_mail() {
         [("a", 11), ("b", 12), ("down", 13), ("busy", 14), ("rude", 15)].map(|(host, n)| format!("{host} A {}\n", lab.address(n))).concat();
     records += "preferred MX 20 b\npreferred MX 10 a\nfirst-down MX 10 down\nfirst-down MX 20 a\nfirst-busy MX 10 busy\nfirst-busy MX 20 a\n\
                 first-rude MX 10 rude\nfirst-rude MX 20 a\naliased CNAME preferred\nto-alias MX 10 host-alias\nhost-alias CNAME a\n";
-    let far = Outside::in_lab(lab, &records, "");
+    let far = OutboundScene::in_lab(lab, &records, "");
     let (a, b) = (Sink::start(far.lab.address(11), MX_PORT), Sink::start(far.lab.address(12), MX_PORT));
     let _busy = Script::answering(far.lab.address(14), MX_PORT, |_, _| Some("421 4.3.2 busy\r\n".into()));
     let _rude = Script::answering(far.lab.address(15), MX_PORT, |_, _| Some("554 5.7.1 go away\r\n".into()));
@@ -33,7 +30,7 @@ fn hosts_are_tried_by_preference_and_the_next_when_one_does_not_take_mail() {
 
 #[test]
 fn a_name_that_does_not_exist_fails() {
-    let far = Outside::new(&[], "");
+    let far = OutboundScene::new(&[], "");
     far.send("a@nowhere.test", "to nobody");
     let line = far.fate("failed", "a@nowhere.test");
     assert!(line.contains("trouble=5.1.2 "), "{line}");
@@ -42,7 +39,7 @@ fn a_name_that_does_not_exist_fails() {
 
 #[test]
 fn threat_65_dns_that_answers_with_an_error_defers() {
-    let far = Outside::new(&[], "");
+    let far = OutboundScene::new(&[], "");
     for to in ["a@servfail.broken", "a@refused.elsewhere"] {
         far.send(to, "not lost");
         let line = far.fate("deferred", to);
@@ -76,7 +73,7 @@ fn domains_that_share_their_first_host_keep_their_second() {
     let mut records: String =
         [("down", 13), ("one-b", 11), ("two-b", 12)].map(|(host, n)| format!("{host} A {}\n", lab.address(n))).concat();
     records += "one MX 10 down\none MX 20 one-b\ntwo MX 10 down\ntwo MX 20 two-b\n";
-    let far = Outside::in_lab(lab, &records, "");
+    let far = OutboundScene::in_lab(lab, &records, "");
     let (one, two) = (Sink::start(far.lab.address(11), MX_PORT), Sink::start(far.lab.address(12), MX_PORT));
     far.send("a@one.test", "for one");
     one.wait_for("for one");
@@ -91,7 +88,7 @@ fn connections_are_used_again_and_never_more_than_allowed() {
     let lab = Lab::new();
     // Two domains with lists of their own that meet at one host.
     let records = format!("mx.far A {}\nfar MX 10 mx.far\nnear MX 10 mx.far\nnear MX 20 mx.gone\n", lab.address(11));
-    let far = Outside::in_lab(lab, &records, "[delivery]\nloopback = true\nconnections_per_host = 3\n");
+    let far = OutboundScene::in_lab(lab, &records, "[delivery]\nloopback = true\nconnections_per_host = 3\n");
     let host = Script::answering(far.lab.address(11), MX_PORT, |_, command| {
         if command == "." {
             std::thread::sleep(Duration::from_millis(10));
@@ -121,7 +118,7 @@ fn an_address_that_does_not_answer_gives_way_to_the_next() {
     let lab = Lab::new();
     let dead: String = (201..204).map(|n| format!("two A {}\n", lab.address(n))).collect();
     let records = format!("{dead}two A {}\nsix AAAA ::1\nsix A {}\n", lab.address(11), lab.address(11));
-    let far = Outside::in_lab(lab, &records, "[delivery]\nloopback = true\nipv6 = true\n");
+    let far = OutboundScene::in_lab(lab, &records, "[delivery]\nloopback = true\nipv6 = true\n");
     let host = Sink::start(far.lab.address(11), MX_PORT);
     far.send("a@two.test", "past three dead addresses");
     host.wait_for("past three dead addresses");
@@ -133,7 +130,7 @@ fn an_address_that_does_not_answer_gives_way_to_the_next() {
 
 #[test]
 fn recipients_of_one_domain_share_a_transaction_and_not_their_fate() {
-    let far = Outside::new(&[("far", 11)], "");
+    let far = OutboundScene::new(&[("far", 11)], "");
     let host = Sink::deciding(far.lab.address(11), MX_PORT, |to| (to == "<b@far.test>").then(|| Reply::new(550, (5, 1, 1), "no b here")));
     let mut talk = far.session();
     talk.expect("MAIL FROM:<me@example.test>", "250");
@@ -153,7 +150,7 @@ fn recipients_of_one_domain_share_a_transaction_and_not_their_fate() {
 
 #[test]
 fn a_tarpit_keeps_no_other_domain_waiting() {
-    let far = Outside::new(&[("tar", 11)], "");
+    let far = OutboundScene::new(&[("tar", 11)], "");
     let held = Mutex::new(Vec::new());
     let tarpit = Script::start(far.lab.address(11), MX_PORT, move |stream| held.lock().unwrap().push(stream));
     let mut talk = far.session();
@@ -170,7 +167,7 @@ fn a_tarpit_keeps_no_other_domain_waiting() {
 
 #[test]
 fn opportunistic_tls_that_fails_goes_on_in_plaintext() {
-    let far = Outside::new(&[("broken", 11)], "");
+    let far = OutboundScene::new(&[("broken", 11)], "");
     let _host = Script::start(far.lab.address(11), MX_PORT, |mut stream| {
         let mut bytes = [0; 4096];
         let mut read =
@@ -200,7 +197,7 @@ fn opportunistic_tls_that_fails_goes_on_in_plaintext() {
 #[test]
 fn a_kept_connection_that_died_is_replaced_at_once() {
     for last_words in [None, Some("421 4.4.2 idle for too long\r\n".to_owned())] {
-        let far = Outside::new(&[("far", 11)], "[delivery]\nloopback = true\nkeep_s = 60\n");
+        let far = OutboundScene::new(&[("far", 11)], "[delivery]\nloopback = true\nidle_timeout_s = 60\n");
         let mails = Mutex::new(vec![0; 10]);
         let host = Script::answering(far.lab.address(11), MX_PORT, move |connection, command| {
             if command.starts_with("MAIL") {
@@ -226,7 +223,7 @@ fn a_kept_connection_that_died_is_replaced_at_once() {
 fn a_route_without_tls() {
     let lab = Lab::new();
     let records = format!("smart A {}\n", lab.address(11));
-    let far = Outside::in_lab(
+    let far = OutboundScene::in_lab(
         lab,
         &records,
         &format!("[[route]]\ndomains = [\"far.test\"]\nhost = \"smart.test\"\nport = {MX_PORT}\ntls = \"none\"\n"),
@@ -242,7 +239,7 @@ fn a_route_without_tls() {
 /// Another Waypost as the smarthost, with an account for ours. Its certificate names mx.example.test.
 #[test]
 fn a_smarthost_is_believed_only_with_a_certificate_that_is_trusted() {
-    let there = Outside::new(&[("far", 11)], "");
+    let there = OutboundScene::new(&[("far", 11)], "");
     let host = Sink::start(there.lab.address(11), MX_PORT);
     let password = there.waypost.account("relay@example.test");
     there.waypost.ok(&["account", "senders", "relay@example.test", "*"]);

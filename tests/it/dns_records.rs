@@ -14,8 +14,8 @@ fn office(lab: &Lab) -> Waypost {
         lab,
         &format!(
             "[forward]\ndomain = \"fwd.example.test\"\n[acme]\nenabled = true\n\
-             [dns]\naddresses = [\"192.0.2.10\", \"2001:db8::10\"]\ntlsa = true\nrelays = [\"relay.test\"]\nno_mail = [\"www.example.test\"]\n\
-             provider = \"rfc2136\"\nserver = \"{server}:5353\"\ntsig_name = \"lab\"\ntsig_secret_file = \"tsig.secret\"\n"
+             [dns]\naddresses = [\"192.0.2.10\", \"2001:db8::10\"]\ntlsa = true\nspf_includes = [\"relay.test\"]\nno_mail = [\"www.example.test\"]\n\
+             provider = \"rfc2136\"\nupdate_server = \"{server}:5353\"\ntsig_name = \"lab\"\ntsig_secret_file = \"tsig.secret\"\n"
         ),
     );
     waypost.ok(&["domain", "add", "--bare", "example.test"]);
@@ -116,9 +116,8 @@ fn records_of_others_are_replaced_only_if_named() {
     let texts = it::run_ok("kdig", &["+short", "-p", "5353", &format!("@{}", dns.address), "example.test", "TXT"]);
     assert!(texts.contains("site-verification=1") && texts.lines().count() == 2, "{texts}");
 
-    // Our own record is changed without being named: the plan has changed.
-    let config = std::fs::read_to_string(&waypost.config).unwrap();
-    std::fs::write(&waypost.config, config.replace("tlsa = true", "dmarc = \"reject\"")).unwrap();
+    // Ours is changed without being named: the plan has moved on.
+    waypost.configure(|config| config.remove("dns.tlsa").set("dns.dmarc", "reject"));
     let moved = waypost.ok(&["dns", "apply", "--yes"]);
     assert!(moved.contains("~ _dmarc.example.test.") && moved.contains("- _25._tcp.mx.example.test."), "{moved}");
     assert_eq!(check(&waypost), (vec![], true));
@@ -158,8 +157,7 @@ fn authentication_refusals_trigger_a_dns_check_and_a_letter() {
         format!("{RELAY}inbox MX 10 mx.inbox\nmx.inbox A {}\nstrict MX 10 mx.strict\nmx.strict A {}\n", lab.address(2), lab.address(3));
     let dns = Dns::start_for_updates(&lab, &records);
     let mut waypost = office(&lab);
-    let config = std::fs::read_to_string(&waypost.config).unwrap().replace("[acme]\nenabled = true\n", "");
-    std::fs::write(&waypost.config, format!("postmaster = \"boss@inbox.test\"\n{config}")).unwrap();
+    waypost.configure(|config| config.remove("acme").set("postmaster", "boss@inbox.test"));
     waypost.ok(&["dns", "apply", "--yes"]);
     dns.update("test.", "del example.test. TXT\nadd example.test. 60 TXT \"v=spf1 -all\"");
     let password = waypost.account("me@example.test");
@@ -188,9 +186,7 @@ fn the_postmaster_gets_one_letter_about_a_lost_record() {
     let records = format!("{RELAY}inbox MX 10 mx.inbox\nmx.inbox A {}\n", lab.address(2));
     let dns = Dns::start_for_updates(&lab, &records);
     let mut waypost = office(&lab);
-    let config = std::fs::read_to_string(&waypost.config).unwrap();
-    let config = config.replace("[acme]\nenabled = true\n", "").replace("[dns]\n", "[dns]\ncheck_every = 1\n");
-    std::fs::write(&waypost.config, format!("postmaster = \"boss@inbox.test\"\n{config}")).unwrap();
+    waypost.configure(|config| config.remove("acme").set("postmaster", "boss@inbox.test").set("dns.check_every", 1));
     waypost.ok(&["dns", "apply", "--yes"]);
     waypost.start();
     let seen = waypost.data.join("dns-seen.json");
@@ -217,12 +213,7 @@ fn dns_apply_fills_an_empty_zone_at_digitalocean() {
     let authority = LabAuthority::new(&lab);
     let ocean = DigitalOcean::start(lab.address(60), &authority, &dns);
     let waypost = office(&lab);
-    let configure = |from: &str, to: &str| {
-        let text = std::fs::read_to_string(&waypost.config).unwrap();
-        assert!(text.contains(from), "{from}: {text}");
-        std::fs::write(&waypost.config, text.replace(from, to)).unwrap();
-    };
-    configure("provider = \"rfc2136\"", "provider = \"digitalocean\"");
+    waypost.configure(|config| config.set("dns.provider", "digitalocean"));
     let apply = |token: &str, more: &[&str]| {
         let mut command = std::process::Command::new(it::binary());
         command.arg("--config").arg(&waypost.config).args(["dns", "apply", "--yes"]).args(more);
@@ -242,8 +233,8 @@ fn dns_apply_fills_an_empty_zone_at_digitalocean() {
     assert_eq!(left, ["TLSA"], "{found:#?}");
     let mx = |ocean: &DigitalOcean| ocean.records().into_iter().filter(|record| record.starts_with("example MX ")).collect::<Vec<_>>();
     assert_eq!(mx(&ocean), ["example MX 10 mx.example.test."]);
-    // A changed record replaces the old one: names come back without the final dot.
-    configure("hostname = \"mx.example.test\"", "hostname = \"mail.example.test\"");
+    // What is written anew takes the place of what was there: names come back without their last dot.
+    waypost.configure(|config| config.set("hostname", "mail.example.test"));
     let (is_done, said) = apply(OCEAN_TOKEN, &[]);
     assert!(is_done, "{said}");
     assert_eq!(mx(&ocean), ["example MX 10 mail.example.test."], "{said}");

@@ -4,10 +4,8 @@ use std::io::{Read, Write};
 
 use it::{
     DkimFilter, Dns, Lab, MILTER_PORT, MX_PORT, Milter, RSPAMD_PORT, Script, Sink, SpamFilter, Talk, Waypost, base64, milter_packet,
-    wait_for,
+    wait_for, zone,
 };
-
-use crate::main_job::zone;
 
 const GTUBE: &str = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X";
 
@@ -64,26 +62,27 @@ fn rspamd_refuses_holds_and_accepts() {
     assert!(rspamd.log().contains("user: me@example.test"), "{}", rspamd.log());
 
     // The same rspamd as a milter, after a reload.
-    let text = std::fs::read_to_string(&waypost.config).unwrap();
-    let as_milter = text.replace("kind = \"rspamd\"", "kind = \"milter\"").replace(&format!(":{RSPAMD_PORT}"), &format!(":{MILTER_PORT}"));
-    std::fs::write(&waypost.config, as_milter).unwrap();
+    let filter_by = |kind: &str, port: u16| {
+        let address = format!("{}:{port}", lab.address(7));
+        waypost.configure(|config| config.set("filter.kind", kind).set("filter.address", address));
+    };
+    filter_by("milter", MILTER_PORT);
     waypost.hang_up();
-    waypost.wait_for_log("is in force");
+    waypost.wait_for_log("is in effect");
     assert_eq!(send(&waypost, "bulk", GTUBE), "550 5.7.1 Gtube pattern\r\n", "{}", waypost.log());
     assert!(send(&waypost, "by way of a milter", "hello").starts_with("250 "), "{}", waypost.log());
     inbox.wait_for("by way of a milter");
-    std::fs::write(&waypost.config, text).unwrap();
+    filter_by("rspamd", RSPAMD_PORT);
     waypost.hang_up();
-    wait_for("a second reload", || (waypost.log().matches("is in force").count() > 1).then_some(()));
+    wait_for("a second reload", || (waypost.log().matches("is in effect").count() > 1).then_some(()));
 
     rspamd.stop();
     assert!(send(&waypost, "lab spam, unseen", "rspamd is down").starts_with("250 "));
     inbox.wait_for("lab spam, unseen");
-    waypost.wait_for_line(&["WARN", "mail passes without a spam verdict", "cannot connect"]);
+    waypost.wait_for_line(&["WARN", "accepting mail without a spam verdict", "cannot connect"]);
 
     waypost.stop();
-    let text = std::fs::read_to_string(&waypost.config).unwrap().replace("submission = true", "when_down = \"defer\"");
-    std::fs::write(&waypost.config, text).unwrap();
+    waypost.configure(|config| config.remove("filter.submission").set("filter.when_down", "defer"));
     waypost.start();
     assert!(send(&waypost, "later", "rspamd is down").starts_with("451 4.7.1 the spam filter does not answer"));
     waypost.assert_no_bugs();

@@ -1,19 +1,11 @@
 //! The story of a forwarded message: signed by a stranger, passed on by us, believed by a strict receiver.
 
-use it::{DNS_PORT, Delivered, Dns, Lab, MX_PORT, OpenDkim, Postfix, Rspamd, Sink, Talk, Waypost, run_ok, signers, wait_for};
-
-use crate::main_job::zone;
+use it::{
+    DNS_PORT, Delivered, Dns, Lab, MX_PORT, OpenDkim, Postfix, Rspamd, Sink, Talk, Waypost, forwarding_zone, run_ok, signers, wait_for,
+};
 
 /// Where the forwards are made from: a domain beside the hosted one.
 pub const FORWARD: &str = "[forward]\ndomain = \"fwd.example.test\"\n";
-
-/// The forwarding domain leads to us and is ours to send for; foreign.test asks that everything without proof be refused.
-pub fn records(lab: &Lab) -> String {
-    zone(lab)
-        + "fwd.example MX 10 mx.example\nfwd.example TXT \"v=spf1 ip4:127.0.0.0/8 -all\"\n\
-           _dmarc.foreign TXT \"v=DMARC1; p=reject; adkim=s; aspf=s\"\n"
-        + &format!("foreign MX 10 mx.foreign\nmx.foreign A {}\n", lab.address(3))
-}
 
 /// Requires each of these in what rspamd found.
 fn assert_found(verdict: &[String], wanted: &[&str]) {
@@ -37,7 +29,7 @@ fn a_strict_receiver_believes_what_was_forwarded() {
     waypost.ok(&["domain", "add", "--bare", "example.test"]);
     let (signer, key) = OpenDkim::signing(&lab, 5, "foreign.test");
     let keys = waypost.keys("example.test") + &waypost.keys("fwd.example.test") + &key;
-    let _dns = Dns::start(&lab, &(records(&lab) + &keys));
+    let _dns = Dns::start(&lab, &(forwarding_zone(&lab) + &keys));
     let signed = run_ok("kdig", &[&format!("@{}", lab.address(53)), "-p", &DNS_PORT.to_string(), "+dnssec", "foreign.test", "TXT"]);
     assert!(signed.contains("v=spf1") && signed.contains("RRSIG"), "the zone is signed: {signed}");
     let inbox = Sink::start(lab.address(2), MX_PORT);
@@ -77,7 +69,7 @@ fn own_mail_and_reports_are_believed() {
     waypost.ok(&["domain", "add", "--bare", "example.test"]);
     let keys = waypost.keys("example.test") + &waypost.keys("fwd.example.test");
     let more = "_dmarc.example TXT \"v=DMARC1; p=reject; adkim=s\"\nexample TXT \"v=spf1 ip4:127.0.0.0/8 -all\"\n";
-    let _dns = Dns::start(&lab, &(records(&lab) + &keys + more));
+    let _dns = Dns::start(&lab, &(forwarding_zone(&lab) + &keys + more));
     let refuse = |to: &str| to.contains("gone").then(|| mail::Reply::new(550, (5, 1, 1), "no such user"));
     let inbox = Sink::deciding(lab.address(2), MX_PORT, refuse);
     let foreign = Sink::start(lab.address(3), MX_PORT);

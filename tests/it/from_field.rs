@@ -1,8 +1,6 @@
 //! The From field in every form that RFC 5322 allows, and in those that people write all the same.
 
-use it::{Dns, Lab, MX_PORT, Sink, Talk, Waypost};
-
-use crate::main_job::zone;
+use it::{Dns, Lab, MX_PORT, Sink, Talk, Waypost, zone};
 
 /// Valid by RFC 5322 s.3.4 and s.4.4, or taken as Postfix takes it.
 const TAKEN: [&str; 14] = [
@@ -29,8 +27,8 @@ const REFUSED: [(&str, &str); 6] = [
     ("<her@foreign.test> <eve@evil.test>", "angle brackets do not match"),
     ("Her <her@foreign.test", "angle brackets do not match"),
     ("her@foreign.test (not ended", "a comment in it does not end"),
-    ("her@foreign..test", "not valid"),
-    ("MAILER-DAEMON <>", "names no address"),
+    ("her@foreign..test", "invalid address"),
+    ("MAILER-DAEMON <>", "has no address"),
 ];
 
 #[test]

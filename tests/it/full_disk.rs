@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use it::{Dns, Lab, MX_PORT, Mount, Sink, Talk, Waypost};
-
-use crate::main_job::zone;
+use it::{Dns, Lab, MX_PORT, Mount, Sink, Talk, Waypost, zone};
 
 /// The disk, in MiB.
 const DISK_MIB: u32 = 24;

@@ -3,9 +3,7 @@
 use std::thread::sleep;
 use std::time::Duration;
 
-use it::{Dns, Lab, MX_PORT, Sink, Talk, Waypost, signers, wait_for};
-
-use crate::forwarding::records;
+use it::{Dns, Lab, MX_PORT, Sink, Talk, Waypost, forwarding_zone, signers, wait_for};
 
 struct Scene {
     waypost: Waypost,
@@ -21,7 +19,7 @@ fn scene(forward: &str) -> Scene {
     waypost.ok(&["domain", "add", "--bare", "example.test"]);
     let keys = waypost.keys("fwd.example.test");
     let more = "_dmarc.lax TXT \"v=DMARC1; p=quarantine\"\nlist TXT \"v=spf1 ip4:127.0.0.0/8 -all\"\n";
-    let dns = Dns::start(&lab, &(records(&lab) + more + &keys));
+    let dns = Dns::start(&lab, &(forwarding_zone(&lab) + more + &keys));
     let inbox = Sink::start(lab.address(2), MX_PORT);
     waypost.ok(&["alias", "add", "me@example.test", "foo@inbox.test"]);
     waypost.start();
@@ -155,8 +153,7 @@ fn what_has_no_room_to_be_held_waits_with_its_sender() {
 #[test]
 fn the_postmaster_is_told_once_of_each_held_message() {
     let mut scene = scene("notice_every = \"1s\"\n");
-    let config = std::fs::read_to_string(&scene.waypost.config).unwrap();
-    std::fs::write(&scene.waypost.config, format!("postmaster = \"me@example.test\"\n{config}")).unwrap();
+    scene.waypost.configure(|config| config.set("postmaster", "me@example.test"));
     scene.waypost.stop();
     scene.waypost.start();
     let id = scene.hold("curious");

@@ -1,8 +1,6 @@
 //! Hostile messages: what a stranger may put into a header section or a body. The numbers are those of the list of hostile inputs.
 
-use it::{Talk, run_ok};
-
-use crate::hostile_in::Stage;
+use it::{InboundScene, Talk, run_ok};
 
 const MIB: usize = 1 << 20;
 
@@ -11,7 +9,7 @@ fn reply(talk: &mut Talk, content: &str) -> String {
 }
 
 /// Sends a message that must be forwarded byte for byte.
-fn forwarded(stage: &Stage, name: &str, content: &str) {
+fn forwarded(stage: &InboundScene, name: &str, content: &str) {
     let mut talk = stage.greeted();
     let content = format!("Subject: {name}\r\n{content}");
     talk.taken("her@foreign.test", "me@example.test", &content);
@@ -21,7 +19,7 @@ fn forwarded(stage: &Stage, name: &str, content: &str) {
 
 #[test]
 fn threats_51_and_52_authors() {
-    let stage = Stage::new("");
+    let stage = InboundScene::new("");
     let mut talk = stage.greeted();
     for content in [
         "From: her@foreign.test\r\nFrom: him@foreign.test\r\n\r\n",
@@ -41,7 +39,7 @@ fn threats_51_and_52_authors() {
 
 #[test]
 fn threats_53_and_56_to_58_odd_fields_are_nothing_special() {
-    let stage = Stage::new("");
+    let stage = InboundScene::new("");
     let folded = |sign: &str| format!("{}\r\n ", sign.repeat(500)).repeat(200);
     let nested = format!("From: her@foreign.test\r\nDate: {}{}Tue, 24 Nov 2026 09:00:00 +0000\r\n\r\n", folded("("), folded(")"));
     forwarded(&stage, "nested", &nested);
@@ -57,7 +55,7 @@ fn threats_53_and_56_to_58_odd_fields_are_nothing_special() {
 
 #[test]
 fn threat_54_deep_and_endless_mime_is_forwarded_unparsed() {
-    let stage = Stage::new("");
+    let stage = InboundScene::new("");
     let before = stage.waypost.memory_kib();
     let deep: String = (0..10_000).map(|n| format!("--b{n}\r\nContent-Type: multipart/mixed; boundary=b{}\r\n\r\n", n + 1)).collect();
     forwarded(&stage, "deep", &format!("From: her@foreign.test\r\nContent-Type: multipart/mixed; boundary=b0\r\n\r\n{deep}"));
@@ -73,7 +71,7 @@ fn threat_54_deep_and_endless_mime_is_forwarded_unparsed() {
 
 #[test]
 fn threat_55_large_header_sections() {
-    let stage = Stage::new("");
+    let stage = InboundScene::new("");
     let mut talk = stage.greeted();
     let long = format!("From: her@foreign.test\r\nX-Long: {}\r\n\r\n", "x ".repeat(30_000));
     for content in [
@@ -90,7 +88,7 @@ fn threat_55_large_header_sections() {
 
 #[test]
 fn threats_59_to_62_signatures_and_results() {
-    let stage = Stage::new("");
+    let stage = InboundScene::new("");
     let signature = |domain: &str| format!("DKIM-Signature: v=1; a=rsa-sha256; d={domain}; s=s1; h=from; bh=AAAA; b=BBBB\r\n");
     let strange = [signature("foreign.test; l=0"), signature("x'y"), signature("foreign.test\u{0}").replace('\0', "%00")].concat();
     forwarded(&stage, "strange", &format!("{strange}From: her@foreign.test\r\n\r\n"));
@@ -114,7 +112,7 @@ fn threats_59_to_62_signatures_and_results() {
 
 #[test]
 fn threat_63_long_lines() {
-    let stage = Stage::new("");
+    let stage = InboundScene::new("");
     let mut talk = stage.greeted();
     let line = |bytes: usize| format!("From: her@foreign.test\r\n\r\n{}\r\nafter it\r\n", "x".repeat(bytes));
     let reply = reply(&mut talk, &line(64 * 1024 + 1));

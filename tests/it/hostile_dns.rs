@@ -3,9 +3,7 @@
 use std::net::UdpSocket;
 use std::time::Duration;
 
-use it::{DNS_PORT, Dns, Lab, MX_PORT, Sink, Waypost, wait_within};
-
-use crate::main_job::zone;
+use it::{DNS_PORT, Dns, Lab, MX_PORT, Sink, Waypost, wait_within, zone};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 

@@ -3,47 +3,13 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use it::{Dns, Lab, MX_PORT, SUBMISSION_PORT, SUBMISSIONS_PORT, Sink, Talk, Waypost, wait_for};
-
-use crate::main_job::zone;
+use it::{InboundScene, MX_PORT, SUBMISSION_PORT, SUBMISSIONS_PORT, Talk, wait_for};
 
 const GOOD: &str = "From: her@foreign.test\r\nSubject: a good message\r\n\r\nhello\r\n";
 
-/// A server for example.test, with the mailbox behind its alias.
-pub struct Stage {
-    pub lab: Lab,
-    _dns: Dns,
-    pub inbox: Sink,
-    pub waypost: Waypost,
-}
-
-impl Stage {
-    pub fn new(extra: &str) -> Self {
-        let lab = Lab::new();
-        let dns = Dns::start(&lab, &zone(&lab));
-        let inbox = Sink::start(lab.address(2), MX_PORT);
-        let waypost = Waypost::started(&lab, "foo@inbox.test", extra);
-        Self { lab, _dns: dns, inbox, waypost }
-    }
-
-    pub fn greeted(&self) -> Talk {
-        Talk::greeted(self.waypost.address, MX_PORT)
-    }
-
-    /// In this session a good message still goes through, and it is the only one that arrives.
-    pub fn only_the_good_one(&self, talk: &mut Talk) {
-        talk.taken("her@foreign.test", "me@example.test", GOOD);
-        self.inbox.wait_for("a good message");
-        self.waypost.wait_for_empty_queue();
-        let arrived = self.inbox.messages();
-        assert_eq!(arrived.len(), 1, "{arrived:?}");
-        self.waypost.assert_no_bugs();
-    }
-}
-
 #[test]
 fn threats_1_to_12_look_alikes_never_end_the_content() {
-    let stage = Stage::new("");
+    let stage = InboundScene::new("");
     let look_alikes: [&[u8]; 12] = [
         b"\n.\n",
         b"\n.\r\n",
@@ -73,7 +39,7 @@ fn threats_1_to_12_look_alikes_never_end_the_content() {
 
 #[test]
 fn threats_13_to_15_broken_command_lines() {
-    let stage = Stage::new("");
+    let stage = InboundScene::new("");
     let mut talk = stage.greeted();
     talk.expect_raw(b"NOOP\n", "500 5.5.2");
     talk.expect_raw(b"NO\0OP\r\n", "500 5.5.2");
@@ -88,7 +54,7 @@ fn threats_13_to_15_broken_command_lines() {
 
 #[test]
 fn threat_16_talking_before_the_banner() {
-    let stage = Stage::new("[limits]\ngreet_delay_ms = 200\n");
+    let stage = InboundScene::new("[limits]\ngreet_delay_ms = 200\n");
     let mut early = Talk::connect(stage.waypost.address, MX_PORT);
     early.expect_raw(b"EHLO client.foreign.test\r\n", "554 5.5.0");
     assert!(early.is_closed());
@@ -101,7 +67,7 @@ fn threat_16_talking_before_the_banner() {
 
 #[test]
 fn threat_16_talking_on_before_ehlo_is_answered() {
-    let stage = Stage::new("");
+    let stage = InboundScene::new("");
     let mut talk = Talk::connect(stage.waypost.address, MX_PORT);
     talk.reply();
     talk.expect_raw(b"EHLO client.foreign.test\r\nMAIL FROM:<her@foreign.test>\r\n", "554 5.5.0");
@@ -111,7 +77,7 @@ fn threat_16_talking_on_before_ehlo_is_answered() {
 
 #[test]
 fn threat_17_plaintext_behind_starttls() {
-    let stage = Stage::new("");
+    let stage = InboundScene::new("");
     for port in [MX_PORT, SUBMISSION_PORT] {
         let mut talk = Talk::greeted(stage.waypost.address, port);
         talk.expect_raw(b"STARTTLS\r\nMAIL FROM:<her@foreign.test>\r\n", "554 5.5.0");
@@ -122,7 +88,7 @@ fn threat_17_plaintext_behind_starttls() {
 
 #[test]
 fn threats_18_and_19_starttls_and_what_it_forgets() {
-    let stage = Stage::new("");
+    let stage = InboundScene::new("");
     let mut talk = stage.greeted();
     talk.expect("STARTTLS now", "501 5.5.4");
     talk.expect("MAIL FROM:<her@foreign.test>", "250");
@@ -140,7 +106,7 @@ fn threats_18_and_19_starttls_and_what_it_forgets() {
 
 #[test]
 fn threats_20_to_25_content_out_of_sequence() {
-    let stage = Stage::new("");
+    let stage = InboundScene::new("");
     let mut talk = stage.greeted();
     let mail = |talk: &mut Talk| {
         talk.expect("MAIL FROM:<her@foreign.test>", "250");
@@ -174,7 +140,7 @@ fn threats_20_to_25_content_out_of_sequence() {
 
 #[test]
 fn threats_23_and_26_more_than_the_limit() {
-    let stage = Stage::new("[limits]\nmessage_bytes = 300000\n");
+    let stage = InboundScene::new("[limits]\nmessage_bytes = 300000\n");
     let mut talk = stage.greeted();
     talk.expect("MAIL FROM:<her@foreign.test> SIZE=300001", "552 5.3.4");
     talk.expect("MAIL FROM:<her@foreign.test> SIZE=x", "501 5.5.4");
@@ -194,7 +160,7 @@ fn threats_23_and_26_more_than_the_limit() {
 
 #[test]
 fn threat_24_a_million_tiny_chunks() {
-    let stage = Stage::new("");
+    let stage = InboundScene::new("");
     let mut talk = stage.greeted();
     talk.expect("MAIL FROM:<her@foreign.test>", "250");
     talk.expect("RCPT TO:<me@example.test>", "250");
@@ -218,7 +184,7 @@ fn threat_24_a_million_tiny_chunks() {
 
 #[test]
 fn threats_27_to_30_recipients() {
-    let stage = Stage::new("");
+    let stage = InboundScene::new("");
     stage.waypost.ok(&["domain", "add", "--bare", "many.test"]);
     stage.waypost.ok(&["alias", "add", "@many.test", "foo@inbox.test"]);
     let mut talk = stage.greeted();
@@ -249,7 +215,7 @@ fn threats_27_to_30_recipients() {
 
 #[test]
 fn threats_31_to_35_armed_arguments() {
-    let stage = Stage::new("");
+    let stage = InboundScene::new("");
     let mut talk = Talk::connect(stage.waypost.address, MX_PORT);
     talk.reply();
     // 35
@@ -279,7 +245,7 @@ fn threats_31_to_35_armed_arguments() {
 
 #[test]
 fn threat_36_a_browser() {
-    let stage = Stage::new("");
+    let stage = InboundScene::new("");
     for request in ["GET / HTTP/1.1\r\nHost: x\r\n\r\n", "POST / HTTP/1.1\r\n\r\nMAIL FROM:<her@foreign.test>\r\n"] {
         let mut talk = Talk::connect(stage.waypost.address, MX_PORT);
         talk.reply();
@@ -291,7 +257,7 @@ fn threat_36_a_browser() {
 
 #[test]
 fn threats_37_and_38_clients_that_want_nothing() {
-    let stage = Stage::new("");
+    let stage = InboundScene::new("");
     let after = |times: usize, command: &str, begin: &[&str]| {
         let mut talk = stage.greeted();
         for command in begin {
@@ -316,7 +282,7 @@ fn threats_37_and_38_clients_that_want_nothing() {
 
 #[test]
 fn threat_39_a_byte_now_and_then() {
-    let stage = Stage::new("[limits]\ncommand_timeout_s = 1\n");
+    let stage = InboundScene::new("[limits]\ncommand_timeout_s = 1\n");
     let mut talk = stage.greeted();
     let mut drip = Talk::greeted(stage.waypost.address, MX_PORT);
     // The deadline is the command's: while the octets drip on, the session ends.
@@ -342,7 +308,7 @@ fn threat_39_a_byte_now_and_then() {
 
 #[test]
 fn threat_40_a_reset_in_the_content_and_after_the_dot() {
-    let stage = Stage::new("");
+    let stage = InboundScene::new("");
     for size in [10, 300_000] {
         let mut talk = stage.greeted();
         talk.begin("her@foreign.test", "me@example.test");
@@ -367,7 +333,7 @@ fn threat_40_a_reset_in_the_content_and_after_the_dot() {
 
 #[test]
 fn threat_42_loops() {
-    let stage = Stage::new("");
+    let stage = InboundScene::new("");
     let mut talk = stage.greeted();
     let many = "Received: from a by b; Mon, 1 Jan 2026 00:00:00 +0000\r\n".repeat(101) + GOOD;
     let reply = talk.message("her@foreign.test", "me@example.test", &many);

@@ -2,58 +2,11 @@
 
 use std::io::Write;
 
-use it::{Dns, Lab, MX_PORT, Script, Sink, Talk, Waypost, obedient};
-
-use crate::main_job::zone;
-
-/// A server whose account me@example.test sends to far domains. What is reported to the account arrives in the inbox.
-pub struct Outside {
-    pub lab: Lab,
-    _dns: Dns,
-    pub inbox: Sink,
-    pub waypost: Waypost,
-    password: String,
-}
-
-impl Outside {
-    /// `far` are the domains: name and the last octet of the address of their only MX.
-    pub fn new(far: &[(&str, u8)], extra: &str) -> Self {
-        let lab = Lab::new();
-        let records: String =
-            far.iter().map(|(name, host)| format!("{name} MX 10 mx.{name}\nmx.{name} A {}\n", lab.address(*host))).collect();
-        Self::in_lab(lab, &records, extra)
-    }
-
-    pub fn in_lab(lab: Lab, records: &str, extra: &str) -> Self {
-        let dns = Dns::start(&lab, &(zone(&lab) + records));
-        let inbox = Sink::start(lab.address(2), MX_PORT);
-        let waypost = Waypost::started(&lab, "foo@inbox.test", extra);
-        let password = waypost.account("me@example.test");
-        Self { lab, _dns: dns, inbox, waypost, password }
-    }
-
-    pub fn session(&self) -> Talk {
-        self.waypost.logged_in("me@example.test", &self.password)
-    }
-
-    pub fn send(&self, to: &str, subject: &str) {
-        self.session().taken("me@example.test", to, &content(subject));
-    }
-
-    /// The line of the log that tells what became of a recipient.
-    pub fn fate(&self, word: &str, to: &str) -> String {
-        let to = format!("to={to}");
-        self.waypost.wait_for_line(&[&format!(": {word} id="), &to])
-    }
-}
-
-pub fn content(subject: &str) -> String {
-    format!("From: me@example.test\r\nSubject: {subject}\r\n\r\nthe body\r\n")
-}
+use it::{Lab, MX_PORT, OutboundScene, Script, Sink, content, obedient};
 
 #[test]
 fn threat_45_replies_without_end_or_sense() {
-    let far = Outside::new(&[("endless", 11), ("huge", 12), ("odd", 13)], "");
+    let far = OutboundScene::new(&[("endless", 11), ("huge", 12), ("odd", 13)], "");
     let address = |host| far.lab.address(host);
     let pour = |piece: &'static [u8]| {
         move |mut stream: std::net::TcpStream| {
@@ -85,7 +38,7 @@ fn threat_45_replies_without_end_or_sense() {
 
 #[test]
 fn threat_46_plaintext_behind_the_starttls_reply() {
-    let far = Outside::new(&[("injected", 11)], "");
+    let far = OutboundScene::new(&[("injected", 11)], "");
     let host = Script::answering(far.lab.address(11), MX_PORT, |_, command| match command {
         c if c.starts_with("EHLO") => Some("250-host\r\n250 STARTTLS\r\n".into()),
         "STARTTLS" => Some("220 go\r\n250 injected\r\n".into()),
@@ -100,7 +53,7 @@ fn threat_46_plaintext_behind_the_starttls_reply() {
 
 #[test]
 fn threat_48_death_after_the_dot() {
-    let far = Outside::new(&[("dying", 11)], "[retry]\nwaits_s = [1]\n");
+    let far = OutboundScene::new(&[("dying", 11)], "[retry]\nwaits_s = [1]\n");
     let host = Script::answering(far.lab.address(11), MX_PORT, |connection, command| match command {
         "." if connection == 0 => None,
         other => obedient(other),
@@ -120,7 +73,7 @@ fn threat_49_routes_that_lead_back_and_null_mx() {
     let records = format!(
         "named MX 10 mx.example\ndisguised MX 10 mx.disguised\nmx.disguised A {us}\nbehind MX 10 mx.example\nbehind MX 20 mx.inbox\nnull MX 0 .\n"
     );
-    let far = Outside::in_lab(lab, &records, &format!("[delivery]\nloopback = true\nsource = \"{us}\"\n"));
+    let far = OutboundScene::in_lab(lab, &records, &format!("[delivery]\nloopback = true\nsource = \"{us}\"\n"));
     for (domain, code) in [("named", "5.4.6"), ("disguised", "5.4.6"), ("behind", "5.4.6"), ("null", "5.1.10")] {
         let to = format!("a@{domain}.test");
         far.send(&to, "round and round");
@@ -135,7 +88,7 @@ fn threat_49_routes_that_lead_back_and_null_mx() {
 
 #[test]
 fn threat_49_a_loopback_host_outside_a_laboratory() {
-    let far = Outside::new(&[("local", 11)], "[delivery]\nloopback = false\n");
+    let far = OutboundScene::new(&[("local", 11)], "[delivery]\nloopback = false\n");
     let host = Sink::start(far.lab.address(11), MX_PORT);
     far.send("a@local.test", "to this machine");
     let line = far.fate("failed", "a@local.test");
@@ -146,7 +99,7 @@ fn threat_49_a_loopback_host_outside_a_laboratory() {
 
 #[test]
 fn threat_50_errors_that_carry_lines_and_controls() {
-    let far = Outside::new(&[("armed", 11)], "");
+    let far = OutboundScene::new(&[("armed", 11)], "");
     let _host = Script::answering(far.lab.address(11), MX_PORT, |_, command| {
         let said = "no\rX-Injected: cr\u{1b}[2J\0\u{9b}2J <script>x</script>";
         match command {
@@ -160,17 +113,12 @@ fn threat_50_errors_that_carry_lines_and_controls() {
     let report = far.inbox.wait_for("Final-Recipient: rfc822; never@armed.test").text();
     let reason = far.waypost.wait_for_reason("X-Injected");
     assert!(!reason.chars().any(char::is_control), "{reason:?}");
-    for text in [&report, &far.waypost.log(), &far.waypost.ok(&["queue", "list"]), &far.waypost.ok(&["queue", "show", &far.id()])] {
+    for text in
+        [&report, &far.waypost.log(), &far.waypost.ok(&["queue", "list"]), &far.waypost.ok(&["queue", "show", &far.waypost.first_id()])]
+    {
         assert!(!text.lines().any(|line| line.trim_start().starts_with("X-Injected")), "{text}");
         assert!(!text.chars().any(|c| c.is_control() && !"\r\n\t".contains(c)), "{text:?}");
         assert!(!text.replace("\r\n", "").contains('\r'), "{text:?}");
     }
     far.waypost.assert_no_bugs();
-}
-
-impl Outside {
-    /// The id of the first message in the queue.
-    fn id(&self) -> String {
-        self.waypost.json(&["queue", "list"])["messages"][0]["id"].as_str().unwrap().to_owned()
-    }
 }

@@ -3,9 +3,7 @@
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 
-use it::{Dns, Lab, MX_PORT, Script, Sink, Talk, Waypost, signers, wait_for};
-
-use crate::main_job::zone;
+use it::{Dns, Lab, MX_PORT, Script, Sink, Talk, Waypost, signers, wait_for, zone};
 
 /// A host that remembers from where it was greeted, and by what name.
 fn witness(lab: &Lab, host: u8) -> (Script, Arc<Mutex<Vec<String>>>) {
@@ -32,7 +30,7 @@ fn forwards_and_own_mail_have_an_address_and_a_name_each() {
     let (_host, seen) = witness(&lab, 2);
     let (own, forwards) = (lab.address(20), lab.address(21));
     let extra = format!(
-        "[forward]\nmode = \"queue\"\nsource = \"{forwards}\"\nhello = \"fwd.example.test\"\n\
+        "[forward]\nmode = \"queue\"\nsource = \"{forwards}\"\nehlo_name = \"fwd.example.test\"\n\
          [delivery]\nloopback = true\nsource = \"{own}\"\n"
     );
     let waypost = Waypost::started(&lab, "foo@inbox.test", &extra);

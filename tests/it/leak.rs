@@ -1,8 +1,6 @@
 //! Nothing that reaches the sender's side names what lies behind an alias: no reply, no report, whatever the target says.
 
-use it::{Dns, Lab, MX_PORT, Script, Sink, Talk, Waypost, obedient, wait_for};
-
-use crate::forwarding::records;
+use it::{Dns, Lab, MX_PORT, Script, Sink, Talk, Waypost, forwarding_zone, obedient, wait_for};
 
 /// The target, and whatever names it.
 const TARGET: &str = "hidden.person@secretplace.test";
@@ -24,7 +22,7 @@ fn scene(extra: &str, answer: impl Fn(&str) -> Option<String> + Send + Sync + 's
     let mut waypost = Waypost::configured(&lab, &extra);
     waypost.ok(&["domain", "add", "--bare", "example.test"]);
     let keys = waypost.keys("fwd.example.test");
-    let dns = Dns::start(&lab, &(records(&lab) + &host + "_dmarc.lax TXT \"v=DMARC1; p=quarantine\"\n" + &keys));
+    let dns = Dns::start(&lab, &(forwarding_zone(&lab) + &host + "_dmarc.lax TXT \"v=DMARC1; p=quarantine\"\n" + &keys));
     Script::answering(lab.address(2), MX_PORT, move |_, command| answer(command).or_else(|| obedient(command)));
     let hers = Sink::start(lab.address(3), MX_PORT);
     waypost.ok(&["alias", "add", "me@example.test", TARGET]);
@@ -103,7 +101,7 @@ fn no_report_names_the_target() {
     let failing = scene("mode = \"queue\"\n", |command| (command == ".").then(|| talkative("554 5.7.1")));
     failing.assert_silent("failed", &failing.write("her@foreign.test", "her@foreign.test", " ORCPT=rfc822;me@example.test"));
     failing.assert_reports("failed", 1);
-    let busy = "[retry]\nwaits_s = [1]\ndelay_report_s = \"1s\"\nlifetime = \"4s\"\n";
+    let busy = "[retry]\nwaits_s = [1]\ndelay_dsn_after = \"1s\"\nlifetime = \"4s\"\n";
     let delaying = scene(busy, |command| command.starts_with("RCPT").then(|| talkative("450 4.2.0")));
     delaying.assert_silent("delayed", &delaying.write("her@foreign.test", "her@foreign.test", ""));
     // Delayed first, and given up at last.

@@ -2,9 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use it::{SUBMISSION_PORT, SUBMISSIONS_PORT, Talk, base64, wait_for};
-
-use crate::hostile_in::Stage;
+use it::{InboundScene, SUBMISSION_PORT, SUBMISSIONS_PORT, Talk, base64, wait_for};
 
 const ME: &str = "me@example.test";
 
@@ -13,7 +11,7 @@ fn plain(login: &str, password: &str) -> String {
 }
 
 /// A session over TLS from this address.
-fn session(stage: &Stage, source: Ipv4Addr) -> Talk {
+fn session(stage: &InboundScene, source: Ipv4Addr) -> Talk {
     let mut talk = Talk::connect_from(source, stage.waypost.address, SUBMISSIONS_PORT);
     talk.handshake(&stage.waypost.certificate()).unwrap();
     assert!(talk.reply().starts_with("220"));
@@ -22,7 +20,7 @@ fn session(stage: &Stage, source: Ipv4Addr) -> Talk {
 }
 
 /// The reply to a login from this address.
-fn attempt(stage: &Stage, source: Ipv4Addr, login: &str, password: &str) -> String {
+fn attempt(stage: &InboundScene, source: Ipv4Addr, login: &str, password: &str) -> String {
     session(stage, source).say(&plain(login, password))
 }
 
@@ -30,7 +28,7 @@ const HOME: Ipv4Addr = Ipv4Addr::new(127, 99, 1, 1);
 
 #[test]
 fn threats_76_and_77_no_login_where_none_may_be() {
-    let stage = Stage::new("");
+    let stage = InboundScene::new("");
     let mut talk = Talk::greeted(stage.waypost.address, SUBMISSION_PORT);
     talk.expect("AUTH PLAIN AGEAYg==", "538 5.7.11");
     talk.expect("MAIL FROM:<me@example.test>", "530 5.7.0");
@@ -44,7 +42,7 @@ fn threats_76_and_77_no_login_where_none_may_be() {
 
 #[test]
 fn threats_78_to_80_and_83_logins() {
-    let stage = Stage::new("");
+    let stage = InboundScene::new("");
     let password = stage.waypost.account("me@example.test");
     let plain = |text: &str| format!("AUTH PLAIN {}", it::base64(text));
     let mut talk = Talk::connect(stage.waypost.address, SUBMISSIONS_PORT);
@@ -89,7 +87,7 @@ fn threats_78_to_80_and_83_logins() {
 
 #[test]
 fn threats_82_one_client_guesses_a_few_times() {
-    let stage = Stage::new("");
+    let stage = InboundScene::new("");
     let password = stage.waypost.account(ME);
     let stranger = Ipv4Addr::new(127, 77, 1, 1);
     assert!(attempt(&stage, HOME, ME, &password).starts_with("235"));
@@ -111,7 +109,7 @@ fn threats_82_one_client_guesses_a_few_times() {
 
 #[test]
 fn threats_82_many_clients_guess_at_one_account_a_few_times() {
-    let mut stage = Stage::new("");
+    let mut stage = InboundScene::new("");
     let password = stage.waypost.account(ME);
     assert!(attempt(&stage, HOME, ME, &password).starts_with("235"));
     let stranger = |n: u8| Ipv4Addr::new(127, 60 + n, 1, 1);
@@ -135,7 +133,7 @@ fn threats_82_many_clients_guess_at_one_account_a_few_times() {
 
 #[test]
 fn a_client_with_an_old_password_is_no_guesser() {
-    let stage = Stage::new("");
+    let stage = InboundScene::new("");
     let password = stage.waypost.account(ME);
     for _ in 0..30 {
         assert!(attempt(&stage, HOME, ME, "the old one").starts_with("535 5.7.8"));
@@ -145,7 +143,7 @@ fn a_client_with_an_old_password_is_no_guesser() {
 
 #[test]
 fn threats_81_scram_that_is_altered() {
-    let stage = Stage::new("[submission]\nchannel_binding = true\n");
+    let stage = InboundScene::new("[submission]\nchannel_binding = true\n");
     stage.waypost.account(ME);
     let first = base64(&format!("n,,n={ME},r=clientnonce"));
     for (finish, why) in [
@@ -178,7 +176,7 @@ fn threats_81_scram_that_is_altered() {
 
 #[test]
 fn threats_84_an_account_over_its_limit_and_a_suspended_one() {
-    let stage = Stage::new("");
+    let stage = InboundScene::new("");
     let password = stage.waypost.account(ME);
     stage.waypost.ok(&["account", "limits", ME, "--recipients-per-hour", "30", "--new-recipients-per-day", "3"]);
     let to = |n: usize| format!("RCPT TO:<foo{n}@inbox.test>");
@@ -220,7 +218,7 @@ fn threats_84_an_account_over_its_limit_and_a_suspended_one() {
 
 #[test]
 fn auth_before_ehlo_is_said_again_after_starttls() {
-    let stage = Stage::new("");
+    let stage = InboundScene::new("");
     let password = stage.waypost.account(ME);
     let mut talk = Talk::greeted(stage.waypost.address, SUBMISSION_PORT);
     talk.start_tls(&stage.waypost.certificate());
@@ -231,7 +229,7 @@ fn auth_before_ehlo_is_said_again_after_starttls() {
 
 #[test]
 fn whoever_reads_an_alias_may_send_as_it() {
-    let stage = Stage::new("");
+    let stage = InboundScene::new("");
     let password = stage.waypost.account(ME);
     stage.waypost.ok(&["alias", "add", "info@example.test", ME]);
     stage.waypost.ok(&["alias", "add", "boss@example.test", "foo@inbox.test"]);

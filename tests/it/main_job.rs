@@ -1,11 +1,6 @@
 //! The main job: mail in and forwarded, mail out and relayed, strangers refused.
 
-use it::{Dns, Lab, MX_PORT, Sink, Talk, Waypost};
-
-/// The zone of most tests: our domain, and a far one with a mailbox.
-pub fn zone(lab: &Lab) -> String {
-    format!("example MX 10 mx.example\nmx.example A {}\ninbox MX 10 mx.inbox\nmx.inbox A {}\n", lab.address(1), lab.address(2))
-}
+use it::{Dns, Lab, MX_PORT, Sink, Talk, Waypost, zone};
 
 #[test]
 fn a_message_is_forwarded_byte_for_byte() {

@@ -1,8 +1,6 @@
 //! Thousands of aliases: the list is whole, and a change concerns what it names.
 
-use it::{Dns, Lab, MX_PORT, Sink, Talk, Waypost};
-
-use crate::main_job::zone;
+use it::{Dns, Lab, MX_PORT, Sink, Talk, Waypost, zone};
 
 const COUNT: usize = 3_000;
 

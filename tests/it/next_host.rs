@@ -3,10 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 
-use it::{Dns, Lab, MX_PORT, Script, Sink, Talk, Waypost, converse, obedient};
-
-use crate::hostile_out::{Outside, content};
-use crate::main_job::zone;
+use it::{Dns, Lab, MX_PORT, OutboundScene, Script, Sink, Talk, Waypost, content, converse, obedient, zone};
 
 /// What the first host does at a command: a reply after which it closes, a reply after which it goes on, or nothing but closing.
 #[derive(Clone, Copy)]
@@ -56,7 +53,7 @@ fn trouble_of_a_host_leads_to_the_next_one_at_once() {
     let lab = Lab::new();
     let records = two_hosts_each(&lab, 7);
     // No second attempt could hide that the first one did not go on.
-    let far = Outside::in_lab(lab, &records, "[retry]\nwaits_s = [600]\n");
+    let far = OutboundScene::in_lab(lab, &records, "[retry]\nwaits_s = [600]\n");
     for (n, (at, fault)) in (0u8..).zip(cases) {
         let first = failing(far.lab.address(10 + 2 * n), at, fault);
         let second = Sink::start(far.lab.address(11 + 2 * n), MX_PORT);
@@ -73,7 +70,7 @@ fn trouble_of_a_host_leads_to_the_next_one_at_once() {
 fn what_is_said_of_a_recipient_or_may_have_arrived_is_not_asked_again() {
     let lab = Lab::new();
     let records = two_hosts_each(&lab, 2);
-    let far = Outside::in_lab(lab, &records, "[retry]\nwaits_s = [600]\n");
+    let far = OutboundScene::in_lab(lab, &records, "[retry]\nwaits_s = [600]\n");
     let _greylisting = failing(far.lab.address(10), "RCPT", Fault::Says("450 4.2.0 greylisted"));
     let _dying = Script::answering(far.lab.address(12), MX_PORT, |_, command| if command == "." { None } else { obedient(command) });
     let others = [Sink::start(far.lab.address(11), MX_PORT), Sink::start(far.lab.address(13), MX_PORT)];
@@ -89,7 +86,7 @@ fn what_is_said_of_a_recipient_or_may_have_arrived_is_not_asked_again() {
 fn only_the_recipients_that_a_host_had_no_room_for_go_to_the_next() {
     let lab = Lab::new();
     let records = two_hosts_each(&lab, 1);
-    let far = Outside::in_lab(lab, &records, "[retry]\nwaits_s = [600]\n");
+    let far = OutboundScene::in_lab(lab, &records, "[retry]\nwaits_s = [600]\n");
     let _first = Script::answering(far.lab.address(10), MX_PORT, |_, command| match command {
         c if c.starts_with("RCPT TO:<gone") => Some("550 5.1.1 no such user\r\n".into()),
         c if c.starts_with("RCPT") => Some("452 4.3.1 disk full\r\n".into()),
@@ -138,7 +135,7 @@ fn another_address_of_the_host_and_then_the_last_resort_are_tried() {
     let route = format!(
         "[retry]\nwaits_s = [600]\n[[route]]\nwhen = \"unreachable\"\nhost = \"smart.test\"\nport = {MX_PORT}\ntls = \"none\"\nverify = false\n"
     );
-    let far = Outside::in_lab(lab, &records, &route);
+    let far = OutboundScene::in_lab(lab, &records, &route);
     // Whichever of the two addresses is asked first, one of them drops the session.
     let _half = failing(far.lab.address(10), "MAIL", Fault::Drops);
     let other = Sink::start(far.lab.address(11), MX_PORT);
@@ -157,7 +154,7 @@ fn another_address_of_the_host_and_then_the_last_resort_are_tried() {
 
 #[test]
 fn a_host_that_offers_chunking_and_knows_no_bdat_gets_data() {
-    let far = Outside::new(&[("chunky", 11)], "[retry]\nwaits_s = [600]\n");
+    let far = OutboundScene::new(&[("chunky", 11)], "[retry]\nwaits_s = [600]\n");
     let host = Script::answering(far.lab.address(11), MX_PORT, |_, command| match command {
         c if c.starts_with("EHLO") => Some("250-host\r\n250 CHUNKING\r\n".into()),
         c if c.starts_with("BDAT") => Some("502 5.5.1 command not implemented\r\n".into()),
@@ -168,14 +165,14 @@ fn a_host_that_offers_chunking_and_knows_no_bdat_gets_data() {
         far.waypost.wait_for_empty_queue();
     }
     assert_eq!(far.waypost.log().matches(": delivered id=").count(), 2, "{}", far.waypost.log());
-    assert_eq!(far.waypost.log().matches("does not know BDAT").count(), 1, "it is asked once only");
+    assert_eq!(far.waypost.log().matches("rejects BDAT").count(), 1, "it is asked once only");
     assert!(host.connections() <= 3);
     far.waypost.assert_no_bugs();
 }
 
 #[test]
 fn a_host_that_refuses_ehlo_and_closes_gets_helo() {
-    let far = Outside::new(&[("old", 11), ("older", 12)], "[retry]\nwaits_s = [600]\n");
+    let far = OutboundScene::new(&[("old", 11), ("older", 12)], "[retry]\nwaits_s = [600]\n");
     let serve = |farewell: &'static str| {
         move |stream: TcpStream| {
             let Ok(mut writer) = stream.try_clone() else { return };

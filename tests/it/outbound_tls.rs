@@ -2,78 +2,10 @@
 //!
 //! RFC 7672, RFC 8461. Knot signs the zone `test`; unbound or our server validates it.
 
-use it::{Dns, Lab, LabAuthority, MX_PORT, PolicyAnswer, PolicyHost, Postfix, Sink, Unbound, Waypost, tlsa_digest};
+use it::{Lab, LabAuthority, MX_PORT, PolicyAnswer, PolicyHost, Postfix, Sink, TlsSender, domain, sts_domain, tlsa, tlsa_digest};
 use net::Issued;
 
-use crate::hostile_out::content;
-
-/// A server that sends from an account, with its resolver.
-pub struct Sender {
-    _dns: Dns,
-    _unbound: Option<Unbound>,
-    pub waypost: Waypost,
-    pub password: String,
-}
-
-impl Sender {
-    /// `validate` is [dns] validate; "unbound" is "auto" with a validating resolver.
-    pub fn start(lab: &Lab, validate: &str, records: &str, zones: &[(&str, &str)]) -> Self {
-        let records = format!("example MX 10 mx.example\nmx.example A {}\n{records}", lab.address(1));
-        let dns = Dns::with_zones(lab, &records, zones);
-        let anchor = dns.trust_anchor(lab);
-        let unbound = ["unbound", "upstream"].contains(&validate).then(|| Unbound::start(lab, &dns));
-        let servers = unbound.as_ref().map_or(String::new(), |unbound| format!("servers = [\"{}:{}\"]\n", unbound.address, it::DNS_PORT));
-        let word = if validate == "unbound" { "auto" } else { validate };
-        let extra = format!(
-            "[delivery]\nloopback = true\nhost_pause_s = 1\nkeep_s = 0\n[tls]\nextra_authorities = \"authority.pem\"\n[dns]\n{servers}validate = \"{word}\"\ntrust_anchor = \"{}\"\n",
-            anchor.display()
-        );
-        let waypost = Waypost::started(lab, "me@inbox.test", &extra);
-        let password = waypost.account("me@example.test");
-        Self { _dns: dns, _unbound: unbound, waypost, password }
-    }
-
-    fn send(&self, to: &str) {
-        self.waypost.logged_in("me@example.test", &self.password).taken("me@example.test", to, &content(&format!("to {to}.")));
-    }
-
-    pub fn fate(&self, word: &str, to: &str) -> String {
-        self.waypost.wait_for_line(&[&format!(": {word} id="), &format!("to={to}")])
-    }
-
-    /// Sends, and requires delivery with this `verified`.
-    fn delivers(&self, to: &str, verified: Option<&str>) {
-        self.send(to);
-        let line = self.waypost.wait_for_line(&[": delivered id=", &format!("to={to}")]);
-        match verified {
-            Some(word) => assert!(line.contains(&format!("verified=\"{word}\"")), "{line}"),
-            None => assert!(!line.contains("verified="), "{line}"),
-        }
-    }
-
-    /// Sends, and requires a deferral whose reason contains all parts.
-    fn waits(&self, to: &str, code: &str, parts: &[&str]) -> String {
-        self.send(to);
-        let line = self.fate("deferred", to);
-        assert!(line.contains(&format!("trouble={code} ")), "{line}");
-        let reason = self.waypost.wait_for_reason(parts[0]);
-        for part in parts {
-            assert!(reason.contains(part), "{part:?} is missing: {reason}");
-        }
-        reason
-    }
-}
-
-/// A domain with one mail host of its own.
-pub fn domain(lab: &Lab, name: &str, host: u8) -> String {
-    format!("{name} MX 10 mx.{name}\nmx.{name} A {}\n", lab.address(host))
-}
-
-pub fn tlsa(name: &str, record: &str) -> String {
-    format!("_{MX_PORT}._tcp.mx.{name} TLSA {record}\n")
-}
-
-fn matching_records_deliver(validate: &str) {
+fn right_records_deliver(validate: &str) {
     let lab = Lab::new();
     let authority = LabAuthority::new(&lab);
     let (ee, ta) = (authority.issue(&["elsewhere.test"]), authority.issue(&["mx.ta.test"]));
@@ -89,7 +21,7 @@ fn matching_records_deliver(validate: &str) {
         + &domain(&lab, "unusable", 11)
         + &tlsa("unusable", &format!("1 1 1 {}", "00".repeat(32)));
     let (one, two) = (Sink::with_tls(lab.address(11), MX_PORT, &ee), Sink::with_tls(lab.address(12), MX_PORT, &ta));
-    let sender = Sender::start(&lab, validate, &records, &[]);
+    let sender = TlsSender::start(&lab, validate, &records, &[]);
     for name in ["ee", "alias", "two"] {
         sender.delivers(&format!("you@{name}.test"), Some("dane"));
         assert!(one.wait_for(&format!("to you@{name}.test.")).tls, "{name}");
@@ -137,19 +69,19 @@ fn mismatched_records_defer(validate: &str) {
         + &format!("plain NS ns\nbogus NS ns\nbogus DS 12345 13 2 {}\n", "cd".repeat(32))
         + "halfway MX 10 mx.bogus\n";
     let (tls, clear) = (Sink::with_tls(lab.address(11), MX_PORT, &shown), Sink::start(lab.address(12), MX_PORT));
-    let sender = Sender::start(&lab, validate, &records, &[(&plain.0, &plain.1), (&bogus.0, &bogus.1)]);
+    let sender = TlsSender::start(&lab, validate, &records, &[(&plain.0, &plain.1), (&bogus.0, &bogus.1)]);
     let found = tlsa_digest(&shown, 0, 1);
     let reason = sender.waits(
         "you@wrong.test",
         "4.7.5",
         &["the certificate of mx.wrong.test does not match its TLSA record: found 3 1 1 ", "expected 3 1 1 abababababababab"],
     );
-    assert!(reason.contains(&found[..16]) && reason.contains("its TLSA records (DANE) demand it"), "{reason}");
+    assert!(reason.contains(&found[..16]) && reason.contains("its TLSA records (DANE) require it"), "{reason}");
     sender.waits("you@authority.test", "4.7.5", &["the authority of 2 0 1 ", "names neither mx.authority.test nor authority.test"]);
-    sender.waits("you@clear.test", "4.7.5", &["mx.clear.test offers no TLS", "its TLSA records (DANE) demand it"]);
-    sender.waits("you@unusable.test", "4.7.5", &["mx.unusable.test offers no TLS"]);
+    sender.waits("you@clear.test", "4.7.5", &["mx.clear.test does not offer TLS", "its TLSA records (DANE) require it"]);
+    sender.waits("you@unusable.test", "4.7.5", &["mx.unusable.test does not offer TLS"]);
     sender.waits("you@bogus.test", "4.4.3", &["DNS gave no answer about bogus.test"]);
-    sender.waits("you@halfway.test", "4.4.3", &["DNS gave no address of mx.bogus.test"]);
+    sender.waits("you@halfway.test", "4.4.3", &["cannot look up the address of mx.bogus.test"]);
     assert!(tls.connections() >= 2 && clear.connections() >= 2);
     assert!(tls.messages().is_empty() && clear.messages().is_empty());
     sender.delivers("you@plain.test", None);
@@ -177,7 +109,7 @@ fn without_dnssec_validation_tlsa_records_are_ignored() {
     let lab = Lab::new();
     let issued = LabAuthority::new(&lab).issue(&["mx.far.test"]);
     let far = Sink::with_tls(lab.address(11), MX_PORT, &issued);
-    let sender = Sender::start(&lab, "off", &(domain(&lab, "far", 11) + &tlsa("far", &format!("3 1 1 {}", "ab".repeat(32)))), &[]);
+    let sender = TlsSender::start(&lab, "off", &(domain(&lab, "far", 11) + &tlsa("far", &format!("3 1 1 {}", "ab".repeat(32)))), &[]);
     sender.delivers("you@far.test", None);
     assert!(far.wait_for("to you@far.test.").tls);
 }
@@ -190,7 +122,7 @@ fn dane_delivers_to_postfix() {
     let pem = std::fs::read_to_string(postfix.config.join("tls.pem")).unwrap();
     let shown = Issued { chain: pem, key: String::new() };
     let records = domain(&lab, "foreign", 11) + &tlsa("foreign", &format!("3 1 1 {}", tlsa_digest(&shown, 0, 1)));
-    let sender = Sender::start(&lab, "upstream", &records, &[]);
+    let sender = TlsSender::start(&lab, "upstream", &records, &[]);
     sender.delivers("you@foreign.test", Some("dane"));
     let message = String::from_utf8(postfix.wait_for("you", "to you@foreign.test.")).unwrap();
     assert!(message.contains("using TLSv1.3"), "{message}");
@@ -201,11 +133,7 @@ struct Far {
     lab: Lab,
     inbox: Sink,
     policy: PolicyHost,
-    sender: Sender,
-}
-
-pub fn sts_domain(lab: &Lab, name: &str) -> String {
-    format!("{}_mta-sts.{name} TXT \"v=STSv1; id=1\"\nmta-sts.{name} A {}\n", domain(lab, name, 11), lab.address(12))
+    sender: TlsSender,
 }
 
 impl Far {
@@ -217,7 +145,7 @@ impl Far {
         let shown = if is_by_authority { authority.issue(names) } else { LabAuthority::new(&other).issue(names) };
         let inbox = Sink::with_tls(lab.address(11), MX_PORT, &shown);
         let policy = PolicyHost::start(lab.address(12), &authority.issue(&["mta-sts.far.test"]), answer);
-        let sender = Sender::start(&lab, "off", &sts_domain(&lab, "far"), &[]);
+        let sender = TlsSender::start(&lab, "off", &sts_domain(&lab, "far"), &[]);
         Self { lab, inbox, policy, sender }
     }
 }
@@ -238,7 +166,7 @@ fn mta_sts_enforce_defers_for_another_certificate() {
     let policy = || PolicyAnswer::policy("enforce", &["mx.far.test"], 86_400);
     for (names, is_by_authority) in [(["mx.other.test"], true), (["mx.far.test"], false)] {
         let far = Far::start(&names, is_by_authority, policy());
-        far.sender.waits("you@far.test", "4.7.5", &["TLS with mx.far.test failed", "the MTA-STS policy of far.test demands it"]);
+        far.sender.waits("you@far.test", "4.7.5", &["TLS with mx.far.test failed", "the MTA-STS policy of far.test requires it"]);
         assert!(far.inbox.messages().is_empty() && far.inbox.connections() > 0);
     }
     let far = Far::start(&["mx.far.test"], true, PolicyAnswer::policy("enforce", &["mx.else.test"], 86_400));
@@ -246,7 +174,7 @@ fn mta_sts_enforce_defers_for_another_certificate() {
     assert_eq!((far.inbox.messages().len(), far.inbox.connections()), (0, 0));
     let far = Far::start(&["mx.far.test"], true, policy());
     far.inbox.offer_tls(false);
-    far.sender.waits("you@far.test", "4.7.5", &["mx.far.test offers no TLS", "the MTA-STS policy of far.test demands it"]);
+    far.sender.waits("you@far.test", "4.7.5", &["mx.far.test does not offer TLS", "the MTA-STS policy of far.test requires it"]);
     assert!(far.inbox.messages().is_empty());
     far.sender.waypost.assert_no_bugs();
 }
@@ -271,7 +199,7 @@ fn mta_sts_policies_survive_a_down_policy_host_and_a_restart() {
     far.inbox.offer_tls(false);
     far.sender.waypost.stop();
     far.sender.waypost.start();
-    far.sender.waits("later@far.test", "4.7.5", &["mx.far.test offers no TLS", "the MTA-STS policy of far.test demands it"]);
+    far.sender.waits("later@far.test", "4.7.5", &["mx.far.test does not offer TLS", "the MTA-STS policy of far.test requires it"]);
     assert_eq!((far.policy.connections(), far.inbox.messages().len()), (1, 1));
     assert!(far.lab.path().exists());
 }
@@ -298,7 +226,7 @@ fn mail_waits_if_a_host_stops_offering_tls() {
     let lab = Lab::new();
     let issued = LabAuthority::new(&lab).issue(&["whoever.test"]);
     let far = Sink::with_tls(lab.address(11), MX_PORT, &issued);
-    let sender = Sender::start(&lab, "off", &domain(&lab, "far", 11), &[]);
+    let sender = TlsSender::start(&lab, "off", &domain(&lab, "far", 11), &[]);
     sender.delivers("you@far.test", None);
     assert!(far.wait_for("to you@far.test.").tls);
     far.offer_tls(false);
@@ -315,7 +243,7 @@ fn tls_history_survives_a_restart() {
     let lab = Lab::new();
     let issued = LabAuthority::new(&lab).issue(&["whoever.test"]);
     let far = Sink::with_tls(lab.address(11), MX_PORT, &issued);
-    let mut sender = Sender::start(&lab, "off", &domain(&lab, "far", 11), &[]);
+    let mut sender = TlsSender::start(&lab, "off", &domain(&lab, "far", 11), &[]);
     sender.delivers("you@far.test", None);
     assert!(far.wait_for("to you@far.test.").tls);
     far.offer_tls(false);
@@ -334,13 +262,13 @@ fn tls_history_survives_a_restart() {
     sender.waypost.start();
     sender.waypost.ok(&["queue", "retry", "--all"]);
     assert!(!far.wait_for("to later@far.test.").tls && !far.wait_for("to latest@far.test.").tls);
-    sender.waypost.wait_for_log("is damaged; it is learned anew");
+    sender.waypost.wait_for_log("the state file is damaged");
     sender.waypost.assert_no_bugs();
 }
 
-/// Postfix's check of our certificate against the record from `waypost cert status`, with the lab's resolver as the system's.
-fn posttls_finger(lab: &Lab, sender: &Sender) -> String {
-    let resolver = sender._unbound.as_ref().expect("a resolver").address;
+/// Postfix's own check of our certificate against the record that `waypost cert status` gives, with the lab's resolver as the system's.
+fn posttls_finger(lab: &Lab, sender: &TlsSender) -> String {
+    let resolver = sender.resolver();
     let file = lab.write("resolv.conf", &format!("nameserver {resolver}\noptions trust-ad\n"));
     let check = format!(
         "mount --bind {} /etc/resolv.conf && exec posttls-finger -c -l dane-only -L summary,certmatch '[mx.example.test]:{MX_PORT}'",
@@ -356,8 +284,8 @@ fn posttls_finger_verifies_our_certificate_by_its_tlsa_record() {
     let issued = LabAuthority::new(&lab).issue(&["mx.example.test"]);
     let digest = tlsa_digest(&issued, 0, 1);
     let records = format!("_{MX_PORT}._tcp.mx.example TLSA 3 1 1 {digest}\n");
-    let sender = Sender::start(&lab, "upstream", &records, &[]);
-    // The server's self-signed certificate, until it is replaced.
+    let sender = TlsSender::start(&lab, "upstream", &records, &[]);
+    // The server shows a certificate of its own making until another takes its place.
     let said = posttls_finger(&lab, &sender);
     assert!(!said.contains("Verified TLS connection established"), "{said}");
     lab.write("cert.pem", &issued.chain);

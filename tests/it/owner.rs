@@ -4,10 +4,8 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 
-use it::{Dns, Lab, Waypost};
+use it::{Dns, Lab, Waypost, zone};
 use serde_json::Value;
-
-use crate::main_job::zone;
 
 /// A user that exists nowhere but owns the data directory.
 const OWNER: u32 = 65_534;
@@ -61,7 +59,7 @@ fn root_acts_as_the_owner_of_the_data_directory() {
         waypost.ok(command);
     }
     let refused = waypost.refused(&["alias", "add", "me@example.test", "foo@inbox.test"]);
-    assert!(refused.contains("there is already an alias") && refused.contains("--replace"), "{refused}");
+    assert!(refused.contains("the alias already exists") && refused.contains("--replace"), "{refused}");
     let (findings, _) = doctor(&waypost);
     assert!(has(&findings, "server", "error", "no server runs") && has(&findings, "queue", "good", "0 recipients"), "{findings:#?}");
     waypost.ok(&["setup", "example.test", "--forward", "you=foo@inbox.test", "--no-preflight", "--no-service"]);

@@ -1,10 +1,6 @@
 //! What a host said is written down for the owner: in the log, in the queue, in the list of failures, and in reports on the owner's own mail.
 
-use it::{Dns, Lab, MX_PORT, Script, Sink, Talk, Waypost, obedient};
-
-use crate::forwarding::records;
-use crate::hostile_out::{Outside, content};
-use crate::main_job::zone;
+use it::{Dns, Lab, MX_PORT, OutboundScene, Script, Sink, Talk, Waypost, content, forwarding_zone, obedient, zone};
 
 const NO: &str = "550-5.1.1 The account Foo@inbox.test that you tried to reach\r\n550 5.1.1 does not exist gsmtp\r\n";
 
@@ -32,7 +28,7 @@ fn a_refusal_that_its_sender_hears_as_a_code_stands_in_the_log_as_it_was_said() 
     let (_lab, _dns, waypost) = refusing(WAITING);
     let reply = letter(&waypost);
     assert!(reply.starts_with("550 5.1.1 ") && !reply.to_lowercase().contains("foo"), "{reply}");
-    let line = waypost.wait_for_line(&["not taken while the sender waited"]);
+    let line = waypost.wait_for_line(&["not accepted while the sender waited"]);
     for part in [
         "to=foo@inbox.test",
         "alias=\"me@example.test\"",
@@ -50,7 +46,7 @@ fn a_refusal_that_its_sender_hears_as_a_code_stands_in_the_log_as_it_was_said() 
 
     let (_lab, _dns, waypost) = refusing(&format!("{WAITING}[log]\ntargets = false\n"));
     assert!(letter(&waypost).starts_with("550 5.1.1 "));
-    let line = waypost.wait_for_line(&["not taken while the sender waited", "to=f***@inbox.test", "The account f***@inbox.test"]);
+    let line = waypost.wait_for_line(&["not accepted while the sender waited", "to=f***@inbox.test", "The account f***@inbox.test"]);
     assert!(!line.to_lowercase().contains("foo"), "{line}");
     assert!(!waypost.log().to_lowercase().contains("foo@inbox"), "{}", waypost.log());
 }
@@ -73,7 +69,7 @@ fn a_held_message_says_that_it_is_held_and_why() {
     let lab = Lab::new();
     let mut waypost = Waypost::configured(&lab, "[forward]\ndomain = \"fwd.example.test\"\nunauthenticated = \"hold\"\n");
     waypost.ok(&["domain", "add", "example.test"]);
-    let _dns = Dns::start(&lab, &(records(&lab) + &waypost.keys("fwd.example.test")));
+    let _dns = Dns::start(&lab, &(forwarding_zone(&lab) + &waypost.keys("fwd.example.test")));
     waypost.ok(&["alias", "add", "me@example.test", "foo@inbox.test"]);
     waypost.start();
     let content = "From: <nobody@stranger.test>\r\nSubject: hi\r\n\r\nhello\r\n";
@@ -88,7 +84,7 @@ fn a_held_message_says_that_it_is_held_and_why() {
 
 #[test]
 fn a_report_on_own_mail_names_the_host_and_its_reply() {
-    let far = Outside::new(&[("far", 11)], "");
+    let far = OutboundScene::new(&[("far", 11)], "");
     let _host = Script::answering(far.lab.address(11), MX_PORT, |_, command| {
         if command.starts_with("RCPT") { Some("550-5.1.1 no such\r\n550 5.1.1 mailbox\r\n".into()) } else { obedient(command) }
     });
@@ -107,7 +103,7 @@ fn a_report_without_fields_of_the_message_names_no_return_address() {
     let lab = Lab::new();
     let mut waypost = Waypost::configured(&lab, "[forward]\ndomain = \"fwd.example.test\"\nunauthenticated = \"accept\"\n");
     waypost.ok(&["domain", "add", "example.test"]);
-    let _dns = Dns::start(&lab, &(records(&lab) + &waypost.keys("fwd.example.test")));
+    let _dns = Dns::start(&lab, &(forwarding_zone(&lab) + &waypost.keys("fwd.example.test")));
     let (inbox, hers) = (Sink::start(lab.address(2), MX_PORT), Sink::start(lab.address(3), MX_PORT));
     waypost.ok(&["alias", "add", "me@example.test", "foo@inbox.test"]);
     waypost.start();

@@ -3,14 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use it::{MX_PORT, Sink, Talk};
+use it::{MX_PORT, OutboundScene, Sink, Talk};
 use mail::Reply;
-
-use crate::hostile_out::Outside;
 
 #[test]
 fn a_paused_mailbox_is_shown_everywhere_and_resumed() {
-    let far = Outside::new(&[("narrow", 11)], "[mta_sts]\nmode = \"none\"\n[forward]\nunauthenticated = \"accept\"\n");
+    let far = OutboundScene::new(&[("narrow", 11)], "[mta_sts]\nmode = \"none\"\n[forward]\nunauthenticated = \"accept\"\n");
     let is_full = Arc::new(AtomicBool::new(true));
     let full = is_full.clone();
     let host = Sink::deciding(far.lab.address(11), MX_PORT, move |_| {
@@ -43,12 +41,12 @@ fn a_paused_mailbox_is_shown_everywhere_and_resumed() {
 
 #[test]
 fn a_mailbox_that_is_full_for_good_is_not_called_invalid() {
-    let far = Outside::new(&[("far", 11)], "");
+    let far = OutboundScene::new(&[("far", 11)], "");
     let _host = Sink::deciding(far.lab.address(11), MX_PORT, |_| Some(Reply::new(552, (5, 2, 2), "mailbox full")));
     for n in 0..3 {
         far.send("full@far.test", "too much");
         it::wait_for("the refusal", || (far.waypost.log().matches(" id=").count() > n).then_some(()));
     }
-    assert!(!far.waypost.log().contains("is not valid, again and again"), "{}", far.waypost.log());
+    assert!(!far.waypost.log().contains("is invalid repeatedly"), "{}", far.waypost.log());
     far.waypost.assert_no_bugs();
 }

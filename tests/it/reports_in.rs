@@ -2,14 +2,12 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use it::{Dns, Lab, MX_PORT, Sink, Talk, Waypost, fed, python, txt, wait_for};
+use it::{Dns, Lab, MX_PORT, Sink, Talk, Waypost, fed, forwarding_zone, python, txt, wait_for};
 use mail::Mailbox;
 use msgauth::{Algorithm, KeyPair, Signer, record};
 use reports::tls::{FailureDetails, Policy, PolicyResult, ResultType, Summary, TlsReport};
 use reports::{Envelope, gzip};
 use serde_json::Value;
-
-use crate::forwarding::records;
 
 struct Scene {
     waypost: Waypost,
@@ -30,7 +28,7 @@ fn scene() -> Scene {
     let signer = Signer::new(Algorithm::Rsa, &pair.private, "receiver.test", "s1").unwrap();
     let key = txt("s1._domainkey.receiver.test.", &record(Algorithm::Rsa, &pair.public));
     let named = "spam.foreign A 203.0.113.9\n";
-    let dns = Dns::with_zone(&lab, &(records(&lab) + &key + named), "113.0.203.in-addr.arpa", "9 PTR spam.foreign.test.\n");
+    let dns = Dns::with_zone(&lab, &(forwarding_zone(&lab) + &key + named), "113.0.203.in-addr.arpa", "9 PTR spam.foreign.test.\n");
     let inbox = Sink::start(lab.address(2), MX_PORT);
     waypost.ok(&["domain", "add", "--bare", "example.test"]);
     waypost.ok(&["alias", "add", "me@example.test", "foo@inbox.test"]);
@@ -140,7 +138,7 @@ fn a_signed_dmarc_report_is_kept_once_and_summed_up() {
     let id = scene.waypost.json(&["reports", "list"])[0]["id"].to_string();
     let shown = scene.waypost.ok(&["reports", "show", &id]);
     assert!(shown.contains("by       receiver.test, sent by receiver.test") && shown.contains("7 messages from 203.0.113.9"), "{shown}");
-    assert!(scene.waypost.refused(&["reports", "show", "99"]).contains("there is no report 99"));
+    assert!(scene.waypost.refused(&["reports", "show", "99"]).contains("no such report: 99"));
     assert_eq!(scene.waypost.json(&["reports", "--days", "1"])["domains"][0]["reports"], 1);
     scene.assert_nothing_forwarded();
 }

@@ -8,14 +8,13 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use it::{DNS_PORT, Delivered, Dns, Lab, MX_PORT, Sink, Talk, Waypost, fed, python, run_ok, signers, txt, wait_for, wait_within};
+use it::{
+    DNS_PORT, Delivered, Dns, Lab, MX_PORT, Sink, Talk, Waypost, domain, fed, python, run_ok, signers, txt, wait_for, wait_within, zone,
+};
 use msgauth::{Algorithm, KeyPair, Signer, record};
 use serde_json::Value;
 
-use crate::main_job::zone;
-use crate::outbound_tls::domain;
-
-/// Time limit for reports.
+/// Reports come within this time.
 const SOON: Duration = Duration::from_secs(60);
 
 /// Reads a mail with a report with Python's modules.
@@ -252,7 +251,7 @@ fn external_destinations_need_consent() {
         assert_eq!(scene.reports(&format!("{name}.test"))[0].1.to, [format!("<{to}>")]);
     }
     let refused = |name: &str, to: &str, at: &str| {
-        let parts = ["no report of DMARC: ".to_owned() + at, format!("domain={name}.test"), format!("to={to}")];
+        let parts = ["no DMARC report: ".to_owned() + at, format!("domain={name}.test"), format!("to={to}")];
         wait_within(SOON, &format!("{parts:?}"), || {
             scene.waypost.log().lines().any(|line| parts.iter().all(|part| line.contains(part.as_str()))).then_some(())
         });
@@ -281,7 +280,7 @@ fn undelivered_reports_make_no_dsn_and_no_letter() {
         let said = || scene.waypost.log().lines().filter(|line| parts.iter().all(|part| line.contains(part))).nth(1).map(drop);
         wait_within(SOON, &format!("{parts:?}, twice"), said);
     };
-    says(&["a report of DMARC could not be sent", "domain=half.test", "dmarc@sub.broken"]);
+    says(&["DMARC report could not be sent", "domain=half.test", "dmarc@sub.broken"]);
     assert_eq!(scene.reports("half.test").len(), 1);
     // A refusal is logged; there is no DSN, and no letter to the postmaster.
     wait_within(SOON, "the refusal", || {
@@ -326,11 +325,10 @@ fn a_restart_loses_no_results_and_sends_no_report_twice() {
 fn nothing_is_counted_unless_enabled() {
     let scene = scene("", &asks("lax", "p=none", "mailto:dmarc@rua.test"));
     scene.send_as("boss@lax.test", "250 ");
-    let config = std::fs::read_to_string(&scene.waypost.config).unwrap();
-    std::fs::write(&scene.waypost.config, config.replace("[reports]\n", "[reports]\ndmarc = true\n")).unwrap();
+    scene.waypost.configure(|config| config.set("reports.dmarc", true));
     scene.waypost.hang_up();
-    scene.waypost.wait_for_log("is in force");
-    // Submitted mail is not counted.
+    scene.waypost.wait_for_log("is in effect");
+    // An account's own mail is nobody's evidence.
     let password = scene.waypost.account("me@example.test");
     scene.waypost.logged_in("me@example.test", &password).taken("me@example.test", "foo@inbox.test", &message("me@example.test", "own"));
     scene.inbox.wait_for("own");

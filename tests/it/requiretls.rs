@@ -2,11 +2,8 @@
 //!
 //! RFC 8689.
 
-use it::{Lab, LabAuthority, MX_PORT, Postfix, Sink, tlsa_digest};
+use it::{Lab, LabAuthority, MX_PORT, Postfix, Sink, TlsSender, content, domain, tlsa, tlsa_digest};
 use net::Issued;
-
-use crate::hostile_out::content;
-use crate::outbound_tls::{Sender, domain, tlsa};
 
 #[test]
 fn requiretls_mail_goes_only_to_verified_hosts() {
@@ -23,7 +20,7 @@ fn requiretls_mail_goes_only_to_verified_hosts() {
         + &domain(&lab, "old", 12)
         + &tlsa("old", &format!("3 1 1 {old}"));
     let inbox = Sink::with_tls(lab.address(11), MX_PORT, &issued);
-    let sender = Sender::start(&lab, "upstream", &records, &[]);
+    let sender = TlsSender::start(&lab, "upstream", &records, &[]);
     // It survives an alias.
     sender.waypost.ok(&["alias", "add", "passed@example.test", "you@right.test"]);
     let send = |to: &str| {
@@ -58,8 +55,8 @@ fn tls_required_no_delivers_despite_a_failing_policy() {
     let far = Sink::with_tls(lab.address(11), MX_PORT, &issued);
     let wrong = format!("3 1 1 {}", "00".repeat(32));
     let records = domain(&lab, "far", 11) + &tlsa("far", &wrong) + &domain(&lab, "later", 12) + &tlsa("later", &wrong);
-    let mut sender = Sender::start(&lab, "upstream", &records, &[]);
-    let send = |sender: &Sender, to: &str, parameters: &str, field: &str, subject: &str| {
+    let mut sender = TlsSender::start(&lab, "upstream", &records, &[]);
+    let send = |sender: &TlsSender, to: &str, parameters: &str, field: &str, subject: &str| {
         let mut talk = sender.waypost.logged_in("me@example.test", &sender.password);
         talk.expect(&format!("MAIL FROM:<me@example.test>{parameters}"), "250");
         talk.expect(&format!("RCPT TO:<{to}>"), "250");

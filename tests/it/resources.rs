@@ -6,10 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
-use it::{Dns, Lab, MX_PORT, Mount, Process, Script, Sink, Talk, Waypost, obedient, wait_for};
-
-use crate::hostile_in::Stage;
-use crate::main_job::zone;
+use it::{Dns, InboundScene, Lab, MX_PORT, Mount, Process, Script, Sink, Talk, Waypost, obedient, wait_for, zone};
 
 fn content(number: usize, size: usize) -> String {
     format!("From: her@foreign.test\r\nSubject: number {number}.\r\n\r\n{}", "0123456789abcdef\r\n".repeat(size / 18))
@@ -87,7 +84,7 @@ impl Fault {
 }
 
 fn disk_faults(what: &str) {
-    let stage = Stage::new("");
+    let stage = InboundScene::new("");
     let fault = Fault::inject(stage.lab.path(), &stage.waypost, what);
     for (number, size) in SIZES.into_iter().enumerate() {
         let reply = offer(&stage.waypost, number, size);
@@ -132,7 +129,7 @@ fn threat_98_an_outcome_that_cannot_be_written_down_is_not_forgotten() {
     wait_for("the content to be sent", || (taken.load(Ordering::SeqCst) == 1).then_some(()));
     let fault = Fault::inject(lab.path(), &waypost, "fsync,fdatasync:error=EIO");
     confirm.send(()).unwrap();
-    waypost.wait_for_log("could not be written down; trying again");
+    waypost.wait_for_log("cannot store the outcome of a delivery; retrying");
     fault.end();
     waypost.wait_for_empty_queue();
     assert_eq!(taken.load(Ordering::SeqCst), 1, "delivered once");
@@ -159,7 +156,7 @@ fn threat_99_no_descriptors_left() {
         command
     });
     let crowd: Vec<Talk> = (0..120).map(|_| Talk::connect(waypost.address, MX_PORT)).collect();
-    let failures = || waypost.log().matches("could not be accepted").count();
+    let failures = || waypost.log().matches("cannot accept a connection").count();
     wait_for("accept to fail", || (failures() > 0).then_some(()));
     let (failed_before, ticks_before) = (failures(), processor_ticks(waypost.id()));
     // Five rests of the listener: a second in which it must do next to nothing.
@@ -175,7 +172,7 @@ fn threat_99_no_descriptors_left() {
 fn threat_99_too_many_sessions() {
     // Strangers have half of all sessions.
     for (limit, want) in [("sessions = 6", "421 4.3.2"), ("sessions_per_client = 3", "421 4.7.0")] {
-        let stage = Stage::new(&format!("[limits]\n{limit}\n"));
+        let stage = InboundScene::new(&format!("[limits]\n{limit}\n"));
         let greeted = || Talk::greeted(stage.waypost.address, MX_PORT);
         wait_for("no session", || (stage.waypost.json(&["status"])["sessions"] == 0).then_some(()));
         let crowd = [greeted(), greeted(), greeted()];

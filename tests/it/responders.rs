@@ -4,9 +4,7 @@ use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use it::{Delivered, Dns, Lab, MX_PORT, Sink, Talk, Waypost, wait_for};
-
-use crate::main_job::zone;
+use it::{Delivered, Dns, Lab, MX_PORT, Sink, Talk, Waypost, wait_for, zone};
 
 /// The mailbox behind me@example.test, with a program that answers each message it gets, to the alias. What the answers were answered stands in the list.
 fn scene(from: &'static str, marks: &'static str) -> (Lab, Dns, Sink, Waypost, Arc<Mutex<Vec<String>>>) {

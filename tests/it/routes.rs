@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use it::{Dns, Lab, LabAuthority, LabIpv6, MX_PORT, SUBMISSION_PORT, Sink, Talk, Waypost, python, tlsa_digest, txt, wait_within};
-
-use crate::hostile_out::{Outside, content};
-use crate::main_job::zone;
+use it::{
+    Dns, Lab, LabAuthority, LabIpv6, MX_PORT, OutboundScene, SUBMISSION_PORT, Sink, Talk, Waypost, content, python, tlsa_digest, txt,
+    wait_within, zone,
+};
 
 /// Prints each message of a mailbox, as Python's own reader finds it.
 const READ: &str = "
@@ -43,7 +43,7 @@ fn mail_ends_in_a_mailbox_on_this_machine() {
     std::fs::write(place.join("local.test/odd/Maildir"), "a file").unwrap();
     waypost.ok(&["alias", "add", "odd@example.test", "odd@local.test"]);
     talk.taken("her@foreign.test", "odd@example.test", &letter("four", "x"));
-    let reason = waypost.wait_for_reason("cannot be written");
+    let reason = waypost.wait_for_reason("cannot write");
     assert!(reason.contains("local.test/odd/Maildir"), "{reason}");
     waypost.stop();
     std::fs::remove_file(place.join("local.test/odd/Maildir")).unwrap();
@@ -65,7 +65,7 @@ fn mail_whose_hosts_do_not_answer_goes_by_the_last_resort() {
         lab.address(12)
     );
     let route = format!("[[route]]\nwhen = \"unreachable\"\nhost = \"smart.test\"\nport = {MX_PORT}\ntls = \"none\"\nverify = false\n");
-    let far = Outside::in_lab(lab, &records, &route);
+    let far = OutboundScene::in_lab(lab, &records, &route);
     let live = Sink::start(far.lab.address(11), MX_PORT);
     far.send("you@dead.test", "not yet.");
     let line = far.fate("deferred", "you@dead.test");
@@ -104,7 +104,7 @@ fn a_smarthost_is_known_by_its_key() {
         );
         // The lab's authority is not among those that are trusted: the key alone counts, whatever name stands beside it.
         let smart = Sink::with_tls(lab.address(11), MX_PORT, &issued);
-        let far = Outside::in_lab(lab, &records, &route);
+        let far = OutboundScene::in_lab(lab, &records, &route);
         far.send("you@far.test", "pinned.");
         if is_right {
             assert!(smart.wait_for("pinned.").tls);
@@ -121,7 +121,7 @@ fn a_smarthost_is_known_by_its_key() {
 /// Another Waypost as the smarthost: it takes the From fields that the account may have, and no other.
 #[test]
 fn a_smarthost_that_takes_no_foreign_from_is_found_out() {
-    let there = Outside::new(&[("far", 11)], "");
+    let there = OutboundScene::new(&[("far", 11)], "");
     let inbox = Sink::start(there.lab.address(11), MX_PORT);
     let password = there.waypost.account("relay@example.test");
     let lab = Lab::new();

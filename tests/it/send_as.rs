@@ -3,11 +3,9 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
-use it::{Dns, Lab, MX_PORT, SUBMISSION_PORT, SUBMISSIONS_PORT, Script, Sink, Talk, Waypost, base64, binary, run, txt, wait_for};
+use it::{Dns, Lab, MX_PORT, SUBMISSION_PORT, SUBMISSIONS_PORT, Script, Sink, Talk, Waypost, base64, binary, run, txt, wait_for, zone};
 use msgauth::{Algorithm, KeyPair, Signer, record};
 use serde_json::Value;
-
-use crate::main_job::zone;
 
 const ME: &str = "me@example.test";
 const TRUSTED: &str = "[tls]\nextra_authorities = \"cert.pem\"\n";

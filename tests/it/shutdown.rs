@@ -7,10 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
 
-use it::{Delivered, Dns, Lab, MX_PORT, Sink, Talk, Waypost, wait_for};
-
-use crate::hostile_out::{Outside, content};
-use crate::main_job::zone;
+use it::{Delivered, Dns, Lab, MX_PORT, OutboundScene, Sink, Talk, Waypost, content, wait_for, zone};
 
 /// A sink that says nothing to content for this long, as long as `slow` says; and how many messages it has begun to judge.
 fn slow_sink(address: std::net::Ipv4Addr, wait: Duration, slow: &Arc<AtomicBool>) -> (Sink, Arc<AtomicUsize>) {
@@ -28,7 +25,7 @@ fn slow_sink(address: std::net::Ipv4Addr, wait: Duration, slow: &Arc<AtomicBool>
 
 #[test]
 fn a_stop_begins_nothing_and_repeats_nothing() {
-    let mut far = Outside::new(&[("slow", 11)], "[delivery]\nloopback = true\nconnections_per_host = 2\n");
+    let mut far = OutboundScene::new(&[("slow", 11)], "[delivery]\nloopback = true\nconnections_per_host = 2\n");
     let slow = Arc::new(AtomicBool::new(true));
     let (sink, begun) = slow_sink(far.lab.address(11), Duration::from_secs(3), &slow);
     let mut talk = far.session();
@@ -70,7 +67,7 @@ fn a_sender_that_waits_hears_the_targets_answer_before_the_end() {
 
 #[test]
 fn a_target_that_never_answers_holds_a_stop_for_the_grace_only() {
-    let mut far = Outside::new(&[("deaf", 11), ("mute", 12)], "[delivery]\nloopback = true\nshutdown_grace_s = 1\n");
+    let mut far = OutboundScene::new(&[("deaf", 11), ("mute", 12)], "[delivery]\nloopback = true\nshutdown_grace_s = 1\n");
     let (_sink, begun) = slow_sink(far.lab.address(11), Duration::from_secs(60), &Arc::new(AtomicBool::new(true)));
     // This one takes the connection and says nothing at all: nothing has begun there.
     let mute = it::Script::start(far.lab.address(12), MX_PORT, |_stream| sleep(Duration::from_secs(60)));
@@ -78,7 +75,7 @@ fn a_target_that_never_answers_holds_a_stop_for_the_grace_only() {
     far.send("you@mute.test", "to the wall.");
     wait_for("both to be under way", || (begun.load(Ordering::SeqCst) == 1 && mute.connections() == 1).then_some(()));
     far.waypost.stop();
-    far.waypost.wait_for_line(&["deliveries under way were cut", "cut=1", "grace_s=1"]);
+    far.waypost.wait_for_line(&["deliveries were interrupted", "cut=1", "grace_s=1"]);
     let list = far.waypost.json(&["queue", "list"]);
     assert!(list["messages"].as_array().unwrap().iter().all(|m| m["recipients"][0]["state"] == "waiting"), "{list}");
 }

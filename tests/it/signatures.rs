@@ -4,14 +4,12 @@ use std::net::SocketAddr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use it::{Dns, Lab, MX_PORT, Signature, Sink, Talk, Waypost, dkimpy, rsa_key, signatures, txt, wait_within};
+use it::{Dns, Lab, MX_PORT, Signature, Sink, Talk, Waypost, dkimpy, forwarding_zone, rsa_key, signatures, txt, wait_within};
 use mail::evidence::DkimResult;
 use msgauth::{Algorithm, KeyPair, Signer, record};
 use serde_json::{Value, json};
 
-use crate::forwarding::records;
-
-/// Unusual messages of foreign.test: unsigned, signed by dkimpy, and changed after signing.
+/// Odd messages of foreign.test: as they are, signed by dkimpy, and signed and then changed.
 struct Odd {
     unsigned: Vec<Vec<u8>>,
     signed: Vec<Vec<u8>>,
@@ -111,7 +109,7 @@ fn forwarded_signatures_stay_valid() {
     let mut waypost = Waypost::configured(&lab, "[forward]\ndomain = \"fwd.example.test\"\n");
     waypost.ok(&["domain", "add", "--bare", "example.test"]);
     let odd = odd(&lab, 60, 3, true);
-    let _dns = Dns::start(&lab, &(records(&lab) + &odd.keys + &waypost.keys("fwd.example.test")));
+    let _dns = Dns::start(&lab, &(forwarding_zone(&lab) + &odd.keys + &waypost.keys("fwd.example.test")));
     let inbox = Sink::start(lab.address(2), MX_PORT);
     waypost.ok(&["alias", "add", "me@example.test", "foo@inbox.test"]);
     waypost.start();

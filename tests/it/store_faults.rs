@@ -3,9 +3,7 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
-use it::{Dns, Lab, MX_PORT, Process, Sink, Talk, Waypost, wait_for};
-
-use crate::main_job::zone;
+use it::{Dns, Lab, MX_PORT, Process, Sink, Talk, Waypost, wait_for, zone};
 
 fn large(number: usize) -> String {
     format!("From: her@foreign.test\r\nSubject: number {number}.\r\n\r\n{}", "0123456789abcdef\r\n".repeat(12_000))

@@ -1,9 +1,7 @@
 //! Mail of a domain with a strict DMARC policy that only SPF vouches for: it would fail at the target for having been forwarded.
 
-use it::{Delivered, Dns, Lab, MX_PORT, Rspamd, Sink, Talk, Waypost, signers, wait_for};
+use it::{Delivered, Dns, Lab, MX_PORT, Rspamd, Sink, Talk, Waypost, forwarding_zone, signers, wait_for};
 use mail::Reply;
-
-use crate::forwarding::records;
 
 struct Scene {
     waypost: Waypost,
@@ -18,7 +16,7 @@ fn scene(forward: &str) -> Scene {
     let mut waypost = Waypost::configured(&lab, &format!("[forward]\ndomain = \"fwd.example.test\"\n{forward}"));
     waypost.ok(&["domain", "add", "--bare", "example.test"]);
     let keys = waypost.keys("fwd.example.test");
-    let dns = Dns::start(&lab, &(records(&lab) + "_dmarc.fwd.example TXT \"v=DMARC1; p=reject; adkim=s; aspf=s\"\n" + &keys));
+    let dns = Dns::start(&lab, &(forwarding_zone(&lab) + "_dmarc.fwd.example TXT \"v=DMARC1; p=reject; adkim=s; aspf=s\"\n" + &keys));
     let judge = |message: &Delivered| {
         let is_ours =
             message.text().lines().take_while(|l| !l.is_empty()).any(|l| l.starts_with("From: ") && l.contains("@fwd.example.test>"));

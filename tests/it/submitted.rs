@@ -1,8 +1,6 @@
 //! What is put right of a submitted message, and what is said of one whose header section is broken.
 
-use it::{Dns, Lab, MX_PORT, Sink, Talk, Waypost};
-
-use crate::main_job::zone;
+use it::{Dns, Lab, MX_PORT, Sink, Talk, Waypost, zone};
 
 struct Office {
     waypost: Waypost,
@@ -37,7 +35,7 @@ fn a_report_to_an_account_without_an_alias_reaches_the_postmaster() {
     let waypost = Waypost::started(&lab, "foo@inbox.test", "postmaster = \"me@example.test\"\n");
     let added = waypost.json(&["account", "add", "ann@example.test"]);
     let warnings = added["warnings"].to_string();
-    assert!(warnings.contains("no alias has the address ann@example.test") && warnings.contains("waypost alias add"), "{warnings}");
+    assert!(warnings.contains("there is no alias for ann@example.test") && warnings.contains("waypost alias add"), "{warnings}");
     let mut ann = waypost.logged_in("ann@example.test", added["password"].as_str().unwrap());
     ann.taken("ann@example.test", "you@nowhere.test", "From: ann@example.test\r\nSubject: into the void\r\n\r\n");
     let report = far.wait_for("Subject: into the void");

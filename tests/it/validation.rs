@@ -2,10 +2,7 @@
 //!
 //! RFC 7672 s.2.1: a failed lookup does not mean insecure. The domain publishes TLSA records; mail sent before they are known would leak.
 
-use it::{DNS_PORT, Dns, Lab, LabAuthority, MX_PORT, Sink, Unbound, Waypost, tlsa_digest, wait_for};
-
-use crate::hostile_out::content;
-use crate::outbound_tls::{domain, tlsa};
+use it::{DNS_PORT, Dns, Lab, LabAuthority, MX_PORT, Sink, Unbound, Waypost, content, domain, tlsa, tlsa_digest, wait_for};
 
 #[test]
 fn mail_waits_until_the_resolver_answers() {
@@ -20,7 +17,7 @@ fn mail_waits_until_the_resolver_answers() {
         + &tlsa("forged", &format!("3 1 1 {digest}"));
     let dns = Dns::start(&lab, &records);
     let extra = format!(
-        "[delivery]\nloopback = true\nhost_pause_s = 1\nkeep_s = 0\n[tls]\nextra_authorities = \"authority.pem\"\n[dns]\nservers = [\"{}:{DNS_PORT}\"]\nvalidate = \"auto\"\ntrust_anchor = \"{}\"\n",
+        "[delivery]\nloopback = true\nhost_pause_s = 1\nidle_timeout_s = 0\n[tls]\nextra_authorities = \"authority.pem\"\n[dns]\nservers = [\"{}:{DNS_PORT}\"]\nvalidate = \"auto\"\ntrust_anchor = \"{}\"\n",
         lab.address(54),
         dns.trust_anchor(&lab).display()
     );

@@ -43,8 +43,7 @@ fn good_lines_are_in_force_from_the_start_and_bad_ones_are_named_everywhere() {
     let named = String::from_utf8(listed.stderr).unwrap();
     assert!(listed.status.success() && [3, 4, 5].iter().all(|line| named.contains(&format!("virtual:{line}: "))), "{named}");
     // The way to mend a bare name, and that the mended file needs no restart.
-    let config = fs::read_to_string(&waypost.config).unwrap();
-    fs::write(&waypost.config, format!("virtual_origin = \"inbox.test\"\n{config}")).unwrap();
+    waypost.configure(|config| config.set("virtual_origin", "inbox.test"));
     waypost.ok(&["reload"]);
     let mut talk = Talk::greeted(waypost.address, MX_PORT);
     talk.expect("MAIL FROM:<her@foreign.test>", "250");

@@ -1,8 +1,6 @@
 //! Domains and accounts come whole and go whole: what is made with them, and what is left of them, is said.
 
-use it::{Dns, Lab, Waypost};
-
-use crate::main_job::zone;
+use it::{Dns, Lab, Waypost, zone};
 
 fn office(lab: &Lab) -> Waypost {
     Waypost::configured(lab, "postmaster = \"boss@inbox.test\"\n[mta_sts]\nmode = \"none\"\n[forward]\ndomain = \"fwd.example.test\"\n")

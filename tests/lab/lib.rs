@@ -5,14 +5,17 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice, clippy::disallowed_methods)]
 
+mod config;
 mod digital_ocean;
 mod dns;
 mod dovecot;
 mod filters;
 mod golden;
+mod inbound;
 mod ipv6;
 mod mount;
 mod opendkim;
+mod outbound;
 mod pebble;
 mod postfix;
 mod postsrsd;
@@ -24,22 +27,27 @@ mod rspamd;
 mod script;
 mod sink;
 mod talk;
+mod tls_sender;
 mod unbound;
 mod waypost;
+mod zones;
 
 use std::net::{Ipv4Addr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+pub use config::Config;
 pub use digital_ocean::{DigitalOcean, OCEAN_TOKEN};
 pub use dns::{DNS_PORT, Dns, UPDATE_SECRET, txt};
 pub use dovecot::{Dovecot, IMAP_PORT, POP3_PORT};
 pub use filters::{DkimFilter, MILTER_PORT, Milter, RSPAMD_PORT, SpamFilter, milter_packet};
 pub use golden::Golden;
+pub use inbound::InboundScene;
 pub use ipv6::LabIpv6;
 pub use mount::Mount;
 pub use opendkim::{OpenDkim, rsa_key};
+pub use outbound::{OutboundScene, content};
 pub use pebble::Pebble;
 pub use postfix::{Postfix, postmap};
 pub use postsrsd::Postsrsd;
@@ -51,8 +59,10 @@ pub use rspamd::Rspamd;
 pub use script::{Script, converse, obedient};
 pub use sink::{Delivered, Sink};
 pub use talk::Talk;
+pub use tls_sender::TlsSender;
 pub use unbound::Unbound;
 pub use waypost::{Waypost, binary};
+pub use zones::{domain, forwarding_zone, sts_domain, tlsa, zone};
 
 /// The port of every mail host in a lab.
 pub const MX_PORT: u16 = 2525;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use mail::{Domain, Reply};
 use net::Issued;
 use rustls::ServerConfig;
-use smtp::server::{Config, Event, Service, Session, TlsInfo};
+use smtp::server::{ServerEvent, ServerOptions, ServerSession, Service, TlsInfo};
 
 use crate::{Script, Wire, server_config, wait_for};
 
@@ -119,7 +119,7 @@ fn serve(
     decide: &Decide,
     judge: &Judge,
 ) -> std::io::Result<()> {
-    let config = Config {
+    let options = ServerOptions {
         hostname: Domain::parse("mx.sink.test").expect("a name"),
         service: Service::Mx,
         starttls: tls.is_some(),
@@ -127,21 +127,21 @@ fn serve(
         max_size_bytes: 100 << 20,
         max_recipients: 1000,
     };
-    let mut session: Session<()> = Session::new(Arc::new(config), None);
+    let mut session: ServerSession<()> = ServerSession::new(Arc::new(options), None);
     let (mut content, mut input, mut output) = (Vec::new(), vec![0; 64 * 1024], Vec::new());
     session.greet();
     loop {
         while let Some(event) = session.next_event() {
             match event {
-                Event::Mail { .. } => session.accept_mail(),
-                Event::Recipient(recipient) => match decide(&recipient.forward_path.to_string()) {
+                ServerEvent::Mail { .. } => session.accept_mail(),
+                ServerEvent::Recipient(recipient) => match decide(&recipient.forward_path.to_string()) {
                     Some(reply) => session.refuse(reply),
                     None => session.accept_recipient(()),
                 },
-                Event::Data => session.accept_data(),
-                Event::Content(bytes) => content.extend_from_slice(&bytes),
-                Event::ContentAborted => content.clear(),
-                Event::ContentEnd => {
+                ServerEvent::Data => session.accept_data(),
+                ServerEvent::Content(bytes) => content.extend_from_slice(&bytes),
+                ServerEvent::ContentAborted => content.clear(),
+                ServerEvent::ContentEnd => {
                     let transaction = session.take_transaction().expect("a transaction");
                     let message = Delivered {
                         from: transaction.reverse_path.to_string(),
@@ -155,17 +155,17 @@ fn serve(
                     if refused.is_none() {
                         messages.lock().expect("the mailbox").push(message);
                     }
-                    session.finish(refused.unwrap_or_else(|| Reply::new(250, (2, 0, 0), "taken")));
+                    session.finish_content(refused.unwrap_or_else(|| Reply::new(250, (2, 0, 0), "taken")));
                 }
-                Event::StartTls => {
+                ServerEvent::StartTls => {
                     session.take_output(&mut output);
                     stream.write_all(&output)?;
                     output.clear();
                     stream = stream.secured(tls.expect("TLS is offered"))?;
                     session.tls_established(TlsInfo { description: "TLS".into() });
                 }
-                Event::Auth(_) => {}
-                Event::Close => {
+                ServerEvent::Auth(_) => {}
+                ServerEvent::Close => {
                     session.take_output(&mut output);
                     return stream.write_all(&output);
                 }

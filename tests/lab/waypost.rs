@@ -11,8 +11,8 @@ use std::sync::OnceLock;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::dns::{DNS_PORT, txt};
-use crate::{HTTP_PORT, HTTPS_PORT, Lab, MX_PORT, POLICY_PORT, Process, SUBMISSION_PORT, SUBMISSIONS_PORT, Talk, base64, wait_for};
+use crate::dns::txt;
+use crate::{Config, Lab, MX_PORT, Process, SUBMISSION_PORT, Talk, base64, wait_for};
 
 /// Our server: a configuration, a data directory, and sometimes a process.
 #[derive(Debug)]
@@ -43,48 +43,28 @@ pub fn binary() -> &'static Path {
 }
 
 impl Waypost {
-    /// Writes a configuration: listeners, a certificate, loopback delivery, the lab's DNS; then `extra`, which begins with
-    /// top-level options and may go on with sections of its own. A `[delivery]` or `[forward]` section there stands instead of the
-    /// lab's, except for the ports; one called `[dns]` gets the lab's server where it names none. HTTP and HTTPS are there where `extra` has a section that needs them. The lab's takes mail that nobody vouches for, and stores it before it is passed on.
-    pub fn configured(lab: &Lab, extra: &str) -> Self {
-        let address = lab.address(1);
+    /// Writes a configuration, [`Config::new`] of `options`, and a certificate.
+    pub fn configured(lab: &Lab, options: &str) -> Self {
         let (certificate, key) = net::self_signed(&["mx.example.test".into()]).expect("a certificate");
         lab.write("cert.pem", &certificate);
         let key = lab.write("key.pem", &key);
         std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("chmod");
-        let (top, sections) = extra.split_at(if extra.starts_with('[') { 0 } else { extra.find("\n[").map_or(extra.len(), |n| n + 1) });
-        let tls = if sections.contains("[tls]\n") { "" } else { "[tls]\n" };
-        let delivery = if sections.contains("[delivery]\n") { "" } else { "[delivery]\nloopback = true\nhost_pause_s = 1\n" };
-        let dns = if sections.contains("[dns]\n") { "" } else { "[dns]\n" };
-        let ipv6 = if sections.contains("ipv6 = ") { "" } else { "ipv6 = false\n" };
-        let forward = if sections.contains("[forward]\n") { "" } else { "[forward]\nmode = \"queue\"\nunauthenticated = \"accept\"\n" };
-        let validate = if sections.contains("validate = ") { "" } else { "validate = \"off\"\n" };
-        let servers =
-            if sections.contains("\nservers = ") { String::new() } else { format!("servers = [\"{}:{DNS_PORT}\"]\n", lab.address(53)) };
-        let sections = format!("{dns}{tls}{forward}{delivery}{sections}")
-            .replace("[dns]\n", &format!("[dns]\n{servers}{validate}port = {DNS_PORT}\nresolvers = []\n"))
-            .replace("[tls]\n", "[tls]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"\n")
-            .replace("[delivery]\n", &format!("[delivery]\nport = {MX_PORT}\npolicy_port = {POLICY_PORT}\n{ipv6}"));
-        let web = if ["[acme]\n", "[client_config]\n", "[mta_sts]\n"].iter().any(|section| sections.contains(section)) {
-            format!("http = [\"{address}:{HTTP_PORT}\"]\nhttps = [\"{address}:{HTTPS_PORT}\"]\n")
-        } else {
-            "http = []\nhttps = []\n".into()
-        };
-        let config = lab.write(
-            "waypost.toml",
-            &format!(
-                "hostname = \"mx.example.test\"\ndata_dir = \"data\"\n{top}\n\
-                 [listen]\nmx = [\"{address}:{MX_PORT}\"]\nsubmission = [\"{address}:{SUBMISSION_PORT}\"]\nsubmissions = [\"{address}:{SUBMISSIONS_PORT}\"]\n{web}\
-                 {sections}\n"
-            ),
-        );
-        std::fs::create_dir_all(lab.path().join("data")).expect("the data directory");
-        Self { config, data: lab.path().join("data"), address, log: lab.path().join("waypost.log"), process: None }
+        let (config, data) = (lab.path().join("waypost.toml"), lab.path().join("data"));
+        Config::new(lab, options).write(&config);
+        std::fs::create_dir_all(&data).expect("the data directory");
+        Self { config, data, address: lab.address(1), log: lab.path().join("waypost.log"), process: None }
+    }
+
+    /// Changes the configuration file. A running server reads it at the next reload.
+    pub fn configure(&self, change: impl FnOnce(&mut Config) -> &mut Config) {
+        let mut config = Config::read(&self.config);
+        change(&mut config);
+        config.write(&self.config);
     }
 
     /// Configured as above, hosting example.test with `me@` to `target`, and started.
-    pub fn started(lab: &Lab, target: &str, extra: &str) -> Self {
-        let mut waypost = Self::configured(lab, extra);
+    pub fn started(lab: &Lab, target: &str, options: &str) -> Self {
+        let mut waypost = Self::configured(lab, options);
         waypost.start_hosting(target);
         waypost
     }
@@ -241,6 +221,11 @@ impl Waypost {
     pub fn queued(&self) -> usize {
         let list = self.json(&["queue", "list"]);
         list["messages"].as_array().unwrap_or_else(|| panic!("no messages in {list}")).len()
+    }
+
+    /// The id of the first message in the queue.
+    pub fn first_id(&self) -> String {
+        self.json(&["queue", "list"])["messages"][0]["id"].as_str().expect("a message").to_owned()
     }
 
     /// Waits until nothing is queued.

@@ -1,4 +1,4 @@
-//! `/v1/aliases`: what addresses lead to.
+//! `/v1/aliases`: aliases and their targets.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,19 +12,21 @@ use axum::response::{IntoResponse, Response};
 use directory::{Alias, AliasSource, Directory, Origin, StrictDomain, Target};
 use hyper::body::Frame;
 use mail::{Domain, Mailbox};
+use mta::LiveDirectory;
 use store::DirectoryChange;
 
 use crate::api::{
     AliasFilter, AliasTest, AliasView, Changed, Enable, FailedTarget, ImportLine, NewAlias, NewStrictDomain, TestQuery, TestStep,
     VirtualFileView,
 };
-use crate::changes::{check_alias, existing};
+use crate::changes::{DirectoryEditor, check_alias, existing};
+use crate::control::Control;
 use crate::error::ApiError;
 use crate::extract::{Body, Params, parsed, parsed_name};
 use crate::pauses::pauses_of;
-use crate::server::Shared;
+use crate::targets::TargetChecker;
 
-/// The list is written in pieces of about this many octets.
+/// Size of the pieces in which the list is written, in octets.
 const PIECE_BYTES: usize = 32 * 1024;
 
 fn view(directory: &Directory, alias: &Alias) -> AliasView {
@@ -41,17 +43,17 @@ fn view(directory: &Directory, alias: &Alias) -> AliasView {
     }
 }
 
-pub(crate) async fn list(State(shared): State<Shared>, Params(filter): Params<AliasFilter>) -> Result<Response, ApiError> {
+pub(crate) async fn list(State(live): State<Arc<LiveDirectory>>, Params(filter): Params<AliasFilter>) -> Result<Response, ApiError> {
     let domain: Option<Domain> = filter.domain.map(|name| parsed("a domain", &name)).transpose()?;
-    let body = AliasList { directory: shared.handles.live.current(), domain, next: Some(0), is_first: true };
+    let body = AliasList { directory: live.current(), domain, next: Some(0), is_first: true };
     Ok(([(CONTENT_TYPE, "application/json")], axum::body::Body::new(body)).into_response())
 }
 
-/// The list is written piece by piece: with very many aliases, all of it would be more memory than the directory.
+/// The list, written piece by piece: as a whole, it could take more memory than the directory.
 struct AliasList {
     directory: Arc<Directory>,
     domain: Option<Domain>,
-    /// The place of the next alias; nothing at the end.
+    /// The position of the next alias; `None` at the end.
     next: Option<usize>,
     is_first: bool,
 }
@@ -91,19 +93,17 @@ impl hyper::body::Body for AliasList {
     }
 }
 
-/// What of the virtual file is not in force.
-pub(crate) async fn virtual_file(State(shared): State<Shared>) -> Json<VirtualFileView> {
-    // The file as it is now, not as it was at the last question.
-    drop(shared.handles.live.current());
-    Json(shared.handles.live.virtual_faults().map_or_else(VirtualFileView::default, |faults| VirtualFileView {
+/// Returns the lines of the virtual file that are not in effect.
+pub(crate) async fn virtual_file(State(live): State<Arc<LiveDirectory>>) -> Json<VirtualFileView> {
+    Json(live.virtual_faults().map_or_else(VirtualFileView::default, |faults| VirtualFileView {
         path: Some(faults.path.display().to_string()),
         unread: faults.whole,
         faults: faults.lines.into_iter().map(|(line, text)| ImportLine { line, text }).collect(),
     }))
 }
 
-/// Reads an alias as people write it.
-pub(crate) fn read(source: &str, targets: &[String]) -> Result<Alias, ApiError> {
+/// Parses an alias as operators write it.
+pub(crate) fn parse(source: &str, targets: &[String]) -> Result<Alias, ApiError> {
     const WHAT: &str = "an address (me@example.com) or a catch-all (@example.com)";
     std::iter::once(source).chain(targets.iter().map(String::as_str)).try_for_each(refuse_wildcard)?;
     Ok(Alias {
@@ -114,31 +114,36 @@ pub(crate) fn read(source: &str, targets: &[String]) -> Result<Alias, ApiError> 
     })
 }
 
-/// Who writes `*@example.com` means all of the domain, and would get the address of a user called `*`.
+/// Refuses `*@example.com`: it means the whole domain, but is the address of a user called `*`.
 pub(crate) fn refuse_wildcard(text: &str) -> Result<(), ApiError> {
     match text.strip_prefix("*@") {
-        Some(domain) => Err(ApiError::bad(format!("`{text}` would be the address of a user called `*`"))
-            .hint(format!("every address of the domain is written @{domain}"))),
+        Some(domain) => Err(ApiError::bad(format!("`{text}` is the address of a user called `*`"))
+            .hint(format!("for every address of the domain, use @{domain}"))),
         None => Ok(()),
     }
 }
 
-pub(crate) async fn add(State(shared): State<Shared>, Body(new): Body<NewAlias>) -> Result<Json<Changed>, ApiError> {
-    let alias = read(&new.source, &new.targets)?;
-    let changing = shared.changing.lock().await;
-    let directory = shared.handles.live.current();
+pub(crate) async fn add(
+    State(editor): State<DirectoryEditor>,
+    State(checker): State<TargetChecker>,
+    Body(new): Body<NewAlias>,
+) -> Result<Json<Changed>, ApiError> {
+    let alias = parse(&new.source, &new.targets)?;
+    let edit = editor.begin().await;
+    let directory = edit.directory();
     if let Some(old) = directory.lookup(&alias.source.to_string()).filter(|old| old.origin == Origin::Database)
         && !new.replace
     {
-        return Err(ApiError::conflict(format!("there is already an alias {} → {}", old.source, targets(old)))
-            .hint("to replace it, run the command again with --replace"));
+        return Err(
+            ApiError::conflict(format!("the alias already exists: {} → {}", old.source, targets(old))).hint("to replace it, use --replace")
+        );
     }
     check_alias(&directory, &alias)?;
     let said = format!("{} → {}", alias.source, targets(&alias));
     let change = DirectoryChange::AddAlias { alias: alias.clone(), replace: new.replace };
-    let mut changed = shared.commit(said, vec![change]).await?;
-    drop(changing);
-    changed.warnings.extend(shared.look_at(&alias.targets).await.into_iter().filter(|look| look.is_wrong).map(|look| look.to_string()));
+    let mut changed = edit.commit(said, vec![change]).await?;
+    drop(edit);
+    changed.warnings.extend(checker.look_at(&alias.targets).await.into_iter().filter(|look| look.is_wrong).map(|look| look.to_string()));
     Ok(Json(changed))
 }
 
@@ -149,19 +154,19 @@ pub(crate) fn targets(alias: &Alias) -> String {
 fn refuse_file(alias: &Alias) -> Result<(), ApiError> {
     match alias.origin {
         Origin::Database => Ok(()),
-        Origin::File => Err(ApiError::conflict(format!("{} stands in the virtual file", alias.source))
-            .hint("change it there; the file is read at once. Or add an alias here, which goes before the file")),
+        Origin::File => Err(ApiError::conflict(format!("{} is defined in the virtual file", alias.source))
+            .hint("change it there, which takes effect at once; or add an alias here, which takes precedence over the file")),
     }
 }
 
 pub(crate) async fn enable(
-    State(shared): State<Shared>,
+    State(editor): State<DirectoryEditor>,
     Path(source): Path<String>,
     Body(enable): Body<Enable>,
 ) -> Result<Json<Changed>, ApiError> {
     let source: AliasSource = parsed("an alias", &source)?;
-    let _changing = shared.changing.lock().await;
-    let directory = shared.handles.live.current();
+    let edit = editor.begin().await;
+    let directory = edit.directory();
     let alias = existing(&directory, &source)?;
     refuse_file(alias)?;
     if enable.enabled {
@@ -169,42 +174,46 @@ pub(crate) async fn enable(
     }
     let word = if enable.enabled { "enabled" } else { "disabled" };
     let change = DirectoryChange::EnableAlias(source.clone(), enable.enabled);
-    Ok(Json(shared.commit(format!("{source} is {word}"), vec![change]).await?))
+    Ok(Json(edit.commit(format!("{word} {source}"), vec![change]).await?))
 }
 
-/// Sets what it does with mail that would not survive forwarding; of aliases in the virtual file too.
+/// Sets what an alias does with mail that would fail DMARC after forwarding; also for aliases of the virtual file.
 pub(crate) async fn set_strict_domain(
-    State(shared): State<Shared>,
+    State(editor): State<DirectoryEditor>,
     Path(source): Path<String>,
     Body(new): Body<NewStrictDomain>,
 ) -> Result<Json<Changed>, ApiError> {
     let source: AliasSource = parsed("an alias", &source)?;
     let setting: Option<StrictDomain> = new.strict_domain.map(|word| parsed("a setting", &word)).transpose()?;
-    let _changing = shared.changing.lock().await;
-    existing(&shared.handles.live.current(), &source)?;
-    let what = setting.map_or_else(|| "what the configuration says".to_owned(), |setting| setting.to_string());
-    let changed = format!("{source}: {what}, for mail of strict domains");
-    Ok(Json(shared.commit(changed, vec![DirectoryChange::SetStrictDomain(source, setting)]).await?))
+    let edit = editor.begin().await;
+    existing(&edit.directory(), &source)?;
+    let what = setting.map_or_else(|| "as configured".to_owned(), |setting| setting.to_string());
+    let changed = format!("{source}: mail of strict domains: {what}");
+    Ok(Json(edit.commit(changed, vec![DirectoryChange::SetStrictDomain(source, setting)]).await?))
 }
 
-pub(crate) async fn remove(State(shared): State<Shared>, Path(source): Path<String>) -> Result<Json<Changed>, ApiError> {
+pub(crate) async fn remove(State(editor): State<DirectoryEditor>, Path(source): Path<String>) -> Result<Json<Changed>, ApiError> {
     let source: AliasSource = parsed("an alias", &source)?;
-    let _changing = shared.changing.lock().await;
-    let directory = shared.handles.live.current();
+    let edit = editor.begin().await;
+    let directory = edit.directory();
     refuse_file(existing(&directory, &source)?)?;
     Ok(Json(
-        shared
-            .commit(
-                format!("{source} is removed"),
-                vec![DirectoryChange::SetStrictDomain(source.clone(), None), DirectoryChange::RemoveAlias(source)],
-            )
-            .await?,
+        edit.commit(
+            format!("removed {source}"),
+            vec![DirectoryChange::SetStrictDomain(source.clone(), None), DirectoryChange::RemoveAlias(source)],
+        )
+        .await?,
     ))
 }
 
-pub(crate) async fn test(State(shared): State<Shared>, Params(query): Params<TestQuery>) -> Result<Json<AliasTest>, ApiError> {
+pub(crate) async fn test(
+    State(live): State<Arc<LiveDirectory>>,
+    State(checker): State<TargetChecker>,
+    State(control): State<Arc<dyn Control>>,
+    Params(query): Params<TestQuery>,
+) -> Result<Json<AliasTest>, ApiError> {
     let address: Mailbox = parsed("an address", &query.address)?;
-    let directory = shared.handles.live.current();
+    let directory = live.current();
     let mut answer = AliasTest {
         address: address.to_string(),
         hosted: directory.hosts(&address.domain),
@@ -215,16 +224,16 @@ pub(crate) async fn test(State(shared): State<Shared>, Params(query): Params<Tes
         doubts: Vec::new(),
     };
     match directory.explain(&address) {
-        // A foreign address expands to itself, but mail for it is not taken here.
-        Ok(_) if !answer.hosted => answer
-            .failed
-            .push(FailedTarget { address: address.to_string(), reason: format!("{} is not a domain of this server", address.domain) }),
+        // A foreign address expands to itself, but mail to it is refused.
+        Ok(_) if !answer.hosted => {
+            answer.failed.push(FailedTarget { address: address.to_string(), reason: format!("{} is not hosted here", address.domain) })
+        }
         Ok(expansion) => {
             let targets: Vec<Target> = expansion.targets.iter().cloned().map(Target::Address).collect();
-            answer.doubts = shared.look_at(&targets).await.iter().map(ToString::to_string).collect();
+            answer.doubts = checker.look_at(&targets).await.iter().map(ToString::to_string).collect();
             let text = |mailboxes: &[Mailbox]| mailboxes.iter().map(Mailbox::to_string).collect();
             answer.targets = text(&expansion.targets);
-            answer.paused = pauses_of(&shared, &expansion.targets);
+            answer.paused = pauses_of(control.as_ref(), &expansion.targets);
             answer.failed =
                 expansion.failed.iter().map(|(at, error)| FailedTarget { address: at.to_string(), reason: error.to_string() }).collect();
             answer.steps = expansion

@@ -1,16 +1,23 @@
-//! `/v1/confirmations`: what Gmail has sent to have an address confirmed.
+//! `/v1/confirmations`: messages by which Gmail asks to confirm an address.
+
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use net::Clock;
 
 use crate::api::{ConfirmationView, TestQuery};
+use crate::control::Control;
 use crate::error::ApiError;
 use crate::extract::{Params, parsed};
-use crate::server::Shared;
 
-pub(crate) async fn list(State(shared): State<Shared>, Params(query): Params<TestQuery>) -> Result<Json<Vec<ConfirmationView>>, ApiError> {
+pub(crate) async fn list(
+    State(control): State<Arc<dyn Control>>,
+    State(clock): State<Clock>,
+    Params(query): Params<TestQuery>,
+) -> Result<Json<Vec<ConfirmationView>>, ApiError> {
     let address = parsed("an address", &query.address)?;
-    let found = shared.handles.confirmations.of(&address, shared.handles.clock.now_ms());
+    let found = control.confirmations(&address, clock.now_ms());
     let view = |c: mta::Confirmation| ConfirmationView { address: c.address.to_string(), code: c.code, link: c.link, at_ms: c.at_ms };
     Ok(Json(found.into_iter().map(view).collect()))
 }

@@ -1,7 +1,7 @@
-//! The faces towards the operator: an HTTP API with JSON, over a Unix socket.
+//! The control API: HTTP with JSON over a Unix socket, for the commands of the operator.
 //!
-//! The routes stand in [`router`], the values that they take and give in [`api`]. Invariant: this is the only crate that
-//! knows JSON, and it never reads a table behind the store's back.
+//! The routes are in [`router`], the values of requests and answers in [`api`]. Invariant: every change goes through the store, and no private
+//! key or password hash leaves through the API.
 
 mod accounts;
 mod aliases;
@@ -9,6 +9,8 @@ pub mod api;
 mod certificates;
 mod changes;
 mod confirmations;
+mod context;
+mod control;
 mod domains;
 mod error;
 mod extract;
@@ -23,11 +25,12 @@ mod server;
 mod socket;
 mod targets;
 
-pub use certificates::{Certificates, RenewCertificates};
+pub use context::ApiContext;
+pub use control::{Control, ControlError, ControlFuture};
 pub use error::ApiError;
 pub use messages::{Peer, is_local_user};
 pub use reports::ReportFacts;
-pub use server::{Handles, Release, Reload, Retry, Submit, router, submit_router};
+pub use server::{router, submit_router};
 pub use socket::{bind, bind_for_all, serve};
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
-//! `/v1/reports`: what other servers report about our mail and our TLS.
+//! `/v1/reports`: DMARC reports and TLS reports by other servers about our mail.
 //!
-//! RFC 9990, RFC 8460. Invariant: reports are read one after the other, so that the store has time for mail in between; a name that DNS does not give
-//! soon is left out.
+//! RFC 9990, RFC 8460. Invariant: reports are read one by one, so that they do not block mail in the store; a name that DNS does not return in time is
+//! omitted.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::reports::advice::advice;
@@ -13,7 +14,9 @@ use ::reports::summary::{DomainSummary, Messages, reporter};
 use axum::Json;
 use axum::extract::{Path, State};
 use mail::Domain;
-use store::{KeptReport, KeptRows, KeptTlsPolicy, ReportFilter};
+use mta::LiveDirectory;
+use net::{Clock, Resolver};
+use store::{KeptReport, KeptRows, KeptTlsPolicy, ReportFilter, Store};
 
 use crate::api::{
     DomainReports, FailingSource, MessagesByClass, OrganisationView, ReportView, ReportsQuery, ReportsSummary, RowView, SummaryQuery,
@@ -22,56 +25,69 @@ use crate::api::{
 use crate::error::ApiError;
 use crate::extract::{Params, parsed};
 use crate::queue::{PAGE, PAGE_MAX};
-use crate::server::Shared;
 
-/// At most this many reports are summed up.
+/// Maximum reports in a summary.
 const REPORTS_MAX: u32 = 20_000;
 
-/// Days where the request does not say.
+/// Default days of a summary.
 const DAYS: u32 = 30;
 
-/// Reports are kept no longer than this.
+/// Maximum days of a summary: reports are not kept longer.
 const DAYS_MAX: u32 = 400;
 
-/// So many sources of a domain are shown.
+/// Maximum sources shown of a domain.
 const SOURCES_SHOWN: usize = 20;
 
-/// So many failures of TLS of a domain are shown.
+/// Maximum TLS failures shown of a domain.
 const FAILURES_SHOWN: usize = 20;
 
-/// So many addresses are asked for their names.
+/// Maximum addresses whose names are looked up.
 const NAMED_MAX: usize = 20;
 
-/// Names that take longer are left out.
+/// Maximum time to look up names.
 const NAMES_WAIT: Duration = Duration::from_secs(5);
 
-/// What reports are judged by.
+/// Facts about this server that classify the rows of reports.
 #[derive(Debug, Clone)]
 pub struct ReportFacts {
-    /// The addresses from which mail leaves.
+    /// The addresses of outgoing mail.
     pub addresses: Vec<IpAddr>,
-    /// The domain under which forwards leave.
+    /// The forwarding domain.
     pub forwarding: Domain,
 }
 
-fn own(shared: &Shared) -> Own {
-    let facts = &shared.handles.report_facts;
-    let directory = shared.handles.live.current();
-    let domains = directory.contents().domains.iter().map(|domain| domain.name.to_string()).collect();
-    Own { addresses: facts.addresses.clone(), forwarding: facts.forwarding.to_string(), domains }
+/// Reads reports and the facts that classify them.
+#[derive(Clone)]
+pub(crate) struct ReportReader {
+    pub store: Store,
+    pub live: Arc<LiveDirectory>,
+    pub facts: ReportFacts,
+}
+
+impl ReportReader {
+    fn own(&self) -> Own {
+        let directory = self.live.current();
+        let domains = directory.contents().domains.iter().map(|domain| domain.name.to_string()).collect();
+        Own { addresses: self.facts.addresses.clone(), forwarding: self.facts.forwarding.to_string(), domains }
+    }
 }
 
 fn domain(text: Option<&String>) -> Result<Option<String>, ApiError> {
     text.map(|text| parsed::<Domain>("a domain", text).map(|domain| domain.to_string())).transpose()
 }
 
-pub(crate) async fn summary(State(shared): State<Shared>, Params(query): Params<SummaryQuery>) -> Result<Json<ReportsSummary>, ApiError> {
+pub(crate) async fn summary(
+    State(reader): State<ReportReader>,
+    State(clock): State<Clock>,
+    State(resolver): State<Option<Resolver>>,
+    Params(query): Params<SummaryQuery>,
+) -> Result<Json<ReportsSummary>, ApiError> {
     let days = query.days.unwrap_or(DAYS).clamp(1, DAYS_MAX);
-    let (own, only) = (own(&shared), domain(query.domain.as_ref())?);
-    let since_s = shared.handles.clock.now_ms() / 1000 - i64::from(days) * 86_400;
-    // A report of TLS can be about several domains; its policies are looked at one by one.
+    let (own, only) = (reader.own(), domain(query.domain.as_ref())?);
+    let since_s = clock.now_ms() / 1000 - i64::from(days) * 86_400;
+    // A TLS report can be about several domains, so its policies are filtered one by one.
     let filter = ReportFilter { since_s, domain: None, before: None, limit: REPORTS_MAX };
-    let heads = shared.handles.store.reports(filter).await?;
+    let heads = reader.store.reports(filter).await?;
     let is_cut = heads.len() == REPORTS_MAX as usize;
     let wanted = |name: &str| only.as_ref().is_none_or(|only| only == name);
     let silent = own.domains.iter().filter(|name| wanted(name)).map(|name| (name.clone(), DomainSummary::default()));
@@ -80,7 +96,7 @@ pub(crate) async fn summary(State(shared): State<Shared>, Params(query): Params<
         if head.kind != "tls" && !wanted(&head.domain) {
             continue;
         }
-        let Some((head, rows)) = shared.handles.store.report(head.n).await? else { continue };
+        let Some((head, rows)) = reader.store.report(head.n).await? else { continue };
         match rows {
             KeptRows::Dmarc(rows) => add_dmarc(summaries.entry(head.domain.clone()).or_default(), &own, &head, &rows),
             KeptRows::Tls(policies) => policies.iter().filter(|p| wanted(&p.domain)).for_each(|policy| {
@@ -89,7 +105,7 @@ pub(crate) async fn summary(State(shared): State<Shared>, Params(query): Params<
         }
     }
     let mut domains: Vec<DomainReports> = summaries.iter().map(|(name, summary)| view(name, summary)).collect();
-    name_sources(&shared, &mut domains).await;
+    name_sources(resolver.as_ref(), &mut domains).await;
     Ok(Json(ReportsSummary { days, is_cut, domains }))
 }
 
@@ -162,9 +178,9 @@ fn view(name: &str, summary: &DomainSummary) -> DomainReports {
     }
 }
 
-/// Asks DNS who the sources are, side by side.
-async fn name_sources(shared: &Shared, domains: &mut [DomainReports]) {
-    let Some(resolver) = &shared.handles.resolver else { return };
+/// Looks up the names of the sources concurrently.
+async fn name_sources(resolver: Option<&Resolver>, domains: &mut [DomainReports]) {
+    let Some(resolver) = resolver else { return };
     let sources: Vec<&mut FailingSource> = domains.iter_mut().flat_map(|domain| &mut domain.failing).take(NAMED_MAX).collect();
     let asked: Vec<_> = sources
         .into_iter()
@@ -178,22 +194,22 @@ async fn name_sources(shared: &Shared, domains: &mut [DomainReports]) {
             source.name = asked.await.ok().flatten();
         }
     };
-    // Whoever was not asked in time stays without a name.
+    // A name that does not arrive in time is omitted.
     let _ = tokio::time::timeout(NAMES_WAIT, answers).await;
 }
 
-pub(crate) async fn list(State(shared): State<Shared>, Params(query): Params<ReportsQuery>) -> Result<Json<Vec<ReportView>>, ApiError> {
+pub(crate) async fn list(State(store): State<Store>, Params(query): Params<ReportsQuery>) -> Result<Json<Vec<ReportView>>, ApiError> {
     let limit = query.limit.unwrap_or(PAGE).clamp(1, PAGE_MAX);
     let filter = ReportFilter { since_s: 0, domain: domain(query.domain.as_ref())?, before: query.before, limit };
-    Ok(Json(shared.handles.store.reports(filter).await?.into_iter().map(head).collect()))
+    Ok(Json(store.reports(filter).await?.into_iter().map(head).collect()))
 }
 
-pub(crate) async fn show(State(shared): State<Shared>, Path(id): Path<String>) -> Result<Json<WholeReport>, ApiError> {
+pub(crate) async fn show(State(reader): State<ReportReader>, Path(id): Path<String>) -> Result<Json<WholeReport>, ApiError> {
     let n: i64 = parsed("the number of a report", &id)?;
-    let Some((kept, rows)) = shared.handles.store.report(n).await? else {
-        return Err(ApiError::missing(format!("there is no report {n}")).hint("waypost reports list shows what is"));
+    let Some((kept, rows)) = reader.store.report(n).await? else {
+        return Err(ApiError::missing(format!("no such report: {n}")).hint("waypost reports list shows all reports"));
     };
-    let own = own(&shared);
+    let own = reader.own();
     let (rows, policies) = match rows {
         KeptRows::Dmarc(rows) => (rows.iter().map(|found| row(&own, found)).collect(), Vec::new()),
         KeptRows::Tls(policies) => (Vec::new(), policies.into_iter().map(policy).collect()),

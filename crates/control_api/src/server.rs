@@ -1,112 +1,37 @@
-//! The routes, and what they may touch.
+//! The routes of the API.
 //!
-//! Invariant: every change goes the same way ([`crate::changes`]): checked, stored, put in force.
+//! Invariant: every change of the directory is checked, stored and put into effect in the same way ([`crate::changes`]).
 
-use std::pin::Pin;
 use std::sync::Arc;
 
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{Method, StatusCode, Uri};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use axum::{Json, Router};
-use mail::Reply;
-use mta::passwords::PasswordKey;
-use mta::{Confirmations, LiveDirectory, Pauses, Submission, Submitted};
-use store::{Store, StoreError};
-use tokio::sync::{Mutex, Semaphore};
+use mta::LiveDirectory;
 
 use crate::api::Reloaded;
-use crate::certificates::{self, Certificates};
+use crate::context::{ApiContext, ApiState};
+use crate::control::{Control, ControlError};
 use crate::error::ApiError;
-use crate::messages::ROOM_KIB;
-use crate::reports::{self, ReportFacts};
-use crate::{accounts, aliases, confirmations, domains, held, import, keys, messages, pauses, queue, targets};
+use crate::{accounts, aliases, certificates, confirmations, domains, held, import, keys, messages, pauses, queue, reports, targets};
 
-/// The largest body of a request, in octets.
+/// Maximum body of a request, in octets.
 const BODY_MAX_BYTES: usize = 16 * 1024 * 1024;
 
-/// Reads the configuration again; answers what is in force now, or why the old one stays.
-pub type Reload = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<String, String>> + Send>> + Send + Sync>;
-
-/// Lets a held message go: its id, and whether it is wrapped.
-pub type Release = Arc<dyn Fn(mail::QueueId, bool) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>> + Send + Sync>;
-
-/// Takes mail of a program on this machine.
-pub type Submit = Arc<dyn Fn(Submission) -> Pin<Box<dyn Future<Output = Result<Submitted, Reply>> + Send>> + Send + Sync>;
-
-/// Tells whoever delivers to try now what is due.
-pub type Retry = Arc<dyn Fn() + Send + Sync>;
-
-/// What the routes may touch.
-#[derive(Clone)]
-pub struct Handles {
-    /// The queue and the directory.
-    pub store: Store,
-    /// The directory in force.
-    pub live: Arc<LiveDirectory>,
-    /// The key of the passwords that some mechanisms need.
-    pub password_key: Arc<PasswordKey>,
-    /// The time.
-    pub clock: net::Clock,
-    /// Called when something is due now.
-    pub retry: Retry,
-    /// Lets a held message go, as it came or within one of ours.
-    pub release: Release,
-    /// Takes mail of programs on this machine.
-    pub submit: Submit,
-    /// The largest message, in octets.
-    pub message_max_bytes: Arc<dyn Fn() -> u64 + Send + Sync>,
-    /// What Gmail has sent to have addresses confirmed.
-    pub confirmations: Confirmations,
-    /// DNS, to see whether a record is published.
-    pub resolver: Option<net::Resolver>,
-    /// What gets no mail for now; `None` where no server runs.
-    pub pauses: Option<Pauses>,
-    /// Whether the configuration names the next hop of a domain, so that DNS does not matter.
-    pub has_route: Arc<dyn Fn(&mail::Domain) -> bool + Send + Sync>,
-    /// What reports of other servers are judged by.
-    pub report_facts: ReportFacts,
-    /// The certificates.
-    pub certificates: Certificates,
-    /// Reads the configuration again; `None` where no server runs.
-    pub reload: Option<Reload>,
-    /// How the server is.
-    pub status: Arc<dyn Fn() -> serde_json::Value + Send + Sync>,
+/// Returns the only route of the socket that every user of this machine may open.
+pub fn submit_router(context: ApiContext) -> Router {
+    Router::new().route("/v1/messages", submission()).fallback(unknown).with_state(ApiState::new(context))
 }
 
-impl std::fmt::Debug for Handles {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Handles").finish_non_exhaustive()
-    }
-}
-
-/// What the handlers share.
-#[derive(Clone)]
-pub(crate) struct Shared {
-    pub handles: Handles,
-    /// One change at a time: two that are sound by themselves can make a circle together.
-    pub changing: Arc<Mutex<()>>,
-    /// Memory for messages that are being read, in KiB.
-    pub room: Arc<Semaphore>,
-}
-
-impl Shared {
-    fn new(handles: Handles) -> Self {
-        Self { handles, changing: Arc::default(), room: Arc::new(Semaphore::new(ROOM_KIB as usize)) }
-    }
-}
-
-/// The one route of the socket that everybody on this machine may open.
-pub fn submit_router(handles: Handles) -> Router {
-    Router::new().route("/v1/messages", submission()).fallback(unknown).with_state(Shared::new(handles))
-}
-
-fn submission() -> MethodRouter<Shared> {
+fn submission() -> MethodRouter<ApiState> {
     post(messages::submit).layer(DefaultBodyLimit::disable())
 }
 
-/// The API's routes, all under `/v1`.
-pub fn router(handles: Handles) -> Router {
+/// Returns all routes of the API, under `/v1`.
+pub fn router(context: ApiContext) -> Router {
     let v1 = Router::new()
         .route("/domains", get(domains::list).post(domains::add))
         .route("/domains/{name}", delete(domains::remove))
@@ -149,32 +74,42 @@ pub fn router(handles: Handles) -> Router {
         .route("/reports/{id}", get(reports::show))
         .route("/status", get(status))
         .route("/reload", post(reload));
+    let directory = context.live.clone();
     Router::new()
         .nest("/v1", v1)
         .fallback(unknown)
         .method_not_allowed_fallback(not_allowed)
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
-        .with_state(Shared::new(handles))
+        .layer(from_fn_with_state(directory, refresh_directory))
+        .with_state(ApiState::new(context))
 }
 
-async fn status(State(shared): State<Shared>) -> Json<serde_json::Value> {
-    Json((shared.handles.status)())
+/// Each request sees the virtual file as it is now.
+async fn refresh_directory(State(directory): State<Arc<LiveDirectory>>, request: Request, next: Next) -> Response {
+    directory.refreshed().await;
+    next.run(request).await
 }
 
-async fn reload(State(shared): State<Shared>) -> Result<Json<Reloaded>, ApiError> {
-    let Some(reload) = &shared.handles.reload else {
-        return Err(ApiError::conflict("no server runs, so there is nothing to reload").hint("start it: waypost serve"));
-    };
-    match reload().await {
+async fn status(State(control): State<Arc<dyn Control>>) -> Json<serde_json::Value> {
+    Json(control.status())
+}
+
+async fn reload(State(control): State<Arc<dyn Control>>) -> Result<Json<Reloaded>, ApiError> {
+    match control.reload().await {
         Ok(message) => Ok(Json(Reloaded { message })),
-        Err(error) => Err(ApiError::conflict(error).hint("correct the configuration; the one before stays in force")),
+        Err(ControlError::NotRunning) => {
+            Err(ApiError::conflict("the server is not running, so there is nothing to reload").hint("start it: waypost serve"))
+        }
+        Err(ControlError::Failed(error)) => {
+            Err(ApiError::conflict(error).hint("correct the configuration; until then the old one stays in effect"))
+        }
     }
 }
 
 async fn unknown(uri: Uri) -> ApiError {
-    ApiError::missing(format!("there is no route {}", uri.path())).hint("the command line and the server may be of different versions")
+    ApiError::missing(format!("unknown route {}", uri.path())).hint("the command and the server may be of different versions")
 }
 
 async fn not_allowed(method: Method, uri: Uri) -> ApiError {
-    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} cannot be used on {}", uri.path()))
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not allowed for {}", uri.path()))
 }

@@ -22,7 +22,7 @@ pub fn advice(domain: &str, summary: &DomainSummary) -> Vec<String> {
     }
     if summary.count(Class::Foreign) > 0 {
         all.push(format!(
-            "a foreign source is a forger, or a sender of yours that is not set up: add its SPF record to dns.relays, or give it a DKIM key of {domain}"
+            "a foreign source is a forger, or a sender of yours that is not set up: add its SPF record to dns.spf_includes, or give it a DKIM key of {domain}"
         ));
     }
     all.extend(advise_policy(domain, summary));

@@ -1,7 +1,7 @@
-//! DIGEST-MD5: a hash of the password, of the challenge and of what the client wants to do.
+//! DIGEST-MD5: a hash of the password, the challenge and the service.
 //!
 //! RFC 2831 s.2.1, made historic by RFC 6331. Invariant: quality of protection is `auth`, a nonce is used once, and an
-//! unknown user costs what a wrong response costs.
+//! unknown user costs as much as a wrong response.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,29 +10,29 @@ use subtle::ConstantTimeEq;
 
 use crate::cram::{hex, unhex};
 use crate::directives::{Directives, quoted};
-use crate::exchange::{Context, Talk};
+use crate::exchange::{Context, MechanismState};
 use crate::name;
 use crate::step::{Found, Lookup, Need, Proven, Step};
 
-/// The only service whose `digest-uri` is taken.
+/// The only service accepted in `digest-uri`.
 const SERVICE: &str = "smtp/";
 
-/// DIGEST-MD5 under way.
+/// The state of DIGEST-MD5.
 pub(crate) struct DigestMd5 {
     hostname: String,
     nonce: String,
-    state: State,
+    state: DigestState,
 }
 
-enum State {
+enum DigestState {
     Response,
-    Lookup(String, Response),
+    Lookup(String, DigestResponse),
     Acknowledgement(Proven),
     Ended,
 }
 
-/// What the client sent, as it said it.
-struct Response {
+/// The client's response, undecoded.
+struct DigestResponse {
     username: Vec<u8>,
     realm: Vec<u8>,
     nonce: Vec<u8>,
@@ -45,15 +45,15 @@ struct Response {
 
 impl DigestMd5 {
     pub(crate) fn new(context: &Context) -> Self {
-        Self { hostname: context.hostname.clone(), nonce: STANDARD.encode(context.nonce), state: State::Response }
+        Self { hostname: context.hostname.clone(), nonce: STANDARD.encode(context.nonce), state: DigestState::Response }
     }
 
-    fn accept(&self, message: &[u8]) -> Option<(String, Response)> {
-        let response = Response::read(message)?;
+    fn accept(&self, message: &[u8]) -> Option<(String, DigestResponse)> {
+        let response = DigestResponse::read(message)?;
         let realm = text(&response.realm, response.is_utf8)?;
         let is_realm_ours = realm.is_empty() || realm.eq_ignore_ascii_case(&self.hostname);
         let is_uri_ours = response.uri.get(..SERVICE.len()).is_some_and(|s| s.eq_ignore_ascii_case(SERVICE.as_bytes()));
-        // Clients behind aliases differ in the name of the host, so only that there is one counts.
+        // Clients may use an alias of the host name, so any host is accepted.
         let has_host = response.uri.len() > SERVICE.len();
         let name = name::prepared(&text(&response.username, response.is_utf8)?)?;
         let is_own = match &response.authzid {
@@ -65,7 +65,7 @@ impl DigestMd5 {
     }
 }
 
-impl Talk for DigestMd5 {
+impl MechanismState for DigestMd5 {
     fn opening(&mut self) -> Vec<u8> {
         let (realm, nonce) = (quoted(&self.hostname), quoted(&self.nonce));
         format!("realm={realm},nonce={nonce},qop=\"auth\",charset=utf-8,algorithm=md5-sess").into_bytes()
@@ -76,29 +76,29 @@ impl Talk for DigestMd5 {
     }
 
     fn respond(&mut self, response: &[u8]) -> Option<Step> {
-        match std::mem::replace(&mut self.state, State::Ended) {
-            State::Response => {
+        match std::mem::replace(&mut self.state, DigestState::Ended) {
+            DigestState::Response => {
                 let (name, response) = self.accept(response)?;
                 let lookup = Lookup { name: name.clone(), need: Need::Secrets };
-                self.state = State::Lookup(name, response);
+                self.state = DigestState::Lookup(name, response);
                 Some(Step::Lookup(lookup))
             }
-            State::Acknowledgement(proven) => response.is_empty().then_some(Step::Proven(proven)),
-            State::Lookup(..) | State::Ended => None,
+            DigestState::Acknowledgement(proven) => response.is_empty().then_some(Step::Proven(proven)),
+            DigestState::Lookup(..) | DigestState::Ended => None,
         }
     }
 
     fn found(&mut self, found: Found) -> Option<Step> {
-        let State::Lookup(name, response) = std::mem::replace(&mut self.state, State::Ended) else { return None };
+        let DigestState::Lookup(name, response) = std::mem::replace(&mut self.state, DigestState::Ended) else { return None };
         let password = found.matching(|secret| response.digest(secret, "AUTHENTICATE:").ct_eq(&response.response))?;
         let Found::Secrets(secrets) = found else { return None };
         let rspauth = response.digest(secrets.get(password)?.expose(), ":");
-        self.state = State::Acknowledgement(Proven { name, password });
+        self.state = DigestState::Acknowledgement(Proven { name, password });
         Some(Step::Challenge(format!("rspauth={}", hex(&rspauth)).into_bytes()))
     }
 }
 
-impl Response {
+impl DigestResponse {
     fn read(message: &[u8]) -> Option<Self> {
         let mut directives = Directives::read(message)?;
         let is = |value: Option<Vec<u8>>, expected: &str| value.is_none_or(|v| v.eq_ignore_ascii_case(expected.as_bytes()));
@@ -144,7 +144,7 @@ impl Response {
     }
 }
 
-/// What is hashed is Latin-1 wherever that has all the characters.
+/// Converts to Latin-1, as RFC 2831 hashes text, if it has all the characters.
 fn latin(text: &str) -> Vec<u8> {
     text.chars().map(|c| u8::try_from(c).ok()).collect::<Option<Vec<u8>>>().unwrap_or_else(|| text.as_bytes().to_vec())
 }
@@ -180,7 +180,7 @@ mod tests {
         exchange
     }
 
-    /// A response of `tim`, with what `more` says and what `change` does to it before it is hashed.
+    /// A response of `tim`, with `more` appended and `change` applied before it is hashed.
     fn response(password: &str, more: &str, change: (&str, &str)) -> String {
         let zero = "0".repeat(32);
         let message = format!(
@@ -188,29 +188,29 @@ mod tests {
              digest-uri=\"smtp/alias.x.test\",qop=auth,response={zero}{more}"
         );
         let message = message.replace(change.0, change.1);
-        match Response::read(message.as_bytes()) {
+        match DigestResponse::read(message.as_bytes()) {
             Some(read) => message.replace(&zero, &hex(&read.digest(password, "AUTHENTICATE:"))),
             None => message,
         }
     }
 
     #[test]
-    fn the_example_of_the_rfc_is_computed() {
-        let read = Response::read(EXAMPLE.as_bytes()).unwrap();
+    fn the_example_of_rfc_2831_is_computed() {
+        let read = DigestResponse::read(EXAMPLE.as_bytes()).unwrap();
         assert_eq!(read.digest("secret", "AUTHENTICATE:"), read.response);
         assert_eq!(hex(&read.digest("secret", ":")), "ea40f60335c427b5527b84dbabcdfffd");
     }
 
     #[test]
-    fn a_right_response_is_proven_and_the_server_proves_itself() {
+    fn client_and_server_authenticate_each_other() {
         let mut talk = begun();
         let message = response("tanstaaf", "", ("x", "x"));
         assert_eq!(talk.respond(message.as_bytes()), Step::Lookup(Lookup { name: "tim".into(), need: Need::Secrets }));
-        let rspauth = hex(&Response::read(message.as_bytes()).unwrap().digest("tanstaaf", ":"));
+        let rspauth = hex(&DigestResponse::read(message.as_bytes()).unwrap().digest("tanstaaf", ":"));
         assert_eq!(talk.found(found(&["x", "tanstaaf"])), Step::Challenge(format!("rspauth={rspauth}").into_bytes()));
         assert_eq!(talk.respond(b""), Step::Proven(Proven { name: "tim".into(), password: 1 }));
         assert_eq!(talk.respond(b""), Step::Refused);
-        for wrong in [found(&["Tanstaaf"]), found(&[]), Found::Nobody] {
+        for wrong in [found(&["Tanstaaf"]), found(&[]), Found::NoSuchUser] {
             let mut talk = begun();
             talk.respond(message.as_bytes());
             assert_eq!(talk.found(wrong), Step::Refused);
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_quoted_and_of_two_character_sets() {
+    fn names_may_be_quoted_in_latin1_or_utf8() {
         for (change, name) in [
             (("\"tim\"", "\"t\\\"i\\\\m\""), "t\"i\\m"),
             (("\"tim\"", "\"grüße\""), "grüße"),
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_response_is_refused() {
+    fn malformed_responses_are_refused() {
         let good = response("tanstaaf", "", ("x", "x"));
         for end in 0..good.len() {
             assert_eq!(begun().respond(&good.as_bytes()[..end]), Step::Refused, "{end}");

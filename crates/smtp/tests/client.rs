@@ -5,7 +5,7 @@
 mod transcript;
 
 use mail::{ForwardPath, MailParameters, Mailbox, Notify, OriginalRecipient, Recipient, Ret, ReversePath};
-use smtp::client::{Config, Credentials, Event, Outcome, Protocol, Session, TlsMode, Transaction};
+use smtp::client::{ClientEvent, ClientOptions, ClientSession, ClientTransaction, Credentials, Outcome, Protocol, TlsMode};
 use transcript::{Line, Transcript, all, compare, read, update};
 
 const INPUTS: [char; 2] = ['S', 'D'];
@@ -44,13 +44,13 @@ fn a_password_is_not_shown() {
 }
 
 struct Driver {
-    session: Session,
+    session: ClientSession,
     content: Option<Vec<u8>>,
     notes: Vec<Line>,
 }
 
 fn replay(transcript: &Transcript, size: usize) -> Vec<Line> {
-    let mut session = Session::new(config(transcript));
+    let mut session = ClientSession::new(config(transcript));
     if transcript.settings.contains_key("by-helo") {
         session = session.without_ehlo();
     }
@@ -99,11 +99,11 @@ impl Driver {
             self.flush();
             self.notes.push(Line { who: 'E', bytes: describe(&event).into_bytes() });
             match event {
-                Event::StartTls => self.session.tls_established(),
-                Event::SendContent => {
+                ClientEvent::StartTls => self.session.tls_established(),
+                ClientEvent::SendContent => {
                     if let Some(content) = &self.content {
-                        content.chunks(5).for_each(|piece| self.session.content(piece));
-                        self.session.content_end();
+                        content.chunks(5).for_each(|piece| self.session.send_content(piece));
+                        self.session.finish_content();
                     }
                 }
                 _ => {}
@@ -119,9 +119,9 @@ impl Driver {
     }
 }
 
-fn describe(event: &Event) -> String {
+fn describe(event: &ClientEvent) -> String {
     match event {
-        Event::Done(Outcome { recipients, dsn_passed_on, refused_at, reusable }) => {
+        ClientEvent::Done(Outcome { recipients, dsn_passed_on, refused_at, reusable }) => {
             let fates: Vec<String> =
                 recipients.iter().map(|r| r.as_ref().map_or_else(|e| format!("no {e}"), |ok| format!("ok {ok}"))).collect();
             format!("Done {refused_at:?} dsn={dsn_passed_on} reusable={reusable} [{}]", fates.join("; "))
@@ -130,7 +130,7 @@ fn describe(event: &Event) -> String {
     }
 }
 
-fn config(transcript: &Transcript) -> Config {
+fn config(transcript: &Transcript) -> ClientOptions {
     let tls = match transcript.settings.get("tls").map(String::as_str) {
         Some("never") => TlsMode::Never,
         Some("required") => TlsMode::Required,
@@ -142,12 +142,12 @@ fn config(transcript: &Transcript) -> Config {
         Credentials { user: user.into(), password: password.into() }
     });
     let protocol = if transcript.settings.contains_key("lmtp") { Protocol::Lmtp } else { Protocol::Smtp };
-    Config { protocol, hello: "mx.example.test".into(), tls, credentials }
+    ClientOptions { protocol, hello: "mx.example.test".into(), tls, credentials }
 }
 
-fn parse_begin(text: &str) -> (Transaction, Option<Vec<u8>>) {
+fn parse_begin(text: &str) -> (ClientTransaction, Option<Vec<u8>>) {
     let (words, content) = text.split_once("content=").unwrap();
-    let mut transaction = Transaction {
+    let mut transaction = ClientTransaction {
         reverse_path: ReversePath::Null,
         parameters: MailParameters::default(),
         recipients: Vec::new(),

@@ -1,7 +1,7 @@
-//! `/v1/accounts/import`: accounts of another mail server, with their passwords or what those are compared with.
+//! `/v1/accounts/import`: accounts of another mail server, with their passwords or password hashes.
 //!
-//! Invariant: one account that cannot be imported costs no other; a dry run reports what the import would; no password is hashed here, so that thousands take
-//! a moment.
+//! Invariant: an invalid account does not affect the others; a dry run reports what the import would; no password is hashed here, so that thousands of
+//! accounts take a moment.
 
 use std::collections::HashSet;
 
@@ -9,20 +9,22 @@ use axum::Json;
 use axum::extract::State;
 use directory::{Account, Password, SenderRule, invisible_in};
 use mail::Mailbox;
-use mta::passwords::sealed;
-use sasl::Secret;
 use store::{AccountChange, DirectoryChange};
 
-use super::{FIRST, foreign, lacks_alias, legacy, no_alias, rules};
+use super::{FIRST, PasswordMaker, foreign, lacks_alias, legacy, no_alias, rules};
 use crate::api::{AccountImport, AccountImportReport, ImportedAccount};
+use crate::changes::DirectoryEditor;
 use crate::error::ApiError;
 use crate::extract::{Body, unseen};
-use crate::server::Shared;
 
-pub(crate) async fn import(State(shared): State<Shared>, Body(import): Body<AccountImport>) -> Result<Json<AccountImportReport>, ApiError> {
+pub(crate) async fn import(
+    State(editor): State<DirectoryEditor>,
+    State(maker): State<PasswordMaker>,
+    Body(import): Body<AccountImport>,
+) -> Result<Json<AccountImportReport>, ApiError> {
     let (legacy, senders) = (legacy(&import.legacy_mechanisms)?, rules(&import.may_send_as)?);
-    let _changing = shared.changing.lock().await;
-    let directory = shared.handles.live.current();
+    let edit = editor.begin().await;
+    let directory = edit.directory();
     let mut report = AccountImportReport { dry_run: import.dry_run, ..AccountImportReport::default() };
     let (mut changes, mut without_alias) = (Vec::new(), Vec::new());
     let mut seen = HashSet::new();
@@ -39,7 +41,7 @@ pub(crate) async fn import(State(shared): State<Shared>, Body(import): Body<Acco
         if new.password.is_some() {
             account.legacy_mechanisms.clone_from(&legacy);
         }
-        match credential(&shared, &account, &new) {
+        match credential(&maker, &account, &new) {
             Ok(password) => changes.extend(add(there.is_some(), account, password, &senders, new.suspended.as_ref())),
             Err(why) => {
                 report.skipped.push((new.login, why.into()));
@@ -50,7 +52,7 @@ pub(crate) async fn import(State(shared): State<Shared>, Body(import): Body<Acco
             report.warnings.extend(foreign(&directory, &login));
             without_alias.extend(Some(login.clone()).filter(|login| lacks_alias(&directory, login)));
         }
-        let suspended = |why| format!("{login} is suspended: {why}. To let it log in from everywhere: waypost account resume {login}");
+        let suspended = |why| format!("{login} is suspended: {why}; to allow it to log in from anywhere: waypost account resume {login}");
         report.warnings.extend(new.suspended.as_ref().map(suspended));
         report.imported.push(login.to_string());
     }
@@ -58,7 +60,7 @@ pub(crate) async fn import(State(shared): State<Shared>, Body(import): Body<Acco
     report.warnings.dedup();
     report.warnings.extend(no_alias(&without_alias));
     if !import.dry_run && !changes.is_empty() {
-        report.warnings.extend(shared.commit(format!("{} accounts were imported", report.imported.len()), changes).await?.warnings);
+        report.warnings.extend(edit.commit(format!("imported {} accounts", report.imported.len()), changes).await?.warnings);
     }
     Ok(Json(report))
 }
@@ -66,31 +68,30 @@ pub(crate) async fn import(State(shared): State<Shared>, Body(import): Body<Acco
 fn wanted(new: &ImportedAccount, is_there: bool, seen: &mut HashSet<String>) -> Result<Mailbox, String> {
     let login: Mailbox = match new.login.parse() {
         Ok(login) => login,
-        Err(_) if !new.login.contains('@') => return Err("is not an address; name the domain with --domain".into()),
-        Err(error) => return Err(format!("is not an address: {error}")),
+        Err(_) if !new.login.contains('@') => return Err("not an address; name the domain with --domain".into()),
+        Err(error) => return Err(format!("not an address: {error}")),
     };
     if let Some(c) = invisible_in(&new.login) {
         return Err(unseen(&new.login, c));
     }
     match seen.insert(login.key()) {
-        _ if is_there => Err("is there already".into()),
+        _ if is_there => Err("already exists".into()),
         true => Ok(login),
-        false => Err("is there twice; the first one counts".into()),
+        false => Err("listed twice; the first one is used".into()),
     }
 }
 
-/// What is kept of the account's password; the error says why there is nothing.
-fn credential(shared: &Shared, account: &Account, new: &ImportedAccount) -> Result<Password, &'static str> {
-    let made_ms = shared.handles.clock.now_ms();
+/// Returns the credential to store; the error says why there is none.
+fn credential(maker: &PasswordMaker, account: &Account, new: &ImportedAccount) -> Result<Password, &'static str> {
     match (&new.password, &new.verifier) {
-        (Some(password), None) if password.is_empty() => Err("has an empty password"),
-        (Some(password), None) => Ok(sealed(account, FIRST, &Secret::new(password), &shared.handles.password_key, made_ms)),
+        (Some(password), None) if password.is_empty() => Err("empty password"),
+        (Some(password), None) => Ok(maker.seal(account, FIRST, password)),
         (None, Some(verifier)) if sasl::password::is_known(verifier) => {
-            let verifier = verifier.clone();
+            let (verifier, made_ms) = (verifier.clone(), maker.clock.now_ms());
             Ok(Password { name: FIRST.into(), verifier, scram_sha256: None, scram_sha1: None, sealed: None, made_ms })
         }
-        (None, Some(_)) => Err("has a hash of a kind that cannot be checked here"),
-        _ => Err("needs a password or a hash, and not both"),
+        (None, Some(_)) => Err("unsupported kind of hash"),
+        _ => Err("needs either a password or a hash"),
     }
 }
 

@@ -1,61 +1,71 @@
-//! `/v1/accounts/{login}/passwords`: one for each client.
+//! `/v1/accounts/{login}/passwords`: one password for each client.
 //!
-//! Invariant: a password leaves this file once, in the answer to the request that made it; it is never logged and never listed.
+//! Invariant: a password leaves the server only in the response to the request that generated it; it is never logged or listed.
+
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
 use directory::{Account, Password};
 use mail::Mailbox;
-use mta::passwords::{PASSWORDS_MAX, make, which};
+use mta::LiveDirectory;
+use mta::passwords::{PASSWORDS_MAX, PasswordKey, make, sealed, which};
+use net::Clock;
 use sasl::Secret;
 use store::{AccountChange, DirectoryChange};
 
 use super::{FIRST, existing};
 use crate::api::{Changed, Login, NewPassword, TriedPassword, Verified};
+use crate::changes::DirectoryEditor;
 use crate::error::ApiError;
 use crate::extract::{Body, parsed};
-use crate::server::Shared;
 
-/// The shortest password that is taken, in characters.
+/// Minimum length of a password, in characters.
 const PASSWORD_MIN: usize = 8;
 
-/// The longest name of a client, in characters.
+/// Maximum length of a client's name, in characters.
 const NAME_MAX: usize = 60;
 
-/// What is kept of the given or a new password, and the password where it is new.
-pub(super) async fn made(
-    shared: &Shared,
-    account: &Account,
-    name: &str,
-    given: Option<String>,
-) -> Result<(Password, Option<String>), ApiError> {
-    let (password, made) = match given {
-        Some(password) => (checked(password)?, None),
-        None => {
-            let password = sasl::password::generate(net::random_bytes());
-            (password.clone(), Some(password))
-        }
-    };
-    Ok((kept(shared, account, name, password).await?, made))
+/// Hashes and seals passwords for the store.
+#[derive(Clone)]
+pub(crate) struct PasswordMaker {
+    pub key: Arc<PasswordKey>,
+    pub clock: Clock,
 }
 
-/// What is kept of a password.
-pub(super) async fn kept(shared: &Shared, account: &Account, name: &str, password: String) -> Result<Password, ApiError> {
-    let (account, name, key) = (account.clone(), name.to_owned(), shared.handles.password_key.clone());
-    let now_ms = shared.handles.clock.now_ms();
-    tokio::task::spawn_blocking(move || make(&account, &name, &Secret::new(&password), &key, now_ms))
-        .await
-        .map_err(|e| ApiError::internal(e.to_string()))?
-        .map_err(|e| ApiError::internal(e.to_string()))
+impl PasswordMaker {
+    /// Hashes the given password, or a new one. Returns what is stored, and the password if it is new.
+    pub async fn make(&self, account: &Account, name: &str, given: Option<String>) -> Result<(Password, Option<String>), ApiError> {
+        let (password, made) = match given {
+            Some(password) => (checked(password)?, None),
+            None => {
+                let password = sasl::password::generate(net::random_bytes());
+                (password.clone(), Some(password))
+            }
+        };
+        Ok((self.hash(account, name, password).await?, made))
+    }
+
+    async fn hash(&self, account: &Account, name: &str, password: String) -> Result<Password, ApiError> {
+        let (account, name, key, now_ms) = (account.clone(), name.to_owned(), self.key.clone(), self.clock.now_ms());
+        tokio::task::spawn_blocking(move || make(&account, &name, &Secret::new(&password), &key, now_ms))
+            .await
+            .map_err(|e| ApiError::internal(e.to_string()))?
+            .map_err(|e| ApiError::internal(e.to_string()))
+    }
+
+    /// Seals an imported password, which is hashed when it is first used.
+    pub fn seal(&self, account: &Account, name: &str, password: &str) -> Password {
+        sealed(account, name, &Secret::new(password), &self.key, self.clock.now_ms())
+    }
 }
 
-/// The name of a client.
+/// Checks the name of a client.
 pub(super) fn checked_name(name: &str) -> Result<String, ApiError> {
     let name = name.trim();
     if name.is_empty() || name.chars().count() > NAME_MAX || name.chars().any(char::is_control) {
-        return Err(
-            ApiError::bad("the name of a client has 1 to 60 characters").hint("name the client that will use the password: gmail, phone")
-        );
+        return Err(ApiError::bad("the name of a client must have 1 to 60 characters")
+            .hint("name the client that will use the password, for example gmail or phone"));
     }
     Ok(name.to_owned())
 }
@@ -63,16 +73,16 @@ pub(super) fn checked_name(name: &str) -> Result<String, ApiError> {
 fn checked(password: String) -> Result<String, ApiError> {
     let length = password.chars().count();
     if length < PASSWORD_MIN {
-        return Err(ApiError::bad(format!("the password has {length} characters and needs {PASSWORD_MIN}"))
-            .hint("leave it out, and a strong one is made and shown once"));
+        return Err(ApiError::bad(format!("the password has {length} characters; the minimum is {PASSWORD_MIN}"))
+            .hint("without one, the server generates a strong password and shows it once"));
     }
     match password.chars().any(char::is_control) {
-        true => Err(ApiError::bad("the password holds a control character, which no mail program can send")),
+        true => Err(ApiError::bad("the password contains a control character, which mail clients cannot send")),
         false => Ok(password),
     }
 }
 
-/// Which password a new one takes the place of, or the name of one more.
+/// Returns the name of the password to replace, or of a further one.
 fn named(account: &Account, name: Option<String>) -> Result<String, ApiError> {
     match (name, account.passwords.as_slice()) {
         (Some(name), _) => checked_name(&name),
@@ -81,72 +91,77 @@ fn named(account: &Account, name: Option<String>) -> Result<String, ApiError> {
         (None, several) => {
             let names: Vec<&str> = several.iter().map(|password| password.name.as_str()).collect();
             Err(ApiError::conflict(format!("{} has several passwords: {}", account.login, names.join(", ")))
-                .hint(format!("say which one is to be replaced: waypost account passwd {} --name NAME", account.login)))
+                .hint(format!("name the one to replace: waypost account passwd {} --name NAME", account.login)))
         }
     }
 }
 
 pub(crate) async fn set(
-    State(shared): State<Shared>,
+    State(editor): State<DirectoryEditor>,
+    State(maker): State<PasswordMaker>,
     Path(login): Path<String>,
     Body(new): Body<NewPassword>,
 ) -> Result<Json<Login>, ApiError> {
     let login: Mailbox = parsed("an address", &login)?;
-    let _changing = shared.changing.lock().await;
-    let account = existing(&shared, &login)?;
+    let edit = editor.begin().await;
+    let account = existing(&edit.directory(), &login)?;
     let name = named(&account, new.name)?;
     let is_new = !account.passwords.iter().any(|password| password.name == name);
     if is_new && account.passwords.len() >= PASSWORDS_MAX {
-        return Err(ApiError::conflict(format!("{login} has {PASSWORDS_MAX} passwords already"))
+        return Err(ApiError::conflict(format!("{login} has the maximum of {PASSWORDS_MAX} passwords"))
             .hint(format!("remove one: waypost account passwd {login} --name NAME --remove")));
     }
-    let (kept, password) = made(&shared, &account, &name, new.password).await?;
+    let (kept, password) = maker.make(&account, &name, new.password).await?;
     let change = DirectoryChange::Account(AccountChange::PutPassword(login.clone(), kept));
-    let changed = shared.commit(format!("account {login} has a new password for {name}"), vec![change]).await?;
+    let changed = edit.commit(format!("set the password {name} of account {login}"), vec![change]).await?;
     Ok(Json(Login { login: login.to_string(), name, password, warnings: changed.warnings }))
 }
 
-pub(crate) async fn remove(State(shared): State<Shared>, Path((login, name)): Path<(String, String)>) -> Result<Json<Changed>, ApiError> {
+pub(crate) async fn remove(
+    State(editor): State<DirectoryEditor>,
+    Path((login, name)): Path<(String, String)>,
+) -> Result<Json<Changed>, ApiError> {
     let login: Mailbox = parsed("an address", &login)?;
-    let _changing = shared.changing.lock().await;
-    let account = existing(&shared, &login)?;
+    let edit = editor.begin().await;
+    let account = existing(&edit.directory(), &login)?;
     let change = DirectoryChange::Account(AccountChange::RemovePassword(login.clone(), name.clone()));
-    let mut changed = shared.commit(format!("account {login} has no password for {name} any more"), vec![change]).await?;
+    let mut changed = edit.commit(format!("removed the password {name} of account {login}"), vec![change]).await?;
     if account.passwords.len() == 1 && account.certificates.is_empty() {
-        changed.warnings.push(format!("nobody can log in to {login} now; for a new password: waypost account passwd {login}"));
+        changed.warnings.push(format!("account {login} has no password left; to set one: waypost account passwd {login}"));
     }
     Ok(Json(changed))
 }
 
 pub(crate) async fn verify(
-    State(shared): State<Shared>,
+    State(live): State<Arc<LiveDirectory>>,
+    State(maker): State<PasswordMaker>,
     Path(login): Path<String>,
     Body(tried): Body<TriedPassword>,
 ) -> Result<Json<Verified>, ApiError> {
-    let account = existing(&shared, &parsed("an address", &login)?)?;
+    let account = existing(&live.current(), &parsed("an address", &login)?)?;
     let but = match (&account.enabled, &account.suspended) {
         (false, _) => Some("the account is disabled".to_owned()),
         (true, Some(why)) => Some(format!("the account is suspended: {why}")),
         (true, None) => None,
     };
     let names: Vec<String> = account.passwords.iter().map(|password| password.name.clone()).collect();
-    let key = shared.handles.password_key.clone();
+    let key = maker.key;
     let found = tokio::task::spawn_blocking(move || which(Some(&account), &Secret::new(&tried.password), &key)).await;
     let found = found.map_err(|e| ApiError::internal(e.to_string()))?;
     let name = found.and_then(|n| names.get(n).cloned());
     Ok(Json(Verified { right: name.is_some(), name, but }))
 }
 
-/// What is to be done before an old mechanism works with the passwords that are there.
+/// Returns what is necessary before a legacy mechanism works with the existing passwords.
 pub(super) fn unsealed(account: &Account) -> Vec<String> {
     let without: Vec<&str> = account.passwords.iter().filter(|kept| kept.sealed.is_none()).map(|kept| kept.name.as_str()).collect();
     let mut warnings = vec![
-        "these mechanisms are now offered to every client: one of another account that prefers them will fail, until it is told to use PLAIN"
+        "these mechanisms are now offered to all clients; a client of another account that prefers them cannot log in until it is set to PLAIN"
             .to_owned(),
     ];
     if !without.is_empty() {
         warnings.push(format!(
-            "they work once the password was used by PLAIN or LOGIN, or is set anew (waypost account passwd {} --name NAME): {}",
+            "these passwords work with them after a login by PLAIN or LOGIN, or after they are set again (waypost account passwd {} --name NAME): {}",
             account.login,
             without.join(", ")
         ));

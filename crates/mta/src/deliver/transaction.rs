@@ -5,7 +5,7 @@
 
 use mail::{EnhancedCode, Reply, header_len};
 use policy::{Scope, Trouble, our_refusal, trouble_of_reply};
-use smtp::client::{Event, Failure, Outcome, Phase, Stage, Transaction};
+use smtp::client::{ClientEvent, ClientTransaction, Failure, Outcome, Phase, Stage};
 use store::{Claimed, Content, TlsWish};
 use tokio::time::timeout;
 
@@ -95,12 +95,12 @@ pub(crate) async fn deliver(connection: &mut Connection, claimed: &Claimed, cont
 /// The sender demands verified TLS on the whole way (RFC 8689 s.4.2.1), and nothing published says who this host must be.
 fn unverified(connection: &Connection) -> Trouble {
     let text =
-        format!("the sender demands verified TLS (REQUIRETLS), and {} has neither TLSA records nor an MTA-STS policy", connection.host);
+        format!("the sender requires verified TLS (REQUIRETLS), and {} has neither TLSA records nor an MTA-STS policy", connection.host);
     Trouble::permanent(Scope::Message, 7, 30, text)
 }
 
 fn warn_of_duplicate(connection: &Connection, claimed: &Claimed) {
-    tracing::warn!(id = %claimed.message.id, host = %connection.host, "possible duplicate: the connection was lost before the message was confirmed; it is sent again");
+    tracing::warn!(id = %claimed.message.id, host = %connection.host, "possible duplicate: the connection was lost before the message was confirmed; resending");
 }
 
 enum End {
@@ -109,7 +109,7 @@ enum End {
     Unreadable(String),
 }
 
-fn transaction(claimed: &Claimed, content: &Content, requiretls: bool) -> Transaction {
+fn transaction(claimed: &Claimed, content: &Content, requiretls: bool) -> ClientTransaction {
     let message = &claimed.message;
     let parameters = mail::MailParameters {
         size_bytes: None,
@@ -135,7 +135,7 @@ fn transaction(claimed: &Claimed, content: &Content, requiretls: bool) -> Transa
     let needs_utf8 = (message.smtputf8 && !header.is_ascii())
         || claimed.recipients.iter().any(|r| r.recipient.mailbox.needs_utf8())
         || message.envelope_from().mailbox().is_some_and(mail::Mailbox::needs_utf8);
-    Transaction {
+    ClientTransaction {
         reverse_path: message.envelope_from().clone(),
         parameters,
         recipients,
@@ -150,10 +150,10 @@ async fn converse(connection: &mut Connection, claimed: &Claimed, content: &Cont
     loop {
         while let Some(event) = connection.session.next_event() {
             match event {
-                Event::SendContent => send_content(connection, claimed, content, &mut output).await?,
-                Event::Done(outcome) => return Ok(outcome),
-                Event::Failed(failure) => return Err(End::Failed(failure)),
-                Event::StartTls | Event::Ready => {}
+                ClientEvent::SendContent => send_content(connection, claimed, content, &mut output).await?,
+                ClientEvent::Done(outcome) => return Ok(outcome),
+                ClientEvent::Failed(failure) => return Err(End::Failed(failure)),
+                ClientEvent::StartTls | ClientEvent::Ready => {}
             }
         }
         send(connection, &mut output).await?;
@@ -190,11 +190,11 @@ async fn read(connection: &mut Connection) -> Result<(), End> {
 
 async fn send_content(connection: &mut Connection, claimed: &Claimed, content: &Content, output: &mut Vec<u8>) -> Result<(), End> {
     let unreadable = |e: store::StoreError| End::Unreadable(e.to_string());
-    connection.session.content(&claimed.message.prefix);
+    connection.session.send_content(&claimed.message.prefix);
     let mut reader = content.read().await.map_err(unreadable)?;
     let mut left = content.size_bytes();
     while let Some(piece) = reader.next().await.map_err(unreadable)? {
-        connection.session.content(&piece);
+        connection.session.send_content(&piece);
         left = left.saturating_sub(piece.len() as u64);
         if left > 0 {
             send(connection, output).await?;
@@ -203,7 +203,7 @@ async fn send_content(connection: &mut Connection, claimed: &Claimed, content: &
     if left > 0 {
         return Err(End::Unreadable("it is shorter than recorded".into()));
     }
-    connection.session.content_end();
+    connection.session.finish_content();
     send(connection, output).await
 }
 

@@ -1,14 +1,14 @@
 //! What a transaction sends: MAIL, RCPT, and content.
 //!
-//! RFC 5321 s.4.1.1.2 to s.4.1.1.4, RFC 3030 s.2, RFC 3461 s.4, RFC 6531 s.3.4, RFC 8689 s.4.2.1. Invariant: no parameter is sent that the peer did not
-//! offer, and a chunk's last byte is sent only when the content is known to be complete.
+//! RFC 5321 s.4.1.1.2 to s.4.1.1.4, RFC 3030 s.2, RFC 3461 s.4, RFC 6531 s.3.4, RFC 8689 s.4.2.1. Invariant: a parameter is sent only if the peer offers
+//! its extension, and the last octet of a chunk only if the content is complete.
 
 use std::fmt::Write as _;
 
 use mail::{Body, Recipient, Reply, Ret, ReversePath, encode_xtext};
 
 use super::capabilities::Capabilities;
-use super::{Failure, Phase, Session, Transaction};
+use super::{ClientSession, ClientTransaction, Failure, Phase};
 use crate::dots::Stuffer;
 use crate::dsn::write_orcpt;
 
@@ -17,30 +17,26 @@ use crate::dsn::write_orcpt;
 pub(super) enum Framing {
     /// DATA.
     Dots(Stuffer),
-    /// BDAT: how much is still to come, and the byte that is held back.
+    /// BDAT: the octets still to come, and the last octet, held back.
     Chunk { left: u64, held: Option<u8> },
 }
 
-impl Transaction {
+impl ClientTransaction {
     pub(super) fn wants_utf8(&self) -> bool {
         let in_recipient = |r: &Recipient| matches!(&r.forward_path, mail::ForwardPath::Mailbox(m) if m.needs_utf8());
         self.needs_utf8 || self.reverse_path.mailbox().is_some_and(|m| m.needs_utf8()) || self.recipients.iter().any(in_recipient)
     }
 
-    /// Why there is no sense in trying, if there is none.
+    /// The reply for a message that the peer cannot take.
     pub(super) fn local_refusal(&self, peer: &Capabilities) -> Option<Reply> {
         if self.wants_utf8() && !peer.smtputf8 {
-            return Some(Reply::new(550, (5, 6, 7), "The next hop does not take SMTPUTF8, and the message cannot do without"));
+            return Some(Reply::new(550, (5, 6, 7), "the message requires SMTPUTF8, which the next hop does not offer"));
         }
         if self.parameters.requiretls && !peer.requiretls {
-            return Some(Reply::new(
-                550,
-                (5, 7, 30),
-                "REQUIRETLS support required: the next hop does not offer it, and the sender demands it",
-            ));
+            return Some(Reply::new(550, (5, 7, 30), "REQUIRETLS support required; the next hop does not offer it"));
         }
         let too_large = peer.size.is_some_and(|limit| limit > 0 && self.size_bytes > limit);
-        too_large.then(|| Reply::new(552, (5, 3, 4), "The message is larger than the next hop takes"))
+        too_large.then(|| Reply::new(552, (5, 3, 4), "the message exceeds the next hop's maximum size"))
     }
 
     pub(super) fn mail_command(&self, peer: &Capabilities) -> String {
@@ -87,9 +83,9 @@ impl Transaction {
     }
 }
 
-impl Session {
-    /// Hands over a piece of content. Ignored where the peer has refused it in the meantime.
-    pub fn content(&mut self, piece: &[u8]) {
+impl ClientSession {
+    /// Sends a piece of content. Ignored if the peer has refused the content meanwhile.
+    pub fn send_content(&mut self, piece: &[u8]) {
         let Some(attempt) = self.attempt.as_mut().filter(|_| self.phase == Phase::Content) else { return };
         match &mut attempt.framing {
             Framing::Dots(stuffer) => stuffer.write(piece, &mut self.output),
@@ -110,8 +106,8 @@ impl Session {
         }
     }
 
-    /// The content is complete.
-    pub fn content_end(&mut self) {
+    /// Ends the content.
+    pub fn finish_content(&mut self) {
         let Some(attempt) = self.attempt.as_mut().filter(|_| self.phase == Phase::Content) else { return };
         match &mut attempt.framing {
             Framing::Dots(stuffer) => std::mem::take(stuffer).finish(&mut self.output),
@@ -123,5 +119,5 @@ impl Session {
 }
 
 fn wrong_size() -> Failure {
-    Failure::Protocol("the content is not of the size that was declared".into())
+    Failure::Protocol("the content is not of its declared size".into())
 }

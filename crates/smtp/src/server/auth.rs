@@ -1,40 +1,40 @@
 //! AUTH: the exchange as lines of base64.
 //!
-//! RFC 4954 s.4. Invariant: no step of an exchange reaches the driver without TLS, outside Submission, after a
-//! success or inside a transaction.
+//! RFC 4954 s.4. Invariant: the driver sees a step of an exchange only on a submission service, under TLS, before a success
+//! and outside a transaction.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use mail::Reply;
 
 use super::line::Line;
-use super::session::{Question, Session, State, Step};
+use super::session::{Question, ServerSession, SessionState, Step};
 use super::verb::Verb;
-use super::{AuthStep, Event, Service, replies};
+use super::{AuthStep, ServerEvent, Service, replies};
 
-impl<R> Session<R> {
+impl<R> ServerSession<R> {
     /// AUTH mechanism [initial-response].
     pub(super) fn auth(&mut self, argument: &str) -> Step {
         if self.config.service == Service::Mx {
-            return self.bad(&replies::not_here("No authentication here, use the submission service"));
+            return self.bad(&replies::not_here("AUTH is not available here; use the submission port"));
         }
         if self.tls.is_none() {
-            return self.bad(&Reply::new(538, (5, 7, 11), "Authentication needs TLS, give STARTTLS first"));
+            return self.bad(&Reply::new(538, (5, 7, 11), "authentication requires TLS; send STARTTLS first"));
         }
         if !self.is_extended() {
-            return self.out_of_sequence(&replies::bad_sequence("EHLO first"));
+            return self.out_of_sequence(&replies::bad_sequence("send EHLO first"));
         }
         if self.identity.is_some() || self.transaction.is_some() {
-            return self.out_of_sequence(&replies::bad_sequence("AUTH is allowed once, and not inside a transaction"));
+            return self.out_of_sequence(&replies::bad_sequence("AUTH is allowed once, and not during a transaction"));
         }
         let mut words = argument.split(' ').filter(|w| !w.is_empty());
         let (mechanism, initial, extra) = (words.next(), words.next(), words.next());
         let Some(mechanism) = mechanism.filter(|_| extra.is_none()) else {
-            return self.bad(&replies::bad_argument("AUTH takes a mechanism and at most one initial response"));
+            return self.bad(&replies::bad_argument("syntax: AUTH mechanism [initial-response]"));
         };
         let mechanism = mechanism.to_ascii_uppercase();
         if !self.config.mechanisms.iter().any(|known| *known == mechanism) {
-            return self.bad(&Reply::new(504, (5, 5, 4), "Authentication mechanism not supported"));
+            return self.bad(&Reply::new(504, (5, 5, 4), "authentication mechanism not supported"));
         }
         let initial = match initial {
             None => None,
@@ -44,8 +44,8 @@ impl<R> Session<R> {
                 Err(_) => return self.bad_base64(),
             },
         };
-        self.state = State::Waiting(Question::Auth);
-        Step::Event(Event::Auth(AuthStep::Begin { mechanism, initial }))
+        self.state = SessionState::Waiting(Question::Auth);
+        Step::Event(ServerEvent::Auth(AuthStep::Begin { mechanism, initial }))
     }
 
     pub(super) fn step_auth_response(&mut self) -> Step {
@@ -53,19 +53,19 @@ impl<R> Session<R> {
             Line::More => return Step::Idle,
             Line::Whole(line) => line,
             broken => {
-                self.state = State::Command;
+                self.state = SessionState::Command;
                 return self.broken_line(broken);
             }
         };
-        self.state = State::Command;
+        self.state = SessionState::Command;
         if *line == b"*"[..] {
-            return self.bad(&Reply::new(501, (5, 7, 0), "Authentication cancelled"));
+            return self.bad(&Reply::new(501, (5, 7, 0), "authentication cancelled"));
         }
-        // An empty response is an empty line; some clients (curl) write it as an empty initial response is written.
+        // An empty response is an empty line; some clients (curl) send "=", the form of an empty initial response.
         let line = if *line == b"="[..] { Default::default() } else { line };
         let Ok(response) = STANDARD.decode(&line) else { return self.bad_base64() };
-        self.state = State::Waiting(Question::Auth);
-        Step::Event(Event::Auth(AuthStep::Response(response)))
+        self.state = SessionState::Waiting(Question::Auth);
+        Step::Event(ServerEvent::Auth(AuthStep::Response(response)))
     }
 
     pub(super) fn reply_challenge(&mut self, challenge: &[u8]) {
@@ -73,18 +73,18 @@ impl<R> Session<R> {
     }
 
     fn bad_base64(&mut self) -> Step {
-        self.bad(&Reply::new(501, (5, 5, 2), "Not base64"))
+        self.bad(&Reply::new(501, (5, 5, 2), "invalid base64"))
     }
 
-    /// The reply to a line that cannot be read as a command.
+    /// Answers a line that is not a command.
     pub(super) fn broken_line(&mut self, line: Line) -> Step {
         match line {
-            Line::BareLf => self.bad(&replies::bad_syntax("A command must end with CRLF")),
-            Line::TooLong(Verb::Auth) => self.bad(&Reply::new(500, (5, 5, 6), "Authentication exchange line is too long")),
-            Line::TooLong(Verb::Ehlo | Verb::Helo) => self.bad(&Reply::new(501, (5, 5, 2), "That is no host name")),
-            Line::TooLong(_) => self.bad(&replies::bad_syntax("Line too long")),
+            Line::BareLf => self.bad(&replies::bad_syntax("commands must end with CRLF")),
+            Line::TooLong(Verb::Auth) => self.bad(&Reply::new(500, (5, 5, 6), "authentication line too long")),
+            Line::TooLong(Verb::Ehlo | Verb::Helo) => self.bad(&Reply::new(501, (5, 5, 2), "invalid host name")),
+            Line::TooLong(_) => self.bad(&replies::bad_syntax("line too long")),
             Line::Endless => {
-                self.close_with(replies::too_many("Line without end"));
+                self.close_with(replies::too_many("line longer than 64 KiB"));
                 Step::Again
             }
             Line::More | Line::Whole(_) => Step::Idle,

@@ -1,25 +1,27 @@
 //! Content, after DATA or in BDAT chunks.
 //!
-//! RFC 5321 s.4.1.1.4 and s.4.5.2, RFC 3030 s.2, RFC 1870 s.6.3. Invariant: after the first fault nothing of the content reaches
-//! the driver, and the fault is what the client hears at the true end.
+//! RFC 5321 s.4.1.1.4 and s.4.5.2, RFC 3030 s.2, RFC 1870 s.6.3. Invariant: after the first fault no more content reaches the
+//! driver, and the reply at the end of the content is that of the fault.
 
 use bytes::{Buf, Bytes};
 use mail::Reply;
 
-use super::session::{Chunk, Question, Session, State, Step, Swallow};
-use super::{Event, replies};
+use super::session::{Chunk, Question, RefusedChunk, ServerSession, SessionState, Step};
+use super::{ServerEvent, replies};
 use crate::chunks::{LineCheck, LineLength};
 use crate::dots::{Unstuffed, Unstuffer};
 
-const TINY_CHUNK_BYTES: u64 = 1024;
-const TINY_CHUNKS: u32 = 10_000;
+/// A chunk below this size is counted, in octets.
+const SMALL_CHUNK_BYTES: u64 = 1024;
+/// Maximum small chunks per message.
+const SMALL_CHUNKS: u32 = 10_000;
 
 /// The content of one transaction.
 #[derive(Debug, Default)]
 pub(super) struct Content {
     pub(super) size_bytes: u64,
-    /// What came while content was expected, also after a fault.
-    pub(super) came_bytes: u64,
+    /// Octets received as content, including those after a fault.
+    pub(super) received_bytes: u64,
     /// The driver has a spool open.
     open: bool,
     chunked: bool,
@@ -28,7 +30,7 @@ pub(super) struct Content {
     unstuffer: Unstuffer,
     lines: LineCheck,
     length: LineLength,
-    tiny_chunks: u32,
+    small_chunks: u32,
 }
 
 impl Content {
@@ -37,7 +39,7 @@ impl Content {
         self.chunked = chunked;
     }
 
-    /// A bare LF of content after DATA becomes CRLF.
+    /// Converts bare LF after DATA to CRLF.
     pub(super) fn repair_lines(&mut self) {
         self.unstuffer = Unstuffer::repairing();
     }
@@ -50,21 +52,21 @@ impl Content {
         self.chunked
     }
 
-    /// The driver has dropped its spool; the first fault counts.
+    /// Records a fault, and that the driver has dropped its spool. The first fault counts.
     pub(super) fn fail(&mut self, reply: Reply) {
         self.open = false;
         self.fault.get_or_insert(reply);
     }
 
-    pub(super) fn is_one_tiny_chunk_too_many(&mut self, size_bytes: u64) -> bool {
-        if size_bytes < TINY_CHUNK_BYTES {
-            self.tiny_chunks += 1;
+    pub(super) fn exceeds_small_chunks(&mut self, size_bytes: u64) -> bool {
+        if size_bytes < SMALL_CHUNK_BYTES {
+            self.small_chunks += 1;
         }
-        self.tiny_chunks > TINY_CHUNKS
+        self.small_chunks > SMALL_CHUNKS
     }
 }
 
-impl<R> Session<R> {
+impl<R> ServerSession<R> {
     pub(super) fn step_data(&mut self) -> Step {
         if self.content.ended {
             return self.content_over();
@@ -89,7 +91,7 @@ impl<R> Session<R> {
         }
         self.content.size_bytes = size_bytes;
         if !piece.is_empty() {
-            Step::Event(Event::Content(piece))
+            Step::Event(ServerEvent::Content(piece))
         } else if self.content.ended {
             self.content_over()
         } else {
@@ -105,7 +107,7 @@ impl<R> Session<R> {
             return Step::Idle;
         }
         let length = self.input.len().min(usize::try_from(chunk.left).unwrap_or(usize::MAX));
-        self.state = State::Chunk(Chunk::new(chunk.left.saturating_sub(length as u64), chunk.last));
+        self.state = SessionState::Chunk(Chunk::new(chunk.left.saturating_sub(length as u64), chunk.last));
         if self.content.fault.is_some() {
             self.input.advance(length);
             return Step::Again;
@@ -118,22 +120,22 @@ impl<R> Session<R> {
             return self.abort(replies::long_line());
         }
         self.content.size_bytes = self.content.size_bytes.saturating_add(length as u64);
-        Step::Event(Event::Content(piece))
+        Step::Event(ServerEvent::Content(piece))
     }
 
-    /// Throws a refused chunk away, and answers at its end (RFC 3030 s.2: one reply to each BDAT, in order).
-    pub(super) fn step_swallow(&mut self) -> Step {
-        let State::Swallow(swallow) = &mut self.state else { return Step::Idle };
-        if swallow.left > 0 {
+    /// Discards a refused chunk, and answers at its end (RFC 3030 s.2: one reply to each BDAT, in order).
+    pub(super) fn step_discard(&mut self) -> Step {
+        let SessionState::Discard(refused) = &mut self.state else { return Step::Idle };
+        if refused.left > 0 {
             if self.input.is_empty() {
                 return Step::Idle;
             }
-            let available = self.input.len().min(usize::try_from(swallow.left).unwrap_or(usize::MAX));
+            let available = self.input.len().min(usize::try_from(refused.left).unwrap_or(usize::MAX));
             self.input.advance(available);
-            swallow.left = swallow.left.saturating_sub(available as u64);
+            refused.left = refused.left.saturating_sub(available as u64);
             return Step::Again;
         }
-        if let State::Swallow(Swallow { reply, is_strike, .. }) = std::mem::replace(&mut self.state, State::Command) {
+        if let SessionState::Discard(RefusedChunk { reply, is_strike, .. }) = std::mem::replace(&mut self.state, SessionState::Command) {
             if is_strike {
                 self.out_of_sequence(&reply);
             } else {
@@ -149,39 +151,39 @@ impl<R> Session<R> {
             return self.content_over();
         }
         if !last {
-            self.state = State::Command;
-            self.reply(&Reply::new(250, (2, 0, 0), "Chunk taken"));
+            self.state = SessionState::Command;
+            self.reply(&Reply::new(250, (2, 0, 0), "chunk received"));
             return Step::Again;
         }
         if self.content.lines.is_after_cr() {
             return self.abort(replies::forbidden_content());
         }
-        // What came by BDAT may go on by DATA, which cannot carry an unfinished line.
+        // What came by BDAT may be sent on with DATA, which cannot carry an unterminated line.
         if self.content.lines.is_inside_line() {
             let line_end = Bytes::from_static(b"\r\n");
             self.content.lines = LineCheck::default();
             self.content.size_bytes = self.content.size_bytes.saturating_add(2);
-            return Step::Event(Event::Content(line_end));
+            return Step::Event(ServerEvent::Content(line_end));
         }
         self.content_over()
     }
 
     fn abort(&mut self, reply: Reply) -> Step {
         self.content.fail(reply);
-        Step::Event(Event::ContentAborted)
+        Step::Event(ServerEvent::ContentAborted)
     }
 
     fn content_over(&mut self) -> Step {
         self.content.open = false;
         match self.content.fault.take() {
             None => {
-                self.state = State::Waiting(Question::ContentEnd);
-                Step::Event(Event::ContentEnd)
+                self.state = SessionState::Waiting(Question::ContentEnd);
+                Step::Event(ServerEvent::ContentEnd)
             }
             Some(reply) => {
                 self.strikes.excuse_pipelined();
                 self.reset();
-                self.state = State::Command;
+                self.state = SessionState::Command;
                 self.reply(&reply);
                 Step::Again
             }

@@ -1,6 +1,6 @@
-//! What the session says by itself.
+//! Replies that the session sends without asking the driver.
 //!
-//! RFC 5321 s.4.2 and RFC 3463. Invariant: no reply repeats what the client sent.
+//! RFC 5321 s.4.2 and RFC 3463. Invariant: no reply quotes the client.
 
 use mail::Reply;
 
@@ -17,7 +17,7 @@ pub(super) fn bad_syntax(text: &'static str) -> Reply {
 }
 
 pub(super) fn unknown_command() -> Reply {
-    Reply::new(500, (5, 5, 1), "Command not recognised")
+    Reply::new(500, (5, 5, 1), "command not recognised")
 }
 
 pub(super) fn not_here(text: &'static str) -> Reply {
@@ -25,11 +25,11 @@ pub(super) fn not_here(text: &'static str) -> Reply {
 }
 
 pub(super) fn too_early() -> Reply {
-    Reply::new(554, (5, 5, 0), "Wait for the reply before sending more")
+    Reply::new(554, (5, 5, 0), "improper command pipelining; wait for the reply first")
 }
 
 pub(super) fn not_http() -> Reply {
-    Reply::new(554, (5, 5, 1), "This is a mail server")
+    Reply::new(554, (5, 5, 1), "this is an SMTP server")
 }
 
 pub(super) fn too_many(text: &'static str) -> Reply {
@@ -37,25 +37,25 @@ pub(super) fn too_many(text: &'static str) -> Reply {
 }
 
 pub(super) fn bug() -> Reply {
-    Reply::new(421, (4, 3, 0), "Something went wrong here, try again later")
+    Reply::new(421, (4, 3, 0), "internal error; try again later")
 }
 
 pub(super) fn forbidden_content() -> Reply {
-    Reply::new(550, (5, 5, 2), "Lines must end with CRLF, and no bare CR, bare LF or NUL may stand in a message")
+    Reply::new(550, (5, 5, 2), "bare CR, bare LF or NUL in the message; lines must end with CRLF")
 }
 
 pub(super) fn long_line() -> Reply {
-    Reply::new(550, (5, 6, 0), "A line of the message is longer than 64 KiB")
+    Reply::new(550, (5, 6, 0), "line too long; the maximum is 64 KiB")
 }
 
 pub(super) fn too_large() -> Reply {
-    Reply::new(552, (5, 3, 4), "The message is larger than this server takes")
+    Reply::new(552, (5, 3, 4), "message exceeds the maximum size")
 }
 
 pub(super) fn too_many_recipients() -> Reply {
-    Reply::new(452, (4, 5, 3), "Too many recipients, send the rest in another transaction")
+    Reply::new(452, (4, 5, 3), "too many recipients; send the rest in another transaction")
 }
 
 pub(super) fn no_valid_recipients() -> Reply {
-    Reply::new(554, (5, 5, 1), "No valid recipients")
+    Reply::new(554, (5, 5, 1), "no valid recipients")
 }

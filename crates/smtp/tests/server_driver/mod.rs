@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use mail::{Domain, ForwardPath, Recipient, Reply, ReversePath};
-use smtp::server::{AuthStep, Config, Event, Service, Session, TlsInfo};
+use smtp::server::{AuthStep, ServerEvent, ServerOptions, ServerSession, Service, TlsInfo};
 
-pub fn config(service: Service) -> Config {
-    Config {
+pub fn config(service: Service) -> ServerOptions {
+    ServerOptions {
         hostname: Domain::parse("mx.example.test").unwrap(),
         service,
         starttls: true,
@@ -36,15 +36,15 @@ pub enum Note {
 }
 
 pub struct Driver {
-    pub session: Session<usize>,
+    pub session: ServerSession<usize>,
     pub notes: Vec<Note>,
     spool: Option<Vec<u8>>,
     login_user_known: bool,
 }
 
 impl Driver {
-    pub fn new(config: Config, tls: Option<TlsInfo>) -> Self {
-        Self { session: Session::new(Arc::new(config), tls), notes: Vec::new(), spool: None, login_user_known: false }
+    pub fn new(config: ServerOptions, tls: Option<TlsInfo>) -> Self {
+        Self { session: ServerSession::new(Arc::new(config), tls), notes: Vec::new(), spool: None, login_user_known: false }
     }
 
     pub fn feed(&mut self, bytes: &[u8]) {
@@ -73,20 +73,20 @@ impl Driver {
         });
     }
 
-    fn act(&mut self, event: Event) {
+    fn act(&mut self, event: ServerEvent) {
         match event {
-            Event::StartTls => {
+            ServerEvent::StartTls => {
                 self.notes.push(Note::Tls);
                 self.session.tls_established(tls());
             }
-            Event::Auth(step) => self.authenticate(step),
-            Event::Mail { reverse_path, .. } => match local(&reverse_path).as_str() {
+            ServerEvent::Auth(step) => self.authenticate(step),
+            ServerEvent::Mail { reverse_path, .. } => match local(&reverse_path).as_str() {
                 "refused" => self.session.refuse(Reply::new(550, (5, 7, 1), "not you")),
                 "later" => self.session.refuse(Reply::new(451, (4, 7, 1), "later")),
                 _ => self.session.accept_mail(),
             },
-            Event::Recipient(recipient) => self.recipient(&recipient),
-            Event::Data => {
+            ServerEvent::Recipient(recipient) => self.recipient(&recipient),
+            ServerEvent::Data => {
                 let reverse_path = &self.session.transaction().unwrap().reverse_path;
                 if local(reverse_path) == "nospool" {
                     self.session.refuse(Reply::new(452, (4, 3, 1), "disk full"));
@@ -96,7 +96,7 @@ impl Driver {
                     self.session.accept_data();
                 }
             }
-            Event::Content(piece) => {
+            ServerEvent::Content(piece) => {
                 let spool = self.spool.as_mut().expect("content only with a spool");
                 spool.extend_from_slice(&piece);
                 if spool.windows(8).any(|w| w == b"FAIL-NOW") {
@@ -104,12 +104,12 @@ impl Driver {
                     self.session.fail_content(Reply::new(452, (4, 3, 1), "disk full"));
                 }
             }
-            Event::ContentEnd => self.content_end(),
-            Event::ContentAborted => {
+            ServerEvent::ContentEnd => self.content_end(),
+            ServerEvent::ContentAborted => {
                 self.spool.take().expect("an abort only with a spool");
                 self.notes.push(Note::Aborted);
             }
-            Event::Close => {
+            ServerEvent::Close => {
                 assert!(self.spool.is_none());
                 self.notes.push(Note::Closed);
             }
@@ -139,15 +139,15 @@ impl Driver {
             AuthStep::Response(response) => (String::new(), Some(response)),
         };
         match response.as_deref() {
-            None if mechanism == "LOGIN" => self.session.auth_challenge(b"Username:"),
-            None => self.session.auth_challenge(b""),
+            None if mechanism == "LOGIN" => self.session.challenge_auth(b"Username:"),
+            None => self.session.challenge_auth(b""),
             Some(b"user") => {
                 self.login_user_known = true;
-                self.session.auth_challenge(b"Password:");
+                self.session.challenge_auth(b"Password:");
             }
-            Some(b"\0user\0pass") => self.session.auth_succeeded("user".into()),
-            Some(b"pass") if self.login_user_known => self.session.auth_succeeded("user".into()),
-            Some(_) => self.session.auth_failed(Reply::new(535, (5, 7, 8), "wrong")),
+            Some(b"\0user\0pass") => self.session.accept_auth("user".into()),
+            Some(b"pass") if self.login_user_known => self.session.accept_auth("user".into()),
+            Some(_) => self.session.refuse_auth(Reply::new(535, (5, 7, 8), "wrong")),
         }
     }
 
@@ -156,11 +156,11 @@ impl Driver {
         let transaction = self.session.take_transaction().unwrap();
         assert_eq!(self.session.content_bytes(), content.len() as u64);
         if content.starts_with(b"X-Refuse") {
-            return self.session.finish(Reply::new(550, (5, 7, 1), "spam"));
+            return self.session.finish_content(Reply::new(550, (5, 7, 1), "spam"));
         }
         let recipients: Vec<String> = transaction.recipients.iter().map(|(r, _)| describe(r)).collect();
         self.notes.push(Note::Message(format!("{} -> {}", transaction.reverse_path, recipients.join(" ")), content));
-        self.session.finish(Reply::new(250, (2, 0, 0), "Queued"));
+        self.session.finish_content(Reply::new(250, (2, 0, 0), "Queued"));
     }
 }
 

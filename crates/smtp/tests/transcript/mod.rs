@@ -1,8 +1,9 @@
 //! Transcripts: sessions as text.
 //!
-//! A line is `C: ` (said by the client), `S: ` (said by the server) or another letter that the runner of that side knows;
-//! `X<: ` has no CRLF, `X*3: ` stands three times, `{a*100}` is a hundred times `a`, and `\r \n \0 \xHH \\` are escapes.
-//! An expected line that ends with ` ...` stands for any line that starts so. `#` is a comment, `@key value` a setting.
+//! A line is `C: ` (from the client), `S: ` (from the server) or another letter that the runner of that side knows;
+//! `X<: ` has no CRLF, `X*3: ` is three such lines, `{a*100}` is `a` a hundred times, and `\r \n \0 \xHH \\` are escapes.
+//! `S: <EHLO far>` includes the block of that name in ehlo.txt. An expected line that ends with ` ...` matches any line
+//! that starts so. `#` is a comment, `@key value` a setting.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -27,9 +28,46 @@ pub fn all(side: &str) -> Vec<PathBuf> {
     files
 }
 
+/// Lines that many transcripts share.
+struct Block {
+    name: String,
+    lines: Vec<Line>,
+}
+
+/// The blocks of ehlo.txt.
+fn blocks() -> Vec<Block> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts/ehlo.txt");
+    let mut blocks: Vec<Block> = Vec::new();
+    for line in std::fs::read_to_string(&path).unwrap().lines().filter(|l| !l.is_empty() && !l.starts_with('#')) {
+        match line.strip_prefix("@block ") {
+            Some(name) => blocks.push(Block { name: format!("<{name}>"), lines: Vec::new() }),
+            None => blocks.last_mut().unwrap().lines.append(&mut parse(line, &path, &[])),
+        }
+    }
+    blocks
+}
+
+/// The lines that one line of a file means.
+fn parse(line: &str, path: &Path, blocks: &[Block]) -> Vec<Line> {
+    let (head, text) = line.split_once(':').unwrap_or_else(|| panic!("{}: {line}", path.display()));
+    let text = text.strip_prefix(' ').unwrap_or(text);
+    if head == "S" && text.starts_with('<') {
+        let block = blocks.iter().find(|b| b.name == text).unwrap_or_else(|| panic!("{}: no block {text}", path.display()));
+        return block.lines.clone();
+    }
+    let who = head.chars().next().unwrap();
+    let count = head.split_once('*').map_or(1, |(_, n)| n.parse().unwrap());
+    let mut bytes = unescape(text);
+    if matches!(who, 'C' | 'S') && !head.contains('<') {
+        bytes.extend_from_slice(b"\r\n");
+    }
+    vec![Line { who, bytes }; count]
+}
+
 pub fn read(path: &Path) -> Transcript {
     let text = std::fs::read_to_string(path).unwrap();
     let mut transcript = Transcript { settings: HashMap::new(), lines: Vec::new() };
+    let blocks = blocks();
     for line in text.lines() {
         if line.is_empty() || line.starts_with('#') {
             continue;
@@ -39,19 +77,12 @@ pub fn read(path: &Path) -> Transcript {
             transcript.settings.insert(key.into(), value.into());
             continue;
         }
-        let (head, text) = line.split_once(':').unwrap_or_else(|| panic!("{}: {line}", path.display()));
-        let who = head.chars().next().unwrap();
-        let count = head.split_once('*').map_or(1, |(_, n)| n.parse().unwrap());
-        let mut bytes = unescape(text.strip_prefix(' ').unwrap_or(text));
-        if matches!(who, 'C' | 'S') && !head.contains('<') {
-            bytes.extend_from_slice(b"\r\n");
-        }
-        transcript.lines.extend(std::iter::repeat_n(Line { who, bytes }, count));
+        transcript.lines.append(&mut parse(line, path, &blocks));
     }
     transcript
 }
 
-/// Compares what was said with what was expected; the error is the first difference.
+/// Compares a session with what was expected; the error is the first difference.
 pub fn compare(expected: &[Line], got: &[Line]) -> Result<(), String> {
     for i in 0..expected.len().max(got.len()) {
         let (want, have) = (expected.get(i), got.get(i));
@@ -68,42 +99,46 @@ fn fits(want: &Line, have: &Line) -> bool {
     want.who == have.who && (want.bytes == have.bytes || want.bytes.strip_suffix(end).is_some_and(|start| have.bytes.starts_with(start)))
 }
 
-/// Writes a transcript anew: comments, settings and what was put in stay, what came out is replaced.
+/// Writes a transcript anew: comments, settings and inputs stay, outputs are replaced.
 pub fn update(path: &Path, inputs: &[char], got: &[Line]) {
     let text = std::fs::read_to_string(path).unwrap();
+    let blocks = blocks();
     let mut out = String::new();
-    let mut got = got.iter().peekable();
+    let mut got = got;
     let mut begun = false;
     for line in text.lines() {
         let who = line.chars().next().filter(|_| !line.starts_with(['#', '@']));
         match who {
             Some(who) if !inputs.contains(&who) => continue,
             Some(_) => {
-                let count = line.split_once(':').and_then(|(h, _)| h.split_once('*')).map_or(1, |(_, n)| n.parse().unwrap());
-                write_outputs(&mut out, inputs, &mut got);
-                got.by_ref().take(count).for_each(drop);
+                write_outputs(&mut out, inputs, &mut got, &blocks);
+                got = got.get(parse(line, path, &blocks).len()..).unwrap_or_default();
                 begun = true;
             }
-            None if begun => write_outputs(&mut out, inputs, &mut got),
+            None if begun => write_outputs(&mut out, inputs, &mut got, &blocks),
             None => {}
         }
         out.push_str(line);
         out.push('\n');
     }
-    write_outputs(&mut out, inputs, &mut got);
+    write_outputs(&mut out, inputs, &mut got, &blocks);
     std::fs::write(path, out).unwrap();
 }
 
-fn write_outputs(out: &mut String, inputs: &[char], got: &mut std::iter::Peekable<std::slice::Iter<'_, Line>>) {
-    while let Some(line) = got.next_if(|l| !inputs.contains(&l.who)) {
-        let mut count = 1;
-        while got.next_if_eq(&line).is_some() {
-            count += 1;
+/// Writes the outputs at the front of `got`, and takes them off.
+fn write_outputs(out: &mut String, inputs: &[char], got: &mut &[Line], blocks: &[Block]) {
+    while let Some(line) = got.first().filter(|l| !inputs.contains(&l.who)) {
+        if let Some(block) = blocks.iter().find(|b| got.starts_with(&b.lines)) {
+            let _ = writeln!(out, "S: {}", block.name);
+            *got = &got[block.lines.len()..];
+            continue;
         }
+        let count = got.iter().take_while(|l| *l == line).count();
         let times = if count > 1 { format!("*{count}") } else { String::new() };
         let whole = line.bytes.strip_suffix(b"\r\n").filter(|_| matches!(line.who, 'C' | 'S'));
         let mark = if whole.is_none() && matches!(line.who, 'C' | 'S') { "<" } else { "" };
         let _ = writeln!(out, "{}{mark}{times}: {}", line.who, escape(whole.unwrap_or(&line.bytes)));
+        *got = &got[count..];
     }
 }
 

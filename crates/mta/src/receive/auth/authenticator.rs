@@ -1,7 +1,7 @@
-//! Who logs in: names are looked up, passwords checked, guesses counted.
+//! Checks logins: looks up names, checks passwords, counts guesses.
 //!
-//! RFC 4954 s.4, RFC 4422 s.6. Invariant: an unknown user, a disabled one and a wrong password get the same reply after the same work; nothing of a
-//! stranger is hashed beyond the guessing limits; who was here before is never kept out by them.
+//! RFC 4954 s.4, RFC 4422 s.6. Invariant: an unknown user, a disabled one and a wrong password get the same reply after the same work; nothing is
+//! hashed for an unknown network beyond the guessing limits; a client in a known network is never refused by them.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -10,42 +10,44 @@ use std::time::Duration;
 
 use directory::{Account, Directory, Password};
 use mail::Reply;
-use net::Clock;
-use sasl::{Credentials, Found, ITERATIONS, Lookup, Mechanism, Need, ScramKeys, Secret};
-use store::{AccountChange, DirectoryChange, LoginUse, Store};
+use net::ClientTls;
+use sasl::{Credentials, Found, ITERATIONS, Lookup, Mechanism, Need, ScramKeys, Secret, Token};
+use store::{AccountChange, DirectoryChange, LoginUse};
 
-use crate::receive::auth::cache::{Code, Known, Remembered};
-use crate::receive::auth::hashing::Hashing;
+use crate::context::Shared;
+use crate::receive::auth::cache::{CachedResult, Code, PasswordCache};
+use crate::receive::auth::hashing::HashingPool;
 use crate::receive::auth::passwords::{self, PasswordKey};
-use crate::receive::auth::throttle::{Allowances, Guard, KNOWN_MS, Standing, neighbourhood};
+use crate::receive::auth::throttle::{Allowances, LoginThrottle, Standing};
 use crate::receive::known_networks::KnownNetworks;
-use crate::settings::LiveSettings;
+use crate::settings::Settings;
 use crate::support::directory_cache::LiveDirectory;
+use crate::support::networks::{KNOWN_MS, neighbourhood};
 use crate::support::usage_log::{Habit, Habits};
 
-/// Who is known and fails nevertheless waits so long for the reply: guessing from a network that somebody shares with the owner.
+/// Delay of the reply to a failed login from a known network, where no limit applies: the guesser may share the network with the owner.
 const FAILURE_PAUSE: Duration = Duration::from_millis(500);
 
-/// Who tries to log in, and how.
+/// A login attempt: the client and its mechanism.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Attempt {
+pub(crate) struct LoginAttempt {
     pub client: IpAddr,
     pub mechanism: Mechanism,
 }
 
-/// Why nobody has.
+/// Why a login was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Denied {
     /// Name or password are wrong, or the account may not log in.
     Wrong,
-    /// There were too many guesses.
+    /// Too many failed logins.
     TooMany,
-    /// Too many log in at once.
+    /// Too many logins wait to be checked.
     Busy,
 }
 
 impl Denied {
-    /// What the client hears; `before` are the times that this session has heard of too many.
+    /// The reply; `before` is how often this session was refused for too many failures.
     pub fn reply(self, before: u32) -> Reply {
         match self {
             Self::Wrong => refused(),
@@ -61,12 +63,12 @@ pub(crate) fn refused() -> Reply {
     Reply::new(535, (5, 7, 8), "authentication failed: the user name is the full address, the password the one that Waypost printed")
 }
 
-/// What became of a sealed password.
+/// The outcome of hashing a sealed password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HashedSealed {
-    /// It is kept as a verifier now.
+    /// It is stored as a verifier now.
     Done,
-    /// It was sealed with another key.
+    /// It was sealed with a different key.
     Unreadable,
     /// Too many logins wait to be hashed.
     Busy,
@@ -74,20 +76,19 @@ pub(crate) enum HashedSealed {
 
 /// Checks logins.
 #[derive(Debug)]
-pub(crate) struct Logins {
-    guard: Guard,
-    hashing: Hashing,
-    remembered: Remembered,
+pub(crate) struct Authenticator {
+    guard: LoginThrottle,
+    hashing: HashingPool,
+    remembered: PasswordCache,
     key: Arc<PasswordKey>,
     habits: Habits,
     networks: KnownNetworks,
-    live: Arc<LiveDirectory>,
-    store: Store,
-    settings: LiveSettings,
-    clock: Clock,
+    shared: Shared,
+    /// For authorization servers.
+    client_tls: ClientTls,
 }
 
-/// What the answer to a lookup was made of.
+/// The credentials offered to a mechanism.
 #[derive(Debug)]
 pub(crate) struct Offered {
     login: String,
@@ -95,46 +96,70 @@ pub(crate) struct Offered {
     passwords: Vec<String>,
 }
 
-impl Logins {
-    /// Starts the threads, and reads who is known.
+impl Authenticator {
+    /// Starts the hashing threads and loads the known networks.
     pub async fn start(
-        (store, live, settings): (Store, Arc<LiveDirectory>, LiveSettings),
+        shared: Shared,
         key: Arc<PasswordKey>,
-        (habits, networks): (Habits, KnownNetworks),
-        clock: Clock,
+        habits: Habits,
+        networks: KnownNetworks,
+        client_tls: ClientTls,
     ) -> Result<Self, store::StoreError> {
-        let guard = Guard::default();
-        let known = store.logins(None, clock.now_ms() - KNOWN_MS).await?;
+        let guard = LoginThrottle::default();
+        let known = shared.store.logins(None, shared.clock.now_ms() - KNOWN_MS).await?;
         for used in &known {
             if let Ok(address) = used.address.parse() {
                 networks.logged_in(address, used.last_ms);
             }
         }
         guard.remember(known.into_iter().filter_map(|used| Some((used.login, used.network.parse().ok()?, used.last_ms))));
-        Ok(Self { guard, hashing: Hashing::start()?, remembered: Remembered::new(), key, habits, networks, live, store, settings, clock })
+        Ok(Self { guard, hashing: HashingPool::start()?, remembered: PasswordCache::new(), key, habits, networks, shared, client_tls })
     }
 
     fn allowances(&self) -> Allowances {
-        let limits = &self.settings.load().limits;
+        let limits = &self.shared.settings.load().limits;
         Allowances { per_client: limits.failed_logins_per_client, per_account: limits.failed_logins_per_account }
     }
 
-    /// The name that a client said, with the domain that the configuration has for names without one.
+    /// The user name, with the configured default domain if it has none.
     fn with_domain<'a>(&self, said: &'a str) -> Cow<'a, str> {
-        match &self.settings.load().login_domain {
+        match &self.shared.settings.load().login_domain {
             Some(domain) if !said.contains('@') => Cow::Owned(format!("{}@{domain}", said.trim())),
             _ => Cow::Borrowed(said),
         }
     }
 
-    /// The key of the salts of users who do not exist.
+    /// The settings in force.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.shared.settings.load_full()
+    }
+
+    /// The directory in force.
+    pub fn directory(&self) -> &LiveDirectory {
+        &self.shared.directory
+    }
+
+    /// The login that the authorization server names for a token.
+    pub async fn owner(&self, token: &Token) -> Option<String> {
+        let settings = self.settings();
+        let introspection = settings.introspection.as_ref()?;
+        match introspection.owner(&self.client_tls, token.token.expose()).await {
+            Ok(owner) => owner.filter(|owner| token.user.as_ref().is_none_or(|user| user.trim().eq_ignore_ascii_case(owner))),
+            Err(error) => {
+                tracing::error!(%error, "an access token could not be checked");
+                None
+            }
+        }
+    }
+
+    /// The key that derives salts for unknown users.
     pub fn pepper(&self) -> [u8; 32] {
         self.key.pepper()
     }
 
-    /// Checks a name and a password; the login where they are right.
-    pub async fn check(&self, attempt: Attempt, credentials: &Credentials) -> Result<String, Denied> {
-        let directory = self.live.current();
+    /// Checks a name and a password, and returns the login.
+    pub async fn check(&self, attempt: LoginAttempt, credentials: &Credentials) -> Result<String, Denied> {
+        let directory = self.shared.directory.current();
         let said = self.with_domain(&credentials.authcid);
         let account = active(&directory, &said);
         let name = counted_name(&said);
@@ -143,11 +168,11 @@ impl Logins {
             return answer;
         }
         let _turn = self.remembered.turn(code).await;
-        // Somebody may have had the answer meanwhile.
+        // Another session may have checked the same password meanwhile.
         if let Some(answer) = self.remembered(attempt, &name, &code) {
             return answer;
         }
-        let now_ms = self.clock.now_ms();
+        let now_ms = self.shared.clock.now_ms();
         let standing = self.guard.enter(&name, attempt.client, self.allowances(), now_ms).ok_or(Denied::TooMany)?;
         let (checked, password, key) = (account.cloned(), credentials.password.clone(), self.key.clone());
         let found = self.hashing.run(standing, Some(attempt.client), move || passwords::which(checked.as_ref(), &password, &key)).await;
@@ -167,29 +192,29 @@ impl Logins {
         Ok(self.welcome(attempt, name, kept.name.clone()))
     }
 
-    /// The answer, where the same was checked lately.
-    fn remembered(&self, attempt: Attempt, name: &str, code: &Code) -> Option<Result<String, Denied>> {
-        let now_ms = self.clock.now_ms();
+    /// The result of an earlier check of the same password.
+    fn remembered(&self, attempt: LoginAttempt, name: &str, code: &Code) -> Option<Result<String, Denied>> {
+        let now_ms = self.shared.clock.now_ms();
         match self.remembered.look(code, now_ms) {
-            Known::Nothing => None,
-            // A client with an old password is no guesser, however often it tries.
-            Known::Wrong => Some(Err(Denied::Wrong)),
-            // A right one must not be told from a wrong one by whoever has guessed too often.
-            Known::Right(credential) => Some(match self.guard.enter(name, attempt.client, self.allowances(), now_ms) {
+            CachedResult::Nothing => None,
+            // A client that repeats an old password is not guessing.
+            CachedResult::Wrong => Some(Err(Denied::Wrong)),
+            // After too many guesses a client must not learn which password is right.
+            CachedResult::Right(credential) => Some(match self.guard.enter(name, attempt.client, self.allowances(), now_ms) {
                 Some(_) => Ok(self.welcome(attempt, name.to_owned(), credential)),
                 None => Err(Denied::TooMany),
             }),
         }
     }
 
-    /// What a mechanism other than PLAIN and LOGIN goes on with.
-    pub fn look_up(&self, attempt: Attempt, lookup: &Lookup) -> Result<(Found, Offered), Denied> {
+    /// Returns the credentials for a mechanism other than PLAIN and LOGIN.
+    pub fn look_up(&self, attempt: LoginAttempt, lookup: &Lookup) -> Result<(Found, Offered), Denied> {
         let said = self.with_domain(&lookup.name);
         let name = counted_name(&said);
-        self.guard.enter(&name, attempt.client, self.allowances(), self.clock.now_ms()).ok_or(Denied::TooMany)?;
-        let directory = self.live.current();
+        self.guard.enter(&name, attempt.client, self.allowances(), self.shared.clock.now_ms()).ok_or(Denied::TooMany)?;
+        let directory = self.shared.directory.current();
         let Some(account) = active(&directory, &said) else {
-            return Ok((Found::Nobody, Offered { login: name, passwords: Vec::new() }));
+            return Ok((Found::NoSuchUser, Offered { login: name, passwords: Vec::new() }));
         };
         let (found, passwords) = match lookup.need {
             Need::ScramSha256 => scram(account, |kept| kept.scram_sha256.as_deref()),
@@ -199,25 +224,25 @@ impl Logins {
         Ok((found, Offered { login: name, passwords }))
     }
 
-    /// The passwords themselves, where the account allows the mechanism.
+    /// The plain passwords, if the account allows the mechanism.
     fn secrets(&self, account: &Account, mechanism: Mechanism) -> (Found, Vec<String>) {
         if !account.legacy_mechanisms.iter().any(|name| name == mechanism.name()) {
-            return (Found::Nobody, Vec::new());
+            return (Found::NoSuchUser, Vec::new());
         }
         let opened = account.passwords.iter().filter_map(|kept| Some((self.key.open(account, kept)?, kept.name.clone())));
         let (secrets, names): (Vec<Secret>, Vec<String>) = opened.unzip();
         (Found::Secrets(secrets), names)
     }
 
-    /// The client has proven that it knows a password that was offered to the mechanism.
-    pub fn proven(&self, attempt: Attempt, offered: Offered, password: usize) -> Option<String> {
+    /// Logs in a client that has proven knowledge of an offered password.
+    pub fn proven(&self, attempt: LoginAttempt, offered: Offered, password: usize) -> Option<String> {
         let credential = offered.passwords.get(password)?.clone();
         Some(self.welcome(attempt, offered.login, credential))
     }
 
-    /// The client has proven that it has the key of a certificate, which is known by its SHA-256.
-    pub fn by_certificate(&self, attempt: Attempt, authzid: &str, sha256: &str) -> Option<String> {
-        let directory = self.live.current();
+    /// Logs in a client by the SHA-256 of its certificate, whose key it has proven to hold.
+    pub fn by_certificate(&self, attempt: LoginAttempt, authzid: &str, sha256: &str) -> Option<String> {
+        let directory = self.shared.directory.current();
         let has = |account: &Account| account.is_active() && account.certificates.iter().any(|known| known.sha256 == sha256);
         let account = match authzid.trim() {
             "" => directory.contents().accounts.iter().find(|account| has(account)),
@@ -227,20 +252,19 @@ impl Logins {
         Some(self.welcome(attempt, account.login.key(), certificate.name.clone()))
     }
 
-    /// Somebody else (an authorization server) vouches for the name.
-    pub fn by_token(&self, attempt: Attempt, login: &str) -> Option<String> {
-        let directory = self.live.current();
+    /// Logs in a client whose name an authorization server has confirmed.
+    pub fn by_token(&self, attempt: LoginAttempt, login: &str) -> Option<String> {
+        let directory = self.shared.directory.current();
         let account = active(&directory, login)?;
         Some(self.welcome(attempt, account.login.key(), "token".into()))
     }
 
-    fn welcome(&self, attempt: Attempt, login: String, credential: String) -> String {
-        let now_ms = self.clock.now_ms();
+    fn welcome(&self, attempt: LoginAttempt, login: String, credential: String) -> String {
+        let now_ms = self.shared.clock.now_ms();
         let is_new = self.guard.succeeded(&login, attempt.client, now_ms);
         self.networks.logged_in(attempt.client, now_ms);
         let (client, mechanism) = (attempt.client, attempt.mechanism.name());
         tracing::info!(%client, login, password = credential, mechanism, is_new, "logged in");
-        // With a full line it is forgotten, and the next login says it again.
         self.habits.push(Habit::Login(LoginUse {
             login: login.clone(),
             password: credential,
@@ -259,17 +283,17 @@ impl Logins {
         }
     }
 
-    /// Hashes a password that is only sealed. The directory is to be read again then.
+    /// Hashes a password that is only sealed. The caller reloads the directory.
     pub async fn hash_sealed(&self, account: &Account, kept: &Password) -> Result<HashedSealed, store::StoreError> {
         let Some(secret) = self.key.open(account, kept) else { return Ok(HashedSealed::Unreadable) };
         let (of, name, key, made_ms) = (account.clone(), kept.name.clone(), self.key.clone(), kept.made_ms);
         let made = self.hashing.run(Standing::Stranger, None, move || passwords::make(&of, &name, &secret, &key, made_ms)).await;
         let Ok(Ok(to)) = made else { return Ok(HashedSealed::Busy) };
         let change = AccountChange::CompletePassword { login: account.login.clone(), from: kept.verifier.clone(), to };
-        self.store.change_directory(vec![DirectoryChange::Account(change)]).await.map(|()| HashedSealed::Done)
+        self.shared.store.change_directory(vec![DirectoryChange::Account(change)]).await.map(|()| HashedSealed::Done)
     }
 
-    /// Keeps of a password, now that it is seen, what an imported verifier lacks.
+    /// Stores what an imported verifier lacks, now that the password is known.
     async fn complete(&self, account: &Account, kept: &Password, password: &Secret) {
         let (of, name, secret) = (account.clone(), kept.name.clone(), password.clone());
         let (key, made_ms) = (self.key.clone(), kept.made_ms);
@@ -277,23 +301,23 @@ impl Logins {
         let Ok(Ok(made)) = made else { return };
         let change = AccountChange::CompletePassword { login: account.login.clone(), from: kept.verifier.clone(), to: made };
         let changes = vec![DirectoryChange::Account(change)];
-        let stored = self.store.change_directory(changes.clone()).await;
+        let stored = self.shared.store.change_directory(changes.clone()).await;
         match stored {
-            Ok(()) => match self.live.apply(&changes).await {
-                Ok(()) => tracing::info!(login = %account.login, password = kept.name, "the password is kept in our own form from now on"),
-                Err(error) => tracing::warn!(%error, "the directory could not be read again"),
+            Ok(()) => match self.shared.directory.apply(&changes).await {
+                Ok(()) => tracing::info!(login = %account.login, password = kept.name, "imported password converted to our own form"),
+                Err(error) => tracing::warn!(%error, "the directory could not be reloaded"),
             },
-            Err(error) => tracing::warn!(%error, login = %account.login, "the password stays in the form that it was imported in"),
+            Err(error) => tracing::warn!(%error, login = %account.login, "imported password not converted to our own form"),
         }
     }
 }
 
-/// The account, where it may log in.
+/// The account, if it may log in.
 fn active<'a>(directory: &'a Directory, name: &str) -> Option<&'a Account> {
     directory.account(name).filter(|account| account.is_active())
 }
 
-/// The name under which guesses are counted: the login where it is an address, else what was said.
+/// The name under which guesses are counted: the login's key if it is an address, else the name as sent.
 fn counted_name(name: &str) -> String {
     mail::Mailbox::parse(name.trim()).map_or_else(|_| name.trim().to_lowercase(), |mailbox| mailbox.key())
 }

@@ -1,7 +1,7 @@
 //! The threads that hash passwords.
 //!
-//! RFC 9106 s.4. Invariant: never more than [`HASHES_MAX`] hashes at a time, each in 19 MiB, and never more than one for strangers; who is
-//! known goes first; both lines are bounded, and no client's network fills one. The threads give way to everything else that the server does.
+//! RFC 9106 s.4. Invariant: at most [`HASHES_MAX`] hashes at a time, each in 19 MiB, and at most one for unknown networks; known networks go
+//! first; both queues are bounded, and no client's network fills one. The threads run at a lower priority than the rest of the server.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -14,64 +14,64 @@ use rustix::thread::gettid;
 use tokio::sync::oneshot;
 
 use crate::receive::auth::throttle::Standing;
-use crate::receive::listen::network;
+use crate::support::networks::network;
 
-/// Hashes at a time. The threads are always the same ones: memory that a hash leaves behind in its thread would otherwise add up
+/// Maximum number of hashes at a time. They have threads of their own: memory that a hash leaves behind in its thread would otherwise add up
 /// over all the runtime's threads.
 const HASHES_MAX: usize = 2;
 
-/// Logins of those who are known that wait; more are asked to come back.
+/// Maximum number of waiting logins from known networks; others are asked to retry.
 const KNOWN_LINE_MAX: usize = 256;
 
-/// Logins of strangers that wait: some two seconds.
+/// Maximum number of waiting logins from unknown networks: about two seconds of work.
 const STRANGERS_LINE_MAX: usize = 64;
 
-/// One client's network (an IPv4 address, an IPv6 /64) has at most this part of a line.
+/// One client's network (an IPv4 address, an IPv6 /64) fills at most one in this many places of a queue.
 const NETWORK_PART: usize = 8;
 
-/// How much lower the threads' priority is than that of the others (setpriority(2)): sessions of those who are logged in must not wait for a
-/// guess, and a login on a busy machine must not wait for ever.
+/// Niceness of the threads above that of the others (setpriority(2)): logged-in sessions must not wait for a guess, and a login on a busy
+/// machine must still be served.
 const NICENESS: i32 = 5;
 
-type Work = Box<dyn FnOnce() + Send>;
+type HashJob = Box<dyn FnOnce() + Send>;
 
-/// Work that waits, with the network that it is done for.
-type Line = VecDeque<(Option<IpAddr>, Work)>;
+/// Waiting work, each with the network of its client.
+type HashingQueue = VecDeque<(Option<IpAddr>, HashJob)>;
 
-/// The line is full.
+/// The queue is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Busy;
 
-/// The threads' handle; they end with it.
+/// The threads' handle; they end when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Hashing {
-    shared: Arc<Shared>,
+pub(crate) struct HashingPool {
+    shared: Arc<HashingState>,
 }
 
 #[derive(Debug, Default)]
-struct Shared {
-    lines: Mutex<Lines>,
+struct HashingState {
+    lines: Mutex<HashingQueues>,
     wake: Condvar,
 }
 
 #[derive(Default)]
-struct Lines {
-    known: Line,
-    strangers: Line,
-    /// Whether a thread works for a stranger.
+struct HashingQueues {
+    known: HashingQueue,
+    strangers: HashingQueue,
+    /// Whether a thread works for an unknown network.
     serves_stranger: bool,
     ended: bool,
 }
 
-impl std::fmt::Debug for Lines {
+impl std::fmt::Debug for HashingQueues {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Lines").field("known", &self.known.len()).field("strangers", &self.strangers.len()).finish_non_exhaustive()
+        f.debug_struct("HashingQueues").field("known", &self.known.len()).field("strangers", &self.strangers.len()).finish_non_exhaustive()
     }
 }
 
-impl Lines {
-    /// What a thread does next, and for whom.
-    fn next(&mut self) -> Option<(Work, Standing)> {
+impl HashingQueues {
+    /// The next work of a thread.
+    fn next(&mut self) -> Option<(HashJob, Standing)> {
         if let Some((_, work)) = self.known.pop_front() {
             return Some((work, Standing::Known));
         }
@@ -84,10 +84,10 @@ impl Lines {
     }
 }
 
-impl Hashing {
+impl HashingPool {
     /// Starts the threads.
     pub fn start() -> std::io::Result<Self> {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(HashingState::default());
         for _ in 0..HASHES_MAX {
             let shared = shared.clone();
             thread::Builder::new().name("login".into()).spawn(move || work(&shared))?;
@@ -95,7 +95,7 @@ impl Hashing {
         Ok(Self { shared })
     }
 
-    /// Runs a computation when its turn comes; `client` is whose it is, where it is somebody's.
+    /// Runs a computation when its turn comes; `client` is `None` for work of the server's own.
     pub async fn run<T: Send + 'static>(
         &self,
         standing: Standing,
@@ -105,7 +105,7 @@ impl Hashing {
         let of = client.map(network);
         let (answer, result) = oneshot::channel();
         let work = Box::new(move || {
-            // Who has gone meanwhile costs nothing more.
+            // A client that has disconnected meanwhile costs nothing more.
             if !answer.is_closed() {
                 let _ = answer.send(compute());
             }
@@ -127,17 +127,17 @@ impl Hashing {
     }
 }
 
-impl Drop for Hashing {
+impl Drop for HashingPool {
     fn drop(&mut self) {
         self.shared.lines.lock().ended = true;
         self.shared.wake.notify_all();
     }
 }
 
-fn work(shared: &Shared) {
+fn work(shared: &HashingState) {
     let lowered = getpriority_process(None).and_then(|own| setpriority_process(Some(gettid()), (own + NICENESS).min(19)));
     if let Err(error) = lowered {
-        tracing::warn!(%error, "hashing passwords cannot be given a lower priority");
+        tracing::warn!(%error, "the priority of the password hashing threads could not be lowered");
     }
     let mut lines = shared.lines.lock();
     loop {
@@ -153,7 +153,7 @@ fn work(shared: &Shared) {
         lines = shared.lines.lock();
         if standing == Standing::Stranger {
             lines.serves_stranger = false;
-            // A stranger that came meanwhile may have woken the other thread in vain.
+            // Work for an unknown network may have woken the other thread in vain meanwhile.
             shared.wake.notify_one();
         }
     }
@@ -166,8 +166,8 @@ mod tests {
     use std::time::Duration;
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn strangers_wait_one_behind_the_other_and_the_known_pass() {
-        let hashing = Arc::new(Hashing::start().unwrap());
+    async fn unknown_networks_are_served_one_at_a_time_and_known_ones_pass() {
+        let hashing = Arc::new(HashingPool::start().unwrap());
         let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let strangers: Vec<_> = (0..20)
             .map(|_| {
@@ -184,7 +184,7 @@ mod tests {
             .collect();
         tokio::time::sleep(Duration::from_millis(50)).await;
         hashing.run(Standing::Known, None, || ()).await.unwrap();
-        assert!(strangers.iter().any(|task| !task.is_finished()), "who is known has not waited for all strangers");
+        assert!(strangers.iter().any(|task| !task.is_finished()), "a known network has not waited for all unknown ones");
         for task in strangers {
             task.await.unwrap().unwrap();
         }
@@ -192,8 +192,8 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_full_line_takes_nobody_more() {
-        let hashing = Arc::new(Hashing::start().unwrap());
+    async fn a_full_queue_refuses_more_work() {
+        let hashing = Arc::new(HashingPool::start().unwrap());
         let (hold, held) = std::sync::mpsc::channel::<()>();
         let (begin, begun) = oneshot::channel();
         let first = hashing.clone();
@@ -221,8 +221,8 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn one_network_does_not_fill_a_line() {
-        let hashing = Arc::new(Hashing::start().unwrap());
+    async fn one_network_does_not_fill_a_queue() {
+        let hashing = Arc::new(HashingPool::start().unwrap());
         let (hold, held) = std::sync::mpsc::channel::<()>();
         let (begin, begun) = oneshot::channel();
         let first = hashing.clone();
@@ -240,7 +240,7 @@ mod tests {
         };
         let crowd: Vec<_> = (0..STRANGERS_LINE_MAX).map(|_| run("192.0.2.1")).collect();
         let other = run("192.0.2.2");
-        let full = |line: &Line| line.len() == STRANGERS_LINE_MAX / NETWORK_PART + 1;
+        let full = |line: &HashingQueue| line.len() == STRANGERS_LINE_MAX / NETWORK_PART + 1;
         while !full(&hashing.shared.lines.lock().strangers) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

@@ -1,4 +1,4 @@
-//! Logins: the SASL exchange, password checks, and their rate limits.
+//! Authenticator: the SASL exchange, password checks, and their rate limits.
 //!
 //! May import what `receive` may.
 

@@ -1,7 +1,7 @@
-//! A password becomes what is kept of it, and is compared with that.
+//! Stored forms of passwords, and the check against them.
 //!
-//! RFC 9106 s.4, RFC 5802 s.3, RFC 7677. Invariant: the password itself is kept only where a mechanism of the account needs it, and then
-//! sealed with a key that is not in the database; to refuse an unknown user costs as much as to refuse a wrong password.
+//! RFC 9106 s.4, RFC 5802 s.3, RFC 7677. Invariant: the password itself is kept only if a mechanism of the account needs it, sealed with a key
+//! that is not in the database; refusing an unknown user costs as much as refusing a wrong password.
 
 use std::fmt;
 
@@ -11,30 +11,30 @@ use directory::{Account, Password};
 use sasl::password::{self, HashError};
 use sasl::{ITERATIONS, ScramHash, Secret, Vault, prepared_password, scram_keys};
 
-/// Passwords of one account, at most: one for each client.
+/// Maximum number of passwords of an account: one for each client.
 pub const PASSWORDS_MAX: usize = 20;
 
-/// Stands for a verifier while the password itself is sealed and waits to be hashed: hashing the thousands of an import takes minutes.
+/// The verifier of a sealed password that waits to be hashed: hashing the thousands of an import takes minutes.
 pub const SEALED: &str = "{SEALED}";
 
-/// The key of what is sealed, from a file of its own.
+/// The key that seals passwords, from a file of its own.
 pub struct PasswordKey {
     vault: Vault,
     pepper: [u8; 32],
 }
 
 impl PasswordKey {
-    /// From the file's 32 octets.
+    /// Makes it from the file's 32 octets.
     pub fn new(key: [u8; 32]) -> Self {
         Self { pepper: net::sha256(&[b"salts of users who do not exist", &key]), vault: Vault::new(key) }
     }
 
-    /// The key of the salts of users who do not exist.
+    /// The key that derives salts for unknown users.
     pub(crate) fn pepper(&self) -> [u8; 32] {
         self.pepper
     }
 
-    /// The password itself, where it is kept.
+    /// Opens a sealed password. `None` if it is not kept or was sealed with a different key.
     pub(crate) fn open(&self, account: &Account, password: &Password) -> Option<Secret> {
         self.vault.open(&about(account, &password.name), password.sealed.as_deref()?)
     }
@@ -46,12 +46,12 @@ impl fmt::Debug for PasswordKey {
     }
 }
 
-/// What a sealed password belongs to: elsewhere it cannot be opened.
+/// The account and the name that a password is sealed for: it cannot be opened for others.
 fn about(account: &Account, name: &str) -> String {
     format!("{}\0{name}", account.login.key())
 }
 
-/// What is kept of a password. Takes some 50 ms.
+/// Makes the stored form of a password. Takes about 50 ms.
 pub fn make(account: &Account, name: &str, secret: &Secret, key: &PasswordKey, made_ms: i64) -> Result<Password, HashError> {
     let scram = |hash| scram_keys(hash, secret.expose(), &account.salt, ITERATIONS).map(|keys| keys.to_bytes());
     let seal = || key.vault.seal(&about(account, name), secret, net::random_bytes());
@@ -65,41 +65,41 @@ pub fn make(account: &Account, name: &str, secret: &Secret, key: &PasswordKey, m
     })
 }
 
-/// A password that is sealed only, until there is time to hash it, or its first use.
+/// Seals a password, to be hashed later or at its first use.
 pub fn sealed(account: &Account, name: &str, secret: &Secret, key: &PasswordKey, made_ms: i64) -> Password {
     let sealed = Some(key.vault.seal(&about(account, name), secret, net::random_bytes()));
     Password { name: name.to_owned(), verifier: SEALED.into(), scram_sha256: None, scram_sha1: None, sealed, made_ms }
 }
 
-/// Whether something is missing that the password, now that it is seen, could give.
+/// Returns whether the stored form lacks something that can be made from the password.
 pub(crate) fn is_incomplete(account: &Account, kept: &Password) -> bool {
     let lacks_secret = kept.sealed.is_none() && !account.legacy_mechanisms.is_empty();
-    // Some passwords have no keys for SCRAM (RFC 4013 forbids their characters); those of our own making are not made again and again.
+    // Some passwords have no SCRAM keys (RFC 4013 forbids their characters): a form that we made ourselves is never made again.
     let is_ours = kept.verifier.contains(&format!("${}$", BASE64.encode(account.salt)));
     password::needs_rehash(&kept.verifier) || !is_ours || lacks_secret
 }
 
-/// Which of the account's passwords it is, by its place. Clients that prepare a password and such as do not send other octets for the same one, so it is
-/// tried prepared (RFC 4616 s.2), and then, where that differs, as it was typed: verifiers made before or elsewhere may be of that.
+/// Finds a password among the account's, and returns its index. Clients send a password prepared or as typed, so it is tried prepared
+/// (RFC 4616 s.2) and then, if that differs, as sent: verifiers made earlier or elsewhere may be of that form.
 pub fn which(account: Option<&Account>, password: &Secret, key: &PasswordKey) -> Option<usize> {
     let prepared = prepared(password);
     let as_typed = || (prepared != *password).then(|| which_exactly(account, password, key)).flatten();
     which_exactly(account, &prepared, key).or_else(as_typed)
 }
 
-/// The password after SASLprep; as it is where that does not allow it.
+/// The password after SASLprep, or unchanged if SASLprep does not allow it.
 fn prepared(password: &Secret) -> Secret {
     prepared_password(password.expose()).map_or_else(|| password.clone(), |prepared| Secret::new(&prepared))
 }
 
-/// All that have the account's salt cost one hash together.
+/// Compares all verifiers with the account's salt by one hash.
 fn which_exactly(account: Option<&Account>, password: &Secret, key: &PasswordKey) -> Option<usize> {
     let Some(account) = account.filter(|account| !account.passwords.is_empty()) else {
         password::verify_dummy(password.expose());
         return None;
     };
     let hashed = Secret::new(&password::hash(password.expose(), account.salt).ok()?);
-    // Secrets are compared in constant time, and all of them are.
+    // All are compared, each in constant time.
     let own = account.passwords.iter().map(|kept| Secret::new(&kept.verifier) == hashed);
     let found = own.enumerate().filter(|(_, is_right)| *is_right).map(|(n, _)| n).fold(None, |first: Option<usize>, n| first.or(Some(n)));
     found.or_else(|| {
@@ -111,7 +111,7 @@ fn which_exactly(account: Option<&Account>, password: &Secret, key: &PasswordKey
     })
 }
 
-/// Whether two PHC strings differ in the hash at most.
+/// Returns whether two PHC strings agree in everything but the hash.
 fn has_salt_of(one: &str, other: &str) -> bool {
     let head = |phc: &str| phc.rsplit_once('$').map(|(head, _)| head.to_owned());
     head(one) == head(other)
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn each_password_is_found() {
+    fn each_password_of_an_account_is_found() {
         let key = PasswordKey::new([1; 32]);
         let mut account = account();
         assert_eq!(which(Some(&account), &Secret::new("one"), &key), None);
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_is_the_same_however_its_letters_are_composed() {
+    fn passwords_match_in_every_unicode_normalisation_form() {
         let (key, mut account) = (PasswordKey::new([1; 32]), account());
         account.passwords.push(make(&account, "new", &Secret::new("p\u{e4}ss w\u{f6}rd"), &key, 0).unwrap());
         for typed in ["p\u{e4}ss w\u{f6}rd", "pa\u{308}ss wo\u{308}rd", "p\u{e4}ss\u{a0}w\u{f6}rd", "p\u{e4}\u{ad}ss w\u{f6}rd"] {
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn the_password_itself_is_kept_only_for_a_mechanism_that_needs_it() {
+    fn passwords_are_sealed_only_for_mechanisms_that_need_them() {
         let (key, secret) = (PasswordKey::new([1; 32]), Secret::new("one"));
         let mut account = account();
         let kept = make(&account, "phone", &secret, &key, 0).unwrap();
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sealed_password_is_right_before_it_is_hashed() {
+    fn a_sealed_password_is_accepted_before_it_is_hashed() {
         let key = PasswordKey::new([1; 32]);
         let mut account = account();
         account.passwords.push(sealed(&account, "first", &Secret::new("gr\u{fc}n"), &key, 0));

@@ -1,7 +1,7 @@
 //! Hashes imported passwords that are only sealed, in the background.
 //!
-//! RFC 9106 s.4, RFC 5802 s.3. Invariant: what is done is on disk, so a restart goes on with the rest; a password that is changed meanwhile is left alone; one
-//! at a time, so that no login waits for more than one of them.
+//! RFC 9106 s.4, RFC 5802 s.3. Invariant: each result is on disk, so a restart continues with the rest; a password that is changed meanwhile is
+//! left alone; one at a time, so that no login waits for more than one of them.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -9,38 +9,37 @@ use std::time::Duration;
 
 use directory::{Account, Password};
 
-use crate::receive::auth::authenticator::HashedSealed;
+use crate::receive::auth::authenticator::{Authenticator, HashedSealed};
 use crate::receive::auth::passwords::SEALED;
-use crate::receive::session::Reception;
 use crate::support::panic_edge::caught;
 
-/// The pause between looks for such passwords.
+/// Interval between two searches for sealed passwords.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// Passwords between two readings of the directory, each of which takes as long as the directory is large.
+/// Passwords hashed between two reloads of the directory, whose cost grows with its size.
 const PIECE: usize = 200;
 
 /// Runs until shutdown.
-pub(crate) async fn run(reception: Arc<Reception>) {
-    let mut work = Work::default();
+pub(crate) async fn run(logins: Arc<Authenticator>) {
+    let mut work = RehashRun::default();
     loop {
         tokio::time::sleep(LOOK).await;
-        caught(work.piece(&reception)).await;
+        caught(work.piece(&logins)).await;
     }
 }
 
-/// What is under way.
+/// Progress.
 #[derive(Default)]
-struct Work {
+struct RehashRun {
     done: usize,
-    /// Passwords whose key is lost, by login and name: each is said once.
+    /// Passwords that cannot be opened, by login and name: each is logged once.
     lost: HashSet<(String, String)>,
 }
 
-impl Work {
-    async fn piece(&mut self, reception: &Reception) {
+impl RehashRun {
+    async fn piece(&mut self, logins: &Authenticator) {
         loop {
-            let directory = reception.live.current();
+            let directory = logins.directory().current();
             let all: Vec<(&Account, &Password)> = directory
                 .contents()
                 .accounts
@@ -54,24 +53,24 @@ impl Work {
                 }
                 return;
             }
-            tracing::info!(done = self.done, left = all.len(), "imported passwords are being hashed");
+            tracing::info!(done = self.done, left = all.len(), "hashing imported passwords");
             for (account, kept) in all.into_iter().take(PIECE) {
-                match reception.logins.hash_sealed(account, kept).await {
+                match logins.hash_sealed(account, kept).await {
                     Ok(HashedSealed::Done) => self.done += 1,
                     Ok(HashedSealed::Busy) => return,
                     Ok(HashedSealed::Unreadable) => {
                         self.lost.insert(name(account, kept));
-                        tracing::error!(login = %account.login, "an imported password cannot be read any more, since passwords.key is another one: waypost account passwd");
+                        tracing::error!(login = %account.login, "an imported password cannot be opened, since passwords.key has changed: set a new one with `waypost account passwd`");
                     }
                     Err(error) => {
-                        tracing::warn!(%error, "imported passwords cannot be hashed for now; trying again");
+                        tracing::warn!(%error, "imported passwords could not be hashed; trying again");
                         return;
                     }
                 }
             }
-            // No alias has changed; accounts are read again.
-            if let Err(error) = reception.live.apply(&[]).await {
-                tracing::warn!(%error, "the directory could not be read again");
+            // No alias has changed; this reloads the accounts.
+            if let Err(error) = logins.directory().apply(&[]).await {
+                tracing::warn!(%error, "the directory could not be reloaded");
                 return;
             }
         }

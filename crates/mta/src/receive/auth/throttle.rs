@@ -1,74 +1,63 @@
-//! How many wrong passwords are listened to, and from where an account's owner is known to come.
+//! Rate-limits failed logins, and remembers the networks from which each account was used.
 //!
-//! RFC 4954 s.4, RFC 4422 s.6. Invariant: who stands in a network from which the account was used before is never turned away, however many
-//! strangers guess; memory is bounded; a name that does not exist is treated as one that does.
+//! RFC 4954 s.4, RFC 4422 s.6. Invariant: clients in a network from which the account was used before are never refused, however many others
+//! guess; memory is bounded; unknown and existing names are treated alike.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use parking_lot::Mutex;
 
-use crate::receive::listen::network;
 use crate::support::limits::{BoundedMap, TokenBuckets};
+use crate::support::networks::{KNOWN_MS, neighbourhood, network};
 
-/// Failures are forgiven at such a pace that the whole allowance is back after this time, in milliseconds.
+/// Time in which a full allowance comes back, in milliseconds.
 const WINDOW_MS: i64 = 600_000;
 
-/// A network from which an account was used is its own for so long, in milliseconds.
-pub(crate) const KNOWN_MS: i64 = 30 * 86_400_000;
-
-/// Keys that are counted at a time, of each kind; while there are more, none beyond is listened to.
+/// Maximum number of clients, and of accounts, counted at a time; beyond it, others are refused.
 const COUNTED_MAX: usize = 100_000;
 
-/// Pairs of account and network that are known at a time.
+/// Maximum number of known pairs of account and network.
 const KNOWN_MAX: usize = 200_000;
 
-/// How many failures there may be within ten minutes.
+/// Maximum failed logins within ten minutes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Allowances {
-    /// From one IPv4 address or one IPv6 /64, whomever it tries.
+    /// From one IPv4 address or one IPv6 /64, for all accounts together.
     pub per_client: u32,
-    /// For one account, of all clients that it was never used from.
+    /// For one account, from all unknown networks together.
     pub per_account: u32,
 }
 
-/// Who asks.
+/// Whether the account was used from the client's network before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// The account was used from this network before.
+    /// It was.
     Known,
-    /// It was not.
+    /// It was not, or too long ago.
     Stranger,
 }
 
 /// The counts.
 #[derive(Debug)]
-pub(crate) struct Guard(Mutex<State>);
+pub(crate) struct LoginThrottle(Mutex<ThrottleState>);
 
 #[derive(Debug)]
-struct State {
+struct ThrottleState {
     /// When each account was last used from each of its networks.
     known: BoundedMap<(String, IpAddr), i64>,
     clients: TokenBuckets<IpAddr>,
     accounts: TokenBuckets<String>,
 }
 
-impl Default for Guard {
+impl Default for LoginThrottle {
     fn default() -> Self {
         let (clients, accounts) = (TokenBuckets::new(COUNTED_MAX, WINDOW_MS), TokenBuckets::new(COUNTED_MAX, WINDOW_MS));
-        Self(Mutex::new(State { known: BoundedMap::new(KNOWN_MAX), clients, accounts }))
+        Self(Mutex::new(ThrottleState { known: BoundedMap::new(KNOWN_MAX), clients, accounts }))
     }
 }
 
-/// The network by which a client is recognised: large providers send one account's mail from many addresses of it.
-pub(crate) fn neighbourhood(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() & 0xffff_0000)),
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !(u128::MAX >> 32))),
-    }
-}
-
-impl Guard {
-    /// Takes over what a process before has learned: login, neighbourhood, when.
+impl LoginThrottle {
+    /// Loads what an earlier process has learned: login, network, time in Unix milliseconds.
     pub fn remember(&self, known: impl IntoIterator<Item = (String, IpAddr, i64)>) {
         let mut state = self.0.lock();
         for (login, network, at_ms) in known {
@@ -76,7 +65,7 @@ impl Guard {
         }
     }
 
-    /// Whether the account was used from there.
+    /// Returns whether the account was used from the client's network.
     pub fn standing(&self, login: &str, client: IpAddr, now_ms: i64) -> Standing {
         let state = self.0.lock();
         match state.known.get(&(login.to_owned(), neighbourhood(client))) {
@@ -85,7 +74,7 @@ impl Guard {
         }
     }
 
-    /// Before an attempt: counts it as failed until it has succeeded; `None` where there were too many already.
+    /// Counts an attempt as failed until it succeeds. `None` if there were too many already.
     pub fn enter(&self, login: &str, client: IpAddr, allowances: Allowances, now_ms: i64) -> Option<Standing> {
         let standing = self.standing(login, client, now_ms);
         if standing == Standing::Known {
@@ -93,19 +82,19 @@ impl Guard {
         }
         let mut state = self.0.lock();
         let by_client = state.clients.take(network(client), allowances.per_client, now_ms);
-        // What its client may not try any more does not use up what the account may.
+        // A client over its own limit does not use up the account's.
         let by_both = by_client && state.accounts.take(login.to_owned(), allowances.per_account, now_ms);
         by_both.then_some(standing)
     }
 
-    /// The attempt was no guess after all.
+    /// Takes back the count of an attempt that was not a guess.
     pub fn excuse(&self, login: &str, client: IpAddr) {
         let mut state = self.0.lock();
         state.clients.give_back(&network(client));
         state.accounts.give_back(&login.to_owned());
     }
 
-    /// The attempt succeeded: the client is known from now on. True where it was not before.
+    /// Records a successful login. Returns true if the client's network was unknown before.
     pub fn succeeded(&self, login: &str, client: IpAddr, now_ms: i64) -> bool {
         self.excuse(login, client);
         let mut state = self.0.lock();
@@ -124,19 +113,19 @@ mod tests {
     }
 
     #[test]
-    fn one_client_guesses_a_few_times() {
-        let guard = Guard::default();
+    fn failures_are_limited_for_each_client() {
+        let guard = LoginThrottle::default();
         let enter = |login: &str, client: &str, now_ms| guard.enter(login, ip(client), ALLOWANCES, now_ms).is_some();
         assert!((0..3).all(|n| enter(&format!("a{n}"), "192.0.2.1", 0)));
         assert!(!enter("b", "192.0.2.1", 0) && enter("b", "192.0.2.2", 0));
-        assert!(enter("b", "192.0.2.1", WINDOW_MS / 3) && !enter("b", "192.0.2.1", WINDOW_MS / 3), "forgiven one by one");
+        assert!(enter("b", "192.0.2.1", WINDOW_MS / 3) && !enter("b", "192.0.2.1", WINDOW_MS / 3), "they come back one by one");
         assert!((0..3).all(|n| enter("v6", &format!("2001:db8::{n}"), 0)));
         assert!(!enter("v6", "2001:db8::ffff", 0) && enter("v6", "2001:db8:0:1::1", 0), "a /64 is one client");
     }
 
     #[test]
-    fn many_clients_guess_at_one_account_a_few_times() {
-        let guard = Guard::default();
+    fn failures_are_limited_for_each_account() {
+        let guard = LoginThrottle::default();
         let enter = |n: u8| guard.enter("me", IpAddr::from([192, 0, 2, n]), ALLOWANCES, 0).is_some();
         assert!((0..5).all(enter));
         assert!(!(6..50).any(enter));
@@ -144,8 +133,8 @@ mod tests {
     }
 
     #[test]
-    fn who_is_known_is_never_turned_away() {
-        let guard = Guard::default();
+    fn known_networks_are_never_refused() {
+        let guard = LoginThrottle::default();
         assert!(guard.succeeded("me", ip("198.51.100.1"), 0) && !guard.succeeded("me", ip("198.51.7.7"), 1));
         for n in 0..100 {
             guard.enter("me", IpAddr::from([192, 0, 2, n]), ALLOWANCES, 1);
@@ -155,14 +144,14 @@ mod tests {
         assert_eq!(guard.enter("you", ip("198.51.100.9"), ALLOWANCES, 1), None);
         assert_eq!(guard.enter("me", ip("203.0.113.1"), ALLOWANCES, 1), None);
         assert_eq!(guard.standing("me", ip("198.51.100.9"), KNOWN_MS + 1), Standing::Stranger);
-        let next = Guard::default();
+        let next = LoginThrottle::default();
         next.remember([("me".to_owned(), neighbourhood(ip("198.51.0.1")), 5)]);
         assert_eq!(next.standing("me", ip("198.51.200.1"), 6), Standing::Known);
     }
 
     #[test]
-    fn a_right_password_costs_nothing() {
-        let guard = Guard::default();
+    fn successful_logins_are_not_counted() {
+        let guard = LoginThrottle::default();
         for n in 0..100 {
             assert!(guard.enter("me", IpAddr::from([192, 0, 2, n]), ALLOWANCES, 0).is_some());
             guard.excuse("me", IpAddr::from([192, 0, 2, n]));

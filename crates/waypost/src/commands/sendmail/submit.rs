@@ -1,6 +1,6 @@
-//! The way in: the running server's socket for everybody, or the queue itself while no server runs.
+//! Submits a message: through the running server's socket, or straight into the queue while no server runs.
 //!
-//! Invariant: who may open neither hears so, with the code that lets its caller keep the mail.
+//! Invariant: without access to either, the exit code makes the caller keep the message.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -14,51 +14,52 @@ use hyper::Request;
 use nix::unistd::getuid;
 use tokio::net::UnixStream;
 
-use super::exit::Refused;
+use super::exit::SendmailError;
 use crate::config::{self, Config, ConfigErrors, DEFAULT_SUBMIT_SOCKET};
 use crate::owner;
 use crate::transport::Transport;
 
-/// Where mail is handed over.
+/// Where messages are submitted.
 #[derive(Debug)]
-pub struct Way {
+pub struct SubmitTarget {
     path: PathBuf,
     config: Result<Config, ConfigErrors>,
 }
 
-impl Way {
-    /// As the configuration says; a user who cannot read it finds the server in its usual place.
+impl SubmitTarget {
+    /// The target of a configuration; users who cannot read it get the default socket.
     pub fn of(path: &Path) -> Self {
         Self { path: path.to_owned(), config: config::load(path) }
     }
 
-    /// The largest message, in octets, where that is known.
+    /// Maximum message size in octets, if known.
     pub fn max_bytes(&self) -> Option<u64> {
         self.config.as_ref().ok().map(|config| config.settings.limits.message_bytes)
     }
 
-    /// Our name.
+    /// The server's host name, if known.
     pub fn hostname(&self) -> Option<mail::Domain> {
         self.config.as_ref().ok().map(|config| config.settings.hostname.clone())
     }
 
-    /// Hands a message over.
-    pub async fn send(&self, envelope: &Envelope, content: &[u8]) -> Result<Taken, Refused> {
-        let mut body = serde_json::to_vec(envelope).map_err(|e| Refused::later(&e.into()))?;
+    /// Submits a message.
+    pub async fn send(&self, envelope: &Envelope, content: &[u8]) -> Result<Taken, SendmailError> {
+        let mut body = serde_json::to_vec(envelope).map_err(|e| SendmailError::later(&e.into()))?;
         body.push(b'\n');
         body.extend_from_slice(content);
         let peer = Peer { uid: getuid().as_raw() };
-        let mut transport = self.open().await.map_err(|error| Refused::later(&error))?;
+        let mut transport = self.open().await.map_err(|error| SendmailError::later(&error))?;
         let request = Request::post("/v1/messages").header("host", "waypost").header("content-length", body.len());
-        // What stands in the extensions does not travel: over a socket the system says who is there.
-        let request = request.extension(ConnectInfo(peer)).body(Body::from(body)).map_err(|e| Refused::later(&e.into()))?;
-        let (status, bytes) = transport.send(request).await.map_err(|error| Refused::later(&error))?;
+        // Extensions are not transmitted: over a socket, the system reports the peer.
+        let request = request.extension(ConnectInfo(peer)).body(Body::from(body)).map_err(|e| SendmailError::later(&e.into()))?;
+        let (status, bytes) = transport.send(request).await.map_err(|error| SendmailError::later(&error))?;
         if status.is_success() {
-            return serde_json::from_slice(&bytes).map_err(|_| Refused::new(super::exit::UNAVAILABLE, "the server is of another version"));
+            return serde_json::from_slice(&bytes)
+                .map_err(|_| SendmailError::new(super::exit::UNAVAILABLE, "the running server is of another version; restart it"));
         }
         let failure = serde_json::from_slice::<Failure>(&bytes);
         let Failure { error, hint } = failure.unwrap_or_else(|_| Failure { error: format!("the server answered {status}"), hint: None });
-        Err(Refused::answered(status, error, hint))
+        Err(SendmailError::from_status(status, error, hint))
     }
 
     async fn open(&self) -> Result<Transport> {
@@ -79,8 +80,8 @@ impl Way {
                 Err(e) => return Err(e).with_context(|| format!("the server's socket {} cannot be used", socket.display())),
             }
         }
-        // Where that fails, opening the queue does too, and says why.
+        // If this fails, opening the queue fails too, with the reason.
         let _ = owner::become_owner(&config.file.data_dir);
-        Transport::in_process(config).await.context("no server answers, and the queue cannot be opened")
+        Transport::in_process(config).await.context("no server is running, and the queue cannot be opened")
     }
 }

@@ -1,0 +1,101 @@
+//! What the routes work on. A handler names the part that it needs as its `State`.
+//!
+//! Invariant: nothing here differs between a running server and a command without one, except behind [`Control`].
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::extract::FromRef;
+use mta::LiveDirectory;
+use mta::passwords::PasswordKey;
+use net::{Clock, Resolver};
+use store::Store;
+use tokio::sync::Semaphore;
+
+use crate::accounts::PasswordMaker;
+use crate::changes::DirectoryEditor;
+use crate::control::Control;
+use crate::messages::ROOM_KIB;
+use crate::reports::{ReportFacts, ReportReader};
+use crate::targets::TargetChecker;
+
+/// What the API is built from.
+#[derive(Clone)]
+pub struct ApiContext {
+    /// The queue and the directory on disk.
+    pub store: Store,
+    /// The directory in force.
+    pub live: Arc<LiveDirectory>,
+    /// The key that seals passwords.
+    pub password_key: Arc<PasswordKey>,
+    /// The time.
+    pub clock: Clock,
+    /// DNS; `None` where it cannot be used.
+    pub resolver: Option<Resolver>,
+    /// Facts that classify reports by other servers.
+    pub report_facts: ReportFacts,
+    /// Where issued certificates and the state of their orders are kept.
+    pub certificates: PathBuf,
+    /// The process behind the API.
+    pub control: Arc<dyn Control>,
+}
+
+impl std::fmt::Debug for ApiContext {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ApiContext").finish_non_exhaustive()
+    }
+}
+
+/// The context, and what the handlers share among themselves.
+#[derive(Clone)]
+pub(crate) struct ApiState {
+    context: ApiContext,
+    editor: DirectoryEditor,
+    room: MessageRoom,
+}
+
+impl ApiState {
+    pub fn new(context: ApiContext) -> Self {
+        let editor = DirectoryEditor::new(context.store.clone(), context.live.clone());
+        Self { context, editor, room: MessageRoom(Arc::new(Semaphore::new(ROOM_KIB as usize))) }
+    }
+}
+
+/// Memory for messages that are being read, in KiB.
+#[derive(Clone)]
+pub(crate) struct MessageRoom(pub Arc<Semaphore>);
+
+/// The directory of issued certificates.
+#[derive(Clone)]
+pub(crate) struct CertificateDir(pub PathBuf);
+
+macro_rules! parts {
+    ($($part:ty = |$state:ident| $value:expr;)+) => {
+        $(impl FromRef<ApiState> for $part {
+            fn from_ref($state: &ApiState) -> Self { $value }
+        })+
+    };
+}
+
+parts! {
+    Store = |state| state.context.store.clone();
+    Arc<LiveDirectory> = |state| state.context.live.clone();
+    Clock = |state| state.context.clock.clone();
+    Option<Resolver> = |state| state.context.resolver.clone();
+    ReportFacts = |state| state.context.report_facts.clone();
+    CertificateDir = |state| CertificateDir(state.context.certificates.clone());
+    Arc<dyn Control> = |state| state.context.control.clone();
+    DirectoryEditor = |state| state.editor.clone();
+    MessageRoom = |state| state.room.clone();
+    ReportReader = |state| ReportReader {
+        store: state.context.store.clone(),
+        live: state.context.live.clone(),
+        facts: state.context.report_facts.clone(),
+    };
+    PasswordMaker = |state| PasswordMaker { key: state.context.password_key.clone(), clock: state.context.clock.clone() };
+    TargetChecker = |state| TargetChecker {
+        live: state.context.live.clone(),
+        resolver: state.context.resolver.clone(),
+        control: state.context.control.clone(),
+    };
+}

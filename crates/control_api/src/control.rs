@@ -1,0 +1,74 @@
+//! What the API asks of the process behind it: the running server, or a command that has opened the data directory itself.
+//!
+//! Invariant: a route means the same with either; only what needs a running server fails without one ([`ControlError::NotRunning`]).
+
+use std::pin::Pin;
+
+use mail::{Domain, Mailbox, QueueId, Reply};
+use mta::{Confirmation, Pauses, Submission, Submitted};
+use net::InUse;
+use net::acme::Outcome;
+use store::StoreError;
+
+/// A future of a method of [`Control`], which is used as a trait object.
+pub type ControlFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Why the process could not do something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ControlError {
+    /// It needs a running server, and none runs, or the server does not do this.
+    NotRunning,
+    /// It failed; the text says why.
+    Failed(String),
+}
+
+/// The process behind the API.
+pub trait Control: Send + Sync {
+    /// Returns the state of the server, as `waypost status` shows it.
+    fn status(&self) -> serde_json::Value;
+
+    /// Tries now what is due.
+    fn retry(&self);
+
+    /// Releases a held message, as it came or wrapped into a message of this server.
+    ///
+    /// # Errors
+    /// The message cannot be read or written.
+    fn release(&self, id: QueueId, wrapped: bool) -> ControlFuture<'_, Result<(), StoreError>>;
+
+    /// Takes mail of a program on this machine.
+    ///
+    /// # Errors
+    /// The reply that SMTP would give.
+    fn submit(&self, submission: Submission) -> ControlFuture<'_, Result<Submitted, Reply>>;
+
+    /// Returns the maximum size of a message, in octets.
+    fn message_max_bytes(&self) -> u64;
+
+    /// Whether the configuration names the next hop of a domain, so that its DNS does not matter.
+    fn has_route(&self, domain: &Domain) -> bool;
+
+    /// Returns the messages by which Gmail asks to confirm this address.
+    fn confirmations(&self, address: &Mailbox, now_ms: i64) -> Vec<Confirmation>;
+
+    /// Returns the destinations that are paused; `None` where no server runs.
+    fn pauses(&self) -> Option<&Pauses>;
+
+    /// Reads the configuration again. Returns what is in force now.
+    ///
+    /// # Errors
+    /// The new configuration cannot be used; the old one stays in force.
+    fn reload(&self) -> ControlFuture<'_, Result<String, ControlError>>;
+
+    /// Returns the certificates in use. It may read files.
+    ///
+    /// # Errors
+    /// A certificate cannot be read.
+    fn certificates(&self) -> Result<Vec<InUse>, String>;
+
+    /// Renews one certificate, or all; with `force` also those that are not due.
+    ///
+    /// # Errors
+    /// The server orders no certificates, or none of this name.
+    fn renew(&self, name: Option<String>, force: bool) -> ControlFuture<'_, Result<Vec<Outcome>, ControlError>>;
+}

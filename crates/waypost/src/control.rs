@@ -1,0 +1,194 @@
+//! The process behind the control API: the running server, or a command that has opened the data directory itself.
+//!
+//! Invariant: both release and take mail by the same code of `mta`; what only a running server has is [`ControlError::NotRunning`] offline.
+
+use std::sync::Arc;
+
+use control_api::{Control, ControlError, ControlFuture};
+use mail::{Domain, Mailbox, QueueId, Reply};
+use mta::settings::LiveSettings;
+use mta::{Confirmation, Confirmations, LiveDirectory, Pauses, Releaser, Server, Status, Submission, Submitted, Submitter};
+use net::acme::Outcome;
+use net::{Clock, InUse, Resolver, Sources, TlsError};
+use store::{Store, StoreError};
+
+use crate::config::Config;
+use crate::serve::certificates::ServerCertificates;
+use crate::serve::reload::Reloader;
+
+/// What both have in common: settings, and the ways of a message into and out of the queue.
+struct MailControl {
+    settings: LiveSettings,
+    releaser: Releaser,
+    submitter: Submitter,
+}
+
+impl MailControl {
+    fn message_max_bytes(&self) -> u64 {
+        self.settings.load().limits.message_bytes
+    }
+
+    fn has_route(&self, domain: &Domain) -> bool {
+        self.settings.load().delivery.routes.iter().any(|route| !route.is_last_resort && route.domains.contains(domain))
+    }
+}
+
+/// A command without a running server.
+pub struct OfflineControl {
+    mail: MailControl,
+    certificates: Sources,
+}
+
+impl OfflineControl {
+    /// Over the data directory of this configuration.
+    pub fn new(config: &Config, store: &Store, live: &Arc<LiveDirectory>, clock: &Clock) -> Self {
+        let settings: LiveSettings = Arc::new(arc_swap::ArcSwap::from_pointee(config.settings.clone()));
+        let names = Arc::new(control_api::is_local_user);
+        let releaser = Releaser::new(settings.clone(), store.clone(), live.clone(), clock.clone());
+        let submitter = Submitter::offline(settings.clone(), store.clone(), live.clone(), clock.clone(), names);
+        Self { mail: MailControl { settings, releaser, submitter }, certificates: config.certificate_sources() }
+    }
+}
+
+impl Control for OfflineControl {
+    fn status(&self) -> serde_json::Value {
+        serde_json::json!({ "running": false })
+    }
+
+    fn retry(&self) {}
+
+    fn release(&self, id: QueueId, wrapped: bool) -> ControlFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.mail.releaser.release(id, wrapped))
+    }
+
+    fn submit(&self, submission: Submission) -> ControlFuture<'_, Result<Submitted, Reply>> {
+        Box::pin(self.mail.submitter.submit(submission))
+    }
+
+    fn message_max_bytes(&self) -> u64 {
+        self.mail.message_max_bytes()
+    }
+
+    fn has_route(&self, domain: &Domain) -> bool {
+        self.mail.has_route(domain)
+    }
+
+    fn confirmations(&self, _: &Mailbox, _: i64) -> Vec<Confirmation> {
+        Vec::new()
+    }
+
+    fn pauses(&self) -> Option<&Pauses> {
+        None
+    }
+
+    fn reload(&self) -> ControlFuture<'_, Result<String, ControlError>> {
+        Box::pin(async { Err(ControlError::NotRunning) })
+    }
+
+    fn certificates(&self) -> Result<Vec<InUse>, String> {
+        match net::certificates_of(&self.certificates, &Clock::system()) {
+            Err(TlsError::None) => Ok(Vec::new()),
+            other => other.map_err(|e| e.to_string()),
+        }
+    }
+
+    fn renew(&self, _: Option<String>, _: bool) -> ControlFuture<'_, Result<Vec<Outcome>, ControlError>> {
+        Box::pin(async { Err(ControlError::NotRunning) })
+    }
+}
+
+/// What the running server is controlled through, besides its mail.
+pub struct ServerParts {
+    /// DNS.
+    pub resolver: Resolver,
+    /// The certificates, and their renewal.
+    pub certificates: Arc<ServerCertificates>,
+    /// Reads the configuration again.
+    pub reloader: Arc<Reloader>,
+}
+
+/// The running server.
+pub struct ServerControl {
+    mail: MailControl,
+    parts: ServerParts,
+    confirmations: Confirmations,
+    pauses: Pauses,
+    retry: Arc<dyn Fn() + Send + Sync>,
+    status: Arc<dyn Fn() -> Status + Send + Sync>,
+}
+
+impl ServerControl {
+    /// Of this server.
+    pub fn new(server: &Server, settings: LiveSettings, releaser: Releaser, parts: ServerParts) -> Self {
+        let submitter = server.submitter(Arc::new(control_api::is_local_user));
+        Self {
+            mail: MailControl { settings, releaser, submitter },
+            parts,
+            confirmations: server.confirmations(),
+            pauses: server.pauses(),
+            retry: server.retrier(),
+            status: server.status(),
+        }
+    }
+}
+
+impl Control for ServerControl {
+    fn status(&self) -> serde_json::Value {
+        let status = (self.status)();
+        serde_json::json!({
+            "running": true,
+            "version": env!("CARGO_PKG_VERSION"),
+            "sessions": status.sessions,
+            "in_flight": status.in_flight,
+            "workers": status.workers,
+            "connections": status.connections,
+            "bugs": status.bugs,
+            "signatures_broken": status.signatures_broken,
+            "sts_testing_failures": status.sts_testing_failures,
+            "dnssec": self.parts.resolver.known_validator().word(),
+        })
+    }
+
+    fn retry(&self) {
+        (self.retry)();
+    }
+
+    fn release(&self, id: QueueId, wrapped: bool) -> ControlFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.mail.releaser.release(id, wrapped))
+    }
+
+    fn submit(&self, submission: Submission) -> ControlFuture<'_, Result<Submitted, Reply>> {
+        Box::pin(self.mail.submitter.submit(submission))
+    }
+
+    fn message_max_bytes(&self) -> u64 {
+        self.mail.message_max_bytes()
+    }
+
+    fn has_route(&self, domain: &Domain) -> bool {
+        self.mail.has_route(domain)
+    }
+
+    fn confirmations(&self, address: &Mailbox, now_ms: i64) -> Vec<Confirmation> {
+        self.confirmations.of(address, now_ms)
+    }
+
+    fn pauses(&self) -> Option<&Pauses> {
+        Some(&self.pauses)
+    }
+
+    fn reload(&self) -> ControlFuture<'_, Result<String, ControlError>> {
+        Box::pin(async { self.parts.reloader.reload().await.map_err(ControlError::Failed) })
+    }
+
+    fn certificates(&self) -> Result<Vec<InUse>, String> {
+        Ok(self.parts.certificates.in_use())
+    }
+
+    fn renew(&self, name: Option<String>, force: bool) -> ControlFuture<'_, Result<Vec<Outcome>, ControlError>> {
+        Box::pin(async move {
+            let renewer = self.parts.certificates.renewer().ok_or(ControlError::NotRunning)?;
+            renewer.renew(name, force).await.map_err(ControlError::Failed)
+        })
+    }
+}
