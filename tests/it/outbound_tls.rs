@@ -5,7 +5,7 @@
 use it::{Lab, LabAuthority, MX_PORT, PolicyAnswer, PolicyHost, Postfix, Sink, TlsSender, domain, sts_domain, tlsa, tlsa_digest};
 use net::Issued;
 
-fn right_records_deliver(validate: &str) {
+fn matching_records_deliver(validate: &str) {
     let lab = Lab::new();
     let authority = LabAuthority::new(&lab);
     let (ee, ta) = (authority.issue(&["elsewhere.test"]), authority.issue(&["mx.ta.test"]));
