@@ -7,7 +7,7 @@ use mail::one_line;
 use super::changed;
 use super::queue::show;
 use crate::cli::HeldCommand;
-use crate::output::{BOLD, DIM, Output, ask, note, one_line, size, span, styled};
+use crate::output::{BOLD, DIM, Output, ask, note, size, span, styled};
 use crate::transport::{Transport, segment};
 
 pub(super) async fn run(api: &mut Transport, command: HeldCommand, out: Output) -> Result<()> {

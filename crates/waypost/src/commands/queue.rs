@@ -6,7 +6,7 @@ use mail::one_line;
 
 use super::changed;
 use crate::cli::QueueCommand;
-use crate::output::{BOLD, DIM, GOOD, Output, WARN, ask, note, one_line, size, span, styled, table};
+use crate::output::{BOLD, DIM, GOOD, Output, WARN, ask, note, size, span, styled, table};
 use crate::transport::{Transport, segment};
 
 /// A reason longer than this is cut in the list; `queue show` has it whole.

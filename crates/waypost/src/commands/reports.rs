@@ -9,7 +9,7 @@ use control_api::api::{
 use mail::one_line;
 
 use crate::cli::{ReportsArgs, ReportsCommand};
-use crate::output::{BAD, BOLD, DIM, GOOD, Output, WARN, one_line, styled, table};
+use crate::output::{BAD, BOLD, DIM, GOOD, Output, WARN, styled, table};
 use crate::transport::Transport;
 
 pub(super) async fn run(api: &mut Transport, command: ReportsArgs, out: Output) -> Result<()> {

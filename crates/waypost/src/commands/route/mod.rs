@@ -17,7 +17,7 @@ use smtp::client::Protocol;
 
 use crate::cli;
 use crate::config::{self, Config};
-use crate::output::{BAD, BOLD, GOOD, Output, one_line, print, styled};
+use crate::output::{BAD, BOLD, GOOD, Output, print, styled};
 use crate::transport::Transport;
 use smarthost::SmarthostTester;
 pub use smarthost::TestStep;
