@@ -9,7 +9,7 @@ use it::{
 
 const GTUBE: &str = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X";
 
-/// A lab with a mailbox, and our server with this `[filter]` section.
+/// The mailbox host and our server with this `[filter]` section.
 fn with_filter(lab: &Lab, filter: &str) -> (Dns, Sink, Waypost) {
     let dns = Dns::start(lab, &zone(lab));
     let inbox = Sink::start(lab.address(2), MX_PORT);
@@ -23,7 +23,7 @@ fn send(waypost: &Waypost, subject: &str, body: &str) -> String {
     talk.message("her@foreign.test", "me@example.test", &format!("Subject: {subject}\r\n\r\n{body}\r\n"))
 }
 
-/// The reasons for which mail is held.
+/// The reasons of held messages.
 fn held(waypost: &Waypost) -> Vec<String> {
     let list = waypost.json(&["held", "list"]);
     let messages = list["messages"].as_array().unwrap_or_else(|| panic!("no messages in {list}")).clone();
@@ -31,7 +31,7 @@ fn held(waypost: &Waypost) -> Vec<String> {
 }
 
 #[test]
-fn rspamd_refuses_holds_and_lets_pass() {
+fn rspamd_verdicts_refuse_hold_and_accept() {
     let lab = Lab::new();
     let _dns = Dns::start(&lab, &zone(&lab));
     let mut rspamd = SpamFilter::start(&lab, 7);
@@ -61,7 +61,7 @@ fn rspamd_refuses_holds_and_lets_pass() {
     assert!(reply.starts_with("550 5.7.1 the message looks like spam"), "{reply}");
     assert!(rspamd.log().contains("user: me@example.test"), "{}", rspamd.log());
 
-    // The same rspamd, as a milter; the server is told by a reload.
+    // The same rspamd as a milter, after a reload.
     let filter_by = |kind: &str, port: u16| {
         let address = format!("{}:{port}", lab.address(7));
         waypost.configure(|config| config.set("filter.kind", kind).set("filter.address", address));
@@ -89,7 +89,7 @@ fn rspamd_refuses_holds_and_lets_pass() {
 }
 
 #[test]
-fn without_submission_an_account_is_not_asked_about() {
+fn accounts_are_filtered_only_if_submission_is_set() {
     let lab = Lab::new();
     // Nothing listens there.
     let filter = format!("kind = \"milter\"\naddress = \"{}:{MILTER_PORT}\"\nwhen_down = \"defer\"", lab.address(9));
@@ -113,7 +113,7 @@ fn badly_signed() -> String {
 #[test]
 fn opendkim_refuses_a_bad_signature() {
     let lab = Lab::new();
-    // A key that no signature of this test was made with.
+    // Not the key of the signatures in this test.
     let pair = msgauth::KeyPair::generate(msgauth::Algorithm::Rsa).unwrap();
     let record = format!("lab._domainkey.foreign.test {}\n", msgauth::record(pair.algorithm, &pair.public));
     let (_opendkim, socket) = DkimFilter::start(&lab, &record);
@@ -135,7 +135,7 @@ fn saying(at: u8, octets: Vec<u8>) -> impl Fn(u8) -> Option<Vec<u8>> + Send + Sy
     move |letter| Some(if letter == at { octets.clone() } else { milter_packet(b'c', b"") })
 }
 
-/// What a client hears, and why the message is held, where a milter speaks like that.
+/// The reply to the client and the reason for holding, for each reply of a milter.
 fn heard(answer: impl Fn(u8) -> Option<Vec<u8>> + Send + Sync + 'static) -> (String, Vec<String>, String) {
     let lab = Lab::new();
     let _milter = Milter::start(lab.address(8), answer);
@@ -147,7 +147,7 @@ fn heard(answer: impl Fn(u8) -> Option<Vec<u8>> + Send + Sync + 'static) -> (Str
 }
 
 #[test]
-fn a_milters_words_are_verdicts() {
+fn milter_replies_become_verdicts() {
     let packet = milter_packet;
     for (at, octets, want) in [
         (b'E', packet(b'a', b""), "250 "),
@@ -167,7 +167,7 @@ fn a_milters_words_are_verdicts() {
 }
 
 #[test]
-fn a_milter_that_quarantines_or_discards_makes_mail_wait_for_a_person() {
+fn milter_quarantine_and_discard_hold_mail() {
     let quarantine = [milter_packet(b'q', b"looks\nodd\0"), milter_packet(b'c', b"")].concat();
     let (reply, held, log) = heard(saying(b'E', quarantine));
     assert!(reply.starts_with("250 "), "{reply}\n{log}");
@@ -178,9 +178,9 @@ fn a_milter_that_quarantines_or_discards_makes_mail_wait_for_a_person() {
 }
 
 #[test]
-fn a_milter_that_demands_to_change_the_body_is_asked_and_changes_nothing() {
+fn a_milter_that_requires_body_changes_is_used_without_them() {
     let lab = Lab::new();
-    // As spamass-milter: it closes the connection where header fields and body may not be changed.
+    // Like spamass-milter, it closes the connection unless it may change header fields and body.
     let changes =
         [milter_packet(b'm', b"\0\0\0\x01X-Spam-Flag\0YES\0"), milter_packet(b'b', b"another body"), milter_packet(b'c', b"")].concat();
     let _milter = Milter::demanding(lab.address(8), 0x13, saying(b'E', changes));
@@ -194,7 +194,7 @@ fn a_milter_that_demands_to_change_the_body_is_asked_and_changes_nothing() {
 }
 
 #[test]
-fn a_filter_that_never_answered_is_an_error_at_the_start() {
+fn an_unreachable_filter_is_an_error_at_startup() {
     let lab = Lab::new();
     // Nothing listens there.
     let filter = format!("kind = \"milter\"\naddress = \"{}:{MILTER_PORT}\"\nwhen_down = \"pass\"", lab.address(9));
@@ -249,11 +249,11 @@ fn a_hostile_rspamd_gives_no_verdict() {
 }
 
 #[test]
-fn a_milter_is_told_the_whole_message() {
+fn a_milter_gets_the_whole_message() {
     let lab = Lab::new();
     let milter = Milter::start(lab.address(8), |_| Some(milter_packet(b'c', b"")));
     let (_dns, inbox, waypost) = with_filter(&lab, &format!("kind = \"milter\"\naddress = \"{}:{MILTER_PORT}\"", lab.address(8)));
-    // More than is kept in memory while it arrives.
+    // Larger than the memory buffer of incoming content.
     let body = format!("{}\r\n", "0123456789abcde".repeat(60)).repeat(400);
     assert!(send(&waypost, "large", &body).starts_with("250 "));
     inbox.wait_for("large");

@@ -1,4 +1,4 @@
-//! TLS on the way out, held to what the receiver publishes: TLSA records (DANE), MTA-STS policies, and what a host offered before.
+//! Outbound TLS by what the receiver publishes: TLSA records (DANE), MTA-STS policies, and the TLS history of a host.
 //!
 //! RFC 7672, RFC 8461. The zone `test` is signed by Knot; unbound validates it, or our server does.
 
@@ -13,11 +13,11 @@ fn right_records_deliver(validate: &str) {
         + &tlsa("ee", &format!("3 1 1 {}", tlsa_digest(&ee, 0, 1)))
         + &domain(&lab, "ta", 12)
         + &tlsa("ta", &format!("2 0 1 {}", tlsa_digest(&ta, 1, 0)))
-        // An alias: the records stand where it leads to.
+        // A CNAME: the TLSA records are at its target.
         + "alias MX 10 mx.alias\nmx.alias CNAME mx.ee\n"
-        // Another host is asked when the first shows something else.
+        // The next host is tried when the first shows another certificate.
         + &format!("two MX 10 mx.first\nmx.first A {}\ntwo MX 20 mx.ee\n{}", lab.address(12), tlsa("first", &format!("3 1 1 {}", "00".repeat(32))))
-        // Only records that SMTP has no use for: TLS, by whomever.
+        // Only unusable records: TLS without verification.
         + &domain(&lab, "unusable", 11)
         + &tlsa("unusable", &format!("1 1 1 {}", "00".repeat(32)));
     let (one, two) = (Sink::with_tls(lab.address(11), MX_PORT, &ee), Sink::with_tls(lab.address(12), MX_PORT, &ta));
@@ -38,12 +38,12 @@ fn right_records_deliver(validate: &str) {
 }
 
 #[test]
-fn a_host_with_the_certificate_of_its_record_gets_mail_validated_here() {
+fn a_matching_tlsa_record_delivers_with_our_validation() {
     right_records_deliver("here");
 }
 
 #[test]
-fn a_host_with_the_certificate_of_its_record_gets_mail_validated_by_unbound() {
+fn a_matching_tlsa_record_delivers_with_unbound() {
     right_records_deliver("unbound");
 }
 
@@ -95,17 +95,17 @@ fn wrong_records_do_not(validate: &str) {
 }
 
 #[test]
-fn a_host_with_another_certificate_gets_nothing_validated_here() {
+fn a_mismatched_tlsa_record_defers_with_our_validation() {
     wrong_records_do_not("here");
 }
 
 #[test]
-fn a_host_with_another_certificate_gets_nothing_validated_by_unbound() {
+fn a_mismatched_tlsa_record_defers_with_unbound() {
     wrong_records_do_not("upstream");
 }
 
 #[test]
-fn without_validation_records_are_not_believed() {
+fn tlsa_records_are_ignored_without_validation() {
     let lab = Lab::new();
     let issued = LabAuthority::new(&lab).issue(&["mx.far.test"]);
     let far = Sink::with_tls(lab.address(11), MX_PORT, &issued);
@@ -115,7 +115,7 @@ fn without_validation_records_are_not_believed() {
 }
 
 #[test]
-fn a_postfix_gets_mail_by_its_record() {
+fn postfix_with_a_tlsa_record_gets_mail() {
     let lab = Lab::new();
     LabAuthority::new(&lab);
     let postfix = Postfix::start(&lab, 11, "foreign.test", &["you"], "", "");
@@ -128,7 +128,7 @@ fn a_postfix_gets_mail_by_its_record() {
     assert!(message.contains("using TLSv1.3"), "{message}");
 }
 
-/// A far domain with a mail host and a policy host, at 11 and 12.
+/// A domain with a mail host and a policy host, at the lab's addresses 11 and 12.
 struct Far {
     lab: Lab,
     inbox: Sink,
@@ -137,7 +137,7 @@ struct Far {
 }
 
 impl Far {
-    /// The mail host shows a certificate for these names, by the lab's authority or by nobody.
+    /// The mail host shows a certificate for these names, from the lab's authority or an unknown one.
     fn start(names: &[&str], is_by_authority: bool, answer: PolicyAnswer) -> Self {
         let lab = Lab::new();
         let authority = LabAuthority::new(&lab);
@@ -151,7 +151,7 @@ impl Far {
 }
 
 #[test]
-fn a_policy_that_is_met_delivers() {
+fn a_satisfied_mta_sts_policy_delivers() {
     let far = Far::start(&["mx.far.test"], true, PolicyAnswer::policy("enforce", &["*.far.test"], 86_400));
     far.sender.delivers("you@far.test", Some("mta-sts"));
     assert!(far.inbox.wait_for("to you@far.test.").tls);
@@ -162,7 +162,7 @@ fn a_policy_that_is_met_delivers() {
 }
 
 #[test]
-fn a_policy_in_force_lets_no_other_certificate_pass() {
+fn an_enforced_mta_sts_policy_defers_at_another_certificate() {
     let policy = || PolicyAnswer::policy("enforce", &["mx.far.test"], 86_400);
     for (names, is_by_authority) in [(["mx.other.test"], true), (["mx.far.test"], false)] {
         let far = Far::start(&names, is_by_authority, policy());
@@ -180,7 +180,7 @@ fn a_policy_in_force_lets_no_other_certificate_pass() {
 }
 
 #[test]
-fn a_policy_in_testing_mode_stops_nothing() {
+fn a_testing_mta_sts_policy_defers_nothing() {
     for answer in [PolicyAnswer::policy("testing", &["mx.far.test"], 86_400), PolicyAnswer::policy("testing", &["mx.else.test"], 86_400)] {
         let far = Far::start(&["mx.other.test"], true, answer);
         far.sender.delivers("you@far.test", None);
@@ -192,7 +192,7 @@ fn a_policy_in_testing_mode_stops_nothing() {
 }
 
 #[test]
-fn a_policy_stays_in_force_while_its_host_is_down_and_over_a_restart() {
+fn a_cached_mta_sts_policy_survives_an_outage_and_a_restart() {
     let mut far = Far::start(&["mx.far.test"], true, PolicyAnswer::policy("enforce", &["mx.far.test"], 86_400));
     far.sender.delivers("you@far.test", Some("mta-sts"));
     far.policy.say(None);
@@ -222,7 +222,7 @@ fn threat_96_a_policy_host_that_misbehaves_gives_no_policy() {
 }
 
 #[test]
-fn tls_that_was_offered_and_is_not_any_more_is_waited_for() {
+fn delivery_is_deferred_when_a_host_stops_offering_tls() {
     let lab = Lab::new();
     let issued = LabAuthority::new(&lab).issue(&["whoever.test"]);
     let far = Sink::with_tls(lab.address(11), MX_PORT, &issued);
@@ -239,7 +239,7 @@ fn tls_that_was_offered_and_is_not_any_more_is_waited_for() {
 }
 
 #[test]
-fn that_a_host_offered_tls_is_remembered_over_a_restart() {
+fn tls_history_survives_a_restart() {
     let lab = Lab::new();
     let issued = LabAuthority::new(&lab).issue(&["whoever.test"]);
     let far = Sink::with_tls(lab.address(11), MX_PORT, &issued);
@@ -253,7 +253,7 @@ fn that_a_host_offered_tls_is_remembered_over_a_restart() {
         sender.waits(to, "4.7.5", &["mx.far.test used to offer TLS and does not now", "in 2"]);
     }
     assert_eq!(far.messages().len(), 1);
-    // Damage is no reason not to start; what it held is forgotten.
+    // A damaged history does not prevent the start; it is discarded.
     sender.waypost.stop();
     let file = sender.waypost.data.join("tls-hosts.json");
     let kept = std::fs::read_to_string(&file).unwrap();
@@ -266,7 +266,7 @@ fn that_a_host_offered_tls_is_remembered_over_a_restart() {
     sender.waypost.assert_no_bugs();
 }
 
-/// Postfix's own check of our certificate against the record that `waypost cert status` gives, with the lab's resolver as the system's.
+/// Postfix's check of our certificate against the record of `waypost cert status`, with the lab's resolver as the system's.
 fn posttls_finger(lab: &Lab, sender: &TlsSender) -> String {
     let resolver = sender.resolver();
     let file = lab.write("resolv.conf", &format!("nameserver {resolver}\noptions trust-ad\n"));
@@ -279,13 +279,13 @@ fn posttls_finger(lab: &Lab, sender: &TlsSender) -> String {
 }
 
 #[test]
-fn posttls_finger_confirms_a_record_made_from_our_certificate() {
+fn posttls_finger_confirms_our_tlsa_record() {
     let lab = Lab::new();
     let issued = LabAuthority::new(&lab).issue(&["mx.example.test"]);
     let digest = tlsa_digest(&issued, 0, 1);
     let records = format!("_{MX_PORT}._tcp.mx.example TLSA 3 1 1 {digest}\n");
     let sender = TlsSender::start(&lab, "upstream", &records, &[]);
-    // The server shows a certificate of its own making until another takes its place.
+    // The server uses a self-signed certificate until it is replaced.
     let said = posttls_finger(&lab, &sender);
     assert!(!said.contains("Verified TLS connection established"), "{said}");
     lab.write("cert.pem", &issued.chain);

@@ -1,4 +1,4 @@
-//! Reports that other servers send to dmarc@ and tlsrpt@: read in the session, kept, summed up; and what only claims to be one.
+//! DMARC and TLS reports of other servers to dmarc@ and tlsrpt@: parsed in the session, kept and summarised; and forged ones.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -17,7 +17,7 @@ struct Scene {
     _lab: Lab,
 }
 
-/// receiver.test signs its mail; a catch-all would take whatever is not taken otherwise.
+/// receiver.test signs its mail; a catch-all accepts all other addresses.
 fn scene() -> Scene {
     let lab = Lab::new();
     let mut waypost = Waypost::configured(
@@ -83,7 +83,7 @@ impl Scene {
         self.send(to, &(field + message))
     }
 
-    /// What is known of example.test.
+    /// The summary of example.test.
     fn summary(&self) -> Value {
         let all = self.waypost.json(&["reports", "example.test"]);
         assert_eq!(all["domains"].as_array().unwrap().len(), 1, "{all}");
@@ -94,7 +94,7 @@ impl Scene {
         self.waypost.json(&["reports", "list"]).as_array().unwrap().len()
     }
 
-    /// Nothing was passed on: neither queued nor delivered.
+    /// Requires that nothing was queued or delivered.
     fn assert_nothing_went_on(&self) {
         assert_eq!(self.waypost.queued(), 0);
         assert!(self.inbox.messages().is_empty());
@@ -104,7 +104,7 @@ impl Scene {
 }
 
 #[test]
-fn a_signed_report_is_kept_once_and_summed_up() {
+fn a_signed_dmarc_report_is_kept_once_and_summarised() {
     let mut scene = scene();
     let rows = row("192.0.2.1", 5, "pass") + &row("192.0.2.1", 2, "fail") + &row("203.0.113.9", 7, "fail");
     let message = zipped(&report("id-1", "example.test", &rows));
@@ -144,7 +144,7 @@ fn a_signed_report_is_kept_once_and_summed_up() {
 }
 
 #[test]
-fn a_letter_of_mail_dmarc_is_taken() {
+fn a_report_from_mail_dmarc_is_accepted() {
     let scene = scene();
     let letter = fed("perl", &["tests/lab/mail_dmarc.pl", "letter"], "").replace("\r\n", "\n").replace('\n', "\r\n");
     let reply = scene.send_signed("dmarc@example.test", &letter);
@@ -158,7 +158,7 @@ fn a_letter_of_mail_dmarc_is_taken() {
 }
 
 #[test]
-fn clean_reports_say_that_the_policy_can_be_raised() {
+fn clean_reports_advise_a_stricter_policy() {
     let scene = scene();
     let reply = scene.send_signed("DMARC@example.test", &zipped(&report("id-1", "example.test", &row("192.0.2.1", 5, "pass"))));
     assert!(reply.starts_with("250 "), "{reply}");
@@ -167,7 +167,7 @@ fn clean_reports_say_that_the_policy_can_be_raised() {
 }
 
 #[test]
-fn a_report_of_tls_is_summed_up() {
+fn a_tls_report_is_summarised() {
     let scene = scene();
     let now_s = net::Clock::system().now_ms() / 1000;
     let failure = FailureDetails {
@@ -190,7 +190,7 @@ fn a_report_of_tls_is_summed_up() {
     let (submitter, domain) = ("receiver.test".parse().unwrap(), "example.test".parse().unwrap());
     let (from, to) = (Mailbox::parse("a@receiver.test").unwrap(), Mailbox::parse("tlsrpt@example.test").unwrap());
     let envelope = Envelope { submitter: &submitter, domain: &domain, from: &from, to: &to, id: "1", now_unix_s: now_s };
-    // As this server itself would send it, and as others do.
+    // In the format of this server, and in those of others.
     let ours = String::from_utf8(tls.mail(envelope, &packed)).unwrap();
     let others = letter("application/tlsrpt+gzip", "receiver.test!example.test!1!2.json.gz", &packed);
     for message in [ours, others] {
@@ -207,7 +207,7 @@ fn a_report_of_tls_is_summed_up() {
 }
 
 #[test]
-fn what_nobody_vouches_for_and_what_is_no_report_is_refused() {
+fn unauthenticated_reports_and_other_mail_are_refused() {
     let scene = scene();
     let genuine = zipped(&report("id-1", "example.test", &row("192.0.2.1", 5, "pass")));
     let refused = |reply: String, want: &str| assert!(reply.starts_with(want), "wanted {want}, heard {reply}");
@@ -243,7 +243,7 @@ fn threat_97_bombs_are_dropped_at_the_cap() {
     let million = report("large", "example.test", &row("203.0.113.9", 1, "fail").repeat(1_000_000));
     refused(scene.send_signed("dmarc@example.test", &zipped(&million)), "552 5.3.4 ");
     assert_eq!(scene.count(), 0);
-    // A million rows that fit: those which say something are kept up to a number, the others counted.
+    // A million rows within the size limit: those with failures are kept up to a maximum, the others counted.
     let rows = row("203.0.113.9", 1, "fail").repeat(12_000) + &"<record/>".repeat(500_000);
     refused(scene.send_signed("dmarc@example.test", &zipped(&report("many", "example.test", &rows))), "250 2.0.0 report read");
     let kept = scene.waypost.json(&["reports", "list"])[0].clone();
@@ -255,7 +255,7 @@ fn threat_97_bombs_are_dropped_at_the_cap() {
 }
 
 #[test]
-fn such_an_address_stands_alone_and_yields_to_an_alias() {
+fn a_report_address_is_the_only_recipient_and_an_alias_overrides_it() {
     let scene = scene();
     let mut talk = Talk::greeted(scene.waypost.address, MX_PORT);
     talk.expect("MAIL FROM:<bounce@receiver.test>", "250");
@@ -281,7 +281,7 @@ fn such_an_address_stands_alone_and_yields_to_an_alias() {
 }
 
 #[test]
-fn a_login_changes_nothing_and_programs_of_the_machine_are_told() {
+fn accounts_may_import_old_reports_and_sendmail_refuses_report_addresses() {
     let scene = scene();
     let password = scene.waypost.account("me@example.test");
     let mut talk = scene.waypost.logged_in("me@example.test", &password);

@@ -1,6 +1,6 @@
-//! Reports of TLS to other domains: what they say, whom they reach, and what hostile receivers can do.
+//! TLS reports to other domains: their content, their recipients, and hostile receivers.
 //!
-//! RFC 8460. A report is about three seconds here, so sessions of one test may stand in several of them: their numbers are added up.
+//! RFC 8460. A report covers about three seconds here, so one test may cause several: their numbers are added up.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -17,7 +17,7 @@ use serde_json::Value;
 /// Reports come within this time.
 const SOON: Duration = Duration::from_secs(40);
 
-/// Reads a mail, or a packed report, with Python's own modules.
+/// Parses a mail, or a compressed report, in Python.
 const READER: &str = "
 import sys, email, base64, gzip, json
 bytes = base64.b64decode(sys.stdin.read())
@@ -35,7 +35,7 @@ fn read(bytes: &[u8]) -> Value {
     serde_json::from_str(&python(&["-c", READER], &STANDARD.encode(bytes))).unwrap()
 }
 
-/// A server that reports, with a validating resolver.
+/// A server that sends reports, with a validating resolver.
 struct Reporter {
     _dns: Dns,
     _unbound: Unbound,
@@ -70,7 +70,7 @@ impl Reporter {
         self.waypost.logged_in("me@example.test", &self.password).taken("me@example.test", to, &content(&format!("to {to}.")));
     }
 
-    /// Waits for a line of the log about a report, which comes after its time, however busy the machine is.
+    /// Waits for a log line about a report, which takes longer on a busy machine.
     fn says(&self, parts: &[&str]) {
         let said = || self.waypost.log().lines().any(|line| parts.iter().all(|part| line.contains(part))).then_some(());
         wait_within(SOON, &format!("a line of the log with {parts:?}"), said);
@@ -94,7 +94,7 @@ fn reports(sink: &Sink, about: &str) -> Vec<Value> {
     sink.messages().iter().filter(|message| is_report(message, about)).map(|message| read(&message.content)).collect()
 }
 
-/// Sessions by policy and result, over all reports; "success" is no result.
+/// Sessions by policy and result type, over all reports; "success" is not a result type.
 fn sums<'a>(reports: impl IntoIterator<Item = &'a Value>) -> BTreeMap<String, u64> {
     let mut sums = BTreeMap::new();
     for policy in reports.into_iter().flat_map(|report| report["report"]["policies"].as_array().unwrap()) {
@@ -114,7 +114,7 @@ fn sums<'a>(reports: impl IntoIterator<Item = &'a Value>) -> BTreeMap<String, u6
     sums
 }
 
-/// Waits until the reports about a domain say this, all in all.
+/// Waits until the sums of all reports about a domain are these.
 fn wait_for_sums(sink: &Sink, about: &str, want: &[(&str, u64)]) -> Vec<Value> {
     let want: BTreeMap<String, u64> = want.iter().map(|(result, count)| ((*result).to_owned(), *count)).collect();
     let mut last = BTreeMap::new();
@@ -126,14 +126,14 @@ fn wait_for_sums(sink: &Sink, about: &str, want: &[(&str, u64)]) -> Vec<Value> {
 }
 
 #[test]
-fn a_report_says_exactly_what_was_wrong() {
+fn a_tls_report_has_each_failure() {
     let lab = Lab::new();
     let authority = LabAuthority::new(&lab);
     let (shown, fine) = (authority.issue(&["mx.wrong.test"]), authority.issue(&["mx.fine.test"]));
     let wrong = format!("3 1 1 {}", "ab".repeat(32));
     let records = domain(&lab, "wrong", 11)
         + &tlsa("wrong", &wrong)
-        // The report goes to the very host whose TLS it reports on.
+        // The report goes to the host that it is about.
         + &wants("wrong", "mailto:tls@wrong.test")
         + &sts_domain(&lab, "sts")
         + &wants("sts", "mailto:tls@fine.test")
@@ -181,7 +181,7 @@ fn a_report_says_exactly_what_was_wrong() {
     assert_eq!((&policy["mx-host"][0], &policy["policy-string"][1]), (&"mx.sts.test".into(), &"mode: enforce".into()));
 
     letter_is_that_of_the_rfc(&lab, &broken, report);
-    // The mail that carried it is no session that is reported on, and who does not ask is told nothing.
+    // The delivery of a TLS report is not reported, and domains without a TLSRPT record get none.
     assert!(clear.messages().iter().chain(&inbox.messages()).chain(&broken.messages()).all(|message| !is_report(message, "silent.test")));
     reporter.waypost.wait_for_line(&["delivered id=", "to=tls@wrong.test"]);
     reporter.send("you@wrong.test");
@@ -213,11 +213,11 @@ fn letter_is_that_of_the_rfc(lab: &Lab, sink: &Sink, report: &Value) {
 }
 
 #[test]
-fn policies_that_cannot_be_had_are_reported() {
+fn unavailable_policies_are_reported() {
     let lab = Lab::new();
     let authority = LabAuthority::new(&lab);
     let inbox = Sink::with_tls(lab.address(11), MX_PORT, &authority.issue(&["mx.far.test"]));
-    // Nobody listens there; somebody shows another's certificate; somebody serves another page.
+    // A closed port; a certificate for another name; another page.
     let sts = |name: &str, host: u8| {
         let policy_host = format!("_mta-sts.{name} TXT \"v=STSv1; id=1\"\nmta-sts.{name} A {}\n", lab.address(host));
         domain(&lab, name, 11) + &policy_host + &wants(name, "mailto:tls@rua.test")
@@ -240,7 +240,7 @@ fn policies_that_cannot_be_had_are_reported() {
 }
 
 #[test]
-fn each_fault_has_its_word() {
+fn tls_failures_map_to_rfc8460_types() {
     let lab = Lab::new();
     let authority = LabAuthority::new(&lab);
     let elsewhere = Lab::new();
@@ -254,7 +254,7 @@ fn each_fault_has_its_word() {
             + &format!("_mta-sts.{name} TXT \"v=STSv1; id=1\"\nmta-sts.{name} A {}\n", lab.address(policy_host))
             + &wants(name, "mailto:tls@rua.test")
     };
-    // The records of mx.lost stand in a zone of their own, whose key is another than its DS record says.
+    // The records of mx.lost are in a zone of their own, whose key does not match its DS record.
     let lost = format!("_{MX_PORT}._tcp.mx.lost");
     let records = sts("expired", 11, 20)
         + &sts("stranger", 12, 21)
@@ -302,7 +302,7 @@ fn each_fault_has_its_word() {
 }
 
 #[test]
-fn a_report_goes_over_https_and_is_tried_again() {
+fn a_tls_report_over_https_is_retried() {
     let lab = Lab::new();
     let authority = LabAuthority::new(&lab);
     let records = domain(&lab, "far", 11)
@@ -331,7 +331,7 @@ fn a_report_goes_over_https_and_is_tried_again() {
 }
 
 #[test]
-fn a_restart_loses_no_result_and_sends_no_report_twice() {
+fn a_restart_neither_loses_nor_repeats_tls_reports() {
     let lab = Lab::new();
     let authority = LabAuthority::new(&lab);
     let records = domain(&lab, "far", 11)
@@ -351,7 +351,7 @@ fn a_restart_loses_no_result_and_sends_no_report_twice() {
         reporter.waypost.start();
     }
     wait_for_sums(&rua, "far.test", &[("no-policy-found success", 3)]);
-    // Killed once the report is queued, again and again; only then somebody is there to take it.
+    // Killed repeatedly once the report is queued; only then its receiver starts.
     reporter.send("you@late.test");
     reporter.fate("delivered", "you@late.test");
     wait_within(SOON, "its report", || (reporter.waypost.log().contains("to=tls@down.test report=")).then_some(()));
@@ -362,7 +362,7 @@ fn a_restart_loses_no_result_and_sends_no_report_twice() {
     let down = Sink::start(lab.address(13), MX_PORT);
     reporter.waypost.ok(&["queue", "retry", "--all"]);
     wait_for_sums(&down, "late.test", &[("no-policy-found success", 1)]);
-    // What would have been sent twice would be there before what comes later.
+    // A repeated report would arrive before the later one.
     reporter.send("them@late.test");
     wait_for_sums(&down, "late.test", &[("no-policy-found success", 2)]);
     assert_eq!(reports(&down, "late.test").len(), 2);
@@ -371,7 +371,7 @@ fn a_restart_loses_no_result_and_sends_no_report_twice() {
 }
 
 #[test]
-fn hostile_receivers_of_reports_cost_little() {
+fn hostile_tls_report_receivers_are_bounded() {
     let lab = Lab::new();
     let authority = LabAuthority::new(&lab);
     let https = |name: &str| format!("https://reports.{name}.test:{POLICY_PORT}/");
@@ -402,7 +402,7 @@ fn hostile_receivers_of_reports_cost_little() {
     reporter.says(&["report of TLS delivered", "domain=huge.test"]);
     wait_within(SOON, "the slow host to be asked", || (slow.connections() > 0).then_some(()));
     wait_within(SOON, "the five of a thousand", || (reports(&rua, "many.test").len() == 5).then_some(()));
-    // Who is slow keeps no other waiting: what comes later is reported while the slow host still has its report.
+    // A slow receiver does not delay others: later results are reported while it still receives its report.
     reporter.send("you@good.test");
     wait_for_sums(&rua, "good.test", &[("no-policy-found success", 1)]);
     assert_eq!(reports(&rua, "many.test").len(), 5);
@@ -412,7 +412,7 @@ fn hostile_receivers_of_reports_cost_little() {
 }
 
 #[test]
-fn reports_can_be_turned_off_and_need_a_key() {
+fn tls_reports_can_be_disabled_and_need_a_dkim_key() {
     let lab = Lab::new();
     let authority = LabAuthority::new(&lab);
     let records = domain(&lab, "far", 11) + &wants("far", "mailto:tls@rua.test") + &domain(&lab, "rua", 12);
@@ -428,7 +428,7 @@ fn reports_can_be_turned_off_and_need_a_key() {
     wait_within(SOON, "a word on the missing key", || {
         reporter.waypost.log().contains("no report of TLS: other.example.test has no DKIM key to sign it").then_some(())
     });
-    // Of the first message nothing was counted: there is one report at most, and that was not sent.
+    // The first message was not counted: there is at most one report, and it was not sent.
     assert_eq!(reporter.waypost.log().matches("no report of TLS").count(), 1);
     assert!(rua.messages().is_empty());
 }
