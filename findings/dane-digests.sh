@@ -7,7 +7,7 @@
 # `3 1 1 OLD` and `3 1 2 NEW` a host that still shows the old key is refused, "no matching DANE TLSA records"; Exim 4.96 (by GnuTLS) delivers,
 # "CV=dane". With the selector changed as well, or the old key in full (matching type 0), Postfix delivers, too.
 # Where it matters: a change of the key and of the digest in one step stops the mail of some senders, and a test with another sender shows nothing.
-# Waypost: as a receiver it publishes `3 1 1` for both keys; as a sender it takes whichever record fits, as Exim does.
+# Waypost: as a receiver it publishes `3 1 1` for both keys; as a sender it uses only the strongest digest, as Postfix does and RFC 7671 s.9 asks.
 set -euo pipefail
 . "$(dirname "$0")/box.sh"
 box postfix=3.7.11-0+deb12u1 exim4-daemon-light=4.96-15+deb12u11 exim4-base=4.96-15+deb12u11 libgnutls-dane0 libunbound8 \

@@ -1,4 +1,4 @@
-//! Certificates made by tutorials: an unusable one is reported before the next start, and never replaces a usable one.
+//! Certificates that tutorials make: an unusable one is reported before the next start, and never replaces a usable one.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -27,7 +27,7 @@ fn in_use(waypost: &Waypost) -> String {
 }
 
 #[test]
-fn check_and_reload_refuse_a_certificate_that_start_would_refuse() {
+fn check_and_reload_refuse_an_unusable_certificate() {
     let lab = Lab::new();
     let _dns = Dns::start(&lab, &zone(&lab));
     let mut waypost = Waypost::configured(&lab, "");
@@ -46,13 +46,13 @@ fn check_and_reload_refuse_a_certificate_that_start_would_refuse() {
         assert_eq!(in_use(&waypost), "mx.example.test");
     };
     named("v1.pem", "v1.key");
-    refused(&["certificate of version 1", "-addext subjectAltName=DNS:mx.example.test"]);
+    refused(&["a version 1 certificate", "-addext subjectAltName=DNS:mx.example.test"]);
     openssl(lab.path(), "rsa -in v1.key -traditional -des3 -passout pass:secret -out locked.key");
     fs::set_permissions(lab.path().join("locked.key"), fs::Permissions::from_mode(0o600)).unwrap();
     named("cert.pem", "locked.key");
     refused(&["protected by a passphrase", "openssl pkey -in"]);
     named("cert.pem", "nowhere.pem");
-    refused(&["nowhere.pem: is not there"]);
+    refused(&["nowhere.pem: does not exist"]);
 
     // Another pair is in use after a reload, without a restart.
     let (certificate, key) = net::self_signed(&["other.example.test".into()]).unwrap();
@@ -66,14 +66,14 @@ fn check_and_reload_refuse_a_certificate_that_start_would_refuse() {
 }
 
 #[test]
-fn acme_starts_with_a_reload_and_its_failures_are_explained() {
+fn reload_enables_acme_and_failures_are_explained() {
     let lab = Lab::new();
     let _dns = Dns::start(&lab, &zone(&lab));
     let mut waypost = Waypost::configured(&lab, "");
     waypost.start();
     let refused = waypost.refused(&["cert", "renew"]);
     assert!(refused.contains("enabled = true under [acme], then: waypost reload"), "{refused}");
-    // Nothing listens there.
+    // No listener there.
     let directory = format!("https://{}:9/directory", lab.address(9));
     waypost.configure(|config| config.set("acme.enabled", true).set("acme.directory", directory));
     let said = waypost.ok(&["reload"]);

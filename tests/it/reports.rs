@@ -1,18 +1,18 @@
-//! Delivery status notifications, as they arrive. RFC 3464, RFC 3461, RFC 6533.
+//! DSNs as the sender receives them. RFC 3464, RFC 3461, RFC 6533.
 
 use it::{Delivered, Golden, Lab, MX_PORT, Script, Sink, Talk, Waypost, obedient, zone};
 
-/// An external sender, her@foreign.test, and the alias me@example.test of foo@inbox.test.
+/// An external sender, her@foreign.test, writing to the alias me@example.test with target foo@inbox.test.
 struct Stranger {
     lab: Lab,
     _dns: it::Dns,
-    /// Her mailbox.
+    /// The sender's mailbox.
     mailbox: Sink,
     waypost: Waypost,
 }
 
 impl Stranger {
-    /// The target's host replies to each command with `answer`, or accepts it if that returns `None`.
+    /// `answer` replies to the commands at the alias's target; `None` is the normal reply.
     fn new(extra: &str, answer: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
         Self::in_lab(Lab::new(), extra, answer)
     }
@@ -26,7 +26,7 @@ impl Stranger {
         Self { lab, _dns: dns, mailbox, waypost }
     }
 
-    /// With a target that its host refuses as unknown.
+    /// The alias's target does not exist.
     fn refused() -> Self {
         Self::refused_in(Lab::new())
     }
@@ -49,7 +49,7 @@ impl Stranger {
         talk.expect(".", "250");
     }
 
-    /// Returns the only DSN that arrived, which must not name the target.
+    /// The only DSN; it names nothing of the alias's target.
     fn report(&self, about: &str) -> Delivered {
         let report = self.mailbox.wait_for(about);
         self.waypost.wait_for_empty_queue();
@@ -84,7 +84,7 @@ fn has(report: &Delivered, wanted: &[&str]) {
 }
 
 #[test]
-fn a_failure_dsn_returns_the_header_only() {
+fn a_failure_dsn_with_ret_hdrs_has_the_header_only() {
     let stranger = Stranger::refused();
     stranger.write("her@foreign.test", "RET=HDRS ENVID=env+2B1", "ORCPT=rfc822;Me+40example.test", "lost");
     let report = stranger.report("Subject: lost");
@@ -105,7 +105,7 @@ fn a_failure_dsn_returns_the_header_only() {
 }
 
 #[test]
-fn ret_full_returns_the_whole_message() {
+fn a_failure_dsn_with_ret_full_has_the_whole_message() {
     let stranger = Stranger::refused();
     stranger.write("her@foreign.test", "RET=FULL", "", "lost");
     has(&stranger.report("Subject: lost"), &["Content-Type: message/rfc822\r\n", "\r\n\r\nthe body of it\r\n"]);
@@ -120,7 +120,7 @@ fn notify_never_suppresses_the_dsn() {
 }
 
 #[test]
-fn a_dsn_causes_no_dsn() {
+fn a_null_reverse_path_gets_no_dsn() {
     let stranger = Stranger::refused();
     stranger.write("", "", "NOTIFY=FAILURE", "a report of theirs");
     stranger.waypost.wait_for_line(&[": failed id="]);
@@ -128,7 +128,7 @@ fn a_dsn_causes_no_dsn() {
 }
 
 #[test]
-fn notify_success_gets_a_relayed_dsn() {
+fn notify_success_gives_a_relayed_dsn() {
     let stranger = Stranger::new("", |_| None);
     stranger.write("her@foreign.test", "", "NOTIFY=SUCCESS", "well");
     has(&stranger.report("Subject: well"), &["Final-Recipient: rfc822; me@example.test\r\n", "Action: relayed\r\nStatus: 2.0.0\r\n"]);
@@ -169,7 +169,7 @@ fn a_dsn_of_a_delay_matches_its_golden() {
 }
 
 #[test]
-fn expired_mail_is_returned() {
+fn expired_mail_gives_a_failure_dsn() {
     let never = |command: &str| command.starts_with("RCPT").then(|| "450 4.2.0 not now, foo@inbox.test\r\n".to_owned());
     let stranger = Stranger::new("[retry]\nwaits_s = [1]\nlifetime = 2\n", never);
     stranger.write("her@foreign.test", "", "", "old");
@@ -177,7 +177,7 @@ fn expired_mail_is_returned() {
 }
 
 #[test]
-fn a_dsn_for_smtputf8_mail_uses_smtputf8() {
+fn smtputf8_mail_gets_an_internationalized_dsn() {
     let stranger = Stranger::refused();
     stranger.write("j\u{f6}rg@foreign.test", "SMTPUTF8", "ORCPT=utf-8;m\u{eb}@example.test", "gr\u{fc}n");
     let report = stranger.report("Subject: gr\u{fc}n");

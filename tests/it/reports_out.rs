@@ -1,6 +1,6 @@
-//! DMARC reports to other domains: their content, their recipients, and hostile senders and receivers.
+//! DMARC reports to other domains: contents, destinations, hostile senders and receivers.
 //!
-//! RFC 9990. A report covers about four seconds here, so one test may cause several: their numbers are added up.
+//! RFC 9990. A report covers four seconds here, so the messages of a test may be spread over several: their numbers are summed.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -14,10 +14,10 @@ use it::{
 use msgauth::{Algorithm, KeyPair, Signer, record};
 use serde_json::Value;
 
-/// Reports come within this time.
+/// Time limit for reports.
 const SOON: Duration = Duration::from_secs(60);
 
-/// Parses a mail with a report in Python.
+/// Reads a mail with a report with Python's modules.
 const READER: &str = "
 import sys, email, base64, gzip, json
 import xml.etree.ElementTree as tree
@@ -32,18 +32,18 @@ print(json.dumps({'fields': {name: ' '.join(value.split()) for name, value in ma
 struct Scene {
     waypost: Waypost,
     inbox: Sink,
-    /// The recipient of most reports.
+    /// The destination of most reports.
     rua: Sink,
     lab: Lab,
     _dns: Dns,
 }
 
-/// A record that asks for reports.
+/// A DMARC record with rua.
 fn asks(name: &str, tags: &str, rua: &str) -> String {
     txt(&format!("_dmarc.{name}"), &format!("v=DMARC1; {tags}; rua={rua}"))
 }
 
-/// list.test passes SPF in the whole lab; rua.test accepts reports about any domain, victim.test about none.
+/// list.test passes SPF from anywhere in the lab; rua.test accepts reports about all domains, victim.test about none.
 fn scene(reports: &str, records: &str) -> Scene {
     let lab = Lab::new();
     let extra = format!(
@@ -73,13 +73,13 @@ impl Scene {
         Talk::greeted(self.waypost.address, MX_PORT).message(from, "me@example.test", message)
     }
 
-    /// Sends through list.test, whose SPF aligns with no other domain.
+    /// Sends through list.test, which is not aligned with any author.
     fn send_as(&self, author: &str, want: &str) {
         let reply = self.send("secret.sender@list.test", &message(author, "hello"));
         assert!(reply.starts_with(want), "{author}: wanted {want}, heard {reply}");
     }
 
-    /// The reports about a domain, parsed by Mail::DMARC.
+    /// The reports about a domain, as Mail::DMARC reads them.
     fn reports(&self, about: &str) -> Vec<(Value, Delivered)> {
         let is_about = |mail: &Delivered| mail.text().contains(&format!("\r\nSubject: Report Domain: {about}\r\n"));
         self.rua.messages().into_iter().filter(is_about).map(|mail| (self.read(&mail), mail)).collect()
@@ -92,17 +92,17 @@ impl Scene {
         let file = self.lab.write("report.xml", &xml);
         run_ok("xmllint", &["--noout", "--schema", schema, &file.display().to_string()]);
         assert!(!xml.contains("secret") && !xml.contains("me@example.test") && !xml.contains("boss"), "a local part: {xml}");
-        // It expects names without a namespace, as in the older format.
+        // It looks for element names without a namespace, as in the older format.
         let plain = xml.replacen(" xmlns=\"urn:ietf:params:xml:ns:dmarc-2.0\"", "", 1);
         report["read"] = serde_json::from_str(&fed("perl", &["tests/lab/mail_dmarc.pl", "read"], &plain)).unwrap();
         report
     }
 
-    /// The messages per row, over all reports about a domain.
+    /// Messages by result, over all reports about a domain.
     fn sums(&self, about: &str) -> BTreeMap<String, u64> {
         let mut sums = BTreeMap::new();
         for (report, _) in self.reports(about) {
-            // Mail::DMARC has no disposition "pass", and reads it as "none".
+            // Mail::DMARC does not support disposition "pass", and reads "none".
             let dispositions = report["dispositions"].as_array().unwrap();
             let rows = report["read"]["rows"].as_array().unwrap();
             assert_eq!(rows.len(), dispositions.len());
@@ -124,7 +124,7 @@ impl Scene {
         sums
     }
 
-    /// Waits until the sums of all reports about a domain are these.
+    /// Waits until the reports about a domain sum up to this.
     fn wait_for_sums(&self, about: &str, want: &[(&str, u64)]) {
         let want: BTreeMap<String, u64> = want.iter().map(|(row, count)| ((*row).to_owned(), *count)).collect();
         let total: u64 = want.values().sum();
@@ -139,7 +139,7 @@ impl Scene {
 }
 
 #[test]
-fn a_dmarc_report_has_sources_results_and_dispositions() {
+fn reports_have_results_and_dispositions() {
     let pair = KeyPair::generate(Algorithm::Rsa).unwrap();
     let signer = Signer::new(Algorithm::Rsa, &pair.private, "pass.test", "s1").unwrap();
     let records = asks("pass", "p=reject; sp=quarantine; adkim=s; fo=1", "mailto:dmarc@rua.test")
@@ -164,7 +164,7 @@ fn a_dmarc_report_has_sources_results_and_dispositions() {
     talk.reply();
     talk.expect("EHLO client.test", "250");
     assert!(talk.message("", "me@example.test", &signed("bounce")).starts_with("250 "));
-    // DMARC reports are not counted, except for mail that only claims to be one.
+    // Mail that is a DMARC report is not counted, unless it only claims to be one.
     let report = "Report Domain: example.test Submitter: pass.test Report-ID: <1@pass.test>";
     assert!(scene.send("secret.sender@pass.test", &signed(report)).starts_with("250 "));
     assert!(scene.send("secret.sender@list.test", &message("boss@lax.test", report)).starts_with("250 "));
@@ -193,13 +193,13 @@ fn a_dmarc_report_has_sources_results_and_dispositions() {
     // Once: the other address is our own report address.
     scene.wait_for_sums("example.test", &[(&format!("{here} example.test reject dkim=fail spf=fail local_policy"), 1)]);
     assert!(!scene.waypost.log().contains("to=dmarc@example.test"), "{}", scene.waypost.log());
-    letter_is_that_of_the_rfc(&scene);
+    letter_follows_rfc9990(&scene);
     assert!(scene.reports("silent.test").is_empty());
     scene.waypost.assert_no_bugs();
 }
 
 /// Fields, parts, policy and signature of a report.
-fn letter_is_that_of_the_rfc(scene: &Scene) {
+fn letter_follows_rfc9990(scene: &Scene) {
     let (report, mail) = scene.reports("pass.test").remove(0);
     assert_eq!((mail.from.as_str(), mail.to.as_slice()), ("<>", &["<dmarc@rua.test>".to_owned()][..]));
     assert_eq!(signers(&scene.lab, &mail.content), ["fwd.example.test"]);
@@ -230,7 +230,7 @@ fn letter_is_that_of_the_rfc(scene: &Scene) {
 }
 
 #[test]
-fn external_report_destinations_need_authorisation() {
+fn external_destinations_need_consent() {
     let records = asks("agreed", "p=none", "mailto:dmarc@rua.test")
         + &asks("unasked", "p=none", "mailto:dmarc@victim.test,https://rua.test/,mailto:dmarc@rua.test")
         + &asks("moved", "p=none", "mailto:old@host.test")
@@ -265,7 +265,7 @@ fn external_report_destinations_need_authorisation() {
 }
 
 #[test]
-fn undelivered_dmarc_reports_cause_no_dsn() {
+fn undelivered_reports_make_no_dsn_and_no_letter() {
     let records = asks("half", "p=none", "mailto:dmarc@sub.broken,mailto:dmarc@rua.test")
         + &asks("refused", "p=none", "mailto:dmarc@no.test")
         + "*._report._dmarc.no TXT \"v=DMARC1\"\nno MX 10 mx.no\n";
@@ -274,7 +274,7 @@ fn undelivered_dmarc_reports_cause_no_dsn() {
     let _no = Sink::deciding(elsewhere.address(12), MX_PORT, |_| Some(mail::Reply::new(550, (5, 1, 1), "no such user")));
     scene.send_as("boss@half.test", "250 ");
     scene.send_as("boss@refused.test", "250 ");
-    // DNS does not answer for one of two destinations: the other gets its report, once.
+    // No answer from DNS for one of two addresses: the other gets its report, once.
     scene.wait_for_sums("half.test", &[("127.0.0.1 half.test none dkim=fail spf=fail", 1)]);
     let says = |parts: &[&str]| {
         let said = || scene.waypost.log().lines().filter(|line| parts.iter().all(|part| line.contains(part))).nth(1).map(drop);
@@ -282,7 +282,7 @@ fn undelivered_dmarc_reports_cause_no_dsn() {
     };
     says(&["a report of DMARC could not be sent", "domain=half.test", "dmarc@sub.broken"]);
     assert_eq!(scene.reports("half.test").len(), 1);
-    // A refusal is logged; it causes neither a DSN nor a notice to the postmaster.
+    // A refusal is logged; there is no DSN, and no letter to the postmaster.
     wait_within(SOON, "the refusal", || {
         scene.waypost.log().lines().any(|line| line.contains("failed id=") && line.contains("to=dmarc@no.test")).then_some(())
     });
@@ -292,7 +292,7 @@ fn undelivered_dmarc_reports_cause_no_dsn() {
 }
 
 #[test]
-fn a_restart_neither_loses_nor_repeats_dmarc_reports() {
+fn a_restart_loses_no_results_and_sends_no_report_twice() {
     let records = asks("early", "p=none", "mailto:dmarc@rua.test")
         + &asks("late", "p=none", "mailto:dmarc@down.test")
         + "*._report._dmarc.down TXT \"v=DMARC1\"\ndown MX 10 mx.down\n";
@@ -304,7 +304,7 @@ fn a_restart_neither_loses_nor_repeats_dmarc_reports() {
         scene.waypost.start();
     }
     scene.wait_for_sums("early.test", &[("127.0.0.1 early.test none dkim=fail spf=fail", 3)]);
-    // Killed repeatedly once the report is queued; only then its receiver starts.
+    // Killed repeatedly after the report is queued; only then does its host come up.
     scene.send_as("boss@late.test", "250 ");
     wait_within(SOON, "its report", || scene.waypost.log().contains("to=dmarc@down.test report=").then_some(()));
     for _ in 0..3 {
@@ -314,7 +314,7 @@ fn a_restart_neither_loses_nor_repeats_dmarc_reports() {
     scene.rua = Sink::start(down.address(13), MX_PORT);
     scene.waypost.ok(&["queue", "retry", "--all"]);
     scene.wait_for_sums("late.test", &[("127.0.0.1 late.test none dkim=fail spf=fail", 1)]);
-    // A repeated report would arrive before the later one.
+    // A duplicate would arrive before the next report.
     scene.send_as("boss@late.test", "250 ");
     scene.wait_for_sums("late.test", &[("127.0.0.1 late.test none dkim=fail spf=fail", 2)]);
     assert_eq!(scene.reports("late.test").len(), 2);
@@ -322,13 +322,13 @@ fn a_restart_neither_loses_nor_repeats_dmarc_reports() {
 }
 
 #[test]
-fn dmarc_results_are_counted_only_if_enabled() {
+fn nothing_is_counted_unless_enabled() {
     let scene = scene("", &asks("lax", "p=none", "mailto:dmarc@rua.test"));
     scene.send_as("boss@lax.test", "250 ");
     scene.waypost.configure(|config| config.set("reports.dmarc", true));
     scene.waypost.hang_up();
     scene.waypost.wait_for_log("is in force");
-    // Mail of accounts is not counted.
+    // Submitted mail is not counted.
     let password = scene.waypost.account("me@example.test");
     scene.waypost.logged_in("me@example.test", &password).taken("me@example.test", "foo@inbox.test", &message("me@example.test", "own"));
     scene.inbox.wait_for("own");
@@ -338,11 +338,11 @@ fn dmarc_results_are_counted_only_if_enabled() {
 }
 
 #[test]
-fn report_exchange_between_two_servers_ends() {
+fn two_servers_do_not_report_on_each_others_reports() {
     let other = Lab::new();
     let address: Ipv4Addr = other.address(1);
     let their_keys = {
-        // Their server comes first, since its keys are in the zone.
+        // Their server is created first, since its keys are in the zone.
         let waypost = Waypost::configured(&other, "[forward]\ndomain = \"fwd.other.test\"\n");
         waypost.keys("fwd.other.test")
     };
@@ -370,7 +370,7 @@ fn report_exchange_between_two_servers_ends() {
     let summary = theirs.json(&["reports", "other.test"])["domains"][0].clone();
     assert_eq!((&summary["reports"], &summary["messages"]["foreign"]), (&1.into(), &1.into()), "{summary}");
     assert!(theirs.ok(&["reports"]).contains("foreign 127.0.0.1 (localhost): 1 messages as other.test"), "{}", theirs.ok(&["reports"]));
-    // A report about that mail would arrive together with this one.
+    // A report about that mail would be part of the report about this one.
     let reply = Talk::greeted(theirs.address, MX_PORT).message("x@list.test", "me@other.test", &message("boss@watch.test", "hello"));
     assert!(reply.starts_with("250 "), "{reply}");
     scene.wait_for_sums("watch.test", &[("127.0.0.1 watch.test none dkim=fail spf=fail", 1)]);
@@ -380,7 +380,7 @@ fn report_exchange_between_two_servers_ends() {
 }
 
 #[test]
-fn hostile_report_domains_are_bounded() {
+fn hostile_domains_are_bounded() {
     let many: Vec<String> = (0..1000).map(|n| format!("mailto:a{n}@rua.test")).collect();
     // Each name below evil.test has a record of its own.
     let records = asks("many", "p=none", &many.join(","))

@@ -1,4 +1,4 @@
-//! DMARC reports compared with Mail::DMARC and the schema of RFC 9990, in both directions.
+//! DMARC reports against Mail::DMARC and an XML schema of RFC 9990: each side reads what the other writes.
 
 use it::{Lab, fed, run_ok};
 use reports::aggregate::{
@@ -67,7 +67,7 @@ fn report() -> AggregateReport {
 }
 
 #[test]
-fn written_reports_match_the_xml_schema() {
+fn written_reports_are_valid_by_rfc9990() {
     let lab = Lab::new();
     let schema = concat!(env!("CARGO_MANIFEST_DIR"), "/it/dmarc-2.0.xsd");
     let bare = AggregateReport {
@@ -83,11 +83,11 @@ fn written_reports_match_the_xml_schema() {
     let wrong = String::from_utf8(write(&report())).unwrap().replace("<disposition>pass<", "<disposition>perhaps<");
     let file = lab.write("wrong.xml", &wrong).display().to_string();
     let refused = std::process::Command::new("xmllint").args(["--noout", "--schema", schema, &file]).output().unwrap();
-    assert!(!refused.status.success(), "the schema is asked");
+    assert!(!refused.status.success(), "the schema is applied");
 }
 
 #[test]
-fn mail_dmarc_parses_our_reports() {
+fn mail_dmarc_reads_our_reports() {
     let report = report();
     // It expects names without a namespace, as in the older format.
     let text = String::from_utf8(write(&report)).unwrap().replacen(" xmlns=\"urn:ietf:params:xml:ns:dmarc-2.0\"", "", 1);
@@ -115,7 +115,7 @@ fn mail_dmarc_parses_our_reports() {
 }
 
 #[test]
-fn we_parse_reports_of_mail_dmarc() {
+fn we_read_reports_of_mail_dmarc() {
     let report = read(fed("perl", &[SCRIPT, "write"], "").as_bytes()).unwrap();
     assert_eq!((report.organisation.as_str(), report.report_id.as_str()), ("Art & Farm", "42.art"));
     assert_eq!((report.begin_s, report.end_s), (1_763_856_000, 1_763_942_399));
@@ -125,5 +125,5 @@ fn we_parse_reports_of_mail_dmarc() {
     assert_eq!(row.reasons, [Reason { kind: Override::MailingList, comment: "a <list>".into() }]);
     assert_eq!(row.dkim, [DkimSeen { domain: "list.test".into(), selector: "s1".into(), result: Outcome::Pass }]);
     let own = Own { domains: vec!["example.test".into()], ..Own::default() };
-    assert_eq!(own.class(row), Class::Forward);
+    assert_eq!(own.classify(row), Class::Forward);
 }

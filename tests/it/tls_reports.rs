@@ -1,6 +1,6 @@
-//! TLS reports to other domains: their content, their recipients, and hostile receivers.
+//! TLS reports to other domains: contents, destinations, hostile receivers.
 //!
-//! RFC 8460. A report covers about three seconds here, so one test may cause several: their numbers are added up.
+//! RFC 8460. A report covers three seconds here, so the sessions of a test may be spread over several: their numbers are summed.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -14,10 +14,10 @@ use it::{
 };
 use serde_json::Value;
 
-/// Reports come within this time.
+/// Time limit for reports.
 const SOON: Duration = Duration::from_secs(40);
 
-/// Parses a mail, or a compressed report, in Python.
+/// Reads a mail, or a compressed report, with Python's modules.
 const READER: &str = "
 import sys, email, base64, gzip, json
 bytes = base64.b64decode(sys.stdin.read())
@@ -35,7 +35,7 @@ fn read(bytes: &[u8]) -> Value {
     serde_json::from_str(&python(&["-c", READER], &STANDARD.encode(bytes))).unwrap()
 }
 
-/// A server that sends reports, with a validating resolver.
+/// A reporting server with a validating resolver.
 struct Reporter {
     _dns: Dns,
     _unbound: Unbound,
@@ -70,7 +70,7 @@ impl Reporter {
         self.waypost.logged_in("me@example.test", &self.password).taken("me@example.test", to, &content(&format!("to {to}.")));
     }
 
-    /// Waits for a log line about a report, which takes longer on a busy machine.
+    /// Waits for a log line about a report, however busy the machine is.
     fn says(&self, parts: &[&str]) {
         let said = || self.waypost.log().lines().any(|line| parts.iter().all(|part| line.contains(part))).then_some(());
         wait_within(SOON, &format!("a line of the log with {parts:?}"), said);
@@ -94,7 +94,7 @@ fn reports(sink: &Sink, about: &str) -> Vec<Value> {
     sink.messages().iter().filter(|message| is_report(message, about)).map(|message| read(&message.content)).collect()
 }
 
-/// Sessions by policy and result type, over all reports; "success" is not a result type.
+/// Sessions by policy and result, over all reports; "success" for those without a failure.
 fn sums<'a>(reports: impl IntoIterator<Item = &'a Value>) -> BTreeMap<String, u64> {
     let mut sums = BTreeMap::new();
     for policy in reports.into_iter().flat_map(|report| report["report"]["policies"].as_array().unwrap()) {
@@ -114,7 +114,7 @@ fn sums<'a>(reports: impl IntoIterator<Item = &'a Value>) -> BTreeMap<String, u6
     sums
 }
 
-/// Waits until the sums of all reports about a domain are these.
+/// Waits until the reports about a domain sum up to this.
 fn wait_for_sums(sink: &Sink, about: &str, want: &[(&str, u64)]) -> Vec<Value> {
     let want: BTreeMap<String, u64> = want.iter().map(|(result, count)| ((*result).to_owned(), *count)).collect();
     let mut last = BTreeMap::new();
@@ -126,14 +126,14 @@ fn wait_for_sums(sink: &Sink, about: &str, want: &[(&str, u64)]) -> Vec<Value> {
 }
 
 #[test]
-fn a_tls_report_has_each_failure() {
+fn reports_name_each_failure() {
     let lab = Lab::new();
     let authority = LabAuthority::new(&lab);
     let (shown, fine) = (authority.issue(&["mx.wrong.test"]), authority.issue(&["mx.fine.test"]));
     let wrong = format!("3 1 1 {}", "ab".repeat(32));
     let records = domain(&lab, "wrong", 11)
         + &tlsa("wrong", &wrong)
-        // The report goes to the host that it is about.
+        // The report goes to the host whose TLS it is about.
         + &wants("wrong", "mailto:tls@wrong.test")
         + &sts_domain(&lab, "sts")
         + &wants("sts", "mailto:tls@fine.test")
@@ -161,7 +161,7 @@ fn a_tls_report_has_each_failure() {
     }
     let about_sts = wait_for_sums(&inbox, "sts.test", &[("sts certificate-host-mismatch", 1)]);
     wait_for_sums(&inbox, "clear.test", &[("no-policy-found starttls-not-supported", 1)]);
-    // Both addresses get each report.
+    // Both addresses get every report.
     wait_for_sums(&inbox, "fine.test", &[("tlsa success", 4)]);
     let about_wrong = wait_for_sums(&broken, "wrong.test", &[("tlsa certificate-host-mismatch", 1)]);
 
@@ -180,8 +180,8 @@ fn a_tls_report_has_each_failure() {
     let policy = &about_sts[0]["report"]["policies"][0]["policy"];
     assert_eq!((&policy["mx-host"][0], &policy["policy-string"][1]), (&"mx.sts.test".into(), &"mode: enforce".into()));
 
-    letter_is_that_of_the_rfc(&lab, &broken, report);
-    // The delivery of a TLS report is not reported, and domains without a TLSRPT record get none.
+    letter_follows_rfc8460(&lab, &broken, report);
+    // The mail with a report is not counted, and a domain without a record gets no report.
     assert!(clear.messages().iter().chain(&inbox.messages()).chain(&broken.messages()).all(|message| !is_report(message, "silent.test")));
     reporter.waypost.wait_for_line(&["delivered id=", "to=tls@wrong.test"]);
     reporter.send("you@wrong.test");
@@ -190,7 +190,7 @@ fn a_tls_report_has_each_failure() {
 }
 
 /// Fields, parts and signature of a report.
-fn letter_is_that_of_the_rfc(lab: &Lab, sink: &Sink, report: &Value) {
+fn letter_follows_rfc8460(lab: &Lab, sink: &Sink, report: &Value) {
     let mail = sink.messages().into_iter().find(|message| is_report(message, "wrong.test")).unwrap();
     assert_eq!((mail.from.as_str(), mail.to.as_slice(), mail.tls), ("<>", &["<tls@wrong.test>".to_owned()][..], true));
     assert_eq!(signers(lab, &mail.content), ["fwd.example.test"]);
@@ -213,11 +213,11 @@ fn letter_is_that_of_the_rfc(lab: &Lab, sink: &Sink, report: &Value) {
 }
 
 #[test]
-fn unavailable_policies_are_reported() {
+fn mta_sts_fetch_failures_are_reported() {
     let lab = Lab::new();
     let authority = LabAuthority::new(&lab);
     let inbox = Sink::with_tls(lab.address(11), MX_PORT, &authority.issue(&["mx.far.test"]));
-    // A closed port; a certificate for another name; another page.
+    // No listener; another host's certificate; another page.
     let sts = |name: &str, host: u8| {
         let policy_host = format!("_mta-sts.{name} TXT \"v=STSv1; id=1\"\nmta-sts.{name} A {}\n", lab.address(host));
         domain(&lab, name, 11) + &policy_host + &wants(name, "mailto:tls@rua.test")
@@ -302,7 +302,7 @@ fn tls_failures_map_to_rfc8460_types() {
 }
 
 #[test]
-fn a_tls_report_over_https_is_retried() {
+fn https_uploads_are_retried() {
     let lab = Lab::new();
     let authority = LabAuthority::new(&lab);
     let records = domain(&lab, "far", 11)
@@ -331,7 +331,7 @@ fn a_tls_report_over_https_is_retried() {
 }
 
 #[test]
-fn a_restart_neither_loses_nor_repeats_tls_reports() {
+fn a_restart_loses_no_results_and_sends_no_report_twice() {
     let lab = Lab::new();
     let authority = LabAuthority::new(&lab);
     let records = domain(&lab, "far", 11)
@@ -351,7 +351,7 @@ fn a_restart_neither_loses_nor_repeats_tls_reports() {
         reporter.waypost.start();
     }
     wait_for_sums(&rua, "far.test", &[("no-policy-found success", 3)]);
-    // Killed repeatedly once the report is queued; only then its receiver starts.
+    // Killed repeatedly after the report is queued; only then does its host come up.
     reporter.send("you@late.test");
     reporter.fate("delivered", "you@late.test");
     wait_within(SOON, "its report", || (reporter.waypost.log().contains("to=tls@down.test report=")).then_some(()));
@@ -362,7 +362,7 @@ fn a_restart_neither_loses_nor_repeats_tls_reports() {
     let down = Sink::start(lab.address(13), MX_PORT);
     reporter.waypost.ok(&["queue", "retry", "--all"]);
     wait_for_sums(&down, "late.test", &[("no-policy-found success", 1)]);
-    // A repeated report would arrive before the later one.
+    // A duplicate would arrive before the next report.
     reporter.send("them@late.test");
     wait_for_sums(&down, "late.test", &[("no-policy-found success", 2)]);
     assert_eq!(reports(&down, "late.test").len(), 2);
@@ -371,7 +371,7 @@ fn a_restart_neither_loses_nor_repeats_tls_reports() {
 }
 
 #[test]
-fn hostile_tls_report_receivers_are_bounded() {
+fn hostile_report_receivers_are_bounded() {
     let lab = Lab::new();
     let authority = LabAuthority::new(&lab);
     let https = |name: &str| format!("https://reports.{name}.test:{POLICY_PORT}/");
@@ -397,12 +397,12 @@ fn hostile_tls_report_receivers_are_bounded() {
         reporter.send(&format!("you@{name}.test"));
         inbox.wait_for(&format!("to you@{name}.test."));
     }
-    reporter.says(&["a report of TLS could not be sent", "domain=private.test", "no address that may be asked"]);
+    reporter.says(&["a report of TLS could not be sent", "domain=private.test", "no public address"]);
     reporter.says(&["a report of TLS could not be sent", "domain=stranger.test", "TLS with reports.stranger.test failed"]);
     reporter.says(&["report of TLS delivered", "domain=huge.test"]);
     wait_within(SOON, "the slow host to be asked", || (slow.connections() > 0).then_some(()));
     wait_within(SOON, "the five of a thousand", || (reports(&rua, "many.test").len() == 5).then_some(()));
-    // A slow receiver does not delay others: later results are reported while it still receives its report.
+    // A slow host does not delay others: later reports are sent while it still has its own.
     reporter.send("you@good.test");
     wait_for_sums(&rua, "good.test", &[("no-policy-found success", 1)]);
     assert_eq!(reports(&rua, "many.test").len(), 5);
@@ -412,7 +412,7 @@ fn hostile_tls_report_receivers_are_bounded() {
 }
 
 #[test]
-fn tls_reports_can_be_disabled_and_need_a_dkim_key() {
+fn reports_can_be_disabled_and_need_a_dkim_key() {
     let lab = Lab::new();
     let authority = LabAuthority::new(&lab);
     let records = domain(&lab, "far", 11) + &wants("far", "mailto:tls@rua.test") + &domain(&lab, "rua", 12);

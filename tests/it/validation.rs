@@ -1,11 +1,11 @@
-//! DNSSEC with `dns.validate = "auto"`, while the name servers do not answer at first.
+//! DNSSEC with `dns.validate = "auto"`, while the name servers do not answer.
 //!
-//! RFC 7672 s.2.1: a missing answer is not a negative one. The domain publishes TLSA records; mail sent before they are known would leak.
+//! RFC 7672 s.2.1: a failed lookup does not mean insecure. The domain publishes TLSA records; mail sent before they are known would leak.
 
 use it::{DNS_PORT, Dns, Lab, LabAuthority, MX_PORT, Sink, Unbound, Waypost, content, domain, tlsa, tlsa_digest, wait_for};
 
 #[test]
-fn mail_is_deferred_until_the_validating_resolver_answers() {
+fn mail_waits_until_the_resolver_answers() {
     let lab = Lab::new();
     let authority = LabAuthority::new(&lab);
     let (right, wrong) = (authority.issue(&["mx.far.test"]), authority.issue(&["mx.far.test"]));
@@ -21,18 +21,18 @@ fn mail_is_deferred_until_the_validating_resolver_answers() {
         lab.address(54),
         dns.trust_anchor(&lab).display()
     );
-    // Its resolver is not running yet.
+    // The resolver is not running yet.
     let waypost = Waypost::started(&lab, "me@inbox.test", &extra);
     let password = waypost.account("me@example.test");
     for to in ["you@far.test", "you@forged.test"] {
         waypost.logged_in("me@example.test", &password).taken("me@example.test", to, &content(&format!("to {to}.")));
     }
-    let reason = waypost.wait_for_reason("it is not known yet who validates");
+    let reason = waypost.wait_for_reason("not known yet whether answers can be validated");
     assert!(reason.contains("did not answer"), "{reason}");
     waypost.wait_for_line(&[": deferred id=", "to=you@far.test", "4.4.3"]);
     assert_eq!(waypost.json(&["status"])["dnssec"], "unknown");
     let findings = String::from_utf8_lossy(&waypost.command(&["--json", "doctor"]).stdout).into_owned();
-    assert!(findings.contains("it is not known yet who validates"), "{findings}");
+    assert!(findings.contains("not known yet whether answers can be validated"), "{findings}");
     assert!(!waypost.log().contains("pass no signatures on"), "{}", waypost.log());
     let _unbound = Unbound::start(&lab, &dns);
     wait_for("the resolver to be believed", || {

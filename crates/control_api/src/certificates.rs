@@ -7,10 +7,8 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use mail::Domain;
-use net::acme::{Outcome, forget, has_order, next_key_digest, states};
-use net::{Clock, InUse, Origin};
-use tokio::task::spawn_blocking;
+use net::acme::{RenewalResult, next_key_digest, states};
+use net::{CertificateInUse, CertificateOrigin};
 
 use crate::api::{CertificateView, CertificatesView, LeftOutView, OrderView, Renewal, RenewalDone, RenewalOutcome};
 use crate::context::CertificateDir;
@@ -21,25 +19,23 @@ use crate::extract::Body;
 /// A request for a renewal waits so long for the authority.
 const RENEWAL_WITHIN: Duration = Duration::from_secs(50);
 
-impl CertificateDir {
-    /// Whether an order for this domain is kept.
-    pub async fn has_order(&self, domain: &Domain) -> bool {
-        let (directory, domain) = (self.0.clone(), domain.clone());
-        spawn_blocking(move || has_order(&directory, &domain)).await.unwrap_or(false)
-    }
+/// Tries to renew now: one certificate or all, and whether also what is not due.
+pub type RenewCertificates =
+    Arc<dyn Fn(Option<String>, bool) -> Pin<Box<dyn Future<Output = Result<Vec<RenewalResult>, String>> + Send>> + Send + Sync>;
 
-    /// Removes the certificate and the order of a domain that is gone; a failure is logged.
-    pub async fn forget(&self, domain: Domain) {
-        let (directory, name) = (self.0.clone(), domain.clone());
-        let done = spawn_blocking(move || forget(&directory, &name)).await.unwrap_or_else(|e| Err(std::io::Error::other(e)));
-        if let Err(error) = done {
-            tracing::warn!(%error, %domain, "the certificate of a domain that is gone cannot be removed");
-        }
-    }
+/// What the routes know of certificates.
+#[derive(Clone)]
+pub struct Certificates {
+    /// Those in use.
+    pub in_use: Arc<dyn Fn() -> Result<Vec<CertificateInUse>, String> + Send + Sync>,
+    /// Where those that an authority issued are, with their state.
+    pub directory: PathBuf,
+    /// Finds what renews; `None` where no server runs or no authority is named. A reload may change it.
+    pub renewer: Arc<dyn Fn() -> Option<RenewCertificates> + Send + Sync>,
 }
 
-fn view(in_use: InUse) -> CertificateView {
-    let directory = in_use.files.certificate.parent().filter(|_| in_use.origin == Origin::Issued);
+fn view(in_use: CertificateInUse) -> CertificateView {
+    let directory = in_use.files.certificate.parent().filter(|_| in_use.origin == CertificateOrigin::Issued);
     let name = directory.and_then(|dir| dir.file_name()).map(|name| name.to_string_lossy().into_owned());
     let next_spki_sha256 = directory.and_then(next_key_digest);
     let leaf = in_use.leaf;
@@ -61,18 +57,10 @@ fn view(in_use: InUse) -> CertificateView {
     }
 }
 
-pub(crate) async fn list(
-    State(control): State<Arc<dyn Control>>,
-    State(directory): State<CertificateDir>,
-    State(clock): State<Clock>,
-) -> Result<Json<CertificatesView>, ApiError> {
-    let read = spawn_blocking(move || {
-        let in_use: Vec<CertificateView> = control.certificates()?.into_iter().map(view).collect();
-        Ok::<_, String>((in_use, states(&directory.0)))
-    });
-    let read = read.await.unwrap_or_else(|e| Err(e.to_string()));
-    let (certificates, orders) = read.map_err(|e| ApiError::internal(e).hint("correct the file, or its place under [tls]"))?;
-    let orders = orders.into_iter().map(|(name, state)| OrderView {
+pub(crate) async fn list(State(shared): State<Shared>) -> Result<Json<CertificatesView>, ApiError> {
+    let certificates = &shared.handles.certificates;
+    let in_use = (certificates.in_use)().map_err(|e| ApiError::internal(e).hint("correct the file, or its place under [tls]"))?;
+    let order = |(name, state): (String, net::acme::CertificateState)| OrderView {
         name,
         authority: state.directory,
         names: state.names,
@@ -97,6 +85,6 @@ pub(crate) async fn renew(State(control): State<Arc<dyn Control>>, Body(asked): 
             ControlError::Failed(why) => ApiError::internal(why),
         })?,
     };
-    let outcome = |o: Outcome| RenewalOutcome { name: o.name, is_well: o.result.is_ok(), text: o.result.unwrap_or_else(|e| e) };
-    Ok(Json(RenewalDone { is_over: true, outcomes: done.into_iter().map(outcome).collect() }))
+    let outcome = |o: RenewalResult| RenewalOutcome { name: o.name, is_well: o.result.is_ok(), text: o.result.unwrap_or_else(|e| e) };
+    Ok(Json(RenewalDone { is_over: true, outcomes: done.map_err(ApiError::internal)?.into_iter().map(outcome).collect() }))
 }

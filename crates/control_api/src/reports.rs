@@ -242,7 +242,7 @@ fn row(own: &Own, row: &Row) -> RowView {
     RowView {
         source: row.source.to_string(),
         count: row.count,
-        class: own.class(row).as_str().to_owned(),
+        class: own.classify(row).as_str().to_owned(),
         disposition: row.disposition.as_str().to_owned(),
         dkim_aligned: row.dkim_aligned,
         spf_aligned: row.spf_aligned,

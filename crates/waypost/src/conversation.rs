@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use mail::Domain;
-use net::{Trial, TrialError, TrialVersion};
+use net::{TlsProbe, TlsProbeError, TlsVersion};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -59,10 +59,10 @@ pub async fn connect(address: SocketAddr) -> Result<TcpStream, String> {
 }
 
 /// Does the handshake at once.
-pub async fn secured(trial: &Trial, version: TrialVersion, host: &Domain, tcp: TcpStream) -> Result<(Conversation, bool), TrialError> {
+pub async fn secured(trial: &TlsProbe, version: TlsVersion, host: &Domain, tcp: TcpStream) -> Result<(Conversation, bool), TlsProbeError> {
     match tokio::time::timeout(PATIENCE, trial.connect(version, host, tcp)).await {
         Ok(done) => done.map(|(tls, asked)| (Conversation { wire: Box::new(tls), read: Vec::new() }, asked)),
-        Err(_) => Err(TrialError::Other(format!("the handshake was not over within {} s", PATIENCE.as_secs()))),
+        Err(_) => Err(TlsProbeError::Other(format!("the handshake was not over within {} s", PATIENCE.as_secs()))),
     }
 }
 

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use mail::Domain;
-use net::Host;
+use net::HostAddresses;
 use policy::{NextHop, Scope, Trouble};
 use reports::tls::FailureDetails;
 use smtp::client::{ClientSession, Phase};
@@ -158,7 +158,7 @@ async fn connect_host(world: &World, plan: &Plan, domain: &Domain, hop: &NextHop
 }
 
 /// A host that wants no IPv6 from us gets none, unless it has nothing else.
-async fn addresses(world: &World, host: &Domain, ipv6: bool) -> Result<Host, policy::RouteFailure> {
+async fn addresses(world: &World, host: &Domain, ipv6: bool) -> Result<HostAddresses, policy::RouteFailure> {
     if ipv6 && world.circuits.is_ipv4_only(host, world.clock.now_ms()) {
         let found = world.resolver.host(host, false).await;
         if found.is_ok() {

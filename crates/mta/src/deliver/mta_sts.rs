@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use mail::Domain;
-use net::{HostError, Reach, fetch_policy};
+use net::{HttpsError, HttpsOptions, fetch_mta_sts_policy};
 use parking_lot::{Mutex, MutexGuard};
 use policy::{StsMode, StsReceived, sts_id};
 use reports::tls::ResultType;
@@ -51,11 +51,11 @@ pub(crate) struct StsError {
 }
 
 impl StsError {
-    fn of(error: &HostError) -> Self {
+    fn of(error: &HttpsError) -> Self {
         let result = match error {
-            HostError::Unreachable(_) => ResultType::StsPolicyFetchError,
-            HostError::Tls(_) => ResultType::StsWebpkiInvalid,
-            HostError::Answer(_) => ResultType::StsPolicyInvalid,
+            HttpsError::Unreachable(_) => ResultType::StsPolicyFetchError,
+            HttpsError::Tls(_) => ResultType::StsWebpkiInvalid,
+            HttpsError::Answer(_) => ResultType::StsPolicyInvalid,
         };
         Self { result, text: error.to_string() }
     }
@@ -146,8 +146,8 @@ impl StsPolicies {
         }
         let settings = world.settings.load_full();
         let delivery = &settings.delivery;
-        let at = Reach { port: delivery.policy_port, ipv6: delivery.ipv6, loopback: delivery.loopback };
-        let fetched = fetch_policy(&world.resolver, &world.tls, domain, at).await;
+        let at = HttpsOptions { port: delivery.policy_port, ipv6: delivery.ipv6, loopback: delivery.loopback };
+        let fetched = fetch_mta_sts_policy(&world.resolver, &world.tls, domain, at).await;
         match fetched.map_err(|error| StsError::of(&error)).and_then(|text| StsReceived::parse(&text).map_err(StsError::unreadable)) {
             Ok(policy) => {
                 tracing::info!(%domain, id, mode = ?policy.mode, mx = policy.mx.join(" "), max_age_s = policy.max_age_s, "MTA-STS policy fetched");

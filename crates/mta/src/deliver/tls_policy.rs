@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use mail::{Domain, EnhancedCode};
-use net::{Dane, Host, Tlsa};
+use net::{Dane, HostAddresses, Tlsa};
 use policy::{NextHop, RouteFailure, StsMode, Trouble};
 use reports::tls::{Policy, ResultType};
 
@@ -88,7 +88,7 @@ impl Demanded {
 }
 
 /// Finds out what a host must show for mail to the domain.
-pub(crate) async fn demand(world: &World, plan: &Plan, domain: &Domain, hop: &NextHop, host: &Host) -> Result<Demanded, Trouble> {
+pub(crate) async fn demand(world: &World, plan: &Plan, domain: &Domain, hop: &NextHop, host: &HostAddresses) -> Result<Demanded, Trouble> {
     let Some(published) = &plan.published else { return Ok(Demanded { demand: Demand::Nothing, policy: None }) };
     if published.is_secure && host.secure {
         let found = tlsa(world, hop, host).await;
@@ -122,7 +122,7 @@ pub(crate) async fn demand(world: &World, plan: &Plan, domain: &Domain, hop: &Ne
 }
 
 /// The secure TLSA records of a host and the name they stand under: that which it is an alias of, or its own.
-async fn tlsa(world: &World, hop: &NextHop, host: &Host) -> Result<(Domain, Vec<Tlsa>), Trouble> {
+async fn tlsa(world: &World, hop: &NextHop, host: &HostAddresses) -> Result<(Domain, Vec<Tlsa>), Trouble> {
     for name in host.canonical.iter().chain([&hop.host]) {
         let answer = world.resolver.tlsa(name, hop.port).await.map_err(|failure| {
             let text = if let RouteFailure::Temporary(text) = failure { text } else { "no answer".into() };

@@ -52,5 +52,5 @@ fn bindings(
 ) -> Vec<Binding> {
     let kinds = [BindingKind::Exporter, BindingKind::ServerEndPoint];
     let named = |name: &str| kinds.into_iter().find(|kind| kind.name() == name);
-    net::bindings(connection, leaf).into_iter().filter_map(|(name, data)| Some(Binding { kind: named(name)?, data })).collect()
+    net::channel_bindings(connection, leaf).into_iter().filter_map(|(name, data)| Some(Binding { kind: named(name)?, data })).collect()
 }

@@ -5,7 +5,7 @@
 
 use mail::{Domain, Mailbox};
 use msgauth::Unanswered;
-use reports::{ADDRESSES_MAX, confirmed, rua_mailboxes};
+use reports::{ADDRESSES_MAX, confirm_destination, rua_mailboxes};
 
 use crate::queue::dispatch::World;
 
@@ -57,7 +57,7 @@ async fn welcome(world: &World, domain: &Domain, to: &Mailbox) -> Result<Vec<Mai
     // A name that is too long for DNS is no answer but no.
     let Ok(name) = Domain::parse(&format!("{domain}._report._dmarc.{host}")) else { return Ok(Vec::new()) };
     let texts = world.resolver.txt(&name).await.map_err(|_| Unanswered)?;
-    let mailboxes = confirmed(&texts, to);
+    let mailboxes = confirm_destination(&texts, to);
     if mailboxes.is_empty() {
         tracing::info!(%domain, %to, "no report of DMARC: {name} does not say that it is welcome there");
     }

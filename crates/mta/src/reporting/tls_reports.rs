@@ -3,7 +3,7 @@
 //! RFC 8460 s.3, RFC 8460 s.5.3, RFC 8460 s.5.4. Invariant: one over HTTPS that was taken just before a crash is sent again under the same report-id.
 
 use mail::Domain;
-use net::{Delivery, Reach, deliver_report};
+use net::{HttpsOptions, ReportUpload, upload_report};
 use reports::tls::{FailureDetails, MEDIA_TYPE, Policy, PolicyResult, Summary, TlsReport};
 use reports::{Envelope, HttpsAddress, ReportAddress, gzip, tls_report_addresses};
 use store::{DailyCount, DailyPeriod, DailyReportDue, StoreError};
@@ -55,10 +55,10 @@ async fn post(
 ) -> Result<(), StoreError> {
     let world = dispatch.world();
     let delivery = world.settings.load().delivery.clone();
-    let at = Reach { port: address.port, ipv6: delivery.ipv6, loopback: delivery.loopback };
+    let at = HttpsOptions { port: address.port, ipv6: delivery.ipv6, loopback: delivery.loopback };
     let body = gzip(report.to_json().as_bytes()).into();
-    let delivery = Delivery { host: &address.host, target: &address.target, media_type: MEDIA_TYPE, body };
-    match deliver_report(&world.resolver, &world.tls, delivery, at).await {
+    let delivery = ReportUpload { host: &address.host, target: &address.target, media_type: MEDIA_TYPE, body };
+    match upload_report(&world.resolver, &world.tls, delivery, at).await {
         Ok(()) => {
             tracing::info!(%domain, url = address.url, report = report.id, "report of TLS delivered");
             done(dispatch, due, Vec::new(), Vec::new()).await

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use net::acme::{AcmeSettings, Challenge, Directories, LETS_ENCRYPT, LETS_ENCRYPT_STAGING};
-use net::{PairFiles, Sources};
+use net::{CertificateSources, PairFiles};
 
 use super::error::{self, ConfigError};
 use super::load::Config;
@@ -26,14 +26,14 @@ impl Config {
     }
 
     /// All certificates: the first pair (where it is there, or was named), further pairs, those that an authority issued.
-    pub fn certificate_sources(&self) -> Sources {
+    pub fn certificate_sources(&self) -> CertificateSources {
         let default = PairFiles { certificate: self.certificate(), key: self.key() };
         let is_there = self.file.tls.certificate.is_some() || default.certificate.exists();
         let pairs = self.file.tls.pair.iter().map(toml::Spanned::get_ref).filter_map(|pair| {
             let (certificate, key) = (pair.certificate.clone()?, pair.key.clone()?);
             Some(PairFiles { certificate, key })
         });
-        Sources {
+        CertificateSources {
             hostname: self.settings.hostname.to_string(),
             default: is_there.then_some(default),
             pairs: pairs.collect(),

@@ -14,7 +14,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use control_api::api::{AccountDetail, AliasTest, Login, NewPassword};
 use mail::{Domain, Mailbox};
 use mta::settings::ListenerKind;
-use net::Trial;
+use net::TlsProbe;
 use serde::Serialize;
 
 use crate::cli::SendAsArgs;
@@ -135,7 +135,7 @@ async fn ports(config: &Config, login: &str, addresses: &[IpAddr], password: Opt
         Ok(addresses) => addresses,
         Err(probe) => return Ok(vec![probe]),
     };
-    let trial = Trial::new(config.file.tls.extra_authorities.as_deref())?;
+    let trial = TlsProbe::new(config.file.tls.extra_authorities.as_deref())?;
     let prober = Prober { trial: &trial, host, login, password };
     let mut probes = Vec::new();
     for (kind, implicit) in [(ListenerKind::Submission, false), (ListenerKind::Submissions, true)] {

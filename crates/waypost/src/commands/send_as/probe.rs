@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use mail::Domain;
-use net::{Trial, TrialError, TrialVersion};
+use net::{TlsProbe, TlsProbeError, TlsVersion};
 use serde::Serialize;
 
 use crate::conversation::{Conversation, Heard, connect, secured, up_to_start_tls};
@@ -62,8 +62,8 @@ pub struct Port {
 /// What the tests of all ports share.
 pub struct Prober<'a> {
     /// The client's TLS.
-    pub trial: &'a Trial,
-    /// The server name entered into Gmail.
+    pub trial: &'a TlsProbe,
+    /// The name that is typed into Gmail.
     pub host: &'a Domain,
     /// The account, and its password if known.
     pub login: &'a str,
@@ -89,20 +89,20 @@ impl PortProbes {
 impl Prober<'_> {
     /// Tests a port; a failure that prevents further tests is the last.
     pub async fn port(&self, port: Port) -> Vec<Probe> {
-        let mut findings = PortProbes { at: port.address.to_string(), list: Vec::new() };
-        for version in [TrialVersion::V12, TrialVersion::V13] {
+        let mut findings = Findings { at: port.address.to_string(), list: Vec::new() };
+        for version in [TlsVersion::V12, TlsVersion::V13] {
             let Some(mut conversation) = self.open(port, version, &mut findings).await else { break };
-            // Everything but the handshake is tested once.
-            if version == TrialVersion::V13 && self.offers(port, &mut conversation, &mut findings).await.is_some() {
+            // The second time only the handshake is new.
+            if version == TlsVersion::V13 && self.offers(port, &mut conversation, &mut findings).await.is_some() {
                 self.logins(&mut conversation, &mut findings).await;
             }
         }
         findings.list
     }
 
-    /// Connects and completes the TLS handshake.
-    async fn open(&self, port: Port, version: TrialVersion, findings: &mut PortProbes) -> Option<Conversation> {
-        let first = version == TrialVersion::V12;
+    /// Connects and does the handshake.
+    async fn open(&self, port: Port, version: TlsVersion, findings: &mut Findings) -> Option<Conversation> {
+        let first = version == TlsVersion::V12;
         let mut tcp = match connect(port.address).await {
             Ok(tcp) => tcp,
             Err(error) => {
@@ -164,17 +164,17 @@ impl Prober<'_> {
         Some(())
     }
 
-    fn fix_for(&self, error: &TrialError) -> String {
+    fn mended(&self, error: &TlsProbeError) -> String {
         let host = self.host;
         match error {
-            TrialError::Name => {
-                format!("enter exactly the name of the certificate, or get one for {host} (waypost cert status; docs/certificates.md)")
+            TlsProbeError::Name => {
+                format!("type exactly the name that the certificate has, or get one for {host} (waypost cert status; docs/certificates.md)")
             }
-            TrialError::Issuer => format!(
-                "Gmail accepts only certificates of public authorities, with their chain: get one for {host} ([acme] in the configuration; waypost cert status)"
+            TlsProbeError::Issuer => format!(
+                "Gmail takes certificates of public authorities only, with their chain: get one for {host} ([acme] in the configuration; waypost cert status)"
             ),
-            TrialError::Time => "renew it (waypost cert renew), and check the clock".into(),
-            TrialError::Other(_) => "read the server's log; a proxy or firewall in between may alter the connection".into(),
+            TlsProbeError::Time => "renew it (waypost cert renew), and see that the clock is right".into(),
+            TlsProbeError::Other(_) => "see the server's log; nothing between here and there may change what is said".into(),
         }
     }
 

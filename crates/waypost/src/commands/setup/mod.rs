@@ -24,8 +24,8 @@ use control_api::api::{
 use policy::dns_plan::PlannedRecord;
 use serde::Serialize;
 
-use crate::cli::SetupArgs;
-use crate::commands::route::{self, SmarthostTest};
+use crate::cli::Setup;
+use crate::commands::route::{self, Tried};
 use crate::config::{self, Config};
 use crate::dns::public_addresses;
 use crate::output::{DIM, Output, WARN, note, styled};

@@ -1,6 +1,6 @@
-//! DNS messages, read into the plan's own words.
+//! Reads DNS messages into the plan's types.
 //!
-//! RFC 1035 s.4.1, RFC 2308 s.5 (how long "no" is remembered). Invariant: a referral is no answer.
+//! RFC 1035 s.4.1, RFC 2308 s.5 (negative TTL). Invariant: a referral is not an answer.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -9,7 +9,7 @@ use hickory_resolver::proto::op::{Message, ResponseCode};
 use hickory_resolver::proto::rr::{Name, RData, RecordType as Type};
 use policy::dns_plan::{Answer, Data, Found, RecordType};
 
-/// The type's number.
+/// The DNS record type.
 pub(super) fn type_of(record_type: RecordType) -> Type {
     match record_type {
         RecordType::A => Type::A,
@@ -28,11 +28,11 @@ fn shown(name: &Name) -> String {
     name.to_ascii().to_ascii_lowercase()
 }
 
-/// What a message says to a question about this type.
+/// The message's answer to a question for this type.
 pub(super) fn answer(message: &Message, record_type: RecordType) -> Answer {
     match message.metadata.response_code {
         ResponseCode::NoError | ResponseCode::NXDomain => {}
-        code => return Answer::Failed(format!("it says {code}")),
+        code => return Answer::Failed(format!("it answers {code}")),
     }
     let wanted = type_of(record_type);
     let found: Vec<Found> = message
@@ -83,15 +83,15 @@ fn data(data: &RData) -> Option<Data> {
     })
 }
 
-/// The zone that holds the name, as the SOA record in the answer says.
+/// The zone of the name, by the SOA record in the answer.
 pub(super) fn zone_of(message: &Message, name: &str) -> Option<String> {
     let records = message.answers.iter().chain(&message.authorities);
     let zones = records.filter(|record| record.record_type() == Type::SOA).map(|record| shown(&record.name));
-    // The answer to an alias may be about the zone of its target.
+    // The answer for a CNAME may have the SOA of its target's zone.
     zones.into_iter().find(|zone| name == zone || name.strip_suffix(zone.as_str()).is_some_and(|rest| rest.ends_with('.')))
 }
 
-/// The servers that a message names.
+/// The NS records of a message.
 pub(super) fn name_servers(message: &Message) -> Vec<String> {
     message.answers.iter().filter_map(|record| if let RData::NS(host) = &record.data { Some(shown(&host.0)) } else { None }).collect()
 }

@@ -1,4 +1,4 @@
-//! What OpenSSL makes, and what is said of it.
+//! Files made by OpenSSL, and the error for each.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -6,9 +6,9 @@ use std::process::Command;
 
 use super::*;
 
-struct Made(tempfile::TempDir);
+struct OpensslFiles(tempfile::TempDir);
 
-impl Made {
+impl OpensslFiles {
     /// Runs the openssl commands of a tutorial, one a line, in a directory of its own.
     fn by(lines: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
@@ -36,7 +36,7 @@ impl Made {
         text
     }
 
-    /// Runs the command that a message offers, with answers to what it asks.
+    /// Runs the command that a message suggests, with the passphrase that it would ask for.
     fn mend(&self, message: &str, more: &str) {
         let command = message.rsplit(": ").next().unwrap();
         let script = command.replace("openssl pkey", &format!("openssl pkey {more}"));
@@ -48,19 +48,19 @@ impl Made {
 const KEY: &str = "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out key.pem\n";
 
 #[test]
-fn a_certificate_of_version_1_is_called_so_and_the_command_mends_it() {
-    let made = Made::by(&format!(
+fn a_version_1_certificate_is_named_and_the_suggested_command_fixes_it() {
+    let made = OpensslFiles::by(&format!(
         "{KEY}req -new -key key.pem -subj /CN=mx.example.test -out request.pem
          x509 -req -in request.pem -signkey key.pem -days 365 -out cert.pem"
     ));
     let text = made.refused();
-    assert!(text.contains("of version 1") && text.contains("-addext subjectAltName=DNS:mx.example.test"), "{text}");
+    assert!(text.contains("a version 1 certificate") && text.contains("-addext subjectAltName=DNS:mx.example.test"), "{text}");
     made.mend(&text, "");
     assert_eq!(made.load().unwrap().in_use()[0].leaf.names, ["mx.example.test"]);
 }
 
 #[test]
-fn a_key_with_a_passphrase_is_called_so_and_the_command_mends_it() {
+fn a_key_with_a_passphrase_is_named_and_the_suggested_command_fixes_it() {
     let certificate =
         "req -x509 -key plain.pem -days 9 -subj /CN=mx.example.test -addext subjectAltName=DNS:mx.example.test -out cert.pem\n";
     let plain = KEY.replace("key.pem", "plain.pem");
@@ -69,7 +69,7 @@ fn a_key_with_a_passphrase_is_called_so_and_the_command_mends_it() {
         "rsa -in plain.pem -traditional -des3 -passout pass:secret -out key.pem",
         "rsa -in plain.pem -traditional -aes128 -passout pass:secret -out key.pem",
     ] {
-        let made = Made::by(&format!("{plain}{certificate}{protect}"));
+        let made = OpensslFiles::by(&format!("{plain}{certificate}{protect}"));
         let text = made.refused();
         assert!(text.contains("protected by a passphrase"), "{protect}: {text}");
         made.mend(&text, "-passin pass:secret");
@@ -78,24 +78,24 @@ fn a_key_with_a_passphrase_is_called_so_and_the_command_mends_it() {
 }
 
 #[test]
-fn other_files_that_are_no_pair_say_what_they_are() {
+fn each_unusable_file_is_named_by_its_kind() {
     let pair = format!("{KEY}req -x509 -key key.pem -days 9 -subj /CN=a.test -addext subjectAltName=DNS:a.test -out cert.pem\n");
     let other = "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out key.pem";
     let der = "x509 -in cert.pem -outform der -out cert.pem";
     for (commands, expected) in [
         (format!("{pair}{other}"), "does not belong to the certificate"),
         (format!("{pair}{der}"), "-inform der"),
-        (format!("{pair}genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:1024 -out key.pem"), "RSA of 2048 bits or more"),
-        (format!("{pair}pkey -in key.pem -out cert.pem"), "holds a key and no certificate"),
+        (format!("{pair}genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:1024 -out key.pem"), "RSA of at least 2048 bits"),
+        (format!("{pair}pkey -in key.pem -out cert.pem"), "holds a key, not a certificate"),
         (format!("{pair}x509 -in cert.pem -out key.pem"), "holds no private key"),
     ] {
-        let text = Made::by(&commands).refused();
+        let text = OpensslFiles::by(&commands).refused();
         assert!(text.contains(expected), "{expected}: {text}");
     }
-    let made = Made::by(&pair);
+    let made = OpensslFiles::by(&pair);
     let whole = std::fs::read_to_string(made.file("cert.pem")).unwrap();
     std::fs::write(made.file("cert.pem"), whole.get(..whole.len() / 2).unwrap()).unwrap();
-    assert!(made.refused().contains("cut off"));
+    assert!(made.refused().contains("truncated"));
     std::fs::write(made.file("cert.pem"), whole.replacen("MII", "M!!", 1)).unwrap();
     assert!(made.refused().contains("damaged"));
     let authority = self_signed_of("ca.test");
@@ -108,20 +108,20 @@ fn self_signed_of(name: &str) -> String {
 }
 
 #[test]
-fn other_sources_replace_the_certificates_only_where_all_load() {
-    let (good, bad) = (Made::by(&pair_of("a.test")), Made::by(&pair_of("b.test")));
+fn other_sources_replace_the_certificates_only_if_all_load() {
+    let (good, bad) = (OpensslFiles::by(&pair_of("a.test")), OpensslFiles::by(&pair_of("b.test")));
     let tls = good.load().unwrap();
     bad.load().unwrap();
-    let sources = Sources {
+    let sources = CertificateSources {
         hostname: "b.test".into(),
         default: Some(PairFiles { certificate: bad.file("cert.pem"), key: bad.file("key.pem") }),
-        ..Sources::default()
+        ..CertificateSources::default()
     };
     let names = || tls.in_use()[0].leaf.names.clone();
     std::fs::write(bad.file("key.pem"), "").unwrap();
     assert!(tls.replace(&sources).is_err());
     assert_eq!(names(), ["a.test"]);
-    let again = Made::by(&pair_of("b.test"));
+    let again = OpensslFiles::by(&pair_of("b.test"));
     std::fs::copy(again.file("key.pem"), bad.file("key.pem")).unwrap();
     std::fs::copy(again.file("cert.pem"), bad.file("cert.pem")).unwrap();
     tls.replace(&sources).unwrap();

@@ -1,6 +1,6 @@
-//! The message authentication code of return addresses, by AWS-LC.
+//! The message authentication code of SRS addresses (AWS-LC).
 //!
-//! RFC 2104. Invariant: the key never leaves this function but into the code.
+//! RFC 2104. Invariant: the key is used only for the code.
 
 use aws_lc_rs::hmac;
 use mail::srs::{Hash, Secret};
@@ -21,7 +21,7 @@ mod tests {
     use mail::srs::{Reversed, Srs};
 
     #[test]
-    fn an_address_of_postsrsd_is_reversed() {
+    fn an_address_by_mail_srs_is_reversed() {
         // Made by Mail::SRS 0.31 on day 20,000 with the secret "tops3cr3t".
         let secrets = vec![Secret { hash: Hash::Classic, key: b"tops3cr3t".to_vec() }];
         let srs = Srs { domain: "fwd.example.test".parse().unwrap(), secrets, mac: srs_mac };

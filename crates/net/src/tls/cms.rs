@@ -1,6 +1,6 @@
-//! Signs content with the certificate and key that clients are shown (CMS SignedData), so that they know whom it comes from.
+//! Signs content with the server's certificate (CMS SignedData), so that clients know its origin.
 //!
-//! RFC 5652 s.5, RFC 5754 s.2, s.3. Invariant: the key never leaves rustls; what is signed is whole within the result.
+//! RFC 5652 s.5, RFC 5754 s.2, s.3. Invariant: the key never leaves rustls; the result holds the content.
 
 use aws_lc_rs::digest::{Algorithm, SHA256, SHA384, digest};
 use cms::cert::x509::attr::{Attribute, AttributeValue};
@@ -25,25 +25,25 @@ const SHA256_RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.11354
 const ECDSA_SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.2");
 const ECDSA_SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.3");
 
-/// A kind of signature: how rustls and CMS call it, and its digest.
-struct Kind {
+/// A signature algorithm: its names in rustls and in CMS, and its digest.
+struct SignatureKind {
     scheme: SignatureScheme,
     signature: ObjectIdentifier,
     digest: ObjectIdentifier,
     algorithm: &'static Algorithm,
 }
 
-const KINDS: [Kind; 3] = [
-    Kind { scheme: SignatureScheme::ECDSA_NISTP256_SHA256, signature: ECDSA_SHA256, digest: ID_SHA256, algorithm: &SHA256 },
-    Kind { scheme: SignatureScheme::ECDSA_NISTP384_SHA384, signature: ECDSA_SHA384, digest: ID_SHA384, algorithm: &SHA384 },
-    Kind { scheme: SignatureScheme::RSA_PKCS1_SHA256, signature: SHA256_RSA, digest: ID_SHA256, algorithm: &SHA256 },
+const SIGNATURE_KINDS: [SignatureKind; 3] = [
+    SignatureKind { scheme: SignatureScheme::ECDSA_NISTP256_SHA256, signature: ECDSA_SHA256, digest: ID_SHA256, algorithm: &SHA256 },
+    SignatureKind { scheme: SignatureScheme::ECDSA_NISTP384_SHA384, signature: ECDSA_SHA384, digest: ID_SHA384, algorithm: &SHA384 },
+    SignatureKind { scheme: SignatureScheme::RSA_PKCS1_SHA256, signature: SHA256_RSA, digest: ID_SHA256, algorithm: &SHA256 },
 ];
 
-/// The content within a signature of this key, with its chain (DER).
+/// Signs the content; the result holds it and the chain (DER).
 pub(super) fn signed(pair: &CertifiedKey, content: &[u8], now_s: i64) -> Result<Vec<u8>, String> {
-    let found = KINDS.iter().find_map(|kind| pair.key.choose_scheme(&[kind.scheme]).map(|signer| (kind, signer)));
-    let (kind, signer) = found.ok_or("only ECDSA (P-256, P-384) and RSA keys can sign")?;
-    let bad = |e: der::Error| format!("the certificate cannot be used for it: {e}");
+    let found = SIGNATURE_KINDS.iter().find_map(|kind| pair.key.choose_scheme(&[kind.scheme]).map(|signer| (kind, signer)));
+    let (kind, signer) = found.ok_or("only ECDSA (P-256, P-384) and RSA keys can sign profiles")?;
+    let bad = |e: der::Error| format!("the certificate cannot be encoded: {e}");
     let chain: Vec<Certificate> = pair.cert.iter().map(|c| Certificate::from_der(c)).collect::<Result<_, _>>().map_err(bad)?;
     let leaf = chain.first().ok_or("there is no certificate")?;
     let sid = SignerIdentifier::IssuerAndSerialNumber(IssuerAndSerialNumber {
@@ -51,7 +51,7 @@ pub(super) fn signed(pair: &CertifiedKey, content: &[u8], now_s: i64) -> Result<
         serial_number: leaf.tbs_certificate.serial_number.clone(),
     });
     let attributes = attributes(digest(kind.algorithm, content).as_ref(), now_s).map_err(bad)?;
-    // What is signed is the set with its own tag, not the one that it has in the structure (RFC 5652 s.5.4).
+    // The signature covers the set with its own tag, not with the one that it has in the structure (RFC 5652 s.5.4).
     let signature = signer.sign(&attributes.to_der().map_err(bad)?).map_err(|e| e.to_string())?;
     let assembled = || -> der::Result<Vec<u8>> {
         let digest_alg = AlgorithmIdentifierOwned { oid: kind.digest, parameters: None };
@@ -83,7 +83,7 @@ pub(super) fn signed(pair: &CertifiedKey, content: &[u8], now_s: i64) -> Result<
     assembled().map_err(bad)
 }
 
-/// What is signed: the kind of content, its digest, the time.
+/// The signed attributes: content type, digest, time.
 fn attributes(digest: &[u8], now_s: i64) -> der::Result<SetOfVec<Attribute>> {
     let attribute = |oid, value: AttributeValue| Ok::<_, der::Error>(Attribute { oid, values: SetOfVec::try_from(vec![value])? });
     let since_1970 = std::time::Duration::from_secs(u64::try_from(now_s).unwrap_or(0));
@@ -102,7 +102,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
     use std::process::Command;
 
-    /// Makes a pair by openssl, signs with it, and lets openssl verify.
+    /// Makes a pair with openssl, signs with it, and verifies with openssl.
     fn verified(key: &[&str]) {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name).display().to_string();
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn our_own_pair_signs_too() {
+    fn a_self_signed_pair_signs() {
         let dir = tempfile::tempdir().unwrap();
         let (certificate, key) = self_signed(&["mx.example.test".into()]).unwrap();
         let paths = [dir.path().join("cert.pem"), dir.path().join("key.pem")];

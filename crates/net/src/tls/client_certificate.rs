@@ -1,7 +1,6 @@
-//! A client's certificate that is believed for nothing but the possession of its key.
+//! Accepts any client certificate, as proof that the client has its key.
 //!
-//! RFC 8446 s.4.3.2, RFC 8446 s.4.4.3. Invariant: the signature of the handshake is verified; who the certificate belongs to is for the
-//! caller to find out.
+//! RFC 8446 s.4.3.2, RFC 8446 s.4.4.3. Invariant: the handshake's signature is verified; the caller finds out whose the certificate is.
 
 use std::sync::Arc;
 
@@ -11,14 +10,14 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme, client::danger::HandshakeSignatureValid};
 
 #[derive(Debug)]
-pub(super) struct Holder(pub Arc<CryptoProvider>);
+pub(super) struct AnyKeyHolder(pub Arc<CryptoProvider>);
 
-impl ClientCertVerifier for Holder {
+impl ClientCertVerifier for AnyKeyHolder {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
     }
 
-    /// Who has none hears so in the protocol above, in words.
+    /// A client without one is refused in SMTP, with a reason.
     fn client_auth_mandatory(&self) -> bool {
         false
     }
