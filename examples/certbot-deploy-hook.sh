@@ -1,6 +1,6 @@
 #!/bin/sh
-# Gives Waypost each new certificate:  certbot certonly --standalone -d mx.example.com --deploy-hook /path/to/this
-# The files are those that Waypost reads unless [tls] names others; it uses the new pair at the next connection.
+# Gives each new certificate to Waypost:  certbot certonly --standalone -d mx.example.com --deploy-hook /path/to/this
+# Waypost reads these files unless [tls] names others, and uses the new pair from the next connection.
 set -eu
 tls=/var/lib/waypost/tls
 owner=$(stat -c %U "$tls")

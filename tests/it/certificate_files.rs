@@ -60,7 +60,7 @@ fn check_and_reload_refuse_an_unusable_certificate() {
     fs::set_permissions(lab.write("other.key", &key), fs::Permissions::from_mode(0o600)).unwrap();
     named("other.pem", "other.key");
     let said = waypost.ok(&["reload"]);
-    assert!(said.contains("is in force") && !said.contains("restart"), "{said}");
+    assert!(said.contains("is in effect") && !said.contains("restart"), "{said}");
     assert_eq!(in_use(&waypost), "other.example.test");
     waypost.assert_no_bugs();
 }
@@ -83,6 +83,6 @@ fn reload_enables_acme_and_failures_are_explained() {
     assert!(said.contains("failed: mx.example.test the authority cannot be reached: Connection refused"), "{said}");
     waypost.configure(|config| config.remove("acme"));
     waypost.ok(&["reload"]);
-    assert!(waypost.refused(&["cert", "renew"]).contains("no server runs that orders certificates"));
+    assert!(waypost.refused(&["cert", "renew"]).contains("no running server orders certificates"));
     waypost.assert_no_bugs();
 }

@@ -227,7 +227,7 @@ fn queue_commands_with_a_running_server() {
     wait_for("an empty queue", || (waypost.queued() == 0).then_some(()));
     assert_eq!(sink.messages().len(), 2, "what was dropped is not sent");
     assert!(waypost.ok(&["queue", "list"]).contains("nothing is waiting"));
-    assert!(waypost.refused(&["queue", "retry", &left]).contains("no message"));
+    assert!(waypost.refused(&["queue", "retry", &left]).contains("is not in the queue"));
     waypost.assert_no_bugs();
 }
 

@@ -178,7 +178,7 @@ fn nothing_acknowledged_is_lost_in_fifty_kills() {
 /// A message that the target has not accepted is unacknowledged or on disk.
 #[test]
 fn nothing_acknowledged_is_lost_in_cut_through() {
-    lose_nothing(10, "[forward]\nmode = \"cut-through\"\ndeadline_s = 1\n");
+    lose_nothing(10, "[forward]\nmode = \"cut-through\"\ncut_through_timeout_s = 1\n");
 }
 
 fn lose_nothing(kills: u64, extra: &str) {

@@ -17,7 +17,7 @@ fn mail_waits_until_the_resolver_answers() {
         + &tlsa("forged", &format!("3 1 1 {digest}"));
     let dns = Dns::start(&lab, &records);
     let extra = format!(
-        "[delivery]\nloopback = true\nhost_pause_s = 1\nkeep_s = 0\n[tls]\nextra_authorities = \"authority.pem\"\n[dns]\nservers = [\"{}:{DNS_PORT}\"]\nvalidate = \"auto\"\ntrust_anchor = \"{}\"\n",
+        "[delivery]\nloopback = true\nhost_pause_s = 1\nidle_timeout_s = 0\n[tls]\nextra_authorities = \"authority.pem\"\n[dns]\nservers = [\"{}:{DNS_PORT}\"]\nvalidate = \"auto\"\ntrust_anchor = \"{}\"\n",
         lab.address(54),
         dns.trust_anchor(&lab).display()
     );

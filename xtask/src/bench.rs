@@ -1,6 +1,6 @@
-//! `cargo xtask bench`: Waypost beside Postfix, in one run, on one machine; what counts is the ratio.
+//! `cargo xtask bench`: Waypost beside Postfix, in one run, on one machine; only the ratio counts.
 //!
-//! Invariant: both servers are measured in turn inside each round, and a run that failed is shown, never left out.
+//! Invariant: both servers are measured in turn in each round, and a failed run is shown, never left out.
 
 #![allow(clippy::indexing_slicing)] // JSON values give null where a name is missing, and nothing here comes from strangers
 
@@ -28,12 +28,12 @@ const OURS: &str = "waypost";
 const PEER: &str = "postfix";
 const PEERS: [&str; 3] = [PEER, OURS, "postfix:tuned"];
 
-/// Forwarding as it must be done to be believed: SPF, DKIM and DMARC looked at, the return address rewritten, what leaves signed.
+/// Forwarding as receivers require it: SPF, DKIM and DMARC checked, the return address rewritten, outgoing mail signed.
 const FULL_PEER: &str = "postfix-full";
 const FULL_OURS: &str = "waypost:full";
 const FULL_PEERS: [&str; 2] = [FULL_PEER, FULL_OURS];
 
-/// What to measure.
+/// The measurements to make.
 pub struct Options {
     rounds: u32,
     idle: bool,
@@ -47,7 +47,7 @@ impl Options {
     pub fn parse(words: &[&str]) -> Result<Self> {
         match words {
             [] => Ok(Self { rounds: 3, idle: false, full: false, submit: false, guesses: false }),
-            [rest @ .., "--rounds", n] => Ok(Self { rounds: n.parse().context("--rounds wants a number")?, ..Self::parse(rest)? }),
+            [rest @ .., "--rounds", n] => Ok(Self { rounds: n.parse().context("--rounds needs a number")?, ..Self::parse(rest)? }),
             [rest @ .., "--full"] => Ok(Self { full: true, ..Self::parse(rest)? }),
             [rest @ .., "--submit"] => Ok(Self { submit: true, ..Self::parse(rest)? }),
             [rest @ .., "--guesses"] => Ok(Self { guesses: true, ..Self::parse(rest)? }),
@@ -109,7 +109,7 @@ fn clear(results: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What is measured: the binary that WAYPOST_BIN names, or a fresh release build.
+/// The binary to measure: WAYPOST_BIN, or a fresh release build.
 fn binary() -> Result<PathBuf> {
     if let Some(named) = std::env::var_os("WAYPOST_BIN") {
         return fs::canonicalize(&named).with_context(|| format!("WAYPOST_BIN: {}", named.to_string_lossy()));
@@ -118,13 +118,13 @@ fn binary() -> Result<PathBuf> {
     Ok(waypost("release"))
 }
 
-/// The folder of the harness, which is kept outside of the repository.
+/// The folder of the harness, which is outside of the repository.
 fn harness() -> Result<PathBuf> {
     let named = std::env::var_os("WAYPOST_BENCH").map(PathBuf::from);
     let beside = || root().parent().unwrap_or(Path::new("/")).join("shared/bench");
     let harness = named.unwrap_or_else(beside);
     if !harness.join("bench.py").is_file() {
-        bail!("{} holds no bench.py; name the folder of the bench harness with WAYPOST_BENCH (docs/testing.md)", harness.display());
+        bail!("{} has no bench.py; name the folder of the bench harness with WAYPOST_BENCH (docs/testing.md)", harness.display());
     }
     Ok(fs::canonicalize(harness)?)
 }
@@ -132,7 +132,7 @@ fn harness() -> Result<PathBuf> {
 /// The figures of one peer in one test.
 type Figures = BTreeMap<String, Vec<f64>>;
 
-/// What is compared: the field, its name, its digits, and whether more is better.
+/// The columns: field, name, digits, and whether more is better.
 const COLUMNS: [(&str, &str, usize, bool); 6] = [
     ("e2e_rate", "end to end, messages/s", 0, true),
     ("acc_rate", "accepted, messages/s", 0, true),
@@ -180,7 +180,7 @@ fn report(lines: &str, peers: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Our figures, those of the others, and the ratio to the first of them.
+/// Prints our figures, those of the others, and the ratio to the first of them.
 fn table(figures: &BTreeMap<String, Figures>, ours: &str, peers: &[&str]) {
     let others: Vec<&str> = peers.iter().copied().filter(|peer| *peer != ours).collect();
     let heading = |name: &str| format!("{name:>16}");

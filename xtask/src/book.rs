@@ -88,9 +88,10 @@ fn dead_links(book: &Path, pages: &BTreeMap<PathBuf, String>) -> Vec<String> {
     dead
 }
 
-/// Where a link that leaves the book leads in the repository, seen from the page's source in docs/.
+/// Where a link that leaves the book leads in the repository, seen from the page's source in docs/; mdbook turns `.md` into `.html` there too.
 fn in_repository(book: &Path, page: &Path, link: &str) -> PathBuf {
-    resolve(&root().join("docs").join(page.strip_prefix(book).unwrap_or(page)), link)
+    let there = resolve(&root().join("docs").join(page.strip_prefix(book).unwrap_or(page)), link);
+    if there.extension().is_some_and(|e| e == "html") { there.with_extension("md") } else { there }
 }
 
 /// `link` as seen from the folder of `page`, with `..` taken out.

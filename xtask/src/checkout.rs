@@ -1,7 +1,7 @@
-//! The checkout and its cargo: where things are, and how other programs are run.
+//! The checkout and its cargo: paths, and how other programs are run.
 //!
-//! Invariant: every cargo call goes through [`cargo`], which passes `--ignore-rust-version` where cargo compiles (a dependency
-//! declares a newer Rust than the one that it needs).
+//! Invariant: every cargo call that compiles goes through [`cargo`], which passes `--ignore-rust-version` (the workspace declares Rust 1.98, as a
+//! dependency does, and compiles on 1.95).
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -18,12 +18,12 @@ pub fn root() -> PathBuf {
     here.parent().unwrap_or(here).to_owned()
 }
 
-/// Where cargo puts what it builds.
+/// Cargo's target directory.
 pub fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |dir| root().join(dir))
 }
 
-/// The program as `profile` (debug, release) built it.
+/// The waypost binary of a profile (debug, release).
 pub fn waypost(profile: &str) -> PathBuf {
     target().join(profile).join("waypost")
 }
@@ -42,7 +42,7 @@ pub fn cargo(subcommand: &str) -> Command {
     command
 }
 
-/// Runs it; an exit code other than 0 is an error that shows the command.
+/// Runs a command; an exit code other than 0 is an error that shows the command.
 pub fn must(command: &mut Command) -> Result<()> {
     let shown = shown(command);
     println!("    $ {shown}");
@@ -53,17 +53,17 @@ pub fn must(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs it and gives what it wrote to standard output.
+/// Runs a command and returns its standard output.
 pub fn output_of(command: &mut Command) -> Result<String> {
     let shown = shown(command);
     let output = command.stderr(Stdio::inherit()).output().with_context(|| format!("`{shown}` cannot be run"))?;
     if !output.status.success() {
         bail!("`{shown}` ended with {}", output.status);
     }
-    String::from_utf8(output.stdout).with_context(|| format!("`{shown}` wrote something that is not UTF-8"))
+    String::from_utf8(output.stdout).with_context(|| format!("`{shown}` wrote output that is not UTF-8"))
 }
 
-/// Whether it can be run and ends with 0; what it says is not shown.
+/// Whether a command can be run and exits with 0; its output is not shown.
 pub fn succeeds(command: &mut Command) -> bool {
     command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }

@@ -5,7 +5,7 @@
 //! settings, and each step selects the whole workspace, so that features are the same and nothing is compiled twice. Debug information is off. No linker
 //! is configured: rustc links by its own lld on x86-64 Linux since 1.90.
 //!
-//! Invariant: it fails where anything that it needs is missing; it never passes by not looking.
+//! Invariant: it fails if a prerequisite is missing; it never passes by skipping a check.
 
 use anyhow::Result;
 
@@ -13,12 +13,12 @@ use crate::checkout::{BINARIES, cargo, is_installed, must, program, waypost};
 use crate::steps::Steps;
 use crate::{book, deny, docs, machine, suites};
 
-/// How much is run.
+/// Which steps run.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
-    /// All of it.
+    /// All steps.
     Everything,
-    /// What needs neither other mail software nor a further tool.
+    /// The steps that need neither other mail software nor further tools.
     Fast,
 }
 

@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 
 use crate::checkout::{BINARIES, cargo, must, output_of, program, root, target, waypost};
-use crate::code_map;
+use crate::{code_map, doc_names};
 
 /// Generated pages in docs/ itself; the man pages are in docs/man.
 const PAGES: [&str; 2] = ["config.md", "code-map.md"];
@@ -32,8 +32,15 @@ pub fn write() -> Result<()> {
     Ok(())
 }
 
-/// Compares them with what is committed.
+/// Writes the code map, for which nothing has to be built.
+pub fn write_code_map() -> Result<()> {
+    let page = root().join("docs/code-map.md");
+    fs::write(&page, code_map::page()?).with_context(|| page.display().to_string())
+}
+
+/// Compares them with the committed ones.
 pub fn check() -> Result<()> {
+    doc_names::check()?;
     let fresh = generate()?;
     let mut committed = BTreeMap::new();
     for name in PAGES {

@@ -1,6 +1,6 @@
 //! The other software that tests talk to: Postfix, mail clients, a DNS server, spam filters.
 //!
-//! Invariant: nothing is installed that starts a daemon of its own, and what is missing is named with the package that has it.
+//! Invariant: no installed package starts a daemon, and each missing program is named with its package.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 use crate::checkout::{is_installed, must, output_of, program, root, succeeds};
 use crate::suites;
 
-/// A program that tests run, and the Debian packages that have it.
+/// A program that tests run, and its Debian packages.
 struct Need {
     program: &'static str,
     packages: &'static [&'static str],
@@ -85,7 +85,7 @@ const LOCK_WAIT: Duration = Duration::from_secs(600);
 /// Polling interval while a lock is held.
 const LOCK_POLL: Duration = Duration::from_secs(3);
 
-/// Makes sure that everything is there, by apt-get where that is possible.
+/// Installs what is missing, by apt-get if possible.
 pub fn prepare() -> Result<()> {
     let packages = missing_packages();
     if !packages.is_empty() {
@@ -114,7 +114,7 @@ fn missing_packages() -> Vec<&'static str> {
 fn install(packages: &[&str]) -> Result<()> {
     let by_hand = format!("install these: apt-get install --no-install-recommends {}", packages.join(" "));
     if !is_installed("apt-get") {
-        bail!("{by_hand} (or what they are called on this system)");
+        bail!("{by_hand} (or their equivalents on this system)");
     }
     if output_of(program("id").arg("-u"))?.trim() != "0" {
         bail!("{by_hand}");
@@ -127,7 +127,7 @@ fn install(packages: &[&str]) -> Result<()> {
 /// Runs apt-get. While another package manager holds a lock, waits for it, at most [`LOCK_WAIT`].
 ///
 /// apt-get's own `DPkg::Lock::Timeout` covers the locks of dpkg, but not those of the package lists and the download cache.
-#[allow(clippy::disallowed_methods)] // waiting for a package manager is no time of the mail flow
+#[allow(clippy::disallowed_methods)] // this wait is not part of the mail flow
 fn apt_get(arguments: &[&str]) -> Result<()> {
     let end = Instant::now() + LOCK_WAIT;
     let shown = format!("apt-get {}", arguments.join(" "));
@@ -152,12 +152,12 @@ fn apt_get(arguments: &[&str]) -> Result<()> {
     }
 }
 
-/// Whether apt-get failed only since another process holds one of its locks.
+/// Whether apt-get failed only because another process holds one of its locks.
 fn names_a_held_lock(errors: &str) -> bool {
     errors.lines().any(|line| line.starts_with("E: Could not get lock ") && line.contains("It is held by process"))
 }
 
-/// While it lives, package scripts start no daemon: a policy-rc.d that says no, unless there is one already.
+/// While it exists, package scripts start no daemon: a policy-rc.d that refuses, unless there is one already.
 struct NoDaemons(Option<PathBuf>);
 
 impl NoDaemons {
@@ -177,7 +177,7 @@ impl Drop for NoDaemons {
         if let Some(path) = &self.0
             && let Err(error) = fs::remove_file(path)
         {
-            eprintln!("{} stays behind: {error}; remove it", path.display());
+            eprintln!("{} could not be removed: {error}; remove it", path.display());
         }
     }
 }
@@ -196,7 +196,7 @@ fn nodemailer() -> Result<()> {
     Ok(())
 }
 
-/// Other people's DKIM and SRS in Python, in a directory of their own.
+/// Other implementations of DKIM and SRS, in Python, in their own directory.
 fn python_packages() -> Result<()> {
     let dir = root().join("target/python");
     let loads = || succeeds(program("python3").env("PYTHONPATH", &dir).args(["-c", PYTHON_MODULES]));

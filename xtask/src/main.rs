@@ -8,6 +8,7 @@ mod checkout;
 mod ci;
 mod code_map;
 mod deny;
+mod doc_names;
 mod docs;
 mod machine;
 mod steps;
@@ -27,6 +28,7 @@ The project's own commands.
   cargo xtask suites               only fetch the public suites that the tests read
   cargo xtask deny                 only check licences, bans and sources of the dependencies
   cargo xtask docs [--check]       write the man pages, the configuration reference and the code map, or only compare them
+  cargo xtask code-map             write only the code map; builds nothing
   cargo xtask book                 build the documents as a book in target/book, and check its links
   cargo xtask bench [--rounds N] [--idle] [--full] [--submit] [--guesses]
                                    forward 10 KiB over 100 sessions beside Postfix, and print the ratios; --idle: also
@@ -56,6 +58,7 @@ fn run(arguments: &[String]) -> Result<()> {
         ["deny"] => deny::check(),
         ["docs"] => docs::write(),
         ["docs", "--check"] => docs::check(),
+        ["code-map"] => docs::write_code_map(),
         ["book"] => book::check(),
         ["bench", options @ ..] => bench::run(&bench::Options::parse(options)?),
         [] | ["help" | "--help" | "-h"] => {

@@ -1,6 +1,6 @@
-//! Steps of a run: each is announced, timed, and stands in the summary.
+//! Steps of a run: each is announced, timed, and listed in the summary.
 //!
-//! Invariant: nothing is left out silently. A failed check does not hide the ones after it; a missing prerequisite ends the run.
+//! Invariant: no step is left out silently. A failed check does not hide the following ones; a missing prerequisite ends the run.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ pub struct Steps(Vec<(&'static str, Duration, End)>);
 
 impl Steps {
     /// Runs a step; returns whether it passed.
-    #[allow(clippy::disallowed_methods)] // how long a step takes is no time of the mail flow
+    #[allow(clippy::disallowed_methods)] // the duration of a step is not part of the mail flow
     pub fn run(&mut self, name: &'static str, step: impl FnOnce() -> Result<()>) -> bool {
         println!("\n==> {name}");
         let start = Instant::now();
@@ -39,13 +39,13 @@ impl Steps {
         passed
     }
 
-    /// Notes a step that is not run.
+    /// Records a step that is left out.
     pub fn leave_out(&mut self, name: &'static str, why: &'static str) {
         println!("\n==> {name}: left out ({why})");
         self.0.push((name, Duration::ZERO, End::LeftOut(why)));
     }
 
-    /// Prints the summary; an error where a step failed.
+    /// Prints the summary; an error if a step failed.
     pub fn finish(self) -> Result<()> {
         println!("\nSummary");
         for (name, took, end) in &self.0 {

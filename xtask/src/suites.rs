@@ -1,7 +1,7 @@
 //! Public conformance suites that tests read: those for SPF (with pyspf) and DKIM vectors (with dkimpy), from PyPI.
 //!
-//! They are not copied into the repository, since their licences and releases are others'. Invariant: what is there already
-//! is not fetched again, and a suite that cannot be had is an error.
+//! They are not copied into the repository, since they have other licences and releases. Invariant: an existing suite is not fetched again, and a
+//! suite that cannot be fetched is an error.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::checkout::{must, program, target};
 
-/// A source distribution, and the file of it that tests need.
+/// A source distribution, and the file in it that tests need.
 struct Suite {
     name: &'static str,
     version: &'static str,
@@ -21,7 +21,7 @@ const SUITES: &[Suite] = &[
     Suite { name: "dkimpy", version: "1.1.8", file: "dkim/tests/data/rfc6376.signed.msg" },
 ];
 
-/// Fetches and unpacks into target/suites what is not there yet.
+/// Fetches missing suites and unpacks them into target/suites.
 pub fn fetch() -> Result<()> {
     let dir = target().join("suites");
     fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
@@ -38,7 +38,7 @@ pub fn fetch() -> Result<()> {
             must(program("tar").arg("--directory").arg(&dir).arg("-xzf").arg(dir.join(format!("{name}-{version}.tar.gz"))))?;
         }
         if !found.exists() {
-            bail!("{} is not there after {name} {version} was unpacked", found.display());
+            bail!("{} is missing after {name} {version} was unpacked", found.display());
         }
     }
     println!("    found the suites of {}", SUITES.iter().map(|suite| suite.name).collect::<Vec<_>>().join(" "));

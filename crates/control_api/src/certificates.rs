@@ -1,14 +1,16 @@
-//! `/v1/certificates`: what is shown to clients, and how the orders stand.
+//! `/v1/certificates`: certificates in use, and the state of orders.
 //!
-//! Invariant: a key never leaves the server, nor its path's content.
+//! Invariant: a private key never leaves the server.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use net::acme::{RenewalResult, next_key_digest, states};
-use net::{CertificateInUse, CertificateOrigin};
+use mail::Domain;
+use net::acme::{RenewalResult, forget, has_order, next_key_digest, states};
+use net::{Clock, CertificateInUse, CertificateOrigin};
+use tokio::task::spawn_blocking;
 
 use crate::api::{CertificateView, CertificatesView, LeftOutView, OrderView, Renewal, RenewalDone, RenewalOutcome};
 use crate::context::CertificateDir;
@@ -16,22 +18,24 @@ use crate::control::{Control, ControlError};
 use crate::error::ApiError;
 use crate::extract::Body;
 
-/// A request for a renewal waits so long for the authority.
+/// Maximum time that a request waits for the CA.
 const RENEWAL_WITHIN: Duration = Duration::from_secs(50);
 
-/// Tries to renew now: one certificate or all, and whether also what is not due.
-pub type RenewCertificates =
-    Arc<dyn Fn(Option<String>, bool) -> Pin<Box<dyn Future<Output = Result<Vec<RenewalResult>, String>> + Send>> + Send + Sync>;
+impl CertificateDir {
+    /// Whether this domain has a certificate order.
+    pub async fn has_order(&self, domain: &Domain) -> bool {
+        let (directory, domain) = (self.0.clone(), domain.clone());
+        spawn_blocking(move || has_order(&directory, &domain)).await.unwrap_or(false)
+    }
 
-/// What the routes know of certificates.
-#[derive(Clone)]
-pub struct Certificates {
-    /// Those in use.
-    pub in_use: Arc<dyn Fn() -> Result<Vec<CertificateInUse>, String> + Send + Sync>,
-    /// Where those that an authority issued are, with their state.
-    pub directory: PathBuf,
-    /// Finds what renews; `None` where no server runs or no authority is named. A reload may change it.
-    pub renewer: Arc<dyn Fn() -> Option<RenewCertificates> + Send + Sync>,
+    /// Removes certificate and order of a removed domain; a failure is logged.
+    pub async fn forget(&self, domain: Domain) {
+        let (directory, name) = (self.0.clone(), domain.clone());
+        let done = spawn_blocking(move || forget(&directory, &name)).await.unwrap_or_else(|e| Err(std::io::Error::other(e)));
+        if let Err(error) = done {
+            tracing::warn!(%error, %domain, "cannot remove the certificate of a removed domain");
+        }
+    }
 }
 
 fn view(in_use: CertificateInUse) -> CertificateView {
@@ -57,10 +61,18 @@ fn view(in_use: CertificateInUse) -> CertificateView {
     }
 }
 
-pub(crate) async fn list(State(shared): State<Shared>) -> Result<Json<CertificatesView>, ApiError> {
-    let certificates = &shared.handles.certificates;
-    let in_use = (certificates.in_use)().map_err(|e| ApiError::internal(e).hint("correct the file, or its place under [tls]"))?;
-    let order = |(name, state): (String, net::acme::CertificateState)| OrderView {
+pub(crate) async fn list(
+    State(control): State<Arc<dyn Control>>,
+    State(directory): State<CertificateDir>,
+    State(clock): State<Clock>,
+) -> Result<Json<CertificatesView>, ApiError> {
+    let read = spawn_blocking(move || {
+        let in_use: Vec<CertificateView> = control.certificates()?.into_iter().map(view).collect();
+        Ok::<_, String>((in_use, states(&directory.0)))
+    });
+    let read = read.await.unwrap_or_else(|e| Err(e.to_string()));
+    let (certificates, orders) = read.map_err(|e| ApiError::internal(e).hint("correct the file, or its path under [tls]"))?;
+    let orders = orders.into_iter().map(|(name, state)| OrderView {
         name,
         authority: state.directory,
         names: state.names,
@@ -76,15 +88,15 @@ pub(crate) async fn list(State(shared): State<Shared>) -> Result<Json<Certificat
 }
 
 pub(crate) async fn renew(State(control): State<Arc<dyn Control>>, Body(asked): Body<Renewal>) -> Result<Json<RenewalDone>, ApiError> {
-    tracing::info!(name = asked.name, force = asked.force, "certificates are renewed, by request");
+    tracing::info!(name = asked.name, force = asked.force, "certificate renewal requested by the operator");
     let done = match tokio::time::timeout(RENEWAL_WITHIN, control.renew(asked.name, asked.force)).await {
         Err(_) => return Ok(Json(RenewalDone { is_over: false, outcomes: Vec::new() })),
         Ok(done) => done.map_err(|error| match error {
-            ControlError::NotRunning => ApiError::conflict("no server runs that orders certificates")
+            ControlError::NotRunning => ApiError::conflict("no running server orders certificates")
                 .hint("set enabled = true under [acme], then: waypost reload (or start the server: waypost serve)"),
             ControlError::Failed(why) => ApiError::internal(why),
         })?,
     };
     let outcome = |o: RenewalResult| RenewalOutcome { name: o.name, is_well: o.result.is_ok(), text: o.result.unwrap_or_else(|e| e) };
-    Ok(Json(RenewalDone { is_over: true, outcomes: done.map_err(ApiError::internal)?.into_iter().map(outcome).collect() }))
+    Ok(Json(RenewalDone { is_over: true, outcomes: done.into_iter().map(outcome).collect() }))
 }

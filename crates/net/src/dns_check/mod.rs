@@ -1,7 +1,7 @@
 //! Looks up the records of a DNS plan: at the servers of each zone, at the resolver in use, and at public resolvers.
 //!
-//! RFC 1034 s.4.2 (a zone and its servers). Invariant: `dns_plan::compare` decides, not this module; each server is asked each question once, and a silent
-//! server no more.
+//! RFC 1034 s.4.2 (a zone and its servers). Invariant: it decides nothing, which `dns_plan::compare` does; each question to each server is asked
+//! once, and a server that has been silent is asked no more.
 
 mod ask;
 mod parse;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use hickory_resolver::proto::rr::RecordType as Type;
 use hickory_resolver::system_conf::read_system_conf;
-use policy::dns_plan::{Answer, Answers, Data, Finding, PlannedRecord, Question, RecordType, Source, compare, questions};
+use dns_plan::{Answer, Answers, Data, Finding, PlannedRecord, Question, RecordType, Source, compare, questions};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 

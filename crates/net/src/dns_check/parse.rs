@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use hickory_resolver::proto::op::{Message, ResponseCode};
 use hickory_resolver::proto::rr::{Name, RData, RecordType as Type};
-use policy::dns_plan::{Answer, Data, Found, RecordType};
+use dns_plan::{Answer, Data, Found, RecordType};
 
 /// The DNS record type.
 pub(super) fn type_of(record_type: RecordType) -> Type {

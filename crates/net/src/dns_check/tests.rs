@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use hickory_resolver::proto::op::{Message, MessageType, ResponseCode};
 use hickory_resolver::proto::rr::rdata::{CNAME, NS, SOA, TXT};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType as Type};
-use policy::dns_plan::{Answer, Data, RecordType};
+use dns_plan::{Answer, Data, RecordType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
 

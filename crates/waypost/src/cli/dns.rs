@@ -23,7 +23,7 @@ Providers with a form: cloudflare, digitalocean, gandi, godaddy, hetzner, namech
     },
     /// Compare DNS with the records that it should have; exit code 1 if a required record is wrong.
     #[command(
-        after_help = "Queries the servers of each zone, the resolver in use, and those of dns.resolvers. Each record is ok, missing, differs, extra, or
+        after_help = "Queries the servers of each zone, the resolver in use, and those of dns.public_resolvers. Each record is ok, missing, differs, extra, or
 propagating: right at its zone, with older answers elsewhere.
 
 Examples:

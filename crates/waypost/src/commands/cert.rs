@@ -12,7 +12,7 @@ use mail::Domain;
 use net::{Authority, Clock, Leaf, PairFiles};
 use serde_json::json;
 
-use crate::cli::{Cert, Csr, SelfSigned};
+use crate::cli::{CertCommand, CsrArgs, SelfSignedArgs};
 use crate::commands::setup::write_new;
 use crate::config;
 use crate::output::{BAD, BOLD, DIM, GOOD, Output, WARN, note, print, span, styled};

@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 use control_api::api::{AliasView, Changed, DomainView, KeysChanged, NewAlias, NewDomain, NewKeys};
 use mail::Domain as Name;
-use policy::dns_plan::{PlannedRecord, plan};
+use dns_plan::{PlannedRecord, plan};
 use serde_json::json;
 
 use super::{changed, warn};

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use dns_providers::ZoneEditor;
-use policy::dns_plan::{DnsFacts, PlannedRecord, Question, RecordType, State, plan};
+use dns_plan::{DnsFacts, PlannedRecord, Question, RecordType, State, plan};
 use serde_json::json;
 
 use super::changes::{Blocked, Change, Changes, Present, Rights, decide, places};

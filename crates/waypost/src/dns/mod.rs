@@ -1,6 +1,6 @@
 //! `waypost dns`: the records that should be in DNS, those that are, and how the first become the second.
 //!
-//! Invariant: what should be there is decided in `policy::dns_plan` and nowhere else; `setup`, `show`, `check` and `apply` see the same plan.
+//! Invariant: what should be there is decided in `dns_plan` and nowhere else; `setup`, `show`, `check` and `apply` see the same plan.
 
 mod apply;
 pub mod causes;
@@ -17,7 +17,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use policy::dns_plan::{DnsFacts, PlannedRecord, plan};
+use dns_plan::{DnsFacts, PlannedRecord, plan};
 
 pub use facts::{of_keys, public_addresses, read, report_facts};
 

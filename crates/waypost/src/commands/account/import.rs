@@ -10,7 +10,7 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow, bail};
 use control_api::api::{AccountImport as Import, AccountImportReport, AliasView, DomainView, ImportedAccount};
 
-use crate::cli::AccountImport;
+use crate::cli::AccountImportCommand;
 use crate::commands::warn;
 use crate::config::Config;
 use crate::output::{DIM, GOOD, Output, note, styled, table};

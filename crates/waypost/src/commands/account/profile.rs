@@ -17,7 +17,7 @@ use public_http::Servers;
 use public_http::profile::Profile;
 use serde_json::json;
 
-use crate::cli::AccountProfile;
+use crate::cli::AccountProfileArgs;
 use crate::commands::warn;
 use crate::config::Config;
 use crate::output::{GOOD, Output, styled};

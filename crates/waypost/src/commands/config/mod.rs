@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use crate::cli::ConfigCommand;
 use crate::config;
-use crate::output::{GOOD, Output, print, styled};
+use crate::output::{GOOD, Output, WARN, print, styled};
 use crate::serve::rehearsal;
 
 /// `config check` and `config reference`.
@@ -20,8 +20,10 @@ pub fn config(path: &Path, command: ConfigCommand, out: Output) -> Result<ExitCo
             match config::load(path).and_then(virtual_check::checked).and_then(|config| rehearsal::run(&config).map(|()| config)) {
                 Ok(config) => {
                     let summary = summary(&config);
-                    out.show(&serde_json::json!({ "ok": true, "path": path, "summary": summary }), |_| {
-                        let lines: Vec<String> = summary.iter().map(|(name, value)| format!("  {name:<10} {value}")).collect();
+                    let notices: Vec<_> = config.notices.iter().map(error_as_json).collect();
+                    out.show(&serde_json::json!({ "ok": true, "path": path, "summary": summary, "notices": notices }), |_| {
+                        let mut lines: Vec<String> = summary.iter().map(|(name, value)| format!("  {name:<10} {value}")).collect();
+                        lines.extend(config.notices.iter().map(|notice| styled(WARN, notice)));
                         format!("{} {}\n{}", styled(GOOD, "OK"), path.display(), lines.join("\n"))
                     })?;
                 }

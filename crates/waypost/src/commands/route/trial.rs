@@ -14,7 +14,7 @@ use serde::Serialize;
 use smtp::client::TlsMode;
 use tokio::net::TcpStream;
 
-use crate::conversation::{Conversation, Heard, connect, up_to_start_tls};
+use crate::conversation::{Conversation, SmtpReply, connect, up_to_start_tls};
 
 /// The From address of the test message, which belongs to nobody here.
 const FOREIGN: &str = "foreign-from-trial@example.net";
@@ -180,7 +180,7 @@ impl SmarthostTester<'_> {
     async fn log_in(
         &self,
         route: &Route,
-        offered: &Heard,
+        offered: &SmtpReply,
         conversation: &mut Conversation,
         steps: &mut Vec<TestStep>,
     ) -> Result<(), TestStep> {
@@ -261,7 +261,7 @@ async fn in_clear(tcp: TcpStream) -> Result<Conversation, String> {
     Ok(conversation)
 }
 
-fn greeted(banner: Result<Heard, String>) -> Result<(), String> {
+fn greeted(banner: Result<SmtpReply, String>) -> Result<(), String> {
     match banner {
         Ok(banner) if banner.code == 220 => Ok(()),
         Ok(other) => Err(format!("the greeting is {}", other.text())),

@@ -11,7 +11,7 @@ use mail::Domain;
 use net::{TlsProbe, TlsProbeError, TlsVersion};
 use serde::Serialize;
 
-use crate::conversation::{Conversation, Heard, connect, secured, up_to_start_tls};
+use crate::conversation::{Conversation, SmtpReply, connect, secured, up_to_start_tls};
 
 const UNREACHABLE: &str = "Couldn't reach server";
 const NEGOTIATION: &str = "TLS Negotiation failed, the certificate doesn't match the host., code: 550";
@@ -63,7 +63,7 @@ pub struct Port {
 pub struct Prober<'a> {
     /// The client's TLS.
     pub trial: &'a TlsProbe,
-    /// The name that is typed into Gmail.
+    /// The server name entered into Gmail.
     pub host: &'a Domain,
     /// The account, and its password if known.
     pub login: &'a str,
@@ -89,10 +89,10 @@ impl PortProbes {
 impl Prober<'_> {
     /// Tests a port; a failure that prevents further tests is the last.
     pub async fn port(&self, port: Port) -> Vec<Probe> {
-        let mut findings = Findings { at: port.address.to_string(), list: Vec::new() };
+        let mut findings = PortProbes { at: port.address.to_string(), list: Vec::new() };
         for version in [TlsVersion::V12, TlsVersion::V13] {
             let Some(mut conversation) = self.open(port, version, &mut findings).await else { break };
-            // The second time only the handshake is new.
+            // Everything but the handshake is tested once.
             if version == TlsVersion::V13 && self.offers(port, &mut conversation, &mut findings).await.is_some() {
                 self.logins(&mut conversation, &mut findings).await;
             }
@@ -100,8 +100,8 @@ impl Prober<'_> {
         findings.list
     }
 
-    /// Connects and does the handshake.
-    async fn open(&self, port: Port, version: TlsVersion, findings: &mut Findings) -> Option<Conversation> {
+    /// Connects and completes the TLS handshake.
+    async fn open(&self, port: Port, version: TlsVersion, findings: &mut PortProbes) -> Option<Conversation> {
         let first = version == TlsVersion::V12;
         let mut tcp = match connect(port.address).await {
             Ok(tcp) => tcp,
@@ -146,7 +146,7 @@ impl Prober<'_> {
         }
     }
 
-    fn start_tls(&self, first: bool, offered: &Heard, answer: &Heard, findings: &mut PortProbes) -> Option<()> {
+    fn start_tls(&self, first: bool, offered: &SmtpReply, answer: &SmtpReply, findings: &mut PortProbes) -> Option<()> {
         if answer.code != 220 || offered.offers("STARTTLS").is_none() {
             let fix = "give the server a certificate (waypost cert status), and check that no firewall rewrites SMTP (\"fixup smtp\")";
             findings.bad("STARTTLS", answer.text(), Some(NO_STARTTLS), fix);
@@ -164,17 +164,17 @@ impl Prober<'_> {
         Some(())
     }
 
-    fn mended(&self, error: &TlsProbeError) -> String {
+    fn fix_for(&self, error: &TlsProbeError) -> String {
         let host = self.host;
         match error {
             TlsProbeError::Name => {
-                format!("type exactly the name that the certificate has, or get one for {host} (waypost cert status; docs/certificates.md)")
+                format!("enter exactly the name of the certificate, or get one for {host} (waypost cert status; docs/certificates.md)")
             }
             TlsProbeError::Issuer => format!(
-                "Gmail takes certificates of public authorities only, with their chain: get one for {host} ([acme] in the configuration; waypost cert status)"
+                "Gmail accepts only certificates of public authorities, with their chain: get one for {host} ([acme] in the configuration; waypost cert status)"
             ),
-            TlsProbeError::Time => "renew it (waypost cert renew), and see that the clock is right".into(),
-            TlsProbeError::Other(_) => "see the server's log; nothing between here and there may change what is said".into(),
+            TlsProbeError::Time => "renew it (waypost cert renew), and check the clock".into(),
+            TlsProbeError::Other(_) => "read the server's log; a proxy or firewall in between may alter the connection".into(),
         }
     }
 

@@ -4,7 +4,7 @@
 
 use control_api::api::{KeyView, Login};
 use mail::Domain;
-use policy::dns_plan::{PlannedRecord, RecordType, plan};
+use dns_plan::{PlannedRecord, RecordType, plan};
 use serde::Serialize;
 
 use super::SetupReport;

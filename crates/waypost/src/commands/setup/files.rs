@@ -138,7 +138,7 @@ fn route(smarthost: &Smarthost) -> String {
         text.push_str(&format!("user = {}\npassword_file = {}\n", quoted(user), quoted(&file.to_string_lossy())));
     }
     if let Some(spf) = &smarthost.spf {
-        text.push_str(&format!("spf = {}\n", quoted(spf.as_str())));
+        text.push_str(&format!("spf_include = {}\n", quoted(spf.as_str())));
     }
     if !smarthost.flows.is_empty() {
         let flows: Vec<String> = smarthost.flows.iter().map(|flow| quoted(flow)).collect();

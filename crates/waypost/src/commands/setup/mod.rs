@@ -21,11 +21,11 @@ use anyhow::Result;
 use control_api::api::{
     AccountView, AliasView, Changed, DomainView, KeyView, KeysChanged, Login, NewAccount, NewAlias, NewDomain, NewKeys, Reloaded,
 };
-use policy::dns_plan::PlannedRecord;
+use dns_plan::PlannedRecord;
 use serde::Serialize;
 
-use crate::cli::Setup;
-use crate::commands::route::{self, Tried};
+use crate::cli::SetupArgs;
+use crate::commands::route::{self, SmarthostTest};
 use crate::config::{self, Config};
 use crate::dns::public_addresses;
 use crate::output::{DIM, Output, WARN, note, styled};
@@ -101,8 +101,8 @@ pub async fn run(config_path: &Path, args: SetupArgs, out: Output) -> Result<Exi
             "no interface of this machine has a public address: set the one that leads here with --address, or as addresses under [dns]";
         report.warnings.push(warning.into());
     }
-    if config.file.route.iter().any(|route| route.get_ref().user.is_some() && route.get_ref().spf.is_none())
-        && config.file.dns.relays.is_empty()
+    if config.file.route.iter().any(|route| route.get_ref().user.is_some() && route.get_ref().spf_include.is_none())
+        && config.file.dns.spf_includes.is_empty()
     {
         let warning = "the smarthost is not in your SPF record: set spf in its [[route]] to what its instructions show after include:";
         report.warnings.push(warning.into());

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use policy::dns_plan::{Finding, PlannedRecord, RecordKind, plan};
+use dns_plan::{Finding, PlannedRecord, RecordKind, plan};
 
 use crate::config::Config;
 use crate::dns::{check, read};

@@ -3,6 +3,7 @@
 //! RFC 5321 s.5.1 (MX), RFC 7208 s.3 (SPF), RFC 6376 s.3.6 (DKIM), RFC 9989 s.4 (DMARC), RFC 8460 s.3 (TLS-RPT), RFC 6698 s.2 (TLSA), RFC 8659 s.4
 //! (CAA), RFC 7505 s.3 (null MX). Invariant: nothing here asks DNS; a plan is the same for the same facts, and in the same order.
 
+mod client_records;
 mod compare;
 #[cfg(test)]
 mod compare_tests;
@@ -19,10 +20,9 @@ use std::net::IpAddr;
 
 use mail::Domain;
 use mail::evidence::DmarcPolicy;
+use policy::StsPolicy;
 
-use crate::client_records::SubmissionPorts;
-use crate::mta_sts::StsPolicy;
-
+pub use client_records::{ClientRecord, SubmissionPorts, client_records};
 pub use compare::{Checked, compare, questions};
 pub use finding::{Answer, Answers, Data, Finding, Found, Question, Source, State};
 pub use forms::{Provider, provider_fields, strings_of, zone_lines};

@@ -24,7 +24,7 @@ fn facts() -> DnsFacts {
             key("example.com", "r2", "rsa", KeyStage::Next),
             key("fwd.example.com", "r1", "rsa", KeyStage::Active),
         ],
-        sts: StsPolicy { mode: crate::StsMode::Testing, mx: domain("mx.example.com"), max_age_s: 604_800 },
+        sts: StsPolicy { mode: policy::StsMode::Testing, mx: domain("mx.example.com"), max_age_s: 604_800 },
         ports: SubmissionPorts { submissions: Some(465), submission: Some(587) },
         imap_host: None,
         tlsa: vec!["aa11".repeat(16), "bb22".repeat(16)],

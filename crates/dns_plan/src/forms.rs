@@ -171,7 +171,7 @@ pub fn provider_fields(provider: Provider, record: &PlannedRecord, zone: &str) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dns_plan::{DnsSeverity, RecordKind};
+    use crate::{DnsSeverity, RecordKind};
 
     fn record(owner: &str, record_type: RecordType, value: &str) -> PlannedRecord {
         let (kind, severity) = (RecordKind::Mx, DnsSeverity::Required);

@@ -37,16 +37,16 @@ impl Fingerprint {
 
 /// What somebody answers for: the target, or we, since it is on our disk. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Taken(Arc<Mutex<Remembered>>);
+pub(crate) struct Taken(Arc<Mutex<DedupState>>);
 
 #[derive(Debug)]
-struct Remembered {
+struct DedupState {
     /// When each was taken, Unix milliseconds.
     at_ms: BoundedMap<Fingerprint, i64>,
     under_way: HashSet<Fingerprint>,
 }
 
-impl Default for Remembered {
+impl Default for DedupState {
     fn default() -> Self {
         Self { at_ms: BoundedMap::new(REMEMBERED_MAX), under_way: HashSet::new() }
     }
@@ -84,7 +84,7 @@ impl Drop for Mark {
 }
 
 impl Taken {
-    fn lock(&self) -> MutexGuard<'_, Remembered> {
+    fn lock(&self) -> MutexGuard<'_, DedupState> {
         self.0.lock()
     }
 

@@ -1,80 +1,33 @@
-//! Another form of a message that its target would not take as it came: under a From field of ours, or within a message of ours.
+//! A message that its target refuses on account of its From field's domain, under a From field of ours.
 //!
-//! RFC 5322 s.3.6.2, RFC 9989 s.7 (indirect mail flows), RFC 2046 s.5.2.1 (message/rfc822). Invariant: the body stays as it came, and whoever answers still
+//! RFC 5322 s.3.6.2, RFC 9989 s.7 (indirect mail flows). Invariant: the body stays as it came, and whoever answers still
 //! reaches the original author.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use mail::{Body, Domain, Field, Fields, Mailbox, QueueId, ReversePath, header_len, rfc5322_date};
+use mail::{Body, Domain, Field, Fields, Mailbox, QueueId, ReversePath, header_len};
 use mail_parser::MessageParser;
-use net::{Clock, random_u32};
-use policy::AcceptedRecipient;
-use store::{ClaimedRecipient, Content, Message, NewMessage, Store, StoreError};
+use net::random_u32;
+use store::{ClaimedRecipient, Content, Message, NewMessage};
 
-use crate::accept::decide::Accepted;
-use crate::queue::dispatch::World;
-use crate::settings::Settings;
-use crate::support::large_contents::Whose;
+use crate::context::{Shared, Snapshot};
+use crate::notify::outbox::Outbox;
+use crate::support::large_contents::{LargeContents, Whose};
+use crate::support::phrase::{encoded, escaped};
 
 /// The message under a From field of ours, for one recipient. `None` where it cannot be read.
-pub(crate) async fn mend(world: &World, message: &Message, recipient: &ClaimedRecipient, content: Option<&Content>) -> Option<NewMessage> {
-    let whole = world.large.load(content?, Whose::Stranger).await.ok()?;
-    let settings = world.settings.load();
+pub(crate) async fn mend(
+    outbox: &Outbox,
+    large: &LargeContents,
+    message: &Message,
+    recipient: &ClaimedRecipient,
+    content: Option<&Content>,
+) -> Option<NewMessage> {
+    let whole = large.load(content?, Whose::Stranger).await.ok()?;
+    let settings = outbox.shared.settings.load();
     let known_as = recipient.recipient.known_as.as_ref().unwrap_or(&recipient.recipient.mailbox);
     let from = author(message, &settings.forward.srs.domain)?;
     let mended = rewritten(&whole.bytes, &from, &known_as.domain)?;
-    follow(world, message, recipient, mended).await
-}
-
-/// The accepted message within one of ours, for all its recipients: what is passed on from here.
-pub(crate) async fn wrap<'a>(
-    store: &Store,
-    settings: &Settings,
-    clock: &Clock,
-    mut accepted: Accepted<'a>,
-) -> Result<Accepted<'a>, StoreError> {
-    let domain = &settings.forward.srs.domain;
-    let from = Mailbox::parse(&format!("postmaster@{domain}")).map_err(|e| StoreError::Corrupt(e.to_string()))?;
-    let mut aliases = accepted.received.recipients.iter().filter_map(|(_, recipient)| match recipient {
-        AcceptedRecipient::Alias { alias, .. } => Some(alias),
-        _ => None,
-    });
-    // Whoever reads one copy is not told of the others.
-    let to = aliases.next().filter(|first| aliases.all(|other| other == *first));
-    let now_ms = clock.now_ms();
-    let bytes = wrapped(&accepted.whole.bytes, accepted.received.id, to, &from, &settings.hostname, now_ms / 1000);
-    let mut spool = store.spool(QueueId::next(now_ms, random_u32()));
-    spool.write(&bytes).await?;
-    let content = spool.finish().await?;
-    store.discard(&std::mem::replace(&mut accepted.received.content, content));
-    if !bytes.is_ascii() {
-        accepted.received.parameters.body = Body::EightBit;
-    }
-    accepted.whole.bytes = bytes;
-    accepted.is_ours = true;
-    Ok(accepted)
-}
-
-/// The message within one of ours.
-pub(crate) fn wrapped(whole: &[u8], id: QueueId, to: Option<&Mailbox>, from: &Mailbox, hostname: &Domain, now_unix_s: i64) -> Bytes {
-    let subject = Fields::find_first(whole, "Subject").map(|f| f.value.trim_ascii().to_vec()).unwrap_or_default();
-    let encoding = if whole.is_ascii() { "7bit" } else { "8bit" };
-    let mut out = BytesMut::with_capacity(whole.len() + 1024);
-    let addressed = match to {
-        Some(to) => format!("From: \"Mail for {}\" <{from}>\r\nTo: <{to}>\r\nSubject: Fwd: ", escaped(&to.to_string())),
-        None => format!("From: \"Forwarded mail\" <{from}>\r\nTo: undisclosed-recipients:;\r\nSubject: Fwd: "),
-    };
-    out.put_slice(addressed.as_bytes());
-    out.put_slice(&subject);
-    out.put_slice(
-        format!(
-            "\r\nDate: {}\r\nMessage-ID: <{}.wrapped@{hostname}>\r\nMIME-Version: 1.0\r\nContent-Type: message/rfc822\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n",
-            rfc5322_date(now_unix_s),
-            id
-        )
-        .as_bytes(),
-    );
-    out.put_slice(whole);
-    out.freeze()
+    follow(outbox, message, recipient, mended).await
 }
 
 /// The address in the From field: the return address, which is of the forwarding domain, so that SPF and DKIM align with it.
@@ -85,13 +38,15 @@ fn author(message: &Message, domain: &Domain) -> Option<Mailbox> {
     }
 }
 
-async fn follow(world: &World, message: &Message, recipient: &ClaimedRecipient, bytes: Bytes) -> Option<NewMessage> {
-    let id = QueueId::next(world.clock.now_ms(), random_u32());
+async fn follow(outbox: &Outbox, message: &Message, recipient: &ClaimedRecipient, bytes: Bytes) -> Option<NewMessage> {
+    let Shared { store, clock, .. } = &outbox.shared;
+    let Snapshot { settings, directory } = outbox.shared.snapshot();
+    let id = QueueId::next(clock.now_ms(), random_u32());
     let is_8bit = !bytes.is_ascii();
     let unsigned = unsigned(&message.prefix);
-    let mut prefix = world.signing.sign(&world.live.current(), &world.settings.load().forward.srs.domain, &unsigned, &bytes).await;
+    let mut prefix = outbox.signing.sign(&directory, &settings.forward.srs.domain, &unsigned, &bytes).await;
     prefix.extend_from_slice(&unsigned);
-    let mut spool = world.store.spool(id);
+    let mut spool = store.spool(id);
     spool.write(&bytes).await.ok()?;
     let content = spool.finish().await.ok()?;
     Some(NewMessage {
@@ -147,30 +102,6 @@ fn rewritten(whole: &[u8], from: &Mailbox, via: &Domain) -> Option<Bytes> {
     out.put_slice(b"\r\n");
     out.put_slice(whole.get(front.len()..)?);
     Some(out.freeze())
-}
-
-/// What stands between the quotes of a quoted-string.
-pub(crate) fn escaped(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).flat_map(|c| if matches!(c, '"' | '\\') { vec!['\\', c] } else { vec![c] }).collect()
-}
-
-/// A phrase: quoted where it is ASCII, an encoded-word (RFC 2047 s.4.1) for each piece otherwise.
-pub(crate) fn encoded(text: &str) -> String {
-    use base64::Engine as _;
-    if text.is_ascii() {
-        return format!("\"{text}\"");
-    }
-    let mut words = Vec::new();
-    let mut piece = String::new();
-    for c in text.replace("\\", "").chars() {
-        if piece.len() + c.len_utf8() > 42 {
-            words.push(std::mem::take(&mut piece));
-        }
-        piece.push(c);
-    }
-    words.push(piece);
-    let word = |piece: &String| format!("=?utf-8?B?{}?=", base64::engine::general_purpose::STANDARD.encode(piece));
-    words.iter().map(word).collect::<Vec<_>>().join("\r\n ")
 }
 
 fn display_name(front: &[u8]) -> Option<String> {

@@ -197,7 +197,7 @@ pub(super) fn named_addresses(record: &str) -> Vec<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dns_plan::Found;
+    use crate::Found;
 
     use SpfResult as Says;
 

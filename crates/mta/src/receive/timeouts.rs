@@ -1,6 +1,6 @@
-//! How long a session may wait for its client.
+//! Timeouts of a session that waits for its client.
 //!
-//! RFC 5321 s.4.5.3.2. Invariant: octets that drip are no progress; a client that has not logged in pays for an open content with octets.
+//! RFC 5321 s.4.5.3.2. Invariant: slow octets do not count as progress; a client without a login must keep a minimum rate while its content is open.
 
 use std::time::Duration;
 
@@ -8,52 +8,52 @@ use tokio::time::Instant;
 
 use crate::settings::Limits;
 
-/// Content must bring this much, in octets, within each content timeout.
+/// Octets of content that count as progress within each content timeout.
 const CONTENT_PROGRESS_BYTES: u64 = 64 * 1024;
 
-/// The first octets of a stranger's content must come within this time.
+/// Maximum time for the first octets of content, without a login.
 const FIRST_OCTETS: Duration = Duration::from_secs(30);
 
-/// After this time a stranger's content must have kept up the rate.
+/// Time after which content without a login must have kept the rate.
 const HEAD_START: Duration = Duration::from_secs(60);
 
-/// Where clients that are not known leave hardly a place for others, they may be silent for this time only: as Postfix under stress.
+/// Command timeout for unknown clients that use most of their share, as Postfix under stress.
 const CROWDED: Duration = Duration::from_secs(10);
 
-/// A session that waits looks so often whether there is a crowd by now.
+/// Interval at which an idle session checks whether its share is crowded.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// Where a session is.
+/// The progress of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Position {
-    /// Commands that were answered.
+pub(crate) struct SessionProgress {
+    /// Commands answered.
     pub commands: u64,
-    /// The octets of the content under way; nothing where none is.
+    /// Octets of the content that is being received, if any.
     pub content_bytes: Option<u64>,
     /// Whether the client has logged in.
     pub is_account: bool,
-    /// Whether clients like it leave hardly a place for others.
+    /// Whether clients of its rank use most of their share.
     pub is_crowded: bool,
 }
 
-/// What a session has done, and when.
+/// The last progress of a session.
 #[derive(Debug)]
-pub(crate) struct Patience {
-    /// The last progress, and when it was.
+pub(crate) struct ClientTimeouts {
+    /// The last progress: commands and units of content.
     progress: (u64, u64),
     progress_at: Instant,
-    /// When the content under way began.
+    /// When the content began.
     content_since: Option<Instant>,
 }
 
-impl Patience {
-    /// Of a session that begins.
+impl ClientTimeouts {
+    /// Starts with the session.
     pub fn new(now: Instant) -> Self {
         Self { progress: (0, 0), progress_at: now, content_since: None }
     }
 
-    /// Until when the client must have gone on.
-    pub fn deadline(&mut self, position: Position, limits: &Limits, now: Instant) -> Instant {
+    /// Returns when the client times out.
+    pub fn deadline(&mut self, position: SessionProgress, limits: &Limits, now: Instant) -> Instant {
         let progress = (position.commands, position.content_bytes.unwrap_or(0) / CONTENT_PROGRESS_BYTES);
         if progress != self.progress {
             (self.progress, self.progress_at) = (progress, now);
@@ -86,10 +86,10 @@ mod tests {
     fn an_open_content_is_paid_for_with_octets() {
         let limits = Limits { command_timeout_s: 300, content_timeout_s: 300, ..Settings::plain().limits };
         let begin = Instant::now();
-        let mut patience = Patience::new(begin);
+        let mut patience = ClientTimeouts::new(begin);
         let mut left_s = |commands, content_bytes, is_account, after_s| {
             let now = begin + Duration::from_secs(after_s);
-            let deadline = patience.deadline(Position { commands, content_bytes, is_account, is_crowded: false }, &limits, now);
+            let deadline = patience.deadline(SessionProgress { commands, content_bytes, is_account, is_crowded: false }, &limits, now);
             deadline.saturating_duration_since(now).as_secs()
         };
         assert_eq!(left_s(4, None, false, 0), 300);
@@ -106,9 +106,9 @@ mod tests {
     fn a_crowd_shortens_the_patience_with_those_that_wait_already() {
         let limits = Limits { command_timeout_s: 300, ..Settings::plain().limits };
         let begin = Instant::now();
-        let mut patience = Patience::new(begin);
+        let mut patience = ClientTimeouts::new(begin);
         let mut deadline = |commands, is_crowded, after_s| {
-            let position = Position { commands, content_bytes: None, is_account: false, is_crowded };
+            let position = SessionProgress { commands, content_bytes: None, is_account: false, is_crowded };
             let now = begin + Duration::from_secs(after_s);
             patience.deadline(position, &limits, now).saturating_duration_since(now).as_secs()
         };

@@ -4,8 +4,7 @@
 //! operator names; what is not there is denied (target "."), so that no client guesses.
 
 use mail::Domain;
-
-use crate::mta_sts::StsPolicy;
+use policy::StsPolicy;
 
 /// A record, as a zone file has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +53,7 @@ pub fn client_records(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::StsMode;
+    use policy::StsMode;
 
     fn shown(ports: SubmissionPorts, imap_host: Option<&str>, hostname: &str) -> Vec<String> {
         let (domain, hostname): (Domain, Domain) = ("example.com".parse().unwrap(), hostname.parse().unwrap());

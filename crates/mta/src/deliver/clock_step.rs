@@ -5,6 +5,7 @@
 //! allows from now.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
@@ -12,7 +13,8 @@ use net::{Clock, StepWatch};
 use store::{ClockStep, StoreError};
 use tokio::sync::Mutex;
 
-use crate::queue::dispatch::Dispatch;
+use crate::context::Shared;
+use crate::deliver::outbound::Outbound;
 use crate::support::state_file::KeptFile;
 
 /// In the data directory: when a server last ran, Unix milliseconds.
@@ -66,54 +68,51 @@ impl ClockSteps {
 }
 
 /// Before anything is tried: what the clock of the run before has written down is moved along, where it was another one.
-pub(crate) async fn start(dispatch: &Dispatch) -> Result<(), StoreError> {
-    let world = dispatch.world();
-    let now_ms = world.clock.now_ms();
-    let gap_ms = world.clock_steps.last_seen_ms.map_or(0, |last_ms| now_ms - last_ms);
+pub(crate) async fn start(outbound: &Outbound) -> Result<(), StoreError> {
+    let Shared { settings, store, clock, .. } = outbound.shared();
+    let now_ms = clock.now_ms();
+    let gap_ms = outbound.clock_steps.last_seen_ms.map_or(0, |last_ms| now_ms - last_ms);
     let gap_ms = if gap_ms.abs() >= GAP_MIN_MS { gap_ms } else { 0 };
     if gap_ms != 0 {
-        tracing::warn!(seconds = gap_ms / 1000, "the server did not run for long, or the clock was set: that time ages no mail");
+        tracing::warn!(seconds = gap_ms / 1000, "the server was down for long, or the clock was set: that time does not age queued mail");
     }
     // What came due meanwhile is due now; what a clock that was ahead has put off is not.
-    let latest_ms = now_ms + world.settings.load().schedule.longest_wait_ms();
-    let reined = world.store.step_clock(ClockStep { ages_by_ms: gap_ms, waits_by_ms: gap_ms.min(0), latest_ms }).await?;
+    let latest_ms = now_ms + settings.load().schedule.longest_wait_ms();
+    let reined = store.step_clock(ClockStep { ages_by_ms: gap_ms, waits_by_ms: gap_ms.min(0), latest_ms }).await?;
     if reined > 0 {
-        tracing::warn!(
-            recipients = reined,
-            "mail waited for a time far ahead, of a clock that was wrong; it is tried as the schedule says"
-        );
+        tracing::warn!(recipients = reined, "queued mail was scheduled by a clock that was ahead; it is rescheduled");
     }
-    world.clock_steps.write(&world.clock).await;
+    outbound.clock_steps.write(clock).await;
     Ok(())
 }
 
 /// Looks at the clock until the server ends.
-pub(crate) async fn run(dispatch: Dispatch) {
-    let world = dispatch.world().clone();
-    let mut written_ms = world.clock.steady_ms();
+pub(crate) async fn run(outbound: Arc<Outbound>) {
+    let clock = &outbound.shared().clock;
+    let mut written_ms = clock.steady_ms();
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
-        notice(&dispatch).await;
-        if world.clock.steady_ms() - written_ms >= WRITE_EVERY_MS {
-            written_ms = world.clock.steady_ms();
-            world.clock_steps.write(&world.clock).await;
+        notice(&outbound).await;
+        if clock.steady_ms() - written_ms >= WRITE_EVERY_MS {
+            written_ms = clock.steady_ms();
+            outbound.clock_steps.write(clock).await;
         }
     }
 }
 
 /// Moves everything along where the clock was set. Whoever compares times of the queue with now calls it before.
-pub(crate) async fn notice(dispatch: &Dispatch) {
-    let world = dispatch.world();
-    let steps = &world.clock_steps;
+pub(crate) async fn notice(outbound: &Outbound) {
+    let Shared { settings, store, clock, .. } = outbound.shared();
+    let steps = &outbound.clock_steps;
     let mut watch = steps.watch.lock().await;
-    let Some(by_ms) = watch.look(&world.clock) else { return };
-    tracing::warn!(seconds = by_ms / 1000, "the clock was set: the times of mail that waits are moved along");
-    steps.nothing_ages_until_ms.store(world.clock.steady_ms().saturating_add(NOTHING_AGES_MS), Ordering::SeqCst);
-    dispatch.step_clock(by_ms);
-    let latest_ms = world.clock.now_ms() + world.settings.load().schedule.longest_wait_ms();
-    if let Err(error) = world.store.step_clock(ClockStep { ages_by_ms: by_ms, waits_by_ms: by_ms, latest_ms }).await {
-        tracing::error!(%error, "the times of mail that waits could not be moved; a restart moves them");
+    let Some(by_ms) = watch.look(clock) else { return };
+    tracing::warn!(seconds = by_ms / 1000, "the clock was set: shifting the times of queued mail");
+    steps.nothing_ages_until_ms.store(clock.steady_ms().saturating_add(NOTHING_AGES_MS), Ordering::SeqCst);
+    outbound.breakers().step_clock(by_ms);
+    let latest_ms = clock.now_ms() + settings.load().schedule.longest_wait_ms();
+    if let Err(error) = store.step_clock(ClockStep { ages_by_ms: by_ms, waits_by_ms: by_ms, latest_ms }).await {
+        tracing::error!(%error, "cannot shift the times of queued mail; a restart does");
     }
-    steps.write(&world.clock).await;
-    dispatch.wake();
+    steps.write(clock).await;
+    outbound.outbox.wake.wake();
 }
