@@ -7,6 +7,7 @@
 
 mod config;
 mod digital_ocean;
+mod dmarc_reporter;
 mod dns;
 mod dovecot;
 mod filters;
@@ -27,6 +28,7 @@ mod rspamd;
 mod script;
 mod sink;
 mod talk;
+mod tls_reporter;
 mod tls_sender;
 mod unbound;
 mod waypost;
@@ -39,6 +41,7 @@ use std::time::{Duration, Instant};
 
 pub use config::Config;
 pub use digital_ocean::{DigitalOcean, OCEAN_TOKEN};
+pub use dmarc_reporter::{DMARC_REPORT_LIMIT, DmarcReporter, authored, dmarc_record};
 pub use dns::{DNS_PORT, Dns, UPDATE_SECRET, txt};
 pub use dovecot::{Dovecot, IMAP_PORT, POP3_PORT};
 pub use filters::{DkimFilter, MILTER_PORT, Milter, RSPAMD_PORT, SpamFilter, milter_packet};
@@ -59,6 +62,7 @@ pub use rspamd::Rspamd;
 pub use script::{Script, converse, obedient};
 pub use sink::{Delivered, Sink};
 pub use talk::Talk;
+pub use tls_reporter::{TlsReporter, is_tls_report, parse_tls_report, tls_reports, tls_sums, tlsrpt, wait_for_report, wait_for_tls_sums};
 pub use tls_sender::TlsSender;
 pub use unbound::Unbound;
 pub use waypost::{Waypost, binary};
