@@ -148,14 +148,14 @@ fn route_check_finds_a_smarthost_that_refuses_foreign_from() {
     // The account may send only as itself, so the smarthost refuses both return addresses.
     let found = steps(&["--json", "route", "check"]);
     assert_eq!(failed(&found), ["own mail", "forwards"], "{found:#?}");
-    assert!(found[1].2.contains("name and authority are right, pin "), "{found:#?}");
+    assert!(found[1].2.contains("name and authority verified, pin "), "{found:#?}");
     assert!(found[3].2.contains("register mine.test as a sender"), "{found:#?}");
     // Now it accepts the domains, but not the From field of a forward.
     there.waypost.ok(&["account", "senders", "relay@example.test", "@mine.test", "@fwd.mine.test"]);
     assert_eq!(failed(&steps(&["--json", "route", "check"])), Vec::<String>::new());
     let found = steps(&["--json", "route", "check", "--send"]);
     assert_eq!(failed(&found), ["foreign From"], "{found:#?}");
-    assert!(found.last().unwrap().2.contains("forwards need another way"), "{found:#?}");
+    assert!(found.last().unwrap().2.contains("forwards need another route"), "{found:#?}");
     assert!(inbox.messages().is_empty());
     // A smarthost that accepts any From field; setup tries it too.
     there.waypost.ok(&["account", "senders", "relay@example.test", "*"]);
@@ -163,9 +163,9 @@ fn route_check_finds_a_smarthost_that_refuses_foreign_from() {
     assert_eq!(failed(&found), Vec::<String>::new(), "{found:#?}");
     assert!(
         inbox
-            .wait_for("does the smarthost take a foreign From?")
+            .wait_for("does the smarthost accept a foreign From?")
             .text()
-            .contains("From: A trial of Waypost <foreign-from-trial@example.net>")
+            .contains("From: Test of Waypost <foreign-from-trial@example.net>")
     );
     steps(&["--json", "setup", "mine.test", "--forward", "me=foo@far.test", "--no-trial"]);
     std::fs::write(&secret, "wrong\n").unwrap();
