@@ -116,7 +116,7 @@ fn records_of_others_are_replaced_only_if_named() {
     let texts = it::run_ok("kdig", &["+short", "-p", "5353", &format!("@{}", dns.address), "example.test", "TXT"]);
     assert!(texts.contains("site-verification=1") && texts.lines().count() == 2, "{texts}");
 
-    // Ours is changed without being named: the plan has moved on.
+    // Our own record is changed without being named: the plan has changed.
     waypost.configure(|config| config.remove("dns.tlsa").set("dns.dmarc", "reject"));
     let moved = waypost.ok(&["dns", "apply", "--yes"]);
     assert!(moved.contains("~ _dmarc.example.test.") && moved.contains("- _25._tcp.mx.example.test."), "{moved}");
@@ -230,7 +230,7 @@ fn dns_apply_fills_an_empty_zone_at_digitalocean() {
     assert_eq!(left, ["TLSA"], "{found:#?}");
     let mx = |ocean: &DigitalOcean| ocean.records().into_iter().filter(|record| record.starts_with("example MX ")).collect::<Vec<_>>();
     assert_eq!(mx(&ocean), ["example MX 10 mx.example.test."]);
-    // What is written anew takes the place of what was there: names come back without their last dot.
+    // A changed record replaces the old one: names come back without the final dot.
     waypost.configure(|config| config.set("hostname", "mail.example.test"));
     let (is_done, said) = apply(OCEAN_TOKEN, &[]);
     assert!(is_done, "{said}");
