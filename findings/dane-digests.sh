@@ -7,7 +7,7 @@
 # `3 1 1 OLD` and `3 1 2 NEW` a host that still uses the old key is refused, "no matching DANE TLSA records"; Exim 4.96 (by GnuTLS) delivers,
 # "CV=dane". With another selector as well, or with the old key in full (matching type 0), Postfix delivers too.
 # Where it matters: changing the key and the digest in one step stops the mail of some senders, and a test with another sender does not show it.
-# Waypost: as a receiver it publishes `3 1 1` for both keys; as a sender it accepts any matching record, as Exim does.
+# Waypost: as a receiver it publishes `3 1 1` for both keys; as a sender it uses only the strongest digest, as Postfix does and RFC 7671 s.9 says.
 set -euo pipefail
 . "$(dirname "$0")/box.sh"
 box postfix=3.7.11-0+deb12u1 exim4-daemon-light=4.96-15+deb12u11 exim4-base=4.96-15+deb12u11 libgnutls-dane0 libunbound8 \

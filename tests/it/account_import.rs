@@ -76,7 +76,7 @@ fn the_user_smtp_logs_in_and_sends_as_before() {
     assert_eq!(done["imported"], json!(["smtp@example.test"]));
     // No alias has that address; of what was said above nothing is left.
     let warnings = done["warnings"].as_array().unwrap();
-    assert!(warnings.iter().all(|warning| warning.as_str().unwrap().starts_with("no alias has the address smtp@example.test")), "{done}");
+    assert!(warnings.iter().all(|warning| warning.as_str().unwrap().starts_with("there is no alias for smtp@example.test")), "{done}");
     let server = format!("{}:{SUBMISSION_PORT}", waypost.address);
     for (n, mechanism) in ["PLAIN", "LOGIN"].iter().enumerate() {
         let subject = format!("Subject: by swaks {n}");

@@ -46,13 +46,13 @@ fn what_the_next_start_would_refuse_is_refused_by_check_and_reload() {
         assert_eq!(in_use(&waypost), "mx.example.test");
     };
     named("v1.pem", "v1.key");
-    refused(&["certificate of version 1", "-addext subjectAltName=DNS:mx.example.test"]);
+    refused(&["a version 1 certificate", "-addext subjectAltName=DNS:mx.example.test"]);
     openssl(lab.path(), "rsa -in v1.key -traditional -des3 -passout pass:secret -out locked.key");
     fs::set_permissions(lab.path().join("locked.key"), fs::Permissions::from_mode(0o600)).unwrap();
     named("cert.pem", "locked.key");
     refused(&["protected by a passphrase", "openssl pkey -in"]);
     named("cert.pem", "nowhere.pem");
-    refused(&["nowhere.pem: is not there"]);
+    refused(&["nowhere.pem: does not exist"]);
 
     // Another pair is in use after a reload, without a restart.
     let (certificate, key) = net::self_signed(&["other.example.test".into()]).unwrap();
@@ -60,7 +60,7 @@ fn what_the_next_start_would_refuse_is_refused_by_check_and_reload() {
     fs::set_permissions(lab.write("other.key", &key), fs::Permissions::from_mode(0o600)).unwrap();
     named("other.pem", "other.key");
     let said = waypost.ok(&["reload"]);
-    assert!(said.contains("is in force") && !said.contains("restart"), "{said}");
+    assert!(said.contains("is in effect") && !said.contains("restart"), "{said}");
     assert_eq!(in_use(&waypost), "other.example.test");
     waypost.assert_no_bugs();
 }
@@ -83,6 +83,6 @@ fn an_authority_is_asked_from_the_next_reload_on_and_its_failures_are_in_words()
     assert!(said.contains("failed: mx.example.test the authority cannot be reached: Connection refused"), "{said}");
     waypost.configure(|config| config.remove("acme"));
     waypost.ok(&["reload"]);
-    assert!(waypost.refused(&["cert", "renew"]).contains("no server runs that orders certificates"));
+    assert!(waypost.refused(&["cert", "renew"]).contains("no running server orders certificates"));
     waypost.assert_no_bugs();
 }

@@ -60,7 +60,7 @@ fn a_host_that_slows_us_down_gets_one_connection_and_the_others_their_mail() {
     far.send("c@near.test", "elsewhere");
     near.wait_for("elsewhere");
     assert_eq!(slow.connections(), 1);
-    assert!(far.waypost.log().contains("a reply that needs somebody to act"), "{}", far.waypost.log());
+    assert!(far.waypost.log().contains("a reply that needs action by the operator"), "{}", far.waypost.log());
     far.waypost.ok(&["queue", "retry", "--domain", "slow.test"]);
     wait_for("the host to be asked again", || (slow.connections() >= 2).then_some(()));
     far.waypost.assert_no_bugs();
@@ -91,11 +91,11 @@ fn an_address_that_is_never_valid_is_told_loudly() {
     let far = OutboundScene::new(&[("far", 11)], "");
     let _host = Sink::deciding(far.lab.address(11), MX_PORT, |_| Some(Reply::new(550, (5, 1, 1), "no such user")));
     for n in 0..3 {
-        assert!(!far.waypost.log().contains("again and again"));
+        assert!(!far.waypost.log().contains("repeatedly"));
         far.send("gone@far.test", "to nobody");
         wait_for("the failure", || (far.waypost.log().matches(": failed id=").count() > n).then_some(()));
     }
-    far.waypost.wait_for_line(&["again and again", "target=gone@far.test", "times=3"]);
+    far.waypost.wait_for_line(&["repeatedly", "target=gone@far.test", "times=3"]);
     far.waypost.assert_no_bugs();
 }
 

@@ -227,7 +227,7 @@ fn the_queue_beside_a_server() {
     wait_for("an empty queue", || (waypost.queued() == 0).then_some(()));
     assert_eq!(sink.messages().len(), 2, "what was dropped is not sent");
     assert!(waypost.ok(&["queue", "list"]).contains("nothing is waiting"));
-    assert!(waypost.refused(&["queue", "retry", &left]).contains("no message"));
+    assert!(waypost.refused(&["queue", "retry", &left]).contains("is not in the queue"));
     waypost.assert_no_bugs();
 }
 
@@ -282,11 +282,11 @@ fn a_configuration_is_checked_and_told_by_line() {
     let good = std::fs::read_to_string(&waypost.config).unwrap();
     let line = good.lines().count() + 1;
     for (bad, what) in [("bogus = 1", "bogus"), ("[limits]\nsessions = 0", "between 1 and"), ("[log]\nlevel = 7", ""), ("x", "")] {
-        std::fs::write(&waypost.config, format!("{}\n{bad}\n", good.trim_end())).unwrap();
+        std::fs::write(&waypost.config, format!("{good}{bad}\n")).unwrap();
         let output = waypost.command(&["config", "check"]);
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         assert_eq!(output.status.code(), Some(1), "{said}");
-        let at = format!("{}:{}:", waypost.config.display(), if bad.starts_with('[') { line } else { line - 1 });
+        let at = format!("{}:{}:", waypost.config.display(), if bad.starts_with('[') { line + 1 } else { line });
         assert!(said.contains(&at) && said.contains(what), "{bad}: wanted {at}, heard {said}");
         let output = waypost.command(&["--json", "config", "check"]);
         let told: Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -56,7 +56,7 @@ fn threat_85_a_bad_reload_changes_nothing() {
     assert!(banner().starts_with("220 mx.example.test "));
     stage.waypost.configure(|config| config.remove("hostnam"));
     stage.waypost.hang_up();
-    stage.waypost.wait_for_log("is in force");
+    stage.waypost.wait_for_log("is in effect");
     assert!(banner().starts_with("220 new.example.test "));
     stage.waypost.assert_no_bugs();
 }
@@ -257,7 +257,7 @@ fn setup_writes_a_smarthost_an_address_and_a_unit() {
     let text = std::fs::read_to_string(path("made/waypost.toml")).unwrap();
     assert!(text.contains("\naddresses = [\"192.0.2.10\"]\n"), "{text}");
     assert!(text.contains("\nhost = \"[127.0.0.9]\"\nport = 2525\ntls = \"required\"\nuser = \"us\"\n"), "{text}");
-    assert!(text.contains("\nspf = \"spf.relay.test\"\nflows = [\"own\", \"report\"]\n"), "{text}");
+    assert!(text.contains("\nspf_include = \"spf.relay.test\"\nflows = [\"own\", \"report\"]\n"), "{text}");
     assert!(said.contains("include:spf.relay.test") && said.contains("192.0.2.10"), "it is in the records: {said}");
     let unit = std::fs::read_to_string(path("made/waypost.service")).unwrap();
     assert!(unit.contains(&format!("--config {} serve\n", path("made/waypost.toml"))), "{unit}");

@@ -132,7 +132,7 @@ fn one_target_that_takes_it_makes_it_ours() {
 
 #[test]
 fn a_slow_target_is_not_waited_for_longer_than_the_deadline() {
-    let scene = scene("deadline_s = 1\n");
+    let scene = scene("cut_through_timeout_s = 1\n");
     let (inbox, begun) = scene.slow(3000, &Arc::new(AtomicBool::new(true)));
     let reply = scene.send("her@foreign.test", "slow");
     assert!(reply.starts_with("250 2.0.0 queued as "), "{reply}");
@@ -144,7 +144,7 @@ fn a_slow_target_is_not_waited_for_longer_than_the_deadline() {
     let reply = scene.send("nobody@stranger.test", "unknown");
     assert!(reply.starts_with("451 4."), "{reply}");
     inbox.wait_for("Subject: unknown");
-    scene.waypost.wait_for_log("delivered after its sender had been told to try again");
+    scene.waypost.wait_for_log("delivered after its sender got a temporary failure");
     let again = scene.send("nobody@stranger.test", "unknown");
     assert!(again.starts_with("250 "), "{again}");
     scene.nothing_left();

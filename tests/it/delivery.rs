@@ -197,7 +197,7 @@ fn opportunistic_tls_that_fails_goes_on_in_plaintext() {
 #[test]
 fn a_kept_connection_that_died_is_replaced_at_once() {
     for last_words in [None, Some("421 4.4.2 idle for too long\r\n".to_owned())] {
-        let far = OutboundScene::new(&[("far", 11)], "[delivery]\nloopback = true\nkeep_s = 60\n");
+        let far = OutboundScene::new(&[("far", 11)], "[delivery]\nloopback = true\nidle_timeout_s = 60\n");
         let mails = Mutex::new(vec![0; 10]);
         let host = Script::answering(far.lab.address(11), MX_PORT, move |connection, command| {
             if command.starts_with("MAIL") {

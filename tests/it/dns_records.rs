@@ -14,8 +14,8 @@ fn office(lab: &Lab) -> Waypost {
         lab,
         &format!(
             "[forward]\ndomain = \"fwd.example.test\"\n[acme]\nenabled = true\n\
-             [dns]\naddresses = [\"192.0.2.10\", \"2001:db8::10\"]\ntlsa = true\nrelays = [\"relay.test\"]\nno_mail = [\"www.example.test\"]\n\
-             provider = \"rfc2136\"\nserver = \"{server}:5353\"\ntsig_name = \"lab\"\ntsig_secret_file = \"tsig.secret\"\n"
+             [dns]\naddresses = [\"192.0.2.10\", \"2001:db8::10\"]\ntlsa = true\nspf_includes = [\"relay.test\"]\nno_mail = [\"www.example.test\"]\n\
+             provider = \"rfc2136\"\nupdate_server = \"{server}:5353\"\ntsig_name = \"lab\"\ntsig_secret_file = \"tsig.secret\"\n"
         ),
     );
     waypost.ok(&["domain", "add", "--bare", "example.test"]);

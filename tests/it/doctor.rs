@@ -156,7 +156,7 @@ fn setup_then_dns_apply_turns_red_into_green() {
         &lab,
         &format!(
             "postmaster = \"me@example.test\"\n[forward]\ndomain = \"fwd.example.test\"\nmode = \"queue\"\n[tls]\nextra_authorities = \"cert.pem\"\n\
-             [dns]\nservers = [\"{}:{}\"]\nvalidate = \"upstream\"\ntlsa = true\naddresses = [\"{us}\"]\nprovider = \"rfc2136\"\nserver = \"{}:5353\"\n\
+             [dns]\nservers = [\"{}:{}\"]\nvalidate = \"upstream\"\ntlsa = true\naddresses = [\"{us}\"]\nprovider = \"rfc2136\"\nupdate_server = \"{}:5353\"\n\
              tsig_name = \"lab\"\ntsig_secret_file = \"tsig.secret\"\n\
              [[route]]\nhost = \"[{}]\"\nport = {MX_PORT}\ntls = \"none\"\nverify = false\n",
             unbound.address,
@@ -207,7 +207,7 @@ fn setup_waits_until_the_records_are_there() {
     let mut waypost = Waypost::configured(
         &lab,
         &format!(
-            "[forward]\ndomain = \"fwd.example.test\"\n[dns]\naddresses = [\"{us}\"]\nprovider = \"rfc2136\"\nserver = \"{}:5353\"\n\
+            "[forward]\ndomain = \"fwd.example.test\"\n[dns]\naddresses = [\"{us}\"]\nprovider = \"rfc2136\"\nupdate_server = \"{}:5353\"\n\
              tsig_name = \"lab\"\ntsig_secret_file = \"tsig.secret\"\n",
             lab.address(53)
         ),

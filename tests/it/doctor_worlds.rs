@@ -182,7 +182,7 @@ fn the_machine_the_queue_and_the_configuration() {
     waypost.start();
     // Nobody takes mail at the inbox.
     it::Talk::greeted(waypost.address, MX_PORT).taken("her@foreign.test", "me@example.test", "From: her@foreign.test\r\n\r\nx\r\n");
-    waypost.wait_for_reason("cannot be reached");
+    waypost.wait_for_reason("cannot connect to");
     let findings = doctor(&waypost, &[]);
     assert!(one(&findings, "queue", "waiting").starts_with("good: 1 recipients wait"), "{findings:#?}");
     assert!(one(&findings, "disk", "").starts_with("error: "), "{findings:#?}");

@@ -68,18 +68,18 @@ fn rspamd_refuses_holds_and_lets_pass() {
     };
     filter_by("milter", MILTER_PORT);
     waypost.hang_up();
-    waypost.wait_for_log("is in force");
+    waypost.wait_for_log("is in effect");
     assert_eq!(send(&waypost, "bulk", GTUBE), "550 5.7.1 Gtube pattern\r\n", "{}", waypost.log());
     assert!(send(&waypost, "by way of a milter", "hello").starts_with("250 "), "{}", waypost.log());
     inbox.wait_for("by way of a milter");
     filter_by("rspamd", RSPAMD_PORT);
     waypost.hang_up();
-    wait_for("a second reload", || (waypost.log().matches("is in force").count() > 1).then_some(()));
+    wait_for("a second reload", || (waypost.log().matches("is in effect").count() > 1).then_some(()));
 
     rspamd.stop();
     assert!(send(&waypost, "lab spam, unseen", "rspamd is down").starts_with("250 "));
     inbox.wait_for("lab spam, unseen");
-    waypost.wait_for_line(&["WARN", "mail passes without a spam verdict", "cannot be reached"]);
+    waypost.wait_for_line(&["WARN", "accepting mail without a spam verdict", "cannot be reached"]);
 
     waypost.stop();
     waypost.configure(|config| config.remove("filter.submission").set("filter.when_down", "defer"));

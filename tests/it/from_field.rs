@@ -27,8 +27,8 @@ const REFUSED: [(&str, &str); 6] = [
     ("<her@foreign.test> <eve@evil.test>", "angle brackets do not match"),
     ("Her <her@foreign.test", "angle brackets do not match"),
     ("her@foreign.test (not ended", "a comment in it does not end"),
-    ("her@foreign..test", "not valid"),
-    ("MAILER-DAEMON <>", "names no address"),
+    ("her@foreign..test", "invalid address"),
+    ("MAILER-DAEMON <>", "has no address"),
 ];
 
 #[test]

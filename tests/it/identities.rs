@@ -30,7 +30,7 @@ fn forwards_and_own_mail_have_an_address_and_a_name_each() {
     let (_host, seen) = witness(&lab, 2);
     let (own, forwards) = (lab.address(20), lab.address(21));
     let extra = format!(
-        "[forward]\nmode = \"queue\"\nsource = \"{forwards}\"\nhello = \"fwd.example.test\"\n\
+        "[forward]\nmode = \"queue\"\nsource = \"{forwards}\"\nehlo_name = \"fwd.example.test\"\n\
          [delivery]\nloopback = true\nsource = \"{own}\"\n"
     );
     let waypost = Waypost::started(&lab, "foo@inbox.test", &extra);

@@ -178,7 +178,7 @@ fn nothing_acknowledged_is_lost_in_fifty_kills() {
 /// What the target has not taken is not acknowledged, or it is on disk.
 #[test]
 fn nothing_acknowledged_is_lost_while_it_is_handed_over() {
-    lose_nothing(10, "[forward]\nmode = \"cut-through\"\ndeadline_s = 1\n");
+    lose_nothing(10, "[forward]\nmode = \"cut-through\"\ncut_through_timeout_s = 1\n");
 }
 
 fn lose_nothing(kills: u64, extra: &str) {

@@ -101,7 +101,7 @@ fn no_report_names_the_target() {
     let failing = scene("mode = \"queue\"\n", |command| (command == ".").then(|| talkative("554 5.7.1")));
     failing.assert_silent("failed", &failing.write("her@foreign.test", "her@foreign.test", " ORCPT=rfc822;me@example.test"));
     failing.assert_reports("failed", 1);
-    let busy = "[retry]\nwaits_s = [1]\ndelay_report_s = \"1s\"\nlifetime = \"4s\"\n";
+    let busy = "[retry]\nwaits_s = [1]\ndelay_dsn_after = \"1s\"\nlifetime = \"4s\"\n";
     let delaying = scene(busy, |command| command.starts_with("RCPT").then(|| talkative("450 4.2.0")));
     delaying.assert_silent("delayed", &delaying.write("her@foreign.test", "her@foreign.test", ""));
     // Delayed first, and given up at last.

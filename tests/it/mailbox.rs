@@ -59,7 +59,7 @@ fn mail_waits_while_the_mailbox_server_is_away() {
     let waypost = Waypost::started(&lab, "foo@mailbox.test", &route);
     let mut talk = Talk::greeted(waypost.address, MX_PORT);
     talk.taken("her@foreign.test", "me@example.test", "From: her@foreign.test\r\nSubject: later\r\n\r\nx\r\n");
-    let reason = waypost.wait_for_reason("cannot be reached");
+    let reason = waypost.wait_for_reason("cannot connect to");
     assert!(reason.contains("dovecot/lmtp"), "{reason}");
     let dovecot = Dovecot::start(&lab, 7);
     waypost.wait_for_empty_queue();

@@ -29,6 +29,7 @@ mod filter;
 mod forwarding;
 mod from_field;
 mod full_disk;
+mod goldens;
 mod held;
 mod hostile_content;
 mod hostile_dns;

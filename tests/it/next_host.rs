@@ -165,7 +165,7 @@ fn a_host_that_offers_chunking_and_knows_no_bdat_gets_data() {
         far.waypost.wait_for_empty_queue();
     }
     assert_eq!(far.waypost.log().matches(": delivered id=").count(), 2, "{}", far.waypost.log());
-    assert_eq!(far.waypost.log().matches("does not know BDAT").count(), 1, "it is asked once only");
+    assert_eq!(far.waypost.log().matches("rejects BDAT").count(), 1, "it is asked once only");
     assert!(host.connections() <= 3);
     far.waypost.assert_no_bugs();
 }

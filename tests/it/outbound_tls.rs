@@ -76,12 +76,12 @@ fn wrong_records_do_not(validate: &str) {
         "4.7.5",
         &["the certificate of mx.wrong.test does not match its TLSA record: found 3 1 1 ", "expected 3 1 1 abababababababab"],
     );
-    assert!(reason.contains(&found[..16]) && reason.contains("its TLSA records (DANE) demand it"), "{reason}");
+    assert!(reason.contains(&found[..16]) && reason.contains("its TLSA records (DANE) require it"), "{reason}");
     sender.waits("you@authority.test", "4.7.5", &["the authority of 2 0 1 ", "names neither mx.authority.test nor authority.test"]);
-    sender.waits("you@clear.test", "4.7.5", &["mx.clear.test offers no TLS", "its TLSA records (DANE) demand it"]);
-    sender.waits("you@unusable.test", "4.7.5", &["mx.unusable.test offers no TLS"]);
+    sender.waits("you@clear.test", "4.7.5", &["mx.clear.test does not offer TLS", "its TLSA records (DANE) require it"]);
+    sender.waits("you@unusable.test", "4.7.5", &["mx.unusable.test does not offer TLS"]);
     sender.waits("you@bogus.test", "4.4.3", &["DNS gave no answer about bogus.test"]);
-    sender.waits("you@halfway.test", "4.4.3", &["DNS gave no address of mx.bogus.test"]);
+    sender.waits("you@halfway.test", "4.4.3", &["cannot look up the address of mx.bogus.test"]);
     assert!(tls.connections() >= 2 && clear.connections() >= 2);
     assert!(tls.messages().is_empty() && clear.messages().is_empty());
     sender.delivers("you@plain.test", None);
@@ -166,7 +166,7 @@ fn a_policy_in_force_lets_no_other_certificate_pass() {
     let policy = || PolicyAnswer::policy("enforce", &["mx.far.test"], 86_400);
     for (names, is_by_authority) in [(["mx.other.test"], true), (["mx.far.test"], false)] {
         let far = Far::start(&names, is_by_authority, policy());
-        far.sender.waits("you@far.test", "4.7.5", &["TLS with mx.far.test failed", "the MTA-STS policy of far.test demands it"]);
+        far.sender.waits("you@far.test", "4.7.5", &["TLS with mx.far.test failed", "the MTA-STS policy of far.test requires it"]);
         assert!(far.inbox.messages().is_empty() && far.inbox.connections() > 0);
     }
     let far = Far::start(&["mx.far.test"], true, PolicyAnswer::policy("enforce", &["mx.else.test"], 86_400));
@@ -174,7 +174,7 @@ fn a_policy_in_force_lets_no_other_certificate_pass() {
     assert_eq!((far.inbox.messages().len(), far.inbox.connections()), (0, 0));
     let far = Far::start(&["mx.far.test"], true, policy());
     far.inbox.offer_tls(false);
-    far.sender.waits("you@far.test", "4.7.5", &["mx.far.test offers no TLS", "the MTA-STS policy of far.test demands it"]);
+    far.sender.waits("you@far.test", "4.7.5", &["mx.far.test does not offer TLS", "the MTA-STS policy of far.test requires it"]);
     assert!(far.inbox.messages().is_empty());
     far.sender.waypost.assert_no_bugs();
 }
@@ -199,7 +199,7 @@ fn a_policy_stays_in_force_while_its_host_is_down_and_over_a_restart() {
     far.inbox.offer_tls(false);
     far.sender.waypost.stop();
     far.sender.waypost.start();
-    far.sender.waits("later@far.test", "4.7.5", &["mx.far.test offers no TLS", "the MTA-STS policy of far.test demands it"]);
+    far.sender.waits("later@far.test", "4.7.5", &["mx.far.test does not offer TLS", "the MTA-STS policy of far.test requires it"]);
     assert_eq!((far.policy.connections(), far.inbox.messages().len()), (1, 1));
     assert!(far.lab.path().exists());
 }
@@ -262,7 +262,7 @@ fn that_a_host_offered_tls_is_remembered_over_a_restart() {
     sender.waypost.start();
     sender.waypost.ok(&["queue", "retry", "--all"]);
     assert!(!far.wait_for("to later@far.test.").tls && !far.wait_for("to latest@far.test.").tls);
-    sender.waypost.wait_for_log("is damaged; it is learned anew");
+    sender.waypost.wait_for_log("the state file is damaged");
     sender.waypost.assert_no_bugs();
 }
 

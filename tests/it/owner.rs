@@ -59,7 +59,7 @@ fn root_acts_as_the_owner_of_the_data_directory() {
         waypost.ok(command);
     }
     let refused = waypost.refused(&["alias", "add", "me@example.test", "foo@inbox.test"]);
-    assert!(refused.contains("there is already an alias") && refused.contains("--replace"), "{refused}");
+    assert!(refused.contains("the alias already exists") && refused.contains("--replace"), "{refused}");
     let (findings, _) = doctor(&waypost);
     assert!(has(&findings, "server", "error", "no server runs") && has(&findings, "queue", "good", "0 recipients"), "{findings:#?}");
     waypost.ok(&["setup", "example.test", "--forward", "you=foo@inbox.test", "--no-preflight", "--no-service"]);

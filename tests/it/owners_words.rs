@@ -28,7 +28,7 @@ fn a_refusal_that_its_sender_hears_as_a_code_stands_in_the_log_as_it_was_said() 
     let (_lab, _dns, waypost) = refusing(WAITING);
     let reply = letter(&waypost);
     assert!(reply.starts_with("550 5.1.1 ") && !reply.to_lowercase().contains("foo"), "{reply}");
-    let line = waypost.wait_for_line(&["not taken while the sender waited"]);
+    let line = waypost.wait_for_line(&["not accepted while the sender waited"]);
     for part in [
         "to=foo@inbox.test",
         "alias=\"me@example.test\"",
@@ -46,7 +46,7 @@ fn a_refusal_that_its_sender_hears_as_a_code_stands_in_the_log_as_it_was_said() 
 
     let (_lab, _dns, waypost) = refusing(&format!("{WAITING}[log]\ntargets = false\n"));
     assert!(letter(&waypost).starts_with("550 5.1.1 "));
-    let line = waypost.wait_for_line(&["not taken while the sender waited", "to=f***@inbox.test", "The account f***@inbox.test"]);
+    let line = waypost.wait_for_line(&["not accepted while the sender waited", "to=f***@inbox.test", "The account f***@inbox.test"]);
     assert!(!line.to_lowercase().contains("foo"), "{line}");
     assert!(!waypost.log().to_lowercase().contains("foo@inbox"), "{}", waypost.log());
 }

@@ -1,10 +1,10 @@
 //! Delivery status notifications, at the mailbox of whoever gets them. RFC 3464, RFC 3461, RFC 6533.
 
-use it::{Delivered, Lab, MX_PORT, Script, Sink, Talk, Waypost, obedient, zone};
+use it::{Delivered, Golden, Lab, MX_PORT, Script, Sink, Talk, Waypost, obedient, zone};
 
 /// A stranger, her@foreign.test, who writes to the alias me@example.test of foo@inbox.test.
 struct Stranger {
-    _lab: Lab,
+    lab: Lab,
     _dns: it::Dns,
     /// Her mailbox.
     mailbox: Sink,
@@ -14,18 +14,25 @@ struct Stranger {
 impl Stranger {
     /// Behind the alias, `answer` replies to each command; where it gives nothing, the host obeys.
     fn new(extra: &str, answer: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
-        let lab = Lab::new();
+        Self::in_lab(Lab::new(), extra, answer)
+    }
+
+    fn in_lab(lab: Lab, extra: &str, answer: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
         let records = format!("foreign MX 10 mx.foreign\nmx.foreign A {}\n", lab.address(3));
         let dns = it::Dns::start(&lab, &(zone(&lab) + &records));
         Script::answering(lab.address(2), MX_PORT, move |_, command| answer(command).or_else(|| obedient(command)));
         let mailbox = Sink::start(lab.address(3), MX_PORT);
         let waypost = Waypost::started(&lab, "foo@inbox.test", extra);
-        Self { _lab: lab, _dns: dns, mailbox, waypost }
+        Self { lab, _dns: dns, mailbox, waypost }
     }
 
     /// With a mailbox behind the alias that is unknown where it should be.
     fn refused() -> Self {
-        Self::new("", |command| {
+        Self::refused_in(Lab::new())
+    }
+
+    fn refused_in(lab: Lab) -> Self {
+        Self::in_lab(lab, "", |command| {
             let named = "550 5.1.1 <FOO@Inbox.test>: no user foo (f\u{6f}o%inbox.test) at mx.inbox.test\r\n";
             command.starts_with("RCPT").then(|| named.to_owned())
         })
@@ -55,6 +62,12 @@ impl Stranger {
             assert!(!text.contains(secret), "{secret} leaks:\n{text}");
         }
         report
+    }
+
+    /// Compares the only report that came with a golden file.
+    fn check_golden(&self, name: &str, about: &str) {
+        let text = self.report(about).text();
+        Golden::new(name).of_lab(&self.lab).shape("6xxxxxxxxxxxx", "ID").dates().check(&text);
     }
 
     fn no_report(&self) {
@@ -128,11 +141,31 @@ fn a_delay_is_reported_once() {
         let greylisted = command.starts_with("RCPT") && tries.fetch_add(1, std::sync::atomic::Ordering::SeqCst) < 4;
         greylisted.then(|| "450 4.2.0 foo@inbox.test is greylisted\r\n".to_owned())
     };
-    let stranger = Stranger::new("[retry]\nwaits_s = [1]\njitter_percent = 0\ndelay_report_s = 1\n", slow);
+    let stranger = Stranger::new("[retry]\nwaits_s = [1]\njitter_percent = 0\ndelay_dsn_after = 1\n", slow);
     stranger.write("her@foreign.test", "", "", "slow");
     stranger.waypost.wait_for_line(&[": delivered id=", "to=foo@inbox.test"]);
     let report = stranger.report("Subject: slow");
     has(&report, &["Action: delayed\r\nStatus: 4.2.0\r\n", "Will-Retry-Until: "]);
+}
+
+#[test]
+fn a_dsn_of_a_failure_matches_its_golden() {
+    let stranger = Stranger::refused_in(Lab::numbered(10));
+    stranger.write("her@foreign.test", "RET=FULL ENVID=env+2B1", "ORCPT=rfc822;Me+40example.test", "lost");
+    stranger.check_golden("dsn-failed", "Subject: lost");
+}
+
+#[test]
+fn a_dsn_of_a_delay_matches_its_golden() {
+    let tries = std::sync::atomic::AtomicUsize::new(0);
+    let slow = move |command: &str| {
+        let greylisted = command.starts_with("RCPT") && tries.fetch_add(1, std::sync::atomic::Ordering::SeqCst) < 4;
+        greylisted.then(|| "450 4.2.0 foo@inbox.test is greylisted\r\n".to_owned())
+    };
+    let stranger = Stranger::in_lab(Lab::numbered(11), "[retry]\nwaits_s = [1]\njitter_percent = 0\ndelay_report_s = 1\n", slow);
+    stranger.write("her@foreign.test", "", "", "slow");
+    stranger.waypost.wait_for_line(&[": delivered id=", "to=foo@inbox.test"]);
+    stranger.check_golden("dsn-delayed", "Subject: slow");
 }
 
 #[test]

@@ -251,7 +251,7 @@ fn who_is_named_by_others_must_agree() {
         assert_eq!(scene.reports(&format!("{name}.test"))[0].1.to, [format!("<{to}>")]);
     }
     let refused = |name: &str, to: &str, at: &str| {
-        let parts = ["no report of DMARC: ".to_owned() + at, format!("domain={name}.test"), format!("to={to}")];
+        let parts = ["no DMARC report: ".to_owned() + at, format!("domain={name}.test"), format!("to={to}")];
         wait_within(SOON, &format!("{parts:?}"), || {
             scene.waypost.log().lines().any(|line| parts.iter().all(|part| line.contains(part.as_str()))).then_some(())
         });
@@ -280,7 +280,7 @@ fn what_is_not_delivered_is_missed_by_nobody() {
         let said = || scene.waypost.log().lines().filter(|line| parts.iter().all(|part| line.contains(part))).nth(1).map(drop);
         wait_within(SOON, &format!("{parts:?}, twice"), said);
     };
-    says(&["a report of DMARC could not be sent", "domain=half.test", "dmarc@sub.broken"]);
+    says(&["DMARC report could not be sent", "domain=half.test", "dmarc@sub.broken"]);
     assert_eq!(scene.reports("half.test").len(), 1);
     // A refusal is a line in the log, and neither a bounce nor something that the postmaster has to look at.
     wait_within(SOON, "the refusal", || {
@@ -327,7 +327,7 @@ fn nothing_is_counted_unless_it_is_asked_for() {
     scene.send_as("boss@lax.test", "250 ");
     scene.waypost.configure(|config| config.set("reports.dmarc", true));
     scene.waypost.hang_up();
-    scene.waypost.wait_for_log("is in force");
+    scene.waypost.wait_for_log("is in effect");
     // An account's own mail is nobody's evidence.
     let password = scene.waypost.account("me@example.test");
     scene.waypost.logged_in("me@example.test", &password).taken("me@example.test", "foo@inbox.test", &message("me@example.test", "own"));

@@ -129,7 +129,7 @@ fn threat_98_an_outcome_that_cannot_be_written_down_is_not_forgotten() {
     wait_for("the content to be sent", || (taken.load(Ordering::SeqCst) == 1).then_some(()));
     let fault = Fault::inject(lab.path(), &waypost, "fsync,fdatasync:error=EIO");
     confirm.send(()).unwrap();
-    waypost.wait_for_log("could not be written down; trying again");
+    waypost.wait_for_log("cannot store the outcome of a delivery; retrying");
     fault.end();
     waypost.wait_for_empty_queue();
     assert_eq!(taken.load(Ordering::SeqCst), 1, "delivered once");
@@ -156,7 +156,7 @@ fn threat_99_no_descriptors_left() {
         command
     });
     let crowd: Vec<Talk> = (0..120).map(|_| Talk::connect(waypost.address, MX_PORT)).collect();
-    let failures = || waypost.log().matches("could not be accepted").count();
+    let failures = || waypost.log().matches("cannot accept a connection").count();
     wait_for("accept to fail", || (failures() > 0).then_some(()));
     let (failed_before, ticks_before) = (failures(), processor_ticks(waypost.id()));
     // Five rests of the listener: a second in which it must do next to nothing.

@@ -96,7 +96,7 @@ fn a_report_of_the_target_goes_back_to_the_sender() {
 
 #[test]
 fn threat_41_only_our_own_fresh_addresses_are_reversed() {
-    let scene = scene("reports_per_sender = 1000\n");
+    let scene = scene("dsns_per_sender = 1000\n");
     let ours = srs(Hash::Sha256, SECRET);
     let fresh = return_address(&ours, "her@foreign.test", 0);
     let reply = scene.rcpt("", &fresh);
@@ -153,7 +153,7 @@ fn a_return_address_is_no_way_to_send_mail_through_us() {
 
 #[test]
 fn more_reports_than_one_message_makes_are_put_off() {
-    let scene = scene("reports_per_sender = 3\n");
+    let scene = scene("dsns_per_sender = 3\n");
     let (hers, his) = (
         return_address(&srs(Hash::Sha256, SECRET), "her@foreign.test", 0),
         return_address(&srs(Hash::Sha256, SECRET), "him@foreign.test", 0),
@@ -237,7 +237,7 @@ const NO_AUTHOR: [&str; 6] = [
 
 #[test]
 fn reports_without_an_author_go_on_in_a_form_of_ours() {
-    let scene = scene("reports_per_sender = 1000\n");
+    let scene = scene("dsns_per_sender = 1000\n");
     scene.send("her@foreign.test", "me@example.test", "lost");
     let forwarded = scene.inbox.wait_for("Subject: lost");
     let hers = forwarded.from.trim_matches(['<', '>']).to_owned();
@@ -279,7 +279,7 @@ fn a_vacation_answer_to_a_return_address_is_taken_and_goes_nowhere() {
     // vacation(1): its user's own reverse-path, and nothing that says that it is automatic.
     let reply = scene.send("foo@inbox.test", &fresh, "away from my mail");
     assert!(reply.starts_with("250 2.0.0 automatic answer dropped"), "{reply}");
-    scene.waypost.wait_for_line(&["automatic answer to a return address dropped", "foo@inbox.test"]);
+    scene.waypost.wait_for_line(&["automatic reply to a return address dropped", "foo@inbox.test"]);
     for (from, to) in [("bar@inbox.test", fresh.as_str()), ("foo@inbox.test", "SRS0=AAAAAAAA=AA=foreign.test=her@fwd.example.test")] {
         let reply = scene.rcpt(from, to);
         assert!(reply.starts_with("550 5.7.1 "), "{from} {to}: {reply}");

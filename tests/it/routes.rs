@@ -43,7 +43,7 @@ fn mail_ends_in_a_mailbox_on_this_machine() {
     std::fs::write(place.join("local.test/odd/Maildir"), "a file").unwrap();
     waypost.ok(&["alias", "add", "odd@example.test", "odd@local.test"]);
     talk.taken("her@foreign.test", "odd@example.test", &letter("four", "x"));
-    let reason = waypost.wait_for_reason("cannot be written");
+    let reason = waypost.wait_for_reason("cannot write");
     assert!(reason.contains("local.test/odd/Maildir"), "{reason}");
     waypost.stop();
     std::fs::remove_file(place.join("local.test/odd/Maildir")).unwrap();

@@ -121,7 +121,7 @@ fn cron_and_its_root_reach_the_postmaster() {
     let arrived = office.arrived("Cron <root@host> false");
     assert_eq!(arrived.to, ["<boss@foreign.test>"]);
     assert!(arrived.text().contains("From: root@mx.example.test (Cron Daemon)\r\nTo: root@mx.example.test\r\n"), "{}", arrived.text());
-    office.refused(&["nosuchuser"], "Subject: x\n\n\n", 67, "no such user on this machine");
+    office.refused(&["nosuchuser"], "Subject: x\n\n\n", 67, "no such user on this host");
     // Where the name of the server is a domain that is hosted, its users have addresses like others.
     office.waypost.ok(&["domain", "add", "--bare", "mx.example.test"]);
     office.waypost.ok(&["alias", "add", "root@mx.example.test", "admin@foreign.test"]);
@@ -171,9 +171,9 @@ fn the_socket_for_everybody_bears_nonsense() {
         (of("no envelope"), "no envelope before the message"),
         (of("{\"uid\": 0}\n\n"), "unknown field `uid`"),
         (of("{\"recipients\": [\"you@foreign.test\"], \"notify\": \"x\"}\n\n"), "is no NOTIFY"),
-        (of("{\"recipients\": [\"you@foreign.test\\r\\nBcc: x\"]}\n\n"), "is no address"),
-        (of("{\"sender\": \"me@example.test\\nx\", \"recipients\": [\"you@foreign.test\"]}\n\n"), "is no address"),
-        (of(&format!("{{\"recipients\": [\"you@foreign.test\"{}]}}\n\n", ",\"a@foreign.test\"".repeat(1000))), "1000 are the most"),
+        (of("{\"recipients\": [\"you@foreign.test\\r\\nBcc: x\"]}\n\n"), "invalid address"),
+        (of("{\"sender\": \"me@example.test\\nx\", \"recipients\": [\"you@foreign.test\"]}\n\n"), "invalid sender address"),
+        (of(&format!("{{\"recipients\": [\"you@foreign.test\"{}]}}\n\n", ",\"a@foreign.test\"".repeat(1000))), "maximum 1000"),
     ] {
         assert!(answer.contains(want), "{want}: {answer}");
     }
@@ -243,12 +243,12 @@ fn what_cannot_be_taken_is_refused_with_its_code() {
     office.refused(&["-z", to], "", 64, "-z is no option");
     office.refused(&["-bd"], "", 64, "waypost serve");
     office.refused(&[to], "Subject: a\0b\n\n\n", 65, "NUL");
-    office.refused(&[to], "Subject: a\rb\n\n\n", 65, "CR that ends no line");
+    office.refused(&[to], "Subject: a\rb\n\n\n", 65, "bare CR");
     office.refused(&[to], &format!("Subject: x\n\n{}\n", "x".repeat(76)).repeat(20_000), 65, "larger than");
     office.refused(&[to], "From: me@example.test\nFrom: me@example.test\n\n", 65, "more than one From");
     office.refused(&["-f", "me@gmail.test", to], me, 77, "local_users = [\"root=me@gmail.test\"]");
     office.refused(&[to], "From: me@gmail.test\n\n", 77, "may not send as");
-    office.refused(&["not an address@x"], me, 67, "is no address");
+    office.refused(&["not an address@x"], me, 67, "invalid address");
     office.refused(&["nobody.here@example.test", to], me, 67, "<nobody.here@example.test>: no such address here");
     office.refused(&["root"], me, 67, "no postmaster is configured");
     assert_eq!(office.far.messages().len(), 0, "what was refused is not sent");
@@ -290,7 +290,7 @@ fn another_user_sends_as_itself_and_as_nobody_else() {
     // The socket takes mail and nothing else.
     let socket = place.join("open/submit.sock").display().to_string();
     let queue = it::run("curl", &["-s", "--unix-socket", &socket, "http://waypost/v1/queue"]);
-    assert!(said(&queue).contains("there is no route"), "{}", said(&queue));
+    assert!(said(&queue).contains("unknown route"), "{}", said(&queue));
     office.waypost.stop();
     let (code, text) = as_nobody(&place, &[to], "Subject: down\n\n\n");
     assert!(code == Some(75) && text.contains("hint:"), "{code:?} {text}");

@@ -75,7 +75,7 @@ fn a_target_that_never_answers_holds_a_stop_for_the_grace_only() {
     far.send("you@mute.test", "to the wall.");
     wait_for("both to be under way", || (begun.load(Ordering::SeqCst) == 1 && mute.connections() == 1).then_some(()));
     far.waypost.stop();
-    far.waypost.wait_for_line(&["deliveries under way were cut", "cut=1", "grace_s=1"]);
+    far.waypost.wait_for_line(&["deliveries were interrupted", "cut=1", "grace_s=1"]);
     let list = far.waypost.json(&["queue", "list"]);
     assert!(list["messages"].as_array().unwrap().iter().all(|m| m["recipients"][0]["state"] == "waiting"), "{list}");
 }

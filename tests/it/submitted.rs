@@ -35,7 +35,7 @@ fn a_report_to_an_account_without_an_alias_reaches_the_postmaster() {
     let waypost = Waypost::started(&lab, "foo@inbox.test", "postmaster = \"me@example.test\"\n");
     let added = waypost.json(&["account", "add", "ann@example.test"]);
     let warnings = added["warnings"].to_string();
-    assert!(warnings.contains("no alias has the address ann@example.test") && warnings.contains("waypost alias add"), "{warnings}");
+    assert!(warnings.contains("there is no alias for ann@example.test") && warnings.contains("waypost alias add"), "{warnings}");
     let mut ann = waypost.logged_in("ann@example.test", added["password"].as_str().unwrap());
     ann.taken("ann@example.test", "you@nowhere.test", "From: ann@example.test\r\nSubject: into the void\r\n\r\n");
     let report = far.wait_for("Subject: into the void");

@@ -4,7 +4,7 @@
 
 #![allow(clippy::expect_used)]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -12,8 +12,11 @@ const FILE_LINES_WARN: usize = 400;
 const FILE_LINES_MAX: usize = 600;
 const FUNCTION_LINES_MAX: usize = 70;
 
+/// The wings of mta and what stands beside them, upper ones first: each may import those after it, and none before it.
+const WINGS: [&str; 10] = ["server", "receive", "accept", "queue", "deliver", "reporting", "notify", "context", "settings", "support"];
+
 /// Crates that know no clock, file system, socket or runtime.
-const PURE: [&str; 6] = ["mail", "smtp", "sasl", "directory", "policy", "reports"];
+const PURE: [&str; 7] = ["mail", "smtp", "sasl", "directory", "policy", "reports", "dns_plan"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests are a folder of the checkout").to_owned()
@@ -246,6 +249,74 @@ fn pure_crates_touch_nothing() {
     none(offenders, "crates without IO that reach out");
 }
 
+/// The wing of mta that a source file belongs to, by its path below `src`.
+fn wing(path: &str) -> Option<usize> {
+    let name = path.split_once("/src/")?.1.split(['/', '.']).next()?;
+    WINGS.iter().position(|wing| *wing == name)
+}
+
+/// The imports of a file that go to an upper wing, or whose wing cannot be seen, with their lines.
+fn upward_imports(path: &str, text: &str) -> Vec<(usize, String)> {
+    let Some(own) = wing(path) else { return Vec::new() };
+    let of_line = |(number, line): (usize, &str)| -> Vec<(usize, String)> {
+        let code = without_literals(line);
+        let after = code.split("crate::").skip(1);
+        let names = after.map(|rest| rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default().to_owned());
+        let is_upward = |name: &String| WINGS.iter().position(|wing| wing == name).is_none_or(|imported| imported < own);
+        names.filter(is_upward).map(|_| (number, line.trim().to_owned())).collect()
+    };
+    own_lines(text).flat_map(of_line).collect()
+}
+
+#[test]
+fn imports_between_the_wings_of_mta_go_one_way() {
+    let of_file = |(path, text): (String, String)| -> Vec<String> {
+        upward_imports(&path, &text).into_iter().map(|(line, import)| format!("{path}:{line}: {import}")).collect()
+    };
+    let all = sources(&["crates/mta/src"]);
+    let strays = all.iter().map(|(path, _)| path).filter(|path| wing(path).is_none() && !path.ends_with("/lib.rs")).cloned();
+    none(strays.collect(), "files of mta outside of the wings");
+    none(all.into_iter().flat_map(of_file).collect(), &format!("imports to an upper wing (the order is {})", WINGS.join(" > ")));
+}
+
+/// The types that a source file declares, with their lines. Associated types are not.
+fn declared_types(text: &str) -> Vec<(usize, String)> {
+    let of_line = |(number, line): (usize, &str)| {
+        let bare = without_literals(line);
+        let is_visibility = |word: &&str| matches!(*word, "pub" | "in" | "crate" | "unsafe") || word.ends_with(')');
+        let words = bare.split([' ', '<', '(', '{', ';', ':', '=']).filter(|word| !word.is_empty());
+        let mut words = words.skip_while(is_visibility);
+        let is_type = match words.next()? {
+            "struct" | "enum" | "trait" | "union" => true,
+            "type" => !line.starts_with(' '),
+            _ => false,
+        };
+        if is_type { Some((number, words.next()?.to_owned())) } else { None }
+    };
+    own_lines(text).filter_map(of_line).collect()
+}
+
+/// The names that stand twice among the declarations (crate, place, name), each with all its places.
+fn twice(declared: &[(String, String, String)]) -> Vec<String> {
+    let mut places: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+    for (of_crate, place, name) in declared {
+        places.entry((of_crate, name)).or_default().push(place);
+    }
+    let several = places.into_iter().filter(|(_, places)| places.len() > 1);
+    several.map(|((_, name), places)| format!("{name}: {}", places.join(", "))).collect()
+}
+
+#[test]
+fn a_type_name_stands_once_in_a_crate() {
+    let is_test = |path: &str| path.ends_with("tests.rs") || path.contains("/tests/");
+    let mut declared = Vec::new();
+    for (path, text) in crate_sources().into_iter().filter(|(path, _)| !is_test(path)) {
+        let of_crate = path.split("/src/").next().unwrap_or_default().to_owned();
+        declared.extend(declared_types(&text).into_iter().map(|(line, name)| (of_crate.clone(), format!("{path}:{line}"), name)));
+    }
+    none(twice(&declared), "type names that stand twice in a crate");
+}
+
 #[test]
 fn links_in_documents_lead_somewhere() {
     let top = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"].map(|name| root().join(name));
@@ -278,5 +349,14 @@ fn the_checks_see_what_they_look_for() {
     assert_eq!(long_functions(&text, 12), [(2, 15)]);
     assert_eq!(long_functions(&text, 15), []);
     assert_eq!(rfcs("RFC 5321 s.4.5.2, RFC 3464 and RFCs"), BTreeSet::from([3464, 5321]));
+    let file = "//! crate::receive is above.\nuse crate::queue::x;\nuse crate::support::y;\nfn f() { crate::receive::g() }\n#[cfg(test)]\nuse crate::accept::z;\n";
+    let found = upward_imports("crates/mta/src/deliver/lane/worker.rs", file);
+    assert_eq!(found, [(2, "use crate::queue::x;".to_owned()), (4, "fn f() { crate::receive::g() }".to_owned())]);
+    assert_eq!(upward_imports("crates/mta/src/receive/listen.rs", file), []);
+    let types = "pub(crate) struct Seen<'a>(&'a u8);\nenum Read {\nimpl X {\n    type Err = Y;\n// struct No\ntype Line = u8;\n    struct Inner;\npub(in crate::x) trait Says {}\n";
+    let names: Vec<(usize, String)> = declared_types(types);
+    assert_eq!(names, [(1, "Seen"), (2, "Read"), (6, "Line"), (7, "Inner"), (8, "Says")].map(|(line, name)| (line, name.to_owned())));
+    let declared = [("a", "1", "Read"), ("a", "2", "Read"), ("b", "3", "Read")].map(|(c, p, n)| (c.to_owned(), p.to_owned(), n.to_owned()));
+    assert_eq!(twice(&declared), ["Read: 1, 2"]);
     assert!(has_word("use tokio::net;", "tokio") && !has_word("use mytokio;", "tokio") && !has_word("fn tokio_like()", "tokio"));
 }

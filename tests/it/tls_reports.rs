@@ -50,7 +50,7 @@ impl Reporter {
 
     fn with_zones(lab: &Lab, records: &str, reports: &str, zones: &[(&str, &str)]) -> Self {
         let extra = format!(
-            "[forward]\ndomain = \"fwd.example.test\"\nmode = \"queue\"\nunauthenticated = \"accept\"\n[delivery]\nloopback = true\nhost_pause_s = 1\nkeep_s = 0\n\
+            "[forward]\ndomain = \"fwd.example.test\"\nmode = \"queue\"\nunauthenticated = \"accept\"\n[delivery]\nloopback = true\nhost_pause_s = 1\nidle_timeout_s = 0\n\
              [tls]\nextra_authorities = \"authority.pem\"\n[dns]\nservers = [\"{}:{}\"]\nvalidate = \"upstream\"\n[reports]\nevery = \"3s\"\n{reports}",
             lab.address(54),
             it::DNS_PORT
@@ -314,7 +314,7 @@ fn a_report_goes_over_https_and_is_tried_again() {
     reporter.send("you@far.test");
     wait_within(SOON, "a second try", || (host.posted().len() > 1).then_some(()));
     host.takes(Takes::With("201 Created"));
-    reporter.says(&["report of TLS delivered", "domain=far.test"]);
+    reporter.says(&["TLS report delivered", "domain=far.test"]);
     let posted = host.posted();
     let (first, last) = (&posted[0], posted.last().unwrap());
     assert_eq!(first, last, "the same report, with the same id");
@@ -397,9 +397,9 @@ fn hostile_receivers_of_reports_cost_little() {
         reporter.send(&format!("you@{name}.test"));
         inbox.wait_for(&format!("to you@{name}.test."));
     }
-    reporter.says(&["a report of TLS could not be sent", "domain=private.test", "no address that may be asked"]);
-    reporter.says(&["a report of TLS could not be sent", "domain=stranger.test", "TLS with reports.stranger.test failed"]);
-    reporter.says(&["report of TLS delivered", "domain=huge.test"]);
+    reporter.says(&["TLS report could not be sent", "domain=private.test", "no address that may be asked"]);
+    reporter.says(&["TLS report could not be sent", "domain=stranger.test", "TLS with reports.stranger.test failed"]);
+    reporter.says(&["TLS report delivered", "domain=huge.test"]);
     wait_within(SOON, "the slow host to be asked", || (slow.connections() > 0).then_some(()));
     wait_within(SOON, "the five of a thousand", || (reports(&rua, "many.test").len() == 5).then_some(()));
     // Who is slow keeps no other waiting: what comes later is reported while the slow host still has its report.
@@ -423,12 +423,12 @@ fn reports_can_be_turned_off_and_need_a_key() {
     inbox.wait_for("to you@far.test.");
     reporter.waypost.configure(|config| config.remove("reports.tls").set("forward.domain", "other.example.test"));
     reporter.waypost.hang_up();
-    reporter.waypost.wait_for_log("is in force");
+    reporter.waypost.wait_for_log("is in effect");
     reporter.send("them@far.test");
     wait_within(SOON, "a word on the missing key", || {
-        reporter.waypost.log().contains("no report of TLS: other.example.test has no DKIM key to sign it").then_some(())
+        reporter.waypost.log().contains("no TLS report: other.example.test has no DKIM key to sign it").then_some(())
     });
     // Of the first message nothing was counted: there is one report at most, and that was not sent.
-    assert_eq!(reporter.waypost.log().matches("no report of TLS").count(), 1);
+    assert_eq!(reporter.waypost.log().matches("no TLS report").count(), 1);
     assert!(rua.messages().is_empty());
 }

@@ -43,9 +43,9 @@ impl Config {
             .set_default("dns.servers", at(lab.address(53), DNS_PORT))
             .set_default("dns.validate", "off")
             .set_default("dns.port", i64::from(DNS_PORT))
-            .set_default("dns.resolvers", Vec::<String>::new())
+            .set_default("dns.public_resolvers", Vec::<String>::new())
             .set_default("delivery.port", i64::from(MX_PORT))
-            .set_default("delivery.policy_port", i64::from(POLICY_PORT))
+            .set_default("delivery.mta_sts_port", i64::from(POLICY_PORT))
             .set_default("delivery.ipv6", false);
         config
     }

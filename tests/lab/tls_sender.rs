@@ -25,7 +25,7 @@ impl TlsSender {
         let servers = unbound.as_ref().map_or(String::new(), |unbound| format!("servers = [\"{}:{}\"]\n", unbound.address, DNS_PORT));
         let word = if validate == "unbound" { "auto" } else { validate };
         let options = format!(
-            "[delivery]\nloopback = true\nhost_pause_s = 1\nkeep_s = 0\n[tls]\nextra_authorities = \"authority.pem\"\n[dns]\n{servers}validate = \"{word}\"\ntrust_anchor = \"{}\"\n",
+            "[delivery]\nloopback = true\nhost_pause_s = 1\nidle_timeout_s = 0\n[tls]\nextra_authorities = \"authority.pem\"\n[dns]\n{servers}validate = \"{word}\"\ntrust_anchor = \"{}\"\n",
             anchor.display()
         );
         let waypost = Waypost::started(lab, "me@inbox.test", &options);

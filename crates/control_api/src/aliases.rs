@@ -1,4 +1,4 @@
-//! `/v1/aliases`: what addresses lead to.
+//! `/v1/aliases`: aliases and their targets.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use crate::extract::{Body, Params, parsed, parsed_name};
 use crate::pauses::pauses_of;
 use crate::targets::TargetChecker;
 
-/// The list is written in pieces of about this many octets.
+/// Size of the pieces in which the list is written, in octets.
 const PIECE_BYTES: usize = 32 * 1024;
 
 fn view(directory: &Directory, alias: &Alias) -> AliasView {
@@ -49,11 +49,11 @@ pub(crate) async fn list(State(live): State<Arc<LiveDirectory>>, Params(filter):
     Ok(([(CONTENT_TYPE, "application/json")], axum::body::Body::new(body)).into_response())
 }
 
-/// The list is written piece by piece: with very many aliases, all of it would be more memory than the directory.
+/// The list, written piece by piece: as a whole, it could take more memory than the directory.
 struct AliasList {
     directory: Arc<Directory>,
     domain: Option<Domain>,
-    /// The place of the next alias; nothing at the end.
+    /// The position of the next alias; `None` at the end.
     next: Option<usize>,
     is_first: bool,
 }
@@ -93,10 +93,8 @@ impl hyper::body::Body for AliasList {
     }
 }
 
-/// What of the virtual file is not in force.
+/// Returns the lines of the virtual file that are not in effect.
 pub(crate) async fn virtual_file(State(live): State<Arc<LiveDirectory>>) -> Json<VirtualFileView> {
-    // The file as it is now, not as it was at the last question.
-    drop(live.current());
     Json(live.virtual_faults().map_or_else(VirtualFileView::default, |faults| VirtualFileView {
         path: Some(faults.path.display().to_string()),
         unread: faults.whole,
@@ -104,8 +102,8 @@ pub(crate) async fn virtual_file(State(live): State<Arc<LiveDirectory>>) -> Json
     }))
 }
 
-/// Reads an alias as people write it.
-pub(crate) fn read(source: &str, targets: &[String]) -> Result<Alias, ApiError> {
+/// Parses an alias as operators write it.
+pub(crate) fn parse(source: &str, targets: &[String]) -> Result<Alias, ApiError> {
     const WHAT: &str = "an address (me@example.com) or a catch-all (@example.com)";
     std::iter::once(source).chain(targets.iter().map(String::as_str)).try_for_each(refuse_wildcard)?;
     Ok(Alias {
@@ -116,11 +114,11 @@ pub(crate) fn read(source: &str, targets: &[String]) -> Result<Alias, ApiError> 
     })
 }
 
-/// Who writes `*@example.com` means all of the domain, and would get the address of a user called `*`.
+/// Refuses `*@example.com`: it means the whole domain, but is the address of a user called `*`.
 pub(crate) fn refuse_wildcard(text: &str) -> Result<(), ApiError> {
     match text.strip_prefix("*@") {
-        Some(domain) => Err(ApiError::bad(format!("`{text}` would be the address of a user called `*`"))
-            .hint(format!("every address of the domain is written @{domain}"))),
+        Some(domain) => Err(ApiError::bad(format!("`{text}` is the address of a user called `*`"))
+            .hint(format!("for every address of the domain, use @{domain}"))),
         None => Ok(()),
     }
 }
@@ -130,14 +128,15 @@ pub(crate) async fn add(
     State(checker): State<TargetChecker>,
     Body(new): Body<NewAlias>,
 ) -> Result<Json<Changed>, ApiError> {
-    let alias = read(&new.source, &new.targets)?;
+    let alias = parse(&new.source, &new.targets)?;
     let edit = editor.begin().await;
     let directory = edit.directory();
     if let Some(old) = directory.lookup(&alias.source.to_string()).filter(|old| old.origin == Origin::Database)
         && !new.replace
     {
-        return Err(ApiError::conflict(format!("there is already an alias {} → {}", old.source, targets(old)))
-            .hint("to replace it, run the command again with --replace"));
+        return Err(
+            ApiError::conflict(format!("the alias already exists: {} → {}", old.source, targets(old))).hint("to replace it, use --replace")
+        );
     }
     check_alias(&directory, &alias)?;
     let said = format!("{} → {}", alias.source, targets(&alias));
@@ -155,8 +154,8 @@ pub(crate) fn targets(alias: &Alias) -> String {
 fn refuse_file(alias: &Alias) -> Result<(), ApiError> {
     match alias.origin {
         Origin::Database => Ok(()),
-        Origin::File => Err(ApiError::conflict(format!("{} stands in the virtual file", alias.source))
-            .hint("change it there; the file is read at once. Or add an alias here, which goes before the file")),
+        Origin::File => Err(ApiError::conflict(format!("{} is defined in the virtual file", alias.source))
+            .hint("change it there, which takes effect at once; or add an alias here, which takes precedence over the file")),
     }
 }
 
@@ -175,10 +174,10 @@ pub(crate) async fn enable(
     }
     let word = if enable.enabled { "enabled" } else { "disabled" };
     let change = DirectoryChange::EnableAlias(source.clone(), enable.enabled);
-    Ok(Json(edit.commit(format!("{source} is {word}"), vec![change]).await?))
+    Ok(Json(edit.commit(format!("{word} {source}"), vec![change]).await?))
 }
 
-/// Sets what it does with mail that would not survive forwarding; of aliases in the virtual file too.
+/// Sets what an alias does with mail that would fail DMARC after forwarding; also for aliases of the virtual file.
 pub(crate) async fn set_strict_domain(
     State(editor): State<DirectoryEditor>,
     Path(source): Path<String>,
@@ -188,8 +187,8 @@ pub(crate) async fn set_strict_domain(
     let setting: Option<StrictDomain> = new.strict_domain.map(|word| parsed("a setting", &word)).transpose()?;
     let edit = editor.begin().await;
     existing(&edit.directory(), &source)?;
-    let what = setting.map_or_else(|| "what the configuration says".to_owned(), |setting| setting.to_string());
-    let changed = format!("{source}: {what}, for mail of strict domains");
+    let what = setting.map_or_else(|| "as configured".to_owned(), |setting| setting.to_string());
+    let changed = format!("{source}: mail of strict domains: {what}");
     Ok(Json(edit.commit(changed, vec![DirectoryChange::SetStrictDomain(source, setting)]).await?))
 }
 
@@ -200,7 +199,7 @@ pub(crate) async fn remove(State(editor): State<DirectoryEditor>, Path(source): 
     refuse_file(existing(&directory, &source)?)?;
     Ok(Json(
         edit.commit(
-            format!("{source} is removed"),
+            format!("removed {source}"),
             vec![DirectoryChange::SetStrictDomain(source.clone(), None), DirectoryChange::RemoveAlias(source)],
         )
         .await?,
@@ -225,10 +224,10 @@ pub(crate) async fn test(
         doubts: Vec::new(),
     };
     match directory.explain(&address) {
-        // A foreign address expands to itself, but mail for it is not taken here.
-        Ok(_) if !answer.hosted => answer
-            .failed
-            .push(FailedTarget { address: address.to_string(), reason: format!("{} is not a domain of this server", address.domain) }),
+        // A foreign address expands to itself, but mail to it is refused.
+        Ok(_) if !answer.hosted => {
+            answer.failed.push(FailedTarget { address: address.to_string(), reason: format!("{} is not hosted here", address.domain) })
+        }
         Ok(expansion) => {
             let targets: Vec<Target> = expansion.targets.iter().cloned().map(Target::Address).collect();
             answer.doubts = checker.look_at(&targets).await.iter().map(ToString::to_string).collect();

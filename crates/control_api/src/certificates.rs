@@ -1,6 +1,6 @@
-//! `/v1/certificates`: what is shown to clients, and how the orders stand.
+//! `/v1/certificates`: certificates in use, and the state of orders.
 //!
-//! Invariant: a key never leaves the server, nor its path's content.
+//! Invariant: a private key never leaves the server.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,8 +8,8 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use mail::Domain;
-use net::acme::{Outcome, forget, has_order, next_key_digest, states};
-use net::{Clock, InUse, Origin};
+use net::acme::{RenewalResult, forget, has_order, next_key_digest, states};
+use net::{Clock, CertificateInUse, CertificateOrigin};
 use tokio::task::spawn_blocking;
 
 use crate::api::{CertificateView, CertificatesView, LeftOutView, OrderView, Renewal, RenewalDone, RenewalOutcome};
@@ -18,28 +18,28 @@ use crate::control::{Control, ControlError};
 use crate::error::ApiError;
 use crate::extract::Body;
 
-/// A request for a renewal waits so long for the authority.
+/// Maximum time that a request waits for the CA.
 const RENEWAL_WITHIN: Duration = Duration::from_secs(50);
 
 impl CertificateDir {
-    /// Whether an order for this domain is kept.
+    /// Whether this domain has a certificate order.
     pub async fn has_order(&self, domain: &Domain) -> bool {
         let (directory, domain) = (self.0.clone(), domain.clone());
         spawn_blocking(move || has_order(&directory, &domain)).await.unwrap_or(false)
     }
 
-    /// Removes the certificate and the order of a domain that is gone; a failure is logged.
+    /// Removes certificate and order of a removed domain; a failure is logged.
     pub async fn forget(&self, domain: Domain) {
         let (directory, name) = (self.0.clone(), domain.clone());
         let done = spawn_blocking(move || forget(&directory, &name)).await.unwrap_or_else(|e| Err(std::io::Error::other(e)));
         if let Err(error) = done {
-            tracing::warn!(%error, %domain, "the certificate of a domain that is gone cannot be removed");
+            tracing::warn!(%error, %domain, "cannot remove the certificate of a removed domain");
         }
     }
 }
 
-fn view(in_use: InUse) -> CertificateView {
-    let directory = in_use.files.certificate.parent().filter(|_| in_use.origin == Origin::Issued);
+fn view(in_use: CertificateInUse) -> CertificateView {
+    let directory = in_use.files.certificate.parent().filter(|_| in_use.origin == CertificateOrigin::Issued);
     let name = directory.and_then(|dir| dir.file_name()).map(|name| name.to_string_lossy().into_owned());
     let next_spki_sha256 = directory.and_then(next_key_digest);
     let leaf = in_use.leaf;
@@ -71,7 +71,7 @@ pub(crate) async fn list(
         Ok::<_, String>((in_use, states(&directory.0)))
     });
     let read = read.await.unwrap_or_else(|e| Err(e.to_string()));
-    let (certificates, orders) = read.map_err(|e| ApiError::internal(e).hint("correct the file, or its place under [tls]"))?;
+    let (certificates, orders) = read.map_err(|e| ApiError::internal(e).hint("correct the file, or its path under [tls]"))?;
     let orders = orders.into_iter().map(|(name, state)| OrderView {
         name,
         authority: state.directory,
@@ -88,15 +88,15 @@ pub(crate) async fn list(
 }
 
 pub(crate) async fn renew(State(control): State<Arc<dyn Control>>, Body(asked): Body<Renewal>) -> Result<Json<RenewalDone>, ApiError> {
-    tracing::info!(name = asked.name, force = asked.force, "certificates are renewed, by request");
+    tracing::info!(name = asked.name, force = asked.force, "certificate renewal requested by the operator");
     let done = match tokio::time::timeout(RENEWAL_WITHIN, control.renew(asked.name, asked.force)).await {
         Err(_) => return Ok(Json(RenewalDone { is_over: false, outcomes: Vec::new() })),
         Ok(done) => done.map_err(|error| match error {
-            ControlError::NotRunning => ApiError::conflict("no server runs that orders certificates")
+            ControlError::NotRunning => ApiError::conflict("no running server orders certificates")
                 .hint("set enabled = true under [acme], then: waypost reload (or start the server: waypost serve)"),
             ControlError::Failed(why) => ApiError::internal(why),
         })?,
     };
-    let outcome = |o: Outcome| RenewalOutcome { name: o.name, is_well: o.result.is_ok(), text: o.result.unwrap_or_else(|e| e) };
+    let outcome = |o: RenewalResult| RenewalOutcome { name: o.name, is_well: o.result.is_ok(), text: o.result.unwrap_or_else(|e| e) };
     Ok(Json(RenewalDone { is_over: true, outcomes: done.into_iter().map(outcome).collect() }))
 }

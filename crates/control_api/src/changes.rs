@@ -1,6 +1,6 @@
-//! How a change of the directory is made: checked against the snapshot in force, stored, put in force.
+//! Changes of the directory: checked against the current snapshot, stored, put into effect.
 //!
-//! Invariant: what would lead mail in a circle is never stored.
+//! Invariant: a change that makes a loop of aliases is never stored.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use crate::api::Changed;
 use crate::error::ApiError;
 
-/// Changes the directory, one change at a time: two that are sound by themselves can make a circle together.
+/// Changes the directory, one change at a time: two changes that are valid alone can make a loop together.
 #[derive(Clone)]
 pub(crate) struct DirectoryEditor {
     store: Store,
@@ -27,13 +27,13 @@ impl DirectoryEditor {
         Self { store, live, changing: Arc::default() }
     }
 
-    /// Waits for its turn. No other change begins before the edit is dropped.
+    /// Waits for other changes to end, and keeps them out until the edit is dropped.
     pub async fn begin(&self) -> DirectoryEdit<'_> {
         DirectoryEdit { store: &self.store, live: &self.live, _turn: self.changing.lock().await }
     }
 }
 
-/// One change under way.
+/// A change in progress.
 pub(crate) struct DirectoryEdit<'a> {
     store: &'a Store,
     live: &'a LiveDirectory,
@@ -41,17 +41,17 @@ pub(crate) struct DirectoryEdit<'a> {
 }
 
 impl DirectoryEdit<'_> {
-    /// Returns the directory in force.
+    /// Returns the current snapshot.
     pub fn directory(&self) -> Arc<Directory> {
         self.live.current()
     }
 
-    /// Returns what the store holds, without the virtual file.
+    /// Returns the contents of the store, without the virtual file.
     pub async fn stored(&self, delimiters: String) -> Result<Contents, ApiError> {
         Ok(self.store.directory(delimiters).await?)
     }
 
-    /// Stores changes and puts them in force.
+    /// Stores changes and puts them into effect.
     pub async fn commit(&self, changed: impl Into<String>, changes: Vec<DirectoryChange>) -> Result<Changed, ApiError> {
         let scope = ChangeScope::of(&changes);
         let before: HashSet<String> = scope.problems(&self.live.current()).iter().map(Problem::to_string).collect();
@@ -60,12 +60,12 @@ impl DirectoryEdit<'_> {
         let after = scope.problems(&self.live.current());
         let warnings = after.iter().map(Problem::to_string).filter(|text| !before.contains(text)).collect();
         let changed = changed.into();
-        tracing::info!(changed, "the directory was changed");
+        tracing::info!(changed, "directory changed");
         Ok(Changed { changed, warnings })
     }
 }
 
-/// Which aliases a change can make right or wrong.
+/// The aliases that a change can affect.
 enum ChangeScope {
     All,
     Around(Vec<AliasSource>),
@@ -98,13 +98,13 @@ pub(crate) fn problem_texts(directory: &Directory) -> HashSet<String> {
     directory.problems().iter().map(Problem::to_string).collect()
 }
 
-/// Whether the alias may be added or enabled; a cycle is told with its path.
+/// Checks whether the alias may be added or enabled; the error for a loop contains its path.
 pub(crate) fn check_alias(directory: &Directory, alias: &Alias) -> Result<(), ApiError> {
-    directory.check_added(alias).map_err(|problem| told(&with_alias(directory, alias), &problem))
+    directory.check_added(alias).map_err(|problem| problem_error(&with_alias(directory, alias), &problem))
 }
 
-/// The error for a problem of this directory.
-pub(crate) fn told(directory: &Directory, problem: &Problem) -> ApiError {
+/// Converts a problem of this directory; the error for a loop contains its path.
+pub(crate) fn problem_error(directory: &Directory, problem: &Problem) -> ApiError {
     let mut error = ApiError::of_problem(problem);
     if let Problem::Cycle { alias, through } = problem
         && let Some(path) = cycle_path(directory, through)
@@ -114,14 +114,14 @@ pub(crate) fn told(directory: &Directory, problem: &Problem) -> ApiError {
     error
 }
 
-/// The directory as it would be with this alias.
+/// Returns the directory with this alias added.
 fn with_alias(directory: &Directory, alias: &Alias) -> Directory {
     let mut contents: Contents = directory.contents().clone();
     contents.aliases.put(alias.clone());
     Directory::new(contents)
 }
 
-/// `a@example.com → b@example.com → a@example.com`.
+/// Returns the path of a loop: `a@example.com → b@example.com → a@example.com`.
 fn cycle_path(directory: &Directory, through: &Mailbox) -> Option<String> {
     let expansion = directory.explain(through).ok()?;
     let mut results: HashMap<String, &[Mailbox]> = HashMap::new();
@@ -146,9 +146,9 @@ fn search(results: &HashMap<String, &[Mailbox]>, goal: &Mailbox, path: &mut Vec<
     false
 }
 
-/// The alias in force under this source.
+/// Returns the alias of this source.
 pub(crate) fn existing<'a>(directory: &'a Directory, source: &AliasSource) -> Result<&'a Alias, ApiError> {
     directory
         .lookup(&source.to_string())
-        .ok_or_else(|| ApiError::missing(format!("there is no alias {source}")).hint("waypost alias list shows what there is"))
+        .ok_or_else(|| ApiError::missing(format!("no such alias: {source}")).hint("waypost alias list shows all aliases"))
 }

@@ -32,7 +32,7 @@ pub struct ApiContext {
     pub clock: Clock,
     /// DNS; `None` where it cannot be used.
     pub resolver: Option<Resolver>,
-    /// What reports by others are compared with.
+    /// Facts that classify reports by other servers.
     pub report_facts: ReportFacts,
     /// Where issued certificates and the state of their orders are kept.
     pub certificates: PathBuf,

@@ -1,4 +1,4 @@
-//! `/v1/domains`: the domains that this server takes mail for.
+//! `/v1/domains`: the hosted domains.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -31,14 +31,14 @@ pub(crate) async fn list(State(live): State<Arc<LiveDirectory>>) -> Json<Vec<Dom
 pub(crate) async fn add(State(editor): State<DirectoryEditor>, Body(new): Body<NewDomain>) -> Result<Json<Changed>, ApiError> {
     let domain: Domain = parsed("a domain", &new.name)?;
     if domain.address().is_some() || !domain.is_fully_qualified() {
-        return Err(ApiError::bad(format!("`{domain}` is not a full domain name")).hint("a name such as example.com is needed"));
+        return Err(ApiError::bad(format!("`{domain}` is not a full domain name")).hint("use a name such as example.com"));
     }
     let edit = editor.begin().await;
     if edit.directory().hosted(&domain).is_some() {
-        return Err(ApiError::conflict(format!("{domain} is hosted here already")));
+        return Err(ApiError::conflict(format!("{domain} is already hosted here")));
     }
-    let changed = format!("{domain} is hosted here");
-    let unsigned = format!("mail from {domain} is not signed yet; make its DKIM keys: waypost key add {domain}");
+    let changed = format!("added {domain}");
+    let unsigned = format!("mail from {domain} is not signed yet; create its DKIM keys: waypost key add {domain}");
     let has_keys = edit.directory().signing_keys(&domain).next().is_some();
     let mut done = edit.commit(changed, vec![DirectoryChange::AddDomain(domain)]).await?;
     if !has_keys {
@@ -63,7 +63,7 @@ pub(crate) async fn remove(
     let aliases: Vec<_> = stored.aliases.iter().filter(|alias| *alias.source.domain() == domain).collect();
     if !aliases.is_empty() && !how.with_aliases && !how.everything {
         return Err(ApiError::conflict(format!("{domain} has {} aliases", aliases.len())).hint(format!(
-            "to remove them too: waypost domain remove {domain} --with-aliases; with accounts, keys and certificate: --everything"
+            "to remove them too: waypost domain remove {domain} --with-aliases; also accounts, keys and certificate: --everything"
         )));
     }
     let mut changes: Vec<_> = aliases.iter().map(|alias| DirectoryChange::RemoveAlias(alias.source.clone())).collect();
@@ -73,32 +73,32 @@ pub(crate) async fn remove(
     if how.everything {
         changes.extend(left.changes());
     }
-    let mut done = edit.commit(format!("{domain} is no longer hosted here"), changes).await?;
+    let mut done = edit.commit(format!("removed {domain}"), changes).await?;
     if how.everything {
-        done.changed.push_str(&left.gone());
+        done.changed.push_str(&left.removed());
         if left.certificate {
             certificates.forget(domain.clone()).await;
         }
     } else {
         done.warnings.extend(left.warnings());
     }
-    done.warnings.push(format!("take its DNS records away that name this server, MX above all: mail to {domain} is refused here now"));
+    done.warnings.push(format!("remove its DNS records that name this server, above all MX: this server now refuses mail to {domain}"));
     Ok(Json(done))
 }
 
-/// What belongs to a domain beside its aliases.
+/// What belongs to a domain in addition to its aliases.
 struct LeftOver {
     domain: Domain,
     accounts: Vec<Mailbox>,
     keys: Vec<SigningKey>,
-    /// Whether a certificate is kept for it.
+    /// Whether it has a certificate order.
     certificate: bool,
 }
 
 impl LeftOver {
     fn of(directory: &Directory, domain: &Domain, facts: &ReportFacts, has_certificate: bool) -> Self {
         let contents = directory.contents();
-        // What forwards leave under is needed for all domains.
+        // The keys of the forwarding domain are needed for all domains.
         let is_forwarding = facts.forwarding == *domain;
         Self {
             domain: domain.clone(),
@@ -113,12 +113,12 @@ impl LeftOver {
         accounts.chain(self.keys.iter().map(|key| DirectoryChange::RemoveKey(key.domain.clone(), key.selector.clone()))).collect()
     }
 
-    fn gone(&self) -> String {
+    fn removed(&self) -> String {
         let accounts = self.accounts.iter().map(|login| format!("account {login}"));
         let keys = self.keys.iter().map(|key| format!("DKIM key {}", key.selector));
-        let certificate = self.certificate.then(|| "the order of its certificate".to_owned());
-        let gone: Vec<String> = accounts.chain(keys).chain(certificate).collect();
-        if gone.is_empty() { String::new() } else { format!("; removed with it: {}", gone.join(", ")) }
+        let certificate = self.certificate.then(|| "its certificate order".to_owned());
+        let removed: Vec<String> = accounts.chain(keys).chain(certificate).collect();
+        if removed.is_empty() { String::new() } else { format!(", with {}", removed.join(", ")) }
     }
 
     fn warnings(&self) -> Vec<String> {
@@ -126,15 +126,15 @@ impl LeftOver {
         let mut warnings: Vec<String> = self
             .accounts
             .iter()
-            .map(|login| format!("the account {login} is left, and can log in and send: waypost account remove {login}"))
+            .map(|login| format!("account {login} remains, and can still log in and send; to remove it: waypost account remove {login}"))
             .collect();
         if !self.keys.is_empty() {
             let selectors: Vec<&str> = self.keys.iter().map(|key| key.selector.as_str()).collect();
-            warnings.push(format!("its DKIM keys {} are left: waypost key remove {domain}", selectors.join(", ")));
+            warnings.push(format!("its DKIM keys {} remain; to remove them: waypost key remove {domain}", selectors.join(", ")));
         }
         if self.certificate {
             warnings.push(format!(
-                "the certificate for its names is left, and is not renewed; waypost domain remove {domain} --everything takes all away"
+                "the certificate for its names remains but is not renewed; waypost domain remove --everything removes it too"
             ));
         }
         warnings
@@ -143,7 +143,9 @@ impl LeftOver {
 
 fn not_stored(directory: &Directory, domain: &Domain) -> ApiError {
     match directory.hosted(domain) {
-        Some(_) => ApiError::conflict(format!("{domain} stands in the virtual file")).hint("remove it there; the file is read at once"),
-        None => ApiError::missing(format!("{domain} is not hosted here")).hint("waypost domain list shows what is"),
+        Some(_) => {
+            ApiError::conflict(format!("{domain} is defined in the virtual file")).hint("remove it there, which takes effect at once")
+        }
+        None => ApiError::missing(format!("{domain} is not hosted here")).hint("waypost domain list shows the hosted domains"),
     }
 }

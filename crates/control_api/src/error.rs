@@ -1,6 +1,6 @@
-//! What the API says when it says no.
+//! Errors of the API.
 //!
-//! Invariant: an error names what happened and, where there is something to do, what to do next.
+//! Invariant: an error says what failed and, if there is one, the remedy.
 
 use axum::Json;
 use axum::http::StatusCode;
@@ -12,14 +12,14 @@ use store::StoreError;
 
 use crate::api::Failure;
 
-/// An answer that is no success.
+/// An error response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiError {
     /// The HTTP status.
     pub status: StatusCode,
-    /// What happened and why.
+    /// What failed, and why.
     pub error: String,
-    /// What to do next.
+    /// The remedy.
     pub hint: Option<String>,
 }
 
@@ -28,22 +28,22 @@ impl ApiError {
         Self { status, error: error.into(), hint: None }
     }
 
-    /// What was asked for cannot be understood.
+    /// The request is invalid.
     pub(crate) fn bad(error: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, error)
     }
 
-    /// It contradicts what is there.
+    /// The request contradicts the present state.
     pub(crate) fn conflict(error: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, error)
     }
 
-    /// It is not there.
+    /// The object does not exist.
     pub(crate) fn missing(error: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, error)
     }
 
-    /// A fault of ours.
+    /// The server failed.
     pub(crate) fn internal(error: impl Into<String>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, error)
     }
@@ -53,7 +53,7 @@ impl ApiError {
         self
     }
 
-    /// What SMTP would have said.
+    /// Converts an SMTP reply.
     pub(crate) fn of_reply(reply: &Reply) -> Self {
         let code = reply.enhanced.map_or((0, 0), |code| (code.1, code.2));
         let status = match (reply.code, code) {
@@ -68,16 +68,18 @@ impl ApiError {
         Self::new(status, format!("{}{enhanced} {}", reply.code, reply.text()))
     }
 
-    /// A problem of the directory, without the path of a cycle.
+    /// Converts a problem of the directory, without the path of a cycle.
     pub(crate) fn of_problem(problem: &Problem) -> Self {
         let error = problem.to_string();
         match problem {
-            Problem::Cycle { .. } => Self::conflict(error).hint("let one of them lead to a mailbox elsewhere"),
-            Problem::TooDeep { .. } => Self::conflict(error).hint("let the alias lead to the final mailbox directly"),
-            Problem::TooMany { .. } => Self::conflict(error).hint("a mailing list manager serves so many addresses better"),
-            Problem::NotHosted { alias } => Self::conflict(error).hint(format!("host it first: waypost domain add {}", alias.domain())),
+            Problem::Cycle { .. } => Self::conflict(error).hint("change one of them to lead to a mailbox elsewhere"),
+            Problem::TooDeep { .. } => Self::conflict(error).hint("change the alias to lead to the final mailbox directly"),
+            Problem::TooMany { .. } => Self::conflict(error).hint("use a mailing list manager for this number of addresses"),
+            Problem::NotHosted { alias } => {
+                Self::conflict(error).hint(format!("add the domain first: waypost domain add {}", alias.domain()))
+            }
             Problem::Dangling { target, .. } => {
-                Self::conflict(error).hint(format!("add that one first: waypost alias add {target} TARGET"))
+                Self::conflict(error).hint(format!("add that alias first: waypost alias add {target} TARGET"))
             }
             Problem::Duplicate { .. } | Problem::DisabledTarget { .. } => Self::conflict(error),
             Problem::NoTarget { .. } | Problem::MisplacedDomain { .. } => Self::new(StatusCode::UNPROCESSABLE_ENTITY, error),
@@ -92,12 +94,11 @@ impl From<StoreError> for ApiError {
             StoreError::NotFound(_) => Self::missing(text),
             StoreError::Exists(_) | StoreError::Conflict(_) => Self::conflict(text),
             StoreError::Full => {
-                Self::new(StatusCode::INSUFFICIENT_STORAGE, text).hint("free some space on the disk of the data directory and try again")
+                Self::new(StatusCode::INSUFFICIENT_STORAGE, text).hint("free space on the disk of the data directory, then try again")
             }
-            StoreError::Closed => Self::new(StatusCode::SERVICE_UNAVAILABLE, text).hint("try again when the server has started again"),
+            StoreError::Closed => Self::new(StatusCode::SERVICE_UNAVAILABLE, text).hint("try again after the server has restarted"),
             StoreError::Io(_) | StoreError::Corrupt(_) | StoreError::InUse(_) | StoreError::DatabaseLost { .. } => {
-                Self::new(StatusCode::INTERNAL_SERVER_ERROR, text)
-                    .hint("look at the disk and the system's log (dmesg) before anything else")
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, text).hint("first check the disk and the kernel log (dmesg)")
             }
         }
     }
@@ -108,7 +109,7 @@ impl From<DirectoryError> for ApiError {
         match error {
             DirectoryError::Store(error) => error.into(),
             DirectoryError::File(text) => {
-                Self::conflict(text).hint("mend the virtual file or its path; the aliases before it stay in force")
+                Self::conflict(text).hint("correct the virtual file or its path; until then the old aliases stay in effect")
             }
         }
     }
@@ -117,7 +118,7 @@ impl From<DirectoryError> for ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         if self.status.is_server_error() {
-            tracing::error!(error = self.error, "a request to the admin socket failed");
+            tracing::error!(error = self.error, "request to the control API failed");
         }
         (self.status, Json(Failure { error: self.error, hint: self.hint })).into_response()
     }

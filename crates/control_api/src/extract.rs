@@ -1,4 +1,4 @@
-//! Reading requests, so that a bad one gets an answer in the API's own form.
+//! Extractors for requests, whose rejections are errors of the API ([`ApiError`]).
 
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
@@ -21,7 +21,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     }
 }
 
-/// The query of the address.
+/// The query of the URL.
 pub(crate) struct Params<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
@@ -32,23 +32,23 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
     }
 }
 
-/// Reads a name that is to be kept: one that holds a character which nobody sees would never be found again.
+/// Parses a name that will be stored. Refuses invisible characters, since such a name could not be found again.
 pub(crate) fn parsed_name<T: FromStr>(what: &str, text: &str) -> Result<T, ApiError>
 where
     T::Err: std::fmt::Display,
 {
     match invisible_in(text.trim()) {
-        Some(c) => Err(ApiError::bad(unseen(text, c)).hint("type it anew instead of pasting it")),
+        Some(c) => Err(ApiError::bad(unseen(text, c)).hint("type it instead of pasting it")),
         None => parsed(what, text),
     }
 }
 
-/// What is wrong with a name that holds this character.
+/// Describes the invisible character in a name.
 pub(crate) fn unseen(text: &str, c: char) -> String {
-    format!("`{}` holds a character that cannot be seen: U+{:04X}", text.escape_debug(), u32::from(c))
+    format!("`{}` contains an invisible character: U+{:04X}", text.escape_debug(), u32::from(c))
 }
 
-/// Reads a text that people write.
+/// Parses a text that an operator has typed.
 pub(crate) fn parsed<T: FromStr>(what: &str, text: &str) -> Result<T, ApiError>
 where
     T::Err: std::fmt::Display,

@@ -1,6 +1,6 @@
-//! `/v1/held` and `/v1/failed`: mail that a person must look at, and deliveries that failed without anybody having been told.
+//! `/v1/held` and `/v1/failed`: held mail, and deliveries that failed without a DSN.
 //!
-//! Invariant: a held message is released or dropped as a whole, and never twice.
+//! Invariant: a held message is released or dropped as a whole, and only once.
 
 use std::sync::Arc;
 
@@ -24,13 +24,13 @@ pub(crate) async fn list(
 ) -> Result<Json<QueuePage>, ApiError> {
     let Json(mut page) = page(&store, &clock, query, Some(true)).await?;
     for message in &mut page.messages {
-        headline(&store, message).await;
+        add_headline(&store, message).await;
     }
     Ok(Json(page))
 }
 
-/// Adds author and subject. Content that cannot be read is no reason to show no list.
-async fn headline(store: &Store, message: &mut QueuedMessage) {
+/// Adds author and subject, unless the content cannot be read.
+async fn add_headline(store: &Store, message: &mut QueuedMessage) {
     let Ok(id) = message.id.parse() else { return };
     if let Ok(content) = store.content(id).await {
         let headline = Headline::of(content.front());
@@ -38,11 +38,11 @@ async fn headline(store: &Store, message: &mut QueuedMessage) {
     }
 }
 
-async fn held(store: &Store, id: QueueId) -> Result<(), ApiError> {
+async fn check_held(store: &Store, id: QueueId) -> Result<(), ApiError> {
     let filter = ListFilter { after: None, limit: 1, only: Some(id), address: None, held: Some(true) };
     match store.list(filter).await?.pop() {
         Some(_) => Ok(()),
-        None => Err(ApiError::missing(format!("no message {id} is held")).hint("waypost held list shows what is")),
+        None => Err(ApiError::missing(format!("message {id} is not held")).hint("waypost held list shows the held messages")),
     }
 }
 
@@ -51,10 +51,10 @@ pub(crate) async fn show(
     State(clock): State<Clock>,
     Path(id): Path<String>,
 ) -> Result<Json<QueuePage>, ApiError> {
-    held(&store, parsed("a queue id", &id)?).await?;
+    check_held(&store, parsed("a queue ID", &id)?).await?;
     let Json(mut page) = crate::queue::show(State(store.clone()), State(clock), Path(id)).await?;
     for message in &mut page.messages {
-        headline(&store, message).await;
+        add_headline(&store, message).await;
     }
     Ok(Json(page))
 }
@@ -65,21 +65,21 @@ pub(crate) async fn release(
     Path(id): Path<String>,
     Body(how): Body<Release>,
 ) -> Result<Json<Changed>, ApiError> {
-    let id: QueueId = parsed("a queue id", &id)?;
-    held(&store, id).await?;
+    let id: QueueId = parsed("a queue ID", &id)?;
+    check_held(&store, id).await?;
     control.release(id, how.wrapped).await?;
-    tracing::info!(%id, wrapped = how.wrapped, "released, by request");
+    tracing::info!(%id, wrapped = how.wrapped, "held message released by the operator");
     control.retry();
-    let form = if how.wrapped { "within a message of this server" } else { "as it came" };
-    Ok(Json(Changed { changed: format!("message {id} goes on, {form}"), warnings: Vec::new() }))
+    let form = if how.wrapped { "wrapped in a message of this server" } else { "unchanged" };
+    Ok(Json(Changed { changed: format!("released message {id}, {form}"), warnings: Vec::new() }))
 }
 
 pub(crate) async fn remove(State(store): State<Store>, Path(id): Path<String>) -> Result<Json<Changed>, ApiError> {
-    let id: QueueId = parsed("a queue id", &id)?;
-    held(&store, id).await?;
+    let id: QueueId = parsed("a queue ID", &id)?;
+    check_held(&store, id).await?;
     store.remove(id, None).await?;
-    tracing::info!(%id, "held message dropped, by request");
-    Ok(Json(Changed { changed: format!("held message {id} is dropped"), warnings: Vec::new() }))
+    tracing::info!(%id, "held message dropped by the operator");
+    Ok(Json(Changed { changed: format!("dropped held message {id}"), warnings: Vec::new() }))
 }
 
 pub(crate) async fn failed(State(store): State<Store>, Params(query): Params<QueueQuery>) -> Result<Json<Vec<FailedView>>, ApiError> {

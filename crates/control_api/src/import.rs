@@ -1,6 +1,6 @@
-//! `/v1/aliases/import` and `/export`: aliases in the form of Postfix's virtual(5).
+//! `/v1/aliases/import` and `/export`: aliases in the format of Postfix's virtual(5).
 //!
-//! Invariant: all good lines are imported in one change, each other line is named with its reason, and a dry run reports what the import would.
+//! Invariant: all valid lines are imported in one change, every other line is reported with the reason, and a dry run reports what the import would.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use store::DirectoryChange;
 
 use crate::aliases::targets;
 use crate::api::{Export, Import, ImportLine, ImportReport};
-use crate::changes::{DirectoryEditor, problem_texts, told};
+use crate::changes::{DirectoryEditor, problem_error, problem_texts};
 use crate::error::ApiError;
 use crate::extract::{Body, parsed};
 
@@ -25,7 +25,7 @@ pub(crate) async fn import(State(editor): State<DirectoryEditor>, Body(import): 
     let directory = edit.directory();
     let stored = edit.stored(directory.contents().delimiters.clone()).await?;
     let mut plan = plan(&stored, &file, import.replace);
-    let warnings = leave_out_circles(&directory, &mut plan);
+    let warnings = leave_out_loops(&directory, &mut plan);
     let mut report = plan.report;
     report.dry_run = import.dry_run;
     report.warnings.extend(warnings);
@@ -41,25 +41,25 @@ pub(crate) async fn import(State(editor): State<DirectoryEditor>, Body(import): 
         .chain(strict)
         .collect();
     if !import.dry_run && !changes.is_empty() {
-        let changed = format!("{} domains and {} aliases were imported", report.domains.len(), report.added.len());
+        let changed = format!("imported {} domains and {} aliases", report.domains.len(), report.added.len());
         edit.commit(changed, changes).await?;
     }
     Ok(Json(report))
 }
 
-struct Plan {
+struct ImportPlan {
     domains: Vec<Domain>,
     aliases: Vec<(Alias, usize)>,
     report: ImportReport,
 }
 
-fn plan(stored: &Contents, file: &virtual_file::VirtualFile, replace: bool) -> Plan {
+fn plan(stored: &Contents, file: &virtual_file::VirtualFile, replace: bool) -> ImportPlan {
     let mut report = ImportReport::default();
     let line = |line: usize, text: String| ImportLine { line, text };
     report.warnings.extend(file.warnings.iter().map(|(at, text)| line(*at, text.clone())));
     report.left_out.extend(file.faults.iter().map(|(at, text)| line(*at, text.clone())));
     let mut domains: Vec<Domain> = Vec::new();
-    // An alias without a target is a line that cannot be used.
+    // An alias without a target is an invalid line.
     let usable = || file.aliases.iter().filter(|(alias, _)| !alias.targets.is_empty());
     let named = usable().map(|(alias, _)| alias.source.domain());
     for domain in file.domains.iter().chain(named) {
@@ -76,10 +76,10 @@ fn plan(stored: &Contents, file: &virtual_file::VirtualFile, replace: bool) -> P
         let text = format!("{} → {}{mark}", alias.source, targets(&alias));
         match old.get(&alias.source.key()) {
             Some(same) if same.targets == alias.targets && same.enabled == alias.enabled => {
-                report.skipped.push(line(*at, format!("{text}: is there already")));
+                report.skipped.push(line(*at, format!("{text}: exists already")));
             }
             Some(other) if !replace => {
-                report.skipped.push(line(*at, format!("{text}: kept as it is, {} (--replace takes the file's)", targets(other))));
+                report.skipped.push(line(*at, format!("{text}: kept as {} (--replace to overwrite)", targets(other))));
             }
             _ => {
                 report.added.push(line(*at, text));
@@ -87,11 +87,11 @@ fn plan(stored: &Contents, file: &virtual_file::VirtualFile, replace: bool) -> P
             }
         }
     }
-    Plan { domains, aliases, report }
+    ImportPlan { domains, aliases, report }
 }
 
-/// Leaves out what would lead mail in a circle; the answer warns of what leads nowhere.
-fn leave_out_circles(live: &Directory, plan: &mut Plan) -> Vec<ImportLine> {
+/// Leaves out aliases that make a loop. Returns warnings about those that lead nowhere.
+fn leave_out_loops(live: &Directory, plan: &mut ImportPlan) -> Vec<ImportLine> {
     let before = problem_texts(live);
     loop {
         let lines: HashMap<String, usize> = plan.aliases.iter().map(|(alias, at)| (alias.source.key(), *at)).collect();
@@ -101,10 +101,10 @@ fn leave_out_circles(live: &Directory, plan: &mut Plan) -> Vec<ImportLine> {
         for problem in candidate.problems().iter().filter(|problem| !before.contains(&problem.to_string())) {
             let key = alias_of(problem);
             let at = key.as_ref().and_then(|key| lines.get(key)).copied().unwrap_or(0);
-            let is_circle = matches!(problem, Problem::Cycle { .. } | Problem::TooDeep { .. } | Problem::TooMany { .. });
-            match key.filter(|key| is_circle && lines.contains_key(key)) {
+            let is_loop = matches!(problem, Problem::Cycle { .. } | Problem::TooDeep { .. } | Problem::TooMany { .. });
+            match key.filter(|key| is_loop && lines.contains_key(key)) {
                 Some(key) if refused.insert(key.clone()) => {
-                    plan.report.left_out.push(ImportLine { line: at, text: told(&candidate, problem).error });
+                    plan.report.left_out.push(ImportLine { line: at, text: problem_error(&candidate, problem).error });
                 }
                 Some(_) => {}
                 None => warnings.push(ImportLine { line: at, text: problem.to_string() }),
@@ -119,8 +119,8 @@ fn leave_out_circles(live: &Directory, plan: &mut Plan) -> Vec<ImportLine> {
     }
 }
 
-/// The directory as it would be after the import.
-fn candidate(live: &Directory, plan: &Plan, lines: &HashMap<String, usize>) -> Directory {
+/// Returns the directory as it will be after the import.
+fn candidate(live: &Directory, plan: &ImportPlan, lines: &HashMap<String, usize>) -> Directory {
     let mut contents = live.contents().clone();
     contents.domains.extend(plan.domains.iter().map(|name| HostedDomain { name: name.clone(), enabled: true }));
     contents.aliases.retain(|alias| !lines.contains_key(&alias.source.key()));

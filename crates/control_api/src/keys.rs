@@ -1,7 +1,6 @@
-//! `/v1/keys`: the DKIM keys, and their change: published ahead, checked in DNS, switched, retired.
+//! `/v1/keys`: the DKIM keys and their rotation: the next key is published, checked in DNS, activated; the old one is retired.
 //!
-//! RFC 6376 s.3.6.1 and s.8.1. Invariant: a new key signs only once its record is seen in DNS, or where somebody insists; the private half never
-//! leaves the store.
+//! RFC 6376 s.3.6.1 and s.8.1. Invariant: a new key signs only once its record is in DNS, or with `force`; a private key never leaves the server.
 
 use std::sync::Arc;
 
@@ -21,7 +20,7 @@ use crate::error::ApiError;
 use crate::extract::{Body, Params, parsed};
 use crate::reports::ReportFacts;
 
-/// A retired key's record stays for so long: what it signed may be on its way, or be verified once more.
+/// How long the record of a retired key must stay in DNS: mail that it signed may be in transit, or be verified again.
 const RETIRED_MS: i64 = 7 * 86_400_000;
 
 fn view(key: &SigningKey) -> KeyView {
@@ -41,7 +40,7 @@ pub(crate) async fn list(State(live): State<Arc<LiveDirectory>>) -> Json<Vec<Key
     Json(live.current().contents().keys.iter().map(view).collect())
 }
 
-/// Makes the first keys of a domain; they sign at once. A domain that has keys keeps them.
+/// Makes the first keys of a domain, which sign at once. Does nothing if the domain has keys.
 pub(crate) async fn add(
     State(editor): State<DirectoryEditor>,
     State(clock): State<Clock>,
@@ -52,22 +51,22 @@ pub(crate) async fn add(
     let of_domain = keys_of(&edit.directory(), &domain);
     if !of_domain.is_empty() {
         let keys = of_domain.iter().map(view).collect();
-        return Ok(Json(KeysChanged { changed: format!("{domain} has DKIM keys already"), is_new: false, keys }));
+        return Ok(Json(KeysChanged { changed: format!("{domain} already has DKIM keys"), is_new: false, keys }));
     }
     let made = generate(&domain, 1, KeyState::Active, clock.now_ms()).await?;
     let keys = made.iter().map(view).collect();
-    let changed = format!("DKIM keys for {domain}");
+    let changed = format!("created DKIM keys for {domain}");
     edit.commit(changed.clone(), made.into_iter().map(DirectoryChange::AddKey).collect()).await?;
     Ok(Json(KeysChanged { changed, is_new: true, keys }))
 }
 
-/// A signature of each active key over a message of no meaning, verified with what DNS says now.
+/// Signs a test message with each active key and verifies it with the record in DNS.
 pub(crate) async fn test(
     State(live): State<Arc<LiveDirectory>>,
     State(resolver): State<Option<Resolver>>,
 ) -> Result<Json<Vec<KeyTest>>, ApiError> {
     let Some(resolver) = &resolver else {
-        return Err(ApiError::conflict("there is no resolver to look the keys up with").hint("see [dns] in the configuration"));
+        return Err(ApiError::conflict("the keys cannot be looked up, since there is no resolver").hint("check [dns] in the configuration"));
     };
     let directory = live.current();
     let mut tests = Vec::new();
@@ -88,7 +87,7 @@ pub(crate) async fn test(
 }
 
 fn sign_trial(key: &SigningKey) -> Result<Vec<u8>, msgauth::KeyError> {
-    const TRIAL: &[u8] = b"Subject: a trial of the key\r\nDate: Thu, 1 Jan 2026 00:00:00 +0000\r\n\r\nIt was never sent.\r\n";
+    const TRIAL: &[u8] = b"Subject: test of the key\r\nDate: Thu, 1 Jan 2026 00:00:00 +0000\r\n\r\nThis message is never sent.\r\n";
     let message = [format!("From: <postmaster@{}>\r\n", key.domain).as_bytes(), TRIAL].concat();
     let algorithm = Algorithm::of_key_type(&key.key_type).unwrap_or(Algorithm::Rsa);
     let field = Signer::new(algorithm, &key.private, key.domain.as_str(), &key.selector)?.sign(&[&message])?;
@@ -103,7 +102,7 @@ async fn generate(domain: &Domain, number: u32, state: KeyState, now_ms: i64) ->
     let mut keys = Vec::new();
     for (algorithm, letter) in [(Algorithm::Rsa, 'r'), (Algorithm::Ed25519, 'e')] {
         let made = tokio::task::spawn_blocking(move || KeyPair::generate(algorithm)).await;
-        let Ok(Ok(pair)) = made else { return Err(ApiError::internal("a DKIM key could not be made")) };
+        let Ok(Ok(pair)) = made else { return Err(ApiError::internal("cannot generate a DKIM key")) };
         keys.push(SigningKey {
             domain: domain.clone(),
             selector: format!("{letter}{number}"),
@@ -117,7 +116,7 @@ async fn generate(domain: &Domain, number: u32, state: KeyState, now_ms: i64) ->
     Ok(keys)
 }
 
-/// The next step in the change of a domain's keys.
+/// Takes the next step in the rotation of a domain's keys.
 pub(crate) async fn rotate(
     State(editor): State<DirectoryEditor>,
     State(clock): State<Clock>,
@@ -129,7 +128,7 @@ pub(crate) async fn rotate(
     let edit = editor.begin().await;
     let keys = keys_of(&edit.directory(), &domain);
     if keys.is_empty() {
-        return Err(ApiError::missing(format!("{domain} has no DKIM key")).hint(format!("make the first ones: waypost key add {domain}")));
+        return Err(ApiError::missing(format!("{domain} has no DKIM key")).hint(format!("create the first ones: waypost key add {domain}")));
     }
     let now_ms = clock.now_ms();
     let mut changes: Vec<DirectoryChange> = keys
@@ -142,7 +141,7 @@ pub(crate) async fn rotate(
         let number = keys.iter().map(SigningKey::number).max().unwrap_or(0) + 1;
         let made = generate(&domain, number, KeyState::Next, now_ms).await?;
         let views = made.iter().map(view).collect();
-        let changed = format!("the next keys of {domain} are made: publish their records, and run `waypost key rotate {domain}` again");
+        let changed = format!("created the next keys of {domain}: publish their records, then run `waypost key rotate {domain}` again");
         changes.extend(made.into_iter().map(DirectoryChange::AddKey));
         edit.commit(changed.clone(), changes).await?;
         return Ok(Json(KeysChanged { changed, is_new: true, keys: views }));
@@ -160,12 +159,12 @@ pub(crate) async fn rotate(
     };
     changes.extend(keys.iter().filter(|key| key.state == KeyState::Active).map(|key| set(key, KeyState::Retired)));
     changes.extend(next.iter().map(|key| set(key, KeyState::Active)));
-    let changed = format!("{domain} is signed with its new keys; the records of the old ones must stay for 7 days, then empty their p=");
+    let changed = format!("the new keys of {domain} sign now; keep the records of the old ones for 7 days, then empty their p=");
     edit.commit(changed.clone(), changes).await?;
     Ok(Json(KeysChanged { changed, is_new: true, keys: keys_of(&edit.directory(), &domain).iter().map(view).collect() }))
 }
 
-/// Removes keys. Those that mail is signed with stay, unless somebody insists.
+/// Removes keys; active ones only with `force`.
 pub(crate) async fn remove(
     State(editor): State<DirectoryEditor>,
     State(facts): State<ReportFacts>,
@@ -177,28 +176,28 @@ pub(crate) async fn remove(
     let is_it = |key: &SigningKey| how.selector.as_ref().is_none_or(|selector| key.selector == *selector);
     let keys: Vec<SigningKey> = keys_of(&edit.directory(), &domain).into_iter().filter(is_it).collect();
     if keys.is_empty() {
-        return Err(ApiError::missing(format!("{domain} has no such DKIM key")).hint("waypost key list shows what there is"));
+        return Err(ApiError::missing(format!("{domain} has no such DKIM key")).hint("waypost key list shows all keys"));
     }
     let is_in_use = edit.directory().hosted(&domain).is_some() || facts.forwarding == domain;
     if is_in_use && !how.force && keys.iter().any(|key| key.state == KeyState::Active) {
-        return Err(ApiError::conflict(format!("mail of {domain} is signed with these keys")).hint(format!(
-            "for other ones: waypost key rotate {domain}; to let its mail leave unsigned: waypost key remove {domain} --force"
+        return Err(ApiError::conflict(format!("these keys sign mail of {domain}")).hint(format!(
+            "to replace them: waypost key rotate {domain}; to send its mail unsigned: waypost key remove {domain} --force"
         )));
     }
     let names: Vec<String> = keys.iter().map(SigningKey::record_name).collect();
     let changes = keys.iter().map(|key| DirectoryChange::RemoveKey(key.domain.clone(), key.selector.clone())).collect();
-    let mut done = edit.commit(format!("the DKIM keys {} are removed", names.join(", ")), changes).await?;
-    done.warnings.push("leave their TXT records with an empty p= for 7 days, or take them away once nothing signed is on its way".into());
+    let mut done = edit.commit(format!("removed the DKIM keys {}", names.join(", ")), changes).await?;
+    done.warnings.push("keep their TXT records with an empty p= for 7 days, or remove them once no signed mail is in transit".into());
     Ok(Json(done))
 }
 
-/// Whether the record of a key is to be seen in DNS.
+/// Checks that the record of a key is in DNS.
 async fn check_published(resolver: Option<&Resolver>, key: &SigningKey) -> Result<(), ApiError> {
     let expected = view(key).record;
     let name = key.record_name();
-    let hint = |what: &str| format!("{what}; or switch all the same: waypost key rotate {} --force", key.domain);
+    let hint = |what: &str| format!("{what}; to activate the key anyway: waypost key rotate {} --force", key.domain);
     let Some(resolver) = resolver else {
-        return Err(ApiError::conflict("DNS cannot be asked from here").hint(hint("start the server and try again")));
+        return Err(ApiError::conflict("DNS cannot be queried here").hint(hint("start the server and try again")));
     };
     let Ok(domain) = Domain::parse(&name) else { return Ok(()) };
     let found = resolver.txt(&domain).await;
@@ -206,10 +205,10 @@ async fn check_published(resolver: Option<&Resolver>, key: &SigningKey) -> Resul
     match found {
         Ok(found) if found.iter().any(|text| compact(text) == compact(&expected)) => Ok(()),
         Ok(found) if found.is_empty() => {
-            Err(ApiError::conflict(format!("{name} has no TXT record yet")).hint(hint(&format!("publish it: \"{expected}\", and wait"))))
+            Err(ApiError::conflict(format!("{name} has no TXT record yet")).hint(hint(&format!("publish \"{expected}\" and wait"))))
         }
-        Ok(found) => Err(ApiError::conflict(format!("{name} says {:?} instead of \"{expected}\"", found.join(" / ")))
-            .hint(hint("correct the record, and wait for its time to live"))),
-        Err(failure) => Err(ApiError::conflict(format!("DNS gave no answer about {name}: {failure}")).hint(hint("try again"))),
+        Ok(found) => Err(ApiError::conflict(format!("{name} is {:?} instead of \"{expected}\"", found.join(" / ")))
+            .hint(hint("correct the record and wait for its TTL"))),
+        Err(failure) => Err(ApiError::conflict(format!("cannot look up {name}: {failure}")).hint(hint("try again"))),
     }
 }

@@ -1,7 +1,7 @@
-//! The faces towards the operator: an HTTP API with JSON, over a Unix socket.
+//! The control API: HTTP with JSON over a Unix socket, for the commands of the operator.
 //!
-//! The routes stand in [`router`], the values that they take and give in [`api`]. Invariant: this is the only crate that
-//! knows JSON, and it never reads a table behind the store's back.
+//! The routes are in [`router`], the values of requests and answers in [`api`]. Invariant: every change goes through the store, and no private
+//! key or password hash leaves through the API.
 
 mod accounts;
 mod aliases;

@@ -1,6 +1,6 @@
-//! `/v1/messages`: mail from programs on this machine, through a socket that everybody may open.
+//! `/v1/messages`: mail from programs on this machine, through a socket that every user may open.
 //!
-//! Invariant: who writes is known from the system (the peer's user id) and never from what is said; what is read into memory at a time is bounded.
+//! Invariant: the sender is the user that the kernel names (the peer's user ID), never one that the request names; memory for messages is limited.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,31 +23,31 @@ use crate::context::MessageRoom;
 use crate::control::Control;
 use crate::error::ApiError;
 
-/// Messages that are being read take at most so much memory, in KiB.
+/// Maximum memory for messages that are being read, in KiB.
 pub(crate) const ROOM_KIB: u32 = 256 * 1024;
 
-/// A message must be here in this time.
+/// Maximum time to read a message.
 const READ_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// The envelope takes at most this, beside the message, in octets.
+/// Maximum size of the envelope, in addition to the message, in octets.
 const ENVELOPE_MAX_BYTES: u64 = 1 << 20;
 
-/// Who is at the other end of a Unix socket.
+/// The user at the other end of a Unix socket.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer {
-    /// The user id, as the system says it.
+    /// The user ID, from the kernel.
     pub uid: u32,
 }
 
 impl Connected<IncomingStream<'_, UnixListener>> for Peer {
     fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
-        // A user that the system does not tell is nobody.
+        // An unknown user gets an ID that no user has.
         Self { uid: stream.io().peer_cred().map_or(u32::MAX, |peer| peer.uid()) }
     }
 }
 
-/// The user, and its name for people.
-fn who(uid: u32) -> (LocalUser, String) {
+/// Returns the user and the user's full name.
+fn local_user(uid: u32) -> (LocalUser, String) {
     let uid = Uid::from_raw(uid);
     let known = User::from_uid(uid).ok().flatten();
     let name = known.as_ref().map_or_else(|| format!("uid{uid}"), |user| user.name.clone());
@@ -64,7 +64,7 @@ pub(crate) async fn submit(
 ) -> Result<Json<Taken>, ApiError> {
     let most = control.message_max_bytes() + ENVELOPE_MAX_BYTES;
     let length = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    let length = length.ok_or_else(|| ApiError::new(StatusCode::LENGTH_REQUIRED, "the request does not say how long it is"))?;
+    let length = length.ok_or_else(|| ApiError::new(StatusCode::LENGTH_REQUIRED, "the request has no Content-Length"))?;
     if length > most {
         return Err(ApiError::of_reply(&Reply::new(
             552,
@@ -73,20 +73,20 @@ pub(crate) async fn submit(
         )));
     }
     let kib = u32::try_from(length / 1024 + 1).unwrap_or(ROOM_KIB).min(ROOM_KIB);
-    // An error says that the semaphore was closed, which nobody does.
+    // The semaphore is never closed.
     let _room = room.0.acquire_many(kib).await.ok();
     let read = tokio::time::timeout(READ_TIMEOUT, to_bytes(request.into_body(), usize::try_from(length).unwrap_or(usize::MAX))).await;
     let bytes = match read {
         Ok(Ok(bytes)) => bytes,
         Ok(Err(error)) => return Err(ApiError::bad(format!("the message cannot be read: {error}"))),
-        Err(_) => return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "the message did not come in time")),
+        Err(_) => return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "the message did not arrive in time")),
     };
-    let end = bytes.iter().position(|b| *b == b'\n').ok_or_else(|| ApiError::bad("there is no envelope before the message"))?;
+    let end = bytes.iter().position(|b| *b == b'\n').ok_or_else(|| ApiError::bad("the envelope before the message is missing"))?;
     let envelope: Envelope = serde_json::from_slice(bytes.get(..end).unwrap_or_default())
         .map_err(|e| ApiError::bad(format!("the envelope cannot be read: {e}")))?;
     let content = bytes.get(end + 1..).unwrap_or_default().to_vec();
     drop(bytes);
-    let submission = tokio::task::spawn_blocking(move || submission(peer, envelope, content)).await;
+    let submission = tokio::task::spawn_blocking(move || read_submission(peer, envelope, content)).await;
     let submission = submission.map_err(|e| ApiError::internal(e.to_string()))??;
     match control.submit(submission).await {
         Ok(taken) => Ok(Json(Taken { id: taken.id.to_string(), recipients: taken.recipients })),
@@ -94,17 +94,20 @@ pub(crate) async fn submit(
     }
 }
 
-fn submission(peer: Peer, envelope: Envelope, content: Vec<u8>) -> Result<Submission, ApiError> {
-    let (user, known_as) = who(peer.uid);
-    let notify = envelope.notify.as_deref().map(|text| Notify::parse(text).ok_or_else(|| ApiError::bad(format!("`{text}` is no NOTIFY"))));
+fn read_submission(peer: Peer, envelope: Envelope, content: Vec<u8>) -> Result<Submission, ApiError> {
+    let (user, known_as) = local_user(peer.uid);
+    let notify = envelope
+        .notify
+        .as_deref()
+        .map(|text| Notify::parse(text).ok_or_else(|| ApiError::bad(format!("`{text}` is not a value of NOTIFY"))));
     let ret = match envelope.ret.as_deref().map(str::to_ascii_lowercase).as_deref() {
         None => None,
         Some("full") => Some(Ret::Full),
         Some("hdrs") => Some(Ret::Headers),
-        Some(other) => return Err(ApiError::bad(format!("`{other}` is no RET: full or hdrs"))),
+        Some(other) => return Err(ApiError::bad(format!("`{other}` is not a value of RET: use full or hdrs"))),
     };
     if envelope.envid.as_ref().is_some_and(|id| id.len() > 100 || !id.bytes().all(|b| b.is_ascii_graphic() || b == b' ')) {
-        return Err(ApiError::bad("the envelope id is longer than 100 octets or no plain text"));
+        return Err(ApiError::bad("the envelope ID is longer than 100 octets or not printable ASCII"));
     }
     Ok(Submission {
         user,
@@ -119,7 +122,7 @@ fn submission(peer: Peer, envelope: Envelope, content: Vec<u8>) -> Result<Submis
     })
 }
 
-/// Whether this is the name of a user of this machine.
+/// Whether a user of this machine has this name. It may read files.
 pub fn is_local_user(name: &str) -> bool {
     User::from_name(name).is_ok_and(|user| user.is_some())
 }

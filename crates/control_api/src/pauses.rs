@@ -1,4 +1,4 @@
-//! `/v1/pauses`: the mailboxes and hosts that get nothing for now since a host asked for that, and how a pause is ended.
+//! `/v1/pauses`: mailboxes and hosts whose deliveries are paused at the request of a host (circuit breakers), and their resumption.
 
 use std::sync::Arc;
 
@@ -20,12 +20,12 @@ fn view(pause: Pause) -> PauseView {
     PauseView { kind: pause.scope.to_string(), is_mailbox, about: pause.about, until_ms: pause.until_ms, why: pause.why, resume }
 }
 
-/// The pauses; none where no server runs.
+/// Returns the pauses; none without a running server.
 pub(crate) fn pauses(control: &dyn Control) -> Vec<PauseView> {
     control.pauses().map(|pauses| pauses.list().into_iter().map(view).collect()).unwrap_or_default()
 }
 
-/// Of these mailboxes.
+/// Returns the pauses of these mailboxes.
 pub(crate) fn pauses_of(control: &dyn Control, mailboxes: &[Mailbox]) -> Vec<PauseView> {
     let keys: Vec<String> = mailboxes.iter().map(|mailbox| mailbox.to_string().to_ascii_lowercase()).collect();
     pauses(control).into_iter().filter(|pause| pause.is_mailbox && keys.contains(&pause.about)).collect()
@@ -43,21 +43,18 @@ pub(crate) async fn resume(
 ) -> Result<Json<Changed>, ApiError> {
     let about = resume.about.trim();
     let Some(pauses) = control.pauses() else {
-        return Err(ApiError::conflict("no server runs, so nothing is paused").hint("start it: waypost serve"));
+        return Err(ApiError::conflict("the server is not running, so nothing is paused").hint("start it: waypost serve"));
     };
     if pauses.resume(about) == 0 {
-        return Err(ApiError::missing(format!("{about} is not paused")).hint("waypost queue paused shows what is"));
+        return Err(ApiError::missing(format!("{about} is not paused")).hint("waypost queue paused shows all pauses"));
     }
-    // What waits for a mailbox has been put off until the end of the pause, and longer.
+    // Mail to a mailbox has been deferred until after the end of the pause.
     let domain = Mailbox::parse(about).map(|mailbox| mailbox.domain).or_else(|_| Domain::parse(about)).ok();
     let due = match domain {
         Some(domain) => store.retry(None, Some(domain), clock.now_ms()).await?,
         None => 0,
     };
     pauses.wake();
-    tracing::info!(about, due, "a pause was ended, by request");
-    Ok(Json(Changed {
-        changed: format!("{about} gets mail again; {due} recipients that were waiting are tried now"),
-        warnings: Vec::new(),
-    }))
+    tracing::info!(about, due, "pause ended by the operator");
+    Ok(Json(Changed { changed: format!("resumed {about}; {due} waiting recipients are tried now"), warnings: Vec::new() }))
 }

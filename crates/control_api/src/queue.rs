@@ -1,6 +1,6 @@
-//! `/v1/queue`: what waits, why, and until when.
+//! `/v1/queue`: queued messages, why they wait, and until when.
 //!
-//! Invariant: a page costs the same however long the queue is.
+//! Invariant: the cost of a page does not depend on the length of the queue.
 
 use std::sync::Arc;
 
@@ -15,10 +15,10 @@ use crate::control::Control;
 use crate::error::ApiError;
 use crate::extract::{Body, Params, parsed};
 
-/// Messages of a page where the request does not say.
+/// Default messages on a page.
 pub(crate) const PAGE: u32 = 100;
 
-/// The most messages of a page.
+/// Maximum messages on a page.
 pub(crate) const PAGE_MAX: u32 = 1000;
 
 fn view(listed: ListedMessage) -> QueuedMessage {
@@ -26,7 +26,7 @@ fn view(listed: ListedMessage) -> QueuedMessage {
         index: r.index,
         to: r.mailbox,
         via: r.known_as,
-        state: r.state.to_owned(),
+        state: r.state.as_str().to_owned(),
         attempts: r.attempts,
         next_attempt_ms: r.next_attempt_ms,
         reason: r.reason,
@@ -52,11 +52,11 @@ pub(crate) async fn list(
     page(&store, &clock, query, None).await
 }
 
-/// One page: of what is held, of what is not, or of all.
+/// Returns one page: held messages, others, or all.
 pub(crate) async fn page(store: &Store, clock: &Clock, query: QueueQuery, held: Option<bool>) -> Result<Json<QueuePage>, ApiError> {
     let limit = query.limit.unwrap_or(PAGE).clamp(1, PAGE_MAX);
-    let after = query.after.map(|id| parsed("a queue id", &id)).transpose()?;
-    // One more than asked for tells whether there is a next page.
+    let after = query.after.map(|id| parsed("a queue ID", &id)).transpose()?;
+    // One more than requested shows whether there is a next page.
     let filter = ListFilter { after, limit: limit + 1, only: None, address: query.address.map(|a| a.to_lowercase()), held };
     let mut listed = store.list(filter).await?;
     let size = usize::try_from(limit).unwrap_or(usize::MAX);
@@ -68,7 +68,7 @@ pub(crate) async fn page(store: &Store, clock: &Clock, query: QueueQuery, held: 
 }
 
 fn missing(id: QueueId) -> ApiError {
-    ApiError::missing(format!("no message {id} is in the queue")).hint("it may have been delivered; waypost queue list shows what waits")
+    ApiError::missing(format!("message {id} is not in the queue")).hint("it may have been delivered; waypost queue list shows the queue")
 }
 
 async fn find(store: &Store, id: QueueId) -> Result<ListedMessage, ApiError> {
@@ -81,7 +81,7 @@ pub(crate) async fn show(
     State(clock): State<Clock>,
     Path(id): Path<String>,
 ) -> Result<Json<QueuePage>, ApiError> {
-    let found = find(&store, parsed("a queue id", &id)?).await?;
+    let found = find(&store, parsed("a queue ID", &id)?).await?;
     Ok(Json(QueuePage { now_ms: clock.now_ms(), messages: vec![view(found)], next: None }))
 }
 
@@ -104,15 +104,15 @@ pub(crate) async fn retry(
 ) -> Result<Json<Count>, ApiError> {
     let named = usize::from(retry.id.is_some()) + usize::from(retry.domain.is_some()) + usize::from(retry.all);
     if named != 1 {
-        return Err(ApiError::bad("exactly one of id, domain and all must be named"));
+        return Err(ApiError::bad("exactly one of id, domain and all is required"));
     }
-    let id: Option<QueueId> = retry.id.map(|id| parsed("a queue id", &id)).transpose()?;
+    let id: Option<QueueId> = retry.id.map(|id| parsed("a queue ID", &id)).transpose()?;
     let lane: Option<Domain> = retry.domain.map(|name| parsed("a domain", &name)).transpose()?;
     if let Some(id) = id {
         find(&store, id).await?;
     }
     let recipients = store.retry(id, lane, clock.now_ms()).await?;
-    tracing::info!(recipients, "recipients are due now, by request");
+    tracing::info!(recipients, "retry requested by the operator");
     control.retry();
     Ok(Json(Count { recipients }))
 }
@@ -122,19 +122,19 @@ pub(crate) async fn remove(
     Path(id): Path<String>,
     Params(query): Params<DropQuery>,
 ) -> Result<Json<Changed>, ApiError> {
-    let id: QueueId = parsed("a queue id", &id)?;
+    let id: QueueId = parsed("a queue ID", &id)?;
     let found = find(&store, id).await?;
     let what = match query.recipient {
-        None => format!("message {id} is dropped, with {} recipients", found.recipients.len()),
+        None => format!("dropped message {id} with {} recipients", found.recipients.len()),
         Some(place) => {
             let Some(recipient) = found.recipients.iter().find(|r| r.index == place) else {
                 return Err(ApiError::missing(format!("message {id} has no recipient {place}"))
-                    .hint(format!("waypost queue show {id} numbers them")));
+                    .hint(format!("waypost queue show {id} shows their numbers")));
             };
-            format!("recipient {} of message {id} is dropped", recipient.mailbox)
+            format!("dropped recipient {} of message {id}", recipient.mailbox)
         }
     };
     store.remove(id, query.recipient).await?;
-    tracing::info!(%id, recipient = query.recipient, "dropped from the queue, by request");
+    tracing::info!(%id, recipient = query.recipient, "dropped from the queue by the operator");
     Ok(Json(Changed { changed: what, warnings: Vec::new() }))
 }

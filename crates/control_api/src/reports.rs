@@ -1,7 +1,7 @@
-//! `/v1/reports`: what other servers report about our mail and our TLS.
+//! `/v1/reports`: DMARC reports and TLS reports by other servers about our mail.
 //!
-//! RFC 9990, RFC 8460. Invariant: reports are read one after the other, so that the store has time for mail in between; a name that DNS does not give
-//! soon is left out.
+//! RFC 9990, RFC 8460. Invariant: reports are read one by one, so that they do not block mail in the store; a name that DNS does not return in time is
+//! omitted.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -26,37 +26,37 @@ use crate::error::ApiError;
 use crate::extract::{Params, parsed};
 use crate::queue::{PAGE, PAGE_MAX};
 
-/// At most this many reports are summed up.
+/// Maximum reports in a summary.
 const REPORTS_MAX: u32 = 20_000;
 
-/// Days where the request does not say.
+/// Default days of a summary.
 const DAYS: u32 = 30;
 
-/// Reports are kept no longer than this.
+/// Maximum days of a summary: reports are not kept longer.
 const DAYS_MAX: u32 = 400;
 
-/// So many sources of a domain are shown.
+/// Maximum sources shown of a domain.
 const SOURCES_SHOWN: usize = 20;
 
-/// So many failures of TLS of a domain are shown.
+/// Maximum TLS failures shown of a domain.
 const FAILURES_SHOWN: usize = 20;
 
-/// So many addresses are asked for their names.
+/// Maximum addresses whose names are looked up.
 const NAMED_MAX: usize = 20;
 
-/// Names that take longer are left out.
+/// Maximum time to look up names.
 const NAMES_WAIT: Duration = Duration::from_secs(5);
 
-/// What reports are judged by.
+/// Facts about this server that classify the rows of reports.
 #[derive(Debug, Clone)]
 pub struct ReportFacts {
-    /// The addresses from which mail leaves.
+    /// The addresses of outgoing mail.
     pub addresses: Vec<IpAddr>,
-    /// The domain under which forwards leave.
+    /// The forwarding domain.
     pub forwarding: Domain,
 }
 
-/// Reads reports, and what they are compared with.
+/// Reads reports and the facts that classify them.
 #[derive(Clone)]
 pub(crate) struct ReportReader {
     pub store: Store,
@@ -85,7 +85,7 @@ pub(crate) async fn summary(
     let days = query.days.unwrap_or(DAYS).clamp(1, DAYS_MAX);
     let (own, only) = (reader.own(), domain(query.domain.as_ref())?);
     let since_s = clock.now_ms() / 1000 - i64::from(days) * 86_400;
-    // A report of TLS can be about several domains; its policies are looked at one by one.
+    // A TLS report can be about several domains, so its policies are filtered one by one.
     let filter = ReportFilter { since_s, domain: None, before: None, limit: REPORTS_MAX };
     let heads = reader.store.reports(filter).await?;
     let is_cut = heads.len() == REPORTS_MAX as usize;
@@ -178,7 +178,7 @@ fn view(name: &str, summary: &DomainSummary) -> DomainReports {
     }
 }
 
-/// Asks DNS who the sources are, side by side.
+/// Looks up the names of the sources concurrently.
 async fn name_sources(resolver: Option<&Resolver>, domains: &mut [DomainReports]) {
     let Some(resolver) = resolver else { return };
     let sources: Vec<&mut FailingSource> = domains.iter_mut().flat_map(|domain| &mut domain.failing).take(NAMED_MAX).collect();
@@ -194,7 +194,7 @@ async fn name_sources(resolver: Option<&Resolver>, domains: &mut [DomainReports]
             source.name = asked.await.ok().flatten();
         }
     };
-    // Whoever was not asked in time stays without a name.
+    // A name that does not arrive in time is omitted.
     let _ = tokio::time::timeout(NAMES_WAIT, answers).await;
 }
 
@@ -207,7 +207,7 @@ pub(crate) async fn list(State(store): State<Store>, Params(query): Params<Repor
 pub(crate) async fn show(State(reader): State<ReportReader>, Path(id): Path<String>) -> Result<Json<WholeReport>, ApiError> {
     let n: i64 = parsed("the number of a report", &id)?;
     let Some((kept, rows)) = reader.store.report(n).await? else {
-        return Err(ApiError::missing(format!("there is no report {n}")).hint("waypost reports list shows what is"));
+        return Err(ApiError::missing(format!("no such report: {n}")).hint("waypost reports list shows all reports"));
     };
     let own = reader.own();
     let (rows, policies) = match rows {

@@ -1,13 +1,16 @@
-//! The routes, and what they may touch.
+//! The routes of the API.
 //!
-//! Invariant: every change goes the same way ([`crate::changes`]): checked, stored, put in force.
+//! Invariant: every change of the directory is checked, stored and put into effect in the same way ([`crate::changes`]).
 
 use std::sync::Arc;
 
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{Method, StatusCode, Uri};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use axum::{Json, Router};
+use mta::LiveDirectory;
 
 use crate::api::Reloaded;
 use crate::context::{ApiContext, ApiState};
@@ -15,10 +18,10 @@ use crate::control::{Control, ControlError};
 use crate::error::ApiError;
 use crate::{accounts, aliases, certificates, confirmations, domains, held, import, keys, messages, pauses, queue, reports, targets};
 
-/// The largest body of a request, in octets.
+/// Maximum body of a request, in octets.
 const BODY_MAX_BYTES: usize = 16 * 1024 * 1024;
 
-/// The one route of the socket that everybody on this machine may open.
+/// Returns the only route of the socket that every user of this machine may open.
 pub fn submit_router(context: ApiContext) -> Router {
     Router::new().route("/v1/messages", submission()).fallback(unknown).with_state(ApiState::new(context))
 }
@@ -27,7 +30,7 @@ fn submission() -> MethodRouter<ApiState> {
     post(messages::submit).layer(DefaultBodyLimit::disable())
 }
 
-/// The API's routes, all under `/v1`.
+/// Returns all routes of the API, under `/v1`.
 pub fn router(context: ApiContext) -> Router {
     let v1 = Router::new()
         .route("/domains", get(domains::list).post(domains::add))
@@ -71,12 +74,20 @@ pub fn router(context: ApiContext) -> Router {
         .route("/reports/{id}", get(reports::show))
         .route("/status", get(status))
         .route("/reload", post(reload));
+    let directory = context.live.clone();
     Router::new()
         .nest("/v1", v1)
         .fallback(unknown)
         .method_not_allowed_fallback(not_allowed)
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
+        .layer(from_fn_with_state(directory, refresh_directory))
         .with_state(ApiState::new(context))
+}
+
+/// Each request sees the virtual file as it is now.
+async fn refresh_directory(State(directory): State<Arc<LiveDirectory>>, request: Request, next: Next) -> Response {
+    directory.refreshed().await;
+    next.run(request).await
 }
 
 async fn status(State(control): State<Arc<dyn Control>>) -> Json<serde_json::Value> {
@@ -87,16 +98,18 @@ async fn reload(State(control): State<Arc<dyn Control>>) -> Result<Json<Reloaded
     match control.reload().await {
         Ok(message) => Ok(Json(Reloaded { message })),
         Err(ControlError::NotRunning) => {
-            Err(ApiError::conflict("no server runs, so there is nothing to reload").hint("start it: waypost serve"))
+            Err(ApiError::conflict("the server is not running, so there is nothing to reload").hint("start it: waypost serve"))
         }
-        Err(ControlError::Failed(error)) => Err(ApiError::conflict(error).hint("correct the configuration; the one before stays in force")),
+        Err(ControlError::Failed(error)) => {
+            Err(ApiError::conflict(error).hint("correct the configuration; until then the old one stays in effect"))
+        }
     }
 }
 
 async fn unknown(uri: Uri) -> ApiError {
-    ApiError::missing(format!("there is no route {}", uri.path())).hint("the command line and the server may be of different versions")
+    ApiError::missing(format!("unknown route {}", uri.path())).hint("the command and the server may be of different versions")
 }
 
 async fn not_allowed(method: Method, uri: Uri) -> ApiError {
-    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} cannot be used on {}", uri.path()))
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not allowed for {}", uri.path()))
 }

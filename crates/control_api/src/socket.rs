@@ -1,6 +1,6 @@
-//! The Unix sockets: of the API, and the one that takes mail of everybody on this machine.
+//! The Unix sockets: of the API, and of `waypost sendmail` for all users of this machine.
 //!
-//! Invariant: nobody but the server's own user (and root) can ever connect to the API, not even for an instant.
+//! Invariant: only the server's user and root can ever connect to the API; a socket gets its name after its permissions.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -12,7 +12,7 @@ use tokio::net::{UnixListener, UnixStream};
 
 use crate::messages::Peer;
 
-/// Serves the API until `shutdown`, then finishes what is under way and removes the socket.
+/// Serves the API until `shutdown`, then finishes the requests in progress and removes the socket.
 pub async fn serve(
     listener: UnixListener,
     router: Router,
@@ -24,27 +24,27 @@ pub async fn serve(
     if let Err(error) = fs::remove_file(socket_path)
         && error.kind() != ErrorKind::NotFound
     {
-        tracing::warn!(%error, socket = %socket_path.display(), "a socket could not be removed; the next start replaces it");
+        tracing::warn!(%error, socket = %socket_path.display(), "cannot remove a socket; the next start replaces it");
     }
     result
 }
 
-/// Binds beside the path, closes the socket to others, and only then gives it its name.
+/// Binds a socket that only the server's user and root can open: under another name first, which is replaced once the permissions are set.
 ///
 /// # Errors
-/// `AddrInUse` where another server answers there; otherwise what the system says.
+/// `AddrInUse` if another server answers there; otherwise those of the system.
 pub async fn bind(path: &Path) -> io::Result<UnixListener> {
     bind_as(path, 0o600).await
 }
 
-/// Binds a socket that everybody on this machine may open. Its directory is made where it is missing.
+/// Binds a socket that every user of this machine can open. Creates its directory if it is missing.
 ///
 /// # Errors
 /// As [`bind`].
 pub async fn bind_for_all(path: &Path) -> io::Result<UnixListener> {
     if let Some(parent) = path.parent().filter(|parent| !parent.exists()) {
         fs::create_dir(parent).map_err(|e| at(parent, e.kind(), &e.to_string()))?;
-        // Whatever the umask is.
+        // Independent of the umask.
         fs::set_permissions(parent, fs::Permissions::from_mode(0o755))?;
     }
     bind_as(path, 0o666).await
@@ -53,7 +53,7 @@ pub async fn bind_for_all(path: &Path) -> io::Result<UnixListener> {
 async fn bind_as(path: &Path, mode: u32) -> io::Result<UnixListener> {
     match fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => {
-            return Err(at(path, ErrorKind::AlreadyExists, "is there and is no socket; name another path in the configuration"));
+            return Err(at(path, ErrorKind::AlreadyExists, "exists and is not a socket; configure another path"));
         }
         Ok(_) if UnixStream::connect(path).await.is_ok() => {
             return Err(at(path, ErrorKind::AddrInUse, "another server answers on this socket; stop it first"));
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
+    async fn only_a_stale_socket_is_replaced() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("waypost.sock");
         drop(bind(&path).await.unwrap());

@@ -1,6 +1,6 @@
-//! `/v1/aliases/targets`: whether mail can arrive where aliases lead.
+//! `/v1/aliases/targets`: whether the domains of targets accept mail.
 //!
-//! RFC 5321 s.5.1, RFC 7505 (null MX). Invariant: nothing is refused for what DNS says, or for its silence.
+//! RFC 5321 s.5.1, RFC 7505 (null MX). Invariant: the result is advice; no alias is refused because of DNS.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,20 +18,20 @@ use tokio::task::JoinSet;
 use crate::api::{TargetLook, TargetLooks};
 use crate::control::Control;
 
-/// An answer comes within this time, or none is waited for.
+/// Maximum time for an answer.
 const ANSWER: Duration = Duration::from_secs(3);
 
-/// Questions at a time.
+/// Maximum concurrent lookups.
 const AT_ONCE: usize = 16;
 
-/// Domains that are looked up for one request.
+/// Maximum domains to look up for one request.
 const DOMAINS_MAX: usize = 300;
 
-/// What DNS said.
-enum Found {
-    Fine,
+/// Whether a domain accepts mail, by DNS.
+enum DomainCheck {
+    Accepts,
     Wrong(String),
-    Silent(String),
+    Unknown(String),
 }
 
 pub(crate) async fn all(State(checker): State<TargetChecker>) -> Json<TargetLooks> {
@@ -50,7 +50,7 @@ pub(crate) struct TargetChecker {
 }
 
 impl TargetChecker {
-    /// What DNS says against these targets.
+    /// Returns the problems of these targets.
     pub async fn look_at(&self, targets: &[Target]) -> Vec<TargetLook> {
         let directory = self.live.current();
         self.looks(&directory, targets).await.doubts
@@ -67,15 +67,15 @@ impl TargetChecker {
         }
         let found = ask(resolver, domains.keys().take(DOMAINS_MAX).map(|domain| (*domain).clone()).collect()).await;
         let others = || directory.contents().aliases.iter().flat_map(|alias| &alias.targets).map(Target::domain);
-        let doubt = |(domain, found): (Domain, Found)| {
+        let doubt = |(domain, found): (Domain, DomainCheck)| {
             let target = (*domains.get(&domain)?).to_string();
-            // Another target is no proof of what was meant, unless this one cannot be.
+            // Another target suggests what was meant only if this one is impossible.
             let (is_wrong, found, meant) = match found {
-                Found::Fine => (false, format!("{domain} takes mail"), Some(meant(&domain, std::iter::empty())?)),
-                Found::Wrong(text) => (true, text, meant(&domain, others())),
-                Found::Silent(text) => (false, text, meant(&domain, std::iter::empty())),
+                DomainCheck::Accepts => (false, format!("{domain} accepts mail"), Some(meant(&domain, std::iter::empty())?)),
+                DomainCheck::Wrong(text) => (true, text, meant(&domain, others())),
+                DomainCheck::Unknown(text) => (false, text, meant(&domain, std::iter::empty())),
             };
-            // A well-known domain with one letter changed may well exist, and belong to whoever collects such mail.
+            // A well-known domain with a typing error may exist and collect misdirected mail.
             Some(TargetLook { domain: domain.to_string(), target, is_wrong: is_wrong || meant.is_some(), found, meant })
         };
         TargetLooks {
@@ -86,12 +86,12 @@ impl TargetChecker {
     }
 }
 
-/// Asks about each domain; the answers come in the order of the domains.
-async fn ask(resolver: &Resolver, domains: Vec<Domain>) -> Vec<(Domain, Found)> {
+/// Looks up each domain; the results are in the order of the domains.
+async fn ask(resolver: &Resolver, domains: Vec<Domain>) -> Vec<(Domain, DomainCheck)> {
     let mut waiting = domains.into_iter();
     let mut tasks = JoinSet::new();
     let mut found = BTreeMap::new();
-    let start = |tasks: &mut JoinSet<(Domain, Found)>, domain: Domain| {
+    let start = |tasks: &mut JoinSet<(Domain, DomainCheck)>, domain: Domain| {
         let resolver = resolver.clone();
         tasks.spawn(async move {
             let found = look_up(&resolver, &domain).await;
@@ -108,28 +108,28 @@ async fn ask(resolver: &Resolver, domains: Vec<Domain>) -> Vec<(Domain, Found)> 
     found.into_iter().collect()
 }
 
-async fn look_up(resolver: &Resolver, domain: &Domain) -> Found {
+async fn look_up(resolver: &Resolver, domain: &Domain) -> DomainCheck {
     if !domain.is_fully_qualified() {
-        return Found::Wrong(format!("{domain} is no full domain name"));
+        return DomainCheck::Wrong(format!("{domain} is not a full domain name"));
     }
-    let silent = |why: &str| Found::Silent(format!("{domain} could not be looked up: {why}"));
-    let Ok(answer) = tokio::time::timeout(ANSWER, resolver.mail_hosts(domain)).await else { return silent("DNS gave no answer in time") };
+    let unknown = |why: &str| DomainCheck::Unknown(format!("cannot look up {domain}: {why}"));
+    let Ok(answer) = tokio::time::timeout(ANSWER, resolver.mail_hosts(domain)).await else { return unknown("no answer in time") };
     let records = match answer {
         Ok(answer) => answer.records,
-        Err(RouteFailure::Temporary(why)) => return silent(&why),
-        Err(failure) => return Found::Wrong(failure.into_trouble(domain).text),
+        Err(RouteFailure::Temporary(why)) => return unknown(&why),
+        Err(failure) => return DomainCheck::Wrong(failure.into_trouble(domain).text),
     };
     let is_implicit = records.is_empty();
     if let Err(trouble) = next_hops(domain, records, &[], 25, 0) {
-        return Found::Wrong(trouble.text);
+        return DomainCheck::Wrong(trouble.text);
     }
     if !is_implicit {
-        return Found::Fine;
+        return DomainCheck::Accepts;
     }
     // RFC 5321 s.5.1: the domain itself is the host, where it has an address.
     match resolver.addresses(domain, true).await {
-        Ok(_) => Found::Fine,
-        Err(RouteFailure::Temporary(why)) => silent(&why),
-        Err(failure) => Found::Wrong(failure.into_trouble(domain).text),
+        Ok(_) => DomainCheck::Accepts,
+        Err(RouteFailure::Temporary(why)) => unknown(&why),
+        Err(failure) => DomainCheck::Wrong(failure.into_trouble(domain).text),
     }
 }

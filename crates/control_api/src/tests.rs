@@ -1,4 +1,4 @@
-//! The API as its callers see it.
+//! The routes, called as commands call them.
 
 mod accounts;
 
@@ -25,7 +25,7 @@ struct Api {
     _dir: tempfile::TempDir,
 }
 
-/// A server that releases everything, takes no mail, and has a configuration that cannot be used.
+/// A server that releases every message, accepts no mail, and has an invalid configuration.
 struct TestControl {
     woken: Arc<AtomicU32>,
 }
@@ -115,7 +115,7 @@ impl Api {
         value
     }
 
-    /// The status, and error and hint in one text.
+    /// Returns the status, and error and hint as one text.
     async fn refused(&self, method: &str, path: &str, body: Value) -> (u16, String) {
         let (status, value) = self.call(method, path, body).await;
         assert!(!status.is_success(), "{method} {path}: {value}");
@@ -132,7 +132,7 @@ impl Api {
 }
 
 #[tokio::test]
-async fn a_change_is_in_force_at_once() {
+async fn changes_take_effect_at_once() {
     let api = api().await;
     api.domain("Example.test").await;
     api.alias("me@example.test", &["foo@gmail.test"]).await;
@@ -150,7 +150,7 @@ async fn a_change_is_in_force_at_once() {
 }
 
 #[tokio::test]
-async fn a_circle_is_refused_with_its_path() {
+async fn an_alias_loop_is_refused_with_its_path() {
     let api = api().await;
     api.domain("x.test").await;
     api.domain("y.test").await;
@@ -171,7 +171,7 @@ async fn a_circle_is_refused_with_its_path() {
 }
 
 #[tokio::test]
-async fn a_circle_by_enabling_is_refused_too() {
+async fn enabling_an_alias_cannot_make_a_loop() {
     let api = api().await;
     api.domain("x.test").await;
     api.alias("a@x.test", &["foo@gmail.test"]).await;
@@ -184,7 +184,7 @@ async fn a_circle_by_enabling_is_refused_too() {
 }
 
 #[tokio::test]
-async fn what_a_removal_breaks_is_said() {
+async fn removing_an_alias_warns_of_broken_ones() {
     let api = api().await;
     api.domain("x.test").await;
     api.alias("a@x.test", &["foo@gmail.test"]).await;
@@ -197,7 +197,7 @@ async fn what_a_removal_breaks_is_said() {
 }
 
 #[tokio::test]
-async fn where_mail_goes_is_told_step_by_step() {
+async fn alias_test_shows_each_step() {
     let api = api().await;
     api.domain("x.test").await;
     api.alias("@x.test", &["foo@gmail.test"]).await;
@@ -211,7 +211,7 @@ async fn where_mail_goes_is_told_step_by_step() {
 }
 
 #[tokio::test]
-async fn good_lines_are_imported_and_the_others_named() {
+async fn import_takes_valid_lines_and_reports_the_others() {
     let api = api().await;
     let text =
         "x.test any\nme@x.test foo@gmail.test\nme@x.test twice@gmail.test\nlocal foo@gmail.test\n@y.test @x.test\nz@x.test gone@x.test\n";
@@ -223,7 +223,7 @@ async fn good_lines_are_imported_and_the_others_named() {
     assert_eq!((lines(&done["added"]), lines(&done["warnings"])[..2].to_vec()), (vec![2, 5, 6], vec![3, 4]));
     assert!(lines(&done["warnings"]).contains(&6), "{done}");
     done["dry_run"] = json!(true);
-    assert_eq!(done, dry, "a dry run says what the import does");
+    assert_eq!(done, dry, "a dry run reports what the import does");
     let again = api.ok("POST", "/v1/aliases/import", json!({ "text": "me@x.test other@gmail.test\n@y.test @x.test" })).await;
     assert_eq!((lines(&again["added"]), lines(&again["skipped"])), (vec![], vec![1, 2]));
     let circle = "p@x.test q@x.test\nq@x.test p@x.test\nr@x.test foo@gmail.test\ns@x.test\nt@x.test root bar@gmail.test\n";
@@ -241,13 +241,13 @@ async fn good_lines_are_imported_and_the_others_named() {
 }
 
 #[tokio::test]
-async fn what_a_virtual_file_says_is_changed_there() {
+async fn entries_of_the_virtual_file_cannot_be_changed_here() {
     let api = api_with(Some("x.test any\nme@x.test foo@gmail.test\nbad@x.test\n")).await;
     assert_eq!(api.get("/v1/aliases/virtual-file").await["faults"][0]["line"], 3);
     assert_eq!(api.get("/v1/aliases").await[0]["origin"], "file");
     for (method, path) in [("DELETE", "/v1/aliases/me@x.test"), ("DELETE", "/v1/domains/x.test")] {
         let (status, error) = api.refused(method, path, Value::Null).await;
-        assert!(status == 409 && error.contains("stands in the virtual file"), "{error}");
+        assert!(status == 409 && error.contains("is defined in the virtual file"), "{error}");
     }
 }
 
@@ -279,7 +279,7 @@ async fn enqueue(store: &Store, now_ms: i64, to: &[&str]) -> QueueId {
 }
 
 #[tokio::test]
-async fn the_queue_is_shown_in_pages_and_changed() {
+async fn the_queue_is_paged_retried_and_dropped() {
     let api = api().await;
     assert_eq!(api.get("/v1/queue").await["messages"], json!([]));
     assert_eq!(api.get("/v1/queue/totals").await, json!({ "messages": 0, "recipients": 0, "set_aside": 0, "held": 0, "held_bytes": 0 }));
@@ -309,7 +309,7 @@ async fn the_queue_is_shown_in_pages_and_changed() {
 }
 
 #[tokio::test]
-async fn every_refusal_is_json_with_a_reason() {
+async fn errors_are_json_with_a_reason() {
     let api = api().await;
     for (method, path, body, status) in [
         ("GET", "/v1/nothing", Value::Null, 404),
@@ -329,7 +329,7 @@ async fn every_refusal_is_json_with_a_reason() {
 }
 
 #[tokio::test]
-async fn the_socket_serves_and_goes_away() {
+async fn the_socket_is_removed_at_shutdown() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let api = api().await;
     let dir = tempfile::tempdir().unwrap();

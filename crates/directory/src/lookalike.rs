@@ -3,6 +3,7 @@
 //! Invariant: a well-known domain is never taken for a slip; what is said is a question, and refuses nothing.
 
 use mail::Domain;
+use strsim::osa_distance;
 
 /// Domains of many people's mailboxes.
 const KNOWN: [&str; 40] = [
@@ -65,30 +66,9 @@ pub fn meant<'a>(domain: &Domain, others: impl Iterator<Item = &'a Domain>) -> O
 fn is_slip(name: &str, known: &str) -> bool {
     if !name.contains('.') {
         let first = known.split('.').next().unwrap_or_default();
-        return name == first || (first.len() >= COMPARED_MIN / 2 && distance(name, first) == 1);
+        return name == first || (first.len() >= COMPARED_MIN / 2 && osa_distance(name, first) == 1);
     }
-    known.len() >= COMPARED_MIN && distance(name, known) == 1
-}
-
-/// Single-letter edits and swaps of neighbours between two names (optimal string alignment).
-fn distance(one: &str, other: &str) -> usize {
-    let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
-    let mut before: Vec<usize> = Vec::new();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (i, from) in one.iter().enumerate() {
-        let mut next = vec![i + 1];
-        for (j, to) in other.iter().enumerate() {
-            let at = |row: &[usize], place: usize| row.get(place).copied().unwrap_or(usize::MAX / 2);
-            let mut best = (at(&row, j) + usize::from(from != to)).min(at(&row, j + 1) + 1).min(at(&next, j) + 1);
-            let is_swap = i > 0 && j > 0 && one.get(i - 1) == Some(to) && other.get(j - 1) == Some(from);
-            if is_swap {
-                best = best.min(at(&before, j - 1) + 1);
-            }
-            next.push(best);
-        }
-        before = std::mem::replace(&mut row, next);
-    }
-    row.last().copied().unwrap_or(0)
+    known.len() >= COMPARED_MIN && osa_distance(name, known) == 1
 }
 
 #[cfg(test)]

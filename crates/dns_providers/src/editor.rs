@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use dns_update::DnsUpdater;
-use policy::dns_plan::{Question, RecordType};
+use dns_plan::{Question, RecordType};
 use tokio::time::timeout;
 
 use crate::{Credentials, DnsProvider, ProviderError, provider, records};

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a provider's own words are escaped and at most 400 characters; a token is in none of them.
 
-use policy::dns_plan::RecordType;
+use dns_plan::RecordType;
 
 /// Why a provider did not read or change records.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -5,7 +5,7 @@
 use dns_update::{
     CAARecord, DnsRecord, DnsRecordType, KeyValue, MXRecord, SRVRecord, TLSARecord, TlsaCertUsage, TlsaMatching, TlsaSelector,
 };
-use policy::dns_plan::RecordType;
+use dns_plan::RecordType;
 
 /// The type.
 pub fn type_of(record_type: RecordType) -> Option<DnsRecordType> {

@@ -4,6 +4,7 @@
 //! `Responsibility`, which nothing but a commit can make. A wing imports only those after it in this list.
 
 mod accept;
+mod context;
 mod deliver;
 mod notify;
 mod queue;

@@ -15,39 +15,42 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::accept::bounce_limit::Returns;
-use crate::accept::filter::{self, Downtime};
+use crate::accept::bounce_limit::HourlyLimit;
+use crate::accept::filter;
 use crate::accept::gmail_confirmation::Confirmations;
-use crate::accept::inbound_report::ReadingRoom;
 use crate::accept::local::{LocalNames, Submitter};
-use crate::accept::send_limit::Allowance;
-use crate::deliver::breakers::LiveCircuits;
-use crate::deliver::connection_limit::HostPlaces;
-use crate::deliver::ipv6::Ipv6Standing;
+use crate::accept::over_limit::SendLimits;
+use crate::accept::pipeline::{Outlet, Pipeline, Verifier};
+use crate::accept::send_limit::SendCounts;
+use crate::context::Shared;
+use crate::deliver::breakers::Breakers;
+use crate::deliver::clock_step::{self, ClockSteps};
+use crate::deliver::connection_limit::ConnectionLimits;
+use crate::deliver::ipv6::Ipv6Fitness;
+use crate::deliver::lane::Lanes;
 use crate::deliver::mta_sts::{self, StsPolicies};
+use crate::deliver::outbound::{Connector, Outbound};
 use crate::deliver::pauses::Pauses;
-use crate::deliver::tls_history::{self, TlsMemory};
-use crate::notify::postmaster;
-use crate::notify::virtual_file;
-use crate::queue::clock_step::{self, ClockSteps};
-use crate::queue::dedup::Taken;
-use crate::queue::dispatch::{Dispatch, World};
+use crate::deliver::tls_history::{self, TlsHistory};
+use crate::deliver::window::Window;
+use crate::notify::outbox::Outbox;
+use crate::notify::{postmaster, virtual_file};
+use crate::queue::dispatch::Dispatch;
 use crate::receive::auth::authenticator::Authenticator;
 use crate::receive::auth::passwords::PasswordKey;
 use crate::receive::auth::sealed_passwords;
-use crate::receive::content_quota::Arriving;
+use crate::receive::content_quota::ContentQuota;
+use crate::receive::inbound::Inbound;
 use crate::receive::known_networks::KnownNetworks;
 use crate::receive::listen::{Sessions, bind, listen};
-use crate::receive::session::Reception;
-use crate::reporting::schedule;
+use crate::reporting::schedule::{self, Reporter};
 use crate::reporting::tally;
 use crate::settings::{Listener, ListenerKind, LiveSettings};
 use crate::support::directory_cache::LiveDirectory;
-use crate::support::dkim_signers::Signing;
-use crate::support::large_contents::LargeContents;
 use crate::support::panic_edge::{bugs_caught, signatures_broken};
 use crate::support::shutdown::Closing;
 use crate::support::usage_log;
+use crate::support::wake::Wake;
 
 /// Sessions that have no answer of ours to wait for get this long at a shutdown: content that is still arriving is cut.
 const FAREWELL: Duration = Duration::from_secs(10);
@@ -123,7 +126,8 @@ pub struct Status {
 #[derive(Debug)]
 pub struct Server {
     dispatch: Dispatch,
-    reception: Arc<Reception>,
+    outbound: Arc<Outbound>,
+    inbound: Arc<Inbound>,
     sessions: Sessions,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -131,95 +135,54 @@ pub struct Server {
 impl Server {
     /// Starts listening and delivering.
     pub async fn start(parts: Parts) -> Result<Self, StartError> {
-        let Parts { settings, listeners, store, live, password_key, tls, client_tls, resolver, data, clock } = parts;
-        let bound = bind_all(&listeners)?;
+        let bound = bind_all(&parts.listeners)?;
         let addresses: Vec<_> = bound.iter().filter_map(|(kind, l)| Some((*kind, l.local_addr().ok()?))).collect();
-        let released = store.release_claims(clock.now_ms()).await?;
+        let released = parts.store.release_claims(parts.clock.now_ms()).await?;
         if released > 0 {
-            tracing::info!(recipients = released, "mail that was under way when the last process ended is due again");
+            tracing::info!(recipients = released, "requeued mail that the last process had in flight");
         }
         let own_ports = addresses.iter().filter(|(kind, _)| *kind == ListenerKind::Mx).map(|(_, a)| a.port()).collect();
-        let world = World {
-            settings: settings.clone(),
-            store: store.clone(),
-            clock: clock.clone(),
-            resolver,
-            tls: client_tls,
-            live: live.clone(),
-            own_ports,
-            hosts: HostPlaces::default(),
-            circuits: LiveCircuits::default(),
-            large: LargeContents::default(),
-            taken: Taken::default(),
-            doubts: Arc::default(),
-            ipv6: Ipv6Standing::default(),
-            sts: StsPolicies::open(&data),
-            tls_memory: TlsMemory::open(&data),
-            results: tally::start(store.clone(), clock.clone()),
-            signing: Signing::default(),
-            closing: Closing::default(),
-            clock_steps: ClockSteps::open(&data, &clock),
-            spread: random_u32(),
-        };
-        let dispatch = Dispatch::new(Arc::new(world));
-        clock_step::start(&dispatch).await?;
-        let habits = usage_log::start(store.clone());
-        let allowance = Allowance::new(store.clone(), habits.clone());
-        let known = KnownNetworks::open(&data);
-        let knowledge = (habits, known.clone());
-        let logins = Authenticator::start((store.clone(), live.clone(), settings.clone()), password_key, knowledge, clock.clone()).await?;
-        let reception = Arc::new(Reception {
-            settings,
-            live,
-            store,
-            clock,
-            logins,
-            allowance,
-            tls,
-            dispatch: dispatch.clone(),
-            arriving: Arriving::default(),
-            known,
-            returns: Returns::default(),
-            answers: Returns::default(),
-            confirmations: Confirmations::default(),
-            downtime: Downtime::default(),
-            reading: ReadingRoom::default(),
-            closing: dispatch.world().closing.subscribe(),
-        });
+        let outbound = Arc::new(outbound(&parts, own_ports));
+        clock_step::start(&outbound).await?;
+        let dispatch = Dispatch::new(outbound.clone());
+        let told = virtual_file::open(&parts.data);
+        let inbound = Arc::new(inbound(parts, &outbound, &dispatch).await?);
         let sessions = Sessions::default();
-        let mut tasks = tasks(&dispatch, &reception, data);
+        let mut tasks = tasks(&dispatch, &outbound, &inbound);
+        tasks.push(tokio::spawn(virtual_file::run(outbound.outbox.clone(), told)));
         for (kind, listener) in bound {
-            tasks.push(tokio::spawn(listen(listener, kind, sessions.clone(), reception.clone())));
+            tasks.push(tokio::spawn(listen(listener, kind, sessions.clone(), inbound.clone())));
         }
         for (kind, address) in &addresses {
             tracing::info!(%address, kind = kind.as_str(), "listening");
         }
-        Ok(Self { dispatch, reception, sessions, tasks })
+        Ok(Self { dispatch, outbound, inbound, sessions, tasks })
     }
 
     /// Takes mail of programs on this machine.
     pub fn submitter(&self, names: LocalNames) -> Submitter {
-        Submitter::online(self.reception.clone(), names)
+        Submitter::online(self.inbound.pipeline.clone(), self.inbound.send_limits.clone(), names)
     }
 
     /// What Gmail has sent to have addresses confirmed.
     pub fn confirmations(&self) -> Confirmations {
-        self.reception.confirmations.clone()
+        self.inbound.pipeline.confirmations.clone()
     }
 
     /// Told when a host refuses mail since it does not believe who we are: something may be wrong with our records.
     pub fn doubts(&self) -> Arc<Notify> {
-        self.dispatch.world().doubts.clone()
+        self.outbound.doubts.clone()
     }
 
     /// Writes letters to the postmaster.
     pub fn postmaster(&self) -> postmaster::Postmaster {
-        postmaster::Postmaster(self.dispatch.clone())
+        postmaster::Postmaster(self.outbound.outbox.clone())
     }
 
     /// What gets no mail for now.
     pub fn pauses(&self) -> Pauses {
-        Pauses(self.dispatch.clone())
+        let Connector { breakers, shared, .. } = &self.outbound.connector;
+        Pauses { breakers: breakers.clone(), clock: shared.clock.clone(), wake: self.outbound.outbox.wake.clone() }
     }
 
     /// A function that tells dispatch to try now what is due.
@@ -230,60 +193,119 @@ impl Server {
 
     /// A function that tells what is going on.
     pub fn status(&self) -> Arc<dyn Fn() -> Status + Send + Sync> {
-        let (dispatch, sessions) = (self.dispatch.clone(), self.sessions.clone());
+        let (outbound, sessions) = (self.outbound.clone(), self.sessions.clone());
         Arc::new(move || {
-            let (workers, connections) = dispatch.lanes().totals();
+            let (workers, connections) = outbound.lanes.totals();
             Status {
                 sessions: sessions.count(),
-                in_flight: dispatch.in_memory(),
+                in_flight: outbound.window.recipients(),
                 workers,
                 connections,
                 bugs: bugs_caught(),
                 signatures_broken: signatures_broken(),
-                sts_testing_failures: dispatch.world().sts.testing_failures(),
+                sts_testing_failures: outbound.connector.sts.testing_failures(),
             }
         })
     }
 
     /// How long deliveries under way get at a stop, by the settings in force.
     pub fn shutdown_grace(&self) -> Duration {
-        self.dispatch.world().settings.load().delivery.shutdown_grace()
+        self.outbound.shared().settings.load().delivery.shutdown_grace()
     }
 
     /// Ends in order: nothing begins any more, what is under way is waited for within `delivery.shutdown_grace_s`, and the rest is due again.
     pub async fn shut_down(self) {
-        let world = self.dispatch.world();
-        world.closing.begin();
+        let Outbound { closing, connector, lanes, clock_steps, .. } = &*self.outbound;
+        let Shared { settings, store, clock, .. } = &connector.shared;
+        closing.begin();
         for task in &self.tasks {
             task.abort();
         }
-        self.dispatch.lanes().release_waiting(&self.dispatch);
-        let grace = world.settings.load().delivery.shutdown_grace();
-        let is_cut = async { timeout(grace, world.closing.idle()).await.is_err() };
+        lanes.release_waiting(&self.outbound);
+        let grace = settings.load().delivery.shutdown_grace();
+        let is_cut = async { timeout(grace, closing.idle()).await.is_err() };
         let (is_cut, _) = tokio::join!(is_cut, timeout(FAREWELL.min(grace), self.at_rest()));
         if is_cut {
-            let cut = world.closing.held();
+            let cut = closing.held();
             tracing::warn!(
                 cut,
                 grace_s = grace.as_secs(),
-                "deliveries under way were cut; they are tried again, and what their hosts took already arrives twice"
+                "deliveries were interrupted; they are retried, and messages that their hosts had already accepted arrive twice"
             );
         }
         let _ = timeout(GOODBYE, self.at_rest()).await;
-        world.results.flush().await;
-        world.tls_memory.flush().await;
-        world.clock_steps.write(&world.clock).await;
-        match world.store.release_claims(world.clock.now_ms()).await {
-            Ok(released) => tracing::info!(released, "what was not begun waits in the queue"),
-            Err(error) => tracing::warn!(%error, "claimed mail is released at the next start"),
+        connector.results.flush().await;
+        connector.tls_history.flush().await;
+        clock_steps.write(clock).await;
+        match store.release_claims(clock.now_ms()).await {
+            Ok(released) => tracing::info!(released, "deliveries that had not started remain queued"),
+            Err(error) => tracing::warn!(%error, "cannot release claimed mail; the next start releases it"),
         }
     }
 
     async fn at_rest(&self) {
-        while self.sessions.count() > 0 || self.dispatch.lanes().totals().1 > 0 {
+        while self.sessions.count() > 0 || self.outbound.lanes.totals().1 > 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
+}
+
+/// What deliveries touch.
+fn outbound(parts: &Parts, own_ports: Vec<u16>) -> Outbound {
+    let Parts { settings, store, live, client_tls, resolver, data, clock, .. } = parts;
+    let shared = Shared { settings: settings.clone(), store: store.clone(), clock: clock.clone(), directory: live.clone() };
+    let wake = Wake::default();
+    Outbound {
+        outbox: Outbox { shared: shared.clone(), signing: Arc::default(), wake: wake.clone() },
+        lanes: Lanes::default(),
+        window: Window::new(wake),
+        large: Arc::default(),
+        clock_steps: ClockSteps::open(data, clock),
+        closing: Closing::default(),
+        doubts: Arc::default(),
+        connector: Connector {
+            resolver: resolver.clone(),
+            tls: client_tls.clone(),
+            own_ports,
+            connection_limits: ConnectionLimits::default(),
+            breakers: Arc::new(Breakers::default()),
+            ipv6: Ipv6Fitness::default(),
+            sts: StsPolicies::open(data),
+            tls_history: TlsHistory::open(data),
+            results: tally::start(store.clone(), clock.clone()),
+            spread: random_u32(),
+            shared,
+        },
+    }
+}
+
+/// What sessions touch.
+async fn inbound(parts: Parts, outbound: &Outbound, dispatch: &Dispatch) -> Result<Inbound, StoreError> {
+    let Parts { store, password_key, tls, client_tls, resolver, data, .. } = parts;
+    let Outbound { outbox, connector, large, closing, .. } = outbound;
+    let shared = connector.shared.clone();
+    let habits = usage_log::start(store.clone());
+    let counts = SendCounts::new(store, habits.clone());
+    let known = KnownNetworks::open(&data);
+    let logins = Authenticator::start(shared.clone(), password_key, habits, known.clone(), client_tls).await?;
+    let pipeline = Pipeline {
+        large: large.clone(),
+        signing: outbox.signing.clone(),
+        ..Pipeline::new(shared.clone(), Outlet::Dispatch(dispatch.clone()), closing.clone())
+    };
+    Ok(Inbound {
+        pipeline: Arc::new(pipeline),
+        verifier: Verifier { resolver, results: connector.results.clone() },
+        logins: Arc::new(logins),
+        send_limits: Arc::new(SendLimits { counts, outbox: outbox.clone() }),
+        tls,
+        arriving: ContentQuota::default(),
+        known,
+        returns: HourlyLimit::default(),
+        breakers: connector.breakers.clone(),
+        closing: closing.clone(),
+        shared,
+    })
 }
 
 /// Opens every port, before any mail is taken.
@@ -293,7 +315,7 @@ fn bind_all(listeners: &[Listener]) -> Result<Vec<(ListenerKind, TcpListener)>, 
         match bind(listener) {
             Ok(socket) => bound.push((listener.kind, socket)),
             Err(error) if is_family_missing(listener, &error) => {
-                tracing::warn!(address = %listener.address, "this machine has no IPv6; not listening there");
+                tracing::warn!(address = %listener.address, "this host has no IPv6; not listening there");
             }
             Err(error) => return Err(refused(listener, error)),
         }
@@ -302,24 +324,25 @@ fn bind_all(listeners: &[Listener]) -> Result<Vec<(ListenerKind, TcpListener)>, 
 }
 
 /// What goes on beside the sessions.
-fn tasks(dispatch: &Dispatch, reception: &Arc<Reception>, data: PathBuf) -> Vec<JoinHandle<()>> {
-    let settings = reception.settings.load_full();
+fn tasks(dispatch: &Dispatch, outbound: &Arc<Outbound>, inbound: &Arc<Inbound>) -> Vec<JoinHandle<()>> {
+    let Connector { shared, resolver, tls, .. } = &outbound.connector;
+    let settings = shared.settings.load_full();
     let probe = async move {
         if let Some(filtering) = &settings.filtering {
             filter::probe(filtering).await;
         }
     };
+    let reporter = Reporter { outbox: outbound.outbox.clone(), resolver: resolver.clone(), tls: tls.clone() };
     vec![
         tokio::spawn(probe),
-        tokio::spawn(virtual_file::run(dispatch.clone(), data)),
-        tokio::spawn(sealed_passwords::run(reception.clone())),
+        tokio::spawn(sealed_passwords::run(inbound.logins.clone())),
         tokio::spawn(dispatch.clone().run()),
-        tokio::spawn(postmaster::run(dispatch.clone())),
-        tokio::spawn(clock_step::run(dispatch.clone())),
-        tokio::spawn(mta_sts::run(dispatch.clone())),
-        tokio::spawn(tls_history::run(dispatch.clone())),
-        tokio::spawn(schedule::run(dispatch.clone(), DailyKind::Tls)),
-        tokio::spawn(schedule::run(dispatch.clone(), DailyKind::Dmarc)),
+        tokio::spawn(postmaster::run(outbound.outbox.clone())),
+        tokio::spawn(clock_step::run(outbound.clone())),
+        tokio::spawn(mta_sts::run(outbound.clone())),
+        tokio::spawn(tls_history::run(outbound.clone())),
+        tokio::spawn(schedule::run(reporter.clone(), DailyKind::Tls)),
+        tokio::spawn(schedule::run(reporter, DailyKind::Dmarc)),
     ]
 }
 

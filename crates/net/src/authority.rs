@@ -1,6 +1,6 @@
-//! An authority of one's own, certificates by it, and requests to others.
+//! A private certificate authority, its certificates, and certificate requests.
 //!
-//! RFC 5280 s.4.2, RFC 2986. Invariant: the authority signs for servers only, and cannot make another authority.
+//! RFC 5280 s.4.2, RFC 2986. Invariant: the authority signs server certificates only, and no other authority.
 
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
@@ -9,22 +9,22 @@ use time::{Duration, OffsetDateTime};
 
 use crate::tls::TlsError;
 
-/// How long the authority is good for, in days.
+/// Validity of the authority, in days.
 const AUTHORITY_DAYS: i64 = 3650;
 
-/// Clocks differ: what is made now is valid from an hour ago on.
-const BEFORE: Duration = Duration::hours(1);
+/// Certificates are valid from an hour ago, since clocks differ.
+const BACKDATING: Duration = Duration::hours(1);
 
 /// An authority: its certificate and its key, as PEM.
 #[derive(Debug, Clone)]
 pub struct Authority {
-    /// Its certificate, which clients are told to trust.
+    /// Its certificate, which clients must trust.
     pub certificate: String,
     /// Its key.
     pub key: String,
 }
 
-/// A certificate by an authority, as PEM.
+/// An issued certificate, as PEM.
 #[derive(Debug, Clone)]
 pub struct Issued {
     /// Leaf and authority.
@@ -48,7 +48,7 @@ fn named(name: &str) -> DistinguishedName {
 }
 
 impl Authority {
-    /// Makes one.
+    /// Makes an authority.
     pub fn new(name: &str, now_s: i64) -> Result<Self, TlsError> {
         let key = KeyPair::generate().map_err(failed)?;
         let mut params = CertificateParams::default();
@@ -57,7 +57,7 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         params.use_authority_key_identifier_extension = true;
         let now = time(now_s)?;
-        params.not_before = now - BEFORE;
+        params.not_before = now - BACKDATING;
         params.not_after = now + Duration::days(AUTHORITY_DAYS);
         let certificate = params.self_signed(&key).map_err(failed)?;
         Ok(Self { certificate: certificate.pem(), key: key.serialize_pem() })
@@ -75,14 +75,14 @@ impl Authority {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
         let now = time(now_s)?;
-        params.not_before = now - BEFORE;
+        params.not_before = now - BACKDATING;
         params.not_after = now + Duration::days(i64::from(days));
         let leaf = params.signed_by(&key, &issuer).map_err(failed)?;
         Ok(Issued { chain: leaf.pem() + &self.certificate, key: key.serialize_pem() })
     }
 }
 
-/// Makes a request for these names, with the key (PEM) or a new one. Returns the request and its key as PEM.
+/// Makes a certificate request for these names, with the key (PEM) or a new one. Returns the request and its key as PEM.
 pub fn request(names: &[String], key: Option<&str>) -> Result<(String, String), TlsError> {
     let key = key.map_or_else(KeyPair::generate, KeyPair::from_pem).map_err(failed)?;
     let mut params = CertificateParams::new(names.to_vec()).map_err(failed)?;

@@ -1,6 +1,6 @@
-//! The clock: wall time for dates and the queue, and waiting. Real, or simulated and moved by hand.
+//! The clock: wall time and waiting, real or simulated.
 //!
-//! Invariant: no other file of the project asks the system for the time (clippy.toml forbids it).
+//! Invariant: no other file of the project reads the system's clock (clippy.toml forbids it).
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -10,59 +10,63 @@ use tokio::sync::Notify;
 
 /// A clock. Clones show the same time.
 #[derive(Debug, Clone)]
-pub struct Clock(Kind);
+pub struct Clock(ClockKind);
 
 #[derive(Debug, Clone)]
-enum Kind {
+enum ClockKind {
     System,
-    Simulated(Arc<Simulated>),
+    SimulatedClock(Arc<SimulatedClock>),
 }
 
 #[derive(Debug)]
-struct Simulated {
+struct SimulatedClock {
     now_ms: AtomicI64,
-    /// What was set, beside what went by.
+    /// The sum of all clock steps.
     set_ms: AtomicI64,
     moved: Notify,
 }
 
 impl Clock {
-    /// The machine's clock.
+    /// The system clock.
     pub fn system() -> Self {
-        Self(Kind::System)
+        Self(ClockKind::System)
     }
 
-    /// A clock that stands still until [`Clock::advance`].
+    /// A clock that moves only by [`Clock::advance`].
     pub fn simulated(now_ms: i64) -> Self {
-        Self(Kind::Simulated(Arc::new(Simulated { now_ms: AtomicI64::new(now_ms), set_ms: AtomicI64::new(0), moved: Notify::new() })))
+        Self(ClockKind::SimulatedClock(Arc::new(SimulatedClock {
+            now_ms: AtomicI64::new(now_ms),
+            set_ms: AtomicI64::new(0),
+            moved: Notify::new(),
+        })))
     }
 
-    /// Moves a simulated clock; a real one ignores it.
+    /// Advances a simulated clock; the system clock ignores it.
     pub fn advance(&self, by: Duration) {
-        if let Kind::Simulated(simulated) = &self.0 {
+        if let ClockKind::SimulatedClock(simulated) = &self.0 {
             simulated.now_ms.fetch_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX), Ordering::SeqCst);
             simulated.moved.notify_waiters();
         }
     }
 
-    /// Sets a simulated clock, forward or back, as an operator or NTP does; a real one ignores it.
+    /// Steps a simulated clock, forward or back, as an operator or NTP does; the system clock ignores it.
     pub fn set_by_ms(&self, by_ms: i64) {
-        if let Kind::Simulated(simulated) = &self.0 {
+        if let ClockKind::SimulatedClock(simulated) = &self.0 {
             simulated.set_ms.fetch_add(by_ms, Ordering::SeqCst);
             simulated.now_ms.fetch_add(by_ms, Ordering::SeqCst);
             simulated.moved.notify_waiters();
         }
     }
 
-    /// Milliseconds since some moment: what went by, whatever the wall clock is set to.
+    /// Elapsed milliseconds since an arbitrary start: monotonic, unaffected by clock steps.
     pub fn steady_ms(&self) -> i64 {
         match &self.0 {
             #[allow(clippy::disallowed_methods)]
-            Kind::System => {
+            ClockKind::System => {
                 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
                 i64::try_from(START.elapsed().as_millis()).unwrap_or(i64::MAX)
             }
-            Kind::Simulated(simulated) => simulated.now_ms.load(Ordering::SeqCst) - simulated.set_ms.load(Ordering::SeqCst),
+            ClockKind::SimulatedClock(simulated) => simulated.now_ms.load(Ordering::SeqCst) - simulated.set_ms.load(Ordering::SeqCst),
         }
     }
 
@@ -70,10 +74,10 @@ impl Clock {
     pub fn now_ms(&self) -> i64 {
         match &self.0 {
             #[allow(clippy::disallowed_methods)]
-            Kind::System => std::time::SystemTime::now()
+            ClockKind::System => std::time::SystemTime::now()
                 .duration_since(std::time::UNIX_EPOCH)
                 .map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX)),
-            Kind::Simulated(simulated) => simulated.now_ms.load(Ordering::SeqCst),
+            ClockKind::SimulatedClock(simulated) => simulated.now_ms.load(Ordering::SeqCst),
         }
     }
 
@@ -82,15 +86,14 @@ impl Clock {
         self.now_ms() / 1000
     }
 
-    /// Waits until the wall clock shows that time, but never longer than `at_most` at a stretch, so that a clock
-    /// that was set is noticed.
+    /// Waits until the wall clock shows that time, but at most for `at_most`, so that a clock step is noticed.
     pub async fn sleep_until_ms(&self, until_ms: i64, at_most: Duration) {
         match &self.0 {
-            Kind::System => {
+            ClockKind::System => {
                 let wait_ms = u64::try_from(until_ms - self.now_ms()).unwrap_or(0);
                 tokio::time::sleep(Duration::from_millis(wait_ms).min(at_most)).await;
             }
-            Kind::Simulated(simulated) => {
+            ClockKind::SimulatedClock(simulated) => {
                 let moved = simulated.moved.notified();
                 if self.now_ms() < until_ms {
                     moved.await;
@@ -100,13 +103,13 @@ impl Clock {
     }
 }
 
-/// A wall clock that leaves the monotonic one behind by this was set, in milliseconds; less is drift that is slewed.
+/// The smallest difference between wall and monotonic clock that is a step, in milliseconds; less is drift that NTP slews.
 const STEP_MIN_MS: i64 = 30_000;
 
-/// Notices that the wall clock was set. A machine that slept looks the same: nothing went by for it.
+/// Notices steps of the wall clock. A suspended machine looks the same: its monotonic clock stopped.
 #[derive(Debug)]
 pub struct StepWatch {
-    /// Wall less steady time at the last look.
+    /// Wall time minus monotonic time at the last check.
     offset_ms: i64,
 }
 
@@ -116,7 +119,7 @@ impl StepWatch {
         Self { offset_ms: clock.now_ms() - clock.steady_ms() }
     }
 
-    /// By how much the clock was set since the last look, in milliseconds; positive is forward.
+    /// The step since the last check, in milliseconds; positive is forward.
     pub fn look(&mut self, clock: &Clock) -> Option<i64> {
         let offset_ms = clock.now_ms() - clock.steady_ms();
         let by_ms = offset_ms - std::mem::replace(&mut self.offset_ms, offset_ms);
@@ -129,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_step_is_told_from_time_that_goes_by() {
+    fn a_step_differs_from_elapsed_time() {
         let clock = Clock::simulated(1000);
         let mut watch = StepWatch::new(&clock);
         clock.advance(Duration::from_secs(86_400));
@@ -144,7 +147,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_simulated_clock_moves_by_hand() {
+    async fn a_simulated_clock_wakes_sleepers_when_advanced() {
         let clock = Clock::simulated(1000);
         let other = clock.clone();
         let waiter = tokio::spawn(async move {

@@ -1,7 +1,7 @@
-//! Whether a certificate is the one that the receiver's TLSA records name.
+//! DANE: checks a certificate chain against TLSA records.
 //!
-//! RFC 7672 s.3.1, RFC 7672 s.3.2, RFC 7671 s.5.1, RFC 7671 s.5.2, RFC 6698 s.2.1. Invariant: pure, and it knows no other authority than the records;
-//! whether those are secure is for the caller to know.
+//! RFC 7672 s.3.1, RFC 7672 s.3.2, RFC 7671 s.5.1, RFC 7671 s.5.2, RFC 7671 s.9, RFC 6698 s.2.1. Invariant: pure, and trusts nothing but the
+//! records; the caller knows whether those are secure.
 
 use std::fmt::{self, Write as _};
 
@@ -16,24 +16,27 @@ use crate::key_pin::KeyPin;
 use crate::leaf::hex;
 use crate::tls_client::TlsFault;
 
-/// The authority stands in the record.
+/// DANE-TA: the record names an authority.
 const TRUST_ANCHOR: u8 = 2;
-/// The certificate itself does.
+/// DANE-EE: the record names the leaf.
 const END_ENTITY: u8 = 3;
 
-/// Of a digest so many digits are shown.
+/// Matching type Full: no digest.
+const FULL: u8 = 0;
+
+/// Digits of a digest in messages.
 const SHOWN_DIGITS: usize = 16;
 
 /// One TLSA record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tlsa {
-    /// Certificate usage: 3 the leaf, 2 an authority in the chain; SMTP uses no other.
+    /// Certificate usage: 3 the leaf, 2 an authority in the chain; SMTP uses no others.
     pub usage: u8,
     /// Selector: 0 the certificate, 1 its public key.
     pub selector: u8,
     /// Matching type: 0 as it is, 1 SHA-256, 2 SHA-512.
     pub matching: u8,
-    /// What is compared.
+    /// The data to compare.
     pub data: Vec<u8>,
 }
 
@@ -46,10 +49,10 @@ impl fmt::Display for Tlsa {
 }
 
 impl Tlsa {
-    /// Whether something can be checked by it (RFC 7672 s.3.1.3: usages 0 and 1 are of no use to SMTP).
+    /// Whether a certificate can be checked against it (RFC 7672 s.3.1.3: SMTP does not use usages 0 and 1).
     pub fn is_usable(&self) -> bool {
         let fits = match self.matching {
-            0 => !self.data.is_empty(),
+            FULL => !self.data.is_empty(),
             1 => self.data.len() == digest::SHA256_OUTPUT_LEN,
             2 => self.data.len() == digest::SHA512_OUTPUT_LEN,
             _ => false,
@@ -57,12 +60,12 @@ impl Tlsa {
         fits && matches!(self.usage, TRUST_ANCHOR | END_ENTITY) && self.selector <= 1
     }
 
-    /// The record as a zone has it, with all of its data.
+    /// The record in zone file form, with all of its data.
     pub fn text(&self) -> String {
         format!("{} {} {} {}", self.usage, self.selector, self.matching, hex(&self.data))
     }
 
-    /// What the record would hold if it were made from this certificate.
+    /// The data of such a record for this certificate.
     fn of(&self, certificate: &CertificateDer<'_>) -> Option<Vec<u8>> {
         let selected = match self.selector {
             0 => certificate.to_vec(),
@@ -70,7 +73,7 @@ impl Tlsa {
             _ => return None,
         };
         Some(match self.matching {
-            0 => selected,
+            FULL => selected,
             1 => digest::digest(&digest::SHA256, &selected).as_ref().to_vec(),
             2 => digest::digest(&digest::SHA512, &selected).as_ref().to_vec(),
             _ => return None,
@@ -82,20 +85,20 @@ impl Tlsa {
     }
 }
 
-/// What a host must show.
+/// What a host's certificate must match.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dane {
-    /// Its usable records, at least one.
+    /// The usable records, at least one.
     records: Vec<Tlsa>,
-    /// The TLSA base domain, which is the name in SNI too.
+    /// The TLSA base domain; also the name in SNI.
     base: Domain,
-    /// The domain that the mail is for. A certificate by an authority must name one of the two.
+    /// The domain that the mail is for. A certificate under a DANE-TA record must name one of the two.
     next_hop: Domain,
-    /// Whether an operator wrote the records, instead of the receiver.
+    /// Whether the operator configured them, instead of the receiver.
     is_pin: bool,
 }
 
-/// Why a certificate is not the one.
+/// Why a certificate does not match.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the certificate of {host} does not match its {what}: {found}; expected {expected}")]
 pub struct DaneError {
@@ -107,20 +110,20 @@ pub struct DaneError {
 }
 
 impl DaneError {
-    /// What is wrong, in a word.
+    /// The kind of fault.
     pub fn fault(&self) -> TlsFault {
         self.fault
     }
 }
 
 impl Dane {
-    /// `None` where no record is usable.
+    /// `None` if no record is usable.
     pub fn new(records: Vec<Tlsa>, base: Domain, next_hop: &Domain) -> Option<Self> {
         let records: Vec<Tlsa> = records.into_iter().filter(Tlsa::is_usable).collect();
         (!records.is_empty()).then(|| Self { records, base, next_hop: next_hop.clone(), is_pin: false })
     }
 
-    /// A host that must have one of these keys, whoever says so.
+    /// A host that must have one of these keys, by the operator's configuration.
     pub fn pinned(pins: &[KeyPin], host: &Domain) -> Option<Self> {
         let record = |pin: &KeyPin| Tlsa { usage: END_ENTITY, selector: 1, matching: 1, data: pin.0.to_vec() };
         Self::new(pins.iter().map(record).collect(), host.clone(), host).map(|dane| Self { is_pin: true, ..dane })
@@ -131,16 +134,26 @@ impl Dane {
         &self.records
     }
 
+    /// The records that count: of those with the same usage and selector, only the ones with the strongest digest (RFC 7671 s.9), so that a broken
+    /// algorithm is of no use to an attacker where a better one is published. Matching type Full is no digest and always counts.
+    fn effective_records(&self) -> impl Iterator<Item = &Tlsa> {
+        let is_stronger = |other: &Tlsa, record: &Tlsa| {
+            (other.usage, other.selector) == (record.usage, record.selector) && other.matching > record.matching
+        };
+        self.records.iter().filter(move |record| record.matching == FULL || !self.records.iter().any(|other| is_stronger(other, record)))
+    }
+
     /// The TLSA base domain: the name for SNI.
     pub fn base(&self) -> &Domain {
         &self.base
     }
 
-    /// Checks a chain, leaf first. A leaf that a record names needs neither name nor time; one by an authority that a record names needs both.
+    /// Checks a chain, leaf first. A leaf that a record names is accepted whatever its name and validity; one by an authority that a record names must have
+    /// the right name and be valid.
     pub fn check(&self, chain: &[CertificateDer<'_>], algorithms: &WebPkiSupportedAlgorithms, now: UnixTime) -> Result<(), DaneError> {
-        let Some((leaf, above)) = chain.split_first() else { return Err(self.error("it showed none".into(), TlsFault::Other)) };
+        let Some((leaf, above)) = chain.split_first() else { return Err(self.error("it presented none".into(), TlsFault::Other)) };
         let (mut found, mut fault) = (String::new(), TlsFault::HostMismatch);
-        for record in &self.records {
+        for record in self.effective_records() {
             let outcome = match record.usage {
                 END_ENTITY if record.is_of(leaf) => return Ok(()),
                 END_ENTITY => Err(None),
@@ -150,18 +163,18 @@ impl Dane {
                 Ok(()) => return Ok(()),
                 Err(Some((why, what))) => {
                     fault = what;
-                    let _ = write!(found, "the authority of {record} is there, but {why}; ");
+                    let _ = write!(found, "the chain has the authority of {record}, but {why}; ");
                 }
                 Err(None) => {}
             }
         }
-        let like = self.records.iter().find(|record| record.usage == END_ENTITY).or(self.records.first());
+        let like = self.effective_records().find(|record| record.usage == END_ENTITY).or(self.records.first());
         let shown = like.and_then(|record| Some(Tlsa { usage: END_ENTITY, data: record.of(leaf)?, ..record.clone() }));
-        let shown = shown.map_or_else(|| "one that cannot be read".into(), |tlsa| tlsa.to_string());
+        let shown = shown.map_or_else(|| "an unreadable one".into(), |tlsa| tlsa.to_string());
         Err(self.error(format!("{found}found {shown} and {} above it", above.len()), fault))
     }
 
-    /// `None` where the record's authority is not in the chain.
+    /// The error is `None` if the record's authority is not in the chain.
     fn check_anchor(
         &self,
         record: &Tlsa,
@@ -170,21 +183,21 @@ impl Dane {
         algorithms: &WebPkiSupportedAlgorithms,
         now: UnixTime,
     ) -> Result<(), Option<(String, TlsFault)>> {
-        // A record with the whole certificate brings the authority itself.
-        let brought = (record.selector, record.matching) == (0, 0);
-        let brought = brought.then(|| CertificateDer::from(record.data.as_slice()));
-        let shown = above.iter().filter(|certificate| record.is_of(certificate));
-        let authorities: Vec<&CertificateDer<'_>> = shown.chain(brought.as_ref()).collect();
+        // A record with the whole certificate supplies the authority itself.
+        let is_whole = (record.selector, record.matching) == (0, FULL);
+        let supplied = is_whole.then(|| CertificateDer::from(record.data.as_slice()));
+        let presented = above.iter().filter(|certificate| record.is_of(certificate));
+        let authorities: Vec<&CertificateDer<'_>> = presented.chain(supplied.as_ref()).collect();
         let anchors: Vec<TrustAnchor<'_>> = authorities.iter().filter_map(|der| anchor_from_trusted_cert(der).ok()).collect();
         if anchors.is_empty() {
             return Err(None);
         }
-        let said = |error: webpki::Error| {
+        let failed = |error: webpki::Error| {
             let fault = if matches!(error, webpki::Error::CertExpired { .. }) { TlsFault::Expired } else { TlsFault::NotTrusted };
             Some((error.to_string(), fault))
         };
-        let certificate = EndEntityCert::try_from(leaf).map_err(said)?;
-        certificate.verify_for_usage(algorithms.all, &anchors, above, now, KeyUsage::server_auth(), None, None).map_err(said)?;
+        let certificate = EndEntityCert::try_from(leaf).map_err(failed)?;
+        certificate.verify_for_usage(algorithms.all, &anchors, above, now, KeyUsage::server_auth(), None, None).map_err(failed)?;
         let is_named = |name: &Domain| {
             ServerName::try_from(name.as_str()).is_ok_and(|name| certificate.verify_is_valid_for_subject_name(&name).is_ok())
         };
@@ -195,8 +208,8 @@ impl Dane {
     }
 
     fn error(&self, found: String, fault: TlsFault) -> DaneError {
-        let expected: Vec<String> = self.records.iter().map(ToString::to_string).collect();
-        let what = match self.records.as_slice() {
+        let expected: Vec<String> = self.effective_records().map(ToString::to_string).collect();
+        let what = match expected.as_slice() {
             _ if self.is_pin => "pin",
             [_] => "TLSA record",
             _ => "TLSA records",

@@ -1,6 +1,6 @@
-//! SHA-256, by AWS-LC: over several pieces, and of certificates.
+//! SHA-256 (AWS-LC): over several pieces, and of certificates.
 //!
-//! Invariant: where one piece ends and the next begins is part of what is digested.
+//! Invariant: the boundaries between pieces are part of the digest.
 
 use std::path::Path;
 
@@ -20,12 +20,12 @@ pub fn sha256(pieces: &[&[u8]]) -> [u8; 32] {
     digest
 }
 
-/// The SHA-256 of a certificate's DER, in lower-case hexadecimal digits: what `openssl x509 -fingerprint -sha256` shows.
+/// The SHA-256 of a certificate's DER, in lower-case hexadecimal: as `openssl x509 -fingerprint -sha256` prints it.
 pub fn certificate_digest(der: &[u8]) -> String {
     digest(&SHA256, der).as_ref().iter().map(|b| format!("{b:02x}")).collect()
 }
 
-/// The digest of the first certificate in a PEM file; an error says what is wrong with the file.
+/// The digest of the first certificate in a PEM file. The error says what is wrong with the file.
 pub fn certificate_file_digest(path: &Path) -> Result<String, String> {
     let certificate = CertificateDer::from_pem_file(path).map_err(|e| match e {
         Error::NoItemsFound => format!("{} holds no certificate in PEM form", path.display()),
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_border_between_pieces_counts() {
+    fn boundaries_between_pieces_change_the_digest() {
         assert_ne!(sha256(&[b"ab", b"c"]), sha256(&[b"a", b"bc"]));
         assert_eq!(sha256(&[b"ab", b"c"]), sha256(&[b"ab", b"c"]));
     }

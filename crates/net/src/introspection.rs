@@ -1,7 +1,7 @@
-//! Asks an authorization server whose an access token is.
+//! OAuth token introspection: asks the authorization server for the owner of an access token.
 //!
-//! RFC 7662 s.2. Invariant: the token goes nowhere but to the configured server, over TLS unless that stands on loopback; the answer is bounded
-//! in size and time.
+//! RFC 7662 s.2. Invariant: the token goes only to the configured server, over TLS unless that is on loopback; the answer is bounded in size and
+//! time.
 
 use std::io;
 use std::time::Duration;
@@ -22,23 +22,23 @@ use crate::tls_client::{ClientTls, Verify};
 /// The largest answer, in octets.
 const ANSWER_MAX_BYTES: usize = 64 << 10;
 
-/// The answer must be there in this time.
+/// Time limit for the answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a token could not be checked.
 #[derive(Debug, thiserror::Error)]
 pub enum IntrospectionError {
-    /// The address cannot be used.
-    #[error("{0} is no address of an introspection endpoint; write https://host/path")]
+    /// The URL cannot be used.
+    #[error("{0} is not the URL of an introspection endpoint; write https://host/path")]
     Address(String),
-    /// The server cannot be reached, or hangs up.
-    #[error("the authorization server cannot be asked: {0}")]
+    /// The connection failed.
+    #[error("cannot reach the authorization server: {0}")]
     Io(#[from] io::Error),
-    /// It speaks no HTTP.
-    #[error("the authorization server cannot be asked: {0}")]
+    /// The HTTP exchange failed.
+    #[error("the HTTP exchange with the authorization server failed: {0}")]
     Http(String),
-    /// Its answer says nothing.
-    #[error("the authorization server answers {0}")]
+    /// Its answer cannot be used.
+    #[error("unusable answer of the authorization server: {0}")]
     Answer(String),
 }
 
@@ -57,7 +57,7 @@ impl std::fmt::Debug for Introspection {
 }
 
 impl Introspection {
-    /// `credentials` are name and password of this server at the endpoint; `claim` is the member of the answer that names the account.
+    /// `credentials` are this server's name and password at the endpoint; `claim` is the member of the answer that names the account.
     pub fn new(url: &str, credentials: Option<(&str, &str)>, claim: &str) -> Result<Self, IntrospectionError> {
         let bad = || IntrospectionError::Address(url.to_owned());
         let uri: Uri = url.parse().map_err(|_| bad())?;
@@ -72,7 +72,7 @@ impl Introspection {
         Ok(Self { uri, authorization: credentials.map(basic), claim: claim.to_owned() })
     }
 
-    /// Whose token it is; `None` where it is not valid.
+    /// The token's owner; `None` if it is not valid.
     pub async fn owner(&self, tls: &ClientTls, token: &str) -> Result<Option<String>, IntrospectionError> {
         let late = |_| IntrospectionError::Io(io::ErrorKind::TimedOut.into());
         let answer = tokio::time::timeout(ANSWER_TIMEOUT, self.ask(tls, token)).await.map_err(late)??;
@@ -99,7 +99,7 @@ impl Introspection {
     ) -> Result<Bytes, IntrospectionError> {
         let failed = |error: hyper::Error| IntrospectionError::Http(error.to_string());
         let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(failed)?;
-        // The connection ends with this function, whatever ends it.
+        // The connection ends with this function.
         let mut task = tokio::task::JoinSet::new();
         task.spawn(connection);
         let mut request = Request::post(self.uri.path_and_query().map_or("/", |path| path.as_str()))
@@ -125,17 +125,17 @@ fn escaped(text: &str) -> String {
         .collect()
 }
 
-/// What an answer says.
+/// The owner in an answer.
 fn read(answer: &[u8], claim: &str) -> Result<Option<String>, IntrospectionError> {
     let value: serde_json::Value =
-        serde_json::from_slice(answer).map_err(|error| IntrospectionError::Answer(format!("no JSON: {error}")))?;
+        serde_json::from_slice(answer).map_err(|error| IntrospectionError::Answer(format!("not JSON: {error}")))?;
     match value.get("active").and_then(serde_json::Value::as_bool) {
         Some(true) => match value.get(claim).and_then(serde_json::Value::as_str) {
             Some(owner) => Ok(Some(owner.to_owned())),
-            None => Err(IntrospectionError::Answer(format!("no {claim}; name another member of the answer"))),
+            None => Err(IntrospectionError::Answer(format!("it has no {claim}; set oauth.claim to another member"))),
         },
         Some(false) => Ok(None),
-        None => Err(IntrospectionError::Answer("without a word on whether the token is active".into())),
+        None => Err(IntrospectionError::Answer("it does not say whether the token is active".into())),
     }
 }
 
@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_are_read() {
+    fn an_active_token_has_an_owner() {
         assert_eq!(read(br#"{"active":true,"username":"me@example.test"}"#, "username").unwrap().as_deref(), Some("me@example.test"));
         assert_eq!(read(br#"{"active":false}"#, "username").unwrap(), None);
         for bad in [&b"{}"[..], b"x", br#"{"active":true}"#, br#"{"active":"true","username":"me"}"#, br#"{"active":true,"username":7}"#] {
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_goes_over_tls_only() {
+    fn a_token_goes_over_tls_or_loopback_only() {
         for url in ["http://login.example.test/introspect", "ftp://127.0.0.1/", "login.example.test", ""] {
             assert!(Introspection::new(url, None, "username").is_err(), "{url}");
         }

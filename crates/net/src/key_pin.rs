@@ -1,4 +1,4 @@
-//! A public key by its digest, as an operator writes it down.
+//! A public key pin: the digest of a key, as an operator writes it.
 //!
 //! RFC 7671 s.5.1 (as the data of a TLSA record 3 1 1). Invariant: it holds 32 octets, and its text is 64 digits in lower case.
 
@@ -19,7 +19,7 @@ impl FromStr for KeyPin {
             |pair: &[u8]| std::str::from_utf8(pair).ok().filter(|p| !p.starts_with('+')).and_then(|p| u8::from_str_radix(p, 16).ok());
         let octets: Option<Vec<u8>> = digits.chunks(2).map(octet).collect();
         let octets = octets.and_then(|octets| <[u8; 32]>::try_from(octets).ok());
-        octets.map(Self).ok_or_else(|| "64 hexadecimal digits are needed: waypost cert check FILE prints them".into())
+        octets.map(Self).ok_or_else(|| "not 64 hexadecimal digits; waypost cert check FILE prints them".into())
     }
 }
 
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pin_is_64_digits_with_or_without_colons() {
+    fn a_pin_is_64_hexadecimal_digits_with_or_without_colons() {
         let text = "ab".repeat(32);
         let pin: KeyPin = text.parse().unwrap();
         assert_eq!(pin.to_string(), text);

@@ -1,7 +1,7 @@
-//! What a certificate says: its names, its time, its key.
+//! Reads a certificate: its names, validity, key.
 //!
-//! RFC 5280 s.4, RFC 6125 s.6.4 (wildcards), RFC 5929 s.4.1, RFC 6698 s.2.1. Invariant: it only reads; whether anybody should believe the
-//! certificate is not said here.
+//! RFC 5280 s.4, RFC 6125 s.6.4 (wildcards), RFC 5929 s.4.1, RFC 6698 s.2.1. Invariant: reads only, and does not
+//! verify.
 
 use aws_lc_rs::digest;
 use rustls::pki_types::CertificateDer;
@@ -9,12 +9,12 @@ use serde::{Deserialize, Serialize};
 use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate};
 use x509_parser::public_key::PublicKey;
 
-/// What a leaf certificate says.
+/// The contents of a leaf certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Leaf {
-    /// The DNS names that it is for, lower case, wildcards as they are written.
+    /// Its DNS names, lower case, wildcards as written.
     pub names: Vec<String>,
-    /// Who issued it.
+    /// Its issuer.
     pub issuer: String,
     /// Whether it names itself as its issuer.
     pub is_self_issued: bool,
@@ -22,18 +22,18 @@ pub struct Leaf {
     pub not_before_s: i64,
     /// Valid until, Unix seconds.
     pub not_after_s: i64,
-    /// Its number, in hexadecimal.
+    /// Its serial number, in hexadecimal.
     pub serial: String,
     /// `ECDSA P-256`, `RSA 2048`.
     pub key_type: String,
-    /// SHA-256 of the SubjectPublicKeyInfo: what a TLSA record `3 1 1` holds.
+    /// SHA-256 of the SubjectPublicKeyInfo: the data of a TLSA record `3 1 1`.
     pub spki_sha256: String,
 }
 
 impl Leaf {
     /// Reads a certificate.
     pub fn read(certificate: &CertificateDer<'_>) -> Result<Self, String> {
-        let (_, x509) = X509Certificate::from_der(certificate).map_err(|e| format!("this is no X.509 certificate: {e}"))?;
+        let (_, x509) = X509Certificate::from_der(certificate).map_err(|e| format!("not an X.509 certificate: {e}"))?;
         let mut names = Vec::new();
         for extension in x509.extensions() {
             if let ParsedExtension::SubjectAlternativeName(san) = extension.parsed_extension() {
@@ -60,13 +60,13 @@ impl Leaf {
         self.names.iter().any(|pattern| matches(pattern, name))
     }
 
-    /// Whether its time has come and has not passed.
+    /// Whether it is valid at this time.
     pub fn is_valid_at(&self, now_s: i64) -> bool {
         (self.not_before_s..=self.not_after_s).contains(&now_s)
     }
 }
 
-/// A wildcard stands for exactly one label, the first.
+/// A wildcard matches exactly one label, the first.
 fn matches(pattern: &str, name: &str) -> bool {
     match pattern.strip_prefix("*.") {
         Some(parent) => name.split_once('.').is_some_and(|(label, rest)| !label.is_empty() && rest == parent),
@@ -83,8 +83,8 @@ fn key_type(x509: &X509Certificate<'_>) -> String {
     }
 }
 
-/// The hash of the certificate that binds a channel to it: the one that its signature uses, but never a weaker one than SHA-256;
-/// `None` where the signature uses none of its own.
+/// The certificate's hash for tls-server-end-point: by the algorithm of its signature, but at least SHA-256; `None` if the signature has no hash of its
+/// own.
 pub(crate) fn end_point(certificate: &CertificateDer<'_>) -> Option<Vec<u8>> {
     let (_, x509) = X509Certificate::from_der(certificate).ok()?;
     let algorithm = match x509.signature_algorithm.algorithm.to_id_string().as_str() {
@@ -99,7 +99,7 @@ pub(crate) fn end_point(certificate: &CertificateDer<'_>) -> Option<Vec<u8>> {
     Some(digest::digest(algorithm, certificate).as_ref().to_vec())
 }
 
-/// A name from a certificate can hold anything; it must not move a terminal's cursor.
+/// A name in a certificate can hold anything, terminal escapes too.
 fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wildcard_is_one_label() {
+    fn a_wildcard_matches_one_label() {
         assert!(matches("*.example.test", "mx.example.test"));
         for name in ["example.test", ".example.test", "a.mx.example.test", "*.test"] {
             assert!(!matches("*.example.test", name), "{name}");

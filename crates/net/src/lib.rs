@@ -1,48 +1,51 @@
-//! The world outside: clock, randomness, DNS, TLS.
+//! Clock, randomness, DNS, TLS, certificates.
 //!
-//! Everything here comes into the flow as an argument. Invariant: this crate touches no queue.
+//! The mail flow gets all of it as arguments. Invariant: this crate does not know the queue.
 
 pub mod acme;
 mod authority;
+mod blocking;
 mod clock;
 mod dane;
 mod digest;
 mod dns_check;
+mod dns_query;
+mod https_client;
 mod introspection;
 mod key_pin;
 mod leaf;
-mod mac;
-mod policy_host;
+mod mta_sts_policy;
 mod random;
-mod report_host;
+mod report_upload;
 mod resolver;
 mod self_signed;
-mod strange_host;
+mod srs_mac;
 mod stub;
 mod tls;
 mod tls_client;
-mod trial;
+mod tls_probe;
 mod validation;
 
 pub use authority::{Authority, Issued, request};
+pub use blocking::blocking;
 pub use clock::{Clock, StepWatch};
 pub use dane::{Dane, DaneError, Tlsa};
 pub use digest::{certificate_digest, certificate_file_digest, sha256};
 pub use dns_check::{DnsCheck, DnsCheckError, DnsChecked};
+pub use https_client::{HttpsError, HttpsOptions};
 pub use introspection::{Introspection, IntrospectionError};
 pub use key_pin::KeyPin;
 pub use leaf::Leaf;
-pub use mac::srs_mac;
-pub use policy_host::fetch_policy;
+pub use mta_sts_policy::fetch_mta_sts_policy;
 pub use random::{random_bytes, random_u32};
-pub use report_host::{Delivery, deliver_report};
-pub use resolver::{Answer, Host, Resolver, ResolverError};
+pub use report_upload::{ReportUpload, upload_report};
+pub use resolver::{DnsRecords, HostAddresses, Resolver, ResolverError};
 pub use self_signed::self_signed;
-pub use strange_host::{HostError, Reach};
+pub use srs_mac::srs_mac;
 pub use tls::{
-    ACME_TLS, Accepted, Acceptor, InUse, Origin, PairFiles, ServerTls, Service, Sources, TlsError, bindings, certificates_of, check_pair,
-    describe,
+    ACME_TLS, Accepted, Acceptor, CertificateInUse, CertificateOrigin, CertificateSources, PairFiles, ServerTls, Service, TlsError,
+    certificates_of, channel_bindings, check_pair, describe,
 };
 pub use tls_client::{ClientStream, ClientTls, TlsFault, Verify};
-pub use trial::{Trial, TrialError, TrialVersion};
+pub use tls_probe::{TlsProbe, TlsProbeError, TlsVersion};
 pub use validation::{Validate, Validator};

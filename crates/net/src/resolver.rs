@@ -1,7 +1,7 @@
 //! DNS: the MX records of a domain, the addresses of a host, its TLSA records, and whether they are secure.
 //!
-//! RFC 5321 s.5.1, RFC 7672 s.2.2. Invariant: "no" (the name or the record does not exist) and "no answer" (SERVFAIL, timeout, bogus signatures) are
-//! never mixed up: the first fails mail, the second defers it.
+//! RFC 5321 s.5.1, RFC 7672 s.2.2. Invariant: "does not exist" (name or record) and "no answer" (SERVFAIL, timeout, bogus signatures) are never
+//! confused: the first fails mail, the second defers it.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -17,15 +17,15 @@ use msgauth::Authenticator;
 use policy::{MxRecord, RouteFailure};
 
 use crate::dane::Tlsa;
-use crate::validation::{Found, Validate, Validation, Validator};
+use crate::validation::{Validate, ValidatedRecords, Validation, Validator};
 
-/// At most this long for one query, all servers and tries included.
+/// Time limit for one query, all servers and tries included.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// A chain of more aliases (CNAME) than this is taken for a fault of the zone.
+/// Maximum length of a CNAME chain; a longer one is a fault of the zone.
 const ALIASES_MAX: usize = 8;
 
-/// A caching resolver, the only one of the process: message authentication asks through it too.
+/// The caching resolver of the process; message authentication uses it too.
 #[derive(Debug, Clone)]
 pub struct Resolver {
     asks: Authenticator,
@@ -35,12 +35,12 @@ pub struct Resolver {
 /// The resolver cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum ResolverError {
-    /// There are no servers to ask.
-    #[error("DNS is not usable: {0}; name servers with dns.servers in the configuration, or see /etc/resolv.conf")]
+    /// No name servers.
+    #[error("cannot set up DNS: {0}; set dns.servers in the configuration, or see /etc/resolv.conf")]
     Setup(String),
-    /// A resolver far away is to be believed.
+    /// A remote resolver would have to be trusted.
     #[error(
-        "dns.validate = \"upstream\" believes the name servers, so all of them must be on a loopback address; write \"here\" or \"auto\""
+        "dns.validate = \"upstream\" trusts the name servers, so all of them must be on a loopback address; write \"here\" or \"auto\""
     )]
     NotLocal,
     /// The trust anchor cannot be used.
@@ -53,9 +53,9 @@ pub enum ResolverError {
     },
 }
 
-/// The records of a kind, and whether DNSSEC vouches for all of them.
+/// Records of one type, and whether all of them are secure (DNSSEC).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer<T> {
+pub struct DnsRecords<T> {
     /// The records.
     pub records: Vec<T>,
     /// Whether they are secure.
@@ -64,12 +64,12 @@ pub struct Answer<T> {
 
 /// The addresses of a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Host {
+pub struct HostAddresses {
     /// The addresses.
     pub addresses: Vec<IpAddr>,
-    /// Whether DNSSEC vouches for all of them, and for the aliases on the way to them.
+    /// Whether all of them, and the CNAME records before them, are secure (DNSSEC).
     pub secure: bool,
-    /// What the name is an alias of, where it is one.
+    /// The target, if the name is a CNAME.
     pub canonical: Option<Domain>,
 }
 
@@ -80,13 +80,12 @@ fn set(options: &mut ResolverOpts) {
     options.try_tcp_on_error = true;
     options.positive_max_ttl = Some(Duration::from_secs(86_400));
     options.negative_max_ttl = Some(Duration::from_secs(900));
-    // Mail is routed by DNS, not by this machine's hosts file.
+    // Mail is routed by DNS, not by the hosts file.
     options.use_hosts_file = ResolveHosts::Never;
 }
 
 impl Resolver {
-    /// These servers; where there are none, those that the machine uses (/etc/resolv.conf). `anchor` is a file with the keys that are trusted instead
-    /// of those of the root.
+    /// Uses these servers, or those of /etc/resolv.conf if there are none. `anchor` is a file with trust anchors instead of the root's. Reads files.
     pub fn new(servers: &[SocketAddr], validate: Validate, anchor: Option<&Path>) -> Result<Self, ResolverError> {
         if servers.is_empty() {
             let (config, options) = read_system_conf().map_err(|e| ResolverError::Setup(e.to_string()))?;
@@ -103,12 +102,12 @@ impl Resolver {
         Self::with(config, ResolverOpts::default(), validate, anchor)
     }
 
-    /// The servers that the machine uses; nothing is validated.
+    /// Uses the servers of /etc/resolv.conf, without validation.
     pub fn system() -> Result<Self, ResolverError> {
         Self::new(&[], Validate::Off, None)
     }
 
-    /// These servers; nothing is validated.
+    /// Uses these servers, without validation.
     pub fn of_servers(servers: &[SocketAddr]) -> Result<Self, ResolverError> {
         Self::new(servers, Validate::Off, None)
     }
@@ -120,48 +119,48 @@ impl Resolver {
         Ok(Self { asks, validation })
     }
 
-    /// What finds out who sent a message.
+    /// The message authenticator on this resolver.
     pub fn authenticator(&self) -> &Authenticator {
         &self.asks
     }
 
-    /// Which way of DNSSEC validation is in force; finds it out where it is not known.
+    /// Where DNSSEC validation takes place; probes if that is not known.
     pub async fn validator(&self) -> Validator {
         self.validation.validator().await
     }
 
-    /// Which way of DNSSEC validation is in force, as far as that is known without a question to DNS.
+    /// Where DNSSEC validation takes place, as far as known without a query.
     pub fn known_validator(&self) -> Validator {
         self.validation.known()
     }
 
-    async fn lookup(&self, name: &Domain, kind: RecordType) -> Result<Found, RouteFailure> {
+    async fn lookup(&self, name: &Domain, kind: RecordType) -> Result<ValidatedRecords, RouteFailure> {
         self.lookup_fqdn(&format!("{name}."), kind).await
     }
 
-    async fn lookup_fqdn(&self, name: &str, kind: RecordType) -> Result<Found, RouteFailure> {
+    async fn lookup_fqdn(&self, name: &str, kind: RecordType) -> Result<ValidatedRecords, RouteFailure> {
         let fqdn = Name::from_ascii(name).map_err(|e| RouteFailure::Temporary(e.to_string()))?;
         let found = tokio::time::timeout(DEADLINE, self.ask(&fqdn, kind)).await;
         let found = found.unwrap_or_else(|_| Err(RouteFailure::Temporary(format!("no answer within {} s", DEADLINE.as_secs()))))?;
         if found.records.iter().filter(|record| matches!(record.data, RData::CNAME(_))).count() > ALIASES_MAX {
-            return Err(RouteFailure::Temporary(format!("{name} is an alias of an alias, more than {ALIASES_MAX} times over")));
+            return Err(RouteFailure::Temporary(format!("{name} is at the start of more than {ALIASES_MAX} CNAME records in a row")));
         }
         Ok(found)
     }
 
-    async fn ask(&self, fqdn: &Name, kind: RecordType) -> Result<Found, RouteFailure> {
+    async fn ask(&self, fqdn: &Name, kind: RecordType) -> Result<ValidatedRecords, RouteFailure> {
         if let Some(found) = self.validation.ask(fqdn, kind).await {
             return found;
         }
         let lookup = self.asks.resolver().lookup(fqdn.clone(), kind).await.map_err(|e| failure_of(&e))?;
-        Ok(Found { records: lookup.answers().to_vec(), secure: false })
+        Ok(ValidatedRecords { records: lookup.answers().to_vec(), secure: false })
     }
 
-    /// The MX records of a domain; none where it has none but exists. That it has none is believed only where it is proved or nothing need be, so
-    /// no records are as secure as the addresses of the domain itself.
-    pub async fn mail_hosts(&self, domain: &Domain) -> Result<Answer<MxRecord>, RouteFailure> {
+    /// The MX records of a domain; an empty list if the domain exists without any. Absence is accepted only if proved or in an unsigned zone, so an empty
+    /// list is as secure as the domain's addresses.
+    pub async fn mail_hosts(&self, domain: &Domain) -> Result<DnsRecords<MxRecord>, RouteFailure> {
         let found = match self.lookup(domain, RecordType::MX).await {
-            Err(RouteFailure::NoAddress) => return Ok(Answer { records: Vec::new(), secure: true }),
+            Err(RouteFailure::NoAddress) => return Ok(DnsRecords { records: Vec::new(), secure: true }),
             other => other?,
         };
         let mut mx = Vec::with_capacity(found.records.len());
@@ -170,7 +169,7 @@ impl Resolver {
             let host = if record.exchange.is_root() {
                 None
             } else {
-                // A name that no host can have cannot be reached; the other records still can.
+                // An invalid host name cannot be reached; the other records may be.
                 match Domain::parse(&record.exchange.to_ascii()) {
                     Ok(host) => Some(host),
                     Err(_) => continue,
@@ -181,7 +180,7 @@ impl Resolver {
         if mx.is_empty() && found.records.iter().any(|r| matches!(r.data, RData::MX(_))) {
             return Err(RouteFailure::Temporary("none of its MX records holds a valid host name".into()));
         }
-        Ok(Answer { records: mx, secure: found.secure })
+        Ok(DnsRecords { records: mx, secure: found.secure })
     }
 
     /// The MX records of a domain.
@@ -189,7 +188,7 @@ impl Resolver {
         self.mail_hosts(domain).await.map(|answer| answer.records)
     }
 
-    /// The texts of the TXT records of a name, each with its strings joined; none where there are none.
+    /// The TXT records of a name, the strings of each joined.
     pub async fn txt(&self, name: &Domain) -> Result<Vec<String>, String> {
         match self.lookup(name, RecordType::TXT).await {
             Ok(found) => Ok(found.records.iter().filter_map(text_of).collect()),
@@ -198,7 +197,7 @@ impl Resolver {
         }
     }
 
-    /// The names of an address (PTR), whether they lead back to it or not; none where there are none.
+    /// The PTR records of an address, confirmed or not.
     pub async fn names_of(&self, address: IpAddr) -> Result<Vec<Domain>, String> {
         match self.lookup_fqdn(&Name::from(address).to_ascii(), RecordType::PTR).await {
             Ok(found) => {
@@ -210,28 +209,28 @@ impl Resolver {
         }
     }
 
-    /// The TLSA records of a TCP port of a host; none where there are none.
-    pub async fn tlsa(&self, host: &Domain, port: u16) -> Result<Answer<Tlsa>, RouteFailure> {
+    /// The TLSA records of a host's TCP port.
+    pub async fn tlsa(&self, host: &Domain, port: u16) -> Result<DnsRecords<Tlsa>, RouteFailure> {
         match self.lookup_fqdn(&format!("_{port}._tcp.{host}."), RecordType::TLSA).await {
-            Ok(found) => Ok(Answer { records: found.records.iter().filter_map(tlsa_of).collect(), secure: found.secure }),
-            Err(RouteFailure::NoAddress | RouteFailure::NoSuchDomain) => Ok(Answer { records: Vec::new(), secure: false }),
+            Ok(found) => Ok(DnsRecords { records: found.records.iter().filter_map(tlsa_of).collect(), secure: found.secure }),
+            Err(RouteFailure::NoAddress | RouteFailure::NoSuchDomain) => Ok(DnsRecords { records: Vec::new(), secure: false }),
             Err(temporary) => Err(temporary),
         }
     }
 
-    /// The addresses of a host, IPv6 first where `ipv6` allows them.
+    /// The addresses of a host, IPv6 first if `ipv6` is set.
     pub async fn addresses(&self, host: &Domain, ipv6: bool) -> Result<Vec<IpAddr>, RouteFailure> {
         self.host(host, ipv6).await.map(|host| host.addresses)
     }
 
-    /// The addresses of a host, IPv6 first where `ipv6` allows them, and whether they are secure.
-    pub async fn host(&self, host: &Domain, ipv6: bool) -> Result<Host, RouteFailure> {
+    /// The addresses of a host, IPv6 first if `ipv6` is set, and whether they are secure.
+    pub async fn host(&self, host: &Domain, ipv6: bool) -> Result<HostAddresses, RouteFailure> {
         if let Some(address) = host.address() {
-            return Ok(Host { addresses: vec![address], secure: false, canonical: None });
+            return Ok(HostAddresses { addresses: vec![address], secure: false, canonical: None });
         }
         let v6 = async { if ipv6 { self.lookup(host, RecordType::AAAA).await } else { Err(RouteFailure::NoAddress) } };
         let (v4, v6) = tokio::join!(self.lookup(host, RecordType::A), v6);
-        let mut found = Host { addresses: Vec::new(), secure: true, canonical: None };
+        let mut found = HostAddresses { addresses: Vec::new(), secure: true, canonical: None };
         for answer in [&v6, &v4].into_iter().flatten() {
             found.secure &= answer.secure;
             found.canonical = found.canonical.or_else(|| canonical(host, &answer.records));
@@ -263,7 +262,7 @@ fn tlsa_of(record: &Record) -> Option<Tlsa> {
     Some(Tlsa { usage, selector, matching, data: tlsa.cert_data.clone() })
 }
 
-/// The end of the chain of aliases that begins at a name.
+/// The end of the CNAME chain that begins at a name.
 fn canonical(host: &Domain, records: &[Record]) -> Option<Domain> {
     let mut end = None;
     let mut name = Name::from_ascii(format!("{host}.")).ok()?;
@@ -283,8 +282,8 @@ pub(crate) fn failure_of(error: &NetError) -> RouteFailure {
     if let NetError::Dns(DnsError::NoRecordsFound(NoRecords { soa: None, ns: Some(servers), .. })) = error
         && !servers.is_empty()
     {
-        // A referral: "ask them", not "there is none".
-        RouteFailure::Temporary("the DNS server refers to others instead of answering; name a resolver with dns.servers".into())
+        // A referral, not a negative answer.
+        RouteFailure::Temporary("the DNS server answers with a referral; set dns.servers to a resolver".into())
     } else if error.is_nx_domain() {
         RouteFailure::NoSuchDomain
     } else if error.is_no_records_found() {

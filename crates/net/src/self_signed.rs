@@ -1,4 +1,4 @@
-//! A certificate made here, for a server that has none from a public authority yet.
+//! A self-signed certificate, for a server that has no public one yet.
 //!
 //! RFC 7435: opportunistic TLS with an unverified certificate beats none. Gmail's "Send mail as" does not take it.
 
@@ -6,7 +6,7 @@ use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 
 use crate::tls::TlsError;
 
-/// Makes a key (ECDSA P-256) and a certificate for these host names. Returns the certificate and the key as PEM.
+/// Makes a key (ECDSA P-256) and a certificate for these host names; returns certificate and key as PEM.
 pub fn self_signed(names: &[String]) -> Result<(String, String), TlsError> {
     let failed = |e: rcgen::Error| TlsError::Make(e.to_string());
     let key = KeyPair::generate().map_err(failed)?;

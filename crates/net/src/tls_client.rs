@@ -1,6 +1,6 @@
-//! TLS as a client: unverified where it is opportunistic, verified where a name or a TLSA record was promised.
+//! TLS as a client: unverified if opportunistic, else verified by name or by TLSA records.
 //!
-//! RFC 7435, RFC 8446, RFC 7672 s.3. Invariant: [`Verify::Nothing`] still checks that the peer holds the key of the certificate it shows.
+//! RFC 7435, RFC 8446, RFC 7672 s.3. Invariant: [`Verify::Nothing`] still checks that the peer has the key of its certificate.
 
 use std::io;
 use std::path::Path;
@@ -18,35 +18,35 @@ use tokio_rustls::client::TlsStream;
 
 use crate::dane::{Dane, DaneError};
 use crate::tls::TlsError;
-use crate::tls::words::no_certificate;
+use crate::tls::file_faults::no_certificate;
 
 /// A connection to a server, under TLS.
 pub type ClientStream = TlsStream<TcpStream>;
 
-/// What is verified about the peer.
+/// What to verify about the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verify {
-    /// Nothing: encryption against listeners only.
+    /// Nothing: encryption against eavesdroppers only.
     Nothing,
-    /// Name and chain, by the machine's authorities.
+    /// Name and chain, by the machine's trusted roots.
     Name,
 }
 
-/// What is wrong with a peer's TLS, in a word.
+/// The kind of a TLS fault (RFC 8460 s.4.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TlsFault {
-    /// The certificate is not one that is asked for.
+    /// The certificate is not for the expected name or key.
     HostMismatch,
-    /// The certificate's time is over.
+    /// The certificate has expired.
     Expired,
-    /// The certificate is by nobody who is trusted.
+    /// The issuer is not trusted.
     NotTrusted,
     /// Something else.
     Other,
 }
 
 impl TlsFault {
-    /// What the error of a handshake says.
+    /// The fault in a handshake's error.
     pub fn of(error: &io::Error) -> Self {
         let Some(inner) = error.get_ref() else { return Self::Other };
         if let Some(error) = inner.downcast_ref::<DaneError>() {
@@ -63,7 +63,7 @@ impl TlsFault {
     }
 }
 
-/// Connectors for both cases.
+/// TLS connectors, unverified and verified.
 #[derive(Clone)]
 pub struct ClientTls {
     opportunistic: TlsConnector,
@@ -78,18 +78,18 @@ impl std::fmt::Debug for ClientTls {
 }
 
 impl ClientTls {
-    /// `authorities` is a PEM file of certificates that are trusted beside the machine's own.
+    /// `authorities` is a PEM file of roots that are trusted in addition to the machine's. Reads files.
     pub fn new(authorities: Option<&Path>) -> Result<Self, TlsError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let roots = roots(authorities)?;
+        let trusted_roots = trusted_roots(authorities)?;
         let builder = || ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions();
-        let verified = builder()?.with_root_certificates(roots).with_no_client_auth();
-        let anyone = Arc::new(Anyone(provider.clone()));
-        let opportunistic = builder()?.dangerous().with_custom_certificate_verifier(anyone).with_no_client_auth();
+        let verified = builder()?.with_root_certificates(trusted_roots).with_no_client_auth();
+        let any_server = Arc::new(AnyServer(provider.clone()));
+        let opportunistic = builder()?.dangerous().with_custom_certificate_verifier(any_server).with_no_client_auth();
         Ok(Self { opportunistic: Arc::new(opportunistic).into(), verified: Arc::new(verified).into(), provider })
     }
 
-    /// Does the handshake with a host over a connection that is up.
+    /// Does the handshake with a host.
     pub async fn connect(&self, verify: Verify, host: &Domain, tcp: TcpStream) -> io::Result<ClientStream> {
         let name = match host.address() {
             Some(address) => ServerName::from(address),
@@ -102,11 +102,11 @@ impl ClientTls {
         connector.connect(name, tcp).await
     }
 
-    /// Does the handshake with a host that must show what its TLSA records name.
+    /// Does the handshake with a host whose certificate must match its TLSA records.
     pub async fn connect_as(&self, dane: &Arc<Dane>, tcp: TcpStream) -> io::Result<ClientStream> {
         let name = ServerName::try_from(dane.base().as_str().to_owned()).map_err(io::Error::other)?;
         let failed = Arc::new(OnceLock::new());
-        let verifier = Arc::new(ByDane { dane: dane.clone(), anyone: Anyone(self.provider.clone()), failed: failed.clone() });
+        let verifier = Arc::new(DaneVerifier { dane: dane.clone(), any_server: AnyServer(self.provider.clone()), failed: failed.clone() });
         let config = ClientConfig::builder_with_provider(self.provider.clone()).with_safe_default_protocol_versions();
         let config = config.map_err(io::Error::other)?.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
         let shaken = TlsConnector::from(Arc::new(config)).connect(name, tcp).await;
@@ -114,29 +114,31 @@ impl ClientTls {
     }
 }
 
-/// Whom the machine trusts, and the authorities of a PEM file beside them.
-pub(crate) fn roots(authorities: Option<&Path>) -> Result<RootCertStore, TlsError> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+/// The machine's trusted roots, and those of a PEM file.
+pub(crate) fn trusted_roots(authorities: Option<&Path>) -> Result<RootCertStore, TlsError> {
+    let mut trusted_roots = RootCertStore::empty();
+    trusted_roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if let Some(path) = authorities {
         let bad = |reason: String| TlsError::File { path: path.into(), reason };
         for certificate in CertificateDer::pem_file_iter(path).map_err(|e| bad(no_certificate(path, &e)))? {
             let certificate = certificate.map_err(|e| bad(no_certificate(path, &e)))?;
-            roots.add(certificate).map_err(|_| bad("holds a certificate that can be no authority's: one of version 3 is needed".into()))?;
+            trusted_roots
+                .add(certificate)
+                .map_err(|_| bad("holds a certificate that cannot be an authority's: version 3 is required".into()))?;
         }
     }
-    Ok(roots)
+    Ok(trusted_roots)
 }
 
-/// Believes what the TLSA records say, and keeps why not.
+/// Verifies against TLSA records, and keeps the error.
 #[derive(Debug)]
-struct ByDane {
+struct DaneVerifier {
     dane: Arc<Dane>,
-    anyone: Anyone,
+    any_server: AnyServer,
     failed: Arc<OnceLock<DaneError>>,
 }
 
-impl ServerCertVerifier for ByDane {
+impl ServerCertVerifier for DaneVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -146,7 +148,7 @@ impl ServerCertVerifier for ByDane {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let chain: Vec<CertificateDer<'_>> = std::iter::once(end_entity).chain(intermediates).cloned().collect();
-        match self.dane.check(&chain, &self.anyone.0.signature_verification_algorithms, now) {
+        match self.dane.check(&chain, &self.any_server.0.signature_verification_algorithms, now) {
             Ok(()) => Ok(ServerCertVerified::assertion()),
             Err(error) => {
                 let _ = self.failed.set(error);
@@ -161,7 +163,7 @@ impl ServerCertVerifier for ByDane {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.anyone.verify_tls12_signature(message, cert, dss)
+        self.any_server.verify_tls12_signature(message, cert, dss)
     }
 
     fn verify_tls13_signature(
@@ -170,18 +172,18 @@ impl ServerCertVerifier for ByDane {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.anyone.verify_tls13_signature(message, cert, dss)
+        self.any_server.verify_tls13_signature(message, cert, dss)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.anyone.supported_verify_schemes()
+        self.any_server.supported_verify_schemes()
     }
 }
 
 #[derive(Debug)]
-struct Anyone(Arc<CryptoProvider>);
+struct AnyServer(Arc<CryptoProvider>);
 
-impl ServerCertVerifier for Anyone {
+impl ServerCertVerifier for AnyServer {
     fn verify_server_cert(
         &self,
         _end_entity: &CertificateDer<'_>,

@@ -1,4 +1,4 @@
-//! What a probe makes of each answer, over a name server on loopback.
+//! Probes against a name server on loopback.
 
 use hickory_resolver::proto::op::{Message, MessageType};
 use hickory_resolver::proto::rr::RData;
@@ -9,17 +9,17 @@ use tokio::net::UdpSocket;
 use super::*;
 use crate::Resolver;
 
-/// How the name server answers; nothing where it is silent.
+/// How the name server answers; `None` is silence.
 type Reply = Option<(ResponseCode, bool)>;
 
-/// Answers every question with this code, and with an SOA record without signatures where the code is NOERROR; the flag is AD.
+/// Answers every question with this code, for NOERROR with an SOA record without signatures; the flag is AD.
 async fn name_server(reply: Arc<Mutex<Reply>>) -> SocketAddr {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap();
     tokio::spawn(async move {
         let mut query = [0; 1232];
         while let Ok((n, peer)) = socket.recv_from(&mut query).await {
-            let Some((code, secure)) = *reply.lock().unwrap() else { continue };
+            let Some((code, secure)) = *reply.lock() else { continue };
             let mut message = Message::from_vec(&query[..n]).unwrap();
             message.metadata.message_type = MessageType::Response;
             message.metadata.response_code = code;
@@ -35,7 +35,7 @@ async fn name_server(reply: Arc<Mutex<Reply>>) -> SocketAddr {
 }
 
 #[tokio::test]
-async fn no_answer_is_not_no() {
+async fn without_a_probe_result_lookups_fail_temporarily() {
     let reply = Arc::new(Mutex::new(None));
     let server = name_server(reply.clone()).await;
     let domain = Domain::parse("far.test").unwrap();
@@ -47,28 +47,28 @@ async fn no_answer_is_not_no() {
         (Some((ResponseCode::FormErr, false)), "no-signatures"),
         (Some((ResponseCode::NoError, true)), "upstream"),
     ] {
-        *reply.lock().unwrap() = said;
+        *reply.lock() = said;
         let resolver = Resolver::new(&[server], Validate::Auto, None).unwrap();
         assert_eq!(resolver.validator().await.word(), want, "{said:?}");
         let looked_up = resolver.mx(&domain).await;
-        let waits = matches!(&looked_up, Err(RouteFailure::Temporary(text)) if text.contains("not known yet who validates"));
+        let waits = matches!(&looked_up, Err(RouteFailure::Temporary(text)) if text.contains("not known yet whether"));
         assert_eq!(waits, want == "unknown", "{said:?}: {looked_up:?}");
     }
 }
 
 #[tokio::test]
-async fn what_was_unknown_is_known_once_the_server_answers() {
+async fn an_unknown_validator_is_probed_again() {
     let reply = Arc::new(Mutex::new(Some((ResponseCode::ServFail, false))));
     let server = name_server(reply.clone()).await;
     let resolver = Resolver::new(&[server], Validate::Auto, None).unwrap();
     assert_eq!(resolver.validator().await.word(), "unknown");
-    *reply.lock().unwrap() = Some((ResponseCode::NoError, true));
+    *reply.lock() = Some((ResponseCode::NoError, true));
     assert_eq!(resolver.validator().await.word(), "unknown", "the next probe is not due yet");
-    let answers = timeout(PROBE_SOON * 4, async {
+    let answers = timeout(PROBE_RETRY * 4, async {
         while resolver.validator().await != Validator::Upstream {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     });
-    answers.await.expect("it is probed again soon");
+    answers.await.expect("the next probe is soon");
     assert_eq!(resolver.known_validator(), Validator::Upstream);
 }

@@ -7,9 +7,7 @@
 mod authentic;
 mod automatic;
 mod circuit;
-mod client_records;
 mod disposition;
-pub mod dns_plan;
 mod local;
 mod maildir;
 mod meaning;
@@ -27,7 +25,6 @@ mod trouble;
 pub use authentic::{Treatment, Unauthenticated, authentic, may_report};
 pub use automatic::{Writer, writer};
 pub use circuit::{Admission, CIRCUITS_MAX, Circuits, Keys, Pass, Pause, Told};
-pub use client_records::{ClientRecord, SubmissionPorts, client_records};
 pub use disposition::{LOOP_FIELD, RECEIVED_MAX, disposition, no_from, well_formed};
 pub use local::{LocalRule, LocalRules, LocalUser};
 pub use maildir::MaildirPlace;

@@ -1,16 +1,16 @@
-//! The configuration that Thunderbird, Evolution, KMail, K-9 and others look for (config-v1.1.xml).
+//! The configuration that Thunderbird, Evolution, KMail, K-9 and others fetch (config-v1.1.xml).
 //!
-//! draft-ietf-mailmaint-autoconfig. Invariant: nothing of the request is in the answer, the domain apart: who asks learns what everybody learns.
+//! draft-ietf-mailmaint-autoconfig. Invariant: of the request, only the domain is in the response, so that all clients get the same.
 
 use std::io;
 
 use crate::pages::Page;
 use crate::servers::{IMAPS_PORT, Servers, Tls, Xml, document, element};
 
-/// Hosts that want OAuth2 rather than a password, and clients know how.
+/// Hosts that prefer OAuth2 to a password, and that clients support.
 const OAUTH2_HOSTS: [&str; 3] = ["imap.gmail.com", "imap.mail.yahoo.com", "outlook.office365.com"];
 
-/// The document for a domain.
+/// Returns the document for a domain.
 pub(crate) fn page(domain: &str, servers: &Servers) -> Option<Page> {
     document(|xml| config(xml, domain, servers)).map(|body| Page::new("application/xml; charset=utf-8", body))
 }
@@ -43,7 +43,7 @@ fn server(xml: &mut Xml, (host, port, tls): (&str, u16, Tls), better: Option<&st
     element(xml, "hostname", host)?;
     element(xml, "port", &port.to_string())?;
     element(xml, "socketType", if tls == Tls::Implicit { "SSL" } else { "STARTTLS" })?;
-    // A client without a user name here would make one up; this one it shows, and lets it be changed.
+    // Without a user name, clients guess one; this one can be changed in the client's form.
     element(xml, "username", "%EMAILADDRESS%")?;
     if let Some(better) = better {
         element(xml, "authentication", better)?;

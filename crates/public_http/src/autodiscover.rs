@@ -1,6 +1,6 @@
-//! The configuration that Outlook asks for (Autodiscover, "POX").
+//! The configuration that Outlook requests (Autodiscover, "POX").
 //!
-//! MS-OXDSCLI s.2.2.3, s.2.2.4. Invariant: a request with a document type, an entity of its own or more than the limits is not read on.
+//! MS-OXDSCLI s.2.2.3, s.2.2.4. Invariant: a request with a document type or an entity of its own, or beyond the limits, is refused.
 
 use std::io;
 
@@ -15,25 +15,25 @@ use crate::servers::{IMAPS_PORT, Servers, Tls, Xml, document, element};
 const RESPONSE: &str = "http://schemas.microsoft.com/exchange/autodiscover/responseschema/2006";
 const OUTLOOK_RESPONSE: &str = "http://schemas.microsoft.com/exchange/autodiscover/outlook/responseschema/2006a";
 
-/// The largest request, in octets. Outlook's has about 400.
+/// Maximum size of a request, in octets. Outlook's are about 400.
 const REQUEST_MAX_BYTES: usize = 8 * 1024;
 
-/// How deep elements may stand in one another.
+/// Maximum depth of elements.
 const DEPTH_MAX: usize = 8;
 
-/// The longest text that is read.
+/// Maximum length of a text, in octets.
 const TEXT_MAX_BYTES: usize = 512;
 
-/// What is wrong with a request: Exchange's code and words.
+/// An error in Exchange's code and words.
 type Refusal = (&'static str, &'static str);
 
 const INVALID: Refusal = ("600", "Invalid Request");
 const NO_PROVIDER: Refusal = ("601", "Provider is not available");
 const NO_ADDRESS: Refusal = ("500", "The email address can't be found.");
 
-/// The answer to a request; without a body it is one that Outlook never makes.
+/// Returns the response to a request. Outlook never sends one without a body.
 pub(crate) fn page(domain: &str, body: Option<&[u8]>, servers: impl FnOnce(&Mailbox) -> Servers) -> Page {
-    let answer = body.ok_or(INVALID).and_then(asked).and_then(|text| address_of(&text, domain).ok_or(NO_ADDRESS));
+    let answer = body.ok_or(INVALID).and_then(requested_address).and_then(|text| address_of(&text, domain).ok_or(NO_ADDRESS));
     let text = match answer {
         Ok(address) => document(|xml| settings(xml, &address, &servers(&address))),
         Err(refusal) => document(|xml| refused(xml, refusal)),
@@ -41,8 +41,8 @@ pub(crate) fn page(domain: &str, body: Option<&[u8]>, servers: impl FnOnce(&Mail
     Page::new("application/xml; charset=utf-8", text.unwrap_or_default())
 }
 
-/// The address in a request.
-fn asked(body: &[u8]) -> Result<String, Refusal> {
+/// Parses the address from a request.
+fn requested_address(body: &[u8]) -> Result<String, Refusal> {
     let text = std::str::from_utf8(body).ok().filter(|text| text.len() <= REQUEST_MAX_BYTES).ok_or(INVALID)?;
     let mut reader = Reader::from_str(text.trim_start_matches('\u{feff}').trim_start());
     let (mut path, mut read): (Vec<String>, String) = (Vec::new(), String::new());
@@ -83,7 +83,7 @@ fn asked(body: &[u8]) -> Result<String, Refusal> {
     address.ok_or(INVALID)
 }
 
-/// A character by number, or one of the five that XML itself names.
+/// Resolves a character reference, or one of the five entities of XML.
 fn character(reference: &BytesRef<'_>) -> Option<char> {
     match resolve_xml_entity(reference.as_ref()) {
         Some(text) => text.chars().next(),
@@ -138,7 +138,7 @@ fn protocol(xml: &mut Xml, kind: &str, (host, port, tls): (&str, u16, Tls), logi
         element(xml, "LoginName", login)?;
         element(xml, "SPA", "off")?;
         element(xml, "SSL", "on")?;
-        // It counts more than SSL, and tells STARTTLS from TLS at once.
+        // It overrides SSL, and distinguishes STARTTLS from implicit TLS.
         element(xml, "Encryption", if tls == Tls::Implicit { "SSL" } else { "TLS" })?;
         element(xml, "AuthRequired", "on")?;
         if kind == "SMTP" {

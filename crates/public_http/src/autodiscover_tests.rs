@@ -1,4 +1,4 @@
-//! Requests as Outlook makes them, and as attackers do.
+//! Requests of Outlook, and of attackers.
 
 use super::*;
 
@@ -10,14 +10,14 @@ fn answer(body: &str) -> String {
 }
 
 #[test]
-fn outlook_is_told_the_servers() {
+fn outlook_gets_the_servers() {
     let text = answer(&OUTLOOK.replace("ADDRESS", "me@example.test"));
     assert!(text.contains("<Type>IMAP</Type>") && text.contains("<LoginName>me@example.test</LoginName>"), "{text}");
     assert!(text.find("<Encryption>SSL</Encryption>").unwrap() < text.find("<Encryption>TLS</Encryption>").unwrap());
 }
 
 #[test]
-fn what_came_goes_out_escaped() {
+fn the_address_is_escaped_in_the_response() {
     let text = answer(&OUTLOOK.replace("ADDRESS", "a&amp;b&#39;c@example.test"));
     assert!(text.contains("<LoginName>a&amp;b"), "{text}");
     let text = answer(&OUTLOOK.replace("ADDRESS", "&quot;&lt;x&gt;&quot;@example.test"));
@@ -25,7 +25,7 @@ fn what_came_goes_out_escaped() {
 }
 
 #[test]
-fn hostile_xml_is_not_read_on() {
+fn hostile_xml_is_refused() {
     let with = |prolog: &str, address: &str| {
         format!("{prolog}{}", OUTLOOK.replace("<?xml version=\"1.0\" encoding=\"utf-8\"?>", "").replace("ADDRESS", address))
     };

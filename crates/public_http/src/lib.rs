@@ -1,6 +1,6 @@
-//! The public face over HTTP and HTTPS: validations of names, a redirection, and pages that clients look for.
+//! The public HTTP and HTTPS server: validation of names, redirection to HTTPS, and the pages that mail clients and servers fetch.
 //!
-//! RFC 9112, RFC 9110. Invariant: this crate knows no store and no mail; whoever asks costs a bounded amount of memory and time.
+//! RFC 9112, RFC 9110. Invariant: this crate knows neither store nor messages; a client costs a bounded amount of memory and time.
 
 mod answer;
 mod autoconfig;
@@ -22,48 +22,51 @@ use net::acme::Challenges;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-use answer::Face;
-use connection::Host;
+use answer::Responder;
+use connection::Listener;
 use listen::bind;
 pub use servers::{Servers, Tls};
 
-/// Connections at a time, over both.
+/// Maximum concurrent connections, HTTP and HTTPS together.
 const CONNECTIONS_MAX: usize = 512;
 
-/// Where to listen.
+/// The addresses to listen on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Addresses {
-    /// The addresses; none turns it off.
+    /// The addresses; an empty list disables the service.
     pub list: Vec<SocketAddr>,
-    /// Whether one that cannot be used is a failure; else a web server may have the port, and a warning is enough.
+    /// Whether an address that is in use is an error. Otherwise it is a warning: a web server may have the port.
     pub must: bool,
 }
 
-/// What the face needs.
+/// What the server is built from.
 #[derive(Debug)]
 pub struct Parts {
-    /// For HTTP.
+    /// The addresses of HTTP.
     pub http: Addresses,
-    /// For HTTPS.
+    /// The addresses of HTTPS.
     pub https: Addresses,
-    /// The certificates; without them there is no HTTPS.
+    /// The certificates; without them HTTPS is off.
     pub tls: Option<ServerTls>,
-    /// What an authority is shown.
+    /// The validations in progress.
     pub challenges: Challenges,
-    /// What is shown for each host and path.
+    /// The pages of each host and path.
     pub pages: pages::Pages,
 }
 
-/// The running face; it ends when this is dropped.
+/// The running server; dropping it ends it.
 #[derive(Debug)]
-pub struct Web {
+pub struct PublicHttp {
     tasks: Vec<JoinHandle<()>>,
-    /// Where it listens: HTTP and HTTPS.
+    /// The addresses in use: HTTP, HTTPS.
     pub listening: [Vec<SocketAddr>; 2],
 }
 
-impl Web {
-    /// Begins to listen.
+impl PublicHttp {
+    /// Starts to listen.
+    ///
+    /// # Errors
+    /// A required address cannot be used.
     pub fn start(parts: Parts) -> io::Result<Self> {
         let http = bind("http", &parts.http)?;
         let https = if parts.tls.is_some() { bind("https", &parts.https)? } else { Vec::new() };
@@ -71,18 +74,21 @@ impl Web {
         let https_port = listening.get(1).and_then(|list| list.first()).map(SocketAddr::port);
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let pages = Arc::new(parts.pages);
-        let plain = Arc::new(Host {
+        let plain = Arc::new(Listener {
             tls: None,
-            face: Face { challenges: parts.challenges.clone(), https_port, pages: pages.clone(), is_secure: false },
+            responder: Responder { challenges: parts.challenges.clone(), https_port, pages: pages.clone(), is_secure: false },
         });
         let mut tasks: Vec<_> = http.into_iter().map(|l| tokio::spawn(listen::serve(l, plain.clone(), places.clone()))).collect();
-        let secure = Arc::new(Host { tls: parts.tls, face: Face { challenges: parts.challenges, https_port, pages, is_secure: true } });
+        let secure = Arc::new(Listener {
+            tls: parts.tls,
+            responder: Responder { challenges: parts.challenges, https_port, pages, is_secure: true },
+        });
         tasks.extend(https.into_iter().map(|l| tokio::spawn(listen::serve(l, secure.clone(), places.clone()))));
         Ok(Self { tasks, listening })
     }
 }
 
-impl Drop for Web {
+impl Drop for PublicHttp {
     fn drop(&mut self) {
         for task in &self.tasks {
             task.abort();

@@ -1,6 +1,6 @@
-//! Accepts connections, within a limit.
+//! Accepts connections, up to the maximum.
 //!
-//! Invariant: who comes when all places are taken is turned away at once; running out of descriptors slows accepting down and never spins.
+//! Invariant: connections beyond the maximum are closed at once; running out of descriptors slows down accepting, without a busy loop.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,13 +12,13 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use crate::Addresses;
-use crate::connection::{Host, converse};
+use crate::connection::{Listener, converse};
 
-/// Connections that wait to be accepted.
+/// Maximum connections waiting to be accepted.
 const BACKLOG: i32 = 256;
 
-/// After an accept that failed (EMFILE, ENFILE, ENOBUFS) the listener rests for so long.
-const REST: Duration = Duration::from_millis(200);
+/// Pause after a failed accept (EMFILE, ENFILE, ENOBUFS).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// Opens the listeners.
 pub(crate) fn bind(what: &str, addresses: &Addresses) -> io::Result<Vec<TcpListener>> {
@@ -30,12 +30,13 @@ pub(crate) fn bind(what: &str, addresses: &Addresses) -> io::Result<Vec<TcpListe
                 listeners.push(listener);
             }
             Err(error) if addresses.must => {
-                let text =
-                    format!("{address} cannot be used for {what}: {error}; free it, or name another under [listen], or none: {what} = []");
+                let text = format!(
+                    "cannot listen on {address} for {what}: {error}; free it, or set another address under [listen], or none: {what} = []"
+                );
                 return Err(io::Error::new(error.kind(), text));
             }
             Err(error) => {
-                tracing::warn!(%address, %error, "no {what} here: another server may have the port; [listen] {what} = [] says that this is meant");
+                tracing::warn!(%address, %error, "cannot listen for {what}: another server may use the port; if so, set {what} = [] under [listen]");
             }
         }
     }
@@ -46,7 +47,7 @@ fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
-        // Each family has a listener of its own, so that neither shadows the other.
+        // Each address family has its own listener.
         socket.set_only_v6(true)?;
     }
     socket.set_nonblocking(true)?;
@@ -55,8 +56,8 @@ fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Accepts until the task is ended.
-pub(crate) async fn serve(listener: TcpListener, host: Arc<Host>, places: Arc<Semaphore>) {
+/// Accepts connections until the task is aborted.
+pub(crate) async fn serve(listener: TcpListener, shared: Arc<Listener>, places: Arc<Semaphore>) {
     loop {
         match listener.accept().await {
             Ok((tcp, peer)) => {
@@ -64,15 +65,15 @@ pub(crate) async fn serve(listener: TcpListener, host: Arc<Host>, places: Arc<Se
                     tracing::debug!(%peer, "too many connections");
                     continue;
                 };
-                let host = host.clone();
+                let shared = shared.clone();
                 tokio::spawn(async move {
-                    converse(tcp, &host).await;
+                    converse(tcp, &shared).await;
                     drop(place);
                 });
             }
             Err(error) => {
-                tracing::error!(%error, "a connection could not be accepted; resting a moment");
-                tokio::time::sleep(REST).await;
+                tracing::error!(%error, "cannot accept a connection; pausing");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
     }

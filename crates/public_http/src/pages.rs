@@ -1,7 +1,7 @@
-//! The pages: from host and path to what is shown.
+//! The pages of each host and path.
 //!
-//! RFC 9110 s.15.5.20, RFC 8461 s.3.3. Pure: no sockets, no files. Invariants: a page is decided by the request and by [`Facts`], and by nothing
-//! else; a host that is not ours gets nothing; whether an address exists cannot be told from any page.
+//! RFC 9110 s.15.5.20, RFC 8461 s.3.3. Pure: no sockets, no files. Invariants: a page depends only on the request and on [`PageFacts`]; a host that is
+//! not hosted here has no pages; no page reveals whether an address exists.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,19 +11,19 @@ use mail::Mailbox;
 use crate::servers::Servers;
 use crate::{autoconfig, autodiscover, profile};
 
-/// The longest address that is looked at, in octets.
+/// Maximum length of an address, in octets.
 const ADDRESS_MAX_BYTES: usize = 320;
 
-/// A request, as pages see it.
+/// The parts of a request that select a page.
 #[derive(Debug, Clone, Copy)]
-pub struct Asked<'a> {
-    /// POST; else GET or HEAD.
+pub struct PageRequest<'a> {
+    /// POST; otherwise GET or HEAD.
     pub is_post: bool,
-    /// The host that is asked, lower case, without a port.
+    /// The requested host, in lower case, without a port.
     pub host: &'a str,
-    /// The path, as it came.
+    /// The path.
     pub path: &'a str,
-    /// What stands behind the `?`.
+    /// The query, after `?`.
     pub query: Option<&'a str>,
     /// The body, at most 64 KiB.
     pub body: &'a [u8],
@@ -32,16 +32,16 @@ pub struct Asked<'a> {
 /// A page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
-    /// 200, or 421 for a host that is not ours.
+    /// 200, or 421 for a host that is not hosted here.
     pub status: u16,
     /// Its media type.
     pub content_type: &'static str,
-    /// What it says.
+    /// Its content.
     pub body: Vec<u8>,
 }
 
 impl Page {
-    /// One that was found.
+    /// Makes a page with status 200.
     pub(crate) fn new(content_type: &'static str, body: Vec<u8>) -> Self {
         Self { status: 200, content_type, body }
     }
@@ -51,36 +51,36 @@ impl Page {
     }
 }
 
-/// What does not change from request to request.
+/// Data that is the same for all requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shown {
-    /// The server's own name.
+pub struct PublicData {
+    /// The name of the server.
     pub hostname: String,
-    /// The port with TLS from the start, where accounts submit mail.
+    /// The submission port with implicit TLS.
     pub submissions: Option<u16>,
-    /// The port with STARTTLS.
+    /// The submission port with STARTTLS.
     pub submission: Option<u16>,
-    /// Where everybody reads mail, if the operator says so in public.
+    /// The IMAP host of all users, if the operator publishes it.
     pub imap_host: Option<String>,
     /// The text of the MTA-STS policy.
     pub mta_sts: String,
 }
 
-/// What the pages may know. Everything that is answered here is public.
-pub trait Facts: Send + Sync {
-    /// What is the same for all.
-    fn shown(&self) -> Arc<Shown>;
-    /// Whether mail for this domain is taken here.
+/// The facts that pages may use. All of them are public.
+pub trait PageFacts: Send + Sync {
+    /// Returns the data that is the same for all requests.
+    fn data(&self) -> Arc<PublicData>;
+    /// Whether the domain is hosted here.
     fn hosts(&self, domain: &str) -> bool;
-    /// Where the owner of an address reads mail, if that may be told to everybody.
+    /// Returns the IMAP host of the user of an address, if it is public.
     fn imap_host_of(&self, address: &Mailbox) -> Option<String>;
-    /// A profile with the server's signature; `None` where it cannot sign.
+    /// Signs a profile; `None` if the server cannot.
     fn signed(&self, profile: &[u8]) -> Option<Vec<u8>>;
 }
 
 /// All pages.
 #[derive(Clone)]
-pub struct Pages(pub Arc<dyn Facts>);
+pub struct Pages(pub Arc<dyn PageFacts>);
 
 impl fmt::Debug for Pages {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -88,9 +88,9 @@ impl fmt::Debug for Pages {
     }
 }
 
-/// What a host name stands for.
+/// The role of a host name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Role {
+enum HostRole {
     Server,
     Autoconfig,
     Autodiscover,
@@ -99,69 +99,73 @@ enum Role {
 }
 
 impl Pages {
-    /// The page for a request; `None` where there is none.
-    pub fn page(&self, asked: &Asked<'_>) -> Option<Page> {
-        let shown = self.0.shown();
-        let roles = self.roles(&shown, asked.host);
+    /// Returns the page for a request, if there is one.
+    pub fn page(&self, request: &PageRequest<'_>) -> Option<Page> {
+        let data = self.0.data();
+        let roles = self.roles(&data, request.host);
         if roles.is_empty() {
             let body = b"this host is not served here\n".to_vec();
             return Some(Page { status: 421, content_type: "text/plain; charset=utf-8", body });
         }
-        roles.into_iter().find_map(|(role, domain)| self.page_of(&shown, role, domain, asked))
+        roles.into_iter().find_map(|(role, domain)| self.page_of(&data, role, domain, request))
     }
 
-    fn roles<'a>(&self, shown: &Shown, host: &'a str) -> Vec<(Role, &'a str)> {
+    fn roles<'a>(&self, data: &PublicData, host: &'a str) -> Vec<(HostRole, &'a str)> {
         let host = host.strip_suffix('.').unwrap_or(host);
-        let prefixes =
-            [("mta-sts.", Role::MtaSts), ("autoconfig.", Role::Autoconfig), ("autodiscover.", Role::Autodiscover), ("", Role::Domain)];
+        let prefixes = [
+            ("mta-sts.", HostRole::MtaSts),
+            ("autoconfig.", HostRole::Autoconfig),
+            ("autodiscover.", HostRole::Autodiscover),
+            ("", HostRole::Domain),
+        ];
         let hosted = |(prefix, role)| host.strip_prefix(prefix).filter(|domain| self.0.hosts(domain)).map(|domain| (role, domain));
         let mut roles: Vec<_> = prefixes.into_iter().filter_map(hosted).collect();
-        if host.eq_ignore_ascii_case(&shown.hostname) {
-            roles.push((Role::Server, host));
+        if host.eq_ignore_ascii_case(&data.hostname) {
+            roles.push((HostRole::Server, host));
         }
         roles
     }
 
-    fn page_of(&self, shown: &Shown, role: Role, domain: &str, asked: &Asked<'_>) -> Option<Page> {
-        let path = asked.path.to_ascii_lowercase();
-        match (asked.is_post, path.as_str(), role) {
-            (_, "/autodiscover/autodiscover.xml", Role::Autodiscover | Role::Domain) => {
-                let servers = |address: &Mailbox| self.servers(shown, Some(address));
-                Some(autodiscover::page(domain, asked.is_post.then_some(asked.body), servers))
+    fn page_of(&self, data: &PublicData, role: HostRole, domain: &str, request: &PageRequest<'_>) -> Option<Page> {
+        let path = request.path.to_ascii_lowercase();
+        match (request.is_post, path.as_str(), role) {
+            (_, "/autodiscover/autodiscover.xml", HostRole::Autodiscover | HostRole::Domain) => {
+                let servers = |address: &Mailbox| self.servers(data, Some(address));
+                Some(autodiscover::page(domain, request.is_post.then_some(request.body), servers))
             }
             (true, ..) => None,
-            // For whoever watches whether the server is up.
-            (_, "/", _) => Some(Page::text(format!("{} is a mail server\n", shown.hostname))),
-            (_, "/mail/config-v1.1.xml", Role::Autoconfig)
-            | (_, "/.well-known/autoconfig/mail/config-v1.1.xml", Role::Autoconfig | Role::Domain) => {
-                autoconfig::page(domain, &self.servers(shown, address(asked.query, domain).as_ref()))
+            // For monitoring.
+            (_, "/", _) => Some(Page::text(format!("{} is a mail server\n", data.hostname))),
+            (_, "/mail/config-v1.1.xml", HostRole::Autoconfig)
+            | (_, "/.well-known/autoconfig/mail/config-v1.1.xml", HostRole::Autoconfig | HostRole::Domain) => {
+                autoconfig::page(domain, &self.servers(data, address(request.query, domain).as_ref()))
             }
-            (_, "/mobileconfig", Role::Autoconfig) => {
-                let address = address(asked.query, domain)?;
-                let wanted = profile::Profile::of(&address, self.servers(shown, Some(&address)))?;
+            (_, "/mobileconfig", HostRole::Autoconfig) => {
+                let address = address(request.query, domain)?;
+                let wanted = profile::Profile::of(&address, self.servers(data, Some(&address)))?;
                 Some(Page::new(profile::CONTENT_TYPE, self.0.signed(&wanted.text()?)?))
             }
             // RFC 8461 s.3.3: exactly this host and path, and text/plain.
-            (_, "/.well-known/mta-sts.txt", Role::MtaSts) => Some(Page::new("text/plain", shown.mta_sts.clone().into_bytes())),
+            (_, "/.well-known/mta-sts.txt", HostRole::MtaSts) => Some(Page::new("text/plain", data.mta_sts.clone().into_bytes())),
             _ => None,
         }
     }
 
-    /// An address that does not exist gets what the domain gets.
-    fn servers(&self, shown: &Shown, address: Option<&Mailbox>) -> Servers {
-        let imap = address.and_then(|address| self.0.imap_host_of(address)).or_else(|| shown.imap_host.clone());
-        Servers::new(&shown.hostname, (shown.submissions, shown.submission), imap)
+    /// Returns the servers of an address. An address that does not exist gets those of the domain.
+    fn servers(&self, data: &PublicData, address: Option<&Mailbox>) -> Servers {
+        let imap = address.and_then(|address| self.0.imap_host_of(address)).or_else(|| data.imap_host.clone());
+        Servers::new(&data.hostname, (data.submissions, data.submission), imap)
     }
 }
 
-/// The address that is asked for, where it is one of this domain.
+/// Returns the requested address, if it is of this domain.
 fn address(query: Option<&str>, domain: &str) -> Option<Mailbox> {
     let pairs = form_urlencoded::parse(query?.as_bytes());
     let value = pairs.into_iter().find_map(|(key, value)| key.eq_ignore_ascii_case("emailaddress").then_some(value))?;
     address_of(&value, domain)
 }
 
-/// The text as an address of this domain.
+/// Parses an address of this domain.
 pub(crate) fn address_of(text: &str, domain: &str) -> Option<Mailbox> {
     let text = text.trim();
     let address = Mailbox::parse(text).ok().filter(|_| text.len() <= ADDRESS_MAX_BYTES)?;

@@ -2,14 +2,14 @@
 
 use super::*;
 
-/// example.test is hosted; me@ reads mail at a host that may be told; the signature is two letters.
-struct Lab {
+/// example.test is hosted; known@ reads mail at a public host; the signature is two letters.
+struct TestFacts {
     imap_host: Option<String>,
 }
 
-impl Facts for Lab {
-    fn shown(&self) -> Arc<Shown> {
-        Arc::new(Shown {
+impl PageFacts for TestFacts {
+    fn data(&self) -> Arc<PublicData> {
+        Arc::new(PublicData {
             hostname: "mx.example.test".into(),
             submissions: Some(465),
             submission: Some(587),
@@ -21,7 +21,7 @@ impl Facts for Lab {
         domain == "example.test"
     }
     fn imap_host_of(&self, address: &Mailbox) -> Option<String> {
-        (address.to_string() == "told@example.test").then(|| "imap.told.test".into())
+        (address.to_string() == "known@example.test").then(|| "imap.known.test".into())
     }
     fn signed(&self, profile: &[u8]) -> Option<Vec<u8>> {
         Some([b"CM", profile].concat())
@@ -29,8 +29,8 @@ impl Facts for Lab {
 }
 
 fn get(imap_host: Option<&str>, host: &str, path: &str, query: &str) -> Option<Page> {
-    let pages = Pages(Arc::new(Lab { imap_host: imap_host.map(ToOwned::to_owned) }));
-    pages.page(&Asked { is_post: false, host, path, query: Some(query), body: b"" })
+    let pages = Pages(Arc::new(TestFacts { imap_host: imap_host.map(ToOwned::to_owned) }));
+    pages.page(&PageRequest { is_post: false, host, path, query: Some(query), body: b"" })
 }
 
 fn text(page: Option<Page>) -> String {
@@ -42,7 +42,7 @@ fn text(page: Option<Page>) -> String {
 const CONFIG: &str = "/mail/config-v1.1.xml";
 
 #[test]
-fn a_host_that_is_not_ours_is_misdirected() {
+fn a_host_that_is_not_hosted_gets_421() {
     for host in [
         "autoconfig.other.test",
         "example.org",
@@ -53,7 +53,7 @@ fn a_host_that_is_not_ours_is_misdirected() {
     ] {
         assert_eq!(get(None, host, CONFIG, "").unwrap().status, 421, "{host}");
     }
-    // A host of ours without such a page.
+    // A hosted name without this page.
     for (host, path) in
         [("mx.example.test", CONFIG), ("mta-sts.example.test", CONFIG), ("autoconfig.example.test", "/.well-known/mta-sts.txt")]
     {
@@ -63,30 +63,34 @@ fn a_host_that_is_not_ours_is_misdirected() {
 }
 
 #[test]
-fn implicit_tls_comes_first_and_mailboxes_only_when_told() {
+fn implicit_tls_is_first_and_imap_only_if_published() {
     let plain = text(get(None, "autoconfig.example.test", CONFIG, ""));
     assert!(!plain.contains("incomingServer"), "{plain}");
     assert!(plain.find("<port>465</port>").unwrap() < plain.find("<port>587</port>").unwrap());
     assert!(plain.contains("<socketType>SSL</socketType>") && plain.contains("<socketType>STARTTLS</socketType>"));
-    let told = text(get(Some("imap.gmail.com"), "example.test", "/.well-known/autoconfig/mail/config-v1.1.xml", ""));
-    assert!(told.find("OAuth2").unwrap() < told.find("password-cleartext").unwrap(), "{told}");
-    assert!(told.contains("<hostname>imap.gmail.com</hostname>"));
+    let published = text(get(Some("imap.gmail.com"), "example.test", "/.well-known/autoconfig/mail/config-v1.1.xml", ""));
+    assert!(published.find("OAuth2").unwrap() < published.find("password-cleartext").unwrap(), "{published}");
+    assert!(published.contains("<hostname>imap.gmail.com</hostname>"));
 }
 
 #[test]
-fn an_address_that_does_not_exist_gets_what_the_domain_gets() {
+fn an_unknown_address_gets_the_configuration_of_the_domain() {
     let of = |query: &str| text(get(Some("imap.all.test"), "autoconfig.example.test", CONFIG, query));
-    let nobody = of("");
-    for query in
-        ["emailaddress=nobody@example.test", "emailaddress=told@other.test", "emailaddress=<x>%26@example.test", "emailaddress=%ff", "&&=&"]
-    {
-        assert_eq!(of(query), nobody, "{query}");
+    let of_domain = of("");
+    for query in [
+        "emailaddress=nobody@example.test",
+        "emailaddress=known@other.test",
+        "emailaddress=<x>%26@example.test",
+        "emailaddress=%ff",
+        "&&=&",
+    ] {
+        assert_eq!(of(query), of_domain, "{query}");
     }
-    assert!(of("EmailAddress=told%40example.test").contains("imap.told.test"));
+    assert!(of("EmailAddress=known%40example.test").contains("imap.known.test"));
 }
 
 #[test]
-fn a_profile_asks_for_what_it_must_not_say() {
+fn a_profile_contains_no_password() {
     assert_eq!(get(None, "autoconfig.example.test", "/mobileconfig", "emailaddress=me@example.test"), None);
     assert_eq!(get(Some("imap.all.test"), "autoconfig.example.test", "/mobileconfig", "emailaddress=me@example.org"), None);
     let page = get(Some("imap.all.test"), "autoconfig.example.test", "/mobileconfig", "emailaddress=%22a%3Cb%3E%22@example.test");
@@ -97,7 +101,7 @@ fn a_profile_asks_for_what_it_must_not_say() {
 }
 
 #[test]
-fn the_policy_is_at_its_host_only() {
+fn the_mta_sts_policy_is_only_at_its_host() {
     let page = get(None, "mta-sts.example.test", "/.well-known/mta-sts.txt", "").unwrap();
     assert_eq!((page.status, page.content_type, page.body.as_slice()), (200, "text/plain", &b"version: STSv1\r\n"[..]));
     assert_eq!(get(None, "example.test", "/.well-known/mta-sts.txt", ""), None);

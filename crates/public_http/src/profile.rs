@@ -1,6 +1,6 @@
-//! A configuration profile for Apple's Mail (.mobileconfig), to be signed.
+//! A configuration profile for Apple Mail (.mobileconfig), to be signed.
 //!
-//! Apple's "Device Management": com.apple.mail.managed. Invariant: no password is in it, and it is the same for the same settings, so that a second
+//! Apple's "Device Management": com.apple.mail.managed. Invariant: it contains no password, and it is the same for the same settings, so that a second
 //! one replaces the first on the device.
 
 use std::io;
@@ -13,30 +13,30 @@ use crate::servers::{IMAPS_PORT, Servers, Tls, Xml, document, element};
 /// Its media type.
 pub const CONTENT_TYPE: &str = "application/x-apple-aspen-config";
 
-/// What stands in a profile.
+/// The contents of a profile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Profile {
-    /// The address, which is the user name for sending too.
+    /// The address, which is also the login for sending.
     pub address: Mailbox,
-    /// The name that recipients see; the device asks where it is not there.
+    /// The name that recipients see; without it, the device asks.
     pub name: Option<String>,
-    /// Where mail is submitted.
+    /// The submission server.
     pub smtp: (String, u16, Tls),
-    /// Where it is read.
+    /// The IMAP host.
     pub imap_host: String,
-    /// The user name there; the device asks where it is not there.
+    /// The user name there; without it, the device asks.
     pub imap_user: Option<String>,
 }
 
 impl Profile {
-    /// For an address; `None` where nothing listens, or nothing is known about where mail is read: Apple's Mail has no account that only sends.
+    /// Makes a profile for an address; `None` without a submission port or an IMAP host, since Apple Mail has no accounts that only send.
     pub fn of(address: &Mailbox, servers: Servers) -> Option<Self> {
         let (port, tls) = servers.submission.first().copied()?;
         let smtp = (servers.hostname, port, tls);
         Some(Self { address: address.clone(), name: None, smtp, imap_host: servers.imap?, imap_user: None })
     }
 
-    /// The property list.
+    /// Returns the property list.
     pub fn text(&self) -> Option<Vec<u8>> {
         document(|xml| {
             let doctype = "plist PUBLIC \"-//Apple//DTD PLIST 1.0//EN\" \"http://www.apple.com/DTDs/PropertyList-1.0.dtd\"";
@@ -81,7 +81,7 @@ impl Profile {
         string(xml, "OutgoingMailServerAuthentication", "EmailAuthPassword")?;
         string(xml, "OutgoingMailServerHostName", host)?;
         number(xml, "OutgoingMailServerPortNumber", *port)?;
-        // Both kinds of TLS: which one it is, the device finds out by the port.
+        // Both kinds of TLS; the device chooses by the port.
         flag(xml, "OutgoingMailServerUseSSL", true)?;
         string(xml, "OutgoingMailServerUsername", &address)?;
         flag(xml, "OutgoingPasswordSameAsIncomingPassword", false)?;
@@ -99,7 +99,7 @@ impl Profile {
     }
 }
 
-/// A UUID of version 8 from a text.
+/// Derives a UUID of version 8 from a text.
 fn uuid(text: &str) -> String {
     let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, ..] = net::sha256(&[text.as_bytes()]);
     let head = u64::from_be_bytes([a, b, c, d, e, f, (g & 0x0f) | 0x80, h]);

@@ -1,4 +1,4 @@
-//! The face over real sockets.
+//! The server over real sockets.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -25,12 +25,12 @@ fn tls(dir: &std::path::Path) -> ServerTls {
 }
 
 /// No domain is hosted.
-struct Nothing;
+struct NothingHosted;
 
-impl pages::Facts for Nothing {
-    fn shown(&self) -> Arc<pages::Shown> {
+impl pages::PageFacts for NothingHosted {
+    fn data(&self) -> Arc<pages::PublicData> {
         let hostname = "mx.example.test".into();
-        Arc::new(pages::Shown { hostname, submissions: None, submission: None, imap_host: None, mta_sts: String::new() })
+        Arc::new(pages::PublicData { hostname, submissions: None, submission: None, imap_host: None, mta_sts: String::new() })
     }
     fn hosts(&self, _: &str) -> bool {
         false
@@ -43,9 +43,9 @@ impl pages::Facts for Nothing {
     }
 }
 
-fn start(http: Addresses, https: Addresses, tls: Option<ServerTls>) -> io::Result<Web> {
-    let pages = pages::Pages(Arc::new(Nothing));
-    Web::start(Parts { http, https, tls, challenges: Challenges::default(), pages })
+fn start(http: Addresses, https: Addresses, tls: Option<ServerTls>) -> io::Result<PublicHttp> {
+    let pages = pages::Pages(Arc::new(NothingHosted));
+    PublicHttp::start(Parts { http, https, tls, challenges: Challenges::default(), pages })
 }
 
 async fn said(address: SocketAddr, request: &'static str) -> String {
@@ -61,7 +61,7 @@ async fn said(address: SocketAddr, request: &'static str) -> String {
 }
 
 #[tokio::test]
-async fn http_leads_to_https_of_the_same_host() {
+async fn http_redirects_to_https_of_the_same_host() {
     let dir = tempfile::tempdir().unwrap();
     let web = start(loopback(0), loopback(0), Some(tls(dir.path()))).unwrap();
     let (address, port) = (web.listening[0][0], web.listening[1][0].port());
@@ -73,7 +73,7 @@ async fn http_leads_to_https_of_the_same_host() {
 }
 
 #[tokio::test]
-async fn what_could_be_read_in_two_ways_is_refused() {
+async fn ambiguous_requests_are_refused() {
     let web = start(loopback(0), off(), None).unwrap();
     let address = web.listening[0][0];
     for request in [
@@ -95,7 +95,7 @@ async fn what_could_be_read_in_two_ways_is_refused() {
 }
 
 #[tokio::test]
-async fn a_head_that_never_ends_is_cut_off() {
+async fn an_incomplete_head_times_out() {
     let web = start(loopback(0), off(), None).unwrap();
     let before = std::time::Duration::from_secs(18);
     let answer = tokio::time::timeout(before, said(web.listening[0][0], "GET / HTTP/1.1\r\nHost: a.test\r\n")).await;
@@ -103,7 +103,7 @@ async fn a_head_that_never_ends_is_cut_off() {
 }
 
 #[tokio::test]
-async fn a_port_that_is_taken_is_a_failure_only_where_it_was_named() {
+async fn a_port_in_use_is_an_error_only_if_configured() {
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = taken.local_addr().unwrap().port();
     let error = start(loopback(port), off(), None).unwrap_err().to_string();

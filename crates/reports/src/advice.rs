@@ -22,7 +22,7 @@ pub fn advice(domain: &str, summary: &DomainSummary) -> Vec<String> {
     }
     if summary.count(Class::Foreign) > 0 {
         all.push(format!(
-            "a source called foreign is a forger, or sends for you without being set up: add the SPF record of yours to dns.relays, or give it a DKIM key of {domain}"
+            "a source called foreign is a forger, or sends for you without being set up: add the SPF record of yours to dns.spf_includes, or give it a DKIM key of {domain}"
         ));
     }
     all.extend(policy(domain, summary));

@@ -1,20 +1,20 @@
 //! OAUTHBEARER and XOAUTH2: an access token instead of a password.
 //!
-//! RFC 7628 s.3, and Google's description of XOAUTH2. Invariant: a refused token is refused after the client was told why
-//! and has answered, as both formats have it; a token that names one user logs in no other.
+//! RFC 7628 s.3, and Google's description of XOAUTH2. Invariant: a refusal is preceded by a challenge with the reason
+//! and the client's response to it, as both formats require; a message that names a user logs in no other user.
 
 use crate::exchange::MechanismState;
 use crate::name;
 use crate::secret::Secret;
 use crate::step::{Proven, Step, Token};
 
-/// The longest token taken, in octets.
+/// Maximum length of a token, in octets.
 const MAX_TOKEN_BYTES: usize = 8192;
 
-/// What separates the parts of both formats.
+/// The separator of both formats.
 const SEPARATOR: char = '\x01';
 
-/// Either mechanism under way.
+/// The state of either mechanism.
 pub(crate) struct Bearer {
     is_google: bool,
     user: Option<String>,
@@ -58,7 +58,7 @@ fn oauthbearer(message: &str) -> Option<Token> {
     let (header, pairs) = message.split_once(SEPARATOR)?;
     let mut parts = header.split(',');
     let (flag, authzid, end) = (parts.next()?, parts.next()?, parts.next()?);
-    // There is no variant with a binding.
+    // Channel binding is not defined for it.
     if !matches!(flag, "n" | "y") || !end.is_empty() || parts.next().is_some() {
         return None;
     }
@@ -75,7 +75,7 @@ fn xoauth2(message: &str) -> Option<Token> {
     Some(Token { user: Some(name::prepared(user)?), token: token(value(pairs, "auth")?)? })
 }
 
-/// The value of one of the pairs, which must end as they have to and hold the key once.
+/// The value of a key. The list must be terminated properly and have the key once.
 fn value<'a>(pairs: &'a str, key: &str) -> Option<&'a str> {
     let pairs = pairs.strip_suffix(SEPARATOR)?.strip_suffix(SEPARATOR)?;
     let mut found = None;
@@ -88,7 +88,7 @@ fn value<'a>(pairs: &'a str, key: &str) -> Option<&'a str> {
     found
 }
 
-/// `Bearer` and a token of the characters that RFC 6750 s.2.1 allows.
+/// Parses `Bearer` and a token with the characters of RFC 6750 s.2.1.
 fn token(auth: &str) -> Option<Secret> {
     let (scheme, token) = auth.split_once(' ')?;
     let token = token.trim_matches(' ');
@@ -111,7 +111,7 @@ mod tests {
 
     /// RFC 7628 s.4.1, and s.4.3 for the refusal.
     #[test]
-    fn the_example_of_rfc_7628_is_read() {
+    fn the_example_of_rfc_7628_is_parsed() {
         let message = format!("n,a=user@example.com,\x01host=server.example.com\x01port=143\x01auth=Bearer {TOKEN}\x01\x01");
         let mut talk = exchange(Mechanism::OauthBearer);
         assert_eq!(talk.start(Some(message.as_bytes())), step(Some("user@example.com")));
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn the_format_of_google_is_read() {
+    fn xoauth2_is_parsed() {
         let message = format!("user=someuser@example.com\x01auth=Bearer {TOKEN}\x01\x01");
         let mut talk = exchange(Mechanism::Xoauth2);
         assert_eq!(talk.start(Some(message.as_bytes())), step(Some("someuser@example.com")));
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_token_is_refused() {
+    fn messages_without_a_token_are_refused() {
         let good = format!("n,a=u=2Cx,\x01host=h\x01auth=Bearer {TOKEN}\x01\x01");
         let start = |message: &str| exchange(Mechanism::OauthBearer).start(Some(message.as_bytes()));
         assert_eq!(start(&good), step(Some("u,x")));

@@ -1,6 +1,6 @@
 //! CRAM-MD5: a keyed hash of the server's challenge.
 //!
-//! RFC 2195 s.2. Invariant: a challenge is answered once, and an unknown user costs what a wrong answer costs.
+//! RFC 2195 s.2. Invariant: a challenge accepts one response, and an unknown user costs as much as a wrong response.
 
 use hmac::{Hmac, KeyInit, Mac};
 use md5::Md5;
@@ -10,7 +10,7 @@ use crate::exchange::{Context, MechanismState};
 use crate::name;
 use crate::step::{Found, Lookup, Need, Proven, Step};
 
-/// CRAM-MD5 under way.
+/// The state of CRAM-MD5.
 pub(crate) struct CramMd5 {
     challenge: Vec<u8>,
     answer: Option<Answer>,
@@ -37,7 +37,7 @@ impl MechanismState for CramMd5 {
         true
     }
 
-    /// `user SP digest`; the name may hold spaces.
+    /// Parses `user SP digest`; the name may have spaces.
     fn respond(&mut self, response: &[u8]) -> Option<Step> {
         let (user, digest) = std::str::from_utf8(response).ok()?.rsplit_once(' ')?;
         let answer = Answer { name: name::prepared(user)?, digest: unhex(digest)? };
@@ -69,7 +69,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
-/// The octets of hexadecimal digits in either case.
+/// Parses hexadecimal digits of either case.
 pub(crate) fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
     let digits = text.chars().map(|c| c.to_digit(16).and_then(|d| u8::try_from(d).ok())).collect::<Option<Vec<u8>>>()?;
     let (pairs, rest) = digits.as_chunks::<2>();
@@ -103,7 +103,7 @@ mod tests {
 
     /// RFC 2195 s.2.
     #[test]
-    fn the_example_of_the_rfc_is_proven() {
+    fn the_example_of_rfc_2195_authenticates() {
         let challenge = b"<1896.697170952@postoffice.reston.mci.net>".to_vec();
         let mut talk = CramMd5 { challenge, answer: None };
         let lookup = talk.respond(b"tim b913a602c7eda7a495b4e6e7334d3890");
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_right_answer_is_proven_and_a_wrong_one_is_not() {
+    fn only_the_right_response_authenticates() {
         let (mut talk, challenge) = begun();
         assert_eq!(challenge, b"<303132333435363738396162636465666768696a6b6c6d6e@mail.x.test>");
         let message = response(" tim b@x.test", "tanstaaf", &challenge).to_uppercase();
@@ -127,11 +127,11 @@ mod tests {
         }
         let (mut talk, challenge) = begun();
         talk.respond(response("tim", "nobody", &challenge).as_bytes());
-        assert_eq!(talk.found(Found::NoSuchUser), Step::Refused, "the secret of nobody opens nothing");
+        assert_eq!(talk.found(Found::NoSuchUser), Step::Refused, "the dummy secret does not authenticate");
     }
 
     #[test]
-    fn what_is_no_answer_is_refused() {
+    fn malformed_responses_are_refused() {
         let good = response("tim", "tanstaaf", &begun().1);
         for end in 0..good.len() {
             assert_eq!(begun().0.respond(&good.as_bytes()[..end]), Step::Refused, "{end}");

@@ -1,6 +1,6 @@
-//! Verifiers made elsewhere: those of crypt(3), and those with a scheme in braces as Dovecot and LDAP have them.
+//! Verifiers of other programs: those of crypt(3), and those of Dovecot and LDAP with a scheme in braces.
 //!
-//! crypt(5); RFC 2307 s.5.3 for `{SSHA}` and its like. Invariant: what a verifier may cost is bounded before any work is
+//! crypt(5); RFC 2307 s.5.3 for `{SSHA}` and similar schemes. Invariant: the cost of a verifier is checked before any work is
 //! done, and every comparison takes constant time.
 
 use aws_lc_rs::digest;
@@ -16,16 +16,16 @@ use crate::password::MAX_MEMORY_KIB;
 use crate::scram_keys::{ScramHash, scram_keys};
 use crate::secret::Secret;
 
-/// The most rounds of SHA-crypt that a verifier may ask for: passlib asks for 656 000.
+/// Maximum rounds of SHA-crypt; passlib uses 656 000.
 pub const MAX_SHA_CRYPT_ROUNDS: u32 = 1_000_000;
 
-/// The highest cost of bcrypt that a verifier may ask for; each one more doubles the work.
+/// Maximum cost of bcrypt; each step doubles the work.
 pub const MAX_BCRYPT_COST: u32 = 14;
 
-/// The longest verifier that is read.
+/// Maximum length of a verifier, in octets.
 const MAX_VERIFIER_BYTES: usize = 1024;
 
-/// The longest password of crypt(3); what is longer never had a verifier.
+/// Maximum length of a password in crypt(3), in octets.
 const MAX_CRYPT_PASSWORD_BYTES: usize = 512;
 
 const BCRYPT_BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -35,7 +35,7 @@ const BCRYPT_BASE64: GeneralPurpose = GeneralPurpose::new(
 
 /// A verifier that can be compared with a password.
 pub(crate) enum Verifier<'a> {
-    /// What Argon2 is asked about, which checks its costs itself.
+    /// Argon2, whose costs are checked in password.rs.
     Argon2(&'a str),
     ShaCrypt(&'a str),
     Yescrypt(&'a str),
@@ -62,7 +62,7 @@ pub(crate) enum Verifier<'a> {
     Plain(&'a str),
 }
 
-/// A hash that is used once.
+/// A hash of a single pass.
 #[derive(Clone, Copy)]
 pub(crate) enum Hash {
     Md5,
@@ -72,7 +72,7 @@ pub(crate) enum Hash {
 }
 
 impl<'a> Verifier<'a> {
-    /// Reads a verifier. Nothing where it is unknown, damaged or too dear.
+    /// Parses a verifier; `None` if it is unknown, damaged or too expensive.
     pub(crate) fn read(verifier: &'a str) -> Option<Self> {
         if verifier.len() > MAX_VERIFIER_BYTES {
             return None;
@@ -101,7 +101,7 @@ impl<'a> Verifier<'a> {
         }
     }
 
-    /// Whether the password is that of the verifier. Argon2 is left to its own file.
+    /// Whether the password matches. Argon2 is handled in password.rs.
     pub(crate) fn verify(&self, password: &str) -> bool {
         let bytes = password.as_bytes();
         let is_short = bytes.len() <= MAX_CRYPT_PASSWORD_BYTES;
@@ -110,7 +110,7 @@ impl<'a> Verifier<'a> {
             Self::ShaCrypt(crypt) => is_short && ShaCrypt::default().verify_password(bytes, *crypt).is_ok(),
             Self::Yescrypt(crypt) => is_short && Yescrypt::default().verify_password(bytes, *crypt).is_ok(),
             Self::Bcrypt { cost, salt, hash } => {
-                // bcrypt hashes the end of a C string too, and nothing past 72 octets.
+                // bcrypt includes the NUL of a C string, and ignores what follows 72 octets.
                 let key: Vec<u8> = bytes.iter().copied().chain([0]).take(72).collect();
                 bcrypt::bcrypt(*cost, *salt, &key).iter().copied().take(23).collect::<Vec<u8>>().ct_eq(hash).into()
             }
@@ -144,9 +144,9 @@ impl Hash {
         digest::digest(algorithm, message).as_ref().to_vec()
     }
 
-    /// The digest and, behind it, the salt.
+    /// The digest, followed by the salt.
     fn read<'a>(self, value: &str, encoding: &str, is_salted: bool) -> Option<Verifier<'a>> {
-        // Without a salt the length tells what it is, as with Dovecot.
+        // Without a salt the length decides, as in Dovecot.
         let is_hex = encoding == "HEX" || encoding.is_empty() && !is_salted && value.len() == 2 * self.len();
         let bytes = match encoding {
             _ if is_hex => unhex(value)?,
@@ -190,7 +190,7 @@ fn is_sha_crypt<'a>(mut fields: impl Iterator<Item = &'a str>, hash_chars: usize
     is_salt && is_hash && fields.next().is_none()
 }
 
-/// `params$salt$hash`; only the parameters of crypt(3) are known, since others could be made to run for ever.
+/// `params$salt$hash`; only the parameters of crypt(3) are accepted, since others can be arbitrarily expensive.
 fn is_yescrypt<'a>(mut fields: impl Iterator<Item = &'a str>) -> bool {
     let Some(params) = fields.next().filter(|p| p.len() <= 6).and_then(|p| p.parse::<yescrypt::Params>().ok()) else { return false };
     let (n, r) = (params.n(), params.r());
@@ -231,7 +231,7 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
     rest.is_empty().then(|| pairs.iter().map(|[high, low]| high << 4 | low).collect())
 }
 
-/// The hash of `$1$`, by Poul-Henning Kamp; the order of its steps has no reason.
+/// The hash of `$1$`, by Poul-Henning Kamp; the order of its steps is arbitrary.
 fn md5_crypt(password: &[u8], salt: &str) -> String {
     let salt = salt.as_bytes();
     let alternate = Md5::new().chain_update(password).chain_update(salt).chain_update(password).finalize();

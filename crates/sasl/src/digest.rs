@@ -1,7 +1,7 @@
-//! DIGEST-MD5: a hash of the password, of the challenge and of what the client wants to do.
+//! DIGEST-MD5: a hash of the password, the challenge and the service.
 //!
 //! RFC 2831 s.2.1, made historic by RFC 6331. Invariant: quality of protection is `auth`, a nonce is used once, and an
-//! unknown user costs what a wrong response costs.
+//! unknown user costs as much as a wrong response.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -14,10 +14,10 @@ use crate::exchange::{Context, MechanismState};
 use crate::name;
 use crate::step::{Found, Lookup, Need, Proven, Step};
 
-/// The only service whose `digest-uri` is taken.
+/// The only service accepted in `digest-uri`.
 const SERVICE: &str = "smtp/";
 
-/// DIGEST-MD5 under way.
+/// The state of DIGEST-MD5.
 pub(crate) struct DigestMd5 {
     hostname: String,
     nonce: String,
@@ -31,7 +31,7 @@ enum DigestState {
     Ended,
 }
 
-/// What the client sent, as it said it.
+/// The client's response, undecoded.
 struct DigestResponse {
     username: Vec<u8>,
     realm: Vec<u8>,
@@ -53,7 +53,7 @@ impl DigestMd5 {
         let realm = text(&response.realm, response.is_utf8)?;
         let is_realm_ours = realm.is_empty() || realm.eq_ignore_ascii_case(&self.hostname);
         let is_uri_ours = response.uri.get(..SERVICE.len()).is_some_and(|s| s.eq_ignore_ascii_case(SERVICE.as_bytes()));
-        // Clients behind aliases differ in the name of the host, so only that there is one counts.
+        // Clients may use an alias of the host name, so any host is accepted.
         let has_host = response.uri.len() > SERVICE.len();
         let name = name::prepared(&text(&response.username, response.is_utf8)?)?;
         let is_own = match &response.authzid {
@@ -144,7 +144,7 @@ impl DigestResponse {
     }
 }
 
-/// What is hashed is Latin-1 wherever that has all the characters.
+/// Converts to Latin-1, as RFC 2831 hashes text, if it has all the characters.
 fn latin(text: &str) -> Vec<u8> {
     text.chars().map(|c| u8::try_from(c).ok()).collect::<Option<Vec<u8>>>().unwrap_or_else(|| text.as_bytes().to_vec())
 }
@@ -180,7 +180,7 @@ mod tests {
         exchange
     }
 
-    /// A response of `tim`, with what `more` says and what `change` does to it before it is hashed.
+    /// A response of `tim`, with `more` appended and `change` applied before it is hashed.
     fn response(password: &str, more: &str, change: (&str, &str)) -> String {
         let zero = "0".repeat(32);
         let message = format!(
@@ -195,14 +195,14 @@ mod tests {
     }
 
     #[test]
-    fn the_example_of_the_rfc_is_computed() {
+    fn the_example_of_rfc_2831_is_computed() {
         let read = DigestResponse::read(EXAMPLE.as_bytes()).unwrap();
         assert_eq!(read.digest("secret", "AUTHENTICATE:"), read.response);
         assert_eq!(hex(&read.digest("secret", ":")), "ea40f60335c427b5527b84dbabcdfffd");
     }
 
     #[test]
-    fn a_right_response_is_proven_and_the_server_proves_itself() {
+    fn client_and_server_authenticate_each_other() {
         let mut talk = begun();
         let message = response("tanstaaf", "", ("x", "x"));
         assert_eq!(talk.respond(message.as_bytes()), Step::Lookup(Lookup { name: "tim".into(), need: Need::Secrets }));
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_quoted_and_of_two_character_sets() {
+    fn names_may_be_quoted_in_latin1_or_utf8() {
         for (change, name) in [
             (("\"tim\"", "\"t\\\"i\\\\m\""), "t\"i\\m"),
             (("\"tim\"", "\"grüße\""), "grüße"),
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_response_is_refused() {
+    fn malformed_responses_are_refused() {
         let good = response("tanstaaf", "", ("x", "x"));
         for end in 0..good.len() {
             assert_eq!(begun().respond(&good.as_bytes()[..end]), Step::Refused, "{end}");

@@ -1,18 +1,18 @@
-//! Lists of `name=value`, as DIGEST-MD5 and HTTP have them.
+//! Lists of `name=value`, as in DIGEST-MD5 and HTTP.
 //!
-//! RFC 2831 s.7.1. Invariant: a name stands once in a list, and a list is bounded.
+//! RFC 2831 s.7.1. Invariant: a name occurs once in a list, and the size of a list is bounded.
 
-/// The longest list, in octets (RFC 2831 s.2.1.2).
+/// Maximum length of a list, in octets (RFC 2831 s.2.1.2).
 const MAX_LIST_BYTES: usize = 4095;
 
-/// The most directives of a list.
+/// Maximum directives in a list.
 const MAX_DIRECTIVES: usize = 32;
 
 /// A list.
 pub(crate) struct Directives(Vec<(String, Vec<u8>)>);
 
 impl Directives {
-    /// Reads tokens and quoted strings, between commas and linear white space; elements can be empty.
+    /// Parses tokens and quoted strings, separated by commas and linear white space; elements can be empty.
     pub(crate) fn read(message: &[u8]) -> Option<Self> {
         let mut list: Vec<(String, Vec<u8>)> = Vec::new();
         let mut rest = Some(message).filter(|m| m.len() <= MAX_LIST_BYTES && !m.contains(&0))?;
@@ -35,7 +35,7 @@ impl Directives {
         }
     }
 
-    /// Takes a value out.
+    /// Takes the value of a name.
     pub(crate) fn take(&mut self, name: &str) -> Option<Vec<u8>> {
         let place = self.0.iter().position(|(known, _)| known == name)?;
         Some(self.0.swap_remove(place).1)
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_are_read() {
+    fn lists_are_parsed() {
         let mut list = Directives::read(b" ,a=b,, C = \"x,\\\"y\\\\\" ,d=\"\",").unwrap();
         assert_eq!(list.take("a").unwrap(), b"b");
         assert_eq!(list.take("c").unwrap(), b"x,\"y\\");

@@ -1,6 +1,6 @@
-//! One exchange of any mechanism, after base64 was taken off.
+//! One exchange of any mechanism, without the base64 encoding.
 //!
-//! RFC 4422 s.3 and s.4. Invariant: every mechanism goes through here, and nothing follows a refusal or an end.
+//! RFC 4422 s.3 and s.4. Invariant: every mechanism is driven from here, and no step follows a refusal or the end.
 
 use std::fmt;
 
@@ -15,35 +15,35 @@ use crate::scram::Scram;
 use crate::scram_keys::ScramHash;
 use crate::step::{Found, Step};
 
-/// The longest response taken, in octets: an access token can be long.
+/// Maximum length of a response, in octets: access tokens are long.
 const MAX_RESPONSE_BYTES: usize = 12_288;
 
-/// What an exchange is told at its start.
+/// The input of an exchange at its start.
 #[derive(Clone)]
 pub struct Context {
-    /// The name of this server.
+    /// The host name of this server.
     pub hostname: String,
-    /// Random, and never used before.
+    /// A random nonce, new for each exchange.
     pub nonce: [u8; 24],
-    /// What a client can bind its login to; empty without TLS.
+    /// The channel bindings; empty without TLS.
     pub bindings: Vec<Binding>,
-    /// The key of the salts of users who do not exist: always the same, and secret.
+    /// The secret key that derives the salts of unknown users; it does not change.
     pub pepper: [u8; 32],
-    /// Whether a -PLUS mechanism was offered: a client that could have used one and believes that it was not offered talks
-    /// with somebody in between (RFC 5802 s.6).
+    /// Whether a -PLUS mechanism was offered. A client that supports one and did not see the offer is the victim of a
+    /// man in the middle (RFC 5802 s.6).
     pub offers_plus: bool,
 }
 
-/// A property of the TLS session.
+/// A channel binding.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Binding {
-    /// Which.
+    /// The type.
     pub kind: BindingKind,
-    /// Its value.
+    /// The value.
     pub data: Vec<u8>,
 }
 
-/// Properties of a TLS session that a login can be bound to.
+/// The types of channel bindings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum BindingKind {
     /// `tls-exporter` (RFC 9266).
@@ -53,7 +53,7 @@ pub enum BindingKind {
 }
 
 impl BindingKind {
-    /// Its registered name.
+    /// The registered name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Exporter => "tls-exporter",
@@ -62,14 +62,14 @@ impl BindingKind {
     }
 }
 
-/// A mechanism under way. `None` refuses.
+/// The state of a mechanism. `None` refuses.
 pub(crate) trait MechanismState: Send + Sync {
-    /// The first challenge, for a client without an initial response.
+    /// The first challenge, if the client sent no initial response.
     fn opening(&mut self) -> Vec<u8> {
         Vec::new()
     }
 
-    /// Whether the first challenge must come first, so that there can be no initial response.
+    /// Whether the server sends first, so that an initial response is an error.
     fn speaks_first(&self) -> bool {
         false
     }
@@ -85,12 +85,12 @@ pub(crate) trait MechanismState: Send + Sync {
     }
 }
 
-/// One exchange under way.
+/// One exchange.
 pub struct Exchange {
     mechanism: Mechanism,
-    /// Nothing once the exchange has ended.
-    talk: Option<Box<dyn MechanismState>>,
-    /// What the last step asked for; anything else refuses.
+    /// `None` after the end of the exchange.
+    state: Option<Box<dyn MechanismState>>,
+    /// The expected input; any other input is refused.
     awaits: Awaits,
 }
 
@@ -103,9 +103,9 @@ enum Awaits {
 }
 
 impl Exchange {
-    /// An exchange that has not begun.
+    /// Creates an exchange.
     pub fn new(mechanism: Mechanism, context: Context) -> Self {
-        let talk: Box<dyn MechanismState> = match mechanism {
+        let state: Box<dyn MechanismState> = match mechanism {
             Mechanism::ScramSha256Plus => Box::new(Scram::new(ScramHash::Sha256, true, context)),
             Mechanism::ScramSha256 => Box::new(Scram::new(ScramHash::Sha256, false, context)),
             Mechanism::ScramSha1Plus => Box::new(Scram::new(ScramHash::Sha1, true, context)),
@@ -119,37 +119,37 @@ impl Exchange {
             Mechanism::Plain => Box::new(Plain),
             Mechanism::Login => Box::new(Login::default()),
         };
-        Self { mechanism, talk: Some(talk), awaits: Awaits::Start }
+        Self { mechanism, state: Some(state), awaits: Awaits::Start }
     }
 
-    /// Begins, with the initial response if the client sent one.
+    /// Begins, with the client's initial response if there is one.
     pub fn start(&mut self, initial: Option<&[u8]>) -> Step {
-        self.go(Awaits::Start, |talk| match initial {
-            Some(_) if talk.speaks_first() => None,
-            Some(initial) => respond(talk, initial),
-            None => Some(Step::Challenge(talk.opening())),
+        self.go(Awaits::Start, |state| match initial {
+            Some(_) if state.speaks_first() => None,
+            Some(initial) => respond(state, initial),
+            None => Some(Step::Challenge(state.opening())),
         })
     }
 
-    /// Goes on with the client's response to a [`Step::Challenge`].
+    /// Continues with the client's response to a [`Step::Challenge`].
     pub fn respond(&mut self, response: &[u8]) -> Step {
-        self.go(Awaits::Response, |talk| respond(talk, response))
+        self.go(Awaits::Response, |state| respond(state, response))
     }
 
-    /// Goes on with the answer to a [`Step::Lookup`].
+    /// Continues with the result of a [`Step::Lookup`].
     pub fn found(&mut self, found: Found) -> Step {
-        self.go(Awaits::Lookup, |talk| talk.found(found))
+        self.go(Awaits::Lookup, |state| state.found(found))
     }
 
-    /// Goes on with the answer to a [`Step::Token`]: the login whose token it is, or nothing if it is not valid.
+    /// Continues with the result of a [`Step::Token`]: the login of the token, or `None` if it is not valid.
     pub fn token_checked(&mut self, login: Option<String>) -> Step {
-        self.go(Awaits::Token, |talk| talk.token_checked(login))
+        self.go(Awaits::Token, |state| state.token_checked(login))
     }
 
     fn go(&mut self, awaited: Awaits, next: impl FnOnce(&mut dyn MechanismState) -> Option<Step>) -> Step {
-        let talk = self.talk.take().filter(|_| self.awaits == awaited);
-        let Some(mut talk) = talk else { return Step::Refused };
-        let step = next(talk.as_mut()).unwrap_or(Step::Refused);
+        let state = self.state.take().filter(|_| self.awaits == awaited);
+        let Some(mut state) = state else { return Step::Refused };
+        let step = next(state.as_mut()).unwrap_or(Step::Refused);
         let awaits = match &step {
             Step::Challenge(_) => Some(Awaits::Response),
             Step::Lookup(_) => Some(Awaits::Lookup),
@@ -158,7 +158,7 @@ impl Exchange {
         };
         if let Some(awaits) = awaits {
             self.awaits = awaits;
-            self.talk = Some(talk);
+            self.state = Some(state);
         }
         step
     }
@@ -182,8 +182,8 @@ impl fmt::Debug for Binding {
     }
 }
 
-fn respond(talk: &mut dyn MechanismState, response: &[u8]) -> Option<Step> {
-    (response.len() <= MAX_RESPONSE_BYTES).then(|| talk.respond(response))?
+fn respond(state: &mut dyn MechanismState, response: &[u8]) -> Option<Step> {
+    (response.len() <= MAX_RESPONSE_BYTES).then(|| state.respond(response))?
 }
 
 #[cfg(test)]
@@ -208,7 +208,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn answers_that_nobody_asked_for_are_refused() {
+    fn input_out_of_sequence_is_refused() {
         for mechanism in Mechanism::ALL {
             assert_eq!(exchange(mechanism).respond(b"\0tim\0tanstaaf"), Step::Refused, "{mechanism:?}");
             assert_eq!(exchange(mechanism).found(Found::NoSuchUser), Step::Refused, "{mechanism:?}");
@@ -222,7 +222,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn noise_proves_nothing() {
+    fn random_input_never_authenticates() {
         let mut seed = 1u64;
         let mut random = move || {
             seed ^= seed << 13;

@@ -1,12 +1,12 @@
-//! EXTERNAL: who the client is was shown by TLS already.
+//! EXTERNAL: the TLS client certificate authenticates the client.
 //!
-//! RFC 4422 appendix A. Invariant: this says only whom the client wants to be; the certificate is the driver's to check.
+//! RFC 4422 appendix A. Invariant: only the authzid is parsed here; the driver checks the certificate.
 
 use crate::exchange::MechanismState;
 use crate::name;
 use crate::step::Step;
 
-/// EXTERNAL under way.
+/// The state of EXTERNAL.
 pub(crate) struct External;
 
 impl MechanismState for External {
@@ -23,7 +23,7 @@ mod tests {
     use crate::mechanism::Mechanism;
 
     #[test]
-    fn external_says_whom_to_act_as() {
+    fn external_passes_the_authzid_on() {
         let start = |initial: &[u8]| exchange(Mechanism::External).start(Some(initial));
         assert_eq!(start(b""), Step::External { authzid: String::new() });
         assert_eq!(start(b"fred@example.com"), Step::External { authzid: "fred@example.com".into() });

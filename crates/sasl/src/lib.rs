@@ -1,7 +1,7 @@
-//! The server side of SASL: what the client says becomes credentials or a proof, and a password is compared with its
-//! verifier.
+//! The server side of SASL: mechanisms that turn the client's messages into credentials or a proof, and password
+//! verifiers.
 //!
-//! Invariant: this crate knows no clock, no source of randomness and no account; a password is never printed.
+//! Invariant: this crate has no clock, randomness or accounts; a password is never printed.
 
 mod bearer;
 mod cram;

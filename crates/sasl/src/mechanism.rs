@@ -1,6 +1,6 @@
-//! The mechanisms: their names, their order, and what each needs.
+//! The mechanisms: names, order of preference and requirements.
 //!
-//! RFC 4422 s.3.1. Invariant: the order is that of preference, strongest first.
+//! RFC 4422 s.3.1. Invariant: they are ordered by preference, strongest first.
 
 /// A mechanism.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -15,7 +15,7 @@ pub enum Mechanism {
     ScramSha1,
     /// RFC 7628.
     OauthBearer,
-    /// What Google and Microsoft had before RFC 7628.
+    /// The predecessor of RFC 7628 at Google and Microsoft.
     Xoauth2,
     /// RFC 4422 appendix A: the certificate of the client.
     External,
@@ -27,12 +27,12 @@ pub enum Mechanism {
     Ntlm,
     /// RFC 4616.
     Plain,
-    /// draft-murchison-sasl-login: old, and all that some clients know.
+    /// draft-murchison-sasl-login: obsolete, but the only mechanism of some clients.
     Login,
 }
 
 impl Mechanism {
-    /// All of them, in the order of preference.
+    /// All mechanisms, in order of preference.
     pub const ALL: [Self; 12] = [
         Self::ScramSha256Plus,
         Self::ScramSha256,
@@ -48,12 +48,12 @@ impl Mechanism {
         Self::Login,
     ];
 
-    /// The mechanism of this name, in any case.
+    /// Returns the mechanism of this name, case-insensitively.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|mechanism| mechanism.name().eq_ignore_ascii_case(name))
     }
 
-    /// Its registered name.
+    /// The registered name.
     pub fn name(self) -> &'static str {
         match self {
             Self::ScramSha256Plus => "SCRAM-SHA-256-PLUS",
@@ -71,12 +71,12 @@ impl Mechanism {
         }
     }
 
-    /// Whether the server must know the password itself, not only a verifier of it.
+    /// Whether the server needs the password itself, not only a verifier.
     pub fn needs_secret(self) -> bool {
         matches!(self, Self::CramMd5 | Self::DigestMd5 | Self::Ntlm)
     }
 
-    /// Whether it is for sessions with TLS only, whose channel bindings must be in the [`Context`](crate::Context).
+    /// Whether it needs TLS channel bindings in the [`Context`](crate::Context).
     pub fn needs_binding(self) -> bool {
         matches!(self, Self::ScramSha256Plus | Self::ScramSha1Plus)
     }

@@ -1,37 +1,37 @@
-//! User names: how what a client says becomes a name that can be looked up.
+//! User names: from what a client sends to a name for a lookup.
 //!
-//! RFC 4013 (SASLprep), RFC 4616 s.2, RFC 5801 s.4. Invariant: a name is not empty, holds no control character, since it will stand in
-//! a log, and no white space around it, since people paste that.
+//! RFC 4013 (SASLprep), RFC 4616 s.2, RFC 5801 s.4. Invariant: a name is not empty, has no control character, since names are
+//! logged, and no white space around it, since users paste it.
 
 use zeroize::Zeroizing;
 
-/// The longest name taken, in octets (RFC 4616 allows 255).
+/// Maximum length of a name, in octets (RFC 4616 allows 255).
 pub(crate) const MAX_NAME_BYTES: usize = 255;
 
-/// A name as PLAIN, LOGIN and EXTERNAL say it.
+/// Parses a name of PLAIN, LOGIN or EXTERNAL.
 pub(crate) fn plain(bytes: &[u8]) -> Option<String> {
     let name = text(bytes, MAX_NAME_BYTES)?.trim();
     (!name.is_empty() && !name.contains(char::is_control)).then(|| name.to_owned())
 }
 
-/// A name after SASLprep.
+/// Applies SASLprep to a name.
 pub(crate) fn prepared(name: &str) -> Option<String> {
     let name = (name.len() <= MAX_NAME_BYTES).then_some(name)?;
     plain(stringprep::saslprep(name.trim()).ok()?.as_bytes())
 }
 
-/// A password after SASLprep (RFC 4013), as RFC 4616 s.2 and RFC 5802 s.2.2 compare it; `None` where that does not allow it.
+/// Applies SASLprep (RFC 4013) to a password, as RFC 4616 s.2 and RFC 5802 s.2.2 require; `None` if SASLprep prohibits it.
 pub fn prepared_password(password: &str) -> Option<Zeroizing<String>> {
     let prepared = Zeroizing::new(stringprep::saslprep(password).ok()?.into_owned());
     (!prepared.is_empty()).then_some(prepared)
 }
 
-/// Whether to act as `authzid` needs no right beyond that of logging in: no other name than the login's may be given.
+/// Whether `authzid` is the login itself: acting as another user is not supported.
 pub(crate) fn is_own(authzid: &str, authcid: &str) -> bool {
     authzid.is_empty() || authzid.trim().to_lowercase() == authcid.trim().to_lowercase()
 }
 
-/// A name as it was before escaping: commas and equals signs stand in names as `=2C` and `=3D` (RFC 5801 s.4).
+/// Unescapes a name, in which `=2C` is a comma and `=3D` an equals sign (RFC 5801 s.4).
 pub(crate) fn unescaped(name: &str) -> Option<String> {
     let mut parts = name.split('=');
     let mut out = parts.next()?.to_owned();
@@ -44,7 +44,7 @@ pub(crate) fn unescaped(name: &str) -> Option<String> {
     Some(out)
 }
 
-/// Text without NUL that is not empty.
+/// Parses text that is not empty, not longer than `max` and without NUL.
 pub(crate) fn text(bytes: &[u8], max: usize) -> Option<&str> {
     let text = std::str::from_utf8(bytes).ok()?;
     (!text.is_empty() && text.len() <= max && !text.contains('\0')).then_some(text)

@@ -1,7 +1,7 @@
 //! NTLM: three messages around a challenge of eight octets.
 //!
-//! Microsoft's MS-NLMP s.2.2.1 and s.3.3. Invariant: the LM response, which a table can reverse, proves nothing; an unknown
-//! user costs what a wrong response costs. No key of the session is derived, so its integrity code is not checked.
+//! Microsoft's MS-NLMP s.2.2.1 and s.3.3. Invariant: the LM response, which a table can reverse, never authenticates; an
+//! unknown user costs as much as a wrong response. No session key is derived, so the integrity code is not checked.
 
 use des::Des;
 use des::cipher::{BlockCipherEncrypt, KeyInit};
@@ -26,16 +26,16 @@ const TARGET_TYPE_SERVER: u32 = 0x0002_0000;
 const NEGOTIATE_EXTENDED_SESSIONSECURITY: u32 = 0x0008_0000;
 const NEGOTIATE_TARGET_INFO: u32 = 0x0080_0000;
 
-/// What of the client's flags the server agrees to.
+/// The client's flags that the server accepts.
 const AGREED: u32 = NEGOTIATE_UNICODE | REQUEST_TARGET | NEGOTIATE_ALWAYS_SIGN | NEGOTIATE_EXTENDED_SESSIONSECURITY;
 
-/// The longest message taken, in octets.
+/// Maximum length of a message, in octets.
 const MAX_MESSAGE_BYTES: usize = 4096;
 
-/// Where the payload of a challenge begins: no version is told.
+/// The offset of the payload in a challenge, which has no version field.
 const CHALLENGE_HEADER_BYTES: u32 = 48;
 
-/// NTLM under way.
+/// The state of NTLM.
 pub(crate) struct Ntlm {
     hostname: String,
     challenge: [u8; 8],
@@ -44,13 +44,13 @@ pub(crate) struct Ntlm {
 
 enum NtlmState {
     Negotiate,
-    /// Waits for the response; whether names will be in UTF-16.
+    /// Waits for the response; whether names are in UTF-16.
     Authenticate(bool),
     Lookup(String, NtlmResponse),
     Ended,
 }
 
-/// What the client answered.
+/// The client's response.
 struct NtlmResponse {
     user: String,
     domain: String,
@@ -64,7 +64,7 @@ impl Ntlm {
         Self { hostname: context.hostname.clone(), challenge, state: NtlmState::Negotiate }
     }
 
-    /// The first label, in capitals: what Windows calls a computer. It holds no dot, so it is no mail domain either.
+    /// The first label in upper case, as in the name of a Windows computer. Without a dot it cannot be taken for a mail domain.
     fn target(&self) -> String {
         let label = self.hostname.split('.').next().unwrap_or_default();
         label.chars().filter(char::is_ascii).take(15).collect::<String>().to_ascii_uppercase()
@@ -93,7 +93,7 @@ impl Ntlm {
         .concat()
     }
 
-    /// libntlm takes a mail address apart into a user and a domain; there it is put together again.
+    /// Rejoins a mail address, which libntlm splits into a user and a domain.
     fn login(&self, response: &NtlmResponse) -> String {
         let NtlmResponse { user, domain, .. } = response;
         let is_address = user.contains('@') || !domain.contains('.') || domain.eq_ignore_ascii_case(&self.target());
@@ -151,7 +151,7 @@ impl NtlmResponse {
         let (lm, nt) = (payload(message, 12)?, payload(message, 20)?);
         let (domain, user) = (payload(message, 28)?, payload(message, 36)?);
         payload(message, 44)?;
-        // Old clients send no flags: there the payload begins before them.
+        // Old clients send no flags; their payload begins at that offset.
         let start = [12, 20, 28, 36, 44].into_iter().filter_map(|at| u32_at(message, at + 4)).min()?;
         let is_unicode = if start >= 64 { u32_at(message, 60)? & NEGOTIATE_UNICODE != 0 } else { is_unicode };
         let read = |bytes: &[u8]| if is_unicode { from_utf16(bytes) } else { Some(from_oem(bytes)) };
@@ -159,17 +159,17 @@ impl NtlmResponse {
     }
 }
 
-/// A message of this type.
+/// Parses the head of a message of this type.
 fn body(message: &[u8], kind: u32) -> Option<&[u8]> {
     let is_sound = message.starts_with(SIGNATURE) && u32_at(message, 8) == Some(kind) && message.len() <= MAX_MESSAGE_BYTES;
     is_sound.then_some(message)
 }
 
-/// What the length and the offset at `at` point to.
+/// The field whose length and offset are at `at`.
 fn payload(message: &[u8], at: usize) -> Option<&[u8]> {
     let length = usize::from(u16::from_le_bytes(*message.get(at..)?.first_chunk()?));
     let offset = usize::try_from(u32_at(message, at + 4)?).ok()?;
-    // The offset of what is empty means nothing.
+    // The offset of an empty field is meaningless.
     if length == 0 { Some(&[]) } else { message.get(offset..offset.checked_add(length)?) }
 }
 
@@ -199,12 +199,12 @@ fn from_utf16(bytes: &[u8]) -> Option<String> {
     char::decode_utf16(units).collect::<Result<String, _>>().ok().filter(|_| rest.is_empty())
 }
 
-/// Which character set it is was never said.
+/// Decodes an OEM name, whose character set is unknown.
 fn from_oem(bytes: &[u8]) -> String {
     std::str::from_utf8(bytes).map_or_else(|_| bytes.iter().copied().map(char::from).collect(), str::to_owned)
 }
 
-/// As Windows does it: what has no single capital stays.
+/// Upper case as in Windows: a character without a single capital stays.
 fn uppercase(text: &str) -> String {
     let capital = |c: char| Some(c.to_uppercase()).filter(|upper| upper.len() == 1).and_then(|mut upper| upper.next());
     text.chars().map(|c| capital(c).unwrap_or(c)).collect()
@@ -228,7 +228,7 @@ fn desl(key: &[u8; 16], block: &[u8; 8]) -> [u8; 24] {
     out
 }
 
-/// Seven octets become eight of seven bits each; DES does not look at the eighth.
+/// Expands seven octets to eight with seven bits each; DES ignores the eighth bit.
 fn with_parity(part: &[u8; 7]) -> [u8; 8] {
     let bits = part.iter().fold(0u64, |bits, byte| bits << 8 | u64::from(*byte));
     std::array::from_fn(|place| u8::try_from(bits >> (49 - 7 * place) & 0x7f).unwrap_or_default() << 1)

@@ -1,52 +1,52 @@
-//! Reads lines `user:hash[:...]`: Dovecot's passwd-file, /etc/shadow, htpasswd.
+//! Parses lines `user:hash[:...]`: Dovecot's passwd-file, /etc/shadow, htpasswd.
 //!
-//! Dovecot 2.3 passwd-file, shadow(5). Invariant: whoever may not log in there is named with the reason, and so is each line that gives no account; a bad line
-//! costs no good one.
+//! Dovecot 2.3 passwd-file, shadow(5). Invariant: restrictions and lines without an account are returned with the reason; a bad line
+//! does not affect others.
 
-/// An account of the file.
+/// An account in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PasswdEntry {
-    /// The line, from 1.
+    /// The line number, from 1.
     pub line: usize,
     /// The user, with or without a domain.
     pub user: String,
-    /// What a password is compared with.
+    /// The verifier of the password.
     pub verifier: String,
-    /// Why the program that the file belongs to lets it log in not at all, or not from everywhere.
+    /// Why the other program refuses its logins, or restricts where they come from.
     pub restriction: Option<String>,
 }
 
-/// A line that gives no account.
+/// A line without a usable account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PasswdFault {
-    /// The line, from 1.
+    /// The line number, from 1.
     pub line: usize,
-    /// The user, as far as there is one.
+    /// The user, if there is one.
     pub user: String,
-    /// Why.
+    /// The reason.
     pub why: String,
 }
 
-/// What a file says.
+/// The content of a file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PasswdFile {
     /// The accounts, in the order of the lines.
     pub entries: Vec<PasswdEntry>,
-    /// The other lines; comments and empty lines aside.
+    /// The other lines, except comments and empty lines.
     pub faults: Vec<PasswdFault>,
 }
 
-/// Dovecot's extra fields begin here: user, password, uid, gid, gecos, home, shell.
+/// The index of Dovecot's extra fields, after user, password, uid, gid, gecos, home and shell.
 const EXTRA: usize = 7;
 
-/// Fields of a line of /etc/shadow.
+/// The number of fields in /etc/shadow.
 const SHADOW: usize = 9;
 
-/// Reads a file. `today` counts days since 1970, as /etc/shadow does.
+/// Parses a file. `today` is in days since 1970, as in /etc/shadow.
 pub fn read(text: &str, today: i64) -> PasswdFile {
     let mut file = PasswdFile::default();
     for (n, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
-        // Dovecot passes over lines that begin so.
+        // Dovecot ignores such lines.
         if line.trim().is_empty() || line.starts_with(['#', ':']) {
             continue;
         }
@@ -69,16 +69,16 @@ fn entry(fields: &[&str], today: i64) -> Result<(String, Option<String>), &'stat
     match password {
         _ if fields.iter().take(2).any(|field| field.contains('\u{fffd}')) => Err("the line is not UTF-8"),
         _ if fields.len() < 2 => Err("the line is not user:hash"),
-        _ if has("nopassword") => Err("any password logs in to it (nopassword); make the account with a password of its own"),
-        "" => Err("it has no password"),
-        "x" => Err("its password is in another file, /etc/shadow for users of the system"),
-        locked if locked.starts_with(['*', '!']) => Err("it is locked: no password logs in to it"),
-        plain if is_cut_at_a_colon(plain, fields) => Err("its password holds a colon, which Dovecot reads as the end of it"),
+        _ if has("nopassword") => Err("any password is accepted (nopassword); create the account with a password of its own"),
+        "" => Err("no password"),
+        "x" => Err("the password is in another file, /etc/shadow for system users"),
+        locked if locked.starts_with(['*', '!']) => Err("the account is locked"),
+        plain if is_cut_at_a_colon(plain, fields) => Err("the password has a colon, at which Dovecot ends it"),
         password => Ok((verifier(password), restriction(&extra, fields, today))),
     }
 }
 
-/// The type of libpam-pwdfile behind a hash, as Dovecot reads it: 34 is MD5 in hexadecimal digits.
+/// Converts the suffix of libpam-pwdfile, as Dovecot does: 34 is MD5 in hexadecimal digits.
 fn verifier(password: &str) -> String {
     match password.strip_suffix("[34]") {
         Some(md5) if !password.starts_with(['{', '$']) => format!("{{PLAIN-MD5}}{md5}"),
@@ -86,7 +86,7 @@ fn verifier(password: &str) -> String {
     }
 }
 
-/// A password in the clear, and behind it something that is neither a user id nor a group id: Dovecot takes such a line for damaged.
+/// Whether a plaintext password is followed by something other than a user or group id: Dovecot treats such a line as damaged.
 fn is_cut_at_a_colon(password: &str, fields: &[&str]) -> bool {
     let scheme = password.strip_prefix('{').and_then(|rest| rest.split_once('}')).map(|(scheme, _)| scheme.to_ascii_uppercase());
     let is_clear = scheme.is_some_and(|scheme| ["PLAIN", "CLEAR", "CLEARTEXT"].contains(&scheme.as_str()));
@@ -99,16 +99,16 @@ fn restriction(extra: &[(&str, &str)], fields: &[&str], today: i64) -> Option<St
     if fields.len() == SHADOW
         && let Some(day) = fields.get(EXTRA).and_then(|day| day.parse::<i64>().ok())
     {
-        return (day <= today).then(|| "/etc/shadow says that it has expired".to_owned());
+        return (day <= today).then(|| "expired according to /etc/shadow".to_owned());
     }
-    // Whatever its value: `nologin=no` lets nobody log in either.
+    // The value does not matter: `nologin=no` disables the login too.
     for field in ["nologin", "fail", "noauthenticate"] {
         if value(field).is_some() {
-            return Some(format!("Dovecot lets nobody log in to it ({field})"));
+            return Some(format!("Dovecot refuses its logins ({field})"));
         }
     }
     let nets = ["allow_nets", "allow_real_nets"].iter().find_map(|field| Some((field, value(field)?)));
-    nets.map(|(field, nets)| format!("Dovecot lets it log in from {} only ({field})", if nets.is_empty() { "nowhere" } else { nets }))
+    nets.map(|(field, nets)| format!("Dovecot accepts its logins from {} only ({field})", if nets.is_empty() { "nowhere" } else { nets }))
 }
 
 #[cfg(test)]
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_several_kinds_of_file() {
+    fn passwd_file_shadow_and_htpasswd_lines_are_parsed() {
         let text = "\u{feff}# users\nann@example.com:{SHA512-CRYPT}$6$salt$hash:1000:1000::/home/ann\r\nbob:$y$j9T$x$y:19000:0:99999\n\nroot:*:19000:\n\
             old:!$6$x$y:\nnone\nempty::1000\nsystem:x:1000\nmd5:5d41402abc4b2a76b9719d911017c592[34]:1000:1000\n:nobody\nbad\u{fffd}:$6$a$b\n";
         let entry = |user: &str, verifier: &str| (user.to_owned(), verifier.to_owned());
@@ -138,12 +138,12 @@ mod tests {
         assert_eq!(found(text), (entries, vec![5, 6, 7, 8, 9, 12]));
     }
 
-    /// Each is what `doveadm auth test` of Dovecot 2.3.19 said.
+    /// The results are those of `doveadm auth test` in Dovecot 2.3.19.
     #[test]
-    fn extra_fields_restrict() {
+    fn extra_fields_of_dovecot_restrict_logins() {
         let extra = |fields: &str| restriction(&format!("ann:{{PLAIN}}secret:1000:1000::/home/ann::{fields}"));
         for fields in ["nologin", "nologin=y", "nologin=no", "userdb_mail=x nologin", "nologin reason=Moved", "fail", "noauthenticate"] {
-            assert!(extra(fields).is_some_and(|why| why.contains("nobody")), "{fields}");
+            assert!(extra(fields).is_some_and(|why| why.contains("refuses")), "{fields}");
         }
         for (fields, nets) in [
             ("allow_nets=192.0.2.0/24,10.0.0.1", "192.0.2.0/24,10.0.0.1"),
@@ -161,13 +161,13 @@ mod tests {
     }
 
     #[test]
-    fn a_colon_ends_a_password() {
+    fn a_plaintext_password_with_a_colon_is_reported() {
         assert_eq!(found("ann:{PLAIN}se::cret:1000:1000\nbob:{PLAIN}se:cret:1000:1000\neve:{PLAIN}secret::::::\n").1, [1, 2]);
         assert_eq!(found("ann:$6$salt$hash::vmail::/home\n").1, Vec::<usize>::new());
     }
 
     #[test]
-    fn shadow_knows_an_end() {
+    fn expired_shadow_accounts_are_restricted() {
         assert!(restriction("ann:$6$salt$hash:19000:0:99999:7::19999:").is_some());
         assert_eq!(restriction("ann:$6$salt$hash:19000:0:99999:7::20001:"), None);
         assert_eq!(restriction("ann:$6$salt$hash:19000:0:99999:7:::"), None);

@@ -1,7 +1,7 @@
-//! Passwords: hashing, comparing and making them.
+//! Passwords: hashing, verification and generation.
 //!
-//! RFC 9106 s.4 (Argon2id). Invariant: to refuse an unknown user costs as much as to refuse a wrong password, once the
-//! password has a verifier of ours; those made elsewhere cost what they cost.
+//! RFC 9106 s.4 (Argon2id). Invariant: refusing an unknown user costs as much as refusing a wrong password whose
+//! verifier was made here; verifiers of other programs have costs of their own.
 
 use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
 use argon2::{Algorithm, Argon2, Params, Version};
@@ -11,25 +11,25 @@ pub use crate::crypt::{MAX_BCRYPT_COST, MAX_SHA_CRYPT_ROUNDS};
 use crate::name;
 use crate::secret::Secret;
 
-/// The memory of one hash or comparison, in KiB: OWASP's second choice for Argon2id, 19 MiB.
+/// Memory per hash, in KiB: OWASP's second recommendation for Argon2id, 19 MiB.
 pub const MEMORY_KIB: u32 = 19_456;
 
 /// Passes over that memory.
 pub const PASSES: u32 = 2;
 
-/// Lanes: one, since a server has other logins to fill its cores.
+/// Lanes: one, since other logins use the other cores.
 pub const LANES: u32 = 1;
 
-/// The most memory that a verifier made elsewhere may ask for, in KiB.
+/// Maximum memory for verifiers of other programs, in KiB.
 pub const MAX_MEMORY_KIB: u32 = 262_144;
 
-/// The most passes that a verifier made elsewhere may ask for.
+/// Maximum passes for verifiers of other programs.
 pub const MAX_PASSES: u32 = 10;
 
-/// The most lanes that a verifier made elsewhere may ask for.
+/// Maximum lanes for verifiers of other programs.
 pub const MAX_LANES: u32 = 16;
 
-/// The parameters or the password were refused by Argon2.
+/// Argon2 refused the parameters or the password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the password cannot be hashed: {0}")]
 pub struct HashError(String);
@@ -39,15 +39,15 @@ fn argon2id() -> Result<Argon2<'static>, HashError> {
     Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
 }
 
-/// The verifier of a password, as a PHC string. The salt must be random and new.
+/// Hashes a password to a verifier, a PHC string. The salt must be random and new.
 pub fn hash(password: &str, salt: [u8; 16]) -> Result<String, HashError> {
     let salt = SaltString::encode_b64(&salt).map_err(|e| HashError(e.to_string()))?;
     let phc = argon2id()?.hash_password(password.as_bytes(), &salt).map_err(|e| HashError(e.to_string()))?;
     Ok(phc.to_string())
 }
 
-/// Whether the password belongs to the verifier: one of ours or one made elsewhere. A verifier that cannot be read, or asks
-/// for more than the limits here, belongs to no password.
+/// Whether the password matches the verifier, made here or by another program. A verifier that cannot be parsed or exceeds
+/// the limits matches no password.
 pub fn verify(password: &str, verifier: &str) -> bool {
     match Verifier::read(verifier) {
         Some(Verifier::Argon2(phc)) => verify_argon2(password, phc),
@@ -59,18 +59,18 @@ pub fn verify(password: &str, verifier: &str) -> bool {
     }
 }
 
-/// Whether two passwords are the same after SASLprep (RFC 4013); those that it does not allow are compared as they are.
+/// Whether two passwords are equal after SASLprep (RFC 4013); passwords that it prohibits are compared unchanged.
 pub fn is_same(one: &Secret, other: &Secret) -> bool {
     let prepared = |secret: &Secret| name::prepared_password(secret.expose()).map_or_else(|| secret.clone(), |text| Secret::new(&text));
     prepared(one) == prepared(other)
 }
 
-/// Whether a verifier can be compared with a password at all.
+/// Whether the format of a verifier is supported.
 pub fn is_known(verifier: &str) -> bool {
     Verifier::read(verifier).is_some()
 }
 
-/// Whether a verifier is not such as [`hash`] makes it, so that the next login is the time to make it anew.
+/// Whether a verifier differs in format or costs from those of [`hash`], so that the next login should replace it.
 pub fn needs_rehash(verifier: &str) -> bool {
     !verifier.starts_with(&format!("$argon2id$v=19$m={MEMORY_KIB},t={PASSES},p={LANES}$"))
 }
@@ -79,7 +79,7 @@ fn verify_argon2(password: &str, phc: &str) -> bool {
     PasswordHash::new(phc).is_ok_and(|phc| Argon2::default().verify_password(password.as_bytes(), &phc).is_ok())
 }
 
-/// Whether a verifier of Argon2 is whole and within the limits.
+/// Whether a verifier of Argon2 is complete and within the limits.
 pub(crate) fn is_affordable(phc: &str) -> bool {
     let Ok(phc) = PasswordHash::new(phc) else { return false };
     let is_bounded = Params::try_from(&phc)
@@ -92,7 +92,7 @@ pub fn verify_dummy(password: &str) {
     std::hint::black_box(hash(password, [0; 16]).is_ok());
 }
 
-/// A new password that can be read aloud: 20 letters in 4 groups of 5, 100 bits of `random`.
+/// Generates a password that can be read aloud: 20 letters in 4 groups of 5, 100 bits of `random`.
 pub fn generate(random: [u8; 16]) -> String {
     const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
     let mut bits = u128::from_le_bytes(random);
@@ -125,7 +125,7 @@ mod tests {
 
     /// From the test suite of the reference implementation (argon2id, v=19, t=2, m=256, p=1).
     #[test]
-    fn a_verifier_made_elsewhere_is_taken() {
+    fn a_verifier_of_the_reference_implementation_matches() {
         let phc = "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4";
         assert!(verify("password", phc));
         assert!(is_known(phc) && needs_rehash(phc));
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unreadable_or_dear_verifier_belongs_to_nobody() {
+    fn a_malformed_or_expensive_verifier_matches_no_password() {
         let salt_and_hash = "c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4";
         for phc in [
             String::new(),
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn the_dummy_does_not_fail() {
+    fn the_dummy_verification_succeeds() {
         verify_dummy("tanstaaf");
         assert!(hash("x", [0; 16]).is_ok(), "the work of the dummy is real");
     }

@@ -1,17 +1,17 @@
 //! PLAIN and LOGIN: the password itself is sent.
 //!
-//! RFC 4616 s.2, draft-murchison-sasl-login. Invariant: credentials hold no NUL, no empty name or password, and name
-//! nobody but the one whose password it is.
+//! RFC 4616 s.2, draft-murchison-sasl-login. Invariant: credentials have no NUL and no empty name or password, and
+//! authzid, if there is one, is the login.
 
 use crate::exchange::MechanismState;
 use crate::name;
 use crate::secret::Secret;
 use crate::step::{Credentials, Step};
 
-/// The longest password taken, in octets; more would only make its hashing dear.
+/// Maximum length of a password, in octets, which bounds the cost of hashing.
 const MAX_PASSWORD_BYTES: usize = 1024;
 
-/// PLAIN under way.
+/// The state of PLAIN.
 pub(crate) struct Plain;
 
 impl MechanismState for Plain {
@@ -24,7 +24,7 @@ impl MechanismState for Plain {
         }
         let authcid = name::plain(authcid)?;
         let authzid = if authzid.is_empty() { String::new() } else { name::plain(authzid)? };
-        // To act as another needs a right that nobody has here.
+        // Acting as another user is not supported.
         if !name::is_own(&authzid, &authcid) {
             return None;
         }
@@ -32,7 +32,7 @@ impl MechanismState for Plain {
     }
 }
 
-/// LOGIN under way.
+/// The state of LOGIN.
 #[derive(Default)]
 pub(crate) struct Login {
     name: Option<String>,
@@ -72,18 +72,18 @@ mod tests {
 
     /// RFC 4616 s.4.
     #[test]
-    fn plain_reads_the_examples_of_its_rfc() {
+    fn the_examples_of_rfc_4616_are_parsed() {
         let mut exchange = exchange(Mechanism::Plain);
         assert_eq!(exchange.start(None), Step::Challenge(Vec::new()));
         assert_eq!(exchange.respond(b"\0tim\0tanstaaftanstaaf"), credentials("", "tim", "tanstaaftanstaaf"));
-        assert_eq!(plain(b"Ursel\0Kurt\0xipj3plmq"), Step::Refused, "nobody may act as another");
+        assert_eq!(plain(b"Ursel\0Kurt\0xipj3plmq"), Step::Refused, "acting as another user");
         assert_eq!(plain(b"tim\0tim\0tanstaaf"), credentials("tim", "tim", "tanstaaf"));
         assert_eq!(plain("\0grüße@example.com\0pässwörd".as_bytes()), credentials("", "grüße@example.com", "pässwörd"));
         assert_eq!(plain(b"\0 tim \0 tanstaaf "), credentials("", "tim", " tanstaaf "), "names are trimmed, passwords are not");
     }
 
     #[test]
-    fn what_cannot_be_credentials_is_refused() {
+    fn malformed_credentials_are_refused() {
         let long_name = [b"\0".as_slice(), &[b'a'; 256], b"\0p"].concat();
         let long_password = [b"\0u\0".as_slice(), &[b'p'; 1025]].concat();
         let messages: [&[u8]; 13] = [
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn login_asks_twice() {
+    fn login_asks_for_name_and_password() {
         let mut talk = exchange(Mechanism::Login);
         assert_eq!(talk.start(None), Step::Challenge(b"Username:".to_vec()));
         assert_eq!(talk.respond(b"tim"), Step::Challenge(b"Password:".to_vec()));

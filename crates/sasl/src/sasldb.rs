@@ -1,7 +1,7 @@
-//! Reads the users of a Cyrus sasldb2, a hash table of Berkeley DB, so that they can be moved here.
+//! Reads the users of a Cyrus sasldb2, a Berkeley DB hash table, for import.
 //!
-//! The layout is that of Berkeley DB's db_page.h, versions 8 to 10 of its hash. Invariant: whatever the octets are, this
-//! ends, takes little memory and does not panic: pages are visited once each, and chains yield no more than the file holds.
+//! The layout is that of Berkeley DB's db_page.h, versions 8 to 10 of its hash. Invariant: for any input this
+//! terminates, takes little memory and does not panic: each page is visited once, and chains yield at most the size of the file.
 
 use std::cell::Cell;
 use std::fmt;
@@ -13,7 +13,7 @@ use crate::secret::Secret;
 const MAGIC: u32 = 0x0006_1561;
 const VERSIONS: std::ops::RangeInclusive<u32> = 8..=10;
 
-/// Before the items of a page.
+/// The size of a page's header.
 const HEADER_BYTES: usize = 26;
 
 const PAGE_HASH_UNSORTED: u8 = 2;
@@ -24,23 +24,23 @@ const PAGE_HASH: u8 = 13;
 const ITEM_DATA: u8 = 1;
 const ITEM_ELSEWHERE: u8 = 3;
 
-/// The longest key or password taken, in octets; longer ones are none of Cyrus SASL.
+/// Maximum length of a key or password, in octets; Cyrus SASL has none longer.
 const MAX_ITEM_BYTES: usize = 16_384;
 
-/// The largest file taken.
+/// Maximum size of a file, in octets.
 const MAX_FILE_BYTES: usize = 256 << 20;
 
-/// The only property that is a password.
+/// The property of a password.
 const PROPERTY: &[u8] = b"userPassword";
 
-/// A user and the password.
+/// A user with a password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SasldbEntry {
-    /// The name, without its realm.
+    /// The name without the realm.
     pub user: String,
     /// The realm: a domain, or the name of the host.
     pub realm: String,
-    /// The password itself, as Cyrus SASL keeps it.
+    /// The password, which Cyrus SASL keeps in plaintext.
     pub password: Secret,
 }
 
@@ -53,24 +53,24 @@ impl fmt::Debug for SasldbEntry {
 /// Why a file cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SasldbError {
-    /// Something else, or another kind of database.
-    #[error("this is not a hash table of Berkeley DB; sasldb2 may also be LMDB or GDBM: convert it with cyrusbdb2current or make it anew")]
+    /// Not a database, or one of another kind.
+    #[error("not a Berkeley DB hash table; sasldb2 may also be LMDB or GDBM: convert it with cyrusbdb2current or create it again")]
     NotBerkeleyHash,
-    /// A version that was never seen here.
-    #[error("version {0} of Berkeley DB's hash table is not known; db_upgrade may help")]
+    /// An unknown version.
+    #[error("unknown version {0} of a Berkeley DB hash table; db_upgrade may help")]
     Version(u32),
-    /// It is encrypted or has checksums, which Cyrus SASL never asks for.
+    /// Encrypted or with checksums, which Cyrus SASL does not use.
     #[error("the database is encrypted or has checksums")]
     Encrypted,
-    /// It is cut short, or its pages contradict each other.
-    #[error("the database is damaged on page {0}; db_verify tells more")]
+    /// Truncated, or its pages are inconsistent.
+    #[error("the database is damaged on page {0}; db_verify shows details")]
     Damaged(u32),
-    /// It is larger than any sasldb2.
+    /// Larger than any sasldb2.
     #[error("the database is larger than {} MiB", MAX_FILE_BYTES >> 20)]
     TooLarge,
 }
 
-/// All users with a password, sorted by realm and name. Names and passwords that are not UTF-8 are read as Latin-1.
+/// Reads all users with a password, sorted by realm and name. Names and passwords that are not UTF-8 are read as Latin-1.
 pub fn read(bytes: &[u8]) -> Result<Vec<SasldbEntry>, SasldbError> {
     if bytes.len() > MAX_FILE_BYTES {
         return Err(SasldbError::TooLarge);
@@ -93,7 +93,7 @@ struct File<'a> {
     is_big_endian: bool,
     page_bytes: usize,
     last: u32,
-    /// What overflow pages may still yield: each belongs to one item, unless somebody made many point to the same.
+    /// Octets that overflow pages may still yield: each page belongs to one item, unless the file is malicious.
     left: Cell<usize>,
 }
 
@@ -102,7 +102,7 @@ struct Page<'a> {
     kind: u8,
     next: u32,
     entries: u16,
-    /// Where the items begin; on an overflow page, how many octets it holds.
+    /// The offset of the first item; on an overflow page, its number of octets.
     offset: u16,
 }
 
@@ -127,7 +127,7 @@ impl<'a> File<'a> {
             _ => return Err(SasldbError::NotBerkeleyHash),
         }
         file.last = file.u32_at(bytes, 32).ok_or(damaged)?;
-        // A file that was cut short is told at once, not after half of its users.
+        // A truncated file is an error at once, not after half of its users.
         file.page(file.last)?;
         Ok(file)
     }
@@ -148,7 +148,7 @@ impl<'a> File<'a> {
         })
     }
 
-    /// Keys and values take turns on a page, and lie from its end to its beginning.
+    /// Keys and values alternate on a page, stored from its end towards its start.
     fn read_page(&self, page: &Page<'a>, entries: &mut Vec<SasldbEntry>) -> Option<()> {
         let mut end = self.page_bytes;
         let mut key: Option<Option<Zeroizing<Vec<u8>>>> = None;
@@ -166,7 +166,7 @@ impl<'a> File<'a> {
         key.is_none().then_some(())
     }
 
-    /// The octets of an item. Nothing for duplicates, which Cyrus SASL does not write; the outer `None` is damage.
+    /// The octets of an item. The inner `None` is a duplicate, which Cyrus SASL does not write; the outer `None` is damage.
     fn item(&self, item: &[u8]) -> Option<Option<Zeroizing<Vec<u8>>>> {
         let (kind, data) = item.split_first()?;
         match *kind {
@@ -185,7 +185,7 @@ impl<'a> File<'a> {
         let mut data = Zeroizing::new(Vec::new());
         while data.len() < length {
             let page = self.find_page(number).filter(|page| number != 0 && page.kind == PAGE_OVERFLOW)?;
-            // All pages but the last are full; empty ones in a ring would go on for ever.
+            // All pages but the last are full; a ring of empty ones would never end.
             let full = self.page_bytes.checked_sub(HEADER_BYTES)?.min(length - data.len());
             let held = Some(usize::from(page.offset)).filter(|held| *held == full)?;
             data.extend_from_slice(page.bytes.get(HEADER_BYTES..HEADER_BYTES.checked_add(held)?)?);
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn files_of_saslpasswd2_are_read() {
+    fn files_of_saslpasswd2_are_parsed() {
         assert_eq!(read(ONE).unwrap(), [entry("tim", "x.test", "tanstaaf")]);
         let five: Vec<SasldbEntry> = (1..=5).map(|n| entry(&format!("user{n}"), "x.test", &format!("pass {n}"))).collect();
         assert_eq!(read(FIVE).unwrap(), five);
@@ -248,9 +248,9 @@ mod tests {
         assert!(!format!("{many:?}").contains("secret"));
     }
 
-    /// Made by turning the numbers of a real file around.
+    /// Made by swapping the byte order of a real file.
     #[test]
-    fn the_other_byte_order_is_read() {
+    fn the_other_byte_order_is_parsed() {
         let mut file = ONE.to_vec();
         let mut turn = |at: usize, length: usize| file[at..at + length].reverse();
         [12, 16, 20, 32].into_iter().for_each(|at| turn(at, 4));
@@ -262,14 +262,14 @@ mod tests {
     }
 
     #[test]
-    fn a_file_cut_short_is_an_error() {
+    fn a_truncated_file_is_an_error() {
         for length in 0..LONG.len() {
             assert!(read(&LONG[..length]).is_err(), "{length}");
         }
     }
 
     #[test]
-    fn a_damaged_file_does_no_harm() {
+    fn a_damaged_file_neither_panics_nor_loops() {
         for file in [ONE, LONG] {
             for place in 0..file.len() {
                 for byte in [0x00, 0x01, 0x7f, 0xff] {
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_password_is_left_out() {
+    fn other_properties_are_ignored() {
         let key = |key: &[u8]| super::entry(key, b"x").is_some();
         assert!(key(b"tim\0x.test\0userPassword") && key(b"tim\0\0userPassword"));
         for other in [b"tim\0x.test\0cmusaslsecretOTP".as_slice(), b"tim\0x.test", b"\0x.test\0userPassword", b"", b"a\0b\0userPassword\0"]

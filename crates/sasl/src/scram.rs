@@ -1,7 +1,7 @@
-//! SCRAM: a proof of the password that shows it to nobody, and a proof of the server in return.
+//! SCRAM: mutual proof of knowing the password, without sending it.
 //!
-//! RFC 5802 s.5 to s.7, RFC 7677, RFC 9266, RFC 5929. Invariant: an unknown user is refused where a wrong proof is, after
-//! the same messages, and what the client bound its login to is what this session is.
+//! RFC 5802 s.5 to s.7, RFC 7677, RFC 9266, RFC 5929. Invariant: an unknown user is refused at the same message as a
+//! wrong proof, and the client's channel binding is that of this session.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -11,13 +11,13 @@ use crate::name;
 use crate::scram_keys::{ITERATIONS, SALT_BYTES, ScramHash, proven};
 use crate::step::{Found, Lookup, Proven, ScramKeys, Step};
 
-/// The longest message taken, in octets.
+/// Maximum length of a message, in octets.
 const MAX_MESSAGE_BYTES: usize = 2048;
 
-/// The longest nonce of a client, in octets.
+/// Maximum length of a client's nonce, in octets.
 const MAX_NONCE_BYTES: usize = 256;
 
-/// SCRAM under way.
+/// The state of SCRAM.
 pub(crate) struct Scram {
     hash: ScramHash,
     plus: bool,
@@ -33,12 +33,12 @@ enum ScramState {
     Ended,
 }
 
-/// What was learnt from the client's first message.
+/// The client's first message.
 struct First {
     name: String,
     nonce: String,
     bare: String,
-    /// What must come back with the proof: the header as it came, and the value of the binding.
+    /// The expected channel binding in the final message: the header as received, and the value of the binding.
     bound: Vec<u8>,
 }
 
@@ -53,7 +53,7 @@ impl Scram {
         let (authzid, bare) = rest.split_once(',')?;
         let header = message.strip_suffix(bare)?;
         let bound = [header.as_bytes(), self.binding(flag)?].concat();
-        // An extension that must be understood would come first, as "m=", and is none of ours.
+        // A mandatory extension would come first, as "m="; none is supported.
         let (user, rest) = bare.strip_prefix("n=")?.split_once(',')?;
         let mut attributes = rest.split(',');
         let nonce = attributes.next()?.strip_prefix("r=").filter(|nonce| is_nonce(nonce))?;
@@ -71,11 +71,11 @@ impl Scram {
         Some(First { name, nonce: nonce.to_owned(), bare: bare.to_owned(), bound })
     }
 
-    /// The value of the binding that the flag names.
+    /// The value of the channel binding that the flag names.
     fn binding(&self, flag: &str) -> Option<&[u8]> {
         match flag {
             "n" if !self.plus => Some(&[]),
-            // "I could, but you cannot": somebody took the -PLUS mechanisms out of our offer.
+            // "The client supports it, the server does not": our offer of -PLUS mechanisms was removed on the way.
             "y" if !self.plus && !self.context.offers_plus => Some(&[]),
             _ if self.plus => {
                 let name = flag.strip_prefix("p=")?;
@@ -89,25 +89,25 @@ impl Scram {
     fn server_first(&mut self, first: First, found: Found) -> Step {
         let (salt, iterations, keys) = match found {
             Found::Scram { salt, iterations, keys } if !keys.is_empty() && !salt.is_empty() => (salt, iterations, keys),
-            Found::NoSuchUser | Found::Scram { .. } | Found::Secrets(_) => (self.salt_of_nobody(&first.name), ITERATIONS, Vec::new()),
+            Found::NoSuchUser | Found::Scram { .. } | Found::Secrets(_) => (self.salt_of_unknown(&first.name), ITERATIONS, Vec::new()),
         };
         let nonce = format!("{}{}", first.nonce, STANDARD.encode(self.context.nonce));
         let server_first = format!("r={nonce},s={},i={iterations}", STANDARD.encode(salt));
         let challenge = server_first.clone().into_bytes();
         let is_known = !keys.is_empty();
-        // The work of checking is done for nobody too.
-        let keys = if is_known { keys } else { vec![self.keys_of_nobody()] };
+        // An unknown user costs the same work.
+        let keys = if is_known { keys } else { vec![self.dummy_keys()] };
         self.state = ScramState::Final { first, keys, is_known, nonce, server_first };
         Step::Challenge(challenge)
     }
 
-    /// Always the same for a name, as a real one would be.
-    fn salt_of_nobody(&self, name: &str) -> Vec<u8> {
+    /// The salt of an unknown user: constant for a name, like a real one.
+    fn salt_of_unknown(&self, name: &str) -> Vec<u8> {
         let tag = ScramHash::Sha256.hmac(&self.context.pepper, name.to_lowercase().as_bytes());
         tag.as_ref().iter().copied().take(SALT_BYTES).collect()
     }
 
-    fn keys_of_nobody(&self) -> ScramKeys {
+    fn dummy_keys(&self) -> ScramKeys {
         let key: Vec<u8> = self.context.pepper.iter().copied().take(self.hash.len()).collect();
         ScramKeys { stored_key: key.clone(), server_key: key }
     }
@@ -145,7 +145,7 @@ impl MechanismState for Scram {
     }
 }
 
-/// `c=` and `r=` as they must be, extensions, and last the proof.
+/// Parses the final message: the expected `c=` and `r=`, extensions, and the proof at the end.
 fn client_final<'a>(message: &'a str, bound: &[u8], nonce: &str) -> Option<(&'a str, Vec<u8>)> {
     let (without_proof, proof) = message.rsplit_once(",p=")?;
     let mut attributes = without_proof.split(',');
@@ -159,12 +159,12 @@ fn text(message: &[u8]) -> Option<&str> {
     name::text(message, MAX_MESSAGE_BYTES)
 }
 
-/// `r=` holds printable ASCII without commas.
+/// Parses `r=`: printable ASCII without commas.
 fn is_nonce(nonce: &str) -> bool {
     !nonce.is_empty() && nonce.len() <= MAX_NONCE_BYTES && nonce.bytes().all(|b| b.is_ascii_graphic() && b != b',')
 }
 
-/// An attribute that may be ignored: a letter that has no meaning here, and a value.
+/// Whether this is an optional extension: a letter without a meaning here, and a value.
 fn is_extension(attribute: &str) -> bool {
     match attribute.split_once('=') {
         Some((letter, value)) => {

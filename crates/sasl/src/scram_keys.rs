@@ -1,6 +1,6 @@
-//! What SCRAM keeps of a password, and its arithmetic.
+//! The keys that a SCRAM server stores, and their computation.
 //!
-//! RFC 5802 s.3, RFC 7677 s.4. Invariant: the password cannot be had from the keys, and keys are compared in constant time.
+//! RFC 5802 s.3, RFC 7677 s.4. Invariant: the password cannot be recovered from the keys, and keys are compared in constant time.
 
 use std::num::NonZeroU32;
 
@@ -11,13 +11,13 @@ use zeroize::Zeroizing;
 use crate::name;
 use crate::step::{Need, ScramKeys};
 
-/// How often a password is hashed. RFC 7677 s.4 wants no less; clients do this work at each login.
+/// Iterations of the password hash. RFC 7677 s.4 requires at least this many; clients do this work at each login.
 pub const ITERATIONS: u32 = 15_000;
 
-/// The most iterations that keys are made with; more would only make a login dear.
+/// Maximum iterations, which bounds the cost of a login.
 pub(crate) const MAX_ITERATIONS: u32 = 1_000_000;
 
-/// The length of a salt.
+/// The length of a salt, in octets.
 pub const SALT_BYTES: usize = 16;
 
 /// The hash of a SCRAM mechanism.
@@ -52,7 +52,7 @@ impl ScramHash {
         }
     }
 
-    /// The length of its output.
+    /// The length of its output, in octets.
     pub(crate) fn len(self) -> usize {
         match self {
             Self::Sha256 => 32,
@@ -71,7 +71,7 @@ impl ScramHash {
     }
 }
 
-/// The keys of a password. Nothing where SASLprep does not allow the password, or with 0 or too many iterations.
+/// Computes the keys of a password. `None` if SASLprep prohibits the password, or with 0 or too many iterations.
 pub fn scram_keys(hash: ScramHash, password: &str, salt: &[u8], iterations: u32) -> Option<ScramKeys> {
     let iterations = NonZeroU32::new(iterations).filter(|i| i.get() <= MAX_ITERATIONS)?;
     let salted = hash.salted(&name::prepared_password(password)?, salt, iterations);
@@ -82,7 +82,7 @@ pub fn scram_keys(hash: ScramHash, password: &str, salt: &[u8], iterations: u32)
     })
 }
 
-/// The place of the keys whose password the proof was made with. All are tried, so that time does not tell which.
+/// Returns the index of the keys that match the proof. All are tried, so that timing does not reveal which.
 pub(crate) fn proven(hash: ScramHash, keys: &[ScramKeys], auth_message: &[u8], proof: &[u8]) -> Option<usize> {
     let mut found = u32::MAX;
     for (place, keys) in (0..).zip(keys) {
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_depend_on_everything() {
+    fn keys_depend_on_password_salt_and_iterations() {
         let key = |hash, password, salt: &[u8], iterations| scram_keys(hash, password, salt, iterations).unwrap().stored_key;
         let one = key(ScramHash::Sha256, "pencil", b"salt", 4096);
         assert_eq!(one.len(), 32);

@@ -1,6 +1,6 @@
-//! A password on its way from the client to its verifier.
+//! A password in memory.
 //!
-//! Invariant: it is not printed, and its memory is overwritten when it is dropped.
+//! Invariant: it is never printed, and its memory is overwritten on drop.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// Takes a copy of a password.
+    /// Copies a password.
     pub fn new(password: &str) -> Self {
         Self(Zeroizing::new(password.to_owned()))
     }

@@ -1,4 +1,4 @@
-//! What an exchange says to its driver, and what the driver answers.
+//! The steps of an exchange, and the answers of its driver.
 //!
 //! RFC 4422 s.3. Invariant: nothing here prints a password or a key.
 
@@ -8,49 +8,49 @@ use subtle::{Choice, ConditionallySelectable};
 
 use crate::secret::Secret;
 
-/// Who the client says it is.
+/// The credentials that the client sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credentials {
-    /// Whom to act as; empty where that is `authcid`.
+    /// The user to act as; empty if it is `authcid`.
     pub authzid: String,
-    /// Whose password this is.
+    /// The user of the password.
     pub authcid: String,
     /// The password.
     pub password: Secret,
 }
 
-/// What comes next in an exchange.
+/// The next step of an exchange.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     /// Send this, which may be empty, and wait for a response.
     Challenge(Vec<u8>),
-    /// PLAIN and LOGIN: the client has said all, check it.
+    /// PLAIN and LOGIN: check the credentials. Ends the exchange.
     Credentials(Credentials),
-    /// Look the name up, and go on with [`Exchange::found`](crate::Exchange::found).
+    /// Look up the name, and continue with [`Exchange::found`](crate::Exchange::found).
     Lookup(Lookup),
-    /// OAUTHBEARER and XOAUTH2: check the token, and go on with [`Exchange::token_checked`](crate::Exchange::token_checked).
+    /// OAUTHBEARER and XOAUTH2: check the token, and continue with [`Exchange::token_checked`](crate::Exchange::token_checked).
     Token(Token),
-    /// EXTERNAL: check the certificate of the client. Ends the exchange.
+    /// EXTERNAL: check the client certificate. Ends the exchange.
     External {
-        /// Whom to act as; empty where that is whomever the certificate names.
+        /// The user to act as; empty if it is the user of the certificate.
         authzid: String,
     },
-    /// The client has proven who it is. Ends the exchange.
+    /// The client is authenticated. Ends the exchange.
     Proven(Proven),
-    /// A wrong proof, an unknown user or what cannot be understood (535 5.7.8). Nothing follows it.
+    /// A wrong proof, an unknown user or a malformed message (535 5.7.8). Ends the exchange.
     Refused,
 }
 
 /// A name to look up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lookup {
-    /// The user name, after SASLprep, without white space around it and without control characters.
+    /// The user name after SASLprep, trimmed, without control characters.
     pub name: String,
-    /// What the exchange goes on with.
+    /// What the exchange needs.
     pub need: Need,
 }
 
-/// What an exchange needs to know of a user.
+/// What an exchange needs to know about a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Need {
     /// [`Found::Scram`] with keys of SHA-256.
@@ -61,18 +61,18 @@ pub enum Need {
     Secrets,
 }
 
-/// What the driver found. A user can have several passwords, and any of them will do.
+/// The result of a lookup. A user can have several passwords, each of which is accepted.
 #[derive(Debug)]
 pub enum Found {
-    /// No such user, or none that could log in by this mechanism.
+    /// No such user, or no password for this mechanism.
     NoSuchUser,
     /// The keys of all the user's passwords, which share one salt.
     Scram {
         /// The salt: [`SALT_BYTES`](crate::SALT_BYTES) long and the same for each hash, or unknown users look different.
         salt: Vec<u8>,
-        /// How often the password was hashed: [`ITERATIONS`](crate::ITERATIONS), or unknown users look different.
+        /// The iterations: [`ITERATIONS`](crate::ITERATIONS), or unknown users look different.
         iterations: u32,
-        /// One for each password.
+        /// One per password.
         keys: Vec<ScramKeys>,
     },
     /// The passwords themselves.
@@ -80,8 +80,8 @@ pub enum Found {
 }
 
 impl Found {
-    /// The place of the password that is right. All are tried, so that time does not tell which, and for nobody one that
-    /// never is.
+    /// Returns the index of the matching password. All are tried, and for an unknown user one that never matches, so that
+    /// timing reveals neither.
     pub(crate) fn matching(&self, is_right: impl Fn(&str) -> Choice) -> Option<usize> {
         let secrets = match self {
             Self::Secrets(secrets) if !secrets.is_empty() => secrets,
@@ -98,7 +98,7 @@ impl Found {
     }
 }
 
-/// What a server keeps of a password for SCRAM (RFC 5802 s.3).
+/// The keys that a SCRAM server stores for a password (RFC 5802 s.3).
 #[derive(Clone)]
 pub struct ScramKeys {
     /// `StoredKey`, as long as the hash.
@@ -108,7 +108,7 @@ pub struct ScramKeys {
 }
 
 impl ScramKeys {
-    /// Both keys, one after the other, to be stored.
+    /// Concatenates both keys, for storage.
     pub fn to_bytes(&self) -> Vec<u8> {
         [self.stored_key.as_slice(), &self.server_key].concat()
     }
@@ -127,19 +127,19 @@ impl fmt::Debug for ScramKeys {
     }
 }
 
-/// Who has logged in.
+/// The authenticated user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proven {
-    /// The name as in [`Lookup`], or as in the answer about a token.
+    /// The name as in [`Lookup`], or the login of the token.
     pub name: String,
-    /// Which of the keys or passwords in [`Found`] it was; 0 with a token.
+    /// The index of the matching keys or password in [`Found`]; 0 with a token.
     pub password: usize,
 }
 
 /// An access token to check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
-    /// Whose token it is, as far as the client says so.
+    /// The user, if the client names one.
     pub user: Option<String>,
     /// The token.
     pub token: Secret,

@@ -1,7 +1,7 @@
-//! The vault of passwords that a server must know itself, for the mechanisms that want it so.
+//! The vault: encrypts the passwords that some mechanisms need in plaintext.
 //!
-//! AES-256-GCM (RFC 5116 s.5.2). Invariant: what was sealed for one login opens for no other, and the key is kept elsewhere
-//! than what it seals.
+//! AES-256-GCM (RFC 5116 s.5.2). Invariant: a password sealed for one login opens for no other, and the key is stored
+//! apart from the sealed passwords.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::secret::Secret;
 
-/// The format of what is sealed: this octet, the nonce, the ciphertext with its tag.
+/// The version of the sealed format: this octet, the nonce, the ciphertext with its tag.
 const FORMAT: u8 = 1;
 
 /// Seals and opens passwords.
@@ -19,14 +19,14 @@ pub struct Vault {
 }
 
 impl Vault {
-    /// A vault with this key, which must be random and secret.
+    /// Creates a vault with this key, which must be random and secret.
     pub fn new(key: [u8; 32]) -> Self {
         let key = Zeroizing::new(key);
-        // The key is of the right length, so there is one.
+        // The length is right, so this is `Some`.
         Self { key: UnboundKey::new(&AES_256_GCM, key.as_slice()).ok().map(LessSafeKey::new) }
     }
 
-    /// Seals a password. `about` says whose and which it is; the nonce must be random and new. Empty if it cannot be done.
+    /// Seals a password. `about` names its login and itself; the nonce must be random and new. Returns nothing on failure.
     pub fn seal(&self, about: &str, secret: &Secret, nonce: [u8; 12]) -> Vec<u8> {
         let mut text = Zeroizing::new(secret.expose().as_bytes().to_vec());
         let seal =
@@ -37,7 +37,7 @@ impl Vault {
         }
     }
 
-    /// Opens what was sealed with the same `about` and the same key.
+    /// Opens a password that was sealed with the same `about` and key.
     pub fn open(&self, about: &str, sealed: &[u8]) -> Option<Secret> {
         let (nonce, text) = sealed.strip_prefix(&[FORMAT])?.split_first_chunk::<12>()?;
         let mut text = Zeroizing::new(text.to_vec());

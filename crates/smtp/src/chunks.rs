@@ -1,21 +1,21 @@
-//! The check of BDAT content: the same line ends as after DATA, over chunks that may be cut anywhere.
+//! Checks BDAT content for the line ends that DATA requires, across chunks.
 //!
-//! RFC 3030 s.2 and RFC 5321 s.2.3.8. Invariant: content that passed holds no bare CR, no bare LF and no NUL,
+//! RFC 3030 s.2 and RFC 5321 s.2.3.8. Invariant: accepted content has no bare CR, bare LF or NUL,
 //! so it can be sent on with DATA.
 
 use memchr::{memchr_iter, memchr3};
 
-/// The longest line that is taken, in octets: four times what any mail program writes, and sixty times what RFC 5322 s.2.1.1 allows.
+/// Maximum length of a line, in octets: four times what any mail program writes, and sixty times what RFC 5322 s.2.1.1 allows.
 const LINE_MAX_BYTES: usize = 64 * 1024;
 
-/// Measures lines across pieces.
+/// Checks the length of lines across pieces.
 #[derive(Debug, Default)]
 pub(crate) struct LineLength {
     so_far: usize,
 }
 
 impl LineLength {
-    /// Whether no line of this piece, with what came of it before, is too long.
+    /// Whether all lines up to the end of this piece are short enough.
     pub(crate) fn accepts(&mut self, piece: &[u8]) -> bool {
         let mut start = 0;
         for end in memchr_iter(b'\n', piece) {
@@ -29,7 +29,7 @@ impl LineLength {
     }
 }
 
-/// What the last byte was.
+/// The last octet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum LastOctet {
     #[default]
@@ -39,14 +39,14 @@ enum LastOctet {
     Other,
 }
 
-/// Remembers across pieces where in a line the content stands.
+/// Checks line ends across pieces.
 #[derive(Debug, Default)]
 pub(crate) struct LineCheck {
     last: LastOctet,
 }
 
 impl LineCheck {
-    /// Whether this piece may follow those before it.
+    /// Whether the content is still valid with this piece.
     pub(crate) fn accepts(&mut self, piece: &[u8]) -> bool {
         let mut rest = piece;
         if self.last == LastOctet::Cr && !rest.is_empty() {
@@ -79,7 +79,7 @@ impl LineCheck {
         self.last == LastOctet::Cr
     }
 
-    /// Whether the last line has no CRLF yet.
+    /// Whether the last line is not terminated yet.
     pub(crate) fn is_inside_line(&self) -> bool {
         self.last == LastOctet::Other
     }
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crlf_may_be_cut_but_not_broken() {
+    fn crlf_may_span_chunks() {
         assert!(verdict(&["a\r", "\nb", "", "\r\n"]));
         assert!(verdict(&["a\r", "", "\n"]));
         for bad in [["a\r", "b"], ["a\n", ""], ["a", "\n"], ["a\0", ""], ["a\r", ""], ["\r\r", "\n"]] {

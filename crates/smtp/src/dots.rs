@@ -1,37 +1,36 @@
-//! The framing of DATA: dots are added on the way out and taken off on the way in.
+//! The framing of DATA: adds dot stuffing to outgoing content, and removes it from incoming content.
 //!
-//! RFC 5321 s.4.5.2 and s.2.3.8, RFC 6409 s.8. Invariant: only CRLF.CRLF ends content. A bare CR, a bare LF or a NUL is never
-//! part of content that was taken in, and a bare CR or LF is never sent. Where a bare LF is repaired, a lone dot beside one is refused: it could be
-//! meant as an end.
+//! RFC 5321 s.4.5.2 and s.2.3.8, RFC 6409 s.8. Invariant: only CRLF.CRLF ends content. Accepted content has no bare CR, bare
+//! LF or NUL, and no bare CR or LF is sent. Where bare LF is repaired, a lone dot next to one is refused: it could be meant as the end.
 
 use bytes::{Buf, Bytes, BytesMut};
 use memchr::{memchr2, memchr3};
 
-/// What [`Unstuffer::take`] came upon.
+/// Where [`Unstuffer::take`] stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unstuffed {
-    /// All input was used, save what cannot be understood without the next byte.
+    /// At the end of the input, or before octets that need the next one to be understood.
     More,
-    /// The final dot; what follows it in the input are commands.
+    /// After the final dot; commands follow in the input.
     End,
-    /// A bare CR, a bare LF or a NUL. [`Unstuffer::skip`] finds the true end.
+    /// At a bare CR, bare LF or NUL. [`Unstuffer::skip`] finds the end.
     Forbidden,
 }
 
-/// Takes content out of the stream that follows DATA.
+/// Extracts content from the input after DATA.
 #[derive(Debug)]
 pub struct Unstuffer {
     line_start: bool,
     repairs: bool,
-    /// The line before ended with a bare LF.
+    /// Whether the line before ended with a bare LF.
     after_lf: bool,
 }
 
-/// What becomes of an octet of the input.
+/// A change to the input.
 enum Edit {
-    /// A stuffed dot goes.
+    /// Remove a stuffed dot.
     Dot(usize),
-    /// A bare LF becomes CRLF.
+    /// Replace a bare LF with CRLF.
     BareLf(usize),
 }
 
@@ -48,12 +47,12 @@ impl Default for Unstuffer {
 }
 
 impl Unstuffer {
-    /// For content of people's own programs: a bare LF ends a line and becomes CRLF.
+    /// For content from mail clients: converts bare LF to CRLF.
     pub fn repairing() -> Self {
         Self { repairs: true, ..Self::default() }
     }
 
-    /// Takes as much content off the front of `input` as there is. Without stuffed dots nothing is copied.
+    /// Takes all content from the front of `input`. Copies nothing if no dot is stuffed.
     pub fn take(&mut self, input: &mut BytesMut) -> (Bytes, Unstuffed) {
         let mut unstuffed: Option<BytesMut> = None;
         let mut kept = 0;
@@ -79,7 +78,7 @@ impl Unstuffer {
         (content, found)
     }
 
-    /// Throws content away until its true end.
+    /// Discards content up to its end.
     pub fn skip(&mut self, input: &mut BytesMut) -> Unstuffed {
         let Scan { used, found } = self.scan(input, false, |_| {});
         input.advance(used.min(input.len()));
@@ -99,7 +98,7 @@ impl Unstuffer {
                         self.line_start = false;
                         return Scan { used: at + 1, found: Unstuffed::Forbidden };
                     }
-                    // A program that sends bare LF may not know of stuffed dots; one that does sends two of them.
+                    // A program that sends bare LF may not stuff dots; one that does sends two.
                     [b'.', next, ..] if !self.after_lf || *next == b'.' => {
                         edit(Edit::Dot(at));
                         at += 1;
@@ -130,7 +129,7 @@ impl Unstuffer {
     }
 }
 
-/// Writes content as DATA wants it: stuffed dots, canonical line ends, a final dot.
+/// Writes content for DATA: with dot stuffing, CRLF line ends and the final dot.
 #[derive(Debug)]
 pub struct Stuffer {
     line_start: bool,
@@ -170,12 +169,12 @@ impl Stuffer {
         }
     }
 
-    /// Ends the last line if need be, and writes the final dot.
+    /// Terminates the last line if needed, and writes the final dot.
     pub fn finish(self, out: &mut Vec<u8>) {
         out.extend_from_slice(if self.line_start { b".\r\n" } else { b"\r\n.\r\n" });
     }
 
-    // A CR is held back until the next byte shows whether it was half of a CRLF: either way a whole CRLF is sent.
+    // A CR is held back until the next octet shows whether it is part of a CRLF; a whole CRLF is sent either way.
     fn end_line(&mut self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"\r\n");
         self.after_cr = false;
@@ -197,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn dots_are_stuffed_and_line_ends_made_canonical() {
+    fn dots_are_stuffed_and_line_ends_become_crlf() {
         assert_eq!(stuffed(&[b""]), b".\r\n");
         assert_eq!(stuffed(&[b".\r\n", b"..a\r", b"\n.b"]), b"..\r\n...a\r\n..b\r\n.\r\n");
         assert_eq!(stuffed(&[b"a\n.\nb\r", b".\rc"]), b"a\r\n..\r\nb\r\n..\r\nc\r\n.\r\n");
@@ -206,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_true_end_ends_content() {
+    fn only_crlf_dot_crlf_ends_content() {
         for look_alike in [
             "\n.\n",
             "\n.\r\n",
@@ -247,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn bare_lf_is_repaired_where_it_means_one_thing_only() {
+    fn bare_lf_is_repaired_unless_ambiguous() {
         for size in [1, 2, 3, 100] {
             for (input, want) in [
                 ("a\n\nb\n\r\n.\r\n", Some("a\r\n\r\nb\r\n\r\n")),
@@ -270,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_understood_yet_waits() {
+    fn partial_line_ends_stay_in_the_input() {
         for (input, left) in [("a\r", "\r"), ("a\r\n.", "."), ("a\r\n.\r", ".\r"), ("a\r\n", "")] {
             let mut input = BytesMut::from(input.as_bytes());
             assert_eq!(Unstuffer::default().take(&mut input).1, Unstuffed::More);

@@ -1,11 +1,11 @@
-//! ORCPT: the original recipient, as it is written on the wire.
+//! ORCPT: the wire format of the original recipient.
 //!
-//! RFC 3461 s.4.2 (xtext) and RFC 6533 s.3 (the utf-8 address type). Invariant: what is read holds no control character,
-//! and what is written is one word without spaces.
+//! RFC 3461 s.4.2 (xtext) and RFC 6533 s.3 (the utf-8 address type). Invariant: a parsed value has no control character,
+//! and a written value has no space.
 
 use mail::{OriginalRecipient, decode_xtext, encode_xtext};
 
-/// Reads the value of ORCPT. Raw UTF-8 is legal only where SMTPUTF8 was asked for.
+/// Parses the value of ORCPT. Raw UTF-8 is valid only with SMTPUTF8.
 pub(crate) fn parse_orcpt(value: &str, smtputf8: bool) -> Option<OriginalRecipient> {
     let (kind, text) = value.split_once(';')?;
     let is_atom = !kind.is_empty() && kind.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
@@ -17,7 +17,7 @@ pub(crate) fn parse_orcpt(value: &str, smtputf8: bool) -> Option<OriginalRecipie
     Some(OriginalRecipient { kind, address })
 }
 
-/// Writes the value of ORCPT; UTF-8 stays as it is only where SMTPUTF8 was asked for.
+/// Formats the value of ORCPT. UTF-8 is written raw only with SMTPUTF8.
 pub(crate) fn write_orcpt(orcpt: &OriginalRecipient, smtputf8: bool) -> String {
     let kind: String = orcpt.kind.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
     if kind != "utf-8" {
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn controls_and_nonsense_are_refused() {
+    fn control_characters_and_malformed_values_are_refused() {
         for bad in ["", ";a", "rfc822;", "rfc822", "rfc822;a+0Ab", "rfc822;a+00", "utf-8;a\\x{0A}", "utf-8;a\\x{", "utf-8;ü", "r c;a"] {
             assert_eq!(parse_orcpt(bad, false), None, "{bad}");
         }

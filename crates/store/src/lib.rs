@@ -9,6 +9,7 @@ mod data_dir;
 mod error;
 mod handle;
 mod message;
+mod recipient_state;
 mod report;
 mod report_handle;
 mod room;
@@ -24,5 +25,6 @@ pub use message::{
     Claimed, ClaimedRecipient, ClockStep, Committed, Disposition, FailedDelivery, Flow, ListFilter, ListedMessage, ListedRecipient,
     Message, NewMessage, NewRecipient, QueueTotals, RecipientKey, Settlement, TlsWish, Unnoticed,
 };
+pub use recipient_state::RecipientState;
 pub use report::{KeptReport, KeptRows, KeptTlsFailure, KeptTlsPolicy, NewReport, ReportContent, ReportFilter};
 pub use sqlite::{AccountChange, DailyChange, DailyCount, DailyKind, DailyPeriod, DailyReportDue, DirectoryChange, LaneDue, LoginUse};

@@ -4,8 +4,11 @@
 
 use bytes::Bytes;
 use mail::{Body, EnhancedCode, Mailbox, Notify, OriginalRecipient, QueueId, Ret, ReversePath};
+use rusqlite::ToSql;
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRef};
 
 use crate::content::Content;
+use crate::recipient_state::RecipientState;
 
 /// Which kind of mail it is; flows never share lanes or limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -46,31 +49,28 @@ impl Flow {
 
 /// What a sender wants of TLS on the way (RFC 8689).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(u8)]
 pub enum TlsWish {
     /// What receivers publish counts.
     #[default]
-    AsPublished,
+    AsPublished = 0,
     /// It goes nowhere without verified TLS (REQUIRETLS).
-    Required,
+    Required = 1,
     /// Arriving matters more: what receivers publish stops nothing (`TLS-Required: No`).
-    Optional,
+    Optional = 2,
 }
 
-impl TlsWish {
-    pub(crate) fn number(self) -> i64 {
-        match self {
-            Self::AsPublished => 0,
-            Self::Required => 1,
-            Self::Optional => 2,
-        }
+impl ToSql for TlsWish {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok((*self as u8).into())
     }
+}
 
-    pub(crate) fn of_number(number: i64) -> Self {
-        match number {
-            1 => Self::Required,
-            2 => Self::Optional,
-            _ => Self::AsPublished,
-        }
+impl FromSql for TlsWish {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        let number = value.as_i64()?;
+        let all = [Self::AsPublished, Self::Required, Self::Optional];
+        all.into_iter().find(|wish| i64::from(*wish as u8) == number).ok_or(FromSqlError::OutOfRange(number))
     }
 }
 
@@ -305,8 +305,8 @@ pub struct ListedRecipient {
     pub mailbox: String,
     /// The alias through which it goes.
     pub known_as: Option<String>,
-    /// `waiting`, `claimed`, `set aside` or `held`.
-    pub state: &'static str,
+    /// Its state.
+    pub state: RecipientState,
     /// Attempts made.
     pub attempts: u32,
     /// Next attempt, Unix milliseconds.

@@ -1,22 +1,22 @@
-//! A client's side of SMTP for trying things out: one line, one reply.
+//! A simple SMTP client for tests of servers: one line, one reply.
 //!
-//! RFC 5321 s.4.2. Invariant: every wait has a bound, and a reply has a bounded length.
+//! RFC 5321 s.4.2. Invariant: every wait and every reply is limited.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use mail::Domain;
-use net::{Trial, TrialError, TrialVersion};
+use net::{TlsProbe, TlsProbeError, TlsVersion};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// A connection, a handshake and a reply may take so long.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// Maximum time for a connection, a handshake, and a reply.
+const TIMEOUT: Duration = Duration::from_secs(15);
 
-/// A reply is no longer than this, in octets.
+/// Maximum length of a reply, in octets.
 const REPLY_MAX_BYTES: usize = 64 * 1024;
 
-/// What a connection is made of.
+/// A plain or a TLS connection.
 trait Wire: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Wire for T {}
 
@@ -26,23 +26,23 @@ pub struct Conversation {
     read: Vec<u8>,
 }
 
-/// A reply: its code, and its lines without it.
+/// A reply: its code, and its lines without the code.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Heard {
+pub struct SmtpReply {
     /// The code.
     pub code: u16,
     /// The lines.
     pub lines: Vec<String>,
 }
 
-impl Heard {
-    /// In one line.
+impl SmtpReply {
+    /// Returns the reply as one line.
     pub fn text(&self) -> String {
         let text: String = self.lines.join(" / ").chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect();
         format!("{} {text}", self.code)
     }
 
-    /// What EHLO offers under this name: the words behind it.
+    /// Returns the parameters of an EHLO keyword, if it is offered.
     pub fn offers(&self, name: &str) -> Option<Vec<String>> {
         let mut lines = self.lines.iter().map(|line| line.split_whitespace().map(str::to_ascii_uppercase).collect::<Vec<_>>());
         lines.find(|words| words.first().is_some_and(|word| word == name))
@@ -51,23 +51,23 @@ impl Heard {
 
 /// Opens a TCP connection.
 pub async fn connect(address: SocketAddr) -> Result<TcpStream, String> {
-    match tokio::time::timeout(PATIENCE, TcpStream::connect(address)).await {
+    match tokio::time::timeout(TIMEOUT, TcpStream::connect(address)).await {
         Ok(Ok(tcp)) => Ok(tcp),
         Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
+        Err(_) => Err(format!("no answer within {} s", TIMEOUT.as_secs())),
     }
 }
 
-/// Does the handshake at once.
-pub async fn secured(trial: &Trial, version: TrialVersion, host: &Domain, tcp: TcpStream) -> Result<(Conversation, bool), TrialError> {
-    match tokio::time::timeout(PATIENCE, trial.connect(version, host, tcp)).await {
+/// Opens a conversation with implicit TLS.
+pub async fn secured(trial: &TlsProbe, version: TlsVersion, host: &Domain, tcp: TcpStream) -> Result<(Conversation, bool), TlsProbeError> {
+    match tokio::time::timeout(TIMEOUT, trial.connect(version, host, tcp)).await {
         Ok(done) => done.map(|(tls, asked)| (Conversation { wire: Box::new(tls), read: Vec::new() }, asked)),
-        Err(_) => Err(TrialError::Other(format!("the handshake was not over within {} s", PATIENCE.as_secs()))),
+        Err(_) => Err(TlsProbeError::Other(format!("the handshake took longer than {} s", TIMEOUT.as_secs()))),
     }
 }
 
-/// Says STARTTLS over a plain connection; returns what EHLO offered before.
-pub async fn up_to_start_tls(tcp: &mut TcpStream) -> Result<(Heard, Heard), String> {
+/// Sends EHLO and STARTTLS over a plain connection. Returns both replies.
+pub async fn up_to_start_tls(tcp: &mut TcpStream) -> Result<(SmtpReply, SmtpReply), String> {
     let mut read = Vec::new();
     let banner = reply(tcp, &mut read).await?;
     if banner.code != 220 {
@@ -79,28 +79,28 @@ pub async fn up_to_start_tls(tcp: &mut TcpStream) -> Result<(Heard, Heard), Stri
 }
 
 impl Conversation {
-    /// Over a plain connection.
+    /// Uses a plain connection.
     pub fn plain(tcp: TcpStream) -> Self {
         Self { wire: Box::new(tcp), read: Vec::new() }
     }
 
-    /// Over whatever is up.
+    /// Uses any connection.
     pub fn over(wire: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
         Self { wire: Box::new(wire), read: Vec::new() }
     }
 
     /// Reads a reply.
-    pub async fn reply(&mut self) -> Result<Heard, String> {
+    pub async fn reply(&mut self) -> Result<SmtpReply, String> {
         reply(&mut self.wire, &mut self.read).await
     }
 
-    /// Says a line and reads the reply.
-    pub async fn say(&mut self, line: &str) -> Result<Heard, String> {
+    /// Sends a line and reads the reply.
+    pub async fn say(&mut self, line: &str) -> Result<SmtpReply, String> {
         say(&mut self.wire, &mut self.read, line).await
     }
 }
 
-async fn say<W: Wire + ?Sized>(wire: &mut W, read: &mut Vec<u8>, line: &str) -> Result<Heard, String> {
+async fn say<W: Wire + ?Sized>(wire: &mut W, read: &mut Vec<u8>, line: &str) -> Result<SmtpReply, String> {
     let line = format!("{line}\r\n");
     let said = async {
         wire.write_all(line.as_bytes()).await?;
@@ -110,21 +110,21 @@ async fn say<W: Wire + ?Sized>(wire: &mut W, read: &mut Vec<u8>, line: &str) -> 
     reply(wire, read).await
 }
 
-async fn reply<W: Wire + ?Sized>(wire: &mut W, read: &mut Vec<u8>) -> Result<Heard, String> {
+async fn reply<W: Wire + ?Sized>(wire: &mut W, read: &mut Vec<u8>) -> Result<SmtpReply, String> {
     let mut lines = Vec::new();
     loop {
-        let line = match tokio::time::timeout(PATIENCE, line(wire, read)).await {
+        let line = match tokio::time::timeout(TIMEOUT, line(wire, read)).await {
             Ok(line) => line?,
-            Err(_) => return Err(format!("no reply within {} s", PATIENCE.as_secs())),
+            Err(_) => return Err(format!("no reply within {} s", TIMEOUT.as_secs())),
         };
         let (code, rest) = line.split_at_checked(3).unwrap_or_default();
-        let code = code.parse().map_err(|_| format!("this is no reply: {line:.80}"))?;
+        let code = code.parse().map_err(|_| format!("invalid reply: {line:.80}"))?;
         lines.push(rest.get(1..).unwrap_or_default().to_owned());
         if !rest.starts_with('-') {
-            return Ok(Heard { code, lines });
+            return Ok(SmtpReply { code, lines });
         }
         if lines.len() > 200 {
-            return Err("the reply does not end".into());
+            return Err("the reply is too long".into());
         }
     }
 }
@@ -136,7 +136,7 @@ async fn line<W: Wire + ?Sized>(wire: &mut W, read: &mut Vec<u8>) -> Result<Stri
             return Ok(String::from_utf8_lossy(&line).trim_end().to_owned());
         }
         if read.len() > REPLY_MAX_BYTES {
-            return Err("the reply does not end".into());
+            return Err("the reply is too long".into());
         }
         let n = wire.read_buf(read).await.map_err(|e| format!("the connection broke: {e}"))?;
         if n == 0 {

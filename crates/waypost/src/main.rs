@@ -1,6 +1,6 @@
-//! `waypost`: a mail server for your own domain. Reads the command line and runs the command.
+//! `waypost`: a mail server for your own domain. Parses the command line and runs the command.
 //!
-//! Invariant: exit codes are 0 for yes, 1 for no or failed, 2 for a command line that makes no sense.
+//! Invariant: the exit code is 0 for success or yes, 1 for failure or no, 2 for an invalid command line.
 
 mod cli;
 mod commands;
@@ -23,7 +23,7 @@ use cli::{Cli, Command};
 use commands::{demo, doctor, route, send_as, sendmail, setup};
 use output::Output;
 
-/// Many small allocations from several threads: it is faster at these than the C library's, and gives memory back.
+/// Faster than the allocator of the C library for many small allocations on several threads, and returns memory.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -55,7 +55,7 @@ fn report(error: &anyhow::Error, json: bool) {
 
 /// One thread is enough for a command; the server has one for each core.
 fn small_runtime() -> Result<Runtime> {
-    Builder::new_current_thread().enable_all().build().context("the runtime cannot be started")
+    Builder::new_current_thread().enable_all().build().context("cannot start the runtime")
 }
 
 fn run(cli: Cli) -> Result<ExitCode> {

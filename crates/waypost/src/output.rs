@@ -1,6 +1,6 @@
-//! What commands print: aligned, coloured only on a terminal, or JSON.
+//! Output of commands: aligned text, coloured on a terminal, or JSON.
 //!
-//! Invariant: a reader that goes away (`| head`) ends the command quietly; nothing else prints to standard output.
+//! Invariant: a closed pipe (`| head`) ends the command silently; nothing else prints to standard output.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -9,29 +9,29 @@ use serde::Serialize;
 
 /// Headings and addresses.
 pub const BOLD: Style = Style::new().bold();
-/// What matters less.
+/// Less important text.
 pub const DIM: Style = Style::new().dimmed();
-/// What is well.
+/// Success.
 pub const GOOD: Style = AnsiColor::Green.on_default();
-/// What to look at.
+/// Warnings.
 pub const WARN: Style = AnsiColor::Yellow.on_default();
-/// What is wrong.
+/// Errors.
 pub const BAD: Style = AnsiColor::Red.on_default().bold();
 
-/// The text in a style; the codes are taken off again where no terminal reads them.
+/// Returns the text in a style; the codes are removed if the output is not a terminal.
 pub fn styled(style: Style, text: impl std::fmt::Display) -> String {
     format!("{style}{text}{style:#}")
 }
 
-/// Prints for people or for programs.
+/// Prints text or JSON.
 #[derive(Debug, Clone, Copy)]
 pub struct Output {
-    /// Whether JSON is wanted.
+    /// Whether to print JSON.
     pub json: bool,
 }
 
 impl Output {
-    /// Prints the value as JSON, or what `text` makes of it.
+    /// Prints the value as JSON, or as the text that `text` makes of it.
     pub fn show<T: Serialize>(self, value: &T, text: impl FnOnce(&T) -> String) -> io::Result<()> {
         if self.json {
             let json = serde_json::to_string_pretty(value).map_err(io::Error::other)?;
@@ -41,7 +41,7 @@ impl Output {
     }
 }
 
-/// Prints text and ends it with a line end.
+/// Prints text, with a line end.
 pub fn print(text: &str) -> io::Result<()> {
     print_to(&mut anstream::stdout().lock(), text)
 }
@@ -54,12 +54,12 @@ fn print_to(out: &mut impl Write, text: &str) -> io::Result<()> {
     out.flush()
 }
 
-/// Prints to standard error. That it cannot be written is no reason to fail.
+/// Prints to standard error; errors are ignored.
 pub fn note(text: &str) {
     let _ = print_to(&mut anstream::stderr().lock(), text);
 }
 
-/// Asks a yes-or-no question; `None` where nobody can answer.
+/// Asks a yes-or-no question; `None` without a terminal.
 pub fn ask(question: &str) -> io::Result<Option<bool>> {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Ok(None);
@@ -72,12 +72,12 @@ pub fn ask(question: &str) -> io::Result<Option<bool>> {
     Ok(Some(matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes")))
 }
 
-/// Whether the error says that the reader went away.
+/// Whether the error is a closed pipe.
 pub fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.chain().filter_map(|e| e.downcast_ref::<io::Error>()).any(|e| e.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// Rows under headings, each column as wide as its widest cell.
+/// Formats rows under headings, each column as wide as its widest cell.
 pub fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     let count = headings.len();
     let mut widths: Vec<usize> = headings.iter().map(|h| h.chars().count()).collect();
@@ -104,7 +104,7 @@ pub fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
-/// `1.5 MiB`.
+/// Formats a size: `1.5 MiB`.
 pub fn size(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["B", "KiB", "MiB", "GiB"];
     let (mut tenths, mut unit) = (bytes.saturating_mul(10), 0);
@@ -116,7 +116,7 @@ pub fn size(bytes: u64) -> String {
     if unit == 0 { format!("{bytes} B") } else { format!("{}.{} {name}", tenths / 10, tenths % 10) }
 }
 
-/// `2h 5m`: the two largest units.
+/// Formats a duration in its two largest units: `2h 5m`.
 pub fn span(ms: i64) -> String {
     let s = (ms / 1000).max(0);
     match s {
@@ -131,9 +131,9 @@ pub fn span(ms: i64) -> String {
 mod tests {
     use super::*;
 
-    struct Gone;
+    struct ClosedPipe;
 
-    impl Write for Gone {
+    impl Write for ClosedPipe {
         fn write(&mut self, _: &[u8]) -> io::Result<usize> {
             Err(io::ErrorKind::BrokenPipe.into())
         }
@@ -143,8 +143,8 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_goes_away_is_no_failure() {
-        let error = anyhow::Error::from(print_to(&mut Gone, "much").unwrap_err()).context("while listing");
+    fn a_closed_pipe_is_recognised() {
+        let error = anyhow::Error::from(print_to(&mut ClosedPipe, "much").unwrap_err()).context("while listing");
         assert!(is_closed_pipe(&error));
         assert!(!is_closed_pipe(&anyhow::anyhow!("other")));
     }

@@ -1,7 +1,7 @@
-//! Root acts as the owner of the data directory: commands that root runs leave no file there that the server's user cannot read.
+//! Commands of root act as the owner of the data directory, so that all files there remain readable for the server's user.
 //!
-//! The command itself stays root, since it may have files to read that the owner cannot (an import) or files to write (`setup`). The store is opened
-//! by a second process of this program, which becomes the owner before it opens anything and serves the API over its standard input.
+//! The command itself keeps running as root, since it may have to read files that the owner cannot read (an import) or write files (`setup`). A second
+//! process of this program opens the store: it switches to the owner first, and serves the API over its standard input.
 //! Invariant: root never writes to another user's store.
 
 use std::fs;
@@ -23,16 +23,16 @@ use tokio::net::UnixStream;
 use crate::config::{self, Config};
 use crate::transport::Transport;
 
-/// The second process must have opened the store within this time.
+/// Maximum time for the second process to open the store.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The longest first line of the second process, in octets.
+/// Maximum length of the first line of the second process, in octets.
 const LINE_MAX: usize = 64 * 1024;
 
 /// The hidden command of the second process.
 pub const COMMAND: &str = "open-store";
 
-/// Owner and group of the data directory, where this is root and the directory is another user's.
+/// Returns owner and group of the data directory, if this process is root and the directory belongs to another user.
 pub fn other_than_root(data: &Path) -> Option<(Uid, Gid)> {
     let metadata = fs::metadata(data).ok()?;
     (geteuid().is_root() && metadata.uid() != 0).then(|| (Uid::from_raw(metadata.uid()), Gid::from_raw(metadata.gid())))
@@ -43,29 +43,30 @@ pub fn refuse_serving(config: &Config) -> Result<()> {
     let data = config.file.data_dir.display();
     match other_than_root(&config.file.data_dir) {
         Some((uid, _)) => bail!(
-            "{data} belongs to {}, and files that root adds could not be read by that user later\n  hint: start it as its user: systemctl start \
-             waypost; or, if root is to run it from now on: chown -R root: {data}",
+            "{data} belongs to {}, who could not read files that root adds\n  hint: start the server as that user: systemctl start waypost; or, \
+             to run it as root from now on: chown -R root: {data}",
             name(uid)
         ),
         None => Ok(()),
     }
 }
 
-/// `waypost (user id 995)`.
+/// Returns the name of a user: `waypost (user ID 995)`.
 pub fn name(uid: Uid) -> String {
     match User::from_uid(uid) {
-        Ok(Some(user)) => format!("{} (user id {uid})", user.name),
-        _ => format!("user id {uid}"),
+        Ok(Some(user)) => format!("{} (user ID {uid})", user.name),
+        _ => format!("user ID {uid}"),
     }
 }
 
-/// Gives a file or directory that root has just made in the data directory to its owner.
+/// Changes the owner of a file or directory that root has just created in the data directory to the directory's owner.
 pub fn give(path: &Path, data: &Path) -> Result<()> {
     let Some((uid, gid)) = other_than_root(data) else { return Ok(()) };
-    lchown(path, Some(uid.as_raw()), Some(gid.as_raw())).with_context(|| format!("{} cannot be given to {}", path.display(), name(uid)))
+    lchown(path, Some(uid.as_raw()), Some(gid.as_raw()))
+        .with_context(|| format!("cannot change the owner of {} to {}", path.display(), name(uid)))
 }
 
-/// The whole process becomes the owner, with the groups of that user.
+/// Switches the process to the owner of the data directory, with the groups of that user.
 pub fn become_owner(data: &Path) -> Result<()> {
     let Some((uid, gid)) = other_than_root(data) else { return Ok(()) };
     let user = User::from_uid(uid).ok().flatten();
@@ -73,10 +74,10 @@ pub fn become_owner(data: &Path) -> Result<()> {
         Some((name, gid)) => initgroups(&name, gid).and_then(|()| setgid(gid)),
         None => setgroups(&[]).and_then(|()| setgid(gid)),
     };
-    changed.and_then(|()| setuid(uid)).with_context(|| format!("root could not become {}, who owns {}", name(uid), data.display()))
+    changed.and_then(|()| setuid(uid)).with_context(|| format!("cannot switch from root to {}, the owner of {}", name(uid), data.display()))
 }
 
-/// The second process. When this is dropped the store is closed.
+/// The second process; dropping it closes the store.
 #[derive(Debug)]
 pub struct Opened {
     stream: Blocking,
@@ -85,20 +86,20 @@ pub struct Opened {
 
 impl Drop for Opened {
     fn drop(&mut self) {
-        // The end of its input ends it; it is waited for so that the next command finds the store free.
+        // The process exits at the end of its input. Waits for it, so that the next command can open the store.
         let _ = self.stream.shutdown(std::net::Shutdown::Both);
         let _ = self.process.wait();
     }
 }
 
-/// Lets a second process open the store as its owner. Returns a connection to its API.
+/// Starts a second process that opens the store as its owner. Returns a connection to its API.
 pub async fn open(config: &Config) -> Result<(UnixStream, Opened)> {
     let (ours, theirs) = Blocking::pair()?;
     let mut command = Command::new("/proc/self/exe");
-    // The configuration file is named in full: another process may not have this working directory.
+    // An absolute path, since the owner may not have access to this working directory.
     command.arg0("waypost").arg("--config").arg(std::path::absolute(&config.path)?).arg(COMMAND);
     command.stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs))).stdout(Stdio::null());
-    let process = command.spawn().context("this program cannot be started a second time, as the owner of the data directory")?;
+    let process = command.spawn().context("cannot start a second process as the owner of the data directory")?;
     drop(command);
     let opened = Opened { stream: ours.try_clone()?, process };
     ours.set_nonblocking(true)?;
@@ -106,7 +107,7 @@ pub async fn open(config: &Config) -> Result<(UnixStream, Opened)> {
     let line = tokio::time::timeout(OPEN_TIMEOUT, first_line(&mut stream))
         .await
         .map_err(|_| anyhow!("{} was not opened within {} s", config.file.data_dir.display(), OPEN_TIMEOUT.as_secs()))??;
-    match serde_json::from_str::<Option<String>>(&line).context("the process that opens the store said something else")? {
+    match serde_json::from_str::<Option<String>>(&line).context("invalid answer of the process that opens the store")? {
         None => Ok((stream, opened)),
         Some(error) => bail!(error),
     }
@@ -115,30 +116,30 @@ pub async fn open(config: &Config) -> Result<(UnixStream, Opened)> {
 async fn first_line(stream: &mut UnixStream) -> Result<String> {
     let mut line = Vec::new();
     loop {
-        match stream.read_u8().await.context("the process that opens the store ended")? {
+        match stream.read_u8().await.context("the process that opens the store has exited")? {
             b'\n' => return Ok(String::from_utf8(line)?),
-            _ if line.len() >= LINE_MAX => bail!("the process that opens the store said too much"),
+            _ if line.len() >= LINE_MAX => bail!("the answer of the process that opens the store is too long"),
             octet => line.push(octet),
         }
     }
 }
 
-/// What the second process does: becomes the owner, opens the store, says whether that went well, serves until the connection ends.
+/// Runs the second process: switches to the owner, opens the store, reports the result, serves until the connection ends.
 pub fn serve(path: &Path) -> Result<()> {
     let stream = Blocking::from(std::io::stdin().as_fd().try_clone_to_owned()?);
     stream.set_nonblocking(true)?;
     let opened = config::load(path).map_err(anyhow::Error::from).and_then(|config| become_owner(&config.file.data_dir).map(|()| config));
     crate::small_runtime()?.block_on(async {
-        let mut stream = UnixStream::from_std(stream).context("standard input is no socket: this command is for waypost itself")?;
+        let mut stream = UnixStream::from_std(stream).context("standard input is not a socket: this command is internal to waypost")?;
         let router = match opened {
             Ok(config) => Transport::in_process(&config).await,
             Err(error) => Err(error),
         };
-        let said = router.as_ref().err().map(|error| format!("{error:#}"));
-        stream.write_all(format!("{}\n", serde_json::to_string(&said)?).as_bytes()).await?;
+        let error = router.as_ref().err().map(|error| format!("{error:#}"));
+        stream.write_all(format!("{}\n", serde_json::to_string(&error)?).as_bytes()).await?;
         if let Ok(Transport::InProcess(router)) = router {
             let service = TowerToHyperService::new(*router);
-            // A command that is interrupted leaves in the middle of a request.
+            // An interrupted command disconnects in the middle of a request.
             let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         }
         Ok(())

@@ -1,6 +1,6 @@
-//! How commands reach the API: through the running server's socket, or over the data directory when none runs.
+//! How commands reach the control API: through the socket of the running server, or in process over the data directory.
 //!
-//! Invariant: both ways end in the same routes, so a command means the same either way.
+//! Invariant: both lead to the same routes, so that a command does the same with and without a running server.
 
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
@@ -28,15 +28,15 @@ use crate::config::Config;
 use crate::control::OfflineControl;
 use crate::owner::{self, Opened, other_than_root};
 
-/// An answer must come in this time; hashing and large imports take a while.
+/// Maximum time for a response; hashing and large imports take a while.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The way to the API.
+/// A connection to the API.
 #[derive(Debug)]
 pub enum Transport {
-    /// A server runs, or a process that has opened the store as its owner.
+    /// To the running server, or to a process that has opened the store as its owner.
     Socket(hyper::client::conn::http1::SendRequest<Body>, Option<Opened>),
-    /// None runs: the same routes over the data directory.
+    /// Without a running server: the same routes over the data directory.
     InProcess(Box<Router>),
 }
 
@@ -57,70 +57,70 @@ impl Transport {
             }
             Err(e) if e.kind() == ErrorKind::PermissionDenied => {
                 bail!(
-                    "the server's socket {} is closed to this user\n  hint: run the command with sudo, or as the server's user",
+                    "this user may not open the server's socket {}\n  hint: run the command with sudo, or as the server's user",
                     socket.display()
                 )
             }
-            Err(e) => Err(e).with_context(|| format!("the server's socket {} cannot be used", socket.display())),
+            Err(e) => Err(e).with_context(|| format!("cannot open the server's socket {}", socket.display())),
         }
     }
 
-    /// Over a socket that is connected.
+    /// Uses a connected socket.
     pub async fn over(stream: UnixStream) -> Result<Self> {
         Ok(Self::Socket(handshake(stream).await?, None))
     }
 
-    /// Opens the data directory; refused while a server has it.
+    /// Opens the data directory; fails while a server runs.
     pub async fn in_process(config: &Config) -> Result<Self> {
         let data = &config.file.data_dir;
         refuse_foreign(data)?;
         let store = Store::open(data).map_err(|error| match error {
             StoreError::InUse(_) => anyhow!(
-                "{error}, but no server answers on {}\n  hint: it may be starting or stopping: try again; else see whether its admin_socket \
-                 is the one of this configuration ({})",
+                "{error}, but no server answers on {}\n  hint: it may be starting or stopping: try again; otherwise check that it uses the \
+                 admin_socket of this configuration ({})",
                 config.admin_socket().display(),
                 config.path.display()
             ),
             other => with_remedy(&other, data),
         })?;
-        // The directory is ours alone: whoever had claimed mail is gone.
+        // This process has the only access: claims of others have ended.
         store.release_claims(net::Clock::system().now_ms()).await?;
         let settings = &config.settings;
         let live = LiveDirectory::open(store.clone(), &settings.delimiters, settings.virtual_file.clone()).await?;
         Ok(Self::InProcess(Box::new(control_api::router(offline(config, store, Arc::new(live))?))))
     }
 
-    /// Whether a server runs.
+    /// Whether this is a running server.
     pub fn is_server(&self) -> bool {
         matches!(self, Self::Socket(_, None))
     }
 
-    /// Asks for something.
+    /// Sends GET.
     pub async fn get<T: DeserializeOwned>(&mut self, path: &str) -> Result<T> {
         self.request(Method::GET, path, &()).await
     }
 
-    /// Asks for something with the query that `query` makes.
+    /// Sends GET with a query.
     pub async fn query<T: DeserializeOwned>(&mut self, path: &str, query: &[(&str, Option<String>)]) -> Result<T> {
         self.request(Method::GET, &with_query(path, query), &()).await
     }
 
-    /// Makes something.
+    /// Sends POST.
     pub async fn post<T: DeserializeOwned>(&mut self, path: &str, body: &impl Serialize) -> Result<T> {
         self.request(Method::POST, path, body).await
     }
 
-    /// Changes something.
+    /// Sends PATCH.
     pub async fn patch<T: DeserializeOwned>(&mut self, path: &str, body: &impl Serialize) -> Result<T> {
         self.request(Method::PATCH, path, body).await
     }
 
-    /// Puts a value in its place.
+    /// Sends PUT.
     pub async fn put<T: DeserializeOwned>(&mut self, path: &str, body: &impl Serialize) -> Result<T> {
         self.request(Method::PUT, path, body).await
     }
 
-    /// Removes something.
+    /// Sends DELETE.
     pub async fn delete<T: DeserializeOwned>(&mut self, path: &str) -> Result<T> {
         self.request(Method::DELETE, path, &()).await
     }
@@ -135,13 +135,10 @@ impl Transport {
         let request = request.body(if with_body { Body::from(json) } else { Body::empty() })?;
         let answer = tokio::time::timeout(ANSWER_TIMEOUT, self.send(request)).await;
         let (status, bytes) = answer.map_err(|_| {
-            anyhow!(
-                "the server did not answer within {} s\n  hint: look at its log; it may be overloaded or stuck",
-                ANSWER_TIMEOUT.as_secs()
-            )
+            anyhow!("the server did not answer within {} s\n  hint: check its log; it may be overloaded or stuck", ANSWER_TIMEOUT.as_secs())
         })??;
         if status.is_success() {
-            return serde_json::from_slice(&bytes).context("the server's answer cannot be read: it may be of another version");
+            return serde_json::from_slice(&bytes).context("cannot read the server's answer: it may be of another version");
         }
         Err(match serde_json::from_slice::<Failure>(&bytes) {
             Ok(Failure { error, hint: Some(hint) }) => anyhow!("{error}\n  hint: {hint}"),
@@ -150,7 +147,7 @@ impl Transport {
         })
     }
 
-    /// Sends a request and reads the answer whole.
+    /// Sends a request and reads the whole response.
     pub async fn send(&mut self, request: Request<Body>) -> Result<(StatusCode, Bytes)> {
         match self {
             Self::Socket(sender, _) => {
@@ -166,15 +163,15 @@ impl Transport {
     }
 }
 
-/// Why the data directory cannot be opened, with what to do about it.
+/// Describes why the data directory cannot be opened, with the remedy.
 pub fn with_remedy(error: &StoreError, data: &Path) -> anyhow::Error {
     let hint = error.remedy(data).map(|remedy| format!("\n  hint: {remedy}")).unwrap_or_default();
-    anyhow!("the data directory {} cannot be opened: {error}{hint}", data.display())
+    anyhow!("cannot open the data directory {}: {error}{hint}", data.display())
 }
 
 async fn handshake(stream: UnixStream) -> Result<hyper::client::conn::http1::SendRequest<Body>> {
     let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    // An error of the connection is told to the request that it breaks.
+    // The request that fails gets the error of the connection.
     tokio::spawn(connection);
     Ok(sender)
 }
@@ -194,19 +191,19 @@ fn offline(config: &Config, store: Store, live: Arc<LiveDirectory>) -> Result<Ap
     })
 }
 
-/// A command run as root would leave files that the server cannot write.
+/// Refuses a data directory of another user: a command of root would leave files that the server cannot write.
 fn refuse_foreign(data: &Path) -> Result<()> {
     let metadata = match std::fs::metadata(data) {
         Ok(metadata) => metadata,
         Err(e) if e.kind() == ErrorKind::NotFound => {
-            bail!("there is no data directory {}\n  hint: waypost setup DOMAIN makes it", data.display())
+            bail!("the data directory {} does not exist\n  hint: waypost setup DOMAIN creates it", data.display())
         }
         Err(e) => return Err(e).with_context(|| format!("{}", data.display())),
     };
     let (owner, me) = (metadata.uid(), nix::unistd::geteuid().as_raw());
     if owner != me {
         bail!(
-            "{} belongs to {}, and this is user id {me}\n  hint: run the command with sudo, or as that user",
+            "{} belongs to {}, but this is user ID {me}\n  hint: run the command with sudo, or as that user",
             data.display(),
             owner::name(owner.into())
         );
@@ -214,7 +211,7 @@ fn refuse_foreign(data: &Path) -> Result<()> {
     Ok(())
 }
 
-/// One segment of a path, with all that could mean something else escaped.
+/// Escapes one segment of a path.
 pub fn segment(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for b in text.bytes() {
@@ -227,7 +224,7 @@ pub fn segment(text: &str) -> String {
     out
 }
 
-/// A path with the parameters that have a value.
+/// Appends the parameters that have a value to a path.
 pub fn with_query(path: &str, query: &[(&str, Option<String>)]) -> String {
     let pairs: Vec<String> =
         query.iter().filter_map(|(name, value)| value.as_ref().map(|v| format!("{name}={}", segment(v).replace('+', "%2B")))).collect();
@@ -257,7 +254,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn both_ways_are_one() {
+    async fn commands_do_the_same_with_and_without_a_server() {
         let dir = tempfile::tempdir().unwrap();
         let config = config(dir.path());
         let error = Transport::open(&config).await.unwrap_err().to_string();
@@ -280,7 +277,7 @@ mod tests {
         assert!(matches!(online, Transport::Socket(..)));
         assert_eq!((names(&mut online).await, names(&mut offline).await), (vec!["example.test".into()], vec!["example.test".to_owned()]));
         let error = online.post::<control_api::api::Changed>("/v1/domains", &new).await.unwrap_err().to_string();
-        assert_eq!(error, "example.test is hosted here already");
+        assert_eq!(error, "example.test is already hosted here");
         drop((stop, online));
         server.await.unwrap().unwrap();
     }

@@ -1,7 +1,7 @@
-//! `/v1/accounts/import`: accounts of another mail server, with their passwords or what those are compared with.
+//! `/v1/accounts/import`: accounts of another mail server, with their passwords or password hashes.
 //!
-//! Invariant: one account that cannot be imported costs no other; a dry run reports what the import would; no password is hashed here, so that thousands take
-//! a moment.
+//! Invariant: an invalid account does not affect the others; a dry run reports what the import would; no password is hashed here, so that thousands of
+//! accounts take a moment.
 
 use std::collections::HashSet;
 
@@ -52,7 +52,7 @@ pub(crate) async fn import(
             report.warnings.extend(foreign(&directory, &login));
             without_alias.extend(Some(login.clone()).filter(|login| lacks_alias(&directory, login)));
         }
-        let suspended = |why| format!("{login} is suspended: {why}. To let it log in from everywhere: waypost account resume {login}");
+        let suspended = |why| format!("{login} is suspended: {why}; to allow it to log in from anywhere: waypost account resume {login}");
         report.warnings.extend(new.suspended.as_ref().map(suspended));
         report.imported.push(login.to_string());
     }
@@ -60,7 +60,7 @@ pub(crate) async fn import(
     report.warnings.dedup();
     report.warnings.extend(no_alias(&without_alias));
     if !import.dry_run && !changes.is_empty() {
-        report.warnings.extend(edit.commit(format!("{} accounts were imported", report.imported.len()), changes).await?.warnings);
+        report.warnings.extend(edit.commit(format!("imported {} accounts", report.imported.len()), changes).await?.warnings);
     }
     Ok(Json(report))
 }
@@ -68,30 +68,30 @@ pub(crate) async fn import(
 fn wanted(new: &ImportedAccount, is_there: bool, seen: &mut HashSet<String>) -> Result<Mailbox, String> {
     let login: Mailbox = match new.login.parse() {
         Ok(login) => login,
-        Err(_) if !new.login.contains('@') => return Err("is not an address; name the domain with --domain".into()),
-        Err(error) => return Err(format!("is not an address: {error}")),
+        Err(_) if !new.login.contains('@') => return Err("not an address; name the domain with --domain".into()),
+        Err(error) => return Err(format!("not an address: {error}")),
     };
     if let Some(c) = invisible_in(&new.login) {
         return Err(unseen(&new.login, c));
     }
     match seen.insert(login.key()) {
-        _ if is_there => Err("is there already".into()),
+        _ if is_there => Err("already exists".into()),
         true => Ok(login),
-        false => Err("is there twice; the first one counts".into()),
+        false => Err("listed twice; the first one is used".into()),
     }
 }
 
-/// What is kept of the account's password; the error says why there is nothing.
+/// Returns the credential to store; the error says why there is none.
 fn credential(maker: &PasswordMaker, account: &Account, new: &ImportedAccount) -> Result<Password, &'static str> {
     match (&new.password, &new.verifier) {
-        (Some(password), None) if password.is_empty() => Err("has an empty password"),
+        (Some(password), None) if password.is_empty() => Err("empty password"),
         (Some(password), None) => Ok(maker.seal(account, FIRST, password)),
         (None, Some(verifier)) if sasl::password::is_known(verifier) => {
             let (verifier, made_ms) = (verifier.clone(), maker.clock.now_ms());
             Ok(Password { name: FIRST.into(), verifier, scram_sha256: None, scram_sha1: None, sealed: None, made_ms })
         }
-        (None, Some(_)) => Err("has a hash of a kind that cannot be checked here"),
-        _ => Err("needs a password or a hash, and not both"),
+        (None, Some(_)) => Err("unsupported kind of hash"),
+        _ => Err("needs either a password or a hash"),
     }
 }
 

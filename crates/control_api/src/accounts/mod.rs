@@ -1,6 +1,6 @@
-//! `/v1/accounts`: who may log in, and as whom they may send.
+//! `/v1/accounts`: accounts, and the addresses that they may send from.
 //!
-//! Invariant: what an account may do is changed here and nowhere else; passwords have files of their own.
+//! Invariant: only this file changes what an account may do, except for its passwords and certificates.
 
 mod certificates;
 mod import;
@@ -27,10 +27,10 @@ pub(crate) use certificates::{add as add_certificate, remove as remove_certifica
 pub(crate) use import::import;
 pub(crate) use passwords::{PasswordMaker, remove as remove_password, set as set_password, verify};
 
-/// The name of an account's password where nobody has named a client.
+/// The name of a password if the request names no client.
 const FIRST: &str = "first";
 
-/// Uses that are shown of each password.
+/// Maximum uses shown of each password.
 const USES_SHOWN: usize = 10;
 
 fn view(account: &Account, last_login_ms: Option<i64>) -> AccountView {
@@ -47,7 +47,7 @@ fn view(account: &Account, last_login_ms: Option<i64>) -> AccountView {
 
 pub(crate) async fn list(State(store): State<Store>, State(live): State<Arc<LiveDirectory>>) -> Result<Json<Vec<AccountView>>, ApiError> {
     let mut last: HashMap<String, i64> = HashMap::new();
-    // The newest come first.
+    // The newest are first.
     for used in store.logins(None, 0).await? {
         last.entry(used.login).or_insert(used.last_ms);
     }
@@ -100,8 +100,8 @@ pub(crate) async fn add(
     let edit = editor.begin().await;
     let directory = edit.directory();
     if directory.account(&login.to_string()).is_some() {
-        return Err(ApiError::conflict(format!("there is already an account {login}"))
-            .hint(format!("for a new password: waypost account passwd {login}")));
+        return Err(ApiError::conflict(format!("account {login} already exists"))
+            .hint(format!("to set a new password: waypost account passwd {login}")));
     }
     let mut account = Account { may_send_as, ..Account::new(login.clone(), net::random_bytes()) };
     let (kept, password) = maker.make(&account, &name, new.password).await?;
@@ -111,7 +111,7 @@ pub(crate) async fn add(
         warnings.extend(no_alias(std::slice::from_ref(&login)));
     }
     let change = DirectoryChange::Account(AccountChange::Add(Box::new(account)));
-    warnings.extend(edit.commit(format!("account {login} is added"), vec![change]).await?.warnings);
+    warnings.extend(edit.commit(format!("added account {login}"), vec![change]).await?.warnings);
     Ok(Json(Login { login: login.to_string(), name, password, warnings }))
 }
 
@@ -120,42 +120,41 @@ fn rules(texts: &[String]) -> Result<Vec<SenderRule>, ApiError> {
     texts.iter().map(|text| parsed("an address (me@example.com), a domain (@example.com) or *", text)).collect()
 }
 
-/// Replies to an address that is not hosted here do not come here; that may be meant so.
+/// Warns of a login whose domain is not hosted here, which may be intended.
 fn foreign(directory: &Directory, login: &Mailbox) -> Vec<String> {
-    let warning = || format!("{} is not a domain of this server, so replies to {login} do not come here", login.domain);
+    let warning = || format!("{} is not hosted here, so replies to {login} do not arrive here", login.domain);
     if directory.hosts(&login.domain) { Vec::new() } else { vec![warning()] }
 }
 
-/// Whether mail to a login of a domain of ours leads nowhere.
+/// Whether a login of a hosted domain has no alias, so that mail to it is refused.
 fn lacks_alias(directory: &Directory, login: &Mailbox) -> bool {
     directory.hosts(&login.domain) && directory.targets(login).is_err() && !directory.is_role(login)
 }
 
-/// What becomes of replies and reports to logins that no alias has.
+/// Warns of logins without an alias.
 fn no_alias(logins: &[Mailbox]) -> Vec<String> {
-    const WHAT: &str =
-        "replies to it are refused, and reports about mail that it sends go to the postmaster; to say where its mail is read";
+    const WHAT: &str = "replies to it are refused, and DSNs about mail that it sends go to the postmaster; to forward its mail";
     let [first, others @ ..] = logins else { return Vec::new() };
-    let who = match others.len() {
-        0 => format!("no alias has the address {first}"),
-        n => format!("no alias has the address {first}, nor those of {n} other accounts"),
+    let accounts = match others.len() {
+        0 => format!("there is no alias for {first}"),
+        n => format!("there is no alias for {first} and {n} other accounts"),
     };
-    vec![format!("{who}: {WHAT}: waypost alias add {first} you@elsewhere.example")]
+    vec![format!("{accounts}: {WHAT}: waypost alias add {first} you@elsewhere.example")]
 }
 
-/// The account in force under this login.
+/// Returns the account of this login.
 fn existing(directory: &Directory, login: &Mailbox) -> Result<Account, ApiError> {
     let found = directory.account(&login.to_string()).cloned();
-    found.ok_or_else(|| ApiError::missing(format!("there is no account {login}")).hint("waypost account list shows what there is"))
+    found.ok_or_else(|| ApiError::missing(format!("no such account: {login}")).hint("waypost account list shows all accounts"))
 }
 
-/// The mechanisms of these names that need the password itself.
+/// Parses the names of mechanisms that need the password in clear.
 fn legacy(names: &[String]) -> Result<Vec<String>, ApiError> {
     let known = |name: &String| {
         let mechanism = Mechanism::from_name(name).filter(|mechanism| mechanism.needs_secret());
         mechanism.map(|mechanism| mechanism.name().to_owned()).ok_or_else(|| {
-            ApiError::bad(format!("{name} is no mechanism that has to be allowed"))
-                .hint("allow CRAM-MD5, DIGEST-MD5 or NTLM; PLAIN, LOGIN and SCRAM always are")
+            ApiError::bad(format!("{name} is not a mechanism that must be allowed"))
+                .hint("use CRAM-MD5, DIGEST-MD5 or NTLM; PLAIN, LOGIN and SCRAM are always allowed")
         })
     };
     names.iter().map(known).collect()
@@ -167,13 +166,14 @@ pub(crate) async fn change(
     Body(patch): Body<AccountPatch>,
 ) -> Result<Json<Changed>, ApiError> {
     let login: Mailbox = parsed("an address", &login)?;
-    let (changes, said) = changes(&login, &patch)?;
+    let (changes, texts) = changes(&login, &patch)?;
     if changes.is_empty() {
-        return Err(ApiError::bad("nothing was named to change").hint("name what is to be changed: enabled or may_send_as, say"));
+        return Err(ApiError::bad("the request changes nothing")
+            .hint("set at least one of enabled, may_send_as, suspended, legacy_mechanisms, limits and imap_host"));
     }
     let edit = editor.begin().await;
     let account = existing(&edit.directory(), &login)?;
-    let mut changed = edit.commit(format!("account {login} {}", said.join(" and ")), changes).await?;
+    let mut changed = edit.commit(format!("account {login} {}", texts.join(" and ")), changes).await?;
     if patch.legacy_mechanisms.as_ref().is_some_and(|names| !names.is_empty()) {
         changed.warnings.extend(passwords::unsealed(&account));
     }
@@ -181,33 +181,33 @@ pub(crate) async fn change(
 }
 
 fn changes(login: &Mailbox, patch: &AccountPatch) -> Result<(Vec<DirectoryChange>, Vec<String>), ApiError> {
-    let (mut changes, mut said) = (Vec::new(), Vec::new());
+    let (mut changes, mut descriptions) = (Vec::new(), Vec::new());
     let mut add = |change, words: String| {
         changes.push(DirectoryChange::Account(change));
-        said.push(words);
+        descriptions.push(words);
     };
     if let Some(texts) = &patch.may_send_as {
         let also = if texts.is_empty() { "no other address".into() } else { texts.join(", ") };
-        add(AccountChange::SetSenders(login.clone(), rules(texts)?), format!("sends as itself and {also}"));
+        add(AccountChange::SetSenders(login.clone(), rules(texts)?), format!("may send from its login and {also}"));
     }
     if let Some(enabled) = patch.enabled {
         add(AccountChange::Enable(login.clone(), enabled), if enabled { "is enabled".into() } else { "is disabled".into() });
     }
     if let Some(why) = &patch.suspended {
         let why = Some(why.trim()).filter(|why| !why.is_empty());
-        let words = why.map_or("goes on".into(), |why| format!("is suspended: {why}"));
+        let words = why.map_or("is resumed".into(), |why| format!("is suspended: {why}"));
         add(AccountChange::Suspend(login.clone(), why.map(ToOwned::to_owned)), words);
     }
     if let Some(names) = &patch.legacy_mechanisms {
         let names = legacy(names)?;
-        let words = if names.is_empty() { "allows no old mechanism".into() } else { format!("allows {}", names.join(", ")) };
+        let words = if names.is_empty() { "allows no legacy mechanism".into() } else { format!("allows {}", names.join(", ")) };
         add(AccountChange::SetLegacyMechanisms(login.clone(), names), words);
     }
     if let Some(limits) = patch.limits {
         let caps = Caps { recipients_per_hour: limits.recipients_per_hour, new_recipients_per_day: limits.new_recipients_per_day };
         let number = |n: Option<u32>| n.map_or("the configured number of".into(), |n| n.to_string());
         let words = format!(
-            "sends to {} recipients an hour and {} new ones a day",
+            "may send to {} recipients in an hour and {} new ones in a day",
             number(caps.recipients_per_hour),
             number(caps.new_recipients_per_day)
         );
@@ -216,10 +216,10 @@ fn changes(login: &Mailbox, patch: &AccountPatch) -> Result<(Vec<DirectoryChange
     if let Some(host) = &patch.imap_host {
         let host = Some(host.trim()).filter(|host| !host.is_empty());
         let host = host.map(|host| parsed::<mail::Domain>("a host name", host)).transpose()?.map(|host| host.to_string());
-        let words = host.as_ref().map_or("reads mail where its alias leads".into(), |host| format!("reads mail at {host}"));
+        let words = host.as_ref().map_or("reads mail at the host of its alias".into(), |host| format!("reads mail at {host}"));
         add(AccountChange::SetImapHost(login.clone(), host), words);
     }
-    Ok((changes, said))
+    Ok((changes, descriptions))
 }
 
 pub(crate) async fn remove(State(editor): State<DirectoryEditor>, Path(login): Path<String>) -> Result<Json<Changed>, ApiError> {
@@ -227,5 +227,5 @@ pub(crate) async fn remove(State(editor): State<DirectoryEditor>, Path(login): P
     let edit = editor.begin().await;
     existing(&edit.directory(), &login)?;
     let change = DirectoryChange::Account(AccountChange::Remove(login.clone()));
-    Ok(Json(edit.commit(format!("account {login} is removed"), vec![change]).await?))
+    Ok(Json(edit.commit(format!("removed account {login}"), vec![change]).await?))
 }

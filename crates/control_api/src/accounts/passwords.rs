@@ -1,6 +1,6 @@
-//! `/v1/accounts/{login}/passwords`: one for each client.
+//! `/v1/accounts/{login}/passwords`: one password for each client.
 //!
-//! Invariant: a password leaves this file once, in the answer to the request that made it; it is never logged and never listed.
+//! Invariant: a password leaves the server only in the response to the request that generated it; it is never logged or listed.
 
 use std::sync::Arc;
 
@@ -20,13 +20,13 @@ use crate::changes::DirectoryEditor;
 use crate::error::ApiError;
 use crate::extract::{Body, parsed};
 
-/// The shortest password that is taken, in characters.
+/// Minimum length of a password, in characters.
 const PASSWORD_MIN: usize = 8;
 
-/// The longest name of a client, in characters.
+/// Maximum length of a client's name, in characters.
 const NAME_MAX: usize = 60;
 
-/// Makes what is stored of passwords.
+/// Hashes and seals passwords for the store.
 #[derive(Clone)]
 pub(crate) struct PasswordMaker {
     pub key: Arc<PasswordKey>,
@@ -60,13 +60,12 @@ impl PasswordMaker {
     }
 }
 
-/// The name of a client.
+/// Checks the name of a client.
 pub(super) fn checked_name(name: &str) -> Result<String, ApiError> {
     let name = name.trim();
     if name.is_empty() || name.chars().count() > NAME_MAX || name.chars().any(char::is_control) {
-        return Err(
-            ApiError::bad("the name of a client has 1 to 60 characters").hint("name the client that will use the password: gmail, phone")
-        );
+        return Err(ApiError::bad("the name of a client must have 1 to 60 characters")
+            .hint("name the client that will use the password, for example gmail or phone"));
     }
     Ok(name.to_owned())
 }
@@ -74,16 +73,16 @@ pub(super) fn checked_name(name: &str) -> Result<String, ApiError> {
 fn checked(password: String) -> Result<String, ApiError> {
     let length = password.chars().count();
     if length < PASSWORD_MIN {
-        return Err(ApiError::bad(format!("the password has {length} characters and needs {PASSWORD_MIN}"))
-            .hint("leave it out, and a strong one is made and shown once"));
+        return Err(ApiError::bad(format!("the password has {length} characters; the minimum is {PASSWORD_MIN}"))
+            .hint("without one, the server generates a strong password and shows it once"));
     }
     match password.chars().any(char::is_control) {
-        true => Err(ApiError::bad("the password holds a control character, which no mail program can send")),
+        true => Err(ApiError::bad("the password contains a control character, which mail clients cannot send")),
         false => Ok(password),
     }
 }
 
-/// Which password a new one takes the place of, or the name of one more.
+/// Returns the name of the password to replace, or of a further one.
 fn named(account: &Account, name: Option<String>) -> Result<String, ApiError> {
     match (name, account.passwords.as_slice()) {
         (Some(name), _) => checked_name(&name),
@@ -92,7 +91,7 @@ fn named(account: &Account, name: Option<String>) -> Result<String, ApiError> {
         (None, several) => {
             let names: Vec<&str> = several.iter().map(|password| password.name.as_str()).collect();
             Err(ApiError::conflict(format!("{} has several passwords: {}", account.login, names.join(", ")))
-                .hint(format!("say which one is to be replaced: waypost account passwd {} --name NAME", account.login)))
+                .hint(format!("name the one to replace: waypost account passwd {} --name NAME", account.login)))
         }
     }
 }
@@ -109,12 +108,12 @@ pub(crate) async fn set(
     let name = named(&account, new.name)?;
     let is_new = !account.passwords.iter().any(|password| password.name == name);
     if is_new && account.passwords.len() >= PASSWORDS_MAX {
-        return Err(ApiError::conflict(format!("{login} has {PASSWORDS_MAX} passwords already"))
+        return Err(ApiError::conflict(format!("{login} has the maximum of {PASSWORDS_MAX} passwords"))
             .hint(format!("remove one: waypost account passwd {login} --name NAME --remove")));
     }
     let (kept, password) = maker.make(&account, &name, new.password).await?;
     let change = DirectoryChange::Account(AccountChange::PutPassword(login.clone(), kept));
-    let changed = edit.commit(format!("account {login} has a new password for {name}"), vec![change]).await?;
+    let changed = edit.commit(format!("set the password {name} of account {login}"), vec![change]).await?;
     Ok(Json(Login { login: login.to_string(), name, password, warnings: changed.warnings }))
 }
 
@@ -126,9 +125,9 @@ pub(crate) async fn remove(
     let edit = editor.begin().await;
     let account = existing(&edit.directory(), &login)?;
     let change = DirectoryChange::Account(AccountChange::RemovePassword(login.clone(), name.clone()));
-    let mut changed = edit.commit(format!("account {login} has no password for {name} any more"), vec![change]).await?;
+    let mut changed = edit.commit(format!("removed the password {name} of account {login}"), vec![change]).await?;
     if account.passwords.len() == 1 && account.certificates.is_empty() {
-        changed.warnings.push(format!("nobody can log in to {login} now; for a new password: waypost account passwd {login}"));
+        changed.warnings.push(format!("account {login} has no password left; to set one: waypost account passwd {login}"));
     }
     Ok(Json(changed))
 }
@@ -153,16 +152,16 @@ pub(crate) async fn verify(
     Ok(Json(Verified { right: name.is_some(), name, but }))
 }
 
-/// What is to be done before an old mechanism works with the passwords that are there.
+/// Returns what is necessary before a legacy mechanism works with the existing passwords.
 pub(super) fn unsealed(account: &Account) -> Vec<String> {
     let without: Vec<&str> = account.passwords.iter().filter(|kept| kept.sealed.is_none()).map(|kept| kept.name.as_str()).collect();
     let mut warnings = vec![
-        "these mechanisms are now offered to every client: one of another account that prefers them will fail, until it is told to use PLAIN"
+        "these mechanisms are now offered to all clients; a client of another account that prefers them cannot log in until it is set to PLAIN"
             .to_owned(),
     ];
     if !without.is_empty() {
         warnings.push(format!(
-            "they work once the password was used by PLAIN or LOGIN, or is set anew (waypost account passwd {} --name NAME): {}",
+            "these passwords work with them after a login by PLAIN or LOGIN, or after they are set again (waypost account passwd {} --name NAME): {}",
             account.login,
             without.join(", ")
         ));

@@ -10,7 +10,7 @@ pub struct CertificateView {
     /// What it is called, where an authority issued it by order.
     pub name: Option<String>,
     /// Where it comes from.
-    pub origin: net::Origin,
+    pub origin: net::CertificateOrigin,
     /// Its file.
     pub file: String,
     /// The names that it is for.

@@ -1,9 +1,9 @@
-//! Accounts, their passwords and what they may, through the API.
+//! Accounts, their passwords and permissions, through the API.
 
 use super::*;
 
 #[tokio::test]
-async fn accounts_get_a_password_once() {
+async fn a_generated_password_is_shown_once() {
     let api = api().await;
     api.domain("x.test").await;
     let made = api.ok("POST", "/v1/accounts", json!({ "login": "me@x.test", "may_send_as": ["@x.test"] })).await;
@@ -31,7 +31,7 @@ async fn accounts_get_a_password_once() {
 }
 
 #[tokio::test]
-async fn each_client_has_a_password() {
+async fn each_client_has_its_own_password() {
     let api = api().await;
     api.domain("x.test").await;
     api.alias("me@x.test", &["foo@gmail.test"]).await;
@@ -50,7 +50,7 @@ async fn each_client_has_a_password() {
     api.ok("DELETE", "/v1/accounts/me@x.test/passwords/phone", Value::Null).await;
     api.ok("DELETE", "/v1/accounts/me@x.test/certificates/printer", Value::Null).await;
     let last = api.ok("DELETE", "/v1/accounts/me@x.test/passwords/gmail", Value::Null).await;
-    assert!(last["warnings"][0].as_str().unwrap().contains("nobody can log in"), "{last}");
+    assert!(last["warnings"][0].as_str().unwrap().contains("has no password left"), "{last}");
     assert_eq!(api.refused("DELETE", "/v1/accounts/me@x.test/passwords/gmail", Value::Null).await.0, 404);
     for n in 0..mta::passwords::PASSWORDS_MAX {
         api.ok("POST", "/v1/accounts/me@x.test/passwords", json!({ "name": n.to_string(), "password": "tanstaaf" })).await;
@@ -59,7 +59,7 @@ async fn each_client_has_a_password() {
 }
 
 #[tokio::test]
-async fn what_an_account_may_is_changed() {
+async fn permissions_of_an_account_change() {
     let api = api().await;
     api.domain("x.test").await;
     api.ok("POST", "/v1/accounts", json!({ "login": "me@x.test" })).await;
@@ -79,7 +79,7 @@ async fn what_an_account_may_is_changed() {
 }
 
 #[tokio::test]
-async fn accounts_are_imported() {
+async fn import_adds_accounts_and_reports_the_others() {
     let api = api().await;
     api.domain("x.test").await;
     api.ok("POST", "/v1/accounts", json!({ "login": "there@x.test" })).await;

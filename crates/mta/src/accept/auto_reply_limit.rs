@@ -1,27 +1,26 @@
-//! Programs that answer mail: what they send to an alias is bounded, so that two of them never go on for ever.
+//! Rate-limits automatic replies to an alias, so that two responders cannot loop.
 //!
-//! RFC 3834 s.2 (no answers to automatic mail), RFC 5321 s.6.3. Invariant: mailing lists, reports and mail that answers nothing are not counted.
+//! RFC 3834 s.2 (no answers to automatic mail), RFC 5321 s.6.3. Invariant: mailing lists, DSNs and mail that is not a reply are not counted.
 
 use mail::{ForwardPath, Mailbox, Reply};
 use net::Clock;
 use policy::{AcceptedRecipient, Writer, writer};
 
-use crate::accept::bounce_limit::Returns;
+use crate::accept::bounce_limit::HourlyLimit;
 use crate::accept::decide::{Accepted, from_addresses};
-use crate::accept::message_auth::Proof;
 
-/// Messages that the only mailbox behind an alias gets through to that alias, and so to itself, within an hour: whoever tries an alias out stays below.
+/// Maximum messages per hour from the only mailbox behind an alias to that alias, and so to itself; a person who tests an alias stays below.
 const TO_ITSELF_MAX: u32 = 10;
 
-/// Answers of a program that one sender gets through to one alias within an hour.
+/// Maximum automatic replies per hour from one sender to one alias.
 const OF_RESPONDER_MAX: u32 = 10;
 
-/// Answers without any mark that one sender gets through to one alias within an hour, and whatever one of several mailboxes behind it writes to it.
+/// Maximum unmarked replies per hour from one sender to one alias, and maximum messages from one of several mailboxes behind it.
 const OF_ANSWERER_MAX: u32 = 60;
 
-/// Whether the message may go on to its aliases.
-pub(crate) fn check(counts: &Returns, clock: &Clock, accepted: &Accepted<'_>) -> Result<(), Reply> {
-    if matches!(accepted.proof, Proof::Login(_)) {
+/// Checks that the message may go to its aliases.
+pub(crate) fn check(counts: &HourlyLimit, clock: &Clock, accepted: &Accepted<'_>) -> Result<(), Reply> {
+    if accepted.proof.is_submitted() {
         return Ok(());
     }
     let received = &accepted.received;
@@ -38,7 +37,7 @@ pub(crate) fn check(counts: &Returns, clock: &Clock, accepted: &Accepted<'_>) ->
         match by {
             Writer::Server | Writer::List => {}
             Writer::Responder if is_from_target => return Err(loops()),
-            // Nobody misses it: its author has it.
+            // No mail is lost: its author has it.
             _ if is_to_itself && !within("itself", TO_ITSELF_MAX) => return Err(loops()),
             Writer::Responder if !within("responder", OF_RESPONDER_MAX) => return Err(later()),
             Writer::Answerer if !within("answerer", OF_ANSWERER_MAX) => return Err(later()),
@@ -50,9 +49,9 @@ pub(crate) fn check(counts: &Returns, clock: &Clock, accepted: &Accepted<'_>) ->
 }
 
 fn later() -> Reply {
-    Reply::new(450, (4, 7, 1), "too many answers from you to this address within an hour; try again later")
+    Reply::new(450, (4, 7, 1), "too many automatic replies to this address within an hour; try again later")
 }
 
 fn loops() -> Reply {
-    Reply::new(554, (5, 4, 6), "mail loop: an automatic answer to an address that has answered you (RFC 3834)")
+    Reply::new(554, (5, 4, 6), "mail loop: an automatic reply to an address that has replied to you (RFC 3834)")
 }

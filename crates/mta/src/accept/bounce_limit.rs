@@ -18,15 +18,15 @@ const COUNTED_MAX: usize = 100_000;
 
 /// The counts, by address.
 #[derive(Debug)]
-pub(crate) struct Returns(Mutex<TokenBuckets<String>>);
+pub(crate) struct HourlyLimit(Mutex<TokenBuckets<String>>);
 
-impl Default for Returns {
+impl Default for HourlyLimit {
     fn default() -> Self {
         Self(Mutex::new(TokenBuckets::new(COUNTED_MAX, WINDOW_MS)))
     }
 }
 
-impl Returns {
+impl HourlyLimit {
     /// Counts a bounce; false if it exceeds the limit.
     pub fn may_take(&self, address: &ForwardPath, forward: &Forward, clock: &Clock) -> bool {
         self.count(address.to_string().to_lowercase(), forward.reports_per_sender, clock)

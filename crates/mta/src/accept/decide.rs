@@ -1,7 +1,7 @@
-//! Stage: is the message taken?
+//! Stage: decides whether a message is accepted, held, or refused.
 //!
-//! RFC 6409 s.6 and s.8 for submitted mail, RFC 9989 for mail from other servers. Invariant: a refusal is said here, in the session, where its
-//! sender hears it.
+//! RFC 6409 s.6 and s.8 for submitted mail, RFC 9989 for mail from other servers. Invariant: a refusal is made here, in the session, so that
+//! the sender gets the reply.
 
 use directory::Directory;
 use mail::{AddressList, AddressListError, Domain, Fields, Mailbox, Reply, ReversePath};
@@ -14,20 +14,20 @@ use crate::accept::received::Received;
 use crate::settings::Forward;
 use crate::support::large_contents::Whole;
 
-/// A message that is taken. What is missing from its header section is known.
+/// An accepted message.
 #[derive(Debug)]
 pub(crate) struct Accepted<'a> {
     /// The message.
     pub received: Received,
-    /// Who vouches for it.
+    /// The proof of its sender.
     pub proof: Proof,
     /// Its content in memory.
     pub whole: Whole<'a>,
-    /// What is done with it.
+    /// How it is treated.
     pub treatment: Treatment,
-    /// Whether its sender may be told of a failure.
+    /// Whether its sender may get a DSN.
     pub may_report: bool,
-    /// Whether the content has become one of ours.
+    /// Whether we wrote its content.
     pub is_ours: bool,
     /// Submitted without a Message-ID.
     pub lacks_message_id: bool,
@@ -35,7 +35,7 @@ pub(crate) struct Accepted<'a> {
     pub lacks_date: bool,
 }
 
-/// What is thought of a message, whatever the spam filter says: it follows from its form, its sender and the settings.
+/// Judges a message by its form, its sender and the settings, whatever the spam filter says.
 pub(crate) fn judge(authenticated: &Authenticated, directory: &Directory, forward: &Forward) -> Result<Treatment, Reply> {
     let Authenticated { received, proof, header } = authenticated;
     let content: &[u8] = header;
@@ -46,18 +46,19 @@ pub(crate) fn judge(authenticated: &Authenticated, directory: &Directory, forwar
     let settings_of = aliases.clone();
     policy::disposition(content, aliases).and_then(|()| match proof {
         Proof::Login(login) => submitted(directory, login, content).map(|()| Treatment::AsIs),
+        Proof::Local(_) => Ok(Treatment::AsIs),
         Proof::Evidence(evidence) => {
             let is_report = is_report(received);
             policy::well_formed(content, is_report)?;
             if is_report && has_no_author(content) {
-                // News of lost mail. Its target would refuse it as it came, so it goes on in a form of ours.
+                // A DSN. Its target would refuse it in this form, so it is wrapped.
                 return Ok(Treatment::Wrapped);
             }
             let from: Vec<Domain> = from_addresses(content)?.into_iter().map(|mailbox| mailbox.domain).collect();
             if from.is_empty() {
-                return Err(Reply::new(550, (5, 6, 0), "the From field names no address"));
+                return Err(Reply::new(550, (5, 6, 0), "the From field has no address"));
             }
-            // A message has one fate; where its aliases differ, the strictest counts.
+            // A message is treated as a whole: the strictest of its aliases counts.
             let strict = settings_of.filter_map(|alias| directory.strict_domain(alias)).max().unwrap_or(forward.strict_domain);
             let unauthenticated = forward.unauthenticated;
             policy::authentic(evidence, &from, &received.reverse_path, directory, unauthenticated, strict)
@@ -65,16 +66,16 @@ pub(crate) fn judge(authenticated: &Authenticated, directory: &Directory, forwar
     })
 }
 
-/// Decides.
+/// Combines the judgement with the filter's verdict.
 pub(crate) fn decide(filtered: &Filtered, judged: Result<Treatment, Reply>) -> Result<Treatment, Reply> {
     judged.and_then(|treatment| with_verdict(treatment, filtered.answer.verdict.clone(), &filtered.authenticated.proof))
 }
 
-/// The message that is taken, with its content.
+/// The accepted message, with its content.
 pub(crate) fn accept(authenticated: Authenticated, treatment: Treatment, whole: Whole<'_>) -> Accepted<'_> {
     let Authenticated { received, proof, header } = authenticated;
     let (may_report, is_submitted) = match &proof {
-        Proof::Login(_) => (true, true),
+        Proof::Login(_) | Proof::Local(_) => (true, true),
         Proof::Evidence(evidence) => (policy::may_report(evidence, &received.reverse_path), false),
     };
     let lacks = |name| is_submitted && Fields::find_first(&header, name).is_none();
@@ -82,35 +83,35 @@ pub(crate) fn accept(authenticated: Authenticated, treatment: Treatment, whole: 
     Accepted { received, proof, whole, treatment, may_report, is_ours: false, lacks_message_id, lacks_date }
 }
 
-/// The filter's verdict counts where the message would be taken otherwise: a refusal of ours tells its sender more.
+/// The filter's verdict counts only for a message that would be accepted: our own refusal explains more.
 fn with_verdict(treatment: Treatment, verdict: Verdict, proof: &Proof) -> Result<Treatment, Reply> {
     match (verdict, treatment, proof) {
         (Verdict::Pass, treatment, _) => Ok(treatment),
         (Verdict::Reject(reply) | Verdict::Defer(reply), ..) => Err(reply),
-        // Who writes is there to hear it, and waits for nobody.
-        (Verdict::Hold(_), _, Proof::Login(_)) => Err(Reply::new(550, (5, 7, 1), "the message looks like spam")),
+        // The author is online and can correct it at once.
+        (Verdict::Hold(_), _, Proof::Login(_) | Proof::Local(_)) => Err(Reply::new(550, (5, 7, 1), "the message looks like spam")),
         (Verdict::Hold(reason), Treatment::Held(before), _) => Ok(Treatment::Held(format!("{before}; {reason}"))),
         (Verdict::Hold(reason), ..) => Ok(Treatment::Held(reason)),
     }
 }
 
-/// Whether a message is a report to those whose mail is passed on: under the null reverse-path, to return addresses and aliases.
+/// Whether a message is a DSN that is passed on: null reverse-path, to return addresses and aliases.
 fn is_report(received: &Received) -> bool {
     let passed_on = |accepted: &AcceptedRecipient| matches!(accepted, AcceptedRecipient::Alias { .. } | AcceptedRecipient::Sender { .. });
     received.reverse_path == ReversePath::Null && received.recipients.iter().all(|(_, accepted)| passed_on(accepted))
 }
 
-/// Whether From names no address that can be read: `MAILER-DAEMON <>` as dma writes it, `MAILER-DAEMON`, `<>`, a group without members, or no field.
+/// Whether From has no valid address: `MAILER-DAEMON <>` as dma writes it, `MAILER-DAEMON`, `<>`, a group without members, or no field.
 pub(crate) fn has_no_author(front: &[u8]) -> bool {
     AddressList::of_field(front, "From").map_or(true, |list| list.mailboxes.is_empty())
 }
 
-/// Whether a logged-in account may send this: its From field names addresses of the account.
+/// Checks that the From field has only addresses of the account.
 pub(crate) fn submitted(directory: &Directory, login: &str, front: &[u8]) -> Result<(), Reply> {
     let account = directory
         .account(login)
-        .filter(|a| a.enabled)
-        .ok_or_else(|| Reply::new(550, (5, 7, 1), "the account was switched off or removed meanwhile"))?;
+        .filter(|account| account.is_active())
+        .ok_or_else(|| Reply::new(550, (5, 7, 1), "the account has been disabled or removed"))?;
     if Fields::new(front).filter(|f| f.is("From")).count() > 1 {
         return Err(Reply::new(550, (5, 6, 0), "the message has more than one From field"));
     }
@@ -121,11 +122,11 @@ pub(crate) fn submitted(directory: &Directory, login: &str, front: &[u8]) -> Res
     policy::from_header(directory, account, &from.mailboxes)
 }
 
-/// The addresses of the From field. An address that is not one is a refusal: nobody can own it.
+/// The addresses of the From field. An invalid address is refused, since no account can own it.
 pub(crate) fn from_addresses(front: &[u8]) -> Result<Vec<Mailbox>, Reply> {
     let from = from_list(front)?;
     match (from.mailboxes.len(), from.bare.as_slice()) {
-        // `Doe, John <john@x.test>`: a name whose comma is not quoted. With one address there is no doubt who writes, and Postfix takes it.
+        // `Doe, John <john@x.test>`: a name whose comma is not quoted. With one address the author is clear, and Postfix accepts it.
         (0 | 1, _) | (_, []) => Ok(from.mailboxes),
         (_, [name, ..]) => Err(unquoted_comma(name)),
     }
@@ -134,14 +135,14 @@ pub(crate) fn from_addresses(front: &[u8]) -> Result<Vec<Mailbox>, Reply> {
 fn from_list(front: &[u8]) -> Result<AddressList, Reply> {
     AddressList::of_field(front, "From").map_err(|error| {
         let text = match error {
-            AddressListError::Address(error) => format!("an address in the From field is not valid: {error}"),
-            error => format!("the From field cannot be read: {error}"),
+            AddressListError::Address(error) => format!("invalid address in the From field: {error}"),
+            error => format!("malformed From field: {error}"),
         };
         Reply::new(550, (5, 6, 0), text)
     })
 }
 
-/// A name beside addresses is half of one with a comma.
+/// A bare name beside addresses is half of a name with a comma.
 fn unquoted_comma(name: &str) -> Reply {
     let shown: String = name.chars().map(|c| if c.is_control() { ' ' } else { c }).take(60).collect();
     let text = format!("the From field has a comma after \"{shown}\": a name that holds a comma must be in quotation marks");

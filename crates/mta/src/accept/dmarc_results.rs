@@ -1,7 +1,7 @@
-//! What came under the name of a domain that wants to know it (rua= of its DMARC record), in the words of the reports on it.
+//! Counts mail by its From domain, for domains that ask for DMARC reports (rua= of their record).
 //!
-//! RFC 9990 (contents of the elements). Invariant: no local part of an address gets here, only names of domains; what is kept of a message is bounded; mail of a login is not
-//! counted, nor is a report, so that two servers do not tell each other about their reports for ever.
+//! RFC 9990 (contents of the elements). Invariant: it keeps domain names and no local parts; what it keeps of a message is bounded; mail from
+//! accounts is not counted, nor are DMARC reports, so that two servers do not report about their reports forever.
 
 use mail::evidence::{DkimCheck, DkimResult, DmarcPolicy, DmarcRecord, DmarcResult, Evidence, SpfResult};
 use mail::{Domain, Fields, Reply};
@@ -11,23 +11,23 @@ use reports::rua_mailboxes;
 use store::{DailyCount, DailyKind};
 
 use crate::accept::message_auth::{Authenticated, Proof};
-use crate::queue::dispatch::World;
-use crate::reporting::tally::period;
+use crate::context::Shared;
+use crate::reporting::tally::{Results, period};
 use crate::settings::Settings;
 
-/// The longest row as JSON, in octets: signatures at its end are left out of a longer one.
+/// Maximum length of a row as JSON, in octets; a longer one loses its last signatures.
 const ROW_MAX_BYTES: usize = 2000;
 
-/// What a domain's owner is told about one message.
+/// What the DMARC report to a domain says about one message.
 #[derive(Debug)]
-pub(crate) struct Seen {
+pub(crate) struct Observation {
     domain: String,
     policy: PublishedPolicy,
     row: Row,
 }
 
-/// What is to be told about a message; nothing where nobody asks.
-pub(crate) fn seen(settings: &Settings, authenticated: &Authenticated, judged: &Result<Treatment, Reply>) -> Option<Box<Seen>> {
+/// Returns what is to be reported about a message; `None` if the domain asks for no reports.
+pub(crate) fn observe(settings: &Settings, authenticated: &Authenticated, judged: &Result<Treatment, Reply>) -> Option<Box<Observation>> {
     let Authenticated { received, proof: Proof::Evidence(evidence), header } = authenticated else { return None };
     let dmarc = &evidence.dmarc;
     let record = dmarc.record.as_ref().filter(|_| settings.reporting.dmarc)?;
@@ -57,29 +57,29 @@ pub(crate) fn seen(settings: &Settings, authenticated: &Authenticated, judged: &
             .into_iter()
             .collect(),
     };
-    Some(Box::new(Seen { policy: published(record, &domain), domain, row }))
+    Some(Box::new(Observation { policy: published(record, &domain), domain, row }))
 }
 
 /// Counts the message.
-pub(crate) fn tell(world: &World, seen: Seen) {
-    let Seen { domain, policy, mut row } = seen;
+pub(crate) fn count(shared: &Shared, results: &Results, seen: Observation) {
+    let Observation { domain, policy, mut row } = seen;
     let json = |row: &Row| serde_json::to_string(row).unwrap_or_default();
     let mut detail = json(&row);
     while detail.len() > ROW_MAX_BYTES && row.dkim.pop().is_some() {
         detail = json(&row);
     }
-    let (every_s, now_s) = (world.settings.load().reporting.every_s, world.clock.now_s());
-    world.results.push(DailyCount {
+    let (every_s, now_s) = (shared.settings.load().reporting.every_s, shared.clock.now_s());
+    results.push(DailyCount {
         period: period(DailyKind::Dmarc, now_s, every_s, domain),
         policy: serde_json::to_string(&policy).unwrap_or_default(),
         detail,
-        // The policy of a report is the one that was found last.
+        // A report has the policy that was found last.
         reason: now_s.to_string(),
         times: 1,
     });
 }
 
-/// Whether the message says that it is a report of DMARC. That counts only where DMARC passes: a forger could say so too.
+/// Whether the message claims to be a DMARC report. That counts only if DMARC passes: a forger could claim it too.
 fn is_report(message: &[u8]) -> bool {
     Fields::find_first(message, "Subject").is_some_and(|field| {
         let subject = field.unfolded().to_ascii_lowercase();
@@ -87,8 +87,8 @@ fn is_report(message: &[u8]) -> bool {
     })
 }
 
-/// What was done on account of DMARC, and why where that is not what the record asks. Of mail that passes nothing is told but that: what else is done
-/// with it is nothing to disclose (RFC 9990, disclosure of filtering information).
+/// What was done because of DMARC, and why if the record asks for something else. For mail that passes, only that is reported: what else
+/// is done with it is not disclosed (RFC 9990, disclosure of filtering information).
 fn done(evidence: &Evidence, record: &DmarcRecord, judged: &Result<Treatment, Reply>) -> (Disposition, Vec<Reason>) {
     let dmarc = &evidence.dmarc;
     if dmarc.result == DmarcResult::Pass {
@@ -110,7 +110,7 @@ fn done(evidence: &Evidence, record: &DmarcRecord, judged: &Result<Treatment, Re
     (done, reasons)
 }
 
-/// The signatures, in the order in which they matter (RFC 9990, DKIM signatures in aggregate reports); one that names no domain is none.
+/// The signatures, in the order in which they matter (RFC 9990, DKIM signatures in aggregate reports); those without a valid domain are left out.
 fn signatures(checks: &[DkimCheck], author: &str) -> Vec<DkimSeen> {
     let mut seen: Vec<DkimSeen> = checks
         .iter()
@@ -137,7 +137,7 @@ fn published(record: &DmarcRecord, domain: &str) -> PublishedPolicy {
     }
 }
 
-/// A name that a stranger wrote, where it is that of a domain: then there is no local part in it, nor anything else.
+/// An untrusted name, if it is a valid domain: then it has no local part.
 fn name(text: &str) -> Option<String> {
     Domain::parse(text).ok().map(|domain| domain.to_string())
 }

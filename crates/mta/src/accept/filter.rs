@@ -1,7 +1,7 @@
-//! Stage: what the spam filter says.
+//! Stage: asks the spam filter.
 //!
-//! Invariant: a filter that is down is the operator's trouble and not a verdict: the setting says what becomes of the mail, and the log says so once a
-//! minute at most.
+//! Invariant: a filter that is down is a problem for the operator and not a verdict: `when_down` decides, and the log has at most one line a minute
+//! about it.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
@@ -16,19 +16,19 @@ use crate::accept::message_auth::{Authenticated, Proof};
 use crate::settings::{Filtering, Settings, WhenDown};
 use crate::support::large_contents::is_in_memory;
 
-/// Between two lines about a filter that is down at least this time passes, in milliseconds.
+/// Minimum interval between log lines about a filter that is down, in milliseconds.
 const SAY_EVERY_MS: i64 = 60_000;
 
 /// A message with the filter's verdict.
 #[derive(Debug)]
 pub(crate) struct Filtered {
-    /// The message and who vouches for it.
+    /// The message with its proof.
     pub authenticated: Authenticated,
-    /// What the filter says.
+    /// The filter's verdict and score.
     pub answer: Answer,
 }
 
-/// When it was last said that the filter is down, and how often it was since.
+/// When the log last said that the filter is down, and messages without a verdict since.
 #[derive(Debug)]
 pub(crate) struct Downtime {
     said_ms: AtomicI64,
@@ -42,7 +42,7 @@ impl Default for Downtime {
 }
 
 impl Downtime {
-    /// Counts one more message without a verdict; how many there were, where it is time to say so.
+    /// Counts a message without a verdict; returns their number when a log line is due.
     fn count(&self, now_ms: i64) -> Option<u64> {
         let messages = self.unsaid.fetch_add(1, Ordering::Relaxed) + 1;
         let said_ms = self.said_ms.load(Ordering::Relaxed);
@@ -55,36 +55,41 @@ impl Downtime {
     }
 }
 
-/// Asks the filter at the start whether it is there. That mail passes while a filter is down is meant for one that works: one that has never answered,
-/// since its address or kind is wrong, would let everything through.
+/// Checks at the start that the filter answers. Accepting mail while it is down is meant for a filter that works: one with a wrong address or
+/// kind would let everything through.
 pub(crate) async fn probe(filtering: &Filtering) {
     let Err(error) = filtering.filter.probe().await else { return };
     match filtering.when_down {
         WhenDown::Pass => tracing::error!(
             %error,
-            "the spam filter has never answered, and all mail passes without a verdict: see [filter] address and kind, or write when_down = \"defer\""
+            "the spam filter has never answered, and all mail is accepted without a verdict: see [filter] address and kind, or write when_down = \"defer\""
         ),
         WhenDown::Defer => {
-            tracing::error!(%error, "the spam filter does not answer, and mail is put off until it does: see [filter] address and kind")
+            tracing::error!(%error, "the spam filter does not answer, and mail is deferred until it does: see [filter] address and kind")
         }
     }
 }
 
-/// Asks the filter, where there is one for such mail.
+/// Asks the filter, if one is configured for such mail.
 pub(crate) async fn filter(authenticated: Authenticated, settings: &Settings, downtime: &Downtime, clock: &Clock) -> Filtered {
-    let is_submitted = matches!(authenticated.proof, Proof::Login(_));
+    let is_submitted = authenticated.proof.is_submitted();
     let answer = match settings.filtering.as_ref().filter(|filtering| filtering.submission || !is_submitted) {
         Some(filtering) => ask(filtering, &authenticated, settings, downtime, clock).await,
-        None => Answer { verdict: Verdict::Pass, score: None },
+        None => return unfiltered(authenticated),
     };
     Filtered { authenticated, answer }
+}
+
+/// A message that bypasses the filter.
+pub(crate) fn unfiltered(authenticated: Authenticated) -> Filtered {
+    Filtered { authenticated, answer: Answer { verdict: Verdict::Pass, score: None } }
 }
 
 async fn ask(filtering: &Filtering, authenticated: &Authenticated, settings: &Settings, downtime: &Downtime, clock: &Clock) -> Answer {
     let Authenticated { received, proof, header } = authenticated;
     let client_name = match proof {
         Proof::Evidence(evidence) => evidence.client_name.as_deref(),
-        Proof::Login(_) => None,
+        Proof::Login(_) | Proof::Local(_) => None,
     };
     let facts = Facts {
         hostname: &settings.hostname,
@@ -101,8 +106,8 @@ async fn ask(filtering: &Filtering, authenticated: &Authenticated, settings: &Se
         Err(error) => {
             if let Some(messages) = downtime.count(clock.now_ms()) {
                 let what = match filtering.when_down {
-                    WhenDown::Pass => "mail passes without a spam verdict",
-                    WhenDown::Defer => "mail is put off for lack of a spam verdict",
+                    WhenDown::Pass => "accepting mail without a spam verdict",
+                    WhenDown::Defer => "deferring mail for lack of a spam verdict",
                 };
                 tracing::warn!(id = %received.id, %error, messages, "{what}");
             }
@@ -111,7 +116,7 @@ async fn ask(filtering: &Filtering, authenticated: &Authenticated, settings: &Se
     }
 }
 
-/// The content as the filter reads it: a large one from its file, however slowly, and without room in memory.
+/// The content for the filter: large content is streamed from its file and uses no memory.
 fn message(content: &Content, header: &Bytes) -> Message {
     if is_in_memory(content) {
         return Message::whole(content.front().clone());
@@ -132,7 +137,7 @@ fn message(content: &Content, header: &Bytes) -> Message {
                 skipped -= known;
                 piece.split_off(known)
             });
-            // A filter that has enough of it hangs up.
+            // The filter may close before the end.
             if pieces.send(piece).await.is_err() {
                 return;
             }

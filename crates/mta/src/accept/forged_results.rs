@@ -1,7 +1,7 @@
-//! What is taken out of a header section: forged fields, which claim to be a result of ours.
+//! Removes forged Authentication-Results fields, which claim to be ours.
 //!
-//! RFC 8601 s.5. Invariant: nothing else changes, and nothing at all where a DKIM signature of others covers what would be
-//! taken out: that would break it.
+//! RFC 8601 s.5. Invariant: nothing else changes, and nothing at all if a DKIM signature of others covers such a field, since
+//! removing it would break the signature.
 
 use bytes::{Bytes, BytesMut};
 use mail::auth_results::is_ours;
@@ -11,10 +11,10 @@ use store::{Content, Store, StoreError};
 
 const FIELD: &str = "Authentication-Results";
 
-/// The content without the forged fields, under an id of its own; `None` where there are none.
+/// Stores the content without the forged fields under a new ID; `None` if there are none.
 pub(crate) async fn strip(store: &Store, clock: &Clock, whole: &Bytes, hostname: &Domain) -> Result<Option<(Content, Bytes)>, StoreError> {
     let Some(bytes) = without_forged(whole, hostname) else { return Ok(None) };
-    tracing::info!("a forged Authentication-Results field was taken out");
+    tracing::info!("removed a forged Authentication-Results field");
     let mut spool = store.spool(QueueId::next(clock.now_ms(), random_u32()));
     spool.write(&bytes).await?;
     Ok(Some((spool.finish().await?, bytes)))

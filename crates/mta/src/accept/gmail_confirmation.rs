@@ -1,7 +1,7 @@
-//! The mail by which Gmail asks whether an address is yours ("Send mail as"): its code and link, so that its owner need not look for it.
+//! Gmail's confirmation mail for "Send mail as": keeps its code and link, so that its owner need not search for it.
 //!
-//! RFC 6376 s.6.1. Invariant: only mail that google.com has signed, from the one address that sends such mail, is looked into; the link that takes an address
-//! away again is never among what is found; the mail goes on to where it goes anyway.
+//! RFC 6376 s.6.1. Invariant: only mail signed by google.com, from the one address that sends such mail, is read; the link that removes an
+//! address is never kept; the mail is delivered as usual.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,34 +15,34 @@ use policy::AcceptedRecipient;
 use crate::accept::decide::{Accepted, from_addresses};
 use crate::accept::message_auth::Proof;
 
-/// Who signs.
+/// The signing domain.
 const SIGNER: &str = "google.com";
 
-/// Who writes.
+/// The author's address.
 const WRITER: &str = "gmail-noreply@google.com";
 
-/// How the links begin that confirm.
+/// Prefixes of links that confirm.
 const LINKS: [&str; 2] = ["https://mail.google.com/mail/vf-", "https://mail-settings.google.com/mail/vf-"];
 
-/// A link is no longer than this, in octets.
+/// Maximum length of a link, in octets.
 const LINK_MAX_BYTES: usize = 1000;
 
-/// So many are kept.
+/// Maximum confirmations kept.
 const KEPT_MAX: usize = 100;
 
-/// For so long, in milliseconds.
+/// Retention, in milliseconds.
 const KEPT_MS: i64 = 7 * 86_400_000;
 
-/// A confirmation that came.
+/// A confirmation mail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Confirmation {
-    /// The alias that it came for.
+    /// The alias that received it.
     pub address: Mailbox,
-    /// The number to type in.
+    /// The code to enter.
     pub code: Option<String>,
-    /// The link to follow instead.
+    /// The link to open instead.
     pub link: Option<String>,
-    /// When it came, Unix milliseconds.
+    /// When it came, in Unix milliseconds.
     pub at_ms: i64,
 }
 
@@ -51,13 +51,13 @@ pub struct Confirmation {
 pub struct Confirmations(Arc<Mutex<VecDeque<Confirmation>>>);
 
 impl Confirmations {
-    /// Those for an address, the newest first.
+    /// Returns those for an address, newest first.
     pub fn of(&self, address: &Mailbox, now_ms: i64) -> Vec<Confirmation> {
         let kept = self.0.lock();
         kept.iter().rev().filter(|c| c.address == *address && now_ms - c.at_ms < KEPT_MS).cloned().collect()
     }
 
-    /// Keeps the message's code and link, where it is such a message.
+    /// Keeps the code and link if the message is a confirmation.
     pub(crate) fn look(&self, accepted: &Accepted<'_>) {
         let Proof::Evidence(evidence) = &accepted.proof else { return };
         let Some((code, link)) = recognised(evidence, &accepted.whole.bytes) else { return };
@@ -74,7 +74,7 @@ impl Confirmations {
     }
 }
 
-/// Code and link of a message that Gmail has sent to have an address confirmed.
+/// The code and link of a confirmation mail.
 fn recognised(evidence: &Evidence, content: &[u8]) -> Option<(Option<String>, Option<String>)> {
     let is_signed = evidence.dkim.iter().any(|check| check.result == DkimResult::Pass && check.domain.eq_ignore_ascii_case(SIGNER));
     if !is_signed || !matches!(from_addresses(content).as_deref(), Ok([from]) if from.to_string().eq_ignore_ascii_case(WRITER)) {
@@ -87,7 +87,7 @@ fn recognised(evidence: &Evidence, content: &[u8]) -> Option<(Option<String>, Op
         text.push('\n');
     }
     let link = link(&text);
-    // Other mail of this writer has no such link, and its numbers are nobody's business.
+    // Other mail of this author has no such link, and its numbers are private.
     link.as_ref()?;
     let code = code(&text).or_else(|| code(message.subject().unwrap_or_default()));
     Some((code, link))
@@ -102,7 +102,7 @@ fn link(text: &str) -> Option<String> {
     (found.is_ascii() && found.len() <= LINK_MAX_BYTES).then(|| found.to_owned())
 }
 
-/// The first number of six to ten digits that stands by itself and in no link.
+/// The first number of six to ten digits that is a word of its own and not part of a link.
 fn code(text: &str) -> Option<String> {
     let words = text.split_whitespace().filter(|word| !word.contains("://"));
     let mut numbers = words.map(|word| word.trim_matches(|c: char| !c.is_alphanumeric()));

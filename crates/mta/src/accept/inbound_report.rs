@@ -1,7 +1,7 @@
-//! Stage: a report that another server sends about us is read and kept; it goes nowhere.
+//! Stage: stores a DMARC or TLS report from another server; it is not forwarded.
 //!
-//! RFC 9990 (DMARC), RFC 8460 s.5.3 (TLS). Invariant: 250 is said after the commit of what the report says, and only to who is vouched for; what is no
-//! report is refused in the session, so that nobody believes that a person reads it.
+//! RFC 9990 (DMARC), RFC 8460 s.5.3 (TLS). Invariant: the reply is 250 only after the commit, and only for an authenticated submitter; anything
+//! but a report is refused in the session, so that no sender expects a person to read it.
 
 use std::net::IpAddr;
 
@@ -11,78 +11,69 @@ use mail::{Domain, Reply};
 use policy::AcceptedRecipient;
 use reports::aggregate::Own;
 use reports::received::{Received as Read, received};
-use store::{NewReport, ReportContent, StoreError};
+use store::{Committed, NewReport, ReportContent, Store};
 use tokio::sync::Semaphore;
 
 use crate::accept::decide::{from_addresses, submitted};
 use crate::accept::message_auth::{Authenticated, Proof};
-use crate::queue::responsibility::Responsibility;
-use crate::receive::session::Reception;
-use crate::settings::Settings;
-use crate::support::large_contents::Whose;
+use crate::context::Snapshot;
+use crate::queue::not_taken::NotTaken;
+use crate::support::large_contents::{LargeContents, Whose};
 
-/// Reports that are unpacked and read at a time; each may take a moment of a processor, and some ten MiB.
+/// Maximum reports read at a time; each needs CPU time and about 10 MiB.
 const READ_AT_ONCE: usize = 2;
 
-/// Room for reports that are read.
+/// Limits the reports that are read at a time.
 #[derive(Debug)]
-pub(crate) struct ReadingRoom(Semaphore);
+pub(crate) struct ReadingLimit(Semaphore);
 
-impl Default for ReadingRoom {
+impl Default for ReadingLimit {
     fn default() -> Self {
         Self(Semaphore::new(READ_AT_ONCE))
     }
 }
 
-impl ReadingRoom {
-    /// Reads a message beside the sessions.
+impl ReadingLimit {
+    /// Reads a report on a thread for blocking work.
     async fn read(&self, message: Bytes) -> Result<Read, Reply> {
-        // An error says that the semaphore was closed, which nobody does.
+        // An error means that the semaphore was closed, which never happens.
         let _place = self.0.acquire().await.ok();
         let read = tokio::task::spawn_blocking(move || received(&message)).await;
         read.map_err(|error| {
-            tracing::error!(%error, "a report could not be read: a bug");
+            tracing::error!(%error, "cannot read a report: a bug");
             Reply::new(451, (4, 3, 0), "an internal error; try again later")
         })
     }
 }
 
-/// Reads the report and commits what it says, or says why not.
+/// Reads the report and commits its contents.
 pub(crate) async fn take_report(
-    reception: &Reception,
-    settings: &Settings,
+    store: &Store,
+    large: &LargeContents,
+    reading: &ReadingLimit,
+    Snapshot { settings, directory }: &Snapshot,
     authenticated: Authenticated,
-) -> Result<Result<Responsibility, Reply>, StoreError> {
-    let directory = reception.live.current();
+) -> Result<Committed, NotTaken> {
     let Authenticated { received, proof, header } = authenticated;
-    let submitter = match submitter(&directory, &proof, &header) {
-        Ok(submitter) => submitter,
-        Err(reply) => return Ok(Err(reply)),
-    };
-    let whole = reception.dispatch.world().large.load(&received.content, Whose::from(&proof)).await?;
-    let read = match reception.reading.read(whole.bytes.clone()).await {
-        Ok(read) => read,
-        Err(reply) => return Ok(Err(reply)),
-    };
+    let submitter = submitter(directory, &proof, &header)?;
+    let whole = large.load(&received.content, Whose::from(&proof)).await?;
+    let read = reading.read(whole.bytes.clone()).await?;
     drop(whole);
     let address = match received.recipients.first() {
         Some((_, AcceptedRecipient::Reports(address))) => address.to_string(),
         _ => String::new(),
     };
-    let own = own(&directory, &settings.forward.srs.domain, Vec::new());
-    let content = match wanted(read, &own, &address) {
-        Ok(content) => content,
-        Err(reply) => return Ok(Err(reply)),
-    };
+    let own = own(directory, &settings.forward.srs.domain, Vec::new());
+    let content = wanted(read, &own, &address)?;
     let new = NewReport { submitter: submitter.to_string(), received_ms: received.at_ms, content };
     tracing::info!(id = %received.id, submitter = new.submitter, kind = new.kind(), organisation = new.organisation(), report = new.report_id(), "report read");
-    let committed = reception.store.keep_report(new).await;
-    // What it said is kept, or its sender tries again; the message itself is of no more use.
-    reception.store.discard(&received.content);
-    committed.map(|committed| Ok(Responsibility::Kept(committed)))
+    let committed = store.keep_report(new).await;
+    // The contents are stored, or the sender tries again; the message itself is not needed.
+    store.discard(&received.content);
+    Ok(committed?)
 }
 
-/// What is ours, for the reading of reports.
+/// The addresses and domains of this server, to read reports by.
 pub(crate) fn own(directory: &Directory, forwarding: &Domain, addresses: Vec<IpAddr>) -> Own {
     let domains = directory.contents().domains.iter().map(|domain| domain.name.to_string()).collect();
     Own { addresses, forwarding: forwarding.to_string(), domains }
@@ -96,32 +87,32 @@ fn submitter(directory: &Directory, proof: &Proof, message: &[u8]) -> Result<Dom
             policy::well_formed(message, false)?;
             policy::report_submitter(evidence, &from)
         }
-        Proof::Login(login) => {
+        Proof::Login(login) | Proof::Local(login) => {
             submitted(directory, login, message)?;
-            from.into_iter().next().ok_or_else(|| Reply::new(550, (5, 6, 0), "the From field names no address"))
+            from.into_iter().next().ok_or_else(|| Reply::new(550, (5, 6, 0), "the From field has no address"))
         }
     }
 }
 
-/// The report, where it is one about us.
+/// Returns the report, if it is about a domain of this server.
 fn wanted(read: Read, own: &Own, address: &str) -> Result<ReportContent, Reply> {
     let refused = |text: String| Err(Reply::new(550, (5, 6, 0), text));
     let (content, about) = match read {
         Read::NotAReport => {
             let person = address.rsplit_once('@').map(|(_, domain)| format!("postmaster@{domain}")).unwrap_or_default();
-            return refused(format!("{address} takes DMARC and TLS reports only, and this is none; write to {person}"));
+            return refused(format!("{address} accepts DMARC and TLS reports only; write to {person}"));
         }
         Read::TooLarge => {
             let most = reports::unpack::UNPACKED_MAX_BYTES >> 20;
-            return Err(Reply::new(552, (5, 3, 4), format!("the report is too large: {most} MiB are the most, unpacked")));
+            return Err(Reply::new(552, (5, 3, 4), format!("the report is too large: maximum {most} MiB uncompressed")));
         }
-        Read::Unreadable(why) => return refused(format!("the report cannot be read: {}", for_reply(&why))),
+        Read::Unreadable(why) => return refused(format!("malformed report: {}", for_reply(&why))),
         Read::Aggregate(report) => {
             let about = report.policy.domain.clone();
             (own.concerns(&about).then_some(ReportContent::Aggregate(report)), about)
         }
         Read::Tls(report) if report.id.trim().is_empty() || report.organization.trim().is_empty() => {
-            return refused("the report cannot be read: it does not say whose it is and which".into());
+            return refused("malformed report: no report ID or organization name".into());
         }
         Read::Tls(mut report) => {
             let about = report.policies.first().map(|policy| policy.policy.domain.clone()).unwrap_or_default();
@@ -130,12 +121,12 @@ fn wanted(read: Read, own: &Own, address: &str) -> Result<ReportContent, Reply> 
         }
     };
     content.ok_or_else(|| {
-        let text = format!("the report is about {:?}, which is no domain of this server", for_reply(&about));
+        let text = format!("the report is about {:?}, which is not a domain of this server", for_reply(&about));
         Reply::new(550, (5, 6, 0), text)
     })
 }
 
-/// What a stranger wrote, as it may stand in a reply line.
+/// Untrusted text, made safe for a reply line.
 fn for_reply(text: &str) -> String {
     text.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).take(120).collect()
 }

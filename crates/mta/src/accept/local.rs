@@ -1,7 +1,7 @@
-//! Stage: mail of programs on this machine, by `waypost sendmail`, while the server runs and while it does not.
+//! Stage: takes mail of local programs, from `waypost sendmail`, with and without a running server.
 //!
-//! RFC 6409 s.4.2, s.6 and s.8, RFC 5321 s.4.5.1 (postmaster). Invariant: nobody sends as somebody else (`policy::LocalUser`), a message is taken for
-//! all its recipients or for none, and it is on disk when it is said to be taken.
+//! RFC 6409 s.4.2, s.6 and s.8, RFC 5321 s.4.5.1 (postmaster). Invariant: no user sends as another (`policy::LocalUser`); a message is accepted for all its
+//! recipients or for none, and is on disk before it is accepted.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -9,75 +9,65 @@ use std::sync::Arc;
 use directory::{Account, Directory};
 use mail::{Body, Fields, ForwardPath, MailParameters, Mailbox, Notify, QueueId, Recipient, Reply, Ret, ReversePath};
 use net::{Clock, random_u32};
-use policy::{AcceptedRecipient, Client, LocalRules, LocalUser, Rules, Treatment};
-use spam_filter::{Answer, Verdict};
+use policy::{AcceptedRecipient, Client, LocalRules, LocalUser, Rules};
 use store::{Content, Store, StoreError};
 
-use crate::accept::decide::{Accepted, from_addresses};
-use crate::accept::filter::filter;
+use crate::accept::decide::from_addresses;
 use crate::accept::local_fixup::{Completed, complete};
-use crate::accept::message_auth::{Authenticated, Proof};
-use crate::accept::pipeline::reply_to_store_error;
-use crate::accept::prepare::prepare;
+use crate::accept::over_limit::SendLimits;
+use crate::accept::pipeline::{Origin, Outlet, Pipeline};
 use crate::accept::received::{Received, SessionFacts};
-use crate::accept::send_limit::Said;
-use crate::accept::sign::sign;
-use crate::queue::enqueue::enqueue;
-use crate::receive::session::Reception;
+use crate::accept::send_limit::LimitVerdict;
+use crate::context::{Shared, Snapshot};
+use crate::queue::not_taken::reply_to_store_error;
 use crate::settings::{LiveSettings, Settings};
 use crate::support::directory_cache::LiveDirectory;
-use crate::support::dkim_signers::Signing;
-use crate::support::large_contents::{LargeContents, Whose, header};
+use crate::support::shutdown::Closing;
 
-/// The most recipients of one message.
+/// Maximum recipients of one message.
 const RECIPIENTS_MAX: usize = 1000;
 
-/// Whether this is the name of a user of this machine.
+/// Whether this is the name of a local user.
 pub type LocalNames = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
-/// What a program hands over.
+/// A submission from a program.
 #[derive(Debug)]
 pub struct Submission {
-    /// The user that runs it.
+    /// The user that runs the program.
     pub user: LocalUser,
-    /// The user's name, for people.
+    /// The user's full name.
     pub full_name: String,
-    /// The envelope's sender, where one was named; empty for the null reverse-path.
+    /// The envelope sender, if given; empty for the null reverse-path.
     pub sender: Option<String>,
-    /// The recipients that were named.
+    /// The recipients given.
     pub recipients: Vec<String>,
-    /// Whether those of the header section are meant too.
+    /// Whether to add the recipients of the header section.
     pub recipients_in_header: bool,
-    /// When the sender wants a report.
+    /// When the sender wants a DSN.
     pub notify: Notify,
-    /// How much of the message a report returns.
+    /// How much of the message a DSN returns.
     pub ret: Option<Ret>,
-    /// The sender's own name for the message.
+    /// The sender's envelope ID.
     pub envid: Option<String>,
     /// The message.
     pub content: Vec<u8>,
 }
 
-/// A message that was taken.
+/// An accepted message.
 #[derive(Debug, Clone, Copy)]
 pub struct Submitted {
     /// Its queue id.
     pub id: QueueId,
-    /// How many recipients it has.
+    /// Number of recipients.
     pub recipients: usize,
 }
 
-/// Takes mail of programs on this machine.
+/// Takes mail of local programs.
 pub struct Submitter {
-    settings: LiveSettings,
-    store: Store,
-    live: Arc<LiveDirectory>,
-    clock: Clock,
+    pipeline: Arc<Pipeline>,
+    /// Counts what users send, if a server runs.
+    send_limits: Option<Arc<SendLimits>>,
     names: LocalNames,
-    signing: Signing,
-    large: LargeContents,
-    /// The running server, if one runs.
-    reception: Option<Arc<Reception>>,
 }
 
 impl std::fmt::Debug for Submitter {
@@ -87,54 +77,53 @@ impl std::fmt::Debug for Submitter {
 }
 
 impl Submitter {
-    /// While no server runs: what is taken goes out when one starts.
-    pub fn offline(settings: LiveSettings, store: Store, live: Arc<LiveDirectory>, clock: Clock, names: LocalNames) -> Self {
-        Self { settings, store, live, clock, names, signing: Signing::default(), large: LargeContents::default(), reception: None }
+    /// Without a running server: the next start sends what is accepted.
+    pub fn offline(settings: LiveSettings, store: Store, directory: Arc<LiveDirectory>, clock: Clock, names: LocalNames) -> Self {
+        let shared = Shared { settings, store, clock, directory };
+        Self { pipeline: Arc::new(Pipeline::new(shared, Outlet::Store, Closing::default())), send_limits: None, names }
     }
 
-    pub(crate) fn online(reception: Arc<Reception>, names: LocalNames) -> Self {
-        let Reception { settings, store, live, clock, .. } = &*reception;
-        let (settings, store, live, clock) = (settings.clone(), store.clone(), live.clone(), clock.clone());
-        Self { reception: Some(reception), ..Self::offline(settings, store, live, clock, names) }
+    pub(crate) fn online(pipeline: Arc<Pipeline>, send_limits: Arc<SendLimits>, names: LocalNames) -> Self {
+        Self { pipeline, send_limits: Some(send_limits), names }
     }
 
-    /// Takes the message for all its recipients, or says why not.
+    /// Accepts the message for all its recipients, or returns the reply that refuses it.
     pub async fn submit(&self, submission: Submission) -> Result<Submitted, Reply> {
         let user = submission.user.name.clone();
-        let taken = self.take(submission).await;
-        match &taken {
-            Ok(Submitted { id, recipients }) => tracing::info!(%id, user, recipients, "message of a local user accepted"),
-            Err(reply) => tracing::info!(user, reply = %reply, "message of a local user refused"),
-        }
-        taken
+        let Shared { settings, directory, .. } = &self.pipeline.shared;
+        let snapshot = Snapshot { settings: settings.load_full(), directory: directory.refreshed().await };
+        let received = self.received(submission, &snapshot).await;
+        let received = received.inspect_err(|reply| tracing::info!(user, %reply, "message of a local user refused"))?;
+        let submitted = Submitted { id: received.id, recipients: received.recipients.len() };
+        self.pipeline.run(Origin::Program, &snapshot, received, ()).await.map(|_| submitted)
     }
 
-    async fn take(&self, submission: Submission) -> Result<Submitted, Reply> {
-        let settings = self.settings.load_full();
-        let directory = self.live.current();
+    /// Checks the submission and stores its content.
+    async fn received(&self, submission: Submission, snapshot: &Snapshot) -> Result<Received, Reply> {
+        let Shared { store, clock, .. } = &self.pipeline.shared;
+        let Snapshot { settings, directory } = snapshot;
         let Submission { user, full_name, sender, recipients, recipients_in_header, notify, ret, envid, content } = submission;
-        let desk = Desk { settings: &settings, directory: &directory, user: &user, names: &self.names, clock: &self.clock };
+        let checks = LocalChecks { settings, directory, user: &user, names: &self.names, clock };
         let itself = format!("{}@{}", user.name, settings.hostname);
-        let itself =
-            Mailbox::parse(&itself).map_err(|e| Reply::new(550, (5, 1, 7), format!("the user name makes no address: {itself}: {e}")))?;
-        let reverse_path = desk.reverse_path(sender.as_deref(), &itself)?;
+        let itself = Mailbox::parse(&itself)
+            .map_err(|e| Reply::new(550, (5, 1, 7), format!("the user name is not a valid local part: {itself}: {e}")))?;
+        let reverse_path = checks.reverse_path(sender.as_deref(), &itself)?;
         let from = reverse_path.mailbox().unwrap_or(&itself);
         let Completed { content, recipients: named } = complete(&content, from, &full_name, &settings.hostname)?;
         if content.len() as u64 > settings.limits.message_bytes {
             let most = settings.limits.message_bytes;
-            return Err(Reply::new(552, (5, 3, 4), format!("the message is larger than {most} octets; limits.message_bytes says so")));
+            return Err(Reply::new(552, (5, 3, 4), format!("the message is larger than {most} octets (limits.message_bytes)")));
         }
-        desk.check_from(&content)?;
+        checks.check_from(&content)?;
         let mut all = recipients;
         all.extend(if recipients_in_header { named } else { Vec::new() });
-        let recipients = desk.recipients(&all, notify, &reverse_path)?;
-        self.count(&user, &itself, &recipients, &settings).await?;
+        let recipients = checks.recipients(&all, notify, &reverse_path)?;
+        self.count(&user, &itself, &recipients, settings).await?;
         let is_utf8 = !all.iter().chain([&reverse_path.to_bare()]).all(|address| address.is_ascii());
         let body = if content.is_ascii() { Body::SevenBit } else { Body::EightBit };
         let parameters = MailParameters { size_bytes: None, body, smtputf8: is_utf8, ret, envid, requiretls: false };
-        let id = QueueId::next(self.clock.now_ms(), random_u32());
-        let kept = self.keep(id, &content).await.map_err(|error| reply_to_store_error(&error))?;
-        drop(content);
+        let id = QueueId::next(clock.now_ms(), random_u32());
+        let content = keep(store, id, &content).await.map_err(|error| reply_to_store_error(&error))?;
         let facts = SessionFacts {
             client: IpAddr::V4(Ipv4Addr::LOCALHOST),
             hello: "local".into(),
@@ -143,63 +132,10 @@ impl Submitter {
             login: Some(user.name),
             local: true,
         };
-        let at_ms = self.clock.now_ms();
-        let received = Received { id, at_ms, facts, reverse_path, parameters, recipients, content: kept.clone() };
-        let recipients = received.recipients.len();
-        match self.stages(received, &settings, &directory).await {
-            Ok(()) => Ok(Submitted { id, recipients }),
-            Err(reply) => {
-                self.store.discard(&kept);
-                Err(reply)
-            }
-        }
+        Ok(Received { id, at_ms: clock.now_ms(), facts, reverse_path, parameters, recipients, content })
     }
 
-    /// The stages of own mail: filter, decide, prepare, seal, enqueue.
-    async fn stages(&self, received: Received, settings: &Settings, directory: &Directory) -> Result<(), Reply> {
-        let header = header(&received.content).await.map_err(|error| reply_to_store_error(&error))?;
-        let proof = Proof::Login(received.facts.login.clone().unwrap_or_default());
-        let authenticated = self.filtered(Authenticated { received, proof, header }, settings).await?;
-        let Authenticated { received, proof, header } = authenticated;
-        let aliases = received.recipients.iter().filter_map(|(_, accepted)| match accepted {
-            AcceptedRecipient::Alias { alias, .. } => Some(alias),
-            _ => None,
-        });
-        policy::disposition(&header, aliases)?;
-        let lacks = |name| Fields::find_first(&header, name).is_none();
-        let (lacks_message_id, lacks_date) = (lacks("Message-ID"), lacks("Date"));
-        let author = from_addresses(&header)?.into_iter().next().map(|from| from.domain);
-        let treatment = Treatment::AsIs;
-        let whole = self.large.load(&received.content, Whose::Account).await.map_err(|error| reply_to_store_error(&error))?;
-        let accepted = Accepted { received, proof, whole, treatment, may_report: true, is_ours: false, lacks_message_id, lacks_date };
-        let mut prepared = prepare(accepted, settings, &self.clock);
-        sign(&self.signing, settings, directory, author.as_ref(), &mut prepared).await;
-        let committed = match &self.reception {
-            Some(reception) => enqueue(&self.store, &reception.dispatch, &self.clock, prepared.messages).await,
-            None => self.store.commit(prepared.messages, 0).await,
-        };
-        committed.map(|_| ()).map_err(|error| reply_to_store_error(&error))
-    }
-
-    /// The spam filter's verdict, where it is asked about own mail; without a server nobody asks it.
-    async fn filtered(&self, authenticated: Authenticated, settings: &Settings) -> Result<Authenticated, Reply> {
-        let Some(reception) = &self.reception else { return Ok(authenticated) };
-        let filtered = filter(authenticated, settings, &reception.downtime, &self.clock).await;
-        let Answer { verdict, .. } = filtered.answer;
-        match verdict {
-            Verdict::Pass => Ok(filtered.authenticated),
-            Verdict::Reject(reply) | Verdict::Defer(reply) => Err(reply),
-            Verdict::Hold(_) => Err(Reply::new(550, (5, 7, 1), "the message looks like spam")),
-        }
-    }
-
-    async fn keep(&self, id: QueueId, content: &[u8]) -> Result<Content, StoreError> {
-        let mut spool = self.store.spool(id);
-        spool.write(content).await?;
-        spool.finish().await
-    }
-
-    /// A program that was broken into sends no more than an account could.
+    /// Limits a compromised program to what an account may send.
     async fn count(
         &self,
         user: &LocalUser,
@@ -207,15 +143,18 @@ impl Submitter {
         recipients: &[(Recipient, AcceptedRecipient)],
         settings: &Settings,
     ) -> Result<(), Reply> {
-        let Some(reception) = self.reception.as_ref().filter(|_| !user.privileged) else { return Ok(()) };
+        let Some(limits) = self.send_limits.as_ref().filter(|_| !user.privileged) else { return Ok(()) };
         let account = Account::new(itself.clone(), [0; 16]);
         for (recipient, _) in recipients {
             let ForwardPath::Mailbox(mailbox) = &recipient.forward_path else { continue };
-            let said = reception.allowance.one_more(&account, mailbox, settings.submission, self.clock.now_ms()).await;
+            let now_ms = self.pipeline.shared.clock.now_ms();
+            let said = limits.counts.one_more(&account, mailbox, settings.submission, now_ms).await;
             let most = match said.map_err(|error| reply_to_store_error(&error))? {
-                Said::Fine => continue,
-                Said::TooMany(most) => format!("{most} recipients an hour"),
-                Said::TooManyNew { most, .. } | Said::Runaway(most) => format!("{most} recipients a day to whom it has not sent before"),
+                LimitVerdict::Fine => continue,
+                LimitVerdict::TooMany(most) => format!("{most} recipients an hour"),
+                LimitVerdict::TooManyNew { most, .. } | LimitVerdict::Runaway(most) => {
+                    format!("{most} new recipients a day")
+                }
             };
             return Err(Reply::new(
                 451,
@@ -227,8 +166,14 @@ impl Submitter {
     }
 }
 
-/// What one message is judged by.
-struct Desk<'a> {
+async fn keep(store: &Store, id: QueueId, content: &[u8]) -> Result<Content, StoreError> {
+    let mut spool = store.spool(id);
+    spool.write(content).await?;
+    spool.finish().await
+}
+
+/// What one message is checked against.
+struct LocalChecks<'a> {
     settings: &'a Settings,
     directory: &'a Directory,
     user: &'a LocalUser,
@@ -236,18 +181,18 @@ struct Desk<'a> {
     clock: &'a Clock,
 }
 
-impl Desk<'_> {
+impl LocalChecks<'_> {
     fn rules(&self) -> LocalRules<'_> {
         LocalRules { directory: self.directory, hostname: &self.settings.hostname, rules: &self.settings.local_users }
     }
 
-    /// The envelope's sender: as it was named, or the user.
+    /// The envelope sender: as given, or the user.
     fn reverse_path(&self, named: Option<&str>, itself: &Mailbox) -> Result<ReversePath, Reply> {
         let Some(named) = named.map(bare) else { return Ok(ReversePath::Mailbox(itself.clone())) };
         if named.is_empty() {
             return Ok(ReversePath::Null);
         }
-        let mailbox = self.mailbox(named).map_err(|e| Reply::new(553, (5, 1, 7), format!("the sender {named:?} is no address: {e}")))?;
+        let mailbox = self.mailbox(named).map_err(|e| Reply::new(553, (5, 1, 7), format!("invalid sender address {named:?}: {e}")))?;
         self.user.check(&mailbox, self.rules())?;
         Ok(ReversePath::Mailbox(mailbox))
     }
@@ -262,7 +207,7 @@ impl Desk<'_> {
         }
         let from = from_addresses(content)?;
         if from.is_empty() {
-            return Err(Reply::new(550, (5, 6, 0), "the From field names no address"));
+            return Err(Reply::new(550, (5, 6, 0), "the From field has no address"));
         }
         from.iter().try_for_each(|mailbox| self.user.check(mailbox, self.rules()))
     }
@@ -273,7 +218,7 @@ impl Desk<'_> {
                 return Err(Reply::new(554, (5, 5, 1), "the message has no recipients: neither on the command line nor in To, Cc and Bcc"));
             }
             n if n > RECIPIENTS_MAX => {
-                return Err(Reply::new(554, (5, 5, 3), format!("the message has {n} recipients; {RECIPIENTS_MAX} are the most")));
+                return Err(Reply::new(554, (5, 5, 3), format!("the message has {n} recipients; maximum {RECIPIENTS_MAX}")));
             }
             _ => {}
         }
@@ -285,9 +230,9 @@ impl Desk<'_> {
         all.iter().map(one).collect()
     }
 
-    /// A bare name is an address of this machine; where its name is no hosted domain, the postmaster reads the mail of its users.
+    /// A bare name is an address of this host; if the hostname is not a hosted domain, mail for its users goes to the postmaster.
     fn forward_path(&self, text: &str) -> Result<ForwardPath, Reply> {
-        let refused = |e: &dyn std::fmt::Display| Reply::new(553, (5, 1, 3), format!("{text:?} is no address: {e}"));
+        let refused = |e: &dyn std::fmt::Display| Reply::new(553, (5, 1, 3), format!("invalid address {text:?}: {e}"));
         let mailbox = self.mailbox(text).map_err(|e| refused(&e))?;
         if mailbox.domain != self.settings.hostname || self.directory.hosts(&mailbox.domain) {
             return Ok(ForwardPath::Mailbox(mailbox));
@@ -296,7 +241,7 @@ impl Desk<'_> {
         if Directory::is_role_name(&name) || (self.names)(name.as_str()) {
             return Ok(ForwardPath::Postmaster);
         }
-        Err(Reply::new(550, (5, 1, 1), format!("{text}: there is no such user on this machine")))
+        Err(Reply::new(550, (5, 1, 1), format!("{text}: no such user on this host")))
     }
 
     fn accepted(&self, reverse_path: &ReversePath, path: &ForwardPath) -> Result<AcceptedRecipient, Reply> {
@@ -309,25 +254,25 @@ impl Desk<'_> {
         let client = Client { address: IpAddr::V4(Ipv4Addr::LOCALHOST), login: Some(&self.user.name) };
         match policy::recipient(rules, client, reverse_path, path)? {
             AcceptedRecipient::Sender { .. } | AcceptedRecipient::Token { .. } => {
-                Err(Reply::new(550, (5, 7, 1), "a return address takes reports of other servers only"))
+                Err(Reply::new(550, (5, 7, 1), "a return address accepts DSNs from other servers only"))
             }
             AcceptedRecipient::Reports(address) => Err(Reply::new(
                 550,
                 (5, 7, 1),
-                format!("{address} takes reports of other servers only; make an alias of that name to have its mail"),
+                format!("{address} accepts reports from other servers only; add an alias of that name to receive its mail"),
             )),
             accepted => Ok(accepted),
         }
     }
 }
 
-/// Without the angle brackets that people put around an address.
+/// Strips angle brackets.
 fn bare(text: &str) -> &str {
     let text = text.trim();
     text.strip_prefix('<').and_then(|text| text.strip_suffix('>')).unwrap_or(text)
 }
 
-/// The reply with the recipient that it is about.
+/// Prefixes a reply with its recipient.
 fn about(path: &ForwardPath, reply: &Reply) -> Reply {
     let code = reply.enhanced.map_or((5, 0, 0), |code| (code.0, code.1, code.2));
     Reply::new(reply.code, code, format!("{path}: {}", reply.text()))

@@ -1,13 +1,13 @@
-//! What a program on this machine hands over becomes a message: line ends, missing domains, a From field, no Bcc.
+//! Completes a message from a local program: line ends, missing domains, a From field, no Bcc.
 //!
-//! RFC 6409 s.4.2 and s.8, RFC 5322 s.3.6. Invariant: the body stays as it came except for its line ends; what is no message is refused and not guessed at.
+//! RFC 6409 s.4.2 and s.8, RFC 5322 s.3.6. Invariant: the body is unchanged except for its line ends; malformed input is refused, not repaired by guessing.
 
 use mail::{AddressList, Domain, Fields, Mailbox, Member, Reply, members, qualified, without_blanks_before_colons};
 
-use crate::accept::dmarc_mitigation::{encoded, escaped};
 use crate::accept::submission_fixup::{is_dropped, without_separator};
+use crate::support::phrase::{encoded, escaped};
 
-/// Fields with addresses, in which a domain may be missing.
+/// Fields whose addresses may lack a domain.
 const ADDRESSES: [&str; 12] = [
     "From",
     "Sender",
@@ -26,13 +26,13 @@ const ADDRESSES: [&str; 12] = [
 /// A message, and the recipients that its fields name.
 #[derive(Debug)]
 pub(crate) struct Completed {
-    /// The content as it is kept.
+    /// The completed content.
     pub content: Vec<u8>,
-    /// From To, Cc and Bcc, or from their Resent- forms where there is one.
+    /// From To, Cc and Bcc, or from their Resent- forms if there are any.
     pub recipients: Vec<String>,
 }
 
-/// Completes a message; `from` and `full_name` make its From field where it has none.
+/// Completes a message; `from` and `full_name` make its From field if it has none.
 pub(crate) fn complete(raw: &[u8], from: &Mailbox, full_name: &str, hostname: &Domain) -> Result<Completed, Reply> {
     let canonical = canonical(without_separator(raw))?;
     let mut content = Vec::with_capacity(canonical.len() + 256);
@@ -50,7 +50,7 @@ pub(crate) fn complete(raw: &[u8], from: &Mailbox, full_name: &str, hostname: &D
         let value = qualified(&value, hostname);
         if name == "From" {
             has_from = true;
-            // A report such as dma writes: `MAILER-DAEMON <>`. It keeps its name and gets an address.
+            // A DSN such as dma writes: `MAILER-DAEMON <>`. It keeps the name and gets an address.
             if let Ok(AddressList { mailboxes, bare }) = AddressList::parse(&value)
                 && mailboxes.is_empty()
             {
@@ -69,7 +69,7 @@ pub(crate) fn complete(raw: &[u8], from: &Mailbox, full_name: &str, hostname: &D
         }
         content.extend_from_slice(field.name);
         content.push(b':');
-        // Octets that are not UTF-8 are not touched.
+        // A value that is not UTF-8 is copied unchanged.
         let is_text = std::str::from_utf8(field.value).is_ok();
         content.extend_from_slice(if is_text { value.as_bytes() } else { field.value });
         content.extend_from_slice(b"\r\n");
@@ -90,17 +90,17 @@ fn from_field(name: &str, from: &Mailbox) -> String {
     format!("From: {name}<{from}>\r\n")
 }
 
-/// With CRLF at the end of each line.
+/// Ends each line with CRLF.
 fn canonical(raw: &[u8]) -> Result<Vec<u8>, Reply> {
     let mut out = Vec::with_capacity(raw.len() + raw.len() / 32 + 2);
     for line in raw.split_inclusive(|b| *b == b'\n') {
         let text = line.strip_suffix(b"\n").unwrap_or(line);
         let text = text.strip_suffix(b"\r").unwrap_or(text);
         if text.contains(&0) {
-            return Err(Reply::new(554, (5, 6, 0), "the message holds a NUL octet: encode what is no text in base64"));
+            return Err(Reply::new(554, (5, 6, 0), "the message contains a NUL octet: encode binary data in base64"));
         }
         if text.contains(&b'\r') {
-            return Err(Reply::new(554, (5, 6, 0), "the message holds a CR that ends no line: end lines with LF or CRLF"));
+            return Err(Reply::new(554, (5, 6, 0), "the message contains a bare CR: end lines with LF or CRLF"));
         }
         out.extend_from_slice(text);
         out.extend_from_slice(b"\r\n");
@@ -108,7 +108,7 @@ fn canonical(raw: &[u8]) -> Result<Vec<u8>, Reply> {
     Ok(out)
 }
 
-/// The addresses of a field's value, also those that are none: each is refused by name later.
+/// The addresses of a field's value, including invalid ones, which are refused later by name.
 fn addresses(value: &str) -> Vec<String> {
     let text = |member: Member| match member {
         Member::Mailbox(mailbox) => mailbox.to_string(),

@@ -1,7 +1,7 @@
-//! Stage: what is known about who sent a message: a login, or what SPF, DKIM, DMARC, ARC and the address's name say.
+//! Stage: authenticates a message: by its login, or by SPF, DKIM, DMARC, ARC and the client's reverse DNS.
 //!
-//! RFC 8601 s.2. Invariant: evidence is gathered, nothing is decided; a message from a logged-in client is not asked where it comes from; a large
-//! content is in memory only while its signatures are computed.
+//! RFC 8601 s.2. Invariant: it gathers evidence and decides nothing; a message from an account needs no evidence; large content is in memory
+//! only while its signatures are verified.
 
 use bytes::Bytes;
 use mail::evidence::Evidence;
@@ -11,13 +11,28 @@ use store::StoreError;
 use crate::accept::received::Received;
 use crate::support::large_contents::{LargeContents, Whose, header};
 
-/// Who vouches for a message.
+/// The proof of a message's sender.
 #[derive(Debug)]
 pub(crate) enum Proof {
-    /// The password of this account was given, or this user of the machine wrote it.
+    /// The client logged in to this account.
     Login(String),
-    /// Nobody logged in; this was found out.
+    /// A program of this local user submitted it.
+    Local(String),
+    /// From another server, with the evidence about it.
     Evidence(Box<Evidence>),
+}
+
+impl Proof {
+    /// Whether an account or a local user sent it.
+    pub fn is_submitted(&self) -> bool {
+        matches!(self, Self::Login(_) | Self::Local(_))
+    }
+}
+
+impl From<&Proof> for Whose {
+    fn from(proof: &Proof) -> Self {
+        if proof.is_submitted() { Self::Account } else { Self::Stranger }
+    }
 }
 
 /// A message with the proof of its sender.
@@ -25,13 +40,22 @@ pub(crate) enum Proof {
 pub(crate) struct Authenticated {
     /// The message.
     pub received: Received,
-    /// Who vouches for it.
+    /// The proof.
     pub proof: Proof,
     /// Its header section.
     pub header: Bytes,
 }
 
-/// Gathers the evidence.
+impl Authenticated {
+    /// A message of the session's account or local user.
+    pub async fn submitted(received: Received, proof: fn(String) -> Proof) -> Result<Self, StoreError> {
+        let header = header(&received.content).await?;
+        let proof = proof(received.facts.login.clone().unwrap_or_default());
+        Ok(Self { received, proof, header })
+    }
+}
+
+/// Gathers the evidence about a message from another server.
 pub(crate) async fn authenticate(
     received: Received,
     authenticator: &Authenticator,
@@ -39,14 +63,9 @@ pub(crate) async fn authenticate(
 ) -> Result<Authenticated, StoreError> {
     let header = header(&received.content).await?;
     let facts = &received.facts;
-    let proof = match &facts.login {
-        Some(login) => Proof::Login(login.clone()),
-        None => {
-            let sender = received.reverse_path.mailbox().map(ToString::to_string);
-            let input = Input { client: facts.client, hello: &facts.hello, reverse_path: sender.as_deref(), message: &header };
-            let whole = async { room.load(&received.content, Whose::Stranger).await };
-            Proof::Evidence(Box::new(authenticator.evaluate_later(input, whole).await?))
-        }
-    };
-    Ok(Authenticated { received, proof, header })
+    let sender = received.reverse_path.mailbox().map(ToString::to_string);
+    let input = Input { client: facts.client, hello: &facts.hello, reverse_path: sender.as_deref(), message: &header };
+    let whole = async { room.load(&received.content, Whose::Stranger).await };
+    let evidence = authenticator.evaluate_later(input, whole).await?;
+    Ok(Authenticated { received, proof: Proof::Evidence(Box::new(evidence)), header })
 }

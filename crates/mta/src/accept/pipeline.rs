@@ -1,221 +1,326 @@
-//! The stages from a received message to the responsibility for it, in their order.
+//! The stages from a received message to the responsibility for it, in their order: one pipeline for mail from other servers, from accounts and
+//! from programs of this machine.
 //!
-//! RFC 5321 s.6.1. Invariant: whatever stage refuses, the content is given up and the client hears why; nothing is given up once somebody has answered
-//! for it.
+//! RFC 5321 s.6.1. Invariant: whichever stage refuses, the content is discarded and the client gets the reason; nothing is discarded once we or a
+//! target have taken the message.
+
+use std::sync::Arc;
 
 use mail::evidence::DkimResult;
-use mail::{Domain, Reply};
-use msgauth::{Authenticator, DkimKeys};
+use mail::{Domain, QueueId, Reply};
+use net::Resolver;
 use policy::{AcceptedRecipient, Treatment};
-use store::{Content, StoreError};
+use store::{Committed, Content, NewMessage, StoreError};
 
 use crate::accept::auto_replies;
 use crate::accept::auto_reply_limit;
+use crate::accept::bounce_limit::HourlyLimit;
 use crate::accept::decide::{Accepted, accept, decide, from_addresses, judge};
-use crate::accept::dmarc_mitigation::wrap;
-use crate::accept::dmarc_results::{self, Seen, seen};
-use crate::accept::filter::filter;
+use crate::accept::dmarc_results::{self, Observation, observe};
+use crate::accept::filter::{Downtime, Filtered, filter, unfiltered};
 use crate::accept::forged_results::strip;
-use crate::accept::inbound_report::take_report;
+use crate::accept::gmail_confirmation::Confirmations;
+use crate::accept::inbound_report::{ReadingLimit, take_report};
 use crate::accept::message_auth::{Authenticated, Proof, authenticate};
 use crate::accept::prepare::{Prepared, prepare};
 use crate::accept::received::Received;
+use crate::accept::responsibility::Responsibility;
 use crate::accept::sanitize_dsn::reword;
-use crate::accept::sign::seal;
+use crate::accept::sign::{Recheck, seal};
 use crate::accept::submission_fixup::put_right;
+use crate::accept::wrapped::wrap;
+use crate::context::{Shared, Snapshot};
 use crate::queue::cut_through::hand_over;
+use crate::queue::dispatch::Dispatch;
 use crate::queue::enqueue::enqueue;
-use crate::queue::responsibility::Responsibility;
-use crate::receive::content_quota::Held;
-use crate::receive::session::Reception;
+use crate::queue::not_taken::NotTaken;
+use crate::reporting::tally::Results;
 use crate::settings::Settings;
-use crate::support::large_contents::Whose;
+use crate::support::dkim_signers::Signing;
+use crate::support::large_contents::{LargeContents, Whose};
+use crate::support::shutdown::Closing;
 
 /// Recipients that a line of the log names.
 const NAMED_MAX: usize = 5;
 
-/// Takes the message, or says why not.
-pub(crate) async fn take(reception: &Reception, received: Received, held: Held) -> Result<Responsibility, Reply> {
-    let _hold = reception.dispatch.world().closing.hold();
-    let settings = reception.settings.load_full();
-    let (id, from) = (received.id, received.reverse_path.to_string());
-    let (client, login) = (received.facts.client, received.facts.login.clone());
-    let (recipients, size_bytes) = (received.recipients.len(), received.content.size_bytes());
-    let to = named(&received);
-    let mut known = Known { content: received.content.clone(), score: None, seen: None, held: None };
-    let taken = stages(reception, &settings, received, &mut known, held).await;
-    let score = known.score;
-    // Who is to try again comes again.
-    let is_final = matches!(&taken, Ok(Ok(_))) || matches!(&taken, Ok(Err(reply)) if reply.code >= 500);
-    if let Some(seen) = known.seen.filter(|_| is_final) {
-        dmarc_results::tell(reception.dispatch.world(), *seen);
-    }
-    match &taken {
-        Ok(Ok(responsibility)) => {
-            let how = match responsibility {
-                Responsibility::Ours(_) if known.held.is_some() => "message held",
-                Responsibility::Ours(_) => "message accepted",
-                Responsibility::Kept(_) => "report taken",
-                Responsibility::TakenOver(_) => "message handed over",
-                Responsibility::Dropped(_) => "automatic answer to a return address dropped",
-            };
-            tracing::info!(%id, from, to, %client, login, recipients, size_bytes, score, reason = known.held, "{how}");
-        }
-        Ok(Err(reply)) => {
-            reception.store.discard(&known.content);
-            tracing::info!(%id, from, to, %client, login, score, reply = %reply, "message refused");
-        }
-        Err(error) => tracing::error!(%id, from, to, %client, %error, "message not accepted: it could not be stored"),
-    }
-    taken.unwrap_or_else(|error| Err(reply_to_store_error(&error)))
+/// Where accepted mail goes.
+#[derive(Debug)]
+pub(crate) enum Outlet {
+    /// The running server sends it.
+    Dispatch(Dispatch),
+    /// No server runs: it waits in the store for the next start.
+    Store,
 }
 
-/// Recipients as the sender wrote them, for the log: the first few.
-fn named(received: &Received) -> String {
-    let names: Vec<String> = received.recipients.iter().take(NAMED_MAX).map(|(to, _)| to.forward_path.to_string()).collect();
-    names.join(" ")
+/// Finds out who sent a message, and counts that for the DMARC reports to other domains.
+#[derive(Debug)]
+pub(crate) struct Verifier {
+    pub resolver: Resolver,
+    pub results: Results,
+}
+
+/// How a message came.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Origin<'a> {
+    /// From another server.
+    Server(&'a Verifier),
+    /// From an account, over a session that has logged in.
+    Account,
+    /// From a program of this machine, whose user and From field are checked already.
+    Program,
+}
+
+/// What the stages touch.
+#[derive(Debug)]
+pub(crate) struct Pipeline {
+    pub shared: Shared,
+    pub outlet: Outlet,
+    pub large: Arc<LargeContents>,
+    pub signing: Arc<Signing>,
+    /// How long the spam filter has been down.
+    pub downtime: Downtime,
+    /// Automatic answers, by sender and alias.
+    pub answers: HourlyLimit,
+    pub confirmations: Confirmations,
+    /// Bounds the reports that are read at a time.
+    pub reading: ReadingLimit,
+    pub closing: Closing,
 }
 
 /// What is known of a message whatever becomes of it.
-struct Known {
-    /// The content that is to be given up where the message is not taken.
+struct Progress {
+    /// The content to discard where the message is not taken.
     content: Content,
-    /// What the spam filter thinks of it.
+    /// The spam filter's score.
     score: Option<f64>,
     /// Why it is held.
     held: Option<String>,
-    /// What the owner of the domain in its From field is to be told about it.
-    seen: Option<Box<Seen>>,
+    /// What the DMARC report to the domain in its From field says about it.
+    seen: Option<Box<Observation>>,
 }
 
-/// The stages.
-async fn stages(
-    reception: &Reception,
-    settings: &Settings,
-    received: Received,
-    known: &mut Known,
-    held: Held,
-) -> Result<Result<Responsibility, Reply>, StoreError> {
-    let authenticator = reception.dispatch.world().resolver.authenticator();
-    let large = &reception.dispatch.world().large;
-    let mut received = received;
-    if received.facts.login.is_some() {
-        let put_right = put_right(&reception.store, &reception.clock, large, &mut received).await?;
-        known.content = received.content.clone();
-        if let Err(reply) = put_right {
-            return Ok(Err(reply));
+/// What the log says of a message whatever becomes of it.
+struct Described {
+    id: QueueId,
+    from: String,
+    to: String,
+    client: std::net::IpAddr,
+    login: Option<String>,
+    recipients: usize,
+    size_bytes: u64,
+}
+
+impl Described {
+    fn of(received: &Received) -> Self {
+        let names: Vec<String> = received.recipients.iter().take(NAMED_MAX).map(|(to, _)| to.forward_path.to_string()).collect();
+        Self {
+            id: received.id,
+            from: received.reverse_path.to_string(),
+            to: names.join(" "),
+            client: received.facts.client,
+            login: received.facts.login.clone(),
+            recipients: received.recipients.len(),
+            size_bytes: received.content.size_bytes(),
         }
     }
-    let authenticated = authenticate(received, authenticator, large).await?;
-    if let [(_, AcceptedRecipient::Reports(_))] = authenticated.received.recipients.as_slice() {
-        return take_report(reception, settings, authenticated).await;
-    }
-    if let Some(dropped) = auto_replies::drop_answer(&reception.store, &authenticated.received) {
-        return Ok(Ok(Responsibility::Dropped(dropped)));
-    }
-    let filtered = filter(authenticated, settings, &reception.downtime, &reception.clock).await;
-    known.score = filtered.answer.score;
-    let judged = judge(&filtered.authenticated, &reception.live.current(), &settings.forward);
-    known.seen = seen(settings, &filtered.authenticated, &judged);
-    let treatment = match decide(&filtered, judged) {
-        Ok(treatment) => treatment,
-        Err(refused) => return Ok(Err(refused)),
-    };
-    let authenticated = filtered.authenticated;
-    // Whoever has to be asked is asked before the content takes its room in memory.
-    let keys = keys(authenticator, &authenticated).await;
-    let whole = large.load(&authenticated.received.content, Whose::from(&authenticated.proof)).await?;
-    let accepted = accept(authenticated, treatment, whole);
-    if let Treatment::Held(reason) = &accepted.treatment {
-        known.held = Some(reason.clone());
-    }
-    if let Err(reply) = auto_reply_limit::check(&reception.answers, &reception.clock, &accepted) {
-        return Ok(Err(reply));
-    }
-    reception.confirmations.look(&accepted);
-    let accepted = without_forgeries(reception, settings, accepted).await?;
-    let accepted = reword(&reception.store, &reception.live.current(), settings, &reception.clock, accepted).await?;
-    let accepted = match accepted.treatment {
-        Treatment::Wrapped => wrap(&reception.store, settings, &reception.clock, accepted).await?,
-        _ => accepted,
-    };
-    known.content = accepted.received.content.clone();
-    let author = author(&accepted);
-    let prepared = prepare(accepted, settings, &reception.clock);
-    let directory = reception.live.current();
-    let prepared = match seal(reception.dispatch.world(), &directory, author.as_ref(), keys.as_ref(), prepared).await {
-        Ok(prepared) => prepared,
-        Err(reply) => return Ok(Err(reply)),
-    };
-    pass_on(reception, settings, prepared, held).await
-}
 
-/// The message is complete: its targets take it while the client waits, or it is queued.
-async fn pass_on(
-    reception: &Reception,
-    settings: &Settings,
-    prepared: Prepared<'_>,
-    held: Held,
-) -> Result<Result<Responsibility, Reply>, StoreError> {
-    if let Some((token, sender)) = &prepared.token {
-        reception.store.remember_sender(token.clone(), sender, reception.clock.now_ms()).await?;
-    }
-    if let Some(reply) = no_room_to_hold(reception, settings, &prepared).await? {
-        return Ok(Err(reply));
-    }
-    // From here on dispatch bounds what is held in memory: a target that is slow keeps no place from those who send to others.
-    drop(held);
-    if settings.forward.cut_through && prepared.is_forward {
-        return hand_over(&reception.store, &reception.dispatch, prepared, settings.forward.deadline_s).await;
-    }
-    enqueue(&reception.store, &reception.dispatch, &reception.clock, prepared.messages)
-        .await
-        .map(|committed| Ok(Responsibility::Ours(committed)))
-}
-
-/// The keys of signatures that verified, which are to verify once more.
-async fn keys(authenticator: &Authenticator, authenticated: &Authenticated) -> Option<DkimKeys> {
-    match &authenticated.proof {
-        Proof::Evidence(evidence) if evidence.dkim.iter().any(|check| check.result == DkimResult::Pass) => {
-            Some(authenticator.dkim_keys(&authenticated.header).await)
+    fn log(&self, origin: Origin<'_>, taken: &Result<Responsibility, NotTaken>, progress: &Progress) {
+        let Self { id, from, to, client, login, recipients, size_bytes } = self;
+        let (score, reason) = (progress.score, progress.held.as_deref());
+        let is_local = matches!(origin, Origin::Program);
+        match taken {
+            Ok(responsibility) => {
+                let how = match responsibility {
+                    Responsibility::Ours(_) if reason.is_some() => "message held",
+                    Responsibility::Ours(_) if is_local => "message of a local user accepted",
+                    Responsibility::Ours(_) => "message accepted",
+                    Responsibility::Kept(_) => "report taken",
+                    Responsibility::TakenOver(_) => "message handed over",
+                    Responsibility::Dropped(_) => "automatic reply to a return address dropped",
+                };
+                tracing::info!(%id, from, to, %client, login, recipients, size_bytes, score, reason, "{how}");
+            }
+            Err(NotTaken::Refused(reply)) => {
+                let how = if is_local { "message of a local user refused" } else { "message refused" };
+                tracing::info!(%id, from, to, %client, login, score, %reply, "{how}");
+            }
+            Err(NotTaken::Store(error)) => {
+                tracing::error!(%id, from, to, %client, %error, "message not accepted: cannot store it");
+            }
         }
-        _ => None,
     }
 }
 
-/// The domain in the From field of submitted mail, which decide has found to be the account's.
+impl Pipeline {
+    /// A pipeline into this outlet, with nothing counted yet.
+    pub fn new(shared: Shared, outlet: Outlet, closing: Closing) -> Self {
+        Self {
+            shared,
+            outlet,
+            large: Arc::default(),
+            signing: Arc::default(),
+            downtime: Downtime::default(),
+            answers: HourlyLimit::default(),
+            confirmations: Confirmations::default(),
+            reading: ReadingLimit::default(),
+            closing,
+        }
+    }
+
+    /// Takes the message, or returns the reply that says why not. `counted` is the memory that its arrival holds.
+    pub async fn run<M>(&self, origin: Origin<'_>, snapshot: &Snapshot, received: Received, counted: M) -> Result<Responsibility, Reply> {
+        let _hold = self.closing.hold();
+        let described = Described::of(&received);
+        let mut progress = Progress { content: received.content.clone(), score: None, seen: None, held: None };
+        let taken = self.stages(origin, snapshot, received, &mut progress, counted).await;
+        described.log(origin, &taken, &progress);
+        // A 4xx is not final: the sender tries again.
+        let is_final = taken.as_ref().map_or_else(NotTaken::is_final, |_| true);
+        if let (Origin::Server(verifier), Some(seen)) = (origin, progress.seen.filter(|_| is_final)) {
+            dmarc_results::count(&self.shared, &verifier.results, *seen);
+        }
+        taken.map_err(|not_taken| {
+            if let NotTaken::Refused(_) = not_taken {
+                self.shared.store.discard(&progress.content);
+            }
+            not_taken.into_reply()
+        })
+    }
+
+    async fn stages<M>(
+        &self,
+        origin: Origin<'_>,
+        snapshot: &Snapshot,
+        mut received: Received,
+        progress: &mut Progress,
+        counted: M,
+    ) -> Result<Responsibility, NotTaken> {
+        let Shared { store, clock, .. } = &self.shared;
+        let Snapshot { settings, directory } = snapshot;
+        if let Origin::Account = origin {
+            let put_right = put_right(store, clock, &self.large, &mut received).await;
+            progress.content = received.content.clone();
+            put_right?;
+        }
+        let authenticated = self.authenticate(origin, received).await?;
+        if let [(_, AcceptedRecipient::Reports(_))] = authenticated.received.recipients.as_slice() {
+            let committed = take_report(store, &self.large, &self.reading, snapshot, authenticated).await?;
+            return Ok(Responsibility::Kept(committed));
+        }
+        if let Some(dropped) = auto_replies::drop_answer(store, &authenticated.received) {
+            return Ok(Responsibility::Dropped(dropped));
+        }
+        let filtered = self.filter(authenticated, settings).await;
+        progress.score = filtered.answer.score;
+        let judged = judge(&filtered.authenticated, directory, &settings.forward);
+        progress.seen = observe(settings, &filtered.authenticated, &judged);
+        let treatment = decide(&filtered, judged)?;
+        let authenticated = filtered.authenticated;
+        // DNS is asked before the content takes its room in memory.
+        let recheck = recheck(origin, &authenticated).await;
+        let whole = self.large.load(&authenticated.received.content, Whose::from(&authenticated.proof)).await?;
+        let accepted = accept(authenticated, treatment, whole);
+        if let Treatment::Held(reason) = &accepted.treatment {
+            progress.held = Some(reason.clone());
+        }
+        auto_reply_limit::check(&self.answers, clock, &accepted)?;
+        self.confirmations.look(&accepted);
+        let accepted = self.without_forgeries(settings, accepted).await?;
+        let accepted = reword(store, directory, settings, clock, accepted).await?;
+        let accepted = match accepted.treatment {
+            Treatment::Wrapped => wrap(store, settings, clock, accepted).await?,
+            _ => accepted,
+        };
+        progress.content = accepted.received.content.clone();
+        let author = author(&accepted);
+        let prepared = prepare(accepted, settings, clock);
+        let prepared = seal(&self.signing, snapshot, author.as_ref(), recheck.as_ref(), prepared).await?;
+        self.pass_on(origin, settings, prepared, counted).await
+    }
+
+    async fn authenticate(&self, origin: Origin<'_>, received: Received) -> Result<Authenticated, StoreError> {
+        match origin {
+            Origin::Server(verifier) => authenticate(received, verifier.resolver.authenticator(), &self.large).await,
+            Origin::Account => Authenticated::submitted(received, Proof::Login).await,
+            Origin::Program => Authenticated::submitted(received, Proof::Local).await,
+        }
+    }
+
+    /// The spam filter's verdict. Without a server nothing asks it.
+    async fn filter(&self, authenticated: Authenticated, settings: &Settings) -> Filtered {
+        match self.outlet {
+            Outlet::Dispatch(_) => filter(authenticated, settings, &self.downtime, &self.shared.clock).await,
+            Outlet::Store => unfiltered(authenticated),
+        }
+    }
+
+    /// Takes out of mail from other servers what claims to be an authentication result of ours.
+    async fn without_forgeries<'a>(&self, settings: &Settings, mut accepted: Accepted<'a>) -> Result<Accepted<'a>, StoreError> {
+        let Shared { store, clock, .. } = &self.shared;
+        if let Proof::Evidence(_) = accepted.proof
+            && let Some((content, bytes)) = strip(store, clock, &accepted.whole.bytes, &settings.hostname).await?
+        {
+            store.discard(&accepted.received.content);
+            accepted.received.content = content;
+            accepted.whole.bytes = bytes;
+        }
+        Ok(accepted)
+    }
+
+    /// The message is complete: its targets take it while the client waits, or it is queued.
+    async fn pass_on<M>(
+        &self,
+        origin: Origin<'_>,
+        settings: &Settings,
+        prepared: Prepared<'_>,
+        counted: M,
+    ) -> Result<Responsibility, NotTaken> {
+        let Shared { store, clock, .. } = &self.shared;
+        if let Some((token, sender)) = &prepared.token {
+            store.remember_sender(token.clone(), sender, clock.now_ms()).await?;
+        }
+        self.check_room_to_hold(settings, &prepared).await?;
+        // From here on dispatch bounds what is held in memory: a target that is slow keeps no place from clients that send to others.
+        drop(counted);
+        let Prepared { messages, whole, is_forward, .. } = prepared;
+        match &self.outlet {
+            Outlet::Dispatch(dispatch) if settings.forward.cut_through && is_forward && !matches!(origin, Origin::Program) => {
+                Ok(hand_over(dispatch, messages, whole, settings.forward.deadline_s).await?.into())
+            }
+            _ => Ok(Responsibility::Ours(self.commit(messages).await?)),
+        }
+    }
+
+    async fn commit(&self, messages: Vec<NewMessage>) -> Result<Committed, StoreError> {
+        match &self.outlet {
+            Outlet::Dispatch(dispatch) => enqueue(dispatch, messages).await,
+            Outlet::Store => self.shared.store.commit(messages, 0).await,
+        }
+    }
+
+    /// Held mail has a bound on the disk; what does not fit stays with its sender.
+    async fn check_room_to_hold(&self, settings: &Settings, prepared: &Prepared<'_>) -> Result<(), NotTaken> {
+        let Some(held) = prepared.messages.iter().find(|new| new.held.is_some()) else { return Ok(()) };
+        let totals = self.shared.store.totals().await?;
+        if totals.held_bytes + held.content.size_bytes() <= settings.forward.held_bytes {
+            return Ok(());
+        }
+        tracing::warn!(held = totals.held, bytes = totals.held_bytes, "no room for one more held message; `waypost held list` shows them");
+        Err(Reply::new(452, (4, 3, 1), "no room for mail that needs manual review; try again later").into())
+    }
+}
+
+/// What [`seal`] verifies signatures with once more, where one has verified.
+async fn recheck<'a>(origin: Origin<'a>, authenticated: &Authenticated) -> Option<Recheck<'a>> {
+    let (Origin::Server(verifier), Proof::Evidence(evidence)) = (origin, &authenticated.proof) else { return None };
+    if !evidence.dkim.iter().any(|check| check.result == DkimResult::Pass) {
+        return None;
+    }
+    let authenticator = verifier.resolver.authenticator();
+    Some(Recheck { authenticator, keys: authenticator.dkim_keys(&authenticated.header).await })
+}
+
+/// The domain in the From field of submitted mail, which `decide` has found to be the account's.
 fn author(accepted: &Accepted<'_>) -> Option<Domain> {
     from_addresses(&accepted.whole.bytes).ok()?.into_iter().next().map(|from| from.domain)
-}
-
-/// What claims to be a result of ours and is not is taken out of mail from outside.
-async fn without_forgeries<'a>(reception: &Reception, settings: &Settings, mut accepted: Accepted<'a>) -> Result<Accepted<'a>, StoreError> {
-    if let Proof::Evidence(_) = accepted.proof
-        && let Some((content, bytes)) = strip(&reception.store, &reception.clock, &accepted.whole.bytes, &settings.hostname).await?
-    {
-        reception.store.discard(&accepted.received.content);
-        accepted.received.content = content;
-        accepted.whole.bytes = bytes;
-    }
-    Ok(accepted)
-}
-
-/// Held mail has a bound on the disk; what does not fit waits with its sender.
-async fn no_room_to_hold(reception: &Reception, settings: &Settings, prepared: &Prepared<'_>) -> Result<Option<Reply>, StoreError> {
-    let Some(held) = prepared.messages.iter().find(|new| new.held.is_some()) else { return Ok(None) };
-    let totals = reception.store.totals().await?;
-    if totals.held_bytes + held.content.size_bytes() <= settings.forward.held_bytes {
-        return Ok(None);
-    }
-    tracing::warn!(held = totals.held, bytes = totals.held_bytes, "no room for one more held message; `waypost held list` shows them");
-    Ok(Some(Reply::new(452, (4, 3, 1), "there is no room for mail that must be looked at by a person; try again later")))
-}
-
-/// What a client hears when the store fails.
-pub(crate) fn reply_to_store_error(error: &StoreError) -> Reply {
-    match error {
-        StoreError::Full => Reply::new(452, (4, 3, 1), "the server's disk is full; try again later"),
-        StoreError::Closed => Reply::new(421, (4, 3, 2), "the server is shutting down; try again in a minute"),
-        _ => Reply::new(451, (4, 3, 0), "the server could not store the message; try again later"),
-    }
 }

@@ -1,7 +1,7 @@
-//! Stage: what is sent on, one message for each target of an alias, one for all foreign recipients of own mail.
+//! Stage: makes the outgoing messages: one for each target of an alias, one for all foreign recipients of own mail.
 //!
-//! RFC 5321 s.4.4, RFC 7208 s.2.4 (a forward leaves under a reverse-path of ours). Invariant: the content stays as it came, byte for byte; fields are
-//! only put on top, and no target's message names another target.
+//! RFC 5321 s.4.4, RFC 7208 s.2.4 (a forward leaves under a reverse-path of ours). Invariant: the content is unchanged, octet for octet; fields
+//! are only added on top, and no target's message names another target.
 
 use std::collections::HashSet;
 
@@ -18,46 +18,48 @@ use crate::accept::received::Received;
 use crate::settings::Settings;
 use crate::support::large_contents::Whole;
 
-/// Messages that are ready to be handed over or committed; at least one.
+/// Messages ready for delivery or commit; at least one.
 #[derive(Debug)]
 pub(crate) struct Prepared<'a> {
     /// The messages.
     pub messages: Vec<NewMessage>,
-    /// The content as it came, in memory.
+    /// The content, in memory.
     pub whole: Whole<'a>,
-    /// Who vouches for it.
+    /// The proof of its sender.
     pub proof: Proof,
-    /// The sender that the SRS token in their return address stands for; it is to be remembered before they leave.
+    /// The SRS token in their return address and the sender that it encodes; stored before they leave.
     pub token: Option<(String, Mailbox)>,
-    /// Whether the content is one of ours: around the message that came, or in its place.
+    /// Whether we wrote the content: around the received message, or in its place.
     pub is_ours: bool,
-    /// Whether they may be handed over while the sender waits: they are forwards, and nothing is held.
+    /// Whether they may be delivered while the sender waits: all are forwards, and none is held.
     pub is_forward: bool,
 }
 
 /// Makes the outgoing messages.
 pub(crate) fn prepare<'a>(accepted: Accepted<'a>, settings: &Settings, clock: &Clock) -> Prepared<'a> {
-    let mut desk = Desk::new(&accepted, settings, clock);
+    let mut builder = MessageBuilder::new(&accepted, settings, clock);
     let mut own: Vec<NewRecipient> = Vec::new();
     for (recipient, target) in &accepted.received.recipients {
         match target {
-            AcceptedRecipient::Foreign(mailbox) if desk.seen.insert(mailbox.key()) => own.push(to(recipient, mailbox, None)),
+            AcceptedRecipient::Foreign(mailbox) if builder.seen.insert(mailbox.key()) => own.push(to(recipient, mailbox, None)),
             AcceptedRecipient::Alias { alias, targets } => {
                 for target in targets {
-                    desk.forward(recipient, alias, target);
+                    builder.forward(recipient, alias, target);
                 }
             }
-            AcceptedRecipient::Sender { known_as, sender } if desk.seen.insert(sender.key()) => desk.send_back(recipient, known_as, sender),
+            AcceptedRecipient::Sender { known_as, sender } if builder.seen.insert(sender.key()) => {
+                builder.send_back(recipient, known_as, sender)
+            }
             AcceptedRecipient::Foreign(_) | AcceptedRecipient::Sender { .. } | AcceptedRecipient::Token { .. } => {}
-            // Reports are read before this stage, and go nowhere.
+            // Reports are read before this stage.
             AcceptedRecipient::Reports(_) => {}
         }
     }
     if !own.is_empty() {
-        desk.send_own(own);
+        builder.send_own(own);
     }
-    let Desk { messages, token, .. } = desk;
-    // A report of success is made when a queued message is settled.
+    let MessageBuilder { messages, token, .. } = builder;
+    // A success DSN is made when a queued message is settled.
     let wants_report = |m: &NewMessage| m.recipients.iter().any(|r| r.notify.success);
     let is_forward = messages.iter().all(|m| m.message.flow == Flow::Forward && m.held.is_none() && !wants_report(m));
     let Accepted { whole, proof, is_ours, .. } = accepted;
@@ -68,24 +70,24 @@ fn to(recipient: &Recipient, mailbox: &Mailbox, known_as: Option<&Mailbox>) -> N
     NewRecipient { mailbox: mailbox.clone(), notify: recipient.notify, orcpt: recipient.orcpt.clone(), known_as: known_as.cloned() }
 }
 
-/// Where the messages are made.
-struct Desk<'a> {
+/// Builds the messages.
+struct MessageBuilder<'a> {
     accepted: &'a Accepted<'a>,
     settings: &'a Settings,
     clock: &'a Clock,
-    /// Targets that have their copy.
+    /// Targets that have a copy.
     seen: HashSet<String>,
-    /// The received message's id, for the first that is made.
+    /// The received message's ID, for the first message.
     first: Option<QueueId>,
-    /// What a submitted message lacks.
+    /// The fields that a submitted message lacks.
     missing: Vec<u8>,
-    /// What is said in MAIL of a forward, where that is not the reverse-path.
+    /// The reverse-path of a forward, if it is rewritten.
     rewritten: Option<ReversePath>,
     token: Option<(String, Mailbox)>,
     messages: Vec<NewMessage>,
 }
 
-impl<'a> Desk<'a> {
+impl<'a> MessageBuilder<'a> {
     fn new(accepted: &'a Accepted<'a>, settings: &'a Settings, clock: &'a Clock) -> Self {
         let received = &accepted.received;
         let mut missing = Vec::new();
@@ -118,11 +120,11 @@ impl<'a> Desk<'a> {
         self.messages.push(message);
     }
 
-    /// A report about a message that we forwarded, back to its sender.
+    /// A DSN about a message that we forwarded, back to its sender.
     fn send_back(&mut self, recipient: &Recipient, known_as: &Mailbox, sender: &Mailbox) {
         let id = self.next_id();
         let mut prefix = Vec::with_capacity(256);
-        // A report in our own words comes from us; from where the other came is nobody's business.
+        // A DSN that we rewrote comes from us; where the original came from stays private.
         if !self.accepted.is_ours {
             write_received(&mut prefix, &self.accepted.received, &self.settings.hostname, id, Some(known_as));
         }
@@ -131,7 +133,7 @@ impl<'a> Desk<'a> {
         self.messages.push(message);
     }
 
-    /// Holds the message where that was decided.
+    /// Holds the message if that was decided.
     fn hold(&self, message: &mut NewMessage) {
         if let Treatment::Held(reason) = &self.accepted.treatment {
             message.held = Some(reason.clone());
@@ -178,7 +180,7 @@ impl<'a> Desk<'a> {
     }
 }
 
-/// What the sender wants of TLS: by its command, or else by a header field (RFC 8689 s.5).
+/// The sender's requirement for TLS: in MAIL, or else in a header field (RFC 8689 s.5).
 fn tls_wish(received: &Received) -> TlsWish {
     if received.parameters.requiretls {
         return TlsWish::Required;
@@ -190,8 +192,8 @@ fn tls_wish(received: &Received) -> TlsWish {
     }
 }
 
-/// The reverse-path under which a forward leaves. That of a stranger is always replaced by one of ours, even where it claims to be of a
-/// domain of ours: our own address would give it an SPF pass otherwise. Who logged in keeps it.
+/// The reverse-path of a forward. That of another server's mail is always replaced by ours, even if it is in a domain of
+/// ours: our address would give it an SPF pass otherwise. An account keeps its own.
 fn rewrite(received: &Received, proof: &Proof, srs: &Srs) -> (Option<ReversePath>, Option<(String, Mailbox)>) {
     let (Proof::Evidence(_), Some(sender)) = (proof, received.reverse_path.mailbox()) else { return (None, None) };
     if srs.owns(sender) {

@@ -1,6 +1,6 @@
-//! What a session hands on at the end of DATA.
+//! A message as it was received, at the end of DATA.
 //!
-//! Invariant: a `Received` is complete, its content is on disk where it is large, and nobody has been told 250 yet.
+//! Invariant: a `Received` is complete, large content is on disk, and the client has not got its 250 yet.
 
 use std::net::IpAddr;
 
@@ -8,20 +8,20 @@ use mail::{MailParameters, QueueId, Recipient, ReversePath};
 use policy::AcceptedRecipient;
 use store::Content;
 
-/// What is known of the session that brought a message.
+/// The session that a message came over.
 #[derive(Debug, Clone)]
 pub(crate) struct SessionFacts {
     /// The client's address.
     pub client: IpAddr,
-    /// What it called itself.
+    /// Its name in HELO or EHLO.
     pub hello: String,
-    /// Whether it said EHLO.
+    /// Whether it used EHLO.
     pub extended: bool,
     /// TLS version and suite.
     pub tls: Option<String>,
-    /// The account, where it logged in; the user of this machine, where it is `local`.
+    /// The account that logged in; the local user, if `local`.
     pub login: Option<String>,
-    /// Whether it came from a program on this machine.
+    /// Whether a program on this host submitted it.
     pub local: bool,
 }
 
@@ -30,15 +30,15 @@ pub(crate) struct SessionFacts {
 pub(crate) struct Received {
     /// Its queue id.
     pub id: QueueId,
-    /// When it was complete, Unix milliseconds.
+    /// When it was complete, in Unix milliseconds.
     pub at_ms: i64,
-    /// Who brought it.
+    /// The session.
     pub facts: SessionFacts,
-    /// Where reports go.
+    /// Where DSNs go.
     pub reverse_path: ReversePath,
-    /// What MAIL said besides.
+    /// The other parameters of MAIL.
     pub parameters: MailParameters,
-    /// Who it is for, and what that means here.
+    /// The recipients, and what policy made of them.
     pub recipients: Vec<(Recipient, AcceptedRecipient)>,
     /// The content.
     pub content: Content,

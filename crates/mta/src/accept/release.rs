@@ -1,6 +1,6 @@
-//! Held mail that a person lets go: as it came, or within a message of ours.
+//! Releases held mail, unchanged or wrapped in a message of ours.
 //!
-//! RFC 2046 s.5.2.1. Invariant: the wrapped form takes the held one's place in one commit, so that the mail exists once at every moment.
+//! RFC 2046 s.5.2.1. Invariant: the wrapped form replaces the held one in one commit, so that the mail exists exactly once.
 
 use std::sync::Arc;
 
@@ -8,7 +8,8 @@ use mail::{Body, Mailbox, QueueId, ReversePath};
 use net::{Clock, random_u32};
 use store::{ListFilter, Message, NewMessage, NewRecipient, Store, StoreError};
 
-use crate::accept::dmarc_mitigation::wrapped;
+use crate::accept::wrapped::wrapped;
+use crate::context::{Shared, Snapshot};
 use crate::settings::LiveSettings;
 use crate::support::directory_cache::LiveDirectory;
 use crate::support::dkim_signers::Signing;
@@ -17,54 +18,51 @@ use crate::support::large_contents::{LargeContents, Whose};
 /// Releases held mail.
 #[derive(Debug)]
 pub struct Releaser {
-    settings: LiveSettings,
-    store: Store,
-    live: Arc<LiveDirectory>,
-    clock: Clock,
+    shared: Shared,
     signing: Signing,
 }
 
 impl Releaser {
-    /// For this store.
-    pub fn new(settings: LiveSettings, store: Store, live: Arc<LiveDirectory>, clock: Clock) -> Self {
-        Self { settings, store, live, clock, signing: Signing::default() }
+    /// Releases from this store.
+    pub fn new(settings: LiveSettings, store: Store, directory: Arc<LiveDirectory>, clock: Clock) -> Self {
+        Self { shared: Shared { settings, store, clock, directory }, signing: Signing::default() }
     }
 
-    /// Lets a held message go.
+    /// Releases a held message.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`] where no such message is held.
+    /// [`StoreError::NotFound`] if no such message is held.
     pub async fn release(&self, id: QueueId, as_wrapped: bool) -> Result<(), StoreError> {
-        let now_ms = self.clock.now_ms();
-        let expires_ms = self.settings.load().schedule.expires_ms(now_ms);
+        let now_ms = self.shared.clock.now_ms();
+        let expires_ms = self.shared.settings.load().schedule.expires_ms(now_ms);
         if !as_wrapped {
-            return self.store.release(id, now_ms, expires_ms).await;
+            return self.shared.store.release(id, now_ms, expires_ms).await;
         }
         let filter = ListFilter { only: Some(id), limit: 1, held: Some(true), ..ListFilter::default() };
         let not_found = || StoreError::NotFound(format!("no message {id} is held; `waypost held list` shows what is"));
-        let held = self.store.list(filter).await?.pop().ok_or_else(not_found)?;
+        let held = self.shared.store.list(filter).await?.pop().ok_or_else(not_found)?;
         let recipient = held.recipients.first().ok_or_else(not_found)?;
         let parse = |text: &str| Mailbox::parse(text).map_err(|e| StoreError::Corrupt(format!("{e}: {text:?}")));
         let target = parse(&recipient.mailbox)?;
         let alias = recipient.known_as.as_deref().map(parse).transpose()?;
         let new = self.wrap(held.message, target, alias, expires_ms).await?;
-        self.store.replace(id, new).await
+        self.shared.store.replace(id, new).await
     }
 
     async fn wrap(&self, message: Message, target: Mailbox, alias: Option<Mailbox>, expires_ms: i64) -> Result<NewMessage, StoreError> {
-        let settings = self.settings.load_full();
-        let now_ms = self.clock.now_ms();
+        let Snapshot { settings, directory } = self.shared.snapshot();
+        let now_ms = self.shared.clock.now_ms();
         let room = LargeContents::default();
-        let content = self.store.content(message.id).await?;
+        let content = self.shared.store.content(message.id).await?;
         let whole = room.load(&content, Whose::Account).await?;
         let domain = &settings.forward.srs.domain;
         let from = Mailbox::parse(&format!("postmaster@{domain}")).map_err(|e| StoreError::Corrupt(e.to_string()))?;
         let known_as = alias.clone().unwrap_or_else(|| target.clone());
         let bytes = wrapped(&whole.bytes, message.id, Some(&known_as), &from, &settings.hostname, now_ms / 1000);
-        let prefix = self.signing.sign(&self.live.current(), domain, b"", &bytes).await;
+        let prefix = self.signing.sign(&directory, domain, b"", &bytes).await;
         let id = QueueId::next(now_ms, random_u32());
         let is_8bit = !bytes.is_ascii();
-        let mut spool = self.store.spool(id);
+        let mut spool = self.shared.store.spool(id);
         spool.write(&bytes).await?;
         Ok(NewMessage {
             message: Message {

@@ -1,8 +1,7 @@
-//! A report of a target's server, on its way back to the sender of the message: written anew in our own words.
+//! Rewrites a DSN from a target's server before it goes to the sender of the message.
 //!
-//! RFC 3464, RFC 3461 s.6. Invariant: nothing of what the target's server wrote is passed on but the status code and the sender's own fields, since
-//! the rest may name the mailbox behind the alias in any form. Only lines are read, no MIME structure: OpenSMTPD's reports are multipart/mixed, those
-//! of dma and qmail text.
+//! RFC 3464, RFC 3461 s.6. Invariant: only the status code and the sender's own fields are passed on, since the rest may name the mailbox behind the
+//! alias in any form. It reads lines and no MIME structure: DSNs of OpenSMTPD are multipart/mixed, those of dma and qmail plain text.
 
 use directory::Directory;
 use mail::report::{Action, RecipientReport, Report};
@@ -14,25 +13,25 @@ use store::{Store, StoreError};
 use crate::accept::decide::{Accepted, has_no_author};
 use crate::settings::Settings;
 
-/// Fields of the message that are the sender's own.
+/// Fields of the message that the sender wrote.
 const SENDERS_OWN: [&str; 5] = ["From", "To", "Subject", "Date", "Message-ID"];
 
-/// A report is read as far as this, in octets.
+/// Maximum octets of a DSN that are read.
 const READ_MAX_BYTES: usize = 1 << 20;
 
-/// The local part under which servers write reports that are no multipart/report.
+/// The local part of DSNs that are not multipart/report.
 const REPORTER: &str = "mailer-daemon";
 
-/// Lines before which the returned message begins, where a report has no MIME parts.
+/// Lines at which the returned message begins, in a DSN without MIME parts.
 const RETURNED: [&str; 3] = ["content-type: message/rfc822", "content-type: text/rfc822-headers", "received:"];
 
-/// What was read out of a report.
+/// What a DSN says.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Read {
+struct ParsedDsn {
     action: Option<Action>,
     /// The Status field.
     status: Option<EnhancedCode>,
-    /// The code in what the target's server said: in Diagnostic-Code, or in the text.
+    /// The code in the target server's reply: in Diagnostic-Code, or in the text.
     said: Option<EnhancedCode>,
     /// The alias that the message went through.
     alias: Option<Mailbox>,
@@ -40,8 +39,8 @@ struct Read {
     original: String,
 }
 
-impl Read {
-    /// Exim and OpenSMTPD write 5.0.0 for whatever the target's server said: then its own code counts, in the class that the report has.
+impl ParsedDsn {
+    /// Exim and OpenSMTPD write 5.0.0 whatever the target's server replied: then the code of that reply counts, in the class of the DSN.
     fn best_status(&self) -> EnhancedCode {
         match (self.status, self.said) {
             (Some(EnhancedCode(class, 0, 0)), Some(said)) => EnhancedCode(class, said.1, said.2),
@@ -52,7 +51,7 @@ impl Read {
     }
 }
 
-/// The same news in our own words, where the message is a report for one return address; anything else goes on as it came.
+/// Rewrites a DSN for one return address; any other message passes unchanged.
 pub(crate) async fn reword<'a>(
     store: &Store,
     directory: &Directory,
@@ -67,14 +66,14 @@ pub(crate) async fn reword<'a>(
     let read = read(&accepted.whole.bytes, directory);
     let status = read.best_status();
     let action = read.action.unwrap_or(if status.0 == 4 { Action::Delayed } else { Action::Failed });
-    // Without fields of the message nothing says for which alias it was; the return address is no address that its sender knows.
+    // Without fields of the message the alias is unknown, and its sender does not know the return address.
     let diagnostic = match action {
         Action::Failed if read.alias.is_none() => {
-            format!("a message that you sent was not taken; the report does not say for which address it was ({status})")
+            format!("a message from you was not delivered; the DSN does not name the recipient ({status})")
         }
-        Action::Failed => format!("the mailbox behind this address did not take the message ({status})"),
-        Action::Delayed => format!("the mailbox behind this address has not taken the message yet ({status})"),
-        Action::Relayed => "the message was taken".to_owned(),
+        Action::Failed => format!("the mailbox behind this address rejected the message ({status})"),
+        Action::Delayed => format!("the mailbox behind this address has not accepted the message yet ({status})"),
+        Action::Relayed => "the message was delivered".to_owned(),
     };
     let recipient = RecipientReport {
         recipient: read.alias.unwrap_or_else(|| sender.clone()),
@@ -116,7 +115,7 @@ pub(crate) async fn reword<'a>(
     Ok(accepted)
 }
 
-/// Whether a message to a return address is a server's report, by any of the signs that servers give.
+/// Whether a message to a return address is a DSN, by any of the forms that servers use.
 fn is_report(whole: &[u8]) -> bool {
     let kind = Fields::find_first(whole, "Content-Type").map(|field| field.unfolded().to_ascii_lowercase()).unwrap_or_default();
     if kind.starts_with("multipart/report") && kind.contains("delivery-status") {
@@ -126,7 +125,7 @@ fn is_report(whole: &[u8]) -> bool {
         let lines = body(whole).lines().map(str::to_ascii_lowercase).collect::<Vec<_>>();
         lines.iter().any(|line| line.starts_with("content-type:") && line.contains("message/delivery-status"))
     };
-    // A person of that name may write too: it is what the text says that counts (QSBMF is qmail's form).
+    // A person may use that name too, so the text decides (QSBMF is qmail's form).
     let is_of_reporter = || {
         let from = AddressList::of_field(whole, "From").unwrap_or_default();
         let is_named = from.mailboxes.iter().any(|mailbox| mailbox.local.as_str().eq_ignore_ascii_case(REPORTER));
@@ -135,15 +134,15 @@ fn is_report(whole: &[u8]) -> bool {
     (kind.starts_with("multipart/") && has_status()) || has_no_author(whole) || is_of_reporter()
 }
 
-/// The body, as far as it is read.
+/// The part of the body that is read.
 fn body(whole: &[u8]) -> String {
     let body = whole.get(header_len(whole)..).unwrap_or_default();
     String::from_utf8_lossy(body.get(..READ_MAX_BYTES).unwrap_or(body)).into_owned()
 }
 
-fn read(whole: &[u8], directory: &Directory) -> Read {
+fn read(whole: &[u8], directory: &Directory) -> ParsedDsn {
     let text = body(whole);
-    let mut read = Read::default();
+    let mut read = ParsedDsn::default();
     let mut lines = text.lines();
     let mut is_returned = false;
     for line in lines.by_ref() {
@@ -164,7 +163,7 @@ fn read(whole: &[u8], directory: &Directory) -> Read {
             }
         }
     }
-    // What follows in that header section is the message as it came to us, below what we had put on top.
+    // The rest of that header section is the message as we received it, below the fields that we added.
     for line in lines.take_while(|line| !line.trim().is_empty()) {
         let name = line.split(':').next().unwrap_or_default();
         if SENDERS_OWN.iter().any(|own| own.eq_ignore_ascii_case(name)) {

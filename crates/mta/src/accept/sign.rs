@@ -1,49 +1,47 @@
-//! Stage: signatures, ours on top and those that came checked once more on the bytes that leave.
+//! Stage: adds our signatures, and verifies those of others once more on the octets that leave.
 //!
-//! RFC 6376 s.5 and s.6. Invariant: a signature that verified when the message came verifies when it leaves, or the message does not leave.
+//! RFC 6376 s.5 and s.6. Invariant: a signature that verified on arrival verifies on departure, or the message is not sent.
 
 use bytes::{Bytes, BytesMut};
-use directory::Directory;
 use mail::evidence::{DkimCheck, DkimResult};
 use mail::{Domain, Reply};
-use msgauth::DkimKeys;
+use msgauth::{Authenticator, DkimKeys};
 use store::{Flow, NewMessage};
 
 use crate::accept::message_auth::Proof;
 use crate::accept::prepare::Prepared;
-use crate::queue::dispatch::World;
-use crate::settings::Settings;
+use crate::context::Snapshot;
 use crate::support::dkim_signers::Signing;
 use crate::support::panic_edge::count_broken_signature;
 
-/// Signs each message, and checks with the signers' keys that nothing was broken; without keys nothing had passed.
+/// What verifies the signatures of others once more.
+pub(crate) struct Recheck<'a> {
+    pub authenticator: &'a Authenticator,
+    pub keys: DkimKeys,
+}
+
+/// Signs each message, and verifies that no signature was broken; without `recheck` none had passed.
 pub(crate) async fn seal<'a>(
-    world: &World,
-    directory: &Directory,
+    signing: &Signing,
+    snapshot: &Snapshot,
     author: Option<&Domain>,
-    keys: Option<&DkimKeys>,
+    recheck: Option<&Recheck<'_>>,
     mut prepared: Prepared<'a>,
 ) -> Result<Prepared<'a>, Reply> {
-    if let (Proof::Evidence(evidence), Some(first), Some(keys)) = (&prepared.proof, prepared.messages.first(), keys)
+    if let (Proof::Evidence(evidence), Some(first), Some(recheck)) = (&prepared.proof, prepared.messages.first(), recheck)
         && !prepared.is_ours
-        && let Some(broken) = broken(world, &evidence.dkim, keys, first, &prepared.whole.bytes).await
+        && let Some(broken) = broken(recheck, &evidence.dkim, first, &prepared.whole.bytes).await
     {
         count_broken_signature();
-        tracing::error!(id = %first.message.id, domain = broken, "a signature that verified does not verify on what would be sent: this is a bug, please report it");
+        tracing::error!(id = %first.message.id, domain = broken, "a signature that verified would not verify on the forwarded message: this is a bug, please report it");
         return Err(Reply::new(451, (4, 3, 0), "an internal error; try again later"));
     }
-    sign(&world.signing, &world.settings.load_full(), directory, author, &mut prepared).await;
+    sign(signing, snapshot, author, &mut prepared).await;
     Ok(prepared)
 }
 
-/// Puts our signatures on top.
-pub(crate) async fn sign(
-    signing: &Signing,
-    settings: &Settings,
-    directory: &Directory,
-    author: Option<&Domain>,
-    prepared: &mut Prepared<'_>,
-) {
+/// Adds our signatures on top.
+async fn sign(signing: &Signing, Snapshot { settings, directory }: &Snapshot, author: Option<&Domain>, prepared: &mut Prepared<'_>) {
     for new in &mut prepared.messages {
         let Some(domain) = signed_as(new.message.flow, (&prepared.proof, prepared.is_ours), author, &settings.forward.srs.domain) else {
             continue;
@@ -54,20 +52,20 @@ pub(crate) async fn sign(
     }
 }
 
-/// Whose name stands under a message: that of its author's domain only where the author gave a password.
+/// The signing domain of a message: the author's domain only if the author has logged in.
 fn signed_as<'a>(flow: Flow, (proof, is_ours): (&Proof, bool), author: Option<&'a Domain>, forwarding: &'a Domain) -> Option<&'a Domain> {
     match (flow, proof) {
-        (Flow::Own | Flow::Forward, Proof::Login(_)) => author,
+        (Flow::Own | Flow::Forward, Proof::Login(_) | Proof::Local(_)) => author,
         (Flow::Forward, Proof::Evidence(_)) => Some(forwarding),
         (Flow::Report | Flow::TlsReport | Flow::DmarcReport, _) if is_ours => Some(forwarding),
-        // A stranger's report about a message of a stranger's is nothing to vouch for.
+        // We do not vouch for another server's DSN.
         (Flow::Own | Flow::Report | Flow::TlsReport | Flow::DmarcReport, _) => None,
     }
 }
 
-/// The domain of a signature that verified before and does not any more. The copies of a message differ in the values of unsigned fields only, so
-/// one of them stands for all.
-async fn broken(world: &World, before: &[DkimCheck], keys: &DkimKeys, new: &NewMessage, whole: &Bytes) -> Option<String> {
+/// The domain of a signature that verified before and does not any more. The copies of a message differ in unsigned fields only, so one
+/// is checked for all.
+async fn broken(recheck: &Recheck<'_>, before: &[DkimCheck], new: &NewMessage, whole: &Bytes) -> Option<String> {
     let passed: Vec<&DkimCheck> = before.iter().filter(|check| check.result == DkimResult::Pass).collect();
     if passed.is_empty() {
         return None;
@@ -75,10 +73,10 @@ async fn broken(world: &World, before: &[DkimCheck], keys: &DkimKeys, new: &NewM
     let mut bytes = BytesMut::with_capacity(new.message.prefix.len() + whole.len());
     bytes.extend_from_slice(&new.message.prefix);
     bytes.extend_from_slice(whole);
-    let after = world.resolver.authenticator().verify_dkim_with(&bytes, keys).await;
+    let after = recheck.authenticator.verify_dkim_with(&bytes, &recheck.keys).await;
     let same =
         |a: &DkimCheck, b: &DkimCheck| (&a.domain, &a.selector, &a.signature_prefix) == (&b.domain, &b.selector, &b.signature_prefix);
-    // A key whose record cannot be had at this moment says nothing about the bytes.
+    // A key record that is temporarily unavailable says nothing about the octets.
     let holds = |check: &&DkimCheck| after.iter().any(|a| same(a, check) && matches!(a.result, DkimResult::Pass | DkimResult::TempError));
     passed.into_iter().find(|check| !holds(check)).map(|check| check.domain.clone())
 }

@@ -1,26 +1,28 @@
-//! Stage: a submitted message is put right before it is judged and signed.
+//! Stage: corrects a submitted message before it is judged and signed.
 //!
-//! RFC 6409 s.8, RFC 5322 s.3.6.3 (Bcc), s.3.6.8 and s.4.5 (a blank before a colon). As Postfix: fields that are for the way in only are dropped (message_drop_headers), and so is the line
-//! that separates messages in a mailbox file; a line that is no field ends the header section. Invariant: nothing else changes.
+//! RFC 6409 s.8, RFC 5322 s.3.6.3 (Bcc), s.3.6.8 and s.4.5 (a blank before a colon). As Postfix does, it drops
+//! fields that end at submission (message_drop_headers) and the separator line of a mailbox file; a line that is not a field ends the header section.
+//! Invariant: nothing else changes.
 
 use bytes::{Bytes, BytesMut};
-use mail::{Field, Fields, QueueId, Reply, interrupted_at, without_blanks_before_colons};
+use mail::{Field, Fields, QueueId, interrupted_at, without_blanks_before_colons};
 use net::{Clock, random_u32};
 use policy::no_from;
-use store::{Store, StoreError};
+use store::Store;
 
 use crate::accept::received::Received;
+use crate::queue::not_taken::NotTaken;
 use crate::support::large_contents::{LargeContents, Whose, header};
 
-/// Fields that are for the way in only.
+/// Fields that end at submission.
 const DROPPED: [&str; 4] = ["Bcc", "Resent-Bcc", "Return-Path", "Content-Length"];
 
-/// Whether a field goes no further than this server.
+/// Whether a field is dropped.
 pub(crate) fn is_dropped(field: &Field<'_>) -> bool {
     DROPPED.iter().any(|name| field.is(name))
 }
 
-/// The content without the line by which mailbox files separate messages.
+/// Strips the separator line of mailbox files.
 pub(crate) fn without_separator(content: &[u8]) -> &[u8] {
     let after = content.strip_prefix(b"From ").or_else(|| content.strip_prefix(b">From "));
     // A From field may have a blank before its colon.
@@ -30,34 +32,29 @@ pub(crate) fn without_separator(content: &[u8]) -> &[u8] {
     content.iter().position(|b| *b == b'\n').and_then(|at| content.get(at + 1..)).unwrap_or_default()
 }
 
-/// The message as it goes on: `received` has another content afterwards where something had to change.
-pub(crate) async fn put_right(
-    store: &Store,
-    clock: &Clock,
-    room: &LargeContents,
-    received: &mut Received,
-) -> Result<Result<(), Reply>, StoreError> {
+/// Corrects the message: `received` has new content afterwards if anything had to change.
+pub(crate) async fn put_right(store: &Store, clock: &Clock, room: &LargeContents, received: &mut Received) -> Result<(), NotTaken> {
     let front = header(&received.content).await?;
     let fields = without_separator(&front);
     let is_interrupted = interrupted_at(fields).is_some();
     if is_interrupted && Fields::find_first(fields, "From").is_none() {
-        return Ok(Err(no_from(fields)));
+        return Err(no_from(fields).into());
     }
     let needs_change = |field: Field<'_>| is_dropped(&field) || field.has_blank_before_colon();
     if fields.len() == front.len() && !is_interrupted && !Fields::new(fields).any(needs_change) {
-        return Ok(Ok(()));
+        return Ok(());
     }
     let whole = room.load(&received.content, Whose::Account).await?;
     let mut spool = store.spool(QueueId::next(clock.now_ms(), random_u32()));
     spool.write(&rewritten(&whole.bytes)).await?;
     let content = spool.finish().await?;
     store.discard(&std::mem::replace(&mut received.content, content));
-    Ok(Ok(()))
+    Ok(())
 }
 
 fn rewritten(whole: &[u8]) -> Bytes {
     let whole = without_separator(whole);
-    // Many verifiers do not know a field with a blank before its colon (RFC 5322 s.4.5). A signature of the client's may cover it as it is.
+    // Many verifiers do not parse a field with a blank before its colon (RFC 5322 s.4.5). The client's own signature may cover it as it is.
     let is_signed = Fields::new(whole).any(|field| field.is("DKIM-Signature"));
     let mut out = BytesMut::with_capacity(whole.len() + 2);
     let mut read = 0;

@@ -8,15 +8,16 @@ use parking_lot::{Mutex, MutexGuard};
 use policy::{Admission, Circuits, Keys, Meaning, Pass, Pause, Scope, Severity, Trouble};
 use store::{Flow, Message};
 
+use crate::context::Shared;
 use crate::deliver::delivery_log;
 use crate::deliver::job::Job;
 use crate::deliver::route::Plan;
 use crate::deliver::transaction::Delivered;
-use crate::queue::dispatch::World;
+use crate::settings::Settings;
 
 /// All circuits.
 #[derive(Debug, Default)]
-pub(crate) struct LiveCircuits(Mutex<Circuits>);
+pub(crate) struct Breakers(Mutex<Circuits>);
 
 /// What let a job through.
 #[derive(Debug)]
@@ -24,7 +25,7 @@ pub(crate) struct Passes {
     /// The host that was meant: the first of the plan, whichever answered.
     host: Domain,
     /// Of host, addresses and domains.
-    shared: Pass,
+    of_host: Pass,
     /// Of the targets, one a recipient.
     targets: Vec<Pass>,
 }
@@ -36,17 +37,17 @@ pub(crate) struct Admitted {
     pub wait: Vec<(Job, Trouble)>,
 }
 
-impl LiveCircuits {
+impl Breakers {
     fn circuits(&self) -> MutexGuard<'_, Circuits> {
         self.0.lock()
     }
 
     /// Asks for a job. Recipients whose target has to wait leave it; where its host does, or somebody waits for the outcome of
     /// the whole, all of it waits.
-    pub fn admit(&self, world: &World, plan: &Plan, mut job: Job) -> Admitted {
-        let now_ms = world.clock.now_ms();
+    pub fn admit(&self, shared: &Shared, plan: &Plan, mut job: Job) -> Admitted {
+        let now_ms = shared.clock.now_ms();
         let Some(host) = plan.hops.first() else { return Admitted { go: Some(job), wait: Vec::new() } };
-        let shared_keys = shared_keys(world, host, &job.claimed.message);
+        let shared_keys = shared_keys(&shared.settings.load(), host, &job.claimed.message);
         let mut circuits = self.circuits();
         let (mut targets, mut wait, mut place) = (Vec::new(), Vec::new(), 0);
         while let Some(recipient) = job.claimed.recipients.get(place) {
@@ -67,8 +68,8 @@ impl LiveCircuits {
             }
         }
         match circuits.check(shared_keys, now_ms) {
-            Admission::Open(shared) | Admission::Probe(shared) => {
-                job.passes = Some(Passes { host: host.clone(), shared, targets });
+            Admission::Open(pass) | Admission::Probe(pass) => {
+                job.passes = Some(Passes { host: host.clone(), of_host: pass, targets });
                 Admitted { go: Some(job), wait }
             }
             Admission::Wait { until_ms, why } => {
@@ -81,28 +82,28 @@ impl LiveCircuits {
 
     /// The job was not sent after all.
     pub fn give_back(&self, job: &mut Job, now_ms: i64) {
-        if let Some(Passes { shared, targets, .. }) = job.passes.take() {
+        if let Some(Passes { of_host, targets, .. }) = job.passes.take() {
             let mut circuits = self.circuits();
-            targets.into_iter().chain([shared]).for_each(|pass| circuits.on_nothing(pass, now_ms));
+            targets.into_iter().chain([of_host]).for_each(|pass| circuits.on_nothing(pass, now_ms));
         }
     }
 
     /// Tells what became of a job. Where that opens a circuit, its trouble learns until when.
-    pub fn tell(&self, world: &World, job: &mut Job, results: &mut [Result<Delivered, Trouble>], now_ms: i64) {
-        let Some(Passes { host, shared, targets }) = job.passes.take() else { return };
+    pub fn tell(&self, shared: &Shared, job: &mut Job, results: &mut [Result<Delivered, Trouble>], now_ms: i64) {
+        let Some(Passes { host, of_host, targets }) = job.passes.take() else { return };
         let mut circuits = self.circuits();
         let refusal = refusal_of_all(results);
         let until_ms = match refusal {
             Some(meaning) => {
                 circuits.learn_way(&host, &meaning, now_ms);
-                circuits.on_reply(shared, &meaning, now_ms).until_ms
+                circuits.on_reply(of_host, &meaning, now_ms).until_ms
             }
             None if results.iter().any(Result::is_ok) => {
-                circuits.on_success(shared, now_ms);
+                circuits.on_success(of_host, now_ms);
                 None
             }
             None => {
-                circuits.on_nothing(shared, now_ms);
+                circuits.on_nothing(of_host, now_ms);
                 None
             }
         };
@@ -121,7 +122,7 @@ impl LiveCircuits {
             let told = circuits.on_reply(pass, &meaning, now_ms);
             trouble.not_before_ms = told.until_ms.max(until_ms);
             if let Some(times) = told.invalid_times {
-                delivery_log::invalid_target(world, &recipient.recipient, &meaning, (times, trouble));
+                delivery_log::invalid_target(shared, &recipient.recipient, &meaning, (times, trouble));
             }
         }
     }
@@ -176,7 +177,7 @@ impl LiveCircuits {
 pub(crate) fn log_critical(message: &Message, meaning: &Meaning) {
     if meaning.severity_of(message.flow == Flow::Own) == Severity::Critical {
         let (row, cause, next_step, link) = (meaning.row, meaning.cause, meaning.next_step, meaning.link);
-        tracing::error!(id = %message.id, meaning = %row, cause, next_step, link, "a reply that needs somebody to act");
+        tracing::error!(id = %message.id, meaning = %row, cause, next_step, link, "a reply that needs action by the operator");
     }
 }
 
@@ -192,8 +193,7 @@ fn target_keys(mailbox: &Mailbox) -> Keys {
     Keys::of_target(&mailbox.to_string())
 }
 
-fn shared_keys(world: &World, host: &Domain, message: &Message) -> Keys {
-    let settings = world.settings.load();
+fn shared_keys(settings: &Settings, host: &Domain, message: &Message) -> Keys {
     let source = settings.identity(message.flow).source.map(|ip| ip.to_string()).unwrap_or_default();
     let spf = message.envelope_from().mailbox().map_or(&settings.hostname, |mailbox| &mailbox.domain);
     Keys::of_host(host, &source, spf, signing_domain(&message.prefix).as_ref(), message.flow == Flow::Own)

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use mail::Domain;
-use net::Host;
+use net::HostAddresses;
 use policy::{NextHop, Scope, Trouble};
 use reports::tls::FailureDetails;
 use smtp::client::{ClientSession, Phase};
@@ -15,11 +15,11 @@ use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::deliver::connection_limit::HostPlace;
+use crate::deliver::connection_limit::ConnectionPermit;
 use crate::deliver::open_session::Way;
+use crate::deliver::outbound::Connector;
 use crate::deliver::route::Plan;
 use crate::deliver::tls_policy::{Demand, demand};
-use crate::queue::dispatch::World;
 use crate::reporting::tls_results::{self, sts_policy};
 use crate::settings::Delivery;
 use crate::support::stream::Stream;
@@ -63,7 +63,7 @@ pub(crate) struct Connection {
     /// Messages sent over it.
     pub messages: u32,
     /// Its place at the host.
-    pub place: Option<HostPlace>,
+    pub place: Option<ConnectionPermit>,
 }
 
 /// How long a reply may take (RFC 5321 s.4.5.3.2).
@@ -77,19 +77,24 @@ pub(crate) fn patience(phase: Phase) -> Duration {
 }
 
 /// Connects to the first host that takes us and was not tried yet. The session is for mail to this domain.
-pub(crate) async fn connect(world: &World, plan: &Plan, domain: &Domain, tried: &mut Tried) -> Result<Connection, Trouble> {
+pub(crate) async fn connect(connector: &Connector, plan: &Plan, domain: &Domain, tried: &mut Tried) -> Result<Connection, Trouble> {
     if let Some(published) = &plan.published
         && let Some(error) = &published.sts_error
     {
         let failed = FailureDetails { result: error.result.clone(), reason: error.text.clone(), ..FailureDetails::default() };
-        tls_results::tell(world, &sts_policy(domain, published.sts.as_deref()), Some(failed));
+        tls_results::tell(
+            &connector.shared,
+            &connector.results,
+            &sts_policy(domain, published.sts.as_ref().map(|sts| &sts.policy)),
+            Some(failed),
+        );
     }
     let mut worst: Option<Trouble> = None;
     for hop in plan.hops.hosts() {
         if tried.hosts.contains(&hop.host) {
             continue;
         }
-        match connect_host(world, plan, domain, hop, tried).await {
+        match connect_host(connector, plan, domain, hop, tried).await {
             Ok(Some(connection)) => return Ok(connection),
             Ok(None) => {}
             // Whatever stands behind us in the list would only send the mail back.
@@ -98,7 +103,7 @@ pub(crate) async fn connect(world: &World, plan: &Plan, domain: &Domain, tried: 
             Err(trouble) if trouble.wants_pause() && policy::provider_of(&hop.host).is_some() => return Err(trouble),
             Err(trouble) => {
                 tried.hosts.push(hop.host.clone());
-                tracing::info!(host = %hop.host, %trouble, "host does not take mail now");
+                tracing::info!(host = %hop.host, %trouble, "host does not accept mail now");
                 // One host that may come back is a reason to wait.
                 if worst.as_ref().is_none_or(|w| w.permanent && !trouble.permanent) {
                     worst = Some(trouble);
@@ -106,24 +111,30 @@ pub(crate) async fn connect(world: &World, plan: &Plan, domain: &Domain, tried: 
             }
         }
     }
-    Err(worst.unwrap_or_else(|| Trouble::unreachable("there is no host to connect to")))
+    Err(worst.unwrap_or_else(|| Trouble::unreachable("no host to connect to")))
 }
 
 /// Connects to an address of this host; `None` where none is left that was not tried.
-async fn connect_host(world: &World, plan: &Plan, domain: &Domain, hop: &NextHop, tried: &Tried) -> Result<Option<Connection>, Trouble> {
-    let settings = world.settings.load_full();
+async fn connect_host(
+    connector: &Connector,
+    plan: &Plan,
+    domain: &Domain,
+    hop: &NextHop,
+    tried: &Tried,
+) -> Result<Option<Connection>, Trouble> {
+    let settings = connector.shared.settings.load_full();
     let delivery = &settings.delivery;
     if let Some(socket) = &plan.socket {
         let identity = settings.identity(plan.flow);
-        let place = world.hosts.enter(hop, plan.flow, delivery.connections_per_host).await;
+        let place = connector.connection_limits.enter(hop, plan.flow, delivery.connections_per_host).await;
         let local = timeout(Duration::from_secs(delivery.connect_timeout_s), UnixStream::connect(socket)).await;
         let local = local.map_err(|_| "no answer".to_owned()).and_then(|connected| connected.map_err(|e| e.to_string()));
-        let local = local.map_err(|e| Trouble::unreachable(format!("{} cannot be reached: {e}", socket.display())))?;
-        let way = Way { world, plan, hop, identity: &identity, demand: &Demand::Nothing, policy: None };
+        let local = local.map_err(|e| Trouble::unreachable(format!("cannot connect to {}: {e}", socket.display())))?;
+        let way = Way { connector, plan, hop, identity: &identity, demand: &Demand::Nothing, policy: None };
         return way.open_local(local).await.map(|connection| Some(Connection { place: Some(place), ..connection }));
     }
-    let found = addresses(world, &hop.host, delivery.ipv6).await.map_err(|failure| match failure {
-        policy::RouteFailure::Temporary(text) => Trouble::dns(format!("DNS gave no address of {}: {text}", hop.host)),
+    let found = addresses(connector, &hop.host, delivery.ipv6).await.map_err(|failure| match failure {
+        policy::RouteFailure::Temporary(text) => Trouble::dns(format!("cannot look up the address of {}: {text}", hop.host)),
         _ => Trouble::permanent(Scope::Host, 4, 4, format!("the mail host {} has no address", hop.host)),
     })?;
     let mut addresses: Vec<IpAddr> = found.addresses.iter().copied().take(ADDRESSES_MAX).collect();
@@ -136,18 +147,18 @@ async fn connect_host(world: &World, plan: &Plan, domain: &Domain, hop: &NextHop
     }
     let identity = settings.identity(plan.flow);
     if delivery.check_ipv6 && !plan.is_fixed {
-        world.ipv6.leave_out(world, plan.flow, identity.source, hop.port, &mut addresses).await;
+        connector.ipv6.leave_out(connector, plan.flow, identity.source, hop.port, &mut addresses).await;
     }
     addresses.retain(is_left);
-    let demanded = demand(world, plan, domain, hop, &found).await?;
-    let place = world.hosts.enter(hop, plan.flow, delivery.connections_per_host).await;
+    let demanded = demand(connector, plan, domain, hop, &found).await?;
+    let place = connector.connection_limits.enter(hop, plan.flow, delivery.connections_per_host).await;
     let mut trouble = Trouble::unreachable(format!("no address of {} answers", hop.host));
     while !addresses.is_empty() {
         let (tcp, address) = race(&addresses, hop, delivery, identity.source).await?;
-        if is_ourselves(&tcp, &world.own_ports) {
+        if is_ourselves(&tcp, &connector.own_ports) {
             return Err(looped(&hop.host));
         }
-        let way = Way { world, plan, hop, identity: &identity, demand: &demanded.demand, policy: demanded.policy.as_ref() };
+        let way = Way { connector, plan, hop, identity: &identity, demand: &demanded.demand, policy: demanded.policy.as_ref() };
         match way.open(tcp).await {
             Ok(connection) => return Ok(Some(Connection { place: Some(place), address: Some(address), ..connection })),
             Err(failed) => trouble = failed,
@@ -158,18 +169,18 @@ async fn connect_host(world: &World, plan: &Plan, domain: &Domain, hop: &NextHop
 }
 
 /// A host that wants no IPv6 from us gets none, unless it has nothing else.
-async fn addresses(world: &World, host: &Domain, ipv6: bool) -> Result<Host, policy::RouteFailure> {
-    if ipv6 && world.circuits.is_ipv4_only(host, world.clock.now_ms()) {
-        let found = world.resolver.host(host, false).await;
+async fn addresses(connector: &Connector, host: &Domain, ipv6: bool) -> Result<HostAddresses, policy::RouteFailure> {
+    if ipv6 && connector.breakers.is_ipv4_only(host, connector.shared.clock.now_ms()) {
+        let found = connector.resolver.host(host, false).await;
         if found.is_ok() {
             return found;
         }
     }
-    world.resolver.host(host, ipv6).await
+    connector.resolver.host(host, ipv6).await
 }
 
 fn looped(host: &Domain) -> Trouble {
-    Trouble::permanent(Scope::Host, 4, 6, format!("mail loops back to us: the mail host {host} is this machine"))
+    Trouble::permanent(Scope::Host, 4, 6, format!("mail loops back to us: the mail host {host} is this server"))
 }
 
 fn is_this_machine(address: &IpAddr) -> bool {
@@ -206,7 +217,7 @@ async fn race(addresses: &[IpAddr], hop: &NextHop, delivery: &Delivery, source: 
             Ok(Some(Ok((address, Err(error))))) => last = format!("[{address}]:{}: {error}", hop.port),
             Ok(Some(Err(_))) | Err(_) => {}
             Ok(None) if more => {}
-            Ok(None) => return Err(Trouble::unreachable(format!("{} cannot be reached: {last}", hop.host))),
+            Ok(None) => return Err(Trouble::unreachable(format!("cannot connect to {}: {last}", hop.host))),
         }
     }
 }

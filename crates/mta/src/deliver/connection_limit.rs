@@ -15,7 +15,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// The places of all hosts, for each flow: forwards never take the owner's own.
 #[derive(Debug, Default)]
-pub(crate) struct HostPlaces(Mutex<HashMap<(NextHop, Flow), Arc<Places>>>);
+pub(crate) struct ConnectionLimits(Mutex<HashMap<(NextHop, Flow), Arc<Places>>>);
 
 #[derive(Debug)]
 struct Places {
@@ -26,7 +26,7 @@ struct Places {
 
 /// One place; given back when dropped.
 #[derive(Debug)]
-pub(crate) struct HostPlace {
+pub(crate) struct ConnectionPermit {
     places: Arc<Places>,
     _permit: Option<OwnedSemaphorePermit>,
 }
@@ -40,9 +40,9 @@ impl Drop for Waiting<'_> {
     }
 }
 
-impl HostPlaces {
+impl ConnectionLimits {
     /// Waits for a place at a host that has `most` of them.
-    pub async fn enter(&self, hop: &NextHop, flow: Flow, most: usize) -> HostPlace {
+    pub async fn enter(&self, hop: &NextHop, flow: Flow, most: usize) -> ConnectionPermit {
         let places = {
             let mut all = self.0.lock();
             // A host with no connection is forgotten, so a limit that was changed counts from its next first one.
@@ -59,7 +59,7 @@ impl HostPlaces {
                 places.free.clone().acquire_owned().await.ok()
             }
         };
-        HostPlace { places, _permit: permit }
+        ConnectionPermit { places, _permit: permit }
     }
 }
 
@@ -69,7 +69,7 @@ impl Places {
     }
 }
 
-impl HostPlace {
+impl ConnectionPermit {
     /// Returns once somebody waits for a place at this host.
     pub async fn wanted(&self) {
         loop {
@@ -93,7 +93,7 @@ mod tests {
 
     #[tokio::test]
     async fn places_are_shared_by_host_and_flow() {
-        let (places, wait) = (HostPlaces::default(), Duration::from_millis(20));
+        let (places, wait) = (ConnectionLimits::default(), Duration::from_millis(20));
         let first = places.enter(&hop("a.test"), Flow::Own, 1).await;
         assert!(tokio::time::timeout(wait, places.enter(&hop("a.test"), Flow::Own, 1)).await.is_err());
         let _other = places.enter(&hop("a.test"), Flow::Forward, 1).await;
@@ -105,7 +105,7 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_waits_is_heard() {
-        let (places, wait) = (Arc::new(HostPlaces::default()), Duration::from_millis(20));
+        let (places, wait) = (Arc::new(ConnectionLimits::default()), Duration::from_millis(20));
         let first = places.enter(&hop("a.test"), Flow::Own, 1).await;
         assert!(tokio::time::timeout(wait, first.wanted()).await.is_err());
         let others = places.clone();

@@ -6,22 +6,22 @@
 use policy::{Meaning, Trouble};
 use store::{ClaimedRecipient, Message, NewRecipient};
 
+use crate::context::Shared;
 use crate::deliver::transaction::Delivered;
-use crate::queue::dispatch::World;
 
 /// One recipient, as the log names it.
-struct Line {
+struct LogLine {
     to: String,
     alias: Option<String>,
     /// What is not shown, and what stands in its place.
     hidden: Option<(String, String)>,
 }
 
-impl Line {
-    fn new(world: &World, recipient: &NewRecipient) -> Self {
+impl LogLine {
+    fn new(shared: &Shared, recipient: &NewRecipient) -> Self {
         let alias = recipient.known_as.as_ref().map(ToString::to_string);
         let to = recipient.mailbox.to_string();
-        if alias.is_none() || world.settings.load().log_targets {
+        if alias.is_none() || shared.settings.load().log_targets {
             return Self { to, alias, hidden: None };
         }
         let (local, domain) = to.rsplit_once('@').unwrap_or((&to, ""));
@@ -36,24 +36,24 @@ impl Line {
 }
 
 /// The recipient's message was taken.
-pub(crate) fn delivered(world: &World, message: &Message, recipient: &NewRecipient, delivered: &Delivered) {
-    let line = Line::new(world, recipient);
+pub(crate) fn delivered(shared: &Shared, message: &Message, recipient: &NewRecipient, delivered: &Delivered) {
+    let line = LogLine::new(shared, recipient);
     let reply = delivered.reply.to_string();
     let reply = line.hidden.as_ref().map_or(reply.clone(), |(local, masked)| replaced(&reply, local, masked));
-    let age_ms = world.clock.now_ms() - message.arrived_ms;
+    let age_ms = shared.clock.now_ms() - message.arrived_ms;
     tracing::info!(id = %message.id, to = %line.to, alias = line.alias, host = %delivered.host, tls = delivered.tls, verified = delivered.verified, %reply, age_ms, "delivered");
 }
 
 /// It failed for good.
-pub(crate) fn failed(world: &World, message: &Message, recipient: &ClaimedRecipient, trouble: &Trouble, reported: bool) {
-    let (line, attempts) = (Line::new(world, &recipient.recipient), recipient.attempts + 1);
+pub(crate) fn failed(shared: &Shared, message: &Message, recipient: &ClaimedRecipient, trouble: &Trouble, reported: bool) {
+    let (line, attempts) = (LogLine::new(shared, &recipient.recipient), recipient.attempts + 1);
     let (meaning, cause) = (trouble.row().map(tracing::field::display), trouble.cause());
     tracing::warn!(id = %message.id, to = %line.to, alias = line.alias, attempts, meaning, cause, trouble = %line.said(trouble), reported, "failed");
 }
 
 /// It is tried again.
-pub(crate) fn deferred(world: &World, message: &Message, recipient: &ClaimedRecipient, trouble: &Trouble, wait_ms: i64) {
-    let (line, again_in_s) = (Line::new(world, &recipient.recipient), wait_ms / 1000);
+pub(crate) fn deferred(shared: &Shared, message: &Message, recipient: &ClaimedRecipient, trouble: &Trouble, wait_ms: i64) {
+    let (line, again_in_s) = (LogLine::new(shared, &recipient.recipient), wait_ms / 1000);
     if !trouble.attempted {
         tracing::info!(id = %message.id, to = %line.to, alias = line.alias, again_in_s, trouble = %line.said(trouble), "held back");
         return;
@@ -63,24 +63,24 @@ pub(crate) fn deferred(world: &World, message: &Message, recipient: &ClaimedReci
 }
 
 /// Its target did not take it while its sender waited; the sender hears no more than a code.
-pub(crate) fn not_taken(world: &World, message: &Message, recipient: &NewRecipient, trouble: &Trouble) {
-    let line = Line::new(world, recipient);
+pub(crate) fn not_taken(shared: &Shared, message: &Message, recipient: &NewRecipient, trouble: &Trouble) {
+    let line = LogLine::new(shared, recipient);
     let (meaning, cause) = (trouble.row().map(tracing::field::display), trouble.cause());
-    tracing::info!(id = %message.id, to = %line.to, alias = line.alias, meaning, cause, trouble = %line.said(trouble), "not taken while the sender waited");
+    tracing::info!(id = %message.id, to = %line.to, alias = line.alias, meaning, cause, trouble = %line.said(trouble), "not accepted while the sender waited");
 }
 
 /// What is wrong with a mailbox, by the subject and detail of the code (RFC 3463 s.3.3).
 fn fault_of_target(trouble: &Trouble) -> &'static str {
     match (trouble.enhanced.1, trouble.enhanced.2) {
-        (2, 2) => "a mailbox that mail is sent to is full, again and again",
-        (2, 1) => "a mailbox that mail is sent to is disabled, again and again",
-        _ => "an address that mail is sent to is not valid, again and again",
+        (2, 2) => "a target mailbox is full repeatedly",
+        (2, 1) => "a target mailbox is disabled repeatedly",
+        _ => "a target address is invalid repeatedly",
     }
 }
 
 /// It was called full, disabled or invalid several times in a row.
-pub(crate) fn invalid_target(world: &World, recipient: &NewRecipient, meaning: &Meaning, (times, trouble): (u32, &Trouble)) {
-    let line = Line::new(world, recipient);
+pub(crate) fn invalid_target(shared: &Shared, recipient: &NewRecipient, meaning: &Meaning, (times, trouble): (u32, &Trouble)) {
+    let line = LogLine::new(shared, recipient);
     tracing::error!(
         target = %line.to,
         alias = line.alias,

@@ -10,7 +10,7 @@ use msgauth::Input;
 use parking_lot::{Mutex, MutexGuard};
 use store::Flow;
 
-use crate::queue::dispatch::World;
+use crate::deliver::outbound::Connector;
 
 /// An address that is fit is asked about again after this time, in milliseconds.
 const FIT_MS: i64 = 3_600_000;
@@ -26,21 +26,21 @@ const DOMAINS_MAX: usize = 50;
 
 /// What is known of our IPv6 addresses.
 #[derive(Debug, Default)]
-pub(crate) struct Ipv6Standing(Mutex<HashMap<(Ipv6Addr, Flow), Known>>);
+pub(crate) struct Ipv6Fitness(Mutex<HashMap<(Ipv6Addr, Flow), CheckedAddress>>);
 
 #[derive(Debug)]
-struct Known {
+struct CheckedAddress {
     is_fit: bool,
     until_ms: i64,
 }
 
-impl Ipv6Standing {
-    fn known(&self) -> MutexGuard<'_, HashMap<(Ipv6Addr, Flow), Known>> {
+impl Ipv6Fitness {
+    fn known(&self) -> MutexGuard<'_, HashMap<(Ipv6Addr, Flow), CheckedAddress>> {
         self.0.lock()
     }
 
     /// Leaves IPv6 addresses out of a host's, where there are others and ours is not fit.
-    pub async fn leave_out(&self, world: &World, flow: Flow, source: Option<IpAddr>, port: u16, addresses: &mut Vec<IpAddr>) {
+    pub async fn leave_out(&self, connector: &Connector, flow: Flow, source: Option<IpAddr>, port: u16, addresses: &mut Vec<IpAddr>) {
         let has_ipv4 = addresses.iter().any(IpAddr::is_ipv4);
         let Some(target) = addresses.iter().copied().find(IpAddr::is_ipv6).filter(|_| has_ipv4) else { return };
         let ours = match source {
@@ -49,7 +49,7 @@ impl Ipv6Standing {
             _ => source_towards(SocketAddr::new(target, port)),
         };
         let is_fit = match ours {
-            Some(ours) => self.is_fit(world, ours, flow).await,
+            Some(ours) => self.is_fit(connector, ours, flow).await,
             None => false,
         };
         if !is_fit {
@@ -57,42 +57,42 @@ impl Ipv6Standing {
         }
     }
 
-    async fn is_fit(&self, world: &World, ours: Ipv6Addr, flow: Flow) -> bool {
-        let now_ms = world.clock.now_ms();
+    async fn is_fit(&self, connector: &Connector, ours: Ipv6Addr, flow: Flow) -> bool {
+        let now_ms = connector.shared.clock.now_ms();
         if let Some(known) = self.known().get(&(ours, flow)).filter(|known| now_ms < known.until_ms) {
             return known.is_fit;
         }
-        let trouble = trouble(world, ours, flow).await;
+        let trouble = trouble(connector, ours, flow).await;
         match &trouble {
             None => {
-                tracing::info!(address = %ours, flow = flow.as_str(), "mail may leave over IPv6: name and SPF of the address are in order")
+                tracing::info!(address = %ours, flow = flow.as_str(), "sending over IPv6: the address has a valid name and passes SPF")
             }
             Some(trouble) => {
-                tracing::warn!(address = %ours, flow = flow.as_str(), trouble, "mail leaves over IPv4 where it can; `waypost doctor` says what to do");
+                tracing::warn!(address = %ours, flow = flow.as_str(), trouble, "preferring IPv4; `waypost doctor` says what to do");
             }
         }
         let is_fit = trouble.is_none();
         let mut known = self.known();
         known.retain(|_, known| now_ms < known.until_ms);
         if known.len() < KEPT_MAX {
-            known.insert((ours, flow), Known { is_fit, until_ms: now_ms + if is_fit { FIT_MS } else { UNFIT_MS } });
+            known.insert((ours, flow), CheckedAddress { is_fit, until_ms: now_ms + if is_fit { FIT_MS } else { UNFIT_MS } });
         }
         is_fit
     }
 }
 
 /// What is wrong with the address, if anything.
-async fn trouble(world: &World, ours: Ipv6Addr, flow: Flow) -> Option<String> {
-    let authenticator = world.resolver.authenticator();
-    let (address, settings) = (IpAddr::V6(ours), world.settings.load_full());
+async fn trouble(connector: &Connector, ours: Ipv6Addr, flow: Flow) -> Option<String> {
+    let authenticator = connector.resolver.authenticator();
+    let (address, settings) = (IpAddr::V6(ours), connector.shared.settings.load_full());
     match authenticator.confirmed_name(address).await {
         (IprevResult::Pass, _) => {}
-        (result, _) => return Some(format!("it has no name that leads back to it ({result:?})")),
+        (result, _) => return Some(format!("it has no forward-confirmed reverse DNS name ({result:?})")),
     }
     let hello = settings.identity(flow).hello.to_string();
     let domains = match flow {
         Flow::Own => {
-            let directory = world.live.current();
+            let directory = connector.shared.directory.current();
             let enabled = directory.contents().domains.iter().filter(|domain| domain.enabled);
             enabled.map(|domain| domain.name.to_string()).take(DOMAINS_MAX).collect()
         }

@@ -15,10 +15,11 @@ use policy::{NextHops, Trouble};
 use store::Flow;
 use tokio::sync::Semaphore;
 
+use crate::context::Shared;
 use crate::deliver::job::Job;
+use crate::deliver::outbound::Outbound;
 use crate::deliver::route::Plan;
 use crate::deliver::settle;
-use crate::queue::dispatch::Dispatch;
 use worker::work;
 
 /// A host that refused one more connection is not asked for more than it takes for so long, in milliseconds.
@@ -56,17 +57,16 @@ struct LaneState {
     connected: usize,
     /// Messages delivered since there was nothing to do.
     delivered: usize,
-    /// Until when, Unix milliseconds, the host is left alone, and why.
+    /// Until when, by the monotonic clock, the host is left alone, and why.
     paused: Option<(i64, Trouble)>,
-    /// How many connections the host takes, and until when that is believed.
+    /// How many connections the host takes, and until when, by the monotonic clock, that is believed.
     ceiling: Option<(usize, i64)>,
 }
 
 impl LaneState {
     /// How many workers there may be.
-    fn limit(&mut self, dispatch: &Dispatch, is_awaited: bool) -> usize {
-        let world = dispatch.world();
-        let (now_ms, limit) = (world.clock.now_ms(), world.settings.load().delivery.connections_per_host.max(1));
+    fn limit(&mut self, shared: &Shared, is_awaited: bool) -> usize {
+        let (now_ms, limit) = (shared.clock.steady_ms(), shared.settings.load().delivery.connections_per_host.max(1));
         self.ceiling = self.ceiling.filter(|(_, until_ms)| now_ms < *until_ms);
         let limit = self.ceiling.map_or(limit, |(most, _)| limit.min(most.max(1)));
         if is_awaited { limit } else { limit.min(FIRST_CONNECTIONS + self.delivered / DELIVERIES_PER_CONNECTION) }
@@ -94,9 +94,9 @@ impl Lanes {
     }
 
     /// Gives a job to the lane of its host.
-    pub fn push(&self, dispatch: &Dispatch, plan: &Arc<Plan>, job: Job) {
-        if dispatch.world().closing.has_begun() {
-            return dispatch.done(&job);
+    pub fn push(&self, outbound: &Arc<Outbound>, plan: &Arc<Plan>, job: Job) {
+        if outbound.closing.has_begun() {
+            return outbound.window.done(&job);
         }
         let key = (plan.hops.clone(), job.claimed.message.flow, plan.own().map(|published| published.domain.clone()));
         let lane = {
@@ -111,7 +111,7 @@ impl Lanes {
                 }
             }
         };
-        let now_ms = dispatch.world().clock.now_ms();
+        let now_ms = outbound.shared().clock.steady_ms();
         let mut state = lane.state();
         if let Some((until_ms, trouble)) = &state.paused
             && now_ms < *until_ms
@@ -119,33 +119,33 @@ impl Lanes {
             let trouble = trouble.clone();
             drop(state);
             if let Some(plan) = plan.last_resort.as_ref().filter(|_| trouble.leads_round()) {
-                return self.push(dispatch, plan, job);
+                return self.push(outbound, plan, job);
             }
-            let dispatch = dispatch.clone();
-            tokio::spawn(async move { settle::all_failed(&dispatch, vec![job], &trouble).await });
+            let outbound = outbound.clone();
+            tokio::spawn(async move { settle::all_failed(&outbound, vec![job], &trouble).await });
             return;
         }
         state.paused = None;
         // A sender that waits is worth a connection at once.
         let is_awaited = job.waiter.is_some();
         state.jobs.push_back(job);
-        let limit = state.limit(dispatch, is_awaited);
+        let limit = state.limit(outbound.shared(), is_awaited);
         let hire = state.workers < limit && state.jobs.len() > state.idle;
         state.workers += usize::from(hire);
         drop(state);
         lane.waiting.add_permits(1);
         if hire {
-            tokio::spawn(work(dispatch.clone(), lane));
+            tokio::spawn(work(outbound.clone(), lane));
         }
     }
 
     /// A message was delivered: where that allows one more connection and there is work for it, it is made.
-    fn grow(dispatch: &Dispatch, lane: &Arc<Lane>) {
+    fn grow(outbound: &Arc<Outbound>, lane: &Arc<Lane>) {
         let mut state = lane.state();
         state.delivered = state.delivered.saturating_add(1);
-        if state.jobs.len() > state.idle && state.workers < state.limit(dispatch, false) {
+        if state.jobs.len() > state.idle && state.workers < state.limit(outbound.shared(), false) {
             state.workers += 1;
-            tokio::spawn(work(dispatch.clone(), lane.clone()));
+            tokio::spawn(work(outbound.clone(), lane.clone()));
         }
     }
 
@@ -157,24 +157,11 @@ impl Lanes {
     }
 
     /// The server closes: what has not begun does not begin. Whoever waits for an outcome hears that there is none.
-    pub fn release_waiting(&self, dispatch: &Dispatch) {
+    pub fn release_waiting(&self, outbound: &Arc<Outbound>) {
         let lanes: Vec<Arc<Lane>> = self.all().values().cloned().collect();
         for lane in lanes {
             let jobs = std::mem::take(&mut lane.state().jobs);
-            jobs.iter().for_each(|job| dispatch.done(job));
-        }
-    }
-
-    /// The wall clock was set: a host is left alone for as long as it was to be.
-    pub fn step_clock(&self, by_ms: i64) {
-        for lane in self.all().values() {
-            let mut state = lane.state();
-            if let Some((until_ms, _)) = &mut state.paused {
-                *until_ms = until_ms.saturating_add(by_ms);
-            }
-            if let Some((_, until_ms)) = &mut state.ceiling {
-                *until_ms = until_ms.saturating_add(by_ms);
-            }
+            jobs.iter().for_each(|job| outbound.window.done(job));
         }
     }
 

@@ -35,7 +35,7 @@ async fn one(
 ) -> Result<Delivered, Trouble> {
     let mailbox = &recipient.recipient.mailbox;
     let Some(directory) = place.of(mailbox) else {
-        return Err(Trouble::permanent(Scope::Recipient, 1, 3, format!("{mailbox} cannot be the name of a mailbox on this machine")));
+        return Err(Trouble::permanent(Scope::Recipient, 1, 3, format!("{mailbox} is not a valid mailbox name on this host")));
     };
     let mut top = format!("Return-Path: {}\nDelivered-To: {mailbox}\n", claimed.message.envelope_from()).into_bytes();
     top.extend(without_cr(&claimed.message.prefix, &mut false));
@@ -102,15 +102,15 @@ fn trouble(directory: &Path, error: &io::Error) -> Trouble {
     let shown = directory.display();
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            Trouble::temporary(Scope::Recipient, 2, 2, format!("there is no room for {shown}: {error}"))
+            Trouble::temporary(Scope::Recipient, 2, 2, format!("no space for {shown}: {error}"))
         }
         io::ErrorKind::PermissionDenied => Trouble::temporary(
             Scope::Recipient,
             3,
             0,
-            format!("{shown} cannot be written: {error}; it must belong to the server's user, or under systemd stand in ReadWritePaths"),
+            format!("cannot write {shown}: {error}; the server's user must own it, and under systemd ReadWritePaths must name it"),
         ),
-        _ => Trouble::temporary(Scope::Recipient, 3, 0, format!("{shown} cannot be written: {error}")),
+        _ => Trouble::temporary(Scope::Recipient, 3, 0, format!("cannot write {shown}: {error}")),
     }
 }
 

@@ -3,9 +3,12 @@
 //! May import `reporting`, `notify` and `support`.
 
 pub mod breakers;
+pub mod clock_step;
 pub mod connect;
 pub mod connection_limit;
+pub mod dedup;
 pub mod delivery_log;
+pub mod dmarc_mitigation;
 pub mod dsn;
 pub mod ipv6;
 pub mod job;
@@ -13,9 +16,11 @@ pub mod lane;
 pub mod maildir;
 pub mod mta_sts;
 pub mod open_session;
+pub mod outbound;
 pub mod pauses;
 pub mod route;
 pub mod settle;
 pub mod tls_history;
 pub mod tls_policy;
 pub mod transaction;
+pub mod window;

@@ -10,13 +10,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use mail::Domain;
-use net::{HostError, Reach, fetch_policy};
+use net::{HttpsError, HttpsOptions, fetch_mta_sts_policy};
 use parking_lot::{Mutex, MutexGuard};
 use policy::{StsMode, StsReceived, sts_id};
 use reports::tls::ResultType;
 use serde_json::{Value, json};
 
-use crate::queue::dispatch::{Dispatch, World};
+use crate::deliver::outbound::{Connector, Outbound};
 use crate::support::limits::BoundedMap;
 use crate::support::state_file::KeptFile;
 
@@ -51,11 +51,11 @@ pub(crate) struct StsError {
 }
 
 impl StsError {
-    fn of(error: &HostError) -> Self {
+    fn of(error: &HttpsError) -> Self {
         let result = match error {
-            HostError::Unreachable(_) => ResultType::StsPolicyFetchError,
-            HostError::Tls(_) => ResultType::StsWebpkiInvalid,
-            HostError::Answer(_) => ResultType::StsPolicyInvalid,
+            HttpsError::Unreachable(_) => ResultType::StsPolicyFetchError,
+            HttpsError::Tls(_) => ResultType::StsWebpkiInvalid,
+            HttpsError::Answer(_) => ResultType::StsPolicyInvalid,
         };
         Self { result, text: error.to_string() }
     }
@@ -76,19 +76,19 @@ impl StsInForce {
 #[derive(Debug, Default)]
 pub(crate) struct StsPolicies {
     file: KeptFile,
-    state: Mutex<State>,
+    state: Mutex<StsState>,
     /// Messages that a policy in testing mode would have stopped.
     testing_failures: AtomicU64,
 }
 
 #[derive(Debug)]
-struct State {
+struct StsState {
     policies: BoundedMap<Domain, Arc<StsInForce>>,
     /// When fetching failed last, Unix seconds, and why.
     failed: BoundedMap<Domain, (i64, Arc<StsError>)>,
 }
 
-impl Default for State {
+impl Default for StsState {
     fn default() -> Self {
         Self { policies: BoundedMap::new(KEPT_MAX), failed: BoundedMap::new(KEPT_MAX) }
     }
@@ -98,10 +98,14 @@ impl StsPolicies {
     /// Reads what was kept.
     pub fn open(data: &Path) -> Self {
         let (file, held) = KeptFile::open(data.join(FILE));
-        Self { file, state: Mutex::new(State { policies: BoundedMap::of(KEPT_MAX, read(&held)), ..State::default() }), ..Self::default() }
+        Self {
+            file,
+            state: Mutex::new(StsState { policies: BoundedMap::of(KEPT_MAX, read(&held)), ..StsState::default() }),
+            ..Self::default()
+        }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, StsState> {
         self.state.lock()
     }
 
@@ -120,17 +124,17 @@ impl StsPolicies {
     }
 
     /// The policy of a domain that something is sent to now, `None` where it asks for nothing; and why it could not be fetched, where that was tried.
-    pub async fn of(&self, world: &World, domain: &Domain) -> (Option<Arc<StsInForce>>, Option<Arc<StsError>>) {
-        let now_s = world.clock.now_s();
+    pub async fn of(&self, connector: &Connector, domain: &Domain) -> (Option<Arc<StsInForce>>, Option<Arc<StsError>>) {
+        let now_s = connector.shared.clock.now_s();
         let known = self.known(domain, now_s);
         let Ok(name) = Domain::parse(&format!("_mta-sts.{domain}")) else { return (None, None) };
         // No record and no answer are alike: neither ends a policy that was seen.
-        let id = world.resolver.txt(&name).await.ok().and_then(|texts| sts_id(&texts));
+        let id = connector.resolver.txt(&name).await.ok().and_then(|texts| sts_id(&texts));
         let is_current = |known: &StsInForce, id: &str| id == known.id && now_s - known.fetched_s < REFRESH_S;
         let (found, error) = match (known, id) {
             (known, None) => (known, None),
             (Some(known), Some(id)) if is_current(&known, &id) => (Some(known), None),
-            (known, Some(id)) => match self.fetch(world, domain, id).await {
+            (known, Some(id)) => match self.fetch(connector, domain, id).await {
                 Ok(fetched) => (Some(fetched), None),
                 Err(error) => (known, Some(error)),
             },
@@ -138,16 +142,16 @@ impl StsPolicies {
         (found.filter(|found| found.policy.mode != StsMode::None), error)
     }
 
-    async fn fetch(&self, world: &World, domain: &Domain, id: String) -> Result<Arc<StsInForce>, Arc<StsError>> {
-        let now_s = world.clock.now_s();
+    async fn fetch(&self, connector: &Connector, domain: &Domain, id: String) -> Result<Arc<StsInForce>, Arc<StsError>> {
+        let now_s = connector.shared.clock.now_s();
         let failed = self.state().failed.get(domain).filter(|(at_s, _)| (0..AGAIN_S).contains(&(now_s - at_s))).cloned();
         if let Some((_, error)) = failed {
             return Err(error);
         }
-        let settings = world.settings.load_full();
+        let settings = connector.shared.settings.load_full();
         let delivery = &settings.delivery;
-        let at = Reach { port: delivery.policy_port, ipv6: delivery.ipv6, loopback: delivery.loopback };
-        let fetched = fetch_policy(&world.resolver, &world.tls, domain, at).await;
+        let at = HttpsOptions { port: delivery.policy_port, ipv6: delivery.ipv6, loopback: delivery.loopback };
+        let fetched = fetch_mta_sts_policy(&connector.resolver, &connector.tls, domain, at).await;
         match fetched.map_err(|error| StsError::of(&error)).and_then(|text| StsReceived::parse(&text).map_err(StsError::unreadable)) {
             Ok(policy) => {
                 tracing::info!(%domain, id, mode = ?policy.mode, mx = policy.mx.join(" "), max_age_s = policy.max_age_s, "MTA-STS policy fetched");
@@ -156,7 +160,7 @@ impl StsPolicies {
                 Ok(policy)
             }
             Err(error) => {
-                tracing::warn!(%domain, error = error.text, "the MTA-STS policy cannot be fetched; one that was fetched before holds on");
+                tracing::warn!(%domain, error = error.text, "cannot fetch the MTA-STS policy; a cached one stays in force");
                 let error = Arc::new(error);
                 self.state().failed.insert_if_room(domain.clone(), (now_s, error.clone()), |(at_s, _)| now_s - *at_s < AGAIN_S);
                 Err(error)
@@ -181,13 +185,13 @@ impl StsPolicies {
 }
 
 /// Fetches policies again before their end, for ever.
-pub(crate) async fn run(dispatch: Dispatch) {
+pub(crate) async fn run(outbound: Arc<Outbound>) {
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
-        let world = dispatch.world();
-        for (domain, _) in world.sts.stale(world.clock.now_s()) {
+        let connector = &outbound.connector;
+        for (domain, _) in connector.sts.stale(connector.shared.clock.now_s()) {
             // What it finds out it keeps.
-            let _ = world.sts.of(world, &domain).await;
+            let _ = connector.sts.of(connector, &domain).await;
         }
     }
 }

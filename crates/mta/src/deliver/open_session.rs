@@ -16,9 +16,9 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 use crate::deliver::connect::{Connection, dial, patience};
+use crate::deliver::outbound::Connector;
 use crate::deliver::route::Plan;
 use crate::deliver::tls_policy::Demand;
-use crate::queue::dispatch::World;
 use crate::reporting::tls_results::{self, Ends, failure, result_of};
 use crate::settings::Identity;
 use crate::support::stream::Stream;
@@ -29,7 +29,7 @@ const HANDSHAKE_WITHIN: Duration = Duration::from_secs(60);
 /// The way to a host: everything that decides how it is greeted.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Way<'a> {
-    pub world: &'a World,
+    pub connector: &'a Connector,
     pub plan: &'a Plan,
     pub hop: &'a NextHop,
     pub identity: &'a Identity,
@@ -50,8 +50,8 @@ impl Way<'_> {
                 match self.greet(TlsMode::Required, tcp).await {
                     Err(error) if error.is_of_tls() => {
                         let error = self.demand.explained(error.into_trouble(host), domain);
-                        tracing::warn!(%domain, %host, %error, "the policy is in testing mode, so the mail goes all the same");
-                        self.world.sts.count_testing_failure();
+                        tracing::warn!(%domain, %host, %error, "the policy is in testing mode; sending anyway");
+                        self.connector.sts.count_testing_failure();
                         Way { demand: &Demand::Nothing, policy: None, ..self }.open_as_can_be_had(self.redial(peer).await?).await
                     }
                     other => other.map_err(|e| e.into_trouble(host)),
@@ -71,28 +71,28 @@ impl Way<'_> {
 
     /// TLS as the plan says; where it is only opportunistic and fails, once more without it, over a new connection.
     async fn open_as_can_be_had(self, tcp: TcpStream) -> Result<Connection, Trouble> {
-        let (host, now_ms) = (&self.hop.host, self.world.clock.now_ms());
+        let (host, now_ms) = (&self.hop.host, self.connector.shared.clock.now_ms());
         let peer = tcp.peer_addr().map_err(|e| Trouble::connection_lost(e.to_string()))?;
         let is_opportunistic = self.plan.tls == TlsMode::Opportunistic;
-        let is_wanted = is_opportunistic && self.world.circuits.is_tls_only(host, now_ms);
+        let is_wanted = is_opportunistic && self.connector.breakers.is_tls_only(host, now_ms);
         // A report of TLS goes without it, rather than not at all.
-        let is_expected = is_opportunistic && self.plan.flow != Flow::TlsReport && self.world.tls_memory.expects(host, now_ms);
+        let is_expected = is_opportunistic && self.plan.flow != Flow::TlsReport && self.connector.tls_history.expects(host, now_ms);
         let tls = if is_wanted || is_expected { TlsMode::Required } else { self.plan.tls };
         match self.greet(tls, tcp).await {
             Err(error) if is_expected && !is_wanted && error.is_of_missing_tls() => {
-                let left_ms = self.world.tls_memory.missing(host, now_ms);
+                let left_ms = self.connector.tls_history.missing(host, now_ms);
                 if left_ms > 0 {
                     return Err(stripped(host, &error.into_trouble(host), left_ms));
                 }
                 self.without_tls(peer).await
             }
             Err(GreetError::Tls(error, _)) if is_opportunistic && !is_wanted => {
-                tracing::info!(%host, error, "opportunistic TLS failed; going on without it");
+                tracing::info!(%host, error, "opportunistic TLS failed; continuing without TLS");
                 self.without_tls(peer).await
             }
             Ok(connection) => {
                 if is_opportunistic && connection.tls.is_some() {
-                    self.world.tls_memory.offered(host, now_ms);
+                    self.connector.tls_history.offered(host, now_ms);
                 }
                 Ok(connection)
             }
@@ -128,7 +128,7 @@ impl Way<'_> {
     }
 
     fn count(self, policy: &Policy, ends: Ends, failure: Option<FailureDetails>) {
-        tls_results::tell(self.world, policy, failure.map(|failure| ends.put(failure)));
+        tls_results::tell(&self.connector.shared, &self.connector.results, policy, failure.map(|failure| ends.put(failure)));
     }
 
     /// What is wrong with a session that goes on all the same.
@@ -136,7 +136,7 @@ impl Way<'_> {
         let host = &self.hop.host;
         match self.demand {
             _ if connection.tls.is_none() => Some(failure(ResultType::StarttlsNotSupported, host, "")),
-            Demand::Encryption => Some(failure(ResultType::TlsaInvalid, host, "none of the TLSA records is of use for SMTP")),
+            Demand::Encryption => Some(failure(ResultType::TlsaInvalid, host, "no usable TLSA record")),
             _ => None,
         }
     }
@@ -150,7 +150,7 @@ impl Way<'_> {
         let (protocol, credentials) = (self.plan.protocol, self.plan.credentials.clone());
         let config = ClientOptions { protocol, hello: self.identity.hello.to_string(), tls, credentials };
         let mut session = begin(config);
-        if self.world.circuits.is_data_only(&self.hop.host, self.world.clock.now_ms()) {
+        if self.connector.breakers.is_data_only(&self.hop.host, self.connector.shared.clock.now_ms()) {
             session = session.without_chunking();
         }
         let mut description = None;
@@ -215,7 +215,7 @@ impl Way<'_> {
     async fn handshake(self, stream: Stream) -> Result<(Stream, Option<String>), GreetError> {
         let failed = |text: String| GreetError::Tls(text, TlsFault::Other);
         let tcp = stream.into_plain().ok_or_else(|| failed("TLS is on already".into()))?;
-        let (tls, host) = (&self.world.tls, &self.hop.host);
+        let (tls, host) = (&self.connector.tls, &self.hop.host);
         let shaken = timeout(HANDSHAKE_WITHIN, async {
             match self.demand {
                 Demand::Dane(dane) => tls.connect_as(dane, tcp).await,
@@ -238,8 +238,8 @@ impl Way<'_> {
 fn stripped(host: &Domain, found: &Trouble, left_ms: i64) -> Trouble {
     let (found, hours) = (&found.text, (left_ms + 3_599_999) / 3_600_000);
     Trouble::tls(format!(
-        "{host} used to offer TLS and does not now, which is how it looks when somebody on the way cuts it out ({found}); \
-         the mail waits, and goes without TLS if that is still so in {hours} h"
+        "{host} used to offer TLS and does not now; an attacker on the path may have stripped it ({found}); \
+         the mail waits, and is sent without TLS if this lasts another {hours} h"
     ))
 }
 
@@ -294,14 +294,14 @@ pub(crate) fn trouble_of(failure: &Failure, host: &Domain) -> Trouble {
             Trouble::connection_lost(format!("{host} closed the connection before it confirmed the message; it may have been delivered"))
         }
         Failure::Disconnected { after_dot: false } => Trouble::connection_lost(format!("{host} closed the connection")),
-        Failure::Protocol(text) => Trouble::bad_protocol(format!("{host} does not speak SMTP: {text}")),
+        Failure::Protocol(text) => Trouble::bad_protocol(format!("{host} violates SMTP: {text}")),
         Failure::Greeting(reply) | Failure::Hello(reply) | Failure::Closing421(reply) => said(reply),
-        Failure::ChunkingRefused(reply) => Trouble::bad_protocol(format!("{host} offers CHUNKING and does not know BDAT: {reply}")),
-        Failure::TlsNotOffered => Trouble::tls(format!("{host} offers no TLS, and it is required")),
+        Failure::ChunkingRefused(reply) => Trouble::bad_protocol(format!("{host} offers CHUNKING but rejects BDAT: {reply}")),
+        Failure::TlsNotOffered => Trouble::tls(format!("{host} does not offer TLS, which is required")),
         Failure::TlsRefused(reply) => Trouble::tls(format!("{host} refused TLS: {reply}")),
-        Failure::TlsInjected => Trouble::tls(format!("{host} sent plaintext where TLS should begin: somebody may be on the path")),
+        Failure::TlsInjected => Trouble::tls(format!("{host} sent plaintext where TLS should begin: an attacker may be on the path")),
         Failure::AuthNotOffered => {
-            Trouble::temporary(Scope::Host, 7, 0, format!("{host} offers no login that Waypost knows (PLAIN, LOGIN)"))
+            Trouble::temporary(Scope::Host, 7, 0, format!("{host} offers no SASL mechanism that Waypost supports (PLAIN, LOGIN)"))
         }
         Failure::AuthRefused(reply) => Trouble::temporary(Scope::Host, 7, 8, format!("{host} refused our login: {reply}")),
     }

@@ -2,28 +2,35 @@
 //!
 //! Invariant: nothing else is tried sooner by it.
 
+use std::sync::Arc;
+
+use net::Clock;
 use policy::Pause;
 
-use crate::queue::dispatch::Dispatch;
+use crate::deliver::breakers::Breakers;
+use crate::support::wake::Wake;
 
 /// The pauses of a running server.
 #[derive(Debug, Clone)]
-pub struct Pauses(pub(crate) Dispatch);
+pub struct Pauses {
+    pub(crate) breakers: Arc<Breakers>,
+    pub(crate) clock: Clock,
+    pub(crate) wake: Wake,
+}
 
 impl Pauses {
     /// Those that go on, the one that ends first before the others.
     pub fn list(&self) -> Vec<Pause> {
-        let world = self.0.world();
-        world.circuits.pauses(world.clock.now_ms())
+        self.breakers.pauses(self.clock.now_ms())
     }
 
     /// Ends those of a mailbox, a host or a provider. Returns how many there were.
     pub fn resume(&self, about: &str) -> usize {
-        self.0.world().circuits.resume(about)
+        self.breakers.resume(about)
     }
 
     /// Looks for what is due.
     pub fn wake(&self) {
-        self.0.wake();
+        self.wake.wake();
     }
 }

@@ -12,8 +12,8 @@ use policy::{MaildirPlace, NextHop, NextHops, Trouble, next_hops};
 use smtp::client::{Credentials, Protocol, TlsMode};
 use store::Flow;
 
+use crate::deliver::outbound::Connector;
 use crate::deliver::tls_policy::Published;
-use crate::queue::dispatch::World;
 use crate::settings::{Route, Settings};
 
 /// Of hosts with equal preference another one comes first after this time, in seconds (RFC 5321 s.5.1 wants the load spread);
@@ -68,8 +68,8 @@ impl Plan {
 }
 
 /// Finds the route of a domain. Where arriving matters more than TLS, what the domain publishes about it is left out.
-pub(crate) async fn plan(world: &World, domain: &Domain, flow: Flow, is_relaxed: bool) -> Result<Arc<Plan>, Trouble> {
-    let settings = world.settings.load_full();
+pub(crate) async fn plan(connector: &Connector, domain: &Domain, flow: Flow, is_relaxed: bool) -> Result<Arc<Plan>, Trouble> {
+    let settings = connector.shared.settings.load_full();
     let find = |is_last_resort| settings.delivery.routes.iter().find(|r| r.is_last_resort == is_last_resort && fits(r, domain, flow));
     if let Some(route) = find(false) {
         return Ok(Arc::new(fixed(route, flow)));
@@ -78,8 +78,8 @@ pub(crate) async fn plan(world: &World, domain: &Domain, flow: Flow, is_relaxed:
     let (hops, published) = match domain.address() {
         Some(_) => (NextHops::only(NextHop { host: domain.clone(), port: settings.delivery.port }), None),
         // What a domain publishes about its TLS must not stop the report that this fails (RFC 8460 s.3).
-        None if is_relaxed || flow == Flow::TlsReport => (hosts(world, &settings, domain).await?.0, None),
-        None => by_dns(world, &settings, domain).await.map(|(hops, published)| (hops, Some(published)))?,
+        None if is_relaxed || flow == Flow::TlsReport => (hosts(connector, &settings, domain).await?.0, None),
+        None => by_dns(connector, &settings, domain).await.map(|(hops, published)| (hops, Some(published)))?,
     };
     Ok(Arc::new(Plan {
         hops,
@@ -103,17 +103,17 @@ fn fits(route: &Route, domain: &Domain, flow: Flow) -> bool {
 }
 
 /// The hosts of a domain, and whether that they are is secure.
-async fn hosts(world: &World, settings: &Settings, domain: &Domain) -> Result<(NextHops, bool), Trouble> {
-    let turn = u32::try_from(world.clock.now_s() / SPREAD_S % i64::from(u32::MAX)).unwrap_or(0);
-    let answer = world.resolver.mail_hosts(domain).await.map_err(|failure| failure.into_trouble(domain))?;
+async fn hosts(connector: &Connector, settings: &Settings, domain: &Domain) -> Result<(NextHops, bool), Trouble> {
+    let turn = u32::try_from(connector.shared.clock.now_s() / SPREAD_S % i64::from(u32::MAX)).unwrap_or(0);
+    let answer = connector.resolver.mail_hosts(domain).await.map_err(|failure| failure.into_trouble(domain))?;
     let own_names = std::slice::from_ref(&settings.hostname);
-    let hops = next_hops(domain, answer.records, own_names, settings.delivery.port, world.spread.wrapping_add(turn))?;
+    let hops = next_hops(domain, answer.records, own_names, settings.delivery.port, connector.spread.wrapping_add(turn))?;
     Ok((hops, answer.secure))
 }
 
-async fn by_dns(world: &World, settings: &Settings, domain: &Domain) -> Result<(NextHops, Published), Trouble> {
-    let (hops, is_secure) = hosts(world, settings, domain).await?;
-    let (sts, sts_error) = world.sts.of(world, domain).await;
+async fn by_dns(connector: &Connector, settings: &Settings, domain: &Domain) -> Result<(NextHops, Published), Trouble> {
+    let (hops, is_secure) = hosts(connector, settings, domain).await?;
+    let (sts, sts_error) = connector.sts.of(connector, domain).await;
     Ok((hops, Published { domain: domain.clone(), is_secure, sts, sts_error }))
 }
 

@@ -10,62 +10,63 @@ use mail::ReversePath;
 use mail::report::{Action, RecipientReport, Remote};
 use net::random_u32;
 use policy::{Said, Schedule, Scope, Trouble};
-use store::{ClaimedRecipient, Content, Disposition, FailedDelivery, Flow, NewMessage, Settlement};
+use store::{ClaimedRecipient, Content, Disposition, FailedDelivery, Flow, NewMessage, Settlement, Store};
 
-use crate::accept::dmarc_mitigation::mend;
+use crate::context::Shared;
 use crate::deliver::breakers::log_critical;
+use crate::deliver::clock_step;
 use crate::deliver::delivery_log;
+use crate::deliver::dmarc_mitigation::mend;
 use crate::deliver::dsn::reports;
-use crate::deliver::job::Job;
+use crate::deliver::job::{Job, Outcomes};
+use crate::deliver::outbound::{Outbound, lease_ms};
 use crate::deliver::transaction::Delivered;
-use crate::queue::clock_step;
-use crate::queue::dispatch::{Dispatch, World};
 
 /// Between two tries to write a settlement down.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// The same trouble for everything in these jobs.
-pub(crate) async fn all_failed(dispatch: &Dispatch, jobs: Vec<Job>, trouble: &Trouble) {
+pub(crate) async fn all_failed(outbound: &Outbound, jobs: Vec<Job>, trouble: &Trouble) {
     for job in jobs {
         let results = vec![Err(trouble.clone()); job.claimed.recipients.len()];
-        settle(dispatch, job, results).await;
+        settle(outbound, job, results).await;
     }
 }
 
 /// The message's content cannot be read: its recipients are set aside, for a person to look at.
-pub(crate) async fn set_aside(dispatch: &Dispatch, mut job: Job, reason: &str) {
+pub(crate) async fn set_aside(outbound: &Outbound, mut job: Job, reason: &str) {
     if job.waiter.is_some() {
-        return all_failed(dispatch, vec![job], &Trouble::unreadable(reason)).await;
+        return all_failed(outbound, vec![job], &Trouble::unreadable(reason)).await;
     }
-    dispatch.world().circuits.give_back(&mut job, dispatch.world().clock.now_ms());
+    outbound.breakers().give_back(&mut job, outbound.shared().clock.now_ms());
     tracing::error!(id = %job.claimed.message.id, reason, "a message is unreadable and was set aside; `waypost queue list` shows it");
     let aside = |r: &ClaimedRecipient| (r.key, Disposition::SetAside { reason: reason.to_owned() });
     let settlement = Settlement { recipients: job.claimed.recipients.iter().map(aside).collect(), ..Settlement::default() };
-    write(dispatch, settlement).await;
-    dispatch.done(&job);
+    write(outbound, settlement).await;
+    outbound.window.done(&job);
 }
 
 /// Settles one job, or tells who waits for it.
-pub(crate) async fn settle(dispatch: &Dispatch, mut job: Job, mut results: Vec<Result<Delivered, Trouble>>) {
-    let world = dispatch.world();
-    let _hold = world.closing.hold();
-    clock_step::notice(dispatch).await;
-    let now_ms = world.clock.now_ms();
-    world.circuits.tell(world, &mut job, &mut results, now_ms);
-    let forwarding = world.settings.load().forward.srs.domain.to_string();
+pub(crate) async fn settle(outbound: &Outbound, mut job: Job, mut results: Outcomes) {
+    let shared = outbound.shared();
+    let _hold = outbound.closing.hold();
+    clock_step::notice(outbound).await;
+    let now_ms = shared.clock.now_ms();
+    outbound.breakers().tell(shared, &mut job, &mut results, now_ms);
+    let forwarding = shared.settings.load().forward.srs.domain.to_string();
     let ours = (job.claimed.message.flow == Flow::Forward).then_some(forwarding.as_str());
     if results.iter().any(|result| result.as_ref().is_err_and(|trouble| trouble.doubts_us(ours))) {
-        world.doubts.notify_one();
+        outbound.doubts.notify_one();
     }
     if let Some(waiter) = job.waiter.take() {
-        return waiter.tell(dispatch, job, results);
+        return waiter.tell(&outbound.window, job, results, now_ms);
     }
     let mut ledger = Ledger {
-        world,
+        shared,
         job: &job,
-        schedule: world.settings.load().schedule.clone(),
+        schedule: shared.settings.load().schedule.clone(),
         now_ms,
-        expires_ms: world.clock_steps.expires_ms(&world.clock, job.claimed.message.expires_ms),
+        expires_ms: outbound.clock_steps.expires_ms(&shared.clock, job.claimed.message.expires_ms),
         settlement: Settlement::default(),
         reported: Vec::new(),
         mended: Vec::new(),
@@ -75,9 +76,9 @@ pub(crate) async fn settle(dispatch: &Dispatch, mut job: Job, mut results: Vec<R
             ledger.settlement.recipients.push((recipient.key, disposition));
         }
     }
-    let content = if ledger.reported.is_empty() && ledger.mended.is_empty() { None } else { content(dispatch, &job).await };
+    let content = if ledger.reported.is_empty() && ledger.mended.is_empty() { None } else { content(&shared.store, &job).await };
     for recipient in std::mem::take(&mut ledger.mended) {
-        let disposition = match mend(world, &job.claimed.message, recipient, content.as_ref()).await {
+        let disposition = match mend(&outbound.outbox, &outbound.large, &job.claimed.message, recipient, content.as_ref()).await {
             Some(new) => {
                 ledger.settlement.follow.push(new);
                 Disposition::Done
@@ -92,19 +93,19 @@ pub(crate) async fn settle(dispatch: &Dispatch, mut job: Job, mut results: Vec<R
     }
     let Ledger { mut settlement, reported, .. } = ledger;
     if !reported.is_empty() {
-        settlement.follow.extend(reports(world, &job.claimed.message, content.as_ref(), reported).await);
+        settlement.follow.extend(reports(&outbound.outbox, &job.claimed.message, content.as_ref(), reported).await);
     }
     let more = !settlement.follow.is_empty() || settlement.recipients.iter().any(|(_, d)| matches!(d, Disposition::Deferred { .. }));
-    write(dispatch, settlement).await;
-    dispatch.done(&job);
+    write(outbound, settlement).await;
+    outbound.window.done(&job);
     if more {
-        dispatch.wake();
+        outbound.outbox.wake.wake();
     }
 }
 
 /// What is written down about one job.
 struct Ledger<'a> {
-    world: &'a World,
+    shared: &'a Shared,
     job: &'a Job,
     schedule: Schedule,
     now_ms: i64,
@@ -130,7 +131,7 @@ impl<'a> Ledger<'a> {
                 Disposition::Done
             }
             Err(trouble) if message.mendable && policy::is_dmarc_refusal(&trouble) => {
-                tracing::warn!(id = %message.id, %trouble, "the target refuses the From field's domain: sent again under a From of ours");
+                tracing::warn!(id = %message.id, %trouble, "the target rejects the From field's domain: resending with our own From");
                 self.mended.push(recipient);
                 return None;
             }
@@ -141,7 +142,7 @@ impl<'a> Ledger<'a> {
     }
 
     fn delivered(&mut self, recipient: &ClaimedRecipient, delivered: &Delivered) {
-        delivery_log::delivered(self.world, &self.job.claimed.message, &recipient.recipient, delivered);
+        delivery_log::delivered(self.shared, &self.job.claimed.message, &recipient.recipient, delivered);
         let to = &recipient.recipient;
         let by_us = to.notify.success && !(delivered.dsn_passed_on && to.known_as.is_none());
         if by_us && self.job.claimed.message.may_report {
@@ -157,7 +158,7 @@ impl<'a> Ledger<'a> {
     fn failed(&mut self, recipient: &ClaimedRecipient, trouble: &Trouble) -> Disposition {
         let message = &self.job.claimed.message;
         let is_told = message.may_report && message.reverse_path != ReversePath::Null && recipient.recipient.notify.wants_failure();
-        delivery_log::failed(self.world, message, recipient, trouble, is_told);
+        delivery_log::failed(self.shared, message, recipient, trouble, is_told);
         if is_told {
             self.reported.push(report_on(recipient, Action::Failed, trouble, None));
         } else if !message.flow.is_daily() {
@@ -170,7 +171,7 @@ impl<'a> Ledger<'a> {
     fn deferred(&mut self, recipient: &ClaimedRecipient, trouble: Trouble) -> Disposition {
         let (message, now_ms, schedule) = (&self.job.claimed.message, self.now_ms, &self.schedule);
         let next_ms = schedule.next_attempt_after_ms(&trouble, now_ms, recipient.attempts + 1, random_u32()).min(self.expires_ms);
-        delivery_log::deferred(self.world, message, recipient, &trouble, next_ms - now_ms);
+        delivery_log::deferred(self.shared, message, recipient, &trouble, next_ms - now_ms);
         let due = message.may_report && !message.delay_reported && schedule.is_delay_due(message.arrived_ms, now_ms);
         if due && recipient.recipient.notify.wants_delay(schedule.delay_report_s.is_some()) {
             self.reported.push(report_on(recipient, Action::Delayed, &trouble, Some(self.expires_ms / 1000)));
@@ -201,22 +202,21 @@ fn failed(job: &Job, recipient: &ClaimedRecipient, trouble: &Trouble, now_ms: i6
     }
 }
 
-async fn content(dispatch: &Dispatch, job: &Job) -> Option<Content> {
+async fn content(store: &Store, job: &Job) -> Option<Content> {
     match &job.claimed.content {
         Some(content) => Some(content.clone()),
-        None => dispatch.world().store.content(job.claimed.message.id).await.ok(),
+        None => store.content(job.claimed.message.id).await.ok(),
     }
 }
 
-async fn write(dispatch: &Dispatch, settlement: Settlement) {
-    let world = dispatch.world();
+async fn write(outbound: &Outbound, settlement: Settlement) {
+    let Shared { store, clock, .. } = outbound.shared();
     loop {
-        let lease_ms = dispatch.lease_ms(world.clock.now_ms());
-        match world.store.settle(settlement.clone(), lease_ms).await {
+        match store.settle(settlement.clone(), lease_ms(clock.now_ms())).await {
             Ok(()) => return,
             Err(store::StoreError::Closed) => return,
             Err(error) => {
-                tracing::error!(%error, "the outcome of a delivery could not be written down; trying again");
+                tracing::error!(%error, "cannot store the outcome of a delivery; retrying");
                 tokio::time::sleep(AGAIN_AFTER).await;
             }
         }
@@ -233,8 +233,8 @@ fn report_on(recipient: &ClaimedRecipient, action: Action, trouble: &Trouble, un
     let to = &recipient.recipient;
     let diagnostic = match (&to.known_as, action) {
         (None, _) => trouble.text.clone(),
-        (Some(_), Action::Failed) => format!("the mailbox behind this address did not take the message ({})", trouble.enhanced),
-        (Some(_), Action::Delayed) => format!("the mailbox behind this address has not taken the message yet ({})", trouble.enhanced),
+        (Some(_), Action::Failed) => format!("the mailbox behind this address rejected the message ({})", trouble.enhanced),
+        (Some(_), Action::Delayed) => format!("the mailbox behind this address has not accepted the message yet ({})", trouble.enhanced),
         (Some(_), Action::Relayed) => "forwarded".to_owned(),
     };
     let of_host = trouble.said.as_ref().filter(|_| to.known_as.is_none());

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mail::Domain;
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use crate::queue::dispatch::Dispatch;
+use crate::deliver::outbound::Outbound;
 use crate::support::limits::BoundedMap;
 use crate::support::state_file::KeptFile;
 
@@ -39,13 +40,13 @@ const WRITE_AFTER: Duration = Duration::from_secs(30);
 const WRITE_WITHIN: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Seen {
+struct HostTls {
     offered_ms: i64,
     /// Since when it does not any more.
     missing_ms: Option<i64>,
 }
 
-impl Seen {
+impl HostTls {
     /// A clock that is set back a little forgets no host, and one that was far ahead makes none that is remembered for ever.
     fn holds(&self, now_ms: i64) -> bool {
         (-HOLD_MS..KEPT_MS).contains(&now_ms.saturating_sub(self.offered_ms))
@@ -54,45 +55,45 @@ impl Seen {
 
 /// The memory.
 #[derive(Debug)]
-pub(crate) struct TlsMemory {
+pub(crate) struct TlsHistory {
     file: KeptFile,
-    hosts: Mutex<BoundedMap<Domain, Seen>>,
+    hosts: Mutex<BoundedMap<Domain, HostTls>>,
     /// Something is to be written.
     news: Notify,
 }
 
-impl Default for TlsMemory {
+impl Default for TlsHistory {
     fn default() -> Self {
         Self { file: KeptFile::default(), hosts: Mutex::new(BoundedMap::new(KEPT_MAX)), news: Notify::new() }
     }
 }
 
-impl TlsMemory {
+impl TlsHistory {
     /// Reads what was kept.
     pub fn open(data: &Path) -> Self {
         let (file, held) = KeptFile::open(data.join(FILE));
         Self { file, hosts: Mutex::new(BoundedMap::of(KEPT_MAX, read(&held))), news: Notify::new() }
     }
 
-    fn hosts(&self) -> MutexGuard<'_, BoundedMap<Domain, Seen>> {
+    fn hosts(&self) -> MutexGuard<'_, BoundedMap<Domain, HostTls>> {
         self.hosts.lock()
     }
 
     /// A connection to the host runs over TLS.
     pub fn offered(&self, host: &Domain, now_ms: i64) {
         let mut hosts = self.hosts();
-        let is_news = |seen: &Seen| seen.missing_ms.is_some() || !(0..NOTED_EVERY_MS).contains(&now_ms.saturating_sub(seen.offered_ms));
+        let is_news = |seen: &HostTls| seen.missing_ms.is_some() || !(0..NOTED_EVERY_MS).contains(&now_ms.saturating_sub(seen.offered_ms));
         if hosts.get(host).is_some_and(|seen| !is_news(seen)) {
             return;
         }
-        if hosts.insert_if_room(host.clone(), Seen { offered_ms: now_ms, missing_ms: None }, |seen| seen.holds(now_ms)) {
+        if hosts.insert_if_room(host.clone(), HostTls { offered_ms: now_ms, missing_ms: None }, |seen| seen.holds(now_ms)) {
             self.news.notify_one();
         }
     }
 
     /// Whether the host is expected to offer it.
     pub fn expects(&self, host: &Domain, now_ms: i64) -> bool {
-        let is_held = |seen: &Seen| seen.missing_ms.is_none_or(|missing_ms| now_ms.saturating_sub(missing_ms) < HOLD_MS);
+        let is_held = |seen: &HostTls| seen.missing_ms.is_none_or(|missing_ms| now_ms.saturating_sub(missing_ms) < HOLD_MS);
         self.hosts().get(host).is_some_and(|seen| seen.holds(now_ms) && is_held(seen))
     }
 
@@ -116,14 +117,14 @@ impl TlsMemory {
     /// Writes what there is, at a shutdown.
     pub async fn flush(&self) {
         if timeout(WRITE_WITHIN, self.write()).await.is_err() {
-            tracing::warn!("which hosts offer TLS could not be written down in time; a restart remembers what was written before");
+            tracing::warn!("cannot store which hosts offer TLS in time; a restart uses the last stored state");
         }
     }
 }
 
 /// Writes news down, for ever.
-pub(crate) async fn run(dispatch: Dispatch) {
-    let memory = &dispatch.world().tls_memory;
+pub(crate) async fn run(outbound: Arc<Outbound>) {
+    let memory = &outbound.connector.tls_history;
     loop {
         memory.news.notified().await;
         tokio::time::sleep(WRITE_AFTER).await;
@@ -131,18 +132,18 @@ pub(crate) async fn run(dispatch: Dispatch) {
     }
 }
 
-fn text(mut hosts: Vec<(Domain, Seen)>) -> String {
+fn text(mut hosts: Vec<(Domain, HostTls)>) -> String {
     hosts.sort_by(|(one, _), (other, _)| one.as_str().cmp(other.as_str()));
     let one =
-        |(host, seen): &(Domain, Seen)| json!({ "host": host.as_str(), "offered_ms": seen.offered_ms, "missing_ms": seen.missing_ms });
+        |(host, seen): &(Domain, HostTls)| json!({ "host": host.as_str(), "offered_ms": seen.offered_ms, "missing_ms": seen.missing_ms });
     json!({ "hosts": hosts.iter().map(one).collect::<Vec<Value>>() }).to_string()
 }
 
-fn read(held: &Value) -> HashMap<Domain, Seen> {
+fn read(held: &Value) -> HashMap<Domain, HostTls> {
     let one = |one: &Value| {
         let host = Domain::parse(one.get("host")?.as_str()?).ok()?;
         let missing_ms = one.get("missing_ms").and_then(Value::as_i64);
-        Some((host, Seen { offered_ms: one.get("offered_ms")?.as_i64()?, missing_ms }))
+        Some((host, HostTls { offered_ms: one.get("offered_ms")?.as_i64()?, missing_ms }))
     };
     held.get("hosts").and_then(Value::as_array).into_iter().flatten().filter_map(one).take(KEPT_MAX).collect()
 }
@@ -153,7 +154,7 @@ mod tests {
 
     #[test]
     fn tls_is_waited_for_a_day_and_no_longer() {
-        let (memory, host): (_, Domain) = (TlsMemory::default(), "mx.far.test".parse().unwrap());
+        let (memory, host): (_, Domain) = (TlsHistory::default(), "mx.far.test".parse().unwrap());
         assert!(!memory.expects(&host, 0));
         assert_eq!(memory.missing(&host, 0), 0);
         memory.offered(&host, 0);
@@ -167,7 +168,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded() {
-        let memory = TlsMemory::default();
+        let memory = TlsHistory::default();
         for n in 0..KEPT_MAX + 10 {
             memory.offered(&format!("h{n}.test").parse().unwrap(), 0);
         }
@@ -179,30 +180,30 @@ mod tests {
     async fn it_outlives_a_restart_and_what_is_damaged_is_left_out() {
         let data = tempfile::tempdir().unwrap();
         let [one, two, bad]: [Domain; 3] = ["mx.one.test", "mx.two.test", "mx.bad.test"].map(|name| name.parse().unwrap());
-        let memory = TlsMemory::open(data.path());
+        let memory = TlsHistory::open(data.path());
         memory.offered(&one, 1000);
         memory.offered(&two, 1000);
         assert_eq!(memory.missing(&two, 5000), HOLD_MS);
         memory.flush().await;
-        let again = TlsMemory::open(data.path());
+        let again = TlsHistory::open(data.path());
         assert!(again.expects(&one, 2000) && !again.expects(&bad, 2000));
-        let kept = |memory: &TlsMemory| memory.hosts().iter().map(|(host, seen)| (host.clone(), *seen)).collect::<HashMap<_, _>>();
+        let kept = |memory: &TlsHistory| memory.hosts().iter().map(|(host, seen)| (host.clone(), *seen)).collect::<HashMap<_, _>>();
         assert_eq!(kept(&again), kept(&memory));
         // The day goes on where it was.
         assert_eq!(again.missing(&two, 6000), HOLD_MS - 1000);
         let hosts =
             r#"{"hosts":[{"host":"mx.bad.test"},{"host":"..","offered_ms":1},7,{"host":"mx.one.test","offered_ms":1,"missing_ms":"x"}]}"#;
         std::fs::write(data.path().join(FILE), hosts).unwrap();
-        let again = TlsMemory::open(data.path());
+        let again = TlsHistory::open(data.path());
         assert!(again.expects(&one, 2000) && !again.expects(&bad, 2000));
         assert_eq!(again.hosts().iter().count(), 1);
         std::fs::write(data.path().join(FILE), "{").unwrap();
-        assert!(!TlsMemory::open(data.path()).expects(&one, 2000));
+        assert!(!TlsHistory::open(data.path()).expects(&one, 2000));
     }
 
     #[test]
     fn a_clock_that_was_ahead_holds_nothing_for_ever() {
-        let (memory, host): (_, Domain) = (TlsMemory::default(), "mx.far.test".parse().unwrap());
+        let (memory, host): (_, Domain) = (TlsHistory::default(), "mx.far.test".parse().unwrap());
         memory.offered(&host, 10 * KEPT_MS);
         assert!(!memory.expects(&host, 0));
         memory.offered(&host, 1000);
@@ -214,7 +215,7 @@ mod tests {
 
     #[test]
     fn only_what_is_new_is_written() {
-        let (memory, host): (_, Domain) = (TlsMemory::default(), "mx.far.test".parse().unwrap());
+        let (memory, host): (_, Domain) = (TlsHistory::default(), "mx.far.test".parse().unwrap());
         let is_news = || is_ready(memory.news.notified());
         assert!(!is_news());
         memory.offered(&host, 0);

@@ -6,13 +6,13 @@
 use std::sync::Arc;
 
 use mail::{Domain, EnhancedCode};
-use net::{Dane, Host, Tlsa};
+use net::{Dane, HostAddresses, Tlsa};
 use policy::{NextHop, RouteFailure, StsMode, Trouble};
 use reports::tls::{Policy, ResultType};
 
 use crate::deliver::mta_sts::{StsError, StsInForce};
+use crate::deliver::outbound::Connector;
 use crate::deliver::route::Plan;
-use crate::queue::dispatch::World;
 use crate::reporting::tls_results::{self, failure, no_policy, sts_policy, tlsa_policy};
 
 /// What is known of a domain that decides what its hosts must show.
@@ -65,8 +65,8 @@ impl Demand {
         }
         let why = match self {
             Self::Nothing => return trouble,
-            Self::Encryption | Self::Dane(_) => "its TLSA records (DANE) demand it".to_owned(),
-            Self::Name { .. } => format!("the MTA-STS policy of {domain} demands it"),
+            Self::Encryption | Self::Dane(_) => "its TLSA records (DANE) require it".to_owned(),
+            Self::Name { .. } => format!("the MTA-STS policy of {domain} requires it"),
         };
         Trouble { text: format!("{}; {why}", trouble.text), ..trouble }
     }
@@ -88,45 +88,45 @@ impl Demanded {
 }
 
 /// Finds out what a host must show for mail to the domain.
-pub(crate) async fn demand(world: &World, plan: &Plan, domain: &Domain, hop: &NextHop, host: &Host) -> Result<Demanded, Trouble> {
+pub(crate) async fn demand(connector: &Connector, plan: &Plan, domain: &Domain, hop: &NextHop, host: &HostAddresses) -> Result<Demanded, Trouble> {
     let Some(published) = &plan.published else { return Ok(Demanded { demand: Demand::Nothing, policy: None }) };
     if published.is_secure && host.secure {
-        let found = tlsa(world, hop, host).await;
+        let found = tlsa(connector, hop, host).await;
         let (base, records) = found.inspect_err(|trouble| {
             let failure = failure(ResultType::DnssecInvalid, &hop.host, &trouble.text);
-            tls_results::tell(world, &tlsa_policy(domain, std::iter::empty()), Some(failure));
+            tls_results::tell(&connector.shared, &connector.results, &tlsa_policy(domain, std::iter::empty()), Some(failure));
         })?;
         if !records.is_empty() {
             let policy = tlsa_policy(domain, records.iter().map(|record| format!("_{}._tcp.{base}. IN TLSA {}", hop.port, record.text())));
             let dane = Dane::new(records, base, &published.domain);
             if dane.is_none() {
-                tracing::info!(host = %hop.host, "none of the host's TLSA records is of use: TLS is demanded, whoever it is");
+                tracing::info!(host = %hop.host, "none of the host's TLSA records is usable: TLS is required, without authentication");
             }
             return Ok(Demanded::of(dane.map_or(Demand::Encryption, |dane| Demand::Dane(Arc::new(dane))), policy));
         }
     }
     let Some(sts) = &published.sts else { return Ok(Demanded::of(Demand::Nothing, no_policy(domain))) };
-    let policy = sts_policy(domain, Some(sts));
+    let policy = sts_policy(domain, Some(&sts.policy));
     let is_testing = sts.policy.mode == StsMode::Testing;
     if sts.policy.names(&hop.host) {
         return Ok(Demanded::of(Demand::Name { is_testing }, policy));
     }
     let text = format!("the MTA-STS policy of {} does not name the mail host {}", published.domain, hop.host);
-    tls_results::tell(world, &policy, Some(failure(ResultType::ValidationFailure, &hop.host, &text)));
+    tls_results::tell(&connector.shared, &connector.results, &policy, Some(failure(ResultType::ValidationFailure, &hop.host, &text)));
     if !is_testing {
         return Err(Trouble::tls(text));
     }
-    tracing::warn!(domain = %published.domain, host = %hop.host, "{text}; it is in testing mode, so the mail goes all the same");
-    world.sts.count_testing_failure();
+    tracing::warn!(domain = %published.domain, host = %hop.host, "{text}; it is in testing mode; sending anyway");
+    connector.sts.count_testing_failure();
     Ok(Demanded { demand: Demand::Nothing, policy: None })
 }
 
 /// The secure TLSA records of a host and the name they stand under: that which it is an alias of, or its own.
-async fn tlsa(world: &World, hop: &NextHop, host: &Host) -> Result<(Domain, Vec<Tlsa>), Trouble> {
+async fn tlsa(connector: &Connector, hop: &NextHop, host: &HostAddresses) -> Result<(Domain, Vec<Tlsa>), Trouble> {
     for name in host.canonical.iter().chain([&hop.host]) {
-        let answer = world.resolver.tlsa(name, hop.port).await.map_err(|failure| {
+        let answer = connector.resolver.tlsa(name, hop.port).await.map_err(|failure| {
             let text = if let RouteFailure::Temporary(text) = failure { text } else { "no answer".into() };
-            Trouble::dns(format!("the TLSA records of {name} cannot be looked up, and without them nobody knows whom to trust: {text}"))
+            Trouble::dns(format!("cannot look up the TLSA records of {name}, which would authenticate it: {text}"))
         })?;
         if answer.secure && !answer.records.is_empty() {
             return Ok((name.clone(), answer.records));

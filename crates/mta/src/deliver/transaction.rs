@@ -95,12 +95,12 @@ pub(crate) async fn deliver(connection: &mut Connection, claimed: &Claimed, cont
 /// The sender demands verified TLS on the whole way (RFC 8689 s.4.2.1), and nothing published says who this host must be.
 fn unverified(connection: &Connection) -> Trouble {
     let text =
-        format!("the sender demands verified TLS (REQUIRETLS), and {} has neither TLSA records nor an MTA-STS policy", connection.host);
+        format!("the sender requires verified TLS (REQUIRETLS), and {} has neither TLSA records nor an MTA-STS policy", connection.host);
     Trouble::permanent(Scope::Message, 7, 30, text)
 }
 
 fn warn_of_duplicate(connection: &Connection, claimed: &Claimed) {
-    tracing::warn!(id = %claimed.message.id, host = %connection.host, "possible duplicate: the connection was lost before the message was confirmed; it is sent again");
+    tracing::warn!(id = %claimed.message.id, host = %connection.host, "possible duplicate: the connection was lost before the message was confirmed; resending");
 }
 
 enum End {

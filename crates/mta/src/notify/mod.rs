@@ -2,5 +2,6 @@
 //!
 //! May import `support`.
 
+pub mod outbox;
 pub mod postmaster;
 pub mod virtual_file;

@@ -1,7 +1,7 @@
-//! Letters to the postmaster: what is held and waits for a decision, and what failed without anybody having been told.
+//! Messages to the postmaster about held mail and about failures for which no DSN was sent.
 //!
-//! RFC 3834 s.5 (Auto-Submitted). Invariant: at most one an interval, and each failure and each held message stands in one of them; it is remembered
-//! in the commit that queues the letter.
+//! RFC 3834 s.5 (Auto-Submitted). Invariant: at most one per interval, and each failure and each held message is reported once: the commit that
+//! queues the message also marks them.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -10,35 +10,36 @@ use mail::{Mailbox, QueueId, rfc5322_date};
 use net::random_u32;
 use store::{StoreError, Unnoticed};
 
-use crate::deliver::dsn::addressed;
-use crate::queue::dispatch::{Dispatch, World};
+use crate::context::Shared;
+use crate::notify::outbox::Outbox;
 use crate::support::panic_edge::caught;
 
-/// How often it is looked whether there is something to tell.
+/// Polling interval.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// So many of each kind are told one by one.
-const TOLD_MAX: u32 = 50;
+/// Maximum number of messages of each kind that are listed.
+const LISTED_MAX: u32 = 50;
 
-/// Looks for ever.
-pub(crate) async fn run(dispatch: Dispatch) {
+/// Runs until shutdown.
+pub(crate) async fn run(outbox: Outbox) {
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
-        match caught(look(dispatch.world())).await {
-            Some(Ok(true)) => dispatch.wake(),
-            Some(Err(error)) => tracing::error!(%error, "the postmaster could not be told of held mail and failures; trying again"),
+        match caught(look(&outbox)).await {
+            Some(Ok(true)) => outbox.wake.wake(),
+            Some(Err(error)) => tracing::error!(%error, "the postmaster could not be notified of held mail and failures; trying again"),
             Some(Ok(false)) | None => {}
         }
     }
 }
 
-/// Writes the letter that is due; true where there was one.
-async fn look(world: &World) -> Result<bool, StoreError> {
-    let settings = world.settings.load_full();
+/// Queues the message that is due; true if there was one.
+async fn look(outbox: &Outbox) -> Result<bool, StoreError> {
+    let Shared { settings, store, clock, .. } = &outbox.shared;
+    let settings = settings.load_full();
     let (Some(postmaster), true) = (&settings.postmaster, settings.forward.notice_s > 0) else { return Ok(false) };
-    let unnoticed = world.store.unnoticed(TOLD_MAX).await?;
-    let now_ms = world.clock.now_ms();
-    // A time to come is one of a clock that was wrong.
+    let unnoticed = store.unnoticed(LISTED_MAX).await?;
+    let now_ms = clock.now_ms();
+    // A time in the future comes from a clock that was wrong.
     let is_due = now_ms < unnoticed.last_told_ms || now_ms - unnoticed.last_told_ms >= i64::from(settings.forward.notice_s) * 1000;
     if !is_due || unnoticed.failed_count + unnoticed.held_count == 0 {
         return Ok(false);
@@ -47,34 +48,34 @@ async fn look(world: &World) -> Result<bool, StoreError> {
     let Ok(from) = Mailbox::parse(&format!("postmaster@{}", settings.hostname)) else { return Ok(false) };
     let text = letter(&from, postmaster, id, now_ms / 1000, &unnoticed);
     let utf8 = !text.split("\r\n\r\n").next().unwrap_or_default().is_ascii();
-    let messages = addressed(world, id, postmaster, text.into_bytes().into(), utf8).await;
-    tracing::info!(%id, held = unnoticed.held_count, failed = unnoticed.failed_count, to = %postmaster, "the postmaster is told");
-    world.store.notice(messages, unnoticed.up_to, now_ms).await?;
+    let messages = outbox.addressed(id, postmaster, text.into_bytes().into(), utf8).await;
+    tracing::info!(%id, held = unnoticed.held_count, failed = unnoticed.failed_count, to = %postmaster, "postmaster notified");
+    store.notice(messages, unnoticed.up_to, now_ms).await?;
     Ok(true)
 }
 
-/// Writes to the postmaster of what the flow does not know of.
+/// Sends messages to the postmaster on behalf of other parts of the server.
 #[derive(Debug, Clone)]
-pub struct Postmaster(pub(crate) Dispatch);
+pub struct Postmaster(pub(crate) Outbox);
 
 impl Postmaster {
-    /// Queues a letter; false where there is no postmaster. Lines of the text end with LF.
+    /// Queues a message; false if no postmaster is configured. Lines of the text end with LF.
     pub async fn tell(&self, subject: &str, text: &str) -> Result<bool, StoreError> {
-        let world = self.0.world();
-        let settings = world.settings.load_full();
+        let Outbox { shared: Shared { settings, store, clock, .. }, wake, .. } = &self.0;
+        let settings = settings.load_full();
         let Some(postmaster) = &settings.postmaster else { return Ok(false) };
         let Ok(from) = Mailbox::parse(&format!("postmaster@{}", settings.hostname)) else { return Ok(false) };
-        let now_ms = world.clock.now_ms();
+        let now_ms = clock.now_ms();
         let id = QueueId::next(now_ms, random_u32());
         let mut letter = head(&from, postmaster, id, now_ms / 1000, &one_line(subject));
         for line in text.lines() {
             let _ = write!(letter, "{}\r\n", one_line(line));
         }
         let utf8 = !letter.split("\r\n\r\n").next().unwrap_or_default().is_ascii();
-        let messages = addressed(world, id, postmaster, letter.into_bytes().into(), utf8).await;
-        tracing::info!(%id, subject, to = %postmaster, "the postmaster is told");
-        world.store.commit(messages, 0).await?;
-        self.0.wake();
+        let messages = self.0.addressed(id, postmaster, letter.into_bytes().into(), utf8).await;
+        tracing::info!(%id, subject, to = %postmaster, "postmaster notified");
+        store.commit(messages, 0).await?;
+        wake.wake();
         Ok(true)
     }
 }
@@ -105,7 +106,7 @@ fn write_held(text: &mut String, unnoticed: &Unnoticed) {
     if unnoticed.held_count == 0 {
         return;
     }
-    text.push_str("These messages are held until you have looked at them. On the server:\r\n\r\n  waypost held release ID            sends it on as it came\r\n  waypost held release ID --wrapped  sends it on within a message of the server\r\n  waypost held drop ID               removes it\r\n\r\n");
+    text.push_str("These messages are held until you decide about them. On the server:\r\n\r\n  waypost held release ID            forwards the message unchanged\r\n  waypost held release ID --wrapped  forwards it inside a message of the server\r\n  waypost held drop ID               deletes it\r\n\r\n");
     for message in &unnoticed.held {
         let recipient = message.recipients.first();
         let to = recipient.map(|r| r.known_as.as_ref().unwrap_or(&r.mailbox).as_str()).unwrap_or_default();
@@ -120,7 +121,7 @@ fn write_failed(text: &mut String, unnoticed: &Unnoticed) {
     if unnoticed.failed_count == 0 {
         return;
     }
-    text.push_str("These deliveries failed for good. Nothing vouched for their senders, so none of them was told.\r\n\r\n");
+    text.push_str("These deliveries failed permanently. Their senders were not authenticated, so no DSN was sent.\r\n\r\n");
     for failed in &unnoticed.failed {
         let (from, to, target) = (one_line(&failed.from), one_line(&failed.to), one_line(&failed.target));
         let _ = write!(text, "{}  from <{from}> for {to}, which leads to {target}\r\n    {}\r\n", failed.message, one_line(&failed.reason));
@@ -136,7 +137,7 @@ fn more(text: &mut String, count: u64, told: usize, command: &str) {
     text.push_str("\r\n");
 }
 
-/// What strangers wrote adds no line of its own.
+/// Text of a sender or of another server must not add lines.
 fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(900).collect()
 }
@@ -147,7 +148,7 @@ mod tests {
     use store::FailedDelivery;
 
     #[test]
-    fn what_a_stranger_wrote_adds_no_line() {
+    fn text_of_a_sender_adds_no_line() {
         let mailbox = |text: &str| Mailbox::parse(text).unwrap();
         let failed = FailedDelivery {
             message: QueueId(1),

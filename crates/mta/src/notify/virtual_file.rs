@@ -1,37 +1,43 @@
-//! A letter to the postmaster about lines of the virtual file that are not in force.
+//! Messages to the postmaster about lines of the virtual file that are not in force.
 //!
-//! Invariant: each fault is written of once, also across restarts; one that was mended and comes back is new.
+//! Invariant: each fault is reported once, also across restarts; a fault that was mended and returns is new.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
 use crate::notify::postmaster::Postmaster;
-use crate::queue::dispatch::Dispatch;
+use serde_json::Value;
+
+use crate::notify::outbox::Outbox;
 use crate::support::panic_edge::caught;
 use crate::support::state_file::KeptFile;
 use crate::support::virtual_source::VirtualFaults;
 
-/// The pause between looks. A file must look the same at two of them, since an editor may be at work.
+/// Polling interval. The faults must be the same at two polls, since an editor may be writing the file.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// Faults that a letter lists.
+/// Maximum number of faults in a message.
 const LISTED_MAX: usize = 100;
 
+/// Opens the file of what was written about already.
+pub(crate) fn open(data: &Path) -> (KeptFile, Value) {
+    KeptFile::open(data.join("virtual-told.json"))
+}
+
 /// Runs until shutdown.
-pub(crate) async fn run(dispatch: Dispatch, data: std::path::PathBuf) {
-    let (file, held) = KeptFile::open(data.join("virtual-told.json"));
+pub(crate) async fn run(outbox: Outbox, (file, held): (KeptFile, Value)) {
     let mut told: BTreeSet<String> = serde_json::from_value(held).unwrap_or_default();
     let mut last = BTreeSet::new();
     loop {
         tokio::time::sleep(LOOK).await;
-        let live = dispatch.world().live.clone();
-        drop(live.current());
-        let Some(faults) = live.virtual_faults() else { continue };
+        let directory = &outbox.shared.directory;
+        drop(directory.refreshed().await);
+        let Some(faults) = directory.virtual_faults() else { continue };
         let now = keys(&faults);
         if now == last && now != told {
             let is_new = !now.is_subset(&told);
-            let sent = !is_new || caught(write(&dispatch, &faults)).await.is_some_and(|sent| sent);
+            let sent = !is_new || caught(write(&outbox, &faults)).await.is_some_and(|sent| sent);
             if sent {
                 told.clone_from(&now);
                 file.write(|| serde_json::json!(told).to_string()).await;
@@ -41,17 +47,17 @@ pub(crate) async fn run(dispatch: Dispatch, data: std::path::PathBuf) {
     }
 }
 
-/// Faults by what they say: lines that are put in above make none of them new.
+/// Faults by their text: inserted lines above must not make a fault new.
 fn keys(faults: &VirtualFaults) -> BTreeSet<String> {
     faults.whole.iter().cloned().chain(faults.lines.iter().map(|(_, why)| why.clone())).collect()
 }
 
-async fn write(dispatch: &Dispatch, faults: &VirtualFaults) -> bool {
-    match Postmaster(dispatch.clone()).tell(&subject(faults), &text(faults)).await {
+async fn write(outbox: &Outbox, faults: &VirtualFaults) -> bool {
+    match Postmaster(outbox.clone()).tell(&subject(faults), &text(faults)).await {
         Ok(true) => {}
-        Ok(false) => tracing::warn!("the virtual file has faults, and no postmaster is configured who would get a letter"),
+        Ok(false) => tracing::warn!("the virtual file has faults, and no postmaster is configured to be notified"),
         Err(error) => {
-            tracing::error!(%error, "no letter about the virtual file could be queued; trying again");
+            tracing::error!(%error, "the postmaster could not be notified of the virtual file; trying again");
             return false;
         }
     }
@@ -80,11 +86,11 @@ fn text(faults: &VirtualFaults) -> String {
     let meaning = match faults.whole {
         Some(_) => "The aliases that were read before stay in force until the server is restarted.",
         None => {
-            "All other lines are in force. Mail to an address none of whose targets can be used waits at its sender's (451) until the line is \
-             mended; after some days its sender gets a report."
+            "All other lines are in force. Mail to an address without a usable target is deferred (451) until the line is mended; after some \
+             days its sender's server bounces it."
         }
     };
-    format!("{text}\n{meaning}\nThe file is read again when it changes. To see whether all is well then:\n\n  waypost config check\n")
+    format!("{text}\n{meaning}\nThe file is read again when it changes. To check it:\n\n  waypost config check\n")
 }
 
 #[cfg(test)]
@@ -92,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_letter_names_all_lines() {
+    fn a_message_lists_all_faulty_lines() {
         let lines = vec![(2, "the key `a` has no value".to_owned()), (7, "b@x.test: there is no target".to_owned())];
         let faults = VirtualFaults { path: "/etc/postfix/virtual".into(), whole: None, lines };
         assert_eq!(subject(&faults), "2 lines of the virtual file virtual are not in force");

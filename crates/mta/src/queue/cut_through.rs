@@ -7,32 +7,32 @@ use std::time::Duration;
 
 use mail::Reply;
 use policy::{Scope, Trouble};
-use store::{Committed, NewMessage, Store, StoreError};
+use store::{Committed, NewMessage, StoreError};
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
-use crate::accept::prepare::Prepared;
+use crate::context::Shared;
+use crate::deliver::dedup::{Begun, Fingerprint};
 use crate::deliver::delivery_log;
-use crate::deliver::job::Job;
+use crate::deliver::job::{Outcome, Waiter, is_taken};
+use crate::deliver::outbound::lease_ms;
 use crate::deliver::settle;
-use crate::deliver::transaction::Delivered;
-use crate::queue::dedup::{Begun, Fingerprint, Mark};
 use crate::queue::dispatch::Dispatch;
-use crate::queue::responsibility::Responsibility;
+use crate::queue::not_taken::NotTaken;
+use crate::support::large_contents::Whole;
 
 /// Every next hop said 2xx.
 #[derive(Debug)]
 pub(crate) struct TakenOver(());
 
-/// Who waits for the outcome of a job, instead of the queue.
+/// A message was handed over: somebody answers for it.
 #[derive(Debug)]
-pub(crate) struct Waiter {
-    outcome: oneshot::Sender<(Job, Vec<Result<Delivered, Trouble>>)>,
-    mark: Option<Mark>,
+pub(crate) enum HandedOver {
+    /// Every target has it.
+    ToTargets(TakenOver),
+    /// It is on our disk, synced.
+    ToQueue(Committed),
 }
-
-/// A handed-over job and what became of it.
-type Outcome = (Job, Vec<Result<Delivered, Trouble>>);
 
 /// What became of one message.
 enum Fate {
@@ -49,91 +49,66 @@ enum Fate {
 }
 
 /// What the sender is to be told.
-enum Answer {
+enum ClientAnswer {
     Taken(TakenOver),
     Refused(Reply),
     Commit,
 }
 
-impl Waiter {
-    /// Whether nobody waits any more: what has not begun is not to be begun.
-    pub fn is_gone(&self) -> bool {
-        self.outcome.is_closed()
-    }
-
-    /// Hands the outcome to who waits. That the target has taken the message is remembered: a sender that did not hear so comes back.
-    pub fn tell(self, dispatch: &Dispatch, job: Job, results: Vec<Result<Delivered, Trouble>>) {
-        let taken = is_taken(&results);
-        // Remembered before the mark goes: the next copy finds one or the other.
-        if let (true, Some(mark)) = (taken, &self.mark) {
-            mark.remember(dispatch.world().clock.now_ms());
-        }
-        if let Err((job, _)) = self.outcome.send((job, results)) {
-            if taken {
-                tracing::warn!(id = %job.claimed.message.id, "delivered after its sender had been told to try again; the next copy is not sent on");
-            }
-            dispatch.done(&job);
-        }
-    }
-}
-
 /// Hands the messages over; what was not taken is committed where its sender is known, and refused to the sender otherwise.
 pub(crate) async fn hand_over(
-    store: &Store,
     dispatch: &Dispatch,
-    prepared: Prepared<'_>,
+    messages: Vec<NewMessage>,
+    whole: Whole<'_>,
     deadline_s: u64,
-) -> Result<Result<Responsibility, Reply>, StoreError> {
-    let Prepared { messages, whole, .. } = prepared;
+) -> Result<HandedOver, NotTaken> {
     let fingerprints: Vec<Option<Fingerprint>> = messages.iter().map(|new| Fingerprint::of(&whole.bytes, new)).collect();
     // A target that is slow keeps no large content in memory, and no place for one.
     drop(whole);
     let may_report = messages.iter().all(|m| m.message.may_report);
     let fates = offer(dispatch, &messages, &fingerprints, deadline_s).await;
-    fates.iter().zip(&messages).for_each(|(fate, new)| log_fate_of(dispatch, fate, new));
-    let said: Vec<Said<'_>> = fates.iter().zip(&messages).map(|(fate, new)| said(fate, new)).collect();
-    match answer(&said, may_report) {
-        Answer::Taken(taken) => {
+    fates.iter().zip(&messages).for_each(|(fate, new)| log_fate_of(dispatch.outbound().shared(), fate, new));
+    let outcomes: Vec<TargetOutcome<'_>> = fates.iter().zip(&messages).map(|(fate, new)| outcome_of(fate, new)).collect();
+    match answer(&outcomes, may_report) {
+        ClientAnswer::Taken(taken) => {
             if let Some(first) = messages.first() {
-                store.discard(&first.content);
+                dispatch.outbound().shared().store.discard(&first.content);
             }
             release(dispatch, fates);
-            Ok(Ok(Responsibility::TakenOver(taken)))
+            Ok(HandedOver::ToTargets(taken))
         }
-        Answer::Refused(reply) => {
+        ClientAnswer::Refused(reply) => {
             release(dispatch, fates);
-            Ok(Err(reply))
+            Err(NotTaken::Refused(reply))
         }
-        Answer::Commit => {
-            commit(store, dispatch, &messages, &fingerprints, fates).await.map(|committed| Ok(Responsibility::Ours(committed)))
-        }
+        ClientAnswer::Commit => Ok(HandedOver::ToQueue(commit(dispatch, &messages, &fingerprints, fates).await?)),
     }
 }
 
 /// Offers each message to its target, side by side.
 #[allow(clippy::disallowed_methods)] // the deadline of a session is the runtime's time, not the queue's
 async fn offer(dispatch: &Dispatch, messages: &[NewMessage], fingerprints: &[Option<Fingerprint>], deadline_s: u64) -> Vec<Fate> {
-    let world = dispatch.world();
+    let clock = &dispatch.outbound().shared().clock;
     let mut offered = Vec::with_capacity(messages.len());
     for (new, fingerprint) in messages.iter().zip(fingerprints) {
-        let mark = match fingerprint.map(|fingerprint| world.taken.begin(fingerprint, world.clock.now_ms())) {
+        let mark = match fingerprint.map(|fingerprint| dispatch.taken().begin(fingerprint, clock.now_ms())) {
             None => None,
             Some(Begun::Now(mark)) => Some(mark),
             Some(Begun::Taken) => {
-                tracing::info!(id = %new.message.id, "not sent again: somebody answers for this message already");
+                tracing::info!(id = %new.message.id, "not sent again: already delivered or queued");
                 offered.push(Err(Fate::Taken));
                 continue;
             }
             Some(Begun::UnderWay) => {
-                tracing::info!(id = %new.message.id, "put off: the same message is on its way to the target");
+                tracing::info!(id = %new.message.id, "deferred: the same message is already in flight to the target");
                 offered.push(Err(Fate::Elsewhere));
                 continue;
             }
         };
-        let (outcome, receiver) = oneshot::channel();
+        let (waiter, receiver) = Waiter::new(mark);
         offered.push(match dispatch.reserve(new) {
             Some(reservation) => {
-                reservation.jobs(new).submit_waiting(Waiter { outcome, mark });
+                reservation.jobs(new).submit_waiting(waiter);
                 Ok(receiver)
             }
             None => Err(Fate::Untried),
@@ -148,8 +123,8 @@ async fn offer(dispatch: &Dispatch, messages: &[NewMessage], fingerprints: &[Opt
         };
         fates.push(match fate {
             Fate::NotTaken(outcome) if is_taken(&outcome.1) => {
-                log_taken(dispatch, &outcome);
-                dispatch.done(&outcome.0);
+                log_taken(dispatch.outbound().shared(), &outcome);
+                dispatch.outbound().window.done(&outcome.0);
                 Fate::Taken
             }
             other => other,
@@ -166,21 +141,16 @@ async fn wait(mut receiver: oneshot::Receiver<Outcome>, deadline: tokio::time::I
     }
 }
 
-/// Whether every recipient has the message. No outcome at all is nobody's word.
-fn is_taken(results: &[Result<Delivered, Trouble>]) -> bool {
-    !results.is_empty() && results.iter().all(Result::is_ok)
-}
-
-fn log_taken(dispatch: &Dispatch, outcome: &Outcome) {
+fn log_taken(shared: &Shared, outcome: &Outcome) {
     let (job, results) = outcome;
     for (recipient, delivered) in job.claimed.recipients.iter().zip(results.iter().flatten()) {
-        delivery_log::delivered(dispatch.world(), &job.claimed.message, &recipient.recipient, delivered);
+        delivery_log::delivered(shared, &job.claimed.message, &recipient.recipient, delivered);
     }
 }
 
 /// What a target said is for the log: its sender gets a code.
-fn log_fate_of(dispatch: &Dispatch, fate: &Fate, new: &NewMessage) {
-    let late = || Trouble::temporary(Scope::Host, 4, 7, "no answer within forward.deadline_s");
+fn log_fate_of(shared: &Shared, fate: &Fate, new: &NewMessage) {
+    let late = || Trouble::temporary(Scope::Host, 4, 7, "no answer within forward.cut_through_timeout_s");
     for (n, recipient) in new.recipients.iter().enumerate() {
         let trouble = match fate {
             Fate::NotTaken(outcome) => outcome.1.get(n).and_then(|result| result.as_ref().err().cloned()),
@@ -188,13 +158,13 @@ fn log_fate_of(dispatch: &Dispatch, fate: &Fate, new: &NewMessage) {
             Fate::Taken | Fate::Untried | Fate::Elsewhere => None,
         };
         if let Some(trouble) = trouble {
-            delivery_log::not_taken(dispatch.world(), &new.message, recipient, &trouble);
+            delivery_log::not_taken(shared, &new.message, recipient, &trouble);
         }
     }
 }
 
 /// What is known of one target when the sender is answered.
-enum Said<'a> {
+enum TargetOutcome<'a> {
     Taken,
     /// No, and another From field would not help.
     Refused(&'a Trouble),
@@ -204,46 +174,46 @@ enum Said<'a> {
     Elsewhere,
 }
 
-fn said<'a>(fate: &'a Fate, new: &NewMessage) -> Said<'a> {
+fn outcome_of<'a>(fate: &'a Fate, new: &NewMessage) -> TargetOutcome<'a> {
     match fate {
-        Fate::Taken => Said::Taken,
-        Fate::Elsewhere => Said::Elsewhere,
-        Fate::Late(_) | Fate::Untried => Said::Later(None),
+        Fate::Taken => TargetOutcome::Taken,
+        Fate::Elsewhere => TargetOutcome::Elsewhere,
+        Fate::Late(_) | Fate::Untried => TargetOutcome::Later(None),
         Fate::NotTaken(outcome) => match outcome.1.iter().find_map(|result| result.as_ref().err()) {
-            Some(trouble) if trouble.permanent && !settle::is_mendable(new, trouble) => Said::Refused(trouble),
-            trouble => Said::Later(trouble),
+            Some(trouble) if trouble.permanent && !settle::is_mendable(new, trouble) => TargetOutcome::Refused(trouble),
+            trouble => TargetOutcome::Later(trouble),
         },
     }
 }
 
 /// The whole rule. Any target that took the message makes it ours to bring to the others. Where none did, what all refuse is refused; and
 /// the rest becomes ours only where we could tell its sender of a failure later.
-fn answer(said: &[Said<'_>], may_report: bool) -> Answer {
-    let is_taken = |said: &Said<'_>| matches!(said, Said::Taken);
-    if !said.is_empty() && said.iter().all(is_taken) {
-        return Answer::Taken(TakenOver(()));
+fn answer(outcomes: &[TargetOutcome<'_>], may_report: bool) -> ClientAnswer {
+    let is_taken = |outcome: &TargetOutcome<'_>| matches!(outcome, TargetOutcome::Taken);
+    if !outcomes.is_empty() && outcomes.iter().all(is_taken) {
+        return ClientAnswer::Taken(TakenOver(()));
     }
     // What becomes of it there is not known yet, and what was taken is remembered: the sender may ask again.
-    if said.iter().any(|said| matches!(said, Said::Elsewhere)) {
-        return Answer::Refused(busy());
+    if outcomes.iter().any(|outcome| matches!(outcome, TargetOutcome::Elsewhere)) {
+        return ClientAnswer::Refused(busy());
     }
-    if said.iter().any(is_taken) {
-        return Answer::Commit;
+    if outcomes.iter().any(is_taken) {
+        return ClientAnswer::Commit;
     }
-    let refusal = said.iter().find_map(|said| if let Said::Refused(trouble) = said { Some(*trouble) } else { None });
-    let is_refused = said.iter().all(|said| matches!(said, Said::Refused(_)));
+    let refusal = outcomes.iter().find_map(|outcome| if let TargetOutcome::Refused(trouble) = outcome { Some(*trouble) } else { None });
+    let is_refused = outcomes.iter().all(|outcome| matches!(outcome, TargetOutcome::Refused(_)));
     match refusal {
-        Some(trouble) if is_refused => Answer::Refused(masked(trouble)),
-        _ if may_report => Answer::Commit,
+        Some(trouble) if is_refused => ClientAnswer::Refused(masked(trouble)),
+        _ if may_report => ClientAnswer::Commit,
         _ => {
-            let trouble = said.iter().find_map(|said| if let Said::Later(trouble) = said { *trouble } else { None });
-            Answer::Refused(trouble.filter(|trouble| !trouble.permanent).map_or_else(busy, masked))
+            let trouble = outcomes.iter().find_map(|outcome| if let TargetOutcome::Later(trouble) = outcome { *trouble } else { None });
+            ClientAnswer::Refused(trouble.filter(|trouble| !trouble.permanent).map_or_else(busy, masked))
         }
     }
 }
 
 fn busy() -> Reply {
-    Reply::new(451, (4, 4, 7), "the mailbox behind this address has not taken the message yet; try again later")
+    Reply::new(451, (4, 4, 7), "the mailbox behind this address has not accepted the message yet; try again later")
 }
 
 /// What a target said, for the sender: its class and code. Its text may name the target in any form, and stays here.
@@ -253,27 +223,26 @@ fn masked(trouble: &Trouble) -> Reply {
         // The enhanced code of a host that cannot be reached is of no use to the sender.
         return match trouble.scope {
             Scope::Recipient => {
-                Reply::new(450, (4, subject, detail), "the mailbox behind this address does not take mail now; try again later")
+                Reply::new(450, (4, subject, detail), "the mailbox behind this address accepts no mail at the moment; try again later")
             }
             _ => busy(),
         };
     }
     let code = if subject == 1 || subject == 2 { 550 } else { 554 };
-    Reply::new(code, (5, subject, detail), "the mailbox behind this address refused the message")
+    Reply::new(code, (5, subject, detail), "the mailbox behind this address rejected the message")
 }
 
 /// Gives back what jobs hold. Dropping a receiver tells the others that nobody waits.
 fn release(dispatch: &Dispatch, fates: Vec<Fate>) {
     for fate in fates {
         if let Fate::NotTaken(outcome) = fate {
-            dispatch.done(&outcome.0);
+            dispatch.outbound().window.done(&outcome.0);
         }
     }
 }
 
 /// Commits what was not taken, and then lets each job go its way as if it had come from the queue.
 async fn commit(
-    store: &Store,
     dispatch: &Dispatch,
     messages: &[NewMessage],
     fingerprints: &[Option<Fingerprint>],
@@ -285,9 +254,8 @@ async fn commit(
         .filter(|(_, fate)| !matches!(fate, Fate::Taken))
         .map(|(new, fate)| NewMessage { claimed: !matches!(fate, Fate::Untried), ..new.clone() })
         .collect();
-    let world = dispatch.world();
-    let lease_ms = dispatch.lease_ms(world.clock.now_ms());
-    let committed = match store.commit(rest, lease_ms).await {
+    let Shared { store, clock, .. } = dispatch.outbound().shared();
+    let committed = match store.commit(rest, lease_ms(clock.now_ms())).await {
         Ok(committed) => committed,
         Err(error) => {
             release(dispatch, fates);
@@ -295,19 +263,19 @@ async fn commit(
         }
     };
     // We answer for it now: the same message from a sender that does not hear so is no new one.
-    fingerprints.iter().flatten().for_each(|fingerprint| world.taken.remember(*fingerprint, world.clock.now_ms()));
+    fingerprints.iter().flatten().for_each(|fingerprint| dispatch.taken().remember(*fingerprint, clock.now_ms()));
     for fate in fates {
         match fate {
             Fate::NotTaken(outcome) => {
-                let (dispatch, (job, results)) = (dispatch.clone(), *outcome);
-                tokio::spawn(async move { settle::settle(&dispatch, job, results).await });
+                let (outbound, (job, results)) = (dispatch.outbound().clone(), *outcome);
+                tokio::spawn(async move { settle::settle(&outbound, job, results).await });
             }
             Fate::Late(receiver) => {
-                let dispatch = dispatch.clone();
+                let outbound = dispatch.outbound().clone();
                 tokio::spawn(async move {
                     // Without an outcome the claim ends with its lease, or with this process.
                     if let Ok((job, results)) = receiver.await {
-                        settle::settle(&dispatch, job, results).await;
+                        settle::settle(&outbound, job, results).await;
                     }
                 });
             }
@@ -322,11 +290,11 @@ async fn commit(
 mod tests {
     use super::*;
 
-    fn code(said: &[Said<'_>], may_report: bool) -> String {
-        match answer(said, may_report) {
-            Answer::Taken(_) => "taken".into(),
-            Answer::Commit => "commit".into(),
-            Answer::Refused(reply) => {
+    fn code(outcomes: &[TargetOutcome<'_>], may_report: bool) -> String {
+        match answer(outcomes, may_report) {
+            ClientAnswer::Taken(_) => "taken".into(),
+            ClientAnswer::Commit => "commit".into(),
+            ClientAnswer::Refused(reply) => {
                 assert!(!reply.to_string().contains("secret"), "{reply}");
                 reply.to_string().chars().take_while(|c| !c.is_ascii_alphabetic()).collect::<String>().trim().to_owned()
             }
@@ -334,27 +302,27 @@ mod tests {
     }
 
     #[test]
-    fn the_rule() {
+    fn the_reply_follows_from_every_targets_outcome() {
         let no = Trouble::permanent(Scope::Recipient, 1, 1, "no secret@target.test");
         let policy = Trouble::permanent(Scope::Message, 7, 1, "secret");
         let full = Trouble::temporary(Scope::Recipient, 2, 2, "secret is full");
         let down = Trouble::unreachable("secret.test does not answer");
-        let (taken, late) = (|| Said::Taken, || Said::Later(None));
+        let (taken, late) = (|| TargetOutcome::Taken, || TargetOutcome::Later(None));
         for known in [true, false] {
             assert_eq!(code(&[taken(), taken()], known), "taken");
-            assert_eq!(code(&[taken(), Said::Refused(&no)], known), "commit");
-            assert_eq!(code(&[Said::Later(Some(&full)), taken()], known), "commit");
+            assert_eq!(code(&[taken(), TargetOutcome::Refused(&no)], known), "commit");
+            assert_eq!(code(&[TargetOutcome::Later(Some(&full)), taken()], known), "commit");
             assert_eq!(code(&[late(), taken()], known), "commit");
-            assert_eq!(code(&[Said::Refused(&no)], known), "550 5.1.1");
-            assert_eq!(code(&[Said::Refused(&policy), Said::Refused(&no)], known), "554 5.7.1");
+            assert_eq!(code(&[TargetOutcome::Refused(&no)], known), "550 5.1.1");
+            assert_eq!(code(&[TargetOutcome::Refused(&policy), TargetOutcome::Refused(&no)], known), "554 5.7.1");
         }
-        assert_eq!(code(&[Said::Later(Some(&full))], true), "commit");
-        assert_eq!(code(&[Said::Later(Some(&full))], false), "450 4.2.2");
-        assert_eq!(code(&[Said::Later(Some(&down))], false), "451 4.4.7");
-        assert_eq!(code(&[Said::Refused(&no), late()], true), "commit");
-        assert_eq!(code(&[Said::Refused(&no), late()], false), "451 4.4.7");
+        assert_eq!(code(&[TargetOutcome::Later(Some(&full))], true), "commit");
+        assert_eq!(code(&[TargetOutcome::Later(Some(&full))], false), "450 4.2.2");
+        assert_eq!(code(&[TargetOutcome::Later(Some(&down))], false), "451 4.4.7");
+        assert_eq!(code(&[TargetOutcome::Refused(&no), late()], true), "commit");
+        assert_eq!(code(&[TargetOutcome::Refused(&no), late()], false), "451 4.4.7");
         assert_eq!(code(&[], false), "451 4.4.7", "nobody's word is no 250");
-        assert_eq!(code(&[Said::Elsewhere, Said::Refused(&no)], true), "451 4.4.7");
-        assert_eq!(code(&[Said::Elsewhere, taken()], true), "451 4.4.7");
+        assert_eq!(code(&[TargetOutcome::Elsewhere, TargetOutcome::Refused(&no)], true), "451 4.4.7");
+        assert_eq!(code(&[TargetOutcome::Elsewhere, taken()], true), "451 4.4.7");
     }
 }

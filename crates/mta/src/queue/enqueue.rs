@@ -2,19 +2,16 @@
 //!
 //! RFC 5321 s.4.2.5 and s.6.1. Invariant: what is handed to dispatch in memory is on disk first, as claimed.
 
-use net::Clock;
-use store::{Committed, NewMessage, Store, StoreError};
+use store::{Committed, NewMessage, StoreError};
 
+use crate::context::Shared;
+use crate::deliver::outbound::lease_ms;
 use crate::queue::dispatch::Dispatch;
 use crate::queue::reservation::ReservedJobs;
 
 /// Commits the messages. What dispatch has room for goes to it at once, in memory; the rest is found when it is due.
-pub(crate) async fn enqueue(
-    store: &Store,
-    dispatch: &Dispatch,
-    clock: &Clock,
-    mut messages: Vec<NewMessage>,
-) -> Result<Committed, StoreError> {
+pub(crate) async fn enqueue(dispatch: &Dispatch, mut messages: Vec<NewMessage>) -> Result<Committed, StoreError> {
+    let Shared { store, clock, .. } = dispatch.outbound().shared();
     let content = messages.first().map(|m| m.content.clone());
     let mut in_memory: Vec<ReservedJobs> = Vec::with_capacity(messages.len());
     for new in &mut messages {
@@ -23,7 +20,7 @@ pub(crate) async fn enqueue(
         in_memory.extend(reservation.map(|r| r.jobs(new)));
     }
     let all_in_memory = in_memory.len() == messages.len();
-    match store.commit(messages, dispatch.lease_ms(clock.now_ms())).await {
+    match store.commit(messages, lease_ms(clock.now_ms())).await {
         Ok(committed) => {
             in_memory.into_iter().for_each(ReservedJobs::submit);
             if !all_in_memory {

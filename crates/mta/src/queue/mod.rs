@@ -2,10 +2,8 @@
 //!
 //! May import `deliver`, `reporting`, `notify` and `support`.
 
-pub mod clock_step;
 pub mod cut_through;
-pub mod dedup;
 pub mod dispatch;
 pub mod enqueue;
+pub mod not_taken;
 pub mod reservation;
-pub mod responsibility;

@@ -2,31 +2,29 @@
 //!
 //! Invariant: room that was kept is either used by jobs, which give it back when they are settled, or given back at once.
 
-use mail::Domain;
 use store::{Claimed, ClaimedRecipient, NewMessage, RecipientKey};
 
-use crate::deliver::job::Job;
-use crate::queue::cut_through::Waiter;
+use crate::deliver::job::{Job, Waiter};
+use crate::deliver::window::TakenRoom;
 use crate::queue::dispatch::Dispatch;
 
 /// Room that was kept for a message that is about to be committed.
 #[derive(Debug)]
 pub(crate) struct Reservation {
     dispatch: Dispatch,
-    domains: Vec<(Domain, usize)>,
-    content_bytes: u64,
+    room: TakenRoom,
     used: bool,
 }
 
 impl Reservation {
     /// Room that was counted already.
-    pub fn new(dispatch: Dispatch, domains: Vec<(Domain, usize)>, content_bytes: u64) -> Self {
-        Self { dispatch, domains, content_bytes, used: false }
+    pub fn new(dispatch: Dispatch, room: TakenRoom) -> Self {
+        Self { dispatch, room, used: false }
     }
 
     /// The jobs of the message for which room was kept, one a domain.
     pub fn jobs(self, new: &NewMessage) -> ReservedJobs {
-        let mut jobs: Vec<Job> = Vec::with_capacity(self.domains.len());
+        let mut jobs: Vec<Job> = Vec::with_capacity(self.room.domains.len());
         for (index, recipient) in new.recipients.iter().enumerate() {
             let key = RecipientKey { message: new.message.id, index: u32::try_from(index).unwrap_or(u32::MAX) };
             let recipient = ClaimedRecipient { key, recipient: recipient.clone(), attempts: 0 };
@@ -35,7 +33,7 @@ impl Reservation {
                 Some(job) => job.claimed.recipients.push(recipient),
                 None => {
                     // The whole message's octets are given back with its first job.
-                    let held_bytes = if jobs.is_empty() { self.content_bytes } else { 0 };
+                    let held_bytes = if jobs.is_empty() { self.room.content_bytes } else { 0 };
                     let claimed =
                         Claimed { message: new.message.clone(), content: Some(new.content.clone()), recipients: vec![recipient.clone()] };
                     jobs.push(Job::new(claimed, domain.clone(), held_bytes));
@@ -74,7 +72,7 @@ impl ReservedJobs {
 impl Drop for Reservation {
     fn drop(&mut self) {
         if !self.used {
-            self.dispatch.release(&self.domains, self.content_bytes);
+            self.dispatch.outbound().window.give_back(&self.room.domains, self.room.content_bytes);
         }
     }
 }

@@ -1,7 +1,6 @@
-//! Content that is arriving, and the memory that all of it holds.
+//! Incoming content, and the memory that all of it may use.
 //!
-//! Invariant: what is kept of content in memory is counted before it is kept, so a client that sends nothing holds nothing, and no network can keep
-//! the others' mail out.
+//! Invariant: memory is counted before content is stored in it, so an idle client uses none, and no network can block the others' mail.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,38 +11,38 @@ use store::{Spool, StoreError};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use crate::receive::shares::{Claimant, Shares};
+use crate::receive::shares::{RankedClient, Shares};
 
-/// What a content counts before its first octet: its session's buffers.
+/// Octets counted for a content before its first octet: its session's buffers.
 const BEGUN_BYTES: usize = 4 * 1024;
 
-/// What a large content holds beside its front: the piece that is being written to its file, in octets.
+/// Octets that a large content uses besides its front: the piece being written to its file.
 const PIECE_BYTES: usize = 256 * 1024;
 
-/// A content waits for memory for at most this time before it is put off.
+/// Maximum time that content waits for memory before it is deferred.
 const ROOM_WAIT: Duration = Duration::from_secs(5);
 
-/// The memory of all contents that are arriving.
+/// The memory of all incoming content.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Arriving(Arc<Room>);
+pub(crate) struct ContentQuota(Arc<QuotaState>);
 
 #[derive(Debug)]
-struct Room {
+struct QuotaState {
     shares: Mutex<Shares>,
     freed: Notify,
     wait: Duration,
 }
 
-impl Default for Room {
+impl Default for QuotaState {
     fn default() -> Self {
         Self { shares: Mutex::default(), freed: Notify::new(), wait: ROOM_WAIT }
     }
 }
 
-/// Why octets were not kept.
+/// Why content was not stored.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotKept {
-    /// There is no memory left for such a client.
+    /// No memory is left for clients of this rank or network.
     #[error("too much content is arriving at once")]
     NoRoom,
     /// The store failed.
@@ -51,31 +50,31 @@ pub(crate) enum NotKept {
     Store(#[from] StoreError),
 }
 
-impl Room {
+impl QuotaState {
     fn shares(&self) -> MutexGuard<'_, Shares> {
         self.shares.lock()
     }
 }
 
-impl Arriving {
-    /// Opens one more. `all_bytes` is the memory for all contents.
-    pub async fn open(&self, who: Claimant, all_bytes: usize, spool: impl FnOnce() -> Spool) -> Option<Spooling> {
-        let mut held = Held { room: self.0.clone(), who, bytes: 0 };
-        held.grow_to(BEGUN_BYTES, all_bytes).await.then(|| Spooling { spool: spool(), held, size_bytes: 0, all_bytes })
+impl ContentQuota {
+    /// Opens a content; `None` if there is no memory in time. `all_bytes` is the maximum for all contents.
+    pub async fn open(&self, who: RankedClient, all_bytes: usize, spool: impl FnOnce() -> Spool) -> Option<ArrivingContent> {
+        let mut held = CountedMemory { room: self.0.clone(), who, bytes: 0 };
+        held.grow_to(BEGUN_BYTES, all_bytes).await.then(|| ArrivingContent { spool: spool(), held, size_bytes: 0, all_bytes })
     }
 }
 
-/// One content that is arriving.
+/// One incoming content.
 #[derive(Debug)]
-pub(crate) struct Spooling {
+pub(crate) struct ArrivingContent {
     spool: Spool,
-    held: Held,
+    held: CountedMemory,
     size_bytes: usize,
     all_bytes: usize,
 }
 
-impl Spooling {
-    /// Keeps the next octets. After an error it is useless.
+impl ArrivingContent {
+    /// Stores the next octets. Unusable after an error.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<(), NotKept> {
         self.size_bytes = self.size_bytes.saturating_add(bytes.len());
         let in_memory = if self.size_bytes <= ROW_MAX_BYTES { self.size_bytes } else { ROW_MAX_BYTES + PIECE_BYTES };
@@ -85,23 +84,23 @@ impl Spooling {
         Ok(self.spool.write(bytes).await?)
     }
 
-    /// All of it is here: only the front stays in memory from now on.
-    pub fn into_spool(mut self) -> (Spool, Held) {
+    /// Completes the content; only its front remains in memory.
+    pub fn into_spool(mut self) -> (Spool, CountedMemory) {
         self.held.shrink_to(self.size_bytes.min(ROW_MAX_BYTES));
         (self.spool, self.held)
     }
 }
 
-/// Memory that is counted; given back when dropped.
+/// Counted memory, returned when dropped.
 #[derive(Debug)]
-pub(crate) struct Held {
-    room: Arc<Room>,
-    who: Claimant,
+pub(crate) struct CountedMemory {
+    room: Arc<QuotaState>,
+    who: RankedClient,
     bytes: usize,
 }
 
-impl Held {
-    /// Waits until there is room; false where there is none in time.
+impl CountedMemory {
+    /// Waits for memory; false if there is none in time.
     async fn grow_to(&mut self, bytes: usize, all_bytes: usize) -> bool {
         let more = bytes.saturating_sub(self.bytes);
         if more == 0 || self.take(more, all_bytes) {
@@ -121,7 +120,7 @@ impl Held {
     }
 
     fn take(&mut self, more: usize, all_bytes: usize) -> bool {
-        // One content always fits where its network has no other.
+        // One content always fits if its network has no other.
         let is_taken = self.room.shares().take(self.who, more, all_bytes, ROW_MAX_BYTES + PIECE_BYTES).is_ok();
         if is_taken {
             self.bytes += more;
@@ -137,7 +136,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for CountedMemory {
     fn drop(&mut self) {
         self.shrink_to(0);
     }
@@ -153,19 +152,19 @@ mod tests {
     struct Stage {
         _dir: tempfile::TempDir,
         store: store::Store,
-        arriving: Arriving,
+        arriving: ContentQuota,
     }
 
     impl Stage {
         fn new() -> Self {
             let dir = tempfile::tempdir().unwrap();
             let store = store::Store::open(dir.path()).unwrap();
-            let arriving = Arriving(Arc::new(Room { wait: Duration::from_millis(100), ..Room::default() }));
+            let arriving = ContentQuota(Arc::new(QuotaState { wait: Duration::from_millis(100), ..QuotaState::default() }));
             Self { _dir: dir, store, arriving }
         }
 
-        async fn open(&self, rank: Rank, client: &str, id: i64) -> Option<Spooling> {
-            let who = Claimant { rank, client: client.parse().unwrap() };
+        async fn open(&self, rank: Rank, client: &str, id: i64) -> Option<ArrivingContent> {
+            let who = RankedClient { rank, client: client.parse().unwrap() };
             self.arriving.open(who, ALL_BYTES, || self.store.spool(mail::QueueId(id))).await
         }
     }

@@ -1,6 +1,6 @@
-//! Networks that have used this server before: what tells a correspondent's server from a crowd.
+//! Networks that have used this server before, to prefer correspondents over a flood of new clients.
 //!
-//! Invariant: memory is bounded; a network cannot become known while it attacks: mail makes it known after a while, a login at once.
+//! Invariant: memory is bounded; a network does not become known while it attacks: mail makes it known after a delay, a login at once.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -9,22 +9,22 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::receive::auth::throttle::KNOWN_MS;
-use crate::receive::shares::{Claimant, Rank, block};
+use crate::receive::shares::{Rank, RankedClient};
 use crate::settings::ListenerKind;
 use crate::support::limits::BoundedMap;
+use crate::support::networks::{KNOWN_MS, block};
 use crate::support::state_file::KeptFile;
 
-/// Mail makes a network known only after this time, in milliseconds.
+/// Time after which mail makes a network known, in milliseconds.
 const PROBATION_MS: i64 = 600_000;
 
-/// Networks kept at a time, of each kind; those used longest ago go first.
+/// Maximum networks of each kind; the least recently used are dropped first.
 const NETWORKS_MAX: usize = 50_000;
 
-/// Networks of mail that outlive the process, those used last.
+/// Maximum networks written to the file, the most recently used.
 const WRITTEN_MAX: usize = 10_000;
 
-/// They are written down at most this often, in milliseconds.
+/// Minimum interval between writes, in milliseconds.
 const WRITE_EVERY_MS: i64 = 600_000;
 
 /// The networks; clones share them.
@@ -36,11 +36,11 @@ pub(crate) struct KnownNetworks {
 
 #[derive(Debug)]
 struct Networks {
-    /// When those of mail were written down last.
+    /// When the file was last written, Unix milliseconds.
     written_ms: i64,
-    /// When mail from there was taken first and last.
+    /// When mail from the network was first and last accepted.
     mail: BoundedMap<IpAddr, (i64, i64)>,
-    /// When an account logged in from there last.
+    /// When an account last logged in from the network.
     logins: BoundedMap<IpAddr, i64>,
 }
 
@@ -51,7 +51,7 @@ impl Default for Networks {
 }
 
 impl KnownNetworks {
-    /// What the process before has learned of mail; logins stand in the database.
+    /// Loads the networks of mail from the file; those of logins are in the database.
     pub fn open(data: &Path) -> Self {
         let (file, held) = KeptFile::open(data.join("networks.json"));
         let kept: HashMap<IpAddr, (i64, i64)> = serde_json::from_value(held).unwrap_or_default();
@@ -59,7 +59,7 @@ impl KnownNetworks {
         Self { networks: Arc::new(Mutex::new(Networks { mail, ..Networks::default() })), file: Arc::new(file) }
     }
 
-    /// Mail from this client was taken.
+    /// Records that mail from this client was accepted.
     pub fn brought_mail(&self, client: IpAddr, now_ms: i64) {
         let mut networks = self.locked();
         let network = block(client);
@@ -85,14 +85,14 @@ impl KnownNetworks {
         self.networks.lock()
     }
 
-    /// An account logged in from this client.
+    /// Records a login from this client.
     pub fn logged_in(&self, client: IpAddr, now_ms: i64) {
         let mut networks = self.locked();
         networks.logins.insert_over_oldest(block(client), now_ms, |last_ms| *last_ms);
     }
 
-    /// A client of this listener, before it has logged in.
-    pub fn claimant(&self, client: IpAddr, kind: ListenerKind, now_ms: i64) -> Claimant {
+    /// Ranks a client of this listener that has not logged in.
+    pub fn claimant(&self, client: IpAddr, kind: ListenerKind, now_ms: i64) -> RankedClient {
         let networks = self.locked();
         let is_recent = |at_ms: i64| now_ms.saturating_sub(at_ms) < KNOWN_MS;
         let has_login = networks.logins.get(&block(client)).is_some_and(|last_ms| is_recent(*last_ms));
@@ -105,7 +105,7 @@ impl KnownNetworks {
             _ if has_login => Rank::Account,
             _ => Rank::Newcomer,
         };
-        Claimant { rank, client }
+        RankedClient { rank, client }
     }
 }
 

@@ -1,10 +1,10 @@
 //! Stage: accepts connections, within limits.
 //!
-//! Invariant: every session counts against the share of its kind of client and against its client's network until it ends; running out of
-//! descriptors slows accepting down and never spins.
+//! Invariant: every session counts against the share of its rank and of its network until it ends; out of descriptors, the
+//! listener pauses and never spins.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,17 +13,19 @@ use parking_lot::Mutex;
 use socket2::{Domain as Family, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::receive::session::{Driver, Reception};
-use crate::receive::shares::{Claimant, Full, Rank, Shares};
+use crate::receive::inbound::Inbound;
+use crate::receive::session::SessionDriver;
+use crate::receive::shares::{Full, Rank, RankedClient, Shares};
 use crate::receive::tls_accept::handshake;
 use crate::settings::{Limits, Listener, ListenerKind};
+use crate::support::networks::network;
 use crate::support::panic_edge::caught;
 use crate::support::stream::Stream;
 
-/// Connections that wait to be accepted.
+/// Maximum connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
 
-/// After an accept that failed (EMFILE, ENFILE, ENOBUFS) the listener rests for so long.
+/// Pause after a failed accept (EMFILE, ENFILE, ENOBUFS).
 const REST: Duration = Duration::from_millis(200);
 
 /// Opens a listener.
@@ -41,34 +43,26 @@ pub(crate) fn bind(listener: &Listener) -> std::io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Sessions under way: how many, and from where.
+/// Open sessions, by rank, network and client.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Sessions(Arc<Mutex<Counts>>);
+pub(crate) struct Sessions(Arc<Mutex<SessionCounts>>);
 
 #[derive(Debug, Default)]
-struct Counts {
+struct SessionCounts {
     shares: Shares,
     by_client: HashMap<IpAddr, usize>,
 }
 
-/// One session's place; given back when dropped.
+/// One session's place, returned when dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct SessionPlace {
     sessions: Sessions,
-    who: Claimant,
-}
-
-/// An IPv4 address, or the /64 of an IPv6 address: what one client can easily change its address within.
-pub(crate) fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
-        v4 => v4,
-    }
+    who: RankedClient,
 }
 
 impl Sessions {
-    /// Takes a place, or says why there is none.
-    fn enter(&self, who: Claimant, limits: &Limits) -> Result<Place, Reply> {
+    /// Takes a place; the error is the reply to the client.
+    fn enter(&self, who: RankedClient, limits: &Limits) -> Result<SessionPlace, Reply> {
         let client = network(who.client);
         let mut counts = self.0.lock();
         let of_client = counts.by_client.get(&client).copied().unwrap_or_default();
@@ -81,10 +75,10 @@ impl Sessions {
             Err(Full::Network) => return Err(too_many_from_network()),
         }
         counts.by_client.insert(client, of_client + 1);
-        Ok(Place { sessions: self.clone(), who })
+        Ok(SessionPlace { sessions: self.clone(), who })
     }
 
-    /// How many there are.
+    /// Number of open sessions.
     pub fn count(&self) -> usize {
         self.0.lock().shares.total()
     }
@@ -94,13 +88,13 @@ fn too_many_from_network() -> Reply {
     Reply::new(421, (4, 7, 0), "too many sessions from your network; try again later")
 }
 
-impl Place {
-    /// Whether clients like this one leave hardly a place for others.
+impl SessionPlace {
+    /// Whether clients of this rank use most of their share.
     pub fn is_crowded(&self, limits: &Limits) -> bool {
         self.sessions.0.lock().shares.is_crowded(self.who.rank, limits.sessions)
     }
 
-    /// The client has logged in: it counts among the accounts from now on.
+    /// Counts the client among the accounts, after its login.
     pub fn logged_in(&mut self) {
         let mut counts = self.sessions.0.lock();
         counts.shares.promote(self.who, Rank::Account, 1);
@@ -108,7 +102,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for SessionPlace {
     fn drop(&mut self) {
         let client = network(self.who.client);
         let mut counts = self.sessions.0.lock();
@@ -122,9 +116,9 @@ impl Drop for Place {
     }
 }
 
-/// Accepts until the server closes.
-pub(crate) async fn listen(listener: TcpListener, kind: ListenerKind, sessions: Sessions, reception: Arc<Reception>) {
-    let mut closing = reception.closing.clone();
+/// Accepts connections until shutdown.
+pub(crate) async fn listen(listener: TcpListener, kind: ListenerKind, sessions: Sessions, inbound: Arc<Inbound>) {
+    let mut closing = inbound.closing.subscribe();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -132,20 +126,20 @@ pub(crate) async fn listen(listener: TcpListener, kind: ListenerKind, sessions: 
         };
         match accepted {
             Ok((tcp, peer)) => {
-                tokio::spawn(session(tcp, peer, kind, sessions.clone(), reception.clone()));
+                tokio::spawn(session(tcp, peer, kind, sessions.clone(), inbound.clone()));
             }
             Err(error) => {
-                tracing::error!(%error, "a connection could not be accepted; resting a moment");
+                tracing::error!(%error, "cannot accept a connection; pausing for 200 ms");
                 tokio::time::sleep(REST).await;
             }
         }
     }
 }
 
-async fn session(tcp: TcpStream, peer: SocketAddr, kind: ListenerKind, sessions: Sessions, reception: Arc<Reception>) {
+async fn session(tcp: TcpStream, peer: SocketAddr, kind: ListenerKind, sessions: Sessions, inbound: Arc<Inbound>) {
     let client = peer.ip().to_canonical();
-    let limits = reception.settings.load().limits.clone();
-    let who = reception.known.claimant(client, kind, reception.clock.now_ms());
+    let limits = inbound.shared.settings.load().limits.clone();
+    let who = inbound.known.claimant(client, kind, inbound.shared.clock.now_ms());
     let (place, refusal) = match sessions.enter(who, &limits) {
         Ok(place) => (Some(place), None),
         Err(reply) => (None, Some(reply)),
@@ -158,14 +152,14 @@ async fn session(tcp: TcpStream, peer: SocketAddr, kind: ListenerKind, sessions:
         if refusal.is_some() {
             return;
         }
-        match Box::pin(handshake(tcp, client, kind, &reception)).await {
+        match Box::pin(handshake(tcp, client, kind, &inbound)).await {
             Some((stream, secured)) => (stream, Some(secured)),
             None => return,
         }
     } else {
         (Stream::Plain(tcp), None)
     };
-    let mut driver = Box::new(Driver::new(stream, secured, who, kind, reception));
+    let mut driver = Box::new(SessionDriver::new(stream, secured, who, kind, inbound));
     driver.place = place;
     if caught(driver.run(refusal)).await.is_none() {
         driver.give_up().await;

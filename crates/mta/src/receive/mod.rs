@@ -4,10 +4,11 @@
 
 pub mod auth;
 pub mod content_quota;
+pub mod inbound;
 pub mod known_networks;
 pub mod listen;
-pub mod patience;
 pub mod rcpt;
 pub mod session;
 pub mod shares;
+pub mod timeouts;
 pub mod tls_accept;

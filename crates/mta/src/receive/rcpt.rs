@@ -1,24 +1,25 @@
-//! RCPT: what policy says of a recipient, and what this server knows besides.
+//! RCPT: decides about a recipient, by policy and by the state of this server.
 //!
-//! RFC 5321 s.3.3 and s.4.5.3.1.10. Invariant: what can be said at RCPT is said there: a refusal after the content costs everyone more.
+//! RFC 5321 s.3.3 and s.4.5.3.1.10. Invariant: whatever can be refused at RCPT is refused there, since a refusal after the content costs both sides more.
 
 use mail::{ForwardPath, Mailbox, Reply, ReversePath};
 use policy::{AcceptedRecipient, Client, Rules};
 
 use crate::accept::over_limit;
-use crate::accept::pipeline::reply_to_store_error;
-use crate::receive::session::Reception;
+use crate::context::Snapshot;
+use crate::queue::not_taken::reply_to_store_error;
+use crate::receive::inbound::Inbound;
 
-/// What is known of the recipients that a transaction has already.
+/// The recipients that the transaction has already.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Before {
+pub(crate) struct PriorRecipients {
     any: bool,
     has_sender: bool,
     has_reports: bool,
 }
 
-impl Before {
-    /// Of those that were accepted.
+impl PriorRecipients {
+    /// Summarizes the accepted recipients.
     pub fn of<'a>(accepted: impl Iterator<Item = &'a AcceptedRecipient>) -> Self {
         accepted.fold(Self::default(), |before, one| Self {
             any: true,
@@ -36,64 +37,59 @@ fn is_read(accepted: &AcceptedRecipient) -> bool {
     matches!(accepted, AcceptedRecipient::Reports(_))
 }
 
-/// Decides about a recipient.
-pub(crate) async fn admit(
-    reception: &Reception,
+/// Decides about a recipient; the error is the reply to the client.
+pub(crate) async fn check_recipient(
+    inbound: &Inbound,
     client: Client<'_>,
     reverse_path: &ReversePath,
     path: &ForwardPath,
-    before: Before,
+    before: PriorRecipients,
 ) -> Result<AcceptedRecipient, Reply> {
-    let settings = reception.settings.load_full();
-    let directory = reception.live.current();
-    let rules = Rules {
-        directory: &directory,
-        postmaster: settings.postmaster.as_ref(),
-        srs: &settings.forward.srs,
-        now_unix_s: reception.clock.now_s(),
-    };
+    let shared = &inbound.shared;
+    let snapshot = Snapshot { settings: shared.settings.load_full(), directory: shared.directory.refreshed().await };
+    let Snapshot { settings, directory } = &snapshot;
+    let rules = Rules { directory, postmaster: settings.postmaster.as_ref(), srs: &settings.forward.srs, now_unix_s: shared.clock.now_s() };
     let accepted = match policy::recipient(rules, client, reverse_path, path)? {
-        AcceptedRecipient::Token { known_as, token } => remembered(reception, known_as, token).await?,
+        AcceptedRecipient::Token { known_as, token } => remembered(inbound, known_as, token).await?,
         accepted => accepted,
     };
-    // A report is told again for one sender; a second recipient would see it as it came.
+    // A DSN is rewritten for one sender; a second recipient would get the original.
     if before.any && (is_sender(&accepted) || before.has_sender) {
-        return Err(Reply::new(452, (4, 5, 3), "a report goes to one return address at a time"));
+        return Err(Reply::new(452, (4, 5, 3), "a DSN takes one return address at a time"));
     }
-    // A message is either read or passed on.
+    // A message is either read as a report or forwarded.
     if before.any && (is_read(&accepted) || before.has_reports) {
-        return Err(Reply::new(452, (4, 5, 3), "an address for reports is the only recipient of a message"));
+        return Err(Reply::new(452, (4, 5, 3), "an address for reports must be the only recipient"));
     }
     match &accepted {
         AcceptedRecipient::Sender { .. }
-            if *reverse_path == ReversePath::Null && !reception.returns.may_take(path, &settings.forward, &reception.clock) =>
+            if *reverse_path == ReversePath::Null && !inbound.returns.may_take(path, &settings.forward, &shared.clock) =>
         {
-            Err(Reply::new(450, (4, 7, 1), "too many reports for this return address; try again in an hour"))
+            Err(Reply::new(450, (4, 7, 1), "too many DSNs for this return address; try again in an hour"))
         }
-        AcceptedRecipient::Alias { targets, .. } if client.login.is_none() && are_closed(reception, targets) => {
-            Err(Reply::new(450, (4, 2, 1), "the mailbox behind this address takes no mail for now; try again later"))
+        AcceptedRecipient::Alias { targets, .. } if client.login.is_none() && are_closed(inbound, targets) => {
+            Err(Reply::new(450, (4, 2, 1), "the mailbox behind this address accepts no mail at the moment; try again later"))
         }
         _ => {
             if let Some(login) = client.login {
-                over_limit::count(reception, login, path).await?;
+                over_limit::count(&inbound.send_limits, &snapshot, login, path).await?;
             }
             Ok(accepted)
         }
     }
 }
 
-/// The sender that a token stands for.
-async fn remembered(reception: &Reception, known_as: Mailbox, token: String) -> Result<AcceptedRecipient, Reply> {
-    match reception.store.remembered_sender(token).await {
+/// Returns the sender that a token encodes.
+async fn remembered(inbound: &Inbound, known_as: Mailbox, token: String) -> Result<AcceptedRecipient, Reply> {
+    match inbound.shared.store.remembered_sender(token).await {
         Ok(Some(sender)) => Ok(AcceptedRecipient::Sender { known_as, sender }),
         Ok(None) => Err(Reply::new(550, (5, 7, 1), "this return address has expired")),
         Err(error) => Err(reply_to_store_error(&error)),
     }
 }
 
-/// Whether every target has said that it takes nothing for now: better heard at once than after days.
-fn are_closed(reception: &Reception, targets: &[Mailbox]) -> bool {
-    let world = reception.dispatch.world();
-    let now_ms = world.clock.now_ms();
-    targets.iter().all(|target| world.circuits.is_closed(target, now_ms))
+/// Whether every target accepts nothing at the moment: the sender learns it now and not after days.
+fn are_closed(inbound: &Inbound, targets: &[Mailbox]) -> bool {
+    let now_ms = inbound.shared.clock.now_ms();
+    targets.iter().all(|target| inbound.breakers.is_closed(target, now_ms))
 }

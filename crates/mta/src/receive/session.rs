@@ -1,7 +1,7 @@
-//! Stage: drives one server session and hands on what it brings.
+//! Stage: drives one SMTP session and passes complete messages to the pipeline.
 //!
-//! RFC 5321 s.3 and s.4.5.3.2 (time limits). Invariant: the session decides what is legal, policy decides what is wanted; this
-//! file only carries events between them and answers every one.
+//! RFC 5321 s.3 and s.4.5.3.2 (time limits). Invariant: the session decides what the protocol allows, policy what is wanted; this file passes events
+//! between them and answers each one.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,82 +9,49 @@ use std::time::Duration;
 
 use directory::Directory;
 use mail::{QueueId, Recipient, Reply, ReversePath};
-use net::{Clock, ServerTls, random_u32};
+use net::random_u32;
 use policy::{AcceptedRecipient, Client};
 use sasl::Mechanism;
 use smtp::server::{AuthStep, ServerEvent, ServerOptions, ServerSession, Service, TlsInfo};
-use store::Store;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use crate::accept::bounce_limit::Returns;
-use crate::accept::filter::Downtime;
-use crate::accept::gmail_confirmation::Confirmations;
-use crate::accept::inbound_report::ReadingRoom;
-use crate::accept::pipeline::{reply_to_store_error, take};
+use crate::accept::pipeline::Origin;
 use crate::accept::received::{Received, SessionFacts};
-use crate::accept::send_limit::Allowance;
-use crate::queue::dispatch::Dispatch;
-use crate::queue::responsibility::Responsibility;
-use crate::receive::auth::authenticator::Authenticator;
+use crate::accept::responsibility::Responsibility;
+use crate::context::Snapshot;
+use crate::queue::not_taken::reply_to_store_error;
 use crate::receive::auth::exchange::{AuthAnswer, AuthExchange};
-use crate::receive::content_quota::{Arriving, NotKept, Spooling};
-use crate::receive::known_networks::KnownNetworks;
-use crate::receive::listen::Place;
-use crate::receive::patience::{LOOK_EVERY, Patience, Position};
-use crate::receive::rcpt::{Before, admit};
-use crate::receive::shares::{Claimant, Rank};
-use crate::receive::tls_accept::{Secured, handshake};
-use crate::settings::{ListenerKind, LiveSettings, Settings};
-use crate::support::directory_cache::LiveDirectory;
+use crate::receive::content_quota::{ArrivingContent, NotKept};
+use crate::receive::inbound::Inbound;
+use crate::receive::listen::SessionPlace;
+use crate::receive::rcpt::{PriorRecipients, check_recipient};
+use crate::receive::shares::{Rank, RankedClient};
+use crate::receive::timeouts::{ClientTimeouts, LOOK_EVERY, SessionProgress};
+use crate::receive::tls_accept::{TlsSession, handshake};
+use crate::settings::{ListenerKind, Settings};
 use crate::support::stream::Stream;
 
-/// What a session may touch.
-#[derive(Debug)]
-pub(crate) struct Reception {
-    pub settings: LiveSettings,
-    pub live: Arc<LiveDirectory>,
-    pub store: Store,
-    pub clock: Clock,
-    pub logins: Authenticator,
-    pub allowance: Allowance,
-    pub tls: Option<ServerTls>,
-    pub dispatch: Dispatch,
-    pub arriving: Arriving,
-    /// Networks that have used the server before.
-    pub known: KnownNetworks,
-    pub returns: Returns,
-    /// How many automatic answers come, by sender and alias.
-    pub answers: Returns,
-    pub confirmations: Confirmations,
-    /// How long the spam filter has been down.
-    pub downtime: Downtime,
-    /// Bounds the reports that are read at a time.
-    pub reading: ReadingRoom,
-    /// True once the server is shutting down.
-    pub closing: watch::Receiver<bool>,
-}
-
-/// One session: the protocol's state, and what the transaction under way has opened.
-pub(crate) struct Driver {
+/// One session: the protocol state, and the content that is being received.
+pub(crate) struct SessionDriver {
     session: ServerSession<AcceptedRecipient>,
     stream: Option<Stream>,
     client: IpAddr,
-    who: Claimant,
-    /// Its place among the sessions.
-    pub place: Option<Place>,
-    reception: Arc<Reception>,
-    spool: Option<Spooling>,
-    secured: Option<Box<Secured>>,
+    who: RankedClient,
+    /// Its place among the open sessions.
+    pub place: Option<SessionPlace>,
+    inbound: Arc<Inbound>,
+    spool: Option<ArrivingContent>,
+    secured: Option<Box<TlsSession>>,
     kind: ListenerKind,
     log_in: AuthExchange,
     output: Vec<u8>,
 }
 
-/// The connection is gone; there is nobody to answer.
-struct Gone;
+/// The connection is closed; no reply can be sent.
+struct ConnectionLost;
 
-impl From<std::io::Error> for Gone {
+impl From<std::io::Error> for ConnectionLost {
     fn from(_: std::io::Error) -> Self {
         Self
     }
@@ -102,11 +69,11 @@ fn session_config(settings: &Settings, directory: &Directory, kind: ListenerKind
     }
 }
 
-/// Whether a mechanism is offered. What is offered must work for everybody: most clients take the best and try no other after a refusal.
+/// Whether a mechanism is offered. It must work for every account: most clients use the strongest one and try no other after a refusal.
 fn is_offered(mechanism: Mechanism, settings: &Settings, directory: &Directory, kind: ListenerKind) -> bool {
     match mechanism {
         Mechanism::Plain | Mechanism::Login => true,
-        // An imported password has no keys for SCRAM until it was used once.
+        // An imported password has no SCRAM keys until its first use.
         Mechanism::ScramSha256Plus | Mechanism::ScramSha1Plus => settings.channel_binding && directory.all_have_scram_keys(),
         Mechanism::ScramSha256 | Mechanism::ScramSha1 => directory.all_have_scram_keys(),
         Mechanism::OauthBearer | Mechanism::Xoauth2 => settings.introspection.is_some(),
@@ -115,17 +82,18 @@ fn is_offered(mechanism: Mechanism, settings: &Settings, directory: &Directory, 
     }
 }
 
-impl Driver {
-    pub fn new(stream: Stream, secured: Option<Secured>, who: Claimant, kind: ListenerKind, reception: Arc<Reception>) -> Self {
-        let config = session_config(&reception.settings.load(), &reception.live.current(), kind, reception.tls.is_some());
+impl SessionDriver {
+    pub fn new(stream: Stream, secured: Option<TlsSession>, who: RankedClient, kind: ListenerKind, inbound: Arc<Inbound>) -> Self {
+        let Snapshot { settings, directory } = inbound.shared.snapshot();
+        let config = session_config(&settings, &directory, kind, inbound.tls.is_some());
         let session =
             ServerSession::new(Arc::new(config), secured.as_ref().map(|secured| TlsInfo { description: secured.description.clone() }));
         let (secured, log_in) = (secured.map(Box::new), AuthExchange::default());
         let client = who.client;
-        Self { session, stream: Some(stream), client, who, place: None, reception, spool: None, secured, kind, log_in, output: Vec::new() }
+        Self { session, stream: Some(stream), client, who, place: None, inbound, spool: None, secured, kind, log_in, output: Vec::new() }
     }
 
-    /// Serves the session to its end.
+    /// Runs the session to its end.
     pub async fn run(&mut self, refusal: Option<Reply>) {
         let _ = self.serve(refusal).await;
         if let Some(stream) = &mut self.stream {
@@ -133,20 +101,20 @@ impl Driver {
         }
     }
 
-    /// After a bug: the client is told to come back.
+    /// After a bug: sends 421.
     pub async fn give_up(&mut self) {
         if let Some(stream) = &mut self.stream {
             let _ = stream.send(b"421 4.3.0 an internal error; try again later\r\n").await;
         }
     }
 
-    async fn serve(&mut self, refusal: Option<Reply>) -> Result<(), Gone> {
+    async fn serve(&mut self, refusal: Option<Reply>) -> Result<(), ConnectionLost> {
         match refusal {
             Some(reply) => self.session.refuse_connection(reply),
             None => self.greet().await?,
         }
-        let mut closing = self.reception.closing.clone();
-        let mut patience = Patience::new(now());
+        let mut closing = self.inbound.closing.subscribe();
+        let mut patience = ClientTimeouts::new(now());
         loop {
             while let Some(event) = self.session.next_event() {
                 if matches!(event, ServerEvent::Close) {
@@ -158,71 +126,73 @@ impl Driver {
             let deadline = self.deadline(&mut patience);
             let look = if self.who.rank.is_unknown() { deadline.min(now() + LOOK_EVERY) } else { deadline };
             match self.read(look, &mut closing).await? {
-                Read::Some => {}
-                Read::Late if now() < self.deadline(&mut patience) => {}
-                Read::End => return Ok(()),
-                Read::Late => self.session.close_with(Reply::new(421, (4, 4, 2), "you took too long; goodbye")),
-                Read::Closing => self.session.close_with(Reply::new(421, (4, 3, 2), "the server is shutting down; try again in a minute")),
+                ReadOutcome::Some => {}
+                ReadOutcome::Late if now() < self.deadline(&mut patience) => {}
+                ReadOutcome::End => return Ok(()),
+                ReadOutcome::Late => self.session.close_with(Reply::new(421, (4, 4, 2), "timeout; closing the connection")),
+                ReadOutcome::Closing => {
+                    self.session.close_with(Reply::new(421, (4, 3, 2), "the server is shutting down; try again in a minute"))
+                }
             }
         }
     }
 
-    async fn greet(&mut self) -> Result<(), Gone> {
-        let delay_ms = self.reception.settings.load().limits.greet_delay_ms;
+    async fn greet(&mut self) -> Result<(), ConnectionLost> {
+        let delay_ms = self.inbound.shared.settings.load().limits.greet_delay_ms;
         if delay_ms > 0 {
             tokio::time::sleep(Duration::from_millis(delay_ms)).await;
         }
-        let stream = self.stream.as_mut().ok_or(Gone)?;
+        let stream = self.stream.as_mut().ok_or(ConnectionLost)?;
         let session = &mut self.session;
         stream.read_waiting(|bytes| session.receive(bytes)).await?;
         self.session.greet();
         Ok(())
     }
 
-    fn deadline(&self, patience: &mut Patience) -> Instant {
-        let settings = self.reception.settings.load();
+    fn deadline(&self, patience: &mut ClientTimeouts) -> Instant {
+        let settings = self.inbound.shared.settings.load();
         let is_account = self.session.identity().is_some();
-        let position = Position {
+        let position = SessionProgress {
             commands: self.session.commands(),
-            content_bytes: self.session.in_content().then(|| self.session.came_bytes()),
+            content_bytes: self.session.in_content().then(|| self.session.received_bytes()),
             is_account,
             is_crowded: !is_account && self.place.as_ref().is_some_and(|place| place.is_crowded(&settings.limits)),
         };
         patience.deadline(position, &settings.limits, now())
     }
 
-    async fn read(&mut self, deadline: Instant, closing: &mut watch::Receiver<bool>) -> Result<Read, Gone> {
-        let stream = self.stream.as_mut().ok_or(Gone)?;
+    async fn read(&mut self, deadline: Instant, closing: &mut watch::Receiver<bool>) -> Result<ReadOutcome, ConnectionLost> {
+        let stream = self.stream.as_mut().ok_or(ConnectionLost)?;
         let session = &mut self.session;
         let idle = !session.in_content();
         tokio::select! {
             biased;
             read = timeout_at(deadline, stream.read_into(|bytes| session.receive(bytes))) => match read {
-                Err(_) => Ok(Read::Late),
-                Ok(Ok(0)) => Ok(Read::End),
-                Ok(read) => Ok(read.map(|_| Read::Some)?),
+                Err(_) => Ok(ReadOutcome::Late),
+                Ok(Ok(0)) => Ok(ReadOutcome::End),
+                Ok(read) => Ok(read.map(|_| ReadOutcome::Some)?),
             },
-            _ = closing.wait_for(|c| *c), if idle => Ok(Read::Closing),
+            _ = closing.wait_for(|c| *c), if idle => Ok(ReadOutcome::Closing),
         }
     }
 
-    async fn flush(&mut self) -> Result<(), Gone> {
+    async fn flush(&mut self) -> Result<(), ConnectionLost> {
         if !self.session.has_output() {
             return Ok(());
         }
         self.session.take_output(&mut self.output);
-        let sent = self.stream.as_mut().ok_or(Gone)?.send(&self.output).await;
-        // A session that waits keeps no buffer.
+        let sent = self.stream.as_mut().ok_or(ConnectionLost)?.send(&self.output).await;
+        // An idle session keeps no buffer.
         self.output = Vec::new();
         Ok(sent?)
     }
 
-    async fn handle(&mut self, event: ServerEvent) -> Result<(), Gone> {
-        // What happens rarely is boxed: a session that waits, as most do, must be small.
+    async fn handle(&mut self, event: ServerEvent) -> Result<(), ConnectionLost> {
+        // Rare events are boxed: an idle session, as most are, must be small.
         match event {
             ServerEvent::StartTls => return Box::pin(self.start_tls()).await,
             ServerEvent::Auth(step) => Box::pin(self.auth(step)).await,
-            ServerEvent::Mail { reverse_path, .. } => self.mail(&reverse_path),
+            ServerEvent::Mail { reverse_path, .. } => self.mail(&reverse_path).await,
             ServerEvent::Recipient(recipient) => self.recipient(&recipient).await,
             ServerEvent::Data => Box::pin(self.data()).await,
             ServerEvent::Content(bytes) => self.content(&bytes).await,
@@ -237,10 +207,10 @@ impl Driver {
         Ok(())
     }
 
-    async fn start_tls(&mut self) -> Result<(), Gone> {
+    async fn start_tls(&mut self) -> Result<(), ConnectionLost> {
         self.flush().await?;
-        let tcp = self.stream.take().and_then(Stream::into_plain).ok_or(Gone)?;
-        let (stream, secured) = handshake(tcp, self.client, self.kind, &self.reception).await.ok_or(Gone)?;
+        let tcp = self.stream.take().and_then(Stream::into_plain).ok_or(ConnectionLost)?;
+        let (stream, secured) = handshake(tcp, self.client, self.kind, &self.inbound).await.ok_or(ConnectionLost)?;
         self.stream = Some(stream);
         self.session.tls_established(TlsInfo { description: secured.description.clone() });
         self.secured = Some(Box::new(secured));
@@ -248,7 +218,7 @@ impl Driver {
     }
 
     async fn auth(&mut self, step: AuthStep) {
-        match self.log_in.step(&self.reception, self.client, self.secured.as_deref(), step).await {
+        match self.log_in.step(&self.inbound.logins, self.client, self.secured.as_deref(), step).await {
             AuthAnswer::Challenge(challenge) => self.session.challenge_auth(&challenge),
             AuthAnswer::LoggedIn(login) => {
                 self.who.rank = Rank::Account;
@@ -261,10 +231,10 @@ impl Driver {
         }
     }
 
-    fn mail(&mut self, reverse_path: &ReversePath) {
-        let directory = self.reception.live.current();
+    async fn mail(&mut self, reverse_path: &ReversePath) {
+        let directory = self.inbound.shared.directory.refreshed().await;
         let decision = match self.session.identity().map(|login| directory.account(login).filter(|a| a.is_active())) {
-            Some(None) => Err(Reply::new(550, (5, 7, 1), "the account was switched off or removed meanwhile")),
+            Some(None) => Err(Reply::new(550, (5, 7, 1), "the account has been disabled or removed")),
             account => policy::reverse_path(&directory, account.flatten(), reverse_path),
         };
         match decision {
@@ -276,8 +246,8 @@ impl Driver {
     async fn recipient(&mut self, recipient: &Recipient) {
         let client = Client { address: self.client, login: self.session.identity() };
         let reverse_path = self.session.reverse_path().cloned().unwrap_or(ReversePath::Null);
-        let before = Before::of(self.session.recipients());
-        match admit(&self.reception, client, &reverse_path, &recipient.forward_path, before).await {
+        let before = PriorRecipients::of(self.session.recipients());
+        match check_recipient(&self.inbound, client, &reverse_path, &recipient.forward_path, before).await {
             Ok(accepted) => self.session.accept_recipient(accepted),
             Err(reply) => self.refuse("recipient refused", &recipient.forward_path.to_string(), reply),
         }
@@ -289,12 +259,12 @@ impl Driver {
     }
 
     async fn data(&mut self) {
-        if let Err(error) = self.reception.store.has_room() {
+        if let Err(error) = self.inbound.shared.store.has_room() {
             return self.refuse("content put off", "", reply_to_store_error(&error));
         }
-        let id = QueueId::next(self.reception.clock.now_ms(), random_u32());
-        let all_bytes = usize::try_from(self.reception.settings.load().limits.content_memory_bytes).unwrap_or(usize::MAX);
-        self.spool = self.reception.arriving.open(self.who, all_bytes, || self.reception.store.spool(id)).await;
+        let id = QueueId::next(self.inbound.shared.clock.now_ms(), random_u32());
+        let all_bytes = usize::try_from(self.inbound.shared.settings.load().limits.content_memory_bytes).unwrap_or(usize::MAX);
+        self.spool = self.inbound.arriving.open(self.who, all_bytes, || self.inbound.shared.store.spool(id)).await;
         if self.spool.is_none() {
             return self.refuse("content put off", "", too_much_content());
         }
@@ -311,7 +281,7 @@ impl Driver {
                 too_much_content()
             }
             NotKept::Store(error) => {
-                tracing::error!(client = %self.client, %error, "content could not be kept");
+                tracing::error!(client = %self.client, %error, "cannot store the content");
                 reply_to_store_error(error)
             }
         };
@@ -320,20 +290,20 @@ impl Driver {
 
     async fn content_end(&mut self) -> Reply {
         let (Some(transaction), Some(spooling)) = (self.session.take_transaction(), self.spool.take()) else {
-            return Reply::new(451, (4, 3, 0), "the message was lost on its way in; send it again");
+            return Reply::new(451, (4, 3, 0), "the message was lost in transit; send it again");
         };
         let (spool, held) = spooling.into_spool();
         let id = spool.id();
         let content = match spool.finish().await {
             Ok(content) => content,
             Err(error) => {
-                tracing::error!(%id, %error, "content could not be kept");
+                tracing::error!(%id, %error, "cannot store the content");
                 return reply_to_store_error(&error);
             }
         };
         let received = Received {
             id,
-            at_ms: self.reception.clock.now_ms(),
+            at_ms: self.inbound.shared.clock.now_ms(),
             facts: SessionFacts {
                 client: self.client,
                 hello: self.session.hello().unwrap_or_default().to_owned(),
@@ -347,9 +317,11 @@ impl Driver {
             recipients: transaction.recipients,
             content,
         };
-        match take(&self.reception, received, held).await {
+        let snapshot = self.inbound.shared.snapshot();
+        let origin = if received.facts.login.is_some() { Origin::Account } else { Origin::Server(&self.inbound.verifier) };
+        match self.inbound.pipeline.run(origin, &snapshot, received, held).await {
             Ok(responsibility) => {
-                self.reception.known.brought_mail(self.client, self.reception.clock.now_ms());
+                self.inbound.known.brought_mail(self.client, self.inbound.shared.clock.now_ms());
                 taken(&responsibility, id)
             }
             Err(reply) => reply,
@@ -362,8 +334,8 @@ fn now() -> Instant {
     Instant::now()
 }
 
-/// How a read ended.
-enum Read {
+/// The result of a read.
+enum ReadOutcome {
     Some,
     End,
     Late,
@@ -380,7 +352,7 @@ fn taken(responsibility: &Responsibility, id: QueueId) -> Reply {
         Responsibility::Ours(_) => "queued as",
         Responsibility::TakenOver(_) => "delivered, known here as",
         Responsibility::Kept(_) => "report read, known here as",
-        Responsibility::Dropped(_) => "automatic answer dropped, known here as",
+        Responsibility::Dropped(_) => "automatic reply dropped, known here as",
     };
     Reply::new(250, (2, 0, 0), format!("{how} {id}"))
 }

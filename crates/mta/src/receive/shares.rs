@@ -1,34 +1,36 @@
-//! Shares of what is scarce: places for sessions, memory for content.
+//! Shares of limited resources: sessions, and memory for content.
 //!
-//! Invariant: clients that were never seen before cannot use everything up, neither from one network nor from all together; what they leave serves
-//! networks that are known, and what those leave serves accounts.
+//! Invariant: unknown clients cannot exhaust a resource, neither from one network nor all together; what they leave is reserved for known
+//! networks, and what those leave for accounts.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
-/// Everything is divided into this many parts.
+use crate::support::networks::block;
+
+/// Parts that each resource is divided into.
 const PARTS: usize = 8;
 
-/// What a client is, as far as the server knows; each rank has a reserve that the ranks before it cannot use.
+/// The rank of a client; each has a reserve that the ranks before it cannot use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rank {
-    /// Port 25, from a network that was not seen before.
+    /// Port 25, from an unknown network.
     Stranger,
-    /// A submission port, before the login, from a network without a login before.
+    /// A submission port, before the login, from a network without earlier logins.
     Newcomer,
-    /// Port 25, from a network whose mail was taken before.
+    /// Port 25, from a network whose mail was accepted before.
     Known,
-    /// A client that has logged in, or stands in a network from which an account did.
+    /// A client that has logged in, or whose network had a login before.
     Account,
 }
 
 impl Rank {
-    /// Whether the client has neither logged in nor stands in a network that was seen before.
+    /// Whether the client has not logged in and its network is unknown.
     pub fn is_unknown(self) -> bool {
         matches!(self, Self::Stranger | Self::Newcomer)
     }
 
-    /// The parts that clients of this rank may use together, and those that one network may.
+    /// Maximum parts for all clients of this rank, and for one network.
     fn parts(self) -> (usize, usize) {
         match self {
             Self::Stranger => (4, 1),
@@ -39,44 +41,36 @@ impl Rank {
     }
 }
 
-/// Who wants a share.
+/// A client, with its rank.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Claimant {
+pub(crate) struct RankedClient {
     pub rank: Rank,
     pub client: IpAddr,
 }
 
-/// Why there is no share.
+/// Why a share is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Full {
-    /// Clients of this rank have all that they may.
+    /// Clients of this rank use all of their share.
     All,
-    /// The client's network has all that it may.
+    /// The client's network uses all of its share.
     Network,
 }
 
-/// What is in use, by rank and by network.
+/// Use of a resource, by rank and by network.
 #[derive(Debug, Default)]
 pub(crate) struct Shares {
     used: [usize; 4],
     networks: HashMap<IpAddr, usize>,
 }
 
-/// The network whose clients share: an IPv4 /24, an IPv6 /48, which is what one customer of a provider gets at most.
-pub(crate) fn block(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() & 0xffff_ff00)),
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !(u128::MAX >> 48))),
-    }
-}
-
 impl Shares {
     /// Takes `amount` of `all`; a network may always use `network_least`.
-    pub fn take(&mut self, who: Claimant, amount: usize, all: usize, network_least: usize) -> Result<(), Full> {
+    pub fn take(&mut self, who: RankedClient, amount: usize, all: usize, network_least: usize) -> Result<(), Full> {
         let (of_rank, of_network) = who.rank.parts();
         let part = |parts: usize| part(all, parts);
         let total = self.total();
-        // A reserve is what the others have to leave; strangers and newcomers are counted by themselves, so that neither keeps the other out.
+        // Strangers and newcomers are counted separately, so that neither blocks the other.
         let counted = match who.rank {
             Rank::Stranger | Rank::Newcomer => self.used_by(who.rank),
             Rank::Known | Rank::Account => total,
@@ -96,13 +90,13 @@ impl Shares {
         Ok(())
     }
 
-    /// Whether clients that are not known have three quarters of what this rank of them may have.
+    /// Whether this rank is an unknown one and uses three quarters of its share.
     pub fn is_crowded(&self, rank: Rank, all: usize) -> bool {
         rank.is_unknown() && self.used_by(rank).saturating_mul(4) >= part(all, rank.parts().0).saturating_mul(3)
     }
 
-    /// Gives back what was taken.
-    pub fn give_back(&mut self, who: Claimant, amount: usize) {
+    /// Returns what was taken.
+    pub fn give_back(&mut self, who: RankedClient, amount: usize) {
         if let Some(used) = self.used.get_mut(who.rank as usize) {
             *used = used.saturating_sub(amount);
         }
@@ -114,15 +108,15 @@ impl Shares {
         }
     }
 
-    /// The client has become more: what it has counts for its new rank.
-    pub fn promote(&mut self, who: Claimant, rank: Rank, amount: usize) {
+    /// Moves what the client uses to its new rank.
+    pub fn promote(&mut self, who: RankedClient, rank: Rank, amount: usize) {
         if let Some(used) = self.used.get_mut(who.rank as usize) {
             *used = used.saturating_sub(amount);
         }
         self.add(rank, amount);
     }
 
-    /// All that is in use.
+    /// Total in use.
     pub fn total(&self) -> usize {
         self.used.iter().sum()
     }
@@ -138,7 +132,7 @@ impl Shares {
     }
 }
 
-/// So many parts of all, rounded up.
+/// The size of this number of parts, rounded up.
 fn part(all: usize, parts: usize) -> usize {
     (all / PARTS).saturating_mul(parts).saturating_add((all % PARTS * parts).div_ceil(PARTS))
 }
@@ -147,8 +141,8 @@ fn part(all: usize, parts: usize) -> usize {
 mod tests {
     use super::*;
 
-    fn who(rank: Rank, client: &str) -> Claimant {
-        Claimant { rank, client: client.parse().unwrap() }
+    fn who(rank: Rank, client: &str) -> RankedClient {
+        RankedClient { rank, client: client.parse().unwrap() }
     }
 
     /// How many single shares these get, one client in each of 200 networks after the other.
@@ -188,7 +182,7 @@ mod tests {
         shares.take(client, 5, 80, 0).unwrap();
         shares.promote(client, Rank::Account, 5);
         assert_eq!((shares.used_by(Rank::Newcomer), shares.used_by(Rank::Account)), (0, 5));
-        shares.give_back(Claimant { rank: Rank::Account, ..client }, 5);
+        shares.give_back(RankedClient { rank: Rank::Account, ..client }, 5);
         assert!(shares.total() == 0 && shares.networks.is_empty());
     }
 }

@@ -1,6 +1,6 @@
 //! TLS handshakes with clients, on every port.
 //!
-//! RFC 8446, RFC 9266 s.3 (tls-exporter), RFC 5929 s.4 (tls-server-end-point). Invariant: a handshake that drips ends in time.
+//! RFC 8446, RFC 9266 s.3 (tls-exporter), RFC 5929 s.4 (tls-server-end-point). Invariant: a slow handshake ends in time.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -9,30 +9,32 @@ use net::Service;
 use sasl::{Binding, BindingKind};
 use tokio::net::TcpStream;
 
-use crate::receive::session::Reception;
+use crate::receive::inbound::Inbound;
 use crate::settings::ListenerKind;
 use crate::support::stream::Stream;
 
-/// What is known of a session's TLS.
+/// The TLS of a session.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Secured {
-    /// For trace fields and logs.
+pub(crate) struct TlsSession {
+    /// Version and cipher suite, for trace fields and logs.
     pub description: String,
-    /// What a login can be bound to.
+    /// Channel bindings.
     pub bindings: Vec<Binding>,
-    /// The SHA-256 of the client's certificate, in lower-case hexadecimal digits, where it was asked for one and has it.
+    /// The SHA-256 of the client's certificate, in lower-case hexadecimal digits, if the server asked for one and the client has one.
     pub certificate: Option<String>,
 }
 
-/// Does a handshake; nothing where it fails, which is logged.
-pub(crate) async fn handshake(tcp: TcpStream, client: IpAddr, kind: ListenerKind, reception: &Reception) -> Option<(Stream, Secured)> {
-    let tls = reception.tls.as_ref()?;
-    let limit = Duration::from_secs(reception.settings.load().limits.handshake_timeout_s);
+/// Performs the handshake; `None` if it fails, which is logged.
+pub(crate) async fn handshake(tcp: TcpStream, client: IpAddr, kind: ListenerKind, inbound: &Inbound) -> Option<(Stream, TlsSession)> {
+    let tls = inbound.tls.clone()?;
+    let limit = Duration::from_secs(inbound.shared.settings.load().limits.handshake_timeout_s);
     let service = if kind == ListenerKind::ByCertificate { Service::ByCertificate } else { Service::Smtp };
-    match tokio::time::timeout(limit, tls.acceptor(service).accept(tcp)).await.ok()? {
+    // Compares the certificate files with those in use, and reads them where they have changed.
+    let acceptor = tokio::task::spawn_blocking(move || tls.acceptor(service)).await.ok()?;
+    match tokio::time::timeout(limit, acceptor.accept(tcp)).await.ok()? {
         Ok(accepted) => {
             let connection = accepted.stream.get_ref().1;
-            let secured = Secured {
+            let secured = TlsSession {
                 description: net::describe(connection),
                 bindings: bindings(connection, &accepted.leaf),
                 certificate: connection.peer_certificates().and_then(<[_]>::first).map(|leaf| net::certificate_digest(leaf)),
@@ -52,5 +54,5 @@ fn bindings(
 ) -> Vec<Binding> {
     let kinds = [BindingKind::Exporter, BindingKind::ServerEndPoint];
     let named = |name: &str| kinds.into_iter().find(|kind| kind.name() == name);
-    net::bindings(connection, leaf).into_iter().filter_map(|(name, data)| Some(Binding { kind: named(name)?, data })).collect()
+    net::channel_bindings(connection, leaf).into_iter().filter_map(|(name, data)| Some(Binding { kind: named(name)?, data })).collect()
 }

@@ -1,35 +1,36 @@
-//! Where a domain's aggregate reports go: the mailboxes of its record as it is now, and of others only where they say that reports are welcome.
+//! Destinations of a domain's DMARC reports: the mailboxes of its current record, those of other organisations only with their consent.
 //!
-//! RFC 9990 (verifying external destinations). Invariant: a mailbox of another organisation gets none without a record at `<domain>._report._dmarc` of its own domain, so nobody can have
-//! reports sent to a stranger.
+//! RFC 9990 (verifying external destinations). Invariant: a mailbox of another organisation gets none without a record at `<domain>._report._dmarc` of its own domain, so a
+//! domain cannot direct reports at others.
 
 use mail::{Domain, Mailbox};
 use msgauth::Unanswered;
 use reports::{ADDRESSES_MAX, confirmed, rua_mailboxes};
 
-use crate::queue::dispatch::World;
+use crate::context::Snapshot;
+use crate::reporting::schedule::Reporter;
 
-/// What is known about where the reports go.
+/// Destinations of a report.
 #[derive(Debug, Default)]
 pub(crate) struct Destinations {
-    /// Here.
+    /// Confirmed.
     pub to: Vec<Mailbox>,
-    /// Perhaps here: DNS gave no answer about them.
+    /// Unknown, since DNS gave no answer.
     pub unanswered: Vec<Mailbox>,
 }
 
-/// Asks where the reports about a domain go; about one of the mailboxes alone where it is named.
+/// Looks up the destinations of a domain's reports, or checks only the one given.
 ///
 /// # Errors
-/// [`Unanswered`] where DNS does not say what the domain wants.
-pub(crate) async fn destinations(world: &World, domain: &Domain, only: Option<&Mailbox>) -> Result<Destinations, Unanswered> {
+/// [`Unanswered`] if DNS gives no answer about the domain's record.
+pub(crate) async fn destinations(reporter: &Reporter, domain: &Domain, only: Option<&Mailbox>) -> Result<Destinations, Unanswered> {
     let mut found = Destinations::default();
-    let Some(record) = world.resolver.authenticator().dmarc_record(domain.as_str()).await? else { return Ok(found) };
+    let Some(record) = reporter.resolver.authenticator().dmarc_record(domain.as_str()).await? else { return Ok(found) };
     for to in rua_mailboxes(&record.report_uris) {
         if only.is_some_and(|only| *only != to) {
             continue;
         }
-        match welcome(world, domain, &to).await {
+        match welcome(reporter, domain, &to).await {
             Ok(mailboxes) => mailboxes.into_iter().for_each(|mailbox| {
                 if !found.to.contains(&mailbox) {
                     found.to.push(mailbox);
@@ -42,24 +43,24 @@ pub(crate) async fn destinations(world: &World, domain: &Domain, only: Option<&M
     Ok(found)
 }
 
-/// The mailboxes that stand for one of the record.
-async fn welcome(world: &World, domain: &Domain, to: &Mailbox) -> Result<Vec<Mailbox>, Unanswered> {
-    let forwarding = world.settings.load().forward.srs.domain.clone();
-    if policy::takes_reports(&world.live.current(), &forwarding, to) {
-        tracing::debug!(%domain, %to, "no report of DMARC to ourselves");
+/// The mailboxes that take the reports for one of the record.
+async fn welcome(reporter: &Reporter, domain: &Domain, to: &Mailbox) -> Result<Vec<Mailbox>, Unanswered> {
+    let Snapshot { settings, directory } = reporter.outbox.shared.snapshot();
+    if policy::takes_reports(&directory, &settings.forward.srs.domain, to) {
+        tracing::debug!(%domain, %to, "no DMARC report to ourselves");
         return Ok(Vec::new());
     }
-    let authenticator = world.resolver.authenticator();
+    let authenticator = reporter.resolver.authenticator();
     let host = to.domain.as_str();
     if authenticator.organizational_domain(domain.as_str()).await? == authenticator.organizational_domain(host).await? {
         return Ok(vec![to.clone()]);
     }
-    // A name that is too long for DNS is no answer but no.
+    // A name too long for DNS has no record.
     let Ok(name) = Domain::parse(&format!("{domain}._report._dmarc.{host}")) else { return Ok(Vec::new()) };
-    let texts = world.resolver.txt(&name).await.map_err(|_| Unanswered)?;
+    let texts = reporter.resolver.txt(&name).await.map_err(|_| Unanswered)?;
     let mailboxes = confirmed(&texts, to);
     if mailboxes.is_empty() {
-        tracing::info!(%domain, %to, "no report of DMARC: {name} does not say that it is welcome there");
+        tracing::info!(%domain, %to, "no DMARC report: {name} does not permit it");
     }
     Ok(mailboxes)
 }

@@ -1,55 +1,56 @@
-//! The aggregate report of DMARC to a domain: where it goes, and what it says.
+//! The DMARC report to a domain: its destinations and its contents.
 //!
-//! RFC 9990 (changes in policy, transport). Invariant: what it says is what was counted, under the policy that was found last; a report without a row is not
-//! sent.
+//! RFC 9990 (changes in policy, transport). Invariant: it contains what was counted, under the policy seen last; a report without rows is not sent.
 
 use mail::{Domain, Mailbox};
 use reports::Envelope;
 use reports::aggregate::{AggregateReport, PublishedPolicy, Row};
 use store::{DailyCount, DailyPeriod, DailyReportDue, StoreError};
 
-use crate::queue::dispatch::{Dispatch, World};
 use crate::reporting::dmarc_destinations::{Destinations, destinations};
-use crate::reporting::schedule::{contact, done, later, mails, report_id};
+use crate::reporting::schedule::{Reporter, contact, done, later, mails, report_id};
+use crate::settings::Settings;
 
-/// One report that is due: asks where it goes, and queues its mails. Its target is one address of those, where DNS gave no answer about that before.
-pub(crate) async fn handle(dispatch: &Dispatch, due: DailyReportDue) -> Result<(), StoreError> {
-    let world = dispatch.world();
-    let Ok(domain) = Domain::parse(&due.period.domain) else { return done(dispatch, due, Vec::new(), Vec::new()).await };
+/// Sends a report that is due: looks up its destinations and queues its messages. A due report with a target is for that address alone, about
+/// which DNS gave no answer before.
+pub(crate) async fn handle(reporter: &Reporter, due: DailyReportDue) -> Result<(), StoreError> {
+    let Ok(domain) = Domain::parse(&due.period.domain) else { return done(reporter, due, Vec::new(), Vec::new()).await };
     let only = Mailbox::parse(&due.target).ok();
-    let Destinations { to, unanswered } = match destinations(world, &domain, only.as_ref()).await {
+    let Destinations { to, unanswered } = match destinations(reporter, &domain, only.as_ref()).await {
         Ok(destinations) => destinations,
-        Err(error) => return later(dispatch, due, &format!("{error} about the DMARC record of {domain}")).await,
+        Err(error) => return later(reporter, due, &format!("{error} about the DMARC record of {domain}")).await,
     };
     if only.is_some() && !unanswered.is_empty() {
-        return later(dispatch, due, "DNS gave no answer about whether reports are welcome there").await;
+        return later(reporter, due, "DNS gave no answer about whether that address permits reports").await;
     }
     let more = unanswered.iter().map(ToString::to_string).collect();
     if to.is_empty() {
-        return done(dispatch, due, Vec::new(), more).await;
+        return done(reporter, due, Vec::new(), more).await;
     }
-    let counts = world.store.daily_counts(due.period.clone()).await?;
-    let Some(mut report) = report(world, &due.period, &counts) else { return done(dispatch, due, Vec::new(), more).await };
+    let counts = reporter.outbox.shared.store.daily_counts(due.period.clone()).await?;
+    let Some(mut report) = report(&reporter.outbox.shared.settings.load(), &due.period, &counts) else {
+        return done(reporter, due, Vec::new(), more).await;
+    };
     drop(counts);
     let packing = tokio::task::spawn_blocking(move || {
         let packed = report.packed();
         (report, packed)
     });
-    let Ok((report, packed)) = packing.await else { return later(dispatch, due, "a bug: it could not be packed").await };
+    let Ok((report, packed)) = packing.await else { return later(reporter, due, "internal error: it could not be compressed").await };
     let mut messages = Vec::new();
     for to in &to {
         let compose = |envelope: Envelope<'_>| report.mail(envelope, &packed);
-        messages.extend(mails(world, (&due.period, &domain), to, &report.report_id, compose).await);
+        messages.extend(mails(reporter, (&due.period, &domain), to, &report.report_id, compose).await);
     }
-    done(dispatch, due, messages, more).await
+    done(reporter, due, messages, more).await
 }
 
-fn report(world: &World, period: &DailyPeriod, counts: &[DailyCount]) -> Option<AggregateReport> {
+fn report(settings: &Settings, period: &DailyPeriod, counts: &[DailyCount]) -> Option<AggregateReport> {
     let (policy, rows) = contents(counts)?;
     Some(AggregateReport {
-        organisation: world.settings.load().forward.srs.domain.to_string(),
-        contact: contact(world),
-        report_id: report_id(world, period),
+        organisation: settings.forward.srs.domain.to_string(),
+        contact: contact(settings),
+        report_id: report_id(settings, period),
         begin_s: period.begin_s,
         end_s: period.end_s - 1,
         generator: Some(concat!("Waypost ", env!("CARGO_PKG_VERSION")).into()),
@@ -59,7 +60,7 @@ fn report(world: &World, period: &DailyPeriod, counts: &[DailyCount]) -> Option<
     })
 }
 
-/// The rows, and the policy that was found last: one may change within a day.
+/// The rows, and the policy seen last: it may change within a day.
 fn contents(counts: &[DailyCount]) -> Option<(PublishedPolicy, Vec<Row>)> {
     let mut last: Option<(i64, &str)> = None;
     let mut rows: Vec<Row> = Vec::with_capacity(counts.len());
@@ -79,7 +80,7 @@ mod tests {
     use store::DailyKind;
 
     #[test]
-    fn rows_stand_under_the_last_policy() {
+    fn rows_are_reported_under_the_last_policy() {
         let count = |p: Disposition, source: &str, times, last_s: i64| {
             let policy = PublishedPolicy { domain: "far.test".into(), p, ..PublishedPolicy::default() };
             let row = Row {

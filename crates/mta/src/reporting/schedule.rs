@@ -1,45 +1,53 @@
-//! Tells other domains once a day what they ask to be told: when a report is due, its mails, and that none is sent twice.
+//! Schedule of the daily DMARC and TLS reports to other domains.
 //!
-//! RFC 8460 s.5.5 (for a day at most), RFC 9990. Invariant: a report is marked as sent in the commit that queues its mails, so a restart sends
-//! none twice and loses none.
+//! RFC 8460 s.5.5 (retries for at most a day), RFC 9990. Invariant: the commit that queues the messages of a report also marks it as sent, so a restart
+//! sends none twice and loses none.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use mail::{Domain, Mailbox, QueueId};
-use net::random_u32;
+use net::{ClientTls, Resolver, random_u32};
 use reports::Envelope;
 use store::{DailyChange, DailyKind, DailyPeriod, DailyReportDue, Flow, NewMessage, StoreError};
 use tokio::task::JoinSet;
 
-use crate::deliver::dsn::addressed;
-use crate::queue::dispatch::{Dispatch, World};
+use crate::context::Shared;
+use crate::notify::outbox::Outbox;
 use crate::reporting::{dmarc_reports, tls_reports};
-use crate::settings::Reporting;
+use crate::settings::{Reporting, Settings};
 use crate::support::panic_edge::caught;
 
-/// Reports of TLS that are under way at the same time: a host that is slow keeps no other waiting.
+/// Maximum TLS reports sent at the same time: a slow host must not delay the others.
 const TLS_AT_ONCE: usize = 32;
 
-/// Reports of DMARC: each may take some MiB.
+/// Maximum DMARC reports sent at the same time: each may take some MiB.
 const DMARC_AT_ONCE: usize = 8;
 
-/// Due reports that are looked at, at a time.
+/// Maximum due reports read at a time.
 const DUE_MAX: u32 = 100;
 
-/// Between some and the next ones.
+/// Pause between two readings of due reports.
 const REST: Duration = Duration::from_millis(200);
 
-/// Results are written down within this time, in seconds; then a day is over.
+/// Results reach the store within this time after a period ends, in seconds.
 const GRACE_S: i64 = 4;
 
-/// Results older than this are forgotten, in seconds.
+/// Retention of results, in seconds.
 const OLD_S: i64 = 4 * 86_400;
 
-/// A mail with a report is tried for so long, in milliseconds.
+/// Lifetime of a report's message in the queue, in milliseconds.
 const MAIL_TRIED_MS: i64 = 86_400_000;
 
-/// How reports of a kind are called in the log.
+/// What the reports to other domains are made and sent with. Clones share it.
+#[derive(Debug, Clone)]
+pub(crate) struct Reporter {
+    pub outbox: Outbox,
+    pub resolver: Resolver,
+    pub tls: ClientTls,
+}
+
+/// The name of a kind in the log.
 fn name(kind: DailyKind) -> &'static str {
     match kind {
         DailyKind::Tls => "TLS",
@@ -54,15 +62,15 @@ fn is_on(kind: DailyKind, reporting: &Reporting) -> bool {
     }
 }
 
-/// Looks for ever.
-pub(crate) async fn run(dispatch: Dispatch, kind: DailyKind) {
+/// Runs until shutdown.
+pub(crate) async fn run(reporter: Reporter, kind: DailyKind) {
     let mut under_way = UnderWay::default();
     loop {
-        let every_s = dispatch.world().settings.load().reporting.every_s;
-        // A minute, for a day.
+        let every_s = reporter.outbox.shared.settings.load().reporting.every_s;
+        // Every minute for a period of a day.
         tokio::time::sleep(Duration::from_secs(u64::from(every_s / 1440).clamp(1, 60))).await;
-        if let Some(Err(error)) = caught(look(&dispatch, kind, &mut under_way)).await {
-            tracing::error!(%error, "no reports of {} could be sent; trying again", name(kind));
+        if let Some(Err(error)) = caught(look(&reporter, kind, &mut under_way)).await {
+            tracing::error!(%error, "no {} reports could be sent; trying again", name(kind));
         }
     }
 }
@@ -75,7 +83,7 @@ struct UnderWay {
 }
 
 impl UnderWay {
-    /// Forgets those that have ended.
+    /// Removes those that have ended.
     fn reap(&mut self) {
         while let Some(ended) = self.tasks.try_join_next_with_id() {
             let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
@@ -87,74 +95,74 @@ impl UnderWay {
         self.which.values().any(|other| other == due)
     }
 
-    fn start(&mut self, dispatch: &Dispatch, due: DailyReportDue) {
-        let (dispatch, one, kind) = (dispatch.clone(), due.clone(), due.period.kind);
+    fn start(&mut self, reporter: &Reporter, due: DailyReportDue) {
+        let (reporter, one, kind) = (reporter.clone(), due.clone(), due.period.kind);
         let task = self.tasks.spawn(async move {
             let handled = async {
                 match kind {
-                    DailyKind::Tls => tls_reports::handle(&dispatch, one).await,
-                    DailyKind::Dmarc => dmarc_reports::handle(&dispatch, one).await,
+                    DailyKind::Tls => tls_reports::handle(&reporter, one).await,
+                    DailyKind::Dmarc => dmarc_reports::handle(&reporter, one).await,
                 }
             };
-            // A bug was logged where it happened.
+            // `caught` has logged a panic.
             if let Some(Err(error)) = caught(handled).await {
-                tracing::error!(%error, "a report of {} could not be written down; trying again", name(kind));
+                tracing::error!(%error, "the state of a {} report could not be stored; trying again", name(kind));
             }
         });
         self.which.insert(task.id(), due);
     }
 }
 
-async fn look(dispatch: &Dispatch, kind: DailyKind, under_way: &mut UnderWay) -> Result<(), StoreError> {
-    let world = dispatch.world();
-    let reporting = world.settings.load().reporting.clone();
-    let (now_ms, now_s) = (world.clock.now_ms(), world.clock.now_s());
-    // Four hours, for a day: not everybody's reports shall come at midnight.
+async fn look(reporter: &Reporter, kind: DailyKind, under_way: &mut UnderWay) -> Result<(), StoreError> {
+    let Shared { settings, store, clock, .. } = &reporter.outbox.shared;
+    let reporting = settings.load().reporting.clone();
+    let (now_ms, now_s) = (clock.now_ms(), clock.now_s());
+    // Four hours for a period of a day, so that not all reports leave at midnight.
     let spread_ms = i64::from(reporting.every_s) * 1000 / 6;
     let old_s = if is_on(kind, &reporting) { now_s - OLD_S } else { now_s };
-    world.store.change_daily(DailyChange::Plan { kind, ended_s: now_s - GRACE_S, old_s, now_ms, spread_ms }).await?;
+    store.change_daily(DailyChange::Plan { kind, ended_s: now_s - GRACE_S, old_s, now_ms, spread_ms }).await?;
     let at_once = match kind {
         DailyKind::Tls => TLS_AT_ONCE,
         DailyKind::Dmarc => DMARC_AT_ONCE,
     };
-    // Each once a look: one that cannot be written down would otherwise come again at once, for ever.
+    // Each at most once per poll: one whose state cannot be stored would otherwise be due again at once.
     let mut started: HashSet<DailyReportDue> = HashSet::new();
     loop {
         under_way.reap();
-        // Those under way are due still.
-        let due = world.store.daily_reports_due(kind, now_ms, DUE_MAX).await?;
+        // Reports under way are still due.
+        let due = store.daily_reports_due(kind, now_ms, DUE_MAX).await?;
         let waiting = due.into_iter().filter(|due| !under_way.has(due) && !started.contains(due));
         let some: Vec<DailyReportDue> = waiting.take(at_once.saturating_sub(under_way.which.len())).collect();
         if some.is_empty() {
             return Ok(());
         }
         started.extend(some.iter().cloned());
-        some.into_iter().for_each(|due| under_way.start(dispatch, due));
+        some.into_iter().for_each(|due| under_way.start(reporter, due));
         tokio::time::sleep(REST).await;
     }
 }
 
-/// The mail to one address: several where that is an alias of ours. None without a key, since an unsigned report counts for nothing.
+/// The messages to one address: several if it is an alias of ours. None without a key, since receivers ignore unsigned reports.
 pub(crate) async fn mails(
-    world: &World,
+    Reporter { outbox, .. }: &Reporter,
     (period, domain): (&DailyPeriod, &Domain),
     to: &Mailbox,
     report: &str,
     compose: impl Fn(Envelope<'_>) -> Vec<u8>,
 ) -> Vec<NewMessage> {
     let kind = name(period.kind);
-    let submitter = world.settings.load().forward.srs.domain.clone();
-    if world.live.current().signing_keys(&submitter).next().is_none() {
-        tracing::warn!(%domain, %to, "no report of {kind}: {submitter} has no DKIM key to sign it; run: waypost key add {submitter}");
+    let submitter = outbox.shared.settings.load().forward.srs.domain.clone();
+    if outbox.shared.directory.current().signing_keys(&submitter).next().is_none() {
+        tracing::warn!(%domain, %to, "no {kind} report: {submitter} has no DKIM key to sign it; run: waypost key add {submitter}");
         return Vec::new();
     }
     let Some(from) = postmaster(&submitter) else { return Vec::new() };
-    let now_ms = world.clock.now_ms();
+    let now_ms = outbox.shared.clock.now_ms();
     let id = QueueId::next(now_ms, random_u32());
     let shown = id.to_string();
     let mail = compose(Envelope { submitter: &submitter, domain, from: &from, to, id: &shown, now_unix_s: now_ms / 1000 });
     let utf8 = !mail.is_ascii();
-    let mut messages = addressed(world, id, to, mail.into(), utf8).await;
+    let mut messages = outbox.addressed(id, to, mail.into(), utf8).await;
     for new in &mut messages {
         new.message.flow = match period.kind {
             DailyKind::Tls => Flow::TlsReport,
@@ -162,48 +170,48 @@ pub(crate) async fn mails(
         };
         new.message.expires_ms = now_ms + MAIL_TRIED_MS;
     }
-    tracing::info!(%id, %domain, %to, report, "report of {kind} queued");
+    tracing::info!(%id, %domain, %to, report, "{kind} report queued");
     messages
 }
 
-/// It is on its way by these messages, or nobody wants it; what it goes to besides is still to be done.
-pub(crate) async fn done(dispatch: &Dispatch, due: DailyReportDue, messages: Vec<NewMessage>, more: Vec<String>) -> Result<(), StoreError> {
-    let (world, is_mail) = (dispatch.world(), !messages.is_empty());
-    match world.store.change_daily(DailyChange::Done { due, messages, more, now_ms: world.clock.now_ms() }).await {
-        // It was forgotten meanwhile: too old, or turned off.
+/// Marks a report as sent by these messages, or as not wanted. `more` are addresses that are still to be served.
+pub(crate) async fn done(reporter: &Reporter, due: DailyReportDue, messages: Vec<NewMessage>, more: Vec<String>) -> Result<(), StoreError> {
+    let Outbox { shared: Shared { store, clock, .. }, wake, .. } = &reporter.outbox;
+    let is_mail = !messages.is_empty();
+    match store.change_daily(DailyChange::Done { due, messages, more, now_ms: clock.now_ms() }).await {
+        // It was deleted meanwhile: too old, or turned off.
         Err(StoreError::NotFound(_)) => return Ok(()),
         other => other?,
     };
     if is_mail {
-        dispatch.wake();
+        wake.wake();
     }
     Ok(())
 }
 
-/// It is tried again, or given up after a day.
-pub(crate) async fn later(dispatch: &Dispatch, due: DailyReportDue, why: &str) -> Result<(), StoreError> {
-    let world = dispatch.world();
-    let (now_ms, every_s, kind) = (world.clock.now_ms(), world.settings.load().reporting.every_s, name(due.period.kind));
+/// Schedules another attempt, or gives up after a day.
+pub(crate) async fn later(reporter: &Reporter, due: DailyReportDue, why: &str) -> Result<(), StoreError> {
+    let Shared { settings, store, clock, .. } = &reporter.outbox.shared;
+    let (now_ms, every_s, kind) = (clock.now_ms(), settings.load().reporting.every_s, name(due.period.kind));
     if now_ms >= due.give_up_ms {
-        tracing::warn!(domain = %due.period.domain, to = due.target, why, "a report of {kind} was given up");
-        return done(dispatch, due, Vec::new(), Vec::new()).await;
+        tracing::warn!(domain = %due.period.domain, to = due.target, why, "{kind} report given up");
+        return done(reporter, due, Vec::new(), Vec::new()).await;
     }
-    // Half an hour, for a day.
+    // Half an hour for a period of a day.
     let wait_ms = (i64::from(every_s) * 1000 / 48).max(1000);
-    tracing::info!(domain = %due.period.domain, to = due.target, why, again_in_s = wait_ms / 1000, "a report of {kind} could not be sent");
-    world.store.change_daily(DailyChange::Later { due, next_ms: now_ms + wait_ms }).await.map(drop)
+    tracing::info!(domain = %due.period.domain, to = due.target, why, again_in_s = wait_ms / 1000, "{kind} report could not be sent; trying again");
+    store.change_daily(DailyChange::Later { due, next_ms: now_ms + wait_ms }).await.map(drop)
 }
 
-/// Who answers questions about reports.
-pub(crate) fn contact(world: &World) -> String {
-    let settings = world.settings.load();
+/// The contact address in reports.
+pub(crate) fn contact(settings: &Settings) -> String {
     let contact = settings.reporting.contact.clone().or_else(|| postmaster(&settings.forward.srs.domain));
     contact.map(|contact| contact.to_string()).unwrap_or_default()
 }
 
-/// What tells a report from others to the same domain.
-pub(crate) fn report_id(world: &World, DailyPeriod { begin_s, end_s, domain, .. }: &DailyPeriod) -> String {
-    format!("{begin_s}.{end_s}.{domain}@{}", world.settings.load().forward.srs.domain)
+/// The unique id of a report.
+pub(crate) fn report_id(settings: &Settings, DailyPeriod { begin_s, end_s, domain, .. }: &DailyPeriod) -> String {
+    format!("{begin_s}.{end_s}.{domain}@{}", settings.forward.srs.domain)
 }
 
 fn postmaster(domain: &Domain) -> Option<Mailbox> {

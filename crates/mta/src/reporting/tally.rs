@@ -1,6 +1,6 @@
-//! What other domains are to be told once a day: counted beside the sessions, and written down a little later.
+//! Counts the results for DMARC and TLS reports, and stores the sums a little later.
 //!
-//! RFC 8460 s.4.3, RFC 9990. Invariant: no session waits for it; what waits to be written is bounded; what is left out is said in the log.
+//! RFC 8460 s.4.3, RFC 9990. Invariant: no session waits for it; the log says if results were left out.
 
 use std::collections::HashMap;
 
@@ -17,10 +17,10 @@ pub(crate) type Results = WriteBehind<DailyCount>;
 
 /// Starts the writer.
 pub(crate) fn start(store: Store, clock: Clock) -> Results {
-    WriteBehind::start(Writer { store, clock, left_out: 0, warned_ms: i64::MIN })
+    WriteBehind::start(TallyWriter { store, clock, left_out: 0, warned_ms: i64::MIN })
 }
 
-struct Writer {
+struct TallyWriter {
     store: Store,
     clock: Clock,
     /// Results left out since the last warning.
@@ -28,7 +28,7 @@ struct Writer {
     warned_ms: i64,
 }
 
-impl BatchWriter<DailyCount> for Writer {
+impl BatchWriter<DailyCount> for TallyWriter {
     async fn write(&mut self, batch: Vec<DailyCount>, left_out: u64) {
         self.left_out += left_out;
         let mut sums: HashMap<(DailyPeriod, String, String), DailyCount> = HashMap::new();
@@ -47,7 +47,7 @@ impl BatchWriter<DailyCount> for Writer {
     }
 }
 
-impl Writer {
+impl TallyWriter {
     fn warn(&mut self) {
         let now_ms = self.clock.now_ms();
         if self.left_out == 0 || (0..WARN_EVERY_MS).contains(&now_ms.saturating_sub(self.warned_ms)) {
@@ -59,7 +59,7 @@ impl Writer {
     }
 }
 
-/// The period of a kind that a time is in.
+/// The reporting period that contains a time.
 pub(crate) fn period(kind: store::DailyKind, now_s: i64, every_s: u32, domain: String) -> DailyPeriod {
     let every_s = i64::from(every_s.max(1));
     let begin_s = now_s.div_euclid(every_s) * every_s;
@@ -72,7 +72,7 @@ mod tests {
     use store::DailyKind;
 
     #[tokio::test]
-    async fn sessions_are_added_up_before_they_are_written() {
+    async fn results_are_summed_before_they_are_written() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
         let results = start(store.clone(), Clock::system());

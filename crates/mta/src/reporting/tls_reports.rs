@@ -1,35 +1,34 @@
-//! The report of TLS to a domain: where it goes, and what it says.
+//! The TLS report to a domain: its destinations and its contents.
 //!
-//! RFC 8460 s.3, RFC 8460 s.5.3, RFC 8460 s.5.4. Invariant: one over HTTPS that was taken just before a crash is sent again under the same report-id.
+//! RFC 8460 s.3, RFC 8460 s.5.3, RFC 8460 s.5.4. Invariant: a report that HTTPS delivered just before a crash is sent again under the same
+//! report-id.
 
 use mail::Domain;
-use net::{Delivery, Reach, deliver_report};
+use net::{HttpsOptions, ReportUpload, upload_report};
 use reports::tls::{FailureDetails, MEDIA_TYPE, Policy, PolicyResult, Summary, TlsReport};
 use reports::{Envelope, HttpsAddress, ReportAddress, gzip, tls_report_addresses};
 use store::{DailyCount, DailyPeriod, DailyReportDue, StoreError};
 
-use crate::queue::dispatch::{Dispatch, World};
-use crate::reporting::schedule::{contact, done, later, mails, report_id};
+use crate::reporting::schedule::{Reporter, contact, done, later, mails, report_id};
+use crate::settings::Settings;
 
-/// One report that is due: asks where it goes, or brings it to one place.
-pub(crate) async fn handle(dispatch: &Dispatch, due: DailyReportDue) -> Result<(), StoreError> {
-    let world = dispatch.world();
-    let Ok(domain) = Domain::parse(&due.period.domain) else { return done(dispatch, due, Vec::new(), Vec::new()).await };
-    let counts = world.store.daily_counts(due.period.clone()).await?;
-    let report = report(world, &due.period, &counts);
+/// Sends a report that is due: looks up its destinations, or posts it to the one HTTPS address it is due for.
+pub(crate) async fn handle(reporter: &Reporter, due: DailyReportDue) -> Result<(), StoreError> {
+    let Ok(domain) = Domain::parse(&due.period.domain) else { return done(reporter, due, Vec::new(), Vec::new()).await };
+    let counts = reporter.outbox.shared.store.daily_counts(due.period.clone()).await?;
+    let report = report(&reporter.outbox.shared.settings.load(), &due.period, &counts);
     match HttpsAddress::parse(&due.target) {
-        Some(address) => post(dispatch, due, &domain, &report, address).await,
-        None => send(dispatch, due, &domain, &report).await,
+        Some(address) => post(reporter, due, &domain, &report, address).await,
+        None => send(reporter, due, &domain, &report).await,
     }
 }
 
-/// Asks where the report goes, and queues its mails.
-async fn send(dispatch: &Dispatch, due: DailyReportDue, domain: &Domain, report: &TlsReport) -> Result<(), StoreError> {
-    let world = dispatch.world();
-    let Ok(name) = Domain::parse(&format!("_smtp._tls.{domain}")) else { return done(dispatch, due, Vec::new(), Vec::new()).await };
-    let texts = match world.resolver.txt(&name).await {
+/// Looks up the destinations and queues the messages.
+async fn send(reporter: &Reporter, due: DailyReportDue, domain: &Domain, report: &TlsReport) -> Result<(), StoreError> {
+    let Ok(name) = Domain::parse(&format!("_smtp._tls.{domain}")) else { return done(reporter, due, Vec::new(), Vec::new()).await };
+    let texts = match reporter.resolver.txt(&name).await {
         Ok(texts) => texts,
-        Err(error) => return later(dispatch, due, &format!("DNS gave no answer about {name}: {error}")).await,
+        Err(error) => return later(reporter, due, &format!("DNS gave no answer about {name}: {error}")).await,
     };
     let (mut messages, mut more) = (Vec::new(), Vec::new());
     for address in tls_report_addresses(&texts) {
@@ -37,48 +36,47 @@ async fn send(dispatch: &Dispatch, due: DailyReportDue, domain: &Domain, report:
             ReportAddress::Mail(to) => {
                 let packed = gzip(report.to_json().as_bytes());
                 let compose = |envelope: Envelope<'_>| report.mail(envelope, &packed);
-                messages.extend(mails(world, (&due.period, domain), &to, &report.id, compose).await);
+                messages.extend(mails(reporter, (&due.period, domain), &to, &report.id, compose).await);
             }
             ReportAddress::Https(address) => more.push(address.url),
         }
     }
-    done(dispatch, due, messages, more).await
+    done(reporter, due, messages, more).await
 }
 
 /// Delivers the report over HTTPS.
 async fn post(
-    dispatch: &Dispatch,
+    reporter: &Reporter,
     due: DailyReportDue,
     domain: &Domain,
     report: &TlsReport,
     address: HttpsAddress,
 ) -> Result<(), StoreError> {
-    let world = dispatch.world();
-    let delivery = world.settings.load().delivery.clone();
-    let at = Reach { port: address.port, ipv6: delivery.ipv6, loopback: delivery.loopback };
+    let delivery = reporter.outbox.shared.settings.load().delivery.clone();
+    let at = HttpsOptions { port: address.port, ipv6: delivery.ipv6, loopback: delivery.loopback };
     let body = gzip(report.to_json().as_bytes()).into();
-    let delivery = Delivery { host: &address.host, target: &address.target, media_type: MEDIA_TYPE, body };
-    match deliver_report(&world.resolver, &world.tls, delivery, at).await {
+    let delivery = ReportUpload { host: &address.host, target: &address.target, media_type: MEDIA_TYPE, body };
+    match upload_report(&reporter.resolver, &reporter.tls, delivery, at).await {
         Ok(()) => {
-            tracing::info!(%domain, url = address.url, report = report.id, "report of TLS delivered");
-            done(dispatch, due, Vec::new(), Vec::new()).await
+            tracing::info!(%domain, url = address.url, report = report.id, "TLS report delivered");
+            done(reporter, due, Vec::new(), Vec::new()).await
         }
-        Err(error) => later(dispatch, due, &error.to_string()).await,
+        Err(error) => later(reporter, due, &error.to_string()).await,
     }
 }
 
-fn report(world: &World, period: &DailyPeriod, counts: &[DailyCount]) -> TlsReport {
+fn report(settings: &Settings, period: &DailyPeriod, counts: &[DailyCount]) -> TlsReport {
     TlsReport {
-        organization: world.settings.load().forward.srs.domain.to_string(),
+        organization: settings.forward.srs.domain.to_string(),
         begin_unix_s: period.begin_s,
         end_unix_s: period.end_s - 1,
-        contact: contact(world),
-        id: report_id(world, period),
+        contact: contact(settings),
+        id: report_id(settings, period),
         policies: policies(counts),
     }
 }
 
-/// The results, those of each policy together. They come ordered by policy.
+/// The results by policy; `counts` are ordered by policy.
 fn policies(counts: &[DailyCount]) -> Vec<PolicyResult> {
     let same_policy = |one: &DailyCount, other: &DailyCount| one.policy == other.policy;
     let of_policy = |counts: &[DailyCount]| {
@@ -104,7 +102,7 @@ mod tests {
     use store::DailyKind;
 
     #[test]
-    fn results_stand_under_their_policies() {
+    fn results_are_grouped_by_policy() {
         let period = DailyPeriod { kind: DailyKind::Tls, begin_s: 0, end_s: 1, domain: "far.test".into() };
         let count = |kind: PolicyType, failure: Option<ResultType>, times| DailyCount {
             period: period.clone(),

@@ -1,37 +1,37 @@
-//! How TLS with other domains' hosts went, in the words of the reports on it.
+//! Results of TLS sessions with other domains' hosts, in the terms of TLS reports.
 //!
-//! RFC 8460 s.4.3. Invariant: what is kept of a policy and a failure is bounded; the mail that carries a report is not counted.
+//! RFC 8460 s.4.3. Invariant: policies and failures are cut to bounded sizes; the delivery of reports is not counted.
 
 use std::net::SocketAddr;
 
 use mail::Domain;
 use net::TlsFault;
+use policy::StsReceived;
 use reports::tls::{FailureDetails, Policy, PolicyType, ResultType};
 use store::{DailyCount, DailyKind};
 use tokio::net::TcpStream;
 
-use crate::deliver::mta_sts::StsInForce;
-use crate::queue::dispatch::World;
-use crate::reporting::tally::period;
+use crate::context::Shared;
+use crate::reporting::tally::{Results, period};
 
-/// Lines of one policy that are kept, and characters of each.
+/// Maximum lines of a policy, and maximum characters of a line.
 const LINES_MAX: usize = 30;
 const LINE_MAX_CHARS: usize = 300;
 
-/// Characters that are kept of what was said about a failure.
+/// Maximum characters of a failure's reason.
 const REASON_MAX_CHARS: usize = 300;
 
-/// A session of a domain went well, or failed.
-pub(crate) fn tell(world: &World, policy: &Policy, failure: Option<FailureDetails>) {
-    let settings = world.settings.load();
+/// Counts a session with a domain's host: successful, or failed.
+pub(crate) fn tell(shared: &Shared, results: &Results, policy: &Policy, failure: Option<FailureDetails>) {
+    let settings = shared.settings.load();
     if !settings.reporting.tls {
         return;
     }
     let reason = failure.as_ref().map(|failure| one_line(&failure.reason)).unwrap_or_default();
     let failure = failure.map(|failure| FailureDetails { reason: String::new(), sessions: 0, ..failure });
     let json = |value: serde_json::Result<String>| value.unwrap_or_default();
-    world.results.push(DailyCount {
-        period: period(DailyKind::Tls, world.clock.now_s(), settings.reporting.every_s, policy.domain.clone()),
+    results.push(DailyCount {
+        period: period(DailyKind::Tls, shared.clock.now_s(), settings.reporting.every_s, policy.domain.clone()),
         policy: json(serde_json::to_string(policy)),
         detail: failure.map(|failure| json(serde_json::to_string(&failure))).unwrap_or_default(),
         reason,
@@ -47,32 +47,32 @@ fn lines(lines: impl Iterator<Item = String>) -> Vec<String> {
     lines.take(LINES_MAX).map(|line| line.chars().take(LINE_MAX_CHARS).collect()).collect()
 }
 
-/// The policy of a domain that publishes nothing.
+/// The policy of a domain that publishes none.
 pub(crate) fn no_policy(domain: &Domain) -> Policy {
     Policy { kind: PolicyType::NoPolicyFound, domain: domain.to_string(), ..Policy::default() }
 }
 
-/// The policy of a domain whose host has TLSA records; each is given as a zone has it.
+/// The policy of a domain whose host has TLSA records, each in presentation format.
 pub(crate) fn tlsa_policy(domain: &Domain, records: impl Iterator<Item = String>) -> Policy {
     let mut lines = lines(records);
-    // DNS gives them in any order.
+    // DNS returns them in any order.
     lines.sort();
     Policy { kind: PolicyType::Tlsa, lines, domain: domain.to_string(), mx_hosts: Vec::new() }
 }
 
-/// The policy of a domain with MTA-STS; without its text where that could not be had.
-pub(crate) fn sts_policy(domain: &Domain, sts: Option<&StsInForce>) -> Policy {
-    let text = sts.map(|sts| sts.policy.text()).unwrap_or_default();
-    let mx_hosts = sts.map(|sts| lines(sts.policy.mx.iter().cloned())).unwrap_or_default();
+/// The policy of a domain with MTA-STS; without text if it could not be fetched.
+pub(crate) fn sts_policy(domain: &Domain, sts: Option<&StsReceived>) -> Policy {
+    let text = sts.map(StsReceived::text).unwrap_or_default();
+    let mx_hosts = sts.map(|sts| lines(sts.mx.iter().cloned())).unwrap_or_default();
     Policy { kind: PolicyType::Sts, lines: lines(text.lines().map(str::to_owned)), domain: domain.to_string(), mx_hosts }
 }
 
-/// A failure at a host, and what was said about it.
+/// A failure at a host, with its reason.
 pub(crate) fn failure(result: ResultType, host: &Domain, reason: &str) -> FailureDetails {
     FailureDetails { result, mx_host: host.to_string(), reason: reason.to_owned(), ..FailureDetails::default() }
 }
 
-/// The word for what is wrong with a host's TLS.
+/// The RFC 8460 result type of a TLS fault.
 pub(crate) fn result_of(fault: TlsFault) -> ResultType {
     match fault {
         TlsFault::HostMismatch => ResultType::CertificateHostMismatch,
@@ -82,7 +82,7 @@ pub(crate) fn result_of(fault: TlsFault) -> ResultType {
     }
 }
 
-/// The ends of a connection, as text.
+/// The addresses of a connection, as text.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Ends {
     sending: String,
@@ -96,7 +96,7 @@ impl Ends {
         Self { sending: shown(tcp.local_addr()), receiving: shown(tcp.peer_addr()) }
     }
 
-    /// The failure, with the ends of its connection.
+    /// Adds the addresses to a failure.
     pub fn put(self, failure: FailureDetails) -> FailureDetails {
         FailureDetails { sending_ip: self.sending, receiving_ip: self.receiving, ..failure }
     }
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_strangers_publish_is_cut() {
+    fn published_policies_are_cut_to_the_limits() {
         let policy = tlsa_policy(&"far.test".parse().unwrap(), (0..100).rev().map(|n| format!("{n:03}{}", "x".repeat(5000))));
         assert_eq!((policy.lines.len(), policy.lines[0].len()), (LINES_MAX, LINE_MAX_CHARS));
         assert!(policy.lines.is_sorted());

@@ -1,9 +1,10 @@
-//! The directory in force: what the store holds, and what a virtual file adds.
+//! The directory in force: the contents of the store, and the aliases that a virtual file adds.
 //!
-//! Invariant: whoever asks gets the newest snapshot: a file that changed is read at the next question, its good lines are in force, and one
-//! that cannot be read changes nothing. Where it cannot be read at the start, no address is taken for unknown.
+//! Invariant: [`LiveDirectory::refreshed`] returns the newest snapshot: a file that has changed is read first, on a thread for blocking work, and its
+//! good lines are in force; one that cannot be read changes nothing. Where it cannot be read at the start, no address is taken for unknown.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use directory::virtual_file::VirtualFile;
@@ -11,29 +12,35 @@ use directory::{Alias, Aliases, Contents, Directory, Origin};
 use mail::Domain;
 use parking_lot::Mutex;
 use store::{DirectoryChange, Store, StoreError};
+use tokio::task::spawn_blocking;
 
 use crate::support::virtual_source::{self, Stamp, VirtualFaults, VirtualSource};
 
-/// Changes of aliases that are made one by one; with more of them the store is read again.
+/// Maximum number of alias changes applied one by one; more reload the store.
 const ONE_BY_ONE_MAX: usize = 1000;
 
 /// The directory in force.
 #[derive(Debug)]
 pub struct LiveDirectory {
     current: ArcSwap<Directory>,
-    state: Mutex<State>,
-    /// Held from the reading of the store to the swap, so that no snapshot replaces a newer one.
+    state: Mutex<Sources>,
+    /// Held while the file is compared with what is in force.
+    checking: tokio::sync::Mutex<()>,
+    /// The number of the comparison that began last, and of the one that ended last.
+    begun: AtomicU64,
+    ended: AtomicU64,
+    /// Held from reading the store until the swap, so that no snapshot replaces a newer one.
     changing: tokio::sync::Mutex<()>,
     store: Store,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Sources {
     stored: Option<Contents>,
     source: Option<VirtualSource>,
     seen: Option<Stamp>,
     from_file: Option<VirtualFile>,
-    /// Why the file as it is now is not what is in force.
+    /// Why the current version of the file is not in force.
     unread: Option<String>,
     delimiters: String,
 }
@@ -44,56 +51,65 @@ pub enum DirectoryError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The file cannot be read: `path: why`.
+    /// The file cannot be read: `path: reason`.
     #[error("{0}")]
     File(String),
 }
 
 impl LiveDirectory {
-    /// Reads the directory. Where the virtual file cannot be read, the snapshot says that it is not complete.
+    /// Loads the directory. If the virtual file cannot be read, the snapshot is marked incomplete.
     pub async fn open(store: Store, delimiters: &str, source: Option<VirtualSource>) -> Result<Self, DirectoryError> {
         let live = Self {
             current: ArcSwap::from_pointee(Directory::new(Contents::default())),
             state: Mutex::default(),
+            checking: tokio::sync::Mutex::default(),
+            begun: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
             changing: tokio::sync::Mutex::default(),
             store,
         };
         match live.configure(delimiters, source.clone()).await {
             Err(DirectoryError::File(why)) => {
-                tracing::error!("{why}; until it can be, mail to addresses that may be in it waits at its senders'");
+                tracing::error!("{why}; until it can be read, mail to addresses that may be in it is deferred");
                 let stored = live.store.directory(delimiters.to_owned()).await?;
                 let unread = Some(why);
-                live.put(State { stored: Some(stored), source, seen: None, from_file: None, unread, delimiters: delimiters.to_owned() });
+                live.put(Sources { stored: Some(stored), source, seen: None, from_file: None, unread, delimiters: delimiters.to_owned() });
             }
             other => other?,
         }
         Ok(live)
     }
 
-    /// Changes the settings; on an error nothing changes.
+    /// Replaces the settings; an error changes nothing.
     pub async fn configure(&self, delimiters: &str, source: Option<VirtualSource>) -> Result<(), DirectoryError> {
         let _changing = self.changing.lock().await;
         let stored = self.store.directory(delimiters.to_owned()).await?;
-        let seen = source.as_ref().and_then(VirtualSource::stamp);
-        let from_file = source.as_ref().map(read).transpose()?;
-        self.put(State { stored: Some(stored), source, seen, from_file, unread: None, delimiters: delimiters.to_owned() });
+        let (seen, from_file) = match source.clone() {
+            Some(source) => {
+                let read = spawn_blocking(move || (source.stamp(), read(&source)));
+                let (seen, file) = read.await.map_err(|error| DirectoryError::File(error.to_string()))?;
+                (seen, Some(file?))
+            }
+            None => (None, None),
+        };
+        self.put(Sources { stored: Some(stored), source, seen, from_file, unread: None, delimiters: delimiters.to_owned() });
         Ok(())
     }
 
-    fn put(&self, new: State) {
+    fn put(&self, new: Sources) {
         let mut state = self.state.lock();
         *state = new;
         self.current.store(Arc::new(state.merged()));
     }
 
-    /// What of the virtual file is not in force; `None` where there is no such file.
+    /// The faults of the virtual file; `None` if none is configured.
     pub fn virtual_faults(&self) -> Option<VirtualFaults> {
         let state = self.state.lock();
         let source = state.source.as_ref()?;
         Some(virtual_source::faults(&source.path, state.from_file.as_ref(), state.unread.clone()))
     }
 
-    /// Puts changes in force that the store has taken. What a change does not concern is shared with the snapshot before it.
+    /// Puts committed changes in force. The new snapshot shares what they do not concern with the one before.
     pub async fn apply(&self, changes: &[DirectoryChange]) -> Result<(), DirectoryError> {
         let _changing = self.changing.lock().await;
         let delimiters = self.state.lock().delimiters.clone();
@@ -112,14 +128,14 @@ impl LiveDirectory {
         Ok(())
     }
 
-    /// Reads all of the store's part again, after changes that nobody names.
+    /// Reloads everything from the store, after unknown changes.
     pub async fn reload(&self) -> Result<(), DirectoryError> {
         let _changing = self.changing.lock().await;
         let delimiters = self.state.lock().delimiters.clone();
         self.read_all(delimiters).await
     }
 
-    /// The caller holds `changing`.
+    /// Reloads; the caller holds `changing`.
     async fn read_all(&self, delimiters: String) -> Result<(), DirectoryError> {
         let stored = self.store.directory(delimiters).await?;
         let mut state = self.state.lock();
@@ -128,22 +144,52 @@ impl LiveDirectory {
         Ok(())
     }
 
-    /// The snapshot in force now.
+    /// The snapshot in force now. Touches no file.
     pub fn current(&self) -> Arc<Directory> {
-        self.refresh_file();
         self.current.load_full()
     }
 
+    /// The snapshot in force once the virtual file was compared with what was read of it, and read where it has changed.
+    pub async fn refreshed(self: &Arc<Self>) -> Arc<Directory> {
+        if self.state.lock().source.is_some() {
+            let asked = self.begun.load(Ordering::SeqCst);
+            let _checking = self.checking.lock().await;
+            // A comparison that began after this call serves it too.
+            if self.ended.load(Ordering::SeqCst) <= asked {
+                let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
+                let directory = self.clone();
+                let checked = spawn_blocking(move || {
+                    directory.refresh_file();
+                    directory.ended.store(number, Ordering::SeqCst);
+                });
+                if let Err(error) = checked.await {
+                    tracing::error!(%error, "cannot check the virtual file: a bug");
+                }
+            }
+        }
+        self.current()
+    }
+
+    /// Blocks.
     fn refresh_file(&self) {
-        let mut state = self.state.lock();
-        let Some(source) = state.source.clone() else { return };
+        let (source, before) = {
+            let state = self.state.lock();
+            let Some(source) = state.source.clone() else { return };
+            (source, state.seen)
+        };
         let seen = source.stamp();
-        if seen == state.seen {
+        if seen == before {
+            return;
+        }
+        let read = source.read();
+        let mut state = self.state.lock();
+        // A reload has named another file, or read this one.
+        if state.source.as_ref() != Some(&source) || state.seen != before {
             return;
         }
         state.seen = seen;
         let shown = source.path.display();
-        match source.read() {
+        match read {
             Ok(file) if seen.is_some_and(|(_, _, size, _)| size == 0) && state.has_aliases() => {
                 tracing::error!(file = %shown, aliases = file.aliases.len(), "{EMPTIED}");
                 state.unread = Some(EMPTIED.into());
@@ -162,7 +208,7 @@ impl LiveDirectory {
     }
 }
 
-/// An editor that truncates before it writes, or a full disk, leaves a file like that; nobody means that all mail be refused.
+/// An editor that truncates before it writes, or a full disk, leaves an empty file; the operator does not mean to refuse all mail.
 const EMPTIED: &str = "the file is empty; the aliases before it stay in force until a reload or a restart";
 
 fn read(source: &VirtualSource) -> Result<VirtualFile, DirectoryError> {
@@ -171,12 +217,12 @@ fn read(source: &VirtualSource) -> Result<VirtualFile, DirectoryError> {
     Ok(file)
 }
 
-impl State {
+impl Sources {
     fn has_aliases(&self) -> bool {
         self.from_file.as_ref().is_some_and(|file| !file.aliases.is_empty())
     }
 
-    /// The store's part goes first: an alias made by a command is not shadowed by a file.
+    /// The store takes precedence: a file does not shadow an alias made by a command.
     fn merged(&self) -> Directory {
         let mut contents = self.stored.clone().unwrap_or_default();
         if let Some(file) = &self.from_file {
@@ -196,7 +242,7 @@ impl State {
         Directory::new(contents)
     }
 
-    /// The directory after these changes of aliases; all else of the store's part is `beside`.
+    /// The directory after these alias changes; `beside` is the rest of the store's contents.
     fn changed(&mut self, beside: Contents, mut in_force: Aliases, changes: &[&DirectoryChange]) -> Directory {
         let mut stored = self.stored.take().unwrap_or_default().aliases;
         for change in changes {
@@ -217,7 +263,7 @@ impl State {
                 DirectoryChange::RemoveAlias(source) => {
                     stored.remove(source);
                     in_force.remove(source);
-                    // What the database has hidden is in force again.
+                    // The alias of the file, which the database has hidden, is in force again.
                     let hidden = self.from_file.iter().flat_map(|file| &file.aliases).map(|(alias, _)| alias);
                     in_force.extend(hidden.filter(|alias| alias.source == *source).cloned());
                 }
@@ -245,12 +291,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_change_that_is_put_in_force_is_what_a_restart_reads() {
+    async fn applied_changes_equal_what_a_restart_loads() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("virtual");
         fs::write(&file, "x.test domain\nme@x.test file@g.test\nother@x.test file@g.test\n").unwrap();
         let store = Store::open(dir.path()).unwrap();
-        let live = LiveDirectory::open(store.clone(), "+", Some(file.clone().into())).await.unwrap();
+        let live = Arc::new(LiveDirectory::open(store.clone(), "+", Some(file.clone().into())).await.unwrap());
         let add = |source: &str, target: &str| DirectoryChange::AddAlias { alias: alias(source, target), replace: true };
         let source = |text: &str| text.parse().unwrap();
         for change in [
@@ -281,7 +327,7 @@ mod tests {
         }
         assert_eq!(live.current().lookup("me@x.test").unwrap().targets[0].to_string(), "file@g.test");
         fs::write(&file, "x.test domain\nme@x.test changed@g.test\n").unwrap();
-        assert_eq!(live.current().lookup("me@x.test").unwrap().targets[0].to_string(), "changed@g.test");
+        assert_eq!(live.refreshed().await.lookup("me@x.test").unwrap().targets[0].to_string(), "changed@g.test");
         assert_eq!(live.current().lookup("bob@x.test").unwrap().targets[0].to_string(), "c@g.test");
     }
 }

@@ -1,7 +1,7 @@
-//! The keys in force, ready to sign, and the signing itself: beside the runtime, so many at a time as there are processors.
+//! Parsed DKIM keys, and signing with them: off the runtime's threads, at most one signature per processor at a time.
 //!
-//! RFC 6376 s.5. Invariant: own mail is signed for the domain of its From field, forwards and reports for the forwarding domain, and neither ever for
-//! the other's; a message that cannot be signed leaves without.
+//! RFC 6376 s.5. Invariant: own mail is signed for the domain of its From field, forwards and reports for the forwarding domain, neither ever for
+//! the other's; a message that cannot be signed leaves unsigned.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use msgauth::{Algorithm, Signer};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
-/// Reads keys, and keeps what was read.
+/// Signs, and caches the parsed keys.
 #[derive(Debug)]
 pub(crate) struct Signing {
-    /// By the public half, which names a key once and for all, and its place.
+    /// By record name and public key.
     read: Mutex<HashMap<(String, String), Arc<Signer>>>,
     places: Semaphore,
 }
@@ -29,21 +29,21 @@ impl Default for Signing {
 }
 
 impl Signing {
-    /// The signatures of a domain over a message: whole DKIM-Signature fields, none where the domain has no key.
+    /// Signs a message for a domain. Returns whole DKIM-Signature fields, none if the domain has no key.
     pub async fn sign(&self, directory: &Directory, domain: &Domain, prefix: &[u8], content: &Bytes) -> Vec<u8> {
         let signers = self.signers(directory, domain);
         if signers.is_empty() {
             return Vec::new();
         }
         let (prefix, content) = (prefix.to_vec(), content.clone());
-        // An error says that the semaphore was closed, which nobody does.
+        // An error would mean a closed semaphore; it is never closed.
         let _place = self.places.acquire().await;
         let signed = tokio::task::spawn_blocking(move || {
             let mut fields = Vec::new();
             for signer in signers {
                 match signer.sign(&[&prefix, &content]) {
                     Ok(field) => fields.extend_from_slice(field.as_bytes()),
-                    Err(error) => tracing::error!(%error, "a message leaves without one of its signatures"),
+                    Err(error) => tracing::error!(%error, "a DKIM signature could not be made; the message leaves without it"),
                 }
             }
             fields

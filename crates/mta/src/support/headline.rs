@@ -1,13 +1,13 @@
-//! Author and subject of a message, as a person would read them in a list.
+//! Author and subject of a message, decoded for a list.
 //!
-//! RFC 5322 s.3.6, RFC 2047 (encoded words). Invariant: what a stranger wrote is one line of bounded length, without control characters.
+//! RFC 5322 s.3.6, RFC 2047 (encoded words). Invariant: each is one line of bounded length without control characters, whatever the sender wrote.
 
 use mail_parser::MessageParser;
 
-/// Longer ones are cut, in characters.
+/// Maximum length of each, in characters.
 const SHOWN_MAX: usize = 200;
 
-/// What a list shows of a message.
+/// Author and subject of a message.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Headline {
     /// The address of the first author, with its name.
@@ -17,7 +17,7 @@ pub struct Headline {
 }
 
 impl Headline {
-    /// Of a message, or of the beginning of one.
+    /// Reads them from a message or its beginning.
     pub fn of(content: &[u8]) -> Self {
         let Some(message) = MessageParser::default().parse_headers(content) else { return Self::default() };
         let author = message.from().and_then(|from| from.first()).map(|first| match (first.name(), first.address()) {
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_is_told_by_author_and_subject() {
+    fn author_and_subject_are_decoded_to_one_line() {
         let text = b"Received: by us\r\nFrom: =?utf-8?q?J=C3=B6rg?= <joerg@foreign.test>\r\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe=1B[2J?=\r\n aus Ulm\r\n\r\nbody\r\n";
         let headline = Headline::of(text);
         assert_eq!((headline.author.as_str(), headline.subject.as_str()), ("Jörg <joerg@foreign.test>", "Grüße [2J aus Ulm"));

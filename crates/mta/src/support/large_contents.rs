@@ -1,25 +1,23 @@
-//! Large contents in memory: for the time of a computation, and never while somebody else's server is waited for.
+//! Loads large contents into memory, for one computation and never while waiting for another server.
 //!
-//! RFC 6376 s.3.7. mail-auth hashes a body only as a whole, so a large message is loaded to be verified; what is loaded is bounded in octets. Invariant:
-//! strangers and accounts have rooms of their own, so neither waits for the other.
+//! RFC 6376 s.3.7. mail-auth hashes only whole bodies, so a large message is loaded to be verified; the octets loaded at a time are bounded.
+//! Invariant: mail from outside and from accounts have separate bounds, so neither waits for the other.
 
 use bytes::{Bytes, BytesMut};
 use mail::empty_line_end;
 use store::{Content, StoreError};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::accept::message_auth::Proof;
-
-/// Memory for large contents of strangers, in KiB. A content that is larger takes all of it.
+/// Memory for large contents from outside, in KiB. A larger content takes all of it.
 const STRANGERS_ROOM_KIB: u32 = 128 * 1024;
 
-/// Memory for large contents of accounts and of programs on this machine, in KiB.
+/// Memory for large contents from accounts and from programs on this machine, in KiB.
 const ACCOUNTS_ROOM_KIB: u32 = 64 * 1024;
 
-/// A header section is read as far as this, in octets: enough to see that it is too long.
+/// Maximum octets of a header section that are read: enough to see that it is too long.
 const HEADER_READ_BYTES: usize = 520 * 1024;
 
-/// A content in memory, as a whole; large ones are counted.
+/// A whole content in memory; a large one holds its share of the bound.
 #[derive(Debug)]
 pub(crate) struct Whole<'a> {
     /// All its octets.
@@ -27,23 +25,14 @@ pub(crate) struct Whole<'a> {
     _room: Option<SemaphorePermit<'a>>,
 }
 
-/// Whose content it is.
+/// The origin of a content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Whose {
     Stranger,
     Account,
 }
 
-impl From<&Proof> for Whose {
-    fn from(proof: &Proof) -> Self {
-        match proof {
-            Proof::Login(_) => Self::Account,
-            Proof::Evidence(_) => Self::Stranger,
-        }
-    }
-}
-
-/// Room for large contents in memory.
+/// The bounds on large contents in memory.
 #[derive(Debug)]
 pub(crate) struct LargeContents {
     strangers: Semaphore,
@@ -63,7 +52,7 @@ impl AsRef<[u8]> for Whole<'_> {
 }
 
 impl LargeContents {
-    /// Brings a content into memory.
+    /// Loads a content, and waits for room first if it is large.
     pub async fn load(&self, content: &Content, whose: Whose) -> Result<Whole<'_>, StoreError> {
         if is_in_memory(content) {
             return Ok(Whole { bytes: content.front().clone(), _room: None });
@@ -72,9 +61,9 @@ impl LargeContents {
             Whose::Stranger => (&self.strangers, STRANGERS_ROOM_KIB),
             Whose::Account => (&self.accounts, ACCOUNTS_ROOM_KIB),
         };
-        // Twice its size: what leaves is put together once more to be checked.
+        // Twice its size: the outgoing message is assembled once more to be checked.
         let size_kib = u32::try_from(content.size_bytes().div_ceil(1024).saturating_mul(2)).unwrap_or(all_kib).min(all_kib);
-        // An error says that the semaphore was closed, which nothing does.
+        // An error would mean a closed semaphore; it is never closed.
         let room = room.acquire_many(size_kib).await.ok();
         let mut bytes = BytesMut::with_capacity(usize::try_from(content.size_bytes()).unwrap_or(0));
         let mut reader = content.read().await?;
@@ -89,7 +78,7 @@ pub(crate) fn is_in_memory(content: &Content) -> bool {
     content.front().len() as u64 == content.size_bytes()
 }
 
-/// The header section, as far as the first empty line; of one that is longer than any that is taken, as much as shows that.
+/// The header section up to the first empty line; of one too long to be accepted, enough to see that.
 pub(crate) async fn header(content: &Content) -> Result<Bytes, StoreError> {
     let front = content.front();
     if let Some(end) = empty_line_end(front) {
@@ -127,7 +116,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn accounts_do_not_wait_for_strangers() {
+    async fn accounts_do_not_wait_for_mail_from_outside() {
         let dir = tempfile::tempdir().unwrap();
         let store = store::Store::open(dir.path()).unwrap();
         let room = LargeContents::default();

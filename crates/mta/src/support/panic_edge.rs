@@ -1,4 +1,4 @@
-//! The edge of a task: a bug panics there and no further.
+//! The edge of a task: a panic ends the task and nothing else.
 //!
 //! Invariant: every panic is counted, and every test requires the count to be 0.
 
@@ -12,12 +12,12 @@ static CAUGHT: AtomicU64 = AtomicU64::new(0);
 
 static BROKEN: AtomicU64 = AtomicU64::new(0);
 
-/// How many bugs were caught since the start.
+/// Panics caught since the start.
 pub fn bugs_caught() -> u64 {
     CAUGHT.load(Ordering::Relaxed)
 }
 
-/// How many messages were stopped because a signature that came with them would not have verified any more.
+/// Messages stopped because a signature that they came with would no longer have verified.
 pub fn signatures_broken() -> u64 {
     BROKEN.load(Ordering::Relaxed)
 }
@@ -27,7 +27,7 @@ pub(crate) fn count_broken_signature() {
     BROKEN.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Runs a future; `None` where it panicked.
+/// Runs a future; `None` if it panics.
 pub(crate) async fn caught<F: Future>(future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_panic_goes_no_further() {
+    async fn a_panic_is_caught_and_counted() {
         assert_eq!(caught(async { 7 }).await, Some(7));
         let before = bugs_caught();
         assert_eq!(caught(async { panic!("on purpose") }).await, None::<()>);

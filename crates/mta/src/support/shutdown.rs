@@ -1,20 +1,20 @@
-//! The way down: nothing begins any more, and what another server may have taken already is waited for.
+//! Shutdown: no new work begins, and transfers that the other server may have accepted already are waited for.
 //!
-//! RFC 5321 s.4.2.5 (a transfer that is cut before its reply was read is sent again, and arrives twice). Invariant: whoever hands a message over or
-//! answers for one holds a [`Hold`] until the outcome is on disk or said.
+//! RFC 5321 s.4.2.5 (a transfer cut before its reply was read is repeated and arrives twice). Invariant: a task that transfers or accepts a
+//! message holds a [`Hold`] until the outcome is on disk or sent.
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-/// Whether the server closes, and how much must not be cut. Clones share it.
+/// The state of the shutdown, and the work that must not be cut. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct Closing {
     closes: Arc<watch::Sender<bool>>,
     held: Arc<watch::Sender<usize>>,
 }
 
-/// Something that must not be cut. Dropped, it may.
+/// Keeps the process alive until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Hold(Arc<watch::Sender<usize>>);
 
@@ -25,39 +25,39 @@ impl Default for Closing {
 }
 
 impl Closing {
-    /// From now on nothing begins.
+    /// Begins the shutdown.
     pub fn begin(&self) {
         self.closes.send_replace(true);
     }
 
-    /// Whether nothing is to begin any more.
+    /// Returns whether the shutdown has begun.
     pub fn has_begun(&self) -> bool {
         *self.closes.borrow()
     }
 
-    /// Returns once nothing is to begin any more.
+    /// Waits until the shutdown begins.
     pub async fn begun(&self) {
-        // The sender is here, so that it cannot be gone.
+        // An error would mean that the sender is gone; this struct holds it.
         let _ = self.closes.subscribe().wait_for(|closes| *closes).await;
     }
 
-    /// Changes when the server begins to close.
+    /// A receiver that changes to true when the shutdown begins.
     pub fn subscribe(&self) -> watch::Receiver<bool> {
         self.closes.subscribe()
     }
 
-    /// Something is under way that must not be cut.
+    /// Registers work that must not be cut.
     pub fn hold(&self) -> Hold {
         self.held.send_modify(|held| *held += 1);
         Hold(self.held.clone())
     }
 
-    /// How much is under way.
+    /// The number of [`Hold`]s.
     pub fn held(&self) -> usize {
         *self.held.borrow()
     }
 
-    /// Returns once nothing is under way.
+    /// Waits until no [`Hold`] is left.
     pub async fn idle(&self) {
         let _ = self.held.subscribe().wait_for(|held| *held == 0).await;
     }
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_is_held_is_waited_for() {
+    async fn shutdown_waits_for_work_under_way() {
         let closing = Closing::default();
         let (hold, other) = (closing.hold(), closing.clone());
         let waiter = tokio::spawn(async move {

@@ -1,6 +1,6 @@
-//! A small file of what was learned about others, written as a whole.
+//! A small JSON file of learned facts about other servers, written as a whole.
 //!
-//! Invariant: whatever is in the file, the server starts; a reader finds what one writer wrote, never half of it.
+//! Invariant: the server starts whatever the file contains; a reader finds one complete version.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,32 +8,32 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio::sync::Mutex;
 
-/// The file; without one nothing outlives the process.
+/// The file; without a path nothing outlives the process.
 #[derive(Debug, Default)]
 pub(crate) struct KeptFile {
     path: Option<PathBuf>,
-    /// Only one writes it at a time, even one whose task was ended meanwhile.
+    /// Serialises writers, also those whose task has ended meanwhile.
     writing: Arc<Mutex<()>>,
 }
 
 impl KeptFile {
-    /// A file, and what it holds; nothing where it is not there yet or is damaged.
+    /// A file, and what it holds; nothing where it is not there yet or is damaged. Blocks: called at the start, before sessions run.
     pub fn open(path: PathBuf) -> (Self, Value) {
         let held = match std::fs::read_to_string(&path) {
             Ok(text) => serde_json::from_str(&text).unwrap_or_else(|error| {
-                tracing::warn!(file = %path.display(), %error, "what was kept about other servers is damaged; it is learned anew");
+                tracing::warn!(file = %path.display(), %error, "the state file is damaged; starting without it");
                 Value::Null
             }),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Value::Null,
             Err(error) => {
-                tracing::warn!(file = %path.display(), %error, "what was kept about other servers cannot be read; it is learned anew");
+                tracing::warn!(file = %path.display(), %error, "the state file cannot be read; starting without it");
                 Value::Null
             }
         };
         (Self { path: Some(path), writing: Arc::default() }, held)
     }
 
-    /// Writes what there is when its turn has come.
+    /// Writes the text that `text` returns once earlier writers are done.
     pub async fn write(&self, text: impl FnOnce() -> String) {
         let Some(path) = self.path.clone() else { return };
         let turn = self.writing.clone().lock_owned().await;
@@ -45,7 +45,7 @@ impl KeptFile {
             std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, &path))
         });
         if let Ok(Err(error)) = written.await {
-            tracing::warn!(file = shown, %error, "what was learned about other servers cannot be written down; a restart forgets it");
+            tracing::warn!(file = shown, %error, "the state file cannot be written; a restart loses what was learned");
         }
     }
 }
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_is_written_is_found_and_damage_is_nothing() {
+    async fn written_state_is_read_back_and_damaged_state_is_ignored() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("x.json");
         let (file, held) = KeptFile::open(path.clone());

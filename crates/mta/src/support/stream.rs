@@ -1,6 +1,6 @@
 //! A connection: TCP, with or without TLS, as server or client; or a Unix socket, as client.
 //!
-//! Invariant: a session that waits holds no read buffer; octets go from a buffer on the stack straight into the session.
+//! Invariant: a waiting session holds no read buffer; octets go from a buffer on the stack into the session.
 
 use std::future::Future;
 use std::io;
@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsStream;
 
-/// How many octets are read at a time.
+/// Maximum octets per read.
 const READ_BYTES: usize = 32 * 1024;
 
 /// A connection.
@@ -24,7 +24,7 @@ pub(crate) enum Stream {
 }
 
 impl Stream {
-    /// Reads once and hands what came to `take`. Returns how many octets; 0 at the end.
+    /// Reads once and passes the octets to `take`. Returns their number; 0 at the end of the stream.
     pub async fn read_into(&mut self, mut take: impl FnMut(&[u8])) -> io::Result<usize> {
         std::future::poll_fn(|cx| {
             let mut space = [std::mem::MaybeUninit::uninit(); READ_BYTES];
@@ -40,7 +40,7 @@ impl Stream {
         .await
     }
 
-    /// As [`Stream::read_into`], of what has come already; 0 where nothing has.
+    /// Like [`Stream::read_into`], but without waiting; 0 if nothing has arrived.
     pub async fn read_waiting(&mut self, take: impl FnMut(&[u8])) -> io::Result<usize> {
         let mut read = pin!(self.read_into(take));
         std::future::poll_fn(|cx| match read.as_mut().poll(cx) {
@@ -62,9 +62,9 @@ impl Stream {
         }
     }
 
-    /// Ends the connection in order.
+    /// Shuts the connection down.
     pub async fn close(&mut self) {
-        // The peer may be gone already; then there is nothing left to end.
+        // The peer may be gone already.
         let _ = match self {
             Self::Plain(s) => s.shutdown().await,
             Self::Local(s) => s.shutdown().await,
@@ -72,7 +72,7 @@ impl Stream {
         };
     }
 
-    /// The TCP stream, where there is no TLS yet.
+    /// The TCP stream, if there is no TLS.
     pub fn into_plain(self) -> Option<TcpStream> {
         match self {
             Self::Plain(s) => Some(s),

@@ -1,6 +1,6 @@
-//! Writes down, behind the sessions, where passwords were used and to whom accounts have sent.
+//! Records where passwords were used and to which recipients accounts have sent.
 //!
-//! Invariant: no session waits for it; what the last seconds brought may be lost, and then somebody known is a stranger once more.
+//! Invariant: no session waits for it; a crash may lose the last seconds, and then a known network or recipient counts as new once more.
 
 use std::collections::HashMap;
 
@@ -8,12 +8,12 @@ use store::{LoginUse, Store};
 
 use crate::support::write_behind::{BatchWriter, WriteBehind};
 
-/// Something that an account's owner does.
+/// An event to record.
 #[derive(Debug)]
 pub(crate) enum Habit {
     /// A login.
     Login(LoginUse),
-    /// A message to somebody for the first time: login, a hash of the recipient, when.
+    /// The first message of an account to a recipient: login, hash of the recipient, Unix milliseconds.
     Recipient(String, i64, i64),
 }
 
@@ -22,12 +22,12 @@ pub(crate) type Habits = WriteBehind<Habit>;
 
 /// Starts the writer.
 pub(crate) fn start(store: Store) -> Habits {
-    WriteBehind::start(Writer(store))
+    WriteBehind::start(UsageWriter(store))
 }
 
-struct Writer(Store);
+struct UsageWriter(Store);
 
-impl BatchWriter<Habit> for Writer {
+impl BatchWriter<Habit> for UsageWriter {
     async fn write(&mut self, batch: Vec<Habit>, _left_out: u64) {
         write(&self.0, batch).await;
     }
@@ -56,7 +56,7 @@ async fn write(store: &Store, habits: Vec<Habit>) {
         Ok::<(), store::StoreError>(())
     };
     if let Err(error) = written.await {
-        tracing::warn!(%error, "where passwords were used could not be written down");
+        tracing::warn!(%error, "the use of passwords could not be recorded");
     }
 }
 
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn uses_are_added_up_before_they_are_written() {
+    async fn uses_of_a_password_are_summed_before_they_are_written() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
         let used = |last_ms| {

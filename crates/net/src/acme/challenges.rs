@@ -1,10 +1,11 @@
-//! What the authority is to be shown while it validates a name.
+//! Responses to the authority's validation of names.
 //!
-//! RFC 8555 s.8.3 (http-01), RFC 8737 s.3 (tls-alpn-01). Invariant: a challenge is here only while its order runs.
+//! RFC 8555 s.8.3 (http-01), RFC 8737 s.3 (tls-alpn-01). Invariant: a challenge is answered only while its order runs.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rcgen::{CertificateParams, CustomExtension, KeyPair};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::PrivateKeyDer;
@@ -12,12 +13,12 @@ use rustls::sign::CertifiedKey;
 
 use crate::tls::TlsError;
 
-/// The challenges of the orders under way. Clones share them.
+/// The challenges of running orders. Clones share them.
 #[derive(Debug, Clone, Default)]
-pub struct Challenges(Arc<Mutex<Shown>>);
+pub struct Challenges(Arc<Mutex<ActiveChallenges>>);
 
 #[derive(Debug, Default)]
-struct Shown {
+struct ActiveChallenges {
     /// By token.
     texts: HashMap<String, String>,
     /// By name.
@@ -25,8 +26,8 @@ struct Shown {
 }
 
 impl Challenges {
-    fn with<T>(&self, f: impl FnOnce(&mut Shown) -> T) -> T {
-        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with<T>(&self, f: impl FnOnce(&mut ActiveChallenges) -> T) -> T {
+        f(&mut self.0.lock())
     }
 
     /// The text for `/.well-known/acme-challenge/TOKEN`.
@@ -49,7 +50,7 @@ impl Challenges {
     }
 
     pub(super) fn clear(&self) {
-        self.with(|shown| *shown = Shown::default());
+        self.with(|shown| *shown = ActiveChallenges::default());
     }
 }
 
@@ -70,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_challenge_is_shown_until_it_is_cleared() {
+    fn a_challenge_is_answered_until_it_is_cleared() {
         let challenges = Challenges::default();
         challenges.show_text("token", "token.key");
         challenges.show_certificate("MX.example.test", &[7; 32]).unwrap();

@@ -1,6 +1,6 @@
-//! The files of what ACME got: account, keys, certificates, and how each stands.
+//! Files of ACME: account, keys, certificates, and the state of each.
 //!
-//! Invariant: a file is written beside its place and moved there; a crash between the two moves of a pair is mended when it is read.
+//! Invariant: a file is written under another name and renamed; a crash between the two renames of a pair is repaired when it is read. All of it blocks.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use crate::leaf::Leaf;
 use crate::tls::{PairFiles, check_pair};
 
-/// Where a certificate's files are.
+/// The directory of a certificate.
 #[derive(Debug, Clone)]
-pub struct Place(pub PathBuf);
+pub struct CertificateDir(pub PathBuf);
 
-impl Place {
+impl CertificateDir {
     /// The certificate in use.
     pub fn certificate(&self) -> PathBuf {
         self.0.join("cert.pem")
@@ -25,23 +25,23 @@ impl Place {
         self.0.join("key.pem")
     }
 
-    /// The key that is being certified, or is announced for the next one; it becomes the one in use with its certificate.
+    /// The key of an order, or the one announced for the next certificate; it is used once its certificate is installed.
     pub fn next_key(&self) -> PathBuf {
         self.0.join("key.next.pem")
     }
 
-    /// How it stands.
+    /// Its state.
     pub fn state(&self) -> PathBuf {
         self.0.join("state.json")
     }
 
-    /// Puts a new certificate in place, and its key where that is new. What does not load replaces nothing.
+    /// Installs a new certificate, and its key if that is new. A pair that does not load replaces nothing.
     pub fn install(&self, chain_pem: &str, key: &Path) -> Result<Leaf, String> {
-        let failed = |e: io::Error| format!("the certificate cannot be kept in {}: {e}", self.0.display());
+        let failed = |e: io::Error| format!("the certificate cannot be saved in {}: {e}", self.0.display());
         let next = self.0.join("cert.next.pem");
         write(&next, chain_pem, 0o644).map_err(failed)?;
         let leaf = check_pair(&PairFiles { certificate: next.clone(), key: key.into() })
-            .map_err(|e| format!("what was issued cannot be used: {e}"))?;
+            .map_err(|e| format!("the issued certificate cannot be used: {e}"))?;
         fs::rename(next, self.certificate()).map_err(failed)?;
         if key == self.next_key() {
             fs::rename(key, self.key()).map_err(failed)?;
@@ -51,31 +51,31 @@ impl Place {
     }
 }
 
-/// Finishes an installation that was cut short: the certificate belongs to the key that should have been moved.
+/// Finishes an interrupted installation: the certificate belongs to the key that should have been renamed.
 pub(crate) fn finish(directory: &Path) {
-    let place = Place(directory.into());
-    let with = |key: PathBuf| check_pair(&PairFiles { certificate: place.certificate(), key }).is_ok();
-    if place.next_key().exists() && !with(place.key()) && with(place.next_key()) {
-        let _ = fs::rename(place.next_key(), place.key());
+    let dir = CertificateDir(directory.into());
+    let with = |key: PathBuf| check_pair(&PairFiles { certificate: dir.certificate(), key }).is_ok();
+    if dir.next_key().exists() && !with(dir.key()) && with(dir.next_key()) {
+        let _ = fs::rename(dir.next_key(), dir.key());
     }
 }
 
-/// Makes a directory for the server's user alone.
+/// Creates a directory that only the server's user can read.
 pub fn private_directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// Writes a file as a whole: it is never seen half written.
+/// Writes a file atomically and durably.
 pub fn write(path: &Path, text: &str, mode: u32) -> io::Result<()> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".new");
-    let beside = PathBuf::from(beside);
-    // Left over from a crash; its mode could be another.
-    let _ = fs::remove_file(&beside);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside)?;
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".new");
+    let temporary = PathBuf::from(temporary);
+    // Left over from a crash, perhaps with another mode.
+    let _ = fs::remove_file(&temporary);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
-    fs::rename(&beside, path)?;
+    fs::rename(&temporary, path)?;
     path.parent().map_or(Ok(()), sync)
 }
 
@@ -89,9 +89,9 @@ mod tests {
     use crate::self_signed::self_signed;
 
     #[test]
-    fn an_installation_cut_short_is_finished() {
+    fn an_interrupted_installation_is_finished() {
         let dir = tempfile::tempdir().unwrap();
-        let place = Place(dir.path().into());
+        let place = CertificateDir(dir.path().into());
         let (_, old_key) = self_signed(&["old.example.test".into()]).unwrap();
         let (certificate, key) = self_signed(&["new.example.test".into()]).unwrap();
         write(&place.key(), &old_key, 0o600).unwrap();

@@ -1,6 +1,6 @@
-//! Certificates from an authority that speaks ACME, and their renewal.
+//! Certificates from an ACME authority, and their renewal.
 //!
-//! RFC 8555, RFC 8737, RFC 9773. Invariant: whatever goes wrong, the certificate that is there stays in use.
+//! RFC 8555, RFC 8737, RFC 9773. Invariant: whatever goes wrong, the current certificate stays in use.
 
 mod account;
 mod challenges;
@@ -10,6 +10,7 @@ mod keys;
 mod names;
 mod order;
 mod renew;
+mod schedule;
 mod state;
 
 use std::path::{Path, PathBuf};
@@ -26,19 +27,19 @@ use crate::tls::ServerTls;
 pub use challenges::Challenges;
 pub use files::{private_directory, write};
 pub use keys::next_key_digest;
-pub use state::{LeftOut, State, forget, has_order, states};
+pub use state::{CertificateState, LeftOut, forget, has_order, states};
 
 /// Let's Encrypt's directory.
 pub const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
 
-/// Its directory for trials: nobody trusts what it issues, and its limits are wide.
+/// Its staging directory: its certificates are not trusted, and its rate limits are high.
 pub const LETS_ENCRYPT_STAGING: &str = "https://acme-staging-v02.api.letsencrypt.org/directory";
 
-/// The longest wait between two looks at what is due: a domain that was added is seen after it.
-const LOOK_AT_MOST: Duration = Duration::from_secs(60);
+/// Interval between two passes; an added domain is seen by the next one.
+const PASS_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Requests that wait.
-const REQUESTS: usize = 16;
+/// Maximum waiting requests.
+const REQUESTS_MAX: usize = 16;
 
 /// How a name is validated.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,20 +52,20 @@ pub enum Challenge {
     Dns(PathBuf),
 }
 
-/// What the operator chose.
+/// The operator's settings.
 #[derive(Debug, Clone)]
 pub struct AcmeSettings {
-    /// The authority's directory.
+    /// The authority's directory URL.
     pub directory: String,
-    /// Mail addresses that the authority may write to.
+    /// Contact addresses for the authority.
     pub contact: Vec<String>,
     /// How names are validated.
     pub challenge: Challenge,
-    /// Certificates (PEM) that the authority's own HTTPS is trusted by, instead of the system's.
+    /// Roots (PEM file) for the authority's own HTTPS, instead of the system's.
     pub authorities: Option<PathBuf>,
-    /// Whether a renewed certificate has the key of the one before.
+    /// Whether a renewed certificate keeps its key.
     pub keep_key: bool,
-    /// Whether TLSA records are published: then the next key of the mail host is made ahead, and used once its record is in DNS.
+    /// Whether TLSA records are published: then the mail host's next key is made ahead, and used once its record is in DNS.
     pub announce: bool,
 }
 
@@ -73,7 +74,7 @@ pub struct AcmeSettings {
 pub struct Directories {
     /// Accounts.
     pub accounts: PathBuf,
-    /// Certificates, a directory each.
+    /// Certificates, one directory each.
     pub certificates: PathBuf,
 }
 
@@ -84,71 +85,71 @@ impl Directories {
     }
 }
 
-/// The domains that are hosted now.
+/// Returns the domains that are hosted now.
 pub type Hosted = Arc<dyn Fn() -> Vec<Domain> + Send + Sync>;
 
 /// What the renewal needs.
-pub struct Parts {
-    /// The operator's choice.
+pub struct RenewalParts {
+    /// The operator's settings.
     pub settings: AcmeSettings,
-    /// Where things are kept.
+    /// Where files are kept.
     pub directories: Directories,
     /// The server's own name.
     pub hostname: Domain,
     /// The hosted domains.
     pub hosted: Hosted,
-    /// Uses what is issued.
+    /// Uses the issued certificates.
     pub tls: ServerTls,
-    /// Shared with [`ServerTls`] and with who answers over HTTP.
+    /// Shared with [`ServerTls`] and the HTTP listener.
     pub challenges: Challenges,
-    /// Finds out which names lead here.
+    /// Looks up the addresses of names.
     pub resolver: Resolver,
     /// The time.
     pub clock: Clock,
 }
 
-impl std::fmt::Debug for Parts {
+impl std::fmt::Debug for RenewalParts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Parts").field("settings", &self.settings).finish_non_exhaustive()
+        f.debug_struct("RenewalParts").field("settings", &self.settings).finish_non_exhaustive()
     }
 }
 
-/// What came of one certificate that was asked for.
+/// The result for one requested certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
+pub struct RenewalResult {
     /// The certificate.
     pub name: String,
-    /// What was done, or what went wrong.
+    /// What was done, or why it failed.
     pub result: Result<String, String>,
 }
 
-/// A request to try now.
+/// A request to renew now.
 #[derive(Debug)]
-struct Request {
+struct RenewalRequest {
     /// One certificate; `None` for all.
     name: Option<String>,
-    /// Even where it is not due.
+    /// Even if it is not due.
     force: bool,
-    done: oneshot::Sender<Vec<Outcome>>,
+    done: oneshot::Sender<Vec<RenewalResult>>,
 }
 
-/// The running renewal; it ends when this is dropped.
+/// The running renewal task; dropping this ends it.
 #[derive(Debug)]
 pub struct Acme {
-    requests: mpsc::Sender<Request>,
+    requests: mpsc::Sender<RenewalRequest>,
     /// Taken out only by [`Acme::ending`].
     task: Option<JoinHandle<()>>,
 }
 
 impl Acme {
-    /// Begins to look after the certificates.
-    pub fn start(parts: Parts) -> Self {
+    /// Starts renewing certificates.
+    pub fn start(parts: RenewalParts) -> Self {
         Self::start_after(None, parts)
     }
 
-    /// The same, once the renewal before has ended: an order under way is not cut off.
-    pub fn start_after(before: Option<Self>, parts: Parts) -> Self {
-        let (requests, waiting) = mpsc::channel(REQUESTS);
+    /// The same, once the previous renewal task has ended: a running order is completed.
+    pub fn start_after(before: Option<Self>, parts: RenewalParts) -> Self {
+        let (requests, waiting) = mpsc::channel(REQUESTS_MAX);
         let before = before.and_then(Self::ending);
         let task = Some(tokio::spawn(async move {
             if let Some(before) = before {
@@ -159,17 +160,17 @@ impl Acme {
         Self { requests, task }
     }
 
-    /// Begins no other order; the one under way goes on to its end.
+    /// Begins no other order; a running one is completed.
     fn ending(mut self) -> Option<JoinHandle<()>> {
         self.task.take()
     }
 
-    /// As [`Acme::ending`], for a renewal that none follows.
+    /// As [`Acme::ending`], without a successor.
     pub fn end(self) {
         drop(self.ending());
     }
 
-    /// A way to ask for a renewal now.
+    /// A handle that requests renewals.
     pub fn renewer(&self) -> Renewer {
         Renewer(self.requests.clone())
     }
@@ -183,31 +184,31 @@ impl Drop for Acme {
     }
 }
 
-/// Asks for renewals.
+/// Requests renewals.
 #[derive(Debug, Clone)]
-pub struct Renewer(mpsc::Sender<Request>);
+pub struct Renewer(mpsc::Sender<RenewalRequest>);
 
 impl Renewer {
-    /// Tries now: one certificate or all, whatever the wait after a failure; with `force` also what is not due.
-    pub async fn renew(&self, name: Option<String>, force: bool) -> Result<Vec<Outcome>, String> {
+    /// Renews now: one certificate or all, regardless of the wait after a failure; with `force` also those that are not due.
+    pub async fn renew(&self, name: Option<String>, force: bool) -> Result<Vec<RenewalResult>, String> {
         let (done, answer) = oneshot::channel();
-        self.0.send(Request { name, force, done }).await.map_err(|_| "the renewal has ended; look at the log".to_owned())?;
-        answer.await.map_err(|_| "the renewal failed inside; look at the log".to_owned())
+        self.0.send(RenewalRequest { name, force, done }).await.map_err(|_| "certificate renewal has stopped; see the log".to_owned())?;
+        answer.await.map_err(|_| "internal error in certificate renewal; see the log".to_owned())
     }
 }
 
-async fn run(parts: Arc<Parts>, mut requests: mpsc::Receiver<Request>) {
-    let mut request: Option<Request> = None;
+async fn run(parts: Arc<RenewalParts>, mut requests: mpsc::Receiver<RenewalRequest>) {
+    let mut request: Option<RenewalRequest> = None;
     loop {
         let (name, force, done) = request.take().map_or((None, false, None), |r| (r.name, r.force, Some(r.done)));
         let (parts_of_pass, is_asked) = (parts.clone(), done.is_some());
-        // A task of its own, so that a bug in it ends this round only.
+        // A task of its own, so that a panic ends this pass only.
         let pass = tokio::spawn(async move { renew::pass(&parts_of_pass, is_asked.then_some(name), force).await });
         match pass.await {
             Ok(outcomes) => drop(done.map(|done| done.send(outcomes))),
-            Err(error) => tracing::error!(%error, "the renewal of certificates failed inside"),
+            Err(error) => tracing::error!(%error, "internal error in certificate renewal"),
         }
-        match tokio::time::timeout(LOOK_AT_MOST, requests.recv()).await {
+        match tokio::time::timeout(PASS_INTERVAL, requests.recv()).await {
             Ok(None) => return,
             Ok(Some(next)) => request = Some(next),
             Err(_) => {}

@@ -1,10 +1,10 @@
-//! What DNS says about the records of a plan: asked of the servers of each zone, of the resolver in use, and of resolvers of others.
+//! Looks up the records of a DNS plan: at the servers of each zone, at the resolver in use, and at public resolvers.
 //!
-//! RFC 1034 s.4.2 (a zone and its servers). Invariant: it decides nothing, which `policy::dns_plan::compare` does; each question to each server is asked
+//! RFC 1034 s.4.2 (a zone and its servers). Invariant: it decides nothing, which `dns_plan::compare` does; each question to each server is asked
 //! once, and a server that has been silent is asked no more.
 
 mod ask;
-mod reading;
+mod parse;
 #[cfg(test)]
 mod tests;
 
@@ -14,37 +14,38 @@ use std::sync::Arc;
 
 use hickory_resolver::proto::rr::RecordType as Type;
 use hickory_resolver::system_conf::read_system_conf;
-use policy::dns_plan::{Answer, Answers, Data, Finding, PlannedRecord, Question, RecordType, Source, compare, questions};
+use dns_plan::{Answer, Answers, Data, Finding, PlannedRecord, Question, RecordType, Source, compare, questions};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use crate::blocking::blocking;
 use ask::Asker;
 
-/// So many questions are under way at a time.
-const AT_A_TIME: usize = 16;
+/// Maximum concurrent questions.
+const CONCURRENT_MAX: usize = 16;
 
-/// Answers lead to further questions so many times: an SPF record includes another, which includes another.
+/// Maximum rounds of questions: an SPF record includes another, which includes another.
 const ROUNDS_MAX: usize = 16;
 
-/// How the check is made.
+/// Settings of the check.
 #[derive(Debug, Clone)]
 pub struct DnsCheck {
-    /// The resolvers in use: the first that answers counts. Empty: those of the machine.
+    /// The resolvers in use: the first that answers counts. Empty: those of /etc/resolv.conf.
     pub configured: Vec<SocketAddr>,
-    /// Resolvers of others, each of which is asked.
+    /// Public resolvers, each of which is asked.
     pub others: Vec<SocketAddr>,
-    /// The port of the servers of zones.
+    /// The port of the zones' servers.
     pub port: u16,
-    /// Only the resolver in use is asked.
+    /// Ask only the resolver in use.
     pub quick: bool,
 }
 
-/// No resolver is known.
+/// No resolver is configured.
 #[derive(Debug, thiserror::Error)]
-#[error("no resolver is known: {0}; name one with dns.servers in the configuration, or see /etc/resolv.conf")]
+#[error("no resolver: {0}; set dns.servers in the configuration, or see /etc/resolv.conf")]
 pub struct DnsCheckError(String);
 
-/// Who was asked, and what was found.
+/// The result of the check.
 #[derive(Debug, Clone)]
 pub struct DnsChecked {
     /// The zones, and the addresses of their servers.
@@ -53,19 +54,19 @@ pub struct DnsChecked {
     pub findings: Vec<Finding>,
 }
 
-/// What is known while it goes on.
-struct Run {
+/// The state of a running check.
+struct CheckRun {
     check: DnsCheck,
     asker: Asker,
-    /// Servers of zones.
+    /// The servers of each zone.
     servers: BTreeMap<String, Vec<IpAddr>>,
     answers: Answers,
 }
 
 impl DnsCheck {
-    /// Asks, and compares with the plan.
+    /// Looks up the plan's records, and compares.
     pub async fn run(&self, plan: &[PlannedRecord]) -> Result<DnsChecked, DnsCheckError> {
-        let mut run = Run::new(self)?;
+        let mut run = CheckRun::new(self).await?;
         let first = questions(plan);
         run.find_zones(&first).await;
         run.ask_all(first).await;
@@ -79,38 +80,38 @@ impl DnsCheck {
         let mut checked = compare(plan, &run.answers);
         while !checked.needs.is_empty() {
             for question in checked.needs {
-                run.answers.add(question, Source::Configured, Answer::Failed("too many questions lead to it".into()));
+                run.answers.add(question, Source::Configured, Answer::Failed("too many lookups before it".into()));
             }
             checked = compare(plan, &run.answers);
         }
         Ok(DnsChecked { zones: run.servers.into_iter().collect(), findings: checked.findings })
     }
 
-    /// The zone that a name is in, and its servers.
+    /// The zone of a name, and its servers.
     pub async fn zone_of(&self, name: &str) -> Result<Option<(String, Vec<IpAddr>)>, DnsCheckError> {
-        let run = Run::new(self)?;
+        let run = CheckRun::new(self).await?;
         let Some(zone) = run.zone(name).await else { return Ok(None) };
         let servers = run.servers_of(&zone).await;
         Ok(Some((zone, servers)))
     }
 }
 
-impl Run {
-    fn new(check: &DnsCheck) -> Result<Self, DnsCheckError> {
+impl CheckRun {
+    async fn new(check: &DnsCheck) -> Result<Self, DnsCheckError> {
         let mut check = check.clone();
         if check.configured.is_empty() {
-            let (config, _) = read_system_conf().map_err(|e| DnsCheckError(e.to_string()))?;
+            let (config, _) = blocking(read_system_conf).await.map_err(|e| DnsCheckError(e.to_string()))?;
             check.configured = config.name_servers().iter().map(|server| SocketAddr::new(server.ip, 53)).collect();
         }
         if check.configured.is_empty() {
-            return Err(DnsCheckError("no server is named".into()));
+            return Err(DnsCheckError("no server is configured".into()));
         }
         Ok(Self { check, asker: Asker::default(), servers: BTreeMap::new(), answers: Answers::default() })
     }
 
-    /// Asks the resolver in use: the first that answers.
+    /// Asks the resolvers in use: the first answer counts.
     async fn resolve(&self, name: &str, kind: Type) -> Result<ask::Message, String> {
-        let mut failure = String::from("no server is named");
+        let mut failure = String::from("no server is configured");
         for server in &self.check.configured {
             match self.asker.ask(*server, name, kind, true).await {
                 Ok(message) => return Ok(message),
@@ -122,16 +123,16 @@ impl Run {
 
     async fn zone(&self, name: &str) -> Option<String> {
         let message = self.resolve(name, Type::SOA).await.ok()?;
-        reading::zone_of(&message, name)
+        parse::zone_of(&message, name)
     }
 
     async fn servers_of(&self, zone: &str) -> Vec<IpAddr> {
         let Ok(message) = self.resolve(zone, Type::NS).await else { return Vec::new() };
         let mut addresses = BTreeSet::new();
-        for host in reading::name_servers(&message) {
+        for host in parse::name_servers(&message) {
             for kind in [Type::A, Type::AAAA] {
                 if let Ok(message) = self.resolve(&host, kind).await {
-                    addresses.extend(reading::addresses(&message));
+                    addresses.extend(parse::addresses(&message));
                 }
             }
         }
@@ -144,7 +145,7 @@ impl Run {
         }
         let names: BTreeSet<&str> = questions.iter().map(|question| question.name.as_str()).collect();
         for name in names {
-            // Below a zone that is known there is rarely another one.
+            // Below a known zone there is rarely another.
             if self.zone_known(name).is_some() {
                 continue;
             }
@@ -157,15 +158,15 @@ impl Run {
         }
     }
 
-    /// The zone that the name is in, of those that are known.
+    /// The known zone that contains the name.
     fn zone_known(&self, name: &str) -> Option<&str> {
         let is_in = |zone: &&str| name == *zone || name.strip_suffix(*zone).is_some_and(|rest| rest.ends_with('.'));
         self.servers.keys().map(String::as_str).filter(is_in).max_by_key(|zone| zone.len())
     }
 
-    /// Asks everybody that there is to ask.
+    /// Asks all servers and resolvers.
     async fn ask_all(&mut self, questions: Vec<Question>) {
-        let (room, mut asked) = (Arc::new(Semaphore::new(AT_A_TIME)), JoinSet::new());
+        let (room, mut asked) = (Arc::new(Semaphore::new(CONCURRENT_MAX)), JoinSet::new());
         let mut ask = |question: &Question, source: Source, servers: Vec<SocketAddr>| {
             let (asker, room, question) = (self.asker.clone(), room.clone(), question.clone());
             asked.spawn(async move {
@@ -191,25 +192,25 @@ impl Run {
         }
     }
 
-    /// A server of a zone knows nothing of an alias's target in another one: texts are read there, as everybody does.
+    /// A zone's server does not know the target of a CNAME in another zone: the texts are read there, as resolvers do.
     async fn followed(&self, question: &Question, source: Source, answer: Answer) -> Answer {
         let Answer::Records(mut found) = answer else { return answer };
         let [one] = found.as_slice() else { return Answer::Records(found) };
         if let (Data::Alias(target), RecordType::Txt, true) = (&one.data, question.record_type, source.is_authoritative())
             && let Ok(message) = self.resolve(target, Type::TXT).await
         {
-            found.extend(reading::answer(&message, RecordType::Txt).records().iter().cloned());
+            found.extend(parse::answer(&message, RecordType::Txt).records().iter().cloned());
         }
         Answer::Records(found)
     }
 }
 
-/// What the first server says that says anything.
+/// The answer of the first server that gives one.
 async fn answer(asker: &Asker, servers: &[SocketAddr], question: &Question, recursive: bool) -> Answer {
-    let mut failure = Answer::Failed("no server is named".into());
+    let mut failure = Answer::Failed("no server is configured".into());
     for server in servers {
-        failure = match asker.ask(*server, &question.name, reading::type_of(question.record_type), recursive).await {
-            Ok(message) => match reading::answer(&message, question.record_type) {
+        failure = match asker.ask(*server, &question.name, parse::type_of(question.record_type), recursive).await {
+            Ok(message) => match parse::answer(&message, question.record_type) {
                 Answer::Failed(why) => Answer::Failed(format!("{}: {why}", server.ip())),
                 answer => return answer,
             },

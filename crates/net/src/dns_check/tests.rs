@@ -1,16 +1,16 @@
-//! One server of our own on loopback, which cuts answers short, forges, keeps silent.
+//! A server on loopback that truncates, forges, or stays silent.
 
 use std::net::Ipv4Addr;
 
 use hickory_resolver::proto::op::{Message, MessageType, ResponseCode};
 use hickory_resolver::proto::rr::rdata::{CNAME, NS, SOA, TXT};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType as Type};
-use policy::dns_plan::{Answer, Data, RecordType};
+use dns_plan::{Answer, Data, RecordType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
 
 use super::ask::Asker;
-use super::reading;
+use super::parse;
 
 fn name(text: &str) -> Name {
     Name::from_ascii(text).unwrap()
@@ -28,7 +28,7 @@ fn texts() -> Record {
 }
 
 #[tokio::test]
-async fn a_forged_answer_is_passed_over_and_a_long_one_comes_over_tcp() {
+async fn forged_answers_are_ignored_and_truncated_ones_repeated_over_tcp() {
     let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = udp.local_addr().unwrap();
     let tcp = TcpListener::bind(address).await.unwrap();
@@ -53,13 +53,13 @@ async fn a_forged_answer_is_passed_over_and_a_long_one_comes_over_tcp() {
         stream.write_all(&octets).await.unwrap();
     });
     let message = Asker::default().ask(address, "long.example.", Type::TXT, true).await.unwrap();
-    let answer = reading::answer(&message, RecordType::Txt);
+    let answer = parse::answer(&message, RecordType::Txt);
     assert!(matches!(&answer.records()[0].data, Data::Text(text) if text.len() == 2040), "{answer:?}");
     server.await.unwrap();
 }
 
 #[tokio::test]
-async fn a_silent_server_is_asked_no_more() {
+async fn a_silent_server_is_asked_once() {
     let silent = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let (asker, address) = (Asker::default(), silent.local_addr().unwrap());
     let first = asker.ask(address, "a.example.", Type::A, true).await.unwrap_err();
@@ -68,20 +68,20 @@ async fn a_silent_server_is_asked_no_more() {
 }
 
 #[test]
-fn no_and_no_answer_and_a_referral_are_three_things() {
+fn nxdomain_servfail_and_referral_are_told_apart() {
     let mut message = Message::response(1, hickory_resolver::proto::op::OpCode::Query);
     let soa = SOA::new(name("ns.example."), name("root.example."), 1, 2, 3, 4, 300);
     message.add_authority(Record::from_rdata(name("example."), 900, RData::SOA(soa)));
     message.metadata.response_code = ResponseCode::NXDomain;
-    assert_eq!(reading::answer(&message, RecordType::A), Answer::Nothing(300));
-    assert_eq!(reading::zone_of(&message, "x.example."), Some("example.".into()));
-    assert_eq!(reading::zone_of(&message, "x.notexample."), None);
+    assert_eq!(parse::answer(&message, RecordType::A), Answer::Nothing(300));
+    assert_eq!(parse::zone_of(&message, "x.example."), Some("example.".into()));
+    assert_eq!(parse::zone_of(&message, "x.notexample."), None);
     message.metadata.response_code = ResponseCode::ServFail;
-    assert!(matches!(reading::answer(&message, RecordType::A), Answer::Failed(_)));
+    assert!(matches!(parse::answer(&message, RecordType::A), Answer::Failed(_)));
     let mut referral = Message::response(1, hickory_resolver::proto::op::OpCode::Query);
     referral.add_authority(Record::from_rdata(name("example."), 900, RData::NS(NS(name("ns.example.")))));
-    assert!(matches!(reading::answer(&referral, RecordType::A), Answer::Failed(why) if why.contains("refers")));
+    assert!(matches!(parse::answer(&referral, RecordType::A), Answer::Failed(why) if why.contains("refers")));
     let mut alias = Message::response(1, hickory_resolver::proto::op::OpCode::Query);
     alias.add_answer(Record::from_rdata(name("x.example."), 60, RData::CNAME(CNAME(name("Y.example.")))));
-    assert_eq!(reading::answer(&alias, RecordType::A).records()[0].data, Data::Alias("y.example.".into()));
+    assert_eq!(parse::answer(&alias, RecordType::A).records()[0].data, Data::Alias("y.example.".into()));
 }

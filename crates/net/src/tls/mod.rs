@@ -1,49 +1,47 @@
-//! TLS as a server: one configuration for each service, the certificates, what binds a channel.
+//! TLS as a server: one configuration for each service, the certificates, channel bindings.
 //!
 //! RFC 8446, RFC 5246, RFC 8314, RFC 7301 (ALPN). Invariant: nothing of a session of one service is of use at another (threats.md 74), and only
-//! [`Service::ByCertificate`] asks for a client's certificate (Gmail presents its own when asked, and then send-as breaks).
+//! [`Service::ByCertificate`] asks for a client certificate (Gmail presents its own when asked, and then send-as breaks).
 
-mod anyone;
-mod bindings;
+mod acceptor;
+mod certificate_set;
+mod channel_binding;
+mod client_certificate;
+mod cms;
+pub(crate) mod file_faults;
+#[cfg(test)]
+mod file_faults_tests;
 mod pair;
-mod set;
-mod signature;
 #[cfg(test)]
 mod tests;
-pub(crate) mod words;
-#[cfg(test)]
-mod words_tests;
 
-use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
+use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::CertificateDer;
-use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
-use rustls::sign::CertifiedKey;
-use rustls::{CommonState, ServerConfig};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
+use rustls::server::NoServerSessionStorage;
 
-pub use bindings::bindings;
+pub use acceptor::{Accepted, Acceptor, describe};
+pub use certificate_set::{CertificateOrigin, CertificateSources};
+pub use channel_binding::channel_bindings;
 pub(crate) use pair::read_chain;
 pub use pair::{PairFiles, check_pair};
-pub use set::{Origin, Sources};
 
 use crate::acme::Challenges;
 use crate::clock::Clock;
 use crate::leaf::Leaf;
-use set::Set;
+use acceptor::NoCertificate;
+use certificate_set::CertificateSet;
 
-/// The protocol of a connection that only validates a name (RFC 8737 s.3).
+/// The ALPN protocol of a connection that only validates a name (RFC 8737 s.3).
 pub const ACME_TLS: &[u8] = b"acme-tls/1";
 
 /// Why TLS cannot be offered.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// A file cannot be read or holds something else.
+    /// A file cannot be read, or is of another kind.
     #[error("{path}: {reason}")]
     File {
         /// The file.
@@ -51,20 +49,20 @@ pub enum TlsError {
         /// What is wrong with it.
         reason: String,
     },
-    /// A key readable by everyone is no secret.
+    /// A key that every user can read is no secret.
     #[error("{0} can be read by other users; run: chmod 600 {0}")]
     Readable(PathBuf),
     /// A certificate could not be made.
-    #[error("no certificate could be made: {0}")]
+    #[error("cannot make a certificate: {0}")]
     Make(String),
     /// The key or its certificate cannot sign.
-    #[error("nothing can be signed with the certificate: {0}")]
+    #[error("cannot sign with the certificate: {0}")]
     Sign(String),
-    /// There is none at all.
+    /// No certificate at all.
     #[error("there is no certificate")]
     None,
     /// rustls refused the settings.
-    #[error("TLS cannot be set up: {0}")]
+    #[error("cannot set up TLS: {0}")]
     Setup(#[from] rustls::Error),
 }
 
@@ -73,35 +71,39 @@ pub enum TlsError {
 pub enum Service {
     /// Mail, on every port.
     Smtp,
-    /// The pages, and names that are validated by TLS.
+    /// The pages, and names validated by TLS.
     Https,
-    /// Mail from clients that show a certificate of their own.
+    /// Mail from clients that authenticate with a certificate.
     ByCertificate,
 }
 
-/// What a server offers.
+/// The certificates of a server, and its TLS configurations. Clones share them.
 #[derive(Debug, Clone)]
-pub struct ServerTls(Arc<Inner>);
+pub struct ServerTls(Arc<SharedTls>);
 
 #[derive(Debug)]
-struct Inner {
+struct SharedTls {
     clock: Clock,
     challenges: Challenges,
-    current: Mutex<Arc<Current>>,
+    loaded: Mutex<Arc<LoadedTls>>,
+    /// Held while files are read, so that an older state never replaces a newer one.
+    loading: Mutex<()>,
+    /// Held by the one handshake that checks the files; the others wait for it without a thread.
+    checking: tokio::sync::Mutex<()>,
 }
 
-/// The certificates and what is derived from them. New certificates come with new ticket keys, so that a session that is taken up again always
-/// belongs to the certificate that would be shown now: the binding to it depends on that.
+/// The certificates and what is derived from them. New certificates come with new ticket keys, so that a resumed session always belongs to the
+/// certificate that would be presented now: its channel binding depends on that.
 #[derive(Debug)]
-struct Current {
-    set: Set,
+struct LoadedTls {
+    set: CertificateSet,
     smtp: ServerConfig,
     https: ServerConfig,
     by_certificate: ServerConfig,
 }
 
-impl Current {
-    fn new(set: Set) -> Result<Self, TlsError> {
+impl LoadedTls {
+    fn new(set: CertificateSet) -> Result<Self, TlsError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         Ok(Self {
             set,
@@ -110,17 +112,25 @@ impl Current {
             by_certificate: config(Service::ByCertificate, &provider)?,
         })
     }
+
+    fn config(&self, service: Service) -> &ServerConfig {
+        match service {
+            Service::Smtp => &self.smtp,
+            Service::Https => &self.https,
+            Service::ByCertificate => &self.by_certificate,
+        }
+    }
 }
 
 fn config(service: Service, provider: &Arc<CryptoProvider>) -> Result<ServerConfig, TlsError> {
     let builder = ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
     let builder = match service {
         Service::Smtp | Service::Https => builder.with_no_client_auth(),
-        Service::ByCertificate => builder.with_client_cert_verifier(Arc::new(anyone::Holder(provider.clone()))),
+        Service::ByCertificate => builder.with_client_cert_verifier(Arc::new(client_certificate::AnyKeyHolder(provider.clone()))),
     };
-    let mut config = builder.with_cert_resolver(Arc::new(Nobody));
+    let mut config = builder.with_cert_resolver(Arc::new(NoCertificate));
     config.ticketer = aws_lc_rs::Ticketer::new()?;
-    // Ours first: of several good suites the one that everybody's hardware is fast at.
+    // The server's order counts: of several good suites, the one that common hardware is fast at.
     config.ignore_client_order = true;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.alpn_protocols = match service {
@@ -131,179 +141,108 @@ fn config(service: Service, provider: &Arc<CryptoProvider>) -> Result<ServerConf
 }
 
 impl ServerTls {
-    /// Loads all certificates.
-    pub fn new(sources: &Sources, challenges: Challenges, clock: Clock) -> Result<Self, TlsError> {
-        let current = Mutex::new(Arc::new(Current::new(Set::load(sources)?)?));
-        Ok(Self(Arc::new(Inner { clock, challenges, current })))
+    /// Loads all certificates. Reads files.
+    pub fn new(sources: &CertificateSources, challenges: Challenges, clock: Clock) -> Result<Self, TlsError> {
+        let loaded = Mutex::new(Arc::new(LoadedTls::new(CertificateSet::load(sources)?)?));
+        let (loading, checking) = (Mutex::new(()), tokio::sync::Mutex::new(()));
+        Ok(Self(Arc::new(SharedTls { clock, challenges, loaded, loading, checking })))
     }
 
     /// Loads one certificate chain and its key from PEM files.
     pub fn load(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
         let default = Some(PairFiles { certificate: certificate.into(), key: key.into() });
-        Self::new(&Sources { default, ..Sources::default() }, Challenges::default(), Clock::system())
+        Self::new(&CertificateSources { default, ..CertificateSources::default() }, Challenges::default(), Clock::system())
     }
 
-    /// An acceptor for one connection. Looks whether the files have changed.
+    /// An acceptor for one connection.
     pub fn acceptor(&self, service: Service) -> Acceptor {
-        let current = self.refresh(false);
-        let config = match service {
-            Service::Smtp => &current.smtp,
-            Service::Https => &current.https,
-            Service::ByCertificate => &current.by_certificate,
-        };
-        let shown = Arc::new(OnceLock::new());
-        let mut config = config.clone();
-        let chooser = Chooser { current, tls: self.0.clone(), is_https: service == Service::Https, shown: shown.clone() };
-        config.cert_resolver = Arc::new(chooser);
-        Acceptor { acceptor: TlsAcceptor::from(Arc::new(config)), shown }
+        Acceptor { tls: self.clone(), service }
     }
 
-    /// Reads everything again, what ACME got too. The next handshake uses it; sessions under way go on.
+    /// Reads all files again, those issued by ACME too. The next handshake uses them; established sessions go on. Blocks.
     pub fn reload(&self) {
         self.refresh(true);
     }
 
-    /// Shows the certificates of other sources from now on. Sessions under way go on.
+    /// Uses the certificates of other sources from now on. Established sessions go on. Blocks.
     ///
     /// # Errors
-    /// One that does not load; then all stay as they are.
-    pub fn replace(&self, sources: &Sources) -> Result<(), TlsError> {
-        let next = Arc::new(Current::new(Set::load(sources)?)?);
-        *self.0.current.lock().unwrap_or_else(PoisonError::into_inner) = next;
+    /// A certificate does not load; then all stay as they are.
+    pub fn replace(&self, sources: &CertificateSources) -> Result<(), TlsError> {
+        let _one = self.0.loading.lock();
+        let next = Arc::new(LoadedTls::new(CertificateSet::load(sources)?)?);
+        *self.0.loaded.lock() = next;
         Ok(())
     }
 
-    fn refresh(&self, with_issued: bool) -> Arc<Current> {
-        let mut current = self.0.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(set) = current.set.refreshed(with_issued) {
-            match Current::new(set) {
-                Ok(next) => *current = Arc::new(next),
-                Err(error) => tracing::error!(%error, "the changed certificates cannot be used; those before stay"),
-            }
-        }
-        current.clone()
+    fn loaded(&self) -> Arc<LoadedTls> {
+        self.0.loaded.lock().clone()
     }
 
-    /// The content within a signature (CMS, DER) of the certificate that is shown for this name.
+    /// The certificates as their files are now (docs/adr/0004), checked on a thread that may wait for the disk.
+    async fn refreshed(&self) -> Arc<LoadedTls> {
+        let _one = self.0.checking.lock().await;
+        let tls = self.clone();
+        let refreshed = tokio::task::spawn_blocking(move || tls.refresh(false)).await;
+        refreshed.unwrap_or_else(|_| self.loaded())
+    }
+
+    /// Reads the files that have changed. Blocks.
+    fn refresh(&self, with_issued: bool) -> Arc<LoadedTls> {
+        let _one = self.0.loading.lock();
+        let current = self.loaded();
+        let Some(set) = current.set.refreshed(with_issued) else { return current };
+        match LoadedTls::new(set) {
+            Ok(next) => *self.0.loaded.lock() = Arc::new(next),
+            Err(error) => tracing::error!(%error, "the changed certificates cannot be used; the previous ones stay in use"),
+        }
+        self.loaded()
+    }
+
+    /// Signs the content (CMS, DER) with the certificate that this name gets, as of the last handshake.
     pub fn signed(&self, name: &str, content: &[u8]) -> Result<Vec<u8>, TlsError> {
         let now_s = self.0.clock.now_s();
-        let pair = self.refresh(false).set.choose(Some(name), now_s).ok_or(TlsError::None)?;
-        signature::signed(&pair, content, now_s).map_err(TlsError::Sign)
+        let pair = self.loaded().set.choose(Some(name), now_s).ok_or(TlsError::None)?;
+        cms::signed(&pair, content, now_s).map_err(TlsError::Sign)
     }
 
-    /// What is in use: each certificate with its files, and the names of the others for which it is shown.
-    pub fn in_use(&self) -> Vec<InUse> {
-        in_use(&self.refresh(false).set, self.0.clock.now_s())
+    /// The certificates in use, as of the last handshake: each with its files, and its names for which clients get it.
+    pub fn in_use(&self) -> Vec<CertificateInUse> {
+        in_use(&self.loaded().set, self.0.clock.now_s())
     }
 }
 
 /// A certificate in use.
 #[derive(Debug, Clone)]
-pub struct InUse {
+pub struct CertificateInUse {
     /// Where it comes from.
-    pub origin: Origin,
+    pub origin: CertificateOrigin,
     /// Its files.
     pub files: PairFiles,
     /// What it says.
     pub leaf: Leaf,
     /// The names that clients get it for.
     pub shown_for: Vec<String>,
-    /// Whether clients get it that ask for no name, or for one that no certificate has.
+    /// Whether it is the default: for clients without SNI, or with a name that no certificate has.
     pub is_fallback: bool,
 }
 
-/// What would be in use, without a server.
-pub fn certificates_of(sources: &Sources, clock: &Clock) -> Result<Vec<InUse>, TlsError> {
-    Ok(in_use(&Set::load(sources)?, clock.now_s()))
+/// The certificates that a server would use. Reads files.
+pub fn certificates_of(sources: &CertificateSources, clock: &Clock) -> Result<Vec<CertificateInUse>, TlsError> {
+    Ok(in_use(&CertificateSet::load(sources)?, clock.now_s()))
 }
 
-fn in_use(set: &Set, now_s: i64) -> Vec<InUse> {
-    let fallback = set.place(None, now_s);
-    let one = |(place, (origin, pair)): (usize, &(Origin, pair::Pair))| {
-        let is_shown = |name: &&String| set.place(Some(&name.replacen('*', "any", 1)), now_s) == Some(place);
-        InUse {
+fn in_use(set: &CertificateSet, now_s: i64) -> Vec<CertificateInUse> {
+    let fallback = set.position(None, now_s);
+    let one = |(position, (origin, pair)): (usize, &(CertificateOrigin, pair::CertifiedPair))| {
+        let is_shown = |name: &&String| set.position(Some(&name.replacen('*', "any", 1)), now_s) == Some(position);
+        CertificateInUse {
             origin: *origin,
             files: pair.files.clone(),
             leaf: pair.leaf.clone(),
             shown_for: pair.leaf.names.iter().filter(is_shown).cloned().collect(),
-            is_fallback: fallback == Some(place),
+            is_fallback: fallback == Some(position),
         }
     };
     set.entries.iter().enumerate().map(one).collect()
-}
-
-/// Accepts one connection.
-pub struct Acceptor {
-    acceptor: TlsAcceptor,
-    shown: Arc<OnceLock<CertificateDer<'static>>>,
-}
-
-impl std::fmt::Debug for Acceptor {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Acceptor")
-    }
-}
-
-/// A connection whose handshake is over.
-#[derive(Debug)]
-pub struct Accepted<IO> {
-    /// The connection.
-    pub stream: TlsStream<IO>,
-    /// The leaf that was shown, for [`bindings`].
-    pub leaf: CertificateDer<'static>,
-}
-
-impl Acceptor {
-    /// Does the handshake.
-    pub async fn accept<IO: AsyncRead + AsyncWrite + Unpin>(self, io: IO) -> io::Result<Accepted<IO>> {
-        let stream = self.acceptor.accept(io).await?;
-        let leaf = self.shown.get().cloned().ok_or_else(|| io::Error::other("no certificate was shown"))?;
-        Ok(Accepted { stream, leaf })
-    }
-}
-
-/// `TLSv1_3 with TLS13_AES_256_GCM_SHA384`, as trace fields and logs show it.
-pub fn describe(state: &CommonState) -> String {
-    let version = state.protocol_version().map_or("TLS".into(), |v| format!("{v:?}"));
-    let suite = state.negotiated_cipher_suite().map_or("unknown".into(), |s| format!("{:?}", s.suite()));
-    format!("{version} with {suite}")
-}
-
-/// Stands in a service's configuration until a connection's own [`Chooser`] does.
-#[derive(Debug)]
-struct Nobody;
-
-impl ResolvesServerCert for Nobody {
-    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        None
-    }
-}
-
-/// Chooses one connection's certificate, and remembers it.
-struct Chooser {
-    current: Arc<Current>,
-    tls: Arc<Inner>,
-    is_https: bool,
-    shown: Arc<OnceLock<CertificateDer<'static>>>,
-}
-
-impl std::fmt::Debug for Chooser {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Chooser")
-    }
-}
-
-impl ResolvesServerCert for Chooser {
-    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let is_validation = self.is_https && hello.alpn().is_some_and(|mut offered| offered.any(|protocol| protocol == ACME_TLS));
-        let chosen = if is_validation {
-            hello.server_name().and_then(|name| self.tls.challenges.certificate(name))
-        } else {
-            self.current.set.choose(hello.server_name(), self.tls.clock.now_s())
-        }?;
-        if let Some(leaf) = chosen.cert.first() {
-            let _ = self.shown.set(leaf.clone());
-        }
-        Some(chosen)
-    }
 }

@@ -1,6 +1,6 @@
 //! A certificate and its key from two PEM files, read again when they change.
 //!
-//! Invariant: a pair that does not load never replaces one that does, and a key that everybody can read is refused.
+//! Invariant: a pair that does not load never replaces one that does, and a key that every user can read is refused.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
 use rustls::sign::CertifiedKey;
 
-use super::{TlsError, words};
+use super::{TlsError, file_faults};
 use crate::leaf::Leaf;
 
 /// The files of a certificate and its key.
@@ -26,38 +26,38 @@ pub struct PairFiles {
 
 /// A pair that loaded.
 #[derive(Debug, Clone)]
-pub(super) struct Pair {
+pub(super) struct CertifiedPair {
     pub files: PairFiles,
     pub certified: Arc<CertifiedKey>,
     pub leaf: Leaf,
-    seen: [Option<SystemTime>; 2],
+    modified: [Option<SystemTime>; 2],
 }
 
-impl Pair {
+impl CertifiedPair {
     pub fn load(files: PairFiles) -> Result<Self, TlsError> {
-        let seen = [modified(&files.certificate), modified(&files.key)];
+        let modified = [modified(&files.certificate), modified(&files.key)];
         let (certified, leaf) = read_pair(&files)?;
-        Ok(Self { files, certified: Arc::new(certified), leaf, seen })
+        Ok(Self { files, certified: Arc::new(certified), leaf, modified })
     }
 
-    /// Whether the files have been written since they were read.
+    /// Whether the files have changed since they were read.
     pub fn has_changed(&self) -> bool {
-        self.seen != [modified(&self.files.certificate), modified(&self.files.key)]
+        self.modified != [modified(&self.files.certificate), modified(&self.files.key)]
     }
 
-    /// The pair as its files are now, or as it was where they do not load.
-    pub fn again(&self) -> Self {
+    /// The pair as its files are now, or as it was if they do not load.
+    pub fn reloaded(&self) -> Self {
         let shown = self.files.certificate.display();
         match Self::load(self.files.clone()) {
             Ok(pair) => {
-                tracing::info!(certificate = %shown, "the certificate has changed and is in use");
+                tracing::info!(certificate = %shown, "the changed certificate is in use");
                 pair
             }
-            // Two files are not replaced at one instant: the second write brings us here again.
+            // Two files are not replaced at one instant: the second write causes another reload.
             Err(error) => {
-                tracing::warn!(%error, "the changed certificate does not load; the one before stays in use");
-                let seen = [modified(&self.files.certificate), modified(&self.files.key)];
-                Self { seen, ..self.clone() }
+                tracing::warn!(%error, "the changed certificate does not load; the previous one stays in use");
+                let modified = [modified(&self.files.certificate), modified(&self.files.key)];
+                Self { modified, ..self.clone() }
             }
         }
     }
@@ -67,7 +67,7 @@ fn modified(path: &Path) -> Option<SystemTime> {
     fs::metadata(path).and_then(|m| m.modified()).ok()
 }
 
-/// Reads a pair and checks that it belongs together. Returns what the leaf says.
+/// Reads a pair and checks that key and certificate match. Returns what the leaf says.
 pub fn check_pair(files: &PairFiles) -> Result<Leaf, TlsError> {
     read_pair(files).map(|(_, leaf)| leaf)
 }
@@ -78,8 +78,8 @@ pub(crate) fn read_chain(certificate: &Path) -> Result<Vec<CertificateDer<'stati
     let read = || CertificateDer::pem_file_iter(certificate)?.collect::<Result<Vec<CertificateDer<'static>>, _>>();
     match read() {
         Ok(chain) if !chain.is_empty() => Ok(chain),
-        Ok(_) => Err(bad(words::no_certificate(certificate, &pem::Error::NoItemsFound))),
-        Err(error) => Err(bad(words::no_certificate(certificate, &error))),
+        Ok(_) => Err(bad(file_faults::no_certificate(certificate, &pem::Error::NoItemsFound))),
+        Err(error) => Err(bad(file_faults::no_certificate(certificate, &error))),
     }
 }
 
@@ -88,14 +88,14 @@ fn read_pair(files: &PairFiles) -> Result<(CertifiedKey, Leaf), TlsError> {
     let at = |path: &Path, reason: String| TlsError::File { path: path.into(), reason };
     let chain = read_chain(certificate)?;
     let leaf = chain.first().map_or_else(|| Err("is empty".into()), Leaf::read).map_err(|e| at(certificate, e))?;
-    if let Some(why) = chain.first().and_then(|der| words::unusable(certificate, key, der)) {
+    if let Some(why) = chain.first().and_then(|der| file_faults::unusable(certificate, key, der)) {
         return Err(at(certificate, why));
     }
     refuse_readable(key)?;
-    let private = PrivateKeyDer::from_pem_file(key).map_err(|e| at(key, words::no_key(key, &e)))?;
-    let signer = aws_lc_rs::sign::any_supported_type(&private).map_err(|_| at(key, words::unsupported_key()))?;
+    let private = PrivateKeyDer::from_pem_file(key).map_err(|e| at(key, file_faults::no_key(key, &e)))?;
+    let signer = aws_lc_rs::sign::any_supported_type(&private).map_err(|_| at(key, file_faults::unsupported_key()))?;
     let certified = CertifiedKey::new(chain, signer);
-    certified.keys_match().map_err(|_| at(key, words::no_pair(certificate, &certified)))?;
+    certified.keys_match().map_err(|_| at(key, file_faults::no_pair(certificate, &certified)))?;
     Ok((certified, leaf))
 }
 

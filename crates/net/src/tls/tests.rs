@@ -1,4 +1,4 @@
-//! Certificates are chosen and replaced, services are apart.
+//! Choice and replacement of certificates, separation of services.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -33,23 +33,25 @@ fn expired(dir: &Path, stem: &str, name: &str) -> PairFiles {
     write_as(dir, stem, (params.self_signed(&key).unwrap().pem(), key.serialize_pem()))
 }
 
-fn server(sources: &Sources) -> ServerTls {
+fn server(sources: &CertificateSources) -> ServerTls {
     ServerTls::new(sources, Challenges::default(), Clock::system()).unwrap()
 }
 
-/// The first name of the certificate that is chosen.
+/// The first name of the chosen certificate.
 fn chosen(tls: &ServerTls, asked: Option<&str>) -> String {
-    let current = tls.0.current.lock().unwrap().clone();
-    let certified = current.set.choose(asked, Clock::system().now_s()).unwrap();
+    let certified = tls.loaded().set.choose(asked, Clock::system().now_s()).unwrap();
     Leaf::read(&certified.cert[0]).unwrap().names[0].clone()
 }
 
 #[test]
-fn a_pair_is_replaced_only_by_a_good_one() {
+fn a_pair_that_does_not_load_replaces_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let files = made(dir.path(), "mx", &["mx.example.test"]);
     let tls = ServerTls::load(&files.certificate, &files.key).unwrap();
-    let in_use = || tls.in_use()[0].leaf.serial.clone();
+    let in_use = || {
+        tls.refresh(false);
+        tls.in_use()[0].leaf.serial.clone()
+    };
     let first = in_use();
     fs::write(&files.certificate, "garbage").unwrap();
     fs::File::options().append(true).open(&files.certificate).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
@@ -59,7 +61,7 @@ fn a_pair_is_replaced_only_by_a_good_one() {
 }
 
 #[test]
-fn a_key_for_everyone_to_read_is_refused() {
+fn a_world_readable_key_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let files = made(dir.path(), "mx", &["mx.example.test"]);
     fs::set_permissions(&files.key, fs::Permissions::from_mode(0o644)).unwrap();
@@ -67,9 +69,9 @@ fn a_key_for_everyone_to_read_is_refused() {
 }
 
 #[test]
-fn the_name_chooses_the_certificate() {
+fn sni_selects_the_certificate() {
     let dir = tempfile::tempdir().unwrap();
-    let tls = server(&Sources {
+    let tls = server(&CertificateSources {
         hostname: "mx.example.test".into(),
         default: Some(made(dir.path(), "default", &["mx.example.test"])),
         pairs: vec![made(dir.path(), "wild", &["*.example.test"]), made(dir.path(), "other", &["other.test", "mta-sts.other.test"])],
@@ -90,10 +92,10 @@ fn the_name_chooses_the_certificate() {
 }
 
 #[test]
-fn an_expired_one_loses_and_an_issued_one_is_found_by_reload() {
+fn reload_finds_an_issued_certificate_and_prefers_it_to_an_expired_one() {
     let dir = tempfile::tempdir().unwrap();
     let issued = dir.path().join("issued");
-    let tls = server(&Sources {
+    let tls = server(&CertificateSources {
         hostname: "mx.example.test".into(),
         default: Some(expired(dir.path(), "default", "mx.example.test")),
         pairs: vec![],
@@ -110,7 +112,7 @@ fn an_expired_one_loses_and_an_issued_one_is_found_by_reload() {
     assert_ne!(serial(), old);
 }
 
-/// A handshake in memory. The client has read something, so that it has seen its tickets.
+/// A handshake in memory. The client reads application data, so that it has received its tickets.
 async fn shake(
     tls: &ServerTls,
     service: Service,
@@ -123,7 +125,7 @@ async fn shake(
         let mut accepted = acceptor.accept(far).await.map_err(|e| e.to_string())?;
         accepted.stream.write_all(b"hello").await.map_err(|e| e.to_string())?;
         accepted.stream.flush().await.map_err(|e| e.to_string())?;
-        Ok::<_, String>(bindings(accepted.stream.get_ref().1, &accepted.leaf))
+        Ok::<_, String>(channel_bindings(accepted.stream.get_ref().1, &accepted.leaf))
     });
     let name = ServerName::try_from("mx.example.test").unwrap();
     let mut stream = TlsConnector::from(client.clone()).connect(name, near).await.map_err(|e| e.to_string())?;
@@ -145,7 +147,7 @@ fn client(certificate: &Path, alpn: &[&[u8]]) -> ClientConfig {
 }
 
 #[tokio::test]
-async fn a_ticket_is_of_use_at_its_service_only_and_until_the_certificate_changes() {
+async fn tickets_resume_only_at_their_service_and_until_the_certificate_changes() {
     let dir = tempfile::tempdir().unwrap();
     let files = made(dir.path(), "mx", &["mx.example.test"]);
     let tls = ServerTls::load(&files.certificate, &files.key).unwrap();
@@ -162,14 +164,14 @@ async fn a_ticket_is_of_use_at_its_service_only_and_until_the_certificate_change
 }
 
 #[tokio::test]
-async fn a_protocol_of_another_service_is_refused_and_bindings_are_computed_alike() {
+async fn alpn_of_another_service_is_refused_and_both_ends_compute_the_same_bindings() {
     let dir = tempfile::tempdir().unwrap();
     let files = made(dir.path(), "mx", &["mx.example.test"]);
     let tls = ServerTls::load(&files.certificate, &files.key).unwrap();
     let speaks = |alpn: &'static [u8]| Arc::new(client(&files.certificate, &[alpn]));
     assert!(shake(&tls, Service::Smtp, &speaks(b"http/1.1")).await.is_err());
     assert!(shake(&tls, Service::Https, &speaks(b"smtp")).await.is_err());
-    // No order runs, so there is nothing to validate.
+    // No ACME order is running.
     assert!(shake(&tls, Service::Https, &speaks(ACME_TLS)).await.is_err());
     let (_, bindings) = shake(&tls, Service::Smtp, &speaks(b"smtp")).await.unwrap();
     let leaf = read_chain(&files.certificate).unwrap().remove(0);
@@ -177,7 +179,7 @@ async fn a_protocol_of_another_service_is_refused_and_bindings_are_computed_alik
 }
 
 #[tokio::test]
-async fn only_one_service_asks_for_a_certificate_and_any_holder_of_a_key_is_let_in() {
+async fn only_one_service_asks_for_a_client_certificate_and_accepts_any() {
     let dir = tempfile::tempdir().unwrap();
     let files = made(dir.path(), "mx", &["mx.example.test"]);
     let tls = ServerTls::load(&files.certificate, &files.key).unwrap();

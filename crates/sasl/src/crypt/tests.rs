@@ -1,6 +1,6 @@
-//! Tests of verifiers made elsewhere: all were made by mkpasswd (libxcrypt) and doveadm (Dovecot 2.3).
+//! Tests of verifiers of other programs: all were made by mkpasswd (libxcrypt) and doveadm (Dovecot 2.3).
 //!
-//! Invariant: a verifier belongs to its password only, and none that is dear, damaged or cut short to any.
+//! Invariant: a verifier matches its password only, and one that is expensive, damaged or truncated matches none.
 
 use crate::password::{is_known, needs_rehash, verify};
 
@@ -41,7 +41,7 @@ const VERIFIERS: [&str; 32] = [
 ];
 
 #[test]
-fn a_verifier_belongs_to_its_password_only() {
+fn a_verifier_matches_its_password_only() {
     for verifier in VERIFIERS {
         assert!(is_known(verifier) && needs_rehash(verifier), "{verifier}");
         assert!(verify("tanstaaf", verifier), "{verifier}");
@@ -69,9 +69,9 @@ fn passwords_of_any_kind_are_compared() {
 }
 
 #[test]
-fn a_verifier_cut_short_belongs_to_nobody() {
+fn a_truncated_verifier_matches_no_password() {
     for verifier in VERIFIERS.into_iter().filter(|v| !v.starts_with("{PLAIN}") && !v.starts_with("{cleartext}")) {
-        // The end is where a comparison could become one of nothing with nothing.
+        // Near the end a comparison could become one of two empty values.
         for end in (0..verifier.len()).filter(|end| end % 7 == 0 || verifier.len() - end < 90 && end % 3 == 0) {
             let cut = verifier.get(..end).unwrap();
             assert!(!is_known(cut) || !verify("tanstaaf", cut), "{cut}");
@@ -80,7 +80,7 @@ fn a_verifier_cut_short_belongs_to_nobody() {
 }
 
 #[test]
-fn what_is_dear_or_unknown_belongs_to_nobody() {
+fn an_expensive_or_unknown_verifier_matches_no_password() {
     let (hash, long) = ("c0zBCXV5JKjt5Yx9pFHJSlOR30M5.Iz0OoQl2mwvlQ4", "a".repeat(1025));
     for verifier in [
         format!("$5$rounds=1000001$salt${hash}"),

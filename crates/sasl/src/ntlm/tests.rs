@@ -1,6 +1,6 @@
-//! Tests of NTLM: the vectors of MS-NLMP s.4.2, and what must be refused.
+//! Tests of NTLM: the vectors of MS-NLMP s.4.2, and messages that must be refused.
 //!
-//! Invariant: no message that was cut short or changed ends in `Proven`.
+//! Invariant: no truncated or changed message leads to `Proven`.
 
 use super::*;
 use crate::cram::hex;
@@ -62,7 +62,7 @@ fn v2() -> Vec<u8> {
 }
 
 #[test]
-fn the_hashes_are_those_of_the_specification() {
+fn hashes_match_the_specification() {
     let hash = nt_hash("Password").unwrap();
     assert_eq!(hex(&*hash), "a4f49c406510bdcab6824ee7c30fd852");
     assert_eq!(hex(&desl(&hash, &CHALLENGE)), V1);
@@ -71,7 +71,7 @@ fn the_hashes_are_those_of_the_specification() {
 }
 
 #[test]
-fn responses_of_three_generations_are_proven() {
+fn ntlmv1_ntlm2_and_ntlmv2_responses_authenticate() {
     let session_lm = [&[0xaa; 8][..], &[0; 16]].concat();
     for (lm, nt) in [(vec![0; 24], bytes(V1)), (Vec::new(), bytes(V1)), (session_lm, bytes(SESSION)), (vec![1; 24], v2())] {
         for is_unicode in [true, false] {
@@ -81,7 +81,7 @@ fn responses_of_three_generations_are_proven() {
             assert_eq!(end(&message, found(&["password", ""])), Step::Refused);
             assert_eq!(end(&message, found(&[])), Step::Refused);
             assert_eq!(end(&message, Found::NoSuchUser), Step::Refused);
-            // Another name has another response in the second version only.
+            // Only NTLMv2 includes the name in the response.
             let other = authenticate("Usfr", "Domain", is_unicode, &lm, &nt);
             assert_eq!(end(&other, found(&["Password"])) == Step::Refused, nt.len() > 24);
         }
@@ -91,7 +91,7 @@ fn responses_of_three_generations_are_proven() {
 }
 
 #[test]
-fn the_challenge_says_what_was_agreed() {
+fn the_challenge_has_the_negotiated_flags() {
     let mut talk = begun();
     assert_eq!(talk.start(None), Step::Challenge(Vec::new()));
     let Step::Challenge(challenge) = talk.respond(&negotiate(0x0008_8207)) else { panic!("no challenge") };
@@ -106,7 +106,7 @@ fn the_challenge_says_what_was_agreed() {
 }
 
 #[test]
-fn an_address_taken_apart_is_put_together() {
+fn a_split_mail_address_is_rejoined() {
     let login = |user: &str, domain: &str| {
         let mut talk = begun();
         talk.start(Some(&negotiate(1)));
@@ -123,7 +123,7 @@ fn an_address_taken_apart_is_put_together() {
 }
 
 #[test]
-fn what_is_no_ntlm_is_refused() {
+fn malformed_messages_are_refused() {
     for message in [b"".as_slice(), b"NTLMSSP", &negotiate(1)[..15], &authenticate("User", "", true, &[], &bytes(V1))] {
         assert_eq!(begun().start(Some(message)), Step::Refused);
     }
@@ -134,7 +134,7 @@ fn what_is_no_ntlm_is_refused() {
     }
     for place in 0..good.len() {
         for byte in [0x00, 0xff] {
-            // Whatever a field points to then, nothing panics.
+            // No field offset may cause a panic.
             let mut changed = good.clone();
             changed[place] = byte;
             end(&changed, found(&["Password"]));

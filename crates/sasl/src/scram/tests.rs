@@ -1,6 +1,6 @@
-//! Tests of SCRAM: the examples of RFC 5802 s.5 and RFC 7677 s.3, and what must be refused.
+//! Tests of SCRAM: the examples of RFC 5802 s.5 and RFC 7677 s.3, and messages that must be refused.
 //!
-//! Invariant: nothing but the right last message ends in `Proven`.
+//! Invariant: only the right final message leads to `Proven`.
 
 use super::*;
 use crate::exchange::tests::context;
@@ -48,7 +48,7 @@ fn begun(mechanism: Mechanism, header: &str, found: Found) -> (Exchange, String)
     (exchange, first)
 }
 
-/// The last message to `server_first`, bound to `bound`.
+/// The final message for `server_first`, bound to `bound`.
 fn last(hash: ScramHash, password: &str, server_first: &str, bound: &[u8]) -> String {
     let nonce = server_first.split(',').next().unwrap().strip_prefix("r=").unwrap();
     let without_proof = format!("c={},r={nonce}", STANDARD.encode(bound));
@@ -56,7 +56,7 @@ fn last(hash: ScramHash, password: &str, server_first: &str, bound: &[u8]) -> St
     format!("{without_proof},p={}", proof(hash, password, b"0123456789abcdef", 10, &auth_message))
 }
 
-/// The examples have nonces of their own, so they are put into the state of an exchange.
+/// Sets the nonces of the examples in the state of an exchange.
 fn example(hash: ScramHash, name: &str, first: &str, server_nonce: &str, salt: &str, last: &str) -> Step {
     let mut scram = Scram::new(hash, false, context());
     let lookup = scram.respond(first.as_bytes()).unwrap();
@@ -72,7 +72,7 @@ fn example(hash: ScramHash, name: &str, first: &str, server_nonce: &str, salt: &
 }
 
 #[test]
-fn the_example_of_rfc_5802_is_proven() {
+fn the_example_of_rfc_5802_authenticates() {
     let step = example(
         SHA1,
         "user",
@@ -85,7 +85,7 @@ fn the_example_of_rfc_5802_is_proven() {
 }
 
 #[test]
-fn the_example_of_rfc_7677_is_proven() {
+fn the_example_of_rfc_7677_authenticates() {
     let step = example(
         SHA256,
         "user",
@@ -98,7 +98,7 @@ fn the_example_of_rfc_7677_is_proven() {
 }
 
 #[test]
-fn any_of_several_passwords_will_do() {
+fn any_of_several_passwords_authenticates() {
     for (mechanism, hash) in [(Mechanism::ScramSha256, SHA256), (Mechanism::ScramSha1, SHA1)] {
         for (place, password) in ["one", "two", "three"].iter().enumerate() {
             let (mut exchange, first) = begun(mechanism, "n,,", found(hash, &["one", "two", "three"]));
@@ -116,7 +116,7 @@ fn any_of_several_passwords_will_do() {
 }
 
 #[test]
-fn a_login_is_bound_to_its_session() {
+fn channel_binding_must_match_the_session() {
     for (kind, byte) in [("tls-exporter", 1u8), ("tls-server-end-point", 2)] {
         let header = format!("p={kind},,");
         let bound = [header.as_bytes(), &[byte; 32]].concat();
@@ -152,7 +152,7 @@ fn a_downgrade_is_refused() {
     assert_eq!(start(true, "y,,n=tim,r=abc"), Step::Refused, "it was offered");
     assert!(matches!(start(false, "y,,n=tim,r=abc"), Step::Lookup(_)));
     assert_eq!(start(false, "p=tls-exporter,,n=tim,r=abc"), Step::Refused, "not with this mechanism");
-    // The header on the way was not the one that the client sent.
+    // The header was changed on the way.
     let (mut exchange, first) = begun(Mechanism::ScramSha256, "n,,", found(SHA256, &["one"]));
     assert_eq!(exchange.respond(last(SHA256, "one", &first, b"y,,").as_bytes()), Step::Refused);
     let (mut exchange, first) = begun(Mechanism::ScramSha256, "n,a=tim,", found(SHA256, &["one"]));
@@ -160,7 +160,7 @@ fn a_downgrade_is_refused() {
 }
 
 #[test]
-fn names_are_unescaped_and_nobody_acts_as_another() {
+fn names_are_unescaped_and_authzid_must_be_the_login() {
     let start = |message: &str| Exchange::new(Mechanism::ScramSha256, context()).start(Some(message.as_bytes()));
     let name = |message: &str| match start(message) {
         Step::Lookup(lookup) => Some(lookup.name),
@@ -200,7 +200,7 @@ fn names_are_unescaped_and_nobody_acts_as_another() {
 }
 
 #[test]
-fn what_is_not_the_last_message_is_refused() {
+fn malformed_final_messages_are_refused() {
     let (_, first) = begun(Mechanism::ScramSha1, "n,,", found(SHA1, &["one"]));
     let good = last(SHA1, "one", &first, b"n,,");
     let try_last = |message: &str| begun(Mechanism::ScramSha1, "n,,", found(SHA1, &["one"])).0.respond(message.as_bytes());
@@ -211,7 +211,7 @@ fn what_is_not_the_last_message_is_refused() {
     for (old, new) in [("c=", "d="), (",r=abc", ",r=abd"), (",p=", ",m=x,p="), (",p=", ",x=y,p="), (",p=", ",p=A"), ("c=biws,", "")] {
         assert_eq!(try_last(&good.replace(old, new)), Step::Refused, "{old} {new}");
     }
-    // Another exchange has another nonce, so what was overheard is of no use.
+    // A recorded message fails in another exchange, which has another nonce.
     let mut exchange = Exchange::new(Mechanism::ScramSha1, Context { nonce: [7; 24], ..context() });
     exchange.start(Some(b"n,,n=tim,r=abc"));
     exchange.found(found(SHA1, &["one"]));
@@ -220,8 +220,8 @@ fn what_is_not_the_last_message_is_refused() {
 
 #[test]
 fn an_unknown_user_looks_like_a_wrong_password() {
-    for nobody in [Found::NoSuchUser, Found::Secrets(vec![Secret::new("one")]), found(SHA256, &[])] {
-        let (mut exchange, first) = begun(Mechanism::ScramSha256, "n,,", nobody);
+    for unknown in [Found::NoSuchUser, Found::Secrets(vec![Secret::new("one")]), found(SHA256, &[])] {
+        let (mut exchange, first) = begun(Mechanism::ScramSha256, "n,,", unknown);
         let (_, again) = begun(Mechanism::ScramSha256, "n,,", Found::NoSuchUser);
         assert_eq!(first, again, "the salt stays the same");
         assert!(first.ends_with(",i=15000"));

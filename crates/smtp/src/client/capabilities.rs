@@ -1,13 +1,13 @@
-//! What the peer's EHLO reply offers.
+//! The extensions in a peer's EHLO reply.
 //!
-//! RFC 5321 s.4.1.1.1. Invariant: what was offered in plaintext is never carried over into TLS.
+//! RFC 5321 s.4.1.1.1. Invariant: extensions offered in plaintext are discarded after STARTTLS.
 
-/// The extensions that a peer offers, as far as we use them.
+/// The extensions that a peer offers, of those we use.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Capabilities {
     /// PIPELINING.
     pub pipelining: bool,
-    /// SIZE: its limit, 0 where none is told; `None` where SIZE is not offered.
+    /// SIZE: its limit in octets, 0 for no limit; `None` if SIZE is not offered.
     pub size: Option<u64>,
     /// 8BITMIME.
     pub eight_bit: bool,
@@ -23,12 +23,12 @@ pub struct Capabilities {
     pub starttls: bool,
     /// ENHANCEDSTATUSCODES.
     pub enhanced: bool,
-    /// The mechanisms of AUTH, upper case.
+    /// The AUTH mechanisms, in upper case.
     pub auth: Vec<String>,
 }
 
 impl Capabilities {
-    /// Reads the text of an EHLO reply; its first line is the peer's name.
+    /// Parses the text of an EHLO reply, whose first line is the peer's name.
     pub fn parse(text: &str) -> Self {
         let mut capabilities = Self::default();
         for line in text.split('\n').skip(1) {
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn extensions_are_read_from_the_second_line_on() {
+    fn extensions_are_parsed_from_the_second_line() {
         let read = Capabilities::parse("PIPELINING\nsize 1000\nAUTH=LOGIN\nAUTH plain\nX-ODD 1\nDSN");
         assert_eq!(read.size, Some(1000));
         assert!(!read.pipelining && read.dsn);

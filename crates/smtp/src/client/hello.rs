@@ -1,7 +1,7 @@
 //! From the banner to Ready: EHLO, STARTTLS, AUTH.
 //!
-//! RFC 5321 s.3.2, RFC 3207 s.4 and RFC 4954 s.4. Invariant: credentials are sent under TLS only, and nothing that was learnt in
-//! plaintext is believed after STARTTLS.
+//! RFC 5321 s.3.2, RFC 3207 s.4 and RFC 4954 s.4. Invariant: credentials are sent under TLS only, and
+//! everything learned in plaintext is discarded after STARTTLS.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,20 +14,20 @@ use super::{ClientEvent, Failure, Phase, Protocol, TlsMode};
 impl ClientSession {
     pub(super) fn greeted(&mut self, reply: Reply) {
         match reply.code / 100 {
-            2 if self.by_helo && self.config.protocol == Protocol::Smtp => self.say_hello("HELO", Expect::Helo),
-            2 => self.say_ehlo(),
+            2 if self.by_helo && self.config.protocol == Protocol::Smtp => self.send_hello("HELO", Expect::Helo),
+            2 => self.send_ehlo(),
             4 | 5 => self.fail(Failure::Greeting(reply)),
-            _ => self.unfit("the connection", &reply),
+            _ => self.unexpected("the connection", &reply),
         }
     }
 
-    /// EHLO, or what LMTP says instead (RFC 2033 s.4.1).
-    fn say_ehlo(&mut self) {
+    /// Sends EHLO, or LHLO for LMTP (RFC 2033 s.4.1).
+    fn send_ehlo(&mut self) {
         let verb = if self.config.protocol == Protocol::Lmtp { "LHLO" } else { "EHLO" };
-        self.say_hello(verb, Expect::Ehlo);
+        self.send_hello(verb, Expect::Ehlo);
     }
 
-    fn say_hello(&mut self, verb: &str, expect: Expect) {
+    fn send_hello(&mut self, verb: &str, expect: Expect) {
         let name: String = self.config.hello.chars().filter(char::is_ascii_graphic).collect();
         self.phase = Phase::Hello;
         self.send(&format!("{verb} {name}"), expect);
@@ -41,11 +41,11 @@ impl ClientSession {
             }
             5 if self.config.protocol == Protocol::Smtp => {
                 self.ehlo_refused = true;
-                self.say_hello("HELO", Expect::Helo);
+                self.send_hello("HELO", Expect::Helo);
             }
             5 => self.fail(Failure::Hello(reply)),
             4 => self.fail(Failure::Hello(reply)),
-            _ => self.unfit("EHLO", &reply),
+            _ => self.unexpected("EHLO", &reply),
         }
     }
 
@@ -57,7 +57,7 @@ impl ClientSession {
                 self.secure();
             }
             4 | 5 => self.fail(Failure::Hello(reply)),
-            _ => self.unfit("HELO", &reply),
+            _ => self.unexpected("HELO", &reply),
         }
     }
 
@@ -85,20 +85,20 @@ impl ClientSession {
             }
             4 | 5 if needed => self.fail(Failure::TlsRefused(reply)),
             4 | 5 => self.ready(),
-            _ => self.unfit("STARTTLS", &reply),
+            _ => self.unexpected("STARTTLS", &reply),
         }
     }
 
-    /// After [`ClientEvent::StartTls`]: what was said in plaintext is forgotten, and EHLO said again.
+    /// After [`ClientEvent::StartTls`]: discards everything learned in plaintext, and sends EHLO again.
     pub fn tls_established(&mut self) {
         if !self.in_handshake {
-            debug_assert!(self.phase == Phase::Closed, "no handshake was asked for");
+            debug_assert!(self.phase == Phase::Closed, "no handshake was requested");
             return;
         }
         self.in_handshake = false;
         self.tls = true;
         self.capabilities = Capabilities::default();
-        self.say_ehlo();
+        self.send_ehlo();
     }
 
     fn authenticate(&mut self) {
@@ -116,7 +116,7 @@ impl ClientSession {
     }
 
     pub(super) fn auth_answered(&mut self, stage: AuthStage, reply: Reply) {
-        let Some(credentials) = &self.config.credentials else { return self.unfit("AUTH", &reply) };
+        let Some(credentials) = &self.config.credentials else { return self.unexpected("AUTH", &reply) };
         match (reply.code, stage) {
             (235, AuthStage::PlainResponse | AuthStage::Verdict) => self.ready(),
             (334, AuthStage::PlainResponse) => {
@@ -132,7 +132,7 @@ impl ClientSession {
                 self.send(&line, Expect::Auth(AuthStage::Verdict));
             }
             (400..600, _) => self.fail(Failure::AuthRefused(reply)),
-            _ => self.unfit("AUTH", &reply),
+            _ => self.unexpected("AUTH", &reply),
         }
     }
 

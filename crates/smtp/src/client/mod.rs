@@ -1,11 +1,11 @@
 //! The client side of a session.
 //!
 //! RFC 5321, with RFC 1870 (SIZE), RFC 2920 (PIPELINING), RFC 3030 (CHUNKING), RFC 3207 (STARTTLS), RFC 3461 (DSN), RFC 4954 (AUTH),
-//! RFC 6152 (8BITMIME) and RFC 6531 (SMTPUTF8); and LMTP, RFC 2033. Invariant: every reply is matched to the command that it answers, and
-//! whatever cannot be matched ends the session, so no recipient is ever told another's fate.
+//! RFC 6152 (8BITMIME) and RFC 6531 (SMTPUTF8); and LMTP, RFC 2033. Invariant: every reply is matched to its command, and a reply
+//! that cannot be matched ends the session, so no recipient gets the result of another.
 //!
-//! The driver's loop: write out what [`ClientSession::take_output`] gives, read, feed [`ClientSession::receive`], ask
-//! [`ClientSession::next_event`] until it gives `None`. After [`ClientEvent::Ready`], and after each [`ClientEvent::Done`] whose outcome is
+//! The driver's loop: send what [`ClientSession::take_output`] returns, read, pass input to [`ClientSession::receive`], call
+//! [`ClientSession::next_event`] until it returns `None`. After [`ClientEvent::Ready`], and after each [`ClientEvent::Done`] whose outcome is
 //! reusable, [`ClientSession::begin`] or [`ClientSession::quit`] may follow.
 
 mod capabilities;
@@ -22,25 +22,25 @@ use mail::{MailParameters, Recipient, Reply, ReversePath};
 pub use capabilities::Capabilities;
 pub use session::ClientSession;
 
-/// What is demanded of TLS.
+/// Whether TLS is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TlsMode {
-    /// Plaintext, whatever is offered.
+    /// Never TLS, even if it is offered.
     Never,
-    /// TLS where it is offered.
+    /// TLS if it is offered.
     Opportunistic,
-    /// TLS or nothing.
+    /// TLS is required.
     Required,
-    /// The driver has done the handshake before the banner.
+    /// The driver does the handshake before the banner.
     Implicit,
 }
 
-/// A user and a password for the next hop. They are sent under TLS only.
+/// User name and password for the next hop, sent under TLS only.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
-    /// The user.
+    /// The user name.
     pub user: String,
-    /// The password; `Debug` does not show it.
+    /// The password, not shown by `Debug`.
     pub password: String,
 }
 
@@ -50,96 +50,96 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// What is spoken.
+/// The protocol of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Protocol {
-    /// SMTP, to a server that takes responsibility for all recipients at once.
+    /// SMTP: one reply to the content for all recipients.
     #[default]
     Smtp,
-    /// LMTP (RFC 2033), to a mailbox server that answers for each recipient.
+    /// LMTP (RFC 2033): one reply to the content per recipient.
     Lmtp,
 }
 
-/// How one session is to go.
+/// The options of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientOptions {
-    /// What is spoken.
+    /// The protocol.
     pub protocol: Protocol,
-    /// Our name for EHLO.
+    /// Our host name, for EHLO.
     pub hello: String,
-    /// What is demanded of TLS.
+    /// Whether TLS is used.
     pub tls: TlsMode,
-    /// Whom to authenticate as; then TLS is needed, whatever `tls` says.
+    /// Credentials for AUTH. They require TLS whatever `tls` says.
     pub credentials: Option<Credentials>,
 }
 
-/// A message to be handed over, without its content.
+/// The envelope of a message, and what its content needs.
 #[derive(Debug, Clone)]
 pub struct ClientTransaction {
-    /// Where reports go.
+    /// The address for DSNs.
     pub reverse_path: ReversePath,
-    /// What MAIL says besides. Its `size_bytes` is not used.
+    /// The parameters of MAIL. Their `size_bytes` is not used.
     pub parameters: MailParameters,
     /// The recipients.
     pub recipients: Vec<Recipient>,
     /// The exact size of the content, in octets.
     pub size_bytes: u64,
-    /// The content holds octets over 127.
+    /// The content has octets above 127.
     pub has_8bit: bool,
-    /// An address or a header field cannot be said without SMTPUTF8.
+    /// An address or a header field needs SMTPUTF8.
     pub needs_utf8: bool,
 }
 
-/// Where a session stands: for time limits (RFC 5321 s.4.5.3.2) and logs.
+/// The phase of a session, for timeouts (RFC 5321 s.4.5.3.2) and logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// Waiting for the banner.
     Greeting,
     /// EHLO or HELO was sent.
     Hello,
-    /// STARTTLS was sent, or the handshake is under way.
+    /// STARTTLS was sent, or the handshake is in progress.
     StartTls,
-    /// AUTH is under way.
+    /// AUTH is in progress.
     Auth,
-    /// Nothing is under way.
+    /// Idle: a transaction can begin.
     Ready,
     /// RSET, MAIL, RCPT, or DATA was sent.
     Mail,
-    /// The driver is handing over content.
+    /// The driver sends content.
     Content,
-    /// The content is complete; who is responsible for it now is not known until the reply.
+    /// The content was sent; responsibility for the message is unknown until the reply.
     AfterDot,
     /// QUIT was sent.
     Quit,
-    /// Nothing more can be done.
+    /// The session is over.
     Closed,
 }
 
-/// What the driver must act upon.
+/// What the driver must do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClientEvent {
     /// Do the handshake, then call [`ClientSession::tls_established`].
     StartTls,
-    /// The session is open for its first transaction.
+    /// The first transaction can begin.
     Ready,
-    /// Hand over the content by [`ClientSession::send_content`], then [`ClientSession::finish_content`].
+    /// Send the content with [`ClientSession::send_content`], then [`ClientSession::finish_content`].
     SendContent,
     /// The transaction is over.
     Done(Outcome),
-    /// The connection is of no more use. Nothing follows.
+    /// The connection cannot be used any more. The last event.
     Failed(Failure),
 }
 
-/// What became of a transaction.
+/// The result of a transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
-    /// One for each recipient, in order: the reply that took the message, or the one that refused it.
+    /// One per recipient, in order: the reply that accepted or refused the message.
     pub recipients: Vec<Result<Reply, Reply>>,
-    /// The next hop understood what was asked about reports, so it makes them.
+    /// The next hop supports DSN, so DSNs are its duty.
     pub dsn_passed_on: bool,
-    /// The stage at which the transaction was refused as a whole.
+    /// The stage at which the whole transaction was refused.
     pub refused_at: Option<Stage>,
-    /// Whether another transaction may follow.
+    /// Whether the session can take another transaction.
     pub reusable: bool,
 }
 
@@ -148,43 +148,43 @@ pub struct Outcome {
 pub enum Stage {
     /// MAIL.
     Mail,
-    /// Every RCPT.
+    /// RCPT of every recipient.
     Rcpt,
     /// DATA.
     Data,
     /// The end of the content.
     End,
-    /// Nothing was sent: what the peer offers shows that it cannot take the message.
+    /// Before MAIL: the peer lacks an extension or the size that the message needs.
     Local,
 }
 
 /// Why a session failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
-    /// The peer went away. After the dot the message may have been taken or not.
+    /// The connection was lost. After the dot the message may have been accepted.
     Disconnected {
         /// The content was complete.
         after_dot: bool,
     },
-    /// What the peer sent is not SMTP, or not in sequence.
+    /// The peer violated the protocol.
     Protocol(String),
     /// The banner was a refusal.
     Greeting(Reply),
     /// EHLO and HELO were refused.
     Hello(Reply),
-    /// TLS is demanded and not offered.
+    /// TLS is required and not offered.
     TlsNotOffered,
     /// STARTTLS was refused.
     TlsRefused(Reply),
     /// Plaintext followed the reply to STARTTLS.
     TlsInjected,
-    /// There are credentials, and no mechanism that they fit.
+    /// The peer offers no mechanism for our credentials.
     AuthNotOffered,
     /// AUTH was refused.
     AuthRefused(Reply),
-    /// The peer closes the connection.
+    /// The peer closes the connection with 421.
     Closing421(Reply),
-    /// The peer offers CHUNKING and does not know BDAT. What followed may have been read as commands, so this connection is of no more use; over another
+    /// The peer offers CHUNKING and refuses BDAT. It may have read the content as commands, so the connection cannot be used any more; on a new
     /// one, [`ClientSession::without_chunking`] sends the message by DATA.
     ChunkingRefused(Reply),
 }

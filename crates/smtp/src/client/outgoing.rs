@@ -1,7 +1,7 @@
 //! What a transaction sends: MAIL, RCPT, and content.
 //!
-//! RFC 5321 s.4.1.1.2 to s.4.1.1.4, RFC 3030 s.2, RFC 3461 s.4, RFC 6531 s.3.4, RFC 8689 s.4.2.1. Invariant: no parameter is sent that the peer did not
-//! offer, and a chunk's last byte is sent only when the content is known to be complete.
+//! RFC 5321 s.4.1.1.2 to s.4.1.1.4, RFC 3030 s.2, RFC 3461 s.4, RFC 6531 s.3.4, RFC 8689 s.4.2.1. Invariant: a parameter is sent only if the peer offers
+//! its extension, and the last octet of a chunk only if the content is complete.
 
 use std::fmt::Write as _;
 
@@ -17,7 +17,7 @@ use crate::dsn::write_orcpt;
 pub(super) enum Framing {
     /// DATA.
     Dots(Stuffer),
-    /// BDAT: how much is still to come, and the byte that is held back.
+    /// BDAT: the octets still to come, and the last octet, held back.
     Chunk { left: u64, held: Option<u8> },
 }
 
@@ -27,7 +27,7 @@ impl ClientTransaction {
         self.needs_utf8 || self.reverse_path.mailbox().is_some_and(|m| m.needs_utf8()) || self.recipients.iter().any(in_recipient)
     }
 
-    /// Why there is no sense in trying, if there is none.
+    /// The reply for a message that the peer cannot take.
     pub(super) fn local_refusal(&self, peer: &Capabilities) -> Option<Reply> {
         if self.wants_utf8() && !peer.smtputf8 {
             return Some(Reply::new(550, (5, 6, 7), "the message requires SMTPUTF8, which the next hop does not offer"));
@@ -84,7 +84,7 @@ impl ClientTransaction {
 }
 
 impl ClientSession {
-    /// Hands over a piece of content. Ignored where the peer has refused it in the meantime.
+    /// Sends a piece of content. Ignored if the peer has refused the content meanwhile.
     pub fn send_content(&mut self, piece: &[u8]) {
         let Some(attempt) = self.attempt.as_mut().filter(|_| self.phase == Phase::Content) else { return };
         match &mut attempt.framing {
@@ -106,7 +106,7 @@ impl ClientSession {
         }
     }
 
-    /// The content is complete.
+    /// Ends the content.
     pub fn finish_content(&mut self) {
         let Some(attempt) = self.attempt.as_mut().filter(|_| self.phase == Phase::Content) else { return };
         match &mut attempt.framing {
@@ -119,5 +119,5 @@ impl ClientSession {
 }
 
 fn wrong_size() -> Failure {
-    Failure::Protocol("the content is not of the size that was declared".into())
+    Failure::Protocol("the content is not of its declared size".into())
 }

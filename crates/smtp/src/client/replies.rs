@@ -1,6 +1,6 @@
-//! Reads the peer's replies.
+//! Parses the peer's replies.
 //!
-//! RFC 5321 s.4.2. Invariant: a reply costs at most 64 KiB and 128 lines, and its text cannot break out of a line.
+//! RFC 5321 s.4.2. Invariant: a reply costs at most 64 KiB and 128 lines, and its text has no line ends of its own.
 
 use bytes::BytesMut;
 use mail::{EnhancedCode, Reply};
@@ -9,7 +9,7 @@ use memchr::memchr;
 const REPLY_LIMIT_BYTES: usize = 65_536;
 const REPLY_LIMIT_LINES: usize = 128;
 
-/// Puts the lines of a reply together.
+/// Assembles the lines of a reply.
 #[derive(Debug, Default)]
 pub(super) struct ReplyReader {
     scanned: usize,
@@ -20,19 +20,23 @@ pub(super) struct ReplyReader {
 }
 
 impl ReplyReader {
-    /// The next whole reply at the front of `input`. The error says what is wrong with the peer.
+    /// Takes the next whole reply from `input`. The error says how the peer violated the protocol.
     pub(super) fn next(&mut self, input: &mut BytesMut) -> Result<Option<Reply>, &'static str> {
         loop {
             let Some(found) = memchr(b'\n', input.get(self.scanned..).unwrap_or_default()) else {
                 self.scanned = input.len();
-                return if self.size_bytes + input.len() > REPLY_LIMIT_BYTES { Err("a reply without end") } else { Ok(None) };
+                return if self.size_bytes + input.len() > REPLY_LIMIT_BYTES {
+                    Err("the reply is longer than 64 KiB or 128 lines")
+                } else {
+                    Ok(None)
+                };
             };
             let line = input.split_to(self.scanned + found + 1);
             self.scanned = 0;
             self.size_bytes += line.len();
             self.lines += 1;
             if self.size_bytes > REPLY_LIMIT_BYTES || self.lines > REPLY_LIMIT_LINES {
-                return Err("a reply without end");
+                return Err("the reply is longer than 64 KiB or 128 lines");
             }
             if let Some(reply) = self.add_line(&line)? {
                 *self = Self::default();
@@ -43,19 +47,19 @@ impl ReplyReader {
 
     fn add_line(&mut self, line: &[u8]) -> Result<Option<Reply>, &'static str> {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
-        // Peers that end lines with a bare LF exist; what they mean is clear.
+        // Some peers end lines with a bare LF.
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let (digits, rest) = line.split_at_checked(3).ok_or("a reply without a code")?;
+        let (digits, rest) = line.split_at_checked(3).ok_or("reply without a code")?;
         let code = digits.iter().try_fold(0_u16, |code, digit| digit.is_ascii_digit().then(|| code * 10 + u16::from(digit - b'0')));
-        let code = code.filter(|code| (200..600).contains(code)).ok_or("a reply without a valid code")?;
+        let code = code.filter(|code| (200..600).contains(code)).ok_or("reply without a valid code")?;
         if self.code.is_some_and(|first| first != code) {
-            return Err("a reply whose lines have different codes");
+            return Err("reply lines with different codes");
         }
         let (last, text) = match rest {
             [] => (true, rest),
             [b' ', text @ ..] => (true, text),
             [b'-', text @ ..] => (false, text),
-            _ => return Err("a reply without a valid code"),
+            _ => return Err("reply without a valid code"),
         };
         let text = String::from_utf8_lossy(text);
         if self.code.is_some() {
@@ -69,7 +73,7 @@ impl ReplyReader {
     }
 }
 
-/// The code stands on every line; `Reply` keeps that of the first.
+/// Removes the enhanced code of a further line; `Reply` keeps that of the first.
 fn without_enhanced_code(line: &str, code: u16) -> &str {
     let (first, rest) = line.split_once(' ').unwrap_or((line, ""));
     match EnhancedCode::parse(first) {
@@ -87,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn replies_are_put_together() {
+    fn multiline_replies_are_joined() {
         let reply = read("550-5.1.1 no such\r\n550 5.1.1 user\r\n").unwrap().unwrap();
         assert_eq!(reply, Reply::new(550, (5, 1, 1), "no such\nuser"));
         assert_eq!(read("250\n").unwrap().unwrap(), Reply::plain(250, ""));
@@ -95,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_reply_is_an_error() {
+    fn malformed_replies_are_errors() {
         let lines = "250-a\r\n".repeat(129);
         let long = "250 ".to_owned() + &"a".repeat(70_000);
         for bad in ["\r\n", "25\r\n", "2x0 a\r\n", "999 a\r\n", "199 a\r\n", "250_a\r\n", "250-a\r\n251 b\r\n", &lines, &long] {

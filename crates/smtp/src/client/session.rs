@@ -50,16 +50,16 @@ pub struct ClientSession {
     pub(super) capabilities: Capabilities,
     pub(super) tls: bool,
     pub(super) attempt: Option<Attempt>,
-    /// The peer may still hold a transaction of ours.
+    /// The peer may still have an open transaction, so RSET comes first.
     pub(super) needs_reset: bool,
     pub(super) transactions: u32,
-    /// STARTTLS was accepted: plaintext from the peer is an attack.
+    /// STARTTLS was accepted: plaintext from the peer is an injection.
     pub(super) in_handshake: bool,
-    /// HELO is said at once.
+    /// HELO is used from the start.
     pub(super) by_helo: bool,
-    /// EHLO was refused, and HELO has no reply yet.
+    /// EHLO was refused, and HELO is not answered yet.
     pub(super) ehlo_refused: bool,
-    /// DATA is used although CHUNKING is offered.
+    /// DATA is used even if CHUNKING is offered.
     pub(super) by_data: bool,
     input: BytesMut,
     reader: ReplyReader,
@@ -67,7 +67,7 @@ pub struct ClientSession {
 }
 
 impl ClientSession {
-    /// A session that waits for the banner.
+    /// Creates a session that waits for the banner.
     pub fn new(config: ClientOptions) -> Self {
         Self {
             tls: config.tls == TlsMode::Implicit,
@@ -90,22 +90,22 @@ impl ClientSession {
         }
     }
 
-    /// The same, with HELO from the start: the peer refused EHLO and closed the connection (RFC 5321 s.3.2).
+    /// Uses HELO from the start: the peer refused EHLO and closed the connection (RFC 5321 s.3.2).
     pub fn without_ehlo(self) -> Self {
         Self { by_helo: true, ..self }
     }
 
-    /// The same, with DATA although the peer offers CHUNKING.
+    /// Uses DATA even if the peer offers CHUNKING.
     pub fn without_chunking(self) -> Self {
         Self { by_data: true, ..self }
     }
 
-    /// Whether the peer refused EHLO in plaintext and has not answered HELO: where it closes the connection, HELO may do over another one.
+    /// Whether the peer refused EHLO in plaintext and has not answered HELO. If it closes the connection, HELO may work on a new one.
     pub fn has_refused_ehlo(&self) -> bool {
         self.ehlo_refused && !self.tls
     }
 
-    /// Takes in what the peer sent.
+    /// Takes input from the peer.
     pub fn receive(&mut self, bytes: &[u8]) {
         if self.in_handshake && !bytes.is_empty() {
             self.fail(Failure::TlsInjected);
@@ -115,12 +115,12 @@ impl ClientSession {
         }
     }
 
-    /// The peer closed the connection, or it broke.
+    /// Tells the session that the connection was closed or lost.
     pub fn disconnected(&mut self) {
         self.disconnected = true;
     }
 
-    /// The next event. `None`: the session needs more input, or content.
+    /// Returns the next event, or `None` if the session needs more input or content.
     pub fn next_event(&mut self) -> Option<ClientEvent> {
         loop {
             if let Some(event) = self.events.pop_front() {
@@ -163,22 +163,22 @@ impl ClientSession {
             Some(Expect::EmptyEnd) => self.finish_attempt(),
             Some(Expect::Quit) => self.close(),
             None if self.phase == Phase::Content => self.end_answered(reply),
-            None => self.fail(Failure::Protocol(format!("a reply to nothing: {reply}"))),
+            None => self.fail(Failure::Protocol(format!("unexpected reply: {reply}"))),
         }
     }
 
-    /// Whether plaintext stands behind the reply that was just read.
+    /// Whether input follows the reply that was just read.
     pub(super) fn has_more_input(&self) -> bool {
         !self.input.is_empty()
     }
 
-    /// A reply whose code does not fit the command.
-    pub(super) fn unfit(&mut self, command: &str, reply: &Reply) {
-        self.fail(Failure::Protocol(format!("the reply to {command} does not fit it: {reply}")));
+    /// Fails at a reply whose code is not valid for the command.
+    pub(super) fn unexpected(&mut self, command: &str, reply: &Reply) {
+        self.fail(Failure::Protocol(format!("unexpected reply to {command}: {reply}")));
     }
 
     pub(super) fn fail(&mut self, failure: Failure) {
-        // Once QUIT is sent, whatever the peer does is as good as 221.
+        // After QUIT the end of the connection is as good as 221.
         if !matches!(self.phase, Phase::Closed | Phase::Quit) {
             self.events.retain(|event| matches!(event, ClientEvent::Done(_)));
             self.events.push_back(ClientEvent::Failed(failure));
@@ -186,7 +186,7 @@ impl ClientSession {
         self.close();
     }
 
-    /// Nothing is sent or read any more.
+    /// Stops sending and reading.
     pub(super) fn close(&mut self) {
         self.phase = Phase::Closed;
         self.in_handshake = false;
@@ -202,17 +202,17 @@ impl ClientSession {
         self.expected.push_back(expect);
     }
 
-    /// Moves what is to be sent to the end of `out`.
+    /// Moves the output to the end of `out`.
     pub fn take_output(&mut self, out: &mut Vec<u8>) {
         out.append(&mut self.output);
     }
 
-    /// Whether something is to be sent.
+    /// Whether output is queued.
     pub fn has_output(&self) -> bool {
         !self.output.is_empty()
     }
 
-    /// Says QUIT and takes no more transactions. In the midst of something else QUIT would be misread: the session just closes.
+    /// Sends QUIT, or closes the session if QUIT would be misread in the current phase.
     pub fn quit(&mut self) {
         match self.phase {
             Phase::Greeting | Phase::Hello | Phase::Ready => {
@@ -225,17 +225,17 @@ impl ClientSession {
         }
     }
 
-    /// What the peer offers, as far as it has said.
+    /// The extensions that the peer has offered so far.
     pub fn capabilities(&self) -> &Capabilities {
         &self.capabilities
     }
 
-    /// Where the session stands.
+    /// The current phase.
     pub fn phase(&self) -> Phase {
         self.phase
     }
 
-    /// How many transactions were begun on the wire.
+    /// Number of transactions begun on the connection.
     pub fn transactions(&self) -> u32 {
         self.transactions
     }

@@ -1,7 +1,7 @@
-//! One attempt to hand over a message, and what became of each recipient.
+//! One transaction, and its result for each recipient.
 //!
 //! RFC 5321 s.3.3 and s.4.2.5, RFC 2920 s.3.1, RFC 3030 s.4, RFC 2033 s.4.2. Invariant: a recipient is delivered only if its RCPT and the end of
-//! the content were both answered by 2xx.
+//! the content were both answered with 2xx.
 
 use mail::Reply;
 
@@ -10,7 +10,7 @@ use super::session::{ClientSession, Expect};
 use super::{ClientEvent, ClientTransaction, Failure, Outcome, Phase, Protocol, Stage};
 use crate::dots::Stuffer;
 
-/// A transaction under way.
+/// A transaction in progress.
 #[derive(Debug)]
 pub(super) struct Attempt {
     transaction: ClientTransaction,
@@ -18,10 +18,10 @@ pub(super) struct Attempt {
     refusals: Vec<Option<Reply>>,
     mail_refusal: Option<Reply>,
     refused_at: Option<Stage>,
-    /// Everything up to DATA was sent at once.
+    /// The whole envelope was sent at once.
     pipelined: bool,
     chunked: bool,
-    /// LMTP: what became of each recipient whose RCPT was accepted, in order, as far as it was said.
+    /// LMTP: the replies to the content so far, one per accepted recipient, in order.
     verdicts: Vec<Reply>,
     pub(super) framing: Framing,
 }
@@ -33,17 +33,17 @@ impl Attempt {
 }
 
 impl ClientSession {
-    /// Begins a transaction. Legal in [`Phase::Ready`].
+    /// Begins a transaction. Allowed in [`Phase::Ready`].
     pub fn begin(&mut self, transaction: ClientTransaction) {
         if self.phase != Phase::Ready {
-            debug_assert!(self.phase == Phase::Closed, "a transaction is begun out of turn");
-            return self.fail(Failure::Protocol("a transaction was begun out of turn".into()));
+            debug_assert!(self.phase == Phase::Closed, "a transaction is begun before Ready");
+            return self.fail(Failure::Protocol("a transaction was begun before the session was ready".into()));
         }
         if let Some(refusal) = transaction.local_refusal(&self.capabilities) {
             return self.refuse_locally(&transaction, &refusal);
         }
         let peer = &self.capabilities;
-        // LMTP has its replies after the dot; with chunks there would be two ways for the same.
+        // LMTP uses DATA only, so that there is one way to read its replies.
         let chunked = peer.chunking && !self.by_data && self.config.protocol == Protocol::Smtp;
         let framing = if chunked { Framing::Chunk { left: transaction.size_bytes, held: None } } else { Framing::Dots(Stuffer::default()) };
         let attempt = Attempt {
@@ -99,7 +99,7 @@ impl ClientSession {
         }
     }
 
-    /// Sends the RCPT of that index; `false` where there is none.
+    /// Sends the RCPT of that index; returns `false` if there is none.
     fn send_recipient(&mut self, index: usize) -> bool {
         let Some(attempt) = &self.attempt else { return false };
         let Some(recipient) = attempt.transaction.recipients.get(index) else { return false };
@@ -110,7 +110,7 @@ impl ClientSession {
 
     pub(super) fn rset_answered(&mut self, reply: Reply) {
         if !reply.is_positive() {
-            return self.unfit("RSET", &reply);
+            return self.unexpected("RSET", &reply);
         }
         if self.attempt.as_ref().is_some_and(|a| !a.pipelined) {
             self.send_mail();
@@ -129,7 +129,7 @@ impl ClientSession {
                     self.envelope_answered();
                 }
             }
-            _ => self.unfit("MAIL", &reply),
+            _ => self.unexpected("MAIL", &reply),
         }
     }
 
@@ -142,12 +142,12 @@ impl ClientSession {
                     *refusal = Some(reply);
                 }
             }
-            _ => return self.unfit("RCPT", &reply),
+            _ => return self.unexpected("RCPT", &reply),
         }
         self.next_recipient(index + 1);
     }
 
-    /// The replies up to this recipient are known.
+    /// Goes on after the reply for the recipient before `index`.
     fn next_recipient(&mut self, index: usize) {
         let Some(attempt) = &self.attempt else { return };
         let is_last = index >= attempt.refusals.len();
@@ -158,7 +158,7 @@ impl ClientSession {
         }
     }
 
-    /// All RCPT were answered.
+    /// Goes on after the last reply to RCPT.
     fn envelope_answered(&mut self) {
         let Some(attempt) = &mut self.attempt else { return };
         if !attempt.any_accepted() {
@@ -190,24 +190,24 @@ impl ClientSession {
                 self.finish_attempt();
             }
             (4 | 5, false) => self.finish_attempt(),
-            _ => self.unfit("DATA", &reply),
+            _ => self.unexpected("DATA", &reply),
         }
     }
 
     pub(super) fn content_sent(&mut self) {
         self.phase = Phase::AfterDot;
         let Some(attempt) = self.attempt.as_ref().filter(|a| !a.chunked) else { return };
-        // LMTP answers once for each recipient that it has accepted (RFC 2033 s.4.2).
+        // LMTP sends one reply per accepted recipient (RFC 2033 s.4.2).
         let accepted = attempt.refusals.iter().filter(|refusal| refusal.is_none()).count();
         let replies = if self.config.protocol == Protocol::Lmtp { accepted } else { 1 };
         self.expected.extend(std::iter::repeat_n(Expect::End, replies));
     }
 
-    /// The reply to the content, which may be a refusal before all of it was sent.
+    /// Handles the reply to the content, which may be a refusal before its end.
     pub(super) fn end_answered(&mut self, reply: Reply) {
         let complete = self.phase == Phase::AfterDot;
         if complete && self.config.protocol == Protocol::Lmtp {
-            return self.recipient_judged(reply);
+            return self.lmtp_recipient_answered(reply);
         }
         let Some(attempt) = &mut self.attempt else { return };
         match reply.code / 100 {
@@ -217,21 +217,21 @@ impl ClientSession {
             }
             5 if attempt.chunked && matches!(reply.code, 500 | 502) => self.fail(Failure::ChunkingRefused(reply)),
             4 | 5 => {
-                // A refused BDAT may leave the peer in a failed transaction (RFC 3030 s.2); a refused dot does not.
+                // A refused BDAT may leave the transaction open (RFC 3030 s.2); a refused dot does not.
                 let still_open = attempt.chunked;
                 attempt.refused_at = Some(Stage::End);
                 attempt.refuse_the_rest(&reply);
                 self.needs_reset = still_open;
                 self.finish_attempt_with(None, complete);
             }
-            _ => self.unfit("the content", &reply),
+            _ => self.unexpected("the content", &reply),
         }
     }
 
-    /// LMTP: the next recipient's reply.
-    fn recipient_judged(&mut self, reply: Reply) {
+    /// Handles the next reply of LMTP to the content.
+    fn lmtp_recipient_answered(&mut self, reply: Reply) {
         if !matches!(reply.code / 100, 2 | 4 | 5) {
-            return self.unfit("the content", &reply);
+            return self.unexpected("the content", &reply);
         }
         let Some(attempt) = &mut self.attempt else { return };
         attempt.verdicts.push(reply);

@@ -1,6 +1,6 @@
 //! The driver's answers to the session's questions.
 //!
-//! RFC 5321 s.4.3.2. Invariant: an answer that fits no question changes nothing but to close the session.
+//! RFC 5321 s.4.3.2. Invariant: an answer to a question that was not asked only closes the session.
 
 use std::mem;
 
@@ -10,7 +10,7 @@ use super::session::{Question, RefusedChunk, ServerSession, SessionState};
 use super::{ServerTransaction, TlsInfo, replies};
 
 impl<R> ServerSession<R> {
-    /// Takes the question out if it is one that the call answers.
+    /// Takes the pending question if this call answers it.
     fn answered(&mut self, call: &'static str, fits: impl FnOnce(&Question) -> bool) -> Option<Question> {
         if matches!(&self.state, SessionState::Waiting(question) if fits(question))
             && let SessionState::Waiting(question) = mem::replace(&mut self.state, SessionState::Command)
@@ -39,12 +39,12 @@ impl<R> ServerSession<R> {
         }
     }
 
-    /// Answers [`ServerEvent::Data`](super::ServerEvent::Data): 354 after DATA; after BDAT the content just goes on.
+    /// Answers [`ServerEvent::Data`](super::ServerEvent::Data): 354 after DATA; no reply after BDAT.
     pub fn accept_data(&mut self) {
         match self.answered("accept_data", |q| matches!(q, Question::Data(_))) {
             Some(Question::Data(None)) => {
                 self.content.open(false);
-                // Programs of people send their files as they are (RFC 6409 s.8); a server that relays never does.
+                // Mail clients may send files with bare LF (RFC 6409 s.8); relaying servers never do.
                 if self.identity.is_some() {
                     self.content.repair_lines();
                 }
@@ -59,7 +59,7 @@ impl<R> ServerSession<R> {
         }
     }
 
-    /// Answers [`ServerEvent::ContentEnd`](super::ServerEvent::ContentEnd), by 250 or a refusal. The transaction is over either way.
+    /// Answers [`ServerEvent::ContentEnd`](super::ServerEvent::ContentEnd) with 250 or a refusal. Either ends the transaction.
     pub fn finish_content(&mut self, reply: Reply) {
         if self.answered("finish_content", |q| matches!(q, Question::ContentEnd)).is_some() {
             self.reset();
@@ -70,7 +70,7 @@ impl<R> ServerSession<R> {
         }
     }
 
-    /// Refuses MAIL, RCPT or the content. A refusal of the content ends the transaction.
+    /// Refuses MAIL, RCPT or the content. Refusing the content ends the transaction.
     pub fn refuse(&mut self, reply: Reply) {
         let is_refusable = |q: &Question| matches!(q, Question::Mail(..) | Question::Recipient(_) | Question::Data(_));
         match self.answered("refuse", is_refusable) {
@@ -87,9 +87,9 @@ impl<R> ServerSession<R> {
                 self.strikes.excuse_pipelined();
                 self.reset();
                 match chunk {
-                    // A reply that closes is not kept back for a chunk that nobody reads.
+                    // 421 closes the session, so the rest of the chunk is not read.
                     Some(chunk) if reply.code != 421 => {
-                        self.state = SessionState::Swallow(RefusedChunk { left: chunk.left, reply, is_strike: false });
+                        self.state = SessionState::Discard(RefusedChunk { left: chunk.left, reply, is_strike: false });
                     }
                     _ => self.reply(&reply),
                 }
@@ -98,7 +98,7 @@ impl<R> ServerSession<R> {
         }
     }
 
-    /// While content comes: swallow the rest, and answer `reply` at its end. No event follows about this message.
+    /// Discards the rest of the content, and sends `reply` at its end. No further event concerns this message.
     pub fn fail_content(&mut self, reply: Reply) {
         match self.state {
             SessionState::Data | SessionState::Chunk(_) => self.content.fail(reply),
@@ -109,18 +109,18 @@ impl<R> ServerSession<R> {
         }
     }
 
-    /// After [`ServerEvent::StartTls`](super::ServerEvent::StartTls): everything is forgotten, EHLO is needed again.
+    /// After [`ServerEvent::StartTls`](super::ServerEvent::StartTls): discards all state; the client must send EHLO again.
     pub fn tls_established(&mut self, tls: TlsInfo) {
         if self.answered("tls_established", |q| matches!(q, Question::StartTls)).is_some() {
             self.reset_for_tls(tls);
-            // Fed between the 220 and the handshake, so it came in plaintext.
+            // It came between the 220 and the handshake, so in plaintext.
             if !self.input.is_empty() {
                 self.close_with(replies::too_early());
             }
         }
     }
 
-    /// Answers an [`AuthStep`](super::AuthStep) by another challenge.
+    /// Answers an [`AuthStep`](super::AuthStep) with another challenge.
     pub fn challenge_auth(&mut self, challenge: &[u8]) {
         if self.answered("challenge_auth", |q| matches!(q, Question::Auth)).is_some() {
             self.state = SessionState::AuthResponse;
@@ -128,7 +128,7 @@ impl<R> ServerSession<R> {
         }
     }
 
-    /// Ends the exchange: 235 2.7.0.
+    /// Ends the exchange with success: 235 2.7.0.
     pub fn accept_auth(&mut self, identity: String) {
         if self.answered("accept_auth", |q| matches!(q, Question::Auth)).is_some() {
             self.identity = Some(identity);
@@ -136,7 +136,7 @@ impl<R> ServerSession<R> {
         }
     }
 
-    /// Ends the exchange by a refusal.
+    /// Ends the exchange with a refusal.
     pub fn refuse_auth(&mut self, reply: Reply) {
         if self.answered("refuse_auth", |q| matches!(q, Question::Auth)).is_some() {
             let too_far = self.strikes.bad();

@@ -1,7 +1,7 @@
 //! AUTH: the exchange as lines of base64.
 //!
-//! RFC 4954 s.4. Invariant: no step of an exchange reaches the driver without TLS, outside Submission, after a
-//! success or inside a transaction.
+//! RFC 4954 s.4. Invariant: the driver sees a step of an exchange only on a submission service, under TLS, before a success
+//! and outside a transaction.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -61,7 +61,7 @@ impl<R> ServerSession<R> {
         if *line == b"*"[..] {
             return self.bad(&Reply::new(501, (5, 7, 0), "authentication cancelled"));
         }
-        // An empty response is an empty line; some clients (curl) write it as an empty initial response is written.
+        // An empty response is an empty line; some clients (curl) send "=", the form of an empty initial response.
         let line = if *line == b"="[..] { Default::default() } else { line };
         let Ok(response) = STANDARD.decode(&line) else { return self.bad_base64() };
         self.state = SessionState::Waiting(Question::Auth);
@@ -76,7 +76,7 @@ impl<R> ServerSession<R> {
         self.bad(&Reply::new(501, (5, 5, 2), "invalid base64"))
     }
 
-    /// The reply to a line that cannot be read as a command.
+    /// Answers a line that is not a command.
     pub(super) fn broken_line(&mut self, line: Line) -> Step {
         match line {
             Line::BareLf => self.bad(&replies::bad_syntax("commands must end with CRLF")),

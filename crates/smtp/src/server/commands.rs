@@ -1,7 +1,7 @@
-//! The commands that concern the session, and the way to those of a transaction.
+//! Session commands, and the dispatch of transaction commands.
 //!
-//! RFC 5321 s.4.1.1.1 (EHLO) to s.4.1.1.10 (QUIT), RFC 3207 s.4. Invariant: a line that holds a control character is
-//! never obeyed.
+//! RFC 5321 s.4.1.1.1 (EHLO) to s.4.1.1.10 (QUIT), RFC 3207 s.4. Invariant: a line with a control character is never
+//! executed.
 
 use std::fmt::Write as _;
 
@@ -25,11 +25,11 @@ impl<R> ServerSession<R> {
             return self.bad(&Reply::new(501, (5, 5, 2), "invalid host name"));
         }
         match std::str::from_utf8(&line) {
-            Ok(line) if !has_control => self.obey(line),
+            Ok(line) if !has_control => self.execute(line),
             Err(_) if !has_control && matches!(verb, Verb::Mail | Verb::Rcpt) => {
                 self.bad(&Reply::new(553, (5, 6, 7), "address is not valid UTF-8"))
             }
-            // Latin-1, say, of a machine whose name has an umlaut.
+            // Latin-1, for example, from a machine with an umlaut in its name.
             Err(_) if !has_control && matches!(verb, Verb::Ehlo | Verb::Helo) => {
                 self.bad(&Reply::new(501, (5, 5, 2), "invalid host name: not ASCII"))
             }
@@ -38,7 +38,7 @@ impl<R> ServerSession<R> {
         }
     }
 
-    fn obey(&mut self, line: &str) -> Step {
+    fn execute(&mut self, line: &str) -> Step {
         let (verb, argument) = Verb::split(line);
         match verb {
             Verb::Ehlo => self.greeted(argument, true),
@@ -132,21 +132,21 @@ impl<R> ServerSession<R> {
         Step::Event(ServerEvent::StartTls)
     }
 
-    /// Answers a wrong command.
+    /// Answers an invalid command.
     pub(super) fn bad(&mut self, reply: &Reply) -> Step {
         let too_far = self.strikes.bad();
         self.reply_unless(too_far, reply, "too many errors");
         Step::Again
     }
 
-    /// Answers a command that came at the wrong time.
+    /// Answers a command that is out of sequence.
     pub(super) fn out_of_sequence(&mut self, reply: &Reply) -> Step {
         let too_far = self.strikes.out_of_sequence();
         self.reply_unless(too_far, reply, "too many errors");
         Step::Again
     }
 
-    /// Answers a command that achieves nothing.
+    /// Answers a command that does not advance a transaction.
     fn idle(&mut self, reply: &Reply) -> Step {
         let too_far = self.strikes.idle();
         self.reply_unless(too_far, reply, "too many commands without mail");

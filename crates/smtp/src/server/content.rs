@@ -1,7 +1,7 @@
 //! Content, after DATA or in BDAT chunks.
 //!
-//! RFC 5321 s.4.1.1.4 and s.4.5.2, RFC 3030 s.2, RFC 1870 s.6.3. Invariant: after the first fault nothing of the content reaches
-//! the driver, and the fault is what the client hears at the true end.
+//! RFC 5321 s.4.1.1.4 and s.4.5.2, RFC 3030 s.2, RFC 1870 s.6.3. Invariant: after the first fault no more content reaches the
+//! driver, and the reply at the end of the content is that of the fault.
 
 use bytes::{Buf, Bytes};
 use mail::Reply;
@@ -11,15 +11,17 @@ use super::{ServerEvent, replies};
 use crate::chunks::{LineCheck, LineLength};
 use crate::dots::{Unstuffed, Unstuffer};
 
-const TINY_CHUNK_BYTES: u64 = 1024;
-const TINY_CHUNKS: u32 = 10_000;
+/// A chunk below this size is counted, in octets.
+const SMALL_CHUNK_BYTES: u64 = 1024;
+/// Maximum small chunks per message.
+const SMALL_CHUNKS: u32 = 10_000;
 
 /// The content of one transaction.
 #[derive(Debug, Default)]
 pub(super) struct Content {
     pub(super) size_bytes: u64,
-    /// What came while content was expected, also after a fault.
-    pub(super) came_bytes: u64,
+    /// Octets received as content, including those after a fault.
+    pub(super) received_bytes: u64,
     /// The driver has a spool open.
     open: bool,
     chunked: bool,
@@ -28,7 +30,7 @@ pub(super) struct Content {
     unstuffer: Unstuffer,
     lines: LineCheck,
     length: LineLength,
-    tiny_chunks: u32,
+    small_chunks: u32,
 }
 
 impl Content {
@@ -37,7 +39,7 @@ impl Content {
         self.chunked = chunked;
     }
 
-    /// A bare LF of content after DATA becomes CRLF.
+    /// Converts bare LF after DATA to CRLF.
     pub(super) fn repair_lines(&mut self) {
         self.unstuffer = Unstuffer::repairing();
     }
@@ -50,17 +52,17 @@ impl Content {
         self.chunked
     }
 
-    /// The driver has dropped its spool; the first fault counts.
+    /// Records a fault, and that the driver has dropped its spool. The first fault counts.
     pub(super) fn fail(&mut self, reply: Reply) {
         self.open = false;
         self.fault.get_or_insert(reply);
     }
 
-    pub(super) fn is_one_tiny_chunk_too_many(&mut self, size_bytes: u64) -> bool {
-        if size_bytes < TINY_CHUNK_BYTES {
-            self.tiny_chunks += 1;
+    pub(super) fn exceeds_small_chunks(&mut self, size_bytes: u64) -> bool {
+        if size_bytes < SMALL_CHUNK_BYTES {
+            self.small_chunks += 1;
         }
-        self.tiny_chunks > TINY_CHUNKS
+        self.small_chunks > SMALL_CHUNKS
     }
 }
 
@@ -121,19 +123,19 @@ impl<R> ServerSession<R> {
         Step::Event(ServerEvent::Content(piece))
     }
 
-    /// Throws a refused chunk away, and answers at its end (RFC 3030 s.2: one reply to each BDAT, in order).
-    pub(super) fn step_swallow(&mut self) -> Step {
-        let SessionState::Swallow(swallow) = &mut self.state else { return Step::Idle };
-        if swallow.left > 0 {
+    /// Discards a refused chunk, and answers at its end (RFC 3030 s.2: one reply to each BDAT, in order).
+    pub(super) fn step_discard(&mut self) -> Step {
+        let SessionState::Discard(refused) = &mut self.state else { return Step::Idle };
+        if refused.left > 0 {
             if self.input.is_empty() {
                 return Step::Idle;
             }
-            let available = self.input.len().min(usize::try_from(swallow.left).unwrap_or(usize::MAX));
+            let available = self.input.len().min(usize::try_from(refused.left).unwrap_or(usize::MAX));
             self.input.advance(available);
-            swallow.left = swallow.left.saturating_sub(available as u64);
+            refused.left = refused.left.saturating_sub(available as u64);
             return Step::Again;
         }
-        if let SessionState::Swallow(RefusedChunk { reply, is_strike, .. }) = std::mem::replace(&mut self.state, SessionState::Command) {
+        if let SessionState::Discard(RefusedChunk { reply, is_strike, .. }) = std::mem::replace(&mut self.state, SessionState::Command) {
             if is_strike {
                 self.out_of_sequence(&reply);
             } else {
@@ -156,7 +158,7 @@ impl<R> ServerSession<R> {
         if self.content.lines.is_after_cr() {
             return self.abort(replies::forbidden_content());
         }
-        // What came by BDAT may go on by DATA, which cannot carry an unfinished line.
+        // What came by BDAT may be sent on with DATA, which cannot carry an unterminated line.
         if self.content.lines.is_inside_line() {
             let line_end = Bytes::from_static(b"\r\n");
             self.content.lines = LineCheck::default();

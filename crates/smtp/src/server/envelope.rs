@@ -1,7 +1,7 @@
-//! MAIL, RCPT, DATA and BDAT: each is checked here, and decided by the driver.
+//! MAIL, RCPT, DATA and BDAT: syntax and sequence are checked here, the driver decides the rest.
 //!
-//! RFC 5321 s.3.3 and s.4.1.4, RFC 3030 s.2. Invariant: content is asked for only with at least one accepted recipient, and a
-//! refused BDAT ends the transaction but never lets its chunk be read as commands, and is answered behind it.
+//! RFC 5321 s.3.3 and s.4.1.4, RFC 3030 s.2. Invariant: content is requested only with at least one accepted recipient. A refused
+//! BDAT ends the transaction and is answered after its chunk, which is never read as commands.
 
 use mail::Reply;
 
@@ -9,8 +9,8 @@ use super::parameters::{parse_chunk, parse_mail, parse_rcpt};
 use super::session::{Chunk, Question, RefusedChunk, ServerSession, SessionState, Step};
 use super::{ServerEvent, Service, replies};
 
-/// The largest chunk that is read to its end although it is refused, in octets; a larger one ends the session.
-const SWALLOWED_MAX_BYTES: u64 = 1 << 30;
+/// Maximum size of a refused chunk that is still read to its end, in octets; a larger one ends the session.
+const DISCARDED_MAX_BYTES: u64 = 1 << 30;
 
 impl<R> ServerSession<R> {
     pub(super) fn mail(&mut self, argument: &str) -> Step {
@@ -64,7 +64,7 @@ impl<R> ServerSession<R> {
         }
     }
 
-    /// What stands in the way of content.
+    /// Why content may not be sent now.
     fn not_ready_for_content(&self) -> Option<Reply> {
         match &self.transaction {
             None => Some(replies::bad_sequence("send MAIL and RCPT first")),
@@ -92,7 +92,7 @@ impl<R> ServerSession<R> {
         let Some(chunk) = parse_chunk(argument) else {
             return self.bdat_refused(0, replies::bad_argument("syntax: BDAT size [LAST]"));
         };
-        if chunk.left > SWALLOWED_MAX_BYTES {
+        if chunk.left > DISCARDED_MAX_BYTES {
             self.close_with(replies::too_large());
             return Step::Again;
         }
@@ -102,7 +102,7 @@ impl<R> ServerSession<R> {
         if chunk.left > self.config.max_size_bytes.saturating_sub(self.content.size_bytes) {
             return self.bdat_refused(chunk.left, replies::too_large());
         }
-        if self.content.is_one_tiny_chunk_too_many(chunk.left) {
+        if self.content.exceeds_small_chunks(chunk.left) {
             self.close_with(replies::too_many("too many small chunks"));
             return Step::Again;
         }
@@ -116,7 +116,7 @@ impl<R> ServerSession<R> {
 
     fn bdat_refused(&mut self, left: u64, reply: Reply) -> Step {
         self.reset();
-        self.state = SessionState::Swallow(RefusedChunk { left, reply, is_strike: true });
+        self.state = SessionState::Discard(RefusedChunk { left, reply, is_strike: true });
         Step::Again
     }
 }

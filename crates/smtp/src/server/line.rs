@@ -1,33 +1,36 @@
-//! Cuts command lines out of the input.
+//! Splits the input into command lines.
 //!
-//! RFC 5321 s.2.3.8, s.4.5.3.1.4 and RFC 4954 s.4 (12288 octets for AUTH). Invariant: only CRLF ends a command that is
-//! obeyed, and a line without end costs no more memory than the longest legal one.
+//! RFC 5321 s.2.3.8, s.4.5.3.1.4 and RFC 4954 s.4 (12288 octets for AUTH). Invariant: only CRLF ends a command that
+//! is executed, and an endless line takes no more memory than the longest valid one.
 
 use bytes::BytesMut;
 use memchr::memchr;
 
 use super::verb::Verb;
 
+/// Maximum length of a command line, in octets.
 const COMMAND_LIMIT_BYTES: usize = 2048;
+/// Maximum length of AUTH and of a response to a challenge, in octets.
 const AUTH_LIMIT_BYTES: usize = 12_288;
+/// A line of this length ends the session, in octets.
 const ENDLESS_BYTES: usize = 65_536;
 
-/// What stands at the front of the input.
+/// The front of the input.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Line {
-    /// No whole line yet.
+    /// Not a whole line yet.
     More,
-    /// A line, its CRLF taken off.
+    /// A line without its CRLF.
     Whole(BytesMut),
     /// A line that ended with a bare LF.
     BareLf,
     /// A line over the limit of its verb.
     TooLong(Verb),
-    /// 64 KiB, and still no end.
+    /// 64 KiB without a line end.
     Endless,
 }
 
-/// Remembers what was already looked at.
+/// Remembers how far the input was scanned.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
     scanned: usize,
@@ -36,7 +39,7 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// The next line of `input`. In an AUTH exchange every line is a response, and Verb::Auth names it.
+    /// Takes the next line from `input`. In an AUTH exchange every line is a response; a line that is too long then counts as [`Verb::Auth`].
     pub(super) fn next(&mut self, input: &mut BytesMut, in_auth: bool) -> Line {
         let Some(found) = memchr(b'\n', input.get(self.scanned..).unwrap_or_default()) else {
             return self.wait(input, in_auth);

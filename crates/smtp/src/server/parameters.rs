@@ -1,7 +1,7 @@
 //! The arguments of MAIL, RCPT and BDAT.
 //!
 //! RFC 5321 s.4.1.1.2, s.4.1.1.3 and s.4.1.2, RFC 1870 s.5, RFC 3030 s.2, RFC 3461 s.4, RFC 4954 s.5, RFC 6531 s.3.4.
-//! Invariant: an argument is taken as a whole or refused; nothing unknown is passed over.
+//! Invariant: an argument is accepted as a whole or refused; nothing unknown is ignored.
 
 use mail::{Body, ForwardPath, MailParameters, Notify, PathError, Recipient, Reply, Ret, ReversePath, decode_xtext};
 
@@ -9,7 +9,7 @@ use super::replies::bad_argument;
 use super::session::Chunk;
 use crate::dsn::parse_orcpt;
 
-/// Reads what follows MAIL.
+/// Parses the argument of MAIL.
 pub(super) fn parse_mail(argument: &str, extended: bool, has_tls: bool) -> Result<(ReversePath, MailParameters), Reply> {
     let path = after_keyword(argument, "FROM:").ok_or_else(|| bad_argument("syntax: MAIL FROM:<address>"))?;
     let (reverse_path, rest) = match ReversePath::take(path) {
@@ -19,7 +19,7 @@ pub(super) fn parse_mail(argument: &str, extended: bool, has_tls: bool) -> Resul
     };
     let parameters = mail_parameters(rest, extended, has_tls)?;
     check_utf8(path, rest, parameters.smtputf8)?;
-    // Such addresses exist only to be expanded by somebody's shell or configuration language.
+    // Such addresses exist only to be expanded by a shell or a configuration language.
     let looks_armed = |local: &str| local.contains("${") || local.contains('`');
     if reverse_path.mailbox().is_some_and(|m| looks_armed(m.local.as_str())) {
         return Err(bad_sender());
@@ -27,7 +27,7 @@ pub(super) fn parse_mail(argument: &str, extended: bool, has_tls: bool) -> Resul
     Ok((reverse_path, parameters))
 }
 
-/// Reads what follows RCPT.
+/// Parses the argument of RCPT.
 pub(super) fn parse_rcpt(argument: &str, extended: bool, smtputf8: bool) -> Result<Recipient, Reply> {
     let path = after_keyword(argument, "TO:").ok_or_else(|| bad_argument("syntax: RCPT TO:<address>"))?;
     let (forward_path, rest) = match ForwardPath::take(path) {
@@ -57,7 +57,7 @@ pub(super) fn parse_rcpt(argument: &str, extended: bool, smtputf8: bool) -> Resu
     Ok(recipient)
 }
 
-/// Reads what follows BDAT.
+/// Parses the argument of BDAT.
 pub(super) fn parse_chunk(argument: &str) -> Option<Chunk> {
     let mut words = argument.split(' ').filter(|w| !w.is_empty());
     let size = number(words.next()?)?.ok()?;
@@ -100,7 +100,7 @@ fn mail_parameters(rest: &str, extended: bool, has_tls: bool) -> Result<MailPara
                 let envid = value.filter(|v| !v.is_empty() && v.len() <= 100).and_then(decode_xtext);
                 parameters.envid = Some(envid.ok_or_else(|| bad_argument("ENVID must be xtext of at most 100 octets"))?);
             }
-            // Whom the client trusts is nothing that we act upon (RFC 4954 s.5 lets us ignore it).
+            // We do not act on the identity in AUTH= (RFC 4954 s.5 allows to ignore it).
             "AUTH" => {
                 seen.once(5)?;
                 value.filter(|v| !v.is_empty()).and_then(decode_xtext).ok_or_else(|| bad_argument("AUTH must be xtext"))?;
@@ -136,19 +136,19 @@ fn ret(value: Option<&str>) -> Result<Ret, Reply> {
     }
 }
 
-/// A number of 1 to 20 digits; the inner error is one that is larger than any limit.
+/// Parses a number of 1 to 20 digits. The inner error is a number above `u64::MAX`.
 fn number(text: &str) -> Option<Result<u64, std::num::ParseIntError>> {
     let is_number = (1..=20).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
     is_number.then(|| text.parse())
 }
 
-/// The space after the colon is wrong, common and harmless.
+/// Returns what follows the keyword. A space after the colon is wrong, but common and harmless.
 fn after_keyword<'a>(argument: &'a str, keyword: &str) -> Option<&'a str> {
     let (head, rest) = argument.split_at_checked(keyword.len())?;
     head.eq_ignore_ascii_case(keyword).then(|| rest.trim_start_matches(' '))
 }
 
-/// The parameters, which stand after a space and need EHLO.
+/// Splits the parameters, which follow a space and require EHLO.
 fn words(rest: &str, extended: bool) -> Result<impl Iterator<Item = &str>, Reply> {
     if !rest.is_empty() && !rest.starts_with(' ') {
         return Err(bad_argument("missing space after the address"));
@@ -178,7 +178,7 @@ fn unknown_parameter() -> Reply {
     Reply::new(555, (5, 5, 4), "parameter not recognised")
 }
 
-/// Which parameters were there already.
+/// The parameters seen so far.
 #[derive(Default)]
 struct SeenParameters(u8);
 

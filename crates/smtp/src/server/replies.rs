@@ -1,6 +1,6 @@
-//! What the session says by itself.
+//! Replies that the session sends without asking the driver.
 //!
-//! RFC 5321 s.4.2 and RFC 3463. Invariant: no reply repeats what the client sent.
+//! RFC 5321 s.4.2 and RFC 3463. Invariant: no reply quotes the client.
 
 use mail::Reply;
 

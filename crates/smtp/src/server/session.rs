@@ -1,6 +1,6 @@
-//! The session: its state, what goes in, what comes out.
+//! The session: its state, its input and its output.
 //!
-//! RFC 5321 s.3 and s.4.1.4. Invariant: the state says what the next byte means, and nothing else does.
+//! RFC 5321 s.3 and s.4.1.4. Invariant: the state alone decides what the next octet means.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,30 +13,30 @@ use super::line::Lines;
 use super::strikes::Strikes;
 use super::{ServerEvent, ServerOptions, ServerTransaction, TlsInfo, replies};
 
-/// What the next byte means.
+/// What the next octet is.
 #[derive(Debug)]
 pub(super) enum SessionState {
-    /// Nothing may come before the banner.
+    /// Not allowed: the banner was not sent yet.
     Silent,
     /// A command.
     Command,
     /// A response in an AUTH exchange.
     AuthResponse,
-    /// Nothing yet: the driver owes an answer.
+    /// Not read yet: the driver has to answer first.
     Waiting(Question),
     /// Content after DATA.
     Data,
     /// Content of a BDAT chunk.
     Chunk(Chunk),
-    /// A chunk that is refused as soon as all of it has come.
-    Swallow(RefusedChunk),
-    /// Nothing more; `Close` is still to be told.
+    /// Content of a chunk that is discarded and then refused.
+    Discard(RefusedChunk),
+    /// Ignored: the last reply was queued, `Close` is the next event.
     Closing,
-    /// Nothing more.
+    /// Ignored: the session is over.
     Closed,
 }
 
-/// What the driver was asked.
+/// The question that the driver has to answer.
 #[derive(Debug)]
 pub(super) enum Question {
     StartTls,
@@ -48,30 +48,30 @@ pub(super) enum Question {
     ContentEnd,
 }
 
-/// A BDAT chunk under way.
+/// A BDAT chunk that is being received.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Chunk {
     pub(super) left: u64,
     pub(super) last: bool,
 }
 
-/// A refused chunk under way.
+/// A refused chunk that is being received.
 #[derive(Debug)]
 pub(super) struct RefusedChunk {
     pub(super) left: u64,
     pub(super) reply: Reply,
-    /// Whether the command was out of sequence, and counts against the client.
+    /// Whether the command was out of sequence and counts as a strike.
     pub(super) is_strike: bool,
 }
 
-/// What the client called itself.
+/// The argument of EHLO or HELO.
 #[derive(Debug)]
 pub(super) struct Hello {
     pub(super) name: String,
     pub(super) extended: bool,
 }
 
-/// What one step came to.
+/// The result of one step.
 pub(super) enum Step {
     Event(ServerEvent),
     Again,
@@ -91,11 +91,11 @@ pub struct ServerSession<R> {
     pub(super) transaction: Option<ServerTransaction<R>>,
     pub(super) content: Content,
     pub(super) strikes: Strikes,
-    /// A recipient was tried in this transaction, accepted or not.
+    /// Whether RCPT was given in this transaction, accepted or not.
     pub(super) recipient_tried: bool,
-    /// A reply that the client must have read before it sends more is in the output.
+    /// Whether the output holds a reply that the client must read before it sends more.
     pub(super) synchronising: bool,
-    /// Something came at a time when nothing may come.
+    /// Whether the client sent something before the banner.
     spoke_early: bool,
     output: Vec<u8>,
     pending: VecDeque<ServerEvent>,
@@ -103,7 +103,7 @@ pub struct ServerSession<R> {
 }
 
 impl<R> ServerSession<R> {
-    /// A session that has not greeted yet. `tls` is given for implicit TLS.
+    /// Creates a session before its banner. `tls` is set for implicit TLS.
     pub fn new(config: Arc<ServerOptions>, tls: Option<TlsInfo>) -> Self {
         Self {
             config,
@@ -125,7 +125,7 @@ impl<R> ServerSession<R> {
         }
     }
 
-    /// Queues the banner; a client that spoke first is turned away.
+    /// Queues the banner, or refuses a client that sent something before it.
     pub fn greet(&mut self) {
         if !matches!(self.state, SessionState::Silent) {
             self.misused("greet");
@@ -137,12 +137,12 @@ impl<R> ServerSession<R> {
         }
     }
 
-    /// Turns the client away at the banner.
+    /// Refuses the connection with this reply in place of the banner.
     pub fn refuse_connection(&mut self, reply: Reply) {
         self.close_with(reply);
     }
 
-    /// Takes in what the client sent.
+    /// Takes input from the client.
     pub fn receive(&mut self, bytes: &[u8]) {
         match self.state {
             SessionState::Closing | SessionState::Closed => {}
@@ -150,21 +150,21 @@ impl<R> ServerSession<R> {
             _ if self.synchronising && !bytes.is_empty() => self.close_with(replies::too_early()),
             _ => {
                 if self.in_content() {
-                    self.content.came_bytes = self.content.came_bytes.saturating_add(bytes.len() as u64);
+                    self.content.received_bytes = self.content.received_bytes.saturating_add(bytes.len() as u64);
                 }
                 self.input.extend_from_slice(bytes);
             }
         }
     }
 
-    /// The next event. `None`: the session needs more input, or waits for an answer.
+    /// Returns the next event, or `None` if the session needs more input or an answer.
     pub fn next_event(&mut self) -> Option<ServerEvent> {
         loop {
             if let Some(event) = self.pending.pop_front() {
                 return Some(event);
             }
             match self.step() {
-                // Behind an abort that the same command brought about.
+                // After an abort that the same command caused.
                 Step::Event(event) => self.pending.push_back(event),
                 Step::Again => {}
                 Step::Idle => return None,
@@ -179,7 +179,7 @@ impl<R> ServerSession<R> {
             SessionState::AuthResponse => self.step_auth_response(),
             SessionState::Data => self.step_data(),
             SessionState::Chunk(chunk) => self.step_chunk(*chunk),
-            SessionState::Swallow(_) => self.step_swallow(),
+            SessionState::Discard(_) => self.step_discard(),
             SessionState::Closing => {
                 self.state = SessionState::Closed;
                 self.input = BytesMut::new();
@@ -191,7 +191,7 @@ impl<R> ServerSession<R> {
     /// Moves the queued replies to the end of `out`.
     pub fn take_output(&mut self, out: &mut Vec<u8>) {
         if out.is_empty() {
-            // Thousands of sessions wait at a time; none keeps a buffer meanwhile.
+            // Thousands of sessions may be idle; none keeps a buffer.
             *out = std::mem::take(&mut self.output);
         } else {
             out.append(&mut self.output);
@@ -204,7 +204,7 @@ impl<R> ServerSession<R> {
         !self.output.is_empty()
     }
 
-    /// Queues a reply. 421 is always the last.
+    /// Queues a reply. 421 ends the session.
     pub(super) fn reply(&mut self, reply: &Reply) {
         reply.write_to(&mut self.output);
         self.commands += 1;
@@ -213,7 +213,7 @@ impl<R> ServerSession<R> {
         }
     }
 
-    /// Queues a last reply, and closes: for time limits (421 4.4.2) and shutdown (421 4.3.2).
+    /// Queues the last reply and closes the session: for timeouts (421 4.4.2) and shutdown (421 4.3.2).
     pub fn close_with(&mut self, reply: Reply) {
         if !self.is_closing() {
             self.end();
@@ -221,7 +221,7 @@ impl<R> ServerSession<R> {
         }
     }
 
-    /// Nothing more is read.
+    /// Stops reading.
     pub(super) fn end(&mut self) {
         if !self.is_closing() {
             self.reset();
@@ -229,7 +229,7 @@ impl<R> ServerSession<R> {
         }
     }
 
-    /// Ends the transaction: the one place where it is forgotten.
+    /// Ends the transaction. Nothing else clears it.
     pub(super) fn reset(&mut self) {
         if self.content.is_open() {
             self.pending.push_back(ServerEvent::ContentAborted);
@@ -239,7 +239,7 @@ impl<R> ServerSession<R> {
         self.recipient_tried = false;
     }
 
-    /// Forgets all that was said in plaintext, and the transaction with it.
+    /// Discards everything received in plaintext, including the transaction.
     pub(super) fn reset_for_tls(&mut self, tls: TlsInfo) {
         self.reset();
         self.hello = None;
@@ -248,7 +248,7 @@ impl<R> ServerSession<R> {
         self.tls = Some(tls);
     }
 
-    /// The driver answered what was not asked. After a close that is only late; else it is a bug.
+    /// Handles an answer without its question: late after a close, otherwise a bug of the driver.
     pub(super) fn misused(&mut self, call: &'static str) {
         if !self.is_closing() {
             debug_assert!(false, "{call} does not answer what the session asked");
@@ -256,12 +256,12 @@ impl<R> ServerSession<R> {
         }
     }
 
-    /// Whether the driver owes an answer; until it is given, no more should be read.
+    /// Whether the driver has to answer a question. It should not read more until then.
     pub fn waiting(&self) -> bool {
         matches!(self.state, SessionState::Waiting(_))
     }
 
-    /// The transaction, complete. Only at [`ServerEvent::ContentEnd`].
+    /// Takes the complete transaction, at [`ServerEvent::ContentEnd`] only.
     pub fn take_transaction(&mut self) -> Option<ServerTransaction<R>> {
         matches!(self.state, SessionState::Waiting(Question::ContentEnd)).then(|| self.transaction.take()).flatten()
     }
@@ -271,57 +271,57 @@ impl<R> ServerSession<R> {
         self.transaction.as_ref()
     }
 
-    /// What the client called itself: printable ASCII, at most 255 octets.
+    /// The host name of EHLO or HELO: printable ASCII, at most 255 octets.
     pub fn hello(&self) -> Option<&str> {
         self.hello.as_ref().map(|h| h.name.as_str())
     }
 
-    /// Whether that was said by EHLO.
+    /// Whether the client used EHLO.
     pub fn is_extended(&self) -> bool {
         self.hello.as_ref().is_some_and(|h| h.extended)
     }
 
-    /// The TLS under the session.
+    /// The TLS connection, if there is one.
     pub fn tls(&self) -> Option<&TlsInfo> {
         self.tls.as_ref()
     }
 
-    /// The reverse-path of the transaction under way.
+    /// The reverse-path of the current transaction.
     pub fn reverse_path(&self) -> Option<&ReversePath> {
         self.transaction.as_ref().map(|transaction| &transaction.reverse_path)
     }
 
-    /// The recipients of the transaction under way that were accepted.
+    /// The accepted recipients of the current transaction.
     pub fn recipients(&self) -> impl Iterator<Item = &R> {
         self.transaction.iter().flat_map(|transaction| transaction.recipients.iter().map(|(_, accepted)| accepted))
     }
 
-    /// Who authenticated.
+    /// The login that authenticated.
     pub fn identity(&self) -> Option<&str> {
         self.identity.as_deref()
     }
 
-    /// Whether content is being received, wanted or not.
+    /// Whether content is being received, also if it is discarded.
     pub fn in_content(&self) -> bool {
-        matches!(self.state, SessionState::Data | SessionState::Chunk(_) | SessionState::Swallow(_))
+        matches!(self.state, SessionState::Data | SessionState::Chunk(_) | SessionState::Discard(_))
     }
 
-    /// How many commands were answered: when this has risen, a deadline may start anew.
+    /// Number of commands answered. A command timeout restarts when it rises.
     pub fn commands(&self) -> u64 {
         self.commands
     }
 
-    /// How many octets of content this transaction has brought.
+    /// Octets of content accepted in this transaction.
     pub fn content_bytes(&self) -> u64 {
         self.content.size_bytes
     }
 
-    /// How many octets came while content was expected, wanted or not: what tells a client that goes on from one that is silent.
-    pub fn came_bytes(&self) -> u64 {
-        self.content.size_bytes.max(self.content.came_bytes)
+    /// Octets received as content in this transaction, discarded ones included: shows whether the client still sends.
+    pub fn received_bytes(&self) -> u64 {
+        self.content.size_bytes.max(self.content.received_bytes)
     }
 
-    /// Whether the last reply was said.
+    /// Whether the last reply was queued.
     pub fn is_closing(&self) -> bool {
         matches!(self.state, SessionState::Closing | SessionState::Closed)
     }

@@ -1,14 +1,19 @@
-//! How much nonsense a session is allowed.
+//! Limits on errors and idle commands in one session.
 //!
-//! RFC 5321 s.4.3.2 and s.7.8 leave the limits to us. Invariant: no client can go on for ever without sending mail.
+//! RFC 5321 s.4.3.2 and s.7.8 leave the limits to the server. Invariant: a client cannot keep a session open without sending mail.
 
+/// Maximum commands without mail.
 const IDLE_LIMIT: u32 = 100;
+/// Errors that end the session.
 const BAD_LIMIT: u32 = 20;
+/// Recipients refused with 5xx that end the session.
 const RECIPIENT_LIMIT: u32 = 20;
+/// Maximum pipelined commands that are not counted after a refusal.
 const EXCUSED: u32 = 1000;
+/// Maximum recipients refused with 4xx.
 const DEFERRED_LIMIT: u32 = 1000;
 
-/// The counters of one session. Each method says whether the session has now gone too far.
+/// The counters of one session. A method returns whether its limit is exceeded.
 #[derive(Debug, Default)]
 pub(super) struct Strikes {
     idle: u32,
@@ -19,19 +24,19 @@ pub(super) struct Strikes {
 }
 
 impl Strikes {
-    /// A command that achieves nothing: NOOP, RSET, VRFY, HELP, a second EHLO, a refused MAIL.
+    /// Counts a command that does not advance a transaction: NOOP, RSET, VRFY, HELP, a second EHLO, a refused MAIL.
     pub(super) fn idle(&mut self) -> bool {
         self.idle += 1;
         self.idle > IDLE_LIMIT
     }
 
-    /// A command that was wrong.
+    /// Counts an invalid command.
     pub(super) fn bad(&mut self) -> bool {
         self.bad += 1;
         self.bad >= BAD_LIMIT
     }
 
-    /// A command out of sequence; not held against a client that pipelined it behind one that was refused.
+    /// Counts a command out of sequence, unless the client pipelined it after a refused command.
     pub(super) fn out_of_sequence(&mut self) -> bool {
         if self.excused > 0 {
             self.excused -= 1;
@@ -40,29 +45,29 @@ impl Strikes {
         self.bad()
     }
 
-    /// A recipient was refused for good.
+    /// Counts a recipient refused with 5xx.
     pub(super) fn refused_recipient(&mut self) -> bool {
         self.recipients += 1;
         self.recipients >= RECIPIENT_LIMIT
     }
 
-    /// A recipient was refused for now.
+    /// Counts a recipient refused with 4xx.
     pub(super) fn deferred_recipient(&mut self) -> bool {
         self.deferred += 1;
         self.deferred > DEFERRED_LIMIT
     }
 
-    /// A transaction was refused while the client may have more of it under way.
+    /// Excuses the commands that the client may have pipelined after a refused one.
     pub(super) fn excuse_pipelined(&mut self) {
         self.excused = EXCUSED;
     }
 
-    /// The client knows again where it stands.
+    /// Ends the excuse: the client has read its replies.
     pub(super) fn synchronised(&mut self) {
         self.excused = 0;
     }
 
-    /// A message was accepted: the client means business.
+    /// Resets the idle and deferred counts after an accepted message.
     pub(super) fn message_accepted(&mut self) {
         self.idle = 0;
         self.deferred = 0;

@@ -1,6 +1,6 @@
 //! The first word of a command line.
 //!
-//! RFC 5321 s.4.1.1 and s.2.4. Invariant: HTTP's verbs are known, so that a browser made to talk to us is cut off.
+//! RFC 5321 s.4.1.1 and s.2.4. Invariant: HTTP methods are recognised, so that a browser tricked into connecting is disconnected.
 
 /// A command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,13 +51,13 @@ const VERBS: [(&str, Verb); 24] = [
 ];
 
 impl Verb {
-    /// Splits a line into its verb and its argument, spaces around the argument taken off.
+    /// Splits a line into its verb and its trimmed argument.
     pub(super) fn split(line: &str) -> (Self, &str) {
         let (word, argument) = line.split_once(' ').unwrap_or((line, ""));
         (Self::of(word.as_bytes()), argument.trim_matches(' '))
     }
 
-    /// The verb that a line starts with, whatever follows it.
+    /// The verb at the start of a line.
     pub(super) fn at_start_of(line: &[u8]) -> Self {
         Self::of(line.split(|b| *b == b' ').next().unwrap_or_default())
     }

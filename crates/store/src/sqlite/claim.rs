@@ -5,10 +5,11 @@
 
 use mail::{Body, Domain, Mailbox, Notify, OriginalRecipient, QueueId, Ret, ReversePath};
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 
 use crate::error::StoreError;
-use crate::message::{Claimed, ClaimedRecipient, Flow, Message, NewRecipient, RecipientKey, TlsWish};
+use crate::message::{Claimed, ClaimedRecipient, Flow, Message, NewRecipient, RecipientKey};
+use crate::recipient_state::{IS_ACTIVE, IS_CLAIMED, IS_SET_ASIDE, IS_WAITING, RecipientState};
 
 /// A lane with something in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,17 +20,28 @@ pub struct LaneDue {
     pub due_ms: i64,
 }
 
-/// Each lane, by a walk along the index.
-const LANES: &str = "
-WITH RECURSIVE l(lane) AS (
-    SELECT min(lane) FROM recipient WHERE state < 2
-    UNION ALL SELECT (SELECT min(lane) FROM recipient WHERE lane > l.lane AND state < 2) FROM l WHERE l.lane IS NOT NULL)
-SELECT lane, (SELECT min(next_attempt_ms) FROM recipient r WHERE r.lane = l.lane AND r.state < 2), CAST(lane AS BLOB)
-FROM l WHERE lane IS NOT NULL";
+/// A common table `l` of all lanes, by a walk along the index.
+pub(super) fn with_lanes() -> String {
+    format!(
+        "WITH RECURSIVE l(lane) AS (
+            SELECT min(lane) FROM recipient WHERE {IS_ACTIVE}
+            UNION ALL SELECT (SELECT min(lane) FROM recipient WHERE lane > l.lane AND {IS_ACTIVE}) FROM l WHERE l.lane IS NOT NULL)"
+    )
+}
+
+/// Each lane, when it is due, and its octets.
+fn select_lanes() -> String {
+    let due = format!("SELECT min(next_attempt_ms) FROM recipient r WHERE r.lane = l.lane AND {IS_ACTIVE}");
+    format!("{} SELECT lane, ({due}), CAST(lane AS BLOB) FROM l WHERE lane IS NOT NULL", with_lanes())
+}
+
+/// The columns of a [`Message`] but its id, which [`read_message`] reads by name.
+pub(super) const MESSAGE_COLUMNS: &str = "flow, reverse_path, body_8bit, smtputf8, ret, envid, arrived_ms, expires_ms, delay_reported, prefix, \
+     rewritten_path, may_report, mendable, requiretls";
 
 /// Every lane, with the time at which it is due. The cost grows with the number of lanes, not of messages.
 pub(crate) fn lanes(db: &Connection) -> Result<Vec<LaneDue>, StoreError> {
-    let mut statement = db.prepare_cached(LANES)?;
+    let mut statement = db.prepare_cached(&select_lanes())?;
     let mut rows = statement.query([])?;
     let mut lanes = Vec::new();
     while let Some(row) = rows.next()? {
@@ -48,7 +60,7 @@ fn read_lane(value: ValueRef<'_>) -> Result<Domain, String> {
 
 /// Sets the mail of unreadable lanes aside, which nobody would ever claim.
 fn set_aside_lanes(db: &Connection) -> Result<(), StoreError> {
-    let mut statement = db.prepare(LANES)?;
+    let mut statement = db.prepare(&select_lanes())?;
     let mut rows = statement.query([])?;
     let mut unreadable: Vec<(Vec<u8>, String)> = Vec::new();
     while let Some(row) = rows.next()? {
@@ -57,8 +69,10 @@ fn set_aside_lanes(db: &Connection) -> Result<(), StoreError> {
         }
     }
     for (lane, reason) in unreadable {
-        let recipients =
-            db.execute("UPDATE recipient SET state = 2, reason = ? WHERE state < 2 AND CAST(lane AS BLOB) = ?", params![reason, lane])?;
+        let recipients = db.execute(
+            &format!("UPDATE recipient SET state = ?, reason = ? WHERE {IS_ACTIVE} AND CAST(lane AS BLOB) = ?"),
+            params![RecipientState::SetAside, reason, lane],
+        )?;
         tracing::error!(recipients, reason, "queue records are unreadable: their mail was set aside; `waypost queue list` shows it");
     }
     Ok(())
@@ -66,14 +80,15 @@ fn set_aside_lanes(db: &Connection) -> Result<(), StoreError> {
 
 /// Claims up to `limit` recipients of a lane that are due at `now_ms`, until `lease_ms`.
 pub(crate) fn claim(db: &Connection, lane: &Domain, now_ms: i64, lease_ms: i64, limit: u32) -> Result<Vec<Claimed>, StoreError> {
-    let mut statement = db.prepare_cached(
+    let mut statement = db.prepare_cached(&format!(
         "SELECT message_id, n, mailbox, known_as, notify, orcpt, attempts FROM recipient
-         WHERE lane = ? AND state < 2 AND next_attempt_ms <= ? ORDER BY next_attempt_ms LIMIT ?",
-    )?;
+         WHERE lane = ? AND {IS_ACTIVE} AND next_attempt_ms <= ? ORDER BY next_attempt_ms LIMIT ?",
+    ))?;
     let mut rows = statement.query(params![lane.as_str(), now_ms, limit])?;
     let mut due = Vec::new();
     while let Some(row) = rows.next()? {
-        due.push((RecipientKey { message: QueueId(row.get(0)?), index: row.get(1)? }, read_recipient(row)));
+        let key = RecipientKey { message: QueueId(row.get("message_id")?), index: row.get("n")? };
+        due.push((key, read_recipient(key, row)));
     }
     drop(rows);
     let mut claimed: Vec<Claimed> = Vec::new();
@@ -102,7 +117,8 @@ pub(crate) fn claim(db: &Connection, lane: &Domain, now_ms: i64, lease_ms: i64, 
 }
 
 fn mark_claimed(db: &Connection, key: RecipientKey, lease_ms: i64) -> Result<(), StoreError> {
-    db.prepare_cached("UPDATE recipient SET state = 1, next_attempt_ms = ? WHERE message_id = ? AND n = ?")?.execute(params![
+    db.prepare_cached("UPDATE recipient SET state = ?, next_attempt_ms = ? WHERE message_id = ? AND n = ?")?.execute(params![
+        RecipientState::Claimed,
         lease_ms,
         key.message.0,
         key.index
@@ -112,19 +128,20 @@ fn mark_claimed(db: &Connection, key: RecipientKey, lease_ms: i64) -> Result<(),
 
 fn set_aside(db: &Connection, key: RecipientKey, reason: &str) -> Result<(), StoreError> {
     tracing::error!(id = %key.message, recipient = key.index, reason, "a queue record is unreadable and was set aside; `waypost queue list` shows it");
-    db.execute("UPDATE recipient SET state = 2, reason = ? WHERE message_id = ? AND n = ?", params![reason, key.message.0, key.index])?;
+    let sql = "UPDATE recipient SET state = ?, reason = ? WHERE message_id = ? AND n = ?";
+    db.execute(sql, params![RecipientState::SetAside, reason, key.message.0, key.index])?;
     Ok(())
 }
 
-fn read_recipient(row: &Row<'_>) -> Result<ClaimedRecipient, String> {
+fn read_recipient(key: RecipientKey, row: &Row<'_>) -> Result<ClaimedRecipient, String> {
     let text = |e: rusqlite::Error| e.to_string();
-    let mailbox: String = row.get(2).map_err(text)?;
-    let known_as: Option<String> = row.get(3).map_err(text)?;
-    let notify: Option<String> = row.get(4).map_err(text)?;
-    let orcpt: Option<String> = row.get(5).map_err(text)?;
+    let mailbox: String = row.get("mailbox").map_err(text)?;
+    let known_as: Option<String> = row.get("known_as").map_err(text)?;
+    let notify: Option<String> = row.get("notify").map_err(text)?;
+    let orcpt: Option<String> = row.get("orcpt").map_err(text)?;
     let parse = |address: &str| Mailbox::parse(address).map_err(|e| format!("{e}: {address:?}"));
     Ok(ClaimedRecipient {
-        key: RecipientKey { message: QueueId(row.get(0).map_err(text)?), index: row.get(1).map_err(text)? },
+        key,
         recipient: NewRecipient {
             mailbox: parse(&mailbox)?,
             known_as: known_as.as_deref().map(parse).transpose()?,
@@ -132,16 +149,14 @@ fn read_recipient(row: &Row<'_>) -> Result<ClaimedRecipient, String> {
             orcpt: orcpt
                 .and_then(|o| o.split_once(';').map(|(kind, address)| OriginalRecipient { kind: kind.into(), address: address.into() })),
         },
-        attempts: row.get(6).map_err(text)?,
+        attempts: row.get("attempts").map_err(text)?,
     })
 }
 
 /// The outer error is the database's, the inner one says why the record is unreadable.
 pub(crate) fn load_message(db: &Connection, id: QueueId) -> Result<Result<Message, String>, StoreError> {
     let read = db
-        .prepare_cached(
-            "SELECT flow, reverse_path, body_8bit, smtputf8, ret, envid, arrived_ms, expires_ms, delay_reported, prefix, rewritten_path, may_report, mendable, requiretls FROM message WHERE id = ?",
-        )?
+        .prepare_cached(&format!("SELECT {MESSAGE_COLUMNS} FROM message WHERE id = ?"))?
         .query_row([id.0], |row| Ok(read_message(id, row)))
         .optional()?;
     Ok(read.unwrap_or_else(|| Err("its message is missing".into())))
@@ -149,26 +164,26 @@ pub(crate) fn load_message(db: &Connection, id: QueueId) -> Result<Result<Messag
 
 pub(crate) fn read_message(id: QueueId, row: &Row<'_>) -> Result<Message, String> {
     let text = |e: rusqlite::Error| e.to_string();
-    let (flow, reverse): (String, String) = (row.get(0).map_err(text)?, row.get(1).map_err(text)?);
-    let ret: Option<String> = row.get(4).map_err(text)?;
-    let prefix: Vec<u8> = row.get(9).map_err(text)?;
-    let rewritten: Option<String> = row.get(10).map_err(text)?;
+    let (flow, reverse): (String, String) = (row.get("flow").map_err(text)?, row.get("reverse_path").map_err(text)?);
+    let ret: Option<String> = row.get("ret").map_err(text)?;
+    let prefix: Vec<u8> = row.get("prefix").map_err(text)?;
+    let rewritten: Option<String> = row.get("rewritten_path").map_err(text)?;
     let path = |path: String| ReversePath::parse_bare(&path).map_err(|e| format!("{e}: {path:?}"));
     Ok(Message {
         id,
         flow: Flow::parse(&flow).ok_or(format!("flow {flow:?}"))?,
         reverse_path: path(reverse)?,
         rewritten_path: rewritten.map(path).transpose()?,
-        may_report: row.get(11).map_err(text)?,
-        mendable: row.get(12).map_err(text)?,
-        body: if row.get(2).map_err(text)? { Body::EightBit } else { Body::SevenBit },
-        smtputf8: row.get(3).map_err(text)?,
+        may_report: row.get("may_report").map_err(text)?,
+        mendable: row.get("mendable").map_err(text)?,
+        body: if row.get("body_8bit").map_err(text)? { Body::EightBit } else { Body::SevenBit },
+        smtputf8: row.get("smtputf8").map_err(text)?,
         ret: ret.map(|r| if r == "FULL" { Ret::Full } else { Ret::Headers }),
-        envid: row.get(5).map_err(text)?,
-        arrived_ms: row.get(6).map_err(text)?,
-        expires_ms: row.get(7).map_err(text)?,
-        delay_reported: row.get(8).map_err(text)?,
-        tls: TlsWish::of_number(row.get(13).map_err(text)?),
+        envid: row.get("envid").map_err(text)?,
+        arrived_ms: row.get("arrived_ms").map_err(text)?,
+        expires_ms: row.get("expires_ms").map_err(text)?,
+        delay_reported: row.get("delay_reported").map_err(text)?,
+        tls: row.get("requiretls").map_err(text)?,
         prefix: prefix.into(),
     })
 }
@@ -176,21 +191,60 @@ pub(crate) fn read_message(id: QueueId, row: &Row<'_>) -> Result<Message, String
 /// After a start: nobody holds the claims of the process that was, so they are due now.
 pub(crate) fn release_claims(db: &Connection, now_ms: i64) -> Result<u64, StoreError> {
     set_aside_lanes(db)?;
-    Ok(db.execute("UPDATE recipient SET state = 0, next_attempt_ms = ? WHERE state = 1", [now_ms])? as u64)
+    let sql = format!("UPDATE recipient SET state = ?, next_attempt_ms = ? WHERE {IS_CLAIMED}");
+    Ok(db.execute(&sql, params![RecipientState::Waiting, now_ms])? as u64)
+}
+
+/// Recipients that [`retry`] makes due: set aside, or waiting for a later attempt.
+fn may_retry() -> String {
+    format!("({IS_SET_ASIDE} OR ({IS_WAITING} AND next_attempt_ms > :now_ms))")
 }
 
 /// Makes waiting recipients due now: those of a message, of a lane, or all. Returns how many.
 pub(crate) fn retry(db: &Connection, id: Option<QueueId>, lane: Option<&Domain>, now_ms: i64) -> Result<u64, StoreError> {
-    let retried = db.execute(
-        "UPDATE recipient SET state = 0, next_attempt_ms = ?1 WHERE (state = 2 OR (state = 0 AND next_attempt_ms > ?1))
-         AND (?2 IS NULL OR message_id = ?2) AND (?3 IS NULL OR lane = ?3)",
-        params![now_ms, id.map(|i| i.0), lane.map(Domain::as_str)],
-    )? as u64;
+    let update = format!("UPDATE recipient SET state = {}, next_attempt_ms = :now_ms WHERE {}", RecipientState::Waiting, may_retry());
+    // A statement for each case: a condition on an absent parameter would keep SQLite from using an index.
+    let retried = match (id, lane) {
+        (Some(id), _) => db.execute(&format!("{update} AND message_id = :id"), named_params! { ":now_ms": now_ms, ":id": id.0 })?,
+        (None, Some(lane)) => retry_lane(db, lane, now_ms)?,
+        (None, None) => db.execute(&update, named_params! { ":now_ms": now_ms })?,
+    };
     if let Some(id) = id
         && retried == 0
         && !db.prepare("SELECT 1 FROM message WHERE id = ?")?.exists([id.0])?
     {
         return Err(StoreError::NotFound(format!("no message {id} is in the queue; `waypost queue list` shows what is")));
     }
-    Ok(retried)
+    Ok(retried as u64)
+}
+
+/// The waiting recipients of a lane by its index, and those set aside by theirs, which are few.
+fn retry_lane(db: &Connection, lane: &Domain, now_ms: i64) -> Result<usize, StoreError> {
+    let update = format!("UPDATE recipient SET state = {}, next_attempt_ms = :now_ms WHERE lane = :lane", RecipientState::Waiting);
+    let values = named_params! { ":now_ms": now_ms, ":lane": lane.as_str() };
+    let waiting = db.execute(&format!("{update} AND {IS_ACTIVE} AND {IS_WAITING} AND next_attempt_ms > :now_ms"), values)?;
+    Ok(waiting + db.execute(&format!("{update} AND {IS_SET_ASIDE}"), values)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retrying_a_message_or_a_lane_reads_by_an_index() {
+        let db = Connection::open_in_memory().unwrap();
+        super::super::schema::migrate(&db).unwrap();
+        let plan = |condition: &str| -> String {
+            let sql = format!("EXPLAIN QUERY PLAN UPDATE recipient SET reason = '' WHERE {condition}");
+            db.query_row(&sql, [], |row| row.get("detail")).unwrap()
+        };
+        for condition in [
+            format!("{} AND message_id = 1", may_retry().replace(":now_ms", "7")),
+            format!("lane = 'x.test' AND {IS_ACTIVE} AND {IS_WAITING} AND next_attempt_ms > 7"),
+            format!("lane = 'x.test' AND {IS_SET_ASIDE}"),
+        ] {
+            assert!(plan(&condition).starts_with("SEARCH recipient USING"), "{condition}: {}", plan(&condition));
+        }
+        assert_eq!(plan("lane = 'x.test'"), "SCAN recipient");
+    }
 }

@@ -4,26 +4,28 @@
 
 use rusqlite::{Connection, params};
 
+use super::claim::with_lanes;
 use crate::error::StoreError;
 use crate::message::ClockStep;
+use crate::recipient_state::{IS_ACTIVE, IS_HELD, IS_WAITING};
 
 /// Moves arrivals, ends of lifetimes, leases and waits; returns how many recipients wait.
 pub(crate) fn step_clock(db: &Connection, step: ClockStep) -> Result<u64, StoreError> {
     let ClockStep { ages_by_ms, waits_by_ms, latest_ms } = step;
     if ages_by_ms != 0 {
         db.execute("UPDATE message SET arrived_ms = arrived_ms + ?1, expires_ms = expires_ms + ?1", [ages_by_ms])?;
-        db.execute("UPDATE recipient SET next_attempt_ms = next_attempt_ms + ?1 WHERE state = 3", [ages_by_ms])?;
+        db.execute(&format!("UPDATE recipient SET next_attempt_ms = next_attempt_ms + ?1 WHERE {IS_HELD}"), [ages_by_ms])?;
     }
     if waits_by_ms != 0 {
-        db.execute("UPDATE recipient SET next_attempt_ms = next_attempt_ms + ?1 WHERE state < 2", [waits_by_ms])?;
+        db.execute(&format!("UPDATE recipient SET next_attempt_ms = next_attempt_ms + ?1 WHERE {IS_ACTIVE}"), [waits_by_ms])?;
     }
     // By the index: its cost grows with the lanes, and with what waits too long.
     let reined = db.execute(
-        "WITH RECURSIVE l(lane) AS (
-            SELECT min(lane) FROM recipient WHERE state < 2
-            UNION ALL SELECT (SELECT min(lane) FROM recipient WHERE lane > l.lane AND state < 2) FROM l WHERE l.lane IS NOT NULL)
-         UPDATE recipient SET next_attempt_ms = ?1
-         WHERE lane IN (SELECT lane FROM l WHERE lane IS NOT NULL) AND state < 2 AND next_attempt_ms > ?1 AND state = 0",
+        &format!(
+            "{} UPDATE recipient SET next_attempt_ms = ?1
+             WHERE lane IN (SELECT lane FROM l WHERE lane IS NOT NULL) AND {IS_ACTIVE} AND next_attempt_ms > ?1 AND {IS_WAITING}",
+            with_lanes()
+        ),
         params![latest_ms],
     )?;
     Ok(reined as u64)

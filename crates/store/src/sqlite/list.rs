@@ -6,9 +6,10 @@ use mail::{Body, QueueId, ReversePath};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, named_params};
 
-use super::claim::read_message;
+use super::claim::{MESSAGE_COLUMNS, read_message};
 use crate::error::StoreError;
 use crate::message::{Flow, ListFilter, ListedMessage, ListedRecipient, Message, QueueTotals, TlsWish};
+use crate::recipient_state::{IS_HELD, RecipientState};
 
 /// Messages that one step of a list looks at; other queries go between the steps.
 const STEP: u32 = 2000;
@@ -22,23 +23,24 @@ pub(crate) struct Step {
 
 /// The messages of the next step, by id.
 const ANY_IDS: &str = "SELECT id FROM message WHERE id > :after ORDER BY id LIMIT :step";
+
 /// The same of held messages, which have an index.
-const HELD_IDS: &str =
-    "SELECT DISTINCT message_id AS id FROM recipient WHERE state = 3 AND message_id > :after ORDER BY message_id LIMIT :step";
+fn held_ids() -> String {
+    format!("SELECT DISTINCT message_id AS id FROM recipient WHERE {IS_HELD} AND message_id > :after ORDER BY message_id LIMIT :step")
+}
 
 /// A part of a page of the queue, in the order of arrival. Its cost is bounded however long the queue is.
 pub(crate) fn list(db: &Connection, filter: &ListFilter) -> Result<Step, StoreError> {
     let after = filter.only.map_or(filter.after.map_or(i64::MIN, |id| id.0), |only| only.0 - 1);
     let step = if filter.only.is_some() { 1 } else { STEP };
-    let ids = if filter.held == Some(true) { HELD_IDS } else { ANY_IDS };
+    let ids = if filter.held == Some(true) { held_ids() } else { ANY_IDS.to_owned() };
     let mut statement = db.prepare_cached(&format!(
-        "SELECT m.flow, m.reverse_path, m.body_8bit, m.smtputf8, m.ret, m.envid, m.arrived_ms, m.expires_ms, m.delay_reported, m.prefix, m.rewritten_path, m.may_report, m.mendable, m.requiretls, m.id,
-                length(m.prefix) + coalesce(c.size_bytes, 0)
+        "SELECT {MESSAGE_COLUMNS}, m.id AS message_id, length(m.prefix) + coalesce(c.size_bytes, 0) AS whole_size
          FROM message m LEFT JOIN content c ON c.id = m.content_id
          WHERE m.id IN ({ids}) AND (:only IS NULL OR m.id = :only)
            AND (:address IS NULL OR instr(m.reverse_path, :address) > 0
                 OR EXISTS (SELECT 1 FROM recipient r WHERE r.message_id = m.id AND (instr(r.mailbox, :address) > 0 OR instr(r.known_as, :address) > 0)))
-           AND (:held IS NULL OR :held = EXISTS (SELECT 1 FROM recipient r WHERE r.message_id = m.id AND r.state = 3))
+           AND (:held IS NULL OR :held = EXISTS (SELECT 1 FROM recipient r WHERE r.message_id = m.id AND {IS_HELD}))
          ORDER BY m.id LIMIT :limit",
     ))?;
     let mut rows = statement.query(named_params! {
@@ -51,9 +53,9 @@ pub(crate) fn list(db: &Connection, filter: &ListFilter) -> Result<Step, StoreEr
     })?;
     let mut messages = Vec::new();
     while let Some(row) = rows.next()? {
-        let id = QueueId(row.get(14)?);
+        let id = QueueId(row.get("message_id")?);
         let message = read_message(id, row).unwrap_or_else(|_| unreadable(id));
-        let size: i64 = row.get(15)?;
+        let size: i64 = row.get("whole_size")?;
         messages.push(ListedMessage { message, size_bytes: u64::try_from(size).unwrap_or(0), recipients: recipients(db, id)? });
     }
     let is_full = u32::try_from(messages.len()).is_ok_and(|found| found >= filter.limit);
@@ -92,18 +94,13 @@ fn recipients(db: &Connection, id: QueueId) -> Result<Vec<ListedRecipient>, Stor
     )?;
     let rows = statement.query_map([id.0], |row| {
         Ok(ListedRecipient {
-            index: row.get(0)?,
-            mailbox: shown(row.get_ref(1)?).unwrap_or_default(),
-            known_as: shown(row.get_ref(2)?),
-            state: match row.get::<_, i64>(3)? {
-                0 => "waiting",
-                1 => "claimed",
-                3 => "held",
-                _ => "set aside",
-            },
-            attempts: row.get(4)?,
-            next_attempt_ms: row.get(5)?,
-            reason: shown(row.get_ref(6)?),
+            index: row.get("n")?,
+            mailbox: shown(row.get_ref("mailbox")?).unwrap_or_default(),
+            known_as: shown(row.get_ref("known_as")?),
+            state: row.get("state").unwrap_or(RecipientState::SetAside),
+            attempts: row.get("attempts")?,
+            next_attempt_ms: row.get("next_attempt_ms")?,
+            reason: shown(row.get_ref("reason")?),
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)

@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::error::StoreError;
 use crate::message::{FailedDelivery, ListFilter, Unnoticed};
+use crate::recipient_state::{IS_HELD, RecipientState};
 
 /// So many failures are remembered; the oldest go first.
 const FAILED_MAX: i64 = 10_000;
@@ -47,7 +48,7 @@ pub(crate) fn unnoticed(db: &Connection, limit: u32) -> Result<Unnoticed, StoreE
     let (failed_count, last_failed): (i64, Option<i64>) =
         db.query_row("SELECT count(*), max(n) FROM failed WHERE n > ?", [failed_n], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let (held_count, last_held): (i64, Option<i64>) = db.query_row(
-        "SELECT count(DISTINCT message_id), max(message_id) FROM recipient WHERE state = 3 AND message_id > ?",
+        &format!("SELECT count(DISTINCT message_id), max(message_id) FROM recipient WHERE {IS_HELD} AND message_id > ?"),
         [held_id],
         |row| Ok((row.get(0)?, row.get(1)?)),
     )?;
@@ -72,8 +73,8 @@ pub(crate) fn set_noticed(db: &Connection, up_to: (i64, i64), now_ms: i64) -> Re
 /// Lets a held message go: it is due now, and given up at `expires_ms` at the latest. Its prefix is replaced where one is given.
 pub(crate) fn release(db: &Connection, id: QueueId, now_ms: i64, expires_ms: i64) -> Result<(), StoreError> {
     let released = db.execute(
-        "UPDATE recipient SET state = 0, next_attempt_ms = ?, reason = NULL WHERE message_id = ? AND state = 3",
-        params![now_ms, id.0],
+        &format!("UPDATE recipient SET state = ?, next_attempt_ms = ?, reason = NULL WHERE message_id = ? AND {IS_HELD}"),
+        params![RecipientState::Waiting, now_ms, id.0],
     )?;
     if released == 0 {
         return Err(StoreError::NotFound(format!("no message {id} is held; `waypost held list` shows what is")));
@@ -87,7 +88,8 @@ const EXPIRED_AT_ONCE: u32 = 500;
 
 /// Removes held messages whose time is up, at most [`EXPIRED_AT_ONCE`]. Returns how many, and the content files that nothing names any more.
 pub(crate) fn expire_held(db: &Connection, now_ms: i64) -> Result<(u64, Vec<QueueId>), StoreError> {
-    let mut statement = db.prepare_cached("SELECT DISTINCT message_id FROM recipient WHERE state = 3 AND next_attempt_ms <= ? LIMIT ?")?;
+    let mut statement =
+        db.prepare_cached(&format!("SELECT DISTINCT message_id FROM recipient WHERE {IS_HELD} AND next_attempt_ms <= ? LIMIT ?"))?;
     let due: Vec<QueueId> =
         statement.query_map(params![now_ms, EXPIRED_AT_ONCE], |row| row.get(0).map(QueueId))?.collect::<Result<_, _>>()?;
     let mut files = Vec::new();

@@ -13,9 +13,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::content::{Content, DAMAGED, ROW_MAX_BYTES};
 use crate::error::StoreError;
 use crate::message::{Disposition, NewMessage, NewRecipient, Settlement};
-
-/// The state of a recipient whose message is held.
-pub(crate) const HELD: i64 = 3;
+use crate::recipient_state::{IS_CLAIMED, RecipientState};
 
 /// Adds messages. `lease_ms` is when the claim of those that are claimed ends.
 pub(crate) fn enqueue(db: &Connection, messages: &[NewMessage], lease_ms: i64) -> Result<(), StoreError> {
@@ -34,9 +32,9 @@ pub(crate) fn enqueue(db: &Connection, messages: &[NewMessage], lease_ms: i64) -
         let message = &new.message;
         for (n, recipient) in new.recipients.iter().enumerate() {
             let (state, at) = match (&new.held, new.claimed) {
-                (Some(_), _) => (HELD, message.expires_ms),
-                (None, true) => (1, lease_ms),
-                (None, false) => (0, message.arrived_ms),
+                (Some(_), _) => (RecipientState::Held, message.expires_ms),
+                (None, true) => (RecipientState::Claimed, lease_ms),
+                (None, false) => (RecipientState::Waiting, message.arrived_ms),
             };
             insert_recipient(db, message.id, n, recipient, (state, at), new.held.as_deref())?;
         }
@@ -65,7 +63,7 @@ fn insert_message(db: &Connection, new: &NewMessage) -> Result<(), StoreError> {
         m.rewritten_path.as_ref().map(mail::ReversePath::to_bare),
         m.may_report,
         m.mendable,
-        m.tls.number(),
+        m.tls,
     ])?;
     Ok(())
 }
@@ -75,7 +73,7 @@ fn insert_recipient(
     message: QueueId,
     n: usize,
     recipient: &NewRecipient,
-    (state, at_ms): (i64, i64),
+    (state, at_ms): (RecipientState, i64),
     reason: Option<&str>,
 ) -> Result<(), StoreError> {
     db.prepare_cached(
@@ -107,12 +105,13 @@ pub(crate) fn settle(db: &Connection, settlement: &Settlement, lease_ms: i64) ->
             }
             Disposition::Deferred { next_attempt_ms, status, reason, counts } => {
                 db.prepare_cached(
-                    "UPDATE recipient SET state = 0, next_attempt_ms = ?, status = ?, reason = ?, attempts = attempts + ? WHERE message_id = ? AND n = ?",
+                    "UPDATE recipient SET state = ?, next_attempt_ms = ?, status = ?, reason = ?, attempts = attempts + ? WHERE message_id = ? AND n = ?",
                 )?
-                .execute(params![next_attempt_ms, status.to_string(), reason, i64::from(*counts), key.message.0, key.index])?;
+                .execute(params![RecipientState::Waiting, next_attempt_ms, status.to_string(), reason, i64::from(*counts), key.message.0, key.index])?;
             }
             Disposition::SetAside { reason } => {
-                db.prepare_cached("UPDATE recipient SET state = 2, reason = ? WHERE message_id = ? AND n = ?")?.execute(params![
+                db.prepare_cached("UPDATE recipient SET state = ?, reason = ? WHERE message_id = ? AND n = ?")?.execute(params![
+                    RecipientState::SetAside,
                     reason,
                     key.message.0,
                     key.index
@@ -153,8 +152,8 @@ fn remove_if_done(db: &Connection, id: QueueId) -> Result<Option<QueueId>, Store
 
 /// Removes a message, or one recipient of it, unless it is being delivered. Returns content files that nothing names any more.
 pub(crate) fn drop_message(db: &Connection, id: QueueId, index: Option<u32>) -> Result<Vec<QueueId>, StoreError> {
-    let claimed = "SELECT 1 FROM recipient WHERE message_id = ?1 AND (?2 IS NULL OR n = ?2) AND state = 1";
-    if db.prepare(claimed)?.exists(params![id.0, index])? {
+    let claimed = format!("SELECT 1 FROM recipient WHERE message_id = ?1 AND (?2 IS NULL OR n = ?2) AND {IS_CLAIMED}");
+    if db.prepare(&claimed)?.exists(params![id.0, index])? {
         return Err(StoreError::Exists(format!("message {id} is being delivered right now; try again in a moment")));
     }
     let removed = db.execute("DELETE FROM recipient WHERE message_id = ?1 AND (?2 IS NULL OR n = ?2)", params![id.0, index])?;

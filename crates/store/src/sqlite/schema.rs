@@ -305,6 +305,7 @@ CREATE INDEX recipient_held_until ON recipient (next_attempt_ms) WHERE state = 3
 ",
     "ALTER TABLE content ADD COLUMN crc32 INTEGER",   // of the whole content; NULL: committed before this column
     "CREATE INDEX srs_sender_made ON srs_sender (made_ms)",
+    "CREATE INDEX recipient_set_aside ON recipient (lane) WHERE state = 2",
 ];
 
 /// Runs the migrations that have not run yet.

@@ -9,7 +9,7 @@ use mail::Domain;
 
 /// Manage accounts, which log in to send mail.
 #[derive(Debug, Subcommand)]
-pub enum Account {
+pub enum AccountCommand {
     /// Add an account and print its password once.
     #[command(after_help = "Examples:
   waypost account add me@example.com
@@ -109,7 +109,7 @@ Examples:
     },
     /// Manage client certificates, which log in without a password on the port of [listen] submissions_by_certificate.
     #[command(subcommand)]
-    Certificate(AccountCertificate),
+    Certificate(AccountCertificateCommand),
     /// Set the IMAP host of an account, for the automatic configuration of clients.
     #[command(after_help = "Examples:
   waypost account imap me@example.com imap.gmail.com
@@ -129,7 +129,7 @@ Examples:
   waypost account profile me@example.com
   waypost account profile me@example.com --imap-host imap.example.net --imap-user me --out me.mobileconfig"
     )]
-    Profile(AccountProfile),
+    Profile(AccountProfileArgs),
     /// Suspend an account until it is resumed.
     #[command(after_help = "Example:\n  waypost account suspend me@example.com --reason 'its password leaked'")]
     Suspend {
@@ -161,12 +161,12 @@ Examples:
     },
     /// Import accounts from another mail server.
     #[command(subcommand)]
-    Import(AccountImport),
+    Import(AccountImportCommand),
 }
 
 /// Write an account's settings to a file.
 #[derive(Debug, Args)]
-pub struct AccountProfile {
+pub struct AccountProfileArgs {
     /// The account.
     pub login: String,
     /// The file [default: LOGIN.mobileconfig in this directory].
@@ -185,7 +185,7 @@ pub struct AccountProfile {
 
 /// Manage client certificates.
 #[derive(Debug, Subcommand)]
-pub enum AccountCertificate {
+pub enum AccountCertificateCommand {
     /// Add a certificate.
     #[command(after_help = "Example:\n  waypost account certificate add printer@example.com printer.pem --name printer")]
     Add {
@@ -208,7 +208,7 @@ pub enum AccountCertificate {
 
 /// Import accounts from another mail server.
 #[derive(Debug, Subcommand)]
-pub enum AccountImport {
+pub enum AccountImportCommand {
     /// Import Cyrus SASL's sasldb2, as saslpasswd2 writes it.
     #[command(
         after_help = "A user without @ gets its realm as domain, or --domain if the realm is a host name. With login_domain = \"example.com\" under

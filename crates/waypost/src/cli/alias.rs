@@ -6,7 +6,7 @@ use clap::Subcommand;
 
 /// Manage aliases, which forward mail to other addresses.
 #[derive(Debug, Subcommand)]
-pub enum Alias {
+pub enum AliasCommand {
     /// Add an alias.
     #[command(after_help = "Examples:
   waypost alias add me@example.com foo@gmail.com
@@ -57,7 +57,7 @@ pub enum Alias {
     },
     /// Import aliases from a file.
     #[command(subcommand)]
-    Import(Import),
+    Import(AliasImportCommand),
     /// Print all aliases in the format of Postfix's virtual(5).
     #[command(after_help = "Example:\n  waypost alias export > virtual")]
     Export {
@@ -75,7 +75,7 @@ pub enum Alias {
 
 /// Import aliases from a file.
 #[derive(Debug, Subcommand)]
-pub enum Import {
+pub enum AliasImportCommand {
     /// Import a file in the format of Postfix's virtual(5).
     #[command(after_help = "All valid lines are imported; each rejected line is listed with its number and the reason.
 

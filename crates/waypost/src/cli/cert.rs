@@ -18,7 +18,7 @@ pub enum CertificateFrom {
 
 /// Manage the TLS certificates of this server.
 #[derive(Debug, Subcommand)]
-pub enum Cert {
+pub enum CertCommand {
     /// Show each certificate, its names, and when it is renewed; exit code 1 if one has expired or none exists.
     #[command(after_help = "Example:\n  waypost cert status --json | jq '.certificates[].not_after_ms'")]
     Status,
@@ -39,12 +39,12 @@ pub enum Cert {
 Examples:
   waypost cert self-signed --name mx.example.com
   waypost cert self-signed --name mx.example.com --name mail.example.com --days 90 --out /etc/waypost/tls")]
-    SelfSigned(SelfSigned),
+    SelfSigned(SelfSignedArgs),
     /// Create a certificate request (PKCS #10); needs no server and no configuration.
     #[command(after_help = "Examples:
   waypost cert csr mx.example.com > mx.csr                    also creates mx.example.com.key.pem
   waypost cert csr mx.example.com --key /etc/waypost/privkey.pem --out mx.csr")]
-    Csr(Csr),
+    Csr(CsrArgs),
     /// Check that a certificate and a key belong together, and show the certificate's names; exit code 1 if they do not.
     #[command(after_help = "Example:\n  waypost cert check fullchain.pem privkey.pem")]
     Check {
@@ -57,7 +57,7 @@ Examples:
 
 /// Create an authority and a certificate.
 #[derive(Debug, Args)]
-pub struct SelfSigned {
+pub struct SelfSignedArgs {
     /// A DNS name for the certificate. Repeatable [default: hostname of the configuration].
     #[arg(long, value_name = "NAME")]
     pub name: Vec<String>,
@@ -71,7 +71,7 @@ pub struct SelfSigned {
 
 /// Create a certificate request.
 #[derive(Debug, Args)]
-pub struct Csr {
+pub struct CsrArgs {
     /// The DNS names.
     #[arg(required = true)]
     pub name: Vec<String>,

@@ -6,7 +6,7 @@ use dns_providers::DnsProvider;
 
 /// Show, check or publish your DNS records.
 #[derive(Debug, Subcommand)]
-pub enum Dns {
+pub enum DnsCommand {
     /// Print the records to publish.
     #[command(after_help = "Examples:
   waypost dns show
@@ -23,7 +23,7 @@ Providers with a form: cloudflare, digitalocean, gandi, godaddy, hetzner, namech
     },
     /// Compare DNS with the records that it should have; exit code 1 if a required record is wrong.
     #[command(
-        after_help = "Queries the servers of each zone, the resolver in use, and those of dns.resolvers. Each record is ok, missing, differs, extra, or
+        after_help = "Queries the servers of each zone, the resolver in use, and those of dns.public_resolvers. Each record is ok, missing, differs, extra, or
 propagating: right at its zone, with older answers elsewhere.
 
 Examples:
@@ -38,7 +38,7 @@ Examples:
         #[arg(long)]
         quick: bool,
     },
-    Apply(ApplyDns),
+    Apply(DnsApplyArgs),
 }
 
 /// Publish the records through your DNS provider.
@@ -53,7 +53,7 @@ Examples:
   WAYPOST_DNS_TOKEN=... waypost dns apply example.com --provider cloudflare
   waypost dns apply example.com --replace example.com --yes   replace the old MX and SPF records"
 )]
-pub struct ApplyDns {
+pub struct DnsApplyArgs {
     /// Only what this domain needs.
     pub domain: Option<String>,
     /// The provider that hosts the zone.

@@ -13,7 +13,7 @@ Examples:
   waypost doctor --quiet             only problems
   waypost doctor --watch             repeat until nothing is wrong
   waypost doctor --json | jq '.findings[] | select(.severity == \"error\")'")]
-pub struct Doctor {
+pub struct DoctorArgs {
     /// Show only problems.
     #[arg(long, short)]
     pub quiet: bool,

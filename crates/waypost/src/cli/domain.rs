@@ -4,7 +4,7 @@ use clap::Subcommand;
 
 /// Manage the domains that this server accepts mail for.
 #[derive(Debug, Subcommand)]
-pub enum Domain {
+pub enum DomainCommand {
     /// Accept mail for a domain: creates its DKIM keys, postmaster@ and abuse@, and prints its DNS records.
     #[command(after_help = "Example:\n  waypost domain add example.com")]
     Add {

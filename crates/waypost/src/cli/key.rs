@@ -4,7 +4,7 @@ use clap::Subcommand;
 
 /// Manage the DKIM keys of your domains.
 #[derive(Debug, Subcommand)]
-pub enum Key {
+pub enum KeyCommand {
     /// List the keys and their states.
     List,
     /// Show the records to publish for a domain's keys.

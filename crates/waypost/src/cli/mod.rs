@@ -25,22 +25,22 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
-pub use account::{Account, AccountCertificate, AccountImport, AccountProfile};
-pub use alias::{Alias, Import};
-pub use cert::{Cert, CertificateFrom, Csr, SelfSigned};
-pub use config::Config;
-pub use demo::Demo;
-pub use dns::{ApplyDns, Dns};
-pub use doctor::Doctor;
-pub use domain::Domain;
-pub use explain_reply::ExplainReply;
-pub use key::Key;
-pub use queue::{Held, Queue, Retry};
-pub use reports::{OfReports, Reports};
-pub use route::Route;
-pub use send_as::SendAs;
-pub use sendmail::Sendmail;
-pub use setup::Setup;
+pub use account::{AccountCertificateCommand, AccountCommand, AccountImportCommand, AccountProfileArgs};
+pub use alias::{AliasCommand, AliasImportCommand};
+pub use cert::{CertCommand, CertificateFrom, CsrArgs, SelfSignedArgs};
+pub use config::ConfigCommand;
+pub use demo::DemoArgs;
+pub use dns::{DnsApplyArgs, DnsCommand};
+pub use doctor::DoctorArgs;
+pub use domain::DomainCommand;
+pub use explain_reply::ExplainReplyArgs;
+pub use key::KeyCommand;
+pub use queue::{HeldCommand, QueueCommand, RetryArgs};
+pub use reports::{ReportsArgs, ReportsCommand};
+pub use route::RouteCommand;
+pub use send_as::SendAsArgs;
+pub use sendmail::SendmailArgs;
+pub use setup::SetupArgs;
 
 use crate::config::DEFAULT_PATH;
 
@@ -70,26 +70,26 @@ const EXAMPLES: &str = "Examples:
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Prepare this machine for a domain; safe to run again.
-    Setup(Setup),
+    Setup(SetupArgs),
     /// Run the server.
     Serve,
     /// Demonstrate mail flow on this machine: needs no root, no domain, no network.
-    Demo(Demo),
+    Demo(DemoArgs),
     /// Manage the domains that this server accepts mail for.
     #[command(subcommand)]
-    Domain(Domain),
+    Domain(DomainCommand),
     /// Manage aliases, which forward mail to other addresses.
     #[command(subcommand)]
-    Alias(Alias),
+    Alias(AliasCommand),
     /// Manage accounts, which log in to send mail.
     #[command(subcommand)]
-    Account(Account),
+    Account(AccountCommand),
     /// Show and manage mail that waits for delivery.
     #[command(subcommand)]
-    Queue(Queue),
+    Queue(QueueCommand),
     /// Show, release or drop held mail.
     #[command(subcommand)]
-    Held(Held),
+    Held(HeldCommand),
     /// List failed deliveries for which no DSN was sent.
     #[command(after_help = "A DSN to an unauthenticated sender could reach a stranger, so such failures are only listed here.")]
     Failed {
@@ -97,29 +97,29 @@ pub enum Command {
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
     },
-    Reports(Reports),
+    Reports(ReportsArgs),
     /// Manage the DKIM keys of your domains.
     #[command(subcommand)]
-    Key(Key),
+    Key(KeyCommand),
     /// Manage the TLS certificates of this server.
     #[command(subcommand)]
-    Cert(Cert),
+    Cert(CertCommand),
     /// Check everything that mail depends on, here and in DNS.
-    Doctor(Doctor),
+    Doctor(DoctorArgs),
     /// Check the smarthosts that mail is sent through.
     #[command(subcommand)]
-    Route(Route),
+    Route(RouteCommand),
     /// Show, check or publish your DNS records.
     #[command(subcommand)]
-    Dns(Dns),
+    Dns(DnsCommand),
     /// Check the configuration file, or print all options.
     #[command(subcommand)]
-    Config(Config),
+    Config(ConfigCommand),
     /// Explain a reply of a remote server, and what to do about it; needs no server and no configuration.
-    ExplainReply(ExplainReply),
+    ExplainReply(ExplainReplyArgs),
     #[command(name = "sendas")]
-    SendAs(SendAs),
-    Sendmail(Sendmail),
+    SendAs(SendAsArgs),
+    Sendmail(SendmailArgs),
     /// Show the state of the running server.
     Status,
     /// Make the running server reload its configuration, as SIGHUP does.

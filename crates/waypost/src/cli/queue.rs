@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 
 /// Show and manage mail that waits for delivery.
 #[derive(Debug, Subcommand)]
-pub enum Queue {
+pub enum QueueCommand {
     /// List messages in the order of arrival.
     #[command(after_help = "Examples:
   waypost queue list --address gmail.com
@@ -30,7 +30,7 @@ pub enum Queue {
   waypost queue retry 01jz8k3m5p7q9
   waypost queue retry --domain gmail.com
   waypost queue retry --all")]
-    Retry(Retry),
+    Retry(RetryArgs),
     /// Show which mailboxes, hosts and providers are paused, and why.
     Paused,
     /// End the pause of a mailbox, host or provider, and deliver what waits for it.
@@ -56,7 +56,7 @@ pub enum Queue {
 
 /// Show, release or drop held mail.
 #[derive(Debug, Subcommand)]
-pub enum Held {
+pub enum HeldCommand {
     /// List held messages in the order of arrival.
     List {
         /// Maximum messages listed.
@@ -95,7 +95,7 @@ pub enum Held {
 /// Retry delivery now.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
-pub struct Retry {
+pub struct RetryArgs {
     /// The queue id.
     pub id: Option<String>,
     /// All mail to this domain.

@@ -16,10 +16,10 @@ Examples:
   waypost reports list
   waypost reports show 12"
 )]
-pub struct Reports {
+pub struct ReportsArgs {
     /// List or show single reports.
     #[command(subcommand)]
-    pub command: Option<OfReports>,
+    pub command: Option<ReportsCommand>,
     /// Only this domain.
     pub domain: Option<String>,
     /// Days to sum up.
@@ -29,7 +29,7 @@ pub struct Reports {
 
 /// Single reports.
 #[derive(Debug, Subcommand)]
-pub enum OfReports {
+pub enum ReportsCommand {
     /// List reports, newest first.
     List {
         /// Maximum reports listed.

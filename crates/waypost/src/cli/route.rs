@@ -4,7 +4,7 @@ use clap::Subcommand;
 
 /// Check the smarthosts that mail is sent through.
 #[derive(Debug, Subcommand)]
-pub enum Route {
+pub enum RouteCommand {
     /// Test each smarthost of the configuration: connection, TLS, login, and whether it accepts your mail and forwards; exit code 1 if something fails.
     #[command(
         after_help = "Without --send, each test ends before the content and sends nothing. Only a whole message shows whether a smarthost accepts

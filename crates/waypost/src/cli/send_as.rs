@@ -13,7 +13,7 @@ Examples:
   waypost sendas info@example.com --login me@example.com
   waypost sendas me@example.com --wait 600           wait ten minutes for Gmail's code
   waypost sendas me@example.com --password-stdin < secret")]
-pub struct SendAs {
+pub struct SendAsArgs {
     /// The address to send as.
     pub address: String,
     /// The account to log in with [default: the address].

@@ -29,7 +29,7 @@ Examples:
   printf 'Subject: backup done\\n\\nall well\\n' | waypost sendmail root
   waypost sendmail -t -i -f me@example.com < message
   git send-email --sendmail-cmd='waypost sendmail -i' --to list@example.org 0001-fix.patch")]
-pub struct Sendmail {
+pub struct SendmailArgs {
     /// Options and recipients.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTIONS|RECIPIENTS")]
     pub arguments: Vec<String>,

@@ -16,7 +16,7 @@ use super::CertificateFrom;
   sudo waypost setup example.com --forward me=foo@gmail.com --smarthost smtp.example.net:2525 --smarthost-user me \
     --smarthost-password-file /etc/waypost/smarthost.password       if the hoster blocks port 25
   waypost setup example.com --forward me=foo@gmail.com --config ./waypost.toml --data ./data")]
-pub struct Setup {
+pub struct SetupArgs {
     /// The domain to accept mail for; without it, setup asks questions.
     pub domain: Option<String>,
     /// Ask questions even if standard input is no terminal.

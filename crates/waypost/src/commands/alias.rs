@@ -1,4 +1,4 @@
-//! `waypost alias`: where mail to an address goes.
+//! `waypost alias`: aliases, their import and export, and their test.
 
 use std::io::Read;
 use std::path::Path;
@@ -10,45 +10,45 @@ use control_api::api::{
 };
 
 use super::{changed, warn};
-use crate::cli::{Alias, Import};
+use crate::cli::{AliasCommand, AliasImportCommand};
 use crate::output::{BAD, BOLD, DIM, GOOD, Output, WARN, styled, table};
 use crate::transport::{Transport, segment};
 
-pub(super) async fn run(api: &mut Transport, command: Alias, out: Output) -> Result<ExitCode> {
+pub(super) async fn run(api: &mut Transport, command: AliasCommand, out: Output) -> Result<ExitCode> {
     match command {
-        Alias::Add { source, targets, replace } => {
+        AliasCommand::Add { source, targets, replace } => {
             let done: Changed = api.post("/v1/aliases", &NewAlias { source, targets, replace }).await?;
             changed(out, &done)?;
         }
-        Alias::List { domain } => {
+        AliasCommand::List { domain } => {
             let aliases: Vec<AliasView> = api.query("/v1/aliases", &[("domain", domain)]).await?;
             out.show(&aliases, |aliases| list(aliases))?;
             let file: VirtualFileView = api.get("/v1/aliases/virtual-file").await?;
             if !out.json {
-                warn(&not_in_force(&file));
+                warn(&virtual_file_faults(&file));
             }
         }
-        Alias::Remove { source } => {
+        AliasCommand::Remove { source } => {
             let done: Changed = api.delete(&path(&source)).await?;
             changed(out, &done)?;
         }
-        Alias::Disable { source } => enable(api, &source, false, out).await?,
-        Alias::Enable { source } => enable(api, &source, true, out).await?,
-        Alias::Strict { source, what } => {
+        AliasCommand::Disable { source } => enable(api, &source, false, out).await?,
+        AliasCommand::Enable { source } => enable(api, &source, true, out).await?,
+        AliasCommand::Strict { source, what } => {
             let strict_domain = Some(what).filter(|what| what != "default");
             let done: Changed = api.put(&format!("{}/strict-domain", path(&source)), &NewStrictDomain { strict_domain }).await?;
             changed(out, &done)?;
         }
-        Alias::Import(Import::Virtual { file, origin, dry_run, replace }) => {
+        AliasCommand::Import(AliasImportCommand::Virtual { file, origin, dry_run, replace }) => {
             let text = read(&file)?;
             let report: ImportReport = api.post("/v1/aliases/import", &Request { text, origin, replace, dry_run }).await?;
             out.show(&report, |report| imported(report, &file))?;
         }
-        Alias::Export { .. } => {
+        AliasCommand::Export { .. } => {
             let export: Export = api.get("/v1/aliases/export").await?;
             out.show(&export, |export| export.text.clone())?;
         }
-        Alias::Test { address } => {
+        AliasCommand::Test { address } => {
             let test: AliasTest = api.query("/v1/aliases/test", &[("address", Some(address))]).await?;
             out.show(&test, tree)?;
             return Ok(if test.targets.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS });
@@ -71,7 +71,7 @@ fn list(aliases: &[AliasView]) -> String {
         return styled(DIM, "no aliases; add one: waypost alias add me@example.com foo@gmail.com");
     }
     let notes = |a: &AliasView| {
-        [(!a.enabled, "disabled"), (a.origin == "file", "from the virtual file"), (a.targets.is_empty(), "its line cannot be used")]
+        [(!a.enabled, "disabled"), (a.origin == "file", "from the virtual file"), (a.targets.is_empty(), "its line is invalid")]
     };
     let row = |a: &AliasView| {
         let mut notes: Vec<String> = notes(a).into_iter().filter(|(is, _)| *is).map(|(_, note)| note.to_owned()).collect();
@@ -81,7 +81,7 @@ fn list(aliases: &[AliasView]) -> String {
     table(&["alias", "goes to", ""], &aliases.iter().map(row).collect::<Vec<_>>())
 }
 
-/// Octets that are not UTF-8 spoil their own line only.
+/// Reads a file; octets that are not UTF-8 invalidate only their own line.
 fn read(file: &Path) -> Result<String> {
     let mut bytes = Vec::new();
     if file == Path::new("-") {
@@ -93,7 +93,7 @@ fn read(file: &Path) -> Result<String> {
 }
 
 /// A line for each fault of the virtual file.
-fn not_in_force(file: &VirtualFileView) -> Vec<String> {
+fn virtual_file_faults(file: &VirtualFileView) -> Vec<String> {
     let path = file.path.as_deref().unwrap_or_default();
     let whole = file.unread.iter().map(|why| format!("{path}: {why}"));
     whole.chain(file.faults.iter().map(|fault| format!("{path}:{}: {}", fault.line, fault.text))).collect()
@@ -113,15 +113,15 @@ fn imported(report: &ImportReport, file: &Path) -> String {
     };
     part(GOOD, would("added:", "to add:"), &report.added);
     part(DIM, "skipped:".into(), &report.skipped);
-    part(BAD, "left out:".into(), &report.left_out);
+    part(BAD, "rejected:".into(), &report.left_out);
     part(WARN, "warning:".into(), &report.warnings);
     let (added, skipped, left_out, warned) = (report.added.len(), report.skipped.len(), report.left_out.len(), report.warnings.len());
-    let end = if report.dry_run { "; nothing was changed (--dry-run)" } else { "" };
-    lines.push(format!("{added} {}, {skipped} skipped, {left_out} left out, {warned} warnings{end}", would("added", "to add")));
+    let end = if report.dry_run { "; nothing changed (--dry-run)" } else { "" };
+    lines.push(format!("{added} {}, {skipped} skipped, {left_out} rejected, {warned} warnings{end}", would("added", "to add")));
     lines.join("\n")
 }
 
-/// The steps as a tree, then where the mail ends.
+/// The steps as a tree, then the targets.
 fn tree(test: &AliasTest) -> String {
     let mut lines = vec![styled(BOLD, &test.address)];
     for step in &test.steps {
@@ -139,7 +139,7 @@ fn tree(test: &AliasTest) -> String {
         lines.push(format!("{} {doubt}", styled(WARN, "warning:")));
     }
     match test.targets.as_slice() {
-        [] => lines.push(format!("{} mail to {} is refused", styled(BAD, "no:"), test.address)),
+        [] => lines.push(format!("{} mail to {} is refused", styled(BAD, "refused:"), test.address)),
         targets => lines.push(format!("{} {}", styled(GOOD, "goes to:"), targets.join(", "))),
     }
     lines.extend(test.paused.iter().map(super::queue::paused));

@@ -1,6 +1,6 @@
-//! `waypost cert`: the certificates that clients are shown, and the making of one.
+//! `waypost cert`: the server's certificates, and the creation of keys, requests and certificates.
 //!
-//! Invariant: no file is written over, and a key is its owner's to read.
+//! Invariant: no file is overwritten; a key is readable by its owner only.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use mail::Domain;
 use net::{Authority, Clock, Leaf, PairFiles};
 use serde_json::json;
 
-use crate::cli::{Cert, Csr, SelfSigned};
+use crate::cli::{CertCommand, CsrArgs, SelfSignedArgs};
 use crate::commands::setup::write_new;
 use crate::config;
 use crate::output::{BAD, BOLD, DIM, GOOD, Output, WARN, note, print, span, styled};
@@ -21,17 +21,17 @@ use crate::transport::Transport;
 
 const DAY_MS: i64 = 86_400_000;
 
-/// A certificate that ends in fewer days than this should have been renewed.
+/// A certificate that expires in fewer days should have been renewed.
 const SOON_DAYS: i64 = 14;
 
 /// Runs the command.
-pub fn cert(config: &Path, command: Cert, out: Output) -> Result<ExitCode> {
+pub fn cert(config: &Path, command: CertCommand, out: Output) -> Result<ExitCode> {
     match command {
-        Cert::Status => small_runtime()?.block_on(status(config, out)),
-        Cert::Renew { name, force } => small_runtime()?.block_on(renew(config, Renewal { name, force }, out)),
-        Cert::SelfSigned(args) => self_signed(config, &args, out).map(|()| ExitCode::SUCCESS),
-        Cert::Csr(args) => csr(&args, out).map(|()| ExitCode::SUCCESS),
-        Cert::Check { certificate, key } => check(PairFiles { certificate, key }, out),
+        CertCommand::Status => small_runtime()?.block_on(status(config, out)),
+        CertCommand::Renew { name, force } => small_runtime()?.block_on(renew(config, Renewal { name, force }, out)),
+        CertCommand::SelfSigned(args) => self_signed(config, &args, out).map(|()| ExitCode::SUCCESS),
+        CertCommand::Csr(args) => csr(&args, out).map(|()| ExitCode::SUCCESS),
+        CertCommand::Check { certificate, key } => check(PairFiles { certificate, key }, out),
     }
 }
 
@@ -47,7 +47,7 @@ fn shown(all: &CertificatesView) -> String {
     let order_of = |c: &CertificateView| all.orders.iter().find(|order| c.name.as_ref() == Some(&order.name));
     let mut blocks: Vec<String> = all.certificates.iter().map(|c| block(c, order_of(c), all.now_ms)).collect();
     if blocks.is_empty() {
-        blocks.push(styled(BAD, "no certificate; waypost setup DOMAIN makes one"));
+        blocks.push(styled(BAD, "no certificate; waypost setup DOMAIN creates one"));
     }
     let without = all.orders.iter().filter(|order| !all.certificates.iter().any(|c| c.name.as_ref() == Some(&order.name)));
     blocks.extend(without.map(|order| {
@@ -63,12 +63,12 @@ fn rows(lines: &[(&str, String)]) -> String {
 
 fn block(c: &CertificateView, order: Option<&OrderView>, now_ms: i64) -> String {
     let title = c.name.as_deref().or(c.names.first().map(String::as_str)).unwrap_or("(no name)");
-    let issuer = if c.is_self_signed { styled(WARN, "itself: Gmail's \"Send mail as\" refuses that") } else { c.issuer.clone() };
+    let issuer = if c.is_self_signed { styled(WARN, "self-signed: Gmail's \"Send mail as\" refuses it") } else { c.issuer.clone() };
     let mut lines = vec![
         ("names", c.names.join(", ")),
         ("issuer", issuer),
         ("valid", validity(c.not_after_ms, now_ms)),
-        ("shown for", shown_for(c)),
+        ("used for", used_for(c)),
         ("key", format!("{}, SHA-256 {}", c.key_type, c.spki_sha256)),
         ("file", c.file.clone()),
     ];
@@ -81,20 +81,20 @@ fn validity(not_after_ms: i64, now_ms: i64) -> String {
     let (days, date) = ((not_after_ms - now_ms).div_euclid(DAY_MS), mail::rfc5322_date(not_after_ms / 1000));
     match days {
         ..0 => styled(BAD, format!("expired on {date}")),
-        0..SOON_DAYS => styled(WARN, format!("{days} days more, until {date}")),
-        _ => format!("{days} days more, until {date}"),
+        0..SOON_DAYS => styled(WARN, format!("for {days} days, until {date}")),
+        _ => format!("for {days} days, until {date}"),
     }
 }
 
-fn shown_for(c: &CertificateView) -> String {
+fn used_for(c: &CertificateView) -> String {
     let mut parts = Vec::new();
     if !c.shown_for.is_empty() {
         parts.push(c.shown_for.join(", "));
     }
     if c.is_fallback {
-        parts.push("names that no certificate has".into());
+        parts.push("all other names".into());
     }
-    if parts.is_empty() { styled(DIM, "nobody: others are better for its names") } else { parts.join("; ") }
+    if parts.is_empty() { styled(DIM, "nothing: another certificate covers its names") } else { parts.join("; ") }
 }
 
 fn order_lines(order: &OrderView, now_ms: i64) -> Vec<(&'static str, String)> {
@@ -106,7 +106,7 @@ fn order_lines(order: &OrderView, now_ms: i64) -> Vec<(&'static str, String)> {
     }
     lines.extend(order.left_out.iter().map(|left| ("without", format!("{}: {}", left.name, left.why))));
     if let Some(error) = &order.last_error {
-        let again = order.next_attempt_ms.map_or(String::new(), |at| format!("; again in {}", span(at - now_ms)));
+        let again = order.next_attempt_ms.map_or(String::new(), |at| format!("; next attempt in {}", span(at - now_ms)));
         let times = if order.failures == 1 { "once".to_owned() } else { format!("{} times", order.failures) };
         lines.push(("failed", styled(BAD, format!("{times}{again}: {error}"))));
     }
@@ -118,7 +118,7 @@ async fn renew(config: &Path, renewal: Renewal, out: Output) -> Result<ExitCode>
     let done: RenewalDone = api.post("/v1/certificates/renew", &renewal).await?;
     out.show(&done, |done| {
         if !done.is_over {
-            return "the authority is not done yet; see: waypost cert status".into();
+            return "the order is still in progress; to see its state: waypost cert status".into();
         }
         let line = |o: &control_api::api::RenewalOutcome| {
             let word = if o.is_well { styled(GOOD, "ok:") } else { styled(BAD, "failed:") };
@@ -133,17 +133,17 @@ fn host_names(names: &[String]) -> Result<Vec<String>> {
     let read = |text: &String| -> Result<String> {
         let host = text.strip_prefix("*.").unwrap_or(text);
         let domain: Domain =
-            host.parse().map_err(|e| anyhow!("`{text}` is not a host name: {e}\n  hint: a name such as mx.example.com"))?;
+            host.parse().map_err(|e| anyhow!("`{text}` is not a host name: {e}\n  hint: use a name such as mx.example.com"))?;
         Ok(if host.len() == text.len() { domain.to_string() } else { format!("*.{domain}") })
     };
     names.iter().map(read).collect()
 }
 
-fn self_signed(config: &Path, args: &SelfSigned, out: Output) -> Result<()> {
+fn self_signed(config: &Path, args: &SelfSignedArgs, out: Output) -> Result<()> {
     let names = match args.name.as_slice() {
         [] => {
             let config =
-                config::load(config).context("no --name was given, and the configuration names none\n  hint: add --name mx.example.com")?;
+                config::load(config).context("no --name given, and the configuration cannot be read\n  hint: add --name mx.example.com")?;
             vec![config.settings.hostname.to_string()]
         }
         names => host_names(names)?,
@@ -169,15 +169,15 @@ fn self_signed(config: &Path, args: &SelfSigned, out: Output) -> Result<()> {
     let made = json!({ "names": names, "days": args.days, "ca": ca, "ca_key": ca_key, "certificate": certificate, "key": key, "new_ca": !is_known });
     out.show(&made, |_| {
         let lines = [
-            ("authority", format!("{} ({})", ca.display(), if is_known { "was there already" } else { "new" })),
-            ("its key", format!("{}: keep it away from the server", ca_key.display())),
-            ("certificate", format!("{}, for {}, {} days", certificate.display(), names.join(", "), args.days)),
+            ("authority", format!("{} ({})", ca.display(), if is_known { "existing" } else { "new" })),
+            ("its key", format!("{} (store it away from the server)", ca_key.display())),
+            ("certificate", format!("{}, for {}, valid for {} days", certificate.display(), names.join(", "), args.days)),
             ("key", key.display().to_string()),
         ];
         format!(
             "{}\n\nTo use it, in the configuration:\n  [tls]\n  certificate = {}\n  key = {}\n\nTo trust it, on each client (Debian):\n  cp {} \
-             /usr/local/share/ca-certificates/waypost.crt && update-ca-certificates\nOr in one program: its option for an authority, such as \
-             curl --cacert. Gmail's \"Send mail as\" trusts none of your own.",
+             /usr/local/share/ca-certificates/waypost.crt && update-ca-certificates\nOr in a single program, with its option for an authority, such as \
+             curl --cacert. Gmail's \"Send mail as\" trusts no authority of your own.",
             rows(&lines),
             quoted(&certificate),
             quoted(&key),
@@ -194,12 +194,12 @@ fn quoted(path: &Path) -> String {
 
 fn refuse_present(paths: &[&PathBuf]) -> Result<()> {
     match paths.iter().find(|path| path.exists()) {
-        Some(path) => bail!("{} is there already and is kept\n  hint: move it away, or name another directory with --out", path.display()),
+        Some(path) => bail!("{} exists already and is kept\n  hint: move it away, or name another place with --out", path.display()),
         None => Ok(()),
     }
 }
 
-fn csr(args: &Csr, out: Output) -> Result<()> {
+fn csr(args: &CsrArgs, out: Output) -> Result<()> {
     let names = host_names(&args.name)?;
     let (key_path, old) = match &args.key {
         Some(path) => (path.clone(), Some(fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?)),
@@ -212,7 +212,7 @@ fn csr(args: &Csr, out: Output) -> Result<()> {
     if old.is_none() {
         write_new(&key_path, &key, 0o600)?;
         if !out.json {
-            note(&format!("{} key {}", styled(GOOD, "made:"), key_path.display()));
+            note(&format!("{} key {}", styled(GOOD, "ok:"), key_path.display()));
         }
     }
     match &args.out {
@@ -221,19 +221,19 @@ fn csr(args: &Csr, out: Output) -> Result<()> {
         None => {}
     }
     out.show(&json!({ "names": names, "key": key_path, "request": request }), |_| {
-        format!("{} request {}", styled(GOOD, "made:"), args.out.as_deref().unwrap_or(Path::new("-")).display())
+        format!("{} request {}", styled(GOOD, "ok:"), args.out.as_deref().unwrap_or(Path::new("-")).display())
     })?;
     Ok(())
 }
 
 fn check(files: PairFiles, out: Output) -> Result<ExitCode> {
-    let leaf: Leaf = net::check_pair(&files).map_err(|e| anyhow!("the pair cannot be used: {e}"))?;
+    let leaf: Leaf = net::check_pair(&files).map_err(|e| anyhow!("this certificate and key are not usable: {e}"))?;
     let now_ms = Clock::system().now_ms();
     let is_valid = leaf.is_valid_at(now_ms / 1000);
     out.show(&leaf, |leaf| {
         let lines = [
             ("names", leaf.names.join(", ")),
-            ("issuer", if leaf.is_self_issued { styled(WARN, "itself") } else { leaf.issuer.clone() }),
+            ("issuer", if leaf.is_self_issued { styled(WARN, "self-signed") } else { leaf.issuer.clone() }),
             ("valid", validity(leaf.not_after_s * 1000, now_ms)),
             ("key", format!("{}, SHA-256 {}", leaf.key_type, leaf.spki_sha256)),
         ];

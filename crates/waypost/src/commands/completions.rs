@@ -7,7 +7,7 @@ use clap_complete::Shell;
 use crate::cli::Cli;
 use crate::output::print;
 
-/// Prints a shell's completions.
+/// Prints the completions of a shell.
 pub fn completions(shell: Shell) -> Result<()> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "waypost", &mut script);

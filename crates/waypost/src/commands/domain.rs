@@ -1,46 +1,48 @@
-//! `waypost domain`: the domains that mail is taken for.
+//! `waypost domain`: the hosted domains.
 
 use anyhow::{Result, bail};
 use control_api::api::{AliasView, Changed, DomainView, KeysChanged, NewAlias, NewDomain, NewKeys};
 use mail::Domain as Name;
-use policy::dns_plan::{PlannedRecord, plan};
+use dns_plan::{PlannedRecord, plan};
 use serde_json::json;
 
 use super::{changed, warn};
-use crate::cli::Domain;
+use crate::cli::DomainCommand;
 use crate::config::Config;
 use crate::dns::{read, show};
 use crate::output::{BOLD, DIM, GOOD, Output, ask, styled, table};
 use crate::transport::{Transport, segment};
 
-pub(super) async fn run(config: &Config, api: &mut Transport, command: Domain, out: Output) -> Result<()> {
+pub(super) async fn run(config: &Config, api: &mut Transport, command: DomainCommand, out: Output) -> Result<()> {
     match command {
-        Domain::Add { domain, bare: true } => {
+        DomainCommand::Add { domain, bare: true } => {
             let done: Changed = api.post("/v1/domains", &NewDomain { name: domain }).await?;
             changed(out, &done)
         }
-        Domain::Add { domain, bare: false } => add(config, api, domain, out).await,
-        Domain::Remove { domain, with_aliases, everything, yes } => {
-            let question = format!("Remove {domain} with its aliases, accounts, DKIM keys and certificate? It cannot be undone.");
+        DomainCommand::Add { domain, bare: false } => add(config, api, domain, out).await,
+        DomainCommand::Remove { domain, with_aliases, everything, yes } => {
+            let question = format!("Remove {domain} with its aliases, accounts, DKIM keys and certificate? This cannot be undone.");
             if everything && !yes {
                 match ask(&question)? {
                     Some(true) => {}
                     Some(false) => return Ok(()),
-                    None => bail!("this needs a yes, and there is no terminal to ask on\n  hint: run the command again with --yes"),
+                    None => {
+                        bail!("this needs a confirmation, but standard input is not a terminal\n  hint: run the command again with --yes")
+                    }
                 }
             }
             let path = format!("/v1/domains/{}?with_aliases={}&everything={everything}", segment(&domain), with_aliases || everything);
             let done: Changed = api.delete(&path).await?;
             changed(out, &done)
         }
-        Domain::List => {
+        DomainCommand::List => {
             let domains: Vec<DomainView> = api.get("/v1/domains").await?;
             Ok(out.show(&domains, |domains| shown(domains))?)
         }
     }
 }
 
-/// The domain with what every domain needs: keys, and addresses for postmaster and abuse. Then the records to publish.
+/// Adds the domain with its keys, postmaster@ and abuse@, then prints the records to publish.
 async fn add(config: &Config, api: &mut Transport, domain: String, out: Output) -> Result<()> {
     let done: Changed = api.post("/v1/domains", &NewDomain { name: domain.clone() }).await?;
     let mut made = vec![done.changed];
@@ -55,7 +57,7 @@ async fn add(config: &Config, api: &mut Transport, domain: String, out: Output) 
     out.show(&json!({ "changed": made.join("; "), "warnings": warnings, "records": lines }), |_| {
         let made: Vec<String> = made.iter().map(|what| format!("{} {what}", styled(GOOD, "ok:"))).collect();
         format!(
-            "{}\n\n{}\n\n{}\n\nwaypost dns apply publishes them, where a provider is named under [dns]; waypost dns check {domain} says which are there.",
+            "{}\n\n{}\n\n{}\n\nTo publish them, if [dns] names a provider:  waypost dns apply {domain}\nTo verify them:  waypost dns check {domain}",
             made.join("\n"),
             styled(BOLD, "Publish these DNS records"),
             show::in_rows(&records)
@@ -67,11 +69,11 @@ async fn add(config: &Config, api: &mut Transport, domain: String, out: Output) 
     Ok(())
 }
 
-/// postmaster@ and abuse@ (RFC 5321 s.4.5.1, RFC 2142 s.4), as `setup` makes them. Returns what could not be made.
+/// Adds postmaster@ and abuse@ (RFC 5321 s.4.5.1, RFC 2142 s.4), as `setup` does. Returns the failures.
 async fn roles(config: &Config, api: &mut Transport, domain: &str, made: &mut Vec<String>) -> Result<Vec<String>> {
     let Some(postmaster) = &config.settings.postmaster else {
         return Ok(vec![format!(
-            "every domain needs a postmaster, and the configuration names none: postmaster = \"you@example.com\" in {}, then: waypost alias add \
+            "every domain needs a postmaster, but the configuration has none: set postmaster = \"you@example.com\" in {}, then: waypost alias add \
              postmaster@{domain} YOU@ELSEWHERE",
             config.path.display()
         )]);
@@ -86,7 +88,7 @@ async fn roles(config: &Config, api: &mut Transport, domain: &str, made: &mut Ve
         let new = NewAlias { source: source.clone(), targets: vec![postmaster.to_string()], replace: false };
         match api.post::<Changed>("/v1/aliases", &new).await {
             Ok(done) => made.push(format!("alias {}", done.changed)),
-            Err(error) => warnings.push(format!("there is no {source} yet: {}", format!("{error:#}").replace("\n  hint:", ";"))),
+            Err(error) => warnings.push(format!("{source} could not be added: {}", format!("{error:#}").replace("\n  hint:", ";"))),
         }
     }
     Ok(warnings)

@@ -1,6 +1,6 @@
-//! `waypost explain-reply`: what a remote reply means, by the table that the server itself goes by.
+//! `waypost explain-reply`: explains a remote reply, from the table that the server uses itself.
 //!
-//! RFC 5321 s.4.2. Invariant: it needs nothing but the reply: no server, no configuration, no network.
+//! RFC 5321 s.4.2. Invariant: needs only the reply: no server, no configuration, no network.
 
 use std::io::Read;
 
@@ -9,13 +9,13 @@ use mail::{Domain, Reply};
 use policy::{Meaning, Severity, meaning, pasted_host, pasted_reply};
 use serde::Serialize;
 
-use crate::cli::ExplainReply;
+use crate::cli::ExplainReplyArgs;
 use crate::output::{BAD, BOLD, DIM, GOOD, Output, WARN, styled};
 
-/// No reply is longer, in octets.
+/// Maximum length of a reply, in octets.
 const REPLY_MAX: u64 = 64 * 1024;
 
-/// What is printed.
+/// The explanation.
 #[derive(Debug, Serialize)]
 struct Explained {
     reply: String,
@@ -32,16 +32,16 @@ struct Explained {
 }
 
 /// Explains one reply.
-pub fn explain_reply(args: &ExplainReply, out: Output) -> Result<()> {
+pub fn explain_reply(args: &ExplainReplyArgs, out: Output) -> Result<()> {
     let text = if args.reply == "-" { from_stdin()? } else { args.reply.clone() };
     let Some((said_by, reply)) = reply_within(&text) else {
-        bail!("this is no reply: it holds no code of three digits\n  hint: waypost explain-reply '550 5.1.1 no such user'");
+        bail!("this is not an SMTP reply: it has no three-digit code\n  hint: waypost explain-reply '550 5.1.1 no such user'");
     };
-    let named = args.host.as_deref().map(|h| Domain::parse(h).with_context(|| format!("{h} is no host name"))).transpose()?;
+    let named = args.host.as_deref().map(|h| Domain::parse(h).with_context(|| format!("{h} is not a host name"))).transpose()?;
     Ok(out.show(&explained(&reply, meaning(named.or(said_by).as_ref(), &reply)), shown)?)
 }
 
-/// The reply, and who said it where that is in the text: as a server says it, or as `queue show` and the log have it (`mx.example.com said: 452 ...`).
+/// Finds the reply in the text, and the host if named: as sent by a server, or as in `queue show` and the log (`mx.example.com said: 452 ...`).
 fn reply_within(text: &str) -> Option<(Option<Domain>, Reply)> {
     if let Some((before, after)) = text.split_once(" said: ") {
         let line = after.lines().next().unwrap_or_default().trim_end();
@@ -82,10 +82,10 @@ fn explained(reply: &Reply, meaning: Meaning) -> Explained {
 fn shown(explained: &Explained) -> String {
     let mut lines = vec![styled(BOLD, &explained.reply)];
     let mut field = |name: &str, value: &str| lines.push(format!("  {name:<10} {value}"));
-    field("provider", explained.provider.unwrap_or("none of those that Waypost knows"));
+    field("provider", explained.provider.unwrap_or("unknown"));
     field("severity", &severity(explained));
     field("cause", explained.cause);
-    field("message", if explained.waits { "waits and is tried again" } else { "is not delivered" });
+    field("message", if explained.waits { "deferred and retried" } else { "not delivered" });
     field("Waypost", &explained.waypost);
     if !explained.about.is_empty() {
         field("about", &explained.about.join(", "));
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_queue_shows_is_a_reply_too() {
+    fn a_reply_is_found_in_the_output_of_the_queue_and_the_log() {
         let found =
             |text: &str| reply_within(text).map(|(host, reply)| format!("{} {reply}", host.map_or("-".into(), |host| host.to_string())));
         let shown = "The mailbox is full. Make room in it. (mx.far.test said: 452 4.2.2 over quota)";

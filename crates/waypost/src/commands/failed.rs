@@ -14,11 +14,11 @@ pub(super) async fn run(api: &mut Transport, limit: u32, out: Output) -> Result<
 
 fn failures(failed: &[FailedView]) -> String {
     if failed.is_empty() {
-        return styled(DIM, "no delivery failed without a report");
+        return styled(DIM, "no delivery failed without a DSN");
     }
     let row = |f: &FailedView| {
         let from = if f.from.is_empty() { "<>" } else { &f.from };
         vec![f.id.clone(), mail::rfc5322_date(f.at_ms / 1000), tame(from), f.to.clone(), f.target.clone(), tame(&f.reason)]
     };
-    table(&["id", "when", "from", "to", "target", "what was said"], &failed.iter().map(row).collect::<Vec<_>>())
+    table(&["id", "when", "from", "to", "target", "reason"], &failed.iter().map(row).collect::<Vec<_>>())
 }

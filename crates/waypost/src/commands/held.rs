@@ -1,29 +1,29 @@
-//! `waypost held`: mail that waits until a person has looked at it.
+//! `waypost held`: held mail, its release and its removal.
 
 use anyhow::{Result, bail};
 use control_api::api::{Changed, QueuePage, Release};
 
 use super::changed;
 use super::queue::{show, tame};
-use crate::cli::Held;
+use crate::cli::HeldCommand;
 use crate::output::{BOLD, DIM, Output, ask, note, size, span, styled};
 use crate::transport::{Transport, segment};
 
-pub(super) async fn run(api: &mut Transport, command: Held, out: Output) -> Result<()> {
+pub(super) async fn run(api: &mut Transport, command: HeldCommand, out: Output) -> Result<()> {
     match command {
-        Held::List { limit, after } => {
+        HeldCommand::List { limit, after } => {
             let page: QueuePage = api.query("/v1/held", &[("limit", Some(limit.to_string())), ("after", after)]).await?;
             Ok(out.show(&page, list)?)
         }
-        Held::Show { id } => {
+        HeldCommand::Show { id } => {
             let page: QueuePage = api.get(&path(&id)).await?;
             Ok(out.show(&page, show)?)
         }
-        Held::Release { id, wrapped } => {
+        HeldCommand::Release { id, wrapped } => {
             let done: Changed = api.post(&format!("{}/release", path(&id)), &Release { wrapped }).await?;
             changed(out, &done)
         }
-        Held::Drop { id, yes } => {
+        HeldCommand::Drop { id, yes } => {
             if yes || confirmed(api, &id).await? {
                 let done: Changed = api.delete(&path(&id)).await?;
                 changed(out, &done)?;
@@ -40,9 +40,9 @@ fn path(id: &str) -> String {
 async fn confirmed(api: &mut Transport, id: &str) -> Result<bool> {
     let page: QueuePage = api.get(&path(id)).await?;
     note(&show(&page));
-    match ask("Drop this message? Nobody is told, and it cannot be undone.")? {
+    match ask("Drop this message? No DSN is sent, and this cannot be undone.")? {
         Some(answer) => Ok(answer),
-        None => bail!("dropping mail needs a yes, and there is no terminal to ask on\n  hint: run the command again with --yes"),
+        None => bail!("dropping mail needs a confirmation, but standard input is not a terminal\n  hint: run the command again with --yes"),
     }
 }
 
@@ -71,7 +71,7 @@ fn list(page: &QueuePage) -> String {
     }
     let mut text = blocks.join("\n");
     if let Some(next) = &page.next {
-        text.push_str(&format!("\n{}", styled(DIM, format!("there is more: waypost held list --after {next}"))));
+        text.push_str(&format!("\n{}", styled(DIM, format!("more: waypost held list --after {next}"))));
     }
     text
 }

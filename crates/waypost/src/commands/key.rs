@@ -1,36 +1,36 @@
-//! `waypost key`: the DKIM keys, their records, and their change.
+//! `waypost key`: DKIM keys, their records and their rotation.
 
 use anyhow::{Result, bail};
 use control_api::api::{Changed, KeyView, KeysChanged, NewKeys, RotateKeys};
 
-use crate::cli::Key;
+use crate::cli::KeyCommand;
 use crate::output::{BOLD, DIM, GOOD, Output, styled, table};
 use crate::transport::{Transport, segment, with_query};
 
-pub(super) async fn run(api: &mut Transport, command: Key, out: Output) -> Result<()> {
+pub(super) async fn run(api: &mut Transport, command: KeyCommand, out: Output) -> Result<()> {
     match command {
-        Key::List => {
+        KeyCommand::List => {
             let keys: Vec<KeyView> = api.get("/v1/keys").await?;
             out.show(&keys, |keys| list(keys))?;
         }
-        Key::Show { domain } => {
+        KeyCommand::Show { domain } => {
             let keys: Vec<KeyView> = api.get("/v1/keys").await?;
             let keys: Vec<KeyView> = keys.into_iter().filter(|key| key.domain.eq_ignore_ascii_case(domain.trim())).collect();
             if keys.is_empty() {
-                bail!("{domain} has no DKIM key\n  hint: waypost key list shows which have; waypost key add {domain} makes the first ones");
+                bail!("{domain} has no DKIM key\n  hint: waypost key list shows all keys; waypost key add {domain} creates the first ones");
             }
             out.show(&keys, |keys| records(keys))?;
         }
-        Key::Add { domain } => {
+        KeyCommand::Add { domain } => {
             let done: KeysChanged = api.post("/v1/keys", &NewKeys { domain }).await?;
             out.show(&done, changed)?;
         }
-        Key::Remove { domain, selector, force } => {
+        KeyCommand::Remove { domain, selector, force } => {
             let query = [("selector", selector), ("force", force.then(|| "true".to_owned()))];
             let done: Changed = api.delete(&with_query(&format!("/v1/keys/{}", segment(&domain)), &query)).await?;
             super::changed(out, &done)?;
         }
-        Key::Rotate { domain, force } => {
+        KeyCommand::Rotate { domain, force } => {
             let done: KeysChanged = api.post(&format!("/v1/keys/{}/rotate", segment(&domain)), &RotateKeys { force }).await?;
             out.show(&done, changed)?;
         }
@@ -44,7 +44,7 @@ fn changed(done: &KeysChanged) -> String {
 
 fn list(keys: &[KeyView]) -> String {
     if keys.is_empty() {
-        return styled(DIM, "no DKIM keys yet; make the first ones: waypost key add example.com");
+        return styled(DIM, "no DKIM keys yet; create the first ones: waypost key add example.com");
     }
     let row = |key: &KeyView| {
         let since = mail::rfc5322_date(key.since_ms / 1000);
@@ -53,7 +53,7 @@ fn list(keys: &[KeyView]) -> String {
     table(&["domain", "selector", "type", "state", "since"], &keys.iter().map(row).collect::<Vec<_>>())
 }
 
-/// The records, one under the other: they are too long for a table.
+/// The records one below the other, because they are too long for a table.
 fn records(keys: &[KeyView]) -> String {
     let one = |key: &KeyView| format!("{}  {}\n{}. TXT\n\"{}\"", styled(BOLD, &key.selector), key.state, key.record_name, key.record);
     keys.iter().map(one).collect::<Vec<_>>().join("\n\n")

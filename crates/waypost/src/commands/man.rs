@@ -14,7 +14,7 @@ pub fn man(dir: &Path) -> Result<()> {
         .with_context(|| format!("the man pages cannot be written into {}", dir.display()))
 }
 
-/// `help` of each command says nothing that its page does not.
+/// Removes the `help` subcommands, whose pages would repeat the others.
 fn without_help(command: clap::Command) -> clap::Command {
     command.disable_help_subcommand(true).mut_subcommands(without_help)
 }

@@ -59,7 +59,7 @@ pub async fn talk(config: &Path, command: Command, out: Output) -> Result<ExitCo
             let reloaded: Reloaded = api.post("/v1/reload", &()).await?;
             out.show(&reloaded, |r| r.message.clone())?;
         }
-        // `main` runs these without the API.
+        // Handled by `main`, without the API.
         Command::Setup(_) | Command::Serve | Command::Demo(_) | Command::Config(_) | Command::ExplainReply(_) => {}
         Command::Cert(_)
         | Command::Dns(_)
@@ -75,7 +75,7 @@ pub async fn talk(config: &Path, command: Command, out: Output) -> Result<ExitCo
     Ok(ExitCode::SUCCESS)
 }
 
-/// Shows what a change did.
+/// Prints the result of a change.
 fn changed(out: Output, changed: &Changed) -> Result<()> {
     out.show(changed, |c| format!("{} {}", styled(GOOD, "ok:"), c.changed))?;
     if !out.json {

@@ -1,44 +1,44 @@
-//! `waypost queue`: what waits, why, and until when.
+//! `waypost queue`: waiting mail, the reason, and the next attempt.
 
 use anyhow::{Result, bail};
 use control_api::api::{Changed, Count, PauseView, QueuePage, QueuedMessage, QueuedRecipient, Resume, Retry as Request};
 
 use super::changed;
-use crate::cli::Queue;
+use crate::cli::QueueCommand;
 use crate::output::{BOLD, DIM, GOOD, Output, WARN, ask, note, size, span, styled, table};
 use crate::transport::{Transport, segment};
 
 /// A reason longer than this is cut in the list; `queue show` has it whole.
 const REASON_MAX: usize = 60;
 
-pub(super) async fn run(api: &mut Transport, command: Queue, out: Output) -> Result<()> {
+pub(super) async fn run(api: &mut Transport, command: QueueCommand, out: Output) -> Result<()> {
     match command {
-        Queue::List { limit, after, address } => {
+        QueueCommand::List { limit, after, address } => {
             let query = [("limit", Some(limit.to_string())), ("after", after), ("address", address)];
             let page: QueuePage = api.query("/v1/queue", &query).await?;
             out.show(&page, list)?;
         }
-        Queue::Show { id } => {
+        QueueCommand::Show { id } => {
             let page: QueuePage = api.get(&path(&id)).await?;
             out.show(&page, show)?;
         }
-        Queue::Retry(retry) => {
+        QueueCommand::Retry(retry) => {
             let request = Request { id: retry.id, domain: retry.domain, all: retry.all };
             let count: Count = api.post("/v1/queue/retry", &request).await?;
-            out.show(&count, |count| format!("{} {} recipients that were waiting are tried now", styled(GOOD, "ok:"), count.recipients))?;
+            out.show(&count, |count| format!("{} retrying {} recipients now", styled(GOOD, "ok:"), count.recipients))?;
         }
-        Queue::Paused => {
+        QueueCommand::Paused => {
             let pauses: Vec<PauseView> = api.get("/v1/pauses").await?;
             out.show(&pauses, |pauses| match pauses.as_slice() {
                 [] => styled(DIM, "nothing is paused"),
                 pauses => pauses.iter().map(paused).collect::<Vec<_>>().join("\n"),
             })?;
         }
-        Queue::Resume { about } => {
+        QueueCommand::Resume { about } => {
             let done: Changed = api.post("/v1/pauses/resume", &Resume { about }).await?;
             changed(out, &done)?;
         }
-        Queue::Drop { id, recipient, yes } => {
+        QueueCommand::Drop { id, recipient, yes } => {
             if yes || confirmed(api, &id, recipient).await? {
                 let which = recipient.map(|n| format!("?recipient={n}")).unwrap_or_default();
                 let done: Changed = api.delete(&format!("{}{which}", path(&id))).await?;
@@ -49,12 +49,12 @@ pub(super) async fn run(api: &mut Transport, command: Queue, out: Output) -> Res
     Ok(())
 }
 
-/// A pause, with what ends it.
+/// A pause, and the command that ends it.
 pub(super) fn paused(pause: &PauseView) -> String {
     let left = span(pause.until_ms - net::Clock::system().now_ms());
     let what = if pause.is_mailbox { pause.about.clone() } else { format!("{} at {}", pause.kind, pause.about) };
     format!(
-        "{} {} gets nothing for {left} more: {}\n  resume: waypost queue resume {}",
+        "{} {}, for {left}: {}\n  to resume: waypost queue resume {}",
         styled(WARN, "paused:"),
         tame(&what),
         tame(&pause.why),
@@ -70,9 +70,9 @@ async fn confirmed(api: &mut Transport, id: &str, recipient: Option<u32>) -> Res
     let page: QueuePage = api.get(&path(id)).await?;
     note(&show(&page));
     let what = recipient.map_or_else(|| "this message".to_owned(), |n| format!("recipient {n} of this message"));
-    match ask(&format!("Drop {what}? Nobody is told, and it cannot be undone."))? {
+    match ask(&format!("Drop {what}? No DSN is sent, and this cannot be undone."))? {
         Some(answer) => Ok(answer),
-        None => bail!("dropping mail needs a yes, and there is no terminal to ask on\n  hint: run the command again with --yes"),
+        None => bail!("dropping mail needs a confirmation, but standard input is not a terminal\n  hint: run the command again with --yes"),
     }
 }
 
@@ -82,7 +82,7 @@ fn sender(message: &QueuedMessage) -> String {
 
 fn next(recipient: &QueuedRecipient, now_ms: i64) -> String {
     match recipient.state.as_str() {
-        "claimed" => "under way".into(),
+        "claimed" => "in progress".into(),
         "waiting" if recipient.next_attempt_ms <= now_ms => "due".into(),
         "waiting" => format!("in {}", span(recipient.next_attempt_ms - now_ms)),
         other => other.into(),
@@ -111,12 +111,12 @@ fn list(page: &QueuePage) -> String {
     }
     let mut text = table(&["id", "age", "size", "from", "to", "attempts", "next", "reason"], &rows);
     if let Some(next) = &page.next {
-        text.push_str(&format!("\n{}", styled(DIM, format!("there is more: waypost queue list --after {next}"))));
+        text.push_str(&format!("\n{}", styled(DIM, format!("more: waypost queue list --after {next}"))));
     }
     text
 }
 
-/// What a remote server said may hold anything; a terminal must not act on it.
+/// Replaces control characters, which a remote server may send, by spaces.
 pub(super) fn tame(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
@@ -137,7 +137,7 @@ pub(super) fn show(page: &QueuePage) -> String {
         field("kind", message.flow.clone());
         field("size", size(message.size_bytes));
         field("arrived", format!("{} ({} ago)", mail::rfc5322_date(message.arrived_ms / 1000), span(page.now_ms - message.arrived_ms)));
-        field("given up", format!("{} (in {})", mail::rfc5322_date(message.expires_ms / 1000), span(message.expires_ms - page.now_ms)));
+        field("expires", format!("{} (in {})", mail::rfc5322_date(message.expires_ms / 1000), span(message.expires_ms - page.now_ms)));
         for recipient in &message.recipients {
             let via = recipient.via.as_ref().map(|via| format!(" (via {via})")).unwrap_or_default();
             lines.push(format!("  {:<9}{}{via}", format!("to {}", recipient.index), recipient.to));

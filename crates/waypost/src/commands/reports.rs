@@ -1,6 +1,6 @@
-//! `waypost reports`: what other servers say of our mail and our TLS, and what to do about it.
+//! `waypost reports`: DMARC and TLS reports of other servers, with advice.
 //!
-//! Invariant: what strangers wrote moves no terminal.
+//! Invariant: control characters in reports are never printed.
 
 use anyhow::Result;
 use control_api::api::{
@@ -8,23 +8,23 @@ use control_api::api::{
 };
 
 use super::queue::tame;
-use crate::cli::{OfReports, Reports};
+use crate::cli::{ReportsArgs, ReportsCommand};
 use crate::output::{BAD, BOLD, DIM, GOOD, Output, WARN, styled, table};
 use crate::transport::Transport;
 
-pub(super) async fn run(api: &mut Transport, command: Reports, out: Output) -> Result<()> {
+pub(super) async fn run(api: &mut Transport, command: ReportsArgs, out: Output) -> Result<()> {
     match command.command {
         None => {
             let query = [("days", Some(command.days.to_string())), ("domain", command.domain)];
             let summary: ReportsSummary = api.query("/v1/reports/summary", &query).await?;
             Ok(out.show(&summary, show_summary)?)
         }
-        Some(OfReports::List { limit, before, domain }) => {
+        Some(ReportsCommand::List { limit, before, domain }) => {
             let query = [("limit", Some(limit.to_string())), ("before", before.map(|n| n.to_string())), ("domain", domain)];
             let reports: Vec<ReportView> = api.query("/v1/reports", &query).await?;
             Ok(out.show(&reports, |reports| list(reports, limit))?)
         }
-        Some(OfReports::Show { id }) => {
+        Some(ReportsCommand::Show { id }) => {
             let report: WholeReport = api.get(&format!("/v1/reports/{id}")).await?;
             Ok(out.show(&report, show)?)
         }
@@ -46,11 +46,11 @@ const CLASSES: [&str; 5] = ["ours", "ours, failing", "forward", "our forward", "
 
 fn show_summary(summary: &ReportsSummary) -> String {
     if summary.domains.is_empty() {
-        return styled(DIM, "no domain is hosted here, and no report has come");
+        return styled(DIM, "no hosted domains, and no reports");
     }
     let mut parts: Vec<String> = summary.domains.iter().map(|domain| of_domain(domain, summary.days)).collect();
     if summary.is_cut {
-        parts.push(styled(WARN, "there are more reports than were read for this; --days takes fewer"));
+        parts.push(styled(WARN, "too many reports to sum up, the oldest are left out; use a smaller --days"));
     }
     parts.join("\n\n")
 }
@@ -60,7 +60,7 @@ fn of_domain(domain: &DomainReports, days: u32) -> String {
     let mut lines = vec![format!(
         "{}  {}",
         styled(BOLD, tame(&domain.domain)),
-        styled(DIM, format!("{} reports of DMARC and {} of TLS in {days} days{policy}", domain.reports, domain.tls_reports))
+        styled(DIM, format!("{} DMARC reports and {} TLS reports in {days} days{policy}", domain.reports, domain.tls_reports))
     )];
     if domain.reports > 0 {
         let mut rows: Vec<Vec<String>> = domain
@@ -72,17 +72,17 @@ fn of_domain(domain: &DomainReports, days: u32) -> String {
         lines.push(indented(&table(&[&["messages by"][..], &CLASSES].concat(), &rows)));
     }
     if domain.messages_left_out > 0 {
-        lines.push(format!("  and {} messages of rows that were too many or could not be read", domain.messages_left_out));
+        lines.push(format!("  and {} messages of rows that are invalid or beyond the limit", domain.messages_left_out));
     }
     lines.extend(domain.failing.iter().map(failing));
     if domain.failing_left_out > 0 {
-        lines.push(format!("  and {} more sources that fail", domain.failing_left_out));
+        lines.push(format!("  and {} more failing sources", domain.failing_left_out));
     }
     if domain.tls_reports > 0 {
         lines.push(tls("  ", &domain.tls));
     }
     match domain.advice.as_slice() {
-        [] => lines.push(format!("  {} nothing is to be done", styled(GOOD, "ok:"))),
+        [] => lines.push(format!("  {} nothing to do", styled(GOOD, "ok:"))),
         advice => lines.extend(advice.iter().map(|what| format!("  {} {}", styled(WARN, "to do:"), tame(what)))),
     }
     lines.join("\n")
@@ -107,7 +107,7 @@ fn failing(source: &FailingSource) -> String {
 }
 
 fn tls(indent: &str, sessions: &TlsSessions) -> String {
-    let mut lines = vec![format!("{indent}TLS: {} sessions as they should be, {} not", sessions.successful, sessions.failed)];
+    let mut lines = vec![format!("{indent}TLS: {} sessions succeeded, {} failed", sessions.successful, sessions.failed)];
     for failure in &sessions.failures {
         let reason = if failure.reason.is_empty() { String::new() } else { format!(": {}", tame(&failure.reason)) };
         let host = if failure.mx_host.is_empty() { String::new() } else { format!(" with {}", tame(&failure.mx_host)) };
@@ -118,7 +118,7 @@ fn tls(indent: &str, sessions: &TlsSessions) -> String {
 
 fn list(reports: &[ReportView], limit: u32) -> String {
     if reports.is_empty() {
-        return styled(DIM, "no report has come");
+        return styled(DIM, "no reports");
     }
     let row = |report: &ReportView| {
         let days = format!("{} - {}", day(report.begin_s), day(report.end_s));
@@ -134,20 +134,20 @@ fn list(reports: &[ReportView], limit: u32) -> String {
     };
     let mut text = table(&["id", "kind", "domain", "by", "sent by", "days", "rows"], &reports.iter().map(row).collect::<Vec<_>>());
     if let Some(last) = reports.last().filter(|_| reports.len() >= usize::try_from(limit).unwrap_or(usize::MAX)) {
-        text.push_str(&format!("\n{}", styled(DIM, format!("there may be more: waypost reports list --before {}", last.id))));
+        text.push_str(&format!("\n{}", styled(DIM, format!("more: waypost reports list --before {}", last.id))));
     }
     text
 }
 
 fn show(whole: &WholeReport) -> String {
     let report = &whole.report;
-    let mut lines = vec![styled(BOLD, format!("report {} of {} about {}", report.id, report.kind, tame(&report.domain)))];
-    let mut field = |name: &str, value: String| lines.push(format!("  {name:<9}{value}"));
+    let mut lines = vec![styled(BOLD, format!("report {} ({}) about {}", report.id, report.kind, tame(&report.domain)))];
+    let mut field = |name: &str, value: String| lines.push(format!("  {name:<11}{value}"));
     field("by", format!("{}, sent by {}", tame(&report.organisation), tame(&report.submitter)));
-    field("called", tame(&report.report_id));
+    field("report id", tame(&report.report_id));
     field("from", mail::rfc5322_date(report.begin_s));
     field("until", mail::rfc5322_date(report.end_s));
-    field("came", mail::rfc5322_date(report.received_ms / 1000));
+    field("received", mail::rfc5322_date(report.received_ms / 1000));
     if !report.policy.is_empty() {
         field("policy", format!("p={}", tame(&report.policy)));
     }
@@ -185,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_summary_says_what_to_do_and_moves_no_terminal() {
+    fn a_summary_has_advice_and_no_control_characters() {
         let source = FailingSource {
             address: "203.0.113.9".into(),
             name: Some("evil\u{1b}[2J.test".into()),
@@ -212,7 +212,7 @@ mod tests {
         let text = show_summary(&ReportsSummary { days: 30, is_cut: false, domains: vec![domain] });
         let plain = anstream::adapter::strip_str(&text).to_string();
         assert!(plain.contains("foreign 203.0.113.9 (evil [2J.test): 12 messages as example.com since 23 Nov 2025"), "{plain}");
-        assert!(plain.contains("TLS: 5 sessions as they should be, 0 not") && plain.contains("to do: raise it"), "{plain}");
+        assert!(plain.contains("TLS: 5 sessions succeeded, 0 failed") && plain.contains("to do: raise it"), "{plain}");
         assert!(!plain.contains('\u{1b}'));
     }
 }

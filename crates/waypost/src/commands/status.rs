@@ -1,6 +1,6 @@
-//! `waypost status`: whether the server runs, and what is going on.
+//! `waypost status`: whether the server runs, and its present load.
 //!
-//! Invariant: exit code 1 where no server runs; the data directory is not opened.
+//! Invariant: exit code 1 if no server runs; the data directory is not opened.
 
 use std::io::ErrorKind;
 use std::process::ExitCode;
@@ -22,7 +22,7 @@ pub(super) async fn run(config: &Config, out: Output) -> Result<ExitCode> {
         Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
             out.show(&json!({ "running": false }), |_| {
                 format!(
-                    "{} no server answers on {}\n  start it: systemctl start waypost, or: waypost serve",
+                    "{} no server answers on {}\n  to start it: systemctl start waypost, or: waypost serve",
                     styled(BAD, "not running:"),
                     socket.display()
                 )
@@ -30,10 +30,7 @@ pub(super) async fn run(config: &Config, out: Output) -> Result<ExitCode> {
             return Ok(ExitCode::FAILURE);
         }
         Err(e) if e.kind() == ErrorKind::PermissionDenied => {
-            bail!(
-                "the server's socket {} is closed to this user\n  hint: run the command with sudo, or as the server's user",
-                socket.display()
-            )
+            bail!("no permission for the server's socket {}\n  hint: run the command with sudo, or as the server's user", socket.display())
         }
         Err(e) => return Err(e).with_context(|| format!("the server's socket {} cannot be used", socket.display())),
     };
@@ -56,15 +53,16 @@ fn text(status: &Value, pauses: &[PauseView], totals: Totals) -> String {
     let mut lines = vec![format!("{} version {version}", styled(GOOD, "running:"))];
     let mut field = |name: &str, value: String| lines.push(format!("  {name:<12}{value}"));
     field("sessions", format!("{} with clients, {} connections to other servers", number("sessions"), number("connections")));
-    field("deliveries", format!("{} under way, {} workers", number("in_flight"), number("workers")));
-    field("queue", format!("{waiting} recipients wait, {} are held, {} set aside", totals.held, totals.set_aside));
+    field("deliveries", format!("{} in progress, {} workers", number("in_flight"), number("workers")));
+    field("queue", format!("{waiting} recipients waiting, {} held, {} set aside", totals.held, totals.set_aside));
     let (bugs, broken) = (number("bugs"), number("signatures_broken"));
     if bugs + broken > 0 {
-        let text = format!("{bugs} caught, and {broken} messages stopped before a signature was broken: see the log and report it");
+        let text =
+            format!("{bugs} caught, and {broken} messages wait because a signature would have broken: read the log, and report this");
         field("bugs", styled(WARN, text));
     }
     if number("sts_testing_failures") > 0 {
-        field("MTA-STS", format!("{} times a policy in testing mode was not met", number("sts_testing_failures")));
+        field("MTA-STS", format!("{} deliveries did not meet a policy in testing mode", number("sts_testing_failures")));
     }
     lines.extend(pauses.iter().map(paused));
     lines.join("\n")

@@ -1,4 +1,4 @@
-//! What the file says about certificates: where they are, whether an authority is asked, and who shows them over HTTP.
+//! The options about certificates: their files, the orders from a CA, and the HTTP addresses.
 //!
 //! Invariant: nothing here reads a certificate.
 
@@ -6,26 +6,26 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use net::acme::{AcmeSettings, Challenge, Directories, LETS_ENCRYPT, LETS_ENCRYPT_STAGING};
-use net::{PairFiles, Sources};
+use net::{CertificateSources, PairFiles};
 
 use super::error::{self, ConfigError};
 use super::load::Config;
-use super::options::File;
+use super::options::FileOptions;
 use super::values::Text;
 use super::words::ChallengeWord;
 
 impl Config {
-    /// The certificate's file.
+    /// Returns the file of the certificate.
     pub fn certificate(&self) -> PathBuf {
         self.file.tls.certificate.clone().unwrap_or_else(|| self.file.data_dir.join("tls/cert.pem"))
     }
 
-    /// The key's file.
+    /// Returns the file of its private key.
     pub fn key(&self) -> PathBuf {
         self.file.tls.key.clone().unwrap_or_else(|| self.file.data_dir.join("tls/key.pem"))
     }
 
-    /// All certificates: the first pair (where it is there, or was named), further pairs, those that an authority issued.
+    /// Returns all certificates: the first pair (if it exists or is configured), further pairs, those issued by a CA.
     pub fn certificate_sources(&self) -> Sources {
         let default = PairFiles { certificate: self.certificate(), key: self.key() };
         let is_there = self.file.tls.certificate.is_some() || default.certificate.exists();
@@ -33,7 +33,7 @@ impl Config {
             let (certificate, key) = (pair.certificate.clone()?, pair.key.clone()?);
             Some(PairFiles { certificate, key })
         });
-        Sources {
+        CertificateSources {
             hostname: self.settings.hostname.to_string(),
             default: is_there.then_some(default),
             pairs: pairs.collect(),
@@ -41,12 +41,12 @@ impl Config {
         }
     }
 
-    /// Where accounts and issued certificates are kept.
+    /// Returns the directories of ACME accounts and issued certificates.
     pub fn certificate_directories(&self) -> Directories {
         Directories::within(&self.file.data_dir)
     }
 
-    /// What is asked of an authority; `None` where none is.
+    /// Returns the settings of ACME; `None` if no certificates are ordered.
     pub fn acme(&self) -> Option<AcmeSettings> {
         let acme = &self.file.acme;
         let challenge = match (acme.challenge, &acme.dns_hook) {
@@ -64,7 +64,7 @@ impl Config {
         })
     }
 
-    /// Where HTTP and HTTPS listen.
+    /// Returns the addresses of HTTP and HTTPS.
     pub fn web_addresses(&self) -> [public_http::Addresses; 2] {
         let listen = &self.file.listen;
         [addresses(listen.http.as_deref(), 80), addresses(listen.https.as_deref(), 443)]
@@ -77,30 +77,30 @@ fn addresses(named: Option<&[Text<SocketAddr>]>, port: u16) -> public_http::Addr
     public_http::Addresses { list, must: named.is_some() }
 }
 
-/// What is wrong with it.
-pub(super) fn check(path: &Path, text: &str, file: &File, errors: &mut Vec<ConfigError>) {
+/// Checks these options.
+pub(super) fn check(path: &Path, text: &str, file: &FileOptions, errors: &mut Vec<ConfigError>) {
     let mut wrong = |start: usize, what: &str, hint: &str| errors.push(error::at(path, text, start..start, what, Some(hint)));
     let section = |header: &str| text.find(header).unwrap_or(0);
     if file.tls.certificate.is_some() != file.tls.key.is_some() {
-        wrong(section("[tls]"), "only one of tls.certificate and tls.key is set", "set both, or neither for the pair that setup made");
+        wrong(
+            section("[tls]"),
+            "only one of tls.certificate and tls.key is set",
+            "set both, or neither to use the pair that setup created",
+        );
     }
     for pair in &file.tls.pair {
         if pair.get_ref().certificate.is_none() || pair.get_ref().key.is_none() {
-            wrong(pair.span().start, "this pair lacks its certificate or its key", "name both files, or take the section out");
+            wrong(pair.span().start, "this pair lacks its certificate or its key", "set both, or remove the section");
         }
     }
     let acme = &file.acme;
     if acme.enabled && acme.challenge == ChallengeWord::Dns && acme.dns_hook.is_none() {
-        wrong(section("[acme]"), "dns-01 needs a program that changes DNS", "name it: dns_hook = \"/etc/waypost/dns-hook\"");
+        wrong(section("[acme]"), "dns-01 needs a program that changes DNS", "set it: dns_hook = \"/etc/waypost/dns-hook\"");
     }
     if !acme.directory.starts_with("https://") {
-        wrong(
-            section("[acme]"),
-            "acme.directory is no https:// address",
-            "use the address that the authority gives for its ACME directory",
-        );
+        wrong(section("[acme]"), "acme.directory is not an https:// URL", "use the URL of the CA's ACME directory");
     }
     if acme.staging && acme.directory != LETS_ENCRYPT {
-        wrong(section("[acme]"), "staging is Let's Encrypt's, and acme.directory names another authority", "set only one of the two");
+        wrong(section("[acme]"), "acme.staging is about Let's Encrypt, but acme.directory names another CA", "set only one of the two");
     }
 }

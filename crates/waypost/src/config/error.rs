@@ -1,4 +1,4 @@
-//! What is wrong with a configuration: `path:line:column: what`, and what to do.
+//! Errors of the configuration: `path:line:column: what`, and the remedy.
 //!
 //! Invariant: every error about the file's text has a line; no error shows a secret.
 
@@ -6,16 +6,18 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// One thing that is wrong.
+use super::options;
+
+/// One error, or one notice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
     /// The file.
     pub path: PathBuf,
-    /// Line and column from 1, where it concerns a place in the file.
+    /// Line and column from 1, if it is about a place in the file.
     pub at: Option<(usize, usize)>,
-    /// What.
+    /// What is wrong.
     pub what: String,
-    /// What to do next.
+    /// The remedy.
     pub hint: Option<String>,
 }
 
@@ -33,7 +35,7 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// All that is wrong, in the order of the file.
+/// All errors, in the order of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigErrors(pub Vec<ConfigError>);
 
@@ -51,7 +53,7 @@ impl fmt::Display for ConfigErrors {
 
 impl std::error::Error for ConfigErrors {}
 
-/// Line and column, from 1, of an octet of the text.
+/// Returns line and column, from 1, of an octet of the text.
 pub fn place(text: &str, offset: usize) -> (usize, usize) {
     let mut end = offset.min(text.len());
     while !text.is_char_boundary(end) {
@@ -63,12 +65,12 @@ pub fn place(text: &str, offset: usize) -> (usize, usize) {
     (line, before.get(line_start..).unwrap_or_default().chars().count() + 1)
 }
 
-/// An error at a span of the text.
+/// Makes an error at a span of the text.
 pub fn at(path: &Path, text: &str, span: Range<usize>, what: impl Into<String>, hint: Option<&str>) -> ConfigError {
     ConfigError { path: path.into(), at: Some(place(text, span.start)), what: what.into(), hint: hint.map(str::to_owned) }
 }
 
-/// The parser's error in our form.
+/// Converts an error of the parser.
 pub fn of_toml(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
     let message = error.message().trim();
     let start = error.span().map_or(0, |span| within(text, &span, message).unwrap_or(span.start));
@@ -78,16 +80,19 @@ pub fn of_toml(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError 
         Some((unknown, known)) if message.starts_with("unknown field") => {
             (format!("unknown key `{unknown}`"), Some(nearest(unknown, known)))
         }
-        _ if message.contains("duplicate key") => (what, Some("the key or section stands twice; keep one".into())),
+        _ if message.contains("duplicate key") => (what, Some("remove one of the two keys or sections".into())),
+        Some((name, _)) if message.starts_with("duplicate field") => {
+            (format!("duplicate key `{name}`"), Some("remove one of the two; an option may also be written with its former name".into()))
+        }
         _ if message.starts_with("invalid type") || message.starts_with("unknown variant") => {
-            (what, Some("`waypost config reference` shows each option with its kind".into()))
+            (what, Some("`waypost config reference` lists each option with the kind of its value".into()))
         }
         _ => (what, None),
     };
     ConfigError { path: path.into(), at: Some(place(text, start)), what, hint }
 }
 
-/// The parser gives a bad item of a list the place of the list; the item itself is what the message begins with.
+/// Returns the place of a bad list item: the parser gives that of the list, and the message begins with the item.
 fn within(text: &str, span: &Range<usize>, message: &str) -> Option<usize> {
     let list = text.get(span.clone()).filter(|list| list.starts_with('['))?;
     let (item, _) = message.split_once(" is not ")?;
@@ -95,36 +100,24 @@ fn within(text: &str, span: &Range<usize>, message: &str) -> Option<usize> {
     list.match_indices(item).map(|(at, _)| at).find(|at| ends(*at)).map(|at| span.start + at)
 }
 
-/// Keys of older versions, and what takes their place.
+/// Keys of earlier versions that are no longer read, and their replacement.
 const REPLACED: [(&str, &str); 1] = [(
     "contents",
-    "remove the line: limits.content_memory_bytes bounds the memory of messages that are being received, instead of their number",
+    "remove the line: limits.content_memory_bytes limits the memory of messages that are being received, instead of their number",
 )];
 
 fn nearest(unknown: &str, known: &[&str]) -> String {
     if let Some((_, instead)) = REPLACED.iter().find(|(old, _)| *old == unknown) {
         return (*instead).to_owned();
     }
-    let best = known.iter().map(|name| (distance(unknown, name), *name)).min();
+    let rows = options::all();
+    let is_former = |name: &str| rows.iter().any(|row| row.former == Some(name));
+    let known: Vec<&str> = known.iter().copied().filter(|name| !is_former(name)).collect();
+    let best = known.iter().map(|name| (strsim::osa_distance(unknown, name), *name)).min();
     match best {
-        Some((far, name)) if far <= 1 + unknown.len() / 3 => format!("did you mean `{name}`?"),
-        _ => format!("known here: {}", known.join(", ")),
+        Some((distance, name)) if distance <= 1 + unknown.len() / 3 => format!("did you mean `{name}`?"),
+        _ => format!("known keys: {}", known.join(", ")),
     }
-}
-
-/// Levenshtein's distance.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut next = vec![i + 1];
-        for ((to, above), diagonal) in b.iter().zip(row.iter().skip(1)).zip(&row) {
-            let left = next.last().copied().unwrap_or(0);
-            next.push((above + 1).min(left + 1).min(diagonal + usize::from(from != *to)));
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -135,12 +128,5 @@ mod tests {
     fn places_count_from_one() {
         assert_eq!(place("a\nbü = 1", 6), (2, 4));
         assert_eq!(place("", 9), (1, 1));
-    }
-
-    #[test]
-    fn distances() {
-        assert_eq!(distance("hostnam", "hostname"), 1);
-        assert_eq!(distance("", "abc"), 3);
-        assert_eq!(distance("kitten", "sitting"), 3);
     }
 }

@@ -1,4 +1,4 @@
-//! The configuration file: its options, how it is read, and what it says to the flow.
+//! The configuration file: its options, how it is read, and the settings that it makes.
 //!
 //! Invariant: each option is defined once, in [`options`]; the reader, the defaults, the reference and the file that `setup`
 //! writes come from there.
@@ -10,6 +10,7 @@ mod option_row;
 mod options;
 mod pages;
 mod reference;
+mod renamed;
 pub mod secrets;
 mod settings;
 mod values;
@@ -17,12 +18,12 @@ mod words;
 
 pub use error::{ConfigError, ConfigErrors};
 pub use load::{Config, DEFAULT_SUBMIT_SOCKET, load, parse};
-pub use options::Log;
+pub use options::LogOptions;
 pub use reference::{reference, template};
 pub use settings::private_line;
 pub use words::{DmarcWord, FlowWord, LogFormat, ValidateWord};
 
-/// Where the configuration is looked for unless something else is said.
+/// The configuration file if no other is named.
 pub const DEFAULT_PATH: &str = "/etc/waypost/waypost.toml";
 
 #[cfg(test)]

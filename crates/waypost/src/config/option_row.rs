@@ -1,30 +1,32 @@
-//! An option as a row of the reference, and what has options in it.
+//! An option as a row of the reference.
 
 use toml::Spanned;
 
-/// One option, for people.
+/// One option, as the reference shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OptionRow {
     /// Its section: empty for the top of the file, `[name]` or `[[name]]`.
     pub section: &'static str,
-    /// What the section is for.
+    /// The purpose of the section.
     pub about: &'static str,
     /// Its name.
     pub name: &'static str,
-    /// What kind of value it takes.
+    /// Its name in earlier versions, which is still read.
+    pub former: Option<&'static str>,
+    /// The kind of its value.
     pub kind: String,
-    /// The default, as TOML; `None` where there is none.
+    /// The default as TOML, if it has one.
     pub default: Option<String>,
-    /// What it means.
+    /// Its meaning.
     pub doc: &'static str,
 }
 
-/// Something with options in it.
-pub(super) trait Part {
+/// A part of the file that has options.
+pub(super) trait OptionPart {
     fn rows(rows: &mut Vec<OptionRow>);
 }
 
-impl<T: Part> Part for Vec<Spanned<T>> {
+impl<T: OptionPart> OptionPart for Vec<Spanned<T>> {
     fn rows(rows: &mut Vec<OptionRow>) {
         T::rows(rows);
     }

@@ -1,20 +1,21 @@
-//! What the file says about what is shown to the world: client configuration, and the policy for TLS.
+//! The options about what the server publishes: client configuration, and the MTA-STS policy.
 //!
 //! RFC 8461 s.3.2. Invariant: all of it is public.
 
 use std::path::Path;
 
+use dns_plan::SubmissionPorts;
 use mta::settings::ListenerKind;
-use policy::{STS_AGE_MAX_S, StsMode, StsPolicy, SubmissionPorts};
-use public_http::pages::Shown;
+use policy::{STS_AGE_MAX_S, StsMode, StsPolicy};
+use public_http::pages::PublicData;
 
 use super::error::{self, ConfigError};
 use super::load::Config;
-use super::options::File;
+use super::options::FileOptions;
 use super::words::StsWord;
 
 impl Config {
-    /// The policy for TLS towards this server.
+    /// Returns the MTA-STS policy.
     pub fn sts_policy(&self) -> StsPolicy {
         let mode = match self.file.mta_sts.mode {
             StsWord::None => StsMode::None,
@@ -24,17 +25,17 @@ impl Config {
         StsPolicy { mode, mx: self.settings.hostname.clone(), max_age_s: self.file.mta_sts.max_age.0 }
     }
 
-    /// The ports where accounts submit mail: of several listeners the first.
+    /// Returns the submission ports; of several listeners, the first.
     pub fn submission_ports(&self) -> SubmissionPorts {
         let listeners = self.listeners();
         let port = |kind| listeners.iter().find(|listener| listener.kind == kind).map(|listener| listener.address.port());
         SubmissionPorts { submissions: port(ListenerKind::Submissions), submission: port(ListenerKind::Submission) }
     }
 
-    /// What pages show.
-    pub fn shown(&self) -> Shown {
+    /// Returns the data of the public pages.
+    pub fn public_data(&self) -> PublicData {
         let ports = self.submission_ports();
-        Shown {
+        PublicData {
             hostname: self.settings.hostname.to_string(),
             submissions: ports.submissions,
             submission: ports.submission,
@@ -44,8 +45,8 @@ impl Config {
     }
 }
 
-/// What is wrong with it.
-pub(super) fn check(path: &Path, text: &str, file: &File, errors: &mut Vec<ConfigError>) {
+/// Checks these options.
+pub(super) fn check(path: &Path, text: &str, file: &FileOptions, errors: &mut Vec<ConfigError>) {
     if file.mta_sts.max_age.0 == 0 || file.mta_sts.max_age.0 > STS_AGE_MAX_S {
         let start = text.find("[mta_sts]").unwrap_or(0);
         let what = format!("mta_sts.max_age is not between 1 and {STS_AGE_MAX_S} seconds");

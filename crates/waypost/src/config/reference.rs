@@ -1,15 +1,15 @@
-//! The options as a reference, and as a file to begin with.
+//! The options as a reference, and as a template of the file.
 
 use super::option_row::OptionRow;
 use super::options::all;
 
-/// All options as Markdown.
+/// Returns all options as Markdown.
 pub fn reference() -> String {
     let mut text = String::from(
-        "# Configuration\n\nA TOML file, /etc/waypost/waypost.toml unless `--config` or `WAYPOST_CONFIG` names another. Every option \
-         has a default except\n`hostname`. A key that is not listed here is refused. Relative paths are relative to the file. \
-         `waypost config check` reads\na file and says what is wrong with it; SIGHUP or `POST /v1/reload` puts a changed one in \
-         force.\n\nSizes are octets or texts such as \"50 MiB\"; times are seconds or texts such as \"5d\".\n",
+        "# Configuration\n\nA TOML file: /etc/waypost/waypost.toml, unless `--config` or `WAYPOST_CONFIG` names another. Only `hostname` is \
+         required.\nUnknown keys are errors. Relative paths are relative to the file. `waypost config check` checks a file; SIGHUP or \
+         `waypost reload`\nputs a changed file into effect.\n\nA size is a number of octets or a text such as \"50 MiB\"; a time is a number \
+         of seconds or a text such as \"5d\".\n",
     );
     let mut section = None;
     for option in all() {
@@ -19,16 +19,17 @@ pub fn reference() -> String {
             text.push_str(&format!("\n## {title}\n\n{}\n\n| option | kind | default | meaning |\n|---|---|---|---|\n", option.about));
         }
         let default = option.default.as_ref().map_or_else(|| "not set".to_owned(), |d| format!("`{d}`"));
-        text.push_str(&format!("| `{}` | {} | {default} | {} |\n", option.name, option.kind, option.doc.replace('|', "\\|")));
+        let former = option.former.map_or(String::new(), |name| format!(" Formerly `{name}`."));
+        text.push_str(&format!("| `{}` | {} | {default} | {}{former} |\n", option.name, option.kind, option.doc.replace('|', "\\|")));
     }
     text
 }
 
-/// A file with every option and its meaning, where only `set` (section, name, TOML value) is in force.
+/// Returns a file with every option and its meaning, where only `set` (section, name, TOML value) is not commented out.
 pub fn template(set: &[(&str, &str, String)]) -> String {
     let mut text = String::from(
-        "# Waypost's configuration. What is commented out shows the default. `waypost config check` reads this file and says\n\
-         # what is wrong with it; SIGHUP puts a change in force.\n",
+        "# Waypost's configuration. Options that are commented out show their defaults. `waypost config check` checks this file;\n\
+         # `waypost reload` puts a change into effect.\n",
     );
     let options = all();
     let mut section = None;

@@ -1,6 +1,6 @@
-//! The secrets of return addresses and the key of sealed passwords: files of their own, made where they are missing.
+//! The files with the secrets of return addresses and with the key that seals passwords; missing ones are created.
 //!
-//! Invariant: it is never readable by other users, not even for an instant, and what is there is never written over.
+//! Invariant: other users can never read them, not even for an instant, and an existing file is never overwritten.
 
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -13,27 +13,26 @@ use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use mail::srs::{Hash, Secret};
 use mta::passwords::PasswordKey;
 
-/// Shorter secrets of our own kind could be guessed, in characters.
+/// Minimum length of a secret, in characters; those of postsrsd may be shorter.
 const SECRET_MIN: usize = 16;
 
-/// What the file of secrets says.
+/// The contents of a file of secrets.
 #[derive(Debug, Default)]
 pub struct Secrets {
     /// The secrets, the newest first.
     pub secrets: Vec<Secret>,
-    /// Lines that are no secret, and why.
+    /// Invalid lines, and why.
     pub faults: Vec<(usize, String)>,
 }
 
-/// Reads the lines of the file. Empty lines and comments (#) are left out; a bad line costs no good one, since tokens that were made with those are still to be
-/// found.
+/// Parses the lines of the file, without empty ones and comments (#). An invalid line does not affect the others, whose return addresses must stay valid.
 pub fn read(text: &str) -> Secrets {
     let mut read = Secrets::default();
     let text = text.trim_start_matches('\u{feff}');
     for (n, line) in text.lines().map(str::trim).enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
         let fault = match line.strip_prefix("postsrsd:") {
             _ if line.contains('\u{fffd}') => "the secret is not UTF-8".to_owned(),
-            Some("") => "there is no secret behind postsrsd:".to_owned(),
+            Some("") => "postsrsd: has no secret after it".to_owned(),
             Some(key) => {
                 read.secrets.push(Secret { hash: Hash::Classic, key: key.as_bytes().to_vec() });
                 continue;
@@ -47,48 +46,48 @@ pub fn read(text: &str) -> Secrets {
         read.faults.push((n + 1, fault));
     }
     if read.secrets.is_empty() && read.faults.is_empty() {
-        read.faults.push((1, "there is no secret in the file".into()));
+        read.faults.push((1, "the file has no secret".into()));
     }
     read
 }
 
-/// The lines of the file that are no secret; none where the file is not there or another user's.
+/// Returns the invalid lines of the file; none if it does not exist or cannot be read.
 pub fn faults(path: &Path) -> Vec<(usize, String)> {
     fs::read(path).map(|bytes| read(&String::from_utf8_lossy(&bytes)).faults).unwrap_or_default()
 }
 
-/// Makes the file with one secret, where there is none.
+/// Creates the file with one secret, unless it exists.
 pub fn make(path: &Path) -> Result<()> {
     let secret = BASE64.encode(net::random_bytes::<24>());
     make_file(
         path,
-        &format!("# The secrets of return addresses (SRS), the newest first. Keep an old one for 22 days after a change.\n{secret}\n"),
+        &format!("# Secrets of return addresses (SRS), the newest first. Keep an old one for 22 days after a change.\n{secret}\n"),
     )
 }
 
-/// The key of sealed passwords; the file is made where there is none.
+/// Returns the key that seals passwords. Creates the file unless it exists.
 pub fn password_key(path: &Path) -> Result<PasswordKey> {
     let key = BASE64.encode(net::random_bytes::<32>());
     make_file(
         path,
-        &format!("# The key of the passwords that CRAM-MD5, DIGEST-MD5 and NTLM need. Without it they must be set anew.\n{key}\n"),
+        &format!("# The key that seals the passwords for CRAM-MD5, DIGEST-MD5 and NTLM. Without it they must be set again.\n{key}\n"),
     )?;
     let shown = path.display();
     let mode = fs::metadata(path).with_context(|| format!("{shown} cannot be read"))?.permissions().mode();
     if mode & 0o077 != 0 {
-        bail!("{shown} can be read by other users (mode {:04o})\n  hint: run: chmod 600 {shown}", mode & 0o777);
+        bail!("{shown} is readable by other users (mode {:04o})\n  hint: run: chmod 600 {shown}", mode & 0o777);
     }
     let text = fs::read_to_string(path).with_context(|| format!("{shown} cannot be read"))?;
     let line = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#')).unwrap_or_default();
     let key = BASE64.decode(line).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
-    key.map(PasswordKey::new).with_context(|| format!("{shown} holds no key of 32 octets in base64"))
+    key.map(PasswordKey::new).with_context(|| format!("{shown} has no key of 32 octets in base64"))
 }
 
 fn make_file(path: &Path, text: &str) -> Result<()> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(()),
         other => {
-            let mut file = other.with_context(|| format!("{} cannot be made", path.display()))?;
+            let mut file = other.with_context(|| format!("{} cannot be created", path.display()))?;
             file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).with_context(|| format!("{} cannot be written", path.display()))
         }
     }
@@ -99,17 +98,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_secrets() {
+    fn each_valid_line_is_a_secret() {
         let read = read("\u{feff}# comment\n\n0123456789abcdef\nshort\npostsrsd:old\npostsrsd:\n");
         assert_eq!(read.secrets.iter().map(|s| s.hash).collect::<Vec<_>>(), [Hash::Sha256, Hash::Classic]);
         assert_eq!(read.secrets[1].key, b"old");
-        assert_eq!(read.faults.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [4, 6], "they cost no good line");
-        assert_eq!(super::read("\u{feff}0123456789abcdef").secrets[0].key, b"0123456789abcdef", "a mark at the start is no part of it");
+        assert_eq!(read.faults.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [4, 6], "invalid lines do not affect valid ones");
+        assert_eq!(super::read("\u{feff}0123456789abcdef").secrets[0].key, b"0123456789abcdef", "a byte order mark is not part of it");
         assert_eq!(super::read("# nothing\n").faults.len(), 1);
     }
 
     #[test]
-    fn a_file_is_made_once() {
+    fn an_existing_secrets_file_is_kept() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("srs.secrets");
         make(&path).unwrap();
@@ -120,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_made_once_and_only_its_owner_reads_it() {
+    fn an_existing_key_is_kept_and_must_be_private() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("passwords.key");
         password_key(&path).unwrap();

@@ -1,4 +1,4 @@
-//! From what the file says to what the flow is told.
+//! Converts the options of the file into the settings of the mail flow.
 //!
 //! Invariant: a secret that other users can read is refused (threats.md 86).
 
@@ -18,17 +18,17 @@ use store::Flow;
 use toml::Spanned;
 
 use super::error::{self, ConfigError};
-use super::options::{self, File};
+use super::options::{self, FileOptions};
 use super::secrets;
 use super::words::{
     FilterWord, FlowWord, ForwardMode, ProtocolWord, StrictDomainWord, TlsWord, UnauthenticatedWord, WhenDownWord, WhenWord,
 };
 
-/// Where rspamd's normal worker listens unless it is told otherwise.
+/// The default port of rspamd's normal worker.
 const RSPAMD_PORT: u16 = 11333;
 
-/// The flow's settings; what is wrong goes to `errors`.
-pub(super) fn settings(path: &Path, text: &str, file: &File, hostname: Domain, errors: &mut Vec<ConfigError>) -> Option<Settings> {
+/// Returns the settings of the mail flow; problems are added to `errors`.
+pub(super) fn settings(path: &Path, text: &str, file: &FileOptions, hostname: Domain, errors: &mut Vec<ConfigError>) -> Option<Settings> {
     let mut routes = Vec::with_capacity(file.route.len());
     for route in &file.route {
         match self::route(route.get_ref()) {
@@ -83,12 +83,12 @@ fn size(n: u64) -> usize {
     usize::try_from(n).unwrap_or(usize::MAX)
 }
 
-fn virtual_source(file: &File) -> Option<VirtualSource> {
+fn virtual_source(file: &FileOptions) -> Option<VirtualSource> {
     let origin = file.virtual_origin.as_ref().map(|origin| origin.0.clone());
     file.virtual_file.clone().map(|path| VirtualSource { path, origin })
 }
 
-fn limits(limits: &options::Limits) -> Limits {
+fn limits(limits: &options::LimitsOptions) -> Limits {
     Limits {
         message_bytes: limits.message_bytes.0,
         recipients: size(limits.recipients.0),
@@ -108,35 +108,35 @@ fn number(n: u64) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
-/// Where access tokens are checked, if anywhere.
-fn introspection(oauth: &options::Oauth) -> Result<Option<net::Introspection>, Wrong> {
+/// Token introspection, if it is configured.
+fn introspection(oauth: &options::OauthOptions) -> Result<Option<net::Introspection>, OptionError> {
     let Some(url) = &oauth.introspection_url else { return Ok(None) };
     let secret = oauth.client_secret_file.as_ref().map(password).transpose()?;
     let credentials = oauth.client_id.as_deref().zip(secret.as_deref());
-    let wrong = |e: net::IntrospectionError| Wrong {
+    let wrong = |e: net::IntrospectionError| OptionError {
         span: 0..0,
         what: e.to_string(),
-        hint: "the endpoint's address stands in the documentation of your authorization server".into(),
+        hint: "the documentation of your authorization server names the endpoint".into(),
     };
     net::Introspection::new(url, credentials, &oauth.claim).map(Some).map_err(wrong)
 }
 
-/// The kind of a port has checked its bounds.
+/// The option's kind has checked the bounds.
 fn port(n: u64) -> u16 {
     u16::try_from(n).unwrap_or(u16::MAX)
 }
 
-fn delivery(delivery: &options::Delivery, routes: Vec<Route>) -> Delivery {
+fn delivery(delivery: &options::DeliveryOptions, routes: Vec<Route>) -> Delivery {
     Delivery {
         port: port(delivery.port.0),
-        policy_port: port(delivery.policy_port.0),
+        policy_port: port(delivery.mta_sts_port.0),
         ipv6: delivery.ipv6,
         check_ipv6: delivery.check_ipv6,
         loopback: delivery.loopback,
         connections_per_host: size(delivery.connections_per_host.0),
         messages_per_connection: u32::try_from(delivery.messages_per_connection.0).unwrap_or(u32::MAX),
         connect_timeout_s: delivery.connect_timeout_s.0,
-        keep_s: delivery.keep_s.0,
+        keep_s: delivery.idle_timeout_s.0,
         host_pause_s: delivery.host_pause_s.0,
         shutdown_grace_s: delivery.shutdown_grace_s.0,
         source: delivery.source.as_ref().map(|ip| ip.0),
@@ -144,7 +144,7 @@ fn delivery(delivery: &options::Delivery, routes: Vec<Route>) -> Delivery {
     }
 }
 
-fn forward(file: &File, hostname: &Domain) -> Result<Forward, Wrong> {
+fn forward(file: &FileOptions, hostname: &Domain) -> Result<Forward, OptionError> {
     let forward = &file.forward;
     let srs = Srs {
         domain: forward.domain.as_ref().map_or_else(|| hostname.clone(), |domain| domain.0.clone()),
@@ -154,9 +154,9 @@ fn forward(file: &File, hostname: &Domain) -> Result<Forward, Wrong> {
     Ok(Forward {
         srs,
         source: forward.source.as_ref().map(|ip| ip.0),
-        hello: forward.hello.as_ref().map(|name| name.0.clone()),
+        hello: forward.ehlo_name.as_ref().map(|name| name.0.clone()),
         cut_through: forward.mode == ForwardMode::CutThrough,
-        deadline_s: forward.deadline_s.0,
+        deadline_s: forward.cut_through_timeout_s.0,
         unauthenticated: match forward.unauthenticated {
             UnauthenticatedWord::Reject => Unauthenticated::Reject,
             UnauthenticatedWord::Hold => Unauthenticated::Hold,
@@ -172,12 +172,12 @@ fn forward(file: &File, hostname: &Domain) -> Result<Forward, Wrong> {
         hold_s: forward.hold_for.0,
         held_bytes: forward.held_bytes.0,
         notice_s: forward.notice_every.0,
-        reports_per_sender: u32::try_from(forward.reports_per_sender.0).unwrap_or(u32::MAX),
+        reports_per_sender: u32::try_from(forward.dsns_per_sender.0).unwrap_or(u32::MAX),
     })
 }
 
-/// The spam filter. A milter without an address has been complained about.
-fn filtering(filter: &options::Filter) -> Option<Filtering> {
+/// The spam filter. A milter without an address has been reported as an error already.
+fn filtering(filter: &options::FilterOptions) -> Option<Filtering> {
     let (reject, hold) = (filter.reject_score.0, filter.hold_score.get_ref().0);
     let protocol = match filter.kind {
         FilterWord::Off => return None,
@@ -196,13 +196,13 @@ fn filtering(filter: &options::Filter) -> Option<Filtering> {
     })
 }
 
-/// The secrets of return addresses.
-pub(super) fn srs_secrets(file: &File) -> Result<Vec<mail::srs::Secret>, String> {
+/// Reads the secrets of return addresses.
+pub(super) fn srs_secrets(file: &FileOptions) -> Result<Vec<mail::srs::Secret>, String> {
     read_secrets(&file.srs_secrets(), file.forward.secrets_file.is_some()).map_err(|wrong| wrong.what)
 }
 
-/// The secrets of the file; none where the default one is not there yet, which the server makes when it starts.
-fn read_secrets(path: &Path, is_named: bool) -> Result<Vec<mail::srs::Secret>, Wrong> {
+/// Reads the secrets of the file. If the default file does not exist yet, there are none; the server creates it when it starts.
+fn read_secrets(path: &Path, is_named: bool) -> Result<Vec<mail::srs::Secret>, OptionError> {
     if !is_named && !path.exists() {
         return Ok(Vec::new());
     }
@@ -210,35 +210,36 @@ fn read_secrets(path: &Path, is_named: bool) -> Result<Vec<mail::srs::Secret>, W
     let read = secrets::read(&text);
     let faults: Vec<String> = read.faults.iter().map(|(line, why)| format!("{}:{line}: {why}", path.display())).collect();
     if read.secrets.is_empty() {
-        return Err(Wrong {
+        return Err(OptionError {
             span: 0..0,
             what: faults.join("; "),
-            hint: "write one secret a line, made with: openssl rand -base64 24".into(),
+            hint: "put one secret on each line, made with: openssl rand -base64 24".into(),
         });
     }
     for fault in faults {
-        tracing::error!("{fault}; return addresses made with it do not lead back");
+        tracing::error!("{fault}; return addresses made with this secret are invalid");
     }
     Ok(read.secrets)
 }
 
-fn schedule(retry: &options::Retry) -> Schedule {
+fn schedule(retry: &options::RetryOptions) -> Schedule {
     Schedule {
         waits_s: retry.waits_s.get_ref().iter().map(|n| u32::try_from(n.0).unwrap_or(u32::MAX)).collect(),
         jitter_percent: u32::try_from(retry.jitter_percent.0).unwrap_or(0),
         lifetime_s: retry.lifetime.0,
-        delay_report_s: retry.delay_report_s.map(|s| s.0),
+        delay_report_s: retry.delay_dsn_after.map(|s| s.0),
     }
 }
 
-struct Wrong {
+/// An option that cannot be used.
+struct OptionError {
     span: std::ops::Range<usize>,
     what: String,
     hint: String,
 }
 
-/// A route, or nothing where it lacks what was complained about already.
-fn route(route: &options::Route) -> Result<Option<Route>, Wrong> {
+/// Converts a route; `None` if a missing part of it has been reported already.
+fn route(route: &options::RouteOptions) -> Result<Option<Route>, OptionError> {
     let local = Domain::parse("localhost").ok().filter(|_| route.socket.is_some() || route.maildir.is_some());
     let Some(host) = route.host.as_ref().map(|host| host.0.clone()).or(local) else { return Ok(None) };
     let credentials = match (&route.user, &route.password_file) {
@@ -260,7 +261,7 @@ fn route(route: &options::Route) -> Result<Option<Route>, Wrong> {
             client::Protocol::Smtp
         },
         tls: match route.tls {
-            // Nobody listens in between.
+            // A socket cannot be intercepted.
             _ if route.socket.is_some() => TlsMode::Never,
             TlsWord::None => TlsMode::Never,
             TlsWord::Opportunistic => TlsMode::Opportunistic,
@@ -280,35 +281,35 @@ fn flow(word: FlowWord) -> Flow {
     }
 }
 
-/// The text of a file that only the server's user can read.
-fn private_text(path: &Path, span: std::ops::Range<usize>) -> Result<String, Wrong> {
+/// Reads a file that only the server's user can read.
+fn private_text(path: &Path, span: std::ops::Range<usize>) -> Result<String, OptionError> {
     let shown = path.display();
-    let wrong = |what: String, hint: String| Wrong { span: span.clone(), what, hint };
-    let metadata = fs::metadata(path).map_err(|e| wrong(format!("{shown}: {e}"), "make the file, with the secret in it".into()))?;
+    let wrong = |what: String, hint: String| OptionError { span: span.clone(), what, hint };
+    let metadata = fs::metadata(path).map_err(|e| wrong(format!("{shown}: {e}"), "create the file with the secret in it".into()))?;
     let mode = metadata.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
-        let what = format!("{shown} can be read by other users (mode {mode:04o})");
+        let what = format!("{shown} is readable by other users (mode {mode:04o})");
         return Err(wrong(what, format!("run: chmod 600 {shown}; then change the secret, since others may have seen it")));
     }
-    let bytes = fs::read(path).map_err(|e| wrong(format!("{shown}: {e}"), "run the server as the user whose file it is".into()))?;
+    let bytes = fs::read(path).map_err(|e| wrong(format!("{shown}: {e}"), "run the server as the owner of the file".into()))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// The first line of a file that only the server's user can read, for a command.
+/// Reads the first line of a file that only the server's user can read, for a command.
 pub fn private_line(path: &Path) -> Result<String, String> {
     let text = private_text(path, 0..0).map_err(|wrong| format!("{}\n  hint: {}", wrong.what, wrong.hint))?;
     let line = text.lines().next().filter(|line| !line.is_empty());
-    line.map(str::to_owned).ok_or_else(|| format!("{} is empty\n  hint: write the secret into its first line", path.display()))
+    line.map(str::to_owned).ok_or_else(|| format!("{} is empty\n  hint: put the secret on its first line", path.display()))
 }
 
-/// The first line of a file that only the server's user can read.
-fn password(file: &Spanned<std::path::PathBuf>) -> Result<String, Wrong> {
+/// Reads the first line of a file that only the server's user can read.
+fn password(file: &Spanned<std::path::PathBuf>) -> Result<String, OptionError> {
     let path = file.get_ref();
     let shown = path.display();
-    let wrong = |what: String, hint: String| Wrong { span: file.span(), what, hint };
+    let wrong = |what: String, hint: String| OptionError { span: file.span(), what, hint };
     let text = private_text(path, file.span())?;
     match text.lines().next() {
         Some(line) if !line.is_empty() => Ok(line.to_owned()),
-        _ => Err(wrong(format!("{shown} is empty"), "write the password into its first line".into())),
+        _ => Err(wrong(format!("{shown} is empty"), "put the password on its first line".into())),
     }
 }

@@ -1,4 +1,4 @@
-//! What a configuration may say, and how a wrong one is refused.
+//! Valid and invalid configurations.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -15,7 +15,7 @@ fn refused(text: &str) -> String {
 }
 
 #[test]
-fn the_least_file_is_a_name() {
+fn hostname_alone_is_a_configuration() {
     let config = read("hostname = \"mx.example.com\"").unwrap();
     assert_eq!(config.settings.hostname.as_str(), "mx.example.com");
     assert_eq!(config.settings.limits.message_bytes, 50 << 20);
@@ -34,7 +34,7 @@ fn errors_name_file_line_and_column() {
         ("hostnam = \"mx.example.com\"", "/etc/w.toml:1:1: unknown key `hostnam`\n  hint: did you mean `hostname`?"),
         (
             "hostname = \"a.b\"\n[limits]\ncontents = 1",
-            "/etc/w.toml:3:1: unknown key `contents`\n  hint: remove the line: limits.content_memory_bytes bounds the memory of messages that are being \
+            "/etc/w.toml:3:1: unknown key `contents`\n  hint: remove the line: limits.content_memory_bytes limits the memory of messages that are being \
              received, instead of their number",
         ),
         (
@@ -51,14 +51,14 @@ fn errors_name_file_line_and_column() {
         ("", "/etc/w.toml:1:1: hostname is not set"),
         ("hostname = \"a.b\"\n[[route]]\nport = 25", "/etc/w.toml:2:1: this route has no host"),
         ("hostname = \"a.b\"\n[log]\nlevel = \"loud\"", "/etc/w.toml:3:9: \"loud\" is not a log level"),
-        ("hostname = \"a.b\"\nrecipient_delimiter = \"x\"", "/etc/w.toml:2:23: \"x\" cannot set off"),
+        ("hostname = \"a.b\"\nrecipient_delimiter = \"x\"", "/etc/w.toml:2:23: \"x\" cannot begin"),
         ("hostname = \"a.b\"\n[log]\nlevel = \"info,mta=loud\"", "/etc/w.toml:3:9: \"info,mta=loud\" is not a log level"),
         ("hostname = \"a.b\"\n[filter]\naddress = \"nowhere\"", "/etc/w.toml:3:11: \"nowhere\" is not a filter's address such as"),
         ("hostname = \"a.b\"\n[filter]\nkind = \"milter\"", "/etc/w.toml:2:1: the milter has no address"),
-        ("hostname = \"a.b\"\n[filter]\nhold_score = 16.5", "/etc/w.toml:3:14: hold_score is above reject_score, which is 15"),
-        ("hostname = \"a.b\"\n[filter]\nreject_score = -1", "/etc/w.toml:3:16: -1 is not a score above 0"),
+        ("hostname = \"a.b\"\n[filter]\nhold_score = 16.5", "/etc/w.toml:3:14: hold_score is greater than reject_score, which is 15"),
+        ("hostname = \"a.b\"\n[filter]\nreject_score = -1", "/etc/w.toml:3:16: -1 is not a score greater than 0"),
         ("hostname = \"a.b\"\n[acme]\nenabled = true\nchallenge = \"dns-01\"", "/etc/w.toml:2:1: dns-01 needs a program"),
-        ("hostname = \"a.b\"\n[acme]\ndirectory = \"http://ca\"", "/etc/w.toml:2:1: acme.directory is no https:// address"),
+        ("hostname = \"a.b\"\n[acme]\ndirectory = \"http://ca\"", "/etc/w.toml:2:1: acme.directory is not an https:// URL"),
         ("hostname = \"a.b\"\n[[tls.pair]]\nkey = \"k\"", "/etc/w.toml:2:1: this pair lacks its certificate"),
         ("hostname = \"a.b\"\n[retry]\nwaits_s = []", "/etc/w.toml:3:11: waits_s is empty"),
     ] {
@@ -68,7 +68,7 @@ fn errors_name_file_line_and_column() {
 }
 
 #[test]
-fn a_secret_that_others_can_read_is_refused() {
+fn a_secret_readable_by_others_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let secret = dir.path().join("secret");
     fs::write(&secret, "tanstaaf\n").unwrap();
@@ -86,10 +86,10 @@ fn a_secret_that_others_can_read_is_refused() {
 #[test]
 fn a_password_is_never_sent_without_tls() {
     let text = "hostname = \"a.b\"\n[[route]]\nhost = \"smtp.example.net\"\ntls = \"none\"\nuser = \"me\"\npassword_file = \"/none\"";
-    assert!(refused(text).contains("/etc/w.toml:2:1: this route would send its password without TLS"));
+    assert!(refused(text).contains("/etc/w.toml:2:1: this route sends its password without TLS"));
 }
 
-/// Every option, set to its default or to something.
+/// Returns a file with every option that has a default, and a few that have none.
 fn full() -> String {
     let mut set = vec![
         ("", "hostname", "\"mx.example.com\"".to_owned()),
@@ -106,11 +106,38 @@ fn full() -> String {
 }
 
 #[test]
-fn what_is_written_reads_back() {
+fn the_template_is_a_valid_configuration() {
     let config = read(&full()).unwrap();
     assert_eq!(config.settings.delivery.routes.len(), 1);
     let least = template(&[("", "hostname", "\"mx.example.com\"".to_owned())]);
     assert!(read(&least).unwrap().settings.delivery.routes.is_empty());
+}
+
+#[test]
+fn options_are_read_by_their_former_names() {
+    let config = read(
+        "hostname = \"a.b\"\n[forward]\nhello = \"fwd.example.com\"\ndeadline_s = 7\nreports_per_sender = 3\n[retry]\ndelay_report_s = \"4h\"\n\
+         [delivery]\nkeep_s = 9\npolicy_port = 444\n[[route]]\nhost = \"smtp.example.net\"\nspf = \"spf.example.net\"\n\
+         [dns]\nrelays = [\"spf.example.org\"]\nresolvers = []\nserver = \"192.0.2.53:53\"\n",
+    )
+    .unwrap();
+    assert_eq!(config.file.forward.ehlo_name.as_ref().unwrap().0.as_str(), "fwd.example.com");
+    assert_eq!((config.file.forward.cut_through_timeout_s.0, config.file.forward.dsns_per_sender.0), (7, 3));
+    assert_eq!((config.file.delivery.idle_timeout_s.0, config.file.delivery.mta_sts_port.0), (9, 444));
+    assert_eq!(config.file.retry.delay_dsn_after.unwrap().0, 4 * 3600);
+    assert!(config.file.route[0].get_ref().spf_include.is_some() && config.file.dns.update_server.is_some());
+    assert_eq!((config.file.dns.spf_includes.len(), config.file.dns.public_resolvers.len()), (1, 0));
+    assert_eq!(config.notices.len(), 10, "{:?}", config.notices);
+    assert_eq!(
+        config.notices[0].to_string(),
+        "/etc/w.toml:3:1: `hello` is now called `ehlo_name`\n  hint: rename it; the former name still works"
+    );
+    let former = super::options::all().iter().filter(|option| option.former.is_some()).count();
+    assert_eq!(former, config.notices.len(), "each renamed option is tried here");
+    assert!(read("hostname = \"a.b\"\n[forward]\nehlo_name = \"a.b\"").unwrap().notices.is_empty());
+    let both = refused("hostname = \"a.b\"\n[forward]\nhello = \"c.d\"\nehlo_name = \"a.b\"");
+    assert!(both.contains("duplicate key `ehlo_name`"), "{both}");
+    assert!(refused("hostname = \"a.b\"\n[dns]\nservr = []").contains("did you mean `servers`?"));
 }
 
 #[test]
@@ -135,7 +162,7 @@ fn the_reference_has_every_option() {
 }
 
 #[test]
-fn certificates_are_where_the_file_says() {
+fn certificate_options_are_read() {
     let text =
         "hostname = \"a.b\"\n[[tls.pair]]\ncertificate = \"c\"\nkey = \"/k\"\n[acme]\nenabled = true\nstaging = true\n[listen]\nhttp = []";
     let config = read(text).unwrap();

@@ -1,6 +1,6 @@
-//! The kinds of values that options have.
+//! The kinds of values that options take.
 //!
-//! Invariant: a value that cannot be used is refused while it is read, so that the error points at its line.
+//! Invariant: an invalid value is refused by the parser, so that the error has its line.
 
 use std::fmt::{self, Display};
 use std::net::{IpAddr, SocketAddr};
@@ -12,11 +12,11 @@ use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
-/// A kind of value: what it is called, and how one is written.
-pub trait Kind {
-    /// As the reference calls it.
+/// A kind of value: its name, and how a value is written.
+pub trait OptionKind {
+    /// Returns the name of the kind, for the reference.
     fn kind() -> String;
-    /// As TOML; `None` where it is not set.
+    /// Returns the value as TOML; `None` if it is not set.
     fn text(&self) -> Option<String>;
 }
 
@@ -24,66 +24,66 @@ pub(super) fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }
 
-/// What a text must be.
-pub trait Word: FromStr<Err: Display> + Display {
-    /// With its article.
+/// A type that an option takes as text.
+pub trait TextOption: FromStr<Err: Display> + Display {
+    /// Its name, with the article.
     const WHAT: &'static str;
     /// An example.
     const EXAMPLE: &'static str;
 }
 
-impl Word for Domain {
+impl TextOption for Domain {
     const WHAT: &'static str = "a domain";
     const EXAMPLE: &'static str = "mx.example.com";
 }
 
-impl Word for Mailbox {
+impl TextOption for Mailbox {
     const WHAT: &'static str = "an address";
     const EXAMPLE: &'static str = "me@example.com";
 }
 
-impl Word for SocketAddr {
+impl TextOption for SocketAddr {
     const WHAT: &'static str = "an address and port";
     const EXAMPLE: &'static str = "0.0.0.0:25 or [::]:25";
 }
 
-impl Word for IpAddr {
+impl TextOption for IpAddr {
     const WHAT: &'static str = "an IP address";
     const EXAMPLE: &'static str = "192.0.2.1 or 2001:db8::1";
 }
 
-impl Word for spam_filter::Address {
+impl TextOption for spam_filter::Address {
     const WHAT: &'static str = "a filter's address";
     const EXAMPLE: &'static str = "127.0.0.1:11333 or unix:/run/milter.sock";
 }
 
-impl Word for policy::MaildirPlace {
-    const WHAT: &'static str = "a place of mailboxes";
+impl TextOption for policy::MaildirPlace {
+    const WHAT: &'static str = "a path of maildirs";
     const EXAMPLE: &'static str = "/var/mail/{domain}/{user}";
 }
 
-impl Word for net::KeyPin {
-    const WHAT: &'static str = "a key's SHA-256";
+impl TextOption for net::KeyPin {
+    const WHAT: &'static str = "the SHA-256 of a public key";
     const EXAMPLE: &'static str = "8d02536c887482bc34ff54e41d2ba659bf85b341a0a20afadb5813dcfbcf286d";
 }
 
-impl Word for policy::LocalRule {
+impl TextOption for policy::LocalRule {
     const WHAT: &'static str = "a user and a sender";
     const EXAMPLE: &'static str = "www-data=noreply@example.com";
 }
 
-/// A text that reads as a `T`.
+/// A text that is parsed as a `T`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Text<T>(pub T);
 
-impl<'de, T: Word> Deserialize<'de> for Text<T> {
+impl<'de, T: TextOption> Deserialize<'de> for Text<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         text.parse().map(Self).map_err(|e| D::Error::custom(format!("{text:?} is not {} such as {}: {e}", T::WHAT, T::EXAMPLE)))
     }
 }
 
-impl<T: Word> Kind for Text<T> {
+impl<T: TextOption> OptionKind for Text<T> {
     fn kind() -> String {
         T::WHAT.trim_start_matches("an ").trim_start_matches("a ").to_owned()
     }
@@ -92,7 +92,7 @@ impl<T: Word> Kind for Text<T> {
     }
 }
 
-/// A whole number within bounds.
+/// An integer from `MIN` to `MAX`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Int<const MIN: u64, const MAX: u64>(pub u64);
 
@@ -107,7 +107,7 @@ impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Int<MIN, MAX> {
     }
 }
 
-impl<const MIN: u64, const MAX: u64> Kind for Int<MIN, MAX> {
+impl<const MIN: u64, const MAX: u64> OptionKind for Int<MIN, MAX> {
     fn kind() -> String {
         format!("number, {MIN} to {MAX}")
     }
@@ -120,7 +120,7 @@ impl<const MIN: u64, const MAX: u64> Kind for Int<MIN, MAX> {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Score(pub f64);
 
-/// No filter gives more.
+/// Maximum score.
 const SCORE_MAX: f64 = 100_000.0;
 
 struct ScoreVisitor;
@@ -141,12 +141,12 @@ impl Visitor<'_> for ScoreVisitor {
 impl<'de> Deserialize<'de> for Score {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let n = deserializer.deserialize_any(ScoreVisitor)?;
-        let refused = || D::Error::custom(format!("{n} is not a score above 0 and up to {SCORE_MAX}"));
+        let refused = || D::Error::custom(format!("{n} is not a score greater than 0 and at most {SCORE_MAX}"));
         (n > 0.0 && n <= SCORE_MAX).then_some(Self(n)).ok_or_else(refused)
     }
 }
 
-impl Kind for Score {
+impl OptionKind for Score {
     fn kind() -> String {
         "score".into()
     }
@@ -155,7 +155,7 @@ impl Kind for Score {
     }
 }
 
-/// A number with or without a unit.
+/// The units of a number.
 struct WithUnit {
     units: &'static [(&'static str, u64)],
     what: &'static str,
@@ -208,19 +208,19 @@ const SPANS: WithUnit = WithUnit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size(pub u64);
 
-/// The smallest limit that RFC 5321 s.4.5.3.1.7 allows, in octets.
+/// Minimum size limit, in octets (RFC 5321 s.4.5.3.1.7).
 const MESSAGE_MIN_BYTES: u64 = 64 * 1024;
 
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let n = deserializer.deserialize_any(SIZES)?;
         let limit = 64 << 30;
-        let refused = || D::Error::custom(format!("{n} octets are not between 64 KiB and 64 GiB"));
+        let refused = || D::Error::custom(format!("{n} octets is not between 64 KiB and 64 GiB"));
         (MESSAGE_MIN_BYTES..=limit).contains(&n).then_some(Self(n)).ok_or_else(refused)
     }
 }
 
-impl Kind for Size {
+impl OptionKind for Size {
     fn kind() -> String {
         "size".into()
     }
@@ -237,11 +237,11 @@ pub struct Secs(pub u32);
 impl<'de> Deserialize<'de> for Secs {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let n = deserializer.deserialize_any(SPANS)?;
-        u32::try_from(n).map(Self).map_err(|_| D::Error::custom(format!("{n} seconds are too long")))
+        u32::try_from(n).map(Self).map_err(|_| D::Error::custom(format!("{n} seconds is too long")))
     }
 }
 
-impl Kind for Secs {
+impl OptionKind for Secs {
     fn kind() -> String {
         "time".into()
     }
@@ -254,7 +254,7 @@ impl Kind for Secs {
     }
 }
 
-impl Kind for bool {
+impl OptionKind for bool {
     fn kind() -> String {
         "true or false".into()
     }
@@ -263,7 +263,7 @@ impl Kind for bool {
     }
 }
 
-impl Kind for String {
+impl OptionKind for String {
     fn kind() -> String {
         "text".into()
     }
@@ -272,7 +272,7 @@ impl Kind for String {
     }
 }
 
-impl Kind for PathBuf {
+impl OptionKind for PathBuf {
     fn kind() -> String {
         "path".into()
     }
@@ -281,16 +281,16 @@ impl Kind for PathBuf {
     }
 }
 
-impl<T: Kind> Kind for Option<T> {
+impl<T: OptionKind> OptionKind for Option<T> {
     fn kind() -> String {
         T::kind()
     }
     fn text(&self) -> Option<String> {
-        self.as_ref().and_then(Kind::text)
+        self.as_ref().and_then(OptionKind::text)
     }
 }
 
-impl<T: Kind> Kind for Spanned<T> {
+impl<T: OptionKind> OptionKind for Spanned<T> {
     fn kind() -> String {
         T::kind()
     }
@@ -299,12 +299,12 @@ impl<T: Kind> Kind for Spanned<T> {
     }
 }
 
-impl<T: Kind> Kind for Vec<T> {
+impl<T: OptionKind> OptionKind for Vec<T> {
     fn kind() -> String {
         format!("list of: {}", T::kind())
     }
     fn text(&self) -> Option<String> {
-        let items: Vec<String> = self.iter().filter_map(Kind::text).collect();
+        let items: Vec<String> = self.iter().filter_map(OptionKind::text).collect();
         Some(format!("[{}]", items.join(", ")))
     }
 }
@@ -314,7 +314,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn units_are_read() {
+    fn sizes_and_times_have_units() {
         for (text, want) in
             [("50 MiB", Some(52_428_800)), ("50MiB", Some(52_428_800)), ("100000", Some(100_000)), ("1 GB", Some(1_000_000_000))]
         {

@@ -1,20 +1,20 @@
 //! The kinds of values that are one of a few words.
 //!
-//! Invariant: the words that the reader takes are those that the reference and the error show.
+//! Invariant: parser, reference and error messages know the same words.
 
 use dns_providers::DnsProvider;
 use serde::Deserialize;
 
-use super::values::{Kind, quoted};
+use super::values::{OptionKind, quoted};
 
-/// An enum of words, with its reader and its text.
+/// Defines an enum of words with its parser and its text.
 macro_rules! words {
     ($(#[doc = $doc:literal])+ $name:ident { $( $(#[doc = $item_doc:literal])+ $variant:ident = $word:literal, )+ }) => {
         $(#[doc = $doc])+
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
         pub enum $name { $( $(#[doc = $item_doc])+ #[serde(rename = $word)] $variant, )+ }
 
-        impl Kind for $name {
+        impl OptionKind for $name {
             fn kind() -> String {
                 [$(concat!("\"", $word, "\"")),+].join(" or ")
             }
@@ -30,37 +30,37 @@ words! {
     TlsWord {
         /// Never.
         None = "none",
-        /// Where it is offered.
+        /// If the next hop offers it.
         Opportunistic = "opportunistic",
-        /// By STARTTLS, or the mail waits.
+        /// By STARTTLS; otherwise mail is deferred.
         Required = "required",
-        /// From the first octet on.
+        /// From the first octet.
         Implicit = "implicit",
     }
 }
 
 words! {
-    /// What a fixed next hop speaks.
+    /// The protocol of a fixed next hop.
     ProtocolWord {
         /// SMTP.
         Smtp = "smtp",
-        /// LMTP: a mailbox server.
+        /// LMTP, for a mailbox server.
         Lmtp = "lmtp",
     }
 }
 
 words! {
-    /// When a route is taken.
+    /// When a route is used.
     WhenWord {
-        /// For all mail that fits.
+        /// For all mail that matches.
         Always = "always",
-        /// For mail whose own hosts do not answer.
+        /// For mail whose own hosts cannot be reached.
         Unreachable = "unreachable",
     }
 }
 
 words! {
-    /// How an authority validates a name.
+    /// How a CA validates a name.
     ChallengeWord {
         /// A file over HTTP.
         Http = "http-01",
@@ -72,30 +72,30 @@ words! {
 }
 
 words! {
-    /// What other servers are asked to do about TLS.
+    /// The mode of the MTA-STS policy.
     StsWord {
-        /// Nothing.
+        /// No policy.
         None = "none",
-        /// To report failures.
+        /// Senders report failures.
         Testing = "testing",
-        /// To deliver under TLS or not at all.
+        /// Senders deliver with valid TLS or not at all.
         Enforce = "enforce",
     }
 }
 
 words! {
-    /// How far a domain has come with DMARC.
+    /// The DMARC policy of a domain.
     DmarcWord {
         /// Reports only.
         None = "none",
-        /// What fails goes to the spam folder.
+        /// Mail that fails goes to the spam folder.
         Quarantine = "quarantine",
-        /// What fails is refused.
+        /// Mail that fails is refused.
         Reject = "reject",
     }
 }
 
-impl Kind for DnsProvider {
+impl OptionKind for DnsProvider {
     fn kind() -> String {
         Self::NAMES.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(" or ")
     }
@@ -105,13 +105,13 @@ impl Kind for DnsProvider {
 }
 
 words! {
-    /// A kind of mail.
+    /// A flow.
     FlowWord {
-        /// From our accounts.
+        /// Mail from accounts.
         Own = "own",
-        /// For our aliases.
+        /// Mail to aliases.
         Forward = "forward",
-        /// Reports of ours.
+        /// DSNs and reports.
         Report = "report",
     }
 }
@@ -119,7 +119,7 @@ words! {
 words! {
     /// When a forwarded message is stored.
     ForwardMode {
-        /// Only where the target does not take it while its sender waits.
+        /// If the target does not accept it while its sender waits.
         CutThrough = "cut-through",
         /// Always.
         Queue = "queue",
@@ -127,7 +127,7 @@ words! {
 }
 
 words! {
-    /// What becomes of mail that nobody vouches for.
+    /// What happens to mail that is not authenticated.
     UnauthenticatedWord {
         /// It is refused.
         Reject = "reject",
@@ -139,23 +139,23 @@ words! {
 }
 
 words! {
-    /// What becomes of mail that would fail DMARC at the target.
+    /// What happens to mail that would fail DMARC at the target.
     StrictDomainWord {
         /// Its From field is rewritten once the target has refused it.
         Rewrite = "rewrite",
-        /// It is sent within a message of ours.
+        /// It is wrapped into a message of this server.
         Wrap = "wrap",
         /// It is held.
         Hold = "hold",
         /// It is refused.
         Reject = "reject",
-        /// It is forwarded as it is.
+        /// It is forwarded unchanged.
         AsIs = "as-is",
     }
 }
 
 words! {
-    /// Which spam filter is asked.
+    /// The kind of spam filter.
     FilterWord {
         /// None.
         Off = "off",
@@ -167,35 +167,35 @@ words! {
 }
 
 words! {
-    /// What becomes of mail while the filter gives no verdict.
+    /// What happens to mail while the filter gives no verdict.
     WhenDownWord {
-        /// It passes.
+        /// It is accepted.
         Pass = "pass",
-        /// It is put off.
+        /// It is deferred.
         Defer = "defer",
     }
 }
 
 words! {
-    /// Who finds out whether an answer of DNS is secure.
+    /// What validates DNSSEC.
     ValidateWord {
-        /// Whoever can.
+        /// The resolvers or this server, whichever can.
         Auto = "auto",
         /// This server.
         Here = "here",
-        /// The resolver on this machine.
+        /// The resolvers on this machine.
         Upstream = "upstream",
-        /// Nobody.
+        /// Nothing.
         Off = "off",
     }
 }
 
 words! {
-    /// How logs are written.
+    /// The format of the log.
     LogFormat {
-        /// For people.
+        /// Lines of text.
         Text = "text",
-        /// For programs.
+        /// JSON objects.
         Json = "json",
     }
 }

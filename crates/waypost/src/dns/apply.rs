@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use dns_providers::ZoneEditor;
-use policy::dns_plan::{DnsFacts, PlannedRecord, Question, RecordType, State, plan};
+use dns_plan::{DnsFacts, PlannedRecord, Question, RecordType, State, plan};
 use serde_json::json;
 
 use super::changes::{Blocked, Change, Changes, Present, Rights, decide, places};
 use super::written::{Entry, Written};
 use super::{check, planned, provider};
-use crate::cli::ApplyDns;
+use crate::cli::DnsApplyArgs;
 use crate::config::Config;
 use crate::output::{BAD, DIM, GOOD, Output, WARN, ask, note, print, styled};
 
@@ -25,7 +25,7 @@ const PAUSE: Duration = Duration::from_secs(3);
 /// Zones of names, asked for once.
 type Zones = BTreeMap<String, String>;
 
-pub(super) async fn run(config: &Config, facts: &DnsFacts, args: &ApplyDns, out: Output) -> Result<ExitCode> {
+pub(super) async fn run(config: &Config, facts: &DnsFacts, args: &DnsApplyArgs, out: Output) -> Result<ExitCode> {
     let Some(name) = args.provider.or(config.file.dns.provider) else {
         bail!(
             "no provider is named\n  hint: --provider rfc2136, cloudflare, digitalocean, hetzner, route53 or another (waypost config reference lists them); or dns.provider in {}",

@@ -2,7 +2,7 @@
 //!
 //! Invariant: every finding that is not as it should be is in exactly one cause.
 
-use policy::dns_plan::{Finding, RecordUse, State};
+use dns_plan::{Finding, RecordUse, State};
 
 /// What several findings have in common.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +56,7 @@ pub fn named(findings: &[&Finding]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use policy::dns_plan::{DnsSeverity, PlannedRecord, RecordKind, RecordType};
+    use dns_plan::{DnsSeverity, PlannedRecord, RecordKind, RecordType};
 
     fn finding(kind: RecordKind, state: State, severity: DnsSeverity, why: &str) -> Finding {
         let owner = format!("{}.example.com.", kind.as_str());

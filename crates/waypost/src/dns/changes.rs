@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use policy::dns_plan::{Finding, PlannedRecord, Question, RecordKind, RecordType, State};
+use dns_plan::{Finding, PlannedRecord, Question, RecordKind, RecordType, State};
 
 use super::written::Written;
 
@@ -188,7 +188,7 @@ fn rank(record_type: RecordType) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use policy::dns_plan::DnsSeverity;
+    use dns_plan::DnsSeverity;
 
     fn record(owner: &str, kind: RecordKind, record_type: RecordType, value: &str) -> PlannedRecord {
         let severity = DnsSeverity::Required;

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use anyhow::Result;
 use net::{DnsCheck, DnsChecked};
-use policy::dns_plan::{DnsFacts, Finding, RecordUse, State};
+use dns_plan::{DnsFacts, Finding, RecordUse, State};
 use serde_json::{Value, json};
 
 use super::causes::{Cause, causes, counted, named};
@@ -19,7 +19,7 @@ pub fn of_config(config: &Config, quick: bool) -> DnsCheck {
     let dns = &config.file.dns;
     DnsCheck {
         configured: dns.servers.iter().map(|server| server.0).collect(),
-        others: dns.resolvers.iter().map(|server| server.0).collect(),
+        others: dns.public_resolvers.iter().map(|server| server.0).collect(),
         port: u16::try_from(dns.port.0).unwrap_or(53),
         quick,
     }

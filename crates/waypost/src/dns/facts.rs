@@ -9,7 +9,7 @@ use control_api::ReportFacts;
 use control_api::api::{CertificatesView, DomainView, KeyView};
 use mail::Domain;
 use net::acme::{LETS_ENCRYPT, LETS_ENCRYPT_STAGING};
-use policy::dns_plan::{DkimFact, DmarcStage, DnsFacts, KeyStage};
+use dns_plan::{DkimFact, DmarcStage, DnsFacts, KeyStage};
 
 use crate::config::{Config, DmarcWord, FlowWord};
 use crate::transport::Transport;
@@ -83,7 +83,7 @@ fn includes(config: &Config, flow: FlowWord) -> Vec<String> {
     let file = &config.file;
     let routes = file.route.iter().map(|route| route.get_ref()).filter(|route| route.flows.is_empty() || route.flows.contains(&flow));
     let mut names: Vec<String> = Vec::new();
-    for name in file.dns.relays.iter().chain(routes.filter_map(|route| route.spf.as_ref())) {
+    for name in file.dns.spf_includes.iter().chain(routes.filter_map(|route| route.spf_include.as_ref())) {
         let name = name.0.to_string();
         if !names.contains(&name) {
             names.push(name);

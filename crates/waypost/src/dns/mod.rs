@@ -1,6 +1,6 @@
 //! `waypost dns`: the records that should be in DNS, those that are, and how the first become the second.
 //!
-//! Invariant: what should be there is decided in `policy::dns_plan` and nowhere else; `setup`, `show`, `check` and `apply` see the same plan.
+//! Invariant: what should be there is decided in `dns_plan` and nowhere else; `setup`, `show`, `check` and `apply` see the same plan.
 
 mod apply;
 pub mod causes;
@@ -17,30 +17,30 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use policy::dns_plan::{DnsFacts, PlannedRecord, plan};
+use dns_plan::{DnsFacts, PlannedRecord, plan};
 
 pub use facts::{of_keys, public_addresses, read, report_facts};
 
-use crate::cli::Dns;
+use crate::cli::DnsCommand;
 use crate::config;
 use crate::output::Output;
 use crate::transport::Transport;
 
 /// Runs the command.
-pub async fn run(path: &Path, command: Dns, out: Output) -> Result<ExitCode> {
+pub async fn run(path: &Path, command: DnsCommand, out: Output) -> Result<ExitCode> {
     let config = config::load(path)?;
     let mut api = Transport::open(&config).await?;
     let facts = read(&config, &mut api).await?;
     match command {
-        Dns::Show { domain, format } => show::run(&planned(&facts, domain.as_deref())?, &facts, &format, out)?,
-        Dns::Check { domain, quick } => {
+        DnsCommand::Show { domain, format } => show::run(&planned(&facts, domain.as_deref())?, &facts, &format, out)?,
+        DnsCommand::Check { domain, quick } => {
             let records = planned(&facts, domain.as_deref())?;
             let checked = check::of_config(&config, quick).run(&records).await?;
             if !check::show(&checked, &facts, out)? {
                 return Ok(ExitCode::FAILURE);
             }
         }
-        Dns::Apply(args) => return apply::run(&config, &facts, &args, out).await,
+        DnsCommand::Apply(args) => return apply::run(&config, &facts, &args, out).await,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -23,9 +23,9 @@ pub fn editor(config: &Config, provider: DnsProvider) -> Result<ZoneEditor> {
 
 fn tsig(config: &Config) -> Result<Credentials> {
     let dns = &config.file.dns;
-    let (Some(server), Some(key_name), Some(file)) = (&dns.server, &dns.tsig_name, &dns.tsig_secret_file) else {
+    let (Some(server), Some(key_name), Some(file)) = (&dns.update_server, &dns.tsig_name, &dns.tsig_secret_file) else {
         bail!(
-            "updates need a server and a key\n  hint: set dns.server, dns.tsig_name and dns.tsig_secret_file in {}",
+            "updates need a server and a key\n  hint: set dns.update_server, dns.tsig_name and dns.tsig_secret_file in {}",
             config.path.display()
         );
     };

@@ -3,7 +3,7 @@
 //! RFC 1035 s.5.1. Invariant: what is printed can be pasted as it is.
 
 use anyhow::{Result, anyhow};
-use policy::dns_plan::{DnsFacts, PlannedRecord, Provider, RecordType, RecordUse, provider_fields, zone_among, zone_lines};
+use dns_plan::{DnsFacts, PlannedRecord, Provider, RecordType, RecordUse, provider_fields, zone_among, zone_lines};
 use serde_json::{Value, json};
 
 use crate::output::{BOLD, DIM, Output, print, styled, table};

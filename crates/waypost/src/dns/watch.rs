@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use axum::Router;
 use mta::Postmaster;
-use policy::dns_plan::{Finding, State, plan};
+use dns_plan::{Finding, State, plan};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -176,7 +176,7 @@ fn shown(findings: &[&Finding]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use policy::dns_plan::{DnsSeverity, PlannedRecord, RecordKind, RecordType};
+    use dns_plan::{DnsSeverity, PlannedRecord, RecordKind, RecordType};
 
     fn finding(state: State, found: &[&str]) -> Finding {
         let (kind, severity) = (RecordKind::Mx, DnsSeverity::Required);

@@ -10,46 +10,46 @@ use mta::settings::ListenerKind;
 use net::acme::{Acme, Challenges, Hosted, Parts, Renewer};
 use net::{Clock, InUse, Resolver, ServerTls};
 
-use crate::config::Config;
 use crate::commands::setup::make_certificate;
+use crate::config::Config;
 
-/// The certificates that a running server shows, and their renewal. A reload changes both.
+/// The certificates in use by a running server, and their renewal. A reload changes both.
 pub struct ServerCertificates {
     tls: Option<ServerTls>,
     challenges: Challenges,
     live: Arc<LiveDirectory>,
     resolver: Resolver,
     clock: Clock,
-    renewal: Mutex<Option<Renewal>>,
+    renewal: Mutex<Option<RunningRenewal>>,
 }
 
-/// A renewal under way.
-struct Renewal {
+/// The task that renews certificates.
+struct RunningRenewal {
     /// The settings that it was started with, as text.
     settings: String,
     acme: Acme,
 }
 
 impl ServerCertificates {
-    /// Renews nothing yet.
+    /// Starts no renewal yet.
     pub fn new(tls: Option<ServerTls>, challenges: Challenges, live: Arc<LiveDirectory>, resolver: Resolver, clock: Clock) -> Arc<Self> {
         Arc::new(Self { tls, challenges, live, resolver, clock, renewal: Mutex::default() })
     }
 
-    /// Returns TLS for the listeners; `None` where they go without.
+    /// Returns TLS for the listeners; `None` if they have none.
     pub fn tls(&self) -> Option<&ServerTls> {
         self.tls.as_ref()
     }
 
-    /// Returns the tokens by which an authority validates names.
+    /// Returns the validations in progress.
     pub fn challenges(&self) -> &Challenges {
         &self.challenges
     }
 
-    /// Shows the certificates that the configuration names from now on. It reads files.
+    /// Uses the certificates of this configuration from now on. It reads files.
     ///
     /// # Errors
-    /// One of them does not load: all stay as they are.
+    /// One of them does not load; the old ones stay in use.
     pub fn replace(&self, config: &Config) -> Result<()> {
         let Some(tls) = &self.tls else { return Ok(()) };
         let mut sources = config.certificate_sources();
@@ -57,10 +57,10 @@ impl ServerCertificates {
             make_certificate(config)?;
             sources = config.certificate_sources();
         }
-        tls.replace(&sources).context("the certificate cannot be used; the one before stays in use")
+        tls.replace(&sources).context("cannot use the new certificate; the old one stays in use")
     }
 
-    /// Renews as the configuration says; an order under way is not cut off.
+    /// Renews by this configuration; an order in progress is not interrupted.
     pub fn configure_renewal(&self, config: &Config) {
         let hostname = config.settings.hostname.clone();
         let wanted = config.acme().zip(self.tls.clone());
@@ -88,10 +88,10 @@ impl ServerCertificates {
             clock: self.clock.clone(),
         };
         let before = renewal.take().map(|before| before.acme);
-        *renewal = Some(Renewal { settings: text, acme: Acme::start_after(before, parts) });
+        *renewal = Some(RunningRenewal { settings: text, acme: Acme::start_after(before, parts) });
     }
 
-    /// Returns what renews on request; `None` where nothing is renewed.
+    /// Returns a handle to renew on request; `None` if nothing is renewed.
     pub fn renewer(&self) -> Option<Renewer> {
         self.renewal.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|renewal| renewal.acme.renewer())
     }
@@ -101,13 +101,13 @@ impl ServerCertificates {
         self.tls.as_ref().map(ServerTls::in_use).unwrap_or_default()
     }
 
-    /// Ends the renewal at once.
+    /// Aborts the renewal.
     pub fn stop(&self) {
         drop(self.renewal.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 }
 
-/// TLS for the listeners; without it only mail from other servers can be taken.
+/// Returns TLS for the listeners; without it, the server only accepts mail from other servers.
 pub fn server_tls(config: &Config, challenges: &Challenges, clock: &Clock) -> Result<Option<ServerTls>> {
     let load = |sources| ServerTls::new(&sources, challenges.clone(), clock.clone());
     let sources = config.certificate_sources();
@@ -116,18 +116,18 @@ pub fn server_tls(config: &Config, challenges: &Challenges, clock: &Clock) -> Re
         return Ok(Some(load(sources)?));
     }
     if config.acme().is_some() {
-        // The authority needs a while, and TLS with a certificate that nobody vouches for is better than none.
+        // Until the CA has issued one, a self-signed certificate is better than no TLS.
         make_certificate(config)?;
         return Ok(Some(load(config.certificate_sources())?));
     }
     if config.listeners().iter().any(|listener| listener.kind != ListenerKind::Mx) {
         bail!(
-            "there is no certificate {}, and passwords are taken under TLS only\n  hint: `waypost setup DOMAIN` makes a pair; or name yours \
-             under [tls] in {}; or turn the listeners off with submission = [] and submissions = []",
+            "the certificate {} does not exist, and passwords need TLS\n  hint: `waypost setup DOMAIN` creates one; or set yours under [tls] \
+             in {}; or disable the listeners with submission = [] and submissions = []",
             config.certificate().display(),
             config.path.display()
         );
     }
-    tracing::warn!("there is no certificate: mail from other servers comes in without TLS");
+    tracing::warn!("no certificate: mail from other servers is received without TLS");
     Ok(None)
 }

@@ -1,6 +1,6 @@
-//! The log: one line a decision, to standard error.
+//! The log: one line for each event, to standard error.
 //!
-//! Invariant: an event is one line, whatever a peer put into its values (threats.md 18).
+//! Invariant: an event is one line, whatever a client puts into its values (threats.md 18).
 
 use std::io::{self, IsTerminal, Write};
 
@@ -11,10 +11,10 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
-use crate::config::{Log, LogFormat};
+use crate::config::{LogFormat, LogOptions};
 
-/// Begins to log.
-pub fn start(log: &Log) -> Result<()> {
+/// Starts the log.
+pub fn start(log: &LogOptions) -> Result<()> {
     let filter: Targets = log.level.get_ref().parse().map_err(|e| anyhow!("log.level: {e}"))?;
     let filter = without_noise(filter, log.level.get_ref());
     let ansi = io::stderr().is_terminal();
@@ -22,10 +22,10 @@ pub fn start(log: &Log) -> Result<()> {
         LogFormat::Json => fmt::layer().json().flatten_event(true).with_current_span(false).with_writer(io::stderr).boxed(),
         LogFormat::Text => fmt::layer().with_ansi(ansi).with_writer(move || OneLine { to: io::stderr(), ansi }).boxed(),
     };
-    tracing_subscriber::registry().with(layer.with_filter(filter)).try_init().map_err(|e| anyhow!("the log cannot be started: {e}"))
+    tracing_subscriber::registry().with(layer.with_filter(filter)).try_init().map_err(|e| anyhow!("cannot start the log: {e}"))
 }
 
-/// The resolver's library warns of answers that are none of ours to mend, with all of their octets; what matters of them we say ourselves.
+/// Silences the warnings of the resolver's library about invalid DNS answers, which contain all their octets; the server logs what matters itself.
 fn without_noise(filter: Targets, level: &str) -> Targets {
     if level.contains("hickory") {
         return filter;
@@ -37,7 +37,7 @@ fn without_noise(filter: Targets, level: &str) -> Targets {
     ["hickory_net", "hickory_resolver", "hickory_proto"].into_iter().fold(filter, quiet)
 }
 
-/// Escapes what would break a line or move a terminal's cursor. The formatter writes an event at a time.
+/// Escapes line ends and terminal control sequences. The formatter writes one event at a time.
 struct OneLine<W> {
     to: W,
     ansi: bool,
@@ -59,7 +59,7 @@ fn one_line(event: &str, ansi: bool) -> String {
     let body = event.strip_suffix('\n').unwrap_or(event);
     let mut line = String::with_capacity(event.len());
     for c in body.chars() {
-        // The formatter escapes ESC in values itself; what is left are its own colours.
+        // The formatter escapes ESC in values; the remaining ones are its colours.
         if c.is_control() && !(ansi && c == '\u{1b}') {
             line.extend(c.escape_default());
         } else {
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_librarys_warnings_are_for_who_asks_for_them() {
+    fn resolver_warnings_are_logged_only_on_request() {
         let is_shown = |level: &str| without_noise(level.parse().unwrap(), level).would_enable("hickory_net::dnssec", &Level::WARN);
         assert!(!is_shown("info") && !is_shown("warn") && is_shown("debug") && is_shown("info,hickory_net=warn"));
         assert!(!without_noise("off".parse().unwrap(), "off").would_enable("hickory_net", &Level::WARN));

@@ -1,7 +1,7 @@
-//! `waypost serve`: puts the parts of the server together and takes them apart again.
+//! `waypost serve`: starts and stops the parts of the server.
 //!
-//! Invariant: nothing listens before all that it needs is open; passwords are never taken without TLS; on the way down
-//! nothing is closed before what uses it.
+//! Invariant: nothing listens before everything that it needs is open; passwords are never accepted without TLS; at a stop, nothing is closed before
+//! what uses it.
 
 pub mod certificates;
 pub mod logging;
@@ -21,7 +21,7 @@ use control_api::ApiContext;
 use mta::{LiveDirectory, Parts, Releaser, Server};
 use net::acme::Challenges;
 use net::{ClientTls, Clock, Resolver, Validate};
-use public_http::Web;
+use public_http::PublicHttp;
 use store::Store;
 use tokio::net::UnixListener;
 use tokio::runtime::Builder;
@@ -37,37 +37,38 @@ use certificates::{ServerCertificates, server_tls};
 use public::PublicSettings;
 use reload::Reloader;
 
-/// A stop may take this much longer than `delivery.shutdown_grace_s`: sessions say goodbye, and the log is moved into the database.
+/// Maximum duration of a stop beyond `delivery.shutdown_grace_s`: sessions end, and the write-ahead log is moved into the database.
 const STOP_MORE: Duration = Duration::from_secs(30);
 
-/// Requests to the admin socket that are under way may take so long when the server ends.
+/// Maximum time for requests in progress on the admin socket at a stop.
 const ADMIN_END: Duration = Duration::from_secs(2);
 
-/// Runs the server until it is told to stop.
+/// Runs the server until a signal stops it.
 pub fn run(path: &Path) -> Result<()> {
     let config = config::load(path)?;
     crate::owner::refuse_serving(&config)?;
     logging::start(&config.file.log)?;
-    stay_small();
+    config.log_notices();
+    disable_huge_pages();
     raise_file_limit();
-    let runtime = Builder::new_multi_thread().enable_all().build().context("the runtime cannot be started")?;
+    let runtime = Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
     runtime.block_on(serve(config))
 }
 
-/// In huge pages of 2 MiB, a server at rest takes 10 MiB more than it has in use. The allocator asks for none; where the system gives them unasked
-/// (`always`), this declines.
-fn stay_small() {
+/// Disables transparent huge pages: with pages of 2 MiB, an idle server takes 10 MiB more than it uses. The allocator requests none, but the system may be
+/// set to `always`.
+fn disable_huge_pages() {
     if let Err(error) = nix::sys::prctl::set_thp_disable(true) {
-        tracing::debug!(%error, "huge pages could not be declined; more memory is taken");
+        tracing::debug!(%error, "cannot disable huge pages; the server takes more memory");
     }
 }
 
-/// A session is a file descriptor; the usual soft limit of 1024 is soon reached.
+/// Raises the soft limit of open files to the hard limit: each session is a file, and the usual limit is 1024.
 fn raise_file_limit() {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
     if let Err(error) = raised {
-        tracing::warn!(%error, "the limit of open files could not be raised");
+        tracing::warn!(%error, "cannot raise the limit of open files");
     }
 }
 
@@ -80,7 +81,7 @@ async fn serve(config: Config) -> Result<()> {
     service_manager::stopping(running.grace() + STOP_MORE);
     tokio::select! {
         () = running.stop() => tracing::info!("waypost is down"),
-        () = signals.stop() => tracing::warn!("told twice to stop: sessions under way were cut; nothing acknowledged is lost"),
+        () = signals.stop() => tracing::warn!("second signal to stop: sessions in progress were cut off; no accepted mail is lost"),
     }
     result
 }
@@ -89,17 +90,17 @@ async fn serve(config: Config) -> Result<()> {
 pub struct Running {
     store: Store,
     server: Server,
-    public: Web,
+    public: PublicHttp,
     certificates: Arc<ServerCertificates>,
     reloader: Arc<Reloader>,
     watch: Option<Watch>,
     admin: JoinHandle<std::io::Result<()>>,
-    /// The sockets end when these are dropped.
+    /// Dropping these ends the sockets.
     stop: Vec<oneshot::Sender<()>>,
 }
 
 impl Running {
-    /// Opens everything that the server needs, then listens.
+    /// Opens everything that the server needs, then starts to listen.
     pub async fn start(config: &Config) -> Result<Self> {
         let clock = Clock::system();
         let challenges = Challenges::default();
@@ -107,14 +108,14 @@ impl Running {
         let client_tls = ClientTls::new(config.file.tls.extra_authorities.as_deref())?;
         let resolver = resolver(config)?;
         let probed = resolver.clone();
-        // Early, so that the log says at the start which way is in force.
+        // Early, so that the log of the start shows what validates DNSSEC.
         tokio::spawn(async move { probed.validator().await });
         let data = &config.file.data_dir;
         let store = Store::open(data).map_err(|error| with_remedy(&error, data))?;
         sweep(&store, &clock).await?;
-        // From here on the commands find the data directory taken; they wait on the socket until the server is up.
+        // From here on, commands cannot open the data directory; they connect to the socket and wait until the server is up.
         let submit = bind_submit(&config.submit_socket()).await;
-        let listener = control_api::bind(&config.admin_socket()).await.context("the admin socket cannot be used")?;
+        let listener = control_api::bind(&config.admin_socket()).await.context("cannot open the admin socket")?;
         config::secrets::make(&config.file.srs_secrets())?;
         let password_key = Arc::new(config::secrets::password_key(&config.file.password_key())?);
         let settings = Arc::new(ArcSwap::from_pointee(config.with_secrets()?));
@@ -138,7 +139,7 @@ impl Running {
         };
         let server = Server::start(parts).await?;
         let public = public::start(config, &certificates, live.clone(), shown)?;
-        // The authority looks at the public server, which is up now.
+        // After the public server is up, which the CA connects to.
         certificates.configure_renewal(config);
         let parts = ServerParts { resolver: resolver.clone(), certificates: certificates.clone(), reloader: reloader.clone() };
         let context = ApiContext {
@@ -160,52 +161,53 @@ impl Running {
         Ok(Self { store, server, public, certificates, reloader, watch, admin, stop })
     }
 
-    /// How long deliveries under way get at a stop.
+    /// Maximum time for deliveries in progress at a stop.
     fn grace(&self) -> Duration {
         self.server.shutdown_grace()
     }
 
-    /// Ends in order. Whoever asks through the socket hears that the server goes, before its parts do.
+    /// Stops the parts in order: the sockets first, so that commands get an error before the parts that they use are gone.
     pub async fn stop(self) {
         drop(self.stop);
         drop(self.public);
         self.certificates.stop();
         drop(self.watch);
         self.server.shut_down().await;
-        // It takes the socket away when it ends.
+        // Its task removes the socket.
         if !self.admin.is_finished() {
             let _ = tokio::time::timeout(ADMIN_END, self.admin).await;
         }
     }
 }
 
-/// Content files that no row names are set apart, not deleted: if the database is not the one they belong to, they are all that is left of the mail.
+/// Moves content files without a row aside instead of deleting them: if the database is not the one that they belong to, they are all that is left of the
+/// mail.
 async fn sweep(store: &Store, clock: &Clock) -> Result<()> {
-    let swept = store.sweep_orphans(clock.now_ms()).await.context("the content directory cannot be looked through")?;
+    let swept = store.sweep_orphans(clock.now_ms()).await.context("cannot scan the content directory")?;
     if swept.set_apart > 0 {
         tracing::warn!(
             files = swept.set_apart,
-            "content files that no message names were moved to content/orphans: a crash leaves a few of messages never acknowledged"
+            "moved content files without a message to content/orphans: a crash leaves a few, of messages that were not accepted"
         );
     }
     if swept.removed > 0 {
-        tracing::info!(files = swept.removed, "content files that were set apart more than 30 days ago were removed");
+        tracing::info!(files = swept.removed, "removed content files that were moved aside more than 30 days ago");
     }
     Ok(())
 }
 
-/// The socket for mail of programs on this machine. Without it the server is of use all the same.
+/// Opens the socket for mail of programs on this machine; the server also works without it.
 async fn bind_submit(socket: &Path) -> Option<UnixListener> {
     match control_api::bind_for_all(socket).await {
         Ok(listener) => Some(listener),
         Err(error) => {
-            tracing::warn!(%error, "other users of this machine cannot send by `waypost sendmail`; name a place for submit_socket, or make its directory");
+            tracing::warn!(%error, "other users of this machine cannot use `waypost sendmail`; set submit_socket to another path, or create its directory");
             None
         }
     }
 }
 
-/// A socket's task; it ends when the sender is dropped.
+/// Starts the task of a socket, which ends when the sender is dropped.
 fn start_socket(socket: PathBuf, listener: UnixListener, router: Router) -> (oneshot::Sender<()>, JoinHandle<std::io::Result<()>>) {
     let (stop, stopped) = oneshot::channel();
     let shutdown = async {
@@ -218,26 +220,27 @@ fn start_socket(socket: PathBuf, listener: UnixListener, router: Router) -> (one
 async fn run_until_stopped(signals: &mut Signals, running: &mut Running) -> Result<()> {
     loop {
         tokio::select! {
-            told = signals.next() => match told {
-                Told::Stop => return Ok(()),
-                // What it says is in the log.
-                Told::Reload => drop(running.reloader.reload().await),
+            request = signals.next() => match request {
+                SignalRequest::Stop => return Ok(()),
+                // The result is in the log.
+                SignalRequest::Reload => drop(running.reloader.reload().await),
             },
             thread = running.store.died() => {
                 return Err(anyhow!(
-                    "the thread {thread} of the store died by a bug, and without it no mail can be taken\n  hint: the server ends, so that the service manager \
-                     starts it again; nothing acknowledged is lost"
+                    "the thread {thread} of the store has panicked, and the server cannot accept mail without it\n  hint: the server exits, so that the \
+                     service manager restarts it; no accepted mail is lost"
                 ));
             }
             ended = &mut running.admin => {
-                return ended.context("the admin task failed")?.context("the admin socket cannot be used");
+                return ended.context("the task of the admin socket failed")?.context("the admin socket failed");
             }
         }
     }
 }
 
+/// What a signal requests.
 #[derive(PartialEq, Eq)]
-enum Told {
+enum SignalRequest {
     Stop,
     Reload,
 }
@@ -257,20 +260,20 @@ impl Signals {
         })
     }
 
-    async fn next(&mut self) -> Told {
+    async fn next(&mut self) -> SignalRequest {
         tokio::select! {
-            _ = self.terminate.recv() => Told::Stop,
-            _ = self.interrupt.recv() => Told::Stop,
-            _ = self.hangup.recv() => Told::Reload,
+            _ = self.terminate.recv() => SignalRequest::Stop,
+            _ = self.interrupt.recv() => SignalRequest::Stop,
+            _ = self.hangup.recv() => SignalRequest::Reload,
         }
     }
 
     async fn stop(&mut self) {
-        while self.next().await != Told::Stop {}
+        while self.next().await != SignalRequest::Stop {}
     }
 }
 
-/// DNS, as the configuration names it.
+/// Returns the resolver of this configuration.
 pub fn resolver(config: &Config) -> Result<Resolver> {
     let servers: Vec<_> = config.file.dns.servers.iter().map(|server| server.0).collect();
     let validate = match config.file.dns.validate {

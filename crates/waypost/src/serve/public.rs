@@ -1,6 +1,6 @@
 //! The public HTTP server: what its pages show of directory, configuration and certificates.
 //!
-//! Invariant: where the mail of an alias goes never passes here, and what follows from it only with `client_config.reveal_provider`.
+//! Invariant: no page gets the targets of an alias; what follows from them, only with `client_config.reveal_provider`.
 
 use std::sync::Arc;
 
@@ -9,33 +9,33 @@ use arc_swap::ArcSwap;
 use mail::{Domain, Mailbox};
 use mta::LiveDirectory;
 use net::ServerTls;
-use public_http::Web;
-use public_http::pages::{Facts, Pages, Shown};
+use public_http::PublicHttp;
+use public_http::pages::{PageFacts, Pages, PublicData};
 
 use super::certificates::ServerCertificates;
 use crate::config::Config;
 
-/// What a reload may change.
+/// The settings of the pages, which a reload may change.
 #[derive(Debug)]
 pub struct PublicSettings {
-    shown: Arc<Shown>,
+    data: Arc<PublicData>,
     reveal_provider: bool,
 }
 
-/// The same, replaced by a reload.
+/// The settings in effect, replaced by a reload.
 pub type LivePublic = Arc<ArcSwap<PublicSettings>>;
 
 impl PublicSettings {
-    /// As the configuration says.
+    /// Returns the settings of this configuration.
     pub fn of(config: &Config) -> Self {
-        Self { shown: Arc::new(config.shown()), reveal_provider: config.file.client_config.reveal_provider }
+        Self { data: Arc::new(config.public_data()), reveal_provider: config.file.client_config.reveal_provider }
     }
 
-    /// After a reload: the listeners, and so their ports, are those that the server was started with.
+    /// Returns the settings after a reload; the ports remain those of the start, as the listeners do.
     pub fn after(&self, config: &Config) -> Self {
-        let (submissions, submission) = (self.shown.submissions, self.shown.submission);
-        let shown = Arc::new(Shown { submissions, submission, ..config.shown() });
-        Self { shown, ..Self::of(config) }
+        let (submissions, submission) = (self.data.submissions, self.data.submission);
+        let data = Arc::new(PublicData { submissions, submission, ..config.public_data() });
+        Self { data, ..Self::of(config) }
     }
 }
 
@@ -43,23 +43,23 @@ impl PublicSettings {
 ///
 /// # Errors
 /// An address that the configuration names cannot be used.
-pub fn start(config: &Config, certificates: &ServerCertificates, live: Arc<LiveDirectory>, public: LivePublic) -> Result<Web> {
+pub fn start(config: &Config, certificates: &ServerCertificates, live: Arc<LiveDirectory>, public: LivePublic) -> Result<PublicHttp> {
     let [http, https] = config.web_addresses();
     let (tls, challenges) = (certificates.tls().cloned(), certificates.challenges().clone());
     let pages = Pages(Arc::new(PublicFacts { public, live, tls: tls.clone() }));
-    Web::start(public_http::Parts { http, https, tls, challenges, pages }).context("the web listeners cannot be opened")
+    PublicHttp::start(public_http::Parts { http, https, tls, challenges, pages }).context("cannot listen for HTTP or HTTPS")
 }
 
-/// The facts of a running server.
+/// The facts for pages of a running server.
 struct PublicFacts {
     public: LivePublic,
     live: Arc<LiveDirectory>,
     tls: Option<ServerTls>,
 }
 
-impl Facts for PublicFacts {
-    fn shown(&self) -> Arc<Shown> {
-        self.public.load().shown.clone()
+impl PageFacts for PublicFacts {
+    fn data(&self) -> Arc<PublicData> {
+        self.public.load().data.clone()
     }
 
     fn hosts(&self, domain: &str) -> bool {
@@ -71,7 +71,7 @@ impl Facts for PublicFacts {
     }
 
     fn signed(&self, profile: &[u8]) -> Option<Vec<u8>> {
-        let signed = self.tls.as_ref()?.signed(&self.shown().hostname, profile);
-        signed.inspect_err(|error| tracing::warn!(%error, "a profile could not be signed")).ok()
+        let signed = self.tls.as_ref()?.signed(&self.data().hostname, profile);
+        signed.inspect_err(|error| tracing::warn!(%error, "cannot sign a profile")).ok()
     }
 }

@@ -1,6 +1,6 @@
-//! Loads what the configuration names, as a start would: certificates, authorities, resolver, keys.
+//! Loads the files that the configuration names, as a start does: certificates, CAs, resolver, keys.
 //!
-//! Invariant: nothing is written, bound or put into force; what it finds would stop the next start.
+//! Invariant: it writes nothing, binds nothing and has no effect; an error that it finds would stop the next start.
 
 use std::path::Path;
 
@@ -8,10 +8,10 @@ use net::{ClientTls, TlsError, certificates_of};
 
 use crate::config::{Config, ConfigError, ConfigErrors, secrets};
 
-/// Everything that a start with this configuration would stumble over.
+/// Checks everything that a start with this configuration needs.
 ///
 /// # Errors
-/// All that cannot be used, each with its file.
+/// All problems, each with its file.
 pub fn run(config: &Config) -> Result<(), ConfigErrors> {
     let mut errors = Vec::new();
     let mut wrong = |what: String, hint: &str| {
@@ -20,30 +20,30 @@ pub fn run(config: &Config) -> Result<(), ConfigErrors> {
     match certificates_of(&config.certificate_sources(), &net::Clock::system()) {
         Ok(_) | Err(TlsError::None) => {}
         Err(error) => {
-            wrong(format!("the certificate cannot be used: {error}"), &sudo(config, "waypost cert check CERTIFICATE KEY tries a pair"))
+            wrong(format!("cannot use the certificate: {error}"), &sudo(config, "waypost cert check CERTIFICATE KEY checks a pair"))
         }
     }
     if let Err(error) = ClientTls::new(config.file.tls.extra_authorities.as_deref()) {
-        wrong(format!("tls.extra_authorities cannot be used: {error}"), "name a file with certificates in PEM form");
+        wrong(format!("cannot use tls.extra_authorities: {error}"), "set it to a file of certificates in PEM format");
     }
     if let Err(error) = super::resolver(config) {
-        wrong(error.to_string(), "see [dns]");
+        wrong(error.to_string(), "check [dns]");
     }
     let key = config.file.password_key();
     if key.exists()
         && let Err(error) = secrets::password_key(&key)
     {
         let text = format!("{error:#}");
-        let (what, hint) = text.split_once("\n  hint: ").unwrap_or((&text, "see submission.password_key_file"));
+        let (what, hint) = text.split_once("\n  hint: ").unwrap_or((&text, "check submission.password_key_file"));
         wrong(what.to_owned(), hint);
     }
     if let Some(hook) = config.file.acme.dns_hook.as_deref().filter(|_| config.file.acme.enabled).filter(|hook| !is_program(hook)) {
-        wrong(format!("{} cannot be run", hook.display()), "acme.dns_hook names a program; chmod +x makes it one");
+        wrong(format!("cannot execute {}", hook.display()), "set acme.dns_hook to a program, and make it executable: chmod +x");
     }
     if errors.is_empty() { Ok(()) } else { Err(ConfigErrors(errors)) }
 }
 
-/// Another user's keys cannot be tried.
+/// Returns the hint: keys of another user cannot be read.
 fn sudo(config: &Config, otherwise: &'static str) -> String {
     let is_closed = |path: &Path| std::fs::File::open(path).is_err_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied);
     match is_closed(&config.key()) || is_closed(&config.certificate()) {

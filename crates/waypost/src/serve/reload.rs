@@ -1,6 +1,6 @@
-//! Reading the configuration again while the server runs.
+//! Reloads the configuration of a running server.
 //!
-//! Invariant: a bad configuration changes nothing (threats.md 85); what a reload cannot change is said.
+//! Invariant: an invalid configuration changes nothing (threats.md 85); the result names what needs a restart.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,19 +14,19 @@ use super::public::LivePublic;
 use super::{rehearsal, service_manager};
 use crate::config::{self, Config};
 
-/// What a reload may touch.
+/// Reloads the configuration.
 pub struct Reloader {
     path: PathBuf,
     settings: LiveSettings,
     live: Arc<LiveDirectory>,
     public: LivePublic,
     certificates: Arc<ServerCertificates>,
-    /// What the server was started with: the parts that only a restart changes.
+    /// The settings of the start that only a restart changes.
     started: Mutex<Vec<(&'static str, String)>>,
 }
 
 impl Reloader {
-    /// For a server that was started with this configuration.
+    /// Makes the reloader of a server that was started with this configuration.
     pub fn new(
         config: &Config,
         settings: LiveSettings,
@@ -38,14 +38,14 @@ impl Reloader {
         Self { path: config.path.clone(), settings, live, public, certificates, started }
     }
 
-    /// Reads the file again. Answers what is in force now, or why the old one stays; both are logged.
+    /// Reads the file again. Returns what is in effect now, or why the old configuration stays; both are logged.
     pub async fn reload(&self) -> Result<String, String> {
         let started = self.started.lock().await;
         service_manager::reloading();
         let result = self.try_reload(&started).await;
         match &result {
             Ok(message) => tracing::info!("{message}"),
-            Err(error) => tracing::error!(error, "the configuration cannot be used; the one before stays in force"),
+            Err(error) => tracing::error!(error, "cannot use the new configuration; the old one stays in effect"),
         }
         service_manager::ready();
         result
@@ -63,25 +63,26 @@ impl Reloader {
         self.live.configure(&settings.delimiters, settings.virtual_file.clone()).await.map_err(|e| e.to_string())?;
         let certificates = self.certificates.clone();
         let config = blocking(move || certificates.replace(&config).map(|()| config).map_err(|e| format!("{e:#}"))).await?;
+        config.log_notices();
         self.settings.store(Arc::new(config.settings.clone()));
         self.public.store(Arc::new(self.public.load().after(&config)));
         self.certificates.configure_renewal(&config);
         let now = fixed(&config, self.certificates.tls().is_some());
         let waiting: Vec<&str> = now.iter().zip(started).filter(|(now, then)| now != then).map(|(now, _)| now.0).collect();
-        let mut message = format!("{} is in force", self.path.display());
+        let mut message = format!("{} is in effect", self.path.display());
         if !waiting.is_empty() {
-            message.push_str(&format!("; a restart is needed for the changes to {}", waiting.join(", ")));
+            message.push_str(&format!("; restart the server to change {}", waiting.join(", ")));
         }
         Ok(message)
     }
 }
 
-/// Runs what reads files, away from the threads that serve sessions.
+/// Runs work that reads files on a thread for blocking work.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| Err(e.to_string()))
 }
 
-/// What only a restart changes, by name.
+/// Returns the settings that only a restart changes, by name.
 fn fixed(config: &Config, has_tls: bool) -> Vec<(&'static str, String)> {
     let file = &config.file;
     let sources = config.certificate_sources();
@@ -107,7 +108,7 @@ mod tests {
     use std::fs;
 
     #[tokio::test]
-    async fn a_bad_file_changes_nothing_and_a_good_one_all() {
+    async fn a_reload_applies_a_valid_file_and_no_invalid_one() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("waypost.toml");
         fs::write(&path, "hostname = \"a.example\"\n").unwrap();
@@ -130,7 +131,7 @@ mod tests {
 
         fs::write(&path, "hostname = \"b.example\"\nrecipient_delimiter = \"-\"\n[listen]\nmx = []\n").unwrap();
         let message = reloader.reload().await.unwrap();
-        assert!(message.ends_with("in force; a restart is needed for the changes to [listen]"), "{message}");
+        assert!(message.ends_with("is in effect; restart the server to change [listen]"), "{message}");
         assert_eq!(settings.load().hostname.as_str(), "b.example");
         assert_eq!(live.current().contents().delimiters, "-");
     }

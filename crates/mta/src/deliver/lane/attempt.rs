@@ -8,10 +8,9 @@ use store::{Claimed, Content};
 
 use super::worker::Worker;
 use crate::deliver::connect::{Tried, connect};
-use crate::deliver::job::Job;
+use crate::deliver::job::{Job, Waiter};
 use crate::deliver::maildir;
 use crate::deliver::transaction::{Attempt, deliver};
-use crate::queue::cut_through::Waiter;
 use crate::support::panic_edge::caught;
 
 /// Sessions of one attempt, each with another address or host.
@@ -21,7 +20,7 @@ impl Worker {
     /// Tries to deliver. The error is that no session could be opened at all.
     pub(super) async fn attempt(&mut self, job: &Job, content: &Content) -> Result<Attempt, Trouble> {
         if let Some(place) = &self.lane.plan.maildir {
-            let hostname = self.dispatch.world().settings.load().hostname.clone();
+            let hostname = self.outbound.shared().settings.load().hostname.clone();
             let attempt = caught(maildir::deliver(place, &hostname, &job.claimed, content)).await;
             return Ok(attempt.unwrap_or_else(|| Attempt::bug(job.claimed.recipients.len())));
         }
@@ -60,16 +59,16 @@ impl Worker {
         // What a large provider counts, it counts over all its hosts: to ask the next one would only be one try more.
         let is_counted = attempt.is_told(Trouble::wants_pause) && host.and_then(provider_of).is_some();
         let wants_another = attempt.is_told(Trouble::wants_new_connection);
-        let is_closing = self.dispatch.world().closing.has_begun();
+        let is_closing = self.outbound.closing.has_begun();
         !attempt.is_in_doubt && !is_gone && !is_closing && !is_counted && !wants_another && attempt.results.iter().all(Result::is_err)
     }
 
     async fn open(&mut self, job: &Job, tried: &mut Tried) -> Result<(), Trouble> {
-        let world = self.dispatch.world().clone();
+        let outbound = self.outbound.clone();
         // What is not connected has begun nothing.
         let opened = tokio::select! {
-            opened = caught(connect(&world, &self.lane.plan, &job.domain, tried)) => opened,
-            () = world.closing.begun() => return Err(Trouble::unreachable("the server shuts down")),
+            opened = caught(connect(&outbound.connector, &self.lane.plan, &job.domain, tried)) => opened,
+            () = outbound.closing.begun() => return Err(Trouble::unreachable("the server shuts down")),
         };
         let connection = opened.unwrap_or_else(|| Err(Trouble::bug("an internal error while connecting")))?;
         self.connection = Some(connection);
@@ -92,13 +91,12 @@ impl Worker {
 
     /// The next session is with another address, or with the same one and without what it does not know.
     async fn leave_host(&mut self, wants_data: bool, reusable: bool, tried: &mut Tried) {
-        let world = self.dispatch.world();
         if let Some(connection) = &self.connection {
             if wants_data {
-                tracing::warn!(host = %connection.host, "the host offers CHUNKING and does not know BDAT; it gets DATA from now on");
-                world.circuits.learn_data_only(&connection.host, world.clock.now_ms());
+                tracing::warn!(host = %connection.host, "the host offers CHUNKING but rejects BDAT; using DATA from now on");
+                self.outbound.breakers().learn_data_only(&connection.host, self.outbound.shared().clock.now_ms());
             } else {
-                tracing::info!(host = %connection.host, "the host's own trouble: the next one is tried");
+                tracing::info!(host = %connection.host, "the failure is the host's own; trying the next one");
                 tried.add(connection);
             }
         }

@@ -10,18 +10,18 @@ use store::{Content, StoreError};
 use tokio::time::timeout;
 
 use super::{CEILING_MS, Lane, Lanes};
+use crate::context::Shared;
 use crate::deliver::connect::Connection;
-use crate::deliver::job::Job;
+use crate::deliver::job::{Job, Waiter};
+use crate::deliver::outbound::Outbound;
 use crate::deliver::route::Plan;
 use crate::deliver::settle;
 use crate::deliver::transaction::Attempt;
-use crate::queue::cut_through::Waiter;
-use crate::queue::dispatch::Dispatch;
 use crate::support::panic_edge::caught;
 
 /// Serves the lane until there is nothing to do.
-pub(super) async fn work(dispatch: Dispatch, lane: Arc<Lane>) {
-    let mut worker = Worker { dispatch, lane, connection: None, has_left: false };
+pub(super) async fn work(outbound: Arc<Outbound>, lane: Arc<Lane>) {
+    let mut worker = Worker { outbound, lane, connection: None, has_left: false };
     while let Some(job) = worker.next_job().await {
         worker.carry(job).await;
         if worker.has_left {
@@ -41,7 +41,7 @@ enum Dismissed {
 }
 
 pub(super) struct Worker {
-    pub(super) dispatch: Dispatch,
+    pub(super) outbound: Arc<Outbound>,
     pub(super) lane: Arc<Lane>,
     pub(super) connection: Option<Connection>,
     /// It gave its job and its place to the others.
@@ -51,7 +51,7 @@ pub(super) struct Worker {
 impl Worker {
     /// The next job; `None` when the worker is dismissed.
     async fn next_job(&mut self) -> Option<Job> {
-        if self.dispatch.world().closing.has_begun() {
+        if self.outbound.closing.has_begun() {
             self.lane.state().workers -= 1;
             return None;
         }
@@ -74,7 +74,7 @@ impl Worker {
     /// Keeps the connection for a while, in case a job comes, and as long as nobody else wants its place. True where one came.
     async fn wait_with_connection(&self) -> bool {
         let Some(connection) = &self.connection else { return false };
-        let keep = Duration::from_secs(self.dispatch.world().settings.load().delivery.keep_s);
+        let keep = Duration::from_secs(self.outbound.shared().settings.load().delivery.keep_s);
         tokio::select! {
             biased;
             job = timeout(keep, self.lane.waiting.acquire()) => match job {
@@ -85,7 +85,7 @@ impl Worker {
                 _ => false,
             },
             () = connection.wanted() => false,
-            () = self.dispatch.world().closing.begun() => false,
+            () = self.outbound.closing.begun() => false,
         }
     }
 
@@ -119,18 +119,18 @@ impl Worker {
 
     async fn carry(&mut self, job: Job) {
         if job.waiter.as_ref().is_some_and(Waiter::is_gone) {
-            return self.dispatch.done(&job);
+            return self.outbound.window.done(&job);
         }
-        let _hold = self.dispatch.world().closing.hold();
+        let _hold = self.outbound.closing.hold();
         let Some(job) = self.admitted(job) else { return };
         let content = match self.content(&job).await {
             Ok(content) => content,
-            Err(StoreError::Corrupt(reason)) => return settle::set_aside(&self.dispatch, job, &reason).await,
-            Err(error) => return settle::all_failed(&self.dispatch, vec![job], &Trouble::unreadable(&error.to_string())).await,
+            Err(StoreError::Corrupt(reason)) => return settle::set_aside(&self.outbound, job, &reason).await,
+            Err(error) => return settle::all_failed(&self.outbound, vec![job], &Trouble::unreadable(&error.to_string())).await,
         };
         let attempt = match self.attempt(&job, &content).await {
             Ok(attempt) => attempt,
-            Err(_) if self.dispatch.world().closing.has_begun() => return self.dispatch.done(&job),
+            Err(_) if self.outbound.closing.has_begun() => return self.outbound.window.done(&job),
             Err(trouble) => return self.unreachable(job, trouble).await,
         };
         if let Some(plan) = self.round(&attempt) {
@@ -141,22 +141,21 @@ impl Worker {
         // What is taken and not written down is sent again after a crash: one message a connection at most, and no task's turn is waited for. Parting from
         // the host comes after it.
         let is_delivered = attempt.results.iter().any(Result::is_ok);
-        let _ = caught(settle::settle(&self.dispatch, job, attempt.results)).await;
+        let _ = caught(settle::settle(&self.outbound, job, attempt.results)).await;
         if is_delivered {
-            Lanes::grow(&self.dispatch, &self.lane);
+            Lanes::grow(&self.outbound, &self.lane);
         }
         self.after(reusable).await;
     }
 
     /// What of the job the circuits let through; the rest is deferred until they may.
     fn admitted(&self, job: Job) -> Option<Job> {
-        let world = self.dispatch.world();
-        let admitted = world.circuits.admit(world, &self.lane.plan, job);
+        let admitted = self.outbound.breakers().admit(self.outbound.shared(), &self.lane.plan, job);
         if !admitted.wait.is_empty() {
-            let dispatch = self.dispatch.clone();
+            let outbound = self.outbound.clone();
             tokio::spawn(async move {
                 for (job, trouble) in admitted.wait {
-                    settle::all_failed(&dispatch, vec![job], &trouble).await;
+                    settle::all_failed(&outbound, vec![job], &trouble).await;
                 }
             });
         }
@@ -166,12 +165,12 @@ impl Worker {
     async fn content(&self, job: &Job) -> Result<Content, StoreError> {
         match &job.claimed.content {
             Some(content) => Ok(content.clone()),
-            None => self.dispatch.world().store.content(job.claimed.message.id).await,
+            None => self.outbound.shared().store.content(job.claimed.message.id).await,
         }
     }
 
     async fn after(&mut self, reusable: bool) {
-        let most = self.dispatch.world().settings.load().delivery.messages_per_connection;
+        let most = self.outbound.shared().settings.load().delivery.messages_per_connection;
         let spent = self.connection.as_ref().is_some_and(|c| c.messages >= most);
         if !reusable || spent {
             self.drop_connection(reusable).await;
@@ -193,11 +192,11 @@ impl Worker {
             let host = self.lane.key.0.first().map(tracing::field::display);
             if let Some(plan) = self.lane.plan.last_resort.as_ref().filter(|_| trouble.leads_round()) {
                 let instead = plan.hops.first().map(tracing::field::display);
-                tracing::warn!(host, instead, waiting = jobs.len(), %trouble, "host left alone for a while; its mail goes by the route of last resort");
+                tracing::warn!(host, instead, waiting = jobs.len(), %trouble, "host paused; its mail takes the last-resort route");
                 return self.divert(jobs, plan);
             }
-            tracing::warn!(host, waiting = jobs.len(), %trouble, "host left alone for a while");
-            settle::all_failed(&self.dispatch, jobs, &trouble).await;
+            tracing::warn!(host, waiting = jobs.len(), %trouble, "host paused");
+            settle::all_failed(&self.outbound, jobs, &trouble).await;
         }
     }
 
@@ -210,22 +209,21 @@ impl Worker {
 
     /// Gives jobs to another lane.
     fn divert(&self, jobs: Vec<Job>, plan: &Arc<Plan>) {
-        let world = self.dispatch.world();
         for mut job in jobs {
-            world.circuits.give_back(&mut job, world.clock.now_ms());
-            self.dispatch.lanes().push(&self.dispatch, plan, job);
+            self.outbound.breakers().give_back(&mut job, self.outbound.shared().clock.now_ms());
+            self.outbound.lanes.push(&self.outbound, plan, job);
         }
     }
 
     fn clear_lane(&mut self, mut job: Job, trouble: &Trouble) -> Option<Vec<Job>> {
-        let world = self.dispatch.world();
-        let now_ms = world.clock.now_ms();
+        let Shared { settings, clock, .. } = self.outbound.shared();
+        let steady_ms = clock.steady_ms();
         let mut state = self.lane.state();
         let others = state.workers > 1 && state.connected > 0;
         if others && trouble.scope == Scope::Host && !trouble.permanent {
-            world.circuits.give_back(&mut job, now_ms);
+            self.outbound.breakers().give_back(&mut job, clock.now_ms());
             state.workers -= 1;
-            state.ceiling = Some((state.connected, now_ms + CEILING_MS));
+            state.ceiling = Some((state.connected, steady_ms + CEILING_MS));
             state.jobs.push_front(job);
             self.has_left = true;
             drop(state);
@@ -235,8 +233,8 @@ impl Worker {
         let waiting = self.lane.waiting.forget_permits(state.jobs.len());
         let mut jobs = vec![job];
         jobs.extend(state.jobs.drain(..waiting));
-        let pause_ms = i64::try_from(world.settings.load().delivery.host_pause_s * 1000).unwrap_or(i64::MAX);
-        state.paused = Some((now_ms.saturating_add(pause_ms), trouble.clone()));
+        let pause_ms = i64::try_from(settings.load().delivery.host_pause_s * 1000).unwrap_or(i64::MAX);
+        state.paused = Some((steady_ms.saturating_add(pause_ms), trouble.clone()));
         Some(jobs)
     }
 }

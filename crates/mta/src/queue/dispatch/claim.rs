@@ -5,7 +5,8 @@
 use mail::Domain;
 use tokio::task::JoinSet;
 
-use super::{DOMAIN_WINDOW, Dispatch, WINDOW};
+use super::Dispatch;
+use crate::deliver::outbound::lease_ms;
 
 /// Lanes whose claims go to the store together.
 pub(super) const CLAIMS_AT_ONCE: usize = 128;
@@ -24,35 +25,13 @@ impl Dispatch {
     pub(super) async fn claim(&self, lanes: &[Domain], now_ms: i64) -> Vec<Claim> {
         let mut claims = JoinSet::new();
         for lane in lanes {
-            let room = self.take_room(lane);
+            let room = self.0.outbound.window.take_rest(lane);
             if room > 0 {
-                let (store, lane, lease_ms) = (self.0.world.store.clone(), lane.clone(), self.lease_ms(now_ms));
+                let (store, lane, lease_ms) = (self.0.outbound.shared().store.clone(), lane.clone(), lease_ms(now_ms));
                 let limit = u32::try_from(room).unwrap_or(u32::MAX);
                 claims.spawn(async move { Claim { claimed: store.claim(lane.clone(), now_ms, lease_ms, limit).await, lane, room } });
             }
         }
         claims.join_all().await
-    }
-
-    /// Takes the room that there is for recipients of a domain; where there is none, the domain is starved.
-    fn take_room(&self, name: &Domain) -> usize {
-        let mut state = self.state();
-        let total = WINDOW.saturating_sub(state.in_memory);
-        let domain = state.domains.entry(name.clone()).or_default();
-        let room = DOMAIN_WINDOW.saturating_sub(domain.in_memory).min(total);
-        domain.in_memory += room;
-        domain.starved |= room == 0;
-        state.in_memory += room;
-        room
-    }
-
-    /// Keeps so much of the room that was taken, and gives the rest back.
-    pub(super) fn keep(&self, name: &Domain, room: usize, count: usize) {
-        let mut state = self.state();
-        let rest = room.saturating_sub(count);
-        state.in_memory = state.in_memory.saturating_sub(rest);
-        let domain = state.domains.entry(name.clone()).or_default();
-        domain.in_memory = domain.in_memory.saturating_sub(rest);
-        domain.starved = count >= room;
     }
 }

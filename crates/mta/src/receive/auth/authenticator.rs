@@ -10,17 +10,19 @@ use std::time::Duration;
 
 use directory::{Account, Directory, Password};
 use mail::Reply;
-use net::Clock;
-use sasl::{Credentials, Found, ITERATIONS, Lookup, Mechanism, Need, ScramKeys, Secret};
-use store::{AccountChange, DirectoryChange, LoginUse, Store};
+use net::ClientTls;
+use sasl::{Credentials, Found, ITERATIONS, Lookup, Mechanism, Need, ScramKeys, Secret, Token};
+use store::{AccountChange, DirectoryChange, LoginUse};
 
+use crate::context::Shared;
 use crate::receive::auth::cache::{CachedResult, Code, PasswordCache};
 use crate::receive::auth::hashing::HashingPool;
 use crate::receive::auth::passwords::{self, PasswordKey};
-use crate::receive::auth::throttle::{Allowances, KNOWN_MS, LoginThrottle, Standing, neighbourhood};
+use crate::receive::auth::throttle::{Allowances, LoginThrottle, Standing};
 use crate::receive::known_networks::KnownNetworks;
-use crate::settings::LiveSettings;
+use crate::settings::Settings;
 use crate::support::directory_cache::LiveDirectory;
+use crate::support::networks::{KNOWN_MS, neighbourhood};
 use crate::support::usage_log::{Habit, Habits};
 
 /// Delay of the reply to a failed login from a known network, where no limit applies: the guesser may share the network with the owner.
@@ -81,10 +83,9 @@ pub(crate) struct Authenticator {
     key: Arc<PasswordKey>,
     habits: Habits,
     networks: KnownNetworks,
-    live: Arc<LiveDirectory>,
-    store: Store,
-    settings: LiveSettings,
-    clock: Clock,
+    shared: Shared,
+    /// For authorization servers.
+    client_tls: ClientTls,
 }
 
 /// The credentials offered to a mechanism.
@@ -98,43 +99,56 @@ pub(crate) struct Offered {
 impl Authenticator {
     /// Starts the hashing threads and loads the known networks.
     pub async fn start(
-        (store, live, settings): (Store, Arc<LiveDirectory>, LiveSettings),
+        shared: Shared,
         key: Arc<PasswordKey>,
-        (habits, networks): (Habits, KnownNetworks),
-        clock: Clock,
+        habits: Habits,
+        networks: KnownNetworks,
+        client_tls: ClientTls,
     ) -> Result<Self, store::StoreError> {
         let guard = LoginThrottle::default();
-        let known = store.logins(None, clock.now_ms() - KNOWN_MS).await?;
+        let known = shared.store.logins(None, shared.clock.now_ms() - KNOWN_MS).await?;
         for used in &known {
             if let Ok(address) = used.address.parse() {
                 networks.logged_in(address, used.last_ms);
             }
         }
         guard.remember(known.into_iter().filter_map(|used| Some((used.login, used.network.parse().ok()?, used.last_ms))));
-        Ok(Self {
-            guard,
-            hashing: HashingPool::start()?,
-            remembered: PasswordCache::new(),
-            key,
-            habits,
-            networks,
-            live,
-            store,
-            settings,
-            clock,
-        })
+        Ok(Self { guard, hashing: HashingPool::start()?, remembered: PasswordCache::new(), key, habits, networks, shared, client_tls })
     }
 
     fn allowances(&self) -> Allowances {
-        let limits = &self.settings.load().limits;
+        let limits = &self.shared.settings.load().limits;
         Allowances { per_client: limits.failed_logins_per_client, per_account: limits.failed_logins_per_account }
     }
 
     /// The user name, with the configured default domain if it has none.
     fn with_domain<'a>(&self, said: &'a str) -> Cow<'a, str> {
-        match &self.settings.load().login_domain {
+        match &self.shared.settings.load().login_domain {
             Some(domain) if !said.contains('@') => Cow::Owned(format!("{}@{domain}", said.trim())),
             _ => Cow::Borrowed(said),
+        }
+    }
+
+    /// The settings in force.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.shared.settings.load_full()
+    }
+
+    /// The directory in force.
+    pub fn directory(&self) -> &LiveDirectory {
+        &self.shared.directory
+    }
+
+    /// The login that the authorization server names for a token.
+    pub async fn owner(&self, token: &Token) -> Option<String> {
+        let settings = self.settings();
+        let introspection = settings.introspection.as_ref()?;
+        match introspection.owner(&self.client_tls, token.token.expose()).await {
+            Ok(owner) => owner.filter(|owner| token.user.as_ref().is_none_or(|user| user.trim().eq_ignore_ascii_case(owner))),
+            Err(error) => {
+                tracing::error!(%error, "an access token could not be checked");
+                None
+            }
         }
     }
 
@@ -145,7 +159,7 @@ impl Authenticator {
 
     /// Checks a name and a password, and returns the login.
     pub async fn check(&self, attempt: LoginAttempt, credentials: &Credentials) -> Result<String, Denied> {
-        let directory = self.live.current();
+        let directory = self.shared.directory.current();
         let said = self.with_domain(&credentials.authcid);
         let account = active(&directory, &said);
         let name = counted_name(&said);
@@ -158,7 +172,7 @@ impl Authenticator {
         if let Some(answer) = self.remembered(attempt, &name, &code) {
             return answer;
         }
-        let now_ms = self.clock.now_ms();
+        let now_ms = self.shared.clock.now_ms();
         let standing = self.guard.enter(&name, attempt.client, self.allowances(), now_ms).ok_or(Denied::TooMany)?;
         let (checked, password, key) = (account.cloned(), credentials.password.clone(), self.key.clone());
         let found = self.hashing.run(standing, Some(attempt.client), move || passwords::which(checked.as_ref(), &password, &key)).await;
@@ -180,7 +194,7 @@ impl Authenticator {
 
     /// The result of an earlier check of the same password.
     fn remembered(&self, attempt: LoginAttempt, name: &str, code: &Code) -> Option<Result<String, Denied>> {
-        let now_ms = self.clock.now_ms();
+        let now_ms = self.shared.clock.now_ms();
         match self.remembered.look(code, now_ms) {
             CachedResult::Nothing => None,
             // A client that repeats an old password is not guessing.
@@ -197,8 +211,8 @@ impl Authenticator {
     pub fn look_up(&self, attempt: LoginAttempt, lookup: &Lookup) -> Result<(Found, Offered), Denied> {
         let said = self.with_domain(&lookup.name);
         let name = counted_name(&said);
-        self.guard.enter(&name, attempt.client, self.allowances(), self.clock.now_ms()).ok_or(Denied::TooMany)?;
-        let directory = self.live.current();
+        self.guard.enter(&name, attempt.client, self.allowances(), self.shared.clock.now_ms()).ok_or(Denied::TooMany)?;
+        let directory = self.shared.directory.current();
         let Some(account) = active(&directory, &said) else {
             return Ok((Found::NoSuchUser, Offered { login: name, passwords: Vec::new() }));
         };
@@ -228,7 +242,7 @@ impl Authenticator {
 
     /// Logs in a client by the SHA-256 of its certificate, whose key it has proven to hold.
     pub fn by_certificate(&self, attempt: LoginAttempt, authzid: &str, sha256: &str) -> Option<String> {
-        let directory = self.live.current();
+        let directory = self.shared.directory.current();
         let has = |account: &Account| account.is_active() && account.certificates.iter().any(|known| known.sha256 == sha256);
         let account = match authzid.trim() {
             "" => directory.contents().accounts.iter().find(|account| has(account)),
@@ -240,13 +254,13 @@ impl Authenticator {
 
     /// Logs in a client whose name an authorization server has confirmed.
     pub fn by_token(&self, attempt: LoginAttempt, login: &str) -> Option<String> {
-        let directory = self.live.current();
+        let directory = self.shared.directory.current();
         let account = active(&directory, login)?;
         Some(self.welcome(attempt, account.login.key(), "token".into()))
     }
 
     fn welcome(&self, attempt: LoginAttempt, login: String, credential: String) -> String {
-        let now_ms = self.clock.now_ms();
+        let now_ms = self.shared.clock.now_ms();
         let is_new = self.guard.succeeded(&login, attempt.client, now_ms);
         self.networks.logged_in(attempt.client, now_ms);
         let (client, mechanism) = (attempt.client, attempt.mechanism.name());
@@ -276,7 +290,7 @@ impl Authenticator {
         let made = self.hashing.run(Standing::Stranger, None, move || passwords::make(&of, &name, &secret, &key, made_ms)).await;
         let Ok(Ok(to)) = made else { return Ok(HashedSealed::Busy) };
         let change = AccountChange::CompletePassword { login: account.login.clone(), from: kept.verifier.clone(), to };
-        self.store.change_directory(vec![DirectoryChange::Account(change)]).await.map(|()| HashedSealed::Done)
+        self.shared.store.change_directory(vec![DirectoryChange::Account(change)]).await.map(|()| HashedSealed::Done)
     }
 
     /// Stores what an imported verifier lacks, now that the password is known.
@@ -287,9 +301,9 @@ impl Authenticator {
         let Ok(Ok(made)) = made else { return };
         let change = AccountChange::CompletePassword { login: account.login.clone(), from: kept.verifier.clone(), to: made };
         let changes = vec![DirectoryChange::Account(change)];
-        let stored = self.store.change_directory(changes.clone()).await;
+        let stored = self.shared.store.change_directory(changes.clone()).await;
         match stored {
-            Ok(()) => match self.live.apply(&changes).await {
+            Ok(()) => match self.shared.directory.apply(&changes).await {
                 Ok(()) => tracing::info!(login = %account.login, password = kept.name, "imported password converted to our own form"),
                 Err(error) => tracing::warn!(%error, "the directory could not be reloaded"),
             },

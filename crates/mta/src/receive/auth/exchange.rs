@@ -5,12 +5,11 @@
 use std::net::IpAddr;
 
 use mail::Reply;
-use sasl::{Context, Exchange, Mechanism, Step, Token};
+use sasl::{Context, Exchange, Mechanism, Step};
 use smtp::server::AuthStep;
 
-use crate::receive::auth::authenticator::{Denied, LoginAttempt, Offered};
-use crate::receive::session::Reception;
-use crate::receive::tls_accept::Secured;
+use crate::receive::auth::authenticator::{Authenticator, Denied, LoginAttempt, Offered};
+use crate::receive::tls_accept::TlsSession;
 
 /// The answer to a step.
 #[derive(Debug)]
@@ -32,16 +31,16 @@ pub(crate) struct AuthExchange {
 
 impl AuthExchange {
     /// Answers a step.
-    pub async fn step(&mut self, reception: &Reception, client: IpAddr, secured: Option<&Secured>, step: AuthStep) -> AuthAnswer {
+    pub async fn step(&mut self, logins: &Authenticator, client: IpAddr, secured: Option<&TlsSession>, step: AuthStep) -> AuthAnswer {
         let step = match step {
             AuthStep::Begin { mechanism, initial } => {
                 let Some(mechanism) = Mechanism::from_name(&mechanism) else { return self.refuse(client, Denied::Wrong) };
-                let settings = reception.settings.load();
+                let settings = logins.settings();
                 let context = Context {
                     hostname: settings.hostname.to_string(),
                     nonce: net::random_bytes(),
                     bindings: secured.map(|secured| secured.bindings.clone()).unwrap_or_default(),
-                    pepper: reception.logins.pepper(),
+                    pepper: logins.pepper(),
                     offers_plus: settings.channel_binding && secured.is_some_and(|secured| !secured.bindings.is_empty()),
                 };
                 self.offered = None;
@@ -50,12 +49,11 @@ impl AuthExchange {
             }
             AuthStep::Response(response) => self.exchange.as_mut().map_or(Step::Refused, |(_, exchange)| exchange.respond(&response)),
         };
-        self.follow(reception, secured, step).await.unwrap_or_else(|denied| self.refuse(client, denied))
+        self.follow(logins, secured, step).await.unwrap_or_else(|denied| self.refuse(client, denied))
     }
 
     /// Continues until the client must respond or is logged in.
-    async fn follow(&mut self, reception: &Reception, secured: Option<&Secured>, mut step: Step) -> Result<AuthAnswer, Denied> {
-        let logins = &reception.logins;
+    async fn follow(&mut self, logins: &Authenticator, secured: Option<&TlsSession>, mut step: Step) -> Result<AuthAnswer, Denied> {
         loop {
             let Some((attempt, exchange)) = &mut self.exchange else { return Err(Denied::Wrong) };
             let attempt = *attempt;
@@ -67,7 +65,7 @@ impl AuthExchange {
                     self.offered = Some(offered);
                     exchange.found(found)
                 }
-                Step::Token(token) => exchange.token_checked(owner(reception, &token).await),
+                Step::Token(token) => exchange.token_checked(logins.owner(&token).await),
                 Step::External { authzid } => {
                     let sha256 = secured.and_then(|secured| secured.certificate.as_deref()).ok_or(Denied::Wrong)?;
                     return logins.by_certificate(attempt, &authzid, sha256).map(AuthAnswer::LoggedIn).ok_or(Denied::Wrong);
@@ -92,18 +90,5 @@ impl AuthExchange {
         }
         tracing::warn!(%client, mechanism, %reply, "login refused");
         AuthAnswer::Refused(reply)
-    }
-}
-
-/// The login that the authorization server names for a token.
-async fn owner(reception: &Reception, token: &Token) -> Option<String> {
-    let settings = reception.settings.load_full();
-    let introspection = settings.introspection.as_ref()?;
-    match introspection.owner(&reception.dispatch.world().tls, token.token.expose()).await {
-        Ok(owner) => owner.filter(|owner| token.user.as_ref().is_none_or(|user| user.trim().eq_ignore_ascii_case(owner))),
-        Err(error) => {
-            tracing::error!(%error, "an access token could not be checked");
-            None
-        }
     }
 }

@@ -14,7 +14,7 @@ use rustix::thread::gettid;
 use tokio::sync::oneshot;
 
 use crate::receive::auth::throttle::Standing;
-use crate::receive::listen::network;
+use crate::support::networks::network;
 
 /// Maximum number of hashes at a time. They have threads of their own: memory that a hash leaves behind in its thread would otherwise add up
 /// over all the runtime's threads.
@@ -33,10 +33,10 @@ const NETWORK_PART: usize = 8;
 /// machine must still be served.
 const NICENESS: i32 = 5;
 
-type Work = Box<dyn FnOnce() + Send>;
+type HashJob = Box<dyn FnOnce() + Send>;
 
 /// Waiting work, each with the network of its client.
-type HashingQueue = VecDeque<(Option<IpAddr>, Work)>;
+type HashingQueue = VecDeque<(Option<IpAddr>, HashJob)>;
 
 /// The queue is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,11 +45,11 @@ pub(crate) struct Busy;
 /// The threads' handle; they end when it is dropped.
 #[derive(Debug)]
 pub(crate) struct HashingPool {
-    shared: Arc<Shared>,
+    shared: Arc<HashingState>,
 }
 
 #[derive(Debug, Default)]
-struct Shared {
+struct HashingState {
     lines: Mutex<HashingQueues>,
     wake: Condvar,
 }
@@ -71,7 +71,7 @@ impl std::fmt::Debug for HashingQueues {
 
 impl HashingQueues {
     /// The next work of a thread.
-    fn next(&mut self) -> Option<(Work, Standing)> {
+    fn next(&mut self) -> Option<(HashJob, Standing)> {
         if let Some((_, work)) = self.known.pop_front() {
             return Some((work, Standing::Known));
         }
@@ -87,7 +87,7 @@ impl HashingQueues {
 impl HashingPool {
     /// Starts the threads.
     pub fn start() -> std::io::Result<Self> {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(HashingState::default());
         for _ in 0..HASHES_MAX {
             let shared = shared.clone();
             thread::Builder::new().name("login".into()).spawn(move || work(&shared))?;
@@ -134,7 +134,7 @@ impl Drop for HashingPool {
     }
 }
 
-fn work(shared: &Shared) {
+fn work(shared: &HashingState) {
     let lowered = getpriority_process(None).and_then(|own| setpriority_process(Some(gettid()), (own + NICENESS).min(19)));
     if let Err(error) = lowered {
         tracing::warn!(%error, "the priority of the password hashing threads could not be lowered");

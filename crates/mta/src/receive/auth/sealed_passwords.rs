@@ -9,9 +9,8 @@ use std::time::Duration;
 
 use directory::{Account, Password};
 
-use crate::receive::auth::authenticator::HashedSealed;
+use crate::receive::auth::authenticator::{Authenticator, HashedSealed};
 use crate::receive::auth::passwords::SEALED;
-use crate::receive::session::Reception;
 use crate::support::panic_edge::caught;
 
 /// Interval between two searches for sealed passwords.
@@ -21,26 +20,26 @@ const LOOK: Duration = Duration::from_secs(2);
 const PIECE: usize = 200;
 
 /// Runs until shutdown.
-pub(crate) async fn run(reception: Arc<Reception>) {
-    let mut work = Work::default();
+pub(crate) async fn run(logins: Arc<Authenticator>) {
+    let mut work = RehashRun::default();
     loop {
         tokio::time::sleep(LOOK).await;
-        caught(work.piece(&reception)).await;
+        caught(work.piece(&logins)).await;
     }
 }
 
 /// Progress.
 #[derive(Default)]
-struct Work {
+struct RehashRun {
     done: usize,
     /// Passwords that cannot be opened, by login and name: each is logged once.
     lost: HashSet<(String, String)>,
 }
 
-impl Work {
-    async fn piece(&mut self, reception: &Reception) {
+impl RehashRun {
+    async fn piece(&mut self, logins: &Authenticator) {
         loop {
-            let directory = reception.live.current();
+            let directory = logins.directory().current();
             let all: Vec<(&Account, &Password)> = directory
                 .contents()
                 .accounts
@@ -56,7 +55,7 @@ impl Work {
             }
             tracing::info!(done = self.done, left = all.len(), "hashing imported passwords");
             for (account, kept) in all.into_iter().take(PIECE) {
-                match reception.logins.hash_sealed(account, kept).await {
+                match logins.hash_sealed(account, kept).await {
                     Ok(HashedSealed::Done) => self.done += 1,
                     Ok(HashedSealed::Busy) => return,
                     Ok(HashedSealed::Unreadable) => {
@@ -70,7 +69,7 @@ impl Work {
                 }
             }
             // No alias has changed; this reloads the accounts.
-            if let Err(error) = reception.live.apply(&[]).await {
+            if let Err(error) = logins.directory().apply(&[]).await {
                 tracing::warn!(%error, "the directory could not be reloaded");
                 return;
             }

@@ -3,18 +3,15 @@
 //! RFC 4954 s.4, RFC 4422 s.6. Invariant: clients in a network from which the account was used before are never refused, however many others
 //! guess; memory is bounded; unknown and existing names are treated alike.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use parking_lot::Mutex;
 
-use crate::receive::listen::network;
 use crate::support::limits::{BoundedMap, TokenBuckets};
+use crate::support::networks::{KNOWN_MS, neighbourhood, network};
 
 /// Time in which a full allowance comes back, in milliseconds.
 const WINDOW_MS: i64 = 600_000;
-
-/// Time for which a network stays known to an account after its last use, in milliseconds.
-pub(crate) const KNOWN_MS: i64 = 30 * 86_400_000;
 
 /// Maximum number of clients, and of accounts, counted at a time; beyond it, others are refused.
 const COUNTED_MAX: usize = 100_000;
@@ -42,10 +39,10 @@ pub(crate) enum Standing {
 
 /// The counts.
 #[derive(Debug)]
-pub(crate) struct LoginThrottle(Mutex<State>);
+pub(crate) struct LoginThrottle(Mutex<ThrottleState>);
 
 #[derive(Debug)]
-struct State {
+struct ThrottleState {
     /// When each account was last used from each of its networks.
     known: BoundedMap<(String, IpAddr), i64>,
     clients: TokenBuckets<IpAddr>,
@@ -55,15 +52,7 @@ struct State {
 impl Default for LoginThrottle {
     fn default() -> Self {
         let (clients, accounts) = (TokenBuckets::new(COUNTED_MAX, WINDOW_MS), TokenBuckets::new(COUNTED_MAX, WINDOW_MS));
-        Self(Mutex::new(State { known: BoundedMap::new(KNOWN_MAX), clients, accounts }))
-    }
-}
-
-/// The network by which a client is recognised (IPv4 /16, IPv6 /32): large providers use many addresses of it for one account.
-pub(crate) fn neighbourhood(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() & 0xffff_0000)),
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !(u128::MAX >> 32))),
+        Self(Mutex::new(ThrottleState { known: BoundedMap::new(KNOWN_MAX), clients, accounts }))
     }
 }
 

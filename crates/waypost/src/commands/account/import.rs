@@ -1,7 +1,7 @@
-//! `waypost account import`: files of other mail servers become accounts.
+//! `waypost account import`: imports the accounts of other mail servers.
 //!
-//! Invariant: a file is read here and checked by the API, in pieces, so that no size meets the time limit of a request; what is done stays done, and the same
-//! command goes on with the rest. No password is printed.
+//! Invariant: accounts go to the API in batches, so that no file exceeds the time limit of a request; imported batches stay, and the same command
+//! continues with the rest. No password is printed.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Read as _;
@@ -10,58 +10,57 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow, bail};
 use control_api::api::{AccountImport as Import, AccountImportReport, AliasView, DomainView, ImportedAccount};
 
-use crate::cli::AccountImport;
+use crate::cli::AccountImportCommand;
 use crate::commands::warn;
 use crate::config::Config;
 use crate::output::{DIM, GOOD, Output, note, styled, table};
 use crate::transport::Transport;
 
-/// Accounts in one request.
-const PIECE: usize = 250;
+/// Maximum accounts per request.
+const BATCH: usize = 250;
 
-/// Logins that a note names.
+/// Maximum logins named in a note.
 const NAMED_MAX: usize = 3;
 
-/// What a file gave.
+/// The contents of a file.
 #[derive(Default)]
-struct Found {
-    /// Each account, with what names it in a report.
+struct ImportFile {
     accounts: Vec<Candidate>,
-    /// What gives no account: login and why.
+    /// Entries that give no account: login and reason.
     left_out: Vec<(String, String)>,
 }
 
 /// An account of a file.
 struct Candidate {
-    /// Where it is in the file, where that can be said.
+    /// Its line, if the file has lines.
     line: Option<usize>,
     account: ImportedAccount,
-    /// The user, where the file has it without a domain.
+    /// The user name, if the file has it without a domain.
     bare: Option<String>,
 }
 
-pub(super) async fn run(config: &Config, api: &mut Transport, command: AccountImport, out: Output) -> Result<()> {
-    let has_passwords = matches!(command, AccountImport::Sasldb2 { .. });
+pub(super) async fn run(config: &Config, api: &mut Transport, command: AccountImportCommand, out: Output) -> Result<()> {
+    let has_passwords = matches!(command, AccountImportCommand::Sasldb2 { .. });
     let (found, mut import) = read(command)?;
     if found.accounts.is_empty() && found.left_out.is_empty() {
-        bail!("there is no account in the file");
+        bail!("the file contains no accounts");
     }
     let (accounts, twice) = unique(found.accounts);
     let bare: HashMap<String, String> = accounts.iter().filter_map(|c| Some((c.account.login.to_lowercase(), c.bare.clone()?))).collect();
     let all: Vec<ImportedAccount> = accounts.into_iter().map(|candidate| candidate.account).collect();
     let mut report = AccountImportReport { dry_run: import.dry_run, ..AccountImportReport::default() };
-    for (n, piece) in all.chunks(PIECE).enumerate() {
-        import.accounts = piece.to_vec();
+    for (n, batch) in all.chunks(BATCH).enumerate() {
+        import.accounts = batch.to_vec();
         let done: AccountImportReport = api.post("/v1/accounts/import", &import).await.map_err(|error| {
             let before = report.imported.len();
-            let hint = "what is imported stays; the same command goes on with the rest";
+            let hint = "imported accounts stay; run the same command again to continue";
             if before == 0 || import.dry_run { error } else { error.context(format!("after {before} accounts\n  hint: {hint}")) }
         })?;
         report.imported.extend(done.imported);
         report.skipped.extend(done.skipped);
         report.warnings.extend(done.warnings);
-        if all.len() > PIECE && !out.json {
-            note(&styled(DIM, format!("{} of {}", (n * PIECE + piece.len()).min(all.len()), all.len())));
+        if all.len() > BATCH && !out.json {
+            note(&styled(DIM, format!("{} of {}", (n * BATCH + batch.len()).min(all.len()), all.len())));
         }
     }
     report.skipped.extend(twice.into_iter().chain(found.left_out));
@@ -75,13 +74,13 @@ pub(super) async fn run(config: &Config, api: &mut Transport, command: AccountIm
     Ok(())
 }
 
-fn read(command: AccountImport) -> Result<(Found, Import)> {
+fn read(command: AccountImportCommand) -> Result<(ImportFile, Import)> {
     Ok(match command {
-        AccountImport::Sasldb2 { file, domain, legacy, sender, replace, dry_run } => {
+        AccountImportCommand::Sasldb2 { file, domain, legacy, sender, replace, dry_run } => {
             let bytes = std::fs::read(&file).with_context(|| format!("{} cannot be read", file.display()))?;
             let entries = sasl::sasldb::read(&bytes).map_err(|e| {
                 anyhow!(
-                    "{}: {e}\n  hint: a sasldb2 file that saslpasswd2 made on Debian is read; sasldblistusers2 shows what is in it",
+                    "{}: {e}\n  hint: use a sasldb2 file written by saslpasswd2 on Debian; sasldblistusers2 lists its users",
                     file.display()
                 )
             })?;
@@ -89,10 +88,10 @@ fn read(command: AccountImport) -> Result<(Found, Import)> {
                 let password = Some(entry.password.expose().to_owned());
                 candidate(None, &entry.user, domain.as_deref().or(Some(entry.realm.as_str())), password, None, None)
             };
-            let found = Found { accounts: entries.into_iter().map(candidate).collect(), left_out: Vec::new() };
+            let found = ImportFile { accounts: entries.into_iter().map(candidate).collect(), left_out: Vec::new() };
             (found, Import { accounts: Vec::new(), legacy_mechanisms: legacy, may_send_as: sender, replace, dry_run })
         }
-        AccountImport::Passwd { file, domain, sender, replace, dry_run } => {
+        AccountImportCommand::Passwd { file, domain, sender, replace, dry_run } => {
             let today = net::Clock::system().now_s() / 86_400;
             let read = sasl::passwd_file::read(&text(&file)?, today);
             let accounts = read
@@ -102,12 +101,12 @@ fn read(command: AccountImport) -> Result<(Found, Import)> {
                 .collect();
             let left_out = read.faults.into_iter().map(|fault| (fault.user, format!("line {}: {}", fault.line, fault.why))).collect();
             let import = Import { accounts: Vec::new(), legacy_mechanisms: Vec::new(), may_send_as: sender, replace, dry_run };
-            (Found { accounts, left_out }, import)
+            (ImportFile { accounts, left_out }, import)
         }
     })
 }
 
-/// Octets that are not UTF-8 spoil their own line only.
+/// Reads a file; octets that are not UTF-8 invalidate only their own line.
 fn text(file: &Path) -> Result<String> {
     let mut bytes = Vec::new();
     if file == Path::new("-") {
@@ -134,7 +133,7 @@ fn candidate(
     Candidate { line, account: ImportedAccount { login, password, verifier, suspended }, bare }
 }
 
-/// One of each name: logins have no case here. Dovecot looks names up in lower case, so a name in lower case counts; of the same name twice, the first.
+/// Keeps one entry of each login, which is case-insensitive here: the lower-case one, because Dovecot looks names up in lower case; else the first.
 fn unique(candidates: Vec<Candidate>) -> (Vec<Candidate>, Vec<(String, String)>) {
     let mut chosen: HashMap<String, usize> = HashMap::new();
     for (n, candidate) in candidates.iter().enumerate() {
@@ -156,7 +155,10 @@ fn unique(candidates: Vec<Candidate>) -> (Vec<Candidate>, Vec<(String, String)>)
         let line = candidate.line.map(|line| format!("line {line}: ")).unwrap_or_default();
         Some((
             candidate.account.login.clone(),
-            format!("{line}names have no case here, and {} counts", place(counts(&candidate.account.login).filter(|c| *c != n)?)),
+            format!(
+                "{line}logins are case-insensitive, so {} is used instead",
+                place(counts(&candidate.account.login).filter(|c| *c != n)?)
+            ),
         ))
     };
     let twice = candidates.iter().enumerate().filter_map(|(n, candidate)| why(n, candidate)).collect();
@@ -164,7 +166,7 @@ fn unique(candidates: Vec<Candidate>) -> (Vec<Candidate>, Vec<(String, String)>)
     (candidates.into_iter().zip(keep).filter(|(_, keep)| *keep).map(|(candidate, _)| candidate).collect(), twice)
 }
 
-/// What clients that worked with the other server will meet here: names without a domain, and senders that are not the login.
+/// Advice for clients of the old server: logins without a domain, and senders other than the login.
 async fn advice(
     config: &Config,
     api: &mut Transport,
@@ -182,13 +184,13 @@ async fn advice(
         && config.settings.login_domain.as_ref().is_none_or(|there| there.as_str() != domain)
     {
         advice.push(format!(
-            "`{user}` is {login} here: change the user name in the clients, or let them log in as before: login_domain = \"{domain}\" under [submission]"
+            "`{user}` is {login} here: change the username in the clients, or keep it with login_domain = \"{domain}\" under [submission]"
         ));
     }
     let hosted: Vec<DomainView> = api.get("/v1/domains").await?;
     let strange = domains.keys().find(|domain| !hosted.iter().any(|hosted| hosted.name.eq_ignore_ascii_case(domain)));
     if let (Some(strange), Some(first)) = (strange, hosted.first()) {
-        advice.push(format!("{strange} is no domain of this server; for users of {}: --domain {}", first.name, first.name));
+        advice.push(format!("{strange} is not hosted here; to import the users into {}: --domain {}", first.name, first.name));
     }
     let aliases: Vec<AliasView> = api.get("/v1/aliases").await?;
     let is_alias = |login: &str| aliases.iter().any(|alias| alias.source.eq_ignore_ascii_case(login));
@@ -198,7 +200,7 @@ async fn advice(
         let named = nameless.iter().take(NAMED_MAX).copied().collect::<Vec<_>>().join(", ");
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         advice.push(format!(
-            "no alias is called {named}{more}, and each may send only as itself: name the addresses that it sends as by --sender ADDRESS here, or \
+            "{named}{more} have no alias, and may send only as themselves: add senders with --sender ADDRESS here, or \
              later: waypost account senders {first} --add ADDRESS"
         ));
     }
@@ -213,12 +215,12 @@ fn shown(report: &AccountImportReport, has_passwords: bool) -> String {
         text.push_str(&format!("\n  {login}"));
     }
     if has_passwords && !report.imported.is_empty() && !report.dry_run {
-        let note = "the passwords work at once; the server hashes them in the background, and offers SCRAM again when all are done";
+        let note = "the passwords work at once; the server hashes them in the background, and offers SCRAM again afterwards";
         text.push_str(&format!("\n{}", styled(DIM, note)));
     }
     if !report.skipped.is_empty() {
         let rows: Vec<Vec<String>> = report.skipped.iter().map(|(login, why)| vec![login.clone(), why.clone()]).collect();
-        text.push_str(&format!("\n{}\n{}", styled(DIM, "left out:"), table(&["account", "why"], &rows)));
+        text.push_str(&format!("\n{}\n{}", styled(DIM, "skipped:"), table(&["account", "why"], &rows)));
     }
     text
 }
@@ -228,7 +230,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_each_name_one_is_taken() {
+    fn one_entry_of_each_login_is_kept() {
         let candidates = ["dup@x.test", "Alice@x.test", "dup@x.test", "alice@x.test", "Bob@x.test"];
         let candidates =
             candidates.iter().enumerate().map(|(n, login)| candidate(Some(n + 1), login, None, None, Some(n.to_string()), None));

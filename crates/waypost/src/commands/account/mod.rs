@@ -1,4 +1,4 @@
-//! `waypost account`: who may log in and send.
+//! `waypost account`: accounts, their passwords, senders and limits.
 
 mod import;
 mod profile;
@@ -14,16 +14,16 @@ use control_api::api::{
 };
 
 use super::{changed, warn};
-use crate::cli::{Account, AccountCertificate};
+use crate::cli::{AccountCertificateCommand, AccountCommand};
 use crate::config::Config;
 use crate::output::{BAD, BOLD, DIM, GOOD, Output, note, styled};
 use crate::transport::{Transport, segment};
 
-pub(super) async fn run(config: &Config, api: &mut Transport, command: Account, out: Output) -> Result<ExitCode> {
+pub(super) async fn run(config: &Config, api: &mut Transport, command: AccountCommand, out: Output) -> Result<ExitCode> {
     match command {
-        Account::Add { login, name, sender, forward, password_stdin } => {
+        AccountCommand::Add { login, name, sender, forward, password_stdin } => {
             let password = given(password_stdin)?;
-            // The alias first: where it cannot be, no account is left half made.
+            // The alias first: if it is refused, no account is created.
             let mut warnings = Vec::new();
             if !forward.is_empty() {
                 let done: Changed = api.post("/v1/aliases", &NewAlias { source: login.clone(), targets: forward, replace: false }).await?;
@@ -33,59 +33,59 @@ pub(super) async fn run(config: &Config, api: &mut Transport, command: Account, 
             let new = NewAccount { login, password, name, may_send_as: sender };
             let mut login: Login = api.post("/v1/accounts", &new).await?;
             login.warnings.extend(warnings);
-            logged_in(out, &login, "is added")?;
+            logged_in(out, &login, "added")?;
         }
-        Account::Passwd { login, name: Some(name), remove: true, .. } => {
+        AccountCommand::Passwd { login, name: Some(name), remove: true, .. } => {
             remove(api, &format!("{}/passwords/{}", path(&login), segment(&name)), out).await?
         }
-        Account::Passwd { login, name, password_stdin, .. } => {
+        AccountCommand::Passwd { login, name, password_stdin, .. } => {
             let new = NewPassword { password: given(password_stdin)?, name };
             let login: Login = api.post(&format!("{}/passwords", path(&login)), &new).await?;
             logged_in(out, &login, "has a new password")?;
         }
-        Account::Profile(args) => return profile::run(config, api, args, out).await,
-        Account::Import(command) => import::run(config, api, command, out).await?,
-        Account::Verify { login } => return verify(api, &login, out).await,
-        Account::List => {
+        AccountCommand::Profile(args) => return profile::run(config, api, args, out).await,
+        AccountCommand::Import(command) => import::run(config, api, command, out).await?,
+        AccountCommand::Verify { login } => return verify(api, &login, out).await,
+        AccountCommand::List => {
             let accounts: Vec<AccountView> = api.get("/v1/accounts").await?;
             out.show(&accounts, |accounts| show::list(accounts))?;
         }
-        Account::Show { login } => {
+        AccountCommand::Show { login } => {
             let account: AccountDetail = api.get(&path(&login)).await?;
             out.show(&account, show::detail)?;
         }
-        Account::Certificate(AccountCertificate::Add { login, file, name }) => {
+        AccountCommand::Certificate(AccountCertificateCommand::Add { login, file, name }) => {
             let new = NewCertificate { name, sha256: fingerprint(&file)? };
             let done: Changed = api.post(&format!("{}/certificates", path(&login)), &new).await?;
             changed(out, &done)?;
         }
-        Account::Certificate(AccountCertificate::Remove { login, name }) => {
+        AccountCommand::Certificate(AccountCertificateCommand::Remove { login, name }) => {
             remove(api, &format!("{}/certificates/{}", path(&login), segment(&name)), out).await?;
         }
-        Account::Remove { login } => remove(api, &path(&login), out).await?,
+        AccountCommand::Remove { login } => remove(api, &path(&login), out).await?,
         change => patch(api, change, out).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// The commands that change something of an account.
-async fn patch(api: &mut Transport, command: Account, out: Output) -> Result<()> {
+/// The commands that change a setting of an account.
+async fn patch(api: &mut Transport, command: AccountCommand, out: Output) -> Result<()> {
     let none = AccountPatch::default();
     let (login, patch) = match command {
-        Account::Senders { login, senders, add } => {
+        AccountCommand::Senders { login, senders, add } => {
             let senders = if add.is_empty() { senders } else { with_present(api, &login, add).await? };
             (login, AccountPatch { may_send_as: Some(senders), ..none })
         }
-        Account::Limits { login, recipients_per_hour, new_recipients_per_day } => {
+        AccountCommand::Limits { login, recipients_per_hour, new_recipients_per_day } => {
             (login, AccountPatch { limits: Some(AccountLimits { recipients_per_hour, new_recipients_per_day }), ..none })
         }
-        Account::Legacy { login, mechanisms } => (login, AccountPatch { legacy_mechanisms: Some(mechanisms), ..none }),
-        Account::Imap { login, host } => (login, AccountPatch { imap_host: Some(host.unwrap_or_default()), ..none }),
-        Account::Suspend { login, reason } => (login, AccountPatch { suspended: Some(reason), ..none }),
-        Account::Resume { login } => (login, AccountPatch { suspended: Some(String::new()), ..none }),
-        Account::Disable { login } => (login, AccountPatch { enabled: Some(false), ..none }),
-        Account::Enable { login } => (login, AccountPatch { enabled: Some(true), ..none }),
-        // `run` has taken these.
+        AccountCommand::Legacy { login, mechanisms } => (login, AccountPatch { legacy_mechanisms: Some(mechanisms), ..none }),
+        AccountCommand::Imap { login, host } => (login, AccountPatch { imap_host: Some(host.unwrap_or_default()), ..none }),
+        AccountCommand::Suspend { login, reason } => (login, AccountPatch { suspended: Some(reason), ..none }),
+        AccountCommand::Resume { login } => (login, AccountPatch { suspended: Some(String::new()), ..none }),
+        AccountCommand::Disable { login } => (login, AccountPatch { enabled: Some(false), ..none }),
+        AccountCommand::Enable { login } => (login, AccountPatch { enabled: Some(true), ..none }),
+        // Handled by `run`.
         _ => return Ok(()),
     };
     let done: Changed = api.patch(&path(&login), &patch).await?;
@@ -101,17 +101,17 @@ fn path(login: &str) -> String {
     format!("/v1/accounts/{}", segment(login))
 }
 
-/// The senders that the account has already, then those that are new.
+/// The account's present senders and the new ones.
 async fn with_present(api: &mut Transport, login: &str, add: Vec<String>) -> Result<Vec<String>> {
     let accounts: Vec<AccountView> = api.get("/v1/accounts").await?;
     let present = accounts.into_iter().find(|account| account.login.eq_ignore_ascii_case(login));
-    // Without such an account the change itself says so.
+    // If the account does not exist, the change reports it.
     let mut senders = present.map(|account| account.may_send_as).unwrap_or_default();
     senders.extend(add);
     Ok(senders)
 }
 
-/// A password on the command line would stand in the shell's history and in the list of processes.
+/// Reads a password from standard input; on the command line it would show in the shell's history and in the process list.
 fn given(from_stdin: bool) -> Result<Option<String>> {
     if !from_stdin {
         return Ok(None);
@@ -120,7 +120,7 @@ fn given(from_stdin: bool) -> Result<Option<String>> {
     std::io::stdin().read_line(&mut line).context("standard input cannot be read")?;
     let password = line.trim_end_matches(['\r', '\n']);
     if password.is_empty() {
-        bail!("standard input holds no password\n  hint: write it on the first line, or leave --password-stdin out and one is made");
+        bail!("standard input contains no password\n  hint: write it on the first line, or leave --password-stdin out to generate one");
     }
     Ok(Some(password.to_owned()))
 }
@@ -129,24 +129,24 @@ async fn verify(api: &mut Transport, login: &str, out: Output) -> Result<ExitCod
     let password = given(true)?.unwrap_or_default();
     let verified: Verified = api.post(&format!("{}/verify", path(login)), &TriedPassword { password }).await?;
     out.show(&verified, |verified| match (&verified.name, &verified.but) {
-        (Some(name), None) => format!("{} that is the password of {login} for {name}", styled(GOOD, "right:")),
-        (Some(name), Some(but)) => format!("{} that is the password of {login} for {name}, but {but}", styled(BAD, "right, and no help:")),
-        (None, _) => format!("{} that is no password of {login}", styled(BAD, "wrong:")),
+        (Some(name), None) => format!("{} this is the password of {login} for {name}", styled(GOOD, "right:")),
+        (Some(name), Some(but)) => format!("{} this is the password of {login} for {name}, but {but}", styled(BAD, "right, but unusable:")),
+        (None, _) => format!("{} this is not a password of {login}", styled(BAD, "wrong:")),
     })?;
     Ok(if verified.right && verified.but.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// The SHA-256 of the first certificate in a file.
 fn fingerprint(file: &Path) -> Result<String> {
-    net::certificate_file_digest(file).map_err(|e| anyhow::anyhow!("{e}\n  hint: the client's certificate is needed, not its key"))
+    net::certificate_file_digest(file).map_err(|e| anyhow::anyhow!("{e}\n  hint: give the client's certificate, not its key"))
 }
 
 fn logged_in(out: Output, login: &Login, what: &str) -> Result<()> {
     out.show(login, |login| {
         let mut text = format!("{} account {} {what}", styled(GOOD, "ok:"), login.login);
         if let Some(password) = &login.password {
-            let once = styled(DIM, format!("(for {}; shown this once)", login.name));
-            text.push_str(&format!("\n  user name  {}\n  password   {}  {once}", login.login, styled(BOLD, password)));
+            let once = styled(DIM, format!("(for {}; shown only once)", login.name));
+            text.push_str(&format!("\n  username  {}\n  password  {}  {once}", login.login, styled(BOLD, password)));
         }
         text
     })?;

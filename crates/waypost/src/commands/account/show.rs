@@ -1,6 +1,6 @@
-//! Accounts, for people to read.
+//! Prints accounts as text.
 //!
-//! Invariant: what a client or a stranger has said is shown as text and moves no cursor.
+//! Invariant: control characters in text from clients are never printed.
 
 use control_api::api::{AccountDetail, AccountView, CredentialView};
 
@@ -16,7 +16,7 @@ pub(super) fn list(accounts: &[AccountView]) -> String {
         let last = a.last_login_ms.map_or_else(|| "never".to_owned(), ago);
         vec![a.login.clone(), senders, a.clients.join(", "), last, state(a)]
     };
-    table(&["account", "sends also as", "passwords", "last login", ""], &accounts.iter().map(row).collect::<Vec<_>>())
+    table(&["account", "also sends as", "passwords", "last login", ""], &accounts.iter().map(row).collect::<Vec<_>>())
 }
 
 fn state(account: &AccountView) -> String {
@@ -33,20 +33,20 @@ pub(super) fn detail(detail: &AccountDetail) -> String {
     let or = |words: &[String], none: &str| if words.is_empty() { none.to_owned() } else { words.join(", ") };
     let number = |n: Option<u32>| n.map_or("as configured".to_owned(), |n| n.to_string());
     let mut rows = vec![
-        ("sends also as", or(&account.may_send_as, "-")),
-        ("and its aliases", or(&detail.aliases, "-")),
-        ("recipients an hour", number(detail.recipients_per_hour)),
-        ("new ones a day", number(detail.new_recipients_per_day)),
-        ("reads mail at", detail.imap_host.clone().unwrap_or_else(|| "as the alias suggests".into())),
+        ("also sends as", or(&account.may_send_as, "-")),
+        ("and as its aliases", or(&detail.aliases, "-")),
+        ("recipients per hour", number(detail.recipients_per_hour)),
+        ("new ones per day", number(detail.new_recipients_per_day)),
+        ("IMAP host", detail.imap_host.clone().unwrap_or_else(|| "derived from the alias".into())),
     ];
     if !detail.legacy_mechanisms.is_empty() {
-        rows.push(("allows also", detail.legacy_mechanisms.join(", ")));
+        rows.push(("also allows", detail.legacy_mechanisms.join(", ")));
     }
     let mut text = styled(BOLD, &account.login);
     match (account.enabled, &account.suspended) {
         (false, _) => text.push_str(&format!("  {}", styled(BAD, "disabled"))),
         (true, Some(why)) => {
-            text.push_str(&format!("  {} {why}; to let it go on: waypost account resume {}", styled(BAD, "suspended:"), account.login))
+            text.push_str(&format!("  {} {why}; to resume it: waypost account resume {}", styled(BAD, "suspended:"), account.login))
         }
         (true, None) => {}
     }
@@ -56,8 +56,8 @@ pub(super) fn detail(detail: &AccountDetail) -> String {
     let lines: Vec<Vec<String>> = detail.credentials.iter().flat_map(uses).collect();
     text.push_str("\n\n");
     match lines.is_empty() {
-        true => text.push_str(&styled(DIM, format!("no password; for one: waypost account passwd {}", account.login))),
-        false => text.push_str(&table(&["for", "kind", "made", "used", "from", "by", "times"], &lines)),
+        true => text.push_str(&styled(DIM, format!("no password; to set one: waypost account passwd {}", account.login))),
+        false => text.push_str(&table(&["name", "kind", "created", "used", "from", "by", "times"], &lines)),
     }
     text
 }

@@ -1,4 +1,4 @@
-//! `waypost config`: checks the configuration file, prints the reference of all options.
+//! `waypost config`: checks the configuration file, or prints the reference of all options.
 
 mod virtual_check;
 
@@ -7,21 +7,23 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::cli::Config;
+use crate::cli::ConfigCommand;
 use crate::config;
-use crate::output::{GOOD, Output, print, styled};
+use crate::output::{GOOD, Output, WARN, print, styled};
 use crate::serve::rehearsal;
 
 /// `config check` and `config reference`.
-pub fn config(path: &Path, command: Config, out: Output) -> Result<ExitCode> {
+pub fn config(path: &Path, command: ConfigCommand, out: Output) -> Result<ExitCode> {
     match command {
-        Config::Reference => print(&config::reference())?,
-        Config::Check => {
+        ConfigCommand::Reference => print(&config::reference())?,
+        ConfigCommand::Check => {
             match config::load(path).and_then(virtual_check::checked).and_then(|config| rehearsal::run(&config).map(|()| config)) {
                 Ok(config) => {
                     let summary = summary(&config);
-                    out.show(&serde_json::json!({ "ok": true, "path": path, "summary": summary }), |_| {
-                        let lines: Vec<String> = summary.iter().map(|(name, value)| format!("  {name:<10} {value}")).collect();
+                    let notices: Vec<_> = config.notices.iter().map(error_as_json).collect();
+                    out.show(&serde_json::json!({ "ok": true, "path": path, "summary": summary, "notices": notices }), |_| {
+                        let mut lines: Vec<String> = summary.iter().map(|(name, value)| format!("  {name:<10} {value}")).collect();
+                        lines.extend(config.notices.iter().map(|notice| styled(WARN, notice)));
                         format!("{} {}\n{}", styled(GOOD, "OK"), path.display(), lines.join("\n"))
                     })?;
                 }
@@ -48,7 +50,7 @@ fn summary(config: &config::Config) -> std::collections::BTreeMap<&'static str, 
     [
         ("hostname", config.settings.hostname.to_string()),
         ("data", config.file.data_dir.display().to_string()),
-        ("listens", or_none(listeners, "nowhere")),
+        ("listens", or_none(listeners, "on no port")),
         ("next hops", or_none(routes, "by MX records")),
         ("socket", config.admin_socket().display().to_string()),
     ]

@@ -1,16 +1,16 @@
-//! `config check`: lines of other files that would not be in force: the virtual file and the secrets of return addresses.
+//! `config check`: invalid lines of the virtual file and of the secrets of return addresses.
 //!
-//! Invariant: nothing but the files is looked at, so that the answer is the same with and without a server.
+//! Invariant: reads only the files, so that the answer is the same with and without a server.
 
 use std::path::Path;
 
 use crate::config::{Config, ConfigError, ConfigErrors, secrets};
 
-/// The configuration again, unless a file that it names has faults.
+/// Returns the configuration unless a file that it names has invalid lines.
 pub(super) fn checked(config: Config) -> Result<Config, ConfigErrors> {
     let mut errors: Vec<ConfigError> = Vec::new();
     if let Some(faults) = config.settings.virtual_file.as_ref().map(mta::VirtualSource::check) {
-        let hint = "until it can be read, mail to unknown addresses is deferred";
+        let hint = "until the file is readable, mail to unknown addresses is deferred";
         errors.extend(faults.whole.iter().map(|why| ConfigError { hint: Some(hint.into()), ..error(&faults.path, None, why) }));
         errors.extend(faults.lines.iter().map(|(line, why)| error(&faults.path, Some(*line), why)));
     }

@@ -1,6 +1,6 @@
-//! The small Internet's name server: answers for a handful of names, and for nothing else.
+//! The demonstration's name server, which answers for a few names only.
 //!
-//! RFC 1035. It exists for the demonstration only. Invariant: it binds loopback, so nobody else is answered.
+//! RFC 1035. Invariant: binds loopback only.
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -12,13 +12,13 @@ use hickory_proto::rr::rdata::{A, MX, TXT};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use tokio::net::UdpSocket;
 
-/// A string of a TXT record holds so many octets.
+/// Maximum octets of a string in a TXT record.
 const TXT_STRING_MAX: usize = 255;
 
-/// The names. Clones share them.
+/// The records; clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct Zone {
-    /// A mail domain each, with the address of its one mail host `mx.DOMAIN`.
+    /// Mail domains, with the address of the mail host `mx.DOMAIN` of each.
     hosts: HashMap<String, Ipv4Addr>,
     texts: Arc<Mutex<HashMap<String, String>>>,
 }
@@ -39,7 +39,7 @@ impl Zone {
     }
 }
 
-/// Starts answering; returns where.
+/// Starts the name server; returns its address.
 pub async fn start(zone: Zone) -> Result<SocketAddr> {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = socket.local_addr()?;
@@ -48,7 +48,7 @@ pub async fn start(zone: Zone) -> Result<SocketAddr> {
         while let Ok((n, peer)) = socket.recv_from(&mut query).await {
             let reply = query.get(..n).and_then(|q| answer(q, &zone));
             if let Some(reply) = reply {
-                // A client that is gone asks no more.
+                // The client may be gone.
                 let _ = socket.send_to(&reply, peer).await;
             }
         }
@@ -86,7 +86,7 @@ fn answer(query: &[u8], zone: &Zone) -> Option<Vec<u8>> {
     message.to_vec().ok()
 }
 
-/// A text as the strings of a record; it is ASCII.
+/// Splits an ASCII text into the strings of a record.
 fn strings(text: &str) -> Vec<String> {
     text.as_bytes().chunks(TXT_STRING_MAX).map(|piece| String::from_utf8_lossy(piece).into_owned()).collect()
 }
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_resolver_finds_what_is_there_and_nothing_else() {
+    async fn the_resolver_finds_published_records_only() {
         let zone = Zone::of_hosts(&[("example.test", Ipv4Addr::LOCALHOST)]);
         let long = "x".repeat(700);
         zone.publish("key._domainkey.example.test", &long);

@@ -1,13 +1,12 @@
-//! `waypost demo`: a whole small Internet on this machine, and real mail through it both ways.
+//! `waypost demo`: sends real mail both ways through a small Internet on this machine.
 //!
-//! A name server, a Gmail-like mailbox at inbox.test, a stranger at foreign.test, and between them our own server for
-//! example.test, started as `waypost serve` starts it. Invariant: a step counts as seen only when the message came out of a
-//! socket at its far end.
+//! A name server, a mailbox provider at inbox.test, a stranger's server at foreign.test, and our server for example.test, started as `waypost serve`
+//! starts it. Invariant: a step succeeds only if the message arrives through a socket at its destination.
 
+mod client;
 mod dns;
-mod post_office;
-mod visitor;
-mod world;
+mod mailbox_host;
+mod network;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -24,24 +23,24 @@ use tokio::time::timeout;
 
 use crate::cli;
 use crate::output::{BOLD, DIM, GOOD, print, styled};
-use post_office::Arrived;
-use visitor::{Letter, send};
-use world::{OURS, World, build, furnish};
+use client::{OutgoingMessage, SendOutcome, send};
+use mailbox_host::ReceivedMessage;
+use network::{DemoNetwork, OURS, populate, start};
 
-/// Mail that takes longer than this is not coming.
+/// Maximum wait for a message.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Runs the tour.
-pub fn run(args: &cli::Demo) -> Result<ExitCode> {
+pub fn run(args: &cli::DemoArgs) -> Result<ExitCode> {
     let runtime = Builder::new_multi_thread().enable_all().build().context("the runtime cannot be started")?;
     runtime.block_on(demo(args))?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn demo(args: &cli::Demo) -> Result<()> {
+async fn demo(args: &cli::DemoArgs) -> Result<()> {
     let dir = temporary_directory()?;
     let result = tour(args, &dir).await;
-    // It holds nothing but the demonstration's own mail.
+    // It contains only the demonstration's own mail.
     let _ = std::fs::remove_dir_all(&dir);
     result
 }
@@ -49,24 +48,24 @@ async fn demo(args: &cli::Demo) -> Result<()> {
 fn temporary_directory() -> Result<std::path::PathBuf> {
     let name = format!("waypost-demo-{}-{:08x}", std::process::id(), net::random_u32());
     let dir = std::env::temp_dir().join(name);
-    std::fs::create_dir(&dir).with_context(|| format!("{} cannot be made", dir.display()))?;
+    std::fs::create_dir(&dir).with_context(|| format!("{} cannot be created", dir.display()))?;
     Ok(dir)
 }
 
-async fn tour(args: &cli::Demo, dir: &Path) -> Result<()> {
+async fn tour(args: &cli::DemoArgs, dir: &Path) -> Result<()> {
     heading("A small Internet on this machine")?;
-    let mut world = build(dir).await?;
-    let password = furnish(&world).await?;
-    receive(&mut world).await?;
-    submit(&mut world, &password).await?;
-    refuse(&world).await?;
-    heading("All three steps were seen")?;
+    let mut network = start(dir).await?;
+    let password = populate(&network).await?;
+    receive(&mut network).await?;
+    submit(&mut network, &password).await?;
+    refuse(&network).await?;
+    heading("All three steps worked")?;
     if !args.once {
-        explain(&world, &password)?;
-        watch(&mut world).await?;
-        print("\nTaking the small Internet down.")?;
+        explain(&network, &password)?;
+        watch(&mut network).await?;
+        print("\nStopping the demonstration.")?;
     }
-    world.running.stop().await;
+    network.running.stop().await;
     Ok(())
 }
 
@@ -78,15 +77,15 @@ fn said(who: &str, what: &str) -> Result<()> {
     Ok(print(&format!("  {who:<12} {what}"))?)
 }
 
-async fn mail_host(world: &World, domain: &str) -> Result<SocketAddr> {
-    let records = world.resolver.mx(&Domain::parse(domain)?).await.map_err(|e| anyhow::anyhow!("{e}"))?;
+async fn mail_host(network: &DemoNetwork, domain: &str) -> Result<SocketAddr> {
+    let records = network.resolver.mx(&Domain::parse(domain)?).await.map_err(|e| anyhow::anyhow!("{e}"))?;
     let host = records.into_iter().find_map(|r| r.host).with_context(|| format!("{domain} has no MX"))?;
-    let addresses = world.resolver.addresses(&host, false).await.map_err(|e| anyhow::anyhow!("{e}"))?;
+    let addresses = network.resolver.addresses(&host, false).await.map_err(|e| anyhow::anyhow!("{e}"))?;
     let address = addresses.first().with_context(|| format!("{host} has no address"))?;
-    Ok(SocketAddr::new(*address, world.port))
+    Ok(SocketAddr::new(*address, network.port))
 }
 
-async fn arrival(mailbox: &mut UnboundedReceiver<Arrived>, subject: &str) -> Result<Arrived> {
+async fn arrival(mailbox: &mut UnboundedReceiver<ReceivedMessage>, subject: &str) -> Result<ReceivedMessage> {
     let wait = timeout(PATIENCE, async {
         while let Some(message) = mailbox.recv().await {
             if Fields::find_first(message.content.as_bytes(), "Subject").is_some_and(|f| f.unfolded() == subject) {
@@ -98,11 +97,11 @@ async fn arrival(mailbox: &mut UnboundedReceiver<Arrived>, subject: &str) -> Res
     wait.await.ok().flatten().with_context(|| format!("the message \"{subject}\" did not arrive within {} s", PATIENCE.as_secs()))
 }
 
-fn show(who: &str, message: &Arrived) -> Result<()> {
+fn show(who: &str, message: &ReceivedMessage) -> Result<()> {
     said(who, &styled(GOOD, format!("has new mail for {}", message.to.join(", "))))?;
     let mut in_signature = false;
     for line in message.content.lines() {
-        // A signature is fourteen lines of nothing that a person reads.
+        // Only the first of a signature's fourteen lines is shown.
         in_signature = line.starts_with("DKIM-Signature:") || (in_signature && line.starts_with(['\t', ' ']));
         match (in_signature, line.starts_with("DKIM-Signature:")) {
             (true, true) => print(&format!("      {}", styled(DIM, format!("{line} ..."))))?,
@@ -113,87 +112,87 @@ fn show(who: &str, message: &Arrived) -> Result<()> {
     Ok(())
 }
 
-async fn receive(world: &mut World) -> Result<()> {
-    heading("1. A stranger writes to me@example.test, and it is forwarded")?;
+async fn receive(network: &mut DemoNetwork) -> Result<()> {
+    heading("1. A stranger writes to me@example.test, and the message is forwarded")?;
     let content = "From: A stranger <stranger@foreign.test>\r\nTo: me@example.test\r\nSubject: Hello from afar\r\n\
                   Message-ID: <1@foreign.test>\r\nDate: Tue, 24 Nov 2026 09:00:00 +0000\r\n\r\nIs this address still yours?\r\n";
-    let signed = format!("{}{content}", world.signer.sign(&[content.as_bytes()])?);
-    let letter = Letter { from: "stranger@foreign.test", to: "me@example.test", content: &signed };
-    let server = mail_host(world, "example.test").await?;
-    match send(server, None, &letter).await? {
-        Ok(reply) => said("our server", &reply)?,
-        Err(reply) => bail!("our server refused the stranger's message: {reply}"),
+    let signed = format!("{}{content}", network.signer.sign(&[content.as_bytes()])?);
+    let sent = OutgoingMessage { from: "stranger@foreign.test", to: "me@example.test", content: &signed };
+    let server = mail_host(network, "example.test").await?;
+    match send(server, None, &sent).await? {
+        SendOutcome::Accepted(reply) => said("our server", &reply)?,
+        SendOutcome::Refused(reply) => bail!("our server refused the stranger's message: {reply}"),
     }
-    let message = arrival(&mut world.inbox, "Hello from afar").await?;
+    let message = arrival(&mut network.inbox, "Hello from afar").await?;
     ensure!(message.to == ["<foo@inbox.test>"], "the message went to {:?}", message.to);
-    ensure!(message.content.ends_with(letter.content), "the stranger's message was changed on its way");
+    ensure!(message.content.ends_with(sent.content), "the stranger's message was changed in transit");
     show("inbox.test", &message)?;
-    believed(&message, "foreign.test")
+    check_results(&message, "foreign.test")
 }
 
-/// The far end's own checks: mail is worth nothing to a mailbox provider that does not believe it.
-fn believed(message: &Arrived, from: &str) -> Result<()> {
+/// Requires that the receiver's own checks pass, and prints them.
+fn check_results(message: &ReceivedMessage, from: &str) -> Result<()> {
     let results = &message.results;
     let passed = |what: &str| results.lines().any(|line| line.trim().starts_with(what) && line.contains(from));
     ensure!(
         passed("dkim=pass") && passed("dmarc=pass") && results.contains("spf=pass"),
-        "the mail is not believed at its far end: {results}"
+        "the receiver does not authenticate the message: {results}"
     );
-    print("\n  What the far end found out about it:")?;
+    print("\n  The receiver's checks:")?;
     for line in results.lines() {
         print(&format!("      {}", styled(GOOD, line)))?;
     }
     Ok(())
 }
 
-async fn submit(world: &mut World, password: &str) -> Result<()> {
-    heading("2. Logged in over TLS, the answer goes out as me@example.test")?;
-    let letter = Letter {
+async fn submit(network: &mut DemoNetwork, password: &str) -> Result<()> {
+    heading("2. The answer is sent over TLS with a login, as me@example.test")?;
+    let sent = OutgoingMessage {
         from: "me@example.test",
         to: "stranger@foreign.test",
         content: "From: Me <me@example.test>\r\nTo: stranger@foreign.test\r\nSubject: Re: Hello from afar\r\n\r\nIt is.\r\n",
     };
     let tls = ClientTls::new(None)?;
     let credentials = Credentials { user: "me@example.test".into(), password: password.into() };
-    let server = SocketAddr::from((OURS, world.port + 1));
-    match send(server, Some((&tls, credentials)), &letter).await? {
-        Ok(reply) => said("our server", &reply)?,
-        Err(reply) => bail!("our server refused the answer: {reply}"),
+    let server = SocketAddr::from((OURS, network.port + 1));
+    match send(server, Some((&tls, credentials)), &sent).await? {
+        SendOutcome::Accepted(reply) => said("our server", &reply)?,
+        SendOutcome::Refused(reply) => bail!("our server refused the answer: {reply}"),
     }
-    let message = arrival(&mut world.foreign, "Re: Hello from afar").await?;
-    ensure!(message.content.ends_with(letter.content), "the answer was changed on its way");
+    let message = arrival(&mut network.foreign, "Re: Hello from afar").await?;
+    ensure!(message.content.ends_with(sent.content), "the answer was changed in transit");
     show("foreign.test", &message)?;
-    believed(&message, "example.test")
+    check_results(&message, "example.test")
 }
 
-async fn refuse(world: &World) -> Result<()> {
-    heading("3. A stranger tries to send through us to somebody else, and is refused")?;
-    let letter = Letter { from: "stranger@foreign.test", to: "victim@elsewhere.test", content: "Subject: buy!\r\n\r\nNow.\r\n" };
-    match send(mail_host(world, "example.test").await?, None, &letter).await? {
-        Ok(reply) => bail!("our server relayed for a stranger: {reply}"),
-        Err(reply) => {
+async fn refuse(network: &DemoNetwork) -> Result<()> {
+    heading("3. A stranger tries to relay through our server, and is refused")?;
+    let message = OutgoingMessage { from: "stranger@foreign.test", to: "victim@elsewhere.test", content: "Subject: buy!\r\n\r\nNow.\r\n" };
+    match send(mail_host(network, "example.test").await?, None, &message).await? {
+        SendOutcome::Accepted(reply) => bail!("our server relayed a stranger's message: {reply}"),
+        SendOutcome::Refused(reply) => {
             ensure!(reply.starts_with("550 5.7.1"), "the refusal was {reply}");
             said("our server", &styled(GOOD, reply))
         }
     }
 }
 
-/// Shows what arrives at either end, until Ctrl-C.
-async fn watch(world: &mut World) -> Result<()> {
-    let told = tokio::signal::ctrl_c();
-    tokio::pin!(told);
+/// Shows what arrives at either end until Ctrl-C.
+async fn watch(network: &mut DemoNetwork) -> Result<()> {
+    let stopped = tokio::signal::ctrl_c();
+    tokio::pin!(stopped);
     loop {
         tokio::select! {
-            told = &mut told => return told.context("waiting for Ctrl-C"),
-            Some(message) = world.inbox.recv() => show("inbox.test", &message)?,
-            Some(message) = world.foreign.recv() => show("foreign.test", &message)?,
+            stopped = &mut stopped => return stopped.context("waiting for Ctrl-C"),
+            Some(message) = network.inbox.recv() => show("inbox.test", &message)?,
+            Some(message) = network.foreign.recv() => show("foreign.test", &message)?,
         }
     }
 }
 
-fn explain(world: &World, password: &str) -> Result<()> {
-    let (port, config) = (world.port, world.config.path.display());
-    heading("Try it yourself; what arrives is shown here, until Ctrl-C")?;
+fn explain(network: &DemoNetwork, password: &str) -> Result<()> {
+    let (port, config) = (network.port, network.config.path.display());
+    heading("Try it yourself: this shows what arrives, until Ctrl-C")?;
     let submissions = port + 2;
     Ok(print(&format!(
         "  As a stranger:\n    swaks --server {OURS}:{port} --from you@foreign.test --to me@example.test\n  \
@@ -201,7 +200,7 @@ fn explain(world: &World, password: &str) -> Result<()> {
          --from me@example.test --to you@foreign.test\n    \
          printf 'From: me@example.test\\nSubject: hi\\n\\nhello\\n' | curl -k smtps://{OURS}:{submissions} --ssl-reqd --crlf \\\n      \
          --user 'me@example.test:{password}' --mail-from me@example.test --mail-rcpt you@foreign.test -T -\n  \
-         Look inside:\n    waypost --config {config} queue list\n    waypost --config {config} alias add news@example.test foo@inbox.test",
+         Look around:\n    waypost --config {config} queue list\n    waypost --config {config} alias add news@example.test foo@inbox.test",
         port + 1,
     ))?)
 }

@@ -3,7 +3,7 @@
 //! Invariant: plan and judgement are those of `waypost dns check`; PTR, SPF and DKIM have checks of their own here, so that one mistake gives one finding.
 
 use anyhow::Result;
-use policy::dns_plan::{DnsSeverity, Finding as DnsFinding, KeyStage, RecordKind, RecordUse, State, plan};
+use dns_plan::{DnsSeverity, Finding as DnsFinding, KeyStage, RecordKind, RecordUse, State, plan};
 
 use super::DoctorContext;
 use super::finding::{Finding, Severity};

@@ -33,7 +33,7 @@ use net::Resolver;
 
 pub use outbound::port_25;
 
-use crate::cli::Doctor;
+use crate::cli::DoctorArgs;
 use crate::config::{self, Config};
 use crate::output::{DIM, Output, note, print, styled};
 use crate::transport::Transport;
@@ -76,7 +76,7 @@ struct NoDns;
 /// The findings so far. Each is printed as soon as it is found.
 struct DoctorReport<'a> {
     findings: Vec<Finding>,
-    args: &'a Doctor,
+    args: &'a DoctorArgs,
     out: Output,
     /// The checks that could not run.
     skipped: Vec<SkippedCheck>,
@@ -112,7 +112,7 @@ impl DoctorReport<'_> {
 }
 
 /// Runs the command.
-pub async fn run(path: &Path, args: Doctor, out: Output) -> Result<ExitCode> {
+pub async fn run(path: &Path, args: DoctorArgs, out: Output) -> Result<ExitCode> {
     loop {
         let mut report = DoctorReport { findings: Vec::new(), args: &args, out, skipped: Vec::new() };
         run_checks(path, &mut report).await?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use mail::Domain;
 use mta::settings::ListenerKind;
-use net::{ClientTls, Dane, Reach, Trial, TrialError, TrialVersion, fetch_policy};
+use net::{ClientTls, Dane, HttpsOptions, TlsProbe, TlsProbeError, TlsVersion, fetch_mta_sts_policy};
 use policy::StsMode;
 
 use super::DoctorContext;
@@ -16,7 +16,7 @@ use crate::conversation::{connect, secured, up_to_start_tls};
 
 pub(super) async fn check(context: &DoctorContext) -> Vec<Finding> {
     let authorities = context.config.file.tls.extra_authorities.as_deref();
-    let (tls, trial) = match (ClientTls::new(authorities), Trial::new(authorities)) {
+    let (tls, trial) = match (ClientTls::new(authorities), TlsProbe::new(authorities)) {
         (Ok(tls), Ok(trial)) => (tls, trial),
         (Err(error), _) | (_, Err(error)) => {
             let fix = "check extra_authorities under [tls], and that ca-certificates is installed";
@@ -46,7 +46,7 @@ pub(super) async fn check(context: &DoctorContext) -> Vec<Finding> {
 }
 
 /// The certificate as senders with MTA-STS see it. The port check reports a port that does not answer.
-async fn certificate(context: &DoctorContext, trial: &Trial, at: SocketAddr) -> Option<Finding> {
+async fn certificate(context: &DoctorContext, trial: &TlsProbe, at: SocketAddr) -> Option<Finding> {
     let host = &context.config.settings.hostname;
     let about = format!("{at}, STARTTLS");
     let mut tcp = connect(at).await.ok()?;
@@ -59,9 +59,9 @@ async fn certificate(context: &DoctorContext, trial: &Trial, at: SocketAddr) -> 
         // Another server may have the port, which the port check reports.
         Err(_) => return None,
     }
-    match secured(trial, TrialVersion::V13, host, tcp).await {
+    match secured(trial, TlsVersion::V13, host, tcp).await {
         Ok(_) => Some(Finding::good("tls", about, format!("the certificate for {host} is trusted"))),
-        Err(TrialError::Issuer) => {
+        Err(TlsProbeError::Issuer) => {
             let fix = "enabled = true under [acme]; or append the authority's chain to the certificate file (fullchain.pem)";
             wrong("the certificate's issuer is not trusted, or its chain is incomplete".into(), fix)
         }
@@ -97,8 +97,8 @@ async fn policy(context: &DoctorContext, tls: &ClientTls, domain: &Domain) -> Fi
     let delivery = &context.config.settings.delivery;
     let ours = context.config.sts_policy();
     let about = format!("https://mta-sts.{domain}/");
-    let at = Reach { port: delivery.policy_port, ipv6: delivery.ipv6, loopback: delivery.loopback };
-    match fetch_policy(&context.resolver, tls, domain, at).await {
+    let at = HttpsOptions { port: delivery.policy_port, ipv6: delivery.ipv6, loopback: delivery.loopback };
+    match fetch_mta_sts_policy(&context.resolver, tls, domain, at).await {
         Ok(text) if text.split_whitespace().eq(ours.text().split_whitespace()) => {
             Finding::good("mta-sts", about, "the policy is published and right")
         }

@@ -1,7 +1,6 @@
-//! One smarthost, tried as mail would go through it.
+//! Tests one smarthost as mail goes through it.
 //!
-//! RFC 6409, RFC 3207, RFC 4954. Invariant: a password is said under TLS that was believed, and nowhere else; without leave to send, a trial ends before
-//! any content.
+//! RFC 6409, RFC 3207, RFC 4954. Invariant: a password is sent only over verified TLS; without `send`, the test ends before any content.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,17 +14,17 @@ use serde::Serialize;
 use smtp::client::TlsMode;
 use tokio::net::TcpStream;
 
-use crate::conversation::{Conversation, Heard, connect, up_to_start_tls};
+use crate::conversation::{Conversation, SmtpReply, connect, up_to_start_tls};
 
-/// Whose name stands in the From field of the message that is sent: nobody's.
+/// The From address of the test message, which belongs to nobody here.
 const FOREIGN: &str = "foreign-from-trial@example.net";
 
-/// What was tried, and what came of it.
+/// A step of the test and its result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Step {
-    /// What was tried.
+pub struct TestStep {
+    /// What was tested.
     pub what: &'static str,
-    /// Whether it is as it should be.
+    /// Whether it passed.
     pub ok: bool,
     /// What was found.
     pub found: String,
@@ -34,7 +33,7 @@ pub struct Step {
     pub fix: Option<String>,
 }
 
-impl Step {
+impl TestStep {
     fn good(what: &'static str, found: impl Into<String>) -> Self {
         Self { what, ok: true, found: found.into(), fix: None }
     }
@@ -44,32 +43,32 @@ impl Step {
     }
 }
 
-/// What all smarthosts are tried with.
-pub struct Trier<'a> {
+/// What the tests of all smarthosts share.
+pub struct SmarthostTester<'a> {
     pub resolver: &'a Resolver,
     pub tls: &'a ClientTls,
     /// The name in EHLO.
     pub hello: &'a str,
-    /// As whom own mail goes, if anybody can be named.
+    /// The sender of own mail, if a domain is hosted.
     pub own: Option<Mailbox>,
-    /// Under which return address forwards go.
+    /// The sender of forwards.
     pub forward: Mailbox,
-    /// Who gets the trial.
+    /// The recipient of the test.
     pub to: Mailbox,
-    /// Whether the trial is sent.
+    /// Whether a message is sent.
     pub send: bool,
 }
 
 const CONNECTION_FIX: &str =
-    "see host and port of the [[route]], and whether your hoster closes that port: 2525 is often open where 587 is not";
+    "check host and port of the [[route]], and whether your hoster blocks that port; 2525 is often open where 587 is not";
 const TLS_FIX: &str =
-    "see whether tls fits the port (587 \"required\", 465 \"implicit\"); for a certificate of its own making take its key: pin = [\"..\"]";
+    "check that tls fits the port (587 \"required\", 465 \"implicit\"); for a self-signed certificate, pin its key: pin = [\"..\"]";
 const LOGIN_FIX: &str =
-    "see user and the first line of password_file: most smarthosts want a key made for SMTP, not the password of their web page";
+    "check user and the first line of password_file: most smarthosts want an SMTP key, not the password of their web site";
 
-impl Trier<'_> {
-    /// Tries one; the last step says why there are no more.
-    pub async fn smarthost(&self, route: &Route) -> Vec<Step> {
+impl SmarthostTester<'_> {
+    /// Tests one; if a step fails, it is the last.
+    pub async fn smarthost(&self, route: &Route) -> Vec<TestStep> {
         let mut steps = Vec::new();
         if let Err(step) = self.all(route, &mut steps).await {
             steps.push(step);
@@ -77,9 +76,9 @@ impl Trier<'_> {
         steps
     }
 
-    async fn all(&self, route: &Route, steps: &mut Vec<Step>) -> Result<(), Step> {
+    async fn all(&self, route: &Route, steps: &mut Vec<TestStep>) -> Result<(), TestStep> {
         let mut conversation = self.open(route, steps).await?;
-        let failed = |what: &'static str| move |error: String| Step::bad(what, error, "try again; the smarthost hung up");
+        let failed = |what: &'static str| move |error: String| TestStep::bad(what, error, "try again; the smarthost closed the connection");
         let offered = conversation.say(&format!("EHLO {}", self.hello)).await.map_err(failed("greeting"))?;
         self.log_in(route, &offered, &mut conversation, steps).await?;
         for (what, from) in [("own mail", self.own.as_ref()), ("forwards", Some(&self.forward))] {
@@ -93,8 +92,8 @@ impl Trier<'_> {
         Ok(())
     }
 
-    async fn open(&self, route: &Route, steps: &mut Vec<Step>) -> Result<Conversation, Step> {
-        let no_connection = |error: String| Step::bad("connection", error, CONNECTION_FIX);
+    async fn open(&self, route: &Route, steps: &mut Vec<TestStep>) -> Result<Conversation, TestStep> {
+        let no_connection = |error: String| TestStep::bad("connection", error, CONNECTION_FIX);
         let addresses = self.resolver.addresses(&route.host, true).await.map_err(|e| no_connection(format!("has no address: {e}")))?;
         let mut last = String::from("has no address");
         let mut opened = None;
@@ -108,40 +107,40 @@ impl Trier<'_> {
             }
         }
         let (mut tcp, address) = opened.ok_or_else(|| no_connection(last))?;
-        steps.push(Step::good("connection", format!("[{address}]:{} answers", route.port)));
-        let no_tls = |error: String| Step::bad("TLS", error, TLS_FIX);
+        steps.push(TestStep::good("connection", format!("[{address}]:{} answers", route.port)));
+        let no_tls = |error: String| TestStep::bad("TLS", error, TLS_FIX);
         match route.tls {
             TlsMode::Implicit => {}
             TlsMode::Required => {
                 let (_, answer) = up_to_start_tls(&mut tcp).await.map_err(no_tls)?;
                 if answer.code != 220 {
-                    return Err(no_tls(format!("STARTTLS is refused: {}", answer.text())));
+                    return Err(no_tls(format!("STARTTLS refused: {}", answer.text())));
                 }
             }
             TlsMode::Opportunistic => {
                 let why = match up_to_start_tls(&mut tcp).await.map_err(no_tls)? {
                     (offered, answer) if answer.code == 220 && offered.offers("STARTTLS").is_some() => {
-                        match self.shaken(route, tcp).await {
+                        match self.handshake(route, tcp).await {
                             Ok(stream) => return Ok(self.secured(route, stream, steps)),
                             Err(error) => format!("the handshake fails ({error})"),
                         }
                     }
                     _ => "it is not offered".into(),
                 };
-                steps.push(Step::good(
+                steps.push(TestStep::good(
                     "TLS",
-                    format!("{why}: mail goes in clear, as tls = \"opportunistic\" allows; \"required\" would keep it"),
+                    format!("{why}: mail is sent unencrypted, as tls = \"opportunistic\" allows; \"required\" prevents that"),
                 ));
-                // What was begun with STARTTLS cannot go on without it.
+                // A connection that began STARTTLS cannot continue without it.
                 let tcp = connect(SocketAddr::new(address, route.port)).await.map_err(no_connection)?;
                 return in_clear(tcp).await.map_err(no_connection);
             }
             TlsMode::Never => {
-                steps.push(Step::good("TLS", "none, as the route says: mail goes in clear"));
+                steps.push(TestStep::good("TLS", "off, as the route says: mail is sent unencrypted"));
                 return in_clear(tcp).await.map_err(no_connection);
             }
         }
-        let stream = self.shaken(route, tcp).await.map_err(no_tls)?;
+        let stream = self.handshake(route, tcp).await.map_err(no_tls)?;
         let mut conversation = self.secured(route, stream, steps);
         if route.tls == TlsMode::Implicit {
             greeted(conversation.reply().await).map_err(no_connection)?;
@@ -149,38 +148,44 @@ impl Trier<'_> {
         Ok(conversation)
     }
 
-    async fn shaken(&self, route: &Route, tcp: TcpStream) -> Result<ClientStream, String> {
+    async fn handshake(&self, route: &Route, tcp: TcpStream) -> Result<ClientStream, String> {
         let verify = if route.verify { Verify::Name } else { Verify::Nothing };
-        let shaken = match Dane::pinned(&route.pins, &route.host).map(Arc::new) {
+        let result = match Dane::pinned(&route.pins, &route.host).map(Arc::new) {
             Some(pin) => self.tls.connect_as(&pin, tcp).await,
             None => self.tls.connect(verify, &route.host, tcp).await,
         };
-        shaken.map_err(|error| match TlsFault::of(&error) {
-            TlsFault::NotTrusted => "no authority that is trusted here has issued its certificate".into(),
+        result.map_err(|error| match TlsFault::of(&error) {
+            TlsFault::NotTrusted => "its certificate is not issued by a trusted authority".into(),
             TlsFault::Expired => "its certificate has expired".into(),
             TlsFault::HostMismatch => format!("its certificate is not for {}", route.host),
             TlsFault::Other => error.to_string(),
         })
     }
 
-    /// Says how the handshake was believed.
-    fn secured(&self, route: &Route, stream: ClientStream, steps: &mut Vec<Step>) -> Conversation {
+    /// Reports how the certificate was verified.
+    fn secured(&self, route: &Route, stream: ClientStream, steps: &mut Vec<TestStep>) -> Conversation {
         let leaf = stream.get_ref().1.peer_certificates().and_then(|chain| Leaf::read(chain.first()?).ok());
         let key = leaf.map_or_else(String::new, |leaf| format!(", pin {}", leaf.spki_sha256));
         let how = if !route.pins.is_empty() {
-            "the pinned key"
+            "key matches the pin"
         } else if route.verify {
-            "name and authority are right"
+            "name and authority verified"
         } else {
-            "nothing is verified (verify = false)"
+            "not verified (verify = false)"
         };
-        steps.push(Step::good("TLS", format!("{how}{key}")));
+        steps.push(TestStep::good("TLS", format!("{how}{key}")));
         Conversation::over(stream)
     }
 
-    async fn log_in(&self, route: &Route, offered: &Heard, conversation: &mut Conversation, steps: &mut Vec<Step>) -> Result<(), Step> {
+    async fn log_in(
+        &self,
+        route: &Route,
+        offered: &SmtpReply,
+        conversation: &mut Conversation,
+        steps: &mut Vec<TestStep>,
+    ) -> Result<(), TestStep> {
         let Some(credentials) = &route.credentials else { return Ok(()) };
-        let failed = |found: String| Step::bad("login", found, LOGIN_FIX);
+        let failed = |found: String| TestStep::bad("login", found, LOGIN_FIX);
         let mechanisms = offered.offers("AUTH").unwrap_or_default();
         let encoded = |text: &str| STANDARD.encode(text);
         let answer = if mechanisms.iter().any(|name| name == "PLAIN") {
@@ -191,18 +196,18 @@ impl Trier<'_> {
             conversation.say(&encoded(&credentials.user)).await.map_err(failed)?;
             conversation.say(&encoded(&credentials.password)).await
         } else {
-            return Err(failed(format!("it offers no login that Waypost knows (PLAIN, LOGIN): {}", mechanisms.join(" "))));
+            return Err(failed(format!("it offers no login mechanism that Waypost supports (PLAIN, LOGIN): {}", mechanisms.join(" "))));
         };
         let answer = answer.map_err(failed)?;
         if answer.code != 235 {
             return Err(failed(answer.text()));
         }
-        steps.push(Step::good("login", format!("as {}", credentials.user)));
+        steps.push(TestStep::good("login", format!("as {}", credentials.user)));
         Ok(())
     }
 
     /// A transaction that ends before its content.
-    async fn envelope(&self, what: &'static str, from: &Mailbox, conversation: &mut Conversation) -> Result<Step, String> {
+    async fn envelope(&self, what: &'static str, from: &Mailbox, conversation: &mut Conversation) -> Result<TestStep, String> {
         let mut said = conversation.say(&format!("MAIL FROM:<{from}>")).await?;
         if said.code < 300 {
             said = conversation.say(&format!("RCPT TO:<{}>", self.to)).await?;
@@ -210,45 +215,42 @@ impl Trier<'_> {
         conversation.say("RSET").await?;
         let found = format!("from {from}: {}", said.text());
         Ok(match said.code {
-            ..300 => Step::good(what, found),
+            ..300 => TestStep::good(what, found),
             _ => {
                 let domain = &from.domain;
-                let fix = format!(
-                    "register {domain} as a sender with the smarthost, or keep this kind of mail from it by flows in its [[route]]"
-                );
-                Step::bad(what, found, fix)
+                let fix =
+                    format!("register {domain} as a sender with the smarthost, or exclude this kind of mail with flows in its [[route]]");
+                TestStep::bad(what, found, fix)
             }
         })
     }
 
-    /// A message as a forward is: our return address, and somebody else in its From field.
-    async fn content(&self, conversation: &mut Conversation) -> Result<Step, String> {
+    /// Sends a message like a forward: our return address, and a From field of another domain.
+    async fn content(&self, conversation: &mut Conversation) -> Result<TestStep, String> {
         const WHAT: &str = "foreign From";
-        const FIX: &str = "forwards need another way: keep them from this smarthost by flows = [\"own\", \"report\"] in its [[route]], or take one that relays any From";
+        const FIX: &str = "forwards need another route: exclude them with flows = [\"own\", \"report\"] in its [[route]], or use a smarthost that accepts any From";
         for line in [format!("MAIL FROM:<{}>", self.forward), format!("RCPT TO:<{}>", self.to), "DATA".into()] {
             let said = conversation.say(&line).await?;
             if said.code >= 400 {
                 conversation.say("RSET").await?;
-                return Ok(Step::bad(WHAT, said.text(), FIX));
+                return Ok(TestStep::bad(WHAT, said.text(), FIX));
             }
         }
         let now_ms = Clock::system().now_ms();
         let date = mail::rfc5322_date(now_ms / 1000);
         let text = format!(
-            "From: A trial of Waypost <{FOREIGN}>\r\nTo: <{to}>\r\nSubject: Waypost: does the smarthost take a foreign From?\r\nDate: {date}\r\n\
+            "From: Test of Waypost <{FOREIGN}>\r\nTo: <{to}>\r\nSubject: Waypost: does the smarthost accept a foreign From?\r\nDate: {date}\r\n\
              Message-ID: <{now_ms}.trial@{domain}>\r\nAuto-Submitted: auto-generated\r\n\r\n\
-             You asked for this message by `waypost route check --send` or `waypost setup`.\r\n\r\n\
-             If it says that it comes from {FOREIGN}, the smarthost passes forwards on as they are.\r\n\
-             If another sender stands there, it puts its own into the From field: who gets a forward does not see who wrote it.\r\n.",
+             This message was requested with `waypost route check --send` or `waypost setup`.\r\n\r\n\
+             If its sender is {FOREIGN}, the smarthost leaves forwards as they are.\r\n\
+             If its sender is another address, the smarthost rewrites the From field: recipients of a forward do not see its author.\r\n.",
             to = self.to,
             domain = self.forward.domain
         );
         let said = conversation.say(&text).await?;
         Ok(match said.code {
-            ..300 => {
-                Step::good(WHAT, format!("{}; look at the message that {} gets: its From should still be {FOREIGN}", said.text(), self.to))
-            }
-            _ => Step::bad(WHAT, said.text(), FIX),
+            ..300 => TestStep::good(WHAT, format!("{}; check that the message to {} still has the From {FOREIGN}", said.text(), self.to)),
+            _ => TestStep::bad(WHAT, said.text(), FIX),
         })
     }
 }
@@ -259,10 +261,10 @@ async fn in_clear(tcp: TcpStream) -> Result<Conversation, String> {
     Ok(conversation)
 }
 
-fn greeted(banner: Result<Heard, String>) -> Result<(), String> {
+fn greeted(banner: Result<SmtpReply, String>) -> Result<(), String> {
     match banner {
         Ok(banner) if banner.code == 220 => Ok(()),
-        Ok(other) => Err(format!("the greeting was {}", other.text())),
+        Ok(other) => Err(format!("the greeting is {}", other.text())),
         Err(error) => Err(error),
     }
 }

@@ -1,6 +1,6 @@
-//! `waypost sendas`: Gmail's "Send mail as", from the form to the first login.
+//! `waypost sendas`: sets up Gmail's "Send mail as", from the form to the first login.
 //!
-//! Invariant: what is printed to be typed in is what was tried.
+//! Invariant: prints the values that it tested.
 
 mod probe;
 mod wait;
@@ -14,25 +14,25 @@ use anyhow::{Context, Result, anyhow, bail};
 use control_api::api::{AccountDetail, AliasTest, Login, NewPassword};
 use mail::{Domain, Mailbox};
 use mta::settings::ListenerKind;
-use net::Trial;
+use net::TlsProbe;
 use serde::Serialize;
 
-use crate::cli::SendAs;
+use crate::cli::SendAsArgs;
 use crate::config::{self, Config};
 use crate::output::{BAD, BOLD, DIM, GOOD, Output, print, styled, table};
 use crate::transport::{Transport, segment};
 use probe::{Port, Probe, Prober};
-use wait::{Came, waited};
+use wait::{GmailEvents, WaitRequest, wait};
 
-/// The name of the password that Gmail gets.
+/// The name of Gmail's password.
 const PASSWORD_NAME: &str = "gmail";
 
-/// So long the command waits on a terminal.
+/// Default wait on a terminal, in seconds.
 const WAIT_S: u64 = 900;
 
-/// What is typed into Gmail's form.
+/// The values for Gmail's form.
 #[derive(Debug, Serialize)]
-struct Form {
+struct SendAsForm {
     email_address: String,
     treat_as_an_alias: bool,
     smtp_server: String,
@@ -43,24 +43,27 @@ struct Form {
     password: Option<String>,
 }
 
-/// All that the command finds out.
+/// The result of the command.
 #[derive(Debug, Serialize)]
-struct Report {
-    form: Form,
+struct SendAsReport {
+    form: SendAsForm,
     probes: Vec<Probe>,
     ok: bool,
     #[serde(flatten)]
-    came: Came,
+    events: GmailEvents,
 }
 
 /// Runs the command.
-pub async fn run(path: &Path, args: SendAs, out: Output) -> Result<ExitCode> {
+pub async fn run(path: &Path, args: SendAsArgs, out: Output) -> Result<ExitCode> {
     let config = config::load(path)?;
     let mut api = Transport::open(&config).await?;
-    let address: Mailbox = args.address.parse().map_err(|e| anyhow!("`{}` is not an address: {e}", args.address))?;
+    let address: Mailbox = args
+        .address
+        .parse()
+        .map_err(|e| anyhow!("`{}` is not an address: {e}\n  hint: use an address such as me@example.com", args.address))?;
     let login = args.login.clone().unwrap_or_else(|| address.to_string());
     let account: AccountDetail = api.get(&format!("/v1/accounts/{}", segment(&login))).await.map_err(|error| {
-        anyhow!("{error:#}\n  hint: add it (waypost account add {login}), or name the account that may send as {address} with --login")
+        anyhow!("{error:#}\n  hint: add it with waypost account add {login}, or name the account that may send as {address} with --login")
     })?;
     let login = account.account.login.clone();
     let password = password(&mut api, &login, &args).await?;
@@ -69,20 +72,21 @@ pub async fn run(path: &Path, args: SendAs, out: Output) -> Result<ExitCode> {
     let ok = probes.iter().all(|probe| probe.ok);
     let since_ms = net::Clock::system().now_ms();
     let form = form(&config, &address, &login, password.filter(|_| args.new_password));
-    let mut report = Report { form, probes, ok, came: Came::default() };
+    let mut report = SendAsReport { form, probes, ok, events: GmailEvents::default() };
     if !out.json {
         print(&text(&report, &login))?;
     }
     let is_watched = ok && !out.json && std::io::stdout().is_terminal();
     let wait_s = args.wait.unwrap_or(if is_watched { WAIT_S } else { 0 });
-    report.came = waited(&mut api, (&address, &login), since_ms, wait_s, out).await?;
+    let request = WaitRequest { address: &address, login: &login, since_ms, wait_s };
+    report.events = wait(&mut api, request, out).await?;
     if out.json {
         out.show(&report, |_| String::new())?;
     }
     Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn password(api: &mut Transport, login: &str, args: &SendAs) -> Result<Option<String>> {
+async fn password(api: &mut Transport, login: &str, args: &SendAsArgs) -> Result<Option<String>> {
     if args.new_password {
         let new = NewPassword { password: None, name: Some(PASSWORD_NAME.into()) };
         let made: Login = api.post(&format!("/v1/accounts/{}/passwords", segment(login)), &new).await?;
@@ -95,12 +99,12 @@ async fn password(api: &mut Transport, login: &str, args: &SendAs) -> Result<Opt
     std::io::stdin().read_line(&mut line).context("standard input cannot be read")?;
     let password = line.trim_end_matches(['\r', '\n']);
     if password.is_empty() {
-        bail!("standard input holds no password\n  hint: write it on the first line, or use --new-password");
+        bail!("standard input contains no password\n  hint: write it on the first line, or use --new-password");
     }
     Ok(Some(password.to_owned()))
 }
 
-/// Whether the account may send as the address, as far as its rules say so by name.
+/// Whether the account may send as the address.
 fn sender(account: &AccountDetail, address: &Mailbox) -> Probe {
     let (login, text) = (&account.account.login, address.to_string());
     let domain = format!("@{}", address.domain);
@@ -110,18 +114,18 @@ fn sender(account: &AccountDetail, address: &Mailbox) -> Probe {
         return Probe::good("", "sender", format!("{login} may send as {address}"));
     }
     let fix = format!("waypost account senders {login} --add {address}");
-    Probe::bad("", "sender", format!("{login} may not send as {address}: what it sends would be refused (550 5.7.1)"), None, fix)
+    Probe::bad("", "sender", format!("{login} may not send as {address}: its mail would be refused (550 5.7.1)"), None, fix)
 }
 
-/// Whether Gmail's code reaches anybody.
+/// Whether Gmail's code can arrive.
 async fn arrival(api: &mut Transport, address: &Mailbox) -> Result<Probe> {
     let test: AliasTest = api.query("/v1/aliases/test", &[("address", Some(address.to_string()))]).await?;
     if test.targets.is_empty() {
         let why = test.failed.first().map(|failed| failed.reason.clone()).unwrap_or_default();
         let fix = format!("waypost alias add {address} YOU@gmail.com");
-        return Ok(Probe::bad("", "alias", format!("mail to {address} leads nowhere, and Gmail's code with it: {why}"), None, fix));
+        return Ok(Probe::bad("", "alias", format!("mail to {address} goes nowhere, and so does Gmail's code: {why}"), None, fix));
     }
-    Ok(Probe::good("", "alias", format!("mail to {address} leads to {}", test.targets.join(", "))))
+    Ok(Probe::good("", "alias", format!("mail to {address} goes to {}", test.targets.join(", "))))
 }
 
 async fn ports(config: &Config, login: &str, addresses: &[IpAddr], password: Option<&str>) -> Result<Vec<Probe>> {
@@ -131,7 +135,7 @@ async fn ports(config: &Config, login: &str, addresses: &[IpAddr], password: Opt
         Ok(addresses) => addresses,
         Err(probe) => return Ok(vec![probe]),
     };
-    let trial = Trial::new(config.file.tls.extra_authorities.as_deref())?;
+    let trial = TlsProbe::new(config.file.tls.extra_authorities.as_deref())?;
     let prober = Prober { trial: &trial, host, login, password };
     let mut probes = Vec::new();
     for (kind, implicit) in [(ListenerKind::Submission, false), (ListenerKind::Submissions, true)] {
@@ -147,25 +151,25 @@ fn port(config: &Config, kind: ListenerKind) -> Option<u16> {
     config.listeners().into_iter().find(|listener| listener.kind == kind).map(|listener| listener.address.port())
 }
 
-/// The addresses of the name that is typed into Gmail.
+/// The addresses of the server's name.
 async fn in_dns(config: &Config, host: &Domain) -> Result<Vec<IpAddr>, Probe> {
-    let fix = format!("publish an A record of {host} (and AAAA, where the server has IPv6), or name the address with --address");
+    let fix = format!("publish an A record for {host} (and AAAA if the server has IPv6), or give the address with --address");
     let bad = |why: String| Probe::bad("", "DNS", why, Some("Couldn't reach server"), fix.clone());
     let resolver = crate::serve::resolver(config).map_err(|error| bad(format!("{error:#}")))?;
     match resolver.addresses(host, true).await {
         Ok(found) if !found.is_empty() => Ok(found),
         Ok(_) => Err(bad(format!("{host} has no address"))),
-        Err(error) => Err(bad(format!("{host} has no address that could be found: {error}"))),
+        Err(error) => Err(bad(format!("{host} could not be looked up: {error}"))),
     }
 }
 
-fn form(config: &Config, address: &Mailbox, login: &str, password: Option<String>) -> Form {
+fn form(config: &Config, address: &Mailbox, login: &str, password: Option<String>) -> SendAsForm {
     let starttls = port(config, ListenerKind::Submission);
     let (port, secured_connection) = match (starttls, port(config, ListenerKind::Submissions)) {
         (None, Some(port)) => (port, "SSL"),
         (port, _) => (port.unwrap_or(587), "TLS"),
     };
-    Form {
+    SendAsForm {
         email_address: address.to_string(),
         treat_as_an_alias: true,
         smtp_server: config.settings.hostname.to_string(),
@@ -176,23 +180,23 @@ fn form(config: &Config, address: &Mailbox, login: &str, password: Option<String
     }
 }
 
-fn text(report: &Report, login: &str) -> String {
-    let Form { email_address, smtp_server, port, secured_connection, user_name, password, .. } = &report.form;
+fn text(report: &SendAsReport, login: &str) -> String {
+    let SendAsForm { email_address, smtp_server, port, secured_connection, user_name, password, .. } = &report.form;
     let password = password.as_ref().map_or_else(
-        || styled(DIM, format!("one of {login}'s (waypost account show {login}); for one of its own: --new-password")),
-        |password| format!("{}  {}", styled(BOLD, password), styled(DIM, "(shown this once)")),
+        || styled(DIM, format!("a password of {login} (waypost account show {login}); to create one for Gmail: --new-password")),
+        |password| format!("{}  {}", styled(BOLD, password), styled(DIM, "(shown only once)")),
     );
     let mut lines = vec![
         styled(BOLD, "Gmail > Settings > Accounts and Import > Send mail as > Add another email address"),
-        "  Name                as others shall see it".into(),
+        "  Name                the name that recipients see".into(),
         format!("  Email address       {email_address}"),
-        format!("  Treat as an alias   {}", styled(DIM, "leave it checked: the address is yours, and answers to it are answers to you")),
+        format!("  Treat as an alias   {}", styled(DIM, "leave it checked: replies to the address come to you")),
         format!("  SMTP Server         {smtp_server}"),
         format!("  Port                {port}, Secured connection using {secured_connection}"),
         format!("  Username            {user_name}"),
         format!("  Password            {password}"),
         String::new(),
-        styled(BOLD, "Tried from here, as Gmail would try it"),
+        styled(BOLD, "Tested from here, as Gmail does"),
     ];
     let row = |probe: &Probe| {
         let ok = if probe.ok { styled(GOOD, "ok") } else { styled(BAD, "fail") };
@@ -201,8 +205,8 @@ fn text(report: &Report, login: &str) -> String {
     lines.push(table(&["where", "what", "", "found"], &report.probes.iter().map(row).collect::<Vec<_>>()));
     for probe in report.probes.iter().filter(|probe| !probe.ok) {
         lines.push(format!("\n{} {} {}", styled(BAD, "fail"), probe.at, probe.what));
-        lines.extend(probe.gmail_says.map(|says| format!("  Gmail would say: {says}")));
-        lines.extend(probe.fix.as_ref().map(|fix| format!("  hint: {fix}")));
+        lines.extend(probe.gmail_says.map(|says| format!("  Gmail would show: {says}")));
+        lines.extend(probe.fix.as_ref().map(|fix| format!("  fix: {fix}")));
     }
     lines.join("\n")
 }

@@ -1,68 +1,68 @@
-//! The command line of sendmail, as it has grown since 1983: `-oi`, `-fADDR`, `-t -i`, `-bs`.
+//! Parses the command line of sendmail: `-oi`, `-fADDR`, `-t -i`, `-bs`.
 //!
-//! RFC 3461 s.4 (-N, -R, -V). Invariant: what Postfix's sendmail(1) takes is taken; what it ignores is ignored; what would mean something that is not
-//! done here is refused.
+//! RFC 3461 s.4 (-N, -R, -V). Invariant: accepts what Postfix's sendmail(1) accepts and ignores what it ignores; an option with an effect that
+//! Waypost does not offer is refused.
 
 use std::path::PathBuf;
 
-/// What is to be done.
+/// What to do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Mode {
-    /// Take a message from standard input.
+pub enum SendmailMode {
+    /// Send a message from standard input.
     #[default]
     Deliver,
     /// SMTP on standard input and output.
     Dialogue,
     /// List the queue.
     List,
-    /// Try now what waits.
+    /// Retry the queue now.
     Flush,
-    /// Rebuild the database of aliases, which is no such thing here.
+    /// Rebuild the alias database, which does nothing here.
     Aliases,
 }
 
-/// The command line, understood.
+/// The parsed command line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Arguments {
-    /// What is to be done.
-    pub mode: Mode,
-    /// The configuration file, where one was named.
+pub struct SendmailArguments {
+    /// What to do.
+    pub mode: SendmailMode,
+    /// The configuration file, if given.
     pub config: Option<PathBuf>,
-    /// Whether the recipients of the header section are meant.
+    /// Whether to send to the recipients in the header section.
     pub recipients_in_header: bool,
-    /// Whether a line with nothing but a dot is part of the message.
+    /// Whether a line with only a dot is part of the message.
     pub ignore_dots: bool,
-    /// The envelope's sender; empty for the null reverse-path.
+    /// The envelope sender; empty for the null reverse-path.
     pub sender: Option<String>,
-    /// The user's name, for people.
+    /// The sender's display name.
     pub full_name: Option<String>,
-    /// When a report is wanted.
+    /// When to send a DSN.
     pub notify: Option<String>,
-    /// How much of the message it returns.
+    /// How much of the message a DSN returns.
     pub ret: Option<String>,
-    /// The sender's own name for the message.
+    /// The sender's own id of the message.
     pub envid: Option<String>,
-    /// Whether to say what became of it.
+    /// Whether to print the queue id.
     pub verbose: bool,
     /// The recipients.
     pub recipients: Vec<String>,
 }
 
-/// Options that take a value, in the same word or in the next one.
+/// Options with a value, in the same word or the next.
 const VALUED: &str = "ABCFLNORVXfhopr";
 
-/// Options whose value, if any, stands in the same word.
+/// Options with an optional value in the same word.
 const ATTACHED: &str = "bdeq";
 
-/// Reads the words after the name of the program, by which name it was called.
+/// Parses the arguments of a program started under the name `called`.
 ///
 /// # Errors
-/// What makes no sense.
-pub fn parse(called: &str, words: &[String]) -> Result<Arguments, String> {
-    let mut read = Arguments::default();
+/// An unknown option, or an invalid value.
+pub fn parse(called: &str, words: &[String]) -> Result<SendmailArguments, String> {
+    let mut read = SendmailArguments::default();
     match called {
-        "mailq" => read.mode = Mode::List,
-        "newaliases" => read.mode = Mode::Aliases,
+        "mailq" => read.mode = SendmailMode::List,
+        "newaliases" => read.mode = SendmailMode::Aliases,
         _ => {}
     }
     let mut words = words.iter();
@@ -79,8 +79,8 @@ pub fn parse(called: &str, words: &[String]) -> Result<Arguments, String> {
     Ok(read)
 }
 
-/// The options of one word.
-fn options_of<'a>(read: &mut Arguments, mut options: &str, words: &mut impl Iterator<Item = &'a String>) -> Result<(), String> {
+/// Parses the options of one word.
+fn options_of<'a>(read: &mut SendmailArguments, mut options: &str, words: &mut impl Iterator<Item = &'a String>) -> Result<(), String> {
     while let Some(option) = options.chars().next() {
         let rest = options.get(option.len_utf8()..).unwrap_or_default();
         if VALUED.contains(option) {
@@ -97,17 +97,17 @@ fn options_of<'a>(read: &mut Arguments, mut options: &str, words: &mut impl Iter
             't' => read.recipients_in_header = true,
             'i' => read.ignore_dots = true,
             'v' => read.verbose = true,
-            'I' => read.mode = Mode::Aliases,
-            // What other sendmails know and nobody needs.
+            'I' => read.mode = SendmailMode::Aliases,
+            // Options of other sendmails, without an effect here.
             'G' | 'U' | 'c' | 'm' | 'n' | 's' | 'x' => {}
-            other => return Err(format!("-{other} is no option")),
+            other => return Err(format!("-{other} is not an option")),
         }
         options = rest;
     }
     Ok(())
 }
 
-fn valued(read: &mut Arguments, option: char, value: String) -> Result<(), String> {
+fn valued(read: &mut SendmailArguments, option: char, value: String) -> Result<(), String> {
     match option {
         'f' | 'r' => read.sender = Some(value),
         'F' => read.full_name = Some(value),
@@ -115,15 +115,15 @@ fn valued(read: &mut Arguments, option: char, value: String) -> Result<(), Strin
         'N' => read.notify = Some(one_of_notify(value)?),
         'R' => match value.to_ascii_lowercase().as_str() {
             "full" | "hdrs" => read.ret = Some(value),
-            _ => return Err(format!("-R {value}: it is full or hdrs")),
+            _ => return Err(format!("-R {value} is invalid: use full or hdrs")),
         },
         'V' => read.envid = Some(value),
-        // -oi and -oA as other sendmails have them; -O the same with a long name.
+        // -O has the options of -o under long names.
         'o' if value == "i" => read.ignore_dots = true,
         'O' if value.eq_ignore_ascii_case("IgnoreDots=true") || value.eq_ignore_ascii_case("IgnoreDots") => read.ignore_dots = true,
         'o' if value == "v" => read.verbose = true,
         'B' if !["7bit", "8bitmime"].contains(&value.to_ascii_lowercase().as_str()) => {
-            return Err(format!("-B {value}: it is 7BIT or 8BITMIME"));
+            return Err(format!("-B {value} is invalid: use 7BIT or 8BITMIME"));
         }
         _ => {}
     }
@@ -133,20 +133,20 @@ fn valued(read: &mut Arguments, option: char, value: String) -> Result<(), Strin
 fn one_of_notify(value: String) -> Result<String, String> {
     match mail::Notify::parse(&value) {
         Some(_) => Ok(value),
-        None => Err(format!("-N {value}: it is never, or a list of success, failure and delay")),
+        None => Err(format!("-N {value} is invalid: use never, or a list of success, failure and delay")),
     }
 }
 
-fn attached(read: &mut Arguments, option: char, rest: &str) -> Result<(), String> {
+fn attached(read: &mut SendmailArguments, option: char, rest: &str) -> Result<(), String> {
     match (option, rest) {
-        ('b', "m") => read.mode = Mode::Deliver,
-        ('b', "s") => read.mode = Mode::Dialogue,
-        ('b', "p") => read.mode = Mode::List,
-        ('b', "i") => read.mode = Mode::Aliases,
-        ('b', "d" | "D" | "l") => return Err(format!("-b{rest} would start a server: that is waypost serve")),
-        ('b', other) => return Err(format!("-b{other} is not done here; -bm, -bs, -bp and -bi are")),
-        ('q', _) => read.mode = Mode::Flush,
-        // -d for debugging, -e for how errors are told.
+        ('b', "m") => read.mode = SendmailMode::Deliver,
+        ('b', "s") => read.mode = SendmailMode::Dialogue,
+        ('b', "p") => read.mode = SendmailMode::List,
+        ('b', "i") => read.mode = SendmailMode::Aliases,
+        ('b', "d" | "D" | "l") => return Err(format!("-b{rest} starts a server, which is `waypost serve` here")),
+        ('b', other) => return Err(format!("-b{other} is not supported; -bm, -bs, -bp and -bi are")),
+        ('q', _) => read.mode = SendmailMode::Flush,
+        // -d: debugging; -e: how errors are reported.
         _ => {}
     }
     Ok(())
@@ -156,19 +156,19 @@ fn attached(read: &mut Arguments, option: char, rest: &str) -> Result<(), String
 mod tests {
     use super::*;
 
-    fn read(line: &str) -> Result<Arguments, String> {
+    fn read(line: &str) -> Result<SendmailArguments, String> {
         parse("sendmail", &line.split_whitespace().map(ToOwned::to_owned).collect::<Vec<_>>())
     }
 
     #[test]
-    fn what_programs_say_is_understood() {
-        let plain = Arguments { ignore_dots: true, ..Arguments::default() };
+    fn command_lines_of_common_programs_parse() {
+        let plain = SendmailArguments { ignore_dots: true, ..SendmailArguments::default() };
         let to = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<String>>();
         for line in ["-i", "-oi", "-o i", "-oem -oi", "-odb -i", "-em -i", "-O IgnoreDots=true", "-B8BITMIME -i", "-B 7BIT -oi -L tag -p x"]
         {
             assert_eq!(read(line), Ok(plain.clone()), "{line}");
         }
-        let php = Arguments { recipients_in_header: true, ..plain.clone() };
+        let php = SendmailArguments { recipients_in_header: true, ..plain.clone() };
         for line in ["-t -i", "-ti", "-it", "-oi -t", "-tin"] {
             assert_eq!(read(line), Ok(php.clone()), "{line}");
         }
@@ -183,18 +183,22 @@ mod tests {
     }
 
     #[test]
-    fn modes_are_chosen_by_option_or_name() {
-        for (line, mode) in
-            [("-bs", Mode::Dialogue), ("-bm x", Mode::Deliver), ("-bp", Mode::List), ("-q", Mode::Flush), ("-bi", Mode::Aliases)]
-        {
+    fn option_or_program_name_chooses_the_mode() {
+        for (line, mode) in [
+            ("-bs", SendmailMode::Dialogue),
+            ("-bm x", SendmailMode::Deliver),
+            ("-bp", SendmailMode::List),
+            ("-q", SendmailMode::Flush),
+            ("-bi", SendmailMode::Aliases),
+        ] {
             assert_eq!(read(line).unwrap().mode, mode, "{line}");
         }
-        assert_eq!(parse("mailq", &[]).unwrap().mode, Mode::List);
-        assert_eq!(parse("newaliases", &[]).unwrap().mode, Mode::Aliases);
+        assert_eq!(parse("mailq", &[]).unwrap().mode, SendmailMode::List);
+        assert_eq!(parse("newaliases", &[]).unwrap().mode, SendmailMode::Aliases);
     }
 
     #[test]
-    fn nonsense_is_refused() {
+    fn invalid_options_are_refused() {
         for line in ["-z", "-f", "-bd", "-bv", "-b", "-N sometimes", "-R some", "-B 9bit", "-t9"] {
             assert!(read(line).is_err(), "{line}");
         }

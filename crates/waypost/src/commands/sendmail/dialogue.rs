@@ -1,6 +1,6 @@
 //! `sendmail -bs`: SMTP on standard input and output.
 //!
-//! RFC 5321. Invariant: 250 after the content means that the message was handed over; recipients are judged then, and not before.
+//! RFC 5321. Invariant: 250 after the content means that the server has the message; recipients are checked then, not before.
 
 use std::io::{BufRead, Read, Write};
 use std::sync::Arc;
@@ -10,20 +10,20 @@ use control_api::api::Envelope;
 use mail::{Domain, ForwardPath, Recipient, Reply};
 use smtp::server::{ServerEvent, ServerOptions, ServerSession, ServerTransaction, Service};
 
-use super::exit::Refused;
-use super::way::Way;
+use super::exit::SendmailError;
+use super::submit::SubmitTarget;
 
-/// A line is read in pieces of this size, in octets.
+/// Maximum octets of a line read at once.
 const LINE_MAX_BYTES: u64 = 64 * 1024;
 
-/// Recipients of one message at most.
+/// Maximum recipients per message.
 const RECIPIENTS_MAX: usize = 1000;
 
-/// Talks until the other side has enough.
-pub async fn run(way: &Way, max_bytes: u64, input: &mut impl BufRead, output: &mut impl Write) -> Result<()> {
+/// Runs the dialogue until QUIT or the end of the input.
+pub async fn run(target: &SubmitTarget, max_bytes: u64, input: &mut impl BufRead, output: &mut impl Write) -> Result<()> {
     let local = Domain::parse("localhost").map_err(|e| anyhow::anyhow!("{e}"))?;
     let config = ServerOptions {
-        hostname: way.hostname().unwrap_or(local),
+        hostname: target.hostname().unwrap_or(local),
         service: Service::Mx,
         starttls: false,
         mechanisms: Vec::new(),
@@ -44,7 +44,7 @@ pub async fn run(way: &Way, max_bytes: u64, input: &mut impl BufRead, output: &m
                 ServerEvent::ContentAborted => content.clear(),
                 ServerEvent::ContentEnd => {
                     let transaction = session.take_transaction();
-                    session.finish_content(handed_over(way, transaction, &std::mem::take(&mut content)).await);
+                    session.finish_content(hand_over(target, transaction, &std::mem::take(&mut content)).await);
                 }
                 ServerEvent::StartTls | ServerEvent::Auth(_) => return Ok(()),
                 ServerEvent::Close => {
@@ -58,7 +58,7 @@ pub async fn run(way: &Way, max_bytes: u64, input: &mut impl BufRead, output: &m
         output.write_all(&said)?;
         output.flush()?;
         said.clear();
-        // A line at a time: a pipe brings all at once, and the session wants to be waited for.
+        // One line at a time: a pipe delivers everything at once, but the session expects the client to wait for replies.
         line.clear();
         if input.by_ref().take(LINE_MAX_BYTES).read_until(b'\n', &mut line)? == 0 {
             return Ok(());
@@ -67,7 +67,7 @@ pub async fn run(way: &Way, max_bytes: u64, input: &mut impl BufRead, output: &m
     }
 }
 
-/// Programs on this machine end lines as they like.
+/// Local programs may end lines with LF.
 fn with_crlf(line: &mut Vec<u8>) -> &[u8] {
     if line.ends_with(b"\n") && !line.ends_with(b"\r\n") {
         line.pop();
@@ -76,8 +76,8 @@ fn with_crlf(line: &mut Vec<u8>) -> &[u8] {
     line
 }
 
-async fn handed_over(way: &Way, transaction: Option<ServerTransaction<()>>, content: &[u8]) -> Reply {
-    let Some(transaction) = transaction else { return Reply::new(451, (4, 3, 0), "the message was lost on its way in; send it again") };
+async fn hand_over(target: &SubmitTarget, transaction: Option<ServerTransaction<()>>, content: &[u8]) -> Reply {
+    let Some(transaction) = transaction else { return Reply::new(451, (4, 3, 0), "message lost before it was complete; send it again") };
     let named = |recipient: &Recipient| match &recipient.forward_path {
         ForwardPath::Postmaster => "postmaster".to_owned(),
         ForwardPath::Mailbox(mailbox) => mailbox.to_string(),
@@ -91,14 +91,14 @@ async fn handed_over(way: &Way, transaction: Option<ServerTransaction<()>>, cont
         envid: transaction.parameters.envid,
         ..Envelope::default()
     };
-    match way.send(&envelope, content).await {
+    match target.send(&envelope, content).await {
         Ok(taken) => Reply::new(250, (2, 0, 0), format!("queued as {}", taken.id)),
         Err(refused) => reply(&refused),
     }
 }
 
-/// What the server said is a reply already, where it was about the message.
-fn reply(refused: &Refused) -> Reply {
+/// The server's error about the message, which may be an SMTP reply already.
+fn reply(refused: &SendmailError) -> Reply {
     let (code, text) = refused.what.split_at_checked(3).unwrap_or_default();
     match code.parse() {
         Ok(code @ 400..600) => Reply::from_wire(code, text.trim_start()),

@@ -1,11 +1,11 @@
-//! `waypost sendmail`: the program that others call `/usr/sbin/sendmail`: for cron, git send-email, mutt, PHP's mail().
+//! `waypost sendmail`: a replacement of /usr/sbin/sendmail for cron, git send-email, mutt and PHP's mail().
 //!
-//! Invariant: exit code 0 means that the message is on the server's disk; with any other the caller still has all of it to itself.
+//! Invariant: exit code 0 means that the message is on the server's disk; after any other, the server has no part of it.
 
 mod arguments;
 mod dialogue;
 mod exit;
-mod way;
+mod submit;
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, Read};
@@ -14,33 +14,33 @@ use std::process::ExitCode;
 
 use control_api::api::Envelope;
 
-use crate::cli::{Command, Queue, Retry};
+use crate::cli::{Command, QueueCommand, RetryArgs};
 use crate::config::DEFAULT_PATH;
 use crate::output::{BAD, Output, note, print, styled};
-use arguments::{Arguments, Mode};
-use exit::{DATA, Refused, TEMPORARY, USAGE};
-use way::Way;
+use arguments::{SendmailArguments, SendmailMode};
+use exit::{DATA, SendmailError, TEMPORARY, USAGE};
+use submit::SubmitTarget;
 
-/// The largest message that is read where the configuration cannot be, in octets.
+/// Maximum message size if the configuration cannot be read, in octets.
 const READ_MAX_BYTES: u64 = 1 << 30;
 
-/// A command line that is sendmail's.
+/// A command line for sendmail.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Call {
-    /// By which name it was called.
+pub struct SendmailCall {
+    /// The name under which the program was started.
     called: String,
     config: Option<PathBuf>,
     json: bool,
     words: Vec<String>,
 }
 
-/// Whether the process was started as sendmail: by its name, or as `waypost sendmail`. Its help is clap's.
-pub fn call(mut words: impl Iterator<Item = OsString>) -> Option<Call> {
+/// Returns the call if the process was started as sendmail, mailq or newaliases, or as `waypost sendmail`. clap prints the help.
+pub fn call(mut words: impl Iterator<Item = OsString>) -> Option<SendmailCall> {
     let program = words.next()?;
     let called = Path::new(&program).file_name()?.to_string_lossy().into_owned();
     let text = |words: &mut dyn Iterator<Item = OsString>| words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<String>>();
     if ["sendmail", "mailq", "newaliases"].contains(&called.as_str()) {
-        return Some(Call { called, config: None, json: false, words: text(&mut words) });
+        return Some(SendmailCall { called, config: None, json: false, words: text(&mut words) });
     }
     let (mut config, mut json) = (None, false);
     while let Some(word) = words.next() {
@@ -51,7 +51,7 @@ pub fn call(mut words: impl Iterator<Item = OsString>) -> Option<Call> {
             "sendmail" => {
                 let words = text(&mut words);
                 let is_question = words.first().is_some_and(|word| word == "--help");
-                return (!is_question).then_some(Call { called: "sendmail".into(), config, json, words });
+                return (!is_question).then_some(SendmailCall { called: "sendmail".into(), config, json, words });
             }
             other => config = Some(other.strip_prefix("--config=")?.into()),
         }
@@ -59,16 +59,19 @@ pub fn call(mut words: impl Iterator<Item = OsString>) -> Option<Call> {
     None
 }
 
-/// Does what the command line says.
-pub fn run(call: Call) -> ExitCode {
+/// Runs the command.
+pub fn run(call: SendmailCall) -> ExitCode {
     match arguments::parse(&call.called, &call.words) {
-        Ok(arguments) => carry_out(&call, arguments).unwrap_or_else(|refused| told(&call, &refused)),
-        Err(what) => told(&call, &Refused { hint: Some("waypost sendmail --help lists the options".into()), ..Refused::new(USAGE, what) }),
+        Ok(arguments) => carry_out(&call, arguments).unwrap_or_else(|refused| report(&call, &refused)),
+        Err(what) => report(
+            &call,
+            &SendmailError { hint: Some("waypost sendmail --help lists the options".into()), ..SendmailError::new(USAGE, what) },
+        ),
     }
 }
 
-fn told(call: &Call, refused: &Refused) -> ExitCode {
-    let Refused { code, what, hint } = refused;
+fn report(call: &SendmailCall, refused: &SendmailError) -> ExitCode {
+    let SendmailError { code, what, hint } = refused;
     if call.json {
         note(&serde_json::json!({ "error": what, "hint": hint, "exit_code": code }).to_string());
     } else {
@@ -78,38 +81,40 @@ fn told(call: &Call, refused: &Refused) -> ExitCode {
     ExitCode::from(*code)
 }
 
-fn carry_out(call: &Call, arguments: Arguments) -> Result<ExitCode, Refused> {
+fn carry_out(call: &SendmailCall, arguments: SendmailArguments) -> Result<ExitCode, SendmailError> {
     let named = arguments.config.clone().or_else(|| call.config.clone());
     let path = named.or_else(|| std::env::var_os("WAYPOST_CONFIG").map(PathBuf::from)).unwrap_or_else(|| DEFAULT_PATH.into());
     let out = Output { json: call.json };
-    let runtime = crate::small_runtime().map_err(|error| Refused::later(&error))?;
+    let runtime = crate::small_runtime().map_err(|error| SendmailError::later(&error))?;
     let command = match arguments.mode {
-        Mode::Deliver => return runtime.block_on(deliver(&path, arguments, out)),
-        Mode::Dialogue => return runtime.block_on(converse(&path)),
-        Mode::Aliases => {
-            note("nothing to do: aliases are in force as soon as they are changed (waypost alias list)");
+        SendmailMode::Deliver => return runtime.block_on(deliver(&path, arguments, out)),
+        SendmailMode::Dialogue => return runtime.block_on(converse(&path)),
+        SendmailMode::Aliases => {
+            note("nothing to do: alias changes take effect at once (waypost alias list)");
             return Ok(ExitCode::SUCCESS);
         }
-        Mode::List => Command::Queue(Queue::List { limit: 1000, after: None, address: None }),
-        Mode::Flush => Command::Queue(Queue::Retry(Retry { id: None, domain: None, all: true })),
+        SendmailMode::List => Command::Queue(QueueCommand::List { limit: 1000, after: None, address: None }),
+        SendmailMode::Flush => Command::Queue(QueueCommand::Retry(RetryArgs { id: None, domain: None, all: true })),
     };
-    runtime.block_on(crate::commands::talk(&path, command, out)).map_err(|error| Refused::later(&error))
+    runtime.block_on(crate::commands::talk(&path, command, out)).map_err(|error| SendmailError::later(&error))
 }
 
-async fn converse(path: &Path) -> Result<ExitCode, Refused> {
-    let way = Way::of(path);
-    let max_bytes = way.max_bytes().unwrap_or(READ_MAX_BYTES);
-    dialogue::run(&way, max_bytes, &mut io::stdin().lock(), &mut io::stdout().lock()).await.map_err(|error| Refused::later(&error))?;
+async fn converse(path: &Path) -> Result<ExitCode, SendmailError> {
+    let target = SubmitTarget::of(path);
+    let max_bytes = target.max_bytes().unwrap_or(READ_MAX_BYTES);
+    dialogue::run(&target, max_bytes, &mut io::stdin().lock(), &mut io::stdout().lock())
+        .await
+        .map_err(|error| SendmailError::later(&error))?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn deliver(path: &Path, arguments: Arguments, out: Output) -> Result<ExitCode, Refused> {
+async fn deliver(path: &Path, arguments: SendmailArguments, out: Output) -> Result<ExitCode, SendmailError> {
     if arguments.recipients.is_empty() && !arguments.recipients_in_header {
-        let hint = Some("name them on the command line, or give -t for those of the message".into());
-        return Err(Refused { hint, ..Refused::new(USAGE, "no recipients are named") });
+        let hint = Some("name them on the command line, or use -t for those of the header section".into());
+        return Err(SendmailError { hint, ..SendmailError::new(USAGE, "no recipients given") });
     }
-    let way = Way::of(path);
-    let max_bytes = way.max_bytes().unwrap_or(READ_MAX_BYTES);
+    let target = SubmitTarget::of(path);
+    let max_bytes = target.max_bytes().unwrap_or(READ_MAX_BYTES);
     let content = read(&mut io::stdin().lock(), arguments.ignore_dots, max_bytes)?;
     let envelope = Envelope {
         sender: arguments.sender,
@@ -120,18 +125,18 @@ async fn deliver(path: &Path, arguments: Arguments, out: Output) -> Result<ExitC
         ret: arguments.ret,
         envid: arguments.envid,
     };
-    let taken = way.send(&envelope, &content).await?;
+    let taken = target.send(&envelope, &content).await?;
     if arguments.verbose || out.json {
         let shown = out.show(&taken, |taken| format!("queued as {} for {} recipients", taken.id, taken.recipients));
-        // It is queued, whether anybody reads that or not.
+        // The message is queued, even if this cannot be printed.
         drop(shown.or_else(|_| print("")));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// The message, to the end of the input or to a line with nothing but a dot.
-fn read(input: &mut impl BufRead, ignore_dots: bool, max_bytes: u64) -> Result<Vec<u8>, Refused> {
-    let failed = |error: io::Error| Refused::new(TEMPORARY, format!("standard input cannot be read: {error}"));
+/// Reads the message, to the end of the input or a line with only a dot.
+fn read(input: &mut impl BufRead, ignore_dots: bool, max_bytes: u64) -> Result<Vec<u8>, SendmailError> {
+    let failed = |error: io::Error| SendmailError::new(TEMPORARY, format!("standard input cannot be read: {error}"));
     let mut content = Vec::new();
     let mut input = input.take(max_bytes.saturating_add(1));
     if ignore_dots {
@@ -149,7 +154,7 @@ fn read(input: &mut impl BufRead, ignore_dots: bool, max_bytes: u64) -> Result<V
     }
     if content.len() as u64 > max_bytes {
         let hint = Some("send a link instead, or raise limits.message_bytes in the configuration".into());
-        return Err(Refused { hint, ..Refused::new(DATA, format!("the message is larger than {max_bytes} octets")) });
+        return Err(SendmailError { hint, ..SendmailError::new(DATA, format!("the message is larger than {max_bytes} octets")) });
     }
     Ok(content)
 }
@@ -159,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_known_by_its_name_and_by_the_word() {
+    fn sendmail_is_recognised_by_program_name_or_command() {
         let call = |line: &str| call(line.split_whitespace().map(OsString::from));
         assert_eq!(call("/usr/sbin/sendmail -t").unwrap().words, ["-t"]);
         assert_eq!(call("mailq").unwrap().called, "mailq");

@@ -1,13 +1,13 @@
-//! What remains to be done elsewhere: DNS records, and Gmail's form.
+//! The report of `waypost setup`: what was done, and the remaining steps (DNS records, start, Gmail's form).
 //!
-//! Invariant: the records are those of the plan, and nothing is promised that this version does not do.
+//! Invariant: the records are those of the plan.
 
 use control_api::api::{KeyView, Login};
 use mail::Domain;
-use policy::dns_plan::{PlannedRecord, RecordType, plan};
+use dns_plan::{PlannedRecord, RecordType, plan};
 use serde::Serialize;
 
-use super::Report;
+use super::SetupReport;
 use crate::config::Config;
 use crate::output::{BOLD, DIM, GOOD, WARN, styled};
 
@@ -33,7 +33,7 @@ pub struct GmailForm {
     password: Option<String>,
 }
 
-/// The records to publish: of the domain, of this server, and of the domain under which forwards leave.
+/// The records to publish: those of the domain, of this server and of the forwarding domain.
 pub fn dns(domain: &Domain, config: &Config, keys: &[KeyView]) -> Vec<PlannedRecord> {
     let facts = crate::dns::of_keys(config, vec![domain.clone()], keys);
     let mut records: Vec<PlannedRecord> = plan(&facts).into_iter().filter(|record| record.record_type != RecordType::Ptr).collect();
@@ -52,7 +52,7 @@ pub fn as_json(records: &[PlannedRecord]) -> Vec<DnsRecord> {
     records.iter().map(one).collect()
 }
 
-/// The forms for the accounts.
+/// A form for each account.
 pub fn gmail(hostname: &str, logins: &[Login]) -> Vec<GmailForm> {
     let form = |login: &Login| GmailForm {
         address: login.login.clone(),
@@ -66,80 +66,81 @@ pub fn gmail(hostname: &str, logins: &[Login]) -> Vec<GmailForm> {
 }
 
 /// The report for people.
-pub fn text(report: &Report) -> String {
+pub fn text(report: &SetupReport) -> String {
     let mut lines: Vec<String> = Vec::new();
-    lines.extend(report.done.iter().map(|done| format!("{}  {done}", styled(GOOD, "made"))));
-    lines.extend(report.kept.iter().map(|kept| format!("{}  {kept}", styled(DIM, "kept"))));
-    lines.extend(report.looks.iter().map(|look| {
-        let word = if look.good { styled(GOOD, "seen") } else { styled(WARN, "look") };
-        format!("{word}  {}", look.text)
+    lines.extend(report.done.iter().map(|done| format!("{}     {done}", styled(GOOD, "done"))));
+    lines.extend(report.kept.iter().map(|kept| format!("{}     {kept}", styled(DIM, "kept"))));
+    lines.extend(report.checks.iter().map(|check| {
+        let word = if check.good { styled(GOOD, "ok     ") } else { styled(WARN, "warning") };
+        format!("{word}  {}", check.text)
     }));
     if !report.smarthosts.is_empty() {
         lines.push(format!("\n{}", styled(BOLD, "The smarthost")));
-        lines.extend(report.smarthosts.iter().map(|tried| indented(&crate::commands::route::shown(tried))));
+        lines.extend(report.smarthosts.iter().map(|test| indented(&crate::commands::route::shown(test))));
     }
-    lines.push(format!("\nThree things remain, in this order.\n\n{}", styled(BOLD, "1. Publish these DNS records")));
+    lines.push(format!("\nThree steps remain, in this order.\n\n{}", styled(BOLD, "1. Publish these DNS records")));
     lines.push(indented(&crate::dns::show::in_rows(&report.records)));
     lines.push(indented(&format!(
-        "Ask your hoster to set the PTR record of the address to {}, and to open outgoing port 25.\n\
-         waypost dns check{} says whether they are there; waypost dns apply writes them, where a provider is named under [dns].\n\
-         A TXT record longer than 255 characters is published as several strings; most providers split it themselves. Raise p=none\n\
-         of the domain to quarantine and reject once reports show that all your mail passes.",
+        "Ask your hoster to set the PTR record of the server's address to {}, and to open outgoing port 25.\n\
+         To verify the records:  waypost dns check{option}\n\
+         To publish them, if [dns] names a provider:  waypost dns apply{option}\n\
+         TXT records longer than 255 characters are split into several strings; most providers do so themselves.\n\
+         Raise p=none of the domain to quarantine, then reject, once reports show that all your mail passes.",
         report.hostname,
-        option(report)
+        option = option(report)
     )));
     lines.push(format!("\n{}", styled(BOLD, "2. Start the server")));
-    lines.push(indented(&format!("{}\nThen see that all is well: waypost doctor{}", styled(BOLD, &report.start), option(report))));
+    lines.push(indented(&format!("{}\nThen check that everything works:  waypost doctor{}", styled(BOLD, &report.start), option(report))));
     lines.extend(about_certificate(report).map(|text| indented(&text)));
     lines.push(format!("\n{}", styled(BOLD, "3. Send as your address from Gmail")));
     if report.gmail.is_empty() {
-        lines.push(indented(
-            "waypost account add ADDRESS makes somebody who may send; waypost sendas ADDRESS says what to type into Gmail.",
-        ));
+        lines
+            .push(indented("Add an account with waypost account add ADDRESS; waypost sendas ADDRESS then shows what to enter into Gmail."));
     } else {
-        lines.push(indented("Settings > Accounts and Import > Send mail as > Add another email address; then, for each:"));
+        lines.push(indented("Settings > Accounts and Import > Send mail as > Add another email address. Enter:"));
         lines.extend(report.gmail.iter().map(|form| indented(&shown(form))));
-        lines.push(indented("Or port 465 with SSL. Gmail mails a code to the address; it arrives through the alias. Once the server runs,\nwaypost sendas ADDRESS tries the ports as Gmail will, and shows the code."));
+        lines.push(indented("\nPort 465 with SSL works too. Gmail sends a code to the address, which arrives through the alias.\nOnce the server runs, waypost sendas ADDRESS tests the ports as Gmail does, and shows the code."));
     }
-    // Last, where the eye is.
+    // Last, where the operator looks first.
     if !report.warnings.is_empty() {
-        lines.push(format!("\n{}", styled(BOLD, "To look at")));
+        lines.push(format!("\n{}", styled(BOLD, "Notes")));
         lines.extend(report.warnings.iter().map(|warning| indented(&format!("{} {warning}", styled(WARN, "note:")))));
     }
     lines.join("\n")
 }
 
-/// What further commands need, where the configuration is not in its usual place.
-fn option(report: &Report) -> String {
+/// The option that further commands need if the configuration is not in its default place.
+fn option(report: &SetupReport) -> String {
     match report.config == std::path::Path::new(crate::config::DEFAULT_PATH) {
         true => String::new(),
         false => format!(" --config {}", report.config.display()),
     }
 }
 
-fn about_certificate(report: &Report) -> Option<String> {
+fn about_certificate(report: &SetupReport) -> Option<String> {
     let (note, hostname, config) = (styled(WARN, "note:"), &report.hostname, report.config.display());
     if let Some(authority) = &report.authority {
         return Some(format!(
-            "{note} once the server runs it orders certificates from {authority}. You agree to that authority's terms of service with it.\n\
-             Port 80 of {hostname} must be reachable. `waypost cert status` shows how it goes."
+            "{note} the server orders its certificates from {authority}; by that you accept the authority's terms of service.\n\
+             Port 80 of {hostname} must be reachable. To see the progress:  waypost cert status"
         ));
     }
     report.self_signed.then(|| {
         format!(
-            "{note} the certificate is self-signed: other servers take it for mail to you, but Gmail's form refuses it. Let the server get one\n\
-             from Let's Encrypt: enabled = true under [acme] in {config}; or name the files of one for {hostname} under [tls]."
+            "{note} the certificate is self-signed: other servers accept it when they deliver mail, but Gmail's form refuses it.\n\
+             Let the server get one from Let's Encrypt: enabled = true under [acme] in {config};\n\
+             or name the files of a certificate for {hostname} under [tls]."
         )
     })
 }
 
 fn shown(form: &GmailForm) -> String {
     let password = form.password.as_ref().map_or_else(
-        || styled(DIM, "(the one that was shown when the account was made)"),
-        |password| format!("{}  {}", styled(BOLD, password), styled(DIM, "(shown this once)")),
+        || styled(DIM, "(shown when the account was created)"),
+        |password| format!("{}  {}", styled(BOLD, password), styled(DIM, "(shown only once)")),
     );
     format!(
-        "\n  Email address  {}\n  SMTP server    {}\n  Port           {} with {}\n  User name      {}\n  Password       {password}",
+        "\n  Email address  {}\n  SMTP server    {}\n  Port           {} with {}\n  Username       {}\n  Password       {password}",
         form.address, form.smtp_server, form.port, form.security, form.user_name
     )
 }

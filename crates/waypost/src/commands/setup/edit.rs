@@ -1,6 +1,6 @@
-//! Setting an option in a configuration file that is there, as an operator would by hand.
+//! Sets options in an existing configuration file, as an operator would by hand.
 //!
-//! Invariant: every other line stays as it is, comments too; what comes out is read before it is written.
+//! Invariant: every other line stays, comments too; the result is parsed before it is written.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -10,27 +10,46 @@ use anyhow::{Context, Result};
 
 use crate::config;
 
-/// One option: its section with brackets (empty for the top of the file), its name, its value in TOML.
-pub type Set = (&'static str, &'static str, String);
+/// An option to set.
+#[derive(Debug)]
+pub struct OptionEdit {
+    /// The section with brackets; empty for the top of the file.
+    pub section: &'static str,
+    pub name: &'static str,
+    /// The value in TOML.
+    pub value: String,
+}
 
-/// The text with the option set.
-pub fn with(text: &str, (section, name, value): &Set) -> String {
-    let wanted = format!("{name} = {value}");
+impl OptionEdit {
+    pub fn new(section: &'static str, name: &'static str, value: impl Into<String>) -> Self {
+        Self { section, name, value: value.into() }
+    }
+
+    /// An option whose value is a string.
+    pub fn text(section: &'static str, name: &'static str, value: impl Into<String>) -> Self {
+        Self::new(section, name, toml::Value::String(value.into()).to_string())
+    }
+}
+
+/// Returns the text with the option set.
+pub fn with(text: &str, option: &OptionEdit) -> String {
+    let (section, name) = (option.section, option.name);
+    let wanted = format!("{name} = {}", option.value);
     let mut lines: Vec<String> = text.lines().map(ToOwned::to_owned).collect();
     let header = |line: &String| line.trim_start().starts_with('[');
     let start = match section.is_empty() {
         true => Some(0),
-        false => lines.iter().position(|line| line.split('#').next().unwrap_or_default().trim() == *section).map(|place| place + 1),
+        false => lines.iter().position(|line| line.split('#').next().unwrap_or_default().trim() == section).map(|place| place + 1),
     };
     let Some(start) = start else {
-        lines.extend([String::new(), (*section).to_owned(), wanted]);
+        lines.extend([String::new(), section.to_owned(), wanted]);
         return lines.join("\n") + "\n";
     };
     let end = lines.iter().skip(start).position(header).map_or(lines.len(), |length| start + length);
     let is_name = |line: &str| line.trim_start().strip_prefix(name).is_some_and(|rest| rest.trim_start().starts_with('='));
     let place = |is_it: &dyn Fn(&str) -> bool| lines.iter().take(end).skip(start).position(|line| is_it(line)).map(|place| start + place);
     let present = place(&is_name);
-    // Where the template has it as a comment, it comes behind that.
+    // After the template's comment for the option, if there is one.
     let commented = place(&|line| line.trim_start().strip_prefix('#').is_some_and(is_name));
     let first = place(&|line| !line.trim_start().starts_with('#') || !section.is_empty());
     match present.and_then(|place| lines.get_mut(place)) {
@@ -46,11 +65,11 @@ pub fn with(text: &str, (section, name, value): &Set) -> String {
 /// Sets options in the file.
 ///
 /// # Errors
-/// The file would not be a configuration any more, or cannot be written.
-pub fn apply(path: &Path, set: &[Set]) -> Result<()> {
+/// The result is not a valid configuration, or the file cannot be written.
+pub fn apply(path: &Path, edits: &[OptionEdit]) -> Result<()> {
     let place = fs::canonicalize(path).with_context(|| format!("{} cannot be read", path.display()))?;
     let before = fs::read_to_string(&place).with_context(|| format!("{} cannot be read", path.display()))?;
-    let text = set.iter().fold(before, |text, option| with(&text, option));
+    let text = edits.iter().fold(before, |text, option| with(&text, option));
     config::parse(path, &text)?;
     let metadata = fs::metadata(&place)?;
     let mut beside = place.as_os_str().to_owned();
@@ -67,13 +86,13 @@ pub fn apply(path: &Path, set: &[Set]) -> Result<()> {
     write().with_context(|| format!("{} cannot be written", path.display()))
 }
 
-/// What to write by hand: `enabled = true under [acme]`.
-pub fn by_hand(set: &[Set]) -> String {
-    let one = |(section, name, value): &Set| match section.is_empty() {
-        true => format!("{name} = {value} at the top"),
-        false => format!("{name} = {value} under {section}"),
+/// The options in words: `enabled = true under [acme]`.
+pub fn by_hand(edits: &[OptionEdit]) -> String {
+    let one = |edit: &OptionEdit| match edit.section.is_empty() {
+        true => format!("{} = {} at the top", edit.name, edit.value),
+        false => format!("{} = {} under {}", edit.name, edit.value, edit.section),
     };
-    set.iter().map(one).collect::<Vec<_>>().join(", ")
+    edits.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -81,9 +100,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_option_is_set_where_an_operator_would_write_it() {
-        let acme: Set = ("[acme]", "enabled", "true".into());
-        let postmaster: Set = ("", "postmaster", "\"me@example.test\"".into());
+    fn an_option_is_set_beside_its_comment_or_in_its_section() {
+        let acme = OptionEdit::new("[acme]", "enabled", "true");
+        let postmaster = OptionEdit::text("", "postmaster", "me@example.test");
         for (before, set, after) in [
             (
                 "hostname = \"a\"\n\n[acme]\n# enabled = false\nstaging = true\n",

@@ -1,6 +1,6 @@
-//! The files that `setup` makes: configuration, data directory, certificate and key.
+//! The files that `setup` creates: configuration, data directory, certificate and key.
 //!
-//! Invariant: no file that is there is written over, but for the options of the configuration that the command line names, and a key is never readable by others, not even for an instant.
+//! Invariant: existing files are kept, except for configuration options given on the command line; a key is never readable by others, not even for an instant.
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -9,14 +9,14 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
 
-use super::Report;
-use super::edit::{self, Set};
-use super::plan::{Plan, Smarthost};
+use super::SetupReport;
+use super::edit::{self, OptionEdit};
+use super::plan::{SetupPlan, Smarthost};
 use crate::config::{self, Config};
 use crate::owner::give;
 
-/// Reads the configuration, or makes one.
-pub fn configuration(path: &Path, plan: &Plan, report: &mut Report) -> Result<Config> {
+/// Reads the configuration, or creates one.
+pub fn configuration(path: &Path, plan: &SetupPlan, report: &mut SetupReport) -> Result<Config> {
     if !path.exists() {
         let text = text(plan)?;
         config::parse(path, &text)?;
@@ -24,11 +24,11 @@ pub fn configuration(path: &Path, plan: &Plan, report: &mut Report) -> Result<Co
         report.done.push(format!("configuration {}", path.display()));
         return Ok(config::load(path)?);
     }
-    let config = changed(path, config::load(path)?, plan, report)?;
+    let config = update(path, config::load(path)?, plan, report)?;
     if let Some(asked) = plan.hostname.as_ref().filter(|asked| **asked != config.settings.hostname) {
         report.warnings.push(format!(
-            "hostname stays {}, since certificate and DNS records hang on it; to change it, write hostname = \"{asked}\" into {}, and publish what \
-             waypost dns show prints then",
+            "hostname stays {}, because certificate and DNS records depend on it; to change it, write hostname = \"{asked}\" into {}, then publish \
+             the records that waypost dns show prints",
             config.settings.hostname,
             path.display()
         ));
@@ -36,7 +36,7 @@ pub fn configuration(path: &Path, plan: &Plan, report: &mut Report) -> Result<Co
     let wanted = plan.smarthost.as_ref().filter(|wanted| !config.settings.delivery.routes.iter().any(|route| route.host == wanted.host));
     if let Some(wanted) = wanted {
         report.warnings.push(format!(
-            "mail does not go by {}; add this to {}:{}",
+            "mail is not sent through {} yet; add this to {}:{}",
             wanted.host,
             path.display(),
             route(wanted).replace('\n', "\n        ")
@@ -46,7 +46,7 @@ pub fn configuration(path: &Path, plan: &Plan, report: &mut Report) -> Result<Co
         && std::path::absolute(asked)? != config.file.data_dir
     {
         bail!(
-            "{} names the data directory {}, and --data says {}\n  hint: leave --data out, or name another file with --config",
+            "{} has the data directory {}, but --data is {}\n  hint: leave --data out, or name another file with --config",
             path.display(),
             config.file.data_dir.display(),
             asked.display()
@@ -55,51 +55,50 @@ pub fn configuration(path: &Path, plan: &Plan, report: &mut Report) -> Result<Co
     Ok(config)
 }
 
-/// The configuration with what the command line asks of it; all else stays.
-fn changed(path: &Path, config: Config, plan: &Plan, report: &mut Report) -> Result<Config> {
-    let set = asked_for(&config, plan);
-    if set.is_empty() {
+/// Applies the options of the command line to an existing configuration.
+fn update(path: &Path, config: Config, plan: &SetupPlan, report: &mut SetupReport) -> Result<Config> {
+    let edits = edits(&config, plan);
+    if edits.is_empty() {
         report.kept.push(format!("configuration {}", path.display()));
         return Ok(config);
     }
-    match edit::apply(path, &set) {
+    match edit::apply(path, &edits) {
         Ok(()) => {
-            report.done.push(format!("in {}: {}", path.display(), edit::by_hand(&set)));
+            report.done.push(format!("in {}: {}", path.display(), edit::by_hand(&edits)));
             report.changed_config = true;
             Ok(config::load(path)?)
         }
         Err(error) => {
             report.kept.push(format!("configuration {}", path.display()));
-            report.warnings.push(format!("write this into {} by hand: {} ({error:#})", path.display(), edit::by_hand(&set)));
+            report.warnings.push(format!("{} could not be changed ({error:#}); write by hand: {}", path.display(), edit::by_hand(&edits)));
             Ok(config)
         }
     }
 }
 
-/// What the command line asks for by name and the file does not have.
-fn asked_for(config: &Config, plan: &Plan) -> Vec<Set> {
-    let quoted = |text: String| toml::Value::String(text).to_string();
-    let mut set: Vec<Set> = Vec::new();
+/// The options that the command line gives and the file lacks.
+fn edits(config: &Config, plan: &SetupPlan) -> Vec<OptionEdit> {
+    let mut edits: Vec<OptionEdit> = Vec::new();
     if let Some(postmaster) = plan.named_postmaster.as_ref().filter(|asked| Some(*asked) != config.settings.postmaster.as_ref()) {
-        set.push(("", "postmaster", quoted(postmaster.to_string())));
+        edits.push(OptionEdit::text("", "postmaster", postmaster.to_string()));
     }
     if plan.acme && !config.file.acme.enabled {
-        set.push(("[acme]", "enabled", "true".into()));
+        edits.push(OptionEdit::new("[acme]", "enabled", "true"));
         let contact = plan.named_postmaster.as_ref().or(config.settings.postmaster.as_ref()).filter(|_| config.file.acme.contact.is_none());
-        set.extend(contact.map(|contact| ("[acme]", "contact", quoted(contact.to_string()))));
+        edits.extend(contact.map(|contact| OptionEdit::text("[acme]", "contact", contact.to_string())));
     }
     if plan.staging && !config.file.acme.staging {
-        set.push(("[acme]", "staging", "true".into()));
+        edits.push(OptionEdit::new("[acme]", "staging", "true"));
     }
     let named: Vec<std::net::IpAddr> = config.file.dns.addresses.iter().map(|address| address.0).collect();
     if !plan.addresses.is_empty() && plan.addresses != named {
-        let addresses: Vec<String> = plan.addresses.iter().map(|address| quoted(address.to_string())).collect();
-        set.push(("[dns]", "addresses", format!("[{}]", addresses.join(", "))));
+        let addresses: Vec<String> = plan.addresses.iter().map(|address| toml::Value::String(address.to_string()).to_string()).collect();
+        edits.push(OptionEdit::new("[dns]", "addresses", format!("[{}]", addresses.join(", "))));
     }
-    set
+    edits
 }
 
-fn text(plan: &Plan) -> Result<String> {
+fn text(plan: &SetupPlan) -> Result<String> {
     let quoted = |text: String| toml::Value::String(text).to_string();
     let hostname = plan.hostname.as_ref().map_or_else(|| format!("mx.{}", plan.domain), ToString::to_string);
     let mut set = vec![("", "hostname", quoted(hostname))];
@@ -126,7 +125,7 @@ fn text(plan: &Plan) -> Result<String> {
     Ok(config::template(&set) + &plan.smarthost.as_ref().map_or_else(String::new, route))
 }
 
-/// The smarthost's section.
+/// The section of the smarthost.
 fn route(smarthost: &Smarthost) -> String {
     let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
     let mut text = format!("\n[[route]]\nhost = {}\nport = {}\n", quoted(smarthost.host.as_str()), smarthost.port);
@@ -139,7 +138,7 @@ fn route(smarthost: &Smarthost) -> String {
         text.push_str(&format!("user = {}\npassword_file = {}\n", quoted(user), quoted(&file.to_string_lossy())));
     }
     if let Some(spf) = &smarthost.spf {
-        text.push_str(&format!("spf = {}\n", quoted(spf.as_str())));
+        text.push_str(&format!("spf_include = {}\n", quoted(spf.as_str())));
     }
     if !smarthost.flows.is_empty() {
         let flows: Vec<String> = smarthost.flows.iter().map(|flow| quoted(flow)).collect();
@@ -148,8 +147,8 @@ fn route(smarthost: &Smarthost) -> String {
     text
 }
 
-/// Makes the data directory.
-pub fn data_dir(config: &Config, report: &mut Report) -> Result<()> {
+/// Creates the data directory.
+pub fn data_dir(config: &Config, report: &mut SetupReport) -> Result<()> {
     let data = &config.file.data_dir;
     if data.is_dir() {
         report.kept.push(format!("data directory {}", data.display()));
@@ -160,11 +159,11 @@ pub fn data_dir(config: &Config, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// Makes a certificate where none is given. Says whether the one in use was made here.
-pub fn certificate(config: &Config, report: &mut Report) -> Result<bool> {
+/// Creates a certificate unless one exists. Returns whether the one in use is self-signed by Waypost.
+pub fn certificate(config: &Config, report: &mut SetupReport) -> Result<bool> {
     let (certificate, key) = (config.certificate(), config.key());
     if config.file.tls.certificate.is_some() || certificate.exists() || key.exists() {
-        net::ServerTls::load(&certificate, &key).map_err(|e| anyhow!("the certificate cannot be used: {e}"))?;
+        net::ServerTls::load(&certificate, &key).map_err(|e| anyhow!("the certificate is not usable: {e}"))?;
         report.kept.push(format!("certificate {}", certificate.display()));
         return Ok(config.file.tls.certificate.is_none());
     }
@@ -173,7 +172,7 @@ pub fn certificate(config: &Config, report: &mut Report) -> Result<bool> {
     Ok(true)
 }
 
-/// Makes the first pair, for the server's own name.
+/// Creates the first certificate and key, for the host name.
 pub fn make(config: &Config) -> Result<()> {
     let (certificate_pem, key_pem) = net::self_signed(&[config.settings.hostname.to_string()])?;
     let key = config.key();
@@ -195,17 +194,17 @@ fn private_dir(path: &Path) -> Result<()> {
 }
 
 fn denied(path: &Path) -> String {
-    format!("{} cannot be made (with sudo it can; without, name places of your own with --config and --data)", path.display())
+    format!("{} cannot be created (use sudo, or name writable places with --config and --data)", path.display())
 }
 
-/// Writes a file that is not there yet.
+/// Writes a new file.
 pub fn write_new(path: &Path, text: &str, mode: u32) -> Result<()> {
     if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty() && !p.exists()) {
         DirBuilder::new().recursive(true).mode(0o755).create(parent).with_context(|| denied(parent))?;
     }
     let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
     let mut file = match file {
-        Err(e) if e.kind() == ErrorKind::AlreadyExists => bail!("{} is there already and is kept\n  hint: run setup again", path.display()),
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => bail!("{} exists already and is kept\n  hint: run setup again", path.display()),
         other => other.with_context(|| denied(path))?,
     };
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).with_context(|| format!("{} cannot be written", path.display()))

@@ -1,6 +1,6 @@
-//! `waypost setup`: from nothing to a server that one can start, and what to put into DNS and Gmail.
+//! `waypost setup`: prepares a machine for a domain, and prints what to enter into DNS and Gmail.
 //!
-//! Invariant: what is there already is kept and said; run twice, it changes nothing the second time.
+//! Invariant: keeps what exists, and says so; a second run changes nothing.
 
 mod advice;
 mod ask;
@@ -21,60 +21,61 @@ use anyhow::Result;
 use control_api::api::{
     AccountView, AliasView, Changed, DomainView, KeyView, KeysChanged, Login, NewAccount, NewAlias, NewDomain, NewKeys, Reloaded,
 };
-use policy::dns_plan::PlannedRecord;
+use dns_plan::PlannedRecord;
 use serde::Serialize;
 
-use crate::cli::Setup;
-use crate::commands::route::{self, Tried};
+use crate::cli::SetupArgs;
+use crate::commands::route::{self, SmarthostTest};
 use crate::config::{self, Config};
 use crate::dns::public_addresses;
 use crate::output::{DIM, Output, WARN, note, styled};
 use crate::owner::give;
 use crate::transport::Transport;
 use advice::{DnsRecord, GmailForm};
-use plan::{Forward, Plan};
-use preflight::Look;
+use plan::{Forward, SetupPlan};
+use preflight::PreflightCheck;
 
-/// What was done, and what remains to be done.
+/// What was done, and what remains for the operator.
 #[derive(Serialize)]
-pub struct Report {
+pub struct SetupReport {
     domain: String,
     hostname: String,
     config: std::path::PathBuf,
     done: Vec<String>,
     kept: Vec<String>,
     warnings: Vec<String>,
-    /// What was seen outside.
-    looks: Vec<Look>,
-    /// Whether a configuration that was there has been changed.
+    /// The results of the preflight checks.
+    #[serde(rename = "looks")]
+    checks: Vec<PreflightCheck>,
+    /// Whether an existing configuration was changed.
     #[serde(skip)]
     changed_config: bool,
     logins: Vec<Login>,
     self_signed: bool,
-    /// The directory of the authority that will be asked for certificates.
+    /// The ACME directory of the authority that issues certificates.
     authority: Option<String>,
     dns: Vec<DnsRecord>,
     #[serde(skip)]
     records: Vec<PlannedRecord>,
     gmail: Vec<GmailForm>,
-    /// The smarthosts, tried.
-    smarthosts: Vec<Tried>,
-    /// How the server is started.
+    /// The tests of the smarthosts.
+    smarthosts: Vec<SmarthostTest>,
+    /// The command that starts the server.
     start: String,
 }
 
 /// Runs the command.
-pub async fn run(config_path: &Path, args: Setup, out: Output) -> Result<ExitCode> {
+pub async fn run(config_path: &Path, args: SetupArgs, out: Output) -> Result<ExitCode> {
     let args = ask::complete(args)?;
-    let plan = Plan::read(&args)?;
-    let mut report = Report {
+    let plan = SetupPlan::read(&args)?;
+    let mut report = SetupReport {
         domain: plan.domain.to_string(),
         hostname: String::new(),
         config: config_path.into(),
         done: Vec::new(),
         kept: Vec::new(),
         warnings: Vec::new(),
-        looks: Vec::new(),
+        checks: Vec::new(),
         changed_config: false,
         logins: Vec::new(),
         self_signed: false,
@@ -91,19 +92,19 @@ pub async fn run(config_path: &Path, args: Setup, out: Output) -> Result<ExitCod
     report.self_signed = files::certificate(&config, &mut report)?;
     report.authority = config.acme().map(|acme| acme.directory);
     make_secrets(&config)?;
-    let keys = directory(&config, (&plan, &args), &mut report, out).await?;
+    let keys = directory(&config, &plan, &args, &mut report, out).await?;
     report.records = advice::dns(&plan.domain, &config, &keys);
     report.dns = advice::as_json(&report.records);
     report.gmail = advice::gmail(&report.hostname, &report.logins);
     if config.file.dns.addresses.is_empty() && public_addresses().is_empty() {
         let warning =
-            "this machine has no public address of its own: name the one that leads here, by --address or as addresses under [dns]";
+            "no interface of this machine has a public address: set the one that leads here with --address, or as addresses under [dns]";
         report.warnings.push(warning.into());
     }
-    if config.file.route.iter().any(|route| route.get_ref().user.is_some() && route.get_ref().spf.is_none())
-        && config.file.dns.relays.is_empty()
+    if config.file.route.iter().any(|route| route.get_ref().user.is_some() && route.get_ref().spf_include.is_none())
+        && config.file.dns.spf_includes.is_empty()
     {
-        let warning = "the smarthost is not in your SPF record: add what its instructions give after include: as spf to its [[route]]";
+        let warning = "the smarthost is not in your SPF record: set spf in its [[route]] to what its instructions show after include:";
         report.warnings.push(warning.into());
     }
     report.start = service::make(&args, &config, &mut report)?;
@@ -116,7 +117,7 @@ pub async fn run(config_path: &Path, args: Setup, out: Output) -> Result<ExitCod
     Ok(if is_there { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Makes what is missing of the secrets of return addresses.
+/// Creates the secrets of return addresses (SRS) unless they exist.
 fn make_secrets(config: &Config) -> Result<()> {
     let (secrets, data) = (config.file.srs_secrets(), &config.file.data_dir);
     let is_new = !secrets.exists();
@@ -124,38 +125,38 @@ fn make_secrets(config: &Config) -> Result<()> {
     if is_new && secrets.starts_with(data) { give(&secrets, data) } else { Ok(()) }
 }
 
-/// Tries the smarthosts, as the server would use them. A trial that fails stops nothing: what was found stands in the report.
-async fn smarthosts(config: &Config, plan: &Plan, args: &Setup, out: Output) -> Vec<Tried> {
+/// Tests the smarthosts as the server uses them. A failure is reported and stops nothing.
+async fn smarthosts(config: &Config, plan: &SetupPlan, args: &SetupArgs, out: Output) -> Vec<SmarthostTest> {
     let routes: Vec<_> = route::smarthosts(config).collect();
     if routes.is_empty() {
         return Vec::new();
     }
     if !out.json {
-        note(&styled(DIM, "trying the smarthost ..."));
+        note(&styled(DIM, "testing the smarthost ..."));
     }
     match route::check(config, Some(plan.domain.as_str()), &routes, !args.no_trial).await {
-        Ok(tried) => tried,
+        Ok(tests) => tests,
         Err(error) => {
-            note(&format!("{} the smarthost could not be tried: {error:#}", styled(WARN, "note:")));
+            note(&format!("{} the smarthost could not be tested: {error:#}", styled(WARN, "note:")));
             Vec::new()
         }
     }
 }
 
-/// Fills the directory. Returns the DKIM keys whose records are to be published.
-async fn directory(config: &Config, (plan, args): (&Plan, &Setup), report: &mut Report, out: Output) -> Result<Vec<KeyView>> {
+/// Creates domain, aliases, accounts and keys. Returns the DKIM keys whose records must be published.
+async fn directory(config: &Config, plan: &SetupPlan, args: &SetupArgs, report: &mut SetupReport, out: Output) -> Result<Vec<KeyView>> {
     let mut api = Transport::open(config).await?;
     if report.changed_config && api.is_server() {
         match api.post::<Reloaded>("/v1/reload", &()).await {
             Ok(reloaded) => report.done.push(reloaded.message),
-            Err(error) => report.warnings.push(format!("the running server goes on with the configuration before: {error:#}")),
+            Err(error) => report.warnings.push(format!("the running server keeps its old configuration: {error:#}")),
         }
     }
     if !args.no_preflight {
         if !out.json {
-            note(&styled(DIM, "looking at DNS, ports and the way out ..."));
+            note(&styled(DIM, "checking DNS, ports and outgoing connections ..."));
         }
-        report.looks = preflight::run(config, &plan.domain, api.is_server()).await;
+        report.checks = preflight::run(config, &plan.domain, api.is_server()).await;
     }
     let domains: Vec<DomainView> = api.get("/v1/domains").await?;
     let domain = plan.domain.to_string();
@@ -175,7 +176,7 @@ async fn directory(config: &Config, (plan, args): (&Plan, &Setup), report: &mut 
     let accounts: Vec<AccountView> = api.get("/v1/accounts").await?;
     for login in plan.logins() {
         if accounts.iter().any(|account| account.login.eq_ignore_ascii_case(&login)) {
-            report.kept.push(format!("account {login} and its password (for a new one: waypost account passwd {login})"));
+            report.kept.push(format!("account {login} and its password (to replace it: waypost account passwd {login})"));
             report.logins.push(Login { login, name: String::new(), password: None, warnings: Vec::new() });
         } else {
             let new = NewAccount { login, password: None, name: None, may_send_as: Vec::new() };
@@ -193,7 +194,7 @@ async fn directory(config: &Config, (plan, args): (&Plan, &Setup), report: &mut 
     Ok(keys)
 }
 
-async fn add_alias(api: &mut Transport, forward: &Forward, aliases: &[AliasView], report: &mut Report) -> Result<()> {
+async fn add_alias(api: &mut Transport, forward: &Forward, aliases: &[AliasView], report: &mut SetupReport) -> Result<()> {
     let source = forward.source.to_string();
     let targets: Vec<String> = forward.targets.iter().map(ToString::to_string).collect();
     match aliases.iter().find(|alias| alias.source.eq_ignore_ascii_case(&source)) {
@@ -205,7 +206,7 @@ async fn add_alias(api: &mut Transport, forward: &Forward, aliases: &[AliasView]
         None => {
             let done: Changed = api.post("/v1/aliases", &NewAlias { source, targets, replace: false }).await?;
             report.done.push(format!("alias {}", done.changed));
-            // Several aliases lead to the same target.
+            // Aliases with the same target give the same warning.
             for warning in done.warnings {
                 if !report.warnings.contains(&warning) {
                     report.warnings.push(warning);
@@ -222,17 +223,17 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
-    fn args(dir: &Path) -> Setup {
-        Setup {
+    fn args(dir: &Path) -> SetupArgs {
+        SetupArgs {
             domain: Some("Example.test".into()),
             forward: vec!["me=foo@gmail.test".into(), "team@example.test=bar@gmail.test".into(), "me=second@gmail.test".into()],
             data: Some(dir.join("data")),
             no_preflight: true,
-            ..Setup::default()
+            ..SetupArgs::default()
         }
     }
 
-    async fn set_up(config: &Path, args: Setup) -> Result<()> {
+    async fn set_up(config: &Path, args: SetupArgs) -> Result<()> {
         run(config, args, Output { json: true }).await.map(|_| ())
     }
 
@@ -272,7 +273,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_configuration_that_is_there_is_kept() {
+    async fn an_existing_configuration_is_kept() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("waypost.toml");
         let mine = "# mine\nhostname = \"mail.example.test\"\ndata_dir = \"data\"\n";
@@ -284,12 +285,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_second_run_does_what_its_flags_say() {
+    async fn a_second_run_applies_its_flags() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("waypost.toml");
         set_up(&path, args(dir.path())).await.unwrap();
         let before = fs::read_to_string(&path).unwrap();
-        let again = Setup {
+        let again = SetupArgs {
             certificate: crate::cli::CertificateFrom::Acme,
             postmaster: Some("boss@elsewhere.test".into()),
             addresses: vec![[192, 0, 2, 10].into()],
@@ -306,11 +307,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nonsense_is_refused_before_anything_is_made() {
+    async fn invalid_arguments_are_refused_before_anything_is_created() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("waypost.toml");
         for forward in ["me", "me=", "=foo@gmail.test", "me=foo", "me=me@example.test"] {
-            let args = Setup { forward: vec![forward.into()], ..args(dir.path()) };
+            let args = SetupArgs { forward: vec![forward.into()], ..args(dir.path()) };
             assert!(set_up(&path, args).await.is_err(), "{forward}");
         }
         assert!(!path.exists());

@@ -1,6 +1,6 @@
-//! What `setup` is asked to make.
+//! What `setup` is asked to create, read from the command line.
 //!
-//! Invariant: it is read whole before anything is made.
+//! Invariant: read completely before anything is created.
 
 use anyhow::{Result, anyhow, bail};
 use control_api::api::AliasView;
@@ -9,34 +9,34 @@ use mail::{Domain, Mailbox};
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use crate::cli::{CertificateFrom, Setup};
+use crate::cli::{CertificateFrom, SetupArgs};
 
-/// One alias to make.
+/// An alias to create.
 #[derive(Debug, Clone)]
 pub struct Forward {
-    /// What it answers to.
+    /// Its address.
     pub source: AliasSource,
     /// Where its mail goes.
     pub targets: Vec<Target>,
 }
 
-/// All that is asked for.
+/// Everything asked for.
 #[derive(Debug)]
-pub struct Plan {
+pub struct SetupPlan {
     pub domain: Domain,
     pub hostname: Option<Domain>,
     pub data: Option<PathBuf>,
     pub postmaster: Option<Mailbox>,
-    /// The postmaster, where the command line names one.
+    /// The postmaster given on the command line.
     pub named_postmaster: Option<Mailbox>,
     pub forwards: Vec<Forward>,
     /// Whether certificates are ordered from a public authority.
     pub acme: bool,
-    /// From its staging service.
+    /// Whether from its staging service.
     pub staging: bool,
-    /// Public addresses that the machine does not have itself.
+    /// Public addresses that no interface has.
     pub addresses: Vec<IpAddr>,
-    /// The next hop of what is sent.
+    /// The next hop of outgoing mail.
     pub smarthost: Option<Smarthost>,
 }
 
@@ -47,13 +47,13 @@ pub struct Smarthost {
     pub port: u16,
     pub login: Option<(String, PathBuf)>,
     pub spf: Option<Domain>,
-    /// Kinds of mail, as the configuration calls them; empty means all.
+    /// Kinds of mail, as in the configuration; empty means all.
     pub flows: Vec<String>,
 }
 
-impl Plan {
+impl SetupPlan {
     /// Reads the command line.
-    pub fn read(args: &Setup) -> Result<Self> {
+    pub fn read(args: &SetupArgs) -> Result<Self> {
         let domain = read_domain(args.domain.as_deref().unwrap_or_default())?;
         let mut forwards: Vec<Forward> = Vec::new();
         for text in &args.forward {
@@ -83,7 +83,7 @@ impl Plan {
         })
     }
 
-    /// postmaster@ and abuse@, which every domain owes the world (RFC 5321 s.4.5.1, RFC 2142 s.4), unless they are there.
+    /// postmaster@ and abuse@, which every domain must have (RFC 5321 s.4.5.1, RFC 2142 s.4), unless they exist.
     pub fn roles(&self, aliases: &[AliasView]) -> Vec<Forward> {
         let Some(to) = &self.postmaster else { return Vec::new() };
         let mut roles = Vec::new();
@@ -101,7 +101,7 @@ impl Plan {
         roles
     }
 
-    /// Who sends: each address that is forwarded. A catch-all is no one.
+    /// The accounts to create: one for each forwarded address, none for a catch-all.
     pub fn logins(&self) -> Vec<String> {
         let login = |forward: &Forward| match &forward.source {
             AliasSource::Address(mailbox) => Some(mailbox.to_string()),
@@ -111,7 +111,7 @@ impl Plan {
     }
 }
 
-fn smarthost(args: &Setup) -> Result<Option<Smarthost>> {
+fn smarthost(args: &SetupArgs) -> Result<Option<Smarthost>> {
     const HINT: &str = "write --smarthost smtp.example.net or smtp.example.net:465";
     let Some(text) = &args.smarthost else { return Ok(None) };
     let (host, port) = text.rsplit_once(':').unwrap_or((text, "587"));
@@ -123,7 +123,7 @@ fn smarthost(args: &Setup) -> Result<Option<Smarthost>> {
     };
     if let Some(unknown) = args.smarthost_for.iter().find(|kind| !["own", "forward", "report"].contains(&kind.as_str())) {
         bail!(
-            "`{unknown}` is no kind of mail\n  hint: own (what you send), forward (what aliases pass on) and report are; several with a comma"
+            "`{unknown}` is not a kind of mail\n  hint: use own (mail that you send), forward (mail that aliases forward) or report, separated by commas"
         );
     }
     let spf = args.smarthost_spf.as_deref().map(read_domain).transpose()?;
@@ -133,32 +133,32 @@ fn smarthost(args: &Setup) -> Result<Option<Smarthost>> {
 pub fn read_domain(text: &str) -> Result<Domain> {
     let domain: Domain = text.parse().map_err(|e| anyhow!("`{text}` is not a domain: {e}"))?;
     if domain.address().is_some() || !domain.is_fully_qualified() {
-        bail!("`{text}` is not a full domain name\n  hint: a name such as example.com is needed");
+        bail!("`{text}` is not a full domain name\n  hint: use a name such as example.com");
     }
     Ok(domain)
 }
 
 fn read_address(text: &str) -> Result<Mailbox> {
-    text.parse().map_err(|e| anyhow!("`{text}` is not an address: {e}\n  hint: an address such as foo@gmail.com is needed"))
+    text.parse().map_err(|e| anyhow!("`{text}` is not an address: {e}\n  hint: use an address such as foo@gmail.com"))
 }
 
 fn read_forward(text: &str, domain: &Domain) -> Result<(AliasSource, Target)> {
     const HINT: &str = "write --forward me@example.com=foo@gmail.com";
     let (from, to) = text.split_once('=').ok_or_else(|| anyhow!("`{text}` does not say where the mail goes\n  hint: {HINT}"))?;
     if from.is_empty() {
-        bail!("`{text}` names no address before the =\n  hint: {HINT}");
+        bail!("`{text}` has no address before the =\n  hint: {HINT}");
     }
     let full = if from.contains('@') { from.to_owned() } else { format!("{from}@{domain}") };
     if let Some(name) = full.strip_prefix("*@") {
-        bail!("`{from}` would be the address of a user called `*`\n  hint: every address of the domain is written @{name}");
+        bail!("`{from}` is the address of a user named `*`\n  hint: for every address of the domain, write @{name}");
     }
     let source: AliasSource = full.parse().map_err(|e| anyhow!("`{from}` in `{text}` is not an address: {e}\n  hint: {HINT}"))?;
     if source.domain() != domain {
-        bail!("`{from}` is not an address of {domain}\n  hint: run setup for {} too", source.domain());
+        bail!("`{from}` is not an address of {domain}\n  hint: run setup for {} separately", source.domain());
     }
     let target: Target = to.parse().map_err(|e| anyhow!("`{to}` in `{text}` is not an address: {e}\n  hint: {HINT}"))?;
     if target.to_string().eq_ignore_ascii_case(&source.to_string()) {
-        bail!("{source} would lead to itself\n  hint: name the mailbox elsewhere that you read, such as foo@gmail.com");
+        bail!("{source} would forward to itself\n  hint: name the mailbox where you read mail, such as foo@gmail.com");
     }
     Ok((source, target))
 }

@@ -1,6 +1,6 @@
-//! A look outside before mail is entrusted to this machine: is the domain's name right, where does its mail go today, are the ports to be had?
+//! Checks before the first start: whether the domain exists, where its mail goes today, and whether ports are free and outgoing port 25 is open.
 //!
-//! RFC 5321 s.5. Invariant: it changes nothing and stops nothing; each look is a line, and all of them end within [`WITHIN`].
+//! RFC 5321 s.5. Invariant: changes and stops nothing; each check prints a line, and all end within [`WITHIN`].
 
 use std::net::TcpListener;
 use std::time::Duration;
@@ -13,19 +13,19 @@ use serde::Serialize;
 use crate::commands::doctor;
 use crate::config::Config;
 
-/// All looks together take no longer.
+/// Maximum duration of all checks together.
 const WITHIN: Duration = Duration::from_secs(15);
 
-/// What was seen.
+/// The result of a check.
 #[derive(Debug, Serialize)]
-pub struct Look {
-    /// Whether it is as it should be.
+pub struct PreflightCheck {
+    /// Whether it passed.
     pub good: bool,
-    /// In words, with what to do.
+    /// The result in words, with what to do.
     pub text: String,
 }
 
-impl Look {
+impl PreflightCheck {
     fn good(text: String) -> Self {
         Self { good: true, text }
     }
@@ -35,45 +35,49 @@ impl Look {
     }
 }
 
-/// Looks. `is_running` says that our own server has the ports.
-pub async fn run(config: &Config, domain: &Domain, is_running: bool) -> Vec<Look> {
-    let mut looks = if is_running { Vec::new() } else { ports(config) };
+/// Runs the checks. `is_running`: our own server has the ports.
+pub async fn run(config: &Config, domain: &Domain, is_running: bool) -> Vec<PreflightCheck> {
+    let mut checks = if is_running { Vec::new() } else { ports(config) };
     let resolver = match crate::serve::resolver(config) {
         Ok(resolver) => resolver,
         Err(error) => {
-            looks.push(Look::bad(error.to_string()));
-            return looks;
+            checks.push(PreflightCheck::bad(error.to_string()));
+            return checks;
         }
     };
     let outside = async { tokio::join!(mail_today(config, &resolver, domain), doctor::port_25(config, &resolver)) };
     match tokio::time::timeout(WITHIN, outside).await {
-        Err(_) => looks.push(Look::bad(format!("the outside could not be looked at within {} s", WITHIN.as_secs()))),
+        Err(_) => {
+            checks.push(PreflightCheck::bad(format!("DNS and outgoing connections could not be checked within {} s", WITHIN.as_secs())))
+        }
         Ok((domain, way_out)) => {
-            looks.push(domain);
-            looks.extend(way_out.map(|result| match result {
-                Ok(text) => Look::good(text),
-                Err(text) => Look::bad(text),
+            checks.push(domain);
+            checks.extend(way_out.map(|result| match result {
+                Ok(text) => PreflightCheck::good(text),
+                Err(text) => PreflightCheck::bad(text),
             }));
         }
     }
-    looks
+    checks
 }
 
-/// Whether the domain is there, and who gets its mail now.
-async fn mail_today(config: &Config, resolver: &Resolver, domain: &Domain) -> Look {
+/// Whether the domain exists, and where its mail goes today.
+async fn mail_today(config: &Config, resolver: &Resolver, domain: &Domain) -> PreflightCheck {
     let ours = &config.settings.hostname;
     match resolver.mx(domain).await {
-        Err(RouteFailure::NoSuchDomain) => Look::bad(format!("{domain} does not exist in DNS: is it spelled right, and registered?")),
-        Err(RouteFailure::Temporary(error)) => Look::bad(format!("{domain} could not be looked up: {error}")),
-        Err(RouteFailure::NoAddress) => Look::good(format!("{domain} exists, and takes no mail yet")),
+        Err(RouteFailure::NoSuchDomain) => {
+            PreflightCheck::bad(format!("{domain} does not exist in DNS: check its spelling, and that it is registered"))
+        }
+        Err(RouteFailure::Temporary(error)) => PreflightCheck::bad(format!("{domain} could not be looked up: {error}")),
+        Err(RouteFailure::NoAddress) => PreflightCheck::good(format!("{domain} exists and accepts no mail yet")),
         Ok(records) => {
             let hosts: Vec<String> = records.iter().filter_map(|record| record.host.as_ref()).map(Domain::to_string).collect();
             let others: Vec<&String> = hosts.iter().filter(|host| *host != ours.as_str()).collect();
             match others.first() {
-                None if hosts.is_empty() => Look::good(format!("{domain} exists, and has no MX record yet")),
-                None => Look::good(format!("mail to {domain} comes to {ours} already")),
-                Some(other) => Look::bad(format!(
-                    "mail to {domain} goes to {other} today. Give every address that is in use there an alias here before you change its MX record"
+                None if hosts.is_empty() => PreflightCheck::good(format!("{domain} exists and has no MX record yet")),
+                None => PreflightCheck::good(format!("mail to {domain} already comes to {ours}")),
+                Some(other) => PreflightCheck::bad(format!(
+                    "mail to {domain} goes to {other} today; add an alias for every address in use before you change its MX record"
                 )),
             }
         }
@@ -81,7 +85,7 @@ async fn mail_today(config: &Config, resolver: &Resolver, domain: &Domain) -> Lo
 }
 
 /// Whether the ports are free.
-fn ports(config: &Config) -> Vec<Look> {
+fn ports(config: &Config) -> Vec<PreflightCheck> {
     let mut taken: Vec<u16> = Vec::new();
     let mut seen: Vec<u16> = Vec::new();
     for listener in config.listeners() {
@@ -96,15 +100,15 @@ fn ports(config: &Config) -> Vec<Look> {
     let shown = |ports: &[u16]| ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
     match taken.as_slice() {
         [] if seen.is_empty() => Vec::new(),
-        [] => vec![Look::good(format!("the ports {} are free", shown(&seen)))],
-        [one] => vec![Look::bad(format!(
-            "another program has port {one} (ss -ltnp names it): stop it before the server is started, as in: {STOP}"
+        [] => vec![PreflightCheck::good(format!("ports {} are free", shown(&seen)))],
+        [one] => vec![PreflightCheck::bad(format!(
+            "another program has port {one} (ss -ltnp shows it); stop it before you start the server: {STOP}"
         ))],
-        several => vec![Look::bad(format!(
-            "other programs have the ports {} (ss -ltnp names them): stop them before the server is started, as in: {STOP}",
+        several => vec![PreflightCheck::bad(format!(
+            "other programs have ports {} (ss -ltnp shows them); stop them before you start the server: {STOP}",
             shown(several)
         ))],
     }
 }
 
-const STOP: &str = "systemctl disable --now postfix (or exim4)";
+const STOP: &str = "systemctl disable --now postfix, for example";

@@ -1,27 +1,27 @@
-//! The unit by which systemd runs the server.
+//! The systemd unit of the server.
 //!
-//! Invariant: it is the one of examples/, with the paths of this machine; one that is there is kept.
+//! Invariant: the unit of examples/ with this machine's paths; an existing one is kept.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::{Report, write_new};
-use crate::cli::Setup;
+use super::{SetupReport, write_new};
+use crate::cli::SetupArgs;
 use crate::config::{Config, DEFAULT_PATH};
 
-/// The unit, for the usual places.
+/// The unit for the default paths.
 const UNIT: &str = include_str!("../../../../../examples/waypost.service");
 
-/// Where systemd looks for units of this machine's own.
+/// Where systemd checks for local units.
 const PLACE: &str = "/etc/systemd/system/waypost.service";
 
 /// The user that the server runs as.
 const USER: &str = "waypost";
 
-/// Writes the unit where one is wanted. Returns how the server is started.
-pub fn make(args: &Setup, config: &Config, report: &mut Report) -> Result<String> {
+/// Writes the unit if one is wanted. Returns the command that starts the server.
+pub fn make(args: &SetupArgs, config: &Config, report: &mut SetupReport) -> Result<String> {
     let by_hand = match config.path == Path::new(DEFAULT_PATH) {
         true => "waypost serve".to_owned(),
         false => format!("waypost serve --config {}", config.path.display()),
@@ -37,7 +37,7 @@ pub fn make(args: &Setup, config: &Config, report: &mut Report) -> Result<String
     if place.exists() {
         report.kept.push(format!("unit {}", place.display()));
     } else {
-        let program = std::env::current_exe().context("this program's own path is not known")?;
+        let program = std::env::current_exe().context("the path of this program is unknown")?;
         write_new(&place, &unit(&program, config)?, 0o644)?;
         report.done.push(format!("unit {}", place.display()));
         if place == Path::new(PLACE) {
@@ -45,14 +45,14 @@ pub fn make(args: &Setup, config: &Config, report: &mut Report) -> Result<String
             run(Command::new("systemctl").arg("daemon-reload"), report);
         } else {
             report.warnings.push(format!(
-                "the unit runs the server as the user {USER}: useradd --system --home-dir {} --shell /usr/sbin/nologin {USER}",
+                "the unit needs the user {USER}: useradd --system --home-dir {} --shell /usr/sbin/nologin {USER}",
                 config.file.data_dir.display()
             ));
         }
     }
     Ok(match place == Path::new(PLACE) {
         true => "systemctl enable --now waypost".into(),
-        // systemd links a unit from elsewhere to where it looks.
+        // systemctl enable links a unit from any path.
         false => format!("systemctl enable --now {}", place.display()),
     })
 }
@@ -66,11 +66,11 @@ fn unit(program: &Path, config: &Config) -> Result<String> {
     if config.file.data_dir == Path::new("/var/lib/waypost") {
         return Ok(text);
     }
-    // systemd makes state directories below /var/lib only.
+    // systemd creates state directories only below /var/lib.
     Ok(text.replace("StateDirectory=waypost\nStateDirectoryMode=0700", &format!("ReadWritePaths={}", config.file.data_dir.display())))
 }
 
-fn user(report: &mut Report) {
+fn user(report: &mut SetupReport) {
     if matches!(nix::unistd::User::from_name(USER), Ok(Some(_))) {
         report.kept.push(format!("user {USER}"));
         return;
@@ -80,19 +80,19 @@ fn user(report: &mut Report) {
     }
 }
 
-/// Runs a command; what goes wrong is for the operator to do by hand.
-fn run(command: &mut Command, report: &mut Report) -> bool {
+/// Runs a command; if it fails, the operator is asked to run it.
+fn run(command: &mut Command, report: &mut SetupReport) -> bool {
     let shown = format!("{command:?}").replace('"', "");
     match command.output() {
         Ok(output) if output.status.success() => true,
         Ok(output) => {
             report
                 .warnings
-                .push(format!("this failed, and is to be done by hand: {shown}: {}", String::from_utf8_lossy(&output.stderr).trim()));
+                .push(format!("this command failed, run it by hand: {shown}: {}", String::from_utf8_lossy(&output.stderr).trim()));
             false
         }
         Err(error) => {
-            report.warnings.push(format!("this failed, and is to be done by hand: {shown}: {error}"));
+            report.warnings.push(format!("this command failed, run it by hand: {shown}: {error}"));
             false
         }
     }
@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_unit_has_the_places_of_this_machine() {
+    fn the_unit_has_this_machines_paths() {
         let config =
             crate::config::parse(Path::new("/opt/mail/waypost.toml"), "hostname = \"mx.example.test\"\ndata_dir = \"data\"\n").unwrap();
         let text = unit(Path::new("/opt/bin/waypost"), &config).unwrap();

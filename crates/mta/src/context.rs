@@ -1,0 +1,41 @@
+//! What every wing may need of the server, and what one message sees of it.
+//!
+//! A wing's own context adds what only that wing and those above it touch: `notify::outbox::Outbox`, `reporting::schedule::Reporter`,
+//! `deliver::outbound::Outbound`, `accept::pipeline::Pipeline`, `receive::inbound::Inbound`. Invariant: a message is judged by one [`Snapshot`], so
+//! that a change in the middle of it is in force for the next one.
+
+use std::sync::Arc;
+
+use directory::Directory;
+use net::Clock;
+use store::Store;
+
+use crate::settings::{LiveSettings, Settings};
+use crate::support::directory_cache::LiveDirectory;
+
+/// Settings, durable state, time and directory. Clones share them.
+#[derive(Debug, Clone)]
+pub(crate) struct Shared {
+    /// Settings, which a reload replaces.
+    pub settings: LiveSettings,
+    /// Durable state.
+    pub store: Store,
+    /// The time.
+    pub clock: Clock,
+    /// The directory, which changes replace.
+    pub directory: Arc<LiveDirectory>,
+}
+
+/// The settings and the directory in force when a message or a command came.
+#[derive(Debug, Clone)]
+pub(crate) struct Snapshot {
+    pub settings: Arc<Settings>,
+    pub directory: Arc<Directory>,
+}
+
+impl Shared {
+    /// The settings and the directory in force now.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot { settings: self.settings.load_full(), directory: self.directory.current() }
+    }
+}

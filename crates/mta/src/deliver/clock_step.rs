@@ -1,0 +1,118 @@
+//! The wall clock was set while mail waits: its times are moved along, so that a step ages nothing and makes nothing wait until the clock catches up.
+//!
+//! RFC 5321 s.4.5.4.1. While the process runs, the monotonic clock tells a step from time that goes by. While it does not, nothing does: the time from
+//! one run to the next ages no mail where it is longer than a day, since nothing was tried in it. Invariant: nothing waits longer than the schedule
+//! allows from now.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use net::{Clock, StepWatch};
+use store::{ClockStep, StoreError};
+use tokio::sync::Mutex;
+
+use crate::context::Shared;
+use crate::deliver::outbound::Outbound;
+use crate::support::state_file::KeptFile;
+
+/// In the data directory: when a server last ran, Unix milliseconds.
+const FILE: &str = "clock.json";
+
+/// The clock is looked at this often, beside each look into the queue.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// The file is written this often, in milliseconds.
+const WRITE_EVERY_MS: i64 = 600_000;
+
+/// From one run to the next, less than this goes by without a word, in milliseconds.
+const GAP_MIN_MS: i64 = 86_400_000;
+
+/// What is in memory when the clock is set knows the old time; for this long after a step nothing is given up for its age, in milliseconds.
+const NOTHING_AGES_MS: i64 = 2 * 3_600_000;
+
+/// What is known of the clock.
+#[derive(Debug)]
+pub(crate) struct ClockSteps {
+    watch: Mutex<StepWatch>,
+    file: KeptFile,
+    /// When the run before was last seen, Unix milliseconds.
+    last_seen_ms: Option<i64>,
+    /// Until when, by the monotonic clock, nothing is given up for its age.
+    nothing_ages_until_ms: AtomicI64,
+}
+
+impl ClockSteps {
+    /// Watches from now on.
+    pub fn open(data: &Path, clock: &Clock) -> Self {
+        let (file, held) = KeptFile::open(data.join(FILE));
+        Self {
+            watch: Mutex::new(StepWatch::new(clock)),
+            file,
+            last_seen_ms: held.as_i64(),
+            nothing_ages_until_ms: AtomicI64::new(i64::MIN),
+        }
+    }
+
+    /// When a message that was read before, perhaps by another clock, is given up, Unix milliseconds.
+    pub fn expires_ms(&self, clock: &Clock, expires_ms: i64) -> i64 {
+        let nothing_ages = clock.steady_ms() < self.nothing_ages_until_ms.load(Ordering::SeqCst);
+        if nothing_ages { expires_ms.max(clock.now_ms().saturating_add(NOTHING_AGES_MS)) } else { expires_ms }
+    }
+
+    /// Writes down that a server runs now.
+    pub async fn write(&self, clock: &Clock) {
+        self.file.write(|| clock.now_ms().to_string()).await;
+    }
+}
+
+/// Before anything is tried: what the clock of the run before has written down is moved along, where it was another one.
+pub(crate) async fn start(outbound: &Outbound) -> Result<(), StoreError> {
+    let Shared { settings, store, clock, .. } = outbound.shared();
+    let now_ms = clock.now_ms();
+    let gap_ms = outbound.clock_steps.last_seen_ms.map_or(0, |last_ms| now_ms - last_ms);
+    let gap_ms = if gap_ms.abs() >= GAP_MIN_MS { gap_ms } else { 0 };
+    if gap_ms != 0 {
+        tracing::warn!(seconds = gap_ms / 1000, "the server was down for long, or the clock was set: that time does not age queued mail");
+    }
+    // What came due meanwhile is due now; what a clock that was ahead has put off is not.
+    let latest_ms = now_ms + settings.load().schedule.longest_wait_ms();
+    let reined = store.step_clock(ClockStep { ages_by_ms: gap_ms, waits_by_ms: gap_ms.min(0), latest_ms }).await?;
+    if reined > 0 {
+        tracing::warn!(recipients = reined, "queued mail was scheduled by a clock that was ahead; it is rescheduled");
+    }
+    outbound.clock_steps.write(clock).await;
+    Ok(())
+}
+
+/// Looks at the clock until the server ends.
+pub(crate) async fn run(outbound: Arc<Outbound>) {
+    let clock = &outbound.shared().clock;
+    let mut written_ms = clock.steady_ms();
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        notice(&outbound).await;
+        if clock.steady_ms() - written_ms >= WRITE_EVERY_MS {
+            written_ms = clock.steady_ms();
+            outbound.clock_steps.write(clock).await;
+        }
+    }
+}
+
+/// Moves everything along where the clock was set. Whoever compares times of the queue with now calls it before.
+pub(crate) async fn notice(outbound: &Outbound) {
+    let Shared { settings, store, clock, .. } = outbound.shared();
+    let steps = &outbound.clock_steps;
+    let mut watch = steps.watch.lock().await;
+    let Some(by_ms) = watch.look(clock) else { return };
+    tracing::warn!(seconds = by_ms / 1000, "the clock was set: shifting the times of queued mail");
+    steps.nothing_ages_until_ms.store(clock.steady_ms().saturating_add(NOTHING_AGES_MS), Ordering::SeqCst);
+    outbound.breakers().step_clock(by_ms);
+    let latest_ms = clock.now_ms() + settings.load().schedule.longest_wait_ms();
+    if let Err(error) = store.step_clock(ClockStep { ages_by_ms: by_ms, waits_by_ms: by_ms, latest_ms }).await {
+        tracing::error!(%error, "cannot shift the times of queued mail; a restart does");
+    }
+    steps.write(clock).await;
+    outbound.outbox.wake.wake();
+}

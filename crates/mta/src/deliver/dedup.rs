@@ -1,0 +1,142 @@
+//! Which messages the targets have taken lately: a sender that did not hear our 250 comes again, and the target is not to get a second copy.
+//!
+//! RFC 1047 (duplicate messages). Invariant: bounded memory, and two messages have one fingerprint only where they agree in every octet of their
+//! body and in what identifies them.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use mail::{Fields, header_len};
+use parking_lot::{Mutex, MutexGuard};
+use store::NewMessage;
+
+use crate::support::limits::BoundedMap;
+
+/// Fingerprints that are remembered; the oldest go first.
+const REMEMBERED_MAX: usize = 100_000;
+
+/// A sender that comes again does so within this time, in milliseconds.
+const REMEMBERED_MS: i64 = 4 * 3_600_000;
+
+/// What identifies a message to a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Fingerprint([u8; 16]);
+
+impl Fingerprint {
+    /// That of a message; none where it has no Message-ID, since nothing tells it from the next then.
+    pub fn of(content: &[u8], new: &NewMessage) -> Option<Self> {
+        let id = Fields::find_first(content, "Message-ID")?;
+        let field = |name| Fields::find_first(content, name).map(|f| f.value).unwrap_or_default();
+        let recipient = &new.recipients.first()?.recipient_key();
+        let sender = new.message.reverse_path.to_bare();
+        let body = content.get(header_len(content)..).unwrap_or_default();
+        let digest = net::sha256(&[id.value, field("Date"), field("From"), sender.as_bytes(), recipient.as_bytes(), body]);
+        digest.first_chunk::<16>().map(|half| Self(*half))
+    }
+}
+
+/// What somebody answers for: the target, or we, since it is on our disk. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Taken(Arc<Mutex<DedupState>>);
+
+#[derive(Debug)]
+struct DedupState {
+    /// When each was taken, Unix milliseconds.
+    at_ms: BoundedMap<Fingerprint, i64>,
+    under_way: HashSet<Fingerprint>,
+}
+
+impl Default for DedupState {
+    fn default() -> Self {
+        Self { at_ms: BoundedMap::new(REMEMBERED_MAX), under_way: HashSet::new() }
+    }
+}
+
+/// What [`Taken::begin`] came upon.
+#[derive(Debug)]
+pub(crate) enum Begun {
+    /// Nobody has it.
+    Now(Mark),
+    /// The same message is under way already.
+    UnderWay,
+    /// Somebody answers for it.
+    Taken,
+}
+
+/// A message is under way to its target. Dropped, it is not any more.
+#[derive(Debug)]
+pub(crate) struct Mark {
+    taken: Taken,
+    fingerprint: Fingerprint,
+}
+
+impl Mark {
+    /// Remembers that the target has it.
+    pub fn remember(&self, now_ms: i64) {
+        self.taken.remember(self.fingerprint, now_ms);
+    }
+}
+
+impl Drop for Mark {
+    fn drop(&mut self) {
+        self.taken.lock().under_way.remove(&self.fingerprint);
+    }
+}
+
+impl Taken {
+    fn lock(&self) -> MutexGuard<'_, DedupState> {
+        self.0.lock()
+    }
+
+    /// A message is about to be sent.
+    pub fn begin(&self, fingerprint: Fingerprint, now_ms: i64) -> Begun {
+        let mut remembered = self.lock();
+        if remembered.at_ms.get(&fingerprint).is_some_and(|at_ms| now_ms - at_ms < REMEMBERED_MS) {
+            return Begun::Taken;
+        }
+        if !remembered.under_way.insert(fingerprint) {
+            return Begun::UnderWay;
+        }
+        drop(remembered);
+        Begun::Now(Mark { taken: self.clone(), fingerprint })
+    }
+
+    /// Remembers that somebody answers for the message.
+    pub fn remember(&self, fingerprint: Fingerprint, now_ms: i64) {
+        self.lock().at_ms.insert_over_oldest(fingerprint, now_ms, |at_ms| *at_ms);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn print(n: u8) -> Fingerprint {
+        Fingerprint([n; 16])
+    }
+
+    fn is_taken(taken: &Taken, fingerprint: Fingerprint, now_ms: i64) -> bool {
+        matches!(taken.begin(fingerprint, now_ms), Begun::Taken)
+    }
+
+    #[test]
+    fn what_was_taken_is_remembered_for_a_while() {
+        let taken = Taken::default();
+        taken.remember(print(1), 0);
+        assert!(is_taken(&taken, print(1), REMEMBERED_MS - 1));
+        assert!(!is_taken(&taken, print(1), REMEMBERED_MS));
+        assert!(!is_taken(&taken, print(2), 0));
+    }
+
+    #[test]
+    fn one_at_a_time() {
+        let taken = Taken::default();
+        let Begun::Now(mark) = taken.begin(print(1), 0) else { panic!("nobody has it") };
+        assert!(matches!(taken.begin(print(1), 0), Begun::UnderWay));
+        drop(mark);
+        let Begun::Now(mark) = taken.begin(print(1), 0) else { panic!("it is over") };
+        mark.remember(0);
+        drop(mark);
+        assert!(is_taken(&taken, print(1), 0));
+    }
+}

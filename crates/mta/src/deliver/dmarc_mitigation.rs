@@ -1,0 +1,150 @@
+//! A message that its target refuses on account of its From field's domain, under a From field of ours.
+//!
+//! RFC 5322 s.3.6.2, RFC 9989 s.7 (indirect mail flows). Invariant: the body stays as it came, and whoever answers still
+//! reaches the original author.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use mail::{Body, Domain, Field, Fields, Mailbox, QueueId, ReversePath, header_len};
+use mail_parser::MessageParser;
+use net::random_u32;
+use store::{ClaimedRecipient, Content, Message, NewMessage};
+
+use crate::context::{Shared, Snapshot};
+use crate::notify::outbox::Outbox;
+use crate::support::large_contents::{LargeContents, Whose};
+use crate::support::phrase::{encoded, escaped};
+
+/// The message under a From field of ours, for one recipient. `None` where it cannot be read.
+pub(crate) async fn mend(
+    outbox: &Outbox,
+    large: &LargeContents,
+    message: &Message,
+    recipient: &ClaimedRecipient,
+    content: Option<&Content>,
+) -> Option<NewMessage> {
+    let whole = large.load(content?, Whose::Stranger).await.ok()?;
+    let settings = outbox.shared.settings.load();
+    let known_as = recipient.recipient.known_as.as_ref().unwrap_or(&recipient.recipient.mailbox);
+    let from = author(message, &settings.forward.srs.domain)?;
+    let mended = rewritten(&whole.bytes, &from, &known_as.domain)?;
+    follow(outbox, message, recipient, mended).await
+}
+
+/// The address in the From field: the return address, which is of the forwarding domain, so that SPF and DKIM align with it.
+fn author(message: &Message, domain: &Domain) -> Option<Mailbox> {
+    match message.envelope_from() {
+        ReversePath::Mailbox(mailbox) if mailbox.domain == *domain => Some(mailbox.clone()),
+        _ => Mailbox::parse(&format!("forwarded@{domain}")).ok(),
+    }
+}
+
+async fn follow(outbox: &Outbox, message: &Message, recipient: &ClaimedRecipient, bytes: Bytes) -> Option<NewMessage> {
+    let Shared { store, clock, .. } = &outbox.shared;
+    let Snapshot { settings, directory } = outbox.shared.snapshot();
+    let id = QueueId::next(clock.now_ms(), random_u32());
+    let is_8bit = !bytes.is_ascii();
+    let unsigned = unsigned(&message.prefix);
+    let mut prefix = outbox.signing.sign(&directory, &settings.forward.srs.domain, &unsigned, &bytes).await;
+    prefix.extend_from_slice(&unsigned);
+    let mut spool = store.spool(id);
+    spool.write(&bytes).await.ok()?;
+    let content = spool.finish().await.ok()?;
+    Some(NewMessage {
+        message: Message {
+            id,
+            mendable: false,
+            body: if is_8bit { Body::EightBit } else { message.body },
+            prefix: prefix.into(),
+            ..message.clone()
+        },
+        content,
+        recipients: vec![recipient.recipient.clone()],
+        claimed: false,
+        held: None,
+    })
+}
+
+/// The prefix without our signatures: they were made over the other form.
+fn unsigned(prefix: &Bytes) -> Bytes {
+    let mut out = BytesMut::with_capacity(prefix.len());
+    for field in Fields::new(prefix).filter(|field| !field.is("DKIM-Signature")) {
+        out.put_slice(field.raw);
+    }
+    out.freeze()
+}
+
+fn write_field(out: &mut BytesMut, name: &[u8], value: &[u8]) {
+    out.put_slice(name);
+    out.put_slice(b":");
+    out.put_slice(value);
+    out.put_slice(b"\r\n");
+}
+
+/// `From: "Name via example.com" <ours>`, with the author in Reply-To and X-Original-From.
+fn rewritten(whole: &[u8], from: &Mailbox, via: &Domain) -> Option<Bytes> {
+    let front = whole.get(..header_len(whole))?;
+    let name = display_name(front).unwrap_or_else(|| "Someone".into());
+    let quoted = escaped(&name);
+    let has_reply_to = Fields::find_first(front, "Reply-To").is_some();
+    let mut out = BytesMut::with_capacity(whole.len() + 512);
+    for Field { name, value, raw } in Fields::new(front) {
+        if !name.eq_ignore_ascii_case(b"From") {
+            out.put_slice(raw);
+            continue;
+        }
+        let shown = encoded(&format!("{quoted} via {via}"));
+        write_field(&mut out, b"From", format!(" {shown} <{from}>").as_bytes());
+        if !has_reply_to {
+            write_field(&mut out, b"Reply-To", value);
+        }
+        write_field(&mut out, b"X-Original-From", value);
+    }
+    out.put_slice(b"\r\n");
+    out.put_slice(whole.get(front.len()..)?);
+    Some(out.freeze())
+}
+
+fn display_name(front: &[u8]) -> Option<String> {
+    let message = MessageParser::default().parse_headers(front)?;
+    let first = message.from()?.mailboxes().next()?;
+    let name = first.name().map(str::trim).filter(|name| !name.is_empty());
+    name.map(ToOwned::to_owned).or_else(|| first.address().map(|address| address.replace('@', " at ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mend_text(content: &str) -> String {
+        let from = Mailbox::parse("SRS0=x@fwd.example.test").unwrap();
+        String::from_utf8(rewritten(content.as_bytes(), &from, &Domain::parse("example.test").unwrap()).unwrap().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn the_author_is_kept_where_answers_go() {
+        let mended = mend_text("Subject: hi\r\nFrom: Her Name <her@bank.test>\r\nTo: me\r\n\r\nbody\r\n\r\n");
+        assert_eq!(
+            mended,
+            "Subject: hi\r\nFrom: \"Her Name via example.test\" <SRS0=x@fwd.example.test>\r\nReply-To: Her Name <her@bank.test>\r\n\
+             X-Original-From: Her Name <her@bank.test>\r\nTo: me\r\n\r\nbody\r\n\r\n"
+        );
+        let with_reply_to = mend_text("Reply-To: desk@bank.test\r\nFrom: her@bank.test\r\n\r\n");
+        assert_eq!(with_reply_to.matches("Reply-To:").count(), 1);
+        assert!(with_reply_to.contains("From: \"her at bank.test via example.test\" <"));
+    }
+
+    #[test]
+    fn a_name_adds_no_field() {
+        let mended = mend_text("From: \"a\\\"b\" =?utf-8?q?=0D=0ABcc:_x@y.test?= <her@bank.test>\r\n\r\n");
+        let fields: Vec<String> = Fields::new(mended.as_bytes()).map(|f| String::from_utf8_lossy(f.name).into_owned()).collect();
+        assert_eq!(fields, ["From", "Reply-To", "X-Original-From"]);
+        let umlaut = mend_text("From: =?utf-8?q?J=C3=BCrgen_von_und_zu_dem_sehr_langen_Namen_aus_dem_S=C3=BCden?= <j@bank.test>\r\n\r\n");
+        assert!(umlaut.is_ascii() && umlaut.contains("From: =?utf-8?B?"), "{umlaut}");
+    }
+
+    #[test]
+    fn our_old_signature_is_taken_off() {
+        let prefix = Bytes::from_static(b"DKIM-Signature: v=1;\r\n\tb=abc\r\nDelivered-To: me@x.test\r\nReceived: from a\r\n\tby b\r\n");
+        assert_eq!(unsigned(&prefix), b"Delivered-To: me@x.test\r\nReceived: from a\r\n\tby b\r\n".as_slice());
+    }
+}

@@ -1,0 +1,41 @@
+//! What sessions may use.
+//!
+//! Invariant: a session reaches the queue only through the pipeline.
+
+use std::sync::Arc;
+
+use net::ServerTls;
+
+use crate::accept::bounce_limit::HourlyLimit;
+use crate::accept::over_limit::SendLimits;
+use crate::accept::pipeline::{Pipeline, Verifier};
+use crate::context::Shared;
+use crate::deliver::breakers::Breakers;
+use crate::receive::auth::authenticator::Authenticator;
+use crate::receive::content_quota::ContentQuota;
+use crate::receive::known_networks::KnownNetworks;
+use crate::support::shutdown::Closing;
+
+/// What a session may use.
+#[derive(Debug)]
+pub(crate) struct Inbound {
+    pub shared: Shared,
+    /// Takes complete messages.
+    pub pipeline: Arc<Pipeline>,
+    /// Authenticates messages from clients without a login.
+    pub verifier: Verifier,
+    pub logins: Arc<Authenticator>,
+    /// Counts what accounts send.
+    pub send_limits: Arc<SendLimits>,
+    /// Our certificates.
+    pub tls: Option<ServerTls>,
+    /// Memory for incoming content.
+    pub arriving: ContentQuota,
+    /// Networks that have used the server before.
+    pub known: KnownNetworks,
+    /// DSNs, by return address.
+    pub returns: HourlyLimit,
+    /// The circuit breakers, which know the mailboxes that accept nothing now.
+    pub breakers: Arc<Breakers>,
+    pub closing: Closing,
+}
