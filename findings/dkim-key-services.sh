@@ -47,7 +47,7 @@ echo
 must "neither s= nor h=" "$(judged none)" "OpenDKIM pass, rspamd pass, Mail::DKIM pass, dkimpy pass"
 must "s=email" "$(judged email)" "OpenDKIM pass, rspamd pass, Mail::DKIM pass, dkimpy pass"
 must "s=email:tlsrpt" "$(judged both)" "OpenDKIM pass, rspamd pass, Mail::DKIM pass, dkimpy fail"
-must "s=email:tlsrpt, dkimpy told that it is a report" "$(/usr/bin/python3 by-dkimpy.py report 2>/dev/null)" fail
+must "s=email:tlsrpt, dkimpy, as a report" "$(/usr/bin/python3 by-dkimpy.py report 2>/dev/null)" fail
 must "s=email : tlsrpt" "$(judged blanks)" "OpenDKIM pass, rspamd pass, Mail::DKIM invalid, dkimpy fail"
 must "h=sha1:sha256" "$(judged hashes)" "OpenDKIM pass, rspamd pass, Mail::DKIM pass, dkimpy pass"
 must "h=sha1 : sha256" "$(judged spaced)" "OpenDKIM pass, rspamd pass, Mail::DKIM invalid, dkimpy pass"

@@ -13,7 +13,7 @@ box mutt=2.2.12-0.1~deb12u2 libgsasl18=2.2.0-1+deb12u2
 
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key -out certificate -subj /CN=localhost -days 2 2>/dev/null
 cat >server.py <<'END'
-"""Says which mechanism is chosen and how the client goes on; nobody gets in."""
+"""Shows which mechanism is chosen and how the client continues; refuses every login."""
 import base64, socketserver, ssl, sys
 
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
