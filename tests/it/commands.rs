@@ -129,7 +129,7 @@ fn a_file_of_postfix_is_imported_and_exported() {
         assert_eq!(second.json(&["alias", "list"]), waypost.json(&["alias", "list"]));
         let bad = lab.write("bad", "a@example.test b@inbox.test\nc@example.test |/bin/sh\n").display().to_string();
         let done = waypost.ok(&["alias", "import", "virtual", &bad]);
-        assert!(done.contains("bad:2: left out: c@example.test") && done.contains("1 added, 0 skipped, 1 left out"), "{done}");
+        assert!(done.contains("bad:2: rejected: c@example.test") && done.contains("1 added, 0 skipped, 1 rejected"), "{done}");
     });
 }
 
@@ -336,7 +336,7 @@ fn setup_makes_a_server_that_one_can_start() {
     };
     let made = state(&waypost);
     let second = waypost.ok(&arguments);
-    assert!(!second.contains("made  ") && !second.contains(&password), "{second}");
+    assert!(!second.contains("done  ") && !second.contains(&password), "{second}");
     assert_eq!(state(&waypost), made);
     // The ports of the lab instead of those that need root and may be taken.
     let text = std::fs::read_to_string(&ours).unwrap();
@@ -368,11 +368,11 @@ fn the_demonstration_shows_all_its_steps() {
     for step in [
         "1. A stranger writes to me@example.test",
         "has new mail for <foo@inbox.test>",
-        "2. Logged in over TLS",
+        "2. The answer is sent over TLS",
         "has new mail for <stranger@foreign.test>",
-        "3. A stranger tries to send through us",
+        "3. A stranger tries to relay",
         "550 5.7.1",
-        "All three steps were seen",
+        "All three steps worked",
     ] {
         assert!(shown.contains(step), "no {step:?} in:\n{shown}");
     }

@@ -263,7 +263,7 @@ fn setup_writes_a_smarthost_an_address_and_a_unit() {
     assert!(unit.contains(&format!("--config {} serve\n", path("made/waypost.toml"))), "{unit}");
     // What is there is kept, and the three things stand in their order.
     let (is_done, said) = run(&all);
-    assert!(is_done && said.contains("kept  unit "), "{said}");
+    assert!(is_done && said.contains("kept     unit "), "{said}");
     let places: Vec<usize> =
         ["1. Publish", "2. Start", "3. Send as"].iter().map(|part| said.find(part).unwrap_or_else(|| panic!("{part}: {said}"))).collect();
     assert!(places.is_sorted() && said.contains(&format!("systemctl enable --now {}", path("made/waypost.service"))), "{said}");

@@ -69,9 +69,9 @@ fn an_empty_zone_turns_green_and_each_damage_is_found() {
     assert!(!is_good && empty.iter().all(|finding| finding["state"] == "missing"), "{empty:#?}");
     assert!(waypost.refused(&["dns", "apply"]).contains("--yes"));
     let applied = waypost.ok(&["dns", "apply", "--yes"]);
-    assert!(applied.contains("+ example.test.") && applied.contains("the zone's servers have them"), "{applied}");
+    assert!(applied.contains("+ example.test.") && applied.contains("verified at the zone's servers"), "{applied}");
     assert_eq!(check(&waypost), (vec![], true), "{applied}");
-    assert!(waypost.ok(&["dns", "apply"]).contains("nothing is to be changed"));
+    assert!(waypost.ok(&["dns", "apply"]).contains("nothing to change"));
 
     let plan = waypost.json(&["dns", "show"]);
     let in_zone: Vec<&Value> = plan.as_array().unwrap().iter().filter(|record| record["type"] != "PTR").collect();
@@ -199,7 +199,7 @@ fn the_postmaster_is_told_once_of_what_is_lost() {
             && letter.contains("  fix       replace it by: _dmarc.example.test. 3600 IN TXT")
     );
     assert!(letter.contains("v=DMARC1; p=\\u{fffd}"), "{letter}");
-    let looks = || waypost.log().matches("DNS is compared").count();
+    let looks = || waypost.log().matches("DNS compared").count();
     let now = looks();
     wait_for("two further looks", || (looks() >= now + 2).then_some(()));
     assert!(waypost.queued() == 0 && sink.messages().len() == 1, "it is told once");

@@ -1,6 +1,6 @@
 //! `waypost doctor`, in a good world and in bad ones: each damage turns its own finding red.
 
-use it::{Dns, Lab, MX_PORT, Process, Sink, Unbound, Waypost, wait_for};
+use it::{Dns, Golden, Lab, MX_PORT, Process, Sink, Unbound, Waypost, wait_for};
 use serde_json::Value;
 
 /// The lab's server with all its records in DNS, and somebody afar who takes mail.
@@ -14,7 +14,10 @@ struct Ward {
 
 impl Ward {
     fn open() -> Self {
-        let lab = Lab::new();
+        Self::in_lab(Lab::new())
+    }
+
+    fn in_lab(lab: Lab) -> Self {
         let afar = Sink::start(lab.address(2), MX_PORT);
         let mut waypost = Waypost::configured(
             &lab,
@@ -114,6 +117,58 @@ fn a_server_that_is_down_a_key_that_is_not_published_and_a_closed_way_out() {
     assert!(outbound["fix"].as_str().unwrap().contains("[[route]]"), "{outbound}");
     let shown = String::from_utf8(ward.waypost.command(&["doctor", "--quiet", "--time-server", ""]).stdout).unwrap();
     assert!(shown.contains("fix: ") && !shown.contains("\nok "), "{shown}");
+}
+
+/// The whole screen of a command: standard output.
+fn screen(waypost: &Waypost, arguments: &[&str]) -> String {
+    String::from_utf8(waypost.command(arguments).stdout).unwrap()
+}
+
+#[test]
+fn the_screens_of_doctor_are_the_golden_ones() {
+    let mut ward = Ward::in_lab(Lab::numbered(1));
+    let keys = [ward.waypost.keys("example.test"), ward.waypost.keys("fwd.example.test")].concat();
+    let golden = |name: &str| Golden::new(name).of_lab(&ward.lab).rest("disk          DIR/data: ", "SIZES").keys();
+    let (good, damaged) = (golden("doctor-good"), golden("doctor-damaged"));
+    {
+        let _dns = ward.dns(&keys, &[], "");
+        good.check(&screen(&ward.waypost, &["doctor", "--time-server", ""]));
+    }
+    ward.waypost.stop();
+    let _dns = ward.dns(&keys.replace("p=MII", "p=NII"), &["example TXT", "fwd.example MX"], "");
+    damaged.check(&screen(&ward.waypost, &["doctor", "--time-server", ""]));
+}
+
+#[test]
+fn the_screens_of_setup_are_the_golden_ones() {
+    let lab = Lab::numbered(2);
+    let path = |name: &str| lab.path().join(name).display().to_string();
+    let (config, data, unit) = (path("fresh/waypost.toml"), path("fresh/data"), path("fresh/waypost.service"));
+    let golden = |name: &str| Golden::new(name).of_lab(&lab).keys().after("Password       ", "PASSWORD");
+    let forward = ["setup", "example.test", "--forward", "me=foo@inbox.test", "--address", "192.0.2.10"];
+    let more = ["--data", &data, "--service", &unit, "--no-preflight"];
+    let mut command = std::process::Command::new(it::binary());
+    let output = command.args(["--config", &config]).args(forward).args(more).output().unwrap();
+    // The system's resolver may or may not know inbox.test.
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<&str> = text.lines().filter(|line| !line.contains("domain inbox.test")).collect();
+    golden("setup-first").check(&(lines.join("\n") + "\n"));
+    // On a server that runs, with a configuration of its own and a smarthost.
+    let _dns = Dns::with_zone(
+        &lab,
+        &format!("example MX 10 mx.old\nsmart A {}\n", lab.address(9)),
+        "com",
+        &format!("gmail MX 5 mx.gmail\nmx.gmail A {}\n", lab.address(2)),
+    );
+    let _afar = Sink::start(lab.address(2), MX_PORT);
+    let mut waypost = Waypost::configured(
+        &lab,
+        "postmaster = \"me@example.test\"\n[[route]]\ndomains = [\"inbox.test\"]\nhost = \"smart.test\"\nport = 2525\ntls = \"none\"\n",
+    );
+    waypost.start_hosting("foo@inbox.test");
+    let again = [&forward[..], &["--hostname", "mx.new.test", "--postmaster", "boss@inbox.test", "--no-service"]].concat();
+    golden("setup-again").check(&screen(&waypost, &again));
+    waypost.assert_no_bugs();
 }
 
 /// A clock that is right, and one that is an hour behind ours.
@@ -224,6 +279,6 @@ fn setup_waits_until_the_records_are_there() {
         let waiting = scope.spawn(|| setup("60"));
         waypost.ok(&["dns", "apply", "--yes"]);
         let (is_there, said) = waiting.join().unwrap();
-        assert!(is_there && said.contains("all that is required is there"), "{said}");
+        assert!(is_there && said.contains("all required records are published"), "{said}");
     });
 }

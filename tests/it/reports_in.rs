@@ -137,7 +137,7 @@ fn a_signed_report_is_kept_once_and_summed_up() {
     assert_eq!(warning["found"], "2 messages that left here failed DMARC in 7 days");
     let id = scene.waypost.json(&["reports", "list"])[0]["id"].to_string();
     let shown = scene.waypost.ok(&["reports", "show", &id]);
-    assert!(shown.contains("by       receiver.test, sent by receiver.test") && shown.contains("7 messages from 203.0.113.9"), "{shown}");
+    assert!(shown.contains("by         receiver.test, sent by receiver.test") && shown.contains("7 messages from 203.0.113.9"), "{shown}");
     assert!(scene.waypost.refused(&["reports", "show", "99"]).contains("no such report: 99"));
     assert_eq!(scene.waypost.json(&["reports", "--days", "1"])["domains"][0]["reports"], 1);
     scene.assert_nothing_went_on();

@@ -148,14 +148,14 @@ fn a_smarthost_that_takes_no_foreign_from_is_found_out() {
     // The account may send as itself only, so the smarthost takes neither return address.
     let found = steps(&["--json", "route", "check"]);
     assert_eq!(failed(&found), ["own mail", "forwards"], "{found:#?}");
-    assert!(found[1].2.contains("name and authority are right, pin "), "{found:#?}");
+    assert!(found[1].2.contains("name and authority verified, pin "), "{found:#?}");
     assert!(found[3].2.contains("register mine.test as a sender"), "{found:#?}");
     // Now it may use the domains; the From field of a forward is nobody's that it knows.
     there.waypost.ok(&["account", "senders", "relay@example.test", "@mine.test", "@fwd.mine.test"]);
     assert_eq!(failed(&steps(&["--json", "route", "check"])), Vec::<String>::new());
     let found = steps(&["--json", "route", "check", "--send"]);
     assert_eq!(failed(&found), ["foreign From"], "{found:#?}");
-    assert!(found.last().unwrap().2.contains("forwards need another way"), "{found:#?}");
+    assert!(found.last().unwrap().2.contains("forwards need another route"), "{found:#?}");
     assert!(inbox.messages().is_empty());
     // One that takes any From field; setup tries it too.
     there.waypost.ok(&["account", "senders", "relay@example.test", "*"]);
@@ -163,9 +163,9 @@ fn a_smarthost_that_takes_no_foreign_from_is_found_out() {
     assert_eq!(failed(&found), Vec::<String>::new(), "{found:#?}");
     assert!(
         inbox
-            .wait_for("does the smarthost take a foreign From?")
+            .wait_for("does the smarthost accept a foreign From?")
             .text()
-            .contains("From: A trial of Waypost <foreign-from-trial@example.net>")
+            .contains("From: Test of Waypost <foreign-from-trial@example.net>")
     );
     steps(&["--json", "setup", "mine.test", "--forward", "me=foo@far.test", "--no-trial"]);
     std::fs::write(&secret, "wrong\n").unwrap();

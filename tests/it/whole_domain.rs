@@ -75,9 +75,9 @@ fn setup_looks_outside_first_and_stops_for_nothing() {
     let _other = std::net::TcpListener::bind((lab.address(1), it::MX_PORT)).unwrap();
     let said = |domain: &str| waypost.ok(&["setup", domain, "--forward", "me=foo@far.test"]);
     let typo = said("exmple.test");
-    assert!(typo.contains("exmple.test does not exist in DNS: is it spelled right"), "{typo}");
+    assert!(typo.contains("exmple.test does not exist in DNS: check its spelling"), "{typo}");
     assert!(typo.contains(&format!("another program has port {} (ss -ltnp", it::MX_PORT)), "{typo}");
-    assert!(typo.contains("port 2525 of others: gmail.com cannot be found"), "{typo}");
+    assert!(typo.contains("outgoing port 2525: gmail.com cannot be found"), "{typo}");
     let moved = said("inbox.test");
     assert!(moved.contains("mail to inbox.test goes to mx.inbox.test today"), "{moved}");
     // A flag is applied, or comes with what to write; and what is to be looked at stands last.
@@ -86,7 +86,7 @@ fn setup_looks_outside_first_and_stops_for_nothing() {
         again.contains("postmaster = \"chief@far.test\" at the top") && again.contains("write hostname = \"mx.other.test\" into"),
         "{again}"
     );
-    let places = ["3. Send as", "To look at", "hostname stays"].map(|part| again.find(part).expect(part));
+    let places = ["3. Send as", "Notes", "hostname stays"].map(|part| again.find(part).expect(part));
     assert!(places.is_sorted(), "{again}");
     assert!(std::fs::read_to_string(&waypost.config).unwrap().contains("postmaster = \"chief@far.test\""));
 }

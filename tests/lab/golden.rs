@@ -24,8 +24,12 @@ enum Mask {
     Text(String, String),
     /// The word after this text.
     After(String, String),
+    /// The rest of the line after this text.
+    Rest(String, String),
     /// Words of this shape.
     Shape(String, String),
+    /// Base64 of at least this many characters.
+    Base64(usize, String),
 }
 
 impl Golden {
@@ -55,13 +59,25 @@ impl Golden {
         self.with(Mask::After(text.to_owned(), mask.to_owned()))
     }
 
+    /// Masks the rest of the line after each occurrence of a text.
+    #[must_use]
+    pub fn rest(self, text: &str, mask: &str) -> Self {
+        self.with(Mask::Rest(text.to_owned(), mask.to_owned()))
+    }
+
+    /// Masks keys and signatures: base64 of 40 characters and more.
+    #[must_use]
+    pub fn keys(self) -> Self {
+        self.with(Mask::Base64(40, "KEY".into()))
+    }
+
     /// Masks words of a shape: `9` matches a digit, `a` an ASCII letter, `x` a letter or a digit, anything else itself.
     #[must_use]
     pub fn shape(self, shape: &str, mask: &str) -> Self {
         self.with(Mask::Shape(shape.to_owned(), mask.to_owned()))
     }
 
-    /// Masks dates of header fields (RFC 5322 s.3.3) and of RFC 3339.
+    /// Masks dates of header fields (RFC 5322 s.3.3) and ISO 8601 dates.
     #[must_use]
     pub fn dates(self) -> Self {
         self.shape("aaa, 99 aaa 9999 99:99:99 +9999", "DATE")
@@ -117,9 +133,35 @@ impl Mask {
                 }
                 all
             }
+            Self::Rest(before, mask) => {
+                let line = |line: &str| match line.split_once(before.as_str()) {
+                    Some((start, _)) => format!("{start}{before}{mask}"),
+                    None => line.to_owned(),
+                };
+                text.split('\n').map(line).collect::<Vec<_>>().join("\n")
+            }
             Self::Shape(shape, mask) => without_shape(text, shape, mask),
+            Self::Base64(least, mask) => without_base64(text, *least, mask),
         }
     }
+}
+
+fn without_base64(text: &str, least: usize, mask: &str) -> String {
+    let is_base64 = |c: char| c.is_ascii_alphanumeric() || "+/=".contains(c);
+    let (mut all, mut rest) = (String::new(), text);
+    while let Some(start) = rest.find(is_base64) {
+        let (before, from) = rest.split_at(start);
+        let (run, after) = from.split_at(from.find(|c| !is_base64(c)).unwrap_or(from.len()));
+        // `p=` before a key stays, and so does a path.
+        let (name, value) = run.split_once('=').filter(|(_, value)| value.len() >= least).map_or(("", run), |(name, value)| (name, value));
+        all.push_str(before);
+        if !name.is_empty() {
+            all.push_str(&format!("{name}="));
+        }
+        all.push_str(if value.len() >= least { mask } else { value });
+        rest = after;
+    }
+    all + rest
 }
 
 fn without_shape(text: &str, shape: &str, mask: &str) -> String {
@@ -156,6 +198,10 @@ mod tests {
         let text = "DATE: Sat, 28 Nov 2026 15:10:03 +0000; 2026-11-28 12026-11-28 /tmp/x/a \"v=DKIM1; p=MIIB\" p= 01abcd 01abcde";
         let masked = golden.masks.iter().fold(text.to_owned(), |text, mask| mask.apply(&text));
         assert_eq!(masked, "DATE: DATE; DATE 12026-11-28 DIR/a \"v=DKIM1; p=KEY\" p= ID 01abcde");
+        let golden = Golden::new("none").rest("disk: ", "SIZES").keys();
+        let key = "A".repeat(40) + "/+=";
+        let masked = golden.masks.iter().fold(format!("disk: 1 of 2\np={key}; {key} b=short"), |text, mask| mask.apply(&text));
+        assert_eq!(masked, "disk: SIZES\np=KEY; KEY b=short");
     }
 
     #[test]

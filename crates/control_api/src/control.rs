@@ -6,8 +6,8 @@ use std::pin::Pin;
 
 use mail::{Domain, Mailbox, QueueId, Reply};
 use mta::{Confirmation, Pauses, Submission, Submitted};
-use net::InUse;
-use net::acme::Outcome;
+use net::CertificateInUse;
+use net::acme::RenewalResult;
 use store::StoreError;
 
 /// A future of a method of [`Control`], which is used as a trait object.
@@ -64,11 +64,11 @@ pub trait Control: Send + Sync {
     ///
     /// # Errors
     /// A certificate cannot be read.
-    fn certificates(&self) -> Result<Vec<InUse>, String>;
+    fn certificates(&self) -> Result<Vec<CertificateInUse>, String>;
 
     /// Renews one certificate, or all; with `force` also those that are not due.
     ///
     /// # Errors
     /// The server orders no certificates, or none of this name.
-    fn renew(&self, name: Option<String>, force: bool) -> ControlFuture<'_, Result<Vec<Outcome>, ControlError>>;
+    fn renew(&self, name: Option<String>, force: bool) -> ControlFuture<'_, Result<Vec<RenewalResult>, ControlError>>;
 }

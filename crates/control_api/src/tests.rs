@@ -58,10 +58,10 @@ impl Control for TestControl {
     fn reload(&self) -> ControlFuture<'_, Result<String, ControlError>> {
         Box::pin(async { Err(ControlError::Failed("w.toml:3:1: unknown key".into())) })
     }
-    fn certificates(&self) -> Result<Vec<net::InUse>, String> {
+    fn certificates(&self) -> Result<Vec<net::CertificateInUse>, String> {
         Ok(Vec::new())
     }
-    fn renew(&self, _: Option<String>, _: bool) -> ControlFuture<'_, Result<Vec<net::acme::Outcome>, ControlError>> {
+    fn renew(&self, _: Option<String>, _: bool) -> ControlFuture<'_, Result<Vec<net::acme::RenewalResult>, ControlError>> {
         Box::pin(async { Err(ControlError::NotRunning) })
     }
 }

@@ -7,7 +7,7 @@ mod commands;
 mod config;
 mod control;
 mod conversation;
-mod dns;
+mod dns_facts;
 mod output;
 mod owner;
 mod serve;
@@ -20,7 +20,7 @@ use clap::FromArgMatches;
 use tokio::runtime::{Builder, Runtime};
 
 use cli::{Cli, Command};
-use commands::{demo, doctor, route, send_as, sendmail, setup};
+use commands::{demo, dns, doctor, route, send_as, sendmail, setup};
 use output::Output;
 
 /// Faster than the allocator of the C library for many small allocations on several threads, and returns memory.

@@ -185,7 +185,7 @@ fn offline(config: &Config, store: Store, live: Arc<LiveDirectory>) -> Result<Ap
         password_key: Arc::new(crate::config::secrets::password_key(&config.file.password_key())?),
         clock,
         resolver: crate::serve::resolver(config).ok(),
-        report_facts: crate::dns::report_facts(config),
+        report_facts: crate::dns_facts::report_facts(config),
         certificates: config.certificate_directories().certificates,
         control,
     })

@@ -22,10 +22,10 @@ pub enum AccountCommand {
         /// A name for the password, such as the client that uses it [default: first].
         #[arg(long)]
         name: Option<String>,
-        /// An additional sender that the account may use: an address, @domain, or * for any. Repeatable.
+        /// An additional sender that the account may use: an address, @domain, or * for any; repeatable.
         #[arg(long, value_name = "ADDRESS")]
         sender: Vec<String>,
-        /// Also create an alias that forwards mail for this address there. Repeatable.
+        /// Also create an alias that forwards mail for this address there; repeatable.
         #[arg(long, value_name = "ADDRESS")]
         forward: Vec<String>,
         /// Read the password from standard input instead of generating one.
@@ -75,7 +75,7 @@ Examples:
         login: String,
         /// Addresses, @domains, or * for any; without arguments, all are removed.
         senders: Vec<String>,
-        /// Add a sender and keep the present ones. Repeatable.
+        /// Add a sender and keep the present ones; repeatable.
         #[arg(long, value_name = "ADDRESS", conflicts_with = "senders")]
         add: Vec<String>,
     },
@@ -225,10 +225,10 @@ Examples:
         /// The domain for users without one, instead of their realm.
         #[arg(long)]
         domain: Option<String>,
-        /// Allow a mechanism that needs the plaintext password. Repeatable.
+        /// Allow a mechanism that needs the plaintext password; repeatable.
         #[arg(long, value_name = "MECHANISM")]
         legacy: Vec<String>,
-        /// An additional sender that each account may use: an address, @domain, or * for any. Repeatable.
+        /// An additional sender that each account may use: an address, @domain, or * for any; repeatable.
         #[arg(long, value_name = "ADDRESS")]
         sender: Vec<String>,
         /// Replace the passwords of existing accounts.
@@ -253,7 +253,7 @@ Examples:
         /// The domain for users without one.
         #[arg(long)]
         domain: Option<String>,
-        /// An additional sender that each account may use: an address, @domain, or * for any. Repeatable.
+        /// An additional sender that each account may use: an address, @domain, or * for any; repeatable.
         #[arg(long, value_name = "ADDRESS")]
         sender: Vec<String>,
         /// Replace the passwords of existing accounts.

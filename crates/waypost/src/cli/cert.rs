@@ -58,7 +58,7 @@ Examples:
 /// Create an authority and a certificate.
 #[derive(Debug, Args)]
 pub struct SelfSignedArgs {
-    /// A DNS name for the certificate. Repeatable [default: hostname of the configuration].
+    /// A DNS name for the certificate; repeatable [default: hostname of the configuration].
     #[arg(long, value_name = "NAME")]
     pub name: Vec<String>,
     /// Days that the certificate is valid; clients refuse more than 397 from most authorities.

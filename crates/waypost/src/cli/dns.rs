@@ -59,7 +59,7 @@ pub struct DnsApplyArgs {
     /// The provider that hosts the zone.
     #[arg(long, value_parser = PossibleValuesParser::new(DnsProvider::NAMES.iter().copied()).try_map(|name| name.parse::<DnsProvider>()))]
     pub provider: Option<DnsProvider>,
-    /// A name whose existing records may be replaced. Repeatable.
+    /// A name whose existing records may be replaced; repeatable.
     #[arg(long, value_name = "NAME")]
     pub replace: Vec<String>,
     /// Do not ask.

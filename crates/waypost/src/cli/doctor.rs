@@ -20,7 +20,7 @@ pub struct DoctorArgs {
     /// Check again every N seconds [without a number: 30] until nothing is wrong.
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "30")]
     pub watch: Option<u64>,
-    /// An address of the server, instead of those in DNS. Repeatable.
+    /// An address of the server, instead of those in DNS; repeatable.
     #[arg(long = "address", value_name = "IP")]
     pub addresses: Vec<IpAddr>,
     /// The time server to compare the clock with (SNTP); empty to skip it.

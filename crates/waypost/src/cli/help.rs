@@ -29,10 +29,26 @@ pub fn command() -> Command {
 fn fitted(command: Command) -> Command {
     let text = command.get_after_help().map(ToString::to_string);
     let command = match text {
-        Some(text) => command.after_help(text.lines().flat_map(lines).collect::<Vec<_>>().join("\n")),
+        Some(text) => command.after_help(paragraphs(&text).iter().flat_map(|line| lines(line)).collect::<Vec<_>>().join("\n")),
         None => command,
     };
     command.mut_subcommands(fitted)
+}
+
+/// Joins the lines of each paragraph; indented lines stay apart.
+fn paragraphs(text: &str) -> Vec<String> {
+    let mut joined: Vec<String> = Vec::new();
+    let is_text = |line: &str| !line.is_empty() && !line.starts_with(' ');
+    for line in text.lines() {
+        match joined.last_mut() {
+            Some(last) if is_text(last) && is_text(line) => {
+                last.push(' ');
+                last.push_str(line);
+            }
+            _ => joined.push(line.to_owned()),
+        }
+    }
+    joined
 }
 
 /// Breaks a long line: the example first, its explanation below.
@@ -116,6 +132,12 @@ mod tests {
         assert!(text.contains("Mail in transit:\n  queue"), "{text}");
         let all = groups(&command);
         assert!(all.lines().all(|line| line.chars().count() <= WIDTH), "{all}");
+    }
+
+    #[test]
+    fn paragraphs_are_joined_and_examples_are_not() {
+        let text = "One sentence\nand its end.\n\nExamples:\n  waypost a\n  waypost b";
+        assert_eq!(paragraphs(text), ["One sentence and its end.", "", "Examples:", "  waypost a", "  waypost b"]);
     }
 
     #[test]

@@ -44,15 +44,15 @@ pub use setup::SetupArgs;
 
 use crate::config::DEFAULT_PATH;
 
-/// A mail server for your own domain: forwards to the mailbox that you use, and sends as your addresses.
+/// Mail server for your own domain: forwards mail, and sends as your addresses.
 #[derive(Debug, Parser)]
 #[command(name = "waypost", version, about, arg_required_else_help = true, subcommand_required = true, max_term_width = 110, after_help = EXAMPLES)]
 pub struct Cli {
     /// The configuration file.
-    #[arg(long, global = true, value_name = "FILE", env = "WAYPOST_CONFIG", default_value = DEFAULT_PATH)]
+    #[arg(long, global = true, display_order = 900, value_name = "FILE", env = "WAYPOST_CONFIG", default_value = DEFAULT_PATH)]
     pub config: PathBuf,
     /// Print JSON, for programs.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = 901)]
     pub json: bool,
     /// The command to run.
     #[command(subcommand)]
@@ -64,7 +64,7 @@ const EXAMPLES: &str = "Examples:
   waypost setup example.com --forward me@example.com=foo@gmail.com
   waypost doctor                      find problems, with a fix for each
   waypost alias test me@example.com   show where mail to this address goes
-  waypost queue list                  list waiting mail, why, and the next attempt";
+  waypost queue list                  list waiting mail and its next attempts";
 
 /// The commands.
 #[derive(Debug, Subcommand)]

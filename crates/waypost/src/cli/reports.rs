@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-/// Show the DMARC and TLS reports that other servers send about your domains.
+/// Show the DMARC and TLS reports of other servers about your domains.
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,

@@ -25,7 +25,7 @@ pub struct SendAsArgs {
     /// Test the login with the password on standard input.
     #[arg(long)]
     pub password_stdin: bool,
-    /// An address of the server to test, instead of those in DNS. Repeatable.
+    /// An address of the server to test, instead of those in DNS; repeatable.
     #[arg(long = "address", value_name = "IP")]
     pub addresses: Vec<IpAddr>,
     /// Seconds to wait for Gmail's code and first login; 0 does not wait [default on a terminal: 900].

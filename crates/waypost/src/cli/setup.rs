@@ -22,7 +22,7 @@ pub struct SetupArgs {
     /// Ask questions even if standard input is no terminal.
     #[arg(long, conflicts_with = "domain")]
     pub ask: bool,
-    /// An address and where its mail goes. Repeatable. Without @, A is a local part at DOMAIN.
+    /// An address and where its mail goes; repeatable. Without @, A is a local part at DOMAIN.
     #[arg(long, value_name = "A=B")]
     pub forward: Vec<String>,
     /// The name of this server in DNS [default: mx.DOMAIN].
@@ -40,7 +40,7 @@ pub struct SetupArgs {
     /// Use Let's Encrypt's staging service, for tests: clients do not trust its certificates.
     #[arg(long)]
     pub acme_staging: bool,
-    /// A public address of this server, if its interfaces do not have it (NAT). Repeatable.
+    /// A public address of this server, if its interfaces do not have it (NAT); repeatable.
     #[arg(long = "address", value_name = "IP")]
     pub addresses: Vec<IpAddr>,
     /// The next hop for all outgoing mail, instead of the recipients' MX hosts. Default port: 587; 465 uses implicit TLS.

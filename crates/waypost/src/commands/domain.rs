@@ -6,10 +6,11 @@ use mail::Domain as Name;
 use dns_plan::{PlannedRecord, plan};
 use serde_json::json;
 
+use super::dns::show;
 use super::{changed, warn};
 use crate::cli::DomainCommand;
 use crate::config::Config;
-use crate::dns::{read, show};
+use crate::dns_facts::read;
 use crate::output::{BOLD, DIM, GOOD, Output, ask, styled, table};
 use crate::transport::{Transport, segment};
 

@@ -9,7 +9,7 @@ use crate::cli::Cli;
 
 /// Writes a man page for each command.
 pub fn man(dir: &Path) -> Result<()> {
-    std::fs::create_dir_all(dir).with_context(|| format!("{} cannot be made", dir.display()))?;
+    std::fs::create_dir_all(dir).with_context(|| format!("{} cannot be created", dir.display()))?;
     clap_mangen::generate_to(without_help(Cli::command()), dir)
         .with_context(|| format!("the man pages cannot be written into {}", dir.display()))
 }

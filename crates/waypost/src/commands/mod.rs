@@ -8,6 +8,7 @@ mod cert;
 mod completions;
 mod config;
 pub mod demo;
+pub mod dns;
 pub mod doctor;
 mod domain;
 mod explain_reply;

@@ -4,11 +4,13 @@
 //! what uses it.
 
 pub mod certificates;
+mod dns_watch;
 pub mod logging;
 mod public;
 pub mod rehearsal;
 pub mod reload;
 mod service_manager;
+mod target_watch;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,7 +33,6 @@ use tokio::task::JoinHandle;
 
 use crate::config::{self, Config, ValidateWord};
 use crate::control::{ServerControl, ServerParts};
-use crate::dns::watch::Watch;
 use crate::transport::with_remedy;
 use certificates::{ServerCertificates, server_tls};
 use public::PublicSettings;
@@ -93,7 +94,7 @@ pub struct Running {
     public: PublicHttp,
     certificates: Arc<ServerCertificates>,
     reloader: Arc<Reloader>,
-    watch: Option<Watch>,
+    watch: Option<dns_watch::Watch>,
     admin: JoinHandle<std::io::Result<()>>,
     /// Dropping these ends the sockets.
     stop: Vec<oneshot::Sender<()>>,
@@ -148,14 +149,14 @@ impl Running {
             password_key,
             clock,
             resolver: Some(resolver),
-            report_facts: crate::dns::report_facts(config),
+            report_facts: crate::dns_facts::report_facts(config),
             certificates: config.certificate_directories().certificates,
             control: Arc::new(ServerControl::new(&server, settings, releaser, parts)),
         };
         let submit = submit.map(|listener| start_socket(config.submit_socket(), listener, control_api::submit_router(context.clone())).0);
         let mut stop = Vec::from_iter(submit);
         let router = control_api::router(context);
-        let watch = crate::dns::watch::start(config, router.clone(), server.postmaster(), server.doubts());
+        let watch = dns_watch::start(config, router.clone(), server.postmaster(), server.doubts());
         let (stop_admin, admin) = start_socket(config.admin_socket(), listener, router);
         stop.push(stop_admin);
         Ok(Self { store, server, public, certificates, reloader, watch, admin, stop })

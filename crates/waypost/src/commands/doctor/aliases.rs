@@ -38,7 +38,7 @@ fn of_targets(looks: &TargetLooks) -> Vec<Finding> {
         findings.push(Finding::bad(Severity::Notice, CHECK, "targets", found, "waypost alias test ADDRESS checks a single alias"));
     }
     if findings.is_empty() && looks.looked > 0 {
-        findings.push(Finding::good(CHECK, "targets", format!("all {} target domains accept mail", looks.looked)));
+        findings.push(Finding::good(CHECK, "targets", format!("all target domains accept mail ({})", looks.looked)));
     }
     findings
 }

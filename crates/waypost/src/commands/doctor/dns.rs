@@ -7,13 +7,13 @@ use dns_plan::{DnsSeverity, Finding as DnsFinding, KeyStage, RecordKind, RecordU
 
 use super::DoctorContext;
 use super::finding::{Finding, Severity};
-use crate::dns::causes::{Cause, causes, counted, named};
-use crate::dns::{check, read};
+use crate::commands::dns::causes::{Cause, causes, counted, named};
+use crate::dns_facts::{checker, read};
 
 pub(super) async fn check(context: &mut DoctorContext) -> Result<Vec<Finding>> {
     let config = context.config.clone();
     let facts = read(&config, context.api()?).await?;
-    let checked = check::of_config(&config, true).run(&plan(&facts)).await?;
+    let checked = checker(&config, true).run(&plan(&facts)).await?;
     // The SPF check words the problem itself, and takes the fix from here.
     let spf = checked.findings.iter().filter(|finding| finding.record.kind == RecordKind::Spf && !finding.is_ok());
     context.spf_fixes = spf

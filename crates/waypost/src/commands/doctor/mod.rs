@@ -2,23 +2,25 @@
 //!
 //! RFC 5321, RFC 7208, RFC 6376. Invariant: a check that cannot run is a finding, never a pass, and does not stop the others.
 
+mod addresses;
 mod aliases;
 mod blocklists;
 mod certificates;
+mod dkim;
 mod dns;
 mod finding;
-mod generic;
+mod generic_names;
 mod lints;
 mod machine;
-mod names;
 mod outbound;
 mod paused;
 mod ports;
-mod reported;
+mod reports;
+mod resolver;
 mod screen;
-mod shown;
-mod signatures;
 mod spam_filter;
+mod spf;
+mod tls;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -148,10 +150,11 @@ async fn run_checks(path: &Path, report: &mut DoctorReport<'_>) -> Result<()> {
     report.record("aliases", aliases::check(&mut context).await)?;
     report.add(ports::check(&context).await)?;
     if context.has_dns {
-        report.add(shown::check(&context).await)?;
+        report.add(tls::check(&context).await)?;
         report.record("dns", dns::check(&mut context).await)?;
-        report.add(names::check(&mut context).await)?;
-        report.record("dkim", signatures::check(&mut context).await)?;
+        report.add(resolver::check(&mut context).await)?;
+        report.add(addresses::check(&context).await)?;
+        report.record("dkim", dkim::check(&mut context).await)?;
         report.add(outbound::check(&context).await)?;
     } else {
         for check in ["tls", "dns", "ptr", "spf", "blocklist", "dkim", "outbound"] {
@@ -159,7 +162,7 @@ async fn run_checks(path: &Path, report: &mut DoctorReport<'_>) -> Result<()> {
         }
     }
     report.add(spam_filter::check(&context).await)?;
-    report.record("reports", reported::check(&mut context).await)?;
+    report.record("reports", reports::check(&mut context).await)?;
     for missing in ["the data directory", "DNS"] {
         let skipped: Vec<&str> = report.skipped.iter().filter(|check| check.needs == missing).map(|check| check.name).collect();
         if !skipped.is_empty() {
@@ -199,11 +202,11 @@ async fn prepare(config: Config, report: &mut DoctorReport<'_>) -> Result<Doctor
             }
         },
     };
-    let dead = names::silence(&config, &resolver).await;
+    let dead = resolver::silence(&config, &resolver).await;
     let has_dns = dead.is_none();
     let (addresses, found) = match dead {
         Some(dead) => (report.args.addresses.clone(), vec![dead]),
-        None => names::addresses(&config, &resolver, &report.args.addresses).await,
+        None => addresses::of_host(&config, &resolver, &report.args.addresses).await,
     };
     report.add(found)?;
     let time_server = report.args.time_server.clone().filter(|server| !server.is_empty());

@@ -57,13 +57,13 @@ pub async fn port_25(config: &Config, resolver: &Resolver) -> Option<Result<Stri
     }
     let finding = world(config, resolver).await;
     let why = finding.why.map(|why| format!("; {why}")).unwrap_or_default();
-    let text = format!("outgoing {}: {}{why}", finding.about, finding.found);
+    let text = format!("{}: {}{why}", finding.about, finding.found);
     Some(if finding.severity == Severity::Good { Ok(text) } else { Err(text) })
 }
 
 async fn world(config: &Config, resolver: &Resolver) -> Finding {
     let port = config.settings.delivery.port;
-    let about = format!("port {port} of other servers");
+    let about = format!("outgoing port {port}");
     let Ok(afar) = Domain::parse(AFAR) else { return Finding::good("outbound", about, "not tested") };
     let lookup = |error: String| {
         Finding::bad(

@@ -2,7 +2,7 @@
 //!
 //! RFC 6409. Invariant: connects as the server does, with the same names, passwords and pins.
 
-mod trial;
+mod smarthost;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -19,8 +19,8 @@ use crate::cli;
 use crate::config::{self, Config};
 use crate::output::{BAD, BOLD, GOOD, Output, print, styled};
 use crate::transport::Transport;
-use trial::SmarthostTester;
-pub use trial::TestStep;
+use smarthost::SmarthostTester;
+pub use smarthost::TestStep;
 
 /// The test of a smarthost.
 #[derive(Debug, Serialize)]

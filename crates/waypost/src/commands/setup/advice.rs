@@ -35,7 +35,7 @@ pub struct GmailForm {
 
 /// The records to publish: those of the domain, of this server and of the forwarding domain.
 pub fn dns(domain: &Domain, config: &Config, keys: &[KeyView]) -> Vec<PlannedRecord> {
-    let facts = crate::dns::of_keys(config, vec![domain.clone()], keys);
+    let facts = crate::dns_facts::of_keys(config, vec![domain.clone()], keys);
     let mut records: Vec<PlannedRecord> = plan(&facts).into_iter().filter(|record| record.record_type != RecordType::Ptr).collect();
     records.sort_by_key(PlannedRecord::usage);
     records
@@ -79,7 +79,8 @@ pub fn text(report: &SetupReport) -> String {
         lines.extend(report.smarthosts.iter().map(|test| indented(&crate::commands::route::shown(test))));
     }
     lines.push(format!("\nThree steps remain, in this order.\n\n{}", styled(BOLD, "1. Publish these DNS records")));
-    lines.push(indented(&crate::dns::show::in_rows(&report.records)));
+    lines.push(indented(&crate::commands::dns::show::in_rows(&report.records)));
+    lines.push(String::new());
     lines.push(indented(&format!(
         "Ask your hoster to set the PTR record of the server's address to {}, and to open outgoing port 25.\n\
          To verify the records:  waypost dns check{option}\n\
@@ -104,7 +105,7 @@ pub fn text(report: &SetupReport) -> String {
     // Last, where the operator looks first.
     if !report.warnings.is_empty() {
         lines.push(format!("\n{}", styled(BOLD, "Notes")));
-        lines.extend(report.warnings.iter().map(|warning| indented(&format!("{} {warning}", styled(WARN, "note:")))));
+        lines.extend(report.warnings.iter().map(|warning| indented(&format!("{} {warning}", styled(WARN, "-")))));
     }
     lines.join("\n")
 }

@@ -10,7 +10,7 @@ use mail::{Domain, Mailbox};
 
 use super::plan::read_domain;
 use crate::cli::{CertificateFrom, SetupArgs};
-use crate::dns::public_addresses;
+use crate::dns_facts::public_addresses;
 use crate::output::{BOLD, DIM, WARN, styled};
 
 /// Completes a command line without a domain by asking questions.

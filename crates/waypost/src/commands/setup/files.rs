@@ -64,7 +64,7 @@ fn update(path: &Path, config: Config, plan: &SetupPlan, report: &mut SetupRepor
     }
     match edit::apply(path, &edits) {
         Ok(()) => {
-            report.done.push(format!("in {}: {}", path.display(), edit::by_hand(&edits)));
+            report.done.push(format!("set in {}: {}", path.display(), edit::by_hand(&edits)));
             report.changed_config = true;
             Ok(config::load(path)?)
         }

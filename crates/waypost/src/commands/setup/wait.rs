@@ -8,7 +8,7 @@ use anyhow::Result;
 use dns_plan::{Finding, PlannedRecord, RecordKind, plan};
 
 use crate::config::Config;
-use crate::dns::{check, read};
+use crate::dns_facts::{checker, read};
 use crate::output::{DIM, GOOD, Output, WARN, note, styled};
 use crate::transport::Transport;
 
@@ -50,7 +50,7 @@ pub async fn wait(config: &Config, limit: Duration, out: Output) -> Result<bool>
 
 /// The required records that are missing or wrong.
 async fn wrong(config: &Config, records: &[PlannedRecord]) -> Result<Vec<Finding>> {
-    let checked = check::of_config(config, false).run(records).await?;
+    let checked = checker(config, false).run(records).await?;
     // The hoster sets the PTR record, which may take days; the doctor checks it.
     Ok(checked
         .findings

@@ -1,6 +1,6 @@
-//! What `waypost dns apply` has written into DNS: only that does it change without being told to.
+//! The records that `waypost dns apply` has written, which are the only ones that it changes without --replace.
 //!
-//! Invariant: the file is replaced whole; it holds nothing secret.
+//! Invariant: the file is replaced atomically and contains no secrets.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-/// A record that was written.
+/// A written record.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Entry {
+pub struct WrittenRecord {
     pub zone: String,
     pub owner: String,
     #[serde(rename = "type")]
@@ -20,21 +20,21 @@ pub struct Entry {
     pub value: String,
 }
 
-/// All of them.
+/// All written records.
 #[derive(Debug)]
-pub struct Written {
+pub struct WrittenRecords {
     path: PathBuf,
-    entries: BTreeSet<Entry>,
+    entries: BTreeSet<WrittenRecord>,
 }
 
-impl Written {
-    /// Reads the file in the data directory; none is no error.
+impl WrittenRecords {
+    /// Reads the file in the data directory; a missing file is empty.
     pub fn read(data: &Path) -> Result<Self> {
         let path = data.join("dns-written.json");
         let entries = match fs::read(&path) {
             Ok(text) => serde_json::from_slice(&text).with_context(|| {
                 format!(
-                    "{} cannot be read\n  hint: take it away; records that it held are then kept as if others had written them",
+                    "{} cannot be read\n  hint: remove it; its records then count as written by others, and are kept",
                     path.display()
                 )
             })?,
@@ -48,11 +48,11 @@ impl Written {
         self.entries.iter().any(|e| e.owner == owner && e.record_type == record_type && e.value.eq_ignore_ascii_case(value))
     }
 
-    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+    pub fn entries(&self) -> impl Iterator<Item = &WrittenRecord> {
         self.entries.iter()
     }
 
-    pub fn add(&mut self, entry: Entry) {
+    pub fn add(&mut self, entry: WrittenRecord) {
         self.entries.insert(entry);
     }
 

@@ -1,7 +1,7 @@
-//! The daily look at DNS of a running server: what was as it should be and is no more is a letter to the postmaster. A look out of turn follows when
-//! another server does not believe who we are: then everything that is required and wrong is told.
+//! The daily DNS check of a running server: reports records that were right and changed to the postmaster. An extra check follows when another server
+//! does not authenticate our mail, and reports all required records that are wrong.
 //!
-//! RFC 7372 s.3. Invariant: each loss is told once, and doubts at most once a day; that nobody answers is no loss. What was seen last is in a file, so that a restart tells nothing twice.
+//! RFC 7372 s.3. Invariant: each loss is reported once, and refusals at most once a day; an unanswered query is no loss. The last state is in a file, so that a restart repeats nothing.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -17,21 +17,23 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use super::{check, read, target_watch};
+use super::target_watch;
 use crate::config::{self, Config};
+use crate::dns_facts::{checker, read};
 use crate::transport::Transport;
 
-/// A server that has just come up is looked at so soon.
+/// Delay of the first check after the start.
 const FIRST: Duration = Duration::from_secs(600);
 
-/// Doubts of other servers are followed up so often at most, in milliseconds.
-const DOUBTED_EVERY_MS: i64 = 86_400_000;
+/// Minimum interval between extra checks, in milliseconds.
+const REFUSED_EVERY_MS: i64 = 86_400_000;
 
-/// Why it is looked.
+/// The occasion of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Occasion {
     Daily,
-    Doubted,
+    /// Another server refused mail of ours as unauthenticated.
+    Refused,
 }
 
 /// The task; it ends when this is dropped.
@@ -44,7 +46,7 @@ impl Drop for Watch {
     }
 }
 
-/// Looks as often as the configuration says; `None` where that is never.
+/// Starts the checks at the interval of the configuration; `None` if they are off.
 pub fn start(config: &Config, router: Router, postmaster: Postmaster, doubts: Arc<Notify>) -> Option<Watch> {
     let every = Duration::from_secs(u64::from(config.file.dns.check_every.0));
     let path = config.path.clone();
@@ -52,32 +54,32 @@ pub fn start(config: &Config, router: Router, postmaster: Postmaster, doubts: Ar
         let mut wait = Box::pin(tokio::time::sleep(every.min(FIRST)));
         let (clock, mut followed_up_ms) = (net::Clock::system(), i64::MIN);
         loop {
-            let may_follow_up = clock.now_ms().saturating_sub(followed_up_ms) >= DOUBTED_EVERY_MS;
+            let may_follow_up = clock.now_ms().saturating_sub(followed_up_ms) >= REFUSED_EVERY_MS;
             let occasion = tokio::select! {
                 () = &mut wait => Occasion::Daily,
-                () = doubts.notified(), if may_follow_up => Occasion::Doubted,
+                () = doubts.notified(), if may_follow_up => Occasion::Refused,
             };
             match occasion {
                 Occasion::Daily => wait.set(tokio::time::sleep(every)),
-                Occasion::Doubted => followed_up_ms = clock.now_ms(),
+                Occasion::Refused => followed_up_ms = clock.now_ms(),
             }
             if let Err(error) = target_watch::look(&path, &router, &postmaster).await {
-                tracing::warn!(error = format!("{error:#}"), "the targets of aliases could not be looked up; trying again the next time");
+                tracing::warn!(error = format!("{error:#}"), "alias targets could not be checked; the next check is in its turn");
             }
             if let Err(error) = look(&path, &router, &postmaster, occasion).await {
-                tracing::warn!(error = format!("{error:#}"), "DNS could not be compared with the plan; trying again the next time");
+                tracing::warn!(error = format!("{error:#}"), "DNS could not be compared with the plan; the next check is in its turn");
             }
         }
     };
     (!every.is_zero()).then(|| Watch(tokio::spawn(task)))
 }
 
-/// What was seen.
+/// The state at the last check.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Seen {
     /// Records that were as planned.
     good: BTreeSet<String>,
-    /// Records that were too much.
+    /// Extra records.
     extra: BTreeSet<String>,
 }
 
@@ -85,19 +87,19 @@ async fn look(path: &Path, router: &Router, postmaster: &Postmaster, occasion: O
     let config = config::load(path)?;
     let mut api = Transport::InProcess(Box::new(router.clone()));
     let facts = read(&config, &mut api).await?;
-    let checked = check::of_config(&config, false).run(&plan(&facts)).await?;
+    let checked = checker(&config, false).run(&plan(&facts)).await?;
     let file = config.file.data_dir.join("dns-seen.json");
     let before: Option<Seen> = fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok());
     let (now, lost) = compare(before.as_ref(), &checked.findings);
     let red: Vec<&Finding> = checked.findings.iter().filter(|finding| finding.is_red()).collect();
-    tracing::info!(records = checked.findings.len(), wrong = red.len(), lost = lost.len(), ?occasion, "DNS is compared with the plan");
-    let told = match occasion {
-        Occasion::Doubted if !red.is_empty() => postmaster.tell(&doubted(&red), &format!("{DOUBTED}{}{NEXT}", shown(&red))).await?,
+    tracing::info!(records = checked.findings.len(), wrong = red.len(), lost = lost.len(), ?occasion, "DNS compared with the plan");
+    let reported = match occasion {
+        Occasion::Refused if !red.is_empty() => postmaster.tell(&refusal_subject(&red), &format!("{REFUSED}{}{NEXT}", shown(&red))).await?,
         _ if !lost.is_empty() => postmaster.tell(&subject(&lost), &format!("{LOST}{}{NEXT}", shown(&lost))).await?,
         _ => true,
     };
-    if !told {
-        tracing::warn!("DNS records are wrong, and there is no postmaster to tell");
+    if !reported {
+        tracing::warn!("DNS records are wrong, and no postmaster is set to notify");
     }
     save(&file, &now)
 }
@@ -117,7 +119,7 @@ fn key(finding: &Finding) -> String {
     format!("{} {} {value}", record.owner, record.record_type)
 }
 
-/// What is seen now, and what was lost since.
+/// The new state, and the records lost since the last.
 fn compare<'a>(before: Option<&Seen>, findings: &'a [Finding]) -> (Seen, Vec<&'a Finding>) {
     let (mut now, mut lost) = (Seen::default(), Vec::new());
     for finding in findings {
@@ -125,7 +127,7 @@ fn compare<'a>(before: Option<&Seen>, findings: &'a [Finding]) -> (Seen, Vec<&'a
         let was_good = before.is_some_and(|seen| seen.good.contains(&key));
         match finding.state {
             State::Ok => drop(now.good.insert(key)),
-            // Neither says that anything is lost.
+            // Neither shows a loss.
             State::Unknown | State::Propagating(_) if was_good => drop(now.good.insert(key)),
             State::Unknown | State::Propagating(_) => {}
             State::Extra => {
@@ -141,11 +143,11 @@ fn compare<'a>(before: Option<&Seen>, findings: &'a [Finding]) -> (Seen, Vec<&'a
     (now, lost)
 }
 
-const LOST: &str = "These records were as they should be, and are no more. If somebody changed them on purpose, all is well.\n";
+const LOST: &str = "These DNS records were right and have changed. If the change was intended, you need not do anything.\n";
 
-const DOUBTED: &str = "Another server has refused mail of yours since it does not believe who sent it (`waypost queue list`, and the log, show its words).\nThese records are not as they should be, and may be why:\n";
+const REFUSED: &str = "Another server refused mail of yours because it could not authenticate the sender (`waypost queue list` and the log show its reply).\nThese records are wrong, and may be the cause:\n";
 
-const NEXT: &str = "\nOn the server:\n\n  waypost dns check    says how it stands now\n  waypost dns apply    writes the records, where a provider is set up\n";
+const NEXT: &str = "\nOn the server:\n\n  waypost dns check    shows the present state\n  waypost dns apply    publishes the records, if a provider is configured\n";
 
 fn subject(lost: &[&Finding]) -> String {
     match (lost.len(), lost.iter().filter(|finding| finding.is_red()).count()) {
@@ -156,7 +158,7 @@ fn subject(lost: &[&Finding]) -> String {
     }
 }
 
-fn doubted(red: &[&Finding]) -> String {
+fn refusal_subject(red: &[&Finding]) -> String {
     let records = if red.len() == 1 { "1 DNS record is wrong".into() } else { format!("{} DNS records are wrong", red.len()) };
     format!("other servers refuse your mail, and {records}")
 }
@@ -188,22 +190,22 @@ mod tests {
     }
 
     #[test]
-    fn a_loss_is_told_once_and_silence_is_none() {
-        let told = |before: Option<&Seen>, finding: Finding| {
+    fn a_loss_is_reported_once_and_an_unanswered_query_is_none() {
+        let reported = |before: Option<&Seen>, finding: Finding| {
             let findings = [finding];
             let (seen, lost) = compare(before, &findings);
             (seen, lost.len())
         };
-        assert_eq!(told(None, finding(State::Missing, &[])).1, 0, "it was never there");
-        assert_eq!(told(None, finding(State::Extra, &["1 old."])).1, 0, "it was there before anybody looked");
-        let (good, _) = told(None, finding(State::Ok, &[]));
-        let (silent, lost) = told(Some(&good), finding(State::Unknown, &[]));
+        assert_eq!(reported(None, finding(State::Missing, &[])).1, 0, "it was never there");
+        assert_eq!(reported(None, finding(State::Extra, &["1 old."])).1, 0, "it was there before the first check");
+        let (good, _) = reported(None, finding(State::Ok, &[]));
+        let (silent, lost) = reported(Some(&good), finding(State::Unknown, &[]));
         assert_eq!((&silent, lost), (&good, 0));
-        assert_eq!(told(Some(&silent), finding(State::Propagating(60), &[])), (good.clone(), 0));
-        let (gone, lost) = told(Some(&silent), finding(State::Missing, &[]));
+        assert_eq!(reported(Some(&silent), finding(State::Propagating(60), &[])), (good.clone(), 0));
+        let (gone, lost) = reported(Some(&silent), finding(State::Missing, &[]));
         assert_eq!(lost, 1);
-        assert_eq!(told(Some(&gone), finding(State::Missing, &[])).1, 0);
-        let (extra, lost) = told(Some(&good), finding(State::Extra, &["1 old."]));
-        assert_eq!((lost, told(Some(&extra), finding(State::Extra, &["1 old."])).1), (1, 0));
+        assert_eq!(reported(Some(&gone), finding(State::Missing, &[])).1, 0);
+        let (extra, lost) = reported(Some(&good), finding(State::Extra, &["1 old."]));
+        assert_eq!((lost, reported(Some(&extra), finding(State::Extra, &["1 old."])).1), (1, 0));
     }
 }

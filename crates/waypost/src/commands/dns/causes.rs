@@ -1,21 +1,21 @@
-//! Findings of DNS by their cause: what is not there yet is one matter, and so is a resolver that does not answer.
+//! Groups DNS findings by cause: missing records by their use, and unanswered queries by their reason.
 //!
-//! Invariant: every finding that is not as it should be is in exactly one cause.
+//! Invariant: every finding that is not ok is in exactly one cause.
 
 use dns_plan::{Finding, RecordUse, State};
 
-/// What several findings have in common.
+/// The common cause of several findings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cause<'a> {
-    /// Records of one use that are not published, and nothing else is to be said about them.
+    /// Unpublished records of one use.
     Missing(RecordUse, Vec<&'a Finding>),
-    /// Nobody answered, for the same reason.
+    /// Records whose queries failed for the same reason.
     Unanswered(String, Vec<&'a Finding>),
     /// A finding with a cause of its own.
     Single(&'a Finding),
 }
 
-/// The causes: what is missing by use, the needed first; then the others, the important ones first; then what is not known.
+/// The causes: missing records by use, the needed first; then other problems, the most severe first; then unanswered queries.
 pub fn causes<'a>(findings: impl IntoIterator<Item = &'a Finding>) -> Vec<Cause<'a>> {
     let wrong: Vec<&Finding> = findings.into_iter().filter(|finding| !finding.is_ok()).collect();
     let mut causes = Vec::new();
@@ -44,7 +44,7 @@ pub fn counted(n: usize) -> String {
     if n == 1 { "1 record".into() } else { format!("{n} records") }
 }
 
-/// The names of a few, and how many more there are.
+/// The names of the first few, and the number of the rest.
 pub fn named(findings: &[&Finding]) -> String {
     const NAMED_MAX: usize = 4;
     let one = |finding: &&Finding| format!("{} {}", finding.record.owner, finding.record.record_type.as_str());
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn one_resolver_that_fails_is_one_cause_and_nothing_wrong() {
+    fn a_failing_resolver_is_one_cause_and_no_wrong_record() {
         let servfail = "nobody answers: 127.0.0.1: it says SERVFAIL";
         let all: Vec<Finding> = [RecordKind::Mx, RecordKind::Spf, RecordKind::Dkim]
             .map(|kind| finding(kind, State::Unknown, DnsSeverity::Required, servfail))
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_told_by_its_use_and_the_needed_first() {
+    fn missing_records_are_grouped_by_use_with_the_needed_first() {
         let all = [
             finding(RecordKind::Srv, State::Missing, DnsSeverity::Recommended, "it is not there; programs"),
             finding(RecordKind::TlsRpt, State::Missing, DnsSeverity::Recommended, "it is not there; reports"),

@@ -1,31 +1,19 @@
-//! `waypost dns check`: what DNS says, record by record, with what to do about it.
+//! `waypost dns check`: compares DNS with the plan record by record, with fixes.
 //!
-//! Invariant: exit code 1 exactly where something required is wrong or could not be looked up; what DNS says is shown escaped.
+//! Invariant: exit code 1 only if a required record is wrong or could not be looked up; text from DNS is escaped.
 
 use std::net::IpAddr;
 
 use anyhow::Result;
-use net::{DnsCheck, DnsChecked};
+use net::DnsChecked;
 use dns_plan::{DnsFacts, Finding, RecordUse, State};
 use serde_json::{Value, json};
 
 use super::causes::{Cause, causes, counted, named};
 use super::show::as_json;
-use crate::config::Config;
 use crate::output::{BAD, BOLD, DIM, GOOD, Output, WARN, styled};
 
-/// The check as the configuration has it.
-pub fn of_config(config: &Config, quick: bool) -> DnsCheck {
-    let dns = &config.file.dns;
-    DnsCheck {
-        configured: dns.servers.iter().map(|server| server.0).collect(),
-        others: dns.public_resolvers.iter().map(|server| server.0).collect(),
-        port: u16::try_from(dns.port.0).unwrap_or(53),
-        quick,
-    }
-}
-
-/// Prints what was found; true where all that is required is known to be right.
+/// Prints the findings; returns whether all required records are known to be right.
 pub(super) fn show(checked: &DnsChecked, facts: &DnsFacts, out: Output) -> Result<bool> {
     let is_good = !checked.findings.iter().any(|finding| finding.is_red() || finding.is_open());
     if out.json {
@@ -56,7 +44,7 @@ fn finding_as_json(finding: &Finding, facts: &DnsFacts) -> Value {
     value
 }
 
-/// What is wrong comes last, where the eye is; what has one cause is told once.
+/// Problems come last, where the operator looks first; each cause is printed once.
 pub(super) fn text(checked: &DnsChecked) -> String {
     let mut lines: Vec<String> = checked.zones.iter().map(|(zone, servers)| asked(zone, servers)).collect();
     let good: Vec<&Finding> = checked.findings.iter().filter(|finding| finding.is_ok()).collect();
@@ -74,9 +62,9 @@ fn verdict(checked: &DnsChecked, good: usize) -> String {
     let others = checked.findings.len() - good - red - open;
     let open_words = if open == 0 { String::new() } else { format!(", {} could not be looked up", counted(open)) };
     match (red, open, others) {
-        (0, 0, 0) => format!("{} {} are as they should be", styled(GOOD, "ok:"), counted(good)),
-        (0, 0, others) => format!("{} nothing required is wrong; {others} could be better", styled(GOOD, "ok:")),
-        (0, _, others) => format!("{} nothing is known to be wrong{open_words}; {others} could be better", styled(WARN, "unknown:")),
+        (0, 0, 0) => format!("{} {} are right", styled(GOOD, "ok:"), counted(good)),
+        (0, 0, others) => format!("{} no required record is wrong; {others} could be better", styled(GOOD, "ok:")),
+        (0, _, others) => format!("{} no record is known to be wrong{open_words}; {others} could be better", styled(WARN, "unknown:")),
         (1, ..) => format!("{} 1 required record is wrong, {others} others could be better{open_words}", styled(BAD, "wrong:")),
         (red, ..) => format!("{} {red} required records are wrong, {others} others could be better{open_words}", styled(BAD, "wrong:")),
     }
@@ -98,7 +86,7 @@ fn block(cause: &Cause<'_>) -> String {
         Cause::Unanswered(why, findings) => {
             let heading = format!("{} {} could not be looked up", styled(WARN, "unknown:"), counted(findings.len()));
             let fix = findings.first().and_then(|finding| finding.fix.clone()).unwrap_or_default();
-            let fix = if findings.len() == 1 { fix } else { format!("see whether the resolver and the zone's servers answer; {fix}") };
+            let fix = if findings.len() == 1 { fix } else { format!("check that the resolver and the zone's servers answer; {fix}") };
             [heading, row("records", &named(findings)), row("why", why), row("fix", &fix)].join("\n")
         }
         Cause::Single(finding) => {
@@ -118,6 +106,6 @@ fn block(cause: &Cause<'_>) -> String {
 
 fn asked(zone: &str, servers: &[IpAddr]) -> String {
     let servers: Vec<String> = servers.iter().map(ToString::to_string).collect();
-    let servers = if servers.is_empty() { "no server is known".to_owned() } else { servers.join(", ") };
+    let servers = if servers.is_empty() { "no known server".to_owned() } else { servers.join(", ") };
     styled(DIM, format!("zone {zone} at {servers}"))
 }

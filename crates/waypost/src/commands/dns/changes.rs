@@ -1,4 +1,4 @@
-//! From findings to changes: what is added, what is replaced, what is taken away, and what is left to a person.
+//! Decides which DNS records to add, replace and remove, and which to leave to the operator.
 //!
 //! Invariant: a record that this command did not write is neither changed nor removed unless its name was given with --replace.
 
@@ -6,30 +6,30 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dns_plan::{Finding, PlannedRecord, Question, RecordKind, RecordType, State};
 
-use super::written::Written;
+use super::written::WrittenRecords;
 
-/// What stands in a zone: the values at a name, by type.
+/// The contents of a zone: the values of each name and type.
 pub type Present = BTreeMap<Question, Vec<String>>;
 
-/// One change at one name.
+/// A change of one name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
+pub struct RecordChange {
     pub owner: String,
     pub record_type: RecordType,
-    /// With their own types: an alias can be in the way of anything.
+    /// With their types, because a CNAME conflicts with any other.
     pub remove: Vec<(RecordType, String)>,
     pub add: Option<PlannedRecord>,
 }
 
-/// All changes, and what keeps others from being made.
+/// All changes, and those that are blocked.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    pub list: Vec<Change>,
-    /// Names, with what stands there and was written by others.
+    pub list: Vec<RecordChange>,
+    /// Names with records that this command did not write.
     pub blocked: Vec<Blocked>,
 }
 
-/// Something that others have written.
+/// Records that this command did not write and must not replace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blocked {
     pub owner: String,
@@ -37,10 +37,10 @@ pub struct Blocked {
     pub values: Vec<String>,
 }
 
-/// Who may be changed.
+/// Which records may be changed.
 pub struct Rights<'a> {
-    pub written: &'a Written,
-    /// Names that were given with --replace.
+    pub written: &'a WrittenRecords,
+    /// Names given with --replace.
     pub replace: &'a [String],
 }
 
@@ -51,15 +51,15 @@ impl Rights<'_> {
     }
 }
 
-/// What must be known of the zones before it can be decided.
-pub fn places(findings: &[Finding], written: &Written) -> BTreeSet<Question> {
+/// The names and types whose present values the decision needs.
+pub fn places(findings: &[Finding], written: &WrittenRecords) -> BTreeSet<Question> {
     let wrong = findings.iter().filter(|finding| is_to_change(finding)).map(|finding| &finding.record);
     let mut places: BTreeSet<Question> = BTreeSet::new();
     for record in wrong {
         places.insert(Question::new(&record.owner, record.record_type));
         places.insert(Question::new(&record.owner, RecordType::Cname));
     }
-    // Of an address beside the planned one the other type counts too.
+    // An extra address may be of either type.
     for finding in findings.iter().filter(|finding| finding.state == State::Extra) {
         if finding.record.kind == RecordKind::HostAddress {
             places.extend([RecordType::A, RecordType::Aaaa].map(|kind| Question::new(&finding.record.owner, kind)));
@@ -79,7 +79,7 @@ fn is_to_change(finding: &Finding) -> bool {
     state && finding.record.record_type != RecordType::Ptr && finding.record.is_complete()
 }
 
-/// Decides. `plan` is the whole plan, so that nothing of another domain is taken for a left-over.
+/// Decides the changes. `plan` is the whole plan, so that records of other domains are not mistaken for left-overs.
 pub fn decide(plan: &[PlannedRecord], findings: &[Finding], present: &Present, rights: &Rights<'_>) -> Changes {
     let mut changes = Changes::default();
     let mut removed: BTreeSet<(String, RecordType, String)> = BTreeSet::new();
@@ -100,7 +100,7 @@ pub fn decide(plan: &[PlannedRecord], findings: &[Finding], present: &Present, r
         }
         let mut in_the_way: Vec<(RecordType, String)> = current
             .iter()
-            .filter(|value| stands_in_the_way(record, value) && !is_planned(owner, record.record_type, value))
+            .filter(|value| conflicts(record, value) && !is_planned(owner, record.record_type, value))
             .map(|value| (record.record_type, value.clone()))
             .collect();
         if record.record_type != RecordType::Cname {
@@ -114,7 +114,7 @@ pub fn decide(plan: &[PlannedRecord], findings: &[Finding], present: &Present, r
             continue;
         }
         removed.extend(in_the_way.iter().map(|(kind, value)| (owner.clone(), *kind, value.clone())));
-        changes.list.push(Change { owner: owner.clone(), record_type: record.record_type, remove: in_the_way, add: Some(record.clone()) });
+        changes.list.push(RecordChange { owner: owner.clone(), record_type: record.record_type, remove: in_the_way, add: Some(record.clone()) });
     }
     left_overs(plan, present, rights.written, &mut changes, &mut removed);
     changes.list.sort_by_key(|change| rank(change.record_type));
@@ -140,18 +140,18 @@ fn extra(
         }
         if rights.may_remove(owner, record_type, &value) {
             removed.insert((owner.clone(), record_type, value.clone()));
-            changes.list.push(Change { owner: owner.clone(), record_type, remove: vec![(record_type, value)], add: None });
+            changes.list.push(RecordChange { owner: owner.clone(), record_type, remove: vec![(record_type, value)], add: None });
         } else {
             changes.blocked.push(Blocked { owner: owner.clone(), record_type, values: vec![value] });
         }
     }
 }
 
-/// What was written for a plan that has changed since.
+/// Removes records that were written for an older plan.
 fn left_overs(
     plan: &[PlannedRecord],
     present: &Present,
-    written: &Written,
+    written: &WrittenRecords,
     changes: &mut Changes,
     removed: &mut BTreeSet<(String, RecordType, String)>,
 ) {
@@ -163,21 +163,21 @@ fn left_overs(
             continue;
         }
         let remove = vec![(record_type, entry.value.clone())];
-        changes.list.push(Change { owner: entry.owner.clone(), record_type, remove, add: None });
+        changes.list.push(RecordChange { owner: entry.owner.clone(), record_type, remove, add: None });
     }
 }
 
-/// Whether a value that is not planned must go before the record counts.
-fn stands_in_the_way(record: &PlannedRecord, value: &str) -> bool {
+/// Whether an unplanned value conflicts with the record.
+fn conflicts(record: &PlannedRecord, value: &str) -> bool {
     match record.kind {
-        // Other texts at the name have nothing to do with it.
+        // Other TXT records may coexist.
         RecordKind::Spf => value.to_ascii_lowercase().contains("v=spf1"),
         RecordKind::Caa => value.contains(" issue "),
         _ => true,
     }
 }
 
-/// Addresses come before what leads to them: some servers refuse an MX record whose host does not exist.
+/// Addresses come first: some servers refuse an MX record whose host does not exist.
 fn rank(record_type: RecordType) -> u8 {
     match record_type {
         RecordType::A | RecordType::Aaaa => 0,
@@ -202,10 +202,10 @@ mod tests {
 
     fn decided(record: &PlannedRecord, state: State, there: &[&str], ours: &[&str], replace: &[&str]) -> Changes {
         let dir = tempfile::tempdir().unwrap();
-        let mut written = Written::read(dir.path()).unwrap();
+        let mut written = WrittenRecords::read(dir.path()).unwrap();
         for value in ours {
             let (owner, record_type) = (record.owner.clone(), record.record_type.to_string());
-            written.add(super::super::written::Entry { zone: "example.com".into(), owner, record_type, value: (*value).into() });
+            written.add(super::super::written::WrittenRecord { zone: "example.com".into(), owner, record_type, value: (*value).into() });
         }
         let values: Vec<String> = there.iter().map(ToString::to_string).collect();
         let present = Present::from([(Question::new(&record.owner, record.record_type), values)]);
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_was_written_here_or_is_named_is_touched() {
+    fn only_own_and_named_records_are_changed() {
         let spf = record("example.com.", RecordKind::Spf, RecordType::Txt, "v=spf1 mx ~all");
         let new = decided(&spf, State::Missing, &["other text"], &[], &[]);
         assert!(new.blocked.is_empty() && new.list[0].remove.is_empty() && new.list[0].add.as_ref() == Some(&spf));
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_left_over_of_others_stays_and_one_of_ours_goes() {
+    fn own_left_overs_are_removed_and_others_stay() {
         let mx = record("example.com.", RecordKind::Mx, RecordType::Mx, "10 mx.example.com.");
         let old = "1 old.example.";
         assert_eq!(decided(&mx, State::Extra, &[old], &[], &[]).blocked[0].values, [old]);

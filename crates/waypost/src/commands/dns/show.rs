@@ -1,6 +1,6 @@
-//! `waypost dns show`: the plan as a table, as lines of a zone file, or as the fields of a provider's form.
+//! `waypost dns show`: prints the plan as a table, as lines of a zone file, or as the fields of a provider's form.
 //!
-//! RFC 1035 s.5.1. Invariant: what is printed can be pasted as it is.
+//! RFC 1035 s.5.1. Invariant: the output can be pasted unchanged.
 
 use anyhow::{Result, anyhow};
 use dns_plan::{DnsFacts, PlannedRecord, Provider, RecordType, RecordUse, provider_fields, zone_among, zone_lines};
@@ -17,7 +17,7 @@ pub(super) fn run(records: &[PlannedRecord], facts: &DnsFacts, format: &str, out
         "zone" => print(&zone_lines(records))?,
         "table" => print(&in_rows(records))?,
         word => {
-            let provider = Provider::parse(word).ok_or_else(|| anyhow!("{word} is no form that is known\n  hint: {}", known()))?;
+            let provider = Provider::parse(word).ok_or_else(|| anyhow!("unknown format {word}\n  hint: use {}", known()))?;
             print(&forms(provider, records, facts))?;
         }
     }
@@ -45,7 +45,7 @@ pub(super) fn as_json(record: &PlannedRecord, facts: &DnsFacts) -> Value {
     })
 }
 
-/// The needed records first. Long values stand last, so they spoil no column.
+/// The needed records first. The value column is last, because values are long.
 pub fn in_rows(records: &[PlannedRecord]) -> String {
     let row = |r: &PlannedRecord| vec![r.owner.clone(), r.record_type.to_string(), r.quoted()];
     let mut parts = Vec::new();
@@ -60,9 +60,9 @@ pub fn in_rows(records: &[PlannedRecord]) -> String {
 
 fn heading(usage: RecordUse) -> &'static str {
     match usage {
-        RecordUse::Needed => "Needed now: without these mail does not come in, or is refused elsewhere",
-        RecordUse::Better => "Better: with these mail is believed and protected more",
-        RecordUse::Programs => "For mail programs: they set themselves up by these",
+        RecordUse::Needed => "Needed now: without these, mail does not arrive, or is refused elsewhere",
+        RecordUse::Better => "Better: these improve trust in your mail and its protection",
+        RecordUse::Programs => "For mail programs: they configure themselves with these",
     }
 }
 
@@ -78,7 +78,7 @@ fn forms(provider: Provider, records: &[PlannedRecord], facts: &DnsFacts) -> Str
     }
     let pointers = records.iter().filter(|record| record.record_type == RecordType::Ptr);
     parts.extend(
-        pointers.map(|r| format!("{}\n  with the hoster of the address: {}", styled(BOLD, &r.owner), r.value.trim_end_matches('.'))),
+        pointers.map(|r| format!("{}\n  set by the hoster of the address: {}", styled(BOLD, &r.owner), r.value.trim_end_matches('.'))),
     );
     parts.join("\n\n")
 }

@@ -1,6 +1,6 @@
-//! The facts of the plan: from the configuration, the directory, the certificate and this machine's addresses.
+//! The facts for the DNS plan: from configuration, domains, keys, certificate and the addresses of this machine.
 //!
-//! RFC 6376 s.3.6.1 (an empty p= gives a key up). Invariant: asked without a server, DNS or network, it says the same as with them.
+//! RFC 6376 s.3.6.1 (an empty p= revokes a key). Invariant: the same with and without a server, DNS or network.
 
 use std::net::{IpAddr, UdpSocket};
 
@@ -8,13 +8,14 @@ use anyhow::Result;
 use control_api::ReportFacts;
 use control_api::api::{CertificatesView, DomainView, KeyView};
 use mail::Domain;
+use net::DnsCheck;
 use net::acme::{LETS_ENCRYPT, LETS_ENCRYPT_STAGING};
 use dns_plan::{DkimFact, DmarcStage, DnsFacts, KeyStage};
 
 use crate::config::{Config, DmarcWord, FlowWord};
 use crate::transport::Transport;
 
-/// What a retired key signed may be on its way for so long.
+/// How long mail signed with a retired key may be in transit.
 const RETIRED_MS: i64 = 7 * 86_400_000;
 
 /// The facts of all hosted domains.
@@ -35,7 +36,7 @@ pub async fn read(config: &Config, api: &mut Transport) -> Result<DnsFacts> {
     Ok(facts)
 }
 
-/// What reports of other servers are judged by.
+/// The facts that reports of other servers are judged by.
 pub fn report_facts(config: &Config) -> ReportFacts {
     let mut addresses = addresses(config);
     addresses.extend(config.settings.forward.source);
@@ -78,7 +79,18 @@ pub fn of_keys(config: &Config, domains: Vec<Domain>, keys: &[KeyView]) -> DnsFa
     }
 }
 
-/// The SPF records of those who send this kind of mail for us.
+/// The DNS check that the configuration describes.
+pub fn checker(config: &Config, quick: bool) -> DnsCheck {
+    let dns = &config.file.dns;
+    DnsCheck {
+        configured: dns.servers.iter().map(|server| server.0).collect(),
+        others: dns.public_resolvers.iter().map(|server| server.0).collect(),
+        port: u16::try_from(dns.port.0).unwrap_or(53),
+        quick,
+    }
+}
+
+/// The SPF includes of the relays that send this kind of mail for us.
 fn includes(config: &Config, flow: FlowWord) -> Vec<String> {
     let file = &config.file;
     let routes = file.route.iter().map(|route| route.get_ref()).filter(|route| route.flows.is_empty() || route.flows.contains(&flow));
@@ -108,12 +120,12 @@ fn fact(key: &KeyView, now_ms: i64) -> Option<DkimFact> {
     })
 }
 
-/// The addresses from which the Internet would see us, where they are public ones.
+/// The public addresses that this machine connects from.
 pub fn public_addresses() -> Vec<IpAddr> {
     [("0.0.0.0:0", "192.0.2.1:9"), ("[::]:0", "[2001:db8::1]:9")].into_iter().filter_map(|(from, towards)| public(from, towards)).collect()
 }
 
-/// No packet is sent.
+/// Sends no packet.
 fn public(from: &str, towards: &str) -> Option<IpAddr> {
     let socket = UdpSocket::bind(from).ok()?;
     socket.connect(towards).ok()?;

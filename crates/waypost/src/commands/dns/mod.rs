@@ -1,4 +1,4 @@
-//! `waypost dns`: the records that should be in DNS, those that are, and how the first become the second.
+//! `waypost dns`: shows the planned DNS records, compares DNS with them, and publishes them.
 //!
 //! Invariant: what should be there is decided in `dns_plan` and nowhere else; `setup`, `show`, `check` and `apply` see the same plan.
 
@@ -6,11 +6,8 @@ mod apply;
 pub mod causes;
 mod changes;
 pub mod check;
-mod facts;
 mod provider;
 pub mod show;
-mod target_watch;
-pub mod watch;
 mod written;
 
 use std::path::Path;
@@ -19,10 +16,9 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use dns_plan::{DnsFacts, PlannedRecord, plan};
 
-pub use facts::{of_keys, public_addresses, read, report_facts};
-
 use crate::cli::DnsCommand;
 use crate::config;
+use crate::dns_facts;
 use crate::output::Output;
 use crate::transport::Transport;
 
@@ -30,12 +26,12 @@ use crate::transport::Transport;
 pub async fn run(path: &Path, command: DnsCommand, out: Output) -> Result<ExitCode> {
     let config = config::load(path)?;
     let mut api = Transport::open(&config).await?;
-    let facts = read(&config, &mut api).await?;
+    let facts = dns_facts::read(&config, &mut api).await?;
     match command {
         DnsCommand::Show { domain, format } => show::run(&planned(&facts, domain.as_deref())?, &facts, &format, out)?,
         DnsCommand::Check { domain, quick } => {
             let records = planned(&facts, domain.as_deref())?;
-            let checked = check::of_config(&config, quick).run(&records).await?;
+            let checked = dns_facts::checker(&config, quick).run(&records).await?;
             if !check::show(&checked, &facts, out)? {
                 return Ok(ExitCode::FAILURE);
             }
@@ -45,12 +41,12 @@ pub async fn run(path: &Path, command: DnsCommand, out: Output) -> Result<ExitCo
     Ok(ExitCode::SUCCESS)
 }
 
-/// The plan: all of it, or what concerns one domain, with what it needs of the server.
+/// The whole plan, or the records of one domain and those of the server.
 fn planned(facts: &DnsFacts, domain: Option<&str>) -> Result<Vec<PlannedRecord>> {
     let mut records = plan(facts);
     if let Some(domain) = domain {
         let Some(wanted) = domain.parse().ok().filter(|domain| facts.domains.contains(domain)) else {
-            bail!("{domain} is not hosted here\n  hint: waypost domain list shows which are; waypost domain add {domain} takes it in");
+            bail!("{domain} is not hosted here\n  hint: waypost domain list shows the hosted domains; to add it: waypost domain add {domain}");
         };
         records.retain(|record| record.domain.as_ref().is_none_or(|domain| *domain == wanted));
     }

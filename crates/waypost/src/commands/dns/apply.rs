@@ -1,6 +1,6 @@
-//! `waypost dns apply`: the changes are shown, agreed to, made, and seen in DNS.
+//! `waypost dns apply`: shows the changes, asks for consent, publishes them, and verifies them in DNS.
 //!
-//! RFC 2136 s.2.5. Invariant: single values are added and removed; what was done is on disk before the next step.
+//! RFC 2136 s.2.5. Invariant: adds and removes single values; each step is on disk before the next.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -11,33 +11,34 @@ use dns_providers::ZoneEditor;
 use dns_plan::{DnsFacts, PlannedRecord, Question, RecordType, State, plan};
 use serde_json::json;
 
-use super::changes::{Blocked, Change, Changes, Present, Rights, decide, places};
-use super::written::{Entry, Written};
-use super::{check, planned, provider};
+use super::changes::{Blocked, RecordChange, Changes, Present, Rights, decide, places};
+use super::written::{WrittenRecord, WrittenRecords};
+use super::{planned, provider};
 use crate::cli::DnsApplyArgs;
 use crate::config::Config;
+use crate::dns_facts::checker;
 use crate::output::{BAD, DIM, GOOD, Output, WARN, ask, note, print, styled};
 
-/// Providers need a while until their servers know: it is looked so often, with such a pause.
-const LOOKS: u32 = 10;
-const PAUSE: Duration = Duration::from_secs(3);
+/// Polling of the zone's servers, which providers update with a delay: attempts and interval.
+const ATTEMPTS: u32 = 10;
+const INTERVAL: Duration = Duration::from_secs(3);
 
-/// Zones of names, asked for once.
+/// The zone of each name, looked up once.
 type Zones = BTreeMap<String, String>;
 
 pub(super) async fn run(config: &Config, facts: &DnsFacts, args: &DnsApplyArgs, out: Output) -> Result<ExitCode> {
     let Some(name) = args.provider.or(config.file.dns.provider) else {
         bail!(
-            "no provider is named\n  hint: --provider rfc2136, cloudflare, digitalocean, hetzner, route53 or another (waypost config reference lists them); or dns.provider in {}",
+            "no provider given\n  hint: use --provider rfc2136, cloudflare, digitalocean, hetzner, route53 or another (waypost config reference lists them); or set dns.provider in {}",
             config.path.display()
         );
     };
     let editor = provider::editor(config, name)?;
     let mut records = planned(facts, args.domain.as_deref())?;
     leave_out(&editor, &mut records);
-    let wanted = check::of_config(config, false);
+    let wanted = checker(config, false);
     let checked = wanted.run(&records).await?;
-    let mut written = Written::read(&config.file.data_dir)?;
+    let mut written = WrittenRecords::read(&config.file.data_dir)?;
     let mut zones = Zones::new();
     let mut present = Present::new();
     for place in places(&checked.findings, &written) {
@@ -54,20 +55,20 @@ pub(super) async fn run(config: &Config, facts: &DnsFacts, args: &DnsApplyArgs, 
         return Ok(if changes.blocked.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     if !args.yes {
-        match ask(&format!("make {} changes?", changes.list.len()))? {
+        match ask(&format!("Make {} changes?", changes.list.len()))? {
             Some(true) => {}
             Some(false) => return Ok(ExitCode::FAILURE),
-            None => bail!("nobody can be asked\n  hint: look at the changes above, then run it with --yes"),
+            None => bail!("this needs a confirmation, but standard input is not a terminal\n  hint: review the changes above, then run the command again with --yes"),
         }
     }
     let mut ours: Vec<PlannedRecord> = Vec::new();
     for change in &changes.list {
         let zone = zone_of(config, &mut zones, &change.owner).await?;
         let zone =
-            zone.ok_or_else(|| anyhow!("the zone of {} cannot be found\n  hint: is it delegated? dig SOA {}", change.owner, change.owner))?;
+            zone.ok_or_else(|| anyhow!("the zone of {} cannot be found\n  hint: check that it is delegated: dig SOA {}", change.owner, change.owner))?;
         ours.extend(make(&editor, change, &zone, &mut written).await?);
     }
-    let is_seen = seen(config, &ours, out).await?;
+    let is_seen = is_published(config, &ours, out).await?;
     Ok(if is_seen && changes.blocked.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -75,7 +76,7 @@ async fn zone_of(config: &Config, zones: &mut Zones, name: &str) -> Result<Optio
     if let Some(zone) = zones.get(name) {
         return Ok(Some(zone.clone()));
     }
-    let found = check::of_config(config, false).zone_of(name).await?;
+    let found = checker(config, false).zone_of(name).await?;
     let zone = found.map(|(zone, _)| zone.trim_end_matches('.').to_owned());
     if let Some(zone) = &zone {
         zones.insert(name.to_owned(), zone.clone());
@@ -83,20 +84,20 @@ async fn zone_of(config: &Config, zones: &mut Zones, name: &str) -> Result<Optio
     Ok(zone)
 }
 
-/// What the provider cannot keep is said, and left out.
+/// Removes the records that the provider does not support, with a note.
 fn leave_out(editor: &ZoneEditor, records: &mut Vec<PlannedRecord>) {
     records.iter().filter(|record| !editor.supports(record.record_type)).for_each(|record| note(&left_out(record)));
     records.retain(|record| editor.supports(record.record_type));
 }
 
 fn left_out(record: &PlannedRecord) -> String {
-    format!("{} {} {} is left out: the provider keeps no records of this type", styled(WARN, "note:"), record.owner, record.record_type)
+    format!("{} {} {} skipped: the provider does not support this type", styled(WARN, "note:"), record.owner, record.record_type)
 }
 
-/// Makes a change; returns the record that stands there now, if any.
-async fn make(editor: &ZoneEditor, change: &Change, zone: &str, written: &mut Written) -> Result<Option<PlannedRecord>> {
+/// Makes a change; returns the published record, if any.
+async fn make(editor: &ZoneEditor, change: &RecordChange, zone: &str, written: &mut WrittenRecords) -> Result<Option<PlannedRecord>> {
     let name = change.owner.trim_end_matches('.');
-    let step = |what: &str| format!("{name} {} could not be {what}; what was done before stands in dns-written.json", change.record_type);
+    let step = |what: &str| format!("{name} {} could not be {what}; dns-written.json lists the changes made before", change.record_type);
     for (record_type, value) in &change.remove {
         editor.remove(&Question::new(name, *record_type), value, zone).await.with_context(|| step("removed"))?;
         written.remove(&change.owner, record_type.as_str(), value);
@@ -109,18 +110,18 @@ async fn make(editor: &ZoneEditor, change: &Change, zone: &str, written: &mut Wr
         return Ok(None);
     }
     let (owner, record_type) = (change.owner.clone(), planned.record_type.to_string());
-    written.add(Entry { zone: zone.to_owned(), owner, record_type, value: planned.value.clone() });
+    written.add(WrittenRecord { zone: zone.to_owned(), owner, record_type, value: planned.value.clone() });
     written.save()?;
     Ok(Some(planned.clone()))
 }
 
-/// Whether the zones' servers have what was written.
-async fn seen(config: &Config, ours: &[PlannedRecord], out: Output) -> Result<bool> {
-    let wanted = check::of_config(config, false);
+/// Whether the zones' servers have the written records.
+async fn is_published(config: &Config, ours: &[PlannedRecord], out: Output) -> Result<bool> {
+    let wanted = checker(config, false);
     let mut missing = Vec::new();
-    for look in 0..LOOKS {
-        if look > 0 {
-            tokio::time::sleep(PAUSE).await;
+    for attempt in 0..ATTEMPTS {
+        if attempt > 0 {
+            tokio::time::sleep(INTERVAL).await;
         }
         let checked = wanted.run(ours).await?;
         let is_late = |state: &State| matches!(state, State::Missing | State::Differs | State::Unknown);
@@ -132,9 +133,9 @@ async fn seen(config: &Config, ours: &[PlannedRecord], out: Output) -> Result<bo
     if !out.json {
         let names: Vec<String> = missing.iter().map(|record| format!("{} {}", record.owner, record.record_type)).collect();
         print(&match names.as_slice() {
-            [] => format!("{} {} records are written, and the zone's servers have them", styled(GOOD, "ok:"), ours.len()),
+            [] => format!("{} {} records published, and verified at the zone's servers", styled(GOOD, "ok:"), ours.len()),
             _ => format!(
-                "{} not yet as written at the zone's servers: {}\n  look again: waypost dns check",
+                "{} not yet at the zone's servers: {}\n  to check again: waypost dns check",
                 styled(WARN, "note:"),
                 names.join(", ")
             ),
@@ -145,7 +146,7 @@ async fn seen(config: &Config, ours: &[PlannedRecord], out: Output) -> Result<bo
 
 fn show(changes: &Changes, out: Output) -> Result<()> {
     if out.json {
-        let change = |change: &Change| {
+        let change = |change: &RecordChange| {
             json!({
                 "name": change.owner,
                 "type": change.record_type.as_str(),
@@ -172,23 +173,23 @@ fn show(changes: &Changes, out: Output) -> Result<()> {
             None => lines.extend(change.remove.iter().map(|(kind, value)| line(&safe(value), *kind))),
         }
         if change.add.is_some() {
-            lines.extend(change.remove.iter().map(|(kind, value)| styled(DIM, format!("    instead of {kind} {}", safe(value)))));
+            lines.extend(change.remove.iter().map(|(kind, value)| styled(DIM, format!("    replaces {kind} {}", safe(value)))));
         }
     }
     if changes.list.is_empty() {
-        lines.push("nothing is to be changed".into());
+        lines.push("nothing to change".into());
     }
     print(&lines.join("\n"))?;
     for blocked in &changes.blocked {
         let values: Vec<String> = blocked.values.iter().map(|value| safe(value)).collect();
         let (owner, kind) = (&blocked.owner, blocked.record_type);
         note(&format!(
-            "{} {owner} {kind} is left alone: others have written {}\n  hint: --replace {} takes it away{}",
+            "{} {owner} {kind} is left alone, because this command did not write {}\n  hint: --replace {} removes it{}",
             styled(WARN, "note:"),
             values.join(" and "),
             owner.trim_end_matches('.'),
             match values.iter().any(|value| value.to_ascii_lowercase().contains("v=spf1")) {
-                true => ", with the right of others to send; waypost dns check prints one record for all",
+                true => ", and with it the permission of other senders; waypost dns check prints a merged record",
                 false => "",
             }
         ));
@@ -196,7 +197,7 @@ fn show(changes: &Changes, out: Output) -> Result<()> {
     Ok(())
 }
 
-/// A stranger's text.
+/// Escapes text from DNS.
 fn safe(text: &str) -> String {
     text.chars().flat_map(|c| if c == ' ' || c.is_ascii_graphic() { vec![c] } else { c.escape_default().collect() }).take(300).collect()
 }
