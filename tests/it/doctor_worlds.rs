@@ -165,7 +165,10 @@ fn another_server_has_the_port() {
     });
     let _other = Script::answering(lab.address(1), it::SUBMISSION_PORT, |_, command| obedient(command));
     let findings = doctor(&waypost, &[]);
-    assert!(one(&findings, "relay", "").starts_with("error: open relay: it accepts mail from anywhere to anywhere: 250 ok"), "{findings:#?}");
+    assert!(
+        one(&findings, "relay", "").starts_with("error: open relay: it accepts mail from anywhere to anywhere: 250 ok"),
+        "{findings:#?}"
+    );
     assert!(one(&findings, "port", "(submission)").starts_with("error: another server answers: 220 host.test"), "{findings:#?}");
     assert!(one(&findings, "port", "(submissions)").starts_with("error: does not answer"), "{findings:#?}");
     assert!(one(&findings, "server", "").starts_with("error: no server runs"), "{findings:#?}");

@@ -9,7 +9,7 @@ use axum::Json;
 use axum::extract::State;
 use mail::Domain;
 use net::acme::{RenewalResult, forget, has_order, next_key_digest, states};
-use net::{Clock, CertificateInUse, CertificateOrigin};
+use net::{CertificateInUse, CertificateOrigin, Clock};
 use tokio::task::spawn_blocking;
 
 use crate::api::{CertificateView, CertificatesView, LeftOutView, OrderView, Renewal, RenewalDone, RenewalOutcome};

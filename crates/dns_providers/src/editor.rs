@@ -5,8 +5,8 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use dns_update::DnsUpdater;
 use dns_plan::{Question, RecordType};
+use dns_update::DnsUpdater;
 use tokio::time::timeout;
 
 use crate::{Credentials, DnsProvider, ProviderError, provider, records};

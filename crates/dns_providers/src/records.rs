@@ -2,10 +2,10 @@
 //!
 //! RFC 1035 s.5.1. Invariant: what goes there and comes back is the same text, so that a record is known again.
 
+use dns_plan::RecordType;
 use dns_update::{
     CAARecord, DnsRecord, DnsRecordType, KeyValue, MXRecord, SRVRecord, TLSARecord, TlsaCertUsage, TlsaMatching, TlsaSelector,
 };
-use dns_plan::RecordType;
 
 /// The type.
 pub fn type_of(record_type: RecordType) -> Option<DnsRecordType> {

@@ -8,8 +8,8 @@ use control_api::{Control, ControlError, ControlFuture};
 use mail::{Domain, Mailbox, QueueId, Reply};
 use mta::settings::LiveSettings;
 use mta::{Confirmation, Confirmations, LiveDirectory, Pauses, Releaser, Server, Status, Submission, Submitted, Submitter};
-use net::acme::Outcome;
-use net::{Clock, InUse, Resolver, Sources, TlsError};
+use net::acme::RenewalResult;
+use net::{CertificateInUse, CertificateSources, Clock, Resolver, TlsError};
 use store::{Store, StoreError};
 
 use crate::config::Config;
@@ -36,7 +36,7 @@ impl MailControl {
 /// A command without a running server.
 pub struct OfflineControl {
     mail: MailControl,
-    certificates: Sources,
+    certificates: CertificateSources,
 }
 
 impl OfflineControl {
@@ -85,14 +85,14 @@ impl Control for OfflineControl {
         Box::pin(async { Err(ControlError::NotRunning) })
     }
 
-    fn certificates(&self) -> Result<Vec<InUse>, String> {
+    fn certificates(&self) -> Result<Vec<CertificateInUse>, String> {
         match net::certificates_of(&self.certificates, &Clock::system()) {
             Err(TlsError::None) => Ok(Vec::new()),
             other => other.map_err(|e| e.to_string()),
         }
     }
 
-    fn renew(&self, _: Option<String>, _: bool) -> ControlFuture<'_, Result<Vec<Outcome>, ControlError>> {
+    fn renew(&self, _: Option<String>, _: bool) -> ControlFuture<'_, Result<Vec<RenewalResult>, ControlError>> {
         Box::pin(async { Err(ControlError::NotRunning) })
     }
 }
@@ -181,11 +181,11 @@ impl Control for ServerControl {
         Box::pin(async { self.parts.reloader.reload().await.map_err(ControlError::Failed) })
     }
 
-    fn certificates(&self) -> Result<Vec<InUse>, String> {
+    fn certificates(&self) -> Result<Vec<CertificateInUse>, String> {
         Ok(self.parts.certificates.in_use())
     }
 
-    fn renew(&self, name: Option<String>, force: bool) -> ControlFuture<'_, Result<Vec<Outcome>, ControlError>> {
+    fn renew(&self, name: Option<String>, force: bool) -> ControlFuture<'_, Result<Vec<RenewalResult>, ControlError>> {
         Box::pin(async move {
             let renewer = self.parts.certificates.renewer().ok_or(ControlError::NotRunning)?;
             renewer.renew(name, force).await.map_err(ControlError::Failed)

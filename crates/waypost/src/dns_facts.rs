@@ -7,10 +7,10 @@ use std::net::{IpAddr, UdpSocket};
 use anyhow::Result;
 use control_api::ReportFacts;
 use control_api::api::{CertificatesView, DomainView, KeyView};
+use dns_plan::{DkimFact, DmarcStage, DnsFacts, KeyStage};
 use mail::Domain;
 use net::DnsCheck;
 use net::acme::{LETS_ENCRYPT, LETS_ENCRYPT_STAGING};
-use dns_plan::{DkimFact, DmarcStage, DnsFacts, KeyStage};
 
 use crate::config::{Config, DmarcWord, FlowWord};
 use crate::transport::Transport;

@@ -88,7 +88,13 @@ impl Demanded {
 }
 
 /// Finds out what a host must show for mail to the domain.
-pub(crate) async fn demand(connector: &Connector, plan: &Plan, domain: &Domain, hop: &NextHop, host: &HostAddresses) -> Result<Demanded, Trouble> {
+pub(crate) async fn demand(
+    connector: &Connector,
+    plan: &Plan,
+    domain: &Domain,
+    hop: &NextHop,
+    host: &HostAddresses,
+) -> Result<Demanded, Trouble> {
     let Some(published) = &plan.published else { return Ok(Demanded { demand: Demand::Nothing, policy: None }) };
     if published.is_secure && host.secure {
         let found = tlsa(connector, hop, host).await;

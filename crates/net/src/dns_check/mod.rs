@@ -12,9 +12,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use dns_plan::{Answer, Answers, Data, Finding, PlannedRecord, Question, RecordType, Source, compare, questions};
 use hickory_resolver::proto::rr::RecordType as Type;
 use hickory_resolver::system_conf::read_system_conf;
-use dns_plan::{Answer, Answers, Data, Finding, PlannedRecord, Question, RecordType, Source, compare, questions};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 

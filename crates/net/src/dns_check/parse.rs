@@ -5,9 +5,9 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
+use dns_plan::{Answer, Data, Found, RecordType};
 use hickory_resolver::proto::op::{Message, ResponseCode};
 use hickory_resolver::proto::rr::{Name, RData, RecordType as Type};
-use dns_plan::{Answer, Data, Found, RecordType};
 
 /// The DNS record type.
 pub(super) fn type_of(record_type: RecordType) -> Type {

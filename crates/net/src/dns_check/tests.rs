@@ -2,10 +2,10 @@
 
 use std::net::Ipv4Addr;
 
+use dns_plan::{Answer, Data, RecordType};
 use hickory_resolver::proto::op::{Message, MessageType, ResponseCode};
 use hickory_resolver::proto::rr::rdata::{CNAME, NS, SOA, TXT};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType as Type};
-use dns_plan::{Answer, Data, RecordType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
 

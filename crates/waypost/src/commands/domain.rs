@@ -2,8 +2,8 @@
 
 use anyhow::{Result, bail};
 use control_api::api::{AliasView, Changed, DomainView, KeysChanged, NewAlias, NewDomain, NewKeys};
-use mail::Domain as Name;
 use dns_plan::{PlannedRecord, plan};
+use mail::Domain as Name;
 use serde_json::json;
 
 use super::dns::show;

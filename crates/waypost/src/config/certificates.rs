@@ -26,7 +26,7 @@ impl Config {
     }
 
     /// Returns all certificates: the first pair (if it exists or is configured), further pairs, those issued by a CA.
-    pub fn certificate_sources(&self) -> Sources {
+    pub fn certificate_sources(&self) -> CertificateSources {
         let default = PairFiles { certificate: self.certificate(), key: self.key() };
         let is_there = self.file.tls.certificate.is_some() || default.certificate.exists();
         let pairs = self.file.tls.pair.iter().map(toml::Spanned::get_ref).filter_map(|pair| {

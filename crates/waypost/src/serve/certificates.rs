@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Context, Result, bail};
 use mta::LiveDirectory;
 use mta::settings::ListenerKind;
-use net::acme::{Acme, Challenges, Hosted, Parts, Renewer};
-use net::{Clock, InUse, Resolver, ServerTls};
+use net::acme::{Acme, Challenges, Hosted, RenewalParts, Renewer};
+use net::{CertificateInUse, Clock, Resolver, ServerTls};
 
 use crate::commands::setup::make_certificate;
 use crate::config::Config;
@@ -77,7 +77,7 @@ impl ServerCertificates {
         }
         let live = self.live.clone();
         let hosted: Hosted = Arc::new(move || live.current().contents().domains.iter().map(|d| d.name.clone()).collect());
-        let parts = Parts {
+        let parts = RenewalParts {
             settings,
             directories: config.certificate_directories(),
             hostname,
@@ -97,7 +97,7 @@ impl ServerCertificates {
     }
 
     /// Returns the certificates in use. It may read files that have changed.
-    pub fn in_use(&self) -> Vec<InUse> {
+    pub fn in_use(&self) -> Vec<CertificateInUse> {
         self.tls.as_ref().map(ServerTls::in_use).unwrap_or_default()
     }
 

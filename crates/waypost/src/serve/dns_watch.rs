@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use axum::Router;
-use mta::Postmaster;
 use dns_plan::{Finding, State, plan};
+use mta::Postmaster;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;

@@ -7,11 +7,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use dns_providers::ZoneEditor;
 use dns_plan::{DnsFacts, PlannedRecord, Question, RecordType, State, plan};
+use dns_providers::ZoneEditor;
 use serde_json::json;
 
-use super::changes::{Blocked, RecordChange, Changes, Present, Rights, decide, places};
+use super::changes::{Blocked, Changes, Present, RecordChange, Rights, decide, places};
 use super::written::{WrittenRecord, WrittenRecords};
 use super::{planned, provider};
 use crate::cli::DnsApplyArgs;
@@ -58,14 +58,17 @@ pub(super) async fn run(config: &Config, facts: &DnsFacts, args: &DnsApplyArgs, 
         match ask(&format!("Make {} changes?", changes.list.len()))? {
             Some(true) => {}
             Some(false) => return Ok(ExitCode::FAILURE),
-            None => bail!("this needs a confirmation, but standard input is not a terminal\n  hint: review the changes above, then run the command again with --yes"),
+            None => bail!(
+                "this needs a confirmation, but standard input is not a terminal\n  hint: review the changes above, then run the command again with --yes"
+            ),
         }
     }
     let mut ours: Vec<PlannedRecord> = Vec::new();
     for change in &changes.list {
         let zone = zone_of(config, &mut zones, &change.owner).await?;
-        let zone =
-            zone.ok_or_else(|| anyhow!("the zone of {} cannot be found\n  hint: check that it is delegated: dig SOA {}", change.owner, change.owner))?;
+        let zone = zone.ok_or_else(|| {
+            anyhow!("the zone of {} cannot be found\n  hint: check that it is delegated: dig SOA {}", change.owner, change.owner)
+        })?;
         ours.extend(make(&editor, change, &zone, &mut written).await?);
     }
     let is_seen = is_published(config, &ours, out).await?;

@@ -114,7 +114,12 @@ pub fn decide(plan: &[PlannedRecord], findings: &[Finding], present: &Present, r
             continue;
         }
         removed.extend(in_the_way.iter().map(|(kind, value)| (owner.clone(), *kind, value.clone())));
-        changes.list.push(RecordChange { owner: owner.clone(), record_type: record.record_type, remove: in_the_way, add: Some(record.clone()) });
+        changes.list.push(RecordChange {
+            owner: owner.clone(),
+            record_type: record.record_type,
+            remove: in_the_way,
+            add: Some(record.clone()),
+        });
     }
     left_overs(plan, present, rights.written, &mut changes, &mut removed);
     changes.list.sort_by_key(|change| rank(change.record_type));

@@ -5,8 +5,8 @@
 use std::net::IpAddr;
 
 use anyhow::Result;
-use net::DnsChecked;
 use dns_plan::{DnsFacts, Finding, RecordUse, State};
+use net::DnsChecked;
 use serde_json::{Value, json};
 
 use super::causes::{Cause, causes, counted, named};

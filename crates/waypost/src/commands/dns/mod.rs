@@ -46,7 +46,9 @@ fn planned(facts: &DnsFacts, domain: Option<&str>) -> Result<Vec<PlannedRecord>>
     let mut records = plan(facts);
     if let Some(domain) = domain {
         let Some(wanted) = domain.parse().ok().filter(|domain| facts.domains.contains(domain)) else {
-            bail!("{domain} is not hosted here\n  hint: waypost domain list shows the hosted domains; to add it: waypost domain add {domain}");
+            bail!(
+                "{domain} is not hosted here\n  hint: waypost domain list shows the hosted domains; to add it: waypost domain add {domain}"
+            );
         };
         records.retain(|record| record.domain.as_ref().is_none_or(|domain| *domain == wanted));
     }

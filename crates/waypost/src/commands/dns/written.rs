@@ -33,10 +33,7 @@ impl WrittenRecords {
         let path = data.join("dns-written.json");
         let entries = match fs::read(&path) {
             Ok(text) => serde_json::from_slice(&text).with_context(|| {
-                format!(
-                    "{} cannot be read\n  hint: remove it; its records then count as written by others, and are kept",
-                    path.display()
-                )
+                format!("{} cannot be read\n  hint: remove it; its records then count as written by others, and are kept", path.display())
             })?,
             Err(e) if e.kind() == ErrorKind::NotFound => BTreeSet::new(),
             Err(e) => return Err(e).with_context(|| path.display().to_string()),

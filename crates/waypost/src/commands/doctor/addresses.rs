@@ -94,7 +94,9 @@ async fn ptr(context: &DoctorContext, address: IpAddr) -> Finding {
             Finding::bad(Severity::Warning, "ptr", about, found, fix)
                 .because("many receivers refuse mail from addresses with default names, as infected machines have")
         }
-        (IprevResult::Pass, Some(name)) if name.eq_ignore_ascii_case(host) => Finding::good("ptr", about, format!("{name} matches both ways")),
+        (IprevResult::Pass, Some(name)) if name.eq_ignore_ascii_case(host) => {
+            Finding::good("ptr", about, format!("{name} matches both ways"))
+        }
         (IprevResult::Pass, Some(name)) => {
             Finding::bad(Severity::Warning, "ptr", about, format!("{name} matches both ways, but the server's host name is {host}"), fix)
                 .because("receivers distrust a name that differs from the greeting")

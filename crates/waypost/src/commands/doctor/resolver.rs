@@ -22,7 +22,9 @@ pub(super) async fn silence(config: &Config, resolver: &Resolver) -> Option<Find
     let servers = servers(config).join(", ");
     let fix = "check that it runs and is the right one (systemctl status unbound or systemd-resolved; cat /etc/resolv.conf), or set servers under [dns]";
     let found = format!("does not answer: {own}");
-    Some(Finding::bad(Severity::Error, "resolver", servers, found, fix).because("without DNS, no mail leaves and none can be authenticated"))
+    Some(
+        Finding::bad(Severity::Error, "resolver", servers, found, fix).because("without DNS, no mail leaves and none can be authenticated"),
+    )
 }
 
 pub(super) async fn check(context: &mut DoctorContext) -> Vec<Finding> {
@@ -47,9 +49,13 @@ fn validation(here: &Validator, server: Option<&str>, about: String) -> Finding 
     };
     let unbound = "install unbound, and set servers = [\"127.0.0.1:53\"] under [dns]";
     match here {
-        Validator::Upstream | Validator::Here if server == Some("unknown") => {
-            Finding::bad(Severity::Warning, "resolver", about, found, "none needed: the server retries within seconds; see \"DNSSEC\" in its log")
-        }
+        Validator::Upstream | Validator::Here if server == Some("unknown") => Finding::bad(
+            Severity::Warning,
+            "resolver",
+            about,
+            found,
+            "none needed: the server retries within seconds; see \"DNSSEC\" in its log",
+        ),
         // Off may be the operator's choice.
         Validator::Upstream | Validator::Here | Validator::Off => Finding::good("resolver", about, found),
         Validator::NoSignatures => Finding::bad(Severity::Notice, "resolver", about, found, unbound)
@@ -57,8 +63,7 @@ fn validation(here: &Validator, server: Option<&str>, about: String) -> Finding 
         Validator::Unknown(_) => {
             let fix =
                 format!("check that the name servers answer (dig . SOA +dnssec); {unbound}; or validate = \"off\", which disables DANE");
-            Finding::bad(Severity::Error, "resolver", about, found, fix)
-                .because("mail that needs DNS waits until this is known")
+            Finding::bad(Severity::Error, "resolver", about, found, fix).because("mail that needs DNS waits until this is known")
         }
     }
 }

@@ -28,7 +28,9 @@ pub(super) async fn check(context: &DoctorContext, address: IpAddr) -> Vec<Findi
         let about = format!("{sender} from {address}");
         let version = if address.is_ipv6() { "ip6" } else { "ip4" };
         let fix = context.spf_fixes.get(&sender).cloned().unwrap_or_else(|| {
-            format!("publish one TXT record at {sender}: \"v=spf1 {version}:{address} -all\", or add {version}:{address} to the existing one")
+            format!(
+                "publish one TXT record at {sender}: \"v=spf1 {version}:{address} -all\", or add {version}:{address} to the existing one"
+            )
         });
         let severity = if is_required { Severity::Error } else { Severity::Warning };
         findings.push(match check.result {

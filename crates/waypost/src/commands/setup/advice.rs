@@ -3,8 +3,8 @@
 //! Invariant: the records are those of the plan.
 
 use control_api::api::{KeyView, Login};
-use mail::Domain;
 use dns_plan::{PlannedRecord, RecordType, plan};
+use mail::Domain;
 use serde::Serialize;
 
 use super::SetupReport;
