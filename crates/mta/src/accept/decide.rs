@@ -44,12 +44,12 @@ pub(crate) fn judge(authenticated: &Authenticated, directory: &Directory, forwar
         _ => None,
     });
     let settings_of = aliases.clone();
-    policy::disposition(content, aliases).and_then(|()| match proof {
+    policy::check_header(content, aliases).and_then(|()| match proof {
         Proof::Login(login) => submitted(directory, login, content).map(|()| Treatment::AsIs),
         Proof::Local(_) => Ok(Treatment::AsIs),
         Proof::Evidence(evidence) => {
             let is_report = is_report(received);
-            policy::well_formed(content, is_report)?;
+            policy::check_well_formed(content, is_report)?;
             if is_report && has_no_author(content) {
                 // A DSN. Its target would refuse it in this form, so it is wrapped.
                 return Ok(Treatment::Wrapped);
@@ -61,7 +61,7 @@ pub(crate) fn judge(authenticated: &Authenticated, directory: &Directory, forwar
             // A message is treated as a whole: the strictest of its aliases counts.
             let strict = settings_of.filter_map(|alias| directory.strict_domain(alias)).max().unwrap_or(forward.strict_domain);
             let unauthenticated = forward.unauthenticated;
-            policy::authentic(evidence, &from, &received.reverse_path, directory, unauthenticated, strict)
+            policy::decide_treatment(evidence, &from, &received.reverse_path, directory, unauthenticated, strict)
         }
     })
 }
@@ -119,7 +119,7 @@ pub(crate) fn submitted(directory: &Directory, login: &str, front: &[u8]) -> Res
     if let ([_, ..], [name, ..]) = (from.mailboxes.as_slice(), from.bare.as_slice()) {
         return Err(unquoted_comma(name));
     }
-    policy::from_header(directory, account, &from.mailboxes)
+    policy::check_from(directory, account, &from.mailboxes)
 }
 
 /// The addresses of the From field. An invalid address is refused, since no account can own it.
@@ -144,7 +144,7 @@ fn from_list(front: &[u8]) -> Result<AddressList, Reply> {
 
 /// A bare name beside addresses is half of a name with a comma.
 fn unquoted_comma(name: &str) -> Reply {
-    let shown: String = name.chars().map(|c| if c.is_control() { ' ' } else { c }).take(60).collect();
+    let shown = mail::one_line_at_most(name, 60);
     let text = format!("the From field has a comma after \"{shown}\": a name that holds a comma must be in quotation marks");
     Reply::new(550, (5, 6, 0), text)
 }

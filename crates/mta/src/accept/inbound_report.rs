@@ -84,8 +84,8 @@ fn submitter(directory: &Directory, proof: &Proof, message: &[u8]) -> Result<Dom
     let from: Vec<Domain> = from_addresses(message)?.into_iter().map(|mailbox| mailbox.domain).collect();
     match proof {
         Proof::Evidence(evidence) => {
-            policy::well_formed(message, false)?;
-            policy::report_submitter(evidence, &from)
+            policy::check_well_formed(message, false)?;
+            policy::check_report_submitter(evidence, &from)
         }
         Proof::Login(login) | Proof::Local(login) => {
             submitted(directory, login, message)?;

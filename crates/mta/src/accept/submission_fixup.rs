@@ -7,7 +7,7 @@
 use bytes::{Bytes, BytesMut};
 use mail::{Field, Fields, QueueId, interrupted_at, without_blanks_before_colons};
 use net::{Clock, random_u32};
-use policy::no_from;
+use policy::missing_from;
 use store::Store;
 
 use crate::accept::received::Received;
@@ -38,7 +38,7 @@ pub(crate) async fn correct(store: &Store, clock: &Clock, room: &LargeContents, 
     let fields = without_separator(&front);
     let is_interrupted = interrupted_at(fields).is_some();
     if is_interrupted && Fields::find_first(fields, "From").is_none() {
-        return Err(no_from(fields).into());
+        return Err(missing_from(fields).into());
     }
     let needs_change = |field: Field<'_>| is_dropped(&field) || field.has_blank_before_colon();
     if fields.len() == front.len() && !is_interrupted && !Fields::new(fields).any(needs_change) {

@@ -5,7 +5,7 @@
 
 use mail::{Domain, Fields, Mailbox};
 use parking_lot::{Mutex, MutexGuard};
-use policy::{Admission, Circuits, Keys, Meaning, Pass, Pause, Scope, Severity, Trouble};
+use policy::{Admission, BreakerKeys, Meaning, Pass, Pause, Scope, Severity, Trouble};
 use store::{Flow, Message};
 
 use crate::context::Shared;
@@ -17,7 +17,7 @@ use crate::settings::Settings;
 
 /// All breakers.
 #[derive(Debug, Default)]
-pub(crate) struct Breakers(Mutex<Circuits>);
+pub(crate) struct Breakers(Mutex<policy::Breakers>);
 
 /// The passes of an admitted job.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ pub(crate) struct Admitted {
 }
 
 impl Breakers {
-    fn circuits(&self) -> MutexGuard<'_, Circuits> {
+    fn breakers(&self) -> MutexGuard<'_, policy::Breakers> {
         self.0.lock()
     }
 
@@ -48,18 +48,18 @@ impl Breakers {
         let now_ms = shared.clock.now_ms();
         let Some(host) = plan.hops.first() else { return Admitted { go: Some(job), wait: Vec::new() } };
         let shared_keys = shared_keys(&shared.settings.load(), host, &job.claimed.message);
-        let mut circuits = self.circuits();
+        let mut breakers = self.breakers();
         let (mut targets, mut wait, mut place) = (Vec::new(), Vec::new(), 0);
         while let Some(recipient) = job.claimed.recipients.get(place) {
-            match circuits.check(target_keys(&recipient.recipient.mailbox), now_ms) {
+            match breakers.check(target_keys(&recipient.recipient.mailbox), now_ms) {
                 Admission::Open(pass) | Admission::Probe(pass) => {
                     targets.push(pass);
                     place += 1;
                 }
                 Admission::Wait { until_ms, why } => {
-                    let trouble = Trouble::held_back(Scope::Recipient, until_ms, &why);
+                    let trouble = Trouble::paused(Scope::Recipient, until_ms, &why);
                     if job.waiter.is_some() || job.claimed.recipients.len() == 1 {
-                        targets.into_iter().for_each(|pass| circuits.on_nothing(pass, now_ms));
+                        targets.into_iter().for_each(|pass| breakers.on_nothing(pass, now_ms));
                         wait.push((job, trouble));
                         return Admitted { go: None, wait };
                     }
@@ -67,14 +67,14 @@ impl Breakers {
                 }
             }
         }
-        match circuits.check(shared_keys, now_ms) {
+        match breakers.check(shared_keys, now_ms) {
             Admission::Open(pass) | Admission::Probe(pass) => {
                 job.passes = Some(Passes { host: host.clone(), of_host: pass, targets });
                 Admitted { go: Some(job), wait }
             }
             Admission::Wait { until_ms, why } => {
-                targets.into_iter().for_each(|pass| circuits.on_nothing(pass, now_ms));
-                wait.push((job, Trouble::held_back(Scope::Host, until_ms, &why)));
+                targets.into_iter().for_each(|pass| breakers.on_nothing(pass, now_ms));
+                wait.push((job, Trouble::paused(Scope::Host, until_ms, &why)));
                 Admitted { go: None, wait }
             }
         }
@@ -83,43 +83,43 @@ impl Breakers {
     /// Returns the passes of a job that was not sent.
     pub fn give_back(&self, job: &mut Job, now_ms: i64) {
         if let Some(Passes { of_host, targets, .. }) = job.passes.take() {
-            let mut circuits = self.circuits();
-            targets.into_iter().chain([of_host]).for_each(|pass| circuits.on_nothing(pass, now_ms));
+            let mut breakers = self.breakers();
+            targets.into_iter().chain([of_host]).for_each(|pass| breakers.on_nothing(pass, now_ms));
         }
     }
 
     /// Records the outcome of a job. If it opens a breaker, the trouble gets its end.
     pub fn record(&self, shared: &Shared, job: &mut Job, results: &mut [Result<Delivered, Trouble>], now_ms: i64) {
         let Some(Passes { host, of_host, targets }) = job.passes.take() else { return };
-        let mut circuits = self.circuits();
+        let mut breakers = self.breakers();
         let refusal = refusal_of_all(results);
         let until_ms = match refusal {
             Some(meaning) => {
-                circuits.learn_way(&host, &meaning, now_ms);
-                circuits.on_reply(of_host, &meaning, now_ms).until_ms
+                breakers.learn_way(&host, &meaning, now_ms);
+                breakers.on_reply(of_host, &meaning, now_ms).until_ms
             }
             None if results.iter().any(Result::is_ok) => {
-                circuits.on_success(of_host, now_ms);
+                breakers.on_success(of_host, now_ms);
                 None
             }
             None => {
-                circuits.on_nothing(of_host, now_ms);
+                breakers.on_nothing(of_host, now_ms);
                 None
             }
         };
         for ((recipient, result), pass) in job.claimed.recipients.iter().zip(results).zip(targets) {
             let trouble = match result {
                 Ok(_) => {
-                    circuits.on_success(pass, now_ms);
+                    breakers.on_success(pass, now_ms);
                     continue;
                 }
                 Err(trouble) => trouble,
             };
             let Some(meaning) = trouble.meaning.clone() else {
-                circuits.on_nothing(pass, now_ms);
+                breakers.on_nothing(pass, now_ms);
                 continue;
             };
-            let effect = circuits.on_reply(pass, &meaning, now_ms);
+            let effect = breakers.on_reply(pass, &meaning, now_ms);
             trouble.not_before_ms = effect.until_ms.max(until_ms);
             if let Some(times) = effect.invalid_times {
                 delivery_log::invalid_target(shared, &recipient.recipient, &meaning, times, trouble);
@@ -129,47 +129,47 @@ impl Breakers {
 
     /// Whether a mailbox is paused.
     pub fn is_closed(&self, target: &Mailbox, now_ms: i64) -> bool {
-        self.circuits().closed_for(&target_keys(target), now_ms).is_some()
+        self.breakers().closed_for(&target_keys(target), now_ms).is_some()
     }
 
     /// Whether the host refused our IPv6.
     pub fn is_ipv4_only(&self, host: &Domain, now_ms: i64) -> bool {
-        self.circuits().is_ipv4_only(host, now_ms)
+        self.breakers().is_ipv4_only(host, now_ms)
     }
 
     /// Whether the host refused mail without TLS.
     pub fn is_tls_only(&self, host: &Domain, now_ms: i64) -> bool {
-        self.circuits().is_tls_only(host, now_ms)
+        self.breakers().is_tls_only(host, now_ms)
     }
 
     /// Records that the host offers CHUNKING but rejects BDAT.
     pub fn learn_data_only(&self, host: &Domain, now_ms: i64) {
-        self.circuits().learn_data_only(host, now_ms);
+        self.breakers().learn_data_only(host, now_ms);
     }
 
     /// Whether the host needs DATA, whatever it offers.
     pub fn is_data_only(&self, host: &Domain, now_ms: i64) -> bool {
-        self.circuits().is_data_only(host, now_ms)
+        self.breakers().is_data_only(host, now_ms)
     }
 
     /// The pauses in force.
     pub fn pauses(&self, now_ms: i64) -> Vec<Pause> {
-        self.circuits().pauses(now_ms)
+        self.breakers().pauses(now_ms)
     }
 
     /// Ends the pauses of one mailbox, host or provider.
     pub fn resume(&self, about: &str) -> usize {
-        self.circuits().resume(about)
+        self.breakers().resume(about)
     }
 
     /// Shifts all times, after the wall clock was set.
     pub fn step_clock(&self, by_ms: i64) {
-        self.circuits().step_clock(by_ms);
+        self.breakers().step_clock(by_ms);
     }
 
     /// Closes all breakers, at the operator's request.
     pub fn lift(&self) {
-        self.circuits().lift();
+        self.breakers().lift();
     }
 }
 
@@ -189,14 +189,14 @@ fn refusal_of_all(results: &[Result<Delivered, Trouble>]) -> Option<std::sync::A
     about_us.or_else(|| meanings().next().filter(|_| results.iter().all(Result::is_err)))
 }
 
-fn target_keys(mailbox: &Mailbox) -> Keys {
-    Keys::of_target(&mailbox.to_string())
+fn target_keys(mailbox: &Mailbox) -> BreakerKeys {
+    BreakerKeys::of_target(&mailbox.to_string())
 }
 
-fn shared_keys(settings: &Settings, host: &Domain, message: &Message) -> Keys {
+fn shared_keys(settings: &Settings, host: &Domain, message: &Message) -> BreakerKeys {
     let source = settings.identity(message.flow).source.map(|ip| ip.to_string()).unwrap_or_default();
     let spf = message.envelope_from().mailbox().map_or(&settings.hostname, |mailbox| &mailbox.domain);
-    Keys::of_host(host, &source, spf, signing_domain(&message.prefix).as_ref(), message.flow == Flow::Own)
+    BreakerKeys::of_host(host, &source, spf, signing_domain(&message.prefix).as_ref(), message.flow == Flow::Own)
 }
 
 /// The domain of our own DKIM signature, in the prefix.

@@ -98,7 +98,7 @@ pub(crate) async fn connect(connector: &Connector, plan: &Plan, domain: &Domain,
             Ok(Some(connection)) => return Ok(connection),
             Ok(None) => {}
             // Hosts after us in the list would only send the mail back.
-            Err(trouble) if trouble.enhanced == mail::EnhancedCode(5, 4, 6) => return Err(trouble),
+            Err(trouble) if trouble.ends_list_of_hosts() => return Err(trouble),
             // A large provider counts attempts over all its hosts: trying the next one would only add to the count.
             Err(trouble) if trouble.wants_pause() && policy::provider_of(&hop.host).is_some() => return Err(trouble),
             Err(trouble) => {
@@ -180,7 +180,7 @@ async fn addresses(connector: &Connector, host: &Domain, ipv6: bool) -> Result<H
 }
 
 fn looped(host: &Domain) -> Trouble {
-    Trouble::permanent(Scope::Host, 4, 6, format!("mail loops back to us: the mail host {host} is this server"))
+    Trouble::looped(format!("mail loops back to us: the mail host {host} is this server"))
 }
 
 fn is_this_machine(address: &IpAddr) -> bool {

@@ -54,7 +54,7 @@ pub(crate) fn failed(shared: &Shared, message: &Message, recipient: &ClaimedReci
 /// Logs a deferral.
 pub(crate) fn deferred(shared: &Shared, message: &Message, recipient: &ClaimedRecipient, trouble: &Trouble, wait_ms: i64) {
     let (line, again_in_s) = (LogLine::new(shared, &recipient.recipient), wait_ms / 1000);
-    if !trouble.attempted {
+    if !trouble.was_attempted() {
         tracing::info!(id = %message.id, to = %line.to, alias = line.alias, again_in_s, trouble = %line.said(trouble), "held back");
         return;
     }
@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn a_full_mailbox_is_not_called_invalid() {
         let fault = |code, enhanced| {
-            fault_of_target(&policy::trouble_of_reply(
+            fault_of_target(&Trouble::from_reply(
                 &mail::Domain::parse("mx.far.test").unwrap(),
                 &mail::Reply::new(code, enhanced, "no"),
                 policy::Scope::Recipient,

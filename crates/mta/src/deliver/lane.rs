@@ -118,7 +118,7 @@ impl Lanes {
         {
             let trouble = trouble.clone();
             drop(state);
-            if let Some(plan) = plan.last_resort.as_ref().filter(|_| trouble.leads_round()) {
+            if let Some(plan) = plan.last_resort.as_ref().filter(|_| trouble.allows_last_resort()) {
                 return self.push(outbound, plan, job);
             }
             let outbound = outbound.clone();

@@ -12,7 +12,7 @@ use std::time::Duration;
 use mail::Domain;
 use net::{HttpsError, HttpsOptions, fetch_mta_sts_policy};
 use parking_lot::{Mutex, MutexGuard};
-use policy::{StsMode, StsReceived, sts_id};
+use policy::{StsMode, StsReceived, parse_sts_id};
 use reports::tls::ResultType;
 use serde_json::{Value, json};
 
@@ -129,7 +129,7 @@ impl StsPolicies {
         let known = self.known(domain, now_s);
         let Ok(name) = Domain::parse(&format!("_mta-sts.{domain}")) else { return (None, None) };
         // Neither a missing record nor a DNS failure ends a cached policy.
-        let id = connector.resolver.txt(&name).await.ok().and_then(|texts| sts_id(&texts));
+        let id = connector.resolver.txt(&name).await.ok().and_then(|texts| parse_sts_id(&texts));
         let is_current = |known: &StsInForce, id: &str| id == known.id && now_s - known.fetched_s < REFRESH_S;
         let (found, error) = match (known, id) {
             (known, None) => (known, None),

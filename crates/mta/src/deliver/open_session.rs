@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use mail::{Domain, Reply};
 use net::{TlsFault, Verify};
-use policy::{NextHop, Scope, Trouble, trouble_of_failure};
+use policy::{NextHop, Scope, Trouble};
 use reports::tls::{FailureDetails, Policy, ResultType};
 use smtp::client::{ClientEvent, ClientOptions, ClientSession, Failure, TlsMode};
 use store::Flow;
@@ -286,7 +286,7 @@ impl GreetError {
 /// Converts the failure of a session into the trouble of its mail.
 pub(crate) fn trouble_of(failure: &Failure, host: &Domain) -> Trouble {
     let said = |reply: &Reply| {
-        let trouble = trouble_of_failure(host, reply);
+        let trouble = Trouble::from_greeting(host, reply);
         Trouble { text: format!("{host} said: {}", trouble.text), ..trouble }
     };
     match failure {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use mail::Domain;
 use net::{Dane, Verify};
-use policy::{MaildirPlace, NextHop, NextHops, Trouble, next_hops};
+use policy::{MaildirPlace, NextHop, NextHops, Trouble, rank_mx_hosts};
 use smtp::client::{Credentials, Protocol, TlsMode};
 use store::Flow;
 
@@ -107,7 +107,7 @@ async fn hosts(connector: &Connector, settings: &Settings, domain: &Domain) -> R
     let turn = u32::try_from(connector.shared.clock.now_s() / SPREAD_S % i64::from(u32::MAX)).unwrap_or(0);
     let answer = connector.resolver.mail_hosts(domain).await.map_err(|failure| failure.into_trouble(domain))?;
     let own_names = std::slice::from_ref(&settings.hostname);
-    let hops = next_hops(domain, answer.records, own_names, settings.delivery.port, connector.spread.wrapping_add(turn))?;
+    let hops = rank_mx_hosts(domain, answer.records, own_names, settings.delivery.port, connector.spread.wrapping_add(turn))?;
     Ok((hops, answer.secure))
 }
 

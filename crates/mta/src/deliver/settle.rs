@@ -3,13 +3,12 @@
 //! RFC 5321 s.4.5.4.1 and s.6.1. Invariant: a failure and its DSN are one commit, so neither exists without the other; a
 //! settlement is retried until it is on disk, since a lost one would repeat the delivery.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use mail::ReversePath;
+use mail::{EnhancedCode, ReversePath};
 use mail::report::{Action, RecipientReport, Remote};
 use net::random_u32;
-use policy::{Said, Schedule, Scope, Trouble};
+use policy::{Schedule, Trouble};
 use store::{ClaimedRecipient, Content, Disposition, FailedDelivery, Flow, NewMessage, Settlement, Store};
 
 use crate::context::Shared;
@@ -55,7 +54,7 @@ pub(crate) async fn settle(outbound: &Outbound, mut job: Job, mut results: Outco
     outbound.breakers().record(shared, &mut job, &mut results, now_ms);
     let forwarding = shared.settings.load().forward.srs.domain.to_string();
     let ours = (job.claimed.message.flow == Flow::Forward).then_some(forwarding.as_str());
-    if results.iter().any(|result| result.as_ref().is_err_and(|trouble| trouble.doubts_us(ours))) {
+    if results.iter().any(|result| result.as_ref().is_err_and(|trouble| trouble.doubts_our_identity(ours))) {
         outbound.doubts.notify_one();
     }
     if let Some(waiter) = job.waiter.take() {
@@ -130,7 +129,7 @@ impl<'a> Ledger<'a> {
                 self.delivered(recipient, &delivered);
                 Disposition::Done
             }
-            Err(trouble) if message.mendable && policy::is_dmarc_refusal(&trouble) => {
+            Err(trouble) if message.mendable && trouble.is_dmarc_refusal() => {
                 tracing::warn!(id = %message.id, %trouble, "the target rejects the From field's domain: resending with our own From");
                 self.rewritten.push(recipient);
                 return None;
@@ -146,11 +145,10 @@ impl<'a> Ledger<'a> {
         let to = &recipient.recipient;
         let by_us = to.notify.success && !(delivered.dsn_passed_on && to.known_as.is_none());
         if by_us && self.job.claimed.message.may_report {
-            let said = Arc::new(Said { host: delivered.host.clone(), reply: delivered.reply.clone() });
-            let text = format!("{} said: {}", delivered.host, delivered.reply);
-            let taken = Trouble::temporary(Scope::Recipient, 0, 0, text);
-            let taken = Trouble { enhanced: mail::EnhancedCode(2, 0, 0), said: Some(said), ..taken };
-            self.reported.push(report_on(recipient, Action::Relayed, &taken, None));
+            let remote = Remote { host: delivered.host.clone(), reply: delivered.reply.to_string() };
+            let text = format!("{} said: {}", remote.host, remote.reply);
+            let outcome = ReportedOutcome { action: Action::Relayed, status: EnhancedCode(2, 0, 0), text, remote: Some(remote) };
+            self.reported.push(report_on(recipient, outcome, None));
         }
     }
 
@@ -160,7 +158,7 @@ impl<'a> Ledger<'a> {
         let is_reported = message.may_report && message.reverse_path != ReversePath::Null && recipient.recipient.notify.wants_failure();
         delivery_log::failed(self.shared, message, recipient, trouble, is_reported);
         if is_reported {
-            self.reported.push(report_on(recipient, Action::Failed, trouble, None));
+            self.reported.push(report_on(recipient, ReportedOutcome::of(Action::Failed, trouble), None));
         } else if !message.flow.is_daily() {
             // For the others the log line is enough.
             self.settlement.failed.push(failed(self.job, recipient, trouble, self.now_ms));
@@ -174,19 +172,19 @@ impl<'a> Ledger<'a> {
         delivery_log::deferred(self.shared, message, recipient, &trouble, next_ms - now_ms);
         let due = message.may_report && !message.delay_reported && schedule.is_delay_due(message.arrived_ms, now_ms);
         if due && recipient.recipient.notify.wants_delay(schedule.delay_report_s.is_some()) {
-            self.reported.push(report_on(recipient, Action::Delayed, &trouble, Some(self.expires_ms / 1000)));
+            self.reported.push(report_on(recipient, ReportedOutcome::of(Action::Delayed, &trouble), Some(self.expires_ms / 1000)));
             if !self.settlement.delay_reported.contains(&message.id) {
                 self.settlement.delay_reported.push(message.id);
             }
         }
         let reason = trouble.reason(message.flow == Flow::Own);
-        Disposition::Deferred { next_attempt_ms: next_ms, status: trouble.enhanced, reason, counts: trouble.attempted }
+        Disposition::Deferred { next_attempt_ms: next_ms, status: trouble.enhanced, reason, counts: trouble.was_attempted() }
     }
 }
 
 /// Whether a rewritten From field can avoid the target's refusal.
 pub(crate) fn can_rewrite_from(new: &NewMessage, trouble: &Trouble) -> bool {
-    new.message.mendable && policy::is_dmarc_refusal(trouble)
+    new.message.mendable && trouble.is_dmarc_refusal()
 }
 
 fn failed(job: &Job, recipient: &ClaimedRecipient, trouble: &Trouble, now_ms: i64) -> FailedDelivery {
@@ -227,23 +225,38 @@ fn names(recipient: &ClaimedRecipient) -> (&mail::Mailbox, Option<String>) {
     (&recipient.recipient.mailbox, recipient.recipient.known_as.as_ref().map(ToString::to_string))
 }
 
+/// One recipient's outcome in a DSN.
+struct ReportedOutcome {
+    action: Action,
+    status: EnhancedCode,
+    text: String,
+    remote: Option<Remote>,
+}
+
+impl ReportedOutcome {
+    fn of(action: Action, trouble: &Trouble) -> Self {
+        let remote = trouble.said.as_ref().map(|said| Remote { host: said.host.clone(), reply: said.reply.to_string() });
+        Self { action, status: trouble.enhanced, text: trouble.text.clone(), remote }
+    }
+}
+
 /// A DSN names the address that the sender wrote. A host's reply about the target behind an alias may name it in any form, and the
 /// host's name discloses enough: for an alias, the sender gets only the code.
-fn report_on(recipient: &ClaimedRecipient, action: Action, trouble: &Trouble, until_unix_s: Option<i64>) -> RecipientReport {
+fn report_on(recipient: &ClaimedRecipient, outcome: ReportedOutcome, until_unix_s: Option<i64>) -> RecipientReport {
     let to = &recipient.recipient;
+    let ReportedOutcome { action, status, text, remote } = outcome;
     let diagnostic = match (&to.known_as, action) {
-        (None, _) => trouble.text.clone(),
-        (Some(_), Action::Failed) => format!("the mailbox behind this address rejected the message ({})", trouble.enhanced),
-        (Some(_), Action::Delayed) => format!("the mailbox behind this address has not accepted the message yet ({})", trouble.enhanced),
+        (None, _) => text,
+        (Some(_), Action::Failed) => format!("the mailbox behind this address rejected the message ({status})"),
+        (Some(_), Action::Delayed) => format!("the mailbox behind this address has not accepted the message yet ({status})"),
         (Some(_), Action::Relayed) => "forwarded".to_owned(),
     };
-    let of_host = trouble.said.as_ref().filter(|_| to.known_as.is_none());
     RecipientReport {
         recipient: to.known_as.as_ref().unwrap_or(&to.mailbox).clone(),
         orcpt: to.orcpt.clone(),
         action,
-        status: trouble.enhanced,
-        remote: of_host.map(|said| Remote { host: said.host.clone(), reply: said.reply.to_string() }),
+        status,
+        remote: remote.filter(|_| to.known_as.is_none()),
         diagnostic,
         until_unix_s,
     }

@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
-use mail::{Domain, EnhancedCode};
+use mail::Domain;
 use net::{Dane, HostAddresses, Tlsa};
-use policy::{NextHop, RouteFailure, StsMode, Trouble};
+use policy::{NextHop, RouteFailure, StsMode, Trouble, TroubleKind};
 use reports::tls::{Policy, ResultType};
 
 use crate::deliver::mta_sts::{StsError, StsInForce};
@@ -60,7 +60,7 @@ impl Demand {
 
     /// Adds to the trouble why TLS is required.
     pub fn explained(&self, trouble: Trouble, domain: &Domain) -> Trouble {
-        if trouble.enhanced != EnhancedCode(4, 7, 5) {
+        if trouble.kind != TroubleKind::Tls {
             return trouble;
         }
         let why = match self {

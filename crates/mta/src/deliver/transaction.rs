@@ -4,7 +4,7 @@
 //! the command in question.
 
 use mail::{EnhancedCode, Reply, header_len};
-use policy::{Scope, Trouble, our_refusal, trouble_of_reply};
+use policy::{Scope, Trouble};
 use smtp::client::{ClientEvent, ClientTransaction, Failure, Outcome, Phase, Stage};
 use store::{Claimed, Content, TlsWish};
 use tokio::time::timeout;
@@ -227,7 +227,7 @@ fn finished(connection: &Connection, outcome: Outcome) -> Attempt {
 }
 
 fn refusal(reply: &Reply, scope: Scope, by_us: bool, connection: &Connection) -> Trouble {
-    let trouble = if by_us { our_refusal(reply, scope) } else { trouble_of_reply(&connection.host, reply, scope) };
+    let trouble = if by_us { Trouble::from_local_refusal(reply, scope) } else { Trouble::from_reply(&connection.host, reply, scope) };
     let who = if by_us { format!("{} cannot take it", connection.host) } else { format!("{} said", connection.host) };
     let enhanced = if trouble.permanent { trouble.enhanced } else { EnhancedCode(4, trouble.enhanced.1, trouble.enhanced.2) };
     Trouble { enhanced, text: format!("{who}: {}", trouble.text), ..trouble }

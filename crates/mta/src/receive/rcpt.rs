@@ -50,7 +50,7 @@ pub(crate) async fn check_recipient(
     let snapshot = Snapshot { settings: shared.settings.load_full(), directory: shared.directory.refreshed().await };
     let Snapshot { settings, directory } = &snapshot;
     let rules = Rules { directory, postmaster: settings.postmaster.as_ref(), srs: &settings.forward.srs, now_unix_s: shared.clock.now_s() };
-    let accepted = match policy::recipient(rules, client, reverse_path, path)? {
+    let accepted = match policy::decide_recipient(rules, client, reverse_path, path)? {
         AcceptedRecipient::Token { known_as, token } => remembered(inbound, known_as, token).await?,
         accepted => accepted,
     };

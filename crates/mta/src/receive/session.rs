@@ -235,7 +235,7 @@ impl SessionDriver {
         let directory = self.inbound.shared.directory.refreshed().await;
         let decision = match self.session.identity().map(|login| directory.account(login).filter(|a| a.is_active())) {
             Some(None) => Err(Reply::new(550, (5, 7, 1), "the account has been disabled or removed")),
-            account => policy::reverse_path(&directory, account.flatten(), reverse_path),
+            account => policy::check_reverse_path(&directory, account.flatten(), reverse_path),
         };
         match decision {
             Ok(()) => self.session.accept_mail(),

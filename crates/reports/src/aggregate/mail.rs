@@ -48,7 +48,7 @@ impl AggregateReport {
             "This is an aggregate report of DMARC by {submitter} about mail that names {domain} in its From field.\n\n\
              Messages that passed: {passed}\nMessages that did not: {failed}\n\n\
              The attachment says more (XML, RFC 9990). Questions: {}\n",
-            self.contact.replace(char::is_control, " ")
+            mail::one_line(&self.contact)
         );
         let letter = Letter {
             from,

@@ -27,7 +27,7 @@ impl TlsReport {
             "This is a report of TLS by {submitter} about the mail hosts of {domain}.\n\n\
              Sessions that were as the policy wants them: {successful}\nSessions that were not: {failed}\n\n\
              The attachment says more (JSON, RFC 8460). Questions: {}\n",
-            self.contact.replace(char::is_control, " ")
+            mail::one_line(&self.contact)
         );
         let letter = Letter {
             from,

@@ -41,7 +41,7 @@ impl Worker {
             }
             let (wants_data, may_go_on) = (attempt.wants_data, self.may_go_on(job, &attempt));
             let merged = merged(so_far.take(), attempt, &left);
-            left.retain(|place| merged.results.get(*place).is_some_and(|result| result.as_ref().is_err_and(Trouble::is_of_one_host)));
+            left.retain(|place| merged.results.get(*place).is_some_and(|result| result.as_ref().is_err_and(Trouble::tries_next_host)));
             let reusable = merged.reusable;
             so_far = Some(merged);
             if left.is_empty() || !may_go_on {

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use policy::{Scope, Trouble};
+use policy::Trouble;
 use store::{Content, StoreError};
 use tokio::time::timeout;
 
@@ -190,7 +190,7 @@ impl Worker {
     async fn unreachable(&mut self, job: Job, trouble: Trouble) {
         if let Some(jobs) = self.clear_lane(job, &trouble) {
             let host = self.lane.key.0.first().map(tracing::field::display);
-            if let Some(plan) = self.lane.plan.last_resort.as_ref().filter(|_| trouble.leads_round()) {
+            if let Some(plan) = self.lane.plan.last_resort.as_ref().filter(|_| trouble.allows_last_resort()) {
                 let instead = plan.hops.first().map(tracing::field::display);
                 tracing::warn!(host, instead, waiting = jobs.len(), %trouble, "host paused; its mail takes the last-resort route");
                 return self.divert(jobs, plan);
@@ -203,8 +203,8 @@ impl Worker {
     /// The last-resort route, if no host accepted anything and their failures are their own.
     fn round(&self, attempt: &Attempt) -> Option<Arc<Plan>> {
         let plan = self.lane.plan.last_resort.as_ref().filter(|_| !attempt.is_in_doubt)?;
-        let leads_round = attempt.results.iter().all(|result| result.as_ref().is_err_and(Trouble::leads_round));
-        leads_round.then(|| plan.clone())
+        let allows_last_resort = attempt.results.iter().all(|result| result.as_ref().is_err_and(Trouble::allows_last_resort));
+        allows_last_resort.then(|| plan.clone())
     }
 
     /// Gives jobs to another lane.
@@ -220,7 +220,7 @@ impl Worker {
         let steady_ms = clock.steady_ms();
         let mut state = self.lane.state();
         let others = state.workers > 1 && state.connected > 0;
-        if others && trouble.scope == Scope::Host && !trouble.permanent {
+        if others && trouble.defers_all_of_host() {
             self.outbound.breakers().give_back(&mut job, clock.now_ms());
             state.workers -= 1;
             state.ceiling = Some((state.connected, steady_ms + CEILING_MS));

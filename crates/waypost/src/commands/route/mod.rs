@@ -93,7 +93,7 @@ pub fn shown(test: &SmarthostTest) -> String {
     let mut lines = vec![styled(BOLD, &test.smarthost)];
     for step in &test.steps {
         let (style, word) = if step.ok { (GOOD, "ok    ") } else { (BAD, "failed") };
-        let found: String = step.found.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let found = mail::one_line(&step.found);
         lines.push(format!("  {}  {:<13} {found}", styled(style, word), step.what));
         lines.extend(step.fix.iter().map(|fix| format!("{}fix: {fix}", " ".repeat(24))));
     }
