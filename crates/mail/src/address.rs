@@ -161,6 +161,11 @@ impl Mailbox {
         if is_too_long { Err(AddressError::TooLong) } else { Ok(mailbox) }
     }
 
+    /// The postmaster of a domain (RFC 5321 s.4.5.1).
+    pub fn postmaster(domain: &Domain) -> Self {
+        Self { local: LocalPart(Arc::from("postmaster")), domain: domain.clone() }
+    }
+
     /// Reads `local@domain`.
     pub fn parse(text: &str) -> Result<Self, AddressError> {
         if text.len() > ADDRESS_MAX {

@@ -10,6 +10,7 @@ use crate::date::rfc5322_date;
 use crate::domain::Domain;
 use crate::envelope::{OriginalRecipient, Ret};
 use crate::header::header_len;
+use crate::letter::{AutoSubmitted, LetterHead};
 use crate::one_line::one_line_at_most;
 use crate::queue_id::QueueId;
 use crate::reply::EnhancedCode;
@@ -156,15 +157,18 @@ impl Report<'_> {
             Action::Delayed => "Delayed mail: still being tried",
             Action::Relayed => "Mail relayed",
         };
+        let head = LetterHead {
+            name: Some("Mail delivery"),
+            from: self.from,
+            to: self.to,
+            subject,
+            message_id: &format!("{}@{}", self.report_id, self.reporting),
+            now_unix_s: self.now_unix_s,
+            auto_submitted: AutoSubmitted::Replied,
+        };
         let _ = write!(
             text,
-            "From: \"Mail delivery\" <{}>\r\nTo: <{}>\r\nSubject: {subject}\r\nDate: {}\r\nMessage-ID: <{}@{}>\r\n\
-             Auto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=delivery-status;\r\n\tboundary=\"{boundary}\"\r\n\r\n",
-            self.from,
-            self.to,
-            rfc5322_date(self.now_unix_s),
-            self.report_id,
-            self.reporting,
+            "{head}MIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=delivery-status;\r\n\tboundary=\"{boundary}\"\r\n\r\n"
         );
     }
 

@@ -3,12 +3,13 @@
 //! Invariant: a suspended account stays suspended until the operator resumes it; its owner gets one letter, where the account's mail is forwarded.
 
 use directory::Account;
-use mail::{ForwardPath, QueueId, Reply, rfc5322_date};
+use mail::{ForwardPath, QueueId, Reply};
 use net::random_u32;
 use store::{AccountChange, DirectoryChange, StoreError};
 
 use crate::accept::send_limit::{LimitVerdict, SendCounts, limits_of};
 use crate::context::Snapshot;
+use crate::notify::letter::Letter;
 use crate::notify::outbox::Outbox;
 use crate::queue::not_taken::reply_to_store_error;
 
@@ -76,34 +77,30 @@ enum OwnerLetter {
 }
 
 impl OwnerLetter {
-    fn text(&self, account: &Account, hostname: &mail::Domain, id: QueueId, now_unix_s: i64) -> String {
+    /// Its subject and text.
+    fn content(&self, account: &Account) -> (String, String) {
         let login = &account.login;
-        let (subject, body) = match self {
+        match self {
             Self::Limit(most) => (
                 format!("{login} has sent to {most} new recipients today"),
                 format!(
-                    "Your account {login} has sent to {most} new recipients within a day, which is its limit.\r\n\
-                     Mail to further new recipients is deferred until tomorrow. Mail to known recipients is not affected.\r\n\r\n\
-                     If that was you, the server's operator can raise the limit:\r\n\r\n  waypost account limits {login} --new-recipients-per-day N\r\n\r\n\
-                     If not, one of your passwords may be stolen. See which one was used, from where, and replace it:\r\n\r\n\
-                     \x20 waypost account show {login}\r\n  waypost account passwd {login} --name NAME\r\n"
+                    "Your account {login} has sent to {most} new recipients within a day, which is its limit.\n\
+                     Mail to further new recipients is deferred until tomorrow. Mail to known recipients is not affected.\n\n\
+                     If that was you, the server's operator can raise the limit:\n\n  waypost account limits {login} --new-recipients-per-day N\n\n\
+                     If not, one of your passwords may be stolen. See which one was used, from where, and replace it:\n\n\
+                     \x20 waypost account show {login}\n  waypost account passwd {login} --name NAME\n"
                 ),
             ),
             Self::Suspended(why) => (
                 format!("{login} is suspended"),
                 format!(
-                    "Your account {login} is suspended: {why}.\r\n\r\nAll logins are refused until the server's operator resumes it. The usual \
-                     cause is a stolen\r\npassword. See which one was used, from where; replace it; then resume the account:\r\n\r\n\
-                     \x20 waypost account show {login}\r\n  waypost account passwd {login} --name NAME\r\n  waypost account resume {login}\r\n\r\n\
-                     Mail to you is still forwarded. Queued mail from the account: waypost queue list --address {login}\r\n"
+                    "Your account {login} is suspended: {why}.\n\nAll logins are refused until the server's operator resumes it. The usual \
+                     cause is a stolen\npassword. See which one was used, from where; replace it; then resume the account:\n\n\
+                     \x20 waypost account show {login}\n  waypost account passwd {login} --name NAME\n  waypost account resume {login}\n\n\
+                     Mail to you is still forwarded. Queued mail from the account: waypost queue list --address {login}\n"
                 ),
             ),
-        };
-        format!(
-            "From: \"Waypost\" <postmaster@{hostname}>\r\nTo: <{login}>\r\nSubject: Waypost: {subject}\r\nDate: {}\r\nMessage-ID: <{id}.notice@{hostname}>\r\n\
-             Auto-Submitted: auto-generated\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n{body}",
-            rfc5322_date(now_unix_s)
-        )
+        }
     }
 }
 
@@ -112,15 +109,14 @@ async fn notify_owner(limits: &SendLimits, account: &Account, letter: &OwnerLett
     let outbox = &limits.outbox;
     let settings = outbox.shared.settings.load_full();
     let now_ms = outbox.shared.clock.now_ms();
+    let (subject, text) = letter.content(account);
     let mut addressees = vec![account.login.clone()];
     if matches!(letter, OwnerLetter::Suspended(_)) {
         addressees.extend(settings.postmaster.clone().filter(|postmaster| *postmaster != account.login));
     }
     for to in addressees {
         let id = QueueId::next(now_ms, random_u32());
-        let text = letter.text(account, &settings.hostname, id, now_ms / 1000);
-        let utf8 = !text.split("\r\n\r\n").next().unwrap_or_default().is_ascii();
-        let messages = outbox.addressed(id, &to, text.into_bytes().into(), utf8).await;
+        let messages = Letter { id, to: &to, subject: &subject, text: &text }.messages(outbox).await;
         match outbox.shared.store.commit(messages, 0).await {
             Ok(_) => outbox.wake.wake(),
             Err(error) => tracing::error!(%to, %error, "cannot notify the account's owner"),

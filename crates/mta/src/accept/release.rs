@@ -56,7 +56,7 @@ impl Releaser {
         let content = self.shared.store.content(message.id).await?;
         let whole = room.load(&content, Whose::Account).await?;
         let domain = &settings.forward.srs.domain;
-        let from = Mailbox::parse(&format!("postmaster@{domain}")).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+        let from = Mailbox::postmaster(domain);
         let known_as = alias.clone().unwrap_or_else(|| target.clone());
         let bytes = wrapped(&whole.bytes, message.id, Some(&known_as), &from, &settings.hostname, now_ms / 1000);
         let prefix = self.signing.sign(&directory, domain, b"", &bytes).await;

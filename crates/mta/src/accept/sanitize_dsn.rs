@@ -86,7 +86,7 @@ pub(crate) async fn sanitize<'a>(
     };
     let now_ms = clock.now_ms();
     let id = QueueId::next(now_ms, random_u32());
-    let from = Mailbox::parse(&format!("postmaster@{}", settings.hostname)).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+    let from = Mailbox::postmaster(&settings.hostname);
     let composed = Report {
         reporting: &settings.hostname,
         from: &from,

@@ -23,7 +23,7 @@ pub(crate) async fn reports(
     let settings = outbox.shared.settings.load();
     let now_ms = outbox.shared.clock.now_ms();
     let report_id = QueueId::next(now_ms, random_u32());
-    let Ok(from) = Mailbox::parse(&format!("postmaster@{}", settings.hostname)) else { return Vec::new() };
+    let from = Mailbox::postmaster(&settings.hostname);
     let front = content.map(|c| c.front().as_ref()).unwrap_or_default();
     let is_whole = content.is_some_and(|c| c.size_bytes() == front.len() as u64);
     let composed = Report {
@@ -40,6 +40,6 @@ pub(crate) async fn reports(
         recipients: &recipients,
     }
     .compose();
-    tracing::info!(id = %report_id, about = %message.id, %to, "report queued");
+    tracing::info!(id = %report_id, about = %message.id, %to, "DSN queued");
     outbox.addressed(report_id, to, composed.content.into(), composed.utf8).await
 }

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket};
 
+use mail::Mailbox;
 use mail::evidence::{IprevResult, SpfResult};
 use msgauth::Input;
 use parking_lot::{Mutex, MutexGuard};
@@ -89,20 +90,20 @@ async fn trouble(connector: &Connector, ours: Ipv6Addr, flow: Flow) -> Option<St
         (IprevResult::Pass, _) => {}
         (result, _) => return Some(format!("it has no forward-confirmed reverse DNS name ({result:?})")),
     }
-    let hello = settings.identity(flow).hello.to_string();
+    let hello = settings.identity(flow).hello;
     let domains = match flow {
         Flow::Own => {
             let directory = connector.shared.directory.current();
             let enabled = directory.contents().domains.iter().filter(|domain| domain.enabled);
-            enabled.map(|domain| domain.name.to_string()).take(DOMAINS_MAX).collect()
+            enabled.map(|domain| domain.name.clone()).take(DOMAINS_MAX).collect()
         }
-        Flow::Forward => vec![settings.forward.srs.domain.to_string()],
+        Flow::Forward => vec![settings.forward.srs.domain.clone()],
         // With a null reverse-path, SPF checks the EHLO name.
         Flow::Report | Flow::TlsReport | Flow::DmarcReport => vec![hello.clone()],
     };
     for domain in domains {
-        let path = format!("postmaster@{domain}");
-        let input = Input { client: address, hello: &hello, reverse_path: Some(&path), message: b"" };
+        let path = Mailbox::postmaster(&domain).to_string();
+        let input = Input { client: address, hello: hello.as_str(), reverse_path: Some(&path), message: b"" };
         let (_, spf) = authenticator.check_spf(&input).await;
         if spf.result != SpfResult::Pass {
             return Some(format!("SPF of {domain} does not allow it ({:?})", spf.result));

@@ -156,7 +156,7 @@ pub(crate) async fn mails(
         tracing::warn!(%domain, %to, "no {kind} report: {submitter} has no DKIM key to sign it; run: waypost key add {submitter}");
         return Vec::new();
     }
-    let Some(from) = postmaster(&submitter) else { return Vec::new() };
+    let from = Mailbox::postmaster(&submitter);
     let now_ms = outbox.shared.clock.now_ms();
     let id = QueueId::next(now_ms, random_u32());
     let shown = id.to_string();
@@ -205,15 +205,11 @@ pub(crate) async fn later(reporter: &Reporter, due: DailyReportDue, why: &str) -
 
 /// The contact address in reports.
 pub(crate) fn contact(settings: &Settings) -> String {
-    let contact = settings.reporting.contact.clone().or_else(|| postmaster(&settings.forward.srs.domain));
-    contact.map(|contact| contact.to_string()).unwrap_or_default()
+    let contact = settings.reporting.contact.clone();
+    contact.unwrap_or_else(|| Mailbox::postmaster(&settings.forward.srs.domain)).to_string()
 }
 
 /// The unique id of a report.
 pub(crate) fn report_id(settings: &Settings, DailyPeriod { begin_s, end_s, domain, .. }: &DailyPeriod) -> String {
     format!("{begin_s}.{end_s}.{domain}@{}", settings.forward.srs.domain)
-}
-
-fn postmaster(domain: &Domain) -> Option<Mailbox> {
-    Mailbox::parse(&format!("postmaster@{domain}")).ok()
 }
