@@ -13,7 +13,7 @@ use crate::context::{Shared, Snapshot};
 use crate::settings::LiveSettings;
 use crate::support::directory_cache::LiveDirectory;
 use crate::support::dkim_signers::Signing;
-use crate::support::large_contents::{LargeContents, Whose};
+use crate::support::large_contents::{LargeContents, ContentOrigin};
 
 /// Releases held mail.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl Releaser {
         let now_ms = self.shared.clock.now_ms();
         let room = LargeContents::default();
         let content = self.shared.store.content(message.id).await?;
-        let whole = room.load(&content, Whose::Account).await?;
+        let whole = room.load(&content, ContentOrigin::Account).await?;
         let domain = &settings.forward.srs.domain;
         let from = Mailbox::postmaster(domain);
         let known_as = alias.clone().unwrap_or_else(|| target.clone());

@@ -11,7 +11,7 @@ use store::{ClaimedRecipient, Content, Message, NewMessage};
 
 use crate::context::{Shared, Snapshot};
 use crate::notify::outbox::Outbox;
-use crate::support::large_contents::{LargeContents, Whose};
+use crate::support::large_contents::{LargeContents, ContentOrigin};
 use crate::support::phrase::{encoded, escaped};
 
 /// The message with our From field, for one recipient; `None` if it cannot be read.
@@ -22,7 +22,7 @@ pub(crate) async fn rewrite_from(
     recipient: &ClaimedRecipient,
     content: Option<&Content>,
 ) -> Option<NewMessage> {
-    let whole = large.load(content?, Whose::Stranger).await.ok()?;
+    let whole = large.load(content?, ContentOrigin::Outside).await.ok()?;
     let settings = outbox.shared.settings.load();
     let known_as = recipient.recipient.known_as.as_ref().unwrap_or(&recipient.recipient.mailbox);
     let from = author(message, &settings.forward.srs.domain)?;

@@ -22,7 +22,7 @@ use crate::deliver::outbound::{Outbound, lease_ms};
 use crate::deliver::transaction::Delivered;
 
 /// Delay before a settlement is stored again.
-const AGAIN_AFTER: Duration = Duration::from_secs(1);
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Settles all recipients of these jobs with the same trouble.
 pub(crate) async fn all_failed(outbound: &Outbound, jobs: Vec<Job>, trouble: &Trouble) {
@@ -42,14 +42,14 @@ pub(crate) async fn set_aside(outbound: &Outbound, mut job: Job, reason: &str) {
     let aside = |r: &ClaimedRecipient| (r.key, Disposition::SetAside { reason: reason.to_owned() });
     let settlement = Settlement { recipients: job.claimed.recipients.iter().map(aside).collect(), ..Settlement::default() };
     write(outbound, settlement).await;
-    outbound.window.done(&job);
+    outbound.window.release(&job);
 }
 
 /// Settles one job, or passes its outcome to the waiter.
 pub(crate) async fn settle(outbound: &Outbound, mut job: Job, mut results: Outcomes) {
     let shared = outbound.shared();
     let _hold = outbound.closing.hold();
-    clock_step::notice(outbound).await;
+    clock_step::check(outbound).await;
     let now_ms = shared.clock.now_ms();
     outbound.breakers().record(shared, &mut job, &mut results, now_ms);
     let forwarding = shared.settings.load().forward.srs.domain.to_string();
@@ -71,7 +71,7 @@ pub(crate) async fn settle(outbound: &Outbound, mut job: Job, mut results: Outco
         rewritten: Vec::new(),
     };
     for (recipient, result) in job.claimed.recipients.iter().zip(results) {
-        if let Some(disposition) = ledger.enter(recipient, result) {
+        if let Some(disposition) = ledger.decide(recipient, result) {
             ledger.settlement.recipients.push((recipient.key, disposition));
         }
     }
@@ -94,10 +94,10 @@ pub(crate) async fn settle(outbound: &Outbound, mut job: Job, mut results: Outco
     if !reported.is_empty() {
         settlement.follow.extend(reports(&outbound.outbox, &job.claimed.message, content.as_ref(), reported).await);
     }
-    let more = !settlement.follow.is_empty() || settlement.recipients.iter().any(|(_, d)| matches!(d, Disposition::Deferred { .. }));
+    let has_more = !settlement.follow.is_empty() || settlement.recipients.iter().any(|(_, d)| matches!(d, Disposition::Deferred { .. }));
     write(outbound, settlement).await;
-    outbound.window.done(&job);
-    if more {
+    outbound.window.release(&job);
+    if has_more {
         outbound.outbox.wake.wake();
     }
 }
@@ -119,7 +119,7 @@ struct Ledger<'a> {
 
 impl<'a> Ledger<'a> {
     /// Enters a result; `None` for a recipient whose message is to be rewritten.
-    fn enter(&mut self, recipient: &'a ClaimedRecipient, result: Result<Delivered, Trouble>) -> Option<Disposition> {
+    fn decide(&mut self, recipient: &'a ClaimedRecipient, result: Result<Delivered, Trouble>) -> Option<Disposition> {
         let message = &self.job.claimed.message;
         if let Some(meaning) = result.as_ref().err().and_then(|trouble| trouble.meaning.as_ref()) {
             log_critical(message, meaning);
@@ -143,8 +143,8 @@ impl<'a> Ledger<'a> {
     fn delivered(&mut self, recipient: &ClaimedRecipient, delivered: &Delivered) {
         delivery_log::delivered(self.shared, &self.job.claimed.message, &recipient.recipient, delivered);
         let to = &recipient.recipient;
-        let by_us = to.notify.success && !(delivered.dsn_passed_on && to.known_as.is_none());
-        if by_us && self.job.claimed.message.may_report {
+        let is_ours_to_report = to.notify.success && !(delivered.dsn_passed_on && to.known_as.is_none());
+        if is_ours_to_report && self.job.claimed.message.may_report {
             let remote = Remote { host: delivered.host.clone(), reply: delivered.reply.to_string() };
             let text = format!("{} said: {}", remote.host, remote.reply);
             let outcome = ReportedOutcome { action: Action::Relayed, status: EnhancedCode(2, 0, 0), text, remote: Some(remote) };
@@ -215,7 +215,7 @@ async fn write(outbound: &Outbound, settlement: Settlement) {
             Err(store::StoreError::Closed) => return,
             Err(error) => {
                 tracing::error!(%error, "cannot store the outcome of a delivery; retrying");
-                tokio::time::sleep(AGAIN_AFTER).await;
+                tokio::time::sleep(RETRY_AFTER).await;
             }
         }
     }

@@ -34,7 +34,7 @@ impl PasswordKey {
         self.pepper
     }
 
-    /// Opens a sealed password. `None` if it is not kept or was sealed with a different key.
+    /// Opens a sealed password. `None` if it is not stored or was sealed with a different key.
     pub(crate) fn open(&self, account: &Account, password: &Password) -> Option<Secret> {
         self.vault.open(&about(account, &password.name), password.sealed.as_deref()?)
     }
@@ -72,11 +72,11 @@ pub fn sealed(account: &Account, name: &str, secret: &Secret, key: &PasswordKey,
 }
 
 /// Returns whether the stored form lacks something that can be made from the password.
-pub(crate) fn is_incomplete(account: &Account, kept: &Password) -> bool {
-    let lacks_secret = kept.sealed.is_none() && !account.legacy_mechanisms.is_empty();
+pub(crate) fn is_incomplete(account: &Account, stored: &Password) -> bool {
+    let lacks_secret = stored.sealed.is_none() && !account.legacy_mechanisms.is_empty();
     // Some passwords have no SCRAM keys (RFC 4013 forbids their characters): a form that we made ourselves is never made again.
-    let is_ours = kept.verifier.contains(&format!("${}$", BASE64.encode(account.salt)));
-    password::needs_rehash(&kept.verifier) || !is_ours || lacks_secret
+    let is_ours = stored.verifier.contains(&format!("${}$", BASE64.encode(account.salt)));
+    password::needs_rehash(&stored.verifier) || !is_ours || lacks_secret
 }
 
 /// Finds a password among the account's, and returns its index. Clients send a password prepared or as typed, so it is tried prepared
@@ -100,11 +100,11 @@ fn which_exactly(account: Option<&Account>, password: &Secret, key: &PasswordKey
     };
     let hashed = Secret::new(&password::hash(password.expose(), account.salt).ok()?);
     // All are compared, each in constant time.
-    let own = account.passwords.iter().map(|kept| Secret::new(&kept.verifier) == hashed);
+    let own = account.passwords.iter().map(|stored| Secret::new(&stored.verifier) == hashed);
     let found = own.enumerate().filter(|(_, is_right)| *is_right).map(|(n, _)| n).fold(None, |first: Option<usize>, n| first.or(Some(n)));
     found.or_else(|| {
-        let foreign = |kept: &Password| match kept.verifier.as_str() {
-            SEALED => key.open(account, kept).is_some_and(|sealed| password::is_same(&sealed, password)),
+        let foreign = |stored: &Password| match stored.verifier.as_str() {
+            SEALED => key.open(account, stored).is_some_and(|sealed| password::is_same(&sealed, password)),
             verifier => !has_salt_of(hashed.expose(), verifier) && password::verify(password.expose(), verifier),
         };
         account.passwords.iter().position(foreign)
@@ -163,14 +163,14 @@ mod tests {
     fn passwords_are_sealed_only_for_mechanisms_that_need_them() {
         let (key, secret) = (PasswordKey::new([1; 32]), Secret::new("one"));
         let mut account = account();
-        let kept = make(&account, "phone", &secret, &key, 0).unwrap();
-        assert!(kept.sealed.is_none());
+        let stored = make(&account, "phone", &secret, &key, 0).unwrap();
+        assert!(stored.sealed.is_none());
         account.legacy_mechanisms.push("CRAM-MD5".into());
-        assert!(is_incomplete(&account, &kept));
-        let kept = make(&account, "phone", &secret, &key, 0).unwrap();
-        assert_eq!(key.open(&account, &kept), Some(secret));
-        assert_eq!(key.open(&account, &Password { name: "tablet".into(), ..kept.clone() }), None);
-        assert_eq!(PasswordKey::new([2; 32]).open(&account, &kept), None);
+        assert!(is_incomplete(&account, &stored));
+        let stored = make(&account, "phone", &secret, &key, 0).unwrap();
+        assert_eq!(key.open(&account, &stored), Some(secret));
+        assert_eq!(key.open(&account, &Password { name: "tablet".into(), ..stored.clone() }), None);
+        assert_eq!(PasswordKey::new([2; 32]).open(&account, &stored), None);
     }
 
     #[test]
