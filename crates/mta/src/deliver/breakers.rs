@@ -88,7 +88,7 @@ impl Breakers {
         }
     }
 
-    /// Records the outcome of a job. If it opens a breaker, the trouble gets its end.
+    /// Records the outcome of a job. If it opens a breaker, the trouble gets the end of the pause.
     pub fn record(&self, shared: &Shared, job: &mut Job, results: &mut [Result<Delivered, Trouble>], now_ms: i64) {
         let Some(Passes { host, of_host, targets }) = job.passes.take() else { return };
         let mut breakers = self.breakers();

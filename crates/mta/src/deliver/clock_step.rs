@@ -1,6 +1,6 @@
 //! Shifts the times of queued mail when the wall clock is set, so that a step neither ages mail nor makes it wait for the clock to catch up.
 //!
-//! RFC 5321 s.4.5.4.1. While the process runs, the monotonic clock tells a step from elapsed time. Between two runs nothing does: more than a day
+//! RFC 5321 s.4.5.4.1. While the process runs, the monotonic clock distinguishes a step from elapsed time. Between two runs nothing does: more than a day
 //! of downtime does not age mail, since nothing was tried in it. Invariant: no mail waits longer than the schedule allows from now.
 
 use std::path::Path;
@@ -73,7 +73,7 @@ pub(crate) async fn start(outbound: &Outbound) -> Result<(), StoreError> {
     let gap_ms = outbound.clock_steps.last_seen_ms.map_or(0, |last_ms| now_ms - last_ms);
     let gap_ms = if gap_ms.abs() >= GAP_MIN_MS { gap_ms } else { 0 };
     if gap_ms != 0 {
-        tracing::warn!(seconds = gap_ms / 1000, "the server was down for long, or the clock was set: that time does not age queued mail");
+        tracing::warn!(seconds = gap_ms / 1000, "the server was down for a long time, or the clock was set: that time does not age queued mail");
     }
     // Mail that became due during the downtime is due now; mail deferred by a clock that was ahead is not.
     let latest_ms = now_ms + settings.load().schedule.longest_wait_ms();

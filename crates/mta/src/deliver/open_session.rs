@@ -285,7 +285,7 @@ impl OpenError {
 
 /// Converts the failure of a session into the trouble of its mail.
 pub(crate) fn trouble_of(failure: &Failure, host: &Domain) -> Trouble {
-    let said = |reply: &Reply| {
+    let refused = |reply: &Reply| {
         let trouble = Trouble::from_greeting(host, reply);
         Trouble { text: format!("{host} said: {}", trouble.text), ..trouble }
     };
@@ -295,7 +295,7 @@ pub(crate) fn trouble_of(failure: &Failure, host: &Domain) -> Trouble {
         }
         Failure::Disconnected { after_dot: false } => Trouble::connection_lost(format!("{host} closed the connection")),
         Failure::Protocol(text) => Trouble::bad_protocol(format!("{host} violates SMTP: {text}")),
-        Failure::Greeting(reply) | Failure::Hello(reply) | Failure::Closing421(reply) => said(reply),
+        Failure::Greeting(reply) | Failure::Hello(reply) | Failure::Closing421(reply) => refused(reply),
         Failure::ChunkingRefused(reply) => Trouble::bad_protocol(format!("{host} offers CHUNKING but rejects BDAT: {reply}")),
         Failure::TlsNotOffered => Trouble::tls(format!("{host} does not offer TLS, which is required")),
         Failure::TlsRefused(reply) => Trouble::tls(format!("{host} refused TLS: {reply}")),

@@ -118,7 +118,7 @@ struct Ledger<'a> {
 }
 
 impl<'a> Ledger<'a> {
-    /// Enters a result; `None` for a recipient whose message is to be rewritten.
+    /// Decides what a result means; `None` for a recipient whose message is to be rewritten.
     fn decide(&mut self, recipient: &'a ClaimedRecipient, result: Result<Delivered, Trouble>) -> Option<Disposition> {
         let message = &self.job.claimed.message;
         if let Some(meaning) = result.as_ref().err().and_then(|trouble| trouble.meaning.as_ref()) {

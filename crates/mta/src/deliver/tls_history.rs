@@ -189,7 +189,7 @@ mod tests {
         assert!(reopened.expects(&one, 2000) && !reopened.expects(&bad, 2000));
         let entries = |history: &TlsHistory| history.hosts().iter().map(|(host, seen)| (host.clone(), *seen)).collect::<HashMap<_, _>>();
         assert_eq!(entries(&reopened), entries(&history));
-        // The day goes on where it was.
+        // The day continues after the restart.
         assert_eq!(reopened.record_missing(&two, 6000), WAIT_MS - 1000);
         let hosts =
             r#"{"hosts":[{"host":"mx.bad.test"},{"host":"..","offered_ms":1},7,{"host":"mx.one.test","offered_ms":1,"missing_ms":"x"}]}"#;

@@ -228,7 +228,7 @@ fn finished(connection: &Connection, outcome: Outcome) -> Attempt {
 
 fn refusal(reply: &Reply, scope: Scope, by_us: bool, connection: &Connection) -> Trouble {
     let trouble = if by_us { Trouble::from_local_refusal(reply, scope) } else { Trouble::from_reply(&connection.host, reply, scope) };
-    let who = if by_us { format!("{} cannot take it", connection.host) } else { format!("{} said", connection.host) };
+    let source = if by_us { format!("{} cannot accept it", connection.host) } else { format!("{} said", connection.host) };
     let enhanced = if trouble.permanent { trouble.enhanced } else { EnhancedCode(4, trouble.enhanced.1, trouble.enhanced.2) };
-    Trouble { enhanced, text: format!("{who}: {}", trouble.text), ..trouble }
+    Trouble { enhanced, text: format!("{source}: {}", trouble.text), ..trouble }
 }

@@ -1,7 +1,7 @@
 //! Destinations of a domain's DMARC reports: the mailboxes of its current record, those of other organisations only with their consent.
 //!
-//! RFC 9990 (verifying external destinations). Invariant: a mailbox of another organisation gets none without a record at `<domain>._report._dmarc` of its own domain, so a
-//! domain cannot direct reports at others.
+//! RFC 9990 (verifying external destinations). Invariant: a mailbox of another organisation gets reports only with a record at
+//! `<domain>._report._dmarc` of its own domain, so a domain cannot direct reports at others.
 
 use mail::{Domain, Mailbox};
 use msgauth::Unanswered;

@@ -11,8 +11,8 @@ use crate::reporting::dmarc_destinations::{Destinations, destinations};
 use crate::reporting::schedule::{Reporter, contact, finish, retry_later, report_messages, report_id};
 use crate::settings::Settings;
 
-/// Sends a report that is due: looks up its destinations and queues its messages. A due report with a target is for that address alone, about
-/// which DNS gave no answer before.
+/// Sends a report that is due: looks up its destinations and queues its messages. A due report with a target is for that address only, after an
+/// unanswered DNS query about it.
 pub(crate) async fn handle(reporter: &Reporter, due: DailyReportDue) -> Result<(), StoreError> {
     let Ok(domain) = Domain::parse(&due.period.domain) else { return finish(reporter, due, Vec::new(), Vec::new()).await };
     let only = Mailbox::parse(&due.target).ok();

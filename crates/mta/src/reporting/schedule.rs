@@ -27,7 +27,7 @@ const DMARC_AT_ONCE: usize = 8;
 /// Maximum due reports read at a time.
 const DUE_MAX: u32 = 100;
 
-/// Pause between two readings of due reports.
+/// Pause between two reads of due reports.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Results reach the store within this time after a period ends, in seconds.
@@ -39,7 +39,7 @@ const RETENTION_S: i64 = 4 * 86_400;
 /// Lifetime of a report's message in the queue, in milliseconds.
 const MAIL_LIFETIME_MS: i64 = 86_400_000;
 
-/// What the reports to other domains are made and sent with. Clones share it.
+/// Makes and sends the reports to other domains. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct Reporter {
     pub outbox: Outbox,

@@ -1,6 +1,6 @@
 //! Records where passwords were used and to which recipients accounts have sent.
 //!
-//! Invariant: no session waits for it; a crash may lose the last seconds, and then a known network or recipient counts as new once more.
+//! Invariant: no session waits for it; a crash may lose the last seconds, so that a known network or recipient counts as new again.
 
 use std::collections::HashMap;
 
@@ -28,7 +28,7 @@ pub(crate) fn start(store: Store) -> UsageLog {
 struct UsageWriter(Store);
 
 impl BatchWriter<UsageEvent> for UsageWriter {
-    async fn write(&mut self, batch: Vec<UsageEvent>, _left_out: u64) {
+    async fn write(&mut self, batch: Vec<UsageEvent>, _dropped: u64) {
         write(&self.0, batch).await;
     }
 }
@@ -56,7 +56,7 @@ async fn write(store: &Store, events: Vec<UsageEvent>) {
         Ok::<(), store::StoreError>(())
     };
     if let Err(error) = written.await {
-        tracing::warn!(%error, "the use of passwords could not be recorded");
+        tracing::warn!(%error, "cannot record logins and recipients");
     }
 }
 

@@ -20,8 +20,8 @@ const FLUSH_WITHIN: Duration = Duration::from_secs(2);
 
 /// Writes batches.
 pub(crate) trait BatchWriter<T>: Send + 'static {
-    /// Writes a batch. `left_out` is the number of values dropped since the last one.
-    fn write(&mut self, batch: Vec<T>, left_out: u64) -> impl Future<Output = ()> + Send;
+    /// Writes a batch. `dropped` is the number of values dropped since the last one.
+    fn write(&mut self, batch: Vec<T>, dropped: u64) -> impl Future<Output = ()> + Send;
 }
 
 enum Entry<T> {
@@ -33,12 +33,12 @@ enum Entry<T> {
 #[derive(Debug)]
 pub(crate) struct WriteBehind<T> {
     queue: mpsc::Sender<Entry<T>>,
-    left_out: Arc<AtomicU64>,
+    dropped: Arc<AtomicU64>,
 }
 
 impl<T> Clone for WriteBehind<T> {
     fn clone(&self) -> Self {
-        Self { queue: self.queue.clone(), left_out: self.left_out.clone() }
+        Self { queue: self.queue.clone(), dropped: self.dropped.clone() }
     }
 }
 
@@ -46,8 +46,8 @@ impl<T: Send + 'static> WriteBehind<T> {
     /// Starts the writer's task.
     pub fn start(mut writer: impl BatchWriter<T>) -> Self {
         let (queue, mut entries) = mpsc::channel(QUEUE_MAX);
-        let left_out = Arc::new(AtomicU64::new(0));
-        let counted = left_out.clone();
+        let dropped = Arc::new(AtomicU64::new(0));
+        let counted = dropped.clone();
         tokio::spawn(async move {
             while let Some(batch) = next_batch(&mut entries).await {
                 writer.write(batch.values, counted.swap(0, Ordering::Relaxed)).await;
@@ -56,13 +56,13 @@ impl<T: Send + 'static> WriteBehind<T> {
                 }
             }
         });
-        Self { queue, left_out }
+        Self { queue, dropped }
     }
 
     /// Queues a value, or drops it if the queue is full.
     pub fn push(&self, value: T) {
         if self.queue.try_send(Entry::Value(value)).is_err() {
-            self.left_out.fetch_add(1, Ordering::Relaxed);
+            self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -118,8 +118,8 @@ mod tests {
     struct Batches(mpsc::UnboundedSender<(Vec<u32>, u64)>);
 
     impl BatchWriter<u32> for Batches {
-        async fn write(&mut self, batch: Vec<u32>, left_out: u64) {
-            self.0.send((batch, left_out)).unwrap();
+        async fn write(&mut self, batch: Vec<u32>, dropped: u64) {
+            self.0.send((batch, dropped)).unwrap();
         }
     }
 
@@ -135,8 +135,8 @@ mod tests {
         for n in 0..5000 {
             queue.push(n);
         }
-        let (batch, left_out) = batches.recv().await.unwrap();
-        assert_eq!((batch.len(), left_out), (QUEUE_MAX, 5000 - QUEUE_MAX as u64));
+        let (batch, dropped) = batches.recv().await.unwrap();
+        assert_eq!((batch.len(), dropped), (QUEUE_MAX, 5000 - QUEUE_MAX as u64));
         queue.push(7);
         drop(queue);
         assert_eq!((batches.recv().await, batches.recv().await), (Some((vec![7], 0)), None));

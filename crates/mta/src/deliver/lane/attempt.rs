@@ -49,7 +49,7 @@ impl Worker {
             }
             self.leave_host(wants_data, reusable, &mut tried).await;
         }
-        so_far.ok_or_else(|| Trouble::connection_lost("every kept connection was closed"))
+        so_far.ok_or_else(|| Trouble::connection_lost("every reused connection was closed"))
     }
 
     /// Whether the remaining recipients may be tried at another host at once.

@@ -192,7 +192,7 @@ impl Worker {
             let host = self.lane.key.0.first().map(tracing::field::display);
             if let Some(plan) = self.lane.plan.last_resort.as_ref().filter(|_| trouble.allows_last_resort()) {
                 let instead = plan.hops.first().map(tracing::field::display);
-                tracing::warn!(host, instead, waiting = jobs.len(), %trouble, "host paused; its mail takes the last-resort route");
+                tracing::warn!(host, instead, waiting = jobs.len(), %trouble, "host paused; its mail uses the last-resort route");
                 return self.divert(jobs, plan);
             }
             tracing::warn!(host, waiting = jobs.len(), %trouble, "host paused");

@@ -146,7 +146,7 @@ impl Authenticator {
         match introspection.owner(&self.client_tls, token.token.expose()).await {
             Ok(owner) => owner.filter(|owner| token.user.as_ref().is_none_or(|user| user.trim().eq_ignore_ascii_case(owner))),
             Err(error) => {
-                tracing::error!(%error, "an access token could not be checked");
+                tracing::error!(%error, "cannot check an access token");
                 None
             }
         }
@@ -175,7 +175,7 @@ impl Authenticator {
         let now_ms = self.shared.clock.now_ms();
         let standing = self.throttle.enter(&name, attempt.client, self.allowances(), now_ms).ok_or(Denied::TooMany)?;
         let (checked, password, key) = (account.cloned(), credentials.password.clone(), self.key.clone());
-        let found = self.hashing.run(standing, Some(attempt.client), move || passwords::which(checked.as_ref(), &password, &key)).await;
+        let found = self.hashing.run(standing, Some(attempt.client), move || passwords::find_password(checked.as_ref(), &password, &key)).await;
         let found = found.map_err(|_| {
             self.throttle.excuse(&name, attempt.client);
             Denied::Busy
@@ -240,7 +240,7 @@ impl Authenticator {
         Some(self.log_in(attempt, offered.login, credential))
     }
 
-    /// Logs in a client by the SHA-256 of its certificate, whose key it has proven to hold.
+    /// Logs in a client by the SHA-256 of its certificate, after it has proven possession of the key.
     pub fn by_certificate(&self, attempt: LoginAttempt, authzid: &str, sha256: &str) -> Option<String> {
         let directory = self.shared.directory.current();
         let has = |account: &Account| account.is_active() && account.certificates.iter().any(|known| known.sha256 == sha256);
@@ -293,7 +293,7 @@ impl Authenticator {
         self.shared.store.change_directory(vec![DirectoryChange::Account(change)]).await.map(|()| HashedSealed::Done)
     }
 
-    /// Stores what an imported verifier lacks, now that the password is known.
+    /// Completes an imported verifier, now that the password is known.
     async fn complete(&self, account: &Account, stored: &Password, password: &Secret) {
         let (of, name, secret) = (account.clone(), stored.name.clone(), password.clone());
         let (key, made_ms) = (self.key.clone(), stored.made_ms);

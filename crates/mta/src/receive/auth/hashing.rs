@@ -95,7 +95,7 @@ impl HashingPool {
         Ok(Self { shared })
     }
 
-    /// Runs a computation when its turn comes; `client` is `None` for work of the server's own.
+    /// Runs a computation when its turn comes; `client` is `None` for the server's own work.
     pub async fn run<T: Send + 'static>(
         &self,
         standing: Standing,

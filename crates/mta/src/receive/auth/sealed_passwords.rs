@@ -1,7 +1,7 @@
 //! Hashes imported passwords that are only sealed, in the background.
 //!
-//! RFC 9106 s.4, RFC 5802 s.3. Invariant: each result is on disk, so a restart continues with the rest; a password that is changed meanwhile is
-//! left alone; one at a time, so that no login waits for more than one of them.
+//! RFC 9106 s.4, RFC 5802 s.3. Invariant: each result is on disk, so a restart continues with the rest; a password that changes meanwhile is
+//! not overwritten; one at a time, so that no login waits for more than one of them.
 
 use std::collections::HashSet;
 use std::sync::Arc;
