@@ -301,7 +301,7 @@ async fn inbound(parts: Parts, outbound: &Outbound, dispatch: &Dispatch) -> Resu
         tls,
         arriving: ContentQuota::default(),
         known,
-        returns: HourlyLimit::default(),
+        bounces: HourlyLimit::default(),
         breakers: connector.breakers.clone(),
         closing: closing.clone(),
         shared,

@@ -59,7 +59,10 @@ pub(crate) fn judge(authenticated: &Authenticated, directory: &Directory, forwar
                 return Err(Reply::new(550, (5, 6, 0), "the From field has no address"));
             }
             // A message is treated as a whole: the strictest of its aliases counts.
-            let strict = settings_of.filter_map(|alias| directory.strict_domain(alias)).max().unwrap_or(forward.strict_domain);
+            let strict = settings_of
+                .filter_map(|alias| directory.alias_option(alias, |options| options.strict_domain))
+                .max()
+                .unwrap_or(forward.strict_domain);
             let unauthenticated = forward.unauthenticated;
             policy::decide_treatment(evidence, &from, &received.reverse_path, directory, unauthenticated, strict)
         }

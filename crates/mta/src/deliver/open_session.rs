@@ -239,7 +239,7 @@ fn stripped(host: &Domain, found: &Trouble, left_ms: i64) -> Trouble {
     let (found, hours) = (&found.text, (left_ms + 3_599_999) / 3_600_000);
     Trouble::tls(format!(
         "{host} used to offer TLS and does not now; an attacker on the path may have stripped it ({found}); \
-         the mail waits, and is sent without TLS if this lasts another {hours} h"
+         the mail waits, and is sent without TLS if it is still missing in {hours} h"
     ))
 }
 
