@@ -46,10 +46,7 @@ impl fmt::Display for LetterHead<'_> {
             AutoSubmitted::Generated => "auto-generated",
             AutoSubmitted::Replied => "auto-replied",
         };
-        write!(
-            f,
-            "To: <{to}>\r\nSubject: {subject}\r\nDate: {date}\r\nMessage-ID: <{message_id}>\r\nAuto-Submitted: {auto_submitted}\r\n"
-        )
+        write!(f, "To: <{to}>\r\nSubject: {subject}\r\nDate: {date}\r\nMessage-ID: <{message_id}>\r\nAuto-Submitted: {auto_submitted}\r\n")
     }
 }
 
@@ -70,7 +67,8 @@ mod tests {
             now_unix_s: 0,
             auto_submitted: AutoSubmitted::Generated,
         };
-        let fields = "To: <me@example.test>\r\nSubject: a\r\n\tb\r\nDate: Thu, 1 Jan 1970 00:00:00 +0000\r\nMessage-ID: <1.notice@mx.test>\r\n";
+        let fields =
+            "To: <me@example.test>\r\nSubject: a\r\n\tb\r\nDate: Thu, 1 Jan 1970 00:00:00 +0000\r\nMessage-ID: <1.notice@mx.test>\r\n";
         assert_eq!(head.to_string(), format!("From: \"Waypost\" <postmaster@mx.test>\r\n{fields}Auto-Submitted: auto-generated\r\n"));
         let without_name = LetterHead { name: None, auto_submitted: AutoSubmitted::Replied, ..head };
         assert_eq!(without_name.to_string(), format!("From: <postmaster@mx.test>\r\n{fields}Auto-Submitted: auto-replied\r\n"));

@@ -18,7 +18,7 @@ use crate::accept::decide::{from_addresses, submitted};
 use crate::accept::message_auth::{Authenticated, Proof};
 use crate::context::Snapshot;
 use crate::queue::not_taken::NotTaken;
-use crate::support::large_contents::{LargeContents, ContentOrigin};
+use crate::support::large_contents::{ContentOrigin, LargeContents};
 
 /// Maximum reports read at a time; each needs CPU time and about 10 MiB.
 const READ_AT_ONCE: usize = 2;

@@ -9,7 +9,7 @@ use msgauth::{Authenticator, Input};
 use store::StoreError;
 
 use crate::accept::received::Received;
-use crate::support::large_contents::{LargeContents, ContentOrigin, header};
+use crate::support::large_contents::{ContentOrigin, LargeContents, header};
 
 /// The proof of a message's sender.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use crate::context::{Shared, Snapshot};
 use crate::settings::LiveSettings;
 use crate::support::directory_cache::LiveDirectory;
 use crate::support::dkim_signers::Signing;
-use crate::support::large_contents::{LargeContents, ContentOrigin};
+use crate::support::large_contents::{ContentOrigin, LargeContents};
 
 /// Releases held mail.
 #[derive(Debug)]

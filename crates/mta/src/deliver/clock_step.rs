@@ -46,12 +46,7 @@ impl ClockSteps {
     /// Starts watching.
     pub fn open(data: &Path, clock: &Clock) -> Self {
         let (file, state) = StateFile::open(data.join(FILE));
-        Self {
-            watch: Mutex::new(StepWatch::new(clock)),
-            file,
-            last_seen_ms: state.as_i64(),
-            no_expiry_until_ms: AtomicI64::new(i64::MIN),
-        }
+        Self { watch: Mutex::new(StepWatch::new(clock)), file, last_seen_ms: state.as_i64(), no_expiry_until_ms: AtomicI64::new(i64::MIN) }
     }
 
     /// When a message in memory, with a time of perhaps another clock, expires, in Unix milliseconds.
@@ -73,7 +68,10 @@ pub(crate) async fn start(outbound: &Outbound) -> Result<(), StoreError> {
     let gap_ms = outbound.clock_steps.last_seen_ms.map_or(0, |last_ms| now_ms - last_ms);
     let gap_ms = if gap_ms.abs() >= GAP_MIN_MS { gap_ms } else { 0 };
     if gap_ms != 0 {
-        tracing::warn!(seconds = gap_ms / 1000, "the server was down for a long time, or the clock was set: that time does not age queued mail");
+        tracing::warn!(
+            seconds = gap_ms / 1000,
+            "the server was down for a long time, or the clock was set: that time does not age queued mail"
+        );
     }
     // Mail that became due during the downtime is due now; mail deferred by a clock that was ahead is not.
     let latest_ms = now_ms + settings.load().schedule.longest_wait_ms();

@@ -158,7 +158,14 @@ async fn connect_host(
         if is_ourselves(&tcp, &connector.own_ports) {
             return Err(looped(&hop.host));
         }
-        let opener = SessionOpener { connector, plan, hop, identity: &identity, requirement: &required.requirement, policy: required.policy.as_ref() };
+        let opener = SessionOpener {
+            connector,
+            plan,
+            hop,
+            identity: &identity,
+            requirement: &required.requirement,
+            policy: required.policy.as_ref(),
+        };
         match opener.open(tcp).await {
             Ok(connection) => return Ok(Some(Connection { permit: Some(permit), address: Some(address), ..connection })),
             Err(failed) => trouble = failed,

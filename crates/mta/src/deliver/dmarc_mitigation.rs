@@ -11,7 +11,7 @@ use store::{ClaimedRecipient, Content, Message, NewMessage};
 
 use crate::context::{Shared, Snapshot};
 use crate::notify::outbox::Outbox;
-use crate::support::large_contents::{LargeContents, ContentOrigin};
+use crate::support::large_contents::{ContentOrigin, LargeContents};
 use crate::support::phrase::{encoded, escaped};
 
 /// The message with our From field, for one recipient; `None` if it cannot be read.

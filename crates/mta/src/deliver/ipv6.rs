@@ -41,7 +41,14 @@ impl Ipv6Fitness {
     }
 
     /// Removes a host's IPv6 addresses if it has others and ours is unfit.
-    pub async fn filter_addresses(&self, connector: &Connector, flow: Flow, source: Option<IpAddr>, port: u16, addresses: &mut Vec<IpAddr>) {
+    pub async fn filter_addresses(
+        &self,
+        connector: &Connector,
+        flow: Flow,
+        source: Option<IpAddr>,
+        port: u16,
+        addresses: &mut Vec<IpAddr>,
+    ) {
         let has_ipv4 = addresses.iter().any(IpAddr::is_ipv4);
         let Some(target) = addresses.iter().copied().find(IpAddr::is_ipv6).filter(|_| has_ipv4) else { return };
         let ours = match source {

@@ -180,7 +180,12 @@ impl StsPolicies {
     /// Policies to refresh, with their IDs.
     fn stale(&self, now_s: i64) -> Vec<(Domain, String)> {
         let is_stale = |cached: &StsInForce| cached.is_in_force(now_s) && now_s - cached.fetched_s >= REFRESH_S;
-        self.state().policies.iter().filter(|(_, cached)| is_stale(cached)).map(|(domain, cached)| (domain.clone(), cached.id.clone())).collect()
+        self.state()
+            .policies
+            .iter()
+            .filter(|(_, cached)| is_stale(cached))
+            .map(|(domain, cached)| (domain.clone(), cached.id.clone()))
+            .collect()
     }
 }
 

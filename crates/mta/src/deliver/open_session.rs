@@ -52,7 +52,9 @@ impl SessionOpener<'_> {
                         let error = self.requirement.with_reason(error.into_trouble(host), domain);
                         tracing::warn!(%domain, %host, %error, "the policy is in testing mode; sending anyway");
                         self.connector.sts.count_testing_failure();
-                        SessionOpener { requirement: &TlsRequirement::Nothing, policy: None, ..self }.open_opportunistically(self.redial(peer).await?).await
+                        SessionOpener { requirement: &TlsRequirement::Nothing, policy: None, ..self }
+                            .open_opportunistically(self.redial(peer).await?)
+                            .await
                     }
                     other => other.map_err(|e| e.into_trouble(host)),
                 }
@@ -121,14 +123,21 @@ impl SessionOpener<'_> {
         if let Some(policy) = self.policy {
             match &greeted {
                 Ok(connection) => self.count(policy, addresses, self.fault(connection)),
-                Err(error) => error.tls_failure(&self.hop.host).into_iter().for_each(|failure| self.count(policy, addresses.clone(), Some(failure))),
+                Err(error) => {
+                    error.tls_failure(&self.hop.host).into_iter().for_each(|failure| self.count(policy, addresses.clone(), Some(failure)))
+                }
             }
         }
         greeted
     }
 
     fn count(self, policy: &Policy, addresses: ConnectionAddresses, failure: Option<FailureDetails>) {
-        tls_results::count_session(&self.connector.shared, &self.connector.results, policy, failure.map(|failure| addresses.add_to(failure)));
+        tls_results::count_session(
+            &self.connector.shared,
+            &self.connector.results,
+            policy,
+            failure.map(|failure| addresses.add_to(failure)),
+        );
     }
 
     /// The TLS failure of a session that continues anyway.
@@ -141,12 +150,7 @@ impl SessionOpener<'_> {
         }
     }
 
-    async fn open_over(
-        self,
-        tls: TlsMode,
-        mut stream: Stream,
-        begin: fn(ClientOptions) -> ClientSession,
-    ) -> Result<Connection, OpenError> {
+    async fn open_over(self, tls: TlsMode, mut stream: Stream, begin: fn(ClientOptions) -> ClientSession) -> Result<Connection, OpenError> {
         let (protocol, credentials) = (self.plan.protocol, self.plan.credentials.clone());
         let config = ClientOptions { protocol, hello: self.identity.hello.to_string(), tls, credentials };
         let mut session = begin(config);

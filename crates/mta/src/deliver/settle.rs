@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use mail::{EnhancedCode, ReversePath};
 use mail::report::{Action, RecipientReport, Remote};
+use mail::{EnhancedCode, ReversePath};
 use net::random_u32;
 use policy::{Schedule, Trouble};
 use store::{ClaimedRecipient, Content, Disposition, FailedDelivery, Flow, NewMessage, Settlement, Store};

@@ -82,7 +82,8 @@ impl TlsHistory {
     /// Records a TLS connection to the host.
     pub fn record_offer(&self, host: &Domain, now_ms: i64) {
         let mut hosts = self.hosts();
-        let is_change = |seen: &HostTls| seen.missing_ms.is_some() || !(0..UPDATE_EVERY_MS).contains(&now_ms.saturating_sub(seen.offered_ms));
+        let is_change =
+            |seen: &HostTls| seen.missing_ms.is_some() || !(0..UPDATE_EVERY_MS).contains(&now_ms.saturating_sub(seen.offered_ms));
         if hosts.get(host).is_some_and(|seen| !is_change(seen)) {
             return;
         }

@@ -118,7 +118,12 @@ pub(crate) async fn find_requirement(
         return Ok(HostRequirement::of(TlsRequirement::Certificate { is_testing }, policy));
     }
     let text = format!("the MTA-STS policy of {} does not name the mail host {}", published.domain, hop.host);
-    tls_results::count_session(&connector.shared, &connector.results, &policy, Some(failure(ResultType::ValidationFailure, &hop.host, &text)));
+    tls_results::count_session(
+        &connector.shared,
+        &connector.results,
+        &policy,
+        Some(failure(ResultType::ValidationFailure, &hop.host, &text)),
+    );
     if !is_testing {
         return Err(Trouble::tls(text));
     }

@@ -65,7 +65,9 @@ mod tests {
         let to = Mailbox::parse("me@example.test").unwrap();
         let letter = Letter { id: QueueId(2), to: &to, subject: "1\r\nBcc: x", text: "one\ntwo\r\n\n\u{1b}[2J" };
         let head = letter.head(&Mailbox::postmaster(&"mx.example.test".parse().unwrap()), 0);
-        assert!(head.starts_with("From: \"Waypost\" <postmaster@mx.example.test>\r\nTo: <me@example.test>\r\nSubject: Waypost: 1  Bcc: x\r\nDate: "));
+        assert!(head.starts_with(
+            "From: \"Waypost\" <postmaster@mx.example.test>\r\nTo: <me@example.test>\r\nSubject: Waypost: 1  Bcc: x\r\nDate: "
+        ));
         assert!(head.contains(".notice@mx.example.test>\r\nAuto-Submitted: auto-generated\r\nMIME-Version: 1.0\r\n"), "{head}");
         assert_eq!(letter.body(), "one\r\ntwo\r\n\r\n [2J\r\n");
     }

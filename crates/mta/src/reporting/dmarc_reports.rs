@@ -8,7 +8,7 @@ use reports::aggregate::{AggregateReport, PublishedPolicy, Row};
 use store::{DailyCount, DailyKind, DailyPeriod, DailyReportDue, StoreError};
 
 use crate::reporting::dmarc_destinations::{Destinations, destinations};
-use crate::reporting::schedule::{Reporter, contact, finish, retry_later, report_messages, report_id};
+use crate::reporting::schedule::{Reporter, contact, finish, report_id, report_messages, retry_later};
 use crate::settings::Settings;
 
 /// Sends a report that is due: looks up its destinations and queues its messages. A due report with a target is for that address only, after an

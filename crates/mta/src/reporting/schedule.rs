@@ -176,7 +176,12 @@ pub(crate) async fn report_messages(
 }
 
 /// Marks a report as sent by these messages, or as not wanted. `more` are addresses that are still to be served.
-pub(crate) async fn finish(reporter: &Reporter, due: DailyReportDue, messages: Vec<NewMessage>, more: Vec<String>) -> Result<(), StoreError> {
+pub(crate) async fn finish(
+    reporter: &Reporter,
+    due: DailyReportDue,
+    messages: Vec<NewMessage>,
+    more: Vec<String>,
+) -> Result<(), StoreError> {
     let Outbox { shared: Shared { store, clock, .. }, wake, .. } = &reporter.outbox;
     let is_mail = !messages.is_empty();
     match store.change_daily(DailyChange::Done { due, messages, more, now_ms: clock.now_ms() }).await {

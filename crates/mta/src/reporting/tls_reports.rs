@@ -9,7 +9,7 @@ use reports::tls::{FailureDetails, MEDIA_TYPE, Policy, PolicyResult, Summary, Tl
 use reports::{Envelope, HttpsAddress, ReportAddress, gzip, tls_report_addresses};
 use store::{DailyCount, DailyKind, DailyPeriod, DailyReportDue, StoreError};
 
-use crate::reporting::schedule::{Reporter, contact, finish, retry_later, report_messages, report_id};
+use crate::reporting::schedule::{Reporter, contact, finish, report_id, report_messages, retry_later};
 use crate::settings::Settings;
 
 /// Sends a report that is due: looks up its destinations, or posts it to the one HTTPS address it is due for.

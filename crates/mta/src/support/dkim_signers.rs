@@ -68,7 +68,9 @@ impl Signing {
                     parsed.insert(name, signer.clone());
                     signers.push(signer);
                 }
-                Err(error) => tracing::error!(key = key.record_name(), %error, "a DKIM key is unusable; `waypost key rotate` makes a new one"),
+                Err(error) => {
+                    tracing::error!(key = key.record_name(), %error, "a DKIM key is unusable; `waypost key rotate` makes a new one")
+                }
             }
         }
         signers

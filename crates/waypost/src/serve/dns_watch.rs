@@ -94,7 +94,9 @@ async fn look(path: &Path, router: &Router, postmaster: &Postmaster, occasion: O
     let red: Vec<&Finding> = checked.findings.iter().filter(|finding| finding.is_red()).collect();
     tracing::info!(records = checked.findings.len(), wrong = red.len(), lost = lost.len(), ?occasion, "DNS compared with the plan");
     let reported = match occasion {
-        Occasion::Refused if !red.is_empty() => postmaster.notify(&refusal_subject(&red), &format!("{REFUSED}{}{NEXT}", shown(&red))).await?,
+        Occasion::Refused if !red.is_empty() => {
+            postmaster.notify(&refusal_subject(&red), &format!("{REFUSED}{}{NEXT}", shown(&red))).await?
+        }
         _ if !lost.is_empty() => postmaster.notify(&subject(&lost), &format!("{LOST}{}{NEXT}", shown(&lost))).await?,
         _ => true,
     };

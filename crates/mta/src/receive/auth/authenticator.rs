@@ -175,7 +175,8 @@ impl Authenticator {
         let now_ms = self.shared.clock.now_ms();
         let standing = self.throttle.enter(&name, attempt.client, self.allowances(), now_ms).ok_or(Denied::TooMany)?;
         let (checked, password, key) = (account.cloned(), credentials.password.clone(), self.key.clone());
-        let found = self.hashing.run(standing, Some(attempt.client), move || passwords::find_password(checked.as_ref(), &password, &key)).await;
+        let found =
+            self.hashing.run(standing, Some(attempt.client), move || passwords::find_password(checked.as_ref(), &password, &key)).await;
         let found = found.map_err(|_| {
             self.throttle.excuse(&name, attempt.client);
             Denied::Busy
