@@ -122,7 +122,7 @@ impl Authenticator {
     }
 
     /// The user name, with the configured default domain if it has none.
-    fn with_domain<'a>(&self, sent: &'a str) -> Cow<'a, str> {
+    fn with_domain<'a>(&self, user_name: &'a str) -> Cow<'a, str> {
         match &self.shared.settings.load().login_domain {
             Some(domain) if !user_name.contains('@') => Cow::Owned(format!("{}@{domain}", user_name.trim())),
             _ => Cow::Borrowed(user_name),
