@@ -25,37 +25,37 @@ pub(crate) async fn count(limits: &SendLimits, snapshot: &Snapshot, login: &str,
     let Snapshot { settings, directory } = snapshot;
     let (Some(account), ForwardPath::Mailbox(recipient)) = (directory.account(login), path) else { return Ok(()) };
     let clock = &limits.outbox.shared.clock;
-    let said = limits.counts.one_more(account, recipient, limits_of(account, settings.submission), clock.now_ms()).await;
-    match said.map_err(|error| reply_to_store_error(&error))? {
+    let verdict = limits.counts.one_more(account, recipient, limits_of(account, settings.submission), clock.now_ms()).await;
+    match verdict.map_err(|error| reply_to_store_error(&error))? {
         LimitVerdict::Fine => Ok(()),
-        LimitVerdict::TooMany(most) => {
-            Err(Reply::new(451, (4, 7, 1), format!("the account may send to {most} recipients an hour; try again later")))
+        LimitVerdict::TooMany(max) => {
+            Err(Reply::new(451, (4, 7, 1), format!("the account may send to {max} recipients an hour; try again later")))
         }
-        LimitVerdict::TooManyNew { most, first } => {
+        LimitVerdict::TooManyNew { most: max, first } => {
             if first {
-                tracing::warn!(login, most, "an account has reached its limit of new recipients per day");
-                notify_owner(limits, account, &OwnerLetter::Limit(most)).await;
+                tracing::warn!(login, max, "an account has reached its limit of new recipients per day");
+                notify_owner(limits, account, &OwnerLetter::Limit(max)).await;
             }
-            Err(too_many_new(most))
+            Err(too_many_new(max))
         }
-        LimitVerdict::Runaway(most) => {
-            if let Err(error) = suspend(limits, account, most).await {
+        LimitVerdict::Runaway(max) => {
+            if let Err(error) = suspend(limits, account, max).await {
                 tracing::error!(login, %error, "cannot suspend an account");
             }
-            Err(too_many_new(most))
+            Err(too_many_new(max))
         }
     }
 }
 
-fn too_many_new(most: u32) -> Reply {
-    Reply::new(451, (4, 7, 1), format!("the account may send to {most} new recipients a day; try again tomorrow"))
+fn too_many_new(max: u32) -> Reply {
+    Reply::new(451, (4, 7, 1), format!("the account may send to {max} new recipients a day; try again tomorrow"))
 }
 
-async fn suspend(limits: &SendLimits, account: &Account, most: u32) -> Result<(), StoreError> {
+async fn suspend(limits: &SendLimits, account: &Account, max: u32) -> Result<(), StoreError> {
     if account.suspended.is_some() {
         return Ok(());
     }
-    let why = format!("it continued after {most} new recipients within a day");
+    let why = format!("it continued after {max} new recipients within a day");
     let change = AccountChange::Suspend(account.login.clone(), Some(why.clone()));
     let changes = vec![DirectoryChange::Account(change)];
     limits.outbox.shared.store.change_directory(changes.clone()).await?;
@@ -81,10 +81,10 @@ impl OwnerLetter {
     fn content(&self, account: &Account) -> (String, String) {
         let login = &account.login;
         match self {
-            Self::Limit(most) => (
-                format!("{login} has sent to {most} new recipients today"),
+            Self::Limit(max) => (
+                format!("{login} has sent to {max} new recipients today"),
                 format!(
-                    "Your account {login} has sent to {most} new recipients within a day, which is its limit.\n\
+                    "Your account {login} has sent to {max} new recipients within a day, which is its limit.\n\
                      Mail to further new recipients is deferred until tomorrow. Mail to known recipients is not affected.\n\n\
                      If that was you, the server's operator can raise the limit:\n\n  waypost account limits {login} --new-recipients-per-day N\n\n\
                      If not, one of your passwords may be stolen. See which one was used, from where, and replace it:\n\n\

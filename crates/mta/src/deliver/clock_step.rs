@@ -55,13 +55,13 @@ impl ClockSteps {
         if is_paused { expires_ms.max(clock.now_ms().saturating_add(NO_EXPIRY_MS)) } else { expires_ms }
     }
 
-    /// Stores that a server runs now.
+    /// Stores the current time as that of the last run.
     pub async fn write(&self, clock: &Clock) {
         self.file.write(|| clock.now_ms().to_string()).await;
     }
 }
 
-/// At the start: shifts the stored times if the clock of the previous run was another one.
+/// At the start: shifts the stored times if the clock was set between the runs.
 pub(crate) async fn start(outbound: &Outbound) -> Result<(), StoreError> {
     let Shared { settings, store, clock, .. } = outbound.shared();
     let now_ms = clock.now_ms();

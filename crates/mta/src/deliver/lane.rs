@@ -29,7 +29,7 @@ const CEILING_MS: i64 = 60_000;
 /// connections mean few duplicates; and a host does not get all of them at once.
 const FIRST_CONNECTIONS: usize = 4;
 
-/// Deliveries that allow one more connection.
+/// Deliveries after which a lane opens one more connection.
 const DELIVERIES_PER_CONNECTION: usize = 4;
 
 /// All lanes.
