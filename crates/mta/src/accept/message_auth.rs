@@ -31,7 +31,7 @@ impl Proof {
 
 impl From<&Proof> for ContentOrigin {
     fn from(proof: &Proof) -> Self {
-        if proof.is_submitted() { Self::Account } else { Self::Stranger }
+        if proof.is_submitted() { Self::Account } else { Self::Outside }
     }
 }
 

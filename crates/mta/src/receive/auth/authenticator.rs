@@ -302,8 +302,7 @@ impl Authenticator {
         let Ok(Ok(made)) = made else { return };
         let change = AccountChange::CompletePassword { login: account.login.clone(), from: stored.verifier.clone(), to: made };
         let changes = vec![DirectoryChange::Account(change)];
-        let stored = self.shared.store.change_directory(changes.clone()).await;
-        match stored {
+        match self.shared.store.change_directory(changes.clone()).await {
             Ok(()) => match self.shared.directory.apply(&changes).await {
                 Ok(()) => tracing::info!(login = %account.login, password = stored.name, "imported password converted to our own form"),
                 Err(error) => tracing::warn!(%error, "the directory could not be reloaded"),
