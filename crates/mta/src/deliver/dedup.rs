@@ -41,7 +41,7 @@ pub(crate) struct DedupCache(Arc<Mutex<DedupState>>);
 
 #[derive(Debug)]
 struct DedupState {
-    /// When each was taken, Unix milliseconds.
+    /// When each was accepted, in Unix milliseconds.
     at_ms: BoundedMap<Fingerprint, i64>,
     under_way: HashSet<Fingerprint>,
 }
@@ -66,20 +66,20 @@ pub(crate) enum DedupResult {
 /// Marks a message as being delivered, until dropped.
 #[derive(Debug)]
 pub(crate) struct DedupMark {
-    taken: DedupCache,
+    cache: DedupCache,
     fingerprint: Fingerprint,
 }
 
 impl DedupMark {
     /// Remembers that the target accepted it.
     pub fn remember(&self, now_ms: i64) {
-        self.taken.remember(self.fingerprint, now_ms);
+        self.cache.remember(self.fingerprint, now_ms);
     }
 }
 
 impl Drop for DedupMark {
     fn drop(&mut self) {
-        self.taken.lock().under_way.remove(&self.fingerprint);
+        self.cache.lock().under_way.remove(&self.fingerprint);
     }
 }
 
@@ -90,15 +90,15 @@ impl DedupCache {
 
     /// Marks a message that is about to be sent.
     pub fn begin(&self, fingerprint: Fingerprint, now_ms: i64) -> DedupResult {
-        let mut remembered = self.lock();
-        if remembered.at_ms.get(&fingerprint).is_some_and(|at_ms| now_ms - at_ms < RETENTION_MS) {
+        let mut state = self.lock();
+        if state.at_ms.get(&fingerprint).is_some_and(|at_ms| now_ms - at_ms < RETENTION_MS) {
             return DedupResult::Accepted;
         }
-        if !remembered.under_way.insert(fingerprint) {
+        if !state.under_way.insert(fingerprint) {
             return DedupResult::UnderWay;
         }
-        drop(remembered);
-        DedupResult::New(DedupMark { taken: self.clone(), fingerprint })
+        drop(state);
+        DedupResult::New(DedupMark { cache: self.clone(), fingerprint })
     }
 
     /// Remembers that the message was accepted or queued.
@@ -115,28 +115,28 @@ mod tests {
         Fingerprint([n; 16])
     }
 
-    fn is_taken(taken: &DedupCache, fingerprint: Fingerprint, now_ms: i64) -> bool {
-        matches!(taken.begin(fingerprint, now_ms), DedupResult::Accepted)
+    fn is_accepted(cache: &DedupCache, fingerprint: Fingerprint, now_ms: i64) -> bool {
+        matches!(cache.begin(fingerprint, now_ms), DedupResult::Accepted)
     }
 
     #[test]
     fn accepted_messages_are_remembered_for_a_while() {
-        let taken = DedupCache::default();
-        taken.remember(print(1), 0);
-        assert!(is_taken(&taken, print(1), RETENTION_MS - 1));
-        assert!(!is_taken(&taken, print(1), RETENTION_MS));
-        assert!(!is_taken(&taken, print(2), 0));
+        let cache = DedupCache::default();
+        cache.remember(print(1), 0);
+        assert!(is_accepted(&cache, print(1), RETENTION_MS - 1));
+        assert!(!is_accepted(&cache, print(1), RETENTION_MS));
+        assert!(!is_accepted(&cache, print(2), 0));
     }
 
     #[test]
     fn a_message_is_delivered_by_one_session_at_a_time() {
-        let taken = DedupCache::default();
-        let DedupResult::New(mark) = taken.begin(print(1), 0) else { panic!("it is new") };
-        assert!(matches!(taken.begin(print(1), 0), DedupResult::UnderWay));
+        let cache = DedupCache::default();
+        let DedupResult::New(mark) = cache.begin(print(1), 0) else { panic!("it is new") };
+        assert!(matches!(cache.begin(print(1), 0), DedupResult::UnderWay));
         drop(mark);
-        let DedupResult::New(mark) = taken.begin(print(1), 0) else { panic!("the first delivery has ended") };
+        let DedupResult::New(mark) = cache.begin(print(1), 0) else { panic!("the first delivery has ended") };
         mark.remember(0);
         drop(mark);
-        assert!(is_taken(&taken, print(1), 0));
+        assert!(is_accepted(&cache, print(1), 0));
     }
 }
