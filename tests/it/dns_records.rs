@@ -196,7 +196,7 @@ fn the_postmaster_is_told_once_of_what_is_lost() {
     assert!(letter.contains("Subject: Waypost: 1 DNS record has changed, and is required"), "{letter}");
     assert!(
         letter.contains("_dmarc.example.test. TXT  differs")
-            && letter.contains("  fix       replace it by: _dmarc.example.test. 3600 IN TXT")
+            && letter.contains("  fix       replace it with: _dmarc.example.test. 3600 IN TXT")
     );
     assert!(letter.contains("v=DMARC1; p=\\u{fffd}"), "{letter}");
     let looks = || waypost.log().matches("DNS compared").count();

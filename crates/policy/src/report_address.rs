@@ -7,7 +7,7 @@ use directory::Directory;
 use mail::evidence::{DmarcResult, Evidence};
 use mail::{Domain, Mailbox, Reply};
 
-use crate::authentication::{is_unsure, is_authenticated_as};
+use crate::authentication::{is_authenticated_as, is_unsure};
 
 /// The local part for DMARC reports, at each domain.
 pub const DMARC_USER: &str = "dmarc";

@@ -3,7 +3,7 @@
 //! RFC 3464, RFC 3461 s.6, RFC 5321 s.4.5.5 (null reverse-path). Invariant: there is never a report on a report, and none to a sender that nothing
 //! vouched for.
 
-use mail::report::{RecipientReport, Report};
+use mail::dsn::{Dsn, DsnRecipient};
 use mail::{Mailbox, QueueId, Ret, ReversePath};
 use net::random_u32;
 use store::{Content, Message, NewMessage, TlsWish};
@@ -15,7 +15,7 @@ pub(crate) async fn reports(
     outbox: &Outbox,
     message: &Message,
     content: Option<&Content>,
-    recipients: Vec<RecipientReport>,
+    recipients: Vec<DsnRecipient>,
 ) -> Vec<NewMessage> {
     let ReversePath::Mailbox(to) = &message.reverse_path else {
         tracing::info!(id = %message.id, "no DSN: the message has a null reverse-path");
@@ -27,7 +27,7 @@ pub(crate) async fn reports(
     let Ok(from) = Mailbox::parse(&format!("postmaster@{}", settings.hostname)) else { return Vec::new() };
     let front = content.map(|c| c.front().as_ref()).unwrap_or_default();
     let is_whole = content.is_some_and(|c| c.size_bytes() == front.len() as u64);
-    let composed = Report {
+    let composed = Dsn {
         reporting: &settings.hostname,
         from: &from,
         to,
