@@ -59,7 +59,10 @@ pub(crate) fn judge(authenticated: &Authenticated, directory: &Directory, forwar
                 return Err(Reply::new(550, (5, 6, 0), "the From field has no address"));
             }
             // A message is treated as a whole: the strictest of its aliases counts.
-            let strict = settings_of.filter_map(|alias| directory.strict_domain(alias)).max().unwrap_or(forward.strict_domain);
+            let strict = settings_of
+                .filter_map(|alias| directory.alias_option(alias, |options| options.strict_domain))
+                .max()
+                .unwrap_or(forward.strict_domain);
             let unauthenticated = forward.unauthenticated;
             policy::decide_treatment(evidence, &from, &received.reverse_path, directory, unauthenticated, strict)
         }
@@ -154,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_verdict_adds_to_what_was_decided() {
+    fn the_filters_verdict_can_hold_or_refuse_an_accepted_message() {
         let (stranger, login) = (Proof::Evidence(Box::default()), Proof::Login("me@example.test".into()));
         let hold = || Verdict::Hold("spam score 8".into());
         assert_eq!(with_verdict(Treatment::Rewritable, Verdict::Pass, &stranger), Ok(Treatment::Rewritable));
@@ -166,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_is_told_of_the_comma_in_its_name() {
+    fn an_unquoted_comma_in_a_name_is_refused_for_accounts() {
         let directory = Directory::new(directory::Contents {
             domains: vec![directory::HostedDomain { name: "example.test".parse().unwrap(), enabled: true }],
             accounts: vec![directory::Account::new("me@example.test".parse().unwrap(), [0; 16])],
@@ -196,6 +199,6 @@ mod tests {
         let two = read("Doe, John <john@example.test>, ann@example.test").unwrap_err().to_string();
         assert!(two.starts_with("550 5.6.0 ") && two.contains("a comma after \"Doe\""), "{two}");
         let bad = read("a@b@example.test").unwrap_err().to_string();
-        assert!(bad.contains("an address in the From field is not valid"), "{bad}");
+        assert!(bad.contains("invalid address in the From field"), "{bad}");
     }
 }

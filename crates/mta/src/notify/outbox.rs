@@ -1,7 +1,7 @@
 //! Messages of our own: with the null reverse-path, signed, and addressed to whoever reads them.
 //!
-//! RFC 5321 s.4.5.5. Invariant: such a message asks for no report on itself; it goes where mail to its address goes, and where that is nowhere, to the
-//! postmaster.
+//! RFC 5321 s.4.5.5. Invariant: such a message asks for no report on itself; it goes where mail to its address goes, and where that is nowhere, to
+//! the postmaster.
 
 use std::sync::Arc;
 

@@ -1,6 +1,7 @@
 //! RCPT: decides about a recipient, by policy and by the state of this server.
 //!
-//! RFC 5321 s.3.3 and s.4.5.3.1.10. Invariant: whatever can be refused at RCPT is refused there, since a refusal after the content costs both sides more.
+//! RFC 5321 s.3.3 and s.4.5.3.1.10. Invariant: whatever can be refused at RCPT is refused there, since a refusal after the content costs both sides
+//! more.
 
 use mail::{ForwardPath, Mailbox, Reply, ReversePath};
 use policy::{AcceptedRecipient, Client, Rules};
@@ -63,7 +64,7 @@ pub(crate) async fn check_recipient(
     }
     match &accepted {
         AcceptedRecipient::Sender { .. }
-            if *reverse_path == ReversePath::Null && !inbound.returns.may_take(path, &settings.forward, &shared.clock) =>
+            if *reverse_path == ReversePath::Null && !inbound.bounces.may_take(path, &settings.forward, &shared.clock) =>
         {
             Err(Reply::new(450, (4, 7, 1), "too many DSNs for this return address; try again in an hour"))
         }

@@ -90,7 +90,7 @@ fn shown(explained: &Explained) -> String {
     if !explained.about.is_empty() {
         field("about", &explained.about.join(", "));
     }
-    field("you", explained.next_step);
+    field("next step", explained.next_step);
     if let Some(link) = explained.link {
         field("more", link);
     }

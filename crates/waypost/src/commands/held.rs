@@ -25,7 +25,7 @@ pub(super) async fn run(api: &mut Transport, command: HeldCommand, out: Output) 
             changed(out, &done)
         }
         HeldCommand::Drop { id, yes } => {
-            if yes || confirmed(api, &id).await? {
+            if yes || confirm(api, &id).await? {
                 let done: Changed = api.delete(&path(&id)).await?;
                 changed(out, &done)?;
             }
@@ -38,7 +38,7 @@ fn path(id: &str) -> String {
     format!("/v1/held/{}", segment(id))
 }
 
-async fn confirmed(api: &mut Transport, id: &str) -> Result<bool> {
+async fn confirm(api: &mut Transport, id: &str) -> Result<bool> {
     let page: QueuePage = api.get(&path(id)).await?;
     note(&show(&page));
     match ask("Drop this message? No DSN is sent, and this cannot be undone.")? {

@@ -40,7 +40,7 @@ pub(super) async fn run(api: &mut Transport, command: QueueCommand, out: Output)
             changed(out, &done)?;
         }
         QueueCommand::Drop { id, recipient, yes } => {
-            if yes || confirmed(api, &id, recipient).await? {
+            if yes || confirm(api, &id, recipient).await? {
                 let which = recipient.map(|n| format!("?recipient={n}")).unwrap_or_default();
                 let done: Changed = api.delete(&format!("{}{which}", path(&id))).await?;
                 changed(out, &done)?;
@@ -67,7 +67,7 @@ fn path(id: &str) -> String {
     format!("/v1/queue/{}", segment(id))
 }
 
-async fn confirmed(api: &mut Transport, id: &str, recipient: Option<u32>) -> Result<bool> {
+async fn confirm(api: &mut Transport, id: &str, recipient: Option<u32>) -> Result<bool> {
     let page: QueuePage = api.get(&path(id)).await?;
     note(&show(&page));
     let what = recipient.map_or_else(|| "this message".to_owned(), |n| format!("recipient {n} of this message"));

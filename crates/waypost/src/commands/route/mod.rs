@@ -82,7 +82,7 @@ pub async fn check(config: &Config, own: Option<&str>, routes: &[&Route], send: 
     };
     let mut tests = Vec::with_capacity(routes.len());
     for route in routes {
-        let steps = tester.smarthost(route).await;
+        let steps = tester.test(route).await;
         tests.push(SmarthostTest { smarthost: format!("{}:{}", route.host, route.port), ok: steps.iter().all(|step| step.ok), steps });
     }
     Ok(tests)
