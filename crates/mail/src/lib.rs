@@ -1,7 +1,6 @@
-//! The nouns of mail: mailboxes, paths, envelopes, replies, header and trace fields, reports.
+//! The nouns of mail: mailboxes, paths, envelopes, replies, header and trace fields, DSNs.
 //!
-//! Everything here is a value. This crate knows no clock, file system, socket or runtime; whoever
-//! needs the time or a random number passes it in.
+//! Everything here is a value. This crate knows no clock, file system, socket or runtime: time and random numbers are arguments.
 
 mod address;
 mod address_list;
@@ -10,6 +9,7 @@ mod date;
 pub mod dkim_key;
 pub mod dmarc_record;
 mod domain;
+pub mod dsn;
 mod envelope;
 pub mod evidence;
 mod header;
@@ -19,7 +19,6 @@ mod path;
 mod qualify;
 mod queue_id;
 mod reply;
-pub mod report;
 pub mod spf;
 pub mod srs;
 mod tags;

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use mail::report::{Action, RecipientReport, Remote};
+use mail::dsn::{DsnAction, DsnRecipient, RemoteReply};
 use mail::{EnhancedCode, ReversePath};
 use net::random_u32;
 use policy::{Schedule, Trouble};
@@ -112,7 +112,7 @@ struct Ledger<'a> {
     expires_ms: i64,
     settlement: Settlement,
     /// The DSN to the sender.
-    reported: Vec<RecipientReport>,
+    reported: Vec<DsnRecipient>,
     /// Recipients that get the message with a rewritten From field.
     rewritten: Vec<&'a ClaimedRecipient>,
 }
@@ -145,9 +145,9 @@ impl<'a> Ledger<'a> {
         let to = &recipient.recipient;
         let is_ours_to_report = to.notify.success && !(delivered.dsn_passed_on && to.known_as.is_none());
         if is_ours_to_report && self.job.claimed.message.may_report {
-            let remote = Remote { host: delivered.host.clone(), reply: delivered.reply.to_string() };
+            let remote = RemoteReply { host: delivered.host.clone(), reply: delivered.reply.to_string() };
             let text = format!("{} said: {}", remote.host, remote.reply);
-            let outcome = ReportedOutcome { action: Action::Relayed, status: EnhancedCode(2, 0, 0), text, remote: Some(remote) };
+            let outcome = ReportedOutcome { action: DsnAction::Relayed, status: EnhancedCode(2, 0, 0), text, remote: Some(remote) };
             self.reported.push(report_on(recipient, outcome, None));
         }
     }
@@ -158,7 +158,7 @@ impl<'a> Ledger<'a> {
         let is_reported = message.may_report && message.reverse_path != ReversePath::Null && recipient.recipient.notify.wants_failure();
         delivery_log::failed(self.shared, message, recipient, trouble, is_reported);
         if is_reported {
-            self.reported.push(report_on(recipient, ReportedOutcome::of(Action::Failed, trouble), None));
+            self.reported.push(report_on(recipient, ReportedOutcome::of(DsnAction::Failed, trouble), None));
         } else if !message.flow.is_daily() {
             // For the others the log line is enough.
             self.settlement.failed.push(failed(self.job, recipient, trouble, self.now_ms));
@@ -172,7 +172,7 @@ impl<'a> Ledger<'a> {
         delivery_log::deferred(self.shared, message, recipient, &trouble, next_ms - now_ms);
         let due = message.may_report && !message.delay_reported && schedule.is_delay_due(message.arrived_ms, now_ms);
         if due && recipient.recipient.notify.wants_delay(schedule.delay_report_s.is_some()) {
-            self.reported.push(report_on(recipient, ReportedOutcome::of(Action::Delayed, &trouble), Some(self.expires_ms / 1000)));
+            self.reported.push(report_on(recipient, ReportedOutcome::of(DsnAction::Delayed, &trouble), Some(self.expires_ms / 1000)));
             if !self.settlement.delay_reported.contains(&message.id) {
                 self.settlement.delay_reported.push(message.id);
             }
@@ -227,31 +227,31 @@ fn names(recipient: &ClaimedRecipient) -> (&mail::Mailbox, Option<String>) {
 
 /// One recipient's outcome in a DSN.
 struct ReportedOutcome {
-    action: Action,
+    action: DsnAction,
     status: EnhancedCode,
     text: String,
-    remote: Option<Remote>,
+    remote: Option<RemoteReply>,
 }
 
 impl ReportedOutcome {
-    fn of(action: Action, trouble: &Trouble) -> Self {
-        let remote = trouble.said.as_ref().map(|said| Remote { host: said.host.clone(), reply: said.reply.to_string() });
+    fn of(action: DsnAction, trouble: &Trouble) -> Self {
+        let remote = trouble.said.as_ref().map(|said| RemoteReply { host: said.host.clone(), reply: said.reply.to_string() });
         Self { action, status: trouble.enhanced, text: trouble.text.clone(), remote }
     }
 }
 
 /// A DSN names the address that the sender wrote. A host's reply about the target behind an alias may name it in any form, and the
 /// host's name discloses enough: for an alias, the sender gets only the code.
-fn report_on(recipient: &ClaimedRecipient, outcome: ReportedOutcome, until_unix_s: Option<i64>) -> RecipientReport {
+fn report_on(recipient: &ClaimedRecipient, outcome: ReportedOutcome, until_unix_s: Option<i64>) -> DsnRecipient {
     let to = &recipient.recipient;
     let ReportedOutcome { action, status, text, remote } = outcome;
     let diagnostic = match (&to.known_as, action) {
         (None, _) => text,
-        (Some(_), Action::Failed) => format!("the mailbox behind this address rejected the message ({status})"),
-        (Some(_), Action::Delayed) => format!("the mailbox behind this address has not accepted the message yet ({status})"),
-        (Some(_), Action::Relayed) => "forwarded".to_owned(),
+        (Some(_), DsnAction::Failed) => format!("the mailbox behind this address rejected the message ({status})"),
+        (Some(_), DsnAction::Delayed) => format!("the mailbox behind this address has not accepted the message yet ({status})"),
+        (Some(_), DsnAction::Relayed) => "forwarded".to_owned(),
     };
-    RecipientReport {
+    DsnRecipient {
         recipient: to.known_as.as_ref().unwrap_or(&to.mailbox).clone(),
         orcpt: to.orcpt.clone(),
         action,

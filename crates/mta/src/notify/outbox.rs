@@ -71,7 +71,7 @@ fn addressees(snapshot: &Snapshot, to: &Mailbox, id: QueueId, now_unix_s: i64) -
         let is_local = to.domain == settings.hostname;
         return vec![(settings.postmaster.clone().filter(|_| is_local).unwrap_or_else(|| to.clone()), None)];
     }
-    let server = Client { address: std::net::IpAddr::from([127, 0, 0, 1]), login: None };
+    let server = Client { login: None };
     let rules = Rules { directory, postmaster: settings.postmaster.as_ref(), srs: &settings.forward.srs, now_unix_s };
     let targets_of = |path: &ForwardPath| match policy::decide_recipient(rules, server, &ReversePath::Null, path) {
         Ok(AcceptedRecipient::Alias { alias, targets }) => Some(targets.into_iter().map(|target| (target, Some(alias.clone()))).collect()),
