@@ -215,7 +215,7 @@ fn a_dsn_that_names_the_target_is_rewritten() {
     talk.expect("RSET", "250");
     let reply = talk.message("", &hers, &report);
     assert!(reply.starts_with("250 "), "{reply}");
-    let told = scene.hers.wait_for("Subject: Undelivered mail: returned to you");
+    let told = scene.hers.wait_for("Subject: Undelivered mail returned to sender");
     let text = told.text();
     assert!(text.contains("Final-Recipient: rfc822; me@example.test\r\nAction: failed\r\nStatus: 5.2.1\r\n"), "{text}");
     assert!(text.contains("Subject: lost\r\n"), "{text}");
