@@ -2,6 +2,7 @@
 //!
 //! Invariant: addresses are text, as operators write them.
 
+use directory::AliasOptions;
 use serde::{Deserialize, Serialize};
 
 use super::PauseView;
@@ -46,9 +47,9 @@ pub struct AliasView {
     pub enabled: bool,
     /// `database`, or `file` for the virtual file.
     pub origin: String,
-    /// Its own setting for mail of strict domains that would fail DMARC after forwarding.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub strict_domain: Option<String>,
+    /// Its options, as members of their own names.
+    #[serde(flatten)]
+    pub options: AliasOptions,
 }
 
 /// An alias to add.
@@ -62,14 +63,6 @@ pub struct NewAlias {
     /// Whether to replace an existing alias.
     #[serde(default)]
     pub replace: bool,
-}
-
-/// What an alias does with mail of strict domains that would fail DMARC after forwarding.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NewStrictDomain {
-    /// `as-is`, `rewrite`, `wrap`, `hold` or `reject`; `None`: as configured.
-    pub strict_domain: Option<String>,
 }
 
 /// Selects the aliases to list.
