@@ -1,4 +1,4 @@
-//! Certificates that tutorials make: what cannot be used is said before the next start meets it, and never replaces what can.
+//! Certificates that tutorials make: an unusable one is reported before the next start, and never replaces a usable one.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -12,7 +12,7 @@ fn openssl(dir: &Path, line: &str) {
     assert!(output.status.success(), "openssl {line}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// A pair as `openssl x509 -req -signkey` makes it.
+/// A pair made by `openssl x509 -req -signkey`.
 fn version_1(dir: &Path) {
     openssl(dir, "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out v1.key");
     openssl(dir, "req -new -key v1.key -subj /CN=mx.example.test -out v1.csr");
@@ -20,14 +20,14 @@ fn version_1(dir: &Path) {
     fs::set_permissions(dir.join("v1.key"), fs::Permissions::from_mode(0o600)).unwrap();
 }
 
-/// The first subject of what is in use.
+/// The first name of the certificate in use.
 fn in_use(waypost: &Waypost) -> String {
     let all = waypost.json(&["cert", "status"]);
     all["certificates"][0]["names"][0].as_str().unwrap_or_default().to_owned()
 }
 
 #[test]
-fn what_the_next_start_would_refuse_is_refused_by_check_and_reload() {
+fn check_and_reload_refuse_an_unusable_certificate() {
     let lab = Lab::new();
     let _dns = Dns::start(&lab, &zone(&lab));
     let mut waypost = Waypost::configured(&lab, "");
@@ -66,14 +66,14 @@ fn what_the_next_start_would_refuse_is_refused_by_check_and_reload() {
 }
 
 #[test]
-fn an_authority_is_asked_from_the_next_reload_on_and_its_failures_are_in_words() {
+fn reload_enables_acme_and_failures_are_explained() {
     let lab = Lab::new();
     let _dns = Dns::start(&lab, &zone(&lab));
     let mut waypost = Waypost::configured(&lab, "");
     waypost.start();
     let refused = waypost.refused(&["cert", "renew"]);
     assert!(refused.contains("enabled = true under [acme], then: waypost reload"), "{refused}");
-    // Nothing listens there.
+    // No listener there.
     let directory = format!("https://{}:9/directory", lab.address(9));
     waypost.configure(|config| config.set("acme.enabled", true).set("acme.directory", directory));
     let said = waypost.ok(&["reload"]);

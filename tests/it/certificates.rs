@@ -1,4 +1,4 @@
-//! Certificates from an authority (pebble), and those that the commands make.
+//! Certificates from an ACME authority (pebble), and from commands.
 //!
 //! RFC 8555, RFC 8737.
 
@@ -9,7 +9,7 @@ use std::time::Duration;
 use it::{Dns, HTTPS_PORT, Lab, MX_PORT, Pebble, SUBMISSIONS_PORT, Talk, Waypost, binary, run, run_ok, wait_for, wait_within};
 use serde_json::Value;
 
-/// The zone: our host, and names below the hosted domain that lead here or elsewhere.
+/// The zone: the server's host, and names below the hosted domain that resolve to it or elsewhere.
 fn zone(lab: &Lab) -> String {
     let (ours, other) = (lab.address(1), lab.address(7));
     format!(
@@ -37,7 +37,7 @@ fn host_certificate(waypost: &Waypost) -> Option<(String, String)> {
     Some((found["serial"].as_str()?.to_owned(), found["spki_sha256"].as_str()?.to_owned()))
 }
 
-/// A session over implicit TLS that believes only this authority.
+/// A session over implicit TLS that trusts only this authority.
 fn greeted(waypost: &Waypost, root: &Path) -> Talk {
     let mut talk = Talk::connect(waypost.address, SUBMISSIONS_PORT);
     talk.handshake(root).expect("the certificate is good");
@@ -45,7 +45,7 @@ fn greeted(waypost: &Waypost, root: &Path) -> Talk {
     talk
 }
 
-/// The subject's names as openssl sees them, asking for `name`.
+/// The certificate's names as openssl sees them, with SNI `name`.
 fn shown(waypost: &Waypost, port: u16, name: &str) -> String {
     let connect = format!("{}:{port}", waypost.address);
     let connected = run("openssl", &["s_client", "-connect", &connect, "-servername", name, "-showcerts"]);
@@ -56,13 +56,13 @@ fn shown(waypost: &Waypost, port: u16, name: &str) -> String {
 }
 
 #[test]
-fn a_certificate_is_issued_over_http_renewed_and_kept_when_the_authority_fails() {
+fn http_01_issues_and_renews_and_the_certificate_survives_failures_of_the_authority() {
     let lab = Lab::new();
     let _dns = Dns::start(&lab, &zone(&lab));
     let mut pebble = Pebble::start(&lab);
     let mut waypost = Waypost::configured(&lab, &pebble.section("http-01"));
     waypost.start_hosting("me@inbox.test");
-    // Taken up before there is a certificate of the authority: it goes on.
+    // Established before the authority's certificate: continues.
     let mut old = Talk::connect(waypost.address, SUBMISSIONS_PORT);
     old.handshake(&waypost.certificate()).unwrap();
     assert!(old.reply().starts_with("220 "));
@@ -72,7 +72,7 @@ fn a_certificate_is_issued_over_http_renewed_and_kept_when_the_authority_fails()
     greeted(&waypost, &root).expect("EHLO client.foreign.test", "250");
     old.expect("EHLO client.foreign.test", "250");
 
-    // The domain's certificate has the names that lead here, and says which do not.
+    // The domain's certificate has the names that resolve to the server; the others are listed.
     let domain = wait_for("the domain's certificate", || ordered(&waypost, "example.test"));
     assert_eq!(domain["names"], serde_json::json!(["mta-sts.example.test", "autoconfig.example.test"]));
     let left_out = order(&waypost, "example.test").unwrap()["left_out"].to_string();
@@ -86,7 +86,7 @@ fn a_certificate_is_issued_over_http_renewed_and_kept_when_the_authority_fails()
         assert!(names.contains(want), "{name}: {names}");
     }
 
-    // Renewal by force: another certificate, the same key.
+    // A forced renewal: another certificate, the same key.
     let said = waypost.ok(&["cert", "renew", "mx.example.test", "--force"]);
     assert!(said.contains("issued for mx.example.test"), "{said}");
     let (second, same_key) = host_certificate(&waypost).unwrap();
@@ -96,13 +96,13 @@ fn a_certificate_is_issued_over_http_renewed_and_kept_when_the_authority_fails()
     assert!(said.contains("mx.example.test is not due"), "{said}");
     old.expect("NOOP", "250");
 
-    // The authority is gone: the certificate stays, the error and the next attempt are shown.
+    // The authority is down: the certificate stays, the error and the next attempt are shown.
     pebble.stop();
     let output = waypost.command(&["cert", "renew", "mx.example.test", "--force"]);
     assert!(!output.status.success());
     let state = order(&waypost, "mx.example.test").unwrap();
     assert_eq!(state["failures"], 1);
-    // The old one goes on, and the doctor warns of what is to come.
+    // The old one stays in use, and doctor warns that it expires.
     let output = waypost.command(&["--json", "doctor", "--time-server", ""]);
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     let findings = report["findings"].as_array().unwrap();
@@ -116,7 +116,7 @@ fn a_certificate_is_issued_over_http_renewed_and_kept_when_the_authority_fails()
     assert_eq!(host_certificate(&waypost).unwrap().0, second);
     greeted(&waypost, &root).expect("EHLO client.foreign.test", "250");
 
-    // It is also there after a restart without the authority.
+    // It is also used after a restart without the authority.
     waypost.stop();
     waypost.start();
     greeted(&waypost, &root).expect("EHLO client.foreign.test", "250");
@@ -125,7 +125,7 @@ fn a_certificate_is_issued_over_http_renewed_and_kept_when_the_authority_fails()
 }
 
 #[test]
-fn certificates_are_issued_over_tls() {
+fn tls_alpn_01_issues_certificates() {
     let lab = Lab::new();
     let _dns = Dns::start(&lab, &zone(&lab));
     let pebble = Pebble::start(&lab);
@@ -137,7 +137,7 @@ fn certificates_are_issued_over_tls() {
 }
 
 #[test]
-fn a_certificate_is_issued_by_dns_and_the_record_is_taken_away() {
+fn dns_01_issues_a_certificate_and_removes_its_record() {
     let lab = Lab::new();
     let _dns = Dns::start(&lab, &zone(&lab));
     let pebble = Pebble::with_records(&lab);
@@ -160,7 +160,7 @@ fn keys(waypost: &Waypost) -> Option<(String, Option<String>)> {
 }
 
 #[test]
-fn a_key_whose_record_is_not_in_dns_is_not_used() {
+fn a_new_key_is_used_only_once_its_tlsa_record_is_published() {
     let lab = Lab::new();
     let dns = Dns::start_for_updates(&lab, &zone(&lab));
     let pebble = Pebble::start(&lab);
@@ -180,7 +180,7 @@ fn a_key_whose_record_is_not_in_dns_is_not_used() {
         "test.",
         &format!("add _25._tcp.mx.example.test. 60 TLSA 3 1 1 {first}\nadd _25._tcp.mx.example.test. 60 TLSA 3 1 1 {next}"),
     );
-    // That there was none is in its cache still.
+    // Its cache still has the negative answer.
     waypost.stop();
     waypost.start();
     waypost.ok(&["cert", "renew", "mx.example.test", "--force"]);
@@ -191,7 +191,7 @@ fn a_key_whose_record_is_not_in_dns_is_not_used() {
 }
 
 #[test]
-fn a_record_of_a_hook_that_fails_is_taken_away() {
+fn the_record_of_a_failing_hook_is_removed() {
     let lab = Lab::new();
     let _dns = Dns::start(&lab, &zone(&lab));
     let pebble = Pebble::with_records(&lab);
@@ -213,42 +213,42 @@ fn a_record_of_a_hook_that_fails_is_taken_away() {
 }
 
 #[test]
-fn the_authority_says_when_to_renew() {
+fn the_authoritys_renewal_window_is_followed() {
     let lab = Lab::new();
     let _dns = Dns::start(&lab, &zone(&lab));
     let mut pebble = Pebble::start(&lab);
     let now_s = net::Clock::system().now_s();
-    // What it issued is to be replaced at once, as after a mistake of its own.
+    // It wants its certificates replaced at once, as after a mistake of its own.
     pebble.with_renewal_info(&lab, (now_s - 7200, now_s - 3600));
     let waypost = Waypost::started(&lab, "me@inbox.test", &pebble.section("http-01"));
     let (serial, _) = wait_for("the host's certificate", || host_certificate(&waypost));
     let before = order(&waypost, "mx.example.test").unwrap();
     assert_eq!(before["renew_by"], "two thirds of its lifetime");
-    // Nobody forces anything: the authority is asked, and says that it is due.
+    // Without force: by the authority's window it is due.
     let said = waypost.ok(&["cert", "renew", "mx.example.test"]);
     assert!(said.contains("issued for mx.example.test"), "{said}");
     assert_ne!(host_certificate(&waypost).unwrap().0, serial);
 }
 
 #[test]
-fn a_name_that_is_not_validated_is_said() {
+fn a_failed_validation_is_reported_with_its_name() {
     let lab = Lab::new();
     let _dns = Dns::start(&lab, &zone(&lab));
     let pebble = Pebble::start(&lab);
     let mut waypost = Waypost::configured(&lab, &pebble.section("http-01"));
-    // Nothing answers the authority there.
+    // No listener for the authority.
     waypost.configure(|config| config.set("listen.http", Vec::<String>::new()));
     waypost.start_hosting("me@inbox.test");
     let error = wait_for("the failure", || order(&waypost, "mx.example.test")?["last_error"].as_str().map(ToOwned::to_owned));
     assert!(error.contains("mx.example.test was not validated: "), "{error}");
-    // The self-signed one goes on serving.
+    // The self-signed one stays in use.
     let mut talk = Talk::greeted(waypost.address, MX_PORT);
     talk.start_tls(&waypost.certificate());
     waypost.wait_for_line(&["ordering a certificate failed", "mx.example.test", "again_in_s"]);
 }
 
 #[test]
-fn an_authority_of_ones_own_is_one_that_openssl_believes() {
+fn openssl_verifies_a_certificate_of_a_private_authority() {
     let lab = Lab::new();
     let at = |name: &str| lab.path().join(name).display().to_string();
     let made = |arguments: &[&str]| {
@@ -271,7 +271,7 @@ fn an_authority_of_ones_own_is_one_that_openssl_believes() {
     for want in ["Subject Key Identifier", "Authority Key Identifier", "TLS Web Server Authentication", "CA:FALSE"] {
         assert!(text.contains(want), "{want} is missing in {text}");
     }
-    // Nothing is written over; the authority is used again.
+    // Nothing is overwritten; the authority is used again.
     assert!(!made(&["--name", "mx.example.test"]).status.success());
     std::fs::remove_file(at("cert.pem")).unwrap();
     std::fs::remove_file(at("key.pem")).unwrap();
@@ -286,7 +286,7 @@ fn an_authority_of_ones_own_is_one_that_openssl_believes() {
 }
 
 #[test]
-fn a_request_is_one_that_openssl_takes() {
+fn openssl_accepts_a_certificate_request() {
     let lab = Lab::new();
     let run_here = |arguments: &[&str]| Command::new(binary()).args(arguments).current_dir(lab.path()).output().unwrap();
     let output = run_here(&["cert", "csr", "mx.example.test", "mail.example.test", "--out", "mx.csr"]);
@@ -294,7 +294,7 @@ fn a_request_is_one_that_openssl_takes() {
     let request = lab.path().join("mx.csr").display().to_string();
     let text = run_ok("openssl", &["req", "-verify", "-noout", "-text", "-in", &request]);
     assert!(text.contains("DNS:mx.example.test, DNS:mail.example.test"), "{text}");
-    // A key that is there already, of another kind too.
+    // With an existing key, also of another type.
     run_ok(
         "openssl",
         &["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", &lab.path().join("rsa.pem").display().to_string()],

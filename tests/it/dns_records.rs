@@ -1,11 +1,11 @@
-//! `waypost dns`: from an empty zone to one in which nothing is wrong, at a name server that takes updates; and each damage found again.
+//! `waypost dns`: fills an empty zone by dynamic update until nothing is wrong, and finds each later damage.
 //!
-//! RFC 2136, RFC 8945. Invariant: what is right in the zone is said by Knot, and what is damaged there is done by its own tool.
+//! RFC 2136, RFC 8945. Invariant: Knot's own tool reads and damages the zone.
 
 use it::{DigitalOcean, Dns, Lab, LabAuthority, MX_PORT, OCEAN_TOKEN, Sink, UPDATE_SECRET, Waypost, wait_for};
 use serde_json::Value;
 
-/// Everything that a plan can hold: own addresses, a forwarding domain of its own, TLSA, CAA, a relay, a name without mail.
+/// Everything that a plan can hold: addresses, a separate forwarding domain, TLSA, CAA, a relay, a name without mail.
 fn office(lab: &Lab) -> Waypost {
     let secret = lab.write("tsig.secret", &format!("{UPDATE_SECRET}\n"));
     std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
@@ -27,7 +27,7 @@ fn office(lab: &Lab) -> Waypost {
 
 const RELAY: &str = "relay TXT \"v=spf1 ip4:198.51.100.0/24 -all\"\n";
 
-/// What `dns check` says: its findings that are not ok, and whether it calls all well.
+/// The findings of `dns check` that are not ok, and its exit status.
 fn check(waypost: &Waypost) -> (Vec<Value>, bool) {
     let output = waypost.command(&["--json", "dns", "check"]);
     let said: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&output.stderr)));
@@ -40,7 +40,7 @@ fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name].as_str().unwrap_or_else(|| panic!("no {name} in {value}"))
 }
 
-/// What stands behind the type in the record's line.
+/// The data in the record's line.
 fn data(record: &Value) -> String {
     let marker = format!(" IN {} ", text(record, "type"));
     text(record, "line").split_once(&marker).unwrap().1.to_owned()
@@ -61,7 +61,7 @@ fn damaged(record: &Value) -> String {
 }
 
 #[test]
-fn an_empty_zone_turns_green_and_each_damage_is_found() {
+fn dns_apply_fills_an_empty_zone_and_dns_check_finds_each_damage() {
     let lab = Lab::new();
     let dns = Dns::start_for_updates(&lab, RELAY);
     let waypost = office(&lab);
@@ -89,7 +89,7 @@ fn an_empty_zone_turns_green_and_each_damage_is_found() {
         };
         expect("without", &["missing", "differs"], &format!("del {name} {kind} {data}"));
         expect("damaged", &["missing", "differs"], &add(&damaged(record)));
-        // One by one: a signed node holds more than the alias until an update is over, and an alias must stand alone (RFC 2136 s.3.4.2.2).
+        // One by one: until an update is complete, a signed node holds more than the CNAME, which must be alone (RFC 2136 s.3.4.2.2).
         dns.update("test.", &format!("del {name} {kind} {}", damaged(record)));
         dns.update("test.", &add(&data));
     }
@@ -97,7 +97,7 @@ fn an_empty_zone_turns_green_and_each_damage_is_found() {
 }
 
 #[test]
-fn what_others_wrote_is_left_alone_until_it_is_named() {
+fn records_of_others_are_replaced_only_if_named() {
     let lab = Lab::new();
     let dns = Dns::start_for_updates(
         &lab,
@@ -116,13 +116,13 @@ fn what_others_wrote_is_left_alone_until_it_is_named() {
     let texts = it::run_ok("kdig", &["+short", "-p", "5353", &format!("@{}", dns.address), "example.test", "TXT"]);
     assert!(texts.contains("site-verification=1") && texts.lines().count() == 2, "{texts}");
 
-    // Ours is changed without being named: the plan has moved on.
+    // Our own record is changed without being named: the plan has changed.
     waypost.configure(|config| config.remove("dns.tlsa").set("dns.dmarc", "reject"));
     let moved = waypost.ok(&["dns", "apply", "--yes"]);
     assert!(moved.contains("~ _dmarc.example.test.") && moved.contains("- _25._tcp.mx.example.test."), "{moved}");
     assert_eq!(check(&waypost), (vec![], true));
 
-    // A left-over beside ours.
+    // A leftover beside ours.
     dns.update("test.", "add example.test. 60 MX 1 old.test.");
     let (extra, is_good) = check(&waypost);
     assert!(!is_good && extra.len() == 1 && extra[0]["state"] == "extra", "{extra:#?}");
@@ -132,7 +132,7 @@ fn what_others_wrote_is_left_alone_until_it_is_named() {
 }
 
 #[test]
-fn a_wrong_key_is_refused_and_not_printed() {
+fn a_wrong_tsig_key_is_refused_and_not_printed() {
     let lab = Lab::new();
     let _dns = Dns::start_for_updates(&lab, RELAY);
     let waypost = office(&lab);
@@ -149,7 +149,7 @@ fn a_wrong_key_is_refused_and_not_printed() {
 }
 
 #[test]
-fn a_host_that_does_not_believe_us_makes_us_look() {
+fn authentication_refusals_trigger_a_dns_check_and_a_letter() {
     let lab = Lab::new();
     let sink = Sink::start(lab.address(2), MX_PORT);
     let strict = Sink::deciding(lab.address(3), MX_PORT, |_| Some(mail::Reply::new(550, (5, 7, 26), "this mail is not authenticated")));
@@ -180,7 +180,7 @@ fn a_host_that_does_not_believe_us_makes_us_look() {
 }
 
 #[test]
-fn the_postmaster_is_told_once_of_what_is_lost() {
+fn the_postmaster_gets_one_letter_about_a_lost_record() {
     let lab = Lab::new();
     let sink = Sink::start(lab.address(2), MX_PORT);
     let records = format!("{RELAY}inbox MX 10 mx.inbox\nmx.inbox A {}\n", lab.address(2));
@@ -202,12 +202,12 @@ fn the_postmaster_is_told_once_of_what_is_lost() {
     let looks = || waypost.log().matches("DNS compared").count();
     let now = looks();
     wait_for("two further looks", || (looks() >= now + 2).then_some(()));
-    assert!(waypost.queued() == 0 && sink.messages().len() == 1, "it is told once");
+    assert!(waypost.queued() == 0 && sink.messages().len() == 1, "one letter");
     waypost.assert_no_bugs();
 }
 
 #[test]
-fn an_empty_zone_turns_green_by_way_of_digitalocean() {
+fn dns_apply_fills_an_empty_zone_at_digitalocean() {
     let lab = Lab::new();
     let dns = Dns::start_for_updates(&lab, RELAY);
     let authority = LabAuthority::new(&lab);
@@ -230,16 +230,16 @@ fn an_empty_zone_turns_green_by_way_of_digitalocean() {
     assert_eq!(left, ["TLSA"], "{found:#?}");
     let mx = |ocean: &DigitalOcean| ocean.records().into_iter().filter(|record| record.starts_with("example MX ")).collect::<Vec<_>>();
     assert_eq!(mx(&ocean), ["example MX 10 mx.example.test."]);
-    // What is written anew takes the place of what was there: names come back without their last dot.
+    // A changed record replaces the old one: names come back without the final dot.
     waypost.configure(|config| config.set("hostname", "mail.example.test"));
     let (is_done, said) = apply(OCEAN_TOKEN, &[]);
     assert!(is_done, "{said}");
     assert_eq!(mx(&ocean), ["example MX 10 mail.example.test."], "{said}");
     assert!(ocean.records().iter().all(|record| !record.contains("mx.example.test")), "{:#?}", ocean.records());
     let (found, _) = check(&waypost);
-    // The names of the addresses are not kept there.
+    // PTR records are not kept there.
     assert!(found.iter().all(|finding| ["PTR", "TLSA"].contains(&text(finding, "type"))), "{found:#?}");
-    // What somebody else has written is left alone, until it is named.
+    // Records of others are replaced only if named.
     ocean.add(&serde_json::json!({ "type": "MX", "name": "example", "data": "test.", "priority": 5 }));
     let (is_done, said) = apply(OCEAN_TOKEN, &[]);
     assert!(!is_done && said.contains("others have written 5 test."), "{said}");

@@ -1,4 +1,4 @@
-//! Spam filters: Debian's rspamd, OpenDKIM, and milters that behave badly.
+//! Spam filters: Debian's rspamd, OpenDKIM, and misbehaving milters.
 
 use std::io::{Read, Write};
 
@@ -9,7 +9,7 @@ use it::{
 
 const GTUBE: &str = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X";
 
-/// A lab with a mailbox, and our server with this `[filter]` section.
+/// The mailbox host and our server with this `[filter]` section.
 fn with_filter(lab: &Lab, filter: &str) -> (Dns, Sink, Waypost) {
     let dns = Dns::start(lab, &zone(lab));
     let inbox = Sink::start(lab.address(2), MX_PORT);
@@ -23,7 +23,7 @@ fn send(waypost: &Waypost, subject: &str, body: &str) -> String {
     talk.message("her@foreign.test", "me@example.test", &format!("Subject: {subject}\r\n\r\n{body}\r\n"))
 }
 
-/// The reasons for which mail is held.
+/// The reasons of held mail.
 fn held(waypost: &Waypost) -> Vec<String> {
     let list = waypost.json(&["held", "list"]);
     let messages = list["messages"].as_array().unwrap_or_else(|| panic!("no messages in {list}")).clone();
@@ -31,7 +31,7 @@ fn held(waypost: &Waypost) -> Vec<String> {
 }
 
 #[test]
-fn rspamd_refuses_holds_and_lets_pass() {
+fn rspamd_refuses_holds_and_accepts() {
     let lab = Lab::new();
     let _dns = Dns::start(&lab, &zone(&lab));
     let mut rspamd = SpamFilter::start(&lab, 7);
@@ -61,7 +61,7 @@ fn rspamd_refuses_holds_and_lets_pass() {
     assert!(reply.starts_with("550 5.7.1 the message looks like spam"), "{reply}");
     assert!(rspamd.log().contains("user: me@example.test"), "{}", rspamd.log());
 
-    // The same rspamd, as a milter; the server is told by a reload.
+    // The same rspamd as a milter, after a reload.
     let filter_by = |kind: &str, port: u16| {
         let address = format!("{}:{port}", lab.address(7));
         waypost.configure(|config| config.set("filter.kind", kind).set("filter.address", address));
@@ -79,7 +79,7 @@ fn rspamd_refuses_holds_and_lets_pass() {
     rspamd.stop();
     assert!(send(&waypost, "lab spam, unseen", "rspamd is down").starts_with("250 "));
     inbox.wait_for("lab spam, unseen");
-    waypost.wait_for_line(&["WARN", "accepting mail without a spam verdict", "cannot be reached"]);
+    waypost.wait_for_line(&["WARN", "accepting mail without a spam verdict", "cannot connect"]);
 
     waypost.stop();
     waypost.configure(|config| config.remove("filter.submission").set("filter.when_down", "defer"));
@@ -89,9 +89,9 @@ fn rspamd_refuses_holds_and_lets_pass() {
 }
 
 #[test]
-fn without_submission_an_account_is_not_asked_about() {
+fn submitted_mail_is_filtered_only_if_configured() {
     let lab = Lab::new();
-    // Nothing listens there.
+    // No listener there.
     let filter = format!("kind = \"milter\"\naddress = \"{}:{MILTER_PORT}\"\nwhen_down = \"defer\"", lab.address(9));
     let (_dns, inbox, waypost) = with_filter(&lab, &filter);
     let password = waypost.account("me@example.test");
@@ -100,7 +100,7 @@ fn without_submission_an_account_is_not_asked_about() {
     assert!(send(&waypost, "theirs", "x").starts_with("451 4.7.1 "));
 }
 
-/// A signature of foreign.test whose body hash fits another body.
+/// A signature of foreign.test with the body hash of another body.
 fn badly_signed() -> String {
     let zeros = |octets: usize| base64(&"\0".repeat(octets));
     format!(
@@ -113,7 +113,7 @@ fn badly_signed() -> String {
 #[test]
 fn opendkim_refuses_a_bad_signature() {
     let lab = Lab::new();
-    // A key that no signature of this test was made with.
+    // A key that this test does not sign with.
     let pair = msgauth::KeyPair::generate(msgauth::Algorithm::Rsa).unwrap();
     let record = format!("lab._domainkey.foreign.test {}\n", msgauth::record(pair.algorithm, &pair.public));
     let (_opendkim, socket) = DkimFilter::start(&lab, &record);
@@ -130,13 +130,13 @@ fn opendkim_refuses_a_bad_signature() {
     waypost.assert_no_bugs();
 }
 
-/// Answers `at` with these octets, and everything else with "go on".
-fn saying(at: u8, octets: Vec<u8>) -> impl Fn(u8) -> Option<Vec<u8>> + Send + Sync + 'static {
+/// Answers `at` with these octets, and everything else with "continue".
+fn answering(at: u8, octets: Vec<u8>) -> impl Fn(u8) -> Option<Vec<u8>> + Send + Sync + 'static {
     move |letter| Some(if letter == at { octets.clone() } else { milter_packet(b'c', b"") })
 }
 
-/// What a client hears, and why the message is held, where a milter speaks like that.
-fn heard(answer: impl Fn(u8) -> Option<Vec<u8>> + Send + Sync + 'static) -> (String, Vec<String>, String) {
+/// The reply to the client, the reasons of held mail, and the log, with this milter.
+fn filtered(answer: impl Fn(u8) -> Option<Vec<u8>> + Send + Sync + 'static) -> (String, Vec<String>, String) {
     let lab = Lab::new();
     let _milter = Milter::start(lab.address(8), answer);
     let filter = format!("kind = \"milter\"\naddress = \"{}:{MILTER_PORT}\"\nwhen_down = \"defer\"\ntimeout_s = 2", lab.address(8));
@@ -147,7 +147,7 @@ fn heard(answer: impl Fn(u8) -> Option<Vec<u8>> + Send + Sync + 'static) -> (Str
 }
 
 #[test]
-fn a_milters_words_are_verdicts() {
+fn milter_replies_become_verdicts() {
     let packet = milter_packet;
     for (at, octets, want) in [
         (b'E', packet(b'a', b""), "250 "),
@@ -160,30 +160,30 @@ fn a_milters_words_are_verdicts() {
         (b'L', packet(b'y', b"421 4.3.2 not now\0"), "451 4.7.1 not now"),
         (b'E', [packet(b'p', b""), packet(b'h', b"X-Seen\0yes\0"), packet(b'c', b"")].concat(), "250 "),
     ] {
-        let (reply, held, log) = heard(saying(at, octets));
+        let (reply, held, log) = filtered(answering(at, octets));
         assert!(reply.starts_with(want) && reply.lines().count() == 1, "{}: {reply}\n{log}", char::from(at));
         assert!(held.is_empty(), "{held:?}");
     }
 }
 
 #[test]
-fn a_milter_that_quarantines_or_discards_makes_mail_wait_for_a_person() {
+fn milter_quarantine_and_discard_hold_the_message() {
     let quarantine = [milter_packet(b'q', b"looks\nodd\0"), milter_packet(b'c', b"")].concat();
-    let (reply, held, log) = heard(saying(b'E', quarantine));
+    let (reply, held, log) = filtered(answering(b'E', quarantine));
     assert!(reply.starts_with("250 "), "{reply}\n{log}");
     assert_eq!(held, ["the filter says: looks?odd"]);
-    let (reply, held, _) = heard(saying(b'E', milter_packet(b'd', b"")));
+    let (reply, held, _) = filtered(answering(b'E', milter_packet(b'd', b"")));
     assert!(reply.starts_with("250 "), "{reply}");
-    assert_eq!(held, ["the filter would have thrown it away"]);
+    assert_eq!(held, ["the filter would have discarded it"]);
 }
 
 #[test]
-fn a_milter_that_demands_to_change_the_body_is_asked_and_changes_nothing() {
+fn milter_changes_are_negotiated_and_ignored() {
     let lab = Lab::new();
-    // As spamass-milter: it closes the connection where header fields and body may not be changed.
+    // Like spamass-milter, it closes the connection unless it may change header fields and body.
     let changes =
         [milter_packet(b'm', b"\0\0\0\x01X-Spam-Flag\0YES\0"), milter_packet(b'b', b"another body"), milter_packet(b'c', b"")].concat();
-    let _milter = Milter::demanding(lab.address(8), 0x13, saying(b'E', changes));
+    let _milter = Milter::demanding(lab.address(8), 0x13, answering(b'E', changes));
     let filter = format!("kind = \"milter\"\naddress = \"{}:{MILTER_PORT}\"\nwhen_down = \"defer\"", lab.address(8));
     let (_dns, inbox, waypost) = with_filter(&lab, &filter);
     let reply = send(&waypost, "kept whole", "the body that came");
@@ -194,12 +194,12 @@ fn a_milter_that_demands_to_change_the_body_is_asked_and_changes_nothing() {
 }
 
 #[test]
-fn a_filter_that_never_answered_is_an_error_at_the_start() {
+fn a_filter_that_never_answered_is_an_error_at_startup() {
     let lab = Lab::new();
-    // Nothing listens there.
+    // No listener there.
     let filter = format!("kind = \"milter\"\naddress = \"{}:{MILTER_PORT}\"\nwhen_down = \"pass\"", lab.address(9));
     let (_dns, _inbox, waypost) = with_filter(&lab, &filter);
-    waypost.wait_for_line(&["ERROR", "the spam filter has never answered", "cannot be reached"]);
+    waypost.wait_for_line(&["ERROR", "the spam filter has never answered", "cannot connect"]);
 }
 
 #[test]
@@ -210,26 +210,26 @@ fn a_hostile_milter_gives_no_verdict() {
         (vec![0; 8], "a packet of 0 octets"),
         (milter_packet(b'z', b""), "0x7a"),
         (milter_packet(b'-', b"<me@example.test>\0"), "changes the envelope"),
-        (milter_packet(b'y', b"250 fine\0"), "a reply that refuses nothing"),
+        (milter_packet(b'y', b"250 fine\0"), "a reply code that is not a refusal"),
         (milter_packet(b'p', b"").repeat(10_001), "without a verdict"),
-        (Vec::new(), "no verdict in 2 s"),
+        (Vec::new(), "no verdict from the filter within 2 s"),
     ] {
-        let (reply, held, log) = heard(saying(b'E', octets));
+        let (reply, held, log) = filtered(answering(b'E', octets));
         assert!(reply.starts_with("451 4.7.1 the spam filter does not answer"), "{reply}");
         assert!(held.is_empty() && log.contains(why), "{why}: {log}");
     }
-    let (reply, _, log) = heard(|letter| (letter != b'M').then(|| milter_packet(b'c', b"")));
-    assert!(reply.starts_with("451 4.7.1 ") && log.contains("closed the connection without a verdict"), "{reply}{log}");
+    let (reply, _, log) = filtered(|letter| (letter != b'M').then(|| milter_packet(b'c', b"")));
+    assert!(reply.starts_with("451 4.7.1 ") && log.contains("connection closed without a verdict"), "{reply}{log}");
 }
 
 #[test]
 fn a_hostile_rspamd_gives_no_verdict() {
     for (head, endless, why) in [
         ("HTTP/1.1 200 OK\r\n\r\n", true, "length limit exceeded"),
-        ("HTTP/1.1 200 OK\r\nX: ", true, "the connection to the filter broke"),
+        ("HTTP/1.1 200 OK\r\nX: ", true, "the connection to the filter failed"),
         ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", false, "missing field"),
         ("HTTP/1.1 403 Forbidden\r\nContent-Length: 3\r\n\r\nno\n", false, "403 Forbidden: no"),
-        ("220 mail.test ESMTP\r\n", false, "the connection to the filter broke"),
+        ("220 mail.test ESMTP\r\n", false, "the connection to the filter failed"),
     ] {
         let lab = Lab::new();
         let _rspamd = Script::start(lab.address(7), RSPAMD_PORT, move |mut stream| {
@@ -249,11 +249,11 @@ fn a_hostile_rspamd_gives_no_verdict() {
 }
 
 #[test]
-fn a_milter_is_told_the_whole_message() {
+fn a_milter_gets_the_whole_message() {
     let lab = Lab::new();
     let milter = Milter::start(lab.address(8), |_| Some(milter_packet(b'c', b"")));
     let (_dns, inbox, waypost) = with_filter(&lab, &format!("kind = \"milter\"\naddress = \"{}:{MILTER_PORT}\"", lab.address(8)));
-    // More than is kept in memory while it arrives.
+    // Too large to be kept in memory.
     let body = format!("{}\r\n", "0123456789abcde".repeat(60)).repeat(400);
     assert!(send(&waypost, "large", &body).starts_with("250 "));
     inbox.wait_for("large");

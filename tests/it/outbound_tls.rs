@@ -1,11 +1,11 @@
-//! TLS on the way out, held to what the receiver publishes: TLSA records (DANE), MTA-STS policies, and what a host offered before.
+//! Outbound TLS: TLSA records (DANE), MTA-STS policies, and what a host offered before.
 //!
-//! RFC 7672, RFC 8461. The zone `test` is signed by Knot; unbound validates it, or our server does.
+//! RFC 7672, RFC 8461. Knot signs the zone `test`; unbound or our server validates it.
 
 use it::{Lab, LabAuthority, MX_PORT, PolicyAnswer, PolicyHost, Postfix, Sink, TlsSender, domain, sts_domain, tlsa, tlsa_digest};
 use net::Issued;
 
-fn right_records_deliver(validate: &str) {
+fn matching_records_deliver(validate: &str) {
     let lab = Lab::new();
     let authority = LabAuthority::new(&lab);
     let (ee, ta) = (authority.issue(&["elsewhere.test"]), authority.issue(&["mx.ta.test"]));
@@ -13,11 +13,11 @@ fn right_records_deliver(validate: &str) {
         + &tlsa("ee", &format!("3 1 1 {}", tlsa_digest(&ee, 0, 1)))
         + &domain(&lab, "ta", 12)
         + &tlsa("ta", &format!("2 0 1 {}", tlsa_digest(&ta, 1, 0)))
-        // An alias: the records stand where it leads to.
+        // A CNAME: the records are at its target.
         + "alias MX 10 mx.alias\nmx.alias CNAME mx.ee\n"
-        // Another host is asked when the first shows something else.
+        // The next host is tried if the first has another certificate.
         + &format!("two MX 10 mx.first\nmx.first A {}\ntwo MX 20 mx.ee\n{}", lab.address(12), tlsa("first", &format!("3 1 1 {}", "00".repeat(32))))
-        // Only records that SMTP has no use for: TLS, by whomever.
+        // Only records that SMTP does not use: unverified TLS.
         + &domain(&lab, "unusable", 11)
         + &tlsa("unusable", &format!("1 1 1 {}", "00".repeat(32)));
     let (one, two) = (Sink::with_tls(lab.address(11), MX_PORT, &ee), Sink::with_tls(lab.address(12), MX_PORT, &ta));
@@ -38,16 +38,16 @@ fn right_records_deliver(validate: &str) {
 }
 
 #[test]
-fn a_host_with_the_certificate_of_its_record_gets_mail_validated_here() {
-    right_records_deliver("here");
+fn dane_delivers_to_a_matching_host_validated_by_the_server() {
+    matching_records_deliver("here");
 }
 
 #[test]
-fn a_host_with_the_certificate_of_its_record_gets_mail_validated_by_unbound() {
-    right_records_deliver("unbound");
+fn dane_delivers_to_a_matching_host_validated_by_unbound() {
+    matching_records_deliver("unbound");
 }
 
-fn wrong_records_do_not(validate: &str) {
+fn mismatched_records_defer(validate: &str) {
     let lab = Lab::new();
     let authority = LabAuthority::new(&lab);
     let shown = authority.issue(&["mx.wrong.test"]);
@@ -65,7 +65,7 @@ fn wrong_records_do_not(validate: &str) {
         + &tlsa("clear", &wrong)
         + &domain(&lab, "unusable", 12)
         + &tlsa("unusable", &format!("0 0 1 {}", "ab".repeat(32)))
-        // Without a DS record nothing in there is secure; with one that fits no key everything is bogus.
+        // Without a DS record the zone is insecure; with one that matches no key it is bogus.
         + &format!("plain NS ns\nbogus NS ns\nbogus DS 12345 13 2 {}\n", "cd".repeat(32))
         + "halfway MX 10 mx.bogus\n";
     let (tls, clear) = (Sink::with_tls(lab.address(11), MX_PORT, &shown), Sink::start(lab.address(12), MX_PORT));
@@ -80,7 +80,7 @@ fn wrong_records_do_not(validate: &str) {
     sender.waits("you@authority.test", "4.7.5", &["the authority of 2 0 1 ", "names neither mx.authority.test nor authority.test"]);
     sender.waits("you@clear.test", "4.7.5", &["mx.clear.test does not offer TLS", "its TLSA records (DANE) require it"]);
     sender.waits("you@unusable.test", "4.7.5", &["mx.unusable.test does not offer TLS"]);
-    sender.waits("you@bogus.test", "4.4.3", &["DNS gave no answer about bogus.test"]);
+    sender.waits("you@bogus.test", "4.4.3", &["DNS did not answer about bogus.test"]);
     sender.waits("you@halfway.test", "4.4.3", &["cannot look up the address of mx.bogus.test"]);
     assert!(tls.connections() >= 2 && clear.connections() >= 2);
     assert!(tls.messages().is_empty() && clear.messages().is_empty());
@@ -95,17 +95,17 @@ fn wrong_records_do_not(validate: &str) {
 }
 
 #[test]
-fn a_host_with_another_certificate_gets_nothing_validated_here() {
-    wrong_records_do_not("here");
+fn dane_defers_for_a_mismatched_host_validated_by_the_server() {
+    mismatched_records_defer("here");
 }
 
 #[test]
-fn a_host_with_another_certificate_gets_nothing_validated_by_unbound() {
-    wrong_records_do_not("upstream");
+fn dane_defers_for_a_mismatched_host_validated_by_unbound() {
+    mismatched_records_defer("upstream");
 }
 
 #[test]
-fn without_validation_records_are_not_believed() {
+fn without_dnssec_validation_tlsa_records_are_ignored() {
     let lab = Lab::new();
     let issued = LabAuthority::new(&lab).issue(&["mx.far.test"]);
     let far = Sink::with_tls(lab.address(11), MX_PORT, &issued);
@@ -115,7 +115,7 @@ fn without_validation_records_are_not_believed() {
 }
 
 #[test]
-fn a_postfix_gets_mail_by_its_record() {
+fn dane_delivers_to_postfix() {
     let lab = Lab::new();
     LabAuthority::new(&lab);
     let postfix = Postfix::start(&lab, 11, "foreign.test", &["you"], "", "");
@@ -128,7 +128,7 @@ fn a_postfix_gets_mail_by_its_record() {
     assert!(message.contains("using TLSv1.3"), "{message}");
 }
 
-/// A far domain with a mail host and a policy host, at 11 and 12.
+/// A remote domain with a mail host and a policy host, at 11 and 12.
 struct Far {
     lab: Lab,
     inbox: Sink,
@@ -137,7 +137,7 @@ struct Far {
 }
 
 impl Far {
-    /// The mail host shows a certificate for these names, by the lab's authority or by nobody.
+    /// The mail host has a certificate for these names, issued by the lab's authority or self-signed.
     fn start(names: &[&str], is_by_authority: bool, answer: PolicyAnswer) -> Self {
         let lab = Lab::new();
         let authority = LabAuthority::new(&lab);
@@ -151,7 +151,7 @@ impl Far {
 }
 
 #[test]
-fn a_policy_that_is_met_delivers() {
+fn mta_sts_delivers_to_a_matching_host_and_fetches_the_policy_once() {
     let far = Far::start(&["mx.far.test"], true, PolicyAnswer::policy("enforce", &["*.far.test"], 86_400));
     far.sender.delivers("you@far.test", Some("mta-sts"));
     assert!(far.inbox.wait_for("to you@far.test.").tls);
@@ -162,7 +162,7 @@ fn a_policy_that_is_met_delivers() {
 }
 
 #[test]
-fn a_policy_in_force_lets_no_other_certificate_pass() {
+fn mta_sts_enforce_defers_for_another_certificate() {
     let policy = || PolicyAnswer::policy("enforce", &["mx.far.test"], 86_400);
     for (names, is_by_authority) in [(["mx.other.test"], true), (["mx.far.test"], false)] {
         let far = Far::start(&names, is_by_authority, policy());
@@ -180,7 +180,7 @@ fn a_policy_in_force_lets_no_other_certificate_pass() {
 }
 
 #[test]
-fn a_policy_in_testing_mode_stops_nothing() {
+fn mta_sts_testing_delivers_anyway() {
     for answer in [PolicyAnswer::policy("testing", &["mx.far.test"], 86_400), PolicyAnswer::policy("testing", &["mx.else.test"], 86_400)] {
         let far = Far::start(&["mx.other.test"], true, answer);
         far.sender.delivers("you@far.test", None);
@@ -192,7 +192,7 @@ fn a_policy_in_testing_mode_stops_nothing() {
 }
 
 #[test]
-fn a_policy_stays_in_force_while_its_host_is_down_and_over_a_restart() {
+fn mta_sts_policies_survive_a_down_policy_host_and_a_restart() {
     let mut far = Far::start(&["mx.far.test"], true, PolicyAnswer::policy("enforce", &["mx.far.test"], 86_400));
     far.sender.delivers("you@far.test", Some("mta-sts"));
     far.policy.say(None);
@@ -205,7 +205,7 @@ fn a_policy_stays_in_force_while_its_host_is_down_and_over_a_restart() {
 }
 
 #[test]
-fn threat_96_a_policy_host_that_misbehaves_gives_no_policy() {
+fn threat_96_a_misbehaving_policy_host_gives_no_policy() {
     let good = PolicyAnswer::policy("enforce", &["mx.else.test"], 86_400);
     let redirect = PolicyAnswer { head: "302 Found\r\nLocation: https://evil.test/\r\nContent-Type: text/plain".into(), ..good.clone() };
     let html = PolicyAnswer { head: "200 OK\r\nContent-Type: text/html".into(), ..good.clone() };
@@ -222,7 +222,7 @@ fn threat_96_a_policy_host_that_misbehaves_gives_no_policy() {
 }
 
 #[test]
-fn tls_that_was_offered_and_is_not_any_more_is_waited_for() {
+fn mail_waits_if_a_host_stops_offering_tls() {
     let lab = Lab::new();
     let issued = LabAuthority::new(&lab).issue(&["whoever.test"]);
     let far = Sink::with_tls(lab.address(11), MX_PORT, &issued);
@@ -239,7 +239,7 @@ fn tls_that_was_offered_and_is_not_any_more_is_waited_for() {
 }
 
 #[test]
-fn that_a_host_offered_tls_is_remembered_over_a_restart() {
+fn tls_history_survives_a_restart() {
     let lab = Lab::new();
     let issued = LabAuthority::new(&lab).issue(&["whoever.test"]);
     let far = Sink::with_tls(lab.address(11), MX_PORT, &issued);
@@ -253,7 +253,7 @@ fn that_a_host_offered_tls_is_remembered_over_a_restart() {
         sender.waits(to, "4.7.5", &["mx.far.test used to offer TLS and does not now", "in 2"]);
     }
     assert_eq!(far.messages().len(), 1);
-    // Damage is no reason not to start; what it held is forgotten.
+    // A damaged file does not prevent the start; its contents are lost.
     sender.waypost.stop();
     let file = sender.waypost.data.join("tls-hosts.json");
     let kept = std::fs::read_to_string(&file).unwrap();
@@ -266,7 +266,7 @@ fn that_a_host_offered_tls_is_remembered_over_a_restart() {
     sender.waypost.assert_no_bugs();
 }
 
-/// Postfix's own check of our certificate against the record that `waypost cert status` gives, with the lab's resolver as the system's.
+/// Postfix's check of our certificate against the record from `waypost cert status`, with the lab's resolver as the system's.
 fn posttls_finger(lab: &Lab, sender: &TlsSender) -> String {
     let resolver = sender.resolver();
     let file = lab.write("resolv.conf", &format!("nameserver {resolver}\noptions trust-ad\n"));
@@ -279,13 +279,13 @@ fn posttls_finger(lab: &Lab, sender: &TlsSender) -> String {
 }
 
 #[test]
-fn posttls_finger_confirms_a_record_made_from_our_certificate() {
+fn posttls_finger_verifies_our_certificate_by_its_tlsa_record() {
     let lab = Lab::new();
     let issued = LabAuthority::new(&lab).issue(&["mx.example.test"]);
     let digest = tlsa_digest(&issued, 0, 1);
     let records = format!("_{MX_PORT}._tcp.mx.example TLSA 3 1 1 {digest}\n");
     let sender = TlsSender::start(&lab, "upstream", &records, &[]);
-    // The server shows a certificate of its own making until another takes its place.
+    // The server's self-signed certificate, until it is replaced.
     let said = posttls_finger(&lab, &sender);
     assert!(!said.contains("Verified TLS connection established"), "{said}");
     lab.write("cert.pem", &issued.chain);

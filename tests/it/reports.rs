@@ -1,18 +1,18 @@
-//! Delivery status notifications, at the mailbox of whoever gets them. RFC 3464, RFC 3461, RFC 6533.
+//! DSNs as the sender receives them. RFC 3464, RFC 3461, RFC 6533.
 
 use it::{Delivered, Golden, Lab, MX_PORT, Script, Sink, Talk, Waypost, obedient, zone};
 
-/// A stranger, her@foreign.test, who writes to the alias me@example.test of foo@inbox.test.
+/// An external sender, her@foreign.test, writing to the alias me@example.test with target foo@inbox.test.
 struct Stranger {
     lab: Lab,
     _dns: it::Dns,
-    /// Her mailbox.
+    /// The sender's mailbox.
     mailbox: Sink,
     waypost: Waypost,
 }
 
 impl Stranger {
-    /// Behind the alias, `answer` replies to each command; where it gives nothing, the host obeys.
+    /// `answer` replies to the commands at the alias's target; `None` is the normal reply.
     fn new(extra: &str, answer: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
         Self::in_lab(Lab::new(), extra, answer)
     }
@@ -26,7 +26,7 @@ impl Stranger {
         Self { lab, _dns: dns, mailbox, waypost }
     }
 
-    /// With a mailbox behind the alias that is unknown where it should be.
+    /// The alias's target does not exist.
     fn refused() -> Self {
         Self::refused_in(Lab::new())
     }
@@ -38,7 +38,7 @@ impl Stranger {
         })
     }
 
-    /// Writes, with parameters for MAIL and RCPT.
+    /// Writes to the alias, with parameters for MAIL and RCPT.
     fn write(&self, from: &str, mail: &str, rcpt: &str, subject: &str) {
         let mut talk = Talk::greeted(self.waypost.address, MX_PORT);
         talk.expect(&format!("MAIL FROM:<{from}> {mail}"), "250");
@@ -49,7 +49,7 @@ impl Stranger {
         talk.expect(".", "250");
     }
 
-    /// The only report that came; it names nothing that lies behind the alias.
+    /// The only DSN; it names nothing of the alias's target.
     fn report(&self, about: &str) -> Delivered {
         let report = self.mailbox.wait_for(about);
         self.waypost.wait_for_empty_queue();
@@ -64,7 +64,7 @@ impl Stranger {
         report
     }
 
-    /// Compares the only report that came with a golden file.
+    /// Compares the only DSN that arrived with a golden file.
     fn check_golden(&self, name: &str, about: &str) {
         let text = self.report(about).text();
         Golden::new(name).of_lab(&self.lab).shape("6xxxxxxxxxxxx", "ID").dates().check(&text);
@@ -84,7 +84,7 @@ fn has(report: &Delivered, wanted: &[&str]) {
 }
 
 #[test]
-fn a_failure_is_reported_with_the_header_only() {
+fn a_failure_dsn_with_ret_hdrs_has_the_header_only() {
     let stranger = Stranger::refused();
     stranger.write("her@foreign.test", "RET=HDRS ENVID=env+2B1", "ORCPT=rfc822;Me+40example.test", "lost");
     let report = stranger.report("Subject: lost");
@@ -105,14 +105,14 @@ fn a_failure_is_reported_with_the_header_only() {
 }
 
 #[test]
-fn a_failure_is_reported_with_the_whole_message_where_that_was_asked_for() {
+fn a_failure_dsn_with_ret_full_has_the_whole_message() {
     let stranger = Stranger::refused();
     stranger.write("her@foreign.test", "RET=FULL", "", "lost");
     has(&stranger.report("Subject: lost"), &["Content-Type: message/rfc822\r\n", "\r\n\r\nthe body of it\r\n"]);
 }
 
 #[test]
-fn who_never_wants_a_report_gets_none() {
+fn notify_never_suppresses_the_dsn() {
     let stranger = Stranger::refused();
     stranger.write("her@foreign.test", "", "NOTIFY=NEVER", "lost");
     stranger.waypost.wait_for_line(&[": failed id="]);
@@ -120,7 +120,7 @@ fn who_never_wants_a_report_gets_none() {
 }
 
 #[test]
-fn a_report_is_never_reported_on() {
+fn a_null_reverse_path_gets_no_dsn() {
     let stranger = Stranger::refused();
     stranger.write("", "", "NOTIFY=FAILURE", "a report of theirs");
     stranger.waypost.wait_for_line(&[": failed id="]);
@@ -128,14 +128,14 @@ fn a_report_is_never_reported_on() {
 }
 
 #[test]
-fn a_success_is_reported_as_relayed_where_that_was_asked_for() {
+fn notify_success_gives_a_relayed_dsn() {
     let stranger = Stranger::new("", |_| None);
     stranger.write("her@foreign.test", "", "NOTIFY=SUCCESS", "well");
     has(&stranger.report("Subject: well"), &["Final-Recipient: rfc822; me@example.test\r\n", "Action: relayed\r\nStatus: 2.0.0\r\n"]);
 }
 
 #[test]
-fn a_delay_is_reported_once() {
+fn a_delay_dsn_is_sent_once() {
     let tries = std::sync::atomic::AtomicUsize::new(0);
     let slow = move |command: &str| {
         let greylisted = command.starts_with("RCPT") && tries.fetch_add(1, std::sync::atomic::Ordering::SeqCst) < 4;
@@ -162,14 +162,14 @@ fn a_dsn_of_a_delay_matches_its_golden() {
         let greylisted = command.starts_with("RCPT") && tries.fetch_add(1, std::sync::atomic::Ordering::SeqCst) < 4;
         greylisted.then(|| "450 4.2.0 foo@inbox.test is greylisted\r\n".to_owned())
     };
-    let stranger = Stranger::in_lab(Lab::numbered(11), "[retry]\nwaits_s = [1]\njitter_percent = 0\ndelay_report_s = 1\n", slow);
+    let stranger = Stranger::in_lab(Lab::numbered(11), "[retry]\nwaits_s = [1]\njitter_percent = 0\ndelay_dsn_after = 1\n", slow);
     stranger.write("her@foreign.test", "", "", "slow");
     stranger.waypost.wait_for_line(&[": delivered id=", "to=foo@inbox.test"]);
     stranger.check_golden("dsn-delayed", "Subject: slow");
 }
 
 #[test]
-fn mail_that_is_too_old_is_given_up() {
+fn expired_mail_gives_a_failure_dsn() {
     let never = |command: &str| command.starts_with("RCPT").then(|| "450 4.2.0 not now, foo@inbox.test\r\n".to_owned());
     let stranger = Stranger::new("[retry]\nwaits_s = [1]\nlifetime = 2\n", never);
     stranger.write("her@foreign.test", "", "", "old");
@@ -177,7 +177,7 @@ fn mail_that_is_too_old_is_given_up() {
 }
 
 #[test]
-fn a_report_about_utf8_speaks_it() {
+fn smtputf8_mail_gets_an_internationalized_dsn() {
     let stranger = Stranger::refused();
     stranger.write("j\u{f6}rg@foreign.test", "SMTPUTF8", "ORCPT=utf-8;m\u{eb}@example.test", "gr\u{fc}n");
     let report = stranger.report("Subject: gr\u{fc}n");

@@ -1,4 +1,4 @@
-//! Reports that other servers send to dmarc@ and tlsrpt@: read in the session, kept, summed up; and what only claims to be one.
+//! DMARC and TLS reports to dmarc@ and tlsrpt@: read in the session, kept, summed up; and forged or broken ones.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -17,7 +17,7 @@ struct Scene {
     _lab: Lab,
 }
 
-/// receiver.test signs its mail; a catch-all would take whatever is not taken otherwise.
+/// receiver.test signs its mail; a catch-all accepts every other address.
 fn scene() -> Scene {
     let lab = Lab::new();
     let mut waypost = Waypost::configured(
@@ -83,7 +83,7 @@ impl Scene {
         self.send(to, &(field + message))
     }
 
-    /// What is known of example.test.
+    /// The summary of example.test.
     fn summary(&self) -> Value {
         let all = self.waypost.json(&["reports", "example.test"]);
         assert_eq!(all["domains"].as_array().unwrap().len(), 1, "{all}");
@@ -94,17 +94,17 @@ impl Scene {
         self.waypost.json(&["reports", "list"]).as_array().unwrap().len()
     }
 
-    /// Nothing was passed on: neither queued nor delivered.
-    fn assert_nothing_went_on(&self) {
+    /// No report was queued or delivered.
+    fn assert_nothing_forwarded(&self) {
         assert_eq!(self.waypost.queued(), 0);
         assert!(self.inbox.messages().is_empty());
-        assert_eq!(std::fs::read_dir(self.waypost.data.join("content")).unwrap().count(), 0, "contents that nobody needs");
+        assert_eq!(std::fs::read_dir(self.waypost.data.join("content")).unwrap().count(), 0, "unreferenced content files");
         self.waypost.assert_no_bugs();
     }
 }
 
 #[test]
-fn a_signed_report_is_kept_once_and_summed_up() {
+fn a_signed_dmarc_report_is_kept_once_and_summed_up() {
     let mut scene = scene();
     let rows = row("192.0.2.1", 5, "pass") + &row("192.0.2.1", 2, "fail") + &row("203.0.113.9", 7, "fail");
     let message = zipped(&report("id-1", "example.test", &rows));
@@ -112,7 +112,7 @@ fn a_signed_report_is_kept_once_and_summed_up() {
         let reply = scene.send_signed("dmarc@example.test", &message);
         assert!(reply.starts_with("250 2.0.0 report read"), "{reply}");
     }
-    assert_eq!(scene.count(), 1, "the second copy is the first");
+    assert_eq!(scene.count(), 1, "duplicates count once");
     scene.waypost.kill();
     scene.waypost.start();
     let summary = scene.summary();
@@ -140,11 +140,11 @@ fn a_signed_report_is_kept_once_and_summed_up() {
     assert!(shown.contains("by         receiver.test, sent by receiver.test") && shown.contains("7 messages from 203.0.113.9"), "{shown}");
     assert!(scene.waypost.refused(&["reports", "show", "99"]).contains("no such report: 99"));
     assert_eq!(scene.waypost.json(&["reports", "--days", "1"])["domains"][0]["reports"], 1);
-    scene.assert_nothing_went_on();
+    scene.assert_nothing_forwarded();
 }
 
 #[test]
-fn a_letter_of_mail_dmarc_is_taken() {
+fn a_report_mail_of_mail_dmarc_is_accepted() {
     let scene = scene();
     let letter = fed("perl", &["tests/lab/mail_dmarc.pl", "letter"], "").replace("\r\n", "\n").replace('\n', "\r\n");
     let reply = scene.send_signed("dmarc@example.test", &letter);
@@ -154,20 +154,20 @@ fn a_letter_of_mail_dmarc_is_taken() {
     let id = kept["id"].to_string();
     let row = scene.waypost.json(&["reports", "show", &id])["rows"][0].clone();
     assert_eq!((&row["source"], &row["class"], &row["count"]), (&"2001:db8::9".into(), &"forward".into(), &17.into()), "{row}");
-    scene.assert_nothing_went_on();
+    scene.assert_nothing_forwarded();
 }
 
 #[test]
-fn clean_reports_say_that_the_policy_can_be_raised() {
+fn reports_without_failures_advise_a_stricter_policy() {
     let scene = scene();
     let reply = scene.send_signed("DMARC@example.test", &zipped(&report("id-1", "example.test", &row("192.0.2.1", 5, "pass"))));
     assert!(reply.starts_with("250 "), "{reply}");
     let text = scene.waypost.ok(&["reports", "example.test"]);
-    assert!(text.contains("write dmarc = \"quarantine\" into [dns] of the configuration, then waypost dns apply example.test"), "{text}");
+    assert!(text.contains("set dmarc = \"quarantine\" in [dns] of the configuration, then waypost dns apply example.test"), "{text}");
 }
 
 #[test]
-fn a_report_of_tls_is_summed_up() {
+fn a_tls_report_is_summed_up() {
     let scene = scene();
     let now_s = net::Clock::system().now_ms() / 1000;
     let failure = FailureDetails {
@@ -190,7 +190,7 @@ fn a_report_of_tls_is_summed_up() {
     let (submitter, domain) = ("receiver.test".parse().unwrap(), "example.test".parse().unwrap());
     let (from, to) = (Mailbox::parse("a@receiver.test").unwrap(), Mailbox::parse("tlsrpt@example.test").unwrap());
     let envelope = Envelope { submitter: &submitter, domain: &domain, from: &from, to: &to, id: "1", now_unix_s: now_s };
-    // As this server itself would send it, and as others do.
+    // As this server sends it, and as others do.
     let ours = String::from_utf8(tls.mail(envelope, &packed)).unwrap();
     let others = letter("application/tlsrpt+gzip", "receiver.test!example.test!1!2.json.gz", &packed);
     for message in [ours, others] {
@@ -203,14 +203,14 @@ fn a_report_of_tls_is_summed_up() {
     let text = scene.waypost.ok(&["reports"]);
     assert!(text.contains("3 certificate-expired with mx.example.test: it ended [2J yesterday"), "{text}");
     assert!(text.contains("waypost cert renew"), "{text}");
-    scene.assert_nothing_went_on();
+    scene.assert_nothing_forwarded();
 }
 
 #[test]
-fn what_nobody_vouches_for_and_what_is_no_report_is_refused() {
+fn unauthenticated_reports_and_other_mail_are_refused() {
     let scene = scene();
     let genuine = zipped(&report("id-1", "example.test", &row("192.0.2.1", 5, "pass")));
-    let refused = |reply: String, want: &str| assert!(reply.starts_with(want), "wanted {want}, heard {reply}");
+    let refused = |reply: String, want: &str| assert!(reply.starts_with(want), "wanted {want}, got {reply}");
     refused(scene.send("dmarc@example.test", &genuine), "550 5.7.1 ");
     refused(scene.send_signed("dmarc@example.test", &genuine.replace("noreply-dmarc@receiver.test", "noreply@google.test")), "550 5.7.1 ");
     refused(scene.send_signed("dmarc@example.test", &genuine.replace("noreply-dmarc@receiver.test", "dmarc@example.test")), "550 5.7.1 ");
@@ -222,14 +222,14 @@ fn what_nobody_vouches_for_and_what_is_no_report_is_refused() {
     refused(scene.send_signed("dmarc@example.test", &zipped(&report("id-1", "foreign.test", ""))), "550 5.6.0 ");
     refused(scene.send_signed("dmarc@example.test", &zipped("<feedback><record>")), "550 5.6.0 ");
     assert_eq!(scene.count(), 0);
-    scene.assert_nothing_went_on();
+    scene.assert_nothing_forwarded();
 }
 
 #[test]
-fn threat_97_bombs_are_dropped_at_the_cap() {
+fn threat_97_bombs_are_refused_at_the_maximum() {
     let scene = scene();
     let send = |media_type: &str, name: &str, bytes: &[u8]| scene.send_signed("dmarc@example.test", &letter(media_type, name, bytes));
-    let refused = |reply: String, want: &str| assert!(reply.starts_with(want), "wanted {want}, heard {reply}");
+    let refused = |reply: String, want: &str| assert!(reply.starts_with(want), "wanted {want}, got {reply}");
     refused(send("application/gzip", "a.xml.gz", &gzip(&vec![b' '; 300 << 20])), "552 5.3.4 ");
     let zip = "import zipfile, io, base64\nout = io.BytesIO()\nwith zipfile.ZipFile(out, 'w', zipfile.ZIP_DEFLATED) as z: z.writestr('a.xml', b' ' * (300 << 20))\nprint(base64.b64encode(out.getvalue()).decode())";
     let zip = STANDARD.decode(python(&["-c", zip], "").trim()).unwrap();
@@ -243,7 +243,7 @@ fn threat_97_bombs_are_dropped_at_the_cap() {
     let million = report("large", "example.test", &row("203.0.113.9", 1, "fail").repeat(1_000_000));
     refused(scene.send_signed("dmarc@example.test", &zipped(&million)), "552 5.3.4 ");
     assert_eq!(scene.count(), 0);
-    // A million rows that fit: those which say something are kept up to a number, the others counted.
+    // Half a million rows within the size limit: usable ones are kept up to a maximum, the others counted.
     let rows = row("203.0.113.9", 1, "fail").repeat(12_000) + &"<record/>".repeat(500_000);
     refused(scene.send_signed("dmarc@example.test", &zipped(&report("many", "example.test", &rows))), "250 2.0.0 report read");
     let kept = scene.waypost.json(&["reports", "list"])[0].clone();
@@ -251,11 +251,11 @@ fn threat_97_bombs_are_dropped_at_the_cap() {
     assert_eq!(scene.summary()["messages"]["foreign"], 10_000);
     let most_kib = scene.waypost.resident_kib();
     assert!(most_kib < 200 * 1024, "{most_kib} KiB were resident");
-    scene.assert_nothing_went_on();
+    scene.assert_nothing_forwarded();
 }
 
 #[test]
-fn such_an_address_stands_alone_and_yields_to_an_alias() {
+fn a_report_address_is_the_only_recipient_and_an_alias_overrides_it() {
     let scene = scene();
     let mut talk = Talk::greeted(scene.waypost.address, MX_PORT);
     talk.expect("MAIL FROM:<bounce@receiver.test>", "250");
@@ -281,7 +281,7 @@ fn such_an_address_stands_alone_and_yields_to_an_alias() {
 }
 
 #[test]
-fn a_login_changes_nothing_and_programs_of_the_machine_are_told() {
+fn an_account_can_submit_a_report_and_local_programs_cannot() {
     let scene = scene();
     let password = scene.waypost.account("me@example.test");
     let mut talk = scene.waypost.logged_in("me@example.test", &password);
@@ -294,6 +294,6 @@ fn a_login_changes_nothing_and_programs_of_the_machine_are_told() {
     assert!(reply.starts_with("250 2.0.0 report read"), "an owner brings in an old one: {reply}");
     assert_eq!(scene.waypost.json(&["reports", "list"])[0]["submitter"], "example.test");
     let refused = scene.waypost.refused(&["sendmail", "-f", "me@example.test", "dmarc@example.test"]);
-    assert!(refused.contains("dmarc@example.test takes reports of other servers only"), "{refused}");
-    scene.assert_nothing_went_on();
+    assert!(refused.contains("dmarc@example.test accepts reports from other servers only"), "{refused}");
+    scene.assert_nothing_forwarded();
 }

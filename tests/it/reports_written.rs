@@ -1,4 +1,4 @@
-//! Aggregate reports beside Mail::DMARC and the tables of RFC 9990, written as a schema: what we write others read, what they write we read.
+//! DMARC reports against Mail::DMARC and an XML schema of RFC 9990: each side reads what the other writes.
 
 use it::{Lab, fed, run_ok};
 use reports::aggregate::{
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 const SCRIPT: &str = "tests/lab/mail_dmarc.pl";
 
-/// A report with every kind of value.
+/// A report with every type of value.
 fn report() -> AggregateReport {
     let outcomes = [
         Outcome::None,
@@ -67,7 +67,7 @@ fn report() -> AggregateReport {
 }
 
 #[test]
-fn what_we_write_is_valid_by_the_tables_of_the_rfc() {
+fn written_reports_are_valid_by_rfc9990() {
     let lab = Lab::new();
     let schema = concat!(env!("CARGO_MANIFEST_DIR"), "/it/dmarc-2.0.xsd");
     let bare = AggregateReport {
@@ -83,13 +83,13 @@ fn what_we_write_is_valid_by_the_tables_of_the_rfc() {
     let wrong = String::from_utf8(write(&report())).unwrap().replace("<disposition>pass<", "<disposition>perhaps<");
     let file = lab.write("wrong.xml", &wrong).display().to_string();
     let refused = std::process::Command::new("xmllint").args(["--noout", "--schema", schema, &file]).output().unwrap();
-    assert!(!refused.status.success(), "the schema is asked");
+    assert!(!refused.status.success(), "the schema is applied");
 }
 
 #[test]
-fn mail_dmarc_reads_what_we_write() {
+fn mail_dmarc_reads_our_reports() {
     let report = report();
-    // It looks for names without a namespace, as the older format has them.
+    // It expects names without a namespace, as in the older format.
     let text = String::from_utf8(write(&report)).unwrap().replacen(" xmlns=\"urn:ietf:params:xml:ns:dmarc-2.0\"", "", 1);
     let read: Value = serde_json::from_str(&fed("perl", &[SCRIPT, "read"], &text)).unwrap();
     assert_eq!(read["org_name"], "Far & \"Away\" <b\u{fc}ro>");
@@ -115,7 +115,7 @@ fn mail_dmarc_reads_what_we_write() {
 }
 
 #[test]
-fn we_read_what_mail_dmarc_writes() {
+fn we_read_reports_of_mail_dmarc() {
     let report = read(fed("perl", &[SCRIPT, "write"], "").as_bytes()).unwrap();
     assert_eq!((report.organisation.as_str(), report.report_id.as_str()), ("Art & Farm", "42.art"));
     assert_eq!((report.begin_s, report.end_s), (1_763_856_000, 1_763_942_399));
@@ -125,5 +125,5 @@ fn we_read_what_mail_dmarc_writes() {
     assert_eq!(row.reasons, [Reason { kind: Override::MailingList, comment: "a <list>".into() }]);
     assert_eq!(row.dkim, [DkimSeen { domain: "list.test".into(), selector: "s1".into(), result: Outcome::Pass }]);
     let own = Own { domains: vec!["example.test".into()], ..Own::default() };
-    assert_eq!(own.class(row), Class::Forward);
+    assert_eq!(own.classify(row), Class::Forward);
 }

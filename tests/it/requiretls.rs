@@ -1,4 +1,4 @@
-//! What a sender wants of TLS on the way: nothing without it, or arriving whatever it is.
+//! REQUIRETLS, and the TLS-Required header field.
 //!
 //! RFC 8689.
 
@@ -6,11 +6,11 @@ use it::{Lab, LabAuthority, MX_PORT, Postfix, Sink, TlsSender, content, domain, 
 use net::Issued;
 
 #[test]
-fn mail_that_requires_tls_goes_to_verified_hosts_only() {
+fn requiretls_mail_goes_only_to_verified_hosts() {
     let lab = Lab::new();
     let authority = LabAuthority::new(&lab);
     let issued = authority.issue(&["mx.right.test"]);
-    // Postfix 3.7 does not know REQUIRETLS; the sink, with our own session, offers it.
+    // Postfix 3.7 does not support REQUIRETLS; the sink, with our own session, does.
     let postfix = Postfix::start(&lab, 12, "old.test", &["you"], "", "");
     let pem = std::fs::read_to_string(postfix.config.join("tls.pem")).unwrap();
     let old = tlsa_digest(&Issued { chain: pem, key: String::new() }, 0, 1);
@@ -21,7 +21,7 @@ fn mail_that_requires_tls_goes_to_verified_hosts_only() {
         + &tlsa("old", &format!("3 1 1 {old}"));
     let inbox = Sink::with_tls(lab.address(11), MX_PORT, &issued);
     let sender = TlsSender::start(&lab, "upstream", &records, &[]);
-    // An alias keeps it.
+    // It survives an alias.
     sender.waypost.ok(&["alias", "add", "passed@example.test", "you@right.test"]);
     let send = |to: &str| {
         let mut talk = sender.waypost.logged_in("me@example.test", &sender.password);
@@ -42,14 +42,14 @@ fn mail_that_requires_tls_goes_to_verified_hosts_only() {
     let line = sender.fate("failed", "you@old.test");
     assert!(line.contains("trouble=5.7.30 ") && line.contains("REQUIRETLS support required"), "{line}");
     assert_eq!(inbox.messages().len(), 2);
-    // In plaintext it is not offered.
+    // Without TLS it is not offered.
     let mut talk = it::Talk::greeted(sender.waypost.address, MX_PORT);
     talk.expect("MAIL FROM:<her@foreign.test> REQUIRETLS", "555");
     sender.waypost.assert_no_bugs();
 }
 
 #[test]
-fn a_message_may_say_that_arriving_matters_more_than_tls() {
+fn tls_required_no_delivers_despite_a_failing_policy() {
     let lab = Lab::new();
     let issued = LabAuthority::new(&lab).issue(&["mx.far.test"]);
     let far = Sink::with_tls(lab.address(11), MX_PORT, &issued);
@@ -66,11 +66,11 @@ fn a_message_may_say_that_arriving_matters_more_than_tls() {
     send(&sender, "you@far.test", "", "", "held back by the record.");
     sender.fate("deferred", "you@far.test");
     send(&sender, "you@far.test", "", "TLS-Required: No\r\n", "it must arrive.");
-    assert!(far.wait_for("it must arrive.").tls, "TLS is there, and is used");
+    assert!(far.wait_for("it must arrive.").tls, "TLS is used if offered");
     send(&sender, "you@far.test", "", "TLS-Required: perhaps\r\n", "no word of ours.");
-    // The command counts more than the field.
+    // REQUIRETLS overrides the field.
     send(&sender, "you@far.test", " REQUIRETLS", "TLS-Required: No\r\n", "demanded all the same.");
-    // What it said is kept over a restart.
+    // The field survives a restart.
     send(&sender, "you@later.test", "", "TLS-Required: no\r\n", "it must arrive later.");
     sender.fate("deferred", "you@later.test");
     sender.waypost.stop();

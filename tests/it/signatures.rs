@@ -1,4 +1,4 @@
-//! DKIM beside dkimpy: what it signs we verify, what it refuses we refuse, what we sign it verifies; and what passes through stays valid.
+//! DKIM against dkimpy: both verifiers agree, dkimpy verifies our signatures, and forwarded signatures stay valid.
 
 use std::net::SocketAddr;
 
@@ -9,7 +9,7 @@ use mail::evidence::DkimResult;
 use msgauth::{Algorithm, KeyPair, Signer, record};
 use serde_json::{Value, json};
 
-/// Odd messages of foreign.test: as they are, signed by dkimpy, and signed and then changed.
+/// Unusual messages of foreign.test: unsigned, signed by dkimpy, and changed after signing.
 struct Odd {
     unsigned: Vec<Vec<u8>>,
     signed: Vec<Vec<u8>>,
@@ -18,7 +18,7 @@ struct Odd {
     keys: String,
 }
 
-/// The same messages for the same seed. `once`: no field that may stand once stands twice.
+/// The same messages for the same seed. `once`: fields that may occur only once do.
 fn odd(lab: &Lab, count: usize, seed: u64, once: bool) -> Odd {
     let (key, rsa) = rsa_key(lab, "foreign.test", "r");
     let key = std::fs::read_to_string(key).unwrap();
@@ -35,7 +35,7 @@ fn borrowed(messages: &[Vec<u8>]) -> Vec<&[u8]> {
     messages.iter().map(Vec::as_slice).collect()
 }
 
-/// What our verifier makes of each message: whether its topmost signature verifies.
+/// Whether our verifier accepts each message's topmost signature.
 fn verified(lab: &Lab, messages: &[Vec<u8>]) -> Vec<(bool, String)> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -68,14 +68,14 @@ fn our_verifier_and_dkimpy_agree() {
             assert_eq!(*ours, holds, "{name}: dkimpy says {first:?}, we say {why}, of:\n{}", shown(message));
         }
         match name {
-            "signed" => assert_eq!(held, messages.len(), "what dkimpy signed, it verifies"),
+            "signed" => assert_eq!(held, messages.len(), "dkimpy verifies its own signatures"),
             _ => assert!(held > 50 && held < messages.len() - 50, "{held} of the changed messages verify"),
         }
     }
 }
 
 #[test]
-fn dkimpy_verifies_what_we_sign() {
+fn dkimpy_verifies_our_signatures() {
     let lab = Lab::new();
     let odd = odd(&lab, 500, 2, false);
     let mut zone = String::new();
@@ -89,7 +89,7 @@ fn dkimpy_verifies_what_we_sign() {
         .collect();
     let _dns = Dns::start(&lab, &zone);
     let sign = |(number, message): (usize, &Vec<u8>)| {
-        // In pieces, as the server has them: the fields that it puts on top, and the content.
+        // In pieces, as in the server: the added fields, and the content.
         let top = b"Received: from a\r\n\tby b; Tue, 24 Nov 2026 09:00:00 +0000\r\n";
         let field = signers[number % 2].sign(&[top, message]).unwrap();
         [field.as_bytes(), top, message].concat()
@@ -104,7 +104,7 @@ fn dkimpy_verifies_what_we_sign() {
 }
 
 #[test]
-fn what_passes_through_stays_valid() {
+fn forwarded_signatures_stay_valid() {
     let lab = Lab::new();
     let mut waypost = Waypost::configured(&lab, "[forward]\ndomain = \"fwd.example.test\"\n");
     waypost.ok(&["domain", "add", "--bare", "example.test"]);

@@ -1,4 +1,4 @@
-//! TLS as strangers see it: testssl.sh, and what one service gives away to another.
+//! The server's TLS from outside: testssl.sh, and the separation of services.
 //!
 //! RFC 8446, RFC 7301, RFC 8314.
 
@@ -8,8 +8,8 @@ use std::process::{Command, Stdio};
 use it::{Dns, HTTPS_PORT, Lab, SUBMISSION_PORT, SUBMISSIONS_PORT, Talk, Waypost, run_ok};
 use serde_json::Value;
 
-/// What testssl.sh finds about a certificate of the lab's own, which says nothing about the server: nobody outside vouches for it, its
-/// lifetime is not a public authority's, and it has neither revocation nor CAA nor transparency.
+/// Findings of testssl.sh about the lab's certificate, not about the server: no public trust, another lifetime than a public authority's, and neither
+/// revocation nor CAA nor transparency.
 const ABOUT_THE_CERTIFICATE: [&str; 8] = [
     "cert_chain_of_trust",
     "cert_trust",
@@ -37,9 +37,9 @@ fn findings(lab: &Lab, name: &str, arguments: &[&str]) -> Vec<String> {
     let json = lab.path().join(format!("{name}.json"));
     let mut command = Command::new("testssl");
     command.args(["--quiet", "--color", "0", "--warnings", "off", "--severity", "MEDIUM", "--jsonfile"]).arg(&json);
-    // On a busy machine one of its connections sometimes waits for ever; it goes on with the next.
+    // On a busy machine one of its connections sometimes hangs; it continues with the next.
     command.args(["--connect-timeout", "20", "--openssl-timeout", "20"]);
-    // Protocols, groups of suites, forward secrecy, server's preferences; the holes that a server's own doing can open.
+    // Protocols, cipher groups, forward secrecy, server preferences; and the vulnerabilities that depend on the server's configuration.
     command.args(["-p", "-s", "-f", "-P", "-S", "-H", "-I", "-R", "-C", "-U", "--ip", "one"]).args(arguments);
     let output = command.stdin(Stdio::null()).output().expect("testssl.sh runs (cargo xtask ci installs it)");
     let text = std::fs::read_to_string(&json).unwrap_or_default();
@@ -70,22 +70,22 @@ fn testssl_finds_nothing_on_submission() {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
-/// A handshake by openssl, which then says something and waits for the server's end; returns what it says about it.
+/// A handshake by openssl, which then sends a line and waits for the server to close; returns its output.
 fn s_client(waypost: &Waypost, port: u16, arguments: &[&str], say: &str) -> String {
     let mut command = Command::new("openssl");
-    // Without -ign_eof it takes the Q of QUIT as a command to itself, and is gone before the tickets are there.
+    // Without -ign_eof it takes the Q of QUIT as its own command, and ends before the tickets arrive.
     command
         .args(["s_client", "-ign_eof", "-connect", &format!("{}:{port}", waypost.address), "-servername", "mx.example.test"])
         .args(arguments);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // It may have failed and gone already.
+    // It may have ended already.
     let _ = child.stdin.as_mut().unwrap().write_all(say.as_bytes());
     let output = child.wait_with_output().unwrap();
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
 #[test]
-fn a_ticket_of_one_service_is_of_no_use_at_another() {
+fn session_tickets_do_not_resume_at_another_service() {
     let lab = Lab::new();
     let waypost = started(&lab);
     for version in ["-tls1_3", "-tls1_2"] {
@@ -100,7 +100,7 @@ fn a_ticket_of_one_service_is_of_no_use_at_another() {
 }
 
 #[test]
-fn another_protocol_than_the_services_own_is_refused() {
+fn alpn_of_another_protocol_is_refused() {
     let lab = Lab::new();
     let waypost = started(&lab);
     for (port, alpn, is_taken) in [
@@ -115,7 +115,7 @@ fn another_protocol_than_the_services_own_is_refused() {
         assert_eq!(said.contains("ALPN protocol: "), is_taken, "{port} {alpn}: {said}");
         assert!(is_taken || said.contains("alert"), "{port} {alpn}: {said}");
     }
-    // Nobody is asked for a certificate: Gmail presents one where it is asked.
+    // No client certificate is requested: Gmail presents one if asked.
     for port in [SUBMISSIONS_PORT, HTTPS_PORT] {
         let said = s_client(&waypost, port, &["-trace"], "QUIT\r\n");
         assert!(!said.contains("CertificateRequest"), "{said}");
@@ -128,7 +128,7 @@ fn another_protocol_than_the_services_own_is_refused() {
 }
 
 #[test]
-fn threat_72_a_handshake_in_drips_ends() {
+fn threat_72_a_slow_handshake_times_out() {
     let lab = Lab::new();
     let waypost = Waypost::started(&lab, "foo@inbox.test", "[limits]\nhandshake_timeout_s = 1\n");
     for port in [SUBMISSIONS_PORT, SUBMISSION_PORT] {
@@ -139,7 +139,7 @@ fn threat_72_a_handshake_in_drips_ends() {
         } else {
             Talk::connect(waypost.address, port)
         };
-        // The head of a ClientHello of 512 octets, and then one octet at a time: each is in time, all together are not.
+        // The head of a ClientHello of 512 octets, then one octet at a time: each in time, all together too slow.
         talk.send(&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3]);
         let began = std::time::Instant::now();
         while waypost.json(&["status"])["sessions"] != 0 {

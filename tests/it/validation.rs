@@ -1,11 +1,11 @@
-//! DNSSEC with `dns.validate = "auto"`, where the name servers do not answer at first.
+//! DNSSEC with `dns.validate = "auto"`, while the name servers do not answer.
 //!
-//! RFC 7672 s.2.1: no answer is not "no". The domain publishes TLSA records; what leaves before they are seen has leaked.
+//! RFC 7672 s.2.1: a failed lookup does not mean insecure. The domain publishes TLSA records; mail sent before they are known would leak.
 
 use it::{DNS_PORT, Dns, Lab, LabAuthority, MX_PORT, Sink, Unbound, Waypost, content, domain, tlsa, tlsa_digest, wait_for};
 
 #[test]
-fn mail_waits_until_the_resolver_answers_who_validates() {
+fn mail_waits_until_the_resolver_answers() {
     let lab = Lab::new();
     let authority = LabAuthority::new(&lab);
     let (right, wrong) = (authority.issue(&["mx.far.test"]), authority.issue(&["mx.far.test"]));
@@ -21,7 +21,7 @@ fn mail_waits_until_the_resolver_answers_who_validates() {
         lab.address(54),
         dns.trust_anchor(&lab).display()
     );
-    // Its resolver is not there yet.
+    // The resolver is not running yet.
     let waypost = Waypost::started(&lab, "me@inbox.test", &extra);
     let password = waypost.account("me@example.test");
     for to in ["you@far.test", "you@forged.test"] {

@@ -1,15 +1,15 @@
-//! The canonical forms of header fields and bodies, where mail-auth's are out of reach.
+//! Canonicalization of header fields and bodies, where mail-auth's is not accessible.
 //!
-//! RFC 6376 s.3.4. Invariant: pure, and in one pass; nothing is kept but what is hashed.
+//! RFC 6376 s.3.4. Invariant: pure, one pass, no buffering.
 
 use mail::{Field, Fields};
 
 /// A canonicalization.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
-    /// As it is (s.3.4.1, s.3.4.3).
+    /// Unchanged (s.3.4.1, s.3.4.3).
     Simple,
-    /// Without what servers on the way change (s.3.4.2, s.3.4.4).
+    /// Tolerates common changes in transit (s.3.4.2, s.3.4.4).
     Relaxed,
 }
 
@@ -24,7 +24,7 @@ pub(crate) fn field(out: &mut Vec<u8>, field: &Field<'_>, form: Form) {
     }
 }
 
-/// Appends the field that holds the signature, with an empty `b=` and without its CRLF (s.3.7).
+/// Appends the signature's own field, with an empty `b=` and without CRLF (s.3.7).
 pub(crate) fn signature_field(out: &mut Vec<u8>, field: &Field<'_>, form: Form) {
     let value = without_signature(field.value);
     match form {
@@ -37,7 +37,7 @@ pub(crate) fn signature_field(out: &mut Vec<u8>, field: &Field<'_>, form: Form) 
     }
 }
 
-/// Appends the fields that `h=` names, from the bottom up where one is named several times (s.5.4.2).
+/// Appends the fields that `h=` names; a name that is repeated selects from the bottom up (s.5.4.2).
 pub(crate) fn signed_fields<'a>(out: &mut Vec<u8>, content: &[u8], names: impl Iterator<Item = &'a str>, form: Form) {
     let fields: Vec<Field<'_>> = Fields::new(content).collect();
     let mut used = vec![false; fields.len()];
@@ -61,7 +61,7 @@ fn relaxed(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     }
 }
 
-/// A tag list with nothing behind `b=`.
+/// A tag list with an empty `b=`.
 fn without_signature(value: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(value.len());
     for (n, tag) in value.split(|b| *b == b';').enumerate() {
@@ -76,7 +76,7 @@ fn without_signature(value: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Hands the canonical body to `hash`, in pieces.
+/// Passes the canonical body to `hash`, in pieces.
 pub(crate) fn body(body: &[u8], form: Form, mut hash: impl FnMut(&[u8])) {
     let mut empty_lines = 0_u64;
     let mut is_empty = true;
@@ -102,7 +102,7 @@ pub(crate) fn body(body: &[u8], form: Form, mut hash: impl FnMut(&[u8])) {
     }
 }
 
-/// How long the body is in its canonical form.
+/// Length of the canonical body, in octets.
 pub(crate) fn body_len(octets: &[u8], form: Form) -> u64 {
     let mut length = 0;
     body(octets, form, |piece| length += piece.len() as u64);
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_is_that_of_the_standard() {
+    fn bodies_match_rfc6376() {
         let octets = b" C \r\nD \t E\r\n\r\n\r\n";
         assert_eq!(of(octets, Form::Relaxed), " C\r\nD E\r\n");
         assert_eq!(of(octets, Form::Simple), " C \r\nD \t E\r\n");
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_are_those_of_the_standard() {
+    fn header_fields_match_rfc6376() {
         let content = b"A: X\r\nB : Y\t\r\n\tZ  \r\nA: W\r\n\r\n";
         let mut out = Vec::new();
         signed_fields(&mut out, content, ["b", "a", "a", "a", "c"].into_iter(), Form::Relaxed);

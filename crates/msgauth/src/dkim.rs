@@ -1,7 +1,7 @@
-//! DKIM signatures.
+//! Verifies DKIM signatures.
 //!
-//! RFC 6376 s.6, RFC 8301 s.3, RFC 8463. mail-auth verifies; what may count as a pass is decided here. Invariant: of the
-//! signatures the first ten are looked at and no more, whatever the message holds, and each of them yields one result.
+//! RFC 6376 s.6, RFC 8301 s.3, RFC 8463. mail-auth verifies; this module decides what counts as a pass. Invariant: at most the first ten
+//! signatures are verified, and each yields one result.
 
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ use mail_auth::{AuthenticatedMessage, Error, MessageAuthenticator, Parameters};
 use crate::canonical::{self, Form};
 use crate::keys::Keys;
 
-/// As many signatures as are verified.
-pub(crate) const MAX_SIGNATURES: usize = 10;
+/// Maximum signatures that are verified.
+pub(crate) const SIGNATURES_MAX: usize = 10;
 
 fn signatures(content: &[u8]) -> Vec<Field<'_>> {
     Fields::new(content).filter(|field| field.is("DKIM-Signature")).collect()
@@ -28,22 +28,22 @@ pub(crate) fn is_signed(header: &[u8]) -> bool {
     !signatures(header).is_empty()
 }
 
-/// Fetches the keys that the signatures in this header section need; what is not there after `wait` is a temporary error.
+/// Fetches the keys of the signatures in this header section; a key that is missing after `wait` is a temporary error.
 pub(crate) async fn keys(dns: &TokioResolver, header: &[u8], wait: Duration) -> Keys {
-    let candidates: Vec<Candidate> = signatures(header).iter().take(MAX_SIGNATURES).map(Candidate::read).collect();
+    let candidates: Vec<Candidate> = signatures(header).iter().take(SIGNATURES_MAX).map(Candidate::read).collect();
     Keys::fetch(dns, candidates.iter().filter(|candidate| candidate.end.is_none()).map(Candidate::key_name), wait).await
 }
 
-/// Verifies the signatures with these keys; DNS is not asked.
+/// Verifies the signatures with these keys, without DNS.
 pub(crate) async fn verify(auth: &MessageAuthenticator, written: &[u8], keys: &Keys) -> Vec<DkimCheck> {
-    // mail-auth takes `Subject : hi` for a field of another name than `Subject`: it would miss a field that is signed, and one that must not be there.
-    // So it gets the header section without such blanks, which is the same under relaxed canonicalization; `as_written` is for the simple one.
+    // mail-auth takes `Subject : hi` for another field than `Subject`, and would miss signed fields and added ones. So it gets the header section without
+    // such blanks, which is the same under relaxed canonicalization; `verify_simple` handles simple.
     let mended = without_blanks_before_colons(written);
     let content: &[u8] = &mended;
     let fields = signatures(content);
-    let mut candidates: Vec<Candidate> = fields.iter().take(MAX_SIGNATURES).map(Candidate::read).collect();
-    // mail-auth hashes the body once for each length that a signature asks for, before anything can be left out.
-    let hash_parts = fields.len() <= MAX_SIGNATURES && candidates.iter().any(|c| c.length.is_some());
+    let mut candidates: Vec<Candidate> = fields.iter().take(SIGNATURES_MAX).map(Candidate::read).collect();
+    // mail-auth hashes the body once for each `l=`, before any signature can be excluded.
+    let hash_parts = fields.len() <= SIGNATURES_MAX && candidates.iter().any(|c| c.length.is_some());
     let Some(mut message) = AuthenticatedMessage::parse_with_opts(content, None, !hash_parts) else { return Vec::new() };
 
     let known = |value: &[u8]| candidates.iter().position(|c| c.at == value.as_ptr() as usize && c.end.is_none());
@@ -58,24 +58,24 @@ pub(crate) async fn verify(auth: &MessageAuthenticator, written: &[u8], keys: &K
         let Some(signature) = output.signature() else { continue };
         let Some(position) = signatures.iter().position(|header| std::ptr::eq(&raw const header.header, signature)) else { continue };
         let Some(candidate) = order.get(position).and_then(|index| candidates.get_mut(*index)) else { continue };
-        let as_written = order.get(position).and_then(|index| as_written(written, *index, keys));
-        let (result, reason) = match (output.result(), as_written) {
+        let is_simple_valid = order.get(position).and_then(|index| verify_simple(written, *index, keys));
+        let (result, reason) = match (output.result(), is_simple_valid) {
             (mail_auth::DkimResult::Pass | mail_auth::DkimResult::Fail(Error::Crypto(_)), Some(true)) => (DkimResult::Pass, String::new()),
             (mail_auth::DkimResult::Pass, Some(false)) => (DkimResult::Fail, "a header field was changed".into()),
             _ if output.is_atps() => (DkimResult::Pass, String::new()),
-            (result, _) => said(result),
+            (result, _) => convert_result(result),
         };
         let key = keys.refusal(&candidate.key_name());
         candidate.end = Some(match (result, key) {
             (DkimResult::Pass, None) => {
                 let remark = keys.remark(&candidate.key_name()).unwrap_or_default();
-                match candidate.covers(signature, message.raw_body()) {
+                match candidate.check_length(signature, message.raw_body()) {
                     (DkimResult::Pass, _) => (DkimResult::Pass, remark.into()),
                     partly => partly,
                 }
             }
             (DkimResult::Pass | DkimResult::Fail | DkimResult::PermError, Some((result, reason))) => (result, reason),
-            // mail-auth takes l=0 for no limit, so that the hash of nothing differs.
+            // mail-auth takes l=0 for no limit, so that the body hash differs.
             (DkimResult::Fail, None) if candidate.length == Some(0) => (DkimResult::Policy, PARTLY.into()),
             (result, _) => (result, reason),
         });
@@ -83,8 +83,9 @@ pub(crate) async fn verify(auth: &MessageAuthenticator, written: &[u8], keys: &K
     candidates.into_iter().map(Candidate::check).collect()
 }
 
-/// Whether a signature holds over the fields as they are written; `None` where none of them has a blank before its colon, or they are signed relaxed.
-fn as_written(written: &[u8], index: usize, keys: &Keys) -> Option<bool> {
+/// Whether a signature with simple canonicalization is valid over the fields as written; `None` if none of them has a blank before its colon, or the
+/// signature is relaxed.
+fn verify_simple(written: &[u8], index: usize, keys: &Keys) -> Option<bool> {
     let signature = signatures(written).into_iter().nth(index)?;
     let tags = Tags::parse(signature.value)?;
     let form = tags.packed("c").unwrap_or_default();
@@ -102,16 +103,16 @@ fn as_written(written: &[u8], index: usize, keys: &Keys) -> Option<bool> {
     Some(keys.verifies(&key, &tags.packed("a")?.to_ascii_lowercase(), &data, &made))
 }
 
-/// What is said of a signature over a part of the body.
+/// The reason for a signature over a part of the body.
 const PARTLY: &str = "it covers only a part of the body (l=)";
 
-/// One signature that is to be verified.
+/// A signature to verify.
 struct Candidate {
-    /// Where its value stands in memory: how mail-auth's view of the field is found again.
+    /// The address of its value in memory, which identifies it in mail-auth's results.
     at: usize,
     tags: Option<Tags>,
     length: Option<u64>,
-    /// The result, as soon as it is known.
+    /// The result, once known.
     end: Option<(DkimResult, String)>,
 }
 
@@ -120,7 +121,7 @@ impl Candidate {
         let tags = Tags::parse(field.value);
         let end = match &tags {
             None => Some((DkimResult::PermError, "the field is not a list of tags".into())),
-            Some(tags) => unusable(tags).map(|(result, reason)| (result, reason.into())),
+            Some(tags) => check_tags(tags).map(|(result, reason)| (result, reason.into())),
         };
         let length = tags.as_ref().and_then(|tags| tags.get("l")).and_then(|l| l.parse().ok());
         Self { at: field.value.as_ptr() as usize, tags, length, end }
@@ -134,8 +135,8 @@ impl Candidate {
         format!("{}._domainkey.{}", self.tag("s"), self.tag("d"))
     }
 
-    /// A pass, unless `l=` leaves a part of the body to whoever wants to write it (RFC 6376 s.8.2).
-    fn covers(&self, signature: &Signature, body: &[u8]) -> (DkimResult, String) {
+    /// A pass, unless `l=` leaves a part of the body unsigned (RFC 6376 s.8.2).
+    fn check_length(&self, signature: &Signature, body: &[u8]) -> (DkimResult, String) {
         match self.length {
             Some(length) if length != canonical::body_len(body, form(signature.cb)) => (DkimResult::Policy, PARTLY.into()),
             _ => (DkimResult::Pass, String::new()),
@@ -163,15 +164,15 @@ fn form(canonicalization: Canonicalization) -> Form {
     if matches!(canonicalization, Canonicalization::Relaxed) { Form::Relaxed } else { Form::Simple }
 }
 
-/// Why a signature is not worth a look at its key.
-fn unusable(tags: &Tags) -> Option<(DkimResult, &'static str)> {
+/// Checks the tags; returns the result of a signature whose key need not be fetched.
+fn check_tags(tags: &Tags) -> Option<(DkimResult, &'static str)> {
     let perm = |reason| Some((DkimResult::PermError, reason));
     if tags.get("v") != Some("1") {
         return perm("its version is not 1");
     }
     for required in ["a", "b", "bh", "d", "h", "s"] {
         if tags.get(required).is_none_or(str::is_empty) {
-            return perm("a tag that it must have is missing");
+            return perm("a required tag is missing");
         }
     }
     if !tags.lists("h", &["from"]) {
@@ -184,13 +185,13 @@ fn unusable(tags: &Tags) -> Option<(DkimResult, &'static str)> {
         return perm("s= is not a name");
     }
     if tags.get("q").is_some() && !tags.lists("q", &["dns/txt", "dns"]) {
-        return perm("its key is not in DNS");
+        return perm("q= names no DNS query method");
     }
     let number = |name| tags.get(name).map(str::parse::<u64>);
     if [number("t"), number("x"), number("l")].iter().flatten().any(Result::is_err) {
-        return perm("a number in it is not one");
+        return perm("t=, x= or l= is not a number");
     }
-    // mail-auth takes x=0 for no expiration.
+    // mail-auth takes x=0 for "never expires".
     if number("x").is_some_and(|expires| expires == Ok(0)) {
         return Some((DkimResult::Policy, "it has expired"));
     }
@@ -200,17 +201,17 @@ fn unusable(tags: &Tags) -> Option<(DkimResult, &'static str)> {
     None
 }
 
-/// mail-auth's result in ours.
-fn said(result: &mail_auth::DkimResult) -> (DkimResult, String) {
-    use mail_auth::DkimResult as Said;
+/// Converts mail-auth's result.
+fn convert_result(result: &mail_auth::DkimResult) -> (DkimResult, String) {
+    use mail_auth::DkimResult as Theirs;
     match result {
-        Said::Pass => (DkimResult::Pass, String::new()),
-        Said::Neutral(Error::Dkim(DkimError::SignatureExpired)) => (DkimResult::Policy, "it has expired".into()),
-        Said::Neutral(Error::Dkim(DkimError::BodyHashMismatch)) => (DkimResult::Fail, "the body was changed".into()),
-        Said::Neutral(error) => (DkimResult::Neutral, error.to_string()),
-        Said::Fail(error) => (DkimResult::Fail, error.to_string()),
-        Said::PermError(error) => (DkimResult::PermError, error.to_string()),
-        Said::TempError(_) => (DkimResult::TempError, "DNS did not answer for its key".into()),
-        Said::None => (DkimResult::Neutral, String::new()),
+        Theirs::Pass => (DkimResult::Pass, String::new()),
+        Theirs::Neutral(Error::Dkim(DkimError::SignatureExpired)) => (DkimResult::Policy, "it has expired".into()),
+        Theirs::Neutral(Error::Dkim(DkimError::BodyHashMismatch)) => (DkimResult::Fail, "the body was changed".into()),
+        Theirs::Neutral(error) => (DkimResult::Neutral, error.to_string()),
+        Theirs::Fail(error) => (DkimResult::Fail, error.to_string()),
+        Theirs::PermError(error) => (DkimResult::PermError, error.to_string()),
+        Theirs::TempError(_) => (DkimResult::TempError, "no answer from DNS for its key".into()),
+        Theirs::None => (DkimResult::Neutral, String::new()),
     }
 }

@@ -1,7 +1,7 @@
-//! DMARC: the policy of the domains in From, and whether SPF or DKIM speak for them.
+//! DMARC: the policies of the domains in From, and alignment of SPF and DKIM with them.
 //!
-//! RFC 9989 s.4.10 (the tree walk), s.5.3. Invariant: where From names several domains the strictest outcome stands, and an
-//! unanswered question never makes a pass or lifts a policy.
+//! RFC 9989 s.4.10 (the tree walk), s.5.3. Invariant: if From has several domains, the strictest outcome counts, and a failed lookup
+//! neither makes a pass nor removes a policy.
 
 use mail::Mailbox;
 use mail::dmarc_record::{Record, Suffix, is_dmarc};
@@ -9,63 +9,63 @@ use mail::evidence::{DkimCheck, DkimResult, DmarcCheck, DmarcPolicy, DmarcRecord
 
 use crate::lookup::{Lookup, Missing, fqdn};
 
-/// The most labels of which each is asked about (s.4.10).
-const MAX_LABELS: usize = 8;
-/// As many domains in From as are looked at.
-const MAX_DOMAINS: usize = 10;
+/// Maximum labels of the tree walk (s.4.10).
+const LABELS_MAX: usize = 8;
+/// Maximum domains of From that are evaluated.
+const DOMAINS_MAX: usize = 10;
 
-/// The records above a name, from itself towards the root.
+/// The DMARC records on the way from a name towards the root.
 #[derive(Debug, Clone)]
-pub(crate) struct Walk {
+pub(crate) struct TreeWalk {
     start: String,
     records: Vec<(String, Record)>,
 }
 
-/// What was found for one domain in From.
+/// The lookup for one domain of From.
 #[derive(Debug, Clone)]
-pub(crate) enum Found {
-    /// Its records, and whether it is known not to exist.
-    Records(Walk, bool),
-    /// DNS did not answer.
+pub(crate) enum PolicyLookup {
+    /// Its records, and whether the domain does not exist.
+    Records(TreeWalk, bool),
+    /// No answer from DNS.
     Unanswered(String),
 }
 
-/// The domains of From: at most ten, each once, as A-labels.
+/// The domains of From: at most ten, without duplicates, as A-labels.
 pub(crate) fn author_domains(authors: &[Mailbox]) -> Vec<String> {
     let mut domains: Vec<String> = Vec::new();
     for author in authors {
         let domain = author.domain.to_string();
-        if !domain.is_empty() && !domains.contains(&domain) && domains.len() < MAX_DOMAINS {
+        if !domain.is_empty() && !domains.contains(&domain) && domains.len() < DOMAINS_MAX {
             domains.push(domain);
         }
     }
     domains
 }
 
-/// The policies of the domains in From.
-pub(crate) async fn discover(dns: &impl Lookup, domains: &[String]) -> Vec<Found> {
+/// Looks up the policies of the domains.
+pub(crate) async fn discover(dns: &impl Lookup, domains: &[String]) -> Vec<PolicyLookup> {
     let mut found = Vec::with_capacity(domains.len());
     for domain in domains {
         let Ok(walk) = walk(dns, domain).await else {
-            found.push(Found::Unanswered(domain.clone()));
+            found.push(PolicyLookup::Unanswered(domain.clone()));
             continue;
         };
-        // Asked only where it makes a difference. RFC 8020: NXDOMAIN for one type is NXDOMAIN for all.
+        // Only where it makes a difference. RFC 8020: NXDOMAIN for one type is NXDOMAIN for all.
         let differs =
             walk.applying().is_some_and(|(place, record)| place != walk.start && record.nonexistent_policy != record.subdomain_policy);
         let absent = differs && dns.a(domain).await == Err(Missing::Name);
-        found.push(Found::Records(walk, absent));
+        found.push(PolicyLookup::Records(walk, absent));
     }
     found
 }
 
-/// The outcome: the strictest of those of the domains.
-pub(crate) async fn check(dns: &impl Lookup, found: &[Found], spf: &SpfCheck, dkim: &[DkimCheck]) -> DmarcCheck {
+/// Evaluates all domains; returns the strictest outcome.
+pub(crate) async fn check(dns: &impl Lookup, found: &[PolicyLookup], spf: &SpfCheck, dkim: &[DkimCheck]) -> DmarcCheck {
     let mut strictest: Option<DmarcCheck> = None;
     for domain in found {
         let check = match domain {
-            Found::Unanswered(domain) => unanswered(domain),
-            Found::Records(walk, absent) => one(dns, walk, *absent, spf, dkim).await,
+            PolicyLookup::Unanswered(domain) => unanswered(domain),
+            PolicyLookup::Records(walk, absent) => check_domain(dns, walk, *absent, spf, dkim).await,
         };
         if strictest.as_ref().is_none_or(|other| severity(&check) > severity(other)) {
             strictest = Some(check);
@@ -74,7 +74,7 @@ pub(crate) async fn check(dns: &impl Lookup, found: &[Found], spf: &SpfCheck, dk
     strictest.unwrap_or_default()
 }
 
-/// What stands where DNS did not answer for a domain's policy.
+/// The result for a domain whose policy lookup failed.
 pub(crate) fn unanswered(domain: &str) -> DmarcCheck {
     DmarcCheck { result: DmarcResult::TempError, domain: domain.to_owned(), ..DmarcCheck::default() }
 }
@@ -91,7 +91,7 @@ fn severity(check: &DmarcCheck) -> u8 {
     }
 }
 
-async fn one(dns: &impl Lookup, walk: &Walk, absent: bool, spf: &SpfCheck, dkim: &[DkimCheck]) -> DmarcCheck {
+async fn check_domain(dns: &impl Lookup, walk: &TreeWalk, absent: bool, spf: &SpfCheck, dkim: &[DkimCheck]) -> DmarcCheck {
     let mut check = DmarcCheck { domain: walk.start.clone(), ..DmarcCheck::default() };
     let Some((place, record)) = walk.applying() else { return check };
     check.record = Some(Box::new(record.published(place)));
@@ -107,7 +107,7 @@ async fn one(dns: &impl Lookup, walk: &Walk, absent: bool, spf: &SpfCheck, dkim:
     };
     let mut unanswered = false;
     if matches!(spf.result, SpfResult::Pass | SpfResult::TempError) {
-        match aligned(dns, walk, &spf.domain, record.spf_strict).await {
+        match is_aligned(dns, walk, &spf.domain, record.spf_strict).await {
             Ok(true) if spf.result == SpfResult::Pass => check.spf_aligned = true,
             Ok(true) | Err(_) => unanswered = true,
             Ok(false) => {}
@@ -117,7 +117,7 @@ async fn one(dns: &impl Lookup, walk: &Walk, absent: bool, spf: &SpfCheck, dkim:
         if check.dkim_aligned || !matches!(signature.result, DkimResult::Pass | DkimResult::TempError) {
             continue;
         }
-        match aligned(dns, walk, &signature.domain, record.dkim_strict).await {
+        match is_aligned(dns, walk, &signature.domain, record.dkim_strict).await {
             Ok(true) if signature.result == DkimResult::Pass => check.dkim_aligned = true,
             Ok(true) | Err(_) => unanswered = true,
             Ok(false) => {}
@@ -131,7 +131,7 @@ async fn one(dns: &impl Lookup, walk: &Walk, absent: bool, spf: &SpfCheck, dkim:
     check
 }
 
-/// The record that stands at a domain itself; none where there is no single one.
+/// The record at the domain itself; none unless there is exactly one.
 pub(crate) async fn record_at(dns: &impl Lookup, domain: &str) -> Result<Option<DmarcRecord>, Missing> {
     if fqdn(domain).is_none() {
         return Ok(None);
@@ -144,8 +144,8 @@ pub(crate) async fn organization(dns: &impl Lookup, domain: &str) -> Result<Stri
     Ok(walk(dns, domain).await?.organization().to_owned())
 }
 
-/// Whether a domain that passed speaks for the author's.
-async fn aligned(dns: &impl Lookup, author: &Walk, domain: &str, strict: bool) -> Result<bool, Missing> {
+/// Whether a domain that passed is aligned with the author's.
+async fn is_aligned(dns: &impl Lookup, author: &TreeWalk, domain: &str, strict: bool) -> Result<bool, Missing> {
     let Some(name) = fqdn(domain) else { return Ok(false) };
     let domain = name.to_ascii().trim_end_matches('.').to_owned();
     if domain == author.start {
@@ -153,7 +153,7 @@ async fn aligned(dns: &impl Lookup, author: &Walk, domain: &str, strict: bool) -
     }
     let organization = author.organization();
     let within = domain == organization || domain.ends_with(&format!(".{organization}"));
-    // Only what lies within the author's organization can have the same one.
+    // Only a domain within the author's organizational domain can have the same one.
     if strict || !within {
         return Ok(false);
     }
@@ -167,7 +167,7 @@ async fn own_record(dns: &impl Lookup, name: &str) -> Result<Option<Record>, Mis
         Err(Missing::Name | Missing::Record) => Vec::new(),
     };
     let mut records = texts.iter().filter(|text| is_dmarc(text));
-    // Several records at one name are none.
+    // Several records at one name count as none.
     match (records.next(), records.next()) {
         (Some(text), None) => Ok(Record::parse(text)),
         _ => Ok(None),
@@ -175,8 +175,8 @@ async fn own_record(dns: &impl Lookup, name: &str) -> Result<Option<Record>, Mis
 }
 
 /// The tree walk (s.4.10).
-async fn walk(dns: &impl Lookup, start: &str) -> Result<Walk, Missing> {
-    let mut walk = Walk { start: start.to_owned(), records: Vec::new() };
+async fn walk(dns: &impl Lookup, start: &str) -> Result<TreeWalk, Missing> {
+    let mut walk = TreeWalk { start: start.to_owned(), records: Vec::new() };
     let labels: Vec<&str> = start.split('.').collect();
     if fqdn(start).is_none() || labels.len() < 2 {
         return Ok(walk);
@@ -191,12 +191,12 @@ async fn walk(dns: &impl Lookup, start: &str) -> Result<Walk, Missing> {
                 break;
             }
         }
-        count = if count >= MAX_LABELS { MAX_LABELS - 1 } else { count - 1 };
+        count = if count >= LABELS_MAX { LABELS_MAX - 1 } else { count - 1 };
     }
     Ok(walk)
 }
 
-impl Walk {
+impl TreeWalk {
     /// The organizational domain (s.4.10.2).
     fn organization(&self) -> &str {
         for (name, record) in &self.records {
@@ -209,14 +209,14 @@ impl Walk {
         self.records.last().map_or(self.start.as_str(), |(name, _)| name)
     }
 
-    /// The part of the start that is one label longer than `suffix`.
+    /// The ancestor of the start that is one label longer than `suffix`.
     fn one_below(&self, suffix: &str) -> &str {
         let Some(above) = self.start.strip_suffix(suffix).and_then(|rest| rest.strip_suffix('.')) else { return &self.start };
         let cut = above.rfind('.').map_or(0, |dot| dot + 1);
         self.start.get(cut..).unwrap_or(&self.start)
     }
 
-    /// The record that applies (s.4.10.1), and where it stands.
+    /// The record that applies (s.4.10.1), and its name.
     fn applying(&self) -> Option<(&str, &Record)> {
         let of = |wanted: &str| self.records.iter().find(|(name, _)| name == wanted);
         let applying = of(&self.start).or_else(|| of(self.organization())).or(self.records.last());

@@ -1,6 +1,6 @@
-//! The name of an address that leads back to it.
+//! The confirmed name of an address (forward-confirmed reverse DNS).
 //!
-//! RFC 8601 s.3 (iprev). Invariant: a name is reported only when DNS confirmed it both ways, and at most ten are tried.
+//! RFC 8601 s.3 (iprev). Invariant: a name is returned only if DNS confirms it both ways; at most ten are tried.
 
 use std::net::IpAddr;
 
@@ -9,10 +9,10 @@ use mail::evidence::IprevResult;
 
 use crate::lookup::{Lookup, Missing};
 
-/// As many names of one address as are tried.
-const MAX_NAMES: usize = 10;
+/// Maximum names of an address that are tried.
+const NAMES_MAX: usize = 10;
 
-/// Looks for a name of `client` that has `client` among its addresses.
+/// Looks for a name of `client` that resolves to `client`.
 pub(crate) async fn check(dns: &impl Lookup, client: IpAddr) -> (IprevResult, Option<String>) {
     let names = match dns.ptr(client).await {
         Ok(names) => names,
@@ -20,8 +20,8 @@ pub(crate) async fn check(dns: &impl Lookup, client: IpAddr) -> (IprevResult, Op
         Err(Missing::Name | Missing::Record) => return (IprevResult::Fail, None),
     };
     let mut result = IprevResult::Fail;
-    for name in names.iter().take(MAX_NAMES) {
-        // What a stranger put into his reverse zone has to be a host name before it is shown or logged.
+    for name in names.iter().take(NAMES_MAX) {
+        // A reverse zone can hold anything: only a valid host name is shown or logged.
         let Ok(host) = Domain::parse(name) else { continue };
         if host.address().is_some() {
             continue;

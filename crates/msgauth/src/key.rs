@@ -1,6 +1,6 @@
-//! Key pairs for DKIM, and the record under which the public half is published.
+//! DKIM key pairs, and the DNS record of a public key.
 //!
-//! RFC 6376 s.3.6.1, RFC 8463 s.4, RFC 8301 s.3.2 (at least 1024 bits, 2048 wanted). Invariant: the private half is never printed.
+//! RFC 6376 s.3.6.1, RFC 8463 s.4, RFC 8301 s.3.2 (at least 1024 bits, 2048 recommended). Invariant: a private key is never printed.
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
@@ -11,9 +11,9 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 /// A signature algorithm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Algorithm {
-    /// rsa-sha256, 2048 bits: what everyone verifies.
+    /// rsa-sha256, 2048 bits: supported by every verifier.
     Rsa,
-    /// ed25519-sha256: short, and not verified by all.
+    /// ed25519-sha256: short, but not supported by all verifiers.
     Ed25519,
 }
 
@@ -22,9 +22,9 @@ pub enum Algorithm {
 pub struct KeyPair {
     /// Its algorithm.
     pub algorithm: Algorithm,
-    /// The private half, PKCS #8 in DER.
+    /// The private key, PKCS #8 in DER.
     pub private: Vec<u8>,
-    /// The public half as it stands after `p=`.
+    /// The public key, as in `p=`.
     pub public: String,
 }
 
@@ -34,13 +34,13 @@ impl std::fmt::Debug for KeyPair {
     }
 }
 
-/// A key could not be made or read.
+/// A key could not be made, read or used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a DKIM key could not be {0}")]
 pub struct KeyError(pub(crate) &'static str);
 
 impl KeyPair {
-    /// Makes a key pair. RSA takes some hundred milliseconds.
+    /// Makes a key pair. RSA takes some hundred milliseconds of CPU.
     pub fn generate(algorithm: Algorithm) -> Result<Self, KeyError> {
         let made = KeyError("made");
         let (private, public) = match algorithm {
@@ -61,7 +61,7 @@ impl KeyPair {
 }
 
 impl Algorithm {
-    /// The word after `k=`.
+    /// The value of `k=`.
     pub fn key_type(self) -> &'static str {
         match self {
             Self::Rsa => "rsa",
@@ -69,13 +69,13 @@ impl Algorithm {
         }
     }
 
-    /// Reads the word after `k=`.
+    /// Reads the value of `k=`.
     pub fn of_key_type(text: &str) -> Option<Self> {
         [Self::Rsa, Self::Ed25519].into_iter().find(|algorithm| algorithm.key_type() == text)
     }
 }
 
-/// The record's text.
+/// The text of the DNS record.
 pub fn record(algorithm: Algorithm, public: &str) -> String {
     format!("v=DKIM1; k={}; p={public}", algorithm.key_type())
 }

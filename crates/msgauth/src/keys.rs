@@ -1,7 +1,7 @@
-//! Public keys of signers: fetched all at once, judged, then handed to mail-auth as its cache.
+//! Public keys of signers: fetched concurrently, checked, then passed to mail-auth as its cache.
 //!
-//! RFC 6376 s.3.6, RFC 8301 s.3.2, RFC 8463 s.4. mail-auth would ask for one key after another and wait for each. Invariant:
-//! mail-auth asks DNS for nothing itself; a key that nobody answered for is a temporary error, never a missing one.
+//! RFC 6376 s.3.6, RFC 8301 s.3.2, RFC 8463 s.4. mail-auth would fetch one key after another. Invariant: mail-auth itself does not
+//! use DNS; a key without an answer is a temporary error, never a missing key.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -23,20 +23,20 @@ use tokio::task::JoinSet;
 
 use crate::lookup::{Answer, Lookup as _, Missing};
 
-/// The least length of an RSA key (RFC 8301 s.3.2).
-const MIN_RSA_BITS: usize = 1024;
+/// Minimum length of an RSA key (RFC 8301 s.3.2).
+const RSA_MIN_BITS: usize = 1024;
 
-/// Why a key may not be used, though mail-auth could read it.
-pub(crate) type Refusal = (DkimResult, String);
+/// Why a key must not be used, although mail-auth can read it.
+pub(crate) type KeyRefusal = (DkimResult, String);
 
-/// What a result says of a key that is used although its record is not quite as the standard wants it.
+/// The remark on a key that is used although its record breaks the standard.
 const LATE_VERSION: &str = "v= is not the first tag of the key record";
 
 /// The keys of one message.
 #[derive(Default)]
 pub(crate) struct Keys {
     records: HashMap<Box<str>, TxtRecord>,
-    refused: HashMap<Box<str>, Refusal>,
+    refused: HashMap<Box<str>, KeyRefusal>,
     usable: HashMap<Box<str>, KeyRecord>,
 }
 
@@ -46,8 +46,8 @@ impl Keys {
         let mut keys = Self::default();
         let mut asked = JoinSet::new();
         for name in names {
-            let name = cached_as(&name);
-            // Until an answer is there, there is no answer.
+            let name = cache_key(&name);
+            // Replaced by the answer, if there is one.
             if keys.records.insert(name.clone(), TxtRecord::Error(Error::Dns(DnsError::Resolver("no answer".into())))).is_none() {
                 let dns = dns.clone();
                 asked.spawn(async move {
@@ -70,9 +70,9 @@ impl Keys {
     fn take(&mut self, name: Box<str>, answer: Answer<Vec<u8>>) {
         let record = match answer {
             Ok(texts) => {
-                // The record that mail-auth takes: the first that it can read.
+                // mail-auth takes the first record that it can read.
                 let used = texts.iter().find(|text| DomainKey::parse(text).is_ok()).or(texts.first());
-                match used.map(|text| judge(text)) {
+                match used.map(|text| check_record(text)) {
                     Some(Err(refusal)) => drop(self.refused.insert(name.clone(), refusal)),
                     Some(Ok(record)) => drop(self.usable.insert(name.clone(), record)),
                     None => {}
@@ -86,23 +86,23 @@ impl Keys {
         self.records.insert(name, record);
     }
 
-    /// Why the key of this name may not be used; nothing where it may, or is not there.
-    pub fn refusal(&self, name: &str) -> Option<Refusal> {
-        self.refused.get(&cached_as(name)).cloned()
+    /// Why this key must not be used; `None` if it may, or is missing.
+    pub fn refusal(&self, name: &str) -> Option<KeyRefusal> {
+        self.refused.get(&cache_key(name)).cloned()
     }
 
-    /// What is odd about the key of this name, which may be used all the same.
+    /// A remark on this key, which may be used nevertheless.
     pub fn remark(&self, name: &str) -> Option<&'static str> {
-        self.usable.get(&cached_as(name)).filter(|record| record.is_version_late).map(|_| LATE_VERSION)
+        self.usable.get(&cache_key(name)).filter(|record| record.is_version_late).map(|_| LATE_VERSION)
     }
 
-    /// Whether the key of this name made this signature of `data`. A key that is not there, or may not be used, made none.
+    /// Whether this key made this signature of `data`. False if the key is missing or must not be used.
     pub fn verifies(&self, name: &str, algorithm: &str, data: &[u8], signature: &[u8]) -> bool {
-        let Some(record) = self.usable.get(&cached_as(name)) else { return false };
+        let Some(record) = self.usable.get(&cache_key(name)) else { return false };
         let Ok(key) = STANDARD.decode(&record.public) else { return false };
         let verified = match (record.kind.as_str(), algorithm) {
             ("rsa", "rsa-sha256") => {
-                UnparsedPublicKey::new(&RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY, bare(&key)).verify(data, signature)
+                UnparsedPublicKey::new(&RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY, bare_key(&key)).verify(data, signature)
             }
             ("ed25519", "ed25519-sha256") => {
                 UnparsedPublicKey::new(&ED25519, key.as_slice()).verify(digest(&SHA256, data).as_ref(), signature)
@@ -113,26 +113,26 @@ impl Keys {
     }
 }
 
-/// A name as mail-auth asks its cache for it.
-fn cached_as(name: &str) -> Box<str> {
+/// The cache key that mail-auth uses for a name.
+fn cache_key(name: &str) -> Box<str> {
     let mut name = name.trim_end_matches('.').to_lowercase();
     name.push('.');
     name.into()
 }
 
-/// What mail-auth does not look at in a key record.
-fn judge(text: &[u8]) -> Result<KeyRecord, Refusal> {
+/// Checks what mail-auth does not check in a key record.
+fn check_record(text: &[u8]) -> Result<KeyRecord, KeyRefusal> {
     let record = KeyRecord::parse(text).map_err(|fault| (DkimResult::PermError, fault.to_string()))?;
     let key = STANDARD.decode(&record.public).ok();
     match key.as_deref().and_then(rsa_bits) {
-        Some(bits) if record.kind == "rsa" && bits < MIN_RSA_BITS => {
+        Some(bits) if record.kind == "rsa" && bits < RSA_MIN_BITS => {
             Err((DkimResult::Policy, "the RSA key is shorter than 1024 bits".into()))
         }
         _ => Ok(record),
     }
 }
 
-/// One DER element: its tag, its content, what follows it.
+/// One DER element: its tag, its content, the rest.
 fn der(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&tag, rest) = bytes.split_first()?;
     let (&first, rest) = rest.split_first()?;
@@ -146,8 +146,8 @@ fn der(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     Some((tag, content, rest))
 }
 
-/// An RSA key without the SubjectPublicKeyInfo around it, where it has one.
-fn bare(key: &[u8]) -> &[u8] {
+/// An RSA key without its SubjectPublicKeyInfo, if it has one.
+fn bare_key(key: &[u8]) -> &[u8] {
     let unwrapped = || {
         let (0x30, content, _) = der(key)? else { return None };
         let (0x30, _, rest) = der(content)? else { return None };
@@ -157,9 +157,9 @@ fn bare(key: &[u8]) -> &[u8] {
     unwrapped().unwrap_or(key)
 }
 
-/// The length of an RSA key's modulus, in SubjectPublicKeyInfo or bare.
+/// The length of an RSA key's modulus, in bits.
 fn rsa_bits(key: &[u8]) -> Option<usize> {
-    let (0x30, content, _) = der(bare(key))? else { return None };
+    let (0x30, content, _) = der(bare_key(key))? else { return None };
     let (0x02, modulus, _) = der(content)? else { return None };
     let first = modulus.iter().position(|byte| *byte != 0)?;
     let significant = modulus.get(first..)?;
@@ -172,7 +172,7 @@ impl ResolverCache<Box<str>, TxtRecord> for Keys {
         Box<str>: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        // What was not fetched is not there: report addresses and third-party authorisation (RFC 6651, RFC 6541) are not used.
+        // Names that were not fetched do not exist: RFC 6651 (reporting) and RFC 6541 (third-party signatures) are not used.
         let missing = || TxtRecord::Error(Error::Dns(DnsError::RecordNotFound(ResponseCode::NXDomain)));
         Some(self.records.get(name).cloned().unwrap_or_else(missing))
     }
@@ -225,14 +225,14 @@ mod tests {
         q631uBItLa7od+v/RtdC2UzJ1lWT947qR+Rcac2gbto/NMqJ0fzfVjH4OuKhitdY9tf6mcwGjaNBcWToIMmPSPDdQPNUYckcQ2QIDAQAB";
 
     #[test]
-    fn a_key_is_judged_by_what_its_record_says() {
+    fn key_records_are_checked() {
         assert_eq!(rsa_bits(&STANDARD.decode(KEY).unwrap()), Some(1024));
-        assert!(judge(format!("v=DKIM1; p={KEY}").as_bytes()).is_ok());
-        assert!(judge(format!("k=rsa; s=*; h=sha1:sha256; p={KEY}").as_bytes()).is_ok());
-        assert!(judge(b"p=").is_ok(), "revoked, which mail-auth says");
-        assert!(judge(format!("p={KEY}; v=DKIM1").as_bytes()).is_ok_and(|record| record.is_version_late));
+        assert!(check_record(format!("v=DKIM1; p={KEY}").as_bytes()).is_ok());
+        assert!(check_record(format!("k=rsa; s=*; h=sha1:sha256; p={KEY}").as_bytes()).is_ok());
+        assert!(check_record(b"p=").is_ok(), "revoked, which mail-auth reports");
+        assert!(check_record(format!("p={KEY}; v=DKIM1").as_bytes()).is_ok_and(|record| record.is_version_late));
         for bad in ["v=DKIM2; p=", "p=; v=DKIM2", "s=tlsrpt; p=", "h=sha1; p="] {
-            assert_eq!(judge(bad.as_bytes()).unwrap_err().0, DkimResult::PermError, "{bad}");
+            assert_eq!(check_record(bad.as_bytes()).unwrap_err().0, DkimResult::PermError, "{bad}");
         }
     }
 }

@@ -1,8 +1,8 @@
-//! SPF, DKIM, DMARC and ARC: what can be found out about who sent a message.
+//! SPF, DKIM, DMARC, ARC and iprev: evidence about the sender of a message.
 //!
-//! RFC 7208, RFC 6376, RFC 9989, RFC 8617, RFC 8601. DKIM is verified by mail-auth; SPF, DMARC, ARC and the name of the address
-//! are evaluated here (docs/adr/0005). Invariant: [`Authenticator::evaluate`] ends within 20 seconds whatever DNS does, decides
-//! nothing, and what DNS did not answer is a temporary error.
+//! RFC 7208, RFC 6376, RFC 9989, RFC 8617, RFC 8601. DKIM is verified by mail-auth; SPF, DMARC, ARC and iprev are evaluated here
+//! (docs/adr/0005). Invariant: [`Authenticator::evaluate`] ends within 20 seconds whatever DNS does, decides nothing, and a lookup without an answer is a
+//! temporary error.
 
 mod arc;
 mod canonical;
@@ -30,14 +30,14 @@ use tokio::time::timeout;
 pub use key::{Algorithm, KeyError, KeyPair, record};
 pub use sign::Signer;
 
-/// Everything that needs an answer of its own has this long.
+/// Time limit for SPF, iprev and the DMARC lookup.
 const DEADLINE: Duration = Duration::from_secs(17);
-/// What DKIM and ARC leave for verifying, once the keys are there or are not.
+/// Time limit for fetching the keys of DKIM and ARC; leaves time to verify.
 const KEYS_DEADLINE: Duration = Duration::from_secs(16);
-/// Whether domains are aligned is asked last, and mostly known by then.
+/// Time limit for the alignment check, whose lookups are mostly cached by then.
 const ALIGNMENT_DEADLINE: Duration = Duration::from_secs(3);
 
-/// Finds out who sent a message; holds the one resolver of the process. Clones share it.
+/// Authenticates messages; owns the resolver of the process. Clones share it.
 #[derive(Clone)]
 pub struct Authenticator(MessageAuthenticator);
 
@@ -51,20 +51,20 @@ pub struct Unanswered;
 #[error("{0}")]
 pub struct SetupError(String);
 
-/// What is known about a message when its content has arrived.
+/// The message to authenticate.
 #[derive(Debug, Clone, Copy)]
 pub struct Input<'a> {
     /// The client's address.
     pub client: IpAddr,
-    /// What the client called itself.
+    /// The client's HELO or EHLO name.
     pub hello: &'a str,
-    /// The reverse-path; nothing where it is null.
+    /// The reverse-path; `None` if null.
     pub reverse_path: Option<&'a str>,
     /// The message; the header section is enough for [`Authenticator::evaluate_later`].
     pub message: &'a [u8],
 }
 
-/// Public keys of signers, as DNS has given them.
+/// The fetched public keys of signers.
 pub struct DkimKeys(keys::Keys);
 
 impl fmt::Debug for DkimKeys {
@@ -85,12 +85,12 @@ impl Authenticator {
         MessageAuthenticator::new(config, options).map(Self).map_err(|e| SetupError(e.to_string()))
     }
 
-    /// The resolver, for whatever else is asked of DNS.
+    /// The resolver, for other lookups.
     pub fn resolver(&self) -> &TokioResolver {
         self.0.resolver()
     }
 
-    /// Finds out all that there is about a message that is in memory.
+    /// Evaluates a message in memory.
     pub async fn evaluate(&self, input: Input<'_>) -> Evidence {
         let whole = std::future::ready(Ok::<_, std::convert::Infallible>(input.message));
         match self.evaluate_later(input, whole).await {
@@ -99,8 +99,8 @@ impl Authenticator {
         }
     }
 
-    /// Finds out all that there is. `input.message` may be the header section alone; `whole` is waited for only once DNS has said all that the signatures
-    /// need, and not at all where there are none, so that a message takes its room in memory for the time of a computation.
+    /// Evaluates a message. `input.message` may be the header section alone; `whole` is awaited only once all keys are fetched, and not at all without
+    /// signatures, so that the message is in memory only while its signatures are computed.
     ///
     /// # Errors
     /// Those of `whole`.
@@ -111,7 +111,7 @@ impl Authenticator {
     ) -> Result<Evidence, E> {
         let dns = self.resolver();
         let header = header_section(input.message);
-        // A From field that cannot be read has no author; policy refuses it.
+        // An invalid From field has no author; policy refuses it.
         let authors = AddressList::of_field(header, "From").unwrap_or_default();
         let domains = dmarc::author_domains(&authors.mailboxes);
 
@@ -137,12 +137,12 @@ impl Authenticator {
         Ok(Evidence { iprev, client_name, helo, mail_from, dkim, dmarc, arc })
     }
 
-    /// The name of an address that leads back to it (RFC 8601 s.3).
+    /// The confirmed name of an address (RFC 8601 s.3).
     pub async fn confirmed_name(&self, client: IpAddr) -> (IprevResult, Option<String>) {
         timeout(DEADLINE, iprev::check(self.resolver(), client)).await.unwrap_or((IprevResult::TempError, None))
     }
 
-    /// The DMARC record at a domain itself, where there is one.
+    /// The DMARC record at the domain itself, if there is one.
     ///
     /// # Errors
     /// [`Unanswered`].
@@ -158,7 +158,7 @@ impl Authenticator {
         timeout(DEADLINE, dmarc::organization(self.resolver(), domain)).await.map_or(Err(Unanswered), |found| found.map_err(|_| Unanswered))
     }
 
-    /// SPF alone: of HELO, and of the reverse-path. The message is not looked at.
+    /// SPF only: of HELO, and of the reverse-path. Ignores the message.
     pub async fn check_spf(&self, input: &Input<'_>) -> (SpfCheck, SpfCheck) {
         let (local_part, domain) = match input.reverse_path.filter(|path| !path.is_empty()) {
             Some(path) => path.rsplit_once('@').unwrap_or(("", path)),
@@ -166,11 +166,11 @@ impl Authenticator {
         };
         let hello = input.hello.trim_end_matches('.');
         let check = async |local_part, domain: &str| {
-            // An address literal has no record, and is not worth a question.
+            // An address literal has no record.
             if domain.is_empty() || domain.starts_with('[') {
                 return SpfCheck { result: SpfResult::None, domain: domain.to_owned() };
             }
-            let identity = spf::Identity { client: input.client, hello, domain, local_part };
+            let identity = spf::SpfIdentity { client: input.client, hello, domain, local_part };
             let result = timeout(DEADLINE, spf::check_host(self.resolver(), identity)).await.unwrap_or(SpfResult::TempError);
             SpfCheck { result, domain: domain.to_owned() }
         };
@@ -186,12 +186,12 @@ impl Authenticator {
         self.verify_dkim_with(message, &self.dkim_keys(header_section(message)).await).await
     }
 
-    /// The keys that the signatures in a header section need; from the cache where they are there.
+    /// Fetches the keys of the signatures in a header section, from the cache if possible.
     pub async fn dkim_keys(&self, header: &[u8]) -> DkimKeys {
         DkimKeys(dkim::keys(self.resolver(), header, KEYS_DEADLINE).await)
     }
 
-    /// Verifies the DKIM signatures of a message, such as one about to leave, without asking DNS.
+    /// Verifies the DKIM signatures of a message with these keys, without DNS.
     pub async fn verify_dkim_with(&self, message: &[u8], keys: &DkimKeys) -> Vec<DkimCheck> {
         dkim::verify(&self.0, message, &keys.0).await
     }

@@ -1,7 +1,7 @@
-//! The questions that message authentication asks of DNS.
+//! DNS lookups of message authentication.
 //!
-//! RFC 1035 s.3.1, RFC 8020 s.2. Invariant: "there is none" and "no answer" (SERVFAIL, timeout, a referral) are two things, and
-//! a name that DNS cannot carry is not asked about.
+//! RFC 1035 s.3.1, RFC 8020 s.2. Invariant: "does not exist" and "no answer" (SERVFAIL, timeout, a referral) are told apart, and
+//! an invalid name is not looked up.
 
 use std::fmt::Write as _;
 use std::future::Future;
@@ -16,18 +16,18 @@ use hickory_resolver::proto::rr::{Name, RData, RecordType};
 pub(crate) enum Missing {
     /// The name does not exist.
     Name,
-    /// The name exists, or cannot exist, and has no such record.
+    /// The name has no such record, or is invalid.
     Record,
-    /// Nobody could say.
+    /// No answer.
     Temporary,
 }
 
-/// The answer to one question: at least one record, or why there is none.
+/// The answer to one lookup: at least one record, or why there is none.
 pub(crate) type Answer<T> = Result<Vec<T>, Missing>;
 
-/// Something that answers.
+/// A resolver.
 pub(crate) trait Lookup: Sync {
-    /// Text records, the strings of each joined.
+    /// TXT records, the strings of each joined.
     fn txt(&self, name: &str) -> impl Future<Output = Answer<Vec<u8>>> + Send;
     /// IPv4 addresses.
     fn a(&self, name: &str) -> impl Future<Output = Answer<Ipv4Addr>> + Send;
@@ -35,7 +35,7 @@ pub(crate) trait Lookup: Sync {
     fn aaaa(&self, name: &str) -> impl Future<Output = Answer<Ipv6Addr>> + Send;
     /// Mail exchangers, the most preferred first.
     fn mx(&self, name: &str) -> impl Future<Output = Answer<String>> + Send;
-    /// The names of an address.
+    /// The PTR names of an address.
     fn ptr(&self, address: IpAddr) -> impl Future<Output = Answer<String>> + Send;
 
     /// The addresses of the same family as `like`.
@@ -49,7 +49,7 @@ pub(crate) trait Lookup: Sync {
     }
 }
 
-/// A name as DNS carries it: labels of 1 to 63 octets, 253 in all, an international one as A-labels.
+/// A valid DNS name: labels of 1 to 63 octets, 253 in all, an internationalized one as A-labels.
 pub(crate) fn fqdn(name: &str) -> Option<Name> {
     let name = name.strip_suffix('.').unwrap_or(name);
     let ascii = if name.is_ascii() { name.to_ascii_lowercase() } else { mail::Domain::parse(name).ok()?.to_string() };
@@ -61,7 +61,7 @@ pub(crate) fn fqdn(name: &str) -> Option<Name> {
     Some(name)
 }
 
-/// The name under which an address's names are found.
+/// The reverse DNS name of an address.
 pub(crate) fn reverse_name(address: IpAddr) -> String {
     let mut name = String::with_capacity(72);
     match address {
@@ -99,7 +99,7 @@ fn missing(error: &NetError) -> Missing {
     }
 }
 
-/// A name as text; one with an odd octet in a label escaped, so that it is never taken for another.
+/// A name as text; special octets are escaped, so that it cannot be taken for another.
 fn text_of(name: &Name) -> String {
     let is_plain = |label: &[u8]| label.iter().all(|byte| byte.is_ascii_graphic() && !b".\\".contains(byte));
     let text = if name.iter().all(is_plain) {
@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_that_dns_cannot_carry_is_not_asked_about() {
+    fn invalid_names_are_not_looked_up() {
         assert_eq!(fqdn("Example.Org").unwrap().to_ascii(), "example.org.");
         assert!(fqdn("a..b").is_none());
         assert!(fqdn("").is_none());
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_turned_round() {
+    fn reverse_names_are_built() {
         assert_eq!(reverse_name("192.0.2.1".parse().unwrap()), "1.2.0.192.in-addr.arpa");
         assert!(reverse_name("2001:db8::1".parse().unwrap()).starts_with("1.0.0.0."));
         assert!(reverse_name("2001:db8::1".parse().unwrap()).ends_with("8.b.d.0.1.0.0.2.ip6.arpa"));

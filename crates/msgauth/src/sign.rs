@@ -1,6 +1,6 @@
-//! Signing: DKIM-Signature fields over a message that leaves.
+//! Signs outgoing messages with DKIM.
 //!
-//! RFC 6376 s.5, RFC 8463, RFC 8301. Invariant: never l=; the fields that a reader sees are signed once more than they stand, so that none can be added.
+//! RFC 6376 s.5, RFC 8463, RFC 8301. Invariant: never l=; the fields that a reader sees are oversigned, so that none can be added.
 
 use mail::without_blanks_before_colons;
 use mail_auth::crypto::{Ed25519Key, RsaKey, Sha256, SigningKey};
@@ -11,8 +11,7 @@ use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use crate::key::{Algorithm, KeyError};
 
-/// Fields that are signed where they stand, and whose absence is signed where they do not; and whether one more of those that stand breaks the
-/// signature.
+/// The signed fields (or their absence), and whether the field is oversigned: one more breaks the signature.
 const SIGNED: [(&str, bool); 21] = [
     ("From", true),
     ("To", true),
@@ -37,10 +36,10 @@ const SIGNED: [(&str, bool); 21] = [
     ("List-Archive", false),
 ];
 
-/// A key with its name: what makes one signature.
-pub struct Signer(Kind);
+/// A key with its domain and selector: makes one signature.
+pub struct Signer(SignerKind);
 
-enum Kind {
+enum SignerKind {
     Rsa(Box<DkimSigner<RsaKey<Sha256>, Ready>>),
     Ed25519(Box<DkimSigner<Ed25519Key, Ready>>),
 }
@@ -48,8 +47,8 @@ enum Kind {
 impl std::fmt::Debug for Signer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self.0 {
-            Kind::Rsa(_) => "Signer(rsa)",
-            Kind::Ed25519(_) => "Signer(ed25519)",
+            SignerKind::Rsa(_) => "Signer(rsa)",
+            SignerKind::Ed25519(_) => "Signer(ed25519)",
         })
     }
 }
@@ -61,33 +60,33 @@ impl Signer {
         Ok(Self(match algorithm {
             Algorithm::Rsa => {
                 let der = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(private));
-                Kind::Rsa(Box::new(signer(RsaKey::<Sha256>::from_key_der(der).map_err(unread)?, domain, selector)))
+                SignerKind::Rsa(Box::new(signer(RsaKey::<Sha256>::from_key_der(der).map_err(unread)?, domain, selector)))
             }
             Algorithm::Ed25519 => {
                 let key = Ed25519Key::from_pkcs8_maybe_unchecked_der(private).map_err(unread)?;
-                Kind::Ed25519(Box::new(signer(key, domain, selector)))
+                SignerKind::Ed25519(Box::new(signer(key, domain, selector)))
             }
         }))
     }
 
-    /// The DKIM-Signature field over a message that comes in pieces, its CRLF included.
+    /// The DKIM-Signature field, with CRLF, for a message in pieces.
     ///
     /// # Errors
     /// The key cannot be used.
     pub fn sign(&self, pieces: &[&[u8]]) -> Result<String, KeyError> {
-        // mail-auth names `Subject : hi` with its blank in h=, and nobody finds such a field. Relaxed, it is `subject:hi` for all verifiers.
+        // mail-auth keeps the blank of `Subject : hi` in h=, where no verifier matches it. Relaxed, the field is `subject:hi` for all verifiers.
         let mended: Vec<_> = pieces.iter().map(|piece| without_blanks_before_colons(piece)).collect();
         let pieces = mended.iter().map(AsRef::as_ref);
         let signature = match &self.0 {
-            Kind::Rsa(signer) => signer.sign_chained(pieces),
-            Kind::Ed25519(signer) => signer.sign_chained(pieces),
+            SignerKind::Rsa(signer) => signer.sign_chained(pieces),
+            SignerKind::Ed25519(signer) => signer.sign_chained(pieces),
         };
         signature.map(|signature| signature.to_header()).map_err(|_| KeyError("used"))
     }
 }
 
 fn signer<T: SigningKey>(key: T, domain: &str, selector: &str) -> DkimSigner<T, Ready> {
-    // A name that stands twice is signed once more than the field stands.
+    // A repeated name oversigns the field.
     let names = SIGNED.iter().flat_map(|(name, oversigned)| std::iter::repeat_n(*name, 1 + usize::from(*oversigned)));
     DkimSigner::from_key(key)
         .domain(domain)
@@ -103,7 +102,7 @@ mod tests {
     use crate::key::KeyPair;
 
     #[test]
-    fn fields_are_signed_once_more_than_they_stand() {
+    fn visible_fields_are_oversigned() {
         for algorithm in [Algorithm::Rsa, Algorithm::Ed25519] {
             let pair = KeyPair::generate(algorithm).unwrap();
             let signer = Signer::new(algorithm, &pair.private, "example.test", "s1").unwrap();

@@ -1,8 +1,8 @@
 //! SPF: `check_host()`.
 //!
-//! RFC 7208 s.4. Our own, since mail-auth's neither counts void lookups nor minds a second record, and reads several malformed
-//! records as good ones (docs/adr/0005). Explanations (`exp=`) are checked for syntax and not fetched: nobody would be shown
-//! them. Invariant: at most ten terms that ask DNS, two of them in vain, ten exchangers; time is bounded by the caller.
+//! RFC 7208 s.4. Not by mail-auth, which neither counts void lookups nor refuses a second record, and accepts several malformed records
+//! (docs/adr/0005). Explanations (`exp=`) are checked for syntax and not fetched, since they are not used. Invariant: at most ten terms with lookups, two
+//! void ones, ten mail exchangers; the caller bounds the time.
 
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -12,38 +12,38 @@ use mail::spf::{self, HOSTS_MAX, Mechanism, Prefix, Record, Spec, TERMS_MAX, VOI
 
 use crate::lookup::{Answer, Lookup, Missing, fqdn};
 
-/// Who is asked about.
+/// The identity to check.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Identity<'a> {
+pub(crate) struct SpfIdentity<'a> {
     pub client: IpAddr,
     pub hello: &'a str,
-    /// The domain whose record is wanted.
+    /// The domain whose record is evaluated.
     pub domain: &'a str,
-    /// What stands before the last `@` of the reverse-path.
+    /// The local-part of the reverse-path (before the last `@`).
     pub local_part: &'a str,
 }
 
 /// Whether `identity.client` may send for `identity.domain`.
-pub(crate) async fn check_host(dns: &impl Lookup, identity: Identity<'_>) -> SpfResult {
+pub(crate) async fn check_host(dns: &impl Lookup, identity: SpfIdentity<'_>) -> SpfResult {
     let client = identity.client.to_canonical();
     let local_part = if identity.local_part.is_empty() { "postmaster" } else { identity.local_part };
     let sender_domain = identity.domain;
     let mut check =
-        Check { dns, client, hello: identity.hello, local_part, sender_domain, name: None, terms: 0, void_terms: 0, is_void: false };
+        HostCheck { dns, client, hello: identity.hello, local_part, sender_domain, name: None, terms: 0, void_terms: 0, is_void: false };
     match check.host(identity.domain).await {
         Ok(result) => result,
-        Err(Stop::Temporary) => SpfResult::TempError,
-        Err(Stop::Permanent) => SpfResult::PermError,
+        Err(SpfStop::Temporary) => SpfResult::TempError,
+        Err(SpfStop::Permanent) => SpfResult::PermError,
     }
 }
 
-/// Why an evaluation ends at once.
-enum Stop {
+/// Why an evaluation stops early.
+enum SpfStop {
     Temporary,
     Permanent,
 }
 
-struct Check<'a, D> {
+struct HostCheck<'a, D> {
     dns: &'a D,
     client: IpAddr,
     hello: &'a str,
@@ -51,29 +51,29 @@ struct Check<'a, D> {
     sender_domain: &'a str,
     name: Option<String>,
     terms: u32,
-    /// Terms for which DNS has nothing.
+    /// Terms with void lookups.
     void_terms: u32,
-    /// Whether the term that is looked at is one of them already.
+    /// Whether the current term is counted as one already.
     is_void: bool,
 }
 
-/// Whether this is a name that can have a record (s.4.3).
+/// Whether the name is valid and has at least two labels (s.4.3).
 fn is_well_formed(domain: &str) -> bool {
     fqdn(domain).is_some() && domain.trim_end_matches('.').contains('.')
 }
 
-impl<D: Lookup> Check<'_, D> {
-    /// One domain's record; boxed, since an include asks for another.
-    fn host<'b>(&'b mut self, domain: &'b str) -> Pin<Box<dyn Future<Output = Result<SpfResult, Stop>> + Send + 'b>> {
+impl<D: Lookup> HostCheck<'_, D> {
+    /// Evaluates one domain's record; boxed, since `include` recurses.
+    fn host<'b>(&'b mut self, domain: &'b str) -> Pin<Box<dyn Future<Output = Result<SpfResult, SpfStop>> + Send + 'b>> {
         Box::pin(async move {
             let mut domain = domain.to_owned();
             let mut redirected = false;
             loop {
                 let Some(record) = self.record(&domain).await? else {
-                    return if redirected { Err(Stop::Permanent) } else { Ok(SpfResult::None) };
+                    return if redirected { Err(SpfStop::Permanent) } else { Ok(SpfResult::None) };
                 };
                 for directive in &record.directives {
-                    if self.directive(&directive.mechanism, &domain).await? {
+                    if self.matches(&directive.mechanism, &domain).await? {
                         return Ok(directive.result);
                     }
                 }
@@ -85,43 +85,43 @@ impl<D: Lookup> Check<'_, D> {
         })
     }
 
-    async fn record(&self, domain: &str) -> Result<Option<Record>, Stop> {
+    async fn record(&self, domain: &str) -> Result<Option<Record>, SpfStop> {
         if !is_well_formed(domain) {
             return Ok(None);
         }
         let texts = match self.dns.txt(domain).await {
             Ok(texts) => texts,
-            Err(Missing::Temporary) => return Err(Stop::Temporary),
+            Err(Missing::Temporary) => return Err(SpfStop::Temporary),
             Err(Missing::Name | Missing::Record) => return Ok(None),
         };
         let mut records = texts.iter().filter(|text| spf::is_spf(text));
         let Some(first) = records.next() else { return Ok(None) };
         if records.next().is_some() {
-            return Err(Stop::Permanent);
+            return Err(SpfStop::Permanent);
         }
-        Record::parse(first).map(Some).map_err(|_| Stop::Permanent)
+        Record::parse(first).map(Some).map_err(|_| SpfStop::Permanent)
     }
 
-    fn count_term(&mut self) -> Result<(), Stop> {
+    fn count_term(&mut self) -> Result<(), SpfStop> {
         self.terms += 1;
         self.is_void = false;
-        if self.terms > TERMS_MAX { Err(Stop::Permanent) } else { Ok(()) }
+        if self.terms > TERMS_MAX { Err(SpfStop::Permanent) } else { Ok(()) }
     }
 
-    /// What was found; nothing where there is nothing, of which there may be too much.
-    fn found<T>(&mut self, answer: Answer<T>) -> Result<Vec<T>, Stop> {
+    /// The records of an answer; counts void lookups.
+    fn count_void<T>(&mut self, answer: Answer<T>) -> Result<Vec<T>, SpfStop> {
         match answer {
             Ok(found) => Ok(found),
-            Err(Missing::Temporary) => Err(Stop::Temporary),
+            Err(Missing::Temporary) => Err(SpfStop::Temporary),
             Err(Missing::Name | Missing::Record) => {
                 // s.4.6.4 counts terms: the hosts of an `mx` that have no address of the client's family are one void lookup, not one each.
                 self.void_terms += u32::from(!std::mem::replace(&mut self.is_void, true));
-                if self.void_terms > VOID_TERMS_MAX { Err(Stop::Permanent) } else { Ok(Vec::new()) }
+                if self.void_terms > VOID_TERMS_MAX { Err(SpfStop::Permanent) } else { Ok(Vec::new()) }
             }
         }
     }
 
-    async fn directive(&mut self, mechanism: &Mechanism, domain: &str) -> Result<bool, Stop> {
+    async fn matches(&mut self, mechanism: &Mechanism, domain: &str) -> Result<bool, SpfStop> {
         match mechanism {
             Mechanism::All => return Ok(true),
             Mechanism::Network { address, bits } => return Ok(is_within(self.client, *address, *bits)),
@@ -138,36 +138,36 @@ impl<D: Lookup> Check<'_, D> {
             Mechanism::Include(_) => match self.host(&target).await? {
                 SpfResult::Pass => Ok(true),
                 SpfResult::Fail | SpfResult::SoftFail | SpfResult::Neutral => Ok(false),
-                SpfResult::TempError => Err(Stop::Temporary),
-                SpfResult::PermError | SpfResult::None => Err(Stop::Permanent),
+                SpfResult::TempError => Err(SpfStop::Temporary),
+                SpfResult::PermError | SpfResult::None => Err(SpfStop::Permanent),
             },
-            // A name that cannot be asked about matches nothing (s.4.8), and was not asked about: no void lookup.
+            // An invalid name matches nothing (s.4.8), and is not looked up: no void lookup.
             _ if fqdn(&target).is_none() => Ok(false),
             Mechanism::Exists(_) => {
                 let answer = self.dns.a(&target).await;
-                Ok(!self.found(answer)?.is_empty())
+                Ok(!self.count_void(answer)?.is_empty())
             }
             Mechanism::A { prefix, .. } => self.host_matches(&target, *prefix).await,
             Mechanism::Mx { prefix, .. } => self.exchanger_matches(&target, *prefix).await,
             _ => {
                 let suffix = format!(".{}", target.trim_end_matches('.').to_ascii_lowercase());
-                let names = self.names().await;
+                let names = self.confirmed_names().await;
                 Ok(names.iter().any(|name| format!(".{name}").ends_with(&suffix)))
             }
         }
     }
 
-    async fn host_matches(&mut self, host: &str, prefix: Prefix) -> Result<bool, Stop> {
+    async fn host_matches(&mut self, host: &str, prefix: Prefix) -> Result<bool, SpfStop> {
         let answer = self.dns.same_family(host, self.client).await;
         let bits = if self.client.is_ipv4() { prefix.v4 } else { prefix.v6 };
-        Ok(self.found(answer)?.iter().any(|address| is_within(self.client, *address, bits)))
+        Ok(self.count_void(answer)?.iter().any(|address| is_within(self.client, *address, bits)))
     }
 
-    async fn exchanger_matches(&mut self, domain: &str, prefix: Prefix) -> Result<bool, Stop> {
+    async fn exchanger_matches(&mut self, domain: &str, prefix: Prefix) -> Result<bool, SpfStop> {
         let answer = self.dns.mx(domain).await;
-        let hosts = self.found(answer)?;
+        let hosts = self.count_void(answer)?;
         if hosts.len() > HOSTS_MAX {
-            return Err(Stop::Permanent);
+            return Err(SpfStop::Permanent);
         }
         for host in &hosts {
             if fqdn(host).is_some() && self.host_matches(host, prefix).await? {
@@ -177,8 +177,8 @@ impl<D: Lookup> Check<'_, D> {
         Ok(false)
     }
 
-    /// The client's names that lead back to it; what DNS does not answer is passed over (s.5.5).
-    async fn names(&mut self) -> Vec<String> {
+    /// The client's confirmed names; lookups without an answer are ignored (s.5.5).
+    async fn confirmed_names(&mut self) -> Vec<String> {
         let mut confirmed = Vec::new();
         for name in self.dns.ptr(self.client).await.unwrap_or_default().into_iter().take(HOSTS_MAX) {
             if self.dns.same_family(&name, self.client).await.is_ok_and(|found| found.contains(&self.client)) {
@@ -190,7 +190,7 @@ impl<D: Lookup> Check<'_, D> {
 
     async fn expand(&mut self, spec: &Spec, domain: &str) -> String {
         if spec.wants_name() && self.name.is_none() {
-            let names = self.names().await;
+            let names = self.confirmed_names().await;
             let own = domain.to_ascii_lowercase();
             let below = format!(".{own}");
             let best = names.iter().find(|name| **name == own).or_else(|| names.iter().find(|name| name.ends_with(&below)));

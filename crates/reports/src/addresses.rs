@@ -1,22 +1,22 @@
-//! Where reports go: the record `_smtp._tls` of a domain, the URIs of a `rua`, and what those say who are named in one by others.
+//! Destinations of reports: a domain's `_smtp._tls` record, the URIs of `rua`, and the consent of external destinations.
 //!
-//! RFC 8460 s.3, RFC 9990 (verifying external destinations), RFC 6068 s.2 (mailto), RFC 3986 s.3. Invariant: the record is a stranger's: at most [`ADDRESSES_MAX`] addresses come of it, and what is no
-//! address is left out.
+//! RFC 8460 s.3, RFC 9990 (verifying external destinations), RFC 6068 s.2 (mailto), RFC 3986 s.3. Invariant: a record yields at most
+//! [`ADDRESSES_MAX`] addresses; an invalid one is left out.
 
 use http::Uri;
 use mail::{Domain, Mailbox};
 use percent_encoding::percent_decode_str;
 
-/// Addresses of one record that get a report.
+/// Maximum addresses of one record that get a report.
 pub const ADDRESSES_MAX: usize = 5;
 
-/// URIs of one record that are looked at.
+/// Maximum URIs of one record that are read.
 const URIS_MAX: usize = 50;
 
-/// The longest URI, in octets.
+/// Maximum length of a URI, in octets.
 const URI_MAX_BYTES: usize = 1000;
 
-/// Where a report goes.
+/// The destination of a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReportAddress {
     /// By mail.
@@ -25,21 +25,21 @@ pub enum ReportAddress {
     Https(HttpsAddress),
 }
 
-/// The address of something that takes reports over HTTPS.
+/// An HTTPS destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpsAddress {
     /// The host.
     pub host: Domain,
     /// The port.
     pub port: u16,
-    /// Path and query, as they stand in the request.
+    /// Path and query, as in the request.
     pub target: String,
-    /// The whole of it, as it was written.
+    /// The whole URI, as written.
     pub url: String,
 }
 
 impl HttpsAddress {
-    /// Reads an `https:` URI. Names and passwords in it are not taken.
+    /// Reads an `https:` URI. One with a user name or password is refused.
     pub fn parse(text: &str) -> Option<Self> {
         let uri: Uri = text.parse().ok()?;
         let authority = uri.authority().filter(|authority| !authority.as_str().contains('@'))?;
@@ -60,7 +60,7 @@ impl HttpsAddress {
     }
 }
 
-/// The addresses that a domain wants reports of TLS at, by the texts at `_smtp._tls`; none where there is not exactly one record.
+/// The destinations of a domain's TLS reports, from the texts at `_smtp._tls`; none unless there is exactly one record.
 pub fn tls_report_addresses(texts: &[String]) -> Vec<ReportAddress> {
     let mut records = texts.iter().filter_map(|text| {
         let (version, rest) = text.split_once(';')?;
@@ -71,7 +71,7 @@ pub fn tls_report_addresses(texts: &[String]) -> Vec<ReportAddress> {
     fields.find(|(name, _)| name.trim() == "rua").map(|(_, value)| rua_addresses(value)).unwrap_or_default()
 }
 
-/// The addresses of a list of URIs, each once, at most [`ADDRESSES_MAX`]. A size behind an exclamation mark, as DMARC once had it, is not looked at.
+/// The addresses of a list of URIs, without duplicates, at most [`ADDRESSES_MAX`]. A size after an exclamation mark (RFC 7489) is ignored.
 pub fn rua_addresses(value: &str) -> Vec<ReportAddress> {
     let mut addresses = Vec::new();
     for address in value.split(',').take(URIS_MAX).filter_map(address) {
@@ -83,7 +83,7 @@ pub fn rua_addresses(value: &str) -> Vec<ReportAddress> {
     addresses
 }
 
-/// The mailboxes of a list of URIs, each once, at most [`ADDRESSES_MAX`]: reports of DMARC go by mail only.
+/// The mailboxes of a list of URIs, without duplicates, at most [`ADDRESSES_MAX`]: DMARC reports go by mail only.
 pub fn rua_mailboxes(value: &str) -> Vec<Mailbox> {
     let mut mailboxes = Vec::new();
     for address in value.split(',').take(URIS_MAX).filter_map(address) {
@@ -97,23 +97,23 @@ pub fn rua_mailboxes(value: &str) -> Vec<Mailbox> {
     mailboxes
 }
 
-/// Where reports of DMARC go that another domain wants sent to `to`, by the texts at `<that domain>._report._dmarc.<the domain of to>`: nowhere where
-/// these do not say that they are welcome, and elsewhere at the same host where they say so.
-pub fn confirmed(texts: &[String], to: &Mailbox) -> Vec<Mailbox> {
+/// Where DMARC reports about another domain go instead of `to`, by the texts at `<that domain>._report._dmarc.<the domain of to>`: nowhere without
+/// consent there, and to other mailboxes of the same domain if the record names them.
+pub fn confirm_destination(texts: &[String], to: &Mailbox) -> Vec<Mailbox> {
     let tags = |text: &String| -> Option<Option<String>> {
         let mut tags = text.split(';').filter_map(|tag| tag.split_once('=')).map(|(name, value)| (name.trim(), value.trim()));
         tags.next().filter(|(name, value)| name.eq_ignore_ascii_case("v") && *value == "DMARC1")?;
         Some(tags.find(|(name, _)| name.eq_ignore_ascii_case("rua")).map(|(_, value)| value.to_owned()))
     };
-    let said: Vec<Option<String>> = texts.iter().filter_map(tags).collect();
-    if said.is_empty() {
+    let consents: Vec<Option<String>> = texts.iter().filter_map(tags).collect();
+    if consents.is_empty() {
         return Vec::new();
     }
-    let elsewhere: Vec<String> = said.into_iter().flatten().collect();
-    if elsewhere.is_empty() {
+    let other_uris: Vec<String> = consents.into_iter().flatten().collect();
+    if other_uris.is_empty() {
         return vec![to.clone()];
     }
-    let mailboxes = rua_mailboxes(&elsewhere.join(","));
+    let mailboxes = rua_mailboxes(&other_uris.join(","));
     if mailboxes.iter().all(|mailbox| mailbox.domain == to.domain) { mailboxes } else { Vec::new() }
 }
 
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn the_records_of_the_rfc_are_read() {
+    fn records_of_rfc8460_are_read() {
         // RFC 8460 s.3.1.
         assert_eq!(of(&["v=TLSRPTv1;rua=mailto:reports@example.com"]), ["reports@example.com"]);
         let url = "v=TLSRPTv1; rua=https://reporting.example.com/v1/tlsrpt";
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_one_record_or_none() {
+    fn several_records_count_as_none() {
         for none in [
             &["v=TLSRPTv1; rua=mailto:a@b.test", "v=TLSRPTv1; rua=mailto:c@d.test"][..],
             &["v=TLSRPTv10; rua=mailto:a@b.test"],
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_left_out() {
+    fn invalid_addresses_are_left_out() {
         for bad in [
             "mailto:",
             "mailto:nobody",
@@ -190,14 +190,14 @@ mod tests {
     }
 
     #[test]
-    fn who_is_named_by_others_must_say_that_reports_are_welcome() {
+    fn external_destinations_need_consent() {
         let to = Mailbox::parse("r@b.test").unwrap();
         let of = |texts: &[&str]| {
             let texts: Vec<String> = texts.iter().map(ToString::to_string).collect();
-            confirmed(&texts, &to).iter().map(ToString::to_string).collect::<Vec<_>>()
+            confirm_destination(&texts, &to).iter().map(ToString::to_string).collect::<Vec<_>>()
         };
-        for welcome in [&["v=DMARC1"][..], &["v = DMARC1 ;"], &["v=spf1 -all", "v=DMARC1; x=y"]] {
-            assert_eq!(of(welcome), ["r@b.test"], "{welcome:?}");
+        for consent in [&["v=DMARC1"][..], &["v = DMARC1 ;"], &["v=spf1 -all", "v=DMARC1; x=y"]] {
+            assert_eq!(of(consent), ["r@b.test"], "{consent:?}");
         }
         assert_eq!(of(&["v=DMARC1; rua=mailto:s@b.test,mailto:t@B.test"]), ["s@b.test", "t@b.test"]);
         for none in
@@ -208,14 +208,14 @@ mod tests {
     }
 
     #[test]
-    fn reports_of_dmarc_go_by_mail() {
+    fn dmarc_reports_go_by_mail_only() {
         let https: Vec<String> = (0..10).map(|n| format!("https://b.test/{n}")).collect();
         let found = rua_mailboxes(&format!("{}, mailto:a@b.test!10m,mailto:a@B.test", https.join(",")));
         assert_eq!(found, [Mailbox::parse("a@b.test").unwrap()]);
     }
 
     #[test]
-    fn a_thousand_uris_are_five_addresses() {
+    fn addresses_of_a_record_are_bounded() {
         let many: Vec<String> = (0..1000).map(|n| format!("mailto:a{}@b.test", n / 2)).collect();
         let found = rua_addresses(&many.join(","));
         assert_eq!(found.len(), ADDRESSES_MAX);

@@ -1,40 +1,40 @@
-//! What to do about what reports say of a domain.
+//! Advice on the reports about a domain.
 //!
-//! RFC 9989 s.5 (policies), RFC 8460 s.4.3 (what fails of TLS). Invariant: each advice names a command or a setting, or says that there is nothing to do.
+//! RFC 9989 s.5 (policies), RFC 8460 s.4.3 (TLS failures). Invariant: each item names a command or a setting, or says that there is nothing to do.
 
 use crate::aggregate::Class;
 use crate::summary::DomainSummary;
 
-/// Reports of fewer days say too little to make a policy stricter.
+/// Minimum period of reports before a stricter policy is advised, in seconds.
 const ENOUGH_S: i64 = 7 * 86_400;
 
-/// So many sources are named.
-const NAMED: usize = 3;
+/// Maximum sources named.
+const NAMED_MAX: usize = 3;
 
-/// What to do, the most urgent first.
+/// What to do, most urgent first.
 pub fn advice(domain: &str, summary: &DomainSummary) -> Vec<String> {
     let mut all = Vec::new();
-    for (class, address, source) in summary.worst(NAMED) {
+    for (class, address, source) in summary.worst(NAMED_MAX) {
         if class == Class::OursFailing {
             let why = &source.why;
-            all.push(format!("mail of {domain} that leaves here, from {address}, fails ({why}): waypost dns check {domain}"));
+            all.push(format!("mail of {domain} from this server ({address}) fails DMARC ({why}): waypost dns check {domain}"));
         }
     }
     if summary.count(Class::Foreign) > 0 {
         all.push(format!(
-            "a source called foreign is a forger, or sends for you without being set up: add the SPF record of yours to dns.spf_includes, or give it a DKIM key of {domain}"
+            "a foreign source is a forger, or a sender of yours that is not set up: add its SPF record to dns.spf_includes, or give it a DKIM key of {domain}"
         ));
     }
-    all.extend(policy(domain, summary));
-    all.extend(tls(domain, summary));
+    all.extend(advise_policy(domain, summary));
+    all.extend(advise_tls(domain, summary));
     all
 }
 
 /// The next step with the DMARC policy.
-fn policy(domain: &str, summary: &DomainSummary) -> Option<String> {
-    let Some((first_s, last_s)) = summary.range_s else {
+fn advise_policy(domain: &str, summary: &DomainSummary) -> Option<String> {
+    let Some(period) = summary.period else {
         return Some(format!(
-            "no report of DMARC has come: see whether DNS names dmarc@{domain} (waypost dns check {domain}); receivers report once a day, and only of mail they had"
+            "no DMARC report has arrived: check that DNS names dmarc@{domain} (waypost dns check {domain}); receivers report once a day, and only about mail that they received"
         ));
     };
     let next = match summary.policy.as_str() {
@@ -45,16 +45,16 @@ fn policy(domain: &str, summary: &DomainSummary) -> Option<String> {
     if summary.count(Class::OursFailing) > 0 {
         return None;
     }
-    if last_s - first_s < ENOUGH_S || summary.count(Class::Ours) + summary.count(Class::Forward) == 0 {
-        return Some(format!("nothing of yours fails so far; when reports cover a week of your mail, the policy can become p={next}"));
+    if period.end_s - period.begin_s < ENOUGH_S || summary.count(Class::Ours) + summary.count(Class::Forward) == 0 {
+        return Some(format!("none of your mail fails so far; once reports cover a week of it, the policy can become p={next}"));
     }
-    let foreign = if summary.count(Class::Foreign) > 0 { ", once none of the foreign sources is yours" } else { "" };
+    let foreign = if summary.count(Class::Foreign) > 0 { ", once no foreign source is yours" } else { "" };
     Some(format!(
-        "nothing of yours fails: raise the policy{foreign}: write dmarc = \"{next}\" into [dns] of the configuration, then waypost dns apply {domain}"
+        "none of your mail fails: raise the policy{foreign}: set dmarc = \"{next}\" in [dns] of the configuration, then waypost dns apply {domain}"
     ))
 }
 
-fn tls(domain: &str, summary: &DomainSummary) -> Vec<String> {
+fn advise_tls(domain: &str, summary: &DomainSummary) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
     for (result, mx_host) in summary.tls_failures.keys() {
         let what = match result.as_str() {
@@ -62,7 +62,7 @@ fn tls(domain: &str, summary: &DomainSummary) -> Vec<String> {
                 format!("TLS with {mx_host} fails ({result}): waypost cert status; waypost cert renew")
             }
             "starttls-not-supported" => {
-                format!("{mx_host} offered no STARTTLS: waypost doctor, and look for a firewall that meddles with SMTP")
+                format!("{mx_host} did not offer STARTTLS: waypost doctor, and look for a firewall that alters SMTP")
             }
             "tlsa-invalid" | "dnssec-invalid" | "dane-required" => {
                 format!("DANE of {mx_host} fails ({result}): waypost dns check {domain}; a TLSA record must follow the certificate's key")
@@ -72,7 +72,7 @@ fn tls(domain: &str, summary: &DomainSummary) -> Vec<String> {
             }
             _ => format!("TLS with {mx_host} fails ({result}): waypost doctor"),
         };
-        if !all.contains(&what) && all.len() < NAMED {
+        if !all.contains(&what) && all.len() < NAMED_MAX {
             all.push(what);
         }
     }
@@ -83,6 +83,7 @@ fn tls(domain: &str, summary: &DomainSummary) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::aggregate::{Own, read, samples};
+    use crate::summary::Period;
 
     fn summary(policy: &str, days: i64, source: &str) -> DomainSummary {
         let own = Own { addresses: vec!["192.0.2.1".parse().unwrap()], domains: vec!["example.com".into()], ..Own::default() };
@@ -90,9 +91,9 @@ mod tests {
         let mut report = read(samples::YAHOO.as_bytes()).unwrap();
         report.rows[0].source = source.parse().unwrap();
         let good = read(samples::GOOGLE.as_bytes()).unwrap().rows.remove(0);
-        summary.add_report((0, days * 86_400), policy, 0);
+        summary.add_report(Period { begin_s: 0, end_s: days * 86_400 }, policy, 0);
         for row in [&good, &report.rows[0]] {
-            summary.add_row(&own, "Yahoo", (0, 1), row);
+            summary.add_row(&own, "Yahoo", Period { begin_s: 0, end_s: 1 }, row);
         }
         summary
     }
@@ -102,28 +103,28 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_is_raised_only_over_clean_ground() {
+    fn a_stricter_policy_is_advised_only_without_failures() {
         let clean = |policy, days| {
             let mut summary = summary(policy, days, "203.0.113.9");
             summary.messages.remove(&Class::Foreign);
             advised(&summary)
         };
-        assert!(clean("none", 8).contains("write dmarc = \"quarantine\" into [dns]"), "{}", clean("none", 8));
+        assert!(clean("none", 8).contains("set dmarc = \"quarantine\" in [dns]"), "{}", clean("none", 8));
         assert!(clean("quarantine", 8).contains("dmarc = \"reject\""));
         assert_eq!(clean("reject", 8), "");
         assert!(clean("none", 3).contains("cover a week"));
-        assert!(advised(&summary("none", 8, "203.0.113.9")).contains("once none of the foreign sources is yours"));
+        assert!(advised(&summary("none", 8, "203.0.113.9")).contains("once no foreign source is yours"));
         let failing = advised(&summary("none", 8, "192.0.2.1"));
         assert!(
-            failing.contains("from 192.0.2.1, fails (no DKIM signature; SPF of example.com: softfail): waypost dns check example.com"),
+            failing.contains("(192.0.2.1) fails DMARC (no DKIM signature; SPF of example.com: softfail): waypost dns check example.com"),
             "{failing}"
         );
         assert!(!failing.contains("raise"), "{failing}");
-        assert!(advised(&DomainSummary::default()).contains("no report"));
+        assert!(advised(&DomainSummary::default()).contains("no DMARC report"));
     }
 
     #[test]
-    fn a_failure_of_tls_names_its_remedy_once() {
+    fn each_tls_failure_is_advised_once() {
         let mut summary = summary("reject", 8, "203.0.113.9");
         for host in ["mx.example.com", "mx.example.com"] {
             summary.add_tls_failure("certificate-expired", host, 3, "");

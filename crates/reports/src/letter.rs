@@ -1,7 +1,7 @@
-//! The mail that carries a report: a word for people, and the report as an attachment.
+//! The mail that carries a report: a text for people, and the report as an attachment.
 //!
-//! RFC 8460 s.5.3, RFC 6522 s.3 (multipart/report), RFC 2045 s.6.8 (Base64), RFC 2046 s.5.1. Invariant: whatever stands in a field is one line of printable
-//! ASCII, so it adds no field and no part.
+//! RFC 8460 s.5.3, RFC 6522 s.3 (multipart/report), RFC 2045 s.6.8 (Base64), RFC 2046 s.5.1. Invariant: a field value is one line of printable ASCII, so
+//! that it adds no field and no part.
 
 use std::fmt::Write as _;
 
@@ -9,16 +9,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use mail::{Domain, Mailbox, rfc5322_date};
 
-/// Characters of Base64 in a line.
+/// Characters of Base64 per line.
 const BASE64_LINE: usize = 76;
 
-/// The longest text in a field, in octets.
+/// Maximum length of a field value, in octets.
 const FIELD_MAX_BYTES: usize = 900;
 
-/// Who sends a report to whom.
+/// Sender and recipient of a report.
 #[derive(Debug, Clone, Copy)]
 pub struct Envelope<'a> {
-    /// The domain that reports; it signs too, and the From field is of it.
+    /// The reporting domain: that of the From field and of the signature.
     pub submitter: &'a Domain,
     /// The policy domain.
     pub domain: &'a Domain,
@@ -26,13 +26,13 @@ pub struct Envelope<'a> {
     pub from: &'a Mailbox,
     /// The To field.
     pub to: &'a Mailbox,
-    /// What makes the Message-ID unique: letters and digits.
+    /// The unique part of the Message-ID: letters and digits.
     pub id: &'a str,
     /// Now, in Unix seconds.
     pub now_unix_s: i64,
 }
 
-/// What holds the parts together.
+/// The type of the multipart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Multipart {
     /// multipart/report, with this report-type.
@@ -41,7 +41,7 @@ pub enum Multipart {
     Mixed,
 }
 
-/// A report, packed.
+/// A compressed report.
 #[derive(Debug, Clone, Copy)]
 pub struct Attachment<'a> {
     /// Its media type.
@@ -52,24 +52,24 @@ pub struct Attachment<'a> {
     pub bytes: &'a [u8],
 }
 
-/// A mail to be composed.
+/// A mail to compose.
 #[derive(Debug, Clone, Copy)]
 pub struct Letter<'a> {
     /// The From field.
     pub from: &'a Mailbox,
     /// The To field.
     pub to: &'a Mailbox,
-    /// The Subject field, in words that may be folded between them.
+    /// The Subject field, in pieces between which it is folded.
     pub subject: &'a [&'a str],
-    /// Fields of its kind, name and value.
+    /// Further fields: name and value.
     pub fields: &'a [(&'static str, &'a str)],
-    /// What makes its Message-ID and its boundary unique: letters and digits.
+    /// The unique part of its Message-ID and boundary: letters and digits.
     pub id: &'a str,
     /// Now, in Unix seconds.
     pub now_unix_s: i64,
-    /// What holds the parts together.
+    /// The type of the multipart.
     pub multipart: Multipart,
-    /// A word for people. Lines end with LF.
+    /// The text for people. Lines end with LF.
     pub text: &'a str,
     /// The report.
     pub attachment: Attachment<'a>,
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_letter_has_its_two_parts() {
+    fn a_letter_has_text_and_attachment() {
         let text = letter(Multipart::Report("tlsrpt"), "example.test!far.test!1!2.json.gz", "far.test");
         for want in [
             "From: <reports@example.test>\r\nTo: <tls@far.test>\r\nSubject: Report Domain: far.test\r\n\tSubmitter: example.test\r\n\tReport-ID: <1@example.test>\r\n",
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_adds_a_field_or_a_part() {
+    fn values_cannot_add_a_field_or_a_part() {
         let text = letter(Multipart::Mixed, "a\"; b=\"\r\n\r\n--=_waypost_17", "x\r\nBcc: y");
         assert!(text.contains("TLS-Report-Domain: x??Bcc: y\r\n"), "{text}");
         assert_eq!(text.matches("\r\n--=_waypost_17").count(), 3, "{text}");

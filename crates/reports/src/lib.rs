@@ -1,6 +1,6 @@
-//! The reports that mail servers send each other once a day: of TLS (RFC 8460) and of DMARC (RFC 9990), written and read.
+//! The daily reports between mail servers, written and read: TLS reports (RFC 8460) and DMARC reports (RFC 9990).
 //!
-//! Invariant: pure. No clock, file, socket or database is known here; what strangers wrote is read within a limit.
+//! Invariant: pure. No clock, file, socket or database; what others wrote is read within limits.
 
 mod addresses;
 pub mod advice;
@@ -12,6 +12,6 @@ pub mod summary;
 pub mod tls;
 pub mod unpack;
 
-pub use addresses::{ADDRESSES_MAX, HttpsAddress, ReportAddress, confirmed, rua_addresses, rua_mailboxes, tls_report_addresses};
+pub use addresses::{ADDRESSES_MAX, HttpsAddress, ReportAddress, confirm_destination, rua_addresses, rua_mailboxes, tls_report_addresses};
 pub use letter::{Attachment, Envelope, Letter, Multipart};
 pub use pack::gzip;

@@ -1,16 +1,16 @@
-//! Reports are sent compressed.
+//! Compresses reports.
 //!
-//! RFC 8460 s.5.2, RFC 1952. Invariant: the same octets give the same result, so that a report sent again is the same report.
+//! RFC 8460 s.5.2, RFC 1952. Invariant: deterministic, so that a report sent again is the same report.
 
 use std::io::Write as _;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-/// The octets, compressed.
+/// Compresses with gzip.
 pub fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    // Writing into memory does not fail.
+    // Writing to memory does not fail.
     let _ = encoder.write_all(bytes);
     encoder.finish().unwrap_or_default()
 }
@@ -22,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_packed_comes_out_again() {
+    fn gzip_round_trips() {
         let bytes = b"{\"policies\":[]}".repeat(1000);
         let packed = gzip(&bytes);
         assert!(packed.len() < 500 && packed == gzip(&bytes));

@@ -1,7 +1,7 @@
-//! The report in a message.
+//! Finds the report in a message.
 //!
-//! RFC 9990 and RFC 8460 s.5.3: a report is an attachment, or all there is; media types and names of attachments vary, so what it is is seen by looking
-//! into it. Invariant: at most [`CANDIDATES_MAX`] parts are unpacked, each within the limit of `unpack`.
+//! RFC 9990 and RFC 8460 s.5.3: a report is an attachment or the whole body; media types and file names vary, so the content decides. Invariant: at
+//! most [`CANDIDATES_MAX`] parts are unpacked, each within the limit of `unpack`.
 
 use mail_parser::{MessageParser, MessagePart};
 
@@ -9,22 +9,22 @@ use crate::aggregate::{self, AggregateReport};
 use crate::tls::{self, TlsReport};
 use crate::unpack::{Packing, UnpackError, unpack};
 
-/// At most this many parts of a message are looked into.
+/// Maximum parts of a message that are unpacked.
 const CANDIDATES_MAX: usize = 4;
 
-/// At most this many parts are looked at.
+/// Maximum parts of a message that are examined.
 const PARTS_MAX: usize = 64;
 
-/// What a message to an address for reports is.
+/// What a message to a report address contains.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Received {
-    /// A report of TLS.
+    /// A TLS report.
     Tls(TlsReport),
-    /// An aggregate report of DMARC.
+    /// A DMARC report.
     Aggregate(AggregateReport),
     /// Something else.
     NotAReport,
-    /// A report that is larger than any should be, or a bomb.
+    /// A report larger than the limit, or a decompression bomb.
     TooLarge,
     /// A report that cannot be read, and why.
     Unreadable(String),
@@ -34,19 +34,19 @@ pub enum Received {
 pub fn received(message: &[u8]) -> Received {
     let Some(message) = MessageParser::default().parse(message) else { return Received::NotAReport };
     let candidates = message.root().parts().take(PARTS_MAX).filter(may_be_report).take(CANDIDATES_MAX);
-    // The first that is one counts; what is wrong with another is only told where there is none.
-    let mut wrong = Received::NotAReport;
+    // The first readable report counts; a fault is only returned if there is none.
+    let mut fault = Received::NotAReport;
     for part in candidates {
-        match content(&part.decoded()) {
+        match read_part(&part.decoded()) {
             Received::NotAReport => {}
-            other @ (Received::TooLarge | Received::Unreadable(_)) => wrong = other,
+            other @ (Received::TooLarge | Received::Unreadable(_)) => fault = other,
             report => return report,
         }
     }
-    wrong
+    fault
 }
 
-/// Whether a part can be a report, by its media type, its name or its first octets.
+/// Whether a part may be a report, by its media type, name or first octets.
 fn may_be_report(part: &MessagePart<'_>) -> bool {
     const TYPES: [(&str, &str); 8] = [
         ("application", "gzip"),
@@ -63,15 +63,15 @@ fn may_be_report(part: &MessagePart<'_>) -> bool {
     }
     let name = part.attachment_name().unwrap_or_default().to_ascii_lowercase();
     let named = [".xml", ".gz", ".gzip", ".zip", ".json"].iter().any(|end| name.ends_with(end));
-    named || TYPES.iter().any(|(kind, subkind)| part.is_content_type(kind, subkind)) || begins_like_one(&part.decoded())
+    named || TYPES.iter().any(|(kind, subkind)| part.is_content_type(kind, subkind)) || begins_like_report(&part.decoded())
 }
 
-fn begins_like_one(bytes: &[u8]) -> bool {
+fn begins_like_report(bytes: &[u8]) -> bool {
     let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii_start();
     Packing::of(bytes) != Packing::Plain || [&b"<?xml"[..], b"<feedback", b"{"].iter().any(|begin| text.starts_with(begin))
 }
 
-fn content(packed: &[u8]) -> Received {
+fn read_part(packed: &[u8]) -> Received {
     let bytes = match unpack(packed) {
         Ok(bytes) => bytes,
         Err(UnpackError::TooLarge) => return Received::TooLarge,
@@ -81,14 +81,14 @@ fn content(packed: &[u8]) -> Received {
     if text.first() == Some(&b'{') {
         return match tls::from_json(text) {
             Ok(report) => Received::Tls(report),
-            Err(tls::ReadError::TooLarge(_)) => Received::TooLarge,
+            Err(tls::TlsReadError::TooLarge(_)) => Received::TooLarge,
             Err(error) => Received::Unreadable(aggregate::tame(&error.to_string())),
         };
     }
     match aggregate::read(text) {
         Ok(report) => Received::Aggregate(report),
-        Err(aggregate::ReadError::Other) => Received::NotAReport,
-        Err(aggregate::ReadError::Broken(why)) => Received::Unreadable(why),
+        Err(aggregate::DmarcReadError::Other) => Received::NotAReport,
+        Err(aggregate::DmarcReadError::Broken(why)) => Received::Unreadable(why),
     }
 }
 
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn reports_are_found_however_they_are_sent() {
+    fn reports_are_found_whatever_their_media_type_and_name() {
         let packed = gzip(GOOGLE.as_bytes());
         for (media_type, name) in [
             ("application/gzip", "google.com!example.com!1!2.xml.gz"),
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_report_is_told_apart_from_what_is_a_broken_one() {
+    fn broken_reports_and_other_mail_are_told_apart() {
         assert_eq!(received(b"From: a@b.test\r\n\r\nhello\r\n"), Received::NotAReport);
         assert_eq!(received(b""), Received::NotAReport);
         assert_eq!(with("text/html", "a.html", b"<html><body>hello</body></html>"), Received::NotAReport);

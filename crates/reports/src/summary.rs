@@ -1,92 +1,101 @@
-//! What many reports say together about a domain.
+//! Sums up the reports about a domain.
 //!
-//! RFC 9990, RFC 8460. Invariant: bounded, whatever is added: sources, organisations and kinds of failures beyond a number are counted, not kept.
+//! RFC 9990, RFC 8460. Invariant: bounded: sources, organisations and kinds of failures beyond their maximum are counted, not kept.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::aggregate::{Class, Outcome, Own, Row, word};
 
-/// At most this many sources of a domain are told apart.
+/// Maximum sources of a domain that are listed separately.
 const SOURCES_MAX: usize = 5_000;
 
-/// At most this many organisations, and kinds of failures of TLS, of each.
+/// Maximum organisations, and maximum kinds of TLS failures.
 const NAMES_MAX: usize = 500;
+
+/// A period, Unix seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Period {
+    /// Its start.
+    pub begin_s: i64,
+    /// Its end.
+    pub end_s: i64,
+}
 
 /// Messages by class.
 pub type Messages = BTreeMap<Class, u64>;
 
-/// What is known of a domain.
+/// The summary for a domain.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DomainSummary {
-    /// Reports of DMARC.
+    /// Number of DMARC reports.
     pub reports: u64,
-    /// Reports of TLS.
+    /// Number of TLS reports.
     pub tls_reports: u64,
-    /// p= in the report that ends last.
+    /// p= of the report that ends last.
     pub policy: String,
-    /// From when to when reports reach, Unix seconds.
-    pub range_s: Option<(i64, i64)>,
-    /// The end of the last.
+    /// The period that the reports cover.
+    pub period: Option<Period>,
+    /// The end of the latest.
     newest_s: i64,
-    /// What was seen.
+    /// Messages by class.
     pub messages: Messages,
-    /// By whom.
+    /// Messages by reporting organisation.
     pub organisations: BTreeMap<String, Messages>,
-    /// Where mail came from that fails and is no forward.
+    /// Sources of mail that fails and is not a forward.
     pub failing: BTreeMap<(Class, IpAddr), Source>,
-    /// Messages of such sources that are not told apart.
+    /// Messages of such sources beyond the maximum.
     pub others_failing: u64,
-    /// Messages of rows that were not kept.
+    /// Messages in rows that were left out.
     pub messages_left_out: u64,
-    /// Sessions that were as the policy wants them.
+    /// TLS sessions that met the policy.
     pub tls_successful: u64,
-    /// The others.
+    /// TLS sessions that did not.
     pub tls_failed: u64,
-    /// What was wrong with them: the kind, and the mail host.
+    /// TLS failures by kind and mail host.
     pub tls_failures: BTreeMap<(String, String), TlsFailure>,
 }
 
-/// Where mail came from that fails.
+/// A source of failing mail.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Source {
-    /// How many messages.
+    /// Number of messages.
     pub messages: u64,
-    /// The domain of the From field of the first of them.
+    /// The From domain of the first of them.
     pub header_from: String,
-    /// Since when, Unix seconds.
+    /// First seen, Unix seconds.
     pub first_s: i64,
-    /// Until when.
+    /// Last seen.
     pub last_s: i64,
-    /// What was wrong the last time.
+    /// Why the latest failed.
     pub why: String,
 }
 
-/// Sessions with the same fault.
+/// TLS sessions with the same failure.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TlsFailure {
-    /// How many.
+    /// Number of sessions.
     pub sessions: u64,
-    /// What was said the last time.
+    /// The latest reason.
     pub reason: String,
 }
 
 impl DomainSummary {
-    /// A report of DMARC: who sends it, from when to when, with which policy.
-    pub fn add_report(&mut self, range_s: (i64, i64), policy: &str, messages_left_out: u64) {
+    /// Adds a DMARC report: its period, and the policy that it saw.
+    pub fn add_report(&mut self, period: Period, policy: &str, messages_left_out: u64) {
         self.reports += 1;
         self.messages_left_out = self.messages_left_out.saturating_add(messages_left_out);
-        let (first, last) = self.range_s.unwrap_or(range_s);
-        self.range_s = Some((first.min(range_s.0), last.max(range_s.1)));
-        if self.policy.is_empty() || range_s.1 > self.newest_s {
-            self.newest_s = range_s.1;
+        let covered = self.period.unwrap_or(period);
+        self.period = Some(Period { begin_s: covered.begin_s.min(period.begin_s), end_s: covered.end_s.max(period.end_s) });
+        if self.policy.is_empty() || period.end_s > self.newest_s {
+            self.newest_s = period.end_s;
             policy.clone_into(&mut self.policy);
         }
     }
 
-    /// A row of it.
-    pub fn add_row(&mut self, own: &Own, organisation: &str, range_s: (i64, i64), row: &Row) {
-        let class = own.class(row);
+    /// Adds a row of a DMARC report.
+    pub fn add_row(&mut self, own: &Own, organisation: &str, period: Period, row: &Row) {
+        let class = own.classify(row);
         add(&mut self.messages, class, row.count);
         if self.organisations.len() < NAMES_MAX || self.organisations.contains_key(organisation) {
             add(self.organisations.entry(organisation.to_owned()).or_default(), class, row.count);
@@ -99,22 +108,22 @@ impl DomainSummary {
             self.others_failing = self.others_failing.saturating_add(row.count);
             return;
         }
-        let new = || Source { header_from: row.header_from.clone(), first_s: range_s.0, last_s: i64::MIN, ..Source::default() };
+        let new = || Source { header_from: row.header_from.clone(), first_s: period.begin_s, last_s: i64::MIN, ..Source::default() };
         let source = self.failing.entry(key).or_insert_with(new);
         source.messages = source.messages.saturating_add(row.count);
-        source.first_s = source.first_s.min(range_s.0);
-        if range_s.1 > source.last_s {
-            (source.last_s, source.why) = (range_s.1, why(row));
+        source.first_s = source.first_s.min(period.begin_s);
+        if period.end_s > source.last_s {
+            (source.last_s, source.why) = (period.end_s, explain(row));
         }
     }
 
-    /// A policy in a report of TLS.
+    /// Adds the session counts of a TLS report.
     pub fn add_tls(&mut self, successful: u64, failed: u64) {
         self.tls_successful = self.tls_successful.saturating_add(successful);
         self.tls_failed = self.tls_failed.saturating_add(failed);
     }
 
-    /// Sessions that failed.
+    /// Adds failed sessions of a TLS report.
     pub fn add_tls_failure(&mut self, result: &str, mx_host: &str, sessions: u64, reason: &str) {
         let key = (result.to_owned(), mx_host.to_owned());
         if self.tls_failures.len() >= NAMES_MAX && !self.tls_failures.contains_key(&key) {
@@ -127,12 +136,12 @@ impl DomainSummary {
         }
     }
 
-    /// How many messages of a class.
+    /// Number of messages of a class.
     pub fn count(&self, class: Class) -> u64 {
         self.messages.get(&class).copied().unwrap_or(0)
     }
 
-    /// The sources that fail: ours first, then those with the most messages.
+    /// The failing sources: ours first, then by number of messages.
     pub fn worst(&self, limit: usize) -> Vec<(Class, IpAddr, &Source)> {
         let mut worst: Vec<_> = self.failing.iter().map(|((class, address), source)| (*class, *address, source)).collect();
         worst.sort_by_key(|(class, address, source)| (*class, std::cmp::Reverse(source.messages), *address));
@@ -146,23 +155,24 @@ fn add(messages: &mut Messages, class: Class, count: u64) {
     *so_far = so_far.saturating_add(count);
 }
 
-/// Who reports: as they call themselves, with the domain that sent it where that says something else.
+/// The reporter's own name, followed by the sending domain if that differs.
 pub fn reporter(organisation: &str, submitter: &str) -> String {
     let (name, domain) = (word(organisation), word(submitter));
     let is_the_same = !name.is_empty() && (name.contains(&domain) || domain.contains(&name));
     if is_the_same { organisation.to_owned() } else { format!("{organisation} ({submitter})") }
 }
 
-/// What the receiver saw, in a line.
-fn why(row: &Row) -> String {
-    let signatures: Vec<String> = row.dkim.iter().take(3).map(|dkim| format!("DKIM of {}: {}", dkim.domain, told(dkim.result))).collect();
-    let spf: Vec<String> = row.spf.iter().take(1).map(|spf| format!("SPF of {}: {}", spf.domain, told(spf.result))).collect();
+/// What the receiver saw, in one line.
+fn explain(row: &Row) -> String {
+    let signatures: Vec<String> =
+        row.dkim.iter().take(3).map(|dkim| format!("DKIM of {}: {}", dkim.domain, result_text(dkim.result))).collect();
+    let spf: Vec<String> = row.spf.iter().take(1).map(|spf| format!("SPF of {}: {}", spf.domain, result_text(spf.result))).collect();
     let signatures = if signatures.is_empty() { vec!["no DKIM signature".to_owned()] } else { signatures };
     signatures.into_iter().chain(spf).collect::<Vec<_>>().join("; ")
 }
 
-/// A pass in a row that fails is one of another domain.
-fn told(result: Outcome) -> &'static str {
+/// A pass in a failing row is one of another domain.
+fn result_text(result: Outcome) -> &'static str {
     if result == Outcome::Pass { "pass, but not aligned" } else { result.as_str() }
 }
 
@@ -172,7 +182,7 @@ mod tests {
     use crate::aggregate::{read, samples};
 
     #[test]
-    fn rows_add_up_by_class_organisation_and_source() {
+    fn rows_are_summed_by_class_organisation_and_source() {
         let own = Own {
             addresses: vec!["192.0.2.1".parse().unwrap()],
             forwarding: "fwd.example.com".into(),
@@ -181,9 +191,9 @@ mod tests {
         let mut summary = DomainSummary::default();
         for sample in [samples::GOOGLE, samples::YAHOO, samples::MICROSOFT, samples::YAHOO] {
             let report = read(sample.as_bytes()).unwrap();
-            let range_s = (report.begin_s, report.end_s);
-            summary.add_report(range_s, report.policy.p.as_str(), 0);
-            report.rows.iter().for_each(|row| summary.add_row(&own, &report.organisation, range_s, row));
+            let period = Period { begin_s: report.begin_s, end_s: report.end_s };
+            summary.add_report(period, report.policy.p.as_str(), 0);
+            report.rows.iter().for_each(|row| summary.add_row(&own, &report.organisation, period, row));
         }
         let counts: Vec<(&str, u64)> = Class::ALL.iter().map(|class| (class.as_str(), summary.count(*class))).collect();
         assert_eq!(counts, [("ours", 1), ("ours, failing", 0), ("forward", 41), ("our forward", 2), ("foreign", 24)]);
@@ -191,17 +201,17 @@ mod tests {
         let worst = summary.worst(10);
         assert_eq!((worst.len(), worst[0].1.to_string().as_str(), worst[0].2.messages), (1, "203.0.113.99", 24));
         assert_eq!(worst[0].2.why, "no DKIM signature; SPF of example.com: softfail");
-        assert_eq!(summary.policy, "none", "that of the report which ends last");
-        assert_eq!(summary.range_s, Some((1_763_856_000, 1_763_942_400)));
+        assert_eq!(summary.policy, "none", "that of the report that ends last");
+        assert_eq!(summary.period, Some(Period { begin_s: 1_763_856_000, end_s: 1_763_942_400 }));
     }
 
     #[test]
-    fn a_flood_of_sources_is_counted() {
+    fn sources_beyond_the_maximum_are_counted() {
         let mut row = read(samples::YAHOO.as_bytes()).unwrap().rows.remove(0);
         let mut summary = DomainSummary::default();
         for n in 0..6000u32 {
             row.source = std::net::Ipv4Addr::from(n).into();
-            summary.add_row(&Own::default(), &n.to_string(), (0, 1), &row);
+            summary.add_row(&Own::default(), &n.to_string(), Period { begin_s: 0, end_s: 1 }, &row);
             summary.add_tls_failure("x", &n.to_string(), 1, "");
         }
         assert_eq!((summary.failing.len(), summary.others_failing), (5000, 12_000));
@@ -210,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reporter_is_named_with_its_domain_where_that_says_more() {
+    fn a_reporter_is_named_with_its_domain_if_that_differs() {
         assert_eq!(reporter("google.com", "google.com"), "google.com");
         assert_eq!(reporter("Yahoo", "yahooinc.com"), "Yahoo");
         assert_eq!(reporter("google.com", "evil.test"), "google.com (evil.test)");

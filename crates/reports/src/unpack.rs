@@ -1,7 +1,7 @@
-//! What is packed in an attachment: gzip, zip, or nothing.
+//! Unpacks an attachment: gzip, zip, or plain.
 //!
-//! RFC 1952 (gzip), RFC 9990 and RFC 8460 s.5.3 (how reports are sent). Invariant: nothing is unpacked beyond [`UNPACKED_MAX_BYTES`], and of an
-//! archive nothing but its first file: a bomb costs no more than a report.
+//! RFC 1952 (gzip), RFC 9990 and RFC 8460 s.5.3 (transport). Invariant: unpacks at most [`UNPACKED_MAX_BYTES`], and only the first file of an
+//! archive: a bomb costs no more than a report.
 
 use std::borrow::Cow;
 use std::io::{Cursor, Read};
@@ -9,36 +9,36 @@ use std::io::{Cursor, Read};
 use flate2::read::MultiGzDecoder;
 use zip::ZipArchive;
 
-/// The largest report, unpacked, in octets.
+/// Maximum size of an unpacked report, in octets.
 pub const UNPACKED_MAX_BYTES: usize = 10 << 20;
 
-/// Room that is made before it is known how much there is, in octets.
+/// Initial buffer, in octets.
 const FIRST_BYTES: usize = 64 * 1024;
 
-/// Why it cannot be unpacked.
+/// Why an attachment cannot be unpacked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnpackError {
-    /// It is larger than any report should be.
+    /// Larger than the maximum.
     #[error("it is larger than {} MiB", UNPACKED_MAX_BYTES >> 20)]
     TooLarge,
-    /// It is not what it says.
+    /// Damaged.
     #[error("it cannot be unpacked: {0}")]
     Broken(String),
 }
 
-/// How something is packed, by its first octets.
+/// The packing, by the first octets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Packing {
     /// RFC 1952.
     Gzip,
-    /// An archive.
+    /// A zip archive.
     Zip,
-    /// Not at all.
+    /// Not packed.
     Plain,
 }
 
 impl Packing {
-    /// Looks at the first octets; names and media types are often wrong.
+    /// Detects the packing by the first octets; names and media types are often wrong.
     pub fn of(bytes: &[u8]) -> Self {
         match bytes {
             [0x1f, 0x8b, ..] => Self::Gzip,
@@ -48,7 +48,7 @@ impl Packing {
     }
 }
 
-/// What is in it.
+/// Unpacks.
 pub fn unpack(bytes: &[u8]) -> Result<Cow<'_, [u8]>, UnpackError> {
     match Packing::of(bytes) {
         Packing::Gzip => bounded(MultiGzDecoder::new(bytes)).map(Cow::Owned),
@@ -62,7 +62,7 @@ pub fn unpack(bytes: &[u8]) -> Result<Cow<'_, [u8]>, UnpackError> {
     }
 }
 
-/// What a header says of the size is nobody's word: it is counted.
+/// Counts the octets, since a size in a header can be false.
 fn bounded(packed: impl Read) -> Result<Vec<u8>, UnpackError> {
     let mut out = Vec::with_capacity(FIRST_BYTES);
     let read = packed.take(UNPACKED_MAX_BYTES as u64 + 1).read_to_end(&mut out);
@@ -74,7 +74,7 @@ fn bounded(packed: impl Read) -> Result<Vec<u8>, UnpackError> {
 }
 
 fn broken(error: &dyn std::fmt::Display) -> UnpackError {
-    UnpackError::Broken(error.to_string().chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect())
+    UnpackError::Broken(mail::one_line_at_most(&error.to_string(), 200))
 }
 
 #[cfg(test)]
@@ -100,31 +100,31 @@ mod tests {
     }
 
     #[test]
-    fn each_packing_is_taken_off() {
+    fn each_packing_is_unpacked() {
         assert_eq!(&*unpack(b"<feedback/>").unwrap(), b"<feedback/>");
         assert_eq!(&*unpack(&gzip(b"<feedback/>")).unwrap(), b"<feedback/>");
         assert_eq!(&*unpack(&zipped(&[("a.xml", b"<feedback/>"), ("b", b"other")])).unwrap(), b"<feedback/>");
     }
 
     #[test]
-    fn threat_97_a_bomb_stops_at_the_cap() {
+    fn threat_97_a_bomb_stops_at_the_maximum() {
         let zeros = vec![0; UNPACKED_MAX_BYTES + 1];
         assert_eq!(unpack(&zeros), Err(UnpackError::TooLarge));
         assert_eq!(unpack(&gzip(&zeros)), Err(UnpackError::TooLarge));
         assert_eq!(unpack(&zipped(&[("a", &zeros)])), Err(UnpackError::TooLarge));
-        // Members one after the other are one stream, and are counted together.
+        // Consecutive gzip members are one stream, and counted together.
         let many = gzip(&zeros[..UNPACKED_MAX_BYTES / 2]).repeat(3);
         assert_eq!(unpack(&many), Err(UnpackError::TooLarge));
         assert_eq!(unpack(&gzip(&zeros[1..])).unwrap().len(), UNPACKED_MAX_BYTES);
     }
 
     #[test]
-    fn what_is_cut_or_forged_is_broken() {
+    fn truncated_or_forged_attachments_are_broken() {
         let whole = gzip(&b"<feedback/>".repeat(100));
         assert!(matches!(unpack(&whole[..whole.len() / 2]), Err(UnpackError::Broken(_))));
         assert!(matches!(unpack(b"PK\x03\x04 and no more"), Err(UnpackError::Broken(_))));
         assert!(matches!(unpack(&zipped(&[])), Ok(Cow::Borrowed(_))), "an archive without a file begins otherwise");
-        // Many names for little: a central directory that lies about how much there is.
+        // A central directory with a false number of files.
         let mut liar = zipped(&[("a.xml", b"<feedback/>")]);
         let end = liar.len() - 22;
         liar[end + 8..end + 12].copy_from_slice(&[0xff; 4]);

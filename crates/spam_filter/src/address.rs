@@ -1,4 +1,4 @@
-//! Where a filter listens, and the connection to it.
+//! The address of a filter, and the connection to it.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,10 +10,10 @@ use tokio::net::{TcpStream, UnixStream};
 
 use crate::FilterError;
 
-/// Where a filter listens.
+/// The address of a filter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
-    /// A socket in the file system.
+    /// A Unix socket.
     Unix(PathBuf),
     /// A host, by name or IP address, and a port.
     Tcp {
@@ -29,17 +29,17 @@ impl FromStr for Address {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if let Some(path) = text.strip_prefix("unix:") {
-            return if path.starts_with('/') { Ok(Self::Unix(path.into())) } else { Err("the path of a socket begins with /") };
+            return if path.starts_with('/') { Ok(Self::Unix(path.into())) } else { Err("a socket path must begin with /") };
         }
-        let (host, port) = text.strip_prefix("inet:").unwrap_or(text).rsplit_once(':').ok_or("there is no port")?;
-        let port = port.parse().ok().filter(|port| *port > 0).ok_or("the port is not a number from 1 to 65535")?;
+        let (host, port) = text.strip_prefix("inet:").unwrap_or(text).rsplit_once(':').ok_or("the port is missing")?;
+        let port = port.parse().ok().filter(|port| *port > 0).ok_or("the port must be a number from 1 to 65535")?;
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         let is_host = match bare {
             Some(v6) => v6.parse::<std::net::Ipv6Addr>().is_ok(),
             None => host.parse::<std::net::Ipv4Addr>().is_ok() || Domain::parse(host).is_ok(),
         };
         if !is_host {
-            return Err("the host is neither a name nor an IP address; an IPv6 address stands in [ ]");
+            return Err("the host must be a name or an IP address; write an IPv6 address in [ ]");
         }
         Ok(Self::Tcp { host: bare.unwrap_or(host).to_owned(), port })
     }
@@ -55,15 +55,15 @@ impl fmt::Display for Address {
     }
 }
 
-/// A connection, whatever it runs over.
-pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+/// A connection over TCP or a Unix socket.
+pub(crate) trait FilterStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> FilterStream for T {}
 
 impl Address {
     /// Connects.
-    pub(crate) async fn connect(&self) -> Result<Box<dyn Stream>, FilterError> {
-        let stream: std::io::Result<Box<dyn Stream>> = match self {
+    pub(crate) async fn connect(&self) -> Result<Box<dyn FilterStream>, FilterError> {
+        let stream: std::io::Result<Box<dyn FilterStream>> = match self {
             Self::Unix(path) => UnixStream::connect(path).await.map(|stream| Box::new(stream) as _),
             Self::Tcp { host, port } => TcpStream::connect((host.as_str(), *port)).await.and_then(|stream| {
                 stream.set_nodelay(true)?;
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_read_and_written() {
+    fn addresses_round_trip() {
         for text in ["unix:/run/rspamd/milter.sock", "127.0.0.1:11333", "[::1]:11333", "rspamd:11333", "filter.example.com:25"] {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
         }

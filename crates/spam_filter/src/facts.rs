@@ -1,27 +1,27 @@
-//! What a filter is told beside the message.
+//! Envelope and session data for the filter.
 
 use std::net::IpAddr;
 
 use mail::{Domain, QueueId, ReversePath};
 
-/// Envelope and session of a message.
+/// The envelope and the session of a message.
 #[derive(Debug, Clone)]
 pub struct Facts<'a> {
-    /// Our name.
+    /// The server's host name.
     pub hostname: &'a Domain,
     /// The message's queue id.
     pub id: QueueId,
     /// The client's address.
     pub client: IpAddr,
-    /// Its name, where DNS confirms it.
+    /// The client's name, if DNS confirms it.
     pub client_name: Option<&'a str>,
-    /// What it called itself.
+    /// The client's HELO or EHLO name.
     pub hello: &'a str,
-    /// The account, where it logged in.
+    /// The login, if the client authenticated.
     pub login: Option<&'a str>,
-    /// Where reports go.
+    /// The reverse-path.
     pub reverse_path: &'a ReversePath,
-    /// The forward-paths, with their brackets.
+    /// The forward-paths, with angle brackets.
     pub recipients: Vec<String>,
 }
 

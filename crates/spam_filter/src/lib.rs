@@ -1,7 +1,7 @@
-//! What a spam filter says about a message: rspamd over HTTP, or a milter.
+//! Asks a spam filter about a message: rspamd over HTTP, or a milter.
 //!
-//! Invariant: a filter gives a verdict and nothing else. It cannot change a byte of the message, since that would break signatures; what it says to
-//! people is cut to one line; and an answer that cannot be understood is an error, never a verdict.
+//! Invariant: a filter gives a verdict and nothing else. It cannot change the message, since that would break signatures; its text for people is cut to
+//! one line; an answer that cannot be parsed is an error, never a verdict.
 
 mod address;
 mod facts;
@@ -21,53 +21,53 @@ pub use verdict::{Answer, Thresholds, Verdict};
 /// Why there is no verdict.
 #[derive(Debug, thiserror::Error)]
 pub enum FilterError {
-    /// It cannot be reached.
-    #[error("the filter at {address} cannot be reached: {error}; see whether it runs, and whether [filter] address is its own")]
+    /// No connection.
+    #[error("cannot connect to the filter at {address}: {error}; check that it runs, and [filter] address")]
     Connect {
-        /// Where.
+        /// Its address.
         address: Address,
-        /// The system's words.
+        /// The system's error.
         error: std::io::Error,
     },
-    /// The connection broke.
-    #[error("the connection to the filter broke: {0}; its log may say why")]
+    /// The connection failed.
+    #[error("the connection to the filter failed: {0}; see its log")]
     Broken(#[from] std::io::Error),
     /// HTTP failed.
-    #[error("the connection to the filter broke: {0}; its log may say why")]
+    #[error("the connection to the filter failed: {0}; see its log")]
     Http(#[from] hyper::Error),
-    /// It took too long.
-    #[error("the filter gave no verdict in {0} s; its log may say why, and [filter] timeout_s can be raised")]
+    /// The timeout has passed.
+    #[error("no verdict from the filter within {0} s; see its log, or raise [filter] timeout_s")]
     Late(u64),
-    /// Its answer makes no sense.
-    #[error("the filter's answer cannot be used: {0}; see whether [filter] kind is right")]
+    /// Its answer is invalid.
+    #[error("invalid answer from the filter: {0}; check [filter] kind")]
     Answer(String),
 }
 
-/// Which protocol a filter speaks.
+/// The protocol of a filter.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Protocol {
-    /// rspamd's HTTP, and the scores from which on something is done.
+    /// rspamd's HTTP, and the thresholds of its score.
     Rspamd(Thresholds),
     /// Sendmail's milter protocol.
     Milter,
 }
 
-/// A filter that can be asked.
+/// A filter.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Filter {
-    /// What it speaks.
+    /// Its protocol.
     pub protocol: Protocol,
-    /// Where it listens.
+    /// Its address.
     pub address: Address,
-    /// It must have answered in this time, in seconds.
+    /// Time limit for one message, in seconds.
     pub timeout_s: u64,
 }
 
 impl Filter {
-    /// Asks about a message, as it came.
+    /// Asks about a message, as received.
     ///
     /// # Errors
-    /// Where the filter gives no verdict that can be understood, in time.
+    /// No valid verdict in time.
     pub async fn check(&self, facts: &Facts<'_>, message: Message) -> Result<Answer, FilterError> {
         let asked = async {
             match self.protocol {
@@ -78,10 +78,10 @@ impl Filter {
         tokio::time::timeout(Duration::from_secs(self.timeout_s), asked).await.unwrap_or(Err(FilterError::Late(self.timeout_s)))
     }
 
-    /// Asks whether the filter is there, without a message.
+    /// Checks that the filter answers, without a message.
     ///
     /// # Errors
-    /// Where it does not answer as such a filter does, in time.
+    /// No valid answer in time.
     pub async fn probe(&self) -> Result<(), FilterError> {
         let asked = async {
             match self.protocol {

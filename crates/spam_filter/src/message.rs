@@ -1,6 +1,6 @@
-//! The message that a filter is asked about: its front, and the rest as it is read.
+//! The message for the filter: its beginning, and the rest as it is read.
 //!
-//! Invariant: of a large message no more than a few pieces are in memory, however slow the filter is.
+//! Invariant: only a few pieces of a large message are in memory, however slow the filter is.
 
 use std::io;
 use std::pin::Pin;
@@ -10,7 +10,7 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::mpsc::Receiver;
 
-/// A message.
+/// A message, read once.
 #[derive(Debug)]
 pub struct Message {
     front: Bytes,
@@ -19,22 +19,22 @@ pub struct Message {
 }
 
 impl Message {
-    /// One that is in memory.
+    /// A message in memory.
     pub fn whole(bytes: Bytes) -> Self {
         Self { left_bytes: bytes.len() as u64, front: bytes, rest: None }
     }
 
-    /// One of `size_bytes` octets: `front` holds at least its header section, `rest` gives what follows.
+    /// A message of `size_bytes` octets: `front` holds at least the header section, `rest` yields what follows.
     pub fn streamed(size_bytes: u64, front: Bytes, rest: Receiver<io::Result<Bytes>>) -> Self {
         Self { front, rest: Some(rest), left_bytes: size_bytes }
     }
 
-    /// Its first octets, the header section among them, until they are taken.
+    /// Its first octets, header section included, until they are taken.
     pub(crate) fn front(&self) -> &Bytes {
         &self.front
     }
 
-    /// The next piece; nothing at the end.
+    /// The next piece; `None` at the end.
     pub(crate) async fn next(&mut self) -> Option<io::Result<Bytes>> {
         std::future::poll_fn(|cx| self.poll_next(cx)).await
     }
@@ -51,7 +51,7 @@ impl Message {
             Poll::Ready(Some(Ok(piece))) => self.left_bytes = self.left_bytes.saturating_sub(piece.len() as u64),
             Poll::Ready(None) if self.left_bytes > 0 => {
                 self.left_bytes = 0;
-                return Poll::Ready(Some(Err(io::Error::other("the message could not be read to its end"))));
+                return Poll::Ready(Some(Err(io::Error::other("the message ended early"))));
             }
             _ => {}
         }
@@ -59,7 +59,7 @@ impl Message {
     }
 }
 
-/// As the body of a request.
+/// The body of a request.
 impl Body for Message {
     type Data = Bytes;
     type Error = io::Error;

@@ -1,7 +1,6 @@
-//! Packets of the milter protocol, version 6, as the mail server writes and reads them.
+//! Packets of the milter protocol, version 6, on the mail server's side.
 //!
-//! There is no RFC; libmilter's `mfdef.h` is what everybody follows. Invariant: nothing here does IO, and a length that a filter claims is checked before
-//! anything is kept for it.
+//! There is no RFC; libmilter's `mfdef.h` is the reference. Invariant: no IO, and a claimed length is checked before memory is allocated for it.
 
 use std::net::IpAddr;
 
@@ -10,34 +9,34 @@ use mail::Fields;
 
 use crate::facts::Facts;
 
-/// The protocol's version.
+/// The protocol version.
 const VERSION: u32 = 6;
 
-/// The largest packet that a filter may send, in octets: 64 KiB of a body that it would rather have, and some more.
+/// Maximum packet from a filter, in octets: 64 KiB of replacement body, and some more.
 const PACKET_MAX_BYTES: usize = 70_000;
 
-/// The largest piece of a body in a packet, in octets.
+/// Maximum piece of the body in a packet, in octets.
 const CHUNK_MAX_BYTES: usize = 65_535;
 
-/// What is offered to a filter: to add and to change header fields and to replace the body, which is not done, and to quarantine. OpenDKIM, spamass-milter
-/// and most others close the connection where what they demand is missing. Changes of the envelope are not offered: a filter that lives by sending mail
-/// elsewhere would believe that it was obeyed.
+/// The offered actions: to add and change header fields and replace the body, which are ignored, and to quarantine. OpenDKIM, spamass-milter and most
+/// others close the connection if an action that they demand is missing. Changes of the envelope are not offered: a filter that redirects mail must not
+/// believe that it succeeded.
 const ACTIONS: u32 = 0x01 | 0x02 | 0x10 | 0x20;
 
-/// What a filter may leave out: every step, every answer, the rest of a body; and whether values keep their leading space.
+/// What a filter may turn off: every step, every reply, the rest of the body; and whether values keep their leading space.
 const STEPS: u32 = 0x001F_F7FF;
 
-/// Values are told with the space that follows the colon.
+/// Values include the space after the colon.
 const LEADING_SPACE: u32 = 0x0010_0000;
 
-/// A step of the conversation.
+/// A step of the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Step {
-    /// The letter of its command.
+    /// Its command letter.
     pub command: u8,
-    /// The filter does not want it where this bit is agreed on.
+    /// If this bit is negotiated, the step is skipped.
     skipped_by: u32,
-    /// The filter does not answer it where this bit is agreed on.
+    /// If this bit is negotiated, the filter sends no reply.
     silent_by: u32,
 }
 
@@ -56,7 +55,7 @@ const BODY: Step = step(b'B', 0x10, 0x8_0000);
 const END: Step = step(b'E', 0, 0);
 
 impl Step {
-    /// A piece of the body, of which a filter may have enough.
+    /// A piece of the body, of which a filter may skip the rest.
     pub fn is_body(self) -> bool {
         self == BODY
     }
@@ -67,29 +66,29 @@ impl Step {
     }
 }
 
-/// What was agreed on.
+/// The result of the negotiation.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Agreed {
+pub(crate) struct Negotiated {
     steps: u32,
 }
 
-impl Agreed {
+impl Negotiated {
     /// Whether the filter wants this step.
     pub fn wants(self, step: Step) -> bool {
         self.steps & step.skipped_by == 0
     }
 
-    /// Whether it answers it.
+    /// Whether the filter replies to it.
     pub fn answers(self, step: Step) -> bool {
         self.steps & step.silent_by == 0
     }
 }
 
-/// A filter's packet that is not one.
+/// A malformed packet, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Malformed(pub String);
 
-/// Takes a packet off the front: its letter and what follows. `None` where it is not complete yet.
+/// Takes a packet from the front: its letter and data. `None` if it is not complete yet.
 pub(crate) fn take(input: &mut BytesMut) -> Result<Option<(u8, Bytes)>, Malformed> {
     let Some(length) = input.first_chunk::<4>().map(|front| u32::from_be_bytes(*front)) else { return Ok(None) };
     let length = usize::try_from(length).unwrap_or(usize::MAX);
@@ -104,52 +103,52 @@ pub(crate) fn take(input: &mut BytesMut) -> Result<Option<(u8, Bytes)>, Malforme
     Ok(Some((packet.get_u8(), packet)))
 }
 
-/// What a filter answers.
+/// A filter's reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Said {
-    /// Go on.
+pub(crate) enum MilterReply {
+    /// Continue.
     Continue,
-    /// It passes, whatever comes.
+    /// Accept the message.
     Accept,
-    /// It is refused.
+    /// Refuse it.
     Reject,
-    /// It is thrown away.
+    /// Discard it.
     Discard,
-    /// It is put off.
+    /// Refuse it temporarily.
     TempFail,
-    /// It is refused or put off in these words.
+    /// Refuse it with this reply.
     Code(String),
-    /// It is to be held.
+    /// Hold it.
     Quarantine(String),
-    /// No more of the body.
+    /// Skip the rest of the body.
     Skip,
-    /// Still at work.
+    /// The filter is still working.
     Progress,
-    /// It wants a header field added or changed, or the body replaced.
+    /// Add or change a header field, or replace the body.
     Change,
 }
 
-/// Reads an answer.
-pub(crate) fn read(letter: u8, data: &[u8]) -> Result<Said, Malformed> {
+/// Reads a reply.
+pub(crate) fn read(letter: u8, data: &[u8]) -> Result<MilterReply, Malformed> {
     let text = || String::from_utf8_lossy(data.split(|b| *b == 0).next().unwrap_or_default()).into_owned();
     Ok(match letter {
-        b'c' => Said::Continue,
-        b'a' => Said::Accept,
-        b'r' => Said::Reject,
-        b'd' => Said::Discard,
-        // A filter in trouble with the connection, or about to end, has no verdict on the message.
-        b't' | b'f' | b'4' => Said::TempFail,
-        b'y' => Said::Code(text()),
-        b'q' => Said::Quarantine(text()),
-        b's' => Said::Skip,
-        b'p' => Said::Progress,
-        b'b' | b'h' | b'i' | b'm' => Said::Change,
+        b'c' => MilterReply::Continue,
+        b'a' => MilterReply::Accept,
+        b'r' => MilterReply::Reject,
+        b'd' => MilterReply::Discard,
+        // A connection failure or shutdown is no verdict on the message.
+        b't' | b'f' | b'4' => MilterReply::TempFail,
+        b'y' => MilterReply::Code(text()),
+        b'q' => MilterReply::Quarantine(text()),
+        b's' => MilterReply::Skip,
+        b'p' => MilterReply::Progress,
+        b'b' | b'h' | b'i' | b'm' => MilterReply::Change,
         b'e' | b'+' | b'2' | b'-' => return Err(Malformed("it changes the envelope, which was not offered".into())),
-        other => return Err(Malformed(format!("a packet that begins with 0x{other:02x}"))),
+        other => return Err(Malformed(format!("an unknown packet, 0x{other:02x}"))),
     })
 }
 
-/// The offer that opens a conversation.
+/// The offer that opens a session.
 pub(crate) fn offer() -> Vec<u8> {
     let mut data = Vec::with_capacity(12);
     for number in [VERSION, ACTIONS, STEPS] {
@@ -158,28 +157,28 @@ pub(crate) fn offer() -> Vec<u8> {
     packet(b'O', &data)
 }
 
-/// Reads the filter's answer to the offer.
-pub(crate) fn agreed(letter: u8, data: &[u8]) -> Result<Agreed, Malformed> {
+/// Reads the filter's reply to the offer.
+pub(crate) fn negotiated(letter: u8, data: &[u8]) -> Result<Negotiated, Malformed> {
     let number = |at: usize| data.get(at..).and_then(|rest| rest.first_chunk::<4>()).map(|bytes| u32::from_be_bytes(*bytes));
     let (b'O', Some(version), Some(_actions), Some(steps)) = (letter, number(0), number(4), number(8)) else {
-        return Err(Malformed("no answer to the offer".into()));
+        return Err(Malformed("no reply to the offer".into()));
     };
-    // Some name every action that they know, whatever was offered: what they do counts.
+    // Some filters name every action that they know, whatever was offered; their packets are checked instead.
     if !(2..=VERSION).contains(&version) || steps & !STEPS != 0 {
-        return Err(Malformed(format!("it asks for what was not offered: version {version}, steps {steps:#x}")));
+        return Err(Malformed(format!("it requests what was not offered: version {version}, steps {steps:#x}")));
     }
-    Ok(Agreed { steps: if version < 4 { steps | DATA.skipped_by } else { steps } })
+    Ok(Negotiated { steps: if version < 4 { steps | DATA.skipped_by } else { steps } })
 }
 
-/// The end of a conversation.
+/// The end of a session.
 pub(crate) fn quit() -> Vec<u8> {
     packet(b'Q', b"")
 }
 
-/// What a filter is told before the body, in its order: each step with its packets.
-pub(crate) fn opening<'a>(facts: &'a Facts<'a>, header: &'a [u8], agreed: Agreed) -> impl Iterator<Item = (Step, Vec<u8>)> + 'a {
+/// The steps before the body, in order, each with its packets.
+pub(crate) fn opening<'a>(facts: &'a Facts<'a>, header: &'a [u8], negotiated: Negotiated) -> impl Iterator<Item = (Step, Vec<u8>)> + 'a {
     let recipients = facts.recipients.iter().map(|recipient| (RECIPIENT, packet(b'R', &texts(&[recipient.as_bytes()]))));
-    let fields = Fields::new(header).map(move |field| (FIELD, packet(b'L', &texts(&[field.name, &value(field.value, agreed)]))));
+    let fields = Fields::new(header).map(move |field| (FIELD, packet(b'L', &texts(&[field.name, &value(field.value, negotiated)]))));
     let envelope = [(CONNECT, connect(facts)), (HELLO, packet(b'H', &texts(&[facts.hello.as_bytes()]))), (MAIL, mail(facts))];
     let alone = |step: Step| std::iter::once((step, packet(step.command, b"")));
     envelope.into_iter().chain(recipients).chain(alone(DATA)).chain(fields).chain(alone(END_OF_FIELDS))
@@ -209,7 +208,7 @@ fn connect(facts: &Facts<'_>) -> Vec<u8> {
     );
     let mut data = texts(&[name.as_bytes()]);
     data.push(if matches!(facts.client, IpAddr::V4(_)) { b'4' } else { b'6' });
-    // The client's port is not known any more.
+    // The client's port is not known.
     data.extend_from_slice(&0u16.to_be_bytes());
     data.extend_from_slice(&texts(&[address.as_bytes()]));
     out.extend_from_slice(&packet(b'C', &data));
@@ -225,9 +224,9 @@ fn mail(facts: &Facts<'_>) -> Vec<u8> {
     out
 }
 
-/// Lines end with LF within a value, as Sendmail and Postfix tell it.
-fn value(value: &[u8], agreed: Agreed) -> Vec<u8> {
-    let value = if agreed.steps & LEADING_SPACE == 0 { value.strip_prefix(b" ").unwrap_or(value) } else { value };
+/// Lines end with LF within a value, as from Sendmail and Postfix.
+fn value(value: &[u8], negotiated: Negotiated) -> Vec<u8> {
+    let value = if negotiated.steps & LEADING_SPACE == 0 { value.strip_prefix(b" ").unwrap_or(value) } else { value };
     value.iter().copied().filter(|b| *b != b'\r').collect()
 }
 
@@ -239,7 +238,7 @@ fn macros(command: u8, values: &[(&str, &str)]) -> Vec<u8> {
     packet(b'D', &data)
 }
 
-/// Texts that end with NUL, and have none within.
+/// NUL-terminated texts; NUL within is removed.
 fn texts(texts: &[&[u8]]) -> Vec<u8> {
     let mut out = Vec::with_capacity(texts.iter().map(|text| text.len() + 1).sum());
     for text in texts {
@@ -264,55 +263,55 @@ mod tests {
     use mail::{Domain, ReversePath, header_len};
     use proptest::prelude::*;
 
-    fn all(message: &[u8], agreed: Agreed) -> Vec<(u8, Vec<u8>)> {
+    fn all(message: &[u8], negotiated: Negotiated) -> Vec<(u8, Vec<u8>)> {
         let (hostname, null) = (Domain::parse("mx.example.test").unwrap(), ReversePath::Null);
         let facts = sample(&hostname, &null);
-        let steps = opening(&facts, message, agreed).chain(body(message.get(header_len(message)..).unwrap_or_default())).chain([end()]);
-        let bytes: Vec<u8> = steps.filter(|(step, _)| agreed.wants(*step)).flat_map(|(_, bytes)| bytes).collect();
+        let steps = opening(&facts, message, negotiated).chain(body(message.get(header_len(message)..).unwrap_or_default())).chain([end()]);
+        let bytes: Vec<u8> = steps.filter(|(step, _)| negotiated.wants(*step)).flat_map(|(_, bytes)| bytes).collect();
         let mut input = BytesMut::from(bytes.as_slice());
         std::iter::from_fn(|| take(&mut input).unwrap()).map(|(letter, data)| (letter, data.to_vec())).collect()
     }
 
     #[test]
-    fn a_message_is_told_in_order() {
+    fn steps_are_sent_in_order() {
         let message = [b"Subject: a\r\n\tb\r\nX:y\r\n\r\n".as_slice(), &[b'z'; 70_000]].concat();
-        let told = all(&message, Agreed { steps: 0 });
-        let letters: String = told.iter().map(|(letter, _)| char::from(*letter)).collect();
+        let sent = all(&message, Negotiated { steps: 0 });
+        let letters: String = sent.iter().map(|(letter, _)| char::from(*letter)).collect();
         assert_eq!(letters, "DCHDMRRTLLNBBE");
-        assert_eq!(told[1].1, b"[192.0.2.1]\x004\x00\x00192.0.2.1\x00");
-        assert_eq!((told[4].1.as_slice(), told[5].1.as_slice()), (b"<>\0".as_slice(), b"<me@example.test>\0".as_slice()));
-        assert_eq!((told[8].1.as_slice(), told[9].1.as_slice()), (b"Subject\0a\n\tb\0".as_slice(), b"X\0y\0".as_slice()));
-        assert_eq!((told[11].1.len(), told[12].1.len()), (65_535, 70_000 - 65_535));
-        let fewer = all(&message, agreed(b'O', &[0, 0, 0, 3, 0, 0, 0, 0, 0, 0x10, 0, 0x1f]).unwrap());
+        assert_eq!(sent[1].1, b"[192.0.2.1]\x004\x00\x00192.0.2.1\x00");
+        assert_eq!((sent[4].1.as_slice(), sent[5].1.as_slice()), (b"<>\0".as_slice(), b"<me@example.test>\0".as_slice()));
+        assert_eq!((sent[8].1.as_slice(), sent[9].1.as_slice()), (b"Subject\0a\n\tb\0".as_slice(), b"X\0y\0".as_slice()));
+        assert_eq!((sent[11].1.len(), sent[12].1.len()), (65_535, 70_000 - 65_535));
+        let fewer = all(&message, negotiated(b'O', &[0, 0, 0, 3, 0, 0, 0, 0, 0, 0x10, 0, 0x1f]).unwrap());
         assert_eq!(fewer.iter().map(|(letter, _)| char::from(*letter)).collect::<String>(), "LLNE");
         assert_eq!(fewer[0].1, b"Subject\0 a\n\tb\0");
     }
 
     #[test]
-    fn a_filter_that_asks_for_more_than_was_offered_is_not_believed() {
+    fn a_reply_beyond_the_offer_is_an_error() {
         let answer = |version: u32, actions: u32, steps: u32| {
-            agreed(b'O', &[version, actions, steps].into_iter().flat_map(u32::to_be_bytes).collect::<Vec<_>>()).is_ok()
+            negotiated(b'O', &[version, actions, steps].into_iter().flat_map(u32::to_be_bytes).collect::<Vec<_>>()).is_ok()
         };
         assert!(answer(6, 0x1ff, 0x400) && answer(2, 0, 0));
         assert!(!answer(7, 0, 0) && !answer(1, 0, 0) && !answer(6, 0, 0x800) && !answer(6, 0, 1 << 31));
-        assert!(agreed(b'O', &[0; 11]).is_err() && agreed(b'c', &[0; 12]).is_err());
+        assert!(negotiated(b'O', &[0; 11]).is_err() && negotiated(b'c', &[0; 12]).is_err());
     }
 
     #[test]
-    fn lengths_are_bounded() {
+    fn packet_lengths_are_bounded() {
         for length in [0u32, 70_001, u32::MAX] {
             assert!(take(&mut BytesMut::from(length.to_be_bytes().as_slice())).is_err(), "{length}");
         }
         assert_eq!(take(&mut BytesMut::from(b"\0\0\0\x02c".as_slice())), Ok(None));
-        assert_eq!(read(b'y', b"550 5.7.1 no\0more"), Ok(Said::Code("550 5.7.1 no".into())));
-        assert_eq!(read(b'4', b""), Ok(Said::TempFail));
+        assert_eq!(read(b'y', b"550 5.7.1 no\0more"), Ok(MilterReply::Code("550 5.7.1 no".into())));
+        assert_eq!(read(b'4', b""), Ok(MilterReply::TempFail));
         assert!(read(b'O', b"").is_err() && read(b'-', b"<me@example.test>").is_err());
-        assert_eq!(read(b'b', b"another body"), Ok(Said::Change));
+        assert_eq!(read(b'b', b"another body"), Ok(MilterReply::Change));
     }
 
     proptest! {
         #[test]
-        fn garbage_is_an_answer_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..300), small in any::<bool>()) {
+        fn any_octets_are_packets_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..300), small in any::<bool>()) {
             let mut bytes = bytes;
             if small && let Some(front) = bytes.first_chunk_mut::<3>() {
                 *front = [0; 3];
@@ -320,13 +319,13 @@ mod tests {
             let mut input = BytesMut::from(bytes.as_slice());
             while let Ok(Some((letter, data))) = take(&mut input) {
                 prop_assert!(data.len() < PACKET_MAX_BYTES);
-                let _ = (read(letter, &data), agreed(letter, &data));
+                let _ = (read(letter, &data), negotiated(letter, &data));
             }
         }
 
         #[test]
-        fn any_message_can_be_told(message in proptest::collection::vec(any::<u8>(), 0..300), steps in any::<u32>()) {
-            for (letter, data) in all(&message, Agreed { steps }) {
+        fn any_message_can_be_sent(message in proptest::collection::vec(any::<u8>(), 0..300), steps in any::<u32>()) {
+            for (letter, data) in all(&message, Negotiated { steps }) {
                 prop_assert!(data.len() <= CHUNK_MAX_BYTES, "{letter}");
             }
         }

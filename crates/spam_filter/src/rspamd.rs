@@ -1,6 +1,6 @@
 //! rspamd: the message in an HTTP request, the verdict in JSON.
 //!
-//! RFC 9112 (HTTP/1.1). One connection a request. Invariant: what comes back is bounded, and only an action or a score leads to a verdict.
+//! RFC 9112 (HTTP/1.1). One connection for each request. Invariant: the answer is bounded, and only an action or a score leads to a verdict.
 
 use std::collections::BTreeMap;
 
@@ -18,19 +18,19 @@ use crate::message::Message;
 use crate::verdict::{Answer, Thresholds, Verdict, one_line};
 use crate::{Address, FilterError};
 
-/// The largest answer, in octets.
+/// Maximum answer, in octets.
 const ANSWER_MAX_BYTES: usize = 1 << 20;
 
-/// Recipients that are named to rspamd; it has no use for more.
+/// Maximum recipients sent to rspamd; it does not use more.
 const RECIPIENTS_MAX: usize = 1000;
 
-/// Symbols that a reason names.
+/// Maximum symbols in a reason.
 const SYMBOLS_SHOWN: usize = 5;
 
 /// Asks rspamd.
 pub(crate) async fn check(address: &Address, thresholds: Thresholds, facts: &Facts<'_>, message: Message) -> Result<Answer, FilterError> {
     let (mut sender, connection) = handshake(TokioIo::new(address.connect().await?)).await?;
-    // The connection ends with this function, whatever ends it.
+    // The connection ends with this function.
     let mut task = JoinSet::new();
     task.spawn(connection);
     let response = sender.send_request(request(facts, message)).await?;
@@ -40,7 +40,7 @@ pub(crate) async fn check(address: &Address, thresholds: Thresholds, facts: &Fac
     read(status, &body, thresholds)
 }
 
-/// Asks rspamd whether it is there.
+/// Checks that rspamd answers.
 pub(crate) async fn probe(address: &Address) -> Result<(), FilterError> {
     let (mut sender, connection) = handshake(TokioIo::new(address.connect().await?)).await?;
     let mut task = JoinSet::new();
@@ -58,34 +58,34 @@ fn request(facts: &Facts<'_>, message: Message) -> Request<Message> {
     *request.uri_mut() = hyper::Uri::from_static("/checkv2");
     let headers = request.headers_mut();
     headers.insert(HOST, HeaderValue::from_static("rspamd"));
-    let mut tell = |name, value: &str| tell(headers, HeaderName::from_static(name), value);
-    tell("ip", &facts.client.to_string());
-    tell("helo", facts.hello);
-    tell("from", &facts.reverse_path.to_string());
+    let mut add = |name, value: &str| add_header(headers, HeaderName::from_static(name), value);
+    add("ip", &facts.client.to_string());
+    add("helo", facts.hello);
+    add("from", &facts.reverse_path.to_string());
     for recipient in facts.recipients.iter().take(RECIPIENTS_MAX) {
-        tell("rcpt", recipient);
+        add("rcpt", recipient);
     }
-    tell("queue-id", &facts.id.to_string());
-    tell("mta-name", facts.hostname.as_str());
+    add("queue-id", &facts.id.to_string());
+    add("mta-name", facts.hostname.as_str());
     if let Some(name) = facts.client_name {
-        tell("hostname", name);
+        add("hostname", name);
     }
     if let Some(login) = facts.login {
-        tell("user", login);
+        add("user", login);
     }
     request
 }
 
-/// A value that cannot stand in a header is left out: rspamd takes that for "not known".
-fn tell(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+/// Adds a header field. A value that HTTP cannot carry is left out, which rspamd takes as "unknown".
+fn add_header(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
         headers.append(name, value);
     }
 }
 
-/// What is read of rspamd's answer.
+/// The part of rspamd's answer that is used.
 #[derive(Debug, Deserialize)]
-struct Said {
+struct RspamdReply {
     action: String,
     score: Option<f64>,
     #[serde(default)]
@@ -105,28 +105,28 @@ fn read(status: StatusCode, body: &[u8], thresholds: Thresholds) -> Result<Answe
     if status != StatusCode::OK {
         return Err(FilterError::Answer(format!("{status}: {}", one_line(&String::from_utf8_lossy(body)))));
     }
-    let said: Said = serde_json::from_slice(body).map_err(|error| FilterError::Answer(one_line(&error.to_string())))?;
-    let score = said.score.map(|score| (score * 100.0).round() / 100.0);
-    Ok(Answer { verdict: verdict(&said, score.unwrap_or_default(), thresholds), score })
+    let reply: RspamdReply = serde_json::from_slice(body).map_err(|error| FilterError::Answer(one_line(&error.to_string())))?;
+    let score = reply.score.map(|score| (score * 100.0).round() / 100.0);
+    Ok(Answer { verdict: verdict(&reply, score.unwrap_or_default(), thresholds), score })
 }
 
-/// "greylist" is a score and no request: where rspamd wants a message to be put off, it says "soft reject". "add header" and "rewrite subject" are
-/// scores too, and `hold_score` is what counts for those.
-fn verdict(said: &Said, score: f64, thresholds: Thresholds) -> Verdict {
-    let words = said.messages.get("smtp_message").and_then(Value::as_str);
-    match said.action.as_str() {
-        "reject" => Verdict::rejected(words),
-        "soft reject" => Verdict::deferred(words),
+/// "greylist" is only a score: to defer a message, rspamd says "soft reject". "add header" and "rewrite subject" are scores too, and subject to
+/// `hold_score`.
+fn verdict(reply: &RspamdReply, score: f64, thresholds: Thresholds) -> Verdict {
+    let text = reply.messages.get("smtp_message").and_then(Value::as_str);
+    match reply.action.as_str() {
+        "reject" => Verdict::rejected(text),
+        "soft reject" => Verdict::deferred(text),
         _ if score >= thresholds.reject => Verdict::rejected(None),
-        "quarantine" | "discard" => Verdict::Hold(format!("rspamd says {}, spam score {score}{}", said.action, symbols(said))),
-        _ if score >= thresholds.hold => Verdict::Hold(format!("spam score {score}{}", symbols(said))),
+        "quarantine" | "discard" => Verdict::Hold(format!("rspamd says {}, spam score {score}{}", reply.action, symbols(reply))),
+        _ if score >= thresholds.hold => Verdict::Hold(format!("spam score {score}{}", symbols(reply))),
         _ => Verdict::Pass,
     }
 }
 
-/// The symbols that weigh most.
-fn symbols(said: &Said) -> String {
-    let mut bad: Vec<_> = said.symbols.iter().filter(|(_, symbol)| symbol.score > 0.0).collect();
+/// The symbols with the highest scores.
+fn symbols(reply: &RspamdReply) -> String {
+    let mut bad: Vec<_> = reply.symbols.iter().filter(|(_, symbol)| symbol.score > 0.0).collect();
     bad.sort_by(|(_, a), (_, b)| b.score.total_cmp(&a.score));
     let names: Vec<String> = bad.into_iter().take(SYMBOLS_SHOWN).map(|(name, _)| one_line(name)).collect();
     if names.is_empty() { String::new() } else { format!(" ({})", names.join(", ")) }
@@ -140,7 +140,7 @@ mod tests {
 
     const THRESHOLDS: Thresholds = Thresholds { reject: 15.0, hold: 6.0 };
 
-    fn said(action: &str, score: &str) -> String {
+    fn outcome(action: &str, score: &str) -> String {
         let body = format!(
             r#"{{"is_skipped": false, "score": {score}, "required_score": 15.0, "action": "{action}",
                 "symbols": {{"LESS": {{"name": "LESS", "score": 1.5}}, "GOOD": {{"score": -3.0}}, "MORE": {{"score": 4}}}},
@@ -156,19 +156,19 @@ mod tests {
 
     #[test]
     fn actions_and_scores_lead_to_verdicts() {
-        assert_eq!(said("no action", "-1.2"), "pass");
-        assert_eq!(said("greylist", "4.5"), "pass");
-        assert_eq!(said("add header", "5.99"), "pass");
-        assert_eq!(said("add header", "8.199999"), "spam score 8.2 (MORE, LESS)");
-        assert_eq!(said("no action", "6"), "spam score 6 (MORE, LESS)");
-        assert_eq!(said("no action", "15"), "550 5.7.1 the message looks like spam");
-        assert_eq!(said("quarantine", "null"), "rspamd says quarantine, spam score 0 (MORE, LESS)");
-        assert_eq!(said("reject", "2"), "550 5.7.1 No??thank you");
-        assert_eq!(said("soft reject", "20"), "451 4.7.1 No??thank you");
+        assert_eq!(outcome("no action", "-1.2"), "pass");
+        assert_eq!(outcome("greylist", "4.5"), "pass");
+        assert_eq!(outcome("add header", "5.99"), "pass");
+        assert_eq!(outcome("add header", "8.199999"), "spam score 8.2 (MORE, LESS)");
+        assert_eq!(outcome("no action", "6"), "spam score 6 (MORE, LESS)");
+        assert_eq!(outcome("no action", "15"), "550 5.7.1 the message looks like spam");
+        assert_eq!(outcome("quarantine", "null"), "rspamd says quarantine, spam score 0 (MORE, LESS)");
+        assert_eq!(outcome("reject", "2"), "550 5.7.1 No??thank you");
+        assert_eq!(outcome("soft reject", "20"), "451 4.7.1 No??thank you");
     }
 
     #[test]
-    fn an_answer_without_sense_is_no_verdict() {
+    fn an_invalid_answer_is_an_error() {
         for body in ["", "{}", "[]", "null", "{\"action\": 7}", "<html>", "{\"action\": \"reject\", \"symbols\": []}"] {
             assert!(read(StatusCode::OK, body.as_bytes(), THRESHOLDS).is_err(), "{body}");
         }
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn the_request_tells_envelope_and_session() {
+    fn the_request_has_envelope_and_session() {
         let (hostname, null) = (Domain::parse("mx.example.test").unwrap(), ReversePath::Null);
         let mut facts = sample(&hostname, &null);
         facts.hello = "odd\nhello";

@@ -1,75 +1,75 @@
-//! What becomes of a message as far as a filter is concerned.
+//! A filter's verdict on a message.
 //!
-//! RFC 3463 s.3.8 (X.7.1). Invariant: a filter's words reach a client or a log as one line of printable ASCII, and not a long one.
+//! RFC 3463 s.3.8 (X.7.1). Invariant: a filter's text reaches a client or a log as one short line of printable ASCII.
 
 use mail::Reply;
 
-/// A filter's words are cut after so many characters.
+/// Maximum length of a filter's text, in characters.
 const TEXT_MAX: usize = 160;
 
-/// What becomes of a message.
+/// A verdict.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// It goes on.
+    /// Accept.
     Pass,
-    /// A person decides, for this reason. What a filter would throw away without a word is held too: nothing is lost that was acknowledged.
+    /// Hold for the operator, for this reason. A discard is held too: no acknowledged mail is lost.
     Hold(String),
-    /// It is refused for good.
+    /// Refuse permanently.
     Reject(Reply),
-    /// It is refused for now.
+    /// Refuse temporarily.
     Defer(Reply),
 }
 
-/// What a filter answered.
+/// A filter's answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
-    /// What becomes of the message.
+    /// The verdict.
     pub verdict: Verdict,
-    /// The score, where the filter has one.
+    /// The score, if the filter gives one.
     pub score: Option<f64>,
 }
 
-/// The scores from which on something is done.
+/// Score thresholds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Thresholds {
-    /// From here on it is refused.
+    /// Refuse from this score.
     pub reject: f64,
-    /// From here on it is held.
+    /// Hold from this score.
     pub hold: f64,
 }
 
 impl Verdict {
-    /// Refused for good; the filter's words, where it has any.
-    pub(crate) fn rejected(words: Option<&str>) -> Self {
+    /// Refuses permanently, with the filter's text if it has any.
+    pub(crate) fn rejected(text: Option<&str>) -> Self {
         Self::Reject(Reply::new(
             550,
             (5, 7, 1),
-            words.map(one_line).filter(|w| !w.is_empty()).unwrap_or_else(|| "the message looks like spam".into()),
+            text.map(one_line).filter(|w| !w.is_empty()).unwrap_or_else(|| "the message looks like spam".into()),
         ))
     }
 
-    /// Refused for now; the filter's words, where it has any.
-    pub(crate) fn deferred(words: Option<&str>) -> Self {
-        let text = words.map(one_line).filter(|w| !w.is_empty());
-        Self::Defer(Reply::new(451, (4, 7, 1), text.unwrap_or_else(|| "the message is put off by the spam filter; try again later".into())))
+    /// Refuses temporarily, with the filter's text if it has any.
+    pub(crate) fn deferred(text: Option<&str>) -> Self {
+        let text = text.map(one_line).filter(|w| !w.is_empty());
+        Self::Defer(Reply::new(451, (4, 7, 1), text.unwrap_or_else(|| "the spam filter defers the message; try again later".into())))
     }
 
-    /// A reply that the filter chose, `550 5.7.1 text`: its class counts, and its words. `None` where it is no refusal.
-    pub(crate) fn chosen(reply: &str) -> Option<Self> {
+    /// Reads a reply chosen by the filter, `550 5.7.1 text`: its class and text count. `None` if it is not a refusal.
+    pub(crate) fn from_reply(reply: &str) -> Option<Self> {
         let (code, text) = reply.split_at_checked(3)?;
         let code: u16 = code.parse().ok().filter(|_| code.bytes().all(|b| b.is_ascii_digit()))?;
-        // The lines of a long reply repeat the code; the first says enough.
+        // Each line of a multiline reply repeats the code; the first is enough.
         let first = text.strip_prefix([' ', '-']).unwrap_or(text).lines().next().unwrap_or_default();
-        let words = Reply::from_wire(code, first).text().to_owned();
+        let text = Reply::from_wire(code, first).text().to_owned();
         match code / 100 {
-            4 => Some(Self::deferred(Some(&words))),
-            5 => Some(Self::rejected(Some(&words))),
+            4 => Some(Self::deferred(Some(&text))),
+            5 => Some(Self::rejected(Some(&text))),
             _ => None,
         }
     }
 }
 
-/// One line of printable ASCII, not a long one.
+/// One short line of printable ASCII.
 pub(crate) fn one_line(text: &str) -> String {
     text.trim().chars().take(TEXT_MAX).map(|c| if c == ' ' || c.is_ascii_graphic() { c } else { '?' }).collect()
 }
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_of_a_filter_are_one_short_line() {
+    fn filter_text_becomes_one_short_line() {
         assert_eq!(one_line(" no\r\n250 ok \u{e9}\x1b[2J "), "no??250 ok ??[2J");
         assert_eq!(one_line(&"x".repeat(5000)).len(), TEXT_MAX);
         let Verdict::Reject(reply) = Verdict::rejected(Some("\r\n")) else { panic!() };
@@ -87,8 +87,8 @@ mod tests {
     }
 
     #[test]
-    fn a_chosen_reply_keeps_its_class_and_its_words() {
-        let shown = |reply: &str| match Verdict::chosen(reply) {
+    fn a_filters_reply_keeps_its_class_and_text() {
+        let shown = |reply: &str| match Verdict::from_reply(reply) {
             Some(Verdict::Reject(reply) | Verdict::Defer(reply)) => reply.to_string(),
             other => format!("{other:?}"),
         };

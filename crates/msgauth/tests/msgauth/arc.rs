@@ -1,4 +1,4 @@
-//! The ARC validation suite of ValiMail (MIT, beside this file): chains that must pass, fail or are none.
+//! The ARC validation suite of ValiMail (MIT, beside this file): chains that must pass, fail, or have no result.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use crate::name_server::{self, Zone, txt};
 use crate::suite;
 
 #[tokio::test]
-async fn every_chain_of_the_suite_is_judged_as_it_says() {
+async fn every_arc_chain_of_the_suite_agrees() {
     let (mut cases, mut open, mut wrong) = (0, 0, Vec::new());
     for data in suite::yaml(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/msgauth/arc/arc-draft-validation-tests.yml")) {
         let records = data["txt-records"].as_hash().unwrap();
@@ -25,8 +25,8 @@ async fn every_chain_of_the_suite_is_judged_as_it_says() {
                 ArcResult::Fail => "Fail",
             };
             let wanted = suite::text(&case["cv"]);
-            // Of three chains the suite leaves open what becomes of them: their newest or an older seal says `cv=fail`. RFC 8617 s.5.2 has it: such a
-            // chain has failed, and its signatures are not looked at.
+            // The suite leaves the result of three chains open: their newest or an older seal has `cv=fail`. By RFC 8617 s.5.2 such a chain has failed,
+            // whatever its signatures.
             let agrees = if wanted.is_empty() { got == "Fail" } else { got == wanted };
             open += usize::from(wanted.is_empty());
             if !agrees {
@@ -36,6 +36,6 @@ async fn every_chain_of_the_suite_is_judged_as_it_says() {
     }
     suite::all_agree("ARC", cases, &wrong);
     assert_eq!(open, 3);
-    // 171 for readers that keep one of two cases of the same name.
+    // 171 for YAML readers that drop one of two cases with the same name.
     assert_eq!(cases, 175);
 }

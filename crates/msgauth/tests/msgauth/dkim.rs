@@ -1,4 +1,4 @@
-//! DKIM: the vectors of dkimpy (those of RFC 8463 appendix A among them), and what must not pass though its signature is right.
+//! DKIM: the vectors of dkimpy (with those of RFC 8463 appendix A), and messages that must not pass although the signature is valid.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
@@ -29,7 +29,7 @@ const RSA_768: &str = "v=1; a=rsa-sha256; c=relaxed/relaxed; d=example.org; s=sh
     bh=Ba3gj8+xBPQLJTahTfzW6RbWQ/XPgESxkCi2B66PSQg=; b=hyhSQuuW2wZ/ai8NiI2na+fLzewUB+vD7Qd8+d7cHKB7hd0eYnAqP1+QPPBqwi/J7cg1aVl1MuXrmqr\
     vblaZq2B74a6xVPlLGJrDCAOBM5Mp1Dzlh2PfWwm0lXFaFuk3";
 
-/// A message with this DKIM-Signature, as it was when openssl signed it.
+/// The message that openssl signed, with this DKIM-Signature.
 fn with(signature: &str) -> String {
     format!("DKIM-Signature: {signature}\r\nFrom: Joe <joe@example.org>\r\nSubject: Hi\r\n\r\nHello\r\n")
 }
@@ -43,12 +43,12 @@ pub fn key_record() -> Rdata {
     txt(&format!("v=DKIM1; k=ed25519; p={}", STANDARD.encode(key_pair().public_key().as_ref())))
 }
 
-/// The same with `v=` behind the other tags.
+/// The same with `v=` after the other tags.
 fn late_version() -> Rdata {
     txt(&format!("k=ed25519; p={}; v=DKIM1", STANDARD.encode(key_pair().public_key().as_ref())))
 }
 
-/// A message of these fields and this body, signed relaxed by a key of `d`; `covered` is what the body hash is made of.
+/// A message with these fields and this body, signed relaxed by a key of `d`; the body hash is that of `covered`.
 pub fn signed(d: &str, tags: &str, fields: &[(&str, &str)], covered: &str, body: &str) -> String {
     let bh = STANDARD.encode(digest(&SHA256, covered.as_bytes()));
     let unsigned = format!("v=1; a=ed25519-sha256; c=relaxed/relaxed; d={d}; {tags} bh={bh}; b=");
@@ -86,7 +86,7 @@ async fn results(zone: Zone, message: &str) -> Vec<(DkimResult, String)> {
 }
 
 #[tokio::test]
-async fn the_vectors_of_dkimpy_are_judged_as_it_judges_them() {
+async fn dkimpy_vectors_agree() {
     let read = |name: &str| std::fs::read_to_string(suite::path("dkimpy-1.1.8/dkim/tests/data").join(name)).unwrap();
     let message = |name: &str| read(name).replace("\r\n", "\n").replace('\n', "\r\n");
     let rsa = read("test.txt");
@@ -128,10 +128,10 @@ async fn a_changed_message_fails() {
 }
 
 #[tokio::test]
-async fn what_is_too_weak_or_covers_too_little_does_not_pass() {
+async fn weak_expired_or_partial_signatures_do_not_pass() {
     let sign = |tags: &str, covered: &str, body: &str| signed("example.org", tags, FROM, covered, body);
     for (what, message, wanted) in [
-        ("the measure", sign("s=ed; h=from:subject;", "Hello\r\n", "Hello\r\n"), Pass),
+        ("the baseline", sign("s=ed; h=from:subject;", "Hello\r\n", "Hello\r\n"), Pass),
         ("SHA-1", with(RSA_SHA1), Policy),
         ("768 bits", with(RSA_768), Policy),
         ("expired", sign("s=ed; t=1000; x=2000; h=from:subject;", "Hello\r\n", "Hello\r\n"), Policy),
@@ -158,23 +158,23 @@ async fn what_is_too_weak_or_covers_too_little_does_not_pass() {
 }
 
 #[tokio::test]
-async fn a_key_with_its_version_last_is_remarked_upon() {
+async fn a_key_record_with_its_version_last_passes_with_a_remark() {
     let message = signed("example.org", "s=late; h=from:subject;", FROM, "Hello\r\n", "Hello\r\n");
     assert_eq!(results(keys(), &message).await, [(Pass, "v= is not the first tag of the key record".into())]);
 }
 
 /// RFC 6376 s.3.4.2: relaxed, white space before the colon is deleted.
 #[tokio::test]
-async fn a_blank_before_a_colon_changes_nothing_that_is_signed_relaxed() {
+async fn relaxed_signatures_ignore_blanks_before_colons() {
     let message = signed("example.org", "s=ed; h=from:subject:reply-to;", FROM, "Hello\r\n", "Hello\r\n");
     for (what, message, wanted) in [
         ("a blank", message.replace("Subject:", "Subject :"), Pass),
         ("a tab", message.replace("Subject:", "Subject\t:"), Pass),
-        ("two, in From", message.replace("From:", "From  :"), Pass),
+        ("two blanks, in From", message.replace("From:", "From  :"), Pass),
         ("the signature's own field", message.replace("DKIM-Signature:", "DKIM-Signature :"), Pass),
         ("another value", message.replace("Subject: Hi", "Subject : Ho"), Fail),
         ("a field whose absence is signed", message.replace("\r\nFrom:", "\r\nReply-To : eve@example.com\r\nFrom:"), Fail),
-        ("a field of no concern", message.replace("\r\nFrom:", "\r\nX-Seen : yes\r\nFrom:"), Pass),
+        ("an unsigned field", message.replace("\r\nFrom:", "\r\nX-Seen : yes\r\nFrom:"), Pass),
     ] {
         let got = results(keys(), &message).await;
         assert_eq!(got.len(), 1, "{what}");
@@ -182,9 +182,9 @@ async fn a_blank_before_a_colon_changes_nothing_that_is_signed_relaxed() {
     }
 }
 
-/// Simple, it is signed as it is written.
+/// RFC 6376 s.3.4.1: simple, a field is signed as written.
 #[tokio::test]
-async fn a_blank_before_a_colon_belongs_to_what_is_signed_simple() {
+async fn simple_signatures_cover_blanks_before_colons() {
     let sign = |subject: &str, fields: &str| {
         let bh = STANDARD.encode(digest(&SHA256, b"Hello\r\n"));
         let unsigned = format!("DKIM-Signature: v=1; a=ed25519-sha256; d=example.org; s=ed; h=from:subject; bh={bh};\r\n\tb=");
@@ -208,7 +208,7 @@ async fn a_blank_before_a_colon_belongs_to_what_is_signed_simple() {
 }
 
 #[tokio::test]
-async fn what_we_sign_over_a_blank_before_a_colon_verifies() {
+async fn our_signature_over_a_blank_before_a_colon_verifies() {
     let pair = msgauth::KeyPair::generate(msgauth::Algorithm::Rsa).unwrap();
     let signer = msgauth::Signer::new(pair.algorithm, &pair.private, "example.org", "ours").unwrap();
     let (top, content) = ("Received : x\r\n", "From : joe@example.org\r\nSubject\t: Hi\r\n\r\nHello : you\r\n");
@@ -222,7 +222,7 @@ async fn what_we_sign_over_a_blank_before_a_colon_verifies() {
 }
 
 #[tokio::test]
-async fn of_five_hundred_signatures_ten_are_looked_up() {
+async fn at_most_ten_signatures_are_looked_up() {
     let mut message = String::new();
     for n in 0..500 {
         message.push_str(&format!("DKIM-Signature: {}\r\n", RSA_SHA256.replace("s=long", &format!("s=s{n}; l={}", n + 1))));
@@ -241,7 +241,7 @@ async fn of_five_hundred_signatures_ten_are_looked_up() {
 }
 
 #[tokio::test]
-async fn what_is_no_message_has_no_signatures() {
+async fn malformed_messages_have_no_valid_signatures() {
     for content in ["", "\r\n", "no header\r\n\r\n", "DKIM-Signature: \r\n\r\n"] {
         assert!(results(keys(), content).await.iter().all(|(result, _)| *result == PermError), "{content:?}");
     }

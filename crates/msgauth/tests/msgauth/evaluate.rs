@@ -1,4 +1,4 @@
-//! All of it together: alignment, the policy that applies, the name of the address, and names servers that do not answer.
+//! The whole evaluation: alignment, the policy that applies, iprev, and name servers that do not answer.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ async fn evaluate(zone: Zone, reverse_path: Option<&str>, message: &str) -> Evid
     movable(authenticator.evaluate(input)).await
 }
 
-/// Sessions are moved between threads, and this future with them.
+/// Requires `Send`: a session moves between threads.
 fn movable<F: Future + Send>(future: F) -> F {
     future
 }
@@ -53,7 +53,7 @@ fn example() -> Zone {
 }
 
 #[tokio::test]
-async fn an_honest_message_passes_all_of_it() {
+async fn an_authentic_message_passes_every_check() {
     let fields = [("From", "joe@example.org"), ("Subject", "Hi")];
     let message = signed("example.org", "s=ed; h=from:subject;", &fields, "Hello\r\n", "Hello\r\n");
     let evidence = evaluate(example(), Some("joe@example.org"), &message).await;
@@ -65,14 +65,14 @@ async fn an_honest_message_passes_all_of_it() {
     let dmarc = &evidence.dmarc;
     assert_eq!((dmarc.result, dmarc.policy, dmarc.domain.as_str()), (DmarcResult::Pass, DmarcPolicy::Reject, "example.org"));
     assert!(dmarc.spf_aligned && dmarc.dkim_aligned);
-    // A null reverse-path: HELO's result is the result.
+    // With a null reverse-path, the result of HELO counts.
     let report = evaluate(example(), None, &from("joe@example.org")).await;
     assert_eq!(report.mail_from, report.helo);
     assert!(report.dmarc.spf_aligned);
 }
 
 #[tokio::test]
-async fn the_policy_is_the_one_that_applies() {
+async fn the_applicable_dmarc_policy_is_found() {
     use DmarcPolicy::{None, Quarantine, Reject};
     use DmarcResult::{Fail, Pass, TempError};
     let other = "x@elsewhere.example";
@@ -93,7 +93,7 @@ async fn the_policy_is_the_one_that_applies() {
         ("a@dead.example", other, TempError, None),
         ("a@half.example", "x@half.example", TempError, Reject),
         ("a@half.example", other, Fail, Reject),
-        // Domains that disagree: the strictest.
+        // Several domains: the strictest outcome.
         ("a@unknown.example, b@example.com, c@example.org", other, Fail, Reject),
         ("b@example.com, c@example.org", "x@example.org", Fail, Quarantine),
         ("c@example.org, d@example.org", "x@example.org", Pass, Reject),
@@ -104,13 +104,13 @@ async fn the_policy_is_the_one_that_applies() {
     }
     let none = evaluate(example(), Some(other), "Subject: Hi\r\n\r\n").await.dmarc;
     assert_eq!((none.result, none.domain.as_str()), (DmarcResult::None, ""));
-    // Two From fields count as one that names both.
+    // Two From fields count as one with both addresses.
     let two = evaluate(example(), Some(other), "From: a@unknown.example\r\nFrom: b@example.org\r\n\r\n").await.dmarc;
     assert_eq!((two.result, two.policy), (Fail, Reject));
 }
 
 #[tokio::test]
-async fn an_address_is_known_by_a_name_that_leads_back_and_by_no_other() {
+async fn iprev_accepts_only_a_confirmed_name() {
     let ptr = |names: &[&str]| -> Zone {
         let mut zone = example();
         zone.insert("1.2.0.192.in-addr.arpa".into(), names.iter().map(|name| Rdata::Ptr((*name).into())).collect());
@@ -133,7 +133,7 @@ async fn an_address_is_known_by_a_name_that_leads_back_and_by_no_other() {
 }
 
 #[tokio::test]
-async fn helo_is_checked_where_it_is_a_name() {
+async fn helo_is_checked_if_it_is_a_domain_name() {
     for (hello, wanted) in [("[192.0.2.1]", SpfResult::None), ("localhost", SpfResult::None), ("out.example.org.", SpfResult::Pass)] {
         let (authenticator, log) = name_server::start(example()).await;
         let input = Input { client: CLIENT.parse().unwrap(), hello, reverse_path: None, message: b"" };
@@ -142,7 +142,7 @@ async fn helo_is_checked_where_it_is_a_name() {
     }
 }
 
-/// A server that is not there at all: nothing is none, nothing is permanent, and it ends.
+/// A name server that never answers: every result is a temporary error, in bounded time.
 #[tokio::test]
 async fn without_dns_everything_is_a_temporary_error() {
     let nobody = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();

@@ -1,4 +1,4 @@
-//! Message authentication against public suites and against a name server that answers, lies and keeps silent.
+//! Message authentication against public suites, and against a name server that fails or stays silent.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 

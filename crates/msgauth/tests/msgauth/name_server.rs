@@ -1,4 +1,4 @@
-//! A name server on loopback: answers from a map, over UDP and TCP, and writes down what it was asked.
+//! A name server on loopback: answers from a map, over UDP and TCP, and logs the questions.
 //!
 //! RFC 1035. Invariant: a name that is not in the map does not exist; `Rdata::Failure` is SERVFAIL, `Rdata::Silence` no answer.
 
@@ -15,7 +15,7 @@ use msgauth::Authenticator;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, UdpSocket};
 
-/// A record, or what happens instead of an answer.
+/// A record, or a failure.
 #[derive(Debug, Clone)]
 pub enum Rdata {
     A(Ipv4Addr),
@@ -36,7 +36,7 @@ pub fn txt(text: &str) -> Rdata {
     Rdata::Txt(text.as_bytes().chunks(255).map(<[u8]>::to_vec).collect())
 }
 
-/// A zone of these.
+/// A zone with these records.
 pub fn zone<const N: usize>(records: [(&str, Rdata); N]) -> Zone {
     let mut zone = Zone::new();
     for (name, record) in records {
@@ -45,10 +45,10 @@ pub fn zone<const N: usize>(records: [(&str, Rdata); N]) -> Zone {
     zone
 }
 
-/// What was asked: name and type.
+/// The questions: name and type.
 pub type Log = Arc<Mutex<Vec<String>>>;
 
-/// Starts a server for the zone, and an authenticator that asks it.
+/// Starts a server for the zone, and an authenticator that uses it.
 pub async fn start(zone: Zone) -> (Authenticator, Log) {
     let (udp, tcp) = loop {
         let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
@@ -89,7 +89,7 @@ pub async fn start(zone: Zone) -> (Authenticator, Log) {
     (authenticator(address), asked)
 }
 
-/// An authenticator that asks the server there, and is not patient.
+/// An authenticator that uses this server, with a short timeout.
 pub fn authenticator(address: SocketAddr) -> Authenticator {
     let with_port = |mut connection: ConnectionConfig| {
         connection.port = address.port();

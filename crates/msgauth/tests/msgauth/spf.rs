@@ -1,4 +1,4 @@
-//! The SPF suites of openspf.org, from pyspf: every case's result, as RFC 7208 and RFC 4408 have it.
+//! The SPF suites of openspf.org, from pyspf, for RFC 7208 and RFC 4408.
 
 use mail::evidence::SpfResult;
 use msgauth::Input;
@@ -37,7 +37,7 @@ fn zone_of(data: &Yaml) -> Zone {
                 }
             }
         }
-        // As the suite's own driver does: a record of type SPF is one of type TXT where no TXT is there.
+        // As in the suite's own driver: without a TXT record, the SPF record is used as one.
         if !has_txt {
             entry.extend(from_spf);
         }
@@ -50,7 +50,7 @@ fn text_record(value: &Yaml) -> Rdata {
         return Rdata::Failure;
     }
     match value.as_vec() {
-        // No strings at all is nothing that DNS could carry.
+        // DNS cannot carry a TXT record without strings.
         Some(texts) if texts.is_empty() => Rdata::Txt(vec![Vec::new()]),
         Some(texts) => Rdata::Txt(texts.iter().map(|text| suite::text(text).into_bytes()).collect()),
         None if suite::text(value).is_empty() => Rdata::Txt(vec![Vec::new()]),
@@ -76,7 +76,7 @@ async fn run(file: &str) -> (usize, Vec<String>) {
         for (id, case) in data["tests"].as_hash().unwrap() {
             cases += 1;
             let id = suite::text(id);
-            // A server and a cache for each case: none is to profit from another's answers.
+            // A server and a cache for each case, so that cases are independent.
             let (authenticator, _) = name_server::start(zone_of(&data)).await;
             let (host, helo, mail_from) = (suite::text(&case["host"]), suite::text(&case["helo"]), suite::text(&case["mailfrom"]));
             let input = Input {
@@ -112,9 +112,9 @@ async fn every_case_of_the_suite_for_rfc_4408_agrees() {
     assert_eq!(cases, 191);
 }
 
-/// RFC 7208 s.4.6.4 limits the terms for which DNS has nothing, not the questions.
+/// RFC 7208 s.4.6.4 limits terms with void lookups, not the lookups.
 #[tokio::test]
-async fn hosts_without_an_address_of_the_clients_family_are_one_void_term() {
+async fn an_mx_term_counts_as_one_void_lookup() {
     let mut zone = Zone::new();
     for (name, record) in [
         ("three.test", "v=spf1 mx ip6:2001:db8::1 -all"),

@@ -1,7 +1,7 @@
-//! Where the public suites are, and how they are read.
+//! Finds and reads the public suites.
 //!
-//! What comes from PyPI is fetched by `cargo xtask prepare` into target/suites. Invariant: a suite that is not there fails the
-//! test and names the command; it is never passed over.
+//! What comes from PyPI is fetched by `cargo xtask prepare` into target/suites. Invariant: a missing suite fails the test, with the
+//! command that fetches it; it is never skipped.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ pub fn yaml(path: &Path) -> Vec<Yaml> {
     YamlLoader::load_from_str(&with_unique_keys(&String::from_utf8_lossy(&bytes))).unwrap()
 }
 
-/// The suite for ARC has two cases of one name, which YAML forbids; both are wanted.
+/// The ARC suite has two cases with the same name, which YAML forbids; both count.
 fn with_unique_keys(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut seen = HashSet::new();
@@ -42,7 +42,7 @@ fn with_unique_keys(text: &str) -> String {
     out
 }
 
-/// A scalar as text; the reader takes some for numbers.
+/// A scalar as text; the reader converts some to numbers.
 pub fn text(value: &Yaml) -> String {
     match value {
         Yaml::String(text) | Yaml::Real(text) => text.clone(),
@@ -52,7 +52,7 @@ pub fn text(value: &Yaml) -> String {
     }
 }
 
-/// What does not agree, all of it, in one failure.
+/// Fails with all cases that do not agree.
 pub fn all_agree(name: &str, cases: usize, wrong: &[String]) {
     println!("{name}: {} of {cases}", cases - wrong.len());
     assert!(wrong.is_empty(), "{name}: {} of {cases} agree; these do not:\n  {}", cases - wrong.len(), wrong.join("\n  "));

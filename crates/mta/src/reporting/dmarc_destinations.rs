@@ -5,7 +5,7 @@
 
 use mail::{Domain, Mailbox};
 use msgauth::Unanswered;
-use reports::{ADDRESSES_MAX, confirmed, rua_mailboxes};
+use reports::{ADDRESSES_MAX, confirm_destination, rua_mailboxes};
 
 use crate::context::Snapshot;
 use crate::reporting::schedule::Reporter;
@@ -58,7 +58,7 @@ async fn welcome(reporter: &Reporter, domain: &Domain, to: &Mailbox) -> Result<V
     // A name too long for DNS has no record.
     let Ok(name) = Domain::parse(&format!("{domain}._report._dmarc.{host}")) else { return Ok(Vec::new()) };
     let texts = reporter.resolver.txt(&name).await.map_err(|_| Unanswered)?;
-    let mailboxes = confirmed(&texts, to);
+    let mailboxes = confirm_destination(&texts, to);
     if mailboxes.is_empty() {
         tracing::info!(%domain, %to, "no DMARC report: {name} does not permit it");
     }

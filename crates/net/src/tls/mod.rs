@@ -206,9 +206,9 @@ impl ServerTls {
         cms::signed(&pair, content, now_s).map_err(TlsError::Sign)
     }
 
-    /// The certificates in use, as of the last handshake: each with its files, and its names for which clients get it.
+    /// The certificates in use: each with its files, and its names for which clients get it. Blocks.
     pub fn in_use(&self) -> Vec<CertificateInUse> {
-        in_use(&self.loaded().set, self.0.clock.now_s())
+        in_use(&self.refresh(false).set, self.0.clock.now_s())
     }
 }
 

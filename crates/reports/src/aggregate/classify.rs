@@ -1,31 +1,31 @@
-//! What a row of an aggregate report means to the domain's owner.
+//! Classifies a row of a DMARC report for the domain's owner.
 //!
-//! RFC 9990 (override reasons), RFC 7489 s.7.2. Invariant: a row is of exactly one class, whatever stands in it.
+//! RFC 9990 (override reasons), RFC 7489 s.7.2. Invariant: every row has exactly one class.
 
 use std::net::IpAddr;
 
 use super::{Outcome, Override, Row};
 
-/// What a row is.
+/// The class of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
-    /// It left here, or by somebody whom SPF names, and passes.
+    /// Sent by this server or by a sender in SPF, and passes.
     Ours,
-    /// It left here and fails: something is to be mended.
+    /// Sent by this server, and fails: something needs repair.
     OursFailing,
-    /// Somebody else passes our mail on.
+    /// Our mail, forwarded by others.
     Forward,
-    /// We passed on the mail of somebody.
+    /// Others' mail, forwarded by this server.
     OurForward,
-    /// Nothing vouches for it: a forger, or a sender of ours that is not set up.
+    /// Not authenticated: a forger, or a sender of ours that is not set up.
     Foreign,
 }
 
 impl Class {
-    /// All of them, in the order in which they are shown.
+    /// All classes, in display order.
     pub const ALL: [Self; 5] = [Self::Ours, Self::OursFailing, Self::Forward, Self::OurForward, Self::Foreign];
 
-    /// The word for it.
+    /// Its name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ours => "ours",
@@ -37,23 +37,23 @@ impl Class {
     }
 }
 
-/// What is ours.
+/// This server's addresses and domains.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Own {
-    /// The addresses from which mail leaves.
+    /// The addresses that it sends from.
     pub addresses: Vec<IpAddr>,
-    /// The domain under which forwards leave.
+    /// The forwarding domain.
     pub forwarding: String,
-    /// The domains that are hosted.
+    /// The hosted domains.
     pub domains: Vec<String>,
 }
 
 impl Own {
-    /// What a row is.
-    pub fn class(&self, row: &Row) -> Class {
+    /// The class of a row.
+    pub fn classify(&self, row: &Row) -> Class {
         let passes = row.dkim_aligned || row.spf_aligned;
         if self.addresses.iter().any(|address| address.to_canonical() == row.source) {
-            // A reverse-path that is not told is nobody's.
+            // The reverse-path may be missing.
             let is_forward = !row.envelope_from.is_empty() && row.envelope_from == self.forwarding && row.header_from != self.forwarding;
             return match (is_forward || !self.is_ours(&row.header_from), passes) {
                 (true, _) => Class::OurForward,
@@ -66,31 +66,31 @@ impl Own {
             return Class::Ours;
         }
         let has_our_signature = row.dkim.iter().any(|dkim| dkim.result == Outcome::Pass && self.is_ours(&dkim.domain));
-        if row.dkim_aligned || has_our_signature || was_passed_on(row) { Class::Forward } else { Class::Foreign }
+        if row.dkim_aligned || has_our_signature || was_forwarded(row) { Class::Forward } else { Class::Foreign }
     }
 
-    /// Whether the domain is one of ours, or stands below one.
+    /// Whether the domain is one of ours, or below one.
     fn is_ours(&self, domain: &str) -> bool {
         self.domains.iter().chain([&self.forwarding]).any(|own| is_within(domain, own))
     }
 
-    /// Whether a report about this domain concerns us: it is one of ours, below one, or the organisation above one.
+    /// Whether a report about this domain concerns us: it is one of ours, below one, or the organizational domain above one.
     pub fn concerns(&self, domain: &str) -> bool {
         let above = |own: &String| domain.contains('.') && is_within(own, domain);
         self.is_ours(domain) || self.domains.iter().chain([&self.forwarding]).any(above)
     }
 }
 
-/// Whether `low` is `high` or stands below it.
+/// Whether `low` is `high` or below it.
 fn is_within(low: &str, high: &str) -> bool {
     !high.is_empty() && low.strip_suffix(high).is_some_and(|front| front.is_empty() || front.ends_with('.'))
 }
 
-/// Whether the receiver says that somebody passed it on.
-fn was_passed_on(row: &Row) -> bool {
+/// Whether the receiver reports that the mail was forwarded.
+fn was_forwarded(row: &Row) -> bool {
     row.reasons.iter().any(|reason| match reason.kind {
         Override::Forwarded | Override::MailingList | Override::TrustedForwarder => true,
-        // Google, Microsoft and others say so of a chain that they believe.
+        // Google, Microsoft and others write this for an ARC chain that they trust.
         _ => reason.comment.to_ascii_lowercase().contains("arc=pass"),
     })
 }
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn each_row_has_one_class() {
-        let of = |source, passes, from, envelope| own().class(&row(source, passes, from, envelope)).as_str();
+        let of = |source, passes, from, envelope| own().classify(&row(source, passes, from, envelope)).as_str();
         let (here, there) = ("192.0.2.1", "198.51.100.7");
         assert_eq!(of(here, (true, true), "example.com", "example.com"), "ours");
         assert_eq!(of(here, (false, true), "news.example.com", "example.com"), "ours");
@@ -129,11 +129,11 @@ mod tests {
     }
 
     #[test]
-    fn what_receivers_say_of_forwarding_counts() {
+    fn forwarding_reported_by_receivers_counts() {
         let with = |kind, comment: &str| {
             let mut row = row("198.51.100.7", (false, false), "example.com", "list.test");
             row.reasons = vec![Reason { kind, comment: comment.into() }];
-            own().class(&row)
+            own().classify(&row)
         };
         for kind in [Override::Forwarded, Override::MailingList, Override::TrustedForwarder] {
             assert_eq!(with(kind, ""), Class::Forward);
@@ -143,13 +143,13 @@ mod tests {
         assert_eq!(with(Override::Other, ""), Class::Foreign);
         let mut signed = row("198.51.100.7", (false, false), "other.test", "");
         signed.dkim = vec![DkimSeen { domain: "fwd.example.com".into(), selector: "a".into(), result: Outcome::Pass }];
-        assert_eq!(own().class(&signed), Class::Forward);
+        assert_eq!(own().classify(&signed), Class::Forward);
         signed.dkim[0].result = Outcome::Fail;
-        assert_eq!(own().class(&signed), Class::Foreign);
+        assert_eq!(own().classify(&signed), Class::Foreign);
     }
 
     #[test]
-    fn a_report_concerns_a_domain_its_organisation_and_what_is_below() {
+    fn a_report_concerns_a_domain_its_organizational_domain_and_subdomains() {
         for domain in ["example.com", "fwd.example.com", "a.b.example.com"] {
             assert!(own().concerns(domain), "{domain}");
         }

@@ -1,6 +1,6 @@
-//! An aggregate report as a mail.
+//! A DMARC report as a mail.
 //!
-//! RFC 9990 (transport: file name, media type, Subject). Invariant: the same report makes the same attachment, and its size has a bound.
+//! RFC 9990 (transport: file name, media type, Subject). Invariant: the same report gives the same attachment, of bounded size.
 
 use ::mail::Domain;
 
@@ -8,11 +8,11 @@ use super::{AggregateReport, write};
 use crate::letter::{Attachment, Envelope, Letter, Multipart};
 use crate::pack::gzip;
 
-/// A packed report is no larger, in octets: many mailboxes take no mail of more than 10 MiB.
+/// Maximum size of a compressed report, in octets: many mailboxes refuse mail of more than 10 MiB.
 pub const PACKED_MAX_BYTES: usize = 5 << 20;
 
 impl AggregateReport {
-    /// The report as XML, compressed. What does not fit is left out, the rarest rows first, and the report says so.
+    /// The report as compressed XML. Rows that do not fit are left out, those with the fewest messages first, and the report says so.
     pub fn packed(&mut self) -> Vec<u8> {
         self.packed_within(PACKED_MAX_BYTES)
     }
@@ -26,16 +26,16 @@ impl AggregateReport {
             }
             let left_out: u64 = self.rows.drain(self.rows.len() / 2..).map(|row| row.count).sum();
             self.messages_left_out += left_out;
-            self.errors = vec![format!("the report would be too large: rows about {} messages are left out", self.messages_left_out)];
+            self.errors = vec![format!("the report would be too large: rows with {} messages are left out", self.messages_left_out)];
         }
     }
 
-    /// The name of its file: sender, policy domain, and time.
+    /// Its file name: sender, policy domain, and period.
     pub fn file_name(&self, submitter: &Domain) -> String {
         format!("{submitter}!{}!{}!{}.xml.gz", self.policy.domain, self.begin_s, self.end_s)
     }
 
-    /// The mail that carries it; `packed` is its XML, compressed.
+    /// The mail that carries it; `packed` is its compressed XML.
     pub fn mail(&self, envelope: Envelope<'_>, packed: &[u8]) -> Vec<u8> {
         let Envelope { submitter, domain, from, to, id, now_unix_s } = envelope;
         let (about, by, id_field) =
@@ -45,10 +45,10 @@ impl AggregateReport {
             false => (passed, failed + row.count),
         });
         let text = format!(
-            "This is an aggregate report of DMARC by {submitter} about mail that names {domain} in its From field.\n\n\
+            "This is a DMARC aggregate report from {submitter} about mail with {domain} in its From field.\n\n\
              Messages that passed: {passed}\nMessages that did not: {failed}\n\n\
-             The attachment says more (XML, RFC 9990). Questions: {}\n",
-            self.contact.replace(char::is_control, " ")
+             Details are in the attachment (XML, RFC 9990). Questions: {}\n",
+            mail::one_line(&self.contact)
         );
         let letter = Letter {
             from,
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_mail_is_that_of_the_rfc() {
+    fn the_mail_follows_rfc9990() {
         let mut report = read(GOOGLE.as_bytes()).unwrap();
         (report.report_id, report.begin_s, report.end_s) = ("1.2.far.test@sender.test".into(), 1, 2);
         report.policy.domain = "far.test".into();
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_that_is_too_large_loses_its_rarest_rows_and_says_so() {
+    fn a_report_that_is_too_large_drops_its_smallest_rows_and_says_so() {
         let mut report = read(GOOGLE.as_bytes()).unwrap();
         let row = report.rows.remove(0);
         report.rows = (1..=100).map(|n| super::super::Row { count: n, header_from: format!("{n}.far.test"), ..row.clone() }).collect();
@@ -102,6 +102,6 @@ mod tests {
         let packed = report.packed_within(most_bytes);
         assert!(packed.len() <= most_bytes);
         assert_eq!((report.rows.len(), report.rows.last().unwrap().count), (50, 51));
-        assert_eq!(report.errors, ["the report would be too large: rows about 1275 messages are left out"]);
+        assert_eq!(report.errors, ["the report would be too large: rows with 1275 messages are left out"]);
     }
 }

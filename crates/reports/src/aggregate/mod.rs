@@ -1,7 +1,6 @@
-//! Aggregate reports of DMARC: what a receiver saw of the mail of a domain in a day.
+//! DMARC reports (aggregate reports): what a receiver saw of a domain's mail in a day.
 //!
-//! RFC 9990 and RFC 7489 s.7.2, whose reports are the same but for a few words. Invariant: a value here is bounded, and no text in it has a
-//! control character, whoever wrote it.
+//! RFC 9990 and RFC 7489 s.7.2, whose format differs in a few words. Invariant: every value is bounded, and no text has a control character.
 
 mod classify;
 mod mail;
@@ -16,44 +15,44 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 pub use classify::{Class, Own};
-pub use read::{ReadError, read};
+pub use read::{DmarcReadError, read};
 pub use write::write;
 
-/// At most this many rows of a report are kept; what the others hold is counted.
+/// Maximum rows of a report that are kept; the messages of the others are counted.
 pub const ROWS_MAX: usize = 10_000;
 
-/// At most this many signatures, SPF checks and reasons of a row are kept, of each.
+/// Maximum signatures, SPF checks and reasons of a row that are kept, of each.
 pub const CHECKS_MAX: usize = 16;
 
-/// The longest text that is kept, in characters.
+/// Maximum length of a text, in characters.
 pub const TEXT_MAX_CHARS: usize = 256;
 
 /// A report.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AggregateReport {
-    /// Who reports, as they call themselves.
+    /// The reporter's name for itself.
     pub organisation: String,
-    /// Whom to ask about it.
+    /// The reporter's contact address.
     pub contact: String,
-    /// More about whom to ask.
+    /// Further contact information.
     pub extra_contact: Option<String>,
-    /// What tells this report from others of theirs.
+    /// Unique among the reporter's reports.
     pub report_id: String,
-    /// From when on, Unix seconds.
+    /// Start of the period, Unix seconds.
     pub begin_s: i64,
-    /// Until when.
+    /// End of the period, Unix seconds.
     pub end_s: i64,
-    /// What was wrong with the record.
+    /// Errors in the DMARC record.
     pub errors: Vec<String>,
     /// The program that wrote it.
     pub generator: Option<String>,
     /// The policy that was found.
     pub policy: PublishedPolicy,
-    /// What was seen.
+    /// The rows.
     pub rows: Vec<Row>,
-    /// Rows that are not in `rows`: too many, or without an address or a number that can be read.
+    /// Number of rows left out: too many, or without a valid address or count.
     pub rows_left_out: u64,
-    /// The messages of those rows, as far as they can be read.
+    /// Messages of those rows, as far as readable.
     pub messages_left_out: u64,
 }
 
@@ -72,23 +71,23 @@ pub struct PublishedPolicy {
     pub strict_dkim: bool,
     /// Whether SPF must align strictly.
     pub strict_spf: bool,
-    /// t=: whether the policy is only tried.
+    /// t=: whether the policy is in test mode.
     pub testing: bool,
     /// fo=.
     pub failure_options: Option<String>,
 }
 
-/// What a policy asks, or what was done.
+/// What a policy requests, or what was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Disposition {
-    /// Nothing.
+    /// No action.
     #[default]
     None,
-    /// Nothing, since the mail passed.
+    /// No action, since the mail passed.
     Pass,
-    /// It is distrusted.
+    /// Treated as suspicious.
     Quarantine,
-    /// It is refused.
+    /// Refused.
     Reject,
 }
 
@@ -111,26 +110,26 @@ impl Disposition {
     }
 }
 
-/// What was seen of mail of one kind from one address.
+/// Messages from one address with the same results.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Row {
-    /// Where it came from.
+    /// The client's address.
     pub source: IpAddr,
-    /// How many messages.
+    /// Number of messages.
     pub count: u64,
     /// What was done with them.
     pub disposition: Disposition,
-    /// Whether a DKIM signature of an aligned domain held.
+    /// Whether an aligned DKIM signature is valid.
     pub dkim_aligned: bool,
     /// Whether SPF passed for an aligned domain.
     pub spf_aligned: bool,
-    /// Why something else was done than the policy asks.
+    /// Why the disposition differs from the policy.
     pub reasons: Vec<Reason>,
     /// The domain of the From field; in lower case.
     pub header_from: String,
-    /// The domain of the reverse-path; empty where that is null or not told.
+    /// The domain of the reverse-path; empty if null or not given.
     pub envelope_from: String,
-    /// The domain that the mail went to; empty where it is not told.
+    /// The recipient's domain; empty if not given.
     pub envelope_to: String,
     /// The signatures.
     pub dkim: Vec<DkimSeen>,
@@ -143,9 +142,9 @@ pub struct Row {
 pub struct DkimSeen {
     /// d=.
     pub domain: String,
-    /// s=; empty where it is not told.
+    /// s=; empty if not given.
     pub selector: String,
-    /// Whether it held.
+    /// The result of its verification.
     pub result: Outcome,
 }
 
@@ -154,11 +153,11 @@ pub struct DkimSeen {
 pub struct SpfSeen {
     /// The domain that was checked.
     pub domain: String,
-    /// What came of it.
+    /// The result.
     pub result: Outcome,
 }
 
-/// What came of a check (RFC 8601 s.2.7.1 and s.2.7.2).
+/// The result of a check (RFC 8601 s.2.7.1 and s.2.7.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[allow(missing_docs)] // the words of the RFC
 pub enum Outcome {
@@ -190,7 +189,7 @@ impl Outcome {
         Self::WORDS.iter().find(|(outcome, _)| *outcome == self).map_or("none", |(_, word)| word)
     }
 
-    /// Reads the word, also those that older programs write; what is unknown is no result.
+    /// Reads the word, also those of older programs; an unknown word is `none`.
     pub fn parse(text: &str) -> Self {
         let word = text.to_ascii_lowercase();
         match word.as_str() {
@@ -202,12 +201,12 @@ impl Outcome {
     }
 }
 
-/// Why something else was done than the policy asks.
+/// Why the disposition differs from the policy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reason {
     /// The kind.
     pub kind: Override,
-    /// More about it; empty where nothing is told.
+    /// Explanation; may be empty.
     pub comment: String,
 }
 
@@ -216,18 +215,18 @@ pub struct Reason {
 pub enum Override {
     /// The receiver's own rules.
     LocalPolicy,
-    /// A mailing list changed the mail.
+    /// The mail came through a mailing list.
     MailingList,
     /// Something else.
     #[default]
     Other,
     /// t=y.
     PolicyTestMode,
-    /// A forwarder that the receiver believes.
+    /// A forwarder that the receiver trusts.
     TrustedForwarder,
     /// It was forwarded.
     Forwarded,
-    /// pct= left it out.
+    /// Excluded by pct=.
     SampledOut,
 }
 
@@ -247,21 +246,21 @@ impl Override {
         Self::WORDS.iter().find(|(kind, _)| *kind == self).map_or("other", |(_, word)| word)
     }
 
-    /// Reads the word; what is unknown is something else.
+    /// Reads the word; an unknown word is `other`.
     pub fn parse(text: &str) -> Self {
         Self::WORDS.iter().find(|(_, word)| word.eq_ignore_ascii_case(text)).map_or(Self::Other, |(kind, _)| *kind)
     }
 }
 
-/// A text of a stranger as it is kept: without what a terminal or a line would act on, and no longer than [`TEXT_MAX_CHARS`].
+/// Sanitizes a text: no control, bidirectional or invisible characters, at most [`TEXT_MAX_CHARS`].
 pub fn tame(text: &str) -> String {
-    // Characters that turn text around or cannot be seen are of no use in a report, and of much use to a forger.
+    // A forger can use bidirectional and invisible characters; reports do not need them.
     let is_inert = |c: &char| !matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
-    let shown = text.trim().chars().filter(is_inert).map(|c| if c.is_control() { ' ' } else { c });
-    shown.take(TEXT_MAX_CHARS).collect()
+    let shown: String = text.trim().chars().filter(is_inert).collect();
+    ::mail::one_line_at_most(&shown, TEXT_MAX_CHARS)
 }
 
-/// A name of a stranger as it is kept: one word in lower case, without the dot at its end.
+/// Sanitizes a name: one word in lower case, without a final dot.
 pub fn word(text: &str) -> String {
     let kept: String = tame(text).chars().filter(|c| !c.is_whitespace()).collect();
     kept.trim_end_matches('.').to_lowercase()

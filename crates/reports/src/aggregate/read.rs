@@ -1,7 +1,7 @@
-//! Reads an aggregate report, as forgivingly as receivers write them.
+//! Reads a DMARC report, with the deviations that receivers are known for.
 //!
-//! RFC 9990, RFC 7489 s.7.2 and appendix C. Invariant: a report is read as a whole or not at all, except that rows which cannot be read
-//! or are too many are counted as left out.
+//! RFC 9990, RFC 7489 s.7.2 and appendix C. Invariant: a report is read as a whole or not at all; only rows that are unreadable or too
+//! many are left out, and counted.
 
 use std::net::IpAddr;
 
@@ -10,25 +10,25 @@ use super::{
     AggregateReport, CHECKS_MAX, Disposition, DkimSeen, Outcome, Override, PublishedPolicy, ROWS_MAX, Reason, Row, SpfSeen, tame, word,
 };
 
-/// More messages than this from one address in one report are nobody's word.
+/// Maximum count of a row; a higher one is implausible.
 const COUNT_MAX: u64 = 1 << 40;
 
-/// Times later than this, Unix seconds, are nobody's word (the year 9999).
+/// Latest plausible time, Unix seconds (the year 9999).
 const TIME_MAX_S: i64 = 253_402_300_799;
 
-/// Why a document is no report that can be used.
+/// Why a document is not a usable report.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ReadError {
-    /// It is something else.
-    #[error("it is no aggregate report")]
+pub enum DmarcReadError {
+    /// Not a DMARC report.
+    #[error("not a DMARC report")]
     Other,
-    /// It is one, and cannot be read.
+    /// A DMARC report that cannot be read.
     #[error("{0}")]
     Broken(String),
 }
 
 /// Reads a report.
-pub fn read(document: &[u8]) -> Result<AggregateReport, ReadError> {
+pub fn read(document: &[u8]) -> Result<AggregateReport, DmarcReadError> {
     let document = String::from_utf8_lossy(document);
     let mut report = AggregateReport::default();
     let (mut has_metadata, mut has_policy) = (false, false);
@@ -50,17 +50,15 @@ pub fn read(document: &[u8]) -> Result<AggregateReport, ReadError> {
         },
         _ => {}
     })?;
-    let lacks = |what: &str| Err(ReadError::Broken(format!("it does not say {what}")));
+    let lacks = |what: &str| Err(DmarcReadError::Broken(format!("it lacks {what}")));
     if report.organisation.is_empty() {
         report.organisation = word(report.contact.rsplit('@').next().unwrap_or_default());
     }
     match &report {
-        r if r.organisation.is_empty() => lacks("who reports (org_name)"),
-        r if r.report_id.is_empty() => lacks("which report it is (report_id)"),
-        r if r.policy.domain.is_empty() => lacks("which domain it is about (policy_published/domain)"),
-        r if !(0..=TIME_MAX_S).contains(&r.begin_s) || !(r.begin_s..=TIME_MAX_S).contains(&r.end_s) => {
-            lacks("from when to when (date_range)")
-        }
+        r if r.organisation.is_empty() => lacks("the reporter (org_name)"),
+        r if r.report_id.is_empty() => lacks("its id (report_id)"),
+        r if r.policy.domain.is_empty() => lacks("the domain (policy_published/domain)"),
+        r if !(0..=TIME_MAX_S).contains(&r.begin_s) || !(r.begin_s..=TIME_MAX_S).contains(&r.end_s) => lacks("a valid period (date_range)"),
         _ => Ok(report),
     }
 }
@@ -77,7 +75,7 @@ fn metadata(report: &mut AggregateReport, node: &Node) {
     (report.begin_s, report.end_s) = (time("begin"), time("end"));
 }
 
-/// Some write a fraction.
+/// Some reporters write a fraction.
 fn seconds(text: &str) -> Option<i64> {
     text.split('.').next()?.parse().ok()
 }
@@ -97,7 +95,7 @@ fn policy(node: &Node) -> PublishedPolicy {
     }
 }
 
-/// A row, or the number of messages of one that cannot be used.
+/// A row, or the number of messages in an unusable one.
 fn row(node: &Node) -> Result<Row, u64> {
     let (empty, none) = (Node::default(), Node::default());
     let row = node.child("row").unwrap_or(&empty);
@@ -107,7 +105,7 @@ fn row(node: &Node) -> Result<Row, u64> {
     if count == 0 {
         return Err(0);
     }
-    // The first draft of the format called it otherwise.
+    // The first draft of the format has another name.
     let identifiers = node.child("identifiers").or_else(|| node.child("identities")).unwrap_or(&empty);
     let results = node.child("auth_results").unwrap_or(&empty);
     let passes = |name: &str| evaluated.text_of(name).eq_ignore_ascii_case("pass");
@@ -152,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn google_writes_no_namespace_and_arc_in_a_comment() {
+    fn google_reports_have_no_namespace_and_arc_in_a_comment() {
         let report = sample(GOOGLE);
         assert_eq!((report.organisation.as_str(), report.report_id.as_str()), ("google.com", "5717107811868587391"));
         assert_eq!((report.begin_s, report.end_s, report.rows.len()), (1_763_856_000, 1_763_942_399, 3));
@@ -165,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn microsoft_writes_a_namespace_of_its_own_and_where_it_went() {
+    fn microsoft_reports_have_envelope_to_and_their_own_namespace() {
         let report = sample(MICROSOFT);
         assert_eq!((report.organisation.as_str(), report.rows.len()), ("Enterprise Outlook", 1));
         assert_eq!((report.rows[0].envelope_to.as_str(), report.rows[0].header_from.as_str()), ("contoso.example", "example.com"));
@@ -173,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn yahoo_and_the_rfc_are_read() {
+    fn reports_of_yahoo_and_of_the_rfc_are_read() {
         let yahoo = sample(YAHOO);
         assert_eq!((yahoo.organisation.as_str(), yahoo.rows[0].spf[0].result), ("Yahoo", Outcome::SoftFail));
         assert_eq!(yahoo.rows[0].disposition, Disposition::Reject);
@@ -184,14 +182,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_named() {
+    fn the_missing_element_is_named() {
         for (cut, says) in [
             ("<report_id>5717107811868587391</report_id>", "report_id"),
             ("<domain>example.com</domain><adkim>", "policy_published/domain"),
             ("<end>1763942399</end>", "date_range"),
         ] {
             let text = GOOGLE.replacen(cut, if cut.ends_with("<adkim>") { "<adkim>" } else { "" }, 1);
-            let Err(ReadError::Broken(why)) = read(text.as_bytes()) else { panic!("{cut}") };
+            let Err(DmarcReadError::Broken(why)) = read(text.as_bytes()) else { panic!("{cut}") };
             assert!(why.contains(says), "{why}");
         }
         let text = GOOGLE.replacen("<org_name>google.com</org_name>", "", 1);
@@ -207,12 +205,12 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_a_stranger_moves_a_terminal() {
+    fn terminal_escapes_are_removed() {
         let evil =
             GOOGLE.replacen("google.com", "goo&#27;[2Jgle&#x202e;\n.com", 1).replacen("<count>1<", "<count>99999999999999999999<", 1);
         let report = sample(&evil);
         assert_eq!(report.organisation, "goo [2Jgle .com");
-        assert_eq!(report.rows_left_out, 1, "a number that is none");
+        assert_eq!(report.rows_left_out, 1, "an invalid count");
         let huge = GOOGLE.replacen("google.com", &"x".repeat(100_000), 1);
         assert_eq!(sample(&huge).organisation.len(), super::super::TEXT_MAX_CHARS);
     }

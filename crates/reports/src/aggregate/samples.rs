@@ -1,6 +1,6 @@
-//! Reports as the large receivers write them, with other names and addresses.
+//! Reports of large receivers, with names and addresses replaced.
 
-/// Google: no namespace, one line an element, ARC in a comment.
+/// Google: no namespace, one element per line, ARC in a comment.
 pub(crate) const GOOGLE: &str = r#"<?xml version="1.0" encoding="UTF-8" ?>
 <feedback>
   <version>1.0</version>
@@ -99,7 +99,7 @@ pub(crate) const GOOGLE: &str = r#"<?xml version="1.0" encoding="UTF-8" ?>
 </feedback>
 "#;
 
-/// Microsoft: namespaces of XML Schema, no line ends, the domain that the mail went to.
+/// Microsoft: XML Schema namespaces, no line ends, envelope_to.
 pub(crate) const MICROSOFT: &str = concat!(
     r#"<?xml version="1.0"?><feedback xmlns:xsd="http://www.w3.org/2001/XMLSchema" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><version>1.0</version>"#,
     r#"<report_metadata><org_name>Enterprise Outlook</org_name><email>dmarcreport@microsoft.com</email><report_id>0f2ae8e5a3b84d1b9a1c5ac1b5e7e8f1</report_id>"#,

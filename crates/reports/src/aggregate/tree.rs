@@ -1,21 +1,21 @@
-//! XML as a small tree, one child of the root after the other.
+//! Reads XML as small trees, one for each child of the root.
 //!
-//! Invariant: a document type, and with it every entity of its own, ends the reading; depth, elements of a child and the length of a text are
-//! bounded, so that a child is a small value whatever the document is.
+//! Invariant: a document type, and with it every custom entity, is an error; depth, elements of a child and the length of a text are bounded, so that a
+//! child is small whatever the document.
 
 use quick_xml::escape::resolve_xml_entity;
 use quick_xml::events::{BytesRef, Event};
 use quick_xml::{Reader, XmlVersion};
 
-use super::read::ReadError;
+use super::read::DmarcReadError;
 
-/// How deep elements may stand in one another. A report needs 6.
+/// Maximum depth. A report needs 6.
 const DEPTH_MAX: usize = 16;
 
-/// At most this many elements stand in one child of the root.
+/// Maximum elements in one child of the root.
 const ELEMENTS_MAX: usize = 2000;
 
-/// The longest text of an element that is read, in octets; the rest is passed over.
+/// Maximum text of an element, in octets; the rest is ignored.
 const TEXT_MAX_BYTES: usize = 4096;
 
 /// An element.
@@ -25,7 +25,7 @@ pub(super) struct Node {
     pub name: String,
     /// Its own text.
     pub text: String,
-    /// What stands in it.
+    /// Its child elements.
     pub children: Vec<Self>,
 }
 
@@ -46,21 +46,21 @@ impl Node {
     }
 }
 
-/// Reads a document whose root has this name; `each` takes the root's children as they come.
-pub(super) fn children(document: &str, root: &str, mut each: impl FnMut(&Node)) -> Result<(), ReadError> {
+/// Reads a document whose root has this name; calls `each` for the root's children in order.
+pub(super) fn children(document: &str, root: &str, mut each: impl FnMut(&Node)) -> Result<(), DmarcReadError> {
     let mut reader = Reader::from_str(document.trim_start_matches('\u{feff}').trim_start());
     let (mut open, mut elements, mut is_root_closed): (Vec<Node>, usize, bool) = (Vec::new(), 0, false);
     loop {
         let event = reader.read_event().map_err(|error| broken(open.is_empty() && !is_root_closed, &error.to_string()))?;
         match event {
-            Event::Start(_) | Event::Empty(_) if is_root_closed => return Err(ReadError::Broken("something stands behind its end".into())),
+            Event::Start(_) | Event::Empty(_) if is_root_closed => return Err(DmarcReadError::Broken("content after its end".into())),
             Event::Start(start) => {
                 let name = start.local_name().as_ref().to_ascii_lowercase();
                 if open.is_empty() && name != root {
-                    return Err(ReadError::Other);
+                    return Err(DmarcReadError::Other);
                 }
                 if open.len() == DEPTH_MAX || elements == ELEMENTS_MAX {
-                    return Err(ReadError::Broken("its elements stand too deep in one another, or are too many".into()));
+                    return Err(DmarcReadError::Broken("its elements are nested too deep, or too many".into()));
                 }
                 elements += 1;
                 open.push(Node { name, ..Node::default() });
@@ -68,9 +68,9 @@ pub(super) fn children(document: &str, root: &str, mut each: impl FnMut(&Node)) 
             Event::Empty(start) => {
                 let name = start.local_name().as_ref().to_ascii_lowercase();
                 match open.as_mut_slice() {
-                    [] => return Err(ReadError::Other),
+                    [] => return Err(DmarcReadError::Other),
                     [_] => each(&Node { name, ..Node::default() }),
-                    [.., _] if elements == ELEMENTS_MAX => return Err(ReadError::Broken("its elements are too many".into())),
+                    [.., _] if elements == ELEMENTS_MAX => return Err(DmarcReadError::Broken("too many elements".into())),
                     [.., parent] => {
                         elements += 1;
                         parent.children.push(Node { name, ..Node::default() });
@@ -92,11 +92,11 @@ pub(super) fn children(document: &str, root: &str, mut each: impl FnMut(&Node)) 
             Event::CData(text) => append(&mut open, &text.xml_content(XmlVersion::Implicit1_0)),
             Event::GeneralRef(reference) => {
                 let Some(character) = character(&reference) else {
-                    return Err(ReadError::Broken("it has an entity of its own".into()));
+                    return Err(DmarcReadError::Broken("it has a custom entity".into()));
                 };
                 append(&mut open, character.encode_utf8(&mut [0; 4]));
             }
-            Event::DocType(_) => return Err(ReadError::Broken("it has a document type, which no report needs".into())),
+            Event::DocType(_) => return Err(DmarcReadError::Broken("it has a document type, which reports do not need".into())),
             Event::Decl(_) | Event::Comment(_) | Event::PI(_) => {}
             Event::Eof if is_root_closed => return Ok(()),
             Event::Eof => return Err(broken(open.is_empty(), "it ends in the middle")),
@@ -104,12 +104,12 @@ pub(super) fn children(document: &str, root: &str, mut each: impl FnMut(&Node)) 
     }
 }
 
-/// What is broken before its root is no report at all.
-fn broken(before_root: bool, why: &str) -> ReadError {
-    if before_root { ReadError::Other } else { ReadError::Broken(super::tame(why)) }
+/// A document that is broken before its root is not a report.
+fn broken(before_root: bool, why: &str) -> DmarcReadError {
+    if before_root { DmarcReadError::Other } else { DmarcReadError::Broken(super::tame(why)) }
 }
 
-/// The root's own text is nobody's.
+/// Text of the root itself is ignored.
 fn append(open: &mut [Node], text: &str) {
     if let [_, .., node] = open {
         let room = TEXT_MAX_BYTES.saturating_sub(node.text.len());
@@ -118,7 +118,7 @@ fn append(open: &mut [Node], text: &str) {
     }
 }
 
-/// A character by number, or one of the five that XML itself names.
+/// A character by number, or one of the five entities of XML.
 fn character(reference: &BytesRef<'_>) -> Option<char> {
     match resolve_xml_entity(reference.as_ref()) {
         Some(text) => text.chars().next(),
@@ -130,20 +130,20 @@ fn character(reference: &BytesRef<'_>) -> Option<char> {
 mod tests {
     use super::*;
 
-    fn read(document: &str) -> Result<Vec<Node>, ReadError> {
+    fn read(document: &str) -> Result<Vec<Node>, DmarcReadError> {
         let mut found = Vec::new();
         children(document, "feedback", |node| found.push(node.clone())).map(|()| found)
     }
 
     fn why(document: &str) -> String {
         match read(document) {
-            Err(ReadError::Broken(why)) => why,
+            Err(DmarcReadError::Broken(why)) => why,
             other => format!("{other:?}"),
         }
     }
 
     #[test]
-    fn names_are_read_without_their_prefixes() {
+    fn element_names_lose_their_prefix() {
         let found = read(
             "\u{feff} <?xml version=\"1.0\"?><d:Feedback xmlns:d=\"urn:x\"><!-- c --><d:A>1<![CDATA[<2]]>&#51;&amp;</d:A>t<b/></d:Feedback>",
         );
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn threat_97_bombs_of_entities_and_depth_are_not_read() {
+    fn threat_97_entity_and_depth_bombs_are_refused() {
         let lol =
             "<?xml version=\"1.0\"?><!DOCTYPE feedback [<!ENTITY a \"lol\"><!ENTITY b \"&a;&a;&a;&a;\">]><feedback><x>&b;</x></feedback>";
         assert!(why(lol).contains("document type"));
@@ -164,12 +164,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_is_broken_and_what_is_something_else_is_no_report() {
+    fn truncated_documents_are_broken_and_others_are_not_reports() {
         assert!(why("<feedback><x>").contains("in the middle"));
         assert!(why("<feedback><x></y></feedback>").starts_with("ill-formed"), "{}", why("<feedback><x></y></feedback>"));
-        assert!(why("<feedback></feedback><feedback></feedback>").contains("behind"));
+        assert!(why("<feedback></feedback><feedback></feedback>").contains("after its end"));
         for other in ["", "hello", "<html><body/></html>", "<html/>", "<"] {
-            assert_eq!(read(other), Err(ReadError::Other), "{other}");
+            assert_eq!(read(other), Err(DmarcReadError::Other), "{other}");
         }
     }
 }

@@ -1,7 +1,7 @@
-//! Writes an aggregate report.
+//! Writes a DMARC report.
 //!
-//! RFC 9990 (the tables of elements). Invariant: what comes out is valid by them whatever the values are: words that only the older
-//! format has become those of the newer.
+//! RFC 9990 (the tables of elements). Invariant: the document is valid whatever the values: words of the older format are replaced by
+//! those of the newer.
 
 use std::io;
 
@@ -15,10 +15,10 @@ const NAMESPACE: &str = "urn:ietf:params:xml:ns:dmarc-2.0";
 
 type Xml = Writer<Vec<u8>>;
 
-/// The report as XML. A report without a row is not valid: none is to be sent.
+/// The report as XML. A report without rows is not valid; do not send one.
 pub fn write(report: &AggregateReport) -> Vec<u8> {
     let mut xml = Writer::new_with_indent(Vec::new(), b' ', 2);
-    // Into memory: it cannot fail.
+    // Writing to memory does not fail.
     let _ = document(&mut xml, report);
     let mut text = xml.into_inner();
     text.push(b'\n');
@@ -45,7 +45,7 @@ fn metadata(xml: &mut Xml, report: &AggregateReport) -> io::Result<()> {
         element(xml, "begin", &report.begin_s.to_string())?;
         element(xml, "end", &report.end_s.to_string())
     })?;
-    // There may be one.
+    // The format allows one.
     optional(xml, "error", Some(report.errors.join("; ")).as_deref().filter(|errors| !errors.is_empty()))?;
     optional(xml, "generator", report.generator.as_deref())
 }
@@ -54,17 +54,17 @@ fn policy(xml: &mut Xml, policy: &PublishedPolicy) -> io::Result<()> {
     let alignment = |strict: bool| if strict { "s" } else { "r" };
     element(xml, "domain", &policy.domain)?;
     element(xml, "discovery_method", "treewalk")?;
-    element(xml, "p", asked(policy.p))?;
-    element(xml, "sp", asked(policy.sp.unwrap_or(policy.p)))?;
-    optional(xml, "np", policy.np.map(asked))?;
+    element(xml, "p", requested(policy.p))?;
+    element(xml, "sp", requested(policy.sp.unwrap_or(policy.p)))?;
+    optional(xml, "np", policy.np.map(requested))?;
     optional(xml, "fo", policy.failure_options.as_deref())?;
     element(xml, "adkim", alignment(policy.strict_dkim))?;
     element(xml, "aspf", alignment(policy.strict_spf))?;
     element(xml, "testing", if policy.testing { "y" } else { "n" })
 }
 
-/// A policy asks for no pass.
-fn asked(disposition: Disposition) -> &'static str {
+/// A policy cannot request `pass`.
+fn requested(disposition: Disposition) -> &'static str {
     if disposition == Disposition::Pass { "none" } else { disposition.as_str() }
 }
 
@@ -107,7 +107,7 @@ fn results(xml: &mut Xml, row: &Row) -> io::Result<()> {
             element(xml, "result", result.as_str())
         })?;
     }
-    // There may be one, that of MAIL FROM.
+    // The format allows one, for MAIL FROM.
     let Some(spf) = row.spf.first() else { return Ok(()) };
     let result = if spf.result == Outcome::Policy { Outcome::Neutral } else { spf.result };
     within(xml, "spf", |xml| {
@@ -121,7 +121,7 @@ fn within(xml: &mut Xml, name: &str, content: impl FnOnce(&mut Xml) -> io::Resul
     xml.create_element(name).write_inner_content(content).map(drop)
 }
 
-/// An element with a text, which is escaped; what XML has no place for is left out.
+/// An element with escaped text; characters that XML does not allow are removed.
 fn element(xml: &mut Xml, name: &str, text: &str) -> io::Result<()> {
     let fit: String = text.chars().filter(|c| !c.is_control() && !matches!(c, '\u{fffe}' | '\u{ffff}')).collect();
     xml.create_element(name).write_text_content(BytesText::new(&fit)).map(drop)
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_as_it_was() {
+    fn written_reports_are_read_back() {
         for sample in [GOOGLE, MICROSOFT, RFC_9990, YAHOO] {
             let report = read(sample.as_bytes()).unwrap();
             let mut again = read(&write(&report)).unwrap();
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_escaped_and_old_words_are_new_ones() {
+    fn text_is_escaped_and_older_words_are_replaced() {
         let mut report = read(GOOGLE.as_bytes()).unwrap();
         report.organisation = "A & B <c>\u{1}\"".into();
         report.rows.truncate(1);

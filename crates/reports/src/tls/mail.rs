@@ -1,22 +1,22 @@
-//! A report of TLS as a mail.
+//! A TLS report as a mail.
 //!
-//! RFC 8460 s.5.1 (its file name), RFC 8460 s.5.3. Invariant: the same report makes the same attachment.
+//! RFC 8460 s.5.1 (file name), RFC 8460 s.5.3. Invariant: the same report gives the same attachment.
 
 use mail::Domain;
 
 use super::TlsReport;
 use crate::letter::{Attachment, Envelope, Letter, Multipart};
 
-/// The media type of a packed report, in a mail and over HTTPS (RFC 8460 s.5.4).
+/// The media type of a compressed report, in mail and over HTTPS (RFC 8460 s.5.4).
 pub const MEDIA_TYPE: &str = "application/tlsrpt+gzip";
 
 impl TlsReport {
-    /// The name of its file: sender, policy domain, and time.
+    /// Its file name: sender, policy domain, and period.
     pub fn file_name(&self, submitter: &Domain, domain: &Domain) -> String {
         format!("{submitter}!{domain}!{}!{}.json.gz", self.begin_unix_s, self.end_unix_s)
     }
 
-    /// The mail that carries it; `packed` is its JSON, compressed.
+    /// The mail that carries it; `packed` is its compressed JSON.
     pub fn mail(&self, envelope: Envelope<'_>, packed: &[u8]) -> Vec<u8> {
         let Envelope { submitter, domain, from, to, id, now_unix_s } = envelope;
         let (about, by, id_field) =
@@ -24,10 +24,10 @@ impl TlsReport {
         let (successful, failed) =
             self.policies.iter().fold((0, 0), |(all, bad), one| (all + one.summary.successful, bad + one.summary.failed));
         let text = format!(
-            "This is a report of TLS by {submitter} about the mail hosts of {domain}.\n\n\
-             Sessions that were as the policy wants them: {successful}\nSessions that were not: {failed}\n\n\
-             The attachment says more (JSON, RFC 8460). Questions: {}\n",
-            self.contact.replace(char::is_control, " ")
+            "This is a TLS report from {submitter} about the mail hosts of {domain}.\n\n\
+             Sessions that met the policy: {successful}\nSessions that did not: {failed}\n\n\
+             Details are in the attachment (JSON, RFC 8460). Questions: {}\n",
+            mail::one_line(&self.contact)
         );
         let letter = Letter {
             from,
@@ -50,7 +50,7 @@ mod tests {
     use mail::Mailbox;
 
     #[test]
-    fn the_mail_is_that_of_the_rfc() {
+    fn the_mail_follows_rfc8460() {
         let report = TlsReport {
             organization: "Example".into(),
             begin_unix_s: 1_013_662_812,

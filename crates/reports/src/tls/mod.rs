@@ -1,6 +1,6 @@
-//! A report of TLS: how many sessions with a domain's mail hosts were as its policy wants them, and what was wrong with the others.
+//! TLS reports: how many sessions with a domain's mail hosts met its policy, and why the others failed.
 //!
-//! RFC 8460 s.4.1, RFC 8460 s.4.3, RFC 8460 s.4.4. Invariant: what is written can be read back and is the same.
+//! RFC 8460 s.4.1, RFC 8460 s.4.3, RFC 8460 s.4.4. Invariant: a written report is read back unchanged.
 
 mod mail;
 mod read;
@@ -11,37 +11,37 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 pub use mail::MEDIA_TYPE;
-pub use read::{REPORT_MAX_BYTES, ReadError, from_json};
+pub use read::{REPORT_MAX_BYTES, TlsReadError, from_json};
 pub use result_type::{PolicyType, ResultType};
 
 use read::{bounded, count, text, texts};
 
-/// A report, by one sender on one policy domain, for one day.
+/// A report by one sender about one policy domain, for one day.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsReport {
-    /// Who reports, for people.
+    /// The reporter's name, for people.
     pub organization: String,
-    /// Where its day begins, in Unix seconds.
+    /// Start of its day, Unix seconds.
     pub begin_unix_s: i64,
-    /// Where its day ends, in Unix seconds.
+    /// End of its day, Unix seconds.
     pub end_unix_s: i64,
-    /// Who answers questions about it: an address, usually.
+    /// Contact, usually an address.
     pub contact: String,
-    /// What tells it from others of the same sender.
+    /// Unique among the sender's reports.
     pub id: String,
     /// The policies.
     pub policies: Vec<PolicyResult>,
 }
 
-/// A policy, and how the sessions to which it applied went.
+/// A policy, and the results of its sessions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyResult {
     /// The policy.
     pub policy: Policy,
-    /// The sessions.
+    /// Number of sessions.
     #[serde(default)]
     pub summary: Summary,
-    /// What was wrong.
+    /// The failures.
     #[serde(rename = "failure-details", default, deserialize_with = "bounded", skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<FailureDetails>,
 }
@@ -49,35 +49,35 @@ pub struct PolicyResult {
 /// A policy.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Policy {
-    /// Its kind.
+    /// Its type.
     #[serde(rename = "policy-type")]
     pub kind: PolicyType,
-    /// Its text, a line each: TLSA records, or the lines of an MTA-STS policy.
+    /// Its lines: TLSA records, or the lines of an MTA-STS policy.
     #[serde(rename = "policy-string", default, deserialize_with = "texts", skip_serializing_if = "Vec::is_empty")]
     pub lines: Vec<String>,
-    /// The domain that it is of.
+    /// Its domain.
     #[serde(rename = "policy-domain", default, deserialize_with = "text")]
     pub domain: String,
-    /// The mail hosts that it names, as patterns.
+    /// Its mail host patterns.
     #[serde(rename = "mx-host", default, deserialize_with = "texts", skip_serializing_if = "Vec::is_empty")]
     pub mx_hosts: Vec<String>,
 }
 
-/// How many sessions there were.
+/// Numbers of sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Summary {
-    /// Those that were as the policy wants them.
+    /// Sessions that met the policy.
     #[serde(rename = "total-successful-session-count", default, deserialize_with = "count")]
     pub successful: u64,
-    /// The others.
+    /// Sessions that did not.
     #[serde(rename = "total-failure-session-count", default, deserialize_with = "count")]
     pub failed: u64,
 }
 
-/// Sessions with the same fault.
+/// Sessions with the same failure.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct FailureDetails {
-    /// What was wrong.
+    /// The type of the failure.
     #[serde(rename = "result-type")]
     pub result: ResultType,
     /// The sender's address.
@@ -86,19 +86,19 @@ pub struct FailureDetails {
     /// The mail host's name.
     #[serde(rename = "receiving-mx-hostname", default, deserialize_with = "text", skip_serializing_if = "String::is_empty")]
     pub mx_host: String,
-    /// The name that the mail host gave itself.
+    /// The mail host's EHLO name.
     #[serde(rename = "receiving-mx-helo", default, deserialize_with = "text", skip_serializing_if = "String::is_empty")]
     pub mx_hello: String,
     /// The mail host's address.
     #[serde(rename = "receiving-ip", default, deserialize_with = "text", skip_serializing_if = "String::is_empty")]
     pub receiving_ip: String,
-    /// How many sessions.
+    /// Number of sessions.
     #[serde(rename = "failed-session-count", default, deserialize_with = "count")]
     pub sessions: u64,
-    /// Where more can be read: a URI.
+    /// A URI with more information.
     #[serde(rename = "additional-information", default, deserialize_with = "text", skip_serializing_if = "String::is_empty")]
     pub information: String,
-    /// What was said, by a library or the other side.
+    /// The error, of a library or the peer.
     #[serde(rename = "failure-reason-code", default, deserialize_with = "text", skip_serializing_if = "String::is_empty")]
     pub reason: String,
 }
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn a_written_report_is_read_back() {
         let policy = Policy {
             kind: PolicyType::Sts,
             lines: vec!["version: STSv1".into(), "mode: enforce".into()],

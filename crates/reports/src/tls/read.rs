@@ -1,7 +1,7 @@
-//! Reads a report of TLS as strangers write it.
+//! Reads TLS reports of others.
 //!
-//! RFC 8460 s.4.4. Invariant: what a report takes in memory is bounded whatever it says: [`REPORT_MAX_BYTES`], and within that lists and texts are cut. A
-//! member that is missing or of another kind is empty; only what is no report at all is refused.
+//! RFC 8460 s.4.4. Invariant: memory is bounded: a report by [`REPORT_MAX_BYTES`], and lists and texts in it are truncated. A member that is missing or of
+//! another type is empty; only a document that is not a report is refused.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -13,26 +13,26 @@ use time::format_description::well_known::Rfc3339;
 
 use super::{PolicyResult, TlsReport};
 
-/// The largest report that is read, in octets, unpacked.
+/// Maximum size of an unpacked report, in octets.
 pub const REPORT_MAX_BYTES: usize = 8 << 20;
 
-/// Members of one list that are kept.
+/// Maximum elements of a list that are kept.
 const LIST_MAX: usize = 1000;
 
-/// Characters of one text that are kept.
+/// Maximum characters of a text that are kept.
 const TEXT_MAX: usize = 1000;
 
-/// Why something is no report of TLS.
+/// Why a document is not a TLS report.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ReadError {
-    /// It is too large.
-    #[error("the report has {0} octets; {REPORT_MAX_BYTES} are the most")]
+pub enum TlsReadError {
+    /// Too large.
+    #[error("the report has {0} octets; the maximum is {REPORT_MAX_BYTES}")]
     TooLarge(usize),
-    /// It is not JSON, or not of a report.
-    #[error("it is no report of TLS: {0}")]
+    /// Not JSON, or not a report.
+    #[error("not a TLS report: {0}")]
     Json(String),
-    /// Its time cannot be read.
-    #[error("the report's date-range {0:?} cannot be read")]
+    /// Invalid date.
+    #[error("invalid date-range {0:?}")]
     Date(String),
 }
 
@@ -59,12 +59,12 @@ struct Range {
 }
 
 /// Reads a report.
-pub fn from_json(bytes: &[u8]) -> Result<TlsReport, ReadError> {
+pub fn from_json(bytes: &[u8]) -> Result<TlsReport, TlsReadError> {
     if bytes.len() > REPORT_MAX_BYTES {
-        return Err(ReadError::TooLarge(bytes.len()));
+        return Err(TlsReadError::TooLarge(bytes.len()));
     }
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let document: Document = serde_json::from_slice(bytes).map_err(|error| ReadError::Json(error.to_string()))?;
+    let document: Document = serde_json::from_slice(bytes).map_err(|error| TlsReadError::Json(error.to_string()))?;
     Ok(TlsReport {
         organization: document.organization,
         begin_unix_s: unix_s(&document.range.begin)?,
@@ -75,28 +75,28 @@ pub fn from_json(bytes: &[u8]) -> Result<TlsReport, ReadError> {
     })
 }
 
-fn unix_s(text: &str) -> Result<i64, ReadError> {
-    // Some leave the offset out; it is UTC then.
+fn unix_s(text: &str) -> Result<i64, TlsReadError> {
+    // Some reporters leave the offset out; it is UTC then.
     let date = OffsetDateTime::parse(text, &Rfc3339).or_else(|_| OffsetDateTime::parse(&format!("{text}Z"), &Rfc3339));
-    date.map(OffsetDateTime::unix_timestamp).map_err(|_| ReadError::Date(text.to_owned()))
+    date.map(OffsetDateTime::unix_timestamp).map_err(|_| TlsReadError::Date(text.to_owned()))
 }
 
-/// A text, cut; empty where something else stands there.
+/// A text, truncated; empty for any other type.
 pub(super) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     deserializer.deserialize_any(Tolerant).map(|found| found.texts.into_iter().next().unwrap_or_default())
 }
 
-/// A list of texts, or one text, which is a list of one.
+/// A list of texts; a single text is a list of one.
 pub(super) fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     deserializer.deserialize_any(Tolerant).map(|found| found.texts)
 }
 
-/// A number, also within quotes; 0 where there is none.
+/// A number, also as a string; 0 for any other type.
 pub(super) fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     deserializer.deserialize_any(Tolerant).map(|found| found.number.unwrap_or(0))
 }
 
-/// A list, of which the first [`LIST_MAX`] are kept.
+/// A list, truncated to [`LIST_MAX`].
 pub(super) fn bounded<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
     struct First<T>(PhantomData<T>);
     impl<'de, T: Deserialize<'de>> Visitor<'de> for First<T> {
@@ -120,7 +120,7 @@ pub(super) fn bounded<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializ
     deserializer.deserialize_any(First(PhantomData))
 }
 
-/// Anything: what of it is text or a number.
+/// Any JSON value: its texts, or its number.
 #[derive(Default)]
 struct Anything {
     texts: Vec<String>,

@@ -1,4 +1,4 @@
-//! Reports as they come, and what is not one.
+//! Reports with known deviations, and documents that are not reports.
 
 use super::super::{PolicyType, ResultType};
 use super::*;
@@ -41,7 +41,7 @@ const OF_THE_RFC: &str = r#"{
 }"#;
 
 #[test]
-fn the_report_of_the_rfc_is_read() {
+fn the_report_of_rfc8460_is_read() {
     let report = from_json(OF_THE_RFC.as_bytes()).unwrap();
     assert_eq!((report.begin_unix_s, report.end_unix_s), (1_459_468_800, 1_459_555_199));
     let [one] = &report.policies[..] else { panic!("{report:?}") };
@@ -53,8 +53,8 @@ fn the_report_of_the_rfc_is_read() {
 }
 
 #[test]
-fn other_hands_are_read_too() {
-    // A byte order mark, one text for a list, numbers within quotes, null, members nobody knows, dates without an offset or with another.
+fn deviations_of_other_reporters_are_read() {
+    // A byte order mark, one text for a list, numbers as strings, null, unknown members, dates without an offset or with another.
     let text = "\u{feff}".to_owned()
         + r#"{"date-range":{"start-datetime":"2026-11-23T00:00:00","end-datetime":"2026-11-24T01:00:00+01:00"},"contact-info":null,
         "report-id":17,"new":{"a":[1,{}]},"policies":[{"policy":{"policy-type":"No-Policy-Found","policy-string":null,"mx-host":"mx.far.test"},
@@ -69,18 +69,18 @@ fn other_hands_are_read_too() {
 }
 
 #[test]
-fn what_is_no_report_is_refused() {
+fn other_documents_are_refused() {
     let cut = &OF_THE_RFC.as_bytes()[..OF_THE_RFC.len() / 2];
     for bad in [&b""[..], b"[]", b"{}", b"<xml/>", cut, b"{\"date-range\":{},\"policies\":[]}", &[0xff; 100], &b"[".repeat(100_000)] {
-        assert!(matches!(from_json(bad), Err(ReadError::Json(_))), "{}", String::from_utf8_lossy(bad));
+        assert!(matches!(from_json(bad), Err(TlsReadError::Json(_))), "{}", String::from_utf8_lossy(bad));
     }
     let wrong = OF_THE_RFC.replace("2016-04-01T00:00:00Z", "yesterday");
-    assert_eq!(from_json(wrong.as_bytes()), Err(ReadError::Date("yesterday".into())));
-    assert_eq!(from_json(&vec![b' '; REPORT_MAX_BYTES + 1]), Err(ReadError::TooLarge(REPORT_MAX_BYTES + 1)));
+    assert_eq!(from_json(wrong.as_bytes()), Err(TlsReadError::Date("yesterday".into())));
+    assert_eq!(from_json(&vec![b' '; REPORT_MAX_BYTES + 1]), Err(TlsReadError::TooLarge(REPORT_MAX_BYTES + 1)));
 }
 
 #[test]
-fn what_is_read_is_bounded() {
+fn lists_and_texts_are_bounded() {
     let range = r#""date-range":{"start-datetime":"2016-04-01T00:00:00Z","end-datetime":"2016-04-01T00:00:00Z"}"#;
     let policies = r#"{"policy":{"policy-type":"sts"}},"#.repeat(5000);
     let text = format!("{{{range},\"organization-name\":\"{}\",\"policies\":[{}]}}", "x".repeat(5000), policies.trim_end_matches(','));

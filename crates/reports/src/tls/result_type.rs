@@ -1,10 +1,10 @@
-//! The words of a report: kinds of policies, and what can be wrong with a session.
+//! The words of a TLS report: policy types and result types.
 //!
-//! RFC 8460 s.4.3, RFC 8460 s.4.4. Invariant: a word that is not known is kept as it came, within [`WORD_MAX_BYTES`], and read without case.
+//! RFC 8460 s.4.3, RFC 8460 s.4.4. Invariant: case-insensitive; an unknown word is kept, up to [`WORD_MAX_BYTES`].
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The longest word that is kept, in octets.
+/// Maximum length of an unknown word, in octets.
 const WORD_MAX_BYTES: usize = 64;
 
 macro_rules! words {
@@ -18,7 +18,7 @@ macro_rules! words {
         }
 
         impl $name {
-            /// All that the RFC knows.
+            /// All words of the RFC.
             pub const ALL: &[Self] = &[$( Self::$variant, )+];
 
             /// The word.
@@ -65,39 +65,39 @@ macro_rules! words {
 }
 
 words! {
-    /// The kind of a policy.
+    /// The type of a policy.
     PolicyType {
         /// TLSA records (DANE).
         Tlsa = "tlsa",
         /// MTA-STS.
         Sts = "sts",
-        /// Nothing is published.
+        /// No policy is published.
         NoPolicyFound = "no-policy-found",
     } else NoPolicyFound
 }
 
 words! {
-    /// What was wrong with a session.
+    /// The type of a failure.
     ResultType {
         /// The host offers no STARTTLS.
         StarttlsNotSupported = "starttls-not-supported",
-        /// The certificate is not one that the policy names.
+        /// The certificate does not match the policy.
         CertificateHostMismatch = "certificate-host-mismatch",
-        /// The certificate's time is over.
+        /// The certificate has expired.
         CertificateExpired = "certificate-expired",
-        /// The certificate is by nobody who is trusted.
+        /// The issuer is not trusted.
         CertificateNotTrusted = "certificate-not-trusted",
         /// Something else.
         ValidationFailure = "validation-failure",
-        /// None of the TLSA records is of use.
+        /// None of the TLSA records is usable.
         TlsaInvalid = "tlsa-invalid",
-        /// DNS gave no valid answer about TLSA records.
+        /// The TLSA lookup had no valid answer.
         DnssecInvalid = "dnssec-invalid",
-        /// The sender demands TLSA records, and there are none.
+        /// The sender requires TLSA records, and there are none.
         DaneRequired = "dane-required",
         /// The MTA-STS policy could not be fetched.
         StsPolicyFetchError = "sts-policy-fetch-error",
-        /// What was fetched is no MTA-STS policy.
+        /// The fetched MTA-STS policy is invalid.
         StsPolicyInvalid = "sts-policy-invalid",
         /// The policy host's certificate is not valid.
         StsWebpkiInvalid = "sts-webpki-invalid",
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_word_is_read_back() {
+    fn every_word_round_trips() {
         for result in ResultType::ALL {
             assert_eq!(ResultType::parse(result.as_str()), *result);
         }

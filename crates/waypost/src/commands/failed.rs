@@ -2,8 +2,9 @@
 
 use anyhow::Result;
 use control_api::api::FailedView;
+use mail::one_line;
 
-use crate::output::{DIM, Output, one_line, styled, table};
+use crate::output::{DIM, Output, styled, table};
 use crate::transport::Transport;
 
 pub(super) async fn run(api: &mut Transport, limit: u32, out: Output) -> Result<()> {

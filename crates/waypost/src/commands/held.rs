@@ -2,11 +2,12 @@
 
 use anyhow::{Result, bail};
 use control_api::api::{Changed, QueuePage, Release};
+use mail::one_line;
 
 use super::changed;
 use super::queue::show;
 use crate::cli::HeldCommand;
-use crate::output::{BOLD, DIM, Output, ask, note, one_line, size, span, styled};
+use crate::output::{BOLD, DIM, Output, ask, note, size, span, styled};
 use crate::transport::{Transport, segment};
 
 pub(super) async fn run(api: &mut Transport, command: HeldCommand, out: Output) -> Result<()> {

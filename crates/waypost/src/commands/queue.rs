@@ -2,10 +2,11 @@
 
 use anyhow::{Result, bail};
 use control_api::api::{Changed, Count, PauseView, QueuePage, QueuedMessage, QueuedRecipient, Resume, Retry as Request};
+use mail::one_line;
 
 use super::changed;
 use crate::cli::QueueCommand;
-use crate::output::{BOLD, DIM, GOOD, Output, WARN, ask, note, one_line, size, span, styled, table};
+use crate::output::{BOLD, DIM, GOOD, Output, WARN, ask, note, size, span, styled, table};
 use crate::transport::{Transport, segment};
 
 /// A reason longer than this is cut in the list; `queue show` has it whole.

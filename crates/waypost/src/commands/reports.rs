@@ -6,9 +6,10 @@ use anyhow::Result;
 use control_api::api::{
     DomainReports, FailingSource, MessagesByClass, ReportView, ReportsSummary, RowView, TlsPolicyView, TlsSessions, WholeReport,
 };
+use mail::one_line;
 
 use crate::cli::{ReportsArgs, ReportsCommand};
-use crate::output::{BAD, BOLD, DIM, GOOD, Output, WARN, one_line, styled, table};
+use crate::output::{BAD, BOLD, DIM, GOOD, Output, WARN, styled, table};
 use crate::transport::Transport;
 
 pub(super) async fn run(api: &mut Transport, command: ReportsArgs, out: Output) -> Result<()> {

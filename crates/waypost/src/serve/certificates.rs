@@ -1,6 +1,6 @@
 //! The certificates of a running server: TLS for all listeners, and the renewal.
 //!
-//! Invariant: passwords are never taken without TLS.
+//! Invariant: passwords are never accepted without TLS.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

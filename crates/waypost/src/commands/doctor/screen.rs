@@ -2,8 +2,10 @@
 //!
 //! Invariant: control characters from other servers are replaced by spaces.
 
+use mail::one_line;
+
 use super::finding::{Finding, Severity};
-use crate::output::{BAD, BOLD, DIM, GOOD, WARN, one_line, styled};
+use crate::output::{BAD, BOLD, DIM, GOOD, WARN, styled};
 
 /// A finding with its consequence and its fix.
 pub(super) fn line(finding: &Finding) -> String {

@@ -17,7 +17,7 @@ use smtp::client::Protocol;
 
 use crate::cli;
 use crate::config::{self, Config};
-use crate::output::{BAD, BOLD, GOOD, Output, one_line, print, styled};
+use crate::output::{BAD, BOLD, GOOD, Output, print, styled};
 use crate::transport::Transport;
 use smarthost::SmarthostTester;
 pub use smarthost::TestStep;
@@ -93,7 +93,7 @@ pub fn shown(test: &SmarthostTest) -> String {
     let mut lines = vec![styled(BOLD, &test.smarthost)];
     for step in &test.steps {
         let (style, word) = if step.ok { (GOOD, "ok    ") } else { (BAD, "failed") };
-        let found = one_line(&step.found);
+        let found = mail::one_line(&step.found);
         lines.push(format!("  {}  {:<13} {found}", styled(style, word), step.what));
         lines.extend(step.fix.iter().map(|fix| format!("{}fix: {fix}", " ".repeat(24))));
     }
