@@ -1,4 +1,4 @@
-//! Accounts of other servers: Cyrus's sasldb2 and Dovecot's passwd-file, as the programs themselves read them.
+//! Import of accounts: Cyrus's sasldb2 and Dovecot's passwd-file, compared with the programs themselves.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -17,7 +17,7 @@ fn without_dry_run(mut report: Value) -> Value {
 }
 
 #[test]
-fn a_large_sasldb2_is_imported_at_once_and_hashed_in_the_background() {
+fn a_large_sasldb2_is_imported_at_once_and_hashed_in_background() {
     let lab = Lab::new();
     let waypost = Waypost::started(&lab, "foo@inbox.test", "");
     let dry = waypost.json(&["account", "import", "sasldb2", &many(), "--dry-run"]);
@@ -30,7 +30,7 @@ fn a_large_sasldb2_is_imported_at_once_and_hashed_in_the_background() {
     }
     let again = waypost.json(&["account", "import", "sasldb2", &many()]);
     assert_eq!((again["imported"].as_array().unwrap().len(), again["skipped"].as_array().unwrap().len()), (0, 300));
-    // By whom nobody logs in, it is hashed all the same.
+    // Passwords are hashed without a login, too.
     let is_ours = || waypost.json(&["account", "show", "user3@mail0.x.test"])["credentials"][0]["kind"] == "password";
     wait_within(std::time::Duration::from_secs(120), "a password that is hashed in the background", || is_ours().then_some(()));
     waypost.logged_in("user3@mail0.x.test", &password(3));
@@ -38,7 +38,7 @@ fn a_large_sasldb2_is_imported_at_once_and_hashed_in_the_background() {
 }
 
 #[test]
-fn one_of_two_names_that_differ_in_case_is_left_out_alone() {
+fn import_skips_a_name_that_differs_only_in_case() {
     let lab = Lab::new();
     let waypost = Waypost::started(&lab, "foo@inbox.test", "");
     let file = lab.path().join("sasldb2").display().to_string();
@@ -59,7 +59,7 @@ fn one_of_two_names_that_differ_in_case_is_left_out_alone() {
     waypost.logged_in("alice@example.test", "lower-case");
 }
 
-/// The server of many a tutorial: Postfix with a sasldb2 that has one user, `smtp`, by whom Gmail sends as me@.
+/// A setup of many tutorials: Postfix with a sasldb2 that has one user, `smtp`, which Gmail uses to send as me@.
 #[test]
 fn the_user_smtp_logs_in_and_sends_as_before() {
     let lab = Lab::new();
@@ -74,7 +74,7 @@ fn the_user_smtp_logs_in_and_sends_as_before() {
     waypost.ok(&["reload"]);
     let done = waypost.json(&["account", "import", "sasldb2", &file, "--sender", "me@example.test"]);
     assert_eq!(done["imported"], json!(["smtp@example.test"]));
-    // No alias has that address; of what was said above nothing is left.
+    // One warning remains: no alias has that address.
     let warnings = done["warnings"].as_array().unwrap();
     assert!(warnings.iter().all(|warning| warning.as_str().unwrap().starts_with("there is no alias for smtp@example.test")), "{done}");
     let server = format!("{}:{SUBMISSION_PORT}", waypost.address);
@@ -130,18 +130,18 @@ fn the_user_smtp_logs_in_and_sends_as_before() {
     waypost.logged_in("smtp@example.test", "tanstaafl");
 }
 
-/// Dovecot's own word about a user who comes from 192.0.2.9.
+/// Dovecot's result for a login from 192.0.2.9.
 fn by_dovecot(config: &str, user: &str) -> String {
     let output = run("doveadm", &["-c", config, "auth", "test", "-x", "rip=192.0.2.9", "-x", "service=smtp", user, "tanstaafl"]);
     String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
 }
 
 #[test]
-fn whom_dovecot_does_not_let_in_does_not_log_in_here() {
+fn accounts_disabled_in_dovecot_are_imported_suspended() {
     let lab = Lab::new();
     let (root, waypost) = (lab.path().display().to_string(), Waypost::started(&lab, "foo@inbox.test", ""));
     let password = "{PLAIN}tanstaafl:1000:1000::/home/x::";
-    // Whether Dovecot lets them in from that address.
+    // Whether Dovecot accepts a login from that address.
     let users = [
         ("plain", "", true),
         ("extra", "userdb_mail=maildir:~/Maildir nodelay=y", true),

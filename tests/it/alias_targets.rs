@@ -1,11 +1,11 @@
-//! Aliases that lead where mail cannot arrive: by the commands, the doctor and the daily look.
+//! Aliases whose targets cannot receive mail: found by commands, doctor and the daily check.
 
 use std::fs;
 
 use it::{Dns, Lab, MX_PORT, Sink, Waypost, wait_within};
 use serde_json::Value;
 
-/// gmail.com takes mail, gmial.com is not there, null.test wants none, bare.test has neither MX nor address, slip.example stands for nothing.
+/// gmail.com accepts mail, gmial.com does not exist, null.test has a null MX, bare.test has neither MX nor address.
 fn world(lab: &Lab) -> Dns {
     let records = format!("inbox A {}\nnull MX 0 .\nbare TXT \"x\"\n", lab.address(2));
     Dns::with_zone(
@@ -26,12 +26,12 @@ const CANNOT: [(&str, &str); 5] = [
     ("foo@gmial.com", "the domain gmial.com does not exist; did you mean gmail.com?"),
     ("foo@gmail", "gmail is not a full domain name; did you mean gmail.com?"),
     ("foo@hotmial.com", "did you mean hotmail.com?"),
-    ("foo@null.test", "takes no mail (null MX)"),
+    ("foo@null.test", "accepts no mail (null MX)"),
     ("foo@bare.test", "has no mail server and no address"),
 ];
 
 #[test]
-fn a_target_that_cannot_be_is_said_and_taken() {
+fn an_unreachable_target_is_accepted_with_a_warning() {
     let lab = Lab::new();
     let dns = world(&lab);
     let waypost = Waypost::configured(&lab, "");
@@ -49,14 +49,14 @@ fn a_target_that_cannot_be_is_said_and_taken() {
         let refused = waypost.refused(&["alias", "add", wildcard[0], wildcard[1]]);
         assert!(refused.contains("a user called `*`") && refused.contains("use @"), "{refused}");
     }
-    // Silence of DNS says nothing.
+    // A DNS timeout is not a result.
     drop(dns);
     assert_eq!(warnings(&waypost, &["alias", "add", "me@example.test", "foo@nowhere.test", "--replace"]), "");
     assert!(waypost.ok(&["alias", "test", "me@example.test"]).contains("cannot look up"));
 }
 
 #[test]
-fn doctor_and_a_letter_name_targets_where_mail_cannot_arrive() {
+fn doctor_and_a_notice_list_targets_that_cannot_receive_mail() {
     let lab = Lab::new();
     let _dns = world(&lab);
     let inbox = Sink::start(lab.address(2), MX_PORT);
@@ -77,7 +77,7 @@ fn doctor_and_a_letter_name_targets_where_mail_cannot_arrive() {
         found.is_some_and(|finding| finding["severity"] == "error")
     };
     assert!(red("foo@gmial.com") && red("foo@null.test"), "{report}");
-    // A restart writes of nothing again.
+    // A restart repeats no notice.
     waypost.stop();
     let seen = fs::read_to_string(waypost.data.join("targets-seen.json")).unwrap();
     assert!(seen.contains("gmial.com") && seen.contains("null.test"), "{seen}");

@@ -12,7 +12,7 @@ fn openssl(dir: &Path, line: &str) {
     assert!(output.status.success(), "openssl {line}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// A pair as `openssl x509 -req -signkey` makes it.
+/// A pair made by `openssl x509 -req -signkey`.
 fn version_1(dir: &Path) {
     openssl(dir, "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out v1.key");
     openssl(dir, "req -new -key v1.key -subj /CN=mx.example.test -out v1.csr");
@@ -73,7 +73,7 @@ fn reload_enables_acme_and_failures_are_explained() {
     waypost.start();
     let refused = waypost.refused(&["cert", "renew"]);
     assert!(refused.contains("enabled = true under [acme], then: waypost reload"), "{refused}");
-    // Nothing listens there.
+    // No listener there.
     let directory = format!("https://{}:9/directory", lab.address(9));
     waypost.configure(|config| config.set("acme.enabled", true).set("acme.directory", directory));
     let said = waypost.ok(&["reload"]);

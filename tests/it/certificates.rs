@@ -86,7 +86,7 @@ fn http_01_issues_and_renews_and_the_certificate_survives_failures_of_the_author
         assert!(names.contains(want), "{name}: {names}");
     }
 
-    // Renewal by force: another certificate, the same key.
+    // A forced renewal: another certificate, the same key.
     let said = waypost.ok(&["cert", "renew", "mx.example.test", "--force"]);
     assert!(said.contains("issued for mx.example.test"), "{said}");
     let (second, same_key) = host_certificate(&waypost).unwrap();
@@ -96,7 +96,7 @@ fn http_01_issues_and_renews_and_the_certificate_survives_failures_of_the_author
     assert!(said.contains("mx.example.test is not due"), "{said}");
     old.expect("NOOP", "250");
 
-    // The authority is gone: the certificate stays, the error and the next attempt are shown.
+    // The authority is down: the certificate stays, the error and the next attempt are shown.
     pebble.stop();
     let output = waypost.command(&["cert", "renew", "mx.example.test", "--force"]);
     assert!(!output.status.success());
@@ -236,7 +236,7 @@ fn a_failed_validation_is_reported_with_its_name() {
     let _dns = Dns::start(&lab, &zone(&lab));
     let pebble = Pebble::start(&lab);
     let mut waypost = Waypost::configured(&lab, &pebble.section("http-01"));
-    // Nothing answers the authority there.
+    // No listener for the authority.
     waypost.configure(|config| config.set("listen.http", Vec::<String>::new()));
     waypost.start_hosting("me@inbox.test");
     let error = wait_for("the failure", || order(&waypost, "mx.example.test")?["last_error"].as_str().map(ToOwned::to_owned));

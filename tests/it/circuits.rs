@@ -1,6 +1,6 @@
-//! What a host asks us to stop is stopped, and nothing else is.
+//! Circuit breakers: deliveries that a host asks us to stop are paused, and no others.
 //!
-//! How long a pause lasts, and how it ends, is tested on made-up time in `policy`; here only that nothing is tried meanwhile.
+//! The length and the end of a pause are tested with simulated time in `policy`; here only that nothing is tried meanwhile.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,7 +9,7 @@ use it::{MX_PORT, OutboundScene, Script, Sink, Talk, content, obedient, wait_for
 use mail::Reply;
 
 #[test]
-fn a_full_mailbox_is_left_alone_and_its_neighbours_are_not() {
+fn a_full_mailbox_is_paused_but_not_its_neighbours() {
     let far = OutboundScene::new(&[("far", 11)], "[retry]\nwaits_s = [1]\n");
     let asked = Arc::new(AtomicUsize::new(0));
     let counted = asked.clone();
@@ -30,17 +30,17 @@ fn a_full_mailbox_is_left_alone_and_its_neighbours_are_not() {
     let waiting = far.waypost.json(&["queue", "list"]);
     let of = |n: usize, what: &str| waiting["messages"][n]["recipients"][0][what].clone();
     assert_eq!((of(0, "attempts"), of(1, "attempts")), (1.into(), 0.into()), "{waiting}");
-    // What to do comes first, what the host said stands behind it.
-    assert!(of(0, "reason").as_str().unwrap().starts_with("The mailbox is full. Make room"), "{waiting}");
+    // The advice comes first, then the host's reply.
+    assert!(of(0, "reason").as_str().unwrap().starts_with("The mailbox is full. Free space"), "{waiting}");
     assert!(of(0, "reason").as_str().unwrap().contains("(mx.far.test said: 452 4.2.2 over quota)"), "{waiting}");
-    assert!(of(1, "reason").as_str().unwrap().starts_with("not tried now, a pause of the mailbox: The mailbox is full."), "{waiting}");
+    assert!(of(1, "reason").as_str().unwrap().starts_with("not tried: the mailbox is paused: The mailbox is full."), "{waiting}");
     far.waypost.ok(&["queue", "retry", "--all"]);
     wait_for("the mailbox to be asked again", || (asked.load(Ordering::SeqCst) >= 2).then_some(()));
     far.waypost.assert_no_bugs();
 }
 
 #[test]
-fn a_host_that_slows_us_down_gets_one_connection_and_the_others_their_mail() {
+fn a_throttling_host_gets_one_connection_and_delays_no_other_host() {
     let far = OutboundScene::new(&[("slow", 11), ("near", 12)], "[retry]\nwaits_s = [1]\n");
     let slow = Script::answering(far.lab.address(11), MX_PORT, |_, command| match command {
         c if c.starts_with("MAIL") => Some(
@@ -67,7 +67,7 @@ fn a_host_that_slows_us_down_gets_one_connection_and_the_others_their_mail() {
 }
 
 #[test]
-fn a_host_that_wants_a_new_connection_gets_it_at_once() {
+fn a_host_that_asks_for_a_new_connection_gets_one_at_once() {
     let far = OutboundScene::new(&[("short", 11)], "[delivery]\nconnections_per_host = 1\nloopback = true\n");
     let taken = AtomicUsize::new(0);
     let host = Script::answering(far.lab.address(11), MX_PORT, move |connection, command| match command {
@@ -80,14 +80,14 @@ fn a_host_that_wants_a_new_connection_gets_it_at_once() {
     for n in 0..3 {
         talk.taken("me@example.test", &format!("u{n}@short.test"), &content("one of three"));
     }
-    // The schedule alone would let them wait for a minute.
+    // By the schedule alone they would wait for a minute.
     far.waypost.wait_for_empty_queue();
     assert_eq!(host.connections(), 2);
     far.waypost.assert_no_bugs();
 }
 
 #[test]
-fn an_address_that_is_never_valid_is_told_loudly() {
+fn a_permanently_invalid_address_is_logged_as_an_error() {
     let far = OutboundScene::new(&[("far", 11)], "");
     let _host = Sink::deciding(far.lab.address(11), MX_PORT, |_| Some(Reply::new(550, (5, 1, 1), "no such user")));
     for n in 0..3 {
@@ -100,7 +100,7 @@ fn an_address_that_is_never_valid_is_told_loudly() {
 }
 
 #[test]
-fn mail_for_a_full_mailbox_is_put_off_at_once() {
+fn mail_for_a_full_mailbox_is_deferred_at_once() {
     let far = OutboundScene::new(&[("narrow", 11)], "[forward]\nunauthenticated = \"accept\"\n");
     let _host = Sink::deciding(far.lab.address(11), MX_PORT, |_| Some(Reply::new(452, (4, 2, 2), "over quota, secret@narrow.test")));
     far.waypost.ok(&["alias", "add", "full@example.test", "secret@narrow.test"]);

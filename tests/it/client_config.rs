@@ -1,6 +1,6 @@
-//! Client configuration as clients fetch it: Thunderbird, Outlook, Apple's Mail; and the MTA-STS policy as another server does.
+//! Client configuration as fetched by Thunderbird, Outlook and Apple Mail; and the MTA-STS policy as fetched by a server.
 //!
-//! RFC 6186, RFC 8461. Invariant: everything is fetched by other people's programs, over HTTPS that only the lab's authority vouches for.
+//! RFC 6186, RFC 8461. Invariant: other programs fetch everything, over HTTPS that trusts only the lab's authority.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 const ME: &str = "me@example.test";
 
-/// Its mail goes to a mailbox that nobody may hear of.
+/// Its mail goes to a mailbox that must stay secret.
 const SECRET: &str = "secret.owner@gmail.com";
 
 const OUTLOOK: &str = include_str!("outlook_autodiscover.xml");
@@ -24,7 +24,7 @@ struct Office {
 }
 
 impl Office {
-    /// A server with a certificate for all names, as an authority would issue it; `extra` are further sections.
+    /// A server with a certificate for all names, issued by an authority; `extra` are further sections.
     fn open(extra: &str) -> Self {
         let lab = Lab::new();
         let now_s = net::Clock::system().now_s();
@@ -67,7 +67,7 @@ impl Office {
     }
 }
 
-/// The servers of a document, as Python's own reader sees them: lists of element and text.
+/// The servers in a document, parsed by Python: lists of element and text.
 fn servers(xml: &str, of: &str) -> Vec<Vec<(String, String)>> {
     let script = "import json,sys,xml.etree.ElementTree as E\nr=E.fromstring(sys.stdin.buffer.read())\n\
                   t=lambda e:e.tag.split('}')[-1]\n\
@@ -79,7 +79,7 @@ fn field<'a>(server: &'a [(String, String)], name: &str) -> &'a str {
     &server.iter().find(|(key, _)| key == name).unwrap_or_else(|| panic!("no {name} in {server:?}")).1
 }
 
-/// Submits by smtplib with what a client was told.
+/// Submits with smtplib and the settings that a client received.
 fn submit(office: &Office, (host, port, implicit): (&str, &str, bool), user: &str, subject: &str) {
     let script = "import smtplib,ssl,sys,socket\nhost,port,how,user,password,ca,address,subject=sys.argv[1:]\n\
                   real=socket.create_connection\n\
@@ -98,7 +98,7 @@ fn zone(lab: &Lab) -> String {
 }
 
 #[test]
-fn thunderbird_is_told_and_what_it_is_told_works() {
+fn autoconfig_settings_work() {
     let office = Office::open("[client_config]\nimap_host = \"imap.inbox.test\"\n");
     let _dns = Dns::start(&office.lab, &zone(&office.lab));
     let far = Sink::start(office.lab.address(2), MX_PORT);
@@ -133,7 +133,7 @@ fn thunderbird_is_told_and_what_it_is_told_works() {
 }
 
 #[test]
-fn outlook_is_told_and_hostile_xml_is_refused() {
+fn autodiscover_answers_outlook_and_refuses_hostile_xml() {
     let office = Office::open("");
     let _dns = Dns::start(&office.lab, &zone(&office.lab));
     let far = Sink::start(office.lab.address(2), MX_PORT);
@@ -175,7 +175,7 @@ fn answers(office: &Office, address: &str) -> Vec<String> {
         office.https("example.test", &format!("/.well-known/autoconfig/mail/config-v1.1.xml?emailaddress={query}"), &["-i"]),
         office.outlook("autodiscover.example.test", "/autodiscover/autodiscover.xml", &OUTLOOK.replace("ADDRESS", address)),
     ];
-    // Signatures differ from second to second, and are not text.
+    // Signatures change every second, and are not text.
     all.push(office.https(
         "autoconfig.example.test",
         &format!("/mobileconfig?emailaddress={query}"),
@@ -186,24 +186,24 @@ fn answers(office: &Office, address: &str) -> Vec<String> {
 }
 
 #[test]
-fn no_answer_tells_which_addresses_exist_or_where_they_lead() {
+fn client_configuration_reveals_no_addresses_or_targets() {
     let office = Office::open("");
     let of_me = answers(&office, ME);
     assert_eq!(of_me, answers(&office, "nobody@example.test"));
     assert_eq!(of_me[3], "404");
     assert!(of_me.iter().all(|answer| !answer.contains("gmail") && !answer.contains("secret.owner")), "{of_me:?}");
-    // What an operator says about one account stays between them, too.
+    // The option of one account is not public either.
     office.waypost.ok(&["account", "imap", ME, "imap.inbox.test"]);
     assert_eq!(answers(&office, ME), of_me);
 
-    // For all: public, and the same for everybody.
+    // For all accounts: public, and equal for all.
     office.waypost.configure(|config| config.set("client_config.imap_host", "imap.all.test"));
     office.waypost.ok(&["reload"]);
     let of_me = answers(&office, ME);
     assert_eq!(of_me, answers(&office, "nobody@example.test"));
     assert!(of_me[0].contains("imap.all.test") && of_me[3] == "200", "{of_me:?}");
 
-    // Only where the operator wants it so; and even then not the mailbox itself.
+    // Only if the operator allows it, and never the mailbox itself.
     office.waypost.configure(|config| config.remove("client_config.imap_host").set("client_config.reveal_provider", true));
     office.waypost.ok(&["reload"]);
     assert!(answers(&office, ME)[0].contains("imap.inbox.test"));
@@ -223,7 +223,7 @@ fn no_answer_tells_which_addresses_exist_or_where_they_lead() {
     office.waypost.assert_no_bugs();
 }
 
-/// What openssl finds to be signed, as Python's plistlib reads it.
+/// The signed content, verified by openssl and parsed by plistlib.
 fn opened(office: &Office, file: &str) -> Value {
     let authority = office.authority.display().to_string();
     for how in ["cms", "smime"] {
@@ -232,7 +232,7 @@ fn opened(office: &Office, file: &str) -> Value {
             &[how, "-verify", "-inform", "DER", "-in", file, "-CAfile", &authority, "-purpose", "any", "-out", &format!("{file}.{how}")],
         );
     }
-    // Without the authority nobody believes it.
+    // Without the authority it is not trusted.
     assert!(!run("openssl", &["cms", "-verify", "-inform", "DER", "-in", file, "-purpose", "any"]).status.success());
     let read = run_ok(
         "python3",
@@ -242,7 +242,7 @@ fn opened(office: &Office, file: &str) -> Value {
 }
 
 #[test]
-fn a_profile_is_signed_and_has_no_password() {
+fn a_mobileconfig_profile_is_signed_and_has_no_password() {
     let office = Office::open("[client_config]\nimap_host = \"imap.all.test\"\n");
     let file = office.lab.path().join("me.mobileconfig").display().to_string();
     let said = office.waypost.ok(&["account", "profile", ME, "--out", &file, "--name", "Me & <Co>"]);
@@ -269,11 +269,11 @@ fn a_profile_is_signed_and_has_no_password() {
         !plist.to_string().contains(&office.password) && mail.get("IncomingPassword").is_none() && mail.get("OutgoingPassword").is_none()
     );
     assert_ne!(mail["PayloadUUID"], plist["PayloadUUID"]);
-    // It is not written over, and others cannot read it.
+    // It is not overwritten, and other users cannot read it.
     assert!(office.waypost.refused(&["account", "profile", ME, "--out", &file]).contains("--out"));
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).unwrap().permissions());
     assert_eq!(mode & 0o077, 0);
-    // With a host of one's own the user name is asked for.
+    // With a custom host the profile asks for the user name.
     let other = office.lab.path().join("other.mobileconfig").display().to_string();
     office.waypost.ok(&["account", "profile", ME, "--out", &other, "--imap-host", "imap.inbox.test"]);
     let mail = opened(&office, &other)["PayloadContent"][0].clone();
@@ -292,7 +292,7 @@ fn a_profile_is_signed_and_has_no_password() {
 }
 
 #[test]
-fn the_records_lead_clients_and_servers_here() {
+fn published_records_lead_clients_and_servers_here() {
     let office = Office::open("[mta_sts]\nmode = \"enforce\"\nmax_age = \"1d\"\n");
     let clients = ["SRV", "CNAME"];
     let wanted = |(name, kind, _): &&(String, String, String)| clients.contains(&kind.as_str()) || name.starts_with("_mta-sts");

@@ -1,4 +1,4 @@
-//! Submission by programs that people use: swaks, curl, msmtp, Python's smtplib and nodemailer, on both ports.
+//! Submission with common clients: swaks, curl, msmtp, Python's smtplib and nodemailer, on both ports.
 
 use std::fs::{File, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use it::{Dns, Lab, MX_PORT, SUBMISSION_PORT, SUBMISSIONS_PORT, Sink, Waypost};
 
-/// The account that all of them use; the far end takes mail for foreign.test.
+/// The account of all clients, and a host for foreign.test.
 struct Office {
     lab: Lab,
     waypost: Waypost,
@@ -16,7 +16,7 @@ struct Office {
     _dns: Dns,
 }
 
-/// One submission, as a client is told to make it.
+/// One submission by a client.
 #[derive(Clone, Copy)]
 struct Letter<'a> {
     /// Implicit TLS on its port, or STARTTLS on the other.
@@ -42,7 +42,7 @@ impl Letter<'_> {
 
 const ME: &str = "me@example.test";
 
-/// Whether the client reports success, and all that it said.
+/// Whether the client reports success, and its output.
 type Told = (bool, String);
 
 impl Office {
@@ -64,7 +64,7 @@ impl Office {
         self.waypost.address.to_string()
     }
 
-    /// What every client must be able to do, and must be refused.
+    /// What every client can do, and what is refused.
     fn judge(&self, client: &str, send: impl Fn(&Self, Letter<'_>) -> Told) {
         for implicit in [false, true] {
             let subject = format!("{client}-{}", if implicit { "implicit" } else { "starttls" });
@@ -87,7 +87,7 @@ impl Office {
     }
 }
 
-/// The client fails and tells the reply: Python tells the code apart from the rest.
+/// The client fails and shows the reply: Python shows the code separately.
 fn refused(subject: &str, (sent, said): Told, want: &str) {
     assert!(!sent && want.split(' ').all(|part| said.contains(part)), "{subject}: wanted {want}, heard {said}");
 }
@@ -171,7 +171,7 @@ fn msmtp_submits() {
     });
 }
 
-/// What both ports need: a connection `s`, with the certificate verified.
+/// The connection `s` for either port, with the certificate verified.
 const PYTHON: &str = "
 import smtplib, ssl, sys
 from email.message import EmailMessage
@@ -204,7 +204,7 @@ fn python_submits() {
 }
 
 #[test]
-fn python_submits_to_an_address_beyond_ascii() {
+fn python_submits_to_a_smtputf8_address() {
     let office = Office::open();
     for implicit in [false, true] {
         let subject = format!("utf8-{implicit}");
@@ -218,7 +218,7 @@ fn python_submits_to_an_address_beyond_ascii() {
     office.waypost.assert_no_bugs();
 }
 
-/// As many scripts do it: the octets of a message, with the line ends of this system.
+/// As in many scripts: the octets of a message, with the line ends of this system.
 const PYTHON_OCTETS: &str = "
 import smtplib, ssl, sys
 host, port, ca, user, password = sys.argv[1:]
@@ -231,7 +231,7 @@ s.quit()
 ";
 
 #[test]
-fn line_ends_of_files_are_mended_for_accounts() {
+fn bare_lf_is_repaired_for_accounts() {
     let office = Office::open();
     let (port, ca, host) = (SUBMISSIONS_PORT.to_string(), office.certificate().display().to_string(), office.host());
     let (sent, said) = run("python3", &["-c", PYTHON_OCTETS, &host, &port, &ca, ME, &office.password], None);
@@ -251,7 +251,7 @@ fn line_ends_of_files_are_mended_for_accounts() {
 }
 
 #[test]
-fn mutt_submits_with_an_address_of_the_server_and_no_more() {
+fn mutt_submits_with_only_an_smtp_url() {
     let office = Office::open();
     for implicit in [false, true] {
         let (scheme, port) = if implicit { ("smtps", SUBMISSIONS_PORT) } else { ("smtp", SUBMISSION_PORT) };
@@ -295,7 +295,7 @@ fn nodemailer_submits() {
 }
 
 #[test]
-fn the_hint_of_a_refusal_helps() {
+fn the_remedy_in_a_refusal_works() {
     let office = Office::open();
     office.waypost.ok(&["account", "senders", ME, "info@example.test"]);
     let letter = Letter { implicit: true, password: &office.password, from: "boss@example.test", header: ME, subject: "hint" };

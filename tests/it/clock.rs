@@ -1,4 +1,4 @@
-//! The wall clock is set while mail waits: nothing is given up for it, and nothing waits until the clock has caught up.
+//! The wall clock is set while mail is queued: no message expires early, and none is delayed until the clock catches up.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,16 +8,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use it::{MX_PORT, OutboundScene, Sink, wait_for};
 use mail::Reply;
 
-/// The library that lets a process see another wall clock. The command `faketime` is not asked: it fails where a process with its id was killed before.
+/// The library that changes the wall clock of a process. The command `faketime` is not used: it fails if a process with the same id was killed before.
 fn library() -> PathBuf {
     let places = std::fs::read_dir("/usr/lib").unwrap().map(|entry| entry.unwrap().path().join("faketime/libfaketimeMT.so.1"));
     places.into_iter().find(|path| path.exists()).expect("libfaketime (cargo xtask ci installs it)")
 }
 
-/// Takes away what a killed process with this id has left in shared memory, at which the library would end this one.
+/// Removes the shared memory of a killed process with this id, at which the library would abort.
 const CLEAN_START: &str = r#"rm -f "/dev/shm/sem.faketime_sem_$$" "/dev/shm/faketime_shm_$$"; exec env LD_PRELOAD="$LIBRARY" "$0" "$@""#;
 
-/// The server sees the wall clock that the file sets, and the machine's monotonic one.
+/// The server sees the wall clock of the file, and the real monotonic clock.
 fn under(library: &Path, stamp: &Path) -> impl FnOnce(&Path) -> Command {
     let (library, stamp) = (library.to_owned(), stamp.to_owned());
     move |binary| {
@@ -36,7 +36,7 @@ struct Scene {
     stamp: PathBuf,
 }
 
-/// A message waits, since its host says "not now", and goes on saying so until `is_open`.
+/// A message waits because its host defers it until `is_open`.
 fn waiting(waits: &str) -> Scene {
     let mut far = OutboundScene::new(&[("far", 11)], &format!("[retry]\nwaits_s = {waits}\nlifetime = \"5d\"\n"));
     let is_open = Arc::new(AtomicBool::new(false));
@@ -78,7 +78,7 @@ impl Scene {
 }
 
 #[test]
-fn a_clock_that_is_set_forward_gives_nothing_up() {
+fn a_clock_set_forward_expires_no_mail() {
     let scene = waiting("[2]");
     scene.set("+365d");
     scene.tried_again();
@@ -87,7 +87,7 @@ fn a_clock_that_is_set_forward_gives_nothing_up() {
 }
 
 #[test]
-fn a_clock_that_is_set_back_keeps_nothing_waiting() {
+fn a_clock_set_back_delays_no_mail() {
     let scene = waiting("[2]");
     scene.set("-1d");
     scene.tried_again();
@@ -95,12 +95,12 @@ fn a_clock_that_is_set_back_keeps_nothing_waiting() {
 }
 
 #[test]
-fn a_clock_that_is_set_right_while_the_server_is_down_gives_nothing_up() {
+fn a_clock_corrected_while_the_server_is_down_expires_no_mail() {
     for wrong in ["-365d", "+365d"] {
         let mut scene = waiting("[2]");
         scene.set(wrong);
         scene.tried_again();
-        // A kill: what the server would write on its way down is not there.
+        // A kill, so the server writes nothing at its end.
         scene.far.waypost.kill();
         std::fs::write(&scene.stamp, "+0").unwrap();
         scene.far.waypost.start_by(under(&library(), &scene.stamp));

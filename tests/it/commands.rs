@@ -1,11 +1,11 @@
-//! The commands, as people and scripts run them: beside a running server, and on the data directory while none runs.
+//! The commands, with a running server, and on the data directory without one.
 
 use std::process::{Command, Stdio};
 
 use it::{Config, Dns, Lab, MX_PORT, SUBMISSIONS_PORT, Sink, Talk, Waypost, binary, run, run_ok, wait_for};
 use serde_json::{Value, json};
 
-/// Runs a test of commands twice: without a server, and beside one. Each time with a directory of its own.
+/// Runs a test of commands twice, each with a directory of its own: without a server, and with one.
 fn both_ways(test: impl Fn(&Lab, &Waypost)) {
     for running in [false, true] {
         let lab = Lab::new();
@@ -105,7 +105,7 @@ fn accounts() {
 }
 
 #[test]
-fn a_file_of_postfix_is_imported_and_exported() {
+fn a_postfix_virtual_file_is_imported_and_exported() {
     both_ways(|lab, waypost| {
         let file =
             lab.write("virtual", "# ours\nexample.test x\nme@example.test foo@inbox.test,\n  bar@inbox.test\n@other.test @example.test\n");
@@ -134,7 +134,7 @@ fn a_file_of_postfix_is_imported_and_exported() {
 }
 
 #[test]
-fn a_change_is_in_force_at_the_next_recipient() {
+fn alias_changes_apply_to_the_next_rcpt() {
     let lab = Lab::new();
     let waypost = Waypost::started(&lab, "foo@inbox.test", "");
     let password = waypost.account("me@example.test");
@@ -167,7 +167,7 @@ fn logs_in(lab: &Lab, waypost: &Waypost, user: &str, password: &str) -> bool {
     output.status.success()
 }
 
-/// A server with two messages in its queue, deferred: nobody listens at the far end.
+/// A server with two deferred messages in its queue: the target host does not listen.
 fn with_a_queue(lab: &Lab) -> (Waypost, Dns, Vec<String>) {
     let zone = format!("inbox MX 10 mx\nfar MX 10 mx\nmx A {}\n", lab.address(2));
     let dns = Dns::start(lab, &zone);
@@ -188,7 +188,7 @@ fn with_a_queue(lab: &Lab) -> (Waypost, Dns, Vec<String>) {
     (waypost, dns, ids)
 }
 
-/// What can be asked about the queue, whoever answers.
+/// Queue commands that work with and without a server.
 fn look(waypost: &Waypost, ids: &[String]) {
     let text = waypost.ok(&["queue", "list"]);
     assert!(text.starts_with("id ") && ids.iter().all(|id| text.contains(id.as_str())), "{text}");
@@ -212,7 +212,7 @@ fn look(waypost: &Waypost, ids: &[String]) {
 }
 
 #[test]
-fn the_queue_beside_a_server() {
+fn queue_commands_with_a_running_server() {
     let lab = Lab::new();
     let (waypost, _dns, ids) = with_a_queue(&lab);
     look(&waypost, &ids);
@@ -232,7 +232,7 @@ fn the_queue_beside_a_server() {
 }
 
 #[test]
-fn the_queue_while_no_server_runs() {
+fn queue_commands_without_a_server() {
     let lab = Lab::new();
     let (mut waypost, _dns, ids) = with_a_queue(&lab);
     waypost.stop();
@@ -248,7 +248,7 @@ fn the_queue_while_no_server_runs() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_error() {
+fn a_closed_pipe_is_not_an_error() {
     let lab = Lab::new();
     let mut waypost = Waypost::configured(&lab, "");
     waypost.ok(&["domain", "add", "--bare", "example.test"]);
@@ -272,7 +272,7 @@ fn a_reader_that_goes_away_is_no_error() {
 }
 
 #[test]
-fn a_configuration_is_checked_and_told_by_line() {
+fn configuration_errors_are_reported_by_line() {
     let lab = Lab::new();
     let mut waypost = Waypost::configured(&lab, "");
     assert!(waypost.ok(&["config", "check"]).starts_with("OK "));
@@ -280,7 +280,7 @@ fn a_configuration_is_checked_and_told_by_line() {
     waypost.ok(&["domain", "add", "--bare", "example.test"]);
     waypost.start();
     let good = std::fs::read_to_string(&waypost.config).unwrap();
-    let line = good.lines().count() + 1;
+    let line = good.trim_end().lines().count() + 2;
     for (bad, what) in [("bogus = 1", "bogus"), ("[limits]\nsessions = 0", "between 1 and"), ("[log]\nlevel = 7", ""), ("x", "")] {
         std::fs::write(&waypost.config, format!("{good}{bad}\n")).unwrap();
         let output = waypost.command(&["config", "check"]);
@@ -317,7 +317,7 @@ fn shells_get_completions() {
 }
 
 #[test]
-fn setup_makes_a_server_that_one_can_start() {
+fn setup_creates_a_server_that_starts() {
     let lab = Lab::new();
     let mut waypost = Waypost::configured(&lab, "");
     let ours = lab.path().join("fresh/waypost.toml");
@@ -338,7 +338,7 @@ fn setup_makes_a_server_that_one_can_start() {
     let second = waypost.ok(&arguments);
     assert!(!second.contains("done  ") && !second.contains(&password), "{second}");
     assert_eq!(state(&waypost), made);
-    // The ports of the lab instead of those that need root and may be taken.
+    // The lab's ports, since the standard ones need root and may be in use.
     let text = std::fs::read_to_string(&ours).unwrap();
     for name in ["mx", "submission", "submissions"] {
         assert!(text.contains(&format!("# {name} = [")), "{text}");
@@ -363,7 +363,7 @@ fn setup_makes_a_server_that_one_can_start() {
 }
 
 #[test]
-fn the_demonstration_shows_all_its_steps() {
+fn demo_shows_all_its_steps() {
     let shown = run_ok(binary().to_str().unwrap(), &["demo", "--once"]);
     for step in [
         "1. A stranger writes to me@example.test",
@@ -379,7 +379,7 @@ fn the_demonstration_shows_all_its_steps() {
 }
 
 #[test]
-fn a_reply_is_explained_without_configuration_or_server() {
+fn explain_reply_needs_no_configuration_or_server() {
     let explain = |arguments: &[&str]| {
         run(&binary().display().to_string(), &[&["explain-reply", "--config", "/nowhere/waypost.toml"], arguments].concat())
     };
@@ -388,7 +388,7 @@ fn a_reply_is_explained_without_configuration_or_server() {
     assert!(text.contains("Gmail") && text.contains("out of storage") && text.contains("this mailbox only"), "{text}");
     let full: Value = serde_json::from_slice(&explain(&[said, "--json"]).stdout).unwrap();
     assert_eq!((&full["row"], &full["waits"], &full["severity"]), (&json!("gmail-full"), &json!(true), &json!("critical")));
-    // The host's word counts before the text's.
+    // A rule for the host precedes one for the text.
     let other: Value = serde_json::from_slice(&explain(&[said, "--json", "--host", "mx01.mail.icloud.com"]).stdout).unwrap();
     assert_eq!(other["row"], json!("any-full"));
     let nonsense = explain(&["hello"]);

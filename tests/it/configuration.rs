@@ -1,4 +1,4 @@
-//! Configuration, aliases, accounts and certificates that change under the running server; secrets that stay secret.
+//! Changes of configuration, aliases, accounts and certificates of a running server; and secrets in logs and files.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -36,7 +36,7 @@ fn threat_85_a_bad_configuration_is_refused_with_its_place() {
             assert!(!output.status.success() && said.contains(&place), "{place} is not in {said}\n{bad}");
         }
     }
-    // Cut at some bytes (at each: the tests of the parser): an error with its line, or a file that can be used.
+    // Truncated at some octets (the parser's tests use each): an error with its line, or a usable file.
     for end in (0..good.len()).step_by(23) {
         fs::write(&waypost.config, &good[..end]).unwrap();
         let output = waypost.command(&["config", "check"]);
@@ -98,7 +98,7 @@ fn threat_87_aliases_that_lead_to_themselves() {
 }
 
 #[test]
-fn a_virtual_file_is_in_force_at_the_next_recipient() {
+fn virtual_file_changes_apply_to_the_next_rcpt() {
     let lab = Lab::new();
     let file = lab.write("virtual", "file.test anything\none@file.test foo@inbox.test\n");
     let waypost = Waypost::started(&lab, "foo@inbox.test", "virtual_file = \"virtual\"\n");
@@ -122,7 +122,7 @@ fn a_virtual_file_is_in_force_at_the_next_recipient() {
 }
 
 #[test]
-fn an_alias_by_command_is_in_force_at_the_next_recipient() {
+fn alias_commands_apply_to_the_next_rcpt() {
     let stage = InboundScene::new("");
     let mut talk = greeted(&stage.waypost);
     talk.expect("MAIL FROM:<her@foreign.test>", "250");
@@ -146,7 +146,7 @@ fn a_new_certificate_is_used_by_the_next_handshake() {
     open.start_tls(&old);
     let (new, new_key) = net::self_signed(&["mx.example.test".into()]).unwrap();
     fs::write(&certificate, new).unwrap();
-    // Half of the change: the pair does not fit, and the one before stays.
+    // After half of the change the pair does not match, and the old one stays.
     handshake(&old).unwrap();
     fs::write(&key, new_key).unwrap();
     handshake(&certificate).unwrap();
@@ -156,7 +156,7 @@ fn a_new_certificate_is_used_by_the_next_handshake() {
 }
 
 #[test]
-fn an_account_is_switched_off_in_the_midst_of_its_session() {
+fn a_disabled_account_is_refused_within_its_session() {
     let stage = InboundScene::new("");
     let waypost = &stage.waypost;
     let login = "me@example.test";
@@ -261,7 +261,7 @@ fn setup_writes_a_smarthost_an_address_and_a_unit() {
     assert!(said.contains("include:spf.relay.test") && said.contains("192.0.2.10"), "it is in the records: {said}");
     let unit = std::fs::read_to_string(path("made/waypost.service")).unwrap();
     assert!(unit.contains(&format!("--config {} serve\n", path("made/waypost.toml"))), "{unit}");
-    // What is there is kept, and the three things stand in their order.
+    // Existing files are kept, and the three steps are in order.
     let (is_done, said) = run(&all);
     assert!(is_done && said.contains("kept     unit "), "{said}");
     let places: Vec<usize> =

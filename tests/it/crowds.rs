@@ -1,4 +1,4 @@
-//! Crowds of strangers that hold what others need: sessions, content that never comes, large messages whose name servers are silent.
+//! Many unknown clients that use up shared resources: sessions, stalled contents, large messages that wait for DNS.
 
 use std::net::{Ipv4Addr, UdpSocket};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,10 +24,10 @@ fn greeted_from(source: Ipv4Addr, waypost: &Waypost) -> Talk {
 }
 
 #[test]
-fn contents_that_never_come_keep_no_others_out() {
+fn stalled_contents_do_not_block_other_senders() {
     let stage = InboundScene::new("[limits]\ncontent_memory_bytes = \"1 MiB\"\n");
     let password = stage.waypost.account("me@example.test");
-    // Five addresses; each content counts its session's buffers, and together they have what one network may have.
+    // Five addresses; each content counts its session's buffers, and together they reach the limit of one network.
     let silent = |n: u8| {
         let mut talk = greeted_from(stage.lab.address(100 + n % 5), &stage.waypost);
         talk.begin("x@foreign.test", "me@example.test");
@@ -54,20 +54,20 @@ fn contents_that_never_come_keep_no_others_out() {
 }
 
 #[test]
-fn sessions_of_strangers_leave_room_for_accounts_and_for_networks_with_a_login() {
+fn unknown_clients_leave_sessions_for_accounts_and_known_networks() {
     let stage = InboundScene::new("[limits]\nsessions = 16\nsessions_per_client = 16\n");
     let password = stage.waypost.account("me@example.test");
     wait_for("no session", || (stage.waypost.json(&["status"])["sessions"] == 0).then_some(()));
     let mut strangers: Vec<Talk> = (0..8).map(|n| greeted_from(elsewhere(&stage.lab, n + 1), &stage.waypost)).collect();
     let mut turned_away = |source| {
-        // Where there is a crowd, its silent sessions end soon.
+        // When all sessions are in use, idle ones end soon.
         strangers.iter_mut().for_each(|talk| assert!(talk.say("NOOP").starts_with("250")));
         let reply = Talk::connect_from(source, stage.waypost.address, MX_PORT).reply();
         assert!(reply.starts_with("421 4.3.2"), "{reply}");
     };
     turned_away(stage.lab.address(1));
     let newcomers: Vec<Talk> = (0..3).map(|_| Talk::connect(stage.waypost.address, SUBMISSION_PORT)).collect();
-    // The last place of those who have not logged in becomes one of an account, and makes its network known.
+    // The last session for unknown clients is used for a login, which makes its network known.
     let mut own = stage.waypost.logged_in("me@example.test", &password);
     own.taken("me@example.test", "you@inbox.test", "From: me@example.test\r\nSubject: of an account\r\n\r\nhello\r\n");
     Talk::greeted(stage.waypost.address, MX_PORT).taken("her@foreign.test", "me@example.test", SMALL);
@@ -78,20 +78,20 @@ fn sessions_of_strangers_leave_room_for_accounts_and_for_networks_with_a_login()
 }
 
 #[test]
-fn a_silent_crowd_makes_room_within_seconds() {
+fn idle_sessions_are_closed_within_seconds_when_all_are_in_use() {
     let stage = InboundScene::new("[limits]\nsessions = 16\nsessions_per_client = 16\n");
     wait_for("no session", || (stage.waypost.json(&["status"])["sessions"] == 0).then_some(()));
     let strangers: Vec<Talk> = (0..8).map(|n| greeted_from(elsewhere(&stage.lab, n + 1), &stage.waypost)).collect();
     let tried = || Talk::connect_from(stage.lab.address(1), stage.waypost.address, MX_PORT).reply();
     let full = tried();
     assert!(full.starts_with("421 4.3.2"), "{full}");
-    // By itself a command may take 300 s.
+    // The command timeout alone is 300 s.
     wait_for("a place", || tried().starts_with("220 ").then_some(()));
     drop(strangers);
     stage.waypost.assert_no_bugs();
 }
 
-/// A name server between the lab's and ours that drops every question about a name with `silent` in it.
+/// A proxy in front of the lab's name server that drops questions about names with `silent`.
 fn sometimes_silent(lab: &Lab) -> Ipv4Addr {
     let (address, behind) = (lab.address(54), lab.address(53));
     let socket = UdpSocket::bind((address, DNS_PORT)).unwrap();
@@ -117,7 +117,7 @@ fn sometimes_silent(lab: &Lab) -> Ipv4Addr {
 }
 
 #[test]
-fn large_messages_whose_name_servers_are_silent_keep_no_others_waiting() {
+fn large_messages_that_wait_for_dns_do_not_block_others() {
     let lab = Lab::new();
     let _dns = Dns::start(&lab, &zone(&lab));
     let proxy = sometimes_silent(&lab);
@@ -136,7 +136,7 @@ fn large_messages_whose_name_servers_are_silent_keep_no_others_waiting() {
                 talk.send(large(&from, "silent").as_bytes());
                 talk.send(b".\r\n");
                 sent.fetch_add(1, Ordering::SeqCst);
-                // SPF has no answer for 17 s.
+                // SPF takes 17 s.
                 let reply = std::iter::repeat_with(|| talk.reply()).find(|reply| !reply.is_empty()).unwrap();
                 answered.fetch_add(1, Ordering::SeqCst);
                 assert!(reply.starts_with('2') || reply.starts_with('4'), "{reply}");

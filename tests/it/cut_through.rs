@@ -1,4 +1,4 @@
-//! Cut-through: the targets answer while the sender waits, and every message is somebody's at every moment.
+//! Cut-through: the targets answer while the sender waits, and some server is responsible for the message at any moment.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -8,7 +8,7 @@ use std::time::Duration;
 use it::{Delivered, Dns, Lab, MX_PORT, Script, Sink, Talk, Waypost, obedient, wait_for, zone};
 use mail::Reply;
 
-/// me@example.test leads to foo@inbox.test; her@foreign.test has SPF, nobody@stranger.test has nothing.
+/// me@example.test leads to foo@inbox.test; her@foreign.test passes SPF, nobody@stranger.test has no records.
 const FORWARD: &str = "[forward]\ndomain = \"fwd.example.test\"\nunauthenticated = \"accept\"\n";
 
 struct Scene {
@@ -33,14 +33,14 @@ impl Scene {
         self.talk().message(from, "me@example.test", &letter(from, subject))
     }
 
-    /// A target that refuses: a command by a word of it, the content by ".".
+    /// A target that refuses the command with this word, or the content for ".".
     fn refusing(&self, at: &'static str, reply: &'static str) -> Script {
         Script::answering(self.lab.address(2), MX_PORT, move |_, command| {
             if command.starts_with(at) { Some(format!("{reply}\r\n")) } else { obedient(command) }
         })
     }
 
-    /// A target that says nothing to the content for so long, in milliseconds, as long as `slow` says.
+    /// A target that delays its reply to the content by `slow` milliseconds.
     fn slow(&self, wait_ms: u64, slow: &Arc<AtomicBool>) -> (Sink, Arc<AtomicUsize>) {
         let (slow, begun) = (slow.clone(), Arc::new(AtomicUsize::new(0)));
         let count = begun.clone();
@@ -74,7 +74,7 @@ fn assert_masked(reply: &str) {
 }
 
 #[test]
-fn the_targets_refusal_is_the_senders_answer() {
+fn cut_through_passes_the_targets_refusal_to_the_sender() {
     for (at, said, heard) in [
         ("RCPT", "550 5.1.1 <foo@inbox.test> no such user", "550 5.1.1 "),
         ("RCPT", "550-5.2.1 The account foo\r\n550 5.2.1 of inbox.test is off", "550 5.2.1 "),
@@ -88,7 +88,7 @@ fn the_targets_refusal_is_the_senders_answer() {
             let reply = scene.send(from, "refused");
             assert!(reply.starts_with(heard), "{said}: {reply}");
             assert_masked(&reply);
-            // Nobody else is told: the sender's own server does that.
+            // No DSN is sent: the sender's server makes it.
             scene.nothing_left();
             assert_eq!(scene.waypost.json(&["failed"]).as_array().map(Vec::len), Some(0));
         }
@@ -96,7 +96,7 @@ fn the_targets_refusal_is_the_senders_answer() {
 }
 
 #[test]
-fn a_target_that_cannot_now_is_waited_for_where_the_sender_is_known() {
+fn a_deferred_target_is_queued_for_a_known_sender() {
     let scene = scene("[retry]\nwaits_s = [1]\n");
     let busy = Arc::new(AtomicBool::new(true));
     let is_busy = busy.clone();
@@ -114,13 +114,13 @@ fn a_target_that_cannot_now_is_waited_for_where_the_sender_is_known() {
 }
 
 #[test]
-fn one_target_that_takes_it_makes_it_ours() {
+fn one_accepting_target_of_several_makes_us_responsible() {
     let scene = scene("");
     let inbox = Sink::start(scene.lab.address(2), MX_PORT);
     let refuse = |_: &str| Some(Reply::new(550, (5, 1, 1), "no such user at box.test"));
     let _other = Sink::deciding(scene.lab.address(4), MX_PORT, refuse);
     scene.waypost.ok(&["alias", "add", "team@example.test", "foo@inbox.test", "bar@box.test"]);
-    // A sender that cannot be told later; the failure stands in the list.
+    // No DSN can reach this sender; the failure is listed.
     let reply = scene.talk().message("nobody@stranger.test", "team@example.test", &letter("nobody@stranger.test", "half"));
     assert!(reply.starts_with("250 "), "{reply}");
     inbox.wait_for("Subject: half");
@@ -131,7 +131,7 @@ fn one_target_that_takes_it_makes_it_ours() {
 }
 
 #[test]
-fn a_slow_target_is_not_waited_for_longer_than_the_deadline() {
+fn a_slow_target_is_awaited_until_the_deadline_only() {
     let scene = scene("cut_through_timeout_s = 1\n");
     let (inbox, begun) = scene.slow(3000, &Arc::new(AtomicBool::new(true)));
     let reply = scene.send("her@foreign.test", "slow");
@@ -140,7 +140,7 @@ fn a_slow_target_is_not_waited_for_longer_than_the_deadline() {
     inbox.wait_for("Subject: slow");
     scene.nothing_left();
     assert_eq!((inbox.messages().len(), begun.load(Ordering::SeqCst)), (1, 1));
-    // Nobody could tell this sender later; the target has it by then, and the next copy is not sent on.
+    // No DSN can reach this sender. The target has accepted the message by then, and the next copy is not delivered again.
     let reply = scene.send("nobody@stranger.test", "unknown");
     assert!(reply.starts_with("451 4."), "{reply}");
     inbox.wait_for("Subject: unknown");
@@ -152,7 +152,7 @@ fn a_slow_target_is_not_waited_for_longer_than_the_deadline() {
 }
 
 #[test]
-fn a_sender_that_goes_away_and_comes_back_sends_one_message() {
+fn a_sender_that_reconnects_and_resends_delivers_one_message() {
     let scene = scene("");
     let slow = Arc::new(AtomicBool::new(true));
     let (inbox, begun) = scene.slow(500, &slow);
@@ -163,7 +163,7 @@ fn a_sender_that_goes_away_and_comes_back_sends_one_message() {
     talk.reset();
     inbox.wait_for("Subject: again");
     slow.store(false, Ordering::SeqCst);
-    // The target's answer is on its way still.
+    // The target has not answered yet.
     sleep(Duration::from_millis(200));
     let reply = scene.send("her@foreign.test", "again");
     assert!(reply.starts_with("250 "), "{reply}");
@@ -175,7 +175,7 @@ fn a_sender_that_goes_away_and_comes_back_sends_one_message() {
 }
 
 #[test]
-fn a_kill_before_the_targets_answer_acknowledges_nothing() {
+fn a_kill_before_the_targets_reply_acknowledges_nothing() {
     let mut scene = scene("");
     let slow = Arc::new(AtomicBool::new(true));
     let (inbox, begun) = scene.slow(2000, &slow);
@@ -195,7 +195,7 @@ fn a_kill_before_the_targets_answer_acknowledges_nothing() {
 }
 
 #[test]
-fn what_asks_for_a_report_of_success_is_queued() {
+fn mail_with_notify_success_is_queued() {
     let scene = scene("");
     let inbox = Sink::start(scene.lab.address(2), MX_PORT);
     let mut talk = scene.talk();
@@ -209,7 +209,7 @@ fn what_asks_for_a_report_of_success_is_queued() {
 }
 
 #[test]
-fn a_copy_that_comes_while_the_first_is_under_way_waits() {
+fn a_duplicate_waits_for_the_delivery_of_the_first() {
     let scene = scene("");
     let (inbox, begun) = scene.slow(1500, &Arc::new(AtomicBool::new(true)));
     let mut first = scene.talk();

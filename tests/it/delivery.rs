@@ -1,4 +1,4 @@
-//! The way out: which host, how many connections, what happens to the others when one misbehaves. RFC 5321 s.5.
+//! Delivery: choice of hosts, connection limits, isolation of misbehaving hosts. RFC 5321 s.5.
 
 use std::io::{Read, Write};
 use std::sync::Mutex;
@@ -8,7 +8,7 @@ use it::{Dns, Lab, MX_PORT, OutboundScene, SUBMISSION_PORT, Script, Sink, Talk, 
 use mail::Reply;
 
 #[test]
-fn hosts_are_tried_by_preference_and_the_next_when_one_does_not_take_mail() {
+fn mx_hosts_are_tried_in_order_of_preference() {
     let lab = Lab::new();
     let mut records: String =
         [("a", 11), ("b", 12), ("down", 13), ("busy", 14), ("rude", 15)].map(|(host, n)| format!("{host} A {}\n", lab.address(n))).concat();
@@ -29,7 +29,7 @@ fn hosts_are_tried_by_preference_and_the_next_when_one_does_not_take_mail() {
 }
 
 #[test]
-fn a_name_that_does_not_exist_fails() {
+fn a_nonexistent_domain_fails() {
     let far = OutboundScene::new(&[], "");
     far.send("a@nowhere.test", "to nobody");
     let line = far.fate("failed", "a@nowhere.test");
@@ -54,13 +54,13 @@ fn threat_65_dns_that_does_not_answer_defers() {
     let lab = Lab::new();
     let waypost = Waypost::started(&lab, "foo@inbox.test", "");
     let password = waypost.account("me@example.test");
-    // Mail from an account: where it comes from is not asked of DNS.
+    // Mail of accounts needs no DNS for SPF.
     let mut talk = waypost.logged_in("me@example.test", &password);
     talk.taken("me@example.test", "foo@inbox.test", "Subject: waits\r\n\r\n");
     let line = waypost.wait_for_line(&["deferred", "to=foo@inbox.test"]);
     assert!(line.contains("trouble=4.4.3 "), "{line}");
     assert_eq!(waypost.queued(), 1);
-    // Where mail from others comes from is: without an answer it waits with its sender.
+    // Mail of other senders does, and is deferred without an answer.
     let mut stranger = it::Talk::greeted(waypost.address, MX_PORT);
     let reply = stranger.message("her@foreign.test", "me@example.test", "Subject: waits\r\n\r\n");
     assert!(reply.starts_with("451 4.4.3 "), "{reply}");
@@ -68,7 +68,7 @@ fn threat_65_dns_that_does_not_answer_defers() {
 }
 
 #[test]
-fn domains_that_share_their_first_host_keep_their_second() {
+fn domains_with_a_shared_first_mx_keep_their_own_second() {
     let lab = Lab::new();
     let mut records: String =
         [("down", 13), ("one-b", 11), ("two-b", 12)].map(|(host, n)| format!("{host} A {}\n", lab.address(n))).concat();
@@ -84,9 +84,9 @@ fn domains_that_share_their_first_host_keep_their_second() {
 }
 
 #[test]
-fn connections_are_used_again_and_never_more_than_allowed() {
+fn connections_are_reused_within_the_limit_per_host() {
     let lab = Lab::new();
-    // Two domains with lists of their own that meet at one host.
+    // Two domains whose MX lists share one host.
     let records = format!("mx.far A {}\nfar MX 10 mx.far\nnear MX 10 mx.far\nnear MX 20 mx.gone\n", lab.address(11));
     let far = OutboundScene::in_lab(lab, &records, "[delivery]\nloopback = true\nconnections_per_host = 3\n");
     let host = Script::answering(far.lab.address(11), MX_PORT, |_, command| {
@@ -106,7 +106,7 @@ fn connections_are_used_again_and_never_more_than_allowed() {
     send(40, &["far"]);
     let alone = host.connections();
     assert!(alone <= 6, "{alone} connections for 40 messages");
-    // Two domains that want the same three places take them from each other: how often depends on who comes when.
+    // Two domains compete for the same three connections, so the number of new ones varies.
     send(40, &["far", "near"]);
     assert!(host.most_at_once() <= 3, "{} at once", host.most_at_once());
     assert!(host.connections() < alone + 40, "{} connections for 40 messages more", host.connections() - alone);
@@ -114,7 +114,7 @@ fn connections_are_used_again_and_never_more_than_allowed() {
 }
 
 #[test]
-fn an_address_that_does_not_answer_gives_way_to_the_next() {
+fn an_unresponsive_address_falls_back_to_the_next() {
     let lab = Lab::new();
     let dead: String = (201..204).map(|n| format!("two A {}\n", lab.address(n))).collect();
     let records = format!("{dead}two A {}\nsix AAAA ::1\nsix A {}\n", lab.address(11), lab.address(11));
@@ -129,7 +129,7 @@ fn an_address_that_does_not_answer_gives_way_to_the_next() {
 }
 
 #[test]
-fn recipients_of_one_domain_share_a_transaction_and_not_their_fate() {
+fn recipients_in_one_transaction_have_separate_results() {
     let far = OutboundScene::new(&[("far", 11)], "");
     let host = Sink::deciding(far.lab.address(11), MX_PORT, |to| (to == "<b@far.test>").then(|| Reply::new(550, (5, 1, 1), "no b here")));
     let mut talk = far.session();
@@ -149,7 +149,7 @@ fn recipients_of_one_domain_share_a_transaction_and_not_their_fate() {
 }
 
 #[test]
-fn a_tarpit_keeps_no_other_domain_waiting() {
+fn a_tarpit_delays_no_other_domain() {
     let far = OutboundScene::new(&[("tar", 11)], "");
     let held = Mutex::new(Vec::new());
     let tarpit = Script::start(far.lab.address(11), MX_PORT, move |stream| held.lock().unwrap().push(stream));
@@ -166,7 +166,7 @@ fn a_tarpit_keeps_no_other_domain_waiting() {
 }
 
 #[test]
-fn opportunistic_tls_that_fails_goes_on_in_plaintext() {
+fn failed_opportunistic_tls_falls_back_to_plaintext() {
     let far = OutboundScene::new(&[("broken", 11)], "");
     let _host = Script::start(far.lab.address(11), MX_PORT, |mut stream| {
         let mut bytes = [0; 4096];
@@ -181,7 +181,7 @@ fn opportunistic_tls_that_fails_goes_on_in_plaintext() {
                 "MAIL" | "RCPT" => "250 ok\r\n",
                 _ if said.ends_with("\r\n.\r\n") => "250 ok\r\n",
                 "" => return,
-                // A ClientHello, which is not understood here.
+                // A ClientHello, which this host does not understand.
                 _ if !said.is_ascii() => "500 what\r\n",
                 _ => continue,
             };
@@ -195,7 +195,7 @@ fn opportunistic_tls_that_fails_goes_on_in_plaintext() {
 }
 
 #[test]
-fn a_kept_connection_that_died_is_replaced_at_once() {
+fn a_closed_idle_connection_is_replaced_at_once() {
     for last_words in [None, Some("421 4.4.2 idle for too long\r\n".to_owned())] {
         let far = OutboundScene::new(&[("far", 11)], "[delivery]\nloopback = true\nidle_timeout_s = 60\n");
         let mails = Mutex::new(vec![0; 10]);
@@ -238,7 +238,7 @@ fn a_route_without_tls() {
 
 /// Another Waypost as the smarthost, with an account for ours. Its certificate names mx.example.test.
 #[test]
-fn a_smarthost_is_believed_only_with_a_certificate_that_is_trusted() {
+fn a_smarthost_needs_a_trusted_certificate() {
     let there = OutboundScene::new(&[("far", 11)], "");
     let host = Sink::start(there.lab.address(11), MX_PORT);
     let password = there.waypost.account("relay@example.test");
@@ -273,7 +273,7 @@ fn a_smarthost_is_believed_only_with_a_certificate_that_is_trusted() {
 }
 
 #[test]
-fn each_message_is_given_up_when_its_time_has_come() {
+fn each_message_expires_after_its_own_lifetime() {
     let lab = Lab::new();
     let _dns = Dns::start(&lab, &zone(&lab));
     let waypost = Waypost::started(&lab, "foo@inbox.broken", "[retry]\nwaits_s = [1]\nlifetime = 2\n");
@@ -284,7 +284,7 @@ fn each_message_is_given_up_when_its_time_has_come() {
         talk.expect("DATA", "354");
         talk.send(b"From: her@foreign.test\r\n\r\n");
         talk.expect(".", "250");
-        // Each is due at an instant of its own, and nothing but that instant wakes the queue.
+        // Each expires at a time of its own, and only that wakes the queue.
         std::thread::sleep(Duration::from_millis(60));
     }
     wait_within(Duration::from_secs(10), "all to be given up", || (waypost.queued() == 0).then_some(()));

@@ -1,14 +1,14 @@
-//! `waypost doctor`, in a good world and in bad ones: each damage turns its own finding red.
+//! `waypost doctor` with complete DNS records, and with each of them damaged.
 
 use it::{Dns, Golden, Lab, MX_PORT, Process, Sink, Unbound, Waypost, wait_for};
 use serde_json::Value;
 
-/// The lab's server with all its records in DNS, and somebody afar who takes mail.
+/// The lab's server with all its DNS records, and a distant host that accepts mail.
 struct Ward {
     lab: Lab,
     waypost: Waypost,
     _afar: Sink,
-    /// Where the host afar is, as DNS says.
+    /// The lab's address of the distant host in DNS.
     afar_at: u8,
 }
 
@@ -27,7 +27,7 @@ impl Ward {
         Self { lab, waypost, _afar: afar, afar_at: 2 }
     }
 
-    /// The records of a complete install, without the lines that hold one of `without`; then `more`.
+    /// The records of a complete installation, without lines that begin with one of `without`, then `more`.
     fn dns(&self, keys: &str, without: &[&str], more: &str) -> Dns {
         let us = self.lab.address(1);
         let all = format!(
@@ -44,7 +44,7 @@ impl Ward {
         )
     }
 
-    /// The findings, and whether the command said that all is well.
+    /// The findings, and whether the command succeeded.
     fn doctor(&self, more: &[&str]) -> (Vec<Value>, bool) {
         let output =
             self.waypost.command(&[&["--json", "doctor"][..], if more.is_empty() { &["--time-server", ""][..] } else { more }].concat());
@@ -55,8 +55,8 @@ impl Ward {
     }
 }
 
-/// Check and subject of what is an error or a warning, beside what the lab itself cannot have (a public certificate and PTR records) and
-/// the records that `dns check` judges, which have tests of their own.
+/// Check and subject of errors and warnings, except those that a lab cannot avoid (a public certificate and PTR records) and
+/// the records of `dns check`, which have tests of their own.
 fn bad(findings: &[Value]) -> Vec<String> {
     let of = |finding: &Value, name: &str| finding[name].as_str().unwrap_or_default().to_owned();
     let is_bad = |finding: &&Value| ["error", "warning"].contains(&finding["severity"].as_str().unwrap());
@@ -66,7 +66,7 @@ fn bad(findings: &[Value]) -> Vec<String> {
 }
 
 #[test]
-fn each_damage_turns_its_finding_red() {
+fn doctor_reports_each_missing_record() {
     let ward = Ward::open();
     let us = ward.lab.address(1);
     let keys = [ward.waypost.keys("example.test"), ward.waypost.keys("fwd.example.test")].concat();
@@ -88,7 +88,7 @@ fn each_damage_turns_its_finding_red() {
     for (without, more, expected) in damages {
         let mut waypost_sees_it = Vec::new();
         let _dns = ward.dns(&keys, without, &more);
-        // What the server has looked up before stays in its cache; the command asks anew.
+        // The server has the old answers in its cache; the command does not.
         wait_for(&format!("{expected} to be red"), || {
             waypost_sees_it = bad(&ward.doctor(&[]).0);
             (!waypost_sees_it.is_empty()).then_some(())
@@ -99,7 +99,7 @@ fn each_damage_turns_its_finding_red() {
 }
 
 #[test]
-fn a_server_that_is_down_a_key_that_is_not_published_and_a_closed_way_out() {
+fn doctor_reports_a_stopped_server_an_unpublished_key_and_a_blocked_port_25() {
     let mut ward = Ward::open();
     let us = ward.lab.address(1).to_string();
     let keys = ward.waypost.keys("example.test");
@@ -171,7 +171,7 @@ fn the_screens_of_setup_are_the_golden_ones() {
     waypost.assert_no_bugs();
 }
 
-/// A clock that is right, and one that is an hour behind ours.
+/// Two time servers: a right one, and one that is an hour behind.
 const TIME: &str = "
 import socket, struct, sys, time
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind((sys.argv[1], 1123))
@@ -181,14 +181,14 @@ while True:
 ";
 
 #[test]
-fn a_clock_that_is_wrong_is_found() {
+fn doctor_reports_a_wrong_clock() {
     let ward = Ward::open();
     let _dns = ward.dns("", &[], "");
     for (host, off, severity) in [(8, "0", "good"), (9, "3600", "error")] {
         let address = ward.lab.address(host).to_string();
         let mut command = std::process::Command::new("python3");
         let _server = Process::start(command.args(["-c", TIME, &address, off]));
-        // Until the server is there, the clock cannot be compared.
+        // Without a time server the clock cannot be compared.
         let clock = wait_for("the time server", || {
             let findings = ward.doctor(&["--time-server", &format!("{address}:1123")]).0;
             findings.into_iter().find(|f| f["check"] == "clock" && f["severity"] != "notice")
@@ -198,10 +198,10 @@ fn a_clock_that_is_wrong_is_found() {
 }
 
 #[test]
-fn setup_then_dns_apply_turns_red_into_green() {
+fn setup_and_dns_apply_satisfy_doctor() {
     let lab = Lab::new();
     let us = lab.address(1);
-    // The zone is signed, and a resolver that validates it is the one in use.
+    // The zone is signed, and the resolver in use validates it.
     let dns = Dns::start_for_updates(&lab, &format!("inbox A {}\n", lab.address(2)));
     let unbound = Unbound::start(&lab, &dns);
     lab.write("tsig.secret", &format!("{}\n", it::UPDATE_SECRET));
@@ -240,10 +240,10 @@ fn setup_then_dns_apply_turns_red_into_green() {
         "{red:#?}"
     );
     waypost.ok(&["dns", "apply", "--yes"]);
-    // What the server has looked up before is in its cache for as long as the zone says.
+    // The server caches old answers for the TTL of the zone.
     waypost.stop();
     waypost.start();
-    // The resolver forgets within a second or two that there was nothing.
+    // The resolver keeps the negative answer for a second or two.
     wait_for("all to be green", || doctor(&waypost).is_empty().then_some(()));
     dns.update("test.", "del fwd.example.test. MX 10 mx.example.test.");
     wait_for("the resolver to forget it", || (!doctor(&waypost).is_empty()).then_some(()));
@@ -253,7 +253,7 @@ fn setup_then_dns_apply_turns_red_into_green() {
 }
 
 #[test]
-fn setup_waits_until_the_records_are_there() {
+fn setup_waits_for_the_dns_records() {
     let lab = Lab::new();
     let us = lab.address(1);
     let _dns = Dns::start_for_updates(&lab, "");

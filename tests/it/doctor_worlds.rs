@@ -1,4 +1,4 @@
-//! `waypost doctor` in bad worlds, one for each check that `doctor.rs` does not damage: names, blocklists, certificates, policies, ports, the machine.
+//! `waypost doctor`: the checks of names, blocklists, certificates, policies, ports and the machine.
 
 use it::{
     Dns, Lab, LabAuthority, MX_PORT, Mount, PolicyAnswer, PolicyHost, Process, Script, Sink, Waypost, obedient, run_ok, tlsa_digest,
@@ -14,7 +14,7 @@ fn doctor(waypost: &Waypost, more: &[&str]) -> Vec<Value> {
     report["findings"].as_array().unwrap().clone()
 }
 
-/// Severity and words of the findings of a check about something.
+/// Severity and text of the findings of a check about a subject.
 fn found(findings: &[Value], check: &str, about: &str) -> Vec<String> {
     let text = |finding: &Value, name: &str| finding[name].as_str().unwrap_or_default().to_owned();
     let is_it = |finding: &&Value| finding["check"] == check && text(finding, "about").contains(about);
@@ -28,7 +28,7 @@ fn one(findings: &[Value], check: &str, about: &str) -> String {
     all.into_iter().next().unwrap()
 }
 
-/// An address that is neither private nor anybody's; it is this machine's for as long as the test runs.
+/// A documentation address, assigned to this machine for the duration of the test.
 struct Ours(&'static str);
 
 impl Ours {
@@ -45,7 +45,7 @@ impl Drop for Ours {
 }
 
 #[test]
-fn names_of_an_address_and_what_blocklists_say_of_it() {
+fn doctor_checks_reverse_dns_and_blocklists() {
     let _ours = Ours::new("192.0.2.77/32");
     let lab = Lab::new();
     let waypost = Waypost::configured(&lab, "[mta_sts]\nmode = \"none\"\n");
@@ -78,7 +78,7 @@ fn names_of_an_address_and_what_blocklists_say_of_it() {
     assert!(one(&findings, "blocklist", "zen.spamhaus.org").starts_with("error: listed (127.0.0.2)"));
     assert!(one(&findings, "blocklist", "bl.spamcop.net").starts_with("notice: the list refuses queries from this resolver"));
     assert!(one(&findings, "blocklist", "barracudacentral").starts_with("good"));
-    // A resolver to which a list says nothing at all.
+    // A resolver that a blocklist does not answer.
     let findings = world("", "", "");
     let said = one(&findings, "blocklist", "zen.spamhaus.org, bl.spamcop.net");
     assert!(said.starts_with("notice: the lists refuse queries from this resolver"), "{said}");
@@ -88,7 +88,7 @@ fn names_of_an_address_and_what_blocklists_say_of_it() {
 }
 
 #[test]
-fn certificates_as_others_see_them() {
+fn doctor_checks_the_certificate_from_outside() {
     let lab = Lab::new();
     let authority = LabAuthority::new(&lab);
     let now_s = net::Clock::system().now_s();
@@ -112,7 +112,7 @@ fn certificates_as_others_see_them() {
         assert!(said.starts_with(severity) && said.contains(words), "{said}");
         let own = found(&findings, "certificate", "");
         assert!(own.iter().any(|said| said.starts_with(by_itself)), "{words}: {own:#?}");
-        // None of them is the key of the record.
+        // None of them is the record's key.
         let said = one(&findings, "tlsa", "");
         assert!(said.starts_with("error") && said.contains("does not match its TLSA record"), "{said}");
         waypost.stop();
@@ -130,7 +130,7 @@ fn certificates_as_others_see_them() {
 }
 
 #[test]
-fn the_policy_as_senders_fetch_it() {
+fn doctor_checks_the_mta_sts_policy() {
     let lab = Lab::new();
     let authority = LabAuthority::new(&lab);
     let records = format!("{}mta-sts.example A {}\n", zone(&lab), lab.address(12));
@@ -153,12 +153,12 @@ fn the_policy_as_senders_fetch_it() {
 }
 
 #[test]
-fn another_server_has_the_port() {
+fn doctor_reports_a_port_in_use() {
     let lab = Lab::new();
     let _dns = Dns::start(&lab, &zone(&lab));
     let waypost = Waypost::configured(&lab, "[mta_sts]\nmode = \"none\"\n");
     waypost.ok(&["domain", "add", "--bare", "example.test"]);
-    // An open relay under our name, and under its own.
+    // Another server under our name, and under its own.
     let _open = Script::answering(lab.address(1), MX_PORT, |_, command| match command {
         "" => Some("220 mx.example.test ESMTP\r\n".into()),
         _ => obedient(command),
@@ -175,7 +175,7 @@ fn another_server_has_the_port() {
 }
 
 #[test]
-fn the_machine_the_queue_and_the_configuration() {
+fn doctor_checks_machine_queue_and_configuration() {
     let lab = Lab::new();
     let _dns = Dns::start(&lab, &zone(&lab));
     let mut waypost = Waypost::configured(&lab, "[mta_sts]\nmode = \"none\"\n");
@@ -183,7 +183,7 @@ fn the_machine_the_queue_and_the_configuration() {
     waypost.ok(&["domain", "add", "--bare", "example.test"]);
     waypost.ok(&["alias", "add", "me@example.test", "foo@inbox.test"]);
     waypost.start();
-    // Nobody takes mail at the inbox.
+    // Nothing listens at the inbox.
     it::Talk::greeted(waypost.address, MX_PORT).taken("her@foreign.test", "me@example.test", "From: her@foreign.test\r\n\r\nx\r\n");
     waypost.wait_for_reason("cannot connect to");
     let findings = doctor(&waypost, &[]);
@@ -201,7 +201,7 @@ fn the_machine_the_queue_and_the_configuration() {
 }
 
 #[test]
-fn the_next_hops_of_the_configuration() {
+fn doctor_checks_configured_next_hops() {
     let lab = Lab::new();
     let _dns = Dns::start(&lab, &format!("{}smart A {}\n", zone(&lab), lab.address(12)));
     let missing = lab.path().join("nowhere").display().to_string();
@@ -230,11 +230,11 @@ fn the_next_hops_of_the_configuration() {
 }
 
 #[test]
-fn watching_ends_when_nothing_is_wrong() {
+fn doctor_watch_ends_without_errors() {
     let _ours = Ours::new("192.0.2.78/32");
     let lab = Lab::new();
     let mut waypost = Waypost::configured(&lab, "[mta_sts]\nmode = \"none\"\n[forward]\ndomain = \"mx.example.test\"\n");
-    // It listens at an address that can have a name, too.
+    // It also listens at an address that can have a PTR record.
     waypost.configure(|config| {
         for (listener, port) in [("mx", MX_PORT), ("submission", it::SUBMISSION_PORT), ("submissions", it::SUBMISSIONS_PORT)] {
             config.set(&format!("listen.{listener}"), vec![format!("{}:{port}", lab.address(1)), format!("192.0.2.78:{port}")]);

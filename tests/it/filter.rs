@@ -9,7 +9,7 @@ use it::{
 
 const GTUBE: &str = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X";
 
-/// A lab with a mailbox, and our server with this `[filter]` section.
+/// The mailbox host and our server with this `[filter]` section.
 fn with_filter(lab: &Lab, filter: &str) -> (Dns, Sink, Waypost) {
     let dns = Dns::start(lab, &zone(lab));
     let inbox = Sink::start(lab.address(2), MX_PORT);

@@ -1,13 +1,13 @@
-//! The story of a forwarded message: signed by a stranger, passed on by us, believed by a strict receiver.
+//! A forwarded message from end to end: signed by its sender, forwarded by us, verified by a strict receiver.
 
 use it::{
     DNS_PORT, Delivered, Dns, Lab, MX_PORT, OpenDkim, Postfix, Rspamd, Sink, Talk, Waypost, forwarding_zone, run_ok, signers, wait_for,
 };
 
-/// Where the forwards are made from: a domain beside the hosted one.
+/// The forwarding domain, apart from the hosted one.
 pub const FORWARD: &str = "[forward]\ndomain = \"fwd.example.test\"\n";
 
-/// Requires each of these in what rspamd found.
+/// Requires each of these in rspamd's symbols.
 fn assert_found(verdict: &[String], wanted: &[&str]) {
     for want in wanted {
         assert!(verdict.iter().any(|found| found.starts_with(want)), "no {want} in {verdict:?}");
@@ -23,7 +23,7 @@ fn top_field(message: &Delivered, name: &str) -> String {
 }
 
 #[test]
-fn a_strict_receiver_believes_what_was_forwarded() {
+fn forwarded_mail_passes_strict_dmarc() {
     let lab = Lab::new();
     let mut waypost = Waypost::configured(&lab, FORWARD);
     waypost.ok(&["domain", "add", "--bare", "example.test"]);
@@ -56,14 +56,14 @@ fn a_strict_receiver_believes_what_was_forwarded() {
     {
         assert!(results.contains(want), "no {want} in {results}");
     }
-    // Handed over while its sender waited: nothing was queued.
+    // Delivered by cut-through: nothing was queued.
     assert!(waypost.log().contains("message handed over"), "{}", waypost.log());
     assert_eq!(waypost.json(&["status"])["signatures_broken"], 0);
     waypost.assert_no_bugs();
 }
 
 #[test]
-fn own_mail_and_reports_are_believed() {
+fn own_mail_and_dsns_pass_dmarc() {
     let lab = Lab::new();
     let mut waypost = Waypost::configured(&lab, FORWARD);
     waypost.ok(&["domain", "add", "--bare", "example.test"]);

@@ -1,8 +1,8 @@
-//! The From field in every form that RFC 5322 allows, and in those that people write all the same.
+//! The From field in every form of RFC 5322, and in common invalid forms.
 
 use it::{Dns, Lab, MX_PORT, Sink, Talk, Waypost, zone};
 
-/// Valid by RFC 5322 s.3.4 and s.4.4, or taken as Postfix takes it.
+/// Valid by RFC 5322 s.3.4 and s.4.4, or accepted as Postfix does.
 const TAKEN: [&str; 14] = [
     "her@foreign.test",
     "\"john smith\"@foreign.test",
@@ -18,7 +18,7 @@ const TAKEN: [&str; 14] = [
     // Addresses of Japanese carriers.
     "a..b@foreign.test",
     "a.@foreign.test",
-    // A comma that is not quoted: there is one address.
+    // A comma that is not quoted, with one address.
     "Doe, Jane <her@foreign.test>",
 ];
 
@@ -32,7 +32,7 @@ const REFUSED: [(&str, &str); 6] = [
 ];
 
 #[test]
-fn every_valid_form_is_taken_and_comes_through_as_it_was() {
+fn valid_from_fields_are_accepted_unchanged() {
     let lab = Lab::new();
     let _dns = Dns::start(&lab, &zone(&lab));
     let inbox = Sink::start(lab.address(2), MX_PORT);
@@ -56,7 +56,7 @@ fn every_valid_form_is_taken_and_comes_through_as_it_was() {
 }
 
 #[test]
-fn the_policy_of_a_quoted_author_counts() {
+fn dmarc_applies_to_a_quoted_from_address() {
     let lab = Lab::new();
     let records = zone(&lab) + "_dmarc.strict TXT \"v=DMARC1; p=reject\"\nstrict TXT \"v=spf1 -all\"\n";
     let _dns = Dns::start(&lab, &records);
@@ -71,7 +71,7 @@ fn the_policy_of_a_quoted_author_counts() {
 }
 
 #[test]
-fn an_account_is_told_what_is_wrong_with_its_from_field() {
+fn accounts_get_a_reason_for_an_invalid_from_field() {
     let lab = Lab::new();
     let _dns = Dns::start(&lab, &zone(&lab));
     let inbox = Sink::start(lab.address(2), MX_PORT);
@@ -87,7 +87,7 @@ fn an_account_is_told_what_is_wrong_with_its_from_field() {
     assert!(reply.starts_with("550 5.7.1 "), "{reply}");
     let reply = send("\"Doe, John\" <me @ example.test>", "mine.");
     assert!(reply.starts_with("250 "), "{reply}");
-    // The blank before the colon is taken out before it is signed.
+    // The space before the colon is removed before signing.
     let text = inbox.wait_for("mine.").text();
     assert!(text.contains("\r\nSubject: mine.\r\n"), "{text}");
     waypost.assert_no_bugs();

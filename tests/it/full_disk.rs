@@ -1,4 +1,4 @@
-//! A disk that the queue itself has filled: new mail is put off, and what is queued goes out without help.
+//! A disk filled by the queue itself: new mail is deferred, and queued mail is delivered without help.
 
 use std::fs;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use it::{Dns, Lab, MX_PORT, Mount, Sink, Talk, Waypost, zone};
 /// The disk, in MiB.
 const DISK_MIB: u32 = 24;
 
-/// A part of these goes to rows, a part to files.
+/// Some contents are in rows, some in files.
 const SIZES: [usize; 3] = [2_000, 60_000, 200_000];
 
 fn offer(waypost: &Waypost, number: usize) -> String {
@@ -20,7 +20,7 @@ fn offer(waypost: &Waypost, number: usize) -> String {
 }
 
 #[test]
-fn a_queue_that_has_filled_its_disk_runs_dry_by_itself() {
+fn a_queue_that_filled_the_disk_drains_by_itself() {
     let lab = Lab::new();
     let _dns = Dns::start(&lab, &zone(&lab));
     let is_deaf = Arc::new(AtomicBool::new(true));
@@ -48,10 +48,10 @@ fn a_queue_that_has_filled_its_disk_runs_dry_by_itself() {
         }
     }
     assert_eq!(refused, 10, "the disk never was full");
-    // Deliveries are under way; then the process dies, and another program takes the rest of the disk.
+    // The process is killed during deliveries, and another program fills the disk.
     waypost.kill();
     let filler = mount.fill_but(0);
-    // A person can still take something away, without a server too.
+    // The operator can still remove mail, also without a server.
     let list = waypost.json(&["queue", "list", "--limit", "1000"]);
     let last = list["messages"].as_array().unwrap().last().unwrap()["id"].as_str().unwrap().to_owned();
     waypost.ok(&["queue", "drop", &last, "--yes"]);
@@ -65,7 +65,7 @@ fn a_queue_that_has_filled_its_disk_runs_dry_by_itself() {
     waypost.wait_for_empty_queue();
     assert!(!inbox.messages().iter().any(|m| m.text().contains(&format!("Subject: number {dropped}.\r\n"))));
     fs::remove_file(filler).unwrap();
-    // The database keeps its size; what is empty in it counts as room.
+    // The database keeps its size; its free pages count as space.
     let reply = it::wait_for("new mail to be taken", || Some(offer(&waypost, 5000)).filter(|reply| reply.starts_with("250")));
     assert!(reply.contains("queued as"), "{reply}");
     inbox.wait_for("Subject: number 5000.\r\n");

@@ -1,4 +1,4 @@
-//! Mail that claims to be from somebody else: refused, or held until a person has looked at it. Threats 43 and 44.
+//! Mail with a forged author: refused, or held until the operator decides. Threats 43 and 44.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -12,7 +12,7 @@ struct Scene {
     lab: Lab,
 }
 
-/// lax.test asks that mail without proof be looked at; foreign.test that it be refused. `forward` is added to the section.
+/// lax.test has p=quarantine, foreign.test p=reject. `forward` is added to the section of that name.
 fn scene(forward: &str) -> Scene {
     let lab = Lab::new();
     let mut waypost = Waypost::configured(&lab, &format!("[forward]\ndomain = \"fwd.example.test\"\n{forward}"));
@@ -32,7 +32,7 @@ impl Scene {
         Talk::greeted(self.waypost.address, MX_PORT).message(from, "me@example.test", &content)
     }
 
-    /// Sends what will be held; returns its id.
+    /// Sends a message that will be held; returns its id.
     fn hold(&self, subject: &str) -> String {
         let reply = self.send("someone@list.test", "boss@lax.test", subject);
         let id = reply.strip_prefix("250 2.0.0 queued as ").unwrap_or_else(|| panic!("{reply}")).trim().to_owned();
@@ -81,7 +81,7 @@ fn threat_44_a_domain_that_asks_for_refusal_gets_it() {
 }
 
 #[test]
-fn held_mail_is_released_as_it_came() {
+fn held_mail_is_released_unchanged() {
     let scene = scene("");
     let id = scene.hold("looked at");
     let shown = scene.waypost.ok(&["held", "show", &id]);
@@ -101,7 +101,7 @@ fn held_mail_is_released_as_it_came() {
 }
 
 #[test]
-fn held_mail_is_released_within_a_message_of_ours() {
+fn held_mail_is_released_as_an_attachment() {
     let scene = scene("");
     let id = scene.hold("in paper");
     scene.waypost.ok(&["held", "release", &id, "--wrapped"]);
@@ -127,12 +127,12 @@ fn held_mail_is_dropped() {
 }
 
 #[test]
-fn held_mail_goes_when_its_time_is_up() {
+fn held_mail_expires() {
     let mut scene = scene("hold_for = \"1s\"\n");
     scene.hold("forgotten");
     sleep(Duration::from_millis(1100));
     scene.waypost.kill();
-    // A look for it is taken at the start, and every minute.
+    // Expiry is checked at startup and every minute.
     scene.waypost.start();
     wait_for("the held message to be gone", || scene.held().is_empty().then_some(()));
     assert_eq!((scene.inbox.messages().len(), scene.waypost.queued()), (0, 0));
@@ -140,7 +140,7 @@ fn held_mail_goes_when_its_time_is_up() {
 }
 
 #[test]
-fn what_has_no_room_to_be_held_waits_with_its_sender() {
+fn mail_beyond_the_held_limit_is_deferred() {
     let scene = scene("held_bytes = \"64 KiB\"\n");
     let first = scene.send("someone@list.test", "boss@lax.test", "first");
     assert!(first.starts_with("250 "), "{first}");
@@ -151,7 +151,7 @@ fn what_has_no_room_to_be_held_waits_with_its_sender() {
 }
 
 #[test]
-fn the_postmaster_is_told_once_of_each_held_message() {
+fn the_postmaster_is_notified_once_of_each_held_message() {
     let mut scene = scene("notice_every = \"1s\"\n");
     scene.waypost.configure(|config| config.set("postmaster", "me@example.test"));
     scene.waypost.stop();

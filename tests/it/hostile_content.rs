@@ -1,4 +1,4 @@
-//! Hostile messages: what a stranger may put into a header section or a body. The numbers are those of the list of hostile inputs.
+//! Hostile content of header sections and bodies. The numbers are those of the list of hostile inputs.
 
 use it::{InboundScene, Talk, run_ok};
 
@@ -31,7 +31,7 @@ fn threats_51_and_52_authors() {
         let reply = reply(&mut talk, content);
         assert!(reply.starts_with("550 5.6.0 "), "{content:?}: {reply}");
     }
-    // One of several authors is of a domain of ours.
+    // One of several authors is in a hosted domain.
     let reply = reply(&mut talk, "From: her@foreign.test, me@example.test\r\n\r\n");
     assert!(reply.starts_with("550 5.7.1 "), "{reply}");
     stage.only_the_good_one(&mut talk);
@@ -122,7 +122,7 @@ fn threat_63_long_lines() {
     talk.expect("RCPT TO:<me@example.test>", "250");
     talk.expect_raw(format!("BDAT {} LAST\r\n{content}", content.len()).as_bytes(), "550 5.6.0 ");
     forwarded(&stage, "nearly", &line(64 * 1024 - 1));
-    // What is compressed stays so: a megabyte of zeros in a few octets is nobody's business but the reader's.
+    // Compressed content is not unpacked: a megabyte of zeros in a few octets is forwarded as it is.
     let bomb = run_ok("sh", &["-c", "head -c 1048576 /dev/zero | gzip -9 | base64 -w 76"]).replace('\n', "\r\n");
     forwarded(
         &stage,

@@ -1,4 +1,4 @@
-//! Hostile name servers: answers that are damaged, are somebody else's, or lead in a circle never lose mail. Threats 67, 68 and 70.
+//! Hostile name servers: damaged, foreign or circular answers never lose mail. Threats 67, 68 and 70.
 
 use std::net::UdpSocket;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use it::{DNS_PORT, Dns, Lab, MX_PORT, Sink, Waypost, wait_within, zone};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Answers each question with what `answer` makes of it.
+/// A name server that answers each question with `answer`.
 fn name_server(lab: &Lab, answer: impl Fn(&[u8]) -> Vec<Vec<u8>> + Send + 'static) {
     let socket = UdpSocket::bind((lab.address(53), DNS_PORT)).unwrap();
     std::thread::spawn(move || {
@@ -20,13 +20,13 @@ fn name_server(lab: &Lab, answer: impl Fn(&[u8]) -> Vec<Vec<u8>> + Send + 'stati
     });
 }
 
-/// The question with the header of an answer: flags, and one record.
+/// The question with the header of an answer: these flags and one record.
 fn head(query: &[u8], flags: u8, answers: u8) -> Vec<u8> {
     let mut reply = query.to_vec();
     reply[2] = 0x84 | flags;
     reply[3] = 0x80;
     reply[6..12].copy_from_slice(&[0, answers, 0, 0, 0, 0]);
-    // What EDNS put behind the question is no part of the answer.
+    // The EDNS record of the question is not part of the answer.
     let end = 12 + reply[12..].iter().position(|b| *b == 0).unwrap() + 5;
     reply.truncate(end);
     reply
@@ -68,7 +68,7 @@ fn threat_67_an_answer_to_another_question() {
 
 #[test]
 fn threat_67_cut_off_with_nothing_behind_it() {
-    // There is no TCP where the rest would be.
+    // The truncated answer cannot be fetched over TCP.
     queued(|query| vec![head(query, 2, 0)]);
 }
 

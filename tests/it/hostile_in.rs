@@ -1,4 +1,4 @@
-//! Hostile clients: the numbers are those of the list of hostile inputs, the replies those that it names.
+//! Hostile clients. Numbers and replies are those of the list of hostile inputs.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -31,7 +31,7 @@ fn threats_1_to_12_look_alikes_never_end_the_content() {
         talk.send(look_alike);
         talk.send(b"MAIL FROM:<evil@foreign.test>\r\nRCPT TO:<me@example.test>\r\nDATA\r\nSubject: smuggled\r\n\r\nx");
         talk.expect_raw(b"\r\n.\r\n", "550 5.5.2");
-        // Had a look-alike been an end, replies to the commands behind it would stand here.
+        // If a look-alike had ended the content, replies to the commands after it would be here.
         talk.expect("NOOP", "250 2.0.0");
     }
     stage.only_the_good_one(&mut talk);
@@ -144,7 +144,7 @@ fn threats_23_and_26_more_than_the_limit() {
     let mut talk = stage.greeted();
     talk.expect("MAIL FROM:<her@foreign.test> SIZE=300001", "552 5.3.4");
     talk.expect("MAIL FROM:<her@foreign.test> SIZE=x", "501 5.5.4");
-    // A lie about the size; so large that the content is in a file by then.
+    // A wrong SIZE, with content so large that it is spooled to a file.
     talk.expect("MAIL FROM:<her@foreign.test> SIZE=10", "250");
     talk.expect("RCPT TO:<me@example.test>", "250");
     talk.expect("DATA", "354");
@@ -166,7 +166,7 @@ fn threat_24_a_million_tiny_chunks() {
     talk.expect("RCPT TO:<me@example.test>", "250");
     let before_kib = stage.waypost.resident_kib();
     let mut last = String::new();
-    // In pieces, each read to its end: a client that never reads would only fill the buffers between.
+    // In pieces, each with its replies read: otherwise only the buffers between would fill.
     'all: for _ in 0..1_000 {
         talk.send("BDAT 1\r\na".repeat(1_000).as_bytes());
         for _ in 0..1_000 {
@@ -285,11 +285,11 @@ fn threat_39_a_byte_now_and_then() {
     let stage = InboundScene::new("[limits]\ncommand_timeout_s = 1\n");
     let mut talk = stage.greeted();
     let mut drip = Talk::greeted(stage.waypost.address, MX_PORT);
-    // The deadline is the command's: while the octets drip on, the session ends.
+    // The timeout is per command: single octets do not extend it.
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
-            // Longer than the wait below is patient, so that a session that never ended would be seen.
+            // Longer than the wait below, so that a session that never ends is detected.
             for _ in 0..600 {
                 if over.load(Ordering::SeqCst) {
                     break;
@@ -319,7 +319,7 @@ fn threat_40_a_reset_in_the_content_and_after_the_dot() {
     let mut talk = stage.greeted();
     talk.begin("her@foreign.test", "me@example.test");
     talk.send(b"From: her@foreign.test\r\nSubject: whole\r\n\r\nbody\r\n.\r\n");
-    // RST discards what has not been read yet; the log says when it was.
+    // RST discards unread input, so the log shows when it was read.
     stage.waypost.wait_for_log("message accepted");
     talk.reset();
     stage.inbox.wait_for("whole");

@@ -1,4 +1,4 @@
-//! Hostile next hops: the numbers are those of the list of hostile inputs, the codes those that it names.
+//! Hostile next hops. Numbers and codes are those of the list of hostile inputs.
 
 use std::io::Write;
 
@@ -11,7 +11,7 @@ fn threat_45_replies_without_end_or_sense() {
     let pour = |piece: &'static [u8]| {
         move |mut stream: std::net::TcpStream| {
             let _ = stream.write_all(b"220 hello\r\n");
-            // 1 GB, or until the client has had enough.
+            // 1 GB, or until the client disconnects.
             for _ in 0..(1 << 30) / piece.len() {
                 if stream.write_all(piece).is_err() {
                     return;
@@ -22,7 +22,7 @@ fn threat_45_replies_without_end_or_sense() {
     let _endless = Script::start(address(11), MX_PORT, pour(b"250-and so on\r\n"));
     let _huge = Script::start(address(12), MX_PORT, pour(&[b'2'; 65_536]));
     let _odd = Script::answering(address(13), MX_PORT, |_, _| Some("999 what\r\n".into()));
-    // The check of a password takes memory too; it is over before the measurement.
+    // Password hashing takes memory too, so it happens before the measurement.
     let mut talk = far.session();
     let before_kib = far.waypost.resident_kib();
     for domain in ["endless", "huge", "odd"] {

@@ -1,18 +1,18 @@
-//! Two identities: what strangers send leaves from one address and name, what the owner sends from another; and the keys of each have a life.
+//! Two identities: forwards and own mail leave under separate addresses and names; and the rotation of DKIM keys.
 
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 
 use it::{Dns, Lab, MX_PORT, Script, Sink, Talk, Waypost, signers, wait_for, zone};
 
-/// A host that remembers from where it was greeted, and by what name.
+/// A host that records each client's address and EHLO name.
 fn witness(lab: &Lab, host: u8) -> (Script, Arc<Mutex<Vec<String>>>) {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let kept = seen.clone();
     let script = Script::start(lab.address(host), MX_PORT, move |stream: TcpStream| {
         let from = stream.peer_addr().unwrap().ip();
         let kept = kept.clone();
-        // A client that goes away in the middle is no failure of the test.
+        // A client may disconnect.
         let _ = it::converse(stream, 0, &move |_, command| {
             if let Some(name) = command.strip_prefix("EHLO ") {
                 kept.lock().unwrap().push(format!("{from} {name}"));
@@ -24,7 +24,7 @@ fn witness(lab: &Lab, host: u8) -> (Script, Arc<Mutex<Vec<String>>>) {
 }
 
 #[test]
-fn forwards_and_own_mail_have_an_address_and_a_name_each() {
+fn forwards_and_own_mail_use_separate_addresses_and_names() {
     let lab = Lab::new();
     let _dns = Dns::start(&lab, &zone(&lab));
     let (_host, seen) = witness(&lab, 2);
@@ -45,7 +45,7 @@ fn forwards_and_own_mail_have_an_address_and_a_name_each() {
 }
 
 #[test]
-fn a_key_is_published_ahead_checked_and_switched() {
+fn dkim_key_rotation_publishes_checks_and_switches() {
     let lab = Lab::new();
     let waypost = {
         let mut waypost = Waypost::configured(&lab, "");
@@ -58,7 +58,7 @@ fn a_key_is_published_ahead_checked_and_switched() {
         assert_eq!(again["is_new"], false, "{again}");
         waypost.start();
         waypost.ok(&["key", "rotate", "example.test"]);
-        // Nothing answers for DNS yet.
+        // DNS does not answer yet.
         let early = waypost.refused(&["key", "rotate", "example.test"]);
         assert!(early.contains("r2._domainkey.example.test") && early.contains("--force"), "{early}");
         let records = waypost.records("example.test");

@@ -1,4 +1,4 @@
-//! SIGKILL at any instant: what was answered 250 is delivered, whatever happens to the server after.
+//! SIGKILL at any time: mail acknowledged with 250 is delivered.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -15,7 +15,7 @@ const CLIENTS: u64 = 4;
 const ALIASES: [&str; 2] = ["me@example.test", "team@example.test"];
 const TARGETS: [&str; 2] = ["<foo@inbox.test>", "<bar@inbox.test>"];
 
-/// Above this size content has a file of its own.
+/// Larger content has a file of its own.
 const LARGE_BYTES: usize = 130 * 1024;
 
 /// xorshift: the same kills and the same content for the same seed.
@@ -34,7 +34,7 @@ fn checksum(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// A message that proves itself: its number, and a checksum of its lines.
+/// A message with its number and a checksum of its lines.
 fn content(number: u64) -> String {
     let mut dice = Dice(number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     let size = if number.is_multiple_of(7) { LARGE_BYTES + 70 * 1024 } else { 600 };
@@ -45,7 +45,7 @@ fn content(number: u64) -> String {
     format!("From: her@foreign.test\r\nSubject: number {number} {:016x}\r\n\r\n{lines}", checksum(&lines))
 }
 
-/// The number of a message, where it is intact.
+/// The number of an intact message.
 fn number(message: &Delivered) -> Option<u64> {
     let text = message.text();
     let (head, lines) = text.split_once("\r\n\r\n")?;
@@ -96,7 +96,7 @@ impl Client {
         self.reply()
     }
 
-    /// Returns only with the server's 250 for the whole message.
+    /// Returns after the server's 250 for the whole message.
     fn send(&mut self, number: u64) -> io::Result<()> {
         self.say("MAIL FROM:<her@foreign.test>\r\n")?;
         for alias in aliases(number) {
@@ -108,7 +108,7 @@ impl Client {
     }
 }
 
-/// Sends on and on, over new connections where one breaks; notes what was acknowledged.
+/// Sends continuously, reconnecting when a connection breaks, and records what was acknowledged.
 fn load(address: Ipv4Addr, next: &AtomicU64, acknowledged: &Mutex<Vec<u64>>, count: &AtomicUsize, over: &AtomicBool) {
     while !over.load(Ordering::SeqCst) {
         let Ok(mut client) = Client::connect(address) else {
@@ -136,7 +136,7 @@ fn started(lab: &Lab, extra: &str) -> Waypost {
     waypost
 }
 
-/// How often each message arrived intact for each target.
+/// Number of intact copies per message and target.
 fn arrivals(sink: &Sink) -> HashMap<(u64, String), usize> {
     let mut arrivals = HashMap::new();
     for message in sink.messages() {
@@ -157,12 +157,12 @@ fn expected(acknowledged: &[u64]) -> Vec<(u64, String)> {
 }
 
 fn content_files(waypost: &Waypost) -> usize {
-    // What a crash left behind is in a directory of its own there.
+    // Leftovers of a crash are moved to a directory of their own.
     let entries = std::fs::read_dir(waypost.data.join("content")).unwrap();
     entries.filter(|entry| entry.as_ref().unwrap().file_type().unwrap().is_file()).count()
 }
 
-/// Everything is due now, again and again until nothing is left.
+/// Makes everything due until the queue is empty.
 fn drain(waypost: &Waypost) {
     wait_within(Duration::from_secs(120), "the queue to be empty", || {
         waypost.ok(&["queue", "retry", "--all"]);
@@ -175,9 +175,9 @@ fn nothing_acknowledged_is_lost_in_fifty_kills() {
     lose_nothing(50, "");
 }
 
-/// What the target has not taken is not acknowledged, or it is on disk.
+/// A message that the target has not accepted is unacknowledged or on disk.
 #[test]
-fn nothing_acknowledged_is_lost_while_it_is_handed_over() {
+fn nothing_acknowledged_is_lost_in_cut_through() {
     lose_nothing(10, "[forward]\nmode = \"cut-through\"\ncut_through_timeout_s = 1\n");
 }
 
@@ -196,7 +196,7 @@ fn lose_nothing(kills: u64, extra: &str) {
         for _ in 0..kills {
             let until = count.load(Ordering::SeqCst) + usize::try_from(1 + dice.roll(40)).unwrap();
             wait_for("the load to go on", || (count.load(Ordering::SeqCst) >= until).then_some(()));
-            // A chance to hit any instant of a message's way, not only the one after a reply.
+            // A random delay, so that the kill hits any point of a delivery.
             thread::sleep(Duration::from_micros(dice.roll(4000)));
             waypost.kill();
             waypost.start();
@@ -216,14 +216,14 @@ fn lose_nothing(kills: u64, extra: &str) {
         lost.len()
     );
     assert!(lost.is_empty(), "lost: {lost:?}");
-    // A file goes after the commit that frees it.
+    // A file is deleted after the commit that frees it.
     wait_for("content of delivered mail to be gone", || (content_files(&waypost) == 0).then_some(()));
     waypost.assert_no_bugs();
     waypost.stop();
 }
 
 #[test]
-fn deferred_mail_outlives_a_kill() {
+fn deferred_mail_survives_a_kill() {
     let lab = Lab::new();
     let _dns = Dns::start(&lab, &zone(&lab));
     let mut waypost = started(&lab, "");
@@ -251,7 +251,7 @@ fn deferred_mail_outlives_a_kill() {
     wait_for("the queue to be empty", || (waypost.queued() == 0).then_some(()));
     let arrived = arrivals(&sink);
     assert!(expected(&numbers).iter().all(|one| arrived.get(one) == Some(&1)), "{arrived:?}");
-    // A file goes after the commit that frees it.
+    // A file is deleted after the commit that frees it.
     wait_for("content of delivered mail to be gone", || (content_files(&waypost) == 0).then_some(()));
     waypost.kill();
     waypost.start();

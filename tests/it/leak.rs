@@ -1,8 +1,8 @@
-//! Nothing that reaches the sender's side names what lies behind an alias: no reply, no report, whatever the target says.
+//! No reply and no DSN to the sender names the target of an alias, whatever the target replies.
 
 use it::{Dns, Lab, MX_PORT, Script, Sink, Talk, Waypost, forwarding_zone, obedient, wait_for};
 
-/// The target, and whatever names it.
+/// Texts that name the target.
 const TARGET: &str = "hidden.person@secretplace.test";
 const SECRETS: [&str; 5] = ["hidden", "person", "secretplace", "mailhost7", "unspeakable"];
 
@@ -14,7 +14,7 @@ struct Scene {
     lab: Lab,
 }
 
-/// Behind me@example.test, `answer` replies to each command; where it gives nothing, the host obeys.
+/// The target's host replies to each command with `answer`, or accepts it if that returns `None`.
 fn scene(extra: &str, answer: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Scene {
     let lab = Lab::new();
     let host = format!("secretplace MX 10 mailhost7.secretplace\nmailhost7.secretplace A {}\n", lab.address(2));
@@ -35,7 +35,7 @@ impl Scene {
         Talk::greeted(self.waypost.address, MX_PORT)
     }
 
-    /// Writes to the alias; returns all that was heard.
+    /// Writes to the alias; returns all replies.
     fn write(&self, from: &str, author: &str, rcpt: &str) -> String {
         let mut talk = self.talk();
         talk.say(&format!("MAIL FROM:<{from}>"));
@@ -53,12 +53,12 @@ impl Scene {
         for secret in SECRETS.into_iter().chain([address.as_str()]) {
             assert!(!text.contains(secret), "{what}: {secret} leaks:\n{text}");
         }
-        // In any form that mail knows.
+        // In any encoding.
         let encoded = it::base64(TARGET).to_lowercase();
         assert!(!text.contains(encoded.trim_end_matches('=')), "{what}: leaks in base64:\n{text}");
     }
 
-    /// All reports that came, once there are `count`; none of them tells.
+    /// Waits for `count` DSNs, and requires that none names the target.
     fn assert_reports(&self, what: &str, count: usize) {
         wait_for(&format!("{count} reports: {what}"), || (self.hers.messages().len() >= count).then_some(()));
         for report in self.hers.messages() {
@@ -69,7 +69,7 @@ impl Scene {
     }
 }
 
-/// What a talkative host says: its name, the mailbox in several forms, and a word of its own.
+/// Replies that name the host, the mailbox in several forms, and a marker.
 fn talkative(code: &str) -> String {
     let text = "<Hidden.Person@SecretPlace.test>: unspeakable (hidden.person%secretplace.test) at mailhost7.secretplace.test";
     format!("{}-{} {text}\r\n{} {text}\r\n", &code[..3], &code[4..], code)
@@ -96,15 +96,15 @@ fn no_reply_names_the_target() {
 }
 
 #[test]
-fn no_report_names_the_target() {
-    // A failure, after it was queued; a delay; a success, from a target that would report it itself.
+fn no_dsn_names_the_target() {
+    // A failure after queueing; a delay; a success at a target that supports DSN.
     let failing = scene("mode = \"queue\"\n", |command| (command == ".").then(|| talkative("554 5.7.1")));
     failing.assert_silent("failed", &failing.write("her@foreign.test", "her@foreign.test", " ORCPT=rfc822;me@example.test"));
     failing.assert_reports("failed", 1);
     let busy = "[retry]\nwaits_s = [1]\ndelay_dsn_after = \"1s\"\nlifetime = \"4s\"\n";
     let delaying = scene(busy, |command| command.starts_with("RCPT").then(|| talkative("450 4.2.0")));
     delaying.assert_silent("delayed", &delaying.write("her@foreign.test", "her@foreign.test", ""));
-    // Delayed first, and given up at last.
+    // Delayed, then expired.
     delaying.assert_reports("delayed", 2);
     let with_dsn =
         |command: &str| command.starts_with("EHLO").then(|| "250-mailhost7.secretplace.test unspeakable\r\n250 DSN\r\n".to_owned());
@@ -114,8 +114,8 @@ fn no_report_names_the_target() {
 }
 
 #[test]
-fn a_target_that_cannot_be_reached_is_not_named() {
-    // Its name has no address, its port is closed, or DNS does not answer for it.
+fn an_unreachable_target_is_not_named() {
+    // The target's host has no address, a closed port, or no DNS answer.
     for target in ["hidden.person@nowhere.secretplace.test", "hidden.person@secretplace.broken", "hidden.person@closed.secretplace.test"] {
         for mode in ["cut-through", "queue"] {
             let scene = scene(&format!("mode = \"{mode}\"\n[retry]\nwaits_s = [1]\nlifetime = \"2s\"\n"), |_| None);
@@ -130,7 +130,7 @@ fn a_target_that_cannot_be_reached_is_not_named() {
 }
 
 #[test]
-fn held_mail_and_questions_tell_nothing() {
+fn held_mail_and_vrfy_reveal_no_target() {
     let scene = scene("", |_| None);
     scene.assert_silent("held", &scene.write("her@foreign.test", "boss@lax.test", ""));
     scene.assert_silent("refused", &scene.write("her@foreign.test", "me@example.test", ""));
@@ -154,7 +154,7 @@ fn held_mail_and_questions_tell_nothing() {
         "RCPT TO:<nobody@example.test>",
     ] {
         let reply = talk.say(line);
-        // What the client wrote may stand in the reply to it.
+        // A reply may quote the client's own command.
         if !line.contains("hidden") {
             scene.assert_silent(line, &reply);
         }

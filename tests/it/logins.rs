@@ -1,4 +1,4 @@
-//! Hostile logins: the numbers are those of the list of hostile inputs, the replies those that it names.
+//! Hostile logins. Numbers and replies are those of the list of hostile inputs.
 
 use std::net::Ipv4Addr;
 
@@ -55,7 +55,7 @@ fn threats_78_to_80_and_83_logins() {
     talk.expect("*", "501 5.7.0");
     talk.expect("AUTH PLAIN", "334");
     talk.expect(&"A".repeat(12_287), "500 5.5.6");
-    // 79, and a wrong password and an unknown name, which sound alike
+    // 79, and the equal replies to a wrong password and an unknown name
     let login = "me@example.test";
     let refused: Vec<String> = [
         format!("other@example.test\0{login}\0{password}"),
@@ -97,10 +97,10 @@ fn threats_82_one_client_guesses_a_few_times() {
     }
     let mut talk = session(&stage, stranger);
     talk.expect(&plain(ME, "guess10"), "454 4.7.0");
-    // The right password is no better than a wrong one now, or else guessing would go on.
+    // The right password is refused too, or guessing would succeed.
     talk.expect(&plain(ME, &password), "421 4.7.0");
     assert_eq!(talk.reply(), "", "closed");
-    // Neither a neighbour nor the owner at home, nor the local commands, are kept out.
+    // Other networks, the owner's own network and local commands are not locked out.
     assert!(attempt(&stage, Ipv4Addr::new(127, 77, 1, 2), ME, &password).starts_with("235"));
     assert!(attempt(&stage, Ipv4Addr::new(127, 99, 200, 7), ME, &password).starts_with("235"));
     assert_eq!(stage.waypost.json(&["account", "list"])[0]["login"], ME);
@@ -119,7 +119,7 @@ fn threats_82_many_clients_guess_at_one_account_a_few_times() {
         assert!(replies.iter().skip(20).all(|r| r.starts_with("454 4.7.0")), "{login}: {replies:?}");
     }
     assert!(attempt(&stage, HOME, ME, &password).starts_with("235"));
-    // Where the owner comes from is known after a restart too.
+    // The owner's network is known after a restart, too.
     wait_for("the login to be written down", || stage.waypost.json(&["account", "list"])[0]["last_login_ms"].as_i64());
     stage.waypost.stop();
     stage.waypost.start();
@@ -132,7 +132,7 @@ fn threats_82_many_clients_guess_at_one_account_a_few_times() {
 }
 
 #[test]
-fn a_client_with_an_old_password_is_no_guesser() {
+fn a_client_with_an_old_password_is_not_throttled() {
     let stage = InboundScene::new("");
     let password = stage.waypost.account(ME);
     for _ in 0..30 {
@@ -159,9 +159,9 @@ fn threats_81_scram_that_is_altered() {
         let reply = talk.say(&base64(&finish.replace("NONCE", &nonce)));
         assert!(reply.starts_with("535 5.7.8"), "{why}: {reply}");
     }
-    // Says that the server offers no binding, which it does: somebody in between has taken that out.
+    // The client claims that no channel binding was offered: a man in the middle removed the offer.
     session(&stage, HOME).expect(&format!("AUTH SCRAM-SHA-256 {}", base64(&format!("y,,n={ME},r=clientnonce"))), "535 5.7.8");
-    // The same first message for a name that does not exist is answered alike.
+    // The first message of an unknown name gets the same kind of answer.
     let answer = |name: &str| {
         let mut talk = session(&stage, HOME);
         let challenge = talk.expect(&format!("AUTH SCRAM-SHA-256 {}", base64(&format!("n,,n={name},r=x"))), "334 ");
@@ -187,10 +187,10 @@ fn threats_84_an_account_over_its_limit_and_a_suspended_one() {
     }
     talk.expect(&to(3), "451 4.7.1");
     talk.expect(&to(1), "250");
-    // The owner hears of it by the way that its mail is forwarded.
+    // The owner is notified through the account's own forwarding.
     let letter = stage.inbox.wait_for("has sent to 3 new recipients today");
     assert!(letter.to.join(" ").contains("<foo@inbox.test>") && letter.text().contains("waypost account show"), "{}", letter.text());
-    // What goes on regardless is stopped.
+    // Continued sending is stopped.
     for n in 4..26 {
         let mut talk = stage.waypost.logged_in(ME, &password);
         talk.expect(&format!("MAIL FROM:<{ME}>"), "250");
@@ -202,12 +202,12 @@ fn threats_84_an_account_over_its_limit_and_a_suspended_one() {
     assert!(attempt(&stage, HOME, ME, &password).starts_with("535 5.7.8"));
     let letter = stage.inbox.wait_for(&format!("{ME} is suspended"));
     assert!(letter.text().contains("waypost account resume"), "{}", letter.text());
-    // A session that was open then sends no more.
+    // An open session cannot send any more.
     talk.expect("RSET", "250");
     talk.expect(&format!("MAIL FROM:<{ME}>"), "550 5.7.1");
     stage.waypost.ok(&["account", "resume", ME]);
     assert!(attempt(&stage, HOME, ME, &password).starts_with("235"));
-    // An hour has so many recipients.
+    // Maximum recipients per hour.
     stage.waypost.ok(&["account", "limits", ME, "--recipients-per-hour", "5", "--new-recipients-per-day", "1000"]);
     let mut talk = stage.waypost.logged_in(ME, &password);
     talk.expect(&format!("MAIL FROM:<{ME}>"), "250");
@@ -217,7 +217,7 @@ fn threats_84_an_account_over_its_limit_and_a_suspended_one() {
 }
 
 #[test]
-fn auth_before_ehlo_is_said_again_after_starttls() {
+fn auth_after_starttls_requires_ehlo() {
     let stage = InboundScene::new("");
     let password = stage.waypost.account(ME);
     let mut talk = Talk::greeted(stage.waypost.address, SUBMISSION_PORT);
@@ -228,7 +228,7 @@ fn auth_before_ehlo_is_said_again_after_starttls() {
 }
 
 #[test]
-fn whoever_reads_an_alias_may_send_as_it() {
+fn an_account_may_send_as_its_aliases() {
     let stage = InboundScene::new("");
     let password = stage.waypost.account(ME);
     stage.waypost.ok(&["alias", "add", "info@example.test", ME]);

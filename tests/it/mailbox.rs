@@ -1,8 +1,8 @@
-//! Mail that stays on this machine: by LMTP to Dovecot, and read from there by IMAP and POP3.
+//! Local mailboxes: delivery to Dovecot by LMTP, read by IMAP and POP3.
 
 use it::{Dns, Dovecot, IMAP_PORT, Lab, MX_PORT, POP3_PORT, Sink, Talk, Waypost, python, wait_for};
 
-/// Reads all messages of foo by both protocols, and prints them one after the other.
+/// Reads all messages of foo with both protocols, and prints them.
 const READ: &str = "
 import imaplib, poplib, sys
 host, imap, pop = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
@@ -51,7 +51,7 @@ fn a_message_by_lmtp_is_read_by_imap_and_pop3() {
 }
 
 #[test]
-fn mail_waits_while_the_mailbox_server_is_away() {
+fn mail_is_deferred_while_the_lmtp_server_is_down() {
     let lab = Lab::new();
     let _dns = Dns::start(&lab, "");
     let socket = lab.path().join("dovecot/lmtp");

@@ -1,4 +1,4 @@
-//! The main job: mail in and forwarded, mail out and relayed, strangers refused.
+//! The main job: a message is forwarded.
 
 use it::{Dns, Lab, MX_PORT, Sink, Talk, Waypost, zone};
 

@@ -1,11 +1,11 @@
-//! Thousands of aliases: the list is whole, and a change concerns what it names.
+//! Thousands of aliases: the list is complete, and a change affects only its alias.
 
 use it::{Dns, Lab, MX_PORT, Sink, Talk, Waypost, zone};
 
 const COUNT: usize = 3_000;
 
 #[test]
-fn a_long_list_is_whole_and_changes_are_in_force_at_once() {
+fn a_long_alias_list_is_complete_and_current() {
     let lab = Lab::new();
     let _dns = Dns::start(&lab, &zone(&lab));
     let inbox = Sink::start(lab.address(2), MX_PORT);
@@ -31,7 +31,7 @@ fn a_long_list_is_whole_and_changes_are_in_force_at_once() {
     waypost.ok(&["alias", "enable", "a7@example.test"]);
     waypost.ok(&["alias", "remove", "a8@example.test"]);
     talk.expect("RCPT TO:<a8@example.test>", "550 5.1.1");
-    // A change of an account leaves the aliases as they are.
+    // A change of an account does not change aliases.
     waypost.account("me@example.test");
     assert_eq!(listed().len(), COUNT + 1);
     talk.expect("DATA", "354");

@@ -1,4 +1,4 @@
-//! Every SASL mechanism, by clients that are not ours: gsasl, Cyrus's library in Postfix, curl. With and without an initial response.
+//! Every SASL mechanism with other clients: gsasl, Cyrus's library in Postfix, curl; with and without an initial response.
 
 use std::process::{Command, Stdio};
 
@@ -6,11 +6,11 @@ use it::{Dns, Lab, MX_PORT, Postfix, SUBMISSION_PORT, Sink, Waypost, run, run_ok
 
 const ME: &str = "me@example.test";
 
-/// What gsasl and our server both know.
+/// The mechanisms of both gsasl and our server.
 const BY_GSASL: [&str; 9] =
     ["PLAIN", "LOGIN", "SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256-PLUS", "CRAM-MD5", "DIGEST-MD5", "NTLM"];
 
-/// What Cyrus's library and our server both know.
+/// The mechanisms of both Cyrus's library and our server.
 const BY_CYRUS: [&str; 7] = ["PLAIN", "LOGIN", "SCRAM-SHA-1", "SCRAM-SHA-256", "CRAM-MD5", "DIGEST-MD5", "NTLM"];
 
 /// The port for client certificates.
@@ -35,16 +35,16 @@ fn office(extra: &str) -> Office {
 fn allowing_all(waypost: &Waypost) -> String {
     let password = waypost.account(ME);
     waypost.ok(&["account", "legacy", ME, "CRAM-MD5", "DIGEST-MD5", "NTLM"]);
-    // Its first use after that is what the old mechanisms need.
+    // The older mechanisms work after the first login with the new setting.
     waypost.logged_in(ME, &password);
     password
 }
 
-/// Logs in; true where gsasl says that it has.
+/// Logs in with gsasl; true if it succeeded.
 fn gsasl(office: &Office, mechanism: &str, user: &str, password: &str, more: &[&str]) -> (bool, String) {
     let connect = format!("--connect={}:{SUBMISSION_PORT}", office.waypost.address);
     let mut arguments = vec!["--smtp", "--starttls", "--verbose", "--quality-of-protection=qop-auth"];
-    // It knows the server by its address only, so the certificate is none that it could verify.
+    // It connects by address, so it cannot verify the certificate.
     arguments.extend([
         connect.as_str(),
         "--x509-ca-file=",
@@ -57,7 +57,7 @@ fn gsasl(office: &Office, mechanism: &str, user: &str, password: &str, more: &[&
         "-p",
         password,
     ]);
-    // It asks whom to act as, and of SCRAM says so even where that is nobody, which RFC 5802 does not allow.
+    // It asks for an authzid, and sends an empty one in SCRAM, which RFC 5802 does not allow.
     if !mechanism.starts_with("SCRAM") {
         arguments.extend(["-z", ""]);
     }
@@ -69,7 +69,7 @@ fn gsasl(office: &Office, mechanism: &str, user: &str, password: &str, more: &[&
 }
 
 #[test]
-fn gsasl_logs_in_by_every_mechanism() {
+fn gsasl_logs_in_with_every_mechanism() {
     let office = office("[submission]\nchannel_binding = true\n");
     let password = allowing_all(&office.waypost);
     for mechanism in BY_GSASL {
@@ -89,7 +89,7 @@ fn gsasl_logs_in_by_every_mechanism() {
 }
 
 #[test]
-fn a_name_in_other_case_or_with_spaces_is_the_same_name() {
+fn login_names_ignore_case_and_surrounding_space() {
     let office = office("");
     let password = allowing_all(&office.waypost);
     for mechanism in ["PLAIN", "LOGIN", "SCRAM-SHA-256", "CRAM-MD5"] {
@@ -101,7 +101,7 @@ fn a_name_in_other_case_or_with_spaces_is_the_same_name() {
 }
 
 #[test]
-fn each_of_several_passwords_works_by_each_mechanism() {
+fn each_password_works_with_each_mechanism() {
     let office = office("");
     let first = office.waypost.account(ME);
     office.waypost.ok(&["account", "legacy", ME, "CRAM-MD5"]);
@@ -128,7 +128,7 @@ fn each_of_several_passwords_works_by_each_mechanism() {
 }
 
 #[test]
-fn cyrus_logs_in_by_every_mechanism_that_it_has() {
+fn cyrus_logs_in_with_every_mechanism_it_supports() {
     let office = office("");
     let password = allowing_all(&office.waypost);
     let us = format!("[{}]:{SUBMISSION_PORT}", office.waypost.address);
@@ -169,7 +169,7 @@ fn an_account_of_cyrus_is_imported_and_logs_in() {
 }
 
 #[test]
-fn hashes_of_other_servers_are_imported_and_made_anew_at_the_first_login() {
+fn imported_hashes_are_rehashed_at_the_first_login() {
     let office = office("");
     let hashes = [
         ("sha512", run_ok("openssl", &["passwd", "-6", "tanstaaf7"])),
@@ -187,7 +187,7 @@ fn hashes_of_other_servers_are_imported_and_made_anew_at_the_first_login() {
         talk.start_tls(&office.waypost.certificate());
         assert_eq!(talk.expect("EHLO client.foreign.test", "250").contains("SCRAM"), expected);
     };
-    // Whoever takes the best that is offered would fail with a password whose keys nobody has yet.
+    // A client that picks the best mechanism would fail with a password that has no SCRAM keys yet.
     offered(false);
     for (user, _) in &hashes {
         let login = format!("{user}@example.test");
@@ -246,7 +246,7 @@ fn a_client_certificate_logs_in_on_its_own_port() {
     drop(dns);
 }
 
-/// An introspection endpoint as RFC 7662 has it: one token is valid, and only for whoever authenticates.
+/// An RFC 7662 introspection endpoint: one token is valid, for authenticated requests only.
 const INTROSPECTION: &str = r#"
 import base64, http.server, json, sys, urllib.parse
 class Handler(http.server.BaseHTTPRequestHandler):

@@ -1,11 +1,11 @@
-//! A host that takes the connection and then fails is not the only one: the next address and the next host are tried within the same attempt.
+//! Fallback: if a host accepts the connection and then fails, the next address and host are tried within the same attempt.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 
 use it::{Dns, Lab, MX_PORT, OutboundScene, Script, Sink, Talk, Waypost, content, converse, obedient, zone};
 
-/// What the first host does at a command: a reply after which it closes, a reply after which it goes on, or nothing but closing.
+/// The failure of the first host: a reply and a close, a reply, or a close.
 #[derive(Clone, Copy)]
 enum Fault {
     Closes(&'static str),
@@ -40,7 +40,7 @@ fn two_hosts_each(lab: &Lab, count: u8) -> String {
 }
 
 #[test]
-fn trouble_of_a_host_leads_to_the_next_one_at_once() {
+fn host_errors_fall_back_to_the_next_host_at_once() {
     let cases = [
         ("MAIL", Fault::Closes("421 4.3.2 shutting down")),
         ("RCPT", Fault::Closes("421 4.7.0 closing")),
@@ -52,7 +52,7 @@ fn trouble_of_a_host_leads_to_the_next_one_at_once() {
     ];
     let lab = Lab::new();
     let records = two_hosts_each(&lab, 7);
-    // No second attempt could hide that the first one did not go on.
+    // The wait is long, so only the first attempt can deliver.
     let far = OutboundScene::in_lab(lab, &records, "[retry]\nwaits_s = [600]\n");
     for (n, (at, fault)) in (0u8..).zip(cases) {
         let first = failing(far.lab.address(10 + 2 * n), at, fault);
@@ -67,7 +67,7 @@ fn trouble_of_a_host_leads_to_the_next_one_at_once() {
 }
 
 #[test]
-fn what_is_said_of_a_recipient_or_may_have_arrived_is_not_asked_again() {
+fn recipient_errors_and_ambiguous_results_do_not_fall_back() {
     let lab = Lab::new();
     let records = two_hosts_each(&lab, 2);
     let far = OutboundScene::in_lab(lab, &records, "[retry]\nwaits_s = [600]\n");
@@ -83,7 +83,7 @@ fn what_is_said_of_a_recipient_or_may_have_arrived_is_not_asked_again() {
 }
 
 #[test]
-fn only_the_recipients_that_a_host_had_no_room_for_go_to_the_next() {
+fn only_deferred_recipients_go_to_the_next_host() {
     let lab = Lab::new();
     let records = two_hosts_each(&lab, 1);
     let far = OutboundScene::in_lab(lab, &records, "[retry]\nwaits_s = [600]\n");
@@ -107,7 +107,7 @@ fn only_the_recipients_that_a_host_had_no_room_for_go_to_the_next() {
 }
 
 #[test]
-fn a_forward_goes_to_the_next_host_while_its_sender_waits() {
+fn cut_through_falls_back_to_the_next_host() {
     let lab = Lab::new();
     let records = zone(&lab) + &two_hosts_each(&lab, 1);
     let _dns = Dns::start(&lab, &records);
@@ -123,7 +123,7 @@ fn a_forward_goes_to_the_next_host_while_its_sender_waits() {
 }
 
 #[test]
-fn another_address_of_the_host_and_then_the_last_resort_are_tried() {
+fn other_addresses_and_then_the_fallback_route_are_tried() {
     let lab = Lab::new();
     let records = format!(
         "far0 MX 10 mx.far0\nmx.far0 A {}\nmx.far0 A {}\nfar1 MX 10 mx.far1\nmx.far1 A {}\nsmart A {}\n",
@@ -136,7 +136,7 @@ fn another_address_of_the_host_and_then_the_last_resort_are_tried() {
         "[retry]\nwaits_s = [600]\n[[route]]\nwhen = \"unreachable\"\nhost = \"smart.test\"\nport = {MX_PORT}\ntls = \"none\"\nverify = false\n"
     );
     let far = OutboundScene::in_lab(lab, &records, &route);
-    // Whichever of the two addresses is asked first, one of them drops the session.
+    // One of the two addresses drops the session, in whatever order they are tried.
     let _half = failing(far.lab.address(10), "MAIL", Fault::Drops);
     let other = Sink::start(far.lab.address(11), MX_PORT);
     let smart = Sink::start(far.lab.address(13), MX_PORT);
@@ -153,7 +153,7 @@ fn another_address_of_the_host_and_then_the_last_resort_are_tried() {
 }
 
 #[test]
-fn a_host_that_offers_chunking_and_knows_no_bdat_gets_data() {
+fn a_host_with_chunking_but_without_bdat_gets_data() {
     let far = OutboundScene::new(&[("chunky", 11)], "[retry]\nwaits_s = [600]\n");
     let host = Script::answering(far.lab.address(11), MX_PORT, |_, command| match command {
         c if c.starts_with("EHLO") => Some("250-host\r\n250 CHUNKING\r\n".into()),
@@ -171,7 +171,7 @@ fn a_host_that_offers_chunking_and_knows_no_bdat_gets_data() {
 }
 
 #[test]
-fn a_host_that_refuses_ehlo_and_closes_gets_helo() {
+fn a_host_that_closes_after_ehlo_gets_helo() {
     let far = OutboundScene::new(&[("old", 11), ("older", 12)], "[retry]\nwaits_s = [600]\n");
     let serve = |farewell: &'static str| {
         move |stream: TcpStream| {
@@ -186,7 +186,7 @@ fn a_host_that_refuses_ehlo_and_closes_gets_helo() {
             }
             let _ = writer.write_all(b"250 old.test\r\n");
             let stream = reader.into_inner();
-            // What it answers to an empty command is the banner, which is over.
+            // The answer to an empty command is the banner, which was sent already.
             let _ = converse(stream, 0, &|_, command: &str| if command.is_empty() { Some(String::new()) } else { obedient(command) });
         }
     };

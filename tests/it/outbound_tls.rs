@@ -80,7 +80,7 @@ fn mismatched_records_defer(validate: &str) {
     sender.waits("you@authority.test", "4.7.5", &["the authority of 2 0 1 ", "names neither mx.authority.test nor authority.test"]);
     sender.waits("you@clear.test", "4.7.5", &["mx.clear.test does not offer TLS", "its TLSA records (DANE) require it"]);
     sender.waits("you@unusable.test", "4.7.5", &["mx.unusable.test does not offer TLS"]);
-    sender.waits("you@bogus.test", "4.4.3", &["DNS gave no answer about bogus.test"]);
+    sender.waits("you@bogus.test", "4.4.3", &["DNS did not answer about bogus.test"]);
     sender.waits("you@halfway.test", "4.4.3", &["cannot look up the address of mx.bogus.test"]);
     assert!(tls.connections() >= 2 && clear.connections() >= 2);
     assert!(tls.messages().is_empty() && clear.messages().is_empty());
@@ -266,7 +266,7 @@ fn tls_history_survives_a_restart() {
     sender.waypost.assert_no_bugs();
 }
 
-/// Postfix's own check of our certificate against the record that `waypost cert status` gives, with the lab's resolver as the system's.
+/// Postfix's check of our certificate against the record from `waypost cert status`, with the lab's resolver as the system's.
 fn posttls_finger(lab: &Lab, sender: &TlsSender) -> String {
     let resolver = sender.resolver();
     let file = lab.write("resolv.conf", &format!("nameserver {resolver}\noptions trust-ad\n"));
@@ -285,7 +285,7 @@ fn posttls_finger_verifies_our_certificate_by_its_tlsa_record() {
     let digest = tlsa_digest(&issued, 0, 1);
     let records = format!("_{MX_PORT}._tcp.mx.example TLSA 3 1 1 {digest}\n");
     let sender = TlsSender::start(&lab, "upstream", &records, &[]);
-    // The server shows a certificate of its own making until another takes its place.
+    // The server's self-signed certificate, until it is replaced.
     let said = posttls_finger(&lab, &sender);
     assert!(!said.contains("Verified TLS connection established"), "{said}");
     lab.write("cert.pem", &issued.chain);

@@ -1,4 +1,4 @@
-//! The server is down and root looks after it: root acts as the data directory's owner, and doctor goes on whatever fails.
+//! Maintenance by root while the server is down: root acts as the data directory's owner, and doctor survives failures.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -7,10 +7,10 @@ use std::path::Path;
 use it::{Dns, Lab, Waypost, zone};
 use serde_json::Value;
 
-/// A user that exists nowhere but owns the data directory.
+/// A user id without an entry in passwd that owns the data directory.
 const OWNER: u32 = 65_534;
 
-/// Gives everything below a directory to the user.
+/// Changes the owner of everything in a directory to the user.
 fn give(path: &Path) {
     chown(path, Some(OWNER), Some(OWNER)).unwrap();
     if path.is_dir() {
@@ -18,7 +18,7 @@ fn give(path: &Path) {
     }
 }
 
-/// What does not belong to the user.
+/// Files that the user does not own.
 fn foreign(path: &Path) -> Vec<String> {
     let mut found: Vec<String> =
         if fs::symlink_metadata(path).unwrap().uid() == OWNER { Vec::new() } else { vec![path.display().to_string()] };
@@ -49,7 +49,7 @@ fn has(findings: &[Value], check: &str, severity: &str, found: &str) -> bool {
 }
 
 #[test]
-fn root_acts_as_the_owner_of_the_data_directory() {
+fn root_acts_as_the_data_directorys_owner() {
     assert!(nix::unistd::geteuid().is_root(), "this test needs root, as CI has it");
     let (_lab, _dns, waypost) = handed_over();
     waypost.ok(&["domain", "add", "example.test"]);
@@ -66,13 +66,13 @@ fn root_acts_as_the_owner_of_the_data_directory() {
     assert_eq!(foreign(&waypost.data), Vec::<String>::new());
     let refused = waypost.refused(&["serve"]);
     assert!(refused.contains("systemctl start waypost"), "{refused}");
-    // Nothing is left behind that holds the store.
+    // The store is not locked any more.
     give(&waypost.data);
     waypost.ok(&["queue", "list"]);
 }
 
 #[test]
-fn status_says_that_no_server_runs_and_fails() {
+fn status_fails_without_a_server() {
     let (_lab, _dns, waypost) = handed_over();
     let output = waypost.command(&["status"]);
     let said = String::from_utf8_lossy(&output.stdout);
@@ -85,7 +85,7 @@ fn status_says_that_no_server_runs_and_fails() {
 }
 
 #[test]
-fn doctor_makes_a_finding_of_every_failure_and_goes_on() {
+fn doctor_reports_every_failure_and_continues() {
     let (lab, dns, waypost) = handed_over();
     waypost.ok(&["domain", "add", "--bare", "example.test"]);
     fs::write(waypost.data.join("waypost.db"), "this is no database, and longer than the head of one would be: ".repeat(64)).unwrap();
@@ -95,11 +95,11 @@ fn doctor_makes_a_finding_of_every_failure_and_goes_on() {
     let (findings, is_well) = doctor(&waypost);
     assert!(!is_well && has(&findings, "data", "error", ""), "{findings:#?}");
     assert!(has(&findings, "disk", "good", "free") || has(&findings, "disk", "warning", "free"), "{findings:#?}");
-    assert!(has(&findings, "doctor", "notice", "not made without the data directory") && has(&findings, "address", "good", ""));
+    assert!(has(&findings, "doctor", "notice", "skipped without the data directory") && has(&findings, "address", "good", ""));
     drop(dns);
     let (findings, _) = doctor(&waypost);
     assert!(has(&findings, "resolver", "error", "does not answer"), "{findings:#?}");
-    assert!(has(&findings, "doctor", "notice", "not made without DNS") && !findings.iter().any(|f| f["check"] == "address"));
+    assert!(has(&findings, "doctor", "notice", "skipped without DNS") && !findings.iter().any(|f| f["check"] == "address"));
     lab.write("waypost.toml", "hostname = 7\n");
     let (findings, is_well) = doctor(&waypost);
     assert!(!is_well && findings.len() == 1 && findings[0]["about"].as_str().unwrap().ends_with("waypost.toml:1:12"), "{findings:#?}");

@@ -1,4 +1,4 @@
-//! What a host said is written down for the owner: in the log, in the queue, in the list of failures, and in reports on the owner's own mail.
+//! The operator sees a host's full replies: in the log, the queue, the list of failures, and in DSNs on own mail.
 
 use it::{Dns, Lab, MX_PORT, OutboundScene, Script, Sink, Talk, Waypost, content, forwarding_zone, obedient, zone};
 
@@ -23,7 +23,7 @@ fn letter_from(waypost: &Waypost, from: &str) -> String {
 }
 
 #[test]
-fn a_refusal_that_its_sender_hears_as_a_code_stands_in_the_log_as_it_was_said() {
+fn the_log_has_the_full_text_of_a_masked_refusal() {
     const WAITING: &str = "[forward]\ndomain = \"fwd.example.test\"\nunauthenticated = \"accept\"\n";
     let (_lab, _dns, waypost) = refusing(WAITING);
     let reply = letter(&waypost);
@@ -39,7 +39,7 @@ fn a_refusal_that_its_sender_hears_as_a_code_stands_in_the_log_as_it_was_said() 
         assert!(line.contains(part), "{part}: {line}");
     }
     waypost.wait_for_line(&["message refused", "to=\"<me@example.test>\""]);
-    // What the log shows is what the command takes.
+    // The command accepts the text of the log.
     let explained = waypost.json(&["explain-reply", &line]);
     assert!(explained["reply"].as_str().unwrap().starts_with("550 5.1.1 The account"), "{explained}");
     waypost.assert_no_bugs();
@@ -52,9 +52,9 @@ fn a_refusal_that_its_sender_hears_as_a_code_stands_in_the_log_as_it_was_said() 
 }
 
 #[test]
-fn a_failure_of_queued_mail_keeps_the_hosts_words() {
+fn the_log_of_a_failure_has_the_hosts_reply() {
     let (_lab, _dns, waypost) = refusing("");
-    // Nothing vouches for this sender, so that nobody is told.
+    // This sender is not authenticated, so no DSN is sent.
     assert!(letter_from(&waypost, "nobody@stranger.test").starts_with("250 "));
     let line = waypost.wait_for_line(&[": failed id=", "to=foo@inbox.test", "cause=\"", "mx.inbox.test said: 550 5.1.1"]);
     assert!(line.contains("alias=\"me@example.test\""), "{line}");
@@ -65,7 +65,7 @@ fn a_failure_of_queued_mail_keeps_the_hosts_words() {
 }
 
 #[test]
-fn a_held_message_says_that_it_is_held_and_why() {
+fn held_mail_is_logged_with_the_reason() {
     let lab = Lab::new();
     let mut waypost = Waypost::configured(&lab, "[forward]\ndomain = \"fwd.example.test\"\nunauthenticated = \"hold\"\n");
     waypost.ok(&["domain", "add", "example.test"]);
@@ -83,7 +83,7 @@ fn a_held_message_says_that_it_is_held_and_why() {
 }
 
 #[test]
-fn a_report_on_own_mail_names_the_host_and_its_reply() {
+fn a_dsn_on_own_mail_names_the_host_and_its_reply() {
     let far = OutboundScene::new(&[("far", 11)], "");
     let _host = Script::answering(far.lab.address(11), MX_PORT, |_, command| {
         if command.starts_with("RCPT") { Some("550-5.1.1 no such\r\n550 5.1.1 mailbox\r\n".into()) } else { obedient(command) }
@@ -99,7 +99,7 @@ fn a_report_on_own_mail_names_the_host_and_its_reply() {
 }
 
 #[test]
-fn a_report_without_fields_of_the_message_names_no_return_address() {
+fn a_dsn_without_the_original_header_names_no_return_address() {
     let lab = Lab::new();
     let mut waypost = Waypost::configured(&lab, "[forward]\ndomain = \"fwd.example.test\"\nunauthenticated = \"accept\"\n");
     waypost.ok(&["domain", "add", "example.test"]);

@@ -1,4 +1,4 @@
-//! A mailbox that takes nothing for now is shown wherever an operator looks, with what ends it.
+//! A paused mailbox is shown in all commands, with the way to resume it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,7 +7,7 @@ use it::{MX_PORT, OutboundScene, Sink, Talk};
 use mail::Reply;
 
 #[test]
-fn a_paused_mailbox_is_shown_everywhere_and_resumed() {
+fn a_paused_mailbox_is_listed_and_can_be_resumed() {
     let far = OutboundScene::new(&[("narrow", 11)], "[mta_sts]\nmode = \"none\"\n[forward]\nunauthenticated = \"accept\"\n");
     let is_full = Arc::new(AtomicBool::new(true));
     let full = is_full.clone();
@@ -40,7 +40,7 @@ fn a_paused_mailbox_is_shown_everywhere_and_resumed() {
 }
 
 #[test]
-fn a_mailbox_that_is_full_for_good_is_not_called_invalid() {
+fn a_mailbox_refused_as_full_is_not_called_invalid() {
     let far = OutboundScene::new(&[("far", 11)], "");
     let _host = Sink::deciding(far.lab.address(11), MX_PORT, |_| Some(Reply::new(552, (5, 2, 2), "mailbox full")));
     for n in 0..3 {

@@ -1,11 +1,11 @@
-//! Postfix -> Waypost -> Postfix: what real peers send is forwarded unchanged, and what they refuse is reported back.
+//! Postfix -> Waypost -> Postfix: mail is forwarded unchanged, and refusals are reported to the sender.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 
 use it::{Dns, Lab, MX_PORT, Postfix, SUBMISSION_PORT, SUBMISSIONS_PORT, Script, Sink, Talk, Waypost, wait_for};
 
-/// A Postfix for foreign.test, which writes; our server; a Postfix for inbox.test, which reads.
+/// A Postfix for foreign.test that sends, our server, and a Postfix for inbox.test that receives.
 struct Way {
     sender: Postfix,
     waypost: Waypost,
@@ -64,12 +64,12 @@ fn stuffed(content: &[u8]) -> Vec<u8> {
     out
 }
 
-/// What Postfix keeps of content.
+/// Content as Postfix stores it.
 fn kept(content: &[u8]) -> Vec<u8> {
     content.iter().copied().filter(|b| *b != b'\r').collect()
 }
 
-/// A header section in which a careless program would tidy up.
+/// A header section that a careless program would change.
 fn letter(subject: &str, body: &[u8]) -> Vec<u8> {
     let mut content = format!(
         "From: \"Her\"  <her@foreign.test>\r\nTO: me@example.test,\r\n\tteam@example.test\r\nsubject:{subject}\r\n\
@@ -81,7 +81,7 @@ fn letter(subject: &str, body: &[u8]) -> Vec<u8> {
     content
 }
 
-/// Requires that the mailbox holds the content, below what each server on the way put on top.
+/// Requires the content in the mailbox, after the fields that the servers on the way added.
 fn assert_intact(way: &Way, user: &str, subject: &str, content: &[u8]) {
     let got = way.inbox.wait_for(user, &format!("subject:{subject}\n"));
     let want = kept(content);
@@ -96,7 +96,7 @@ fn assert_intact(way: &Way, user: &str, subject: &str, content: &[u8]) {
 }
 
 #[test]
-fn real_servers_on_both_sides_see_the_same_message() {
+fn forwarding_between_postfix_servers_keeps_the_message() {
     let way = way();
     let long = format!("{}\r\n", "x".repeat(998)).repeat(3);
     let large = format!("{}\r\n", "0123456789abcdef".repeat(4)).repeat((1 << 20) / 66 + 1);
@@ -130,7 +130,7 @@ fn a_message_from_sendmail_reaches_each_recipient_once() {
 }
 
 #[test]
-fn an_unknown_mailbox_at_the_far_end_is_reported_to_the_sender() {
+fn an_unknown_mailbox_at_the_target_is_reported_to_the_sender() {
     let way = way();
     way.send(&["gone@example.test", "me@example.test"], &letter("half", b"secret body\r\n"));
     assert_intact(&way, "foo", "half", &letter("half", b"secret body\r\n"));
@@ -153,14 +153,14 @@ fn an_unknown_address_here_is_reported_by_the_senders_own_server() {
 }
 
 #[test]
-fn size_limits_are_told_on_both_sides() {
+fn size_limits_are_announced_on_both_sides() {
     let way = way();
     let body = |size: usize| format!("{}\r\n", "y".repeat(70)).repeat(size / 72);
-    // More than ours: Postfix reads our SIZE and does not even try.
+    // Above our limit: Postfix reads our SIZE and does not send it.
     way.send(&["me@example.test"], &letter("toolarge", body(8_000_000).as_bytes()));
     let report = String::from_utf8_lossy(&way.sender.wait_for("her", "toolarge")).into_owned();
     assert!(report.contains("Reporting-MTA: dns; mx.foreign.test") && report.contains("5.3.4"), "{report}");
-    // Less than ours and more than the inbox's: the report is ours.
+    // Below our limit and above the inbox's: we send the DSN.
     way.send(&["me@example.test"], &letter("tootight", body(5_000_000).as_bytes()));
     let report = String::from_utf8_lossy(&way.sender.wait_for("her", "tootight")).into_owned();
     assert!(report.contains("Reporting-MTA: dns; mx.example.test") && report.contains("Status: 5.3.4"), "{report}");
@@ -168,7 +168,7 @@ fn size_limits_are_told_on_both_sides() {
 }
 
 #[test]
-fn a_success_report_is_sent_where_it_was_asked_for() {
+fn a_success_dsn_is_sent_on_request() {
     let way = way();
     let mut talk = Talk::greeted(way.sender.address, MX_PORT);
     talk.expect("MAIL FROM:<her@foreign.test> RET=HDRS ENVID=QQ314159", "250");
@@ -185,7 +185,7 @@ fn a_success_report_is_sent_where_it_was_asked_for() {
 }
 
 #[test]
-fn postfix_submits_through_us_as_its_smarthost() {
+fn postfix_uses_us_as_its_smarthost() {
     for (port, tls) in [(SUBMISSION_PORT, "smtp_tls_security_level = encrypt"), (SUBMISSIONS_PORT, WRAPPED)] {
         let lab = Lab::new();
         let _dns = Dns::start(&lab, &zone(&lab));
@@ -206,7 +206,7 @@ fn postfix_submits_through_us_as_its_smarthost() {
 }
 
 #[test]
-fn we_submit_through_a_postfix_that_is_our_smarthost() {
+fn postfix_works_as_our_smarthost() {
     let lab = Lab::new();
     let _dns = Dns::start(&lab, &format!("{}relay A {}\n", zone(&lab), lab.address(4)));
     lab.write("password", "letmein\n");

@@ -38,7 +38,7 @@ impl Stranger {
         })
     }
 
-    /// Writes, with parameters for MAIL and RCPT.
+    /// Writes to the alias, with parameters for MAIL and RCPT.
     fn write(&self, from: &str, mail: &str, rcpt: &str, subject: &str) {
         let mut talk = Talk::greeted(self.waypost.address, MX_PORT);
         talk.expect(&format!("MAIL FROM:<{from}> {mail}"), "250");
@@ -64,7 +64,7 @@ impl Stranger {
         report
     }
 
-    /// Compares the only report that came with a golden file.
+    /// Compares the only DSN that arrived with a golden file.
     fn check_golden(&self, name: &str, about: &str) {
         let text = self.report(about).text();
         Golden::new(name).of_lab(&self.lab).shape("6xxxxxxxxxxxx", "ID").dates().check(&text);
@@ -162,14 +162,14 @@ fn a_dsn_of_a_delay_matches_its_golden() {
         let greylisted = command.starts_with("RCPT") && tries.fetch_add(1, std::sync::atomic::Ordering::SeqCst) < 4;
         greylisted.then(|| "450 4.2.0 foo@inbox.test is greylisted\r\n".to_owned())
     };
-    let stranger = Stranger::in_lab(Lab::numbered(11), "[retry]\nwaits_s = [1]\njitter_percent = 0\ndelay_report_s = 1\n", slow);
+    let stranger = Stranger::in_lab(Lab::numbered(11), "[retry]\nwaits_s = [1]\njitter_percent = 0\ndelay_dsn_after = 1\n", slow);
     stranger.write("her@foreign.test", "", "", "slow");
     stranger.waypost.wait_for_line(&[": delivered id=", "to=foo@inbox.test"]);
     stranger.check_golden("dsn-delayed", "Subject: slow");
 }
 
 #[test]
-fn mail_that_is_too_old_is_given_up() {
+fn expired_mail_gives_a_failure_dsn() {
     let never = |command: &str| command.starts_with("RCPT").then(|| "450 4.2.0 not now, foo@inbox.test\r\n".to_owned());
     let stranger = Stranger::new("[retry]\nwaits_s = [1]\nlifetime = 2\n", never);
     stranger.write("her@foreign.test", "", "", "old");

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 const SCRIPT: &str = "tests/lab/mail_dmarc.pl";
 
-/// A report with every kind of value.
+/// A report with every type of value.
 fn report() -> AggregateReport {
     let outcomes = [
         Outcome::None,
@@ -89,7 +89,7 @@ fn written_reports_are_valid_by_rfc9990() {
 #[test]
 fn mail_dmarc_reads_our_reports() {
     let report = report();
-    // It looks for names without a namespace, as the older format has them.
+    // It expects names without a namespace, as in the older format.
     let text = String::from_utf8(write(&report)).unwrap().replacen(" xmlns=\"urn:ietf:params:xml:ns:dmarc-2.0\"", "", 1);
     let read: Value = serde_json::from_str(&fed("perl", &[SCRIPT, "read"], &text)).unwrap();
     assert_eq!(read["org_name"], "Far & \"Away\" <b\u{fc}ro>");

@@ -1,4 +1,4 @@
-//! Disks and descriptors that run out, and records that rot: threats 98 to 100.
+//! Full disks, exhausted descriptors and corrupt records: threats 98 to 100.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -12,14 +12,14 @@ fn content(number: usize, size: usize) -> String {
     format!("From: her@foreign.test\r\nSubject: number {number}.\r\n\r\n{}", "0123456789abcdef\r\n".repeat(size / 18))
 }
 
-/// A small message and one that goes to a file of its own.
+/// A small message, and one with a file of its own.
 const SIZES: [usize; 2] = [2_000, 200_000];
 
 fn offer(waypost: &Waypost, number: usize, size: usize) -> String {
     Talk::greeted(waypost.address, MX_PORT).message("her@foreign.test", "me@example.test", &content(number, size))
 }
 
-/// What was acknowledged arrived, once; what was not did not.
+/// Requires that exactly the acknowledged messages arrived, once each.
 fn assert_arrived(inbox: &Sink, waypost: &Waypost, acknowledged: &[usize]) {
     for number in acknowledged {
         inbox.wait_for(&format!("Subject: number {number}.\r\n"));
@@ -64,7 +64,7 @@ fn threat_98_a_full_disk() {
     waypost.stop();
 }
 
-/// While this lives, the server's system calls fail.
+/// Makes the server's system calls fail until it is dropped.
 struct Fault(Process);
 
 impl Fault {
@@ -106,7 +106,7 @@ fn threat_98_a_disk_that_does_not_sync() {
 
 #[test]
 fn threat_98_a_disk_that_has_become_read_only() {
-    // A file system with open files cannot be remounted; these are the calls that would fail on it.
+    // A file system with open files cannot be remounted, so the calls that would fail on it are made to.
     disk_faults("openat,pwrite64:error=EROFS");
 }
 
@@ -159,7 +159,7 @@ fn threat_99_no_descriptors_left() {
     let failures = || waypost.log().matches("cannot accept a connection").count();
     wait_for("accept to fail", || (failures() > 0).then_some(()));
     let (failed_before, ticks_before) = (failures(), processor_ticks(waypost.id()));
-    // Five rests of the listener: a second in which it must do next to nothing.
+    // Five pauses of the listener: a second in which it must be nearly idle.
     wait_for("accept to fail again", || (failures() >= failed_before + 5).then_some(()));
     let ticks = processor_ticks(waypost.id()) - ticks_before;
     assert!(ticks < 50, "{ticks} ticks of processor time while there was nothing to do");
@@ -170,7 +170,7 @@ fn threat_99_no_descriptors_left() {
 
 #[test]
 fn threat_99_too_many_sessions() {
-    // Strangers have half of all sessions.
+    // Unknown clients get half of all sessions.
     for (limit, want) in [("sessions = 6", "421 4.3.2"), ("sessions_per_client = 3", "421 4.7.0")] {
         let stage = InboundScene::new(&format!("[limits]\n{limit}\n"));
         let greeted = || Talk::greeted(stage.waypost.address, MX_PORT);
@@ -192,7 +192,7 @@ fn threat_100_records_that_cannot_be_read() {
     let lab = Lab::new();
     let _dns = Dns::start(&lab, &zone(&lab));
     let mut waypost = Waypost::started(&lab, "foo@inbox.test", "[retry]\nwaits_s = [3600]\n");
-    // Nobody listens at the mailbox yet.
+    // Nothing listens at the mailbox yet.
     for (number, size) in [(0, 10), (1, 10), (2, 10), (3, 10), (4, 10), (5, 200_000), (6, 10), (7, 200_000)] {
         assert!(offer(&waypost, number, size).starts_with("250"));
     }

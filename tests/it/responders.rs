@@ -1,4 +1,4 @@
-//! A program behind an alias that answers whatever comes does not go on for ever.
+//! An auto-responder behind an alias does not loop.
 
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
@@ -6,7 +6,7 @@ use std::thread;
 
 use it::{Delivered, Dns, Lab, MX_PORT, Sink, Talk, Waypost, wait_for, zone};
 
-/// The mailbox behind me@example.test, with a program that answers each message it gets, to the alias. What the answers were answered stands in the list.
+/// The mailbox behind me@example.test, with a program that answers each message through the alias. The list has the replies to its answers.
 fn scene(from: &'static str, marks: &'static str) -> (Lab, Dns, Sink, Waypost, Arc<Mutex<Vec<String>>>) {
     let lab = Lab::new();
     let dns = Dns::start(&lab, &zone(&lab));
@@ -35,8 +35,8 @@ fn answer(server: Ipv4Addr, from: &str, marks: &str) -> String {
 }
 
 #[test]
-fn answers_to_the_alias_end() {
-    // How a responder behaves, and how many of its answers get through.
+fn auto_replies_to_an_alias_end() {
+    // The behaviour of a responder, and the number of its answers that are delivered.
     let cases = [
         ("foo@inbox.test", "Auto-Submitted: auto-replied\r\n", 0),
         ("foo@inbox.test", "Precedence: junk\r\n", 0),
@@ -58,7 +58,7 @@ fn answers_to_the_alias_end() {
 }
 
 #[test]
-fn a_correspondents_responder_is_heard_a_few_times_and_lists_always() {
+fn auto_replies_are_rate_limited_but_list_mail_is_not() {
     let lab = Lab::new();
     let _dns = Dns::start(&lab, &zone(&lab));
     let inbox = Sink::start(lab.address(2), MX_PORT);

@@ -1,10 +1,10 @@
-//! Reports about forwarded mail find their way back to its sender, and nothing else does. Threat 41.
+//! DSNs about forwarded mail are returned to its sender, and nothing else is. Threat 41.
 
 use it::{Delivered, Dns, Lab, MX_PORT, Sink, Talk, Waypost, forwarding_zone, wait_for};
 use mail::srs::{Hash, Secret, Srs};
 use mail::{Domain, Mailbox, Reply};
 
-/// The secret with which this lab makes return addresses.
+/// The secret of this lab's return addresses.
 const SECRET: &str = "the secret of this laboratory";
 
 struct Scene {
@@ -48,7 +48,7 @@ fn now_unix_s() -> i64 {
     i64::try_from(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()).unwrap()
 }
 
-/// A return address for her, made so many days ago.
+/// A return address for her, made some days ago.
 fn return_address(srs: &Srs, sender: &str, days_ago: i64) -> String {
     srs.rewrite(&Mailbox::parse(sender).unwrap(), now_unix_s() - days_ago * 86_400).unwrap().address.to_string()
 }
@@ -71,7 +71,7 @@ impl Scene {
 }
 
 #[test]
-fn a_report_of_the_target_goes_back_to_the_sender() {
+fn a_dsn_of_the_target_goes_back_to_the_sender() {
     let scene = scene("");
     let longest = format!("{}@foreign.test", "x".repeat(60));
     for (n, sender) in
@@ -81,7 +81,7 @@ fn a_report_of_the_target_goes_back_to_the_sender() {
         assert!(taken.starts_with("250 "), "{taken}");
         let path = scene.inbox.wait_for(&format!("Subject: letter{n}\r\n")).from.trim_matches(['<', '>']).to_owned();
         assert!(path.ends_with("@fwd.example.test") && path.rsplit_once('@').unwrap().0.len() <= 66, "{path}");
-        // A relay may have folded the case on the way.
+        // A relay may have changed the case.
         for (again, path) in [path.clone(), path.to_lowercase()].iter().enumerate() {
             let subject = format!("failed{n}-{again}");
             let back = scene.send("", path, &subject);
@@ -130,19 +130,19 @@ fn threat_41_only_our_own_fresh_addresses_are_reversed() {
 }
 
 #[test]
-fn a_return_address_is_no_way_to_send_mail_through_us() {
+fn return_addresses_do_not_relay() {
     let scene = scene("");
     let fresh = return_address(&srs(Hash::Sha256, SECRET), "her@foreign.test", 0);
     for from in ["spammer@foreign.test", "me@example.test", fresh.as_str()] {
         let reply = scene.rcpt(from, &fresh);
         assert!(reply.starts_with("550 5.7.1 "), "{from}: {reply}");
     }
-    // The domain of return addresses is nobody's otherwise, and another domain's return addresses are not ours.
+    // The return-address domain has no other addresses, and return addresses of other domains are not ours.
     for to in ["someone@fwd.example.test", "SRS0=AAAA=AA=foreign.test=her@elsewhere.test", "her%foreign.test@fwd.example.test"] {
         let reply = scene.rcpt("", to);
         assert!(reply.starts_with("550 5.7.1 ") || reply.starts_with("550 5.1.1 "), "{to}: {reply}");
     }
-    // Not for those with a password either.
+    // Not for accounts either.
     let password = scene.waypost.account("me@example.test");
     let mut talk = scene.waypost.logged_in("me@example.test", &password);
     talk.expect("MAIL FROM:<me@example.test>", "250");
@@ -152,7 +152,7 @@ fn a_return_address_is_no_way_to_send_mail_through_us() {
 }
 
 #[test]
-fn more_reports_than_one_message_makes_are_put_off() {
+fn excess_dsns_to_a_return_address_are_deferred() {
     let scene = scene("dsns_per_sender = 3\n");
     let (hers, his) = (
         return_address(&srs(Hash::Sha256, SECRET), "her@foreign.test", 0),
@@ -171,7 +171,7 @@ fn more_reports_than_one_message_makes_are_put_off() {
 }
 
 #[test]
-fn a_failure_is_told_to_a_known_sender_and_listed_otherwise() {
+fn known_senders_get_a_dsn_and_other_failures_are_listed() {
     let scene = scene_with("mode = \"queue\"\n", |_| Some(Reply::new(550, (5, 7, 1), "no, says foo@inbox.test")));
     for (from, subject) in [("her@foreign.test", "known"), ("nobody@stranger.test", "unknown"), ("someone@foreign.test", "also known")] {
         let reply = scene.send(from, "me@example.test", subject);
@@ -195,7 +195,7 @@ fn a_failure_is_told_to_a_known_sender_and_listed_otherwise() {
 }
 
 #[test]
-fn a_report_that_names_the_target_is_told_again_in_our_words() {
+fn a_dsn_that_names_the_target_is_rewritten() {
     let scene = scene("");
     scene.send("her@foreign.test", "me@example.test", "lost");
     let forwarded = scene.inbox.wait_for("Subject: lost");
@@ -225,7 +225,7 @@ fn a_report_that_names_the_target_is_told_again_in_our_words() {
     scene.waypost.assert_no_bugs();
 }
 
-/// What servers write instead of an author: dma, RFC 6854's empty group, old and small servers.
+/// Invalid From fields in DSNs of other servers: dma, RFC 6854's empty group, old and small servers.
 const NO_AUTHOR: [&str; 6] = [
     "From: MAILER-DAEMON <>\r\n",
     "From: <>\r\n",
@@ -236,7 +236,7 @@ const NO_AUTHOR: [&str; 6] = [
 ];
 
 #[test]
-fn reports_without_an_author_go_on_in_a_form_of_ours() {
+fn dsns_without_a_from_address_are_wrapped() {
     let scene = scene("dsns_per_sender = 1000\n");
     scene.send("her@foreign.test", "me@example.test", "lost");
     let forwarded = scene.inbox.wait_for("Subject: lost");
@@ -244,7 +244,7 @@ fn reports_without_an_author_go_on_in_a_form_of_ours() {
     let returned = forwarded.text();
     let header = returned.split("\r\n\r\n").next().unwrap();
     for (n, from) in NO_AUTHOR.into_iter().enumerate() {
-        // As dma writes it.
+        // The format of dma.
         let report = format!(
             "{from}To: {hers}\r\nSubject: Mail delivery failed\r\nX-Number: {n}.\r\n\r\nThere was an error delivering your mail to <foo@inbox.test>.\r\n\r\n\
              mx.inbox.test [127.0.0.1] said: 550 5.1.1 <foo@inbox.test> unknown\r\n\r\nMessage headers follow.\r\n\r\n{header}\r\n"
@@ -257,7 +257,7 @@ fn reports_without_an_author_go_on_in_a_form_of_ours() {
         assert!(told.from == "<>" && text.contains("From: \"Mail delivery\" <postmaster@mx.example.test>\r\n"), "{text}");
         assert!(text.contains("Final-Recipient: rfc822; me@example.test\r\nAction: failed\r\nStatus: 5.1.1\r\n"), "{text}");
         assert!(text.contains("Subject: lost\r\n") && !text.contains("foo") && !text.contains("inbox"), "{text}");
-        // The same at an alias: the owner's own mail was lost.
+        // The same to an alias: a DSN on own mail.
         let reply = scene.talk().message("", "me@example.test", &report);
         assert!(reply.starts_with("250 "), "{from}: {reply}");
         let whole = scene.inbox.wait_for(&format!("X-Number: {n}."));
@@ -266,19 +266,19 @@ fn reports_without_an_author_go_on_in_a_form_of_ours() {
         assert!(ours.contains("From: \"Mail for me@example.test\" <postmaster@fwd.example.test>"), "{text}");
         assert!(whole.from == "<>" && ours.contains("Content-Type: message/rfc822") && theirs.contains("unknown"), "{text}");
     }
-    // Without the null reverse-path it is no report.
+    // Without the null reverse-path it is not a DSN.
     let reply = scene.talk().message("her@foreign.test", "me@example.test", "From: MAILER-DAEMON <>\r\nSubject: x\r\n\r\nbody\r\n");
     assert!(reply.starts_with("550 5.6.0 "), "{reply}");
     scene.waypost.assert_no_bugs();
 }
 
 #[test]
-fn a_vacation_answer_to_a_return_address_is_taken_and_goes_nowhere() {
+fn a_vacation_reply_to_a_return_address_is_dropped() {
     let scene = scene("");
     let fresh = return_address(&srs(Hash::Sha256, SECRET), "her@foreign.test", 0);
-    // vacation(1): its user's own reverse-path, and nothing that says that it is automatic.
+    // vacation(1) uses its user's reverse-path, and does not mark the message as automatic.
     let reply = scene.send("foo@inbox.test", &fresh, "away from my mail");
-    assert!(reply.starts_with("250 2.0.0 automatic answer dropped"), "{reply}");
+    assert!(reply.starts_with("250 2.0.0 automatic reply dropped"), "{reply}");
     scene.waypost.wait_for_line(&["automatic reply to a return address dropped", "foo@inbox.test"]);
     for (from, to) in [("bar@inbox.test", fresh.as_str()), ("foo@inbox.test", "SRS0=AAAAAAAA=AA=foreign.test=her@fwd.example.test")] {
         let reply = scene.rcpt(from, to);
@@ -290,7 +290,7 @@ fn a_vacation_answer_to_a_return_address_is_taken_and_goes_nowhere() {
 }
 
 #[test]
-fn reports_to_long_senders_come_back_with_a_secret_of_postsrsd_first() {
+fn return_addresses_of_long_senders_work_with_a_postsrsd_secret() {
     let scene = scene_of("postsrsd:old secret\n", "", |_| None);
     let longest = format!("{}@foreign.test", "x".repeat(60));
     let taken = scene.send(&longest, "me@example.test", "letter");

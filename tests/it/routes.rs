@@ -1,4 +1,4 @@
-//! Which way mail goes: mailboxes on this machine, a smarthost of last resort, a smarthost known by its key, IPv6 where it is fit for it.
+//! Routes: local mailboxes, fallback and pinned smarthosts, IPv6.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use it::{
     wait_within, zone,
 };
 
-/// Prints each message of a mailbox, as Python's own reader finds it.
+/// Prints each message of a Maildir, read by Python.
 const READ: &str = "
 import mailbox, sys
 for key, m in mailbox.Maildir(sys.argv[1], create=False).items():
@@ -15,7 +15,7 @@ for key, m in mailbox.Maildir(sys.argv[1], create=False).items():
 ";
 
 #[test]
-fn mail_ends_in_a_mailbox_on_this_machine() {
+fn a_maildir_route_delivers_locally() {
     let lab = Lab::new();
     let place = lab.path().join("boxes");
     let _dns = Dns::start(&lab, &zone(&lab));
@@ -38,7 +38,7 @@ fn mail_ends_in_a_mailbox_on_this_machine() {
     let bar = python(&["-c", READ, &place.join("local.test/bar/Maildir").display().to_string()], "");
     assert!(bar.contains("Subject: three\n") && bar.matches("KEY ").count() == 1, "{bar}");
     elsewhere.wait_for("Subject: three");
-    // A place that cannot be written: it waits, and says why; nothing is left behind in tmp.
+    // An unwritable Maildir: mail is deferred with the reason, and tmp stays empty.
     std::fs::create_dir_all(place.join("local.test/odd")).unwrap();
     std::fs::write(place.join("local.test/odd/Maildir"), "a file").unwrap();
     waypost.ok(&["alias", "add", "odd@example.test", "odd@local.test"]);
@@ -56,7 +56,7 @@ fn mail_ends_in_a_mailbox_on_this_machine() {
 }
 
 #[test]
-fn mail_whose_hosts_do_not_answer_goes_by_the_last_resort() {
+fn unreachable_hosts_fall_back_to_the_fallback_route() {
     let lab = Lab::new();
     let records = format!(
         "dead MX 10 mx.dead\nmx.dead A {0}\nlive MX 10 mx.live\nmx.live A {1}\nsmart A {2}\n",
@@ -69,7 +69,7 @@ fn mail_whose_hosts_do_not_answer_goes_by_the_last_resort() {
     let live = Sink::start(far.lab.address(11), MX_PORT);
     far.send("you@dead.test", "not yet.");
     let line = far.fate("deferred", "you@dead.test");
-    assert!(line.contains("smart.test cannot be reached"), "{line}");
+    assert!(line.contains("cannot connect to smart.test"), "{line}");
     let smart = Sink::start(far.lab.address(12), MX_PORT);
     far.waypost.ok(&["queue", "retry", "--all"]);
     smart.wait_for("not yet.");
@@ -80,7 +80,7 @@ fn mail_whose_hosts_do_not_answer_goes_by_the_last_resort() {
         live.wait_for(&format!("straight {n}."));
     }
     assert_eq!((smart.messages().len(), live.messages().len()), (4, 3));
-    // A host that answers, and says no, is not gone round.
+    // A host that refuses is not bypassed.
     let no = Sink::deciding(far.lab.address(13), MX_PORT, |_| Some(mail::Reply::new(550, (5, 1, 1), "nobody here")));
     far.waypost.ok(&["queue", "retry", "--all"]);
     wait_within(Duration::from_secs(30), "the host to be asked again", || {
@@ -93,7 +93,7 @@ fn mail_whose_hosts_do_not_answer_goes_by_the_last_resort() {
 }
 
 #[test]
-fn a_smarthost_is_known_by_its_key() {
+fn a_smarthost_is_verified_by_its_pinned_key() {
     for (is_right, name) in [(true, "another.test"), (false, "smart.test")] {
         let lab = Lab::new();
         let issued = LabAuthority::new(&lab).issue(&[name]);
@@ -102,7 +102,7 @@ fn a_smarthost_is_known_by_its_key() {
         let route = format!(
             "[[route]]\ndomains = [\"far.test\"]\nhost = \"smart.test\"\nport = {MX_PORT}\ntls = \"required\"\npin = [\"{pin}\"]\n"
         );
-        // The lab's authority is not among those that are trusted: the key alone counts, whatever name stands beside it.
+        // The lab's authority is not trusted: only the pinned key counts, for any name.
         let smart = Sink::with_tls(lab.address(11), MX_PORT, &issued);
         let far = OutboundScene::in_lab(lab, &records, &route);
         far.send("you@far.test", "pinned.");
@@ -118,9 +118,9 @@ fn a_smarthost_is_known_by_its_key() {
     }
 }
 
-/// Another Waypost as the smarthost: it takes the From fields that the account may have, and no other.
+/// Another Waypost as the smarthost, which accepts only From fields of the account.
 #[test]
-fn a_smarthost_that_takes_no_foreign_from_is_found_out() {
+fn route_check_finds_a_smarthost_that_refuses_foreign_from() {
     let there = OutboundScene::new(&[("far", 11)], "");
     let inbox = Sink::start(there.lab.address(11), MX_PORT);
     let password = there.waypost.account("relay@example.test");
@@ -145,19 +145,19 @@ fn a_smarthost_that_takes_no_foreign_from_is_found_out() {
         steps.iter().map(|step| (text(step, "what"), step["ok"] == true, text(step, "found") + &text(step, "fix"))).collect()
     };
     let failed = |steps: &[(String, bool, String)]| -> Vec<String> { steps.iter().filter(|s| !s.1).map(|s| s.0.clone()).collect() };
-    // The account may send as itself only, so the smarthost takes neither return address.
+    // The account may send only as itself, so the smarthost refuses both return addresses.
     let found = steps(&["--json", "route", "check"]);
     assert_eq!(failed(&found), ["own mail", "forwards"], "{found:#?}");
     assert!(found[1].2.contains("name and authority verified, pin "), "{found:#?}");
     assert!(found[3].2.contains("register mine.test as a sender"), "{found:#?}");
-    // Now it may use the domains; the From field of a forward is nobody's that it knows.
+    // Now it accepts the domains, but not the From field of a forward.
     there.waypost.ok(&["account", "senders", "relay@example.test", "@mine.test", "@fwd.mine.test"]);
     assert_eq!(failed(&steps(&["--json", "route", "check"])), Vec::<String>::new());
     let found = steps(&["--json", "route", "check", "--send"]);
     assert_eq!(failed(&found), ["foreign From"], "{found:#?}");
     assert!(found.last().unwrap().2.contains("forwards need another route"), "{found:#?}");
     assert!(inbox.messages().is_empty());
-    // One that takes any From field; setup tries it too.
+    // A smarthost that accepts any From field; setup tries it too.
     there.waypost.ok(&["account", "senders", "relay@example.test", "*"]);
     let found = steps(&["--json", "setup", "mine.test", "--forward", "me=foo@far.test"]);
     assert_eq!(failed(&found), Vec::<String>::new(), "{found:#?}");
@@ -177,8 +177,8 @@ fn a_smarthost_that_takes_no_foreign_from_is_found_out() {
 }
 
 #[test]
-fn ipv6_is_used_where_name_and_spf_are_in_order() {
-    // The last one has all that it needs.
+fn ipv6_needs_reverse_dns_and_spf() {
+    // The last one is complete.
     for damage in ["no name", "no spf", "another name", ""] {
         let lab = Lab::new();
         let (ours, theirs) = (LabIpv6::new(&lab, 1), LabIpv6::new(&lab, 11));
@@ -204,7 +204,7 @@ fn ipv6_is_used_where_name_and_spf_are_in_order() {
         let (right, wrong) = if damage.is_empty() { (&by_v6, &by_v4) } else { (&by_v4, &by_v6) };
         right.wait_for("which way?");
         assert_eq!(wrong.connections(), 0, "{damage}: {}", waypost.log());
-        // Who has nothing else is tried all the same.
+        // A host without other addresses is tried anyway.
         talk.taken("me@example.test", "you@six.test", &content("the only way."));
         by_v6.wait_for("the only way.");
         waypost.assert_no_bugs();
@@ -212,7 +212,7 @@ fn ipv6_is_used_where_name_and_spf_are_in_order() {
 }
 
 #[test]
-fn a_check_tries_tls_where_a_route_takes_it_as_it_comes() {
+fn route_check_tries_opportunistic_tls() {
     let lab = Lab::new();
     let issued = LabAuthority::new(&lab).issue(&["with.test"]);
     let _dns = Dns::start(&lab, &format!("with A {}\nwithout A {}\n", lab.address(11), lab.address(12)));
@@ -221,6 +221,6 @@ fn a_check_tries_tls_where_a_route_takes_it_as_it_comes() {
     let routes = format!("postmaster = \"boss@with.test\"\n{}{}", route("with.test"), route("without.test"));
     let waypost = Waypost::configured(&lab, &routes);
     let shown = waypost.ok(&["route", "check"]);
-    assert!(shown.contains("nothing is verified (verify = false), pin "), "{shown}");
-    assert!(shown.contains("it is not offered: mail goes in clear, as tls = \"opportunistic\" allows"), "{shown}");
+    assert!(shown.contains("not verified (verify = false), pin "), "{shown}");
+    assert!(shown.contains("not offered: mail is sent unencrypted, as tls = \"opportunistic\" allows"), "{shown}");
 }

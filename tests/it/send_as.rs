@@ -1,4 +1,4 @@
-//! Gmail's "Send mail as": the trial of our ports, what clients such as Gmail do, and the mail by which Gmail has an address confirmed.
+//! Gmail's "Send mail as": the check of our ports, logins as Gmail makes them, and Gmail's confirmation mail.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -40,7 +40,7 @@ impl Office {
         Self::with(TRUSTED, "mx.example.test")
     }
 
-    /// What the trial finds; whether all is well.
+    /// The findings of the check, and whether it passes.
     fn tried(&self, more: &[&str]) -> (bool, Value) {
         let output = self.waypost.command(&[&["--json", "sendas", ME], more].concat());
         let found: Value =
@@ -49,7 +49,7 @@ impl Office {
         (output.status.success(), found)
     }
 
-    /// The finding that is not as it should be, with what Gmail would say and what to do.
+    /// The failed finding, with Gmail's message and the remedy.
     fn complaint(&self, more: &[&str]) -> String {
         let (ok, found) = self.tried(more);
         assert!(!ok, "{found}");
@@ -57,7 +57,7 @@ impl Office {
         format!("{bad:?}")
     }
 
-    /// Hands in a message as Google's servers do.
+    /// Sends a message as Google's servers do.
     fn google_sends(&self, message: &str, is_signed: bool) {
         let field = if is_signed { self.google.sign(&[message.as_bytes()]).unwrap() } else { String::new() };
         let mut talk = Talk::greeted(self.waypost.address, MX_PORT);
@@ -76,7 +76,7 @@ fn gmail(code: &str) -> String {
 }
 
 #[test]
-fn all_is_well_where_it_is() {
+fn sendas_check_passes() {
     let office = Office::open();
     let (ok, found) = office.tried(&["--new-password"]);
     assert!(ok, "{found}");
@@ -90,7 +90,7 @@ fn all_is_well_where_it_is() {
             assert!(probes.iter().any(|probe| probe["at"] == at.as_str() && probe["what"] == what), "{at} {what}: {found}");
         }
     }
-    // The password is Gmail's alone, and works.
+    // The password is for Gmail only, and works.
     office.waypost.logged_in(ME, form["password"].as_str().unwrap());
     assert!(office.waypost.ok(&["account", "show", ME]).contains("gmail"));
     let text = office.waypost.ok(&["sendas", ME]);
@@ -107,7 +107,7 @@ fn all_is_well_where_it_is() {
 }
 
 #[test]
-fn a_certificate_of_another_name_or_of_nobody_is_told_in_gmails_words() {
+fn certificate_errors_are_explained_in_gmails_words() {
     let told = "the certificate doesn't match the host., code: 550";
     let named = Office::with(TRUSTED, "mail.example.test").complaint(&[]);
     assert!(named.contains("the certificate is not for this name") && named.contains(told) && named.contains("waypost cert"), "{named}");
@@ -116,7 +116,7 @@ fn a_certificate_of_another_name_or_of_nobody_is_told_in_gmails_words() {
 }
 
 #[test]
-fn closed_ports_and_ports_without_tls_are_told() {
+fn closed_ports_and_missing_tls_are_reported() {
     let office = Office::open();
     let closed = office.complaint(&["--address", &office.lab.address(9).to_string()]);
     assert!(closed.contains("Couldn't reach server") && closed.contains("refused"), "{closed}");
@@ -141,7 +141,7 @@ fn closed_ports_and_ports_without_tls_are_told() {
 }
 
 #[test]
-fn a_wrong_password_is_told() {
+fn a_wrong_password_is_reported() {
     let office = Office::open();
     let mut command = Command::new(binary());
     command
@@ -158,7 +158,7 @@ fn a_wrong_password_is_told() {
 }
 
 #[test]
-fn clients_of_all_kinds_log_in() {
+fn other_clients_log_in() {
     let office = Office::open();
     let under_tls = || {
         let mut talk = Talk::greeted(office.waypost.address, SUBMISSION_PORT);
@@ -166,7 +166,7 @@ fn clients_of_all_kinds_log_in() {
         talk
     };
     let plain = |name: &str| format!("AUTH PLAIN {}", base64(&format!("\0{name}\0{}", office.password)));
-    // AUTH before EHLO, which TLS has made forgotten.
+    // AUTH without a new EHLO after STARTTLS.
     let mut talk = under_tls();
     talk.expect(&plain(ME), "503");
     talk.expect("EHLO client.foreign.test", "250");
@@ -183,7 +183,7 @@ fn clients_of_all_kinds_log_in() {
     talk.expect("AUTH LOGIN", "334");
     talk.expect(&base64(ME), "334");
     talk.expect(&base64(&office.password), "235");
-    // One that has a certificate at hand, and would show it.
+    // A client with a certificate, which it would present.
     let certificate = office.waypost.certificate().display().to_string();
     let key = certificate.replace("cert.pem", "key.pem");
     let script = format!(
@@ -198,7 +198,7 @@ fn clients_of_all_kinds_log_in() {
 }
 
 #[test]
-fn gmails_code_is_shown_and_a_forged_one_is_not() {
+fn gmails_code_is_shown_but_not_a_forged_one() {
     let office = Office::open();
     office.google_sends(&gmail("111222333"), false);
     let (_, none) = office.tried(&[]);
@@ -209,7 +209,7 @@ fn gmails_code_is_shown_and_a_forged_one_is_not() {
     let mut command = Command::new(binary());
     command.arg("--config").arg(&office.waypost.config).args(["sendas", ME, "--wait", "60"]);
     let mut waiting = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // Only a login after this counts.
+    // Only a later login counts.
     let mut said = BufReader::new(waiting.stderr.take().unwrap()).lines().map_while(Result::ok);
     assert!(said.any(|line| line.contains("waiting at most")), "the command ended");
     office.google_sends(&gmail("987654321"), true);

@@ -1,4 +1,4 @@
-//! `waypost sendmail`, as the programs use it that people have: git, mutt, PHP, cron, and by hand; as root, as nobody, with and without a server.
+//! `waypost sendmail` with git, mutt, PHP, cron and by hand; as root, as the user nobody, with and without a server.
 
 use std::fs::{self, Permissions};
 use std::io::{Read, Write};
@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 
 use it::{Delivered, Dns, Lab, MX_PORT, Sink, Waypost, binary, signers};
 
-/// Our server with a far mailbox.
+/// Our server, and a mailbox host.
 struct Office {
     lab: Lab,
     waypost: Waypost,
@@ -56,7 +56,7 @@ impl Office {
         self.far.wait_for(text)
     }
 
-    /// The command line that others are given.
+    /// The command line for other programs.
     fn line(&self) -> String {
         format!("{} --config {} sendmail", binary().display(), self.waypost.config.display())
     }
@@ -65,7 +65,7 @@ impl Office {
 fn fed(command: &mut Command, input: &[u8]) -> Output {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}"));
-    // Who is refused does not read on.
+    // A refused program does not read its input to the end.
     let _ = child.stdin.take().unwrap().write_all(input);
     child.wait_with_output().unwrap()
 }
@@ -75,7 +75,7 @@ fn said(output: &Output) -> String {
 }
 
 #[test]
-fn recipients_of_the_header_get_it_and_bcc_is_told_to_nobody() {
+fn dash_t_sends_to_header_recipients_and_removes_bcc() {
     let office = Office::open();
     let letter =
         "From: Me <me@example.test>\nTo: a@foreign.test\nCc: \"B, b\" <b@foreign.test>\nBcc: c@foreign.test\nSubject: header\n\n.\ntext\n";
@@ -98,7 +98,7 @@ fn recipients_of_the_header_get_it_and_bcc_is_told_to_nobody() {
 }
 
 #[test]
-fn what_is_missing_is_added_and_a_dot_ends_it() {
+fn missing_fields_are_added_and_a_lone_dot_ends_input() {
     let office = Office::open();
     office.taken(&["-f", "me@example.test", "-F", "Mé Myself", "you@foreign.test"], "Subject: dot\n\nabove\n.\nbelow\n");
     let arrived = office.arrived("Subject: dot");
@@ -113,7 +113,7 @@ fn what_is_missing_is_added_and_a_dot_ends_it() {
 }
 
 #[test]
-fn cron_and_its_root_reach_the_postmaster() {
+fn cron_mail_to_root_reaches_the_postmaster() {
     let office = Office::open();
     let mail = "From: root (Cron Daemon)\nTo: root\nSubject: Cron <root@host> false\nMIME-Version: 1.0\nContent-Type: text/plain; charset=UTF-8\n\
                 X-Cron-Env: <SHELL=/bin/sh>\n\noutput\n";
@@ -122,7 +122,7 @@ fn cron_and_its_root_reach_the_postmaster() {
     assert_eq!(arrived.to, ["<boss@foreign.test>"]);
     assert!(arrived.text().contains("From: root@mx.example.test (Cron Daemon)\r\nTo: root@mx.example.test\r\n"), "{}", arrived.text());
     office.refused(&["nosuchuser"], "Subject: x\n\n\n", 67, "no such user on this host");
-    // Where the name of the server is a domain that is hosted, its users have addresses like others.
+    // If the host name is a hosted domain, local users have ordinary addresses.
     office.waypost.ok(&["domain", "add", "--bare", "mx.example.test"]);
     office.waypost.ok(&["alias", "add", "root@mx.example.test", "admin@foreign.test"]);
     office.taken(&["root"], "Subject: aliased\n\n\n");
@@ -130,7 +130,7 @@ fn cron_and_its_root_reach_the_postmaster() {
 }
 
 #[test]
-fn a_report_to_a_user_of_the_machine_reaches_the_postmaster() {
+fn a_dsn_to_a_local_user_reaches_the_postmaster() {
     let lab = Lab::new();
     let mut waypost = Waypost::configured(&lab, "postmaster = \"boss@foreign.test\"\n");
     waypost.ok(&["domain", "add", "--bare", "example.test"]);
@@ -147,7 +147,7 @@ fn a_report_to_a_user_of_the_machine_reaches_the_postmaster() {
     waypost.assert_no_bugs();
 }
 
-/// Says this over the socket for everybody; returns the answer.
+/// Sends this to the submission socket; returns the answer.
 fn raw(socket: &Path, request: &str) -> String {
     let mut stream = UnixStream::connect(socket).unwrap();
     stream.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
@@ -158,7 +158,7 @@ fn raw(socket: &Path, request: &str) -> String {
 }
 
 #[test]
-fn the_socket_for_everybody_bears_nonsense() {
+fn the_submission_socket_survives_malformed_input() {
     let office = Office::open();
     let socket = office.waypost.data.join("submit.sock");
     let post = |length: &str, body: &str| {
@@ -167,17 +167,17 @@ fn the_socket_for_everybody_bears_nonsense() {
     let of = |body: &str| post(&format!("content-length: {}\r\n", body.len()), body);
     for (answer, want) in [
         (post("content-length: 9999999999999\r\n", ""), "552 5.3.4"),
-        (post("transfer-encoding: chunked\r\n", "0\r\n\r\n"), "does not say how long"),
-        (of("no envelope"), "no envelope before the message"),
+        (post("transfer-encoding: chunked\r\n", "0\r\n\r\n"), "has no Content-Length"),
+        (of("no envelope"), "the envelope before the message is missing"),
         (of("{\"uid\": 0}\n\n"), "unknown field `uid`"),
-        (of("{\"recipients\": [\"you@foreign.test\"], \"notify\": \"x\"}\n\n"), "is no NOTIFY"),
+        (of("{\"recipients\": [\"you@foreign.test\"], \"notify\": \"x\"}\n\n"), "is not a value of NOTIFY"),
         (of("{\"recipients\": [\"you@foreign.test\\r\\nBcc: x\"]}\n\n"), "invalid address"),
         (of("{\"sender\": \"me@example.test\\nx\", \"recipients\": [\"you@foreign.test\"]}\n\n"), "invalid sender address"),
         (of(&format!("{{\"recipients\": [\"you@foreign.test\"{}]}}\n\n", ",\"a@foreign.test\"".repeat(1000))), "maximum 1000"),
     ] {
         assert!(answer.contains(want), "{want}: {answer}");
     }
-    // A name cannot end its line.
+    // A name cannot contain a line end.
     office.taken(&["-F", "a\r\nBcc: evil@foreign.test\r\n\r\nb", "you@foreign.test"], "Subject: named\n\n\n");
     let text = office.arrived("Subject: named").text();
     assert!(text.contains("From: \"aBcc: evil@foreign.testb\" <root@mx.example.test>\r\n") && !text.contains("\nBcc"), "{text}");
@@ -186,7 +186,7 @@ fn the_socket_for_everybody_bears_nonsense() {
 }
 
 #[test]
-fn mail_is_taken_while_the_server_is_down() {
+fn mail_is_queued_while_the_server_is_down() {
     let mut office = Office::open();
     office.waypost.stop();
     office.taken(&["-v", "-f", "me@example.test", "you@foreign.test"], "From: me@example.test\nSubject: down\n\nkept\n");
@@ -198,7 +198,7 @@ fn mail_is_taken_while_the_server_is_down() {
 }
 
 #[test]
-fn it_is_the_program_by_whose_name_it_is_called() {
+fn links_named_sendmail_mailq_and_newaliases_work() {
     let mut office = Office::open();
     let run = |office: &Office, name: &str, words: &[&str], input: &str| {
         let link = office.lab.path().join(name);
@@ -220,7 +220,7 @@ fn it_is_the_program_by_whose_name_it_is_called() {
 }
 
 #[test]
-fn smtp_on_standard_input() {
+fn dash_bs_speaks_smtp_on_standard_input() {
     let office = Office::open();
     let talk = "EHLO here\nMAIL FROM:<me@example.test>\nRCPT TO:<you@foreign.test>\nDATA\nFrom: me@example.test\nSubject: bs\n\n..dot\n.\n\
                 MAIL FROM:<me@example.test>\r\nRCPT TO:<nobody.here@example.test>\r\nDATA\r\nFrom: me@example.test\r\n\r\n\r\n.\r\nQUIT\r\n";
@@ -234,13 +234,13 @@ fn smtp_on_standard_input() {
 }
 
 #[test]
-fn what_cannot_be_taken_is_refused_with_its_code() {
+fn errors_have_their_sysexits_code() {
     let office = Office::with("[limits]\nmessage_bytes = \"1 MiB\"\n");
     let to = "you@foreign.test";
     let me = "From: me@example.test\n";
     office.refused(&[], "Subject: x\n\n\n", 64, "no recipients");
     office.refused(&["-t"], "Subject: x\n\n\n", 65, "no recipients");
-    office.refused(&["-z", to], "", 64, "-z is no option");
+    office.refused(&["-z", to], "", 64, "-z is not an option");
     office.refused(&["-bd"], "", 64, "waypost serve");
     office.refused(&[to], "Subject: a\0b\n\n\n", 65, "NUL");
     office.refused(&[to], "Subject: a\rb\n\n\n", 65, "bare CR");
@@ -258,7 +258,7 @@ fn what_cannot_be_taken_is_refused_with_its_code() {
     office.waypost.assert_no_bugs();
 }
 
-/// Runs the binary as the user nobody, who reads what stands in `place`.
+/// Runs the binary as the user nobody, which can read the files in `place`.
 fn as_nobody(place: &Path, words: &[&str], input: &str) -> (Option<i32>, String) {
     let mut command = Command::new("setpriv");
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(place.join("waypost"));
@@ -267,7 +267,7 @@ fn as_nobody(place: &Path, words: &[&str], input: &str) -> (Option<i32>, String)
 }
 
 #[test]
-fn another_user_sends_as_itself_and_as_nobody_else() {
+fn local_users_send_only_under_their_own_addresses() {
     let mut office = Office::with(
         "submit_socket = \"open/submit.sock\"\n[submission]\nlocal_users = [\"nobody=noreply@example.test\"]\nrecipients_per_hour = 3\n",
     );
@@ -287,7 +287,7 @@ fn another_user_sends_as_itself_and_as_nobody_else() {
     assert_eq!(office.arrived("Subject: allowed").from, "<noreply@example.test>");
     let (code, text) = as_nobody(&place, &["a@foreign.test", "b@foreign.test"], "Subject: too many\n\n\n");
     assert!(code == Some(75) && text.contains("3 recipients an hour"), "{code:?} {text}");
-    // The socket takes mail and nothing else.
+    // The socket accepts nothing but mail.
     let socket = place.join("open/submit.sock").display().to_string();
     let queue = it::run("curl", &["-s", "--unix-socket", &socket, "http://waypost/v1/queue"]);
     assert!(said(&queue).contains("unknown route"), "{}", said(&queue));
@@ -297,7 +297,7 @@ fn another_user_sends_as_itself_and_as_nobody_else() {
 }
 
 #[test]
-fn root_hands_over_to_a_server_of_another_user() {
+fn root_submits_to_a_server_of_another_user() {
     let mut office = Office::with("postmaster = \"boss@foreign.test\"\n");
     office.waypost.stop();
     let place = office.lab.path().to_owned();

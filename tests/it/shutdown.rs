@@ -1,4 +1,4 @@
-//! A stop lets what is under way end, begins nothing more, and leaves the rest in the queue, due at once.
+//! Shutdown: deliveries in progress finish, none begins, and the rest stays in the queue, due at once.
 
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use it::{Delivered, Dns, Lab, MX_PORT, OutboundScene, Sink, Talk, Waypost, content, wait_for, zone};
 
-/// A sink that says nothing to content for this long, as long as `slow` says; and how many messages it has begun to judge.
+/// A sink that delays its reply to content while `slow` is set, and the number of messages that it has received.
 fn slow_sink(address: std::net::Ipv4Addr, wait: Duration, slow: &Arc<AtomicBool>) -> (Sink, Arc<AtomicUsize>) {
     let (slow, begun) = (slow.clone(), Arc::new(AtomicUsize::new(0)));
     let count = begun.clone();
@@ -24,7 +24,7 @@ fn slow_sink(address: std::net::Ipv4Addr, wait: Duration, slow: &Arc<AtomicBool>
 }
 
 #[test]
-fn a_stop_begins_nothing_and_repeats_nothing() {
+fn shutdown_starts_and_repeats_no_delivery() {
     let mut far = OutboundScene::new(&[("slow", 11)], "[delivery]\nloopback = true\nconnections_per_host = 2\n");
     let slow = Arc::new(AtomicBool::new(true));
     let (sink, begun) = slow_sink(far.lab.address(11), Duration::from_secs(3), &slow);
@@ -35,7 +35,7 @@ fn a_stop_begins_nothing_and_repeats_nothing() {
     wait_for("two of them to be under way", || (begun.load(Ordering::SeqCst) >= 2).then_some(()));
     far.waypost.stop();
     assert_eq!(sink.messages().len(), 2, "what was under way was waited for, and nothing more was begun");
-    // Without a server, the command sees them as they are: waiting, and claimed by none.
+    // Without a server the command shows them as deferred and not claimed.
     let list = far.waypost.json(&["queue", "list"]);
     let messages = list["messages"].as_array().unwrap();
     assert_eq!(messages.len(), 6, "{list}");
@@ -50,7 +50,7 @@ fn a_stop_begins_nothing_and_repeats_nothing() {
 }
 
 #[test]
-fn a_sender_that_waits_hears_the_targets_answer_before_the_end() {
+fn shutdown_lets_cut_through_finish() {
     let lab = Lab::new();
     let _dns = Dns::start(&lab, &zone(&lab));
     let (sink, begun) = slow_sink(lab.address(2), Duration::from_secs(2), &Arc::new(AtomicBool::new(true)));
@@ -66,10 +66,10 @@ fn a_sender_that_waits_hears_the_targets_answer_before_the_end() {
 }
 
 #[test]
-fn a_target_that_never_answers_holds_a_stop_for_the_grace_only() {
+fn an_unresponsive_target_delays_shutdown_by_the_grace_period_only() {
     let mut far = OutboundScene::new(&[("deaf", 11), ("mute", 12)], "[delivery]\nloopback = true\nshutdown_grace_s = 1\n");
     let (_sink, begun) = slow_sink(far.lab.address(11), Duration::from_secs(60), &Arc::new(AtomicBool::new(true)));
-    // This one takes the connection and says nothing at all: nothing has begun there.
+    // This host accepts the connection and sends nothing, so no delivery has begun.
     let mute = it::Script::start(far.lab.address(12), MX_PORT, |_stream| sleep(Duration::from_secs(60)));
     far.send("you@deaf.test", "into the ear.");
     far.send("you@mute.test", "to the wall.");
@@ -81,7 +81,7 @@ fn a_target_that_never_answers_holds_a_stop_for_the_grace_only() {
 }
 
 #[test]
-fn the_service_manager_is_told() {
+fn the_service_manager_is_notified() {
     let lab = Lab::new();
     let _dns = Dns::start(&lab, &zone(&lab));
     let place = lab.path().join("notify");
@@ -103,6 +103,6 @@ fn the_service_manager_is_told() {
     assert_eq!((told(), told()), ("RELOADING=1".into(), "READY=1".into()));
     waypost.stop();
     let stopping = told();
-    // The grace of 30 s, and 30 s more.
+    // The grace period of 30 s, and 30 s more.
     assert_eq!(stopping, "STOPPING=1\nEXTEND_TIMEOUT_USEC=60000000");
 }

@@ -9,7 +9,7 @@ use mail::evidence::DkimResult;
 use msgauth::{Algorithm, KeyPair, Signer, record};
 use serde_json::{Value, json};
 
-/// Odd messages of foreign.test: as they are, signed by dkimpy, and signed and then changed.
+/// Unusual messages of foreign.test: unsigned, signed by dkimpy, and changed after signing.
 struct Odd {
     unsigned: Vec<Vec<u8>>,
     signed: Vec<Vec<u8>>,

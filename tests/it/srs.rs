@@ -1,4 +1,4 @@
-//! Return addresses beside those of others: what postsrsd, Mail::SRS and pysrs make we reverse, what we make they reverse.
+//! Return addresses compared with postsrsd, Mail::SRS and pysrs: each reverses those of the others.
 
 use it::{Lab, Postsrsd, fed, python};
 use mail::srs::{Hash, Reversed, Secret, Srs, SrsError};
@@ -7,7 +7,7 @@ use mail::{Domain, Mailbox};
 const SECRET: &str = "tops3cr3t";
 const DOMAIN: &str = "fwd.example.test";
 
-/// Senders that all four can write down.
+/// Senders that all four support.
 const SENDERS: [&str; 14] = [
     "her@foreign.test",
     "her+tag@foreign.test",
@@ -51,7 +51,7 @@ fn reversed(address: &str) -> Result<String, SrsError> {
     }
 }
 
-/// Whom an address leads back to: the sender, or for an address of the second kind the forwarder that wrote the first.
+/// Reverses an address to its sender, or an SRS1 address to the forwarder that made the SRS0 address.
 fn origin(sender: &str) -> String {
     match sender.strip_prefix("SRS1") {
         Some(rest) => {
@@ -63,7 +63,7 @@ fn origin(sender: &str) -> String {
     }
 }
 
-/// Asks for each sender's return address and back, ours and theirs.
+/// Makes and reverses a return address for each sender, ours and theirs.
 fn compare(name: &str, senders: &[&str], ask: impl Fn(&str, &[String]) -> Vec<String>) {
     let all: Vec<String> = senders.iter().map(|sender| (*sender).to_owned()).collect();
     let mine: Vec<String> = senders.iter().map(|sender| rewritten(sender)).collect();
@@ -86,7 +86,7 @@ fn lines(what: &str, addresses: &[String]) -> String {
 }
 
 #[test]
-fn postsrsd_makes_and_reverses_the_same() {
+fn postsrsd_addresses_are_compatible() {
     let lab = Lab::new();
     let postsrsd = Postsrsd::start(&lab, 7, SECRET, DOMAIN);
     compare("postsrsd", &SENDERS, |what, addresses| {
@@ -96,7 +96,7 @@ fn postsrsd_makes_and_reverses_the_same() {
 }
 
 #[test]
-fn mail_srs_makes_and_reverses_the_same() {
+fn mail_srs_addresses_are_compatible() {
     compare("Mail::SRS", &SENDERS, |what, addresses| {
         let out = fed("perl", &["tests/lab/srs.pl", SECRET, DOMAIN], &lines(what, addresses));
         out.lines().map(ToOwned::to_owned).collect()
@@ -104,8 +104,8 @@ fn mail_srs_makes_and_reverses_the_same() {
 }
 
 #[test]
-fn pysrs_makes_and_reverses_the_same() {
-    // It alone knows what quotes are.
+fn pysrs_addresses_are_compatible() {
+    // Only Mail::SRS handles quotes.
     let senders: Vec<&str> = SENDERS.into_iter().chain(["\"her odd\"@foreign.test", "\"a..b\"@foreign.test"]).collect();
     compare("pysrs", &senders, |what, addresses| {
         python(&["tests/lab/pysrs.py", SECRET, DOMAIN], &lines(what, addresses)).lines().map(ToOwned::to_owned).collect()
@@ -113,7 +113,7 @@ fn pysrs_makes_and_reverses_the_same() {
 }
 
 #[test]
-fn what_others_made_is_refused_once_it_was_changed() {
+fn changed_srs_addresses_are_refused() {
     let real = fed(
         "perl",
         &["tests/lab/srs.pl", SECRET, DOMAIN],
@@ -132,7 +132,7 @@ fn what_others_made_is_refused_once_it_was_changed() {
         first.replace("=foreign.test=her", "=oreign.test=fher"),
         second.replace("=other.test=", "=victim.test="),
         second.replace("someone", "somebody"),
-        // The octets of one kind under the other's tag.
+        // An address of one type with the other's tag.
         first.replace("SRS0=", "SRS1="),
         second.replace("SRS1=", "SRS0="),
     ];

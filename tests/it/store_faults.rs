@@ -1,4 +1,4 @@
-//! A database that is gone, a server that is not set up, and a thread of the store that dies.
+//! A lost database, a server without domains, and a store thread that dies.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -10,7 +10,7 @@ fn large(number: usize) -> String {
 }
 
 #[test]
-fn a_lost_database_costs_no_content_and_comes_back() {
+fn content_survives_a_lost_database() {
     let lab = Lab::new();
     let _dns = Dns::start(&lab, &zone(&lab));
     let mut waypost = Waypost::started(&lab, "foo@inbox.test", "");
@@ -46,7 +46,7 @@ fn a_lost_database_costs_no_content_and_comes_back() {
 }
 
 #[test]
-fn a_server_that_hosts_nothing_yet_puts_mail_off() {
+fn a_server_without_domains_defers_mail() {
     let lab = Lab::new();
     let _dns = Dns::start(&lab, &zone(&lab));
     let mut waypost = Waypost::configured(&lab, "");
@@ -60,7 +60,7 @@ fn a_server_that_hosts_nothing_yet_puts_mail_off() {
 }
 
 #[test]
-fn a_server_whose_store_has_died_ends_with_a_failure() {
+fn a_dead_store_ends_the_server_with_an_error() {
     let lab = Lab::new();
     let _dns = Dns::start(&lab, &zone(&lab));
     let mut waypost = Waypost::started(&lab, "foo@inbox.test", "");
@@ -68,13 +68,13 @@ fn a_server_whose_store_has_died_ends_with_a_failure() {
     let name = |id: &str| fs::read_to_string(format!("{tasks}/{id}/comm")).unwrap_or_default().trim().to_owned();
     let ids = fs::read_dir(&tasks).unwrap().map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
     let thread = ids.into_iter().find(|id| name(id) == "store-write").expect("the thread that writes");
-    // Once, that thread cannot wake the runtime, which is a bug to it: no real fault, but a real panic.
+    // Once, that thread fails to wake the runtime: not a real fault, but a real panic.
     let log = lab.path().join("strace.log");
     let mut command = Command::new("strace");
     command.args(["-o", "/dev/null", "-p", &thread, "-e", "inject=write:error=EIO:when=1"]);
     let _strace = Process::start(command.stdout(Stdio::null()).stderr(fs::File::create(&log).unwrap()));
     wait_for("strace to attach", || fs::read_to_string(&log).unwrap_or_default().contains("attached").then_some(()));
-    // An answer makes that call only where the whole runtime sleeps, so a few messages may still be taken.
+    // The call happens only if the whole runtime sleeps, so a few messages may still be accepted.
     let mut talk = Talk::greeted(waypost.address, MX_PORT);
     while talk.message("her@foreign.test", "me@example.test", "Subject: one more\r\n\r\n").starts_with("250") {}
     waypost.wait_for_failure();

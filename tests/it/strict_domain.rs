@@ -1,11 +1,11 @@
-//! Mail of a domain with a strict DMARC policy that only SPF vouches for: it would fail at the target for having been forwarded.
+//! Mail of a domain with a strict DMARC policy and only SPF: forwarded, it would fail DMARC at the target.
 
 use it::{Delivered, Dns, Lab, MX_PORT, Rspamd, Sink, Talk, Waypost, forwarding_zone, signers, wait_for};
 use mail::Reply;
 
 struct Scene {
     waypost: Waypost,
-    /// Refuses what DMARC does not pass, as Gmail does.
+    /// Refuses mail that fails DMARC, as Gmail does.
     inbox: Sink,
     _dns: Dns,
     lab: Lab,
@@ -37,7 +37,7 @@ impl Scene {
         Talk::greeted(self.waypost.address, MX_PORT).message("her@foreign.test", "me@example.test", &content)
     }
 
-    /// The only message that arrived, which a strict receiver believes.
+    /// The only message that arrived, which passes DMARC.
     fn believed(&self, subject: &str) -> Delivered {
         let arrived = self.inbox.wait_for(subject);
         self.waypost.wait_for_empty_queue();
@@ -73,7 +73,7 @@ fn a_refused_from_field_is_rewritten() {
 }
 
 #[test]
-fn the_message_is_wrapped() {
+fn strict_domain_wrap_attaches_the_message() {
     for mode in ["cut-through", "queue"] {
         let scene = scene(&format!("strict_domain = \"wrap\"\nmode = \"{mode}\"\n"));
         let reply = scene.send("paper");
@@ -113,7 +113,7 @@ fn a_wrapped_message_names_no_other_recipient() {
 }
 
 #[test]
-fn it_is_held_refused_or_passed_on_as_it_is_where_the_owner_wants_that() {
+fn strict_domain_holds_refuses_or_passes_as_configured() {
     let scene_held = scene("strict_domain = \"hold\"\n");
     let reply = scene_held.send("kept");
     assert!(reply.starts_with("250 "), "{reply}");
@@ -128,12 +128,12 @@ fn it_is_held_refused_or_passed_on_as_it_is_where_the_owner_wants_that() {
 }
 
 #[test]
-fn an_alias_has_a_setting_of_its_own() {
+fn an_alias_overrides_strict_domain() {
     let scene = scene("strict_domain = \"as-is\"\n");
     scene.waypost.ok(&["alias", "strict", "me@example.test", "reject"]);
     let refused = scene.send("refused");
     assert!(refused.starts_with("550 5.7.26 "), "{refused}");
-    assert!(scene.waypost.ok(&["alias", "list"]).contains("strict domains: reject"));
+    assert!(scene.waypost.ok(&["alias", "list"]).contains("strict domain: reject"));
     scene.waypost.refused(&["alias", "strict", "nobody@example.test", "hold"]);
     scene.waypost.ok(&["alias", "strict", "me@example.test", "default"]);
     let reply = scene.send("as it is");

@@ -1,4 +1,4 @@
-//! What is put right of a submitted message, and what is said of one whose header section is broken.
+//! What submission repairs in a message, and the refusal of a malformed header section.
 
 use it::{Dns, Lab, MX_PORT, Sink, Talk, Waypost, zone};
 
@@ -28,7 +28,7 @@ impl Office {
 }
 
 #[test]
-fn a_report_to_an_account_without_an_alias_reaches_the_postmaster() {
+fn a_dsn_to_an_account_without_an_alias_reaches_the_postmaster() {
     let lab = Lab::new();
     let _dns = Dns::start(&lab, &zone(&lab));
     let far = Sink::start(lab.address(2), MX_PORT);
@@ -46,7 +46,7 @@ fn a_report_to_an_account_without_an_alias_reaches_the_postmaster() {
 }
 
 #[test]
-fn names_hold_nothing_that_cannot_be_seen() {
+fn invisible_characters_in_addresses_are_refused() {
     let office = Office::open();
     for arguments in [
         ["alias", "add", "\u{feff}info@example.test", "foo@inbox.test"].as_slice(),
@@ -54,13 +54,13 @@ fn names_hold_nothing_that_cannot_be_seen() {
         &["account", "add", "an\u{ad}n@example.test"],
     ] {
         let said = office.waypost.refused(arguments);
-        assert!(said.contains("cannot be seen: U+"), "{arguments:?}: {said}");
+        assert!(said.contains("an invisible character: U+"), "{arguments:?}: {said}");
     }
     office.waypost.ok(&["alias", "add", "jürgen@example.test", "foo@inbox.test"]);
 }
 
 #[test]
-fn bcc_and_its_like_go_no_further() {
+fn bcc_and_similar_fields_are_removed() {
     let mut office = Office::open();
     let head = "From: me@example.test\r\nTo: you@inbox.test\r\nBcc: secret@inbox.test,\r\n other@inbox.test\r\nResent-Bcc: secret@inbox.test\r\n\
                 Return-Path: <me@example.test>\r\nContent-Length: 7\r\n";
@@ -76,7 +76,7 @@ fn bcc_and_its_like_go_no_further() {
 }
 
 #[test]
-fn a_line_that_is_no_field_ends_the_header_section_everywhere() {
+fn a_malformed_field_ends_the_header_section_everywhere() {
     let mut office = Office::open();
     let fields = "From: me@example.test\r\nDate: Sat, 28 Nov 2026 10:00:00 +0000\r\nMessage-ID: <a@example.test>\r\n";
     let text = office.arrived(&format!("From me@example.test Sat Nov 28 10:00:00 2026\r\n{fields}Subject: mbox\r\n\r\nbody\r\n"), "mbox");

@@ -1,4 +1,4 @@
-//! What the style guide asks of every file, checked: sizes, first lines, cited RFCs, forbidden words, links.
+//! Checks of the style guide for every file: sizes, first lines, cited RFCs, forbidden words, links.
 //!
 //! docs/style.md has the reasons. Invariant: a failing check lists every offender, not only the first.
 
@@ -12,17 +12,17 @@ const FILE_LINES_WARN: usize = 400;
 const FILE_LINES_MAX: usize = 600;
 const FUNCTION_LINES_MAX: usize = 70;
 
-/// The wings of mta and what stands beside them, upper ones first: each may import those after it, and none before it.
+/// The wings of mta and the files beside them, in order: each may import those after it, and none before it.
 const WINGS: [&str; 10] = ["server", "receive", "accept", "queue", "deliver", "reporting", "notify", "context", "settings", "support"];
 
-/// Crates that know no clock, file system, socket or runtime.
+/// Crates without clock, file system, sockets and runtime.
 const PURE: [&str; 7] = ["mail", "smtp", "sasl", "directory", "policy", "reports", "dns_plan"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests are a folder of the checkout").to_owned()
 }
 
-/// The files below `dir` with this extension, but nothing that was built or downloaded.
+/// The files in `dir` with this extension, except built and downloaded ones.
 fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let Ok(entries) = fs::read_dir(dir) else { return found };
@@ -66,7 +66,7 @@ fn is_comment(line: &str) -> bool {
     line.trim_start().starts_with("//")
 }
 
-/// A line with its string and character literals and its comment taken out, so that only braces of the code are left.
+/// A line without its string and character literals and its comment, so that only the code's braces are left.
 fn without_literals(line: &str) -> String {
     let (mut out, mut chars) = (String::new(), line.chars().peekable());
     while let Some(c) = chars.next() {
@@ -99,7 +99,7 @@ fn without_literals(line: &str) -> String {
     out
 }
 
-/// Where functions of more than `max` lines begin, and how long they are.
+/// The first lines and lengths of functions with more than `max` lines.
 fn long_functions(text: &str, max: usize) -> Vec<(usize, usize)> {
     let mut long = Vec::new();
     let mut open: Vec<(usize, i64)> = Vec::new();
@@ -160,7 +160,7 @@ fn functions_are_short() {
 }
 
 #[test]
-fn every_file_says_what_it_is_for() {
+fn every_file_opens_with_its_job() {
     let offenders = crate_sources().into_iter().filter(|(_, text)| !text.starts_with("//! ")).map(|(path, _)| path).collect();
     none(offenders, "files that do not open with //!");
 }
@@ -172,7 +172,7 @@ fn rfcs(text: &str) -> BTreeSet<u32> {
 }
 
 #[test]
-fn every_cited_rfc_stands_in_the_table() {
+fn every_cited_rfc_is_in_standards_md() {
     let table = fs::read_to_string(root().join("docs/standards.md")).expect("docs/standards.md can be read");
     let rows: String = table.lines().filter(|line| line.starts_with("| RFC ")).collect::<Vec<_>>().join("\n");
     let listed = rfcs(&rows);
@@ -186,7 +186,7 @@ fn every_cited_rfc_stands_in_the_table() {
 }
 
 #[test]
-fn nothing_is_left_for_later() {
+fn no_todo_comments() {
     // Put together here, so that this file does not offend.
     let words = [["todo", "!("].concat(), ["unimplemented", "!("].concat(), ["FIX", "ME"].concat(), ["X", "XX"].concat()];
     let mut offenders = Vec::new();
@@ -198,7 +198,7 @@ fn nothing_is_left_for_later() {
     none(offenders, "left for later");
 }
 
-/// Whether the word stands there by itself, not inside of a longer one.
+/// Whether it is a whole word.
 fn has_word(line: &str, word: &str) -> bool {
     let joins = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
     line.match_indices(word).any(|(at, _)| {
@@ -208,14 +208,14 @@ fn has_word(line: &str, word: &str) -> bool {
 }
 
 #[test]
-fn names_say_something() {
+fn file_names_are_specific() {
     let vague = ["util", "utils", "common", "manager", "helper", "helpers", "misc"];
     let is_vague = |path: &String| path.trim_end_matches(".rs").split('/').any(|part| vague.contains(&part));
     none(sources(&["crates", "xtask", "tests"]).into_iter().map(|(path, _)| path).filter(is_vague).collect(), "names that say nothing");
 }
 
 #[test]
-fn pure_crates_touch_nothing() {
+fn pure_crates_have_no_io() {
     let forbidden = [
         "tokio",
         "std::fs",
@@ -318,7 +318,7 @@ fn a_type_name_stands_once_in_a_crate() {
 }
 
 #[test]
-fn links_in_documents_lead_somewhere() {
+fn links_in_documents_resolve() {
     let top = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"].map(|name| root().join(name));
     let documents = top.into_iter().chain(files(&root().join("docs"), "md")).chain(files(&root().join("examples"), "md"));
     let mut offenders = Vec::new();
@@ -341,7 +341,7 @@ fn links_in_documents_lead_somewhere() {
 }
 
 #[test]
-fn the_checks_see_what_they_look_for() {
+fn the_checks_find_their_offenders() {
     let body = "    let x = '{';\n".repeat(10);
     let text = format!(
         "impl X {{\n    fn long(\n        a: u8,\n    ) -> u8 {{\n        let s = \"}}}}\"; // }}\n{body}    }}\n    fn short() {{}}\n}}\n"

@@ -4,126 +4,12 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
-use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use it::{
-    Delivered, Dns, Lab, LabAuthority, MX_PORT, POLICY_PORT, PolicyAnswer, PolicyHost, ReportHost, Sink, Takes, Unbound, Waypost, content,
-    domain, python, signers, sts_domain, tlsa, tlsa_digest, txt, wait_within,
+    Lab, LabAuthority, MX_PORT, POLICY_PORT, PolicyAnswer, PolicyHost, ReportHost, Sink, Takes, TlsReporter, domain, is_tls_report,
+    parse_tls_report, signers, sts_domain, tls_reports, tls_sums, tlsa, tlsa_digest, tlsrpt, wait_for_report, wait_for_tls_sums,
 };
 use serde_json::Value;
-
-/// Reports come within this time.
-const SOON: Duration = Duration::from_secs(40);
-
-/// Reads a mail, or a compressed report, with Python's modules.
-const READER: &str = "
-import sys, email, base64, gzip, json
-bytes = base64.b64decode(sys.stdin.read())
-if bytes[:2] == b'\\x1f\\x8b':
-    print(json.dumps({'report': json.loads(gzip.decompress(bytes))}))
-else:
-    mail = email.message_from_bytes(bytes)
-    text, file = mail.get_payload()
-    print(json.dumps({'fields': {name: ' '.join(value.split()) for name, value in mail.items()}, 'text': text.get_payload(),
-        'type': mail.get_content_type(), 'report_type': mail.get_param('report-type'), 'file_type': file.get_content_type(), 'file_name': file.get_filename(),
-        'report': json.loads(gzip.decompress(file.get_payload(decode=True)))}))
-";
-
-fn read(bytes: &[u8]) -> Value {
-    serde_json::from_str(&python(&["-c", READER], &STANDARD.encode(bytes))).unwrap()
-}
-
-/// A reporting server with a validating resolver.
-struct Reporter {
-    _dns: Dns,
-    _unbound: Unbound,
-    waypost: Waypost,
-    password: String,
-}
-
-impl Reporter {
-    fn start(lab: &Lab, records: &str, reports: &str) -> Self {
-        Self::with_zones(lab, records, reports, &[])
-    }
-
-    fn with_zones(lab: &Lab, records: &str, reports: &str, zones: &[(&str, &str)]) -> Self {
-        let extra = format!(
-            "[forward]\ndomain = \"fwd.example.test\"\nmode = \"queue\"\nunauthenticated = \"accept\"\n[delivery]\nloopback = true\nhost_pause_s = 1\nidle_timeout_s = 0\n\
-             [tls]\nextra_authorities = \"authority.pem\"\n[dns]\nservers = [\"{}:{}\"]\nvalidate = \"upstream\"\n[reports]\nevery = \"3s\"\n{reports}",
-            lab.address(54),
-            it::DNS_PORT
-        );
-        let mut waypost = Waypost::configured(lab, &extra);
-        waypost.ok(&["domain", "add", "--bare", "example.test"]);
-        waypost.ok(&["alias", "add", "me@example.test", "me@inbox.test"]);
-        let records = format!("example MX 10 mx.example\nmx.example A {}\n{records}{}", lab.address(1), waypost.keys("fwd.example.test"));
-        let dns = Dns::with_zones(lab, &records, zones);
-        let unbound = Unbound::start(lab, &dns);
-        waypost.start();
-        let password = waypost.account("me@example.test");
-        Self { _dns: dns, _unbound: unbound, waypost, password }
-    }
-
-    fn send(&self, to: &str) {
-        self.waypost.logged_in("me@example.test", &self.password).taken("me@example.test", to, &content(&format!("to {to}.")));
-    }
-
-    /// Waits for a log line about a report, however busy the machine is.
-    fn says(&self, parts: &[&str]) {
-        let said = || self.waypost.log().lines().any(|line| parts.iter().all(|part| line.contains(part))).then_some(());
-        wait_within(SOON, &format!("a line of the log with {parts:?}"), said);
-    }
-
-    fn fate(&self, word: &str, to: &str) {
-        self.waypost.wait_for_line(&[&format!(": {word} id="), &format!("to={to}")]);
-    }
-}
-
-/// `_smtp._tls` of a domain.
-fn wants(name: &str, rua: &str) -> String {
-    txt(&format!("_smtp._tls.{name}"), &format!("v=TLSRPTv1; rua={rua}"))
-}
-
-fn is_report(message: &Delivered, about: &str) -> bool {
-    message.text().contains(&format!("\r\nTLS-Report-Domain: {about}\r\n"))
-}
-
-fn reports(sink: &Sink, about: &str) -> Vec<Value> {
-    sink.messages().iter().filter(|message| is_report(message, about)).map(|message| read(&message.content)).collect()
-}
-
-/// Sessions by policy and result, over all reports; "success" for those without a failure.
-fn sums<'a>(reports: impl IntoIterator<Item = &'a Value>) -> BTreeMap<String, u64> {
-    let mut sums = BTreeMap::new();
-    for policy in reports.into_iter().flat_map(|report| report["report"]["policies"].as_array().unwrap()) {
-        let kind = policy["policy"]["policy-type"].as_str().unwrap();
-        let mut add = |result: &str, count: &Value| *sums.entry(format!("{kind} {result}")).or_default() += count.as_u64().unwrap();
-        let successful = &policy["summary"]["total-successful-session-count"];
-        if successful != 0 {
-            add("success", successful);
-        }
-        let failures = policy["failure-details"].as_array().cloned().unwrap_or_default();
-        for failure in &failures {
-            add(failure["result-type"].as_str().unwrap(), &failure["failed-session-count"]);
-        }
-        let failed: u64 = failures.iter().map(|failure| failure["failed-session-count"].as_u64().unwrap()).sum();
-        assert_eq!(policy["summary"]["total-failure-session-count"], failed, "{policy}");
-    }
-    sums
-}
-
-/// Waits until the reports about a domain sum up to this.
-fn wait_for_sums(sink: &Sink, about: &str, want: &[(&str, u64)]) -> Vec<Value> {
-    let want: BTreeMap<String, u64> = want.iter().map(|(result, count)| ((*result).to_owned(), *count)).collect();
-    let mut last = BTreeMap::new();
-    wait_within(SOON, &format!("reports about {about} that say {want:?}"), || {
-        let found = reports(sink, about);
-        last = sums(&found);
-        (last == want).then_some(found)
-    })
-}
 
 #[test]
 fn reports_name_each_failure() {
@@ -134,14 +20,14 @@ fn reports_name_each_failure() {
     let records = domain(&lab, "wrong", 11)
         + &tlsa("wrong", &wrong)
         // The report goes to the host whose TLS it is about.
-        + &wants("wrong", "mailto:tls@wrong.test")
+        + &tlsrpt("wrong", "mailto:tls@wrong.test")
         + &sts_domain(&lab, "sts")
-        + &wants("sts", "mailto:tls@fine.test")
+        + &tlsrpt("sts", "mailto:tls@fine.test")
         + &domain(&lab, "fine", 14)
         + &tlsa("fine", &format!("3 1 1 {}", tlsa_digest(&fine, 0, 1)))
-        + &wants("fine", "mailto:tls@fine.test,mailto:other@fine.test")
+        + &tlsrpt("fine", "mailto:tls@fine.test,mailto:other@fine.test")
         + &domain(&lab, "clear", 15)
-        + &wants("clear", "mailto:tls@fine.test")
+        + &tlsrpt("clear", "mailto:tls@fine.test")
         + &domain(&lab, "silent", 15);
     let _policy = PolicyHost::start(
         lab.address(12),
@@ -150,7 +36,7 @@ fn reports_name_each_failure() {
     );
     let (broken, inbox) = (Sink::with_tls(lab.address(11), MX_PORT, &shown), Sink::with_tls(lab.address(14), MX_PORT, &fine));
     let clear = Sink::start(lab.address(15), MX_PORT);
-    let reporter = Reporter::start(&lab, &records, "contact = \"tls@example.test\"\n");
+    let reporter = TlsReporter::start(&lab, &records, "contact = \"tls@example.test\"\n");
     for to in ["you@wrong.test", "you@sts.test"] {
         reporter.send(to);
         reporter.fate("deferred", to);
@@ -159,11 +45,11 @@ fn reports_name_each_failure() {
         reporter.send(to);
         reporter.fate("delivered", to);
     }
-    let about_sts = wait_for_sums(&inbox, "sts.test", &[("sts certificate-host-mismatch", 1)]);
-    wait_for_sums(&inbox, "clear.test", &[("no-policy-found starttls-not-supported", 1)]);
+    let about_sts = wait_for_tls_sums(&inbox, "sts.test", &[("sts certificate-host-mismatch", 1)]);
+    wait_for_tls_sums(&inbox, "clear.test", &[("no-policy-found starttls-not-supported", 1)]);
     // Both addresses get every report.
-    wait_for_sums(&inbox, "fine.test", &[("tlsa success", 4)]);
-    let about_wrong = wait_for_sums(&broken, "wrong.test", &[("tlsa certificate-host-mismatch", 1)]);
+    wait_for_tls_sums(&inbox, "fine.test", &[("tlsa success", 4)]);
+    let about_wrong = wait_for_tls_sums(&broken, "wrong.test", &[("tlsa certificate-host-mismatch", 1)]);
 
     let report = &about_wrong[0];
     let policy = &report["report"]["policies"][0];
@@ -182,16 +68,18 @@ fn reports_name_each_failure() {
 
     letter_follows_rfc8460(&lab, &broken, report);
     // The mail with a report is not counted, and a domain without a record gets no report.
-    assert!(clear.messages().iter().chain(&inbox.messages()).chain(&broken.messages()).all(|message| !is_report(message, "silent.test")));
+    assert!(
+        clear.messages().iter().chain(&inbox.messages()).chain(&broken.messages()).all(|message| !is_tls_report(message, "silent.test"))
+    );
     reporter.waypost.wait_for_line(&["delivered id=", "to=tls@wrong.test"]);
     reporter.send("you@wrong.test");
-    wait_for_sums(&broken, "wrong.test", &[("tlsa certificate-host-mismatch", 2)]);
+    wait_for_tls_sums(&broken, "wrong.test", &[("tlsa certificate-host-mismatch", 2)]);
     reporter.waypost.assert_no_bugs();
 }
 
 /// Fields, parts and signature of a report.
 fn letter_follows_rfc8460(lab: &Lab, sink: &Sink, report: &Value) {
-    let mail = sink.messages().into_iter().find(|message| is_report(message, "wrong.test")).unwrap();
+    let mail = sink.messages().into_iter().find(|message| is_tls_report(message, "wrong.test")).unwrap();
     assert_eq!((mail.from.as_str(), mail.to.as_slice(), mail.tls), ("<>", &["<tls@wrong.test>".to_owned()][..], true));
     assert_eq!(signers(lab, &mail.content), ["fwd.example.test"]);
     let (fields, id) = (&report["fields"], report["report"]["report-id"].as_str().unwrap());
@@ -220,21 +108,21 @@ fn mta_sts_fetch_failures_are_reported() {
     // No listener; another host's certificate; another page.
     let sts = |name: &str, host: u8| {
         let policy_host = format!("_mta-sts.{name} TXT \"v=STSv1; id=1\"\nmta-sts.{name} A {}\n", lab.address(host));
-        domain(&lab, name, 11) + &policy_host + &wants(name, "mailto:tls@rua.test")
+        domain(&lab, name, 11) + &policy_host + &tlsrpt(name, "mailto:tls@rua.test")
     };
     let records = sts("down", 20) + &sts("other", 12) + &sts("page", 13) + &domain(&lab, "rua", 14);
     let page = PolicyAnswer { head: "200 OK\r\nContent-Type: text/html".into(), body: "<html>".into() };
     let _other = PolicyHost::start(lab.address(12), &authority.issue(&["mta-sts.page.test"]), page.clone());
     let _page = PolicyHost::start(lab.address(13), &authority.issue(&["mta-sts.page.test"]), page);
     let rua = Sink::start(lab.address(14), MX_PORT);
-    let reporter = Reporter::start(&lab, &records, "");
+    let reporter = TlsReporter::start(&lab, &records, "");
     for name in ["down", "other", "page"] {
         reporter.send(&format!("you@{name}.test"));
         inbox.wait_for(&format!("to you@{name}.test."));
     }
     for (name, result) in [("down", "sts-policy-fetch-error"), ("other", "sts-webpki-invalid"), ("page", "sts-policy-invalid")] {
         let want = format!("sts {result}");
-        wait_for_sums(&rua, &format!("{name}.test"), &[("no-policy-found success", 1), (&want, 1)]);
+        wait_for_tls_sums(&rua, &format!("{name}.test"), &[("no-policy-found success", 1), (&want, 1)]);
     }
     reporter.waypost.assert_no_bugs();
 }
@@ -252,7 +140,7 @@ fn tls_failures_map_to_rfc8460_types() {
     let sts = |name: &str, host: u8, policy_host: u8| {
         domain(&lab, name, host)
             + &format!("_mta-sts.{name} TXT \"v=STSv1; id=1\"\nmta-sts.{name} A {}\n", lab.address(policy_host))
-            + &wants(name, "mailto:tls@rua.test")
+            + &tlsrpt(name, "mailto:tls@rua.test")
     };
     // The records of mx.lost are in a zone of their own, whose key does not match its DS record.
     let lost = format!("_{MX_PORT}._tcp.mx.lost");
@@ -262,10 +150,10 @@ fn tls_failures_map_to_rfc8460_types() {
         + &sts("unnamed", 14, 23)
         + &domain(&lab, "unusable", 14)
         + &tlsa("unusable", &format!("1 1 1 {}", "00".repeat(32)))
-        + &wants("unusable", "mailto:tls@rua.test")
+        + &tlsrpt("unusable", "mailto:tls@rua.test")
         + &domain(&lab, "lost", 14)
         + &format!("{lost} NS ns\n{lost} DS 12345 13 2 {}\n", "cd".repeat(32))
-        + &wants("lost", "mailto:tls@rua.test")
+        + &tlsrpt("lost", "mailto:tls@rua.test")
         + &domain(&lab, "rua", 15);
     let names = ["mta-sts.expired.test", "mta-sts.stranger.test", "mta-sts.testing.test", "mta-sts.unnamed.test"];
     let _policies: Vec<PolicyHost> =
@@ -279,7 +167,7 @@ fn tls_failures_map_to_rfc8460_types() {
     let _hosts = [(11, &expired), (12, &stranger), (14, &fine)].map(|(host, shown)| Sink::with_tls(lab.address(host), MX_PORT, shown));
     let rua = Sink::start(lab.address(15), MX_PORT);
     let zone = (format!("{lost}.test"), format!("@ TLSA 3 1 1 {}\n", "ab".repeat(32)));
-    let reporter = Reporter::with_zones(&lab, &records, "", &[(&zone.0, &zone.1)]);
+    let reporter = TlsReporter::with_zones(&lab, &records, "", &[(&zone.0, &zone.1)]);
     let faults = [
         ("expired", "deferred", "sts certificate-expired"),
         ("stranger", "deferred", "sts certificate-not-trusted"),
@@ -293,9 +181,9 @@ fn tls_failures_map_to_rfc8460_types() {
         reporter.fate(fate, &format!("you@{name}.test"));
     }
     for (name, _, result) in faults {
-        wait_for_sums(&rua, &format!("{name}.test"), &[(result, 1)]);
+        wait_for_tls_sums(&rua, &format!("{name}.test"), &[(result, 1)]);
     }
-    let unnamed = &reports(&rua, "unnamed.test")[0]["report"]["policies"][0]["failure-details"][0];
+    let unnamed = &tls_reports(&rua, "unnamed.test")[0]["report"]["policies"][0]["failure-details"][0];
     let reason = "the MTA-STS policy of unnamed.test does not name the mail host mx.unnamed.test";
     assert_eq!((&unnamed["failure-reason-code"], &unnamed["receiving-mx-hostname"]), (&reason.into(), &"mx.unnamed.test".into()));
     reporter.waypost.assert_no_bugs();
@@ -306,13 +194,13 @@ fn https_uploads_are_retried() {
     let lab = Lab::new();
     let authority = LabAuthority::new(&lab);
     let records = domain(&lab, "far", 11)
-        + &wants("far", &format!("https://reports.far.test:{POLICY_PORT}/v1/tls?x=1"))
+        + &tlsrpt("far", &format!("https://reports.far.test:{POLICY_PORT}/v1/tls?x=1"))
         + &format!("reports.far A {}\n", lab.address(12));
     let _inbox = Sink::with_tls(lab.address(11), MX_PORT, &authority.issue(&["mx.far.test"]));
     let host = ReportHost::start(lab.address(12), &authority.issue(&["reports.far.test"]), Takes::With("503 Busy"));
-    let reporter = Reporter::start(&lab, &records, "");
+    let reporter = TlsReporter::start(&lab, &records, "");
     reporter.send("you@far.test");
-    wait_within(SOON, "a second try", || (host.posted().len() > 1).then_some(()));
+    wait_for_report("a second try", || (host.posted().len() > 1).then_some(()));
     host.takes(Takes::With("201 Created"));
     reporter.says(&["TLS report delivered", "domain=far.test"]);
     let posted = host.posted();
@@ -320,13 +208,13 @@ fn https_uploads_are_retried() {
     assert_eq!(first, last, "the same report, with the same id");
     assert!(last.head.starts_with("POST /v1/tls?x=1 HTTP/1.1\r\n"), "{}", last.head);
     assert!(last.head.contains("content-type: application/tlsrpt+gzip\r\n"), "{}", last.head);
-    let report = read(&last.body);
-    assert_eq!(sums([&report]), BTreeMap::from([("no-policy-found success".to_owned(), 1)]));
+    let report = parse_tls_report(&last.body);
+    assert_eq!(tls_sums([&report]), BTreeMap::from([("no-policy-found success".to_owned(), 1)]));
     assert_eq!(report["report"]["contact-info"], "postmaster@fwd.example.test");
     // Another day, another report.
     reporter.send("them@far.test");
-    wait_within(SOON, "the next report", || (host.posted().len() > posted.len()).then_some(()));
-    assert_ne!(read(&host.posted().last().unwrap().body)["report"]["report-id"], report["report"]["report-id"]);
+    wait_for_report("the next report", || (host.posted().len() > posted.len()).then_some(()));
+    assert_ne!(parse_tls_report(&host.posted().last().unwrap().body)["report"]["report-id"], report["report"]["report-id"]);
     reporter.waypost.assert_no_bugs();
 }
 
@@ -335,14 +223,14 @@ fn a_restart_loses_no_results_and_sends_no_report_twice() {
     let lab = Lab::new();
     let authority = LabAuthority::new(&lab);
     let records = domain(&lab, "far", 11)
-        + &wants("far", "mailto:tls@rua.test")
+        + &tlsrpt("far", "mailto:tls@rua.test")
         + &domain(&lab, "rua", 12)
         + &domain(&lab, "late", 11)
-        + &wants("late", "mailto:tls@down.test")
+        + &tlsrpt("late", "mailto:tls@down.test")
         + &domain(&lab, "down", 13);
     let inbox = Sink::with_tls(lab.address(11), MX_PORT, &authority.issue(&["mx.far.test"]));
     let rua = Sink::start(lab.address(12), MX_PORT);
-    let mut reporter = Reporter::start(&lab, &records, "");
+    let mut reporter = TlsReporter::start(&lab, &records, "");
     for n in 0..3 {
         let to = format!("you{n}@far.test");
         reporter.send(&to);
@@ -350,23 +238,23 @@ fn a_restart_loses_no_results_and_sends_no_report_twice() {
         reporter.waypost.stop();
         reporter.waypost.start();
     }
-    wait_for_sums(&rua, "far.test", &[("no-policy-found success", 3)]);
+    wait_for_tls_sums(&rua, "far.test", &[("no-policy-found success", 3)]);
     // Killed repeatedly after the report is queued; only then does its host come up.
     reporter.send("you@late.test");
     reporter.fate("delivered", "you@late.test");
-    wait_within(SOON, "its report", || (reporter.waypost.log().contains("to=tls@down.test report=")).then_some(()));
+    wait_for_report("its report", || (reporter.waypost.log().contains("to=tls@down.test report=")).then_some(()));
     for _ in 0..3 {
         reporter.waypost.kill();
         reporter.waypost.start();
     }
     let down = Sink::start(lab.address(13), MX_PORT);
     reporter.waypost.ok(&["queue", "retry", "--all"]);
-    wait_for_sums(&down, "late.test", &[("no-policy-found success", 1)]);
+    wait_for_tls_sums(&down, "late.test", &[("no-policy-found success", 1)]);
     // A duplicate would arrive before the next report.
     reporter.send("them@late.test");
-    wait_for_sums(&down, "late.test", &[("no-policy-found success", 2)]);
-    assert_eq!(reports(&down, "late.test").len(), 2);
-    assert_eq!(sums(&reports(&rua, "far.test")), BTreeMap::from([("no-policy-found success".to_owned(), 3)]));
+    wait_for_tls_sums(&down, "late.test", &[("no-policy-found success", 2)]);
+    assert_eq!(tls_reports(&down, "late.test").len(), 2);
+    assert_eq!(tls_sums(&tls_reports(&rua, "far.test")), BTreeMap::from([("no-policy-found success".to_owned(), 3)]));
     reporter.waypost.assert_no_bugs();
 }
 
@@ -376,23 +264,23 @@ fn hostile_report_receivers_are_bounded() {
     let authority = LabAuthority::new(&lab);
     let https = |name: &str| format!("https://reports.{name}.test:{POLICY_PORT}/");
     let host =
-        |name: &str, address: Ipv4Addr| domain(&lab, name, 11) + &wants(name, &https(name)) + &format!("reports.{name} A {address}\n");
+        |name: &str, address: Ipv4Addr| domain(&lab, name, 11) + &tlsrpt(name, &https(name)) + &format!("reports.{name} A {address}\n");
     let many: Vec<String> = (0..1000).map(|n| format!("mailto:a{n}@rua.test")).collect();
     let records = host("private", Ipv4Addr::new(10, 0, 0, 1))
         + &host("slow", lab.address(12))
         + &host("huge", lab.address(13))
         + &host("stranger", lab.address(14))
         + &domain(&lab, "many", 11)
-        + &wants("many", &many.join(","))
+        + &tlsrpt("many", &many.join(","))
         + &domain(&lab, "good", 11)
-        + &wants("good", "mailto:good@rua.test")
+        + &tlsrpt("good", "mailto:good@rua.test")
         + &domain(&lab, "rua", 15);
     let inbox = Sink::with_tls(lab.address(11), MX_PORT, &authority.issue(&["mx.far.test"]));
     let slow = ReportHost::start(lab.address(12), &authority.issue(&["reports.slow.test"]), Takes::Silent);
     let huge = ReportHost::start(lab.address(13), &authority.issue(&["reports.huge.test"]), Takes::Talking(1 << 30));
     let stranger = ReportHost::start(lab.address(14), &authority.issue(&["reports.else.test"]), Takes::With("200 OK"));
     let rua = Sink::start(lab.address(15), MX_PORT);
-    let reporter = Reporter::start(&lab, &records, "");
+    let reporter = TlsReporter::start(&lab, &records, "");
     for name in ["private", "slow", "huge", "stranger", "many"] {
         reporter.send(&format!("you@{name}.test"));
         inbox.wait_for(&format!("to you@{name}.test."));
@@ -400,12 +288,12 @@ fn hostile_report_receivers_are_bounded() {
     reporter.says(&["TLS report could not be sent", "domain=private.test", "no public address"]);
     reporter.says(&["TLS report could not be sent", "domain=stranger.test", "TLS with reports.stranger.test failed"]);
     reporter.says(&["TLS report delivered", "domain=huge.test"]);
-    wait_within(SOON, "the slow host to be asked", || (slow.connections() > 0).then_some(()));
-    wait_within(SOON, "the five of a thousand", || (reports(&rua, "many.test").len() == 5).then_some(()));
+    wait_for_report("the slow host to be asked", || (slow.connections() > 0).then_some(()));
+    wait_for_report("the five of a thousand", || (tls_reports(&rua, "many.test").len() == 5).then_some(()));
     // A slow host does not delay others: later reports are sent while it still has its own.
     reporter.send("you@good.test");
-    wait_for_sums(&rua, "good.test", &[("no-policy-found success", 1)]);
-    assert_eq!(reports(&rua, "many.test").len(), 5);
+    wait_for_tls_sums(&rua, "good.test", &[("no-policy-found success", 1)]);
+    assert_eq!(tls_reports(&rua, "many.test").len(), 5);
     assert!(stranger.posted().is_empty() && huge.posted().len() == 1);
     assert!(reporter.waypost.resident_kib() < 400 * 1024, "{} KiB", reporter.waypost.resident_kib());
     reporter.waypost.assert_no_bugs();
@@ -415,20 +303,20 @@ fn hostile_report_receivers_are_bounded() {
 fn reports_can_be_disabled_and_need_a_dkim_key() {
     let lab = Lab::new();
     let authority = LabAuthority::new(&lab);
-    let records = domain(&lab, "far", 11) + &wants("far", "mailto:tls@rua.test") + &domain(&lab, "rua", 12);
+    let records = domain(&lab, "far", 11) + &tlsrpt("far", "mailto:tls@rua.test") + &domain(&lab, "rua", 12);
     let inbox = Sink::with_tls(lab.address(11), MX_PORT, &authority.issue(&["mx.far.test"]));
     let rua = Sink::start(lab.address(12), MX_PORT);
-    let reporter = Reporter::start(&lab, &records, "tls = false\n");
+    let reporter = TlsReporter::start(&lab, &records, "tls = false\n");
     reporter.send("you@far.test");
     inbox.wait_for("to you@far.test.");
     reporter.waypost.configure(|config| config.remove("reports.tls").set("forward.domain", "other.example.test"));
     reporter.waypost.hang_up();
     reporter.waypost.wait_for_log("is in effect");
     reporter.send("them@far.test");
-    wait_within(SOON, "a word on the missing key", || {
+    wait_for_report("a word on the missing key", || {
         reporter.waypost.log().contains("no TLS report: other.example.test has no DKIM key to sign it").then_some(())
     });
-    // Of the first message nothing was counted: there is one report at most, and that was not sent.
+    // The first message was not counted: there is at most one report, and it was not sent.
     assert_eq!(reporter.waypost.log().matches("no TLS report").count(), 1);
     assert!(rua.messages().is_empty());
 }

@@ -1,11 +1,11 @@
-//! A virtual file with bad lines, and right sides as people wrote them for Postfix.
+//! A virtual file with invalid lines, and right-hand sides as written for Postfix.
 
 use std::collections::BTreeSet;
 use std::fs;
 
 use it::{Lab, MX_PORT, Postfix, Sink, Talk, Waypost, postmap, wait_for};
 
-/// Good lines between lines that no server can use.
+/// Valid lines between invalid ones.
 const BAD: &str = "file.test anything\none@file.test foo@inbox.test\nno-value@file.test\nbare@file.test root\n\
     partly@file.test foo@inbox.test, |/bin/sh\ntwo@file.test foo@inbox.test\n";
 
@@ -18,7 +18,7 @@ fn recipients_are_answered(waypost: &Waypost) {
 }
 
 #[test]
-fn good_lines_are_in_force_from_the_start_and_bad_ones_are_named_everywhere() {
+fn valid_lines_apply_and_invalid_ones_are_reported() {
     let lab = Lab::new();
     lab.write("virtual", BAD);
     let inbox = Sink::start(lab.address(2), MX_PORT);
@@ -42,7 +42,7 @@ fn good_lines_are_in_force_from_the_start_and_bad_ones_are_named_everywhere() {
     let listed = waypost.command(&["alias", "list"]);
     let named = String::from_utf8(listed.stderr).unwrap();
     assert!(listed.status.success() && [3, 4, 5].iter().all(|line| named.contains(&format!("virtual:{line}: "))), "{named}");
-    // The way to mend a bare name, and that the mended file needs no restart.
+    // The remedy for a bare name, which needs no restart.
     waypost.configure(|config| config.set("virtual_origin", "inbox.test"));
     waypost.ok(&["reload"]);
     let mut talk = Talk::greeted(waypost.address, MX_PORT);
@@ -59,7 +59,7 @@ fn good_lines_are_in_force_from_the_start_and_bad_ones_are_named_everywhere() {
 }
 
 #[test]
-fn a_start_without_the_file_refuses_nobody_for_good() {
+fn a_missing_virtual_file_defers_unknown_recipients() {
     let lab = Lab::new();
     let waypost = Waypost::started(&lab, "foo@inbox.test", "virtual_file = \"virtual\"\n");
     let mut talk = Talk::greeted(waypost.address, MX_PORT);
@@ -76,7 +76,7 @@ fn a_start_without_the_file_refuses_nobody_for_good() {
     waypost.assert_no_bugs();
 }
 
-/// Right sides that Postfix delivers, and that no form of ours would write.
+/// Right-hand sides that Postfix delivers, and that we never write.
 const ODD: &str = "x.test anything\n\
     n1@x.test \"Joe Doe\" <nm1@c.test>\nn2@x.test nm2@c.test (comment)\nn3@x.test a3@c.test; b3@c.test\n\
     n4@x.test group: a4@c.test, b4@c.test;\nn5@x.test bare5\nn6@x.test u6%c.test\nn7@x.test c.test!u7\n\
@@ -86,7 +86,7 @@ const ODD: &str = "x.test anything\n\
     n17@x.test a..b17@c.test\nn18+tag@x.test z18@c.test\nn18@x.test n18+tag@x.test, <y18@c.test>\n";
 
 #[test]
-fn right_sides_lead_where_postfix_delivers_them() {
+fn right_sides_resolve_as_in_postfix() {
     let lab = Lab::new();
     let table = lab.write("virtual", ODD);
     let waypost = Waypost::configured(&lab, "virtual_file = \"virtual\"\nvirtual_origin = \"origin.test\"\n");

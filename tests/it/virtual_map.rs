@@ -1,4 +1,4 @@
-//! One virtual file, read by Waypost and by Postfix: both must take it to mean the same.
+//! One virtual file, read by Waypost and by Postfix with the same meaning.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -7,7 +7,7 @@ use directory::Target;
 use it::{Lab, MX_PORT, Postfix, Sink, Talk, Waypost, postmap, wait_for};
 use serde_json::Value;
 
-/// Everything that virtual(5) knows, and that people write. x.test, y.test and z.test are hosted by it.
+/// All forms of virtual(5), and common variants. It hosts x.test, y.test and z.test.
 const FILE: &str = "\
 # A comment, then domains of the file's own.
 x.test      anything
@@ -81,7 +81,7 @@ const RECIPIENTS: &[&str] = &[
     "lost@x.test",
 ];
 
-/// Both on one file. The Postfix sends everything that is not ours to one sink.
+/// Both servers with one file. Postfix sends all mail for other domains to one sink.
 struct Pair {
     waypost: Waypost,
     postfix: Postfix,
@@ -115,7 +115,7 @@ fn is_hosted(address: &str) -> bool {
     ["x.test", "y.test", "z.test"].contains(&domain.as_str())
 }
 
-/// Where Waypost sends mail, as the command tells it.
+/// The targets that `waypost` shows.
 fn ours(waypost: &Waypost, recipient: &str) -> BTreeSet<String> {
     let output = waypost.command(&["--json", "alias", "test", recipient]);
     let test: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{recipient}: {e}: {output:?}"));
@@ -156,7 +156,7 @@ fn with_extension(target: &str, ext: &str) -> String {
     }
 }
 
-/// What virtual(5) says under TABLE SEARCH ORDER and ADDRESS EXTENSION, over nothing but `postmap -q`.
+/// The search of virtual(5), TABLE SEARCH ORDER and ADDRESS EXTENSION, with `postmap -q` only.
 fn by_postmap(postfix: &Postfix, table: &Path, address: &str, depth: usize, out: &mut BTreeSet<String>) {
     assert!(depth < 20, "{address}");
     let query = |key: &str| postmap(&postfix.config, table, key);
@@ -182,7 +182,7 @@ fn by_postmap(postfix: &Postfix, table: &Path, address: &str, depth: usize, out:
 }
 
 #[test]
-fn each_key_is_read_as_postmap_reads_it() {
+fn keys_match_postmap() {
     let pair = pair();
     let read = directory::virtual_file::parse(FILE, None);
     assert_eq!((&read.warnings, &read.faults), (&vec![], &vec![]));
@@ -212,7 +212,7 @@ fn each_key_is_read_as_postmap_reads_it() {
 }
 
 #[test]
-fn each_expansion_is_that_of_postfix() {
+fn expansions_match_postfix() {
     let pair = pair();
     for recipient in RECIPIENTS {
         let mut theirs = BTreeSet::new();
@@ -229,7 +229,7 @@ fn a_running_postfix_delivers_to_the_same_mailboxes() {
         let ours = ours(&pair.waypost, recipient);
         let content = format!("From: her@foreign.test\r\nSubject: number {number}.\r\n\r\n\r\n");
         let reply = talk.message("her@foreign.test", recipient, &content);
-        // What leads to an unknown address is refused by us at once, and by Postfix sometimes later.
+        // We refuse an alias of an unknown address at once; Postfix sometimes later.
         assert!(reply.starts_with("250") || ours.is_empty(), "{recipient}: {reply}");
         talk.say("RSET");
         let delivered = || {
@@ -242,7 +242,7 @@ fn a_running_postfix_delivers_to_the_same_mailboxes() {
 }
 
 #[test]
-fn an_import_and_an_export_keep_the_meaning() {
+fn import_and_export_are_lossless() {
     let pair = pair();
     let other = Lab::new();
     let imported = Waypost::configured(&other, "");

@@ -1,4 +1,4 @@
-//! Domains and accounts come whole and go whole: what is made with them, and what is left of them, is said.
+//! Domains and accounts are created and removed completely, and leftovers are listed.
 
 use it::{Dns, Lab, Waypost, zone};
 
@@ -7,7 +7,7 @@ fn office(lab: &Lab) -> Waypost {
 }
 
 #[test]
-fn a_domain_comes_with_keys_postmaster_and_records() {
+fn domain_add_creates_keys_postmaster_and_records() {
     let lab = Lab::new();
     let waypost = office(&lab);
     let said = waypost.ok(&["domain", "add", "example.test"]);
@@ -30,7 +30,7 @@ fn a_domain_comes_with_keys_postmaster_and_records() {
 }
 
 #[test]
-fn what_is_left_of_a_domain_is_listed_and_can_be_removed() {
+fn domain_remove_lists_leftovers() {
     let lab = Lab::new();
     let _dns = Dns::start(&lab, &zone(&lab));
     let waypost = office(&lab);
@@ -68,7 +68,7 @@ fn what_is_left_of_a_domain_is_listed_and_can_be_removed() {
 }
 
 #[test]
-fn setup_looks_outside_first_and_stops_for_nothing() {
+fn setup_preflight_warns_and_continues() {
     let lab = Lab::new();
     let _dns = Dns::start(&lab, &zone(&lab));
     let waypost = office(&lab);
@@ -80,7 +80,7 @@ fn setup_looks_outside_first_and_stops_for_nothing() {
     assert!(typo.contains("outgoing port 2525: gmail.com cannot be found"), "{typo}");
     let moved = said("inbox.test");
     assert!(moved.contains("mail to inbox.test goes to mx.inbox.test today"), "{moved}");
-    // A flag is applied, or comes with what to write; and what is to be looked at stands last.
+    // A flag is applied or explained, and the checks come last.
     let again = waypost.ok(&["setup", "inbox.test", "--postmaster", "chief@far.test", "--hostname", "mx.other.test"]);
     assert!(
         again.contains("postmaster = \"chief@far.test\" at the top") && again.contains("write hostname = \"mx.other.test\" into"),

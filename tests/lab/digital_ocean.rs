@@ -1,7 +1,7 @@
 //! A stand-in for DigitalOcean's API of domain records, which is reached by a proxy, since clients know one address of it only.
 //!
 //! It keeps to what the published OpenAPI description of version 2 says of requests and answers, in words of its own, and to two habits that the description
-//! shows in its examples only: names in answers have no last dot, and @ stands for the domain, in values too. It asks for less in one place: the
+//! shows in its examples only: names in answers have no last dot, and @ means the domain, in values too. It asks for less in one place: the
 //! description demands `flags` and `tag` of TXT, NS and SRV records, which have neither. What is kept is published in the lab's zone.
 
 use std::io::{self, Read, Write};

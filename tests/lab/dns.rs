@@ -1,4 +1,4 @@
-//! The lab's name server: Knot DNS, authoritative for what the test writes.
+//! The lab's name server: Knot DNS, authoritative for the zones of a test.
 
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, UdpSocket};
@@ -19,36 +19,36 @@ pub struct Dns {
 /// The port of the name server.
 pub const DNS_PORT: u16 = 5353;
 
-/// The secret of the key `lab`, which may change zones.
+/// The secret of the TSIG key `lab`, which may change zones.
 pub const UPDATE_SECRET: &str = "aG93IHdlIHByb3ZlIHVwZGF0ZXMgb2Ygem9uZXMgMQ==";
 
 const REVERSE_V6: &str = "0.1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0 ";
 
-/// Changes a zone of a server that takes updates.
+/// Changes a zone of a server that accepts updates.
 pub(crate) fn update(server: Ipv4Addr, zone: &str, lines: &str) {
     let script = format!("server {server} {DNS_PORT}\nzone {zone}\n{lines}\nsend\nquit\n");
     crate::fed("knsupdate", &["-y", &format!("hmac-sha256:lab:{UPDATE_SECRET}")], &script);
 }
 
-/// A line of a zone: a TXT record, in strings of at most 255 octets.
+/// A zone line with a TXT record, in strings of at most 255 octets.
 pub fn txt(name: &str, text: &str) -> String {
     let strings: Vec<String> = text.as_bytes().chunks(250).map(|piece| format!("\"{}\"", String::from_utf8_lossy(piece))).collect();
     format!("{name} TXT {}\n", strings.join(" "))
 }
 
 impl Dns {
-    /// Serves the zone `test`, signed (DNSSEC), has lost the zone `broken` (SERVFAIL), and knows no other (REFUSED); `records` are lines such as
-    /// `example MX 10 mx.example`. Everyone in the lab may send for foreign.test, by SPF.
+    /// Serves the zone `test`, signed with DNSSEC, answers SERVFAIL for the zone `broken` and REFUSED for others. `records` are lines such as
+    /// `example MX 10 mx.example`. SPF allows all addresses of the lab for foreign.test.
     pub fn start(lab: &Lab, records: &str) -> Self {
         Self::with_zones(lab, records, &[])
     }
 
-    /// As `start`, with one more zone: its name and its records.
+    /// The same with one more zone: its name and its records.
     pub fn with_zone(lab: &Lab, records: &str, name: &str, more: &str) -> Self {
         Self::with_zones(lab, records, &[(name, more)])
     }
 
-    /// As `start`, with more zones, none of them signed.
+    /// The same with more zones, which are not signed.
     pub fn with_zones(lab: &Lab, records: &str, others: &[(&str, &str)]) -> Self {
         let address = lab.address(53);
         let mut zone = String::from("$ORIGIN test.\n$TTL 60\n@ SOA ns hostmaster 1 3600 600 86400 60\n@ NS ns\n");
@@ -81,7 +81,7 @@ impl Dns {
         dns
     }
 
-    /// Serves `test`, signed, with nothing but `records`, and takes updates of it with the key `lab`; it has the names of 192.0.2.10 and 2001:db8::10 too.
+    /// Serves the signed zone `test` with `records` only, and accepts updates with the key `lab`. It also has the reverse zones of 192.0.2.10 and 2001:db8::10.
     pub fn start_for_updates(lab: &Lab, records: &str) -> Self {
         let address = lab.address(53);
         let head =
@@ -119,7 +119,7 @@ impl Dns {
         update(self.address, zone, lines);
     }
 
-    /// A file with the key of the zone `test`, which a validator needs to believe it.
+    /// A file with the key of the zone `test`, as the trust anchor of a validator.
     pub fn trust_anchor(&self, lab: &Lab) -> PathBuf {
         let server = format!("@{}", self.address);
         let keys = run_ok("kdig", &[&server, "-p", &DNS_PORT.to_string(), "+short", "DNSKEY", "test."]);

@@ -1,6 +1,6 @@
-//! Spam filters of a lab: Debian's rspamd, OpenDKIM, and a milter that says what it is told.
+//! Spam filters of a lab: Debian's rspamd, OpenDKIM, and a scripted milter.
 //!
-//! Invariant: nothing of the machine's own rspamd or OpenDKIM is read or changed.
+//! Invariant: the system's own rspamd and OpenDKIM are neither read nor changed.
 
 use std::fs::{self, Permissions};
 use std::io::{Read, Write};
@@ -21,7 +21,7 @@ pub const RSPAMD_PORT: u16 = 11333;
 /// The port of a lab's milters.
 pub const MILTER_PORT: u16 = 8891;
 
-/// A directory in the lab that belongs to a user of the machine.
+/// A directory in the lab that a system user owns.
 fn directory_of(lab: &Lab, user: &str, name: &str) -> PathBuf {
     let owner = User::from_name(user).ok().flatten().unwrap_or_else(|| panic!("the user {user} (cargo xtask ci installs it)"));
     fs::set_permissions(lab.path(), Permissions::from_mode(0o755)).expect("chmod");
@@ -32,7 +32,7 @@ fn directory_of(lab: &Lab, user: &str, name: &str) -> PathBuf {
     directory
 }
 
-/// A running rspamd: a worker for HTTP, one that speaks as a milter (on [`MILTER_PORT`]), one rule, no Redis.
+/// A running rspamd: a worker for HTTP, one for the milter protocol (on [`MILTER_PORT`]), one rule, no Redis.
 #[derive(Debug)]
 pub struct SpamFilter {
     process: Process,
@@ -67,7 +67,7 @@ impl SpamFilter {
         rspamd
     }
 
-    /// What it logged.
+    /// Its log.
     pub fn log(&self) -> String {
         fs::read_to_string(self.directory.join("log")).unwrap_or_default()
     }
@@ -94,15 +94,15 @@ fn ping(address: Ipv4Addr) -> Option<()> {
     answer.starts_with(b"HTTP/1.1 200").then_some(())
 }
 
-/// A running OpenDKIM that verifies, and rejects what has a bad signature.
+/// A running OpenDKIM that verifies, and rejects bad signatures.
 #[derive(Debug)]
 pub struct DkimFilter {
     process: Process,
 }
 
 impl DkimFilter {
-    /// Starts one that listens on the returned socket; `keys` are lines such as `s._domainkey.foreign.test v=DKIM1; k=rsa; p=...`, which it takes
-    /// instead of DNS.
+    /// Starts one that listens on the returned socket. `keys` are lines such as `s._domainkey.foreign.test v=DKIM1; k=rsa; p=...`, used instead of
+    /// DNS.
     pub fn start(lab: &Lab, keys: &str) -> (Self, PathBuf) {
         let directory = directory_of(lab, "opendkim", "opendkim");
         let (socket, configuration) = (directory.join("socket"), directory.join("opendkim.conf"));
@@ -142,7 +142,7 @@ pub fn milter_packet(letter: u8, data: &[u8]) -> Vec<u8> {
 /// Commands of the milter protocol, letter and data.
 type Told = Mutex<Vec<(u8, Vec<u8>)>>;
 
-/// A milter that says what it is told.
+/// A scripted milter.
 #[derive(Debug)]
 pub struct Milter {
     told: Arc<Told>,
@@ -150,24 +150,24 @@ pub struct Milter {
 }
 
 impl Milter {
-    /// Starts one. `answer` gets the letter of each command but `O` and those without an answer (`D`, `Q`, `A`), and says what is sent for it, as
-    /// octets; `None` closes the connection.
+    /// Starts one. `answer` gets the letter of each command but `O` and those without an answer (`D`, `Q`, `A`), and returns the octets to send;
+    /// `None` closes the connection.
     pub fn start(address: Ipv4Addr, answer: impl Fn(u8) -> Option<Vec<u8>> + Send + Sync + 'static) -> Self {
         Self::demanding(address, 0x20, answer)
     }
 
-    /// As `start`, for one that closes the connection where these actions are not offered: spamass-milter wants 0x13.
+    /// The same for a milter that requires these actions: spamass-milter needs 0x13.
     pub fn demanding(address: Ipv4Addr, actions: u32, answer: impl Fn(u8) -> Option<Vec<u8>> + Send + Sync + 'static) -> Self {
         let told = Arc::new(Told::default());
         let kept = told.clone();
         let script = Script::start(address, MILTER_PORT, move |mut stream| {
-            // A mail server that goes away in the middle is part of the tests.
+            // In some tests the mail server disconnects.
             let _ = converse(&mut stream, &kept, actions, &answer);
         });
         Self { told, _script: script }
     }
 
-    /// The commands that it was told, all connections, in order.
+    /// The commands that it received on all connections, in order.
     pub fn told(&self) -> Vec<(u8, Vec<u8>)> {
         self.told.lock().expect("the list").clone()
     }
@@ -184,7 +184,7 @@ fn converse(stream: &mut TcpStream, told: &Told, actions: u32, answer: &impl Fn(
         told.lock().expect("the list").push((letter, packet));
         match letter {
             b'O' if offered & actions != actions => return Ok(()),
-            // Version 6, what was demanded, every step with an answer.
+            // Version 6, the required actions, an answer to every step.
             b'O' => stream.write_all(&milter_packet(b'O', &[&[0, 0, 0, 6][..], &actions.to_be_bytes(), &[0; 4]].concat()))?,
             b'D' | b'A' => {}
             b'Q' => return Ok(()),

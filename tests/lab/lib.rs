@@ -1,12 +1,13 @@
 //! The laboratory of the integration tests: our server, a name server, mailboxes and clients, all on loopback.
 //!
 //! Each [`Lab`] has a /24 of its own in 127.0.0.0/8 and a directory of its own, so tests run side by side on fixed ports.
-//! Invariant: whatever a lab starts it ends, by process id, when it is dropped.
+//! Invariant: a dropped lab ends its processes, by process id.
 
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice, clippy::disallowed_methods)]
 
 mod config;
 mod digital_ocean;
+mod dmarc_reporter;
 mod dns;
 mod dovecot;
 mod filters;
@@ -27,6 +28,7 @@ mod rspamd;
 mod script;
 mod sink;
 mod talk;
+mod tls_reporter;
 mod tls_sender;
 mod unbound;
 mod waypost;
@@ -39,6 +41,7 @@ use std::time::{Duration, Instant};
 
 pub use config::Config;
 pub use digital_ocean::{DigitalOcean, OCEAN_TOKEN};
+pub use dmarc_reporter::{DMARC_REPORT_LIMIT, DmarcReporter, authored, dmarc_record};
 pub use dns::{DNS_PORT, Dns, UPDATE_SECRET, txt};
 pub use dovecot::{Dovecot, IMAP_PORT, POP3_PORT};
 pub use filters::{DkimFilter, MILTER_PORT, Milter, RSPAMD_PORT, SpamFilter, milter_packet};
@@ -59,6 +62,7 @@ pub use rspamd::Rspamd;
 pub use script::{Script, converse, obedient};
 pub use sink::{Delivered, Sink};
 pub use talk::Talk;
+pub use tls_reporter::{TlsReporter, is_tls_report, parse_tls_report, tls_reports, tls_sums, tlsrpt, wait_for_report, wait_for_tls_sums};
 pub use tls_sender::TlsSender;
 pub use unbound::Unbound;
 pub use waypost::{Waypost, binary};
@@ -79,7 +83,7 @@ pub const HTTPS_PORT: u16 = 2443;
 /// The port of the hosts of MTA-STS policies in a lab.
 pub const POLICY_PORT: u16 = 2444;
 
-/// Who holds this port has the network.
+/// The process that holds this port owns the network.
 const CLAIM_PORT: u16 = 2524;
 
 /// The second octet of the networks of [`Lab::numbered`].
@@ -160,12 +164,12 @@ pub fn unbase64(text: &str) -> String {
     String::from_utf8(bytes).expect("text")
 }
 
-/// Waits until `done` gives something, 20 s at most; then fails with what was waited for.
+/// Waits until `done` returns a value, for at most 20 seconds; then fails, naming `what`.
 pub fn wait_for<T>(what: &str, done: impl FnMut() -> Option<T>) -> T {
     wait_within(Duration::from_secs(20), what, done)
 }
 
-/// Waits until `done` gives something, within a bound that only a hang reaches.
+/// The same with another limit.
 pub fn wait_within<T>(limit: Duration, what: &str, mut done: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + limit;
     loop {

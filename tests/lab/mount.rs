@@ -18,13 +18,13 @@ impl Mount {
         Self::of(path, 4)
     }
 
-    /// Mounts so many MiB over a directory.
+    /// Mounts a file system of this size, in MiB, over a directory.
     pub fn of(path: &Path, mib: u32) -> Self {
         run_ok("mount", &["-t", "tmpfs", "-o", &format!("size={mib}m"), "tmpfs", &path.to_string_lossy()]);
         Self(path.to_owned())
     }
 
-    /// Takes all the space but so many KiB.
+    /// Fills all space except this much, in KiB.
     pub fn fill_but(&self, left_kib: usize) -> PathBuf {
         let path = self.0.join("filler");
         let mut filler = File::create(&path).expect("the filler");

@@ -46,7 +46,7 @@ impl Postsrsd {
         self.ask(FORWARD, sender)
     }
 
-    /// The sender that a return address stands for.
+    /// Reverses a return address to its sender.
     pub fn reverse(&self, address: &str) -> Option<String> {
         self.ask(REVERSE, address)
     }

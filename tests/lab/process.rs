@@ -9,12 +9,12 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// A process that ends with the lab.
+/// A process that is killed with the lab.
 #[derive(Debug)]
 pub struct Process(Child);
 
 impl Process {
-    /// Starts it. Output goes where the command says.
+    /// Starts a command, whose output goes where it says.
     pub fn start(command: &mut Command) -> Self {
         command.stdin(Stdio::null());
         Self(command.spawn().unwrap_or_else(|e| panic!("{command:?} cannot be started: {e}")))
@@ -36,18 +36,18 @@ impl Process {
         matches!(self.0.try_wait(), Ok(None))
     }
 
-    /// How it has ended; nothing while it runs.
+    /// Its exit status; `None` while it runs.
     pub fn end(&mut self) -> Option<ExitStatus> {
         self.0.try_wait().expect("a process of this one")
     }
 
-    /// SIGKILL, and waits for the end.
+    /// Sends SIGKILL, and waits for the end.
     pub fn kill(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 
-    /// SIGTERM, and waits for the end; returns whether it ended by itself with success.
+    /// Sends SIGTERM, and waits for the end; returns whether it exited with success.
     pub fn stop(&mut self) -> bool {
         if !self.is_running() {
             return false;
@@ -70,7 +70,7 @@ impl Drop for Process {
     }
 }
 
-/// Runs a command to its end.
+/// Runs a command.
 pub fn run<S: AsRef<OsStr>>(program: &str, arguments: &[S]) -> Output {
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null());

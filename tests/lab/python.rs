@@ -39,7 +39,7 @@ pub fn fed(program: &str, arguments: &[&str], input: &str) -> String {
     command.current_dir(top()).args(arguments).env("PYTHONPATH", top().join("target/python")).env("PYTHONDONTWRITEBYTECODE", "1");
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap_or_else(|e| panic!("{program}: {e}"));
     let (mut stdin, input) = (child.stdin.take().expect("its input"), input.to_owned());
-    // Beside: who writes before it has read everything would wait for us, and we for it.
+    // In a thread of its own, since a program that writes before it has read everything would block us both.
     let writer = std::thread::spawn(move || stdin.write_all(input.as_bytes()));
     let output = child.wait_with_output().unwrap_or_else(|e| panic!("{program}: {e}"));
     assert!(output.status.success(), "{program} {}: {}", arguments.join(" "), output.status);

@@ -1,4 +1,4 @@
-//! Receivers with TLS: what mail hosts and policy hosts show, and a host that serves MTA-STS policies.
+//! TLS of receivers: certificates of mail hosts, and a host that serves MTA-STS policies.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -11,12 +11,12 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::{Lab, POLICY_PORT, Script};
 
-/// An authority of the lab, and what it issues.
+/// A certificate authority of the lab.
 #[derive(Debug)]
 pub struct LabAuthority(Authority);
 
 impl LabAuthority {
-    /// Makes one, with its certificate in `authority.pem` of the lab.
+    /// Creates one, with its certificate in the lab's `authority.pem`.
     pub fn new(lab: &Lab) -> Self {
         let authority = Authority::new("lab", Clock::system().now_s()).expect("an authority");
         lab.write("authority.pem", &authority.certificate);
@@ -28,14 +28,14 @@ impl LabAuthority {
         self.issue_at(names, 90, Clock::system().now_s())
     }
 
-    /// The same, valid for so many days from a time on, Unix seconds.
+    /// The same, valid for `days` from a time, in Unix seconds.
     pub fn issue_at(&self, names: &[&str], days: u32, from_s: i64) -> Issued {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         self.0.issue(&names, days, from_s).expect("a certificate")
     }
 }
 
-/// What a TLSA record holds of the certificate at a place of the chain: SHA-256 of it (selector 0) or of its key (selector 1), by openssl.
+/// The digest of a TLSA record, computed by openssl: SHA-256 of a certificate in the chain (selector 0) or of its key (selector 1).
 pub fn tlsa_digest(issued: &Issued, place: usize, selector: u8) -> String {
     let der = CertificateDer::pem_slice_iter(issued.chain.as_bytes()).nth(place).expect("a certificate").expect("PEM");
     let directory = tempfile::tempdir().expect("a directory");
@@ -50,7 +50,7 @@ pub fn tlsa_digest(issued: &Issued, place: usize, selector: u8) -> String {
     text.split(' ').next().expect("a digest").to_owned()
 }
 
-/// What a server with this certificate is set up by.
+/// The TLS configuration of a server with this certificate.
 pub fn server_config(issued: &Issued) -> Arc<ServerConfig> {
     let chain = CertificateDer::pem_slice_iter(issued.chain.as_bytes()).map(|der| der.expect("PEM")).collect();
     let key = PrivateKeyDer::from_pem_slice(issued.key.as_bytes()).expect("a key");
@@ -59,12 +59,12 @@ pub fn server_config(issued: &Issued) -> Arc<ServerConfig> {
     Arc::new(builder.with_no_client_auth().with_single_cert(chain, key).expect("a certificate and its key"))
 }
 
-/// A connection, over TLS from some point on.
+/// A connection that may switch to TLS.
 #[derive(Debug)]
 pub enum Wire {
-    /// Not yet.
+    /// Before TLS.
     Plain(TcpStream),
-    /// Since then.
+    /// With TLS.
     Tls(Box<StreamOwned<ServerConnection, TcpStream>>),
 }
 
@@ -104,10 +104,10 @@ impl Write for Wire {
     }
 }
 
-/// What a policy host says.
+/// The answer of a policy host.
 #[derive(Debug, Clone)]
 pub struct PolicyAnswer {
-    /// The status line and header section behind HTTP/1.1, without an empty line.
+    /// The status line after HTTP/1.1, and the header section, without the empty line.
     pub head: String,
     /// The body.
     pub body: String,
@@ -122,7 +122,7 @@ impl PolicyAnswer {
     }
 }
 
-/// A policy host. It answers until it is told to be down.
+/// A policy host.
 #[derive(Debug)]
 pub struct PolicyHost {
     answer: Arc<Mutex<Option<PolicyAnswer>>>,
@@ -136,18 +136,18 @@ impl PolicyHost {
         let shown = answer.clone();
         let script = Script::start(address, POLICY_PORT, move |tcp| {
             let Some(answer) = shown.lock().expect("the answer").clone() else { return };
-            // A client that does not believe the certificate is part of many tests.
+            // In many tests the client rejects the certificate.
             let _ = serve(Wire::Plain(tcp), &config, &answer);
         });
         Self { answer, script }
     }
 
-    /// Says something else from now on; nothing at all where it is `None`.
+    /// Changes the answer; `None` closes each connection.
     pub fn say(&self, answer: Option<PolicyAnswer>) {
         *self.answer.lock().expect("the answer") = answer;
     }
 
-    /// How often it was asked.
+    /// Number of requests so far.
     pub fn connections(&self) -> usize {
         self.script.connections()
     }

@@ -22,7 +22,7 @@ pub struct Posted {
 pub enum Takes {
     /// It answers with this status line behind HTTP/1.1.
     With(&'static str),
-    /// It takes it, with a body of so many octets, or as many as the other side reads.
+    /// Accepts it, with a response body of this many octets at most.
     Talking(usize),
     /// It reads and says nothing.
     Silent,
@@ -59,7 +59,7 @@ impl ReportHost {
         self.posted.lock().expect("the reports").clone()
     }
 
-    /// How often it was asked.
+    /// Number of requests so far.
     pub fn connections(&self) -> usize {
         self.script.connections()
     }

@@ -29,7 +29,7 @@ impl Rspamd {
         let address = lab.address(host);
         let root = lab.path().join("rspamd");
         std::fs::create_dir_all(&root).expect("a directory in the lab");
-        // It runs as nobody. The public suffixes and the rules of spam would cost it many seconds.
+        // It runs as the user nobody. Public suffixes and spam rules would take many seconds.
         for directory in [lab.path(), &root] {
             std::fs::set_permissions(directory, Permissions::from_mode(0o777)).expect("chmod");
         }

@@ -1,4 +1,4 @@
-//! A server that does what a closure says: for what no well-behaved program would say.
+//! A scripted server, for replies that no well-behaved program sends.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{IpAddr, TcpListener, TcpStream};
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-/// A server that does what a closure says with each connection.
+/// A server that runs a closure for each connection.
 #[derive(Debug)]
 pub struct Script {
     counts: Arc<Counts>,
@@ -34,7 +34,7 @@ impl Script {
                 let (serve, count) = (serve.clone(), count.clone());
                 thread::spawn(move || {
                     // The second handle keeps the connection open until it is no longer counted: a client that waits for
-                    // the end of one before it opens the next never makes two.
+                    // its end before it opens the next is never counted twice.
                     let open = stream.try_clone();
                     serve(stream);
                     count.now.fetch_sub(1, Ordering::SeqCst);
@@ -45,8 +45,8 @@ impl Script {
         Self { counts }
     }
 
-    /// An SMTP host that answers each command as it is told: the banner is the answer to "", the end of content that to ".".
-    /// The first argument is the number of the connection, from 0. `None` closes without a word.
+    /// A scripted SMTP host: the banner is the answer to "", the reply to the content that to ".".
+    /// The first argument is the number of the connection, from 0. `None` closes the connection.
     pub fn answering(
         address: impl Into<IpAddr>,
         port: u16,
@@ -54,23 +54,23 @@ impl Script {
     ) -> Self {
         let number = AtomicUsize::new(0);
         Self::start(address, port, move |stream| {
-            // A client that goes away in the middle is part of many tests.
+            // In many tests the client disconnects.
             let _ = converse(stream, number.fetch_add(1, Ordering::SeqCst), &answer);
         })
     }
 
-    /// How many connections there were.
+    /// Number of connections so far.
     pub fn connections(&self) -> usize {
         self.counts.all.load(Ordering::SeqCst)
     }
 
-    /// How many there were at the same time at most.
+    /// Maximum number of simultaneous connections.
     pub fn most_at_once(&self) -> usize {
         self.counts.most.load(Ordering::SeqCst)
     }
 }
 
-/// What an obedient host says to a command, without any extension.
+/// The replies of a host that accepts everything, without extensions.
 pub fn obedient(command: &str) -> Option<String> {
     let verb = command.split([' ', ':']).next().unwrap_or_default().to_ascii_uppercase();
     Some(match verb.as_str() {
@@ -81,7 +81,7 @@ pub fn obedient(command: &str) -> Option<String> {
     })
 }
 
-/// Answers each command of one connection as it is told.
+/// Answers each command of one connection with the script.
 pub fn converse(mut stream: TcpStream, number: usize, answer: &impl Fn(usize, &str) -> Option<String>) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut command = String::new();

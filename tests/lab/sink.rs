@@ -1,4 +1,4 @@
-//! A mailbox at the far end: takes mail through the project's own server session, or refuses it as it is told.
+//! A mailbox host: accepts mail through the project's own server session, or refuses it as the test says.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr};
@@ -59,7 +59,7 @@ impl Sink {
         let offers_tls = Arc::new(AtomicBool::new(true));
         let (kept, config, offers) = (messages.clone(), server_config(issued), offers_tls.clone());
         let script = Script::start(address, port, move |stream| {
-            // A client that does not believe the certificate is part of many tests.
+            // In many tests the client rejects the certificate.
             let _ = serve(Wire::Plain(stream), offers.load(Ordering::SeqCst).then_some(&config), &kept, &|_| None, &|_| None);
         });
         Self { messages, offers_tls, script }
@@ -75,7 +75,7 @@ impl Sink {
         Self::judging(address, port, decide, |_| None)
     }
 
-    /// Asks `judge` about each whole message too: a reply refuses it, and the one who asks may be kept waiting.
+    /// Asks `judge` about each whole message too; a reply refuses it. The client waits for the answer.
     pub fn judging(
         address: impl Into<IpAddr>,
         port: u16,
@@ -85,7 +85,7 @@ impl Sink {
         let messages = Arc::new(Mutex::new(Vec::new()));
         let (kept, decide, judge): (_, Arc<Decide>, Arc<Judge>) = (messages.clone(), Arc::new(decide), Arc::new(judge));
         let script = Script::start(address, port, move |stream| {
-            // A client that goes away in the middle is part of many tests.
+            // In many tests the client disconnects.
             let _ = serve(Wire::Plain(stream), None, &kept, &*decide, &*judge);
         });
         Self { messages, offers_tls: Arc::default(), script }
@@ -96,12 +96,12 @@ impl Sink {
         self.messages.lock().expect("the mailbox").clone()
     }
 
-    /// How many connections there were.
+    /// Number of connections so far.
     pub fn connections(&self) -> usize {
         self.script.connections()
     }
 
-    /// How many there were at the same time at most.
+    /// Maximum number of simultaneous connections.
     pub fn most_at_once(&self) -> usize {
         self.script.most_at_once()
     }

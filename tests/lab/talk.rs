@@ -1,4 +1,4 @@
-//! A client that says exactly what it is told: for what no well-behaved program would say.
+//! A scripted client, for input that no well-behaved program sends.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -13,7 +13,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use socket2::Socket;
 
-/// The domain of the mailbox behind the alias in nearly every lab: no client hears it that has not said it.
+/// The domain of the mailbox behind the alias in nearly every lab. No reply may name it unless the client did.
 const TARGET: &str = "inbox.test";
 
 /// A connection to a server.
@@ -23,7 +23,7 @@ pub struct Talk {
     tls: Option<Box<StreamOwned<ClientConnection, TcpStream>>>,
     input: Vec<u8>,
     heard: Vec<u8>,
-    /// Whether this client has named the lab's target itself.
+    /// Whether this client has named the target itself.
     knows_target: bool,
 }
 
@@ -47,7 +47,7 @@ impl Talk {
         Self { tcp, tls: None, input: Vec::new(), heard: Vec::new(), knows_target: false }
     }
 
-    /// Connects, reads the banner and says EHLO.
+    /// Connects, reads the banner and sends EHLO.
     pub fn greeted(address: Ipv4Addr, port: u16) -> Self {
         let mut talk = Self::connect(address, port);
         let banner = talk.reply();
@@ -56,13 +56,13 @@ impl Talk {
         talk
     }
 
-    /// Says STARTTLS and does the handshake; only a certificate in this PEM file is believed.
+    /// Sends STARTTLS and does the handshake. Only a certificate in this PEM file is trusted.
     pub fn start_tls(&mut self, authority: &Path) {
         self.expect("STARTTLS", "220 2.0.0");
         self.handshake(authority).expect("a handshake");
     }
 
-    /// Does a TLS handshake at once; only a certificate in this PEM file is believed.
+    /// Does a TLS handshake at once. Only a certificate in this PEM file is trusted.
     pub fn handshake(&mut self, authority: &Path) -> Result<(), String> {
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_file_iter(authority).expect("a certificate") {
@@ -84,14 +84,14 @@ impl Talk {
     /// Sends octets as they are.
     pub fn send(&mut self, bytes: &[u8]) {
         self.knows_target |= bytes.windows(TARGET.len()).any(|window| window.eq_ignore_ascii_case(TARGET.as_bytes()));
-        // The server may have closed already; what it said is read next.
+        // The server may have closed the connection; its last reply is read next.
         let _ = match &mut self.tls {
             Some(tls) => tls.write_all(bytes).and_then(|()| tls.flush()),
             None => self.tcp.write_all(bytes),
         };
     }
 
-    /// Reads once more; false at the end of the connection.
+    /// Reads once; false at the end of the connection.
     fn read(&mut self) -> bool {
         let mut bytes = [0; 16 * 1024];
         let read = match &mut self.tls {
@@ -140,14 +140,14 @@ impl Talk {
         self.reply()
     }
 
-    /// Sends a line; the reply must begin so.
+    /// Sends a line; the reply must begin with `want`.
     pub fn expect(&mut self, line: &str, want: &str) -> String {
         let reply = self.say(line);
         assert!(reply.starts_with(want), "{:.200}: wanted {want}, heard {reply}", line);
         reply
     }
 
-    /// Sends octets; the reply must begin so.
+    /// Sends octets; the reply must begin with `want`.
     pub fn expect_raw(&mut self, bytes: &[u8], want: &str) -> String {
         self.send(bytes);
         let reply = self.reply();
@@ -155,14 +155,14 @@ impl Talk {
         reply
     }
 
-    /// Begins a transaction; the reply to DATA is read.
+    /// Begins a transaction, up to the reply to DATA.
     pub fn begin(&mut self, from: &str, to: &str) {
         self.expect(&format!("MAIL FROM:<{from}>"), "250");
         self.expect(&format!("RCPT TO:<{to}>"), "250");
         self.expect("DATA", "354");
     }
 
-    /// A whole message: MAIL, RCPT, DATA, content. Returns the last reply.
+    /// Sends a whole message: MAIL, RCPT, DATA, content. Returns the last reply.
     pub fn message(&mut self, from: &str, to: &str, content: &str) -> String {
         for command in [format!("MAIL FROM:<{from}>"), format!("RCPT TO:<{to}>"), "DATA".to_owned()] {
             let reply = self.say(&command);
@@ -170,7 +170,7 @@ impl Talk {
                 return reply;
             }
         }
-        // Mail without a From field is refused, and few tests are about that.
+        // Mail without a From field is refused, which few tests want.
         if !content.contains("From:") {
             self.send(format!("From: <{}>\r\n", if from.is_empty() { "mailer-daemon@foreign.test" } else { from }).as_bytes());
         }
@@ -178,13 +178,13 @@ impl Talk {
         self.say(".")
     }
 
-    /// A message that must be taken.
+    /// Sends a message that must be accepted.
     pub fn taken(&mut self, from: &str, to: &str, content: &str) {
         let reply = self.message(from, to, content);
         assert!(reply.starts_with("250 2.0.0 queued as "), "{reply}");
     }
 
-    /// Everything that the server said.
+    /// Everything that the server sent.
     pub fn heard(&self) -> String {
         String::from_utf8_lossy(&self.heard).into_owned()
     }

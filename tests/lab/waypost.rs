@@ -1,4 +1,4 @@
-//! Our server in a lab: the binary, started as its users start it.
+//! Our server in a lab: the binary, started as in production.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -27,7 +27,7 @@ pub struct Waypost {
     process: Option<Process>,
 }
 
-/// The binary of this build. Cargo names it only for tests of its own package, so it is looked for beside the test binary.
+/// The binary of this build, next to the test binary: Cargo passes its path only to tests of its own package.
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
@@ -62,14 +62,14 @@ impl Waypost {
         config.write(&self.config);
     }
 
-    /// Configured as above, hosting example.test with `me@` to `target`, and started.
+    /// Starts a configured server that hosts example.test with the alias `me@` of `target`.
     pub fn started(lab: &Lab, target: &str, options: &str) -> Self {
         let mut waypost = Self::configured(lab, options);
         waypost.start_hosting(target);
         waypost
     }
 
-    /// Starts the server with a domain and an alias: `started`, for a configuration that was made before.
+    /// The same for a server that is configured already.
     pub fn start_hosting(&mut self, target: &str) {
         self.ok(&["domain", "add", "--bare", "example.test"]);
         self.ok(&["alias", "add", "me@example.test", target]);
@@ -81,7 +81,7 @@ impl Waypost {
         self.start_by(|binary| Command::new(binary));
     }
 
-    /// Starts the server by a command made from the binary's path: under strace, say, or with a limit.
+    /// Starts the server with a command made from the binary's path, for example under strace.
     pub fn start_by(&mut self, command: impl FnOnce(&Path) -> Command) {
         let log = File::options().create(true).append(true).open(&self.log).expect("the log");
         let mut command = command(binary());
@@ -90,7 +90,7 @@ impl Waypost {
         wait_for("waypost to listen", || {
             assert!(process.is_running(), "waypost ended:\n{}", self.log());
             TcpStream::connect((self.address, MX_PORT)).ok()?;
-            // The socket is there early; it answers once every port is listened on.
+            // The socket exists early, and answers once the server listens on every port.
             let mut socket = UnixStream::connect(self.data.join("waypost.sock")).ok()?;
             socket.set_read_timeout(Some(std::time::Duration::from_secs(5))).ok()?;
             socket.write_all(b"GET /v1/status HTTP/1.1\r\nhost: lab\r\nconnection: close\r\n\r\n").ok()?;
@@ -106,13 +106,13 @@ impl Waypost {
         }
     }
 
-    /// SIGTERM; it must end with success.
+    /// SIGTERM; the server must exit with success.
     pub fn stop(&mut self) {
         let mut process = self.process.take().expect("it runs");
         assert!(process.stop(), "waypost did not end in order:\n{}", self.log());
     }
 
-    /// Waits until the server has ended by itself, with a failure.
+    /// Waits until the server exits with an error.
     pub fn wait_for_failure(&mut self) {
         let mut process = self.process.take().expect("it runs");
         let status = wait_for("waypost to end", || process.end());
@@ -129,7 +129,7 @@ impl Waypost {
         self.config.with_file_name("cert.pem")
     }
 
-    /// A session on the submission port, under TLS and logged in.
+    /// A logged-in session on the submission port, with TLS.
     pub fn logged_in(&self, login: &str, password: &str) -> Talk {
         let mut talk = Talk::greeted(self.address, SUBMISSION_PORT);
         talk.start_tls(&self.certificate());
@@ -143,37 +143,37 @@ impl Waypost {
         self.process.as_ref().expect("it runs").id()
     }
 
-    /// The memory that it holds, in KiB.
+    /// Its resident memory, in KiB.
     pub fn memory_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("its status");
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
         line.trim().trim_end_matches(" kB").parse().expect("a number")
     }
 
-    /// What it logged.
+    /// Its log.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// Waits until the log holds this text.
+    /// Waits for a text in the log.
     pub fn wait_for_log(&self, text: &str) {
         wait_for(&format!("the log to say {text:?}"), || self.log().contains(text).then_some(()));
     }
 
-    /// Waits for a line of the log that holds all of these; returns it.
+    /// Waits for a log line with all of these parts; returns it.
     pub fn wait_for_line(&self, parts: &[&str]) -> String {
         let found = || self.log().lines().find(|line| parts.iter().all(|part| line.contains(part))).map(ToOwned::to_owned);
         wait_for(&format!("a line of the log with {parts:?}"), found)
     }
 
-    /// Runs a command of the binary with this configuration.
+    /// Runs a command with this configuration.
     pub fn command(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(binary());
         command.arg("--config").arg(&self.config).args(arguments).stdin(Stdio::null());
         command.output().expect("the binary runs")
     }
 
-    /// Runs a command that must succeed; returns what it printed.
+    /// Runs a command that must succeed; returns its output.
     pub fn ok(&self, arguments: &[&str]) -> String {
         let output = self.command(arguments);
         let (out, err) = (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr));
@@ -181,7 +181,7 @@ impl Waypost {
         out
     }
 
-    /// Runs a command that must fail; returns what it said about that.
+    /// Runs a command that must fail; returns its error output.
     pub fn refused(&self, arguments: &[&str]) -> String {
         let output = self.command(arguments);
         assert!(!output.status.success(), "waypost {} should fail", arguments.join(" "));
@@ -202,13 +202,13 @@ impl Waypost {
         added["password"].as_str().unwrap_or_else(|| panic!("no password in {added}")).to_owned()
     }
 
-    /// Makes DKIM keys for a domain; returns the lines of the zone that publish them.
+    /// Creates DKIM keys for a domain; returns the zone lines that publish them.
     pub fn keys(&self, domain: &str) -> String {
         self.ok(&["key", "add", domain]);
         self.records(domain)
     }
 
-    /// The records of a domain's keys, as lines of a zone.
+    /// The records of a domain's DKIM keys, as zone lines.
     pub fn records(&self, domain: &str) -> String {
         let keys = self.json(&["key", "show", domain]);
         let keys = keys.as_array().unwrap_or_else(|| panic!("no keys in {keys}"));
@@ -217,7 +217,7 @@ impl Waypost {
             .collect()
     }
 
-    /// Messages in the queue.
+    /// Number of messages in the queue.
     pub fn queued(&self) -> usize {
         let list = self.json(&["queue", "list"]);
         list["messages"].as_array().unwrap_or_else(|| panic!("no messages in {list}")).len()
@@ -228,12 +228,12 @@ impl Waypost {
         self.json(&["queue", "list"])["messages"][0]["id"].as_str().expect("a message").to_owned()
     }
 
-    /// Waits until nothing is queued.
+    /// Waits until the queue is empty.
     pub fn wait_for_empty_queue(&self) {
         wait_for("an empty queue", || (self.queued() == 0).then_some(()));
     }
 
-    /// Waits until a recipient waits for this reason (a part of it); returns the whole reason.
+    /// Waits for a deferred recipient whose reason has this part; returns the whole reason.
     pub fn wait_for_reason(&self, part: &str) -> String {
         wait_for(&format!("a recipient that waits because of {part:?}; the log: {}", self.log()), || {
             let list = self.json(&["queue", "list"]);
@@ -243,14 +243,14 @@ impl Waypost {
         })
     }
 
-    /// The part of its memory that is resident, in KiB.
+    /// Its maximum resident memory so far, in KiB.
     pub fn resident_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("it runs");
         let line = status.lines().find(|l| l.starts_with("VmHWM:")).expect("VmHWM");
         line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number")
     }
 
-    /// Requires that no bug was caught.
+    /// Requires that the server caught no panic.
     pub fn assert_no_bugs(&self) {
         assert_eq!(self.json(&["status"])["bugs"], 0, "{}", self.log());
     }
