@@ -10,7 +10,7 @@ use directory::Directory;
 use mail::{Domain, Reply};
 use policy::AcceptedRecipient;
 use reports::aggregate::Own;
-use reports::received::{Received as Read, received};
+use reports::received::{ReceivedReport as Read, read_message};
 use store::{Committed, NewReport, ReportContent, Store};
 use tokio::sync::Semaphore;
 
@@ -38,7 +38,7 @@ impl ReadingLimit {
     async fn read(&self, message: Bytes) -> Result<Read, Reply> {
         // An error means that the semaphore was closed, which never happens.
         let _place = self.0.acquire().await.ok();
-        let read = tokio::task::spawn_blocking(move || received(&message)).await;
+        let read = tokio::task::spawn_blocking(move || read_message(&message)).await;
         read.map_err(|error| {
             tracing::error!(%error, "cannot read a report: a bug");
             Reply::new(451, (4, 3, 0), "an internal error; try again later")
