@@ -80,7 +80,7 @@ impl SpamFilter {
 
 impl Drop for SpamFilter {
     fn drop(&mut self) {
-        // SIGKILL would leave its workers behind.
+        // SIGKILL would leave its workers running.
         self.process.stop();
     }
 }
