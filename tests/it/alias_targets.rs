@@ -26,7 +26,7 @@ const CANNOT: [(&str, &str); 5] = [
     ("foo@gmial.com", "the domain gmial.com does not exist; did you mean gmail.com?"),
     ("foo@gmail", "gmail is not a full domain name; did you mean gmail.com?"),
     ("foo@hotmial.com", "did you mean hotmail.com?"),
-    ("foo@null.test", "takes no mail (null MX)"),
+    ("foo@null.test", "accepts no mail (null MX)"),
     ("foo@bare.test", "has no mail server and no address"),
 ];
 

@@ -31,9 +31,9 @@ fn a_full_mailbox_is_paused_but_not_its_neighbours() {
     let of = |n: usize, what: &str| waiting["messages"][n]["recipients"][0][what].clone();
     assert_eq!((of(0, "attempts"), of(1, "attempts")), (1.into(), 0.into()), "{waiting}");
     // The advice comes first, then the host's reply.
-    assert!(of(0, "reason").as_str().unwrap().starts_with("The mailbox is full. Make room"), "{waiting}");
+    assert!(of(0, "reason").as_str().unwrap().starts_with("The mailbox is full. Free space"), "{waiting}");
     assert!(of(0, "reason").as_str().unwrap().contains("(mx.far.test said: 452 4.2.2 over quota)"), "{waiting}");
-    assert!(of(1, "reason").as_str().unwrap().starts_with("not tried now, a pause of the mailbox: The mailbox is full."), "{waiting}");
+    assert!(of(1, "reason").as_str().unwrap().starts_with("not tried: the mailbox is paused: The mailbox is full."), "{waiting}");
     far.waypost.ok(&["queue", "retry", "--all"]);
     wait_for("the mailbox to be asked again", || (asked.load(Ordering::SeqCst) >= 2).then_some(()));
     far.waypost.assert_no_bugs();

@@ -80,7 +80,7 @@ fn mismatched_records_defer(validate: &str) {
     sender.waits("you@authority.test", "4.7.5", &["the authority of 2 0 1 ", "names neither mx.authority.test nor authority.test"]);
     sender.waits("you@clear.test", "4.7.5", &["mx.clear.test does not offer TLS", "its TLSA records (DANE) require it"]);
     sender.waits("you@unusable.test", "4.7.5", &["mx.unusable.test does not offer TLS"]);
-    sender.waits("you@bogus.test", "4.4.3", &["DNS gave no answer about bogus.test"]);
+    sender.waits("you@bogus.test", "4.4.3", &["DNS did not answer about bogus.test"]);
     sender.waits("you@halfway.test", "4.4.3", &["cannot look up the address of mx.bogus.test"]);
     assert!(tls.connections() >= 2 && clear.connections() >= 2);
     assert!(tls.messages().is_empty() && clear.messages().is_empty());

@@ -162,7 +162,7 @@ fn a_dsn_of_a_delay_matches_its_golden() {
         let greylisted = command.starts_with("RCPT") && tries.fetch_add(1, std::sync::atomic::Ordering::SeqCst) < 4;
         greylisted.then(|| "450 4.2.0 foo@inbox.test is greylisted\r\n".to_owned())
     };
-    let stranger = Stranger::in_lab(Lab::numbered(11), "[retry]\nwaits_s = [1]\njitter_percent = 0\ndelay_report_s = 1\n", slow);
+    let stranger = Stranger::in_lab(Lab::numbered(11), "[retry]\nwaits_s = [1]\njitter_percent = 0\ndelay_dsn_after = 1\n", slow);
     stranger.write("her@foreign.test", "", "", "slow");
     stranger.waypost.wait_for_line(&[": delivered id=", "to=foo@inbox.test"]);
     stranger.check_golden("dsn-delayed", "Subject: slow");

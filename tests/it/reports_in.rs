@@ -134,7 +134,7 @@ fn a_signed_dmarc_report_is_kept_once_and_summed_up() {
     let doctor: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let warned = |finding: &serde_json::Value| finding["check"] == "reports" && finding["severity"] == "warning";
     let warning = doctor["findings"].as_array().unwrap().iter().find(|finding| warned(finding)).unwrap_or_else(|| panic!("{doctor:#}"));
-    assert_eq!(warning["found"], "2 messages that left here failed DMARC in 7 days");
+    assert_eq!(warning["found"], "2 messages from this server failed DMARC in 7 days");
     let id = scene.waypost.json(&["reports", "list"])[0]["id"].to_string();
     let shown = scene.waypost.ok(&["reports", "show", &id]);
     assert!(shown.contains("by         receiver.test, sent by receiver.test") && shown.contains("7 messages from 203.0.113.9"), "{shown}");
@@ -294,6 +294,6 @@ fn an_account_can_submit_a_report_and_local_programs_cannot() {
     assert!(reply.starts_with("250 2.0.0 report read"), "an owner brings in an old one: {reply}");
     assert_eq!(scene.waypost.json(&["reports", "list"])[0]["submitter"], "example.test");
     let refused = scene.waypost.refused(&["sendmail", "-f", "me@example.test", "dmarc@example.test"]);
-    assert!(refused.contains("dmarc@example.test takes reports of other servers only"), "{refused}");
+    assert!(refused.contains("dmarc@example.test accepts reports from other servers only"), "{refused}");
     scene.assert_nothing_forwarded();
 }

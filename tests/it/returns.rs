@@ -278,7 +278,7 @@ fn a_vacation_reply_to_a_return_address_is_dropped() {
     let fresh = return_address(&srs(Hash::Sha256, SECRET), "her@foreign.test", 0);
     // vacation(1) uses its user's reverse-path, and does not mark the message as automatic.
     let reply = scene.send("foo@inbox.test", &fresh, "away from my mail");
-    assert!(reply.starts_with("250 2.0.0 automatic answer dropped"), "{reply}");
+    assert!(reply.starts_with("250 2.0.0 automatic reply dropped"), "{reply}");
     scene.waypost.wait_for_line(&["automatic reply to a return address dropped", "foo@inbox.test"]);
     for (from, to) in [("bar@inbox.test", fresh.as_str()), ("foo@inbox.test", "SRS0=AAAAAAAA=AA=foreign.test=her@fwd.example.test")] {
         let reply = scene.rcpt(from, to);

@@ -167,10 +167,10 @@ fn the_submission_socket_survives_malformed_input() {
     let of = |body: &str| post(&format!("content-length: {}\r\n", body.len()), body);
     for (answer, want) in [
         (post("content-length: 9999999999999\r\n", ""), "552 5.3.4"),
-        (post("transfer-encoding: chunked\r\n", "0\r\n\r\n"), "does not say how long"),
-        (of("no envelope"), "no envelope before the message"),
+        (post("transfer-encoding: chunked\r\n", "0\r\n\r\n"), "has no Content-Length"),
+        (of("no envelope"), "the envelope before the message is missing"),
         (of("{\"uid\": 0}\n\n"), "unknown field `uid`"),
-        (of("{\"recipients\": [\"you@foreign.test\"], \"notify\": \"x\"}\n\n"), "is no NOTIFY"),
+        (of("{\"recipients\": [\"you@foreign.test\"], \"notify\": \"x\"}\n\n"), "is not a value of NOTIFY"),
         (of("{\"recipients\": [\"you@foreign.test\\r\\nBcc: x\"]}\n\n"), "invalid address"),
         (of("{\"sender\": \"me@example.test\\nx\", \"recipients\": [\"you@foreign.test\"]}\n\n"), "invalid sender address"),
         (of(&format!("{{\"recipients\": [\"you@foreign.test\"{}]}}\n\n", ",\"a@foreign.test\"".repeat(1000))), "maximum 1000"),
@@ -240,7 +240,7 @@ fn errors_have_their_sysexits_code() {
     let me = "From: me@example.test\n";
     office.refused(&[], "Subject: x\n\n\n", 64, "no recipients");
     office.refused(&["-t"], "Subject: x\n\n\n", 65, "no recipients");
-    office.refused(&["-z", to], "", 64, "-z is no option");
+    office.refused(&["-z", to], "", 64, "-z is not an option");
     office.refused(&["-bd"], "", 64, "waypost serve");
     office.refused(&[to], "Subject: a\0b\n\n\n", 65, "NUL");
     office.refused(&[to], "Subject: a\rb\n\n\n", 65, "bare CR");

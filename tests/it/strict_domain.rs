@@ -133,7 +133,7 @@ fn an_alias_overrides_strict_domain() {
     scene.waypost.ok(&["alias", "strict", "me@example.test", "reject"]);
     let refused = scene.send("refused");
     assert!(refused.starts_with("550 5.7.26 "), "{refused}");
-    assert!(scene.waypost.ok(&["alias", "list"]).contains("strict domains: reject"));
+    assert!(scene.waypost.ok(&["alias", "list"]).contains("strict domain: reject"));
     scene.waypost.refused(&["alias", "strict", "nobody@example.test", "hold"]);
     scene.waypost.ok(&["alias", "strict", "me@example.test", "default"]);
     let reply = scene.send("as it is");

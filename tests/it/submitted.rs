@@ -54,7 +54,7 @@ fn invisible_characters_in_addresses_are_refused() {
         &["account", "add", "an\u{ad}n@example.test"],
     ] {
         let said = office.waypost.refused(arguments);
-        assert!(said.contains("cannot be seen: U+"), "{arguments:?}: {said}");
+        assert!(said.contains("an invisible character: U+"), "{arguments:?}: {said}");
     }
     office.waypost.ok(&["alias", "add", "jürgen@example.test", "foo@inbox.test"]);
 }

@@ -4,7 +4,7 @@
 //! how to renew the file.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::Lab;
 
@@ -105,7 +105,7 @@ impl Golden {
 }
 
 /// What to print where a file differs.
-fn difference(path: &PathBuf, expected: &str, found: &str) -> String {
+fn difference(path: &Path, expected: &str, found: &str) -> String {
     let line = |text: &str, n: usize| text.lines().nth(n).map_or_else(|| "(the end)".to_owned(), |line| format!("{line:?}"));
     let first =
         (0..).find(|n| line(expected, *n) != line(found, *n) || expected.lines().count().max(found.lines().count()) < *n).unwrap_or(0);
@@ -206,9 +206,9 @@ mod tests {
 
     #[test]
     fn a_difference_names_its_line_and_the_way_to_renew_the_file() {
-        let text = difference(&PathBuf::from("golden/a.txt"), "one\ntwo\n", "one\nthree\n");
+        let text = difference(Path::new("golden/a.txt"), "one\ntwo\n", "one\nthree\n");
         assert!(text.contains("line 2") && text.contains("\"two\"") && text.contains("UPDATE_GOLDENS=1"), "{text}");
-        let text = difference(&PathBuf::from("golden/a.txt"), "one\n", "one\nthree\n");
+        let text = difference(Path::new("golden/a.txt"), "one\n", "one\nthree\n");
         assert!(text.contains("line 2") && text.contains("(the end)"), "{text}");
     }
 }

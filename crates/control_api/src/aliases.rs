@@ -9,15 +9,15 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use directory::{Alias, AliasSource, Directory, Origin, StrictDomain, Target};
+use directory::{Alias, AliasOptions, AliasSource, Directory, Origin, Target};
 use hyper::body::Frame;
 use mail::{Domain, Mailbox};
 use mta::LiveDirectory;
+use serde_json::{Map, Value};
 use store::DirectoryChange;
 
 use crate::api::{
-    AliasFilter, AliasTest, AliasView, Changed, Enable, FailedTarget, ImportLine, NewAlias, NewStrictDomain, TestQuery, TestStep,
-    VirtualFileView,
+    AliasFilter, AliasTest, AliasView, Changed, Enable, FailedTarget, ImportLine, NewAlias, TestQuery, TestStep, VirtualFileView,
 };
 use crate::changes::{DirectoryEditor, check_alias, existing};
 use crate::control::Control;
@@ -30,7 +30,6 @@ use crate::targets::TargetChecker;
 const PIECE_BYTES: usize = 32 * 1024;
 
 fn view(directory: &Directory, alias: &Alias) -> AliasView {
-    let setting = |key: &str| directory.contents().strict_domains.iter().find(|(source, _)| source.key() == key);
     AliasView {
         source: alias.source.to_string(),
         targets: alias.targets.iter().map(Target::to_string).collect(),
@@ -39,7 +38,7 @@ fn view(directory: &Directory, alias: &Alias) -> AliasView {
             Origin::Database => "database".into(),
             Origin::File => "file".into(),
         },
-        strict_domain: setting(&alias.source.key()).map(|(_, setting)| setting.to_string()),
+        options: directory.contents().alias_options.get(&alias.source.key()).cloned().unwrap_or_default(),
     }
 }
 
@@ -177,19 +176,20 @@ pub(crate) async fn enable(
     Ok(Json(edit.commit(format!("{word} {source}"), vec![change]).await?))
 }
 
-/// Sets what an alias does with mail that would fail DMARC after forwarding; also for aliases of the virtual file.
-pub(crate) async fn set_strict_domain(
+/// Sets options of an alias, also of one in the virtual file.
+pub(crate) async fn set_options(
     State(editor): State<DirectoryEditor>,
     Path(source): Path<String>,
-    Body(new): Body<NewStrictDomain>,
+    Body(patch): Body<Map<String, Value>>,
 ) -> Result<Json<Changed>, ApiError> {
     let source: AliasSource = parsed("an alias", &source)?;
-    let setting: Option<StrictDomain> = new.strict_domain.map(|word| parsed("a setting", &word)).transpose()?;
     let edit = editor.begin().await;
-    existing(&edit.directory(), &source)?;
-    let what = setting.map_or_else(|| "as configured".to_owned(), |setting| setting.to_string());
-    let changed = format!("{source}: mail of strict domains: {what}");
-    Ok(Json(edit.commit(changed, vec![DirectoryChange::SetStrictDomain(source, setting)]).await?))
+    let directory = edit.directory();
+    existing(&directory, &source)?;
+    let options = directory.contents().alias_options.get(&source.key()).cloned().unwrap_or_default();
+    let options = options.patched(&patch).map_err(ApiError::bad)?;
+    let words = if options.is_empty() { "as the configuration says".to_owned() } else { options.in_words() };
+    Ok(Json(edit.commit(format!("{source}: {words}"), vec![DirectoryChange::SetAliasOptions(source, options)]).await?))
 }
 
 pub(crate) async fn remove(State(editor): State<DirectoryEditor>, Path(source): Path<String>) -> Result<Json<Changed>, ApiError> {
@@ -200,7 +200,7 @@ pub(crate) async fn remove(State(editor): State<DirectoryEditor>, Path(source): 
     Ok(Json(
         edit.commit(
             format!("removed {source}"),
-            vec![DirectoryChange::SetStrictDomain(source.clone(), None), DirectoryChange::RemoveAlias(source)],
+            vec![DirectoryChange::SetAliasOptions(source.clone(), AliasOptions::default()), DirectoryChange::RemoveAlias(source)],
         )
         .await?,
     ))

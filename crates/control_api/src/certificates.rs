@@ -9,8 +9,7 @@ use axum::Json;
 use axum::extract::State;
 use mail::Domain;
 use net::acme::{RenewalResult, forget, has_order, next_key_digest, states};
-use net::{CertificateInUse, CertificateOrigin, Clock};
-use tokio::task::spawn_blocking;
+use net::{CertificateInUse, CertificateOrigin, Clock, blocking};
 
 use crate::api::{CertificateView, CertificatesView, LeftOutView, OrderView, Renewal, RenewalDone, RenewalOutcome};
 use crate::context::CertificateDir;
@@ -25,14 +24,13 @@ impl CertificateDir {
     /// Whether this domain has a certificate order.
     pub async fn has_order(&self, domain: &Domain) -> bool {
         let (directory, domain) = (self.0.clone(), domain.clone());
-        spawn_blocking(move || has_order(&directory, &domain)).await.unwrap_or(false)
+        blocking(move || has_order(&directory, &domain)).await
     }
 
     /// Removes certificate and order of a removed domain; a failure is logged.
     pub async fn forget(&self, domain: Domain) {
         let (directory, name) = (self.0.clone(), domain.clone());
-        let done = spawn_blocking(move || forget(&directory, &name)).await.unwrap_or_else(|e| Err(std::io::Error::other(e)));
-        if let Err(error) = done {
+        if let Err(error) = blocking(move || forget(&directory, &name)).await {
             tracing::warn!(%error, %domain, "cannot remove the certificate of a removed domain");
         }
     }
@@ -66,12 +64,11 @@ pub(crate) async fn list(
     State(directory): State<CertificateDir>,
     State(clock): State<Clock>,
 ) -> Result<Json<CertificatesView>, ApiError> {
-    let read = spawn_blocking(move || {
+    let read = blocking(move || {
         let in_use: Vec<CertificateView> = control.certificates()?.into_iter().map(view).collect();
         Ok::<_, String>((in_use, states(&directory.0)))
     });
-    let read = read.await.unwrap_or_else(|e| Err(e.to_string()));
-    let (certificates, orders) = read.map_err(|e| ApiError::internal(e).hint("correct the file, or its path under [tls]"))?;
+    let (certificates, orders) = read.await.map_err(|e| ApiError::internal(e).hint("correct the file, or its path under [tls]"))?;
     let orders = orders.into_iter().map(|(name, state)| OrderView {
         name,
         authority: state.directory,

@@ -1,4 +1,4 @@
-//! What the routes work on. A handler names the part that it needs as its `State`.
+//! The state of the routes. A handler names the part that it needs as its `State`.
 //!
 //! Invariant: nothing here differs between a running server and a command without one, except behind [`Control`].
 
@@ -24,17 +24,17 @@ use crate::targets::TargetChecker;
 pub struct ApiContext {
     /// The queue and the directory on disk.
     pub store: Store,
-    /// The directory in force.
+    /// The directory in effect.
     pub live: Arc<LiveDirectory>,
     /// The key that seals passwords.
     pub password_key: Arc<PasswordKey>,
     /// The time.
     pub clock: Clock,
-    /// DNS; `None` where it cannot be used.
+    /// DNS; `None` if it cannot be used.
     pub resolver: Option<Resolver>,
     /// Facts that classify reports by other servers.
     pub report_facts: ReportFacts,
-    /// Where issued certificates and the state of their orders are kept.
+    /// The directory of issued certificates and the state of their orders.
     pub certificates: PathBuf,
     /// The process behind the API.
     pub control: Arc<dyn Control>,

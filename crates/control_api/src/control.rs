@@ -30,7 +30,7 @@ pub trait Control: Send + Sync {
     /// Tries now what is due.
     fn retry(&self);
 
-    /// Releases a held message, as it came or wrapped into a message of this server.
+    /// Releases a held message, unchanged or wrapped into a message of this server.
     ///
     /// # Errors
     /// The message cannot be read or written.
@@ -51,10 +51,10 @@ pub trait Control: Send + Sync {
     /// Returns the messages by which Gmail asks to confirm this address.
     fn confirmations(&self, address: &Mailbox, now_ms: i64) -> Vec<Confirmation>;
 
-    /// Returns the destinations that are paused; `None` where no server runs.
+    /// Returns the destinations that are paused; `None` without a running server.
     fn pauses(&self) -> Option<&Pauses>;
 
-    /// Reads the configuration again. Returns what is in force now.
+    /// Reads the configuration again. Returns what is in effect now.
     ///
     /// # Errors
     /// The new configuration cannot be used; the old one stays in force.

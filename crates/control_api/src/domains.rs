@@ -37,7 +37,7 @@ pub(crate) async fn add(State(editor): State<DirectoryEditor>, Body(new): Body<N
     if edit.directory().hosted(&domain).is_some() {
         return Err(ApiError::conflict(format!("{domain} is already hosted here")));
     }
-    let changed = format!("added {domain}");
+    let changed = format!("added domain {domain}");
     let unsigned = format!("mail from {domain} is not signed yet; create its DKIM keys: waypost key add {domain}");
     let has_keys = edit.directory().signing_keys(&domain).next().is_some();
     let mut done = edit.commit(changed, vec![DirectoryChange::AddDomain(domain)]).await?;
@@ -73,7 +73,7 @@ pub(crate) async fn remove(
     if how.everything {
         changes.extend(left.changes());
     }
-    let mut done = edit.commit(format!("removed {domain}"), changes).await?;
+    let mut done = edit.commit(format!("removed domain {domain}"), changes).await?;
     if how.everything {
         done.changed.push_str(&left.removed());
         if left.certificate {

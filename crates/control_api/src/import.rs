@@ -30,15 +30,15 @@ pub(crate) async fn import(State(editor): State<DirectoryEditor>, Body(import): 
     report.dry_run = import.dry_run;
     report.warnings.extend(warnings);
     report.left_out.sort_by_key(|left_out| left_out.line);
-    let is_new = |source: &AliasSource| import.replace || !stored.strict_domains.iter().any(|(there, _)| there.key() == source.key());
-    let strict = file.strict_domains.into_iter().filter(|(source, _)| is_new(source));
-    let strict: Vec<DirectoryChange> = strict.map(|(source, setting)| DirectoryChange::SetStrictDomain(source, Some(setting))).collect();
+    let is_new = |source: &AliasSource| import.replace || !stored.alias_options.contains_key(&source.key());
+    let options = file.alias_options.into_iter().filter(|(source, _)| is_new(source));
+    let options: Vec<DirectoryChange> = options.map(|(source, options)| DirectoryChange::SetAliasOptions(source, options)).collect();
     let changes: Vec<DirectoryChange> = plan
         .domains
         .into_iter()
         .map(DirectoryChange::AddDomain)
         .chain(plan.aliases.into_iter().map(|(alias, _)| DirectoryChange::AddAlias { alias, replace: true }))
-        .chain(strict)
+        .chain(options)
         .collect();
     if !import.dry_run && !changes.is_empty() {
         let changed = format!("imported {} domains and {} aliases", report.domains.len(), report.added.len());
@@ -146,5 +146,5 @@ pub(crate) async fn export(State(live): State<Arc<LiveDirectory>>) -> Json<Expor
     let directory = live.current();
     let contents = directory.contents();
     let domains: Vec<Domain> = contents.domains.iter().map(|domain| domain.name.clone()).collect();
-    Json(Export { text: virtual_file::write(&domains, &contents.aliases, &contents.strict_domains) })
+    Json(Export { text: virtual_file::write(&domains, &contents.aliases, &contents.alias_options) })
 }

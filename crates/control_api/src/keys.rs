@@ -101,8 +101,9 @@ fn keys_of(directory: &Directory, domain: &Domain) -> Vec<SigningKey> {
 async fn generate(domain: &Domain, number: u32, state: KeyState, now_ms: i64) -> Result<Vec<SigningKey>, ApiError> {
     let mut keys = Vec::new();
     for (algorithm, letter) in [(Algorithm::Rsa, 'r'), (Algorithm::Ed25519, 'e')] {
-        let made = tokio::task::spawn_blocking(move || KeyPair::generate(algorithm)).await;
-        let Ok(Ok(pair)) = made else { return Err(ApiError::internal("cannot generate a DKIM key")) };
+        let Ok(pair) = net::blocking(move || KeyPair::generate(algorithm)).await else {
+            return Err(ApiError::internal("cannot generate a DKIM key"));
+        };
         keys.push(SigningKey {
             domain: domain.clone(),
             selector: format!("{letter}{number}"),

@@ -86,8 +86,7 @@ pub(crate) async fn submit(
         .map_err(|e| ApiError::bad(format!("the envelope cannot be read: {e}")))?;
     let content = bytes.get(end + 1..).unwrap_or_default().to_vec();
     drop(bytes);
-    let submission = tokio::task::spawn_blocking(move || read_submission(peer, envelope, content)).await;
-    let submission = submission.map_err(|e| ApiError::internal(e.to_string()))??;
+    let submission = net::blocking(move || read_submission(peer, envelope, content)).await?;
     match control.submit(submission).await {
         Ok(taken) => Ok(Json(Taken { id: taken.id.to_string(), recipients: taken.recipients })),
         Err(reply) => Err(ApiError::of_reply(&reply)),

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use ::reports::advice::advice;
 use ::reports::aggregate::{Class, Own, Row};
-use ::reports::summary::{DomainSummary, Messages, reporter};
+use ::reports::summary::{DomainSummary, Messages, Period, reporter};
 use axum::Json;
 use axum::extract::{Path, State};
 use mail::Domain;
@@ -110,10 +110,10 @@ pub(crate) async fn summary(
 }
 
 fn add_dmarc(summary: &mut DomainSummary, own: &Own, head: &KeptReport, rows: &[Row]) {
-    let range_s = (head.begin_s, head.end_s);
+    let period = Period { begin_s: head.begin_s, end_s: head.end_s };
     let who = reporter(&head.organisation, &head.submitter);
-    summary.add_report(range_s, &head.policy, head.messages_left_out);
-    rows.iter().for_each(|row| summary.add_row(own, &who, range_s, row));
+    summary.add_report(period, &head.policy, head.messages_left_out);
+    rows.iter().for_each(|row| summary.add_row(own, &who, period, row));
 }
 
 fn add_tls(summary: &mut DomainSummary, policy: &KeptTlsPolicy) {

@@ -8,7 +8,7 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
-use axum::routing::{MethodRouter, delete, get, patch, post, put};
+use axum::routing::{MethodRouter, delete, get, patch, post};
 use axum::{Json, Router};
 use mta::LiveDirectory;
 
@@ -37,7 +37,7 @@ pub fn router(context: ApiContext) -> Router {
         .route("/domains/{name}", delete(domains::remove))
         .route("/aliases", get(aliases::list).post(aliases::add))
         .route("/aliases/{source}", patch(aliases::enable).delete(aliases::remove))
-        .route("/aliases/{source}/strict-domain", put(aliases::set_strict_domain))
+        .route("/aliases/{source}/options", patch(aliases::set_options))
         .route("/aliases/test", get(aliases::test))
         .route("/aliases/targets", get(targets::all))
         .route("/aliases/virtual-file", get(aliases::virtual_file))

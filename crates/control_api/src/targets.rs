@@ -12,7 +12,7 @@ use directory::{Directory, Target, meant};
 use mail::Domain;
 use mta::LiveDirectory;
 use net::Resolver;
-use policy::{RouteFailure, next_hops};
+use policy::{RouteFailure, rank_mx_hosts};
 use tokio::task::JoinSet;
 
 use crate::api::{TargetLook, TargetLooks};
@@ -120,7 +120,7 @@ async fn look_up(resolver: &Resolver, domain: &Domain) -> DomainCheck {
         Err(failure) => return DomainCheck::Wrong(failure.into_trouble(domain).text),
     };
     let is_implicit = records.is_empty();
-    if let Err(trouble) = next_hops(domain, records, &[], 25, 0) {
+    if let Err(trouble) = rank_mx_hosts(domain, records, &[], 25, 0) {
         return DomainCheck::Wrong(trouble.text);
     }
     if !is_implicit {

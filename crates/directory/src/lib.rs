@@ -5,6 +5,7 @@
 
 mod account;
 mod alias;
+mod alias_options;
 mod aliases;
 mod credential;
 mod expansion;
@@ -16,11 +17,11 @@ mod reading;
 mod right_side;
 mod signing_key;
 mod snapshot;
-mod strict;
 pub mod virtual_file;
 
 pub use account::{Account, Caps, SenderRule};
 pub use alias::{Alias, AliasSource, Origin, Target};
+pub use alias_options::{AliasOptions, StrictDomain, UnknownWord};
 pub use aliases::Aliases;
 pub use credential::{ClientCertificate, Password};
 pub use expansion::{ExpandError, Expansion, MAX_DEPTH, MAX_TARGETS, Step};
@@ -30,4 +31,3 @@ pub use problem::Problem;
 pub use reading::imap_host_behind;
 pub use signing_key::{KeyState, SigningKey};
 pub use snapshot::{Contents, Directory, HostedDomain};
-pub use strict::{StrictDomain, UnknownWord};

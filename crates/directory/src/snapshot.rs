@@ -3,16 +3,16 @@
 //! RFC 5321 s.4.5.1, RFC 2142 s.4. Invariant: a snapshot never changes; where a key is written down twice the
 //! first counts, as in Postfix.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use mail::{Domain, LocalPart, Mailbox};
 
 use crate::account::Account;
 use crate::alias::{Alias, AliasSource};
+use crate::alias_options::AliasOptions;
 use crate::aliases::Aliases;
 use crate::extension::split;
 use crate::signing_key::{KeyState, SigningKey};
-use crate::strict::StrictDomain;
 
 /// A domain that this server takes mail for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,8 +34,8 @@ pub struct Contents {
     pub accounts: Vec<Account>,
     /// The DKIM keys.
     pub keys: Vec<SigningKey>,
-    /// What some aliases do with mail that would not survive forwarding.
-    pub strict_domains: Vec<(AliasSource, StrictDomain)>,
+    /// Options of aliases, in the database or in the virtual file, by the alias's key.
+    pub alias_options: BTreeMap<String, AliasOptions>,
     /// The characters that set off an extension: `+` by default; empty where there are no extensions.
     pub delimiters: String,
     /// Whether aliases are missing that cannot be read for now: an address that is not found may exist.
@@ -49,7 +49,7 @@ impl Default for Contents {
             aliases: Aliases::default(),
             accounts: Vec::new(),
             keys: Vec::new(),
-            strict_domains: Vec::new(),
+            alias_options: BTreeMap::new(),
             delimiters: "+".into(),
             incomplete: false,
         }
@@ -127,6 +127,11 @@ impl Directory {
     pub fn account(&self, login: &str) -> Option<&Account> {
         let key = Mailbox::parse(login.trim()).ok()?.key();
         self.accounts.get(&key).and_then(|place| self.contents.accounts.get(*place))
+    }
+
+    /// Returns the account of this login if it is active: enabled, and not suspended.
+    pub fn active_account(&self, login: &str) -> Option<&Account> {
+        self.account(login).filter(|account| account.is_active())
     }
 
     /// Whether the account is active and may send as `from`.

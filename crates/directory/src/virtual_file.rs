@@ -4,20 +4,23 @@
 //! it, and comments and empty lines may stand between. Invariant: what [`write`] gives, [`parse`] reads back; a line
 //! means what it means to Postfix, or a fault or a warning names it; a bad line costs no good one.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use mail::{Domain, Mailbox};
 
 use crate::alias::{Alias, AliasSource, Origin, Target};
+use crate::alias_options::AliasOptions;
 use crate::extension::local_part;
 use crate::names::invisible_in;
 use crate::right_side;
-use crate::strict::StrictDomain;
 
 /// Marks a disabled alias. To Postfix it is a comment.
 const DISABLED: &str = "# disabled: ";
 
 /// Marks what an alias does with mail that would not survive forwarding. To Postfix it is a comment.
+const OPTIONS: &str = "# options: ";
+
+/// The same in exports of earlier versions, for the one option that there was.
 const STRICT: &str = "# strict: ";
 
 /// What a file says.
@@ -29,7 +32,7 @@ pub struct VirtualFile {
     /// its address exists, and mail to it waits at its sender's until the line is mended.
     pub aliases: Vec<(Alias, usize)>,
     /// What aliases do with mail that would not survive forwarding, as [`write`] puts it down.
-    pub strict_domains: Vec<(AliasSource, StrictDomain)>,
+    pub alias_options: Vec<(AliasSource, AliasOptions)>,
     /// What is not in force as it is written, with the line: each needs to be mended.
     pub faults: Vec<(usize, String)>,
     /// What was read and left out without a loss, or means something else than it seems to, with the line.
@@ -41,7 +44,7 @@ pub fn parse(text: &str, origin: Option<&Domain>) -> VirtualFile {
     let mut reader = Reader { origin, ..Reader::default() };
     let (lines, faults) = logical_lines(text);
     reader.file.faults = faults;
-    reader.file.strict_domains = text.lines().filter_map(|line| strict(line.strip_prefix(STRICT)?)).collect();
+    reader.file.alias_options = text.lines().filter_map(options).collect();
     for logical in lines {
         let read = if logical.disabled { reader.disabled(&logical) } else { reader.entry(&logical) };
         if let Err(message) = read {
@@ -56,7 +59,7 @@ pub fn parse(text: &str, origin: Option<&Domain>) -> VirtualFile {
 pub fn write<'a>(
     domains: &[Domain],
     aliases: impl IntoIterator<Item = &'a Alias>,
-    strict_domains: &[(AliasSource, StrictDomain)],
+    alias_options: &BTreeMap<String, AliasOptions>,
 ) -> String {
     let mut text = String::new();
     for domain in domains {
@@ -71,8 +74,9 @@ pub fn write<'a>(
             false => format!("{mark}{source} {}\n", targets.join(", ")),
         });
     }
-    for (source, setting) in strict_domains {
-        text.push_str(&format!("{STRICT}{} {setting}\n", source_text(source)));
+    for (key, options) in alias_options {
+        let source = key.parse().map_or_else(|_| key.clone(), |source| source_text(&source));
+        text.push_str(&format!("{OPTIONS}{source} {options}\n"));
     }
     text
 }
@@ -89,9 +93,13 @@ fn source_text(source: &AliasSource) -> String {
     }
 }
 
-fn strict(text: &str) -> Option<(AliasSource, StrictDomain)> {
-    let (source, setting) = text.trim_ascii().rsplit_once(' ')?;
-    Some((source.parse().ok()?, setting.parse().ok()?))
+fn options(line: &str) -> Option<(AliasSource, AliasOptions)> {
+    if let Some(text) = line.strip_prefix(STRICT) {
+        let (source, setting) = text.trim_ascii().rsplit_once(' ')?;
+        return Some((source.parse().ok()?, AliasOptions { strict_domain: Some(setting.parse().ok()?) }));
+    }
+    let (source, options) = line.strip_prefix(OPTIONS)?.trim_ascii().split_once(" {")?;
+    Some((source.parse().ok()?, format!("{{{options}").parse().ok()?))
 }
 
 struct Logical {
@@ -301,6 +309,7 @@ fn without_itself(source: &AliasSource, found: Vec<Target>) -> (Vec<Target>, Vec
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::alias_options::StrictDomain;
 
     #[test]
     fn names_that_hold_what_cannot_be_seen_are_faults() {
@@ -411,11 +420,13 @@ mod tests {
             .collect();
         aliases[1].enabled = false;
         aliases.push(Alias { source: "n@x.test".parse().unwrap(), targets: Vec::new(), enabled: true, origin: Origin::Database });
-        let strict = [("a@x.test".parse().unwrap(), StrictDomain::Hold)];
-        let text = write(&["x.test".parse().unwrap()], &aliases, &strict);
+        let hold = AliasOptions { strict_domain: Some(StrictDomain::Hold) };
+        let text = write(&["x.test".parse().unwrap()], &aliases, &[("a@x.test".to_owned(), hold.clone())].into());
         let want = "x.test domain\na@x.test b@g.test, c@g.test\n# disabled: @x.test @y.test\n\"#q\"@x.test b@g.test\n\
-            # without a target: n@x.test\n# strict: a@x.test hold\n";
+            # without a target: n@x.test\n# options: a@x.test {\"strict_domain\":\"hold\"}\n";
         assert_eq!(text, want);
-        assert_eq!(parse(&text, None).strict_domains, strict);
+        let read = [("a@x.test".parse().unwrap(), hold)];
+        assert_eq!(parse(&text, None).alias_options, read);
+        assert_eq!(parse("# strict: a@x.test hold\n", None).alias_options, read, "an export of an earlier version");
     }
 }

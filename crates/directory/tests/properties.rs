@@ -47,7 +47,7 @@ fn directory(aliases: Vec<Alias>, delimiters: &str) -> Directory {
         incomplete: false,
         accounts: Vec::new(),
         keys: Vec::new(),
-        strict_domains: Vec::new(),
+        alias_options: Default::default(),
     })
 }
 
@@ -98,7 +98,7 @@ proptest! {
         let leads_to_itself = |alias: &Alias| alias.targets.iter().any(|target| target.to_string().to_lowercase() == alias.source.key());
         let aliases: Vec<Alias> = aliases.into_iter().filter(|alias| keys.insert(alias.source.key()) && !leads_to_itself(alias)).collect();
         let domains: Vec<mail::Domain> = HOSTED.iter().map(|d| d.parse().unwrap()).collect();
-        let text = virtual_file::write(&domains, &aliases, &[]);
+        let text = virtual_file::write(&domains, &aliases, &Default::default());
         let file = virtual_file::parse(&text, None);
         prop_assert_eq!(file.domains, domains);
         prop_assert_eq!(file.aliases.into_iter().map(|(alias, _)| alias).collect::<Vec<_>>(), aliases);

@@ -10,6 +10,7 @@ use crate::date::rfc5322_date;
 use crate::domain::Domain;
 use crate::envelope::{OriginalRecipient, Ret};
 use crate::header::header_len;
+use crate::one_line::one_line_at_most;
 use crate::queue_id::QueueId;
 use crate::reply::EnhancedCode;
 
@@ -98,8 +99,11 @@ pub struct Composed {
     pub utf8: bool,
 }
 
-fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(900).collect()
+/// Maximum length of a line of other hosts' text, in characters.
+const LINE_MAX_CHARS: usize = 900;
+
+fn line(text: &str) -> String {
+    one_line_at_most(text, LINE_MAX_CHARS)
 }
 
 impl Report<'_> {
@@ -177,7 +181,7 @@ impl Report<'_> {
                 Action::Relayed => "Your message was handed on, to a server that sends no further confirmation, for:\r\n",
             });
             for r in of_kind {
-                let _ = write!(text, "\r\n  {}\r\n    {}\r\n", r.recipient, one_line(&r.diagnostic));
+                let _ = write!(text, "\r\n  {}\r\n    {}\r\n", r.recipient, line(&r.diagnostic));
                 if let Some(until) = r.until_unix_s {
                     let _ = write!(text, "    It will be given up on {}.\r\n", rfc5322_date(until));
                 }
@@ -189,7 +193,7 @@ impl Report<'_> {
 
     fn write_status(&self, text: &mut String, utf8: bool) {
         if let Some(envid) = self.envid {
-            let _ = write!(text, "Original-Envelope-Id: {}\r\n", one_line(envid));
+            let _ = write!(text, "Original-Envelope-Id: {}\r\n", line(envid));
         }
         let _ = write!(
             text,
@@ -202,14 +206,14 @@ impl Report<'_> {
         for r in self.recipients {
             text.push_str("\r\n");
             if let Some(orcpt) = &r.orcpt {
-                let _ = write!(text, "Original-Recipient: {}; {}\r\n", one_line(&orcpt.kind), one_line(&orcpt.address));
+                let _ = write!(text, "Original-Recipient: {}; {}\r\n", line(&orcpt.kind), line(&orcpt.address));
             }
             let _ = write!(text, "Final-Recipient: {kind}; {}\r\nAction: {}\r\nStatus: {}\r\n", r.recipient, r.action.word(), r.status);
             if let Some(remote) = &r.remote {
                 let _ = write!(text, "Remote-MTA: dns; {}\r\n", remote.host);
             }
             let (kind, diagnostic) = r.remote.as_ref().map_or(("x-waypost", &r.diagnostic), |remote| ("smtp", &remote.reply));
-            let diagnostic = one_line(diagnostic);
+            let diagnostic = line(diagnostic);
             let diagnostic = if utf8 { diagnostic } else { diagnostic.chars().map(|c| if c.is_ascii() { c } else { '?' }).collect() };
             let _ = write!(text, "Diagnostic-Code: {kind}; {diagnostic}\r\nLast-Attempt-Date: {}\r\n", rfc5322_date(self.now_unix_s));
             if let Some(until) = r.until_unix_s {

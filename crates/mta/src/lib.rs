@@ -1,7 +1,7 @@
-//! The way of one message, one file a stage, in wings: `receive`, `accept`, `queue`, `deliver`, `reporting`, `notify`, `support`.
+//! The way of a message, one file per stage, in wings from upper to lower: `receive`, `accept`, `queue`, `deliver`, `reporting`, `notify`, `support`.
 //!
-//! Each stage takes one owned type and returns the next. Invariant: a client hears 250 only by way of a
-//! `Responsibility`, which nothing but a commit can make. A wing imports only those after it in this list.
+//! Each stage takes one owned type and returns the next. Invariant: the reply to content is 250 only for a
+//! `Responsibility`, which takes a commit, the 250 of every target, or a dropped automatic reply. A wing imports only those after it in this list.
 
 mod accept;
 mod context;

@@ -1,7 +1,7 @@
-//! Starts the flow and ends it.
+//! Starts the server and shuts it down.
 //!
-//! Invariant: mail that a process before had claimed is released before anything is accepted; a shutdown lets what
-//! is being said be finished, and leaves the rest in the queue.
+//! Invariant: mail that an earlier process had claimed is released before anything is accepted; a shutdown finishes
+//! open transactions and leaves the rest in the queue.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -52,50 +52,50 @@ use crate::support::shutdown::Closing;
 use crate::support::usage_log;
 use crate::support::wake::Wake;
 
-/// Sessions that have no answer of ours to wait for get this long at a shutdown: content that is still arriving is cut.
+/// Maximum time for idle sessions at a shutdown; content that is still being received is cut off.
 const FAREWELL: Duration = Duration::from_secs(10);
 
-/// A session that was answered, and a connection that is at rest, get this long to say goodbye.
+/// Maximum time for QUIT of answered sessions and idle connections.
 const GOODBYE: Duration = Duration::from_secs(1);
 
-/// What the flow is made of.
+/// The parts of the server.
 #[derive(Debug)]
 pub struct Parts {
     /// Settings, which a reload can replace.
     pub settings: LiveSettings,
-    /// Where to listen.
+    /// The addresses to listen on.
     pub listeners: Vec<Listener>,
     /// Durable state.
     pub store: Store,
     /// The directory in force.
     pub live: Arc<LiveDirectory>,
-    /// The key of the passwords that some mechanisms need.
+    /// The key that seals passwords, which some mechanisms need.
     pub password_key: Arc<PasswordKey>,
     /// Our certificate.
     pub tls: Option<ServerTls>,
-    /// TLS towards others.
+    /// TLS to other servers.
     pub client_tls: ClientTls,
     /// DNS.
     pub resolver: Resolver,
-    /// Where what is learned about other servers is kept.
+    /// The data directory.
     pub data: PathBuf,
     /// The time.
     pub clock: Clock,
 }
 
-/// Why the flow did not start.
+/// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// A port cannot be had.
+    /// Cannot listen on a port.
     #[error("cannot listen on {address} ({kind}): {error}{hint}")]
     Listen {
-        /// Where.
+        /// The address.
         address: SocketAddr,
-        /// What for.
+        /// The kind of listener.
         kind: &'static str,
-        /// The system's words.
+        /// The system's error.
         error: std::io::Error,
-        /// What to do.
+        /// The remedy.
         hint: &'static str,
     },
     /// The store failed.
@@ -103,26 +103,26 @@ pub enum StartError {
     Store(#[from] StoreError),
 }
 
-/// What is going on.
+/// The state of the server.
 #[derive(Debug, Clone, Copy)]
 pub struct Status {
     /// Sessions with clients.
     pub sessions: usize,
-    /// Recipients in memory, on their way.
+    /// Recipients in memory.
     pub in_flight: usize,
-    /// Workers that deliver.
+    /// Delivery workers.
     pub workers: usize,
     /// Connections to other servers.
     pub connections: usize,
-    /// Bugs caught since the start; anything but 0 is worth a report.
+    /// Bugs caught since the start; please report any.
     pub bugs: u64,
-    /// Messages stopped because we would have broken a signature; anything but 0 is worth a report.
+    /// Messages refused because we would have broken a signature; please report any.
     pub signatures_broken: u64,
-    /// Times that an MTA-STS policy in testing mode was not met since the start.
+    /// Failures of MTA-STS policies in testing mode since the start.
     pub sts_testing_failures: u64,
 }
 
-/// The running flow.
+/// The running server.
 #[derive(Debug)]
 pub struct Server {
     dispatch: Dispatch,
@@ -145,11 +145,11 @@ impl Server {
         let outbound = Arc::new(outbound(&parts, own_ports));
         clock_step::start(&outbound).await?;
         let dispatch = Dispatch::new(outbound.clone());
-        let told = virtual_file::open(&parts.data);
+        let (letters, reported) = virtual_file::open(&parts.data);
         let inbound = Arc::new(inbound(parts, &outbound, &dispatch).await?);
         let sessions = Sessions::default();
         let mut tasks = tasks(&dispatch, &outbound, &inbound);
-        tasks.push(tokio::spawn(virtual_file::run(outbound.outbox.clone(), told)));
+        tasks.push(tokio::spawn(virtual_file::run(outbound.outbox.clone(), letters, reported)));
         for (kind, listener) in bound {
             tasks.push(tokio::spawn(listen(listener, kind, sessions.clone(), inbound.clone())));
         }
@@ -159,39 +159,39 @@ impl Server {
         Ok(Self { dispatch, outbound, inbound, sessions, tasks })
     }
 
-    /// Takes mail of programs on this machine.
+    /// Returns what takes mail of local programs.
     pub fn submitter(&self, names: LocalNames) -> Submitter {
         Submitter::online(self.inbound.pipeline.clone(), self.inbound.send_limits.clone(), names)
     }
 
-    /// What Gmail has sent to have addresses confirmed.
+    /// Returns Gmail's confirmation mails.
     pub fn confirmations(&self) -> Confirmations {
         self.inbound.pipeline.confirmations.clone()
     }
 
-    /// Told when a host refuses mail since it does not believe who we are: something may be wrong with our records.
+    /// Notified when a host refuses mail for failed authentication: our DNS records may be wrong.
     pub fn doubts(&self) -> Arc<Notify> {
         self.outbound.doubts.clone()
     }
 
-    /// Writes letters to the postmaster.
+    /// Returns what writes letters to the postmaster.
     pub fn postmaster(&self) -> postmaster::Postmaster {
         postmaster::Postmaster(self.outbound.outbox.clone())
     }
 
-    /// What gets no mail for now.
+    /// Returns the paused hosts and mailboxes.
     pub fn pauses(&self) -> Pauses {
         let Connector { breakers, shared, .. } = &self.outbound.connector;
         Pauses { breakers: breakers.clone(), clock: shared.clock.clone(), wake: self.outbound.outbox.wake.clone() }
     }
 
-    /// A function that tells dispatch to try now what is due.
+    /// Returns a function that retries due mail now.
     pub fn retrier(&self) -> Arc<dyn Fn() + Send + Sync> {
         let dispatch = self.dispatch.clone();
         Arc::new(move || dispatch.retry_now())
     }
 
-    /// A function that tells what is going on.
+    /// Returns a function that reports the state of the server.
     pub fn status(&self) -> Arc<dyn Fn() -> Status + Send + Sync> {
         let (outbound, sessions) = (self.outbound.clone(), self.sessions.clone());
         Arc::new(move || {
@@ -208,12 +208,12 @@ impl Server {
         })
     }
 
-    /// How long deliveries under way get at a stop, by the settings in force.
+    /// The grace period for deliveries at a shutdown, by the settings in force.
     pub fn shutdown_grace(&self) -> Duration {
         self.outbound.shared().settings.load().delivery.shutdown_grace()
     }
 
-    /// Ends in order: nothing begins any more, what is under way is waited for within `delivery.shutdown_grace_s`, and the rest is due again.
+    /// Shuts down in order: starts nothing new, waits up to `delivery.shutdown_grace_s` for open deliveries, and requeues the rest.
     pub async fn shut_down(self) {
         let Outbound { closing, connector, lanes, clock_steps, .. } = &*self.outbound;
         let Shared { settings, store, clock, .. } = &connector.shared;
@@ -250,7 +250,7 @@ impl Server {
     }
 }
 
-/// What deliveries touch.
+/// What deliveries use.
 fn outbound(parts: &Parts, own_ports: Vec<u16>) -> Outbound {
     let Parts { settings, store, live, client_tls, resolver, data, clock, .. } = parts;
     let shared = Shared { settings: settings.clone(), store: store.clone(), clock: clock.clone(), directory: live.clone() };
@@ -279,7 +279,7 @@ fn outbound(parts: &Parts, own_ports: Vec<u16>) -> Outbound {
     }
 }
 
-/// What sessions touch.
+/// What sessions use.
 async fn inbound(parts: Parts, outbound: &Outbound, dispatch: &Dispatch) -> Result<Inbound, StoreError> {
     let Parts { store, password_key, tls, client_tls, resolver, data, .. } = parts;
     let Outbound { outbox, connector, large, closing, .. } = outbound;
@@ -301,14 +301,14 @@ async fn inbound(parts: Parts, outbound: &Outbound, dispatch: &Dispatch) -> Resu
         tls,
         arriving: ContentQuota::default(),
         known,
-        returns: HourlyLimit::default(),
+        bounces: HourlyLimit::default(),
         breakers: connector.breakers.clone(),
         closing: closing.clone(),
         shared,
     })
 }
 
-/// Opens every port, before any mail is taken.
+/// Opens every port, before any mail is accepted.
 fn bind_all(listeners: &[Listener]) -> Result<Vec<(ListenerKind, TcpListener)>, StartError> {
     let mut bound = Vec::with_capacity(listeners.len());
     for listener in listeners {
@@ -323,7 +323,7 @@ fn bind_all(listeners: &[Listener]) -> Result<Vec<(ListenerKind, TcpListener)>, 
     Ok(bound)
 }
 
-/// What goes on beside the sessions.
+/// The background tasks.
 fn tasks(dispatch: &Dispatch, outbound: &Arc<Outbound>, inbound: &Arc<Inbound>) -> Vec<JoinHandle<()>> {
     let Connector { shared, resolver, tls, .. } = &outbound.connector;
     let settings = shared.settings.load_full();
@@ -346,7 +346,7 @@ fn tasks(dispatch: &Dispatch, outbound: &Arc<Outbound>, inbound: &Arc<Inbound>) 
     ]
 }
 
-/// "All IPv6 addresses" on a machine without IPv6: none is missed, so that is no reason not to start.
+/// "All IPv6 addresses" on a host without IPv6 is not an error: there are none to listen on.
 fn is_family_missing(listener: &Listener, error: &std::io::Error) -> bool {
     const EAFNOSUPPORT: i32 = 97;
     let all_v6 = listener.address.is_ipv6() && listener.address.ip().is_unspecified();

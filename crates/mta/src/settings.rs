@@ -1,7 +1,6 @@
-//! What the flow needs to be told, as values. The configuration file is read elsewhere.
+//! The settings of the server, as values. Another crate reads the configuration file.
 //!
-//! Invariant: every limit has a name and a unit here; no other file of this crate has a number that an operator might want
-//! to change.
+//! Invariant: every limit that an operator may want to change has a name and a unit here.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -18,7 +17,7 @@ use store::Flow;
 
 use crate::support::virtual_source::VirtualSource;
 
-/// What a listener is for.
+/// The kind of a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ListenerKind {
     /// Mail from other servers (port 25).
@@ -27,13 +26,13 @@ pub enum ListenerKind {
     Submission,
     /// Mail from our accounts, implicit TLS (port 465).
     Submissions,
-    /// Mail from our accounts, implicit TLS with a client certificate: a port of its own, since some clients present one wherever they are
-    /// asked and then fail.
+    /// Mail from our accounts, implicit TLS with a client certificate: on a port of its own, since some clients present one whenever
+    /// the server asks, and then fail.
     ByCertificate,
 }
 
 impl ListenerKind {
-    /// The word for logs and the configuration.
+    /// The name in logs and the configuration.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Mx => "mx",
@@ -47,216 +46,216 @@ impl ListenerKind {
 /// An address to listen on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listener {
-    /// What for.
+    /// The kind.
     pub kind: ListenerKind,
-    /// Where.
+    /// The address.
     pub address: SocketAddr,
 }
 
-/// Bounds on what clients may take.
+/// Limits on what clients may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// The largest message, in octets.
+    /// Maximum size of a message, in octets.
     pub message_bytes: u64,
-    /// Recipients of one message.
+    /// Maximum recipients of one message.
     pub recipients: usize,
-    /// Memory for content that is arriving, in octets: up to 384 KiB for each message.
+    /// Maximum memory for incoming content, in octets: up to 384 KiB per message.
     pub content_memory_bytes: u64,
-    /// Sessions at a time.
+    /// Maximum sessions at a time.
     pub sessions: usize,
-    /// Sessions at a time from one IPv4 address or one IPv6 /64.
+    /// Maximum sessions at a time from one IPv4 address or one IPv6 /64.
     pub sessions_per_client: usize,
-    /// A command must be complete so long after the one before, in seconds.
+    /// Timeout for a command, in seconds.
     pub command_timeout_s: u64,
-    /// Content must bring 64 KiB in this time, in seconds.
+    /// Timeout for each 64 KiB of content, in seconds.
     pub content_timeout_s: u64,
-    /// A TLS handshake must be over in this time, in seconds.
+    /// Timeout for a TLS handshake, in seconds.
     pub handshake_timeout_s: u64,
-    /// Failed logins within ten minutes from one IPv4 address or one IPv6 /64, before it is put off.
+    /// Maximum failed logins within ten minutes from one IPv4 address or one IPv6 /64.
     pub failed_logins_per_client: u32,
-    /// Failed logins within ten minutes for one account, from networks that it was never used from.
+    /// Maximum failed logins within ten minutes for one account, from unknown networks.
     pub failed_logins_per_account: u32,
-    /// A client that talks before the banner is turned away; the banner waits so long, in milliseconds.
+    /// Delay of the banner, in milliseconds; a client that talks first is rejected.
     pub greet_delay_ms: u64,
 }
 
 /// A fixed next hop for some destinations: a smarthost, or a private route.
 #[derive(Debug, Clone)]
 pub struct Route {
-    /// The destinations; empty means all.
+    /// The destination domains; empty means all.
     pub domains: Vec<Domain>,
     /// The flows; empty means all.
     pub flows: Vec<Flow>,
-    /// The host; localhost where there is a socket.
+    /// The host; localhost for a socket.
     pub host: Domain,
     /// Its port.
     pub port: u16,
-    /// The Unix socket of a mailbox server on this machine, instead of a port.
+    /// The Unix socket of a local mailbox server, instead of a port.
     pub socket: Option<PathBuf>,
-    /// Mailboxes on this machine, instead of a host.
+    /// Local mailboxes, instead of a host.
     pub maildir: Option<MaildirPlace>,
-    /// Whether it is only for mail that does not get through to its own hosts.
+    /// Whether it is used only if the domain's own hosts are unreachable.
     pub is_last_resort: bool,
-    /// The keys of which the host must have one; then nothing else is verified.
+    /// The public keys of which the host must present one; then nothing else is verified.
     pub pins: Vec<KeyPin>,
-    /// What is spoken.
+    /// The protocol.
     pub protocol: Protocol,
-    /// How TLS is used.
+    /// The TLS mode.
     pub tls: TlsMode,
     /// Whether its certificate is verified.
     pub verify: bool,
-    /// The login.
+    /// The credentials.
     pub credentials: Option<Credentials>,
 }
 
-/// How much an account may send.
+/// The sending limits of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sending {
-    /// Recipients within an hour.
+    /// Maximum recipients per hour.
     pub per_hour: u32,
-    /// Recipients within a day to whom it has never sent.
+    /// Maximum new recipients per day.
     pub new_per_day: u32,
 }
 
-/// How mail goes out.
+/// Settings of deliveries.
 #[derive(Debug, Clone)]
 pub struct Delivery {
-    /// The port of other servers; 25 except in a laboratory.
+    /// The port of other servers; 25 except in tests.
     pub port: u16,
-    /// The port of the hosts of MTA-STS policies; 443 except in a laboratory.
+    /// The port of the hosts of MTA-STS policies; 443 except in tests.
     pub policy_port: u16,
     /// Whether IPv6 is used.
     pub ipv6: bool,
-    /// Whether it is used only from an address whose name and SPF are in order.
+    /// Whether IPv6 is used only from an address with valid reverse DNS and SPF.
     pub check_ipv6: bool,
-    /// Whether loopback addresses are mail hosts like any other: only in a laboratory.
+    /// Whether loopback addresses are valid mail hosts: only in tests.
     pub loopback: bool,
-    /// Connections to the hosts of a lane at a time; each flow has lanes of its own.
+    /// Maximum connections per host at a time, for each flow.
     pub connections_per_host: usize,
-    /// Messages over one connection.
+    /// Maximum messages per connection.
     pub messages_per_connection: u32,
-    /// TCP connections must be up in this time, in seconds.
+    /// Timeout for a TCP connection, in seconds.
     pub connect_timeout_s: u64,
-    /// An idle connection is kept so long for the next message, in seconds.
+    /// How long an idle connection is kept for the next message, in seconds.
     pub keep_s: u64,
-    /// A host that could not be reached is left alone so long, in seconds.
+    /// How long an unreachable host is paused, in seconds.
     pub host_pause_s: u64,
-    /// At a stop, what is under way gets so long, in seconds.
+    /// Grace period for open deliveries at a shutdown, in seconds.
     pub shutdown_grace_s: u64,
-    /// The address from which connections are made.
+    /// The source address of connections.
     pub source: Option<IpAddr>,
-    /// Fixed next hops; the first that fits is taken.
+    /// Fixed next hops; the first match is used.
     pub routes: Vec<Route>,
 }
 
 impl Delivery {
-    /// How long what is under way gets at a stop.
+    /// The grace period for open deliveries at a shutdown.
     pub fn shutdown_grace(&self) -> Duration {
         Duration::from_secs(self.shutdown_grace_s)
     }
 }
 
-/// How forwarded mail is treated.
+/// Settings of forwarded mail.
 #[derive(Debug, Clone)]
 pub struct Forward {
-    /// Its return addresses; their domain is that of its DKIM signatures too.
+    /// The return addresses; their domain also signs with DKIM.
     pub srs: Srs,
-    /// The address from which forwards leave, where it is another than that of own mail.
+    /// The source address of forwards, if it differs from that of own mail.
     pub source: Option<IpAddr>,
-    /// The name in EHLO of forwards, where it is another than that of this server.
+    /// The EHLO name of forwards, if it differs from the hostname.
     pub hello: Option<Domain>,
-    /// Whether the target takes the message while its sender waits.
+    /// Whether the message is delivered to its target while the sender waits.
     pub cut_through: bool,
-    /// How long the sender waits for the target at most, in seconds.
+    /// Maximum time that the sender waits for the target, in seconds.
     pub deadline_s: u64,
-    /// What becomes of mail that neither SPF nor DKIM vouches for.
+    /// Treatment of mail that passes neither SPF nor DKIM.
     pub unauthenticated: Unauthenticated,
-    /// What becomes of mail whose own domain asks that it be distrusted, or of which the target would say so.
+    /// Treatment of mail that fails its domain's DMARC policy, or would fail it at the target.
     pub strict_domain: StrictDomain,
-    /// Held mail is kept so long, in seconds.
+    /// Retention of held mail, in seconds.
     pub hold_s: u32,
-    /// Held mail takes at most so much, in octets; what comes beyond is put off.
+    /// Maximum disk space for held mail, in octets; beyond it, such mail is deferred.
     pub held_bytes: u64,
-    /// The postmaster is told of held mail and unreported failures at most this often, in seconds; never where it is 0.
+    /// Minimum interval between letters to the postmaster about held mail and failures, in seconds; 0 sends none.
     pub notice_s: u32,
-    /// Reports taken for one return address within an hour.
+    /// Maximum DSNs per hour for one return address.
     pub reports_per_sender: u32,
 }
 
-/// What becomes of mail while the filter gives no verdict.
+/// Treatment of mail while the filter is down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WhenDown {
-    /// It passes.
+    /// Accepted.
     Pass,
-    /// It is put off.
+    /// Deferred.
     Defer,
 }
 
 /// The spam filter.
 #[derive(Debug, Clone)]
 pub struct Filtering {
-    /// Where it is and what it speaks.
+    /// Its address and protocol.
     pub filter: spam_filter::Filter,
-    /// What becomes of mail while it gives no verdict.
+    /// Treatment of mail while it is down.
     pub when_down: WhenDown,
-    /// Whether it is asked about what accounts send.
+    /// Whether it checks mail from accounts too.
     pub submission: bool,
 }
 
 /// The reports that are sent to other domains.
 #[derive(Debug, Clone)]
 pub struct Reporting {
-    /// Whether reports of TLS are sent.
+    /// Whether TLS reports are sent.
     pub tls: bool,
-    /// Whether aggregate reports of DMARC are sent.
+    /// Whether DMARC reports are sent.
     pub dmarc: bool,
-    /// Who answers questions about them; the postmaster of the forwarding domain where nobody is named.
+    /// The contact address in them. Default: the postmaster of the forwarding domain.
     pub contact: Option<Mailbox>,
-    /// The time that one report is about, in seconds: a day.
+    /// The period of one report, in seconds: a day.
     pub every_s: u32,
 }
 
 /// Settings that a reload can change.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Our name: banner, EHLO, trace fields.
+    /// The hostname: banner, EHLO, trace fields.
     pub hostname: Domain,
-    /// Who looks after this server.
+    /// The postmaster's address.
     pub postmaster: Option<Mailbox>,
     /// Characters that separate a user from an extension.
     pub delimiters: String,
     /// A Postfix virtual file that adds aliases.
     pub virtual_file: Option<VirtualSource>,
-    /// Bounds.
+    /// Limits.
     pub limits: Limits,
-    /// How forwarded mail is treated.
+    /// Settings of forwarded mail.
     pub forward: Forward,
-    /// The spam filter, where there is one.
+    /// The spam filter, if configured.
     pub filtering: Option<Filtering>,
-    /// How mail goes out.
+    /// Settings of deliveries.
     pub delivery: Delivery,
     /// The reports that are sent to other domains.
     pub reporting: Reporting,
-    /// When it is tried again.
+    /// When deliveries are retried.
     pub schedule: Schedule,
-    /// How much an account may send, where it has no limits of its own.
+    /// The default sending limits of an account.
     pub submission: Sending,
     /// Whether SCRAM is offered with channel binding.
     pub channel_binding: bool,
-    /// The domain of user names that clients log in with and that have none.
+    /// The default domain of user names in logins.
     pub login_domain: Option<Domain>,
-    /// As whom users of this machine may send, besides themselves.
+    /// The addresses that local users may send from, besides their own.
     pub local_users: Vec<policy::LocalRule>,
-    /// Where access tokens are checked, if they are taken.
+    /// Where access tokens are checked, if they are accepted.
     pub introspection: Option<net::Introspection>,
     /// Whether the log names the mailbox behind an alias.
     pub log_targets: bool,
 }
 
-/// Who we are towards other servers: what strangers send leaves under one identity, what the owner sends under another.
+/// Our identity to other servers: forwards and own mail can have different ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// The address from which connections are made, where it is not the system's choice.
+    /// The source address; `None` leaves the choice to the system.
     pub source: Option<IpAddr>,
     /// The name in EHLO.
     pub hello: Domain,
@@ -273,7 +272,7 @@ impl Settings {
     }
 }
 
-/// Settings that are read anew for each decision.
+/// The settings in force, which a reload replaces.
 pub type LiveSettings = Arc<arc_swap::ArcSwap<Settings>>;
 
 #[cfg(test)]

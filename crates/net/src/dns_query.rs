@@ -56,7 +56,7 @@ impl DnsQuery {
         let mut buffer = vec![0; usize::from(u16::MAX)];
         loop {
             let length = socket.recv(&mut buffer).await?;
-            // Anybody can send a datagram from the server's address; the real answer may follow.
+            // Anyone can send a datagram from the server's address; the real answer may follow.
             if let Some(message) = buffer.get(..length).and_then(|octets| self.answer(octets)) {
                 return Ok(message);
             }

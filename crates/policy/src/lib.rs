@@ -1,13 +1,11 @@
-//! Decisions, pure: who may relay, what becomes of a message, where it goes next, when it is tried again, what a
-//! remote reply means.
+//! Decisions, pure: relaying, the disposition of a message, its next hops, retries, the meaning of a remote reply.
 //!
-//! Invariant: this crate knows no clock, file system, socket or runtime. Everything it decides on stands in the arguments,
-//! so each decision can be asked again (`explain`, tests) and gives the same answer.
+//! Invariant: this crate knows no clock, file system, socket or runtime. A decision depends on its arguments only, so it can be repeated
+//! (`waypost explain-reply`, tests) with the same answer.
 
-mod authentic;
-mod automatic;
-mod circuit;
-mod disposition;
+mod authentication;
+mod breaker;
+mod header_check;
 mod local;
 mod maildir;
 mod meaning;
@@ -21,21 +19,21 @@ mod schedule;
 mod sender;
 mod sts_received;
 mod trouble;
+mod writer;
 
-pub use authentic::{Treatment, Unauthenticated, authentic, may_report};
-pub use automatic::{Writer, writer};
-pub use circuit::{Admission, CIRCUITS_MAX, Circuits, Keys, Pass, Pause, Told};
-pub use disposition::{LOOP_FIELD, RECEIVED_MAX, disposition, no_from, well_formed};
+pub use authentication::{Treatment, Unauthenticated, decide_treatment, may_report};
+pub use breaker::{Admission, BREAKERS_MAX, BreakerChange, BreakerKeys, Breakers, Pass, Pause};
+pub use header_check::{LOOP_FIELD, RECEIVED_MAX, check_header, check_well_formed, missing_from};
 pub use local::{LocalRule, LocalRules, LocalUser};
 pub use maildir::MaildirPlace;
 pub use meaning::{Meaning, Reaction, ReplyScope, Severity};
 pub use mta_sts::{STS_AGE_MAX_S, StsMode, StsPolicy};
-pub use recipient::{AcceptedRecipient, Client, Rules, recipient};
-pub use remote::{is_dmarc_refusal, our_refusal, trouble_of_failure, trouble_of_reply};
-pub use replies::{meaning, pasted_host, pasted_reply, provider_of};
-pub use report_address::{DMARC_USER, TLS_USER, report_submitter, takes_reports};
-pub use route::{MxRecord, NextHop, NextHops, RouteFailure, next_hops};
+pub use recipient::{AcceptedRecipient, Client, Rules, decide_recipient};
+pub use replies::{classify_reply, parse_pasted_host, parse_pasted_reply, provider_of};
+pub use report_address::{DMARC_USER, TLS_USER, check_report_submitter, takes_reports};
+pub use route::{MxRecord, NextHop, NextHops, RouteFailure, rank_mx_hosts};
 pub use schedule::Schedule;
-pub use sender::{from_header, reverse_path};
-pub use sts_received::{StsReceived, sts_id};
-pub use trouble::{Said, Scope, Trouble};
+pub use sender::{check_from, check_reverse_path};
+pub use sts_received::{StsReceived, parse_sts_id};
+pub use trouble::{HostReply, Scope, Trouble, TroubleKind};
+pub use writer::{Writer, classify_writer};

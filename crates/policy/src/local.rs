@@ -1,7 +1,7 @@
-//! Users of this machine: as whom may they send, without a password?
+//! The addresses as which users of this machine may send without a login.
 //!
-//! RFC 6409 s.6.1. Invariant: a user may write as itself, and as anybody else only where the configuration or its power over the server says so: a
-//! program that was broken into does not gain the addresses of the others.
+//! RFC 6409 s.6.1. Invariant: a user may send under its own name, and under others only if the configuration says so or it is privileged: a
+//! compromised program does not gain the addresses of others.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,29 +14,29 @@ use mail::{AddressError, Domain, LocalPart, Mailbox, Reply};
 pub struct LocalUser {
     /// Its login name.
     pub name: String,
-    /// Root, or the user that the server runs as: it can do anything here anyway.
+    /// Root, or the user that the server runs as: it has full control of the server anyway.
     pub privileged: bool,
 }
 
-/// What the configuration allows: `www-data=noreply@example.com`.
+/// A rule of the configuration: `www-data=noreply@example.com`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LocalRule {
     /// The user's login name.
     pub user: String,
-    /// As whom it may send.
+    /// The address, or the domain, as which it may send.
     pub sender: SenderRule,
 }
 
 impl FromStr for LocalRule {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let (user, sender) = text.split_once('=').ok_or("the = between user and sender is missing")?;
+        let (user, sender) = text.split_once('=').ok_or("'=' between user and sender is missing")?;
         let user = user.trim();
         if user.is_empty() || user.contains(char::is_whitespace) {
-            return Err("it names no user before the =".into());
+            return Err("no user before '='".into());
         }
         if let Some(domain) = sender.trim().strip_prefix("*@") {
-            return Err(format!("*@{domain} is the address of a user called `*`; every address of the domain is written @{domain}"));
+            return Err(format!("*@{domain} is the address of a user called `*`; for every address of the domain write @{domain}"));
         }
         let sender = sender.trim().parse().map_err(|e: AddressError| e.to_string())?;
         Ok(Self { user: user.to_owned(), sender })
@@ -49,19 +49,19 @@ impl fmt::Display for LocalRule {
     }
 }
 
-/// What a decision about a local user is based on.
+/// What decisions about a local user depend on.
 #[derive(Debug, Clone, Copy)]
 pub struct LocalRules<'a> {
-    /// The domains.
+    /// The hosted domains.
     pub directory: &'a Directory,
-    /// Our own name, the domain of addresses without one.
+    /// Our host name, the domain of addresses without one.
     pub hostname: &'a Domain,
-    /// What the configuration allows besides.
+    /// The rules of the configuration.
     pub rules: &'a [LocalRule],
 }
 
 impl LocalUser {
-    /// Whether it may send as this address.
+    /// Whether the user may send as this address.
     pub fn may_send_as(&self, from: &Mailbox, given: LocalRules<'_>) -> bool {
         let is_ours = from.domain == *given.hostname || given.directory.hosts(&from.domain);
         let bare = given.directory.without_extension(from);
@@ -84,7 +84,7 @@ impl LocalUser {
             550,
             (5, 7, 1),
             format!(
-                "the user {name} may not send as {from}; whoever runs the server can allow it with local_users = [\"{name}={from}\"] under [submission]"
+                "user {name} may not send as {from}; the operator can allow it: local_users = [\"{name}={from}\"] under [submission]"
             ),
         ))
     }
@@ -108,14 +108,14 @@ mod tests {
     }
 
     #[test]
-    fn a_user_is_itself_and_root_is_anybody_here() {
+    fn users_send_as_themselves_and_root_as_any_hosted_address() {
         assert!(may("ann", false, &[], "ann@mx.example.net") && may("ann", false, &[], "Ann+x@example.com"));
         assert!(!may("ann", false, &[], "me@example.com") && !may("ann", false, &[], "ann@gmail.com"));
         assert!(may("root", true, &[], "me@example.com") && !may("root", true, &[], "me@gmail.com"));
     }
 
     #[test]
-    fn the_configuration_allows_more() {
+    fn rules_allow_further_senders() {
         let rules = ["www-data=noreply@example.com", "git=@example.org", "cron=*"];
         assert!(may("www-data", false, &rules, "noreply@example.com") && !may("www-data", false, &rules, "me@example.com"));
         assert!(may("git", false, &rules, "x@example.org") && !may("git", false, &rules, "x@example.com"));

@@ -1,6 +1,6 @@
-//! Where the mailbox of an address is, on this machine.
+//! The directory of an address's mailbox on this machine.
 //!
-//! Invariant: whatever an address looks like, its mailbox lies in a directory of its own below what the operator wrote.
+//! Invariant: for any address, the mailbox is a directory of its own below the configured path.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -8,15 +8,15 @@ use std::str::FromStr;
 
 use mail::Mailbox;
 
-/// What stands for the local part.
+/// Placeholder of the local part.
 const USER: &str = "{user}";
-/// What stands for the domain.
+/// Placeholder of the domain.
 const DOMAIN: &str = "{domain}";
 
-/// A name in a file system is no longer than this, in octets.
+/// Maximum length of a directory name, in octets.
 const NAME_MAX_BYTES: usize = 200;
 
-/// The place of mailboxes, with `{user}` and perhaps `{domain}` in it.
+/// The path of mailboxes, with `{user}` and optionally `{domain}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MaildirPlace(String);
 
@@ -25,14 +25,14 @@ impl FromStr for MaildirPlace {
     fn from_str(text: &str) -> Result<Self, String> {
         let part = |part: &str| part.is_empty() || part == "." || part == "..";
         if !text.starts_with('/') || text.split('/').skip(1).any(part) || text.contains('\0') {
-            return Err("it is no absolute path without . and ..".into());
+            return Err("it must be an absolute path without . and ..".into());
         }
         if !text.contains(USER) {
-            return Err(format!("it says nowhere whose mailbox it is: {USER} is missing"));
+            return Err(format!("{USER} is missing"));
         }
         let rest = text.replace(USER, "").replace(DOMAIN, "");
         if rest.contains(['{', '}']) {
-            return Err(format!("only {USER} and {DOMAIN} stand in braces"));
+            return Err(format!("only {USER} and {DOMAIN} are allowed in braces"));
         }
         Ok(Self(text.to_owned()))
     }
@@ -45,7 +45,7 @@ impl fmt::Display for MaildirPlace {
 }
 
 impl MaildirPlace {
-    /// The mailbox of an address; `None` where its local part is no name of a directory. Names are in lower case: one mailbox an address.
+    /// The mailbox of an address; `None` if its local part cannot be a directory name. Names are in lower case: one mailbox for each address.
     pub fn of(&self, mailbox: &Mailbox) -> Option<PathBuf> {
         let user = mailbox.local.as_str().to_lowercase();
         let is_name = !user.is_empty() && !user.starts_with('.') && user.len() <= NAME_MAX_BYTES;
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_address_has_a_directory_of_its_own() {
+    fn each_address_has_its_own_directory() {
         let place: MaildirPlace = "/var/mail/{domain}/{user}/Maildir".parse().unwrap();
         let of = |address: &str| place.of(&Mailbox::parse(address).unwrap()).map(|path| path.display().to_string());
         assert_eq!(of("Foo.Bar+x@Local.test").as_deref(), Some("/var/mail/local.test/foo.bar+x/Maildir"));
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_is_absolute_and_says_whose_it_is() {
+    fn paths_are_absolute_and_contain_the_user() {
         for wrong in ["var/mail/{user}", "/var/mail", "/var/../{user}", "/var//{user}", "/var/{user}/{home}", "", "/var/{user"] {
             assert!(wrong.parse::<MaildirPlace>().is_err(), "{wrong}");
         }

@@ -1,38 +1,38 @@
-//! What a remote reply means: why it was said, how far that reaches, what Waypost does, and what a person can do.
+//! The meaning of a remote reply: its cause, what it is about, what Waypost does, and what the operator can do.
 //!
-//! RFC 3463 and RFC 5321 s.4.2.1 give the classes; what the large providers mean by theirs stands in `data/replies.toml`.
-//! Invariant: every reply has a meaning. It may be told by the text alone, so it names no key: what a pause stops is decided by the host
-//! that spoke (`circuit.rs`), never by whom it claims to be.
+//! RFC 3463 and RFC 5321 s.4.2.1 define the classes; the meaning that the large providers give theirs is in `data/replies.toml`.
+//! Invariant: every reply has a meaning. Its text alone can decide that, so it names no key: which deliveries a pause stops is decided by the host
+//! that sent the reply (`breaker.rs`), never by a provider that its text names.
 
 use std::fmt;
 
-/// What a reply means.
+/// The meaning of a reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Meaning {
-    /// The row of the table that fitted; logs name it.
+    /// The row of the table that matched, for logs.
     pub row: &'static str,
-    /// The provider's title, where it is one of those in the table.
+    /// The provider's title, if the table knows the provider.
     pub provider: Option<&'static str>,
-    /// Why, in a sentence for people.
+    /// The cause, in a sentence for people.
     pub cause: &'static str,
-    /// What the operator does.
+    /// What the operator can do.
     pub next_step: &'static str,
     /// What Waypost does.
     pub reaction: Reaction,
-    /// What the reaction is about.
+    /// What the reply is about, and a pause with it.
     pub scopes: &'static [ReplyScope],
-    /// How much it matters for mail that is forwarded.
+    /// How much it matters for forwarded mail.
     pub severity: Severity,
-    /// The same for the owner's own mail.
+    /// How much it matters for mail of accounts.
     pub own_severity: Severity,
-    /// Where there is more to read.
+    /// A page of the provider with details.
     pub link: Option<&'static str>,
-    /// Whether the message waits: the reply is a 4xx, or it is a 5xx about us, which may be mended while it waits.
+    /// Whether the message is deferred: the reply is a 4xx, or a 5xx about this server, which may be mended while the message waits.
     pub waits: bool,
 }
 
 impl Meaning {
-    /// How much it matters, for the owner's own mail or for what is forwarded.
+    /// The severity for mail of accounts, or for forwarded mail.
     pub fn severity_of(&self, is_own: bool) -> Severity {
         if is_own { self.own_severity } else { self.severity }
     }
@@ -43,11 +43,9 @@ impl Meaning {
     }
 
     /// What Waypost does after this reply, as a sentence without its subject.
-    pub fn deed(&self) -> String {
+    pub fn action(&self) -> String {
         match &self.reaction {
-            Reaction::PassUpstream | Reaction::Hold | Reaction::InvalidTarget { .. } if self.waits => {
-                Reaction::Retry { waits_s: Vec::new() }.to_string()
-            }
+            Reaction::Fail | Reaction::InvalidTarget { .. } if self.waits => Reaction::Retry { waits_s: Vec::new() }.to_string(),
             reaction => reaction.to_string(),
         }
     }
@@ -58,18 +56,12 @@ impl Meaning {
 pub enum ReplyScope {
     /// One mailbox.
     Target,
-    /// Our address.
+    /// Our address, or the network around it.
     Ip,
-    /// The network around it.
-    Netblock,
     /// The domain of the reverse-path.
     SpfDomain,
-    /// The domain that we sign with.
+    /// The domain of our DKIM signature.
     DkimDomain,
-    /// A domain that the content links to.
-    UrlDomain,
-    /// One message.
-    MessageId,
     /// The host.
     MxHost,
 }
@@ -77,114 +69,103 @@ pub enum ReplyScope {
 /// What Waypost does after a reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reaction {
-    /// It is tried again after these waits in seconds, the last one repeating; none are those of the schedule.
+    /// Retries after these waits in seconds, the last one repeated; if empty, by the retry schedule.
     Retry {
         /// The waits.
         waits_s: Vec<u32>,
     },
-    /// The sender is told.
-    PassUpstream,
-    /// Refused for its content: the sender is told while it listens; what was taken already belongs into quarantine.
-    Hold,
-    /// Nothing more within the scopes, then one on trial.
+    /// Fails the recipient: the sender gets the refusal while it is connected, or a DSN.
+    Fail,
+    /// Pauses deliveries within the scopes, then sends a probe.
     Pause {
-        /// For at least so long.
+        /// Minimum, in seconds.
         at_least_s: u32,
-        /// Twice as long after each trial that is refused.
+        /// Whether each refused probe doubles the pause.
         growing: bool,
     },
-    /// The target takes fewer: a pause for it alone, growing.
-    SlowTarget {
-        /// For at least so long.
-        at_least_s: u32,
-    },
-    /// The target takes none: a pause for it alone, each time as long.
-    OpenTargetCircuit {
-        /// For so long.
-        for_s: u32,
-    },
-    /// The sender is told; after so many in a row the owner of the alias is too.
+    /// Fails the recipient, and warns the operator after this many failures in a row.
     InvalidTarget {
         /// How many.
         after: u32,
     },
-    /// Again, and not without TLS.
+    /// Retries, only over TLS.
     ForceTls,
-    /// Again, over IPv4.
+    /// Retries over IPv4.
     ForceIpv4,
-    /// This server's address is not wanted there: only another route helps.
+    /// Keeps the message: the host accepts none from our address, and only another route helps.
     SwitchRoute,
-    /// From has to be one that we can sign for (DMARC).
+    /// Sends a forward again under a From field that we can sign for (DMARC).
     Remedy,
-    /// The same message comes again and again.
-    DropDuplicate,
-    /// Over a new connection, at once.
+    /// Retries at once over a new connection.
     Reconnect,
 }
 
 /// How much a reply matters to the operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// It happens.
+    /// Normal operation.
     Info,
-    /// Worth a look.
+    /// Should be looked into.
     Warning,
-    /// Mail does not arrive until somebody does something.
+    /// Mail does not arrive until the operator acts.
     Critical,
 }
 
-/// A way that is shut is tried by one message in this time, in seconds.
-const SHUT_WAY_S: u32 = 4 * 3_600;
+/// Interval between probes by a route that the host refuses, in seconds.
+const REFUSED_ROUTE_PROBE_S: u32 = 4 * 3_600;
 
 impl Reaction {
-    /// For how long its scopes get nothing, and whether that grows with each refused trial.
+    /// How long its scopes are paused, in seconds, and whether that grows with each refused probe.
     pub fn pause(&self) -> Option<(u32, bool)> {
         match *self {
             Self::Pause { at_least_s, growing } => Some((at_least_s, growing)),
-            Self::SlowTarget { at_least_s } => Some((at_least_s, true)),
-            Self::OpenTargetCircuit { for_s } => Some((for_s, false)),
-            Self::SwitchRoute => Some((SHUT_WAY_S, false)),
+            Self::SwitchRoute => Some((REFUSED_ROUTE_PROBE_S, false)),
             _ => None,
         }
     }
 
-    /// Whether even a 5xx with it leaves the message in the queue: it is about us or the mailbox's state, not the message.
-    pub(crate) fn outlives_5xx(&self) -> bool {
+    /// Whether the host wants time to pass before the next attempt, over any of its connections.
+    pub(crate) fn asks_for_time(&self) -> bool {
+        self.pause().is_some() || matches!(self, Self::Retry { waits_s } if !waits_s.is_empty())
+    }
+
+    /// Whether the message is deferred even after a 5xx: the reply is about this server or the mailbox's state, not about the message.
+    pub(crate) fn defers_after_5xx(&self) -> bool {
         self.pause().is_some() || matches!(self, Self::ForceTls | Self::ForceIpv4)
     }
 }
 
-/// What Waypost does, as a sentence.
+/// What Waypost does, as a sentence without its subject.
 impl fmt::Display for Reaction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Retry { waits_s } if waits_s.is_empty() => f.write_str("tries again by the retry schedule"),
+            Self::Retry { waits_s } if waits_s.is_empty() => f.write_str("retries by the retry schedule"),
             Self::Retry { waits_s } => {
                 let waits: Vec<String> = waits_s.iter().map(|s| time(*s)).collect();
-                write!(f, "tries again after {}", waits.join(", "))
+                write!(f, "retries after {}", waits.join(", "))
             }
-            Self::PassUpstream => f.write_str("tells the sender"),
-            Self::Hold => f.write_str("tells the sender; the content is what was refused"),
+            Self::Fail => f.write_str("fails the recipient; the sender gets the refusal or a DSN"),
             Self::Pause { at_least_s, growing } => {
                 let grows = if *growing { ", longer each time" } else { "" };
-                write!(f, "stops for at least {}{grows}, then tries one message, then comes back slowly", time(*at_least_s))
+                write!(
+                    f,
+                    "pauses such deliveries for at least {}{grows}, then sends one as a probe, then resumes slowly",
+                    time(*at_least_s)
+                )
             }
-            Self::SlowTarget { at_least_s } => {
-                write!(f, "stops for this mailbox only, for at least {}, longer each time, then comes back slowly", time(*at_least_s))
+            Self::InvalidTarget { after: 0 | 1 } => f.write_str("fails the recipient, and warns about the alias in the log"),
+            Self::InvalidTarget { after } => {
+                write!(f, "fails the recipient; after {after} failures in a row it warns about the alias in the log")
             }
-            Self::OpenTargetCircuit { for_s } => write!(f, "stops for this mailbox only, for {}, then tries one message", time(*for_s)),
-            Self::InvalidTarget { after: 0 | 1 } => f.write_str("tells the sender, and warns of the alias in the log"),
-            Self::InvalidTarget { after } => write!(f, "tells the sender; after {after} in a row it warns of the alias in the log"),
-            Self::ForceTls => f.write_str("tries again, and not without TLS"),
-            Self::ForceIpv4 => f.write_str("tries again over IPv4 and keeps to it for a while"),
+            Self::ForceTls => f.write_str("retries, only over TLS"),
+            Self::ForceIpv4 => f.write_str("retries over IPv4, and stays with it for a day"),
             Self::SwitchRoute => {
-                write!(f, "keeps the mail; one message in {} is tried by this route until there is another", time(SHUT_WAY_S))
+                write!(f, "keeps the mail; sends one message in {} by this route until there is another", time(REFUSED_ROUTE_PROBE_S))
             }
             Self::Remedy => {
-                f.write_str("sends a forward again under a From of ours where that may help, and does as the code says otherwise")
+                f.write_str("sends a forward again under a From field of ours where that can help; otherwise as the reply code says")
             }
-            Self::DropDuplicate => f.write_str("tries again by the retry schedule"),
-            Self::Reconnect => f.write_str("tries again at once, over a new connection"),
+            Self::Reconnect => f.write_str("retries at once over a new connection"),
         }
     }
 }
@@ -202,28 +183,22 @@ impl ReplyScope {
         Some(match name {
             "target" => Self::Target,
             "ip" => Self::Ip,
-            "netblock" => Self::Netblock,
             "spf" => Self::SpfDomain,
             "dkim" => Self::DkimDomain,
-            "url" => Self::UrlDomain,
-            "message-id" => Self::MessageId,
             "mx-host" => Self::MxHost,
             _ => return None,
         })
     }
 }
 
-/// What is meant, after "the pause of".
+/// What is paused.
 impl fmt::Display for ReplyScope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Target => "the mailbox",
             Self::Ip => "our address",
-            Self::Netblock => "our network",
             Self::SpfDomain => "the reverse-path's domain",
             Self::DkimDomain => "the signing domain",
-            Self::UrlDomain => "a linked domain",
-            Self::MessageId => "the message",
             Self::MxHost => "the host",
         })
     }

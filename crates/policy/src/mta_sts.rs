@@ -1,20 +1,20 @@
-//! The policy by which senders require TLS towards this server (MTA-STS), as text, and its id for the TXT record.
+//! This server's MTA-STS policy as text, and its id for the TXT record.
 //!
 //! RFC 8461 s.3.1, s.3.2. Invariant: the id changes exactly when the text does, and is the same on every machine.
 
 use mail::Domain;
 
-/// The longest time that senders keep a policy, in seconds: about a year.
+/// Maximum time that senders cache a policy, in seconds: about a year.
 pub const STS_AGE_MAX_S: u32 = 31_557_600;
 
-/// What senders are asked to do.
+/// What the policy asks of senders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StsMode {
-    /// Nothing; senders that know another policy forget it.
+    /// Nothing; senders drop a policy that they have cached.
     None,
-    /// To report failures, and to deliver all the same.
+    /// To report failures, and to deliver anyway.
     Testing,
-    /// To deliver under TLS that names this server, or not at all.
+    /// To deliver over TLS with a certificate for this server, or not at all.
     Enforce,
 }
 
@@ -25,12 +25,12 @@ pub struct StsPolicy {
     pub mode: StsMode,
     /// The only mail host.
     pub mx: Domain,
-    /// How long senders keep it, in seconds.
+    /// How long senders cache it, in seconds.
     pub max_age_s: u32,
 }
 
 impl StsPolicy {
-    /// The text, as it is served.
+    /// The text that is served.
     pub fn text(&self) -> String {
         let mode = match self.mode {
             StsMode::None => "none",
@@ -40,7 +40,7 @@ impl StsPolicy {
         format!("version: STSv1\r\nmode: {mode}\r\nmx: {}\r\nmax_age: {}\r\n", self.mx, self.max_age_s.min(STS_AGE_MAX_S))
     }
 
-    /// The id of the TXT record: 16 hexadecimal digits of the text's FNV-1a. It tells versions apart and protects nothing.
+    /// The id of the TXT record: FNV-1a of the text, in 16 hexadecimal digits. It identifies versions and protects nothing.
     pub fn id(&self) -> String {
         let (offset, prime) = (0xcbf2_9ce4_8422_2325_u64, 0x100_0000_01b3_u64);
         let hash = self.text().bytes().fold(offset, |hash, b| (hash ^ u64::from(b)).wrapping_mul(prime));
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn the_text_has_the_four_keys() {
+    fn the_text_has_the_four_fields() {
         let text = policy(StsMode::Testing).text();
         assert_eq!(text, "version: STSv1\r\nmode: testing\r\nmx: mx.example.test\r\nmax_age: 604800\r\n");
         let long = StsPolicy { max_age_s: u32::MAX, ..policy(StsMode::Enforce) };
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn the_id_changes_with_the_text_and_with_nothing_else() {
+    fn the_id_depends_only_on_the_text() {
         let id = policy(StsMode::Testing).id();
         // The same on every machine and in every version: senders fetch again when it changes.
         assert_eq!(id, "1e1ed9506ea3044b");

@@ -1,6 +1,6 @@
-//! RCPT: may this client send to this recipient, and where does it go?
+//! RCPT: whether a client may send to a recipient, and where that recipient leads.
 //!
-//! RFC 5321 s.3.6.2 and s.4.5.1 (postmaster). Invariant: an unauthenticated client reaches hosted domains only, whatever
+//! RFC 5321 s.3.6.2 and s.4.5.1 (postmaster). Invariant: a client without a login reaches hosted domains only, whatever
 //! the local part looks like: `u%evil@hosted` is a local part of a hosted domain and nothing else.
 
 use std::net::IpAddr;
@@ -11,52 +11,51 @@ use mail::{ForwardPath, Mailbox, Reply, ReversePath};
 
 use crate::report_address::takes_reports;
 
-/// Who is asking.
+/// The connected client.
 #[derive(Debug, Clone, Copy)]
 pub struct Client<'a> {
     /// Its address.
     pub address: IpAddr,
-    /// The account, where it logged in.
+    /// The account, after a login.
     pub login: Option<&'a str>,
 }
 
-/// A recipient that was accepted, and what it becomes.
+/// An accepted recipient, and what it leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AcceptedRecipient {
-    /// An alias of ours: the message goes to its targets.
+    /// A hosted alias: the message goes to its targets.
     Alias {
-        /// The alias as the sender named it.
+        /// The alias as the sender wrote it.
         alias: Mailbox,
-        /// Where it leads; never empty.
+        /// Its targets; never empty.
         targets: Vec<Mailbox>,
     },
-    /// A foreign mailbox, for an authenticated client.
+    /// A foreign mailbox, for a client that is logged in.
     Foreign(Mailbox),
-    /// A return address that we made: a report about a forwarded message goes back to who sent it.
+    /// A return address of ours: a DSN about a forwarded message goes back to its sender.
     Sender {
         /// The return address.
         known_as: Mailbox,
-        /// Who sent the message.
+        /// The sender of the forwarded message.
         sender: Mailbox,
     },
-    /// A return address that we made for a sender too long for one: who that is was remembered under a token.
+    /// A return address of ours for a sender too long to be encoded: the store has the sender under a token.
     Token {
         /// The return address.
         known_as: Mailbox,
         /// The token.
         token: String,
     },
-    /// An address that takes reports of DMARC and TLS: the message is read, and goes nowhere.
+    /// An address for DMARC and TLS reports: the message is read, and not delivered.
     Reports(Mailbox),
 }
 
-/// What the decision about a recipient is based on.
+/// What decisions about recipients depend on.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules<'a> {
     /// Domains and aliases.
     pub directory: &'a Directory,
-    /// Who looks after this server: what a bare `<Postmaster>` means, and where mail for a domain's postmaster and abuse goes
-    /// while it has no such alias.
+    /// The postmaster: the recipient of mail for a bare `<Postmaster>`, and for a domain's postmaster and abuse if it has no such alias.
     pub postmaster: Option<&'a Mailbox>,
     /// The return addresses of forwarded mail.
     pub srs: &'a Srs,
@@ -65,7 +64,12 @@ pub struct Rules<'a> {
 }
 
 /// Decides about a recipient of mail from this client and reverse-path.
-pub fn recipient(rules: Rules<'_>, client: Client<'_>, reverse_path: &ReversePath, path: &ForwardPath) -> Result<AcceptedRecipient, Reply> {
+pub fn decide_recipient(
+    rules: Rules<'_>,
+    client: Client<'_>,
+    reverse_path: &ReversePath,
+    path: &ForwardPath,
+) -> Result<AcceptedRecipient, Reply> {
     let Rules { directory, postmaster, srs, .. } = rules;
     let mailbox = match (path, postmaster) {
         (ForwardPath::Mailbox(mailbox), _) => mailbox.clone(),
@@ -85,7 +89,7 @@ pub fn recipient(rules: Rules<'_>, client: Client<'_>, reverse_path: &ReversePat
         if mailbox.domain == srs.domain
             && let Some(postmaster) = postmaster.filter(|p| Directory::is_role_name(&mailbox.local) && p.domain != srs.domain)
         {
-            return recipient(rules, client, reverse_path, &ForwardPath::Mailbox(postmaster.clone()));
+            return decide_recipient(rules, client, reverse_path, &ForwardPath::Mailbox(postmaster.clone()));
         }
         if client.login.is_some() {
             return Ok(AcceptedRecipient::Foreign(mailbox));
@@ -93,28 +97,28 @@ pub fn recipient(rules: Rules<'_>, client: Client<'_>, reverse_path: &ReversePat
         if directory.contents().incomplete {
             return Err(incomplete());
         }
-        // A lost or new database must not make senders give up mail that it will host again.
+        // A lost or new database must not fail mail for domains that will be hosted again.
         if !directory.has_domains() {
             return Err(Reply::new(451, (4, 3, 0), "this server is not set up: it hosts no domain yet; try again later"));
         }
         return Err(Reply::new(
             550,
             (5, 7, 1),
-            "relaying denied: this server takes mail for its own domains only; log in on port 587 or 465 to send",
+            "relaying denied: this server accepts mail for its own domains only; log in on port 587 or 465 to send",
         ));
     }
     hosted(directory, postmaster, mailbox)
 }
 
-/// A return address takes reports only, and only where we made it: it is no way to send mail to somebody else through us. An automatic answer of the
-/// mailbox behind an alias is taken too, and dropped (mta's `answers.rs`).
+/// A return address accepts DSNs only, and only with our signature: it is not a way to relay. An automatic answer of the mailbox behind an alias
+/// is accepted too, and dropped (mta's `auto_replies.rs`).
 fn return_address(rules: Rules<'_>, reverse_path: &ReversePath, known_as: Mailbox) -> Result<AcceptedRecipient, Reply> {
     let refused = |text: String| Reply::new(550, (5, 7, 1), text);
     if let Some(sender) = reverse_path.mailbox() {
-        // The hash first: without an address that we signed, nothing is learned of what is behind an alias.
+        // The hash first: without an address that we signed, the client learns nothing about what is behind an alias.
         let is_ours = rules.srs.reverse(&known_as, rules.now_unix_s).is_ok();
         if !is_ours || !is_target(rules.directory, sender) {
-            return Err(refused("this return address takes delivery reports only: mail with the null reverse-path".into()));
+            return Err(refused("this return address accepts DSNs only: mail with the null reverse-path".into()));
         }
         return Ok(AcceptedRecipient::Sender { sender: known_as.clone(), known_as });
     }
@@ -125,7 +129,7 @@ fn return_address(rules: Rules<'_>, reverse_path: &ReversePath, known_as: Mailbo
     }
 }
 
-/// Whether mail is forwarded to this mailbox. A target may have an extension that its owner's own mail has not.
+/// Whether this mailbox is the target of an alias. A target may have an extension that its user's own mail does not have.
 fn is_target(directory: &Directory, mailbox: &Mailbox) -> bool {
     let is = |target: &Target| match target {
         Target::Address(target) => target == mailbox || directory.without_extension(target) == *mailbox,
@@ -134,9 +138,9 @@ fn is_target(directory: &Directory, mailbox: &Mailbox) -> bool {
     directory.contents().aliases.iter().flat_map(|alias| alias.targets.iter()).any(is)
 }
 
-/// Aliases are missing that cannot be read for now; the address may be one of them.
+/// Some aliases cannot be read at the moment; the address may be one of them.
 fn incomplete() -> Reply {
-    Reply::new(451, (4, 3, 5), "not all addresses of this server can be read for now; try again later")
+    Reply::new(451, (4, 3, 5), "not all addresses of this server can be read at the moment; try again later")
 }
 
 /// A mailbox of a hosted domain.
@@ -154,13 +158,13 @@ fn hosted(directory: &Directory, postmaster: Option<&Mailbox>, mailbox: Mailbox)
     }
 }
 
-/// Why an address leads nowhere, as the client hears it.
+/// The reply for an address that cannot be expanded.
 fn not_expanded(directory: &Directory, error: &ExpandError) -> Reply {
     match error {
         ExpandError::Unknown if directory.contents().incomplete => incomplete(),
         ExpandError::Unknown => Reply::new(550, (5, 1, 1), "no such address here"),
-        ExpandError::Disabled => Reply::new(550, (5, 2, 1), "this address is switched off"),
-        // A fault of the directory, which its owner can mend: the mail is worth keeping with its sender meanwhile.
+        ExpandError::Disabled => Reply::new(550, (5, 2, 1), "this address is disabled"),
+        // The operator can mend the directory: meanwhile the sender keeps the mail.
         ExpandError::NoTarget | ExpandError::Cycle(_) | ExpandError::TooDeep | ExpandError::TooMany | ExpandError::TooLong => {
             Reply::new(451, (4, 3, 5), "this address is misconfigured here; try again later")
         }
@@ -172,7 +176,7 @@ mod tests {
     use super::*;
     use directory::{Contents, HostedDomain, virtual_file};
 
-    /// The code for a stranger's mail; owner@x.test is the postmaster.
+    /// The reply code for mail from outside; owner@x.test is the postmaster.
     fn code(file: &str, incomplete: bool, to: &str) -> u16 {
         let aliases = virtual_file::parse(file, None).aliases.into_iter().map(|(alias, _)| alias).collect();
         let domains = vec![HostedDomain { name: "x.test".parse().unwrap(), enabled: true }];
@@ -181,11 +185,12 @@ mod tests {
         let postmaster = "owner@x.test".parse().unwrap();
         let rules = Rules { directory: &directory, postmaster: Some(&postmaster), srs: &srs, now_unix_s: 0 };
         let client = Client { address: IpAddr::from([192, 0, 2, 1]), login: None };
-        recipient(rules, client, &ReversePath::Null, &ForwardPath::Mailbox(to.parse().unwrap())).map_or_else(|reply| reply.code, |_| 250)
+        decide_recipient(rules, client, &ReversePath::Null, &ForwardPath::Mailbox(to.parse().unwrap()))
+            .map_or_else(|reply| reply.code, |_| 250)
     }
 
     #[test]
-    fn what_cannot_be_read_now_is_not_refused_for_good() {
+    fn unreadable_aliases_get_4xx() {
         let sound = "owner@x.test foo@g.test\nme@x.test foo@g.test\n";
         for (to, complete, incomplete) in
             [("me@x.test", 250, 250), ("postmaster@x.test", 250, 250), ("you@x.test", 550, 451), ("you@other.test", 550, 451)]

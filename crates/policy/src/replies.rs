@@ -1,7 +1,7 @@
-//! The table of remote replies: read once from `data/replies.toml`, asked for each refusal.
+//! The table of remote replies, read once from `data/replies.toml`.
 //!
-//! RFC 5321 s.4.2 and RFC 3463 for the codes. Invariant: the first row that fits is taken; a table that cannot be read is a
-//! failing test, and at run time every reply still has a meaning, by its class alone.
+//! RFC 5321 s.4.2 and RFC 3463 for the codes. Invariant: the first row that matches is used; a table that cannot be read fails a
+//! test, and at run time every reply still has a meaning, by its class alone.
 
 use std::sync::LazyLock;
 
@@ -12,11 +12,11 @@ use crate::meaning::{Meaning, Reaction, ReplyScope, Severity};
 
 static TABLE: LazyLock<Table> = LazyLock::new(|| read(include_str!("../data/replies.toml")).unwrap_or_default());
 
-/// What a reply means. `host` is who said it, where that is known.
-pub fn meaning(host: Option<&Domain>, reply: &Reply) -> Meaning {
+/// Returns the meaning of a reply. `host` is the host that sent it, if known.
+pub fn classify_reply(host: Option<&Domain>, reply: &Reply) -> Meaning {
     let text = joined(reply);
     let provider = host.and_then(by_host).or_else(|| by_text(&text));
-    let row = TABLE.rows.iter().find(|row| row.fits(provider, reply, &text));
+    let row = TABLE.rows.iter().find(|row| row.matches(provider, reply, &text));
     let Some(row) = row else { return by_class(reply) };
     Meaning {
         row: &row.id,
@@ -28,26 +28,26 @@ pub fn meaning(host: Option<&Domain>, reply: &Reply) -> Meaning {
         severity: row.severity,
         own_severity: row.own_severity,
         link: row.link.as_deref(),
-        waits: !reply.is_permanent() || row.reaction.outlives_5xx(),
+        waits: !reply.is_permanent() || row.reaction.defers_after_5xx(),
     }
 }
 
-/// The short name of the provider that runs this host: what its hosts count together.
+/// The short name of the provider that runs this host, and counts over all its hosts.
 pub fn provider_of(host: &Domain) -> Option<&'static str> {
     by_host(host).map(|p| p.name.as_str())
 }
 
-/// What stands between a host and its reply wherever Waypost shows one: log, queue, failures, reports.
+/// The text between a host and its reply in log, queue, failures and DSNs.
 const SAID: &str = " said: ";
 
-/// The host that a person pasted with its reply: `mx.example.net said: 550 ...`.
-pub fn pasted_host(text: &str) -> Option<Domain> {
+/// Reads the host in a pasted text: `mx.example.net said: 550 ...`.
+pub fn parse_pasted_host(text: &str) -> Option<Domain> {
     let (before, _) = text.rsplit_once(SAID)?;
     before.split(|c: char| c.is_whitespace() || "(\"=".contains(c)).next_back().and_then(|host| Domain::parse(host).ok())
 }
 
-/// Reads what a person pasted: lines with or without codes before them, `\n` written out or real; or what Waypost shows of a reply, with all that stands around it.
-pub fn pasted_reply(text: &str) -> Option<Reply> {
+/// Reads the reply in a pasted text: lines with or without codes, `\n` escaped or real; or a line of Waypost's log or queue around the reply.
+pub fn parse_pasted_reply(text: &str) -> Option<Reply> {
     let text = text.rsplit_once(SAID).map_or(text, |(_, reply)| reply);
     let text = text.replace("\\r", "").replace("\\n", "\n").replace('\r', "");
     let mut lines = text.lines().map(str::trim).filter(|l| !l.is_empty());
@@ -57,7 +57,7 @@ pub fn pasted_reply(text: &str) -> Option<Reply> {
     Some(Reply::from_wire(code, &body.join("\n")))
 }
 
-/// `550-5.1.1 no`, split behind the code and its separator.
+/// Splits `550-5.1.1 no` after the code and its separator.
 fn code_of(line: &str) -> Option<(u16, &str)> {
     let (digits, rest) = line.split_at_checked(3)?;
     let code = digits.parse().ok().filter(|_| digits.bytes().all(|b| b.is_ascii_digit()))?;
@@ -70,13 +70,13 @@ fn code_of(line: &str) -> Option<(u16, &str)> {
 
 #[derive(Debug, Default)]
 struct Table {
-    providers: Vec<Provider>,
+    providers: Vec<ReplyProvider>,
     rows: Vec<Row>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Provider {
+struct ReplyProvider {
     name: String,
     title: String,
     hosts: Vec<String>,
@@ -116,16 +116,16 @@ struct EnhancedRange {
 }
 
 impl Row {
-    fn fits(&self, provider: Option<&Provider>, reply: &Reply, text: &str) -> bool {
+    fn matches(&self, provider: Option<&ReplyProvider>, reply: &Reply, text: &str) -> bool {
         self.provider.as_ref().is_none_or(|name| provider.is_some_and(|p| p.name == *name))
-            && self.codes.iter().any(|code| code.fits(reply.code))
-            && (self.enhanced.is_empty() || reply.enhanced.is_some_and(|e| self.enhanced.iter().any(|range| range.fits(e))))
-            && (self.text.is_empty() || self.text.iter().any(|pattern| stands_in(pattern, text)))
+            && self.codes.iter().any(|code| code.matches(reply.code))
+            && (self.enhanced.is_empty() || reply.enhanced.is_some_and(|e| self.enhanced.iter().any(|range| range.matches(e))))
+            && (self.text.is_empty() || self.text.iter().any(|pattern| contains_parts(pattern, text)))
     }
 }
 
 impl Code {
-    fn fits(&self, code: u16) -> bool {
+    fn matches(&self, code: u16) -> bool {
         match *self {
             Self::Is(this) => this == code,
             Self::Class(class) => class == code / 100,
@@ -141,7 +141,7 @@ impl Code {
 }
 
 impl EnhancedRange {
-    fn fits(&self, EnhancedCode(class, subject, detail): EnhancedCode) -> bool {
+    fn matches(&self, EnhancedCode(class, subject, detail): EnhancedCode) -> bool {
         self.class.is_none_or(|c| c == class) && self.subject == subject && (self.first..=self.last).contains(&detail)
     }
 
@@ -158,8 +158,8 @@ impl EnhancedRange {
     }
 }
 
-/// Whether the parts of the pattern stand in the text, in their order.
-fn stands_in(pattern: &str, text: &str) -> bool {
+/// Whether the text contains the parts of the pattern, in order.
+fn contains_parts(pattern: &str, text: &str) -> bool {
     let mut rest = Some(text);
     for part in pattern.split(" .. ") {
         rest = rest.and_then(|text| text.split_once(part)).map(|(_, behind)| behind);
@@ -167,7 +167,7 @@ fn stands_in(pattern: &str, text: &str) -> bool {
     rest.is_some()
 }
 
-/// The text in one line and lower case, without the codes that stand before each line.
+/// The text as one line in lower case, without the code before each line.
 fn joined(reply: &Reply) -> String {
     let mut words = Vec::new();
     for line in reply.text().lines() {
@@ -178,26 +178,25 @@ fn joined(reply: &Reply) -> String {
     words.join(" ").to_lowercase()
 }
 
-fn by_host(host: &Domain) -> Option<&'static Provider> {
+fn by_host(host: &Domain) -> Option<&'static ReplyProvider> {
     let host = host.as_str().trim_end_matches('.').to_ascii_lowercase();
     let is_below = |domain: &String| host.strip_suffix(domain.as_str()).is_some_and(|front| front.is_empty() || front.ends_with('.'));
     TABLE.providers.iter().find(|provider| provider.hosts.iter().any(is_below))
 }
 
-fn by_text(text: &str) -> Option<&'static Provider> {
+fn by_text(text: &str) -> Option<&'static ReplyProvider> {
     TABLE.providers.iter().find(|provider| provider.texts.iter().any(|mark| text.contains(mark)))
 }
 
-/// What a reply means without a table.
+/// The meaning of a reply without a table.
 fn by_class(reply: &Reply) -> Meaning {
     let waits = !reply.is_permanent();
-    let (row, reaction) =
-        if waits { ("any-later", Reaction::Retry { waits_s: Vec::new() }) } else { ("any-refused", Reaction::PassUpstream) };
+    let (row, reaction) = if waits { ("any-later", Reaction::Retry { waits_s: Vec::new() }) } else { ("any-refused", Reaction::Fail) };
     Meaning {
         row,
         provider: None,
-        cause: "The host does not take it.",
-        next_step: "Read what the host says.",
+        cause: "The host refuses the message.",
+        next_step: "Read the host's reply.",
         reaction,
         scopes: &[],
         severity: Severity::Info,
@@ -209,14 +208,14 @@ fn by_class(reply: &Reply) -> Meaning {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
-    provider: Vec<Provider>,
-    row: Vec<WrittenRow>,
+struct ReplyFile {
+    provider: Vec<ReplyProvider>,
+    row: Vec<FileRow>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WrittenRow {
+struct FileRow {
     id: String,
     provider: String,
     codes: Vec<String>,
@@ -234,7 +233,7 @@ struct WrittenRow {
 }
 
 fn read(text: &str) -> Result<Table, String> {
-    let written: Written = toml::from_str(text).map_err(|e| e.to_string())?;
+    let written: ReplyFile = toml::from_str(text).map_err(|e| e.to_string())?;
     let mut table = Table { providers: written.provider, rows: Vec::new() };
     for row in written.row {
         let id = row.id.clone();
@@ -244,8 +243,8 @@ fn read(text: &str) -> Result<Table, String> {
     Ok(table)
 }
 
-impl WrittenRow {
-    fn read(self, providers: &[Provider]) -> Result<Row, String> {
+impl FileRow {
+    fn read(self, providers: &[ReplyProvider]) -> Result<Row, String> {
         let provider = (self.provider != "any").then_some(self.provider);
         if let Some(name) = provider.as_ref().filter(|name| providers.iter().all(|p| p.name != **name)) {
             return Err(format!("no provider {name}"));
@@ -283,17 +282,13 @@ fn reaction(text: &str) -> Option<Reaction> {
     let plain = |reaction| rest.is_empty().then_some(reaction);
     match name {
         "retry" => rest.iter().map(|word| word.parse().ok()).collect::<Option<_>>().map(|waits_s| Reaction::Retry { waits_s }),
-        "pass-upstream" => plain(Reaction::PassUpstream),
-        "hold" => plain(Reaction::Hold),
+        "fail" => plain(Reaction::Fail),
         "pause" => Some(Reaction::Pause { at_least_s: number()?, growing: rest.get(1) == Some(&"growing") }),
-        "slow-target" => Some(Reaction::SlowTarget { at_least_s: number()? }),
-        "open-target" => Some(Reaction::OpenTargetCircuit { for_s: number()? }),
         "invalid-target" => Some(Reaction::InvalidTarget { after: number()? }),
         "force-tls" => plain(Reaction::ForceTls),
         "force-ipv4" => plain(Reaction::ForceIpv4),
         "switch-route" => plain(Reaction::SwitchRoute),
         "remedy" => plain(Reaction::Remedy),
-        "drop-duplicate" => plain(Reaction::DropDuplicate),
         "reconnect" => plain(Reaction::Reconnect),
         _ => None,
     }
@@ -310,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_can_be_read_and_its_names_are_unique() {
+    fn the_table_is_valid_and_its_ids_are_unique() {
         let table = table();
         let ids: BTreeSet<&str> = table.rows.iter().map(|r| r.id.as_str()).collect();
         assert_eq!(ids.len(), table.rows.len());
@@ -318,20 +313,20 @@ mod tests {
             let name = row.provider.as_deref().unwrap_or("any");
             assert!(row.id.starts_with(&format!("{name}-")), "{}", row.id);
             assert!(row.cause.ends_with('.') && row.next_step.ends_with('.'), "{}", row.id);
-            assert!(row.reaction.pause().is_none() || !row.scopes.is_empty(), "{}: a pause of nothing", row.id);
+            assert!(row.reaction.pause().is_none() || !row.scopes.is_empty(), "{}: a pause without a scope", row.id);
         }
     }
 
     /// `data/replies.test`: a host (or `-`), a row, and a reply with `\n` between its lines.
     #[test]
-    fn real_replies_mean_what_they_should() {
+    fn each_row_matches_a_real_reply() {
         let mut hit = BTreeSet::new();
         let mut count = 0;
         for line in include_str!("../data/replies.test").lines().filter(|l| !l.is_empty() && !l.starts_with('#')) {
             let [host, id, said] = line.splitn(3, ' ').collect::<Vec<_>>().try_into().unwrap();
             let host = (host != "-").then(|| Domain::parse(host).unwrap());
-            let reply = pasted_reply(said).unwrap();
-            let meaning = meaning(host.as_ref(), &reply);
+            let reply = parse_pasted_reply(said).unwrap();
+            let meaning = classify_reply(host.as_ref(), &reply);
             assert_eq!(meaning.row, id, "{line}");
             hit.insert(id.to_owned());
             count += 1;
@@ -346,15 +341,17 @@ mod tests {
         for code in 0..1000 {
             for text in ["", "5.7.1 no", "4.7.28 slow", "x\ny"] {
                 let reply = Reply::from_wire(code, text);
-                assert!(!meaning(None, &reply).cause.is_empty());
+                assert!(!classify_reply(None, &reply).cause.is_empty());
                 assert_eq!(by_class(&reply).waits, code / 100 != 5);
             }
         }
     }
 
     #[test]
-    fn what_is_about_us_waits_and_what_is_about_the_message_does_not() {
-        let of = |said: &str| meaning(Some(&Domain::parse("gmail-smtp-in.l.google.com").unwrap()), &pasted_reply(said).unwrap()).waits;
+    fn replies_about_this_server_defer_and_those_about_the_message_fail() {
+        let of = |said: &str| {
+            classify_reply(Some(&Domain::parse("gmail-smtp-in.l.google.com").unwrap()), &parse_pasted_reply(said).unwrap()).waits
+        };
         assert!(of("550 5.7.28 unusual rate"));
         assert!(of("550-5.2.1 The user you are trying to contact is receiving mail at a rate that\n550 5.2.1 prevents"));
         assert!(!of("550 5.7.26 unauthenticated"));
@@ -363,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_known_by_whole_labels() {
+    fn providers_match_whole_labels_of_the_host() {
         let name = |host: &str| provider_of(&Domain::parse(host).unwrap());
         assert_eq!(name("ALT1.gmail-smtp-in.l.Google.com"), Some("gmail"));
         assert_eq!(name("example-com.mail.protection.outlook.com"), Some("microsoft"));
@@ -373,18 +370,18 @@ mod tests {
     }
 
     #[test]
-    fn pasted_lines_are_read_however_they_come() {
-        let wire = pasted_reply("550-5.1.1 no such\r\n550 5.1.1 user\r\n").unwrap();
-        assert_eq!(pasted_reply("550-5.1.1 no such\\n550 5.1.1 user"), Some(wire.clone()));
+    fn pasted_replies_are_read_in_any_form() {
+        let wire = parse_pasted_reply("550-5.1.1 no such\r\n550 5.1.1 user\r\n").unwrap();
+        assert_eq!(parse_pasted_reply("550-5.1.1 no such\\n550 5.1.1 user"), Some(wire.clone()));
         assert_eq!(joined(&wire), "no such user");
-        assert_eq!(joined(&pasted_reply("  421 4.7.0 go\n away ").unwrap()), "go away");
+        assert_eq!(joined(&parse_pasted_reply("  421 4.7.0 go\n away ").unwrap()), "go away");
         let shown = "INFO mta::log_fate: failed id=1 trouble=5.1.1 mx.example.net said: 550 5.1.1 no such user";
-        assert_eq!(pasted_reply(shown), pasted_reply("550 5.1.1 no such user"));
-        assert_eq!(pasted_host(shown).unwrap().as_str(), "mx.example.net");
-        assert_eq!(pasted_host("Do this. (mx.a.test said: 550 no)").unwrap().as_str(), "mx.a.test");
-        assert_eq!(pasted_host("550 no"), None);
+        assert_eq!(parse_pasted_reply(shown), parse_pasted_reply("550 5.1.1 no such user"));
+        assert_eq!(parse_pasted_host(shown).unwrap().as_str(), "mx.example.net");
+        assert_eq!(parse_pasted_host("Do this. (mx.a.test said: 550 no)").unwrap().as_str(), "mx.a.test");
+        assert_eq!(parse_pasted_host("550 no"), None);
         for nothing in ["", "hello", "55", "5501 x", "ü50 x", "55ü x"] {
-            assert_eq!(pasted_reply(nothing), None, "{nothing:?}");
+            assert_eq!(parse_pasted_reply(nothing), None, "{nothing:?}");
         }
     }
 }

@@ -1,40 +1,40 @@
-//! The addresses that take reports of DMARC and of TLS, and who may send one.
+//! The addresses for DMARC and TLS reports, and the senders that are accepted there.
 //!
-//! RFC 9990 (a report passes DMARC itself), RFC 8460 s.5.3. Invariant: an alias of the owner's under such a name stands above it, a catch-all does not;
-//! what nobody vouches for is no report.
+//! RFC 9990 (a report passes DMARC itself), RFC 8460 s.5.3. Invariant: an alias of that name takes precedence, a catch-all does not; a report that
+//! is not authenticated is refused.
 
 use directory::Directory;
 use mail::evidence::{DmarcResult, Evidence};
 use mail::{Domain, Mailbox, Reply};
 
-use crate::authentic::{is_unsure, vouched_for};
+use crate::authentication::{is_unsure, is_authenticated_as};
 
-/// The user of each domain who takes aggregate reports of DMARC.
+/// The local part for DMARC reports, at each domain.
 pub const DMARC_USER: &str = "dmarc";
 
-/// The user of each domain who takes reports of TLS.
+/// The local part for TLS reports, at each domain.
 pub const TLS_USER: &str = "tlsrpt";
 
-/// Whether mail to this address is read as a report: it is one of the two of a hosted domain, or of the domain under which forwards leave.
+/// Whether mail to this address is read as a report: one of the two at a hosted domain or at the forwarding domain.
 pub fn takes_reports(directory: &Directory, forwarding: &Domain, mailbox: &Mailbox) -> bool {
     let is_ours = mailbox.domain == *forwarding || directory.hosts(&mailbox.domain);
     let is_user = [DMARC_USER, TLS_USER].iter().any(|user| mailbox.local.as_str().eq_ignore_ascii_case(user));
     is_ours && is_user && directory.lookup(&mailbox.to_string()).is_none()
 }
 
-/// Who sends a report: the domain of its From field, where SPF or DKIM vouches for it.
-pub fn report_submitter(evidence: &Evidence, from: &[Domain]) -> Result<Domain, Reply> {
+/// Returns the submitter of a report: the domain of its From field, if SPF or DKIM authenticates it.
+pub fn check_report_submitter(evidence: &Evidence, from: &[Domain]) -> Result<Domain, Reply> {
     let [domain] = from else {
-        return Err(Reply::new(550, (5, 6, 0), "a report has one From address"));
+        return Err(Reply::new(550, (5, 6, 0), "a report must have exactly one From address"));
     };
-    let passes = evidence.dmarc.result == DmarcResult::Pass || vouched_for(evidence, domain.as_str());
+    let passes = evidence.dmarc.result == DmarcResult::Pass || is_authenticated_as(evidence, domain.as_str());
     if passes {
         return Ok(domain.clone());
     }
     if is_unsure(evidence) || evidence.dmarc.result == DmarcResult::TempError {
-        return Err(Reply::new(451, (4, 4, 3), "DNS gave no answer while SPF or DKIM of this report was checked; try again later"));
+        return Err(Reply::new(451, (4, 4, 3), "DNS did not answer while SPF or DKIM of this report was checked; try again later"));
     }
-    let text = format!("this address takes reports that SPF or DKIM vouches for; nothing does for {domain}");
+    let text = format!("this address takes authenticated reports only: neither SPF nor DKIM passes for {domain}");
     Err(Reply::new(550, (5, 7, 1), text))
 }
 
@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn an_alias_of_that_name_wins_and_a_catch_all_does_not() {
+    fn an_alias_takes_precedence_and_a_catch_all_does_not() {
         let alias = |source: &str, enabled| Alias {
             source: source.parse().unwrap(),
             targets: vec!["me@gmail.com".parse().unwrap()],
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn somebody_vouches_for_a_report_or_it_is_refused() {
+    fn reports_need_an_aligned_spf_or_dkim_pass() {
         let dkim = |result, domain: &str| DkimCheck {
             result,
             domain: domain.into(),
@@ -81,7 +81,7 @@ mod tests {
             signature_prefix: "abc".into(),
             reason: None,
         };
-        let judge = |evidence: &Evidence| report_submitter(evidence, &[domain("google.com")]).map_err(|r| r.to_string());
+        let judge = |evidence: &Evidence| check_report_submitter(evidence, &[domain("google.com")]).map_err(|r| r.to_string());
         let signed = |result, by: &str| Evidence { dkim: vec![dkim(result, by)], ..Evidence::default() };
         assert_eq!(judge(&signed(DkimResult::Pass, "google.com")).unwrap().as_str(), "google.com");
         assert!(judge(&signed(DkimResult::Pass, "evil.test")).unwrap_err().starts_with("550 5.7.1 "));
@@ -92,6 +92,6 @@ mod tests {
         assert!(judge(&spf).is_ok());
         spf.mail_from.domain = "com".into();
         assert!(judge(&spf).is_err());
-        assert!(report_submitter(&spf, &[]).is_err() && report_submitter(&spf, &[domain("a.test"), domain("b.test")]).is_err());
+        assert!(check_report_submitter(&spf, &[]).is_err() && check_report_submitter(&spf, &[domain("a.test"), domain("b.test")]).is_err());
     }
 }

@@ -1,24 +1,24 @@
-//! Where a message goes next: the hosts of a domain, in the order in which they are tried.
+//! The next hops of a domain: its hosts, in the order in which they are tried.
 //!
-//! RFC 5321 s.5.1, RFC 7505 (null MX). Invariant: our own name never stands in the result, nor anything as preferred as it
-//! or less: such a route would only come back to us.
+//! RFC 5321 s.5.1, RFC 7505 (null MX). Invariant: the result has neither our own name nor a host that is equally or less
+//! preferred: such a route would loop.
 
 use std::fmt;
 
-use mail::{Domain, EnhancedCode};
+use mail::Domain;
 
 use crate::trouble::{Scope, Trouble};
 
 /// One MX record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MxRecord {
-    /// The lower, the more preferred.
+    /// Lower is preferred.
     pub preference: u16,
-    /// The host; `None` is the root, which says that the domain takes no mail.
+    /// The host; `None` is the root (null MX): the domain accepts no mail.
     pub host: Option<Domain>,
 }
 
-/// A host to be tried.
+/// A host to try.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct NextHop {
     /// Its name, or an address literal.
@@ -27,7 +27,7 @@ pub struct NextHop {
     pub port: u16,
 }
 
-/// Hosts in the order in which they are tried; never empty. Domains with the same ones share a lane.
+/// Hosts in the order in which they are tried; never empty. Domains with the same hosts share a lane.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct NextHops(Vec<NextHop>);
 
@@ -42,13 +42,13 @@ impl NextHops {
         &self.0
     }
 
-    /// The most preferred host, by which logs name the lane.
+    /// The most preferred host; logs name the lane by it.
     pub fn first(&self) -> Option<&Domain> {
         self.0.first().map(|hop| &hop.host)
     }
 }
 
-/// What DNS said, where it was not a list of hosts.
+/// The answer of DNS, if it is not a list of hosts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RouteFailure {
     /// The name does not exist.
@@ -64,31 +64,37 @@ impl fmt::Display for RouteFailure {
         match self {
             Self::NoSuchDomain => f.write_str("the name does not exist"),
             Self::NoAddress => f.write_str("there is no such record"),
-            Self::Temporary(text) => write!(f, "DNS gave no answer: {text}"),
+            Self::Temporary(text) => write!(f, "DNS did not answer: {text}"),
         }
     }
 }
 
 impl RouteFailure {
-    /// The trouble that this is for the mail that waits.
+    /// The trouble that this is for mail to the domain.
     pub fn into_trouble(self, domain: &Domain) -> Trouble {
         match self {
             Self::NoSuchDomain => Trouble::permanent(Scope::Host, 1, 2, format!("the domain {domain} does not exist")),
             Self::NoAddress => Trouble::permanent(Scope::Host, 1, 2, format!("the domain {domain} has no mail server and no address")),
-            Self::Temporary(text) => Trouble::dns(format!("DNS gave no answer about {domain}: {text}")),
+            Self::Temporary(text) => Trouble::dns(format!("DNS did not answer about {domain}: {text}")),
         }
     }
 }
 
-/// Orders the MX records of a domain. No record at all means the domain itself (the implicit MX). Hosts of equal preference
-/// are spread by `random`; the same number gives the same order, and so the same lane.
-pub fn next_hops(domain: &Domain, mut records: Vec<MxRecord>, own_names: &[Domain], port: u16, random: u32) -> Result<NextHops, Trouble> {
+/// Orders the hosts of a domain. No record at all means the domain itself (implicit MX). Hosts of equal preference are rotated by `random`;
+/// the same number gives the same order, and so the same lane.
+pub fn rank_mx_hosts(
+    domain: &Domain,
+    mut records: Vec<MxRecord>,
+    own_names: &[Domain],
+    port: u16,
+    random: u32,
+) -> Result<NextHops, Trouble> {
     if records.is_empty() {
         records.push(MxRecord { preference: 0, host: Some(domain.clone()) });
     }
     if records.iter().all(|r| r.host.is_none()) {
-        let text = format!("the domain {domain} says that it takes no mail (null MX)");
-        return Err(Trouble { enhanced: EnhancedCode(5, 1, 10), ..Trouble::permanent(Scope::Host, 1, 10, text) });
+        let text = format!("the domain {domain} accepts no mail (null MX)");
+        return Err(Trouble::permanent(Scope::Host, 1, 10, text));
     }
     let is_own = |r: &MxRecord| r.host.as_ref().is_some_and(|h| own_names.contains(h));
     let own_preference = records.iter().filter(|r| is_own(r)).map(|r| r.preference).min();
@@ -107,7 +113,7 @@ pub fn next_hops(domain: &Domain, mut records: Vec<MxRecord>, own_names: &[Domai
     }
     if hops.is_empty() {
         let text = format!("mail for {domain} loops back to us: its best MX is this server, which does not host it");
-        return Err(Trouble::permanent(Scope::Host, 4, 6, text));
+        return Err(Trouble::looped(text));
     }
     Ok(NextHops(hops))
 }
@@ -122,7 +128,7 @@ mod tests {
 
     fn hosts(records: Vec<MxRecord>) -> Result<Vec<String>, String> {
         let (domain, own) = (Domain::parse("far.test").unwrap(), Domain::parse("mx.own.test").unwrap());
-        match next_hops(&domain, records, &[own], 25, 1) {
+        match rank_mx_hosts(&domain, records, &[own], 25, 1) {
             Ok(hops) => Ok(hops.hosts().iter().map(|h| h.host.to_string()).collect()),
             Err(t) => Err(t.enhanced.to_string()),
         }
@@ -137,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn null_mx_and_our_own_name_fail() {
+    fn null_mx_and_our_own_name_are_permanent_failures() {
         assert_eq!(hosts(vec![mx(0, ".")]), Err("5.1.10".into()));
         assert_eq!(hosts(vec![mx(10, "mx.own.test"), mx(20, "b.test")]), Err("5.4.6".into()));
         assert_eq!(hosts(vec![mx(10, "a.test"), mx(20, "mx.own.test"), mx(20, "b.test")]).unwrap(), ["a.test"]);

@@ -1,12 +1,12 @@
-//! MAIL and From: who may say that they are whom.
+//! MAIL and From: the sender addresses that an account may use.
 //!
-//! RFC 6409 s.6.1. Invariant: an account sends only as addresses that it owns, in the envelope and in the From field.
+//! RFC 6409 s.6.1. Invariant: an account sends only as addresses of its own, in the envelope and in the From field.
 
 use directory::{Account, Directory};
 use mail::{Mailbox, Reply, ReversePath};
 
-/// Decides about MAIL. An account may use the addresses that it owns, and the null reverse-path.
-pub fn reverse_path(directory: &Directory, account: Option<&Account>, path: &ReversePath) -> Result<(), Reply> {
+/// Checks the reverse-path. An account may use its own addresses, and the null reverse-path.
+pub fn check_reverse_path(directory: &Directory, account: Option<&Account>, path: &ReversePath) -> Result<(), Reply> {
     let Some(mailbox) = path.mailbox() else { return Ok(()) };
     if !mailbox.domain.is_fully_qualified() {
         return Err(Reply::new(553, (5, 1, 7), "the sender's domain is not fully qualified"));
@@ -16,7 +16,7 @@ pub fn reverse_path(directory: &Directory, account: Option<&Account>, path: &Rev
             553,
             (5, 7, 1),
             format!(
-                "the account {} may not send as {mailbox}; whoever runs the server can allow it with: waypost account senders {} --add {mailbox}",
+                "account {} may not send as {mailbox}; the operator can allow it: waypost account senders {} --add {mailbox}",
                 account.login, account.login
             ),
         )),
@@ -24,8 +24,8 @@ pub fn reverse_path(directory: &Directory, account: Option<&Account>, path: &Rev
     }
 }
 
-/// Decides about the From field of a submitted message: each of its addresses must be the account's.
-pub fn from_header(directory: &Directory, account: &Account, from: &[Mailbox]) -> Result<(), Reply> {
+/// Checks the From field of a submitted message: each of its addresses must be one of the account.
+pub fn check_from(directory: &Directory, account: &Account, from: &[Mailbox]) -> Result<(), Reply> {
     if from.is_empty() {
         return Err(Reply::new(550, (5, 6, 0), "the message has no From field with an address"));
     }
@@ -34,7 +34,7 @@ pub fn from_header(directory: &Directory, account: &Account, from: &[Mailbox]) -
             550,
             (5, 7, 1),
             format!(
-                "the account {} may not write From: {mailbox}; whoever runs the server can allow it with: waypost account senders {} --add {mailbox}",
+                "account {} may not use From: {mailbox}; the operator can allow it: waypost account senders {} --add {mailbox}",
                 account.login, account.login
             ),
         )),

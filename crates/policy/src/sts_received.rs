@@ -1,28 +1,28 @@
-//! The MTA-STS policy of another domain, as it is read.
+//! The MTA-STS policy of another domain: parser and host names.
 //!
-//! RFC 8461 s.3.1, RFC 8461 s.3.2, RFC 8461 s.4.1. Invariant: what does not read as a policy is none, and a mail host is named by one only label for
-//! label.
+//! RFC 8461 s.3.1, RFC 8461 s.3.2, RFC 8461 s.4.1. Invariant: invalid text is not a policy; a policy names a mail host only if every label
+//! matches.
 
 use mail::Domain;
 
 use crate::mta_sts::{STS_AGE_MAX_S, StsMode};
 
-/// Patterns of hosts of one policy; more are not kept.
+/// Maximum host patterns kept of one policy.
 const PATTERNS_MAX: usize = 200;
 
-/// A policy that was fetched.
+/// A fetched policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StsReceived {
-    /// What it asks for.
+    /// What it asks of senders.
     pub mode: StsMode,
-    /// The mail hosts, lower case; `*.` in front stands for one label.
+    /// The mail hosts, in lower case; a leading `*.` matches one label.
     pub mx: Vec<String>,
-    /// How long it holds, in seconds.
+    /// How long it is valid, in seconds.
     pub max_age_s: u32,
 }
 
-/// The id in the TXT records at `_mta-sts`; `None` where there is not exactly one such record, or it is damaged.
-pub fn sts_id(texts: &[String]) -> Option<String> {
+/// Reads the id in the TXT records at `_mta-sts`; `None` unless there is exactly one valid record.
+pub fn parse_sts_id(texts: &[String]) -> Option<String> {
     let mut records = texts.iter().filter_map(|text| {
         let (version, rest) = text.split_once(';')?;
         (version.trim_end() == "v=STSv1").then_some(rest)
@@ -37,23 +37,23 @@ pub fn sts_id(texts: &[String]) -> Option<String> {
 }
 
 impl StsReceived {
-    /// Reads the text that the policy host served.
+    /// Reads the text from the policy host.
     pub fn parse(text: &str) -> Result<Self, String> {
         let (mut version, mut mode, mut max_age_s, mut mx) = (None, None, None, Vec::new());
         for line in text.lines().map(str::trim_end).filter(|line| !line.is_empty()) {
-            let (name, value) = line.split_once(':').ok_or_else(|| format!("{line:?} is no line of a policy"))?;
+            let (name, value) = line.split_once(':').ok_or_else(|| format!("{line:?} is not a line of a policy"))?;
             let value = value.trim();
-            // Of a field that is there twice the first counts; unknown ones do not.
+            // The first of a repeated field counts; unknown fields are ignored.
             match name.trim_end() {
                 "version" => version = version.or(Some(value)),
                 "mode" => mode = mode.or(Some(value)),
                 "max_age" => max_age_s = max_age_s.or(Some(value)),
-                "mx" if mx.len() < PATTERNS_MAX => mx.push(pattern(value).ok_or_else(|| format!("{value:?} is no mail host"))?),
+                "mx" if mx.len() < PATTERNS_MAX => mx.push(pattern(value).ok_or_else(|| format!("{value:?} is not a mail host"))?),
                 _ => {}
             }
         }
         if version != Some("STSv1") {
-            return Err("it is not of version STSv1".into());
+            return Err("its version is not STSv1".into());
         }
         let mode = match mode {
             Some("enforce") => StsMode::Enforce,
@@ -65,11 +65,11 @@ impl StsReceived {
             return Err("it names no mail host".into());
         }
         let max_age_s = max_age_s.filter(|age| !age.is_empty() && age.len() <= 10 && age.bytes().all(|b| b.is_ascii_digit()));
-        let max_age_s: u64 = max_age_s.and_then(|age| age.parse().ok()).ok_or("its max_age is no number")?;
+        let max_age_s: u64 = max_age_s.and_then(|age| age.parse().ok()).ok_or("its max_age is not a number")?;
         Ok(Self { mode, mx, max_age_s: u32::try_from(max_age_s).unwrap_or(u32::MAX).min(STS_AGE_MAX_S) })
     }
 
-    /// The policy as text, so that it can be kept.
+    /// The policy as text, for storage.
     pub fn text(&self) -> String {
         let mode = match self.mode {
             StsMode::None => "none",
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_policy_of_the_rfc_is_read() {
+    fn the_example_of_the_rfc_is_read() {
         // RFC 8461 s.3.2.
         let text = "version: STSv1\nmode: enforce\nmx: mail.example.com\nmx: *.example.net\nmx: backupmx.example.com\nmax_age: 604800\n";
         let policy = StsReceived::parse(text).unwrap();
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_damaged_is_no_policy() {
+    fn invalid_policies_are_refused() {
         let good = "version: STSv1\r\nmode: none\r\nmax_age: 99999999999\r\nnew_field: x\r\n";
         assert!(StsReceived::parse(good).is_err(), "eleven digits");
         let long = StsReceived::parse(&good.replace("99999999999", "9999999999")).unwrap();
@@ -140,8 +140,8 @@ mod tests {
     }
 
     #[test]
-    fn there_is_one_id_or_none() {
-        let id = |texts: &[&str]| sts_id(&texts.iter().map(ToString::to_string).collect::<Vec<_>>());
+    fn exactly_one_record_gives_an_id() {
+        let id = |texts: &[&str]| parse_sts_id(&texts.iter().map(ToString::to_string).collect::<Vec<_>>());
         assert_eq!(id(&["v=STSv1; id=20160831085700Z;"]).as_deref(), Some("20160831085700Z"));
         assert_eq!(id(&["v=spf1 -all", "v=STSv1;id=1;x=y"]).as_deref(), Some("1"));
         for none in [&["v=STSv1; id=1", "v=STSv1; id=2"][..], &["v=STSv1; id="], &["v=STSv1; id=a-b"], &["v=STSv10; id=1"], &["id=1"], &[]]

@@ -32,7 +32,7 @@ pub fn advice(domain: &str, summary: &DomainSummary) -> Vec<String> {
 
 /// The next step with the DMARC policy.
 fn advise_policy(domain: &str, summary: &DomainSummary) -> Option<String> {
-    let Some((first_s, last_s)) = summary.range_s else {
+    let Some(period) = summary.period else {
         return Some(format!(
             "no DMARC report has arrived: check that DNS names dmarc@{domain} (waypost dns check {domain}); receivers report once a day, and only about mail that they received"
         ));
@@ -45,7 +45,7 @@ fn advise_policy(domain: &str, summary: &DomainSummary) -> Option<String> {
     if summary.count(Class::OursFailing) > 0 {
         return None;
     }
-    if last_s - first_s < ENOUGH_S || summary.count(Class::Ours) + summary.count(Class::Forward) == 0 {
+    if period.end_s - period.begin_s < ENOUGH_S || summary.count(Class::Ours) + summary.count(Class::Forward) == 0 {
         return Some(format!("none of your mail fails so far; once reports cover a week of it, the policy can become p={next}"));
     }
     let foreign = if summary.count(Class::Foreign) > 0 { ", once no foreign source is yours" } else { "" };
@@ -83,6 +83,7 @@ fn advise_tls(domain: &str, summary: &DomainSummary) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::aggregate::{Own, read, samples};
+    use crate::summary::Period;
 
     fn summary(policy: &str, days: i64, source: &str) -> DomainSummary {
         let own = Own { addresses: vec!["192.0.2.1".parse().unwrap()], domains: vec!["example.com".into()], ..Own::default() };
@@ -90,9 +91,9 @@ mod tests {
         let mut report = read(samples::YAHOO.as_bytes()).unwrap();
         report.rows[0].source = source.parse().unwrap();
         let good = read(samples::GOOGLE.as_bytes()).unwrap().rows.remove(0);
-        summary.add_report((0, days * 86_400), policy, 0);
+        summary.add_report(Period { begin_s: 0, end_s: days * 86_400 }, policy, 0);
         for row in [&good, &report.rows[0]] {
-            summary.add_row(&own, "Yahoo", (0, 1), row);
+            summary.add_row(&own, "Yahoo", Period { begin_s: 0, end_s: 1 }, row);
         }
         summary
     }

@@ -13,6 +13,15 @@ const SOURCES_MAX: usize = 5_000;
 /// Maximum organisations, and maximum kinds of TLS failures.
 const NAMES_MAX: usize = 500;
 
+/// A period, Unix seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Period {
+    /// Its start.
+    pub begin_s: i64,
+    /// Its end.
+    pub end_s: i64,
+}
+
 /// Messages by class.
 pub type Messages = BTreeMap<Class, u64>;
 
@@ -25,8 +34,8 @@ pub struct DomainSummary {
     pub tls_reports: u64,
     /// p= of the report that ends last.
     pub policy: String,
-    /// The period of the reports, Unix seconds.
-    pub range_s: Option<(i64, i64)>,
+    /// The period that the reports cover.
+    pub period: Option<Period>,
     /// The end of the latest.
     newest_s: i64,
     /// Messages by class.
@@ -73,19 +82,19 @@ pub struct TlsFailure {
 
 impl DomainSummary {
     /// Adds a DMARC report: its period, and the policy that it saw.
-    pub fn add_report(&mut self, range_s: (i64, i64), policy: &str, messages_left_out: u64) {
+    pub fn add_report(&mut self, period: Period, policy: &str, messages_left_out: u64) {
         self.reports += 1;
         self.messages_left_out = self.messages_left_out.saturating_add(messages_left_out);
-        let (first, last) = self.range_s.unwrap_or(range_s);
-        self.range_s = Some((first.min(range_s.0), last.max(range_s.1)));
-        if self.policy.is_empty() || range_s.1 > self.newest_s {
-            self.newest_s = range_s.1;
+        let covered = self.period.unwrap_or(period);
+        self.period = Some(Period { begin_s: covered.begin_s.min(period.begin_s), end_s: covered.end_s.max(period.end_s) });
+        if self.policy.is_empty() || period.end_s > self.newest_s {
+            self.newest_s = period.end_s;
             policy.clone_into(&mut self.policy);
         }
     }
 
     /// Adds a row of a DMARC report.
-    pub fn add_row(&mut self, own: &Own, organisation: &str, range_s: (i64, i64), row: &Row) {
+    pub fn add_row(&mut self, own: &Own, organisation: &str, period: Period, row: &Row) {
         let class = own.classify(row);
         add(&mut self.messages, class, row.count);
         if self.organisations.len() < NAMES_MAX || self.organisations.contains_key(organisation) {
@@ -99,12 +108,12 @@ impl DomainSummary {
             self.others_failing = self.others_failing.saturating_add(row.count);
             return;
         }
-        let new = || Source { header_from: row.header_from.clone(), first_s: range_s.0, last_s: i64::MIN, ..Source::default() };
+        let new = || Source { header_from: row.header_from.clone(), first_s: period.begin_s, last_s: i64::MIN, ..Source::default() };
         let source = self.failing.entry(key).or_insert_with(new);
         source.messages = source.messages.saturating_add(row.count);
-        source.first_s = source.first_s.min(range_s.0);
-        if range_s.1 > source.last_s {
-            (source.last_s, source.why) = (range_s.1, explain(row));
+        source.first_s = source.first_s.min(period.begin_s);
+        if period.end_s > source.last_s {
+            (source.last_s, source.why) = (period.end_s, explain(row));
         }
     }
 
@@ -182,9 +191,9 @@ mod tests {
         let mut summary = DomainSummary::default();
         for sample in [samples::GOOGLE, samples::YAHOO, samples::MICROSOFT, samples::YAHOO] {
             let report = read(sample.as_bytes()).unwrap();
-            let range_s = (report.begin_s, report.end_s);
-            summary.add_report(range_s, report.policy.p.as_str(), 0);
-            report.rows.iter().for_each(|row| summary.add_row(&own, &report.organisation, range_s, row));
+            let period = Period { begin_s: report.begin_s, end_s: report.end_s };
+            summary.add_report(period, report.policy.p.as_str(), 0);
+            report.rows.iter().for_each(|row| summary.add_row(&own, &report.organisation, period, row));
         }
         let counts: Vec<(&str, u64)> = Class::ALL.iter().map(|class| (class.as_str(), summary.count(*class))).collect();
         assert_eq!(counts, [("ours", 1), ("ours, failing", 0), ("forward", 41), ("our forward", 2), ("foreign", 24)]);
@@ -193,7 +202,7 @@ mod tests {
         assert_eq!((worst.len(), worst[0].1.to_string().as_str(), worst[0].2.messages), (1, "203.0.113.99", 24));
         assert_eq!(worst[0].2.why, "no DKIM signature; SPF of example.com: softfail");
         assert_eq!(summary.policy, "none", "that of the report that ends last");
-        assert_eq!(summary.range_s, Some((1_763_856_000, 1_763_942_400)));
+        assert_eq!(summary.period, Some(Period { begin_s: 1_763_856_000, end_s: 1_763_942_400 }));
     }
 
     #[test]
@@ -202,7 +211,7 @@ mod tests {
         let mut summary = DomainSummary::default();
         for n in 0..6000u32 {
             row.source = std::net::Ipv4Addr::from(n).into();
-            summary.add_row(&Own::default(), &n.to_string(), (0, 1), &row);
+            summary.add_row(&Own::default(), &n.to_string(), Period { begin_s: 0, end_s: 1 }, &row);
             summary.add_tls_failure("x", &n.to_string(), 1, "");
         }
         assert_eq!((summary.failing.len(), summary.others_failing), (5000, 12_000));

@@ -74,7 +74,7 @@ fn bounded(packed: impl Read) -> Result<Vec<u8>, UnpackError> {
 }
 
 fn broken(error: &dyn std::fmt::Display) -> UnpackError {
-    UnpackError::Broken(error.to_string().chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect())
+    UnpackError::Broken(mail::one_line_at_most(&error.to_string(), 200))
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ pub struct SmtpReply {
 impl SmtpReply {
     /// Returns the reply as one line.
     pub fn text(&self) -> String {
-        let text: String = self.lines.join(" / ").chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect();
+        let text = mail::one_line_at_most(&self.lines.join(" / "), 300);
         format!("{} {text}", self.code)
     }
 

@@ -61,7 +61,7 @@ fn small_runtime() -> Result<Runtime> {
 fn run(cli: Cli) -> Result<ExitCode> {
     let out = Output { json: cli.json };
     match cli.command {
-        Command::Completions { shell } => commands::completions(shell).map(|()| ExitCode::SUCCESS),
+        Command::Completions(args) => commands::completions(args.shell).map(|()| ExitCode::SUCCESS),
         Command::Man { dir } => commands::man(&dir).map(|()| ExitCode::SUCCESS),
         Command::Config(command) => commands::config(&cli.config, command, out),
         Command::Cert(command) => commands::cert(&cli.config, command, out),
@@ -74,6 +74,6 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Route(command) => small_runtime()?.block_on(route::run(&cli.config, command, out)),
         Command::Demo(args) => demo::run(&args),
         Command::OpenStore => owner::serve(&cli.config).map(|()| ExitCode::SUCCESS),
-        other => small_runtime()?.block_on(commands::talk(&cli.config, other, out)),
+        other => small_runtime()?.block_on(commands::run_with_api(&cli.config, other, out)),
     }
 }

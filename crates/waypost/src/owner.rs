@@ -96,7 +96,7 @@ impl Drop for Opened {
 pub async fn open(config: &Config) -> Result<(UnixStream, Opened)> {
     let (ours, theirs) = Blocking::pair()?;
     let mut command = Command::new("/proc/self/exe");
-    // An absolute path, since the owner may not have access to this working directory.
+    // An absolute path: the second process may not have this working directory.
     command.arg0("waypost").arg("--config").arg(std::path::absolute(&config.path)?).arg(COMMAND);
     command.stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs))).stdout(Stdio::null());
     let process = command.spawn().context("cannot start a second process as the owner of the data directory")?;

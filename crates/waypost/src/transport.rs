@@ -115,11 +115,6 @@ impl Transport {
         self.request(Method::PATCH, path, body).await
     }
 
-    /// Sends PUT.
-    pub async fn put<T: DeserializeOwned>(&mut self, path: &str, body: &impl Serialize) -> Result<T> {
-        self.request(Method::PUT, path, body).await
-    }
-
     /// Sends DELETE.
     pub async fn delete<T: DeserializeOwned>(&mut self, path: &str) -> Result<T> {
         self.request(Method::DELETE, path, &()).await
@@ -128,7 +123,7 @@ impl Transport {
     async fn request<T: DeserializeOwned>(&mut self, method: Method, path: &str, body: &impl Serialize) -> Result<T> {
         let json = serde_json::to_vec(body)?;
         let mut request = Request::builder().method(method.clone()).uri(path).header("host", "waypost");
-        let with_body = [Method::POST, Method::PATCH, Method::PUT].contains(&method);
+        let with_body = [Method::POST, Method::PATCH].contains(&method);
         if with_body {
             request = request.header("content-type", "application/json");
         }

@@ -48,10 +48,8 @@ impl PasswordMaker {
 
     async fn hash(&self, account: &Account, name: &str, password: String) -> Result<Password, ApiError> {
         let (account, name, key, now_ms) = (account.clone(), name.to_owned(), self.key.clone(), self.clock.now_ms());
-        tokio::task::spawn_blocking(move || make(&account, &name, &Secret::new(&password), &key, now_ms))
-            .await
-            .map_err(|e| ApiError::internal(e.to_string()))?
-            .map_err(|e| ApiError::internal(e.to_string()))
+        let made = net::blocking(move || make(&account, &name, &Secret::new(&password), &key, now_ms)).await;
+        made.map_err(|e| ApiError::internal(e.to_string()))
     }
 
     /// Seals an imported password, which is hashed when it is first used.
@@ -146,8 +144,7 @@ pub(crate) async fn verify(
     };
     let names: Vec<String> = account.passwords.iter().map(|password| password.name.clone()).collect();
     let key = maker.key;
-    let found = tokio::task::spawn_blocking(move || which(Some(&account), &Secret::new(&tried.password), &key)).await;
-    let found = found.map_err(|e| ApiError::internal(e.to_string()))?;
+    let found = net::blocking(move || which(Some(&account), &Secret::new(&tried.password), &key)).await;
     let name = found.and_then(|n| names.get(n).cloned());
     Ok(Json(Verified { right: name.is_some(), name, but }))
 }

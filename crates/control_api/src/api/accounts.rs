@@ -1,72 +1,72 @@
-//! The values of the API that are about accounts.
+//! Accounts, as values of the API.
 //!
-//! Invariant: a verifier is in none of them, and a password only where it was made by this very request.
+//! Invariant: no value contains a password hash; a password is in a response only if that request generated it.
 
 use serde::{Deserialize, Serialize};
 
 /// An account, in a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountView {
-    /// The name to log in with.
+    /// The login.
     pub login: String,
-    /// The senders that are allowed besides the login.
+    /// The senders that are allowed in addition to the login.
     pub may_send_as: Vec<String>,
     /// Whether logging in is allowed.
     pub enabled: bool,
-    /// Why the account was stopped because of what it sent.
+    /// Why the account is suspended, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspended: Option<String>,
     /// The names of its passwords and client certificates.
     #[serde(default)]
     pub clients: Vec<String>,
-    /// When it was used last.
+    /// The last login.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_login_ms: Option<i64>,
 }
 
-/// Everything about an account that may be shown.
+/// An account with everything that may be shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountDetail {
-    /// As in a list.
+    /// The fields of a list.
     #[serde(flatten)]
     pub account: AccountView,
-    /// Aliases that lead to it by name: it may send as these too.
+    /// Aliases with the account as a target, which are allowed as senders too.
     pub aliases: Vec<String>,
     /// Its passwords and client certificates.
     pub credentials: Vec<CredentialView>,
-    /// Mechanisms that need the password itself and are allowed.
+    /// Allowed mechanisms that need the password in clear.
     pub legacy_mechanisms: Vec<String>,
-    /// Recipients within an hour; none where the configuration says.
+    /// Maximum recipients in an hour; `None`: as configured.
     pub recipients_per_hour: Option<u32>,
-    /// New recipients within a day; none where the configuration says.
+    /// Maximum new recipients in a day; `None`: as configured.
     pub new_recipients_per_day: Option<u32>,
-    /// Where its owner reads mail, if that was said.
+    /// The IMAP host of the user, if it is set.
     pub imap_host: Option<String>,
 }
 
 /// A password or a client certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CredentialView {
-    /// Which client it is for.
+    /// The client that uses it.
     pub name: String,
-    /// `password`, `imported password` (kept in our own form from its first use on) or `certificate`.
+    /// `password`, `imported password` (hashed again at its first use) or `certificate`.
     pub kind: String,
-    /// When it was made.
+    /// When it was created.
     pub made_ms: i64,
-    /// Where it was used, the latest first.
+    /// Its uses, the latest first.
     pub uses: Vec<UseView>,
 }
 
-/// Where a password was used.
+/// Uses of a password from one network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UseView {
-    /// The address that it was used from last, in this network.
+    /// The last client address in this network.
     pub address: String,
-    /// By which mechanism.
+    /// The mechanism.
     pub mechanism: String,
-    /// When last.
+    /// The last use.
     pub last_ms: i64,
-    /// How often from this network.
+    /// Number of uses from this network.
     pub times: u32,
 }
 
@@ -74,15 +74,15 @@ pub struct UseView {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewAccount {
-    /// The name to log in with: an address.
+    /// The login: an address.
     pub login: String,
-    /// The password; one is made where none is given.
+    /// The password; the server generates one if it is missing.
     #[serde(default)]
     pub password: Option<String>,
-    /// Which client the password is for; `first` where that is not said.
+    /// The client that uses the password; default `first`.
     #[serde(default)]
     pub name: Option<String>,
-    /// The senders that are allowed besides the login.
+    /// The senders that are allowed in addition to the login.
     #[serde(default)]
     pub may_send_as: Vec<String>,
 }
@@ -91,30 +91,30 @@ pub struct NewAccount {
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewPassword {
-    /// The password; one is made where none is given.
+    /// The password; the server generates one if it is missing.
     #[serde(default)]
     pub password: Option<String>,
-    /// Which client it is for: one that has a password gets another, a new name one more. Not needed where the account has one.
+    /// The client that uses it: its password is replaced, or one is added for a new name. Optional if the account has one password.
     #[serde(default)]
     pub name: Option<String>,
 }
 
-/// What an account's owner must be told.
+/// The login data for the user of an account.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Login {
-    /// The name to log in with.
+    /// The login.
     pub login: String,
-    /// Which client the password is for.
+    /// The client that uses the password.
     #[serde(default)]
     pub name: String,
-    /// The password, where it was made here: it is shown this once and never again.
+    /// The password, if the server generated it; it is shown only once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password: Option<String>,
-    /// What is worth knowing.
+    /// Warnings.
     pub warnings: Vec<String>,
 }
 
-/// A password to try.
+/// A password to verify.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TriedPassword {
@@ -122,14 +122,14 @@ pub struct TriedPassword {
     pub password: String,
 }
 
-/// Whether a password is an account's.
+/// Whether a password is correct.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verified {
-    /// Whether it is.
+    /// Whether it is correct.
     pub right: bool,
-    /// Which client it is for.
+    /// The client that uses it.
     pub name: Option<String>,
-    /// Why a login would fail all the same.
+    /// Why a login fails although the password is correct.
     pub but: Option<String>,
 }
 
@@ -137,43 +137,43 @@ pub struct Verified {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewCertificate {
-    /// Which client it is for.
+    /// The client that uses it.
     pub name: String,
-    /// The SHA-256 of its DER, in hexadecimal digits.
+    /// The SHA-256 of its DER, in hexadecimal.
     pub sha256: String,
 }
 
-/// Changes to an account; what is not named stays.
+/// Changes of an account; missing fields stay as they are.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AccountPatch {
     /// Whether logging in is allowed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
-    /// The senders that are allowed besides the login.
+    /// The senders that are allowed in addition to the login.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub may_send_as: Option<Vec<String>>,
-    /// Why the account is stopped; empty lets it go on.
+    /// The reason to suspend the account; empty to resume it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suspended: Option<String>,
-    /// The mechanisms that need the password itself and are allowed: CRAM-MD5, DIGEST-MD5, NTLM.
+    /// The allowed mechanisms that need the password in clear: CRAM-MD5, DIGEST-MD5, NTLM.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub legacy_mechanisms: Option<Vec<String>>,
-    /// How much it may send; both are set.
+    /// Its limits; both are set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limits: Option<AccountLimits>,
-    /// Where its owner reads mail (IMAP); empty for what the alias suggests.
+    /// The IMAP host of the user; empty: as the alias suggests.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub imap_host: Option<String>,
 }
 
-/// How much an account may send; what is `None` is as the configuration says.
+/// Limits of an account; `None`: as configured.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AccountLimits {
-    /// Recipients within an hour.
+    /// Maximum recipients in an hour.
     pub recipients_per_hour: Option<u32>,
-    /// Recipients within a day to whom it has never sent.
+    /// Maximum recipients in a day that it has never sent to.
     pub new_recipients_per_day: Option<u32>,
 }
 
@@ -183,46 +183,46 @@ pub struct AccountLimits {
 pub struct AccountImport {
     /// The accounts.
     pub accounts: Vec<ImportedAccount>,
-    /// Mechanisms that need the password itself, for accounts whose password is known.
+    /// Mechanisms that need the password in clear, for accounts with a known password.
     #[serde(default)]
     pub legacy_mechanisms: Vec<String>,
-    /// The senders that each is allowed besides its login.
+    /// The senders that each account is allowed in addition to its login.
     #[serde(default)]
     pub may_send_as: Vec<String>,
-    /// Whether the passwords of accounts that are there are replaced.
+    /// Whether passwords of existing accounts are replaced.
     #[serde(default)]
     pub replace: bool,
-    /// Whether everything is checked and nothing changed.
+    /// Whether to check everything and change nothing.
     #[serde(default)]
     pub dry_run: bool,
 }
 
-/// An account to import; it has a password or a verifier.
+/// An account to import, with either a password or a hash.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ImportedAccount {
-    /// The name to log in with.
+    /// The login.
     pub login: String,
-    /// The password itself.
+    /// The password in clear.
     #[serde(default)]
     pub password: Option<String>,
-    /// What a password is compared with: a hash of crypt(3) or Dovecot.
+    /// The password hash, in the format of crypt(3) or Dovecot.
     #[serde(default)]
     pub verifier: Option<String>,
-    /// Why it may not log in; it is suspended for that reason.
+    /// The reason to suspend the account, if it may not log in.
     #[serde(default)]
     pub suspended: Option<String>,
 }
 
-/// What an import of accounts did, or would do.
+/// The result of an import of accounts, or of a dry run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountImportReport {
     /// Whether nothing was changed.
     pub dry_run: bool,
-    /// The accounts that were added, or have a new password.
+    /// Accounts that were added or got a new password.
     pub imported: Vec<String>,
-    /// What was left out: login and why.
+    /// Accounts that were skipped: login and reason.
     pub skipped: Vec<(String, String)>,
-    /// What is worth knowing.
+    /// Warnings.
     pub warnings: Vec<String>,
 }

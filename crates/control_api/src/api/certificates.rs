@@ -1,56 +1,56 @@
 //! Certificates and their renewal, as values of the API.
 //!
-//! Invariant: a private key is no value here.
+//! Invariant: no value contains a private key.
 
 use serde::{Deserialize, Serialize};
 
 /// A certificate in use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CertificateView {
-    /// What it is called, where an authority issued it by order.
+    /// The name of its order, if a CA issued it for the server.
     pub name: Option<String>,
-    /// Where it comes from.
+    /// Its origin.
     pub origin: net::CertificateOrigin,
     /// Its file.
     pub file: String,
-    /// The names that it is for.
+    /// The names in it.
     pub names: Vec<String>,
-    /// Those for which clients get it.
+    /// The names for which clients get it.
     pub shown_for: Vec<String>,
-    /// Whether clients get it that ask for no name, or for one that no certificate has.
+    /// Whether clients that ask for no name or an unknown one get it.
     pub is_fallback: bool,
-    /// Who issued it.
+    /// The issuer.
     pub issuer: String,
-    /// Whether nobody but itself vouches for it.
+    /// Whether it is self-signed.
     pub is_self_signed: bool,
-    /// From when on.
+    /// Start of validity.
     pub not_before_ms: i64,
-    /// Until when.
+    /// End of validity.
     pub not_after_ms: i64,
-    /// Its number, in hexadecimal.
+    /// The serial number, in hexadecimal.
     pub serial: String,
-    /// The kind of its key.
+    /// The type of its key.
     pub key_type: String,
-    /// What a TLSA record 3 1 1 holds.
+    /// The digest of a TLSA record 3 1 1.
     pub spki_sha256: String,
-    /// The same for the key of the certificate after it, where that is made already.
+    /// The same for the key of the next certificate, if it exists already.
     pub next_spki_sha256: Option<String>,
 }
 
-/// How the order of a certificate stands.
+/// The state of a certificate order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderView {
-    /// What the certificate is called.
+    /// The name of the order.
     pub name: String,
-    /// The directory of the authority that issued it; empty where none has.
+    /// The ACME directory of the CA; empty before the first order.
     pub authority: String,
-    /// The names that it should have.
+    /// The names to order.
     pub names: Vec<String>,
-    /// Names that do not lead here.
+    /// Names that do not resolve to this server.
     pub left_out: Vec<LeftOutView>,
-    /// When it is renewed.
+    /// The time of renewal.
     pub renew_at_ms: Option<i64>,
-    /// Who says so.
+    /// What determined that time.
     pub renew_by: Option<String>,
     /// The last attempt.
     pub last_attempt_ms: Option<i64>,
@@ -58,16 +58,16 @@ pub struct OrderView {
     pub failures: u32,
     /// The last failure.
     pub last_error: Option<String>,
-    /// Nothing is tried before.
+    /// The next attempt.
     pub next_attempt_ms: Option<i64>,
 }
 
-/// A name that a certificate does not have.
+/// A name that was left out of an order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeftOutView {
     /// The name.
     pub name: String,
-    /// Why.
+    /// The reason.
     pub why: String,
 }
 
@@ -76,38 +76,38 @@ pub struct LeftOutView {
 pub struct CertificatesView {
     /// The server's time.
     pub now_ms: i64,
-    /// Those in use.
+    /// The certificates in use.
     pub certificates: Vec<CertificateView>,
-    /// How the orders stand.
+    /// The state of the orders.
     pub orders: Vec<OrderView>,
 }
 
-/// A renewal to try now.
+/// A request to renew now.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Renewal {
-    /// One certificate; all where it is not named.
+    /// One certificate; all if missing.
     pub name: Option<String>,
-    /// Also what is not due.
+    /// Also renew certificates that are not due.
     pub force: bool,
 }
 
-/// What came of a renewal.
+/// The result of a renewal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RenewalDone {
-    /// False where the authority is not done yet.
+    /// Whether the CA has finished.
     pub is_over: bool,
-    /// Each certificate.
+    /// The result for each certificate.
     pub outcomes: Vec<RenewalOutcome>,
 }
 
-/// What came of one certificate.
+/// The result for one certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RenewalOutcome {
     /// The certificate.
     pub name: String,
-    /// Whether it is as it should be.
+    /// Whether it succeeded.
     pub is_well: bool,
-    /// What was done, or what went wrong.
+    /// What was done, or the error.
     pub text: String,
 }

@@ -1,7 +1,8 @@
 //! Domains and aliases, as values of the API.
 //!
-//! Invariant: addresses are text here, in the form that people write.
+//! Invariant: addresses are text, as operators write them.
 
+use directory::AliasOptions;
 use serde::{Deserialize, Serialize};
 
 use super::PauseView;
@@ -11,9 +12,9 @@ use super::PauseView;
 pub struct DomainView {
     /// Its name.
     pub name: String,
-    /// Whether it takes mail.
+    /// Whether it accepts mail.
     pub enabled: bool,
-    /// How many aliases it has.
+    /// The number of its aliases.
     pub aliases: usize,
 }
 
@@ -29,54 +30,46 @@ pub struct NewDomain {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RemoveDomain {
-    /// Whether its aliases go too.
+    /// Whether to remove its aliases too.
     pub with_aliases: bool,
-    /// Whether its accounts, DKIM keys and certificate go too.
+    /// Whether to remove its accounts, DKIM keys and certificate too.
     pub everything: bool,
 }
 
 /// An alias.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AliasView {
-    /// What it answers to: `me@example.com` or `@example.com`.
+    /// Its address, or `@example.com` for a catch-all.
     pub source: String,
-    /// Where its mail goes.
+    /// Its targets.
     pub targets: Vec<String>,
-    /// Whether it takes mail.
+    /// Whether it accepts mail.
     pub enabled: bool,
-    /// `database`, or `file` for one from the virtual file.
+    /// `database`, or `file` for the virtual file.
     pub origin: String,
-    /// What it does with mail of a strict domain that would not survive forwarding, where it has a setting of its own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub strict_domain: Option<String>,
+    /// Its options, as members of their own names.
+    #[serde(flatten)]
+    pub options: AliasOptions,
 }
 
 /// An alias to add.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewAlias {
-    /// What it answers to.
+    /// Its address, or `@example.com` for a catch-all.
     pub source: String,
-    /// Where its mail goes.
+    /// Its targets.
     pub targets: Vec<String>,
-    /// Whether one that is there is replaced.
+    /// Whether to replace an existing alias.
     #[serde(default)]
     pub replace: bool,
 }
 
-/// What an alias does with mail of a strict domain that would not survive forwarding.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NewStrictDomain {
-    /// `as-is`, `rewrite`, `wrap`, `hold` or `reject`; none for what the configuration says.
-    pub strict_domain: Option<String>,
-}
-
-/// Which aliases to list.
+/// Selects the aliases to list.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AliasFilter {
-    /// Only those of this domain.
+    /// Only aliases of this domain.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub domain: Option<String>,
 }
@@ -85,11 +78,11 @@ pub struct AliasFilter {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Enable {
-    /// Whether it is in use.
+    /// Whether it is enabled.
     pub enabled: bool,
 }
 
-/// Which address to try.
+/// Selects the address to test.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TestQuery {
@@ -97,39 +90,39 @@ pub struct TestQuery {
     pub address: String,
 }
 
-/// Where mail to an address goes.
+/// The result of a test of an address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AliasTest {
-    /// The address that was asked about.
+    /// The address.
     pub address: String,
     /// Whether its domain is hosted here and enabled.
     pub hosted: bool,
-    /// Where the mail goes in the end; empty where it is refused.
+    /// The final targets; empty if mail is refused.
     pub targets: Vec<String>,
-    /// What leads nowhere, and why.
+    /// Targets that lead nowhere, and why.
     pub failed: Vec<FailedTarget>,
-    /// How the targets were found, in order.
+    /// The steps of the expansion, in order.
     pub steps: Vec<TestStep>,
-    /// Targets that get nothing for now.
+    /// Targets that are paused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub paused: Vec<PauseView>,
-    /// What DNS says against the targets.
+    /// Problems of the targets in DNS.
     #[serde(default)]
     pub doubts: Vec<String>,
 }
 
-/// What DNS says of a domain that aliases lead to.
+/// A problem of a target's domain in DNS.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TargetLook {
     /// The domain.
     pub domain: String,
     /// A target in it.
     pub target: String,
-    /// Whether mail for it cannot arrive, or may arrive at somebody else's; otherwise it could not be looked up.
+    /// Whether mail to it cannot arrive, or may reach a stranger; otherwise the lookup failed.
     pub is_wrong: bool,
-    /// What was found.
+    /// The problem.
     pub found: String,
-    /// The domain that was probably meant.
+    /// The domain that was probably intended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub meant: Option<String>,
 }
@@ -141,14 +134,14 @@ impl std::fmt::Display for TargetLook {
     }
 }
 
-/// What DNS says of all domains that aliases lead to.
+/// The check of all domains of targets in DNS.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TargetLooks {
-    /// Domains that were looked up.
+    /// Number of domains looked up.
     pub looked: usize,
-    /// Domains that were not, since there are too many.
+    /// Number of domains beyond the maximum, which were not.
     pub left_out: usize,
-    /// Those that something is to be said about.
+    /// Domains with problems.
     pub doubts: Vec<TargetLook>,
 }
 
@@ -157,31 +150,31 @@ pub struct TargetLooks {
 pub struct FailedTarget {
     /// The address.
     pub address: String,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
-/// One alias that took part.
+/// One step of an expansion.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TestStep {
-    /// The address that was looked up.
+    /// The address that was expanded.
     pub address: String,
     /// The alias that matched it.
     pub key: String,
-    /// What it became.
+    /// The result.
     pub results: Vec<String>,
-    /// How many aliases led here.
+    /// The depth of aliases.
     pub depth: usize,
 }
 
-/// The virtual file, as far as it is not in force.
+/// The parts of the virtual file that are not in effect.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VirtualFileView {
-    /// The file; none where none is configured.
+    /// The file, if one is configured.
     pub path: Option<String>,
-    /// Why the file as it is now is not in force at all.
+    /// Why the whole file is not in effect, if so.
     pub unread: Option<String>,
-    /// The lines that are not in force as they are written.
+    /// The lines that are not in effect.
     pub faults: Vec<ImportLine>,
 }
 
@@ -189,49 +182,49 @@ pub struct VirtualFileView {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Import {
-    /// Its text, in the form of Postfix's virtual(5).
+    /// Its text, in the format of Postfix's virtual(5).
     pub text: String,
-    /// The domain of names without one, as Postfix's myorigin.
+    /// The domain that is added to names without one (Postfix: myorigin).
     #[serde(default)]
     pub origin: Option<String>,
-    /// Whether aliases that are there are replaced.
+    /// Whether to replace existing aliases.
     #[serde(default)]
     pub replace: bool,
-    /// Whether everything is checked and nothing changed.
+    /// Whether to check everything and change nothing.
     #[serde(default)]
     pub dry_run: bool,
 }
 
-/// What an import did, or would do.
+/// The result of an import, or of a dry run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImportReport {
     /// Whether nothing was changed.
     pub dry_run: bool,
-    /// Domains that are now hosted.
+    /// Domains that were added.
     pub domains: Vec<String>,
     /// Aliases that were added or replaced.
     pub added: Vec<ImportLine>,
-    /// Aliases that were left as they are.
+    /// Aliases that stay as they are.
     pub skipped: Vec<ImportLine>,
-    /// What could not be imported.
+    /// Lines that could not be imported.
     #[serde(default)]
     pub left_out: Vec<ImportLine>,
-    /// What was imported and should be looked at.
+    /// Lines that were imported with a warning.
     pub warnings: Vec<ImportLine>,
 }
 
 /// One line of an import's report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImportLine {
-    /// The line in the file, from 1; 0 where it concerns the whole.
+    /// The line in the file, from 1; 0 for the whole file.
     pub line: usize,
-    /// What.
+    /// The text.
     pub text: String,
 }
 
 /// A file of aliases.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Export {
-    /// Its text, in the form of Postfix's virtual(5).
+    /// Its text, in the format of Postfix's virtual(5).
     pub text: String,
 }

@@ -1,6 +1,6 @@
 //! DKIM keys, as values of the API.
 //!
-//! Invariant: a private key is no value here.
+//! Invariant: no value contains a private key.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,7 @@ pub struct KeyView {
     pub key_type: String,
     /// `next`, `active` or `retired`.
     pub state: String,
-    /// Since when.
+    /// Start of this state.
     pub since_ms: i64,
     /// The name of its TXT record.
     pub record_name: String,
@@ -23,7 +23,7 @@ pub struct KeyView {
     pub record: String,
 }
 
-/// A key, tried with a signature.
+/// The test of a key with a signature.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyTest {
     /// The domain that it signs for.
@@ -40,7 +40,7 @@ pub struct KeyTest {
     pub record: String,
 }
 
-/// A domain that is to have DKIM keys.
+/// A domain that needs DKIM keys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewKeys {
@@ -48,32 +48,32 @@ pub struct NewKeys {
     pub domain: String,
 }
 
-/// How keys are changed.
+/// How keys are rotated.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RotateKeys {
-    /// Whether DNS is not asked.
+    /// Whether to skip the check in DNS.
     pub force: bool,
 }
 
-/// Which keys are removed.
+/// Selects the keys to remove.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RemoveKeys {
-    /// Only that of this selector.
+    /// Only the key of this selector.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub selector: Option<String>,
-    /// Whether keys go that mail is signed with.
+    /// Whether to remove active keys too.
     pub force: bool,
 }
 
-/// What became of keys.
+/// The result of a change of keys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeysChanged {
-    /// What was changed, and what is next.
+    /// What was changed, and the next step.
     pub changed: String,
     /// Whether anything was changed.
     pub is_new: bool,
-    /// The keys that it is about.
+    /// The keys concerned.
     pub keys: Vec<KeyView>,
 }

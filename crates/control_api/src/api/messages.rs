@@ -1,45 +1,45 @@
-//! The values of the API that are about single messages: those of programs on this machine, and Gmail's that confirm an address.
+//! Single messages, as values of the API: submissions of local programs, and confirmations by Gmail.
 
 use serde::{Deserialize, Serialize};
 
-/// The envelope of a message, on a line of its own before the message itself.
+/// The envelope of a message, on one line before the message.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Envelope {
-    /// The sender; none for the user itself, empty for the null reverse-path.
+    /// The sender; `None` for the user's own address, empty for the null reverse-path.
     pub sender: Option<String>,
     /// The recipients.
     pub recipients: Vec<String>,
-    /// Whether those in To, Cc and Bcc are meant too.
+    /// Whether to add the recipients in To, Cc and Bcc.
     pub recipients_in_header: bool,
-    /// The user's name for people, where it is another than the system's.
+    /// The full name of the user; default: that of the system.
     pub full_name: Option<String>,
-    /// When a report is wanted: `never`, or a list of `success`, `failure`, `delay`.
+    /// When to send a DSN: `never`, or a list of `success`, `failure`, `delay`.
     pub notify: Option<String>,
-    /// How much of the message a report returns: `full` or `hdrs`.
+    /// What a DSN returns of the message: `full` or `hdrs`.
     pub ret: Option<String>,
-    /// The sender's own name for the message.
+    /// The envelope ID.
     pub envid: Option<String>,
 }
 
-/// What Gmail has sent to have an address confirmed.
+/// A message by which Gmail asks to confirm an address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfirmationView {
     /// The address.
     pub address: String,
-    /// The number to type in.
+    /// The code to enter.
     pub code: Option<String>,
-    /// The link to follow instead.
+    /// The link to open instead.
     pub link: Option<String>,
-    /// When it came.
+    /// Its time of arrival.
     pub at_ms: i64,
 }
 
-/// A message that was taken.
+/// A message that was accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Taken {
-    /// Its queue id.
+    /// Its queue ID.
     pub id: String,
-    /// How many recipients it has.
+    /// The number of its recipients.
     pub recipients: usize,
 }

@@ -1,6 +1,6 @@
 //! The values of the API, shared by server and command line.
 //!
-//! Invariant: addresses are text here, in the form that people write; times are Unix milliseconds, sizes octets.
+//! Invariant: addresses are text, as operators write them; times are Unix milliseconds, sizes octets.
 
 mod accounts;
 mod certificates;
@@ -20,28 +20,28 @@ pub use messages::*;
 pub use queue::*;
 pub use reports::*;
 
-/// What a change answers: what else one should know.
+/// The result of a change.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Changed {
     /// What was changed.
     pub changed: String,
-    /// What is now wrong, or worth knowing.
+    /// Warnings.
     pub warnings: Vec<String>,
 }
 
-/// What a reload did.
+/// The result of a reload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reloaded {
-    /// What is in force now, and what needs a restart.
+    /// What is in effect now, and what needs a restart.
     pub message: String,
 }
 
-/// The body of every answer that is no success.
+/// The body of every error response.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// What happened and why.
+    /// What failed, and why.
     pub error: String,
-    /// What to do next.
+    /// The remedy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
 }

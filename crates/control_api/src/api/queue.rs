@@ -1,17 +1,17 @@
-//! The queue, what is held and what failed, as values of the API.
+//! The queue, held mail and failures, as values of the API.
 //!
 //! Invariant: times are Unix milliseconds, sizes octets.
 
 use serde::{Deserialize, Serialize};
 
-/// Which part of the queue to list.
+/// Selects a part of the queue.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct QueueQuery {
-    /// At most this many messages; 100 where it is not given, 1000 at most.
+    /// Maximum messages; default 100, at most 1000.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
-    /// Only messages after this id.
+    /// Only messages after this ID.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
     /// Only messages with this text in an address.
@@ -26,29 +26,29 @@ pub struct QueuePage {
     pub now_ms: i64,
     /// The messages.
     pub messages: Vec<QueuedMessage>,
-    /// Where the next page begins (`after`); `None` on the last page.
+    /// The value of `after` for the next page; `None` on the last page.
     pub next: Option<String>,
 }
 
 /// A message in the queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueuedMessage {
-    /// The queue id.
+    /// The queue ID.
     pub id: String,
     /// `own`, `forward` or `report`.
     pub flow: String,
-    /// The reverse-path; empty for a report.
+    /// The reverse-path; empty for a DSN.
     pub from: String,
     /// The size.
     pub size_bytes: u64,
     /// When it arrived.
     pub arrived_ms: i64,
-    /// When it is given up.
+    /// When it expires.
     pub expires_ms: i64,
-    /// Who wrote it, of a held message.
+    /// The author of a held message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author: Option<String>,
-    /// What it is about, of a held message.
+    /// The subject of a held message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
     /// Its recipients.
@@ -58,38 +58,38 @@ pub struct QueuedMessage {
 /// A recipient in the queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueuedRecipient {
-    /// Its place in the message, from 0.
+    /// Its position in the message, from 0.
     pub index: u32,
-    /// Where the message goes.
+    /// The target.
     pub to: String,
-    /// The alias through which it goes.
+    /// The alias, if there is one.
     pub via: Option<String>,
     /// `waiting`, `claimed` or `set aside`.
     pub state: String,
-    /// Attempts made.
+    /// Number of attempts.
     pub attempts: u32,
-    /// When it is tried next.
+    /// The next attempt.
     pub next_attempt_ms: i64,
-    /// The last trouble.
+    /// The last error.
     pub reason: Option<String>,
 }
 
-/// How much there is.
+/// The size of the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
     /// Messages.
     pub messages: u64,
     /// Recipients.
     pub recipients: u64,
-    /// Recipients set aside, because their record is unreadable.
+    /// Recipients set aside, because their record cannot be read.
     pub set_aside: u64,
     /// Recipients whose message is held.
     pub held: u64,
-    /// What held messages take, in octets.
+    /// The size of all held messages, in octets.
     pub held_bytes: u64,
 }
 
-/// What to try again at once; exactly one of the three.
+/// Selects what to retry now: exactly one of the three.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Retry {
@@ -101,20 +101,20 @@ pub struct Retry {
     pub all: bool,
 }
 
-/// Something that gets nothing for now, since a host asked for that.
+/// A mailbox, host or provider whose deliveries are paused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PauseView {
-    /// What kind of thing it is, in words: the mailbox, our address, the host.
+    /// What is paused: the mailbox, our address, the host.
     pub kind: String,
     /// Whether it is a single mailbox.
     pub is_mailbox: bool,
-    /// The mailbox or host; for what a host or provider counts, that and what it counts.
+    /// The mailbox or host; for rate limits of a host or provider, also what it counts.
     pub about: String,
-    /// Until when.
+    /// The end of the pause.
     pub until_ms: i64,
-    /// Why.
+    /// The reason.
     pub why: String,
-    /// What ends it: the name for `queue resume`.
+    /// The name for `queue resume`.
     pub resume: String,
 }
 
@@ -126,18 +126,18 @@ pub struct Resume {
     pub about: String,
 }
 
-/// How many recipients something concerned.
+/// A number of recipients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Count {
     /// The number.
     pub recipients: u64,
 }
 
-/// What to drop of a message.
+/// Selects what to drop of a message.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DropQuery {
-    /// Only the recipient at this place.
+    /// Only the recipient at this position.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recipient: Option<u32>,
 }
@@ -146,25 +146,25 @@ pub struct DropQuery {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Release {
-    /// Within a message of this server, instead of as it came.
+    /// Whether to wrap it in a message of this server.
     pub wrapped: bool,
 }
 
-/// A delivery that failed for good, and of which the sender was not told.
+/// A delivery that failed without a DSN.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailedView {
-    /// The message's id.
+    /// The queue ID.
     pub id: String,
-    /// When.
+    /// The time.
     pub at_ms: i64,
-    /// The reverse-path; empty for a report.
+    /// The reverse-path; empty for a DSN.
     pub from: String,
-    /// The address that the sender wrote to.
+    /// The recipient that the sender named.
     pub to: String,
-    /// Where the message went.
+    /// The target.
     pub target: String,
     /// The enhanced code.
     pub status: String,
-    /// What was said.
+    /// The reason.
     pub reason: String,
 }

@@ -1,14 +1,14 @@
-//! What other servers report about us, as values of the API.
+//! DMARC reports and TLS reports by other servers, as values of the API.
 //!
-//! Invariant: what strangers wrote is text without control characters; times of reports are Unix seconds, since that is what they say.
+//! Invariant: texts of strangers contain no control characters; times in reports are Unix seconds, as in the reports themselves.
 
 use serde::{Deserialize, Serialize};
 
-/// Over which reports to sum up.
+/// Selects the reports of a summary.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SummaryQuery {
-    /// Those that end within so many days; 30 where it is not given.
+    /// Reports of the last days; default 30.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub days: Option<u32>,
     /// Only this domain.
@@ -16,124 +16,124 @@ pub struct SummaryQuery {
     pub domain: Option<String>,
 }
 
-/// What reports say together.
+/// A summary of reports.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReportsSummary {
-    /// Over how many days.
+    /// The number of days.
     pub days: u32,
-    /// Whether there were more reports than are read for this.
+    /// Whether there are more reports than the maximum.
     pub is_cut: bool,
-    /// Each domain.
+    /// The domains.
     pub domains: Vec<DomainReports>,
 }
 
-/// What reports say of a domain.
+/// The summary of a domain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DomainReports {
     /// The domain.
     pub domain: String,
-    /// Reports of DMARC.
+    /// Number of DMARC reports.
     pub reports: u64,
-    /// Reports of TLS.
+    /// Number of TLS reports.
     pub tls_reports: u64,
-    /// p=, as the last report has it; empty where there is none.
+    /// The policy (p=) in the last report; empty without one.
     pub policy: String,
     /// Messages by class.
     pub messages: MessagesByClass,
-    /// The same, by who reports.
+    /// The same for each reporting organization.
     pub organisations: Vec<OrganisationView>,
-    /// Where mail comes from that fails and is no forward; the worst first.
+    /// Sources of mail that fails and is not a forward, the largest first.
     pub failing: Vec<FailingSource>,
-    /// How many more of them there are.
+    /// Number of further sources.
     pub failing_left_out: u64,
-    /// Messages of rows that were too many to be kept.
+    /// Messages in rows beyond the maximum, which were not stored.
     pub messages_left_out: u64,
-    /// TLS of other servers with this one.
+    /// TLS sessions of other servers with this one.
     pub tls: TlsSessions,
-    /// What to do.
+    /// Advice.
     pub advice: Vec<String>,
 }
 
 /// Messages by class.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MessagesByClass {
-    /// They left here, or by somebody whom SPF names, and pass.
+    /// Sent by this server or a host in the SPF record; they pass.
     pub ours: u64,
-    /// They left here and fail.
+    /// Sent by this server; they fail.
     pub ours_failing: u64,
-    /// Somebody else passed them on.
+    /// Forwarded by others.
     pub forward: u64,
-    /// We passed on the mail of somebody.
+    /// Forwarded by this server.
     pub our_forward: u64,
-    /// Nothing vouches for them.
+    /// Not authenticated.
     pub foreign: u64,
 }
 
-/// What one organisation reports.
+/// The messages that one organization reports.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrganisationView {
-    /// Who.
+    /// Its name.
     pub name: String,
-    /// What it saw.
+    /// Messages by class.
     pub messages: MessagesByClass,
 }
 
-/// Where mail comes from that fails.
+/// A source of mail that fails.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailingSource {
     /// The address.
     pub address: String,
-    /// Its name in DNS, where it leads back.
+    /// Its name in DNS, if the name resolves to the address.
     pub name: Option<String>,
     /// `ours, failing` or `foreign`.
     pub class: String,
     /// The domain of the From field.
     pub header_from: String,
-    /// How many messages.
+    /// Number of messages.
     pub messages: u64,
-    /// Since when.
+    /// Start of the first report.
     pub first_s: i64,
-    /// Until when.
+    /// End of the last report.
     pub last_s: i64,
-    /// What was wrong.
+    /// The reason.
     pub why: String,
 }
 
-/// Sessions over TLS.
+/// TLS sessions.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TlsSessions {
-    /// Those that were as the policy wants them.
+    /// Sessions that satisfied the policy.
     pub successful: u64,
-    /// The others.
+    /// Sessions that failed.
     pub failed: u64,
-    /// What was wrong.
+    /// The failures.
     pub failures: Vec<TlsFailureView>,
 }
 
-/// Sessions that failed in the same way.
+/// Sessions with the same failure.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TlsFailureView {
-    /// How, in the words of RFC 8460.
+    /// The result type of RFC 8460.
     pub result: String,
     /// The mail host.
     pub mx_host: String,
-    /// How many.
+    /// Number of sessions.
     pub sessions: u64,
-    /// What was said.
+    /// The reason.
     pub reason: String,
 }
 
-/// Which reports to list.
+/// Selects the reports to list.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ReportsQuery {
-    /// At most this many; 100 where it is not given, 1000 at most.
+    /// Maximum reports; default 100, at most 1000.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
     /// Only reports before this one: the next page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub before: Option<i64>,
-    /// Only those about this domain.
+    /// Only reports about this domain.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub domain: Option<String>,
 }
@@ -141,57 +141,57 @@ pub struct ReportsQuery {
 /// A report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReportView {
-    /// Its number here.
+    /// Its number.
     pub id: i64,
     /// `dmarc` or `tls`.
     pub kind: String,
     /// The domain that it is about.
     pub domain: String,
-    /// Who reports, as they call themselves.
+    /// The name of the reporting organization.
     pub organisation: String,
-    /// The domain that sent it, for which SPF or DKIM vouched.
+    /// The domain that sent it, authenticated by SPF or DKIM.
     pub submitter: String,
-    /// What its sender calls it.
+    /// The report ID.
     pub report_id: String,
-    /// p=, as its sender found it.
+    /// The policy (p=) that the reporter found.
     pub policy: String,
-    /// From when on.
+    /// Start of the period.
     pub begin_s: i64,
-    /// Until when.
+    /// End of the period.
     pub end_s: i64,
-    /// When it came, Unix milliseconds.
+    /// Its time of arrival, Unix milliseconds.
     pub received_ms: i64,
-    /// Its rows.
+    /// Number of rows.
     pub rows: u64,
-    /// Rows that were not kept.
+    /// Number of rows that were not stored.
     pub rows_left_out: u64,
-    /// Their messages.
+    /// Messages in those rows.
     pub messages_left_out: u64,
 }
 
-/// A report with what it says.
+/// A report with its contents.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WholeReport {
     /// The report.
     pub report: ReportView,
-    /// Rows of a report of DMARC.
+    /// The rows of a DMARC report.
     pub rows: Vec<RowView>,
-    /// Policies of a report of TLS.
+    /// The policies of a TLS report.
     pub policies: Vec<TlsPolicyView>,
 }
 
-/// A row of a report of DMARC.
+/// A row of a DMARC report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowView {
-    /// Where the mail came from.
+    /// The source address.
     pub source: String,
-    /// How many messages.
+    /// Number of messages.
     pub count: u64,
-    /// What it is to us.
+    /// Its class.
     pub class: String,
-    /// What was done with it.
+    /// The disposition.
     pub disposition: String,
-    /// Whether a signature of an aligned domain held.
+    /// Whether a signature of an aligned domain was valid.
     pub dkim_aligned: bool,
     /// Whether SPF passed for an aligned domain.
     pub spf_aligned: bool,
@@ -199,19 +199,19 @@ pub struct RowView {
     pub header_from: String,
     /// The domain of the reverse-path.
     pub envelope_from: String,
-    /// Where the mail went.
+    /// The domain of the recipients.
     pub envelope_to: String,
-    /// Signatures, SPF and reasons, a line each.
+    /// Signatures, SPF and reasons, one line for each.
     pub details: Vec<String>,
 }
 
-/// A policy of a report of TLS.
+/// A policy of a TLS report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TlsPolicyView {
     /// `sts`, `tlsa`, `no-policy-found`.
     pub kind: String,
     /// The domain.
     pub domain: String,
-    /// How the sessions went.
+    /// The sessions.
     pub sessions: TlsSessions,
 }

@@ -15,7 +15,7 @@ use crate::accept::received::Received;
 pub(crate) struct Dropped(());
 
 /// Drops a reply to a return address. DSNs have the null reverse-path and pass.
-pub(crate) fn drop_answer(store: &Store, received: &Received) -> Option<Dropped> {
+pub(crate) fn drop_auto_reply(store: &Store, received: &Received) -> Option<Dropped> {
     let [(_, AcceptedRecipient::Sender { .. })] = received.recipients.as_slice() else { return None };
     if received.reverse_path == ReversePath::Null {
         return None;

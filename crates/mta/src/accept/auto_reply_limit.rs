@@ -4,7 +4,7 @@
 
 use mail::{ForwardPath, Mailbox, Reply};
 use net::Clock;
-use policy::{AcceptedRecipient, Writer, writer};
+use policy::{AcceptedRecipient, Writer, classify_writer};
 
 use crate::accept::bounce_limit::HourlyLimit;
 use crate::accept::decide::{Accepted, from_addresses};
@@ -24,7 +24,7 @@ pub(crate) fn check(counts: &HourlyLimit, clock: &Clock, accepted: &Accepted<'_>
         return Ok(());
     }
     let received = &accepted.received;
-    let by = writer(&received.reverse_path, &accepted.whole.bytes);
+    let by = classify_writer(&received.reverse_path, &accepted.whole.bytes);
     let mut authors = from_addresses(&accepted.whole.bytes).unwrap_or_default();
     authors.extend(received.reverse_path.mailbox().cloned());
     let sender = received.reverse_path.mailbox().or(authors.first()).map(Mailbox::key).unwrap_or_default();
@@ -41,8 +41,8 @@ pub(crate) fn check(counts: &HourlyLimit, clock: &Clock, accepted: &Accepted<'_>
             _ if is_to_itself && !within("itself", TO_ITSELF_MAX) => return Err(loops()),
             Writer::Responder if !within("responder", OF_RESPONDER_MAX) => return Err(later()),
             Writer::Answerer if !within("answerer", OF_ANSWERER_MAX) => return Err(later()),
-            Writer::Anybody if is_from_target && !is_to_itself && !within("target", OF_ANSWERER_MAX) => return Err(later()),
-            Writer::Responder | Writer::Answerer | Writer::Anybody => {}
+            Writer::Person if is_from_target && !is_to_itself && !within("target", OF_ANSWERER_MAX) => return Err(later()),
+            Writer::Responder | Writer::Answerer | Writer::Person => {}
         }
     }
     Ok(())

@@ -44,12 +44,12 @@ pub(crate) fn judge(authenticated: &Authenticated, directory: &Directory, forwar
         _ => None,
     });
     let settings_of = aliases.clone();
-    policy::disposition(content, aliases).and_then(|()| match proof {
+    policy::check_header(content, aliases).and_then(|()| match proof {
         Proof::Login(login) => submitted(directory, login, content).map(|()| Treatment::AsIs),
         Proof::Local(_) => Ok(Treatment::AsIs),
         Proof::Evidence(evidence) => {
             let is_report = is_report(received);
-            policy::well_formed(content, is_report)?;
+            policy::check_well_formed(content, is_report)?;
             if is_report && has_no_author(content) {
                 // A DSN. Its target would refuse it in this form, so it is wrapped.
                 return Ok(Treatment::Wrapped);
@@ -59,9 +59,12 @@ pub(crate) fn judge(authenticated: &Authenticated, directory: &Directory, forwar
                 return Err(Reply::new(550, (5, 6, 0), "the From field has no address"));
             }
             // A message is treated as a whole: the strictest of its aliases counts.
-            let strict = settings_of.filter_map(|alias| directory.strict_domain(alias)).max().unwrap_or(forward.strict_domain);
+            let strict = settings_of
+                .filter_map(|alias| directory.alias_option(alias, |options| options.strict_domain))
+                .max()
+                .unwrap_or(forward.strict_domain);
             let unauthenticated = forward.unauthenticated;
-            policy::authentic(evidence, &from, &received.reverse_path, directory, unauthenticated, strict)
+            policy::decide_treatment(evidence, &from, &received.reverse_path, directory, unauthenticated, strict)
         }
     })
 }
@@ -119,7 +122,7 @@ pub(crate) fn submitted(directory: &Directory, login: &str, front: &[u8]) -> Res
     if let ([_, ..], [name, ..]) = (from.mailboxes.as_slice(), from.bare.as_slice()) {
         return Err(unquoted_comma(name));
     }
-    policy::from_header(directory, account, &from.mailboxes)
+    policy::check_from(directory, account, &from.mailboxes)
 }
 
 /// The addresses of the From field. An invalid address is refused, since no account can own it.
@@ -144,7 +147,7 @@ fn from_list(front: &[u8]) -> Result<AddressList, Reply> {
 
 /// A bare name beside addresses is half of a name with a comma.
 fn unquoted_comma(name: &str) -> Reply {
-    let shown: String = name.chars().map(|c| if c.is_control() { ' ' } else { c }).take(60).collect();
+    let shown = mail::one_line_at_most(name, 60);
     let text = format!("the From field has a comma after \"{shown}\": a name that holds a comma must be in quotation marks");
     Reply::new(550, (5, 6, 0), text)
 }
@@ -154,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_verdict_adds_to_what_was_decided() {
+    fn the_filters_verdict_can_hold_or_refuse_an_accepted_message() {
         let (stranger, login) = (Proof::Evidence(Box::default()), Proof::Login("me@example.test".into()));
         let hold = || Verdict::Hold("spam score 8".into());
         assert_eq!(with_verdict(Treatment::Rewritable, Verdict::Pass, &stranger), Ok(Treatment::Rewritable));
@@ -166,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_is_told_of_the_comma_in_its_name() {
+    fn an_unquoted_comma_in_a_name_is_refused_for_accounts() {
         let directory = Directory::new(directory::Contents {
             domains: vec![directory::HostedDomain { name: "example.test".parse().unwrap(), enabled: true }],
             accounts: vec![directory::Account::new("me@example.test".parse().unwrap(), [0; 16])],
@@ -196,6 +199,6 @@ mod tests {
         let two = read("Doe, John <john@example.test>, ann@example.test").unwrap_err().to_string();
         assert!(two.starts_with("550 5.6.0 ") && two.contains("a comma after \"Doe\""), "{two}");
         let bad = read("a@b@example.test").unwrap_err().to_string();
-        assert!(bad.contains("an address in the From field is not valid"), "{bad}");
+        assert!(bad.contains("invalid address in the From field"), "{bad}");
     }
 }

@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_as_asked_has_a_reason() {
+    fn a_disposition_other_than_the_policy_has_a_reason() {
         use DmarcPolicy::{None, Quarantine, Reject};
         let of = |(result, asked, policy), judged: &Result<Treatment, Reply>| {
             let record = DmarcRecord { testing: asked != policy, ..DmarcRecord::default() };
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn signatures_come_in_the_order_in_which_they_matter() {
+    fn signatures_are_ordered_by_result_and_alignment() {
         let check = |domain: &str, result| DkimCheck {
             result,
             domain: domain.into(),

@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_filter_that_is_down_is_mentioned_once_a_minute() {
+    fn a_filter_that_is_down_is_logged_once_a_minute() {
         let downtime = Downtime::default();
         assert_eq!(downtime.count(1_000), Some(1));
         assert_eq!((downtime.count(1_001), downtime.count(60_999)), (None, None));

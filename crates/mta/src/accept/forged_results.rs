@@ -12,7 +12,12 @@ use store::{Content, Store, StoreError};
 const FIELD: &str = "Authentication-Results";
 
 /// Stores the content without the forged fields under a new ID; `None` if there are none.
-pub(crate) async fn strip(store: &Store, clock: &Clock, whole: &Bytes, hostname: &Domain) -> Result<Option<(Content, Bytes)>, StoreError> {
+pub(crate) async fn without_forged_results(
+    store: &Store,
+    clock: &Clock,
+    whole: &Bytes,
+    hostname: &Domain,
+) -> Result<Option<(Content, Bytes)>, StoreError> {
     let Some(bytes) = without_forged(whole, hostname) else { return Ok(None) };
     tracing::info!("removed a forged Authentication-Results field");
     let mut spool = store.spool(QueueId::next(clock.now_ms(), random_u32()));
@@ -63,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_signature_covers_stays() {
+    fn fields_covered_by_a_signature_stay() {
         let content =
             "DKIM-Signature: v=1; h=from:\r\n\tauthentication-results; b=x\r\nAuthentication-Results: mx.example.test; dkim=pass\r\n\r\n";
         assert_eq!(stripped(content), None);

@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn code_and_link_are_found_and_the_other_link_never() {
+    fn code_and_link_are_found_but_not_the_cancel_link() {
         let passed = evidence("Google.com", DkimResult::Pass);
         let want = Some((Some("123456789".to_owned()), Some("https://mail-settings.google.com/mail/vf-%5BANGjdJ8x%5D-abc".to_owned())));
         assert_eq!(found(&passed, WRITER, BODY), want);
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_google_has_not_signed_is_not_looked_into() {
+    fn mail_without_googles_signature_is_ignored() {
         for (domain, result) in
             [("google.com", DkimResult::Fail), ("google.com.evil.test", DkimResult::Pass), ("gmail.com", DkimResult::Pass)]
         {

@@ -47,7 +47,7 @@ impl ReadingLimit {
 }
 
 /// Reads the report and commits its contents.
-pub(crate) async fn take_report(
+pub(crate) async fn store_report(
     store: &Store,
     large: &LargeContents,
     reading: &ReadingLimit,
@@ -84,8 +84,8 @@ fn submitter(directory: &Directory, proof: &Proof, message: &[u8]) -> Result<Dom
     let from: Vec<Domain> = from_addresses(message)?.into_iter().map(|mailbox| mailbox.domain).collect();
     match proof {
         Proof::Evidence(evidence) => {
-            policy::well_formed(message, false)?;
-            policy::report_submitter(evidence, &from)
+            policy::check_well_formed(message, false)?;
+            policy::check_report_submitter(evidence, &from)
         }
         Proof::Login(login) | Proof::Local(login) => {
             submitted(directory, login, message)?;
@@ -157,17 +157,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_about_others_is_not_kept() {
+    fn reports_about_other_domains_are_refused() {
         let Ok(ReportContent::Tls(kept)) = wanted(tls(&["foreign.test", "Example.Test."]), &ours(), "") else { panic!("not kept") };
         assert_eq!(kept.policies.len(), 1);
         let refused = wanted(tls(&["foreign\r\n250 x.test"]), &ours(), "").unwrap_err().to_string();
-        assert!(refused.starts_with("550 5.6.0 ") && refused.contains("no domain of this server"), "{refused}");
+        assert!(refused.starts_with("550 5.6.0 ") && refused.contains("not a domain of this server"), "{refused}");
         assert!(!refused.trim_end().contains(['\r', '\n']), "{refused:?}");
         assert!(wanted(tls(&[]), &ours(), "").is_err());
     }
 
     #[test]
-    fn who_writes_to_a_reader_of_reports_hears_where_people_are() {
+    fn mail_to_a_report_address_is_refused_with_the_postmasters_address() {
         let refused = wanted(Read::NotAReport, &ours(), "dmarc@example.test").unwrap_err().to_string();
         assert!(refused.starts_with("550 5.6.0 ") && refused.contains("write to postmaster@example.test"), "{refused}");
         assert!(wanted(Read::TooLarge, &ours(), "").unwrap_err().to_string().starts_with("552 5.3.4 "));

@@ -1,14 +1,14 @@
 //! Stage: takes mail of local programs, from `waypost sendmail`, with and without a running server.
 //!
-//! RFC 6409 s.4.2, s.6 and s.8, RFC 5321 s.4.5.1 (postmaster). Invariant: no user sends as another (`policy::LocalUser`); a message is accepted for all its
-//! recipients or for none, and is on disk before it is accepted.
+//! RFC 6409 s.4.2, s.6 and s.8, RFC 5321 s.4.5.1 (postmaster). Invariant: no user sends as another (`policy::LocalUser`); a message is accepted for
+//! all its recipients or for none, and is on disk before it is accepted.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use directory::{Account, Directory};
 use mail::{Body, Fields, ForwardPath, MailParameters, Mailbox, Notify, QueueId, Recipient, Reply, Ret, ReversePath};
-use net::{Clock, random_u32};
+use net::{Clock, blocking, random_u32};
 use policy::{AcceptedRecipient, Client, LocalRules, LocalUser, Rules};
 use store::{Content, Store, StoreError};
 
@@ -103,7 +103,9 @@ impl Submitter {
         let Shared { store, clock, .. } = &self.pipeline.shared;
         let Snapshot { settings, directory } = snapshot;
         let Submission { user, full_name, sender, recipients, recipients_in_header, notify, ret, envid, content } = submission;
-        let checks = LocalChecks { settings, directory, user: &user, names: &self.names, clock };
+        let names = self.names.clone();
+        let checks =
+            LocalChecks { settings: settings.clone(), directory: directory.clone(), user: user.clone(), names, clock: clock.clone() };
         let itself = format!("{}@{}", user.name, settings.hostname);
         let itself = Mailbox::parse(&itself)
             .map_err(|e| Reply::new(550, (5, 1, 7), format!("the user name is not a valid local part: {itself}: {e}")))?;
@@ -117,9 +119,11 @@ impl Submitter {
         checks.check_from(&content)?;
         let mut all = recipients;
         all.extend(if recipients_in_header { named } else { Vec::new() });
-        let recipients = checks.recipients(&all, notify, &reverse_path)?;
-        self.count(&user, &itself, &recipients, settings).await?;
         let is_utf8 = !all.iter().chain([&reverse_path.to_bare()]).all(|address| address.is_ascii());
+        let path = reverse_path.clone();
+        // The names of users may come from a file or a directory service.
+        let recipients = blocking(move || checks.recipients(&all, notify, &path)).await?;
+        self.count(&user, &itself, &recipients, settings).await?;
         let body = if content.is_ascii() { Body::SevenBit } else { Body::EightBit };
         let parameters = MailParameters { size_bytes: None, body, smtputf8: is_utf8, ret, envid, requiretls: false };
         let id = QueueId::next(clock.now_ms(), random_u32());
@@ -173,17 +177,17 @@ async fn keep(store: &Store, id: QueueId, content: &[u8]) -> Result<Content, Sto
 }
 
 /// What one message is checked against.
-struct LocalChecks<'a> {
-    settings: &'a Settings,
-    directory: &'a Directory,
-    user: &'a LocalUser,
-    names: &'a LocalNames,
-    clock: &'a Clock,
+struct LocalChecks {
+    settings: Arc<Settings>,
+    directory: Arc<Directory>,
+    user: LocalUser,
+    names: LocalNames,
+    clock: Clock,
 }
 
-impl LocalChecks<'_> {
+impl LocalChecks {
     fn rules(&self) -> LocalRules<'_> {
-        LocalRules { directory: self.directory, hostname: &self.settings.hostname, rules: &self.settings.local_users }
+        LocalRules { directory: &self.directory, hostname: &self.settings.hostname, rules: &self.settings.local_users }
     }
 
     /// The envelope sender: as given, or the user.
@@ -246,13 +250,13 @@ impl LocalChecks<'_> {
 
     fn accepted(&self, reverse_path: &ReversePath, path: &ForwardPath) -> Result<AcceptedRecipient, Reply> {
         let rules = Rules {
-            directory: self.directory,
+            directory: &self.directory,
             postmaster: self.settings.postmaster.as_ref(),
             srs: &self.settings.forward.srs,
             now_unix_s: self.clock.now_s(),
         };
         let client = Client { address: IpAddr::V4(Ipv4Addr::LOCALHOST), login: Some(&self.user.name) };
-        match policy::recipient(rules, client, reverse_path, path)? {
+        match policy::decide_recipient(rules, client, reverse_path, path)? {
             AcceptedRecipient::Sender { .. } | AcceptedRecipient::Token { .. } => {
                 Err(Reply::new(550, (5, 7, 1), "a return address accepts DSNs from other servers only"))
             }

@@ -1,6 +1,7 @@
 //! Completes a message from a local program: line ends, missing domains, a From field, no Bcc.
 //!
-//! RFC 6409 s.4.2 and s.8, RFC 5322 s.3.6. Invariant: the body is unchanged except for its line ends; malformed input is refused, not repaired by guessing.
+//! RFC 6409 s.4.2 and s.8, RFC 5322 s.3.6. Invariant: the body is unchanged except for its line ends; malformed input is refused, not repaired by
+//! guessing.
 
 use mail::{AddressList, Domain, Fields, Mailbox, Member, Reply, members, qualified, without_blanks_before_colons};
 
@@ -128,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cron_writes_becomes_a_message() {
+    fn mail_from_cron_is_completed() {
         let (content, to) = completed(b"From: root (Cron Daemon)\nTo: root\nSubject: Cron <root@h> x\n\nout\n.\n").unwrap();
         assert_eq!(content, "From: root@mx.test (Cron Daemon)\r\nTo: root@mx.test\r\nSubject: Cron <root@h> x\r\n\r\nout\r\n.\r\n");
         assert_eq!(to, ["root@mx.test"]);
@@ -152,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn bcc_goes_and_its_addresses_stay() {
+    fn bcc_is_dropped_and_its_addresses_are_recipients() {
         let raw = b"From: ann@x.test\nTo: \"B, b\" <b@x.test>,\n c@x.test (see)\nBcc: d@x.test, root\nReturn-Path: <evil>\ncc: list: e@x.test;\n\nb\n";
         let (content, to) = completed(raw).unwrap();
         assert_eq!(content, "From: ann@x.test\r\nTo: \"B, b\" <b@x.test>,\r\n c@x.test (see)\r\ncc: list: e@x.test;\r\n\r\nb\r\n");
@@ -162,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_without_an_author_gets_one() {
+    fn a_dsn_without_an_author_gets_one() {
         for (from, want) in [
             ("MAILER-DAEMON <>", "\"MAILER-DAEMON\" <ann@mx.test>"),
             ("<>", "<ann@mx.test>"),
@@ -177,13 +178,13 @@ mod tests {
     }
 
     #[test]
-    fn a_blank_before_a_colon_goes_and_the_field_stays() {
+    fn a_blank_before_a_colon_is_removed() {
         let (content, _) = completed(b"From : ann@x.test\nSubject\t: hi\n\nb : c\n").unwrap();
         assert_eq!(content, "From: ann@x.test\r\nSubject: hi\r\n\r\nb : c\r\n");
     }
 
     #[test]
-    fn what_is_no_text_is_refused() {
+    fn nul_and_bare_cr_are_refused() {
         for raw in [&b"Subject: a\0b\n\n"[..], b"Subject: a\rb\n\n", b"x\r\r\ny", b"x\r"] {
             let refused = completed(raw);
             assert!(raw == b"x\r" || refused.is_err_and(|reply| reply.code == 554), "{raw:?}");

@@ -18,19 +18,19 @@ use crate::accept::bounce_limit::HourlyLimit;
 use crate::accept::decide::{Accepted, accept, decide, from_addresses, judge};
 use crate::accept::dmarc_results::{self, Observation, observe};
 use crate::accept::filter::{Downtime, Filtered, filter, unfiltered};
-use crate::accept::forged_results::strip;
+use crate::accept::forged_results::without_forged_results;
 use crate::accept::gmail_confirmation::Confirmations;
-use crate::accept::inbound_report::{ReadingLimit, take_report};
+use crate::accept::inbound_report::{ReadingLimit, store_report};
 use crate::accept::message_auth::{Authenticated, Proof, authenticate};
 use crate::accept::prepare::{Prepared, prepare};
 use crate::accept::received::Received;
 use crate::accept::responsibility::Responsibility;
-use crate::accept::sanitize_dsn::reword;
-use crate::accept::sign::{Recheck, seal};
-use crate::accept::submission_fixup::put_right;
+use crate::accept::sanitize_dsn::sanitize;
+use crate::accept::sign::{Recheck, sign_and_recheck};
+use crate::accept::submission_fixup::correct;
 use crate::accept::wrapped::wrap;
 use crate::context::{Shared, Snapshot};
-use crate::queue::cut_through::hand_over;
+use crate::queue::cut_through::deliver_while_waiting;
 use crate::queue::dispatch::Dispatch;
 use crate::queue::enqueue::enqueue;
 use crate::queue::not_taken::NotTaken;
@@ -79,8 +79,8 @@ pub(crate) struct Pipeline {
     pub signing: Arc<Signing>,
     /// How long the spam filter has been down.
     pub downtime: Downtime,
-    /// Automatic answers, by sender and alias.
-    pub answers: HourlyLimit,
+    /// Automatic replies, by sender and alias.
+    pub auto_replies: HourlyLimit,
     pub confirmations: Confirmations,
     /// Bounds the reports that are read at a time.
     pub reading: ReadingLimit,
@@ -160,7 +160,7 @@ impl Pipeline {
             large: Arc::default(),
             signing: Arc::default(),
             downtime: Downtime::default(),
-            answers: HourlyLimit::default(),
+            auto_replies: HourlyLimit::default(),
             confirmations: Confirmations::default(),
             reading: ReadingLimit::default(),
             closing,
@@ -198,16 +198,16 @@ impl Pipeline {
         let Shared { store, clock, .. } = &self.shared;
         let Snapshot { settings, directory } = snapshot;
         if let Origin::Account = origin {
-            let put_right = put_right(store, clock, &self.large, &mut received).await;
+            let corrected = correct(store, clock, &self.large, &mut received).await;
             progress.content = received.content.clone();
-            put_right?;
+            corrected?;
         }
         let authenticated = self.authenticate(origin, received).await?;
         if let [(_, AcceptedRecipient::Reports(_))] = authenticated.received.recipients.as_slice() {
-            let committed = take_report(store, &self.large, &self.reading, snapshot, authenticated).await?;
+            let committed = store_report(store, &self.large, &self.reading, snapshot, authenticated).await?;
             return Ok(Responsibility::Kept(committed));
         }
-        if let Some(dropped) = auto_replies::drop_answer(store, &authenticated.received) {
+        if let Some(dropped) = auto_replies::drop_auto_reply(store, &authenticated.received) {
             return Ok(Responsibility::Dropped(dropped));
         }
         let filtered = self.filter(authenticated, settings).await;
@@ -223,10 +223,10 @@ impl Pipeline {
         if let Treatment::Held(reason) = &accepted.treatment {
             progress.held = Some(reason.clone());
         }
-        auto_reply_limit::check(&self.answers, clock, &accepted)?;
+        auto_reply_limit::check(&self.auto_replies, clock, &accepted)?;
         self.confirmations.look(&accepted);
         let accepted = self.without_forgeries(settings, accepted).await?;
-        let accepted = reword(store, directory, settings, clock, accepted).await?;
+        let accepted = sanitize(store, directory, settings, clock, accepted).await?;
         let accepted = match accepted.treatment {
             Treatment::Wrapped => wrap(store, settings, clock, accepted).await?,
             _ => accepted,
@@ -234,7 +234,7 @@ impl Pipeline {
         progress.content = accepted.received.content.clone();
         let author = author(&accepted);
         let prepared = prepare(accepted, settings, clock);
-        let prepared = seal(&self.signing, snapshot, author.as_ref(), recheck.as_ref(), prepared).await?;
+        let prepared = sign_and_recheck(&self.signing, snapshot, author.as_ref(), recheck.as_ref(), prepared).await?;
         self.pass_on(origin, settings, prepared, counted).await
     }
 
@@ -258,7 +258,7 @@ impl Pipeline {
     async fn without_forgeries<'a>(&self, settings: &Settings, mut accepted: Accepted<'a>) -> Result<Accepted<'a>, StoreError> {
         let Shared { store, clock, .. } = &self.shared;
         if let Proof::Evidence(_) = accepted.proof
-            && let Some((content, bytes)) = strip(store, clock, &accepted.whole.bytes, &settings.hostname).await?
+            && let Some((content, bytes)) = without_forged_results(store, clock, &accepted.whole.bytes, &settings.hostname).await?
         {
             store.discard(&accepted.received.content);
             accepted.received.content = content;
@@ -285,7 +285,7 @@ impl Pipeline {
         let Prepared { messages, whole, is_forward, .. } = prepared;
         match &self.outlet {
             Outlet::Dispatch(dispatch) if settings.forward.cut_through && is_forward && !matches!(origin, Origin::Program) => {
-                Ok(hand_over(dispatch, messages, whole, settings.forward.deadline_s).await?.into())
+                Ok(deliver_while_waiting(dispatch, messages, whole, settings.forward.deadline_s).await?.into())
             }
             _ => Ok(Responsibility::Ours(self.commit(messages).await?)),
         }
@@ -310,7 +310,7 @@ impl Pipeline {
     }
 }
 
-/// What [`seal`] verifies signatures with once more, where one has verified.
+/// What [`sign_and_recheck`] verifies signatures with once more, where one has verified.
 async fn recheck<'a>(origin: Origin<'a>, authenticated: &Authenticated) -> Option<Recheck<'a>> {
     let (Origin::Server(verifier), Proof::Evidence(evidence)) = (origin, &authenticated.proof) else { return None };
     if !evidence.dkim.iter().any(|check| check.result == DkimResult::Pass) {

@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn own_mail_hides_where_its_writer_is_and_gains_what_is_missing() {
+    fn own_mail_hides_the_client_and_gains_missing_fields() {
         let messages = prepared(
             Some("me@example.test"),
             ReversePath::Null,
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stranger_leaves_under_our_return_address_and_an_account_under_its_own() {
+    fn forwards_of_others_use_srs_and_those_of_accounts_keep_their_path() {
         let sender = ReversePath::Mailbox(mailbox("her@foreign.test"));
         let alias = AcceptedRecipient::Alias { alias: mailbox("me@example.test"), targets: vec![mailbox("a@x.test")] };
         let forwarded = prepared(None, sender.clone(), vec![alias.clone()]);
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_sender_is_remembered_and_a_report_goes_back() {
+    fn a_long_sender_gets_a_token_and_its_dsn_comes_back() {
         let long = mailbox(&format!("{}@foreign.test", "x".repeat(100)));
         let alias = AcceptedRecipient::Alias { alias: mailbox("me@example.test"), targets: vec![mailbox("a@x.test")] };
         let forwarded = prepared(None, ReversePath::Mailbox(long.clone()), vec![alias]);

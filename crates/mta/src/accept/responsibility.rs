@@ -5,7 +5,7 @@
 use store::Committed;
 
 use crate::accept::auto_replies::Dropped;
-use crate::queue::cut_through::{HandedOver, TakenOver};
+use crate::queue::cut_through::{CutThrough, TakenOver};
 
 /// We are responsible for the message, since it is on our disk, or the server that accepted it is.
 #[derive(Debug)]
@@ -20,11 +20,11 @@ pub(crate) enum Responsibility {
     Dropped(#[allow(dead_code, reason = "the proof is that it is there")] Dropped),
 }
 
-impl From<HandedOver> for Responsibility {
-    fn from(handed: HandedOver) -> Self {
+impl From<CutThrough> for Responsibility {
+    fn from(handed: CutThrough) -> Self {
         match handed {
-            HandedOver::ToTargets(taken) => Self::TakenOver(taken),
-            HandedOver::ToQueue(committed) => Self::Ours(committed),
+            CutThrough::ToTargets(taken) => Self::TakenOver(taken),
+            CutThrough::ToQueue(committed) => Self::Ours(committed),
         }
     }
 }

@@ -52,7 +52,7 @@ impl ParsedDsn {
 }
 
 /// Rewrites a DSN for one return address; any other message passes unchanged.
-pub(crate) async fn reword<'a>(
+pub(crate) async fn sanitize<'a>(
     store: &Store,
     directory: &Directory,
     settings: &Settings,
@@ -206,7 +206,7 @@ mod tests {
     use directory::{Contents, HostedDomain};
 
     #[test]
-    fn the_senders_own_fields_and_a_code_are_all_that_is_read() {
+    fn only_the_senders_own_fields_and_a_code_are_read() {
         let directory = Directory::new(Contents {
             domains: vec![HostedDomain { name: "example.test".parse().unwrap(), enabled: true }],
             ..Contents::default()
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn the_target_servers_own_code_decides_where_the_report_has_none() {
+    fn the_code_of_the_targets_reply_replaces_5_0_0() {
         let directory = Directory::new(Contents::default());
         let best = |head: &str, body: &str| {
             let report = format!("{head}\r\n\r\n{body}");

@@ -137,7 +137,7 @@ mod tests {
     const LIMITS: Sending = Sending { per_hour: 10, new_per_day: 3 };
 
     #[test]
-    fn an_hour_has_so_many_recipients() {
+    fn recipients_per_hour_are_limited_and_refill() {
         let mut sent = AccountCounts::default();
         let mut one = |now_ms| sent.one_more(1, false, LIMITS, now_ms);
         assert!((0..10).all(|_| one(DAY_MS) == LimitVerdict::Fine));
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_day_has_so_many_new_ones_and_who_goes_on_is_stopped() {
+    fn new_recipients_per_day_are_limited_and_persistence_suspends() {
         let limits = Sending { per_hour: 100_000, ..LIMITS };
         let mut sent = AccountCounts::default();
         for n in 0..3 {
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_is_known_is_known_after_a_restart() {
+    async fn known_recipients_survive_a_restart() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
         let account = Account::new("me@example.test".parse().unwrap(), [0; 16]);

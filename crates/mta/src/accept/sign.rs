@@ -21,7 +21,7 @@ pub(crate) struct Recheck<'a> {
 }
 
 /// Signs each message, and verifies that no signature was broken; without `recheck` none had passed.
-pub(crate) async fn seal<'a>(
+pub(crate) async fn sign_and_recheck<'a>(
     signing: &Signing,
     snapshot: &Snapshot,
     author: Option<&Domain>,
@@ -43,7 +43,7 @@ pub(crate) async fn seal<'a>(
 /// Adds our signatures on top.
 async fn sign(signing: &Signing, Snapshot { settings, directory }: &Snapshot, author: Option<&Domain>, prepared: &mut Prepared<'_>) {
     for new in &mut prepared.messages {
-        let Some(domain) = signed_as(new.message.flow, (&prepared.proof, prepared.is_ours), author, &settings.forward.srs.domain) else {
+        let Some(domain) = signed_as(new.message.flow, &prepared.proof, prepared.is_ours, author, &settings.forward.srs.domain) else {
             continue;
         };
         let mut prefix = signing.sign(directory, domain, &new.message.prefix, &prepared.whole.bytes).await;
@@ -53,7 +53,7 @@ async fn sign(signing: &Signing, Snapshot { settings, directory }: &Snapshot, au
 }
 
 /// The signing domain of a message: the author's domain only if the author has logged in.
-fn signed_as<'a>(flow: Flow, (proof, is_ours): (&Proof, bool), author: Option<&'a Domain>, forwarding: &'a Domain) -> Option<&'a Domain> {
+fn signed_as<'a>(flow: Flow, proof: &Proof, is_ours: bool, author: Option<&'a Domain>, forwarding: &'a Domain) -> Option<&'a Domain> {
     match (flow, proof) {
         (Flow::Own | Flow::Forward, Proof::Login(_) | Proof::Local(_)) => author,
         (Flow::Forward, Proof::Evidence(_)) => Some(forwarding),
@@ -86,9 +86,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hosted_domain_signs_for_a_password_only() {
+    fn the_authors_domain_signs_only_after_a_login() {
         let (author, forwarding) = (Domain::parse("example.test").unwrap(), Domain::parse("fwd.example.test").unwrap());
-        let of = |flow, proof: &Proof| signed_as(flow, (proof, false), Some(&author), &forwarding).map(Domain::as_str);
+        let of = |flow, proof: &Proof| signed_as(flow, proof, false, Some(&author), &forwarding).map(Domain::as_str);
         let (login, stranger) = (Proof::Login("me@example.test".into()), Proof::Evidence(Box::default()));
         assert_eq!(of(Flow::Own, &login), Some("example.test"));
         assert_eq!(of(Flow::Forward, &login), Some("example.test"));

@@ -7,7 +7,7 @@
 use bytes::{Bytes, BytesMut};
 use mail::{Field, Fields, QueueId, interrupted_at, without_blanks_before_colons};
 use net::{Clock, random_u32};
-use policy::no_from;
+use policy::missing_from;
 use store::Store;
 
 use crate::accept::received::Received;
@@ -33,12 +33,12 @@ pub(crate) fn without_separator(content: &[u8]) -> &[u8] {
 }
 
 /// Corrects the message: `received` has new content afterwards if anything had to change.
-pub(crate) async fn put_right(store: &Store, clock: &Clock, room: &LargeContents, received: &mut Received) -> Result<(), NotTaken> {
+pub(crate) async fn correct(store: &Store, clock: &Clock, room: &LargeContents, received: &mut Received) -> Result<(), NotTaken> {
     let front = header(&received.content).await?;
     let fields = without_separator(&front);
     let is_interrupted = interrupted_at(fields).is_some();
     if is_interrupted && Fields::find_first(fields, "From").is_none() {
-        return Err(no_from(fields).into());
+        return Err(missing_from(fields).into());
     }
     let needs_change = |field: Field<'_>| is_dropped(&field) || field.has_blank_before_colon();
     if fields.len() == front.len() && !is_interrupted && !Fields::new(fields).any(needs_change) {
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_for_the_way_in_goes_and_the_rest_stays() {
+    fn submission_only_fields_are_dropped_and_the_rest_stays() {
         for (content, want) in [
             (
                 "From: a@x.test\r\nBcc: b@x.test,\r\n c@x.test\r\nX: y\r\nRESENT-BCC: d@x.test\r\nReturn-Path: <e@x.test>\r\ncontent-length: 4\r\n\r\nBcc: body\r\n",

@@ -1,11 +1,11 @@
-//! The circuits of this server, asked before each delivery and told of each outcome.
+//! The circuit breakers, consulted before each delivery and updated with each outcome.
 //!
-//! The decisions are policy's; here is what a delivery touches: its targets, host, and domains (those of SPF, RFC 7208 s.2.4, and of
-//! our DKIM signature, RFC 6376 s.3.5). Invariant: a job that was let through gives its passes back exactly once.
+//! `policy` decides; this file names what a delivery involves: its targets, host, and domains (of SPF, RFC 7208 s.2.4, and of our DKIM
+//! signature, RFC 6376 s.3.5). Invariant: an admitted job returns its passes exactly once.
 
 use mail::{Domain, Fields, Mailbox};
 use parking_lot::{Mutex, MutexGuard};
-use policy::{Admission, Circuits, Keys, Meaning, Pass, Pause, Scope, Severity, Trouble};
+use policy::{Admission, BreakerKeys, Meaning, Pass, Pause, Scope, Severity, Trouble};
 use store::{Flow, Message};
 
 use crate::context::Shared;
@@ -15,22 +15,22 @@ use crate::deliver::route::Plan;
 use crate::deliver::transaction::Delivered;
 use crate::settings::Settings;
 
-/// All circuits.
+/// All breakers.
 #[derive(Debug, Default)]
-pub(crate) struct Breakers(Mutex<Circuits>);
+pub(crate) struct Breakers(Mutex<policy::Breakers>);
 
-/// What let a job through.
+/// The passes of an admitted job.
 #[derive(Debug)]
 pub(crate) struct Passes {
-    /// The host that was meant: the first of the plan, whichever answered.
+    /// The intended host: the first of the plan, whichever answered.
     host: Domain,
-    /// Of host, addresses and domains.
+    /// For host, addresses and domains.
     of_host: Pass,
-    /// Of the targets, one a recipient.
+    /// For the targets, one per recipient.
     targets: Vec<Pass>,
 }
 
-/// What may go, and what has to wait.
+/// The admitted part of a job, and the deferred ones.
 #[derive(Debug)]
 pub(crate) struct Admitted {
     pub go: Option<Job>,
@@ -38,28 +38,28 @@ pub(crate) struct Admitted {
 }
 
 impl Breakers {
-    fn circuits(&self) -> MutexGuard<'_, Circuits> {
+    fn breakers(&self) -> MutexGuard<'_, policy::Breakers> {
         self.0.lock()
     }
 
-    /// Asks for a job. Recipients whose target has to wait leave it; where its host does, or somebody waits for the outcome of
-    /// the whole, all of it waits.
+    /// Admits a job. Recipients whose target is paused leave it; if its host is paused, or a session waits for the outcome of the whole,
+    /// all of it is deferred.
     pub fn admit(&self, shared: &Shared, plan: &Plan, mut job: Job) -> Admitted {
         let now_ms = shared.clock.now_ms();
         let Some(host) = plan.hops.first() else { return Admitted { go: Some(job), wait: Vec::new() } };
         let shared_keys = shared_keys(&shared.settings.load(), host, &job.claimed.message);
-        let mut circuits = self.circuits();
+        let mut breakers = self.breakers();
         let (mut targets, mut wait, mut place) = (Vec::new(), Vec::new(), 0);
         while let Some(recipient) = job.claimed.recipients.get(place) {
-            match circuits.check(target_keys(&recipient.recipient.mailbox), now_ms) {
+            match breakers.check(target_keys(&recipient.recipient.mailbox), now_ms) {
                 Admission::Open(pass) | Admission::Probe(pass) => {
                     targets.push(pass);
                     place += 1;
                 }
                 Admission::Wait { until_ms, why } => {
-                    let trouble = Trouble::held_back(Scope::Recipient, until_ms, &why);
+                    let trouble = Trouble::paused(Scope::Recipient, until_ms, &why);
                     if job.waiter.is_some() || job.claimed.recipients.len() == 1 {
-                        targets.into_iter().for_each(|pass| circuits.on_nothing(pass, now_ms));
+                        targets.into_iter().for_each(|pass| breakers.on_nothing(pass, now_ms));
                         wait.push((job, trouble));
                         return Admitted { go: None, wait };
                     }
@@ -67,113 +67,113 @@ impl Breakers {
                 }
             }
         }
-        match circuits.check(shared_keys, now_ms) {
+        match breakers.check(shared_keys, now_ms) {
             Admission::Open(pass) | Admission::Probe(pass) => {
                 job.passes = Some(Passes { host: host.clone(), of_host: pass, targets });
                 Admitted { go: Some(job), wait }
             }
             Admission::Wait { until_ms, why } => {
-                targets.into_iter().for_each(|pass| circuits.on_nothing(pass, now_ms));
-                wait.push((job, Trouble::held_back(Scope::Host, until_ms, &why)));
+                targets.into_iter().for_each(|pass| breakers.on_nothing(pass, now_ms));
+                wait.push((job, Trouble::paused(Scope::Host, until_ms, &why)));
                 Admitted { go: None, wait }
             }
         }
     }
 
-    /// The job was not sent after all.
+    /// Returns the passes of a job that was not sent.
     pub fn give_back(&self, job: &mut Job, now_ms: i64) {
         if let Some(Passes { of_host, targets, .. }) = job.passes.take() {
-            let mut circuits = self.circuits();
-            targets.into_iter().chain([of_host]).for_each(|pass| circuits.on_nothing(pass, now_ms));
+            let mut breakers = self.breakers();
+            targets.into_iter().chain([of_host]).for_each(|pass| breakers.on_nothing(pass, now_ms));
         }
     }
 
-    /// Tells what became of a job. Where that opens a circuit, its trouble learns until when.
-    pub fn tell(&self, shared: &Shared, job: &mut Job, results: &mut [Result<Delivered, Trouble>], now_ms: i64) {
+    /// Records the outcome of a job. If it opens a breaker, the trouble gets its end.
+    pub fn record(&self, shared: &Shared, job: &mut Job, results: &mut [Result<Delivered, Trouble>], now_ms: i64) {
         let Some(Passes { host, of_host, targets }) = job.passes.take() else { return };
-        let mut circuits = self.circuits();
+        let mut breakers = self.breakers();
         let refusal = refusal_of_all(results);
         let until_ms = match refusal {
             Some(meaning) => {
-                circuits.learn_way(&host, &meaning, now_ms);
-                circuits.on_reply(of_host, &meaning, now_ms).until_ms
+                breakers.learn_way(&host, &meaning, now_ms);
+                breakers.on_reply(of_host, &meaning, now_ms).until_ms
             }
             None if results.iter().any(Result::is_ok) => {
-                circuits.on_success(of_host, now_ms);
+                breakers.on_success(of_host, now_ms);
                 None
             }
             None => {
-                circuits.on_nothing(of_host, now_ms);
+                breakers.on_nothing(of_host, now_ms);
                 None
             }
         };
         for ((recipient, result), pass) in job.claimed.recipients.iter().zip(results).zip(targets) {
             let trouble = match result {
                 Ok(_) => {
-                    circuits.on_success(pass, now_ms);
+                    breakers.on_success(pass, now_ms);
                     continue;
                 }
                 Err(trouble) => trouble,
             };
             let Some(meaning) = trouble.meaning.clone() else {
-                circuits.on_nothing(pass, now_ms);
+                breakers.on_nothing(pass, now_ms);
                 continue;
             };
-            let told = circuits.on_reply(pass, &meaning, now_ms);
-            trouble.not_before_ms = told.until_ms.max(until_ms);
-            if let Some(times) = told.invalid_times {
-                delivery_log::invalid_target(shared, &recipient.recipient, &meaning, (times, trouble));
+            let effect = breakers.on_reply(pass, &meaning, now_ms);
+            trouble.not_before_ms = effect.until_ms.max(until_ms);
+            if let Some(times) = effect.invalid_times {
+                delivery_log::invalid_target(shared, &recipient.recipient, &meaning, times, trouble);
             }
         }
     }
 
-    /// Whether a mailbox takes nothing for now, as it or its server said.
+    /// Whether a mailbox is paused.
     pub fn is_closed(&self, target: &Mailbox, now_ms: i64) -> bool {
-        self.circuits().closed_for(&target_keys(target), now_ms).is_some()
+        self.breakers().closed_for(&target_keys(target), now_ms).is_some()
     }
 
-    /// Whether the host is to be reached over IPv4 only, since it said so.
+    /// Whether the host refused our IPv6.
     pub fn is_ipv4_only(&self, host: &Domain, now_ms: i64) -> bool {
-        self.circuits().is_ipv4_only(host, now_ms)
+        self.breakers().is_ipv4_only(host, now_ms)
     }
 
-    /// Whether the host gets nothing without TLS, since it said so.
+    /// Whether the host refused mail without TLS.
     pub fn is_tls_only(&self, host: &Domain, now_ms: i64) -> bool {
-        self.circuits().is_tls_only(host, now_ms)
+        self.breakers().is_tls_only(host, now_ms)
     }
 
-    /// The host offers CHUNKING and does not know BDAT.
+    /// Records that the host offers CHUNKING but rejects BDAT.
     pub fn learn_data_only(&self, host: &Domain, now_ms: i64) {
-        self.circuits().learn_data_only(host, now_ms);
+        self.breakers().learn_data_only(host, now_ms);
     }
 
-    /// Whether the host is to get its messages by DATA, whatever it offers.
+    /// Whether the host needs DATA, whatever it offers.
     pub fn is_data_only(&self, host: &Domain, now_ms: i64) -> bool {
-        self.circuits().is_data_only(host, now_ms)
+        self.breakers().is_data_only(host, now_ms)
     }
 
-    /// What gets nothing now.
+    /// The pauses in force.
     pub fn pauses(&self, now_ms: i64) -> Vec<Pause> {
-        self.circuits().pauses(now_ms)
+        self.breakers().pauses(now_ms)
     }
 
     /// Ends the pauses of one mailbox, host or provider.
     pub fn resume(&self, about: &str) -> usize {
-        self.circuits().resume(about)
+        self.breakers().resume(about)
     }
 
-    /// The wall clock was set.
+    /// Shifts all times, after the wall clock was set.
     pub fn step_clock(&self, by_ms: i64) {
-        self.circuits().step_clock(by_ms);
+        self.breakers().step_clock(by_ms);
     }
 
-    /// Somebody wants everything tried now.
+    /// Closes all breakers, at the operator's request.
     pub fn lift(&self) {
-        self.circuits().lift();
+        self.breakers().lift();
     }
 }
 
-/// What is said to the operator of a reply that needs a person.
+/// Logs a reply that needs action by the operator.
 pub(crate) fn log_critical(message: &Message, meaning: &Meaning) {
     if meaning.severity_of(message.flow == Flow::Own) == Severity::Critical {
         let (row, cause, next_step, link) = (meaning.row, meaning.cause, meaning.next_step, meaning.link);
@@ -181,7 +181,7 @@ pub(crate) fn log_critical(message: &Message, meaning: &Meaning) {
     }
 }
 
-/// The meaning that tells the most about the host: the one that wants a pause, or else the first.
+/// The most significant meaning: one that asks for a pause, or else the first.
 fn refusal_of_all(results: &[Result<Delivered, Trouble>]) -> Option<std::sync::Arc<Meaning>> {
     let meanings = || results.iter().filter_map(|result| result.as_ref().err()?.meaning.clone());
     let about_us =
@@ -189,17 +189,17 @@ fn refusal_of_all(results: &[Result<Delivered, Trouble>]) -> Option<std::sync::A
     about_us.or_else(|| meanings().next().filter(|_| results.iter().all(Result::is_err)))
 }
 
-fn target_keys(mailbox: &Mailbox) -> Keys {
-    Keys::of_target(&mailbox.to_string())
+fn target_keys(mailbox: &Mailbox) -> BreakerKeys {
+    BreakerKeys::of_target(&mailbox.to_string())
 }
 
-fn shared_keys(settings: &Settings, host: &Domain, message: &Message) -> Keys {
+fn shared_keys(settings: &Settings, host: &Domain, message: &Message) -> BreakerKeys {
     let source = settings.identity(message.flow).source.map(|ip| ip.to_string()).unwrap_or_default();
     let spf = message.envelope_from().mailbox().map_or(&settings.hostname, |mailbox| &mailbox.domain);
-    Keys::of_host(host, &source, spf, signing_domain(&message.prefix).as_ref(), message.flow == Flow::Own)
+    BreakerKeys::of_host(host, &source, spf, signing_domain(&message.prefix).as_ref(), message.flow == Flow::Own)
 }
 
-/// The domain of our own DKIM signature, which stands in the prefix.
+/// The domain of our own DKIM signature, in the prefix.
 fn signing_domain(prefix: &[u8]) -> Option<Domain> {
     let value = Fields::find_first(prefix, "DKIM-Signature")?.unfolded();
     value.split(';').find_map(|tag| Domain::parse(tag.trim().strip_prefix("d=")?.trim()).ok())

@@ -1,8 +1,7 @@
-//! The wall clock was set while mail waits: its times are moved along, so that a step ages nothing and makes nothing wait until the clock catches up.
+//! Shifts the times of queued mail when the wall clock is set, so that a step neither ages mail nor makes it wait for the clock to catch up.
 //!
-//! RFC 5321 s.4.5.4.1. While the process runs, the monotonic clock tells a step from time that goes by. While it does not, nothing does: the time from
-//! one run to the next ages no mail where it is longer than a day, since nothing was tried in it. Invariant: nothing waits longer than the schedule
-//! allows from now.
+//! RFC 5321 s.4.5.4.1. While the process runs, the monotonic clock tells a step from elapsed time. Between two runs nothing does: more than a day
+//! of downtime does not age mail, since nothing was tried in it. Invariant: no mail waits longer than the schedule allows from now.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,34 +16,34 @@ use crate::context::Shared;
 use crate::deliver::outbound::Outbound;
 use crate::support::state_file::KeptFile;
 
-/// In the data directory: when a server last ran, Unix milliseconds.
+/// In the data directory: when a server last ran, in Unix milliseconds.
 const FILE: &str = "clock.json";
 
-/// The clock is looked at this often, beside each look into the queue.
+/// Interval between checks of the clock, besides those at each query of the queue.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// The file is written this often, in milliseconds.
+/// Interval between writes of the file, in milliseconds.
 const WRITE_EVERY_MS: i64 = 600_000;
 
-/// From one run to the next, less than this goes by without a word, in milliseconds.
+/// Minimum downtime that is corrected, in milliseconds.
 const GAP_MIN_MS: i64 = 86_400_000;
 
-/// What is in memory when the clock is set knows the old time; for this long after a step nothing is given up for its age, in milliseconds.
+/// Jobs in memory have times of the old clock; for this long after a step nothing expires, in milliseconds.
 const NOTHING_AGES_MS: i64 = 2 * 3_600_000;
 
-/// What is known of the clock.
+/// The state of the clock.
 #[derive(Debug)]
 pub(crate) struct ClockSteps {
     watch: Mutex<StepWatch>,
     file: KeptFile,
-    /// When the run before was last seen, Unix milliseconds.
+    /// When the previous run was last seen, in Unix milliseconds.
     last_seen_ms: Option<i64>,
-    /// Until when, by the monotonic clock, nothing is given up for its age.
+    /// Until when nothing expires, by the monotonic clock.
     nothing_ages_until_ms: AtomicI64,
 }
 
 impl ClockSteps {
-    /// Watches from now on.
+    /// Starts watching.
     pub fn open(data: &Path, clock: &Clock) -> Self {
         let (file, held) = KeptFile::open(data.join(FILE));
         Self {
@@ -55,19 +54,19 @@ impl ClockSteps {
         }
     }
 
-    /// When a message that was read before, perhaps by another clock, is given up, Unix milliseconds.
+    /// When a message in memory, with a time of perhaps another clock, expires, in Unix milliseconds.
     pub fn expires_ms(&self, clock: &Clock, expires_ms: i64) -> i64 {
         let nothing_ages = clock.steady_ms() < self.nothing_ages_until_ms.load(Ordering::SeqCst);
         if nothing_ages { expires_ms.max(clock.now_ms().saturating_add(NOTHING_AGES_MS)) } else { expires_ms }
     }
 
-    /// Writes down that a server runs now.
+    /// Stores that a server runs now.
     pub async fn write(&self, clock: &Clock) {
         self.file.write(|| clock.now_ms().to_string()).await;
     }
 }
 
-/// Before anything is tried: what the clock of the run before has written down is moved along, where it was another one.
+/// At the start: shifts the stored times if the clock of the previous run was another one.
 pub(crate) async fn start(outbound: &Outbound) -> Result<(), StoreError> {
     let Shared { settings, store, clock, .. } = outbound.shared();
     let now_ms = clock.now_ms();
@@ -76,7 +75,7 @@ pub(crate) async fn start(outbound: &Outbound) -> Result<(), StoreError> {
     if gap_ms != 0 {
         tracing::warn!(seconds = gap_ms / 1000, "the server was down for long, or the clock was set: that time does not age queued mail");
     }
-    // What came due meanwhile is due now; what a clock that was ahead has put off is not.
+    // Mail that became due during the downtime is due now; mail deferred by a clock that was ahead is not.
     let latest_ms = now_ms + settings.load().schedule.longest_wait_ms();
     let reined = store.step_clock(ClockStep { ages_by_ms: gap_ms, waits_by_ms: gap_ms.min(0), latest_ms }).await?;
     if reined > 0 {
@@ -86,7 +85,7 @@ pub(crate) async fn start(outbound: &Outbound) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Looks at the clock until the server ends.
+/// Watches the clock until shutdown.
 pub(crate) async fn run(outbound: Arc<Outbound>) {
     let clock = &outbound.shared().clock;
     let mut written_ms = clock.steady_ms();
@@ -100,7 +99,7 @@ pub(crate) async fn run(outbound: Arc<Outbound>) {
     }
 }
 
-/// Moves everything along where the clock was set. Whoever compares times of the queue with now calls it before.
+/// Shifts all times if the clock was set. Call before comparing times of the queue with now.
 pub(crate) async fn notice(outbound: &Outbound) {
     let Shared { settings, store, clock, .. } = outbound.shared();
     let steps = &outbound.clock_steps;

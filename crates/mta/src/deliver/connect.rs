@@ -1,7 +1,7 @@
-//! Opening a connection to the next hop: hosts by preference, addresses side by side.
+//! Opens a connection to the next hop: hosts by preference, addresses concurrently.
 //!
 //! RFC 5321 s.5.1 and s.4.5.3.2, RFC 8305 s.5 (the next address starts before the first has timed out). Invariant: we never deliver to ourselves,
-//! and a host of which something is demanded is left out when it does not show it.
+//! and a host that fails its TLS requirement is skipped.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -24,13 +24,13 @@ use crate::reporting::tls_results::{self, sts_policy};
 use crate::settings::Delivery;
 use crate::support::stream::Stream;
 
-/// Addresses of one host that are tried.
+/// Maximum addresses tried per host.
 const ADDRESSES_MAX: usize = 6;
 
-/// The next address is tried when the one before has not answered for so long.
+/// Delay before the next address is tried.
 const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
 
-/// Hosts and addresses that were tried within one attempt.
+/// Hosts and addresses tried in one attempt.
 #[derive(Debug, Default)]
 pub(crate) struct Tried {
     hosts: Vec<Domain>,
@@ -38,7 +38,7 @@ pub(crate) struct Tried {
 }
 
 impl Tried {
-    /// The host took the connection of this one, and not the message. Its other addresses may be other machines.
+    /// Records a host that accepted the connection but not the message. Its other addresses may be other servers.
     pub fn add(&mut self, connection: &Connection) {
         match connection.address {
             Some(address) => self.addresses.push((connection.host.clone(), address)),
@@ -54,19 +54,19 @@ pub(crate) struct Connection {
     pub session: ClientSession,
     /// The host's name.
     pub host: Domain,
-    /// Its address; none where it is a socket of this machine.
+    /// Its address; `None` for a local socket.
     pub address: Option<IpAddr>,
     /// TLS version and suite.
     pub tls: Option<String>,
-    /// How the host is known to be the right one.
+    /// How the host was authenticated.
     pub verified: Option<&'static str>,
     /// Messages sent over it.
     pub messages: u32,
-    /// Its place at the host.
+    /// Its permit at the host.
     pub place: Option<ConnectionPermit>,
 }
 
-/// How long a reply may take (RFC 5321 s.4.5.3.2).
+/// Timeout for a reply (RFC 5321 s.4.5.3.2).
 pub(crate) fn patience(phase: Phase) -> Duration {
     Duration::from_secs(match phase {
         Phase::AfterDot => 600,
@@ -76,7 +76,7 @@ pub(crate) fn patience(phase: Phase) -> Duration {
     })
 }
 
-/// Connects to the first host that takes us and was not tried yet. The session is for mail to this domain.
+/// Connects to the first host that accepts us and was not tried yet, for mail to this domain.
 pub(crate) async fn connect(connector: &Connector, plan: &Plan, domain: &Domain, tried: &mut Tried) -> Result<Connection, Trouble> {
     if let Some(published) = &plan.published
         && let Some(error) = &published.sts_error
@@ -97,14 +97,14 @@ pub(crate) async fn connect(connector: &Connector, plan: &Plan, domain: &Domain,
         match connect_host(connector, plan, domain, hop, tried).await {
             Ok(Some(connection)) => return Ok(connection),
             Ok(None) => {}
-            // Whatever stands behind us in the list would only send the mail back.
-            Err(trouble) if trouble.enhanced == mail::EnhancedCode(5, 4, 6) => return Err(trouble),
-            // What a large provider counts, it counts over all its hosts: to ask the next one would only be one try more.
+            // Hosts after us in the list would only send the mail back.
+            Err(trouble) if trouble.ends_list_of_hosts() => return Err(trouble),
+            // A large provider counts attempts over all its hosts: trying the next one would only add to the count.
             Err(trouble) if trouble.wants_pause() && policy::provider_of(&hop.host).is_some() => return Err(trouble),
             Err(trouble) => {
                 tried.hosts.push(hop.host.clone());
                 tracing::info!(host = %hop.host, %trouble, "host does not accept mail now");
-                // One host that may come back is a reason to wait.
+                // One host with a temporary failure is a reason to wait.
                 if worst.as_ref().is_none_or(|w| w.permanent && !trouble.permanent) {
                     worst = Some(trouble);
                 }
@@ -114,7 +114,7 @@ pub(crate) async fn connect(connector: &Connector, plan: &Plan, domain: &Domain,
     Err(worst.unwrap_or_else(|| Trouble::unreachable("no host to connect to")))
 }
 
-/// Connects to an address of this host; `None` where none is left that was not tried.
+/// Connects to an untried address of this host; `None` if none is left.
 async fn connect_host(
     connector: &Connector,
     plan: &Plan,
@@ -168,7 +168,7 @@ async fn connect_host(
     Err(trouble)
 }
 
-/// A host that wants no IPv6 from us gets none, unless it has nothing else.
+/// Looks up a host, without IPv6 if it refuses our IPv6 and has IPv4.
 async fn addresses(connector: &Connector, host: &Domain, ipv6: bool) -> Result<HostAddresses, policy::RouteFailure> {
     if ipv6 && connector.breakers.is_ipv4_only(host, connector.shared.clock.now_ms()) {
         let found = connector.resolver.host(host, false).await;
@@ -180,7 +180,7 @@ async fn addresses(connector: &Connector, host: &Domain, ipv6: bool) -> Result<H
 }
 
 fn looped(host: &Domain) -> Trouble {
-    Trouble::permanent(Scope::Host, 4, 6, format!("mail loops back to us: the mail host {host} is this server"))
+    Trouble::looped(format!("mail loops back to us: the mail host {host} is this server"))
 }
 
 fn is_this_machine(address: &IpAddr) -> bool {
@@ -188,7 +188,7 @@ fn is_this_machine(address: &IpAddr) -> bool {
     address.is_loopback() || address.is_unspecified()
 }
 
-/// Both ends on one address, and one of our own ports at the far end.
+/// Whether both ends have the same address, and the remote port is one of ours.
 fn is_ourselves(tcp: &TcpStream, own_ports: &[u16]) -> bool {
     match (tcp.local_addr(), tcp.peer_addr()) {
         (Ok(local), Ok(peer)) => local.ip() == peer.ip() && own_ports.contains(&peer.port()),
@@ -196,7 +196,7 @@ fn is_ourselves(tcp: &TcpStream, own_ports: &[u16]) -> bool {
     }
 }
 
-/// Tries addresses side by side, each a little after the one before; the first that answers wins.
+/// Tries addresses concurrently, each after a short delay; the first connection wins.
 async fn race(addresses: &[IpAddr], hop: &NextHop, delivery: &Delivery, source: Option<IpAddr>) -> Result<(TcpStream, IpAddr), Trouble> {
     let limit = Duration::from_secs(delivery.connect_timeout_s);
     let mut attempts = JoinSet::new();
@@ -233,7 +233,7 @@ pub(crate) async fn dial(target: SocketAddr, source: Option<IpAddr>) -> std::io:
 }
 
 impl Connection {
-    /// Returns once the place of this connection is of more use to somebody else.
+    /// Returns once another delivery waits for this connection's permit.
     pub async fn wanted(&self) {
         match &self.place {
             Some(place) => place.wanted().await,
@@ -241,8 +241,8 @@ impl Connection {
         }
     }
 
-    /// Ends the connection, with QUIT where the peer still listens. The host counts it until it has closed it too
-    /// (RFC 5321 s.4.1.1.10), so its place is given back only then.
+    /// Closes the connection, with QUIT if `politely`. The host counts it until it has closed its side (RFC 5321 s.4.1.1.10), so the
+    /// permit is returned only then.
     pub async fn close(mut self, politely: bool) {
         let _ = timeout(patience(Phase::Quit), async {
             if politely {

@@ -1,8 +1,8 @@
-//! How many connections a host has at a time, over all lanes.
+//! Limits the connections to a host, over all lanes.
 //!
-//! Domains with different lists of hosts have lanes of their own and may meet at one host. Invariant: a connection holds one
-//! place of its host from before it is opened until it is closed; places are given in the order in which they were asked for,
-//! and a connection that is only kept in case gives way to whoever waits.
+//! Domains with different lists of hosts have lanes of their own and may share a host. Invariant: a connection holds one permit
+//! of its host from before it is opened until it is closed; permits are granted in order of request, and an idle connection
+//! yields to a waiting delivery.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use policy::NextHop;
 use store::Flow;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-/// The places of all hosts, for each flow: forwards never take the owner's own.
+/// The permits of all hosts, for each flow: forwards never use up those of own mail.
 #[derive(Debug, Default)]
 pub(crate) struct ConnectionLimits(Mutex<HashMap<(NextHop, Flow), Arc<Places>>>);
 
@@ -24,14 +24,14 @@ struct Places {
     wanted: Notify,
 }
 
-/// One place; given back when dropped.
+/// One permit, returned when dropped.
 #[derive(Debug)]
 pub(crate) struct ConnectionPermit {
     places: Arc<Places>,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
-/// Counts who waits, also when the wait is given up.
+/// Counts a waiting delivery, until dropped.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl Drop for Waiting<'_> {
@@ -41,11 +41,11 @@ impl Drop for Waiting<'_> {
 }
 
 impl ConnectionLimits {
-    /// Waits for a place at a host that has `most` of them.
+    /// Waits for a permit of a host that has `most` of them.
     pub async fn enter(&self, hop: &NextHop, flow: Flow, most: usize) -> ConnectionPermit {
         let places = {
             let mut all = self.0.lock();
-            // A host with no connection is forgotten, so a limit that was changed counts from its next first one.
+            // A host without connections is forgotten, so a changed limit applies from its next first one.
             all.retain(|_, places| Arc::strong_count(places) > 1);
             all.entry((hop.clone(), flow)).or_insert_with(|| Arc::new(Places::new(most.max(1)))).clone()
         };
@@ -55,7 +55,7 @@ impl ConnectionLimits {
                 places.waiting.fetch_add(1, Ordering::SeqCst);
                 let _waiting = Waiting(&places.waiting);
                 places.wanted.notify_waiters();
-                // An error says that the semaphore was closed, which nobody does.
+                // An error means that the semaphore was closed, which never happens.
                 places.free.clone().acquire_owned().await.ok()
             }
         };
@@ -70,7 +70,7 @@ impl Places {
 }
 
 impl ConnectionPermit {
-    /// Returns once somebody waits for a place at this host.
+    /// Returns once a delivery waits for a permit of this host.
     pub async fn wanted(&self) {
         loop {
             let notified = self.places.wanted.notified();
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn places_are_shared_by_host_and_flow() {
+    async fn permits_are_shared_by_host_and_flow() {
         let (places, wait) = (ConnectionLimits::default(), Duration::from_millis(20));
         let first = places.enter(&hop("a.test"), Flow::Own, 1).await;
         assert!(tokio::time::timeout(wait, places.enter(&hop("a.test"), Flow::Own, 1)).await.is_err());
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_waits_is_heard() {
+    async fn an_idle_connection_yields_to_a_waiting_delivery() {
         let (places, wait) = (Arc::new(ConnectionLimits::default()), Duration::from_millis(20));
         let first = places.enter(&hop("a.test"), Flow::Own, 1).await;
         assert!(tokio::time::timeout(wait, first.wanted()).await.is_err());

@@ -1,7 +1,7 @@
-//! Which messages the targets have taken lately: a sender that did not hear our 250 comes again, and the target is not to get a second copy.
+//! Messages that were accepted recently: a sender that missed our 250 retries, and the target must not get a second copy.
 //!
-//! RFC 1047 (duplicate messages). Invariant: bounded memory, and two messages have one fingerprint only where they agree in every octet of their
-//! body and in what identifies them.
+//! RFC 1047 (duplicate messages). Invariant: memory is bounded, and two messages have the same fingerprint only if their bodies and
+//! identifying fields are identical.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use store::NewMessage;
 
 use crate::support::limits::BoundedMap;
 
-/// Fingerprints that are remembered; the oldest go first.
+/// Maximum fingerprints; the oldest are dropped first.
 const REMEMBERED_MAX: usize = 100_000;
 
-/// A sender that comes again does so within this time, in milliseconds.
+/// Retention, in milliseconds: a sender retries within this time.
 const REMEMBERED_MS: i64 = 4 * 3_600_000;
 
 /// What identifies a message to a target.
@@ -23,7 +23,7 @@ const REMEMBERED_MS: i64 = 4 * 3_600_000;
 pub(crate) struct Fingerprint([u8; 16]);
 
 impl Fingerprint {
-    /// That of a message; none where it has no Message-ID, since nothing tells it from the next then.
+    /// Of a message; `None` without a Message-ID, which would distinguish it from the next.
     pub fn of(content: &[u8], new: &NewMessage) -> Option<Self> {
         let id = Fields::find_first(content, "Message-ID")?;
         let field = |name| Fields::find_first(content, name).map(|f| f.value).unwrap_or_default();
@@ -35,7 +35,7 @@ impl Fingerprint {
     }
 }
 
-/// What somebody answers for: the target, or we, since it is on our disk. Clones share it.
+/// Messages that a target has accepted, or that are on our disk. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Taken(Arc<Mutex<DedupState>>);
 
@@ -52,18 +52,18 @@ impl Default for DedupState {
     }
 }
 
-/// What [`Taken::begin`] came upon.
+/// The result of [`Taken::begin`].
 #[derive(Debug)]
 pub(crate) enum Begun {
-    /// Nobody has it.
+    /// It is new.
     Now(Mark),
-    /// The same message is under way already.
+    /// The same message is being delivered.
     UnderWay,
-    /// Somebody answers for it.
+    /// It was accepted or queued.
     Taken,
 }
 
-/// A message is under way to its target. Dropped, it is not any more.
+/// Marks a message as being delivered, until dropped.
 #[derive(Debug)]
 pub(crate) struct Mark {
     taken: Taken,
@@ -71,7 +71,7 @@ pub(crate) struct Mark {
 }
 
 impl Mark {
-    /// Remembers that the target has it.
+    /// Remembers that the target accepted it.
     pub fn remember(&self, now_ms: i64) {
         self.taken.remember(self.fingerprint, now_ms);
     }
@@ -88,7 +88,7 @@ impl Taken {
         self.0.lock()
     }
 
-    /// A message is about to be sent.
+    /// Marks a message that is about to be sent.
     pub fn begin(&self, fingerprint: Fingerprint, now_ms: i64) -> Begun {
         let mut remembered = self.lock();
         if remembered.at_ms.get(&fingerprint).is_some_and(|at_ms| now_ms - at_ms < REMEMBERED_MS) {
@@ -101,7 +101,7 @@ impl Taken {
         Begun::Now(Mark { taken: self.clone(), fingerprint })
     }
 
-    /// Remembers that somebody answers for the message.
+    /// Remembers that the message was accepted or queued.
     pub fn remember(&self, fingerprint: Fingerprint, now_ms: i64) {
         self.lock().at_ms.insert_over_oldest(fingerprint, now_ms, |at_ms| *at_ms);
     }
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_taken_is_remembered_for_a_while() {
+    fn accepted_messages_are_remembered_for_a_while() {
         let taken = Taken::default();
         taken.remember(print(1), 0);
         assert!(is_taken(&taken, print(1), REMEMBERED_MS - 1));
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn one_at_a_time() {
+    fn a_message_is_delivered_by_one_session_at_a_time() {
         let taken = Taken::default();
         let Begun::Now(mark) = taken.begin(print(1), 0) else { panic!("nobody has it") };
         assert!(matches!(taken.begin(print(1), 0), Begun::UnderWay));

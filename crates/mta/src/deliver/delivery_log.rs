@@ -1,7 +1,7 @@
-//! What the log says of each recipient: the message, the recipient as its sender knows it, the target behind it, and why, in the host's own words.
+//! Logs each recipient: the message, the recipient as its sender knows it, the target behind it, and the host's reply.
 //!
-//! The log is the owner's: nothing of it goes back to a sender. Invariant: with `log.targets = false` no line of this file names the mailbox
-//! behind an alias, whatever its host says.
+//! The log belongs to the operator: nothing of it reaches a sender. Invariant: with `log.targets = false` no line of this file names the
+//! mailbox behind an alias, whatever its host replies.
 
 use policy::{Meaning, Trouble};
 use store::{ClaimedRecipient, Message, NewRecipient};
@@ -9,11 +9,11 @@ use store::{ClaimedRecipient, Message, NewRecipient};
 use crate::context::Shared;
 use crate::deliver::transaction::Delivered;
 
-/// One recipient, as the log names it.
+/// One recipient, as logged.
 struct LogLine {
     to: String,
     alias: Option<String>,
-    /// What is not shown, and what stands in its place.
+    /// The hidden local part, and its mask.
     hidden: Option<(String, String)>,
 }
 
@@ -35,7 +35,7 @@ impl LogLine {
     }
 }
 
-/// The recipient's message was taken.
+/// Logs a delivery.
 pub(crate) fn delivered(shared: &Shared, message: &Message, recipient: &NewRecipient, delivered: &Delivered) {
     let line = LogLine::new(shared, recipient);
     let reply = delivered.reply.to_string();
@@ -44,17 +44,17 @@ pub(crate) fn delivered(shared: &Shared, message: &Message, recipient: &NewRecip
     tracing::info!(id = %message.id, to = %line.to, alias = line.alias, host = %delivered.host, tls = delivered.tls, verified = delivered.verified, %reply, age_ms, "delivered");
 }
 
-/// It failed for good.
+/// Logs a permanent failure.
 pub(crate) fn failed(shared: &Shared, message: &Message, recipient: &ClaimedRecipient, trouble: &Trouble, reported: bool) {
     let (line, attempts) = (LogLine::new(shared, &recipient.recipient), recipient.attempts + 1);
     let (meaning, cause) = (trouble.row().map(tracing::field::display), trouble.cause());
     tracing::warn!(id = %message.id, to = %line.to, alias = line.alias, attempts, meaning, cause, trouble = %line.said(trouble), reported, "failed");
 }
 
-/// It is tried again.
+/// Logs a deferral.
 pub(crate) fn deferred(shared: &Shared, message: &Message, recipient: &ClaimedRecipient, trouble: &Trouble, wait_ms: i64) {
     let (line, again_in_s) = (LogLine::new(shared, &recipient.recipient), wait_ms / 1000);
-    if !trouble.attempted {
+    if !trouble.was_attempted() {
         tracing::info!(id = %message.id, to = %line.to, alias = line.alias, again_in_s, trouble = %line.said(trouble), "held back");
         return;
     }
@@ -62,14 +62,14 @@ pub(crate) fn deferred(shared: &Shared, message: &Message, recipient: &ClaimedRe
     tracing::info!(id = %message.id, to = %line.to, alias = line.alias, attempts, meaning, cause, again_in_s, trouble = %line.said(trouble), "deferred");
 }
 
-/// Its target did not take it while its sender waited; the sender hears no more than a code.
+/// Logs a target's refusal during cut-through; the sender gets only a code.
 pub(crate) fn not_taken(shared: &Shared, message: &Message, recipient: &NewRecipient, trouble: &Trouble) {
     let line = LogLine::new(shared, recipient);
     let (meaning, cause) = (trouble.row().map(tracing::field::display), trouble.cause());
     tracing::info!(id = %message.id, to = %line.to, alias = line.alias, meaning, cause, trouble = %line.said(trouble), "not accepted while the sender waited");
 }
 
-/// What is wrong with a mailbox, by the subject and detail of the code (RFC 3463 s.3.3).
+/// The fault of a mailbox, by the subject and detail of the code (RFC 3463 s.3.3).
 fn fault_of_target(trouble: &Trouble) -> &'static str {
     match (trouble.enhanced.1, trouble.enhanced.2) {
         (2, 2) => "a target mailbox is full repeatedly",
@@ -78,8 +78,8 @@ fn fault_of_target(trouble: &Trouble) -> &'static str {
     }
 }
 
-/// It was called full, disabled or invalid several times in a row.
-pub(crate) fn invalid_target(shared: &Shared, recipient: &NewRecipient, meaning: &Meaning, (times, trouble): (u32, &Trouble)) {
+/// Logs a mailbox that was full, disabled or invalid several times in a row.
+pub(crate) fn invalid_target(shared: &Shared, recipient: &NewRecipient, meaning: &Meaning, times: u32, trouble: &Trouble) {
     let line = LogLine::new(shared, recipient);
     tracing::error!(
         target = %line.to,
@@ -97,7 +97,7 @@ fn masked(local: &str) -> String {
     format!("{}***", local.chars().take(1).collect::<String>())
 }
 
-/// The text with another word in the place of this one, whatever its case.
+/// Replaces a word in the text, ignoring case.
 fn replaced(text: &str, word: &str, by: &str) -> String {
     let (lower, word) = (text.to_ascii_lowercase(), word.to_ascii_lowercase());
     if word.is_empty() {
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_masked_name_is_nowhere_in_the_text() {
+    fn masking_removes_the_local_part_everywhere() {
         let said = "mx.inbox.test said: 550 5.1.1 <Foo.Bar@inbox.test>: no foo.bar here";
         assert_eq!(replaced(said, "foo.bar", &masked("foo.bar")), "mx.inbox.test said: 550 5.1.1 <f***@inbox.test>: no f*** here");
         assert_eq!((masked("ü"), replaced("aXa", "x", ""), replaced("ä", "a", "b")), ("ü***".into(), "aa".into(), "ä".into()));
@@ -127,13 +127,13 @@ mod tests {
     #[test]
     fn a_full_mailbox_is_not_called_invalid() {
         let fault = |code, enhanced| {
-            fault_of_target(&policy::trouble_of_reply(
+            fault_of_target(&Trouble::from_reply(
                 &mail::Domain::parse("mx.far.test").unwrap(),
                 &mail::Reply::new(code, enhanced, "no"),
                 policy::Scope::Recipient,
             ))
         };
         assert!(fault(552, (5, 2, 2)).contains("is full") && fault(550, (5, 2, 1)).contains("is disabled"));
-        assert!(fault(550, (5, 1, 1)).contains("not valid"));
+        assert!(fault(550, (5, 1, 1)).contains("invalid"));
     }
 }

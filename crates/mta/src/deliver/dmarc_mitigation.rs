@@ -1,7 +1,7 @@
-//! A message that its target refuses on account of its From field's domain, under a From field of ours.
+//! Rewrites the From field of a message that its target refuses for its domain's DMARC policy.
 //!
-//! RFC 5322 s.3.6.2, RFC 9989 s.7 (indirect mail flows). Invariant: the body stays as it came, and whoever answers still
-//! reaches the original author.
+//! RFC 5322 s.3.6.2, RFC 9989 s.7 (indirect mail flows). Invariant: the body is unchanged, and replies still reach the
+//! original author.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use mail::{Body, Domain, Field, Fields, Mailbox, QueueId, ReversePath, header_len};
@@ -14,8 +14,8 @@ use crate::notify::outbox::Outbox;
 use crate::support::large_contents::{LargeContents, Whose};
 use crate::support::phrase::{encoded, escaped};
 
-/// The message under a From field of ours, for one recipient. `None` where it cannot be read.
-pub(crate) async fn mend(
+/// The message with our From field, for one recipient; `None` if it cannot be read.
+pub(crate) async fn rewrite_from(
     outbox: &Outbox,
     large: &LargeContents,
     message: &Message,
@@ -30,7 +30,7 @@ pub(crate) async fn mend(
     follow(outbox, message, recipient, mended).await
 }
 
-/// The address in the From field: the return address, which is of the forwarding domain, so that SPF and DKIM align with it.
+/// The address in the From field: the return address, in the forwarding domain, so that SPF and DKIM align.
 fn author(message: &Message, domain: &Domain) -> Option<Mailbox> {
     match message.envelope_from() {
         ReversePath::Mailbox(mailbox) if mailbox.domain == *domain => Some(mailbox.clone()),
@@ -64,7 +64,7 @@ async fn follow(outbox: &Outbox, message: &Message, recipient: &ClaimedRecipient
     })
 }
 
-/// The prefix without our signatures: they were made over the other form.
+/// The prefix without our signatures, which cover the original form.
 fn unsigned(prefix: &Bytes) -> Bytes {
     let mut out = BytesMut::with_capacity(prefix.len());
     for field in Fields::new(prefix).filter(|field| !field.is("DKIM-Signature")) {
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn the_author_is_kept_where_answers_go() {
+    fn the_author_moves_to_reply_to() {
         let mended = mend_text("Subject: hi\r\nFrom: Her Name <her@bank.test>\r\nTo: me\r\n\r\nbody\r\n\r\n");
         assert_eq!(
             mended,
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_adds_no_field() {
+    fn a_display_name_cannot_inject_a_field() {
         let mended = mend_text("From: \"a\\\"b\" =?utf-8?q?=0D=0ABcc:_x@y.test?= <her@bank.test>\r\n\r\n");
         let fields: Vec<String> = Fields::new(mended.as_bytes()).map(|f| String::from_utf8_lossy(f.name).into_owned()).collect();
         assert_eq!(fields, ["From", "Reply-To", "X-Original-From"]);
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn our_old_signature_is_taken_off() {
+    fn our_old_signature_is_removed() {
         let prefix = Bytes::from_static(b"DKIM-Signature: v=1;\r\n\tb=abc\r\nDelivered-To: me@x.test\r\nReceived: from a\r\n\tby b\r\n");
         assert_eq!(unsigned(&prefix), b"Delivered-To: me@x.test\r\nReceived: from a\r\n\tby b\r\n".as_slice());
     }

@@ -1,7 +1,6 @@
-//! Stage: the report about a message, on its way back to the sender as a message of its own.
+//! Stage: makes the DSN about a message.
 //!
-//! RFC 3464, RFC 3461 s.6, RFC 5321 s.4.5.5 (null reverse-path). Invariant: there is never a report on a report, and none to a sender that nothing
-//! vouched for.
+//! RFC 3464, RFC 3461 s.6, RFC 5321 s.4.5.5 (null reverse-path). Invariant: no DSN about a DSN, and none to an unauthenticated sender.
 
 use mail::report::{RecipientReport, Report};
 use mail::{Mailbox, QueueId, Ret, ReversePath};
@@ -10,7 +9,7 @@ use store::{Content, Message, NewMessage, TlsWish};
 
 use crate::notify::outbox::Outbox;
 
-/// Makes the messages that carry a report: one, or one a target where the sender is an alias of ours.
+/// Makes the messages of a DSN: one, or one per target if the sender is an alias of ours.
 pub(crate) async fn reports(
     outbox: &Outbox,
     message: &Message,

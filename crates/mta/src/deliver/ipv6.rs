@@ -1,6 +1,6 @@
-//! Whether mail may leave over IPv6: from an address that has a name of its own and is allowed by SPF. Elsewhere it leaves over IPv4.
+//! Decides whether to send over IPv6: only from an address with reverse DNS that SPF allows. Otherwise IPv4 is used.
 //!
-//! RFC 8601 s.2.7.3 (iprev), RFC 7208. Invariant: a host that has IPv6 addresses only is tried all the same; without an answer from DNS an address is not fit.
+//! RFC 8601 s.2.7.3 (iprev), RFC 7208. Invariant: a host with only IPv6 addresses is tried anyway; if DNS fails, the address is unfit.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -12,19 +12,19 @@ use store::Flow;
 
 use crate::deliver::outbound::Connector;
 
-/// An address that is fit is asked about again after this time, in milliseconds.
+/// Time after which a fit address is checked again, in milliseconds.
 const FIT_MS: i64 = 3_600_000;
 
-/// One that is not, after this: somebody may be mending it.
+/// The same for an unfit one, which the operator may be fixing.
 const UNFIT_MS: i64 = 600_000;
 
-/// Addresses that are remembered; privacy extensions change them now and then.
+/// Maximum addresses; privacy extensions change them.
 const KEPT_MAX: usize = 100;
 
-/// Hosted domains whose SPF is asked about.
+/// Maximum hosted domains whose SPF is checked.
 const DOMAINS_MAX: usize = 50;
 
-/// What is known of our IPv6 addresses.
+/// Our IPv6 addresses, and whether they are fit.
 #[derive(Debug, Default)]
 pub(crate) struct Ipv6Fitness(Mutex<HashMap<(Ipv6Addr, Flow), CheckedAddress>>);
 
@@ -39,12 +39,12 @@ impl Ipv6Fitness {
         self.0.lock()
     }
 
-    /// Leaves IPv6 addresses out of a host's, where there are others and ours is not fit.
+    /// Removes a host's IPv6 addresses if it has others and ours is unfit.
     pub async fn leave_out(&self, connector: &Connector, flow: Flow, source: Option<IpAddr>, port: u16, addresses: &mut Vec<IpAddr>) {
         let has_ipv4 = addresses.iter().any(IpAddr::is_ipv4);
         let Some(target) = addresses.iter().copied().find(IpAddr::is_ipv6).filter(|_| has_ipv4) else { return };
         let ours = match source {
-            // The system chooses for a family that no source was named for.
+            // The system chooses for a family without a configured source.
             Some(IpAddr::V6(source)) => Some(source),
             _ => source_towards(SocketAddr::new(target, port)),
         };
@@ -81,7 +81,7 @@ impl Ipv6Fitness {
     }
 }
 
-/// What is wrong with the address, if anything.
+/// The fault of the address, if any.
 async fn trouble(connector: &Connector, ours: Ipv6Addr, flow: Flow) -> Option<String> {
     let authenticator = connector.resolver.authenticator();
     let (address, settings) = (IpAddr::V6(ours), connector.shared.settings.load_full());
@@ -97,7 +97,7 @@ async fn trouble(connector: &Connector, ours: Ipv6Addr, flow: Flow) -> Option<St
             enabled.map(|domain| domain.name.to_string()).take(DOMAINS_MAX).collect()
         }
         Flow::Forward => vec![settings.forward.srs.domain.to_string()],
-        // They have no reverse-path: the name in EHLO stands for it.
+        // With a null reverse-path, SPF checks the EHLO name.
         Flow::Report | Flow::TlsReport | Flow::DmarcReport => vec![hello.clone()],
     };
     for domain in domains {
@@ -111,7 +111,7 @@ async fn trouble(connector: &Connector, ours: Ipv6Addr, flow: Flow) -> Option<St
     None
 }
 
-/// The address that the system would send from. No packet is sent.
+/// The source address that the system would choose. Sends no packet.
 fn source_towards(target: SocketAddr) -> Option<Ipv6Addr> {
     let socket = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).ok()?;
     socket.connect(target).ok()?;

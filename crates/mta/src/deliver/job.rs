@@ -1,6 +1,6 @@
-//! A job: a message and recipients of one domain, on their way through memory, and who waits for its outcome.
+//! A job: a message and recipients of one domain in memory, and the session that may wait for its outcome.
 //!
-//! Invariant: a recipient stands in one job only, and so does the room that the message's content takes.
+//! Invariant: a recipient is in one job only, and so is the memory of the message's content.
 
 use mail::Domain;
 use policy::Trouble;
@@ -12,7 +12,7 @@ use crate::deliver::dedup::Mark;
 use crate::deliver::transaction::Delivered;
 use crate::deliver::window::Window;
 
-/// What became of each recipient of a job, in order.
+/// The outcome for each recipient of a job, in order.
 pub(crate) type Outcomes = Vec<Result<Delivered, Trouble>>;
 
 /// A message and recipients of one domain.
@@ -22,19 +22,19 @@ pub(crate) struct Job {
     pub domain: Domain,
     /// Octets of content that it holds in memory.
     pub held_bytes: u64,
-    /// Who waits for its outcome; without one it is the queue's.
+    /// The session that waits for its outcome; without one it belongs to the queue.
     pub waiter: Option<Waiter>,
-    /// The circuits that let it through, from then on until its outcome is known.
+    /// The passes of the circuit breakers, from admission to outcome.
     pub passes: Option<Passes>,
 }
 
 impl Job {
-    /// A job that nobody waits for.
+    /// A job without a waiter.
     pub fn new(claimed: Claimed, domain: Domain, held_bytes: u64) -> Self {
         Self { claimed, domain, held_bytes, waiter: None, passes: None }
     }
 
-    /// A job with one recipient of this one, by its place.
+    /// Moves the recipient at `place` into a job of its own.
     pub fn take_recipient(&mut self, place: usize) -> Option<Self> {
         if place >= self.claimed.recipients.len() {
             return None;
@@ -45,7 +45,7 @@ impl Job {
     }
 }
 
-/// A job that was offered while its sender waits, and what became of it.
+/// A job and its outcomes.
 pub(crate) type Outcome = (Job, Outcomes);
 
 /// The session that waits for the outcome of a job, instead of the queue.
@@ -62,13 +62,13 @@ impl Waiter {
         (Self { outcome, mark }, receiver)
     }
 
-    /// Whether nobody waits any more: what has not begun is not to be begun.
+    /// Whether the session no longer waits: then the job must not start.
     pub fn is_gone(&self) -> bool {
         self.outcome.is_closed()
     }
 
-    /// Hands the outcome to the session. That the target has taken the message is remembered: a sender that did not read our reply tries again.
-    pub fn tell(self, window: &Window, job: Job, results: Outcomes, now_ms: i64) {
+    /// Passes the outcome to the session. Dedup remembers a delivery, since a sender that missed our reply retries.
+    pub fn pass(self, window: &Window, job: Job, results: Outcomes, now_ms: i64) {
         let taken = is_taken(&results);
         // Remembered before the mark goes: the next copy finds one or the other.
         if let (true, Some(mark)) = (taken, &self.mark) {

@@ -1,7 +1,7 @@
-//! Lanes: the jobs for one list of hosts, and the workers that carry them.
+//! Lanes: the jobs for one list of hosts, and the workers that deliver them.
 //!
-//! A worker holds one connection and sends over it what its lane has; a lane has as many workers as it has work, up to the
-//! limit. Invariant: a host that is slow or dead keeps its own workers busy and nobody else's.
+//! A worker holds one connection and sends over it what its lane has; a lane has as many workers as it needs, up to the
+//! limit. Invariant: a slow or dead host occupies only its own workers.
 
 mod attempt;
 mod worker;
@@ -22,29 +22,29 @@ use crate::deliver::route::Plan;
 use crate::deliver::settle;
 use worker::work;
 
-/// A host that refused one more connection is not asked for more than it takes for so long, in milliseconds.
+/// How long a host that refused one more connection gets no more than it accepted, in milliseconds.
 const CEILING_MS: i64 = 60_000;
 
-/// A lane begins with this many connections for mail of the queue, and grows up to the limit. What is under way when the process is killed arrives
-/// twice, so that few connections for a few messages are few duplicates; and a host is not met by all of them at once.
+/// Connections that a lane starts with for queued mail, before it grows. Open deliveries arrive twice if the process is killed, so few
+/// connections mean few duplicates; and a host does not get all of them at once.
 const FIRST_CONNECTIONS: usize = 4;
 
-/// So many deliveries allow one more connection.
+/// Deliveries that allow one more connection.
 const DELIVERIES_PER_CONNECTION: usize = 4;
 
 /// All lanes.
 #[derive(Debug, Default)]
 pub(crate) struct Lanes(Mutex<HashMap<LaneKey, Arc<Lane>>>);
 
-/// The hosts, for one flow: forwards never keep the owner's own mail waiting. All hosts, not the first only: who shares
-/// that one with us may have another second, which does not take our mail. A domain that publishes what its hosts must show has a lane of its own.
+/// The hosts, for one flow: forwards never delay the owner's own mail. All hosts and not only the first: two domains can share the first
+/// and differ in the second, which may refuse one's mail. A domain with a TLS policy has a lane of its own.
 type LaneKey = (NextHops, Flow, Option<Domain>);
 
 #[derive(Debug)]
 struct Lane {
     key: LaneKey,
     plan: Arc<Plan>,
-    /// One permit for each job that waits.
+    /// One permit per waiting job.
     waiting: Semaphore,
     state: Mutex<LaneState>,
 }
@@ -55,16 +55,16 @@ struct LaneState {
     workers: usize,
     idle: usize,
     connected: usize,
-    /// Messages delivered since there was nothing to do.
+    /// Messages delivered since the lane was idle.
     delivered: usize,
-    /// Until when, by the monotonic clock, the host is left alone, and why.
+    /// Until when the host is paused, by the monotonic clock, and why.
     paused: Option<(i64, Trouble)>,
-    /// How many connections the host takes, and until when, by the monotonic clock, that is believed.
+    /// The connections that the host accepts, and until when this applies, by the monotonic clock.
     ceiling: Option<(usize, i64)>,
 }
 
 impl LaneState {
-    /// How many workers there may be.
+    /// Maximum workers.
     fn limit(&mut self, shared: &Shared, is_awaited: bool) -> usize {
         let (now_ms, limit) = (shared.clock.steady_ms(), shared.settings.load().delivery.connections_per_host.max(1));
         self.ceiling = self.ceiling.filter(|(_, until_ms)| now_ms < *until_ms);
@@ -102,7 +102,7 @@ impl Lanes {
         let lane = {
             let mut all = self.all();
             match all.get(&key) {
-                // A plan that changed (another smarthost password, say) gets a lane of its own; the old one runs dry.
+                // A changed plan (another smarthost password, say) gets a new lane; the old one drains.
                 Some(lane) if Arc::ptr_eq(&lane.plan, plan) || lane.plan.same_way(plan) => lane.clone(),
                 _ => {
                     let lane = Arc::new(Lane { key: key.clone(), plan: plan.clone(), waiting: Semaphore::new(0), state: Mutex::default() });
@@ -118,7 +118,7 @@ impl Lanes {
         {
             let trouble = trouble.clone();
             drop(state);
-            if let Some(plan) = plan.last_resort.as_ref().filter(|_| trouble.leads_round()) {
+            if let Some(plan) = plan.last_resort.as_ref().filter(|_| trouble.allows_last_resort()) {
                 return self.push(outbound, plan, job);
             }
             let outbound = outbound.clone();
@@ -126,7 +126,7 @@ impl Lanes {
             return;
         }
         state.paused = None;
-        // A sender that waits is worth a connection at once.
+        // A waiting sender gets a connection at once.
         let is_awaited = job.waiter.is_some();
         state.jobs.push_back(job);
         let limit = state.limit(outbound.shared(), is_awaited);
@@ -139,7 +139,7 @@ impl Lanes {
         }
     }
 
-    /// A message was delivered: where that allows one more connection and there is work for it, it is made.
+    /// After a delivery: opens one more connection if that is allowed and useful.
     fn grow(outbound: &Arc<Outbound>, lane: &Arc<Lane>) {
         let mut state = lane.state();
         state.delivered = state.delivered.saturating_add(1);
@@ -149,14 +149,14 @@ impl Lanes {
         }
     }
 
-    /// Hosts that are left alone are tried again: somebody has asked for it.
+    /// Ends all pauses, at the operator's request.
     pub fn lift_pauses(&self) {
         for lane in self.all().values() {
             lane.state().paused = None;
         }
     }
 
-    /// The server closes: what has not begun does not begin. Whoever waits for an outcome hears that there is none.
+    /// At a shutdown: drops the jobs that have not started. Their waiters get no outcome.
     pub fn release_waiting(&self, outbound: &Arc<Outbound>) {
         let lanes: Vec<Arc<Lane>> = self.all().values().cloned().collect();
         for lane in lanes {
@@ -165,7 +165,7 @@ impl Lanes {
         }
     }
 
-    /// Forgets the lanes that nobody works in.
+    /// Removes idle lanes.
     pub fn sweep(&self, now_ms: i64) {
         self.all().retain(|_, lane| {
             let state = lane.state();

@@ -1,7 +1,7 @@
-//! Stage: delivery into a mailbox on this machine, a file a message.
+//! Stage: delivers into a local maildir, one file per message.
 //!
-//! RFC 5321 s.4.4 (the last server adds Return-Path), and the maildir format of qmail. Invariant: a message is in `new` whole and synced before it counts as
-//! delivered, and under a name made of its own number, so that a second attempt replaces the first.
+//! RFC 5321 s.4.4 (the last server adds Return-Path), and the maildir format of qmail. Invariant: a message is complete and synced in `new` before it
+//! counts as delivered, under a name made from its ID, so that a second attempt replaces the first.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,10 +14,10 @@ use tokio::io::AsyncWriteExt;
 
 use crate::deliver::transaction::{Attempt, Delivered};
 
-/// The directories of a mailbox.
+/// The directories of a maildir.
 const PARTS: [&str; 3] = ["tmp", "new", "cur"];
 
-/// Puts the message into the mailbox of each recipient.
+/// Delivers the message into the maildir of each recipient.
 pub(crate) async fn deliver(place: &MaildirPlace, host: &Domain, claimed: &Claimed, content: &Content) -> Attempt {
     let mut results = Vec::with_capacity(claimed.recipients.len());
     for recipient in &claimed.recipients {
@@ -56,7 +56,7 @@ async fn write(directory: &Path, name: &str, top: &[u8], content: &Content) -> i
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary).await?;
     let filled = fill(&mut file, top, content).await;
     if let Err(error) = filled {
-        // What is left behind is in nobody's way: the next attempt writes it anew.
+        // A leftover is harmless: the next attempt overwrites it.
         let _ = fs::remove_file(&temporary).await;
         return Err(error);
     }
@@ -83,7 +83,7 @@ async fn fill(file: &mut File, top: &[u8], content: &Content) -> io::Result<()> 
     file.sync_all().await
 }
 
-/// Lines end here as the machine's do. `has_cr` carries a CR over to the next piece; one without its LF stays.
+/// Converts CRLF to LF. `has_cr` carries a CR over to the next piece; a bare CR stays.
 fn without_cr(piece: &[u8], has_cr: &mut bool) -> Vec<u8> {
     let mut text = Vec::with_capacity(piece.len() + 1);
     for octet in piece {
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_end_with_lf_wherever_the_pieces_are_cut() {
+    fn crlf_becomes_lf_across_piece_boundaries() {
         let text = b"a\r\nb\r\r\nc\rd\r\n\r\n";
         for cut in 0..=text.len() {
             let (mut has_cr, mut out) = (false, Vec::new());

@@ -1,7 +1,7 @@
-//! The MTA-STS policies of other domains: found, kept, and kept in force while their host is down.
+//! The MTA-STS policies of other domains: fetched, cached, and in force while their host is down.
 //!
-//! RFC 8461 s.3.1, RFC 8461 s.3.3, RFC 8461 s.5.1. Invariant: a policy that was seen holds until its time is up, whatever DNS and the policy host do
-//! meanwhile, and over a restart.
+//! RFC 8461 s.3.1, RFC 8461 s.3.3, RFC 8461 s.5.1. Invariant: a cached policy stays in force until it expires, whatever DNS and the policy host
+//! answer, and across restarts.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use mail::Domain;
 use net::{HttpsError, HttpsOptions, fetch_mta_sts_policy};
 use parking_lot::{Mutex, MutexGuard};
-use policy::{StsMode, StsReceived, sts_id};
+use policy::{StsMode, StsReceived, parse_sts_id};
 use reports::tls::ResultType;
 use serde_json::{Value, json};
 
@@ -20,19 +20,19 @@ use crate::deliver::outbound::{Connector, Outbound};
 use crate::support::limits::BoundedMap;
 use crate::support::state_file::KeptFile;
 
-/// Where they are kept, in the data directory.
+/// The cache file, in the data directory.
 const FILE: &str = "mta-sts.json";
 
-/// Domains whose policies are kept.
+/// Maximum domains whose policies are kept.
 const KEPT_MAX: usize = 10_000;
 
-/// A policy is fetched again after this time, in seconds, so that its end never comes as a surprise.
+/// Time after which a policy is refreshed, in seconds, well before it expires.
 const REFRESH_S: i64 = 86_400;
 
-/// A policy that could not be fetched is tried again after this time, in seconds.
+/// Time after which a failed fetch is retried, in seconds.
 const AGAIN_S: i64 = 300;
 
-/// How often it is looked for policies that are to be fetched again.
+/// Interval between searches for policies to refresh.
 const LOOK_EVERY: Duration = Duration::from_secs(3600);
 
 /// A policy in force.
@@ -43,7 +43,7 @@ pub(crate) struct StsInForce {
     fetched_s: i64,
 }
 
-/// Why a policy could not be had.
+/// Why a policy could not be fetched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct StsError {
     pub result: ResultType,
@@ -67,7 +67,7 @@ impl StsError {
 
 impl StsInForce {
     fn holds(&self, now_s: i64) -> bool {
-        // A clock that is set back a little ends no policy, and one that was far ahead makes none that lasts for ever.
+        // A clock that is set back a little expires no policy, and one that was far ahead makes none permanent.
         (-REFRESH_S..i64::from(self.policy.max_age_s)).contains(&now_s.saturating_sub(self.fetched_s))
     }
 }
@@ -84,7 +84,7 @@ pub(crate) struct StsPolicies {
 #[derive(Debug)]
 struct StsState {
     policies: BoundedMap<Domain, Arc<StsInForce>>,
-    /// When fetching failed last, Unix seconds, and why.
+    /// When the last fetch failed, in Unix seconds, and why.
     failed: BoundedMap<Domain, (i64, Arc<StsError>)>,
 }
 
@@ -95,7 +95,7 @@ impl Default for StsState {
 }
 
 impl StsPolicies {
-    /// Reads what was kept.
+    /// Reads the cache file.
     pub fn open(data: &Path) -> Self {
         let (file, held) = KeptFile::open(data.join(FILE));
         Self {
@@ -113,23 +113,23 @@ impl StsPolicies {
         self.state().policies.get(domain).filter(|policy| policy.holds(now_s)).cloned()
     }
 
-    /// A policy in testing mode was not met.
+    /// Counts a failure of a policy in testing mode.
     pub fn count_testing_failure(&self) {
         self.testing_failures.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How often that was so.
+    /// Number of such failures.
     pub fn testing_failures(&self) -> u64 {
         self.testing_failures.load(Ordering::Relaxed)
     }
 
-    /// The policy of a domain that something is sent to now, `None` where it asks for nothing; and why it could not be fetched, where that was tried.
+    /// The policy of a domain at a delivery, `None` if it has none; and the error of a failed fetch, if one was tried.
     pub async fn of(&self, connector: &Connector, domain: &Domain) -> (Option<Arc<StsInForce>>, Option<Arc<StsError>>) {
         let now_s = connector.shared.clock.now_s();
         let known = self.known(domain, now_s);
         let Ok(name) = Domain::parse(&format!("_mta-sts.{domain}")) else { return (None, None) };
-        // No record and no answer are alike: neither ends a policy that was seen.
-        let id = connector.resolver.txt(&name).await.ok().and_then(|texts| sts_id(&texts));
+        // Neither a missing record nor a DNS failure ends a cached policy.
+        let id = connector.resolver.txt(&name).await.ok().and_then(|texts| parse_sts_id(&texts));
         let is_current = |known: &StsInForce, id: &str| id == known.id && now_s - known.fetched_s < REFRESH_S;
         let (found, error) = match (known, id) {
             (known, None) => (known, None),
@@ -177,20 +177,20 @@ impl StsPolicies {
         self.file.write(|| text(&self.state().policies, now_s)).await;
     }
 
-    /// Those that are to be fetched again, with their ids.
+    /// Policies to refresh, with their IDs.
     fn stale(&self, now_s: i64) -> Vec<(Domain, String)> {
         let is_stale = |kept: &StsInForce| kept.holds(now_s) && now_s - kept.fetched_s >= REFRESH_S;
         self.state().policies.iter().filter(|(_, kept)| is_stale(kept)).map(|(domain, kept)| (domain.clone(), kept.id.clone())).collect()
     }
 }
 
-/// Fetches policies again before their end, for ever.
+/// Refreshes policies until shutdown.
 pub(crate) async fn run(outbound: Arc<Outbound>) {
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         let connector = &outbound.connector;
         for (domain, _) in connector.sts.stale(connector.shared.clock.now_s()) {
-            // What it finds out it keeps.
+            // `of` stores the result.
             let _ = connector.sts.of(connector, &domain).await;
         }
     }
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_kept_survives_a_restart_and_ends_in_time() {
+    async fn policies_survive_a_restart_and_expire() {
         let directory = tempfile::tempdir().unwrap();
         let domain: Domain = "far.test".parse().unwrap();
         StsPolicies::open(directory.path()).keep(&domain, policy(1000, 600), 1000).await;
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn memory_is_bounded_and_old_ones_are_fetched_again() {
+    async fn policies_are_bounded_and_refreshed() {
         let policies = StsPolicies::default();
         for n in 0..KEPT_MAX + 5 {
             let domain: Domain = format!("d{n}.test").parse().unwrap();

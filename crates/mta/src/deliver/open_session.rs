@@ -1,14 +1,14 @@
-//! Greeting a host: banner, EHLO, TLS as it is demanded or can be had, login.
+//! Opens an SMTP session: banner, EHLO, TLS as required or available, login.
 //!
-//! RFC 7435 (TLS that fails where it was only opportunistic is done without), RFC 7672 s.2.2, RFC 8461 s.5, RFC 3207 s.4. Invariant: there is one place
-//! where plaintext is fallen back to, and it is not reached where anything is demanded.
+//! RFC 7435 (opportunistic TLS that fails is skipped), RFC 7672 s.2.2, RFC 8461 s.5, RFC 3207 s.4. Invariant: there is one place
+//! that falls back to plaintext, and it is not reached if TLS is required.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use mail::{Domain, Reply};
 use net::{TlsFault, Verify};
-use policy::{NextHop, Scope, Trouble, trouble_of_failure};
+use policy::{NextHop, Scope, Trouble};
 use reports::tls::{FailureDetails, Policy, ResultType};
 use smtp::client::{ClientEvent, ClientOptions, ClientSession, Failure, TlsMode};
 use store::Flow;
@@ -23,10 +23,10 @@ use crate::reporting::tls_results::{self, Ends, failure, result_of};
 use crate::settings::Identity;
 use crate::support::stream::Stream;
 
-/// A TLS handshake must be over in this time.
+/// Timeout for a TLS handshake.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(60);
 
-/// The way to a host: everything that decides how it is greeted.
+/// Everything that decides how a session with a host is opened.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Way<'a> {
     pub connector: &'a Connector,
@@ -34,12 +34,12 @@ pub(crate) struct Way<'a> {
     pub hop: &'a NextHop,
     pub identity: &'a Identity,
     pub demand: &'a Demand,
-    /// Under which policy the session is counted; none where it is not.
+    /// The policy under which the session is counted; `None` if it is not.
     pub policy: Option<&'a Policy>,
 }
 
 impl Way<'_> {
-    /// Greets the host over a connection that is up.
+    /// Opens the session over an established connection.
     pub async fn open(self, tcp: TcpStream) -> Result<Connection, Trouble> {
         let host = &self.hop.host;
         let domain = self.plan.published.as_ref().map_or(host, |published| &published.domain);
@@ -64,18 +64,18 @@ impl Way<'_> {
         }
     }
 
-    /// Greets a mailbox server on this machine.
+    /// Opens a session with a local mailbox server.
     pub async fn open_local(self, local: UnixStream) -> Result<Connection, Trouble> {
         self.greet_over(self.plan.tls, Stream::Local(local), ClientSession::new).await.map_err(|e| e.into_trouble(&self.hop.host))
     }
 
-    /// TLS as the plan says; where it is only opportunistic and fails, once more without it, over a new connection.
+    /// Uses TLS as planned; if opportunistic TLS fails, reconnects without it.
     async fn open_as_can_be_had(self, tcp: TcpStream) -> Result<Connection, Trouble> {
         let (host, now_ms) = (&self.hop.host, self.connector.shared.clock.now_ms());
         let peer = tcp.peer_addr().map_err(|e| Trouble::connection_lost(e.to_string()))?;
         let is_opportunistic = self.plan.tls == TlsMode::Opportunistic;
         let is_wanted = is_opportunistic && self.connector.breakers.is_tls_only(host, now_ms);
-        // A report of TLS goes without it, rather than not at all.
+        // A TLS report is sent without TLS rather than not at all.
         let is_expected = is_opportunistic && self.plan.flow != Flow::TlsReport && self.connector.tls_history.expects(host, now_ms);
         let tls = if is_wanted || is_expected { TlsMode::Required } else { self.plan.tls };
         match self.greet(tls, tcp).await {
@@ -131,7 +131,7 @@ impl Way<'_> {
         tls_results::tell(&self.connector.shared, &self.connector.results, policy, failure.map(|failure| ends.put(failure)));
     }
 
-    /// What is wrong with a session that goes on all the same.
+    /// The TLS failure of a session that continues anyway.
     fn fault(self, connection: &Connection) -> Option<FailureDetails> {
         let host = &self.hop.host;
         match self.demand {
@@ -239,7 +239,7 @@ fn stripped(host: &Domain, found: &Trouble, left_ms: i64) -> Trouble {
     let (found, hours) = (&found.text, (left_ms + 3_599_999) / 3_600_000);
     Trouble::tls(format!(
         "{host} used to offer TLS and does not now; an attacker on the path may have stripped it ({found}); \
-         the mail waits, and is sent without TLS if this lasts another {hours} h"
+         the mail waits, and is sent without TLS if it is still missing in {hours} h"
     ))
 }
 
@@ -253,12 +253,12 @@ enum GreetError {
 }
 
 impl GreetError {
-    /// There is no TLS, or none that works.
+    /// Whether TLS is missing or does not work.
     fn is_of_missing_tls(&self) -> bool {
         matches!(self, Self::Tls(..) | Self::Failed(Failure::TlsNotOffered | Failure::TlsRefused(_)))
     }
 
-    /// What is to be reported about TLS, where that is what failed.
+    /// The failure for the TLS report, if TLS failed.
     fn of_tls(&self, host: &Domain) -> Option<FailureDetails> {
         match self {
             Self::Tls(text, fault) => Some(failure(result_of(*fault), host, text)),
@@ -283,10 +283,10 @@ impl GreetError {
     }
 }
 
-/// What the failure of a session means for the mail that waits.
+/// Converts the failure of a session into the trouble of its mail.
 pub(crate) fn trouble_of(failure: &Failure, host: &Domain) -> Trouble {
     let said = |reply: &Reply| {
-        let trouble = trouble_of_failure(host, reply);
+        let trouble = Trouble::from_greeting(host, reply);
         Trouble { text: format!("{host} said: {}", trouble.text), ..trouble }
     };
     match failure {

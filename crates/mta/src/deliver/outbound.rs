@@ -1,6 +1,6 @@
-//! What deliveries touch: the ways to other hosts, and what a job needs until it is settled.
+//! What deliveries use: connections to other hosts, and what a job needs until it is settled.
 //!
-//! Invariant: whoever opens a connection gets the [`Connector`] and neither the queue nor the outbox.
+//! Invariant: the code that opens connections gets the [`Connector`] and neither the lanes nor the outbox.
 
 use std::sync::Arc;
 
@@ -30,11 +30,11 @@ pub(crate) struct Connector {
     pub shared: Shared,
     pub resolver: Resolver,
     pub tls: ClientTls,
-    /// The ports on which we take mail from other servers: a route to one of them on this machine is a loop.
+    /// Our own MX ports: a route to one of them on this host is a loop.
     pub own_ports: Vec<u16>,
-    /// Connections, by host.
+    /// Limits connections, by host.
     pub connection_limits: ConnectionLimits,
-    /// What hosts have asked us to stop.
+    /// The circuit breakers.
     pub breakers: Arc<Breakers>,
     /// Whether mail may leave over IPv6.
     pub ipv6: Ipv6Fitness,
@@ -42,9 +42,9 @@ pub(crate) struct Connector {
     pub sts: StsPolicies,
     /// Which hosts offer TLS.
     pub tls_history: TlsHistory,
-    /// How TLS with others went, for the reports to them.
+    /// TLS results, for the reports to other domains.
     pub results: Results,
-    /// Where this run begins to spread hosts of equal preference.
+    /// Random start of the rotation of hosts with equal preference.
     pub spread: u32,
 }
 
@@ -59,11 +59,11 @@ pub(crate) struct Outbound {
     pub window: Window,
     /// Room for large contents in memory.
     pub large: Arc<LargeContents>,
-    /// Whether the wall clock was set.
+    /// Detects steps of the wall clock.
     pub clock_steps: ClockSteps,
-    /// Whether the server closes.
+    /// Whether the server is shutting down.
     pub closing: Closing,
-    /// Notified when a host does not believe who we are.
+    /// Notified when a host refuses mail for failed authentication.
     pub doubts: Arc<Notify>,
 }
 
@@ -79,7 +79,7 @@ impl Outbound {
     }
 }
 
-/// When a claim made now ends, Unix milliseconds.
+/// Returns when a claim made now expires, in Unix milliseconds.
 pub(crate) fn lease_ms(now_ms: i64) -> i64 {
     now_ms.saturating_add(LEASE_MS)
 }

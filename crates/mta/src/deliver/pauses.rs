@@ -1,6 +1,6 @@
-//! What gets no mail for now since a host asked for that, for operators: shown, and ended where somebody has mended the cause.
+//! Paused mailboxes, hosts and providers, for operators: list, and resume after the cause is fixed.
 //!
-//! Invariant: nothing else is tried sooner by it.
+//! Invariant: resuming one retries nothing else sooner.
 
 use std::sync::Arc;
 
@@ -19,17 +19,17 @@ pub struct Pauses {
 }
 
 impl Pauses {
-    /// Those that go on, the one that ends first before the others.
+    /// The pauses in force, by their end.
     pub fn list(&self) -> Vec<Pause> {
         self.breakers.pauses(self.clock.now_ms())
     }
 
-    /// Ends those of a mailbox, a host or a provider. Returns how many there were.
+    /// Ends the pauses of a mailbox, a host or a provider. Returns their number.
     pub fn resume(&self, about: &str) -> usize {
         self.breakers.resume(about)
     }
 
-    /// Looks for what is due.
+    /// Has the store queried for due mail.
     pub fn wake(&self) {
         self.wake.wake();
     }

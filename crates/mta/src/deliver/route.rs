@@ -1,14 +1,14 @@
 //! The route of a domain: a fixed next hop from the settings, or what its MX records say.
 //!
-//! RFC 5321 s.5.1, RFC 8460 s.3. Invariant: the first fixed route that fits is taken; without one, DNS decides, and a route of
-//! last resort stands behind what it says.
+//! RFC 5321 s.5.1, RFC 8460 s.3. Invariant: the first matching fixed route is used; without one, DNS decides, with the
+//! last-resort route as a fallback.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use mail::Domain;
 use net::{Dane, Verify};
-use policy::{MaildirPlace, NextHop, NextHops, Trouble, next_hops};
+use policy::{MaildirPlace, NextHop, NextHops, Trouble, rank_mx_hosts};
 use smtp::client::{Credentials, Protocol, TlsMode};
 use store::Flow;
 
@@ -16,41 +16,41 @@ use crate::deliver::outbound::Connector;
 use crate::deliver::tls_policy::Published;
 use crate::settings::{Route, Settings};
 
-/// Of hosts with equal preference another one comes first after this time, in seconds (RFC 5321 s.5.1 wants the load spread);
-/// until then domains with the same hosts share a lane.
+/// Interval at which hosts of equal preference rotate, in seconds (RFC 5321 s.5.1 asks to spread the load); between rotations, domains
+/// with the same hosts share a lane.
 const SPREAD_S: i64 = 600;
 
 /// How to reach the next hop of a domain.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    /// The hosts, in the order in which they are tried.
+    /// The hosts, in order.
     pub hops: NextHops,
-    /// The flow that it is for.
+    /// The flow.
     pub flow: Flow,
-    /// How TLS is used.
+    /// The TLS mode.
     pub tls: TlsMode,
     /// What is verified of the host.
     pub verify: Verify,
-    /// The login.
+    /// The credentials.
     pub credentials: Option<Credentials>,
-    /// What is spoken.
+    /// The protocol.
     pub protocol: Protocol,
-    /// The Unix socket of the next hop, where it has one.
+    /// The Unix socket of the next hop, if any.
     pub socket: Option<PathBuf>,
-    /// Mailboxes on this machine, where it leads there.
+    /// Local mailboxes, if it leads there.
     pub maildir: Option<MaildirPlace>,
-    /// The keys of which the host must have one.
+    /// The public keys of which the host must present one.
     pub pin: Option<Arc<Dane>>,
-    /// Whether the host was chosen by the operator, who may choose a loopback one.
+    /// Whether the operator chose the host, which may then be a loopback one.
     pub is_fixed: bool,
-    /// What the domain has published about its hosts, where DNS gave them.
+    /// What the domain publishes about its hosts, if DNS named them.
     pub published: Option<Published>,
-    /// Where the mail goes when none of the hosts can be reached.
+    /// The fallback if no host is reachable.
     pub last_resort: Option<Arc<Plan>>,
 }
 
 impl Plan {
-    /// Whether a connection made by the other plan serves this one.
+    /// Whether connections of the other plan can be used for this one.
     pub fn same_way(&self, other: &Self) -> bool {
         (self.tls, self.verify, &self.credentials, self.is_fixed, self.protocol, &self.socket)
             == (other.tls, other.verify, &other.credentials, other.is_fixed, other.protocol, &other.socket)
@@ -67,7 +67,7 @@ impl Plan {
     }
 }
 
-/// Finds the route of a domain. Where arriving matters more than TLS, what the domain publishes about it is left out.
+/// Finds the route of a domain. `is_relaxed` ignores what the domain publishes about TLS, for mail with TLS-Required: No.
 pub(crate) async fn plan(connector: &Connector, domain: &Domain, flow: Flow, is_relaxed: bool) -> Result<Arc<Plan>, Trouble> {
     let settings = connector.shared.settings.load_full();
     let find = |is_last_resort| settings.delivery.routes.iter().find(|r| r.is_last_resort == is_last_resort && fits(r, domain, flow));
@@ -77,7 +77,7 @@ pub(crate) async fn plan(connector: &Connector, domain: &Domain, flow: Flow, is_
     let last_resort = find(true).map(|route| Arc::new(fixed(route, flow)));
     let (hops, published) = match domain.address() {
         Some(_) => (NextHops::only(NextHop { host: domain.clone(), port: settings.delivery.port }), None),
-        // What a domain publishes about its TLS must not stop the report that this fails (RFC 8460 s.3).
+        // A domain's TLS policy must not stop the report about its failure (RFC 8460 s.3).
         None if is_relaxed || flow == Flow::TlsReport => (hosts(connector, &settings, domain).await?.0, None),
         None => by_dns(connector, &settings, domain).await.map(|(hops, published)| (hops, Some(published)))?,
     };
@@ -102,12 +102,12 @@ fn fits(route: &Route, domain: &Domain, flow: Flow) -> bool {
     (route.domains.is_empty() || route.domains.contains(domain)) && (route.flows.is_empty() || route.flows.contains(&flow))
 }
 
-/// The hosts of a domain, and whether that they are is secure.
+/// The hosts of a domain, and whether DNSSEC secures them.
 async fn hosts(connector: &Connector, settings: &Settings, domain: &Domain) -> Result<(NextHops, bool), Trouble> {
     let turn = u32::try_from(connector.shared.clock.now_s() / SPREAD_S % i64::from(u32::MAX)).unwrap_or(0);
     let answer = connector.resolver.mail_hosts(domain).await.map_err(|failure| failure.into_trouble(domain))?;
     let own_names = std::slice::from_ref(&settings.hostname);
-    let hops = next_hops(domain, answer.records, own_names, settings.delivery.port, connector.spread.wrapping_add(turn))?;
+    let hops = rank_mx_hosts(domain, answer.records, own_names, settings.delivery.port, connector.spread.wrapping_add(turn))?;
     Ok((hops, answer.secure))
 }
 

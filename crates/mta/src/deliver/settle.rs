@@ -1,31 +1,30 @@
-//! Stage: what became of each recipient is written down: delivered, tried again at a time, or failed; and reports follow.
+//! Stage: stores the outcome for each recipient: delivered, deferred, or failed; and sends DSNs.
 //!
-//! RFC 5321 s.4.5.4.1 and s.6.1. Invariant: a failure and its report are one commit, so neither exists without the other; a
-//! settlement is tried until it is on disk, since forgetting a delivery would repeat it.
+//! RFC 5321 s.4.5.4.1 and s.6.1. Invariant: a failure and its DSN are one commit, so neither exists without the other; a
+//! settlement is retried until it is on disk, since a lost one would repeat the delivery.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use mail::ReversePath;
+use mail::{EnhancedCode, ReversePath};
 use mail::report::{Action, RecipientReport, Remote};
 use net::random_u32;
-use policy::{Said, Schedule, Scope, Trouble};
+use policy::{Schedule, Trouble};
 use store::{ClaimedRecipient, Content, Disposition, FailedDelivery, Flow, NewMessage, Settlement, Store};
 
 use crate::context::Shared;
 use crate::deliver::breakers::log_critical;
 use crate::deliver::clock_step;
 use crate::deliver::delivery_log;
-use crate::deliver::dmarc_mitigation::mend;
+use crate::deliver::dmarc_mitigation::rewrite_from;
 use crate::deliver::dsn::reports;
 use crate::deliver::job::{Job, Outcomes};
 use crate::deliver::outbound::{Outbound, lease_ms};
 use crate::deliver::transaction::Delivered;
 
-/// Between two tries to write a settlement down.
+/// Delay before a settlement is stored again.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// The same trouble for everything in these jobs.
+/// Settles all recipients of these jobs with the same trouble.
 pub(crate) async fn all_failed(outbound: &Outbound, jobs: Vec<Job>, trouble: &Trouble) {
     for job in jobs {
         let results = vec![Err(trouble.clone()); job.claimed.recipients.len()];
@@ -33,7 +32,7 @@ pub(crate) async fn all_failed(outbound: &Outbound, jobs: Vec<Job>, trouble: &Tr
     }
 }
 
-/// The message's content cannot be read: its recipients are set aside, for a person to look at.
+/// Sets the recipients aside for the operator, since the content cannot be read.
 pub(crate) async fn set_aside(outbound: &Outbound, mut job: Job, reason: &str) {
     if job.waiter.is_some() {
         return all_failed(outbound, vec![job], &Trouble::unreadable(reason)).await;
@@ -46,20 +45,20 @@ pub(crate) async fn set_aside(outbound: &Outbound, mut job: Job, reason: &str) {
     outbound.window.done(&job);
 }
 
-/// Settles one job, or tells who waits for it.
+/// Settles one job, or passes its outcome to the waiter.
 pub(crate) async fn settle(outbound: &Outbound, mut job: Job, mut results: Outcomes) {
     let shared = outbound.shared();
     let _hold = outbound.closing.hold();
     clock_step::notice(outbound).await;
     let now_ms = shared.clock.now_ms();
-    outbound.breakers().tell(shared, &mut job, &mut results, now_ms);
+    outbound.breakers().record(shared, &mut job, &mut results, now_ms);
     let forwarding = shared.settings.load().forward.srs.domain.to_string();
     let ours = (job.claimed.message.flow == Flow::Forward).then_some(forwarding.as_str());
-    if results.iter().any(|result| result.as_ref().is_err_and(|trouble| trouble.doubts_us(ours))) {
+    if results.iter().any(|result| result.as_ref().is_err_and(|trouble| trouble.doubts_our_identity(ours))) {
         outbound.doubts.notify_one();
     }
     if let Some(waiter) = job.waiter.take() {
-        return waiter.tell(&outbound.window, job, results, now_ms);
+        return waiter.pass(&outbound.window, job, results, now_ms);
     }
     let mut ledger = Ledger {
         shared,
@@ -69,16 +68,16 @@ pub(crate) async fn settle(outbound: &Outbound, mut job: Job, mut results: Outco
         expires_ms: outbound.clock_steps.expires_ms(&shared.clock, job.claimed.message.expires_ms),
         settlement: Settlement::default(),
         reported: Vec::new(),
-        mended: Vec::new(),
+        rewritten: Vec::new(),
     };
     for (recipient, result) in job.claimed.recipients.iter().zip(results) {
         if let Some(disposition) = ledger.enter(recipient, result) {
             ledger.settlement.recipients.push((recipient.key, disposition));
         }
     }
-    let content = if ledger.reported.is_empty() && ledger.mended.is_empty() { None } else { content(&shared.store, &job).await };
-    for recipient in std::mem::take(&mut ledger.mended) {
-        let disposition = match mend(&outbound.outbox, &outbound.large, &job.claimed.message, recipient, content.as_ref()).await {
+    let content = if ledger.reported.is_empty() && ledger.rewritten.is_empty() { None } else { content(&shared.store, &job).await };
+    for recipient in std::mem::take(&mut ledger.rewritten) {
+        let disposition = match rewrite_from(&outbound.outbox, &outbound.large, &job.claimed.message, recipient, content.as_ref()).await {
             Some(new) => {
                 ledger.settlement.follow.push(new);
                 Disposition::Done
@@ -86,7 +85,7 @@ pub(crate) async fn settle(outbound: &Outbound, mut job: Job, mut results: Outco
             None if now_ms >= ledger.expires_ms => {
                 ledger.failed(recipient, &Trouble::expired(&Trouble::unreadable("its From field could not be rewritten")))
             }
-            // A disk that is full now is no reason to lose the message.
+            // A full disk must not lose the message.
             None => ledger.deferred(recipient, Trouble::unreadable("its From field could not be rewritten")),
         };
         ledger.settlement.recipients.push((recipient.key, disposition));
@@ -103,23 +102,23 @@ pub(crate) async fn settle(outbound: &Outbound, mut job: Job, mut results: Outco
     }
 }
 
-/// What is written down about one job.
+/// The settlement of one job, as it is built.
 struct Ledger<'a> {
     shared: &'a Shared,
     job: &'a Job,
     schedule: Schedule,
     now_ms: i64,
-    /// When the message is given up, Unix milliseconds, by the clock as it is now.
+    /// When the message expires, in Unix milliseconds, by the current clock.
     expires_ms: i64,
     settlement: Settlement,
-    /// What the sender is to be told.
+    /// The DSN to the sender.
     reported: Vec<RecipientReport>,
-    /// Recipients that get the message with another From field.
-    mended: Vec<&'a ClaimedRecipient>,
+    /// Recipients that get the message with a rewritten From field.
+    rewritten: Vec<&'a ClaimedRecipient>,
 }
 
 impl<'a> Ledger<'a> {
-    /// Enters a result; nothing yet for a recipient whose message is to be mended.
+    /// Enters a result; `None` for a recipient whose message is to be rewritten.
     fn enter(&mut self, recipient: &'a ClaimedRecipient, result: Result<Delivered, Trouble>) -> Option<Disposition> {
         let message = &self.job.claimed.message;
         if let Some(meaning) = result.as_ref().err().and_then(|trouble| trouble.meaning.as_ref()) {
@@ -130,9 +129,9 @@ impl<'a> Ledger<'a> {
                 self.delivered(recipient, &delivered);
                 Disposition::Done
             }
-            Err(trouble) if message.mendable && policy::is_dmarc_refusal(&trouble) => {
+            Err(trouble) if message.mendable && trouble.is_dmarc_refusal() => {
                 tracing::warn!(id = %message.id, %trouble, "the target rejects the From field's domain: resending with our own From");
-                self.mended.push(recipient);
+                self.rewritten.push(recipient);
                 return None;
             }
             Err(trouble) if trouble.permanent => self.failed(recipient, &trouble),
@@ -146,23 +145,22 @@ impl<'a> Ledger<'a> {
         let to = &recipient.recipient;
         let by_us = to.notify.success && !(delivered.dsn_passed_on && to.known_as.is_none());
         if by_us && self.job.claimed.message.may_report {
-            let said = Arc::new(Said { host: delivered.host.clone(), reply: delivered.reply.clone() });
-            let text = format!("{} said: {}", delivered.host, delivered.reply);
-            let taken = Trouble::temporary(Scope::Recipient, 0, 0, text);
-            let taken = Trouble { enhanced: mail::EnhancedCode(2, 0, 0), said: Some(said), ..taken };
-            self.reported.push(report_on(recipient, Action::Relayed, &taken, None));
+            let remote = Remote { host: delivered.host.clone(), reply: delivered.reply.to_string() };
+            let text = format!("{} said: {}", remote.host, remote.reply);
+            let outcome = ReportedOutcome { action: Action::Relayed, status: EnhancedCode(2, 0, 0), text, remote: Some(remote) };
+            self.reported.push(report_on(recipient, outcome, None));
         }
     }
 
-    /// A failure is reported to a sender that is known, and only kept in the list of failures otherwise.
+    /// A failure is reported to an authenticated sender, and only listed otherwise.
     fn failed(&mut self, recipient: &ClaimedRecipient, trouble: &Trouble) -> Disposition {
         let message = &self.job.claimed.message;
-        let is_told = message.may_report && message.reverse_path != ReversePath::Null && recipient.recipient.notify.wants_failure();
-        delivery_log::failed(self.shared, message, recipient, trouble, is_told);
-        if is_told {
-            self.reported.push(report_on(recipient, Action::Failed, trouble, None));
+        let is_reported = message.may_report && message.reverse_path != ReversePath::Null && recipient.recipient.notify.wants_failure();
+        delivery_log::failed(self.shared, message, recipient, trouble, is_reported);
+        if is_reported {
+            self.reported.push(report_on(recipient, ReportedOutcome::of(Action::Failed, trouble), None));
         } else if !message.flow.is_daily() {
-            // Of the others the line above is enough.
+            // For the others the log line is enough.
             self.settlement.failed.push(failed(self.job, recipient, trouble, self.now_ms));
         }
         Disposition::Done
@@ -174,19 +172,19 @@ impl<'a> Ledger<'a> {
         delivery_log::deferred(self.shared, message, recipient, &trouble, next_ms - now_ms);
         let due = message.may_report && !message.delay_reported && schedule.is_delay_due(message.arrived_ms, now_ms);
         if due && recipient.recipient.notify.wants_delay(schedule.delay_report_s.is_some()) {
-            self.reported.push(report_on(recipient, Action::Delayed, &trouble, Some(self.expires_ms / 1000)));
+            self.reported.push(report_on(recipient, ReportedOutcome::of(Action::Delayed, &trouble), Some(self.expires_ms / 1000)));
             if !self.settlement.delay_reported.contains(&message.id) {
                 self.settlement.delay_reported.push(message.id);
             }
         }
         let reason = trouble.reason(message.flow == Flow::Own);
-        Disposition::Deferred { next_attempt_ms: next_ms, status: trouble.enhanced, reason, counts: trouble.attempted }
+        Disposition::Deferred { next_attempt_ms: next_ms, status: trouble.enhanced, reason, counts: trouble.was_attempted() }
     }
 }
 
-/// Whether the target's refusal can be mended by another From field.
-pub(crate) fn is_mendable(new: &NewMessage, trouble: &Trouble) -> bool {
-    new.message.mendable && policy::is_dmarc_refusal(trouble)
+/// Whether a rewritten From field can avoid the target's refusal.
+pub(crate) fn can_rewrite_from(new: &NewMessage, trouble: &Trouble) -> bool {
+    new.message.mendable && trouble.is_dmarc_refusal()
 }
 
 fn failed(job: &Job, recipient: &ClaimedRecipient, trouble: &Trouble, now_ms: i64) -> FailedDelivery {
@@ -227,23 +225,38 @@ fn names(recipient: &ClaimedRecipient) -> (&mail::Mailbox, Option<String>) {
     (&recipient.recipient.mailbox, recipient.recipient.known_as.as_ref().map(ToString::to_string))
 }
 
-/// A report names the address that the sender wrote. What a host said about the target behind an alias may name that in any
-/// form, and the host's own name tells enough: of an alias, the sender is told the code only.
-fn report_on(recipient: &ClaimedRecipient, action: Action, trouble: &Trouble, until_unix_s: Option<i64>) -> RecipientReport {
+/// What a DSN says of one recipient.
+struct ReportedOutcome {
+    action: Action,
+    status: EnhancedCode,
+    text: String,
+    remote: Option<Remote>,
+}
+
+impl ReportedOutcome {
+    fn of(action: Action, trouble: &Trouble) -> Self {
+        let remote = trouble.said.as_ref().map(|said| Remote { host: said.host.clone(), reply: said.reply.to_string() });
+        Self { action, status: trouble.enhanced, text: trouble.text.clone(), remote }
+    }
+}
+
+/// A DSN names the address that the sender wrote. A host's reply about the target behind an alias may name it in any form, and the
+/// host's name discloses enough: for an alias, the sender gets only the code.
+fn report_on(recipient: &ClaimedRecipient, outcome: ReportedOutcome, until_unix_s: Option<i64>) -> RecipientReport {
     let to = &recipient.recipient;
+    let ReportedOutcome { action, status, text, remote } = outcome;
     let diagnostic = match (&to.known_as, action) {
-        (None, _) => trouble.text.clone(),
-        (Some(_), Action::Failed) => format!("the mailbox behind this address rejected the message ({})", trouble.enhanced),
-        (Some(_), Action::Delayed) => format!("the mailbox behind this address has not accepted the message yet ({})", trouble.enhanced),
+        (None, _) => text,
+        (Some(_), Action::Failed) => format!("the mailbox behind this address rejected the message ({status})"),
+        (Some(_), Action::Delayed) => format!("the mailbox behind this address has not accepted the message yet ({status})"),
         (Some(_), Action::Relayed) => "forwarded".to_owned(),
     };
-    let of_host = trouble.said.as_ref().filter(|_| to.known_as.is_none());
     RecipientReport {
         recipient: to.known_as.as_ref().unwrap_or(&to.mailbox).clone(),
         orcpt: to.orcpt.clone(),
         action,
-        status: trouble.enhanced,
-        remote: of_host.map(|said| Remote { host: said.host.clone(), reply: said.reply.to_string() }),
+        status,
+        remote: remote.filter(|_| to.known_as.is_none()),
         diagnostic,
         until_unix_s,
     }

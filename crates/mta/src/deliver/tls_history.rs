@@ -1,7 +1,7 @@
-//! Which hosts do TLS: one that suddenly does not is perhaps not the one that answers.
+//! Hosts that offer TLS: if one suddenly does not, an attacker may be answering.
 //!
-//! RFC 7435 s.3, RFC 3207 s.6. Invariant: a host that really gave TLS up gets its mail after a day, restarts or not; memory is bounded; no delivery waits
-//! for the file.
+//! RFC 7435 s.3, RFC 3207 s.6. Invariant: a host that really dropped TLS gets its mail after a day, across restarts; memory is bounded; no delivery
+//! waits for the file.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -18,47 +18,47 @@ use crate::deliver::outbound::Outbound;
 use crate::support::limits::BoundedMap;
 use crate::support::state_file::KeptFile;
 
-/// Where it is kept, in the data directory.
+/// The file, in the data directory.
 const FILE: &str = "tls-hosts.json";
 
-/// A host is remembered for so long after it last offered TLS, in milliseconds.
+/// Retention after a host last offered TLS, in milliseconds.
 const KEPT_MS: i64 = 30 * 86_400_000;
 
-/// Mail for it waits so long for TLS to come back, in milliseconds.
+/// How long mail waits for TLS to return, in milliseconds.
 const HOLD_MS: i64 = 86_400_000;
 
-/// When it last offered TLS is noted this often, in milliseconds, so that a busy host is no news.
+/// Minimum interval between updates for one host, in milliseconds.
 const NOTED_EVERY_MS: i64 = 3_600_000;
 
-/// Hosts that are remembered.
+/// Maximum hosts.
 const KEPT_MAX: usize = 20_000;
 
-/// News are written after this time: a crash forgets what is younger.
+/// Delay before changes are written: a crash loses newer ones.
 const WRITE_AFTER: Duration = Duration::from_secs(30);
 
-/// At a shutdown, writing may take so long.
+/// Maximum time for the write at a shutdown.
 const WRITE_WITHIN: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct HostTls {
     offered_ms: i64,
-    /// Since when it does not any more.
+    /// Since when it does not offer TLS.
     missing_ms: Option<i64>,
 }
 
 impl HostTls {
-    /// A clock that is set back a little forgets no host, and one that was far ahead makes none that is remembered for ever.
+    /// A clock that is set back a little drops no host, and one that was far ahead makes none permanent.
     fn holds(&self, now_ms: i64) -> bool {
         (-HOLD_MS..KEPT_MS).contains(&now_ms.saturating_sub(self.offered_ms))
     }
 }
 
-/// The memory.
+/// The history.
 #[derive(Debug)]
 pub(crate) struct TlsHistory {
     file: KeptFile,
     hosts: Mutex<BoundedMap<Domain, HostTls>>,
-    /// Something is to be written.
+    /// Notified of changes to write.
     news: Notify,
 }
 
@@ -69,7 +69,7 @@ impl Default for TlsHistory {
 }
 
 impl TlsHistory {
-    /// Reads what was kept.
+    /// Reads the file.
     pub fn open(data: &Path) -> Self {
         let (file, held) = KeptFile::open(data.join(FILE));
         Self { file, hosts: Mutex::new(BoundedMap::of(KEPT_MAX, read(&held))), news: Notify::new() }
@@ -79,7 +79,7 @@ impl TlsHistory {
         self.hosts.lock()
     }
 
-    /// A connection to the host runs over TLS.
+    /// Records a TLS connection to the host.
     pub fn offered(&self, host: &Domain, now_ms: i64) {
         let mut hosts = self.hosts();
         let is_news = |seen: &HostTls| seen.missing_ms.is_some() || !(0..NOTED_EVERY_MS).contains(&now_ms.saturating_sub(seen.offered_ms));
@@ -91,17 +91,17 @@ impl TlsHistory {
         }
     }
 
-    /// Whether the host is expected to offer it.
+    /// Whether the host is expected to offer TLS.
     pub fn expects(&self, host: &Domain, now_ms: i64) -> bool {
         let is_held = |seen: &HostTls| seen.missing_ms.is_none_or(|missing_ms| now_ms.saturating_sub(missing_ms) < HOLD_MS);
         self.hosts().get(host).is_some_and(|seen| seen.holds(now_ms) && is_held(seen))
     }
 
-    /// It does not. Returns for how long mail for it is still held back, in milliseconds.
+    /// Records that it does not. Returns how long its mail still waits, in milliseconds.
     pub fn missing(&self, host: &Domain, now_ms: i64) -> i64 {
         let mut hosts = self.hosts();
         let Some(seen) = hosts.get_mut(host) else { return 0 };
-        // By a clock that was ahead, the day would begin in the future.
+        // With a clock that was ahead, the day would begin in the future.
         let since_ms = seen.missing_ms.filter(|since_ms| *since_ms <= now_ms).unwrap_or(now_ms);
         if seen.missing_ms != Some(since_ms) {
             seen.missing_ms = Some(since_ms);
@@ -114,7 +114,7 @@ impl TlsHistory {
         self.file.write(|| text(self.hosts().iter().map(|(host, seen)| (host.clone(), *seen)).collect())).await;
     }
 
-    /// Writes what there is, at a shutdown.
+    /// Writes the file, at a shutdown.
     pub async fn flush(&self) {
         if timeout(WRITE_WITHIN, self.write()).await.is_err() {
             tracing::warn!("cannot store which hosts offer TLS in time; a restart uses the last stored state");
@@ -122,7 +122,7 @@ impl TlsHistory {
     }
 }
 
-/// Writes news down, for ever.
+/// Writes changes until shutdown.
 pub(crate) async fn run(outbound: Arc<Outbound>) {
     let memory = &outbound.connector.tls_history;
     loop {
@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tls_is_waited_for_a_day_and_no_longer() {
+    fn mail_waits_one_day_for_tls() {
         let (memory, host): (_, Domain) = (TlsHistory::default(), "mx.far.test".parse().unwrap());
         assert!(!memory.expects(&host, 0));
         assert_eq!(memory.missing(&host, 0), 0);
@@ -177,7 +177,7 @@ mod tests {
         assert!(memory.expects(&"new.test".parse().unwrap(), KEPT_MS));
     }
     #[tokio::test]
-    async fn it_outlives_a_restart_and_what_is_damaged_is_left_out() {
+    async fn hosts_survive_a_restart_and_damaged_entries_are_skipped() {
         let data = tempfile::tempdir().unwrap();
         let [one, two, bad]: [Domain; 3] = ["mx.one.test", "mx.two.test", "mx.bad.test"].map(|name| name.parse().unwrap());
         let memory = TlsHistory::open(data.path());
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_ahead_holds_nothing_for_ever() {
+    fn a_clock_that_was_ahead_delays_no_mail_forever() {
         let (memory, host): (_, Domain) = (TlsHistory::default(), "mx.far.test".parse().unwrap());
         memory.offered(&host, 10 * KEPT_MS);
         assert!(!memory.expects(&host, 0));
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_new_is_written() {
+    fn only_changes_are_written() {
         let (memory, host): (_, Domain) = (TlsHistory::default(), "mx.far.test".parse().unwrap());
         let is_news = || is_ready(memory.news.notified());
         assert!(!is_news());

@@ -1,13 +1,13 @@
-//! What a host must show before it gets mail: what its TLSA records name, or a certificate by the domain's MTA-STS policy.
+//! The TLS that a host must offer before it gets mail, by its TLSA records or the domain's MTA-STS policy.
 //!
-//! RFC 7672 s.2.2, RFC 7672 s.2.2.2, RFC 8461 s.5, RFC 8461 s.2 (TLSA records come first). Invariant: where something is published and cannot be had,
-//! the host gets nothing, neither over TLS nor without it.
+//! RFC 7672 s.2.2, RFC 7672 s.2.2.2, RFC 8461 s.5, RFC 8461 s.2 (TLSA records come first). Invariant: if a published requirement cannot be met,
+//! the host gets nothing, with TLS or without.
 
 use std::sync::Arc;
 
-use mail::{Domain, EnhancedCode};
+use mail::Domain;
 use net::{Dane, HostAddresses, Tlsa};
-use policy::{NextHop, RouteFailure, StsMode, Trouble};
+use policy::{NextHop, RouteFailure, StsMode, Trouble, TroubleKind};
 use reports::tls::{Policy, ResultType};
 
 use crate::deliver::mta_sts::{StsError, StsInForce};
@@ -15,7 +15,7 @@ use crate::deliver::outbound::Connector;
 use crate::deliver::route::Plan;
 use crate::reporting::tls_results::{self, failure, no_policy, sts_policy, tlsa_policy};
 
-/// What is known of a domain that decides what its hosts must show.
+/// What a domain publishes about the TLS of its hosts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Published {
     /// The domain.
@@ -24,32 +24,32 @@ pub(crate) struct Published {
     pub is_secure: bool,
     /// Its MTA-STS policy.
     pub sts: Option<Arc<StsInForce>>,
-    /// Why there is none, or not the newest one.
+    /// Why there is none, or an outdated one.
     pub sts_error: Option<Arc<StsError>>,
 }
 
 impl Published {
-    /// Whether other domains with the same hosts may ask for something else.
+    /// Whether other domains with the same hosts may have other requirements.
     pub fn is_its_own(&self) -> bool {
         self.is_secure || self.sts.is_some() || self.sts_error.is_some()
     }
 }
 
-/// What a host must show.
+/// The TLS requirement for a host.
 #[derive(Debug, Clone)]
 pub(crate) enum Demand {
-    /// Nothing in particular.
+    /// None.
     Nothing,
-    /// TLS, by whomever: there are TLSA records and none of use.
+    /// TLS without authentication: no TLSA record is usable.
     Encryption,
-    /// What its TLSA records name.
+    /// The key or certificate that its TLSA records name.
     Dane(Arc<Dane>),
-    /// A certificate for its name; in testing mode it gets the mail without it too.
+    /// A certificate for its name; in testing mode a failure is only counted.
     Name { is_testing: bool },
 }
 
 impl Demand {
-    /// How the host is known to be the right one.
+    /// The name of the method that authenticates the host.
     pub fn word(&self) -> Option<&'static str> {
         match self {
             Self::Nothing | Self::Encryption => None,
@@ -58,9 +58,9 @@ impl Demand {
         }
     }
 
-    /// The trouble, with why there is no way without TLS.
+    /// Adds to the trouble why TLS is required.
     pub fn explained(&self, trouble: Trouble, domain: &Domain) -> Trouble {
-        if trouble.enhanced != EnhancedCode(4, 7, 5) {
+        if trouble.kind != TroubleKind::Tls {
             return trouble;
         }
         let why = match self {
@@ -72,12 +72,12 @@ impl Demand {
     }
 }
 
-/// What a host must show, and the policy under which its sessions are counted.
+/// The TLS requirement, and the policy under which sessions are counted.
 #[derive(Debug)]
 pub(crate) struct Demanded {
-    /// What it must show.
+    /// The requirement.
     pub demand: Demand,
-    /// The policy; none where nothing is counted.
+    /// The policy; `None` if nothing is counted.
     pub policy: Option<Policy>,
 }
 
@@ -87,7 +87,7 @@ impl Demanded {
     }
 }
 
-/// Finds out what a host must show for mail to the domain.
+/// Finds the TLS requirement for a host and a domain.
 pub(crate) async fn demand(
     connector: &Connector,
     plan: &Plan,
@@ -127,7 +127,7 @@ pub(crate) async fn demand(
     Ok(Demanded { demand: Demand::Nothing, policy: None })
 }
 
-/// The secure TLSA records of a host and the name they stand under: that which it is an alias of, or its own.
+/// The DNSSEC-secure TLSA records of a host and their owner: its canonical name, or its own.
 async fn tlsa(connector: &Connector, hop: &NextHop, host: &HostAddresses) -> Result<(Domain, Vec<Tlsa>), Trouble> {
     for name in host.canonical.iter().chain([&hop.host]) {
         let answer = connector.resolver.tlsa(name, hop.port).await.map_err(|failure| {

@@ -1,10 +1,10 @@
 //! Stage: one transaction with the next hop.
 //!
-//! RFC 5321 s.3.3 and s.4.5.3.2, RFC 8689 s.4.2.1. Invariant: every recipient gets an outcome, and only a reply that was read in its place is
-//! taken for one.
+//! RFC 5321 s.3.3 and s.4.5.3.2, RFC 8689 s.4.2.1. Invariant: every recipient gets an outcome, and only from a reply to
+//! the command in question.
 
 use mail::{EnhancedCode, Reply, header_len};
-use policy::{Scope, Trouble, our_refusal, trouble_of_reply};
+use policy::{Scope, Trouble};
 use smtp::client::{ClientEvent, ClientTransaction, Failure, Outcome, Phase, Stage};
 use store::{Claimed, Content, TlsWish};
 use tokio::time::timeout;
@@ -16,15 +16,15 @@ use crate::support::stream::Stream;
 /// A recipient to whom the message was delivered.
 #[derive(Debug, Clone)]
 pub(crate) struct Delivered {
-    /// The reply that took it.
+    /// The reply that accepted it.
     pub reply: Reply,
-    /// The host, for logs and reports.
+    /// The host, for logs and DSNs.
     pub host: mail::Domain,
     /// TLS version and suite.
     pub tls: Option<String>,
-    /// How the host is known to be the right one: `dane`, `mta-sts`, `certificate`.
+    /// How the host was authenticated: `dane`, `mta-sts`, `certificate`, `pin`.
     pub verified: Option<&'static str>,
-    /// Whether the next hop makes the reports that were asked for.
+    /// Whether the next hop sends the requested DSNs.
     pub dsn_passed_on: bool,
 }
 
@@ -32,13 +32,13 @@ pub(crate) struct Delivered {
 #[derive(Debug, Default)]
 pub(crate) struct Attempt {
     pub results: Vec<Result<Delivered, Trouble>>,
-    /// The connection was dead before the message began: try a new one.
+    /// The connection was closed before the message began: try a new one.
     pub stale: bool,
-    /// The host offers CHUNKING and does not know BDAT: it gets the message by DATA, over a new connection.
+    /// The host offers CHUNKING but rejects BDAT: send the message with DATA, over a new connection.
     pub wants_data: bool,
     /// The content was complete when the connection was lost: the host may have the message.
     pub is_in_doubt: bool,
-    /// Whether the connection can carry another.
+    /// Whether the connection can be used again.
     pub reusable: bool,
 }
 
@@ -47,21 +47,21 @@ impl Attempt {
         Self { results: vec![Err(trouble.clone()); recipients], stale, ..Self::default() }
     }
 
-    /// Whether a reply to it says this.
+    /// Whether a reply satisfies the predicate.
     pub fn is_told(&self, what: fn(&Trouble) -> bool) -> bool {
         self.results.iter().any(|result| result.as_ref().is_err_and(what))
     }
 
-    /// What a bug leaves behind: everything is deferred.
+    /// The attempt after a bug: everything is deferred.
     pub fn bug(recipients: usize) -> Self {
         Self::failed(recipients, &Trouble::bug("an internal error while delivering"), false)
     }
 }
 
-/// Hands the message over.
+/// Sends the message.
 pub(crate) async fn deliver(connection: &mut Connection, claimed: &Claimed, content: &Content) -> Attempt {
     let count = claimed.recipients.len();
-    // A mailbox server on this machine is the end of the way.
+    // A local mailbox server is the final hop.
     let requiretls = claimed.message.tls == TlsWish::Required && !matches!(connection.stream, Stream::Local(_));
     if requiretls && connection.verified.is_none() {
         return Attempt { reusable: true, ..Attempt::failed(count, &unverified(connection), false) };
@@ -92,7 +92,7 @@ pub(crate) async fn deliver(connection: &mut Connection, claimed: &Claimed, cont
     }
 }
 
-/// The sender demands verified TLS on the whole way (RFC 8689 s.4.2.1), and nothing published says who this host must be.
+/// The sender requires verified TLS on every hop (RFC 8689 s.4.2.1), and nothing published authenticates this host.
 fn unverified(connection: &Connection) -> Trouble {
     let text =
         format!("the sender requires verified TLS (REQUIRETLS), and {} has neither TLSA records nor an MTA-STS policy", connection.host);
@@ -125,7 +125,7 @@ fn transaction(claimed: &Claimed, content: &Content, requiretls: bool) -> Client
         .map(|r| {
             let to = &r.recipient;
             let mut notify = to.notify;
-            // What lies behind an alias is not the sender's business: success is reported by us, for the alias.
+            // The target behind an alias stays private: we report success, for the alias.
             notify.success &= to.known_as.is_none();
             let orcpt = if to.known_as.is_none() { to.orcpt.clone() } else { None };
             mail::Recipient { forward_path: mail::ForwardPath::Mailbox(to.mailbox.clone()), notify, orcpt }
@@ -161,7 +161,7 @@ async fn converse(connection: &mut Connection, claimed: &Claimed, content: &Cont
     }
 }
 
-/// Sends what the session has to say. A peer that closed may have said why: its last words are read first.
+/// Sends the session's output. If the peer has closed, its last reply, which may say why, is read first.
 async fn send(connection: &mut Connection, output: &mut Vec<u8>) -> Result<(), End> {
     connection.session.take_output(output);
     if output.is_empty() {
@@ -227,7 +227,7 @@ fn finished(connection: &Connection, outcome: Outcome) -> Attempt {
 }
 
 fn refusal(reply: &Reply, scope: Scope, by_us: bool, connection: &Connection) -> Trouble {
-    let trouble = if by_us { our_refusal(reply, scope) } else { trouble_of_reply(&connection.host, reply, scope) };
+    let trouble = if by_us { Trouble::from_local_refusal(reply, scope) } else { Trouble::from_reply(&connection.host, reply, scope) };
     let who = if by_us { format!("{} cannot take it", connection.host) } else { format!("{} said", connection.host) };
     let enhanced = if trouble.permanent { trouble.enhanced } else { EnhancedCode(4, trouble.enhanced.1, trouble.enhanced.2) };
     Trouble { enhanced, text: format!("{who}: {}", trouble.text), ..trouble }

@@ -1,7 +1,7 @@
-//! The room in memory for jobs: recipients of each domain and of all, and the content that they hold.
+//! Limits the memory for jobs: recipients per domain and in total, and their content.
 //!
-//! Invariant: what is taken is given back once, when its job is settled; a domain that has more in the store than fits is starved, and new mail for
-//! it queues behind that.
+//! Invariant: what is reserved is returned once, when its job is settled; a domain with more due mail than fits is starved, and its new mail queues
+//! behind that.
 
 use std::collections::HashMap;
 
@@ -21,7 +21,7 @@ const RECIPIENTS_MAX: usize = 50_000;
 /// Maximum content held in memory for jobs, in octets; what does not fit is read from disk when its turn comes.
 const CONTENT_MAX_BYTES: u64 = 64 << 20;
 
-/// The room, and who is woken when mail in the store gets some.
+/// The memory in use; wakes the dispatcher when a starved domain gets room.
 #[derive(Debug)]
 pub(crate) struct Window {
     used: Mutex<Used>,
@@ -42,7 +42,7 @@ struct DomainUse {
     is_starved: bool,
 }
 
-/// Room that one message has taken.
+/// Memory reserved for one message.
 #[derive(Debug)]
 pub(crate) struct TakenRoom {
     /// Recipients by domain, in the order in which the message names them.
@@ -65,7 +65,7 @@ impl Window {
         self.used().recipients
     }
 
-    /// Takes room for a new message, so that it need not be read back. `None` where there is none.
+    /// Reserves memory for a new message, so that it need not be read back; `None` if there is none.
     pub fn take(&self, new: &NewMessage) -> Option<TakenRoom> {
         let mut domains: Vec<(Domain, usize)> = Vec::with_capacity(1);
         for recipient in &new.recipients {
@@ -91,7 +91,7 @@ impl Window {
         Some(TakenRoom { domains, content_bytes })
     }
 
-    /// Takes all the room that there is for recipients of a domain; where there is none, the domain is starved.
+    /// Reserves all that is left for recipients of a domain; if nothing is, the domain is starved.
     pub fn take_rest(&self, name: &Domain) -> usize {
         let mut used = self.used();
         let total = RECIPIENTS_MAX.saturating_sub(used.recipients);
@@ -103,7 +103,7 @@ impl Window {
         room
     }
 
-    /// Keeps `count` of the `room` that [`Window::take_rest`] took, and gives the rest back.
+    /// Keeps `count` of the `room` that [`Window::take_rest`] reserved, and returns the rest.
     pub fn keep(&self, name: &Domain, room: usize, count: usize) {
         let mut used = self.used();
         let rest = room.saturating_sub(count);
@@ -113,7 +113,7 @@ impl Window {
         domain.is_starved = count >= room;
     }
 
-    /// Gives room back; true where mail in the store waited for it.
+    /// Returns memory; true if mail in the store waits for it.
     pub fn give_back(&self, domains: &[(Domain, usize)], content_bytes: u64) -> bool {
         let mut used = self.used();
         let mut is_awaited = false;
@@ -122,20 +122,20 @@ impl Window {
             used.recipients = used.recipients.saturating_sub(*count);
             let Some(domain) = used.domains.get_mut(name) else { continue };
             domain.recipients = domain.recipients.saturating_sub(*count);
-            // Half a window at a time: a look for each single message would cost more than the message.
+            // Half a window at a time: a query per message would cost more than the message.
             is_awaited |= domain.is_starved && domain.recipients <= DOMAIN_MAX / 2;
         }
         is_awaited
     }
 
-    /// A job is settled, or not begun since the server closes: its room is free again. A claim in the store is released with all others.
+    /// Returns the memory of a job that is settled, or not started at a shutdown. Its claim in the store is released with all others.
     pub fn done(&self, job: &Job) {
         if self.give_back(&[(job.domain.clone(), job.claimed.recipients.len())], job.held_bytes) {
             self.wake.wake();
         }
     }
 
-    /// Forgets the domains that have nothing here.
+    /// Forgets idle domains.
     pub fn forget_idle(&self) {
         self.used().domains.retain(|_, domain| domain.recipients > 0 || domain.is_starved);
     }

@@ -1,7 +1,7 @@
 //! Messages of our own: with the null reverse-path, signed, and addressed to whoever reads them.
 //!
-//! RFC 5321 s.4.5.5. Invariant: such a message asks for no report on itself; it goes where mail to its address goes, and where that is nowhere, to the
-//! postmaster.
+//! RFC 5321 s.4.5.5. Invariant: such a message asks for no report on itself; it goes where mail to its address goes, and where that is nowhere, to
+//! the postmaster.
 
 use std::sync::Arc;
 
@@ -73,7 +73,7 @@ fn addressees(snapshot: &Snapshot, to: &Mailbox, id: QueueId, now_unix_s: i64) -
     }
     let ourselves = Client { address: std::net::IpAddr::from([127, 0, 0, 1]), login: None };
     let rules = Rules { directory, postmaster: settings.postmaster.as_ref(), srs: &settings.forward.srs, now_unix_s };
-    let leads_to = |path: &ForwardPath| match policy::recipient(rules, ourselves, &ReversePath::Null, path) {
+    let leads_to = |path: &ForwardPath| match policy::decide_recipient(rules, ourselves, &ReversePath::Null, path) {
         Ok(AcceptedRecipient::Alias { alias, targets }) => Some(targets.into_iter().map(|target| (target, Some(alias.clone()))).collect()),
         Ok(_) | Err(_) => None,
     };

@@ -139,7 +139,7 @@ fn more(text: &mut String, count: u64, told: usize, command: &str) {
 
 /// Text of a sender or of another server must not add lines.
 fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(900).collect()
+    mail::one_line_at_most(text, 900)
 }
 
 #[cfg(test)]

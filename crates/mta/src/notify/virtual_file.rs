@@ -26,7 +26,7 @@ pub(crate) fn open(data: &Path) -> (KeptFile, Value) {
 }
 
 /// Runs until shutdown.
-pub(crate) async fn run(outbox: Outbox, (file, held): (KeptFile, Value)) {
+pub(crate) async fn run(outbox: Outbox, file: KeptFile, held: Value) {
     let mut told: BTreeSet<String> = serde_json::from_value(held).unwrap_or_default();
     let mut last = BTreeSet::new();
     loop {

@@ -1,7 +1,7 @@
-//! Stage: cut-through. The targets take the message while its sender waits, so that their answer is the sender's answer.
+//! Stage: cut-through. Delivers to the targets while the sender waits, so that the sender gets their answer.
 //!
-//! RFC 5321 s.4.2.5 and s.6.1. Invariant: only this file makes a [`TakenOver`], and only out of the 2xx of every next hop; what has no such
-//! answer within the deadline is nobody's until it is committed.
+//! RFC 5321 s.4.2.5 and s.6.1. Invariant: only this file makes a [`TakenOver`], and only from the 2xx of every next hop; a message without
+//! one by the deadline stays with its sender until it is committed.
 
 use std::time::Duration;
 
@@ -21,71 +21,71 @@ use crate::queue::dispatch::Dispatch;
 use crate::queue::not_taken::NotTaken;
 use crate::support::large_contents::Whole;
 
-/// Every next hop said 2xx.
+/// Proof that every next hop replied 2xx.
 #[derive(Debug)]
 pub(crate) struct TakenOver(());
 
-/// A message was handed over: somebody answers for it.
+/// The message was accepted, by the targets or by the queue.
 #[derive(Debug)]
-pub(crate) enum HandedOver {
-    /// Every target has it.
+pub(crate) enum CutThrough {
+    /// Every target has accepted it.
     ToTargets(TakenOver),
     /// It is on our disk, synced.
     ToQueue(Committed),
 }
 
-/// What became of one message.
+/// The state of one offered message.
 enum Fate {
-    /// The target has it.
+    /// The target has accepted it.
     Taken,
-    /// The target does not want it, now or at all; the job is to be settled once the message is committed.
+    /// The target refused or deferred it; the job is settled after the commit.
     NotTaken(Box<Outcome>),
-    /// It is under way still.
+    /// Delivery is still in progress.
     Late(oneshot::Receiver<Outcome>),
-    /// There was no room to try.
+    /// Not tried, for lack of memory.
     Untried,
-    /// The same message is on its way to the target already, for a sender that waits or waited elsewhere.
+    /// Another session is delivering the same message.
     Elsewhere,
 }
 
-/// What the sender is to be told.
+/// The answer to the sender.
 enum ClientAnswer {
     Taken(TakenOver),
     Refused(Reply),
     Commit,
 }
 
-/// Hands the messages over; what was not taken is committed where its sender is known, and refused to the sender otherwise.
-pub(crate) async fn hand_over(
+/// Offers the messages to their targets. What is not accepted is committed if the sender can get a DSN, and refused otherwise.
+pub(crate) async fn deliver_while_waiting(
     dispatch: &Dispatch,
     messages: Vec<NewMessage>,
     whole: Whole<'_>,
     deadline_s: u64,
-) -> Result<HandedOver, NotTaken> {
+) -> Result<CutThrough, NotTaken> {
     let fingerprints: Vec<Option<Fingerprint>> = messages.iter().map(|new| Fingerprint::of(&whole.bytes, new)).collect();
-    // A target that is slow keeps no large content in memory, and no place for one.
+    // A slow target keeps no large content in memory.
     drop(whole);
     let may_report = messages.iter().all(|m| m.message.may_report);
     let fates = offer(dispatch, &messages, &fingerprints, deadline_s).await;
     fates.iter().zip(&messages).for_each(|(fate, new)| log_fate_of(dispatch.outbound().shared(), fate, new));
     let outcomes: Vec<TargetOutcome<'_>> = fates.iter().zip(&messages).map(|(fate, new)| outcome_of(fate, new)).collect();
-    match answer(&outcomes, may_report) {
+    match decide_answer(&outcomes, may_report) {
         ClientAnswer::Taken(taken) => {
             if let Some(first) = messages.first() {
                 dispatch.outbound().shared().store.discard(&first.content);
             }
             release(dispatch, fates);
-            Ok(HandedOver::ToTargets(taken))
+            Ok(CutThrough::ToTargets(taken))
         }
         ClientAnswer::Refused(reply) => {
             release(dispatch, fates);
             Err(NotTaken::Refused(reply))
         }
-        ClientAnswer::Commit => Ok(HandedOver::ToQueue(commit(dispatch, &messages, &fingerprints, fates).await?)),
+        ClientAnswer::Commit => Ok(CutThrough::ToQueue(commit(dispatch, &messages, &fingerprints, fates).await?)),
     }
 }
 
-/// Offers each message to its target, side by side.
+/// Offers each message to its target, concurrently.
 #[allow(clippy::disallowed_methods)] // the deadline of a session is the runtime's time, not the queue's
 async fn offer(dispatch: &Dispatch, messages: &[NewMessage], fingerprints: &[Option<Fingerprint>], deadline_s: u64) -> Vec<Fate> {
     let clock = &dispatch.outbound().shared().clock;
@@ -148,7 +148,7 @@ fn log_taken(shared: &Shared, outcome: &Outcome) {
     }
 }
 
-/// What a target said is for the log: its sender gets a code.
+/// Logs the target's reply; the sender gets only a code.
 fn log_fate_of(shared: &Shared, fate: &Fate, new: &NewMessage) {
     let late = || Trouble::temporary(Scope::Host, 4, 7, "no answer within forward.cut_through_timeout_s");
     for (n, recipient) in new.recipients.iter().enumerate() {
@@ -163,14 +163,14 @@ fn log_fate_of(shared: &Shared, fate: &Fate, new: &NewMessage) {
     }
 }
 
-/// What is known of one target when the sender is answered.
+/// The outcome at one target when the sender is answered.
 enum TargetOutcome<'a> {
     Taken,
-    /// No, and another From field would not help.
+    /// Refused, and another From field would not help.
     Refused(&'a Trouble),
-    /// Not now, or nothing yet.
+    /// Deferred, or no reply yet.
     Later(Option<&'a Trouble>),
-    /// Another session is about to know.
+    /// Another session is delivering it.
     Elsewhere,
 }
 
@@ -180,22 +180,22 @@ fn outcome_of<'a>(fate: &'a Fate, new: &NewMessage) -> TargetOutcome<'a> {
         Fate::Elsewhere => TargetOutcome::Elsewhere,
         Fate::Late(_) | Fate::Untried => TargetOutcome::Later(None),
         Fate::NotTaken(outcome) => match outcome.1.iter().find_map(|result| result.as_ref().err()) {
-            Some(trouble) if trouble.permanent && !settle::is_mendable(new, trouble) => TargetOutcome::Refused(trouble),
+            Some(trouble) if trouble.permanent && !settle::can_rewrite_from(new, trouble) => TargetOutcome::Refused(trouble),
             trouble => TargetOutcome::Later(trouble),
         },
     }
 }
 
-/// The whole rule. Any target that took the message makes it ours to bring to the others. Where none did, what all refuse is refused; and
-/// the rest becomes ours only where we could tell its sender of a failure later.
-fn answer(outcomes: &[TargetOutcome<'_>], may_report: bool) -> ClientAnswer {
+/// The complete rule. If any target accepted the message, we deliver to the others. If none did, a message that all refuse is refused, and any
+/// other is queued only if its sender could get a DSN later.
+fn decide_answer(outcomes: &[TargetOutcome<'_>], may_report: bool) -> ClientAnswer {
     let is_taken = |outcome: &TargetOutcome<'_>| matches!(outcome, TargetOutcome::Taken);
     if !outcomes.is_empty() && outcomes.iter().all(is_taken) {
         return ClientAnswer::Taken(TakenOver(()));
     }
-    // What becomes of it there is not known yet, and what was taken is remembered: the sender may ask again.
+    // The other session's outcome is unknown; if it succeeds, dedup answers the sender's next attempt.
     if outcomes.iter().any(|outcome| matches!(outcome, TargetOutcome::Elsewhere)) {
-        return ClientAnswer::Refused(busy());
+        return ClientAnswer::Refused(try_later());
     }
     if outcomes.iter().any(is_taken) {
         return ClientAnswer::Commit;
@@ -203,36 +203,36 @@ fn answer(outcomes: &[TargetOutcome<'_>], may_report: bool) -> ClientAnswer {
     let refusal = outcomes.iter().find_map(|outcome| if let TargetOutcome::Refused(trouble) = outcome { Some(*trouble) } else { None });
     let is_refused = outcomes.iter().all(|outcome| matches!(outcome, TargetOutcome::Refused(_)));
     match refusal {
-        Some(trouble) if is_refused => ClientAnswer::Refused(masked(trouble)),
+        Some(trouble) if is_refused => ClientAnswer::Refused(masked_reply(trouble)),
         _ if may_report => ClientAnswer::Commit,
         _ => {
             let trouble = outcomes.iter().find_map(|outcome| if let TargetOutcome::Later(trouble) = outcome { *trouble } else { None });
-            ClientAnswer::Refused(trouble.filter(|trouble| !trouble.permanent).map_or_else(busy, masked))
+            ClientAnswer::Refused(trouble.filter(|trouble| !trouble.permanent).map_or_else(try_later, masked_reply))
         }
     }
 }
 
-fn busy() -> Reply {
+fn try_later() -> Reply {
     Reply::new(451, (4, 4, 7), "the mailbox behind this address has not accepted the message yet; try again later")
 }
 
-/// What a target said, for the sender: its class and code. Its text may name the target in any form, and stays here.
-fn masked(trouble: &Trouble) -> Reply {
+/// The reply to the sender: the target's class and code. The text may name the target in any form and is not passed on.
+fn masked_reply(trouble: &Trouble) -> Reply {
     let mail::EnhancedCode(_, subject, detail) = trouble.enhanced;
     if !trouble.permanent {
-        // The enhanced code of a host that cannot be reached is of no use to the sender.
+        // The enhanced code of an unreachable host does not help the sender.
         return match trouble.scope {
             Scope::Recipient => {
                 Reply::new(450, (4, subject, detail), "the mailbox behind this address accepts no mail at the moment; try again later")
             }
-            _ => busy(),
+            _ => try_later(),
         };
     }
     let code = if subject == 1 || subject == 2 { 550 } else { 554 };
     Reply::new(code, (5, subject, detail), "the mailbox behind this address rejected the message")
 }
 
-/// Gives back what jobs hold. Dropping a receiver tells the others that nobody waits.
+/// Releases the jobs. Dropping a receiver cancels the wait for its outcome.
 fn release(dispatch: &Dispatch, fates: Vec<Fate>) {
     for fate in fates {
         if let Fate::NotTaken(outcome) = fate {
@@ -241,7 +241,7 @@ fn release(dispatch: &Dispatch, fates: Vec<Fate>) {
     }
 }
 
-/// Commits what was not taken, and then lets each job go its way as if it had come from the queue.
+/// Commits what was not accepted; each job then continues as if it had come from the queue.
 async fn commit(
     dispatch: &Dispatch,
     messages: &[NewMessage],
@@ -262,7 +262,7 @@ async fn commit(
             return Err(error);
         }
     };
-    // We answer for it now: the same message from a sender that does not hear so is no new one.
+    // We are responsible now: if the sender misses our reply, its next attempt is a duplicate.
     fingerprints.iter().flatten().for_each(|fingerprint| dispatch.taken().remember(*fingerprint, clock.now_ms()));
     for fate in fates {
         match fate {
@@ -291,7 +291,7 @@ mod tests {
     use super::*;
 
     fn code(outcomes: &[TargetOutcome<'_>], may_report: bool) -> String {
-        match answer(outcomes, may_report) {
+        match decide_answer(outcomes, may_report) {
             ClientAnswer::Taken(_) => "taken".into(),
             ClientAnswer::Commit => "commit".into(),
             ClientAnswer::Refused(reply) => {

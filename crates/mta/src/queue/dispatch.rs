@@ -1,8 +1,8 @@
-//! Stage: what is due, and which lane takes it.
+//! Stage: claims due mail and assigns it to lanes.
 //!
-//! New mail goes to its lane in memory while there is room; everything else is claimed from the store, domain by domain, in
-//! bounded windows, so that a domain with a million messages keeps no other waiting and costs no memory. Invariant: a
-//! recipient that is claimed is in one job in memory, until it is settled.
+//! New mail goes to its lane in memory while there is room; the rest is claimed from the store, domain by domain, in bounded
+//! windows, so that a domain with a million messages delays no other and needs no memory. Invariant: a claimed recipient is
+//! in exactly one job until it is settled.
 
 mod claim;
 
@@ -24,16 +24,16 @@ use crate::deliver::settle;
 use crate::queue::reservation::Reservation;
 use crate::support::panic_edge::caught;
 
-/// A domain's route is asked for again after this time, in milliseconds.
+/// Lifetime of a domain's route, in milliseconds.
 const PLAN_MS: i64 = 60_000;
 
-/// Between two looks into the store at least this time passes.
+/// Minimum interval between two queries of the store.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// Held mail whose time is up goes within this time, in milliseconds.
+/// Interval at which expired held mail is removed, in milliseconds.
 const HELD_MS: i64 = 60_000;
 
-/// Without anything due the store is looked at this often, since the clock may be set.
+/// Maximum interval between two queries, since the clock may be set.
 const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(60);
 
 /// The dispatcher. Clones share it.
@@ -43,26 +43,26 @@ pub(crate) struct Dispatch(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     outbound: Arc<Outbound>,
-    /// What the targets have taken lately.
+    /// Messages that the targets accepted recently.
     taken: Taken,
     state: Mutex<DispatchState>,
 }
 
-/// Domain and flow, and whether what the domain publishes about TLS stops nothing.
+/// Domain, flow, and whether delivery ignores the domain's TLS policy.
 type RouteKey = (Domain, Flow, bool);
 
 #[derive(Debug, Default)]
 struct DispatchState {
     routes: HashMap<RouteKey, RouteState>,
-    /// When held mail is looked at again, by the monotonic clock.
+    /// When expired held mail is removed next, by the monotonic clock.
     held_ms: i64,
 }
 
 #[derive(Debug, Default)]
 struct RouteState {
-    /// The plan, and until when it is good, by the monotonic clock.
+    /// The plan, and when it expires, by the monotonic clock.
     plan: Option<(Arc<Plan>, i64)>,
-    /// What waits for one.
+    /// Jobs that wait for a plan.
     unplanned: Vec<Job>,
 }
 
@@ -75,22 +75,22 @@ impl Dispatch {
         self.0.state.lock()
     }
 
-    /// What deliveries touch.
+    /// What deliveries use.
     pub(in crate::queue) fn outbound(&self) -> &Arc<Outbound> {
         &self.0.outbound
     }
 
-    /// What the targets have taken lately.
+    /// Messages that the targets accepted recently.
     pub(in crate::queue) fn taken(&self) -> &Taken {
         &self.0.taken
     }
 
-    /// Something may be due in the store.
+    /// Has the store queried for due mail.
     pub fn wake(&self) {
         self.0.outbound.outbox.wake.wake();
     }
 
-    /// An operator wants delivery tried now: what was found out about routes and hosts before does not count.
+    /// Retries at the operator's request: forgets routes, pauses and open breakers.
     pub fn retry_now(&self) {
         for route in self.state().routes.values_mut() {
             route.plan = None;
@@ -100,12 +100,12 @@ impl Dispatch {
         self.wake();
     }
 
-    /// Keeps room for a new message, so that it need not be read back. `None` where there is none.
+    /// Reserves memory for a new message, so that it need not be read back; `None` if there is none.
     pub fn reserve(&self, new: &NewMessage) -> Option<Reservation> {
         self.0.outbound.window.take(new).map(|room| Reservation::new(self.clone(), room))
     }
 
-    /// Takes a job for which there is room.
+    /// Assigns a job whose memory is reserved.
     pub fn submit(&self, job: Job) {
         let outbound = &self.0.outbound;
         if outbound.closing.has_begun() {
@@ -130,7 +130,7 @@ impl Dispatch {
         }
     }
 
-    /// Finds the route of a domain, for all its jobs that wait for one.
+    /// Finds the route of a domain, for all jobs that wait for it.
     async fn plan(self, key: RouteKey) {
         let outbound = &self.0.outbound;
         let planned = caught(plan(&outbound.connector, &key.0, key.1, key.2)).await;
@@ -147,7 +147,7 @@ impl Dispatch {
         }
     }
 
-    /// Claims what is due, for ever.
+    /// Claims due mail until shutdown.
     pub async fn run(self) {
         let outbound = &self.0.outbound;
         loop {
@@ -168,7 +168,7 @@ impl Dispatch {
         }
     }
 
-    /// Claims what is due now and for which there is room. Returns when the next is due, Unix milliseconds.
+    /// Claims due mail within the windows. Returns when the next is due, Unix milliseconds.
     async fn look(&self) -> Result<Option<i64>, StoreError> {
         let outbound = &self.0.outbound;
         let (store, clock) = (&outbound.shared().store, &outbound.shared().clock);
@@ -185,7 +185,7 @@ impl Dispatch {
             for claim::Claim { lane, room, claimed } in self.claim(lanes, now_ms).await {
                 let claimed = match claimed {
                     Ok(claimed) => claimed,
-                    // A fault in one lane must not keep the others waiting.
+                    // An error in one lane must not delay the others.
                     Err(error) => {
                         failed = Some(error);
                         outbound.window.keep(&lane, room, 0);
@@ -195,7 +195,7 @@ impl Dispatch {
                 let count: usize = claimed.iter().map(|c| c.recipients.len()).sum();
                 outbound.window.keep(&lane, room, count);
                 if count < room {
-                    // When the rest of this lane is due is known once it is looked at without what was just claimed.
+                    // The next query shows when the rest of this lane is due.
                     next_ms = Some(now_ms);
                 }
                 for claimed in claimed {
@@ -206,7 +206,7 @@ impl Dispatch {
         failed.map_or(Ok(next_ms), Err)
     }
 
-    /// Removes held mail whose time is up, now and then.
+    /// Removes expired held mail, at intervals.
     async fn expire_held(&self, now_ms: i64) -> Result<(), StoreError> {
         let shared = self.0.outbound.shared();
         let steady_ms = shared.clock.steady_ms();

@@ -1,6 +1,6 @@
-//! Stage: the message becomes ours.
+//! Stage: commits the message to the queue.
 //!
-//! RFC 5321 s.4.2.5 and s.6.1. Invariant: what is handed to dispatch in memory is on disk first, as claimed.
+//! RFC 5321 s.4.2.5 and s.6.1. Invariant: a job goes to dispatch only after its message is on disk, as claimed.
 
 use store::{Committed, NewMessage, StoreError};
 
@@ -9,7 +9,7 @@ use crate::deliver::outbound::lease_ms;
 use crate::queue::dispatch::Dispatch;
 use crate::queue::reservation::ReservedJobs;
 
-/// Commits the messages. What dispatch has room for goes to it at once, in memory; the rest is found when it is due.
+/// Commits the messages. Those that fit in memory go to dispatch at once; the rest is claimed when due.
 pub(crate) async fn enqueue(dispatch: &Dispatch, mut messages: Vec<NewMessage>) -> Result<Committed, StoreError> {
     let Shared { store, clock, .. } = dispatch.outbound().shared();
     let content = messages.first().map(|m| m.content.clone());
@@ -29,8 +29,8 @@ pub(crate) async fn enqueue(dispatch: &Dispatch, mut messages: Vec<NewMessage>) 
             Ok(committed)
         }
         Err(error) => {
-            // After a sync that failed nobody knows what a crash would leave: the rows may come back, and then need their
-            // content. A file that stays without rows is swept at the next start.
+            // After a failed sync it is unknown what survives a crash: the rows may, and then need their content. The next
+            // start removes a file without rows.
             if let (StoreError::Full, Some(content)) = (&error, content) {
                 store.discard(&content);
             }

@@ -1,6 +1,6 @@
 //! Why a message was not taken.
 //!
-//! RFC 5321 s.4.2.5. Invariant: every stage gives up with this error, and the client's reply follows from it alone.
+//! RFC 5321 s.4.2.5. Invariant: every stage fails with this error, and the client's reply depends on it alone.
 
 use mail::Reply;
 use store::StoreError;
@@ -8,9 +8,9 @@ use store::StoreError;
 /// Why a message was not taken.
 #[derive(Debug)]
 pub(crate) enum NotTaken {
-    /// A stage refused it: the client gets this reply.
+    /// A stage refused it, with this reply.
     Refused(Reply),
-    /// It could not be stored.
+    /// The store failed.
     Store(StoreError),
 }
 
@@ -27,12 +27,12 @@ impl From<StoreError> for NotTaken {
 }
 
 impl NotTaken {
-    /// Whether the client will not try again: a 5xx.
+    /// Whether it is final: a 5xx.
     pub fn is_final(&self) -> bool {
         matches!(self, Self::Refused(reply) if reply.code >= 500)
     }
 
-    /// What the client is answered.
+    /// The reply to the client.
     pub fn into_reply(self) -> Reply {
         match self {
             Self::Refused(reply) => reply,

@@ -1,6 +1,6 @@
-//! Room for a message in memory, kept while it is being committed, and its jobs from then on.
+//! Memory reserved for a message during its commit, and for its jobs afterwards.
 //!
-//! Invariant: room that was kept is either used by jobs, which give it back when they are settled, or given back at once.
+//! Invariant: reserved memory is either used by jobs, which return it when settled, or returned at once.
 
 use store::{Claimed, ClaimedRecipient, NewMessage, RecipientKey};
 
@@ -8,7 +8,7 @@ use crate::deliver::job::{Job, Waiter};
 use crate::deliver::window::TakenRoom;
 use crate::queue::dispatch::Dispatch;
 
-/// Room that was kept for a message that is about to be committed.
+/// Memory reserved for a message that is about to be committed.
 #[derive(Debug)]
 pub(crate) struct Reservation {
     dispatch: Dispatch,
@@ -17,12 +17,12 @@ pub(crate) struct Reservation {
 }
 
 impl Reservation {
-    /// Room that was counted already.
+    /// Takes over memory that is already counted.
     pub fn new(dispatch: Dispatch, room: TakenRoom) -> Self {
         Self { dispatch, room, used: false }
     }
 
-    /// The jobs of the message for which room was kept, one a domain.
+    /// The jobs of the message, one per domain.
     pub fn jobs(self, new: &NewMessage) -> ReservedJobs {
         let mut jobs: Vec<Job> = Vec::with_capacity(self.room.domains.len());
         for (index, recipient) in new.recipients.iter().enumerate() {
@@ -32,7 +32,7 @@ impl Reservation {
             match jobs.iter_mut().find(|j| j.domain == *domain) {
                 Some(job) => job.claimed.recipients.push(recipient),
                 None => {
-                    // The whole message's octets are given back with its first job.
+                    // The message's octets are returned with its first job.
                     let held_bytes = if jobs.is_empty() { self.room.content_bytes } else { 0 };
                     let claimed =
                         Claimed { message: new.message.clone(), content: Some(new.content.clone()), recipients: vec![recipient.clone()] };
@@ -44,7 +44,7 @@ impl Reservation {
     }
 }
 
-/// Jobs whose message is being committed. Dropped, they give their room back.
+/// Jobs whose message is being committed; dropped, they return their memory.
 #[derive(Debug)]
 pub(crate) struct ReservedJobs {
     reservation: Reservation,
@@ -52,7 +52,7 @@ pub(crate) struct ReservedJobs {
 }
 
 impl ReservedJobs {
-    /// The message's only job goes to its lane; its outcome goes to who waits, and nothing of it is in the store.
+    /// Sends the message's only job to its lane; the outcome goes to the waiter, and the store has none of it.
     pub fn submit_waiting(mut self, waiter: Waiter) {
         if let Some(job) = self.jobs.first_mut() {
             job.waiter = Some(waiter);
@@ -60,7 +60,7 @@ impl ReservedJobs {
         self.submit();
     }
 
-    /// The message is committed: the jobs go to their lanes.
+    /// Sends the jobs to their lanes, after the commit.
     pub fn submit(mut self) {
         self.reservation.used = true;
         for job in std::mem::take(&mut self.jobs) {

@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn contents_that_bring_nothing_keep_nobody_out() {
+    async fn contents_without_octets_block_no_client() {
         let stage = Stage::new();
         let mut silent = Vec::new();
         for n in 0..200 {
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_network_that_has_its_share_waits_and_is_put_off_and_others_go_on() {
+    async fn a_network_over_its_share_is_deferred_and_others_continue() {
         let stage = Stage::new();
         let mut crowd = Vec::new();
         let mut is_put_off = false;
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_counted_is_given_back() {
+    async fn counted_memory_is_returned() {
         let stage = Stage::new();
         let mut one = stage.open(Rank::Known, "192.0.2.1", 1).await.unwrap();
         one.write(&vec![b'x'; ROW_MAX_BYTES + 1]).await.unwrap();

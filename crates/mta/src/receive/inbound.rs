@@ -34,7 +34,7 @@ pub(crate) struct Inbound {
     /// Networks that have used the server before.
     pub known: KnownNetworks,
     /// DSNs, by return address.
-    pub returns: HourlyLimit,
+    pub bounces: HourlyLimit,
     /// The circuit breakers, which know the mailboxes that accept nothing now.
     pub breakers: Arc<Breakers>,
     pub closing: Closing,

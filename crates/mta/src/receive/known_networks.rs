@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn mail_makes_a_network_known_after_a_while_and_a_login_at_once() {
+    async fn mail_makes_a_network_known_after_a_delay_and_a_login_at_once() {
         let known = KnownNetworks::default();
         let rank = |client: &str, kind, now_ms| known.claimant(client.parse().unwrap(), kind, now_ms).rank;
         assert_eq!(rank("192.0.2.1", ListenerKind::Mx, 0), Rank::Stranger);
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_mail_has_taught_outlives_the_process() {
+    async fn networks_of_mail_survive_a_restart() {
         let dir = tempfile::tempdir().unwrap();
         let known = KnownNetworks::open(dir.path());
         known.networks.lock().mail.insert_over_oldest("192.0.2.0".parse().unwrap(), (0, 5), |(_, last_ms)| *last_ms);

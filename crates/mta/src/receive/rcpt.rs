@@ -1,6 +1,7 @@
 //! RCPT: decides about a recipient, by policy and by the state of this server.
 //!
-//! RFC 5321 s.3.3 and s.4.5.3.1.10. Invariant: whatever can be refused at RCPT is refused there, since a refusal after the content costs both sides more.
+//! RFC 5321 s.3.3 and s.4.5.3.1.10. Invariant: whatever can be refused at RCPT is refused there, since a refusal after the content costs both sides
+//! more.
 
 use mail::{ForwardPath, Mailbox, Reply, ReversePath};
 use policy::{AcceptedRecipient, Client, Rules};
@@ -49,7 +50,7 @@ pub(crate) async fn check_recipient(
     let snapshot = Snapshot { settings: shared.settings.load_full(), directory: shared.directory.refreshed().await };
     let Snapshot { settings, directory } = &snapshot;
     let rules = Rules { directory, postmaster: settings.postmaster.as_ref(), srs: &settings.forward.srs, now_unix_s: shared.clock.now_s() };
-    let accepted = match policy::recipient(rules, client, reverse_path, path)? {
+    let accepted = match policy::decide_recipient(rules, client, reverse_path, path)? {
         AcceptedRecipient::Token { known_as, token } => remembered(inbound, known_as, token).await?,
         accepted => accepted,
     };
@@ -63,7 +64,7 @@ pub(crate) async fn check_recipient(
     }
     match &accepted {
         AcceptedRecipient::Sender { .. }
-            if *reverse_path == ReversePath::Null && !inbound.returns.may_take(path, &settings.forward, &shared.clock) =>
+            if *reverse_path == ReversePath::Null && !inbound.bounces.may_take(path, &settings.forward, &shared.clock) =>
         {
             Err(Reply::new(450, (4, 7, 1), "too many DSNs for this return address; try again in an hour"))
         }

@@ -235,7 +235,7 @@ impl SessionDriver {
         let directory = self.inbound.shared.directory.refreshed().await;
         let decision = match self.session.identity().map(|login| directory.account(login).filter(|a| a.is_active())) {
             Some(None) => Err(Reply::new(550, (5, 7, 1), "the account has been disabled or removed")),
-            account => policy::reverse_path(&directory, account.flatten(), reverse_path),
+            account => policy::check_reverse_path(&directory, account.flatten(), reverse_path),
         };
         match decision {
             Ok(()) => self.session.accept_mail(),
@@ -260,13 +260,13 @@ impl SessionDriver {
 
     async fn data(&mut self) {
         if let Err(error) = self.inbound.shared.store.has_room() {
-            return self.refuse("content put off", "", reply_to_store_error(&error));
+            return self.refuse("content deferred", "", reply_to_store_error(&error));
         }
         let id = QueueId::next(self.inbound.shared.clock.now_ms(), random_u32());
         let all_bytes = usize::try_from(self.inbound.shared.settings.load().limits.content_memory_bytes).unwrap_or(usize::MAX);
         self.spool = self.inbound.arriving.open(self.who, all_bytes, || self.inbound.shared.store.spool(id)).await;
         if self.spool.is_none() {
-            return self.refuse("content put off", "", too_much_content());
+            return self.refuse("content deferred", "", too_much_content());
         }
         self.session.accept_data();
     }
@@ -277,7 +277,7 @@ impl SessionDriver {
         self.spool = None;
         let reply = match &error {
             NotKept::NoRoom => {
-                tracing::warn!(client = %self.client, %error, "content put off");
+                tracing::warn!(client = %self.client, %error, "content deferred");
                 too_much_content()
             }
             NotKept::Store(error) => {

@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn one_network_has_a_part_of_its_ranks_share() {
+    fn one_network_gets_a_part_of_its_ranks_share() {
         let mut shares = Shares::default();
         let mut of = |rank, client: &str| (0..80).filter(|_| shares.take(who(rank, client), 1, 80, 0).is_ok()).count();
         assert_eq!(of(Rank::Stranger, "192.0.2.1"), 10);
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_back_can_be_taken_again() {
+    fn returned_shares_can_be_taken_again() {
         let mut shares = Shares::default();
         let client = who(Rank::Newcomer, "192.0.2.1");
         shares.take(client, 5, 80, 0).unwrap();

@@ -83,7 +83,7 @@ mod tests {
     use crate::settings::Settings;
 
     #[test]
-    fn an_open_content_is_paid_for_with_octets() {
+    fn content_without_a_login_must_keep_a_minimum_rate() {
         let limits = Limits { command_timeout_s: 300, content_timeout_s: 300, ..Settings::plain().limits };
         let begin = Instant::now();
         let mut patience = ClientTimeouts::new(begin);
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crowd_shortens_the_patience_with_those_that_wait_already() {
+    fn crowding_shortens_the_timeout_of_waiting_clients() {
         let limits = Limits { command_timeout_s: 300, ..Settings::plain().limits };
         let begin = Instant::now();
         let mut patience = ClientTimeouts::new(begin);

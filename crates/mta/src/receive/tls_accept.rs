@@ -26,12 +26,10 @@ pub(crate) struct TlsSession {
 
 /// Performs the handshake; `None` if it fails, which is logged.
 pub(crate) async fn handshake(tcp: TcpStream, client: IpAddr, kind: ListenerKind, inbound: &Inbound) -> Option<(Stream, TlsSession)> {
-    let tls = inbound.tls.clone()?;
+    let tls = inbound.tls.as_ref()?;
     let limit = Duration::from_secs(inbound.shared.settings.load().limits.handshake_timeout_s);
     let service = if kind == ListenerKind::ByCertificate { Service::ByCertificate } else { Service::Smtp };
-    // Compares the certificate files with those in use, and reads them where they have changed.
-    let acceptor = tokio::task::spawn_blocking(move || tls.acceptor(service)).await.ok()?;
-    match tokio::time::timeout(limit, acceptor.accept(tcp)).await.ok()? {
+    match tokio::time::timeout(limit, tls.acceptor(service).accept(tcp)).await.ok()? {
         Ok(accepted) => {
             let connection = accepted.stream.get_ref().1;
             let secured = TlsSession {

@@ -27,7 +27,7 @@ pub(crate) fn tell(shared: &Shared, results: &Results, policy: &Policy, failure:
     if !settings.reporting.tls {
         return;
     }
-    let reason = failure.as_ref().map(|failure| one_line(&failure.reason)).unwrap_or_default();
+    let reason = failure.as_ref().map(|failure| mail::one_line_at_most(&failure.reason, REASON_MAX_CHARS)).unwrap_or_default();
     let failure = failure.map(|failure| FailureDetails { reason: String::new(), sessions: 0, ..failure });
     let json = |value: serde_json::Result<String>| value.unwrap_or_default();
     results.push(DailyCount {
@@ -37,10 +37,6 @@ pub(crate) fn tell(shared: &Shared, results: &Results, policy: &Policy, failure:
         reason,
         times: 1,
     });
-}
-
-fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(REASON_MAX_CHARS).collect()
 }
 
 fn lines(lines: impl Iterator<Item = String>) -> Vec<String> {
@@ -111,6 +107,5 @@ mod tests {
         let policy = tlsa_policy(&"far.test".parse().unwrap(), (0..100).rev().map(|n| format!("{n:03}{}", "x".repeat(5000))));
         assert_eq!((policy.lines.len(), policy.lines[0].len()), (LINES_MAX, LINE_MAX_CHARS));
         assert!(policy.lines.is_sorted());
-        assert_eq!(one_line("a\r\nb"), "a  b");
     }
 }

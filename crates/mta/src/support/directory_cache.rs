@@ -10,9 +10,9 @@ use arc_swap::ArcSwap;
 use directory::virtual_file::VirtualFile;
 use directory::{Alias, Aliases, Contents, Directory, Origin};
 use mail::Domain;
+use net::blocking;
 use parking_lot::Mutex;
 use store::{DirectoryChange, Store, StoreError};
-use tokio::task::spawn_blocking;
 
 use crate::support::virtual_source::{self, Stamp, VirtualFaults, VirtualSource};
 
@@ -86,8 +86,7 @@ impl LiveDirectory {
         let stored = self.store.directory(delimiters.to_owned()).await?;
         let (seen, from_file) = match source.clone() {
             Some(source) => {
-                let read = spawn_blocking(move || (source.stamp(), read(&source)));
-                let (seen, file) = read.await.map_err(|error| DirectoryError::File(error.to_string()))?;
+                let (seen, file) = blocking(move || (source.stamp(), read(&source))).await;
                 (seen, Some(file?))
             }
             None => (None, None),
@@ -158,13 +157,11 @@ impl LiveDirectory {
             if self.ended.load(Ordering::SeqCst) <= asked {
                 let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
                 let directory = self.clone();
-                let checked = spawn_blocking(move || {
+                blocking(move || {
                     directory.refresh_file();
                     directory.ended.store(number, Ordering::SeqCst);
-                });
-                if let Err(error) = checked.await {
-                    tracing::error!(%error, "cannot check the virtual file: a bug");
-                }
+                })
+                .await;
             }
         }
         self.current()
@@ -306,7 +303,10 @@ mod tests {
             add("ann@x.test", "b@g.test"),
             DirectoryChange::EnableAlias(source("zoe@x.test"), false),
             DirectoryChange::Account(AccountChange::Add(Box::new(directory::Account::new("me@x.test".parse().unwrap(), [0; 16])))),
-            DirectoryChange::SetStrictDomain(source("me@x.test"), Some(directory::StrictDomain::Hold)),
+            DirectoryChange::SetAliasOptions(
+                source("me@x.test"),
+                directory::AliasOptions { strict_domain: Some(directory::StrictDomain::Hold) },
+            ),
             DirectoryChange::RemoveAlias(source("me@x.test")),
             DirectoryChange::RemoveAlias(source("ann@x.test")),
             add("bob@x.test", "c@g.test"),
@@ -321,8 +321,8 @@ mod tests {
             let (one, other) = (live.current(), anew.current());
             assert_eq!(one.contents().accounts, other.contents().accounts);
             assert_eq!(
-                (&one.contents().strict_domains, &one.contents().domains),
-                (&other.contents().strict_domains, &other.contents().domains)
+                (&one.contents().alias_options, &one.contents().domains),
+                (&other.contents().alias_options, &other.contents().domains)
             );
         }
         assert_eq!(live.current().lookup("me@x.test").unwrap().targets[0].to_string(), "file@g.test");

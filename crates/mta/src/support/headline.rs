@@ -29,7 +29,7 @@ impl Headline {
 }
 
 fn shown(text: &str) -> String {
-    let plain: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let plain = mail::one_line(text);
     let words: Vec<&str> = plain.split_whitespace().collect();
     words.join(" ").chars().take(SHOWN_MAX).collect()
 }

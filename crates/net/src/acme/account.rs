@@ -80,7 +80,7 @@ fn path(settings: &AcmeSettings, directories: &Directories) -> PathBuf {
 
 /// What happened and what to do, on one line.
 fn explain(error: &Error) -> String {
-    let text = match error {
+    let text: String = match error {
         Error::Api(problem) => explain_problem(problem),
         Error::Timeout(_) => "the authority did not finish in time; Waypost retries later".into(),
         Error::Json(_) => "the authority's answer is not an ACME directory: check acme.directory".into(),
@@ -92,7 +92,7 @@ fn explain(error: &Error) -> String {
         }
         other => unreachable_authority(other),
     };
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    mail::one_line(&text)
 }
 
 /// The innermost cause says what the system found; those around it only say what was attempted.

@@ -129,6 +129,6 @@ async fn why_invalid(order: &mut Order) -> Option<String> {
             format!("{name} was not validated: {}", detail.trim_start_matches("the authority says: "))
         }));
     }
-    let text: String = reasons.join("; ").chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let text = mail::one_line(&reasons.join("; "));
     (!text.is_empty()).then_some(text)
 }

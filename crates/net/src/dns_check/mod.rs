@@ -1,7 +1,7 @@
 //! Looks up the records of a DNS plan: at the servers of each zone, at the resolver in use, and at public resolvers.
 //!
-//! RFC 1034 s.4.2 (a zone and its servers). Invariant: it decides nothing, which `dns_plan::compare` does; each question to each server is asked
-//! once, and a server that has been silent is asked no more.
+//! RFC 1034 s.4.2 (a zone and its servers). Invariant: `dns_plan::compare` decides, not this module; each server gets each question once, and a
+//! silent server no further one.
 
 mod ask;
 mod parse;

@@ -48,7 +48,7 @@ impl AggregateReport {
             "This is a DMARC aggregate report from {submitter} about mail with {domain} in its From field.\n\n\
              Messages that passed: {passed}\nMessages that did not: {failed}\n\n\
              Details are in the attachment (XML, RFC 9990). Questions: {}\n",
-            self.contact.replace(char::is_control, " ")
+            mail::one_line(&self.contact)
         );
         let letter = Letter {
             from,

@@ -256,8 +256,8 @@ impl Override {
 pub fn tame(text: &str) -> String {
     // A forger can use bidirectional and invisible characters; reports do not need them.
     let is_inert = |c: &char| !matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
-    let shown = text.trim().chars().filter(is_inert).map(|c| if c.is_control() { ' ' } else { c });
-    shown.take(TEXT_MAX_CHARS).collect()
+    let shown: String = text.trim().chars().filter(is_inert).collect();
+    ::mail::one_line_at_most(&shown, TEXT_MAX_CHARS)
 }
 
 /// Sanitizes a name: one word in lower case, without a final dot.

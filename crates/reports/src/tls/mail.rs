@@ -27,7 +27,7 @@ impl TlsReport {
             "This is a TLS report from {submitter} about the mail hosts of {domain}.\n\n\
              Sessions that met the policy: {successful}\nSessions that did not: {failed}\n\n\
              Details are in the attachment (JSON, RFC 8460). Questions: {}\n",
-            self.contact.replace(char::is_control, " ")
+            mail::one_line(&self.contact)
         );
         let letter = Letter {
             from,

@@ -2,9 +2,10 @@
 //!
 //! Invariant: what is written was checked by whoever holds the snapshot; here only existence is checked.
 
+use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use directory::{Alias, AliasSource, Aliases, Contents, HostedDomain, KeyState, Origin, SigningKey, StrictDomain, Target};
+use directory::{Alias, AliasOptions, AliasSource, Aliases, Contents, HostedDomain, KeyState, Origin, SigningKey, Target};
 use mail::Domain;
 use rusqlite::{Connection, params};
 
@@ -44,8 +45,8 @@ pub enum DirectoryChange {
         /// Now, Unix milliseconds.
         now_ms: i64,
     },
-    /// What an alias does with mail that would not survive forwarding; nothing of its own where it is `None`.
-    SetStrictDomain(AliasSource, Option<StrictDomain>),
+    /// Replaces the options of an alias.
+    SetAliasOptions(AliasSource, AliasOptions),
     /// Removes a DKIM key.
     RemoveKey(Domain, String),
 }
@@ -85,14 +86,7 @@ pub(crate) fn change_directory(db: &Connection, change: &DirectoryChange) -> Res
             let sql = "UPDATE dkim_key SET state = ?, since_ms = ? WHERE domain = ? AND selector = ?";
             (db.execute(sql, params![state.as_str(), now_ms, domain.as_str(), selector])?, missing(format!("key {selector} of {domain}")))
         }
-        C::SetStrictDomain(source, Some(setting)) => (
-            db.execute("INSERT OR REPLACE INTO strict_domain (source, setting) VALUES (?, ?)", params![source.key(), setting.to_string()])?,
-            exists(format!("a setting of {source}")),
-        ),
-        C::SetStrictDomain(source, None) => {
-            db.execute("DELETE FROM strict_domain WHERE source = ?", [source.key()])?;
-            return Ok(());
-        }
+        C::SetAliasOptions(source, options) => return set_alias_options(db, source, options),
         C::RemoveKey(domain, selector) => (
             db.execute("DELETE FROM dkim_key WHERE domain = ? AND selector = ?", params![domain.as_str(), selector])?,
             missing(format!("key {selector} of {domain}")),
@@ -130,14 +124,24 @@ fn load_keys(db: &Connection) -> Result<Vec<SigningKey>, StoreError> {
     Ok(keys)
 }
 
-fn load_strict_domains(db: &Connection) -> Result<Vec<(AliasSource, StrictDomain)>, StoreError> {
-    let mut statement = db.prepare("SELECT source, setting FROM strict_domain ORDER BY source")?;
-    let mut rows = statement.query([])?;
-    let mut settings = Vec::new();
-    while let Some(row) = rows.next()? {
-        settings.push((parsed("alias", &row.get::<_, String>(0)?)?, parsed("setting", &row.get::<_, String>(1)?)?));
+fn set_alias_options(db: &Connection, source: &AliasSource, options: &AliasOptions) -> Result<(), StoreError> {
+    if options.is_empty() {
+        db.execute("DELETE FROM alias_options WHERE source = ?", [source.key()])?;
+    } else {
+        let sql = "INSERT OR REPLACE INTO alias_options (source, options) VALUES (?, ?)";
+        db.execute(sql, params![source.key(), options.to_string()])?;
     }
-    Ok(settings)
+    Ok(())
+}
+
+fn load_alias_options(db: &Connection) -> Result<BTreeMap<String, AliasOptions>, StoreError> {
+    let mut statement = db.prepare("SELECT source, options FROM alias_options")?;
+    let mut rows = statement.query([])?;
+    let mut options = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        options.insert(row.get("source")?, parsed("alias options", &row.get::<_, String>("options")?)?);
+    }
+    Ok(options)
 }
 
 /// Reads the directory, but for its aliases.
@@ -147,7 +151,7 @@ pub(crate) fn load_directory_beside_aliases(db: &Connection, delimiters: &str) -
         aliases: Aliases::default(),
         accounts: accounts::load(db)?,
         keys: load_keys(db)?,
-        strict_domains: load_strict_domains(db)?,
+        alias_options: load_alias_options(db)?,
         delimiters: delimiters.to_owned(),
         incomplete: false,
     };

@@ -306,6 +306,14 @@ CREATE INDEX recipient_held_until ON recipient (next_attempt_ms) WHERE state = 3
     "ALTER TABLE content ADD COLUMN crc32 INTEGER",   // of the whole content; NULL: committed before this column
     "CREATE INDEX srs_sender_made ON srs_sender (made_ms)",
     "CREATE INDEX recipient_set_aside ON recipient (lane) WHERE state = 2",
+    "
+CREATE TABLE alias_options (
+    source TEXT PRIMARY KEY,             -- an alias, in the database or in the virtual file
+    options TEXT NOT NULL                -- JSON
+) WITHOUT ROWID;
+INSERT INTO alias_options SELECT source, json_object('strict_domain', setting) FROM strict_domain;
+DROP TABLE strict_domain;
+",
 ];
 
 /// Runs the migrations that have not run yet.
@@ -342,11 +350,18 @@ mod tests {
             if (1..=2).contains(&version) {
                 db.execute("INSERT INTO account (login, password_hash, may_send_as) VALUES ('me@b.test', '$argon2id$', '')", []).unwrap();
             }
+            if (2..MIGRATIONS.len()).contains(&version) {
+                db.execute("INSERT INTO strict_domain VALUES ('me@b.test', 'hold')", []).unwrap();
+            }
             if version == 5 {
                 db.execute("INSERT INTO tls_result VALUES (0, 1, 'far.test', '{}', '', '', 7)", []).unwrap();
             }
             migrate(&db).unwrap();
             migrate(&db).unwrap();
+            if (2..MIGRATIONS.len()).contains(&version) {
+                let options = "SELECT options FROM alias_options WHERE source = 'me@b.test'";
+                assert_eq!(db.query_row(options, [], |row| row.get::<_, String>(0)).unwrap(), r#"{"strict_domain":"hold"}"#);
+            }
             if version == 5 {
                 let moved = "SELECT times FROM daily_result WHERE kind = 'tls' AND domain = 'far.test'";
                 assert_eq!(db.query_row(moved, [], |row| row.get::<_, i64>(0)).unwrap(), 7);

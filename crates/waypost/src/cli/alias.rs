@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use clap::builder::PossibleValuesParser;
+use directory::StrictDomain;
 
 /// Manage aliases, which forward mail to other addresses.
 #[derive(Debug, Subcommand)]
@@ -52,7 +54,7 @@ pub enum AliasCommand {
         /// The alias.
         source: String,
         /// What to do with it.
-        #[arg(value_parser = ["rewrite", "wrap", "hold", "reject", "as-is", "default"])]
+        #[arg(value_parser = PossibleValuesParser::new(StrictDomain::WORDS.iter().map(|(_, word)| *word).chain(["default"])))]
         what: String,
     },
     /// Import aliases from a file.

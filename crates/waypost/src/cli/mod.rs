@@ -1,16 +1,20 @@
 //! The arguments of every command, with their help: `cli/NAME.rs` defines `waypost NAME`, `commands/NAME` runs it.
+//! Commands without arguments are defined here.
 //!
 //! Invariant: help, completions and man pages are generated from these definitions alone.
 
 mod account;
 mod alias;
 mod cert;
+mod completions;
 mod config;
 mod demo;
 mod dns;
 mod doctor;
 mod domain;
 mod explain_reply;
+mod failed;
+mod held;
 pub mod help;
 mod key;
 mod queue;
@@ -23,19 +27,21 @@ mod setup;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use clap_complete::Shell;
 
 pub use account::{AccountCertificateCommand, AccountCommand, AccountImportCommand, AccountProfileArgs};
 pub use alias::{AliasCommand, AliasImportCommand};
 pub use cert::{CertCommand, CertificateFrom, CsrArgs, SelfSignedArgs};
+pub use completions::CompletionsArgs;
 pub use config::ConfigCommand;
 pub use demo::DemoArgs;
 pub use dns::{DnsApplyArgs, DnsCommand};
 pub use doctor::DoctorArgs;
 pub use domain::DomainCommand;
 pub use explain_reply::ExplainReplyArgs;
+pub use failed::FailedArgs;
+pub use held::HeldCommand;
 pub use key::KeyCommand;
-pub use queue::{HeldCommand, QueueCommand, RetryArgs};
+pub use queue::{QueueCommand, RetryArgs};
 pub use reports::{ReportsArgs, ReportsCommand};
 pub use route::RouteCommand;
 pub use send_as::SendAsArgs;
@@ -46,7 +52,7 @@ use crate::config::DEFAULT_PATH;
 
 /// Mail server for your own domain: forwards mail, and sends as your addresses.
 #[derive(Debug, Parser)]
-#[command(name = "waypost", version, about, arg_required_else_help = true, subcommand_required = true, max_term_width = 110, after_help = EXAMPLES)]
+#[command(name = "waypost", version, arg_required_else_help = true, subcommand_required = true, max_term_width = 110, after_help = EXAMPLES)]
 pub struct Cli {
     /// The configuration file.
     #[arg(long, global = true, display_order = 900, value_name = "FILE", env = "WAYPOST_CONFIG", default_value = DEFAULT_PATH)]
@@ -90,13 +96,7 @@ pub enum Command {
     /// Show, release or drop held mail.
     #[command(subcommand)]
     Held(HeldCommand),
-    /// List failed deliveries for which no DSN was sent.
-    #[command(after_help = "A DSN to an unauthenticated sender could reach a stranger, so such failures are only listed here.")]
-    Failed {
-        /// Maximum listed, newest first.
-        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
-        limit: u32,
-    },
+    Failed(FailedArgs),
     Reports(ReportsArgs),
     /// Manage the DKIM keys of your domains.
     #[command(subcommand)]
@@ -124,12 +124,7 @@ pub enum Command {
     Status,
     /// Make the running server reload its configuration, as SIGHUP does.
     Reload,
-    /// Print shell completions.
-    #[command(after_help = "Example:\n  waypost completions bash > /etc/bash_completion.d/waypost")]
-    Completions {
-        /// The shell.
-        shell: Shell,
-    },
+    Completions(CompletionsArgs),
     /// Open the store as the owner of the data directory; root's commands start this.
     #[command(hide = true)]
     OpenStore,

@@ -6,8 +6,10 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use control_api::api::{
-    AliasTest, AliasView, Changed, Enable, Export, Import as Request, ImportLine, ImportReport, NewAlias, NewStrictDomain, VirtualFileView,
+    AliasTest, AliasView, Changed, Enable, Export, Import as Request, ImportLine, ImportReport, NewAlias, VirtualFileView,
 };
+
+use serde_json::json;
 
 use super::{changed, warn};
 use crate::cli::{AliasCommand, AliasImportCommand};
@@ -36,7 +38,8 @@ pub(super) async fn run(api: &mut Transport, command: AliasCommand, out: Output)
         AliasCommand::Enable { source } => enable(api, &source, true, out).await?,
         AliasCommand::Strict { source, what } => {
             let strict_domain = Some(what).filter(|what| what != "default");
-            let done: Changed = api.put(&format!("{}/strict-domain", path(&source)), &NewStrictDomain { strict_domain }).await?;
+            let patch = json!({ "strict_domain": strict_domain });
+            let done: Changed = api.patch(&format!("{}/options", path(&source)), &patch).await?;
             changed(out, &done)?;
         }
         AliasCommand::Import(AliasImportCommand::Virtual { file, origin, dry_run, replace }) => {
@@ -75,7 +78,7 @@ fn list(aliases: &[AliasView]) -> String {
     };
     let row = |a: &AliasView| {
         let mut notes: Vec<String> = notes(a).into_iter().filter(|(is, _)| *is).map(|(_, note)| note.to_owned()).collect();
-        notes.extend(a.strict_domain.as_ref().map(|setting| format!("strict domains: {setting}")));
+        notes.extend(Some(a.options.in_words()).filter(|words| !words.is_empty()));
         vec![a.source.clone(), a.targets.join(", "), notes.join(", ")]
     };
     table(&["alias", "goes to", ""], &aliases.iter().map(row).collect::<Vec<_>>())

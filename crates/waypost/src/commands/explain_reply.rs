@@ -6,7 +6,7 @@ use std::io::Read;
 
 use anyhow::{Context, Result, bail};
 use mail::{Domain, Reply};
-use policy::{Meaning, Severity, meaning, pasted_host, pasted_reply};
+use policy::{Meaning, Severity, classify_reply, parse_pasted_host, parse_pasted_reply};
 use serde::Serialize;
 
 use crate::cli::ExplainReplyArgs;
@@ -38,7 +38,7 @@ pub fn explain_reply(args: &ExplainReplyArgs, out: Output) -> Result<()> {
         bail!("this is not an SMTP reply: it has no three-digit code\n  hint: waypost explain-reply '550 5.1.1 no such user'");
     };
     let named = args.host.as_deref().map(|h| Domain::parse(h).with_context(|| format!("{h} is not a host name"))).transpose()?;
-    Ok(out.show(&explained(&reply, meaning(named.or(said_by).as_ref(), &reply)), shown)?)
+    Ok(out.show(&explained(&reply, classify_reply(named.or(said_by).as_ref(), &reply)), shown)?)
 }
 
 /// Finds the reply in the text, and the host if named: as sent by a server, or as in `queue show` and the log (`mx.example.com said: 452 ...`).
@@ -46,15 +46,15 @@ fn reply_within(text: &str) -> Option<(Option<Domain>, Reply)> {
     if let Some((before, after)) = text.split_once(" said: ") {
         let line = after.lines().next().unwrap_or_default().trim_end();
         let line = if before.contains('(') { line.strip_suffix(')').unwrap_or(line) } else { line };
-        return Some((pasted_host(text), pasted_reply(line)?));
+        return Some((parse_pasted_host(text), parse_pasted_reply(line)?));
     }
-    if let Some(reply) = pasted_reply(text) {
+    if let Some(reply) = parse_pasted_reply(text) {
         return Some((None, reply));
     }
     let starts = text.char_indices().filter(|(at, c)| {
         ('2'..='5').contains(c) && (*at == 0 || text.get(..*at).is_some_and(|t| t.ends_with([' ', '"', '\n', '\t', '('])))
     });
-    starts.filter_map(|(at, _)| text.get(at..)).find_map(pasted_reply).map(|reply| (None, reply))
+    starts.filter_map(|(at, _)| text.get(at..)).find_map(parse_pasted_reply).map(|reply| (None, reply))
 }
 
 fn from_stdin() -> Result<String> {
@@ -71,7 +71,7 @@ fn explained(reply: &Reply, meaning: Meaning) -> Explained {
         severity: meaning.severity.as_str(),
         own_severity: meaning.own_severity.as_str(),
         cause: meaning.cause,
-        waypost: meaning.deed(),
+        waypost: meaning.action(),
         waits: meaning.waits,
         about: meaning.scopes.iter().map(ToString::to_string).collect(),
         next_step: meaning.next_step,
@@ -90,7 +90,7 @@ fn shown(explained: &Explained) -> String {
     if !explained.about.is_empty() {
         field("about", &explained.about.join(", "));
     }
-    field("you", explained.next_step);
+    field("next step", explained.next_step);
     if let Some(link) = explained.link {
         field("more", link);
     }

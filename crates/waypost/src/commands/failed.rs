@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 use control_api::api::FailedView;
+use mail::one_line;
 
-use super::queue::tame;
 use crate::output::{DIM, Output, styled, table};
 use crate::transport::Transport;
 
@@ -18,7 +18,7 @@ fn failures(failed: &[FailedView]) -> String {
     }
     let row = |f: &FailedView| {
         let from = if f.from.is_empty() { "<>" } else { &f.from };
-        vec![f.id.clone(), mail::rfc5322_date(f.at_ms / 1000), tame(from), f.to.clone(), f.target.clone(), tame(&f.reason)]
+        vec![f.id.clone(), mail::rfc5322_date(f.at_ms / 1000), one_line(from), f.to.clone(), f.target.clone(), one_line(&f.reason)]
     };
     table(&["id", "when", "from", "to", "target", "reason"], &failed.iter().map(row).collect::<Vec<_>>())
 }

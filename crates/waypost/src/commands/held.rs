@@ -2,9 +2,10 @@
 
 use anyhow::{Result, bail};
 use control_api::api::{Changed, QueuePage, Release};
+use mail::one_line;
 
 use super::changed;
-use super::queue::{show, tame};
+use super::queue::show;
 use crate::cli::HeldCommand;
 use crate::output::{BOLD, DIM, Output, ask, note, size, span, styled};
 use crate::transport::{Transport, segment};
@@ -24,7 +25,7 @@ pub(super) async fn run(api: &mut Transport, command: HeldCommand, out: Output) 
             changed(out, &done)
         }
         HeldCommand::Drop { id, yes } => {
-            if yes || confirmed(api, &id).await? {
+            if yes || confirm(api, &id).await? {
                 let done: Changed = api.delete(&path(&id)).await?;
                 changed(out, &done)?;
             }
@@ -37,7 +38,7 @@ fn path(id: &str) -> String {
     format!("/v1/held/{}", segment(id))
 }
 
-async fn confirmed(api: &mut Transport, id: &str) -> Result<bool> {
+async fn confirm(api: &mut Transport, id: &str) -> Result<bool> {
     let page: QueuePage = api.get(&path(id)).await?;
     note(&show(&page));
     match ask("Drop this message? No DSN is sent, and this cannot be undone.")? {
@@ -58,7 +59,7 @@ fn list(page: &QueuePage) -> String {
         let left = span(message.expires_ms - page.now_ms);
         let age = span(page.now_ms - message.arrived_ms);
         let mut lines = vec![format!("{}  {age} old, {}, expires in {left}", styled(BOLD, &message.id), size(message.size_bytes))];
-        let mut field = |name: &str, value: &str| lines.push(format!("  {name:<9}{}", tame(value)));
+        let mut field = |name: &str, value: &str| lines.push(format!("  {name:<9}{}", one_line(value)));
         match message.author.as_deref().filter(|author| !author.is_empty()) {
             Some(author) if author.contains(sender) => field("from", author),
             Some(author) => field("from", &format!("{author} (sent by {sender})")),

@@ -41,7 +41,7 @@ use crate::output::{self, GOOD, Output, WARN, styled};
 use crate::transport::Transport;
 
 /// Runs a command that talks to the API.
-pub async fn talk(config: &Path, command: Command, out: Output) -> Result<ExitCode> {
+pub async fn run_with_api(config: &Path, command: Command, out: Output) -> Result<ExitCode> {
     let config = crate::config::load(config)?;
     if matches!(command, Command::Status) {
         return status::run(&config, out).await;
@@ -53,7 +53,7 @@ pub async fn talk(config: &Path, command: Command, out: Output) -> Result<ExitCo
         Command::Account(command) => return account::run(&config, &mut api, command, out).await,
         Command::Queue(command) => queue::run(&mut api, command, out).await?,
         Command::Held(command) => held::run(&mut api, command, out).await?,
-        Command::Failed { limit } => failed::run(&mut api, limit, out).await?,
+        Command::Failed(args) => failed::run(&mut api, args.limit, out).await?,
         Command::Reports(command) => reports::run(&mut api, command, out).await?,
         Command::Key(command) => key::run(&mut api, command, out).await?,
         Command::Reload => {
@@ -65,7 +65,7 @@ pub async fn talk(config: &Path, command: Command, out: Output) -> Result<ExitCo
         Command::Cert(_)
         | Command::Dns(_)
         | Command::Doctor(_)
-        | Command::Completions { .. }
+        | Command::Completions(_)
         | Command::Man { .. }
         | Command::OpenStore
         | Command::Route(_)

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, bail};
 use control_api::api::{Changed, Count, PauseView, QueuePage, QueuedMessage, QueuedRecipient, Resume, Retry as Request};
+use mail::one_line;
 
 use super::changed;
 use crate::cli::QueueCommand;
@@ -39,7 +40,7 @@ pub(super) async fn run(api: &mut Transport, command: QueueCommand, out: Output)
             changed(out, &done)?;
         }
         QueueCommand::Drop { id, recipient, yes } => {
-            if yes || confirmed(api, &id, recipient).await? {
+            if yes || confirm(api, &id, recipient).await? {
                 let which = recipient.map(|n| format!("?recipient={n}")).unwrap_or_default();
                 let done: Changed = api.delete(&format!("{}{which}", path(&id))).await?;
                 changed(out, &done)?;
@@ -56,9 +57,9 @@ pub(super) fn paused(pause: &PauseView) -> String {
     format!(
         "{} {}, for {left}: {}\n  to resume: waypost queue resume {}",
         styled(WARN, "paused:"),
-        tame(&what),
-        tame(&pause.why),
-        tame(&pause.resume)
+        one_line(&what),
+        one_line(&pause.why),
+        one_line(&pause.resume)
     )
 }
 
@@ -66,7 +67,7 @@ fn path(id: &str) -> String {
     format!("/v1/queue/{}", segment(id))
 }
 
-async fn confirmed(api: &mut Transport, id: &str, recipient: Option<u32>) -> Result<bool> {
+async fn confirm(api: &mut Transport, id: &str, recipient: Option<u32>) -> Result<bool> {
     let page: QueuePage = api.get(&path(id)).await?;
     note(&show(&page));
     let what = recipient.map_or_else(|| "this message".to_owned(), |n| format!("recipient {n} of this message"));
@@ -116,13 +117,8 @@ fn list(page: &QueuePage) -> String {
     text
 }
 
-/// Replaces control characters, which a remote server may send, by spaces.
-pub(super) fn tame(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
 fn short(reason: &str) -> String {
-    let line = tame(reason);
+    let line = one_line(reason);
     if line.chars().count() <= REASON_MAX { line } else { line.chars().take(REASON_MAX - 1).chain(['…']).collect() }
 }
 
@@ -132,8 +128,8 @@ pub(super) fn show(page: &QueuePage) -> String {
         lines.push(styled(BOLD, &message.id));
         let mut field = |name: &str, value: String| lines.push(format!("  {name:<9}{value}"));
         field("from", sender(message));
-        message.author.iter().for_each(|author| field("author", tame(author)));
-        message.subject.iter().for_each(|subject| field("subject", tame(subject)));
+        message.author.iter().for_each(|author| field("author", one_line(author)));
+        message.subject.iter().for_each(|subject| field("subject", one_line(subject)));
         field("kind", message.flow.clone());
         field("size", size(message.size_bytes));
         field("arrived", format!("{} ({} ago)", mail::rfc5322_date(message.arrived_ms / 1000), span(page.now_ms - message.arrived_ms)));
@@ -142,7 +138,7 @@ pub(super) fn show(page: &QueuePage) -> String {
             let via = recipient.via.as_ref().map(|via| format!(" (via {via})")).unwrap_or_default();
             lines.push(format!("  {:<9}{}{via}", format!("to {}", recipient.index), recipient.to));
             lines.push(format!("           {}, {} attempts", next(recipient, page.now_ms), recipient.attempts));
-            lines.extend(recipient.reason.as_ref().map(|reason| format!("           {}", tame(reason))));
+            lines.extend(recipient.reason.as_ref().map(|reason| format!("           {}", one_line(reason))));
         }
     }
     lines.join("\n")

@@ -6,8 +6,8 @@ use anyhow::Result;
 use control_api::api::{
     DomainReports, FailingSource, MessagesByClass, ReportView, ReportsSummary, RowView, TlsPolicyView, TlsSessions, WholeReport,
 };
+use mail::one_line;
 
-use super::queue::tame;
 use crate::cli::{ReportsArgs, ReportsCommand};
 use crate::output::{BAD, BOLD, DIM, GOOD, Output, WARN, styled, table};
 use crate::transport::Transport;
@@ -56,17 +56,17 @@ fn show_summary(summary: &ReportsSummary) -> String {
 }
 
 fn of_domain(domain: &DomainReports, days: u32) -> String {
-    let policy = if domain.policy.is_empty() { String::new() } else { format!(", p={}", tame(&domain.policy)) };
+    let policy = if domain.policy.is_empty() { String::new() } else { format!(", p={}", one_line(&domain.policy)) };
     let mut lines = vec![format!(
         "{}  {}",
-        styled(BOLD, tame(&domain.domain)),
+        styled(BOLD, one_line(&domain.domain)),
         styled(DIM, format!("{} DMARC reports and {} TLS reports in {days} days{policy}", domain.reports, domain.tls_reports))
     )];
     if domain.reports > 0 {
         let mut rows: Vec<Vec<String>> = domain
             .organisations
             .iter()
-            .map(|organisation| [vec![tame(&organisation.name)], counts(&organisation.messages)].concat())
+            .map(|organisation| [vec![one_line(&organisation.name)], counts(&organisation.messages)].concat())
             .collect();
         rows.push([vec!["all".to_owned()], counts(&domain.messages)].concat());
         lines.push(indented(&table(&[&["messages by"][..], &CLASSES].concat(), &rows)));
@@ -83,7 +83,7 @@ fn of_domain(domain: &DomainReports, days: u32) -> String {
     }
     match domain.advice.as_slice() {
         [] => lines.push(format!("  {} nothing to do", styled(GOOD, "ok:"))),
-        advice => lines.extend(advice.iter().map(|what| format!("  {} {}", styled(WARN, "to do:"), tame(what)))),
+        advice => lines.extend(advice.iter().map(|what| format!("  {} {}", styled(WARN, "to do:"), one_line(what)))),
     }
     lines.join("\n")
 }
@@ -94,24 +94,24 @@ fn indented(text: &str) -> String {
 
 fn failing(source: &FailingSource) -> String {
     let style = if source.class == "foreign" { WARN } else { BAD };
-    let name = source.name.as_ref().map(|name| format!(" ({})", tame(name))).unwrap_or_default();
+    let name = source.name.as_ref().map(|name| format!(" ({})", one_line(name))).unwrap_or_default();
     format!(
         "  {} {}{name}: {} messages as {} since {}: {}",
         styled(style, &source.class),
         source.address,
         source.messages,
-        tame(&source.header_from),
+        one_line(&source.header_from),
         day(source.first_s),
-        tame(&source.why),
+        one_line(&source.why),
     )
 }
 
 fn tls(indent: &str, sessions: &TlsSessions) -> String {
     let mut lines = vec![format!("{indent}TLS: {} sessions succeeded, {} failed", sessions.successful, sessions.failed)];
     for failure in &sessions.failures {
-        let reason = if failure.reason.is_empty() { String::new() } else { format!(": {}", tame(&failure.reason)) };
-        let host = if failure.mx_host.is_empty() { String::new() } else { format!(" with {}", tame(&failure.mx_host)) };
-        lines.push(format!("{indent}  {} {}{host}{reason}", failure.sessions, styled(BAD, tame(&failure.result))));
+        let reason = if failure.reason.is_empty() { String::new() } else { format!(": {}", one_line(&failure.reason)) };
+        let host = if failure.mx_host.is_empty() { String::new() } else { format!(" with {}", one_line(&failure.mx_host)) };
+        lines.push(format!("{indent}  {} {}{host}{reason}", failure.sessions, styled(BAD, one_line(&failure.result))));
     }
     lines.join("\n")
 }
@@ -125,9 +125,9 @@ fn list(reports: &[ReportView], limit: u32) -> String {
         vec![
             report.id.to_string(),
             report.kind.clone(),
-            tame(&report.domain),
-            tame(&report.organisation),
-            tame(&report.submitter),
+            one_line(&report.domain),
+            one_line(&report.organisation),
+            one_line(&report.submitter),
             days,
             report.rows.to_string(),
         ]
@@ -141,15 +141,15 @@ fn list(reports: &[ReportView], limit: u32) -> String {
 
 fn show(whole: &WholeReport) -> String {
     let report = &whole.report;
-    let mut lines = vec![styled(BOLD, format!("report {} ({}) about {}", report.id, report.kind, tame(&report.domain)))];
+    let mut lines = vec![styled(BOLD, format!("report {} ({}) about {}", report.id, report.kind, one_line(&report.domain)))];
     let mut field = |name: &str, value: String| lines.push(format!("  {name:<11}{value}"));
-    field("by", format!("{}, sent by {}", tame(&report.organisation), tame(&report.submitter)));
-    field("report id", tame(&report.report_id));
+    field("by", format!("{}, sent by {}", one_line(&report.organisation), one_line(&report.submitter)));
+    field("report id", one_line(&report.report_id));
     field("from", mail::rfc5322_date(report.begin_s));
     field("until", mail::rfc5322_date(report.end_s));
     field("received", mail::rfc5322_date(report.received_ms / 1000));
     if !report.policy.is_empty() {
-        field("policy", format!("p={}", tame(&report.policy)));
+        field("policy", format!("p={}", one_line(&report.policy)));
     }
     if report.rows_left_out > 0 {
         field("left out", format!("{} rows, {} messages", report.rows_left_out, report.messages_left_out));
@@ -161,23 +161,23 @@ fn show(whole: &WholeReport) -> String {
 
 fn row(row: &RowView) -> String {
     let word = |aligned: bool| if aligned { "pass" } else { "fail" };
-    let path = if row.envelope_from.is_empty() { String::new() } else { format!(", reverse-path {}", tame(&row.envelope_from)) };
+    let path = if row.envelope_from.is_empty() { String::new() } else { format!(", reverse-path {}", one_line(&row.envelope_from)) };
     let mut lines = vec![format!(
         "  {} messages from {} as {}{path}: {}; DKIM {}, SPF {}, {}",
         row.count,
         row.source,
-        tame(&row.header_from),
+        one_line(&row.header_from),
         styled(BOLD, &row.class),
         word(row.dkim_aligned),
         word(row.spf_aligned),
         row.disposition,
     )];
-    lines.extend(row.details.iter().map(|line| format!("    {}", tame(line))));
+    lines.extend(row.details.iter().map(|line| format!("    {}", one_line(line))));
     lines.join("\n")
 }
 
 fn policy(policy: &TlsPolicyView) -> String {
-    format!("  policy {} of {}\n{}", tame(&policy.kind), tame(&policy.domain), tls("    ", &policy.sessions))
+    format!("  policy {} of {}\n{}", one_line(&policy.kind), one_line(&policy.domain), tls("    ", &policy.sessions))
 }
 
 #[cfg(test)]

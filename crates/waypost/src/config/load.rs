@@ -1,6 +1,6 @@
 //! Reading the configuration file.
 //!
-//! Invariant: a configuration is taken whole or not at all; relative paths in it are relative to the file.
+//! Invariant: a configuration is accepted as a whole or not at all; relative paths in it are relative to the file.
 
 use std::fs;
 use std::path::{Path, PathBuf};

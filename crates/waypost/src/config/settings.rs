@@ -6,7 +6,6 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use directory::StrictDomain;
 use mail::Domain;
 use mail::srs::Srs;
 use mta::VirtualSource;
@@ -20,9 +19,7 @@ use toml::Spanned;
 use super::error::{self, ConfigError};
 use super::options::{self, FileOptions};
 use super::secrets;
-use super::words::{
-    FilterWord, FlowWord, ForwardMode, ProtocolWord, StrictDomainWord, TlsWord, UnauthenticatedWord, WhenDownWord, WhenWord,
-};
+use super::words::{FilterWord, FlowWord, ForwardMode, ProtocolWord, TlsWord, UnauthenticatedWord, WhenDownWord, WhenWord};
 
 /// The default port of rspamd's normal worker.
 const RSPAMD_PORT: u16 = 11333;
@@ -162,13 +159,7 @@ fn forward(file: &FileOptions, hostname: &Domain) -> Result<Forward, OptionError
             UnauthenticatedWord::Hold => Unauthenticated::Hold,
             UnauthenticatedWord::Accept => Unauthenticated::Accept,
         },
-        strict_domain: match forward.strict_domain {
-            StrictDomainWord::Rewrite => StrictDomain::Rewrite,
-            StrictDomainWord::Wrap => StrictDomain::Wrap,
-            StrictDomainWord::Hold => StrictDomain::Hold,
-            StrictDomainWord::Reject => StrictDomain::Reject,
-            StrictDomainWord::AsIs => StrictDomain::AsIs,
-        },
+        strict_domain: forward.strict_domain,
         hold_s: forward.hold_for.0,
         held_bytes: forward.held_bytes.0,
         notice_s: forward.notice_every.0,

@@ -2,6 +2,7 @@
 //!
 //! Invariant: parser, reference and error messages know the same words.
 
+use directory::StrictDomain;
 use dns_providers::DnsProvider;
 use serde::Deserialize;
 
@@ -138,19 +139,12 @@ words! {
     }
 }
 
-words! {
-    /// What happens to mail that would fail DMARC at the target.
-    StrictDomainWord {
-        /// Its From field is rewritten once the target has refused it.
-        Rewrite = "rewrite",
-        /// It is wrapped into a message of this server.
-        Wrap = "wrap",
-        /// It is held.
-        Hold = "hold",
-        /// It is refused.
-        Reject = "reject",
-        /// It is forwarded unchanged.
-        AsIs = "as-is",
+impl OptionKind for StrictDomain {
+    fn kind() -> String {
+        Self::WORDS.map(|(_, word)| quoted(word)).join(" or ")
+    }
+    fn text(&self) -> Option<String> {
+        Some(quoted(&self.to_string()))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The certificates of a running server: TLS for all listeners, and the renewal.
 //!
-//! Invariant: passwords are never taken without TLS.
+//! Invariant: passwords are never accepted without TLS.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,7 +10,7 @@ use mta::settings::ListenerKind;
 use net::acme::{Acme, Challenges, Hosted, RenewalParts, Renewer};
 use net::{CertificateInUse, Clock, Resolver, ServerTls};
 
-use crate::commands::setup::make_certificate;
+use crate::commands::setup::create_certificate;
 use crate::config::Config;
 
 /// The certificates in use by a running server, and their renewal. A reload changes both.
@@ -54,7 +54,7 @@ impl ServerCertificates {
         let Some(tls) = &self.tls else { return Ok(()) };
         let mut sources = config.certificate_sources();
         if sources.default.is_none() && config.acme().is_some() {
-            make_certificate(config)?;
+            create_certificate(config)?;
             sources = config.certificate_sources();
         }
         tls.replace(&sources).context("cannot use the new certificate; the old one stays in use")
@@ -117,7 +117,7 @@ pub fn server_tls(config: &Config, challenges: &Challenges, clock: &Clock) -> Re
     }
     if config.acme().is_some() {
         // Until the CA has issued one, a self-signed certificate is better than no TLS.
-        make_certificate(config)?;
+        create_certificate(config)?;
         return Ok(Some(load(config.certificate_sources())?));
     }
     if config.listeners().iter().any(|listener| listener.kind != ListenerKind::Mx) {

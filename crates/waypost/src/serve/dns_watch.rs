@@ -4,12 +4,11 @@
 //! RFC 7372 s.3. Invariant: each loss is reported once, and refusals at most once a day; an unanswered query is no loss. The last state is in a file, so that a restart repeats nothing.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use axum::Router;
 use dns_plan::{Finding, State, plan};
 use mta::Postmaster;
@@ -17,8 +16,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use super::target_watch;
-use crate::config::{self, Config};
+use super::seen_file::SeenFile;
+use super::{load_config, target_watch};
+use crate::config::Config;
 use crate::dns_facts::{checker, read};
 use crate::transport::Transport;
 
@@ -84,12 +84,12 @@ struct Seen {
 }
 
 async fn look(path: &Path, router: &Router, postmaster: &Postmaster, occasion: Occasion) -> Result<()> {
-    let config = config::load(path)?;
+    let config = load_config(path).await?;
     let mut api = Transport::InProcess(Box::new(router.clone()));
     let facts = read(&config, &mut api).await?;
     let checked = checker(&config, false).run(&plan(&facts)).await?;
-    let file = config.file.data_dir.join("dns-seen.json");
-    let before: Option<Seen> = fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok());
+    let file = SeenFile(config.file.data_dir.join("dns-seen.json"));
+    let before: Option<Seen> = file.read().await;
     let (now, lost) = compare(before.as_ref(), &checked.findings);
     let red: Vec<&Finding> = checked.findings.iter().filter(|finding| finding.is_red()).collect();
     tracing::info!(records = checked.findings.len(), wrong = red.len(), lost = lost.len(), ?occasion, "DNS compared with the plan");
@@ -101,16 +101,7 @@ async fn look(path: &Path, router: &Router, postmaster: &Postmaster, occasion: O
     if !reported {
         tracing::warn!("DNS records are wrong, and no postmaster is set to notify");
     }
-    save(&file, &now)
-}
-
-pub(super) fn save(file: &PathBuf, seen: &impl Serialize) -> Result<()> {
-    let temporary = file.with_extension("json.new");
-    let write = || {
-        fs::write(&temporary, serde_json::to_vec_pretty(seen)?)?;
-        fs::rename(&temporary, file)
-    };
-    write().with_context(|| format!("{} cannot be written", file.display()))
+    file.write(&now).await
 }
 
 fn key(finding: &Finding) -> String {

@@ -7,9 +7,10 @@ pub mod certificates;
 mod dns_watch;
 pub mod logging;
 mod public;
-pub mod rehearsal;
 pub mod reload;
+mod seen_file;
 mod service_manager;
+pub mod startup_check;
 mod target_watch;
 
 use std::path::{Path, PathBuf};
@@ -272,6 +273,12 @@ impl Signals {
     async fn stop(&mut self) {
         while self.next().await != SignalRequest::Stop {}
     }
+}
+
+/// Loads the configuration on a thread for blocking work.
+async fn load_config(path: &Path) -> Result<Config> {
+    let path = path.to_owned();
+    Ok(net::blocking(move || config::load(&path)).await?)
 }
 
 /// Returns the resolver of this configuration.

@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use mta::LiveDirectory;
 use mta::settings::LiveSettings;
+use net::blocking;
 use tokio::sync::Mutex;
 
 use super::certificates::ServerCertificates;
 use super::public::LivePublic;
-use super::{rehearsal, service_manager};
+use super::{service_manager, startup_check};
 use crate::config::{self, Config};
 
 /// Reloads the configuration.
@@ -55,8 +56,8 @@ impl Reloader {
         let path = self.path.clone();
         let config = blocking(move || {
             let config = config::load(&path).map_err(|e| e.to_string())?;
-            rehearsal::run(&config).map_err(|e| e.to_string())?;
-            Ok(config)
+            startup_check::run(&config).map_err(|e| e.to_string())?;
+            Ok::<_, String>(config)
         })
         .await?;
         let settings = &config.settings;
@@ -75,11 +76,6 @@ impl Reloader {
         }
         Ok(message)
     }
-}
-
-/// Runs work that reads files on a thread for blocking work.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| Err(e.to_string()))
 }
 
 /// Returns the settings that only a restart changes, by name.

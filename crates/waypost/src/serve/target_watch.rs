@@ -3,7 +3,6 @@
 //! RFC 5321 s.5.1, RFC 7505. Invariant: each such domain is reported once, also across restarts; an unanswered query is not reported.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::Path;
 
 use anyhow::Result;
@@ -11,17 +10,17 @@ use axum::Router;
 use control_api::api::{TargetLook, TargetLooks};
 use mta::Postmaster;
 
-use super::dns_watch::save;
-use crate::config;
+use super::load_config;
+use super::seen_file::SeenFile;
 use crate::transport::Transport;
 
 /// Checks once.
 pub(super) async fn look(path: &Path, router: &Router, postmaster: &Postmaster) -> Result<()> {
-    let config = config::load(path)?;
+    let config = load_config(path).await?;
     let mut api = Transport::InProcess(Box::new(router.clone()));
     let looks: TargetLooks = api.get("/v1/aliases/targets").await?;
-    let file = config.file.data_dir.join("targets-seen.json");
-    let before: BTreeSet<String> = fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+    let file = SeenFile(config.file.data_dir.join("targets-seen.json"));
+    let before: BTreeSet<String> = file.read().await.unwrap_or_default();
     let wrong: Vec<&TargetLook> = looks.doubts.iter().filter(|look| look.is_wrong).collect();
     let new: Vec<&TargetLook> = wrong.iter().filter(|look| !before.contains(&look.domain)).copied().collect();
     tracing::info!(domains = looks.looked, wrong = wrong.len(), new = new.len(), "alias targets checked");
@@ -31,7 +30,7 @@ pub(super) async fn look(path: &Path, router: &Router, postmaster: &Postmaster) 
     // An unanswered query changes nothing.
     let silent = looks.doubts.iter().filter(|look| !look.is_wrong && before.contains(&look.domain));
     let now: BTreeSet<&str> = wrong.iter().copied().chain(silent).map(|look| look.domain.as_str()).collect();
-    save(&file, &now)
+    file.write(&now).await
 }
 
 fn subject(new: &[&TargetLook]) -> String {

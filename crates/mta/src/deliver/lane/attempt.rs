@@ -1,7 +1,7 @@
-//! One attempt: a transaction with the first host that opens a session, and with the next ones while the trouble is a host's own.
+//! One attempt: a transaction with the first host that opens a session, and with the next ones while the failure is a host's own.
 //!
-//! RFC 5321 s.5.1: each address is tried until a delivery attempt succeeds. Invariant: a host that took a recipient, or that may have the
-//! message, ends the attempt, so that nobody gets a second copy by it; at most [`SESSIONS_MAX`] sessions are opened.
+//! RFC 5321 s.5.1: each address is tried until a delivery attempt succeeds. Invariant: a host that accepted a recipient, or may have the message,
+//! ends the attempt, so that it causes no second copy; at most [`SESSIONS_MAX`] sessions are opened.
 
 use policy::{Trouble, provider_of};
 use store::{Claimed, Content};
@@ -13,11 +13,11 @@ use crate::deliver::maildir;
 use crate::deliver::transaction::{Attempt, deliver};
 use crate::support::panic_edge::caught;
 
-/// Sessions of one attempt, each with another address or host.
+/// Maximum sessions of one attempt, each with another address or host.
 const SESSIONS_MAX: usize = 4;
 
 impl Worker {
-    /// Tries to deliver. The error is that no session could be opened at all.
+    /// Tries to deliver; fails if no session can be opened.
     pub(super) async fn attempt(&mut self, job: &Job, content: &Content) -> Result<Attempt, Trouble> {
         if let Some(place) = &self.lane.plan.maildir {
             let hostname = self.outbound.shared().settings.load().hostname.clone();
@@ -26,7 +26,7 @@ impl Worker {
         }
         let mut tried = Tried::default();
         let mut so_far: Option<Attempt> = None;
-        // The places of the recipients that no host has judged yet.
+        // The places of recipients without a final reply.
         let mut left: Vec<usize> = (0..job.claimed.recipients.len()).collect();
         for _ in 0..SESSIONS_MAX {
             let kept = self.connection.is_some();
@@ -35,13 +35,13 @@ impl Worker {
             }
             let attempt = self.transact(job, &left, content).await;
             if attempt.stale && kept && !attempt.is_told(Trouble::wants_pause) {
-                // The host closed a connection that we had kept: that says nothing about the message.
+                // The host closed an idle connection: that says nothing about the message.
                 self.drop_connection(false).await;
                 continue;
             }
             let (wants_data, may_go_on) = (attempt.wants_data, self.may_go_on(job, &attempt));
             let merged = merged(so_far.take(), attempt, &left);
-            left.retain(|place| merged.results.get(*place).is_some_and(|result| result.as_ref().is_err_and(Trouble::is_of_one_host)));
+            left.retain(|place| merged.results.get(*place).is_some_and(|result| result.as_ref().is_err_and(Trouble::tries_next_host)));
             let reusable = merged.reusable;
             so_far = Some(merged);
             if left.is_empty() || !may_go_on {
@@ -52,11 +52,11 @@ impl Worker {
         so_far.ok_or_else(|| Trouble::connection_lost("every kept connection was closed"))
     }
 
-    /// Whether the rest of the message may be offered to another host at once.
+    /// Whether the remaining recipients may be tried at another host at once.
     fn may_go_on(&self, job: &Job, attempt: &Attempt) -> bool {
         let is_gone = job.waiter.as_ref().is_some_and(Waiter::is_gone);
         let host = self.connection.as_ref().map(|connection| &connection.host);
-        // What a large provider counts, it counts over all its hosts: to ask the next one would only be one try more.
+        // A large provider counts attempts over all its hosts: trying the next one would only add to the count.
         let is_counted = attempt.is_told(Trouble::wants_pause) && host.and_then(provider_of).is_some();
         let wants_another = attempt.is_told(Trouble::wants_new_connection);
         let is_closing = self.outbound.closing.has_begun();
@@ -65,7 +65,7 @@ impl Worker {
 
     async fn open(&mut self, job: &Job, tried: &mut Tried) -> Result<(), Trouble> {
         let outbound = self.outbound.clone();
-        // What is not connected has begun nothing.
+        // Nothing has started before the connection.
         let opened = tokio::select! {
             opened = caught(connect(&outbound.connector, &self.lane.plan, &job.domain, tried)) => opened,
             () = outbound.closing.begun() => return Err(Trouble::unreachable("the server shuts down")),
@@ -89,7 +89,7 @@ impl Worker {
         attempt.unwrap_or_else(|| Attempt::bug(places.len()))
     }
 
-    /// The next session is with another address, or with the same one and without what it does not know.
+    /// Leaves the host: the next session is with another address, or with this one using DATA.
     async fn leave_host(&mut self, wants_data: bool, reusable: bool, tried: &mut Tried) {
         if let Some(connection) = &self.connection {
             if wants_data {
@@ -104,7 +104,7 @@ impl Worker {
     }
 }
 
-/// What is known after one more transaction, for the recipients at these places.
+/// Merges the results of a transaction, for the recipients at these places.
 fn merged(before: Option<Attempt>, attempt: Attempt, places: &[usize]) -> Attempt {
     let Some(before) = before else { return attempt };
     let Attempt { results, stale, wants_data, is_in_doubt, reusable } = attempt;
@@ -123,7 +123,7 @@ mod tests {
     use policy::Scope;
 
     #[test]
-    fn a_later_host_judges_only_those_it_was_asked_about() {
+    fn a_later_host_changes_only_the_results_of_its_recipients() {
         let no = Trouble::permanent(Scope::Recipient, 1, 1, "no");
         let (full, down) = (Trouble::temporary(Scope::Host, 3, 1, "full"), Trouble::temporary(Scope::Host, 3, 2, "down"));
         let attempt =

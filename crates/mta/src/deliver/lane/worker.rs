@@ -1,11 +1,11 @@
 //! A worker of a lane: one connection, job after job.
 //!
-//! Invariant: at most one message a connection is delivered and not yet settled, since whatever is under way at a crash arrives twice.
+//! Invariant: at most one message per connection is delivered and not yet settled, since those arrive twice after a crash.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use policy::{Scope, Trouble};
+use policy::Trouble;
 use store::{Content, StoreError};
 use tokio::time::timeout;
 
@@ -19,7 +19,7 @@ use crate::deliver::settle;
 use crate::deliver::transaction::Attempt;
 use crate::support::panic_edge::caught;
 
-/// Serves the lane until there is nothing to do.
+/// Works for the lane until it is empty.
 pub(super) async fn work(outbound: Arc<Outbound>, lane: Arc<Lane>) {
     let mut worker = Worker { outbound, lane, connection: None, has_left: false };
     while let Some(job) = worker.next_job().await {
@@ -31,12 +31,12 @@ pub(super) async fn work(outbound: Arc<Outbound>, lane: Arc<Lane>) {
     worker.drop_connection(true).await;
 }
 
-/// Whether a worker that found nothing to do may go.
+/// Whether an idle worker may end.
 enum Dismissed {
     Yes,
-    /// A job is there after all, and its permit taken.
+    /// A job came, and the worker has its permit.
     No,
-    /// A job is there, and its permit about to be added by the pusher that counted on us.
+    /// A job came, and `push` is about to add its permit.
     Soon,
 }
 
@@ -44,12 +44,12 @@ pub(super) struct Worker {
     pub(super) outbound: Arc<Outbound>,
     pub(super) lane: Arc<Lane>,
     pub(super) connection: Option<Connection>,
-    /// It gave its job and its place to the others.
+    /// It left its job to the other workers.
     has_left: bool,
 }
 
 impl Worker {
-    /// The next job; `None` when the worker is dismissed.
+    /// The next job; `None` if the worker ends.
     async fn next_job(&mut self) -> Option<Job> {
         if self.outbound.closing.has_begun() {
             self.lane.state().workers -= 1;
@@ -71,7 +71,7 @@ impl Worker {
         }
     }
 
-    /// Keeps the connection for a while, in case a job comes, and as long as nobody else wants its place. True where one came.
+    /// Keeps the connection for the next job, unless another delivery needs its permit. True if a job came.
     async fn wait_with_connection(&self) -> bool {
         let Some(connection) = &self.connection else { return false };
         let keep = Duration::from_secs(self.outbound.shared().settings.load().delivery.keep_s);
@@ -89,7 +89,7 @@ impl Worker {
         }
     }
 
-    /// A job that came between the timeout and this lock would find no worker: look once more under the lock.
+    /// A job that came between the timeout and this lock would find no worker: checks again under the lock.
     fn dismiss(&self) -> Dismissed {
         let mut state = self.lane.state();
         state.idle -= 1;
@@ -138,8 +138,8 @@ impl Worker {
             return self.divert(vec![job], &plan);
         }
         let reusable = attempt.reusable && !attempt.is_told(Trouble::wants_new_connection);
-        // What is taken and not written down is sent again after a crash: one message a connection at most, and no task's turn is waited for. Parting from
-        // the host comes after it.
+        // A delivery that is not settled is repeated after a crash: at most one message per connection, settled at once, before
+        // the connection is closed.
         let is_delivered = attempt.results.iter().any(Result::is_ok);
         let _ = caught(settle::settle(&self.outbound, job, attempt.results)).await;
         if is_delivered {
@@ -148,7 +148,7 @@ impl Worker {
         self.after(reusable).await;
     }
 
-    /// What of the job the circuits let through; the rest is deferred until they may.
+    /// Returns the part of the job that the breakers admit, and defers the rest.
     fn admitted(&self, job: Job) -> Option<Job> {
         let admitted = self.outbound.breakers().admit(self.outbound.shared(), &self.lane.plan, job);
         if !admitted.wait.is_empty() {
@@ -184,13 +184,13 @@ impl Worker {
         }
     }
 
-    /// The host cannot be reached. Where others of the lane are connected, the host takes no more connections than those and
-    /// this worker leaves its job to them; otherwise everything that waits for the host is deferred at once, and the host left
-    /// alone for a while.
+    /// Handles an unreachable host. If other workers of the lane are connected, the host accepts no more connections than those, and
+    /// this worker leaves its job to them; otherwise everything that waits for the host is deferred at once, and the host is
+    /// paused.
     async fn unreachable(&mut self, job: Job, trouble: Trouble) {
         if let Some(jobs) = self.clear_lane(job, &trouble) {
             let host = self.lane.key.0.first().map(tracing::field::display);
-            if let Some(plan) = self.lane.plan.last_resort.as_ref().filter(|_| trouble.leads_round()) {
+            if let Some(plan) = self.lane.plan.last_resort.as_ref().filter(|_| trouble.allows_last_resort()) {
                 let instead = plan.hops.first().map(tracing::field::display);
                 tracing::warn!(host, instead, waiting = jobs.len(), %trouble, "host paused; its mail takes the last-resort route");
                 return self.divert(jobs, plan);
@@ -200,11 +200,11 @@ impl Worker {
         }
     }
 
-    /// The route of last resort, where none of the hosts took anything and what they said is about themselves.
+    /// The last-resort route, if no host accepted anything and their failures are their own.
     fn round(&self, attempt: &Attempt) -> Option<Arc<Plan>> {
         let plan = self.lane.plan.last_resort.as_ref().filter(|_| !attempt.is_in_doubt)?;
-        let leads_round = attempt.results.iter().all(|result| result.as_ref().is_err_and(Trouble::leads_round));
-        leads_round.then(|| plan.clone())
+        let allows_last_resort = attempt.results.iter().all(|result| result.as_ref().is_err_and(Trouble::allows_last_resort));
+        allows_last_resort.then(|| plan.clone())
     }
 
     /// Gives jobs to another lane.
@@ -220,7 +220,7 @@ impl Worker {
         let steady_ms = clock.steady_ms();
         let mut state = self.lane.state();
         let others = state.workers > 1 && state.connected > 0;
-        if others && trouble.scope == Scope::Host && !trouble.permanent {
+        if others && trouble.defers_all_of_host() {
             self.outbound.breakers().give_back(&mut job, clock.now_ms());
             state.workers -= 1;
             state.ceiling = Some((state.connected, steady_ms + CEILING_MS));

@@ -1,6 +1,6 @@
-//! The claims of one look at the queue.
+//! The claims of one query of the queue.
 //!
-//! Invariant: room in memory is taken before the claim that fills it, so that claims that go together stay within the windows.
+//! Invariant: memory is reserved before the claim that fills it, so that concurrent claims stay within the windows.
 
 use mail::Domain;
 use tokio::task::JoinSet;
@@ -8,20 +8,20 @@ use tokio::task::JoinSet;
 use super::Dispatch;
 use crate::deliver::outbound::lease_ms;
 
-/// Lanes whose claims go to the store together.
+/// Maximum lanes that are claimed together.
 pub(super) const CLAIMS_AT_ONCE: usize = 128;
 
-/// What a claim brought.
+/// The result of a claim.
 pub(super) struct Claim {
     pub lane: Domain,
-    /// The room that was taken for it, in recipients.
+    /// The room reserved for it, in recipients.
     pub room: usize,
     pub claimed: Result<Vec<store::Claimed>, store::StoreError>,
 }
 
 impl Dispatch {
-    /// Claims what is due in these lanes, for as much as there is room, which is taken. The claims go to the store together, so that they share a
-    /// commit: one after the other, five thousand lanes wait for five thousand syncs.
+    /// Claims due mail of these lanes, within the windows. The claims go to the store together and share a commit: one after the other,
+    /// five thousand lanes would wait for five thousand syncs.
     pub(super) async fn claim(&self, lanes: &[Domain], now_ms: i64) -> Vec<Claim> {
         let mut claims = JoinSet::new();
         for lane in lanes {

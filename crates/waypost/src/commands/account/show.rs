@@ -51,7 +51,7 @@ pub(super) fn detail(detail: &AccountDetail) -> String {
         (true, None) => {}
     }
     for (name, value) in rows {
-        text.push_str(&format!("\n  {name:<19} {value}"));
+        text.push_str(&format!("\n  {name:<20} {value}"));
     }
     let lines: Vec<Vec<String>> = detail.credentials.iter().flat_map(uses).collect();
     text.push_str("\n\n");

@@ -10,14 +10,14 @@ use anyhow::Result;
 use crate::cli::ConfigCommand;
 use crate::config;
 use crate::output::{GOOD, Output, WARN, print, styled};
-use crate::serve::rehearsal;
+use crate::serve::startup_check;
 
 /// `config check` and `config reference`.
 pub fn config(path: &Path, command: ConfigCommand, out: Output) -> Result<ExitCode> {
     match command {
         ConfigCommand::Reference => print(&config::reference())?,
         ConfigCommand::Check => {
-            match config::load(path).and_then(virtual_check::checked).and_then(|config| rehearsal::run(&config).map(|()| config)) {
+            match config::load(path).and_then(virtual_check::checked).and_then(|config| startup_check::run(&config).map(|()| config)) {
                 Ok(config) => {
                     let summary = summary(&config);
                     let notices: Vec<_> = config.notices.iter().map(error_as_json).collect();

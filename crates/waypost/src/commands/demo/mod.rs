@@ -73,11 +73,11 @@ fn heading(text: &str) -> Result<()> {
     Ok(print(&format!("\n{}", styled(BOLD, text)))?)
 }
 
-fn said(who: &str, what: &str) -> Result<()> {
+fn say(who: &str, what: &str) -> Result<()> {
     Ok(print(&format!("  {who:<12} {what}"))?)
 }
 
-async fn mail_host(network: &DemoNetwork, domain: &str) -> Result<SocketAddr> {
+async fn find_mail_host(network: &DemoNetwork, domain: &str) -> Result<SocketAddr> {
     let records = network.resolver.mx(&Domain::parse(domain)?).await.map_err(|e| anyhow::anyhow!("{e}"))?;
     let host = records.into_iter().find_map(|r| r.host).with_context(|| format!("{domain} has no MX"))?;
     let addresses = network.resolver.addresses(&host, false).await.map_err(|e| anyhow::anyhow!("{e}"))?;
@@ -85,7 +85,7 @@ async fn mail_host(network: &DemoNetwork, domain: &str) -> Result<SocketAddr> {
     Ok(SocketAddr::new(*address, network.port))
 }
 
-async fn arrival(mailbox: &mut UnboundedReceiver<ReceivedMessage>, subject: &str) -> Result<ReceivedMessage> {
+async fn wait_for_message(mailbox: &mut UnboundedReceiver<ReceivedMessage>, subject: &str) -> Result<ReceivedMessage> {
     let wait = timeout(PATIENCE, async {
         while let Some(message) = mailbox.recv().await {
             if Fields::find_first(message.content.as_bytes(), "Subject").is_some_and(|f| f.unfolded() == subject) {
@@ -98,7 +98,7 @@ async fn arrival(mailbox: &mut UnboundedReceiver<ReceivedMessage>, subject: &str
 }
 
 fn show(who: &str, message: &ReceivedMessage) -> Result<()> {
-    said(who, &styled(GOOD, format!("has new mail for {}", message.to.join(", "))))?;
+    say(who, &styled(GOOD, format!("has new mail for {}", message.to.join(", "))))?;
     let mut in_signature = false;
     for line in message.content.lines() {
         // Only the first of a signature's fourteen lines is shown.
@@ -118,12 +118,12 @@ async fn receive(network: &mut DemoNetwork) -> Result<()> {
                   Message-ID: <1@foreign.test>\r\nDate: Tue, 24 Nov 2026 09:00:00 +0000\r\n\r\nIs this address still yours?\r\n";
     let signed = format!("{}{content}", network.signer.sign(&[content.as_bytes()])?);
     let sent = OutgoingMessage { from: "stranger@foreign.test", to: "me@example.test", content: &signed };
-    let server = mail_host(network, "example.test").await?;
+    let server = find_mail_host(network, "example.test").await?;
     match send(server, None, &sent).await? {
-        SendOutcome::Accepted(reply) => said("our server", &reply)?,
+        SendOutcome::Accepted(reply) => say("our server", &reply)?,
         SendOutcome::Refused(reply) => bail!("our server refused the stranger's message: {reply}"),
     }
-    let message = arrival(&mut network.inbox, "Hello from afar").await?;
+    let message = wait_for_message(&mut network.inbox, "Hello from afar").await?;
     ensure!(message.to == ["<foo@inbox.test>"], "the message went to {:?}", message.to);
     ensure!(message.content.ends_with(sent.content), "the stranger's message was changed in transit");
     show("inbox.test", &message)?;
@@ -156,10 +156,10 @@ async fn submit(network: &mut DemoNetwork, password: &str) -> Result<()> {
     let credentials = Credentials { user: "me@example.test".into(), password: password.into() };
     let server = SocketAddr::from((OURS, network.port + 1));
     match send(server, Some((&tls, credentials)), &sent).await? {
-        SendOutcome::Accepted(reply) => said("our server", &reply)?,
+        SendOutcome::Accepted(reply) => say("our server", &reply)?,
         SendOutcome::Refused(reply) => bail!("our server refused the answer: {reply}"),
     }
-    let message = arrival(&mut network.foreign, "Re: Hello from afar").await?;
+    let message = wait_for_message(&mut network.foreign, "Re: Hello from afar").await?;
     ensure!(message.content.ends_with(sent.content), "the answer was changed in transit");
     show("foreign.test", &message)?;
     check_results(&message, "example.test")
@@ -168,11 +168,11 @@ async fn submit(network: &mut DemoNetwork, password: &str) -> Result<()> {
 async fn refuse(network: &DemoNetwork) -> Result<()> {
     heading("3. A stranger tries to relay through our server, and is refused")?;
     let message = OutgoingMessage { from: "stranger@foreign.test", to: "victim@elsewhere.test", content: "Subject: buy!\r\n\r\nNow.\r\n" };
-    match send(mail_host(network, "example.test").await?, None, &message).await? {
+    match send(find_mail_host(network, "example.test").await?, None, &message).await? {
         SendOutcome::Accepted(reply) => bail!("our server relayed a stranger's message: {reply}"),
         SendOutcome::Refused(reply) => {
             ensure!(reply.starts_with("550 5.7.1"), "the refusal was {reply}");
-            said("our server", &styled(GOOD, reply))
+            say("our server", &styled(GOOD, reply))
         }
     }
 }

@@ -13,7 +13,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::dns::{self, Zone};
 use super::mailbox_host::{self, ReceivedMessage};
-use super::said;
+use super::say;
 use crate::config::{self, Config};
 use crate::serve::{Running, logging};
 use crate::transport::Transport;
@@ -48,20 +48,20 @@ pub async fn start(dir: &Path) -> Result<DemoNetwork> {
     let zone = Zone::of_hosts(&hosts);
     let dns = dns::start(zone.clone()).await?;
     let resolver = Resolver::of_servers(&[dns])?;
-    let (port, inbox, foreign) = mailbox_hosts(&resolver).await?;
-    let signer = strangers_records(&zone)?;
-    let config = configuration(dir, port, dns)?;
+    let (port, inbox, foreign) = start_mailbox_hosts(&resolver).await?;
+    let signer = publish_strangers_records(&zone)?;
+    let config = write_configuration(dir, port, dns)?;
     logging::start(&config.file.log)?;
     let running = Running::start(&config).await?;
     for (name, address) in hosts {
-        said(name, &format!("mail host mx.{name} at {address}:{port}"))?;
+        say(name, &format!("mail host mx.{name} at {address}:{port}"))?;
     }
-    said("DNS", &format!("at {dns}"))?;
+    say("DNS", &format!("at {dns}"))?;
     Ok(DemoNetwork { config, running, resolver, inbox, foreign, port, signer, zone })
 }
 
 /// Publishes the stranger's records: its domain has a strict DMARC policy.
-fn strangers_records(zone: &Zone) -> Result<Signer> {
+fn publish_strangers_records(zone: &Zone) -> Result<Signer> {
     let pair = KeyPair::generate(Algorithm::Rsa)?;
     zone.publish("foreign.test", SPF);
     zone.publish("_dmarc.foreign.test", "v=DMARC1; p=reject");
@@ -69,13 +69,13 @@ fn strangers_records(zone: &Zone) -> Result<Signer> {
     Ok(Signer::new(pair.algorithm, &pair.private, "foreign.test", "s1")?)
 }
 
-async fn mailbox_hosts(resolver: &Resolver) -> Result<(u16, UnboundedReceiver<ReceivedMessage>, UnboundedReceiver<ReceivedMessage>)> {
+async fn start_mailbox_hosts(resolver: &Resolver) -> Result<(u16, UnboundedReceiver<ReceivedMessage>, UnboundedReceiver<ReceivedMessage>)> {
     let mut last = None;
     for port in PORTS {
         // The server binds its own port later; this checks that it is free.
         let free = std::net::TcpListener::bind((OURS, port)).map(drop);
         let hosts = match free {
-            Ok(()) => both(port, resolver).await,
+            Ok(()) => start_both(port, resolver).await,
             Err(error) => Err(error.into()),
         };
         match hosts {
@@ -87,14 +87,14 @@ async fn mailbox_hosts(resolver: &Resolver) -> Result<(u16, UnboundedReceiver<Re
         .context("no free port for the demonstration's mail hosts on 127.0.0.1, 127.0.0.2 and 127.0.0.3; is another demo running?")
 }
 
-async fn both(port: u16, resolver: &Resolver) -> Result<(UnboundedReceiver<ReceivedMessage>, UnboundedReceiver<ReceivedMessage>)> {
+async fn start_both(port: u16, resolver: &Resolver) -> Result<(UnboundedReceiver<ReceivedMessage>, UnboundedReceiver<ReceivedMessage>)> {
     let inbox = mailbox_host::start("inbox.test", INBOX, port, resolver).await?;
     let foreign = mailbox_host::start("foreign.test", FOREIGN, port, resolver).await?;
     Ok((inbox, foreign))
 }
 
 /// Writes a configuration file, so that the other commands work with the demonstration.
-fn configuration(dir: &Path, port: u16, dns: SocketAddr) -> Result<Config> {
+fn write_configuration(dir: &Path, port: u16, dns: SocketAddr) -> Result<Config> {
     let (certificate, key) = net::self_signed(&["mx.example.test".into()])?;
     std::fs::write(dir.join("cert.pem"), certificate)?;
     write_secret(&dir.join("key.pem"), &key)?;
@@ -129,13 +129,13 @@ pub async fn populate(network: &DemoNetwork) -> Result<String> {
     let _: api::Changed = api.post("/v1/aliases", &alias).await?;
     let account = api::NewAccount { login: "me@example.test".into(), password: None, name: None, may_send_as: Vec::new() };
     let added: api::Login = api.post("/v1/accounts", &account).await?;
-    said("alias", "me@example.test -> foo@inbox.test")?;
+    say("alias", "me@example.test -> foo@inbox.test")?;
     for domain in ["example.test", "fwd.example.test"] {
         let made: api::KeysChanged = api.post("/v1/keys", &api::NewKeys { domain: domain.into() }).await?;
         made.keys.iter().for_each(|key| network.zone.publish(&key.record_name, &key.record));
         network.zone.publish(domain, SPF);
         network.zone.publish(&format!("_dmarc.{domain}"), "v=DMARC1; p=reject");
-        said("DKIM keys", &format!("of {domain}, with their records in DNS"))?;
+        say("DKIM keys", &format!("of {domain}, with their records in DNS"))?;
     }
     added.password.context("the account has no generated password")
 }

@@ -11,9 +11,9 @@ use dns_plan::{DnsFacts, PlannedRecord, Question, RecordType, State, plan};
 use dns_providers::ZoneEditor;
 use serde_json::json;
 
-use super::changes::{Blocked, Changes, Present, RecordChange, Rights, decide, places};
+use super::changes::{Blocked, Changes, Present, RecordChange, Rights, affected_names, decide};
 use super::written::{WrittenRecord, WrittenRecords};
-use super::{planned, provider};
+use super::{provider, select_records};
 use crate::cli::DnsApplyArgs;
 use crate::config::Config;
 use crate::dns_facts::checker;
@@ -34,14 +34,14 @@ pub(super) async fn run(config: &Config, facts: &DnsFacts, args: &DnsApplyArgs, 
         );
     };
     let editor = provider::editor(config, name)?;
-    let mut records = planned(facts, args.domain.as_deref())?;
-    leave_out(&editor, &mut records);
+    let mut records = select_records(facts, args.domain.as_deref())?;
+    skip_unsupported(&editor, &mut records);
     let wanted = checker(config, false);
     let checked = wanted.run(&records).await?;
     let mut written = WrittenRecords::read(&config.file.data_dir)?;
     let mut zones = Zones::new();
     let mut present = Present::new();
-    for place in places(&checked.findings, &written) {
+    for place in affected_names(&checked.findings, &written) {
         let Some(zone) = zone_of(config, &mut zones, &place.name).await? else { continue };
         let listed = editor.list(&place, &zone).await;
         let listed =
@@ -69,7 +69,7 @@ pub(super) async fn run(config: &Config, facts: &DnsFacts, args: &DnsApplyArgs, 
         let zone = zone.ok_or_else(|| {
             anyhow!("the zone of {} cannot be found\n  hint: check that it is delegated: dig SOA {}", change.owner, change.owner)
         })?;
-        ours.extend(make(&editor, change, &zone, &mut written).await?);
+        ours.extend(apply_change(&editor, change, &zone, &mut written).await?);
     }
     let is_seen = is_published(config, &ours, out).await?;
     Ok(if is_seen && changes.blocked.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -88,17 +88,22 @@ async fn zone_of(config: &Config, zones: &mut Zones, name: &str) -> Result<Optio
 }
 
 /// Removes the records that the provider does not support, with a note.
-fn leave_out(editor: &ZoneEditor, records: &mut Vec<PlannedRecord>) {
-    records.iter().filter(|record| !editor.supports(record.record_type)).for_each(|record| note(&left_out(record)));
+fn skip_unsupported(editor: &ZoneEditor, records: &mut Vec<PlannedRecord>) {
+    records.iter().filter(|record| !editor.supports(record.record_type)).for_each(|record| note(&skipped_note(record)));
     records.retain(|record| editor.supports(record.record_type));
 }
 
-fn left_out(record: &PlannedRecord) -> String {
+fn skipped_note(record: &PlannedRecord) -> String {
     format!("{} {} {} skipped: the provider does not support this type", styled(WARN, "note:"), record.owner, record.record_type)
 }
 
 /// Makes a change; returns the published record, if any.
-async fn make(editor: &ZoneEditor, change: &RecordChange, zone: &str, written: &mut WrittenRecords) -> Result<Option<PlannedRecord>> {
+async fn apply_change(
+    editor: &ZoneEditor,
+    change: &RecordChange,
+    zone: &str,
+    written: &mut WrittenRecords,
+) -> Result<Option<PlannedRecord>> {
     let name = change.owner.trim_end_matches('.');
     let step = |what: &str| format!("{name} {} could not be {what}; dns-written.json lists the changes made before", change.record_type);
     for (record_type, value) in &change.remove {
@@ -109,7 +114,7 @@ async fn make(editor: &ZoneEditor, change: &RecordChange, zone: &str, written: &
     let Some(planned) = &change.add else { return Ok(None) };
     let set = Question::new(name, planned.record_type);
     if !editor.add(&set, &planned.value, planned.ttl_s, zone).await.with_context(|| step("added"))? {
-        note(&left_out(planned));
+        note(&skipped_note(planned));
         return Ok(None);
     }
     let (owner, record_type) = (change.owner.clone(), planned.record_type.to_string());

@@ -52,7 +52,7 @@ impl Rights<'_> {
 }
 
 /// The names and types whose present values the decision needs.
-pub fn places(findings: &[Finding], written: &WrittenRecords) -> BTreeSet<Question> {
+pub fn affected_names(findings: &[Finding], written: &WrittenRecords) -> BTreeSet<Question> {
     let wrong = findings.iter().filter(|finding| is_to_change(finding)).map(|finding| &finding.record);
     let mut places: BTreeSet<Question> = BTreeSet::new();
     for record in wrong {
@@ -91,7 +91,7 @@ pub fn decide(plan: &[PlannedRecord], findings: &[Finding], present: &Present, r
         let record = &finding.record;
         let owner = &record.owner;
         if finding.state == State::Extra {
-            extra(finding, &there, rights, &mut changes, &mut removed);
+            remove_extra(finding, &there, rights, &mut changes, &mut removed);
             continue;
         }
         let current = there(owner, record.record_type);
@@ -121,12 +121,12 @@ pub fn decide(plan: &[PlannedRecord], findings: &[Finding], present: &Present, r
             add: Some(record.clone()),
         });
     }
-    left_overs(plan, present, rights.written, &mut changes, &mut removed);
+    remove_left_overs(plan, present, rights.written, &mut changes, &mut removed);
     changes.list.sort_by_key(|change| rank(change.record_type));
     changes
 }
 
-fn extra(
+fn remove_extra(
     finding: &Finding,
     there: &dyn Fn(&str, RecordType) -> Vec<String>,
     rights: &Rights<'_>,
@@ -153,7 +153,7 @@ fn extra(
 }
 
 /// Removes records that were written for an older plan.
-fn left_overs(
+fn remove_left_overs(
     plan: &[PlannedRecord],
     present: &Present,
     written: &WrittenRecords,

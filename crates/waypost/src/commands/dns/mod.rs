@@ -28,9 +28,9 @@ pub async fn run(path: &Path, command: DnsCommand, out: Output) -> Result<ExitCo
     let mut api = Transport::open(&config).await?;
     let facts = dns_facts::read(&config, &mut api).await?;
     match command {
-        DnsCommand::Show { domain, format } => show::run(&planned(&facts, domain.as_deref())?, &facts, &format, out)?,
+        DnsCommand::Show { domain, format } => show::run(&select_records(&facts, domain.as_deref())?, &facts, &format, out)?,
         DnsCommand::Check { domain, quick } => {
-            let records = planned(&facts, domain.as_deref())?;
+            let records = select_records(&facts, domain.as_deref())?;
             let checked = dns_facts::checker(&config, quick).run(&records).await?;
             if !check::show(&checked, &facts, out)? {
                 return Ok(ExitCode::FAILURE);
@@ -42,7 +42,7 @@ pub async fn run(path: &Path, command: DnsCommand, out: Output) -> Result<ExitCo
 }
 
 /// The whole plan, or the records of one domain and those of the server.
-fn planned(facts: &DnsFacts, domain: Option<&str>) -> Result<Vec<PlannedRecord>> {
+fn select_records(facts: &DnsFacts, domain: Option<&str>) -> Result<Vec<PlannedRecord>> {
     let mut records = plan(facts);
     if let Some(domain) = domain {
         let Some(wanted) = domain.parse().ok().filter(|domain| facts.domains.contains(domain)) else {

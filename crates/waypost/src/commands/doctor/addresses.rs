@@ -16,7 +16,7 @@ use super::{blocklists, spf};
 use crate::config::Config;
 
 /// The addresses of the host name, or those given as arguments.
-pub(super) async fn of_host(config: &Config, resolver: &Resolver, named: &[IpAddr]) -> (Vec<IpAddr>, Vec<Finding>) {
+pub(super) async fn find(config: &Config, resolver: &Resolver, named: &[IpAddr]) -> (Vec<IpAddr>, Vec<Finding>) {
     if !named.is_empty() {
         return (named.to_vec(), Vec::new());
     }
@@ -41,16 +41,16 @@ pub(super) async fn of_host(config: &Config, resolver: &Resolver, named: &[IpAdd
 pub(super) async fn check(context: &DoctorContext) -> Vec<Finding> {
     let mut findings = Vec::new();
     for address in &context.addresses {
-        findings.push(ptr(context, *address).await);
+        findings.push(check_ptr(context, *address).await);
         findings.extend(spf::check(context, *address).await);
         findings.extend(blocklists::check(context, *address).await);
     }
-    findings.extend(unnamed_ipv6(context).await);
+    findings.extend(check_ipv6(context).await);
     findings
 }
 
 /// IPv6 addresses that mail could leave from, without an AAAA record of the host name.
-async fn unnamed_ipv6(context: &DoctorContext) -> Vec<Finding> {
+async fn check_ipv6(context: &DoctorContext) -> Vec<Finding> {
     let delivery = &context.config.settings.delivery;
     let mut findings = Vec::new();
     for address in crate::dns_facts::public_addresses() {
@@ -71,7 +71,7 @@ async fn unnamed_ipv6(context: &DoctorContext) -> Vec<Finding> {
     findings
 }
 
-async fn ptr(context: &DoctorContext, address: IpAddr) -> Finding {
+async fn check_ptr(context: &DoctorContext, address: IpAddr) -> Finding {
     let host = context.config.settings.hostname.as_str();
     let about = address.to_string();
     let v6 = if address.is_ipv6() { ", or set ipv6 = false under [delivery] and remove the AAAA record until it is" } else { "" };

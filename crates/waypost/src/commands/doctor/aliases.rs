@@ -13,12 +13,12 @@ const CHECK: &str = "aliases";
 pub(super) async fn check(context: &mut DoctorContext) -> Result<Vec<Finding>> {
     let file: VirtualFileView = context.api()?.get("/v1/aliases/virtual-file").await?;
     let looks: TargetLooks = context.api()?.get("/v1/aliases/targets").await?;
-    let mut findings = of_file(&file);
-    findings.extend(of_targets(&looks));
+    let mut findings = judge_virtual_file(&file);
+    findings.extend(judge_targets(&looks));
     Ok(findings)
 }
 
-fn of_targets(looks: &TargetLooks) -> Vec<Finding> {
+fn judge_targets(looks: &TargetLooks) -> Vec<Finding> {
     let fix = |target: &str, meant: &Option<String>| match meant {
         Some(meant) => {
             format!("did you mean {meant}? waypost alias list shows the aliases to {target}; change them with waypost alias add --replace")
@@ -43,7 +43,7 @@ fn of_targets(looks: &TargetLooks) -> Vec<Finding> {
     findings
 }
 
-fn of_file(file: &VirtualFileView) -> Vec<Finding> {
+fn judge_virtual_file(file: &VirtualFileView) -> Vec<Finding> {
     const FIX: &str = "correct the file; the server rereads it when it changes (waypost config check lists all invalid lines)";
     let Some(path) = &file.path else { return Vec::new() };
     let bad = |about: String, found: &str| Finding::bad(Severity::Error, CHECK, about, found, FIX);
@@ -67,21 +67,22 @@ mod tests {
             found: "it does not exist".into(),
             meant: meant.map(ToOwned::to_owned),
         };
-        let findings = of_targets(&TargetLooks { looked: 2, left_out: 0, doubts: vec![look(true, Some("gmail.com")), look(false, None)] });
+        let findings =
+            judge_targets(&TargetLooks { looked: 2, left_out: 0, doubts: vec![look(true, Some("gmail.com")), look(false, None)] });
         assert_eq!(findings.iter().map(|finding| finding.severity).collect::<Vec<_>>(), [Severity::Error, Severity::Notice]);
         assert!(findings[0].fix.as_ref().unwrap().contains("did you mean gmail.com?"));
-        assert_eq!(of_targets(&TargetLooks { looked: 2, ..TargetLooks::default() })[0].severity, Severity::Good);
-        assert!(of_targets(&TargetLooks::default()).is_empty());
+        assert_eq!(judge_targets(&TargetLooks { looked: 2, ..TargetLooks::default() })[0].severity, Severity::Good);
+        assert!(judge_targets(&TargetLooks::default()).is_empty());
     }
 
     #[test]
     fn each_invalid_line_is_a_finding() {
         let mut file = VirtualFileView::default();
-        assert!(of_file(&file).is_empty());
+        assert!(judge_virtual_file(&file).is_empty());
         file.path = Some("/etc/virtual".into());
-        assert_eq!(of_file(&file).len(), 1);
+        assert_eq!(judge_virtual_file(&file).len(), 1);
         file.faults = [2, 7].map(|line| ImportLine { line, text: "it has no value".into() }).into();
-        let findings = of_file(&file);
+        let findings = judge_virtual_file(&file);
         assert_eq!(findings.iter().map(|finding| finding.about.as_str()).collect::<Vec<_>>(), ["/etc/virtual:2", "/etc/virtual:7"]);
         assert!(findings.iter().all(|finding| finding.severity == Severity::Error));
     }

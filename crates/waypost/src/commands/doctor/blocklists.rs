@@ -33,11 +33,11 @@ pub(super) async fn check(context: &DoctorContext, address: IpAddr) -> Vec<Findi
     let (mut findings, mut refusing) = (Vec::new(), Vec::new());
     for (list, _) in LISTS.iter().filter(|(_, has_ipv6)| !is_private && (address.is_ipv4() || *has_ipv6)) {
         let about = format!("{address} at {list}");
-        match ask(context, address, list).await {
+        match query(context, address, list).await {
             Listing::Codes(codes) if is_refusal(&codes) => refusing.push(*list),
-            Listing::Codes(codes) => findings.push(listed(about, list, &codes)),
+            Listing::Codes(codes) => findings.push(judge_listing(about, list, &codes)),
             // A list that omits even the test address says nothing about this one.
-            Listing::NotListed if !matches!(ask(context, ALWAYS_LISTED, list).await, Listing::Codes(codes) if !is_refusal(&codes)) => {
+            Listing::NotListed if !matches!(query(context, ALWAYS_LISTED, list).await, Listing::Codes(codes) if !is_refusal(&codes)) => {
                 refusing.push(*list);
             }
             Listing::NotListed => findings.push(Finding::good(CHECK, about, "not listed")),
@@ -64,7 +64,7 @@ fn reversed(address: IpAddr) -> String {
     }
 }
 
-async fn ask(context: &DoctorContext, address: IpAddr, list: &str) -> Listing {
+async fn query(context: &DoctorContext, address: IpAddr, list: &str) -> Listing {
     let name = match Domain::parse(&format!("{}.{list}", reversed(address))) {
         Ok(name) => name,
         Err(error) => return Listing::None(error.to_string()),
@@ -81,7 +81,7 @@ fn is_refusal(codes: &[Ipv4Addr]) -> bool {
     codes.iter().any(|code| code.octets().starts_with(&[127, 255, 255]) || !code.is_loopback())
 }
 
-fn listed(about: String, list: &str, codes: &[Ipv4Addr]) -> Finding {
+fn judge_listing(about: String, list: &str, codes: &[Ipv4Addr]) -> Finding {
     let shown: Vec<String> = codes.iter().map(ToString::to_string).collect();
     let found = format!("listed ({})", shown.join(", "));
     // Spamhaus PBL: ranges that should send no mail, as declared by their network.
@@ -112,6 +112,6 @@ mod tests {
         for codes in [&[[127, 255, 255, 254]][..], &[[203, 0, 113, 5]], &[[127, 0, 0, 4], [127, 255, 255, 254]]] {
             assert!(is_refused(codes), "{codes:?}");
         }
-        assert_eq!(listed("it".into(), "zen.spamhaus.org", &[Ipv4Addr::new(127, 0, 0, 11)]).severity, Severity::Error);
+        assert_eq!(judge_listing("it".into(), "zen.spamhaus.org", &[Ipv4Addr::new(127, 0, 0, 11)]).severity, Severity::Error);
     }
 }

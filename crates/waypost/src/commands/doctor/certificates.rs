@@ -14,7 +14,7 @@ const DAY_MS: i64 = 86_400_000;
 pub(super) async fn check(context: &mut DoctorContext) -> Result<Vec<Finding>> {
     let all: CertificatesView = context.api()?.get("/v1/certificates").await?;
     let host = context.config.settings.hostname.as_str().to_owned();
-    let mut findings: Vec<Finding> = all.certificates.iter().map(|c| one(c, all.now_ms)).collect();
+    let mut findings: Vec<Finding> = all.certificates.iter().map(|c| judge_certificate(c, all.now_ms)).collect();
     let is_shown = |c: &&CertificateView| c.names.iter().any(|name| name.eq_ignore_ascii_case(&host)) || c.shown_for.contains(&host);
     if !all.certificates.iter().any(|c| is_shown(&c)) {
         let fix = "enabled = true under [acme], or name the files of a certificate for it under [tls]; then: waypost reload";
@@ -26,7 +26,7 @@ pub(super) async fn check(context: &mut DoctorContext) -> Result<Vec<Finding>> {
     let is_gone = |name: &str| name != host && !context.domains.iter().any(|domain| domain.as_str() == name);
     findings.retain(|finding| !all.certificates.iter().any(|c| c.name.as_deref().is_some_and(&is_gone) && about(c) == finding.about));
     let (gone, wanted): (Vec<&OrderView>, Vec<&OrderView>) = all.orders.iter().partition(|order| is_gone(&order.name));
-    findings.extend(wanted.iter().filter_map(|order| failing(order, &all)));
+    findings.extend(wanted.iter().filter_map(|order| judge_order(order, &all)));
     findings.extend(gone.iter().map(|order| {
         let fix = format!(
             "none needed; to remove it: rm -r {}",
@@ -41,7 +41,7 @@ fn about(c: &CertificateView) -> String {
     c.names.first().cloned().unwrap_or_else(|| c.file.clone())
 }
 
-fn one(c: &CertificateView, now_ms: i64) -> Finding {
+fn judge_certificate(c: &CertificateView, now_ms: i64) -> Finding {
     let about = about(c);
     let days = (c.not_after_ms - now_ms).div_euclid(DAY_MS);
     let renew = "waypost cert renew, or install a new one";
@@ -59,7 +59,7 @@ fn one(c: &CertificateView, now_ms: i64) -> Finding {
     }
 }
 
-fn failing(order: &OrderView, all: &CertificatesView) -> Option<Finding> {
+fn judge_order(order: &OrderView, all: &CertificatesView) -> Option<Finding> {
     let error = order.last_error.as_ref()?;
     let old = all.certificates.iter().find(|c| c.name.as_ref() == Some(&order.name));
     let left = old.map_or("there is no older one".to_owned(), |c| {

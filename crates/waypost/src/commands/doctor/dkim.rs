@@ -19,13 +19,13 @@ pub(super) async fn check(context: &mut DoctorContext) -> Result<Vec<Finding>> {
     };
     let mut findings: Vec<Finding> = without.map(missing).collect();
     let is_used = |test: &&KeyTest| domains.contains(&test.domain);
-    findings.extend(tests.iter().filter(is_used).map(one));
-    findings.extend(unused(tests.iter().filter(|test| !is_used(test)).map(|test| test.domain.as_str())));
+    findings.extend(tests.iter().filter(is_used).map(judge_test));
+    findings.extend(unused_keys(tests.iter().filter(|test| !is_used(test)).map(|test| test.domain.as_str())));
     Ok(findings)
 }
 
 /// Keys of domains that are no longer hosted, which do no harm.
-fn unused<'a>(domains: impl Iterator<Item = &'a str>) -> Vec<Finding> {
+fn unused_keys<'a>(domains: impl Iterator<Item = &'a str>) -> Vec<Finding> {
     let mut domains: Vec<&str> = domains.collect();
     domains.dedup();
     let one = |domain: &&str| {
@@ -35,7 +35,7 @@ fn unused<'a>(domains: impl Iterator<Item = &'a str>) -> Vec<Finding> {
     domains.iter().map(one).collect()
 }
 
-fn one(test: &KeyTest) -> Finding {
+fn judge_test(test: &KeyTest) -> Finding {
     let about = format!("{}._domainkey.{}", test.selector, test.domain);
     if test.verifies {
         return Finding::good("dkim", about, "a signature verifies");

@@ -25,11 +25,11 @@ const CLOCK_OFF_S: i64 = 60;
 const OLD_MS: i64 = 4 * 3_600_000;
 
 /// Whether the server runs, and whether it has caught bugs of its own.
-pub(super) async fn server(context: &mut DoctorContext) -> Result<Vec<Finding>> {
-    Ok(vec![status(&context.api()?.get("/v1/status").await?)])
+pub(super) async fn check_server(context: &mut DoctorContext) -> Result<Vec<Finding>> {
+    Ok(vec![judge_status(&context.api()?.get("/v1/status").await?)])
 }
 
-fn status(status: &Value) -> Finding {
+fn judge_status(status: &Value) -> Finding {
     let number = |name: &str| status.get(name).and_then(Value::as_u64).unwrap_or(0);
     if status.get("running").and_then(Value::as_bool) != Some(true) {
         let fix = "systemctl enable --now waypost, or: waypost serve; if it does not stay up, journalctl -u waypost shows why";
@@ -53,7 +53,7 @@ fn status(status: &Value) -> Finding {
 }
 
 /// Whether the disk has room.
-pub(super) fn disk(context: &DoctorContext) -> Finding {
+pub(super) fn check_disk(context: &DoctorContext) -> Finding {
     let data = &context.config.file.data_dir;
     let about = data.display().to_string();
     let stat = match statvfs(data.as_path()) {
@@ -80,14 +80,14 @@ pub(super) fn disk(context: &DoctorContext) -> Finding {
 }
 
 /// Whether the clock is right.
-pub(super) async fn clock(context: &DoctorContext) -> Result<Vec<Finding>> {
+pub(super) async fn check_clock(context: &DoctorContext) -> Result<Vec<Finding>> {
     let Some(server) = &context.time_server else { return Ok(Vec::new()) };
     if !context.has_dns && host_of(server).parse::<std::net::IpAddr>().is_err() {
         return Err(super::NoDns.into());
     }
     let fix = "turn on time synchronisation: timedatectl set-ntp true";
     let about = format!("compared with {server}");
-    Ok(vec![match off_by_s(server).await {
+    Ok(vec![match measure_offset_s(server).await {
         Ok(off_s) if off_s.abs() <= CLOCK_OFF_S => Finding::good("clock", about, format!("accurate within {} s", off_s.abs())),
         Ok(off_s) => {
             Finding::bad(Severity::Error, "clock", about, format!("{} s {}", off_s.abs(), if off_s > 0 { "fast" } else { "slow" }), fix)
@@ -106,7 +106,7 @@ fn host_of(server: &str) -> &str {
 }
 
 /// Seconds that our clock is ahead of the server's.
-async fn off_by_s(server: &str) -> Result<i64, String> {
+async fn measure_offset_s(server: &str) -> Result<i64, String> {
     let ask = async {
         let target = if server.contains(':') { server.to_owned() } else { format!("{server}:123") };
         let address = tokio::net::lookup_host(target).await?.next().ok_or(std::io::ErrorKind::NotFound)?;
@@ -131,7 +131,7 @@ async fn off_by_s(server: &str) -> Result<i64, String> {
 }
 
 /// Whether mail is delivered.
-pub(super) async fn queue(context: &mut DoctorContext) -> Result<Vec<Finding>> {
+pub(super) async fn check_queue(context: &mut DoctorContext) -> Result<Vec<Finding>> {
     let totals: Totals = context.api()?.get("/v1/queue/totals").await?;
     let page: QueuePage = context.api()?.query("/v1/queue", &[("limit", Some("1".into()))]).await?;
     let waiting = totals.recipients.saturating_sub(totals.held);

@@ -141,10 +141,10 @@ async fn run_checks(path: &Path, report: &mut DoctorReport<'_>) -> Result<()> {
     };
     report.add(lints::check(&config))?;
     let mut context = prepare(config, report).await?;
-    report.record("server", machine::server(&mut context).await)?;
-    report.add(vec![machine::disk(&context)])?;
-    report.record("clock", machine::clock(&context).await)?;
-    report.record("queue", machine::queue(&mut context).await)?;
+    report.record("server", machine::check_server(&mut context).await)?;
+    report.add(vec![machine::check_disk(&context)])?;
+    report.record("clock", machine::check_clock(&context).await)?;
+    report.record("queue", machine::check_queue(&mut context).await)?;
     report.record("paused", paused::check(&mut context).await)?;
     report.record("certificate", certificates::check(&mut context).await)?;
     report.record("aliases", aliases::check(&mut context).await)?;
@@ -202,11 +202,11 @@ async fn prepare(config: Config, report: &mut DoctorReport<'_>) -> Result<Doctor
             }
         },
     };
-    let dead = resolver::silence(&config, &resolver).await;
+    let dead = resolver::check_silence(&config, &resolver).await;
     let has_dns = dead.is_none();
     let (addresses, found) = match dead {
         Some(dead) => (report.args.addresses.clone(), vec![dead]),
-        None => addresses::of_host(&config, &resolver, &report.args.addresses).await,
+        None => addresses::find(&config, &resolver, &report.args.addresses).await,
     };
     report.add(found)?;
     let time_server = report.args.time_server.clone().filter(|server| !server.is_empty());

@@ -36,10 +36,10 @@ pub(super) async fn check(context: &DoctorContext) -> Vec<Finding> {
     let routes = &context.config.settings.delivery.routes;
     let mut findings = Vec::new();
     for route in routes {
-        findings.push(smarthost(context, route).await);
+        findings.push(check_smarthost(context, route).await);
     }
     if needs_port_25(&context.config) {
-        findings.push(world(&context.config, &context.resolver).await);
+        findings.push(check_outgoing_port(&context.config, &context.resolver).await);
     }
     findings
 }
@@ -55,13 +55,13 @@ pub async fn port_25(config: &Config, resolver: &Resolver) -> Option<Result<Stri
     if !needs_port_25(config) {
         return None;
     }
-    let finding = world(config, resolver).await;
+    let finding = check_outgoing_port(config, resolver).await;
     let why = finding.why.map(|why| format!("; {why}")).unwrap_or_default();
     let text = format!("{}: {}{why}", finding.about, finding.found);
     Some(if finding.severity == Severity::Good { Ok(text) } else { Err(text) })
 }
 
-async fn world(config: &Config, resolver: &Resolver) -> Finding {
+async fn check_outgoing_port(config: &Config, resolver: &Resolver) -> Finding {
     let port = config.settings.delivery.port;
     let about = format!("outgoing port {port}");
     let Ok(afar) = Domain::parse(AFAR) else { return Finding::good("outbound", about, "not tested") };
@@ -89,16 +89,16 @@ async fn world(config: &Config, resolver: &Resolver) -> Finding {
             }
         };
         for address in addresses.into_iter().take(2) {
-            match greeting(SocketAddr::new(address, port)).await {
+            match read_greeting(SocketAddr::new(address, port)).await {
                 Ok(()) => return Finding::good("outbound", about, format!("{host} answers")),
                 Err(error) => last = format!("{host} [{address}]: {error}"),
             }
         }
     }
-    blocked(about, &last)
+    blocked_port(about, &last)
 }
 
-fn blocked(about: String, last: &str) -> Finding {
+fn blocked_port(about: String, last: &str) -> Finding {
     let maker = ["sys_vendor", "chassis_asset_tag", "product_name"]
         .iter()
         .map(|name| std::fs::read_to_string(format!("/sys/class/dmi/id/{name}")).unwrap_or_default())
@@ -112,28 +112,28 @@ fn blocked(about: String, last: &str) -> Finding {
     }
 }
 
-async fn greeting(at: SocketAddr) -> Result<(), String> {
+async fn read_greeting(at: SocketAddr) -> Result<(), String> {
     let mut conversation = Conversation::plain(connect(at).await?);
     let banner = conversation.reply().await?;
     let _ = conversation.say("QUIT").await;
     if banner.code == 220 { Ok(()) } else { Err(banner.text()) }
 }
 
-async fn smarthost(context: &DoctorContext, route: &Route) -> Finding {
+async fn check_smarthost(context: &DoctorContext, route: &Route) -> Finding {
     if let Some(place) = &route.maildir {
-        return mailboxes(place);
+        return check_maildirs(place);
     }
     if let Some(socket) = &route.socket {
-        return local(socket).await;
+        return check_socket(socket).await;
     }
     let about = format!("smarthost {}:{}", route.host, route.port);
     if route.protocol == Protocol::Lmtp {
-        return answers(context, route, about).await;
+        return check_connection(context, route, about).await;
     }
     let own = context.domains.first().map(Domain::as_str);
     let steps = match crate::commands::route::check(&context.config, own, &[route], false).await {
         Ok(tried) => tried.into_iter().flat_map(|tried| tried.steps).collect::<Vec<_>>(),
-        Err(_) => return answers(context, route, about).await,
+        Err(_) => return check_connection(context, route, about).await,
     };
     match steps.iter().find(|step| !step.ok) {
         None => Finding::good("outbound", about, "accepts its mail (waypost route check --send also tests a foreign From)"),
@@ -145,7 +145,7 @@ async fn smarthost(context: &DoctorContext, route: &Route) -> Finding {
 }
 
 /// Whether a next hop answers, where no test message is possible: without a postmaster there is no recipient for it, and a mailbox server accepts none.
-async fn answers(context: &DoctorContext, route: &Route, about: String) -> Finding {
+async fn check_connection(context: &DoctorContext, route: &Route, about: String) -> Finding {
     let fix = "check host and port of its [[route]], and whether your hoster blocks that port; 2525 is often open";
     let addresses = match context.resolver.addresses(&route.host, context.config.settings.delivery.ipv6).await {
         Ok(addresses) => addresses,
@@ -162,7 +162,7 @@ async fn answers(context: &DoctorContext, route: &Route, about: String) -> Findi
 }
 
 /// A mailbox server on this machine.
-async fn local(socket: &Path) -> Finding {
+async fn check_socket(socket: &Path) -> Finding {
     let about = format!("mailboxes at {}", socket.display());
     match tokio::net::UnixStream::connect(socket).await {
         Ok(_) => Finding::good("outbound", about, "answers"),
@@ -174,7 +174,7 @@ async fn local(socket: &Path) -> Finding {
 }
 
 /// Mailboxes in files: the fixed part of the path must exist.
-fn mailboxes(place: &MaildirPlace) -> Finding {
+fn check_maildirs(place: &MaildirPlace) -> Finding {
     let text = place.to_string();
     let top = Path::new(text.split('{').next().unwrap_or_default());
     let directory = if text.contains("/{") { top } else { top.parent().unwrap_or(top) };

@@ -12,10 +12,10 @@ const CHECK: &str = "paused";
 pub(super) async fn check(context: &mut DoctorContext) -> Result<Vec<Finding>> {
     let pauses: Vec<PauseView> = context.api()?.get("/v1/pauses").await?;
     let now_ms = net::Clock::system().now_ms();
-    Ok(pauses.iter().map(|pause| one(pause, now_ms)).collect())
+    Ok(pauses.iter().map(|pause| describe_pause(pause, now_ms)).collect())
 }
 
-fn one(pause: &PauseView, now_ms: i64) -> Finding {
+fn describe_pause(pause: &PauseView, now_ms: i64) -> Finding {
     let left = span(pause.until_ms - now_ms);
     let (about, found) = match pause.is_mailbox {
         true => (pause.about.clone(), format!("the mailbox is paused for {left}; senders to its alias are asked to retry later (450)")),

@@ -20,13 +20,13 @@ pub(super) async fn check(context: &DoctorContext) -> Vec<Finding> {
         }
         seen.push((listener.kind, port));
         for address in &context.addresses {
-            findings.extend(one(context, listener.kind, SocketAddr::new(*address, port)).await);
+            findings.extend(check_port(context, listener.kind, SocketAddr::new(*address, port)).await);
         }
     }
     findings
 }
 
-async fn one(context: &DoctorContext, kind: ListenerKind, at: SocketAddr) -> Vec<Finding> {
+async fn check_port(context: &DoctorContext, kind: ListenerKind, at: SocketAddr) -> Vec<Finding> {
     let about = format!("{at} ({})", kind.as_str());
     let host = context.config.settings.hostname.as_str();
     let closed = |error: String| {
@@ -57,7 +57,7 @@ async fn one(context: &DoctorContext, kind: ListenerKind, at: SocketAddr) -> Vec
         }
     });
     if kind == ListenerKind::Mx && is_ours && !is_self(at.ip()) {
-        findings.push(relay(&mut conversation, &about).await);
+        findings.push(check_relay(&mut conversation, &about).await);
     }
     findings
 }
@@ -68,8 +68,8 @@ fn is_self(address: IpAddr) -> bool {
 }
 
 /// Whether an unauthenticated client can relay.
-async fn relay(conversation: &mut Conversation, about: &str) -> Finding {
-    let trial = async {
+async fn check_relay(conversation: &mut Conversation, about: &str) -> Finding {
+    let test = async {
         conversation.say("EHLO trial.invalid").await?;
         let mail = conversation.say("MAIL FROM:<relay-trial@example.org>").await?;
         if mail.code >= 400 {
@@ -79,7 +79,7 @@ async fn relay(conversation: &mut Conversation, about: &str) -> Finding {
         conversation.say("QUIT").await?;
         Ok::<_, String>(rcpt)
     };
-    match trial.await {
+    match test.await {
         Ok(reply) if reply.code >= 500 => Finding::good("relay", about, "not an open relay"),
         Ok(reply) if reply.code >= 400 => {
             Finding::bad(Severity::Notice, "relay", about, format!("deferred: {}", reply.text()), "try again in a minute")

@@ -15,10 +15,10 @@ const CHECK: &str = "reports";
 
 pub(super) async fn check(context: &mut DoctorContext) -> Result<Vec<Finding>> {
     let summary: ReportsSummary = context.api()?.query("/v1/reports/summary", &[("days", Some(DAYS.to_string()))]).await?;
-    Ok(summary.domains.iter().flat_map(of_domain).collect())
+    Ok(summary.domains.iter().flat_map(judge_domain).collect())
 }
 
-fn of_domain(domain: &DomainReports) -> Vec<Finding> {
+fn judge_domain(domain: &DomainReports) -> Vec<Finding> {
     let about = domain.domain.clone();
     if domain.reports + domain.tls_reports == 0 {
         let fix = "none needed: they arrive a day after mail was sent, at dmarc@ and tlsrpt@, if DNS names these: waypost dns check";
@@ -61,7 +61,7 @@ mod tests {
             tls: TlsSessions::default(),
             advice: Vec::new(),
         };
-        let severities = |domain: &DomainReports| of_domain(domain).into_iter().map(|finding| finding.severity).collect::<Vec<_>>();
+        let severities = |domain: &DomainReports| judge_domain(domain).into_iter().map(|finding| finding.severity).collect::<Vec<_>>();
         assert_eq!(severities(&silent), [Severity::Notice]);
         let good = DomainReports { reports: 2, ..silent.clone() };
         assert_eq!(severities(&good), [Severity::Good]);

@@ -15,7 +15,7 @@ const PUBLIC_RESOLVERS: [&str; 8] =
     ["8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "9.9.9.9", "149.112.112.112", "208.67.222.222", "208.67.220.220"];
 
 /// A finding if DNS answers nothing: neither about our own name nor about one that always exists.
-pub(super) async fn silence(config: &Config, resolver: &Resolver) -> Option<Finding> {
+pub(super) async fn check_silence(config: &Config, resolver: &Resolver) -> Option<Finding> {
     let Err(RouteFailure::Temporary(own)) = resolver.addresses(&config.settings.hostname, true).await else { return None };
     let afar = Domain::parse(super::outbound::AFAR).ok()?;
     let Err(RouteFailure::Temporary(_)) = resolver.mx(&afar).await else { return None };
@@ -31,18 +31,18 @@ pub(super) async fn check(context: &mut DoctorContext) -> Vec<Finding> {
     let servers = servers(&context.config);
     let about = servers.join(", ");
     let mut findings = Vec::new();
-    findings.extend(public_one(&servers, &about));
+    findings.extend(check_public_resolver(&servers, &about));
     // The server chose its own way of validation, and may have chosen another.
     let status: serde_json::Value = match context.api() {
         Ok(api) => api.get("/v1/status").await.unwrap_or_default(),
         Err(_) => serde_json::Value::Null,
     };
-    findings.push(validation(&context.resolver.validator().await, status.get("dnssec").and_then(serde_json::Value::as_str), about));
+    findings.push(judge_validation(&context.resolver.validator().await, status.get("dnssec").and_then(serde_json::Value::as_str), about));
     findings
 }
 
 /// The way of DNSSEC validation in use, here and in the server.
-fn validation(here: &Validator, server: Option<&str>, about: String) -> Finding {
+fn judge_validation(here: &Validator, server: Option<&str>, about: String) -> Finding {
     let found = match server.filter(|word| *word != here.word()) {
         Some(word) => format!("DNSSEC: {here}; the running server reports {word:?}"),
         None => format!("DNSSEC: {here}"),
@@ -68,7 +68,7 @@ fn validation(here: &Validator, server: Option<&str>, about: String) -> Finding 
     }
 }
 
-fn public_one(servers: &[String], about: &str) -> Option<Finding> {
+fn check_public_resolver(servers: &[String], about: &str) -> Option<Finding> {
     let public = servers.iter().find(|server| PUBLIC_RESOLVERS.contains(&server.as_str()))?;
     let fix = "install unbound, and set servers = [\"127.0.0.1:53\"] under [dns]";
     let finding = Finding::bad(Severity::Warning, "resolver", about, format!("{public} is a public resolver"), fix);
@@ -92,14 +92,14 @@ mod tests {
 
     #[test]
     fn a_public_resolver_is_a_warning() {
-        let of = |servers: &[&str]| public_one(&servers.iter().map(ToString::to_string).collect::<Vec<_>>(), "it");
+        let of = |servers: &[&str]| check_public_resolver(&servers.iter().map(ToString::to_string).collect::<Vec<_>>(), "it");
         assert_eq!(of(&["127.0.0.1", "8.8.8.8"]).map(|finding| finding.severity), Some(Severity::Warning));
         assert_eq!(of(&["127.0.0.1", "192.0.2.53"]), None);
     }
 
     #[test]
     fn unknown_validation_is_an_error_and_a_known_way_is_named() {
-        let of = |here: &Validator, server| validation(here, server, "127.0.0.1".into());
+        let of = |here: &Validator, server| judge_validation(here, server, "127.0.0.1".into());
         let good = of(&Validator::Upstream, Some("upstream"));
         assert_eq!((good.severity, good.found.as_str()), (Severity::Good, "DNSSEC: the resolver on this machine validates"));
         assert_eq!(of(&Validator::Unknown("it is silent".into()), None).severity, Severity::Error);

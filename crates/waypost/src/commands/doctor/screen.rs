@@ -2,6 +2,8 @@
 //!
 //! Invariant: control characters from other servers are replaced by spaces.
 
+use mail::one_line;
+
 use super::finding::{Finding, Severity};
 use crate::output::{BAD, BOLD, DIM, GOOD, WARN, styled};
 
@@ -14,23 +16,19 @@ pub(super) fn line(finding: &Finding) -> String {
         Severity::Error => (BAD, "error"),
     };
     let pad = " ".repeat(7usize.saturating_sub(word.len()));
-    let found = plain(&finding.found);
-    let mut text = format!("{}{pad}  {:<13} {}: {found}", styled(style, word), finding.check, plain(&finding.about));
+    let found = one_line(&finding.found);
+    let mut text = format!("{}{pad}  {:<13} {}: {found}", styled(style, word), finding.check, one_line(&finding.about));
     let indent = " ".repeat(23);
     if let Some(why) = &finding.why {
-        text.push_str(&format!("\n{indent}{}", styled(DIM, plain(why))));
+        text.push_str(&format!("\n{indent}{}", styled(DIM, one_line(why))));
     }
     if let Some(fix) = &finding.fix {
         for (n, line) in fix.lines().enumerate() {
             let head = if n == 0 { "fix: " } else { "     " };
-            text.push_str(&format!("\n{indent}{head}{}", plain(line)));
+            text.push_str(&format!("\n{indent}{head}{}", one_line(line)));
         }
     }
     text
-}
-
-fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// The last line.

@@ -16,8 +16,8 @@ use crate::conversation::{connect, secured, up_to_start_tls};
 
 pub(super) async fn check(context: &DoctorContext) -> Vec<Finding> {
     let authorities = context.config.file.tls.extra_authorities.as_deref();
-    let (tls, trial) = match (ClientTls::new(authorities), TlsProbe::new(authorities)) {
-        (Ok(tls), Ok(trial)) => (tls, trial),
+    let (tls, probe) = match (ClientTls::new(authorities), TlsProbe::new(authorities)) {
+        (Ok(tls), Ok(probe)) => (tls, probe),
         (Err(error), _) | (_, Err(error)) => {
             let fix = "check extra_authorities under [tls], and that ca-certificates is installed";
             return vec![Finding::bad(Severity::Error, "tls", "trusted authorities", error.to_string(), fix)];
@@ -33,20 +33,20 @@ pub(super) async fn check(context: &DoctorContext) -> Vec<Finding> {
         ports.push(port);
         for address in &context.addresses {
             let at = SocketAddr::new(*address, port);
-            findings.extend(certificate(context, &trial, at).await);
-            findings.extend(tlsa(context, &tls, at).await);
+            findings.extend(check_certificate(context, &probe, at).await);
+            findings.extend(check_tlsa(context, &tls, at).await);
         }
     }
     if context.config.sts_policy().mode != StsMode::None {
         for domain in &context.domains {
-            findings.push(policy(context, &tls, domain).await);
+            findings.push(check_policy(context, &tls, domain).await);
         }
     }
     findings
 }
 
 /// The certificate as senders with MTA-STS see it. The port check reports a port that does not answer.
-async fn certificate(context: &DoctorContext, trial: &TlsProbe, at: SocketAddr) -> Option<Finding> {
+async fn check_certificate(context: &DoctorContext, probe: &TlsProbe, at: SocketAddr) -> Option<Finding> {
     let host = &context.config.settings.hostname;
     let about = format!("{at}, STARTTLS");
     let mut tcp = connect(at).await.ok()?;
@@ -59,7 +59,7 @@ async fn certificate(context: &DoctorContext, trial: &TlsProbe, at: SocketAddr) 
         // Another server may have the port, which the port check reports.
         Err(_) => return None,
     }
-    match secured(trial, TlsVersion::V13, host, tcp).await {
+    match secured(probe, TlsVersion::V13, host, tcp).await {
         Ok(_) => Some(Finding::good("tls", about, format!("the certificate for {host} is trusted"))),
         Err(TlsProbeError::Issuer) => {
             let fix = "enabled = true under [acme]; or append the authority's chain to the certificate file (fullchain.pem)";
@@ -70,7 +70,7 @@ async fn certificate(context: &DoctorContext, trial: &TlsProbe, at: SocketAddr) 
 }
 
 /// The certificate as senders with DANE see it.
-async fn tlsa(context: &DoctorContext, tls: &ClientTls, at: SocketAddr) -> Option<Finding> {
+async fn check_tlsa(context: &DoctorContext, tls: &ClientTls, at: SocketAddr) -> Option<Finding> {
     let host = &context.config.settings.hostname;
     let about = format!("_{}._tcp.{host} at {at}", at.port());
     let records = context.resolver.tlsa(host, at.port()).await.ok()?.records;
@@ -93,7 +93,7 @@ async fn tlsa(context: &DoctorContext, tls: &ClientTls, at: SocketAddr) -> Optio
 }
 
 /// The MTA-STS policy of a domain, fetched as senders do.
-async fn policy(context: &DoctorContext, tls: &ClientTls, domain: &Domain) -> Finding {
+async fn check_policy(context: &DoctorContext, tls: &ClientTls, domain: &Domain) -> Finding {
     let delivery = &context.config.settings.delivery;
     let ours = context.config.sts_policy();
     let about = format!("https://mta-sts.{domain}/");

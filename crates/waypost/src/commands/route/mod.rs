@@ -82,7 +82,7 @@ pub async fn check(config: &Config, own: Option<&str>, routes: &[&Route], send: 
     };
     let mut tests = Vec::with_capacity(routes.len());
     for route in routes {
-        let steps = tester.smarthost(route).await;
+        let steps = tester.test(route).await;
         tests.push(SmarthostTest { smarthost: format!("{}:{}", route.host, route.port), ok: steps.iter().all(|step| step.ok), steps });
     }
     Ok(tests)
@@ -93,7 +93,7 @@ pub fn shown(test: &SmarthostTest) -> String {
     let mut lines = vec![styled(BOLD, &test.smarthost)];
     for step in &test.steps {
         let (style, word) = if step.ok { (GOOD, "ok    ") } else { (BAD, "failed") };
-        let found: String = step.found.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let found = mail::one_line(&step.found);
         lines.push(format!("  {}  {:<13} {found}", styled(style, word), step.what));
         lines.extend(step.fix.iter().map(|fix| format!("{}fix: {fix}", " ".repeat(24))));
     }

@@ -68,25 +68,25 @@ const LOGIN_FIX: &str =
 
 impl SmarthostTester<'_> {
     /// Tests one; if a step fails, it is the last.
-    pub async fn smarthost(&self, route: &Route) -> Vec<TestStep> {
+    pub async fn test(&self, route: &Route) -> Vec<TestStep> {
         let mut steps = Vec::new();
-        if let Err(step) = self.all(route, &mut steps).await {
+        if let Err(step) = self.run_steps(route, &mut steps).await {
             steps.push(step);
         }
         steps
     }
 
-    async fn all(&self, route: &Route, steps: &mut Vec<TestStep>) -> Result<(), TestStep> {
+    async fn run_steps(&self, route: &Route, steps: &mut Vec<TestStep>) -> Result<(), TestStep> {
         let mut conversation = self.open(route, steps).await?;
         let failed = |what: &'static str| move |error: String| TestStep::bad(what, error, "try again; the smarthost closed the connection");
         let offered = conversation.say(&format!("EHLO {}", self.hello)).await.map_err(failed("greeting"))?;
         self.log_in(route, &offered, &mut conversation, steps).await?;
         for (what, from) in [("own mail", self.own.as_ref()), ("forwards", Some(&self.forward))] {
             let Some(from) = from else { continue };
-            steps.push(self.envelope(what, from, &mut conversation).await.map_err(failed(what))?);
+            steps.push(self.test_envelope(what, from, &mut conversation).await.map_err(failed(what))?);
         }
         if self.send {
-            steps.push(self.content(&mut conversation).await.map_err(failed("foreign From"))?);
+            steps.push(self.send_message(&mut conversation).await.map_err(failed("foreign From"))?);
         }
         let _ = conversation.say("QUIT").await;
         Ok(())
@@ -122,10 +122,10 @@ impl SmarthostTester<'_> {
                     (offered, answer) if answer.code == 220 && offered.offers("STARTTLS").is_some() => {
                         match self.handshake(route, tcp).await {
                             Ok(stream) => return Ok(self.secured(route, stream, steps)),
-                            Err(error) => format!("the handshake fails ({error})"),
+                            Err(error) => format!("the handshake failed ({error})"),
                         }
                     }
-                    _ => "it is not offered".into(),
+                    _ => "not offered".into(),
                 };
                 steps.push(TestStep::good(
                     "TLS",
@@ -133,17 +133,17 @@ impl SmarthostTester<'_> {
                 ));
                 // A connection that began STARTTLS cannot continue without it.
                 let tcp = connect(SocketAddr::new(address, route.port)).await.map_err(no_connection)?;
-                return in_clear(tcp).await.map_err(no_connection);
+                return start_unencrypted(tcp).await.map_err(no_connection);
             }
             TlsMode::Never => {
                 steps.push(TestStep::good("TLS", "off, as the route says: mail is sent unencrypted"));
-                return in_clear(tcp).await.map_err(no_connection);
+                return start_unencrypted(tcp).await.map_err(no_connection);
             }
         }
         let stream = self.handshake(route, tcp).await.map_err(no_tls)?;
         let mut conversation = self.secured(route, stream, steps);
         if route.tls == TlsMode::Implicit {
-            greeted(conversation.reply().await).map_err(no_connection)?;
+            check_greeting(conversation.reply().await).map_err(no_connection)?;
         }
         Ok(conversation)
     }
@@ -207,7 +207,7 @@ impl SmarthostTester<'_> {
     }
 
     /// A transaction that ends before its content.
-    async fn envelope(&self, what: &'static str, from: &Mailbox, conversation: &mut Conversation) -> Result<TestStep, String> {
+    async fn test_envelope(&self, what: &'static str, from: &Mailbox, conversation: &mut Conversation) -> Result<TestStep, String> {
         let mut said = conversation.say(&format!("MAIL FROM:<{from}>")).await?;
         if said.code < 300 {
             said = conversation.say(&format!("RCPT TO:<{}>", self.to)).await?;
@@ -226,7 +226,7 @@ impl SmarthostTester<'_> {
     }
 
     /// Sends a message like a forward: our return address, and a From field of another domain.
-    async fn content(&self, conversation: &mut Conversation) -> Result<TestStep, String> {
+    async fn send_message(&self, conversation: &mut Conversation) -> Result<TestStep, String> {
         const WHAT: &str = "foreign From";
         const FIX: &str = "forwards need another route: exclude them with flows = [\"own\", \"report\"] in its [[route]], or use a smarthost that accepts any From";
         for line in [format!("MAIL FROM:<{}>", self.forward), format!("RCPT TO:<{}>", self.to), "DATA".into()] {
@@ -255,13 +255,13 @@ impl SmarthostTester<'_> {
     }
 }
 
-async fn in_clear(tcp: TcpStream) -> Result<Conversation, String> {
+async fn start_unencrypted(tcp: TcpStream) -> Result<Conversation, String> {
     let mut conversation = Conversation::plain(tcp);
-    greeted(conversation.reply().await)?;
+    check_greeting(conversation.reply().await)?;
     Ok(conversation)
 }
 
-fn greeted(banner: Result<SmtpReply, String>) -> Result<(), String> {
+fn check_greeting(banner: Result<SmtpReply, String>) -> Result<(), String> {
     match banner {
         Ok(banner) if banner.code == 220 => Ok(()),
         Ok(other) => Err(format!("the greeting is {}", other.text())),

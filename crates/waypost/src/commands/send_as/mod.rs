@@ -66,9 +66,9 @@ pub async fn run(path: &Path, args: SendAsArgs, out: Output) -> Result<ExitCode>
         anyhow!("{error:#}\n  hint: add it with waypost account add {login}, or name the account that may send as {address} with --login")
     })?;
     let login = account.account.login.clone();
-    let password = password(&mut api, &login, &args).await?;
-    let mut probes = vec![sender(&account, &address), arrival(&mut api, &address).await?];
-    probes.extend(ports(&config, &login, &args.addresses, password.as_deref()).await?);
+    let password = choose_password(&mut api, &login, &args).await?;
+    let mut probes = vec![check_sender(&account, &address), check_alias(&mut api, &address).await?];
+    probes.extend(test_ports(&config, &login, &args.addresses, password.as_deref()).await?);
     let ok = probes.iter().all(|probe| probe.ok);
     let since_ms = net::Clock::system().now_ms();
     let form = form(&config, &address, &login, password.filter(|_| args.new_password));
@@ -86,7 +86,7 @@ pub async fn run(path: &Path, args: SendAsArgs, out: Output) -> Result<ExitCode>
     Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn password(api: &mut Transport, login: &str, args: &SendAsArgs) -> Result<Option<String>> {
+async fn choose_password(api: &mut Transport, login: &str, args: &SendAsArgs) -> Result<Option<String>> {
     if args.new_password {
         let new = NewPassword { password: None, name: Some(PASSWORD_NAME.into()) };
         let made: Login = api.post(&format!("/v1/accounts/{}/passwords", segment(login)), &new).await?;
@@ -105,7 +105,7 @@ async fn password(api: &mut Transport, login: &str, args: &SendAsArgs) -> Result
 }
 
 /// Whether the account may send as the address.
-fn sender(account: &AccountDetail, address: &Mailbox) -> Probe {
+fn check_sender(account: &AccountDetail, address: &Mailbox) -> Probe {
     let (login, text) = (&account.account.login, address.to_string());
     let domain = format!("@{}", address.domain);
     let rules = [std::slice::from_ref(login), &account.account.may_send_as, &account.aliases].concat();
@@ -118,7 +118,7 @@ fn sender(account: &AccountDetail, address: &Mailbox) -> Probe {
 }
 
 /// Whether Gmail's code can arrive.
-async fn arrival(api: &mut Transport, address: &Mailbox) -> Result<Probe> {
+async fn check_alias(api: &mut Transport, address: &Mailbox) -> Result<Probe> {
     let test: AliasTest = api.query("/v1/aliases/test", &[("address", Some(address.to_string()))]).await?;
     if test.targets.is_empty() {
         let why = test.failed.first().map(|failed| failed.reason.clone()).unwrap_or_default();
@@ -128,20 +128,20 @@ async fn arrival(api: &mut Transport, address: &Mailbox) -> Result<Probe> {
     Ok(Probe::good("", "alias", format!("mail to {address} goes to {}", test.targets.join(", "))))
 }
 
-async fn ports(config: &Config, login: &str, addresses: &[IpAddr], password: Option<&str>) -> Result<Vec<Probe>> {
+async fn test_ports(config: &Config, login: &str, addresses: &[IpAddr], password: Option<&str>) -> Result<Vec<Probe>> {
     let host = &config.settings.hostname;
-    let addresses = if addresses.is_empty() { in_dns(config, host).await } else { Ok(addresses.to_vec()) };
+    let addresses = if addresses.is_empty() { look_up(config, host).await } else { Ok(addresses.to_vec()) };
     let addresses = match addresses {
         Ok(addresses) => addresses,
         Err(probe) => return Ok(vec![probe]),
     };
-    let trial = TlsProbe::new(config.file.tls.extra_authorities.as_deref())?;
-    let prober = Prober { trial: &trial, host, login, password };
+    let tls = TlsProbe::new(config.file.tls.extra_authorities.as_deref())?;
+    let prober = Prober { tls: &tls, host, login, password };
     let mut probes = Vec::new();
     for (kind, implicit) in [(ListenerKind::Submission, false), (ListenerKind::Submissions, true)] {
         let Some(port) = port(config, kind) else { continue };
         for address in &addresses {
-            probes.extend(prober.port(Port { address: SocketAddr::new(*address, port), implicit }).await);
+            probes.extend(prober.test_port(Port { address: SocketAddr::new(*address, port), implicit }).await);
         }
     }
     Ok(probes)
@@ -152,7 +152,7 @@ fn port(config: &Config, kind: ListenerKind) -> Option<u16> {
 }
 
 /// The addresses of the server's name.
-async fn in_dns(config: &Config, host: &Domain) -> Result<Vec<IpAddr>, Probe> {
+async fn look_up(config: &Config, host: &Domain) -> Result<Vec<IpAddr>, Probe> {
     let fix = format!("publish an A record for {host} (and AAAA if the server has IPv6), or give the address with --address");
     let bad = |why: String| Probe::bad("", "DNS", why, Some("Couldn't reach server"), fix.clone());
     let resolver = crate::serve::resolver(config).map_err(|error| bad(format!("{error:#}")))?;

@@ -62,7 +62,7 @@ pub struct Port {
 /// What the tests of all ports share.
 pub struct Prober<'a> {
     /// The client's TLS.
-    pub trial: &'a TlsProbe,
+    pub tls: &'a TlsProbe,
     /// The server name entered into Gmail.
     pub host: &'a Domain,
     /// The account, and its password if known.
@@ -88,20 +88,20 @@ impl PortProbes {
 
 impl Prober<'_> {
     /// Tests a port; a failure that prevents further tests is the last.
-    pub async fn port(&self, port: Port) -> Vec<Probe> {
+    pub async fn test_port(&self, port: Port) -> Vec<Probe> {
         let mut findings = PortProbes { at: port.address.to_string(), list: Vec::new() };
         for version in [TlsVersion::V12, TlsVersion::V13] {
-            let Some(mut conversation) = self.open(port, version, &mut findings).await else { break };
+            let Some(mut conversation) = self.connect_and_secure(port, version, &mut findings).await else { break };
             // Everything but the handshake is tested once.
-            if version == TlsVersion::V13 && self.offers(port, &mut conversation, &mut findings).await.is_some() {
-                self.logins(&mut conversation, &mut findings).await;
+            if version == TlsVersion::V13 && self.test_ehlo(port, &mut conversation, &mut findings).await.is_some() {
+                self.test_logins(&mut conversation, &mut findings).await;
             }
         }
         findings.list
     }
 
     /// Connects and completes the TLS handshake.
-    async fn open(&self, port: Port, version: TlsVersion, findings: &mut PortProbes) -> Option<Conversation> {
+    async fn connect_and_secure(&self, port: Port, version: TlsVersion, findings: &mut PortProbes) -> Option<Conversation> {
         let first = version == TlsVersion::V12;
         let mut tcp = match connect(port.address).await {
             Ok(tcp) => tcp,
@@ -117,7 +117,7 @@ impl Prober<'_> {
         }
         if !port.implicit {
             match up_to_start_tls(&mut tcp).await {
-                Ok((offered, answer)) => self.start_tls(first, &offered, &answer, findings)?,
+                Ok((offered, answer)) => self.check_start_tls(first, &offered, &answer, findings)?,
                 Err(error) => {
                     findings.bad("STARTTLS", error, Some(UNREACHABLE), "check which program listens on the port: ss -ltnp");
                     return None;
@@ -125,7 +125,7 @@ impl Prober<'_> {
             }
         }
         let what = if first { "TLS 1.2" } else { "TLS 1.3" };
-        match secured(self.trial, version, self.host, tcp).await {
+        match secured(self.tls, version, self.host, tcp).await {
             Ok((_, true)) => {
                 findings.bad(
                     "client certificate",
@@ -146,7 +146,7 @@ impl Prober<'_> {
         }
     }
 
-    fn start_tls(&self, first: bool, offered: &SmtpReply, answer: &SmtpReply, findings: &mut PortProbes) -> Option<()> {
+    fn check_start_tls(&self, first: bool, offered: &SmtpReply, answer: &SmtpReply, findings: &mut PortProbes) -> Option<()> {
         if answer.code != 220 || offered.offers("STARTTLS").is_none() {
             let fix = "give the server a certificate (waypost cert status), and check that no firewall rewrites SMTP (\"fixup smtp\")";
             findings.bad("STARTTLS", answer.text(), Some(NO_STARTTLS), fix);
@@ -179,7 +179,7 @@ impl Prober<'_> {
     }
 
     /// Tests EHLO under TLS.
-    async fn offers(&self, port: Port, conversation: &mut Conversation, findings: &mut PortProbes) -> Option<()> {
+    async fn test_ehlo(&self, port: Port, conversation: &mut Conversation, findings: &mut PortProbes) -> Option<()> {
         let offered = async {
             if port.implicit {
                 conversation.reply().await?;
@@ -204,7 +204,7 @@ impl Prober<'_> {
     }
 
     /// Tests both forms of PLAIN, and LOGIN; logs in if a password is known.
-    async fn logins(&self, conversation: &mut Conversation, findings: &mut PortProbes) {
+    async fn test_logins(&self, conversation: &mut Conversation, findings: &mut PortProbes) {
         let asked = ["PLAIN", "LOGIN"];
         for mechanism in asked {
             let what = format!("AUTH {mechanism}");
@@ -221,7 +221,7 @@ impl Prober<'_> {
                 (Err(error), _) => findings.bad(&what, error, Some(REFUSED), "read the server's log"),
             }
         }
-        let Some(password) = self.password else { return self.empty_answer(conversation, findings).await };
+        let Some(password) = self.password else { return self.test_initial_response(conversation, findings).await };
         let response = STANDARD.encode(format!("\0{}\0{password}", self.login));
         match conversation.say(&format!("AUTH PLAIN {response}")).await {
             Ok(heard) if heard.code == 235 => findings.good("login", format!("accepted as {}", self.login)),
@@ -235,7 +235,7 @@ impl Prober<'_> {
     }
 
     /// Without a password, sends an initial response that can only be refused.
-    async fn empty_answer(&self, conversation: &mut Conversation, findings: &mut PortProbes) {
+    async fn test_initial_response(&self, conversation: &mut Conversation, findings: &mut PortProbes) {
         let what = "AUTH PLAIN with response";
         match conversation.say("AUTH PLAIN =").await {
             Ok(heard) if [535, 501].contains(&heard.code) => {

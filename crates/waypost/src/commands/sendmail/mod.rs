@@ -96,7 +96,7 @@ fn carry_out(call: &SendmailCall, arguments: SendmailArguments) -> Result<ExitCo
         SendmailMode::List => Command::Queue(QueueCommand::List { limit: 1000, after: None, address: None }),
         SendmailMode::Flush => Command::Queue(QueueCommand::Retry(RetryArgs { id: None, domain: None, all: true })),
     };
-    runtime.block_on(crate::commands::talk(&path, command, out)).map_err(|error| SendmailError::later(&error))
+    runtime.block_on(crate::commands::run_with_api(&path, command, out)).map_err(|error| SendmailError::later(&error))
 }
 
 async fn converse(path: &Path) -> Result<ExitCode, SendmailError> {

@@ -16,7 +16,7 @@ use crate::config::{self, Config};
 use crate::owner::give;
 
 /// Reads the configuration, or creates one.
-pub fn configuration(path: &Path, plan: &SetupPlan, report: &mut SetupReport) -> Result<Config> {
+pub fn load_or_create_configuration(path: &Path, plan: &SetupPlan, report: &mut SetupReport) -> Result<Config> {
     if !path.exists() {
         let text = text(plan)?;
         config::parse(path, &text)?;
@@ -148,7 +148,7 @@ fn route(smarthost: &Smarthost) -> String {
 }
 
 /// Creates the data directory.
-pub fn data_dir(config: &Config, report: &mut SetupReport) -> Result<()> {
+pub fn create_data_dir(config: &Config, report: &mut SetupReport) -> Result<()> {
     let data = &config.file.data_dir;
     if data.is_dir() {
         report.kept.push(format!("data directory {}", data.display()));
@@ -160,20 +160,20 @@ pub fn data_dir(config: &Config, report: &mut SetupReport) -> Result<()> {
 }
 
 /// Creates a certificate unless one exists. Returns whether the one in use is self-signed by Waypost.
-pub fn certificate(config: &Config, report: &mut SetupReport) -> Result<bool> {
+pub fn load_or_create_certificate(config: &Config, report: &mut SetupReport) -> Result<bool> {
     let (certificate, key) = (config.certificate(), config.key());
     if config.file.tls.certificate.is_some() || certificate.exists() || key.exists() {
         net::ServerTls::load(&certificate, &key).map_err(|e| anyhow!("the certificate is not usable: {e}"))?;
         report.kept.push(format!("certificate {}", certificate.display()));
         return Ok(config.file.tls.certificate.is_none());
     }
-    make(config)?;
+    create_certificate(config)?;
     report.done.push(format!("self-signed certificate {}", certificate.display()));
     Ok(true)
 }
 
 /// Creates the first certificate and key, for the host name.
-pub fn make(config: &Config) -> Result<()> {
+pub fn create_certificate(config: &Config) -> Result<()> {
     let (certificate_pem, key_pem) = net::self_signed(&[config.settings.hostname.to_string()])?;
     let key = config.key();
     if let Some(dir) = key.parent() {

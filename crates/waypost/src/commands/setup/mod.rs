@@ -11,7 +11,7 @@ mod preflight;
 mod service;
 mod wait;
 
-pub use files::{make as make_certificate, write_new};
+pub use files::{create_certificate, write_new};
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -86,13 +86,13 @@ pub async fn run(config_path: &Path, args: SetupArgs, out: Output) -> Result<Exi
         smarthosts: Vec::new(),
         start: String::new(),
     };
-    let config = files::configuration(config_path, &plan, &mut report)?;
+    let config = files::load_or_create_configuration(config_path, &plan, &mut report)?;
     report.hostname = config.settings.hostname.to_string();
-    files::data_dir(&config, &mut report)?;
-    report.self_signed = files::certificate(&config, &mut report)?;
+    files::create_data_dir(&config, &mut report)?;
+    report.self_signed = files::load_or_create_certificate(&config, &mut report)?;
     report.authority = config.acme().map(|acme| acme.directory);
     make_secrets(&config)?;
-    let keys = directory(&config, &plan, &args, &mut report, out).await?;
+    let keys = fill_directory(&config, &plan, &args, &mut report, out).await?;
     report.records = advice::dns(&plan.domain, &config, &keys);
     report.dns = advice::as_json(&report.records);
     report.gmail = advice::gmail(&report.hostname, &report.logins);
@@ -107,8 +107,8 @@ pub async fn run(config_path: &Path, args: SetupArgs, out: Output) -> Result<Exi
         let warning = "the smarthost is not in your SPF record: set spf in its [[route]] to what its instructions show after include:";
         report.warnings.push(warning.into());
     }
-    report.start = service::make(&args, &config, &mut report)?;
-    report.smarthosts = smarthosts(&config, &plan, &args, out).await;
+    report.start = service::write_unit(&args, &config, &mut report)?;
+    report.smarthosts = test_smarthosts(&config, &plan, &args, out).await;
     out.show(&report, advice::text)?;
     let is_there = match args.wait {
         Some(limit_s) => wait::wait(&config, Duration::from_secs(limit_s), out).await?,
@@ -126,7 +126,7 @@ fn make_secrets(config: &Config) -> Result<()> {
 }
 
 /// Tests the smarthosts as the server uses them. A failure is reported and stops nothing.
-async fn smarthosts(config: &Config, plan: &SetupPlan, args: &SetupArgs, out: Output) -> Vec<SmarthostTest> {
+async fn test_smarthosts(config: &Config, plan: &SetupPlan, args: &SetupArgs, out: Output) -> Vec<SmarthostTest> {
     let routes: Vec<_> = route::smarthosts(config).collect();
     if routes.is_empty() {
         return Vec::new();
@@ -144,7 +144,13 @@ async fn smarthosts(config: &Config, plan: &SetupPlan, args: &SetupArgs, out: Ou
 }
 
 /// Creates domain, aliases, accounts and keys. Returns the DKIM keys whose records must be published.
-async fn directory(config: &Config, plan: &SetupPlan, args: &SetupArgs, report: &mut SetupReport, out: Output) -> Result<Vec<KeyView>> {
+async fn fill_directory(
+    config: &Config,
+    plan: &SetupPlan,
+    args: &SetupArgs,
+    report: &mut SetupReport,
+    out: Output,
+) -> Result<Vec<KeyView>> {
     let mut api = Transport::open(config).await?;
     if report.changed_config && api.is_server() {
         match api.post::<Reloaded>("/v1/reload", &()).await {

@@ -37,7 +37,7 @@ impl PreflightCheck {
 
 /// Runs the checks. `is_running`: our own server has the ports.
 pub async fn run(config: &Config, domain: &Domain, is_running: bool) -> Vec<PreflightCheck> {
-    let mut checks = if is_running { Vec::new() } else { ports(config) };
+    let mut checks = if is_running { Vec::new() } else { check_ports(config) };
     let resolver = match crate::serve::resolver(config) {
         Ok(resolver) => resolver,
         Err(error) => {
@@ -45,7 +45,7 @@ pub async fn run(config: &Config, domain: &Domain, is_running: bool) -> Vec<Pref
             return checks;
         }
     };
-    let outside = async { tokio::join!(mail_today(config, &resolver, domain), doctor::port_25(config, &resolver)) };
+    let outside = async { tokio::join!(check_domain(config, &resolver, domain), doctor::port_25(config, &resolver)) };
     match tokio::time::timeout(WITHIN, outside).await {
         Err(_) => {
             checks.push(PreflightCheck::bad(format!("DNS and outgoing connections could not be checked within {} s", WITHIN.as_secs())))
@@ -62,7 +62,7 @@ pub async fn run(config: &Config, domain: &Domain, is_running: bool) -> Vec<Pref
 }
 
 /// Whether the domain exists, and where its mail goes today.
-async fn mail_today(config: &Config, resolver: &Resolver, domain: &Domain) -> PreflightCheck {
+async fn check_domain(config: &Config, resolver: &Resolver, domain: &Domain) -> PreflightCheck {
     let ours = &config.settings.hostname;
     match resolver.mx(domain).await {
         Err(RouteFailure::NoSuchDomain) => {
@@ -85,7 +85,7 @@ async fn mail_today(config: &Config, resolver: &Resolver, domain: &Domain) -> Pr
 }
 
 /// Whether the ports are free.
-fn ports(config: &Config) -> Vec<PreflightCheck> {
+fn check_ports(config: &Config) -> Vec<PreflightCheck> {
     let mut taken: Vec<u16> = Vec::new();
     let mut seen: Vec<u16> = Vec::new();
     for listener in config.listeners() {

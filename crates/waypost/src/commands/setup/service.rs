@@ -21,7 +21,7 @@ const PLACE: &str = "/etc/systemd/system/waypost.service";
 const USER: &str = "waypost";
 
 /// Writes the unit if one is wanted. Returns the command that starts the server.
-pub fn make(args: &SetupArgs, config: &Config, report: &mut SetupReport) -> Result<String> {
+pub fn write_unit(args: &SetupArgs, config: &Config, report: &mut SetupReport) -> Result<String> {
     let by_hand = match config.path == Path::new(DEFAULT_PATH) {
         true => "waypost serve".to_owned(),
         false => format!("waypost serve --config {}", config.path.display()),
@@ -41,7 +41,7 @@ pub fn make(args: &SetupArgs, config: &Config, report: &mut SetupReport) -> Resu
         write_new(&place, &unit(&program, config)?, 0o644)?;
         report.done.push(format!("unit {}", place.display()));
         if place == Path::new(PLACE) {
-            user(report);
+            create_user(report);
             run(Command::new("systemctl").arg("daemon-reload"), report);
         } else {
             report.warnings.push(format!(
@@ -70,7 +70,7 @@ fn unit(program: &Path, config: &Config) -> Result<String> {
     Ok(text.replace("StateDirectory=waypost\nStateDirectoryMode=0700", &format!("ReadWritePaths={}", config.file.data_dir.display())))
 }
 
-fn user(report: &mut SetupReport) {
+fn create_user(report: &mut SetupReport) {
     if matches!(nix::unistd::User::from_name(USER), Ok(Some(_))) {
         report.kept.push(format!("user {USER}"));
         return;

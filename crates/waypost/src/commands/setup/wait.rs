@@ -26,30 +26,30 @@ pub async fn wait(config: &Config, limit: Duration, out: Output) -> Result<bool>
     let records = plan(&read(config, &mut Transport::open(config).await?).await?);
     let mut before = String::new();
     loop {
-        let wrong = wrong(config, &records).await?;
+        let wrong = find_missing(config, &records).await?;
         let names: Vec<String> = wrong.iter().map(|finding| format!("{} {}", finding.record.owner, finding.record.record_type)).collect();
         if names.is_empty() {
-            say(out, &mut before, styled(GOOD, "DNS: all required records are published"));
+            print_new(out, &mut before, styled(GOOD, "DNS: all required records are published"));
             return Ok(true);
         }
         let named = names.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");
         let more = if names.len() > NAMED_MAX { format!(" and {} more", names.len() - NAMED_MAX) } else { String::new() };
         let left_ms = end_ms - clock.now_ms();
         if left_ms <= 0 {
-            say(
+            print_new(
                 out,
                 &mut before,
                 format!("{} still missing or wrong: {named}{more}; for details: waypost dns check", styled(WARN, "DNS:")),
             );
             return Ok(false);
         }
-        say(out, &mut before, styled(DIM, format!("DNS: waiting for {named}{more}; Ctrl-C stops")));
+        print_new(out, &mut before, styled(DIM, format!("DNS: waiting for {named}{more}; Ctrl-C stops")));
         tokio::time::sleep(EVERY.min(Duration::from_millis(u64::try_from(left_ms).unwrap_or(0)))).await;
     }
 }
 
 /// The required records that are missing or wrong.
-async fn wrong(config: &Config, records: &[PlannedRecord]) -> Result<Vec<Finding>> {
+async fn find_missing(config: &Config, records: &[PlannedRecord]) -> Result<Vec<Finding>> {
     let checked = checker(config, false).run(records).await?;
     // The hoster sets the PTR record, which may take days; the doctor checks it.
     Ok(checked
@@ -60,7 +60,7 @@ async fn wrong(config: &Config, records: &[PlannedRecord]) -> Result<Vec<Finding
 }
 
 /// Prints a line that differs from the last.
-fn say(out: Output, before: &mut String, text: String) {
+fn print_new(out: Output, before: &mut String, text: String) {
     if !out.json && *before != text {
         note(&text);
         *before = text;

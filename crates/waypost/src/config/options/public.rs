@@ -1,4 +1,4 @@
-//! Options about what the server publishes: client configuration, the MTA-STS policy, DNS records. And where it looks names up.
+//! Options about client configuration, the MTA-STS policy, DNS records, and the resolvers.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use directory::StrictDomain;
 use mail::{Domain, Mailbox};
 use net::KeyPin;
 use policy::MaildirPlace;
@@ -11,7 +12,7 @@ use toml::Spanned;
 
 use super::super::option_row::{OptionPart, OptionRow};
 use super::super::values::{Int, OptionKind, Secs, Size, Text};
-use super::super::words::{FlowWord, ForwardMode, ProtocolWord, StrictDomainWord, TlsWord, UnauthenticatedWord, WhenWord};
+use super::super::words::{FlowWord, ForwardMode, ProtocolWord, TlsWord, UnauthenticatedWord, WhenWord};
 use super::{section, spanned};
 
 section!("[delivery]", "Connections to other servers.", DeliveryOptions, [], {
@@ -61,7 +62,7 @@ section!("[forward]", "Forwarding of mail to your aliases.", ForwardOptions, [],
     unauthenticated: UnauthenticatedWord = UnauthenticatedWord::Reject;
     /// What to do with mail of a domain with a strict DMARC policy that fails at the target because it was forwarded: "rewrite" the From field after the
     /// target has refused it, "wrap" it into a message of this server, "hold" it, "reject" it, or forward it "as-is".
-    strict_domain: StrictDomainWord = StrictDomainWord::Rewrite;
+    strict_domain: StrictDomain = StrictDomain::Rewrite;
     /// How long held mail is kept.
     hold_for: Secs = Secs(14 * 86_400);
     /// Maximum size of all held mail.

@@ -1,38 +1,38 @@
-//! May this message be believed, and will its target believe it?
+//! Whether a message from another server is authentic, and whether its target will accept it after forwarding.
 //!
-//! RFC 9989 (DMARC), RFC 7372 (codes), RFC 7208 s.8. Invariant: no list of friends stands above a domain's own p=reject, and mail that claims
-//! to be from a domain of ours without proof never leaves with our name on it.
+//! RFC 9989 (DMARC), RFC 7372 (codes), RFC 7208 s.8. Invariant: no allowlist overrides a domain's own p=reject, and mail that claims
+//! to be from a domain of ours without proof never leaves under our name.
 
 use directory::{Directory, StrictDomain};
 use mail::evidence::{DkimResult, DmarcPolicy, DmarcResult, Evidence, SpfResult};
 use mail::{Domain, Reply, ReversePath};
 
-/// What becomes of mail that neither SPF nor DKIM vouches for.
+/// What happens to mail that neither SPF nor DKIM authenticates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unauthenticated {
-    /// It is refused.
+    /// Refused.
     Reject,
-    /// It is held for its owner to look at.
+    /// Held for the operator.
     Hold,
-    /// It is forwarded all the same.
+    /// Forwarded anyway.
     Accept,
 }
 
-/// What is done with a message that is taken.
+/// How an accepted message is treated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Treatment {
-    /// It goes on as it is.
+    /// Forwarded unchanged.
     AsIs,
-    /// It goes on as it is, and is given another From field where the target refuses it for its own.
+    /// Forwarded unchanged; sent again under another From field if the target refuses its own.
     Rewritable,
-    /// It goes on within a message of ours.
+    /// Forwarded inside a message of ours.
     Wrapped,
-    /// It is held, for this reason.
+    /// Held, for this reason.
     Held(String),
 }
 
-/// Whether two domains belong together: they are the same, or one stands below the other. RFC 9989 s.5 asks DNS where an organisation
-/// begins; this is the answer where it is not needed exactly.
+/// Whether two domains are the same, or one is below the other. RFC 9989 s.5 finds the organizational domain in DNS; here an approximation
+/// is enough.
 fn related(a: &str, b: &str) -> bool {
     let below = |low: &str, high: &str| {
         let cut = low.len().checked_sub(high.len());
@@ -44,12 +44,12 @@ fn related(a: &str, b: &str) -> bool {
     high_enough(a) && high_enough(b) && (below(a, b) || below(b, a))
 }
 
-/// A name of one label is no organisation.
+/// A name of one label is not an organization.
 fn high_enough(domain: &str) -> bool {
     domain.contains('.')
 }
 
-/// The hosted domain that a name stands below.
+/// The hosted domain above this name.
 fn hosted_above<'a>(domain: &'a Domain, directory: &Directory) -> Option<&'a str> {
     let mut above = domain.as_str();
     while let Some((_, rest)) = above.split_once('.') {
@@ -61,24 +61,24 @@ fn hosted_above<'a>(domain: &'a Domain, directory: &Directory) -> Option<&'a str
     None
 }
 
-/// Whether SPF or a DKIM signature of a related domain passes.
-pub(crate) fn vouched_for(evidence: &Evidence, domain: &str) -> bool {
+/// Whether SPF or a DKIM signature passes for a related domain.
+pub(crate) fn is_authenticated_as(evidence: &Evidence, domain: &str) -> bool {
     let spf = evidence.mail_from.result == SpfResult::Pass && related(&evidence.mail_from.domain, domain);
     spf || evidence.dkim.iter().any(|dkim| dkim.result == DkimResult::Pass && related(&dkim.domain, domain))
 }
 
-/// Whether a proof may be there that DNS did not let us see: then nothing is refused for good.
+/// Whether an error of DNS may hide a proof: then nothing is refused permanently.
 pub(crate) fn is_unsure(evidence: &Evidence) -> bool {
     evidence.mail_from.result == SpfResult::TempError || evidence.dkim.iter().any(|dkim| dkim.result == DkimResult::TempError)
 }
 
-/// Whether the sender may be told of a failure: SPF or DKIM vouches for the reverse-path, so that a report hits no stranger.
+/// Whether a DSN may be sent: SPF or DKIM authenticates the reverse-path, so that no DSN goes to a forged address.
 pub fn may_report(evidence: &Evidence, reverse_path: &ReversePath) -> bool {
-    reverse_path.mailbox().is_some_and(|sender| vouched_for(evidence, sender.domain.as_str()))
+    reverse_path.mailbox().is_some_and(|sender| is_authenticated_as(evidence, sender.domain.as_str()))
 }
 
-/// Decides whether a message from another server is to be believed, and what is done with it.
-pub fn authentic(
+/// Decides whether a message from another server is accepted, and how it is treated.
+pub fn decide_treatment(
     evidence: &Evidence,
     from: &[Domain],
     reverse_path: &ReversePath,
@@ -87,7 +87,7 @@ pub fn authentic(
     strict: StrictDomain,
 ) -> Result<Treatment, Reply> {
     let refused = |enhanced, text: String| Err(Reply::new(550, enhanced, text));
-    if let Some(ours) = from.iter().find(|domain| directory.hosts(domain) && !vouched_for(evidence, domain.as_str())) {
+    if let Some(ours) = from.iter().find(|domain| directory.hosts(domain) && !is_authenticated_as(evidence, domain.as_str())) {
         if is_unsure(evidence) {
             return Err(try_again("SPF or DKIM"));
         }
@@ -95,42 +95,42 @@ pub fn authentic(
         return refused((5, 7, 1), text);
     }
     let dmarc = &evidence.dmarc;
-    // Our signature as a forwarder is aligned with whatever belongs to the same organisation: it would turn this failure into a pass.
+    // Our signature aligns with every domain of the same organization: it would turn this failure into a pass.
     let below = from.iter().find_map(|domain| Some((domain, hosted_above(domain, directory)?)));
     if let (Some((domain, ours)), DmarcResult::Fail, DmarcPolicy::None) = (below, dmarc.result, dmarc.policy) {
-        return Ok(Treatment::Held(format!("it claims to be from {domain}, below {ours}, and neither SPF nor DKIM vouches for that")));
+        return Ok(Treatment::Held(format!("it claims to be from {domain}, a subdomain of {ours}, and neither SPF nor DKIM authenticates it")));
     }
     match (dmarc.result, dmarc.policy) {
         (DmarcResult::Fail, DmarcPolicy::Reject) => {
             let text =
-                format!("neither SPF nor DKIM vouches for {0}, and the DMARC policy of {0} asks that such mail be refused", dmarc.domain);
+                format!("the message fails DMARC: neither SPF nor DKIM passes for {0}, and the policy of {0} is reject", dmarc.domain);
             return refused((5, 7, 1), text);
         }
         (DmarcResult::Fail, DmarcPolicy::Quarantine) => {
-            return Ok(Treatment::Held(format!("DMARC of {} fails, and its policy is quarantine", dmarc.domain)));
+            return Ok(Treatment::Held(format!("it fails DMARC of {}, whose policy is quarantine", dmarc.domain)));
         }
         (DmarcResult::TempError, _) => return Err(try_again("DMARC")),
         _ => {}
     }
     let spf = evidence.mail_from.result;
-    let vouched = spf == SpfResult::Pass || evidence.dkim.iter().any(|dkim| dkim.result == DkimResult::Pass);
-    if !vouched && *reverse_path != ReversePath::Null && unauthenticated != Unauthenticated::Accept {
+    let is_authenticated = spf == SpfResult::Pass || evidence.dkim.iter().any(|dkim| dkim.result == DkimResult::Pass);
+    if !is_authenticated && *reverse_path != ReversePath::Null && unauthenticated != Unauthenticated::Accept {
         if is_unsure(evidence) {
             return Err(try_again("SPF or DKIM"));
         }
         if unauthenticated == Unauthenticated::Hold {
-            return Ok(Treatment::Held("neither SPF nor DKIM vouches for it".into()));
+            return Ok(Treatment::Held("neither SPF nor DKIM passes".into()));
         }
         return refused(
             (5, 7, 26),
-            "neither SPF nor DKIM vouches for this message; publish an SPF record for the sender's domain, or sign with DKIM".into(),
+            "neither SPF nor DKIM passes for this message; publish an SPF record for the sender's domain, or sign with DKIM".into(),
         );
     }
-    fragile(evidence, strict)
+    treat_for_target(evidence, strict)
 }
 
-/// After forwarding SPF cannot align any more: what is aligned at the target is what a DKIM signature aligns.
-fn fragile(evidence: &Evidence, strict: StrictDomain) -> Result<Treatment, Reply> {
+/// After forwarding, SPF no longer aligns: at the target only an aligned DKIM signature counts.
+fn treat_for_target(evidence: &Evidence, strict: StrictDomain) -> Result<Treatment, Reply> {
     let dmarc = &evidence.dmarc;
     if dmarc.result != DmarcResult::Pass || dmarc.dkim_aligned || dmarc.policy == DmarcPolicy::None {
         return Ok(Treatment::AsIs);
@@ -140,11 +140,11 @@ fn fragile(evidence: &Evidence, strict: StrictDomain) -> Result<Treatment, Reply
         StrictDomain::Rewrite => Treatment::Rewritable,
         StrictDomain::Wrap => Treatment::Wrapped,
         StrictDomain::Hold => {
-            Treatment::Held(format!("{} is not signed with DKIM and has a strict DMARC policy: the target would refuse it", dmarc.domain))
+            Treatment::Held(format!("it has no DKIM signature of {0}, which has a strict DMARC policy: the target would refuse it", dmarc.domain))
         }
         StrictDomain::Reject => {
             let text = format!(
-                "mail to this address is forwarded, and mail from {0} cannot be: {0} has a strict DMARC policy and the message no DKIM signature of it",
+                "mail to this address is forwarded, and {0} has a strict DMARC policy: the message needs a DKIM signature of {0}",
                 dmarc.domain
             );
             return Err(Reply::new(550, (5, 7, 26), text));
@@ -153,7 +153,7 @@ fn fragile(evidence: &Evidence, strict: StrictDomain) -> Result<Treatment, Reply
 }
 
 fn try_again(what: &str) -> Reply {
-    Reply::new(451, (4, 4, 3), format!("DNS gave no answer while {what} of this message was checked; try again later"))
+    Reply::new(451, (4, 4, 3), format!("DNS did not answer while {what} of this message was checked; try again later"))
 }
 
 #[cfg(test)]
@@ -196,7 +196,7 @@ mod tests {
             ..Contents::default()
         });
         let sender = ReversePath::Mailbox(Mailbox::parse("her@foreign.test").unwrap());
-        authentic(evidence, &[from.parse().unwrap()], &sender, &directory, unauthenticated, strict).map_err(|r| r.to_string())
+        decide_treatment(evidence, &[from.parse().unwrap()], &sender, &directory, unauthenticated, strict).map_err(|r| r.to_string())
     }
 
     #[test]
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_below_a_hosted_domain_gains_nothing_by_our_signature() {
+    fn mail_from_subdomains_of_hosted_domains_needs_proof() {
         let failed = evidence(Some("foreign.test"), &["foreign.test"], (DmarcResult::Fail, DmarcPolicy::None));
         let of = |from: &str, evidence: &Evidence| decide(evidence, from, StrictDomain::Rewrite, Unauthenticated::Reject);
         for below in ["news.example.test", "a.b.Example.test"] {
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn mail_without_any_proof_meets_the_setting() {
+    fn unauthenticated_mail_follows_the_setting() {
         let nothing = evidence(None, &[], (DmarcResult::None, DmarcPolicy::None));
         let of = |unauthenticated| decide(&nothing, "foreign.test", StrictDomain::Rewrite, unauthenticated);
         assert!(of(Unauthenticated::Reject).unwrap_err().starts_with("550 5.7.26 "));
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn spf_alone_does_not_survive_forwarding() {
+    fn mail_with_spf_only_needs_treatment_before_forwarding() {
         let only_spf = evidence(Some("foreign.test"), &[], (DmarcResult::Pass, DmarcPolicy::Reject));
         let of = |strict| decide(&only_spf, "foreign.test", strict, Unauthenticated::Reject);
         assert_eq!(of(StrictDomain::Rewrite), Ok(Treatment::Rewritable));
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn reports_go_to_known_senders_only() {
+    fn dsns_go_to_authenticated_senders_only() {
         let path = |text: &str| ReversePath::Mailbox(Mailbox::parse(text).unwrap());
         let by_spf = evidence(Some("bounces.foreign.test"), &[], (DmarcResult::None, DmarcPolicy::None));
         assert!(may_report(&by_spf, &path("x@foreign.test")));

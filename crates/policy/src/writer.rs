@@ -1,29 +1,29 @@
-//! What of a message tells whether a program has answered with it.
+//! Whether a program wrote a message as an automatic answer.
 //!
-//! RFC 3834 s.2 and s.5 (Auto-Submitted, Precedence, null reverse-paths), RFC 2919 (List-Id). Invariant: what nothing marks is a person's.
+//! RFC 3834 s.2 and s.5 (Auto-Submitted, Precedence, null reverse-paths), RFC 2919 (List-Id). Invariant: a message without a mark is a person's.
 
 use mail::{Fields, ReversePath};
 
-/// Who wrote a message, as far as its fields say.
+/// The writer of a message, as far as its fields say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Writer {
     /// A program that answers mail: a vacation notice, an acknowledgement.
     Responder,
     /// A server that reports on mail (RFC 3464).
     Server,
-    /// A mailing list, or a program that writes without having been asked: it answers nothing.
+    /// A mailing list, or a program that writes on its own: not an answer.
     List,
-    /// A person, or a program that says nothing of it, in answer to a message.
+    /// A person, or an unmarked program, in answer to a message.
     Answerer,
-    /// A person, or a program that says nothing of it.
-    Anybody,
+    /// A person, or an unmarked program.
+    Person,
 }
 
-/// Fields that responders put in, whatever their value.
+/// Fields that responders add, with any value.
 const OF_RESPONDERS: [&str; 3] = ["X-Autoreply", "X-Autorespond", "X-Autoresponder"];
 
-/// Who wrote the message.
-pub fn writer(reverse_path: &ReversePath, front: &[u8]) -> Writer {
+/// Classifies the writer of the message.
+pub fn classify_writer(reverse_path: &ReversePath, front: &[u8]) -> Writer {
     let value = |name: &str| Fields::find_first(front, name).map(|field| field.unfolded().trim().to_ascii_lowercase());
     let has = |name: &str| Fields::find_first(front, name).is_some();
     let submitted = value("Auto-Submitted").unwrap_or_default();
@@ -43,7 +43,7 @@ pub fn writer(reverse_path: &ReversePath, front: &[u8]) -> Writer {
     match reverse_path {
         ReversePath::Null => Writer::Responder,
         ReversePath::Mailbox(_) if has("In-Reply-To") || has("References") => Writer::Answerer,
-        ReversePath::Mailbox(_) => Writer::Anybody,
+        ReversePath::Mailbox(_) => Writer::Person,
     }
 }
 
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn marks_of_programs_are_known() {
+    fn automatic_answers_are_recognized() {
         let hers = ReversePath::parse_bare("her@foreign.test").unwrap();
         for (field, of) in [
             ("Auto-Submitted: auto-replied", Writer::Responder),
@@ -62,13 +62,13 @@ mod tests {
             ("Auto-Submitted: auto-generated", Writer::List),
             ("Precedence: bulk", Writer::List),
             ("List-Id: <x.test>", Writer::List),
-            ("Auto-Submitted: no", Writer::Anybody),
-            ("Auto-Submitted: auto-repliedx", Writer::Anybody),
+            ("Auto-Submitted: no", Writer::Person),
+            ("Auto-Submitted: auto-repliedx", Writer::Person),
             ("In-Reply-To: <a@b.test>", Writer::Answerer),
             ("Content-Type: multipart/report; report-type=delivery-status", Writer::Server),
         ] {
-            assert_eq!(writer(&hers, format!("{field}\r\n\r\n").as_bytes()), of, "{field}");
+            assert_eq!(classify_writer(&hers, format!("{field}\r\n\r\n").as_bytes()), of, "{field}");
         }
-        assert_eq!(writer(&ReversePath::Null, b"Subject: I am away\r\n\r\n"), Writer::Responder);
+        assert_eq!(classify_writer(&ReversePath::Null, b"Subject: I am away\r\n\r\n"), Writer::Responder);
     }
 }

@@ -1,29 +1,28 @@
-//! The end of DATA: what becomes of the message.
+//! Checks of the header section at the end of DATA.
 //!
-//! RFC 5321 s.6.3 (loops), RFC 9228 (Delivered-To). Invariant: a message that went round once more than it may is refused
-//! in the session, so that nobody has to make a report about it.
+//! RFC 5321 s.6.3 (loops), RFC 9228 (Delivered-To). Invariant: a loop is refused in the session, so that no DSN is needed.
 
 use mail::{Fields, Mailbox, Reply, empty_line_end, header_len, interrupted_at};
 
-/// More Received fields than this mean a loop (RFC 5321 s.6.3: at least 100). A loop through an alias of ours ends long before, by its Delivered-To.
+/// Maximum Received fields; more mean a loop (RFC 5321 s.6.3: at least 100). A loop through an alias of ours ends earlier, by its Delivered-To.
 pub const RECEIVED_MAX: usize = 100;
 
-/// The field that marks a message that passed an alias.
+/// The field that marks a message that was delivered through an alias.
 pub const LOOP_FIELD: &str = "Delivered-To";
 
-/// A header section of more fields than this is no message.
+/// Maximum fields in a header section.
 const FIELDS_MAX: usize = 5000;
 
-/// The longest header section, in octets: Gmail takes no longer one.
+/// Maximum size of a header section, in octets: Gmail accepts no larger one.
 const HEADER_MAX_BYTES: usize = 500 * 1024;
 
-/// Fields that may stand only once (RFC 5322 s.3.6). Two of them mean different things to different readers, and a signature covers one.
+/// Fields that may occur only once (RFC 5322 s.3.6). Readers differ in which of two they use, and a signature covers one.
 const ONLY_ONCE: [&str; 11] =
     ["From", "Sender", "Reply-To", "To", "Cc", "Bcc", "Message-ID", "In-Reply-To", "References", "Subject", "Date"];
 
-/// Decides whether a message for these aliases is taken.
-pub fn disposition<'a>(content: &[u8], aliases: impl Iterator<Item = &'a Mailbox> + Clone) -> Result<(), Reply> {
-    // As far as the first empty line: where another line ends the section, not every program sees its end there.
+/// Refuses a header section that is too large, and a message for these aliases that loops.
+pub fn check_header<'a>(content: &[u8], aliases: impl Iterator<Item = &'a Mailbox> + Clone) -> Result<(), Reply> {
+    // Up to the first empty line: programs differ in whether another line ends the section.
     if empty_line_end(content).unwrap_or(content.len()) > HEADER_MAX_BYTES {
         return Err(Reply::new(554, (5, 6, 0), format!("the header section is larger than {} KiB", HEADER_MAX_BYTES / 1024)));
     }
@@ -48,22 +47,22 @@ pub fn disposition<'a>(content: &[u8], aliases: impl Iterator<Item = &'a Mailbox
     Ok(())
 }
 
-/// Whether the header section means the same to everyone: mail from other servers is refused where it does not, and never repaired, since
-/// that would break its signatures. Only a report `may_lack_from`.
-pub fn well_formed(front: &[u8], may_lack_from: bool) -> Result<(), Reply> {
+/// Refuses a header section that programs read differently. It is not repaired, since that would break signatures. Only a DSN
+/// `may_lack_from`.
+pub fn check_well_formed(front: &[u8], may_lack_from: bool) -> Result<(), Reply> {
     let count = |name: &str| Fields::new(front).filter(|field| field.is(name)).count();
     if count("From") == 0 && !may_lack_from {
-        return Err(no_from(front));
+        return Err(missing_from(front));
     }
     if let Some(name) = ONLY_ONCE.into_iter().find(|name| count(name) > 1) {
         return Err(Reply::new(550, (5, 6, 0), format!("the message has more than one {name} field")));
     }
-    // Some readers pass over a line that is no field and go on: they must not find another author than this server did, nor results that it would strip.
-    let hidden = ONLY_ONCE.into_iter().chain(["Authentication-Results"]).find(|name| stands_behind(front, name));
+    // Some programs skip a line that is not a field and go on: they must not find another author, or results that this server would strip.
+    let hidden = ONLY_ONCE.into_iter().chain(["Authentication-Results"]).find(|name| is_after_end(front, name));
     match (interrupted_at(front), hidden) {
         (Some(line), Some(name)) => {
             let text = format!(
-                "line {line} of the header section is no field, and a {name} field stands behind it, which not all programs would read"
+                "line {line} of the header section is not a field, and a {name} field follows it, which not all programs would read"
             );
             Err(Reply::new(550, (5, 6, 0), text))
         }
@@ -71,11 +70,11 @@ pub fn well_formed(front: &[u8], may_lack_from: bool) -> Result<(), Reply> {
     }
 }
 
-/// The reply to a message without a From field: where its header section ends at a line that is no field, it says so.
-pub fn no_from(front: &[u8]) -> Reply {
+/// The reply to a message without a From field. It names the line where the header section ends early.
+pub fn missing_from(front: &[u8]) -> Reply {
     let text = match interrupted_at(front) {
         Some(line) => format!(
-            "the message has no From field: its header section ends at line {line}, which is no field (a name, a colon and a value)"
+            "the message has no From field: its header section ends at line {line}, which is not a field (a name, a colon and a value)"
         ),
         None => "the message has no From field".to_owned(),
     };
@@ -83,7 +82,7 @@ pub fn no_from(front: &[u8]) -> Reply {
 }
 
 /// Whether a line between the end of the header section and the first empty line looks like this field.
-fn stands_behind(front: &[u8], name: &str) -> bool {
+fn is_after_end(front: &[u8], name: &str) -> bool {
     let end = empty_line_end(front).unwrap_or(front.len());
     let behind = front.get(header_len(front)..end).unwrap_or_default();
     behind.split(|b| *b == b'\n').any(|line| {
@@ -98,11 +97,11 @@ mod tests {
 
     fn decide(content: &str) -> Result<(), u16> {
         let alias = Mailbox::parse("me@example.test").unwrap();
-        disposition(content.as_bytes(), [alias].iter()).map_err(|r| r.code)
+        check_header(content.as_bytes(), [alias].iter()).map_err(|r| r.code)
     }
 
     #[test]
-    fn loops_are_refused() {
+    fn loops_and_oversized_header_sections_are_refused() {
         assert_eq!(decide("Subject: x\r\n\r\nbody"), Ok(()));
         assert_eq!(decide(&format!("{}\r\n", "Received: x\r\n".repeat(100))), Ok(()));
         assert_eq!(decide(&format!("{}\r\n", "Received: x\r\n".repeat(101))), Err(554));
@@ -114,13 +113,13 @@ mod tests {
     }
 
     #[test]
-    fn a_header_section_that_reads_two_ways_is_refused_and_one_that_ends_early_is_not() {
-        let said = |front: &str| well_formed(front.as_bytes(), false).map_err(|reply| reply.text().to_owned());
+    fn ambiguous_header_sections_are_refused() {
+        let said = |front: &str| check_well_formed(front.as_bytes(), false).map_err(|reply| reply.text().to_owned());
         assert_eq!(said("From: a@x.test\r\nSubject: b\r\n\r\n"), Ok(()));
         assert_eq!(said("From: a@x.test\r\nX-Spam-Flag YES\r\nX-More: y\r\n\r\n"), Ok(()));
         assert_eq!(said("From: a@x.test\r\nHello, all.\r\nto be: or not\r\n"), Ok(()));
         let line_2 = said("From: a@x.test\r\nX-Spam-Flag YES\r\nfrom : b@x.test\r\n\r\n").unwrap_err();
-        assert!(line_2.contains("line 2 of the header section is no field") && line_2.contains("From"), "{line_2}");
+        assert!(line_2.contains("line 2 of the header section is not a field") && line_2.contains("From"), "{line_2}");
         let mbox = said("From a@x.test Sat Nov 28\r\nFrom: a@x.test\r\n\r\n").unwrap_err();
         assert!(mbox.contains("no From field") && mbox.contains("line 1"), "{mbox}");
         assert_eq!(said("Subject: b\r\n\r\nFrom: a@x.test\r\n").unwrap_err(), "the message has no From field");

@@ -1,0 +1,24 @@
+//! Text of others in one line, for logs, replies and reports.
+//!
+//! Invariant: no control character passes, so that no text of a peer starts a line of its own or moves a terminal's cursor.
+
+/// Returns the text with a space in place of each control character.
+pub fn one_line(text: &str) -> String {
+    text.replace(char::is_control, " ")
+}
+
+/// The same, cut off after `max_chars` characters.
+pub fn one_line_at_most(text: &str, max_chars: usize) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(max_chars).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_become_spaces() {
+        assert_eq!(one_line("250 ok\r\nforged\u{1b}[2J\u{9b}ü"), "250 ok  forged [2J ü");
+        assert_eq!(one_line_at_most("a\nüc", 3), "a ü");
+    }
+}
