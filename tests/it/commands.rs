@@ -385,7 +385,7 @@ fn explain_reply_needs_no_configuration_or_server() {
     };
     let said = "452-4.2.2 The recipient's inbox is out of storage space.\\n452 4.2.2 x1 - gsmtp";
     let text = String::from_utf8(explain(&[said]).stdout).unwrap();
-    assert!(text.contains("Gmail") && text.contains("out of storage") && text.contains("this mailbox only"), "{text}");
+    assert!(text.contains("Gmail") && text.contains("out of storage") && text.contains("about      the mailbox"), "{text}");
     let full: Value = serde_json::from_slice(&explain(&[said, "--json"]).stdout).unwrap();
     assert_eq!((&full["row"], &full["waits"], &full["severity"]), (&json!("gmail-full"), &json!(true), &json!("critical")));
     // A rule for the host precedes one for the text.

@@ -242,7 +242,7 @@ fn dns_apply_fills_an_empty_zone_at_digitalocean() {
     // Records of others are replaced only if named.
     ocean.add(&serde_json::json!({ "type": "MX", "name": "example", "data": "test.", "priority": 5 }));
     let (is_done, said) = apply(OCEAN_TOKEN, &[]);
-    assert!(!is_done && said.contains("others have written 5 test."), "{said}");
+    assert!(!is_done && said.contains("this command did not write 5 test."), "{said}");
     let (is_done, said) = apply(OCEAN_TOKEN, &["--replace", "example.test"]);
     assert!(is_done, "{said}");
     assert_eq!(mx(&ocean), ["example MX 10 mail.example.test."]);

@@ -155,7 +155,7 @@ fn milter_replies_become_verdicts() {
         (b'B', packet(b's', b""), "250 "),
         (b'E', packet(b'r', b""), "550 5.7.1 the message was refused by a filter"),
         (b'R', packet(b'r', b""), "550 5.7.1 "),
-        (b'M', packet(b't', b""), "451 4.7.1 the message is put off"),
+        (b'M', packet(b't', b""), "451 4.7.1 the spam filter defers the message"),
         (b'E', packet(b'y', b"554 5.7.9 no\r\n250 fine\0"), "550 5.7.1 no\r\n"),
         (b'L', packet(b'y', b"421 4.3.2 not now\0"), "451 4.7.1 not now"),
         (b'E', [packet(b'p', b""), packet(b'h', b"X-Seen\0yes\0"), packet(b'c', b"")].concat(), "250 "),
