@@ -5,6 +5,7 @@
 //! a table in docs/queue.md. Invariant: this crate knows no socket and no clock; times come in as arguments.
 
 pub mod content;
+mod daily;
 mod data_dir;
 mod error;
 mod handle;
@@ -18,6 +19,7 @@ mod threads;
 mod writer;
 
 pub use content::{Content, Spool};
+pub use daily::{DailyChange, DailyCount, DailyKind, DailyPeriod, DailyReportDue, DailyResult};
 pub use data_dir::Swept;
 pub use error::StoreError;
 pub use handle::Store;
@@ -27,4 +29,4 @@ pub use message::{
 };
 pub use recipient_state::RecipientState;
 pub use report::{KeptReport, KeptRows, KeptTlsFailure, KeptTlsPolicy, NewReport, ReportContent, ReportFilter};
-pub use sqlite::{AccountChange, DailyChange, DailyCount, DailyKind, DailyPeriod, DailyReportDue, DirectoryChange, LaneDue, LoginUse};
+pub use sqlite::{AccountChange, DirectoryChange, LaneDue, LoginUse};

@@ -13,11 +13,12 @@ use mail::{Domain, QueueId};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::daily::{DailyChange, DailyRow};
 use crate::error::StoreError;
 use crate::message::{Claimed, ClockStep, NewMessage, Settlement};
 use crate::report::NewReport;
 use crate::room::Room;
-use crate::sqlite::{self, DailyChange, DirectoryChange, LoginUse};
+use crate::sqlite::{self, DirectoryChange, LoginUse};
 
 /// At most this many operations share a transaction.
 const BATCH_MAX: usize = 512;
@@ -62,7 +63,8 @@ pub(crate) enum Operation {
     RecordRecipients(Vec<(String, i64, i64)>),
     Directory(Vec<DirectoryChange>),
     KeepReport(Box<NewReport>),
-    Daily(DailyChange),
+    CountDaily(Vec<DailyRow>),
+    ChangeDaily(DailyChange),
 }
 
 /// What comes of it.
@@ -108,7 +110,8 @@ fn apply(db: &Connection, operation: &Operation) -> Applied {
         Operation::RememberSender { token, sender, now_ms } => sqlite::insert_srs_sender(db, token, sender, *now_ms).map(|()| done(vec![])),
         Operation::RecordLogins(uses) => sqlite::record_logins(db, uses).map(|()| done(vec![])),
         Operation::RecordRecipients(recipients) => sqlite::record_recipients(db, recipients).map(|()| done(vec![])),
-        Operation::Daily(change) => sqlite::change_daily(db, change).map(|n| (Answer::Count(n), vec![])),
+        Operation::CountDaily(rows) => sqlite::count_daily(db, rows).map(|n| (Answer::Count(n), vec![])),
+        Operation::ChangeDaily(change) => sqlite::change_daily(db, change).map(|()| done(vec![])),
         Operation::Directory(changes) => changes.iter().try_for_each(|c| sqlite::change_directory(db, c)).map(|()| done(vec![])),
         Operation::KeepReport(new) => sqlite::keep_report(db, new).map(|()| done(vec![])),
     }
@@ -136,7 +139,7 @@ fn is_guarded(operation: &Operation) -> bool {
             | Operation::Retry { .. }
             | Operation::Release { .. }
             | Operation::Replace { .. }
-            | Operation::Daily(_)
+            | Operation::ChangeDaily(_)
     )
 }
 
