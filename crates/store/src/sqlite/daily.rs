@@ -186,7 +186,11 @@ mod tests {
     }
 
     fn row(domain: &str, begin_s: i64, host: &str) -> DailyRow {
-        let detail = if host.is_empty() { String::new() } else { format!(r#"{{"result-type":"certificate-expired","receiving-mx-hostname":"{host}"}}"#) };
+        let detail = if host.is_empty() {
+            String::new()
+        } else {
+            format!(r#"{{"result-type":"certificate-expired","receiving-mx-hostname":"{host}"}}"#)
+        };
         let policy = r#"{"policy-type":"sts"}"#.into();
         DailyRow { period: period(domain, begin_s), policy, detail, note: "r".into(), times: 2 }
     }
@@ -204,8 +208,7 @@ mod tests {
     #[test]
     fn results_are_reported_once_and_after_their_end() {
         let db = database();
-        count_daily(&db, &[row("a", 0, ""), row("a", 0, "x"), row("a", 0, ""), row("a", 10, "")])
-            .unwrap();
+        count_daily(&db, &[row("a", 0, ""), row("a", 0, "x"), row("a", 0, ""), row("a", 10, "")]).unwrap();
         plan(&db, 9);
         assert!(daily_reports_due(&db, DailyKind::Tls, i64::MAX, 10).unwrap().is_empty());
         plan(&db, 10);
