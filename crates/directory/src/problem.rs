@@ -103,8 +103,8 @@ impl Directory {
             match check(alias) {
                 AliasCheck::IsDuplicate => problems.push(Problem::Duplicate { alias: alias.source.clone() }),
                 AliasCheck::Full if alias.enabled => {
-                    shape(self, alias, &mut problems);
-                    walk(view, alias, &probe, &mut problems);
+                    check_shape(self, alias, &mut problems);
+                    check_expansion(view, alias, &probe, &mut problems);
                 }
                 AliasCheck::Full | AliasCheck::Skip => {}
             }
@@ -118,22 +118,22 @@ impl Directory {
         let view = View { directory: self, added: Some(alias) };
         let probe = Probe::new(self);
         let mut problems = Vec::new();
-        shape(self, alias, &mut problems);
+        check_shape(self, alias, &mut problems);
         if alias.enabled {
-            walk(view, alias, &probe, &mut problems);
-            self.walk_into(view, alias, &probe, &mut problems);
+            check_expansion(view, alias, &probe, &mut problems);
+            self.check_loops_into(view, alias, &probe, &mut problems);
         }
         let refused = problems.into_iter().find(|problem| !matches!(problem, Problem::DisabledTarget { .. }));
         refused.map_or(Ok(()), Err)
     }
 
     /// Finds loops of a catch-all, which arise only for users that an alias sends to its domain.
-    fn walk_into(&self, view: View<'_>, added: &Alias, probe: &Probe<'_>, problems: &mut Vec<Problem>) {
+    fn check_loops_into(&self, view: View<'_>, added: &Alias, probe: &Probe<'_>, problems: &mut Vec<Problem>) {
         let AliasSource::CatchAll(domain) = &added.source else { return };
         let mut found = Vec::new();
         for alias in self.contents().aliases.iter().filter(|alias| alias.enabled) {
             if alias.targets.iter().any(|target| target.domain() == domain) {
-                walk(view, alias, probe, &mut found);
+                check_expansion(view, alias, probe, &mut found);
             }
         }
         problems.extend(found.into_iter().filter(|problem| matches!(problem, Problem::Cycle { .. } | Problem::TooDeep { .. })));
@@ -170,7 +170,7 @@ impl<'a> Probe<'a> {
     }
 }
 
-fn shape(directory: &Directory, alias: &Alias, problems: &mut Vec<Problem>) {
+fn check_shape(directory: &Directory, alias: &Alias, problems: &mut Vec<Problem>) {
     let source = || alias.source.clone();
     if directory.hosted(alias.source.domain()).is_none() {
         problems.push(Problem::NotHosted { alias: source() });
@@ -185,7 +185,7 @@ fn shape(directory: &Directory, alias: &Alias, problems: &mut Vec<Problem>) {
     }
 }
 
-fn walk(view: View<'_>, alias: &Alias, probe: &Probe<'_>, problems: &mut Vec<Problem>) {
+fn check_expansion(view: View<'_>, alias: &Alias, probe: &Probe<'_>, problems: &mut Vec<Problem>) {
     let start = match &alias.source {
         AliasSource::Address(mailbox) => mailbox.clone(),
         AliasSource::CatchAll(domain) => match local_part(probe.user()) {

@@ -77,7 +77,7 @@ impl DataDir {
         } else if content_ids(&self.content)?.next().is_some() {
             format!("{} holds the content of messages", self.content.display())
         } else if fs::metadata(&log).is_ok_and(|metadata| metadata.len() > 0) {
-            format!("its log {} is there", log.display())
+            format!("its log {} exists", log.display())
         } else if self.path.join(MARK).exists() {
             format!("{} shows that there was one", self.path.join(MARK).display())
         } else {

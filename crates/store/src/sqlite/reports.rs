@@ -149,7 +149,7 @@ fn keep_tls(db: &Connection, new: &NewReport, report: &TlsReport) -> Result<Opti
 /// Removes reports that are too old or too many.
 fn sweep(db: &Connection, submitter: &str, now_ms: i64) -> Result<(), StoreError> {
     let old = "SELECT n FROM received_report WHERE received_ms < ?";
-    let mut gone: Vec<i64> = db.prepare_cached(old)?.query_map([now_ms - AGE_MAX_MS], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    let mut expired: Vec<i64> = db.prepare_cached(old)?.query_map([now_ms - AGE_MAX_MS], |row| row.get(0))?.collect::<Result<_, _>>()?;
     // Counted from the newest, reports beyond the bound go.
     let beyond = |of: &str, most: i64| -> Result<Vec<i64>, StoreError> {
         let sql = format!(
@@ -160,9 +160,9 @@ fn sweep(db: &Connection, submitter: &str, now_ms: i64) -> Result<(), StoreError
         let found = if of.is_empty() { statement.query_map([], read)? } else { statement.query_map([submitter], read)? };
         Ok(found.collect::<Result<_, _>>()?)
     };
-    gone.extend(beyond("WHERE submitter = ?", SENDER_ROWS_MAX)?);
-    gone.extend(beyond("", ALL_ROWS_MAX)?);
-    for n in gone {
+    expired.extend(beyond("WHERE submitter = ?", SENDER_ROWS_MAX)?);
+    expired.extend(beyond("", ALL_ROWS_MAX)?);
+    for n in expired {
         for table in ["received_dmarc_row", "received_tls_policy", "received_tls_failure"] {
             db.prepare_cached(&format!("DELETE FROM {table} WHERE report_n = ?"))?.execute([n])?;
         }
