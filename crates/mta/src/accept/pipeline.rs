@@ -37,7 +37,7 @@ use crate::queue::not_taken::NotTaken;
 use crate::reporting::tally::Results;
 use crate::settings::Settings;
 use crate::support::dkim_signers::Signing;
-use crate::support::large_contents::{LargeContents, ContentOrigin};
+use crate::support::large_contents::{ContentOrigin, LargeContents};
 use crate::support::shutdown::Closing;
 
 /// Recipients that a line of the log names.

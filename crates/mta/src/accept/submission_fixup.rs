@@ -12,7 +12,7 @@ use store::Store;
 
 use crate::accept::received::Received;
 use crate::queue::not_taken::NotTaken;
-use crate::support::large_contents::{LargeContents, ContentOrigin, header};
+use crate::support::large_contents::{ContentOrigin, LargeContents, header};
 
 /// Fields that end at submission.
 const DROPPED: [&str; 4] = ["Bcc", "Resent-Bcc", "Return-Path", "Content-Length"];
