@@ -216,7 +216,7 @@ impl Dsn<'_> {
             }
             let _ = write!(text, "Final-Recipient: {kind}; {}\r\nAction: {}\r\nStatus: {}\r\n", r.recipient, r.action.word(), r.status);
             if let Some(remote) = &r.remote {
-                let _ = write!(text, "RemoteReply-MTA: dns; {}\r\n", remote.host);
+                let _ = write!(text, "Remote-MTA: dns; {}\r\n", remote.host);
             }
             let (kind, diagnostic) = r.remote.as_ref().map_or(("x-waypost", &r.diagnostic), |remote| ("smtp", &remote.reply));
             let diagnostic = line(diagnostic);
@@ -269,7 +269,7 @@ mod tests {
             "Final-Recipient: rfc822; me@example.test\r\nAction: failed\r\nStatus: 5.1.1\r\n",
             "Original-Recipient: rfc822; orig@example.test",
             "Original-Envelope-Id: env-1",
-            "RemoteReply-MTA: dns; mx.far.test\r\nDiagnostic-Code: smtp; 550 5.1.1 no such user",
+            "Remote-MTA: dns; mx.far.test\r\nDiagnostic-Code: smtp; 550 5.1.1 no such user",
             "text/rfc822-headers",
             "Subject: hi\r\n",
         ] {
