@@ -2,7 +2,7 @@
 //!
 //! RFC 9990, RFC 8460. Invariant: what a stranger wrote is bounded here once more, whoever read it: rows, failures, and the length of texts.
 
-use reports::aggregate::{AggregateReport, Row};
+use reports::dmarc::{DmarcReport, Row};
 use reports::tls::TlsReport;
 
 /// At most this many failures of a report of TLS are kept.
@@ -12,7 +12,7 @@ pub(crate) const FAILURES_MAX: usize = 10_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReportContent {
     /// Of DMARC.
-    Aggregate(AggregateReport),
+    Aggregate(DmarcReport),
     /// Of TLS.
     Tls(TlsReport),
 }
