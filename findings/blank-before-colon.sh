@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# `Subject : hi` is valid and may be signed; but two of four verifiers cannot verify it, and Postfix passes it on as `Subject: hi`.
+# `Subject : hi` is valid and may be signed, but two of four verifiers fail on it, and Postfix passes it on as `Subject: hi`.
 #
-# Guess: a blank before the colon (RFC 5322 s.4.5, obs-optional) does no harm. c=relaxed takes it out (RFC 6376 s.3.4.2), c=simple keeps it; and a
-# relay passes the fields of somebody else's message on octet for octet, since a signature may cover them.
-# What happens: of a message that Mail::DKIM 1.20230212 has signed, OpenDKIM 2.11.0~beta2 and Mail::DKIM say pass, rspamd 3.4 says R_DKIM_REJECT with
-# c=relaxed, too, and dkimpy 1.1.8 raises MessageFormatError, so it can neither sign nor verify. Postfix 3.7.11 takes the blank out on the way, without a
-# word in the log: then all four say pass with c=relaxed, and all four say fail with c=simple.
-# Where it matters: to who forwards or looks for the hop that broke a signature. One relay more makes a bad signature good, or a good one bad.
-# Waypost: passes every octet of the header section on, and signs what it forwards with c=relaxed.
+# Guess: a blank before the colon (RFC 5322 s.4.5, obs-optional) is harmless. c=relaxed removes it (RFC 6376 s.3.4.2), c=simple keeps it; and a relay
+# passes on the fields of a message octet for octet, since a signature may cover them.
+# What happens: for a message that Mail::DKIM 1.20230212 has signed, OpenDKIM 2.11.0~beta2 and Mail::DKIM say pass, rspamd 3.4 says R_DKIM_REJECT, with
+# c=relaxed too, and dkimpy 1.1.8 raises MessageFormatError, so it can neither sign nor verify. Postfix 3.7.11 removes the blank without logging it: then all
+# four say pass with c=relaxed, and all four say fail with c=simple.
+# Where it matters: forwarders, and anyone searching for the hop that broke a signature. One more relay makes a bad signature good, or a good one bad.
+# Waypost: keeps every octet of the header section, and signs forwards with c=relaxed.
 set -euo pipefail
 . "$(dirname "$0")/box.sh"
 box postfix=3.7.11-0+deb12u1 dkimpy==1.1.8 opendkim=2.11.0~beta2-8+deb12u1 libopendkim11=2.11.0~beta2-8+deb12u1 \

@@ -1,9 +1,9 @@
-# A box for one finding: namespaces of its own for mounts, processes and the network, with a copy-on-write view of this system as its root.
+# A sandbox for one finding: its own namespaces for mounts, processes and the network, with a copy-on-write view of this system as its root.
 # A finding sources this file and calls `box` with what it needs: PACKAGE=VERSION or, of a library, PACKAGE (Debian), PACKAGE==VERSION (PyPI). What
-# follows that call runs inside, as root, and can use every port and path; all that it starts ends with it, and nothing that it writes is left.
+# follows that call runs inside, as root, and can use every port and path; its processes end with it, and its files are discarded.
 # shellcheck shell=bash
 
-# Fetches the packages that this system lacks in exactly that version, and runs the finding again, inside.
+# Fetches the packages that are not installed in exactly that version, and runs the finding again, inside.
 box() {
     [ -z "${BOXED:-}" ] || return 0
     local package
@@ -56,11 +56,11 @@ fetched() {
     fi
 }
 
-# must WHAT SEEN EXPECTED: shows what is seen, and ends the finding where it is not that any more.
+# must WHAT SEEN EXPECTED: prints what is seen, and fails if it differs.
 must() {
     printf '%-52s %s\n' "$1" "$2"
     if [ "$2" != "$3" ]; then
-        echo "NOT SEEN ANY MORE: expected \"$3\"" >&2
+        echo "CHANGED: expected \"$3\"" >&2
         exit 1
     fi
 }
@@ -73,7 +73,7 @@ wait_for() {
         fi
         sleep 0.2
     done
-    echo "waited in vain for: $*" >&2
+    echo "timeout while waiting for: $*" >&2
     exit 2
 }
 
@@ -81,13 +81,13 @@ listens() {
     (exec 3<>"/dev/tcp/127.0.0.1/$1")
 }
 
-# A user, and a group of that name, as the package's own script would have made.
+# A user and a group of that name, as the package's script would make.
 user() {
     getent group "$1" >/dev/null || groupadd --system "$1"
     getent passwd "$1" >/dev/null || useradd --system --gid "$1" --home-dir /nonexistent --shell /usr/sbin/nologin "$1"
 }
 
-# Answers for zone test. on port $1 with the records from standard input; $2 are further lines for the zone's configuration.
+# Serves zone test. on port $1 with the records from standard input; $2 are further lines for the zone's configuration.
 knot_starts() {
     mkdir -p /tmp/knot
     cat >/tmp/knot/conf <<END

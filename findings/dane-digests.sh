@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# A TLSA record that fits the server's key does not count for Postfix where a record for another key has a longer digest; for Exim it does.
+# Postfix ignores a TLSA record that matches the server's key if a record for another key has a longer digest; Exim accepts it.
 #
-# Guess: a mail host that changes its key publishes the old key's record and the new key's; whichever key it shows, one of the two fits, and that
-# is enough for DANE.
+# Guess: a mail host that changes its key publishes records for the old and the new key; one of the two matches the key in use, and that is enough for
+# DANE.
 # What happens: of the records with the same usage and selector, Postfix 3.7.11 (by OpenSSL) uses only those with the longest digest. With
-# `3 1 1 OLD` and `3 1 2 NEW` a host that still shows the old key is refused, "no matching DANE TLSA records"; Exim 4.96 (by GnuTLS) delivers,
-# "CV=dane". With the selector changed as well, or the old key in full (matching type 0), Postfix delivers, too.
-# Where it matters: a change of the key and of the digest in one step stops the mail of some senders, and a test with another sender shows nothing.
-# Waypost: as a receiver it publishes `3 1 1` for both keys; as a sender it uses only the strongest digest, as Postfix does and RFC 7671 s.9 asks.
+# `3 1 1 OLD` and `3 1 2 NEW` a host that still uses the old key is refused, "no matching DANE TLSA records"; Exim 4.96 (by GnuTLS) delivers,
+# "CV=dane". With another selector as well, or with the old key in full (matching type 0), Postfix delivers too.
+# Where it matters: changing the key and the digest in one step stops the mail of some senders, and a test with another sender does not show it.
+# Waypost: as a receiver it publishes `3 1 1` for both keys; as a sender it uses only the strongest digest, as Postfix does and RFC 7671 s.9 says.
 set -euo pipefail
 . "$(dirname "$0")/box.sh"
 box postfix=3.7.11-0+deb12u1 exim4-daemon-light=4.96-15+deb12u11 exim4-base=4.96-15+deb12u11 libgnutls-dane0 libunbound8 \

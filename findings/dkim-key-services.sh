@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# A DKIM key for mail and TLS reports, `s=email:tlsrpt`, is no key for dkimpy; with blanks around the colon it is none for Mail::DKIM.
+# dkimpy rejects a DKIM key for mail and TLS reports, `s=email:tlsrpt`; with blanks around the colon, Mail::DKIM rejects it too.
 #
-# Guess: s= is a list with colons (RFC 6376 s.3.6.1), and RFC 8460 s.3 wants tlsrpt in it for the key that signs TLS reports; who signs mail and reports
-# with one key writes both, and blanks around a colon mean nothing.
-# What happens: dkimpy 1.1.8 compares the whole value with `*`, `email` and `tlsrpt`, and so verifies no mail by such a key, and no TLS report either.
+# Guess: s= is a list with colons (RFC 6376 s.3.6.1), and RFC 8460 s.3 requires tlsrpt in it for the key that signs TLS reports; a server that signs mail and
+# reports with one key lists both, and blanks around a colon have no meaning.
+# What happens: dkimpy 1.1.8 compares the whole value with `*`, `email` and `tlsrpt`, and so verifies no mail with such a key, and no TLS report either.
 # Mail::DKIM 1.20230212 splits the list but keeps the blanks: `s=email : tlsrpt` and `h=sha1 : sha256` are invalid. OpenDKIM 2.11.0~beta2 and
-# rspamd 3.4 say pass to all of them, and all four do where s= is missing.
-# Where it matters: to a server that begins to sign TLS reports and narrows its key as the RFC asks: some receivers take its mail for unsigned.
-# Waypost: publishes its keys without s=, which stands for every service, and without h=.
+# rspamd 3.4 say pass to all of them, and all four do without s=.
+# Where it matters: a server that begins to sign TLS reports and narrows its key as the RFC says: some receivers take its mail for unsigned.
+# Waypost: publishes its keys without s=, which means every service, and without h=.
 set -euo pipefail
 . "$(dirname "$0")/box.sh"
 box dkimpy==1.1.8 dnspython==2.7.0 opendkim=2.11.0~beta2-8+deb12u1 libopendkim11=2.11.0~beta2-8+deb12u1 rspamd=3.4-1 \
@@ -47,7 +47,7 @@ echo
 must "neither s= nor h=" "$(judged none)" "OpenDKIM pass, rspamd pass, Mail::DKIM pass, dkimpy pass"
 must "s=email" "$(judged email)" "OpenDKIM pass, rspamd pass, Mail::DKIM pass, dkimpy pass"
 must "s=email:tlsrpt" "$(judged both)" "OpenDKIM pass, rspamd pass, Mail::DKIM pass, dkimpy fail"
-must "s=email:tlsrpt, dkimpy told that it is a report" "$(/usr/bin/python3 by-dkimpy.py report 2>/dev/null)" fail
+must "s=email:tlsrpt, dkimpy, as a report" "$(/usr/bin/python3 by-dkimpy.py report 2>/dev/null)" fail
 must "s=email : tlsrpt" "$(judged blanks)" "OpenDKIM pass, rspamd pass, Mail::DKIM invalid, dkimpy fail"
 must "h=sha1:sha256" "$(judged hashes)" "OpenDKIM pass, rspamd pass, Mail::DKIM pass, dkimpy pass"
 must "h=sha1 : sha256" "$(judged spaced)" "OpenDKIM pass, rspamd pass, Mail::DKIM invalid, dkimpy pass"

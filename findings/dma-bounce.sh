@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# dma's reports have a From without an address: `From: MAILER-DAEMON <>`.
+# dma's DSNs have a From without an address: `From: MAILER-DAEMON <>`.
 #
-# Guess: what stands between the angle brackets of the envelope, <>, stays there; in From stands an address of the host, as with every other sender.
-# What happens: dma 0.13, the small sender of Debian and DragonFly, writes `From: MAILER-DAEMON <>` into each report that it sends, over SMTP to other
-# hosts, too. That is no address (RFC 5322 s.3.4), so there is no domain that DMARC could look up. The report is plain text, without Auto-Submitted, and
-# gives the failed address in a sentence only. Its Received field has a name without an address, too, "from MAILER-DAEMON".
-# Where it matters: whoever refuses mail whose From has no address refuses these reports. As they have the null reverse-path nobody is told about
-# that: the sender of the failed message never learns of it.
-# Waypost: lets such a report in, to no policy of DMARC; its own are from postmaster at its host name, as multipart/report.
+# Guess: the <> of the envelope stays in the envelope; From has an address of the host, as with every other MTA.
+# What happens: dma 0.13, the small MTA of Debian and DragonFly, writes `From: MAILER-DAEMON <>` into each DSN, also over SMTP to other hosts. That is not
+# an address (RFC 5322 s.3.4), so there is no domain for DMARC. The DSN is plain text, without Auto-Submitted, and names the failed address in
+# a sentence only. Its Received field has a name without an address too, "from MAILER-DAEMON".
+# Where it matters: receivers that require an address in From refuse these DSNs. Since they have the null reverse-path, that refusal is reported to no one: the
+# sender of the failed message never learns of it.
+# Waypost: accepts such a DSN, without a DMARC policy; its own are from postmaster at its host name, as multipart/report.
 set -euo pipefail
 . "$(dirname "$0")/box.sh"
 box dma=0.13-1+b1

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# An account whose name has a capital letter in Dovecot's passwd-file does not exist, however the name is typed.
+# An account whose name has a capital letter in Dovecot's passwd-file cannot log in, however the name is typed.
 #
-# Guess: names are compared without regard to case, or letter by letter: Tim@here.test gets in as Tim@here.test in any case.
-# What happens: Dovecot 2.3.19.1 folds what the client typed to lower case (auth_username_format = %Lu) but not the names in the file. So nobody ever asks
-# for "Tim@here.test"; "unknown user", whatever is typed, and nothing is said when the file is read. For a name that stands there twice the first
-# line holds and the second password is refused; only that is an error in the log.
-# Where it matters: to who moves such a file to another server: accounts come to life that never worked, with passwords that somebody knows; and one
-# that keeps the last of two lines has the wrong password.
-# Waypost: compares names without regard to case; `account import passwd --dry-run` lists what would come to life.
+# Guess: names are compared without regard to case, or octet by octet: Tim@here.test can log in as Tim@here.test in both cases.
+# What happens: Dovecot 2.3.19.1 folds the typed name to lower case (auth_username_format = %Lu) but not the names in the file. So "Tim@here.test" is never looked
+# up; the answer is "unknown user", whatever is typed, and reading the file gives no warning. For a duplicate name the first line counts and the second
+# password is refused; only that is logged as an error.
+# Where it matters: after moving such a file to another server, accounts start to work that never worked, with passwords that others may know; and a
+# server that keeps the last of two lines has the wrong password.
+# Waypost: compares names without regard to case; `account import passwd --dry-run` lists the accounts that would start to work.
 set -euo pipefail
 . "$(dirname "$0")/box.sh"
 box dovecot-core=1:2.3.19.1+dfsg1-2.1+deb12u7 dovecot-imapd=1:2.3.19.1+dfsg1-2.1+deb12u7 curl=7.88.1-10+deb12u15

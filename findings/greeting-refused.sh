@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# A server that greets with 554 or 521 has refused the mail for good only for some senders: two of five keep it and try again for days.
+# A greeting of 554 or 521 is a permanent refusal for some senders only: two of five keep the mail and retry for days.
 #
-# Guess: the class of a reply decides. 5yz is final wherever it stands, and RFC 7504 made the greeting 521 just to say "never here"; a sender reports at once.
+# Guess: the class of a reply decides. 5yz is final anywhere, and RFC 7504 made the greeting 521 to say "never here"; a sender sends a DSN at once.
 # What happens: Exim 4.96, dma 0.13 and nullmailer 2.2 give up at the first try. Postfix 3.7.11 defers ("refused to talk to me"), and so does OpenSMTPD
-# 6.8.0p2, in whose log the delivery has failed by a "Network error on destination MXs". The same words in answer to RCPT are final for all five.
-# Where it matters: who turns a client away with a 5yz greeting (a blocklist, a host that takes no mail) leaves Postfix's users without a word for five days.
-# Waypost: turns clients away by 421, and refuses for good only in answer to what they said, where every sender believes it.
+# 6.8.0p2, which logs a "Network error on destination MXs". The same words in reply to RCPT are final for all five.
+# Where it matters: a server that rejects clients with a 5yz greeting (a blocklist, a host without mail) leaves Postfix's users without a DSN for five days.
+# Waypost: rejects clients with 421, and refuses permanently only in reply to a command, where every sender accepts it.
 set -euo pipefail
 . "$(dirname "$0")/box.sh"
 box exim4-daemon-light=4.96-15+deb12u11 exim4-base=4.96-15+deb12u11 libgnutls-dane0 libunbound8 postfix=3.7.11-0+deb12u1 \

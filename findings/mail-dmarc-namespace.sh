@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Mail::DMARC dies on a DMARC report that names its namespace, and reads the disposition `pass` as `none`.
+# Mail::DMARC dies on a DMARC report with a namespace, and reads the disposition `pass` as `none`.
 #
-# Guess: reports are found by the names of their elements, xmlns or not; and a word that is new is kept, or its record is left out.
-# What happens: Mail::DMARC 1.20211209 (Debian 12) looks for elements of no namespace. In a report with the xmlns of RFC 9990, or with the one of
-# RFC 7489's schema of 2015, it finds not even the metadata: "Can't call method "findnodes" on an undefined value". A report without xmlns is
-# read, but `pass`, the word of RFC 9990 for mail that met the policy, becomes `none`, the word for mail that the policy had nothing against.
+# Guess: elements are found by their names, with or without xmlns; and an unknown word is kept, or its record is left out.
+# What happens: Mail::DMARC 1.20211209 (Debian 12) looks for elements without a namespace. In a report with the xmlns of RFC 9990, or with the one of
+# RFC 7489's schema of 2015, it does not even find the metadata: "Can't call method "findnodes" on an undefined value". A report without xmlns is
+# read, but `pass`, RFC 9990's word for mail that satisfied the policy, becomes `none`, the word for mail without a policy action.
 # parsedmarc 11.1.0 reads all of them, and keeps `pass`.
-# Where it matters: whoever sends reports by the book has them read by some and by others not, and no answer tells him so.
-# Waypost: sends the namespace of RFC 9990 all the same; its own reader takes reports with and without.
+# Where it matters: reports that follow the RFC are read by some receivers and not by others, and the sender gets no error.
+# Waypost: sends the namespace of RFC 9990 anyway; its own reader accepts reports with and without.
 set -euo pipefail
 . "$(dirname "$0")/box.sh"
 box libmail-dmarc-perl=1.20211209-4 parsedmarc==11.1.0

@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# mutt chooses SCRAM-SHA-256-PLUS, cannot bind the channel and gives up; it tries no other mechanism, though all others would work.
+# mutt chooses SCRAM-SHA-256-PLUS, cannot bind the channel and gives up; it tries no other mechanism, although all others would work.
 #
-# Guess: a client that cannot bind to the TLS channel does not choose a mechanism that demands it; or else goes on to SCRAM-SHA-256.
-# What happens: mutt 2.2.12 of Debian 12 (with gsasl 2.2.0) takes the best name of the server's list. It has no binding to give, so it sends `*` after
-# the server's 334: "SASL authentication failed". With TLS 1.2 as with 1.3. Where SCRAM-SHA-256-PLUS is not offered, it logs in by SCRAM-SHA-256;
-# so a server that offers more lets in less. `set smtp_authenticators` in its configuration gets it in.
-# Where it matters: a server that begins to offer channel binding locks out people whose password is right, and logs failed logins without a name.
-# Waypost: offers -PLUS all the same, for the clients that can; who has this mutt sets smtp_authenticators, or sends by `waypost sendmail`.
+# Guess: a client that cannot bind to the TLS channel does not choose a mechanism that requires it, or else falls back to SCRAM-SHA-256.
+# What happens: mutt 2.2.12 of Debian 12 (with gsasl 2.2.0) takes the best name of the server's list. It has no binding, so it sends `*` after the server's
+# 334: "SASL authentication failed", with TLS 1.2 and 1.3. If SCRAM-SHA-256-PLUS is not offered, it logs in by SCRAM-SHA-256; so a server that offers
+# more accepts fewer logins. `set smtp_authenticators` in its configuration helps.
+# Where it matters: a server that begins to offer channel binding locks out users with the right password, and logs failed logins without a name.
+# Waypost: offers -PLUS only with `[submission] channel_binding = true`.
 set -euo pipefail
 . "$(dirname "$0")/box.sh"
 box mutt=2.2.12-0.1~deb12u2 libgsasl18=2.2.0-1+deb12u2
 
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key -out certificate -subj /CN=localhost -days 2 2>/dev/null
 cat >server.py <<'END'
-"""Says which mechanism is chosen and how the client goes on; nobody gets in."""
+"""Shows which mechanism is chosen and how the client continues; refuses every login."""
 import base64, socketserver, ssl, sys
 
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

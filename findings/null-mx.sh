@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# "This domain takes no mail" (a null MX) is heard by Exim and Postfix; OpenSMTPD and dma try again for days.
+# A null MX ("this domain takes no mail") is final for Exim and Postfix; OpenSMTPD and dma retry for days.
 #
-# Guess: `MX 0 .` (RFC 7505) has been there since 2015 and is easy to obey; mail to such a domain comes back at once.
-# What happens: Exim 4.96 and Postfix 3.7.11 report at once. OpenSMTPD 6.8.0p2 takes "." for a host without an address, "No MX found for domain", and
-# defers; dma 0.13 keeps the message in its queue without a word. So the writer of a wrong address hears of it days later.
-# Where it matters: to who publishes the record for domains without mail, or mails to people who mistype: silence for days is what it was made against.
+# Guess: `MX 0 .` (RFC 7505) exists since 2015 and is easy to follow; mail to such a domain bounces at once.
+# What happens: Exim 4.96 and Postfix 3.7.11 send a DSN at once. OpenSMTPD 6.8.0p2 takes "." for a host without an address, "No MX found for domain", and
+# defers; dma 0.13 keeps the message in its queue without logging a reason. So a sender who mistypes an address learns of it days later.
+# Where it matters: domains that publish the record, and senders who mistype: days of silence are what it was made against.
 # Waypost: fails such a recipient at once (RFC 7505).
 set -euo pipefail
 . "$(dirname "$0")/box.sh"

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# `opendkim -t` says of good signatures that they are bad: wherever a signed field has anything but one space after its colon. As a filter it says pass.
+# `opendkim -t` calls good signatures bad if a signed field has anything but one space after its colon. As a filter it says pass.
 #
-# Guess: the test mode runs the same code on a file that the filter runs on a message, so that it can judge between two others.
+# Guess: the test mode runs on a file the code that the filter runs on a message, so it can decide between two other verifiers.
 # What happens: OpenDKIM 2.11.0~beta2 (Debian 12) reads the file's fields without the white space after the colon and then puts one space there. With
-# c=simple, `Subject:hi`, an empty `Subject:` and a Subject that begins with a fold are other fields then: "signature verification failed". The
-# same program, asked by Postfix as a milter, says dkim=pass to each of them, and so do dkimpy 1.1.8 and Mail::DKIM 1.20230212. With c=relaxed all agree.
-# Where it matters: who looks for the hop that breaks signatures runs `opendkim -t` on what arrived, and looks for the fault where there is none.
-# Waypost: its tests ask OpenDKIM as a filter, and dkimpy; never the test mode.
+# c=simple, `Subject:hi`, an empty `Subject:` and a Subject that begins with a fold are then different fields: "signature verification failed". The
+# same program, as a milter of Postfix, says dkim=pass to each of them, and so do dkimpy 1.1.8 and Mail::DKIM 1.20230212. With c=relaxed all agree.
+# Where it matters: anyone who searches for the hop that breaks signatures with `opendkim -t` looks for an error that does not exist.
+# Waypost: its tests use OpenDKIM as a filter, and dkimpy; never the test mode.
 set -euo pipefail
 . "$(dirname "$0")/box.sh"
 box opendkim=2.11.0~beta2-8+deb12u1 libopendkim11=2.11.0~beta2-8+deb12u1 postfix=3.7.11-0+deb12u1 dkimpy==1.1.8 dnspython==2.7.0 \

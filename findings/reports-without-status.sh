@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Reports of Exim and OpenSMTPD say `Status: 5.0.0` whatever the remote host said, and OpenSMTPD's are no multipart/report.
+# DSNs of Exim and OpenSMTPD say `Status: 5.0.0` whatever the remote host said, and OpenSMTPD's are not a multipart/report.
 #
-# Guess: RFC 3464 reports are made to be read by programs, and two of the best-known senders fill them in: the remote 5.1.1 stands in Status,
-# and Content-Type is multipart/report; report-type=delivery-status.
-# What happens: after `550 5.1.1`, Exim 4.96 writes `Status: 5.0.0`, though `550 5.1.1` stands in its Diagnostic-Code. OpenSMTPD 6.8.0p2 writes
+# Guess: RFC 3464 DSNs are made to be read by programs, and two well-known MTAs fill them in: Status has the remote 5.1.1, and Content-Type is
+# multipart/report; report-type=delivery-status.
+# What happens: after `550 5.1.1`, Exim 4.96 writes `Status: 5.0.0`, although its Diagnostic-Code has `550 5.1.1`. OpenSMTPD 6.8.0p2 writes
 # `Status: 5.0.0`, has neither Diagnostic-Code nor Remote-MTA, and puts its message/delivery-status into a multipart/mixed; the body of a small message
-# stands in its part text/rfc822-headers, too. Postfix 3.7.11 does what was guessed.
-# Where it matters: to a list or forwarder that learns from reports which addresses are gone. One that counts 5.1.1 counts none of Exim's, and one
-# that goes by multipart/report sees none of OpenSMTPD's.
-# Waypost: rewords multipart/report only, with the Status that it finds there; a report of another form is passed on as any mail is.
+# is in its part text/rfc822-headers too. Postfix 3.7.11 behaves as guessed.
+# Where it matters: lists and forwarders that learn from DSNs which addresses no longer exist. One that counts 5.1.1 counts none of Exim's, and one
+# that looks for multipart/report sees none of OpenSMTPD's.
+# Waypost: recognizes message/delivery-status in any multipart, and with Status 5.0.0 uses the code in the target's own words.
 set -euo pipefail
 . "$(dirname "$0")/box.sh"
 box exim4-daemon-light=4.96-15+deb12u11 exim4-base=4.96-15+deb12u11 libgnutls-dane0 libunbound8 opensmtpd=6.8.0p2-4+b4 libevent-2.1-7=2.1.12-stable-8+deb12u1 \

@@ -1,4 +1,4 @@
-"""The far end of SMTP for the findings: takes mail, or answers one command as it is told.
+"""The far end of SMTP for the findings: accepts mail, or gives a configured reply to one command.
 
     sink.py PORT FOLDER [BEGINNING REPLY]...
 

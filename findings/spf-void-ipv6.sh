@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# A right SPF record, `v=spf1 mx ip6:... -all`, is a permerror for mail over IPv6 where three mail hosts have no IPv6 address.
+# A valid SPF record, `v=spf1 mx ip6:... -all`, is a permerror for mail over IPv6 if three mail hosts have no IPv6 address.
 #
-# Guess: a look-up is void where a name is wrong. Three mail hosts that exist are no mistake, so the listed IPv6 address passes.
-# What happens: for a client with an IPv6 address the AAAA records of the mail hosts are asked for. That there are none makes each a void look-up,
-# and the third is one too many (RFC 7208 s.4.6.4 allows two): permerror in pyspf 2.0.14 and Mail::SPF 2.9.0. libspf2 1.2.10
-# (in Debian's exim4-daemon-heavy) and rspamd 3.4 say pass. The same mail over IPv4, and the record with `ip6:` in front of `mx`, pass everywhere.
-# Where it matters: to whoever sends over IPv6 and has his mail taken by several IPv4 hosts of somebody else; his mail fails with some receivers only.
-# Waypost: counts as pyspf does; the record that it asks for is `v=spf1 mx ~all`, where each mail host is Waypost's own.
+# Guess: a lookup is void if a name is wrong. Three existing mail hosts are not a mistake, so the listed IPv6 address passes.
+# What happens: for a client with an IPv6 address the AAAA records of the mail hosts are looked up. Each missing one is a void lookup, and the
+# third exceeds the limit (RFC 7208 s.4.6.4 allows two): permerror in pyspf 2.0.14 and Mail::SPF 2.9.0. libspf2 1.2.10
+# (in Debian's exim4-daemon-heavy) and rspamd 3.4 say pass. The same mail over IPv4, and the record with `ip6:` before `mx`, pass everywhere.
+# Where it matters: domains that send over IPv6 and receive at several IPv4 hosts of a provider; their mail fails with some receivers only.
+# Waypost: counts one void lookup for each term, so the record passes; the record that it plans is `v=spf1 mx ~all`, where each mail host is its own.
 set -euo pipefail
 . "$(dirname "$0")/box.sh"
 box python3-spf=2.0.14-3 python3-dnspython=2.3.0-1+deb12u1 libmail-spf-perl=2.9.0-5 libnetaddr-ip-perl=4.079+dfsg-2+b1 \

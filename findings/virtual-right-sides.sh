@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# Right sides of Postfix's virtual map that look broken deliver to somebody: percent, bang, source route, group, and each word of a comment.
+# Right sides of Postfix's virtual map that look broken are delivered: percent, bang, source route, group, and each word of a comment.
 #
 # Guess: the right side is a list of addresses with commas. `x%c.test` and `c.test!x` have no domain and get Postfix's own ($myorigin); a group,
-# a source route or a semicolon is an error; what follows a # is dropped or an error.
-# What happens with Postfix 3.7.11, and postmap warns of none of it:
+# a source route or a semicolon is an error; what follows a # is ignored or an error.
+# What happens with Postfix 3.7.11, without a warning of postmap:
 #   x%c.test, c.test!x           x@c.test
 #   team: x@c.test, y@c.test;    x@c.test and y@c.test; team is a group's name
 #   <@relay.test:x@c.test>       x@c.test, by RFC 821's source route
 #   x@c.test; y@c.test           both
-#   x@c.test (a, b)              x@c.test; (a, b) is one comment, comma and all
+#   x@c.test (a, b)              x@c.test; (a, b) is one comment, including the comma
 #   x@c.test # to Joe            x@c.test, #@origin.test, to@origin.test and Joe@origin.test
-# and an empty group, `team: ;`, stops the sender's mail with a temporary error, again and again.
-# Where it matters: to who reads such a map to move it. By splitting at commas and asking for an @ he loses mailboxes that get mail today.
-# Waypost: takes of such a map only what it understands as Postfix does, and names the line of everything else.
+# and an empty group, `team: ;`, defers the sender's mail again and again.
+# Where it matters: a program that imports such a map by splitting at commas and requiring an @ loses mailboxes that receive mail today.
+# Waypost: imports from such a map what it understands as Postfix does, and names the line of everything else.
 set -euo pipefail
 . "$(dirname "$0")/box.sh"
 box postfix=3.7.11-0+deb12u1

@@ -257,8 +257,8 @@ fn a_milter_gets_the_whole_message() {
     let body = format!("{}\r\n", "0123456789abcde".repeat(60)).repeat(400);
     assert!(send(&waypost, "large", &body).starts_with("250 "));
     inbox.wait_for("large");
-    let told = milter.told();
-    let of = |letter: u8| told.iter().filter(|(l, _)| *l == letter).map(|(_, data)| data.clone()).collect::<Vec<_>>();
+    let commands = milter.commands();
+    let of = |letter: u8| commands.iter().filter(|(l, _)| *l == letter).map(|(_, data)| data.clone()).collect::<Vec<_>>();
     assert_eq!(of(b'M'), [b"<her@foreign.test>\0"]);
     assert_eq!(of(b'R'), [b"<me@example.test>\0"]);
     assert_eq!(of(b'H'), [b"client.foreign.test\0"]);

@@ -233,7 +233,7 @@ proptest! {
             }
         }
         // Whatever happened, it closes again: pauses end, and successes are enough.
-        now_ms += TRIAL_MAX_MS + PAUSE_MAX_MS;
+        now_ms += PROBE_MAX_MS + PAUSE_MAX_MS;
         for _ in 0..10 {
             if let Admission::Open(pass) | Admission::Probe(pass) = breakers.check(keys(GMAIL), now_ms) {
                 breakers.on_success(pass, now_ms);

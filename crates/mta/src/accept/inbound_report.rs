@@ -18,7 +18,7 @@ use crate::accept::decide::{from_addresses, submitted};
 use crate::accept::message_auth::{Authenticated, Proof};
 use crate::context::Snapshot;
 use crate::queue::not_taken::NotTaken;
-use crate::support::large_contents::{LargeContents, Whose};
+use crate::support::large_contents::{ContentOrigin, LargeContents};
 
 /// Maximum reports read at a time; each needs CPU time and about 10 MiB.
 const READ_AT_ONCE: usize = 2;
@@ -56,7 +56,7 @@ pub(crate) async fn store_report(
 ) -> Result<Committed, NotTaken> {
     let Authenticated { received, proof, header } = authenticated;
     let submitter = submitter(directory, &proof, &header)?;
-    let whole = large.load(&received.content, Whose::from(&proof)).await?;
+    let whole = large.load(&received.content, ContentOrigin::from(&proof)).await?;
     let read = reading.read(whole.bytes.clone()).await?;
     drop(whole);
     let address = match received.recipients.first() {
