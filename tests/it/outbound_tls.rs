@@ -230,7 +230,7 @@ fn mail_waits_if_a_host_stops_offering_tls() {
     sender.delivers("you@far.test", None);
     assert!(far.wait_for("to you@far.test.").tls);
     far.offer_tls(false);
-    sender.waits("later@far.test", "4.7.5", &["mx.far.test used to offer TLS and does not now", "another 24 h"]);
+    sender.waits("later@far.test", "4.7.5", &["mx.far.test used to offer TLS and does not now", "in 24 h"]);
     assert_eq!(far.messages().len(), 1);
     far.offer_tls(true);
     sender.waypost.ok(&["queue", "retry", "--all"]);
@@ -250,7 +250,7 @@ fn tls_history_survives_a_restart() {
     for to in ["later@far.test", "latest@far.test"] {
         sender.waypost.stop();
         sender.waypost.start();
-        sender.waits(to, "4.7.5", &["mx.far.test used to offer TLS and does not now", "another 2"]);
+        sender.waits(to, "4.7.5", &["mx.far.test used to offer TLS and does not now", "in 2"]);
     }
     assert_eq!(far.messages().len(), 1);
     // A damaged file does not prevent the start; its contents are lost.
