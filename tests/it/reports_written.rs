@@ -1,15 +1,15 @@
 //! DMARC reports against Mail::DMARC and an XML schema of RFC 9990: each side reads what the other writes.
 
 use it::{Lab, fed, run_ok};
-use reports::aggregate::{
-    AggregateReport, Class, Disposition, DkimSeen, Outcome, Override, Own, PublishedPolicy, Reason, Row, SpfSeen, read, write,
+use reports::dmarc::{
+    DmarcReport, Class, Disposition, DkimSeen, Outcome, Override, Own, PublishedPolicy, Reason, Row, SpfSeen, read, write,
 };
 use serde_json::{Value, json};
 
 const SCRIPT: &str = "tests/lab/mail_dmarc.pl";
 
 /// A report with every type of value.
-fn report() -> AggregateReport {
+fn report() -> DmarcReport {
     let outcomes = [
         Outcome::None,
         Outcome::Pass,
@@ -42,7 +42,7 @@ fn report() -> AggregateReport {
         dkim: vec![DkimSeen { domain: "example.test".into(), selector: "s1".into(), result }; n],
         spf: vec![SpfSeen { domain: "bounce.example.test".into(), result }],
     };
-    AggregateReport {
+    DmarcReport {
         organisation: "Far & \"Away\" <b\u{fc}ro>\u{7}".into(),
         contact: "postmaster@far.test".into(),
         extra_contact: Some("https://far.test/dmarc?a=1&b=2".into()),
@@ -62,7 +62,7 @@ fn report() -> AggregateReport {
             ..PublishedPolicy::default()
         },
         rows: outcomes.iter().enumerate().map(|(n, outcome)| row(n, *outcome)).collect(),
-        ..AggregateReport::default()
+        ..DmarcReport::default()
     }
 }
 
@@ -70,11 +70,11 @@ fn report() -> AggregateReport {
 fn written_reports_are_valid_by_rfc9990() {
     let lab = Lab::new();
     let schema = concat!(env!("CARGO_MANIFEST_DIR"), "/it/dmarc-2.0.xsd");
-    let bare = AggregateReport {
+    let bare = DmarcReport {
         rows: report().rows.split_off(7),
         contact: "a@far.test".into(),
         report_id: "1".into(),
-        ..AggregateReport::default()
+        ..DmarcReport::default()
     };
     for (name, report) in [("full.xml", report()), ("bare.xml", bare)] {
         let file = lab.write(name, &String::from_utf8(write(&report)).unwrap());

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::reports::advice::advice;
-use ::reports::aggregate::{Class, Own, Row};
+use ::reports::dmarc::{Class, Own, Row};
 use ::reports::summary::{DomainSummary, Messages, Period, reporter};
 use axum::Json;
 use axum::extract::{Path, State};

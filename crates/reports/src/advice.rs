@@ -2,7 +2,7 @@
 //!
 //! RFC 9989 s.5 (policies), RFC 8460 s.4.3 (TLS failures). Invariant: each item names a command or a setting, or says that there is nothing to do.
 
-use crate::aggregate::Class;
+use crate::dmarc::Class;
 use crate::summary::DomainSummary;
 
 /// Minimum period of reports before a stricter policy is advised, in seconds.
@@ -82,7 +82,7 @@ fn advise_tls(domain: &str, summary: &DomainSummary) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aggregate::{Own, read, samples};
+    use crate::dmarc::{Own, read, samples};
     use crate::summary::Period;
 
     fn summary(policy: &str, days: i64, source: &str) -> DomainSummary {

@@ -4,7 +4,7 @@
 
 mod addresses;
 pub mod advice;
-pub mod aggregate;
+pub mod dmarc;
 mod letter;
 mod pack;
 pub mod received;

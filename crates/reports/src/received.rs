@@ -5,7 +5,7 @@
 
 use mail_parser::{MessageParser, MessagePart};
 
-use crate::aggregate::{self, AggregateReport};
+use crate::dmarc::{self, DmarcReport};
 use crate::tls::{self, TlsReport};
 use crate::unpack::{Packing, UnpackError, unpack};
 
@@ -21,7 +21,7 @@ pub enum ReceivedReport {
     /// A TLS report.
     Tls(TlsReport),
     /// A DMARC report.
-    Aggregate(AggregateReport),
+    Dmarc(DmarcReport),
     /// Something else.
     NotAReport,
     /// A report larger than the limit, or a decompression bomb.
@@ -82,20 +82,20 @@ fn read_part(packed: &[u8]) -> ReceivedReport {
         return match tls::from_json(text) {
             Ok(report) => ReceivedReport::Tls(report),
             Err(tls::TlsReadError::TooLarge(_)) => ReceivedReport::TooLarge,
-            Err(error) => ReceivedReport::Unreadable(aggregate::tame(&error.to_string())),
+            Err(error) => ReceivedReport::Unreadable(dmarc::tame(&error.to_string())),
         };
     }
-    match aggregate::read(text) {
-        Ok(report) => ReceivedReport::Aggregate(report),
-        Err(aggregate::DmarcReadError::Other) => ReceivedReport::NotAReport,
-        Err(aggregate::DmarcReadError::Broken(why)) => ReceivedReport::Unreadable(why),
+    match dmarc::read(text) {
+        Ok(report) => ReceivedReport::Dmarc(report),
+        Err(dmarc::DmarcReadError::Other) => ReceivedReport::NotAReport,
+        Err(dmarc::DmarcReadError::Broken(why)) => ReceivedReport::Unreadable(why),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aggregate::samples::{GOOGLE, YAHOO};
+    use crate::dmarc::samples::{GOOGLE, YAHOO};
     use crate::gzip;
     use base64::Engine as _;
 
@@ -115,7 +115,7 @@ mod tests {
 
     fn organisation(report: &ReceivedReport) -> &str {
         match report {
-            ReceivedReport::Aggregate(report) => &report.organisation,
+            ReceivedReport::Dmarc(report) => &report.organisation,
             ReceivedReport::Tls(report) => &report.organization,
             other => panic!("{other:?}"),
         }

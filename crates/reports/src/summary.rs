@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use crate::aggregate::{Class, Outcome, Own, Row, word};
+use crate::dmarc::{Class, Outcome, Own, Row, word};
 
 /// Maximum sources of a domain that are listed separately.
 const SOURCES_MAX: usize = 5_000;
@@ -179,7 +179,7 @@ fn result_text(result: Outcome) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aggregate::{read, samples};
+    use crate::dmarc::{read, samples};
 
     #[test]
     fn rows_are_summed_by_class_organisation_and_source() {

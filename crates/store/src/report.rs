@@ -2,7 +2,7 @@
 //!
 //! RFC 9990, RFC 8460. Invariant: rows, failures and the length of texts are bounded here once more, whatever the parser allowed.
 
-use reports::aggregate::{AggregateReport, Row};
+use reports::dmarc::{DmarcReport, Row};
 use reports::tls::TlsReport;
 
 /// Maximum failures kept of a TLS report.
@@ -12,7 +12,7 @@ pub(crate) const FAILURES_MAX: usize = 10_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReportContent {
     /// Of a DMARC report.
-    Aggregate(AggregateReport),
+    Aggregate(DmarcReport),
     /// Of a TLS report.
     Tls(TlsReport),
 }

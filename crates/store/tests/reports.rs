@@ -1,7 +1,7 @@
 //! Received reports on a real disk: stored once, found again, and bounded.
 #![allow(clippy::indexing_slicing, clippy::unwrap_used)]
 
-use reports::aggregate::{AggregateReport, Disposition, DkimSeen, Outcome, Override, PublishedPolicy, Reason, Row, SpfSeen};
+use reports::dmarc::{DmarcReport, Disposition, DkimSeen, Outcome, Override, PublishedPolicy, Reason, Row, SpfSeen};
 use reports::tls::{FailureDetails, Policy, PolicyResult, ResultType, Summary, TlsReport};
 use store::{KeptRows, NewReport, ReportContent, ReportFilter, Store};
 
@@ -25,7 +25,7 @@ fn row(source: &str) -> Row {
 
 fn aggregate(submitter: &str, id: &str, rows: Vec<Row>, received_ms: i64) -> NewReport {
     let policy = PublishedPolicy { domain: "Example.Test".into(), p: Disposition::Reject, ..PublishedPolicy::default() };
-    let report = AggregateReport {
+    let report = DmarcReport {
         organisation: "Far".into(),
         report_id: id.into(),
         begin_s: 0,

@@ -6,7 +6,7 @@
 use mail::evidence::{DkimCheck, DkimResult, DmarcPolicy, DmarcRecord, DmarcResult, Evidence, SpfResult};
 use mail::{Domain, Fields, Reply};
 use policy::Treatment;
-use reports::aggregate::{Disposition, DkimSeen, Outcome, Override, PublishedPolicy, Reason, Row, SpfSeen};
+use reports::dmarc::{Disposition, DkimSeen, Outcome, Override, PublishedPolicy, Reason, Row, SpfSeen};
 use reports::rua_mailboxes;
 use store::{DailyCount, DailyKind, DailyResult};
 

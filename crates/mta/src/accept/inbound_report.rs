@@ -9,7 +9,7 @@ use bytes::Bytes;
 use directory::Directory;
 use mail::{Domain, Reply};
 use policy::AcceptedRecipient;
-use reports::aggregate::Own;
+use reports::dmarc::Own;
 use reports::received::{ReceivedReport as Read, read_message};
 use store::{Committed, NewReport, ReportContent, Store};
 use tokio::sync::Semaphore;
@@ -107,7 +107,7 @@ fn wanted(read: Read, own: &Own, address: &str) -> Result<ReportContent, Reply> 
             return Err(Reply::new(552, (5, 3, 4), format!("the report is too large: maximum {most} MiB uncompressed")));
         }
         Read::Unreadable(why) => return refused(format!("malformed report: {}", for_reply(&why))),
-        Read::Aggregate(report) => {
+        Read::Dmarc(report) => {
             let about = report.policy.domain.clone();
             (own.concerns(&about).then_some(ReportContent::Aggregate(report)), about)
         }

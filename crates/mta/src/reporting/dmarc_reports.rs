@@ -4,7 +4,7 @@
 
 use mail::{Domain, Mailbox};
 use reports::Envelope;
-use reports::aggregate::{AggregateReport, PublishedPolicy, Row};
+use reports::dmarc::{DmarcReport, PublishedPolicy, Row};
 use store::{DailyCount, DailyKind, DailyPeriod, DailyReportDue, DailyResult, StoreError};
 
 use crate::reporting::dmarc_destinations::{Destinations, destinations};
@@ -45,9 +45,9 @@ pub(crate) async fn handle(reporter: &Reporter, due: DailyReportDue) -> Result<(
     finish(reporter, due, messages, remaining).await
 }
 
-fn report(settings: &Settings, period: &DailyPeriod, counts: &[DailyCount]) -> Option<AggregateReport> {
+fn report(settings: &Settings, period: &DailyPeriod, counts: &[DailyCount]) -> Option<DmarcReport> {
     let (policy, rows) = contents(counts)?;
-    Some(AggregateReport {
+    Some(DmarcReport {
         organisation: settings.forward.srs.domain.to_string(),
         contact: contact(settings),
         report_id: report_id(settings, period),
@@ -56,7 +56,7 @@ fn report(settings: &Settings, period: &DailyPeriod, counts: &[DailyCount]) -> O
         generator: Some(concat!("Waypost ", env!("CARGO_PKG_VERSION")).into()),
         policy,
         rows,
-        ..AggregateReport::default()
+        ..DmarcReport::default()
     })
 }
 
@@ -77,7 +77,7 @@ fn contents(counts: &[DailyCount]) -> Option<(PublishedPolicy, Vec<Row>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use reports::aggregate::Disposition;
+    use reports::dmarc::Disposition;
 
     #[test]
     fn rows_are_reported_under_the_last_policy() {

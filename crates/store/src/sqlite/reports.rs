@@ -4,7 +4,7 @@
 //! others. The oldest go first.
 
 use mail::Domain;
-use reports::aggregate::{AggregateReport, Disposition, DkimSeen, Outcome, Override, ROWS_MAX, Reason, Row, SpfSeen, tame};
+use reports::dmarc::{DmarcReport, Disposition, DkimSeen, Outcome, Override, ROWS_MAX, Reason, Row, SpfSeen, tame};
 use reports::tls::TlsReport;
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -74,7 +74,7 @@ fn insert_head(db: &Connection, new: &NewReport, head: &ReportHead<'_>) -> Resul
     Ok((inserted > 0).then(|| db.last_insert_rowid()))
 }
 
-fn keep_aggregate(db: &Connection, new: &NewReport, report: &AggregateReport) -> Result<Option<i64>, StoreError> {
+fn keep_aggregate(db: &Connection, new: &NewReport, report: &DmarcReport) -> Result<Option<i64>, StoreError> {
     let rows = report.rows.get(..ROWS_MAX).unwrap_or(&report.rows);
     let head = ReportHead {
         domain: domain(&report.policy.domain),

@@ -29,7 +29,7 @@ pub const TEXT_MAX_CHARS: usize = 256;
 
 /// A report.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct AggregateReport {
+pub struct DmarcReport {
     /// The reporter's name for itself.
     pub organisation: String,
     /// The reporter's contact address.

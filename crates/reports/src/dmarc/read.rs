@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use super::tree::{self, Node};
 use super::{
-    AggregateReport, CHECKS_MAX, Disposition, DkimSeen, Outcome, Override, PublishedPolicy, ROWS_MAX, Reason, Row, SpfSeen, tame, word,
+    DmarcReport, CHECKS_MAX, Disposition, DkimSeen, Outcome, Override, PublishedPolicy, ROWS_MAX, Reason, Row, SpfSeen, tame, word,
 };
 
 /// Maximum count of a row; a higher one is implausible.
@@ -28,9 +28,9 @@ pub enum DmarcReadError {
 }
 
 /// Reads a report.
-pub fn read(document: &[u8]) -> Result<AggregateReport, DmarcReadError> {
+pub fn read(document: &[u8]) -> Result<DmarcReport, DmarcReadError> {
     let document = String::from_utf8_lossy(document);
-    let mut report = AggregateReport::default();
+    let mut report = DmarcReport::default();
     let (mut has_metadata, mut has_policy) = (false, false);
     tree::children(&document, "feedback", |node| match node.name.as_str() {
         "report_metadata" if !has_metadata => {
@@ -63,7 +63,7 @@ pub fn read(document: &[u8]) -> Result<AggregateReport, DmarcReadError> {
     }
 }
 
-fn metadata(report: &mut AggregateReport, node: &Node) {
+fn metadata(report: &mut DmarcReport, node: &Node) {
     let optional = |name: &str| Some(tame(node.text_of(name))).filter(|text| !text.is_empty());
     report.organisation = tame(node.text_of("org_name"));
     report.contact = tame(node.text_of("email"));
@@ -145,7 +145,7 @@ mod tests {
     use super::super::samples::{GOOGLE, MICROSOFT, RFC_9990, YAHOO};
     use super::*;
 
-    fn sample(text: &str) -> AggregateReport {
+    fn sample(text: &str) -> DmarcReport {
         read(text.as_bytes()).unwrap()
     }
 

@@ -4,14 +4,14 @@
 
 use ::mail::Domain;
 
-use super::{AggregateReport, write};
+use super::{DmarcReport, write};
 use crate::letter::{Attachment, Envelope, Letter, Multipart};
 use crate::pack::gzip;
 
 /// Maximum size of a compressed report, in octets: many mailboxes refuse mail of more than 10 MiB.
 pub const PACKED_MAX_BYTES: usize = 5 << 20;
 
-impl AggregateReport {
+impl DmarcReport {
     /// The report as compressed XML. Rows that do not fit are left out, those with the fewest messages first, and the report says so.
     pub fn packed(&mut self) -> Vec<u8> {
         self.packed_within(PACKED_MAX_BYTES)

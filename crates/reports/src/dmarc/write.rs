@@ -8,7 +8,7 @@ use std::io;
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesText, Event};
 
-use super::{AggregateReport, Disposition, Outcome, Override, PublishedPolicy, Reason, Row};
+use super::{DmarcReport, Disposition, Outcome, Override, PublishedPolicy, Reason, Row};
 
 /// The namespace of the format.
 const NAMESPACE: &str = "urn:ietf:params:xml:ns:dmarc-2.0";
@@ -16,7 +16,7 @@ const NAMESPACE: &str = "urn:ietf:params:xml:ns:dmarc-2.0";
 type Xml = Writer<Vec<u8>>;
 
 /// The report as XML. A report without rows is not valid; do not send one.
-pub fn write(report: &AggregateReport) -> Vec<u8> {
+pub fn write(report: &DmarcReport) -> Vec<u8> {
     let mut xml = Writer::new_with_indent(Vec::new(), b' ', 2);
     // Writing to memory does not fail.
     let _ = document(&mut xml, report);
@@ -25,7 +25,7 @@ pub fn write(report: &AggregateReport) -> Vec<u8> {
     text
 }
 
-fn document(xml: &mut Xml, report: &AggregateReport) -> io::Result<()> {
+fn document(xml: &mut Xml, report: &DmarcReport) -> io::Result<()> {
     xml.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
     xml.create_element("feedback").with_attribute(("xmlns", NAMESPACE)).write_inner_content(|xml| {
         element(xml, "version", "1.0")?;
@@ -36,7 +36,7 @@ fn document(xml: &mut Xml, report: &AggregateReport) -> io::Result<()> {
     Ok(())
 }
 
-fn metadata(xml: &mut Xml, report: &AggregateReport) -> io::Result<()> {
+fn metadata(xml: &mut Xml, report: &DmarcReport) -> io::Result<()> {
     element(xml, "org_name", &report.organisation)?;
     element(xml, "email", &report.contact)?;
     optional(xml, "extra_contact_info", report.extra_contact.as_deref())?;
