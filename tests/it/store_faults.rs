@@ -29,7 +29,7 @@ fn content_survives_a_lost_database() {
     }
     for command in [&["queue", "list"][..], &["serve"]] {
         let said = waypost.refused(command);
-        assert!(said.contains("waypost.db is missing or empty") && said.contains("hint: put waypost.db back"), "{said}");
+        assert!(said.contains("waypost.db is missing or empty") && said.contains("hint: restore waypost.db from a backup"), "{said}");
         assert_eq!(content(), 3, "{command:?}");
     }
     for entry in fs::read_dir(&backup).unwrap().map(Result::unwrap) {

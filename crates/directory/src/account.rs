@@ -1,6 +1,6 @@
-//! An account: who may log in, and as whom they may send.
+//! An account: its login, and the senders that it may use.
 //!
-//! RFC 6409 s.6.1. Invariant: no password is kept that could be read from here; a verifier is never printed.
+//! RFC 6409 s.6.1. Invariant: an account holds no readable password; a verifier is never printed.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,54 +12,54 @@ use crate::credential::{ClientCertificate, Password};
 use crate::extension::split;
 use crate::snapshot::Directory;
 
-/// Senders that an account may use besides its own login.
+/// A sender that an account may use besides its login.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum SenderRule {
     /// `me@example.com`, with or without an extension.
     Address(Mailbox),
-    /// `@example.com`: each address of the domain, and of no subdomain.
+    /// `@example.com`: every address of the domain, but not of its subdomains.
     Domain(Domain),
-    /// `*`: any address at all.
+    /// `*`: any address.
     Any,
 }
 
-/// How much an account may send; what is `None` is as the configuration says.
+/// The limits of an account; `None` is the default of the configuration.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Caps {
-    /// Recipients within an hour.
+    /// Maximum recipients per hour.
     pub recipients_per_hour: Option<u32>,
-    /// Recipients within a day to whom the account has never sent before.
+    /// Maximum recipients per day to which the account has never sent before.
     pub new_recipients_per_day: Option<u32>,
 }
 
-/// Someone who may submit mail.
+/// An account that may submit mail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
     /// The name to log in with.
     pub login: Mailbox,
-    /// The salt of all its passwords: one computation compares with all of them, and SCRAM has to name it before it
-    /// knows which of them it will be.
+    /// The salt of all its passwords: one computation checks all of them, and SCRAM names the salt before it is known which
+    /// password the client uses.
     pub salt: [u8; 16],
-    /// The passwords, one for each client.
+    /// The passwords, one per client.
     pub passwords: Vec<Password>,
     /// The client certificates that log in without a password.
     pub certificates: Vec<ClientCertificate>,
-    /// The names of the mechanisms that need the password itself and are allowed all the same (CRAM-MD5, say).
+    /// The allowed mechanisms that need the password itself (such as CRAM-MD5).
     pub legacy_mechanisms: Vec<String>,
     /// The senders that are allowed besides the login itself.
     pub may_send_as: Vec<SenderRule>,
     /// Whether logging in is allowed.
     pub enabled: bool,
-    /// Why the account was stopped because of what it sent, until somebody has looked at it.
+    /// Why the account is suspended for what it sent, until the operator ends it.
     pub suspended: Option<String>,
-    /// How much it may send.
+    /// Its limits.
     pub caps: Caps,
-    /// Where its owner reads mail (IMAP), for the configuration of clients; by default it is guessed from the alias.
+    /// The IMAP host of its owner, for the configuration of clients. Default: derived from the alias.
     pub imap_host: Option<String>,
 }
 
 impl Account {
-    /// An account that nobody can log in to yet.
+    /// Returns an account without passwords.
     pub fn new(login: Mailbox, salt: [u8; 16]) -> Self {
         Self {
             login,
@@ -75,14 +75,14 @@ impl Account {
         }
     }
 
-    /// Whether logging in is allowed now.
+    /// Returns whether the account is enabled and not suspended.
     pub fn is_active(&self) -> bool {
         self.enabled && self.suspended.is_none()
     }
 
-    /// Whether `from` is the login, the login with an extension, allowed by a rule, or an alias that leads to the login.
-    /// The directory knows delimiters and aliases. Whether the account is active is another question
-    /// ([`Directory::owned_by_sender`]).
+    /// Returns whether `from` is the login, the login with an extension, allowed by a rule, or an alias that leads to the login,
+    /// by the delimiters and aliases of the directory. Does not check that the account is active: see
+    /// [`Directory::owned_by_sender`].
     pub fn may_send_as(&self, from: &Mailbox, directory: &Directory) -> bool {
         let bare = split(from, &directory.contents().delimiters).map(|(bare, _)| bare);
         let is = |mailbox: &Mailbox| mailbox == from || Some(mailbox) == bare.as_ref();
@@ -95,10 +95,10 @@ impl Account {
             || self.leads_here(from, directory)
     }
 
-    /// Whether mail to `from` comes to the login by name: its owner reads it, and so may answer it. A catch-all is nobody's.
+    /// Returns whether an alias leads from `from` to the login: its owner reads that mail, so may answer it. A catch-all does not count.
     pub fn leads_here(&self, from: &Mailbox, directory: &Directory) -> bool {
         let delimiters = &directory.contents().delimiters;
-        // An extension goes along: info+x@ leads to me+x@.
+        // The extension is kept: info+x@ leads to me+x@.
         let is_own = |to: &Mailbox| *to == self.login || split(to, delimiters).is_some_and(|(bare, _)| bare == self.login);
         let comes_here = |expansion: crate::Expansion| {
             expansion.steps.first().is_some_and(|step| !step.key.starts_with('@'))
@@ -183,11 +183,11 @@ mod tests {
         let may = |from: &str| directory.owned_by_sender(&account, &from.parse().unwrap());
         assert!(may("info@example.com") && may("hello@example.com") && may("info+x@example.com"));
         assert!(!may("her@example.com"), "the same mailbox is not the same person's name");
-        assert!(!may("whoever@example.com"), "a catch-all gives nobody every address");
+        assert!(!may("whoever@example.com"), "a catch-all grants no addresses");
     }
 
     #[test]
-    fn who_is_suspended_or_disabled_sends_as_nobody() {
+    fn an_inactive_account_may_use_no_sender() {
         let directory = Directory::new(Contents::default());
         let account = Account::new("me@example.com".parse().unwrap(), [0; 16]);
         assert!(directory.owned_by_sender(&account, &account.login));

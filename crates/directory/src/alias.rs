@@ -1,32 +1,31 @@
-//! An alias: what it answers to and where its mail goes.
+//! An alias: its source and its targets.
 //!
-//! Postfix virtual(5). Invariant: each text form reads back as the value that wrote it.
+//! Postfix virtual(5). Invariant: a value is read back from its text form.
 
 use std::fmt;
 use std::str::FromStr;
 
 use mail::{AddressError, Domain, Mailbox};
 
-/// What an alias answers to.
+/// The address or domain of an alias.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum AliasSource {
     /// `me@example.com`.
     Address(Mailbox),
-    /// `@example.com`: each address of the domain that has no alias of its own.
+    /// `@example.com`: every address of the domain without an alias of its own.
     CatchAll(Domain),
 }
 
-/// Where the mail of an alias goes.
+/// The target of an alias.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Target {
     /// `foo@gmail.com`.
     Address(Mailbox),
-    /// `@other.example`: the same user there. It has this meaning only as the first target; in Postfix only as
-    /// the sole one.
+    /// `@other.example`: the same user there. Allowed only as the first target; in Postfix only as the sole one.
     Domain(Domain),
 }
 
-/// Where an alias was written down.
+/// Where an alias is defined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Origin {
     /// In Waypost's database, through the CLI or the API.
@@ -38,18 +37,18 @@ pub enum Origin {
 /// One alias.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alias {
-    /// What it answers to.
+    /// Its source.
     pub source: AliasSource,
-    /// Where its mail goes.
+    /// Its targets.
     pub targets: Vec<Target>,
-    /// Whether it takes mail. A disabled alias still exists: its address does not fall to the catch-all.
+    /// Whether it accepts mail. A disabled alias still exists: the catch-all does not take its address.
     pub enabled: bool,
-    /// Where it was written down.
+    /// Where it is defined.
     pub origin: Origin,
 }
 
 impl AliasSource {
-    /// The domain that it belongs to.
+    /// Returns its domain.
     pub fn domain(&self) -> &Domain {
         match self {
             Self::Address(mailbox) => &mailbox.domain,
@@ -57,7 +56,7 @@ impl AliasSource {
         }
     }
 
-    /// The text in lower case: the key under which it is looked up.
+    /// Returns the lookup key: the text in lower case.
     pub fn key(&self) -> String {
         match self {
             Self::Address(mailbox) => mailbox.key(),
@@ -66,13 +65,13 @@ impl AliasSource {
     }
 }
 
-/// The key of a domain's catch-all.
+/// Returns the key of a domain's catch-all.
 pub(crate) fn catch_all_key(domain: &Domain) -> String {
     format!("@{domain}").to_ascii_lowercase()
 }
 
 impl Target {
-    /// The domain that the mail goes to.
+    /// Returns its domain.
     pub fn domain(&self) -> &Domain {
         match self {
             Self::Address(mailbox) => &mailbox.domain,
@@ -126,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_read_back() {
+    fn sources_and_targets_are_read_back() {
         for text in ["me@example.com", "@example.com", "\"two words\"@example.com", "@[192.0.2.1]"] {
             assert_eq!(text.parse::<AliasSource>().unwrap().to_string(), text);
             assert_eq!(text.parse::<Target>().unwrap().to_string(), text);
@@ -137,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_have_no_case() {
+    fn keys_are_in_lower_case() {
         assert_eq!("ME@Example.COM".parse::<AliasSource>().unwrap().key(), "me@example.com");
         assert_eq!("@[IPv6:2001:DB8::1]".parse::<AliasSource>().unwrap().key(), "@[ipv6:2001:db8::1]");
     }

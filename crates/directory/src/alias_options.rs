@@ -1,4 +1,4 @@
-//! The options of an alias: everything that an operator can set for one alias and that is not its targets.
+//! The options of an alias: all its settings except its targets.
 //!
 //! RFC 9989 s.7 (strict DMARC policies), RFC 7396 (merge patch). An option is a field of [`AliasOptions`]: database, control API, `alias list`,
 //! export and import take it from there. Invariant: options are read back as they were written; an unset option falls back to the configuration.
@@ -27,7 +27,7 @@ impl AliasOptions {
     /// Applies a merge patch (RFC 7396): a member sets an option, null unsets it.
     ///
     /// # Errors
-    /// Says which member is unknown or has an invalid value.
+    /// A text that names the member that is unknown or has an invalid value.
     pub fn patched(&self, patch: &Map<String, Value>) -> Result<Self, String> {
         let mut options = self.members();
         for (name, value) in patch {
@@ -44,7 +44,7 @@ impl AliasOptions {
         }
     }
 
-    /// The options that are set, by name.
+    /// Returns the options that are set, by name.
     pub fn members(&self) -> Map<String, Value> {
         match serde_json::to_value(self) {
             Ok(Value::Object(members)) => members,
@@ -57,7 +57,7 @@ impl AliasOptions {
         *self == Self::default()
     }
 
-    /// The options in words, for people: `strict domain: hold`.
+    /// Returns the options as text for the operator: `strict domain: hold`.
     pub fn in_words(&self) -> String {
         let word = |value: &Value| value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
         let words: Vec<String> =

@@ -1,6 +1,6 @@
-//! The aliases of a snapshot, in order and by key, shared with the snapshots before and after it.
+//! The aliases of a snapshot, in order and by key, shared between snapshots.
 //!
-//! Invariant: a clone costs a pointer for each alias and a change one small table; where a key is written down twice the first counts.
+//! Invariant: a clone costs a pointer for each alias and a change one small table; of two aliases with one key the first counts.
 
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
@@ -13,7 +13,7 @@ use crate::alias::{Alias, AliasSource, Origin};
 /// Tables by key: a change copies one of them.
 const TABLES: usize = 256;
 
-/// The aliases, those that win first.
+/// The aliases, in order of precedence.
 #[derive(Clone, Default)]
 pub struct Aliases {
     list: Vec<Arc<Alias>>,
@@ -24,32 +24,32 @@ pub struct Aliases {
 type Table = HashMap<String, Arc<Alias>>;
 
 impl Aliases {
-    /// How many there are.
+    /// Returns their number.
     pub fn len(&self) -> usize {
         self.list.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are none.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
-    /// All of them, in order.
+    /// Returns all aliases, in order.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Alias> + Clone {
         self.list.iter().map(Arc::as_ref)
     }
 
-    /// Those from this place on, in order.
+    /// Returns the aliases from this position on, in order.
     pub fn from_place(&self, place: usize) -> impl Iterator<Item = &Alias> {
         self.list.get(place..).unwrap_or_default().iter().map(Arc::as_ref)
     }
 
-    /// The first alias under this key ([`AliasSource::key`]).
+    /// Returns the first alias with this key ([`AliasSource::key`]).
     pub fn get(&self, key: &str) -> Option<&Alias> {
         self.tables.get(self.table_of(key))?.get(key).map(Arc::as_ref)
     }
 
-    /// Adds one behind all others.
+    /// Appends an alias.
     pub fn push(&mut self, alias: Alias) {
         let (key, alias) = (alias.source.key(), Arc::new(alias));
         if let Some(table) = self.table(&key) {
@@ -58,7 +58,7 @@ impl Aliases {
         self.list.push(alias);
     }
 
-    /// Puts an alias of the database in its place in order, instead of all that have its source.
+    /// Inserts an alias of the database in its order, and removes all others with its source.
     pub fn put(&mut self, alias: Alias) {
         self.remove(&alias.source);
         let (key, alias) = (alias.source.key(), Arc::new(alias));
@@ -70,7 +70,7 @@ impl Aliases {
         }
     }
 
-    /// Removes all that have this source; whether there was one.
+    /// Removes all aliases with this source. Returns whether there was one.
     pub fn remove(&mut self, source: &AliasSource) -> bool {
         let key = source.key();
         if self.get(&key).is_none() {
@@ -80,7 +80,7 @@ impl Aliases {
         self.table(&key).is_some_and(|table| table.remove(&key).is_some())
     }
 
-    /// Keeps those for which this is true.
+    /// Keeps the aliases for which `keep` returns true.
     pub fn retain(&mut self, keep: impl Fn(&Alias) -> bool) {
         *self = self.list.iter().filter(|alias| keep(alias)).map(|alias| Alias::clone(alias)).collect();
     }
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_counts_and_changes_keep_the_order() {
+    fn the_first_of_a_key_counts_and_changes_keep_the_order() {
         let mut aliases: Aliases = vec![
             alias("b@x.test", "1@g.test", Origin::Database),
             alias("d@x.test", "2@g.test", Origin::Database),
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clone_shares_what_does_not_change() {
+    fn a_clone_shares_unchanged_tables() {
         let aliases: Aliases = (0..5_000).map(|n| alias(&format!("a{n}@x.test"), "b@g.test", Origin::Database)).collect();
         let mut changed = aliases.clone();
         changed.put(alias("new@x.test", "b@g.test", Origin::Database));

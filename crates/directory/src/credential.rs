@@ -1,31 +1,31 @@
-//! What proves that somebody is an account's owner: passwords, one for each client, and client certificates.
+//! The credentials of an account: passwords, one per client, and client certificates.
 //!
-//! RFC 4422, RFC 5802 s.5. Invariant: what stands here lets nobody log in, but for a password that is sealed with a key which is
-//! not in the database; and none of it is printed.
+//! RFC 4422, RFC 5802 s.5. Invariant: no stored value is enough to log in, except a password that is sealed with a key outside the
+//! database; none is printed.
 
 use std::fmt;
 
-/// A password, as the ways of checking it.
+/// A password, as the values that verify it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Password {
-    /// Which client it is for: a name that its owner gave it.
+    /// The name of its client, given by the owner.
     pub name: String,
-    /// The verifier: a PHC string of Argon2id, or one that was imported (crypt(3), Dovecot).
+    /// The verifier: a PHC string of Argon2id, or an imported one (crypt(3), Dovecot).
     pub verifier: String,
-    /// StoredKey and ServerKey of SCRAM-SHA-256, one after the other; `None` until the password is seen where the verifier was imported.
+    /// StoredKey and ServerKey of SCRAM-SHA-256, concatenated; `None` for an imported verifier until the first login.
     pub scram_sha256: Option<Vec<u8>>,
     /// StoredKey and ServerKey of SCRAM-SHA-1.
     pub scram_sha1: Option<Vec<u8>>,
-    /// The password itself, sealed, where a mechanism of the account needs it.
+    /// The password itself, sealed, if a mechanism of the account needs it.
     pub sealed: Option<Vec<u8>>,
-    /// When it was made, Unix milliseconds.
+    /// When it was created, Unix milliseconds.
     pub made_ms: i64,
 }
 
-/// A certificate that its owner's client presents.
+/// A certificate of a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientCertificate {
-    /// Which client it is for.
+    /// The name of its client.
     pub name: String,
     /// The SHA-256 of its DER, in lower-case hexadecimal digits.
     pub sha256: String,

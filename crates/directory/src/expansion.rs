@@ -1,8 +1,8 @@
-//! Expansion: from a recipient to the foreign mailboxes that its mail goes to.
+//! Expansion: from a recipient to the foreign mailboxes of its targets.
 //!
-//! RFC 5321 s.3.9.1, Postfix virtual(5). Lookup order `user+ext@domain`, `user@domain`, `@domain`; an extension
-//! that no key matched is put on the results. Invariant: it ends, whatever the aliases say, and never answers
-//! with a mailbox in a hosted domain, since nothing is delivered here.
+//! RFC 5321 s.3.9.1, Postfix virtual(5). Lookup order `user+ext@domain`, `user@domain`, `@domain`; an extension that no
+//! key matched is added to the results. Invariant: it ends for any aliases, and never returns a mailbox in a hosted domain,
+//! since this server has no mailboxes.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,19 +12,18 @@ use crate::alias::{Alias, Target, catch_all_key};
 use crate::extension::{split, with_extension};
 use crate::snapshot::Directory;
 
-/// How many aliases may lead to one another. Postfix allows 1000; people use three.
+/// Maximum aliases that lead to one another. Postfix allows 1000; three are usual.
 pub const MAX_DEPTH: usize = 20;
 
-/// How many mailboxes one recipient may expand to, and how many addresses may be looked up for it. As Postfix's
-/// virtual_alias_expansion_limit.
+/// Maximum mailboxes that one recipient expands to, and maximum lookups for it. As Postfix's virtual_alias_expansion_limit.
 pub const MAX_TARGETS: usize = 1000;
 
-/// What a recipient expands to.
+/// The expansion of a recipient.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Expansion {
-    /// Where the mail goes: foreign, without duplicates, in the order of the aliases; never empty.
+    /// The targets: foreign, without duplicates, in the order of the aliases; never empty.
     pub targets: Vec<Mailbox>,
-    /// What failed beside them: the address that goes nowhere, and why.
+    /// The addresses that lead nowhere, and why.
     pub failed: Vec<(Mailbox, ExpandError)>,
     /// How the targets were found, in order.
     pub steps: Vec<Step>,
@@ -37,20 +36,20 @@ pub struct Step {
     pub address: Mailbox,
     /// The key that matched it.
     pub key: String,
-    /// What it became.
+    /// Its results.
     pub results: Vec<Mailbox>,
-    /// How many aliases led here: 0 for the recipient itself.
+    /// Number of aliases that led to it: 0 for the recipient itself.
     pub depth: usize,
 }
 
-/// Why an address expands to nothing.
+/// Why an address has no expansion.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ExpandError {
-    /// A hosted domain has no alias for it.
+    /// Its hosted domain has no alias for it.
     #[error("no alias has this address")]
     Unknown,
-    /// Its alias has no target, since its line in the virtual file cannot be used.
-    #[error("its line in the virtual file cannot be used")]
+    /// Its alias has no target, since its line in the virtual file is not usable.
+    #[error("its line in the virtual file is not usable")]
     NoTarget,
     /// Its alias or its domain is disabled.
     #[error("the address is disabled")]
@@ -64,39 +63,38 @@ pub enum ExpandError {
     /// More than [`MAX_TARGETS`] mailboxes or lookups.
     #[error("the address expands to more than {MAX_TARGETS} others")]
     TooMany,
-    /// With its extension the target is longer than an address may be.
+    /// With its extension the target is longer than the maximum of an address.
     #[error("with its extension the target is too long")]
     TooLong,
 }
 
 impl Directory {
-    /// The mailboxes that mail to `recipient` goes to. A mailbox in a foreign domain is its own expansion.
-    /// Where some targets fail the others are answered, and what failed stands beside them; where all fail the
-    /// first reason is the error.
+    /// Expands a recipient. A mailbox in a foreign domain is its own expansion. If some targets fail the expansion has the
+    /// others and the failures; if all fail the first failure is the error.
     pub fn expand(&self, recipient: &Mailbox) -> Result<Expansion, ExpandError> {
         View { directory: self, added: None }.expand(recipient)
     }
 
-    /// The targets alone, as [`Directory::expand`] finds them: for each recipient of each message, so nothing is kept that only people ask for.
+    /// Returns only the targets of [`Directory::expand`], without recording steps: it runs for each recipient of each message.
     pub fn targets(&self, recipient: &Mailbox) -> Result<Vec<Mailbox>, ExpandError> {
         let view = View { directory: self, added: None };
         reached(view.walk(recipient, false)?).map(|expansion| expansion.targets)
     }
 
-    /// As [`Directory::expand`], for people: the steps and what failed are told also where nothing is reached.
+    /// As [`Directory::expand`], but returns steps and failures also if no target is reached, for `explain`.
     pub fn explain(&self, recipient: &Mailbox) -> Result<Expansion, ExpandError> {
         View { directory: self, added: None }.expand_all(recipient)
     }
 }
 
-/// A directory as it would be with one alias more.
+/// A directory with one more alias.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
     pub(crate) directory: &'a Directory,
     pub(crate) added: Option<&'a Alias>,
 }
 
-/// The alias that an address matched, and the extension that it did not match.
+/// The alias that an address matched, and its unmatched extension.
 struct Match<'a> {
     key: String,
     alias: &'a Alias,
@@ -108,7 +106,7 @@ impl<'a> View<'a> {
         reached(self.expand_all(recipient)?)
     }
 
-    /// As `expand`, but also where nothing but failures came out.
+    /// As `expand`, but returns the failures also if there is no target.
     pub(crate) fn expand_all(self, recipient: &Mailbox) -> Result<Expansion, ExpandError> {
         self.walk(recipient, true)
     }
@@ -148,7 +146,7 @@ impl<'a> View<'a> {
     }
 }
 
-/// Where nothing is reached the first reason is the error.
+/// Returns the first failure if there is no target.
 fn reached(expansion: Expansion) -> Result<Expansion, ExpandError> {
     match expansion.failed.first() {
         Some((_, error)) if expansion.targets.is_empty() => Err(error.clone()),
@@ -165,21 +163,21 @@ fn enabled(found: Match<'_>) -> Result<Match<'_>, ExpandError> {
 struct Walk<'a> {
     view: View<'a>,
     out: Expansion,
-    /// Aliases looked up so far.
+    /// Number of aliases looked up so far.
     steps: usize,
-    /// Whether they are written down.
+    /// Whether they are recorded.
     keeps_steps: bool,
     /// The addresses that led here.
     path: Vec<Mailbox>,
-    /// Addresses whose results are already out for whoever comes at this depth or deeper.
+    /// The depth at which each address was expanded: at this depth or deeper its results are known.
     done: HashMap<String, usize>,
-    /// Keys of what is in `out.targets` and `out.failed`.
+    /// Keys of `out.targets` and `out.failed`.
     seen: HashSet<String>,
 }
 
 impl Walk<'_> {
-    /// Expands one address; says whether all below it was looked at, which the depth limit may prevent. The
-    /// error ends the whole expansion.
+    /// Expands one address. Returns whether all below it was visited, which the depth limit may prevent. An error ends the
+    /// whole expansion.
     fn visit(&mut self, address: &Mailbox) -> Result<bool, ExpandError> {
         let key = address.key();
         match self.view.takes_mail(&address.domain) {
@@ -211,12 +209,12 @@ impl Walk<'_> {
             whole &= self.visit(result)?;
         }
         self.path.pop();
-        // What the depth limit cut off may be reached again by a shorter way.
+        // Addresses cut off by the depth limit may be reached by a shorter path.
         self.done.insert(key, if whole { 0 } else { self.path.len() });
         Ok(whole)
     }
 
-    /// Looks one address up and writes the step down.
+    /// Looks up one address and records the step.
     fn step(&mut self, address: &Mailbox) -> Result<Vec<Mailbox>, ExpandError> {
         let found = self.view.find(address)?;
         if found.alias.targets.is_empty() {
@@ -288,7 +286,7 @@ mod tests {
         expand(text, recipient).unwrap_err()
     }
 
-    /// Each line is what Postfix 3.7 made of the same table.
+    /// Each line is the result of Postfix 3.7 for the same table.
     #[test]
     fn results_are_those_of_postfix() {
         let table = "me@x.test foo@gmail.com\n@y.test foo@gmail.com\nfull+x@x.test exact@g.test\ndom@x.test @other.test\n\
@@ -318,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_alias_names_is_unknown() {
+    fn an_address_without_alias_is_unknown() {
         assert_eq!(error("me@x.test a@g.test", "you@x.test"), ExpandError::Unknown);
         assert_eq!(error("me@x.test you@x.test", "me@x.test"), ExpandError::Unknown);
         assert_eq!(expand("", "a@g.test"), Ok(("a@g.test".into(), String::new())));
@@ -345,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn circles_and_long_chains_are_refused() {
+    fn loops_and_long_chains_are_refused() {
         let cycle = |text: &str| Err(ExpandError::Cycle(text.parse().unwrap()));
         assert_eq!(expand("a@x.test b@x.test\nb@x.test A@x.test", "a@x.test"), cycle("a@x.test"));
         assert_eq!(error("@x.test @x.test", "a@x.test"), ExpandError::NoTarget);
@@ -370,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn steps_tell_how() {
+    fn steps_are_recorded_in_order() {
         let expansion = directory("me@x.test you@y.test\n@y.test a@g.test").expand(&"me+s@x.test".parse().unwrap()).unwrap();
         let steps: Vec<_> = expansion.steps.iter().map(|s| format!("{} {} {} {:?}", s.depth, s.address, s.key, s.results)).collect();
         assert_eq!(steps, ["0 me+s@x.test me@x.test [you+s@y.test]", "1 you+s@y.test @y.test [a@g.test]"]);

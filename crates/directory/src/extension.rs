@@ -1,16 +1,16 @@
 //! Address extensions: `me+shop` is `me` with the extension `+shop`.
 //!
-//! RFC 5233 s.3, and Postfix's recipient_delimiter. Invariant: a split never leaves an empty user, and joining
-//! what was split gives the address back.
+//! RFC 5233 s.3, and Postfix's recipient_delimiter. Invariant: a split never leaves an empty user, and joining its parts
+//! restores the address.
 
 use mail::{LocalPart, Mailbox};
 
-/// Names that keep their meaning whatever the delimiters are, as in Postfix.
+/// Names that are never split, as in Postfix.
 const WHOLE: [&str; 3] = ["postmaster", "mailer-daemon", "double-bounce"];
 
-/// Splits the mailbox without its extension from the extension, which keeps its delimiter.
+/// Splits a mailbox into the one without extension, and the extension with its delimiter.
 /// Unlike a plain split at the delimiter, an extension may be empty (`me+` is `me`), and list addresses (`owner-x`,
-/// `x-request`) stay whole under `-`: both are what Postfix does when it looks up an alias.
+/// `x-request`) are not split at `-`: both as in Postfix's alias lookup.
 pub(crate) fn split<'a>(mailbox: &'a Mailbox, delimiters: &str) -> Option<(Mailbox, &'a str)> {
     let (user, extension) = split_local(&mailbox.local, delimiters)?;
     Some((Mailbox { local: local_part(user)?, domain: mailbox.domain.clone() }, extension))
@@ -30,13 +30,13 @@ fn split_local<'a>(local: &'a LocalPart, delimiters: &str) -> Option<(&'a str, &
     text.split_at_checked(at)
 }
 
-/// The mailbox with an extension put behind its user; `None` where that would be too long.
+/// Returns the mailbox with an extension; `None` if it would be too long.
 pub(crate) fn with_extension(mailbox: &Mailbox, extension: &str) -> Option<Mailbox> {
     let local = local_part(&format!("{}{extension}", mailbox.local.as_str()))?;
     Some(Mailbox { local, domain: mailbox.domain.clone() })
 }
 
-/// A local part from its meaning, whatever quoting that needs.
+/// Returns the local part of an unquoted text.
 pub(crate) fn local_part(plain: &str) -> Option<LocalPart> {
     let escaped = plain.replace('\\', "\\\\").replace('"', "\\\"");
     LocalPart::parse(&format!("\"{escaped}\"")).ok()

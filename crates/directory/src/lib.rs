@@ -1,7 +1,7 @@
-//! Who is here: hosted domains, aliases and accounts as one immutable snapshot, and what an address expands to.
+//! The directory: hosted domains, aliases and accounts as one immutable snapshot, and the expansion of addresses.
 //!
-//! Invariant: this crate knows no disk, clock or network. A change builds a new [`Directory`]; a reader keeps
-//! the one that it started with.
+//! Invariant: this crate has no disk, clock or network. A change builds a new [`Directory`]; a reader keeps the one that it
+//! started with.
 
 mod account;
 mod alias;

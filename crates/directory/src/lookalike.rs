@@ -1,11 +1,11 @@
-//! Domains that look like a slip for another one: `gmial.com` for `gmail.com`.
+//! Domains that look like a typo of another one: `gmial.com` for `gmail.com`.
 //!
-//! Invariant: a well-known domain is never taken for a slip; what is said is a question, and refuses nothing.
+//! Invariant: a well-known domain is never taken for a typo; the result is a suggestion, and refuses nothing.
 
 use mail::Domain;
 use strsim::osa_distance;
 
-/// Domains of many people's mailboxes.
+/// Domains of large mailbox providers.
 const KNOWN: [&str; 40] = [
     "gmail.com",
     "googlemail.com",
@@ -49,21 +49,21 @@ const KNOWN: [&str; 40] = [
     "mailbox.org",
 ];
 
-/// A shorter name has too many neighbours that are names of their own.
+/// Minimum length of a compared name: shorter names have too many similar ones.
 const COMPARED_MIN: usize = 8;
 
-/// The domain that was probably meant: a well-known one, or one of `others`, which the same people use.
+/// Returns the domain that was probably meant: a well-known one, or one of `others`, which the server uses already.
 pub fn meant<'a>(domain: &Domain, others: impl Iterator<Item = &'a Domain>) -> Option<String> {
     let name = domain.as_str();
     if domain.address().is_some() || KNOWN.contains(&name) {
         return None;
     }
-    let known = KNOWN.iter().copied().find(|known| is_slip(name, known)).map(ToOwned::to_owned);
-    known.or_else(|| others.filter(|other| *other != domain).map(Domain::as_str).find(|other| is_slip(name, other)).map(ToOwned::to_owned))
+    let known = KNOWN.iter().copied().find(|known| is_typo(name, known)).map(ToOwned::to_owned);
+    known.or_else(|| others.filter(|other| *other != domain).map(Domain::as_str).find(|other| is_typo(name, other)).map(ToOwned::to_owned))
 }
 
-/// Whether one letter is wrong, missing or too much, two are swapped, or the last label is missing.
-fn is_slip(name: &str, known: &str) -> bool {
+/// Returns whether one letter is wrong, missing or extra, two are swapped, or the last label is missing.
+fn is_typo(name: &str, known: &str) -> bool {
     if !name.contains('.') {
         let first = known.split('.').next().unwrap_or_default();
         return name == first || (first.len() >= COMPARED_MIN / 2 && osa_distance(name, first) == 1);
@@ -81,8 +81,8 @@ mod tests {
     }
 
     #[test]
-    fn slips_are_told_from_names() {
-        for (slip, name) in [
+    fn typos_are_distinguished_from_other_names() {
+        for (typo, name) in [
             ("gmial.com", "gmail.com"),
             ("gamil.com", "gmail.com"),
             ("gmail.con", "gmail.com"),
@@ -95,7 +95,7 @@ mod tests {
             ("outlok.com", "outlook.com"),
             ("inbxo.example.net", "inbox.example.net"),
         ] {
-            assert_eq!(suggested(slip).as_deref(), Some(name), "{slip}");
+            assert_eq!(suggested(typo).as_deref(), Some(name), "{typo}");
         }
         for name in [
             "gmail.com",

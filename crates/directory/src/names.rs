@@ -1,9 +1,9 @@
-//! Characters that no name of an account or alias may hold: whoever types the name sees none of them.
+//! Invisible characters, which no name of an account or alias may contain.
 //!
 //! RFC 8264 s.9.13 (PrecisIgnorableProperties), Unicode's Default_Ignorable_Code_Point. Invariant: every visible character of every script is allowed.
 
-/// Ranges of characters that are not shown: marks of direction, joiners, fillers, variation selectors, byte order marks, tags, and spaces other than the
-/// one of ASCII.
+/// Ranges of invisible characters: marks of direction, joiners, fillers, variation selectors, byte order marks, tags, and spaces other than that of
+/// ASCII.
 const INVISIBLE: [(char, char); 24] = [
     ('\u{a0}', '\u{a0}'),
     ('\u{ad}', '\u{ad}'),
@@ -31,7 +31,7 @@ const INVISIBLE: [(char, char); 24] = [
     ('\u{100000}', '\u{10fffd}'),
 ];
 
-/// The first character of a name that cannot be seen.
+/// Returns the first invisible character of a name.
 pub fn invisible_in(name: &str) -> Option<char> {
     name.chars().find(|c| c.is_control() || INVISIBLE.iter().any(|(first, last)| (first..=last).contains(&c)))
 }
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cannot_be_seen_is_found_and_scripts_are_not() {
+    fn invisible_characters_are_found_and_letters_of_all_scripts_allowed() {
         for name in [
             "\u{feff}me@x.test",
             "me\u{200b}@x.test",

@@ -1,7 +1,7 @@
-//! What is wrong with a directory: found when it is saved, so that mail does not find it later.
+//! Problems of a directory, found when it is changed instead of when mail arrives.
 //!
-//! Postfix virtual(5). Invariant: an alias whose own address cannot be expanded is always found. Mail is safe
-//! without this check: expansion ends by itself.
+//! Postfix virtual(5). Invariant: an alias whose own address cannot be expanded is always found. Mail is safe without this
+//! check: expansion always ends.
 
 use std::cell::OnceCell;
 use std::collections::HashSet;
@@ -13,26 +13,26 @@ use crate::expansion::{ExpandError, View};
 use crate::extension::local_part;
 use crate::snapshot::Directory;
 
-/// One thing that is wrong.
+/// A problem of an alias.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
-    /// The aliases lead in a circle; a catch-all to its own domain is one.
+    /// The aliases form a loop; a catch-all to its own domain is one.
     #[error("{alias} leads back to itself through {through}")]
     Cycle {
-        /// The alias that leads into the circle.
+        /// The alias that leads into the loop.
         alias: AliasSource,
-        /// An address on the circle.
+        /// An address of the loop.
         through: Mailbox,
     },
-    /// A target stands in a hosted domain that has no alias for it.
+    /// A target is in a hosted domain that has no alias for it.
     #[error("{alias} leads to {target}, which no alias has")]
     Dangling {
         /// The alias.
         alias: AliasSource,
-        /// The address that goes nowhere.
+        /// The address without an alias.
         target: Mailbox,
     },
-    /// A target is a disabled alias, or stands in a disabled domain.
+    /// A target is a disabled alias, or in a disabled domain.
     #[error("{alias} leads to {target}, which is disabled")]
     DisabledTarget {
         /// The alias.
@@ -58,7 +58,7 @@ pub enum Problem {
         /// The alias.
         alias: AliasSource,
     },
-    /// An `@domain` target that is not the first one, where it means nothing.
+    /// An `@domain` target that is not the first one, where it has no meaning.
     #[error("{alias}: the target @{target} works only as the first one")]
     MisplacedDomain {
         /// The alias.
@@ -66,14 +66,14 @@ pub enum Problem {
         /// The target's domain.
         target: Domain,
     },
-    /// Its domain is not hosted here, so it takes no mail.
+    /// Its domain is not hosted, so it accepts no mail.
     #[error("{alias}: {domain} is not a domain of this server", domain = alias.domain())]
     NotHosted {
         /// The alias.
         alias: AliasSource,
     },
-    /// Another alias before it has the same source, so it takes no mail.
-    #[error("{alias} is written down twice; the first one counts")]
+    /// An alias before it has the same source, so it accepts no mail.
+    #[error("{alias} is defined twice; the first one counts")]
     Duplicate {
         /// The source that both have.
         alias: AliasSource,
@@ -81,73 +81,73 @@ pub enum Problem {
 }
 
 impl Directory {
-    /// All that is wrong with the enabled aliases, in their order.
+    /// Returns the problems of the enabled aliases, in order.
     pub fn problems(&self) -> Vec<Problem> {
         let mut seen = HashSet::new();
-        self.wrong_with(|alias| if seen.insert(alias.source.key()) { Look::Closely } else { Look::IsDuplicate })
+        self.find_problems(|alias| if seen.insert(alias.source.key()) { AliasCheck::Full } else { AliasCheck::IsDuplicate })
     }
 
-    /// What is wrong with these aliases, and with those that lead to other aliases: the problems that a change of these can make or mend. Of the rest,
-    /// whose targets are all elsewhere, nothing is computed.
+    /// Returns the problems of these aliases, and of those that lead to other aliases: a change can cause or solve only these. The rest, whose targets are
+    /// all foreign, is not checked.
     pub fn problems_around(&self, changed: &[AliasSource]) -> Vec<Problem> {
         let changed: HashSet<&AliasSource> = changed.iter().collect();
         let leads_here = |alias: &Alias| alias.targets.iter().any(|target| self.hosted(target.domain()).is_some());
-        self.wrong_with(|alias| if leads_here(alias) || changed.contains(&alias.source) { Look::Closely } else { Look::Away })
+        self.find_problems(|alias| if leads_here(alias) || changed.contains(&alias.source) { AliasCheck::Full } else { AliasCheck::Skip })
     }
 
-    fn wrong_with(&self, mut look: impl FnMut(&Alias) -> Look) -> Vec<Problem> {
+    fn find_problems(&self, mut check: impl FnMut(&Alias) -> AliasCheck) -> Vec<Problem> {
         let view = View { directory: self, added: None };
         let probe = Probe::new(self);
         let mut problems = Vec::new();
         for alias in &self.contents().aliases {
-            match look(alias) {
-                Look::IsDuplicate => problems.push(Problem::Duplicate { alias: alias.source.clone() }),
-                Look::Closely if alias.enabled => {
-                    shape(self, alias, &mut problems);
-                    walk(view, alias, &probe, &mut problems);
+            match check(alias) {
+                AliasCheck::IsDuplicate => problems.push(Problem::Duplicate { alias: alias.source.clone() }),
+                AliasCheck::Full if alias.enabled => {
+                    check_shape(self, alias, &mut problems);
+                    check_expansion(view, alias, &probe, &mut problems);
                 }
-                Look::Closely | Look::Away => {}
+                AliasCheck::Full | AliasCheck::Skip => {}
             }
         }
         problems
     }
 
-    /// Whether this alias may be added, or take the place of one with the same source: the first thing that
-    /// would be wrong. That a target is disabled does not count, since that is often meant to be so for a while.
+    /// Checks an alias before it is added, or replaces one with the same source. Returns the first problem. A disabled target
+    /// does not count, since it is often meant to be so for a while.
     pub fn check_added(&self, alias: &Alias) -> Result<(), Problem> {
         let view = View { directory: self, added: Some(alias) };
         let probe = Probe::new(self);
         let mut problems = Vec::new();
-        shape(self, alias, &mut problems);
+        check_shape(self, alias, &mut problems);
         if alias.enabled {
-            walk(view, alias, &probe, &mut problems);
-            self.walk_into(view, alias, &probe, &mut problems);
+            check_expansion(view, alias, &probe, &mut problems);
+            self.check_loops_into(view, alias, &probe, &mut problems);
         }
         let refused = problems.into_iter().find(|problem| !matches!(problem, Problem::DisabledTarget { .. }));
         refused.map_or(Ok(()), Err)
     }
 
-    /// A catch-all closes a circle only for some users: those that an alias sends to its domain.
-    fn walk_into(&self, view: View<'_>, added: &Alias, probe: &Probe<'_>, problems: &mut Vec<Problem>) {
+    /// Finds loops of a catch-all, which arise only for users that an alias sends to its domain.
+    fn check_loops_into(&self, view: View<'_>, added: &Alias, probe: &Probe<'_>, problems: &mut Vec<Problem>) {
         let AliasSource::CatchAll(domain) = &added.source else { return };
         let mut found = Vec::new();
         for alias in self.contents().aliases.iter().filter(|alias| alias.enabled) {
             if alias.targets.iter().any(|target| target.domain() == domain) {
-                walk(view, alias, probe, &mut found);
+                check_expansion(view, alias, probe, &mut found);
             }
         }
         problems.extend(found.into_iter().filter(|problem| matches!(problem, Problem::Cycle { .. } | Problem::TooDeep { .. })));
     }
 }
 
-/// How an alias is looked at.
-enum Look {
-    Closely,
+/// How an alias is checked.
+enum AliasCheck {
+    Full,
     IsDuplicate,
-    Away,
+    Skip,
 }
 
-/// A user that no alias names, to stand for all those that only a catch-all takes; found when it is needed.
+/// A user without an alias, as an example of those that only a catch-all matches; found on demand.
 struct Probe<'a> {
     directory: &'a Directory,
     user: OnceCell<String>,
@@ -170,7 +170,7 @@ impl<'a> Probe<'a> {
     }
 }
 
-fn shape(directory: &Directory, alias: &Alias, problems: &mut Vec<Problem>) {
+fn check_shape(directory: &Directory, alias: &Alias, problems: &mut Vec<Problem>) {
     let source = || alias.source.clone();
     if directory.hosted(alias.source.domain()).is_none() {
         problems.push(Problem::NotHosted { alias: source() });
@@ -185,7 +185,7 @@ fn shape(directory: &Directory, alias: &Alias, problems: &mut Vec<Problem>) {
     }
 }
 
-fn walk(view: View<'_>, alias: &Alias, probe: &Probe<'_>, problems: &mut Vec<Problem>) {
+fn check_expansion(view: View<'_>, alias: &Alias, probe: &Probe<'_>, problems: &mut Vec<Problem>) {
     let start = match &alias.source {
         AliasSource::Address(mailbox) => mailbox.clone(),
         AliasSource::CatchAll(domain) => match local_part(probe.user()) {
@@ -193,7 +193,7 @@ fn walk(view: View<'_>, alias: &Alias, probe: &Probe<'_>, problems: &mut Vec<Pro
             None => return,
         },
     };
-    // A domain that is disabled itself, or not hosted, is said once by its own problem or not at all.
+    // A domain that is disabled or not hosted has its own problem, or none.
     if !view.directory.hosts(&start.domain) {
         return;
     }
@@ -201,10 +201,10 @@ fn walk(view: View<'_>, alias: &Alias, probe: &Probe<'_>, problems: &mut Vec<Pro
     let is_probe = |target: &Mailbox| matches!(alias.source, AliasSource::CatchAll(_)) && target.local == start.local;
     match view.expand_all(&start) {
         Ok(expansion) => problems.extend(expansion.failed.into_iter().filter_map(|(target, error)| match error {
-            // From domain to domain the probe is unknown where nobody is; the users that the other domain has are not.
+            // From domain to domain the probe is unknown, but the users of the other domain are not.
             ExpandError::Unknown if is_probe(&target) && view.names_users_of(&target.domain) => None,
             ExpandError::Unknown => Some(Problem::Dangling { alias: source(), target }),
-            // The alias whose own line it is says so.
+            // The alias of that line has its own problem.
             ExpandError::NoTarget => None,
             ExpandError::Disabled => Some(Problem::DisabledTarget { alias: source(), target }),
             ExpandError::Cycle(through) => Some(Problem::Cycle { alias: source(), through }),
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn shapes_that_no_file_gives_are_found() {
+    fn problems_that_no_file_has_are_found() {
         let alias = |targets: &[&str]| Alias {
             source: "a@x.test".parse().unwrap(),
             targets: targets.iter().map(|t| t.parse().unwrap()).collect(),
@@ -274,7 +274,7 @@ mod tests {
         let problems: Vec<String> = Directory::new(contents).problems().iter().map(Problem::to_string).collect();
         assert_eq!(
             problems,
-            ["a@x.test: the target @g.test works only as the first one", "a@x.test is written down twice; the first one counts"]
+            ["a@x.test: the target @g.test works only as the first one", "a@x.test is defined twice; the first one counts"]
         );
         assert!(matches!(directory("").check_added(&alias(&[])), Err(Problem::NoTarget { .. })));
     }
@@ -286,12 +286,12 @@ mod tests {
         assert!(added("", "a@x.test b@x.test").is_err());
         assert!(added("", "a@other.test b@g.test").is_err());
         assert_eq!(added("# disabled: b@x.test c@g.test", "a@x.test b@x.test"), Ok(()));
-        assert_eq!(added("a@x.test a@y.test\n@y.test all@g.test", "a@x.test b@g.test"), Ok(()), "it takes the place of the old one");
-        assert!(added("a@y.test a@x.test\n", "@x.test @y.test").is_err(), "only this user would go in a circle");
+        assert_eq!(added("a@x.test a@y.test\n@y.test all@g.test", "a@x.test b@g.test"), Ok(()), "it replaces the old one");
+        assert!(added("a@y.test a@x.test\n", "@x.test @y.test").is_err(), "only this user would loop");
     }
 
     #[test]
-    fn around_a_change_the_same_is_found_as_in_all() {
+    fn problems_around_a_change_are_those_of_a_full_check() {
         for (text, changed, want) in [
             ("a@x.test b@x.test\nz@x.test z@g.test", "b@x.test", vec!["a@x.test leads to b@x.test, which no alias has"]),
             ("a@x.test b@x.test\n# disabled: b@x.test c@g.test", "b@x.test", vec!["a@x.test leads to b@x.test, which is disabled"]),

@@ -1,17 +1,17 @@
-//! Where the owner of an address reads mail, as far as its alias shows it.
+//! The IMAP host of an account's owner, as far as the alias shows it.
 //!
-//! Invariant: nothing is guessed: only for providers whose IMAP host is known, and only where all targets are there. The answer tells something of
-//! what lies behind an alias, so whoever asks decides who may hear it.
+//! Invariant: nothing is guessed: the provider's IMAP host must be known, and all targets must be there. The host discloses the provider behind an alias,
+//! so the caller decides to which clients it is shown.
 
 use mail::Mailbox;
 
 use crate::alias::Target;
 use crate::snapshot::Directory;
 
-/// Domains of mailboxes, and where these are read.
+/// Domains of mailboxes, and their IMAP hosts.
 const KNOWN: [(&str, &str); 2] = [("gmail.com", "imap.gmail.com"), ("googlemail.com", "imap.gmail.com")];
 
-/// Where mail to these targets is read.
+/// Returns the IMAP host of these targets.
 pub fn imap_host_behind(targets: &[Target]) -> Option<&'static str> {
     let host = |target: &Target| {
         let Target::Address(mailbox) = target else { return None };
@@ -22,7 +22,7 @@ pub fn imap_host_behind(targets: &[Target]) -> Option<&'static str> {
 }
 
 impl Directory {
-    /// Where the owner of this account reads mail: what the account says, else what its alias shows.
+    /// Returns the IMAP host of an account's owner: the one set for the account, else the one that its alias shows.
     pub fn imap_host(&self, login: &Mailbox) -> Option<String> {
         let account = self.account(&login.to_string()).filter(|account| account.enabled)?;
         let alias = self.lookup(&login.key()).filter(|alias| alias.enabled);
@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_known_of_all_targets_counts() {
+    fn the_imap_host_must_be_known_for_all_targets() {
         assert_eq!(host(&["foo@gmail.com", "bar@GoogleMail.com"], None).as_deref(), Some("imap.gmail.com"));
         for targets in [&["foo@gmail.com", "foo@example.org"][..], &["foo@example.org"], &["@gmail.com"], &[]] {
             assert_eq!(host(targets, None), None, "{targets:?}");

@@ -1,7 +1,7 @@
 //! The right side of a line of virtual(5): a list of addresses, as Postfix reads it.
 //!
 //! Postfix virtual(5), trivial-rewrite(8); RFC 5322 s.3.4 and s.4.4. Invariant: a target is an address that Postfix would deliver to;
-//! everything else is named by its text and costs no other target.
+//! everything else is a fault with its text, and affects no other target.
 
 use mail::{Domain, Mailbox};
 
@@ -13,14 +13,14 @@ use crate::extension::local_part;
 pub(crate) struct RightSide {
     /// The addresses, in their order.
     pub targets: Vec<Target>,
-    /// What is no target, and why.
+    /// The faults, with their texts.
     pub faults: Vec<String>,
 }
 
-/// Reads a right side. `origin` completes an address without a domain, as Postfix's `myorigin` does.
+/// Parses a right side. `origin` completes an address without a domain, as Postfix's `myorigin`.
 pub(crate) fn read(text: &str, origin: Option<&Domain>) -> RightSide {
     let (tokens, fault) = tokens(text);
-    let mut reader = Reader { text, origin, out: RightSide::default(), pending: Vec::new() };
+    let mut reader = RightSideReader { text, origin, out: RightSide::default(), pending: Vec::new() };
     reader.list(&tokens);
     reader.out.faults.extend(fault);
     reader.out
@@ -28,7 +28,7 @@ pub(crate) fn read(text: &str, origin: Option<&Domain>) -> RightSide {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Token {
-    /// An atom, or a quoted string or domain literal without what surrounds it; quotes make it more than an atom.
+    /// An atom, or a quoted string or domain literal without its delimiters.
     Word {
         plain: String,
         is_quoted: bool,
@@ -41,7 +41,7 @@ enum Token {
     Close,
 }
 
-/// A token and where it stands in the text.
+/// A token and its position in the text.
 #[derive(Debug, Clone)]
 struct Placed {
     token: Token,
@@ -52,7 +52,7 @@ struct Placed {
 /// Characters that end an atom.
 const SPECIALS: &str = ",;:<>@()\"[";
 
-/// Splits a right side; the fault is what cannot be read to its end.
+/// Splits a right side into tokens; the fault is an unclosed or misplaced part.
 fn tokens(text: &str) -> (Vec<Placed>, Option<String>) {
     let mut tokens: Vec<Placed> = Vec::new();
     let mut chars = text.char_indices().peekable();
@@ -81,7 +81,7 @@ fn tokens(text: &str) -> (Vec<Placed>, Option<String>) {
             first => {
                 let plain = atom(first, &mut chars);
                 if first == '#' && chars.peek().is_none_or(|(_, next)| *next != '@') {
-                    return (tokens, Some(format!("`{}`: virtual(5) has no comment behind a value", rest(start))));
+                    return (tokens, Some(format!("`{}`: virtual(5) has no comments after a value", rest(start))));
                 }
                 Token::Word { plain, is_quoted: false }
             }
@@ -107,7 +107,7 @@ fn atom(first: char, chars: &mut Chars<'_>) -> String {
     plain
 }
 
-/// The text up to `end`, without escapes.
+/// Returns the text up to `end`, without escapes.
 fn quoted(chars: &mut Chars<'_>, end: char) -> Option<String> {
     let mut plain = String::new();
     loop {
@@ -119,7 +119,7 @@ fn quoted(chars: &mut Chars<'_>, end: char) -> Option<String> {
     }
 }
 
-/// Whether the comment ends. Comments nest (RFC 5322 s.3.2.2).
+/// Skips a comment. Returns whether it ends. Comments nest (RFC 5322 s.3.2.2).
 fn skip_comment(chars: &mut Chars<'_>) -> bool {
     let mut depth = 1;
     while depth > 0 {
@@ -134,15 +134,15 @@ fn skip_comment(chars: &mut Chars<'_>) -> bool {
     true
 }
 
-struct Reader<'a> {
+struct RightSideReader<'a> {
     text: &'a str,
     origin: Option<&'a Domain>,
     out: RightSide,
-    /// What was read since the last address ended.
+    /// The tokens since the end of the last address.
     pending: Vec<Placed>,
 }
 
-impl Reader<'_> {
+impl RightSideReader<'_> {
     fn list(&mut self, tokens: &[Placed]) {
         let mut in_group = false;
         let mut left = tokens.iter();
@@ -159,7 +159,7 @@ impl Reader<'_> {
                     in_group = true;
                 }
                 Token::Open => {
-                    // What stands before is the name of a person.
+                    // The tokens before it are a display name.
                     self.pending.clear();
                     let inner: Vec<Placed> = left.clone().take_while(|later| later.token != Token::Close).cloned().collect();
                     let is_closed = left.nth(inner.len()).is_some();
@@ -176,7 +176,7 @@ impl Reader<'_> {
         !self.pending.is_empty() && self.pending.iter().all(|placed| matches!(placed.token, Token::Word { .. }))
     }
 
-    /// An address in angle brackets; a source route before it is passed over (RFC 5322 s.4.4).
+    /// Reads an address in angle brackets; ignores a source route (RFC 5322 s.4.4).
     fn bracketed(&mut self, open: &Placed, inner: Vec<Placed>, is_closed: bool) {
         let end = inner.last().map_or(open.end, |last| last.end);
         let raw = self.text.get(open.start..end).unwrap_or_default();
@@ -184,14 +184,14 @@ impl Reader<'_> {
             return self.out.faults.push(format!("`{raw}`: the angle bracket is not closed"));
         }
         if inner.is_empty() {
-            return self.out.faults.push("`<>` names no mailbox".into());
+            return self.out.faults.push("`<>` has no address".into());
         }
         let route = inner.iter().rposition(|placed| placed.token == Token::Colon).map_or(0, |colon| colon + 1);
         self.pending = inner.into_iter().skip(route).collect();
         self.flush();
     }
 
-    /// Makes addresses of what is pending: without a comma between them, several may stand there.
+    /// Turns the pending tokens into addresses: there may be several without a comma between them.
     fn flush(&mut self) {
         let pending = std::mem::take(&mut self.pending);
         let raw = |from: &Placed| {
@@ -199,7 +199,7 @@ impl Reader<'_> {
             self.text.get(from.start..end).unwrap_or_default().trim_end().to_owned()
         };
         if let Some(first) = pending.first().filter(|_| pending.iter().any(|placed| placed.token == Token::Colon)) {
-            let fault = format!("`{}` is no address: it holds a colon", raw(first));
+            let fault = format!("`{}` is not an address: it contains a colon", raw(first));
             return self.out.faults.push(fault);
         }
         let mut left = pending.iter().peekable();
@@ -223,7 +223,7 @@ impl Reader<'_> {
             match read {
                 Ok(target) => self.out.targets.push(target),
                 Err(()) => {
-                    let fault = format!("the target `{}` is no address", raw(placed));
+                    let fault = format!("the target `{}` is not an address", raw(placed));
                     return self.out.faults.push(fault);
                 }
             }
@@ -238,7 +238,7 @@ fn word(placed: Option<&Placed>) -> Option<(&str, bool)> {
     }
 }
 
-/// A domain; one dot at its end is passed over.
+/// Parses a domain; ignores a dot at its end.
 fn domain(name: &str) -> Option<Domain> {
     Domain::parse(name.strip_suffix('.').unwrap_or(name)).ok()
 }
@@ -247,11 +247,11 @@ fn address(local: &str, name: &str) -> Option<Target> {
     Some(Target::Address(Mailbox { local: local_part(local)?, domain: domain(name)? }))
 }
 
-/// An address without `@`: `site!user`, `user%site`, or a name of the origin, as Postfix takes them by default.
+/// Reads an address without `@`: `site!user`, `user%site`, or a name of the origin, as Postfix by default.
 fn bare(plain: &str, is_quoted: bool, origin: Option<&Domain>) -> Result<Target, String> {
-    let no_address = || "is no address".to_owned();
+    let no_address = || "is not an address".to_owned();
     if !is_quoted && plain.starts_with(['|', '/']) {
-        return Err("is a command or a file, as only Postfix's aliases(5) has them".into());
+        return Err("is a command or a file, which only Postfix's aliases(5) allows".into());
     }
     if let Some((site, user)) = plain.split_once('!').filter(|_| !is_quoted) {
         return address(user, site).ok_or_else(no_address);
@@ -262,7 +262,7 @@ fn bare(plain: &str, is_quoted: bool, origin: Option<&Domain>) -> Result<Target,
     match (origin, local_part(plain)) {
         (_, None) => Err(no_address()),
         (Some(origin), Some(local)) => Ok(Target::Address(Mailbox { local, domain: origin.clone() })),
-        (None, Some(_)) => Err("has no @domain: Postfix appends its $myorigin; say what that is with --origin or virtual_origin".into()),
+        (None, Some(_)) => Err("has no @domain: Postfix appends its $myorigin; set that with --origin or virtual_origin".into()),
     }
 }
 
@@ -277,7 +277,7 @@ mod tests {
         (targets.join(" "), side.faults.len())
     }
 
-    /// Each is what Postfix 3.7 delivered to, with `myorigin = origin.test`.
+    /// Each is where Postfix 3.7 delivered, with `myorigin = origin.test`.
     #[test]
     fn addresses_are_those_that_postfix_delivers_to() {
         for (text, want) in [
@@ -321,9 +321,9 @@ mod tests {
         }
     }
 
-    /// Postfix refuses these for a while, bounces them, or delivers them to an address that nobody meant.
+    /// Postfix defers these, bounces them, or delivers them to an unintended address.
     #[test]
-    fn what_is_no_address_is_named_and_costs_no_other_target() {
+    fn an_invalid_address_is_a_fault_and_affects_no_other_target() {
         for (text, want) in [
             ("good@c.test, bad@", "good@c.test"),
             ("good@c.test, a@c..test", "good@c.test"),

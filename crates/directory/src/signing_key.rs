@@ -1,4 +1,4 @@
-//! A DKIM key of a domain, in its life: published ahead, signing, retired.
+//! A DKIM key of a domain and its state: published ahead, signing, retired.
 //!
 //! RFC 6376 s.3.1 and s.3.6.1, RFC 6376 s.8.1 (keys are changed). Invariant: the private half is never printed.
 
@@ -6,14 +6,14 @@ use std::fmt;
 
 use mail::Domain;
 
-/// Where a key is in its life.
+/// The state of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyState {
-    /// Its record is to be published before it signs.
+    /// It will sign; its record is published first.
     Next,
     /// It signs.
     Active,
-    /// It signs no more; its record stays for what is on its way.
+    /// It no longer signs; its record stays for mail in transit.
     Retired,
 }
 
@@ -27,7 +27,7 @@ impl KeyState {
         }
     }
 
-    /// Reads the word.
+    /// Parses the word.
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Next, Self::Active, Self::Retired].into_iter().find(|state| state.as_str() == text)
     }
@@ -38,27 +38,27 @@ impl KeyState {
 pub struct SigningKey {
     /// d=.
     pub domain: Domain,
-    /// s=: the record stands at `selector._domainkey.domain`.
+    /// s=: the record is at `selector._domainkey.domain`.
     pub selector: String,
     /// k=: `rsa` or `ed25519`.
     pub key_type: String,
     /// The private half, PKCS #8 in DER.
     pub private: Vec<u8>,
-    /// The public half as it stands after p=.
+    /// The public half, as in p=.
     pub public: String,
-    /// Where it is in its life.
+    /// Its state.
     pub state: KeyState,
     /// Since when, Unix milliseconds.
     pub since_ms: i64,
 }
 
 impl SigningKey {
-    /// The name of its record.
+    /// Returns the name of its record.
     pub fn record_name(&self) -> String {
         format!("{}._domainkey.{}", self.selector, self.domain)
     }
 
-    /// The number at the end of the selector: `r1`, `e1`, then `r2`, `e2`.
+    /// Returns the number at the end of the selector: `r1`, `e1`, then `r2`, `e2`.
     pub fn number(&self) -> u32 {
         self.selector.trim_start_matches(|c: char| !c.is_ascii_digit()).parse().unwrap_or(0)
     }

@@ -1,7 +1,7 @@
-//! The directory: everything that is known about domains, aliases and accounts at one moment.
+//! The directory: a snapshot of domains, aliases and accounts.
 //!
-//! RFC 5321 s.4.5.1, RFC 2142 s.4. Invariant: a snapshot never changes; where a key is written down twice the
-//! first counts, as in Postfix.
+//! RFC 5321 s.4.5.1, RFC 2142 s.4. Invariant: a snapshot never changes; of two entries with one key the first counts, as in
+//! Postfix.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -14,21 +14,21 @@ use crate::aliases::Aliases;
 use crate::extension::split;
 use crate::signing_key::{KeyState, SigningKey};
 
-/// A domain that this server takes mail for.
+/// A domain for which this server accepts mail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostedDomain {
     /// Its name.
     pub name: Domain,
-    /// Whether it takes mail.
+    /// Whether it accepts mail.
     pub enabled: bool,
 }
 
-/// What a [`Directory`] is built from.
+/// The contents of a [`Directory`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contents {
     /// The hosted domains.
     pub domains: Vec<HostedDomain>,
-    /// The aliases, those that win first.
+    /// The aliases, in order of precedence.
     pub aliases: Aliases,
     /// The accounts.
     pub accounts: Vec<Account>,
@@ -36,9 +36,9 @@ pub struct Contents {
     pub keys: Vec<SigningKey>,
     /// Options of aliases, in the database or in the virtual file, by the alias's key.
     pub alias_options: BTreeMap<String, AliasOptions>,
-    /// The characters that set off an extension: `+` by default; empty where there are no extensions.
+    /// The characters that start an extension; empty for no extensions. Default: `+`.
     pub delimiters: String,
-    /// Whether aliases are missing that cannot be read for now: an address that is not found may exist.
+    /// Whether some aliases cannot be read at present: an address that is not found may exist.
     pub incomplete: bool,
 }
 
@@ -66,7 +66,7 @@ pub struct Directory {
     all_have_scram_keys: bool,
 }
 
-/// The place of the first item under each key.
+/// Returns the position of the first item with each key.
 fn index<T, K: Eq + std::hash::Hash>(items: &[T], key: impl Fn(&T) -> K) -> HashMap<K, usize> {
     let mut places = HashMap::with_capacity(items.len());
     for (place, item) in items.iter().enumerate() {
@@ -76,7 +76,7 @@ fn index<T, K: Eq + std::hash::Hash>(items: &[T], key: impl Fn(&T) -> K) -> Hash
 }
 
 impl Directory {
-    /// Builds a snapshot. Anything is taken; [`Directory::problems`] says what is wrong with it.
+    /// Builds a snapshot without checks; [`Directory::problems`] returns its problems.
     pub fn new(contents: Contents) -> Self {
         let active = || contents.accounts.iter().filter(|account| account.is_active());
         Self {
@@ -88,42 +88,42 @@ impl Directory {
         }
     }
 
-    /// What it was built from.
+    /// Returns the contents.
     pub fn contents(&self) -> &Contents {
         &self.contents
     }
 
-    /// Whether an active account allows this mechanism, which needs the password itself.
+    /// Returns whether an active account allows this mechanism, which needs the password itself.
     pub fn allows_legacy(&self, mechanism: &str) -> bool {
         self.legacy_mechanisms.contains(mechanism)
     }
 
-    /// Whether every password of every active account has keys for SCRAM.
+    /// Returns whether every password of every active account has SCRAM keys.
     pub fn all_have_scram_keys(&self) -> bool {
         self.all_have_scram_keys
     }
 
-    /// The keys that sign for a domain, in the order in which they are listed.
+    /// Returns the active keys of a domain, in order.
     pub fn signing_keys(&self, domain: &Domain) -> impl Iterator<Item = &SigningKey> {
         self.contents.keys.iter().filter(move |key| key.domain == *domain && key.state == KeyState::Active)
     }
 
-    /// Whether any domain is hosted here, enabled or not; a server without one is not set up yet.
+    /// Returns whether any domain is hosted, enabled or not; a server without one is not set up yet.
     pub fn has_domains(&self) -> bool {
         !self.domains.is_empty()
     }
 
-    /// Whether mail for this domain is taken: it is hosted and enabled.
+    /// Returns whether the domain is hosted and enabled.
     pub fn hosts(&self, domain: &Domain) -> bool {
         self.hosted(domain).is_some_and(|hosted| hosted.enabled)
     }
 
-    /// The domain's entry, enabled or not.
+    /// Returns the hosted domain, enabled or not.
     pub fn hosted(&self, domain: &Domain) -> Option<&HostedDomain> {
         self.domains.get(domain).and_then(|place| self.contents.domains.get(*place))
     }
 
-    /// The account of this login, enabled or not; case and surrounding white space do not matter.
+    /// Returns the account of this login, enabled or not, ignoring case and surrounding white space.
     pub fn account(&self, login: &str) -> Option<&Account> {
         let key = Mailbox::parse(login.trim()).ok()?.key();
         self.accounts.get(&key).and_then(|place| self.contents.accounts.get(*place))
@@ -134,34 +134,34 @@ impl Directory {
         self.account(login).filter(|account| account.is_active())
     }
 
-    /// Whether the account is active and may send as `from`.
+    /// Returns whether the account is active and may send as `from`.
     pub fn owned_by_sender(&self, account: &Account, from: &Mailbox) -> bool {
         account.is_active() && account.may_send_as(from, self)
     }
 
-    /// The mailbox without its extension: `me@` for `me+shop@`.
+    /// Returns the mailbox without its extension: `me@` for `me+shop@`.
     pub fn without_extension(&self, mailbox: &Mailbox) -> Mailbox {
         split(mailbox, &self.contents.delimiters).map_or_else(|| mailbox.clone(), |(bare, _)| bare)
     }
 
-    /// The alias under exactly this key, `me@example.com` or `@example.com`, without case: one level, as
-    /// `postmap -q` answers. Disabled aliases are found too.
+    /// Returns the alias with exactly this key, `me@example.com` or `@example.com`, ignoring case: one level, as `postmap -q`.
+    /// Disabled aliases are found too.
     pub fn lookup(&self, key: &str) -> Option<&Alias> {
         self.alias(&key.parse::<AliasSource>().ok()?.key())
     }
 
-    /// Whether mail to this mailbox is owed an answer even where no alias names it: postmaster (RFC 5321
-    /// s.4.5.1) and abuse (RFC 2142 s.4) of a hosted domain. [`Directory::expand`] makes no exception for it.
+    /// Returns whether mail to this mailbox must be accepted even without an alias: postmaster (RFC 5321 s.4.5.1) and abuse
+    /// (RFC 2142 s.4) of a hosted domain. [`Directory::expand`] makes no exception for it.
     pub fn is_role(&self, mailbox: &Mailbox) -> bool {
         self.hosts(&mailbox.domain) && Self::is_role_name(&mailbox.local)
     }
 
-    /// Whether this is the name of such a mailbox, in whatever domain.
+    /// Returns whether this is the local part of such a mailbox.
     pub fn is_role_name(local: &LocalPart) -> bool {
         ["postmaster", "abuse"].iter().any(|role| local.as_str().eq_ignore_ascii_case(role))
     }
 
-    /// The alias whose key, already folded, this is.
+    /// Returns the alias with this key, which is in lower case.
     pub(crate) fn alias(&self, key: &str) -> Option<&Alias> {
         self.contents.aliases.get(key)
     }
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_disabled_domain_takes_no_mail() {
+    fn a_disabled_domain_accepts_no_mail() {
         let directory = directory();
         assert!(directory.hosts(&"EXAMPLE.com".parse().unwrap()));
         assert!(!directory.hosts(&"example.net".parse().unwrap()));
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn roles_exist_in_hosted_domains() {
+    fn role_mailboxes_exist_in_hosted_domains() {
         let directory = directory();
         assert!(directory.is_role(&"PostMaster@example.com".parse().unwrap()));
         assert!(directory.is_role(&"abuse@example.com".parse().unwrap()));

@@ -1,8 +1,8 @@
 //! The text form of Postfix's virtual(5), read and written.
 //!
 //! Postfix postmap(1), virtual(5). A logical line is a key and its value; lines that begin with white space continue
-//! it, and comments and empty lines may stand between. Invariant: what [`write`] gives, [`parse`] reads back; a line
-//! means what it means to Postfix, or a fault or a warning names it; a bad line costs no good one.
+//! it, and comments and empty lines may be between them. Invariant: [`parse`] reads back the output of [`write`]; a line
+//! means the same as in Postfix, or a fault or a warning names it; a bad line affects no good one.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -17,31 +17,31 @@ use crate::right_side;
 /// Marks a disabled alias. To Postfix it is a comment.
 const DISABLED: &str = "# disabled: ";
 
-/// Marks what an alias does with mail that would not survive forwarding. To Postfix it is a comment.
+/// Marks the options of an alias. To Postfix it is a comment.
 const OPTIONS: &str = "# options: ";
 
-/// The same in exports of earlier versions, for the one option that there was.
+/// The mark in exports of earlier versions, which had only that option.
 const STRICT: &str = "# strict: ";
 
-/// What a file says.
+/// The contents of a virtual file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct VirtualFile {
     /// The domains that it declares (`example.com anything`).
     pub domains: Vec<Domain>,
-    /// Its aliases, each with the line that it starts on, from 1. One without a target has a line of which no target can be used:
-    /// its address exists, and mail to it waits at its sender's until the line is mended.
+    /// Its aliases, each with its first line, from 1. An alias without a target has a line without a usable target: its address
+    /// exists, and mail to it is deferred until the line is corrected.
     pub aliases: Vec<(Alias, usize)>,
-    /// What aliases do with mail that would not survive forwarding, as [`write`] puts it down.
+    /// The options of aliases, as [`write`] writes them.
     pub alias_options: Vec<(AliasSource, AliasOptions)>,
-    /// What is not in force as it is written, with the line: each needs to be mended.
+    /// The faults, with the line: that line, or a part of it, has no effect until it is corrected.
     pub faults: Vec<(usize, String)>,
-    /// What was read and left out without a loss, or means something else than it seems to, with the line.
+    /// The warnings, with the line: it was left out without a loss, or does not mean what it seems to mean.
     pub warnings: Vec<(usize, String)>,
 }
 
-/// Reads a file. `origin` completes names without a domain, as Postfix's `myorigin` does; without it they are faults.
+/// Parses a file. `origin` completes names without a domain, as Postfix's `myorigin`; without it they are faults.
 pub fn parse(text: &str, origin: Option<&Domain>) -> VirtualFile {
-    let mut reader = Reader { origin, ..Reader::default() };
+    let mut reader = VirtualFileReader { origin, ..VirtualFileReader::default() };
     let (lines, faults) = logical_lines(text);
     reader.file.faults = faults;
     reader.file.alias_options = text.lines().filter_map(options).collect();
@@ -54,8 +54,8 @@ pub fn parse(text: &str, origin: Option<&Domain>) -> VirtualFile {
     reader.finish()
 }
 
-/// Writes a file. Disabled aliases become comments that only [`parse`] understands; an alias without a target
-/// becomes a comment for people.
+/// Writes a file. Disabled aliases become comments that only [`parse`] reads; an alias without a target becomes a plain
+/// comment.
 pub fn write<'a>(
     domains: &[Domain],
     aliases: impl IntoIterator<Item = &'a Alias>,
@@ -81,7 +81,7 @@ pub fn write<'a>(
     text
 }
 
-/// A `#` that begins a line would make it a comment, so it is quoted. Postfix has no way to say it.
+/// Quotes a `#` at the start of a line, which would make it a comment. Postfix has no way to write it.
 fn source_text(source: &AliasSource) -> String {
     match source {
         AliasSource::Address(mailbox) if mailbox.local.as_str().starts_with('#') => {
@@ -126,7 +126,7 @@ fn logical_lines(text: &str) -> (Vec<Logical>, Vec<(usize, String)>) {
             current.text.push(' ');
             current.text.push_str(content);
         } else {
-            faults.push((line, "it begins with white space, which continues a line, and no entry is before it".into()));
+            faults.push((line, "the line starts with white space, which continues a line, but there is no entry before it".into()));
         }
     }
     (logical, faults)
@@ -148,26 +148,26 @@ fn split_outside_quotes(text: &str, is_end: impl Fn(char) -> bool) -> Result<(&s
 }
 
 #[derive(Default)]
-struct Reader<'a> {
+struct VirtualFileReader<'a> {
     origin: Option<&'a Domain>,
     file: VirtualFile,
-    /// The line of each key that was read, disabled aliases aside.
+    /// The line of each key, without disabled aliases.
     lines: HashMap<String, usize>,
-    /// Keys whose lines have no target that can be used.
+    /// Keys of lines without a usable target.
     broken: Vec<(AliasSource, usize)>,
-    /// Entries of names without a domain, which go behind those with one (virtual(5), table search order).
+    /// Entries of names without a domain, which come after those with one (virtual(5), table search order).
     local: Vec<(AliasSource, String, usize)>,
 }
 
-impl Reader<'_> {
+impl VirtualFileReader<'_> {
     fn entry(&mut self, logical: &Logical) -> Result<(), String> {
         if logical.text.contains('\u{fffd}') {
-            return Err("it is not UTF-8; save the file in that encoding".into());
+            return Err("the line is not UTF-8; save the file in that encoding".into());
         }
         let (key, value) = split_outside_quotes(&logical.text, |c| c.is_ascii_whitespace())?;
         let value = value.trim_ascii();
         if let Some(c) = invisible_in(key) {
-            return Err(format!("the key `{}` holds a character that cannot be seen: U+{:04X}", key.escape_debug(), u32::from(c)));
+            return Err(format!("the key `{}` contains an invisible character: U+{:04X}", key.escape_debug(), u32::from(c)));
         }
         if value.is_empty() {
             return Err(format!("the key `{key}` has no value, so Postfix ignores the line"));
@@ -175,7 +175,7 @@ impl Reader<'_> {
         if key.contains('@') {
             let source: AliasSource = key.parse().map_err(|error| format!("the key `{key}`: {error}"))?;
             if let Some(domain) = key.strip_prefix("*@") {
-                let warning = format!("`{key}` is the address of a user called `*`, to Postfix too; the catch-all is written @{domain}");
+                let warning = format!("`{key}` is the address of a user called `*`, as in Postfix; a catch-all is written @{domain}");
                 self.file.warnings.push((logical.line, warning));
             }
             return self.alias(source, value, logical.line);
@@ -206,7 +206,7 @@ impl Reader<'_> {
         read.targets.retain(|target| match invisible_in(&target.to_string()) {
             Some(c) => {
                 let shown = target.to_string().escape_debug().to_string();
-                read.faults.push(format!("the target `{shown}` holds a character that cannot be seen: U+{:04X}", u32::from(c)));
+                read.faults.push(format!("the target `{shown}` contains an invisible character: U+{:04X}", u32::from(c)));
                 false
             }
             None => true,
@@ -222,7 +222,7 @@ impl Reader<'_> {
         }
         let why = match (read.faults.is_empty(), is_own) {
             (false, _) => read.faults.join("; "),
-            (true, true) => "it leads to itself only, which in Postfix means a mailbox of its own, and this server has none".into(),
+            (true, true) => "it leads only to itself, which in Postfix means a local mailbox; this server has none".into(),
             (true, false) => "there is no target".into(),
         };
         let message = format!("{source}: {why}");
@@ -230,7 +230,7 @@ impl Reader<'_> {
         Err(message)
     }
 
-    /// A comment in the form of a disabled alias; one that is not is only a comment.
+    /// Reads a disabled alias from a comment; ignores any other comment.
     fn disabled(&mut self, logical: &Logical) -> Result<(), String> {
         let read = split_outside_quotes(&logical.text, |c| c.is_ascii_whitespace());
         if let Ok((key, value)) = read
@@ -244,7 +244,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Whether the key was not read before. As in Postfix the first one counts.
+    /// Returns whether the key is new. As in Postfix the first one counts.
     fn is_new(&mut self, line: usize, key: String) -> bool {
         let first = *self.lines.entry(key.clone()).or_insert(line);
         if first != line {
@@ -253,7 +253,7 @@ impl Reader<'_> {
         first == line
     }
 
-    /// Lets an enabled alias win over a disabled one wherever they stand, since Postfix sees only the first.
+    /// Keeps an enabled alias over a disabled one in any order, since Postfix sees only the enabled one.
     fn finish(mut self) -> VirtualFile {
         for (source, value, line) in std::mem::take(&mut self.local) {
             if let Err(message) = self.alias(source, &value, line) {
@@ -273,7 +273,7 @@ impl Reader<'_> {
             let key = alias.source.key();
             let keep = alias.enabled || (!lines.contains_key(&key) && disabled.insert(key.clone()));
             if !keep {
-                warnings.push((*line, format!("the disabled `{key}` stands elsewhere too: left out")));
+                warnings.push((*line, format!("the disabled `{key}` is defined elsewhere too: left out")));
             }
             keep
         });
@@ -284,24 +284,26 @@ impl Reader<'_> {
     }
 }
 
-/// The targets that mean something here, what is to be said of the others, and whether one was the source itself. Postfix takes an alias that leads to
-/// itself beside others for "keep a copy here".
+/// Returns the usable targets, warnings about the others, and whether one was the source itself. In Postfix an alias that leads to itself and to others
+/// keeps a copy in a local mailbox.
 fn without_itself(source: &AliasSource, found: Vec<Target>) -> (Vec<Target>, Vec<String>, bool) {
     let (mut targets, mut warnings, mut is_own) = (Vec::<Target>::new(), Vec::new(), false);
     for target in found {
         match target {
             _ if target.to_string().to_lowercase() == source.key() => is_own = true,
             Target::Domain(domain) if !targets.is_empty() => {
-                warnings.push(format!("the target @{domain} means something only as the first one: left out"));
+                warnings.push(format!("the target @{domain} is allowed only as the first one: left out"));
             }
             target => targets.push(target),
         }
     }
     if is_own && !targets.is_empty() {
-        warnings.push(format!("{source} leads to itself too, by which Postfix keeps a copy in a mailbox; this server has none: left out"));
+        warnings.push(format!(
+            "{source} leads to itself too, which in Postfix keeps a copy in a local mailbox; this server has none: left out"
+        ));
     }
     if let [Target::Domain(domain), _, ..] = targets.as_slice() {
-        warnings.push(format!("the target @{domain} has others beside it, which Postfix would misread: all are kept here"));
+        warnings.push(format!("the target @{domain} has others after it, which Postfix would misread; this server uses all"));
     }
     (targets, warnings, is_own)
 }
@@ -312,10 +314,10 @@ mod tests {
     use crate::alias_options::StrictDomain;
 
     #[test]
-    fn names_that_hold_what_cannot_be_seen_are_faults() {
+    fn names_with_invisible_characters_are_faults() {
         let file = parse("\u{feff}me@x.test a@g.test\nyou\u{200b}@x.test b@g.test\nit@x.test c\u{ad}@g.test, d@g.test\n", None);
         let aliases: Vec<String> = file.aliases.iter().map(|(alias, _)| format!("{} {}", alias.source, alias.targets[0])).collect();
-        assert_eq!(aliases, ["me@x.test a@g.test", "it@x.test d@g.test"], "a mark at the start of a file is no part of a name");
+        assert_eq!(aliases, ["me@x.test a@g.test", "it@x.test d@g.test"], "a byte order mark at the start of a file is not part of a name");
         assert_eq!(file.faults.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [2, 3]);
         assert!(file.faults.iter().zip(["U+200B", "U+00AD"]).all(|((_, text), c)| text.contains(c)), "{:?}", file.faults);
     }
@@ -352,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn targets_stand_apart_by_commas_and_white_space() {
+    fn targets_are_separated_by_commas_or_white_space() {
         let text = "a@x.test b@g.test c@g.test,d@g.test , \"e, f\"@g.test,,<g@g.test>,";
         assert_eq!(shown(text), ["1 a@x.test -> b@g.test c@g.test d@g.test \"e, f\"@g.test g@g.test"]);
         assert_eq!(shown("a@x.test b@g.test, @y.test"), ["1 a@x.test -> b@g.test", "warning 1"]);
@@ -360,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_line_is_named_and_costs_no_good_one() {
+    fn a_bad_line_is_a_fault_and_affects_no_good_one() {
         for (text, line) in [
             (" bad@x.test b@g.test", 1),
             ("\n\nbad@x.test", 3),
@@ -378,7 +380,7 @@ mod tests {
         }
     }
 
-    /// Mail to an address whose line is broken is worth waiting for: it must not fall to the catch-all or be refused for good.
+    /// Mail to the address of a broken line must be deferred: neither the catch-all nor a permanent refusal may take it.
     #[test]
     fn an_address_without_a_usable_target_exists() {
         for value in ["root", "|/bin/sh", ":include:/etc/passwd", ",", "\"b@g.test", "bad@", "bad@x.test", "undisclosed:;"] {
@@ -386,7 +388,7 @@ mod tests {
             let broken: Vec<_> = file.aliases.iter().map(|(alias, line)| (alias.targets.len(), *line)).collect();
             assert_eq!((broken, file.faults.len()), (vec![(1, 2), (0, 1)], 1), "{value}");
         }
-        assert_eq!(shown("a@x.test ,\na@x.test b@g.test"), ["2 a@x.test -> b@g.test", "fault 1"], "the line that can be used counts");
+        assert_eq!(shown("a@x.test ,\na@x.test b@g.test"), ["2 a@x.test -> b@g.test", "fault 1"], "the usable line counts");
         assert_eq!(shown("a@x.test b@g.test root\n"), ["1 a@x.test -> b@g.test", "fault 1"]);
     }
 
@@ -406,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn disabled_aliases_are_comments_to_others() {
+    fn disabled_aliases_are_comments_to_postfix() {
         let text = "a@x.test b@g.test\n# disabled: c@x.test d@g.test\n e@g.test\n# disabled: for now\n# disabled: A@x.test f@g.test\n";
         assert_eq!(shown(text), ["1 a@x.test -> b@g.test e@g.test", "2 off c@x.test -> d@g.test", "warning 5"]);
     }

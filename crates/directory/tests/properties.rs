@@ -1,6 +1,6 @@
 //! Properties of the directory under random aliases: expansion ends, and the text form reads back.
 
-// Clippy sees tests only in #[test] functions, and the strategies stand outside them.
+// Clippy exempts only #[test] functions, and the strategies are outside them.
 #![allow(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used)]
 
 use directory::{Alias, AliasSource, Contents, Directory, HostedDomain, MAX_TARGETS, Origin, Target, virtual_file};
@@ -53,7 +53,7 @@ fn directory(aliases: Vec<Alias>, delimiters: &str) -> Directory {
 
 proptest! {
     #[test]
-    fn expansion_ends_and_answers_with_foreign_mailboxes(
+    fn expansion_ends_and_returns_foreign_mailboxes(
         aliases in prop::collection::vec(alias(mailbox().boxed()), 0..30),
         recipients in prop::collection::vec(mailbox(), 1..10),
         delimiters in prop::sample::select(vec!["", "+", "+-", "u"]),
@@ -93,7 +93,7 @@ proptest! {
     }
 
     #[test]
-    fn a_written_file_reads_back(aliases in prop::collection::vec(alias(odd_mailbox().boxed()), 0..12)) {
+    fn a_written_file_is_read_back(aliases in prop::collection::vec(alias(odd_mailbox().boxed()), 0..12)) {
         let mut keys = std::collections::HashSet::new();
         let leads_to_itself = |alias: &Alias| alias.targets.iter().any(|target| target.to_string().to_lowercase() == alias.source.key());
         let aliases: Vec<Alias> = aliases.into_iter().filter(|alias| keys.insert(alias.source.key()) && !leads_to_itself(alias)).collect();
@@ -108,7 +108,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_read_or_refused(text in "[a-c@., \t\r\n#\"\\\\<>+-]{0,80}") {
+    fn parsing_never_panics(text in "[a-c@., \t\r\n#\"\\\\<>+-]{0,80}") {
         let _ = virtual_file::parse(&text, None);
     }
 }

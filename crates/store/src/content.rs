@@ -1,7 +1,7 @@
 //! A message's content as it came: in memory while small, in a file of its own when large.
 //!
-//! Invariant: memory per message is bounded by [`ROW_MAX_BYTES`]; a file is synced, and its directory too, before
-//! its name can stand in a row. The front of a large content stays at hand, so that its header section can be read.
+//! Invariant: memory per message is bounded by [`ROW_MAX_BYTES`]; a file and its directory are synced before a row can
+//! name it. The front of a large content stays in memory, so that its header section can be read.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,28 +14,28 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use crate::error::StoreError;
 use crate::room::Room;
 
-/// Up to this size, in octets, content lives in its database row.
+/// Maximum size of content in its database row, in octets.
 pub const ROW_MAX_BYTES: usize = 128 * 1024;
 
 /// Read and write size for files, in octets.
 const CHUNK_BYTES: usize = 256 * 1024;
 
-/// What is said of content that is not what was written.
-pub(crate) const DAMAGED: &str = "its octets are not those that were written (CRC-32): look at the disk";
+/// The error of content that is not what was written.
+pub(crate) const DAMAGED: &str = "its octets are not those that were written (CRC-32): check the disk";
 
-/// Content that is complete.
+/// Complete content.
 #[derive(Debug, Clone)]
 pub struct Content {
     pub(crate) id: QueueId,
     size_bytes: u64,
     front: Bytes,
     pub(crate) file: Option<Arc<PathBuf>>,
-    /// CRC-32 of all of it, of a file; what is in memory is computed when it is wanted.
+    /// CRC-32 of the whole content, for a file; that of content in memory is computed on demand.
     file_crc: Option<u32>,
 }
 
 impl Content {
-    /// Content that is in memory as a whole.
+    /// Returns content that is in memory as a whole.
     pub fn memory(id: QueueId, bytes: Bytes) -> Self {
         Self { id, size_bytes: bytes.len() as u64, front: bytes, file: None, file_crc: None }
     }
@@ -44,7 +44,7 @@ impl Content {
         Self { id, size_bytes, front, file: Some(Arc::new(path)), file_crc: crc }
     }
 
-    /// CRC-32 of all of it: what a disk has flipped is found by it. `None` for a file of which none was ever computed.
+    /// Returns the CRC-32 of the whole content, which shows damage on the disk; `None` for a file from before it was computed.
     pub(crate) fn crc(&self) -> Option<u32> {
         if self.file.is_none() { Some(crc32fast::hash(&self.front)) } else { self.file_crc }
     }
@@ -69,12 +69,12 @@ impl Content {
         self.size_bytes
     }
 
-    /// All of it, or the first [`ROW_MAX_BYTES`] of a large one.
+    /// Returns the whole content, or the first [`ROW_MAX_BYTES`] of a large one.
     pub fn front(&self) -> &Bytes {
         &self.front
     }
 
-    /// Whether any octet of the front has its high bit set.
+    /// Returns whether any octet of the front has its high bit set.
     pub fn is_8bit(&self) -> bool {
         !self.front.is_ascii()
     }
@@ -96,7 +96,7 @@ pub struct ContentReader {
 }
 
 impl ContentReader {
-    /// The next piece; `None` at the end.
+    /// Returns the next piece; `None` at the end.
     pub async fn next(&mut self) -> Result<Option<Bytes>, StoreError> {
         if let Some(file) = &mut self.file {
             let mut piece = BytesMut::with_capacity(CHUNK_BYTES);
@@ -132,7 +132,7 @@ impl Spool {
         Self { id, directory, room, front: BytesMut::new(), large: None }
     }
 
-    /// The id under which the content, and the message, will be known.
+    /// The id of the content and of the message.
     pub fn id(&self) -> QueueId {
         self.id
     }
@@ -140,7 +140,7 @@ impl Spool {
     /// Appends octets. After an error the spool is useless; drop it.
     ///
     /// # Errors
-    /// [`StoreError::Full`] where a file would take room that queued mail needs to go out.
+    /// [`StoreError::Full`] if a file would take room that deliveries of queued mail need.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         let room = if self.large.is_none() { ROW_MAX_BYTES.saturating_sub(self.front.len()) } else { 0 };
         let (fits, bytes) = bytes.split_at_checked(room).unwrap_or((bytes, &[]));
@@ -191,7 +191,7 @@ impl Spool {
 impl Drop for LargeFile {
     fn drop(&mut self) {
         if !self.finished {
-            // What is left behind after a failure here is an orphan, swept at the next start.
+            // If this fails the file is an orphan, which the next start sets apart.
             let _ = std::fs::remove_file(&self.path);
         }
     }

@@ -1,7 +1,7 @@
-//! The data directory: its modes, its one owner, and whether its database is the one that was there before.
+//! The data directory: its modes, its lock, and the check that its database was not lost.
 //!
-//! Invariant: an empty database is made only in a directory that never had one. Beside content, a log or the mark of a database that is gone it would
-//! make every content file look like an orphan, and every hosted domain like a foreign one.
+//! Invariant: an empty database is created only in a directory that never had one. Beside content, a log or the mark of a lost database it would make
+//! every content file look like an orphan, and every hosted domain like a foreign one.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -13,33 +13,33 @@ use rusqlite::Connection;
 use crate::error::StoreError;
 use crate::sqlite::DATABASE;
 
-/// Content files that no row names go to this directory below `content`.
+/// The directory below `content` for content files that no row names.
 const ORPHANS: &str = "orphans";
 
-/// Orphans are kept for this time, in seconds: long enough for a person to notice that something is wrong.
+/// How long orphans are kept, in seconds: long enough for the operator to notice that something is wrong.
 const ORPHAN_KEEP_S: i64 = 30 * 86_400;
 
-/// A file that says that the directory has had a database.
+/// The file that marks a directory that has had a database.
 const MARK: &str = "database-made";
 
-/// Other users may do this neither to the data directory nor to anything in it.
+/// Mode bits that let other users write to the data directory.
 const WRITE_BY_OTHERS: u32 = 0o022;
 
 /// The data directory, locked by this process.
 #[derive(Debug)]
 pub(crate) struct DataDir {
     path: PathBuf,
-    /// Where large content is.
+    /// The directory of large content.
     pub content: PathBuf,
-    /// Keeps the directory ours.
+    /// Holds the lock while it is open.
     pub lock: File,
 }
 
 impl DataDir {
-    /// Makes what is missing, and takes the directory.
+    /// Creates what is missing, and locks the directory.
     ///
     /// # Errors
-    /// [`StoreError::InUse`] where another process has it; [`StoreError::DatabaseLost`] where its database is gone.
+    /// [`StoreError::InUse`] if another process has locked it; [`StoreError::DatabaseLost`] if its database is missing.
     pub fn take(path: &Path) -> Result<Self, StoreError> {
         let content = path.join("content");
         create_private(path)?;
@@ -55,11 +55,11 @@ impl DataDir {
         Ok(data)
     }
 
-    /// Notes that the directory has a database now, so that its absence will be noticed.
+    /// Marks the directory as one with a database, so that a later loss is noticed.
     pub fn mark(&self) -> Result<(), StoreError> {
         let path = self.path.join(MARK);
         if !path.exists() {
-            fs::write(&path, "waypost.db was made here. Without this file, an empty database is made where waypost.db is missing.\n")?;
+            fs::write(&path, "waypost.db was created here. Without this file, an empty database is created if waypost.db is missing.\n")?;
         }
         Ok(())
     }
@@ -77,9 +77,9 @@ impl DataDir {
         } else if content_ids(&self.content)?.next().is_some() {
             format!("{} holds the content of messages", self.content.display())
         } else if fs::metadata(&log).is_ok_and(|metadata| metadata.len() > 0) {
-            format!("its log {} is there", log.display())
+            format!("its log {} exists", log.display())
         } else if self.path.join(MARK).exists() {
-            format!("{} says that there was one", self.path.join(MARK).display())
+            format!("{} shows that there was one", self.path.join(MARK).display())
         } else {
             return Ok(());
         };
@@ -87,16 +87,16 @@ impl DataDir {
     }
 }
 
-/// What became of content files that no row names.
+/// Numbers of content files that no row names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Swept {
-    /// Files set apart in `content/orphans` now.
+    /// Files moved to `content/orphans`.
     pub set_apart: u64,
-    /// Files removed for good: they were set apart more than 30 days ago.
+    /// Files removed: they were set apart more than 30 days ago.
     pub removed: u64,
 }
 
-/// Sets apart the content files that no row names: what a crash between file and commit, or commit and removal, left behind.
+/// Sets apart the content files that no row names, which a crash between file and commit, or commit and removal, leaves behind.
 pub(crate) fn sweep(db: &Connection, content: &Path, now_ms: i64) -> Result<Swept, StoreError> {
     let orphans = content.join(ORPHANS);
     let mut swept = Swept { set_apart: 0, removed: 0 };
@@ -121,7 +121,7 @@ pub(crate) fn sweep(db: &Connection, content: &Path, now_ms: i64) -> Result<Swep
     Ok(swept)
 }
 
-/// The content files of a directory; a file with another kind of name is left alone.
+/// Returns the content files of a directory, without files with other names.
 fn content_ids(directory: &Path) -> Result<impl Iterator<Item = Result<(QueueId, PathBuf), StoreError>>, StoreError> {
     let entries = fs::read_dir(directory)?;
     Ok(entries.filter_map(|entry| match entry {
@@ -130,7 +130,7 @@ fn content_ids(directory: &Path) -> Result<impl Iterator<Item = Result<(QueueId,
     }))
 }
 
-/// The database holds keys: no other user reads it, whatever the directory allows. SQLite gives its log the same mode.
+/// Creates the database readable by its owner only, since it holds keys. SQLite gives its log the same mode.
 fn private_file(path: &Path) -> Result<(), StoreError> {
     let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
     file.set_permissions(Permissions::from_mode(0o600))?;
@@ -142,7 +142,7 @@ fn create_private(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Another user who may write to the directory could put a database of his own there.
+/// Takes the right to write from other users: they could put a database of their own there.
 fn close_to_others(path: &Path) -> Result<(), StoreError> {
     let mode = fs::metadata(path)?.permissions().mode() & 0o7777;
     if mode & WRITE_BY_OTHERS == 0 {
@@ -152,7 +152,7 @@ fn close_to_others(path: &Path) -> Result<(), StoreError> {
     fs::set_permissions(path, Permissions::from_mode(closed))?;
     tracing::warn!(
         directory = %path.display(),
-        "other users could write to the data directory (mode {mode:04o}); it is {closed:04o} now: look whether everything in it is yours"
+        "other users could write to the data directory (mode {mode:04o}); it is {closed:04o} now; check that everything in it is yours"
     );
     Ok(())
 }

@@ -1,12 +1,12 @@
-//! What can go wrong with durable state.
+//! Errors of the store.
 //!
-//! Invariant: an error means that nothing of the failed batch is on disk as far as anyone was told.
+//! Invariant: an error means that nothing of the failed batch was acknowledged.
 
 use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
 
-/// With less room than this, in octets, SQLite cannot open a database, whatever it calls the reason.
+/// Free space below which SQLite cannot open a database, whatever error it returns, in octets.
 const ROOM_TO_OPEN_BYTES: u64 = 256 * 1024;
 
 /// An error of the store.
@@ -18,27 +18,27 @@ pub enum StoreError {
     /// The disk failed or is read-only (451 4.3.0 to a client).
     #[error("the queue's disk failed: {0}")]
     Io(String),
-    /// A record or the database does not make sense.
+    /// A record or the database is unreadable.
     #[error("the queue holds something unreadable: {0}")]
     Corrupt(String),
-    /// What was asked for is not there.
+    /// The requested record does not exist.
     #[error("{0}")]
     NotFound(String),
-    /// What was to be added is there already.
+    /// The record to add exists already.
     #[error("{0}")]
     Exists(String),
-    /// Two things were to be kept under one key; neither the operations beside it nor what is there are touched.
+    /// A record with this key exists already; neither that record nor the other operations of the batch are affected.
     #[error("the queue has such a record already: {0}")]
     Conflict(String),
     /// Another process has the data directory open.
     #[error("another waypost process has {} open", .0.display())]
     InUse(PathBuf),
-    /// The database is gone or empty, and other state of it is still there.
+    /// The database is missing or empty, but other state of it exists.
     #[error("{} is missing or empty, and {evidence}", .database.display())]
     DatabaseLost {
         /// The database.
         database: PathBuf,
-        /// What shows that there was one.
+        /// What shows that there was a database.
         evidence: String,
     },
     /// The store is shutting down.
@@ -47,27 +47,28 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// What an operator does about a data directory that cannot be opened; nothing where the error says it.
+    /// Returns what the operator can do about a data directory that cannot be opened; `None` if the error says it.
     pub fn remedy(&self, data: &Path) -> Option<String> {
         let data = data.display();
         Some(match self {
-            Self::Full => format!("free some room on the disk that holds {data}, then try again; nothing acknowledged is lost"),
+            Self::Full => format!("free some space on the disk that holds {data}, then try again; nothing acknowledged is lost"),
             Self::Io(_) => {
-                format!("see whether the disk works (dmesg) and whether {data} and everything in it belong to the user of the server")
+                format!("check that the disk works (dmesg), and that {data} and everything in it belong to the user of the server")
             }
             Self::Corrupt(_) => format!(
-                "keep a copy of {data}; restore waypost.db from a backup, or mend it: sqlite3 waypost.db .recover | sqlite3 new.db, then put new.db in its place"
+                "keep a copy of {data}; restore waypost.db from a backup, or repair it: sqlite3 waypost.db .recover | sqlite3 new.db, then put new.db in its place"
             ),
             Self::InUse(_) => "stop the other one first (systemctl stop waypost): only one server can run on a data directory".to_owned(),
             Self::DatabaseLost { .. } => format!(
-                "put waypost.db back from a backup, and waypost.db-wal with it where there is one; to begin anew without the mail, accounts and keys \
+                "restore waypost.db from a backup, and waypost.db-wal with it if there is one; to start over without the mail, accounts and keys \
                  that were in it, move the directory away: mv {data} {data}.old"
             ),
             Self::NotFound(_) | Self::Exists(_) | Self::Conflict(_) | Self::Closed => return None,
         })
     }
 
-    /// A content file that is missing, or not what was written, is damaged. Any other fault may pass (no descriptors, a read error): the message waits.
+    /// Returns the error of a content file: a missing or changed one is damaged; any other error may be temporary (no descriptors, a read error), so the
+    /// message waits.
     pub(crate) fn of_content_file(message: mail::QueueId, error: std::io::Error) -> Self {
         match error.kind() {
             std::io::ErrorKind::NotFound | std::io::ErrorKind::Other => {
@@ -77,7 +78,7 @@ impl StoreError {
         }
     }
 
-    /// SQLite says "disk I/O error" where it has no room for its shared memory: the same error, as a full disk where the disk is full.
+    /// Turns an I/O error on a full disk into [`StoreError::Full`]: SQLite says "disk I/O error" if it has no room for its shared memory.
     pub(crate) fn or_full(self, data: &Path) -> Self {
         let has_no_room = || nix::sys::statvfs::statvfs(data).is_ok_and(|s| s.blocks_available() * s.fragment_size() < ROOM_TO_OPEN_BYTES);
         if matches!(self, Self::Io(_)) && has_no_room() { Self::Full } else { self }

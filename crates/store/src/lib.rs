@@ -1,14 +1,17 @@
 //! Durable state: the queue and the directory, in SQLite.
 //!
-//! One writer thread commits whatever waits as one transaction (group commit); a reader thread answers
+//! One writer thread commits waiting operations as one transaction (group commit); a reader thread answers
 //! queries beside it. Content above [`content::ROW_MAX_BYTES`] lives in a file of its own. The crash states are
-//! a table in docs/queue.md. Invariant: this crate knows no socket and no clock; times come in as arguments.
+//! a table in docs/queue.md. Invariant: this crate has no socket and no clock; times are arguments.
 
 pub mod content;
+mod daily;
 mod data_dir;
+mod directory_handle;
 mod error;
 mod handle;
 mod message;
+mod queue_handle;
 mod recipient_state;
 mod report;
 mod report_handle;
@@ -18,13 +21,14 @@ mod threads;
 mod writer;
 
 pub use content::{Content, Spool};
+pub use daily::{DailyChange, DailyCount, DailyKind, DailyPeriod, DailyReportDue, DailyResult};
 pub use data_dir::Swept;
 pub use error::StoreError;
 pub use handle::Store;
 pub use message::{
     Claimed, ClaimedRecipient, ClockStep, Committed, Disposition, FailedDelivery, Flow, ListFilter, ListedMessage, ListedRecipient,
-    Message, NewMessage, NewRecipient, QueueTotals, RecipientKey, Settlement, TlsWish, Unnoticed,
+    Message, NewMessage, NewRecipient, NoticeMark, QueueTotals, RecipientKey, Settlement, TlsWish, Unnoticed,
 };
 pub use recipient_state::RecipientState;
 pub use report::{KeptReport, KeptRows, KeptTlsFailure, KeptTlsPolicy, NewReport, ReportContent, ReportFilter};
-pub use sqlite::{AccountChange, DailyChange, DailyCount, DailyKind, DailyPeriod, DailyReportDue, DirectoryChange, LaneDue, LoginUse};
+pub use sqlite::{AccountChange, DirectoryChange, KnownRecipient, LaneDue, LoginUse};

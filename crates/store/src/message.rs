@@ -1,4 +1,4 @@
-//! What the queue holds: messages, their recipients, and what is done with them.
+//! The contents of the queue: messages, their recipients, and the results of deliveries.
 //!
 //! Invariant: [`Committed`] has no public constructor; only a successful commit makes one.
 
@@ -10,18 +10,18 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRe
 use crate::content::Content;
 use crate::recipient_state::RecipientState;
 
-/// Which kind of mail it is; flows never share lanes or limits.
+/// The kind of mail; flows never share lanes or limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Flow {
     /// Sent by one of our accounts.
     Own,
-    /// Received for an alias and passed on.
+    /// Received for an alias and forwarded.
     Forward,
-    /// A report of ours.
+    /// A DSN or another message of this server.
     Report,
-    /// A report of TLS, which TLS must not stop.
+    /// A TLS report, which no TLS failure may stop.
     TlsReport,
-    /// A report of DMARC.
+    /// A DMARC report.
     DmarcReport,
 }
 
@@ -37,7 +37,7 @@ impl Flow {
         }
     }
 
-    /// Whether it is one of the reports that other domains get once a day: nobody misses one.
+    /// Returns whether it is a daily report to another domain, whose loss does no harm.
     pub fn is_daily(self) -> bool {
         matches!(self, Self::TlsReport | Self::DmarcReport)
     }
@@ -47,16 +47,16 @@ impl Flow {
     }
 }
 
-/// What a sender wants of TLS on the way (RFC 8689).
+/// The sender's TLS request for the whole path (RFC 8689).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[repr(u8)]
 pub enum TlsWish {
-    /// What receivers publish counts.
+    /// The receiver's published policy applies.
     #[default]
     AsPublished = 0,
-    /// It goes nowhere without verified TLS (REQUIRETLS).
+    /// Verified TLS is required (REQUIRETLS).
     Required = 1,
-    /// Arriving matters more: what receivers publish stops nothing (`TLS-Required: No`).
+    /// Delivery matters more: the receiver's published policy is ignored (`TLS-Required: No`).
     Optional = 2,
 }
 
@@ -79,15 +79,15 @@ impl FromSql for TlsWish {
 pub struct Message {
     /// The queue id.
     pub id: QueueId,
-    /// Which kind of mail it is.
+    /// The kind of mail.
     pub flow: Flow,
-    /// Where reports go: the sender as it was given to us.
+    /// The reverse-path as received; DSNs go there.
     pub reverse_path: ReversePath,
-    /// What is said in MAIL, where that is another (SRS).
+    /// The reverse-path for MAIL if it is another one (SRS).
     pub rewritten_path: Option<ReversePath>,
-    /// Whether the sender is known well enough to be told of a failure: a report to a forged one would hit a stranger.
+    /// Whether the sender is authenticated well enough for a DSN: one to a forged sender would hit a stranger.
     pub may_report: bool,
-    /// Whether its From field may be rewritten where the target refuses it for that field's domain.
+    /// Whether its From field may be rewritten if the target refuses the message for that field's domain.
     pub mendable: bool,
     /// The declared encoding.
     pub body: Body,
@@ -97,15 +97,15 @@ pub struct Message {
     pub ret: Option<Ret>,
     /// ENVID.
     pub envid: Option<String>,
-    /// What its sender wants of TLS.
+    /// The sender's TLS request.
     pub tls: TlsWish,
     /// When it arrived, Unix milliseconds.
     pub arrived_ms: i64,
     /// When it is given up, Unix milliseconds.
     pub expires_ms: i64,
-    /// Whether a report of its delay went out.
+    /// Whether a DSN about its delay was sent.
     pub delay_reported: bool,
-    /// What is written on top of the content when it is sent.
+    /// Header fields that are sent before the content.
     pub prefix: Bytes,
 }
 
@@ -118,14 +118,14 @@ pub struct NewMessage {
     pub content: Content,
     /// Its recipients, at least one.
     pub recipients: Vec<NewRecipient>,
-    /// Whether the caller delivers it at once: it is then committed as claimed.
+    /// Whether it is committed as claimed, for delivery at once.
     pub claimed: bool,
-    /// Why it is held back until a person releases it; such a message is never claimed.
+    /// Why it is held until the operator releases it; a held message is never claimed.
     pub held: Option<String>,
 }
 
 impl Message {
-    /// What is said in MAIL.
+    /// Returns the reverse-path for MAIL.
     pub fn envelope_from(&self) -> &ReversePath {
         self.rewritten_path.as_ref().unwrap_or(&self.reverse_path)
     }
@@ -134,25 +134,25 @@ impl Message {
 /// A recipient to be committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewRecipient {
-    /// Where the message goes.
+    /// The target.
     pub mailbox: Mailbox,
-    /// When the sender wants a report.
+    /// NOTIFY.
     pub notify: Notify,
     /// ORCPT.
     pub orcpt: Option<OriginalRecipient>,
-    /// The address as the sender knows it, where it is another (an alias): reports name this one only.
+    /// The address that the sender used if it is another one (an alias): DSNs name only this one.
     pub known_as: Option<Mailbox>,
 }
 
 impl NewRecipient {
-    /// What tells this recipient from another, without case: the alias and the target.
+    /// Returns a key of the alias and the target, without case.
     pub fn recipient_key(&self) -> String {
         let alias = self.known_as.as_ref().map(Mailbox::key).unwrap_or_default();
         format!("{alias}>{}", self.mailbox.key())
     }
 }
 
-/// Names a recipient in the queue.
+/// The key of a recipient in the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RecipientKey {
     /// The message.
@@ -161,113 +161,122 @@ pub struct RecipientKey {
     pub index: u32,
 }
 
-/// Messages are on disk, synced: from here on they are ours.
+/// Proof that messages are on disk, synced: this server is responsible for them.
 #[derive(Debug)]
 pub struct Committed(pub(crate) ());
 
-/// A recipient that this node may deliver to.
+/// A recipient claimed for delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimedRecipient {
-    /// Its name in the queue.
+    /// Its key in the queue.
     pub key: RecipientKey,
     /// The recipient.
     pub recipient: NewRecipient,
-    /// How many attempts were made before.
+    /// Number of earlier attempts.
     pub attempts: u32,
 }
 
-/// A message with the recipients of one lane that this node may deliver to.
+/// A message with its claimed recipients of one lane.
 #[derive(Debug, Clone)]
 pub struct Claimed {
     /// The message.
     pub message: Message,
-    /// Its content; read from disk where it is not at hand.
+    /// Its content if it is in memory; otherwise it is read from disk.
     pub content: Option<Content>,
     /// The recipients.
     pub recipients: Vec<ClaimedRecipient>,
 }
 
-/// How times in the queue are moved when the wall clock was set, in milliseconds.
+/// How times in the queue are moved after the wall clock was set, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClockStep {
     /// Arrivals and the ends of lifetimes, so that a step ages nothing.
     pub ages_by_ms: i64,
     /// Next attempts and the ends of claims.
     pub waits_by_ms: i64,
-    /// No next attempt is later than this, Unix milliseconds.
+    /// Maximum of next attempts, Unix milliseconds.
     pub latest_ms: i64,
 }
 
-/// What became of a recipient.
+/// The result of an attempt for a recipient.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Disposition {
-    /// It was delivered, failed for good, or was dropped: it leaves the queue.
+    /// Delivered, failed permanently, or dropped: it leaves the queue.
     Done,
-    /// It stays until then.
+    /// Deferred.
     Deferred {
         /// Next attempt, Unix milliseconds.
         next_attempt_ms: i64,
-        /// The enhanced code of the trouble.
+        /// The enhanced status code.
         status: EnhancedCode,
-        /// What was said.
+        /// The reply or error.
         reason: String,
-        /// Whether this counts as an attempt (an interrupted one does not).
+        /// Whether the attempt counts (an interrupted one does not).
         counts: bool,
     },
-    /// It stays, and is not tried again until a person says so.
+    /// Set aside until the operator retries it.
     SetAside {
         /// Why.
         reason: String,
     },
 }
 
-/// The end of a delivery attempt: what became of recipients, and the reports that follow, in one transaction.
+/// The end of a delivery attempt: the results and the DSNs that follow, in one transaction.
 #[derive(Debug, Clone, Default)]
 pub struct Settlement {
-    /// What became of whom.
+    /// The results by recipient.
     pub recipients: Vec<(RecipientKey, Disposition)>,
-    /// Messages whose delay has now been reported.
+    /// Messages about whose delay a DSN follows.
     pub delay_reported: Vec<QueueId>,
-    /// Messages that follow: reports, or the same one in another form.
+    /// New messages: DSNs, or the same message in another form.
     pub follow: Vec<NewMessage>,
-    /// Deliveries that failed for good without a report, for the list of those.
+    /// Permanent failures without a DSN, for the list of them.
     pub failed: Vec<FailedDelivery>,
 }
 
-/// A delivery that failed for good, and of which the sender was not told.
+/// A delivery that failed permanently without a DSN.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailedDelivery {
     /// The message.
     pub message: QueueId,
     /// When, Unix milliseconds.
     pub at_ms: i64,
-    /// The reverse-path as it came, without brackets.
+    /// The reverse-path as received, without brackets.
     pub from: String,
-    /// The alias, or the recipient where there is none.
+    /// The alias, or the recipient if there is none.
     pub to: String,
     /// Where the message went.
     pub target: String,
-    /// The enhanced code.
+    /// The enhanced status code.
     pub status: String,
-    /// What was said.
+    /// The reply or error.
     pub reason: String,
 }
 
-/// What the operator was not told of yet.
+/// Failures and held messages since the last notice to the postmaster.
 #[derive(Debug, Clone, Default)]
 pub struct Unnoticed {
-    /// When the operator was told last, Unix milliseconds.
+    /// When the last notice was sent, Unix milliseconds.
     pub last_told_ms: i64,
-    /// How many deliveries failed without a report.
+    /// Number of deliveries that failed without a DSN.
     pub failed_count: u64,
     /// The newest of them.
     pub failed: Vec<FailedDelivery>,
-    /// How many messages are held.
+    /// Number of held messages.
     pub held_count: u64,
     /// The oldest of them.
     pub held: Vec<ListedMessage>,
-    /// Up to where that reaches.
-    pub up_to: (i64, i64),
+    /// The last of them.
+    pub up_to: NoticeMark,
+}
+
+/// The last failure and the last held message of a notice.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct NoticeMark {
+    /// The number of the failure.
+    pub(crate) failed_n: i64,
+    /// The id of the held message.
+    pub(crate) held: i64,
 }
 
 /// Which messages to list.
@@ -275,13 +284,13 @@ pub struct Unnoticed {
 pub struct ListFilter {
     /// Only messages after this one.
     pub after: Option<QueueId>,
-    /// At most this many.
+    /// Maximum number.
     pub limit: u32,
     /// Only this message.
     pub only: Option<QueueId>,
-    /// Only messages that name this text in an address.
+    /// Only messages with this text in an address.
     pub address: Option<String>,
-    /// Only messages that are held, or only such as are not.
+    /// Only held messages, or only others.
     pub held: Option<bool>,
 }
 
@@ -299,11 +308,11 @@ pub struct ListedMessage {
 /// A recipient as a list shows it.
 #[derive(Debug, Clone)]
 pub struct ListedRecipient {
-    /// Its place in the message.
+    /// Its index in the message.
     pub index: u32,
-    /// Where the message goes.
+    /// The target.
     pub mailbox: String,
-    /// The alias through which it goes.
+    /// The alias that leads to it.
     pub known_as: Option<String>,
     /// Its state.
     pub state: RecipientState,
@@ -311,21 +320,21 @@ pub struct ListedRecipient {
     pub attempts: u32,
     /// Next attempt, Unix milliseconds.
     pub next_attempt_ms: i64,
-    /// The last trouble.
+    /// The last reply or error.
     pub reason: Option<String>,
 }
 
-/// How much there is.
+/// Totals of the queue.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct QueueTotals {
     /// Messages.
     pub messages: u64,
     /// Recipients.
     pub recipients: u64,
-    /// Recipients set aside, because their record is unreadable.
+    /// Recipients that are set aside because their record is unreadable.
     pub set_aside: u64,
     /// Recipients whose message is held.
     pub held: u64,
-    /// What held messages take, in octets.
+    /// Size of held messages, in octets.
     pub held_bytes: u64,
 }

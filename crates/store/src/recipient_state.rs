@@ -13,11 +13,11 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRe
 pub enum RecipientState {
     /// It waits for its next attempt.
     Waiting = 0,
-    /// A node delivers it, until its lease ends.
+    /// It is being delivered, until the lease ends.
     Claimed = 1,
-    /// Its record is unreadable. It is not tried again until a person says so.
+    /// Its record is unreadable. It is not tried again until the operator retries it.
     SetAside = 2,
-    /// Its message is held until a person releases it.
+    /// Its message is held until the operator releases it.
     Held = 3,
 }
 
@@ -27,7 +27,7 @@ pub(crate) const IS_ACTIVE: &str = "state < 2";
 /// A recipient that waits.
 pub(crate) const IS_WAITING: &str = "state = 0";
 
-/// A recipient that a node delivers.
+/// A recipient that is being delivered.
 pub(crate) const IS_CLAIMED: &str = "state = 1";
 
 /// A recipient whose record is unreadable.

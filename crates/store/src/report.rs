@@ -1,30 +1,30 @@
-//! What is kept of the reports that other servers send about us.
+//! The contents of received DMARC and TLS reports.
 //!
-//! RFC 9990, RFC 8460. Invariant: what a stranger wrote is bounded here once more, whoever read it: rows, failures, and the length of texts.
+//! RFC 9990, RFC 8460. Invariant: rows, failures and the length of texts are bounded here once more, whatever the parser allowed.
 
 use reports::aggregate::{AggregateReport, Row};
 use reports::tls::TlsReport;
 
-/// At most this many failures of a report of TLS are kept.
+/// Maximum failures kept of a TLS report.
 pub(crate) const FAILURES_MAX: usize = 10_000;
 
-/// What a report says.
+/// The contents of a received report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReportContent {
-    /// Of DMARC.
+    /// Of a DMARC report.
     Aggregate(AggregateReport),
-    /// Of TLS.
+    /// Of a TLS report.
     Tls(TlsReport),
 }
 
-/// A report to keep.
+/// A received report to store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewReport {
-    /// The domain that sent it, for which SPF or DKIM vouches.
+    /// The domain that sent it, authenticated by SPF or DKIM.
     pub submitter: String,
-    /// When, Unix milliseconds.
+    /// When it was received, Unix milliseconds.
     pub received_ms: i64,
-    /// What it says.
+    /// Its contents.
     pub content: ReportContent,
 }
 
@@ -37,7 +37,7 @@ impl NewReport {
         }
     }
 
-    /// Who reports, as they call themselves.
+    /// The reporting organisation, as the report names it.
     pub fn organisation(&self) -> &str {
         match &self.content {
             ReportContent::Aggregate(report) => &report.organisation,
@@ -45,7 +45,7 @@ impl NewReport {
         }
     }
 
-    /// What tells it from others of theirs.
+    /// Its id, unique for the organisation.
     pub fn report_id(&self) -> &str {
         match &self.content {
             ReportContent::Aggregate(report) => &report.report_id,
@@ -54,65 +54,65 @@ impl NewReport {
     }
 }
 
-/// A report that is kept, without its rows.
+/// A stored report, without its rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptReport {
     /// Its number.
     pub n: i64,
     /// `dmarc` or `tls`.
     pub kind: String,
-    /// Who reports, as they call themselves.
+    /// The reporting organisation, as the report names it.
     pub organisation: String,
     /// The domain that sent it.
     pub submitter: String,
-    /// What tells it from others of theirs.
+    /// Its id, unique for the organisation.
     pub report_id: String,
     /// The domain that it is about.
     pub domain: String,
-    /// p= as the sender found it; empty for a report of TLS.
+    /// p= as the sender found it; empty for a TLS report.
     pub policy: String,
-    /// From when on, Unix seconds.
+    /// Start of the period, Unix seconds.
     pub begin_s: i64,
-    /// Until when; never later than it came.
+    /// End of the period, never later than its arrival, Unix seconds.
     pub end_s: i64,
-    /// When it came, Unix milliseconds.
+    /// When it was received, Unix milliseconds.
     pub received_ms: i64,
-    /// Its rows, or policies and failures.
+    /// Number of its rows, or of policies and failures.
     pub rows: u64,
-    /// The rows that are not kept.
+    /// Number of rows that are not stored.
     pub rows_left_out: u64,
-    /// Their messages.
+    /// Number of messages in them.
     pub messages_left_out: u64,
 }
 
-/// What is kept of what a report says.
+/// The stored rows of a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeptRows {
-    /// Of DMARC.
+    /// Of a DMARC report.
     Dmarc(Vec<Row>),
-    /// Of TLS.
+    /// Of a TLS report.
     Tls(Vec<KeptTlsPolicy>),
 }
 
-/// A policy in a report of TLS.
+/// A policy in a TLS report.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct KeptTlsPolicy {
     /// `sts`, `tlsa`, `no-policy-found`.
     pub kind: String,
     /// The domain.
     pub domain: String,
-    /// Sessions that were as the policy wants them.
+    /// Number of successful sessions.
     pub successful: u64,
-    /// The others.
+    /// Number of failed sessions.
     pub failed: u64,
-    /// What was wrong with them.
+    /// The failures.
     pub failures: Vec<KeptTlsFailure>,
 }
 
-/// Sessions with the same fault.
+/// Sessions with the same failure.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct KeptTlsFailure {
-    /// What was wrong.
+    /// The type of the failure.
     pub result: String,
     /// The sender's address.
     pub sending_ip: String,
@@ -120,21 +120,21 @@ pub struct KeptTlsFailure {
     pub mx_host: String,
     /// The mail host's address.
     pub receiving_ip: String,
-    /// How many sessions.
+    /// Number of sessions.
     pub sessions: u64,
-    /// What was said.
+    /// The reason.
     pub reason: String,
 }
 
 /// Which reports to list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReportFilter {
-    /// Only those that end at this time or later, Unix seconds.
+    /// Only reports that end at this time or later, Unix seconds.
     pub since_s: i64,
-    /// Only those about this domain.
+    /// Only reports about this domain.
     pub domain: Option<String>,
-    /// Only those with a smaller number.
+    /// Only reports with a smaller number.
     pub before: Option<i64>,
-    /// At most this many.
+    /// Maximum number.
     pub limit: u32,
 }

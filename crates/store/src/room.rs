@@ -1,7 +1,7 @@
-//! Room on the disk: how much new mail must leave free, so that what is queued can still go out.
+//! Room on the disk: how much space new mail must leave free, so that queued mail can still be delivered.
 //!
-//! Claims, settlements, drops and a start write to SQLite's log too. Invariant: mail that arrives never takes the room below the floor, whose use is
-//! theirs alone; where other programs fill the disk, a reserve file is given up for them.
+//! Claims, settlements, drops and a start write to SQLite's log too. Invariant: new mail never takes the free space below the floor, which is reserved
+//! for them; if other programs fill the disk, a reserve file is deleted for them.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -12,16 +12,16 @@ use nix::sys::statvfs::statvfs;
 
 use crate::error::StoreError;
 
-/// The floor is not higher than this, in octets.
+/// Maximum floor, in octets.
 const FLOOR_MAX_BYTES: u64 = 64 << 20;
 
-/// On a small disk the floor is this part of it.
+/// The floor of a small disk is its size divided by this.
 const FLOOR_PART: u64 = 8;
 
-/// The reserve is this part of the floor.
+/// The reserve is the floor divided by this.
 const RESERVE_PART: u64 = 2;
 
-/// The file that keeps the reserve.
+/// The name of the reserve file.
 const RESERVE: &str = "reserve";
 
 /// The room on the disk of a data directory.
@@ -29,12 +29,12 @@ const RESERVE: &str = "reserve";
 pub(crate) struct Room {
     data: PathBuf,
     floor_bytes: u64,
-    /// Octets of the database that hold nothing: it never shrinks, and new rows go there first.
+    /// Unused octets of the database: it never shrinks, and new rows go there first.
     unused_bytes: AtomicU64,
 }
 
 impl Room {
-    /// Looks at the disk. A reserve that a start needs is given up.
+    /// Measures the disk, and deletes the reserve if the start needs it.
     pub fn open(data: &Path) -> Result<Self, StoreError> {
         let disk = statvfs(data).map_err(std::io::Error::from)?;
         let floor_bytes = (disk.blocks() * disk.fragment_size() / FLOOR_PART).min(FLOOR_MAX_BYTES);
@@ -43,43 +43,43 @@ impl Room {
         Ok(room)
     }
 
-    /// Free octets; without an answer of the system none is missed.
+    /// Returns the free octets; plenty if the system does not say.
     fn free_bytes(&self) -> u64 {
         statvfs(&self.data).map_or(u64::MAX, |disk| disk.blocks_available() * disk.fragment_size())
     }
 
-    /// Whether new mail is to be refused soon: then the log is kept short.
+    /// Returns whether new mail will soon be refused; the log is then kept short.
     pub fn is_short(&self) -> bool {
         self.free_bytes() < 2 * self.floor_bytes
     }
 
-    /// How long the log may be before it is moved into the database while room is short, in octets.
+    /// Maximum length of the log while room is short, in octets.
     pub fn short_log_bytes(&self) -> u64 {
         self.floor_bytes / 8
     }
 
-    /// The database has this much that holds nothing, in octets.
+    /// Sets how much of the database is unused, in octets.
     pub fn note_unused(&self, bytes: u64) {
         self.unused_bytes.store(bytes, Ordering::Relaxed);
     }
 
-    /// Whether so many octets of new content may go to a file.
+    /// Checks that there is room for new content in a file.
     ///
     /// # Errors
-    /// [`StoreError::Full`] where they may not.
+    /// [`StoreError::Full`] if there is not.
     pub fn for_file(&self, bytes: u64) -> Result<(), StoreError> {
         self.for_both(bytes, bytes)
     }
 
-    /// Whether so many octets of new mail may go to rows: to the log first, and then to the database.
+    /// Checks that there is room for new mail in rows: in the log first, and then in the database.
     ///
     /// # Errors
-    /// [`StoreError::Full`] where they may not.
+    /// [`StoreError::Full`] if there is not.
     pub fn for_rows(&self, bytes: u64) -> Result<(), StoreError> {
         self.for_both(bytes, 2 * bytes)
     }
 
-    /// What is empty in the database counts as room, or a disk that was full once would be full for good; half of the floor is free in any case.
+    /// Unused octets of the database count as room, or a disk that was full once would stay full; half of the floor must be free in any case.
     fn for_both(&self, at_once: u64, in_all: u64) -> Result<(), StoreError> {
         let free = self.free_bytes();
         let all = free.saturating_add(self.unused_bytes.load(Ordering::Relaxed));
@@ -87,20 +87,20 @@ impl Room {
         if fits { Ok(()) } else { Err(StoreError::Full) }
     }
 
-    /// Gives the reserve up where the disk is nearly full, and makes it again where there is room.
+    /// Deletes the reserve file if the disk is nearly full, and creates it again when there is room.
     pub fn keep_reserve(&self) {
         let (path, bytes, free) = (self.data.join(RESERVE), self.floor_bytes / RESERVE_PART, self.free_bytes());
         if free < self.floor_bytes / 4 {
             if fs::remove_file(&path).is_ok() {
                 tracing::warn!(
                     free_bytes = free,
-                    "the disk is nearly full: the reserve was given up, so that queued mail can go out; free some room"
+                    "the disk is nearly full: the reserve was deleted, so that queued mail can be delivered; free some space"
                 );
             }
         } else if free > self.floor_bytes + bytes && !path.exists() {
             let made = File::create(&path).and_then(|file| Ok(posix_fallocate(&file, 0, i64::try_from(bytes).unwrap_or(0))?));
             if let Err(error) = made {
-                tracing::debug!(%error, "the reserve on the disk could not be made");
+                tracing::debug!(%error, "the reserve on the disk could not be created");
                 let _ = fs::remove_file(&path);
             }
         }

@@ -1,6 +1,6 @@
-//! The store's threads, and the news that one of them has died.
+//! The store's threads, and the report that one of them has died.
 //!
-//! Invariant: a thread that ends by a panic is reported; one that ends since every handle is gone is not.
+//! Invariant: a thread that panics is reported; one that ends because every handle was dropped is not.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -20,8 +20,7 @@ impl Default for Threads {
     }
 }
 
-/// Does a thread's work. Where that panics the news goes out; where even that is impossible the process ends, since it must not go on without the
-/// thread as if nothing had happened.
+/// Runs a thread's work and reports a panic. If even that fails the process ends, since it must not run on without the thread.
 fn watched(name: &'static str, died: &watch::Sender<Option<&'static str>>, work: impl FnOnce()) {
     if catch_unwind(AssertUnwindSafe(work)).is_ok() {
         return;
@@ -43,7 +42,7 @@ impl Threads {
         Ok(handle.thread().clone())
     }
 
-    /// Ends when one has died, with its name.
+    /// Waits until a thread has died, and returns its name.
     pub async fn died(&self) -> &'static str {
         let mut died = self.0.subscribe();
         loop {

@@ -1,8 +1,8 @@
 //! The thread that writes, and the thread that moves the log into the database.
 //!
-//! The writer takes whatever waits, up to [`BATCH_MAX`] operations, and commits it as one transaction: one sync for
-//! many messages. What became of deliveries is committed before new mail, since whatever is delivered and not settled is sent again after a crash. Invariant: nobody is answered before the commit of their batch has returned, and a commit that
-//! failed is never tried again in the hope of a better answer.
+//! The writer takes the waiting operations, up to [`BATCH_MAX`], and commits them as one transaction: one sync for many messages. Settlements are
+//! committed before new mail, since a delivery that is not settled is repeated after a crash. Invariant: no operation is answered before its batch is
+//! committed, and a failed commit is never retried in the hope of a better answer.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,37 +13,38 @@ use mail::{Domain, QueueId};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::daily::{DailyChange, DailyRow};
 use crate::error::StoreError;
-use crate::message::{Claimed, ClockStep, NewMessage, Settlement};
+use crate::message::{Claimed, ClockStep, NewMessage, NoticeMark, Settlement};
 use crate::report::NewReport;
 use crate::room::Room;
-use crate::sqlite::{self, DailyChange, DirectoryChange, LoginUse};
+use crate::sqlite::{self, DirectoryChange, KnownRecipient, LoginUse, RetryScope};
 
-/// At most this many operations share a transaction.
+/// Maximum operations in a transaction.
 const BATCH_MAX: usize = 512;
 
-/// At most this many other operations share the transaction of settlements.
+/// Maximum other operations in a transaction of settlements.
 const WITH_SETTLEMENTS_MAX: usize = 16;
 
-/// At most this many other operations share a transaction while settlements come in, which wait for its end.
+/// Maximum other operations in a transaction while settlements arrive, which wait for its end.
 const BESIDE_SETTLEMENTS_MAX: usize = 128;
 
-/// At most this many operations wait for the writer.
+/// Maximum operations that wait for the writer.
 pub(crate) const LINE_MAX: usize = 4096;
 
-/// About what a row of the queue takes with its index entries, in octets.
+/// Approximate size of a queue row with its index entries, in octets.
 const ROW_BYTES: u64 = 1024;
 
-/// The log is moved into the database when it is longer than this, in octets.
+/// Length of the log above which it is moved into the database, in octets.
 const CHECKPOINT_BYTES: u64 = 16 << 20;
 
-/// When the log is longer than this although it is being moved, the writer waits for it, in octets.
+/// Maximum length of the log: above it the writer waits until the log is moved, in octets.
 const LOG_MAX_BYTES: u64 = 512 << 20;
 
-/// How often the length of the log is looked at.
+/// How often the length of the log is checked.
 const CHECKPOINT_EVERY: Duration = Duration::from_millis(200);
 
-/// Something to write.
+/// A write operation.
 #[derive(Debug)]
 pub(crate) enum Operation {
     Enqueue { messages: Vec<NewMessage>, lease_ms: i64 },
@@ -51,49 +52,50 @@ pub(crate) enum Operation {
     Claim { lane: Domain, now_ms: i64, lease_ms: i64, limit: u32 },
     ReleaseClaims { now_ms: i64 },
     StepClock(ClockStep),
-    Retry { id: Option<QueueId>, lane: Option<Domain>, now_ms: i64 },
+    Retry { scope: RetryScope, now_ms: i64 },
     Drop { id: QueueId, index: Option<u32> },
     Release { id: QueueId, now_ms: i64, expires_ms: i64 },
     Replace { id: QueueId, with: Box<NewMessage> },
-    Notice { messages: Vec<NewMessage>, up_to: (i64, i64), now_ms: i64 },
+    Notice { messages: Vec<NewMessage>, up_to: NoticeMark, now_ms: i64 },
     ExpireHeld { now_ms: i64 },
     RememberSender { token: String, sender: String, now_ms: i64 },
     RecordLogins(Vec<LoginUse>),
-    RecordRecipients(Vec<(String, i64, i64)>),
+    RecordRecipients(Vec<KnownRecipient>),
     Directory(Vec<DirectoryChange>),
     KeepReport(Box<NewReport>),
-    Daily(DailyChange),
+    CountDaily(Vec<DailyRow>),
+    ChangeDaily(DailyChange),
 }
 
-/// What comes of it.
+/// The outcome of an operation.
 #[derive(Debug)]
-pub(crate) enum Answer {
+pub(crate) enum WriteOutcome {
     Done,
     Claimed(Vec<Claimed>),
     Count(u64),
 }
 
-/// An operation and who waits for it.
+/// An operation, and the channel for its outcome.
 #[derive(Debug)]
-pub(crate) struct Job {
+pub(crate) struct WriteJob {
     pub operation: Operation,
-    pub answer: oneshot::Sender<Result<Answer, StoreError>>,
+    pub answer: oneshot::Sender<Result<WriteOutcome, StoreError>>,
 }
 
-/// An answer, and the content files to remove once it is true.
-type Applied = Result<(Answer, Vec<QueueId>), StoreError>;
+/// An outcome, and the content files to remove after the commit.
+type Applied = Result<(WriteOutcome, Vec<QueueId>), StoreError>;
 
 fn apply(db: &Connection, operation: &Operation) -> Applied {
-    let done = |files| (Answer::Done, files);
+    let done = |files| (WriteOutcome::Done, files);
     match operation {
         Operation::Enqueue { messages, lease_ms } => sqlite::enqueue(db, messages, *lease_ms).map(|()| done(vec![])),
         Operation::Settle { settlement, lease_ms } => sqlite::settle(db, settlement, *lease_ms).map(done),
         Operation::Claim { lane, now_ms, lease_ms, limit } => {
-            sqlite::claim(db, lane, *now_ms, *lease_ms, *limit).map(|claimed| (Answer::Claimed(claimed), vec![]))
+            sqlite::claim(db, lane, *now_ms, *lease_ms, *limit).map(|claimed| (WriteOutcome::Claimed(claimed), vec![]))
         }
-        Operation::ReleaseClaims { now_ms } => sqlite::release_claims(db, *now_ms).map(|n| (Answer::Count(n), vec![])),
-        Operation::StepClock(step) => sqlite::step_clock(db, *step).map(|n| (Answer::Count(n), vec![])),
-        Operation::Retry { id, lane, now_ms } => sqlite::retry(db, *id, lane.as_ref(), *now_ms).map(|n| (Answer::Count(n), vec![])),
+        Operation::ReleaseClaims { now_ms } => sqlite::release_claims(db, *now_ms).map(|n| (WriteOutcome::Count(n), vec![])),
+        Operation::StepClock(step) => sqlite::step_clock(db, *step).map(|n| (WriteOutcome::Count(n), vec![])),
+        Operation::Retry { scope, now_ms } => sqlite::retry(db, scope, *now_ms).map(|n| (WriteOutcome::Count(n), vec![])),
         Operation::Drop { id, index } => sqlite::drop_message(db, *id, *index).map(done),
         Operation::Release { id, now_ms, expires_ms } => sqlite::release(db, *id, *now_ms, *expires_ms).map(|()| done(vec![])),
         Operation::Replace { id, with } => {
@@ -104,27 +106,28 @@ fn apply(db: &Connection, operation: &Operation) -> Applied {
             sqlite::set_noticed(db, *up_to, *now_ms)?;
             sqlite::enqueue(db, messages, *now_ms).map(|()| done(vec![]))
         }
-        Operation::ExpireHeld { now_ms } => sqlite::expire_held(db, *now_ms).map(|(n, files)| (Answer::Count(n), files)),
+        Operation::ExpireHeld { now_ms } => sqlite::expire_held(db, *now_ms).map(|(n, files)| (WriteOutcome::Count(n), files)),
         Operation::RememberSender { token, sender, now_ms } => sqlite::insert_srs_sender(db, token, sender, *now_ms).map(|()| done(vec![])),
         Operation::RecordLogins(uses) => sqlite::record_logins(db, uses).map(|()| done(vec![])),
         Operation::RecordRecipients(recipients) => sqlite::record_recipients(db, recipients).map(|()| done(vec![])),
-        Operation::Daily(change) => sqlite::change_daily(db, change).map(|n| (Answer::Count(n), vec![])),
+        Operation::CountDaily(rows) => sqlite::count_daily(db, rows).map(|n| (WriteOutcome::Count(n), vec![])),
+        Operation::ChangeDaily(change) => sqlite::change_daily(db, change).map(|()| done(vec![])),
         Operation::Directory(changes) => changes.iter().try_for_each(|c| sqlite::change_directory(db, c)).map(|()| done(vec![])),
         Operation::KeepReport(new) => sqlite::keep_report(db, new).map(|()| done(vec![])),
     }
 }
 
-/// Whether the error says something about the question, not about the disk: then the batch goes on without it.
+/// Returns whether the error concerns only its operation, not the disk; the batch is then committed without it.
 fn concerns_one(error: &StoreError) -> bool {
     matches!(error, StoreError::NotFound(_) | StoreError::Exists(_) | StoreError::Conflict(_))
 }
 
-/// Which operations get a savepoint, so that one that is refused halfway is taken back alone.
+/// Which operations get a savepoint, so that a failed one is rolled back alone.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Guarded {
-    /// Those that are refused in daily life.
+    /// Those that fail in daily life.
     Some,
-    /// All: slower, and needed only where a record turns out to be there already.
+    /// All: slower, and needed only after a conflict.
     All,
 }
 
@@ -136,12 +139,12 @@ fn is_guarded(operation: &Operation) -> bool {
             | Operation::Retry { .. }
             | Operation::Release { .. }
             | Operation::Replace { .. }
-            | Operation::Daily(_)
+            | Operation::ChangeDaily(_)
     )
 }
 
 /// Runs operations as one transaction.
-fn transact(db: &Connection, jobs: &[Job], guard: Guarded) -> Result<Vec<Applied>, StoreError> {
+fn transact(db: &Connection, jobs: &[WriteJob], guard: Guarded) -> Result<Vec<Applied>, StoreError> {
     db.execute_batch("BEGIN IMMEDIATE")?;
     let mut applied = Vec::with_capacity(jobs.len());
     for job in jobs {
@@ -169,7 +172,7 @@ pub(crate) struct Writer {
     pub room: Arc<Room>,
 }
 
-/// About how many octets an operation adds to the database, where it brings new mail; the end of mail that is there is never refused.
+/// Returns how many octets an operation adds to the database, approximately; `None` if it brings no new mail, for it is then never refused.
 fn new_bytes(operation: &Operation) -> Option<u64> {
     let Operation::Enqueue { messages, .. } = operation else { return None };
     let size = |new: &NewMessage| {
@@ -180,8 +183,8 @@ fn new_bytes(operation: &Operation) -> Option<u64> {
 }
 
 impl Writer {
-    /// Serves until every handle is gone.
-    pub fn run(mut self, mut line: mpsc::Receiver<Job>) {
+    /// Runs until every handle is dropped.
+    pub fn run(mut self, mut line: mpsc::Receiver<WriteJob>) {
         let (mut settlements, mut others) = (Vec::with_capacity(BATCH_MAX), Vec::with_capacity(BATCH_MAX));
         loop {
             let next = if others.is_empty() { line.blocking_recv() } else { line.try_recv().ok() };
@@ -196,7 +199,7 @@ impl Writer {
                 self.commit(&mut others);
                 continue;
             }
-            // A few more cost less than a sync of their own, for which the next settlements would wait.
+            // A few others cost less here than a sync of their own, for which the next settlements would wait.
             if others.len() <= WITH_SETTLEMENTS_MAX {
                 settlements.append(&mut others);
                 self.commit(&mut settlements);
@@ -210,36 +213,36 @@ impl Writer {
             others = rest;
         }
         if let Err(e) = self.db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
-            tracing::warn!(error = %e, "the queue's log stays for the next start to move");
+            tracing::warn!(error = %e, "the queue's log could not be moved into the database; the next start moves it");
         }
     }
 
-    /// Refuses new mail for which the disk has no room.
-    fn refuse_without_room(&self, jobs: &mut Vec<Job>) {
+    /// Refuses new mail if the disk has no room for it.
+    fn refuse_without_room(&self, jobs: &mut Vec<WriteJob>) {
         let mut bytes = 0;
-        let has_no_room = |job: &mut Job| {
+        let has_no_room = |job: &mut WriteJob| {
             let Some(more) = new_bytes(&job.operation) else { return false };
             let refused = self.room.for_rows(bytes + more).is_err();
             bytes += if refused { 0 } else { more };
             refused
         };
-        let refused: Vec<Job> = jobs.extract_if(.., has_no_room).collect();
+        let refused: Vec<WriteJob> = jobs.extract_if(.., has_no_room).collect();
         if !refused.is_empty() {
-            tracing::warn!(messages = refused.len(), "the disk has no room for new mail; what is queued goes on");
+            tracing::warn!(messages = refused.len(), "the disk has no room for new mail; queued mail is still delivered");
         }
         for job in refused {
             let _ = job.answer.send(Err(StoreError::Full));
         }
     }
 
-    fn commit(&mut self, jobs: &mut Vec<Job>) {
+    fn commit(&mut self, jobs: &mut Vec<WriteJob>) {
         self.refuse_without_room(jobs);
         if jobs.is_empty() {
             return;
         }
         let mut outcome = self.transact(jobs, Guarded::Some);
         if outcome.as_ref().is_err_and(concerns_one) {
-            // Nothing was committed and nobody was answered: once more, so that only the one operation fails.
+            // Nothing was committed or answered: run it again, so that only the one operation fails.
             outcome = self.transact(jobs, Guarded::All);
         }
         match outcome {
@@ -253,7 +256,7 @@ impl Writer {
                 }
             }
             Err(error) => {
-                tracing::error!(%error, operations = jobs.len(), "a commit failed; nothing of it was acknowledged");
+                tracing::error!(%error, operations = jobs.len(), "a commit failed; none of its operations was acknowledged");
                 for job in jobs.drain(..) {
                     let _ = job.answer.send(Err(error.clone()));
                 }
@@ -262,10 +265,10 @@ impl Writer {
         self.bound_log();
     }
 
-    fn transact(&self, jobs: &[Job], guard: Guarded) -> Result<Vec<Applied>, StoreError> {
+    fn transact(&self, jobs: &[WriteJob], guard: Guarded) -> Result<Vec<Applied>, StoreError> {
         let outcome = transact(&self.db, jobs, guard);
         if outcome.is_err() {
-            // After a failed COMMIT SQLite may have rolled back by itself; then this says so and no harm is done.
+            // After a failed COMMIT SQLite may have rolled back by itself; this then fails without harm.
             let _ = self.db.execute_batch("ROLLBACK");
         }
         outcome
@@ -274,7 +277,7 @@ impl Writer {
     fn remove_files(&self, files: &[QueueId]) {
         for id in files {
             if let Err(e) = std::fs::remove_file(self.content.join(id.to_string())) {
-                tracing::warn!(%id, error = %e, "a content file could not be removed; the next start sweeps it");
+                tracing::warn!(%id, error = %e, "a content file could not be removed; the next start sets it apart");
             }
         }
     }
@@ -294,7 +297,7 @@ impl Writer {
     }
 }
 
-/// Moves the log into the database beside the writer, until told to stop.
+/// Moves the log into the database beside the writer, until `stop` is set.
 pub(crate) fn run_checkpoints(db: Connection, log: PathBuf, stop: Arc<AtomicBool>, room: Arc<Room>) {
     let mut moved_at = 0;
     while !stop.load(Ordering::Relaxed) {
@@ -305,7 +308,7 @@ pub(crate) fn run_checkpoints(db: Connection, log: PathBuf, stop: Arc<AtomicBool
         if length > CHECKPOINT_BYTES.max(moved_at) || (length > CHECKPOINT_BYTES && moved_at == length) {
             let busy = db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, i64>(0));
             if let Err(error) = busy {
-                tracing::warn!(%error, "the queue's log could not be moved into the database; it grows meanwhile");
+                tracing::warn!(%error, "the queue's log could not be moved into the database and grows");
             }
             moved_at = length;
         }

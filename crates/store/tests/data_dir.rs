@@ -1,4 +1,4 @@
-//! The data directory: a database that is gone, files that no row names, one owner, modes.
+//! The data directory: a lost database, orphans, the lock, modes.
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used)]
 
 use std::fs;
@@ -49,13 +49,11 @@ fn small(id: i64) -> Content {
 /// A data directory with one message whose content is a file.
 async fn with_large_content(data: &Path) {
     let store = Store::open(data).unwrap();
-    let mut spool = store.spool(QueueId(1));
-    spool.write(&vec![b'x'; 300_000]).await.unwrap();
-    let content = spool.finish().await.unwrap();
+    let content = store.put(QueueId(1), &vec![b'x'; 300_000]).await.unwrap();
     store.commit(vec![message(1, &content)], 0).await.unwrap();
 }
 
-/// Opens it once the threads of the store before have ended.
+/// Opens it after the threads of the previous store have ended.
 async fn reopened(data: &Path) -> Result<Store, StoreError> {
     loop {
         match Store::open(data) {
@@ -72,7 +70,7 @@ fn remove_database(data: &Path) {
 }
 
 #[tokio::test]
-async fn a_database_that_is_gone_is_not_made_anew() {
+async fn a_lost_database_is_not_created_again() {
     let dir = tempfile::tempdir().unwrap();
     let (data, file) = (dir.path(), dir.path().join("content").join(QueueId(1).to_string()));
     with_large_content(data).await;
@@ -87,7 +85,7 @@ async fn a_database_that_is_gone_is_not_made_anew() {
         assert!(error.remedy(data).unwrap().contains("backup"));
         assert!(file.exists(), "the content is untouched");
     }
-    // Small messages leave no file; the mark tells that there was a database.
+    // Small messages leave no file; the mark shows that there was a database.
     fs::remove_file(&file).unwrap();
     remove_database(data);
     let error = reopened(data).await.unwrap_err();
@@ -98,7 +96,7 @@ async fn a_database_that_is_gone_is_not_made_anew() {
 }
 
 #[tokio::test]
-async fn a_log_without_its_database_is_not_written_over() {
+async fn a_log_without_its_database_is_not_overwritten() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("waypost.db-wal"), "frames").unwrap();
     let error = Store::open(dir.path()).unwrap_err();
@@ -127,11 +125,11 @@ async fn orphans_are_set_apart_and_removed_a_month_later() {
 }
 
 #[tokio::test]
-async fn an_id_that_is_taken_concerns_its_own_message_only() {
+async fn a_duplicate_id_fails_only_its_own_message() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
     store.commit(vec![message(50, &small(50))], 0).await.unwrap();
-    // Sent at once, they share a transaction.
+    // Sent together, they share a transaction.
     let commits: Vec<_> = (1..=100)
         .map(|id| {
             let store = store.clone();
@@ -147,14 +145,14 @@ async fn an_id_that_is_taken_concerns_its_own_message_only() {
 }
 
 #[tokio::test]
-async fn ids_go_on_above_those_in_the_database() {
+async fn new_ids_are_above_those_in_the_database() {
     let dir = tempfile::tempdir().unwrap();
     let ahead = QueueId(QueueId::next(1_900_000_000_000, 0).0 + 7_000_000_000);
     let store = Store::open(dir.path()).unwrap();
     store.commit(vec![message(ahead.0, &small(ahead.0))], 0).await.unwrap();
     drop(store);
     reopened(dir.path()).await.unwrap();
-    assert!(QueueId::next(1_800_000_000_000, 0) > ahead, "a clock that was set back gives no id twice");
+    assert!(QueueId::next(1_800_000_000_000, 0) > ahead, "a clock that was set back repeats no id");
 }
 
 #[tokio::test]
@@ -167,7 +165,7 @@ async fn other_users_cannot_write_to_the_directory() {
 }
 
 #[tokio::test]
-async fn flipped_octets_are_noticed() {
+async fn damaged_content_is_detected() {
     use std::os::unix::fs::FileExt;
     let dir = tempfile::tempdir().unwrap();
     with_large_content(dir.path()).await;
@@ -182,7 +180,7 @@ async fn flipped_octets_are_noticed() {
         let error = store.content(QueueId(id)).await.unwrap_err();
         assert!(matches!(&error, StoreError::Corrupt(text) if text.contains("not those that were written")), "{error}");
     }
-    // What was committed by an older version has no sum.
+    // Content of an older version has no CRC-32.
     db.execute("UPDATE content SET crc32 = NULL", []).unwrap();
     assert!(store.content(QueueId(1)).await.is_ok() && store.content(QueueId(2)).await.is_ok());
 }
@@ -205,7 +203,7 @@ async fn totals_follow_every_change() {
     assert_eq!(totals().await, (4, 4, 2, size, 0));
     store.remove(QueueId(1), None).await.unwrap();
     assert_eq!(totals().await, (3, 3, 1, size, 0));
-    assert_eq!(store.expire_held(0).await.unwrap(), 1, "its time is up");
+    assert_eq!(store.expire_held(0).await.unwrap(), 1, "it has expired");
     assert_eq!(totals().await, (2, 2, 0, 0, 0));
     let key = store::RecipientKey { message: QueueId(4), index: 0 };
     let aside = Settlement { recipients: vec![(key, Disposition::SetAside { reason: "odd".into() })], ..Settlement::default() };
@@ -216,7 +214,7 @@ async fn totals_follow_every_change() {
 }
 
 #[tokio::test]
-async fn a_list_finds_what_is_far_behind() {
+async fn a_list_finds_messages_far_behind() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
     let content = small(1);

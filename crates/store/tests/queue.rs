@@ -1,4 +1,4 @@
-//! The queue over its whole life, on a real disk: commit, claim, settle, restart, and records that are damaged.
+//! The queue on a real disk: commit, claim, settle, restart, and damaged records.
 #![allow(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used, clippy::expect_used)]
 
 use bytes::Bytes;
@@ -52,9 +52,7 @@ fn lane(text: &str) -> Domain {
 }
 
 async fn large(store: &Store, id: i64) -> Content {
-    let mut spool = store.spool(QueueId(id));
-    spool.write(&vec![b'x'; 300_000]).await.unwrap();
-    spool.finish().await.unwrap()
+    store.put(QueueId(id), &vec![b'x'; 300_000]).await.unwrap()
 }
 
 fn files(data: &std::path::Path) -> usize {
@@ -101,7 +99,7 @@ async fn a_restart_finds_everything_and_releases_claims() {
         assert!(matches!(Store::open(dir.path()), Err(StoreError::InUse(_))), "one owner at a time");
         let content = large(&store, 1).await;
         store.commit(vec![message(1, &content, &["a@x.test"], true)], 1_000_000).await.unwrap();
-        // Committed as claimed: nobody else may take it.
+        // Committed as claimed, so it cannot be claimed again.
         assert!(store.claim(lane("x.test"), 2000, 50_000, 10).await.unwrap().is_empty());
     }
     let store = reopened(dir.path()).await;
@@ -116,7 +114,7 @@ async fn a_restart_finds_everything_and_releases_claims() {
     assert_eq!(store.totals().await.unwrap(), Default::default());
 }
 
-/// The threads of the store before end a moment after its last handle.
+/// The threads of the previous store end a moment after its last handle.
 async fn reopened(data: &std::path::Path) -> Store {
     for _ in 0..100 {
         if let Ok(store) = Store::open(data) {
@@ -143,14 +141,14 @@ async fn damaged_records_are_set_aside_and_the_rest_goes_on() {
     assert_eq!(store.totals().await.unwrap().set_aside, 3);
     db.execute("UPDATE content SET data = x'00' WHERE id = 4", []).unwrap();
     assert!(matches!(store.content(QueueId(4)).await, Err(StoreError::Corrupt(_))));
-    // A person mends what can be mended and has it tried again.
+    // The operator repairs a record and retries it.
     db.execute("UPDATE message SET flow = 'own' WHERE id = 2", []).unwrap();
     assert_eq!(store.retry(Some(QueueId(2)), None, 2000).await.unwrap(), 1);
     assert_eq!(store.claim(lane("x.test"), 2000, 50_000, 10).await.unwrap()[0].message.flow, Flow::Own);
 }
 
 #[tokio::test]
-async fn dropping_and_retrying_name_what_is_not_there() {
+async fn dropping_or_retrying_an_absent_message_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
     store.commit(vec![message(1, &small(1), &["a@x.test", "b@y.test"], false)], 0).await.unwrap();
@@ -166,7 +164,19 @@ async fn dropping_and_retrying_name_what_is_not_there() {
 }
 
 #[tokio::test]
-async fn a_new_database_of_a_later_schema_is_refused() {
+async fn all_mail_is_retried_in_steps() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let content = small(1);
+    store.commit((1..=6000).map(|id| message(id, &content, &["a@x.test", "b@y.test"], false)).collect(), 0).await.unwrap();
+    assert!(store.claim(lane("x.test"), 500, 50_000, 10).await.unwrap().is_empty());
+    assert_eq!(store.retry(None, None, 500).await.unwrap(), 12_000);
+    assert_eq!(store.claim(lane("x.test"), 500, 50_000, 10).await.unwrap().len(), 10);
+    assert_eq!(store.retry(None, None, 500).await.unwrap(), 0, "no recipient waits for a later time");
+}
+
+#[tokio::test]
+async fn a_database_of_a_later_schema_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     drop(Store::open(dir.path()).unwrap());
     let db = rusqlite::Connection::open(dir.path().join("waypost.db")).unwrap();
@@ -183,7 +193,7 @@ async fn a_new_database_of_a_later_schema_is_refused() {
 }
 
 #[tokio::test]
-async fn nobody_else_reads_the_database() {
+async fn other_users_cannot_read_the_database() {
     use std::os::unix::fs::PermissionsExt;
     let dir = tempfile::tempdir().unwrap();
     let mode = |name: &str| std::fs::metadata(dir.path().join(name)).unwrap().permissions().mode() & 0o777;
@@ -194,14 +204,14 @@ async fn nobody_else_reads_the_database() {
 }
 
 #[tokio::test]
-async fn held_mail_waits_for_a_person_and_a_token_for_its_sender() {
+async fn held_mail_waits_for_its_release_and_srs_senders_expire() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
     let content = Content::memory(QueueId(1), Bytes::from_static(b"Subject: x\r\n\r\n"));
     let mut held = message(1, &content, &["a@x.test"], false);
     held.held = Some("suspicious".into());
     store.commit(vec![held], 0).await.unwrap();
-    assert!(store.lanes().await.unwrap().is_empty(), "what is held is not due");
+    assert!(store.lanes().await.unwrap().is_empty(), "held mail is not due");
     let totals = store.totals().await.unwrap();
     assert_eq!((totals.held, totals.held_bytes), (1, content.size_bytes()));
     assert_eq!(store.unnoticed(10).await.unwrap().held_count, 1);
@@ -218,11 +228,11 @@ async fn held_mail_waits_for_a_person_and_a_token_for_its_sender() {
         assert_eq!(store.remembered_sender(case.into()).await.unwrap(), Some(sender.clone()), "{case}");
     }
     store.remember_sender("LATER".into(), &sender, 24 * 86_400_000).await.unwrap();
-    assert_eq!(store.remembered_sender("TOKEN".into()).await.unwrap(), None, "its day is past");
+    assert_eq!(store.remembered_sender("TOKEN".into()).await.unwrap(), None, "it has expired");
 }
 
 #[tokio::test]
-async fn failures_are_listed_and_told_once() {
+async fn a_failure_is_in_one_notice_and_stays_listed() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
     let failed = |n: i64| store::FailedDelivery {
@@ -245,7 +255,7 @@ async fn failures_are_listed_and_told_once() {
 }
 
 #[tokio::test]
-async fn a_set_clock_moves_what_waits_and_what_is_claimed_along() {
+async fn setting_the_clock_moves_waits_and_claims() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
     store.commit(vec![message(1, &small(1), &["a@one.test"], false), message(2, &small(2), &["b@two.test"], true)], 50_000).await.unwrap();
@@ -257,7 +267,7 @@ async fn a_set_clock_moves_what_waits_and_what_is_claimed_along() {
     assert!(store.claim(lane("one.test"), year + 999, year + 60_000, 10).await.unwrap().is_empty());
     let listed = store.list(ListFilter { limit: 10, ..ListFilter::default() }).await.unwrap();
     assert_eq!((listed[0].message.arrived_ms, listed[0].message.expires_ms), (year + 1000, year + 9_000_000));
-    // A clock that was ahead and is right now: nothing waits longer than it may.
+    // A clock that was ahead and is right now: no recipient waits longer than allowed.
     assert_eq!(store.step_clock(store::ClockStep { ages_by_ms: 0, waits_by_ms: 0, latest_ms: 5000 }).await.unwrap(), 1);
     assert_eq!(store.claim(lane("one.test"), 5000, 60_000, 10).await.unwrap().len(), 1);
 }

@@ -1,4 +1,4 @@
-//! Reports of other servers, on a real disk: kept once, found again, and bounded.
+//! Received reports on a real disk: stored once, found again, and bounded.
 #![allow(clippy::indexing_slicing, clippy::unwrap_used)]
 
 use reports::aggregate::{AggregateReport, Disposition, DkimSeen, Outcome, Override, PublishedPolicy, Reason, Row, SpfSeen};
@@ -43,14 +43,14 @@ async fn count(store: &Store, domain: Option<&str>) -> usize {
 }
 
 #[tokio::test]
-async fn a_report_is_kept_once_and_found_as_it_was() {
+async fn a_report_is_stored_once_and_read_back() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
     let rows = vec![row("192.0.2.1"), row("2001:db8::1")];
     for _ in 0..2 {
         store.keep_report(aggregate("far.test", "1", rows.clone(), DAY_MS)).await.unwrap();
     }
-    // Who claims to be somebody else takes nobody's place.
+    // A report under another organisation's name replaces none of its reports.
     store.keep_report(aggregate("evil.test", "1", vec![], DAY_MS)).await.unwrap();
     let listed = store.reports(ReportFilter { limit: 10, ..ReportFilter::default() }).await.unwrap();
     assert_eq!(listed.iter().map(|r| (r.submitter.as_str(), r.rows)).collect::<Vec<_>>(), [("evil.test", 0), ("far.test", 2)]);
@@ -66,7 +66,7 @@ async fn a_report_is_kept_once_and_found_as_it_was() {
 }
 
 #[tokio::test]
-async fn a_report_of_tls_is_kept_within_bounds() {
+async fn failures_of_a_tls_report_are_bounded() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
     let failure = FailureDetails {
@@ -92,7 +92,7 @@ async fn a_report_of_tls_is_kept_within_bounds() {
     store.keep_report(new).await.unwrap();
     let listed = store.reports(ReportFilter { limit: 10, ..ReportFilter::default() }).await.unwrap();
     assert_eq!((listed[0].rows, listed[0].rows_left_out), (10_003, 10_006));
-    let Some((_, KeptRows::Tls(policies))) = store.report(listed[0].n).await.unwrap() else { panic!("no report of TLS") };
+    let Some((_, KeptRows::Tls(policies))) = store.report(listed[0].n).await.unwrap() else { panic!("no TLS report") };
     assert_eq!(policies.iter().map(|p| p.failures.len()).collect::<Vec<_>>(), [1, 9_999, 0]);
     assert_eq!(
         (policies[0].failures[0].result.as_str(), policies[0].failures[0].mx_host.as_str()),
@@ -102,7 +102,7 @@ async fn a_report_of_tls_is_kept_within_bounds() {
 }
 
 #[tokio::test]
-async fn old_reports_go_and_no_sender_pushes_the_others_out() {
+async fn old_reports_are_removed_and_no_sender_displaces_others() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
     store.keep_report(aggregate("old.test", "1", vec![row("192.0.2.1")], DAY_MS)).await.unwrap();

@@ -8,7 +8,7 @@ use mail::{Domain, Fields, Reply};
 use policy::Treatment;
 use reports::aggregate::{Disposition, DkimSeen, Outcome, Override, PublishedPolicy, Reason, Row, SpfSeen};
 use reports::rua_mailboxes;
-use store::{DailyCount, DailyKind};
+use store::{DailyCount, DailyKind, DailyResult};
 
 use crate::accept::message_auth::{Authenticated, Proof};
 use crate::context::Shared;
@@ -63,18 +63,13 @@ pub(crate) fn observe(settings: &Settings, authenticated: &Authenticated, judged
 /// Counts the message.
 pub(crate) fn count(shared: &Shared, results: &Results, seen: Observation) {
     let Observation { domain, policy, mut row } = seen;
-    let json = |row: &Row| serde_json::to_string(row).unwrap_or_default();
-    let mut detail = json(&row);
-    while detail.len() > ROW_MAX_BYTES && row.dkim.pop().is_some() {
-        detail = json(&row);
-    }
+    let is_long = |row: &Row| serde_json::to_string(row).is_ok_and(|json| json.len() > ROW_MAX_BYTES);
+    while is_long(&row) && row.dkim.pop().is_some() {}
     let (every_s, now_s) = (shared.settings.load().reporting.every_s, shared.clock.now_s());
     results.push(DailyCount {
         period: period(DailyKind::Dmarc, now_s, every_s, domain),
-        policy: serde_json::to_string(&policy).unwrap_or_default(),
-        detail,
         // A report has the policy that was found last.
-        reason: now_s.to_string(),
+        result: DailyResult::Dmarc { policy, row: Box::new(row), seen_s: now_s },
         times: 1,
     });
 }

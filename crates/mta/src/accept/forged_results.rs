@@ -20,9 +20,8 @@ pub(crate) async fn without_forged_results(
 ) -> Result<Option<(Content, Bytes)>, StoreError> {
     let Some(bytes) = without_forged(whole, hostname) else { return Ok(None) };
     tracing::info!("removed a forged Authentication-Results field");
-    let mut spool = store.spool(QueueId::next(clock.now_ms(), random_u32()));
-    spool.write(&bytes).await?;
-    Ok(Some((spool.finish().await?, bytes)))
+    let content = store.put(QueueId::next(clock.now_ms(), random_u32()), &bytes).await?;
+    Ok(Some((content, bytes)))
 }
 
 fn without_forged(whole: &Bytes, hostname: &Domain) -> Option<Bytes> {

@@ -10,7 +10,7 @@ use directory::{Account, Directory};
 use mail::{Body, Fields, ForwardPath, MailParameters, Mailbox, Notify, QueueId, Recipient, Reply, Ret, ReversePath};
 use net::{Clock, blocking, random_u32};
 use policy::{AcceptedRecipient, Client, LocalRules, LocalUser, Rules};
-use store::{Content, Store, StoreError};
+use store::Store;
 
 use crate::accept::decide::from_addresses;
 use crate::accept::local_fixup::{Completed, complete};
@@ -127,7 +127,7 @@ impl Submitter {
         let body = if content.is_ascii() { Body::SevenBit } else { Body::EightBit };
         let parameters = MailParameters { size_bytes: None, body, smtputf8: is_utf8, ret, envid, requiretls: false };
         let id = QueueId::next(clock.now_ms(), random_u32());
-        let content = keep(store, id, &content).await.map_err(|error| reply_to_store_error(&error))?;
+        let content = store.put(id, &content).await.map_err(|error| reply_to_store_error(&error))?;
         let facts = SessionFacts {
             client: IpAddr::V4(Ipv4Addr::LOCALHOST),
             hello: "local".into(),
@@ -168,12 +168,6 @@ impl Submitter {
         }
         Ok(())
     }
-}
-
-async fn keep(store: &Store, id: QueueId, content: &[u8]) -> Result<Content, StoreError> {
-    let mut spool = store.spool(id);
-    spool.write(content).await?;
-    spool.finish().await
 }
 
 /// What one message is checked against.

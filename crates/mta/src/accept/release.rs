@@ -62,8 +62,7 @@ impl Releaser {
         let prefix = self.signing.sign(&directory, domain, b"", &bytes).await;
         let id = QueueId::next(now_ms, random_u32());
         let is_8bit = !bytes.is_ascii();
-        let mut spool = self.shared.store.spool(id);
-        spool.write(&bytes).await?;
+        let content = self.shared.store.put(id, &bytes).await?;
         Ok(NewMessage {
             message: Message {
                 id,
@@ -74,7 +73,7 @@ impl Releaser {
                 prefix: prefix.into(),
                 ..message
             },
-            content: spool.finish().await?,
+            content,
             recipients: vec![NewRecipient { mailbox: target, notify: mail::Notify::default(), orcpt: None, known_as: alias }],
             claimed: false,
             held: None,

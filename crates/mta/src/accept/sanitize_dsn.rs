@@ -101,9 +101,7 @@ pub(crate) async fn sanitize<'a>(
         recipients: &[recipient],
     }
     .compose();
-    let mut spool = store.spool(id);
-    spool.write(&composed.content).await?;
-    let content = spool.finish().await?;
+    let content = store.put(id, &composed.content).await?;
     store.discard(&std::mem::replace(&mut accepted.received.content, content));
     accepted.received.parameters.body = if composed.content.is_ascii() { Body::SevenBit } else { Body::EightBit };
     accepted.received.parameters.smtputf8 = composed.utf8;

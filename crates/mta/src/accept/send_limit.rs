@@ -7,7 +7,7 @@ use std::collections::{HashSet, VecDeque};
 
 use directory::Account;
 use mail::Mailbox;
-use store::{Store, StoreError};
+use store::{KnownRecipient, Store, StoreError};
 use tokio::sync::Mutex;
 
 use crate::settings::Sending;
@@ -83,7 +83,7 @@ impl SendCounts {
         let said = sent.one_more(hash, is_new, limits, now_ms);
         if said == LimitVerdict::Fine && is_new {
             // If the line is full, it is new again after a restart.
-            self.usage_log.push(UsageEvent::Recipient(login, hash, now_ms));
+            self.usage_log.push(UsageEvent::Recipient(KnownRecipient { login, recipient: hash, first_ms: now_ms }));
         }
         Ok(said)
     }

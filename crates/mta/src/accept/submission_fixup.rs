@@ -45,9 +45,7 @@ pub(crate) async fn correct(store: &Store, clock: &Clock, room: &LargeContents, 
         return Ok(());
     }
     let whole = room.load(&received.content, ContentOrigin::Account).await?;
-    let mut spool = store.spool(QueueId::next(clock.now_ms(), random_u32()));
-    spool.write(&rewritten(&whole.bytes)).await?;
-    let content = spool.finish().await?;
+    let content = store.put(QueueId::next(clock.now_ms(), random_u32()), &rewritten(&whole.bytes)).await?;
     store.discard(&std::mem::replace(&mut received.content, content));
     Ok(())
 }

@@ -29,9 +29,7 @@ pub(crate) async fn wrap<'a>(
     let to = aliases.next().filter(|first| aliases.all(|other| other == *first));
     let now_ms = clock.now_ms();
     let bytes = wrapped(&accepted.whole.bytes, accepted.received.id, to, &from, &settings.hostname, now_ms / 1000);
-    let mut spool = store.spool(QueueId::next(now_ms, random_u32()));
-    spool.write(&bytes).await?;
-    let content = spool.finish().await?;
+    let content = store.put(QueueId::next(now_ms, random_u32()), &bytes).await?;
     store.discard(&std::mem::replace(&mut accepted.received.content, content));
     if !bytes.is_ascii() {
         accepted.received.parameters.body = Body::EightBit;

@@ -46,9 +46,7 @@ async fn queue_again(outbox: &Outbox, message: &Message, recipient: &ClaimedReci
     let unsigned = unsigned(&message.prefix);
     let mut prefix = outbox.signing.sign(&directory, &settings.forward.srs.domain, &unsigned, &bytes).await;
     prefix.extend_from_slice(&unsigned);
-    let mut spool = store.spool(id);
-    spool.write(&bytes).await.ok()?;
-    let content = spool.finish().await.ok()?;
+    let content = store.put(id, &bytes).await.ok()?;
     Some(NewMessage {
         message: Message {
             id,

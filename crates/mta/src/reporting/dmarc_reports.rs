@@ -5,7 +5,7 @@
 use mail::{Domain, Mailbox};
 use reports::Envelope;
 use reports::aggregate::{AggregateReport, PublishedPolicy, Row};
-use store::{DailyCount, DailyKind, DailyPeriod, DailyReportDue, StoreError};
+use store::{DailyCount, DailyKind, DailyPeriod, DailyReportDue, DailyResult, StoreError};
 
 use crate::reporting::dmarc_destinations::{Destinations, destinations};
 use crate::reporting::schedule::{Reporter, contact, finish, report_id, report_messages, retry_later};
@@ -62,15 +62,16 @@ fn report(settings: &Settings, period: &DailyPeriod, counts: &[DailyCount]) -> O
 
 /// The rows, and the policy seen last: it may change within a day.
 fn contents(counts: &[DailyCount]) -> Option<(PublishedPolicy, Vec<Row>)> {
-    let mut last: Option<(i64, &str)> = None;
+    let mut last: Option<(i64, &PublishedPolicy)> = None;
     let mut rows: Vec<Row> = Vec::with_capacity(counts.len());
-    for count in counts {
-        let Ok(row) = serde_json::from_str::<Row>(&count.detail) else { continue };
-        last = last.max(Some((count.reason.parse().unwrap_or(0), &count.policy)));
-        rows.push(Row { count: count.times, ..row });
+    for DailyCount { result, times, .. } in counts {
+        let DailyResult::Dmarc { policy, row, seen_s } = result else { continue };
+        if last.is_none_or(|(last_s, _)| last_s <= *seen_s) {
+            last = Some((*seen_s, policy));
+        }
+        rows.push(Row { count: *times, ..Row::clone(row) });
     }
-    let (_, policy) = last?;
-    Some((serde_json::from_str(policy).ok()?, rows))
+    last.map(|(_, policy)| (policy.clone(), rows))
 }
 
 #[cfg(test)]
@@ -97,9 +98,7 @@ mod tests {
             };
             DailyCount {
                 period: DailyPeriod { kind: DailyKind::Dmarc, begin_s: 0, end_s: 1, domain: "far.test".into() },
-                policy: serde_json::to_string(&policy).unwrap(),
-                detail: serde_json::to_string(&row).unwrap(),
-                reason: last_s.to_string(),
+                result: DailyResult::Dmarc { policy, row: Box::new(row), seen_s: last_s },
                 times,
             }
         };

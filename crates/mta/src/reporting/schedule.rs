@@ -206,7 +206,7 @@ pub(crate) async fn retry_later(reporter: &Reporter, due: DailyReportDue, why: &
     // Half an hour for a period of a day.
     let wait_ms = (i64::from(every_s) * 1000 / 48).max(1000);
     tracing::info!(domain = %due.period.domain, to = due.target, why, again_in_s = wait_ms / 1000, "{kind} report could not be sent; trying again");
-    store.change_daily(DailyChange::Later { due, next_ms: now_ms + wait_ms }).await.map(drop)
+    store.change_daily(DailyChange::Later { due, next_ms: now_ms + wait_ms }).await
 }
 
 /// The contact address in reports.

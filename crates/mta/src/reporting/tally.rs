@@ -2,10 +2,8 @@
 //!
 //! RFC 8460 s.4.3, RFC 9990. Invariant: no session waits for it; dropped results are logged.
 
-use std::collections::HashMap;
-
 use net::Clock;
-use store::{DailyChange, DailyCount, DailyPeriod, Store};
+use store::{DailyCount, DailyPeriod, Store};
 
 use crate::support::write_behind::{BatchWriter, WriteBehind};
 
@@ -31,14 +29,8 @@ struct TallyWriter {
 impl BatchWriter<DailyCount> for TallyWriter {
     async fn write(&mut self, batch: Vec<DailyCount>, dropped: u64) {
         self.dropped += dropped;
-        let mut sums: HashMap<(DailyPeriod, String, String), DailyCount> = HashMap::new();
-        for count in batch {
-            let key = (count.period.clone(), count.policy.clone(), count.detail.clone());
-            let times = sums.get(&key).map_or(0, |before| before.times);
-            sums.insert(key, DailyCount { times: times + count.times, ..count });
-        }
-        if !sums.is_empty() {
-            match self.store.change_daily(DailyChange::Count(sums.into_values().collect())).await {
+        if !batch.is_empty() {
+            match self.store.count_daily(batch).await {
                 Ok(dropped) => self.dropped += dropped,
                 Err(error) => tracing::warn!(%error, "results for DMARC and TLS reports could not be stored; the reports will lack them"),
             }
@@ -69,7 +61,8 @@ pub(crate) fn period(kind: store::DailyKind, now_s: i64, every_s: u32, domain: S
 #[cfg(test)]
 mod tests {
     use super::*;
-    use store::DailyKind;
+    use reports::tls::{FailureDetails, Policy};
+    use store::{DailyKind, DailyResult};
 
     #[tokio::test]
     async fn results_are_summed_before_they_are_written() {
@@ -78,18 +71,15 @@ mod tests {
         let results = start(store.clone(), Clock::system());
         let period = period(DailyKind::Tls, 5, 10, "far.test".into());
         assert_eq!((period.begin_s, period.end_s), (0, 10));
-        let count = |detail: &str| DailyCount {
-            period: period.clone(),
-            policy: "{}".into(),
-            detail: detail.into(),
-            reason: String::new(),
-            times: 1,
+        let count = |has_failed: bool, times| {
+            let result = DailyResult::Tls { policy: Policy::default(), failure: has_failed.then(FailureDetails::default) };
+            DailyCount { period: period.clone(), result, times }
         };
-        for detail in ["", "x", ""] {
-            results.push(count(detail));
+        for has_failed in [false, true, false] {
+            results.push(count(has_failed, 1));
         }
         results.flush().await;
         let found = store.daily_counts(period.clone()).await.unwrap();
-        assert_eq!(found.iter().map(|c| (c.detail.as_str(), c.times)).collect::<Vec<_>>(), [("", 2), ("x", 1)]);
+        assert_eq!(found, [count(false, 2), count(true, 1)]);
     }
 }

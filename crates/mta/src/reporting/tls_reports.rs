@@ -5,9 +5,9 @@
 
 use mail::Domain;
 use net::{HttpsOptions, ReportUpload, upload_report};
-use reports::tls::{FailureDetails, MEDIA_TYPE, Policy, PolicyResult, Summary, TlsReport};
+use reports::tls::{FailureDetails, MEDIA_TYPE, PolicyResult, Summary, TlsReport};
 use reports::{Envelope, HttpsAddress, ReportAddress, gzip, tls_report_addresses};
-use store::{DailyCount, DailyKind, DailyPeriod, DailyReportDue, StoreError};
+use store::{DailyCount, DailyKind, DailyPeriod, DailyReportDue, DailyResult, StoreError};
 
 use crate::reporting::schedule::{Reporter, contact, finish, report_id, report_messages, retry_later};
 use crate::settings::Settings;
@@ -78,38 +78,38 @@ fn report(settings: &Settings, period: &DailyPeriod, counts: &[DailyCount]) -> T
 
 /// The results by policy; `counts` are ordered by policy.
 fn policies(counts: &[DailyCount]) -> Vec<PolicyResult> {
-    let same_policy = |one: &DailyCount, other: &DailyCount| one.policy == other.policy;
-    let of_policy = |counts: &[DailyCount]| {
-        let policy: Policy = serde_json::from_str(&counts.first()?.policy).ok()?;
-        let mut result = PolicyResult { policy, summary: Summary::default(), failures: Vec::new() };
-        for count in counts {
-            if count.detail.is_empty() {
-                result.summary.successful += count.times;
-            } else if let Ok(failure) = serde_json::from_str::<FailureDetails>(&count.detail) {
-                result.summary.failed += count.times;
-                result.failures.push(FailureDetails { sessions: count.times, reason: count.reason.clone(), ..failure });
+    let mut results: Vec<PolicyResult> = Vec::new();
+    for DailyCount { result, times, .. } in counts {
+        let DailyResult::Tls { policy, failure } = result else { continue };
+        if results.last().is_none_or(|last| last.policy != *policy) {
+            results.push(PolicyResult { policy: policy.clone(), summary: Summary::default(), failures: Vec::new() });
+        }
+        let Some(last) = results.last_mut() else { continue };
+        match failure {
+            None => last.summary.successful += times,
+            Some(failure) => {
+                last.summary.failed += times;
+                last.failures.push(FailureDetails { sessions: *times, ..failure.clone() });
             }
         }
-        Some(result)
-    };
-    counts.chunk_by(same_policy).filter_map(of_policy).collect()
+    }
+    results
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use reports::tls::{PolicyType, ResultType};
+    use reports::tls::{Policy, PolicyType, ResultType};
 
     #[test]
     fn results_are_grouped_by_policy() {
         let period = DailyPeriod { kind: DailyKind::Tls, begin_s: 0, end_s: 1, domain: "far.test".into() };
         let count = |kind: PolicyType, failure: Option<ResultType>, times| DailyCount {
             period: period.clone(),
-            policy: serde_json::to_string(&Policy { kind, domain: "far.test".into(), ..Policy::default() }).unwrap(),
-            detail: failure
-                .map(|result| serde_json::to_string(&FailureDetails { result, ..FailureDetails::default() }).unwrap())
-                .unwrap_or_default(),
-            reason: "why".into(),
+            result: DailyResult::Tls {
+                policy: Policy { kind, domain: "far.test".into(), ..Policy::default() },
+                failure: failure.map(|result| FailureDetails { result, reason: "why".into(), ..FailureDetails::default() }),
+            },
             times,
         };
         let found = policies(&[

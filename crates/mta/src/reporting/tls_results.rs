@@ -8,7 +8,7 @@ use mail::Domain;
 use net::TlsFault;
 use policy::StsReceived;
 use reports::tls::{FailureDetails, Policy, PolicyType, ResultType};
-use store::{DailyCount, DailyKind};
+use store::{DailyCount, DailyKind, DailyResult};
 use tokio::net::TcpStream;
 
 use crate::context::Shared;
@@ -27,14 +27,10 @@ pub(crate) fn count_session(shared: &Shared, results: &Results, policy: &Policy,
     if !settings.reporting.tls {
         return;
     }
-    let reason = failure.as_ref().map(|failure| mail::one_line_at_most(&failure.reason, REASON_MAX_CHARS)).unwrap_or_default();
-    let failure = failure.map(|failure| FailureDetails { reason: String::new(), sessions: 0, ..failure });
-    let json = |value: serde_json::Result<String>| value.unwrap_or_default();
+    let cut = |failure: FailureDetails| FailureDetails { reason: mail::one_line_at_most(&failure.reason, REASON_MAX_CHARS), ..failure };
     results.push(DailyCount {
         period: period(DailyKind::Tls, shared.clock.now_s(), settings.reporting.every_s, policy.domain.clone()),
-        policy: json(serde_json::to_string(policy)),
-        detail: failure.map(|failure| json(serde_json::to_string(&failure))).unwrap_or_default(),
-        reason,
+        result: DailyResult::Tls { policy: policy.clone(), failure: failure.map(cut) },
         times: 1,
     });
 }

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use store::{LoginUse, Store};
+use store::{KnownRecipient, LoginUse, Store};
 
 use crate::support::write_behind::{BatchWriter, WriteBehind};
 
@@ -13,8 +13,8 @@ use crate::support::write_behind::{BatchWriter, WriteBehind};
 pub(crate) enum UsageEvent {
     /// A login.
     Login(LoginUse),
-    /// The first message of an account to a recipient: login, hash of the recipient, Unix milliseconds.
-    Recipient(String, i64, i64),
+    /// The first message of an account to a recipient.
+    Recipient(KnownRecipient),
 }
 
 /// Queues events for the log.
@@ -38,7 +38,7 @@ async fn write(store: &Store, events: Vec<UsageEvent>) {
     let mut recipients = Vec::new();
     for event in events {
         match event {
-            UsageEvent::Recipient(login, recipient, first_ms) => recipients.push((login, recipient, first_ms)),
+            UsageEvent::Recipient(known) => recipients.push(known),
             UsageEvent::Login(used) => {
                 let key = (used.login.clone(), used.password.clone(), used.network.clone());
                 let times = uses.get(&key).map_or(0, |before| before.times);
@@ -79,7 +79,8 @@ mod tests {
                 times: 1,
             })
         };
-        write(&store, vec![used(1), used(2), UsageEvent::Recipient("me".into(), 7, 3)]).await;
+        let known = KnownRecipient { login: "me".into(), recipient: 7, first_ms: 3 };
+        write(&store, vec![used(1), used(2), UsageEvent::Recipient(known)]).await;
         let found = store.logins(None, 0).await.unwrap();
         assert_eq!(found.iter().map(|f| (f.last_ms, f.times)).collect::<Vec<_>>(), [(2, 2)]);
         assert_eq!(store.known_recipients("me".into()).await.unwrap(), [(7, 3)]);

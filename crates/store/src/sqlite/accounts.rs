@@ -1,6 +1,6 @@
-//! The tables of accounts: who may log in, by which passwords, and how much they may send.
+//! The tables of accounts: logins, passwords, certificates and limits.
 //!
-//! Invariant: what hangs on an account goes with it.
+//! Invariant: the rows of an account are removed with it.
 
 use std::collections::HashMap;
 
@@ -14,15 +14,15 @@ use crate::error::StoreError;
 /// A change to an account.
 #[derive(Debug, Clone)]
 pub enum AccountChange {
-    /// Adds an account, with all that hangs on it.
+    /// Adds an account, with its passwords and certificates.
     Add(Box<Account>),
-    /// Adds a password, or puts it in the place of the one with its name.
+    /// Adds a password, or replaces the one with its name.
     PutPassword(Mailbox, Password),
-    /// Puts what was missing into a password, unless its verifier is not this one any more: it was changed meanwhile.
+    /// Completes a password (SCRAM keys), unless its verifier has changed meanwhile.
     CompletePassword {
         /// The account.
         login: Mailbox,
-        /// The verifier that was there.
+        /// The verifier before.
         from: String,
         /// The same password, complete.
         to: Password,
@@ -33,17 +33,17 @@ pub enum AccountChange {
     AddCertificate(Mailbox, ClientCertificate),
     /// Removes the client certificate of this name.
     RemoveCertificate(Mailbox, String),
-    /// Changes what it may send as.
+    /// Sets the allowed senders.
     SetSenders(Mailbox, Vec<SenderRule>),
-    /// Changes the mechanisms that are allowed although they need the password itself.
+    /// Sets the allowed mechanisms that need the password itself.
     SetLegacyMechanisms(Mailbox, Vec<String>),
     /// Disables or enables it.
     Enable(Mailbox, bool),
-    /// Stops it for a reason, or lets it go on.
+    /// Suspends it for a reason, or ends the suspension.
     Suspend(Mailbox, Option<String>),
-    /// Changes how much it may send.
+    /// Sets its limits.
     SetCaps(Mailbox, Caps),
-    /// Changes where its owner reads mail.
+    /// Sets the IMAP host of its owner.
     SetImapHost(Mailbox, Option<String>),
     /// Removes it.
     Remove(Mailbox),
@@ -138,16 +138,16 @@ fn add_certificate(db: &Connection, login: &Mailbox, certificate: &ClientCertifi
     exists(db, login)?;
     let sql = "INSERT OR IGNORE INTO client_certificate (login, name, sha256, made_ms) VALUES (?, ?, ?, ?)";
     let rows = db.execute(sql, params![login.key(), certificate.name, certificate.sha256, certificate.made_ms])?;
-    if rows == 0 { Err(StoreError::Exists(format!("{login} has a client certificate {} already", certificate.name))) } else { Ok(()) }
+    if rows == 0 { Err(StoreError::Exists(format!("{login} already has a client certificate {}", certificate.name))) } else { Ok(()) }
 }
 
-/// Rows of a table that hang on accounts, by login.
+/// Reads rows of a table of accounts, by login.
 fn by_login<T>(db: &Connection, sql: &str, read: impl Fn(&Row<'_>) -> rusqlite::Result<T>) -> Result<HashMap<String, Vec<T>>, StoreError> {
     let mut statement = db.prepare(sql)?;
     let mut rows = statement.query([])?;
     let mut found: HashMap<String, Vec<T>> = HashMap::new();
     while let Some(row) = rows.next()? {
-        found.entry(row.get(0)?).or_default().push(read(row)?);
+        found.entry(row.get("login")?).or_default().push(read(row)?);
     }
     Ok(found)
 }
@@ -159,18 +159,18 @@ pub(super) fn load(db: &Connection) -> Result<Vec<Account>, StoreError> {
         "SELECT login, name, verifier, scram_sha256, scram_sha1, sealed, made_ms FROM password ORDER BY login, made_ms, name",
         |row| {
             Ok(Password {
-                name: row.get(1)?,
-                verifier: row.get(2)?,
-                scram_sha256: row.get(3)?,
-                scram_sha1: row.get(4)?,
-                sealed: row.get(5)?,
-                made_ms: row.get(6)?,
+                name: row.get("name")?,
+                verifier: row.get("verifier")?,
+                scram_sha256: row.get("scram_sha256")?,
+                scram_sha1: row.get("scram_sha1")?,
+                sealed: row.get("sealed")?,
+                made_ms: row.get("made_ms")?,
             })
         },
     )?;
     let mut certificates =
         by_login(db, "SELECT login, name, sha256, made_ms FROM client_certificate ORDER BY login, made_ms, name", |row| {
-            Ok(ClientCertificate { name: row.get(1)?, sha256: row.get(2)?, made_ms: row.get(3)? })
+            Ok(ClientCertificate { name: row.get("name")?, sha256: row.get("sha256")?, made_ms: row.get("made_ms")? })
         })?;
     let mut statement = db.prepare(
         "SELECT login, salt, legacy_mechanisms, may_send_as, enabled, suspended, recipients_per_hour, new_recipients_per_day, imap_host \
@@ -179,20 +179,20 @@ pub(super) fn load(db: &Connection) -> Result<Vec<Account>, StoreError> {
     let mut rows = statement.query([])?;
     let mut accounts = Vec::new();
     while let Some(row) = rows.next()? {
-        let login: String = row.get(0)?;
-        let salt: Vec<u8> = row.get(1)?;
+        let login: String = row.get("login")?;
+        let salt: Vec<u8> = row.get("salt")?;
         let salt = salt.try_into().map_err(|_| StoreError::Corrupt(format!("salt of {login} in the directory")))?;
         accounts.push(Account {
             login: parsed("account", &login)?,
             salt,
             passwords: passwords.remove(&login).unwrap_or_default(),
             certificates: certificates.remove(&login).unwrap_or_default(),
-            legacy_mechanisms: parsed_words("mechanism", &row.get::<_, String>(2)?)?,
-            may_send_as: parsed_words::<SenderRule>("sender rule", &row.get::<_, String>(3)?)?,
-            enabled: row.get(4)?,
-            suspended: row.get(5)?,
-            caps: Caps { recipients_per_hour: row.get(6)?, new_recipients_per_day: row.get(7)? },
-            imap_host: row.get(8)?,
+            legacy_mechanisms: parsed_words("mechanism", &row.get::<_, String>("legacy_mechanisms")?)?,
+            may_send_as: parsed_words::<SenderRule>("sender rule", &row.get::<_, String>("may_send_as")?)?,
+            enabled: row.get("enabled")?,
+            suspended: row.get("suspended")?,
+            caps: Caps { recipients_per_hour: row.get("recipients_per_hour")?, new_recipients_per_day: row.get("new_recipients_per_day")? },
+            imap_host: row.get("imap_host")?,
         });
     }
     Ok(accounts)

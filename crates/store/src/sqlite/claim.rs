@@ -1,7 +1,7 @@
-//! What is due, and the right to deliver it.
+//! Due recipients, and their claims.
 //!
-//! A claim is a state and a lease: while it holds, `next_attempt_ms` is when the lease ends, so that what a dead node
-//! held comes due by itself. Invariant: a record that cannot be read is set aside and never blocks its lane.
+//! A claim is a state and a lease: `next_attempt_ms` is then the end of the lease, so that claims of a dead process come
+//! due by themselves. Invariant: an unreadable record is set aside and never blocks its lane.
 
 use mail::{Body, Domain, Mailbox, Notify, OriginalRecipient, QueueId, Ret, ReversePath};
 use rusqlite::types::ValueRef;
@@ -11,7 +11,7 @@ use crate::error::StoreError;
 use crate::message::{Claimed, ClaimedRecipient, Flow, Message, NewRecipient, RecipientKey};
 use crate::recipient_state::{IS_ACTIVE, IS_CLAIMED, IS_SET_ASIDE, IS_WAITING, RecipientState};
 
-/// A lane with something in it.
+/// A lane with recipients.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LaneDue {
     /// The recipients' domain.
@@ -20,7 +20,7 @@ pub struct LaneDue {
     pub due_ms: i64,
 }
 
-/// A common table `l` of all lanes, by a walk along the index.
+/// Returns a common table `l` of all lanes, by a walk along the index.
 pub(super) fn with_lanes() -> String {
     format!(
         "WITH RECURSIVE l(lane) AS (
@@ -29,17 +29,17 @@ pub(super) fn with_lanes() -> String {
     )
 }
 
-/// Each lane, when it is due, and its octets.
+/// Returns a query of each lane, when it is due, and its octets.
 fn select_lanes() -> String {
     let due = format!("SELECT min(next_attempt_ms) FROM recipient r WHERE r.lane = l.lane AND {IS_ACTIVE}");
     format!("{} SELECT lane, ({due}), CAST(lane AS BLOB) FROM l WHERE lane IS NOT NULL", with_lanes())
 }
 
-/// The columns of a [`Message`] but its id, which [`read_message`] reads by name.
+/// The columns of a [`Message`] without its id, which [`read_message`] reads by name.
 pub(super) const MESSAGE_COLUMNS: &str = "flow, reverse_path, body_8bit, smtputf8, ret, envid, arrived_ms, expires_ms, delay_reported, prefix, \
      rewritten_path, may_report, mendable, requiretls";
 
-/// Every lane, with the time at which it is due. The cost grows with the number of lanes, not of messages.
+/// Returns every lane, with the time at which it is due. The cost grows with the number of lanes, not of messages.
 pub(crate) fn lanes(db: &Connection) -> Result<Vec<LaneDue>, StoreError> {
     let mut statement = db.prepare_cached(&select_lanes())?;
     let mut rows = statement.query([])?;
@@ -58,7 +58,7 @@ fn read_lane(value: ValueRef<'_>) -> Result<Domain, String> {
     Domain::parse(text).map_err(|e| format!("its lane {text:?}: {e}"))
 }
 
-/// Sets the mail of unreadable lanes aside, which nobody would ever claim.
+/// Sets aside the mail of unreadable lanes, which would never be claimed.
 fn set_aside_lanes(db: &Connection) -> Result<(), StoreError> {
     let mut statement = db.prepare(&select_lanes())?;
     let mut rows = statement.query([])?;
@@ -153,7 +153,7 @@ fn read_recipient(key: RecipientKey, row: &Row<'_>) -> Result<ClaimedRecipient, 
     })
 }
 
-/// The outer error is the database's, the inner one says why the record is unreadable.
+/// Reads a message. The inner error says why its record is unreadable.
 pub(crate) fn load_message(db: &Connection, id: QueueId) -> Result<Result<Message, String>, StoreError> {
     let read = db
         .prepare_cached(&format!("SELECT {MESSAGE_COLUMNS} FROM message WHERE id = ?"))?
@@ -188,28 +188,55 @@ pub(crate) fn read_message(id: QueueId, row: &Row<'_>) -> Result<Message, String
     })
 }
 
-/// After a start: nobody holds the claims of the process that was, so they are due now.
+/// Makes the claims of the previous process due now.
 pub(crate) fn release_claims(db: &Connection, now_ms: i64) -> Result<u64, StoreError> {
     set_aside_lanes(db)?;
     let sql = format!("UPDATE recipient SET state = ?, next_attempt_ms = ? WHERE {IS_CLAIMED}");
     Ok(db.execute(&sql, params![RecipientState::Waiting, now_ms])? as u64)
 }
 
-/// Recipients that [`retry`] makes due: set aside, or waiting for a later attempt.
+/// The condition of recipients that [`retry`] makes due: set aside, or waiting for a later attempt.
 fn may_retry() -> String {
     format!("({IS_SET_ASIDE} OR ({IS_WAITING} AND next_attempt_ms > :now_ms))")
 }
 
-/// Makes waiting recipients due now: those of a message, of a lane, or all. Returns how many.
-pub(crate) fn retry(db: &Connection, id: Option<QueueId>, lane: Option<&Domain>, now_ms: i64) -> Result<u64, StoreError> {
+/// The recipients that a retry makes due.
+#[derive(Debug)]
+pub(crate) enum RetryScope {
+    /// Those of a message.
+    Message(QueueId),
+    /// Those of a lane.
+    Lane(Domain),
+    /// Those of messages after the one, up to the other.
+    Range { after: QueueId, until: QueueId },
+}
+
+/// Recipients of one step of a retry of all.
+const RETRY_STEP: u32 = 5000;
+
+/// Returns the last message of the step after a message; `None` at the end of the queue.
+pub(crate) fn end_of_retry_step(db: &Connection, after: QueueId) -> Result<Option<QueueId>, StoreError> {
+    let ids = "SELECT message_id FROM recipient WHERE message_id > ? ORDER BY message_id LIMIT ?";
+    let mut statement = db.prepare_cached(&format!("SELECT max(message_id) FROM ({ids})"))?;
+    let last: Option<i64> = statement.query_row(params![after.0, RETRY_STEP], |row| row.get(0))?;
+    Ok(last.map(QueueId))
+}
+
+/// Makes waiting recipients due now. Returns their number.
+pub(crate) fn retry(db: &Connection, scope: &RetryScope, now_ms: i64) -> Result<u64, StoreError> {
     let update = format!("UPDATE recipient SET state = {}, next_attempt_ms = :now_ms WHERE {}", RecipientState::Waiting, may_retry());
     // A statement for each case: a condition on an absent parameter would keep SQLite from using an index.
-    let retried = match (id, lane) {
-        (Some(id), _) => db.execute(&format!("{update} AND message_id = :id"), named_params! { ":now_ms": now_ms, ":id": id.0 })?,
-        (None, Some(lane)) => retry_lane(db, lane, now_ms)?,
-        (None, None) => db.execute(&update, named_params! { ":now_ms": now_ms })?,
+    let retried = match scope {
+        RetryScope::Message(id) => {
+            db.execute(&format!("{update} AND message_id = :id"), named_params! { ":now_ms": now_ms, ":id": id.0 })?
+        }
+        RetryScope::Lane(lane) => retry_lane(db, lane, now_ms)?,
+        RetryScope::Range { after, until } => {
+            let values = named_params! { ":now_ms": now_ms, ":after": after.0, ":until": until.0 };
+            db.execute(&format!("{update} AND message_id > :after AND message_id <= :until"), values)?
+        }
     };
-    if let Some(id) = id
+    if let RetryScope::Message(id) = scope
         && retried == 0
         && !db.prepare("SELECT 1 FROM message WHERE id = ?")?.exists([id.0])?
     {
@@ -218,7 +245,7 @@ pub(crate) fn retry(db: &Connection, id: Option<QueueId>, lane: Option<&Domain>,
     Ok(retried as u64)
 }
 
-/// The waiting recipients of a lane by its index, and those set aside by theirs, which are few.
+/// Makes the waiting recipients of a lane due by its index, and those set aside by theirs.
 fn retry_lane(db: &Connection, lane: &Domain, now_ms: i64) -> Result<usize, StoreError> {
     let update = format!("UPDATE recipient SET state = {}, next_attempt_ms = :now_ms WHERE lane = :lane", RecipientState::Waiting);
     let values = named_params! { ":now_ms": now_ms, ":lane": lane.as_str() };
@@ -240,6 +267,7 @@ mod tests {
         };
         for condition in [
             format!("{} AND message_id = 1", may_retry().replace(":now_ms", "7")),
+            format!("{} AND message_id > 1 AND message_id <= 9", may_retry().replace(":now_ms", "7")),
             format!("lane = 'x.test' AND {IS_ACTIVE} AND {IS_WAITING} AND next_attempt_ms > 7"),
             format!("lane = 'x.test' AND {IS_SET_ASIDE}"),
         ] {

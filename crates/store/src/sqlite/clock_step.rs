@@ -1,6 +1,6 @@
-//! The wall clock was set: times in the queue are moved along.
+//! Moves times in the queue after the wall clock was set.
 //!
-//! Invariant: afterwards nothing waits longer than the caller allows, and no claim that is in use has ended.
+//! Invariant: afterwards no recipient waits longer than the caller allows, and no claim in use has ended.
 
 use rusqlite::{Connection, params};
 
@@ -9,7 +9,7 @@ use crate::error::StoreError;
 use crate::message::ClockStep;
 use crate::recipient_state::{IS_ACTIVE, IS_HELD, IS_WAITING};
 
-/// Moves arrivals, ends of lifetimes, leases and waits; returns how many recipients wait.
+/// Moves arrivals, ends of lifetimes, leases and waits. Returns how many recipients would have waited too long.
 pub(crate) fn step_clock(db: &Connection, step: ClockStep) -> Result<u64, StoreError> {
     let ClockStep { ages_by_ms, waits_by_ms, latest_ms } = step;
     if ages_by_ms != 0 {
@@ -19,7 +19,7 @@ pub(crate) fn step_clock(db: &Connection, step: ClockStep) -> Result<u64, StoreE
     if waits_by_ms != 0 {
         db.execute(&format!("UPDATE recipient SET next_attempt_ms = next_attempt_ms + ?1 WHERE {IS_ACTIVE}"), [waits_by_ms])?;
     }
-    // By the index: its cost grows with the lanes, and with what waits too long.
+    // By the index: the cost grows with the lanes, and with the recipients that wait too long.
     let reined = db.execute(
         &format!(
             "{} UPDATE recipient SET next_attempt_ms = ?1

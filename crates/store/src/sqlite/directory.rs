@@ -1,6 +1,6 @@
 //! The directory's tables.
 //!
-//! Invariant: what is written was checked by whoever holds the snapshot; here only existence is checked.
+//! Invariant: the caller checks a change against its snapshot; only existence is checked here.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -19,11 +19,11 @@ pub enum DirectoryChange {
     AddDomain(Domain),
     /// No longer hosts a domain.
     RemoveDomain(Domain),
-    /// Adds an alias; with `replace`, over one that is there.
+    /// Adds an alias.
     AddAlias {
         /// The alias.
         alias: Alias,
-        /// Whether one that is there is replaced.
+        /// Whether an existing one is replaced.
         replace: bool,
     },
     /// Removes an alias.
@@ -34,13 +34,13 @@ pub enum DirectoryChange {
     Account(AccountChange),
     /// Adds a DKIM key.
     AddKey(SigningKey),
-    /// Moves a DKIM key on in its life.
+    /// Changes the state of a DKIM key.
     SetKeyState {
         /// Its domain.
         domain: Domain,
         /// Its selector.
         selector: String,
-        /// What it is from now on.
+        /// The new state.
         state: KeyState,
         /// Now, Unix milliseconds.
         now_ms: i64,
@@ -110,15 +110,15 @@ fn load_keys(db: &Connection) -> Result<Vec<SigningKey>, StoreError> {
     let mut rows = statement.query([])?;
     let mut keys = Vec::new();
     while let Some(row) = rows.next()? {
-        let state: String = row.get(5)?;
+        let state: String = row.get("state")?;
         keys.push(SigningKey {
-            domain: parsed("domain", &row.get::<_, String>(0)?)?,
-            selector: row.get(1)?,
-            key_type: row.get(2)?,
-            private: row.get(3)?,
-            public: row.get(4)?,
+            domain: parsed("domain", &row.get::<_, String>("domain")?)?,
+            selector: row.get("selector")?,
+            key_type: row.get("key_type")?,
+            private: row.get("private")?,
+            public: row.get("public")?,
             state: KeyState::parse(&state).ok_or_else(|| StoreError::Corrupt(format!("key state {state:?} in the directory")))?,
-            since_ms: row.get(6)?,
+            since_ms: row.get("since_ms")?,
         });
     }
     Ok(keys)
@@ -144,7 +144,7 @@ fn load_alias_options(db: &Connection) -> Result<BTreeMap<String, AliasOptions>,
     Ok(options)
 }
 
-/// Reads the directory, but for its aliases.
+/// Reads the directory without its aliases.
 pub(crate) fn load_directory_beside_aliases(db: &Connection, delimiters: &str) -> Result<Contents, StoreError> {
     let mut contents = Contents {
         domains: vec![],
@@ -158,7 +158,7 @@ pub(crate) fn load_directory_beside_aliases(db: &Connection, delimiters: &str) -
     let mut statement = db.prepare("SELECT name, enabled FROM domain ORDER BY name")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        contents.domains.push(HostedDomain { name: parsed("domain", &row.get::<_, String>(0)?)?, enabled: row.get(1)? });
+        contents.domains.push(HostedDomain { name: parsed("domain", &row.get::<_, String>("name")?)?, enabled: row.get("enabled")? });
     }
     Ok(contents)
 }
@@ -170,6 +170,7 @@ pub(crate) fn load_directory(db: &Connection, delimiters: &str) -> Result<Conten
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         contents.aliases.push(Alias {
+            // By position, since there may be a million rows.
             source: parsed::<AliasSource>("alias", &row.get::<_, String>(0)?)?,
             targets: parsed_words::<Target>("target", &row.get::<_, String>(1)?)?,
             enabled: row.get(2)?,

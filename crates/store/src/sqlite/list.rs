@@ -1,4 +1,4 @@
-//! The queue as people look at it.
+//! The list and totals of the queue for the operator.
 //!
 //! Invariant: a step of a page costs the same however long the queue is; an unreadable record is shown, not hidden.
 
@@ -11,26 +11,26 @@ use crate::error::StoreError;
 use crate::message::{Flow, ListFilter, ListedMessage, ListedRecipient, Message, QueueTotals, TlsWish};
 use crate::recipient_state::{IS_HELD, RecipientState};
 
-/// Messages that one step of a list looks at; other queries go between the steps.
+/// Maximum messages that one step reads; other queries run between the steps.
 const STEP: u32 = 2000;
 
 /// A part of a page.
-pub(crate) struct Step {
+pub(crate) struct ListStep {
     pub messages: Vec<ListedMessage>,
-    /// Behind which message the next step goes on; `None` where the queue has been looked through.
+    /// The message after which the next step starts; `None` at the end of the queue.
     pub behind: Option<QueueId>,
 }
 
-/// The messages of the next step, by id.
+/// Selects the ids of the next step.
 const ANY_IDS: &str = "SELECT id FROM message WHERE id > :after ORDER BY id LIMIT :step";
 
-/// The same of held messages, which have an index.
+/// Selects the ids of the next step of held messages, by their index.
 fn held_ids() -> String {
     format!("SELECT DISTINCT message_id AS id FROM recipient WHERE {IS_HELD} AND message_id > :after ORDER BY message_id LIMIT :step")
 }
 
-/// A part of a page of the queue, in the order of arrival. Its cost is bounded however long the queue is.
-pub(crate) fn list(db: &Connection, filter: &ListFilter) -> Result<Step, StoreError> {
+/// Returns a part of a page of the queue, in the order of arrival. Its cost is bounded however long the queue is.
+pub(crate) fn list(db: &Connection, filter: &ListFilter) -> Result<ListStep, StoreError> {
     let after = filter.only.map_or(filter.after.map_or(i64::MIN, |id| id.0), |only| only.0 - 1);
     let step = if filter.only.is_some() { 1 } else { STEP };
     let ids = if filter.held == Some(true) { held_ids() } else { ANY_IDS.to_owned() };
@@ -60,12 +60,12 @@ pub(crate) fn list(db: &Connection, filter: &ListFilter) -> Result<Step, StoreEr
     }
     let is_full = u32::try_from(messages.len()).is_ok_and(|found| found >= filter.limit);
     if is_full || filter.only.is_some() {
-        return Ok(Step { messages, behind: None });
+        return Ok(ListStep { messages, behind: None });
     }
     let (last, looked): (Option<i64>, u32) = db
         .prepare_cached(&format!("SELECT max(id), count(*) FROM ({ids})"))?
         .query_row(named_params! { ":after": after, ":step": step }, |row| Ok((row.get(0)?, row.get(1)?)))?;
-    Ok(Step { messages, behind: last.map(QueueId).filter(|_| looked == step) })
+    Ok(ListStep { messages, behind: last.map(QueueId).filter(|_| looked == step) })
 }
 
 fn unreadable(id: QueueId) -> Message {
@@ -106,7 +106,7 @@ fn recipients(db: &Connection, id: QueueId) -> Result<Vec<ListedRecipient>, Stor
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// A text as well as it can be read.
+/// Returns a text as far as it is readable.
 fn shown(value: ValueRef<'_>) -> Option<String> {
     match value {
         ValueRef::Null => None,
@@ -116,7 +116,7 @@ fn shown(value: ValueRef<'_>) -> Option<String> {
     }
 }
 
-/// How much there is, as the triggers of the schema keep it.
+/// Returns the totals, which the triggers of the schema keep.
 pub(crate) fn totals(db: &Connection) -> Result<QueueTotals, StoreError> {
     let mut statement = db.prepare_cached("SELECT messages, recipients, set_aside, held, held_bytes FROM total")?;
     let totals = statement.query_row([], |row| {

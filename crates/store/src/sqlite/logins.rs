@@ -1,4 +1,4 @@
-//! Where passwords were used, and to whom accounts have sent: what tells an owner's habit from a stranger's.
+//! Past logins and known recipients of accounts, by which an owner's habits differ from a stranger's.
 //!
 //! Invariant: both are bounded for each account; losing the last moments of either loses no mail.
 
@@ -6,10 +6,10 @@ use rusqlite::{Connection, params};
 
 use crate::error::StoreError;
 
-/// Networks that are remembered for each account; those not seen for the longest time go first.
+/// Maximum networks kept for an account; the least recently used goes first.
 const NETWORKS_MAX: i64 = 256;
 
-/// Recipients that are remembered for each account; the oldest go first.
+/// Maximum recipients read for an account; the oldest are left out.
 const RECIPIENTS_MAX: i64 = 100_000;
 
 /// A use of a password.
@@ -17,9 +17,9 @@ const RECIPIENTS_MAX: i64 = 100_000;
 pub struct LoginUse {
     /// The account's login.
     pub login: String,
-    /// The password's name; of a client certificate where it was one.
+    /// The name of the password or client certificate.
     pub password: String,
-    /// The network that the client stood in, as text.
+    /// The client's network, as text.
     pub network: String,
     /// The client's address.
     pub address: String,
@@ -27,11 +27,22 @@ pub struct LoginUse {
     pub mechanism: String,
     /// When it was used last, Unix milliseconds.
     pub last_ms: i64,
-    /// How often.
+    /// Number of uses.
     pub times: u32,
 }
 
-/// Remembers uses; `times` is added to what is there.
+/// A recipient to which an account has sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownRecipient {
+    /// The account's login.
+    pub login: String,
+    /// A hash of the recipient.
+    pub recipient: i64,
+    /// When the account sent to it first, Unix milliseconds.
+    pub first_ms: i64,
+}
+
+/// Records uses; adds `times` to the stored number.
 pub(crate) fn record_logins(db: &Connection, uses: &[LoginUse]) -> Result<(), StoreError> {
     for used in uses {
         db.prepare_cached(
@@ -47,7 +58,7 @@ pub(crate) fn record_logins(db: &Connection, uses: &[LoginUse]) -> Result<(), St
     Ok(())
 }
 
-/// The uses of an account's passwords, or of all accounts', since a time; the newest first.
+/// Returns the uses of an account's passwords, or of all accounts', since a time; the newest first.
 pub(crate) fn logins(db: &Connection, login: Option<&str>, since_ms: i64) -> Result<Vec<LoginUse>, StoreError> {
     let mut statement = db.prepare_cached(
         "SELECT login, password, network, address, mechanism, last_ms, times FROM login WHERE last_ms >= ?1 AND (?2 IS NULL OR login = ?2) \
@@ -55,28 +66,28 @@ pub(crate) fn logins(db: &Connection, login: Option<&str>, since_ms: i64) -> Res
     )?;
     let rows = statement.query_map(params![since_ms, login], |row| {
         Ok(LoginUse {
-            login: row.get(0)?,
-            password: row.get(1)?,
-            network: row.get(2)?,
-            address: row.get(3)?,
-            mechanism: row.get(4)?,
-            last_ms: row.get(5)?,
-            times: row.get(6)?,
+            login: row.get("login")?,
+            password: row.get("password")?,
+            network: row.get("network")?,
+            address: row.get("address")?,
+            mechanism: row.get("mechanism")?,
+            last_ms: row.get("last_ms")?,
+            times: row.get("times")?,
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Remembers to whom accounts have sent: login, recipient and time of the first message.
-pub(crate) fn record_recipients(db: &Connection, recipients: &[(String, i64, i64)]) -> Result<(), StoreError> {
-    for (login, recipient, first_ms) in recipients {
+/// Records recipients to which accounts have sent; the first time of each counts.
+pub(crate) fn record_recipients(db: &Connection, recipients: &[KnownRecipient]) -> Result<(), StoreError> {
+    for KnownRecipient { login, recipient, first_ms } in recipients {
         db.prepare_cached("INSERT OR IGNORE INTO known_recipient (login, recipient, first_ms) VALUES (?, ?, ?)")?
             .execute(params![login, recipient, first_ms])?;
     }
     Ok(())
 }
 
-/// To whom an account has sent, and when first; the newest first, at most [`RECIPIENTS_MAX`].
+/// Returns the recipients of an account (hash and first time), the newest first, at most [`RECIPIENTS_MAX`].
 pub(crate) fn known_recipients(db: &Connection, login: &str) -> Result<Vec<(i64, i64)>, StoreError> {
     let mut statement =
         db.prepare_cached("SELECT recipient, first_ms FROM known_recipient WHERE login = ? ORDER BY first_ms DESC LIMIT ?")?;
@@ -89,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn uses_add_up_and_are_bounded() {
+    fn uses_of_a_network_add_up_and_networks_are_bounded() {
         let db = Connection::open_in_memory().unwrap();
         super::super::schema::migrate(&db).unwrap();
         let used = |network: String, last_ms| LoginUse {
@@ -111,10 +122,11 @@ mod tests {
     }
 
     #[test]
-    fn the_first_time_counts() {
+    fn the_first_message_to_a_recipient_counts() {
         let db = Connection::open_in_memory().unwrap();
         super::super::schema::migrate(&db).unwrap();
-        record_recipients(&db, &[("me".into(), 7, 1), ("me".into(), 7, 2), ("me".into(), -8, 3), ("you".into(), 9, 1)]).unwrap();
+        let known = |login: &str, recipient, first_ms| KnownRecipient { login: login.into(), recipient, first_ms };
+        record_recipients(&db, &[known("me", 7, 1), known("me", 7, 2), known("me", -8, 3), known("you", 9, 1)]).unwrap();
         assert_eq!(known_recipients(&db, "me").unwrap(), [(-8, 3), (7, 1)]);
     }
 }

@@ -1,7 +1,6 @@
 //! The SQLite engine: WAL, synchronous=FULL, one connection that writes.
 //!
-//! Invariant: every function here works inside a transaction that its caller opened, so that a batch is on disk as a
-//! whole or not at all.
+//! Invariant: every function here runs in a transaction of its caller, so that a batch is on disk as a whole or not at all.
 
 mod accounts;
 mod claim;
@@ -21,14 +20,13 @@ use rusqlite::Connection;
 
 pub use accounts::AccountChange;
 pub use claim::LaneDue;
-pub(crate) use claim::{claim, lanes, release_claims, retry};
+pub(crate) use claim::{RetryScope, claim, end_of_retry_step, lanes, release_claims, retry};
 pub(crate) use clock_step::step_clock;
-pub use daily::{DailyChange, DailyCount, DailyKind, DailyPeriod, DailyReportDue};
-pub(crate) use daily::{change_daily, daily_counts, daily_reports_due};
+pub(crate) use daily::{change_daily, count_daily, daily_counts, daily_reports_due};
 pub use directory::DirectoryChange;
 pub(crate) use directory::{change_directory, load_directory, load_directory_beside_aliases};
 pub(crate) use list::{list, totals};
-pub use logins::LoginUse;
+pub use logins::{KnownRecipient, LoginUse};
 pub(crate) use logins::{known_recipients, logins, record_logins, record_recipients};
 pub(crate) use outcomes::{expire_held, insert_srs_sender, list_failed, release, set_noticed, srs_sender, unnoticed};
 pub(crate) use queue::{drop_message, enqueue, highest_id, load_content, settle};
@@ -36,10 +34,10 @@ pub(crate) use reports::{keep_report, list_reports, report};
 
 use crate::error::StoreError;
 
-/// The database's file in the data directory.
+/// The file name of the database in the data directory.
 pub(crate) const DATABASE: &str = "waypost.db";
 
-/// Opens the connection that writes, and brings the schema up to date.
+/// Opens the writing connection, and migrates the schema.
 pub(crate) fn open_writer(data: &Path) -> Result<Connection, StoreError> {
     let db = Connection::open(data.join(DATABASE))?;
     db.pragma_update(None, "page_size", 8192)?;
@@ -55,7 +53,7 @@ pub(crate) fn open_writer(data: &Path) -> Result<Connection, StoreError> {
     Ok(db)
 }
 
-/// Opens a connection that only reads.
+/// Opens a read-only connection.
 pub(crate) fn open_reader(data: &Path) -> Result<Connection, StoreError> {
     let db = Connection::open(data.join(DATABASE))?;
     db.pragma_update(None, "query_only", true)?;

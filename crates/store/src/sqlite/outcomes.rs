@@ -1,19 +1,18 @@
-//! What outlives a delivery: the list of failures that nobody was told of, mail that is held, and the senders that a token
-//! stands for.
+//! Failures without a DSN, held mail, and the senders of SRS tokens.
 //!
-//! Invariant: each of them is bounded, by number or by age, and losing one of them never loses mail that waits.
+//! Invariant: each is bounded, by number or by age, and losing one never loses queued mail.
 
 use mail::{Mailbox, QueueId};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::error::StoreError;
-use crate::message::{FailedDelivery, ListFilter, Unnoticed};
+use crate::message::{FailedDelivery, ListFilter, NoticeMark, Unnoticed};
 use crate::recipient_state::{IS_HELD, RecipientState};
 
-/// So many failures are remembered; the oldest go first.
+/// Maximum failures kept; the oldest go first.
 const FAILED_MAX: i64 = 10_000;
 
-/// Remembers a failure.
+/// Stores a failure.
 pub(crate) fn insert_failed(db: &Connection, failed: &FailedDelivery) -> Result<(), StoreError> {
     db.prepare_cached(
         "INSERT INTO failed (message_id, at_ms, reverse_path, known_as, mailbox, status, reason) VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -23,25 +22,25 @@ pub(crate) fn insert_failed(db: &Connection, failed: &FailedDelivery) -> Result<
     Ok(())
 }
 
-/// The failures, the newest first.
+/// Returns the failures, the newest first.
 pub(crate) fn list_failed(db: &Connection, limit: u32) -> Result<Vec<FailedDelivery>, StoreError> {
     let mut statement =
         db.prepare_cached("SELECT message_id, at_ms, reverse_path, known_as, mailbox, status, reason FROM failed ORDER BY n DESC LIMIT ?")?;
     let rows = statement.query_map([limit], |row| {
         Ok(FailedDelivery {
-            message: QueueId(row.get(0)?),
-            at_ms: row.get(1)?,
-            from: row.get(2)?,
-            to: row.get(3)?,
-            target: row.get(4)?,
-            status: row.get(5)?,
-            reason: row.get(6)?,
+            message: QueueId(row.get("message_id")?),
+            at_ms: row.get("at_ms")?,
+            from: row.get("reverse_path")?,
+            to: row.get("known_as")?,
+            target: row.get("mailbox")?,
+            status: row.get("status")?,
+            reason: row.get("reason")?,
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// What nobody was told of yet: failures and held messages, at most `limit` of each, and how many there are.
+/// Returns the failures and held messages since the last notice, at most `limit` of each, and their numbers.
 pub(crate) fn unnoticed(db: &Connection, limit: u32) -> Result<Unnoticed, StoreError> {
     let (failed_n, held_id, at_ms): (i64, i64, i64) =
         db.query_row("SELECT failed_n, held_id, at_ms FROM notice", [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
@@ -60,17 +59,17 @@ pub(crate) fn unnoticed(db: &Connection, limit: u32) -> Result<Unnoticed, StoreE
         failed: list_failed(db, failed_limit)?,
         held_count: u64::try_from(held_count).unwrap_or(0),
         held: super::list(db, &filter)?.messages,
-        up_to: (last_failed.unwrap_or(failed_n), last_held.unwrap_or(held_id)),
+        up_to: NoticeMark { failed_n: last_failed.unwrap_or(failed_n), held: last_held.unwrap_or(held_id) },
     })
 }
 
-/// Remembers up to where somebody was told.
-pub(crate) fn set_noticed(db: &Connection, up_to: (i64, i64), now_ms: i64) -> Result<(), StoreError> {
-    db.execute("UPDATE notice SET failed_n = ?, held_id = ?, at_ms = ?", params![up_to.0, up_to.1, now_ms])?;
+/// Stores the last failure and held message of a notice.
+pub(crate) fn set_noticed(db: &Connection, up_to: NoticeMark, now_ms: i64) -> Result<(), StoreError> {
+    db.execute("UPDATE notice SET failed_n = ?, held_id = ?, at_ms = ?", params![up_to.failed_n, up_to.held, now_ms])?;
     Ok(())
 }
 
-/// Lets a held message go: it is due now, and given up at `expires_ms` at the latest. Its prefix is replaced where one is given.
+/// Releases a held message: it is due now, and given up at `expires_ms` at the earliest.
 pub(crate) fn release(db: &Connection, id: QueueId, now_ms: i64, expires_ms: i64) -> Result<(), StoreError> {
     let released = db.execute(
         &format!("UPDATE recipient SET state = ?, next_attempt_ms = ?, reason = NULL WHERE message_id = ? AND {IS_HELD}"),
@@ -83,10 +82,10 @@ pub(crate) fn release(db: &Connection, id: QueueId, now_ms: i64, expires_ms: i64
     Ok(())
 }
 
-/// Held messages that one step removes.
+/// Maximum held messages that one step removes.
 const EXPIRED_AT_ONCE: u32 = 500;
 
-/// Removes held messages whose time is up, at most [`EXPIRED_AT_ONCE`]. Returns how many, and the content files that nothing names any more.
+/// Removes expired held messages, at most [`EXPIRED_AT_ONCE`]. Returns their number, and the content files that no message names any more.
 pub(crate) fn expire_held(db: &Connection, now_ms: i64) -> Result<(u64, Vec<QueueId>), StoreError> {
     let mut statement =
         db.prepare_cached(&format!("SELECT DISTINCT message_id FROM recipient WHERE {IS_HELD} AND next_attempt_ms <= ? LIMIT ?"))?;
@@ -99,7 +98,7 @@ pub(crate) fn expire_held(db: &Connection, now_ms: i64) -> Result<(u64, Vec<Queu
     Ok((due.len() as u64, files))
 }
 
-/// Remembers the sender that a token stands for.
+/// Stores the sender of a token.
 pub(crate) fn insert_srs_sender(db: &Connection, token: &str, sender: &str, now_ms: i64) -> Result<(), StoreError> {
     db.prepare_cached(
         "INSERT INTO srs_sender (token, sender, made_ms) VALUES (?, ?, ?) ON CONFLICT (token) DO UPDATE SET made_ms = excluded.made_ms",
@@ -109,12 +108,12 @@ pub(crate) fn insert_srs_sender(db: &Connection, token: &str, sender: &str, now_
     Ok(())
 }
 
-/// The sender that a token stands for, whatever its case: hosts on the way may change it.
+/// Returns the sender of a token, ignoring case: hosts on the way may change it.
 pub(crate) fn srs_sender(db: &Connection, token: &str) -> Result<Option<Mailbox>, StoreError> {
     let mut found: Option<String> =
         db.prepare_cached("SELECT sender FROM srs_sender WHERE token = ?")?.query_row([token], |row| row.get(0)).optional()?;
     if found.is_none() {
-        // Tokens of earlier versions were in base64. This reads the whole table, of three weeks; only an address that we signed leads here.
+        // Tokens of earlier versions were in base64. This reads the whole table of three weeks; only an address that we signed gets here.
         found = db
             .prepare_cached("SELECT sender FROM srs_sender WHERE token = ? COLLATE NOCASE")?
             .query_row([token], |row| row.get(0))

@@ -1,7 +1,7 @@
-//! Messages in, and out again.
+//! Adds messages to the queue, settles their attempts, and removes them.
 //!
-//! Invariant: content leaves with the last message that names it, in the same transaction; a file is removed only after
-//! the commit that forgot it.
+//! Invariant: content is removed with the last message that names it, in the same transaction; a file is removed only
+//! after that commit.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::error::StoreError;
 use crate::message::{Disposition, NewMessage, NewRecipient, Settlement};
 use crate::recipient_state::{IS_CLAIMED, RecipientState};
 
-/// Adds messages. `lease_ms` is when the claim of those that are claimed ends.
+/// Adds messages. `lease_ms` is the end of the claim of claimed ones.
 pub(crate) fn enqueue(db: &Connection, messages: &[NewMessage], lease_ms: i64) -> Result<(), StoreError> {
     let mut stored = HashSet::new();
     for new in messages {
@@ -94,7 +94,7 @@ fn insert_recipient(
     Ok(())
 }
 
-/// Applies the end of an attempt. Returns the content files that nothing names any more.
+/// Applies the end of an attempt. Returns the content files that no message names any more.
 pub(crate) fn settle(db: &Connection, settlement: &Settlement, lease_ms: i64) -> Result<Vec<QueueId>, StoreError> {
     let mut touched = HashSet::new();
     for (key, disposition) in &settlement.recipients {
@@ -131,7 +131,7 @@ pub(crate) fn settle(db: &Connection, settlement: &Settlement, lease_ms: i64) ->
     Ok(files)
 }
 
-/// Removes a message that has no recipients left; returns its content's id where that was a file and is now unnamed.
+/// Removes a message without recipients. Returns the id of its content if that is a file and no message names it any more.
 fn remove_if_done(db: &Connection, id: QueueId) -> Result<Option<QueueId>, StoreError> {
     let waiting = db.prepare_cached("SELECT 1 FROM recipient WHERE message_id = ? LIMIT 1")?.exists([id.0])?;
     if waiting {
@@ -150,7 +150,7 @@ fn remove_if_done(db: &Connection, id: QueueId) -> Result<Option<QueueId>, Store
     Ok((in_file == Some(true)).then_some(QueueId(content)))
 }
 
-/// Removes a message, or one recipient of it, unless it is being delivered. Returns content files that nothing names any more.
+/// Removes a message, or one recipient of it, unless it is being delivered. Returns the content files that no message names any more.
 pub(crate) fn drop_message(db: &Connection, id: QueueId, index: Option<u32>) -> Result<Vec<QueueId>, StoreError> {
     let claimed = format!("SELECT 1 FROM recipient WHERE message_id = ?1 AND (?2 IS NULL OR n = ?2) AND {IS_CLAIMED}");
     if db.prepare(&claimed)?.exists(params![id.0, index])? {
@@ -164,7 +164,7 @@ pub(crate) fn drop_message(db: &Connection, id: QueueId, index: Option<u32>) -> 
     Ok(remove_if_done(db, id)?.into_iter().collect())
 }
 
-/// A row of content: its id, its size in octets, the octets where they are in the row, and their CRC-32 where it was kept.
+/// A row of content: id, size in octets, the octets if they are in the row, and the CRC-32 if there is one.
 type ContentRow = (i64, i64, Option<Vec<u8>>, Option<u32>);
 
 /// Reads a message's content.
@@ -203,7 +203,7 @@ fn read_front(path: &PathBuf, size: u64) -> std::io::Result<Bytes> {
     Ok(front.into())
 }
 
-/// The highest id of a message or a content; 0 where there is none.
+/// Returns the highest id of a message or a content; 0 if there is none.
 pub(crate) fn highest_id(db: &Connection) -> Result<QueueId, StoreError> {
     let highest = "SELECT max(coalesce((SELECT max(id) FROM message), 0), coalesce((SELECT max(id) FROM content), 0))";
     Ok(QueueId(db.query_row(highest, [], |row| row.get(0))?))

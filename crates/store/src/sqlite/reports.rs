@@ -1,7 +1,7 @@
-//! The reports that other servers send about us, as tables.
+//! The tables of received DMARC and TLS reports.
 //!
-//! Invariant: a report is kept once, and all of them are bounded: by age, by rows in all, and by rows of one sender, so that none of them
-//! pushes the others out. The oldest go first.
+//! Invariant: a report is stored once, and reports are bounded by age, by rows in all, and by rows of one sender, so that no sender displaces the
+//! others. The oldest go first.
 
 use mail::Domain;
 use reports::aggregate::{AggregateReport, Disposition, DkimSeen, Outcome, Override, ROWS_MAX, Reason, Row, SpfSeen, tame};
@@ -11,19 +11,23 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::error::StoreError;
 use crate::report::{FAILURES_MAX, KeptReport, KeptRows, KeptTlsFailure, KeptTlsPolicy, NewReport, ReportContent, ReportFilter};
 
-/// Reports are kept so long.
+/// How long reports are kept, in milliseconds.
 const AGE_MAX_MS: i64 = 400 * 86_400_000;
 
-/// A report counts as so many rows at least: looking through all of them must stay cheap too.
+/// Minimum rows that a report counts as: listing all reports must stay cheap too.
 const REPORT_ROWS_MIN: i64 = 10;
 
-/// So many rows are kept in all.
+/// Maximum rows in all.
 const ALL_ROWS_MAX: i64 = 1_000_000;
 
-/// So many rows are kept of one sender.
+/// Maximum rows of one sender.
 const SENDER_ROWS_MAX: i64 = 200_000;
 
-/// Keeps a report, unless it is there already.
+/// The columns of a [`KeptReport`], which [`kept`] reads by name.
+const REPORT_COLUMNS: &str = "n, kind, submitter, organisation, report_id, domain, policy, begin_s, end_s, received_ms, rows, rows_left_out, \
+     messages_left_out";
+
+/// Stores a report, unless it is stored already.
 pub(crate) fn keep_report(db: &Connection, new: &NewReport) -> Result<(), StoreError> {
     let n = match &new.content {
         ReportContent::Aggregate(report) => keep_aggregate(db, new, report)?,
@@ -35,8 +39,8 @@ pub(crate) fn keep_report(db: &Connection, new: &NewReport) -> Result<(), StoreE
     Ok(())
 }
 
-/// What stands in the table of reports.
-struct Head<'a> {
+/// The row of a report in the table of reports.
+struct ReportHead<'a> {
     domain: String,
     policy: &'a str,
     range_s: (i64, i64),
@@ -44,14 +48,14 @@ struct Head<'a> {
     left_out: (u64, u64),
 }
 
-/// The new report's number; none where it is there already.
-fn insert_head(db: &Connection, new: &NewReport, head: &Head<'_>) -> Result<Option<i64>, StoreError> {
-    // What ends in the future would never be old.
+/// Returns the new report's number; `None` if it is stored already.
+fn insert_head(db: &Connection, new: &NewReport, head: &ReportHead<'_>) -> Result<Option<i64>, StoreError> {
+    // A report that ends in the future would never expire.
     let end_s = head.range_s.1.min(new.received_ms / 1000);
     let inserted = db
         .prepare_cached(
-            "INSERT OR IGNORE INTO received_report (kind, submitter, organisation, report_id, domain, policy, begin_s, end_s, received_ms, rows, rows_left_out, messages_left_out) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR IGNORE INTO received_report (kind, submitter, organisation, report_id, domain, policy, begin_s, end_s, received_ms, rows, \
+             rows_left_out, messages_left_out) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?
         .execute(params![
             new.kind(),
@@ -72,7 +76,7 @@ fn insert_head(db: &Connection, new: &NewReport, head: &Head<'_>) -> Result<Opti
 
 fn keep_aggregate(db: &Connection, new: &NewReport, report: &AggregateReport) -> Result<Option<i64>, StoreError> {
     let rows = report.rows.get(..ROWS_MAX).unwrap_or(&report.rows);
-    let head = Head {
+    let head = ReportHead {
         domain: domain(&report.policy.domain),
         policy: report.policy.p.as_str(),
         range_s: (report.begin_s, report.end_s),
@@ -108,7 +112,7 @@ fn keep_aggregate(db: &Connection, new: &NewReport, report: &AggregateReport) ->
 fn keep_tls(db: &Connection, new: &NewReport, report: &TlsReport) -> Result<Option<i64>, StoreError> {
     let failures: usize = report.policies.iter().map(|policy| policy.failures.len()).sum();
     let kept = failures.min(FAILURES_MAX);
-    let head = Head {
+    let head = ReportHead {
         domain: report.policies.first().map(|policy| domain(&policy.policy.domain)).unwrap_or_default(),
         policy: "",
         range_s: (report.begin_unix_s, report.end_unix_s),
@@ -142,11 +146,11 @@ fn keep_tls(db: &Connection, new: &NewReport, report: &TlsReport) -> Result<Opti
     Ok(Some(n))
 }
 
-/// Takes out what is too old or too much.
+/// Removes reports that are too old or too many.
 fn sweep(db: &Connection, submitter: &str, now_ms: i64) -> Result<(), StoreError> {
     let old = "SELECT n FROM received_report WHERE received_ms < ?";
-    let mut gone: Vec<i64> = db.prepare_cached(old)?.query_map([now_ms - AGE_MAX_MS], |row| row.get(0))?.collect::<Result<_, _>>()?;
-    // The newest of each kind of bound stay: what lies behind them, counted from the newest, goes.
+    let mut expired: Vec<i64> = db.prepare_cached(old)?.query_map([now_ms - AGE_MAX_MS], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    // Counted from the newest, reports beyond the bound go.
     let beyond = |of: &str, most: i64| -> Result<Vec<i64>, StoreError> {
         let sql = format!(
             "SELECT n FROM (SELECT n, sum(max(rows, {REPORT_ROWS_MIN})) OVER (ORDER BY n DESC) AS so_far FROM received_report {of}) WHERE so_far > {most}"
@@ -156,9 +160,9 @@ fn sweep(db: &Connection, submitter: &str, now_ms: i64) -> Result<(), StoreError
         let found = if of.is_empty() { statement.query_map([], read)? } else { statement.query_map([submitter], read)? };
         Ok(found.collect::<Result<_, _>>()?)
     };
-    gone.extend(beyond("WHERE submitter = ?", SENDER_ROWS_MAX)?);
-    gone.extend(beyond("", ALL_ROWS_MAX)?);
-    for n in gone {
+    expired.extend(beyond("WHERE submitter = ?", SENDER_ROWS_MAX)?);
+    expired.extend(beyond("", ALL_ROWS_MAX)?);
+    for n in expired {
         for table in ["received_dmarc_row", "received_tls_policy", "received_tls_failure"] {
             db.prepare_cached(&format!("DELETE FROM {table} WHERE report_n = ?"))?.execute([n])?;
         }
@@ -167,24 +171,19 @@ fn sweep(db: &Connection, submitter: &str, now_ms: i64) -> Result<(), StoreError
     Ok(())
 }
 
-/// The reports, the newest first.
+/// Returns the reports, the newest first.
 pub(crate) fn list_reports(db: &Connection, filter: &ReportFilter) -> Result<Vec<KeptReport>, StoreError> {
-    let mut statement = db.prepare_cached(
-        "SELECT n, kind, submitter, organisation, report_id, domain, policy, begin_s, end_s, received_ms, rows, rows_left_out, messages_left_out FROM received_report \
+    let mut statement = db.prepare_cached(&format!(
+        "SELECT {REPORT_COLUMNS} FROM received_report
          WHERE end_s >= ?1 AND (?2 IS NULL OR domain = ?2) AND (?3 IS NULL OR n < ?3) ORDER BY n DESC LIMIT ?4",
-    )?;
+    ))?;
     let rows = statement.query_map(params![filter.since_s, filter.domain, filter.before, filter.limit], kept)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// One report with its rows.
+/// Returns a report with its rows.
 pub(crate) fn report(db: &Connection, n: i64) -> Result<Option<(KeptReport, KeptRows)>, StoreError> {
-    let head = db
-        .prepare_cached(
-            "SELECT n, kind, submitter, organisation, report_id, domain, policy, begin_s, end_s, received_ms, rows, rows_left_out, messages_left_out FROM received_report WHERE n = ?",
-        )?
-        .query_row([n], kept)
-        .optional()?;
+    let head = db.prepare_cached(&format!("SELECT {REPORT_COLUMNS} FROM received_report WHERE n = ?"))?.query_row([n], kept).optional()?;
     let Some(head) = head else { return Ok(None) };
     let rows = if head.kind == "tls" { KeptRows::Tls(tls_policies(db, n)?) } else { KeptRows::Dmarc(dmarc_rows(db, n)?) };
     Ok(Some((head, rows)))
@@ -192,19 +191,19 @@ pub(crate) fn report(db: &Connection, n: i64) -> Result<Option<(KeptReport, Kept
 
 fn kept(row: &rusqlite::Row<'_>) -> rusqlite::Result<KeptReport> {
     Ok(KeptReport {
-        n: row.get(0)?,
-        kind: row.get(1)?,
-        submitter: row.get(2)?,
-        organisation: row.get(3)?,
-        report_id: row.get(4)?,
-        domain: row.get(5)?,
-        policy: row.get(6)?,
-        begin_s: row.get(7)?,
-        end_s: row.get(8)?,
-        received_ms: row.get(9)?,
-        rows: unsigned(row.get(10)?),
-        rows_left_out: unsigned(row.get(11)?),
-        messages_left_out: unsigned(row.get(12)?),
+        n: row.get("n")?,
+        kind: row.get("kind")?,
+        submitter: row.get("submitter")?,
+        organisation: row.get("organisation")?,
+        report_id: row.get("report_id")?,
+        domain: row.get("domain")?,
+        policy: row.get("policy")?,
+        begin_s: row.get("begin_s")?,
+        end_s: row.get("end_s")?,
+        received_ms: row.get("received_ms")?,
+        rows: unsigned(row.get("rows")?),
+        rows_left_out: unsigned(row.get("rows_left_out")?),
+        messages_left_out: unsigned(row.get("messages_left_out")?),
     })
 }
 
@@ -213,21 +212,21 @@ fn dmarc_rows(db: &Connection, n: i64) -> Result<Vec<Row>, StoreError> {
         "SELECT source, count, disposition, dkim_aligned, spf_aligned, header_from, envelope_from, envelope_to, details FROM received_dmarc_row WHERE report_n = ? ORDER BY k",
     )?;
     let rows = statement.query_map([n], |row| {
-        let source: String = row.get(0)?;
-        let disposition: String = row.get(2)?;
-        let details: String = row.get(8)?;
-        // A row that was damaged is left out: a report is no mail.
+        let source: String = row.get("source")?;
+        let disposition: String = row.get("disposition")?;
+        let details: String = row.get("details")?;
+        // A damaged row is left out: a report is not mail.
         let Ok(source) = source.parse() else { return Ok(None) };
         let mut read = Row {
             source,
-            count: unsigned(row.get(1)?),
+            count: unsigned(row.get("count")?),
             disposition: Disposition::parse(&disposition).unwrap_or_default(),
-            dkim_aligned: row.get(3)?,
-            spf_aligned: row.get(4)?,
+            dkim_aligned: row.get("dkim_aligned")?,
+            spf_aligned: row.get("spf_aligned")?,
             reasons: Vec::new(),
-            header_from: row.get(5)?,
-            envelope_from: row.get(6)?,
-            envelope_to: row.get(7)?,
+            header_from: row.get("header_from")?,
+            envelope_from: row.get("envelope_from")?,
+            envelope_to: row.get("envelope_to")?,
             dkim: Vec::new(),
             spf: Vec::new(),
         };
@@ -241,8 +240,8 @@ fn tls_policies(db: &Connection, n: i64) -> Result<Vec<KeptTlsPolicy>, StoreErro
     let mut statement =
         db.prepare_cached("SELECT kind, domain, successful, failed FROM received_tls_policy WHERE report_n = ? ORDER BY k")?;
     let policies = statement.query_map([n], |row| {
-        let (successful, failed) = (unsigned(row.get(2)?), unsigned(row.get(3)?));
-        Ok(KeptTlsPolicy { kind: row.get(0)?, domain: row.get(1)?, successful, failed, failures: Vec::new() })
+        let (successful, failed) = (unsigned(row.get("successful")?), unsigned(row.get("failed")?));
+        Ok(KeptTlsPolicy { kind: row.get("kind")?, domain: row.get("domain")?, successful, failed, failures: Vec::new() })
     })?;
     let mut policies: Vec<KeptTlsPolicy> = policies.collect::<Result<_, _>>()?;
     let mut statement = db.prepare_cached(
@@ -250,14 +249,14 @@ fn tls_policies(db: &Connection, n: i64) -> Result<Vec<KeptTlsPolicy>, StoreErro
     )?;
     let failures = statement.query_map([n], |row| {
         let failure = KeptTlsFailure {
-            result: row.get(1)?,
-            sending_ip: row.get(2)?,
-            mx_host: row.get(3)?,
-            receiving_ip: row.get(4)?,
-            sessions: unsigned(row.get(5)?),
-            reason: row.get(6)?,
+            result: row.get("result")?,
+            sending_ip: row.get("sending_ip")?,
+            mx_host: row.get("mx_host")?,
+            receiving_ip: row.get("receiving_ip")?,
+            sessions: unsigned(row.get("sessions")?),
+            reason: row.get("reason")?,
         };
-        Ok((row.get::<_, i64>(0)?, failure))
+        Ok((row.get::<_, i64>("k")?, failure))
     })?;
     for found in failures {
         let (k, failure) = found?;
@@ -268,7 +267,7 @@ fn tls_policies(db: &Connection, n: i64) -> Result<Vec<KeptTlsPolicy>, StoreErro
     Ok(policies)
 }
 
-/// Checks and reasons, one a line: words without spaces, a free text last.
+/// Returns checks and reasons, one per line: words without spaces, free text last.
 fn to_lines(row: &Row) -> String {
     let dkim = row.dkim.iter().map(|d| format!("dkim {} {} {}", d.result.as_str(), or_dash(&d.domain), or_dash(&d.selector)));
     let spf = row.spf.iter().map(|s| format!("spf {} {}", s.result.as_str(), or_dash(&s.domain)));
@@ -298,7 +297,7 @@ fn from_lines(lines: &str, row: &mut Row) {
     }
 }
 
-/// A domain in the form in which it is looked for.
+/// Returns a domain in the form in which it is searched.
 fn domain(text: &str) -> String {
     text.parse::<Domain>().map_or_else(|_| tame(text).to_lowercase(), |domain| domain.to_string())
 }

@@ -1,6 +1,6 @@
-//! The tables, and how an older database becomes a newer one.
+//! The tables, and the migrations of older databases.
 //!
-//! Invariant: `user_version` is the number of migrations that have run; a migration is never edited once released.
+//! Invariant: `user_version` is the number of migrations that have run; a released migration is never edited.
 
 use rusqlite::Connection;
 
@@ -316,12 +316,12 @@ DROP TABLE strict_domain;
 ",
 ];
 
-/// Runs the migrations that have not run yet.
+/// Runs the pending migrations.
 pub(crate) fn migrate(db: &Connection) -> Result<(), StoreError> {
     let done: usize = db.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0)).map(|v| usize::try_from(v).unwrap_or(0))?;
     if done > MIGRATIONS.len() {
         return Err(StoreError::Corrupt(format!(
-            "the database is of a newer Waypost (schema {done}); this one knows schema {}",
+            "the database is of a newer Waypost (schema {done}); this version supports schema {}",
             MIGRATIONS.len()
         )));
     }
@@ -336,7 +336,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_older_database_becomes_a_newer_one() {
+    fn databases_of_every_version_migrate() {
         for version in 0..=MIGRATIONS.len() {
             let db = Connection::open_in_memory().unwrap();
             for sql in MIGRATIONS.iter().take(version) {
@@ -368,12 +368,12 @@ mod tests {
             }
             if version > 0 {
                 let count = |sql: &str| db.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
-                assert_eq!(count("SELECT messages FROM total"), 1, "what was there is counted");
+                assert_eq!(count("SELECT messages FROM total"), 1, "existing rows are counted");
                 db.execute("DELETE FROM message WHERE id = 2", []).unwrap();
                 assert_eq!(count("SELECT messages FROM total"), 1);
             }
             let reported: i64 = db.query_row("SELECT coalesce(min(may_report), 1) FROM message", [], |row| row.get(0)).unwrap();
-            assert_eq!(reported, 1, "mail that was queued before is reported on as before");
+            assert_eq!(reported, 1, "mail queued before gets DSNs as before");
             if (1..=2).contains(&version) {
                 let moved = "SELECT verifier || name || length(salt) FROM password JOIN account USING (login)";
                 assert_eq!(db.query_row(moved, [], |row| row.get::<_, String>(0)).unwrap(), "$argon2id$first16");

@@ -1,0 +1,125 @@
+//! The part of the handle for the queue: commit, claim, settle, and the operator's commands.
+//!
+//! Invariant: every change is committed when its method returns; [`Committed`] is returned only after a commit.
+
+use mail::{Domain, QueueId};
+
+use crate::error::StoreError;
+use crate::handle::Store;
+use crate::message::{
+    Claimed, ClockStep, Committed, FailedDelivery, ListFilter, ListedMessage, NewMessage, NoticeMark, QueueTotals, Settlement, Unnoticed,
+};
+use crate::sqlite::{self, LaneDue, RetryScope};
+use crate::writer::{Operation, WriteOutcome};
+
+impl Store {
+    /// Commits messages; they are on disk, synced, when this returns. Claims end at `lease_ms`.
+    pub async fn commit(&self, messages: Vec<NewMessage>, lease_ms: i64) -> Result<Committed, StoreError> {
+        self.write(Operation::Enqueue { messages, lease_ms }).await.map(|_| Committed(()))
+    }
+
+    /// Commits the end of an attempt, with the DSNs that follow from it.
+    pub async fn settle(&self, settlement: Settlement, lease_ms: i64) -> Result<(), StoreError> {
+        self.write(Operation::Settle { settlement, lease_ms }).await.map(|_| ())
+    }
+
+    /// Returns every lane with recipients.
+    pub async fn lanes(&self) -> Result<Vec<LaneDue>, StoreError> {
+        self.read(sqlite::lanes).await
+    }
+
+    /// Claims up to `limit` due recipients of a lane.
+    pub async fn claim(&self, lane: Domain, now_ms: i64, lease_ms: i64, limit: u32) -> Result<Vec<Claimed>, StoreError> {
+        match self.write(Operation::Claim { lane, now_ms, lease_ms, limit }).await? {
+            WriteOutcome::Claimed(claimed) => Ok(claimed),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// Makes recipients due that the previous process had claimed. Returns their number.
+    pub async fn release_claims(&self, now_ms: i64) -> Result<u64, StoreError> {
+        self.count(Operation::ReleaseClaims { now_ms }).await
+    }
+
+    /// Moves times in the queue after the wall clock was set. Returns how many recipients would have waited too long.
+    pub async fn step_clock(&self, step: ClockStep) -> Result<u64, StoreError> {
+        self.count(Operation::StepClock(step)).await
+    }
+
+    /// Makes recipients due now: those of a message, of a lane, or all. Returns their number.
+    /// All are made due in steps, so that other operations are committed between them.
+    pub async fn retry(&self, id: Option<QueueId>, lane: Option<Domain>, now_ms: i64) -> Result<u64, StoreError> {
+        match (id, lane) {
+            (Some(id), _) => return self.count(Operation::Retry { scope: RetryScope::Message(id), now_ms }).await,
+            (None, Some(lane)) => return self.count(Operation::Retry { scope: RetryScope::Lane(lane), now_ms }).await,
+            (None, None) => {}
+        }
+        let last = self.read(sqlite::highest_id).await?;
+        let (mut retried, mut after) = (0, QueueId(i64::MIN));
+        while after < last
+            && let Some(until) = self.read(move |db| sqlite::end_of_retry_step(db, after)).await?
+        {
+            retried += self.count(Operation::Retry { scope: RetryScope::Range { after, until }, now_ms }).await?;
+            after = until;
+        }
+        Ok(retried)
+    }
+
+    /// Removes a message, or one recipient of it, without a DSN.
+    pub async fn remove(&self, id: QueueId, index: Option<u32>) -> Result<(), StoreError> {
+        self.write(Operation::Drop { id, index }).await.map(|_| ())
+    }
+
+    /// Releases a held message: it is due now, and given up at `expires_ms` at the earliest.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] if no such message is held.
+    pub async fn release(&self, id: QueueId, now_ms: i64, expires_ms: i64) -> Result<(), StoreError> {
+        self.write(Operation::Release { id, now_ms, expires_ms }).await.map(|_| ())
+    }
+
+    /// Replaces a message by another one, in one commit.
+    pub async fn replace(&self, id: QueueId, with: NewMessage) -> Result<(), StoreError> {
+        self.write(Operation::Replace { id, with: Box::new(with) }).await.map(|_| ())
+    }
+
+    /// Removes expired held messages. Returns their number.
+    pub async fn expire_held(&self, now_ms: i64) -> Result<u64, StoreError> {
+        self.count(Operation::ExpireHeld { now_ms }).await
+    }
+
+    /// Returns failures and held messages since the last notice, at most `limit` of each.
+    pub async fn unnoticed(&self, limit: u32) -> Result<Unnoticed, StoreError> {
+        self.read(move |db| sqlite::unnoticed(db, limit)).await
+    }
+
+    /// Commits a notice to the postmaster, and the last failure and held message in it.
+    pub async fn notice(&self, messages: Vec<NewMessage>, up_to: NoticeMark, now_ms: i64) -> Result<(), StoreError> {
+        self.write(Operation::Notice { messages, up_to, now_ms }).await.map(|_| ())
+    }
+
+    /// Returns deliveries that failed without a DSN, the newest first.
+    pub async fn failed(&self, limit: u32) -> Result<Vec<FailedDelivery>, StoreError> {
+        self.read(move |db| sqlite::list_failed(db, limit)).await
+    }
+
+    /// Returns a page of the queue.
+    pub async fn list(&self, mut filter: ListFilter) -> Result<Vec<ListedMessage>, StoreError> {
+        let mut listed = Vec::new();
+        loop {
+            let step = filter.clone();
+            let step = self.read(move |db| sqlite::list(db, &step)).await?;
+            filter.limit = filter.limit.saturating_sub(u32::try_from(step.messages.len()).unwrap_or(u32::MAX));
+            listed.extend(step.messages);
+            match step.behind {
+                Some(behind) if filter.limit > 0 => filter.after = Some(behind),
+                _ => return Ok(listed),
+            }
+        }
+    }
+
+    /// Returns the totals of the queue.
+    pub async fn totals(&self) -> Result<QueueTotals, StoreError> {
+        self.read(sqlite::totals).await
+    }
+}
