@@ -68,8 +68,8 @@ fn the_user_smtp_logs_in_and_sends_as_before() {
     let waypost = Waypost::started(&lab, "foo@inbox.test", "");
     let file = lab.path().join("sasldb2").display().to_string();
     run_ok("sh", &["-c", &format!("printf 'tanstaafl' | saslpasswd2 -p -c -f {file} -u example.test smtp")]);
-    let told = waypost.json(&["account", "import", "sasldb2", &file, "--dry-run"])["warnings"].to_string();
-    assert!(told.contains("login_domain = \\\"example.test\\\"") && told.contains("--sender ADDRESS"), "{told}");
+    let reported = waypost.json(&["account", "import", "sasldb2", &file, "--dry-run"])["warnings"].to_string();
+    assert!(reported.contains("login_domain = \\\"example.test\\\"") && reported.contains("--sender ADDRESS"), "{reported}");
     waypost.configure(|config| config.set("submission.login_domain", "example.test"));
     waypost.ok(&["reload"]);
     let done = waypost.json(&["account", "import", "sasldb2", &file, "--sender", "me@example.test"]);

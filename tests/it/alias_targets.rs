@@ -40,8 +40,8 @@ fn an_unreachable_target_is_accepted_with_a_warning() {
         assert_eq!(warnings(&waypost, &["alias", "add", "good@example.test", target, "--replace"]), "", "{target}");
     }
     for (target, said) in CANNOT {
-        let told = warnings(&waypost, &["alias", "add", "me@example.test", target, "--replace"]);
-        assert!(told.contains(said), "{target}: {told}");
+        let reported = warnings(&waypost, &["alias", "add", "me@example.test", target, "--replace"]);
+        assert!(reported.contains(said), "{target}: {reported}");
         let tested = waypost.ok(&["alias", "test", "me@example.test"]);
         assert!(tested.contains(said), "{target}: {tested}");
     }

@@ -138,9 +138,9 @@ fn autodiscover_answers_outlook_and_refuses_hostile_xml() {
     let _dns = Dns::start(&office.lab, &zone(&office.lab));
     let far = Sink::start(office.lab.address(2), MX_PORT);
     let body = OUTLOOK.replace("ADDRESS", ME);
-    let told = office.outlook("autodiscover.example.test", "/autodiscover/autodiscover.xml", &body);
-    assert_eq!(office.outlook("example.test", "/Autodiscover/Autodiscover.xml", &body), told);
-    let protocols = servers(&told, "Protocol");
+    let reported = office.outlook("autodiscover.example.test", "/autodiscover/autodiscover.xml", &body);
+    assert_eq!(office.outlook("example.test", "/Autodiscover/Autodiscover.xml", &body), reported);
+    let protocols = servers(&reported, "Protocol");
     assert_eq!(
         protocols.iter().map(|p| (field(p, "Type"), field(p, "Encryption"))).collect::<Vec<_>>(),
         [("SMTP", "SSL"), ("SMTP", "TLS")]

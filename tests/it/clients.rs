@@ -89,7 +89,7 @@ impl Office {
 
 /// The client fails and shows the reply: Python shows the code separately.
 fn refused(subject: &str, (sent, said): Told, want: &str) {
-    assert!(!sent && want.split(' ').all(|part| said.contains(part)), "{subject}: wanted {want}, heard {said}");
+    assert!(!sent && want.split(' ').all(|part| said.contains(part)), "{subject}: wanted {want}, got {said}");
 }
 
 /// Runs a client; it reads `input`, if any.

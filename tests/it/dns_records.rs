@@ -196,7 +196,7 @@ fn the_postmaster_gets_one_letter_about_a_lost_record() {
     assert!(letter.contains("Subject: Waypost: 1 DNS record has changed, and is required"), "{letter}");
     assert!(
         letter.contains("_dmarc.example.test. TXT  differs")
-            && letter.contains("  fix       replace it by: _dmarc.example.test. 3600 IN TXT")
+            && letter.contains("  fix       replace it with: _dmarc.example.test. 3600 IN TXT")
     );
     assert!(letter.contains("v=DMARC1; p=\\u{fffd}"), "{letter}");
     let looks = || waypost.log().matches("DNS compared").count();
@@ -242,7 +242,7 @@ fn dns_apply_fills_an_empty_zone_at_digitalocean() {
     // Records of others are replaced only if named.
     ocean.add(&serde_json::json!({ "type": "MX", "name": "example", "data": "test.", "priority": 5 }));
     let (is_done, said) = apply(OCEAN_TOKEN, &[]);
-    assert!(!is_done && said.contains("others have written 5 test."), "{said}");
+    assert!(!is_done && said.contains("did not write 5 test."), "{said}");
     let (is_done, said) = apply(OCEAN_TOKEN, &["--replace", "example.test"]);
     assert!(is_done, "{said}");
     assert_eq!(mx(&ocean), ["example MX 10 mail.example.test."]);

@@ -84,7 +84,7 @@ fn doctor_checks_reverse_dns_and_blocklists() {
     assert!(said.starts_with("notice: the lists refuse queries from this resolver"), "{said}");
     let findings = world("", "77.2.0.192.zen A 127.0.0.11\n", "77.2.0.192.bl A 203.0.113.9\n");
     assert!(one(&findings, "blocklist", "zen.spamhaus.org").contains("its hoster declares that this range sends no mail"));
-    assert!(one(&findings, "blocklist", "bl.spamcop.net").starts_with("notice"), "an answer that somebody made up is no listing");
+    assert!(one(&findings, "blocklist", "bl.spamcop.net").starts_with("notice"), "a forged answer is not a listing");
 }
 
 #[test]

@@ -155,7 +155,7 @@ fn milter_replies_become_verdicts() {
         (b'B', packet(b's', b""), "250 "),
         (b'E', packet(b'r', b""), "550 5.7.1 the message was refused by a filter"),
         (b'R', packet(b'r', b""), "550 5.7.1 "),
-        (b'M', packet(b't', b""), "451 4.7.1 the message is put off"),
+        (b'M', packet(b't', b""), "451 4.7.1 the spam filter defers the message"),
         (b'E', packet(b'y', b"554 5.7.9 no\r\n250 fine\0"), "550 5.7.1 no\r\n"),
         (b'L', packet(b'y', b"421 4.3.2 not now\0"), "451 4.7.1 not now"),
         (b'E', [packet(b'p', b""), packet(b'h', b"X-Seen\0yes\0"), packet(b'c', b"")].concat(), "250 "),
@@ -257,8 +257,8 @@ fn a_milter_gets_the_whole_message() {
     let body = format!("{}\r\n", "0123456789abcde".repeat(60)).repeat(400);
     assert!(send(&waypost, "large", &body).starts_with("250 "));
     inbox.wait_for("large");
-    let told = milter.told();
-    let of = |letter: u8| told.iter().filter(|(l, _)| *l == letter).map(|(_, data)| data.clone()).collect::<Vec<_>>();
+    let commands = milter.commands();
+    let of = |letter: u8| commands.iter().filter(|(l, _)| *l == letter).map(|(_, data)| data.clone()).collect::<Vec<_>>();
     assert_eq!(of(b'M'), [b"<her@foreign.test>\0"]);
     assert_eq!(of(b'R'), [b"<me@example.test>\0"]);
     assert_eq!(of(b'H'), [b"client.foreign.test\0"]);

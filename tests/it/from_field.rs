@@ -23,7 +23,7 @@ const TAKEN: [&str; 14] = [
 ];
 
 const REFUSED: [(&str, &str); 6] = [
-    ("her name@foreign.test", "words beside the address"),
+    ("her name@foreign.test", "words next to the address"),
     ("<her@foreign.test> <eve@evil.test>", "angle brackets do not match"),
     ("Her <her@foreign.test", "angle brackets do not match"),
     ("her@foreign.test (not ended", "a comment in it does not end"),

@@ -164,6 +164,6 @@ fn the_postmaster_is_notified_once_of_each_held_message() {
     scene.waypost.ok(&["held", "release", &id]);
     scene.inbox.wait_for("Subject: curious");
     sleep(Duration::from_millis(2500));
-    assert_eq!(scene.inbox.messages().len(), 2, "nothing is told twice");
+    assert_eq!(scene.inbox.messages().len(), 2, "no second notice");
     scene.waypost.assert_no_bugs();
 }

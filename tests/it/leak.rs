@@ -45,7 +45,7 @@ impl Scene {
             talk.say(".");
         }
         talk.say("QUIT");
-        talk.heard()
+        talk.received()
     }
 
     fn assert_silent(&self, what: &str, text: &str) {
@@ -121,9 +121,9 @@ fn an_unreachable_target_is_not_named() {
             let scene = scene(&format!("mode = \"{mode}\"\n[retry]\nwaits_s = [1]\nlifetime = \"2s\"\n"), |_| None);
             scene.waypost.ok(&["alias", "add", "me@example.test", target, "--replace"]);
             scene.assert_silent(target, &scene.write("nobody@stranger.test", "nobody@stranger.test", ""));
-            let heard = scene.write("her@foreign.test", "her@foreign.test", "");
-            scene.assert_silent(target, &heard);
-            let is_taken = heard.contains("\r\n250 2.0.0 queued as ");
+            let replies = scene.write("her@foreign.test", "her@foreign.test", "");
+            scene.assert_silent(target, &replies);
+            let is_taken = replies.contains("\r\n250 2.0.0 queued as ");
             scene.assert_reports(target, usize::from(is_taken));
         }
     }

@@ -5,11 +5,10 @@
 use std::net::Ipv4Addr;
 
 use it::{
-    DMARC_REPORT_LIMIT, DNS_PORT, DmarcReporter, Lab, MX_PORT, Sink, Talk, Waypost, authored, dmarc_record, domain, signers, txt, wait_for,
-    wait_within, zone,
+    DMARC_REPORT_LIMIT, DNS_PORT, DmarcReporter, Lab, MX_PORT, Sink, Talk, Waypost, authored, dmarc_record, signers, txt, wait_for,
+    wait_within,
 };
 use msgauth::{Algorithm, KeyPair, Signer, record};
-use serde_json::Value;
 
 #[test]
 fn reports_have_results_and_dispositions() {

@@ -215,8 +215,8 @@ fn a_dsn_that_names_the_target_is_rewritten() {
     talk.expect("RSET", "250");
     let reply = talk.message("", &hers, &report);
     assert!(reply.starts_with("250 "), "{reply}");
-    let told = scene.hers.wait_for("Subject: Undelivered mail: returned to you");
-    let text = told.text();
+    let reported = scene.hers.wait_for("Subject: Undelivered mail returned to sender");
+    let text = reported.text();
     assert!(text.contains("Final-Recipient: rfc822; me@example.test\r\nAction: failed\r\nStatus: 5.2.1\r\n"), "{text}");
     assert!(text.contains("Subject: lost\r\n"), "{text}");
     for secret in ["foo", "inbox", &scene.lab.address(2).to_string()] {
@@ -252,9 +252,9 @@ fn dsns_without_a_from_address_are_wrapped() {
         let reply = scene.talk().message("", &hers, &report);
         assert!(reply.starts_with("250 "), "{from}: {reply}");
         wait_for("the report in our words", || (scene.hers.messages().len() == n + 1).then_some(()));
-        let told = scene.hers.messages().pop().unwrap();
-        let text = told.text();
-        assert!(told.from == "<>" && text.contains("From: \"Mail delivery\" <postmaster@mx.example.test>\r\n"), "{text}");
+        let reported = scene.hers.messages().pop().unwrap();
+        let text = reported.text();
+        assert!(reported.from == "<>" && text.contains("From: \"Mail delivery\" <postmaster@mx.example.test>\r\n"), "{text}");
         assert!(text.contains("Final-Recipient: rfc822; me@example.test\r\nAction: failed\r\nStatus: 5.1.1\r\n"), "{text}");
         assert!(text.contains("Subject: lost\r\n") && !text.contains("foo") && !text.contains("inbox"), "{text}");
         // The same to an alias: a DSN on own mail.

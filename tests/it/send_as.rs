@@ -108,11 +108,14 @@ fn sendas_check_passes() {
 
 #[test]
 fn certificate_errors_are_explained_in_gmails_words() {
-    let told = "the certificate doesn't match the host., code: 550";
+    let reported = "the certificate doesn't match the host., code: 550";
     let named = Office::with(TRUSTED, "mail.example.test").complaint(&[]);
-    assert!(named.contains("the certificate is not for this name") && named.contains(told) && named.contains("waypost cert"), "{named}");
+    assert!(
+        named.contains("the certificate is not for this name") && named.contains(reported) && named.contains("waypost cert"),
+        "{named}"
+    );
     let unknown = Office::with("", "mx.example.test").complaint(&[]);
-    assert!(unknown.contains("this machine does not trust the certificate's issuer") && unknown.contains(told), "{unknown}");
+    assert!(unknown.contains("this machine does not trust the certificate's issuer") && unknown.contains(reported), "{unknown}");
 }
 
 #[test]
@@ -193,8 +196,8 @@ fn other_clients_log_in() {
         office.waypost.address
     );
     let output = run("sh", &["-c", &script]);
-    let heard = String::from_utf8_lossy(&output.stdout);
-    assert!(heard.contains("235 2.7.0"), "{heard} {}", String::from_utf8_lossy(&output.stderr));
+    let dialogue = String::from_utf8_lossy(&output.stdout);
+    assert!(dialogue.contains("235 2.7.0"), "{dialogue} {}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]

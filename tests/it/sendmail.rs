@@ -225,10 +225,10 @@ fn dash_bs_speaks_smtp_on_standard_input() {
     let talk = "EHLO here\nMAIL FROM:<me@example.test>\nRCPT TO:<you@foreign.test>\nDATA\nFrom: me@example.test\nSubject: bs\n\n..dot\n.\n\
                 MAIL FROM:<me@example.test>\r\nRCPT TO:<nobody.here@example.test>\r\nDATA\r\nFrom: me@example.test\r\n\r\n\r\n.\r\nQUIT\r\n";
     let output = office.sendmail(&["-bs"], talk);
-    let heard = said(&output);
+    let replies = said(&output);
     assert!(
-        output.status.success() && heard.contains("250 2.0.0 queued as ") && heard.contains("550 5.1.1 <nobody.here@example.test>"),
-        "{heard}"
+        output.status.success() && replies.contains("250 2.0.0 queued as ") && replies.contains("550 5.1.1 <nobody.here@example.test>"),
+        "{replies}"
     );
     assert!(office.arrived("Subject: bs").text().ends_with("\r\n\r\n.dot\r\n"));
 }

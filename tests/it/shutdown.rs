@@ -32,9 +32,9 @@ fn shutdown_starts_and_repeats_no_delivery() {
     for n in 0..8 {
         talk.taken("me@example.test", "you@slow.test", &content(&format!("number {n}.")));
     }
-    wait_for("two of them to be under way", || (begun.load(Ordering::SeqCst) >= 2).then_some(()));
+    wait_for("two of them to begin", || (begun.load(Ordering::SeqCst) >= 2).then_some(()));
     far.waypost.stop();
-    assert_eq!(sink.messages().len(), 2, "what was under way was waited for, and nothing more was begun");
+    assert_eq!(sink.messages().len(), 2, "deliveries in progress finished, and none began");
     // Without a server the command shows them as deferred and not claimed.
     let list = far.waypost.json(&["queue", "list"]);
     let messages = list["messages"].as_array().unwrap();
@@ -73,7 +73,7 @@ fn an_unresponsive_target_delays_shutdown_by_the_grace_period_only() {
     let mute = it::Script::start(far.lab.address(12), MX_PORT, |_stream| sleep(Duration::from_secs(60)));
     far.send("you@deaf.test", "into the ear.");
     far.send("you@mute.test", "to the wall.");
-    wait_for("both to be under way", || (begun.load(Ordering::SeqCst) == 1 && mute.connections() == 1).then_some(()));
+    wait_for("both to begin", || (begun.load(Ordering::SeqCst) == 1 && mute.connections() == 1).then_some(()));
     far.waypost.stop();
     far.waypost.wait_for_line(&["deliveries were interrupted", "cut=1", "grace_s=1"]);
     let list = far.waypost.json(&["queue", "list"]);
@@ -87,7 +87,7 @@ fn the_service_manager_is_notified() {
     let place = lab.path().join("notify");
     let manager = UnixDatagram::bind(&place).unwrap();
     manager.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-    let told = || {
+    let notified = || {
         let mut buffer = [0; 1024];
         let count = manager.recv(&mut buffer).unwrap();
         String::from_utf8_lossy(&buffer[..count]).into_owned()
@@ -98,11 +98,11 @@ fn the_service_manager_is_notified() {
         command.env("NOTIFY_SOCKET", &place);
         command
     });
-    assert_eq!(told(), "READY=1");
+    assert_eq!(notified(), "READY=1");
     waypost.hang_up();
-    assert_eq!((told(), told()), ("RELOADING=1".into(), "READY=1".into()));
+    assert_eq!((notified(), notified()), ("RELOADING=1".into(), "READY=1".into()));
     waypost.stop();
-    let stopping = told();
+    let stopping = notified();
     // The grace period of 30 s, and 30 s more.
     assert_eq!(stopping, "STOPPING=1\nEXTEND_TIMEOUT_USEC=60000000");
 }

@@ -56,7 +56,7 @@ fn domain_remove_lists_leftovers() {
         let old = findings.iter().filter(|f| f["about"].as_str().unwrap().contains("old.test"));
         old.map(|f| f["severity"].as_str().unwrap().to_owned()).collect()
     };
-    assert_eq!(about_old(), ["notice", "notice"], "keys and an order of a domain that is gone make nobody ill");
+    assert_eq!(about_old(), ["notice", "notice"], "keys and an order of a removed domain are only notices");
     waypost.ok(&["key", "remove", "old.test"]);
     assert!(waypost.refused(&["key", "remove", "old.test"]).contains("no such DKIM key"));
     waypost.ok(&["domain", "add", "old.test"]);

@@ -1,8 +1,8 @@
-//! A stand-in for DigitalOcean's API of domain records, which is reached by a proxy, since clients know one address of it only.
+//! A stand-in for DigitalOcean's API of domain records, behind a proxy, since clients have its address built in.
 //!
-//! It keeps to what the published OpenAPI description of version 2 says of requests and answers, in words of its own, and to two habits that the description
-//! shows in its examples only: names in answers have no last dot, and @ means the domain, in values too. It asks for less in one place: the
-//! description demands `flags` and `tag` of TXT, NS and SRV records, which have neither. What is kept is published in the lab's zone.
+//! It follows the published OpenAPI description of version 2, and two facts that only its examples show: names in answers have no final dot, and @ means
+//! the domain, in values too. It is more lenient in one place: the description requires `flags` and `tag` for TXT, NS and SRV records, which have
+//! neither. Its records are published in the lab's zone.
 
 use std::io::{self, Read, Write};
 use std::net::Ipv4Addr;
@@ -17,7 +17,7 @@ use crate::{Dns, LabAuthority, Script};
 /// The port of the proxy.
 const PROXY_PORT: u16 = 3128;
 
-/// The token that opens it.
+/// The API token.
 pub const OCEAN_TOKEN: &str = "dop_v1_lab";
 
 /// The stand-in.
@@ -34,14 +34,14 @@ struct State {
     server: Ipv4Addr,
     next_id: u64,
     records: Vec<Map<String, Value>>,
-    /// What was asked, a line each.
+    /// The requests, one per line.
     asked: Vec<String>,
-    /// What was asked and is not as described.
+    /// The requests that violate the description.
     wrong: Vec<String>,
 }
 
 impl DigitalOcean {
-    /// Keeps the zone `test`, which `dns` serves.
+    /// Hosts the zone `test`, which `dns` serves.
     pub fn start(address: Ipv4Addr, authority: &LabAuthority, dns: &Dns) -> Self {
         let config = server_config(&authority.issue(&["api.digitalocean.com"]));
         let state =
@@ -49,13 +49,13 @@ impl DigitalOcean {
         let state = Arc::new(Mutex::new(state));
         let shared = state.clone();
         let script = Script::start(address, PROXY_PORT, move |tcp| {
-            // A client that goes away ends the connection.
+            // The connection ends when the client disconnects.
             let _ = serve(Wire::Plain(tcp), &config, &shared);
         });
         Self { state, address, _script: script }
     }
 
-    /// Variables that lead a client here.
+    /// The environment variables that direct a client to it.
     pub fn variables(&self) -> [(&'static str, String); 1] {
         [("HTTPS_PROXY", format!("http://{}:{PROXY_PORT}", self.address))]
     }
@@ -69,13 +69,13 @@ impl DigitalOcean {
         lines
     }
 
-    /// What was asked and is not as described; and how much was asked.
+    /// The requests that violate the description, and the number of all requests.
     pub fn complaints(&self) -> (Vec<String>, usize) {
         let state = self.state.lock().expect("the state");
         (state.wrong.clone(), state.asked.len())
     }
 
-    /// Adds a record, as the owner of the account would by hand.
+    /// Adds a record, as if by hand.
     pub fn add(&self, record: &Value) {
         let mut state = self.state.lock().expect("the state");
         let (code, answer) = state.create(&record.to_string());
@@ -91,7 +91,7 @@ fn number(record: &Map<String, Value>, name: &str) -> u64 {
     record.get(name).and_then(Value::as_u64).unwrap_or_default()
 }
 
-/// The value as a zone has it, with the dots of the request.
+/// The value in zone format, with the dots of the request.
 fn value(record: &Map<String, Value>) -> String {
     let data = text(record, "data");
     match text(record, "type") {
@@ -187,7 +187,7 @@ impl State {
         if !(1..=200).contains(&per_page) || page == 0 {
             self.wrong.push(format!("per_page is 1 to 200, page at least 1: {query}"));
         }
-        // The name is a whole one.
+        // The name is absolute.
         if name.as_ref().is_some_and(|name| *name != self.zone && !name.ends_with(&format!(".{}", self.zone))) {
             self.wrong.push(format!("the name is not fully qualified: {query}"));
         }
@@ -206,7 +206,7 @@ impl State {
         ("200 OK", json!({ "domain_records": shown, "links": { "pages": pages }, "meta": { "total": all.len() } }).to_string())
     }
 
-    /// All attributes, null where the type has none.
+    /// All attributes, null if the type does not have them.
     fn shown(&self, record: &Map<String, Value>) -> Value {
         let mut shown = record.clone();
         for name in ["priority", "port", "weight", "flags", "tag"] {
@@ -236,7 +236,7 @@ impl State {
         ("201 Created", json!({ "domain_record": shown }).to_string())
     }
 
-    /// Whether a request has what is required for its type, and nothing that is not described.
+    /// Whether a request has all required attributes of its type, and no unknown ones.
     fn described(&self, record: &Map<String, Value>) -> Result<(), String> {
         let kind = text(record, "type");
         let required: &[&str] = match kind {

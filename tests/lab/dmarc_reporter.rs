@@ -79,7 +79,7 @@ impl DmarcReporter {
     /// Sends through list.test, which is not aligned with any author.
     pub fn send_as(&self, author: &str, want: &str) {
         let reply = self.send("secret.sender@list.test", &authored(author, "hello"));
-        assert!(reply.starts_with(want), "{author}: wanted {want}, heard {reply}");
+        assert!(reply.starts_with(want), "{author}: wanted {want}, got {reply}");
     }
 
     /// The reports about a domain, as Mail::DMARC reads them.

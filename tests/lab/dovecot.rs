@@ -1,6 +1,6 @@
 //! A private Dovecot in a lab: LMTP on a Unix socket, IMAP and POP3 on an address of the lab.
 //!
-//! Invariant: nothing of the machine's own Dovecot is read or changed. Needs root, as Dovecot does.
+//! Invariant: the system's own Dovecot is neither read nor changed. Needs root, as Dovecot does.
 
 use std::fs::{self, Permissions};
 use std::net::{Ipv4Addr, TcpStream};
@@ -15,12 +15,12 @@ pub const IMAP_PORT: u16 = 2143;
 /// POP3's port in a lab.
 pub const POP3_PORT: u16 = 2110;
 
-/// A running Dovecot with mailboxes of one domain; every user exists, and has the password `letmein`.
+/// A running Dovecot with mailboxes of one domain. Every user exists and has the password `letmein`.
 #[derive(Debug)]
 pub struct Dovecot {
-    /// Where it takes mail by LMTP.
+    /// Its LMTP socket.
     pub socket: PathBuf,
-    /// Where it speaks IMAP and POP3.
+    /// Its address for IMAP and POP3.
     pub address: Ipv4Addr,
     process: Process,
 }
@@ -62,7 +62,7 @@ impl Dovecot {
 
 impl Drop for Dovecot {
     fn drop(&mut self) {
-        // It ends its own processes.
+        // It stops its own processes.
         self.process.stop();
     }
 }

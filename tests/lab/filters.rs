@@ -80,7 +80,7 @@ impl SpamFilter {
 
 impl Drop for SpamFilter {
     fn drop(&mut self) {
-        // SIGKILL would leave its workers behind.
+        // SIGKILL would leave its workers running.
         self.process.stop();
     }
 }
@@ -140,12 +140,12 @@ pub fn milter_packet(letter: u8, data: &[u8]) -> Vec<u8> {
 }
 
 /// Commands of the milter protocol, letter and data.
-type Told = Mutex<Vec<(u8, Vec<u8>)>>;
+type MilterCommands = Mutex<Vec<(u8, Vec<u8>)>>;
 
 /// A scripted milter.
 #[derive(Debug)]
 pub struct Milter {
-    told: Arc<Told>,
+    commands: Arc<MilterCommands>,
     _script: Script,
 }
 
@@ -158,22 +158,27 @@ impl Milter {
 
     /// The same for a milter that requires these actions: spamass-milter needs 0x13.
     pub fn demanding(address: Ipv4Addr, actions: u32, answer: impl Fn(u8) -> Option<Vec<u8>> + Send + Sync + 'static) -> Self {
-        let told = Arc::new(Told::default());
-        let kept = told.clone();
+        let commands = Arc::new(MilterCommands::default());
+        let kept = commands.clone();
         let script = Script::start(address, MILTER_PORT, move |mut stream| {
             // In some tests the mail server disconnects.
             let _ = converse(&mut stream, &kept, actions, &answer);
         });
-        Self { told, _script: script }
+        Self { commands, _script: script }
     }
 
     /// The commands that it received on all connections, in order.
-    pub fn told(&self) -> Vec<(u8, Vec<u8>)> {
-        self.told.lock().expect("the list").clone()
+    pub fn commands(&self) -> Vec<(u8, Vec<u8>)> {
+        self.commands.lock().expect("the list").clone()
     }
 }
 
-fn converse(stream: &mut TcpStream, told: &Told, actions: u32, answer: &impl Fn(u8) -> Option<Vec<u8>>) -> std::io::Result<()> {
+fn converse(
+    stream: &mut TcpStream,
+    commands: &MilterCommands,
+    actions: u32,
+    answer: &impl Fn(u8) -> Option<Vec<u8>>,
+) -> std::io::Result<()> {
     loop {
         let mut length = [0; 4];
         stream.read_exact(&mut length)?;
@@ -181,7 +186,7 @@ fn converse(stream: &mut TcpStream, told: &Told, actions: u32, answer: &impl Fn(
         stream.read_exact(&mut packet)?;
         let letter = packet.remove(0);
         let offered = packet.get(4..8).map_or(0, |n| u32::from_be_bytes([n[0], n[1], n[2], n[3]]));
-        told.lock().expect("the list").push((letter, packet));
+        commands.lock().expect("the list").push((letter, packet));
         match letter {
             b'O' if offered & actions != actions => return Ok(()),
             // Version 6, the required actions, an answer to every step.

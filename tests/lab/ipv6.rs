@@ -1,15 +1,15 @@
 //! IPv6 addresses of a lab: the loopback interface has only one of its own.
 //!
-//! Invariant: what was added to the interface is taken away again.
+//! Invariant: added addresses are removed again.
 
 use std::net::Ipv6Addr;
 
 use crate::{Lab, run, run_ok};
 
-/// An address on the loopback interface, for as long as this lives.
+/// An address on the loopback interface, removed on drop.
 #[derive(Debug)]
 pub struct LabIpv6 {
-    /// A local one, of this lab only.
+    /// A unique local address.
     pub address: Ipv6Addr,
 }
 
@@ -23,7 +23,7 @@ impl LabIpv6 {
         Self { address }
     }
 
-    /// The zone of its name, and the name's place there.
+    /// Its reverse zone, and its name in it.
     pub fn reverse(&self) -> (String, String) {
         let digits: Vec<String> =
             self.address.octets().iter().rev().flat_map(|b| [format!("{:x}", b & 15), format!("{:x}", b >> 4)]).collect();

@@ -107,8 +107,8 @@ impl Default for Lab {
 impl Lab {
     /// Opens a laboratory.
     pub fn new() -> Self {
-        // Other test processes run beside this one (nextest: one a test): the process id spreads them, and a socket that stays
-        // open as long as the process, as its servers do, keeps a network from being taken twice.
+        // Other test processes run at the same time (nextest: one per test). The process id spreads them, and a socket that is open
+        // as long as the process keeps a network from being used twice.
         let network = (0..u32::from(u16::MAX)).find_map(|_| {
             let number = std::process::id().wrapping_mul(7).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
             let [a, b, ..] = number.to_le_bytes();
@@ -146,18 +146,18 @@ impl Lab {
     }
 }
 
-/// Takes a network until the process ends; false where another process has it.
+/// Claims a network until the process ends; false if another process has it.
 fn claim([a, b]: [u8; 2]) -> bool {
     UdpSocket::bind((Ipv4Addr::new(127, a, b, 254), CLAIM_PORT)).map(std::mem::forget).is_ok()
 }
 
-/// Base64, as AUTH takes it.
+/// Encodes text in base64, as for AUTH.
 pub fn base64(text: &str) -> String {
     use base64::Engine as _;
     base64::engine::general_purpose::STANDARD.encode(text)
 }
 
-/// The text in base64.
+/// Decodes text from base64.
 pub fn unbase64(text: &str) -> String {
     use base64::Engine as _;
     let bytes = base64::engine::general_purpose::STANDARD.decode(text).expect("base64");

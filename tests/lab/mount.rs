@@ -1,6 +1,6 @@
 //! A small file system, to be filled.
 //!
-//! Invariant: it is unmounted when the test ends, whatever is open on it.
+//! Invariant: it is unmounted at the end of the test, even with open files.
 
 use std::fs::File;
 use std::io::Write;

@@ -1,4 +1,4 @@
-//! OpenDKIM, which signs what a Postfix of the lab sends: a milter.
+//! OpenDKIM, a milter that signs the mail of a Postfix in the lab.
 
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::PathBuf;
@@ -51,7 +51,7 @@ impl OpenDkim {
         (Self { _process: process, address }, record)
     }
 
-    /// What a Postfix needs in its main.cf to use it.
+    /// The lines of main.cf that make a Postfix use it.
     pub fn milter(&self) -> String {
         let milter = format!("inet:{}:{PORT}", self.address);
         format!("smtpd_milters = {milter}\nnon_smtpd_milters = {milter}\nmilter_default_action = tempfail\n")

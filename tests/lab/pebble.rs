@@ -25,19 +25,19 @@ pub struct Pebble {
     address: Ipv4Addr,
     configuration: PathBuf,
     dns: String,
-    /// The authority that its own HTTPS is trusted by.
+    /// The authority of its own HTTPS certificate.
     pub own_root: PathBuf,
-    /// A program that makes TXT records, as acme.dns_hook wants one; there with [`Pebble::with_records`].
+    /// A program for acme.dns_hook that makes TXT records; only with [`Pebble::with_records`].
     pub hook: PathBuf,
 }
 
 impl Pebble {
-    /// Starts it; it asks the lab's name server.
+    /// Starts it with the lab's name server as its resolver.
     pub fn start(lab: &Lab) -> Self {
         Self::launch(lab, format!("{}:{DNS_PORT}", lab.address(53)), None)
     }
 
-    /// Starts it beside a name server that takes TXT records; every other name leads to our server there.
+    /// Starts it with a name server that accepts TXT records, and resolves every other name to our server.
     pub fn with_records(lab: &Lab) -> Self {
         let address = lab.address(9);
         let mut command = Command::new("pebble-challtestsrv");
@@ -84,7 +84,7 @@ impl Pebble {
         process
     }
 
-    /// Puts a directory before it that says when to renew (RFC 9773), which pebble does not: always within this window, Unix seconds.
+    /// Puts a proxy in front of it that adds renewal information (RFC 9773): always this window, in Unix seconds.
     pub fn with_renewal_info(&mut self, lab: &Lab, window_s: (i64, i64)) {
         let script = lab.write("pebble/renewal.py", include_str!("renewal_info.py"));
         let mut command = Command::new("python3");
@@ -99,7 +99,7 @@ impl Pebble {
         self.process.kill();
     }
 
-    /// Starts it again; it has forgotten everything, and its root is another.
+    /// Starts it again, without its state and with a new root.
     pub fn start_again(&mut self) {
         self.process = Self::process(self.address, &self.configuration, &self.dns);
     }
@@ -110,7 +110,7 @@ impl Pebble {
         format!("https://{}:{port}/dir", self.address)
     }
 
-    /// The section of our configuration that names it.
+    /// The `[acme]` section for it.
     pub fn section(&self, challenge: &str) -> String {
         format!(
             "[acme]\nenabled = true\ndirectory = {:?}\nauthority_root = {:?}\nchallenge = {challenge:?}\ndns_hook = {:?}\ncontact = \"me@example.test\"\n",
@@ -120,7 +120,7 @@ impl Pebble {
         )
     }
 
-    /// What it signs certificates with, as a file for clients.
+    /// Its root certificate, as a file for clients.
     pub fn root(&self, lab: &Lab) -> PathBuf {
         let url = format!("https://{}:{MANAGEMENT_PORT}/roots/0", self.address);
         let pem = run_ok("curl", &["-sf", "--cacert", &self.own_root.display().to_string(), &url]);

@@ -1,6 +1,6 @@
 //! A private Postfix in a lab: configuration, queue and mailboxes of its own, on an address of the lab.
 //!
-//! Invariant: nothing of the machine's own Postfix is read or changed. Needs root, as Postfix does.
+//! Invariant: the system's own Postfix is neither read nor changed. Needs root, as Postfix does.
 
 use std::fs::{self, Permissions};
 use std::io::Write;
@@ -17,7 +17,7 @@ use crate::{Lab, MX_PORT, Process, run, run_ok, wait_for};
 /// A running Postfix.
 #[derive(Debug)]
 pub struct Postfix {
-    /// Where it listens, on [`MX_PORT`].
+    /// Its address, on [`MX_PORT`].
     pub address: Ipv4Addr,
     /// The directory with its main.cf, for `postmap -c` and `sendmail -C`.
     pub config: PathBuf,
@@ -43,7 +43,7 @@ impl Postfix {
         let address = lab.address(host);
         let root = lab.path().join(format!("postfix-{host}"));
         let (config, mail, log) = (root.join("etc"), root.join("mail"), root.join("mail.log"));
-        // Its daemons run as a user of their own.
+        // Its daemons run as another user.
         fs::set_permissions(lab.path(), Permissions::from_mode(0o755)).expect("chmod");
         let owner = User::from_name("postfix").ok().flatten().expect("the user postfix (cargo xtask ci installs it)");
         for directory in [config.clone(), root.join("spool/pid")] {
@@ -89,7 +89,7 @@ impl Postfix {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// Submits on this machine, as its sendmail command does.
+    /// Submits with its sendmail command.
     pub fn sendmail(&self, from: &str, to: &[&str], content: &[u8]) {
         let mut command = Command::new("sendmail");
         command.arg("-C").arg(&self.config).args(["-i", "-f", from]).args(to).stdin(Stdio::piped());
@@ -98,7 +98,7 @@ impl Postfix {
         assert!(child.wait().expect("sendmail ends").success(), "sendmail failed");
     }
 
-    /// What lies in a user's mailbox: lines end with LF, as Postfix keeps them.
+    /// The messages in a user's mailbox, with LF line ends, as Postfix stores them.
     pub fn mailbox(&self, user: &str) -> Vec<Vec<u8>> {
         let Ok(entries) = fs::read_dir(self.mail.join(user).join("new")) else { return Vec::new() };
         entries.flatten().filter_map(|entry| fs::read(entry.path()).ok()).collect()
@@ -111,7 +111,7 @@ impl Postfix {
     }
 }
 
-/// What `postmap -q` answers for a key of a table in the form of virtual(5).
+/// The result of `postmap -q` for a key of a virtual(5) table.
 pub fn postmap(config: &Path, table: &Path, key: &str) -> Option<String> {
     let table = format!("texthash:{}", table.display());
     let output = run("postmap", &["-c", &config.display().to_string(), "-q", key, &table]);
@@ -122,7 +122,7 @@ pub fn postmap(config: &Path, table: &Path, key: &str) -> Option<String> {
 
 impl Drop for Postfix {
     fn drop(&mut self) {
-        // SIGKILL would leave its daemons behind. The master ends by the signal that it sends to all of them.
+        // SIGKILL would leave its daemons running. The master also ends by the signal that it sends to them.
         self.process.stop();
     }
 }

@@ -1,4 +1,4 @@
-//! postsrsd, which makes and reverses return addresses for Postfix.
+//! postsrsd, which makes and reverses SRS addresses for Postfix.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpStream};

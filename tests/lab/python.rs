@@ -1,4 +1,4 @@
-//! Other people's code in Python: dkimpy and pysrs, from target/python (cargo xtask prepare).
+//! Other programs in Python: dkimpy and pysrs, from target/python (cargo xtask prepare).
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -11,16 +11,16 @@ use serde_json::{Value, json};
 use crate::Lab;
 use crate::dns::DNS_PORT;
 
-/// A signature, as dkimpy sees it.
+/// A signature, judged by dkimpy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signature {
-    /// The domain that signed.
+    /// The signing domain.
     pub domain: String,
     /// The selector.
     pub selector: String,
     /// Whether it verifies.
     pub holds: bool,
-    /// Why not, where dkimpy says it.
+    /// The reason for a failure, if dkimpy gives one.
     pub reason: String,
 }
 
@@ -28,12 +28,12 @@ fn top() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the checkout").to_owned()
 }
 
-/// Runs Python with what is installed for the tests; `input` is its standard input. Returns what it wrote.
+/// Runs Python with the packages of the tests and `input` as standard input. Returns its output.
 pub fn python(arguments: &[&str], input: &str) -> String {
     fed("python3", arguments, input)
 }
 
-/// Runs a program at the top of the checkout with this standard input. Returns what it wrote.
+/// Runs a program at the top of the checkout with this standard input. Returns its output.
 pub fn fed(program: &str, arguments: &[&str], input: &str) -> String {
     let mut command = Command::new(program);
     command.current_dir(top()).args(arguments).env("PYTHONPATH", top().join("target/python")).env("PYTHONDONTWRITEBYTECODE", "1");
@@ -47,12 +47,12 @@ pub fn fed(program: &str, arguments: &[&str], input: &str) -> String {
     String::from_utf8(output.stdout).expect("text")
 }
 
-/// Asks tests/lab/judge.py.
+/// Sends a request to tests/lab/judge.py.
 pub fn dkimpy(request: &Value) -> Value {
     serde_json::from_str(&python(&["tests/lab/judge.py"], &request.to_string())).expect("JSON")
 }
 
-/// The signatures of each message, from the top, judged by dkimpy with the keys in the lab's DNS.
+/// The signatures of each message from the top, verified by dkimpy with the keys in the lab's DNS.
 pub fn signatures(lab: &Lab, messages: &[&[u8]]) -> Vec<Vec<Signature>> {
     let messages: Vec<String> = messages.iter().map(|message| STANDARD.encode(message)).collect();
     let answer = dkimpy(&json!({"do": "verify", "server": lab.address(53), "port": DNS_PORT, "messages": messages}));
@@ -67,7 +67,7 @@ pub fn signatures(lab: &Lab, messages: &[&[u8]]) -> Vec<Vec<Signature>> {
     list(&answer).iter().map(|message| list(message).iter().map(signature).collect()).collect()
 }
 
-/// The domains whose signatures all verify; fails where one does not.
+/// The signing domains; fails if a signature does not verify.
 pub fn signers(lab: &Lab, message: &[u8]) -> Vec<String> {
     let found = signatures(lab, &[message]).remove(0);
     assert!(found.iter().all(|s| s.holds), "{found:?} in:\n{}", String::from_utf8_lossy(message));

@@ -1,4 +1,4 @@
-//! A host that takes reports over HTTPS, or does not.
+//! A host that receives reports over HTTPS.
 
 use std::io::{self, Read, Write};
 use std::net::Ipv4Addr;
@@ -8,7 +8,7 @@ use net::Issued;
 
 use crate::{POLICY_PORT, Script, Wire, server_config};
 
-/// A report that came.
+/// A received report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Posted {
     /// The header section of the request, with its first line.
@@ -17,18 +17,18 @@ pub struct Posted {
     pub body: Vec<u8>,
 }
 
-/// What the host does with a report.
+/// How the host answers a report.
 #[derive(Debug, Clone)]
 pub enum Takes {
-    /// It answers with this status line behind HTTP/1.1.
+    /// Answers with this status line after HTTP/1.1.
     With(&'static str),
     /// Accepts it, with a response body of this many octets at most.
     Talking(usize),
-    /// It reads and says nothing.
+    /// Reads, and does not answer.
     Silent,
 }
 
-/// A host that takes reports.
+/// A host that receives reports.
 #[derive(Debug)]
 pub struct ReportHost {
     posted: Arc<Mutex<Vec<Posted>>>,
@@ -43,18 +43,18 @@ impl ReportHost {
         let (kept, now): (Arc<Mutex<Vec<Posted>>>, _) = (Arc::clone(&posted), takes.clone());
         let script = Script::start(address, POLICY_PORT, move |tcp| {
             let takes = now.lock().expect("what it does").clone();
-            // A client that goes away in the middle is part of the tests.
+            // In some tests the client disconnects.
             let _ = Wire::Plain(tcp).secured(&config).and_then(|wire| serve(wire, &takes, &kept));
         });
         Self { posted, takes, script }
     }
 
-    /// From now on.
+    /// Changes the answer.
     pub fn takes(&self, takes: Takes) {
         *self.takes.lock().expect("what it does") = takes;
     }
 
-    /// What came.
+    /// The received reports.
     pub fn posted(&self) -> Vec<Posted> {
         self.posted.lock().expect("the reports").clone()
     }

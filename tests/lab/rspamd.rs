@@ -1,4 +1,4 @@
-//! rspamd as a strict receiver: what does it make of a message that arrived? SPF, DKIM, DMARC and ARC, and nothing else.
+//! rspamd as a strict receiver that checks SPF, DKIM, DMARC and ARC of a message, and nothing else.
 
 use std::fs::{File, Permissions};
 use std::io::{Read, Write};
@@ -62,7 +62,7 @@ impl Rspamd {
         Self { process, address, log }
     }
 
-    /// The names of what it found: R_SPF_ALLOW, DMARC_POLICY_ALLOW; with the options in brackets: R_DKIM_ALLOW(foreign.test:s=s1).
+    /// The symbols of a message: R_SPF_ALLOW, DMARC_POLICY_ALLOW; with options in brackets: R_DKIM_ALLOW(foreign.test:s=s1).
     pub fn verdict(&self, message: &Delivered) -> Vec<String> {
         let bare = |path: &str| path.trim_matches(['<', '>']).to_owned();
         let to = message.to.first().map(|to| bare(to)).unwrap_or_default();
@@ -92,7 +92,7 @@ impl Rspamd {
 
 impl Drop for Rspamd {
     fn drop(&mut self) {
-        // SIGKILL would leave its workers behind.
+        // SIGKILL would leave its workers running.
         self.process.stop();
     }
 }

@@ -21,9 +21,9 @@ pub struct Delivered {
     pub to: Vec<String>,
     /// The content.
     pub content: Vec<u8>,
-    /// Whether SMTPUTF8 was said.
+    /// Whether MAIL had SMTPUTF8.
     pub smtputf8: bool,
-    /// Whether REQUIRETLS was said.
+    /// Whether MAIL had REQUIRETLS.
     pub requiretls: bool,
     /// Whether it came over TLS.
     pub tls: bool,
@@ -48,12 +48,12 @@ pub struct Sink {
 }
 
 impl Sink {
-    /// Takes everything.
+    /// Accepts everything.
     pub fn start(address: impl Into<IpAddr>, port: u16) -> Self {
         Self::deciding(address, port, |_| None)
     }
 
-    /// Takes everything, and offers TLS with this certificate.
+    /// Accepts everything, and offers TLS with this certificate.
     pub fn with_tls(address: Ipv4Addr, port: u16, issued: &Issued) -> Self {
         let messages = Arc::new(Mutex::new(Vec::new()));
         let offers_tls = Arc::new(AtomicBool::new(true));
@@ -65,7 +65,7 @@ impl Sink {
         Self { messages, offers_tls, script }
     }
 
-    /// Whether it offers TLS from now on, where it has a certificate.
+    /// Turns its TLS on or off, if it has a certificate.
     pub fn offer_tls(&self, offers: bool) {
         self.offers_tls.store(offers, Ordering::SeqCst);
     }
@@ -91,7 +91,7 @@ impl Sink {
         Self { messages, offers_tls: Arc::default(), script }
     }
 
-    /// What has arrived.
+    /// The messages so far.
     pub fn messages(&self) -> Vec<Delivered> {
         self.messages.lock().expect("the mailbox").clone()
     }
@@ -106,7 +106,7 @@ impl Sink {
         self.script.most_at_once()
     }
 
-    /// Waits for a message whose content holds this text.
+    /// Waits for a message with this text.
     pub fn wait_for(&self, text: &str) -> Delivered {
         wait_for(&format!("a message with {text:?}"), || self.messages().into_iter().find(|m| m.text().contains(text)))
     }

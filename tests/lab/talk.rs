@@ -22,7 +22,7 @@ pub struct Talk {
     tcp: TcpStream,
     tls: Option<Box<StreamOwned<ClientConnection, TcpStream>>>,
     input: Vec<u8>,
-    heard: Vec<u8>,
+    received: Vec<u8>,
     /// Whether this client has named the target itself.
     knows_target: bool,
 }
@@ -44,7 +44,7 @@ impl Talk {
     fn over(tcp: TcpStream) -> Self {
         tcp.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
         tcp.set_nodelay(true).expect("no delay");
-        Self { tcp, tls: None, input: Vec::new(), heard: Vec::new(), knows_target: false }
+        Self { tcp, tls: None, input: Vec::new(), received: Vec::new(), knows_target: false }
     }
 
     /// Connects, reads the banner and sends EHLO.
@@ -101,7 +101,7 @@ impl Talk {
         match read {
             Ok(n) => {
                 self.input.extend_from_slice(&bytes[..n]);
-                self.heard.extend_from_slice(&bytes[..n]);
+                self.received.extend_from_slice(&bytes[..n]);
                 n > 0
             }
             Err(e) if matches!(e.kind(), ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe) => false,
@@ -143,7 +143,7 @@ impl Talk {
     /// Sends a line; the reply must begin with `want`.
     pub fn expect(&mut self, line: &str, want: &str) -> String {
         let reply = self.say(line);
-        assert!(reply.starts_with(want), "{:.200}: wanted {want}, heard {reply}", line);
+        assert!(reply.starts_with(want), "{:.200}: wanted {want}, got {reply}", line);
         reply
     }
 
@@ -151,7 +151,7 @@ impl Talk {
     pub fn expect_raw(&mut self, bytes: &[u8], want: &str) -> String {
         self.send(bytes);
         let reply = self.reply();
-        assert!(reply.starts_with(want), "{:.200}: wanted {want}, heard {reply}", String::from_utf8_lossy(bytes));
+        assert!(reply.starts_with(want), "{:.200}: wanted {want}, got {reply}", String::from_utf8_lossy(bytes));
         reply
     }
 
@@ -185,8 +185,8 @@ impl Talk {
     }
 
     /// Everything that the server sent.
-    pub fn heard(&self) -> String {
-        String::from_utf8_lossy(&self.heard).into_owned()
+    pub fn received(&self) -> String {
+        String::from_utf8_lossy(&self.received).into_owned()
     }
 
     /// Whether the server has closed the connection.

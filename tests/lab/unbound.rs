@@ -1,4 +1,4 @@
-//! A validating resolver of the lab: unbound, which knows the lab's zone and its key.
+//! A validating resolver of the lab: unbound with the lab's zone and its trust anchor.
 
 use std::net::{Ipv4Addr, UdpSocket};
 use std::process::{Command, Stdio};
@@ -10,12 +10,12 @@ use crate::{DNS_PORT, Dns, Lab, Process, wait_for};
 #[derive(Debug)]
 pub struct Unbound {
     _process: Process,
-    /// Where it answers, on [`DNS_PORT`] and on 53, for programs that know no other. The latter needs root.
+    /// Its address, on [`DNS_PORT`] and on 53, for programs without another choice. The latter needs root.
     pub address: Ipv4Addr,
 }
 
 impl Unbound {
-    /// Starts one that believes the key of the zone `test`.
+    /// Starts one that trusts the key of the zone `test`.
     pub fn start(lab: &Lab, dns: &Dns) -> Self {
         let address = lab.address(54);
         let anchor = dns.trust_anchor(lab);

@@ -134,7 +134,7 @@ impl LeftOver {
         }
         if self.certificate {
             warnings.push(format!(
-                "the certificate for its names remains but is not renewed; waypost domain remove --everything removes it too"
+                "the certificate for its names remains but is not renewed; waypost domain remove {domain} --everything removes it too"
             ));
         }
         warnings

@@ -1,23 +1,23 @@
-//! The DNS records by which mail clients find their settings, and senders the policy for TLS.
+//! The DNS records with which mail programs find their settings, and other servers the MTA-STS policy.
 //!
-//! RFC 6186 s.3, RFC 8314 s.5.1, RFC 2782, RFC 8461 s.3.1. Invariant: nothing is announced that is not served here, but for the mailboxes that the
-//! operator names; what is not there is denied (target "."), so that no client guesses.
+//! RFC 6186 s.3, RFC 8314 s.5.1, RFC 2782, RFC 8461 s.3.1. Invariant: only services of this server are announced, and the IMAP host that the
+//! operator configures; other services are denied (target "."), so that no program guesses.
 
 use mail::Domain;
 use policy::StsPolicy;
 
-/// A record, as a zone file has it.
+/// A record in zone file form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientRecord {
-    /// Its owner, with the dot at the end.
+    /// Its owner name, with the final dot.
     pub name: String,
     /// SRV, CNAME or TXT.
     pub kind: &'static str,
-    /// What stands behind the type.
+    /// Its data.
     pub value: String,
 }
 
-/// Where accounts submit mail; `None` where there is no such listener.
+/// The ports for submission; `None` without such a listener.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SubmissionPorts {
     /// With TLS from the start.
@@ -26,7 +26,7 @@ pub struct SubmissionPorts {
     pub submission: Option<u16>,
 }
 
-/// The records of a domain whose mail this host takes.
+/// Returns the records of a hosted domain.
 pub fn client_records(
     domain: &Domain,
     hostname: &Domain,
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mailbox_that_is_named_is_announced_and_a_listener_that_is_off_denied() {
+    fn a_configured_imap_host_is_announced_and_missing_listeners_are_denied() {
         let records = shown(SubmissionPorts { submission: None, ..BOTH }, Some("imap.example.net"), "autoconfig.example.com");
         assert_eq!(records[1], "_submission._tcp.example.com. SRV 0 0 0 .");
         assert_eq!(records[2], "_imaps._tcp.example.com. SRV 0 1 993 imap.example.net.");

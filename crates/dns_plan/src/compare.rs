@@ -1,26 +1,26 @@
-//! The plan and what DNS says: what is there, what is not, what is too much, and what others have not heard of yet.
+//! Compares DNS with the plan: records that are right, missing, wrong, extra, or still propagating.
 //!
-//! RFC 1034 s.4.2 (servers of a zone), RFC 2181 s.5. Invariant: a record is wrong only where a server of its zone says so, or where none of them answers
-//! and a resolver does.
+//! RFC 1034 s.4.2 (servers of a zone), RFC 2181 s.5. Invariant: a record is wrong only if a server of its zone says so, or if none of them answers
+//! and a resolver says so.
 
 use std::collections::BTreeSet;
 
 use super::judge::{Context, Verdict, judge};
 use super::mistakes::{doubled, is_proxy};
 use super::{
-    Answer, Answers, Data, DnsSeverity, Finding, Found, PlannedRecord, Question, RecordKind, RecordType, Source, State, zone_among,
+    Answer, Answers, Data, DnsSeverity, Finding, Found, PlannedRecord, Question, RecordKind, RecordState, RecordType, Source, zone_among,
 };
 
-/// The findings, and what must be asked before they are complete.
+/// The findings, and the questions to ask before they are complete.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checked {
-    /// A finding for each record of the plan, and one for each that is too much.
+    /// A finding for each record of the plan, and for each extra record.
     pub findings: Vec<Finding>,
-    /// What is to be asked; then the comparison is made again.
+    /// The questions to ask; after them, compare again.
     pub needs: Vec<Question>,
 }
 
-/// What is to be asked first.
+/// Returns the questions to ask first.
 pub fn questions(plan: &[PlannedRecord]) -> Vec<Question> {
     let mut questions = BTreeSet::new();
     for record in plan {
@@ -32,7 +32,7 @@ pub fn questions(plan: &[PlannedRecord]) -> Vec<Question> {
     questions.into_iter().collect()
 }
 
-/// Compares.
+/// Compares the answers with the plan.
 pub fn compare(plan: &[PlannedRecord], answers: &Answers) -> Checked {
     let mut domains: Vec<mail::Domain> = Vec::new();
     for domain in plan.iter().filter_map(|record| record.domain.as_ref()) {
@@ -78,11 +78,11 @@ fn one(context: &Context<'_>, record: &PlannedRecord, needs: &mut Vec<Question>)
             rest.iter().filter(|answer| !matches!(judge(context, record, answer), Verdict::Same | Verdict::Need(_) | Verdict::Unknown(_)));
         return Some(match late.max_by_key(|answer| answer.ttl_s()) {
             Some(late) => propagating(record, late),
-            None => Finding { fix: None, ..made(record, State::Ok, answer.records(), record.why.into()) },
+            None => Finding { fix: None, ..made(record, RecordState::Ok, answer.records(), record.why.into()) },
         });
     };
     if verdicts.iter().any(|(_, verdict)| *verdict == Verdict::Same) {
-        // Some servers of the zone, or some resolvers, have it already.
+        // Some servers of the zone, or some resolvers, already have it.
         return Some(propagating(record, answer));
     }
     judged(context, record, answer, worst, needs)
@@ -93,9 +93,9 @@ fn judged(context: &Context<'_>, record: &PlannedRecord, answer: &Answer, worst:
     let because = |why: &str| format!("{why}; {}", record.why);
     Some(match worst {
         Verdict::Need(_) | Verdict::Same => return None,
-        Verdict::Unknown(why) => made(record, State::Unknown, found, why.clone()),
-        Verdict::Differs(why) => made(record, State::Differs, found, because(why)),
-        Verdict::Lesser(severity, why) => Finding { severity: *severity, ..made(record, State::Differs, found, because(why)) },
+        Verdict::Unknown(why) => made(record, RecordState::Unknown, found, why.clone()),
+        Verdict::Differs(why) => made(record, RecordState::Differs, found, because(why)),
+        Verdict::Lesser(severity, why) => Finding { severity: *severity, ..made(record, RecordState::Differs, found, because(why)) },
         Verdict::Missing(why) => {
             let zone = zone_among(&record.owner, &context.domains);
             let question = Question::new(&doubled(&record.owner, &zone), record.record_type);
@@ -108,10 +108,10 @@ fn judged(context: &Context<'_>, record: &PlannedRecord, answer: &Answer, worst:
             }
             match is_there {
                 Some(true) => {
-                    let why = format!("it stands at {}: the form adds {zone} by itself", question.name);
-                    made(record, State::Missing, found, because(&why))
+                    let why = format!("it is at {}: the provider's form appends {zone} itself", question.name);
+                    made(record, RecordState::Missing, found, because(&why))
                 }
-                _ => made(record, State::Missing, found, because(why)),
+                _ => made(record, RecordState::Missing, found, because(why)),
             }
         }
     })
@@ -120,31 +120,31 @@ fn judged(context: &Context<'_>, record: &PlannedRecord, answer: &Answer, worst:
 fn unknown(record: &PlannedRecord, all: &[(Source, Answer)]) -> Finding {
     let first = all.iter().min_by_key(|(source, _)| !source.is_authoritative());
     let why = first.and_then(|(_, answer)| if let Answer::Failed(why) = answer { Some(why.as_str()) } else { None });
-    let why = format!("nobody answers: {}", super::finding::escaped(why.unwrap_or("no server was asked")));
-    let fix = format!("see whether the zone's name servers are up, and ask for it by hand: dig {} {}", record.owner, record.record_type);
-    Finding { fix: Some(fix), ..made(record, State::Unknown, &[], why) }
+    let why = format!("no answer: {}", super::finding::escaped(why.unwrap_or("no server was queried")));
+    let fix = format!("check that the zone's name servers are up, and query it by hand: dig {} {}", record.owner, record.record_type);
+    Finding { fix: Some(fix), ..made(record, RecordState::Unknown, &[], why) }
 }
 
 fn propagating(record: &PlannedRecord, late: &Answer) -> Finding {
     let ttl_s = late.ttl_s();
-    let why = format!("it is right at its zone's servers; some still have what was there before, for at most {ttl_s} s");
-    Finding { fix: Some("wait".into()), ..made(record, State::Propagating(ttl_s), late.records(), why) }
+    let why = format!("it is right at the zone's name servers; some resolvers still have the old record, for at most {ttl_s} s");
+    Finding { fix: Some("wait".into()), ..made(record, RecordState::Propagating(ttl_s), late.records(), why) }
 }
 
-fn made(record: &PlannedRecord, state: State, found: &[Found], why: String) -> Finding {
+fn made(record: &PlannedRecord, state: RecordState, found: &[Found], why: String) -> Finding {
     let shown = |found: &Found| match record.kind {
-        // At a name with many texts only those count that could be meant.
+        // Of several texts at a name, only those that could be meant.
         RecordKind::Spf if matches!(&found.data, Data::Text(text) if !text.to_ascii_lowercase().contains("spf")) => None,
         _ => Some(found.data.shown()),
     };
     let fix = match (record.record_type, &state) {
         (RecordType::Ptr, _) => {
-            format!("have the hoster of the address set its name (PTR, reverse DNS) to {}", record.value.trim_end_matches('.'))
+            format!("ask the hoster of the address to set its PTR record (reverse DNS) to {}", record.value.trim_end_matches('.'))
         }
-        (_, State::Missing) => format!("publish: {}", record.zone_line()),
-        (_, State::Unknown) => "try again".into(),
+        (_, RecordState::Missing) => format!("publish: {}", record.zone_line()),
+        (_, RecordState::Unknown) => "try again".into(),
         _ if record.kind == RecordKind::Spf => instead_of_spf(record, found),
-        _ => format!("replace it by: {}", record.zone_line()),
+        _ => format!("replace it with: {}", record.zone_line()),
     };
     Finding {
         record: record.clone(),
@@ -156,24 +156,24 @@ fn made(record: &PlannedRecord, state: State, found: &[Found], why: String) -> F
     }
 }
 
-/// The record that takes the place of those that are there; whoever else sends for the domain stays in it.
+/// The record that replaces the existing ones; it keeps other servers that send for the domain.
 fn instead_of_spf(record: &PlannedRecord, found: &[Found]) -> String {
     let texts = found.iter().filter_map(|found| if let Data::Text(text) = &found.data { Some(text.as_str()) } else { None });
     let there = super::spf::records(texts);
     let text = super::spf_merge::merged(&record.value, &there);
     if text == record.value {
-        return format!("replace it by: {}", record.zone_line());
+        return format!("replace it with: {}", record.zone_line());
     }
     let merged = PlannedRecord { value: super::finding::escaped(&text), ..record.clone() };
-    let many = if super::spf_merge::lookups(&text) > 10 { "; that are more than 10 look-ups, so some have to go" } else { "" };
-    format!("one record with all that send for it; leave out what no longer does{many}: {}", merged.zone_line())
+    let many = if super::spf_merge::lookups(&text) > 10 { "; it needs more than 10 lookups, so some must be removed" } else { "" };
+    format!("publish one record for all servers that send for it; remove those that no longer do{many}: {}", merged.zone_line())
 }
 
-/// What stands beside records that are as planned, and should not.
+/// Extra records next to those of the plan.
 fn extras(context: &Context<'_>, findings: &[Finding]) -> Vec<Finding> {
     let mut extras = Vec::new();
     let mut seen = BTreeSet::new();
-    for record in findings.iter().filter(|f| matches!(f.state, State::Ok | State::Propagating(_))).map(|f| &f.record) {
+    for record in findings.iter().filter(|f| matches!(f.state, RecordState::Ok | RecordState::Propagating(_))).map(|f| &f.record) {
         let kinds: &[RecordType] = match record.kind {
             RecordKind::Mx | RecordKind::NullMx => &[RecordType::Mx],
             RecordKind::HostAddress if record.is_complete() => &[RecordType::A, RecordType::Aaaa],
@@ -184,7 +184,7 @@ fn extras(context: &Context<'_>, findings: &[Finding]) -> Vec<Finding> {
             let (Some(answer), true) = (context.answers.best(&question), seen.insert(question.clone())) else { continue };
             let planned: Vec<&PlannedRecord> =
                 context.plan.iter().filter(|r| r.owner == record.owner && r.record_type == *record_type).collect();
-            // One that is wrong has a finding already.
+            // A wrong record already has a finding.
             let all_there = planned.iter().all(|p| judge(context, p, answer) == Verdict::Same);
             extras.extend(
                 answer.records().iter().filter(|found| all_there && !is_planned(found, &planned)).filter_map(|found| extra(record, found)),
@@ -204,18 +204,19 @@ fn is_planned(found: &Found, planned: &[&PlannedRecord]) -> bool {
 
 fn extra(record: &PlannedRecord, found: &Found) -> Option<Finding> {
     let (severity, why) = match &found.data {
-        Data::Mx(..) if record.kind == RecordKind::NullMx => (DnsSeverity::Recommended, "a name that takes no mail has no other MX record"),
-        Data::Mx(..) => (DnsSeverity::Required, "a part of the mail goes to another server: it may be left over from an earlier provider"),
-        Data::Address(address) if is_proxy(*address) => (
-            DnsSeverity::Required,
-            "it leads to Cloudflare's proxy, which passes on no mail: switch the proxy off for this name (DNS only)",
-        ),
+        Data::Mx(..) if record.kind == RecordKind::NullMx => {
+            (DnsSeverity::Recommended, "a name that accepts no mail must not have another MX record")
+        }
+        Data::Mx(..) => (DnsSeverity::Required, "some of the mail goes to another server: perhaps a record of an earlier provider"),
+        Data::Address(address) if is_proxy(*address) => {
+            (DnsSeverity::Required, "it leads to Cloudflare's proxy, which does not relay mail: disable the proxy for this name (DNS only)")
+        }
         Data::Address(address) if address.is_ipv6() => (
             DnsSeverity::Recommended,
-            "it is not known as an address of this server: name it in dns.addresses, or leave it out until it has a PTR record",
+            "it is not a known address of this server: add it to dns.addresses, or remove the record until the address has a PTR record",
         ),
         Data::Address(_) => {
-            (DnsSeverity::Recommended, "it is not known as an address of this server: name it in dns.addresses, or remove it")
+            (DnsSeverity::Recommended, "it is not a known address of this server: add it to dns.addresses, or remove the record")
         }
         _ => return None,
     };
@@ -225,5 +226,5 @@ fn extra(record: &PlannedRecord, found: &Found) -> Option<Finding> {
         record.owner,
         if let Data::Address(a) = &found.data { if a.is_ipv6() { "AAAA" } else { "A" } } else { "MX" }
     ));
-    Some(Finding { record: record.clone(), state: State::Extra, found: vec![shown], severity, why: why.into(), fix })
+    Some(Finding { record: record.clone(), state: RecordState::Extra, found: vec![shown], severity, why: why.into(), fix })
 }

@@ -1,4 +1,4 @@
-//! Each finding, from a plan and answers that differ from it in one thing.
+//! Findings from answers that differ from the plan in one thing.
 
 use super::*;
 
@@ -55,7 +55,7 @@ fn data(record: &PlannedRecord) -> Data {
     }
 }
 
-/// A zone: records that can be taken out and put in.
+/// A zone whose records can be removed and added.
 struct Zone(Vec<(Question, Data)>);
 
 impl Zone {
@@ -83,7 +83,7 @@ impl Zone {
         if found.is_empty() { Answer::Nothing(900) } else { Answer::Records(found) }
     }
 
-    /// What is not well, by one source that answers all.
+    /// The findings that are not ok, from one source that answers everything.
     fn findings(&self, plan: &[PlannedRecord]) -> Vec<Finding> {
         let mut answers = Answers::default();
         let mut ask = questions(plan);
@@ -100,9 +100,9 @@ impl Zone {
         }
     }
 
-    /// The one thing that is not well.
+    /// The only finding that is not ok.
     #[track_caller]
-    fn one(&self, owner: &str, record_type: RecordType, state: &State, why: &str) -> Finding {
+    fn one(&self, owner: &str, record_type: RecordType, state: &RecordState, why: &str) -> Finding {
         let plan = plan(&facts());
         let findings = self.findings(&plan);
         let [one] = findings.as_slice() else { panic!("{} findings: {findings:#?}", findings.len()) };
@@ -123,7 +123,7 @@ fn text(text: &str) -> Data {
 use RecordType::{A, Aaaa, Caa, Cname, Mx, Ptr, Srv, Tlsa, Txt};
 
 #[test]
-fn a_zone_as_planned_is_all_well() {
+fn a_zone_as_planned_is_ok() {
     let plan = plan(&facts());
     assert_eq!(whole().findings(&plan), []);
     let kinds: std::collections::BTreeSet<&str> = plan.iter().map(|record| record.kind.as_str()).collect();
@@ -131,7 +131,7 @@ fn a_zone_as_planned_is_all_well() {
 }
 
 #[test]
-fn each_record_that_is_taken_out_or_damaged_is_found_and_no_other() {
+fn each_removed_or_damaged_record_gives_one_finding() {
     let plan = plan(&facts());
     for (place, record) in plan.iter().enumerate() {
         let mut zone = whole();
@@ -139,7 +139,9 @@ fn each_record_that_is_taken_out_or_damaged_is_found_and_no_other() {
         let found = zone.findings(&plan);
         let revoked = record.value.ends_with("p=");
         assert_eq!(found.len(), usize::from(!revoked), "without {record:?}: {found:#?}");
-        assert!(found.iter().all(|finding| finding.record == *record && matches!(finding.state, State::Missing | State::Differs)));
+        assert!(
+            found.iter().all(|finding| finding.record == *record && matches!(finding.state, RecordState::Missing | RecordState::Differs))
+        );
 
         let mut zone = whole();
         zone.0[place].1 = match data(record) {
@@ -160,85 +162,86 @@ fn each_record_that_is_taken_out_or_damaged_is_found_and_no_other() {
 }
 
 #[test]
-fn a_doubled_suffix_is_seen() {
+fn a_doubled_zone_name_is_found() {
     let doubled = Data::Mx(10, "mx.example.com.example.com.".into());
-    whole().instead("example.com", Mx, doubled).one("example.com.", Mx, &State::Differs, "example.com by itself");
+    whole().instead("example.com", Mx, doubled).one("example.com.", Mx, &RecordState::Differs, "appends example.com itself");
     let zone = whole().without("_dmarc.example.com", Txt).with(
         "_dmarc.example.com.example.com",
         Txt,
         text("v=DMARC1; p=reject; aspf=s; rua=mailto:dmarc@example.com"),
     );
-    zone.one("_dmarc.example.com.", Txt, &State::Missing, "stands at _dmarc.example.com.example.com.");
+    zone.one("_dmarc.example.com.", Txt, &RecordState::Missing, "it is at _dmarc.example.com.example.com.");
 }
 
 #[test]
-fn what_a_form_does_to_a_text_is_seen() {
+fn damage_by_a_form_is_found() {
     let dmarc = "v=DMARC1; p=reject; aspf=s; rua=mailto:dmarc@example.com";
     let at = |written: String| whole().instead("_dmarc.example.com", Txt, Data::Text(written));
-    at(format!(" {dmarc}")).one("_dmarc.example.com.", Txt, &State::Differs, "a space");
-    let quoted = at(format!("\u{201c}{dmarc}\u{201d}")).one("_dmarc.example.com.", Txt, &State::Differs, "typographic quote");
+    at(format!(" {dmarc}")).one("_dmarc.example.com.", Txt, &RecordState::Differs, "a space");
+    let quoted =
+        at(format!("\u{201c}{dmarc}\u{201d}")).one("_dmarc.example.com.", Txt, &RecordState::Differs, "typographic quotation mark");
     assert!(quoted.found[0].starts_with("\"\\u{201c}v=DMARC1"), "{:?}", quoted.found);
-    at(format!("\"{dmarc}\"")).one("_dmarc.example.com.", Txt, &State::Differs, "quotes within");
+    at(format!("\"{dmarc}\"")).one("_dmarc.example.com.", Txt, &RecordState::Differs, "quotes within");
     let zone = whole().instead("_mta-sts.example.com", Txt, text(" v=STSv1; id=1"));
-    zone.one("_mta-sts.example.com.", Txt, &State::Differs, "a space");
+    zone.one("_mta-sts.example.com.", Txt, &RecordState::Differs, "a space");
 }
 
 #[test]
-fn a_proxied_host_is_seen() {
+fn a_proxied_host_is_found() {
     let proxied = || Data::Address("104.21.3.4".parse().unwrap());
-    whole().instead("mx.example.com", A, proxied()).one("mx.example.com.", A, &State::Differs, "Cloudflare's proxy");
-    assert!(whole().with("mx.example.com", A, proxied()).one("mx.example.com.", A, &State::Extra, "Cloudflare's proxy").is_red());
+    whole().instead("mx.example.com", A, proxied()).one("mx.example.com.", A, &RecordState::Differs, "Cloudflare's proxy");
+    assert!(whole().with("mx.example.com", A, proxied()).one("mx.example.com.", A, &RecordState::Extra, "Cloudflare's proxy").is_red());
     let other = Data::Address("2001:db8::99".parse().unwrap());
-    assert!(!whole().with("mx.example.com", Aaaa, other).one("mx.example.com.", A, &State::Extra, "not known").is_red());
+    assert!(!whole().with("mx.example.com", Aaaa, other).one("mx.example.com.", A, &RecordState::Extra, "not a known address").is_red());
 }
 
 #[test]
-fn spf_is_one_record_that_passes_for_us_and_not_for_everybody() {
+fn spf_is_one_record_that_passes_for_this_server_only() {
     let spf = |written: &str| whole().instead("example.com", Txt, text(written));
-    let wrong = |written: &str, why: &str| assert!(spf(written).one("example.com.", Txt, &State::Differs, why).is_red(), "{written}");
+    let wrong = |written: &str, why: &str| assert!(spf(written).one("example.com.", Txt, &RecordState::Differs, why).is_red(), "{written}");
     assert_eq!(spf("V=SPF1  a:mx.example.com  -ALL").findings(&plan(&facts())), []);
-    wrong("v=spf1 mx +all", "everybody");
-    wrong("v=spf1 ip4:198.51.100.0/24 -all", "mail from 192.0.2.10 does not pass");
-    wrong("v=spf1 ip4:192.0.2.10 -all", "mail from 2001:db8::10 does not pass");
+    wrong("v=spf1 mx +all", "every server");
+    wrong("v=spf1 ip4:198.51.100.0/24 -all", "mail from 192.0.2.10 fails SPF");
+    wrong("v=spf1 ip4:192.0.2.10 -all", "mail from 2001:db8::10 fails SPF");
     wrong("v=spf1 mx include:gone.example -all", "no SPF record");
     wrong("v=spf1 a:a.x a:b.x a:c.x mx -all", "do not exist");
-    wrong("v=spf1 mx a a a a a a a a a a -all", "more than 10 look-ups");
+    wrong("v=spf1 mx a a a a a a a a a a -all", "more than 10 lookups");
     wrong("v=spf1 mx ipv4:192.0.2.1 -all", "does not exist");
-    // As on port 25, an error behind the term that matches is an error (RFC 7208 s.4.6).
+    // As for incoming mail, an error after the matching term is an error (RFC 7208 s.4.6).
     wrong("v=spf1 mx ~all ip:192.0.2.1", "a term that does not exist: ip:192.0.2.1");
     for term in ["include:", "include:foo", "ip4:192.0.2.1/33", "exists", "redirect=a.x redirect=b.x", "exp=%{x}"] {
         wrong(&format!("v=spf1 mx ~all {term}"), "a term that cannot be read");
     }
-    assert!(!spf("v=spf1 mx").one("example.com.", Txt, &State::Differs, "-all").is_red());
+    assert!(!spf("v=spf1 mx").one("example.com.", Txt, &RecordState::Differs, "-all").is_red());
     let two = whole().with("example.com", Txt, text("v=spf1 include:old.example -all"));
-    let fix = two.one("example.com.", Txt, &State::Differs, "2 SPF records").fix.unwrap();
+    let fix = two.one("example.com.", Txt, &RecordState::Differs, "2 SPF records").fix.unwrap();
     assert!(fix.contains("\"v=spf1 mx") && fix.contains(" include:old.example"), "{fix}");
     let others = whole().with("example.com", Txt, text("google-site-verification=abc"));
     assert_eq!(others.findings(&plan(&facts())), []);
 
     let with_relay = plan(&DnsFacts { includes: vec!["spf.relay.example".into()], ..facts() });
     let found = whole().findings(&with_relay);
-    assert!(found.len() == 1 && found[0].why.contains("include:spf.relay.example is not there"), "{found:#?}");
+    assert!(found.len() == 1 && found[0].why.contains("include:spf.relay.example is missing"), "{found:#?}");
 }
 
 #[test]
-fn a_dkim_key_is_ours_whole_and_no_trial() {
+fn a_dkim_key_is_complete_and_not_a_test() {
     let plan = plan(&facts());
     let name = "r1._domainkey.example.com.";
     let record = plan.iter().find(|record| record.owner == name).unwrap().value.clone();
     let (head, key) = record.split_once("p=").unwrap();
     let (first, rest) = key.split_at(100);
     let key_is = |written: String, why: &str| {
-        whole().instead(name, Txt, Data::Text(written)).one(name, Txt, &State::Differs, why);
+        whole().instead(name, Txt, Data::Text(written)).one(name, Txt, &RecordState::Differs, why);
     };
     let same = whole().instead(name, Txt, Data::Text(format!("k=rsa; p={} {}", first, rest)));
     assert_eq!(same.findings(&plan), []);
-    key_is(format!("{head}t=y; p={key}"), "trial");
+    key_is(format!("{head}t=y; p={key}"), "as a test");
     key_is(format!("{head}p={}\" \"{}", first, rest), "split wrongly");
     key_is(format!("{head}p={}", first), "split wrongly");
-    key_is(format!("{head}p="), "given up");
+    key_is(format!("{head}p="), "revoked");
     key_is(format!("{head}p=AAAA"), "another key");
-    // What port 25 takes no signature by.
+    // Keys that verification does not accept.
     key_is(format!("{head}s=tlsrpt; p={key}"), "the key is not for mail");
     key_is(format!("{head}h=sha1; p={key}"), "the key is not for SHA-256");
     key_is(format!("{head}h=rsa-sha256; p={key}"), "the key is not for SHA-256");
@@ -247,56 +250,66 @@ fn a_dkim_key_is_ours_whole_and_no_trial() {
     let both = whole().instead(name, Txt, Data::Text(format!("v=DKIM1; s=*; h=sha1:sha256; p={key}")));
     assert_eq!(both.findings(&plan), []);
     let pieces = whole().instead(name, Txt, Data::Text(format!("{head}p={}", first))).with(name, Txt, text(rest));
-    pieces.one(name, Txt, &State::Differs, "split into several records");
+    pieces.one(name, Txt, &RecordState::Differs, "split into several records");
     let two = whole().with(name, Txt, text("v=DKIM1; p=AAAA"));
-    two.one(name, Txt, &State::Differs, "2 records");
+    two.one(name, Txt, &RecordState::Differs, "2 records");
 }
 
 #[test]
-fn dmarc_is_one_record_and_as_strong_as_asked() {
+fn dmarc_is_one_record_and_as_strong_as_planned() {
     let dmarc = |written: &str| whole().instead("_dmarc.example.com", Txt, text(written));
-    let wrong = |written: &str, why: &str| dmarc(written).one("_dmarc.example.com.", Txt, &State::Differs, why);
+    let wrong = |written: &str, why: &str| dmarc(written).one("_dmarc.example.com.", Txt, &RecordState::Differs, why);
     assert_eq!(dmarc("v=DMARC1;p=REJECT;aspf=s;rua=mailto:x@y.example,mailto:DMARC@example.com").findings(&plan(&facts())), []);
     assert!(wrong("v=DMARC1; p=none; aspf=s; rua=mailto:dmarc@example.com", "weaker").is_red());
     assert!(wrong("v=DMARC1; p=reject; rua=mailto:dmarc@example.com", "aspf=s").is_red());
-    assert_eq!(dmarc("v=DMARC1; p=reject; aspf=s; rua=mailto:me@reader.example").findings(&plan(&facts())), [], "the owner's choice");
+    assert_eq!(dmarc("v=DMARC1; p=reject; aspf=s; rua=mailto:me@reader.example").findings(&plan(&facts())), [], "the operator's choice");
     assert!(!wrong("v=DMARC1; p=reject; aspf=s", "reports go nowhere").is_red());
     assert!(!wrong("v=DMARC1; p=reject; aspf=s; rua=dmarc@example.com", "rua=mailto:").is_red());
     assert!(!wrong("v=DMARC1; p=reject; pct=20; aspf=s; rua=mailto:dmarc@example.com", "pct").is_red());
     wrong("v=DMARC1; sp=none", "p=none, p=quarantine or p=reject");
-    whole().with("_dmarc.example.com", Txt, text("v=DMARC1; p=none")).one("_dmarc.example.com.", Txt, &State::Differs, "2 such records");
+    whole().with("_dmarc.example.com", Txt, text("v=DMARC1; p=none")).one(
+        "_dmarc.example.com.",
+        Txt,
+        &RecordState::Differs,
+        "2 such records",
+    );
 }
 
 #[test]
-fn left_overs_and_aliases_are_seen() {
+fn extra_records_and_aliases_are_found() {
     let old = whole().with("example.com", Mx, Data::Mx(1, "aspmx.l.google.com.".into()));
-    let old = old.one("example.com.", Mx, &State::Extra, "left over");
+    let old = old.one("example.com.", Mx, &RecordState::Extra, "earlier provider");
     assert!(old.is_red() && old.fix.unwrap().contains("remove: example.com. MX 1 aspmx.l.google.com."));
     let apex = whole().with("example.com", Mx, Data::Alias("shop.example.net.".into()));
-    apex.one("example.com.", Mx, &State::Differs, "alias (CNAME) of shop.example.net.");
+    apex.one("example.com.", Mx, &RecordState::Differs, "alias (CNAME) of shop.example.net.");
     let host = whole().with("mx.example.com", A, Data::Alias("vps.example.net.".into()));
-    host.one("mx.example.com.", A, &State::Differs, "must not be one");
-    whole().with("www.example.com", Mx, Data::Mx(10, "mx.example.com.".into())).one("www.example.com.", Mx, &State::Extra, "takes no mail");
+    host.one("mx.example.com.", A, &RecordState::Differs, "must not be an alias");
+    whole().with("www.example.com", Mx, Data::Mx(10, "mx.example.com.".into())).one(
+        "www.example.com.",
+        Mx,
+        &RecordState::Extra,
+        "accepts no mail",
+    );
 }
 
 #[test]
-fn pointers_services_pages_and_keys_are_compared_by_what_they_mean() {
+fn ptr_srv_cname_and_tlsa_are_compared_by_meaning() {
     let here = Data::Address("192.0.2.10".parse().unwrap());
     let by_address = whole().without("autoconfig.example.com", Cname).with("autoconfig.example.com", A, here);
     assert_eq!(by_address.findings(&plan(&facts())), []);
     let ptr = whole().instead("10.2.0.192.in-addr.arpa", Ptr, Data::Name("static.10.2.0.192.hoster.example.".into()));
-    let ptr = ptr.one("10.2.0.192.in-addr.arpa.", Ptr, &State::Differs, "another name");
-    assert!(ptr.fix.unwrap().contains("hoster"));
+    let ptr = ptr.one("10.2.0.192.in-addr.arpa.", Ptr, &RecordState::Differs, "another name");
+    assert!(ptr.fix.unwrap().contains("hoster of the address"));
     let imap = whole().instead("_imaps._tcp.example.com", Srv, Data::Other("0 1 993 old.example.".into()));
-    imap.one("_imaps._tcp.example.com.", Srv, &State::Differs, "does not have");
+    imap.one("_imaps._tcp.example.com.", Srv, &RecordState::Differs, "does not have");
     let caa = whole().instead("mx.example.com", Caa, Data::Other("0 issue \"other.example\"".into()));
-    assert!(caa.one("mx.example.com.", Caa, &State::Differs, "keeps the authority").is_red());
+    assert!(caa.one("mx.example.com.", Caa, &RecordState::Differs, "does not allow the certificate authority").is_red());
     let three = whole().with("_25._tcp.mx.example.com", Tlsa, Data::Other("3 1 1 00".into()));
     assert_eq!(three.findings(&plan(&facts())), []);
 }
 
 #[test]
-fn older_answers_elsewhere_are_propagating_and_no_answer_is_no_no() {
+fn old_answers_are_propagating_and_failures_are_unknown() {
     let plan = plan(&facts());
     let question = Question::new("example.com.", Mx);
     let with = |zone: Option<Answer>, resolver: Answer| {
@@ -320,16 +333,16 @@ fn older_answers_elsewhere_are_propagating_and_no_answer_is_no_no() {
     };
     let (right, old) = (whole().answer(&question), Answer::Records(vec![Found { data: Data::Mx(5, "old.example.".into()), ttl_s: 1800 }]));
     let late = with(Some(right.clone()), old.clone()).unwrap();
-    assert!(late.state == State::Propagating(1800) && !late.is_red() && late.why.contains("1800 s"), "{late:?}");
-    assert_eq!(with(Some(right.clone()), Answer::Nothing(900)).unwrap().state, State::Propagating(900));
-    assert_eq!(with(Some(old.clone()), right.clone()).unwrap().state, State::Differs);
+    assert!(late.state == RecordState::Propagating(1800) && !late.is_red() && late.why.contains("1800 s"), "{late:?}");
+    assert_eq!(with(Some(right.clone()), Answer::Nothing(900)).unwrap().state, RecordState::Propagating(900));
+    assert_eq!(with(Some(old.clone()), right.clone()).unwrap().state, RecordState::Differs);
     assert_eq!(with(None, right.clone()), None, "the resolver's word where the zone's servers are silent");
     let silent = with(None, Answer::Failed("SERVFAIL".into())).unwrap();
-    assert!(silent.state == State::Unknown && !silent.is_red() && silent.is_open() && silent.why.contains("no answer"), "{silent:?}");
+    assert!(silent.state == RecordState::Unknown && !silent.is_red() && silent.is_open() && silent.why.contains("no answer"), "{silent:?}");
 }
 
 #[test]
-fn a_server_without_a_known_address_has_a_place_for_one() {
+fn an_unknown_address_has_a_placeholder() {
     let plan = plan(&DnsFacts { addresses: vec![], forward_addresses: vec![], ..facts() });
     let host = plan.iter().find(|record| record.kind == RecordKind::HostAddress).unwrap();
     assert!(!host.is_complete());

@@ -1,4 +1,4 @@
-//! What DNS was asked and answered, and what was found.
+//! Questions to DNS, answers, and findings.
 //!
 //! RFC 2181 s.5 (a set of records has one answer), RFC 2308 s.2 (no such name, no such record). Invariant: "no" and "no answer" are never mixed up.
 
@@ -7,14 +7,14 @@ use std::net::IpAddr;
 
 use super::{DnsSeverity, PlannedRecord, RecordType};
 
-/// Who was asked.
+/// The source of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Source {
-    /// A server that the zone is kept on.
+    /// A name server of the zone.
     Authoritative(IpAddr),
-    /// A resolver, which may still have an older answer.
+    /// A resolver, which may still have an old answer.
     Resolver(IpAddr),
-    /// The resolver that the configuration names.
+    /// The configured resolver.
     Configured,
 }
 
@@ -25,7 +25,7 @@ impl Source {
     }
 }
 
-/// A name and a type; the name has its dot and is in lower case.
+/// A name and a type; the name is in lower case with its final dot.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Question {
     /// The name.
@@ -35,7 +35,7 @@ pub struct Question {
 }
 
 impl Question {
-    /// Asks for the type at the name.
+    /// A question about this type at this name.
     pub fn new(name: &str, record_type: RecordType) -> Self {
         let mut name = name.trim_end_matches('.').to_ascii_lowercase();
         name.push('.');
@@ -43,7 +43,7 @@ impl Question {
     }
 }
 
-/// What a record holds. Names are in lower case, with their dot.
+/// The data of a record. Names are in lower case, with their final dot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Data {
     /// A or AAAA.
@@ -56,12 +56,12 @@ pub enum Data {
     Mx(u16, String),
     /// TXT, its strings joined.
     Text(String),
-    /// SRV: priority, weight, port, target; TLSA and CAA: as a zone file has them, in lower case but for what is quoted.
+    /// SRV: priority, weight, port, target; TLSA and CAA: as in a zone file, in lower case except inside quotes.
     Other(String),
 }
 
 impl Data {
-    /// As a zone file has it, what is not plain ASCII escaped.
+    /// As in a zone file, with characters that are not plain ASCII escaped.
     pub fn shown(&self) -> String {
         match self {
             Self::Address(address) => address.to_string(),
@@ -74,28 +74,28 @@ impl Data {
     }
 }
 
-/// A stranger's text, safe to show; characters that look like others are named.
+/// Text from DNS, safe to show: characters that are not plain ASCII are escaped.
 pub(super) fn escaped(text: &str) -> String {
     text.chars().flat_map(|c| if c == ' ' || c.is_ascii_graphic() { vec![c] } else { c.escape_default().collect() }).take(600).collect()
 }
 
-/// A record that somebody has.
+/// A record in an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// What it holds.
+    /// Its data.
     pub data: Data,
-    /// How long it may still be kept, in seconds.
+    /// Its remaining TTL, in seconds.
     pub ttl_s: u32,
 }
 
-/// What one source says to one question.
+/// The answer of one source to one question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// These records; an alias (CNAME) on the way is among them.
+    /// These records, including an alias (CNAME) on the way.
     Records(Vec<Found>),
-    /// There is none; for so many seconds that is remembered.
+    /// No such record; the TTL of that answer in seconds.
     Nothing(u32),
-    /// It did not answer, or not sensibly.
+    /// No valid answer.
     Failed(String),
 }
 
@@ -108,7 +108,7 @@ impl Answer {
         }
     }
 
-    /// How long it is remembered.
+    /// How long it is cached, in seconds.
     pub(super) fn ttl_s(&self) -> u32 {
         match self {
             Self::Records(records) => records.iter().map(|r| r.ttl_s).max().unwrap_or(0),
@@ -123,34 +123,34 @@ impl Answer {
 pub struct Answers(HashMap<Question, Vec<(Source, Answer)>>);
 
 impl Answers {
-    /// Adds what a source said.
+    /// Adds the answer of a source.
     pub fn add(&mut self, question: Question, source: Source, answer: Answer) {
         self.0.entry(question).or_default().push((source, answer));
     }
 
-    /// What everybody said to a question.
+    /// All answers to a question.
     pub fn to(&self, question: &Question) -> &[(Source, Answer)] {
         self.0.get(question).map_or(&[], Vec::as_slice)
     }
 
-    /// Whether it has been asked.
+    /// Whether the question has been asked.
     pub fn has(&self, question: &Question) -> bool {
         self.0.contains_key(question)
     }
 
-    /// The best answer: of a server of the zone, or else of a resolver. A failure is the last choice.
+    /// The best answer: from a server of the zone, otherwise from a resolver. A failure is the last choice.
     pub fn best(&self, question: &Question) -> Option<&Answer> {
         let rank = |(source, answer): &&(Source, Answer)| (matches!(answer, Answer::Failed(_)), !source.is_authoritative());
         self.to(question).iter().min_by_key(rank).map(|(_, answer)| answer)
     }
 }
 
-/// What is said of a record that is missing, and was not mistyped.
+/// The explanation for a record that is missing without a visible mistake.
 pub(super) const NOT_THERE: &str = "it is not there";
 
-/// How a record stands.
+/// The state of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum State {
+pub enum RecordState {
     /// As planned.
     Ok,
     /// Not there.
@@ -159,14 +159,14 @@ pub enum State {
     Differs,
     /// There, and not in the plan.
     Extra,
-    /// Right where the zone is kept; others have an older answer for at most so many seconds.
+    /// Right at the zone's servers; resolvers have an old answer for at most this many seconds.
     Propagating(u32),
-    /// Nobody answered.
+    /// No server answered.
     Unknown,
 }
 
-impl State {
-    /// The word.
+impl RecordState {
+    /// Its name in JSON and output.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -179,16 +179,16 @@ impl State {
     }
 }
 
-/// What was found about a record of the plan, or about one beside it.
+/// The result for a record of the plan, or for an extra record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// The record; of what is too much, the planned one that it stands beside.
+    /// The record; for an extra record, the planned one at the same name.
     pub record: PlannedRecord,
-    /// How it stands.
-    pub state: State,
+    /// Its state.
+    pub state: RecordState,
     /// What is there, escaped.
     pub found: Vec<String>,
-    /// How much hangs on it.
+    /// How important it is.
     pub severity: DnsSeverity,
     /// What is wrong, and why it matters.
     pub why: String,
@@ -197,23 +197,24 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// Whether something required is wrong. What nobody answers about is not known to be.
+    /// Whether a required record is wrong. Without an answer that is not known.
     pub fn is_red(&self) -> bool {
-        self.severity == DnsSeverity::Required && !matches!(self.state, State::Ok | State::Propagating(_) | State::Unknown)
+        self.severity == DnsSeverity::Required
+            && !matches!(self.state, RecordState::Ok | RecordState::Propagating(_) | RecordState::Unknown)
     }
 
-    /// Whether something required could not be looked up.
+    /// Whether a required record could not be looked up.
     pub fn is_open(&self) -> bool {
-        self.severity == DnsSeverity::Required && self.state == State::Unknown
+        self.severity == DnsSeverity::Required && self.state == RecordState::Unknown
     }
 
-    /// Whether it is not there and nothing else is to be said about that.
+    /// Whether it is missing, without a visible mistake.
     pub fn is_plainly_missing(&self) -> bool {
-        self.state == State::Missing && self.found.is_empty() && self.why.starts_with(NOT_THERE)
+        self.state == RecordState::Missing && self.found.is_empty() && self.why.starts_with(NOT_THERE)
     }
 
-    /// Whether all is well.
+    /// Whether it is as planned.
     pub fn is_ok(&self) -> bool {
-        self.state == State::Ok
+        self.state == RecordState::Ok
     }
 }

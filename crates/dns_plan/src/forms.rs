@@ -1,10 +1,10 @@
-//! A plan as text: lines of a zone file, and the fields of a provider's form.
+//! Records as text: lines of a zone file, and the fields of a provider's form.
 //!
-//! RFC 1035 s.5.1, RFC 1035 s.3.3.14 (a string of TXT has at most 255 octets). Invariant: what a form leaves out, the provider's page adds itself.
+//! RFC 1035 s.5.1, RFC 1035 s.3.3.14 (a string of TXT has at most 255 octets). Invariant: what the fields leave out, the provider's form adds itself.
 
 use super::{PlannedRecord, RecordType};
 
-/// The most octets of one string of a TXT record.
+/// Maximum length of one string of a TXT record, in octets.
 const STRING_MAX: usize = 255;
 
 /// The text of a TXT record as its strings, each in quotes.
@@ -22,19 +22,19 @@ pub fn strings_of(text: &str) -> String {
     quoted.join(" ")
 }
 
-/// The value of a record as a zone file has it.
+/// The value of a record as in a zone file.
 fn zone_value(record: &PlannedRecord) -> String {
     if record.record_type == RecordType::Txt { strings_of(&record.value) } else { record.value.clone() }
 }
 
 impl PlannedRecord {
-    /// The line of a zone file.
+    /// The record as a line of a zone file.
     pub fn zone_line(&self) -> String {
         format!("{} {} IN {} {}", self.owner, self.ttl_s, self.record_type, zone_value(self))
     }
 }
 
-/// The lines of a zone file (BIND, Knot, NSD), aligned. What stands in other zones, or is not known, is a comment.
+/// The lines of a zone file (BIND, Knot, NSD), aligned. Records of other zones, and unknown values, are comments.
 pub fn zone_lines(records: &[PlannedRecord]) -> String {
     let width = records.iter().filter(|r| r.record_type != RecordType::Ptr).map(|r| r.owner.len()).max().unwrap_or(0);
     let line = |r: &PlannedRecord| {
@@ -48,9 +48,9 @@ pub fn zone_lines(records: &[PlannedRecord]) -> String {
     records.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// Somebody with whom zones are kept, and who has a form for records.
+/// A DNS provider with a form for records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Provider {
+pub enum ProviderForm {
     /// Cloudflare.
     Cloudflare,
     /// DigitalOcean.
@@ -69,27 +69,27 @@ pub enum Provider {
     Route53,
 }
 
-/// What a provider's form is like.
+/// The fields of a provider's form.
 struct Form {
     name: &'static str,
     apex: &'static str,
     value: &'static str,
-    /// Whether the preference of MX has a field of its own.
+    /// Whether the preference of MX has its own field.
     splits_mx: bool,
-    /// Whether SRV has a field for each of its numbers.
+    /// Whether each number of SRV has its own field.
     splits_srv: bool,
-    /// Whether service and protocol of SRV have fields of their own.
+    /// Whether service and protocol of SRV have their own fields.
     splits_service: bool,
     /// Whether names in values end with a dot.
     dots: bool,
     /// Whether texts are entered as quoted strings.
     quotes: bool,
-    /// What else to look at for addresses.
+    /// A further field of address records.
     note: Option<(&'static str, &'static str)>,
 }
 
-impl Provider {
-    /// All of them, by their words.
+impl ProviderForm {
+    /// All of them, by name.
     pub const ALL: [(&'static str, Self); 8] = [
         ("cloudflare", Self::Cloudflare),
         ("digitalocean", Self::DigitalOcean),
@@ -101,7 +101,7 @@ impl Provider {
         ("route53", Self::Route53),
     ];
 
-    /// Reads the word.
+    /// Reads the name.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(word)).map(|(_, provider)| provider)
     }
@@ -131,8 +131,8 @@ impl Provider {
     }
 }
 
-/// The fields of the provider's form for a record of `zone`: what to write into which.
-pub fn provider_fields(provider: Provider, record: &PlannedRecord, zone: &str) -> Vec<(&'static str, String)> {
+/// The fields of the provider's form for a record of `zone`, with their values.
+pub fn provider_fields(provider: ProviderForm, record: &PlannedRecord, zone: &str) -> Vec<(&'static str, String)> {
     let form = provider.form();
     let owner = record.owner.trim_end_matches('.');
     let relative = if owner == zone { form.apex } else { owner.strip_suffix(zone).map_or(owner, |name| name.trim_end_matches('.')) };
@@ -204,12 +204,12 @@ mod tests {
     }
 
     fn fields(provider: &str, record: &PlannedRecord) -> String {
-        let fields = provider_fields(Provider::parse(provider).unwrap(), record, "example.com");
+        let fields = provider_fields(ProviderForm::parse(provider).unwrap(), record, "example.com");
         fields.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("|")
     }
 
     #[test]
-    fn forms_are_filled_as_their_providers_have_them() {
+    fn fields_match_the_forms_of_the_providers() {
         let mx = record("example.com.", RecordType::Mx, "10 mx.example.com.");
         assert_eq!(fields("cloudflare", &mx), "Type=MX|Name=@|Priority=10|Content=mx.example.com|TTL=3600");
         assert_eq!(fields("digitalocean", &mx), "Type=MX|Hostname=@|Priority=10|Value=mx.example.com.|TTL=3600");

@@ -1,13 +1,13 @@
-//! One record of the plan and one answer: whether they mean the same.
+//! Judges one answer against one record of the plan.
 //!
 //! RFC 7208 s.4.5 (exactly one record), RFC 6376 s.3.6.1, RFC 9989 s.4.7, RFC 8461 s.3.1, RFC 8460 s.3, RFC 7505 s.3. Invariant: each record is judged as
-//! if all others were as planned, so that one mistake makes one finding.
+//! if all others were as planned, so that one mistake gives one finding.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use mail::dkim_key::KeyRecord;
-use mail::dmarc_record::Record as DmarcRecord;
+use mail::dmarc_record::DmarcPolicyRecord;
 use mail::evidence::SpfResult as Says;
 
 use super::finding::{NOT_THERE, escaped};
@@ -15,29 +15,29 @@ use super::mistakes::{doubled, first_word, is_proxy, text_mistake};
 use super::spf::{self, Evaluation, Stop};
 use super::{Answer, Answers, Data, DmarcStage, DnsSeverity, Found, PlannedRecord, Question, RecordKind, RecordType, zone_among};
 
-/// What the judgement may look at besides record and answer.
+/// What a judgement depends on besides record and answer.
 pub(super) struct Context<'a> {
     pub plan: &'a [PlannedRecord],
     pub answers: &'a Answers,
     pub domains: Vec<mail::Domain>,
 }
 
-/// How a record and an answer agree.
+/// The result of a judgement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
     Same,
     Missing(String),
     Differs(String),
-    /// As above, with a severity of its own.
+    /// Differs, with a severity of its own.
     Lesser(DnsSeverity, String),
     Unknown(String),
-    /// This must be asked first.
+    /// This question must be asked first.
     Need(Question),
 }
 
 use Verdict::{Differs, Lesser, Missing, Need, Same, Unknown};
 
-/// Judges.
+/// Judges the answer.
 pub(super) fn judge(context: &Context<'_>, record: &PlannedRecord, answer: &Answer) -> Verdict {
     if let Answer::Failed(why) = answer {
         return Unknown(escaped(why));
@@ -64,14 +64,14 @@ fn nothing() -> Verdict {
     Missing(NOT_THERE.into())
 }
 
-/// An alias hides all else at its name; mail looks at some of it.
+/// An alias hides all other records at its name, which mail needs.
 fn alias_in_the_way(record: &PlannedRecord, found: &[Found]) -> Option<Verdict> {
     let alias = found.iter().find_map(|found| if let Data::Alias(target) = &found.data { Some(escaped(target)) } else { None })?;
     let why = match record.kind {
         RecordKind::Mx | RecordKind::NullMx => {
-            format!("the name is an alias (CNAME) of {alias}: nothing may stand beside an alias, so its MX record does not count")
+            format!("the name is an alias (CNAME) of {alias}: an alias must not have other records, so its MX record is ignored")
         }
-        RecordKind::HostAddress => format!("the name is an alias (CNAME) of {alias}: the host that an MX record names must not be one"),
+        RecordKind::HostAddress => format!("the name is an alias (CNAME) of {alias}: the host of an MX record must not be an alias"),
         _ => return None,
     };
     Some(Differs(why))
@@ -88,9 +88,9 @@ fn mx(context: &Context<'_>, record: &PlannedRecord, found: &[Found]) -> Verdict
     }
     let zone = zone_among(&record.owner, &context.domains);
     if hosts.iter().any(|found| found.eq_ignore_ascii_case(&doubled(host, &zone))) {
-        return Differs(format!("the zone's name stands twice: the form adds {zone} by itself, or wants a dot at the end"));
+        return Differs(format!("the zone's name is doubled: the provider's form appends {zone} itself, or needs a dot at the end"));
     }
-    Differs(if record.kind == RecordKind::NullMx { "it takes mail".into() } else { "mail goes to another server".into() })
+    Differs(if record.kind == RecordKind::NullMx { "it accepts mail".into() } else { "mail goes to another server".into() })
 }
 
 fn addresses(found: &[Found]) -> Vec<IpAddr> {
@@ -108,9 +108,9 @@ fn address(record: &PlannedRecord, found: &[Found]) -> Verdict {
     match found.as_slice() {
         [] => nothing(),
         found if found.iter().any(|address| is_proxy(*address)) => {
-            Differs("it leads to Cloudflare's proxy, which passes on no mail: switch the proxy off for this name (DNS only)".into())
+            Differs("it leads to Cloudflare's proxy, which does not relay mail: disable the proxy for this name (DNS only)".into())
         }
-        _ => Differs("it leads to another machine".into()),
+        _ => Differs("it is the address of another machine".into()),
     }
 }
 
@@ -118,7 +118,7 @@ fn texts(found: &[Found]) -> impl Iterator<Item = &str> {
     found.iter().filter_map(|f| if let Data::Text(text) = &f.data { Some(text.as_str()) } else { None })
 }
 
-/// Why no text of this kind is there: none, or one that is spoiled.
+/// Why there is no such text: none, or a damaged one.
 fn no_text(record: &PlannedRecord, found: &[Found]) -> Verdict {
     match texts(found).find_map(|text| text_mistake(text, first_word(record))) {
         Some(mistake) => Differs(mistake.into()),
@@ -130,17 +130,17 @@ fn sender_policy(context: &Context<'_>, record: &PlannedRecord, found: &[Found])
     let found = match spf::records(texts(found)).as_slice() {
         [] => return no_text(record, found),
         [one] => (*one).to_owned(),
-        several => return Differs(format!("there are {} SPF records, so receivers take none of them: make one of them", several.len())),
+        several => return Differs(format!("there are {} SPF records, so receivers use none: merge them into one", several.len())),
     };
     if spf::terms(&found).any(spf::allows_all) {
-        return Differs("+all lets everybody send under this name".into());
+        return Differs("+all lets every server send under this name".into());
     }
     let missing = spf::terms(&record.value).find(|term| {
         let is_include = term.starts_with("include:");
         is_include && !spf::terms(&found).any(|there| there.trim_start_matches('+').eq_ignore_ascii_case(term))
     });
     if let Some(include) = missing {
-        return Differs(format!("{include} is not there, so mail through that relay does not pass"));
+        return Differs(format!("{include} is missing, so mail through that relay fails SPF"));
     }
     let domain = record.owner.trim_end_matches('.');
     let lookup = |question: &Question| context.as_planned(question).or_else(|| context.answers.best(question).cloned());
@@ -148,7 +148,7 @@ fn sender_policy(context: &Context<'_>, record: &PlannedRecord, found: &[Found])
     match run(&found, None) {
         Err(stop) => return stopped(stop),
         Ok(Says::Neutral | Says::Pass) => {
-            return Lesser(DnsSeverity::Recommended, "it does not end with ~all or -all, so it says nothing of others".into());
+            return Lesser(DnsSeverity::Recommended, "it does not end with ~all or -all, so it says nothing about other servers".into());
         }
         Ok(_) => {}
     }
@@ -159,7 +159,7 @@ fn sender_policy(context: &Context<'_>, record: &PlannedRecord, found: &[Found])
         match (planned, run(&found, Some(address))) {
             (Err(stop), _) | (_, Err(stop)) => return stopped(stop),
             (Ok(Says::Pass), Ok(Says::Pass)) => {}
-            (Ok(Says::Pass), Ok(_)) => return Differs(format!("mail from {address} does not pass")),
+            (Ok(Says::Pass), Ok(_)) => return Differs(format!("mail from {address} fails SPF")),
             (Ok(_), Ok(Says::Pass)) => return Differs(format!("mail from {address} passes, and should not")),
             (Ok(_), Ok(_)) => {}
         }
@@ -176,7 +176,7 @@ fn stopped(stop: Stop) -> Verdict {
 }
 
 impl Context<'_> {
-    /// What the plan has for a question: a mistake elsewhere is found there.
+    /// The answer of the plan to a question: mistakes in other records are found there.
     fn as_planned(&self, question: &Question) -> Option<Answer> {
         let same = |r: &&PlannedRecord| r.owner == question.name && r.record_type == question.record_type && r.is_complete();
         let data = |record: &PlannedRecord| match record.record_type {
@@ -210,7 +210,7 @@ fn packed(text: &str) -> String {
     text.chars().filter(|c| !c.is_whitespace()).collect()
 }
 
-/// Whether a key stands there in pieces, and nowhere whole.
+/// Whether the records have only pieces of the key.
 fn is_split(texts: &[&str], wanted: &str) -> bool {
     let keys: Vec<String> = texts.iter().filter_map(|text| tag(&tags(text), "p").map(packed)).collect();
     !keys.iter().any(|key| key == wanted) && keys.iter().any(|key| !key.is_empty() && wanted.starts_with(key.as_str()))
@@ -224,10 +224,10 @@ fn key(record: &PlannedRecord, found: &[Found]) -> Verdict {
         return match all.len() {
             0 if wanted.is_empty() => Same,
             0 => nothing(),
-            _ if is_split(&all, &wanted) => Differs(
-                "the key is split into several records: it is one record, whose strings are each at most 255 characters long".into(),
-            ),
-            n => Differs(format!("there are {n} records, and receivers do not know which is meant")),
+            _ if is_split(&all, &wanted) => {
+                Differs("the key is split into several records: it must be one record with strings of at most 255 characters".into())
+            }
+            n => Differs(format!("there are {n} records, and receivers cannot tell which one to use")),
         };
     };
     let p = packed(tag(&tags(text), "p").unwrap_or_default());
@@ -235,25 +235,25 @@ fn key(record: &PlannedRecord, found: &[Found]) -> Verdict {
         return Differs(mistake.into());
     }
     if p != wanted && (p.contains(['"', '\\']) || (!p.is_empty() && wanted.starts_with(&p)) || text.contains("v=DKIM1; v=")) {
-        return Differs("the key is split wrongly: quotes or a part of it were lost on the way".into());
+        return Differs("the key is split wrongly: it has quotes in it, or a part is missing".into());
     }
     let there = match KeyRecord::parse(text.as_bytes()) {
         Ok(there) => there,
         Err(_) if p != wanted => return Differs("it is another key, so signatures do not verify".into()),
-        Err(fault) => return Differs(format!("receivers take no signature by it: {fault}")),
+        Err(fault) => return Differs(format!("receivers accept no signature with it: {fault}")),
     };
     if there.public.is_empty() && !wanted.is_empty() {
-        return Differs("the key is given up (p= is empty), so signatures do not count".into());
+        return Differs("the key is revoked (p= is empty), so signatures do not verify".into());
     }
     let kind = KeyRecord::parse(record.value.as_bytes()).map_or_else(|_| "rsa".into(), |planned| planned.kind);
     if there.public != wanted || there.kind != kind {
         return Differs("it is another key, so signatures do not verify".into());
     }
     if there.is_trial {
-        return Differs("t=y says that signatures are a trial, and some receivers ignore them".into());
+        return Differs("t=y marks the key as a test, and some receivers ignore its signatures".into());
     }
     if there.is_version_late {
-        return Lesser(DnsSeverity::Recommended, "v=DKIM1 is not its first tag: some receivers take it for no key".into());
+        return Lesser(DnsSeverity::Recommended, "v=DKIM1 is not its first tag: some receivers reject the key".into());
     }
     Same
 }
@@ -266,11 +266,11 @@ fn only<'a>(record: &PlannedRecord, found: &'a [Found]) -> Result<&'a str, Verdi
     match texts(found).filter(is_one).collect::<Vec<_>>().as_slice() {
         [] => Err(no_text(record, found)),
         [one] => Ok(one),
-        several => Err(Differs(format!("there are {} such records, so receivers take none of them", several.len()))),
+        several => Err(Differs(format!("there are {} such records, so receivers use none", several.len()))),
     }
 }
 
-/// Addresses of reports, in lower case.
+/// The addresses for reports, in lower case.
 fn reports(tags: &[(String, &str)]) -> BTreeSet<String> {
     tag(tags, "rua").unwrap_or_default().split(',').map(|uri| packed(uri).to_ascii_lowercase()).filter(|uri| !uri.is_empty()).collect()
 }
@@ -280,33 +280,33 @@ fn dmarc(record: &PlannedRecord, found: &[Found]) -> Verdict {
         Ok(text) => text,
         Err(verdict) => return verdict,
     };
-    let planned = DmarcRecord::parse(record.value.as_bytes());
-    let Some(there) = DmarcRecord::parse(text.as_bytes()).filter(|there| there.has_policy) else {
-        return Differs("it has no p=none, p=quarantine or p=reject, so it says nothing".into());
+    let planned = DmarcPolicyRecord::parse(record.value.as_bytes());
+    let Some(there) = DmarcPolicyRecord::parse(text.as_bytes()).filter(|there| there.has_policy) else {
+        return Differs("it has no p=none, p=quarantine or p=reject, so it has no effect".into());
     };
     let stage = DmarcStage::of(there.policy);
     if planned.as_ref().is_some_and(|planned| stage < DmarcStage::of(planned.policy)) {
-        return Differs(format!("p={} is weaker than what is asked", stage.as_str()));
+        return Differs(format!("p={} is weaker than planned", stage.as_str()));
     }
-    for (name, strict) in [("adkim", (|r| r.dkim_strict) as fn(&DmarcRecord) -> bool), ("aspf", |r| r.spf_strict)] {
+    for (name, strict) in [("adkim", (|r| r.dkim_strict) as fn(&DmarcPolicyRecord) -> bool), ("aspf", |r| r.spf_strict)] {
         if planned.as_ref().is_some_and(strict) && !strict(&there) {
-            return Differs(format!("without {name}=s what is forwarded could pass for mail of the domain itself"));
+            return Differs(format!("without {name}=s, forwarded mail could pass as mail of the domain itself"));
         }
     }
     if tag(&tags(&record.value), "adkim") == Some("r") && there.dkim_strict {
-        return Differs("adkim=s is stricter than what leaves here".into());
+        return Differs("adkim=s is stricter than the signatures of this server".into());
     }
     if tag(&tags(text), "pct").is_some_and(|share| share != "100") {
         return Lesser(
             DnsSeverity::Recommended,
-            "pct= no longer exists: some receivers apply the policy to a part of mail, some to all".into(),
+            "pct= no longer exists: some receivers apply the policy to a part of the mail, others to all of it".into(),
         );
     }
-    // Where they go is the owner's choice; somebody else may read them already.
+    // The operator may send them elsewhere already.
     if planned.is_some_and(|planned| planned.has_report_address()) && !there.has_report_address() {
         let why = match there.report_uris.is_empty() {
             true => "its reports go nowhere",
-            false => "its reports go nowhere: an address in rua= is written rua=mailto:me@example.com",
+            false => "its reports go nowhere: write an address as in rua=mailto:me@example.com",
         };
         return Lesser(DnsSeverity::Recommended, why.into());
     }
@@ -319,11 +319,11 @@ fn tagged(record: &PlannedRecord, found: &[Found]) -> Verdict {
         Err(verdict) => return verdict,
     };
     if text.split(';').next().map(str::trim_end) != Some(first_word(record)) {
-        return Differs(format!("it must begin with {}, in capitals and small letters as here", first_word(record)));
+        return Differs(format!("it must begin with {}, in exactly this case", first_word(record)));
     }
     let (planned, there) = (tags(&record.value), tags(text));
     if tag(&planned, "id") != tag(&there, "id") {
-        return Differs("its id is not that of the policy, so others do not read the policy again".into());
+        return Differs("its id is not that of the current policy, so other servers do not fetch the policy again".into());
     }
     let reaches = |uri: &String| uri.starts_with("mailto:") || uri.starts_with("https:");
     if !reports(&planned).is_empty() && !reports(&there).iter().any(reaches) {
@@ -340,21 +340,21 @@ fn pointer(record: &PlannedRecord, found: &[Found]) -> Verdict {
     if names.iter().any(|name| name.eq_ignore_ascii_case(&record.value)) {
         return Same;
     }
-    Differs("the address has another name than this server calls itself by".into())
+    Differs("the address has another name than the host name of this server".into())
 }
 
 fn leads_here(context: &Context<'_>, record: &PlannedRecord, found: &[Found]) -> Verdict {
     if let Some(target) = found.iter().find_map(|f| if let Data::Alias(target) = &f.data { Some(target) } else { None }) {
-        return if target.eq_ignore_ascii_case(&record.value) { Same } else { Differs("it leads elsewhere".into()) };
+        return if target.eq_ignore_ascii_case(&record.value) { Same } else { Differs("it points elsewhere".into()) };
     }
-    // An address of this server does as well.
+    // An address of this server is right too.
     let question = Question::new(&record.owner, RecordType::A);
     let Some(answer) = context.answers.best(&question) else { return Need(question) };
     let ours: Vec<IpAddr> = context.host_addresses().collect();
     match addresses(answer.records()).as_slice() {
         [] => nothing(),
         found if found.iter().all(|address| ours.contains(address)) => Same,
-        _ => Differs("it leads elsewhere".into()),
+        _ => Differs("it points elsewhere".into()),
     }
 }
 
@@ -381,9 +381,7 @@ fn exact(record: &PlannedRecord, found: &[Found]) -> Verdict {
         _ if others.iter().any(same) => Same,
         _ if others.is_empty() => nothing(),
         RecordKind::Caa if !others.iter().any(|text| text.contains("issue ")) => nothing(),
-        RecordKind::Caa => {
-            Lesser(DnsSeverity::Required, "it keeps the authority whose certificates this server uses from issuing them".into())
-        }
-        _ => Differs("it is not the key that this server has".into()),
+        RecordKind::Caa => Lesser(DnsSeverity::Required, "it does not allow the certificate authority that this server uses".into()),
+        _ => Differs("it is not the key of this server".into()),
     }
 }

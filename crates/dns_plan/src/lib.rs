@@ -1,7 +1,7 @@
-//! The DNS records of a complete install, planned from plain facts; their text forms; and what DNS says, compared with the plan.
+//! The DNS records that a server needs, planned from plain facts; their text forms; and the comparison of DNS with the plan.
 //!
 //! RFC 5321 s.5.1 (MX), RFC 7208 s.3 (SPF), RFC 6376 s.3.6 (DKIM), RFC 9989 s.4 (DMARC), RFC 8460 s.3 (TLS-RPT), RFC 6698 s.2 (TLSA), RFC 8659 s.4
-//! (CAA), RFC 7505 s.3 (null MX). Invariant: nothing here asks DNS; a plan is the same for the same facts, and in the same order.
+//! (CAA), RFC 7505 s.3 (null MX). Invariant: nothing here queries DNS; the same facts give the same plan, in the same order.
 
 mod client_records;
 mod compare;
@@ -24,21 +24,21 @@ use policy::StsPolicy;
 
 pub use client_records::{ClientRecord, SubmissionPorts, client_records};
 pub use compare::{Checked, compare, questions};
-pub use finding::{Answer, Answers, Data, Finding, Found, Question, Source, State};
-pub use forms::{Provider, provider_fields, strings_of, zone_lines};
+pub use finding::{Answer, Answers, Data, Finding, Found, Question, RecordState, Source};
+pub use forms::{ProviderForm, provider_fields, strings_of, zone_lines};
 pub use plan::plan;
 pub use record::{DnsSeverity, PlannedRecord, RecordKind, RecordType, RecordUse, reverse_name, zone_among};
 
-/// Where a DKIM key is in its life, as DNS sees it.
+/// The stage of a DKIM key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyStage {
-    /// Published ahead of its use.
+    /// Published before its first use.
     Next,
-    /// It signs.
+    /// Signs.
     Active,
-    /// It signed until lately: what it signed may still be verified.
+    /// Signed until recently: its signatures may still be verified.
     Retired,
-    /// Nothing that it signed is on its way any more: its record is emptied.
+    /// No message that it signed is under way any more: its record has an empty key.
     Revoked,
 }
 
@@ -53,23 +53,23 @@ pub struct DkimFact {
     pub key_type: String,
     /// The record, with the key.
     pub record: String,
-    /// Where it is in its life.
+    /// Its stage.
     pub stage: KeyStage,
 }
 
-/// How far a domain has come with DMARC.
+/// The DMARC policy of a domain, by stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DmarcStage {
     /// Reports only.
     None,
-    /// What fails goes to the spam folder.
+    /// Mail that fails goes to the spam folder.
     Quarantine,
-    /// What fails is refused.
+    /// Mail that fails is refused.
     Reject,
 }
 
 impl DmarcStage {
-    /// The word after p=.
+    /// The value of p=.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -88,41 +88,41 @@ impl DmarcStage {
     }
 }
 
-/// All that the plan is made of.
+/// The facts that the plan is made from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DnsFacts {
-    /// The name of this server.
+    /// The host name of this server.
     pub hostname: Domain,
-    /// Its public addresses; where none is known, the plan has a place for one.
+    /// Its public addresses; if none is known, the plan has a placeholder.
     pub addresses: Vec<IpAddr>,
-    /// The addresses from which forwards leave.
+    /// The source addresses of forwarded mail.
     pub forward_addresses: Vec<IpAddr>,
-    /// The domains that mail is taken for.
+    /// The hosted domains.
     pub domains: Vec<Domain>,
-    /// The domain under which forwards leave.
+    /// The forwarding domain.
     pub forwarding: Domain,
     /// The DKIM keys.
     pub keys: Vec<DkimFact>,
-    /// What other servers are told about TLS.
+    /// The MTA-STS policy.
     pub sts: StsPolicy,
-    /// Where accounts submit.
+    /// The ports for submission.
     pub ports: SubmissionPorts,
-    /// Where mailboxes are read, if it is to be announced.
+    /// The IMAP host to announce, if any.
     pub imap_host: Option<Domain>,
-    /// SHA-256 of the keys of this server's certificate, the current and the next; none where TLSA is not wanted.
+    /// SHA-256 of the keys of this server's certificate, the current and the next; none without TLSA.
     pub tlsa: Vec<String>,
-    /// The SPF records of smarthosts that the accounts' mail goes through: what stands after include:.
+    /// The SPF includes of smarthosts for mail of accounts.
     pub includes: Vec<String>,
-    /// The same for what is forwarded.
+    /// The same for forwarded mail.
     pub forward_includes: Vec<String>,
-    /// The authority whose certificates are used: what stands after issue.
+    /// The certificate authority, as in a CAA issue property.
     pub authority: Option<String>,
-    /// How far the hosted domains have come with DMARC.
+    /// The DMARC stage of the hosted domains.
     pub dmarc: DmarcStage,
-    /// The user of each domain who gets reports about its mail.
+    /// The local part for DMARC reports, at each domain.
     pub dmarc_user: String,
-    /// The user of each domain who gets reports about TLS.
+    /// The local part for TLS reports, at each domain.
     pub tls_user: String,
-    /// Names that neither send nor take mail.
+    /// Names that neither send nor accept mail.
     pub no_mail: Vec<Domain>,
 }

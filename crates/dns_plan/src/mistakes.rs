@@ -1,12 +1,12 @@
-//! The mistakes that are made again and again, told from what is there.
+//! Common mistakes in DNS records, recognized from what is there.
 //!
-//! RFC 2181 s.10.3 (an MX host is no alias). Invariant: a mistake is named only where what is there cannot mean anything else.
+//! RFC 2181 s.10.3 (an MX host must not be an alias). Invariant: a mistake is named only if the record cannot mean anything else.
 
 use std::net::IpAddr;
 
 use super::PlannedRecord;
 
-/// Where Cloudflare's proxies are: networks as address and length. Its own list, https://www.cloudflare.com/ips/.
+/// The networks of Cloudflare's proxies, as address and length. From its own list, https://www.cloudflare.com/ips/.
 const CLOUDFLARE_V4: [([u8; 4], u32); 15] = [
     ([173, 245, 48, 0], 20),
     ([103, 21, 244, 0], 22),
@@ -35,7 +35,7 @@ const CLOUDFLARE_V6: [([u16; 2], u32); 7] = [
     ([0x2c0f, 0xf248], 32),
 ];
 
-/// Whether the address is one of Cloudflare's proxies, which pass on web pages and no mail.
+/// Whether the address is one of Cloudflare's proxies, which relay web pages but not mail.
 pub(super) fn is_proxy(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => CLOUDFLARE_V4.iter().any(|(net, length)| {
@@ -53,7 +53,7 @@ pub(super) fn is_proxy(address: IpAddr) -> bool {
     }
 }
 
-/// Whether a text, once rid of what a form or an editor has put around it, begins with this word; and what that is.
+/// Returns the mistake if a text begins with this word only after characters that a form or an editor has added.
 pub(super) fn text_mistake(text: &str, begins_with: &str) -> Option<&'static str> {
     let is_junk = |c: char| c.is_whitespace() || "\"'`\u{201c}\u{201d}\u{201e}\u{2018}\u{2019}\u{00ab}\u{00bb}\u{feff}\u{200b}".contains(c);
     let inner = text.trim_start_matches(is_junk);
@@ -63,20 +63,20 @@ pub(super) fn text_mistake(text: &str, begins_with: &str) -> Option<&'static str
     }
     let before = text.get(..text.len() - inner.len()).unwrap_or_default();
     Some(if before.chars().any(|c| !c.is_ascii() && !c.is_whitespace()) {
-        "the text begins with a typographic quote, which belongs to an editor and not into DNS"
+        "the text begins with a typographic quotation mark, which does not belong in DNS"
     } else if before.contains(['"', '\'', '`']) {
-        "the text has quotes within it: the form adds its own"
+        "the text has quotes within it: the provider's form adds its own"
     } else {
-        "the text begins with a space, so nobody takes it for what it is"
+        "the text begins with a space, so receivers do not recognize it"
     })
 }
 
-/// The name with its zone once more behind it, as a form makes it that adds the zone itself.
+/// The name with its zone appended again, as by a form that appends the zone itself.
 pub(super) fn doubled(name: &str, zone: &str) -> String {
     format!("{}.{zone}.", name.trim_end_matches('.'))
 }
 
-/// Where a text of the plan is looked for: the word that it begins with.
+/// The first word of a planned text, by which it is found.
 pub(super) fn first_word(record: &PlannedRecord) -> &str {
     record.value.split([' ', ';']).next().unwrap_or_default()
 }
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn proxies_are_known() {
+    fn proxies_are_recognized() {
         for proxy in ["104.21.3.4", "172.67.1.1", "188.114.97.3", "2606:4700::6810:1", "2a06:98c7::1"] {
             assert!(is_proxy(proxy.parse().unwrap()), "{proxy}");
         }
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn what_surrounds_a_text_is_named() {
+    fn characters_around_a_text_are_named() {
         assert!(text_mistake(" v=spf1 mx -all", "v=spf1").unwrap().contains("space"));
         assert!(text_mistake("\u{201c}v=spf1 mx -all\u{201d}", "v=spf1").unwrap().contains("typographic"));
         assert!(text_mistake("\"v=spf1 mx -all\"", "v=spf1").unwrap().contains("quotes within"));

@@ -1,7 +1,7 @@
-//! The plan itself: which records, from which facts.
+//! The plan: the records that follow from the facts.
 //!
-//! RFC 7208 s.3, RFC 9989 s.4.7, RFC 6376 s.3.6.1, RFC 7671 s.8.1 (the next key is published ahead). Invariant: a name that is several things at
-//! once (host, forwarding domain, hosted domain) gets each record once.
+//! RFC 7208 s.3, RFC 9989 s.4.7, RFC 6376 s.3.6.1, RFC 7671 s.8.1 (the next key is published in advance). Invariant: a name with several roles
+//! (host, forwarding domain, hosted domain) gets each record once.
 
 use std::net::IpAddr;
 
@@ -10,10 +10,10 @@ use mail::Domain;
 use super::{DkimFact, DmarcStage, DnsFacts, DnsSeverity, KeyStage, PlannedRecord, RecordKind, RecordType, reverse_name};
 use crate::client_records::client_records;
 
-/// How long others may keep a record: short enough to correct a mistake within the hour.
+/// TTL of records: short enough to correct a mistake within the hour.
 const TTL_S: u32 = 3600;
 
-/// What stands in the plan where an address is not known.
+/// Placeholder of an unknown address.
 const UNKNOWN: &str = "(this server's IPv4 address)";
 
 use DnsSeverity::{Optional, Recommended, Required};
@@ -24,7 +24,7 @@ struct Planner<'a> {
     domain: Option<Domain>,
 }
 
-/// Plans all records: of each domain, of the server, of the domain under which forwards leave.
+/// Plans all records: of each hosted domain, of the server, and of the forwarding domain.
 pub fn plan(facts: &DnsFacts) -> Vec<PlannedRecord> {
     let mut planner = Planner { facts, records: Vec::new(), domain: None };
     for domain in &facts.domains {
@@ -62,7 +62,7 @@ impl Planner<'_> {
         let facts = self.facts;
         let name = domain.as_str();
         let host = format!("10 {}.", facts.hostname);
-        self.add(name, (RecordType::Mx, RecordKind::Mx), host, Required, "other servers bring mail for the domain here");
+        self.add(name, (RecordType::Mx, RecordKind::Mx), host, Required, "other servers deliver mail for the domain to this server");
         let mut spf = String::from("v=spf1 mx");
         for address in self.own_sources(domain) {
             spf.push_str(&mechanism(address));
@@ -71,14 +71,14 @@ impl Planner<'_> {
             spf.push_str(&format!(" include:{include}"));
         }
         spf.push_str(" ~all");
-        self.add(name, (RecordType::Txt, RecordKind::Spf), spf, Required, "it says that this server sends for the domain");
-        // An aligned sender of ours is the domain itself: what leaves under the forwarding domain must not pass for it (aspf=s).
+        self.add(name, (RecordType::Txt, RecordKind::Spf), spf, Required, "it allows this server to send for the domain");
+        // Only the domain itself is aligned: mail under the forwarding domain must not pass as its mail (aspf=s).
         let dmarc = format!("v=DMARC1; p={}; aspf=s; rua=mailto:{}@{name}", facts.dmarc.as_str(), facts.dmarc_user);
-        let why = "Gmail and others want it of everyone who sends; reports tell who sends under your name";
+        let why = "Gmail and others require it of all senders; its reports show which servers send under your name";
         self.add(&format!("_dmarc.{name}"), (RecordType::Txt, RecordKind::Dmarc), dmarc, Required, why);
     }
 
-    /// Where forwards leave under the domain itself, their addresses are named: they may not be the host's.
+    /// If the domain is also the forwarding domain, the source addresses of forwards: they may not be the host's.
     fn own_sources(&self, domain: &Domain) -> Vec<IpAddr> {
         let facts = self.facts;
         let is_own = *domain == facts.forwarding;
@@ -98,8 +98,8 @@ impl Planner<'_> {
     fn host(&mut self) {
         let facts = self.facts;
         let name = facts.hostname.as_str();
-        self.addresses(name, Required, "other servers and clients reach this server by it");
-        let why = "a server whose address has no name of its own, or another one than it calls itself by, is refused by Gmail and others";
+        self.addresses(name, Required, "other servers and clients connect to this address");
+        let why = "Gmail and others refuse a server whose address has no PTR record, or one with another name";
         for address in &facts.addresses {
             self.add(&reverse_name(*address), (RecordType::Ptr, RecordKind::Ptr), format!("{name}."), Required, why);
         }
@@ -111,7 +111,7 @@ impl Planner<'_> {
                 facts.forward_includes.iter().for_each(|include| spf.push_str(&format!(" include:{include}")));
             }
             spf.push_str(" -all");
-            let why = "reports have no sender, so the name of the server is what SPF looks at";
+            let why = "DSNs have a null reverse-path, so SPF checks the name of the server";
             self.add(
                 name,
                 (RecordType::Txt, RecordKind::Spf),
@@ -130,8 +130,8 @@ impl Planner<'_> {
         }
         if facts.forwarding != facts.hostname {
             let mx = format!("10 {}.", facts.hostname);
-            self.add(name, (RecordType::Mx, RecordKind::Mx), mx, Required, "what comes back of forwarded mail finds its way here");
-            self.addresses(name, Recommended, "some servers take mail only from a domain that has an address");
+            self.add(name, (RecordType::Mx, RecordKind::Mx), mx, Required, "DSNs about forwarded mail come back here");
+            self.addresses(name, Recommended, "some servers accept mail only from a domain with an address");
             let mut spf = String::from("v=spf1");
             facts.forward_addresses.iter().for_each(|address| spf.push_str(&mechanism(*address)));
             if facts.forward_addresses.is_empty() {
@@ -139,10 +139,10 @@ impl Planner<'_> {
             }
             facts.forward_includes.iter().for_each(|include| spf.push_str(&format!(" include:{include}")));
             spf.push_str(" -all");
-            self.add(name, (RecordType::Txt, RecordKind::Spf), spf, Required, "it says that this server forwards under that name");
+            self.add(name, (RecordType::Txt, RecordKind::Spf), spf, Required, "it allows this server to forward under that name");
         }
         let dmarc = format!("v=DMARC1; p={}; adkim=r; aspf=r", DmarcStage::Reject.as_str());
-        let why = "nobody else can use the name under which mail is forwarded";
+        let why = "no other server can use the name under which mail is forwarded";
         self.add(&format!("_dmarc.{name}"), (RecordType::Txt, RecordKind::Dmarc), dmarc, Recommended, why);
     }
 
@@ -163,18 +163,20 @@ impl Planner<'_> {
         for record in client_records(domain, &facts.hostname, facts.ports, facts.imap_host.as_ref(), &facts.sts) {
             let served = !record.value.ends_with(" .");
             let (record_type, kind, severity, why) = match (record.kind, record.name.split('.').next().unwrap_or_default()) {
-                ("SRV", _) if served => (RecordType::Srv, RecordKind::Srv, Recommended, "mail programs find by it where to send or read"),
-                ("SRV", _) => (RecordType::Srv, RecordKind::Srv, Optional, "mail programs do not guess a service that is not here"),
-                ("CNAME", "mta-sts") => {
-                    (RecordType::Cname, RecordKind::MtaStsHost, Recommended, "other servers read the policy for TLS there")
+                ("SRV", _) if served => {
+                    (RecordType::Srv, RecordKind::Srv, Recommended, "mail programs use it to find the server for sending or reading")
                 }
-                ("CNAME", _) => (RecordType::Cname, RecordKind::Autoconfig, Recommended, "mail programs read their settings there"),
-                _ => (RecordType::Txt, RecordKind::MtaSts, Recommended, "other servers learn by it that mail to you needs TLS"),
+                ("SRV", _) => (RecordType::Srv, RecordKind::Srv, Optional, "mail programs do not try a service that does not exist"),
+                ("CNAME", "mta-sts") => {
+                    (RecordType::Cname, RecordKind::MtaStsHost, Recommended, "other servers fetch the MTA-STS policy there")
+                }
+                ("CNAME", _) => (RecordType::Cname, RecordKind::Autoconfig, Recommended, "mail programs fetch their settings there"),
+                _ => (RecordType::Txt, RecordKind::MtaSts, Recommended, "it tells other servers that mail to you requires TLS"),
             };
             self.add(&record.name, (record_type, kind), record.value.trim_matches('"').to_owned(), severity, why);
         }
         let reports = format!("v=TLSRPTv1; rua=mailto:{}@{domain}", facts.tls_user);
-        let why = "other servers report when TLS towards this one fails";
+        let why = "other servers report failures of TLS with this server";
         self.add(&format!("_smtp._tls.{domain}"), (RecordType::Txt, RecordKind::TlsRpt), reports, Optional, why);
     }
 
@@ -182,7 +184,7 @@ impl Planner<'_> {
         let facts = self.facts;
         let host = facts.hostname.as_str();
         for digest in &facts.tlsa {
-            let why = "servers that verify DNSSEC require this key, so nobody in between can pose as this server";
+            let why = "servers that validate DNSSEC require this key, so no other host can pose as this server";
             self.add(&format!("_25._tcp.{host}"), (RecordType::Tlsa, RecordKind::Tlsa), format!("3 1 1 {digest}"), Optional, why);
         }
         if let Some(authority) = &facts.authority {
@@ -190,7 +192,7 @@ impl Planner<'_> {
             self.add(host, (RecordType::Caa, RecordKind::Caa), format!("0 issue \"{authority}\""), Optional, why);
         }
         for name in facts.no_mail.iter().map(Domain::as_str) {
-            self.add(name, (RecordType::Mx, RecordKind::NullMx), "0 .".into(), Recommended, "it says that the name takes no mail");
+            self.add(name, (RecordType::Mx, RecordKind::NullMx), "0 .".into(), Recommended, "it says that the name accepts no mail");
             self.add(name, (RecordType::Txt, RecordKind::Spf), "v=spf1 -all".into(), Recommended, "it says that the name sends no mail");
         }
     }
@@ -207,8 +209,8 @@ fn key_matters(key: &DkimFact) -> (DnsSeverity, &'static str) {
     let severity = if key.key_type == "rsa" { Required } else { Optional };
     match key.stage {
         KeyStage::Active => (severity, "receivers verify signatures with it"),
-        KeyStage::Next => (severity.min(Recommended), "it is published before it signs: waypost key rotate looks for it"),
+        KeyStage::Next => (severity.min(Recommended), "it is published before its first use: waypost key rotate checks for it"),
         KeyStage::Retired => (severity.min(Recommended), "mail that it signed may still be on its way"),
-        KeyStage::Revoked => (Optional, "nothing is signed with it any more, and nobody else may"),
+        KeyStage::Revoked => (Optional, "the key is revoked: no signature with it is valid any more"),
     }
 }

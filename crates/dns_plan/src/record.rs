@@ -1,7 +1,7 @@
-//! A record of the plan: what it holds, what it is for, how much hangs on it.
+//! A record of the plan: its data, its purpose, its importance.
 //!
-//! RFC 1035 s.3.2.2, RFC 1035 s.3.5 and RFC 3596 s.2.5 (names of addresses). Invariant: owners end with a dot and are in lower case; the value of a
-//! TXT record is its text, without quotes and in one piece.
+//! RFC 1035 s.3.2.2, RFC 1035 s.3.5 and RFC 3596 s.2.5 (names of addresses). Invariant: owner names end with a dot and are in lower case; the value of a
+//! TXT record is its text, without quotes and unsplit.
 
 use std::fmt::{self, Write as _};
 use std::net::IpAddr;
@@ -15,24 +15,24 @@ pub enum RecordType {
     A,
     /// An IPv6 address.
     Aaaa,
-    /// Another name of a name.
+    /// An alias of a name.
     Cname,
-    /// Where mail goes.
+    /// The hosts for a domain's mail.
     Mx,
     /// Text.
     Txt,
-    /// Where a service is.
+    /// The host and port of a service.
     Srv,
     /// The key of a service.
     Tlsa,
-    /// Who may issue certificates.
+    /// The authorities that may issue certificates.
     Caa,
     /// The name of an address.
     Ptr,
 }
 
 impl RecordType {
-    /// As zone files have it.
+    /// Its name in zone files.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::A => "A",
@@ -54,41 +54,41 @@ impl fmt::Display for RecordType {
     }
 }
 
-/// What a record is for.
+/// The purpose of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RecordKind {
-    /// Where mail for a domain goes.
+    /// The hosts for a domain's mail.
     Mx,
     /// The address of this server, or of the forwarding domain.
     HostAddress,
     /// The name of an address.
     Ptr,
-    /// Who sends for a name.
+    /// The servers that may send for a name.
     Spf,
-    /// A key for signatures.
+    /// A DKIM key.
     Dkim,
-    /// What becomes of mail that nothing vouches for.
+    /// The policy for mail that fails authentication.
     Dmarc,
-    /// That there is a policy about TLS.
+    /// The announcement of an MTA-STS policy.
     MtaSts,
-    /// Where that policy is.
+    /// The host of that policy.
     MtaStsHost,
-    /// Who gets reports about TLS.
+    /// The address for TLS reports.
     TlsRpt,
     /// The key of this server's certificate.
     Tlsa,
-    /// Where clients submit and read mail.
+    /// The servers where mail programs send and read mail.
     Srv,
-    /// Where clients find their configuration.
+    /// The host with settings for mail programs.
     Autoconfig,
-    /// Who may issue certificates for this server.
+    /// The authority that may issue certificates for this server.
     Caa,
-    /// A name that takes no mail.
+    /// A name that accepts no mail.
     NullMx,
 }
 
 impl RecordKind {
-    /// The word for JSON.
+    /// Its name in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Mx => "mx",
@@ -109,19 +109,19 @@ impl RecordKind {
     }
 }
 
-/// How much hangs on a record.
+/// The importance of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DnsSeverity {
-    /// Of use to some.
+    /// Useful to some.
     Optional,
     /// Mail works without it, but worse.
     Recommended,
-    /// Without it mail is lost or refused.
+    /// Without it, mail is lost or refused.
     Required,
 }
 
 impl DnsSeverity {
-    /// The word.
+    /// Its name in JSON and output.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Optional => "optional",
@@ -131,14 +131,14 @@ impl DnsSeverity {
     }
 }
 
-/// For whom a record is, and so which are published first.
+/// The use of a record, in the order in which to publish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RecordUse {
-    /// Without it mail is lost or refused.
+    /// Without it, mail is lost or refused.
     Needed,
-    /// With it mail is believed and protected better.
+    /// Improves trust in your mail, and its protection.
     Better,
-    /// Mail programs set themselves up by it.
+    /// Mail programs configure themselves with it.
     Programs,
 }
 
@@ -159,26 +159,26 @@ impl RecordUse {
 /// A record to publish.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlannedRecord {
-    /// The hosted domain that it is for; nothing where it is for the server as a whole.
+    /// The hosted domain that it is for; `None` for the server as a whole.
     pub domain: Option<Domain>,
-    /// Its owner, with the dot at the end.
+    /// Its owner name, with the final dot.
     pub owner: String,
     /// Its type.
     pub record_type: RecordType,
-    /// What it holds: the text of a TXT record, otherwise as a zone file has it.
+    /// Its data: the text of a TXT record, otherwise as in a zone file.
     pub value: String,
-    /// How long others may keep it, in seconds.
+    /// Its TTL, in seconds.
     pub ttl_s: u32,
-    /// What it is for.
+    /// Its purpose.
     pub kind: RecordKind,
-    /// How much hangs on it.
+    /// Its importance.
     pub severity: DnsSeverity,
-    /// Why it is there.
+    /// Why it is needed.
     pub why: &'static str,
 }
 
 impl PlannedRecord {
-    /// For whom it is.
+    /// Its use.
     pub fn usage(&self) -> RecordUse {
         match (self.kind, self.severity) {
             (RecordKind::Srv | RecordKind::Autoconfig, _) => RecordUse::Programs,
@@ -187,18 +187,18 @@ impl PlannedRecord {
         }
     }
 
-    /// The value as a zone file has it, a text in one piece.
+    /// The value as in a zone file, a text unsplit.
     pub fn quoted(&self) -> String {
         if self.record_type == RecordType::Txt { format!("\"{}\"", self.value) } else { self.value.clone() }
     }
 
-    /// Whether it can be published as it is: an address may not be known yet.
+    /// Whether it can be published: an address may not be known yet.
     pub fn is_complete(&self) -> bool {
         self.record_type != RecordType::A || !self.value.contains('(')
     }
 }
 
-/// The zone of a name, as far as the hosted domains tell: the shortest of them that it is in, or else the name without its first label.
+/// The probable zone of a name: the shortest hosted domain that contains it, otherwise the name without its first label.
 pub fn zone_among(owner: &str, domains: &[Domain]) -> String {
     let name = owner.trim_end_matches('.');
     let is_in = |domain: &&Domain| name == domain.as_str() || name.strip_suffix(domain.as_str()).is_some_and(|rest| rest.ends_with('.'));
@@ -206,7 +206,7 @@ pub fn zone_among(owner: &str, domains: &[Domain]) -> String {
     hosted.map_or_else(|| name.split_once('.').map_or(name, |(_, rest)| rest).to_owned(), ToString::to_string)
 }
 
-/// The name under which the name of an address stands.
+/// The owner name of an address's PTR record.
 pub fn reverse_name(address: IpAddr) -> String {
     match address {
         IpAddr::V4(v4) => {
@@ -229,7 +229,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_have_names() {
+    fn addresses_have_reverse_names() {
         assert_eq!(reverse_name("192.0.2.10".parse().unwrap()), "10.2.0.192.in-addr.arpa.");
         let v6 = reverse_name("2001:db8::10".parse().unwrap());
         assert_eq!(v6, "0.1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa.");

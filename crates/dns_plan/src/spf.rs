@@ -1,41 +1,41 @@
-//! An SPF record, evaluated over answers that are there already.
+//! Evaluates an SPF record over known answers.
 //!
-//! RFC 7208 s.4.6.4 (limits), RFC 7208 s.5. The record is read by `mail::spf`, as on port 25, so that what is right here is right there. Invariant: it
-//! asks nothing; what it lacks is named, and it is evaluated again once that is known.
+//! RFC 7208 s.4.6.4 (limits), RFC 7208 s.5. The record is parsed by `mail::spf`, as for incoming mail, so that both agree. Invariant: it
+//! queries nothing; it returns the missing question, and is run again with the answer.
 
 use std::net::IpAddr;
 
 use mail::evidence::SpfResult;
-use mail::spf::{HOSTS_MAX, Mechanism, Prefix, Record, Spec, TERMS_MAX, VOID_TERMS_MAX, is_spf, is_within};
+use mail::spf::{HOSTS_MAX, MacroString, Mechanism, Prefix, SpfRecord, TERMS_MAX, VOID_TERMS_MAX, is_spf, is_within};
 
 use super::finding::escaped;
 use super::{Answer, Data, Question, RecordType};
 
-/// Records that include each other end here at the latest.
+/// Maximum depth of includes.
 const DEPTH_MAX: usize = 12;
 
 /// Why there is no result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Stop {
-    /// This must be asked first.
+    /// This question must be asked first.
     Need(Question),
     /// Receivers cannot evaluate it either.
     Broken(String),
-    /// Somebody did not answer.
+    /// DNS did not answer.
     NoAnswer(String),
 }
 
 /// One evaluation.
 pub(super) struct Evaluation<'a> {
-    /// The address; without one nothing matches, so that every term is looked at.
+    /// The address; without one nothing matches, so that every term is evaluated.
     address: Option<IpAddr>,
-    /// What is known.
+    /// The known answers.
     lookup: &'a dyn Fn(&Question) -> Option<Answer>,
-    /// Terms that asked DNS.
+    /// Terms that queried DNS.
     terms: u32,
-    /// Those for which it has nothing.
+    /// Those without an answer in DNS.
     void_terms: u32,
-    /// Whether the term that is looked at is one of them already.
+    /// Whether the current term is already counted among them.
     is_void: bool,
 }
 
@@ -49,36 +49,36 @@ pub(super) fn terms(record: &str) -> impl Iterator<Item = &str> {
     record.split_ascii_whitespace().skip(1)
 }
 
-/// Whether a term lets everybody send.
+/// Whether a term allows every server to send.
 pub(super) fn allows_all(term: &str) -> bool {
     term.eq_ignore_ascii_case("all") || term.eq_ignore_ascii_case("+all")
 }
 
-/// The record, or why receivers cannot read it.
-fn read(record: &str) -> Result<Record, Stop> {
+/// Parses the record, or returns why receivers cannot.
+fn read(record: &str) -> Result<SpfRecord, Stop> {
     let broken = |term: String| {
         let name = term.trim_start_matches(['+', '-', '~', '?']).split([':', '/', '=']).next().unwrap_or_default().to_ascii_lowercase();
         let is_known = ["all", "include", "a", "mx", "ptr", "ip4", "ip6", "exists", "redirect", "exp"].contains(&name.as_str());
-        let what = if is_known { "a term that cannot be read, or that stands there twice" } else { "a term that does not exist" };
+        let what = if is_known { "a term that cannot be read, or that occurs twice" } else { "a term that does not exist" };
         Stop::Broken(format!("it has {what}: {}", escaped(&term)))
     };
-    Record::parse(record.as_bytes()).map_err(|bad| broken(bad.0))
+    SpfRecord::parse(record.as_bytes()).map_err(|bad| broken(bad.0))
 }
 
 impl<'a> Evaluation<'a> {
-    /// For this address, or for none.
+    /// An evaluation for this address, or for none.
     pub fn new(address: Option<IpAddr>, lookup: &'a dyn Fn(&Question) -> Option<Answer>) -> Self {
         Self { address, lookup, terms: 0, void_terms: 0, is_void: false }
     }
 
-    /// What the record of `domain` says.
+    /// Evaluates the record of `domain`.
     pub fn run(&mut self, record: &str, domain: &str) -> Result<SpfResult, Stop> {
         self.check(&read(record)?, domain, 0)
     }
 
-    fn check(&mut self, record: &Record, domain: &str, depth: usize) -> Result<SpfResult, Stop> {
+    fn check(&mut self, record: &SpfRecord, domain: &str, depth: usize) -> Result<SpfResult, Stop> {
         if depth > DEPTH_MAX {
-            return Err(Stop::Broken("its includes go round in a circle".into()));
+            return Err(Stop::Broken("its includes form a loop".into()));
         }
         for directive in &record.directives {
             if self.matches(&directive.mechanism, domain, depth)? {
@@ -87,7 +87,7 @@ impl<'a> Evaluation<'a> {
         }
         let Some(target) = &record.redirect else { return Ok(SpfResult::Neutral) };
         self.count()?;
-        // With macros the name depends on the message, so it is looked at no further.
+        // With macros the name depends on the message, so it is not evaluated further.
         let Some(target) = target.literal() else { return Ok(SpfResult::Neutral) };
         let record = self.record_of(target)?;
         self.check(&record, target, depth + 1)
@@ -102,7 +102,7 @@ impl<'a> Evaluation<'a> {
         let target = match mechanism {
             Mechanism::Include(spec) | Mechanism::Exists(spec) => spec.literal(),
             Mechanism::A { host, .. } | Mechanism::Mx { host, .. } | Mechanism::Ptr(host) => {
-                host.as_ref().map_or(Some(domain), Spec::literal)
+                host.as_ref().map_or(Some(domain), MacroString::literal)
             }
             _ => None,
         };
@@ -144,7 +144,7 @@ impl<'a> Evaluation<'a> {
         Ok(found.iter().any(|data| matches!(data, Data::Address(address) if is_within(client, *address, bits))))
     }
 
-    fn record_of(&mut self, domain: &str) -> Result<Record, Stop> {
+    fn record_of(&mut self, domain: &str) -> Result<SpfRecord, Stop> {
         let found = self.ask(domain, RecordType::Txt)?;
         let texts = found.iter().filter_map(|data| if let Data::Text(text) = data { Some(text.as_str()) } else { None });
         let shown = escaped(domain);
@@ -162,7 +162,7 @@ impl<'a> Evaluation<'a> {
         let question = Question::new(name, record_type);
         match (self.lookup)(&question) {
             None => Err(Stop::Need(question)),
-            Some(Answer::Failed(why)) => Err(Stop::NoAnswer(format!("{} is not answered: {why}", escaped(name)))),
+            Some(Answer::Failed(why)) => Err(Stop::NoAnswer(format!("no answer about {}: {why}", escaped(name)))),
             Some(answer) => {
                 let data: Vec<Data> =
                     answer.records().iter().map(|found| found.data.clone()).filter(|data| !matches!(data, Data::Alias(_))).collect();
@@ -181,15 +181,15 @@ impl<'a> Evaluation<'a> {
         self.terms += 1;
         self.is_void = false;
         if self.terms > TERMS_MAX {
-            return Err(Stop::Broken(format!("it needs more than {TERMS_MAX} look-ups")));
+            return Err(Stop::Broken(format!("it needs more than {TERMS_MAX} lookups")));
         }
         Ok(())
     }
 }
 
-/// The addresses that a record names.
+/// The single addresses in a record.
 pub(super) fn named_addresses(record: &str) -> Vec<IpAddr> {
-    let record = Record::parse(record.as_bytes()).unwrap_or_default();
+    let record = SpfRecord::parse(record.as_bytes()).unwrap_or_default();
     let is_one = |(address, bits): &(IpAddr, u8)| *bits == if address.is_ipv4() { 32 } else { 128 };
     record.networks().filter(is_one).map(|(address, _)| address).collect()
 }
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn it_says_what_receivers_will_say() {
+    fn evaluation_agrees_with_receivers() {
         let ours = Some("192.0.2.10");
         assert_eq!(says("v=spf1 mx ~all", ours), (Ok(Says::Pass), 1));
         assert_eq!(says("v=spf1 a:mx.example.com/24 -all", Some("192.0.2.99")), (Ok(Says::Pass), 1));
@@ -229,8 +229,8 @@ mod tests {
     }
 
     #[test]
-    fn its_limits_hold() {
-        assert!(matches!(says("v=spf1 include:loop.example -all", None).0, Err(Stop::Broken(why)) if why.contains("10 look-ups")));
+    fn limits_are_enforced() {
+        assert!(matches!(says("v=spf1 include:loop.example -all", None).0, Err(Stop::Broken(why)) if why.contains("10 lookups")));
         assert!(
             matches!(says("v=spf1 a:x.test a:y.test a:z.test -all", Some("203.0.113.1")).0, Err(Stop::Broken(why)) if why.contains("do not exist"))
         );
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_behind_the_term_that_matches_is_an_error() {
+    fn an_error_after_the_matching_term_is_an_error() {
         for term in ["ip:192.0.2.1", "include:", "include:foo", "ip4:192.0.2.1/33", "redirect=a.test redirect=b.test", "exp=%{x}", "a:foo"]
         {
             let record = format!("v=spf1 mx ~all {term}");

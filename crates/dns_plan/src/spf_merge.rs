@@ -1,11 +1,11 @@
-//! One SPF record out of those that are there and the one that is planned, so that nobody who sends for the domain today is left out.
+//! Merges existing SPF records and the planned one, so that every server that sends for the domain today stays allowed.
 //!
-//! RFC 7208 s.3.2 (one record), s.4.6.4 (ten look-ups), s.6.1 (redirect counts only without `all`). Invariant: every mechanism that is there stays in it,
-//! but for one that lets everybody send, and for what is none.
+//! RFC 7208 s.3.2 (one record), s.4.6.4 (ten lookups), s.6.1 (redirect counts only without `all`). Invariant: every existing mechanism is kept, except one
+//! that allows every server, and invalid terms.
 
 use super::spf::{allows_all, terms};
 
-/// The planned record with the terms of those that are there.
+/// Returns the planned record with the terms of the existing ones.
 pub(super) fn merged(planned: &str, found: &[&str]) -> String {
     let (mut kept, mut end) = (Vec::new(), None);
     let mut keep = |term: &str, is_ours: bool| match bare(term) {
@@ -23,7 +23,7 @@ pub(super) fn merged(planned: &str, found: &[&str]) -> String {
     terms(planned).for_each(|term| keep(term, true));
     for term in found.iter().flat_map(|record| terms(record)) {
         match term.get(..9).filter(|name| name.eq_ignore_ascii_case("redirect=")).and_then(|_| term.get(9..)) {
-            // Behind `all` it would not count any more.
+            // With `all` it would be ignored.
             Some(target) => keep(&format!("include:{target}"), false),
             None => keep(term, false),
         }
@@ -32,13 +32,13 @@ pub(super) fn merged(planned: &str, found: &[&str]) -> String {
     std::iter::once("v=spf1".to_owned()).chain(kept).chain(end).collect::<Vec<_>>().join(" ")
 }
 
-/// What is no mechanism makes receivers take none of the record.
+/// An invalid mechanism makes receivers ignore the whole record.
 fn is_known(mechanism: &str) -> bool {
     let name = mechanism.split([':', '/']).next().unwrap_or_default().to_ascii_lowercase();
     mechanism.contains('=') || ["include", "a", "mx", "ptr", "ip4", "ip6", "exists"].contains(&name.as_str())
 }
 
-/// How many look-ups its own terms cost, without those of what it includes.
+/// The number of lookups of its own terms, without those of included records.
 pub(super) fn lookups(record: &str) -> usize {
     let asks = |term: &&str| {
         let name = bare(term).split([':', '/', '=']).next().unwrap_or_default().to_ascii_lowercase();
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_who_sends_today_is_left_out() {
+    fn servers_that_send_today_are_kept() {
         let planned = "v=spf1 mx ip4:192.0.2.10 ~all";
         for (found, expected) in [
             ("v=spf1 include:_spf.google.com ~all", "v=spf1 mx ip4:192.0.2.10 include:_spf.google.com ~all"),

@@ -8,8 +8,8 @@ use dns_plan::RecordType;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProviderError {
-    /// The provider takes another kind of credentials.
-    #[error("the provider takes other credentials\n  hint: rfc2136 needs a server and a key (TSIG), every other provider a token")]
+    /// The provider needs another kind of credentials.
+    #[error("the provider needs other credentials\n  hint: rfc2136 needs a server and a key (TSIG), every other provider a token")]
     OtherCredentials,
     /// The library refuses the credentials before it sends them.
     #[error("the token or key cannot be used\n  hint: check that it was copied whole")]

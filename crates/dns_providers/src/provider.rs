@@ -1,4 +1,4 @@
-//! The DNS providers, and the credentials that each of them takes.
+//! The DNS providers, and the credentials that each of them accepts.
 //!
 //! RFC 2136, RFC 8945. To add a provider: a line in the table, and an arm in `updater`.
 
@@ -40,7 +40,7 @@ macro_rules! providers {
 }
 
 providers! {
-    /// A server that takes RFC 2136 updates.
+    /// A server that accepts RFC 2136 updates.
     Rfc2136 = "rfc2136",
     /// Cloudflare.
     Cloudflare = "cloudflare",
@@ -91,7 +91,7 @@ impl fmt::Display for DnsProvider {
     }
 }
 
-/// What a provider takes as proof that the zone may be changed. Not `Debug`: a secret is never printed.
+/// What proves to a provider that the zone may be changed. Not `Debug`: a secret is never printed.
 pub enum Credentials {
     /// A token of the provider's; for Route 53, GoDaddy and Porkbun the id of a key, a colon, and its secret.
     Token(String),

@@ -1,8 +1,8 @@
 //! A mailbox: a local part at a domain.
 //!
-//! RFC 5321 s.4.1.2 and s.4.5.3.1, RFC 6531 s.3.3. Invariant: a local part holds no control character, and
-//! its text is the meaning (quotes and backslashes taken off); quoting is put back when it is written. Taken beyond the syntax: dots
-//! beside each other and at the end, which Japanese carriers gave to people and which Postfix takes; they are written quoted, which is valid.
+//! RFC 5321 s.4.1.2 and s.4.5.3.1, RFC 6531 s.3.3. Invariant: a local part contains no control character, and
+//! its text has no quotes and backslashes; quoting is added when it is written. Accepted beyond the syntax: consecutive dots and a dot at the
+//! end, which Japanese carriers assigned and Postfix accepts; they are written quoted, which is valid.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,14 +10,14 @@ use std::sync::Arc;
 
 use crate::domain::{Domain, DomainError};
 
-/// Octets of a local part that we take. RFC 5321 s.4.5.3.1.1 promises no more than 64, but senders of lists write longer return addresses, and
-/// their mail is not to be lost for it.
+/// Maximum length of a local part, in octets. RFC 5321 s.4.5.3.1.1 requires no more than 64, but mailing lists use longer return addresses,
+/// and their mail must not be lost.
 const LOCAL_MAX: usize = 256;
 
-/// Octets of an address, within the 512 of a command line.
+/// Maximum length of an address, in octets, within the 512 of a command line.
 const ADDRESS_MAX: usize = 510;
 
-/// The part before the `@`, unquoted. Compared without case, since users never mean two mailboxes by it.
+/// The part before the `@`, unquoted. Compared case-insensitively: no user means two mailboxes by it.
 #[derive(Clone)]
 pub struct LocalPart(Arc<str>);
 
@@ -35,11 +35,11 @@ pub struct Mailbox {
 pub enum AddressError {
     /// There is no `@`.
     NoDomain,
-    /// The local part is empty, badly quoted or holds a character that needs quoting.
+    /// The local part is empty, badly quoted, or has a character that needs quoting.
     BadLocalPart,
-    /// The local part is longer than 256 octets, or the whole than 512.
+    /// The local part is longer than 256 octets, or the address longer than 510.
     TooLong,
-    /// The domain is not one.
+    /// The domain is not valid.
     Domain(DomainError),
 }
 
@@ -70,7 +70,7 @@ impl LocalPart {
         Ok(Self(plain.into()))
     }
 
-    /// A local part of this meaning; it is quoted where it is written and must be. The caller has no control characters in it.
+    /// A local part of this text, quoted when written if necessary. The text has no control characters.
     pub(crate) fn from_plain(text: &str) -> Self {
         Self(text.into())
     }
@@ -89,7 +89,7 @@ fn is_dot_string(text: &str) -> bool {
     !text.is_empty() && text.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atext))
 }
 
-/// A dot-string, or one with dots at its end or beside each other: `a..b`, `a.`.
+/// A dot-string, or one with consecutive dots or a dot at the end: `a..b`, `a.`.
 fn is_dots_and_atoms(text: &str) -> bool {
     !text.is_empty() && !text.starts_with('.') && text.chars().all(|c| c == '.' || is_atext(c))
 }
@@ -161,6 +161,11 @@ impl Mailbox {
         if is_too_long { Err(AddressError::TooLong) } else { Ok(mailbox) }
     }
 
+    /// The postmaster of a domain (RFC 5321 s.4.5.1).
+    pub fn postmaster(domain: &Domain) -> Self {
+        Self { local: LocalPart(Arc::from("postmaster")), domain: domain.clone() }
+    }
+
     /// Reads `local@domain`.
     pub fn parse(text: &str) -> Result<Self, AddressError> {
         if text.len() > ADDRESS_MAX {
@@ -172,18 +177,18 @@ impl Mailbox {
         Ok(Self { local, domain })
     }
 
-    /// Whether SMTPUTF8 is needed to name this mailbox on a wire.
+    /// Whether this mailbox needs SMTPUTF8.
     pub fn needs_utf8(&self) -> bool {
         !self.local.0.is_ascii()
     }
 
-    /// The text in lower case: the key under which the mailbox is looked up.
+    /// The text in lower case: the key for lookups.
     pub fn key(&self) -> String {
         self.to_string().to_lowercase()
     }
 }
 
-/// The `@` that ends the local part: the first outside quotes, so that `"u@evil"@host` is one local part.
+/// The `@` that ends the local part: the first outside quotes, so that `"u@evil"` in `"u@evil"@host` is one local part.
 fn split_at_sign(text: &str) -> Option<usize> {
     if !text.starts_with('"') {
         return text.find('@');
@@ -224,7 +229,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mailbox_is_written_as_it_was_read() {
+    fn mailboxes_round_trip() {
         for text in [
             "me@example.com",
             "a.b+c@example.com",
@@ -241,13 +246,13 @@ mod tests {
     }
 
     #[test]
-    fn needless_quotes_are_dropped() {
+    fn unnecessary_quotes_are_dropped() {
         assert_eq!(Mailbox::parse("\"me\"@example.com").unwrap(), Mailbox::parse("ME@Example.com").unwrap());
         assert_eq!(Mailbox::parse("\"me\"@example.com").unwrap().to_string(), "me@example.com");
     }
 
     #[test]
-    fn dots_that_carriers_gave_out_are_taken_and_written_quoted() {
+    fn misplaced_dots_are_accepted_and_written_quoted() {
         for (text, written) in [("a..b@docomo.test", "\"a..b\"@docomo.test"), ("a.@docomo.test", "\"a.\"@docomo.test")] {
             let mailbox = Mailbox::parse(text).unwrap();
             assert_eq!(mailbox.to_string(), written);
@@ -256,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_mailboxes_are_refused() {
+    fn invalid_mailboxes_are_refused() {
         let long = format!("{}@example.com", "a".repeat(257));
         for text in [
             "",

@@ -1,7 +1,7 @@
 //! The addresses of a header field such as From or To.
 //!
-//! RFC 5322 s.3.4 and s.4.4, RFC 6854 (groups in From). Invariant: this is the only reader of addresses in header fields, so that DMARC, the owner of an
-//! address and the rules of From never see different ones; quotes, comments and routes are read and never lost by half.
+//! RFC 5322 s.3.4 and s.4.4, RFC 6854 (groups in From). Invariant: this is the only parser of addresses in header fields, so that DMARC, allowed
+//! senders and the rules for From never see different addresses; quotes, comments and routes are parsed completely.
 
 use std::fmt;
 use std::iter::Peekable;
@@ -16,18 +16,18 @@ use crate::header::Fields;
 pub enum Member {
     /// An address.
     Mailbox(Mailbox),
-    /// No address: a name alone, such as `MAILER-DAEMON`, or `<>`. This is its text.
+    /// Not an address: a name alone, such as `MAILER-DAEMON`, or `<>`. This is its text.
     Bare(String),
-    /// It has an `@` and is no address; this is its text.
+    /// It has an `@` but is not a valid address; this is its text.
     Invalid(String, AddressListError),
 }
 
 /// The addresses of a field.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AddressList {
-    /// The addresses, in their order.
+    /// The addresses, in order.
     pub mailboxes: Vec<Mailbox>,
-    /// The members that are no addresses: names alone, and `<>`.
+    /// The members that are not addresses: names alone, and `<>`.
     pub bare: Vec<String>,
 }
 
@@ -38,7 +38,7 @@ pub enum AddressListError {
     Brackets,
     /// A comment does not end.
     Comment,
-    /// There are words beside an address that is not in angle brackets.
+    /// There are words next to an address that is not in angle brackets.
     Words,
     /// The address is not valid.
     Address(AddressError),
@@ -49,7 +49,7 @@ impl fmt::Display for AddressListError {
         match self {
             Self::Brackets => f.write_str("its angle brackets do not match"),
             Self::Comment => f.write_str("a comment in it does not end"),
-            Self::Words => f.write_str("there are words beside the address; an address after a name must be in angle brackets"),
+            Self::Words => f.write_str("there are words next to the address; an address after a name must be in angle brackets"),
             Self::Address(error) => error.fmt(f),
         }
     }
@@ -61,7 +61,7 @@ impl AddressList {
     /// Reads the value of a field.
     ///
     /// # Errors
-    /// The fault of the first member that has an `@` and is no address.
+    /// The error of the first member that has an `@` but is not a valid address.
     pub fn parse(value: &str) -> Result<Self, AddressListError> {
         let mut list = Self::default();
         for member in members(value) {
@@ -74,7 +74,7 @@ impl AddressList {
         Ok(list)
     }
 
-    /// Reads all fields of this name in the header section at the front of `content`; an empty list where there is none.
+    /// Reads all fields of this name in the header section at the start of `content`; an empty list if there is none.
     ///
     /// # Errors
     /// As [`AddressList::parse`].
@@ -89,7 +89,7 @@ impl AddressList {
     }
 }
 
-/// The members of an address list, groups opened.
+/// Reads the members of an address list, with groups expanded.
 pub fn members(value: &str) -> Vec<Member> {
     let (tokens, is_closed) = tokens(value);
     let mut members = Vec::new();
@@ -98,13 +98,13 @@ pub fn members(value: &str) -> Vec<Member> {
     for token in tokens {
         match token {
             Token::Special(c @ ('<' | '>')) => in_angle = c == '<',
-            // A semicolon outside of a group separates members too, as some programs write it.
+            // A semicolon outside a group separates members too, as some programs write it.
             Token::Special(',' | ';') if !in_angle => {
                 members.extend(read(&member));
                 member.clear();
                 continue;
             }
-            // What stands before is the name of a group.
+            // The words before are the name of a group.
             Token::Special(':') if !in_angle && !member.contains(&Token::Special('@')) => {
                 member.clear();
                 continue;
@@ -120,12 +120,12 @@ pub fn members(value: &str) -> Vec<Member> {
     members
 }
 
-/// A field that ends within a comment cannot be read, unless its last member is broken anyway.
+/// A field that ends within a comment is invalid; an error of its last member takes precedence.
 fn fault_of_open(last: Member) -> AddressListError {
     if let Member::Invalid(_, error) = last { error } else { AddressListError::Comment }
 }
 
-/// A piece of the value; blanks and comments are between them.
+/// A token of the value; blanks and comments separate tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Token {
     Word(String),
@@ -137,7 +137,7 @@ enum Token {
 
 const SPECIALS: &str = "<>@,;:.";
 
-/// The pieces, and whether every comment ends.
+/// The tokens, and whether every comment ends.
 fn tokens(value: &str) -> (Vec<Token>, bool) {
     let mut tokens = Vec::new();
     let mut chars = value.chars().peekable();
@@ -151,7 +151,7 @@ fn tokens(value: &str) -> (Vec<Token>, bool) {
             }
             '"' => match delimited(&mut chars, '"') {
                 Some(inner) => tokens.push(Token::Quoted(inner)),
-                // A quotation mark alone is a character of a name.
+                // A single quotation mark is a character of a name.
                 None => tokens.push(word('"', &mut chars)),
             },
             '[' => match delimited(&mut chars, ']') {
@@ -173,14 +173,14 @@ fn word(first: char, chars: &mut Peekable<Chars<'_>>) -> Token {
     Token::Word(word)
 }
 
-/// What stands up to the mark, quoted pairs read; nothing is taken where the mark does not come.
+/// The text up to the mark, with quoted pairs resolved; consumes nothing if the mark is missing.
 fn delimited(chars: &mut Peekable<Chars<'_>>, end: char) -> Option<String> {
     let mut ahead = chars.clone();
     let mut inner = String::new();
     loop {
         match ahead.next()? {
             '\\' => inner.push(ahead.next()?),
-            // Folded white space in a quoted string is the blank alone.
+            // Folding white space in a quoted string counts as the blank only.
             '\r' | '\n' => {}
             c if c == end => break,
             c => inner.push(c),
@@ -190,7 +190,7 @@ fn delimited(chars: &mut Peekable<Chars<'_>>, end: char) -> Option<String> {
     Some(inner)
 }
 
-/// Goes behind a comment, of which the opening parenthesis is read; false where it does not end.
+/// Skips a comment after its opening parenthesis. Returns whether it ends.
 fn skip_comment(chars: &mut Peekable<Chars<'_>>) -> bool {
     let mut depth = 1_u32;
     while let Some(c) = chars.next() {
@@ -207,7 +207,7 @@ fn skip_comment(chars: &mut Peekable<Chars<'_>>) -> bool {
     false
 }
 
-/// One member; none where it is empty, as the obsolete syntax allows.
+/// One member; `None` if it is empty, as the obsolete syntax allows.
 fn read(tokens: &[Token]) -> Option<Member> {
     if tokens.is_empty() {
         return None;
@@ -246,7 +246,7 @@ fn text(tokens: &[Token]) -> String {
     text
 }
 
-/// `[display-name] "<" [obs-route] addr-spec ">"`. A name may hold anything but another pair of brackets.
+/// `[display-name] "<" [obs-route] addr-spec ">"`. A name may contain anything but another pair of brackets.
 fn in_brackets(tokens: &[Token], open: usize) -> Result<Option<Mailbox>, AddressListError> {
     let inner = tokens.get(open + 1..).unwrap_or_default();
     let close = inner.iter().position(|token| *token == Token::Special('>')).ok_or(AddressListError::Brackets)?;
@@ -268,7 +268,7 @@ fn without_route(tokens: &[Token]) -> &[Token] {
     colon.and_then(|colon| tokens.get(colon + 1..)).unwrap_or(tokens)
 }
 
-/// `local-part "@" domain`; none where there is no `@`.
+/// `local-part "@" domain`; `None` without an `@`.
 fn address(tokens: &[Token]) -> Result<Option<Mailbox>, AddressListError> {
     let Some(at) = tokens.iter().position(|token| *token == Token::Special('@')) else { return Ok(None) };
     let (local, domain) = (tokens.get(..at).unwrap_or_default(), tokens.get(at + 1..).unwrap_or_default());
@@ -282,7 +282,7 @@ fn local_part(tokens: &[Token]) -> Result<LocalPart, AddressListError> {
     if has_two_words(tokens) {
         return Err(AddressListError::Words);
     }
-    // Dots at the end or beside each other: see `LocalPart::parse`.
+    // Consecutive dots, or a dot at the end: see `LocalPart::parse`.
     if matches!(tokens.first(), None | Some(Token::Special(_))) {
         return Err(bad);
     }
@@ -315,7 +315,7 @@ fn domain_of(tokens: &[Token]) -> Result<Domain, AddressListError> {
     Domain::parse(&name).map_err(bad)
 }
 
-/// Whether two words have nothing but blanks between them.
+/// Whether only blanks separate two words.
 fn has_two_words(tokens: &[Token]) -> bool {
     tokens.windows(2).any(|pair| !pair.iter().any(|token| matches!(token, Token::Special(_))))
 }

@@ -1,4 +1,4 @@
-//! Address lists as RFC 5322 has them, as people write them, and as nobody should.
+//! Address lists: by RFC 5322, as programs really write them, and invalid.
 
 use super::*;
 
@@ -8,7 +8,7 @@ fn addresses(value: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_form_of_the_standard_is_read() {
+fn every_form_of_rfc_5322_is_read() {
     for (value, want) in [
         ("me@x.test", "me@x.test"),
         ("Me Myself <me@x.test>", "me@x.test"),
@@ -29,7 +29,7 @@ fn every_form_of_the_standard_is_read() {
         ("\"a\\\"b\" <a@x.test>", "a@x.test"),
         ("=?utf-8?q?M=C3=A9?= <a@x.test>", "a@x.test"),
         ("J\u{fc}rgen <j@x.test>", "j@x.test"),
-        // What people write though it is no syntax.
+        // Common, but not valid by the syntax.
         ("a@x.test <a@x.test>", "a@x.test"),
         ("[Bug 7] <a@x.test>", "a@x.test"),
         ("Half \" a mark <a@x.test>", "a@x.test"),
@@ -41,7 +41,7 @@ fn every_form_of_the_standard_is_read() {
 }
 
 #[test]
-fn lists_and_groups_are_opened() {
+fn groups_are_expanded() {
     assert_eq!(addresses(" ,a@x.test, , B <b@x.test>;"), ["a@x.test", "b@x.test"]);
     assert_eq!(addresses("list: a@x.test, \"B, b\" <b@x.test>;, c@x.test"), ["a@x.test", "b@x.test", "c@x.test"]);
     assert!(addresses("Mail Delivery System:;").is_empty());
@@ -50,7 +50,7 @@ fn lists_and_groups_are_opened() {
 }
 
 #[test]
-fn names_without_an_address_are_told_from_addresses() {
+fn names_without_an_address_are_bare() {
     for bare in
         ["MAILER-DAEMON", "<>", "MAILER-DAEMON <>", "Mail Delivery Subsystem <MAILER-DAEMON>", "MAILER-DAEMON (Mail Delivery System)"]
     {
@@ -63,7 +63,7 @@ fn names_without_an_address_are_told_from_addresses() {
 }
 
 #[test]
-fn what_can_be_read_in_two_ways_is_refused() {
+fn ambiguous_lists_are_refused() {
     for (value, error) in [
         ("a b@x.test", AddressListError::Words),
         ("a@x.test b", AddressListError::Words),
@@ -85,7 +85,7 @@ fn what_can_be_read_in_two_ways_is_refused() {
 }
 
 #[test]
-fn a_folded_field_is_read_as_one_line() {
+fn folded_fields_are_unfolded() {
     let content = b"Subject: x\r\nFrom : \"A\r\n B\" <a@x.test>,\r\n\tb@x.test\r\n\r\nFrom: c@x.test\r\n";
     let list = AddressList::of_field(content, "From").unwrap();
     assert_eq!(list.mailboxes.iter().map(Mailbox::to_string).collect::<Vec<_>>(), ["a@x.test", "b@x.test"]);

@@ -1,7 +1,7 @@
-//! The Authentication-Results field: written, and recognised as ours.
+//! The Authentication-Results field: written, and recognized as ours.
 //!
-//! RFC 8601 s.2.2 (the field), s.5 (removing forged ones), RFC 5322 s.3.2.3 (atoms). Invariant: what a stranger wrote stands in
-//! the field as a token or inside quotes, without a control character, so it can neither end a value nor the field.
+//! RFC 8601 s.2.2 (the field), s.5 (removing forged ones), RFC 5322 s.3.2.3 (atoms). Invariant: text of a peer is in the
+//! field as a token or in quotes, without control characters, so it can end neither a value nor the field.
 
 use std::net::IpAddr;
 
@@ -9,23 +9,23 @@ use crate::domain::Domain;
 use crate::evidence::{ArcResult, DkimCheck, DkimResult, DmarcCheck, DmarcPolicy, DmarcResult, Evidence, IprevResult, SpfCheck, SpfResult};
 use crate::header::Field;
 
-/// As much of a stranger's value as is written.
+/// Maximum characters of a value from a peer.
 const MAX_VALUE: usize = 255;
 
-/// What the results are about.
+/// The message that the results are about.
 #[derive(Debug, Clone, Copy)]
 pub struct Facts<'a> {
     /// The client's address.
     pub client: IpAddr,
-    /// What the client called itself.
+    /// The argument of EHLO or HELO.
     pub hello: &'a str,
-    /// The reverse-path; nothing where it is null.
+    /// The reverse-path; `None` if null.
     pub reverse_path: Option<&'a str>,
-    /// The domain of From; nothing where there is none.
+    /// The domain of From, if there is one.
     pub header_from: Option<&'a str>,
 }
 
-/// The field, folded, with its final CRLF.
+/// Writes the field, folded, with its final CRLF.
 pub fn authentication_results(authserv_id: &Domain, evidence: &Evidence, facts: &Facts<'_>) -> String {
     let mut lines = vec![authserv_id.to_string(), iprev(evidence, facts.client)];
     lines.extend(spf(evidence, facts));
@@ -43,7 +43,7 @@ fn iprev(evidence: &Evidence, client: IpAddr) -> String {
     format!("iprev={}{name} policy.iprev={}", iprev_word(evidence.iprev), value(&client.to_string()))
 }
 
-/// HELO's result always, that of the reverse-path where there is one.
+/// HELO's result always, that of the reverse-path unless null.
 fn spf(evidence: &Evidence, facts: &Facts<'_>) -> Vec<String> {
     let line = |check: &SpfCheck, property: &str, what: &str| format!("spf={} smtp.{property}={}", spf_word(check.result), value(what));
     let helo = line(&evidence.helo, "helo", facts.hello);
@@ -71,7 +71,7 @@ fn dmarc(check: &DmarcCheck, header_from: Option<&str>) -> String {
         DmarcPolicy::Quarantine => "quarantine",
         DmarcPolicy::Reject => "reject",
     };
-    // Without a record there is no policy to tell of.
+    // Without a record there is no policy.
     let policy = if check.result == DmarcResult::None { String::new() } else { format!(" (policy={policy})") };
     let from = match header_from {
         Some(from) => from,
@@ -81,7 +81,7 @@ fn dmarc(check: &DmarcCheck, header_from: Option<&str>) -> String {
     format!("dmarc={}{policy}{from}", dmarc_word(check.result))
 }
 
-/// A value: as it is where it is a token or an address of such, else quoted (RFC 8601 s.2.2, `pvalue`).
+/// A value: unchanged if it is a token or an address of tokens, otherwise quoted (RFC 8601 s.2.2, `pvalue`).
 fn value(text: &str) -> String {
     let plain = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&*+-.^_{|}~".contains(&b));
     let mut parts = text.splitn(2, '@');
@@ -106,13 +106,13 @@ fn quoted(text: &str) -> String {
     out
 }
 
-/// What may stand in a comment: nothing that could end it.
+/// The text of a comment, without characters that could end it.
 fn comment(text: &str) -> String {
     printable(text).filter(|c| !"()\\".contains(*c)).collect()
 }
 
 fn printable(text: &str) -> impl Iterator<Item = char> + '_ {
-    // Further line ends and what turns the direction of writing would only mislead a reader.
+    // Other line separators and direction marks would mislead a reader.
     let bad = |c: char| {
         c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
@@ -171,7 +171,7 @@ fn arc_word(result: ArcResult) -> &'static str {
 
 /// Whether an Authentication-Results field claims to be ours.
 ///
-/// Read more leniently than written: whatever some reader downstream could take for our name counts.
+/// Reads more leniently than it writes: everything that a program downstream could take for our name counts.
 pub fn is_ours(field: &Field<'_>, authserv_id: &Domain) -> bool {
     field.is("Authentication-Results") && claimed_id(field.value).is_some_and(|id| is_same(&id, authserv_id))
 }
@@ -181,7 +181,7 @@ fn is_same(claimed: &str, ours: &Domain) -> bool {
     claimed.eq_ignore_ascii_case(ours.as_str()) || Domain::parse(claimed).is_ok_and(|claimed| claimed == *ours)
 }
 
-/// The first word of a value, behind white space and comments, quoted or not.
+/// The first word of a value, after white space and comments, quoted or not.
 fn claimed_id(value: &[u8]) -> Option<String> {
     let mut rest = value.iter().copied().peekable();
     let mut depth = 0_u32;
@@ -202,7 +202,7 @@ fn claimed_id(value: &[u8]) -> Option<String> {
             _ if depth > 0 => {}
             b';' => break,
             byte if byte.is_ascii_whitespace() || byte.is_ascii_control() => {
-                // A word is over, unless none has begun; a dot or the rest of a quoted word may still follow a fold or a comment.
+                // The word ends here if it has begun; but a dot, or the rest of a quoted word, may follow a fold or a comment.
                 if !id.is_empty() && !continues(&mut rest.clone(), id.last() == Some(&b'.')) {
                     break;
                 }
@@ -213,7 +213,7 @@ fn claimed_id(value: &[u8]) -> Option<String> {
     (!id.is_empty()).then(|| String::from_utf8_lossy(&id).into_owned())
 }
 
-/// Whether the word goes on behind white space: obsolete syntax allows it around a dot.
+/// Whether the word continues after white space: obsolete syntax allows it around a dot.
 fn continues(rest: &mut impl Iterator<Item = u8>, after_dot: bool) -> bool {
     after_dot || rest.find(|byte| !byte.is_ascii_whitespace()) == Some(b'.')
 }

@@ -1,4 +1,4 @@
-//! Tests of `auth_results`: what a stranger writes stays inert, and forgeries of our field are recognised.
+//! Tests of `auth_results`: text of peers stays inert, and forgeries of our field are recognized.
 
 use super::*;
 
@@ -22,7 +22,7 @@ fn signature(domain: &str, selector: &str) -> DkimCheck {
 }
 
 #[test]
-fn each_method_stands_on_a_line_of_its_own() {
+fn each_method_has_its_own_line() {
     let evidence = Evidence {
         iprev: IprevResult::Pass,
         client_name: Some("out.example.org".into()),
@@ -58,7 +58,7 @@ fn each_method_stands_on_a_line_of_its_own() {
 }
 
 #[test]
-fn nothing_a_stranger_wrote_ends_a_value_or_the_field() {
+fn text_of_peers_cannot_end_a_value_or_the_field() {
     let evil = "x\r\nEvil: y;\0 dmarc=pass (a) \"q\" \\";
     let evidence = Evidence {
         client_name: Some("n) policy.iprev=9.9.9.9 (".into()),
@@ -92,7 +92,7 @@ fn nothing_a_stranger_wrote_ends_a_value_or_the_field() {
 }
 
 #[test]
-fn values_are_quoted_where_they_have_to_be() {
+fn values_are_quoted_if_necessary() {
     for (text, wanted) in [
         ("a@b.example", "a@b.example"),
         ("@b.example", "@b.example"),
@@ -109,7 +109,7 @@ fn values_are_quoted_where_they_have_to_be() {
 }
 
 #[test]
-fn a_field_with_our_name_is_ours_however_it_is_written() {
+fn every_spelling_of_our_name_is_recognized() {
     let is = |name: &str, value: &str| is_ours(&Field { name: name.as_bytes(), value: value.as_bytes(), raw: b"" }, &ours());
     for value in [
         " mx.example.test; spf=pass",

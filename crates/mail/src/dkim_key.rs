@@ -1,7 +1,7 @@
-//! A DKIM key record: the one reader of port 25 and of `waypost dns check`.
+//! A DKIM key record: the parser for verification and for `waypost dns check`.
 //!
-//! RFC 6376 s.3.6.1, RFC 8301 s.3.1. Invariant: what is read here may verify a signature of mail with SHA-256; whether the key itself can be used is for
-//! those to say who have cryptography.
+//! RFC 6376 s.3.6.1, RFC 8301 s.3.1. Invariant: a record read here may verify SHA-256 signatures of mail; whether the key itself is usable is decided in
+//! crates with cryptography.
 
 use std::fmt;
 
@@ -10,20 +10,20 @@ use crate::tags::Tags;
 /// A key record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyRecord {
-    /// `k=`, in lower case; `rsa` where there is none.
+    /// `k=`, in lower case; `rsa` by default.
     pub kind: String,
-    /// `p=`, without white space; empty where the key is given up.
+    /// `p=`, without white space; empty if the key is revoked.
     pub public: String,
-    /// `t=y`: the owner is testing.
+    /// `t=y`: the domain is testing.
     pub is_trial: bool,
-    /// `v=` is there, and not in the first place, where the standard wants it.
+    /// `v=` is there, but not first, as the standard requires.
     pub is_version_late: bool,
 }
 
 /// Why a record cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyFault {
-    /// It is no list of tags, has no `p=`, or is of another version.
+    /// It is not a tag list, has no `p=`, or has another version.
     Unreadable,
     /// `s=` names other services.
     NotForMail,
@@ -44,7 +44,7 @@ impl fmt::Display for KeyFault {
 impl std::error::Error for KeyFault {}
 
 impl KeyRecord {
-    /// Reads a text record. `v=` in another place than the first is taken, as dkimpy, Mail::DKIM, OpenDKIM and mailauth take it.
+    /// Reads a text record. `v=` that is not first is accepted, as by dkimpy, Mail::DKIM, OpenDKIM and mailauth.
     ///
     /// # Errors
     /// [`KeyFault`].
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_is_for_mail_and_sha_256_or_is_of_no_use() {
+    fn records_for_other_services_or_hashes_are_refused() {
         for (text, want) in [
             ("v=DKIM1; k=RSA; p=AB CD", Ok(("rsa", "ABCD", false))),
             ("k=ed25519; s=*; h=sha1:sha256; p=AB", Ok(("ed25519", "AB", false))),

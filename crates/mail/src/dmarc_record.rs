@@ -1,29 +1,29 @@
-//! A DMARC policy record: the one reader of port 25 and of `waypost dns check`.
+//! A DMARC policy record: the parser for verification and for `waypost dns check`.
 //!
-//! RFC 9989 s.4.7. Our own, since mail-auth's gives up on a record for one tag that it cannot read, where the standard has the
-//! tag's default apply. Invariant: what is not a record is none; a tag that cannot be read is as if it were not there.
+//! RFC 9989 s.4.7. Our own, since mail-auth's rejects a record for one invalid tag, where the standard applies the tag's default.
+//! Invariant: an invalid record is no record; an invalid tag is ignored.
 
 use crate::address::Mailbox;
 use crate::evidence::{DmarcPolicy, DmarcRecord};
 
-/// As much of rua= is kept, in characters.
+/// Maximum characters of rua= kept.
 const REPORT_URIS_MAX: usize = 4000;
 
-/// Whether a name is a public suffix, as its owner says (`psd=`).
+/// Whether a name is a public suffix, by `psd=`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Suffix {
     /// It is one.
     Yes,
-    /// It is none.
+    /// It is not.
     No,
-    /// Its owner does not say.
+    /// Not specified.
     Unsaid,
 }
 
-/// A record.
+/// A policy record.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
-    /// `p=`; none where there are only addresses for reports.
+pub struct DmarcPolicyRecord {
+    /// `p=`; `none` if there are only addresses for reports.
     pub policy: DmarcPolicy,
     /// `sp=`, or else `p=`.
     pub subdomain_policy: DmarcPolicy,
@@ -35,11 +35,11 @@ pub struct Record {
     pub dkim_strict: bool,
     /// `aspf=s`.
     pub spf_strict: bool,
-    /// `t=y`: the owner is testing, and asks for one step less.
+    /// `t=y`: the domain is testing, and asks for the next weaker policy.
     pub testing: bool,
-    /// Whether `p=` is there and can be read.
+    /// Whether there is a valid `p=`.
     pub has_policy: bool,
-    /// `sp=` and `np=`, where they stand there.
+    /// `sp=` and `np=`, if present.
     written: (Option<DmarcPolicy>, Option<DmarcPolicy>),
     /// `fo=`.
     failure_options: Option<String>,
@@ -56,8 +56,8 @@ fn policy(value: Option<&str>) -> Option<DmarcPolicy> {
     }
 }
 
-impl Record {
-    /// Reads a text record; nothing where it is no DMARC record.
+impl DmarcPolicyRecord {
+    /// Reads a text record; `None` if it is not a DMARC record.
     pub fn parse(text: &[u8]) -> Option<Self> {
         let text = String::from_utf8_lossy(text);
         let mut tags = text.split(';').filter_map(|item| item.split_once('=')).map(|(name, value)| (name.trim(), value.trim()));
@@ -67,7 +67,7 @@ impl Record {
         let get = |wanted: &str| tags.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| *value);
         let is = |name: &str, wanted: &str| get(name).is_some_and(|value| value.eq_ignore_ascii_case(wanted));
         let reported = get("rua").is_some_and(|uris| uris.split(',').any(is_mail_address));
-        // Without a policy it is a wish for reports, or nothing at all.
+        // Without a policy it only asks for reports, or is no record.
         let stated = policy(get("p"));
         let own = stated.or(reported.then_some(DmarcPolicy::None))?;
         let written = (policy(get("sp")), policy(get("np")));
@@ -93,12 +93,12 @@ impl Record {
         })
     }
 
-    /// Whether reports go anywhere: to an address that is `mailto:` and a mailbox.
+    /// Whether reports can be sent: one URI is `mailto:` with a mailbox.
     pub fn has_report_address(&self) -> bool {
         self.report_uris.split(',').any(is_mail_address)
     }
 
-    /// What its owner is told about it; `domain` is where it stands.
+    /// The record as reports repeat it; `domain` is the name of the record.
     pub fn published(&self, domain: &str) -> DmarcRecord {
         DmarcRecord {
             domain: domain.to_owned(),
@@ -114,20 +114,20 @@ impl Record {
     }
 }
 
-/// Whether a URI of `rua=` leads to a mailbox. A size behind an exclamation mark, as DMARC once had it, is not looked at.
+/// Whether a URI of `rua=` leads to a mailbox. A size after an exclamation mark, as in older DMARC, is ignored.
 fn is_mail_address(uri: &str) -> bool {
     let uri = uri.trim().split(['!', '?']).next().unwrap_or_default();
     let scheme = uri.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("mailto:"));
     scheme && uri.get(7..).is_some_and(|address| address.contains('%') || Mailbox::parse(address).is_ok())
 }
 
-/// RFC 9989 s.4.7: letters with colons between them.
+/// RFC 9989 s.4.7: letters separated by colons.
 fn is_failure_options(text: &str) -> bool {
     let is_option = |option: &str| ["0", "1", "d", "s"].iter().any(|known| known.eq_ignore_ascii_case(option.trim()));
     text.len() <= 20 && text.split(':').all(is_option)
 }
 
-/// Whether a text record says that it is a DMARC record.
+/// Whether a text record claims to be a DMARC record.
 pub fn is_dmarc(text: &[u8]) -> bool {
     let first = text.split(|byte| *byte == b';').next().unwrap_or_default();
     let word: Vec<u8> = first.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
@@ -139,8 +139,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tag_that_cannot_be_read_is_not_there() {
-        let record = Record::parse(b"v=DMARC1; p=Reject; sp=x; np=quarantine; adkim=q; aspf=s; t=y; fo=zz; =; junk").unwrap();
+    fn invalid_tags_are_ignored() {
+        let record = DmarcPolicyRecord::parse(b"v=DMARC1; p=Reject; sp=x; np=quarantine; adkim=q; aspf=s; t=y; fo=zz; =; junk").unwrap();
         assert_eq!((record.policy, record.subdomain_policy, record.nonexistent_policy), {
             (DmarcPolicy::Reject, DmarcPolicy::Reject, DmarcPolicy::Quarantine)
         });
@@ -148,17 +148,17 @@ mod tests {
         let published = record.published("a.example");
         assert_eq!((published.subdomain_policy, published.nonexistent_policy), (None, Some(DmarcPolicy::Quarantine)));
         assert_eq!((published.failure_options, published.report_uris.as_str()), (None, ""));
-        let long = Record::parse(format!("v=DMARC1; p=none; fo=1:D; rua={}", "x".repeat(9999)).as_bytes()).unwrap();
+        let long = DmarcPolicyRecord::parse(format!("v=DMARC1; p=none; fo=1:D; rua={}", "x".repeat(9999)).as_bytes()).unwrap();
         assert_eq!((long.failure_options.as_deref(), long.report_uris.len()), (Some("1:d"), REPORT_URIS_MAX));
-        assert_eq!(Record::parse(b"v=DMARC1; rua=mailto:a@b.example").unwrap().policy, DmarcPolicy::None);
+        assert_eq!(DmarcPolicyRecord::parse(b"v=DMARC1; rua=mailto:a@b.example").unwrap().policy, DmarcPolicy::None);
         for (rua, reaches) in
             [("mailto:a@b.example!10m", true), ("https://b.example, MAILTO:a@b.example", true), ("a@b.example", false), ("mailto:a", false)]
         {
-            let record = Record::parse(format!("v=DMARC1; p=none; rua={rua}").as_bytes()).unwrap();
+            let record = DmarcPolicyRecord::parse(format!("v=DMARC1; p=none; rua={rua}").as_bytes()).unwrap();
             assert_eq!(record.has_report_address(), reaches, "{rua}");
         }
         for bad in [&b"v=DMARC1"[..], b"v=DMARC1; p=x", b"p=none; v=DMARC1", b"v=dmarc1; p=none", b"v=DMARC10; p=none"] {
-            assert_eq!(Record::parse(bad), None);
+            assert_eq!(DmarcPolicyRecord::parse(bad), None);
         }
         assert!(is_dmarc(b"v = DMARC1 ; p=none") && !is_dmarc(b"v=DMARC10;") && !is_dmarc(b""));
     }

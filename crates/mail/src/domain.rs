@@ -1,7 +1,7 @@
 //! A mail domain: a host name, kept in lower-case A-label form, or an address literal.
 //!
-//! RFC 5321 s.2.3.5 and s.4.1.3, RFC 5891 s.5. Invariant: a `Domain` holds only letters, digits, `-`, `_`
-//! and `.`, or is a bracketed address literal, so it can be written to a wire, a log or a file as it stands.
+//! RFC 5321 s.2.3.5 and s.4.1.3, RFC 5891 s.5. Invariant: a `Domain` contains only letters, digits, `-`, `_`
+//! and `.`, or is a bracketed address literal, so it can be written to a connection, a log or a file without escaping.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -15,11 +15,11 @@ pub struct Domain(Arc<str>);
 /// Why a text is not a domain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DomainError {
-    /// Nothing stands where the domain should.
+    /// It is empty.
     Empty,
     /// A label or the whole name is longer than DNS allows (63 and 253 octets).
     TooLong,
-    /// A character that no host name may hold.
+    /// A character that is not allowed in a host name.
     BadCharacter,
     /// A bracketed literal that is not an IPv4 or IPv6 address.
     BadLiteral,
@@ -30,7 +30,7 @@ impl fmt::Display for DomainError {
         f.write_str(match self {
             Self::Empty => "the domain is empty",
             Self::TooLong => "the domain is longer than DNS allows",
-            Self::BadCharacter => "the domain holds a character that no host name may hold",
+            Self::BadCharacter => "the domain has a character that is not allowed in a host name",
             Self::BadLiteral => "the address literal is not an IP address",
         })
     }
@@ -39,7 +39,7 @@ impl fmt::Display for DomainError {
 impl std::error::Error for DomainError {}
 
 impl Domain {
-    /// Reads a domain or an address literal. Internationalised names become A-labels.
+    /// Reads a domain or an address literal. Internationalized names become A-labels.
     pub fn parse(text: &str) -> Result<Self, DomainError> {
         if let Some(inner) = text.strip_prefix('[') {
             return Self::parse_literal(inner.strip_suffix(']').ok_or(DomainError::BadLiteral)?);
@@ -69,7 +69,7 @@ impl Domain {
         address.map(Self::literal).ok_or(DomainError::BadLiteral)
     }
 
-    /// The literal that names an address.
+    /// The literal of an address.
     pub fn literal(address: IpAddr) -> Self {
         match address {
             IpAddr::V4(a) => Self(format!("[{a}]").into()),
@@ -77,7 +77,7 @@ impl Domain {
         }
     }
 
-    /// The address, where this is an address literal.
+    /// The address, if this is an address literal.
     pub fn address(&self) -> Option<IpAddr> {
         let inner = self.0.strip_prefix('[')?.strip_suffix(']')?;
         match inner.strip_prefix("IPv6:") {
@@ -91,7 +91,7 @@ impl Domain {
         &self.0
     }
 
-    /// Whether the name has at least two labels, so that it can mean the same to everyone.
+    /// Whether the name has at least two labels, or is a literal.
     pub fn is_fully_qualified(&self) -> bool {
         self.0.starts_with('[') || self.0.contains('.')
     }
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_host_name_may_hold_is_refused() {
+    fn invalid_host_names_are_refused() {
         let long_label = format!("{}.example", "a".repeat(64));
         for text in ["", ".", "a..b", "a b", "-a.example", "a;b", "a\r\nb", "[]", "[1.2.3]", "[IPv6:x]", &long_label] {
             assert!(Domain::parse(text).is_err(), "{text:?}");

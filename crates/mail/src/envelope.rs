@@ -1,4 +1,4 @@
-//! The envelope: who a message is from and for, and what was asked about its transport.
+//! The envelope: sender and recipients of a message, and their SMTP parameters.
 //!
 //! RFC 5321 s.2.3.1, RFC 3461 s.4 (DSN), RFC 6152 (8BITMIME), RFC 6531 s.3.4 (SMTPUTF8), RFC 1870 (SIZE).
 
@@ -7,14 +7,14 @@ use crate::path::ForwardPath;
 /// The declared encoding of the content (RFC 6152, RFC 3030).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Body {
-    /// Nothing said, or `BODY=7BIT`.
+    /// Not specified, or `BODY=7BIT`.
     #[default]
     SevenBit,
     /// `BODY=8BITMIME`.
     EightBit,
 }
 
-/// How much of the message a report returns (RFC 3461 s.4.3).
+/// How much of the message a DSN returns (RFC 3461 s.4.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ret {
     /// All of it.
@@ -23,16 +23,16 @@ pub enum Ret {
     Headers,
 }
 
-/// When the sender wants a report about a recipient (RFC 3461 s.4.1).
+/// When the sender wants a DSN about a recipient (RFC 3461 s.4.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Notify {
     /// `NOTIFY=NEVER`.
     pub never: bool,
-    /// `SUCCESS` was named.
+    /// `SUCCESS` is listed.
     pub success: bool,
-    /// `FAILURE` was named.
+    /// `FAILURE` is listed.
     pub failure: bool,
-    /// `DELAY` was named.
+    /// `DELAY` is listed.
     pub delay: bool,
 }
 
@@ -55,7 +55,7 @@ impl Notify {
         Some(notify)
     }
 
-    /// The value as it is written on the wire; `None` where nothing was said.
+    /// The value on the wire; `None` if not specified.
     pub fn to_parameter(self) -> Option<String> {
         if self.never {
             return Some("NEVER".into());
@@ -65,18 +65,18 @@ impl Notify {
         (!named.is_empty()).then(|| named.join(","))
     }
 
-    /// Whether a failure is reported: by default yes (RFC 3461 s.5.2.1).
+    /// Whether a failure is reported. Default: yes (RFC 3461 s.5.2.1).
     pub fn wants_failure(self) -> bool {
         !self.never && (self.failure || !(self.success || self.delay))
     }
 
-    /// Whether a delay is reported. Where nothing was said the site decides (`default`).
+    /// Whether a delay is reported; if not specified, `default`.
     pub fn wants_delay(self, default: bool) -> bool {
         !self.never && (self.delay || (default && !self.success && !self.failure))
     }
 }
 
-/// ORCPT: the recipient as the first sender named it, decoded (RFC 3461 s.4.2).
+/// ORCPT: the original recipient, decoded (RFC 3461 s.4.2).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OriginalRecipient {
     /// `rfc822` or `utf-8`, lower case.
@@ -98,14 +98,14 @@ pub struct MailParameters {
     pub ret: Option<Ret>,
     /// `ENVID=`, decoded.
     pub envid: Option<String>,
-    /// `REQUIRETLS` (RFC 8689): the message goes nowhere without verified TLS.
+    /// `REQUIRETLS` (RFC 8689): the message is sent over verified TLS only.
     pub requiretls: bool,
 }
 
 /// One recipient of an envelope.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recipient {
-    /// Where the message goes.
+    /// The forward-path.
     pub forward_path: ForwardPath,
     /// `NOTIFY=`.
     pub notify: Notify,
@@ -114,7 +114,7 @@ pub struct Recipient {
 }
 
 impl Recipient {
-    /// A recipient about whom nothing more was said.
+    /// A recipient without parameters.
     pub fn new(forward_path: ForwardPath) -> Self {
         Self { forward_path, notify: Notify::default(), orcpt: None }
     }
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn notify_says_when_to_report() {
+    fn notify_selects_the_dsns() {
         assert!(Notify::default().wants_failure());
         assert!(!Notify::parse("NEVER").unwrap().wants_failure());
         assert!(!Notify::parse("SUCCESS").unwrap().wants_failure());

@@ -1,7 +1,7 @@
-//! What was found out about who sent a message: SPF, DKIM, DMARC, ARC and the name of the address.
+//! Evidence about the sender of a message: SPF, DKIM, DMARC, ARC and the name of the client's address.
 //!
-//! RFC 8601 s.2.7, RFC 7208 s.2.6, RFC 6376 s.3.9, RFC 9989, RFC 8617 s.4.4. Invariant: results only; nothing is decided here,
-//! and a name that a stranger wrote is a string, not yet a domain.
+//! RFC 8601 s.2.7, RFC 7208 s.2.6, RFC 6376 s.3.9, RFC 9989, RFC 8617 s.4.4. Invariant: results only, no decisions; a
+//! name from the message is a string, not yet a domain.
 
 /// The result of an SPF check (RFC 7208 s.2.6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -9,7 +9,7 @@ pub enum SpfResult {
     /// No record, or no name to look one up for.
     #[default]
     None,
-    /// The domain says nothing about the address.
+    /// The domain makes no statement about the address.
     Neutral,
     /// The address may send for the domain.
     Pass,
@@ -19,7 +19,7 @@ pub enum SpfResult {
     SoftFail,
     /// DNS did not answer.
     TempError,
-    /// The record cannot be read, or asks for too much.
+    /// The record is invalid, or needs too many lookups.
     PermError,
 }
 
@@ -39,13 +39,13 @@ pub enum DkimResult {
     Pass,
     /// It does not.
     Fail,
-    /// It was there, but cannot be taken into account.
+    /// It is there, but cannot be evaluated.
     Neutral,
-    /// It is not one that we accept: SHA-1, a short key, a part of the body only.
+    /// Our policy does not accept it: SHA-1, a short key, only a part of the body.
     Policy,
     /// DNS did not answer.
     TempError,
-    /// It or its key cannot be read.
+    /// It or its key is invalid.
     PermError,
 }
 
@@ -54,27 +54,27 @@ pub enum DkimResult {
 pub struct DkimCheck {
     /// The result.
     pub result: DkimResult,
-    /// d=, as it was written.
+    /// d=, unchanged.
     pub domain: String,
-    /// s=, as it was written.
+    /// s=, unchanged.
     pub selector: String,
-    /// a=, such as `rsa-sha256`; empty where it cannot be read.
+    /// a=, such as `rsa-sha256`; empty if invalid.
     pub algorithm: String,
-    /// The first characters of b=, by which one signature is told from another (RFC 6008); empty where it cannot be read.
+    /// The first characters of b=, which identify the signature (RFC 6008); empty if invalid.
     pub signature_prefix: String,
-    /// Why it is not a pass, or what is odd about a pass, for people.
+    /// Why it does not pass, or a remark about a pass, for people.
     pub reason: Option<String>,
 }
 
-/// What a domain asks to be done with mail that fails DMARC.
+/// What a domain requests for mail that fails DMARC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DmarcPolicy {
     /// Nothing.
     #[default]
     None,
-    /// To distrust it.
+    /// Treat it as suspicious.
     Quarantine,
-    /// Not to take it.
+    /// Reject it.
     Reject,
 }
 
@@ -86,18 +86,18 @@ pub enum DmarcResult {
     None,
     /// An aligned SPF or DKIM pass.
     Pass,
-    /// None.
+    /// No aligned pass.
     Fail,
     /// DNS did not answer.
     TempError,
-    /// The record cannot be read.
+    /// The record is invalid.
     PermError,
 }
 
-/// A DMARC record, as far as its owner is told about it (RFC 9990).
+/// A DMARC record, as far as reports repeat it (RFC 9990).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DmarcRecord {
-    /// Where it was found.
+    /// The domain where it was found.
     pub domain: String,
     /// p=.
     pub policy: DmarcPolicy,
@@ -113,7 +113,7 @@ pub struct DmarcRecord {
     pub testing: bool,
     /// fo=.
     pub failure_options: Option<String>,
-    /// rua=, as it was written, up to a bound; empty where nobody wants a report.
+    /// rua=, unchanged up to a maximum; empty without a request for reports.
     pub report_uris: String,
 }
 
@@ -122,11 +122,11 @@ pub struct DmarcRecord {
 pub struct DmarcCheck {
     /// The result.
     pub result: DmarcResult,
-    /// The domain of the From field; empty where there is none.
+    /// The domain of the From field; empty without one.
     pub domain: String,
     /// The policy that applies to it.
     pub policy: DmarcPolicy,
-    /// What its record asks, before t=y takes a step off.
+    /// The policy of its record, before t=y weakens it.
     pub asked: DmarcPolicy,
     /// The record.
     pub record: Option<Box<DmarcRecord>>,
@@ -148,7 +148,7 @@ pub enum ArcResult {
     Fail,
 }
 
-/// Whether the address has a name that leads back to it (FCrDNS, RFC 8601 s.3).
+/// Whether the address has a name that resolves to it (FCrDNS, RFC 8601 s.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum IprevResult {
     /// It has.
@@ -157,23 +157,23 @@ pub enum IprevResult {
     Fail,
     /// DNS did not answer.
     TempError,
-    /// DNS cannot be asked about it.
+    /// DNS cannot be queried for it.
     #[default]
     PermError,
 }
 
-/// Everything that was found out.
+/// All evidence.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Evidence {
-    /// The address's name.
+    /// The result for the address's name.
     pub iprev: IprevResult,
-    /// The name itself, where it leads back to the address.
+    /// The name itself, if it resolves to the address.
     pub client_name: Option<String>,
-    /// SPF of what the client called itself.
+    /// SPF of the HELO name.
     pub helo: SpfCheck,
-    /// SPF of the reverse-path; that of HELO where it is null.
+    /// SPF of the reverse-path; if null, that of HELO.
     pub mail_from: SpfCheck,
-    /// The DKIM signatures, in the order of the message, at most so many as are verified.
+    /// The DKIM signatures that were verified, in the order of the message.
     pub dkim: Vec<DkimCheck>,
     /// DMARC.
     pub dmarc: DmarcCheck,

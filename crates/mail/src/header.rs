@@ -1,25 +1,25 @@
-//! A message's header section, read without changing a byte.
+//! A message's header section, read in place.
 //!
-//! RFC 5322 s.2.2 and s.3.6.8. Invariant: fields are slices of the section as it came. The section ends at the first line that is neither a field nor
-//! a continuation, empty or not, as Postfix has it: what follows such a line is body for every reader here.
+//! RFC 5322 s.2.2 and s.3.6.8. Invariant: fields are slices of the original section. The section ends at the first line that is neither a field nor
+//! a continuation, empty or not, as in Postfix: everything from such a line on is body.
 
 use std::borrow::Cow;
 
 use memchr::memmem;
 
-/// One field: its name, and its value as it stands (folded, without the final line end).
+/// One field: its name, and its value (folded, without the final line end).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Field<'a> {
-    /// The name, in the case in which it was written.
+    /// The name, in its original case.
     pub name: &'a [u8],
-    /// What follows the colon.
+    /// The text after the colon.
     pub value: &'a [u8],
-    /// All of it as it stands, with the final line end.
+    /// The whole field, with the final line end.
     pub raw: &'a [u8],
 }
 
 impl<'a> Field<'a> {
-    /// Whether the field has this name, without case.
+    /// Whether the field has this name, case-insensitively.
     pub fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name.as_bytes())
     }
@@ -29,14 +29,14 @@ impl<'a> Field<'a> {
         self.raw.get(self.name.len()) != Some(&b':')
     }
 
-    /// The value unfolded and trimmed, bytes that are not UTF-8 replaced.
+    /// The value unfolded and trimmed, with invalid UTF-8 replaced.
     pub fn unfolded(&self) -> String {
         let text = String::from_utf8_lossy(self.value);
         text.replace("\r\n", "").trim().to_owned()
     }
 }
 
-/// Where the first empty line ends; `None` where there is none.
+/// The end of the first empty line, if there is one.
 pub fn empty_line_end(content: &[u8]) -> Option<usize> {
     if content.starts_with(b"\r\n") {
         return Some(2);
@@ -44,26 +44,26 @@ pub fn empty_line_end(content: &[u8]) -> Option<usize> {
     memmem::find(content, b"\r\n\r\n").map(|at| at + 4)
 }
 
-/// The length of the fields at the front.
+/// The length of the fields at the start.
 fn fields_len(content: &[u8]) -> usize {
     Fields::new(content).map(|field| field.raw.len()).sum()
 }
 
-/// The length of the header section, with the empty line that ends it. Where another line ends it, that line is body.
+/// The length of the header section, with the empty line that ends it. Another line that ends it is body.
 pub fn header_len(content: &[u8]) -> usize {
     let fields = fields_len(content);
     if content.get(fields..).is_some_and(|rest| rest.starts_with(b"\r\n")) { fields + 2 } else { fields }
 }
 
-/// The number, from 1 on, of the line that ends the header section without being empty: neither a field nor a continuation. `None` where the section
-/// ends in order.
+/// The number, from 1, of the line that ends the header section without being empty: neither a field nor a continuation. `None` if the section
+/// ends with an empty line or with the content.
 pub fn interrupted_at(content: &[u8]) -> Option<usize> {
     let (fields, rest) = content.split_at_checked(fields_len(content))?;
     let is_in_order = rest.is_empty() || rest.starts_with(b"\r\n");
     (!is_in_order).then(|| memchr::memchr_iter(b'\n', fields).count() + 1)
 }
 
-/// The same with no white space before the colons of its fields: what relaxed canonicalization makes of them (RFC 6376 s.3.4.2).
+/// Removes white space before the colons of fields, as relaxed canonicalization does (RFC 6376 s.3.4.2).
 pub fn without_blanks_before_colons(content: &[u8]) -> Cow<'_, [u8]> {
     if !Fields::new(content).any(|field| field.has_blank_before_colon()) {
         return Cow::Borrowed(content);
@@ -87,7 +87,7 @@ pub struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// Reads the fields at the front of `content`.
+    /// Reads the fields at the start of `content`.
     pub fn new(content: &'a [u8]) -> Self {
         Self { rest: content.get(..empty_line_end(content).unwrap_or(content.len())).unwrap_or_default() }
     }
@@ -98,7 +98,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// The length of the field at the front, its continuation lines and final CRLF included.
+/// The length of the field at the start, with its continuation lines and final CRLF.
 fn field_len(rest: &[u8]) -> usize {
     let mut from = 0;
     loop {
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn blanks_before_colons_are_taken_out_and_nothing_else() {
+    fn only_blanks_before_colons_are_removed() {
         let content = b"Subject : a : b\r\n c \r\nTo\t:x\r\nCc: y\r\n\r\nbody : b\r\n";
         let mended = without_blanks_before_colons(content);
         assert_eq!(mended.as_ref(), b"Subject: a : b\r\n c \r\nTo:x\r\nCc: y\r\n\r\nbody : b\r\n");
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_sections_end_the_reading() {
+    fn invalid_lines_end_the_section() {
         assert_eq!(Fields::new(b"\r\nA: b\r\n").count(), 0);
         assert_eq!(Fields::new(b"").count(), 0);
         assert_eq!(Fields::new(b"no colon\r\nA: b\r\n\r\n").count(), 0);

@@ -1,7 +1,6 @@
-//! The nouns of mail: mailboxes, paths, envelopes, replies, header and trace fields, reports.
+//! The nouns of mail: mailboxes, paths, envelopes, replies, header and trace fields, DSNs.
 //!
-//! Everything here is a value. This crate knows no clock, file system, socket or runtime; whoever
-//! needs the time or a random number passes it in.
+//! Everything here is a value. This crate knows no clock, file system, socket or runtime: time and random numbers are arguments.
 
 mod address;
 mod address_list;
@@ -10,15 +9,16 @@ mod date;
 pub mod dkim_key;
 pub mod dmarc_record;
 mod domain;
+pub mod dsn;
 mod envelope;
 pub mod evidence;
 mod header;
+mod letter;
 mod one_line;
 mod path;
 mod qualify;
 mod queue_id;
 mod reply;
-pub mod report;
 pub mod spf;
 pub mod srs;
 mod tags;
@@ -32,6 +32,7 @@ pub use domain::{Domain, DomainError};
 pub use envelope::{Body, MailParameters, Notify, OriginalRecipient, Recipient, Ret};
 pub use header::{Field, Fields, empty_line_end, header_len, interrupted_at, without_blanks_before_colons};
 pub use one_line::{one_line, one_line_at_most};
+pub use letter::{AutoSubmitted, LetterHead};
 pub use path::{ForwardPath, PathError, ReversePath};
 pub use qualify::qualified;
 pub use queue_id::QueueId;

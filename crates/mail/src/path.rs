@@ -1,4 +1,4 @@
-//! Reverse-path and forward-path: what stands between the angle brackets of MAIL and RCPT.
+//! Reverse-path and forward-path: the arguments in angle brackets of MAIL and RCPT.
 //!
 //! RFC 5321 s.4.1.1.2, s.4.1.1.3, s.4.5.1 and appendix C. Invariant: a source route is read and dropped, never kept.
 
@@ -6,10 +6,10 @@ use std::fmt;
 
 use crate::address::{AddressError, Mailbox};
 
-/// Where reports go: a mailbox, or nowhere.
+/// Where DSNs go: a mailbox, or nowhere.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ReversePath {
-    /// `<>`: a report, to which no report is ever made.
+    /// `<>`: a DSN or the like, about which no DSN is ever sent.
     Null,
     /// A mailbox.
     Mailbox(Mailbox),
@@ -18,7 +18,7 @@ pub enum ReversePath {
 /// Where a message goes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ForwardPath {
-    /// `<Postmaster>` without a domain: whoever looks after this server.
+    /// `<Postmaster>` without a domain: the postmaster of this server.
     Postmaster,
     /// A mailbox.
     Mailbox(Mailbox),
@@ -29,14 +29,14 @@ pub enum ForwardPath {
 pub enum PathError {
     /// The angle brackets are missing or do not match.
     Brackets,
-    /// What stands between them is not a mailbox.
+    /// The text between them is not a mailbox.
     Address(AddressError),
 }
 
 impl fmt::Display for PathError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Brackets => f.write_str("the address must stand in angle brackets"),
+            Self::Brackets => f.write_str("the address must be in angle brackets"),
             Self::Address(e) => e.fmt(f),
         }
     }
@@ -44,7 +44,7 @@ impl fmt::Display for PathError {
 
 impl std::error::Error for PathError {}
 
-/// Takes `<...>` off the front of a command's argument: what stands inside, and the rest of the line.
+/// Splits `<...>` from the start of a command's argument: the text inside, and the rest of the line.
 fn split_path(argument: &str) -> Result<(&str, &str), PathError> {
     let inner = argument.strip_prefix('<').ok_or(PathError::Brackets)?;
     let mut quoted = false;
@@ -70,7 +70,7 @@ fn strip_source_route(inner: &str) -> &str {
 }
 
 impl ReversePath {
-    /// Reads `<...>` from the front of MAIL's argument; returns the rest of the line too.
+    /// Reads `<...>` from the start of MAIL's argument; also returns the rest of the line.
     pub fn take(argument: &str) -> Result<(Self, &str), PathError> {
         let (inner, rest) = split_path(argument)?;
         let path = if inner.is_empty() {
@@ -89,7 +89,7 @@ impl ReversePath {
         }
     }
 
-    /// Reads the form that [`fmt::Display`] writes without brackets: empty for null.
+    /// Reads the form of [`Self::to_bare`]: no brackets, empty for null.
     pub fn parse_bare(text: &str) -> Result<Self, AddressError> {
         if text.is_empty() { Ok(Self::Null) } else { Mailbox::parse(text).map(Self::Mailbox) }
     }
@@ -101,7 +101,7 @@ impl ReversePath {
 }
 
 impl ForwardPath {
-    /// Reads `<...>` from the front of RCPT's argument; returns the rest of the line too.
+    /// Reads `<...>` from the start of RCPT's argument; also returns the rest of the line.
     pub fn take(argument: &str) -> Result<(Self, &str), PathError> {
         let (inner, rest) = split_path(argument)?;
         if inner.eq_ignore_ascii_case("postmaster") {
@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_are_read_and_routes_dropped() {
+    fn source_routes_are_dropped() {
         let (path, rest) = ForwardPath::take("<@a,@b:u@example.com> NOTIFY=NEVER").unwrap();
         assert_eq!(path.to_string(), "<u@example.com>");
         assert_eq!(rest, " NOTIFY=NEVER");
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_path_is_refused() {
+    fn invalid_paths_are_refused() {
         for text in ["", "me@x.org", "<me@x.org", "<me>", "<<me@x.org>>", "<;id;>"] {
             assert!(ReversePath::take(text).is_err(), "{text}");
         }

@@ -1,10 +1,10 @@
 //! Addresses without a domain, as programs on this machine write them: `From: root (Cron Daemon)`.
 //!
-//! RFC 6409 s.4.2 (all domains are qualified), RFC 5322 s.3.4. Invariant: only `@domain` is put in; every other octet stays as it was.
+//! RFC 6409 s.4.2 (all domains are qualified), RFC 5322 s.3.4. Invariant: only `@domain` is inserted; every other octet is unchanged.
 
 use crate::domain::Domain;
 
-/// The value of an address field, with `@domain` behind each address that has none.
+/// Returns the value of an address field with `@domain` after each address without a domain.
 pub fn qualified(value: &str, domain: &Domain) -> String {
     let mut out = String::with_capacity(value.len() + 64);
     let mut reader = Reader::default();
@@ -19,16 +19,16 @@ pub fn qualified(value: &str, domain: &Domain) -> String {
     out
 }
 
-/// Where the reading of an address list is.
+/// The state of the reader of an address list.
 #[derive(Debug, Default)]
 struct Reader {
     quoted: bool,
     escaped: bool,
     comment: u32,
     angle: bool,
-    /// An address in angle brackets has ended: the words before it are a name.
+    /// An address in angle brackets has ended: the words before it were a name.
     named: bool,
-    /// Where the last word of the address ends, in what is written.
+    /// The end of the last word of the address, in the output.
     end: Option<usize>,
     words: u32,
     in_word: bool,
@@ -43,7 +43,7 @@ impl Reader {
     }
 
     fn qualify(&mut self, out: &mut String, domain: &Domain) {
-        // A group's name or a name without an address is no single word.
+        // A group's name, or a name without an address, is not a single word.
         if let Some(end) = self.end.filter(|_| self.words == 1 && !self.has_domain && !self.named) {
             out.insert_str(end, &format!("@{domain}"));
         }
@@ -73,7 +73,7 @@ impl Reader {
             }
             '>' => (self.angle, self.named, self.in_word) = (false, true, false),
             ',' | ';' => self.named = false,
-            // What stood before is a group's name.
+            // The words before are a group's name.
             ':' if !self.angle => (self.end, self.words, self.in_word) = (None, 0, false),
             '@' => {
                 self.has_domain = true;
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_lacks_a_domain_gets_one() {
+    fn only_addresses_without_a_domain_are_qualified() {
         let domain = Domain::parse("mx.test").unwrap();
         for (value, want) in [
             (" root", " root@mx.test"),

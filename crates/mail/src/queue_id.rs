@@ -1,7 +1,7 @@
-//! The name of a message while it is ours: short, sortable by arrival, unique.
+//! The queue ID of a message: short, sortable by arrival, unique.
 //!
-//! 41 bits of milliseconds and 22 bits that count from a random start, in Crockford's base32. Invariant: within a process each id is greater than the
-//! one before, however many are made in a millisecond and wherever the clock steps.
+//! 41 bits of milliseconds and 22 bits that count from a random start, in Crockford's base32. Invariant: within a process each ID is greater than the
+//! one before, for any number in a millisecond and any step of the clock.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,21 +12,21 @@ const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 const LOW_BITS: u32 = 22;
 const DIGITS: u32 = 13;
 
-/// The largest time that fits, in Unix milliseconds: in the year 2039.
+/// Maximum time, in Unix milliseconds: in the year 2039.
 const TIME_MAX_MS: i64 = (1 << 41) - 1;
 
-/// The last id made.
+/// The last ID made.
 static LAST: AtomicI64 = AtomicI64::new(0);
 
-/// Where each millisecond begins to count in this process; the lower half of the range, so that there is room to count.
+/// The start of the counter of each millisecond in this process; in the lower half of the range, so that there is room to count.
 static START: OnceLock<u32> = OnceLock::new();
 
-/// A message's queue id.
+/// A queue ID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct QueueId(pub i64);
 
 impl QueueId {
-    /// The next id. `unix_ms` is the time now; the first `random` makes the ids of two processes differ.
+    /// Makes the next ID. `unix_ms` is the current time; the first `random` makes the IDs of two processes differ.
     pub fn next(unix_ms: i64, random: u32) -> Self {
         let start = *START.get_or_init(|| random & ((1 << (LOW_BITS - 1)) - 1));
         let fresh = (unix_ms.clamp(0, TIME_MAX_MS) << LOW_BITS) | i64::from(start);
@@ -35,8 +35,8 @@ impl QueueId {
         Self(after(last))
     }
 
-    /// Makes every later id greater than this one, the highest that is in use: a clock that was set back must not give an id a second time.
-    /// One that no clock can have made, as a damaged record may hold, is ignored.
+    /// Makes every later ID greater than this one, the highest in use: a clock that was set back must not repeat an ID.
+    /// An ID that no clock can have made, as in a damaged record, is ignored.
     pub fn start_above(highest: Self) {
         if highest.0 >> LOW_BITS < TIME_MAX_MS {
             LAST.fetch_max(highest.0, Ordering::Relaxed);
@@ -58,7 +58,7 @@ impl fmt::Display for QueueId {
 impl FromStr for QueueId {
     type Err = &'static str;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const ERROR: &str = "a queue id is 13 letters and digits, as `waypost queue list` shows them";
+        const ERROR: &str = "a queue ID is 13 letters and digits, as `waypost queue list` shows them";
         if text.len() != DIGITS as usize {
             return Err(ERROR);
         }
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_differ_within_a_millisecond_and_when_the_clock_goes_back() {
+    fn ids_differ_within_a_millisecond_and_after_clock_steps() {
         let made: Vec<QueueId> = (0..10_000u32)
             .map(|n| QueueId::next(1_800_000_100_000 - i64::from(n % 7) * 86_400_000, n.wrapping_mul(2_654_435_761)))
             .collect();

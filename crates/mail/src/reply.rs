@@ -1,7 +1,7 @@
 //! A reply: three digits, an enhanced code, and lines of text.
 //!
-//! RFC 5321 s.4.2, RFC 2034 and RFC 3463. Invariant: a reply's text holds no CR, LF or other control
-//! character except the `\n` between its lines, whoever wrote it.
+//! RFC 5321 s.4.2, RFC 2034 and RFC 3463. Invariant: a reply's text contains no CR, LF or other
+//! control character except the `\n` between its lines, whether it is ours or a peer's.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -29,12 +29,12 @@ impl fmt::Display for EnhancedCode {
     }
 }
 
-/// A server's answer to a command.
+/// A server's reply to a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
-    /// The three digits.
+    /// The reply code.
     pub code: u16,
-    /// The enhanced code, where there is one.
+    /// The enhanced code, if there is one.
     pub enhanced: Option<EnhancedCode>,
     text: Cow<'static, str>,
 }
@@ -51,7 +51,7 @@ impl Reply {
         Self { code, enhanced: None, text: clean(text.into()) }
     }
 
-    /// A reply read from a peer: an enhanced code of the same class is taken off the front of the text.
+    /// A reply read from a peer: an enhanced code of the same class is removed from the start of the text.
     pub fn from_wire(code: u16, text: &str) -> Self {
         let (first, rest) = text.split_once([' ', '\n']).unwrap_or((text, ""));
         let enhanced = EnhancedCode::parse(first).filter(|e| u16::from(e.0) == code / 100);
@@ -59,7 +59,7 @@ impl Reply {
         Self { code, enhanced, text: clean(Cow::Owned(text.to_owned())) }
     }
 
-    /// The text; `\n` stands between lines.
+    /// The text; lines are separated by `\n`.
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -74,7 +74,7 @@ impl Reply {
         self.code / 100 == 5
     }
 
-    /// Appends the wire form, each line ended by CRLF.
+    /// Appends the wire form, each line with CRLF.
     pub fn write_to(&self, out: &mut Vec<u8>) {
         let mut lines = self.text.split('\n').peekable();
         while let Some(line) = lines.next() {
@@ -91,7 +91,7 @@ impl Reply {
     }
 }
 
-/// Replaces control characters, so that no text can end a line early or paint a terminal.
+/// Replaces control characters, so that no text can end a line early or control a terminal.
 fn clean(text: Cow<'static, str>) -> Cow<'static, str> {
     if text.chars().any(|c| c.is_control() && c != '\n') {
         Cow::Owned(text.chars().map(|c| if c.is_control() && c != '\n' { '?' } else { c }).collect())
@@ -100,7 +100,7 @@ fn clean(text: Cow<'static, str>) -> Cow<'static, str> {
     }
 }
 
-/// One line, as a log or a report shows it: `550 5.1.1 no such user`.
+/// One line, as in logs and DSNs: `550 5.1.1 no such user`.
 impl fmt::Display for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.code)?;
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_remote_text_cannot_end_a_line() {
+    fn remote_text_cannot_end_a_line() {
         let reply = Reply::from_wire(550, "5.7.1 go\r\n250 ok\x1b[2J away");
         assert_eq!(reply.enhanced, Some(EnhancedCode(5, 7, 1)));
         assert!(!reply.to_string().contains(['\r', '\n', '\x1b']));

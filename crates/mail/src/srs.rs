@@ -1,9 +1,9 @@
-//! The Sender Rewriting Scheme: a reverse-path of our own that leads a report back to the original sender.
+//! The Sender Rewriting Scheme: a reverse-path of ours that leads DSNs back to the original sender.
 //!
-//! `SRS0=hash=day=domain=local@ours` for an address that is rewritten first by us, `SRS1=hash=host==rest@ours` for one that another
-//! forwarder has rewritten already: such are never nested (libsrs2, postsrsd and Mail::SRS write the same forms). RFC 5321 s.4.5.3.1.1 for
-//! the 64 octets of a local part. Invariant: an address is reversed only where its hash was made with a secret of ours
-//! and its day is not long past; the comparison takes the same time for every wrong hash.
+//! `SRS0=hash=day=domain=local@ours` for an original address, `SRS1=hash=host==rest@ours` for one that another forwarder has already
+//! rewritten: these are never nested (libsrs2, postsrsd and Mail::SRS write the same forms). RFC 5321 s.4.5.3.1.1 for
+//! the 64 octets of a local part. Invariant: an address is reversed only if its hash was made with a secret of
+//! ours and it has not expired; the comparison takes the same time for every wrong hash.
 
 use std::fmt;
 
@@ -14,16 +14,16 @@ use subtle::ConstantTimeEq as _;
 use crate::address::Mailbox;
 use crate::domain::Domain;
 
-/// An address is reversed for so many days after it was made.
+/// Validity of an address, in days.
 pub const VALID_DAYS: i64 = 21;
 
-/// Days come round again after so many: two base32 characters.
+/// Days repeat after this number: two base32 characters.
 const DAYS: i64 = 1024;
 
-/// Octets of a local part that every server must take.
+/// Maximum local part that every server must accept, in octets.
 const LOCAL_MAX: usize = 64;
 
-/// Characters of the hash where the local part has room (80 bits), and where it has not (40 bits).
+/// Characters of the hash: 80 bits if the local part has room, otherwise 40 bits.
 const HASH_LENGTHS: [usize; 2] = [16, 8];
 
 /// Characters of the hash in addresses of postsrsd and Mail::SRS.
@@ -31,19 +31,19 @@ const CLASSIC_HASH_LENGTH: usize = 4;
 
 const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
-/// How a secret hashes.
+/// The hash of a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hash {
-    /// HMAC-SHA256 in base32, 8 to 16 characters, fields set apart.
+    /// HMAC-SHA256 in base32, 8 to 16 characters, fields separated.
     Sha256,
-    /// HMAC-SHA1 in base64, 4 characters: what postsrsd and Mail::SRS do, so that addresses that they made can be reversed.
+    /// HMAC-SHA1 in base64, 4 characters, as in postsrsd and Mail::SRS: their addresses can be reversed.
     Classic,
 }
 
 /// A secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret {
-    /// How it hashes.
+    /// Its hash.
     pub hash: Hash,
     /// Its octets.
     pub key: Vec<u8>,
@@ -55,17 +55,17 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// The message authentication code: the secret's kind and octets, and what is authenticated. This crate has no cryptography.
+/// The message authentication code of some data with a secret. This crate has no cryptography of its own.
 pub type Mac = fn(&Secret, &[u8]) -> Vec<u8>;
 
-/// Rewrites and reverses for one domain.
+/// Rewrites and reverses addresses of one domain.
 #[derive(Debug, Clone)]
 pub struct Srs {
     /// The domain of the rewritten addresses.
     pub domain: Domain,
     /// The secrets: the first signs, all verify.
     pub secrets: Vec<Secret>,
-    /// The code.
+    /// The message authentication code.
     pub mac: Mac,
 }
 
@@ -74,35 +74,35 @@ pub struct Srs {
 pub struct Rewritten {
     /// The address.
     pub address: Mailbox,
-    /// Where the original has no room in a local part: the token that stands for it, which must be remembered.
+    /// If the original is too long for a local part: the token for it, which must be stored.
     pub token: Option<String>,
 }
 
-/// What an address leads back to.
+/// What a rewritten address leads back to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reversed {
     /// The sender, or the forwarder before us.
     Address(Mailbox),
-    /// What was remembered under this token.
+    /// The sender stored under this token.
     Token(String),
 }
 
 /// Why an address is not reversed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SrsError {
-    /// It is not of a form that we make.
+    /// It does not have a form that we make.
     Malformed,
     /// The hash is not ours.
     Forged,
-    /// It was made too long ago.
+    /// It is too old.
     Expired,
 }
 
 impl fmt::Display for SrsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Malformed => "this is not a return address that we make",
-            Self::Forged => "this return address was not made by us",
+            Self::Malformed => "this is not a return address of this server",
+            Self::Forged => "this return address was not made by this server",
             Self::Expired => "this return address has expired",
         })
     }
@@ -147,17 +147,17 @@ fn read_day(text: &str) -> Option<i64> {
 }
 
 impl Srs {
-    /// Whether this is an address that only we can have made, or that claims to be one.
+    /// Whether this address is, or claims to be, one of ours.
     pub fn owns(&self, address: &Mailbox) -> bool {
         address.domain == self.domain && tagged(address.local.as_str()).is_some()
     }
 
-    /// Rewrites a reverse-path. `None` where there is no secret.
+    /// Rewrites a reverse-path. `None` without a secret.
     pub fn rewrite(&self, sender: &Mailbox, now_unix_s: i64) -> Option<Rewritten> {
         let secret = self.secrets.first()?;
         let local = sender.local.as_str();
         let (tag, parts) = match tagged(local) {
-            // The separator after the tag belongs to whoever wrote it and is kept: hence the two signs in a row.
+            // The separator after the tag is the other forwarder's and is kept: hence two separators in a row.
             Some((0, _)) => ("SRS1", vec![sender.domain.to_string(), local.get(4..)?.to_owned()]),
             Some((_, rest)) if rest.splitn(3, '=').count() == 3 => {
                 let mut rest = rest.splitn(3, '=').skip(1);
@@ -180,7 +180,7 @@ impl Srs {
         Some(Rewritten { address, token: Some(token) })
     }
 
-    /// What an address leads back to.
+    /// Reverses an address.
     pub fn reverse(&self, address: &Mailbox, now_unix_s: i64) -> Result<Reversed, SrsError> {
         let (number, rest) = tagged(address.local.as_str()).ok_or(SrsError::Malformed)?;
         let (hash, rest) = rest.split_once('=').ok_or(SrsError::Malformed)?;
@@ -200,13 +200,13 @@ impl Srs {
         };
         self.verify(hash, "SRS0", &[day, domain, local])?;
         let age = (day_of(now_unix_s) - read_day(day).ok_or(SrsError::Malformed)?).rem_euclid(DAYS);
-        // Another node's clock may be past midnight already.
+        // Another node's clock may already be past midnight.
         if age > VALID_DAYS && age != DAYS - 1 {
             return Err(SrsError::Expired);
         }
         if domain.is_empty() {
-            // Hosts on the way may change its case. Tokens are made in capitals; those of a `postsrsd:` secret were in base64 once, so the store
-            // compares without case.
+            // Hosts on the way may change its case. Tokens are in upper case; those of a `postsrsd:` secret were once base64, so the store ignores
+            // case.
             return Ok(Reversed::Token(local.to_ascii_uppercase()));
         }
         Mailbox::parse(&format!("{}@{domain}", quoted(local))).map(Reversed::Address).map_err(|_| SrsError::Malformed)
@@ -229,7 +229,7 @@ impl Srs {
             let shortest = lengths(secret.hash).last().copied().unwrap_or(usize::MAX);
             let longest = encode(secret, &(self.mac)(secret, data(secret.hash, tag, &parts).as_bytes()));
             let Some(expected) = longest.get(..hash.len()).filter(|_| hash.len() >= shortest) else { continue };
-            // Relays fold the case of local parts.
+            // Relays change the case of local parts.
             is_ours |= bool::from(expected.to_ascii_lowercase().as_bytes().ct_eq(hash.to_ascii_lowercase().as_bytes()));
         }
         if is_ours { Ok(()) } else { Err(SrsError::Forged) }
@@ -266,7 +266,7 @@ fn token(mac: &[u8]) -> String {
     (0..16).rev().map(|n| base32(i64::try_from(bits >> (5 * n) & 31).unwrap_or(0))).collect()
 }
 
-/// The text as a local part is written: quoted where it must be.
+/// The text as a local part, quoted if necessary.
 fn quoted(local: &str) -> String {
     crate::address::LocalPart::from_plain(local).to_string()
 }
@@ -277,7 +277,7 @@ mod tests {
 
     const DAY: i64 = 86_400;
 
-    /// No code that protects anything: only different for different input.
+    /// Not secure: only different for different input.
     fn mac(secret: &Secret, data: &[u8]) -> Vec<u8> {
         let mut state = 0xcbf2_9ce4_8422_2325u64;
         let mut out = Vec::new();
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn there_and_back() {
+    fn rewritten_addresses_reverse_to_the_sender() {
         for kind in [Hash::Sha256, Hash::Classic] {
             let ours = srs("fwd.example.test", &[(kind, "one")]);
             for sender in ["her@foreign.test", "\"a b\"@foreign.test", "a=b=c@x.test", "Mixed.Case+tag@x.test", "=@x.test", "SRS0@x.test"] {
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn the_form_is_the_common_one() {
+    fn addresses_have_the_common_form() {
         let ours = srs("fwd.test", &[(Hash::Classic, "one")]);
         let made = ours.rewrite(&mailbox("her@foreign.test"), 0).unwrap().address.to_string();
         let (tag, rest) = made.split_at(5);
@@ -339,14 +339,14 @@ mod tests {
         assert!(two.local.as_str().ends_with("=one.test==HHHH=TT=x.test=her"), "{two}");
         let three = third.rewrite(&two, 0).unwrap().address;
         assert!(three.local.as_str().ends_with("=one.test==HHHH=TT=x.test=her"), "{three}");
-        // Each leads to the first, which knows the sender; no age is read in between.
+        // Each leads to the first, which knows the sender; the others do not check the age.
         assert_eq!(third.reverse(&three, 999 * DAY), Ok(Reversed::Address(short.clone())));
         assert_eq!(second.reverse(&two, 0), Ok(Reversed::Address(short)));
         assert_eq!(first.reverse(&one, 0), Ok(Reversed::Address(mailbox("her@foreign.test"))));
     }
 
     #[test]
-    fn a_token_stands_for_what_has_no_room() {
+    fn long_addresses_become_tokens() {
         for kind in [Hash::Sha256, Hash::Classic] {
             let ours = srs("fwd.test", &[(kind, "one")]);
             let long = mailbox(&format!("{}@{}.test", "a".repeat(60), "b".repeat(60)));
@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_domain_is_not_the_beginning_of_a_user() {
+    fn domain_and_user_cannot_be_shifted() {
         let ours = srs("fwd.test", &[(Hash::Sha256, "one")]);
         let made = ours.rewrite(&mailbox("foo@ex.com"), 0).unwrap().address.to_string();
         assert!(ours.reverse(&mailbox(&made.replace("=ex.com=foo", "=ex.co=mfoo")), 0).is_err());

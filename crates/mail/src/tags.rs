@@ -1,14 +1,14 @@
 //! Tag lists: `v=1; a=rsa-sha256; d=example.org`.
 //!
-//! RFC 6376 s.3.2. Read beside mail-auth, which is lenient, for what a signature or a key must be before it may pass. Invariant:
-//! a list with a tag twice, or with octets that are no text, is not a list.
+//! RFC 6376 s.3.2. Stricter than mail-auth, for the checks that a signature or a key must pass. Invariant: a list with a
+//! duplicate tag, or with invalid text, is not a list.
 
-/// A tag list, read.
+/// A parsed tag list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tags(Vec<(String, String)>);
 
 impl Tags {
-    /// Reads a list; nothing where it is not one.
+    /// Reads a list; `None` if it is not one.
     pub fn parse(text: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(text).ok()?;
         if text.contains(|c: char| c.is_control() && !"\r\n\t".contains(c)) {
@@ -41,7 +41,7 @@ impl Tags {
         self.get(name).map(|value| value.split_ascii_whitespace().collect())
     }
 
-    /// Whether a list between colons holds one of these, without case.
+    /// Whether a colon-separated value contains one of these, case-insensitively.
     pub fn lists(&self, name: &str, wanted: &[&str]) -> bool {
         let mut items = self.get(name).unwrap_or_default().split(':').map(str::trim);
         items.any(|item| wanted.iter().any(|word| item.eq_ignore_ascii_case(word)))
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_are_read_and_what_is_none_is_refused() {
+    fn invalid_lists_are_refused() {
         let tags = Tags::parse(b" v=1; h=From : to;\r\n\tb=AB\r\n CD==;").unwrap();
         assert_eq!(tags.get("v"), Some("1"));
         assert_eq!(tags.packed("b").as_deref(), Some("ABCD=="));

@@ -1,7 +1,7 @@
-//! Trace fields: what this server writes on top of a message.
+//! Trace fields, which this server adds to a message.
 //!
-//! RFC 5321 s.4.4 (Received), RFC 3848 and RFC 6531 s.4.3 (the WITH keywords). Invariant: one field is a handful
-//! of folded lines under 998 octets, and nothing in it came from a peer unescaped.
+//! RFC 5321 s.4.4 (Received), RFC 3848 and RFC 6531 s.4.3 (the WITH keywords). Invariant: a field is a few
+//! folded lines under 998 octets, and text of a peer is escaped.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -29,21 +29,21 @@ pub fn with_protocol(extended: bool, tls: bool, authenticated: bool, utf8: bool)
 /// The facts of one Received field.
 #[derive(Debug, Clone)]
 pub struct ReceivedField<'a> {
-    /// What the client called itself, already checked to hold no control character.
+    /// The argument of EHLO or HELO, without control characters.
     pub hello: &'a str,
-    /// The client's address; left out for authenticated clients, whose whereabouts are nobody's business.
+    /// The client's address; left out after a login, for privacy.
     pub client: Option<IpAddr>,
-    /// Our own name.
+    /// Our host name.
     pub by: &'a Domain,
     /// See [`with_protocol`].
     pub with: &'static str,
-    /// TLS version and cipher suite, where there was TLS.
+    /// TLS version and cipher suite, if TLS was used.
     pub tls: Option<&'a str>,
-    /// The queue id.
+    /// The queue ID.
     pub id: QueueId,
-    /// The recipient, where there is just one.
+    /// The recipient, if there is only one.
     pub recipient: Option<&'a Mailbox>,
-    /// When, in Unix seconds.
+    /// Time of arrival, in Unix seconds.
     pub at_unix_s: i64,
 }
 

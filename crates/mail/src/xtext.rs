@@ -1,8 +1,8 @@
 //! xtext, the quoting of ENVID, ORCPT and AUTH parameters.
 //!
-//! RFC 3461 s.4. Invariant: what decodes holds no control character, so it can go into a report's header.
+//! RFC 3461 s.4. Invariant: decoded text has no control character, so it can go into a DSN's fields.
 
-/// Decodes xtext. `None` where it is malformed or would put a control character into the envelope.
+/// Decodes xtext. `None` if it is malformed or contains a control character.
 pub fn decode_xtext(text: &str) -> Option<String> {
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn xtext_round_trips_and_refuses_controls() {
+    fn xtext_round_trips_and_refuses_control_characters() {
         assert_eq!(decode_xtext("a+2Bb+3Dc").as_deref(), Some("a+b=c"));
         assert_eq!(encode_xtext("a+b=c d"), "a+2Bb+3Dc+20d");
         for bad in ["a+0A", "a+00", "a+", "a+2", "a+2g", "a=b", "a b", "+0D+0A"] {

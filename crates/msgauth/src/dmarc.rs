@@ -4,7 +4,7 @@
 //! neither makes a pass nor removes a policy.
 
 use mail::Mailbox;
-use mail::dmarc_record::{Record, Suffix, is_dmarc};
+use mail::dmarc_record::{DmarcPolicyRecord, Suffix, is_dmarc};
 use mail::evidence::{DkimCheck, DkimResult, DmarcCheck, DmarcPolicy, DmarcRecord, DmarcResult, SpfCheck, SpfResult};
 
 use crate::lookup::{Lookup, Missing, fqdn};
@@ -18,7 +18,7 @@ const DOMAINS_MAX: usize = 10;
 #[derive(Debug, Clone)]
 pub(crate) struct TreeWalk {
     start: String,
-    records: Vec<(String, Record)>,
+    records: Vec<(String, DmarcPolicyRecord)>,
 }
 
 /// The lookup for one domain of From.
@@ -160,7 +160,7 @@ async fn is_aligned(dns: &impl Lookup, author: &TreeWalk, domain: &str, strict: 
     Ok(walk(dns, &domain).await?.organization() == organization)
 }
 
-async fn own_record(dns: &impl Lookup, name: &str) -> Result<Option<Record>, Missing> {
+async fn own_record(dns: &impl Lookup, name: &str) -> Result<Option<DmarcPolicyRecord>, Missing> {
     let texts = match dns.txt(&format!("_dmarc.{name}")).await {
         Ok(texts) => texts,
         Err(Missing::Temporary) => return Err(Missing::Temporary),
@@ -169,7 +169,7 @@ async fn own_record(dns: &impl Lookup, name: &str) -> Result<Option<Record>, Mis
     let mut records = texts.iter().filter(|text| is_dmarc(text));
     // Several records at one name count as none.
     match (records.next(), records.next()) {
-        (Some(text), None) => Ok(Record::parse(text)),
+        (Some(text), None) => Ok(DmarcPolicyRecord::parse(text)),
         _ => Ok(None),
     }
 }
@@ -217,7 +217,7 @@ impl TreeWalk {
     }
 
     /// The record that applies (s.4.10.1), and its name.
-    fn applying(&self) -> Option<(&str, &Record)> {
+    fn applying(&self) -> Option<(&str, &DmarcPolicyRecord)> {
         let of = |wanted: &str| self.records.iter().find(|(name, _)| name == wanted);
         let applying = of(&self.start).or_else(|| of(self.organization())).or(self.records.last());
         applying.map(|(name, record)| (name.as_str(), record))

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::pin::Pin;
 
 use mail::evidence::SpfResult;
-use mail::spf::{self, HOSTS_MAX, Mechanism, Prefix, Record, Spec, TERMS_MAX, VOID_TERMS_MAX, Values, is_within};
+use mail::spf::{self, HOSTS_MAX, MacroString, MacroValues, Mechanism, Prefix, SpfRecord, TERMS_MAX, VOID_TERMS_MAX, is_within};
 
 use crate::lookup::{Answer, Lookup, Missing, fqdn};
 
@@ -85,7 +85,7 @@ impl<D: Lookup> HostCheck<'_, D> {
         })
     }
 
-    async fn record(&self, domain: &str) -> Result<Option<Record>, SpfStop> {
+    async fn record(&self, domain: &str) -> Result<Option<SpfRecord>, SpfStop> {
         if !is_well_formed(domain) {
             return Ok(None);
         }
@@ -99,7 +99,7 @@ impl<D: Lookup> HostCheck<'_, D> {
         if records.next().is_some() {
             return Err(SpfStop::Permanent);
         }
-        Record::parse(first).map(Some).map_err(|_| SpfStop::Permanent)
+        SpfRecord::parse(first).map(Some).map_err(|_| SpfStop::Permanent)
     }
 
     fn count_term(&mut self) -> Result<(), SpfStop> {
@@ -188,7 +188,7 @@ impl<D: Lookup> HostCheck<'_, D> {
         confirmed
     }
 
-    async fn expand(&mut self, spec: &Spec, domain: &str) -> String {
+    async fn expand(&mut self, spec: &MacroString, domain: &str) -> String {
         if spec.wants_name() && self.name.is_none() {
             let names = self.confirmed_names().await;
             let own = domain.to_ascii_lowercase();
@@ -196,7 +196,7 @@ impl<D: Lookup> HostCheck<'_, D> {
             let best = names.iter().find(|name| **name == own).or_else(|| names.iter().find(|name| name.ends_with(&below)));
             self.name = Some(best.or(names.first()).cloned().unwrap_or_else(|| "unknown".into()));
         }
-        spec.expand(&Values {
+        spec.expand(&MacroValues {
             local_part: self.local_part,
             sender_domain: self.sender_domain,
             client: self.client,

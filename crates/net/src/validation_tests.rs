@@ -72,3 +72,12 @@ async fn an_unknown_validator_is_probed_again() {
     answers.await.expect("the next probe is soon");
     assert_eq!(resolver.known_validator(), Validator::Upstream);
 }
+
+#[tokio::test]
+async fn ad_is_trusted_only_if_all_name_servers_are_on_loopback() {
+    let server = name_server(Arc::new(Mutex::new(Some((ResponseCode::NoError, true))))).await;
+    let far: SocketAddr = "192.0.2.53:53".parse().unwrap();
+    let resolver = Resolver::new(&[server, far], Validate::Auto, None).unwrap();
+    assert_eq!(resolver.validator().await.word(), "no-signatures");
+    assert!(matches!(Resolver::new(&[server, far], Validate::Upstream, None), Err(ResolverError::NotLocal)));
+}

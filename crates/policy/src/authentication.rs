@@ -98,7 +98,9 @@ pub fn decide_treatment(
     // Our signature aligns with every domain of the same organization: it would turn this failure into a pass.
     let below = from.iter().find_map(|domain| Some((domain, hosted_above(domain, directory)?)));
     if let (Some((domain, ours)), DmarcResult::Fail, DmarcPolicy::None) = (below, dmarc.result, dmarc.policy) {
-        return Ok(Treatment::Held(format!("it claims to be from {domain}, a subdomain of {ours}, and neither SPF nor DKIM authenticates it")));
+        return Ok(Treatment::Held(format!(
+            "it claims to be from {domain}, a subdomain of {ours}, and neither SPF nor DKIM authenticates it"
+        )));
     }
     match (dmarc.result, dmarc.policy) {
         (DmarcResult::Fail, DmarcPolicy::Reject) => {
@@ -139,9 +141,10 @@ fn treat_for_target(evidence: &Evidence, strict: StrictDomain) -> Result<Treatme
         StrictDomain::AsIs => Treatment::AsIs,
         StrictDomain::Rewrite => Treatment::Rewritable,
         StrictDomain::Wrap => Treatment::Wrapped,
-        StrictDomain::Hold => {
-            Treatment::Held(format!("it has no DKIM signature of {0}, which has a strict DMARC policy: the target would refuse it", dmarc.domain))
-        }
+        StrictDomain::Hold => Treatment::Held(format!(
+            "it has no DKIM signature of {0}, which has a strict DMARC policy: the target would refuse it",
+            dmarc.domain
+        )),
         StrictDomain::Reject => {
             let text = format!(
                 "mail to this address is forwarded, and {0} has a strict DMARC policy: the message needs a DKIM signature of {0}",

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use mail::Domain;
 
-use crate::meaning::{Meaning, Reaction, ReplyScope, Severity};
+use crate::meaning::{Meaning, PauseRule, Reaction, ReplyScope, Severity};
 use crate::replies::provider_of;
 
 /// Maximum breakers and counts kept; above it, those that end first are dropped.
@@ -181,9 +181,8 @@ impl Breakers {
         for key in &pass.keys.0 {
             let opening = pass.counted.iter().find(|(counted, _)| counted == key).map(|(_, opening)| *opening);
             let pause = meaning.reaction.pause().filter(|_| meaning.scopes.contains(&key.0));
-            if let Some((at_least_s, growing)) = pause {
-                let wait = (i64::from(at_least_s) * 1000, growing);
-                let until_ms = self.refuse(key, opening, wait, &why(meaning), now_ms);
+            if let Some(rule) = pause {
+                let until_ms = self.refuse(key, opening, rule, &why(meaning), now_ms);
                 change.until_ms = change.until_ms.max(Some(until_ms));
             } else if let Some(breaker) = opening.and_then(|opening| self.current(key, opening)) {
                 // Another reason than the one that opened it: after a permanent refusal the host at least answers; otherwise it waits on.
@@ -262,9 +261,7 @@ impl Breakers {
         for breaker in self.open.values_mut() {
             breaker.touched_ms = breaker.touched_ms.saturating_add(by_ms);
             match &mut breaker.state {
-                BreakerState::Open { until_ms: at_ms } | BreakerState::HalfOpen { since_ms: at_ms } => {
-                    *at_ms = at_ms.saturating_add(by_ms)
-                }
+                BreakerState::Open { until_ms: at_ms } | BreakerState::HalfOpen { since_ms: at_ms } => *at_ms = at_ms.saturating_add(by_ms),
                 BreakerState::Resuming { .. } => {}
             }
         }
@@ -313,14 +310,15 @@ impl Breakers {
     }
 
     /// Opens the breaker, or opens it again. Returns the end of the pause.
-    fn refuse(&mut self, key: &Key, opening: Option<u64>, (at_least_ms, growing): (i64, bool), why: &str, now_ms: i64) -> i64 {
+    fn refuse(&mut self, key: &Key, opening: Option<u64>, rule: PauseRule, why: &str, now_ms: i64) -> i64 {
+        let at_least_ms = i64::from(rule.at_least_s) * 1000;
         self.openings += 1;
         let next = self.openings;
         let breaker = self.open.entry(key.clone()).or_insert_with(|| Breaker {
             opening: next,
             state: BreakerState::Open { until_ms: now_ms },
             pause_ms: 0,
-            growing,
+            growing: rule.growing,
             why: String::new(),
             touched_ms: now_ms,
         });
@@ -341,7 +339,7 @@ impl Breakers {
             opening: next,
             state: BreakerState::Open { until_ms },
             pause_ms,
-            growing: growing || breaker.growing,
+            growing: rule.growing || breaker.growing,
             why: why.to_owned(),
             touched_ms: now_ms,
         };

@@ -26,7 +26,7 @@ pub use breaker::{Admission, BREAKERS_MAX, BreakerChange, BreakerKeys, Breakers,
 pub use header_check::{LOOP_FIELD, RECEIVED_MAX, check_header, check_well_formed, missing_from};
 pub use local::{LocalRule, LocalRules, LocalUser};
 pub use maildir::MaildirPlace;
-pub use meaning::{Meaning, Reaction, ReplyScope, Severity};
+pub use meaning::{Meaning, PauseRule, Reaction, ReplyScope, Severity};
 pub use mta_sts::{STS_AGE_MAX_S, StsMode, StsPolicy};
 pub use recipient::{AcceptedRecipient, Client, Rules, decide_recipient};
 pub use replies::{classify_reply, parse_pasted_host, parse_pasted_reply, provider_of};

@@ -83,9 +83,7 @@ impl LocalUser {
         Err(Reply::new(
             550,
             (5, 7, 1),
-            format!(
-                "user {name} may not send as {from}; the operator can allow it: local_users = [\"{name}={from}\"] under [submission]"
-            ),
+            format!("user {name} may not send as {from}; the operator can allow it: local_users = [\"{name}={from}\"] under [submission]"),
         ))
     }
 }

@@ -77,12 +77,7 @@ pub enum Reaction {
     /// Fails the recipient: the sender gets the refusal while it is connected, or a DSN.
     Fail,
     /// Pauses deliveries within the scopes, then sends a probe.
-    Pause {
-        /// Minimum, in seconds.
-        at_least_s: u32,
-        /// Whether each refused probe doubles the pause.
-        growing: bool,
-    },
+    Pause(PauseRule),
     /// Fails the recipient, and warns the operator after this many failures in a row.
     InvalidTarget {
         /// How many.
@@ -100,6 +95,15 @@ pub enum Reaction {
     Reconnect,
 }
 
+/// How long a pause lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PauseRule {
+    /// Minimum, in seconds.
+    pub at_least_s: u32,
+    /// Whether each refused probe doubles it.
+    pub growing: bool,
+}
+
 /// How much a reply matters to the operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
@@ -115,11 +119,11 @@ pub enum Severity {
 const REFUSED_ROUTE_PROBE_S: u32 = 4 * 3_600;
 
 impl Reaction {
-    /// How long its scopes are paused, in seconds, and whether that grows with each refused probe.
-    pub fn pause(&self) -> Option<(u32, bool)> {
+    /// The pause that it causes within its scopes, if any.
+    pub fn pause(&self) -> Option<PauseRule> {
         match *self {
-            Self::Pause { at_least_s, growing } => Some((at_least_s, growing)),
-            Self::SwitchRoute => Some((REFUSED_ROUTE_PROBE_S, false)),
+            Self::Pause(rule) => Some(rule),
+            Self::SwitchRoute => Some(PauseRule { at_least_s: REFUSED_ROUTE_PROBE_S, growing: false }),
             _ => None,
         }
     }
@@ -145,7 +149,7 @@ impl fmt::Display for Reaction {
                 write!(f, "retries after {}", waits.join(", "))
             }
             Self::Fail => f.write_str("fails the recipient; the sender gets the refusal or a DSN"),
-            Self::Pause { at_least_s, growing } => {
+            Self::Pause(PauseRule { at_least_s, growing }) => {
                 let grows = if *growing { ", longer each time" } else { "" };
                 write!(
                     f,

@@ -3,8 +3,6 @@
 //! RFC 5321 s.3.6.2 and s.4.5.1 (postmaster). Invariant: a client without a login reaches hosted domains only, whatever
 //! the local part looks like: `u%evil@hosted` is a local part of a hosted domain and nothing else.
 
-use std::net::IpAddr;
-
 use directory::{Directory, ExpandError, Target};
 use mail::srs::{Reversed, Srs};
 use mail::{ForwardPath, Mailbox, Reply, ReversePath};
@@ -14,8 +12,6 @@ use crate::report_address::takes_reports;
 /// The connected client.
 #[derive(Debug, Clone, Copy)]
 pub struct Client<'a> {
-    /// Its address.
-    pub address: IpAddr,
     /// The account, after a login.
     pub login: Option<&'a str>,
 }
@@ -184,7 +180,7 @@ mod tests {
         let srs = Srs { domain: "fwd.x.test".parse().unwrap(), secrets: Vec::new(), mac: |_, _| Vec::new() };
         let postmaster = "owner@x.test".parse().unwrap();
         let rules = Rules { directory: &directory, postmaster: Some(&postmaster), srs: &srs, now_unix_s: 0 };
-        let client = Client { address: IpAddr::from([192, 0, 2, 1]), login: None };
+        let client = Client { login: None };
         decide_recipient(rules, client, &ReversePath::Null, &ForwardPath::Mailbox(to.parse().unwrap()))
             .map_or_else(|reply| reply.code, |_| 250)
     }

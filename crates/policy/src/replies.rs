@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use mail::{Domain, EnhancedCode, Reply};
 use serde::Deserialize;
 
-use crate::meaning::{Meaning, Reaction, ReplyScope, Severity};
+use crate::meaning::{Meaning, PauseRule, Reaction, ReplyScope, Severity};
 
 static TABLE: LazyLock<Table> = LazyLock::new(|| read(include_str!("../data/replies.toml")).unwrap_or_default());
 
@@ -283,7 +283,7 @@ fn reaction(text: &str) -> Option<Reaction> {
     match name {
         "retry" => rest.iter().map(|word| word.parse().ok()).collect::<Option<_>>().map(|waits_s| Reaction::Retry { waits_s }),
         "fail" => plain(Reaction::Fail),
-        "pause" => Some(Reaction::Pause { at_least_s: number()?, growing: rest.get(1) == Some(&"growing") }),
+        "pause" => Some(Reaction::Pause(PauseRule { at_least_s: number()?, growing: rest.get(1) == Some(&"growing") })),
         "invalid-target" => Some(Reaction::InvalidTarget { after: number()? }),
         "force-tls" => plain(Reaction::ForceTls),
         "force-ipv4" => plain(Reaction::ForceIpv4),

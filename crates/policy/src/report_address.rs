@@ -7,7 +7,7 @@ use directory::Directory;
 use mail::evidence::{DmarcResult, Evidence};
 use mail::{Domain, Mailbox, Reply};
 
-use crate::authentication::{is_unsure, is_authenticated_as};
+use crate::authentication::{is_authenticated_as, is_unsure};
 
 /// The local part for DMARC reports, at each domain.
 pub const DMARC_USER: &str = "dmarc";
@@ -34,7 +34,7 @@ pub fn check_report_submitter(evidence: &Evidence, from: &[Domain]) -> Result<Do
     if is_unsure(evidence) || evidence.dmarc.result == DmarcResult::TempError {
         return Err(Reply::new(451, (4, 4, 3), "DNS did not answer while SPF or DKIM of this report was checked; try again later"));
     }
-    let text = format!("this address takes authenticated reports only: neither SPF nor DKIM passes for {domain}");
+    let text = format!("this address accepts authenticated reports only: neither SPF nor DKIM passes for {domain}");
     Err(Reply::new(550, (5, 7, 1), text))
 }
 

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use mail::{Domain, Mailbox, rfc5322_date};
+use mail::{AutoSubmitted, Domain, LetterHead, Mailbox};
 
 /// Characters of Base64 per line.
 const BASE64_LINE: usize = 76;
@@ -80,15 +80,16 @@ impl Letter<'_> {
     pub fn compose(&self) -> Vec<u8> {
         let boundary = format!("=_waypost_{}", self.id);
         let subject: Vec<String> = self.subject.iter().map(|part| one_line(part)).collect();
-        let mut text = format!(
-            "From: <{}>\r\nTo: <{}>\r\nSubject: {}\r\nDate: {}\r\nMessage-ID: <{}@{}>\r\nAuto-Submitted: auto-generated\r\n",
-            self.from,
-            self.to,
-            subject.join("\r\n\t"),
-            rfc5322_date(self.now_unix_s),
-            self.id,
-            self.from.domain,
-        );
+        let head = LetterHead {
+            name: None,
+            from: self.from,
+            to: self.to,
+            subject: &subject.join("\r\n\t"),
+            message_id: &format!("{}@{}", self.id, self.from.domain),
+            now_unix_s: self.now_unix_s,
+            auto_submitted: AutoSubmitted::Generated,
+        };
+        let mut text = head.to_string();
         for (name, value) in self.fields {
             let _ = write!(text, "{name}: {}\r\n", one_line(value));
         }

@@ -17,7 +17,7 @@ const PARTS_MAX: usize = 64;
 
 /// What a message to a report address contains.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Received {
+pub enum ReceivedReport {
     /// A TLS report.
     Tls(TlsReport),
     /// A DMARC report.
@@ -31,15 +31,15 @@ pub enum Received {
 }
 
 /// Reads a message.
-pub fn received(message: &[u8]) -> Received {
-    let Some(message) = MessageParser::default().parse(message) else { return Received::NotAReport };
+pub fn read_message(message: &[u8]) -> ReceivedReport {
+    let Some(message) = MessageParser::default().parse(message) else { return ReceivedReport::NotAReport };
     let candidates = message.root().parts().take(PARTS_MAX).filter(may_be_report).take(CANDIDATES_MAX);
     // The first readable report counts; a fault is only returned if there is none.
-    let mut fault = Received::NotAReport;
+    let mut fault = ReceivedReport::NotAReport;
     for part in candidates {
         match read_part(&part.decoded()) {
-            Received::NotAReport => {}
-            other @ (Received::TooLarge | Received::Unreadable(_)) => fault = other,
+            ReceivedReport::NotAReport => {}
+            other @ (ReceivedReport::TooLarge | ReceivedReport::Unreadable(_)) => fault = other,
             report => return report,
         }
     }
@@ -71,24 +71,24 @@ fn begins_like_report(bytes: &[u8]) -> bool {
     Packing::of(bytes) != Packing::Plain || [&b"<?xml"[..], b"<feedback", b"{"].iter().any(|begin| text.starts_with(begin))
 }
 
-fn read_part(packed: &[u8]) -> Received {
+fn read_part(packed: &[u8]) -> ReceivedReport {
     let bytes = match unpack(packed) {
         Ok(bytes) => bytes,
-        Err(UnpackError::TooLarge) => return Received::TooLarge,
-        Err(UnpackError::Broken(why)) => return Received::Unreadable(why),
+        Err(UnpackError::TooLarge) => return ReceivedReport::TooLarge,
+        Err(UnpackError::Broken(why)) => return ReceivedReport::Unreadable(why),
     };
     let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes).trim_ascii_start();
     if text.first() == Some(&b'{') {
         return match tls::from_json(text) {
-            Ok(report) => Received::Tls(report),
-            Err(tls::TlsReadError::TooLarge(_)) => Received::TooLarge,
-            Err(error) => Received::Unreadable(aggregate::tame(&error.to_string())),
+            Ok(report) => ReceivedReport::Tls(report),
+            Err(tls::TlsReadError::TooLarge(_)) => ReceivedReport::TooLarge,
+            Err(error) => ReceivedReport::Unreadable(aggregate::tame(&error.to_string())),
         };
     }
     match aggregate::read(text) {
-        Ok(report) => Received::Aggregate(report),
-        Err(aggregate::DmarcReadError::Other) => Received::NotAReport,
-        Err(aggregate::DmarcReadError::Broken(why)) => Received::Unreadable(why),
+        Ok(report) => ReceivedReport::Aggregate(report),
+        Err(aggregate::DmarcReadError::Other) => ReceivedReport::NotAReport,
+        Err(aggregate::DmarcReadError::Broken(why)) => ReceivedReport::Unreadable(why),
     }
 }
 
@@ -100,10 +100,10 @@ mod tests {
     use base64::Engine as _;
 
     /// A message with a text and an attachment in base64.
-    fn with(media_type: &str, name: &str, attached: &[u8]) -> Received {
+    fn with(media_type: &str, name: &str, attached: &[u8]) -> ReceivedReport {
         let attached = base64::engine::general_purpose::STANDARD.encode(attached);
         let lines: Vec<String> = attached.as_bytes().chunks(76).map(|l| String::from_utf8_lossy(l).into_owned()).collect();
-        received(
+        read_message(
             format!(
                 "From: a@b.test\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\nContent-Type: text/plain\r\n\r\nThis is a report.\r\n\
                  --x\r\nContent-Type: {media_type}\r\nContent-Transfer-Encoding: base64\r\nContent-Disposition: attachment; filename=\"{name}\"\r\n\r\n{}\r\n--x--\r\n",
@@ -113,10 +113,10 @@ mod tests {
         )
     }
 
-    fn organisation(received: &Received) -> &str {
-        match received {
-            Received::Aggregate(report) => &report.organisation,
-            Received::Tls(report) => &report.organization,
+    fn organisation(report: &ReceivedReport) -> &str {
+        match report {
+            ReceivedReport::Aggregate(report) => &report.organisation,
+            ReceivedReport::Tls(report) => &report.organization,
             other => panic!("{other:?}"),
         }
     }
@@ -134,7 +134,7 @@ mod tests {
         }
         assert_eq!(organisation(&with("text/xml", "a.xml", YAHOO.as_bytes())), "Yahoo");
         let alone = format!("From: a@b.test\r\nContent-Type: text/xml\r\n\r\n{}", YAHOO.replace('\n', "\r\n"));
-        assert_eq!(organisation(&received(alone.as_bytes())), "Yahoo");
+        assert_eq!(organisation(&read_message(alone.as_bytes())), "Yahoo");
         let tls = br#"{"organization-name":"Far","date-range":{"start-datetime":"2026-11-24T00:00:00Z","end-datetime":"2026-11-24T23:59:59Z"},"contact-info":"a@far.test","report-id":"1","policies":[]}"#;
         assert_eq!(organisation(&with("application/tlsrpt+gzip", "a.json.gz", &gzip(tls))), "Far");
         assert_eq!(organisation(&with("application/tlsrpt+json", "a.json", tls)), "Far");
@@ -142,13 +142,13 @@ mod tests {
 
     #[test]
     fn broken_reports_and_other_mail_are_told_apart() {
-        assert_eq!(received(b"From: a@b.test\r\n\r\nhello\r\n"), Received::NotAReport);
-        assert_eq!(received(b""), Received::NotAReport);
-        assert_eq!(with("text/html", "a.html", b"<html><body>hello</body></html>"), Received::NotAReport);
-        assert_eq!(with("application/xml", "a.xml", b"<html><body>hello</body></html>"), Received::NotAReport);
-        assert!(matches!(with("application/gzip", "a.xml.gz", b"\x1f\x8bno"), Received::Unreadable(_)));
-        assert!(matches!(with("text/xml", "a.xml", b"<feedback><report_metadata>"), Received::Unreadable(_)));
-        assert!(matches!(with("application/json", "a.json", b"{\"a\":1}"), Received::Unreadable(_)));
-        assert_eq!(with("application/gzip", "a.xml.gz", &gzip(&vec![b' '; 20 << 20])), Received::TooLarge);
+        assert_eq!(read_message(b"From: a@b.test\r\n\r\nhello\r\n"), ReceivedReport::NotAReport);
+        assert_eq!(read_message(b""), ReceivedReport::NotAReport);
+        assert_eq!(with("text/html", "a.html", b"<html><body>hello</body></html>"), ReceivedReport::NotAReport);
+        assert_eq!(with("application/xml", "a.xml", b"<html><body>hello</body></html>"), ReceivedReport::NotAReport);
+        assert!(matches!(with("application/gzip", "a.xml.gz", b"\x1f\x8bno"), ReceivedReport::Unreadable(_)));
+        assert!(matches!(with("text/xml", "a.xml", b"<feedback><report_metadata>"), ReceivedReport::Unreadable(_)));
+        assert!(matches!(with("application/json", "a.json", b"{\"a\":1}"), ReceivedReport::Unreadable(_)));
+        assert_eq!(with("application/gzip", "a.xml.gz", &gzip(&vec![b' '; 20 << 20])), ReceivedReport::TooLarge);
     }
 }

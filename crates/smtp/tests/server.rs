@@ -1,4 +1,4 @@
-//! Replays the server transcripts: as written, cut into pieces of every size, and pipelined. Each way must give the same.
+//! Replays the server transcripts: as written, cut into pieces of every size, and pipelined. All must give the same.
 
 #![allow(clippy::indexing_slicing, clippy::string_slice, clippy::unwrap_used, clippy::expect_used)]
 
@@ -114,13 +114,13 @@ fn line(note: Note) -> Line {
 }
 
 #[test]
-fn a_refused_bdat_is_answered_behind_its_chunk() {
+fn a_refused_bdat_is_answered_after_its_chunk() {
     let mut driver = Driver::new(config(Service::Mx), None);
     driver.session.greet();
     driver.feed(b"EHLO client.test\r\n");
     driver.notes.clear();
     driver.feed(b"BDAT 6 LAST\r\n");
-    assert!(driver.notes.is_empty(), "nothing is said before the chunk is there: {:?}", driver.notes);
+    assert!(driver.notes.is_empty(), "no reply before the chunk is complete: {:?}", driver.notes);
     driver.feed(b"QUIT\r");
     assert!(driver.notes.is_empty(), "{:?}", driver.notes);
     driver.feed(b"\nNOOP\r\n");

@@ -1,4 +1,4 @@
-//! What the client stuffs the server unstuffs: the same bytes, however both are cut.
+//! The server unstuffs what the client stuffs, in pieces of any size.
 #![allow(clippy::indexing_slicing, clippy::string_slice)]
 
 use bytes::BytesMut;
@@ -46,7 +46,7 @@ fn unstuff(state: &mut u64, wire: &[u8]) -> (Vec<u8>, Vec<u8>, Unstuffed) {
 }
 
 #[test]
-fn content_comes_through_unchanged() {
+fn stuffing_round_trips() {
     let mut state = 0x1234_5678_9abc_def1;
     for _ in 0..50_000 {
         let content = content(&mut state);
@@ -59,7 +59,7 @@ fn content_comes_through_unchanged() {
 }
 
 #[test]
-fn whatever_is_stuffed_can_be_unstuffed() {
+fn stuffed_content_can_be_unstuffed() {
     let mut state = 0xfeed_f00d_dead_beef;
     let pieces: [&[u8]; 6] = [b"\r", b"\n", b".", b"\r\n", b"a", b"."];
     for _ in 0..50_000 {

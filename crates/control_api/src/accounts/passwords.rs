@@ -9,7 +9,7 @@ use axum::extract::{Path, State};
 use directory::{Account, Password};
 use mail::Mailbox;
 use mta::LiveDirectory;
-use mta::passwords::{PASSWORDS_MAX, PasswordKey, make, sealed, which};
+use mta::passwords::{PASSWORDS_MAX, PasswordKey, find_password, make, sealed};
 use net::Clock;
 use sasl::Secret;
 use store::{AccountChange, DirectoryChange};
@@ -144,7 +144,7 @@ pub(crate) async fn verify(
     };
     let names: Vec<String> = account.passwords.iter().map(|password| password.name.clone()).collect();
     let key = maker.key;
-    let found = net::blocking(move || which(Some(&account), &Secret::new(&tried.password), &key)).await;
+    let found = net::blocking(move || find_password(Some(&account), &Secret::new(&tried.password), &key)).await;
     let name = found.and_then(|n| names.get(n).cloned());
     Ok(Json(Verified { right: name.is_some(), name, but }))
 }

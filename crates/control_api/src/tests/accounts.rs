@@ -10,7 +10,7 @@ async fn a_generated_password_is_shown_once() {
     let password = made["password"].as_str().unwrap().to_owned();
     let verifies = |password: &str| {
         let account = api.live.current().account("me@x.test").cloned();
-        mta::passwords::which(account.as_ref(), &sasl::Secret::new(password), &mta::passwords::PasswordKey::new([7; 32])).is_some()
+        mta::passwords::find_password(account.as_ref(), &sasl::Secret::new(password), &mta::passwords::PasswordKey::new([7; 32])).is_some()
     };
     assert!(verifies(&password));
     let list = api.get("/v1/accounts").await;

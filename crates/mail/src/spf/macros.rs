@@ -1,18 +1,18 @@
 //! Macro strings: `%{ir}.%{v}._spf.%{d2}`.
 //!
-//! RFC 7208 s.7. Invariant: what cannot be expanded is refused when the record is read, and a name that comes out is at most
-//! 253 octets long, cut at a dot from the left.
+//! RFC 7208 s.7. Invariant: an invalid macro is refused when the record is parsed, and an expanded name has at most
+//! 253 octets, cut off at a dot from the left.
 
 use std::net::IpAddr;
 
 use super::Malformed;
 
-/// As long as a name may become.
+/// Maximum length of an expanded name, in octets.
 const MAX_NAME: usize = 253;
 
-/// A macro string, read.
+/// A parsed macro string.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Spec(Vec<Part>);
+pub struct MacroString(Vec<Part>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
@@ -20,25 +20,25 @@ enum Part {
     Macro { letter: char, escaped: bool, keep: Option<usize>, reversed: bool, delimiters: String },
 }
 
-/// What the letters stand for.
+/// The values of the letters.
 #[derive(Debug, Clone, Copy)]
-pub struct Values<'a> {
+pub struct MacroValues<'a> {
     /// The local part of the sender.
     pub local_part: &'a str,
     /// The sender's domain.
     pub sender_domain: &'a str,
     /// The client's address.
     pub client: IpAddr,
-    /// What the client called itself.
+    /// The HELO name.
     pub hello: &'a str,
     /// The domain whose record is evaluated.
     pub domain: &'a str,
-    /// The client's confirmed name, for `p`; looked up only where a record [`Spec::wants_name`].
+    /// The client's confirmed name, for `p`; looked up only if a record [`MacroString::wants_name`].
     pub client_name: &'a str,
 }
 
-impl Spec {
-    /// A macro string that ends as a name has to: in a top label or in a macro.
+impl MacroString {
+    /// A macro string that ends in a top label or in a macro, as a name must.
     ///
     /// # Errors
     /// [`Malformed`].
@@ -85,7 +85,7 @@ impl Spec {
         Ok(Self(parts))
     }
 
-    /// The text, where there is no macro in it: then it is the same for every message.
+    /// The text, if it has no macro: then it is the same for every message.
     pub fn literal(&self) -> Option<&str> {
         match self.0.as_slice() {
             [Part::Text(text)] => Some(text),
@@ -93,13 +93,13 @@ impl Spec {
         }
     }
 
-    /// Whether the client's name is among the values.
+    /// Whether it uses the client's name.
     pub fn wants_name(&self) -> bool {
         self.0.iter().any(|part| matches!(part, Part::Macro { letter: 'p', .. }))
     }
 
-    /// The name that this becomes.
-    pub fn expand(&self, values: &Values<'_>) -> String {
+    /// Expands it to a name.
+    pub fn expand(&self, values: &MacroValues<'_>) -> String {
         let mut out = String::new();
         for part in &self.0 {
             match part {
@@ -121,7 +121,7 @@ impl Spec {
 
 fn ends_in_top_label(text: &str) -> bool {
     let text = text.strip_suffix('.').unwrap_or(text);
-    // A dot has to stand before it: after a macro the first character of the text is one.
+    // A dot must come before it: after a macro the text starts with one.
     let Some((_, label)) = text.rsplit_once('.') else { return false };
     let inner = label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     !label.is_empty() && inner && !label.starts_with('-') && !label.ends_with('-') && !label.bytes().all(|b| b.is_ascii_digit())
@@ -152,7 +152,7 @@ fn expansion(body: &str) -> Result<Part, Malformed> {
     Ok(Part::Macro { letter, escaped: written.is_ascii_uppercase(), keep, reversed, delimiters: delimiters.to_owned() })
 }
 
-fn value_of(letter: char, values: &Values<'_>) -> String {
+fn value_of(letter: char, values: &MacroValues<'_>) -> String {
     match letter {
         's' => format!("{}@{}", values.local_part, values.sender_domain),
         'l' => values.local_part.to_owned(),
@@ -200,8 +200,8 @@ mod tests {
 
     /// The examples of RFC 7208 s.7.4.
     #[test]
-    fn the_examples_of_the_standard_expand_as_it_says() {
-        let v4 = Values {
+    fn the_examples_of_the_rfc_expand() {
+        let v4 = MacroValues {
             local_part: "strong-bad",
             sender_domain: "email.example.com",
             client: "192.0.2.3".parse().unwrap(),
@@ -209,7 +209,7 @@ mod tests {
             domain: "email.example.com",
             client_name: "unknown",
         };
-        let v6 = Values { client: "2001:db8::cb01".parse().unwrap(), ..v4 };
+        let v6 = MacroValues { client: "2001:db8::cb01".parse().unwrap(), ..v4 };
         for (spec, wanted) in [
             ("%{s}", "strong-bad@email.example.com"),
             ("%{d2}", "example.com"),
@@ -222,9 +222,9 @@ mod tests {
             ("%{ir}.%{v}._spf.%{d2}", "3.2.0.192.in-addr._spf.example.com"),
             ("%{lr-}.lp._spf.%{d2}", "bad.strong.lp._spf.example.com"),
         ] {
-            assert_eq!(Spec::text(spec).unwrap().expand(&v4), wanted, "{spec}");
+            assert_eq!(MacroString::text(spec).unwrap().expand(&v4), wanted, "{spec}");
         }
         let wanted = "1.0.b.c.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6._spf.example.com";
-        assert_eq!(Spec::domain("%{ir}.%{v}._spf.%{d2}").unwrap().expand(&v6), wanted);
+        assert_eq!(MacroString::domain("%{ir}.%{v}._spf.%{d2}").unwrap().expand(&v6), wanted);
     }
 }

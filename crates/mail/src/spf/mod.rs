@@ -1,68 +1,68 @@
-//! An SPF record, read: the one reader of port 25 and of `waypost dns check`.
+//! An SPF record: the parser for verification and for `waypost dns check`.
 //!
-//! RFC 7208 s.4.5, s.5, s.6 and s.12. Invariant: a record is read whole before any of it is used, so a syntax error anywhere in
-//! it is a permerror whatever stands before it (s.4.6).
+//! RFC 7208 s.4.5, s.5, s.6 and s.12. Invariant: a record is parsed completely before it is used, so a syntax error anywhere in
+//! it is a permerror (s.4.6).
 
 mod macros;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-pub use macros::{Spec, Values};
+pub use macros::{MacroString, MacroValues};
 
 use crate::evidence::SpfResult;
 
-/// A part of a term that cannot be read.
+/// A part of a term is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Malformed;
 
-/// A record that cannot be read: its first term that is none, or that may not be there twice.
+/// An invalid record: its first term that is invalid, or a duplicate that is not allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadTerm(pub String);
 
-/// Terms of one evaluation that ask DNS (s.4.6.4).
+/// Maximum terms of one evaluation that query DNS (s.4.6.4).
 pub const TERMS_MAX: u32 = 10;
 
-/// Terms of one evaluation for which DNS has nothing (s.4.6.4: "terms", so an `mx` with several hosts counts once).
+/// Maximum terms of one evaluation without an answer in DNS (s.4.6.4: "terms", so an `mx` with several hosts counts once).
 pub const VOID_TERMS_MAX: u32 = 2;
 
-/// Exchangers of one `mx`, names of one `ptr` (s.4.6.4).
+/// Maximum hosts of one `mx` and names of one `ptr` (s.4.6.4).
 pub const HOSTS_MAX: usize = 10;
 
-/// What a directive compares the client with.
+/// What a directive matches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mechanism {
     /// Every client.
     All,
     /// The record of another name.
-    Include(Spec),
+    Include(MacroString),
     /// The addresses of a host.
     A {
-        /// The host; the domain itself where there is none.
-        host: Option<Spec>,
-        /// How much of its addresses counts.
+        /// The host; by default the domain itself.
+        host: Option<MacroString>,
+        /// How many bits of its addresses are compared.
         prefix: Prefix,
     },
-    /// The addresses of the hosts that take a domain's mail.
+    /// The addresses of a domain's MX hosts.
     Mx {
-        /// The domain; the domain itself where there is none.
-        host: Option<Spec>,
-        /// How much of their addresses counts.
+        /// The domain; by default the domain itself.
+        host: Option<MacroString>,
+        /// How many bits of their addresses are compared.
         prefix: Prefix,
     },
     /// The client's name.
-    Ptr(Option<Spec>),
+    Ptr(Option<MacroString>),
     /// A network.
     Network {
         /// One of its addresses.
         address: IpAddr,
-        /// How many leading bits of it count.
+        /// How many leading bits are compared.
         bits: u8,
     },
     /// Whether a name has an address.
-    Exists(Spec),
+    Exists(MacroString),
 }
 
-/// How many leading bits of an address count.
+/// How many leading bits of an address are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Prefix {
     /// Of an IPv4 address.
@@ -71,22 +71,22 @@ pub struct Prefix {
     pub v6: u8,
 }
 
-/// A mechanism and what it means that it matches.
+/// A mechanism, and the result of a match.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Directive {
-    /// The result where it matches.
+    /// The result of a match.
     pub result: SpfResult,
-    /// What it compares the client with.
+    /// The mechanism.
     pub mechanism: Mechanism,
 }
 
-/// A record.
+/// An SPF record.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Record {
-    /// The mechanisms, in their order.
+pub struct SpfRecord {
+    /// The directives, in order.
     pub directives: Vec<Directive>,
-    /// The name whose record counts where no mechanism matches.
-    pub redirect: Option<Spec>,
+    /// The name whose record is used if no mechanism matches.
+    pub redirect: Option<MacroString>,
 }
 
 /// Whether a text record is an SPF record (s.4.5).
@@ -95,11 +95,11 @@ pub fn is_spf(text: &[u8]) -> bool {
     version.eq_ignore_ascii_case(b"v=spf1") && matches!(rest.first(), None | Some(b' '))
 }
 
-impl Record {
+impl SpfRecord {
     /// Reads a record that [`is_spf`].
     ///
     /// # Errors
-    /// Its first term that cannot be read.
+    /// The first invalid term.
     pub fn parse(text: &[u8]) -> Result<Self, BadTerm> {
         let shown = String::from_utf8_lossy(text);
         let mut record = Self::default();
@@ -116,24 +116,24 @@ impl Record {
         }
         match modifier(term) {
             Some((name, value)) if name.eq_ignore_ascii_case("redirect") => {
-                let target = Spec::domain(value)?;
+                let target = MacroString::domain(value)?;
                 if self.redirect.replace(target).is_some() {
                     return Err(Malformed);
                 }
             }
             Some((name, value)) if name.eq_ignore_ascii_case("exp") => {
-                Spec::domain(value)?;
+                MacroString::domain(value)?;
                 if std::mem::replace(explained, true) {
                     return Err(Malformed);
                 }
             }
-            Some((_, value)) => drop(Spec::text(value)?),
+            Some((_, value)) => drop(MacroString::text(value)?),
             None => self.directives.push(directive(term)?),
         }
         Ok(())
     }
 
-    /// The networks that it names.
+    /// The networks of its ip4 and ip6 mechanisms.
     pub fn networks(&self) -> impl Iterator<Item = (IpAddr, u8)> {
         self.directives.iter().filter_map(|directive| match directive.mechanism {
             Mechanism::Network { address, bits } => Some((address, bits)),
@@ -152,12 +152,12 @@ pub fn is_within(client: IpAddr, network: IpAddr, bits: u8) -> bool {
     }
 }
 
-/// The name and value of a modifier; nothing for what can only be a directive.
+/// The name and value of a modifier; `None` for a directive.
 fn modifier(term: &str) -> Option<(&str, &str)> {
     let (name, value) = term.split_once('=')?;
     let starts = name.starts_with(|c: char| c.is_ascii_alphabetic());
-    let goes_on = name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
-    (starts && goes_on).then_some((name, value))
+    let is_name = name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+    (starts && is_name).then_some((name, value))
 }
 
 fn directive(term: &str) -> Result<Directive, Malformed> {
@@ -172,10 +172,10 @@ fn directive(term: &str) -> Result<Directive, Malformed> {
     let (name, argument) = rest.split_at_checked(end).ok_or(Malformed)?;
     let mechanism = match name.to_ascii_lowercase().as_str() {
         "all" if argument.is_empty() => Mechanism::All,
-        "include" => Mechanism::Include(Spec::domain(after_colon(argument)?)?),
-        "exists" => Mechanism::Exists(Spec::domain(after_colon(argument)?)?),
+        "include" => Mechanism::Include(MacroString::domain(after_colon(argument)?)?),
+        "exists" => Mechanism::Exists(MacroString::domain(after_colon(argument)?)?),
         "ptr" if argument.is_empty() => Mechanism::Ptr(None),
-        "ptr" => Mechanism::Ptr(Some(Spec::domain(after_colon(argument)?)?)),
+        "ptr" => Mechanism::Ptr(Some(MacroString::domain(after_colon(argument)?)?)),
         "a" => host_and_prefix(argument).map(|(host, prefix)| Mechanism::A { host, prefix })?,
         "mx" => host_and_prefix(argument).map(|(host, prefix)| Mechanism::Mx { host, prefix })?,
         "ip4" => network::<Ipv4Addr>(after_colon(argument)?, 32)?,
@@ -203,14 +203,14 @@ fn network<A: std::str::FromStr + Into<IpAddr>>(text: &str, most: u8) -> Result<
     Ok(Mechanism::Network { address: address.parse::<A>().map_err(|_| Malformed)?.into(), bits })
 }
 
-/// The ends of `text` in a slash and digits, and what stands before.
+/// Splits a slash and digits from the end of `text`.
 fn trailing<'a>(text: &'a str, slash: &str) -> Option<(&'a str, &'a str)> {
     let (before, digits) = text.rsplit_once(slash)?;
     (!digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())).then_some((before, digits))
 }
 
-/// `[":" domain-spec] [ip4-cidr-length] ["/" ip6-cidr-length]`; a slash may also stand in the domain-spec.
-fn host_and_prefix(argument: &str) -> Result<(Option<Spec>, Prefix), Malformed> {
+/// `[":" domain-spec] [ip4-cidr-length] ["/" ip6-cidr-length]`; a slash may also be in the domain-spec.
+fn host_and_prefix(argument: &str) -> Result<(Option<MacroString>, Prefix), Malformed> {
     let mut prefix = Prefix { v4: 32, v6: 128 };
     let mut rest = argument;
     if let Some((before, digits)) = trailing(rest, "//") {
@@ -221,7 +221,7 @@ fn host_and_prefix(argument: &str) -> Result<(Option<Spec>, Prefix), Malformed> 
         prefix.v4 = bits(digits, 32)?;
         rest = before;
     }
-    let host = if rest.is_empty() { None } else { Some(Spec::domain(after_colon(rest)?)?) };
+    let host = if rest.is_empty() { None } else { Some(MacroString::domain(after_colon(rest)?)?) };
     Ok((host, prefix))
 }
 
@@ -230,14 +230,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_bad_term_spoils_the_record() {
+    fn one_invalid_term_invalidates_the_record() {
         for bad in
             ["v=spf1 all -al", "v=spf1 ip4:1.2.3.4/033", "v=spf1 a:", "v=spf1 all:x", "v=spf1 redirect=a.b redirect=a.b", "v=spf1 x=%(a)"]
         {
-            assert!(Record::parse(bad.as_bytes()).is_err(), "{bad}");
+            assert!(SpfRecord::parse(bad.as_bytes()).is_err(), "{bad}");
         }
-        assert_eq!(Record::parse(b"v=spf1 mx ~all ip:192.0.2.1"), Err(BadTerm("ip:192.0.2.1".into())));
-        let good = Record::parse(b"v=spf1 a:foo/bar.example/24//64 moo=x ~ALL ").unwrap();
+        assert_eq!(SpfRecord::parse(b"v=spf1 mx ~all ip:192.0.2.1"), Err(BadTerm("ip:192.0.2.1".into())));
+        let good = SpfRecord::parse(b"v=spf1 a:foo/bar.example/24//64 moo=x ~ALL ").unwrap();
         assert_eq!(good.directives.len(), 2);
         assert!(matches!(&good.directives[0].mechanism, Mechanism::A { host: Some(_), prefix: Prefix { v4: 24, v6: 64 } }));
         assert!(is_spf(b"V=SPF1") && !is_spf(b"v=spf10 all") && !is_spf(b"v=sp"));

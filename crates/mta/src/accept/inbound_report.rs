@@ -10,7 +10,7 @@ use directory::Directory;
 use mail::{Domain, Reply};
 use policy::AcceptedRecipient;
 use reports::aggregate::Own;
-use reports::received::{Received as Read, received};
+use reports::received::{ReceivedReport as Read, read_message};
 use store::{Committed, NewReport, ReportContent, Store};
 use tokio::sync::Semaphore;
 
@@ -18,7 +18,7 @@ use crate::accept::decide::{from_addresses, submitted};
 use crate::accept::message_auth::{Authenticated, Proof};
 use crate::context::Snapshot;
 use crate::queue::not_taken::NotTaken;
-use crate::support::large_contents::{LargeContents, Whose};
+use crate::support::large_contents::{ContentOrigin, LargeContents};
 
 /// Maximum reports read at a time; each needs CPU time and about 10 MiB.
 const READ_AT_ONCE: usize = 2;
@@ -38,7 +38,7 @@ impl ReadingLimit {
     async fn read(&self, message: Bytes) -> Result<Read, Reply> {
         // An error means that the semaphore was closed, which never happens.
         let _place = self.0.acquire().await.ok();
-        let read = tokio::task::spawn_blocking(move || received(&message)).await;
+        let read = tokio::task::spawn_blocking(move || read_message(&message)).await;
         read.map_err(|error| {
             tracing::error!(%error, "cannot read a report: a bug");
             Reply::new(451, (4, 3, 0), "an internal error; try again later")
@@ -56,7 +56,7 @@ pub(crate) async fn store_report(
 ) -> Result<Committed, NotTaken> {
     let Authenticated { received, proof, header } = authenticated;
     let submitter = submitter(directory, &proof, &header)?;
-    let whole = large.load(&received.content, Whose::from(&proof)).await?;
+    let whole = large.load(&received.content, ContentOrigin::from(&proof)).await?;
     let read = reading.read(whole.bytes.clone()).await?;
     drop(whole);
     let address = match received.recipients.first() {

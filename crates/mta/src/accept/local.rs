@@ -249,7 +249,7 @@ impl LocalChecks {
             srs: &self.settings.forward.srs,
             now_unix_s: self.clock.now_s(),
         };
-        let client = Client { address: IpAddr::V4(Ipv4Addr::LOCALHOST), login: Some(&self.user.name) };
+        let client = Client { login: Some(&self.user.name) };
         match policy::decide_recipient(rules, client, reverse_path, path)? {
             AcceptedRecipient::Sender { .. } | AcceptedRecipient::Token { .. } => {
                 Err(Reply::new(550, (5, 7, 1), "a return address accepts DSNs from other servers only"))

@@ -9,7 +9,7 @@ use msgauth::{Authenticator, Input};
 use store::StoreError;
 
 use crate::accept::received::Received;
-use crate::support::large_contents::{LargeContents, Whose, header};
+use crate::support::large_contents::{ContentOrigin, LargeContents, header};
 
 /// The proof of a message's sender.
 #[derive(Debug)]
@@ -29,9 +29,9 @@ impl Proof {
     }
 }
 
-impl From<&Proof> for Whose {
+impl From<&Proof> for ContentOrigin {
     fn from(proof: &Proof) -> Self {
-        if proof.is_submitted() { Self::Account } else { Self::Stranger }
+        if proof.is_submitted() { Self::Account } else { Self::Outside }
     }
 }
 
@@ -65,7 +65,7 @@ pub(crate) async fn authenticate(
     let facts = &received.facts;
     let sender = received.reverse_path.mailbox().map(ToString::to_string);
     let input = Input { client: facts.client, hello: &facts.hello, reverse_path: sender.as_deref(), message: &header };
-    let whole = async { room.load(&received.content, Whose::Stranger).await };
+    let whole = async { room.load(&received.content, ContentOrigin::Outside).await };
     let evidence = authenticator.evaluate_later(input, whole).await?;
     Ok(Authenticated { received, proof: Proof::Evidence(Box::new(evidence)), header })
 }

@@ -3,12 +3,13 @@
 //! Invariant: a suspended account stays suspended until the operator resumes it; its owner gets one letter, where the account's mail is forwarded.
 
 use directory::Account;
-use mail::{ForwardPath, QueueId, Reply, rfc5322_date};
+use mail::{ForwardPath, QueueId, Reply};
 use net::random_u32;
 use store::{AccountChange, DirectoryChange, StoreError};
 
 use crate::accept::send_limit::{LimitVerdict, SendCounts, limits_of};
 use crate::context::Snapshot;
+use crate::notify::letter::Letter;
 use crate::notify::outbox::Outbox;
 use crate::queue::not_taken::reply_to_store_error;
 
@@ -24,37 +25,37 @@ pub(crate) async fn count(limits: &SendLimits, snapshot: &Snapshot, login: &str,
     let Snapshot { settings, directory } = snapshot;
     let (Some(account), ForwardPath::Mailbox(recipient)) = (directory.account(login), path) else { return Ok(()) };
     let clock = &limits.outbox.shared.clock;
-    let said = limits.counts.one_more(account, recipient, limits_of(account, settings.submission), clock.now_ms()).await;
-    match said.map_err(|error| reply_to_store_error(&error))? {
+    let verdict = limits.counts.one_more(account, recipient, limits_of(account, settings.submission), clock.now_ms()).await;
+    match verdict.map_err(|error| reply_to_store_error(&error))? {
         LimitVerdict::Fine => Ok(()),
-        LimitVerdict::TooMany(most) => {
-            Err(Reply::new(451, (4, 7, 1), format!("the account may send to {most} recipients an hour; try again later")))
+        LimitVerdict::TooMany(max) => {
+            Err(Reply::new(451, (4, 7, 1), format!("the account may send to {max} recipients an hour; try again later")))
         }
-        LimitVerdict::TooManyNew { most, first } => {
+        LimitVerdict::TooManyNew { most: max, first } => {
             if first {
-                tracing::warn!(login, most, "an account has reached its limit of new recipients per day");
-                notify_owner(limits, account, &OwnerLetter::Limit(most)).await;
+                tracing::warn!(login, max, "an account has reached its limit of new recipients per day");
+                notify_owner(limits, account, &OwnerLetter::Limit(max)).await;
             }
-            Err(too_many_new(most))
+            Err(too_many_new(max))
         }
-        LimitVerdict::Runaway(most) => {
-            if let Err(error) = suspend(limits, account, most).await {
+        LimitVerdict::Runaway(max) => {
+            if let Err(error) = suspend(limits, account, max).await {
                 tracing::error!(login, %error, "cannot suspend an account");
             }
-            Err(too_many_new(most))
+            Err(too_many_new(max))
         }
     }
 }
 
-fn too_many_new(most: u32) -> Reply {
-    Reply::new(451, (4, 7, 1), format!("the account may send to {most} new recipients a day; try again tomorrow"))
+fn too_many_new(max: u32) -> Reply {
+    Reply::new(451, (4, 7, 1), format!("the account may send to {max} new recipients a day; try again tomorrow"))
 }
 
-async fn suspend(limits: &SendLimits, account: &Account, most: u32) -> Result<(), StoreError> {
+async fn suspend(limits: &SendLimits, account: &Account, max: u32) -> Result<(), StoreError> {
     if account.suspended.is_some() {
         return Ok(());
     }
-    let why = format!("it continued after {most} new recipients within a day");
+    let why = format!("it continued after {max} new recipients within a day");
     let change = AccountChange::Suspend(account.login.clone(), Some(why.clone()));
     let changes = vec![DirectoryChange::Account(change)];
     limits.outbox.shared.store.change_directory(changes.clone()).await?;
@@ -76,34 +77,30 @@ enum OwnerLetter {
 }
 
 impl OwnerLetter {
-    fn text(&self, account: &Account, hostname: &mail::Domain, id: QueueId, now_unix_s: i64) -> String {
+    /// Its subject and text.
+    fn content(&self, account: &Account) -> (String, String) {
         let login = &account.login;
-        let (subject, body) = match self {
-            Self::Limit(most) => (
-                format!("{login} has sent to {most} new recipients today"),
+        match self {
+            Self::Limit(max) => (
+                format!("{login} has sent to {max} new recipients today"),
                 format!(
-                    "Your account {login} has sent to {most} new recipients within a day, which is its limit.\r\n\
-                     Mail to further new recipients is deferred until tomorrow. Mail to known recipients is not affected.\r\n\r\n\
-                     If that was you, the server's operator can raise the limit:\r\n\r\n  waypost account limits {login} --new-recipients-per-day N\r\n\r\n\
-                     If not, one of your passwords may be stolen. See which one was used, from where, and replace it:\r\n\r\n\
-                     \x20 waypost account show {login}\r\n  waypost account passwd {login} --name NAME\r\n"
+                    "Your account {login} has sent to {max} new recipients within a day, which is its limit.\n\
+                     Mail to further new recipients is deferred until tomorrow. Mail to known recipients is not affected.\n\n\
+                     If that was you, the server's operator can raise the limit:\n\n  waypost account limits {login} --new-recipients-per-day N\n\n\
+                     If not, one of your passwords may be stolen. See which one was used, from where, and replace it:\n\n\
+                     \x20 waypost account show {login}\n  waypost account passwd {login} --name NAME\n"
                 ),
             ),
             Self::Suspended(why) => (
                 format!("{login} is suspended"),
                 format!(
-                    "Your account {login} is suspended: {why}.\r\n\r\nAll logins are refused until the server's operator resumes it. The usual \
-                     cause is a stolen\r\npassword. See which one was used, from where; replace it; then resume the account:\r\n\r\n\
-                     \x20 waypost account show {login}\r\n  waypost account passwd {login} --name NAME\r\n  waypost account resume {login}\r\n\r\n\
-                     Mail to you is still forwarded. Queued mail from the account: waypost queue list --address {login}\r\n"
+                    "Your account {login} is suspended: {why}.\n\nAll logins are refused until the server's operator resumes it. The usual \
+                     cause is a stolen\npassword. See which one was used, from where; replace it; then resume the account:\n\n\
+                     \x20 waypost account show {login}\n  waypost account passwd {login} --name NAME\n  waypost account resume {login}\n\n\
+                     Mail to you is still forwarded. Queued mail from the account: waypost queue list --address {login}\n"
                 ),
             ),
-        };
-        format!(
-            "From: \"Waypost\" <postmaster@{hostname}>\r\nTo: <{login}>\r\nSubject: Waypost: {subject}\r\nDate: {}\r\nMessage-ID: <{id}.notice@{hostname}>\r\n\
-             Auto-Submitted: auto-generated\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n{body}",
-            rfc5322_date(now_unix_s)
-        )
+        }
     }
 }
 
@@ -112,15 +109,14 @@ async fn notify_owner(limits: &SendLimits, account: &Account, letter: &OwnerLett
     let outbox = &limits.outbox;
     let settings = outbox.shared.settings.load_full();
     let now_ms = outbox.shared.clock.now_ms();
+    let (subject, text) = letter.content(account);
     let mut addressees = vec![account.login.clone()];
     if matches!(letter, OwnerLetter::Suspended(_)) {
         addressees.extend(settings.postmaster.clone().filter(|postmaster| *postmaster != account.login));
     }
     for to in addressees {
         let id = QueueId::next(now_ms, random_u32());
-        let text = letter.text(account, &settings.hostname, id, now_ms / 1000);
-        let utf8 = !text.split("\r\n\r\n").next().unwrap_or_default().is_ascii();
-        let messages = outbox.addressed(id, &to, text.into_bytes().into(), utf8).await;
+        let messages = Letter { id, to: &to, subject: &subject, text: &text }.messages(outbox).await;
         match outbox.shared.store.commit(messages, 0).await {
             Ok(_) => outbox.wake.wake(),
             Err(error) => tracing::error!(%to, %error, "cannot notify the account's owner"),

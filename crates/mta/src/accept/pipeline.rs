@@ -37,7 +37,7 @@ use crate::queue::not_taken::NotTaken;
 use crate::reporting::tally::Results;
 use crate::settings::Settings;
 use crate::support::dkim_signers::Signing;
-use crate::support::large_contents::{LargeContents, Whose};
+use crate::support::large_contents::{LargeContents, ContentOrigin};
 use crate::support::shutdown::Closing;
 
 /// Recipients that a line of the log names.
@@ -218,7 +218,7 @@ impl Pipeline {
         let authenticated = filtered.authenticated;
         // DNS is asked before the content takes its room in memory.
         let recheck = recheck(origin, &authenticated).await;
-        let whole = self.large.load(&authenticated.received.content, Whose::from(&authenticated.proof)).await?;
+        let whole = self.large.load(&authenticated.received.content, ContentOrigin::from(&authenticated.proof)).await?;
         let accepted = accept(authenticated, treatment, whole);
         if let Treatment::Held(reason) = &accepted.treatment {
             progress.held = Some(reason.clone());

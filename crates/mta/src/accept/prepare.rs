@@ -241,7 +241,7 @@ mod tests {
         };
         let (lacks_message_id, lacks_date) = (login.is_some(), login.is_some());
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let whole = runtime.block_on(ROOM.load(&received.content, crate::support::large_contents::Whose::Stranger)).unwrap();
+        let whole = runtime.block_on(ROOM.load(&received.content, crate::support::large_contents::ContentOrigin::Outside)).unwrap();
         let proof = login.map_or_else(|| Proof::Evidence(Box::default()), |login| Proof::Login(login.into()));
         let accepted =
             Accepted { received, proof, whole, treatment: Treatment::AsIs, may_report: true, is_ours: false, lacks_message_id, lacks_date };

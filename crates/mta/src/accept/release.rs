@@ -13,7 +13,7 @@ use crate::context::{Shared, Snapshot};
 use crate::settings::LiveSettings;
 use crate::support::directory_cache::LiveDirectory;
 use crate::support::dkim_signers::Signing;
-use crate::support::large_contents::{LargeContents, Whose};
+use crate::support::large_contents::{ContentOrigin, LargeContents};
 
 /// Releases held mail.
 #[derive(Debug)]
@@ -54,9 +54,9 @@ impl Releaser {
         let now_ms = self.shared.clock.now_ms();
         let room = LargeContents::default();
         let content = self.shared.store.content(message.id).await?;
-        let whole = room.load(&content, Whose::Account).await?;
+        let whole = room.load(&content, ContentOrigin::Account).await?;
         let domain = &settings.forward.srs.domain;
-        let from = Mailbox::parse(&format!("postmaster@{domain}")).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+        let from = Mailbox::postmaster(domain);
         let known_as = alias.clone().unwrap_or_else(|| target.clone());
         let bytes = wrapped(&whole.bytes, message.id, Some(&known_as), &from, &settings.hostname, now_ms / 1000);
         let prefix = self.signing.sign(&directory, domain, b"", &bytes).await;

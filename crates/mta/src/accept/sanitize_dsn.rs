@@ -4,7 +4,7 @@
 //! alias in any form. It reads lines and no MIME structure: DSNs of OpenSMTPD are multipart/mixed, those of dma and qmail plain text.
 
 use directory::Directory;
-use mail::report::{Action, RecipientReport, Report};
+use mail::dsn::{Dsn, DsnAction, DsnRecipient};
 use mail::{AddressList, Body, EnhancedCode, Fields, Mailbox, QueueId, Ret, header_len};
 use net::{Clock, random_u32};
 use policy::{AcceptedRecipient, Treatment};
@@ -28,7 +28,7 @@ const RETURNED: [&str; 3] = ["content-type: message/rfc822", "content-type: text
 /// What a DSN says.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct ParsedDsn {
-    action: Option<Action>,
+    action: Option<DsnAction>,
     /// The Status field.
     status: Option<EnhancedCode>,
     /// The code in the target server's reply: in Diagnostic-Code, or in the text.
@@ -65,17 +65,17 @@ pub(crate) async fn sanitize<'a>(
     }
     let read = read(&accepted.whole.bytes, directory);
     let status = read.best_status();
-    let action = read.action.unwrap_or(if status.0 == 4 { Action::Delayed } else { Action::Failed });
+    let action = read.action.unwrap_or(if status.0 == 4 { DsnAction::Delayed } else { DsnAction::Failed });
     // Without fields of the message the alias is unknown, and its sender does not know the return address.
     let diagnostic = match action {
-        Action::Failed if read.alias.is_none() => {
+        DsnAction::Failed if read.alias.is_none() => {
             format!("a message from you was not delivered; the DSN does not name the recipient ({status})")
         }
-        Action::Failed => format!("the mailbox behind this address rejected the message ({status})"),
-        Action::Delayed => format!("the mailbox behind this address has not accepted the message yet ({status})"),
-        Action::Relayed => "the message was delivered".to_owned(),
+        DsnAction::Failed => format!("the mailbox behind this address rejected the message ({status})"),
+        DsnAction::Delayed => format!("the mailbox behind this address has not accepted the message yet ({status})"),
+        DsnAction::Relayed => "the message was delivered".to_owned(),
     };
-    let recipient = RecipientReport {
+    let recipient = DsnRecipient {
         recipient: read.alias.unwrap_or_else(|| sender.clone()),
         orcpt: None,
         action,
@@ -86,8 +86,8 @@ pub(crate) async fn sanitize<'a>(
     };
     let now_ms = clock.now_ms();
     let id = QueueId::next(now_ms, random_u32());
-    let from = Mailbox::parse(&format!("postmaster@{}", settings.hostname)).map_err(|e| StoreError::Corrupt(e.to_string()))?;
-    let composed = Report {
+    let from = Mailbox::postmaster(&settings.hostname);
+    let composed = Dsn {
         reporting: &settings.hostname,
         from: &from,
         to: sender,
@@ -183,11 +183,11 @@ fn said(line: &str) -> Option<EnhancedCode> {
     })
 }
 
-fn action(word: &str) -> Option<Action> {
+fn action(word: &str) -> Option<DsnAction> {
     match word.to_ascii_lowercase().as_str() {
-        "failed" => Some(Action::Failed),
-        "delayed" => Some(Action::Delayed),
-        "delivered" | "relayed" | "expanded" => Some(Action::Relayed),
+        "failed" => Some(DsnAction::Failed),
+        "delayed" => Some(DsnAction::Delayed),
+        "delivered" | "relayed" | "expanded" => Some(DsnAction::Relayed),
         _ => None,
     }
 }
@@ -216,7 +216,7 @@ mod tests {
         assert!(is_report(report));
         let read = read(report, &directory);
         assert_eq!(read.status, Some(EnhancedCode(5, 1, 1)));
-        assert_eq!(read.action, Some(Action::Failed));
+        assert_eq!(read.action, Some(DsnAction::Failed));
         assert_eq!(read.alias, Mailbox::parse("me@example.test").ok());
         assert_eq!(read.original, "From: her@foreign.test\r\nSubject: hi\r\n\r\n");
         assert!(!is_report(b"From: foo@inbox.test\r\nContent-Type: text/plain; multipart/report\r\n\r\n"));

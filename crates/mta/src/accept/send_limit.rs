@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 
 use crate::settings::Sending;
 use crate::support::limits::{BoundedMap, Bucket};
-use crate::support::usage_log::{Habit, Habits};
+use crate::support::usage_log::{UsageEvent, UsageLog};
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 86_400_000;
@@ -46,7 +46,7 @@ pub(crate) enum LimitVerdict {
 pub(crate) struct SendCounts {
     accounts: Mutex<BoundedMap<String, AccountCounts>>,
     store: Store,
-    habits: Habits,
+    usage_log: UsageLog,
 }
 
 #[derive(Debug, Default)]
@@ -64,8 +64,8 @@ struct AccountCounts {
 }
 
 impl SendCounts {
-    pub fn new(store: Store, habits: Habits) -> Self {
-        Self { accounts: Mutex::new(BoundedMap::new(COUNTED_MAX)), store, habits }
+    pub fn new(store: Store, usage_log: UsageLog) -> Self {
+        Self { accounts: Mutex::new(BoundedMap::new(COUNTED_MAX)), store, usage_log }
     }
 
     /// Counts one more recipient of an account.
@@ -83,7 +83,7 @@ impl SendCounts {
         let said = sent.one_more(hash, is_new, limits, now_ms);
         if said == LimitVerdict::Fine && is_new {
             // If the line is full, it is new again after a restart.
-            self.habits.push(Habit::Recipient(KnownRecipient { login, recipient: hash, first_ms: now_ms }));
+            self.usage_log.push(UsageEvent::Recipient(KnownRecipient { login, recipient: hash, first_ms: now_ms }));
         }
         Ok(said)
     }
@@ -154,7 +154,7 @@ mod tests {
             assert_eq!(sent.one_more(n, true, limits, DAY_MS + n), LimitVerdict::Fine);
         }
         assert_eq!(sent.one_more(9, true, limits, DAY_MS + 9), LimitVerdict::TooManyNew { most: 3, first: true });
-        assert_eq!(sent.one_more(1, false, limits, DAY_MS + 9), LimitVerdict::Fine, "whom it knows it may write to");
+        assert_eq!(sent.one_more(1, false, limits, DAY_MS + 9), LimitVerdict::Fine, "known recipients are not limited");
         for n in 0..19 {
             assert_eq!(sent.one_more(9 + n, true, limits, DAY_MS + 9), LimitVerdict::TooManyNew { most: 3, first: false });
         }

@@ -12,7 +12,7 @@ use store::Store;
 
 use crate::accept::received::Received;
 use crate::queue::not_taken::NotTaken;
-use crate::support::large_contents::{LargeContents, Whose, header};
+use crate::support::large_contents::{LargeContents, ContentOrigin, header};
 
 /// Fields that end at submission.
 const DROPPED: [&str; 4] = ["Bcc", "Resent-Bcc", "Return-Path", "Content-Length"];
@@ -44,7 +44,7 @@ pub(crate) async fn correct(store: &Store, clock: &Clock, room: &LargeContents, 
     if fields.len() == front.len() && !is_interrupted && !Fields::new(fields).any(needs_change) {
         return Ok(());
     }
-    let whole = room.load(&received.content, Whose::Account).await?;
+    let whole = room.load(&received.content, ContentOrigin::Account).await?;
     let content = store.put(QueueId::next(clock.now_ms(), random_u32()), &rewritten(&whole.bytes)).await?;
     store.discard(&std::mem::replace(&mut received.content, content));
     Ok(())

@@ -20,7 +20,7 @@ pub(crate) async fn wrap<'a>(
     mut accepted: Accepted<'a>,
 ) -> Result<Accepted<'a>, StoreError> {
     let domain = &settings.forward.srs.domain;
-    let from = Mailbox::parse(&format!("postmaster@{domain}")).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+    let from = Mailbox::postmaster(domain);
     let mut aliases = accepted.received.recipients.iter().filter_map(|(_, recipient)| match recipient {
         AcceptedRecipient::Alias { alias, .. } => Some(alias),
         _ => None,

@@ -49,12 +49,12 @@ impl Breakers {
         let Some(host) = plan.hops.first() else { return Admitted { go: Some(job), wait: Vec::new() } };
         let shared_keys = shared_keys(&shared.settings.load(), host, &job.claimed.message);
         let mut breakers = self.breakers();
-        let (mut targets, mut wait, mut place) = (Vec::new(), Vec::new(), 0);
-        while let Some(recipient) = job.claimed.recipients.get(place) {
+        let (mut targets, mut wait, mut index) = (Vec::new(), Vec::new(), 0);
+        while let Some(recipient) = job.claimed.recipients.get(index) {
             match breakers.check(target_keys(&recipient.recipient.mailbox), now_ms) {
                 Admission::Open(pass) | Admission::Probe(pass) => {
                     targets.push(pass);
-                    place += 1;
+                    index += 1;
                 }
                 Admission::Wait { until_ms, why } => {
                     let trouble = Trouble::paused(Scope::Recipient, until_ms, &why);
@@ -63,7 +63,7 @@ impl Breakers {
                         wait.push((job, trouble));
                         return Admitted { go: None, wait };
                     }
-                    wait.extend(job.take_recipient(place).map(|one| (one, trouble)));
+                    wait.extend(job.take_recipient(index).map(|one| (one, trouble)));
                 }
             }
         }
@@ -88,7 +88,7 @@ impl Breakers {
         }
     }
 
-    /// Records the outcome of a job. If it opens a breaker, the trouble gets its end.
+    /// Records the outcome of a job. If it opens a breaker, the trouble gets the end of the pause.
     pub fn record(&self, shared: &Shared, job: &mut Job, results: &mut [Result<Delivered, Trouble>], now_ms: i64) {
         let Some(Passes { host, of_host, targets }) = job.passes.take() else { return };
         let mut breakers = self.breakers();
@@ -128,7 +128,7 @@ impl Breakers {
     }
 
     /// Whether a mailbox is paused.
-    pub fn is_closed(&self, target: &Mailbox, now_ms: i64) -> bool {
+    pub fn is_paused(&self, target: &Mailbox, now_ms: i64) -> bool {
         self.breakers().closed_for(&target_keys(target), now_ms).is_some()
     }
 

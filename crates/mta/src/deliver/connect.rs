@@ -16,10 +16,10 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::deliver::connection_limit::ConnectionPermit;
-use crate::deliver::open_session::Way;
+use crate::deliver::open_session::SessionOpener;
 use crate::deliver::outbound::Connector;
 use crate::deliver::route::Plan;
-use crate::deliver::tls_policy::{Demand, demand};
+use crate::deliver::tls_policy::{TlsRequirement, find_requirement};
 use crate::reporting::tls_results::{self, sts_policy};
 use crate::settings::Delivery;
 use crate::support::stream::Stream;
@@ -32,12 +32,12 @@ const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
 
 /// Hosts and addresses tried in one attempt.
 #[derive(Debug, Default)]
-pub(crate) struct Tried {
+pub(crate) struct TriedHosts {
     hosts: Vec<Domain>,
     addresses: Vec<(Domain, IpAddr)>,
 }
 
-impl Tried {
+impl TriedHosts {
     /// Records a host that accepted the connection but not the message. Its other addresses may be other servers.
     pub fn add(&mut self, connection: &Connection) {
         match connection.address {
@@ -63,11 +63,11 @@ pub(crate) struct Connection {
     /// Messages sent over it.
     pub messages: u32,
     /// Its permit at the host.
-    pub place: Option<ConnectionPermit>,
+    pub permit: Option<ConnectionPermit>,
 }
 
 /// Timeout for a reply (RFC 5321 s.4.5.3.2).
-pub(crate) fn patience(phase: Phase) -> Duration {
+pub(crate) fn reply_timeout(phase: Phase) -> Duration {
     Duration::from_secs(match phase {
         Phase::AfterDot => 600,
         Phase::Content => 180,
@@ -77,12 +77,12 @@ pub(crate) fn patience(phase: Phase) -> Duration {
 }
 
 /// Connects to the first host that accepts us and was not tried yet, for mail to this domain.
-pub(crate) async fn connect(connector: &Connector, plan: &Plan, domain: &Domain, tried: &mut Tried) -> Result<Connection, Trouble> {
+pub(crate) async fn connect(connector: &Connector, plan: &Plan, domain: &Domain, tried: &mut TriedHosts) -> Result<Connection, Trouble> {
     if let Some(published) = &plan.published
         && let Some(error) = &published.sts_error
     {
         let failed = FailureDetails { result: error.result.clone(), reason: error.text.clone(), ..FailureDetails::default() };
-        tls_results::tell(
+        tls_results::count_session(
             &connector.shared,
             &connector.results,
             &sts_policy(domain, published.sts.as_ref().map(|sts| &sts.policy)),
@@ -120,18 +120,18 @@ async fn connect_host(
     plan: &Plan,
     domain: &Domain,
     hop: &NextHop,
-    tried: &Tried,
+    tried: &TriedHosts,
 ) -> Result<Option<Connection>, Trouble> {
     let settings = connector.shared.settings.load_full();
     let delivery = &settings.delivery;
     if let Some(socket) = &plan.socket {
         let identity = settings.identity(plan.flow);
-        let place = connector.connection_limits.enter(hop, plan.flow, delivery.connections_per_host).await;
-        let local = timeout(Duration::from_secs(delivery.connect_timeout_s), UnixStream::connect(socket)).await;
-        let local = local.map_err(|_| "no answer".to_owned()).and_then(|connected| connected.map_err(|e| e.to_string()));
-        let local = local.map_err(|e| Trouble::unreachable(format!("cannot connect to {}: {e}", socket.display())))?;
-        let way = Way { connector, plan, hop, identity: &identity, demand: &Demand::Nothing, policy: None };
-        return way.open_local(local).await.map(|connection| Some(Connection { place: Some(place), ..connection }));
+        let permit = connector.connection_limits.acquire(hop, plan.flow, delivery.connections_per_host).await;
+        let connected = timeout(Duration::from_secs(delivery.connect_timeout_s), UnixStream::connect(socket)).await;
+        let connected = connected.map_err(|_| "no answer".to_owned()).and_then(|connected| connected.map_err(|e| e.to_string()));
+        let local = connected.map_err(|e| Trouble::unreachable(format!("cannot connect to {}: {e}", socket.display())))?;
+        let opener = SessionOpener { connector, plan, hop, identity: &identity, requirement: &TlsRequirement::Nothing, policy: None };
+        return opener.open_local(local).await.map(|connection| Some(Connection { permit: Some(permit), ..connection }));
     }
     let found = addresses(connector, &hop.host, delivery.ipv6).await.map_err(|failure| match failure {
         policy::RouteFailure::Temporary(text) => Trouble::dns(format!("cannot look up the address of {}: {text}", hop.host)),
@@ -147,20 +147,27 @@ async fn connect_host(
     }
     let identity = settings.identity(plan.flow);
     if delivery.check_ipv6 && !plan.is_fixed {
-        connector.ipv6.leave_out(connector, plan.flow, identity.source, hop.port, &mut addresses).await;
+        connector.ipv6.filter_addresses(connector, plan.flow, identity.source, hop.port, &mut addresses).await;
     }
     addresses.retain(is_left);
-    let demanded = demand(connector, plan, domain, hop, &found).await?;
-    let place = connector.connection_limits.enter(hop, plan.flow, delivery.connections_per_host).await;
+    let required = find_requirement(connector, plan, domain, hop, &found).await?;
+    let permit = connector.connection_limits.acquire(hop, plan.flow, delivery.connections_per_host).await;
     let mut trouble = Trouble::unreachable(format!("no address of {} answers", hop.host));
     while !addresses.is_empty() {
         let (tcp, address) = race(&addresses, hop, delivery, identity.source).await?;
         if is_ourselves(&tcp, &connector.own_ports) {
             return Err(looped(&hop.host));
         }
-        let way = Way { connector, plan, hop, identity: &identity, demand: &demanded.demand, policy: demanded.policy.as_ref() };
-        match way.open(tcp).await {
-            Ok(connection) => return Ok(Some(Connection { place: Some(place), address: Some(address), ..connection })),
+        let opener = SessionOpener {
+            connector,
+            plan,
+            hop,
+            identity: &identity,
+            requirement: &required.requirement,
+            policy: required.policy.as_ref(),
+        };
+        match opener.open(tcp).await {
+            Ok(connection) => return Ok(Some(Connection { permit: Some(permit), address: Some(address), ..connection })),
             Err(failed) => trouble = failed,
         }
         addresses.retain(|a| *a != address);
@@ -210,13 +217,13 @@ async fn race(addresses: &[IpAddr], hop: &NextHop, delivery: &Delivery, source: 
                 (address, connected.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut))))
             });
         }
-        let more = left.len() > 0;
-        let wait = if more { NEXT_ADDRESS_AFTER } else { limit + NEXT_ADDRESS_AFTER };
+        let has_more = left.len() > 0;
+        let wait = if has_more { NEXT_ADDRESS_AFTER } else { limit + NEXT_ADDRESS_AFTER };
         match timeout(wait, attempts.join_next()).await {
             Ok(Some(Ok((address, Ok(tcp))))) => return Ok((tcp, address)),
             Ok(Some(Ok((address, Err(error))))) => last = format!("[{address}]:{}: {error}", hop.port),
             Ok(Some(Err(_))) | Err(_) => {}
-            Ok(None) if more => {}
+            Ok(None) if has_more => {}
             Ok(None) => return Err(Trouble::unreachable(format!("cannot connect to {}: {last}", hop.host))),
         }
     }
@@ -234,9 +241,9 @@ pub(crate) async fn dial(target: SocketAddr, source: Option<IpAddr>) -> std::io:
 
 impl Connection {
     /// Returns once another delivery waits for this connection's permit.
-    pub async fn wanted(&self) {
-        match &self.place {
-            Some(place) => place.wanted().await,
+    pub async fn needed_elsewhere(&self) {
+        match &self.permit {
+            Some(permit) => permit.needed().await,
             None => std::future::pending().await,
         }
     }
@@ -244,7 +251,7 @@ impl Connection {
     /// Closes the connection, with QUIT if `politely`. The host counts it until it has closed its side (RFC 5321 s.4.1.1.10), so the
     /// permit is returned only then.
     pub async fn close(mut self, politely: bool) {
-        let _ = timeout(patience(Phase::Quit), async {
+        let _ = timeout(reply_timeout(Phase::Quit), async {
             if politely {
                 let mut output = Vec::new();
                 self.session.quit();

@@ -15,19 +15,19 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// The permits of all hosts, for each flow: forwards never use up those of own mail.
 #[derive(Debug, Default)]
-pub(crate) struct ConnectionLimits(Mutex<HashMap<(NextHop, Flow), Arc<Places>>>);
+pub(crate) struct ConnectionLimits(Mutex<HashMap<(NextHop, Flow), Arc<HostPermits>>>);
 
 #[derive(Debug)]
-struct Places {
+struct HostPermits {
     free: Arc<Semaphore>,
     waiting: AtomicUsize,
-    wanted: Notify,
+    needed: Notify,
 }
 
 /// One permit, returned when dropped.
 #[derive(Debug)]
 pub(crate) struct ConnectionPermit {
-    places: Arc<Places>,
+    host: Arc<HostPermits>,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -41,40 +41,40 @@ impl Drop for Waiting<'_> {
 }
 
 impl ConnectionLimits {
-    /// Waits for a permit of a host that has `most` of them.
-    pub async fn enter(&self, hop: &NextHop, flow: Flow, most: usize) -> ConnectionPermit {
-        let places = {
+    /// Waits for a permit of a host that has `max` of them.
+    pub async fn acquire(&self, hop: &NextHop, flow: Flow, max: usize) -> ConnectionPermit {
+        let host = {
             let mut all = self.0.lock();
             // A host without connections is forgotten, so a changed limit applies from its next first one.
-            all.retain(|_, places| Arc::strong_count(places) > 1);
-            all.entry((hop.clone(), flow)).or_insert_with(|| Arc::new(Places::new(most.max(1)))).clone()
+            all.retain(|_, host| Arc::strong_count(host) > 1);
+            all.entry((hop.clone(), flow)).or_insert_with(|| Arc::new(HostPermits::new(max.max(1)))).clone()
         };
-        let permit = match places.free.clone().try_acquire_owned() {
+        let permit = match host.free.clone().try_acquire_owned() {
             Ok(permit) => Some(permit),
             Err(_) => {
-                places.waiting.fetch_add(1, Ordering::SeqCst);
-                let _waiting = Waiting(&places.waiting);
-                places.wanted.notify_waiters();
+                host.waiting.fetch_add(1, Ordering::SeqCst);
+                let _waiting = Waiting(&host.waiting);
+                host.needed.notify_waiters();
                 // An error means that the semaphore was closed, which never happens.
-                places.free.clone().acquire_owned().await.ok()
+                host.free.clone().acquire_owned().await.ok()
             }
         };
-        ConnectionPermit { places, _permit: permit }
+        ConnectionPermit { host, _permit: permit }
     }
 }
 
-impl Places {
-    fn new(most: usize) -> Self {
-        Self { free: Arc::new(Semaphore::new(most)), waiting: AtomicUsize::new(0), wanted: Notify::new() }
+impl HostPermits {
+    fn new(max: usize) -> Self {
+        Self { free: Arc::new(Semaphore::new(max)), waiting: AtomicUsize::new(0), needed: Notify::new() }
     }
 }
 
 impl ConnectionPermit {
     /// Returns once a delivery waits for a permit of this host.
-    pub async fn wanted(&self) {
+    pub async fn needed(&self) {
         loop {
-            let notified = self.places.wanted.notified();
-            if self.places.waiting.load(Ordering::SeqCst) > 0 {
+            let notified = self.host.needed.notified();
+            if self.host.waiting.load(Ordering::SeqCst) > 0 {
                 return;
             }
             notified.await;
@@ -93,26 +93,26 @@ mod tests {
 
     #[tokio::test]
     async fn permits_are_shared_by_host_and_flow() {
-        let (places, wait) = (ConnectionLimits::default(), Duration::from_millis(20));
-        let first = places.enter(&hop("a.test"), Flow::Own, 1).await;
-        assert!(tokio::time::timeout(wait, places.enter(&hop("a.test"), Flow::Own, 1)).await.is_err());
-        let _other = places.enter(&hop("a.test"), Flow::Forward, 1).await;
-        let _third = places.enter(&hop("b.test"), Flow::Own, 1).await;
+        let (limits, wait) = (ConnectionLimits::default(), Duration::from_millis(20));
+        let first = limits.acquire(&hop("a.test"), Flow::Own, 1).await;
+        assert!(tokio::time::timeout(wait, limits.acquire(&hop("a.test"), Flow::Own, 1)).await.is_err());
+        let _other = limits.acquire(&hop("a.test"), Flow::Forward, 1).await;
+        let _third = limits.acquire(&hop("b.test"), Flow::Own, 1).await;
         drop(first);
-        places.enter(&hop("a.test"), Flow::Own, 1).await;
-        assert_eq!(places.0.lock().len(), 3);
+        limits.acquire(&hop("a.test"), Flow::Own, 1).await;
+        assert_eq!(limits.0.lock().len(), 3);
     }
 
     #[tokio::test]
     async fn an_idle_connection_yields_to_a_waiting_delivery() {
-        let (places, wait) = (Arc::new(ConnectionLimits::default()), Duration::from_millis(20));
-        let first = places.enter(&hop("a.test"), Flow::Own, 1).await;
-        assert!(tokio::time::timeout(wait, first.wanted()).await.is_err());
-        let others = places.clone();
-        let second = tokio::spawn(async move { others.enter(&hop("a.test"), Flow::Own, 1).await });
-        first.wanted().await;
+        let (limits, wait) = (Arc::new(ConnectionLimits::default()), Duration::from_millis(20));
+        let first = limits.acquire(&hop("a.test"), Flow::Own, 1).await;
+        assert!(tokio::time::timeout(wait, first.needed()).await.is_err());
+        let others = limits.clone();
+        let second = tokio::spawn(async move { others.acquire(&hop("a.test"), Flow::Own, 1).await });
+        first.needed().await;
         drop(first);
         let second = second.await.unwrap();
-        assert!(tokio::time::timeout(wait, second.wanted()).await.is_err(), "nobody waits any more");
+        assert!(tokio::time::timeout(wait, second.needed()).await.is_err(), "no delivery waits any more");
     }
 }

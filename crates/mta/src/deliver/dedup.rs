@@ -13,10 +13,10 @@ use store::NewMessage;
 use crate::support::limits::BoundedMap;
 
 /// Maximum fingerprints; the oldest are dropped first.
-const REMEMBERED_MAX: usize = 100_000;
+const FINGERPRINTS_MAX: usize = 100_000;
 
 /// Retention, in milliseconds: a sender retries within this time.
-const REMEMBERED_MS: i64 = 4 * 3_600_000;
+const RETENTION_MS: i64 = 4 * 3_600_000;
 
 /// What identifies a message to a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -37,68 +37,68 @@ impl Fingerprint {
 
 /// Messages that a target has accepted, or that are on our disk. Clones share them.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Taken(Arc<Mutex<DedupState>>);
+pub(crate) struct DedupCache(Arc<Mutex<DedupState>>);
 
 #[derive(Debug)]
 struct DedupState {
-    /// When each was taken, Unix milliseconds.
+    /// When each was accepted, in Unix milliseconds.
     at_ms: BoundedMap<Fingerprint, i64>,
     under_way: HashSet<Fingerprint>,
 }
 
 impl Default for DedupState {
     fn default() -> Self {
-        Self { at_ms: BoundedMap::new(REMEMBERED_MAX), under_way: HashSet::new() }
+        Self { at_ms: BoundedMap::new(FINGERPRINTS_MAX), under_way: HashSet::new() }
     }
 }
 
-/// The result of [`Taken::begin`].
+/// The result of [`DedupCache::begin`].
 #[derive(Debug)]
-pub(crate) enum Begun {
+pub(crate) enum DedupResult {
     /// It is new.
-    Now(Mark),
+    New(DedupMark),
     /// The same message is being delivered.
     UnderWay,
     /// It was accepted or queued.
-    Taken,
+    Accepted,
 }
 
 /// Marks a message as being delivered, until dropped.
 #[derive(Debug)]
-pub(crate) struct Mark {
-    taken: Taken,
+pub(crate) struct DedupMark {
+    cache: DedupCache,
     fingerprint: Fingerprint,
 }
 
-impl Mark {
+impl DedupMark {
     /// Remembers that the target accepted it.
     pub fn remember(&self, now_ms: i64) {
-        self.taken.remember(self.fingerprint, now_ms);
+        self.cache.remember(self.fingerprint, now_ms);
     }
 }
 
-impl Drop for Mark {
+impl Drop for DedupMark {
     fn drop(&mut self) {
-        self.taken.lock().under_way.remove(&self.fingerprint);
+        self.cache.lock().under_way.remove(&self.fingerprint);
     }
 }
 
-impl Taken {
+impl DedupCache {
     fn lock(&self) -> MutexGuard<'_, DedupState> {
         self.0.lock()
     }
 
     /// Marks a message that is about to be sent.
-    pub fn begin(&self, fingerprint: Fingerprint, now_ms: i64) -> Begun {
-        let mut remembered = self.lock();
-        if remembered.at_ms.get(&fingerprint).is_some_and(|at_ms| now_ms - at_ms < REMEMBERED_MS) {
-            return Begun::Taken;
+    pub fn begin(&self, fingerprint: Fingerprint, now_ms: i64) -> DedupResult {
+        let mut state = self.lock();
+        if state.at_ms.get(&fingerprint).is_some_and(|at_ms| now_ms - at_ms < RETENTION_MS) {
+            return DedupResult::Accepted;
         }
-        if !remembered.under_way.insert(fingerprint) {
-            return Begun::UnderWay;
+        if !state.under_way.insert(fingerprint) {
+            return DedupResult::UnderWay;
         }
-        drop(remembered);
-        Begun::Now(Mark { taken: self.clone(), fingerprint })
+        drop(state);
+        DedupResult::New(DedupMark { cache: self.clone(), fingerprint })
     }
 
     /// Remembers that the message was accepted or queued.
@@ -115,28 +115,28 @@ mod tests {
         Fingerprint([n; 16])
     }
 
-    fn is_taken(taken: &Taken, fingerprint: Fingerprint, now_ms: i64) -> bool {
-        matches!(taken.begin(fingerprint, now_ms), Begun::Taken)
+    fn is_accepted(cache: &DedupCache, fingerprint: Fingerprint, now_ms: i64) -> bool {
+        matches!(cache.begin(fingerprint, now_ms), DedupResult::Accepted)
     }
 
     #[test]
     fn accepted_messages_are_remembered_for_a_while() {
-        let taken = Taken::default();
-        taken.remember(print(1), 0);
-        assert!(is_taken(&taken, print(1), REMEMBERED_MS - 1));
-        assert!(!is_taken(&taken, print(1), REMEMBERED_MS));
-        assert!(!is_taken(&taken, print(2), 0));
+        let cache = DedupCache::default();
+        cache.remember(print(1), 0);
+        assert!(is_accepted(&cache, print(1), RETENTION_MS - 1));
+        assert!(!is_accepted(&cache, print(1), RETENTION_MS));
+        assert!(!is_accepted(&cache, print(2), 0));
     }
 
     #[test]
     fn a_message_is_delivered_by_one_session_at_a_time() {
-        let taken = Taken::default();
-        let Begun::Now(mark) = taken.begin(print(1), 0) else { panic!("nobody has it") };
-        assert!(matches!(taken.begin(print(1), 0), Begun::UnderWay));
+        let cache = DedupCache::default();
+        let DedupResult::New(mark) = cache.begin(print(1), 0) else { panic!("it is new") };
+        assert!(matches!(cache.begin(print(1), 0), DedupResult::UnderWay));
         drop(mark);
-        let Begun::Now(mark) = taken.begin(print(1), 0) else { panic!("it is over") };
+        let DedupResult::New(mark) = cache.begin(print(1), 0) else { panic!("the first delivery has ended") };
         mark.remember(0);
         drop(mark);
-        assert!(is_taken(&taken, print(1), 0));
+        assert!(is_accepted(&cache, print(1), 0));
     }
 }

@@ -29,7 +29,7 @@ impl LogLine {
         Self { to: format!("{masked}@{domain}"), alias, hidden: Some((local.to_owned(), masked)) }
     }
 
-    fn said(&self, trouble: &Trouble) -> String {
+    fn text_of(&self, trouble: &Trouble) -> String {
         let text = trouble.to_string();
         self.hidden.as_ref().map_or(text.clone(), |(local, masked)| replaced(&text, local, masked))
     }
@@ -48,25 +48,25 @@ pub(crate) fn delivered(shared: &Shared, message: &Message, recipient: &NewRecip
 pub(crate) fn failed(shared: &Shared, message: &Message, recipient: &ClaimedRecipient, trouble: &Trouble, reported: bool) {
     let (line, attempts) = (LogLine::new(shared, &recipient.recipient), recipient.attempts + 1);
     let (meaning, cause) = (trouble.row().map(tracing::field::display), trouble.cause());
-    tracing::warn!(id = %message.id, to = %line.to, alias = line.alias, attempts, meaning, cause, trouble = %line.said(trouble), reported, "failed");
+    tracing::warn!(id = %message.id, to = %line.to, alias = line.alias, attempts, meaning, cause, trouble = %line.text_of(trouble), reported, "failed");
 }
 
 /// Logs a deferral.
 pub(crate) fn deferred(shared: &Shared, message: &Message, recipient: &ClaimedRecipient, trouble: &Trouble, wait_ms: i64) {
     let (line, again_in_s) = (LogLine::new(shared, &recipient.recipient), wait_ms / 1000);
     if !trouble.was_attempted() {
-        tracing::info!(id = %message.id, to = %line.to, alias = line.alias, again_in_s, trouble = %line.said(trouble), "held back");
+        tracing::info!(id = %message.id, to = %line.to, alias = line.alias, again_in_s, trouble = %line.text_of(trouble), "held back");
         return;
     }
     let (meaning, cause, attempts) = (trouble.row().map(tracing::field::display), trouble.cause(), recipient.attempts + 1);
-    tracing::info!(id = %message.id, to = %line.to, alias = line.alias, attempts, meaning, cause, again_in_s, trouble = %line.said(trouble), "deferred");
+    tracing::info!(id = %message.id, to = %line.to, alias = line.alias, attempts, meaning, cause, again_in_s, trouble = %line.text_of(trouble), "deferred");
 }
 
 /// Logs a target's refusal during cut-through; the sender gets only a code.
 pub(crate) fn not_taken(shared: &Shared, message: &Message, recipient: &NewRecipient, trouble: &Trouble) {
     let line = LogLine::new(shared, recipient);
     let (meaning, cause) = (trouble.row().map(tracing::field::display), trouble.cause());
-    tracing::info!(id = %message.id, to = %line.to, alias = line.alias, meaning, cause, trouble = %line.said(trouble), "not accepted while the sender waited");
+    tracing::info!(id = %message.id, to = %line.to, alias = line.alias, meaning, cause, trouble = %line.text_of(trouble), "not accepted while the sender waited");
 }
 
 /// The fault of a mailbox, by the subject and detail of the code (RFC 3463 s.3.3).
@@ -119,8 +119,8 @@ mod tests {
 
     #[test]
     fn masking_removes_the_local_part_everywhere() {
-        let said = "mx.inbox.test said: 550 5.1.1 <Foo.Bar@inbox.test>: no foo.bar here";
-        assert_eq!(replaced(said, "foo.bar", &masked("foo.bar")), "mx.inbox.test said: 550 5.1.1 <f***@inbox.test>: no f*** here");
+        let text = "mx.inbox.test said: 550 5.1.1 <Foo.Bar@inbox.test>: no foo.bar here";
+        assert_eq!(replaced(text, "foo.bar", &masked("foo.bar")), "mx.inbox.test said: 550 5.1.1 <f***@inbox.test>: no f*** here");
         assert_eq!((masked("ü"), replaced("aXa", "x", ""), replaced("ä", "a", "b")), ("ü***".into(), "aa".into(), "ä".into()));
     }
 

@@ -11,7 +11,7 @@ use store::{ClaimedRecipient, Content, Message, NewMessage};
 
 use crate::context::{Shared, Snapshot};
 use crate::notify::outbox::Outbox;
-use crate::support::large_contents::{LargeContents, Whose};
+use crate::support::large_contents::{ContentOrigin, LargeContents};
 use crate::support::phrase::{encoded, escaped};
 
 /// The message with our From field, for one recipient; `None` if it cannot be read.
@@ -22,12 +22,12 @@ pub(crate) async fn rewrite_from(
     recipient: &ClaimedRecipient,
     content: Option<&Content>,
 ) -> Option<NewMessage> {
-    let whole = large.load(content?, Whose::Stranger).await.ok()?;
+    let whole = large.load(content?, ContentOrigin::Outside).await.ok()?;
     let settings = outbox.shared.settings.load();
     let known_as = recipient.recipient.known_as.as_ref().unwrap_or(&recipient.recipient.mailbox);
     let from = author(message, &settings.forward.srs.domain)?;
-    let mended = rewritten(&whole.bytes, &from, &known_as.domain)?;
-    follow(outbox, message, recipient, mended).await
+    let rewritten_message = rewritten(&whole.bytes, &from, &known_as.domain)?;
+    queue_again(outbox, message, recipient, rewritten_message).await
 }
 
 /// The address in the From field: the return address, in the forwarding domain, so that SPF and DKIM align.
@@ -38,7 +38,7 @@ fn author(message: &Message, domain: &Domain) -> Option<Mailbox> {
     }
 }
 
-async fn follow(outbox: &Outbox, message: &Message, recipient: &ClaimedRecipient, bytes: Bytes) -> Option<NewMessage> {
+async fn queue_again(outbox: &Outbox, message: &Message, recipient: &ClaimedRecipient, bytes: Bytes) -> Option<NewMessage> {
     let Shared { store, clock, .. } = &outbox.shared;
     let Snapshot { settings, directory } = outbox.shared.snapshot();
     let id = QueueId::next(clock.now_ms(), random_u32());
@@ -113,30 +113,30 @@ fn display_name(front: &[u8]) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn mend_text(content: &str) -> String {
+    fn rewrite(content: &str) -> String {
         let from = Mailbox::parse("SRS0=x@fwd.example.test").unwrap();
         String::from_utf8(rewritten(content.as_bytes(), &from, &Domain::parse("example.test").unwrap()).unwrap().to_vec()).unwrap()
     }
 
     #[test]
     fn the_author_moves_to_reply_to() {
-        let mended = mend_text("Subject: hi\r\nFrom: Her Name <her@bank.test>\r\nTo: me\r\n\r\nbody\r\n\r\n");
+        let rewritten_message = rewrite("Subject: hi\r\nFrom: Her Name <her@bank.test>\r\nTo: me\r\n\r\nbody\r\n\r\n");
         assert_eq!(
-            mended,
+            rewritten_message,
             "Subject: hi\r\nFrom: \"Her Name via example.test\" <SRS0=x@fwd.example.test>\r\nReply-To: Her Name <her@bank.test>\r\n\
              X-Original-From: Her Name <her@bank.test>\r\nTo: me\r\n\r\nbody\r\n\r\n"
         );
-        let with_reply_to = mend_text("Reply-To: desk@bank.test\r\nFrom: her@bank.test\r\n\r\n");
+        let with_reply_to = rewrite("Reply-To: desk@bank.test\r\nFrom: her@bank.test\r\n\r\n");
         assert_eq!(with_reply_to.matches("Reply-To:").count(), 1);
         assert!(with_reply_to.contains("From: \"her at bank.test via example.test\" <"));
     }
 
     #[test]
     fn a_display_name_cannot_inject_a_field() {
-        let mended = mend_text("From: \"a\\\"b\" =?utf-8?q?=0D=0ABcc:_x@y.test?= <her@bank.test>\r\n\r\n");
-        let fields: Vec<String> = Fields::new(mended.as_bytes()).map(|f| String::from_utf8_lossy(f.name).into_owned()).collect();
+        let rewritten_message = rewrite("From: \"a\\\"b\" =?utf-8?q?=0D=0ABcc:_x@y.test?= <her@bank.test>\r\n\r\n");
+        let fields: Vec<String> = Fields::new(rewritten_message.as_bytes()).map(|f| String::from_utf8_lossy(f.name).into_owned()).collect();
         assert_eq!(fields, ["From", "Reply-To", "X-Original-From"]);
-        let umlaut = mend_text("From: =?utf-8?q?J=C3=BCrgen_von_und_zu_dem_sehr_langen_Namen_aus_dem_S=C3=BCden?= <j@bank.test>\r\n\r\n");
+        let umlaut = rewrite("From: =?utf-8?q?J=C3=BCrgen_von_und_zu_dem_sehr_langen_Namen_aus_dem_S=C3=BCden?= <j@bank.test>\r\n\r\n");
         assert!(umlaut.is_ascii() && umlaut.contains("From: =?utf-8?B?"), "{umlaut}");
     }
 

@@ -2,7 +2,7 @@
 //!
 //! RFC 3464, RFC 3461 s.6, RFC 5321 s.4.5.5 (null reverse-path). Invariant: no DSN about a DSN, and none to an unauthenticated sender.
 
-use mail::report::{RecipientReport, Report};
+use mail::dsn::{Dsn, DsnRecipient};
 use mail::{Mailbox, QueueId, Ret, ReversePath};
 use net::random_u32;
 use store::{Content, Message, NewMessage, TlsWish};
@@ -14,7 +14,7 @@ pub(crate) async fn reports(
     outbox: &Outbox,
     message: &Message,
     content: Option<&Content>,
-    recipients: Vec<RecipientReport>,
+    recipients: Vec<DsnRecipient>,
 ) -> Vec<NewMessage> {
     let ReversePath::Mailbox(to) = &message.reverse_path else {
         tracing::info!(id = %message.id, "no DSN: the message has a null reverse-path");
@@ -23,10 +23,10 @@ pub(crate) async fn reports(
     let settings = outbox.shared.settings.load();
     let now_ms = outbox.shared.clock.now_ms();
     let report_id = QueueId::next(now_ms, random_u32());
-    let Ok(from) = Mailbox::parse(&format!("postmaster@{}", settings.hostname)) else { return Vec::new() };
+    let from = Mailbox::postmaster(&settings.hostname);
     let front = content.map(|c| c.front().as_ref()).unwrap_or_default();
     let is_whole = content.is_some_and(|c| c.size_bytes() == front.len() as u64);
-    let composed = Report {
+    let composed = Dsn {
         reporting: &settings.hostname,
         from: &from,
         to,
@@ -40,6 +40,6 @@ pub(crate) async fn reports(
         recipients: &recipients,
     }
     .compose();
-    tracing::info!(id = %report_id, about = %message.id, %to, "report queued");
+    tracing::info!(id = %report_id, about = %message.id, %to, "DSN queued");
     outbox.addressed(report_id, to, composed.content.into(), composed.utf8).await
 }

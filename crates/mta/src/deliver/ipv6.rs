@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket};
 
+use mail::Mailbox;
 use mail::evidence::{IprevResult, SpfResult};
 use msgauth::Input;
 use parking_lot::{Mutex, MutexGuard};
@@ -19,7 +20,7 @@ const FIT_MS: i64 = 3_600_000;
 const UNFIT_MS: i64 = 600_000;
 
 /// Maximum addresses; privacy extensions change them.
-const KEPT_MAX: usize = 100;
+const CHECKED_MAX: usize = 100;
 
 /// Maximum hosted domains whose SPF is checked.
 const DOMAINS_MAX: usize = 50;
@@ -35,12 +36,19 @@ struct CheckedAddress {
 }
 
 impl Ipv6Fitness {
-    fn known(&self) -> MutexGuard<'_, HashMap<(Ipv6Addr, Flow), CheckedAddress>> {
+    fn checked(&self) -> MutexGuard<'_, HashMap<(Ipv6Addr, Flow), CheckedAddress>> {
         self.0.lock()
     }
 
     /// Removes a host's IPv6 addresses if it has others and ours is unfit.
-    pub async fn leave_out(&self, connector: &Connector, flow: Flow, source: Option<IpAddr>, port: u16, addresses: &mut Vec<IpAddr>) {
+    pub async fn filter_addresses(
+        &self,
+        connector: &Connector,
+        flow: Flow,
+        source: Option<IpAddr>,
+        port: u16,
+        addresses: &mut Vec<IpAddr>,
+    ) {
         let has_ipv4 = addresses.iter().any(IpAddr::is_ipv4);
         let Some(target) = addresses.iter().copied().find(IpAddr::is_ipv6).filter(|_| has_ipv4) else { return };
         let ours = match source {
@@ -59,50 +67,50 @@ impl Ipv6Fitness {
 
     async fn is_fit(&self, connector: &Connector, ours: Ipv6Addr, flow: Flow) -> bool {
         let now_ms = connector.shared.clock.now_ms();
-        if let Some(known) = self.known().get(&(ours, flow)).filter(|known| now_ms < known.until_ms) {
-            return known.is_fit;
+        if let Some(checked) = self.checked().get(&(ours, flow)).filter(|checked| now_ms < checked.until_ms) {
+            return checked.is_fit;
         }
-        let trouble = trouble(connector, ours, flow).await;
-        match &trouble {
+        let fault = find_fault(connector, ours, flow).await;
+        match &fault {
             None => {
                 tracing::info!(address = %ours, flow = flow.as_str(), "sending over IPv6: the address has a valid name and passes SPF")
             }
-            Some(trouble) => {
-                tracing::warn!(address = %ours, flow = flow.as_str(), trouble, "preferring IPv4; `waypost doctor` says what to do");
+            Some(fault) => {
+                tracing::warn!(address = %ours, flow = flow.as_str(), fault, "preferring IPv4; `waypost doctor` says what to do");
             }
         }
-        let is_fit = trouble.is_none();
-        let mut known = self.known();
-        known.retain(|_, known| now_ms < known.until_ms);
-        if known.len() < KEPT_MAX {
-            known.insert((ours, flow), CheckedAddress { is_fit, until_ms: now_ms + if is_fit { FIT_MS } else { UNFIT_MS } });
+        let is_fit = fault.is_none();
+        let mut checked = self.checked();
+        checked.retain(|_, checked| now_ms < checked.until_ms);
+        if checked.len() < CHECKED_MAX {
+            checked.insert((ours, flow), CheckedAddress { is_fit, until_ms: now_ms + if is_fit { FIT_MS } else { UNFIT_MS } });
         }
         is_fit
     }
 }
 
 /// The fault of the address, if any.
-async fn trouble(connector: &Connector, ours: Ipv6Addr, flow: Flow) -> Option<String> {
+async fn find_fault(connector: &Connector, ours: Ipv6Addr, flow: Flow) -> Option<String> {
     let authenticator = connector.resolver.authenticator();
     let (address, settings) = (IpAddr::V6(ours), connector.shared.settings.load_full());
     match authenticator.confirmed_name(address).await {
         (IprevResult::Pass, _) => {}
         (result, _) => return Some(format!("it has no forward-confirmed reverse DNS name ({result:?})")),
     }
-    let hello = settings.identity(flow).hello.to_string();
+    let hello = settings.identity(flow).hello;
     let domains = match flow {
         Flow::Own => {
             let directory = connector.shared.directory.current();
             let enabled = directory.contents().domains.iter().filter(|domain| domain.enabled);
-            enabled.map(|domain| domain.name.to_string()).take(DOMAINS_MAX).collect()
+            enabled.map(|domain| domain.name.clone()).take(DOMAINS_MAX).collect()
         }
-        Flow::Forward => vec![settings.forward.srs.domain.to_string()],
+        Flow::Forward => vec![settings.forward.srs.domain.clone()],
         // With a null reverse-path, SPF checks the EHLO name.
         Flow::Report | Flow::TlsReport | Flow::DmarcReport => vec![hello.clone()],
     };
     for domain in domains {
-        let path = format!("postmaster@{domain}");
-        let input = Input { client: address, hello: &hello, reverse_path: Some(&path), message: b"" };
+        let path = Mailbox::postmaster(&domain).to_string();
+        let input = Input { client: address, hello: hello.as_str(), reverse_path: Some(&path), message: b"" };
         let (_, spf) = authenticator.check_spf(&input).await;
         if spf.result != SpfResult::Pass {
             return Some(format!("SPF of {domain} does not allow it ({:?})", spf.result));

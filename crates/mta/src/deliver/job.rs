@@ -8,7 +8,7 @@ use store::Claimed;
 use tokio::sync::oneshot;
 
 use crate::deliver::breakers::Passes;
-use crate::deliver::dedup::Mark;
+use crate::deliver::dedup::DedupMark;
 use crate::deliver::transaction::Delivered;
 use crate::deliver::window::Window;
 
@@ -34,12 +34,12 @@ impl Job {
         Self { claimed, domain, held_bytes, waiter: None, passes: None }
     }
 
-    /// Moves the recipient at `place` into a job of its own.
-    pub fn take_recipient(&mut self, place: usize) -> Option<Self> {
-        if place >= self.claimed.recipients.len() {
+    /// Moves the recipient at `index` into a job of its own.
+    pub fn take_recipient(&mut self, index: usize) -> Option<Self> {
+        if index >= self.claimed.recipients.len() {
             return None;
         }
-        let recipients = vec![self.claimed.recipients.remove(place)];
+        let recipients = vec![self.claimed.recipients.remove(index)];
         let claimed = Claimed { message: self.claimed.message.clone(), content: self.claimed.content.clone(), recipients };
         Some(Self::new(claimed, self.domain.clone(), 0))
     }
@@ -52,12 +52,12 @@ pub(crate) type Outcome = (Job, Outcomes);
 #[derive(Debug)]
 pub(crate) struct Waiter {
     outcome: oneshot::Sender<Outcome>,
-    mark: Option<Mark>,
+    mark: Option<DedupMark>,
 }
 
 impl Waiter {
     /// A waiter, and where the outcome is read.
-    pub fn new(mark: Option<Mark>) -> (Self, oneshot::Receiver<Outcome>) {
+    pub fn new(mark: Option<DedupMark>) -> (Self, oneshot::Receiver<Outcome>) {
         let (outcome, receiver) = oneshot::channel();
         (Self { outcome, mark }, receiver)
     }
@@ -70,7 +70,7 @@ impl Waiter {
     /// Passes the outcome to the session. Dedup remembers a delivery, since a sender that missed our reply retries.
     pub fn pass(self, window: &Window, job: Job, results: Outcomes, now_ms: i64) {
         let taken = is_taken(&results);
-        // Remembered before the mark goes: the next copy finds one or the other.
+        // Remembered before the mark is dropped: the next copy finds one or the other.
         if let (true, Some(mark)) = (taken, &self.mark) {
             mark.remember(now_ms);
         }
@@ -78,7 +78,7 @@ impl Waiter {
             if taken {
                 tracing::warn!(id = %job.claimed.message.id, "delivered after its sender got a temporary failure; the next copy will not be forwarded");
             }
-            window.done(&job);
+            window.release(&job);
         }
     }
 }

@@ -29,7 +29,7 @@ const CEILING_MS: i64 = 60_000;
 /// connections mean few duplicates; and a host does not get all of them at once.
 const FIRST_CONNECTIONS: usize = 4;
 
-/// Deliveries that allow one more connection.
+/// Deliveries after which a lane opens one more connection.
 const DELIVERIES_PER_CONNECTION: usize = 4;
 
 /// All lanes.
@@ -96,14 +96,14 @@ impl Lanes {
     /// Gives a job to the lane of its host.
     pub fn push(&self, outbound: &Arc<Outbound>, plan: &Arc<Plan>, job: Job) {
         if outbound.closing.has_begun() {
-            return outbound.window.done(&job);
+            return outbound.window.release(&job);
         }
-        let key = (plan.hops.clone(), job.claimed.message.flow, plan.own().map(|published| published.domain.clone()));
+        let key = (plan.hops.clone(), job.claimed.message.flow, plan.own_policy().map(|published| published.domain.clone()));
         let lane = {
             let mut all = self.all();
             match all.get(&key) {
                 // A changed plan (another smarthost password, say) gets a new lane; the old one drains.
-                Some(lane) if Arc::ptr_eq(&lane.plan, plan) || lane.plan.same_way(plan) => lane.clone(),
+                Some(lane) if Arc::ptr_eq(&lane.plan, plan) || lane.plan.is_compatible(plan) => lane.clone(),
                 _ => {
                     let lane = Arc::new(Lane { key: key.clone(), plan: plan.clone(), waiting: Semaphore::new(0), state: Mutex::default() });
                     all.insert(key, lane.clone());
@@ -130,11 +130,11 @@ impl Lanes {
         let is_awaited = job.waiter.is_some();
         state.jobs.push_back(job);
         let limit = state.limit(outbound.shared(), is_awaited);
-        let hire = state.workers < limit && state.jobs.len() > state.idle;
-        state.workers += usize::from(hire);
+        let needs_worker = state.workers < limit && state.jobs.len() > state.idle;
+        state.workers += usize::from(needs_worker);
         drop(state);
         lane.waiting.add_permits(1);
-        if hire {
+        if needs_worker {
             tokio::spawn(work(outbound.clone(), lane));
         }
     }
@@ -161,7 +161,7 @@ impl Lanes {
         let lanes: Vec<Arc<Lane>> = self.all().values().cloned().collect();
         for lane in lanes {
             let jobs = std::mem::take(&mut lane.state().jobs);
-            jobs.iter().for_each(|job| outbound.window.done(job));
+            jobs.iter().for_each(|job| outbound.window.release(job));
         }
     }
 

@@ -21,12 +21,12 @@ const PARTS: [&str; 3] = ["tmp", "new", "cur"];
 pub(crate) async fn deliver(place: &MaildirPlace, host: &Domain, claimed: &Claimed, content: &Content) -> Attempt {
     let mut results = Vec::with_capacity(claimed.recipients.len());
     for recipient in &claimed.recipients {
-        results.push(one(place, host, claimed, recipient, content).await);
+        results.push(deliver_one(place, host, claimed, recipient, content).await);
     }
     Attempt { results, ..Attempt::default() }
 }
 
-async fn one(
+async fn deliver_one(
     place: &MaildirPlace,
     host: &Domain,
     claimed: &Claimed,
@@ -37,24 +37,24 @@ async fn one(
     let Some(directory) = place.of(mailbox) else {
         return Err(Trouble::permanent(Scope::Recipient, 1, 3, format!("{mailbox} is not a valid mailbox name on this host")));
     };
-    let mut top = format!("Return-Path: {}\nDelivered-To: {mailbox}\n", claimed.message.envelope_from()).into_bytes();
-    top.extend(without_cr(&claimed.message.prefix, &mut false));
+    let mut header = format!("Return-Path: {}\nDelivered-To: {mailbox}\n", claimed.message.envelope_from()).into_bytes();
+    header.extend(without_cr(&claimed.message.prefix, &mut false));
     let message = &claimed.message;
     let name = format!("{}.{}_{}.{host}", message.arrived_ms / 1000, message.id, recipient.key.index);
-    let written = write(&directory, &name, &top, content).await;
+    let written = write(&directory, &name, &header, content).await;
     written.map_err(|error| trouble(&directory, &error))?;
     let reply = Reply::new(250, (2, 0, 0), "in the mailbox");
     Ok(Delivered { reply, host: host.clone(), tls: None, verified: None, dsn_passed_on: false })
 }
 
-async fn write(directory: &Path, name: &str, top: &[u8], content: &Content) -> io::Result<()> {
+async fn write(directory: &Path, name: &str, header: &[u8], content: &Content) -> io::Result<()> {
     for part in PARTS {
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true).mode(0o700).create(directory.join(part)).await?;
     }
     let (temporary, place): (PathBuf, PathBuf) = (directory.join("tmp").join(name), directory.join("new").join(name));
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary).await?;
-    let filled = fill(&mut file, top, content).await;
+    let filled = fill(&mut file, header, content).await;
     if let Err(error) = filled {
         // A leftover is harmless: the next attempt overwrites it.
         let _ = fs::remove_file(&temporary).await;
@@ -67,9 +67,9 @@ async fn write(directory: &Path, name: &str, top: &[u8], content: &Content) -> i
     Ok(())
 }
 
-async fn fill(file: &mut File, top: &[u8], content: &Content) -> io::Result<()> {
+async fn fill(file: &mut File, header: &[u8], content: &Content) -> io::Result<()> {
     let unreadable = |e: store::StoreError| io::Error::other(e.to_string());
-    file.write_all(top).await?;
+    file.write_all(header).await?;
     let mut reader = content.read().await.map_err(unreadable)?;
     let (mut left, mut has_cr) = (content.size_bytes(), false);
     while let Some(piece) = reader.next().await.map_err(unreadable)? {

@@ -18,22 +18,22 @@ use serde_json::{Value, json};
 
 use crate::deliver::outbound::{Connector, Outbound};
 use crate::support::limits::BoundedMap;
-use crate::support::state_file::KeptFile;
+use crate::support::state_file::StateFile;
 
 /// The cache file, in the data directory.
 const FILE: &str = "mta-sts.json";
 
 /// Maximum domains whose policies are kept.
-const KEPT_MAX: usize = 10_000;
+const POLICIES_MAX: usize = 10_000;
 
 /// Time after which a policy is refreshed, in seconds, well before it expires.
 const REFRESH_S: i64 = 86_400;
 
 /// Time after which a failed fetch is retried, in seconds.
-const AGAIN_S: i64 = 300;
+const RETRY_S: i64 = 300;
 
 /// Interval between searches for policies to refresh.
-const LOOK_EVERY: Duration = Duration::from_secs(3600);
+const REFRESH_CHECK_EVERY: Duration = Duration::from_secs(3600);
 
 /// A policy in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +66,7 @@ impl StsError {
 }
 
 impl StsInForce {
-    fn holds(&self, now_s: i64) -> bool {
+    fn is_in_force(&self, now_s: i64) -> bool {
         // A clock that is set back a little expires no policy, and one that was far ahead makes none permanent.
         (-REFRESH_S..i64::from(self.policy.max_age_s)).contains(&now_s.saturating_sub(self.fetched_s))
     }
@@ -75,7 +75,7 @@ impl StsInForce {
 /// The policies.
 #[derive(Debug, Default)]
 pub(crate) struct StsPolicies {
-    file: KeptFile,
+    file: StateFile,
     state: Mutex<StsState>,
     /// Messages that a policy in testing mode would have stopped.
     testing_failures: AtomicU64,
@@ -90,17 +90,17 @@ struct StsState {
 
 impl Default for StsState {
     fn default() -> Self {
-        Self { policies: BoundedMap::new(KEPT_MAX), failed: BoundedMap::new(KEPT_MAX) }
+        Self { policies: BoundedMap::new(POLICIES_MAX), failed: BoundedMap::new(POLICIES_MAX) }
     }
 }
 
 impl StsPolicies {
     /// Reads the cache file.
     pub fn open(data: &Path) -> Self {
-        let (file, held) = KeptFile::open(data.join(FILE));
+        let (file, state) = StateFile::open(data.join(FILE));
         Self {
             file,
-            state: Mutex::new(StsState { policies: BoundedMap::of(KEPT_MAX, read(&held)), ..StsState::default() }),
+            state: Mutex::new(StsState { policies: BoundedMap::of(POLICIES_MAX, read(&state)), ..StsState::default() }),
             ..Self::default()
         }
     }
@@ -109,8 +109,8 @@ impl StsPolicies {
         self.state.lock()
     }
 
-    fn known(&self, domain: &Domain, now_s: i64) -> Option<Arc<StsInForce>> {
-        self.state().policies.get(domain).filter(|policy| policy.holds(now_s)).cloned()
+    fn cached(&self, domain: &Domain, now_s: i64) -> Option<Arc<StsInForce>> {
+        self.state().policies.get(domain).filter(|policy| policy.is_in_force(now_s)).cloned()
     }
 
     /// Counts a failure of a policy in testing mode.
@@ -124,19 +124,19 @@ impl StsPolicies {
     }
 
     /// The policy of a domain at a delivery, `None` if it has none; and the error of a failed fetch, if one was tried.
-    pub async fn of(&self, connector: &Connector, domain: &Domain) -> (Option<Arc<StsInForce>>, Option<Arc<StsError>>) {
+    pub async fn policy_of(&self, connector: &Connector, domain: &Domain) -> (Option<Arc<StsInForce>>, Option<Arc<StsError>>) {
         let now_s = connector.shared.clock.now_s();
-        let known = self.known(domain, now_s);
+        let cached = self.cached(domain, now_s);
         let Ok(name) = Domain::parse(&format!("_mta-sts.{domain}")) else { return (None, None) };
         // Neither a missing record nor a DNS failure ends a cached policy.
         let id = connector.resolver.txt(&name).await.ok().and_then(|texts| parse_sts_id(&texts));
-        let is_current = |known: &StsInForce, id: &str| id == known.id && now_s - known.fetched_s < REFRESH_S;
-        let (found, error) = match (known, id) {
-            (known, None) => (known, None),
-            (Some(known), Some(id)) if is_current(&known, &id) => (Some(known), None),
-            (known, Some(id)) => match self.fetch(connector, domain, id).await {
+        let is_current = |cached: &StsInForce, id: &str| id == cached.id && now_s - cached.fetched_s < REFRESH_S;
+        let (found, error) = match (cached, id) {
+            (cached, None) => (cached, None),
+            (Some(cached), Some(id)) if is_current(&cached, &id) => (Some(cached), None),
+            (cached, Some(id)) => match self.fetch(connector, domain, id).await {
                 Ok(fetched) => (Some(fetched), None),
-                Err(error) => (known, Some(error)),
+                Err(error) => (cached, Some(error)),
             },
         };
         (found.filter(|found| found.policy.mode != StsMode::None), error)
@@ -144,73 +144,78 @@ impl StsPolicies {
 
     async fn fetch(&self, connector: &Connector, domain: &Domain, id: String) -> Result<Arc<StsInForce>, Arc<StsError>> {
         let now_s = connector.shared.clock.now_s();
-        let failed = self.state().failed.get(domain).filter(|(at_s, _)| (0..AGAIN_S).contains(&(now_s - at_s))).cloned();
+        let failed = self.state().failed.get(domain).filter(|(at_s, _)| (0..RETRY_S).contains(&(now_s - at_s))).cloned();
         if let Some((_, error)) = failed {
             return Err(error);
         }
         let settings = connector.shared.settings.load_full();
         let delivery = &settings.delivery;
-        let at = HttpsOptions { port: delivery.policy_port, ipv6: delivery.ipv6, loopback: delivery.loopback };
-        let fetched = fetch_mta_sts_policy(&connector.resolver, &connector.tls, domain, at).await;
+        let options = HttpsOptions { port: delivery.policy_port, ipv6: delivery.ipv6, loopback: delivery.loopback };
+        let fetched = fetch_mta_sts_policy(&connector.resolver, &connector.tls, domain, options).await;
         match fetched.map_err(|error| StsError::of(&error)).and_then(|text| StsReceived::parse(&text).map_err(StsError::unreadable)) {
             Ok(policy) => {
                 tracing::info!(%domain, id, mode = ?policy.mode, mx = policy.mx.join(" "), max_age_s = policy.max_age_s, "MTA-STS policy fetched");
                 let policy = Arc::new(StsInForce { id, policy, fetched_s: now_s });
-                self.keep(domain, policy.clone(), now_s).await;
+                self.store(domain, policy.clone(), now_s).await;
                 Ok(policy)
             }
             Err(error) => {
                 tracing::warn!(%domain, error = error.text, "cannot fetch the MTA-STS policy; a cached one stays in force");
                 let error = Arc::new(error);
-                self.state().failed.insert_if_room(domain.clone(), (now_s, error.clone()), |(at_s, _)| now_s - *at_s < AGAIN_S);
+                self.state().failed.insert_if_room(domain.clone(), (now_s, error.clone()), |(at_s, _)| now_s - *at_s < RETRY_S);
                 Err(error)
             }
         }
     }
 
-    async fn keep(&self, domain: &Domain, policy: Arc<StsInForce>, now_s: i64) {
+    async fn store(&self, domain: &Domain, policy: Arc<StsInForce>, now_s: i64) {
         {
             let mut state = self.state();
             state.failed.remove(domain);
-            state.policies.insert_over_oldest(domain.clone(), policy, |kept| kept.fetched_s);
+            state.policies.insert_over_oldest(domain.clone(), policy, |cached| cached.fetched_s);
         }
         self.file.write(|| text(&self.state().policies, now_s)).await;
     }
 
     /// Policies to refresh, with their IDs.
     fn stale(&self, now_s: i64) -> Vec<(Domain, String)> {
-        let is_stale = |kept: &StsInForce| kept.holds(now_s) && now_s - kept.fetched_s >= REFRESH_S;
-        self.state().policies.iter().filter(|(_, kept)| is_stale(kept)).map(|(domain, kept)| (domain.clone(), kept.id.clone())).collect()
+        let is_stale = |cached: &StsInForce| cached.is_in_force(now_s) && now_s - cached.fetched_s >= REFRESH_S;
+        self.state()
+            .policies
+            .iter()
+            .filter(|(_, cached)| is_stale(cached))
+            .map(|(domain, cached)| (domain.clone(), cached.id.clone()))
+            .collect()
     }
 }
 
 /// Refreshes policies until shutdown.
 pub(crate) async fn run(outbound: Arc<Outbound>) {
     loop {
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(REFRESH_CHECK_EVERY).await;
         let connector = &outbound.connector;
         for (domain, _) in connector.sts.stale(connector.shared.clock.now_s()) {
-            // `of` stores the result.
-            let _ = connector.sts.of(connector, &domain).await;
+            // `policy_of` stores the result.
+            let _ = connector.sts.policy_of(connector, &domain).await;
         }
     }
 }
 
 fn text(policies: &BoundedMap<Domain, Arc<StsInForce>>, now_s: i64) -> String {
-    let one = |(domain, kept): (&Domain, &Arc<StsInForce>)| json!({ "domain": domain.as_str(), "id": kept.id, "fetched_s": kept.fetched_s, "policy": kept.policy.text() });
-    let mut all: Vec<Value> = policies.iter().filter(|(_, kept)| kept.holds(now_s)).map(one).collect();
+    let one = |(domain, cached): (&Domain, &Arc<StsInForce>)| json!({ "domain": domain.as_str(), "id": cached.id, "fetched_s": cached.fetched_s, "policy": cached.policy.text() });
+    let mut all: Vec<Value> = policies.iter().filter(|(_, cached)| cached.is_in_force(now_s)).map(one).collect();
     all.sort_by_cached_key(|one| one.get("domain").map(ToString::to_string));
     json!({ "policies": all }).to_string()
 }
 
-fn read(held: &Value) -> HashMap<Domain, Arc<StsInForce>> {
+fn read(state: &Value) -> HashMap<Domain, Arc<StsInForce>> {
     let one = |one: &Value| {
         let string = |name: &str| one.get(name).and_then(Value::as_str);
         let fetched_s = one.get("fetched_s")?.as_i64()?;
         let policy = StsReceived::parse(string("policy")?).ok()?;
         Some((Domain::parse(string("domain")?).ok()?, Arc::new(StsInForce { id: string("id")?.to_owned(), policy, fetched_s })))
     };
-    held.get("policies").and_then(Value::as_array).into_iter().flatten().filter_map(one).take(KEPT_MAX).collect()
+    state.get("policies").and_then(Value::as_array).into_iter().flatten().filter_map(one).take(POLICIES_MAX).collect()
 }
 
 #[cfg(test)]
@@ -226,25 +231,25 @@ mod tests {
     async fn policies_survive_a_restart_and_expire() {
         let directory = tempfile::tempdir().unwrap();
         let domain: Domain = "far.test".parse().unwrap();
-        StsPolicies::open(directory.path()).keep(&domain, policy(1000, 600), 1000).await;
-        let again = StsPolicies::open(directory.path());
-        assert_eq!(again.known(&domain, 1599), Some(policy(1000, 600)));
-        assert_eq!(again.known(&domain, 1600), None);
-        assert_eq!(again.known(&domain, 999), Some(policy(1000, 600)));
-        assert_eq!(again.known(&domain, 999 - REFRESH_S), None, "fetched in the far future");
+        StsPolicies::open(directory.path()).store(&domain, policy(1000, 600), 1000).await;
+        let reopened = StsPolicies::open(directory.path());
+        assert_eq!(reopened.cached(&domain, 1599), Some(policy(1000, 600)));
+        assert_eq!(reopened.cached(&domain, 1600), None);
+        assert_eq!(reopened.cached(&domain, 999), Some(policy(1000, 600)));
+        assert_eq!(reopened.cached(&domain, 999 - REFRESH_S), None, "fetched in the far future");
         std::fs::write(directory.path().join(FILE), "{").unwrap();
-        assert_eq!(StsPolicies::open(directory.path()).known(&domain, 1001), None);
+        assert_eq!(StsPolicies::open(directory.path()).cached(&domain, 1001), None);
     }
 
     #[tokio::test]
     async fn policies_are_bounded_and_refreshed() {
         let policies = StsPolicies::default();
-        for n in 0..KEPT_MAX + 5 {
+        for n in 0..POLICIES_MAX + 5 {
             let domain: Domain = format!("d{n}.test").parse().unwrap();
-            policies.keep(&domain, policy(i64::try_from(n).unwrap(), u32::MAX), 0).await;
+            policies.store(&domain, policy(i64::try_from(n).unwrap(), u32::MAX), 0).await;
         }
-        policies.keep(&"last.test".parse().unwrap(), policy(0, u32::MAX), 100_000).await;
-        assert!(policies.state().policies.iter().count() <= KEPT_MAX);
+        policies.store(&"last.test".parse().unwrap(), policy(0, u32::MAX), 100_000).await;
+        assert!(policies.state().policies.iter().count() <= POLICIES_MAX);
         assert!(policies.state().policies.get(&"d0.test".parse::<Domain>().unwrap()).is_none());
         assert!(policies.stale(REFRESH_S - 1).is_empty());
         assert!(policies.stale(REFRESH_S + 5000).len() > 1);

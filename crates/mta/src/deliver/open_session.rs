@@ -15,11 +15,11 @@ use store::Flow;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
-use crate::deliver::connect::{Connection, dial, patience};
+use crate::deliver::connect::{Connection, dial, reply_timeout};
 use crate::deliver::outbound::Connector;
 use crate::deliver::route::Plan;
-use crate::deliver::tls_policy::Demand;
-use crate::reporting::tls_results::{self, Ends, failure, result_of};
+use crate::deliver::tls_policy::TlsRequirement;
+use crate::reporting::tls_results::{self, ConnectionAddresses, failure, result_of};
 use crate::settings::Identity;
 use crate::support::stream::Stream;
 
@@ -28,49 +28,51 @@ const HANDSHAKE_WITHIN: Duration = Duration::from_secs(60);
 
 /// Everything that decides how a session with a host is opened.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Way<'a> {
+pub(crate) struct SessionOpener<'a> {
     pub connector: &'a Connector,
     pub plan: &'a Plan,
     pub hop: &'a NextHop,
     pub identity: &'a Identity,
-    pub demand: &'a Demand,
+    pub requirement: &'a TlsRequirement,
     /// The policy under which the session is counted; `None` if it is not.
     pub policy: Option<&'a Policy>,
 }
 
-impl Way<'_> {
+impl SessionOpener<'_> {
     /// Opens the session over an established connection.
     pub async fn open(self, tcp: TcpStream) -> Result<Connection, Trouble> {
         let host = &self.hop.host;
         let domain = self.plan.published.as_ref().map_or(host, |published| &published.domain);
-        match self.demand {
-            Demand::Nothing => self.open_as_can_be_had(tcp).await,
-            Demand::Name { is_testing: true } => {
+        match self.requirement {
+            TlsRequirement::Nothing => self.open_opportunistically(tcp).await,
+            TlsRequirement::Certificate { is_testing: true } => {
                 let peer = tcp.peer_addr().map_err(|e| Trouble::connection_lost(e.to_string()))?;
                 match self.greet(TlsMode::Required, tcp).await {
-                    Err(error) if error.is_of_tls() => {
-                        let error = self.demand.explained(error.into_trouble(host), domain);
+                    Err(error) if error.is_tls_failure() => {
+                        let error = self.requirement.with_reason(error.into_trouble(host), domain);
                         tracing::warn!(%domain, %host, %error, "the policy is in testing mode; sending anyway");
                         self.connector.sts.count_testing_failure();
-                        Way { demand: &Demand::Nothing, policy: None, ..self }.open_as_can_be_had(self.redial(peer).await?).await
+                        SessionOpener { requirement: &TlsRequirement::Nothing, policy: None, ..self }
+                            .open_opportunistically(self.redial(peer).await?)
+                            .await
                     }
                     other => other.map_err(|e| e.into_trouble(host)),
                 }
             }
-            demanded => {
+            required => {
                 let opened = self.greet(TlsMode::Required, tcp).await;
-                opened.map_err(|e| demanded.explained(e.into_trouble(host), domain))
+                opened.map_err(|e| required.with_reason(e.into_trouble(host), domain))
             }
         }
     }
 
     /// Opens a session with a local mailbox server.
     pub async fn open_local(self, local: UnixStream) -> Result<Connection, Trouble> {
-        self.greet_over(self.plan.tls, Stream::Local(local), ClientSession::new).await.map_err(|e| e.into_trouble(&self.hop.host))
+        self.open_over(self.plan.tls, Stream::Local(local), ClientSession::new).await.map_err(|e| e.into_trouble(&self.hop.host))
     }
 
     /// Uses TLS as planned; if opportunistic TLS fails, reconnects without it.
-    async fn open_as_can_be_had(self, tcp: TcpStream) -> Result<Connection, Trouble> {
+    async fn open_opportunistically(self, tcp: TcpStream) -> Result<Connection, Trouble> {
         let (host, now_ms) = (&self.hop.host, self.connector.shared.clock.now_ms());
         let peer = tcp.peer_addr().map_err(|e| Trouble::connection_lost(e.to_string()))?;
         let is_opportunistic = self.plan.tls == TlsMode::Opportunistic;
@@ -79,20 +81,20 @@ impl Way<'_> {
         let is_expected = is_opportunistic && self.plan.flow != Flow::TlsReport && self.connector.tls_history.expects(host, now_ms);
         let tls = if is_wanted || is_expected { TlsMode::Required } else { self.plan.tls };
         match self.greet(tls, tcp).await {
-            Err(error) if is_expected && !is_wanted && error.is_of_missing_tls() => {
-                let left_ms = self.connector.tls_history.missing(host, now_ms);
+            Err(error) if is_expected && !is_wanted && error.is_missing_tls() => {
+                let left_ms = self.connector.tls_history.record_missing(host, now_ms);
                 if left_ms > 0 {
                     return Err(stripped(host, &error.into_trouble(host), left_ms));
                 }
                 self.without_tls(peer).await
             }
-            Err(GreetError::Tls(error, _)) if is_opportunistic && !is_wanted => {
+            Err(OpenError::Tls(error, _)) if is_opportunistic && !is_wanted => {
                 tracing::info!(%host, error, "opportunistic TLS failed; continuing without TLS");
                 self.without_tls(peer).await
             }
             Ok(connection) => {
                 if is_opportunistic && connection.tls.is_some() {
-                    self.connector.tls_history.offered(host, now_ms);
+                    self.connector.tls_history.record_offer(host, now_ms);
                 }
                 Ok(connection)
             }
@@ -102,51 +104,53 @@ impl Way<'_> {
 
     async fn without_tls(self, peer: SocketAddr) -> Result<Connection, Trouble> {
         let tcp = self.redial(peer).await?;
-        Way { policy: None, ..self }.greet(TlsMode::Never, tcp).await.map_err(|e| e.into_trouble(&self.hop.host))
+        SessionOpener { policy: None, ..self }.greet(TlsMode::Never, tcp).await.map_err(|e| e.into_trouble(&self.hop.host))
     }
 
     async fn redial(self, peer: SocketAddr) -> Result<TcpStream, Trouble> {
         dial(peer, self.identity.source).await.map_err(|e| Trouble::unreachable(e.to_string()))
     }
 
-    async fn greet(self, tls: TlsMode, tcp: TcpStream) -> Result<Connection, GreetError> {
-        let (ends, peer) = (Ends::of(&tcp), tcp.peer_addr());
-        let greeted = match (self.greet_over(tls, Stream::Plain(tcp), ClientSession::new).await, peer) {
-            (Err(GreetError::EhloRefused(_)), Ok(peer)) => {
-                let tcp = dial(peer, self.identity.source).await.map_err(GreetError::Lost)?;
-                self.greet_over(tls, Stream::Plain(tcp), |config| ClientSession::new(config).without_ehlo()).await
+    async fn greet(self, tls: TlsMode, tcp: TcpStream) -> Result<Connection, OpenError> {
+        let (addresses, peer) = (ConnectionAddresses::of(&tcp), tcp.peer_addr());
+        let greeted = match (self.open_over(tls, Stream::Plain(tcp), ClientSession::new).await, peer) {
+            (Err(OpenError::EhloRefused(_)), Ok(peer)) => {
+                let tcp = dial(peer, self.identity.source).await.map_err(OpenError::Lost)?;
+                self.open_over(tls, Stream::Plain(tcp), |config| ClientSession::new(config).without_ehlo()).await
             }
             (greeted, _) => greeted,
         };
         if let Some(policy) = self.policy {
             match &greeted {
-                Ok(connection) => self.count(policy, ends, self.fault(connection)),
-                Err(error) => error.of_tls(&self.hop.host).into_iter().for_each(|failure| self.count(policy, ends.clone(), Some(failure))),
+                Ok(connection) => self.count(policy, addresses, self.fault(connection)),
+                Err(error) => {
+                    error.tls_failure(&self.hop.host).into_iter().for_each(|failure| self.count(policy, addresses.clone(), Some(failure)))
+                }
             }
         }
         greeted
     }
 
-    fn count(self, policy: &Policy, ends: Ends, failure: Option<FailureDetails>) {
-        tls_results::tell(&self.connector.shared, &self.connector.results, policy, failure.map(|failure| ends.put(failure)));
+    fn count(self, policy: &Policy, addresses: ConnectionAddresses, failure: Option<FailureDetails>) {
+        tls_results::count_session(
+            &self.connector.shared,
+            &self.connector.results,
+            policy,
+            failure.map(|failure| addresses.add_to(failure)),
+        );
     }
 
     /// The TLS failure of a session that continues anyway.
     fn fault(self, connection: &Connection) -> Option<FailureDetails> {
         let host = &self.hop.host;
-        match self.demand {
+        match self.requirement {
             _ if connection.tls.is_none() => Some(failure(ResultType::StarttlsNotSupported, host, "")),
-            Demand::Encryption => Some(failure(ResultType::TlsaInvalid, host, "no usable TLSA record")),
+            TlsRequirement::Encryption => Some(failure(ResultType::TlsaInvalid, host, "no usable TLSA record")),
             _ => None,
         }
     }
 
-    async fn greet_over(
-        self,
-        tls: TlsMode,
-        mut stream: Stream,
-        begin: fn(ClientOptions) -> ClientSession,
-    ) -> Result<Connection, GreetError> {
+    async fn open_over(self, tls: TlsMode, mut stream: Stream, begin: fn(ClientOptions) -> ClientSession) -> Result<Connection, OpenError> {
         let (protocol, credentials) = (self.plan.protocol, self.plan.credentials.clone());
         let config = ClientOptions { protocol, hello: self.identity.hello.to_string(), tls, credentials };
         let mut session = begin(config);
@@ -175,29 +179,29 @@ impl Way<'_> {
                             verified,
                             address: None,
                             messages: 0,
-                            place: None,
+                            permit: None,
                         });
                     }
                     ClientEvent::Failed(failure @ (Failure::Disconnected { .. } | Failure::Closing421(_)))
                         if session.has_refused_ehlo() =>
                     {
-                        return Err(GreetError::EhloRefused(failure));
+                        return Err(OpenError::EhloRefused(failure));
                     }
-                    ClientEvent::Failed(failure) => return Err(GreetError::Failed(failure)),
+                    ClientEvent::Failed(failure) => return Err(OpenError::Failed(failure)),
                     ClientEvent::SendContent | ClientEvent::Done(_) => {}
                 }
             }
             session.take_output(&mut output);
             let lost = |error, session: &ClientSession| match session.has_refused_ehlo() {
-                true => GreetError::EhloRefused(Failure::Disconnected { after_dot: false }),
-                false => GreetError::Lost(error),
+                true => OpenError::EhloRefused(Failure::Disconnected { after_dot: false }),
+                false => OpenError::Lost(error),
             };
             if !output.is_empty() {
                 stream.send(&output).await.map_err(|error| lost(error, &session))?;
                 output.clear();
             }
-            let wait = patience(session.phase());
-            let read = timeout(wait, stream.read_into(|bytes| session.receive(bytes))).await.map_err(|_| GreetError::Late)?;
+            let wait = reply_timeout(session.phase());
+            let read = timeout(wait, stream.read_into(|bytes| session.receive(bytes))).await.map_err(|_| OpenError::TimedOut)?;
             if read.map_err(|error| lost(error, &session))? == 0 {
                 session.disconnected();
             }
@@ -209,27 +213,27 @@ impl Way<'_> {
             Some(_) => Some("pin"),
             None => (self.plan.verify == Verify::Name).then_some("certificate"),
         };
-        self.demand.word().or(by_plan).filter(|_| has_tls)
+        self.requirement.method().or(by_plan).filter(|_| has_tls)
     }
 
-    async fn handshake(self, stream: Stream) -> Result<(Stream, Option<String>), GreetError> {
-        let failed = |text: String| GreetError::Tls(text, TlsFault::Other);
+    async fn handshake(self, stream: Stream) -> Result<(Stream, Option<String>), OpenError> {
+        let failed = |text: String| OpenError::Tls(text, TlsFault::Other);
         let tcp = stream.into_plain().ok_or_else(|| failed("TLS is on already".into()))?;
         let (tls, host) = (&self.connector.tls, &self.hop.host);
-        let shaken = timeout(HANDSHAKE_WITHIN, async {
-            match self.demand {
-                Demand::Dane(dane) => tls.connect_as(dane, tcp).await,
-                Demand::Name { .. } => tls.connect(Verify::Name, host, tcp).await,
-                Demand::Nothing | Demand::Encryption => match &self.plan.pin {
+        let handshake = timeout(HANDSHAKE_WITHIN, async {
+            match self.requirement {
+                TlsRequirement::Dane(dane) => tls.connect_as(dane, tcp).await,
+                TlsRequirement::Certificate { .. } => tls.connect(Verify::Name, host, tcp).await,
+                TlsRequirement::Nothing | TlsRequirement::Encryption => match &self.plan.pin {
                     Some(pin) => tls.connect_as(pin, tcp).await,
                     None => tls.connect(self.plan.verify, host, tcp).await,
                 },
             }
         });
-        let stream = shaken
+        let stream = handshake
             .await
             .map_err(|_| failed("the handshake took too long".into()))?
-            .map_err(|e| GreetError::Tls(e.to_string(), TlsFault::of(&e)))?;
+            .map_err(|e| OpenError::Tls(e.to_string(), TlsFault::of(&e)))?;
         let description = net::describe(stream.get_ref().1);
         Ok((Stream::Tls(Box::new(stream.into())), Some(description)))
     }
@@ -243,23 +247,23 @@ fn stripped(host: &Domain, found: &Trouble, left_ms: i64) -> Trouble {
     ))
 }
 
-enum GreetError {
+enum OpenError {
     Tls(String, TlsFault),
     Failed(Failure),
     /// EHLO was refused and the connection closed before HELO was answered.
     EhloRefused(Failure),
-    Late,
+    TimedOut,
     Lost(std::io::Error),
 }
 
-impl GreetError {
+impl OpenError {
     /// Whether TLS is missing or does not work.
-    fn is_of_missing_tls(&self) -> bool {
+    fn is_missing_tls(&self) -> bool {
         matches!(self, Self::Tls(..) | Self::Failed(Failure::TlsNotOffered | Failure::TlsRefused(_)))
     }
 
     /// The failure for the TLS report, if TLS failed.
-    fn of_tls(&self, host: &Domain) -> Option<FailureDetails> {
+    fn tls_failure(&self, host: &Domain) -> Option<FailureDetails> {
         match self {
             Self::Tls(text, fault) => Some(failure(result_of(*fault), host, text)),
             Self::Failed(Failure::TlsNotOffered) => Some(failure(ResultType::StarttlsNotSupported, host, "")),
@@ -269,15 +273,15 @@ impl GreetError {
         }
     }
 
-    fn is_of_tls(&self) -> bool {
-        self.is_of_missing_tls() || matches!(self, Self::Failed(Failure::TlsInjected))
+    fn is_tls_failure(&self) -> bool {
+        self.is_missing_tls() || matches!(self, Self::Failed(Failure::TlsInjected))
     }
 
     fn into_trouble(self, host: &Domain) -> Trouble {
         match self {
             Self::Tls(error, _) => Trouble::tls(format!("TLS with {host} failed: {error}")),
             Self::Failed(failure) | Self::EhloRefused(failure) => trouble_of(&failure, host),
-            Self::Late => Trouble::connection_lost(format!("{host} did not answer in time")),
+            Self::TimedOut => Trouble::connection_lost(format!("{host} did not answer in time")),
             Self::Lost(error) => Trouble::connection_lost(format!("the connection to {host} was lost: {error}")),
         }
     }
@@ -285,7 +289,7 @@ impl GreetError {
 
 /// Converts the failure of a session into the trouble of its mail.
 pub(crate) fn trouble_of(failure: &Failure, host: &Domain) -> Trouble {
-    let said = |reply: &Reply| {
+    let refused = |reply: &Reply| {
         let trouble = Trouble::from_greeting(host, reply);
         Trouble { text: format!("{host} said: {}", trouble.text), ..trouble }
     };
@@ -295,7 +299,7 @@ pub(crate) fn trouble_of(failure: &Failure, host: &Domain) -> Trouble {
         }
         Failure::Disconnected { after_dot: false } => Trouble::connection_lost(format!("{host} closed the connection")),
         Failure::Protocol(text) => Trouble::bad_protocol(format!("{host} violates SMTP: {text}")),
-        Failure::Greeting(reply) | Failure::Hello(reply) | Failure::Closing421(reply) => said(reply),
+        Failure::Greeting(reply) | Failure::Hello(reply) | Failure::Closing421(reply) => refused(reply),
         Failure::ChunkingRefused(reply) => Trouble::bad_protocol(format!("{host} offers CHUNKING but rejects BDAT: {reply}")),
         Failure::TlsNotOffered => Trouble::tls(format!("{host} does not offer TLS, which is required")),
         Failure::TlsRefused(reply) => Trouble::tls(format!("{host} refused TLS: {reply}")),

@@ -51,35 +51,35 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// Whether connections of the other plan can be used for this one.
-    pub fn same_way(&self, other: &Self) -> bool {
+    pub fn is_compatible(&self, other: &Self) -> bool {
         (self.tls, self.verify, &self.credentials, self.is_fixed, self.protocol, &self.socket)
             == (other.tls, other.verify, &other.credentials, other.is_fixed, other.protocol, &other.socket)
-            && (self.own(), &self.pin, &self.maildir) == (other.own(), &other.pin, &other.maildir)
+            && (self.own_policy(), &self.pin, &self.maildir) == (other.own_policy(), &other.pin, &other.maildir)
             && match (&self.last_resort, &other.last_resort) {
-                (Some(one), Some(two)) => one.hops == two.hops && one.same_way(two),
+                (Some(one), Some(two)) => one.hops == two.hops && one.is_compatible(two),
                 (one, two) => one.is_none() && two.is_none(),
             }
     }
 
     /// What distinguishes the domain from others with the same hosts.
-    pub fn own(&self) -> Option<&Published> {
-        self.published.as_ref().filter(|published| published.is_its_own())
+    pub fn own_policy(&self) -> Option<&Published> {
+        self.published.as_ref().filter(|published| published.is_specific())
     }
 }
 
 /// Finds the route of a domain. `is_relaxed` ignores what the domain publishes about TLS, for mail with TLS-Required: No.
-pub(crate) async fn plan(connector: &Connector, domain: &Domain, flow: Flow, is_relaxed: bool) -> Result<Arc<Plan>, Trouble> {
+pub(crate) async fn find_route(connector: &Connector, domain: &Domain, flow: Flow, is_relaxed: bool) -> Result<Arc<Plan>, Trouble> {
     let settings = connector.shared.settings.load_full();
     let find = |is_last_resort| settings.delivery.routes.iter().find(|r| r.is_last_resort == is_last_resort && fits(r, domain, flow));
     if let Some(route) = find(false) {
-        return Ok(Arc::new(fixed(route, flow)));
+        return Ok(Arc::new(fixed_plan(route, flow)));
     }
-    let last_resort = find(true).map(|route| Arc::new(fixed(route, flow)));
+    let last_resort = find(true).map(|route| Arc::new(fixed_plan(route, flow)));
     let (hops, published) = match domain.address() {
         Some(_) => (NextHops::only(NextHop { host: domain.clone(), port: settings.delivery.port }), None),
         // A domain's TLS policy must not stop the report about its failure (RFC 8460 s.3).
         None if is_relaxed || flow == Flow::TlsReport => (hosts(connector, &settings, domain).await?.0, None),
-        None => by_dns(connector, &settings, domain).await.map(|(hops, published)| (hops, Some(published)))?,
+        None => by_mx(connector, &settings, domain).await.map(|(hops, published)| (hops, Some(published)))?,
     };
     Ok(Arc::new(Plan {
         hops,
@@ -104,20 +104,20 @@ fn fits(route: &Route, domain: &Domain, flow: Flow) -> bool {
 
 /// The hosts of a domain, and whether DNSSEC secures them.
 async fn hosts(connector: &Connector, settings: &Settings, domain: &Domain) -> Result<(NextHops, bool), Trouble> {
-    let turn = u32::try_from(connector.shared.clock.now_s() / SPREAD_S % i64::from(u32::MAX)).unwrap_or(0);
+    let rotation = u32::try_from(connector.shared.clock.now_s() / SPREAD_S % i64::from(u32::MAX)).unwrap_or(0);
     let answer = connector.resolver.mail_hosts(domain).await.map_err(|failure| failure.into_trouble(domain))?;
     let own_names = std::slice::from_ref(&settings.hostname);
-    let hops = rank_mx_hosts(domain, answer.records, own_names, settings.delivery.port, connector.spread.wrapping_add(turn))?;
+    let hops = rank_mx_hosts(domain, answer.records, own_names, settings.delivery.port, connector.spread.wrapping_add(rotation))?;
     Ok((hops, answer.secure))
 }
 
-async fn by_dns(connector: &Connector, settings: &Settings, domain: &Domain) -> Result<(NextHops, Published), Trouble> {
+async fn by_mx(connector: &Connector, settings: &Settings, domain: &Domain) -> Result<(NextHops, Published), Trouble> {
     let (hops, is_secure) = hosts(connector, settings, domain).await?;
-    let (sts, sts_error) = connector.sts.of(connector, domain).await;
+    let (sts, sts_error) = connector.sts.policy_of(connector, domain).await;
     Ok((hops, Published { domain: domain.clone(), is_secure, sts, sts_error }))
 }
 
-fn fixed(route: &Route, flow: Flow) -> Plan {
+fn fixed_plan(route: &Route, flow: Flow) -> Plan {
     Plan {
         hops: NextHops::only(NextHop { host: route.host.clone(), port: route.port }),
         flow,

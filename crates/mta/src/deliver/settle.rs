@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
+use mail::dsn::{DsnAction, DsnRecipient, RemoteReply};
 use mail::{EnhancedCode, ReversePath};
-use mail::report::{Action, RecipientReport, Remote};
 use net::random_u32;
 use policy::{Schedule, Trouble};
 use store::{ClaimedRecipient, Content, Disposition, FailedDelivery, Flow, NewMessage, Settlement, Store};
@@ -22,7 +22,7 @@ use crate::deliver::outbound::{Outbound, lease_ms};
 use crate::deliver::transaction::Delivered;
 
 /// Delay before a settlement is stored again.
-const AGAIN_AFTER: Duration = Duration::from_secs(1);
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Settles all recipients of these jobs with the same trouble.
 pub(crate) async fn all_failed(outbound: &Outbound, jobs: Vec<Job>, trouble: &Trouble) {
@@ -42,14 +42,14 @@ pub(crate) async fn set_aside(outbound: &Outbound, mut job: Job, reason: &str) {
     let aside = |r: &ClaimedRecipient| (r.key, Disposition::SetAside { reason: reason.to_owned() });
     let settlement = Settlement { recipients: job.claimed.recipients.iter().map(aside).collect(), ..Settlement::default() };
     write(outbound, settlement).await;
-    outbound.window.done(&job);
+    outbound.window.release(&job);
 }
 
 /// Settles one job, or passes its outcome to the waiter.
 pub(crate) async fn settle(outbound: &Outbound, mut job: Job, mut results: Outcomes) {
     let shared = outbound.shared();
     let _hold = outbound.closing.hold();
-    clock_step::notice(outbound).await;
+    clock_step::check(outbound).await;
     let now_ms = shared.clock.now_ms();
     outbound.breakers().record(shared, &mut job, &mut results, now_ms);
     let forwarding = shared.settings.load().forward.srs.domain.to_string();
@@ -71,7 +71,7 @@ pub(crate) async fn settle(outbound: &Outbound, mut job: Job, mut results: Outco
         rewritten: Vec::new(),
     };
     for (recipient, result) in job.claimed.recipients.iter().zip(results) {
-        if let Some(disposition) = ledger.enter(recipient, result) {
+        if let Some(disposition) = ledger.decide(recipient, result) {
             ledger.settlement.recipients.push((recipient.key, disposition));
         }
     }
@@ -94,10 +94,10 @@ pub(crate) async fn settle(outbound: &Outbound, mut job: Job, mut results: Outco
     if !reported.is_empty() {
         settlement.follow.extend(reports(&outbound.outbox, &job.claimed.message, content.as_ref(), reported).await);
     }
-    let more = !settlement.follow.is_empty() || settlement.recipients.iter().any(|(_, d)| matches!(d, Disposition::Deferred { .. }));
+    let has_more = !settlement.follow.is_empty() || settlement.recipients.iter().any(|(_, d)| matches!(d, Disposition::Deferred { .. }));
     write(outbound, settlement).await;
-    outbound.window.done(&job);
-    if more {
+    outbound.window.release(&job);
+    if has_more {
         outbound.outbox.wake.wake();
     }
 }
@@ -112,14 +112,14 @@ struct Ledger<'a> {
     expires_ms: i64,
     settlement: Settlement,
     /// The DSN to the sender.
-    reported: Vec<RecipientReport>,
+    reported: Vec<DsnRecipient>,
     /// Recipients that get the message with a rewritten From field.
     rewritten: Vec<&'a ClaimedRecipient>,
 }
 
 impl<'a> Ledger<'a> {
-    /// Enters a result; `None` for a recipient whose message is to be rewritten.
-    fn enter(&mut self, recipient: &'a ClaimedRecipient, result: Result<Delivered, Trouble>) -> Option<Disposition> {
+    /// Decides what a result means; `None` for a recipient whose message is to be rewritten.
+    fn decide(&mut self, recipient: &'a ClaimedRecipient, result: Result<Delivered, Trouble>) -> Option<Disposition> {
         let message = &self.job.claimed.message;
         if let Some(meaning) = result.as_ref().err().and_then(|trouble| trouble.meaning.as_ref()) {
             log_critical(message, meaning);
@@ -143,11 +143,11 @@ impl<'a> Ledger<'a> {
     fn delivered(&mut self, recipient: &ClaimedRecipient, delivered: &Delivered) {
         delivery_log::delivered(self.shared, &self.job.claimed.message, &recipient.recipient, delivered);
         let to = &recipient.recipient;
-        let by_us = to.notify.success && !(delivered.dsn_passed_on && to.known_as.is_none());
-        if by_us && self.job.claimed.message.may_report {
-            let remote = Remote { host: delivered.host.clone(), reply: delivered.reply.to_string() };
+        let is_ours_to_report = to.notify.success && !(delivered.dsn_passed_on && to.known_as.is_none());
+        if is_ours_to_report && self.job.claimed.message.may_report {
+            let remote = RemoteReply { host: delivered.host.clone(), reply: delivered.reply.to_string() };
             let text = format!("{} said: {}", remote.host, remote.reply);
-            let outcome = ReportedOutcome { action: Action::Relayed, status: EnhancedCode(2, 0, 0), text, remote: Some(remote) };
+            let outcome = ReportedOutcome { action: DsnAction::Relayed, status: EnhancedCode(2, 0, 0), text, remote: Some(remote) };
             self.reported.push(report_on(recipient, outcome, None));
         }
     }
@@ -158,7 +158,7 @@ impl<'a> Ledger<'a> {
         let is_reported = message.may_report && message.reverse_path != ReversePath::Null && recipient.recipient.notify.wants_failure();
         delivery_log::failed(self.shared, message, recipient, trouble, is_reported);
         if is_reported {
-            self.reported.push(report_on(recipient, ReportedOutcome::of(Action::Failed, trouble), None));
+            self.reported.push(report_on(recipient, ReportedOutcome::of(DsnAction::Failed, trouble), None));
         } else if !message.flow.is_daily() {
             // For the others the log line is enough.
             self.settlement.failed.push(failed(self.job, recipient, trouble, self.now_ms));
@@ -172,7 +172,7 @@ impl<'a> Ledger<'a> {
         delivery_log::deferred(self.shared, message, recipient, &trouble, next_ms - now_ms);
         let due = message.may_report && !message.delay_reported && schedule.is_delay_due(message.arrived_ms, now_ms);
         if due && recipient.recipient.notify.wants_delay(schedule.delay_report_s.is_some()) {
-            self.reported.push(report_on(recipient, ReportedOutcome::of(Action::Delayed, &trouble), Some(self.expires_ms / 1000)));
+            self.reported.push(report_on(recipient, ReportedOutcome::of(DsnAction::Delayed, &trouble), Some(self.expires_ms / 1000)));
             if !self.settlement.delay_reported.contains(&message.id) {
                 self.settlement.delay_reported.push(message.id);
             }
@@ -215,7 +215,7 @@ async fn write(outbound: &Outbound, settlement: Settlement) {
             Err(store::StoreError::Closed) => return,
             Err(error) => {
                 tracing::error!(%error, "cannot store the outcome of a delivery; retrying");
-                tokio::time::sleep(AGAIN_AFTER).await;
+                tokio::time::sleep(RETRY_AFTER).await;
             }
         }
     }
@@ -225,33 +225,33 @@ fn names(recipient: &ClaimedRecipient) -> (&mail::Mailbox, Option<String>) {
     (&recipient.recipient.mailbox, recipient.recipient.known_as.as_ref().map(ToString::to_string))
 }
 
-/// What a DSN says of one recipient.
+/// One recipient's outcome in a DSN.
 struct ReportedOutcome {
-    action: Action,
+    action: DsnAction,
     status: EnhancedCode,
     text: String,
-    remote: Option<Remote>,
+    remote: Option<RemoteReply>,
 }
 
 impl ReportedOutcome {
-    fn of(action: Action, trouble: &Trouble) -> Self {
-        let remote = trouble.said.as_ref().map(|said| Remote { host: said.host.clone(), reply: said.reply.to_string() });
+    fn of(action: DsnAction, trouble: &Trouble) -> Self {
+        let remote = trouble.said.as_ref().map(|said| RemoteReply { host: said.host.clone(), reply: said.reply.to_string() });
         Self { action, status: trouble.enhanced, text: trouble.text.clone(), remote }
     }
 }
 
 /// A DSN names the address that the sender wrote. A host's reply about the target behind an alias may name it in any form, and the
 /// host's name discloses enough: for an alias, the sender gets only the code.
-fn report_on(recipient: &ClaimedRecipient, outcome: ReportedOutcome, until_unix_s: Option<i64>) -> RecipientReport {
+fn report_on(recipient: &ClaimedRecipient, outcome: ReportedOutcome, until_unix_s: Option<i64>) -> DsnRecipient {
     let to = &recipient.recipient;
     let ReportedOutcome { action, status, text, remote } = outcome;
     let diagnostic = match (&to.known_as, action) {
         (None, _) => text,
-        (Some(_), Action::Failed) => format!("the mailbox behind this address rejected the message ({status})"),
-        (Some(_), Action::Delayed) => format!("the mailbox behind this address has not accepted the message yet ({status})"),
-        (Some(_), Action::Relayed) => "forwarded".to_owned(),
+        (Some(_), DsnAction::Failed) => format!("the mailbox behind this address rejected the message ({status})"),
+        (Some(_), DsnAction::Delayed) => format!("the mailbox behind this address has not accepted the message yet ({status})"),
+        (Some(_), DsnAction::Relayed) => "forwarded".to_owned(),
     };
-    RecipientReport {
+    DsnRecipient {
         recipient: to.known_as.as_ref().unwrap_or(&to.mailbox).clone(),
         orcpt: to.orcpt.clone(),
         action,

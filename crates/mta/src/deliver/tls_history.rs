@@ -16,22 +16,22 @@ use tokio::time::timeout;
 
 use crate::deliver::outbound::Outbound;
 use crate::support::limits::BoundedMap;
-use crate::support::state_file::KeptFile;
+use crate::support::state_file::StateFile;
 
 /// The file, in the data directory.
 const FILE: &str = "tls-hosts.json";
 
 /// Retention after a host last offered TLS, in milliseconds.
-const KEPT_MS: i64 = 30 * 86_400_000;
+const RETENTION_MS: i64 = 30 * 86_400_000;
 
 /// How long mail waits for TLS to return, in milliseconds.
-const HOLD_MS: i64 = 86_400_000;
+const WAIT_MS: i64 = 86_400_000;
 
 /// Minimum interval between updates for one host, in milliseconds.
-const NOTED_EVERY_MS: i64 = 3_600_000;
+const UPDATE_EVERY_MS: i64 = 3_600_000;
 
 /// Maximum hosts.
-const KEPT_MAX: usize = 20_000;
+const HOSTS_MAX: usize = 20_000;
 
 /// Delay before changes are written: a crash loses newer ones.
 const WRITE_AFTER: Duration = Duration::from_secs(30);
@@ -48,31 +48,31 @@ struct HostTls {
 
 impl HostTls {
     /// A clock that is set back a little drops no host, and one that was far ahead makes none permanent.
-    fn holds(&self, now_ms: i64) -> bool {
-        (-HOLD_MS..KEPT_MS).contains(&now_ms.saturating_sub(self.offered_ms))
+    fn is_valid(&self, now_ms: i64) -> bool {
+        (-WAIT_MS..RETENTION_MS).contains(&now_ms.saturating_sub(self.offered_ms))
     }
 }
 
 /// The history.
 #[derive(Debug)]
 pub(crate) struct TlsHistory {
-    file: KeptFile,
+    file: StateFile,
     hosts: Mutex<BoundedMap<Domain, HostTls>>,
     /// Notified of changes to write.
-    news: Notify,
+    changed: Notify,
 }
 
 impl Default for TlsHistory {
     fn default() -> Self {
-        Self { file: KeptFile::default(), hosts: Mutex::new(BoundedMap::new(KEPT_MAX)), news: Notify::new() }
+        Self { file: StateFile::default(), hosts: Mutex::new(BoundedMap::new(HOSTS_MAX)), changed: Notify::new() }
     }
 }
 
 impl TlsHistory {
     /// Reads the file.
     pub fn open(data: &Path) -> Self {
-        let (file, held) = KeptFile::open(data.join(FILE));
-        Self { file, hosts: Mutex::new(BoundedMap::of(KEPT_MAX, read(&held))), news: Notify::new() }
+        let (file, state) = StateFile::open(data.join(FILE));
+        Self { file, hosts: Mutex::new(BoundedMap::of(HOSTS_MAX, read(&state))), changed: Notify::new() }
     }
 
     fn hosts(&self) -> MutexGuard<'_, BoundedMap<Domain, HostTls>> {
@@ -80,34 +80,35 @@ impl TlsHistory {
     }
 
     /// Records a TLS connection to the host.
-    pub fn offered(&self, host: &Domain, now_ms: i64) {
+    pub fn record_offer(&self, host: &Domain, now_ms: i64) {
         let mut hosts = self.hosts();
-        let is_news = |seen: &HostTls| seen.missing_ms.is_some() || !(0..NOTED_EVERY_MS).contains(&now_ms.saturating_sub(seen.offered_ms));
-        if hosts.get(host).is_some_and(|seen| !is_news(seen)) {
+        let is_change =
+            |seen: &HostTls| seen.missing_ms.is_some() || !(0..UPDATE_EVERY_MS).contains(&now_ms.saturating_sub(seen.offered_ms));
+        if hosts.get(host).is_some_and(|seen| !is_change(seen)) {
             return;
         }
-        if hosts.insert_if_room(host.clone(), HostTls { offered_ms: now_ms, missing_ms: None }, |seen| seen.holds(now_ms)) {
-            self.news.notify_one();
+        if hosts.insert_if_room(host.clone(), HostTls { offered_ms: now_ms, missing_ms: None }, |seen| seen.is_valid(now_ms)) {
+            self.changed.notify_one();
         }
     }
 
     /// Whether the host is expected to offer TLS.
     pub fn expects(&self, host: &Domain, now_ms: i64) -> bool {
-        let is_held = |seen: &HostTls| seen.missing_ms.is_none_or(|missing_ms| now_ms.saturating_sub(missing_ms) < HOLD_MS);
-        self.hosts().get(host).is_some_and(|seen| seen.holds(now_ms) && is_held(seen))
+        let is_waiting = |seen: &HostTls| seen.missing_ms.is_none_or(|missing_ms| now_ms.saturating_sub(missing_ms) < WAIT_MS);
+        self.hosts().get(host).is_some_and(|seen| seen.is_valid(now_ms) && is_waiting(seen))
     }
 
     /// Records that it does not. Returns how long its mail still waits, in milliseconds.
-    pub fn missing(&self, host: &Domain, now_ms: i64) -> i64 {
+    pub fn record_missing(&self, host: &Domain, now_ms: i64) -> i64 {
         let mut hosts = self.hosts();
         let Some(seen) = hosts.get_mut(host) else { return 0 };
         // With a clock that was ahead, the day would begin in the future.
         let since_ms = seen.missing_ms.filter(|since_ms| *since_ms <= now_ms).unwrap_or(now_ms);
         if seen.missing_ms != Some(since_ms) {
             seen.missing_ms = Some(since_ms);
-            self.news.notify_one();
+            self.changed.notify_one();
         }
-        (since_ms.saturating_add(HOLD_MS) - now_ms).max(0)
+        (since_ms.saturating_add(WAIT_MS) - now_ms).max(0)
     }
 
     async fn write(&self) {
@@ -124,11 +125,11 @@ impl TlsHistory {
 
 /// Writes changes until shutdown.
 pub(crate) async fn run(outbound: Arc<Outbound>) {
-    let memory = &outbound.connector.tls_history;
+    let history = &outbound.connector.tls_history;
     loop {
-        memory.news.notified().await;
+        history.changed.notified().await;
         tokio::time::sleep(WRITE_AFTER).await;
-        memory.write().await;
+        history.write().await;
     }
 }
 
@@ -139,13 +140,13 @@ fn text(mut hosts: Vec<(Domain, HostTls)>) -> String {
     json!({ "hosts": hosts.iter().map(one).collect::<Vec<Value>>() }).to_string()
 }
 
-fn read(held: &Value) -> HashMap<Domain, HostTls> {
+fn read(state: &Value) -> HashMap<Domain, HostTls> {
     let one = |one: &Value| {
         let host = Domain::parse(one.get("host")?.as_str()?).ok()?;
         let missing_ms = one.get("missing_ms").and_then(Value::as_i64);
         Some((host, HostTls { offered_ms: one.get("offered_ms")?.as_i64()?, missing_ms }))
     };
-    held.get("hosts").and_then(Value::as_array).into_iter().flatten().filter_map(one).take(KEPT_MAX).collect()
+    state.get("hosts").and_then(Value::as_array).into_iter().flatten().filter_map(one).take(HOSTS_MAX).collect()
 }
 
 #[cfg(test)]
@@ -154,82 +155,82 @@ mod tests {
 
     #[test]
     fn mail_waits_one_day_for_tls() {
-        let (memory, host): (_, Domain) = (TlsHistory::default(), "mx.far.test".parse().unwrap());
-        assert!(!memory.expects(&host, 0));
-        assert_eq!(memory.missing(&host, 0), 0);
-        memory.offered(&host, 0);
-        assert!(memory.expects(&host, KEPT_MS - 1) && !memory.expects(&host, KEPT_MS));
-        assert_eq!(memory.missing(&host, 1000), HOLD_MS);
-        assert_eq!(memory.missing(&host, 2000), HOLD_MS - 1000);
-        assert!(memory.expects(&host, HOLD_MS + 999) && !memory.expects(&host, HOLD_MS + 1000));
-        memory.offered(&host, HOLD_MS + 2000);
-        assert!(memory.expects(&host, HOLD_MS + 3000));
+        let (history, host): (_, Domain) = (TlsHistory::default(), "mx.far.test".parse().unwrap());
+        assert!(!history.expects(&host, 0));
+        assert_eq!(history.record_missing(&host, 0), 0);
+        history.record_offer(&host, 0);
+        assert!(history.expects(&host, RETENTION_MS - 1) && !history.expects(&host, RETENTION_MS));
+        assert_eq!(history.record_missing(&host, 1000), WAIT_MS);
+        assert_eq!(history.record_missing(&host, 2000), WAIT_MS - 1000);
+        assert!(history.expects(&host, WAIT_MS + 999) && !history.expects(&host, WAIT_MS + 1000));
+        history.record_offer(&host, WAIT_MS + 2000);
+        assert!(history.expects(&host, WAIT_MS + 3000));
     }
 
     #[test]
-    fn memory_is_bounded() {
-        let memory = TlsHistory::default();
-        for n in 0..KEPT_MAX + 10 {
-            memory.offered(&format!("h{n}.test").parse().unwrap(), 0);
+    fn the_history_is_bounded() {
+        let history = TlsHistory::default();
+        for n in 0..HOSTS_MAX + 10 {
+            history.record_offer(&format!("h{n}.test").parse().unwrap(), 0);
         }
-        assert_eq!(memory.hosts().iter().count(), KEPT_MAX);
-        memory.offered(&"new.test".parse().unwrap(), KEPT_MS);
-        assert!(memory.expects(&"new.test".parse().unwrap(), KEPT_MS));
+        assert_eq!(history.hosts().iter().count(), HOSTS_MAX);
+        history.record_offer(&"new.test".parse().unwrap(), RETENTION_MS);
+        assert!(history.expects(&"new.test".parse().unwrap(), RETENTION_MS));
     }
     #[tokio::test]
     async fn hosts_survive_a_restart_and_damaged_entries_are_skipped() {
         let data = tempfile::tempdir().unwrap();
         let [one, two, bad]: [Domain; 3] = ["mx.one.test", "mx.two.test", "mx.bad.test"].map(|name| name.parse().unwrap());
-        let memory = TlsHistory::open(data.path());
-        memory.offered(&one, 1000);
-        memory.offered(&two, 1000);
-        assert_eq!(memory.missing(&two, 5000), HOLD_MS);
-        memory.flush().await;
-        let again = TlsHistory::open(data.path());
-        assert!(again.expects(&one, 2000) && !again.expects(&bad, 2000));
-        let kept = |memory: &TlsHistory| memory.hosts().iter().map(|(host, seen)| (host.clone(), *seen)).collect::<HashMap<_, _>>();
-        assert_eq!(kept(&again), kept(&memory));
-        // The day goes on where it was.
-        assert_eq!(again.missing(&two, 6000), HOLD_MS - 1000);
+        let history = TlsHistory::open(data.path());
+        history.record_offer(&one, 1000);
+        history.record_offer(&two, 1000);
+        assert_eq!(history.record_missing(&two, 5000), WAIT_MS);
+        history.flush().await;
+        let reopened = TlsHistory::open(data.path());
+        assert!(reopened.expects(&one, 2000) && !reopened.expects(&bad, 2000));
+        let entries = |history: &TlsHistory| history.hosts().iter().map(|(host, seen)| (host.clone(), *seen)).collect::<HashMap<_, _>>();
+        assert_eq!(entries(&reopened), entries(&history));
+        // The day continues after the restart.
+        assert_eq!(reopened.record_missing(&two, 6000), WAIT_MS - 1000);
         let hosts =
             r#"{"hosts":[{"host":"mx.bad.test"},{"host":"..","offered_ms":1},7,{"host":"mx.one.test","offered_ms":1,"missing_ms":"x"}]}"#;
         std::fs::write(data.path().join(FILE), hosts).unwrap();
-        let again = TlsHistory::open(data.path());
-        assert!(again.expects(&one, 2000) && !again.expects(&bad, 2000));
-        assert_eq!(again.hosts().iter().count(), 1);
+        let reopened = TlsHistory::open(data.path());
+        assert!(reopened.expects(&one, 2000) && !reopened.expects(&bad, 2000));
+        assert_eq!(reopened.hosts().iter().count(), 1);
         std::fs::write(data.path().join(FILE), "{").unwrap();
         assert!(!TlsHistory::open(data.path()).expects(&one, 2000));
     }
 
     #[test]
     fn a_clock_that_was_ahead_delays_no_mail_forever() {
-        let (memory, host): (_, Domain) = (TlsHistory::default(), "mx.far.test".parse().unwrap());
-        memory.offered(&host, 10 * KEPT_MS);
-        assert!(!memory.expects(&host, 0));
-        memory.offered(&host, 1000);
-        assert!(memory.expects(&host, 0));
-        memory.missing(&host, HOLD_MS);
-        assert_eq!(memory.missing(&host, 2000), HOLD_MS);
-        assert!(!memory.expects(&host, HOLD_MS + 2000));
+        let (history, host): (_, Domain) = (TlsHistory::default(), "mx.far.test".parse().unwrap());
+        history.record_offer(&host, 10 * RETENTION_MS);
+        assert!(!history.expects(&host, 0));
+        history.record_offer(&host, 1000);
+        assert!(history.expects(&host, 0));
+        history.record_missing(&host, WAIT_MS);
+        assert_eq!(history.record_missing(&host, 2000), WAIT_MS);
+        assert!(!history.expects(&host, WAIT_MS + 2000));
     }
 
     #[test]
     fn only_changes_are_written() {
-        let (memory, host): (_, Domain) = (TlsHistory::default(), "mx.far.test".parse().unwrap());
-        let is_news = || is_ready(memory.news.notified());
-        assert!(!is_news());
-        memory.offered(&host, 0);
-        assert!(is_news());
-        memory.offered(&host, NOTED_EVERY_MS - 1);
-        assert!(!is_news());
-        memory.offered(&host, NOTED_EVERY_MS);
-        assert!(is_news());
-        memory.missing(&host, NOTED_EVERY_MS);
-        assert!(is_news());
-        memory.missing(&host, NOTED_EVERY_MS + 1);
-        assert!(!is_news());
-        memory.offered(&host, NOTED_EVERY_MS + 2);
-        assert!(is_news());
+        let (history, host): (_, Domain) = (TlsHistory::default(), "mx.far.test".parse().unwrap());
+        let is_change = || is_ready(history.changed.notified());
+        assert!(!is_change());
+        history.record_offer(&host, 0);
+        assert!(is_change());
+        history.record_offer(&host, UPDATE_EVERY_MS - 1);
+        assert!(!is_change());
+        history.record_offer(&host, UPDATE_EVERY_MS);
+        assert!(is_change());
+        history.record_missing(&host, UPDATE_EVERY_MS);
+        assert!(is_change());
+        history.record_missing(&host, UPDATE_EVERY_MS + 1);
+        assert!(!is_change());
+        history.record_offer(&host, UPDATE_EVERY_MS + 2);
+        assert!(is_change());
     }
 
     /// Whether it is ready at once.

@@ -30,14 +30,14 @@ pub(crate) struct Published {
 
 impl Published {
     /// Whether other domains with the same hosts may have other requirements.
-    pub fn is_its_own(&self) -> bool {
+    pub fn is_specific(&self) -> bool {
         self.is_secure || self.sts.is_some() || self.sts_error.is_some()
     }
 }
 
 /// The TLS requirement for a host.
 #[derive(Debug, Clone)]
-pub(crate) enum Demand {
+pub(crate) enum TlsRequirement {
     /// None.
     Nothing,
     /// TLS without authentication: no TLSA record is usable.
@@ -45,28 +45,28 @@ pub(crate) enum Demand {
     /// The key or certificate that its TLSA records name.
     Dane(Arc<Dane>),
     /// A certificate for its name; in testing mode a failure is only counted.
-    Name { is_testing: bool },
+    Certificate { is_testing: bool },
 }
 
-impl Demand {
+impl TlsRequirement {
     /// The name of the method that authenticates the host.
-    pub fn word(&self) -> Option<&'static str> {
+    pub fn method(&self) -> Option<&'static str> {
         match self {
             Self::Nothing | Self::Encryption => None,
             Self::Dane(_) => Some("dane"),
-            Self::Name { .. } => Some("mta-sts"),
+            Self::Certificate { .. } => Some("mta-sts"),
         }
     }
 
     /// Adds to the trouble why TLS is required.
-    pub fn explained(&self, trouble: Trouble, domain: &Domain) -> Trouble {
+    pub fn with_reason(&self, trouble: Trouble, domain: &Domain) -> Trouble {
         if trouble.kind != TroubleKind::Tls {
             return trouble;
         }
         let why = match self {
             Self::Nothing => return trouble,
             Self::Encryption | Self::Dane(_) => "its TLSA records (DANE) require it".to_owned(),
-            Self::Name { .. } => format!("the MTA-STS policy of {domain} requires it"),
+            Self::Certificate { .. } => format!("the MTA-STS policy of {domain} requires it"),
         };
         Trouble { text: format!("{}; {why}", trouble.text), ..trouble }
     }
@@ -74,33 +74,33 @@ impl Demand {
 
 /// The TLS requirement, and the policy under which sessions are counted.
 #[derive(Debug)]
-pub(crate) struct Demanded {
+pub(crate) struct HostRequirement {
     /// The requirement.
-    pub demand: Demand,
+    pub requirement: TlsRequirement,
     /// The policy; `None` if nothing is counted.
     pub policy: Option<Policy>,
 }
 
-impl Demanded {
-    fn of(demand: Demand, policy: Policy) -> Self {
-        Self { demand, policy: Some(policy) }
+impl HostRequirement {
+    fn of(requirement: TlsRequirement, policy: Policy) -> Self {
+        Self { requirement, policy: Some(policy) }
     }
 }
 
 /// Finds the TLS requirement for a host and a domain.
-pub(crate) async fn demand(
+pub(crate) async fn find_requirement(
     connector: &Connector,
     plan: &Plan,
     domain: &Domain,
     hop: &NextHop,
     host: &HostAddresses,
-) -> Result<Demanded, Trouble> {
-    let Some(published) = &plan.published else { return Ok(Demanded { demand: Demand::Nothing, policy: None }) };
+) -> Result<HostRequirement, Trouble> {
+    let Some(published) = &plan.published else { return Ok(HostRequirement { requirement: TlsRequirement::Nothing, policy: None }) };
     if published.is_secure && host.secure {
         let found = tlsa(connector, hop, host).await;
         let (base, records) = found.inspect_err(|trouble| {
             let failure = failure(ResultType::DnssecInvalid, &hop.host, &trouble.text);
-            tls_results::tell(&connector.shared, &connector.results, &tlsa_policy(domain, std::iter::empty()), Some(failure));
+            tls_results::count_session(&connector.shared, &connector.results, &tlsa_policy(domain, std::iter::empty()), Some(failure));
         })?;
         if !records.is_empty() {
             let policy = tlsa_policy(domain, records.iter().map(|record| format!("_{}._tcp.{base}. IN TLSA {}", hop.port, record.text())));
@@ -108,23 +108,28 @@ pub(crate) async fn demand(
             if dane.is_none() {
                 tracing::info!(host = %hop.host, "none of the host's TLSA records is usable: TLS is required, without authentication");
             }
-            return Ok(Demanded::of(dane.map_or(Demand::Encryption, |dane| Demand::Dane(Arc::new(dane))), policy));
+            return Ok(HostRequirement::of(dane.map_or(TlsRequirement::Encryption, |dane| TlsRequirement::Dane(Arc::new(dane))), policy));
         }
     }
-    let Some(sts) = &published.sts else { return Ok(Demanded::of(Demand::Nothing, no_policy(domain))) };
+    let Some(sts) = &published.sts else { return Ok(HostRequirement::of(TlsRequirement::Nothing, no_policy(domain))) };
     let policy = sts_policy(domain, Some(&sts.policy));
     let is_testing = sts.policy.mode == StsMode::Testing;
     if sts.policy.names(&hop.host) {
-        return Ok(Demanded::of(Demand::Name { is_testing }, policy));
+        return Ok(HostRequirement::of(TlsRequirement::Certificate { is_testing }, policy));
     }
     let text = format!("the MTA-STS policy of {} does not name the mail host {}", published.domain, hop.host);
-    tls_results::tell(&connector.shared, &connector.results, &policy, Some(failure(ResultType::ValidationFailure, &hop.host, &text)));
+    tls_results::count_session(
+        &connector.shared,
+        &connector.results,
+        &policy,
+        Some(failure(ResultType::ValidationFailure, &hop.host, &text)),
+    );
     if !is_testing {
         return Err(Trouble::tls(text));
     }
     tracing::warn!(domain = %published.domain, host = %hop.host, "{text}; it is in testing mode; sending anyway");
     connector.sts.count_testing_failure();
-    Ok(Demanded { demand: Demand::Nothing, policy: None })
+    Ok(HostRequirement { requirement: TlsRequirement::Nothing, policy: None })
 }
 
 /// The DNSSEC-secure TLSA records of a host and their owner: its canonical name, or its own.

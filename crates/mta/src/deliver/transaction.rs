@@ -9,11 +9,11 @@ use smtp::client::{ClientEvent, ClientTransaction, Failure, Outcome, Phase, Stag
 use store::{Claimed, Content, TlsWish};
 use tokio::time::timeout;
 
-use crate::deliver::connect::{Connection, patience};
+use crate::deliver::connect::{Connection, reply_timeout};
 use crate::deliver::open_session::trouble_of;
 use crate::support::stream::Stream;
 
-/// A recipient to whom the message was delivered.
+/// A delivery to one recipient.
 #[derive(Debug, Clone)]
 pub(crate) struct Delivered {
     /// The reply that accepted it.
@@ -48,7 +48,7 @@ impl Attempt {
     }
 
     /// Whether a reply satisfies the predicate.
-    pub fn is_told(&self, what: fn(&Trouble) -> bool) -> bool {
+    pub fn has_reply(&self, what: fn(&Trouble) -> bool) -> bool {
         self.results.iter().any(|result| result.as_ref().is_err_and(what))
     }
 
@@ -71,7 +71,7 @@ pub(crate) async fn deliver(connection: &mut Connection, claimed: &Claimed, cont
     let outcome = converse(connection, claimed, content).await;
     match outcome {
         Ok(outcome) => finished(connection, outcome),
-        Err(End::Failed(failure)) => {
+        Err(Interrupted::Failed(failure)) => {
             let is_in_doubt = failure == (Failure::Disconnected { after_dot: true });
             if is_in_doubt {
                 warn_of_duplicate(connection, claimed);
@@ -80,7 +80,7 @@ pub(crate) async fn deliver(connection: &mut Connection, claimed: &Claimed, cont
             let wants_data = matches!(failure, Failure::ChunkingRefused(_));
             Attempt { wants_data, is_in_doubt, ..Attempt::failed(count, &trouble_of(&failure, &connection.host), stale) }
         }
-        Err(End::Late) => {
+        Err(Interrupted::TimedOut) => {
             let is_in_doubt = connection.session.phase() == Phase::AfterDot;
             if is_in_doubt {
                 warn_of_duplicate(connection, claimed);
@@ -88,7 +88,7 @@ pub(crate) async fn deliver(connection: &mut Connection, claimed: &Claimed, cont
             let late = Trouble::connection_lost(format!("{} did not answer in time", connection.host));
             Attempt { is_in_doubt, ..Attempt::failed(count, &late, false) }
         }
-        Err(End::Unreadable(text)) => Attempt::failed(count, &Trouble::unreadable(&text), false),
+        Err(Interrupted::Unreadable(text)) => Attempt::failed(count, &Trouble::unreadable(&text), false),
     }
 }
 
@@ -103,9 +103,9 @@ fn warn_of_duplicate(connection: &Connection, claimed: &Claimed) {
     tracing::warn!(id = %claimed.message.id, host = %connection.host, "possible duplicate: the connection was lost before the message was confirmed; resending");
 }
 
-enum End {
+enum Interrupted {
     Failed(Failure),
-    Late,
+    TimedOut,
     Unreadable(String),
 }
 
@@ -145,14 +145,14 @@ fn transaction(claimed: &Claimed, content: &Content, requiretls: bool) -> Client
     }
 }
 
-async fn converse(connection: &mut Connection, claimed: &Claimed, content: &Content) -> Result<Outcome, End> {
+async fn converse(connection: &mut Connection, claimed: &Claimed, content: &Content) -> Result<Outcome, Interrupted> {
     let mut output = Vec::new();
     loop {
         while let Some(event) = connection.session.next_event() {
             match event {
                 ClientEvent::SendContent => send_content(connection, claimed, content, &mut output).await?,
                 ClientEvent::Done(outcome) => return Ok(outcome),
-                ClientEvent::Failed(failure) => return Err(End::Failed(failure)),
+                ClientEvent::Failed(failure) => return Err(Interrupted::Failed(failure)),
                 ClientEvent::StartTls | ClientEvent::Ready => {}
             }
         }
@@ -162,34 +162,34 @@ async fn converse(connection: &mut Connection, claimed: &Claimed, content: &Cont
 }
 
 /// Sends the session's output. If the peer has closed, its last reply, which may say why, is read first.
-async fn send(connection: &mut Connection, output: &mut Vec<u8>) -> Result<(), End> {
+async fn send(connection: &mut Connection, output: &mut Vec<u8>) -> Result<(), Interrupted> {
     connection.session.take_output(output);
     if output.is_empty() {
         return Ok(());
     }
-    let wait = patience(connection.session.phase());
-    let sent = timeout(wait, connection.stream.send(output)).await.map_err(|_| End::Late)?;
+    let wait = reply_timeout(connection.session.phase());
+    let sent = timeout(wait, connection.stream.send(output)).await.map_err(|_| Interrupted::TimedOut)?;
     output.clear();
     if sent.is_err() {
         let session = &mut connection.session;
-        let _ = timeout(patience(smtp::client::Phase::Quit), connection.stream.read_into(|bytes| session.receive(bytes))).await;
+        let _ = timeout(reply_timeout(smtp::client::Phase::Quit), connection.stream.read_into(|bytes| session.receive(bytes))).await;
         connection.session.disconnected();
     }
     Ok(())
 }
 
-async fn read(connection: &mut Connection) -> Result<(), End> {
+async fn read(connection: &mut Connection) -> Result<(), Interrupted> {
     let session = &mut connection.session;
-    let wait = patience(session.phase());
-    let read = timeout(wait, connection.stream.read_into(|bytes| session.receive(bytes))).await.map_err(|_| End::Late)?;
+    let wait = reply_timeout(session.phase());
+    let read = timeout(wait, connection.stream.read_into(|bytes| session.receive(bytes))).await.map_err(|_| Interrupted::TimedOut)?;
     if !matches!(read, Ok(n) if n > 0) {
         connection.session.disconnected();
     }
     Ok(())
 }
 
-async fn send_content(connection: &mut Connection, claimed: &Claimed, content: &Content, output: &mut Vec<u8>) -> Result<(), End> {
-    let unreadable = |e: store::StoreError| End::Unreadable(e.to_string());
+async fn send_content(connection: &mut Connection, claimed: &Claimed, content: &Content, output: &mut Vec<u8>) -> Result<(), Interrupted> {
+    let unreadable = |e: store::StoreError| Interrupted::Unreadable(e.to_string());
     connection.session.send_content(&claimed.message.prefix);
     let mut reader = content.read().await.map_err(unreadable)?;
     let mut left = content.size_bytes();
@@ -201,7 +201,7 @@ async fn send_content(connection: &mut Connection, claimed: &Claimed, content: &
         }
     }
     if left > 0 {
-        return Err(End::Unreadable("it is shorter than recorded".into()));
+        return Err(Interrupted::Unreadable("it is shorter than recorded".into()));
     }
     connection.session.finish_content();
     send(connection, output).await
@@ -228,7 +228,7 @@ fn finished(connection: &Connection, outcome: Outcome) -> Attempt {
 
 fn refusal(reply: &Reply, scope: Scope, by_us: bool, connection: &Connection) -> Trouble {
     let trouble = if by_us { Trouble::from_local_refusal(reply, scope) } else { Trouble::from_reply(&connection.host, reply, scope) };
-    let who = if by_us { format!("{} cannot take it", connection.host) } else { format!("{} said", connection.host) };
+    let source = if by_us { format!("{} cannot accept it", connection.host) } else { format!("{} said", connection.host) };
     let enhanced = if trouble.permanent { trouble.enhanced } else { EnhancedCode(4, trouble.enhanced.1, trouble.enhanced.2) };
-    Trouble { enhanced, text: format!("{who}: {}", trouble.text), ..trouble }
+    Trouble { enhanced, text: format!("{source}: {}", trouble.text), ..trouble }
 }

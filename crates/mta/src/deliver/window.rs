@@ -24,12 +24,12 @@ const CONTENT_MAX_BYTES: u64 = 64 << 20;
 /// The memory in use; wakes the dispatcher when a starved domain gets room.
 #[derive(Debug)]
 pub(crate) struct Window {
-    used: Mutex<Used>,
+    used: Mutex<WindowUse>,
     wake: Wake,
 }
 
 #[derive(Debug, Default)]
-struct Used {
+struct WindowUse {
     domains: HashMap<Domain, DomainUse>,
     recipients: usize,
     content_bytes: u64,
@@ -44,7 +44,7 @@ struct DomainUse {
 
 /// Memory reserved for one message.
 #[derive(Debug)]
-pub(crate) struct TakenRoom {
+pub(crate) struct ReservedRoom {
     /// Recipients by domain, in the order in which the message names them.
     pub domains: Vec<(Domain, usize)>,
     pub content_bytes: u64,
@@ -56,7 +56,7 @@ impl Window {
         Self { used: Mutex::default(), wake }
     }
 
-    fn used(&self) -> MutexGuard<'_, Used> {
+    fn used(&self) -> MutexGuard<'_, WindowUse> {
         self.used.lock()
     }
 
@@ -66,7 +66,7 @@ impl Window {
     }
 
     /// Reserves memory for a new message, so that it need not be read back; `None` if there is none.
-    pub fn take(&self, new: &NewMessage) -> Option<TakenRoom> {
+    pub fn reserve(&self, new: &NewMessage) -> Option<ReservedRoom> {
         let mut domains: Vec<(Domain, usize)> = Vec::with_capacity(1);
         for recipient in &new.recipients {
             match domains.iter_mut().find(|(domain, _)| *domain == recipient.mailbox.domain) {
@@ -88,11 +88,11 @@ impl Window {
         }
         used.recipients += new.recipients.len();
         used.content_bytes += content_bytes;
-        Some(TakenRoom { domains, content_bytes })
+        Some(ReservedRoom { domains, content_bytes })
     }
 
     /// Reserves all that is left for recipients of a domain; if nothing is, the domain is starved.
-    pub fn take_rest(&self, name: &Domain) -> usize {
+    pub fn reserve_rest(&self, name: &Domain) -> usize {
         let mut used = self.used();
         let total = RECIPIENTS_MAX.saturating_sub(used.recipients);
         let domain = used.domains.entry(name.clone()).or_default();
@@ -103,7 +103,7 @@ impl Window {
         room
     }
 
-    /// Keeps `count` of the `room` that [`Window::take_rest`] reserved, and returns the rest.
+    /// Keeps `count` of the `room` that [`Window::reserve_rest`] reserved, and returns the rest.
     pub fn keep(&self, name: &Domain, room: usize, count: usize) {
         let mut used = self.used();
         let rest = room.saturating_sub(count);
@@ -129,7 +129,7 @@ impl Window {
     }
 
     /// Returns the memory of a job that is settled, or not started at a shutdown. Its claim in the store is released with all others.
-    pub fn done(&self, job: &Job) {
+    pub fn release(&self, job: &Job) {
         if self.give_back(&[(job.domain.clone(), job.claimed.recipients.len())], job.held_bytes) {
             self.wake.wake();
         }

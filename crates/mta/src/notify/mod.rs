@@ -1,7 +1,8 @@
-//! Letters to the postmaster.
+//! Letters to the postmaster and to the owners of accounts.
 //!
 //! May import `support`.
 
+pub mod letter;
 pub mod outbox;
 pub mod postmaster;
 pub mod virtual_file;

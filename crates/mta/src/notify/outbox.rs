@@ -1,7 +1,7 @@
-//! Messages of our own: with the null reverse-path, signed, and addressed to whoever reads them.
+//! Queues our own messages: DSNs, reports and letters, signed and with the null reverse-path.
 //!
-//! RFC 5321 s.4.5.5. Invariant: such a message asks for no report on itself; it goes where mail to its address goes, and where that is nowhere, to
-//! the postmaster.
+//! RFC 5321 s.4.5.5. Invariant: such a message requests no DSN; it is delivered like any mail to its address, and to the postmaster if no
+//! alias has that.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::context::{Shared, Snapshot};
 use crate::support::dkim_signers::Signing;
 use crate::support::wake::Wake;
 
-/// What a message of ours is made with. Clones share it.
+/// Makes and signs our own messages. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct Outbox {
     pub shared: Shared,
@@ -25,7 +25,7 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    /// The messages that carry this content to an address: one, or one a target where that is an alias of ours.
+    /// Makes the messages for an addressee: one, or one per target if the address is an alias of ours.
     pub async fn addressed(&self, id: QueueId, to: &Mailbox, bytes: Bytes, utf8: bool) -> Vec<NewMessage> {
         let snapshot = self.shared.snapshot();
         let settings = &snapshot.settings;
@@ -63,25 +63,25 @@ impl Outbox {
     }
 }
 
-/// Where a message of ours goes, and the alias through which it goes there: a mailbox elsewhere, or the targets of an alias of ours.
+/// The recipients of a message of ours, each with its alias: the address itself, or the targets of an alias of ours.
 fn addressees(snapshot: &Snapshot, to: &Mailbox, id: QueueId, now_unix_s: i64) -> Vec<(Mailbox, Option<Mailbox>)> {
     let Snapshot { settings, directory } = snapshot;
     if !directory.hosts(&to.domain) {
-        // A user of this machine, whose mail the postmaster reads.
+        // The postmaster reads the mail of local users.
         let is_local = to.domain == settings.hostname;
         return vec![(settings.postmaster.clone().filter(|_| is_local).unwrap_or_else(|| to.clone()), None)];
     }
-    let ourselves = Client { address: std::net::IpAddr::from([127, 0, 0, 1]), login: None };
+    let server = Client { login: None };
     let rules = Rules { directory, postmaster: settings.postmaster.as_ref(), srs: &settings.forward.srs, now_unix_s };
-    let leads_to = |path: &ForwardPath| match policy::decide_recipient(rules, ourselves, &ReversePath::Null, path) {
+    let targets_of = |path: &ForwardPath| match policy::decide_recipient(rules, server, &ReversePath::Null, path) {
         Ok(AcceptedRecipient::Alias { alias, targets }) => Some(targets.into_iter().map(|target| (target, Some(alias.clone()))).collect()),
         Ok(_) | Err(_) => None,
     };
-    leads_to(&ForwardPath::Mailbox(to.clone())).unwrap_or_else(|| {
-        // An account without an alias, say: somebody must learn of it.
-        tracing::warn!(%id, %to, "no alias has this address: the message goes to the postmaster instead");
-        leads_to(&ForwardPath::Postmaster).unwrap_or_else(|| {
-            tracing::error!(%id, %to, "not sent: the address leads nowhere here, and no postmaster is configured");
+    targets_of(&ForwardPath::Mailbox(to.clone())).unwrap_or_else(|| {
+        // An account without an alias, for example.
+        tracing::warn!(%id, %to, "no alias has this address; sending to the postmaster instead");
+        targets_of(&ForwardPath::Postmaster).unwrap_or_else(|| {
+            tracing::error!(%id, %to, "not sent: no alias has this address, and no postmaster is configured");
             Vec::new()
         })
     })

@@ -1,6 +1,6 @@
 //! Messages to the postmaster about lines of the virtual file that are not in force.
 //!
-//! Invariant: each fault is reported once, also across restarts; a fault that was mended and returns is new.
+//! Invariant: each fault is reported once, also across restarts; one that was fixed and returns is new.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -11,36 +11,36 @@ use serde_json::Value;
 
 use crate::notify::outbox::Outbox;
 use crate::support::panic_edge::caught;
-use crate::support::state_file::KeptFile;
+use crate::support::state_file::StateFile;
 use crate::support::virtual_source::VirtualFaults;
 
 /// Polling interval. The faults must be the same at two polls, since an editor may be writing the file.
-const LOOK: Duration = Duration::from_secs(2);
+const POLL_EVERY: Duration = Duration::from_secs(2);
 
 /// Maximum number of faults in a message.
 const LISTED_MAX: usize = 100;
 
-/// Opens the file of what was written about already.
-pub(crate) fn open(data: &Path) -> (KeptFile, Value) {
-    KeptFile::open(data.join("virtual-told.json"))
+/// Opens the file of the faults that were reported.
+pub(crate) fn open(data: &Path) -> (StateFile, Value) {
+    StateFile::open(data.join("virtual-told.json"))
 }
 
 /// Runs until shutdown.
-pub(crate) async fn run(outbox: Outbox, file: KeptFile, held: Value) {
-    let mut told: BTreeSet<String> = serde_json::from_value(held).unwrap_or_default();
+pub(crate) async fn run(outbox: Outbox, file: StateFile, state: Value) {
+    let mut reported: BTreeSet<String> = serde_json::from_value(state).unwrap_or_default();
     let mut last = BTreeSet::new();
     loop {
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_EVERY).await;
         let directory = &outbox.shared.directory;
         drop(directory.refreshed().await);
         let Some(faults) = directory.virtual_faults() else { continue };
         let now = keys(&faults);
-        if now == last && now != told {
-            let is_new = !now.is_subset(&told);
-            let sent = !is_new || caught(write(&outbox, &faults)).await.is_some_and(|sent| sent);
+        if now == last && now != reported {
+            let is_new = !now.is_subset(&reported);
+            let sent = !is_new || caught(notify(&outbox, &faults)).await.is_some_and(|sent| sent);
             if sent {
-                told.clone_from(&now);
-                file.write(|| serde_json::json!(told).to_string()).await;
+                reported.clone_from(&now);
+                file.write(|| serde_json::json!(reported).to_string()).await;
             }
         }
         last = now;
@@ -52,8 +52,8 @@ fn keys(faults: &VirtualFaults) -> BTreeSet<String> {
     faults.whole.iter().cloned().chain(faults.lines.iter().map(|(_, why)| why.clone())).collect()
 }
 
-async fn write(outbox: &Outbox, faults: &VirtualFaults) -> bool {
-    match Postmaster(outbox.clone()).tell(&subject(faults), &text(faults)).await {
+async fn notify(outbox: &Outbox, faults: &VirtualFaults) -> bool {
+    match Postmaster(outbox.clone()).notify(&subject(faults), &text(faults)).await {
         Ok(true) => {}
         Ok(false) => tracing::warn!("the virtual file has faults, and no postmaster is configured to be notified"),
         Err(error) => {
@@ -86,8 +86,8 @@ fn text(faults: &VirtualFaults) -> String {
     let meaning = match faults.whole {
         Some(_) => "The aliases that were read before stay in force until the server is restarted.",
         None => {
-            "All other lines are in force. Mail to an address without a usable target is deferred (451) until the line is mended; after some \
-             days its sender's server bounces it."
+            "All other lines are in force. Mail to an address without a usable target is deferred (451) until the line is fixed; after some \
+             days the sending server bounces it."
         }
     };
     format!("{text}\n{meaning}\nThe file is read again when it changes. To check it:\n\n  waypost config check\n")

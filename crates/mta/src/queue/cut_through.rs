@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
 use crate::context::Shared;
-use crate::deliver::dedup::{Begun, Fingerprint};
+use crate::deliver::dedup::{DedupResult, Fingerprint};
 use crate::deliver::delivery_log;
 use crate::deliver::job::{Outcome, Waiter, is_taken};
 use crate::deliver::outbound::lease_ms;
@@ -91,15 +91,15 @@ async fn offer(dispatch: &Dispatch, messages: &[NewMessage], fingerprints: &[Opt
     let clock = &dispatch.outbound().shared().clock;
     let mut offered = Vec::with_capacity(messages.len());
     for (new, fingerprint) in messages.iter().zip(fingerprints) {
-        let mark = match fingerprint.map(|fingerprint| dispatch.taken().begin(fingerprint, clock.now_ms())) {
+        let mark = match fingerprint.map(|fingerprint| dispatch.dedup().begin(fingerprint, clock.now_ms())) {
             None => None,
-            Some(Begun::Now(mark)) => Some(mark),
-            Some(Begun::Taken) => {
+            Some(DedupResult::New(mark)) => Some(mark),
+            Some(DedupResult::Accepted) => {
                 tracing::info!(id = %new.message.id, "not sent again: already delivered or queued");
                 offered.push(Err(Fate::Taken));
                 continue;
             }
-            Some(Begun::UnderWay) => {
+            Some(DedupResult::UnderWay) => {
                 tracing::info!(id = %new.message.id, "deferred: the same message is already in flight to the target");
                 offered.push(Err(Fate::Elsewhere));
                 continue;
@@ -124,7 +124,7 @@ async fn offer(dispatch: &Dispatch, messages: &[NewMessage], fingerprints: &[Opt
         fates.push(match fate {
             Fate::NotTaken(outcome) if is_taken(&outcome.1) => {
                 log_taken(dispatch.outbound().shared(), &outcome);
-                dispatch.outbound().window.done(&outcome.0);
+                dispatch.outbound().window.release(&outcome.0);
                 Fate::Taken
             }
             other => other,
@@ -236,7 +236,7 @@ fn masked_reply(trouble: &Trouble) -> Reply {
 fn release(dispatch: &Dispatch, fates: Vec<Fate>) {
     for fate in fates {
         if let Fate::NotTaken(outcome) = fate {
-            dispatch.outbound().window.done(&outcome.0);
+            dispatch.outbound().window.release(&outcome.0);
         }
     }
 }
@@ -263,7 +263,7 @@ async fn commit(
         }
     };
     // We are responsible now: if the sender misses our reply, its next attempt is a duplicate.
-    fingerprints.iter().flatten().for_each(|fingerprint| dispatch.taken().remember(*fingerprint, clock.now_ms()));
+    fingerprints.iter().flatten().for_each(|fingerprint| dispatch.dedup().remember(*fingerprint, clock.now_ms()));
     for fate in fates {
         match fate {
             Fate::NotTaken(outcome) => {
@@ -321,7 +321,7 @@ mod tests {
         assert_eq!(code(&[TargetOutcome::Later(Some(&down))], false), "451 4.4.7");
         assert_eq!(code(&[TargetOutcome::Refused(&no), late()], true), "commit");
         assert_eq!(code(&[TargetOutcome::Refused(&no), late()], false), "451 4.4.7");
-        assert_eq!(code(&[], false), "451 4.4.7", "nobody's word is no 250");
+        assert_eq!(code(&[], false), "451 4.4.7", "an empty list is not success");
         assert_eq!(code(&[TargetOutcome::Elsewhere, TargetOutcome::Refused(&no)], true), "451 4.4.7");
         assert_eq!(code(&[TargetOutcome::Elsewhere, taken()], true), "451 4.4.7");
     }

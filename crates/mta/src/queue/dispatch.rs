@@ -16,10 +16,10 @@ use policy::Trouble;
 use store::{Flow, NewMessage, StoreError, TlsWish};
 
 use crate::deliver::clock_step;
-use crate::deliver::dedup::Taken;
+use crate::deliver::dedup::DedupCache;
 use crate::deliver::job::Job;
 use crate::deliver::outbound::Outbound;
-use crate::deliver::route::{Plan, plan};
+use crate::deliver::route::{Plan, find_route};
 use crate::deliver::settle;
 use crate::queue::reservation::Reservation;
 use crate::support::panic_edge::caught;
@@ -44,7 +44,7 @@ pub(crate) struct Dispatch(Arc<Inner>);
 struct Inner {
     outbound: Arc<Outbound>,
     /// Messages that the targets accepted recently.
-    taken: Taken,
+    dedup: DedupCache,
     state: Mutex<DispatchState>,
 }
 
@@ -68,7 +68,7 @@ struct RouteState {
 
 impl Dispatch {
     pub fn new(outbound: Arc<Outbound>) -> Self {
-        Self(Arc::new(Inner { outbound, taken: Taken::default(), state: Mutex::default() }))
+        Self(Arc::new(Inner { outbound, dedup: DedupCache::default(), state: Mutex::default() }))
     }
 
     fn state(&self) -> MutexGuard<'_, DispatchState> {
@@ -81,8 +81,8 @@ impl Dispatch {
     }
 
     /// Messages that the targets accepted recently.
-    pub(in crate::queue) fn taken(&self) -> &Taken {
-        &self.0.taken
+    pub(in crate::queue) fn dedup(&self) -> &DedupCache {
+        &self.0.dedup
     }
 
     /// Has the store queried for due mail.
@@ -102,14 +102,14 @@ impl Dispatch {
 
     /// Reserves memory for a new message, so that it need not be read back; `None` if there is none.
     pub fn reserve(&self, new: &NewMessage) -> Option<Reservation> {
-        self.0.outbound.window.take(new).map(|room| Reservation::new(self.clone(), room))
+        self.0.outbound.window.reserve(new).map(|room| Reservation::new(self.clone(), room))
     }
 
     /// Assigns a job whose memory is reserved.
     pub fn submit(&self, job: Job) {
         let outbound = &self.0.outbound;
         if outbound.closing.has_begun() {
-            return outbound.window.done(&job);
+            return outbound.window.release(&job);
         }
         let steady_ms = outbound.shared().clock.steady_ms();
         let key = (job.domain.clone(), job.claimed.message.flow, job.claimed.message.tls == TlsWish::Optional);
@@ -133,7 +133,7 @@ impl Dispatch {
     /// Finds the route of a domain, for all jobs that wait for it.
     async fn plan(self, key: RouteKey) {
         let outbound = &self.0.outbound;
-        let planned = caught(plan(&outbound.connector, &key.0, key.1, key.2)).await;
+        let planned = caught(find_route(&outbound.connector, &key.0, key.1, key.2)).await;
         let planned = planned.unwrap_or_else(|| Err(Trouble::bug("an internal error while looking for the route")));
         let jobs = {
             let mut state = self.state();
@@ -172,7 +172,7 @@ impl Dispatch {
     async fn look(&self) -> Result<Option<i64>, StoreError> {
         let outbound = &self.0.outbound;
         let (store, clock) = (&outbound.shared().store, &outbound.shared().clock);
-        clock_step::notice(outbound).await;
+        clock_step::check(outbound).await;
         let now_ms = clock.now_ms();
         self.expire_held(now_ms).await?;
         let lanes = store.lanes().await?;

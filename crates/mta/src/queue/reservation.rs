@@ -5,20 +5,20 @@
 use store::{Claimed, ClaimedRecipient, NewMessage, RecipientKey};
 
 use crate::deliver::job::{Job, Waiter};
-use crate::deliver::window::TakenRoom;
+use crate::deliver::window::ReservedRoom;
 use crate::queue::dispatch::Dispatch;
 
 /// Memory reserved for a message that is about to be committed.
 #[derive(Debug)]
 pub(crate) struct Reservation {
     dispatch: Dispatch,
-    room: TakenRoom,
+    room: ReservedRoom,
     used: bool,
 }
 
 impl Reservation {
     /// Takes over memory that is already counted.
-    pub fn new(dispatch: Dispatch, room: TakenRoom) -> Self {
+    pub fn new(dispatch: Dispatch, room: ReservedRoom) -> Self {
         Self { dispatch, room, used: false }
     }
 

@@ -13,7 +13,7 @@ use crate::receive::shares::{Rank, RankedClient};
 use crate::settings::ListenerKind;
 use crate::support::limits::BoundedMap;
 use crate::support::networks::{KNOWN_MS, block};
-use crate::support::state_file::KeptFile;
+use crate::support::state_file::StateFile;
 
 /// Time after which mail makes a network known, in milliseconds.
 const PROBATION_MS: i64 = 600_000;
@@ -31,7 +31,7 @@ const WRITE_EVERY_MS: i64 = 600_000;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct KnownNetworks {
     networks: Arc<Mutex<Networks>>,
-    file: Arc<KeptFile>,
+    file: Arc<StateFile>,
 }
 
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl Default for Networks {
 impl KnownNetworks {
     /// Loads the networks of mail from the file; those of logins are in the database.
     pub fn open(data: &Path) -> Self {
-        let (file, held) = KeptFile::open(data.join("networks.json"));
+        let (file, held) = StateFile::open(data.join("networks.json"));
         let kept: HashMap<IpAddr, (i64, i64)> = serde_json::from_value(held).unwrap_or_default();
         let mail = BoundedMap::of(NETWORKS_MAX, kept.into_iter().map(|(network, times)| (block(network), times)));
         Self { networks: Arc::new(Mutex::new(Networks { mail, ..Networks::default() })), file: Arc::new(file) }

@@ -92,5 +92,5 @@ async fn remembered(inbound: &Inbound, known_as: Mailbox, token: String) -> Resu
 /// Whether every target accepts nothing at the moment: the sender learns it now and not after days.
 fn are_closed(inbound: &Inbound, targets: &[Mailbox]) -> bool {
     let now_ms = inbound.shared.clock.now_ms();
-    targets.iter().all(|target| inbound.breakers.is_closed(target, now_ms))
+    targets.iter().all(|target| inbound.breakers.is_paused(target, now_ms))
 }

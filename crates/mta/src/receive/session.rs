@@ -244,7 +244,7 @@ impl SessionDriver {
     }
 
     async fn recipient(&mut self, recipient: &Recipient) {
-        let client = Client { address: self.client, login: self.session.identity() };
+        let client = Client { login: self.session.identity() };
         let reverse_path = self.session.reverse_path().cloned().unwrap_or(ReversePath::Null);
         let before = PriorRecipients::of(self.session.recipients());
         match check_recipient(&self.inbound, client, &reverse_path, &recipient.forward_path, before).await {

@@ -1,7 +1,7 @@
 //! Destinations of a domain's DMARC reports: the mailboxes of its current record, those of other organisations only with their consent.
 //!
-//! RFC 9990 (verifying external destinations). Invariant: a mailbox of another organisation gets none without a record at `<domain>._report._dmarc` of its own domain, so a
-//! domain cannot direct reports at others.
+//! RFC 9990 (verifying external destinations). Invariant: a mailbox of another organisation gets reports only with a record at
+//! `<domain>._report._dmarc` of its own domain, so a domain cannot direct reports at others.
 
 use mail::{Domain, Mailbox};
 use msgauth::Unanswered;
@@ -30,7 +30,7 @@ pub(crate) async fn destinations(reporter: &Reporter, domain: &Domain, only: Opt
         if only.is_some_and(|only| *only != to) {
             continue;
         }
-        match welcome(reporter, domain, &to).await {
+        match confirmed_mailboxes(reporter, domain, &to).await {
             Ok(mailboxes) => mailboxes.into_iter().for_each(|mailbox| {
                 if !found.to.contains(&mailbox) {
                     found.to.push(mailbox);
@@ -43,8 +43,8 @@ pub(crate) async fn destinations(reporter: &Reporter, domain: &Domain, only: Opt
     Ok(found)
 }
 
-/// The mailboxes that take the reports for one of the record.
-async fn welcome(reporter: &Reporter, domain: &Domain, to: &Mailbox) -> Result<Vec<Mailbox>, Unanswered> {
+/// The mailboxes that consent to the reports for an address of the record.
+async fn confirmed_mailboxes(reporter: &Reporter, domain: &Domain, to: &Mailbox) -> Result<Vec<Mailbox>, Unanswered> {
     let Snapshot { settings, directory } = reporter.outbox.shared.snapshot();
     if policy::takes_reports(&directory, &settings.forward.srs.domain, to) {
         tracing::debug!(%domain, %to, "no DMARC report to ourselves");

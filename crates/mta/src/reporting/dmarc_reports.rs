@@ -5,44 +5,44 @@
 use mail::{Domain, Mailbox};
 use reports::Envelope;
 use reports::aggregate::{AggregateReport, PublishedPolicy, Row};
-use store::{DailyCount, DailyPeriod, DailyReportDue, DailyResult, StoreError};
+use store::{DailyCount, DailyKind, DailyPeriod, DailyReportDue, DailyResult, StoreError};
 
 use crate::reporting::dmarc_destinations::{Destinations, destinations};
-use crate::reporting::schedule::{Reporter, contact, done, later, mails, report_id};
+use crate::reporting::schedule::{Reporter, contact, finish, report_id, report_messages, retry_later};
 use crate::settings::Settings;
 
-/// Sends a report that is due: looks up its destinations and queues its messages. A due report with a target is for that address alone, about
-/// which DNS gave no answer before.
+/// Sends a report that is due: looks up its destinations and queues its messages. A due report with a target is for that address only, after an
+/// unanswered DNS query about it.
 pub(crate) async fn handle(reporter: &Reporter, due: DailyReportDue) -> Result<(), StoreError> {
-    let Ok(domain) = Domain::parse(&due.period.domain) else { return done(reporter, due, Vec::new(), Vec::new()).await };
+    let Ok(domain) = Domain::parse(&due.period.domain) else { return finish(reporter, due, Vec::new(), Vec::new()).await };
     let only = Mailbox::parse(&due.target).ok();
     let Destinations { to, unanswered } = match destinations(reporter, &domain, only.as_ref()).await {
         Ok(destinations) => destinations,
-        Err(error) => return later(reporter, due, &format!("{error} about the DMARC record of {domain}")).await,
+        Err(error) => return retry_later(reporter, due, &format!("{error} about the DMARC record of {domain}")).await,
     };
     if only.is_some() && !unanswered.is_empty() {
-        return later(reporter, due, "DNS gave no answer about whether that address permits reports").await;
+        return retry_later(reporter, due, "DNS gave no answer about whether that address permits reports").await;
     }
-    let more = unanswered.iter().map(ToString::to_string).collect();
+    let remaining = unanswered.iter().map(ToString::to_string).collect();
     if to.is_empty() {
-        return done(reporter, due, Vec::new(), more).await;
+        return finish(reporter, due, Vec::new(), remaining).await;
     }
     let counts = reporter.outbox.shared.store.daily_counts(due.period.clone()).await?;
     let Some(mut report) = report(&reporter.outbox.shared.settings.load(), &due.period, &counts) else {
-        return done(reporter, due, Vec::new(), more).await;
+        return finish(reporter, due, Vec::new(), remaining).await;
     };
     drop(counts);
     let packing = tokio::task::spawn_blocking(move || {
         let packed = report.packed();
         (report, packed)
     });
-    let Ok((report, packed)) = packing.await else { return later(reporter, due, "internal error: it could not be compressed").await };
+    let Ok((report, packed)) = packing.await else { return retry_later(reporter, due, "internal error: it could not be compressed").await };
     let mut messages = Vec::new();
     for to in &to {
         let compose = |envelope: Envelope<'_>| report.mail(envelope, &packed);
-        messages.extend(mails(reporter, (&due.period, &domain), to, &report.report_id, compose).await);
+        messages.extend(report_messages(reporter, DailyKind::Dmarc, &domain, to, &report.report_id, compose).await);
     }
-    done(reporter, due, messages, more).await
+    finish(reporter, due, messages, remaining).await
 }
 
 fn report(settings: &Settings, period: &DailyPeriod, counts: &[DailyCount]) -> Option<AggregateReport> {
@@ -78,7 +78,6 @@ fn contents(counts: &[DailyCount]) -> Option<(PublishedPolicy, Vec<Row>)> {
 mod tests {
     use super::*;
     use reports::aggregate::Disposition;
-    use store::DailyKind;
 
     #[test]
     fn rows_are_reported_under_the_last_policy() {

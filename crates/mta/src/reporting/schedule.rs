@@ -27,19 +27,19 @@ const DMARC_AT_ONCE: usize = 8;
 /// Maximum due reports read at a time.
 const DUE_MAX: u32 = 100;
 
-/// Pause between two readings of due reports.
-const REST: Duration = Duration::from_millis(200);
+/// Pause between two reads of due reports.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Results reach the store within this time after a period ends, in seconds.
 const GRACE_S: i64 = 4;
 
 /// Retention of results, in seconds.
-const OLD_S: i64 = 4 * 86_400;
+const RETENTION_S: i64 = 4 * 86_400;
 
 /// Lifetime of a report's message in the queue, in milliseconds.
-const MAIL_TRIED_MS: i64 = 86_400_000;
+const MAIL_LIFETIME_MS: i64 = 86_400_000;
 
-/// What the reports to other domains are made and sent with. Clones share it.
+/// Makes and sends the reports to other domains. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct Reporter {
     pub outbox: Outbox,
@@ -55,7 +55,7 @@ fn name(kind: DailyKind) -> &'static str {
     }
 }
 
-fn is_on(kind: DailyKind, reporting: &Reporting) -> bool {
+fn is_enabled(kind: DailyKind, reporting: &Reporting) -> bool {
     match kind {
         DailyKind::Tls => reporting.tls,
         DailyKind::Dmarc => reporting.dmarc,
@@ -69,7 +69,7 @@ pub(crate) async fn run(reporter: Reporter, kind: DailyKind) {
         let every_s = reporter.outbox.shared.settings.load().reporting.every_s;
         // Every minute for a period of a day.
         tokio::time::sleep(Duration::from_secs(u64::from(every_s / 1440).clamp(1, 60))).await;
-        if let Some(Err(error)) = caught(look(&reporter, kind, &mut under_way)).await {
+        if let Some(Err(error)) = caught(send_due(&reporter, kind, &mut under_way)).await {
             tracing::error!(%error, "no {} reports could be sent; trying again", name(kind));
         }
     }
@@ -79,7 +79,7 @@ pub(crate) async fn run(reporter: Reporter, kind: DailyKind) {
 #[derive(Default)]
 struct UnderWay {
     tasks: JoinSet<()>,
-    which: HashMap<tokio::task::Id, DailyReportDue>,
+    reports: HashMap<tokio::task::Id, DailyReportDue>,
 }
 
 impl UnderWay {
@@ -87,12 +87,12 @@ impl UnderWay {
     fn reap(&mut self) {
         while let Some(ended) = self.tasks.try_join_next_with_id() {
             let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
-            self.which.remove(&id);
+            self.reports.remove(&id);
         }
     }
 
     fn has(&self, due: &DailyReportDue) -> bool {
-        self.which.values().any(|other| other == due)
+        self.reports.values().any(|other| other == due)
     }
 
     fn start(&mut self, reporter: &Reporter, due: DailyReportDue) {
@@ -109,17 +109,17 @@ impl UnderWay {
                 tracing::error!(%error, "the state of a {} report could not be stored; trying again", name(kind));
             }
         });
-        self.which.insert(task.id(), due);
+        self.reports.insert(task.id(), due);
     }
 }
 
-async fn look(reporter: &Reporter, kind: DailyKind, under_way: &mut UnderWay) -> Result<(), StoreError> {
+async fn send_due(reporter: &Reporter, kind: DailyKind, under_way: &mut UnderWay) -> Result<(), StoreError> {
     let Shared { settings, store, clock, .. } = &reporter.outbox.shared;
     let reporting = settings.load().reporting.clone();
     let (now_ms, now_s) = (clock.now_ms(), clock.now_s());
     // Four hours for a period of a day, so that not all reports leave at midnight.
     let spread_ms = i64::from(reporting.every_s) * 1000 / 6;
-    let old_s = if is_on(kind, &reporting) { now_s - OLD_S } else { now_s };
+    let old_s = if is_enabled(kind, &reporting) { now_s - RETENTION_S } else { now_s };
     store.change_daily(DailyChange::Plan { kind, ended_s: now_s - GRACE_S, old_s, now_ms, spread_ms }).await?;
     let at_once = match kind {
         DailyKind::Tls => TLS_AT_ONCE,
@@ -132,31 +132,32 @@ async fn look(reporter: &Reporter, kind: DailyKind, under_way: &mut UnderWay) ->
         // Reports under way are still due.
         let due = store.daily_reports_due(kind, now_ms, DUE_MAX).await?;
         let waiting = due.into_iter().filter(|due| !under_way.has(due) && !started.contains(due));
-        let some: Vec<DailyReportDue> = waiting.take(at_once.saturating_sub(under_way.which.len())).collect();
+        let some: Vec<DailyReportDue> = waiting.take(at_once.saturating_sub(under_way.reports.len())).collect();
         if some.is_empty() {
             return Ok(());
         }
         started.extend(some.iter().cloned());
         some.into_iter().for_each(|due| under_way.start(reporter, due));
-        tokio::time::sleep(REST).await;
+        tokio::time::sleep(PAUSE).await;
     }
 }
 
 /// The messages to one address: several if it is an alias of ours. None without a key, since receivers ignore unsigned reports.
-pub(crate) async fn mails(
+pub(crate) async fn report_messages(
     Reporter { outbox, .. }: &Reporter,
-    (period, domain): (&DailyPeriod, &Domain),
+    kind: DailyKind,
+    domain: &Domain,
     to: &Mailbox,
     report: &str,
     compose: impl Fn(Envelope<'_>) -> Vec<u8>,
 ) -> Vec<NewMessage> {
-    let kind = name(period.kind);
+    let kind_name = name(kind);
     let submitter = outbox.shared.settings.load().forward.srs.domain.clone();
     if outbox.shared.directory.current().signing_keys(&submitter).next().is_none() {
-        tracing::warn!(%domain, %to, "no {kind} report: {submitter} has no DKIM key to sign it; run: waypost key add {submitter}");
+        tracing::warn!(%domain, %to, "no {kind_name} report: {submitter} has no DKIM key to sign it; run: waypost key add {submitter}");
         return Vec::new();
     }
-    let Some(from) = postmaster(&submitter) else { return Vec::new() };
+    let from = Mailbox::postmaster(&submitter);
     let now_ms = outbox.shared.clock.now_ms();
     let id = QueueId::next(now_ms, random_u32());
     let shown = id.to_string();
@@ -164,18 +165,23 @@ pub(crate) async fn mails(
     let utf8 = !mail.is_ascii();
     let mut messages = outbox.addressed(id, to, mail.into(), utf8).await;
     for new in &mut messages {
-        new.message.flow = match period.kind {
+        new.message.flow = match kind {
             DailyKind::Tls => Flow::TlsReport,
             DailyKind::Dmarc => Flow::DmarcReport,
         };
-        new.message.expires_ms = now_ms + MAIL_TRIED_MS;
+        new.message.expires_ms = now_ms + MAIL_LIFETIME_MS;
     }
-    tracing::info!(%id, %domain, %to, report, "{kind} report queued");
+    tracing::info!(%id, %domain, %to, report, "{kind_name} report queued");
     messages
 }
 
 /// Marks a report as sent by these messages, or as not wanted. `more` are addresses that are still to be served.
-pub(crate) async fn done(reporter: &Reporter, due: DailyReportDue, messages: Vec<NewMessage>, more: Vec<String>) -> Result<(), StoreError> {
+pub(crate) async fn finish(
+    reporter: &Reporter,
+    due: DailyReportDue,
+    messages: Vec<NewMessage>,
+    more: Vec<String>,
+) -> Result<(), StoreError> {
     let Outbox { shared: Shared { store, clock, .. }, wake, .. } = &reporter.outbox;
     let is_mail = !messages.is_empty();
     match store.change_daily(DailyChange::Done { due, messages, more, now_ms: clock.now_ms() }).await {
@@ -190,12 +196,12 @@ pub(crate) async fn done(reporter: &Reporter, due: DailyReportDue, messages: Vec
 }
 
 /// Schedules another attempt, or gives up after a day.
-pub(crate) async fn later(reporter: &Reporter, due: DailyReportDue, why: &str) -> Result<(), StoreError> {
+pub(crate) async fn retry_later(reporter: &Reporter, due: DailyReportDue, why: &str) -> Result<(), StoreError> {
     let Shared { settings, store, clock, .. } = &reporter.outbox.shared;
     let (now_ms, every_s, kind) = (clock.now_ms(), settings.load().reporting.every_s, name(due.period.kind));
     if now_ms >= due.give_up_ms {
         tracing::warn!(domain = %due.period.domain, to = due.target, why, "{kind} report given up");
-        return done(reporter, due, Vec::new(), Vec::new()).await;
+        return finish(reporter, due, Vec::new(), Vec::new()).await;
     }
     // Half an hour for a period of a day.
     let wait_ms = (i64::from(every_s) * 1000 / 48).max(1000);
@@ -205,15 +211,11 @@ pub(crate) async fn later(reporter: &Reporter, due: DailyReportDue, why: &str) -
 
 /// The contact address in reports.
 pub(crate) fn contact(settings: &Settings) -> String {
-    let contact = settings.reporting.contact.clone().or_else(|| postmaster(&settings.forward.srs.domain));
-    contact.map(|contact| contact.to_string()).unwrap_or_default()
+    let contact = settings.reporting.contact.clone();
+    contact.unwrap_or_else(|| Mailbox::postmaster(&settings.forward.srs.domain)).to_string()
 }
 
 /// The unique id of a report.
 pub(crate) fn report_id(settings: &Settings, DailyPeriod { begin_s, end_s, domain, .. }: &DailyPeriod) -> String {
     format!("{begin_s}.{end_s}.{domain}@{}", settings.forward.srs.domain)
-}
-
-fn postmaster(domain: &Domain) -> Option<Mailbox> {
-    Mailbox::parse(&format!("postmaster@{domain}")).ok()
 }

@@ -1,37 +1,37 @@
 //! Counts the results for DMARC and TLS reports, and stores the sums a little later.
 //!
-//! RFC 8460 s.4.3, RFC 9990. Invariant: no session waits for it; the log says if results were left out.
+//! RFC 8460 s.4.3, RFC 9990. Invariant: no session waits for it; dropped results are logged.
 
 use net::Clock;
 use store::{DailyCount, DailyPeriod, Store};
 
 use crate::support::write_behind::{BatchWriter, WriteBehind};
 
-/// Minimum time between two warnings about results that are left out, in milliseconds.
+/// Minimum time between two warnings about dropped results, in milliseconds.
 const WARN_EVERY_MS: i64 = 60_000;
 
-/// Where sessions hand over results.
+/// Queues results for the tally.
 pub(crate) type Results = WriteBehind<DailyCount>;
 
 /// Starts the writer.
 pub(crate) fn start(store: Store, clock: Clock) -> Results {
-    WriteBehind::start(TallyWriter { store, clock, left_out: 0, warned_ms: i64::MIN })
+    WriteBehind::start(TallyWriter { store, clock, dropped: 0, warned_ms: i64::MIN })
 }
 
 struct TallyWriter {
     store: Store,
     clock: Clock,
-    /// Results left out since the last warning.
-    left_out: u64,
+    /// Results dropped since the last warning.
+    dropped: u64,
     warned_ms: i64,
 }
 
 impl BatchWriter<DailyCount> for TallyWriter {
-    async fn write(&mut self, batch: Vec<DailyCount>, left_out: u64) {
-        self.left_out += left_out;
+    async fn write(&mut self, batch: Vec<DailyCount>, dropped: u64) {
+        self.dropped += dropped;
         if !batch.is_empty() {
             match self.store.count_daily(batch).await {
-                Ok(left_out) => self.left_out += left_out,
+                Ok(dropped) => self.dropped += dropped,
                 Err(error) => tracing::warn!(%error, "results for DMARC and TLS reports could not be stored; the reports will lack them"),
             }
         }
@@ -42,12 +42,12 @@ impl BatchWriter<DailyCount> for TallyWriter {
 impl TallyWriter {
     fn warn(&mut self) {
         let now_ms = self.clock.now_ms();
-        if self.left_out == 0 || (0..WARN_EVERY_MS).contains(&now_ms.saturating_sub(self.warned_ms)) {
+        if self.dropped == 0 || (0..WARN_EVERY_MS).contains(&now_ms.saturating_sub(self.warned_ms)) {
             return;
         }
         self.warned_ms = now_ms;
-        let times = std::mem::take(&mut self.left_out);
-        tracing::warn!(times, "too many results for DMARC and TLS reports: new ones are left out");
+        let times = std::mem::take(&mut self.dropped);
+        tracing::warn!(times, "too many results for DMARC and TLS reports: new ones are dropped");
     }
 }
 

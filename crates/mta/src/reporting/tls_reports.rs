@@ -7,14 +7,14 @@ use mail::Domain;
 use net::{HttpsOptions, ReportUpload, upload_report};
 use reports::tls::{FailureDetails, MEDIA_TYPE, PolicyResult, Summary, TlsReport};
 use reports::{Envelope, HttpsAddress, ReportAddress, gzip, tls_report_addresses};
-use store::{DailyCount, DailyPeriod, DailyReportDue, DailyResult, StoreError};
+use store::{DailyCount, DailyKind, DailyPeriod, DailyReportDue, DailyResult, StoreError};
 
-use crate::reporting::schedule::{Reporter, contact, done, later, mails, report_id};
+use crate::reporting::schedule::{Reporter, contact, finish, report_id, report_messages, retry_later};
 use crate::settings::Settings;
 
 /// Sends a report that is due: looks up its destinations, or posts it to the one HTTPS address it is due for.
 pub(crate) async fn handle(reporter: &Reporter, due: DailyReportDue) -> Result<(), StoreError> {
-    let Ok(domain) = Domain::parse(&due.period.domain) else { return done(reporter, due, Vec::new(), Vec::new()).await };
+    let Ok(domain) = Domain::parse(&due.period.domain) else { return finish(reporter, due, Vec::new(), Vec::new()).await };
     let counts = reporter.outbox.shared.store.daily_counts(due.period.clone()).await?;
     let report = report(&reporter.outbox.shared.settings.load(), &due.period, &counts);
     match HttpsAddress::parse(&due.target) {
@@ -25,23 +25,23 @@ pub(crate) async fn handle(reporter: &Reporter, due: DailyReportDue) -> Result<(
 
 /// Looks up the destinations and queues the messages.
 async fn send(reporter: &Reporter, due: DailyReportDue, domain: &Domain, report: &TlsReport) -> Result<(), StoreError> {
-    let Ok(name) = Domain::parse(&format!("_smtp._tls.{domain}")) else { return done(reporter, due, Vec::new(), Vec::new()).await };
+    let Ok(name) = Domain::parse(&format!("_smtp._tls.{domain}")) else { return finish(reporter, due, Vec::new(), Vec::new()).await };
     let texts = match reporter.resolver.txt(&name).await {
         Ok(texts) => texts,
-        Err(error) => return later(reporter, due, &format!("DNS gave no answer about {name}: {error}")).await,
+        Err(error) => return retry_later(reporter, due, &format!("DNS gave no answer about {name}: {error}")).await,
     };
-    let (mut messages, mut more) = (Vec::new(), Vec::new());
+    let (mut messages, mut remaining) = (Vec::new(), Vec::new());
     for address in tls_report_addresses(&texts) {
         match address {
             ReportAddress::Mail(to) => {
                 let packed = gzip(report.to_json().as_bytes());
                 let compose = |envelope: Envelope<'_>| report.mail(envelope, &packed);
-                messages.extend(mails(reporter, (&due.period, domain), &to, &report.id, compose).await);
+                messages.extend(report_messages(reporter, DailyKind::Tls, domain, &to, &report.id, compose).await);
             }
-            ReportAddress::Https(address) => more.push(address.url),
+            ReportAddress::Https(address) => remaining.push(address.url),
         }
     }
-    done(reporter, due, messages, more).await
+    finish(reporter, due, messages, remaining).await
 }
 
 /// Delivers the report over HTTPS.
@@ -59,9 +59,9 @@ async fn post(
     match upload_report(&reporter.resolver, &reporter.tls, delivery, at).await {
         Ok(()) => {
             tracing::info!(%domain, url = address.url, report = report.id, "TLS report delivered");
-            done(reporter, due, Vec::new(), Vec::new()).await
+            finish(reporter, due, Vec::new(), Vec::new()).await
         }
-        Err(error) => later(reporter, due, &error.to_string()).await,
+        Err(error) => retry_later(reporter, due, &error.to_string()).await,
     }
 }
 
@@ -100,7 +100,6 @@ fn policies(counts: &[DailyCount]) -> Vec<PolicyResult> {
 mod tests {
     use super::*;
     use reports::tls::{Policy, PolicyType, ResultType};
-    use store::DailyKind;
 
     #[test]
     fn results_are_grouped_by_policy() {

@@ -22,7 +22,7 @@ const LINE_MAX_CHARS: usize = 300;
 const REASON_MAX_CHARS: usize = 300;
 
 /// Counts a session with a domain's host: successful, or failed.
-pub(crate) fn tell(shared: &Shared, results: &Results, policy: &Policy, failure: Option<FailureDetails>) {
+pub(crate) fn count_session(shared: &Shared, results: &Results, policy: &Policy, failure: Option<FailureDetails>) {
     let settings = shared.settings.load();
     if !settings.reporting.tls {
         return;
@@ -35,7 +35,7 @@ pub(crate) fn tell(shared: &Shared, results: &Results, policy: &Policy, failure:
     });
 }
 
-fn lines(lines: impl Iterator<Item = String>) -> Vec<String> {
+fn bounded(lines: impl Iterator<Item = String>) -> Vec<String> {
     lines.take(LINES_MAX).map(|line| line.chars().take(LINE_MAX_CHARS).collect()).collect()
 }
 
@@ -46,7 +46,7 @@ pub(crate) fn no_policy(domain: &Domain) -> Policy {
 
 /// The policy of a domain whose host has TLSA records, each in presentation format.
 pub(crate) fn tlsa_policy(domain: &Domain, records: impl Iterator<Item = String>) -> Policy {
-    let mut lines = lines(records);
+    let mut lines = bounded(records);
     // DNS returns them in any order.
     lines.sort();
     Policy { kind: PolicyType::Tlsa, lines, domain: domain.to_string(), mx_hosts: Vec::new() }
@@ -55,8 +55,8 @@ pub(crate) fn tlsa_policy(domain: &Domain, records: impl Iterator<Item = String>
 /// The policy of a domain with MTA-STS; without text if it could not be fetched.
 pub(crate) fn sts_policy(domain: &Domain, sts: Option<&StsReceived>) -> Policy {
     let text = sts.map(StsReceived::text).unwrap_or_default();
-    let mx_hosts = sts.map(|sts| lines(sts.mx.iter().cloned())).unwrap_or_default();
-    Policy { kind: PolicyType::Sts, lines: lines(text.lines().map(str::to_owned)), domain: domain.to_string(), mx_hosts }
+    let mx_hosts = sts.map(|sts| bounded(sts.mx.iter().cloned())).unwrap_or_default();
+    Policy { kind: PolicyType::Sts, lines: bounded(text.lines().map(str::to_owned)), domain: domain.to_string(), mx_hosts }
 }
 
 /// A failure at a host, with its reason.
@@ -76,12 +76,12 @@ pub(crate) fn result_of(fault: TlsFault) -> ResultType {
 
 /// The addresses of a connection, as text.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Ends {
+pub(crate) struct ConnectionAddresses {
     sending: String,
     receiving: String,
 }
 
-impl Ends {
+impl ConnectionAddresses {
     pub fn of(tcp: &TcpStream) -> Self {
         let shown =
             |address: std::io::Result<SocketAddr>| address.map(|address| address.ip().to_canonical().to_string()).unwrap_or_default();
@@ -89,7 +89,7 @@ impl Ends {
     }
 
     /// Adds the addresses to a failure.
-    pub fn put(self, failure: FailureDetails) -> FailureDetails {
+    pub fn add_to(self, failure: FailureDetails) -> FailureDetails {
         FailureDetails { sending_ip: self.sending, receiving_ip: self.receiving, ..failure }
     }
 }

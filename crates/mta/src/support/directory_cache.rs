@@ -1,7 +1,7 @@
 //! The directory in force: the contents of the store, and the aliases that a virtual file adds.
 //!
-//! Invariant: [`LiveDirectory::refreshed`] returns the newest snapshot: a file that has changed is read first, on a thread for blocking work, and its
-//! good lines are in force; one that cannot be read changes nothing. Where it cannot be read at the start, no address is taken for unknown.
+//! Invariant: [`LiveDirectory::refreshed`] returns the newest snapshot: a file that has changed is read first, on a blocking thread, and its
+//! good lines are in force; one that cannot be read changes nothing. If it cannot be read at the start, no address counts as unknown.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,9 +24,9 @@ const ONE_BY_ONE_MAX: usize = 1000;
 pub struct LiveDirectory {
     current: ArcSwap<Directory>,
     state: Mutex<Sources>,
-    /// Held while the file is compared with what is in force.
+    /// Held while the file is checked for changes.
     checking: tokio::sync::Mutex<()>,
-    /// The number of the comparison that began last, and of the one that ended last.
+    /// The numbers of the check that began last, and of the one that ended last.
     begun: AtomicU64,
     ended: AtomicU64,
     /// Held from reading the store until the swap, so that no snapshot replaces a newer one.
@@ -108,7 +108,7 @@ impl LiveDirectory {
         Some(virtual_source::faults(&source.path, state.from_file.as_ref(), state.unread.clone()))
     }
 
-    /// Puts committed changes in force. The new snapshot shares what they do not concern with the one before.
+    /// Puts committed changes in force. The new snapshot shares unchanged parts with the previous one.
     pub async fn apply(&self, changes: &[DirectoryChange]) -> Result<(), DirectoryError> {
         let _changing = self.changing.lock().await;
         let delimiters = self.state.lock().delimiters.clone();
@@ -148,12 +148,12 @@ impl LiveDirectory {
         self.current.load_full()
     }
 
-    /// The snapshot in force once the virtual file was compared with what was read of it, and read where it has changed.
+    /// The snapshot in force after the virtual file was checked, and read again if it has changed.
     pub async fn refreshed(self: &Arc<Self>) -> Arc<Directory> {
         if self.state.lock().source.is_some() {
             let asked = self.begun.load(Ordering::SeqCst);
             let _checking = self.checking.lock().await;
-            // A comparison that began after this call serves it too.
+            // A check that began after this call serves it too.
             if self.ended.load(Ordering::SeqCst) <= asked {
                 let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
                 let directory = self.clone();
@@ -167,7 +167,7 @@ impl LiveDirectory {
         self.current()
     }
 
-    /// Blocks.
+    /// Reads the file again if it has changed. Blocks.
     fn refresh_file(&self) {
         let (source, before) = {
             let state = self.state.lock();
@@ -180,7 +180,7 @@ impl LiveDirectory {
         }
         let read = source.read();
         let mut state = self.state.lock();
-        // A reload has named another file, or read this one.
+        // A reload has configured another file, or read this one.
         if state.source.as_ref() != Some(&source) || state.seen != before {
             return;
         }
@@ -205,7 +205,7 @@ impl LiveDirectory {
     }
 }
 
-/// An editor that truncates before it writes, or a full disk, leaves an empty file; the operator does not mean to refuse all mail.
+/// An editor that truncates before it writes, or a full disk, leaves an empty file; that must not refuse all mail.
 const EMPTIED: &str = "the file is empty; the aliases before it stay in force until a reload or a restart";
 
 fn read(source: &VirtualSource) -> Result<VirtualFile, DirectoryError> {
@@ -219,7 +219,7 @@ impl Sources {
         self.from_file.as_ref().is_some_and(|file| !file.aliases.is_empty())
     }
 
-    /// The store takes precedence: a file does not shadow an alias made by a command.
+    /// Merges the aliases: the store takes precedence over the file.
     fn merged(&self) -> Directory {
         let mut contents = self.stored.clone().unwrap_or_default();
         if let Some(file) = &self.from_file {
@@ -245,7 +245,7 @@ impl Sources {
         for change in changes {
             match change {
                 DirectoryChange::AddAlias { alias, .. } => {
-                    // As the store gives it back: its source is its key.
+                    // The store returns the source as its key.
                     let source = alias.source.key().parse().unwrap_or_else(|_| alias.source.clone());
                     let alias = Alias { source, origin: Origin::Database, ..alias.clone() };
                     stored.put(alias.clone());
@@ -260,7 +260,7 @@ impl Sources {
                 DirectoryChange::RemoveAlias(source) => {
                     stored.remove(source);
                     in_force.remove(source);
-                    // The alias of the file, which the database has hidden, is in force again.
+                    // The alias of the file, which the database hid, is in force again.
                     let hidden = self.from_file.iter().flat_map(|file| &file.aliases).map(|(alias, _)| alias);
                     in_force.extend(hidden.filter(|alias| alias.source == *source).cloned());
                 }

@@ -1,7 +1,7 @@
-//! Parsed DKIM keys, and signing with them: off the runtime's threads, at most one signature per processor at a time.
+//! Signs with DKIM, off the runtime's threads and with at most one signature per processor at a time; caches the parsed keys.
 //!
-//! RFC 6376 s.5. Invariant: own mail is signed for the domain of its From field, forwards and reports for the forwarding domain, neither ever for
-//! the other's; a message that cannot be signed leaves unsigned.
+//! RFC 6376 s.5. Invariant: own mail is signed for the domain of its From field, forwards and reports for the forwarding domain, never
+//! the other way round; a message that cannot be signed is sent unsigned.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,14 +17,14 @@ use tokio::sync::Semaphore;
 #[derive(Debug)]
 pub(crate) struct Signing {
     /// By record name and public key.
-    read: Mutex<HashMap<(String, String), Arc<Signer>>>,
-    places: Semaphore,
+    parsed: Mutex<HashMap<(String, String), Arc<Signer>>>,
+    permits: Semaphore,
 }
 
 impl Default for Signing {
     fn default() -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { read: Mutex::default(), places: Semaphore::new(processors) }
+        Self { parsed: Mutex::default(), permits: Semaphore::new(processors) }
     }
 }
 
@@ -37,13 +37,13 @@ impl Signing {
         }
         let (prefix, content) = (prefix.to_vec(), content.clone());
         // An error would mean a closed semaphore; it is never closed.
-        let _place = self.places.acquire().await;
+        let _permit = self.permits.acquire().await;
         let signed = tokio::task::spawn_blocking(move || {
             let mut fields = Vec::new();
             for signer in signers {
                 match signer.sign(&[&prefix, &content]) {
                     Ok(field) => fields.extend_from_slice(field.as_bytes()),
-                    Err(error) => tracing::error!(%error, "a DKIM signature could not be made; the message leaves without it"),
+                    Err(error) => tracing::error!(%error, "cannot sign with DKIM; sending the message unsigned"),
                 }
             }
             fields
@@ -52,11 +52,11 @@ impl Signing {
     }
 
     fn signers(&self, directory: &Directory, domain: &Domain) -> Vec<Arc<Signer>> {
-        let mut read = self.read.lock();
+        let mut parsed = self.parsed.lock();
         let mut signers = Vec::new();
         for key in directory.signing_keys(domain) {
             let name = (key.record_name(), key.public.clone());
-            if let Some(signer) = read.get(&name) {
+            if let Some(signer) = parsed.get(&name) {
                 signers.push(signer.clone());
                 continue;
             }
@@ -64,11 +64,13 @@ impl Signing {
             match Signer::new(algorithm, &key.private, key.domain.as_str(), &key.selector) {
                 Ok(signer) => {
                     let signer = Arc::new(signer);
-                    read.retain(|(record, _), _| *record != name.0);
-                    read.insert(name, signer.clone());
+                    parsed.retain(|(record, _), _| *record != name.0);
+                    parsed.insert(name, signer.clone());
                     signers.push(signer);
                 }
-                Err(error) => tracing::error!(key = key.record_name(), %error, "`waypost key rotate` makes a new one"),
+                Err(error) => {
+                    tracing::error!(key = key.record_name(), %error, "a DKIM key is unusable; `waypost key rotate` makes a new one")
+                }
             }
         }
         signers

@@ -1,6 +1,6 @@
-//! Loads large contents into memory, for one computation and never while waiting for another server.
+//! Loads large contents into memory, for one computation and never during a wait for another server.
 //!
-//! RFC 6376 s.3.7. mail-auth hashes only whole bodies, so a large message is loaded to be verified; the octets loaded at a time are bounded.
+//! RFC 6376 s.3.7. mail-auth hashes only whole bodies, so a large message is loaded to verify it; the octets loaded at a time are bounded.
 //! Invariant: mail from outside and from accounts have separate bounds, so neither waits for the other.
 
 use bytes::{Bytes, BytesMut};
@@ -9,15 +9,15 @@ use store::{Content, StoreError};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Memory for large contents from outside, in KiB. A larger content takes all of it.
-const STRANGERS_ROOM_KIB: u32 = 128 * 1024;
+const OUTSIDE_ROOM_KIB: u32 = 128 * 1024;
 
 /// Memory for large contents from accounts and from programs on this machine, in KiB.
 const ACCOUNTS_ROOM_KIB: u32 = 64 * 1024;
 
-/// Maximum octets of a header section that are read: enough to see that it is too long.
+/// Maximum octets read of a header section: enough to detect one that is too long.
 const HEADER_READ_BYTES: usize = 520 * 1024;
 
-/// A whole content in memory; a large one holds its share of the bound.
+/// A whole content in memory; a large one holds its share of the room.
 #[derive(Debug)]
 pub(crate) struct Whole<'a> {
     /// All its octets.
@@ -27,21 +27,23 @@ pub(crate) struct Whole<'a> {
 
 /// The origin of a content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Whose {
-    Stranger,
+pub(crate) enum ContentOrigin {
+    /// A client without a login.
+    Outside,
+    /// An account, or a program on this machine.
     Account,
 }
 
 /// The bounds on large contents in memory.
 #[derive(Debug)]
 pub(crate) struct LargeContents {
-    strangers: Semaphore,
+    outside: Semaphore,
     accounts: Semaphore,
 }
 
 impl Default for LargeContents {
     fn default() -> Self {
-        Self { strangers: Semaphore::new(STRANGERS_ROOM_KIB as usize), accounts: Semaphore::new(ACCOUNTS_ROOM_KIB as usize) }
+        Self { outside: Semaphore::new(OUTSIDE_ROOM_KIB as usize), accounts: Semaphore::new(ACCOUNTS_ROOM_KIB as usize) }
     }
 }
 
@@ -52,14 +54,14 @@ impl AsRef<[u8]> for Whole<'_> {
 }
 
 impl LargeContents {
-    /// Loads a content, and waits for room first if it is large.
-    pub async fn load(&self, content: &Content, whose: Whose) -> Result<Whole<'_>, StoreError> {
+    /// Loads a content; a large one waits for room first.
+    pub async fn load(&self, content: &Content, origin: ContentOrigin) -> Result<Whole<'_>, StoreError> {
         if is_in_memory(content) {
             return Ok(Whole { bytes: content.front().clone(), _room: None });
         }
-        let (room, all_kib) = match whose {
-            Whose::Stranger => (&self.strangers, STRANGERS_ROOM_KIB),
-            Whose::Account => (&self.accounts, ACCOUNTS_ROOM_KIB),
+        let (room, all_kib) = match origin {
+            ContentOrigin::Outside => (&self.outside, OUTSIDE_ROOM_KIB),
+            ContentOrigin::Account => (&self.accounts, ACCOUNTS_ROOM_KIB),
         };
         // Twice its size: the outgoing message is assembled once more to be checked.
         let size_kib = u32::try_from(content.size_bytes().div_ceil(1024).saturating_mul(2)).unwrap_or(all_kib).min(all_kib);
@@ -78,7 +80,7 @@ pub(crate) fn is_in_memory(content: &Content) -> bool {
     content.front().len() as u64 == content.size_bytes()
 }
 
-/// The header section up to the first empty line; of one too long to be accepted, enough to see that.
+/// The header section up to the first empty line; of one that is too long, enough to detect that.
 pub(crate) async fn header(content: &Content) -> Result<Bytes, StoreError> {
     let front = content.front();
     if let Some(end) = empty_line_end(front) {
@@ -121,12 +123,12 @@ mod tests {
         let store = store::Store::open(dir.path()).unwrap();
         let room = LargeContents::default();
         let content = large(&store, 1, b"Subject: x\r\n\r\n", 200_000).await;
-        let _all = room.strangers.acquire_many(STRANGERS_ROOM_KIB).await.unwrap();
-        let mut stranger = std::pin::pin!(room.load(&content, Whose::Stranger));
+        let _all = room.outside.acquire_many(OUTSIDE_ROOM_KIB).await.unwrap();
+        let mut from_outside = std::pin::pin!(room.load(&content, ContentOrigin::Outside));
         let account = tokio::select! {
             biased;
-            _ = &mut stranger => panic!("there is no room"),
-            whole = room.load(&content, Whose::Account) => whole.unwrap(),
+            _ = &mut from_outside => panic!("there is no room"),
+            whole = room.load(&content, ContentOrigin::Account) => whole.unwrap(),
         };
         assert_eq!(account.bytes.len() as u64, content.size_bytes());
         assert!(room.accounts.available_permits() < ACCOUNTS_ROOM_KIB as usize);

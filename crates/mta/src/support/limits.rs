@@ -26,7 +26,7 @@ impl<K: Eq + Hash, V> BoundedMap<K, V> {
         Self { entries: HashMap::new(), max }
     }
 
-    /// Fills a new map, and ignores whatever exceeds `max`.
+    /// A map of the first `max` entries.
     pub fn of(max: usize, entries: impl IntoIterator<Item = (K, V)>) -> Self {
         Self { entries: entries.into_iter().take(max).collect(), max }
     }
@@ -84,10 +84,10 @@ impl<K: Eq + Hash, V> BoundedMap<K, V> {
         let last = dropped.saturating_sub(1).min(times.len().saturating_sub(1));
         let limit = times.select_nth_unstable(last).1;
         self.entries.retain(|_, value| {
-            // Entries of the same time may be most of the map: no more of them go than are needed.
-            let goes = dropped > 0 && time(value) <= *limit;
-            dropped -= usize::from(goes);
-            !goes
+            // Entries with the same time may be most of the map: no more are dropped than needed.
+            let is_dropped = dropped > 0 && time(value) <= *limit;
+            dropped -= usize::from(is_dropped);
+            !is_dropped
         });
     }
 }

@@ -4,15 +4,15 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// A network from which mail or a login came is known for this long, in milliseconds.
+/// How long a network is known after mail or a login, in milliseconds.
 pub(crate) const KNOWN_MS: i64 = 30 * 86_400_000;
 
-/// An IPv4 address, or the /64 of an IPv6 address: what one client can easily change its address within.
+/// An IPv4 address, or the /64 of an IPv6 address, within which a client can easily change its address.
 pub(crate) fn network(address: IpAddr) -> IpAddr {
     masked(address, 32, 64)
 }
 
-/// The network whose clients share: an IPv4 /24, an IPv6 /48, which is what one customer of a provider gets at most.
+/// The network whose clients share a quota: an IPv4 /24 or an IPv6 /48, the most that one customer of a provider gets.
 pub(crate) fn block(address: IpAddr) -> IpAddr {
     masked(address, 24, 48)
 }

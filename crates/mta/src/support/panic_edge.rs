@@ -1,4 +1,4 @@
-//! The edge of a task: a panic ends the task and nothing else.
+//! Catches panics at the edge of a task: a panic ends the task and nothing else.
 //!
 //! Invariant: every panic is counted, and every test requires the count to be 0.
 
@@ -17,7 +17,7 @@ pub fn bugs_caught() -> u64 {
     CAUGHT.load(Ordering::Relaxed)
 }
 
-/// Messages stopped because a signature that they came with would no longer have verified.
+/// Messages stopped because their original signature would no longer verify.
 pub fn signatures_broken() -> u64 {
     BROKEN.load(Ordering::Relaxed)
 }

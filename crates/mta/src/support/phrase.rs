@@ -1,19 +1,19 @@
-//! Display names as header fields write them.
+//! Writes display names in header fields.
 //!
 //! RFC 5322 s.3.2.4 (quoted strings), RFC 2047 s.4.1 (encoded words).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// Characters of UTF-8, in octets, that one encoded word may hold.
+/// Maximum octets of text in one encoded-word.
 const WORD_MAX_BYTES: usize = 42;
 
-/// What stands between the quotes of a quoted-string.
+/// Escapes a text for a quoted-string.
 pub(crate) fn escaped(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).flat_map(|c| if matches!(c, '"' | '\\') { vec!['\\', c] } else { vec![c] }).collect()
 }
 
-/// A phrase: quoted where it is ASCII, an encoded-word for each piece otherwise.
+/// Writes an escaped text as a phrase: a quoted-string if it is ASCII, encoded-words otherwise.
 pub(crate) fn encoded(text: &str) -> String {
     if text.is_ascii() {
         return format!("\"{text}\"");

@@ -1,13 +1,13 @@
-//! Shutdown: no new work begins, and transfers that the other server may have accepted already are waited for.
+//! Shutdown: starts no new work, and waits for transfers that the other server may have accepted.
 //!
-//! RFC 5321 s.4.2.5 (a transfer cut before its reply was read is repeated and arrives twice). Invariant: a task that transfers or accepts a
+//! RFC 5321 s.4.2.5 (a transfer interrupted before its reply was read is repeated and arrives twice). Invariant: a task that transfers or accepts a
 //! message holds a [`Hold`] until the outcome is on disk or sent.
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-/// The state of the shutdown, and the work that must not be cut. Clones share it.
+/// The state of the shutdown, and the work that must not be interrupted. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct Closing {
     closes: Arc<watch::Sender<bool>>,
@@ -46,7 +46,7 @@ impl Closing {
         self.closes.subscribe()
     }
 
-    /// Registers work that must not be cut.
+    /// Registers work that must not be interrupted.
     pub fn hold(&self) -> Hold {
         self.held.send_modify(|held| *held += 1);
         Hold(self.held.clone())
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn shutdown_waits_for_work_under_way() {
+    async fn shutdown_waits_for_registered_work() {
         let closing = Closing::default();
         let (hold, other) = (closing.hold(), closing.clone());
         let waiter = tokio::spawn(async move {

@@ -10,16 +10,16 @@ use tokio::sync::Mutex;
 
 /// The file; without a path nothing outlives the process.
 #[derive(Debug, Default)]
-pub(crate) struct KeptFile {
+pub(crate) struct StateFile {
     path: Option<PathBuf>,
-    /// Serialises writers, also those whose task has ended meanwhile.
+    /// Serialises writers, including those whose task was dropped.
     writing: Arc<Mutex<()>>,
 }
 
-impl KeptFile {
-    /// A file, and what it holds; nothing where it is not there yet or is damaged. Blocks: called at the start, before sessions run.
+impl StateFile {
+    /// Opens a file and returns its contents, `Null` if it is missing or damaged. Blocks: called at the start, before sessions run.
     pub fn open(path: PathBuf) -> (Self, Value) {
-        let held = match std::fs::read_to_string(&path) {
+        let state = match std::fs::read_to_string(&path) {
             Ok(text) => serde_json::from_str(&text).unwrap_or_else(|error| {
                 tracing::warn!(file = %path.display(), %error, "the state file is damaged; starting without it");
                 Value::Null
@@ -30,17 +30,17 @@ impl KeptFile {
                 Value::Null
             }
         };
-        (Self { path: Some(path), writing: Arc::default() }, held)
+        (Self { path: Some(path), writing: Arc::default() }, state)
     }
 
-    /// Writes the text that `text` returns once earlier writers are done.
+    /// Calls `text` after earlier writers, and writes the result.
     pub async fn write(&self, text: impl FnOnce() -> String) {
         let Some(path) = self.path.clone() else { return };
-        let turn = self.writing.clone().lock_owned().await;
+        let guard = self.writing.clone().lock_owned().await;
         let text = text();
         let shown = path.display().to_string();
         let written = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
+            let _guard = guard;
             let new = path.with_extension("json.new");
             std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, &path))
         });
@@ -58,13 +58,13 @@ mod tests {
     async fn written_state_is_read_back_and_damaged_state_is_ignored() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("x.json");
-        let (file, held) = KeptFile::open(path.clone());
-        assert!(held.is_null());
+        let (file, state) = StateFile::open(path.clone());
+        assert!(state.is_null());
         file.write(|| "{\"a\":1}".into()).await;
-        assert_eq!(KeptFile::open(path.clone()).1, serde_json::json!({ "a": 1 }));
+        assert_eq!(StateFile::open(path.clone()).1, serde_json::json!({ "a": 1 }));
         for damage in [&b"{\"a\":"[..], b"", b"\xff\xfe", b"\0\0\0\0"] {
             std::fs::write(&path, damage).unwrap();
-            assert!(KeptFile::open(path.clone()).1.is_null());
+            assert!(StateFile::open(path.clone()).1.is_null());
         }
     }
 }

@@ -50,7 +50,7 @@ impl Stream {
         .await
     }
 
-    /// Writes all of it and flushes.
+    /// Writes all octets and flushes.
     pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self {
             Self::Plain(s) => s.write_all(bytes).await,

@@ -1,6 +1,6 @@
 //! Records where passwords were used and to which recipients accounts have sent.
 //!
-//! Invariant: no session waits for it; a crash may lose the last seconds, and then a known network or recipient counts as new once more.
+//! Invariant: no session waits for it; a crash may lose the last seconds, so that a known network or recipient counts as new again.
 
 use std::collections::HashMap;
 
@@ -10,39 +10,39 @@ use crate::support::write_behind::{BatchWriter, WriteBehind};
 
 /// An event to record.
 #[derive(Debug)]
-pub(crate) enum Habit {
+pub(crate) enum UsageEvent {
     /// A login.
     Login(LoginUse),
     /// The first message of an account to a recipient.
     Recipient(KnownRecipient),
 }
 
-/// Where sessions hand over habits.
-pub(crate) type Habits = WriteBehind<Habit>;
+/// Queues events for the log.
+pub(crate) type UsageLog = WriteBehind<UsageEvent>;
 
 /// Starts the writer.
-pub(crate) fn start(store: Store) -> Habits {
+pub(crate) fn start(store: Store) -> UsageLog {
     WriteBehind::start(UsageWriter(store))
 }
 
 struct UsageWriter(Store);
 
-impl BatchWriter<Habit> for UsageWriter {
-    async fn write(&mut self, batch: Vec<Habit>, _left_out: u64) {
+impl BatchWriter<UsageEvent> for UsageWriter {
+    async fn write(&mut self, batch: Vec<UsageEvent>, _dropped: u64) {
         write(&self.0, batch).await;
     }
 }
 
-async fn write(store: &Store, habits: Vec<Habit>) {
+async fn write(store: &Store, events: Vec<UsageEvent>) {
     let mut uses: HashMap<(String, String, String), LoginUse> = HashMap::new();
     let mut recipients = Vec::new();
-    for habit in habits {
-        match habit {
-            Habit::Recipient(known) => recipients.push(known),
-            Habit::Login(used) => {
-                let place = (used.login.clone(), used.password.clone(), used.network.clone());
-                let times = uses.get(&place).map_or(0, |before| before.times);
-                uses.insert(place, LoginUse { times: times.saturating_add(used.times), ..used });
+    for event in events {
+        match event {
+            UsageEvent::Recipient(known) => recipients.push(known),
+            UsageEvent::Login(used) => {
+                let key = (used.login.clone(), used.password.clone(), used.network.clone());
+                let times = uses.get(&key).map_or(0, |before| before.times);
+                uses.insert(key, LoginUse { times: times.saturating_add(used.times), ..used });
             }
         }
     }
@@ -56,7 +56,7 @@ async fn write(store: &Store, habits: Vec<Habit>) {
         Ok::<(), store::StoreError>(())
     };
     if let Err(error) = written.await {
-        tracing::warn!(%error, "the use of passwords could not be recorded");
+        tracing::warn!(%error, "cannot record logins and recipients");
     }
 }
 
@@ -69,7 +69,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
         let used = |last_ms| {
-            Habit::Login(LoginUse {
+            UsageEvent::Login(LoginUse {
                 login: "me".into(),
                 password: "phone".into(),
                 network: "192.0.0.0".into(),
@@ -80,7 +80,7 @@ mod tests {
             })
         };
         let known = KnownRecipient { login: "me".into(), recipient: 7, first_ms: 3 };
-        write(&store, vec![used(1), used(2), Habit::Recipient(known)]).await;
+        write(&store, vec![used(1), used(2), UsageEvent::Recipient(known)]).await;
         let found = store.logins(None, 0).await.unwrap();
         assert_eq!(found.iter().map(|f| (f.last_ms, f.times)).collect::<Vec<_>>(), [(2, 2)]);
         assert_eq!(store.known_recipients("me".into()).await.unwrap(), [(7, 3)]);

@@ -1,6 +1,6 @@
-//! The virtual file: its place, its contents and its faults.
+//! The virtual file: its path, contents and faults.
 //!
-//! Postfix virtual(5). Invariant: a bad line disables no good one, and an unreadable file disables none of the aliases read before.
+//! Postfix virtual(5). Invariant: a bad line disables no good one, and an unreadable file keeps the aliases read before.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

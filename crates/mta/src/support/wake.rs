@@ -1,6 +1,6 @@
-//! Wakes the dispatcher: something in the store may be due.
+//! Wakes the dispatcher when mail in the store may be due.
 //!
-//! Invariant: a call before the dispatcher waits is not lost.
+//! Invariant: a wake before the dispatcher waits is not lost.
 
 use std::sync::Arc;
 
@@ -11,12 +11,12 @@ use tokio::sync::Notify;
 pub(crate) struct Wake(Arc<Notify>);
 
 impl Wake {
-    /// Has the store looked at for what is due.
+    /// Has the store queried for due mail.
     pub fn wake(&self) {
         self.0.notify_one();
     }
 
-    /// Returns once [`Wake::wake`] was called.
+    /// Waits for [`Wake::wake`].
     pub async fn woken(&self) {
         self.0.notified().await;
     }

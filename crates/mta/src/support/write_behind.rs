@@ -1,6 +1,6 @@
-//! Values that are written in batches, a little later, beside the sessions.
+//! Writes values in batches, in the background.
 //!
-//! Invariant: no session waits for the disk; at most `LINE_MAX` values wait, and those beyond are counted and left out.
+//! Invariant: no session waits for the disk; at most `QUEUE_MAX` values wait, and those beyond are counted and dropped.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
 /// Maximum number of values that wait to be written.
-const LINE_MAX: usize = 4096;
+const QUEUE_MAX: usize = 4096;
 
 /// Time between two batches.
 const WRITE_EVERY: Duration = Duration::from_secs(1);
@@ -20,8 +20,8 @@ const FLUSH_WITHIN: Duration = Duration::from_secs(2);
 
 /// Writes batches.
 pub(crate) trait BatchWriter<T>: Send + 'static {
-    /// Writes a batch. `left_out` is how many values found no room since the last one.
-    fn write(&mut self, batch: Vec<T>, left_out: u64) -> impl Future<Output = ()> + Send;
+    /// Writes a batch. `dropped` is the number of values dropped since the last one.
+    fn write(&mut self, batch: Vec<T>, dropped: u64) -> impl Future<Output = ()> + Send;
 }
 
 enum Entry<T> {
@@ -29,25 +29,25 @@ enum Entry<T> {
     Flush(oneshot::Sender<()>),
 }
 
-/// Takes the values. Clones share it; the writer ends with the last of them.
+/// Queues values for the writer. Clones share it; the writer ends with the last of them.
 #[derive(Debug)]
 pub(crate) struct WriteBehind<T> {
-    line: mpsc::Sender<Entry<T>>,
-    left_out: Arc<AtomicU64>,
+    queue: mpsc::Sender<Entry<T>>,
+    dropped: Arc<AtomicU64>,
 }
 
 impl<T> Clone for WriteBehind<T> {
     fn clone(&self) -> Self {
-        Self { line: self.line.clone(), left_out: self.left_out.clone() }
+        Self { queue: self.queue.clone(), dropped: self.dropped.clone() }
     }
 }
 
 impl<T: Send + 'static> WriteBehind<T> {
     /// Starts the writer's task.
     pub fn start(mut writer: impl BatchWriter<T>) -> Self {
-        let (line, mut entries) = mpsc::channel(LINE_MAX);
-        let left_out = Arc::new(AtomicU64::new(0));
-        let counted = left_out.clone();
+        let (queue, mut entries) = mpsc::channel(QUEUE_MAX);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let counted = dropped.clone();
         tokio::spawn(async move {
             while let Some(batch) = next_batch(&mut entries).await {
                 writer.write(batch.values, counted.swap(0, Ordering::Relaxed)).await;
@@ -56,20 +56,20 @@ impl<T: Send + 'static> WriteBehind<T> {
                 }
             }
         });
-        Self { line, left_out }
+        Self { queue, dropped }
     }
 
-    /// Hands over a value; it is left out if the line is full.
+    /// Queues a value, or drops it if the queue is full.
     pub fn push(&self, value: T) {
-        if self.line.try_send(Entry::Value(value)).is_err() {
-            self.left_out.fetch_add(1, Ordering::Relaxed);
+        if self.queue.try_send(Entry::Value(value)).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// Returns when everything pushed so far is written, at the latest after two seconds.
     pub async fn flush(&self) {
         let (done, written) = oneshot::channel();
-        let flushed = async { if self.line.send(Entry::Flush(done)).await.is_ok() { written.await.is_ok() } else { false } };
+        let flushed = async { if self.queue.send(Entry::Flush(done)).await.is_ok() { written.await.is_ok() } else { false } };
         let _ = timeout(FLUSH_WITHIN, flushed).await;
     }
 }
@@ -94,7 +94,7 @@ async fn next_batch<T>(entries: &mut mpsc::Receiver<Entry<T>>) -> Option<Batch<T
     batch.push(entries.recv().await?);
     let end = sleep(WRITE_EVERY);
     tokio::pin!(end);
-    while batch.flushes.is_empty() && batch.values.len() < LINE_MAX {
+    while batch.flushes.is_empty() && batch.values.len() < QUEUE_MAX {
         tokio::select! {
             () = &mut end => break,
             next = entries.recv() => match next {
@@ -103,7 +103,7 @@ async fn next_batch<T>(entries: &mut mpsc::Receiver<Entry<T>>) -> Option<Batch<T
             },
         }
     }
-    while batch.values.len() < LINE_MAX
+    while batch.values.len() < QUEUE_MAX
         && let Ok(next) = entries.try_recv()
     {
         batch.push(next);
@@ -118,27 +118,27 @@ mod tests {
     struct Batches(mpsc::UnboundedSender<(Vec<u32>, u64)>);
 
     impl BatchWriter<u32> for Batches {
-        async fn write(&mut self, batch: Vec<u32>, left_out: u64) {
-            self.0.send((batch, left_out)).unwrap();
+        async fn write(&mut self, batch: Vec<u32>, dropped: u64) {
+            self.0.send((batch, dropped)).unwrap();
         }
     }
 
     #[tokio::test]
     async fn values_are_written_together_and_a_full_line_leaves_out_the_rest() {
         let (sender, mut batches) = mpsc::unbounded_channel();
-        let line = WriteBehind::start(Batches(sender));
+        let queue = WriteBehind::start(Batches(sender));
         for n in 0..3 {
-            line.push(n);
+            queue.push(n);
         }
-        line.flush().await;
+        queue.flush().await;
         assert_eq!(batches.recv().await, Some((vec![0, 1, 2], 0)));
         for n in 0..5000 {
-            line.push(n);
+            queue.push(n);
         }
-        let (batch, left_out) = batches.recv().await.unwrap();
-        assert_eq!((batch.len(), left_out), (LINE_MAX, 5000 - LINE_MAX as u64));
-        line.push(7);
-        drop(line);
+        let (batch, dropped) = batches.recv().await.unwrap();
+        assert_eq!((batch.len(), dropped), (QUEUE_MAX, 5000 - QUEUE_MAX as u64));
+        queue.push(7);
+        drop(queue);
         assert_eq!((batches.recv().await, batches.recv().await), (Some((vec![7], 0)), None));
     }
 }

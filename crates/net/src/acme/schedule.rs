@@ -82,7 +82,7 @@ mod tests {
         assert!(early > 55 * day && early < late && late < 60 * day, "{early} {late}");
         assert_eq!(within(&(10..20), 0), 10);
         assert!((10..20).contains(&within(&(10..20), u32::MAX)));
-        assert_eq!(within(&(20..10), 7), 20);
+        assert_eq!(within(&std::ops::Range { start: 20, end: 10 }, 7), 20);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A driver for server sessions in tests: decides by what the addresses say, and notes what happens.
+//! A driver for server sessions in tests: decides by the addresses, and records what happens.
 
 use std::sync::Arc;
 

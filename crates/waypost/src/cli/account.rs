@@ -135,7 +135,7 @@ Examples:
     Suspend {
         /// The account.
         login: String,
-        /// The reason, shown to the client.
+        /// The reason.
         #[arg(long, default_value = "stopped by the operator")]
         reason: String,
     },

@@ -46,7 +46,7 @@ pub enum AliasCommand {
         /// The alias.
         source: String,
     },
-    /// Choose what happens to mail that fails DMARC once it is forwarded: the author's domain has a strict policy, and no DKIM signature of its own.
+    /// Choose what happens to mail that would fail DMARC once forwarded: its author's domain has a strict policy, but did not sign it with DKIM.
     #[command(after_help = "Examples:
   waypost alias strict me@example.com hold       hold it for review
   waypost alias strict me@example.com default    as the configuration says (forward.strict_domain)")]

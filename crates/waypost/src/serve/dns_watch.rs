@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use axum::Router;
-use dns_plan::{Finding, State, plan};
+use dns_plan::{Finding, RecordState, plan};
 use mta::Postmaster;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
@@ -94,8 +94,10 @@ async fn look(path: &Path, router: &Router, postmaster: &Postmaster, occasion: O
     let red: Vec<&Finding> = checked.findings.iter().filter(|finding| finding.is_red()).collect();
     tracing::info!(records = checked.findings.len(), wrong = red.len(), lost = lost.len(), ?occasion, "DNS compared with the plan");
     let reported = match occasion {
-        Occasion::Refused if !red.is_empty() => postmaster.tell(&refusal_subject(&red), &format!("{REFUSED}{}{NEXT}", shown(&red))).await?,
-        _ if !lost.is_empty() => postmaster.tell(&subject(&lost), &format!("{LOST}{}{NEXT}", shown(&lost))).await?,
+        Occasion::Refused if !red.is_empty() => {
+            postmaster.notify(&refusal_subject(&red), &format!("{REFUSED}{}{NEXT}", shown(&red))).await?
+        }
+        _ if !lost.is_empty() => postmaster.notify(&subject(&lost), &format!("{LOST}{}{NEXT}", shown(&lost))).await?,
         _ => true,
     };
     if !reported {
@@ -106,7 +108,7 @@ async fn look(path: &Path, router: &Router, postmaster: &Postmaster, occasion: O
 
 fn key(finding: &Finding) -> String {
     let record = &finding.record;
-    let value = if finding.state == State::Extra { finding.found.join(" ") } else { record.value.clone() };
+    let value = if finding.state == RecordState::Extra { finding.found.join(" ") } else { record.value.clone() };
     format!("{} {} {value}", record.owner, record.record_type)
 }
 
@@ -117,18 +119,18 @@ fn compare<'a>(before: Option<&Seen>, findings: &'a [Finding]) -> (Seen, Vec<&'a
         let key = key(finding);
         let was_good = before.is_some_and(|seen| seen.good.contains(&key));
         match finding.state {
-            State::Ok => drop(now.good.insert(key)),
+            RecordState::Ok => drop(now.good.insert(key)),
             // Neither shows a loss.
-            State::Unknown | State::Propagating(_) if was_good => drop(now.good.insert(key)),
-            State::Unknown | State::Propagating(_) => {}
-            State::Extra => {
+            RecordState::Unknown | RecordState::Propagating(_) if was_good => drop(now.good.insert(key)),
+            RecordState::Unknown | RecordState::Propagating(_) => {}
+            RecordState::Extra => {
                 if before.is_some_and(|seen| !seen.extra.contains(&key)) {
                     lost.push(finding);
                 }
                 now.extra.insert(key);
             }
-            State::Missing | State::Differs if was_good => lost.push(finding),
-            State::Missing | State::Differs => {}
+            RecordState::Missing | RecordState::Differs if was_good => lost.push(finding),
+            RecordState::Missing | RecordState::Differs => {}
         }
     }
     (now, lost)
@@ -171,7 +173,7 @@ mod tests {
     use super::*;
     use dns_plan::{DnsSeverity, PlannedRecord, RecordKind, RecordType};
 
-    fn finding(state: State, found: &[&str]) -> Finding {
+    fn finding(state: RecordState, found: &[&str]) -> Finding {
         let (kind, severity) = (RecordKind::Mx, DnsSeverity::Required);
         let value = "10 mx.example.com.".to_owned();
         let owner = "example.com.".to_owned();
@@ -187,16 +189,16 @@ mod tests {
             let (seen, lost) = compare(before, &findings);
             (seen, lost.len())
         };
-        assert_eq!(reported(None, finding(State::Missing, &[])).1, 0, "it was never there");
-        assert_eq!(reported(None, finding(State::Extra, &["1 old."])).1, 0, "it was there before the first check");
-        let (good, _) = reported(None, finding(State::Ok, &[]));
-        let (silent, lost) = reported(Some(&good), finding(State::Unknown, &[]));
+        assert_eq!(reported(None, finding(RecordState::Missing, &[])).1, 0, "it was never there");
+        assert_eq!(reported(None, finding(RecordState::Extra, &["1 old."])).1, 0, "it was there before the first check");
+        let (good, _) = reported(None, finding(RecordState::Ok, &[]));
+        let (silent, lost) = reported(Some(&good), finding(RecordState::Unknown, &[]));
         assert_eq!((&silent, lost), (&good, 0));
-        assert_eq!(reported(Some(&silent), finding(State::Propagating(60), &[])), (good.clone(), 0));
-        let (gone, lost) = reported(Some(&silent), finding(State::Missing, &[]));
+        assert_eq!(reported(Some(&silent), finding(RecordState::Propagating(60), &[])), (good.clone(), 0));
+        let (gone, lost) = reported(Some(&silent), finding(RecordState::Missing, &[]));
         assert_eq!(lost, 1);
-        assert_eq!(reported(Some(&gone), finding(State::Missing, &[])).1, 0);
-        let (extra, lost) = reported(Some(&good), finding(State::Extra, &["1 old."]));
-        assert_eq!((lost, reported(Some(&extra), finding(State::Extra, &["1 old."])).1), (1, 0));
+        assert_eq!(reported(Some(&gone), finding(RecordState::Missing, &[])).1, 0);
+        let (extra, lost) = reported(Some(&good), finding(RecordState::Extra, &["1 old."]));
+        assert_eq!((lost, reported(Some(&extra), finding(RecordState::Extra, &["1 old."])).1), (1, 0));
     }
 }

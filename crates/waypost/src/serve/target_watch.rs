@@ -24,7 +24,7 @@ pub(super) async fn look(path: &Path, router: &Router, postmaster: &Postmaster) 
     let wrong: Vec<&TargetLook> = looks.doubts.iter().filter(|look| look.is_wrong).collect();
     let new: Vec<&TargetLook> = wrong.iter().filter(|look| !before.contains(&look.domain)).copied().collect();
     tracing::info!(domains = looks.looked, wrong = wrong.len(), new = new.len(), "alias targets checked");
-    if !new.is_empty() && !postmaster.tell(&subject(&new), &text(&new)).await? {
+    if !new.is_empty() && !postmaster.notify(&subject(&new), &text(&new)).await? {
         tracing::warn!("alias targets accept no mail, and no postmaster is set to notify");
     }
     // An unanswered query changes nothing.

@@ -7,7 +7,7 @@ use policy::{Trouble, provider_of};
 use store::{Claimed, Content};
 
 use super::worker::Worker;
-use crate::deliver::connect::{Tried, connect};
+use crate::deliver::connect::{TriedHosts, connect};
 use crate::deliver::job::{Job, Waiter};
 use crate::deliver::maildir;
 use crate::deliver::transaction::{Attempt, deliver};
@@ -24,46 +24,46 @@ impl Worker {
             let attempt = caught(maildir::deliver(place, &hostname, &job.claimed, content)).await;
             return Ok(attempt.unwrap_or_else(|| Attempt::bug(job.claimed.recipients.len())));
         }
-        let mut tried = Tried::default();
+        let mut tried = TriedHosts::default();
         let mut so_far: Option<Attempt> = None;
-        // The places of recipients without a final reply.
+        // The indices of recipients without a final reply.
         let mut left: Vec<usize> = (0..job.claimed.recipients.len()).collect();
         for _ in 0..SESSIONS_MAX {
-            let kept = self.connection.is_some();
-            if !kept && let Err(trouble) = self.open(job, &mut tried).await {
+            let reused = self.connection.is_some();
+            if !reused && let Err(trouble) = self.open(job, &mut tried).await {
                 return so_far.ok_or(trouble);
             }
             let attempt = self.transact(job, &left, content).await;
-            if attempt.stale && kept && !attempt.is_told(Trouble::wants_pause) {
+            if attempt.stale && reused && !attempt.has_reply(Trouble::wants_pause) {
                 // The host closed an idle connection: that says nothing about the message.
                 self.drop_connection(false).await;
                 continue;
             }
-            let (wants_data, may_go_on) = (attempt.wants_data, self.may_go_on(job, &attempt));
+            let (wants_data, may_try_next) = (attempt.wants_data, self.may_try_next(job, &attempt));
             let merged = merged(so_far.take(), attempt, &left);
-            left.retain(|place| merged.results.get(*place).is_some_and(|result| result.as_ref().is_err_and(Trouble::tries_next_host)));
+            left.retain(|index| merged.results.get(*index).is_some_and(|result| result.as_ref().is_err_and(Trouble::tries_next_host)));
             let reusable = merged.reusable;
             so_far = Some(merged);
-            if left.is_empty() || !may_go_on {
+            if left.is_empty() || !may_try_next {
                 break;
             }
             self.leave_host(wants_data, reusable, &mut tried).await;
         }
-        so_far.ok_or_else(|| Trouble::connection_lost("every kept connection was closed"))
+        so_far.ok_or_else(|| Trouble::connection_lost("every reused connection was closed"))
     }
 
     /// Whether the remaining recipients may be tried at another host at once.
-    fn may_go_on(&self, job: &Job, attempt: &Attempt) -> bool {
+    fn may_try_next(&self, job: &Job, attempt: &Attempt) -> bool {
         let is_gone = job.waiter.as_ref().is_some_and(Waiter::is_gone);
         let host = self.connection.as_ref().map(|connection| &connection.host);
         // A large provider counts attempts over all its hosts: trying the next one would only add to the count.
-        let is_counted = attempt.is_told(Trouble::wants_pause) && host.and_then(provider_of).is_some();
-        let wants_another = attempt.is_told(Trouble::wants_new_connection);
+        let is_counted = attempt.has_reply(Trouble::wants_pause) && host.and_then(provider_of).is_some();
+        let wants_another = attempt.has_reply(Trouble::wants_new_connection);
         let is_closing = self.outbound.closing.has_begun();
         !attempt.is_in_doubt && !is_gone && !is_closing && !is_counted && !wants_another && attempt.results.iter().all(Result::is_err)
     }
 
-    async fn open(&mut self, job: &Job, tried: &mut Tried) -> Result<(), Trouble> {
+    async fn open(&mut self, job: &Job, tried: &mut TriedHosts) -> Result<(), Trouble> {
         let outbound = self.outbound.clone();
         // Nothing has started before the connection.
         let opened = tokio::select! {
@@ -76,21 +76,21 @@ impl Worker {
         Ok(())
     }
 
-    /// One transaction for the recipients at these places.
-    async fn transact(&mut self, job: &Job, places: &[usize], content: &Content) -> Attempt {
-        let Some(connection) = &mut self.connection else { return Attempt::bug(places.len()) };
-        let attempt = if places.len() == job.claimed.recipients.len() {
+    /// One transaction for the recipients at these indices.
+    async fn transact(&mut self, job: &Job, indices: &[usize], content: &Content) -> Attempt {
+        let Some(connection) = &mut self.connection else { return Attempt::bug(indices.len()) };
+        let attempt = if indices.len() == job.claimed.recipients.len() {
             caught(deliver(connection, &job.claimed, content)).await
         } else {
-            let recipients = places.iter().filter_map(|place| job.claimed.recipients.get(*place).cloned()).collect();
+            let recipients = indices.iter().filter_map(|index| job.claimed.recipients.get(*index).cloned()).collect();
             let claimed = Claimed { message: job.claimed.message.clone(), content: job.claimed.content.clone(), recipients };
             caught(deliver(connection, &claimed, content)).await
         };
-        attempt.unwrap_or_else(|| Attempt::bug(places.len()))
+        attempt.unwrap_or_else(|| Attempt::bug(indices.len()))
     }
 
     /// Leaves the host: the next session is with another address, or with this one using DATA.
-    async fn leave_host(&mut self, wants_data: bool, reusable: bool, tried: &mut Tried) {
+    async fn leave_host(&mut self, wants_data: bool, reusable: bool, tried: &mut TriedHosts) {
         if let Some(connection) = &self.connection {
             if wants_data {
                 tracing::warn!(host = %connection.host, "the host offers CHUNKING but rejects BDAT; using DATA from now on");
@@ -104,13 +104,13 @@ impl Worker {
     }
 }
 
-/// Merges the results of a transaction, for the recipients at these places.
-fn merged(before: Option<Attempt>, attempt: Attempt, places: &[usize]) -> Attempt {
+/// Merges the results of a transaction, for the recipients at these indices.
+fn merged(before: Option<Attempt>, attempt: Attempt, indices: &[usize]) -> Attempt {
     let Some(before) = before else { return attempt };
     let Attempt { results, stale, wants_data, is_in_doubt, reusable } = attempt;
     let mut all = before.results;
-    for (place, result) in places.iter().zip(results) {
-        if let Some(known) = all.get_mut(*place) {
+    for (index, result) in indices.iter().zip(results) {
+        if let Some(known) = all.get_mut(*index) {
             *known = result;
         }
     }

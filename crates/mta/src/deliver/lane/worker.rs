@@ -23,7 +23,7 @@ use crate::support::panic_edge::caught;
 pub(super) async fn work(outbound: Arc<Outbound>, lane: Arc<Lane>) {
     let mut worker = Worker { outbound, lane, connection: None, has_left: false };
     while let Some(job) = worker.next_job().await {
-        worker.carry(job).await;
+        worker.run(job).await;
         if worker.has_left {
             break;
         }
@@ -84,7 +84,7 @@ impl Worker {
                 }
                 _ => false,
             },
-            () = connection.wanted() => false,
+            () = connection.needed_elsewhere() => false,
             () = self.outbound.closing.begun() => false,
         }
     }
@@ -117,9 +117,9 @@ impl Worker {
         self.lane.state().jobs.pop_front()
     }
 
-    async fn carry(&mut self, job: Job) {
+    async fn run(&mut self, job: Job) {
         if job.waiter.as_ref().is_some_and(Waiter::is_gone) {
-            return self.outbound.window.done(&job);
+            return self.outbound.window.release(&job);
         }
         let _hold = self.outbound.closing.hold();
         let Some(job) = self.admitted(job) else { return };
@@ -130,14 +130,14 @@ impl Worker {
         };
         let attempt = match self.attempt(&job, &content).await {
             Ok(attempt) => attempt,
-            Err(_) if self.outbound.closing.has_begun() => return self.outbound.window.done(&job),
+            Err(_) if self.outbound.closing.has_begun() => return self.outbound.window.release(&job),
             Err(trouble) => return self.unreachable(job, trouble).await,
         };
-        if let Some(plan) = self.round(&attempt) {
+        if let Some(plan) = self.last_resort(&attempt) {
             self.drop_connection(attempt.reusable).await;
             return self.divert(vec![job], &plan);
         }
-        let reusable = attempt.reusable && !attempt.is_told(Trouble::wants_new_connection);
+        let reusable = attempt.reusable && !attempt.has_reply(Trouble::wants_new_connection);
         // A delivery that is not settled is repeated after a crash: at most one message per connection, settled at once, before
         // the connection is closed.
         let is_delivered = attempt.results.iter().any(Result::is_ok);
@@ -145,7 +145,7 @@ impl Worker {
         if is_delivered {
             Lanes::grow(&self.outbound, &self.lane);
         }
-        self.after(reusable).await;
+        self.close_if_spent(reusable).await;
     }
 
     /// Returns the part of the job that the breakers admit, and defers the rest.
@@ -169,9 +169,9 @@ impl Worker {
         }
     }
 
-    async fn after(&mut self, reusable: bool) {
-        let most = self.outbound.shared().settings.load().delivery.messages_per_connection;
-        let spent = self.connection.as_ref().is_some_and(|c| c.messages >= most);
+    async fn close_if_spent(&mut self, reusable: bool) {
+        let max = self.outbound.shared().settings.load().delivery.messages_per_connection;
+        let spent = self.connection.as_ref().is_some_and(|c| c.messages >= max);
         if !reusable || spent {
             self.drop_connection(reusable).await;
         }
@@ -192,7 +192,7 @@ impl Worker {
             let host = self.lane.key.0.first().map(tracing::field::display);
             if let Some(plan) = self.lane.plan.last_resort.as_ref().filter(|_| trouble.allows_last_resort()) {
                 let instead = plan.hops.first().map(tracing::field::display);
-                tracing::warn!(host, instead, waiting = jobs.len(), %trouble, "host paused; its mail takes the last-resort route");
+                tracing::warn!(host, instead, waiting = jobs.len(), %trouble, "host paused; its mail uses the last-resort route");
                 return self.divert(jobs, plan);
             }
             tracing::warn!(host, waiting = jobs.len(), %trouble, "host paused");
@@ -201,7 +201,7 @@ impl Worker {
     }
 
     /// The last-resort route, if no host accepted anything and their failures are their own.
-    fn round(&self, attempt: &Attempt) -> Option<Arc<Plan>> {
+    fn last_resort(&self, attempt: &Attempt) -> Option<Arc<Plan>> {
         let plan = self.lane.plan.last_resort.as_ref().filter(|_| !attempt.is_in_doubt)?;
         let allows_last_resort = attempt.results.iter().all(|result| result.as_ref().is_err_and(Trouble::allows_last_resort));
         allows_last_resort.then(|| plan.clone())

@@ -25,7 +25,7 @@ impl Dispatch {
     pub(super) async fn claim(&self, lanes: &[Domain], now_ms: i64) -> Vec<Claim> {
         let mut claims = JoinSet::new();
         for lane in lanes {
-            let room = self.0.outbound.window.take_rest(lane);
+            let room = self.0.outbound.window.reserve_rest(lane);
             if room > 0 {
                 let (store, lane, lease_ms) = (self.0.outbound.shared().store.clone(), lane.clone(), lease_ms(now_ms));
                 let limit = u32::try_from(room).unwrap_or(u32::MAX);

@@ -23,7 +23,7 @@ use crate::receive::known_networks::KnownNetworks;
 use crate::settings::Settings;
 use crate::support::directory_cache::LiveDirectory;
 use crate::support::networks::{KNOWN_MS, neighbourhood};
-use crate::support::usage_log::{Habit, Habits};
+use crate::support::usage_log::{UsageEvent, UsageLog};
 
 /// Delay of the reply to a failed login from a known network, where no limit applies: the guesser may share the network with the owner.
 const FAILURE_PAUSE: Duration = Duration::from_millis(500);
@@ -77,11 +77,11 @@ pub(crate) enum HashedSealed {
 /// Checks logins.
 #[derive(Debug)]
 pub(crate) struct Authenticator {
-    guard: LoginThrottle,
+    throttle: LoginThrottle,
     hashing: HashingPool,
-    remembered: PasswordCache,
+    cache: PasswordCache,
     key: Arc<PasswordKey>,
-    habits: Habits,
+    usage_log: UsageLog,
     networks: KnownNetworks,
     shared: Shared,
     /// For authorization servers.
@@ -101,19 +101,19 @@ impl Authenticator {
     pub async fn start(
         shared: Shared,
         key: Arc<PasswordKey>,
-        habits: Habits,
+        usage_log: UsageLog,
         networks: KnownNetworks,
         client_tls: ClientTls,
     ) -> Result<Self, store::StoreError> {
-        let guard = LoginThrottle::default();
+        let throttle = LoginThrottle::default();
         let known = shared.store.logins(None, shared.clock.now_ms() - KNOWN_MS).await?;
         for used in &known {
             if let Ok(address) = used.address.parse() {
                 networks.logged_in(address, used.last_ms);
             }
         }
-        guard.remember(known.into_iter().filter_map(|used| Some((used.login, used.network.parse().ok()?, used.last_ms))));
-        Ok(Self { guard, hashing: HashingPool::start()?, remembered: PasswordCache::new(), key, habits, networks, shared, client_tls })
+        throttle.remember(known.into_iter().filter_map(|used| Some((used.login, used.network.parse().ok()?, used.last_ms))));
+        Ok(Self { throttle, hashing: HashingPool::start()?, cache: PasswordCache::new(), key, usage_log, networks, shared, client_tls })
     }
 
     fn allowances(&self) -> Allowances {
@@ -122,10 +122,10 @@ impl Authenticator {
     }
 
     /// The user name, with the configured default domain if it has none.
-    fn with_domain<'a>(&self, said: &'a str) -> Cow<'a, str> {
+    fn with_domain<'a>(&self, user_name: &'a str) -> Cow<'a, str> {
         match &self.shared.settings.load().login_domain {
-            Some(domain) if !said.contains('@') => Cow::Owned(format!("{}@{domain}", said.trim())),
-            _ => Cow::Borrowed(said),
+            Some(domain) if !user_name.contains('@') => Cow::Owned(format!("{}@{domain}", user_name.trim())),
+            _ => Cow::Borrowed(user_name),
         }
     }
 
@@ -146,7 +146,7 @@ impl Authenticator {
         match introspection.owner(&self.client_tls, token.token.expose()).await {
             Ok(owner) => owner.filter(|owner| token.user.as_ref().is_none_or(|user| user.trim().eq_ignore_ascii_case(owner))),
             Err(error) => {
-                tracing::error!(%error, "an access token could not be checked");
+                tracing::error!(%error, "cannot check an access token");
                 None
             }
         }
@@ -160,48 +160,49 @@ impl Authenticator {
     /// Checks a name and a password, and returns the login.
     pub async fn check(&self, attempt: LoginAttempt, credentials: &Credentials) -> Result<String, Denied> {
         let directory = self.shared.directory.current();
-        let said = self.with_domain(&credentials.authcid);
-        let account = active(&directory, &said);
-        let name = counted_name(&said);
-        let code = self.remembered.code(&name, credentials.password.expose(), account);
-        if let Some(answer) = self.remembered(attempt, &name, &code) {
+        let user_name = self.with_domain(&credentials.authcid);
+        let account = active(&directory, &user_name);
+        let name = counted_name(&user_name);
+        let code = self.cache.code(&name, credentials.password.expose(), account);
+        if let Some(answer) = self.cached_answer(attempt, &name, &code) {
             return answer;
         }
-        let _turn = self.remembered.turn(code).await;
+        let _turn = self.cache.wait_turn(code).await;
         // Another session may have checked the same password meanwhile.
-        if let Some(answer) = self.remembered(attempt, &name, &code) {
+        if let Some(answer) = self.cached_answer(attempt, &name, &code) {
             return answer;
         }
         let now_ms = self.shared.clock.now_ms();
-        let standing = self.guard.enter(&name, attempt.client, self.allowances(), now_ms).ok_or(Denied::TooMany)?;
+        let standing = self.throttle.enter(&name, attempt.client, self.allowances(), now_ms).ok_or(Denied::TooMany)?;
         let (checked, password, key) = (account.cloned(), credentials.password.clone(), self.key.clone());
-        let found = self.hashing.run(standing, Some(attempt.client), move || passwords::which(checked.as_ref(), &password, &key)).await;
+        let found =
+            self.hashing.run(standing, Some(attempt.client), move || passwords::find_password(checked.as_ref(), &password, &key)).await;
         let found = found.map_err(|_| {
-            self.guard.excuse(&name, attempt.client);
+            self.throttle.excuse(&name, attempt.client);
             Denied::Busy
         })?;
-        let Some((account, kept)) = account.zip(found.and_then(|n| account?.passwords.get(n))) else {
-            self.remembered.is_wrong(code, now_ms);
+        let Some((account, stored)) = account.zip(found.and_then(|n| account?.passwords.get(n))) else {
+            self.cache.store_wrong(code, now_ms);
             self.pause(standing).await;
             return Err(Denied::Wrong);
         };
-        self.remembered.is_right(code, &kept.name, now_ms);
-        if passwords::is_incomplete(account, kept) {
-            self.complete(account, kept, &credentials.password).await;
+        self.cache.store_right(code, &stored.name, now_ms);
+        if passwords::is_incomplete(account, stored) {
+            self.complete(account, stored, &credentials.password).await;
         }
-        Ok(self.welcome(attempt, name, kept.name.clone()))
+        Ok(self.log_in(attempt, name, stored.name.clone()))
     }
 
     /// The result of an earlier check of the same password.
-    fn remembered(&self, attempt: LoginAttempt, name: &str, code: &Code) -> Option<Result<String, Denied>> {
+    fn cached_answer(&self, attempt: LoginAttempt, name: &str, code: &Code) -> Option<Result<String, Denied>> {
         let now_ms = self.shared.clock.now_ms();
-        match self.remembered.look(code, now_ms) {
+        match self.cache.get(code, now_ms) {
             CachedResult::Nothing => None,
             // A client that repeats an old password is not guessing.
             CachedResult::Wrong => Some(Err(Denied::Wrong)),
             // After too many guesses a client must not learn which password is right.
-            CachedResult::Right(credential) => Some(match self.guard.enter(name, attempt.client, self.allowances(), now_ms) {
-                Some(_) => Ok(self.welcome(attempt, name.to_owned(), credential)),
+            CachedResult::Right(credential) => Some(match self.throttle.enter(name, attempt.client, self.allowances(), now_ms) {
+                Some(_) => Ok(self.log_in(attempt, name.to_owned(), credential)),
                 None => Err(Denied::TooMany),
             }),
         }
@@ -209,16 +210,16 @@ impl Authenticator {
 
     /// Returns the credentials for a mechanism other than PLAIN and LOGIN.
     pub fn look_up(&self, attempt: LoginAttempt, lookup: &Lookup) -> Result<(Found, Offered), Denied> {
-        let said = self.with_domain(&lookup.name);
-        let name = counted_name(&said);
-        self.guard.enter(&name, attempt.client, self.allowances(), self.shared.clock.now_ms()).ok_or(Denied::TooMany)?;
+        let user_name = self.with_domain(&lookup.name);
+        let name = counted_name(&user_name);
+        self.throttle.enter(&name, attempt.client, self.allowances(), self.shared.clock.now_ms()).ok_or(Denied::TooMany)?;
         let directory = self.shared.directory.current();
-        let Some(account) = active(&directory, &said) else {
+        let Some(account) = active(&directory, &user_name) else {
             return Ok((Found::NoSuchUser, Offered { login: name, passwords: Vec::new() }));
         };
         let (found, passwords) = match lookup.need {
-            Need::ScramSha256 => scram(account, |kept| kept.scram_sha256.as_deref()),
-            Need::ScramSha1 => scram(account, |kept| kept.scram_sha1.as_deref()),
+            Need::ScramSha256 => scram(account, |stored| stored.scram_sha256.as_deref()),
+            Need::ScramSha1 => scram(account, |stored| stored.scram_sha1.as_deref()),
             Need::Secrets => self.secrets(account, attempt.mechanism),
         };
         Ok((found, Offered { login: name, passwords }))
@@ -229,7 +230,7 @@ impl Authenticator {
         if !account.legacy_mechanisms.iter().any(|name| name == mechanism.name()) {
             return (Found::NoSuchUser, Vec::new());
         }
-        let opened = account.passwords.iter().filter_map(|kept| Some((self.key.open(account, kept)?, kept.name.clone())));
+        let opened = account.passwords.iter().filter_map(|stored| Some((self.key.open(account, stored)?, stored.name.clone())));
         let (secrets, names): (Vec<Secret>, Vec<String>) = opened.unzip();
         (Found::Secrets(secrets), names)
     }
@@ -237,10 +238,10 @@ impl Authenticator {
     /// Logs in a client that has proven knowledge of an offered password.
     pub fn proven(&self, attempt: LoginAttempt, offered: Offered, password: usize) -> Option<String> {
         let credential = offered.passwords.get(password)?.clone();
-        Some(self.welcome(attempt, offered.login, credential))
+        Some(self.log_in(attempt, offered.login, credential))
     }
 
-    /// Logs in a client by the SHA-256 of its certificate, whose key it has proven to hold.
+    /// Logs in a client by the SHA-256 of its certificate, after it has proven possession of the key.
     pub fn by_certificate(&self, attempt: LoginAttempt, authzid: &str, sha256: &str) -> Option<String> {
         let directory = self.shared.directory.current();
         let has = |account: &Account| account.is_active() && account.certificates.iter().any(|known| known.sha256 == sha256);
@@ -249,23 +250,23 @@ impl Authenticator {
             authzid => directory.account(authzid).filter(|account| has(account)),
         }?;
         let certificate = account.certificates.iter().find(|known| known.sha256 == sha256)?;
-        Some(self.welcome(attempt, account.login.key(), certificate.name.clone()))
+        Some(self.log_in(attempt, account.login.key(), certificate.name.clone()))
     }
 
     /// Logs in a client whose name an authorization server has confirmed.
     pub fn by_token(&self, attempt: LoginAttempt, login: &str) -> Option<String> {
         let directory = self.shared.directory.current();
         let account = active(&directory, login)?;
-        Some(self.welcome(attempt, account.login.key(), "token".into()))
+        Some(self.log_in(attempt, account.login.key(), "token".into()))
     }
 
-    fn welcome(&self, attempt: LoginAttempt, login: String, credential: String) -> String {
+    fn log_in(&self, attempt: LoginAttempt, login: String, credential: String) -> String {
         let now_ms = self.shared.clock.now_ms();
-        let is_new = self.guard.succeeded(&login, attempt.client, now_ms);
+        let is_new = self.throttle.succeeded(&login, attempt.client, now_ms);
         self.networks.logged_in(attempt.client, now_ms);
         let (client, mechanism) = (attempt.client, attempt.mechanism.name());
         tracing::info!(%client, login, password = credential, mechanism, is_new, "logged in");
-        self.habits.push(Habit::Login(LoginUse {
+        self.usage_log.push(UsageEvent::Login(LoginUse {
             login: login.clone(),
             password: credential,
             network: neighbourhood(client).to_string(),
@@ -284,27 +285,26 @@ impl Authenticator {
     }
 
     /// Hashes a password that is only sealed. The caller reloads the directory.
-    pub async fn hash_sealed(&self, account: &Account, kept: &Password) -> Result<HashedSealed, store::StoreError> {
-        let Some(secret) = self.key.open(account, kept) else { return Ok(HashedSealed::Unreadable) };
-        let (of, name, key, made_ms) = (account.clone(), kept.name.clone(), self.key.clone(), kept.made_ms);
+    pub async fn hash_sealed(&self, account: &Account, stored: &Password) -> Result<HashedSealed, store::StoreError> {
+        let Some(secret) = self.key.open(account, stored) else { return Ok(HashedSealed::Unreadable) };
+        let (of, name, key, made_ms) = (account.clone(), stored.name.clone(), self.key.clone(), stored.made_ms);
         let made = self.hashing.run(Standing::Stranger, None, move || passwords::make(&of, &name, &secret, &key, made_ms)).await;
         let Ok(Ok(to)) = made else { return Ok(HashedSealed::Busy) };
-        let change = AccountChange::CompletePassword { login: account.login.clone(), from: kept.verifier.clone(), to };
+        let change = AccountChange::CompletePassword { login: account.login.clone(), from: stored.verifier.clone(), to };
         self.shared.store.change_directory(vec![DirectoryChange::Account(change)]).await.map(|()| HashedSealed::Done)
     }
 
-    /// Stores what an imported verifier lacks, now that the password is known.
-    async fn complete(&self, account: &Account, kept: &Password, password: &Secret) {
-        let (of, name, secret) = (account.clone(), kept.name.clone(), password.clone());
-        let (key, made_ms) = (self.key.clone(), kept.made_ms);
+    /// Completes an imported verifier, now that the password is known.
+    async fn complete(&self, account: &Account, stored: &Password, password: &Secret) {
+        let (of, name, secret) = (account.clone(), stored.name.clone(), password.clone());
+        let (key, made_ms) = (self.key.clone(), stored.made_ms);
         let made = self.hashing.run(Standing::Known, None, move || passwords::make(&of, &name, &secret, &key, made_ms)).await;
         let Ok(Ok(made)) = made else { return };
-        let change = AccountChange::CompletePassword { login: account.login.clone(), from: kept.verifier.clone(), to: made };
+        let change = AccountChange::CompletePassword { login: account.login.clone(), from: stored.verifier.clone(), to: made };
         let changes = vec![DirectoryChange::Account(change)];
-        let stored = self.shared.store.change_directory(changes.clone()).await;
-        match stored {
+        match self.shared.store.change_directory(changes.clone()).await {
             Ok(()) => match self.shared.directory.apply(&changes).await {
-                Ok(()) => tracing::info!(login = %account.login, password = kept.name, "imported password converted to our own form"),
+                Ok(()) => tracing::info!(login = %account.login, password = stored.name, "imported password converted to our own form"),
                 Err(error) => tracing::warn!(%error, "the directory could not be reloaded"),
             },
             Err(error) => tracing::warn!(%error, login = %account.login, "imported password not converted to our own form"),
@@ -323,7 +323,7 @@ fn counted_name(name: &str) -> String {
 }
 
 fn scram<'a>(account: &'a Account, keys: impl Fn(&'a Password) -> Option<&'a [u8]>) -> (Found, Vec<String>) {
-    let kept = account.passwords.iter().filter_map(|kept| Some((ScramKeys::from_bytes(keys(kept)?)?, kept.name.clone())));
-    let (keys, names): (Vec<ScramKeys>, Vec<String>) = kept.unzip();
+    let stored = account.passwords.iter().filter_map(|stored| Some((ScramKeys::from_bytes(keys(stored)?)?, stored.name.clone())));
+    let (keys, names): (Vec<ScramKeys>, Vec<String>) = stored.unzip();
     (Found::Scram { salt: account.salt.to_vec(), iterations: ITERATIONS, keys }, names)
 }

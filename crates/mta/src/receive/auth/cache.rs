@@ -18,8 +18,8 @@ const RIGHT_MS: i64 = 3_600_000;
 /// Retention of a wrong password, in milliseconds: a client with an old password repeats it for days, and is not guessing.
 const WRONG_MS: i64 = 600_000;
 
-/// Maximum number of codes kept, for right and for wrong passwords.
-const KEPT_MAX: usize = 20_000;
+/// Maximum number of codes, for right and for wrong passwords.
+const CODES_MAX: usize = 20_000;
 
 /// A password's code.
 pub(crate) type Code = [u8; 32];
@@ -55,7 +55,7 @@ pub(crate) enum CachedResult {
 
 impl PasswordCache {
     pub fn new() -> Self {
-        let (right, wrong) = (Mutex::new(BoundedMap::new(KEPT_MAX)), Mutex::new(BoundedMap::new(KEPT_MAX)));
+        let (right, wrong) = (Mutex::new(BoundedMap::new(CODES_MAX)), Mutex::new(BoundedMap::new(CODES_MAX)));
         Self { key: net::random_bytes(), right, wrong, checked: Mutex::default() }
     }
 
@@ -66,7 +66,7 @@ impl PasswordCache {
         net::sha256(&pieces)
     }
 
-    pub fn look(&self, code: &Code, now_ms: i64) -> CachedResult {
+    pub fn get(&self, code: &Code, now_ms: i64) -> CachedResult {
         if let Some((name, until_ms)) = self.right.lock().get(code)
             && now_ms < *until_ms
         {
@@ -79,16 +79,16 @@ impl PasswordCache {
     }
 
     /// Waits for a check of the same password to end. Its result may be cached then.
-    pub async fn turn(&self, code: Code) -> Turn<'_> {
+    pub async fn wait_turn(&self, code: Code) -> Turn<'_> {
         let lock = self.checked.lock().entry(code).or_default().clone();
         Turn { of: self, code, lock: Some(lock.lock_owned().await) }
     }
 
-    pub fn is_right(&self, code: Code, name: &str, now_ms: i64) {
+    pub fn store_right(&self, code: Code, name: &str, now_ms: i64) {
         self.right.lock().insert_over_oldest(code, (name.to_owned(), now_ms + RIGHT_MS), |(_, until_ms)| *until_ms);
     }
 
-    pub fn is_wrong(&self, code: Code, now_ms: i64) {
+    pub fn store_wrong(&self, code: Code, now_ms: i64) {
         self.wrong.lock().insert_over_oldest(code, now_ms + WRONG_MS, |until_ms| *until_ms);
     }
 }
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn results_are_cached_until_password_or_account_change() {
-        let remembered = PasswordCache::new();
+        let cache = PasswordCache::new();
         let password = |verifier: &str| Password {
             name: "phone".into(),
             verifier: verifier.into(),
@@ -122,46 +122,46 @@ mod tests {
         };
         let mut account = Account::new("me@example.test".parse().unwrap(), [0; 16]);
         account.passwords.push(password("one"));
-        let code = remembered.code("me@example.test", "secret", Some(&account));
-        assert_eq!(remembered.look(&code, 0), CachedResult::Nothing);
-        remembered.is_right(code, "phone", 0);
-        assert_eq!(remembered.look(&code, RIGHT_MS - 1), CachedResult::Right("phone".into()));
-        assert_eq!(remembered.look(&code, RIGHT_MS), CachedResult::Nothing);
-        assert_ne!(remembered.code("me@example.test", "secre", Some(&account)), code);
-        assert_ne!(remembered.code("me@example.tes", "tsecret", Some(&account)), code);
+        let code = cache.code("me@example.test", "secret", Some(&account));
+        assert_eq!(cache.get(&code, 0), CachedResult::Nothing);
+        cache.store_right(code, "phone", 0);
+        assert_eq!(cache.get(&code, RIGHT_MS - 1), CachedResult::Right("phone".into()));
+        assert_eq!(cache.get(&code, RIGHT_MS), CachedResult::Nothing);
+        assert_ne!(cache.code("me@example.test", "secre", Some(&account)), code);
+        assert_ne!(cache.code("me@example.tes", "tsecret", Some(&account)), code);
         account.passwords = vec![password("two")];
-        let changed = remembered.code("me@example.test", "secret", Some(&account));
-        assert_eq!(remembered.look(&changed, 1), CachedResult::Nothing);
-        remembered.is_wrong(changed, 1);
-        assert_eq!((remembered.look(&changed, 2), remembered.look(&changed, 1 + WRONG_MS)), (CachedResult::Wrong, CachedResult::Nothing));
+        let changed = cache.code("me@example.test", "secret", Some(&account));
+        assert_eq!(cache.get(&changed, 1), CachedResult::Nothing);
+        cache.store_wrong(changed, 1);
+        assert_eq!((cache.get(&changed, 2), cache.get(&changed, 1 + WRONG_MS)), (CachedResult::Wrong, CachedResult::Nothing));
     }
 
     #[tokio::test]
     async fn sessions_with_the_same_password_share_one_check() {
-        let remembered = Arc::new(PasswordCache::new());
-        let turn = remembered.turn([1; 32]).await;
-        let other = remembered.clone();
+        let cache = Arc::new(PasswordCache::new());
+        let turn = cache.wait_turn([1; 32]).await;
+        let other = cache.clone();
         let waits = tokio::spawn(async move {
-            let _turn = other.turn([1; 32]).await;
-            other.look(&[1; 32], 0)
+            let _turn = other.wait_turn([1; 32]).await;
+            other.get(&[1; 32], 0)
         });
-        drop(remembered.turn([2; 32]).await);
+        drop(cache.wait_turn([2; 32]).await);
         tokio::task::yield_now().await;
-        remembered.is_right([1; 32], "phone", 0);
+        cache.store_right([1; 32], "phone", 0);
         drop(turn);
         assert_eq!(waits.await.unwrap(), CachedResult::Right("phone".into()));
-        assert!(remembered.checked.lock().is_empty());
+        assert!(cache.checked.lock().is_empty());
     }
 
     #[test]
     fn memory_is_bounded() {
-        let remembered = PasswordCache::new();
-        for n in 0..KEPT_MAX * 2 {
+        let cache = PasswordCache::new();
+        for n in 0..CODES_MAX * 2 {
             let mut code = [0; 32];
             code[..8].copy_from_slice(&n.to_le_bytes());
-            remembered.is_wrong(code, 0);
-            remembered.is_right(code, "first", 0);
+            cache.store_wrong(code, 0);
+            cache.store_right(code, "first", 0);
         }
-        assert!(remembered.wrong.lock().iter().count() <= KEPT_MAX && remembered.right.lock().iter().count() <= KEPT_MAX);
+        assert!(cache.wrong.lock().iter().count() <= CODES_MAX && cache.right.lock().iter().count() <= CODES_MAX);
     }
 }

@@ -20,7 +20,7 @@ pub(crate) enum AuthAnswer {
     Refused(Reply),
 }
 
-/// A session's attempts to log in.
+/// A session's login attempts.
 #[derive(Debug, Default)]
 pub(crate) struct AuthExchange {
     exchange: Option<(LoginAttempt, Exchange)>,

@@ -21,15 +21,15 @@ use crate::support::networks::network;
 const HASHES_MAX: usize = 2;
 
 /// Maximum number of waiting logins from known networks; others are asked to retry.
-const KNOWN_LINE_MAX: usize = 256;
+const KNOWN_QUEUE_MAX: usize = 256;
 
 /// Maximum number of waiting logins from unknown networks: about two seconds of work.
-const STRANGERS_LINE_MAX: usize = 64;
+const STRANGERS_QUEUE_MAX: usize = 64;
 
 /// One client's network (an IPv4 address, an IPv6 /64) fills at most one in this many places of a queue.
 const NETWORK_PART: usize = 8;
 
-/// Niceness of the threads above that of the others (setpriority(2)): logged-in sessions must not wait for a guess, and a login on a busy
+/// Niceness of the threads, added to the process's (setpriority(2)): logged-in sessions must not wait for a guess, and a login on a busy
 /// machine must still be served.
 const NICENESS: i32 = 5;
 
@@ -50,7 +50,7 @@ pub(crate) struct HashingPool {
 
 #[derive(Debug, Default)]
 struct HashingState {
-    lines: Mutex<HashingQueues>,
+    queues: Mutex<HashingQueues>,
     wake: Condvar,
 }
 
@@ -95,7 +95,7 @@ impl HashingPool {
         Ok(Self { shared })
     }
 
-    /// Runs a computation when its turn comes; `client` is `None` for work of the server's own.
+    /// Runs a computation when its turn comes; `client` is `None` for the server's own work.
     pub async fn run<T: Send + 'static>(
         &self,
         standing: Standing,
@@ -105,22 +105,22 @@ impl HashingPool {
         let of = client.map(network);
         let (answer, result) = oneshot::channel();
         let work = Box::new(move || {
-            // A client that has disconnected meanwhile costs nothing more.
+            // Skips clients that have disconnected.
             if !answer.is_closed() {
                 let _ = answer.send(compute());
             }
         });
         {
-            let mut lines = self.shared.lines.lock();
-            let (line, most) = match standing {
-                Standing::Known => (&mut lines.known, KNOWN_LINE_MAX),
-                Standing::Stranger => (&mut lines.strangers, STRANGERS_LINE_MAX),
+            let mut queues = self.shared.queues.lock();
+            let (queue, max) = match standing {
+                Standing::Known => (&mut queues.known, KNOWN_QUEUE_MAX),
+                Standing::Stranger => (&mut queues.strangers, STRANGERS_QUEUE_MAX),
             };
-            let is_crowd = || of.is_some() && line.iter().filter(|(other, _)| *other == of).count() >= most / NETWORK_PART;
-            if line.len() >= most || is_crowd() {
+            let is_crowded = || of.is_some() && queue.iter().filter(|(other, _)| *other == of).count() >= max / NETWORK_PART;
+            if queue.len() >= max || is_crowded() {
                 return Err(Busy);
             }
-            line.push_back((of, work));
+            queue.push_back((of, work));
         }
         self.shared.wake.notify_one();
         result.await.map_err(|_| Busy)
@@ -129,7 +129,7 @@ impl HashingPool {
 
 impl Drop for HashingPool {
     fn drop(&mut self) {
-        self.shared.lines.lock().ended = true;
+        self.shared.queues.lock().ended = true;
         self.shared.wake.notify_all();
     }
 }
@@ -139,21 +139,21 @@ fn work(shared: &HashingState) {
     if let Err(error) = lowered {
         tracing::warn!(%error, "the priority of the password hashing threads could not be lowered");
     }
-    let mut lines = shared.lines.lock();
+    let mut queues = shared.queues.lock();
     loop {
-        if lines.ended {
+        if queues.ended {
             return;
         }
-        let Some((work, standing)) = lines.next() else {
-            shared.wake.wait(&mut lines);
+        let Some((work, standing)) = queues.next() else {
+            shared.wake.wait(&mut queues);
             continue;
         };
-        drop(lines);
+        drop(queues);
         work();
-        lines = shared.lines.lock();
+        queues = shared.queues.lock();
         if standing == Standing::Stranger {
-            lines.serves_stranger = false;
-            // Work for an unknown network may have woken the other thread in vain meanwhile.
+            queues.serves_stranger = false;
+            // The other thread may have found only unknown networks and gone back to sleep.
             shared.wake.notify_one();
         }
     }
@@ -206,7 +206,7 @@ mod tests {
         });
         begun.await.unwrap();
         let mut tasks = Vec::new();
-        for _ in 0..STRANGERS_LINE_MAX + 10 {
+        for _ in 0..STRANGERS_QUEUE_MAX + 10 {
             let hashing = hashing.clone();
             tasks.push(tokio::spawn(async move { hashing.run(Standing::Stranger, None, || ()).await }));
         }
@@ -238,10 +238,10 @@ mod tests {
             let (hashing, client) = (hashing.clone(), client.parse().unwrap());
             tokio::spawn(async move { hashing.run(Standing::Stranger, Some(client), || ()).await })
         };
-        let crowd: Vec<_> = (0..STRANGERS_LINE_MAX).map(|_| run("192.0.2.1")).collect();
+        let crowd: Vec<_> = (0..STRANGERS_QUEUE_MAX).map(|_| run("192.0.2.1")).collect();
         let other = run("192.0.2.2");
-        let full = |line: &HashingQueue| line.len() == STRANGERS_LINE_MAX / NETWORK_PART + 1;
-        while !full(&hashing.shared.lines.lock().strangers) {
+        let full = |queue: &HashingQueue| queue.len() == STRANGERS_QUEUE_MAX / NETWORK_PART + 1;
+        while !full(&hashing.shared.queues.lock().strangers) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         drop(hold);
@@ -251,6 +251,6 @@ mod tests {
         for task in crowd {
             served += usize::from(task.await.unwrap().is_ok());
         }
-        assert!((STRANGERS_LINE_MAX / NETWORK_PART..STRANGERS_LINE_MAX).contains(&served), "{served}");
+        assert!((STRANGERS_QUEUE_MAX / NETWORK_PART..STRANGERS_QUEUE_MAX).contains(&served), "{served}");
     }
 }

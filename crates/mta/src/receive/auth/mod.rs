@@ -1,4 +1,4 @@
-//! Authenticator: the SASL exchange, password checks, and their rate limits.
+//! Authentication: the SASL exchange, password checks, and their rate limits.
 //!
 //! May import what `receive` may.
 

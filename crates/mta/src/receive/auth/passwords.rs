@@ -34,7 +34,7 @@ impl PasswordKey {
         self.pepper
     }
 
-    /// Opens a sealed password. `None` if it is not kept or was sealed with a different key.
+    /// Opens a sealed password. `None` if it is not stored or was sealed with a different key.
     pub(crate) fn open(&self, account: &Account, password: &Password) -> Option<Secret> {
         self.vault.open(&about(account, &password.name), password.sealed.as_deref()?)
     }
@@ -72,19 +72,19 @@ pub fn sealed(account: &Account, name: &str, secret: &Secret, key: &PasswordKey,
 }
 
 /// Returns whether the stored form lacks something that can be made from the password.
-pub(crate) fn is_incomplete(account: &Account, kept: &Password) -> bool {
-    let lacks_secret = kept.sealed.is_none() && !account.legacy_mechanisms.is_empty();
+pub(crate) fn is_incomplete(account: &Account, stored: &Password) -> bool {
+    let lacks_secret = stored.sealed.is_none() && !account.legacy_mechanisms.is_empty();
     // Some passwords have no SCRAM keys (RFC 4013 forbids their characters): a form that we made ourselves is never made again.
-    let is_ours = kept.verifier.contains(&format!("${}$", BASE64.encode(account.salt)));
-    password::needs_rehash(&kept.verifier) || !is_ours || lacks_secret
+    let is_ours = stored.verifier.contains(&format!("${}$", BASE64.encode(account.salt)));
+    password::needs_rehash(&stored.verifier) || !is_ours || lacks_secret
 }
 
 /// Finds a password among the account's, and returns its index. Clients send a password prepared or as typed, so it is tried prepared
 /// (RFC 4616 s.2) and then, if that differs, as sent: verifiers made earlier or elsewhere may be of that form.
-pub fn which(account: Option<&Account>, password: &Secret, key: &PasswordKey) -> Option<usize> {
+pub fn find_password(account: Option<&Account>, password: &Secret, key: &PasswordKey) -> Option<usize> {
     let prepared = prepared(password);
-    let as_typed = || (prepared != *password).then(|| which_exactly(account, password, key)).flatten();
-    which_exactly(account, &prepared, key).or_else(as_typed)
+    let as_typed = || (prepared != *password).then(|| find_exact(account, password, key)).flatten();
+    find_exact(account, &prepared, key).or_else(as_typed)
 }
 
 /// The password after SASLprep, or unchanged if SASLprep does not allow it.
@@ -93,18 +93,18 @@ fn prepared(password: &Secret) -> Secret {
 }
 
 /// Compares all verifiers with the account's salt by one hash.
-fn which_exactly(account: Option<&Account>, password: &Secret, key: &PasswordKey) -> Option<usize> {
+fn find_exact(account: Option<&Account>, password: &Secret, key: &PasswordKey) -> Option<usize> {
     let Some(account) = account.filter(|account| !account.passwords.is_empty()) else {
         password::verify_dummy(password.expose());
         return None;
     };
     let hashed = Secret::new(&password::hash(password.expose(), account.salt).ok()?);
     // All are compared, each in constant time.
-    let own = account.passwords.iter().map(|kept| Secret::new(&kept.verifier) == hashed);
+    let own = account.passwords.iter().map(|stored| Secret::new(&stored.verifier) == hashed);
     let found = own.enumerate().filter(|(_, is_right)| *is_right).map(|(n, _)| n).fold(None, |first: Option<usize>, n| first.or(Some(n)));
     found.or_else(|| {
-        let foreign = |kept: &Password| match kept.verifier.as_str() {
-            SEALED => key.open(account, kept).is_some_and(|sealed| password::is_same(&sealed, password)),
+        let foreign = |stored: &Password| match stored.verifier.as_str() {
+            SEALED => key.open(account, stored).is_some_and(|sealed| password::is_same(&sealed, password)),
             verifier => !has_salt_of(hashed.expose(), verifier) && password::verify(password.expose(), verifier),
         };
         account.passwords.iter().position(foreign)
@@ -129,17 +129,17 @@ mod tests {
     fn each_password_of_an_account_is_found() {
         let key = PasswordKey::new([1; 32]);
         let mut account = account();
-        assert_eq!(which(Some(&account), &Secret::new("one"), &key), None);
+        assert_eq!(find_password(Some(&account), &Secret::new("one"), &key), None);
         for name in ["one", "two"] {
             account.passwords.push(make(&account, name, &Secret::new(name), &key, 0).unwrap());
         }
         let elsewhere = password::hash("three", [9; 16]).unwrap();
         account.passwords.push(Password { verifier: elsewhere, name: "three".into(), ..account.passwords[0].clone() });
         for (n, text) in ["one", "two", "three"].into_iter().enumerate() {
-            assert_eq!(which(Some(&account), &Secret::new(text), &key), Some(n));
+            assert_eq!(find_password(Some(&account), &Secret::new(text), &key), Some(n));
         }
-        assert_eq!(which(Some(&account), &Secret::new("four"), &key), None);
-        assert_eq!(which(None, &Secret::new("one"), &key), None);
+        assert_eq!(find_password(Some(&account), &Secret::new("four"), &key), None);
+        assert_eq!(find_password(None, &Secret::new("one"), &key), None);
         assert!(!is_incomplete(&account, &account.passwords[0]) && is_incomplete(&account, &account.passwords[2]));
         let odd = make(&account, "odd", &Secret::new("\u{1F600} emoji"), &key, 0).unwrap();
         assert!(odd.scram_sha256.is_none() && !is_incomplete(&account, &odd));
@@ -150,27 +150,27 @@ mod tests {
         let (key, mut account) = (PasswordKey::new([1; 32]), account());
         account.passwords.push(make(&account, "new", &Secret::new("p\u{e4}ss w\u{f6}rd"), &key, 0).unwrap());
         for typed in ["p\u{e4}ss w\u{f6}rd", "pa\u{308}ss wo\u{308}rd", "p\u{e4}ss\u{a0}w\u{f6}rd", "p\u{e4}\u{ad}ss w\u{f6}rd"] {
-            assert_eq!(which(Some(&account), &Secret::new(typed), &key), Some(0), "{typed:?}");
+            assert_eq!(find_password(Some(&account), &Secret::new(typed), &key), Some(0), "{typed:?}");
         }
-        assert_eq!(which(Some(&account), &Secret::new("pass word"), &key), None);
+        assert_eq!(find_password(Some(&account), &Secret::new("pass word"), &key), None);
         let before = |typed: &str| Password { verifier: password::hash(typed, account.salt).unwrap(), ..account.passwords[0].clone() };
         let old = Account { passwords: vec![before("pa\u{308}ss"), before("\u{1F600} \u{a0}")], ..account.clone() };
-        assert_eq!(which(Some(&old), &Secret::new("pa\u{308}ss"), &key), Some(0), "set before passwords were prepared");
-        assert_eq!(which(Some(&old), &Secret::new("\u{1F600} \u{a0}"), &key), Some(1), "nothing that SASLprep allows");
+        assert_eq!(find_password(Some(&old), &Secret::new("pa\u{308}ss"), &key), Some(0), "set before passwords were prepared");
+        assert_eq!(find_password(Some(&old), &Secret::new("\u{1F600} \u{a0}"), &key), Some(1), "nothing that SASLprep allows");
     }
 
     #[test]
     fn passwords_are_sealed_only_for_mechanisms_that_need_them() {
         let (key, secret) = (PasswordKey::new([1; 32]), Secret::new("one"));
         let mut account = account();
-        let kept = make(&account, "phone", &secret, &key, 0).unwrap();
-        assert!(kept.sealed.is_none());
+        let stored = make(&account, "phone", &secret, &key, 0).unwrap();
+        assert!(stored.sealed.is_none());
         account.legacy_mechanisms.push("CRAM-MD5".into());
-        assert!(is_incomplete(&account, &kept));
-        let kept = make(&account, "phone", &secret, &key, 0).unwrap();
-        assert_eq!(key.open(&account, &kept), Some(secret));
-        assert_eq!(key.open(&account, &Password { name: "tablet".into(), ..kept.clone() }), None);
-        assert_eq!(PasswordKey::new([2; 32]).open(&account, &kept), None);
+        assert!(is_incomplete(&account, &stored));
+        let stored = make(&account, "phone", &secret, &key, 0).unwrap();
+        assert_eq!(key.open(&account, &stored), Some(secret));
+        assert_eq!(key.open(&account, &Password { name: "tablet".into(), ..stored.clone() }), None);
+        assert_eq!(PasswordKey::new([2; 32]).open(&account, &stored), None);
     }
 
     #[test]
@@ -178,11 +178,11 @@ mod tests {
         let key = PasswordKey::new([1; 32]);
         let mut account = account();
         account.passwords.push(sealed(&account, "first", &Secret::new("gr\u{fc}n"), &key, 0));
-        assert_eq!(which(Some(&account), &Secret::new("gr\u{fc}n"), &key), Some(0));
-        assert_eq!(which(Some(&account), &Secret::new("gru\u{308}n"), &key), Some(0), "as SASLprep has it");
-        assert_eq!(which(Some(&account), &Secret::new("grun"), &key), None);
-        assert_eq!(which(Some(&account), &Secret::new("gr\u{fc}n"), &PasswordKey::new([2; 32])), None);
-        assert_eq!(which(Some(&account), &Secret::new(SEALED), &key), None);
+        assert_eq!(find_password(Some(&account), &Secret::new("gr\u{fc}n"), &key), Some(0));
+        assert_eq!(find_password(Some(&account), &Secret::new("gru\u{308}n"), &key), Some(0), "as SASLprep has it");
+        assert_eq!(find_password(Some(&account), &Secret::new("grun"), &key), None);
+        assert_eq!(find_password(Some(&account), &Secret::new("gr\u{fc}n"), &PasswordKey::new([2; 32])), None);
+        assert_eq!(find_password(Some(&account), &Secret::new(SEALED), &key), None);
         assert!(is_incomplete(&account, &account.passwords[0]));
     }
 }

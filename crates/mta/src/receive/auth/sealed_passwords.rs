@@ -1,7 +1,7 @@
 //! Hashes imported passwords that are only sealed, in the background.
 //!
-//! RFC 9106 s.4, RFC 5802 s.3. Invariant: each result is on disk, so a restart continues with the rest; a password that is changed meanwhile is
-//! left alone; one at a time, so that no login waits for more than one of them.
+//! RFC 9106 s.4, RFC 5802 s.3. Invariant: each result is on disk, so a restart continues with the rest; a password that changes meanwhile is
+//! not overwritten; one at a time, so that no login waits for more than one of them.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -14,17 +14,17 @@ use crate::receive::auth::passwords::SEALED;
 use crate::support::panic_edge::caught;
 
 /// Interval between two searches for sealed passwords.
-const LOOK: Duration = Duration::from_secs(2);
+const POLL_EVERY: Duration = Duration::from_secs(2);
 
 /// Passwords hashed between two reloads of the directory, whose cost grows with its size.
-const PIECE: usize = 200;
+const BATCH: usize = 200;
 
 /// Runs until shutdown.
 pub(crate) async fn run(logins: Arc<Authenticator>) {
     let mut work = RehashRun::default();
     loop {
-        tokio::time::sleep(LOOK).await;
-        caught(work.piece(&logins)).await;
+        tokio::time::sleep(POLL_EVERY).await;
+        caught(work.batch(&logins)).await;
     }
 }
 
@@ -37,7 +37,7 @@ struct RehashRun {
 }
 
 impl RehashRun {
-    async fn piece(&mut self, logins: &Authenticator) {
+    async fn batch(&mut self, logins: &Authenticator) {
         loop {
             let directory = logins.directory().current();
             let all: Vec<(&Account, &Password)> = directory
@@ -45,7 +45,7 @@ impl RehashRun {
                 .accounts
                 .iter()
                 .flat_map(sealed)
-                .filter(|(account, kept)| !self.lost.contains(&name(account, kept)))
+                .filter(|(account, stored)| !self.lost.contains(&name(account, stored)))
                 .collect();
             if all.is_empty() {
                 if self.done > 0 {
@@ -54,12 +54,12 @@ impl RehashRun {
                 return;
             }
             tracing::info!(done = self.done, left = all.len(), "hashing imported passwords");
-            for (account, kept) in all.into_iter().take(PIECE) {
-                match logins.hash_sealed(account, kept).await {
+            for (account, stored) in all.into_iter().take(BATCH) {
+                match logins.hash_sealed(account, stored).await {
                     Ok(HashedSealed::Done) => self.done += 1,
                     Ok(HashedSealed::Busy) => return,
                     Ok(HashedSealed::Unreadable) => {
-                        self.lost.insert(name(account, kept));
+                        self.lost.insert(name(account, stored));
                         tracing::error!(login = %account.login, "an imported password cannot be opened, since passwords.key has changed: set a new one with `waypost account passwd`");
                     }
                     Err(error) => {
@@ -78,9 +78,9 @@ impl RehashRun {
 }
 
 fn sealed(account: &Account) -> impl Iterator<Item = (&Account, &Password)> {
-    account.passwords.iter().filter(|kept| kept.verifier == SEALED).map(move |kept| (account, kept))
+    account.passwords.iter().filter(|stored| stored.verifier == SEALED).map(move |stored| (account, stored))
 }
 
-fn name(account: &Account, kept: &Password) -> (String, String) {
-    (account.login.key(), kept.name.clone())
+fn name(account: &Account, stored: &Password) -> (String, String) {
+    (account.login.key(), stored.name.clone())
 }

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use crate::support::limits::{BoundedMap, TokenBuckets};
 use crate::support::networks::{KNOWN_MS, neighbourhood, network};
 
-/// Time in which a full allowance comes back, in milliseconds.
+/// Time in which a full allowance refills, in milliseconds.
 const WINDOW_MS: i64 = 600_000;
 
 /// Maximum number of clients, and of accounts, counted at a time; beyond it, others are refused.
@@ -57,7 +57,7 @@ impl Default for LoginThrottle {
 }
 
 impl LoginThrottle {
-    /// Loads what an earlier process has learned: login, network, time in Unix milliseconds.
+    /// Loads the known networks of an earlier process: login, network, time in Unix milliseconds.
     pub fn remember(&self, known: impl IntoIterator<Item = (String, IpAddr, i64)>) {
         let mut state = self.0.lock();
         for (login, network, at_ms) in known {
@@ -87,7 +87,7 @@ impl LoginThrottle {
         by_both.then_some(standing)
     }
 
-    /// Takes back the count of an attempt that was not a guess.
+    /// Uncounts an attempt that was not a guess.
     pub fn excuse(&self, login: &str, client: IpAddr) {
         let mut state = self.0.lock();
         state.clients.give_back(&network(client));
@@ -114,36 +114,36 @@ mod tests {
 
     #[test]
     fn failures_are_limited_for_each_client() {
-        let guard = LoginThrottle::default();
-        let enter = |login: &str, client: &str, now_ms| guard.enter(login, ip(client), ALLOWANCES, now_ms).is_some();
+        let throttle = LoginThrottle::default();
+        let enter = |login: &str, client: &str, now_ms| throttle.enter(login, ip(client), ALLOWANCES, now_ms).is_some();
         assert!((0..3).all(|n| enter(&format!("a{n}"), "192.0.2.1", 0)));
         assert!(!enter("b", "192.0.2.1", 0) && enter("b", "192.0.2.2", 0));
-        assert!(enter("b", "192.0.2.1", WINDOW_MS / 3) && !enter("b", "192.0.2.1", WINDOW_MS / 3), "they come back one by one");
+        assert!(enter("b", "192.0.2.1", WINDOW_MS / 3) && !enter("b", "192.0.2.1", WINDOW_MS / 3), "tokens refill one by one");
         assert!((0..3).all(|n| enter("v6", &format!("2001:db8::{n}"), 0)));
         assert!(!enter("v6", "2001:db8::ffff", 0) && enter("v6", "2001:db8:0:1::1", 0), "a /64 is one client");
     }
 
     #[test]
     fn failures_are_limited_for_each_account() {
-        let guard = LoginThrottle::default();
-        let enter = |n: u8| guard.enter("me", IpAddr::from([192, 0, 2, n]), ALLOWANCES, 0).is_some();
+        let throttle = LoginThrottle::default();
+        let enter = |n: u8| throttle.enter("me", IpAddr::from([192, 0, 2, n]), ALLOWANCES, 0).is_some();
         assert!((0..5).all(enter));
         assert!(!(6..50).any(enter));
-        assert!(guard.enter("you", ip("192.0.2.200"), ALLOWANCES, 0).is_some());
+        assert!(throttle.enter("you", ip("192.0.2.200"), ALLOWANCES, 0).is_some());
     }
 
     #[test]
     fn known_networks_are_never_refused() {
-        let guard = LoginThrottle::default();
-        assert!(guard.succeeded("me", ip("198.51.100.1"), 0) && !guard.succeeded("me", ip("198.51.7.7"), 1));
+        let throttle = LoginThrottle::default();
+        assert!(throttle.succeeded("me", ip("198.51.100.1"), 0) && !throttle.succeeded("me", ip("198.51.7.7"), 1));
         for n in 0..100 {
-            guard.enter("me", IpAddr::from([192, 0, 2, n]), ALLOWANCES, 1);
-            guard.enter("you", ip("198.51.100.9"), ALLOWANCES, 1);
+            throttle.enter("me", IpAddr::from([192, 0, 2, n]), ALLOWANCES, 1);
+            throttle.enter("you", ip("198.51.100.9"), ALLOWANCES, 1);
         }
-        assert_eq!(guard.enter("me", ip("198.51.100.9"), ALLOWANCES, 1), Some(Standing::Known));
-        assert_eq!(guard.enter("you", ip("198.51.100.9"), ALLOWANCES, 1), None);
-        assert_eq!(guard.enter("me", ip("203.0.113.1"), ALLOWANCES, 1), None);
-        assert_eq!(guard.standing("me", ip("198.51.100.9"), KNOWN_MS + 1), Standing::Stranger);
+        assert_eq!(throttle.enter("me", ip("198.51.100.9"), ALLOWANCES, 1), Some(Standing::Known));
+        assert_eq!(throttle.enter("you", ip("198.51.100.9"), ALLOWANCES, 1), None);
+        assert_eq!(throttle.enter("me", ip("203.0.113.1"), ALLOWANCES, 1), None);
+        assert_eq!(throttle.standing("me", ip("198.51.100.9"), KNOWN_MS + 1), Standing::Stranger);
         let next = LoginThrottle::default();
         next.remember([("me".to_owned(), neighbourhood(ip("198.51.0.1")), 5)]);
         assert_eq!(next.standing("me", ip("198.51.200.1"), 6), Standing::Known);
@@ -151,10 +151,10 @@ mod tests {
 
     #[test]
     fn successful_logins_are_not_counted() {
-        let guard = LoginThrottle::default();
+        let throttle = LoginThrottle::default();
         for n in 0..100 {
-            assert!(guard.enter("me", IpAddr::from([192, 0, 2, n]), ALLOWANCES, 0).is_some());
-            guard.excuse("me", IpAddr::from([192, 0, 2, n]));
+            assert!(throttle.enter("me", IpAddr::from([192, 0, 2, n]), ALLOWANCES, 0).is_some());
+            throttle.excuse("me", IpAddr::from([192, 0, 2, n]));
         }
     }
 }

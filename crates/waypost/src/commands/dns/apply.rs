@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use dns_plan::{DnsFacts, PlannedRecord, Question, RecordType, State, plan};
+use dns_plan::{DnsFacts, PlannedRecord, Question, RecordState, RecordType, plan};
 use dns_providers::ZoneEditor;
 use serde_json::json;
 
@@ -132,7 +132,7 @@ async fn is_published(config: &Config, ours: &[PlannedRecord], out: Output) -> R
             tokio::time::sleep(INTERVAL).await;
         }
         let checked = wanted.run(ours).await?;
-        let is_late = |state: &State| matches!(state, State::Missing | State::Differs | State::Unknown);
+        let is_late = |state: &RecordState| matches!(state, RecordState::Missing | RecordState::Differs | RecordState::Unknown);
         missing = checked.findings.into_iter().filter(|finding| is_late(&finding.state)).map(|f| f.record).collect();
         if missing.is_empty() {
             break;

@@ -2,7 +2,7 @@
 //!
 //! Invariant: every finding that is not ok is in exactly one cause.
 
-use dns_plan::{Finding, RecordUse, State};
+use dns_plan::{Finding, RecordState, RecordUse};
 
 /// The common cause of several findings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,11 +25,11 @@ pub fn causes<'a>(findings: impl IntoIterator<Item = &'a Finding>) -> Vec<Cause<
             causes.push(Cause::Missing(usage, missing));
         }
     }
-    let mut single: Vec<&Finding> = wrong.iter().copied().filter(|f| !f.is_plainly_missing() && f.state != State::Unknown).collect();
+    let mut single: Vec<&Finding> = wrong.iter().copied().filter(|f| !f.is_plainly_missing() && f.state != RecordState::Unknown).collect();
     single.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     causes.extend(single.into_iter().map(Cause::Single));
     let mut unanswered: Vec<(String, Vec<&Finding>)> = Vec::new();
-    for finding in wrong.into_iter().filter(|finding| finding.state == State::Unknown) {
+    for finding in wrong.into_iter().filter(|finding| finding.state == RecordState::Unknown) {
         match unanswered.iter_mut().find(|(why, _)| *why == finding.why) {
             Some((_, of_it)) => of_it.push(finding),
             None => unanswered.push((finding.why.clone(), vec![finding])),
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
     use dns_plan::{DnsSeverity, PlannedRecord, RecordKind, RecordType};
 
-    fn finding(kind: RecordKind, state: State, severity: DnsSeverity, why: &str) -> Finding {
+    fn finding(kind: RecordKind, state: RecordState, severity: DnsSeverity, why: &str) -> Finding {
         let owner = format!("{}.example.com.", kind.as_str());
         let value = "value".to_owned();
         let record = PlannedRecord { domain: None, owner, record_type: RecordType::Txt, value, ttl_s: 60, kind, severity, why: "" };
@@ -69,7 +69,7 @@ mod tests {
     fn a_failing_resolver_is_one_cause_and_no_wrong_record() {
         let servfail = "nobody answers: 127.0.0.1: it says SERVFAIL";
         let all: Vec<Finding> = [RecordKind::Mx, RecordKind::Spf, RecordKind::Dkim]
-            .map(|kind| finding(kind, State::Unknown, DnsSeverity::Required, servfail))
+            .map(|kind| finding(kind, RecordState::Unknown, DnsSeverity::Required, servfail))
             .into();
         let [Cause::Unanswered(why, of_it)] = &causes(&all)[..] else { panic!("{:?}", causes(&all)) };
         assert_eq!((why.as_str(), of_it.len()), (servfail, 3));
@@ -79,11 +79,16 @@ mod tests {
     #[test]
     fn missing_records_are_grouped_by_use_with_the_needed_first() {
         let all = [
-            finding(RecordKind::Srv, State::Missing, DnsSeverity::Recommended, "it is not there; programs"),
-            finding(RecordKind::TlsRpt, State::Missing, DnsSeverity::Recommended, "it is not there; reports"),
-            finding(RecordKind::Mx, State::Missing, DnsSeverity::Required, "it is not there; mail"),
-            finding(RecordKind::Dkim, State::Missing, DnsSeverity::Required, "it stands at x.example.com.example.com.: the form adds"),
-            finding(RecordKind::Spf, State::Ok, DnsSeverity::Required, ""),
+            finding(RecordKind::Srv, RecordState::Missing, DnsSeverity::Recommended, "it is not there; programs"),
+            finding(RecordKind::TlsRpt, RecordState::Missing, DnsSeverity::Recommended, "it is not there; reports"),
+            finding(RecordKind::Mx, RecordState::Missing, DnsSeverity::Required, "it is not there; mail"),
+            finding(
+                RecordKind::Dkim,
+                RecordState::Missing,
+                DnsSeverity::Required,
+                "it stands at x.example.com.example.com.: the form adds",
+            ),
+            finding(RecordKind::Spf, RecordState::Ok, DnsSeverity::Required, ""),
         ];
         let shown: Vec<String> = causes(&all)
             .into_iter()

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dns_plan::{Finding, PlannedRecord, Question, RecordKind, RecordType, State};
+use dns_plan::{Finding, PlannedRecord, Question, RecordKind, RecordState, RecordType};
 
 use super::written::WrittenRecords;
 
@@ -60,7 +60,7 @@ pub fn affected_names(findings: &[Finding], written: &WrittenRecords) -> BTreeSe
         places.insert(Question::new(&record.owner, RecordType::Cname));
     }
     // An extra address may be of either type.
-    for finding in findings.iter().filter(|finding| finding.state == State::Extra) {
+    for finding in findings.iter().filter(|finding| finding.state == RecordState::Extra) {
         if finding.record.kind == RecordKind::HostAddress {
             places.extend([RecordType::A, RecordType::Aaaa].map(|kind| Question::new(&finding.record.owner, kind)));
         }
@@ -75,7 +75,7 @@ fn type_named(word: &str) -> Option<RecordType> {
 }
 
 fn is_to_change(finding: &Finding) -> bool {
-    let state = matches!(finding.state, State::Missing | State::Differs | State::Extra);
+    let state = matches!(finding.state, RecordState::Missing | RecordState::Differs | RecordState::Extra);
     state && finding.record.record_type != RecordType::Ptr && finding.record.is_complete()
 }
 
@@ -90,7 +90,7 @@ pub fn decide(plan: &[PlannedRecord], findings: &[Finding], present: &Present, r
     for finding in findings.iter().filter(|finding| is_to_change(finding)) {
         let record = &finding.record;
         let owner = &record.owner;
-        if finding.state == State::Extra {
+        if finding.state == RecordState::Extra {
             remove_extra(finding, &there, rights, &mut changes, &mut removed);
             continue;
         }
@@ -200,12 +200,12 @@ mod tests {
         PlannedRecord { domain: None, owner: owner.into(), record_type, value: value.into(), ttl_s: 3600, kind, severity, why: "" }
     }
 
-    fn finding(record: &PlannedRecord, state: State, found: &[&str]) -> Finding {
+    fn finding(record: &PlannedRecord, state: RecordState, found: &[&str]) -> Finding {
         let found = found.iter().map(ToString::to_string).collect();
         Finding { record: record.clone(), state, found, severity: record.severity, why: String::new(), fix: None }
     }
 
-    fn decided(record: &PlannedRecord, state: State, there: &[&str], ours: &[&str], replace: &[&str]) -> Changes {
+    fn decided(record: &PlannedRecord, state: RecordState, there: &[&str], ours: &[&str], replace: &[&str]) -> Changes {
         let dir = tempfile::tempdir().unwrap();
         let mut written = WrittenRecords::read(dir.path()).unwrap();
         for value in ours {
@@ -222,12 +222,14 @@ mod tests {
     #[test]
     fn only_own_and_named_records_are_changed() {
         let spf = record("example.com.", RecordKind::Spf, RecordType::Txt, "v=spf1 mx ~all");
-        let new = decided(&spf, State::Missing, &["other text"], &[], &[]);
+        let new = decided(&spf, RecordState::Missing, &["other text"], &[], &[]);
         assert!(new.blocked.is_empty() && new.list[0].remove.is_empty() && new.list[0].add.as_ref() == Some(&spf));
         let old = ["v=spf1 include:old.example -all", "other text"];
-        let foreign = decided(&spf, State::Differs, &old, &[], &[]);
+        let foreign = decided(&spf, RecordState::Differs, &old, &[], &[]);
         assert!(foreign.list.is_empty() && foreign.blocked[0].values == [old[0]]);
-        for changes in [decided(&spf, State::Differs, &old, &old[..1], &[]), decided(&spf, State::Differs, &old, &[], &["Example.com"])] {
+        for changes in
+            [decided(&spf, RecordState::Differs, &old, &old[..1], &[]), decided(&spf, RecordState::Differs, &old, &[], &["Example.com"])]
+        {
             assert_eq!(changes.list[0].remove, [(RecordType::Txt, old[0].to_owned())]);
             assert!(changes.list[0].add.is_some() && changes.blocked.is_empty());
         }
@@ -237,11 +239,11 @@ mod tests {
     fn own_left_overs_are_removed_and_others_stay() {
         let mx = record("example.com.", RecordKind::Mx, RecordType::Mx, "10 mx.example.com.");
         let old = "1 old.example.";
-        assert_eq!(decided(&mx, State::Extra, &[old], &[], &[]).blocked[0].values, [old]);
-        let ours = decided(&mx, State::Extra, &[old], &[old], &[]);
+        assert_eq!(decided(&mx, RecordState::Extra, &[old], &[], &[]).blocked[0].values, [old]);
+        let ours = decided(&mx, RecordState::Extra, &[old], &[old], &[]);
         assert!(ours.list.len() == 1 && ours.list[0].add.is_none(), "{ours:?}");
-        let unplanned = decided(&mx, State::Ok, &["10 mx.example.com.", old], &[old], &[]);
+        let unplanned = decided(&mx, RecordState::Ok, &["10 mx.example.com.", old], &[old], &[]);
         assert_eq!(unplanned.list[0].remove, [(RecordType::Mx, old.to_owned())]);
-        assert_eq!(decided(&mx, State::Ok, &["10 mx.example.com.", old], &[], &[]), Changes::default());
+        assert_eq!(decided(&mx, RecordState::Ok, &["10 mx.example.com.", old], &[], &[]), Changes::default());
     }
 }

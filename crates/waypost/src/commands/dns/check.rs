@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 
 use anyhow::Result;
-use dns_plan::{DnsFacts, Finding, RecordUse, State};
+use dns_plan::{DnsFacts, Finding, RecordState, RecordUse};
 use net::DnsChecked;
 use serde_json::{Value, json};
 
@@ -28,7 +28,7 @@ pub(super) fn show(checked: &DnsChecked, facts: &DnsFacts, out: Output) -> Resul
 
 fn finding_as_json(finding: &Finding, facts: &DnsFacts) -> Value {
     let mut value = as_json(&finding.record, facts);
-    let ttl_s = if let State::Propagating(ttl_s) = finding.state { Some(ttl_s) } else { None };
+    let ttl_s = if let RecordState::Propagating(ttl_s) = finding.state { Some(ttl_s) } else { None };
     let more = json!({
         "state": finding.state.as_str(),
         "propagating_s": ttl_s,
@@ -58,7 +58,7 @@ pub(super) fn text(checked: &DnsChecked) -> String {
 
 fn verdict(checked: &DnsChecked, good: usize) -> String {
     let all = checked.findings.iter();
-    let (red, open) = (all.clone().filter(|f| f.is_red()).count(), all.clone().filter(|f| f.state == State::Unknown).count());
+    let (red, open) = (all.clone().filter(|f| f.is_red()).count(), all.clone().filter(|f| f.state == RecordState::Unknown).count());
     let others = checked.findings.len() - good - red - open;
     let open_words = if open == 0 { String::new() } else { format!(", {} could not be looked up", counted(open)) };
     match (red, open, others) {
@@ -94,7 +94,7 @@ fn block(cause: &Cause<'_>) -> String {
             let (state, owner, kind) = (finding.state.as_str(), &finding.record.owner, finding.record.record_type.as_str());
             let mut lines = vec![format!("{}  {owner}  {kind}  {}", styled(style, state), finding.severity.as_str())];
             lines.extend(finding.found.iter().map(|found| row("found", found)));
-            if finding.state != State::Extra {
+            if finding.state != RecordState::Extra {
                 lines.push(row("expected", &finding.record.quoted()));
             }
             lines.push(row("why", &finding.why));

@@ -1,6 +1,6 @@
 //! `waypost dns`: shows the planned DNS records, compares DNS with them, and publishes them.
 //!
-//! Invariant: what should be there is decided in `dns_plan` and nowhere else; `setup`, `show`, `check` and `apply` see the same plan.
+//! Invariant: the plan is made in the crate `dns_plan` only; `setup`, `show`, `check` and `apply` see the same plan.
 
 mod apply;
 pub mod causes;

@@ -3,7 +3,7 @@
 //! RFC 1035 s.5.1. Invariant: the output can be pasted unchanged.
 
 use anyhow::{Result, anyhow};
-use dns_plan::{DnsFacts, PlannedRecord, Provider, RecordType, RecordUse, provider_fields, zone_among, zone_lines};
+use dns_plan::{DnsFacts, PlannedRecord, ProviderForm, RecordType, RecordUse, provider_fields, zone_among, zone_lines};
 use serde_json::{Value, json};
 
 use crate::output::{BOLD, DIM, Output, print, styled, table};
@@ -17,7 +17,7 @@ pub(super) fn run(records: &[PlannedRecord], facts: &DnsFacts, format: &str, out
         "zone" => print(&zone_lines(records))?,
         "table" => print(&in_rows(records))?,
         word => {
-            let provider = Provider::parse(word).ok_or_else(|| anyhow!("unknown format {word}\n  hint: use {}", known()))?;
+            let provider = ProviderForm::parse(word).ok_or_else(|| anyhow!("unknown format {word}\n  hint: use {}", known()))?;
             print(&forms(provider, records, facts))?;
         }
     }
@@ -25,7 +25,7 @@ pub(super) fn run(records: &[PlannedRecord], facts: &DnsFacts, format: &str, out
 }
 
 fn known() -> String {
-    let words: Vec<&str> = Provider::ALL.iter().map(|(word, _)| *word).collect();
+    let words: Vec<&str> = ProviderForm::ALL.iter().map(|(word, _)| *word).collect();
     format!("zone, table, or one of {}", words.join(", "))
 }
 
@@ -66,7 +66,7 @@ fn heading(usage: RecordUse) -> &'static str {
     }
 }
 
-fn forms(provider: Provider, records: &[PlannedRecord], facts: &DnsFacts) -> String {
+fn forms(provider: ProviderForm, records: &[PlannedRecord], facts: &DnsFacts) -> String {
     let mut parts = Vec::new();
     for record in records.iter().filter(|record| record.record_type != RecordType::Ptr) {
         let zone = zone_among(&record.owner, &facts.domains);

@@ -3,7 +3,7 @@
 //! Invariant: plan and judgement are those of `waypost dns check`; PTR, SPF and DKIM have checks of their own here, so that one mistake gives one finding.
 
 use anyhow::Result;
-use dns_plan::{DnsSeverity, Finding as DnsFinding, KeyStage, RecordKind, RecordUse, State, plan};
+use dns_plan::{DnsSeverity, Finding as DnsFinding, KeyStage, RecordKind, RecordState, RecordUse, plan};
 
 use super::DoctorContext;
 use super::finding::{Finding, Severity};
@@ -63,7 +63,7 @@ fn of_cause(cause: &Cause<'_>, all: usize) -> Finding {
 
 fn single(finding: &DnsFinding) -> Finding {
     let severity = match (&finding.state, finding.severity) {
-        (State::Propagating(_), _) | (_, DnsSeverity::Optional) => Severity::Notice,
+        (RecordState::Propagating(_), _) | (_, DnsSeverity::Optional) => Severity::Notice,
         (_, DnsSeverity::Required) => Severity::Error,
         (_, DnsSeverity::Recommended) => Severity::Warning,
     };

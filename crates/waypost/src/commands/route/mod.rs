@@ -76,7 +76,7 @@ pub async fn check(config: &Config, own: Option<&str>, routes: &[&Route], send: 
         tls: &tls,
         hello: settings.hostname.as_str(),
         own: own.and_then(|domain| Mailbox::parse(&format!("postmaster@{domain}")).ok()),
-        forward: Mailbox::parse(&format!("postmaster@{}", settings.forward.srs.domain))?,
+        forward: Mailbox::postmaster(&settings.forward.srs.domain),
         to,
         send,
     };

@@ -1,6 +1,6 @@
 //! Tests one smarthost as mail goes through it.
 //!
-//! RFC 6409, RFC 3207, RFC 4954. Invariant: a password is sent only over verified TLS; without `send`, the test ends before any content.
+//! RFC 6409, RFC 3207, RFC 4954. Invariant: a password is sent only over TLS that the route accepts; without `send`, the test ends before any content.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! `waypost sendmail`: a replacement of /usr/sbin/sendmail for cron, git send-email, mutt and PHP's mail().
 //!
-//! Invariant: exit code 0 means that the message is on the server's disk; after any other, the server has no part of it.
+//! Invariant: exit code 0 means that the message is on the server's disk; after any other, the server has not accepted it.
 
 mod arguments;
 mod dialogue;

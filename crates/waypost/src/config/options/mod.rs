@@ -92,7 +92,7 @@ section!("", "Options at the top of the file, before the first section.", FileOp
     hostname: Option<Text<Domain>> = None;
     /// Directory of the queue, the accounts and aliases, and the keys and certificate for which no other file is named.
     data_dir: PathBuf = PathBuf::from("/var/lib/waypost");
-    /// The address of the operator: gets the notices of this server and mail to <postmaster> without a domain.
+    /// The address of the operator: gets the notices of this server and mail to `postmaster` without a domain.
     postmaster: Option<Text<Mailbox>> = None;
     /// Characters that begin an extension: with "+", mail to me+shop@ goes where mail to me@ goes. "" means no extensions.
     recipient_delimiter: Spanned<String> = spanned("+".into());

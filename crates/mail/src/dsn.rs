@@ -1,7 +1,7 @@
-//! Delivery status notifications: what we tell a sender about the fate of a message.
+//! Delivery status notifications: they tell a sender what happened to a message.
 //!
-//! RFC 3464, RFC 6522 (multipart/report), RFC 6533 (UTF-8), RFC 3461 s.6.  Invariant: every text that came from
-//! a remote host or an envelope is one line without control characters, so it can add no field and no part.
+//! RFC 3464, RFC 6522 (multipart/report), RFC 6533 (UTF-8), RFC 3461 s.6.  Invariant: every text from a remote host or
+//! an envelope is one line without control characters, so it can add no field and no part.
 
 use std::fmt::Write as _;
 
@@ -10,22 +10,23 @@ use crate::date::rfc5322_date;
 use crate::domain::Domain;
 use crate::envelope::{OriginalRecipient, Ret};
 use crate::header::header_len;
+use crate::letter::{AutoSubmitted, LetterHead};
 use crate::one_line::one_line_at_most;
 use crate::queue_id::QueueId;
 use crate::reply::EnhancedCode;
 
 /// What happened to a recipient (RFC 3464 s.2.3.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
+pub enum DsnAction {
     /// It will not be delivered.
     Failed,
-    /// It is still being tried.
+    /// It is still being retried.
     Delayed,
-    /// It was handed to a system that does not report (RFC 3461 s.6.2.1).
+    /// It was relayed to a host that sends no DSNs (RFC 3461 s.6.2.1).
     Relayed,
 }
 
-impl Action {
+impl DsnAction {
     fn word(self) -> &'static str {
         match self {
             Self::Failed => "failed",
@@ -35,46 +36,46 @@ impl Action {
     }
 }
 
-/// A host's answer (RFC 3464 s.2.3.5 and s.2.3.6).
+/// The reply of a host (RFC 3464 s.2.3.5 and s.2.3.6).
 #[derive(Debug, Clone)]
-pub struct Remote {
+pub struct RemoteReply {
     /// The host.
     pub host: Domain,
     /// Its reply.
     pub reply: String,
 }
 
-/// The fate of one recipient.
+/// What a DSN says about one recipient.
 #[derive(Debug, Clone)]
-pub struct RecipientReport {
+pub struct DsnRecipient {
     /// The address as the sender knows it.
     pub recipient: Mailbox,
-    /// ORCPT, where the sender gave one.
+    /// ORCPT, if the sender gave one.
     pub orcpt: Option<OriginalRecipient>,
     /// What happened.
-    pub action: Action,
+    pub action: DsnAction,
     /// The enhanced code.
     pub status: EnhancedCode,
-    /// The host that answered, where one did and may be named.
-    pub remote: Option<Remote>,
+    /// The host that replied, if it may be named.
+    pub remote: Option<RemoteReply>,
     /// What happened, for people.
     pub diagnostic: String,
-    /// Until when we try, in Unix seconds; for [`Action::Delayed`].
+    /// End of the retries, in Unix seconds; for [`DsnAction::Delayed`].
     pub until_unix_s: Option<i64>,
 }
 
-/// A report to be composed.
+/// A DSN to compose.
 #[derive(Debug)]
-pub struct Report<'a> {
-    /// Our name.
+pub struct Dsn<'a> {
+    /// Our host name.
     pub reporting: &'a Domain,
-    /// The address the report is from (header only; the envelope's is null).
+    /// The From address (the reverse-path is null).
     pub from: &'a Mailbox,
-    /// The sender of the message that is reported on.
+    /// The sender of the message.
     pub to: &'a Mailbox,
-    /// The id of the message that is reported on.
+    /// The queue ID of the message.
     pub queue_id: QueueId,
-    /// The id of the report itself.
+    /// The queue ID of the DSN itself.
     pub report_id: QueueId,
     /// ENVID, decoded.
     pub envid: Option<&'a str>,
@@ -84,18 +85,18 @@ pub struct Report<'a> {
     pub now_unix_s: i64,
     /// How much of the message is returned.
     pub ret: Ret,
-    /// The message, or as much of its front as there is at hand (at least the header section).
+    /// The message, or its beginning (at least the header section).
     pub original: &'a [u8],
     /// The recipients, at least one.
-    pub recipients: &'a [RecipientReport],
+    pub recipients: &'a [DsnRecipient],
 }
 
-/// A composed report: its content, and whether it needs SMTPUTF8.
+/// A composed DSN: its content, and whether it needs SMTPUTF8.
 #[derive(Debug)]
-pub struct Composed {
-    /// The content, CRLF line ends.
+pub struct ComposedDsn {
+    /// The content, with CRLF line ends.
     pub content: Vec<u8>,
-    /// Whether a next hop must know SMTPUTF8 to take it.
+    /// Whether the next hop must support SMTPUTF8.
     pub utf8: bool,
 }
 
@@ -106,9 +107,9 @@ fn line(text: &str) -> String {
     one_line_at_most(text, LINE_MAX_CHARS)
 }
 
-impl Report<'_> {
-    /// Composes the report.
-    pub fn compose(&self) -> Composed {
+impl Dsn<'_> {
+    /// Composes the DSN.
+    pub fn compose(&self) -> ComposedDsn {
         let header = self.original.get(..header_len(self.original)).unwrap_or_default();
         let returned = if self.ret == Ret::Full { self.original } else { header };
         let utf8 = self.recipients.iter().any(|r| r.recipient.needs_utf8())
@@ -136,59 +137,64 @@ impl Report<'_> {
             content.extend_from_slice(b"\r\n");
         }
         content.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
-        Composed { content, utf8 }
+        ComposedDsn { content, utf8 }
     }
 
-    fn worst(&self) -> Action {
+    fn worst(&self) -> DsnAction {
         let has = |action| self.recipients.iter().any(|r| r.action == action);
-        if has(Action::Failed) {
-            Action::Failed
-        } else if has(Action::Delayed) {
-            Action::Delayed
+        if has(DsnAction::Failed) {
+            DsnAction::Failed
+        } else if has(DsnAction::Delayed) {
+            DsnAction::Delayed
         } else {
-            Action::Relayed
+            DsnAction::Relayed
         }
     }
 
     fn write_header(&self, text: &mut String, boundary: &str) {
         let subject = match self.worst() {
-            Action::Failed => "Undelivered mail: returned to you",
-            Action::Delayed => "Delayed mail: still being tried",
-            Action::Relayed => "Mail relayed",
+            DsnAction::Failed => "Undelivered mail returned to sender",
+            DsnAction::Delayed => "Delayed mail (still being retried)",
+            DsnAction::Relayed => "Mail relayed",
+        };
+        let head = LetterHead {
+            name: Some("Mail delivery"),
+            from: self.from,
+            to: self.to,
+            subject,
+            message_id: &format!("{}@{}", self.report_id, self.reporting),
+            now_unix_s: self.now_unix_s,
+            auto_submitted: AutoSubmitted::Replied,
         };
         let _ = write!(
             text,
-            "From: \"Mail delivery\" <{}>\r\nTo: <{}>\r\nSubject: {subject}\r\nDate: {}\r\nMessage-ID: <{}@{}>\r\n\
-             Auto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=delivery-status;\r\n\tboundary=\"{boundary}\"\r\n\r\n",
-            self.from,
-            self.to,
-            rfc5322_date(self.now_unix_s),
-            self.report_id,
-            self.reporting,
+            "{head}MIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=delivery-status;\r\n\tboundary=\"{boundary}\"\r\n\r\n"
         );
     }
 
     fn write_explanation(&self, text: &mut String) {
         let _ = write!(text, "This is the mail server at {}.\r\n\r\n", self.reporting);
-        for action in [Action::Failed, Action::Delayed, Action::Relayed] {
+        for action in [DsnAction::Failed, DsnAction::Delayed, DsnAction::Relayed] {
             let mut of_kind = self.recipients.iter().filter(|r| r.action == action).peekable();
             if of_kind.peek().is_none() {
                 continue;
             }
             text.push_str(match action {
-                Action::Failed => "Your message could not be delivered to:\r\n",
-                Action::Delayed => "Your message has not been delivered yet; you need do nothing. It is still being tried for:\r\n",
-                Action::Relayed => "Your message was handed on, to a server that sends no further confirmation, for:\r\n",
+                DsnAction::Failed => "Your message could not be delivered to:\r\n",
+                DsnAction::Delayed => {
+                    "Your message has not been delivered yet. You do not need to send it again; this server keeps retrying for:\r\n"
+                }
+                DsnAction::Relayed => "Your message was relayed to a server that sends no further confirmation, for:\r\n",
             });
             for r in of_kind {
                 let _ = write!(text, "\r\n  {}\r\n    {}\r\n", r.recipient, line(&r.diagnostic));
                 if let Some(until) = r.until_unix_s {
-                    let _ = write!(text, "    It will be given up on {}.\r\n", rfc5322_date(until));
+                    let _ = write!(text, "    Retries end on {}.\r\n", rfc5322_date(until));
                 }
             }
             text.push_str("\r\n");
         }
-        let _ = write!(text, "The message's id here was {}. If you ask the postmaster about it, quote this id.\r\n", self.queue_id);
+        let _ = write!(text, "The queue ID of the message is {}. Please quote it if you ask the postmaster.\r\n", self.queue_id);
     }
 
     fn write_status(&self, text: &mut String, utf8: bool) {
@@ -210,7 +216,7 @@ impl Report<'_> {
             }
             let _ = write!(text, "Final-Recipient: {kind}; {}\r\nAction: {}\r\nStatus: {}\r\n", r.recipient, r.action.word(), r.status);
             if let Some(remote) = &r.remote {
-                let _ = write!(text, "Remote-MTA: dns; {}\r\n", remote.host);
+                let _ = write!(text, "RemoteReply-MTA: dns; {}\r\n", remote.host);
             }
             let (kind, diagnostic) = r.remote.as_ref().map_or(("x-waypost", &r.diagnostic), |remote| ("smtp", &remote.reply));
             let diagnostic = line(diagnostic);
@@ -230,16 +236,16 @@ mod tests {
     fn composed(diagnostic: &str, ret: Ret) -> String {
         let reporting = Domain::parse("mx.example.test").unwrap();
         let (from, to) = (Mailbox::parse("postmaster@example.test").unwrap(), Mailbox::parse("her@foreign.test").unwrap());
-        let recipients = [RecipientReport {
+        let recipients = [DsnRecipient {
             recipient: Mailbox::parse("me@example.test").unwrap(),
             orcpt: Some(OriginalRecipient { kind: "rfc822".into(), address: "orig@example.test".into() }),
-            action: Action::Failed,
+            action: DsnAction::Failed,
             status: EnhancedCode(5, 1, 1),
-            remote: Domain::parse("mx.far.test").ok().map(|host| Remote { host, reply: diagnostic.into() }),
+            remote: Domain::parse("mx.far.test").ok().map(|host| RemoteReply { host, reply: diagnostic.into() }),
             diagnostic: diagnostic.into(),
             until_unix_s: None,
         }];
-        let report = Report {
+        let report = Dsn {
             reporting: &reporting,
             from: &from,
             to: &to,
@@ -256,14 +262,14 @@ mod tests {
     }
 
     #[test]
-    fn a_report_has_its_three_parts() {
+    fn a_dsn_has_three_parts() {
         let text = composed("550 5.1.1 no such user", Ret::Headers);
         for want in [
             "multipart/report; report-type=delivery-status",
             "Final-Recipient: rfc822; me@example.test\r\nAction: failed\r\nStatus: 5.1.1\r\n",
             "Original-Recipient: rfc822; orig@example.test",
             "Original-Envelope-Id: env-1",
-            "Remote-MTA: dns; mx.far.test\r\nDiagnostic-Code: smtp; 550 5.1.1 no such user",
+            "RemoteReply-MTA: dns; mx.far.test\r\nDiagnostic-Code: smtp; 550 5.1.1 no such user",
             "text/rfc822-headers",
             "Subject: hi\r\n",
         ] {
@@ -274,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_remote_text_adds_no_field_and_no_part() {
+    fn remote_text_cannot_add_a_field_or_a_part() {
         let text = composed("550 go\r\nAction: delivered\r\n--=_waypost_0000000000002", Ret::Headers);
         assert!(!text.contains("\r\nAction: delivered"));
         assert_eq!(text.matches("\r\n--=_waypost_").count(), 4);
