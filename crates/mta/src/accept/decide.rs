@@ -109,12 +109,14 @@ pub(crate) fn has_no_author(front: &[u8]) -> bool {
     AddressList::of_field(front, "From").map_or(true, |list| list.mailboxes.is_empty())
 }
 
+/// The reply if a login's account may not send any more.
+pub(crate) fn inactive_account() -> Reply {
+    Reply::new(550, (5, 7, 1), "the account has been disabled, suspended or removed")
+}
+
 /// Checks that the From field has only addresses of the account.
 pub(crate) fn submitted(directory: &Directory, login: &str, front: &[u8]) -> Result<(), Reply> {
-    let account = directory
-        .account(login)
-        .filter(|account| account.is_active())
-        .ok_or_else(|| Reply::new(550, (5, 7, 1), "the account has been disabled or removed"))?;
+    let account = directory.active_account(login).ok_or_else(inactive_account)?;
     if Fields::new(front).filter(|f| f.is("From")).count() > 1 {
         return Err(Reply::new(550, (5, 6, 0), "the message has more than one From field"));
     }
