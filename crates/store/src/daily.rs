@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use reports::aggregate::{PublishedPolicy, Row};
+use reports::dmarc::{PublishedPolicy, Row};
 use reports::tls::{FailureDetails, Policy};
 use serde::de::DeserializeOwned;
 
@@ -211,7 +211,7 @@ pub enum DailyChange {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use reports::aggregate::Disposition;
+    use reports::dmarc::Disposition;
     use reports::tls::ResultType;
 
     fn period(kind: DailyKind) -> DailyPeriod {
