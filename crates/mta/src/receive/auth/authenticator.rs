@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use directory::{Account, Directory, Password};
+use directory::{Account, Password};
 use mail::Reply;
 use net::ClientTls;
 use sasl::{Credentials, Found, ITERATIONS, Lookup, Mechanism, Need, ScramKeys, Secret, Token};
