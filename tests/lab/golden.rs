@@ -126,7 +126,10 @@ impl Mask {
                 let mut parts = text.split(before.as_str());
                 let mut all = parts.next().unwrap_or_default().to_owned();
                 for part in parts {
-                    let end = part.find(|c: char| c.is_whitespace() || "\"';,)>]".contains(c)).unwrap_or(part.len());
+                    // A value with characters such as "/" is quoted (RFC 8601 s.2.2).
+                    let quoted = part.strip_prefix('"').filter(|_| !before.ends_with('"')).and_then(|rest| rest.find('"'));
+                    let word = || part.find(|c: char| c.is_whitespace() || "\"';,)>]".contains(c)).unwrap_or(part.len());
+                    let end = quoted.map_or_else(word, |closing| closing + 2);
                     all.push_str(before);
                     all.push_str(if end == 0 { "" } else { mask });
                     all.push_str(&part[end..]);
@@ -195,9 +198,9 @@ mod tests {
     #[test]
     fn masks_hide_only_their_words() {
         let golden = Golden::new("none").text("/tmp/x", "DIR").after("p=", "KEY").dates().shape("01xxxx", "ID");
-        let text = "DATE: Sat, 28 Nov 2026 15:10:03 +0000; 2026-11-28 12026-11-28 /tmp/x/a \"v=DKIM1; p=MIIB\" p= 01abcd 01abcde";
+        let text = "DATE: Sat, 28 Nov 2026 15:10:03 +0000; 2026-11-28 12026-11-28 /tmp/x/a \"v=DKIM1; p=MIIB\" p= p=\"a/b\" 01abcd 01abcde";
         let masked = golden.masks.iter().fold(text.to_owned(), |text, mask| mask.apply(&text));
-        assert_eq!(masked, "DATE: DATE; DATE 12026-11-28 DIR/a \"v=DKIM1; p=KEY\" p= ID 01abcde");
+        assert_eq!(masked, "DATE: DATE; DATE 12026-11-28 DIR/a \"v=DKIM1; p=KEY\" p= p=KEY ID 01abcde");
         let golden = Golden::new("none").rest("disk: ", "SIZES").keys();
         let key = "A".repeat(40) + "/+=";
         let masked = golden.masks.iter().fold(format!("disk: 1 of 2\np={key}; {key} b=short"), |text, mask| mask.apply(&text));

@@ -2,13 +2,14 @@
 //!
 //! Invariant: passwords are never accepted without TLS.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use mta::LiveDirectory;
 use mta::settings::ListenerKind;
 use net::acme::{Acme, Challenges, Hosted, RenewalParts, Renewer};
 use net::{CertificateInUse, Clock, Resolver, ServerTls};
+use parking_lot::Mutex;
 
 use crate::commands::setup::create_certificate;
 use crate::config::Config;
@@ -64,7 +65,7 @@ impl ServerCertificates {
     pub fn configure_renewal(&self, config: &Config) {
         let hostname = config.settings.hostname.clone();
         let wanted = config.acme().zip(self.tls.clone());
-        let mut renewal = self.renewal.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut renewal = self.renewal.lock();
         let Some((settings, tls)) = wanted else {
             if let Some(before) = renewal.take() {
                 before.acme.end();
@@ -93,7 +94,7 @@ impl ServerCertificates {
 
     /// Returns a handle to renew on request; `None` if nothing is renewed.
     pub fn renewer(&self) -> Option<Renewer> {
-        self.renewal.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|renewal| renewal.acme.renewer())
+        self.renewal.lock().as_ref().map(|renewal| renewal.acme.renewer())
     }
 
     /// Returns the certificates in use. It may read files that have changed.
@@ -103,7 +104,7 @@ impl ServerCertificates {
 
     /// Aborts the renewal.
     pub fn stop(&self) {
-        drop(self.renewal.lock().unwrap_or_else(PoisonError::into_inner).take());
+        drop(self.renewal.lock().take());
     }
 }
 

@@ -4,12 +4,13 @@
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use anyhow::Result;
 use hickory_proto::op::{Message, MessageType, ResponseCode};
 use hickory_proto::rr::rdata::{A, MX, TXT};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
+use parking_lot::Mutex;
 use tokio::net::UdpSocket;
 
 /// Maximum octets of a string in a TXT record.
@@ -31,11 +32,11 @@ impl Zone {
 
     /// Publishes a TXT record.
     pub fn publish(&self, name: &str, text: &str) {
-        self.texts.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_ascii_lowercase(), text.to_owned());
+        self.texts.lock().insert(name.to_ascii_lowercase(), text.to_owned());
     }
 
     fn text(&self, name: &str) -> Option<String> {
-        self.texts.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+        self.texts.lock().get(name).cloned()
     }
 }
 
