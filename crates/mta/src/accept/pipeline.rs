@@ -305,7 +305,11 @@ impl Pipeline {
         if totals.held_bytes + held.content.size_bytes() <= settings.forward.held_bytes {
             return Ok(());
         }
-        tracing::warn!(held = totals.held, bytes = totals.held_bytes, "held mail has reached its maximum size on disk (forward.held_bytes); `waypost held list` shows it");
+        tracing::warn!(
+            held = totals.held,
+            bytes = totals.held_bytes,
+            "held mail has reached its maximum size on disk (forward.held_bytes); `waypost held list` shows it"
+        );
         Err(Reply::new(452, (4, 3, 1), "no room for mail that needs manual review; try again later").into())
     }
 }
