@@ -4,7 +4,7 @@
 //! displaces the others. The oldest are removed first.
 
 use mail::Domain;
-use reports::dmarc::{DmarcReport, Disposition, DkimSeen, Outcome, Override, ROWS_MAX, Reason, Row, SpfSeen, tame};
+use reports::dmarc::{Disposition, DkimSeen, DmarcReport, Outcome, Override, ROWS_MAX, Reason, Row, SpfSeen, tame};
 use reports::tls::TlsReport;
 use rusqlite::{Connection, OptionalExtension, params};
 
