@@ -134,7 +134,7 @@ impl Described {
                     Responsibility::Ours(_) if reason.is_some() => "message held",
                     Responsibility::Ours(_) if is_local => "message of a local user accepted",
                     Responsibility::Ours(_) => "message accepted",
-                    Responsibility::Kept(_) => "report taken",
+                    Responsibility::Kept(_) => "report stored",
                     Responsibility::TakenOver(_) => "message handed over",
                     Responsibility::Dropped(_) => "automatic reply to a return address dropped",
                 };
