@@ -77,7 +77,7 @@ impl FromSql for TlsWish {
 /// A message's facts, without its content and recipients.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// The queue id.
+    /// The queue ID.
     pub id: QueueId,
     /// The kind of mail.
     pub flow: Flow,

@@ -56,7 +56,7 @@ pub struct Submission {
 /// An accepted message.
 #[derive(Debug, Clone, Copy)]
 pub struct Submitted {
-    /// Its queue id.
+    /// Its queue ID.
     pub id: QueueId,
     /// Number of recipients.
     pub recipients: usize,

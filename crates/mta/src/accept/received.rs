@@ -28,7 +28,7 @@ pub(crate) struct SessionFacts {
 /// A complete message, as the client sent it.
 #[derive(Debug)]
 pub(crate) struct Received {
-    /// Its queue id.
+    /// Its queue ID.
     pub id: QueueId,
     /// When it was complete, in Unix milliseconds.
     pub at_ms: i64,
