@@ -35,7 +35,7 @@ pub(crate) struct Accepted<'a> {
     pub lacks_date: bool,
 }
 
-/// Judges a message by its form, its sender and the settings, whatever the spam filter says.
+/// Judges a message by its form, its sender and the settings, regardless of the spam filter's verdict.
 pub(crate) fn judge(authenticated: &Authenticated, directory: &Directory, forward: &Forward) -> Result<Treatment, Reply> {
     let Authenticated { received, proof, header } = authenticated;
     let content: &[u8] = header;
@@ -74,7 +74,7 @@ pub(crate) fn decide(filtered: &Filtered, judged: Result<Treatment, Reply>) -> R
     judged.and_then(|treatment| with_verdict(treatment, filtered.answer.verdict.clone(), &filtered.authenticated.proof))
 }
 
-/// The accepted message, with its content.
+/// Makes the accepted message, with its content.
 pub(crate) fn accept(authenticated: Authenticated, treatment: Treatment, whole: Whole<'_>) -> Accepted<'_> {
     let Authenticated { received, proof, header } = authenticated;
     let (may_report, is_submitted) = match &proof {
@@ -86,7 +86,7 @@ pub(crate) fn accept(authenticated: Authenticated, treatment: Treatment, whole: 
     Accepted { received, proof, whole, treatment, may_report, is_ours: false, lacks_message_id, lacks_date }
 }
 
-/// The filter's verdict counts only for a message that would be accepted: our own refusal explains more.
+/// The filter's verdict matters only for a message that would be accepted, since our own refusal explains more.
 fn with_verdict(treatment: Treatment, verdict: Verdict, proof: &Proof) -> Result<Treatment, Reply> {
     match (verdict, treatment, proof) {
         (Verdict::Pass, treatment, _) => Ok(treatment),
