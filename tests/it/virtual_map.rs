@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use directory::Target;
-use it::{Lab, MX_PORT, Postfix, Sink, Talk, Waypost, postmap, wait_for};
+use it::{Dns, Lab, MX_PORT, Postfix, Sink, Talk, Waypost, postmap, wait_for};
 use serde_json::Value;
 
 /// All forms of virtual(5), and common variants. It hosts x.test, y.test and z.test.
@@ -87,12 +87,15 @@ struct Pair {
     postfix: Postfix,
     sink: Sink,
     table: std::path::PathBuf,
+    /// Answers `alias test` about the targets, which would otherwise wait for a silent name server each time.
+    _dns: Dns,
     _lab: Lab,
 }
 
 fn pair() -> Pair {
     let lab = Lab::new();
     let table = lab.write("virtual", FILE);
+    let dns = Dns::start(&lab, "");
     let waypost = Waypost::configured(&lab, "virtual_file = \"virtual\"\n");
     let sink = Sink::start(lab.address(2), MX_PORT);
     let map = format!("texthash:{}", table.display());
@@ -103,7 +106,7 @@ fn pair() -> Pair {
     );
     let postfix = Postfix::start(&lab, 3, "relay.test", &[], &main, "");
     std::fs::set_permissions(&table, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
-    Pair { waypost, postfix, sink, table, _lab: lab }
+    Pair { waypost, postfix, sink, table, _dns: dns, _lab: lab }
 }
 
 fn folded(address: &str) -> String {

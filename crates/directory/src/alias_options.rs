@@ -23,6 +23,12 @@ pub struct AliasOptions {
     pub strict_domain: Option<StrictDomain>,
 }
 
+impl From<StrictDomain> for AliasOptions {
+    fn from(value: StrictDomain) -> Self {
+        Self { strict_domain: Some(value) }
+    }
+}
+
 impl AliasOptions {
     /// Applies a merge patch (RFC 7396): a member sets an option, null unsets it.
     ///
@@ -149,15 +155,11 @@ mod tests {
     use super::*;
     use crate::snapshot::Contents;
 
-    fn strict(value: StrictDomain) -> AliasOptions {
-        AliasOptions { strict_domain: Some(value) }
-    }
-
     #[test]
     fn the_nearest_alias_that_sets_an_option_counts() {
         let alias_options = [
-            ("@example.test".to_owned(), strict(StrictDomain::Hold)),
-            ("me@example.test".to_owned(), strict(StrictDomain::Wrap)),
+            ("@example.test".to_owned(), AliasOptions::from(StrictDomain::Hold)),
+            ("me@example.test".to_owned(), AliasOptions::from(StrictDomain::Wrap)),
             ("unset@example.test".to_owned(), AliasOptions::default()),
         ];
         let directory = Directory::new(Contents { alias_options: alias_options.into(), ..Contents::default() });
@@ -181,7 +183,7 @@ mod tests {
     fn a_patch_sets_and_unsets_options_and_refuses_unknown_ones() {
         let patch = |text: &str| serde_json::from_str::<Map<String, Value>>(text).unwrap();
         let set = AliasOptions::default().patched(&patch(r#"{"strict_domain":"hold"}"#)).unwrap();
-        assert_eq!((set.clone(), set.to_string().as_str()), (strict(StrictDomain::Hold), r#"{"strict_domain":"hold"}"#));
+        assert_eq!((set.clone(), set.to_string().as_str()), (AliasOptions::from(StrictDomain::Hold), r#"{"strict_domain":"hold"}"#));
         assert_eq!(set.in_words(), "strict domain: hold");
         assert_eq!(set.to_string().parse::<AliasOptions>().unwrap(), set);
         assert!(set.patched(&patch(r#"{"strict_domain":null,"unknown":null}"#)).unwrap().is_empty());

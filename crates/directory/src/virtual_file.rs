@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use mail::{Domain, Mailbox};
 
 use crate::alias::{Alias, AliasSource, Origin, Target};
-use crate::alias_options::AliasOptions;
+use crate::alias_options::{AliasOptions, StrictDomain};
 use crate::extension::local_part;
 use crate::names::invisible_in;
 use crate::right_side;
@@ -96,7 +96,7 @@ fn source_text(source: &AliasSource) -> String {
 fn options(line: &str) -> Option<(AliasSource, AliasOptions)> {
     if let Some(text) = line.strip_prefix(STRICT) {
         let (source, setting) = text.trim_ascii().rsplit_once(' ')?;
-        return Some((source.parse().ok()?, AliasOptions { strict_domain: Some(setting.parse().ok()?) }));
+        return Some((source.parse().ok()?, AliasOptions::from(setting.parse::<StrictDomain>().ok()?)));
     }
     let (source, options) = line.strip_prefix(OPTIONS)?.trim_ascii().split_once(" {")?;
     Some((source.parse().ok()?, format!("{{{options}").parse().ok()?))
@@ -311,7 +311,6 @@ fn without_itself(source: &AliasSource, found: Vec<Target>) -> (Vec<Target>, Vec
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alias_options::StrictDomain;
 
     #[test]
     fn names_with_invisible_characters_are_faults() {
@@ -422,7 +421,7 @@ mod tests {
             .collect();
         aliases[1].enabled = false;
         aliases.push(Alias { source: "n@x.test".parse().unwrap(), targets: Vec::new(), enabled: true, origin: Origin::Database });
-        let hold = AliasOptions { strict_domain: Some(StrictDomain::Hold) };
+        let hold = AliasOptions::from(StrictDomain::Hold);
         let text = write(&["x.test".parse().unwrap()], &aliases, &[("a@x.test".to_owned(), hold.clone())].into());
         let want = "x.test domain\na@x.test b@g.test, c@g.test\n# disabled: @x.test @y.test\n\"#q\"@x.test b@g.test\n\
             # without a target: n@x.test\n# options: a@x.test {\"strict_domain\":\"hold\"}\n";

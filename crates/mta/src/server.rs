@@ -15,9 +15,9 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::accept::bounce_limit::HourlyLimit;
 use crate::accept::filter;
 use crate::accept::gmail_confirmation::Confirmations;
+use crate::accept::hourly_limit::HourlyLimit;
 use crate::accept::local::{LocalNames, Submitter};
 use crate::accept::over_limit::SendLimits;
 use crate::accept::pipeline::{Outlet, Pipeline, Verifier};

@@ -6,8 +6,8 @@ use mail::{ForwardPath, Mailbox, Reply};
 use net::Clock;
 use policy::{AcceptedRecipient, Writer, classify_writer};
 
-use crate::accept::bounce_limit::HourlyLimit;
 use crate::accept::decide::{Accepted, from_addresses};
+use crate::accept::hourly_limit::HourlyLimit;
 
 /// Maximum messages per hour from the only mailbox behind an alias to that alias, and so to itself; a person who tests an alias sends
 /// fewer.

@@ -4,13 +4,13 @@
 
 pub mod auto_replies;
 pub mod auto_reply_limit;
-pub mod bounce_limit;
 pub mod decide;
 pub mod dmarc_results;
 pub mod fields;
 pub mod filter;
 pub mod forged_results;
 pub mod gmail_confirmation;
+pub mod hourly_limit;
 pub mod inbound_report;
 pub mod local;
 pub mod local_fixup;

@@ -14,12 +14,12 @@ use store::{Committed, Content, NewMessage, StoreError};
 
 use crate::accept::auto_replies;
 use crate::accept::auto_reply_limit;
-use crate::accept::bounce_limit::HourlyLimit;
 use crate::accept::decide::{Accepted, accept, decide, from_addresses, judge};
 use crate::accept::dmarc_results::{self, Observation, observe};
 use crate::accept::filter::{Downtime, Filtered, filter, unfiltered};
 use crate::accept::forged_results::without_forged_results;
 use crate::accept::gmail_confirmation::Confirmations;
+use crate::accept::hourly_limit::HourlyLimit;
 use crate::accept::inbound_report::{ReadingLimit, store_report};
 use crate::accept::message_auth::{Authenticated, Proof, authenticate};
 use crate::accept::prepare::{Prepared, prepare};

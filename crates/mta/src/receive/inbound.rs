@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use net::ServerTls;
 
-use crate::accept::bounce_limit::HourlyLimit;
+use crate::accept::hourly_limit::HourlyLimit;
 use crate::accept::over_limit::SendLimits;
 use crate::accept::pipeline::{Pipeline, Verifier};
 use crate::context::Shared;

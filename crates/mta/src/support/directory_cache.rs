@@ -303,10 +303,7 @@ mod tests {
             add("ann@x.test", "b@g.test"),
             DirectoryChange::EnableAlias(source("zoe@x.test"), false),
             DirectoryChange::Account(AccountChange::Add(Box::new(directory::Account::new("me@x.test".parse().unwrap(), [0; 16])))),
-            DirectoryChange::SetAliasOptions(
-                source("me@x.test"),
-                directory::AliasOptions { strict_domain: Some(directory::StrictDomain::Hold) },
-            ),
+            DirectoryChange::SetAliasOptions(source("me@x.test"), directory::StrictDomain::Hold.into()),
             DirectoryChange::RemoveAlias(source("me@x.test")),
             DirectoryChange::RemoveAlias(source("ann@x.test")),
             add("bob@x.test", "c@g.test"),
