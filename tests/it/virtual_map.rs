@@ -248,6 +248,7 @@ fn a_running_postfix_delivers_to_the_same_mailboxes() {
 fn import_and_export_are_lossless() {
     let pair = pair();
     let other = Lab::new();
+    let _dns = Dns::start(&other, "");
     let imported = Waypost::configured(&other, "");
     imported.ok(&["alias", "import", "virtual", &pair.table.display().to_string()]);
     let text = imported.ok(&["alias", "export"]);
