@@ -2,7 +2,7 @@
 
 use it::{Lab, fed, run_ok};
 use reports::dmarc::{
-    DmarcReport, Class, Disposition, DkimSeen, Outcome, Override, Own, PublishedPolicy, Reason, Row, SpfSeen, read, write,
+    Class, Disposition, DkimSeen, DmarcReport, Outcome, Override, Own, PublishedPolicy, Reason, Row, SpfSeen, read, write,
 };
 use serde_json::{Value, json};
 
@@ -70,12 +70,8 @@ fn report() -> DmarcReport {
 fn written_reports_are_valid_by_rfc9990() {
     let lab = Lab::new();
     let schema = concat!(env!("CARGO_MANIFEST_DIR"), "/it/dmarc-2.0.xsd");
-    let bare = DmarcReport {
-        rows: report().rows.split_off(7),
-        contact: "a@far.test".into(),
-        report_id: "1".into(),
-        ..DmarcReport::default()
-    };
+    let bare =
+        DmarcReport { rows: report().rows.split_off(7), contact: "a@far.test".into(), report_id: "1".into(), ..DmarcReport::default() };
     for (name, report) in [("full.xml", report()), ("bare.xml", bare)] {
         let file = lab.write(name, &String::from_utf8(write(&report)).unwrap());
         run_ok("xmllint", &["--noout", "--schema", schema, &file.display().to_string()]);

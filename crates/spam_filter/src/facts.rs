@@ -9,7 +9,7 @@ use mail::{Domain, QueueId, ReversePath};
 pub struct Facts<'a> {
     /// The server's host name.
     pub hostname: &'a Domain,
-    /// The message's queue id.
+    /// The message's queue ID.
     pub id: QueueId,
     /// The client's address.
     pub client: IpAddr,

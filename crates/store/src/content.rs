@@ -1,7 +1,7 @@
-//! A message's content as it came: in memory while small, in a file of its own when large.
+//! A message's unchanged content: in memory if it is small, in a file of its own if it is large.
 //!
-//! Invariant: memory per message is bounded by [`ROW_MAX_BYTES`]; a file and its directory are synced before a row can
-//! name it. The front of a large content stays in memory, so that its header section can be read.
+//! Invariant: memory per message is bounded by [`ROW_MAX_BYTES`]; a file and its directory are synced before a row can name it. The front
+//! of large content stays in memory, so that its header section can be read.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,8 +20,8 @@ pub const ROW_MAX_BYTES: usize = 128 * 1024;
 /// Read and write size for files, in octets.
 const CHUNK_BYTES: usize = 256 * 1024;
 
-/// The error of content that is not what was written.
-pub(crate) const DAMAGED: &str = "its octets are not those that were written (CRC-32): check the disk";
+/// The error text for damaged content.
+pub(crate) const DAMAGED: &str = "its CRC-32 does not match: check the disk";
 
 /// Complete content.
 #[derive(Debug, Clone)]
@@ -35,7 +35,7 @@ pub struct Content {
 }
 
 impl Content {
-    /// Returns content that is in memory as a whole.
+    /// Makes content that is in memory as a whole.
     pub fn memory(id: QueueId, bytes: Bytes) -> Self {
         Self { id, size_bytes: bytes.len() as u64, front: bytes, file: None, file_crc: None }
     }
@@ -137,7 +137,7 @@ impl Spool {
         self.id
     }
 
-    /// Appends octets. After an error the spool is useless; drop it.
+    /// Appends octets. After an error, drop the spool.
     ///
     /// # Errors
     /// [`StoreError::Full`] if a file would take room that deliveries of queued mail need.
@@ -172,7 +172,7 @@ impl Spool {
         Ok(())
     }
 
-    /// Ends the content. A file is on disk, synced, when this returns.
+    /// Completes the content. If it is in a file, that is on disk, synced, when this returns.
     pub async fn finish(mut self) -> Result<Content, StoreError> {
         let front = std::mem::take(&mut self.front).freeze();
         let Some(large) = &mut self.large else {
@@ -191,7 +191,7 @@ impl Spool {
 impl Drop for LargeFile {
     fn drop(&mut self) {
         if !self.finished {
-            // If this fails the file is an orphan, which the next start sets apart.
+            // If this fails the file is an orphan, which the next start moves to `content/orphans`.
             let _ = std::fs::remove_file(&self.path);
         }
     }

@@ -1,6 +1,7 @@
-//! The results that DMARC and TLS reports to other domains are made of, and the reports that are due.
+//! The results for DMARC and TLS reports to other domains, and the reports that are due.
 //!
-//! RFC 8460 s.4.3, RFC 9990. Invariant: results are alike if their rows are; only this file knows how a result is written into a row.
+//! RFC 8460 s.4.3, RFC 9990. Invariant: two results are added up if their rows are equal; only this file knows how a result is written into
+//! a row.
 
 use std::collections::HashMap;
 
@@ -19,7 +20,7 @@ pub enum DailyKind {
     Dmarc,
 }
 
-/// Maximum rows of results; new ones beyond them are left out.
+/// Maximum rows of results; further ones are left out.
 pub(crate) struct Bounds {
     /// In all.
     pub rows: i64,
@@ -38,7 +39,8 @@ impl DailyKind {
         }
     }
 
-    /// We choose the domains that we send to, but a client chooses its From domain: so there are fewer rows of DMARC.
+    /// Returns the bounds. They are lower for DMARC, since any client can choose the From domain; the domains that TLS results are about
+    /// are those that we send to.
     pub(crate) fn bounds(self) -> Bounds {
         match self {
             Self::Tls => Bounds { rows: 200_000, domain_rows: 200, domains: 200_000 },
@@ -78,7 +80,7 @@ pub enum DailyResult {
     Tls {
         /// The domain's policy.
         policy: Policy,
-        /// The failure; `None` for a successful session. Failures that differ only in `reason` are alike, and the last reason is kept;
+        /// The failure; `None` for a successful session. Failures that differ only in `reason` are added up, and the last reason is kept;
         /// `sessions` is ignored.
         failure: Option<FailureDetails>,
     },
@@ -108,13 +110,13 @@ impl DailyCount {
     }
 }
 
-/// A result as the table `daily_result` has it.
+/// A result as a row of the table `daily_result`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DailyRow {
     pub period: DailyPeriod,
     /// The policy, as JSON.
     pub policy: String,
-    /// What tells results of one policy apart, as JSON: the failure without its reason, empty for success (TLS); the row (DMARC).
+    /// What distinguishes results of one policy, as JSON: the failure without its reason, empty for success (TLS); the row (DMARC).
     pub detail: String,
     /// The last reason (TLS), or when the last message came (DMARC).
     pub note: String,
@@ -122,7 +124,7 @@ pub(crate) struct DailyRow {
 }
 
 impl DailyRow {
-    /// Returns the rows of results, with those that are alike added up.
+    /// Returns the rows of results; equal ones are added up.
     pub fn add_up(counts: Vec<DailyCount>) -> Vec<Self> {
         let mut sums: HashMap<(DailyPeriod, String, String), Self> = HashMap::new();
         for count in counts {

@@ -1,7 +1,7 @@
 //! The data directory: its modes, its lock, and the check that its database was not lost.
 //!
-//! Invariant: an empty database is created only in a directory that never had one. Beside content, a log or the mark of a lost database it would make
-//! every content file look like an orphan, and every hosted domain like a foreign one.
+//! Invariant: an empty database is created only in a directory that never had one. If content, a log or the mark of a lost database exists,
+//! an empty database would turn every content file into an orphan, and every hosted domain into a foreign one.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -16,7 +16,7 @@ use crate::sqlite::DATABASE;
 /// The directory below `content` for content files that no row names.
 const ORPHANS: &str = "orphans";
 
-/// How long orphans are kept, in seconds: long enough for the operator to notice that something is wrong.
+/// Retention of orphans, in seconds: long enough for the operator to notice a fault.
 const ORPHAN_KEEP_S: i64 = 30 * 86_400;
 
 /// The file that marks a directory that has had a database.
@@ -55,7 +55,7 @@ impl DataDir {
         Ok(data)
     }
 
-    /// Marks the directory as one with a database, so that a later loss is noticed.
+    /// Marks the directory as one with a database, so that a later loss is detected.
     pub fn mark(&self) -> Result<(), StoreError> {
         let path = self.path.join(MARK);
         if !path.exists() {
@@ -92,11 +92,11 @@ impl DataDir {
 pub struct Swept {
     /// Files moved to `content/orphans`.
     pub set_apart: u64,
-    /// Files removed: they were set apart more than 30 days ago.
+    /// Files removed: they were moved there more than 30 days ago.
     pub removed: u64,
 }
 
-/// Sets apart the content files that no row names, which a crash between file and commit, or commit and removal, leaves behind.
+/// Moves content files that no row names to `content/orphans`. A crash between file and commit, or commit and removal, leaves them behind.
 pub(crate) fn sweep(db: &Connection, content: &Path, now_ms: i64) -> Result<Swept, StoreError> {
     let orphans = content.join(ORPHANS);
     let mut swept = Swept { set_apart: 0, removed: 0 };
@@ -111,7 +111,7 @@ pub(crate) fn sweep(db: &Connection, content: &Path, now_ms: i64) -> Result<Swep
     if orphans.is_dir() {
         for found in content_ids(&orphans)? {
             let (_, path) = found?;
-            // Renaming changed the time of the inode, not that of its content.
+            // Renaming set the file's ctime; its mtime is older.
             if fs::metadata(&path)?.ctime() < now_ms / 1000 - ORPHAN_KEEP_S {
                 fs::remove_file(&path)?;
                 swept.removed += 1;
@@ -142,7 +142,7 @@ fn create_private(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Takes the right to write from other users: they could put a database of their own there.
+/// Removes other users' permission to write: they could place a database of their own there.
 fn close_to_others(path: &Path) -> Result<(), StoreError> {
     let mode = fs::metadata(path)?.permissions().mode() & 0o7777;
     if mode & WRITE_BY_OTHERS == 0 {

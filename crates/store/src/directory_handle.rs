@@ -21,7 +21,7 @@ impl Store {
         self.read(move |db| sqlite::load_directory(db, &delimiters)).await
     }
 
-    /// Reads the directory without its aliases, which may be very many.
+    /// Reads the directory without its aliases, of which there may be a million.
     pub async fn directory_beside_aliases(&self, delimiters: String) -> Result<Contents, StoreError> {
         self.read(move |db| sqlite::load_directory_beside_aliases(db, &delimiters)).await
     }
@@ -41,7 +41,7 @@ impl Store {
         self.write(Operation::RecordRecipients(recipients)).await.map(|_| ())
     }
 
-    /// Returns the recipients to which an account has sent (hash and first time), the newest first; of very many only the newest.
+    /// Returns the recipients to which an account has sent (hash and first time), the newest first, within the maximum.
     pub async fn known_recipients(&self, login: String) -> Result<Vec<(i64, i64)>, StoreError> {
         self.read(move |db| sqlite::known_recipients(db, &login)).await
     }

@@ -19,7 +19,7 @@ pub enum StoreError {
     #[error("the queue's disk failed: {0}")]
     Io(String),
     /// A record or the database is unreadable.
-    #[error("the queue holds something unreadable: {0}")]
+    #[error("a record or the content of the queue is unreadable: {0}")]
     Corrupt(String),
     /// The requested record does not exist.
     #[error("{0}")]
@@ -28,7 +28,7 @@ pub enum StoreError {
     #[error("{0}")]
     Exists(String),
     /// A record with this key exists already; neither that record nor the other operations of the batch are affected.
-    #[error("the queue has such a record already: {0}")]
+    #[error("the record exists already: {0}")]
     Conflict(String),
     /// Another process has the data directory open.
     #[error("another waypost process has {} open", .0.display())]

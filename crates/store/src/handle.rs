@@ -1,4 +1,4 @@
-//! The handle of the store: opening the data directory, content, and the way to the threads.
+//! The handle of the store: opens the data directory, stores content, and passes operations to the threads.
 //!
 //! Invariant: one process at a time owns the data directory (an exclusive lock on its file `lock`), so that no two processes
 //! deliver the same mail.
@@ -89,7 +89,7 @@ impl Store {
         Ok(Self { writes, reads, content, room, threads, _owner: Arc::new(owner) })
     }
 
-    /// Waits until a thread of the store dies by a bug, and returns its name. Nothing can be acknowledged from then on: the process must restart.
+    /// Waits until a thread of the store panics, and returns its name. Nothing can be acknowledged from then on: the process must restart.
     pub async fn died(&self) -> &'static str {
         self.threads.died().await
     }
@@ -119,7 +119,7 @@ impl Store {
         spool.finish().await
     }
 
-    /// Checks that there is room for one more message, so that it is refused before its content.
+    /// Checks that there is room for one more message, so that it can be refused before its content is sent.
     ///
     /// # Errors
     /// [`StoreError::Full`] if there is none.
@@ -147,7 +147,7 @@ impl Store {
         if let Some(path) = &content.file
             && let Err(error) = std::fs::remove_file(path.as_path())
         {
-            tracing::warn!(id = %content.id, %error, "a content file could not be removed; the next start sets it apart");
+            tracing::warn!(id = %content.id, %error, "cannot remove a content file; the next start moves it to content/orphans");
         }
     }
 

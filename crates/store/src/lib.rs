@@ -1,8 +1,8 @@
 //! Durable state: the queue and the directory, in SQLite.
 //!
-//! One writer thread commits waiting operations as one transaction (group commit); a reader thread answers
-//! queries beside it. Content above [`content::ROW_MAX_BYTES`] lives in a file of its own. The crash states are
-//! a table in docs/queue.md. Invariant: this crate has no socket and no clock; times are arguments.
+//! One writer thread commits waiting operations as one transaction (group commit); a reader thread runs queries concurrently. Content above
+//! [`content::ROW_MAX_BYTES`] lives in a file of its own. A table in docs/queue.md lists the crash states. Invariant: this crate has no
+//! socket and no clock; times are arguments.
 
 pub mod content;
 mod daily;

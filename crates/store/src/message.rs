@@ -19,7 +19,7 @@ pub enum Flow {
     Forward,
     /// A DSN or another message of this server.
     Report,
-    /// A TLS report, which no TLS failure may stop.
+    /// A TLS report, which is sent even if TLS fails.
     TlsReport,
     /// A DMARC report.
     DmarcReport,
@@ -77,15 +77,15 @@ impl FromSql for TlsWish {
 /// A message's facts, without its content and recipients.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// The queue id.
+    /// The queue ID.
     pub id: QueueId,
     /// The kind of mail.
     pub flow: Flow,
     /// The reverse-path as received; DSNs go there.
     pub reverse_path: ReversePath,
-    /// The reverse-path for MAIL if it is another one (SRS).
+    /// The reverse-path for MAIL if it differs (SRS).
     pub rewritten_path: Option<ReversePath>,
-    /// Whether the sender is authenticated well enough for a DSN: one to a forged sender would hit a stranger.
+    /// Whether the sender is authenticated, so that a DSN may be sent: to a forged sender it would be backscatter.
     pub may_report: bool,
     /// Whether its From field may be rewritten if the target refuses the message for that field's domain.
     pub mendable: bool,
@@ -140,7 +140,7 @@ pub struct NewRecipient {
     pub notify: Notify,
     /// ORCPT.
     pub orcpt: Option<OriginalRecipient>,
-    /// The address that the sender used if it is another one (an alias): DSNs name only this one.
+    /// The address in RCPT TO if it is not the target but an alias: DSNs name only this one.
     pub known_as: Option<Mailbox>,
 }
 
@@ -190,11 +190,11 @@ pub struct Claimed {
 /// How times in the queue are moved after the wall clock was set, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClockStep {
-    /// Arrivals and the ends of lifetimes, so that a step ages nothing.
+    /// Shift of arrivals and expiries, so that a step does not age mail.
     pub ages_by_ms: i64,
-    /// Next attempts and the ends of claims.
+    /// Shift of next attempts and leases.
     pub waits_by_ms: i64,
-    /// Maximum of next attempts, Unix milliseconds.
+    /// The latest next attempt, Unix milliseconds.
     pub latest_ms: i64,
 }
 

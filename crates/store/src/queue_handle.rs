@@ -41,13 +41,13 @@ impl Store {
         self.count(Operation::ReleaseClaims { now_ms }).await
     }
 
-    /// Moves times in the queue after the wall clock was set. Returns how many recipients would have waited too long.
+    /// Moves times in the queue after the wall clock was set. Returns the number of recipients that would have waited too long.
     pub async fn step_clock(&self, step: ClockStep) -> Result<u64, StoreError> {
         self.count(Operation::StepClock(step)).await
     }
 
-    /// Makes recipients due now: those of a message, of a lane, or all. Returns their number.
-    /// All are made due in steps, so that other operations are committed between them.
+    /// Makes recipients due now: those of a message, of a lane, or all. Returns their number. For all, it works in steps, so that other
+    /// operations are committed between them.
     pub async fn retry(&self, id: Option<QueueId>, lane: Option<Domain>, now_ms: i64) -> Result<u64, StoreError> {
         match (id, lane) {
             (Some(id), _) => return self.count(Operation::Retry { scope: RetryScope::Message(id), now_ms }).await,

@@ -1,6 +1,6 @@
 //! The contents of received DMARC and TLS reports.
 //!
-//! RFC 9990, RFC 8460. Invariant: rows, failures and the length of texts are bounded here once more, whatever the parser allowed.
+//! RFC 9990, RFC 8460. Invariant: the number of rows and failures and the length of texts are limited here, whatever the parser allows.
 
 use reports::dmarc::{DmarcReport, Row};
 use reports::tls::TlsReport;

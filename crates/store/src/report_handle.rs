@@ -26,7 +26,7 @@ impl Store {
         self.read(move |db| sqlite::report(db, n)).await
     }
 
-    /// Adds results for the reports to other domains. Returns how many sessions or messages were left out for lack of room.
+    /// Adds results for the reports to other domains. Returns the number of sessions or messages beyond the maximum, which are left out.
     pub async fn count_daily(&self, counts: Vec<DailyCount>) -> Result<u64, StoreError> {
         self.count(Operation::CountDaily(DailyRow::add_up(counts))).await
     }

@@ -43,7 +43,7 @@ impl Room {
         Ok(room)
     }
 
-    /// Returns the free octets; plenty if the system does not say.
+    /// Returns the free octets; `u64::MAX` if the system reports none.
     fn free_bytes(&self) -> u64 {
         statvfs(&self.data).map_or(u64::MAX, |disk| disk.blocks_available() * disk.fragment_size())
     }
@@ -79,7 +79,8 @@ impl Room {
         self.for_both(bytes, 2 * bytes)
     }
 
-    /// Unused octets of the database count as room, or a disk that was full once would stay full; half of the floor must be free in any case.
+    /// Unused octets of the database count as room, since the database never shrinks: a disk that was full once would stay full otherwise;
+    /// half of the floor must be free in any case.
     fn for_both(&self, at_once: u64, in_all: u64) -> Result<(), StoreError> {
         let free = self.free_bytes();
         let all = free.saturating_add(self.unused_bytes.load(Ordering::Relaxed));
@@ -100,7 +101,7 @@ impl Room {
         } else if free > self.floor_bytes + bytes && !path.exists() {
             let made = File::create(&path).and_then(|file| Ok(posix_fallocate(&file, 0, i64::try_from(bytes).unwrap_or(0))?));
             if let Err(error) = made {
-                tracing::debug!(%error, "the reserve on the disk could not be created");
+                tracing::debug!(%error, "cannot create the reserve file");
                 let _ = fs::remove_file(&path);
             }
         }

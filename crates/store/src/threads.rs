@@ -26,7 +26,7 @@ fn watched(name: &'static str, died: &watch::Sender<Option<&'static str>>, work:
         return;
     }
     let report = || {
-        tracing::error!(thread = name, "a thread of the store died by a bug; please report it with the lines above");
+        tracing::error!(thread = name, "a thread of the store has panicked, which is a bug; please report it with the lines above");
         died.send_replace(Some(name));
     };
     if catch_unwind(AssertUnwindSafe(report)).is_err() {

@@ -1,8 +1,8 @@
 //! The thread that writes, and the thread that moves the log into the database.
 //!
-//! The writer takes the waiting operations, up to [`BATCH_MAX`], and commits them as one transaction: one sync for many messages. Settlements are
-//! committed before new mail, since a delivery that is not settled is repeated after a crash. Invariant: no operation is answered before its batch is
-//! committed, and a failed commit is never retried in the hope of a better answer.
+//! The writer takes the waiting operations, up to [`BATCH_MAX`], and commits them as one transaction: one sync for many messages.
+//! Settlements are committed before new mail, since a delivery that is not settled is repeated after a crash. Invariant: no operation gets
+//! its outcome before its batch is committed, and a failed commit is never retried.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ const CHECKPOINT_BYTES: u64 = 16 << 20;
 /// Maximum length of the log: above it the writer waits until the log is moved, in octets.
 const LOG_MAX_BYTES: u64 = 512 << 20;
 
-/// How often the length of the log is checked.
+/// Interval between checks of the log's length.
 const CHECKPOINT_EVERY: Duration = Duration::from_millis(200);
 
 /// A write operation.
@@ -125,9 +125,9 @@ fn concerns_one(error: &StoreError) -> bool {
 /// Which operations get a savepoint, so that a failed one is rolled back alone.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Guarded {
-    /// Those that fail in daily life.
+    /// Those that can fail in normal operation.
     Some,
-    /// All: slower, and needed only after a conflict.
+    /// All: slower, and needed only after an operation without a savepoint has failed.
     All,
 }
 
@@ -172,7 +172,7 @@ pub(crate) struct Writer {
     pub room: Arc<Room>,
 }
 
-/// Returns how many octets an operation adds to the database, approximately; `None` if it brings no new mail, for it is then never refused.
+/// Returns how many octets an operation adds to the database, approximately; `None` if it adds no mail, so that it is never refused.
 fn new_bytes(operation: &Operation) -> Option<u64> {
     let Operation::Enqueue { messages, .. } = operation else { return None };
     let size = |new: &NewMessage| {
@@ -199,7 +199,7 @@ impl Writer {
                 self.commit(&mut others);
                 continue;
             }
-            // A few others cost less here than a sync of their own, for which the next settlements would wait.
+            // Adding a few others costs less than another sync, for which the next settlements would wait.
             if others.len() <= WITH_SETTLEMENTS_MAX {
                 settlements.append(&mut others);
                 self.commit(&mut settlements);
@@ -213,7 +213,7 @@ impl Writer {
             others = rest;
         }
         if let Err(e) = self.db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
-            tracing::warn!(error = %e, "the queue's log could not be moved into the database; the next start moves it");
+            tracing::warn!(error = %e, "cannot move the queue's log into the database; the next start moves it");
         }
     }
 
@@ -242,7 +242,7 @@ impl Writer {
         }
         let mut outcome = self.transact(jobs, Guarded::Some);
         if outcome.as_ref().is_err_and(concerns_one) {
-            // Nothing was committed or answered: run it again, so that only the one operation fails.
+            // Nothing was committed and no outcome was sent: run it again, so that only the one operation fails.
             outcome = self.transact(jobs, Guarded::All);
         }
         match outcome {
@@ -277,7 +277,7 @@ impl Writer {
     fn remove_files(&self, files: &[QueueId]) {
         for id in files {
             if let Err(e) = std::fs::remove_file(self.content.join(id.to_string())) {
-                tracing::warn!(%id, error = %e, "a content file could not be removed; the next start sets it apart");
+                tracing::warn!(%id, error = %e, "cannot remove a content file; the next start moves it to content/orphans");
             }
         }
     }
@@ -297,18 +297,18 @@ impl Writer {
     }
 }
 
-/// Moves the log into the database beside the writer, until `stop` is set.
+/// Moves the log into the database while the writer runs, until `stop` is set.
 pub(crate) fn run_checkpoints(db: Connection, log: PathBuf, stop: Arc<AtomicBool>, room: Arc<Room>) {
     let mut moved_at = 0;
     while !stop.load(Ordering::Relaxed) {
         std::thread::park_timeout(CHECKPOINT_EVERY);
         room.keep_reserve();
         let length = std::fs::metadata(&log).map_or(0, |m| m.len());
-        // The file keeps its length when the log starts again at its front: `moved_at` tells growth from age.
+        // The file keeps its length when the log starts again at its front: `moved_at` distinguishes new content from old.
         if length > CHECKPOINT_BYTES.max(moved_at) || (length > CHECKPOINT_BYTES && moved_at == length) {
             let busy = db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, i64>(0));
             if let Err(error) = busy {
-                tracing::warn!(%error, "the queue's log could not be moved into the database and grows");
+                tracing::warn!(%error, "cannot move the queue's log into the database; the log grows");
             }
             moved_at = length;
         }

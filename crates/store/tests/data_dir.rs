@@ -178,7 +178,7 @@ async fn damaged_content_is_detected() {
     db.execute("UPDATE content SET data = CAST('Subject: ho' || char(13, 10, 13, 10) AS BLOB) WHERE id = 2", []).unwrap();
     for id in [1, 2] {
         let error = store.content(QueueId(id)).await.unwrap_err();
-        assert!(matches!(&error, StoreError::Corrupt(text) if text.contains("not those that were written")), "{error}");
+        assert!(matches!(&error, StoreError::Corrupt(text) if text.contains("CRC-32 does not match")), "{error}");
     }
     // Content of an older version has no CRC-32.
     db.execute("UPDATE content SET crc32 = NULL", []).unwrap();

@@ -1,7 +1,7 @@
 //! Received reports on a real disk: stored once, found again, and bounded.
 #![allow(clippy::indexing_slicing, clippy::unwrap_used)]
 
-use reports::dmarc::{DmarcReport, Disposition, DkimSeen, Outcome, Override, PublishedPolicy, Reason, Row, SpfSeen};
+use reports::dmarc::{Disposition, DkimSeen, DmarcReport, Outcome, Override, PublishedPolicy, Reason, Row, SpfSeen};
 use reports::tls::{FailureDetails, Policy, PolicyResult, ResultType, Summary, TlsReport};
 use store::{KeptRows, NewReport, ReportContent, ReportFilter, Store};
 

@@ -10,11 +10,11 @@ use store::Store;
 
 use crate::accept::received::Received;
 
-/// Proof that the message was an automatic reply, and is discarded.
+/// Proof that the message was an automatic reply and was dropped.
 #[derive(Debug)]
 pub(crate) struct Dropped(());
 
-/// Drops a reply to a return address. DSNs have the null reverse-path and pass.
+/// Drops a reply to a return address. A DSN passes, since it has the null reverse-path.
 pub(crate) fn drop_auto_reply(store: &Store, received: &Received) -> Option<Dropped> {
     let [(_, AcceptedRecipient::Sender { .. })] = received.recipients.as_slice() else { return None };
     if received.reverse_path == ReversePath::Null {

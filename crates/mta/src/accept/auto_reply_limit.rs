@@ -9,7 +9,8 @@ use policy::{AcceptedRecipient, Writer, classify_writer};
 use crate::accept::bounce_limit::HourlyLimit;
 use crate::accept::decide::{Accepted, from_addresses};
 
-/// Maximum messages per hour from the only mailbox behind an alias to that alias, and so to itself; a person who tests an alias stays below.
+/// Maximum messages per hour from the only mailbox behind an alias to that alias, and so to itself; a person who tests an alias sends
+/// fewer.
 const TO_ITSELF_MAX: u32 = 10;
 
 /// Maximum automatic replies per hour from one sender to one alias.
@@ -18,7 +19,7 @@ const OF_RESPONDER_MAX: u32 = 10;
 /// Maximum unmarked replies per hour from one sender to one alias, and maximum messages from one of several mailboxes behind it.
 const OF_ANSWERER_MAX: u32 = 60;
 
-/// Checks that the message may go to its aliases.
+/// Checks the message against the limits of its aliases.
 pub(crate) fn check(counts: &HourlyLimit, clock: &Clock, accepted: &Accepted<'_>) -> Result<(), Reply> {
     if accepted.proof.is_submitted() {
         return Ok(());

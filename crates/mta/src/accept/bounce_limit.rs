@@ -1,5 +1,4 @@
-//! Rate-limits bounces to a return address, since one message causes few of them and many are an attack on its sender, and automatic answers
-//! to an alias.
+//! Rate-limits bounces to a return address, since many bounces are an attack on the sender, and automatic replies to an alias.
 //!
 //! Invariant: memory is bounded.
 
@@ -10,10 +9,10 @@ use parking_lot::Mutex;
 use crate::settings::Forward;
 use crate::support::limits::TokenBuckets;
 
-/// Time in which a full allowance comes back, in milliseconds.
+/// Time in which a used-up limit refills, in milliseconds.
 const WINDOW_MS: i64 = 3_600_000;
 
-/// Maximum number of addresses counted at a time; with more, messages to others are refused until some have their allowance back.
+/// Maximum number of addresses counted at a time; above it, messages to other addresses are refused until some limits have refilled.
 const COUNTED_MAX: usize = 100_000;
 
 /// The counts, by address.

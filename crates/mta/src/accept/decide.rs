@@ -35,7 +35,7 @@ pub(crate) struct Accepted<'a> {
     pub lacks_date: bool,
 }
 
-/// Judges a message by its form, its sender and the settings, whatever the spam filter says.
+/// Judges a message by its form, its sender and the settings, regardless of the spam filter's verdict.
 pub(crate) fn judge(authenticated: &Authenticated, directory: &Directory, forward: &Forward) -> Result<Treatment, Reply> {
     let Authenticated { received, proof, header } = authenticated;
     let content: &[u8] = header;
@@ -74,7 +74,7 @@ pub(crate) fn decide(filtered: &Filtered, judged: Result<Treatment, Reply>) -> R
     judged.and_then(|treatment| with_verdict(treatment, filtered.answer.verdict.clone(), &filtered.authenticated.proof))
 }
 
-/// The accepted message, with its content.
+/// Makes the accepted message, with its content.
 pub(crate) fn accept(authenticated: Authenticated, treatment: Treatment, whole: Whole<'_>) -> Accepted<'_> {
     let Authenticated { received, proof, header } = authenticated;
     let (may_report, is_submitted) = match &proof {
@@ -86,7 +86,7 @@ pub(crate) fn accept(authenticated: Authenticated, treatment: Treatment, whole: 
     Accepted { received, proof, whole, treatment, may_report, is_ours: false, lacks_message_id, lacks_date }
 }
 
-/// The filter's verdict counts only for a message that would be accepted: our own refusal explains more.
+/// The filter's verdict matters only for a message that would be accepted, since our own refusal explains more.
 fn with_verdict(treatment: Treatment, verdict: Verdict, proof: &Proof) -> Result<Treatment, Reply> {
     match (verdict, treatment, proof) {
         (Verdict::Pass, treatment, _) => Ok(treatment),
@@ -109,12 +109,14 @@ pub(crate) fn has_no_author(front: &[u8]) -> bool {
     AddressList::of_field(front, "From").map_or(true, |list| list.mailboxes.is_empty())
 }
 
+/// The reply if a login's account may not send any more.
+pub(crate) fn inactive_account() -> Reply {
+    Reply::new(550, (5, 7, 1), "the account has been disabled, suspended or removed")
+}
+
 /// Checks that the From field has only addresses of the account.
 pub(crate) fn submitted(directory: &Directory, login: &str, front: &[u8]) -> Result<(), Reply> {
-    let account = directory
-        .account(login)
-        .filter(|account| account.is_active())
-        .ok_or_else(|| Reply::new(550, (5, 7, 1), "the account has been disabled or removed"))?;
+    let account = directory.active_account(login).ok_or_else(inactive_account)?;
     if Fields::new(front).filter(|f| f.is("From")).count() > 1 {
         return Err(Reply::new(550, (5, 6, 0), "the message has more than one From field"));
     }

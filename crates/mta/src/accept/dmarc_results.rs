@@ -1,7 +1,7 @@
 //! Counts mail by its From domain, for domains that ask for DMARC reports (rua= of their record).
 //!
-//! RFC 9990 (contents of the elements). Invariant: it keeps domain names and no local parts; what it keeps of a message is bounded; mail from
-//! accounts is not counted, nor are DMARC reports, so that two servers do not report about their reports forever.
+//! RFC 9990 (contents of the elements). Invariant: it keeps domain names and no local parts, and a bounded row per message. It does not
+//! count mail from accounts, nor DMARC reports: otherwise two servers would report about their reports forever.
 
 use mail::evidence::{DkimCheck, DkimResult, DmarcPolicy, DmarcRecord, DmarcResult, Evidence, SpfResult};
 use mail::{Domain, Fields, Reply};
@@ -26,7 +26,7 @@ pub(crate) struct Observation {
     row: Row,
 }
 
-/// Returns what is to be reported about a message; `None` if the domain asks for no reports.
+/// Returns what to report about a message; `None` if the domain asks for no reports.
 pub(crate) fn observe(settings: &Settings, authenticated: &Authenticated, judged: &Result<Treatment, Reply>) -> Option<Box<Observation>> {
     let Authenticated { received, proof: Proof::Evidence(evidence), header } = authenticated else { return None };
     let dmarc = &evidence.dmarc;
@@ -68,13 +68,13 @@ pub(crate) fn count(shared: &Shared, results: &Results, seen: Observation) {
     let (every_s, now_s) = (shared.settings.load().reporting.every_s, shared.clock.now_s());
     results.push(DailyCount {
         period: period(DailyKind::Dmarc, now_s, every_s, domain),
-        // A report has the policy that was found last.
+        // A report shows the policy of the last message.
         result: DailyResult::Dmarc { policy, row: Box::new(row), seen_s: now_s },
         times: 1,
     });
 }
 
-/// Whether the message claims to be a DMARC report. That counts only if DMARC passes: a forger could claim it too.
+/// Whether the message claims to be a DMARC report. The caller also requires a DMARC pass, since a forger can make the same claim.
 fn is_report(message: &[u8]) -> bool {
     Fields::find_first(message, "Subject").is_some_and(|field| {
         let subject = field.unfolded().to_ascii_lowercase();
@@ -82,8 +82,8 @@ fn is_report(message: &[u8]) -> bool {
     })
 }
 
-/// What was done because of DMARC, and why if the record asks for something else. For mail that passes, only that is reported: what else
-/// is done with it is not disclosed (RFC 9990, disclosure of filtering information).
+/// Returns the disposition, with the reasons if it differs from the record's policy. For mail that passes, only the pass is reported and no
+/// further decision is disclosed (RFC 9990, disclosure of filtering information).
 fn done(evidence: &Evidence, record: &DmarcRecord, judged: &Result<Treatment, Reply>) -> (Disposition, Vec<Reason>) {
     let dmarc = &evidence.dmarc;
     if dmarc.result == DmarcResult::Pass {
@@ -91,9 +91,9 @@ fn done(evidence: &Evidence, record: &DmarcRecord, judged: &Result<Treatment, Re
         return (if is_asked { Disposition::Pass } else { Disposition::None }, Vec::new());
     }
     let (done, words) = match judged {
-        Err(_) => (Disposition::Reject, "refused by rules of the receiver's own"),
-        Ok(Treatment::Held(_)) => (Disposition::Quarantine, "held by rules of the receiver's own"),
-        Ok(_) => (Disposition::None, "taken by rules of the receiver's own"),
+        Err(_) => (Disposition::Reject, "refused by the receiver's local policy"),
+        Ok(Treatment::Held(_)) => (Disposition::Quarantine, "held by the receiver's local policy"),
+        Ok(_) => (Disposition::None, "accepted by the receiver's local policy"),
     };
     let mut reasons = Vec::new();
     if record.testing && dmarc.asked != dmarc.policy {
@@ -105,7 +105,8 @@ fn done(evidence: &Evidence, record: &DmarcRecord, judged: &Result<Treatment, Re
     (done, reasons)
 }
 
-/// The signatures, in the order in which they matter (RFC 9990, DKIM signatures in aggregate reports); those without a valid domain are left out.
+/// Returns the signatures, the most relevant first (RFC 9990, DKIM signatures in aggregate reports); those without a valid domain are left
+/// out.
 fn signatures(checks: &[DkimCheck], author: &str) -> Vec<DkimSeen> {
     let mut seen: Vec<DkimSeen> = checks
         .iter()
@@ -132,7 +133,7 @@ fn published(record: &DmarcRecord, domain: &str) -> PublishedPolicy {
     }
 }
 
-/// An untrusted name, if it is a valid domain: then it has no local part.
+/// Returns an untrusted name if it is a valid domain, which has no local part.
 fn name(text: &str) -> Option<String> {
     Domain::parse(text).ok().map(|domain| domain.to_string())
 }

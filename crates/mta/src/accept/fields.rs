@@ -1,7 +1,7 @@
 //! The fields that we add on top of a message: trace, forwarding, authentication results.
 //!
 //! RFC 5321 s.4.4, RFC 9228 (Delivered-To), RFC 8601 (Authentication-Results), RFC 6409 s.8. Invariant: each function writes whole fields
-//! that end with CRLF, and no untrusted text unquoted.
+//! that end with CRLF, and quotes untrusted text.
 
 use mail::auth_results::{Facts, authentication_results};
 use mail::evidence::Evidence;
@@ -10,12 +10,12 @@ use policy::LOOP_FIELD;
 
 use crate::accept::received::Received;
 
-/// The fields that Google asks of forwarders, and the one that detects our own forwards in a loop.
+/// Writes the fields that Google asks forwarders to add, and the field by which we detect a loop.
 pub(crate) fn write_forward(out: &mut Vec<u8>, alias: &Mailbox, target: &Mailbox) {
     out.extend_from_slice(format!("X-Forwarded-For: {alias} {target}\r\nX-Forwarded-To: {target}\r\n{LOOP_FIELD}: {alias}\r\n").as_bytes());
 }
 
-/// The Received field.
+/// Writes the Received field.
 pub(crate) fn write_received(out: &mut Vec<u8>, received: &Received, hostname: &Domain, id: QueueId, recipient: Option<&Mailbox>) {
     let facts = &received.facts;
     let authenticated = facts.login.is_some();
@@ -35,7 +35,7 @@ pub(crate) fn write_received(out: &mut Vec<u8>, received: &Received, hostname: &
     .write_to(out);
 }
 
-/// The Authentication-Results field.
+/// Writes the Authentication-Results field.
 pub(crate) fn write_results(out: &mut Vec<u8>, received: &Received, hostname: &Domain, evidence: &Evidence) {
     let sender = received.reverse_path.mailbox().map(ToString::to_string);
     let from = Some(evidence.dmarc.domain.as_str()).filter(|from| !from.is_empty());
@@ -43,7 +43,7 @@ pub(crate) fn write_results(out: &mut Vec<u8>, received: &Received, hostname: &D
     out.extend_from_slice(authentication_results(hostname, evidence, &facts).as_bytes());
 }
 
-/// Required fields that a submitted message lacks.
+/// Writes the required fields that a submitted message lacks.
 pub(crate) fn write_missing(out: &mut Vec<u8>, received: &Received, hostname: &Domain, message_id: bool, date: bool) {
     if message_id {
         out.extend_from_slice(format!("Message-ID: <{}@{hostname}>\r\n", received.id).as_bytes());

@@ -1,7 +1,6 @@
 //! Stage: asks the spam filter.
 //!
-//! Invariant: a filter that is down is a problem for the operator and not a verdict: `when_down` decides, and the log has at most one line a minute
-//! about it.
+//! Invariant: a filter that is down gives no verdict: `when_down` decides, and the log has at most one line per minute about it.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
@@ -55,14 +54,14 @@ impl Downtime {
     }
 }
 
-/// Checks at the start that the filter answers. Accepting mail while it is down is meant for a filter that works: one with a wrong address or
-/// kind would let everything through.
+/// Checks at the start that the filter answers. `when_down = "pass"` is meant for temporary failures: with a wrong address or kind, all
+/// mail would pass unfiltered.
 pub(crate) async fn probe(filtering: &Filtering) {
     let Err(error) = filtering.filter.probe().await else { return };
     match filtering.when_down {
         WhenDown::Pass => tracing::error!(
             %error,
-            "the spam filter has never answered, and all mail is accepted without a verdict: see [filter] address and kind, or write when_down = \"defer\""
+            "the spam filter has never answered, and all mail is accepted without a verdict: see [filter] address and kind, or set when_down = \"defer\""
         ),
         WhenDown::Defer => {
             tracing::error!(%error, "the spam filter does not answer, and mail is deferred until it does: see [filter] address and kind")
@@ -70,7 +69,7 @@ pub(crate) async fn probe(filtering: &Filtering) {
     }
 }
 
-/// Asks the filter, if one is configured for such mail.
+/// Asks the filter, if one is configured for mail of this origin.
 pub(crate) async fn filter(authenticated: Authenticated, settings: &Settings, downtime: &Downtime, clock: &Clock) -> Filtered {
     let is_submitted = authenticated.proof.is_submitted();
     let answer = match settings.filtering.as_ref().filter(|filtering| filtering.submission || !is_submitted) {
@@ -80,7 +79,7 @@ pub(crate) async fn filter(authenticated: Authenticated, settings: &Settings, do
     Filtered { authenticated, answer }
 }
 
-/// A message that bypasses the filter.
+/// Returns a message that bypasses the filter.
 pub(crate) fn unfiltered(authenticated: Authenticated) -> Filtered {
     Filtered { authenticated, answer: Answer { verdict: Verdict::Pass, score: None } }
 }
@@ -137,7 +136,7 @@ fn message(content: &Content, header: &Bytes) -> Message {
                 skipped -= known;
                 piece.split_off(known)
             });
-            // The filter may close before the end.
+            // The filter may close the connection before the end.
             if pieces.send(piece).await.is_err() {
                 return;
             }

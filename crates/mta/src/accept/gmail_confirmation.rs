@@ -1,4 +1,4 @@
-//! Gmail's confirmation mail for "Send mail as": keeps its code and link, so that its owner need not search for it.
+//! Gmail's confirmation mail for "Send mail as": keeps its code and link, so that the user need not search for it.
 //!
 //! RFC 6376 s.6.1. Invariant: only mail signed by google.com, from the one address that sends such mail, is read; the link that removes an
 //! address is never kept; the mail is delivered as usual.
@@ -21,7 +21,7 @@ const SIGNER: &str = "google.com";
 /// The author's address.
 const WRITER: &str = "gmail-noreply@google.com";
 
-/// Prefixes of links that confirm.
+/// Prefixes of confirmation links.
 const LINKS: [&str; 2] = ["https://mail.google.com/mail/vf-", "https://mail-settings.google.com/mail/vf-"];
 
 /// Maximum length of a link, in octets.
@@ -87,7 +87,7 @@ fn recognised(evidence: &Evidence, content: &[u8]) -> Option<(Option<String>, Op
         text.push('\n');
     }
     let link = link(&text);
-    // Other mail of this author has no such link, and its numbers are private.
+    // Without such a link it is other mail from this author, whose numbers are private.
     link.as_ref()?;
     let code = code(&text).or_else(|| code(message.subject().unwrap_or_default()));
     Some((code, link))

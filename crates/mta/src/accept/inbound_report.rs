@@ -68,18 +68,18 @@ pub(crate) async fn store_report(
     let new = NewReport { submitter: submitter.to_string(), received_ms: received.at_ms, content };
     tracing::info!(id = %received.id, submitter = new.submitter, kind = new.kind(), organisation = new.organisation(), report = new.report_id(), "report read");
     let committed = store.keep_report(new).await;
-    // The contents are stored, or the sender tries again; the message itself is not needed.
+    // The contents are stored, or the sender will retry; the message itself is not needed.
     store.discard(&received.content);
     Ok(committed?)
 }
 
-/// The addresses and domains of this server, to read reports by.
+/// Returns the addresses and domains of this server, by which reports are judged.
 pub(crate) fn own(directory: &Directory, forwarding: &Domain, addresses: Vec<IpAddr>) -> Own {
     let domains = directory.contents().domains.iter().map(|domain| domain.name.to_string()).collect();
     Own { addresses, forwarding: forwarding.to_string(), domains }
 }
 
-/// The domain that sends the report.
+/// Returns the domain that submits the report.
 fn submitter(directory: &Directory, proof: &Proof, message: &[u8]) -> Result<Domain, Reply> {
     let from: Vec<Domain> = from_addresses(message)?.into_iter().map(|mailbox| mailbox.domain).collect();
     match proof {

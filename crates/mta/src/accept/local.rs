@@ -1,4 +1,4 @@
-//! Stage: takes mail of local programs, from `waypost sendmail`, with and without a running server.
+//! Stage: accepts mail from local programs (`waypost sendmail`), with and without a running server.
 //!
 //! RFC 6409 s.4.2, s.6 and s.8, RFC 5321 s.4.5.1 (postmaster). Invariant: no user sends as another (`policy::LocalUser`); a message is accepted for
 //! all its recipients or for none, and is on disk before it is accepted.
@@ -27,7 +27,7 @@ use crate::support::shutdown::Closing;
 /// Maximum recipients of one message.
 const RECIPIENTS_MAX: usize = 1000;
 
-/// Whether this is the name of a local user.
+/// Returns whether a name is that of a local user.
 pub type LocalNames = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
 /// A submission from a program.
@@ -37,7 +37,7 @@ pub struct Submission {
     pub user: LocalUser,
     /// The user's full name.
     pub full_name: String,
-    /// The envelope sender, if given; empty for the null reverse-path.
+    /// The reverse-path, if given; empty for the null one.
     pub sender: Option<String>,
     /// The recipients given.
     pub recipients: Vec<String>,
@@ -56,13 +56,13 @@ pub struct Submission {
 /// An accepted message.
 #[derive(Debug, Clone, Copy)]
 pub struct Submitted {
-    /// Its queue id.
+    /// Its queue ID.
     pub id: QueueId,
     /// Number of recipients.
     pub recipients: usize,
 }
 
-/// Takes mail of local programs.
+/// Accepts mail from local programs.
 pub struct Submitter {
     pipeline: Arc<Pipeline>,
     /// Counts what users send, if a server runs.
@@ -77,7 +77,7 @@ impl std::fmt::Debug for Submitter {
 }
 
 impl Submitter {
-    /// Without a running server: the next start sends what is accepted.
+    /// Creates a submitter without a running server: the next start sends the accepted mail.
     pub fn offline(settings: LiveSettings, store: Store, directory: Arc<LiveDirectory>, clock: Clock, names: LocalNames) -> Self {
         let shared = Shared { settings, store, clock, directory };
         Self { pipeline: Arc::new(Pipeline::new(shared, Outlet::Store, Closing::default())), send_limits: None, names }
@@ -139,7 +139,7 @@ impl Submitter {
         Ok(Received { id, at_ms: clock.now_ms(), facts, reverse_path, parameters, recipients, content })
     }
 
-    /// Limits a compromised program to what an account may send.
+    /// Limits what a compromised program can send to what an account may.
     async fn count(
         &self,
         user: &LocalUser,
@@ -184,7 +184,7 @@ impl LocalChecks {
         LocalRules { directory: &self.directory, hostname: &self.settings.hostname, rules: &self.settings.local_users }
     }
 
-    /// The envelope sender: as given, or the user.
+    /// Returns the reverse-path: as given, or the user's address.
     fn reverse_path(&self, named: Option<&str>, itself: &Mailbox) -> Result<ReversePath, Reply> {
         let Some(named) = named.map(bare) else { return Ok(ReversePath::Mailbox(itself.clone())) };
         if named.is_empty() {

@@ -47,7 +47,7 @@ pub(crate) struct Authenticated {
 }
 
 impl Authenticated {
-    /// A message of the session's account or local user.
+    /// Returns a message that an account or a local user has sent, with that proof.
     pub async fn submitted(received: Received, proof: fn(String) -> Proof) -> Result<Self, StoreError> {
         let header = header(&received.content).await?;
         let proof = proof(received.facts.login.clone().unwrap_or_default());

@@ -1,4 +1,4 @@
-//! What becomes of a message that a client has sent: evidence, decision, header fields, signatures, and the reply to the client.
+//! Handles a complete message: evidence, decision, header fields, signatures, and the reply to the client.
 //!
 //! May import `queue`, `deliver`, `reporting`, `notify` and `support`.
 

@@ -1,6 +1,7 @@
-//! Handles an account that exceeds its limits: defers its mail, notifies its owner, and suspends it if it continues.
+//! Handles an account that exceeds its limits: defers its mail, notifies its user, and suspends it if it continues.
 //!
-//! Invariant: a suspended account stays suspended until the operator resumes it; its owner gets one letter, where the account's mail is forwarded.
+//! Invariant: a suspended account stays suspended until the operator resumes it; its user gets one notice, which goes where the account's
+//! mail is forwarded.
 
 use directory::Account;
 use mail::{ForwardPath, QueueId, Reply};
@@ -13,7 +14,7 @@ use crate::notify::letter::Letter;
 use crate::notify::outbox::Outbox;
 use crate::queue::not_taken::reply_to_store_error;
 
-/// The counts, and the outbox for letters to the owners.
+/// The counts, and the outbox for notices to users.
 #[derive(Debug)]
 pub(crate) struct SendLimits {
     pub counts: SendCounts,
@@ -60,14 +61,14 @@ async fn suspend(limits: &SendLimits, account: &Account, max: u32) -> Result<(),
     let changes = vec![DirectoryChange::Account(change)];
     limits.outbox.shared.store.change_directory(changes.clone()).await?;
     if let Err(error) = limits.outbox.shared.directory.apply(&changes).await {
-        tracing::error!(%error, "the directory could not be read again");
+        tracing::error!(%error, "cannot reload the directory after suspending an account");
     }
     tracing::warn!(login = %account.login, why, "the account is suspended");
     notify_owner(limits, account, &OwnerLetter::Suspended(why)).await;
     Ok(())
 }
 
-/// A letter to an account's owner.
+/// A notice to an account's user.
 #[derive(Debug)]
 enum OwnerLetter {
     /// The limit of new recipients per day is reached.
@@ -104,7 +105,7 @@ impl OwnerLetter {
     }
 }
 
-/// Sends a letter to the owner, and for a suspension to the postmaster too.
+/// Sends a notice to the user, and about a suspension to the postmaster too.
 async fn notify_owner(limits: &SendLimits, account: &Account, letter: &OwnerLetter) {
     let outbox = &limits.outbox;
     let settings = outbox.shared.settings.load_full();
@@ -119,7 +120,7 @@ async fn notify_owner(limits: &SendLimits, account: &Account, letter: &OwnerLett
         let messages = Letter { id, to: &to, subject: &subject, text: &text }.messages(outbox).await;
         match outbox.shared.store.commit(messages, 0).await {
             Ok(_) => outbox.wake.wake(),
-            Err(error) => tracing::error!(%to, %error, "cannot notify the account's owner"),
+            Err(error) => tracing::error!(%to, %error, "cannot notify the account's user"),
         }
     }
 }

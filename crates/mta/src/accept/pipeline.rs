@@ -1,8 +1,8 @@
-//! The stages from a received message to the responsibility for it, in their order: one pipeline for mail from other servers, from accounts and
-//! from programs of this machine.
+//! Runs the stages from a received message to the responsibility for it: one pipeline for mail from other servers, from accounts and from
+//! local programs.
 //!
-//! RFC 5321 s.6.1. Invariant: whichever stage refuses, the content is discarded and the client gets the reason; nothing is discarded once we or a
-//! target have taken the message.
+//! RFC 5321 s.6.1. Invariant: whichever stage refuses, the content is discarded and the client gets the reason; no content is discarded
+//! once this server or a target has accepted the message.
 
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ use crate::support::dkim_signers::Signing;
 use crate::support::large_contents::{ContentOrigin, LargeContents};
 use crate::support::shutdown::Closing;
 
-/// Recipients that a line of the log names.
+/// Maximum recipients named in a log line.
 const NAMED_MAX: usize = 5;
 
 /// Where accepted mail goes.
@@ -52,54 +52,54 @@ pub(crate) enum Outlet {
     Store,
 }
 
-/// Finds out who sent a message, and counts that for the DMARC reports to other domains.
+/// Authenticates a message from another server, and counts the result for DMARC reports.
 #[derive(Debug)]
 pub(crate) struct Verifier {
     pub resolver: Resolver,
     pub results: Results,
 }
 
-/// How a message came.
+/// Where a message came from.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Origin<'a> {
     /// From another server.
     Server(&'a Verifier),
-    /// From an account, over a session that has logged in.
+    /// From an account: the client has logged in.
     Account,
-    /// From a program of this machine, whose user and From field are checked already.
+    /// From a local program; its user and From field have been checked.
     Program,
 }
 
-/// What the stages touch.
+/// What the stages use.
 #[derive(Debug)]
 pub(crate) struct Pipeline {
     pub shared: Shared,
     pub outlet: Outlet,
     pub large: Arc<LargeContents>,
     pub signing: Arc<Signing>,
-    /// How long the spam filter has been down.
+    /// Rate-limits log lines about a spam filter that is down.
     pub downtime: Downtime,
-    /// Automatic replies, by sender and alias.
+    /// Counts automatic replies by sender and alias.
     pub auto_replies: HourlyLimit,
     pub confirmations: Confirmations,
-    /// Bounds the reports that are read at a time.
+    /// Limits the reports read at a time.
     pub reading: ReadingLimit,
     pub closing: Closing,
 }
 
-/// What is known of a message whatever becomes of it.
+/// What the log line and the DMARC report need, whatever the decision.
 struct Progress {
-    /// The content to discard where the message is not taken.
+    /// The content to discard if the message is refused.
     content: Content,
     /// The spam filter's score.
     score: Option<f64>,
-    /// Why it is held.
+    /// The reason if it is held.
     held: Option<String>,
-    /// What the DMARC report to the domain in its From field says about it.
+    /// Its row in the DMARC report to the From field's domain.
     seen: Option<Box<Observation>>,
 }
 
-/// What the log says of a message whatever becomes of it.
+/// The fields of a message's log line, accepted or refused.
 struct Described {
     id: QueueId,
     from: String,
@@ -134,7 +134,7 @@ impl Described {
                     Responsibility::Ours(_) if reason.is_some() => "message held",
                     Responsibility::Ours(_) if is_local => "message of a local user accepted",
                     Responsibility::Ours(_) => "message accepted",
-                    Responsibility::Kept(_) => "report taken",
+                    Responsibility::Kept(_) => "report stored",
                     Responsibility::TakenOver(_) => "message handed over",
                     Responsibility::Dropped(_) => "automatic reply to a return address dropped",
                 };
@@ -152,7 +152,7 @@ impl Described {
 }
 
 impl Pipeline {
-    /// A pipeline into this outlet, with nothing counted yet.
+    /// Creates a pipeline to this outlet, with all counts at zero.
     pub fn new(shared: Shared, outlet: Outlet, closing: Closing) -> Self {
         Self {
             shared,
@@ -167,14 +167,14 @@ impl Pipeline {
         }
     }
 
-    /// Takes the message, or returns the reply that says why not. `counted` is the memory that its arrival holds.
+    /// Accepts the message, or returns the reply that refuses it. `counted` holds the memory that was reserved for its arrival.
     pub async fn run<M>(&self, origin: Origin<'_>, snapshot: &Snapshot, received: Received, counted: M) -> Result<Responsibility, Reply> {
         let _hold = self.closing.hold();
         let described = Described::of(&received);
         let mut progress = Progress { content: received.content.clone(), score: None, seen: None, held: None };
         let taken = self.stages(origin, snapshot, received, &mut progress, counted).await;
         described.log(origin, &taken, &progress);
-        // A 4xx is not final: the sender tries again.
+        // A 4xx is not final: the sender will retry.
         let is_final = taken.as_ref().map_or_else(NotTaken::is_final, |_| true);
         if let (Origin::Server(verifier), Some(seen)) = (origin, progress.seen.filter(|_| is_final)) {
             dmarc_results::count(&self.shared, &verifier.results, *seen);
@@ -216,7 +216,7 @@ impl Pipeline {
         progress.seen = observe(settings, &filtered.authenticated, &judged);
         let treatment = decide(&filtered, judged)?;
         let authenticated = filtered.authenticated;
-        // DNS is asked before the content takes its room in memory.
+        // DNS queries come first, so that no content waits for them in memory.
         let recheck = recheck(origin, &authenticated).await;
         let whole = self.large.load(&authenticated.received.content, ContentOrigin::from(&authenticated.proof)).await?;
         let accepted = accept(authenticated, treatment, whole);
@@ -246,7 +246,7 @@ impl Pipeline {
         }
     }
 
-    /// The spam filter's verdict. Without a server nothing asks it.
+    /// Asks the spam filter, if the server is running.
     async fn filter(&self, authenticated: Authenticated, settings: &Settings) -> Filtered {
         match self.outlet {
             Outlet::Dispatch(_) => filter(authenticated, settings, &self.downtime, &self.shared.clock).await,
@@ -254,7 +254,7 @@ impl Pipeline {
         }
     }
 
-    /// Takes out of mail from other servers what claims to be an authentication result of ours.
+    /// Removes forged Authentication-Results fields from mail of other servers.
     async fn without_forgeries<'a>(&self, settings: &Settings, mut accepted: Accepted<'a>) -> Result<Accepted<'a>, StoreError> {
         let Shared { store, clock, .. } = &self.shared;
         if let Proof::Evidence(_) = accepted.proof
@@ -267,7 +267,7 @@ impl Pipeline {
         Ok(accepted)
     }
 
-    /// The message is complete: its targets take it while the client waits, or it is queued.
+    /// Delivers the messages while the client waits (cut-through), or queues them.
     async fn pass_on<M>(
         &self,
         origin: Origin<'_>,
@@ -280,7 +280,7 @@ impl Pipeline {
             store.remember_sender(token.clone(), sender, clock.now_ms()).await?;
         }
         self.check_room_to_hold(settings, &prepared).await?;
-        // From here on dispatch bounds what is held in memory: a target that is slow keeps no place from clients that send to others.
+        // From here on dispatch limits the memory in use, so that a slow target does not block clients that send to others.
         drop(counted);
         let Prepared { messages, whole, is_forward, .. } = prepared;
         match &self.outlet {
@@ -298,19 +298,23 @@ impl Pipeline {
         }
     }
 
-    /// Held mail has a bound on the disk; what does not fit stays with its sender.
+    /// Defers a message that is to be held if held mail would exceed its maximum size on disk.
     async fn check_room_to_hold(&self, settings: &Settings, prepared: &Prepared<'_>) -> Result<(), NotTaken> {
         let Some(held) = prepared.messages.iter().find(|new| new.held.is_some()) else { return Ok(()) };
         let totals = self.shared.store.totals().await?;
         if totals.held_bytes + held.content.size_bytes() <= settings.forward.held_bytes {
             return Ok(());
         }
-        tracing::warn!(held = totals.held, bytes = totals.held_bytes, "no room for one more held message; `waypost held list` shows them");
+        tracing::warn!(
+            held = totals.held,
+            bytes = totals.held_bytes,
+            "held mail has reached its maximum size on disk (forward.held_bytes); `waypost held list` shows it"
+        );
         Err(Reply::new(452, (4, 3, 1), "no room for mail that needs manual review; try again later").into())
     }
 }
 
-/// What [`sign_and_recheck`] verifies signatures with once more, where one has verified.
+/// Fetches the keys with which [`sign_and_recheck`] verifies the signatures again; `None` if no signature passed.
 async fn recheck<'a>(origin: Origin<'a>, authenticated: &Authenticated) -> Option<Recheck<'a>> {
     let (Origin::Server(verifier), Proof::Evidence(evidence)) = (origin, &authenticated.proof) else { return None };
     if !evidence.dkim.iter().any(|check| check.result == DkimResult::Pass) {
@@ -320,7 +324,7 @@ async fn recheck<'a>(origin: Origin<'a>, authenticated: &Authenticated) -> Optio
     Some(Recheck { authenticator, keys: authenticator.dkim_keys(&authenticated.header).await })
 }
 
-/// The domain in the From field of submitted mail, which `decide` has found to be the account's.
+/// Returns the From field's domain; for submitted mail, `judge` has checked that it is the account's.
 fn author(accepted: &Accepted<'_>) -> Option<Domain> {
     from_addresses(&accepted.whole.bytes).ok()?.into_iter().next().map(|from| from.domain)
 }

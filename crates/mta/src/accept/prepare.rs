@@ -59,7 +59,7 @@ pub(crate) fn prepare<'a>(accepted: Accepted<'a>, settings: &Settings, clock: &C
         builder.send_own(own);
     }
     let MessageBuilder { messages, token, .. } = builder;
-    // A success DSN is made when a queued message is settled.
+    // A success DSN requires a queued message: `settle` writes it.
     let wants_report = |m: &NewMessage| m.recipients.iter().any(|r| r.notify.success);
     let is_forward = messages.iter().all(|m| m.message.flow == Flow::Forward && m.held.is_none() && !wants_report(m));
     let Accepted { whole, proof, is_ours, .. } = accepted;
@@ -100,7 +100,7 @@ impl<'a> MessageBuilder<'a> {
         self.first.take().unwrap_or_else(|| QueueId::next(self.clock.now_ms(), random_u32()))
     }
 
-    /// A copy for one target of an alias.
+    /// Adds a copy for one target of an alias.
     fn forward(&mut self, recipient: &Recipient, alias: &Mailbox, target: &Mailbox) {
         if !self.seen.insert(target.key()) {
             return;
@@ -120,7 +120,7 @@ impl<'a> MessageBuilder<'a> {
         self.messages.push(message);
     }
 
-    /// A DSN about a message that we forwarded, back to its sender.
+    /// Adds a DSN about a message that we forwarded, to that message's sender.
     fn send_back(&mut self, recipient: &Recipient, known_as: &Mailbox, sender: &Mailbox) {
         let id = self.next_id();
         let mut prefix = Vec::with_capacity(256);
@@ -133,7 +133,7 @@ impl<'a> MessageBuilder<'a> {
         self.messages.push(message);
     }
 
-    /// Holds the message if that was decided.
+    /// Holds the message if `decide` chose that.
     fn hold(&self, message: &mut NewMessage) {
         if let Treatment::Held(reason) = &self.accepted.treatment {
             message.held = Some(reason.clone());
@@ -141,7 +141,7 @@ impl<'a> MessageBuilder<'a> {
         }
     }
 
-    /// What an account sends to others.
+    /// Adds the message of an account to foreign recipients.
     fn send_own(&mut self, recipients: Vec<NewRecipient>) {
         let id = self.next_id();
         let only = if let [only] = recipients.as_slice() { Some(only.mailbox.clone()) } else { None };
@@ -192,8 +192,8 @@ fn tls_wish(received: &Received) -> TlsWish {
     }
 }
 
-/// The reverse-path of a forward. That of another server's mail is always replaced by ours, even if it is in a domain of
-/// ours: our address would give it an SPF pass otherwise. An account keeps its own.
+/// Returns the reverse-path of a forward. Mail of another server always gets a return address, even if its reverse-path is in a hosted
+/// domain: otherwise our address would give it an SPF pass. Mail of an account keeps its reverse-path.
 fn rewrite(received: &Received, proof: &Proof, srs: &Srs) -> (Option<ReversePath>, Option<(String, Mailbox)>) {
     let (Proof::Evidence(_), Some(sender)) = (proof, received.reverse_path.mailbox()) else { return (None, None) };
     if srs.owns(sender) {

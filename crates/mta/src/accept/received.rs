@@ -8,7 +8,7 @@ use mail::{MailParameters, QueueId, Recipient, ReversePath};
 use policy::AcceptedRecipient;
 use store::Content;
 
-/// The session that a message came over.
+/// The session in which a message was received.
 #[derive(Debug, Clone)]
 pub(crate) struct SessionFacts {
     /// The client's address.
@@ -25,10 +25,10 @@ pub(crate) struct SessionFacts {
     pub local: bool,
 }
 
-/// A message as it came.
+/// A complete message, as the client sent it.
 #[derive(Debug)]
 pub(crate) struct Received {
-    /// Its queue id.
+    /// Its queue ID.
     pub id: QueueId,
     /// When it was complete, in Unix milliseconds.
     pub at_ms: i64,
@@ -38,7 +38,7 @@ pub(crate) struct Received {
     pub reverse_path: ReversePath,
     /// The other parameters of MAIL.
     pub parameters: MailParameters,
-    /// The recipients, and what policy made of them.
+    /// The recipients, each with policy's decision.
     pub recipients: Vec<(Recipient, AcceptedRecipient)>,
     /// The content.
     pub content: Content,

@@ -23,7 +23,7 @@ pub struct Releaser {
 }
 
 impl Releaser {
-    /// Releases from this store.
+    /// Creates a releaser for this store.
     pub fn new(settings: LiveSettings, store: Store, directory: Arc<LiveDirectory>, clock: Clock) -> Self {
         Self { shared: Shared { settings, store, clock, directory }, signing: Signing::default() }
     }

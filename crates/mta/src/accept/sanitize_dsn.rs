@@ -1,7 +1,8 @@
 //! Rewrites a DSN from a target's server before it goes to the sender of the message.
 //!
-//! RFC 3464, RFC 3461 s.6. Invariant: only the status code and the sender's own fields are passed on, since the rest may name the mailbox behind the
-//! alias in any form. It reads lines and no MIME structure: DSNs of OpenSMTPD are multipart/mixed, those of dma and qmail plain text.
+//! RFC 3464, RFC 3461 s.6. Invariant: only the status code and the sender's own fields are passed on, since the rest may name the mailbox
+//! behind the alias in any form. It reads lines and ignores MIME structure, since DSNs of OpenSMTPD are multipart/mixed, those of dma and
+//! qmail plain text.
 
 use directory::Directory;
 use mail::dsn::{Dsn, DsnAction, DsnRecipient};
@@ -25,7 +26,7 @@ const REPORTER: &str = "mailer-daemon";
 /// Lines at which the returned message begins, in a DSN without MIME parts.
 const RETURNED: [&str; 3] = ["content-type: message/rfc822", "content-type: text/rfc822-headers", "received:"];
 
-/// What a DSN says.
+/// The parts of a DSN that are used.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct ParsedDsn {
     action: Option<DsnAction>,
@@ -40,7 +41,8 @@ struct ParsedDsn {
 }
 
 impl ParsedDsn {
-    /// Exim and OpenSMTPD write 5.0.0 whatever the target's server replied: then the code of that reply counts, in the class of the DSN.
+    /// Returns the best status. Exim and OpenSMTPD write 5.0.0 whatever the target's server replied: then it is the code of that reply, in
+    /// the class of the DSN.
     fn best_status(&self) -> EnhancedCode {
         match (self.status, self.said) {
             (Some(EnhancedCode(class, 0, 0)), Some(said)) => EnhancedCode(class, said.1, said.2),
@@ -113,7 +115,7 @@ pub(crate) async fn sanitize<'a>(
     Ok(accepted)
 }
 
-/// Whether a message to a return address is a DSN, by any of the forms that servers use.
+/// Whether a message to a return address is a DSN, in any form that servers use.
 fn is_report(whole: &[u8]) -> bool {
     let kind = Fields::find_first(whole, "Content-Type").map(|field| field.unfolded().to_ascii_lowercase()).unwrap_or_default();
     if kind.starts_with("multipart/report") && kind.contains("delivery-status") {
@@ -123,7 +125,7 @@ fn is_report(whole: &[u8]) -> bool {
         let lines = body(whole).lines().map(str::to_ascii_lowercase).collect::<Vec<_>>();
         lines.iter().any(|line| line.starts_with("content-type:") && line.contains("message/delivery-status"))
     };
-    // A person may use that name too, so the text decides (QSBMF is qmail's form).
+    // A person may use that local part too, so the text decides (QSBMF is qmail's form).
     let is_of_reporter = || {
         let from = AddressList::of_field(whole, "From").unwrap_or_default();
         let is_named = from.mailboxes.iter().any(|mailbox| mailbox.local.as_str().eq_ignore_ascii_case(REPORTER));
@@ -173,7 +175,7 @@ fn read(whole: &[u8], directory: &Directory) -> ParsedDsn {
     read
 }
 
-/// The enhanced code behind a reply's three digits, wherever they are in a line: `550 5.1.1`, `550-5.1.1`, `550 #5.1.1`.
+/// Returns the enhanced code after a reply code, anywhere in a line: `550 5.1.1`, `550-5.1.1`, `550 #5.1.1`.
 fn said(line: &str) -> Option<EnhancedCode> {
     let words: Vec<&str> = line.split([' ', '\t', '-', '#', '(', ':']).filter(|word| !word.is_empty()).collect();
     words.windows(2).find_map(|pair| {
@@ -249,7 +251,7 @@ mod tests {
         let dma = "From: MAILER-DAEMON <>\r\nSubject: Mail delivery failed";
         let text = "This is the DragonFly Mail Agent v0.13 at b.test.\r\n\r\nThere was an error delivering your mail to <a@b.test>.\r\n\r\nRemote host said: 550 5.2.1 gone\r\n\r\nReceived: from x\r\nSubject: 550 5.7.1\r\n";
         assert_eq!(best(dma, text), EnhancedCode(5, 2, 1));
-        // What the report says for itself counts, and without any code nothing is made up.
+        // A specific Status wins over the reply, and a missing code stays missing.
         assert_eq!(best(report, &status("Status: 4.4.7\r\nDiagnostic-Code: smtp; 550 5.1.1 x\r\n")), EnhancedCode(4, 4, 7));
         assert_eq!(best(report, &(status("Status: 5.0.0\r\n") + returned)), EnhancedCode(5, 0, 0));
         assert_eq!(best("From: MAILER-DAEMON@b.test", "Hi. This is the qmail-send program at b.test.\r\n"), EnhancedCode(5, 0, 0));

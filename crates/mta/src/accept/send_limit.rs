@@ -1,7 +1,7 @@
 //! Limits what an account may send: recipients per hour, and new recipients per day. This bounds the damage of a stolen password.
 //!
-//! Invariant: known recipients of an account stay known across restarts; memory is bounded by what is remembered of each account
-//! that sends.
+//! Invariant: known recipients of an account stay known across restarts; memory is bounded by the number of accounts and by the recipients
+//! remembered for each.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -35,9 +35,9 @@ pub(crate) enum LimitVerdict {
     Fine,
     /// Too many within the hour.
     TooMany(u32),
-    /// Too many new ones within the day; `first` for the first refusal.
+    /// Too many new ones within the day; `first` is set for the first refusal.
     TooManyNew { most: u32, first: bool },
-    /// It keeps trying after many refusals, as no person would.
+    /// It continues after many refusals, as a program does and no person would.
     Runaway(u32),
 }
 
@@ -82,7 +82,7 @@ impl SendCounts {
         let is_new = !sent.known.contains(&hash);
         let said = sent.one_more(hash, is_new, limits, now_ms);
         if said == LimitVerdict::Fine && is_new {
-            // If the line is full, it is new again after a restart.
+            // If the usage log's queue is full, the recipient counts as new again after a restart.
             self.usage_log.push(UsageEvent::Recipient(KnownRecipient { login, recipient: hash, first_ms: now_ms }));
         }
         Ok(said)

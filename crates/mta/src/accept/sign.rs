@@ -1,4 +1,4 @@
-//! Stage: adds our signatures, and verifies those of others once more on the octets that leave.
+//! Stage: adds our signatures, and verifies those of others again on the outgoing octets.
 //!
 //! RFC 6376 s.5 and s.6. Invariant: a signature that verified on arrival verifies on departure, or the message is not sent.
 
@@ -14,13 +14,13 @@ use crate::context::Snapshot;
 use crate::support::dkim_signers::Signing;
 use crate::support::panic_edge::count_broken_signature;
 
-/// What verifies the signatures of others once more.
+/// The means to verify the signatures of others again.
 pub(crate) struct Recheck<'a> {
     pub authenticator: &'a Authenticator,
     pub keys: DkimKeys,
 }
 
-/// Signs each message, and verifies that no signature was broken; without `recheck` none had passed.
+/// Signs each message, and verifies that no signature was broken; `recheck` is `None` if no signature had passed.
 pub(crate) async fn sign_and_recheck<'a>(
     signing: &Signing,
     snapshot: &Snapshot,
@@ -63,8 +63,8 @@ fn signed_as<'a>(flow: Flow, proof: &Proof, is_ours: bool, author: Option<&'a Do
     }
 }
 
-/// The domain of a signature that verified before and does not any more. The copies of a message differ in unsigned fields only, so one
-/// is checked for all.
+/// Returns the domain of a signature that passed on arrival and fails now. The copies of a message differ in unsigned fields only, so
+/// checking one is enough.
 async fn broken(recheck: &Recheck<'_>, before: &[DkimCheck], new: &NewMessage, whole: &Bytes) -> Option<String> {
     let passed: Vec<&DkimCheck> = before.iter().filter(|check| check.result == DkimResult::Pass).collect();
     if passed.is_empty() {

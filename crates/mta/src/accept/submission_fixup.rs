@@ -1,8 +1,8 @@
 //! Stage: corrects a submitted message before it is judged and signed.
 //!
-//! RFC 6409 s.8, RFC 5322 s.3.6.3 (Bcc), s.3.6.8 and s.4.5 (a blank before a colon). As Postfix does, it drops
-//! fields that end at submission (message_drop_headers) and the separator line of a mailbox file; a line that is not a field ends the header section.
-//! Invariant: nothing else changes.
+//! RFC 6409 s.8, RFC 5322 s.3.6.3 (Bcc), s.3.6.8 and s.4.5 (a blank before a colon). As Postfix does, it drops fields that must not leave
+//! the submission server (message_drop_headers) and the separator line of a mailbox file; a line that is not a field ends the header
+//! section. Invariant: nothing else changes.
 
 use bytes::{Bytes, BytesMut};
 use mail::{Field, Fields, QueueId, interrupted_at, without_blanks_before_colons};
@@ -14,7 +14,7 @@ use crate::accept::received::Received;
 use crate::queue::not_taken::NotTaken;
 use crate::support::large_contents::{ContentOrigin, LargeContents, header};
 
-/// Fields that end at submission.
+/// Fields that must not leave the submission server.
 const DROPPED: [&str; 4] = ["Bcc", "Resent-Bcc", "Return-Path", "Content-Length"];
 
 /// Whether a field is dropped.

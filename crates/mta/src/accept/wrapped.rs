@@ -25,7 +25,7 @@ pub(crate) async fn wrap<'a>(
         AcceptedRecipient::Alias { alias, .. } => Some(alias),
         _ => None,
     });
-    // A copy for one alias does not name the others.
+    // Several aliases share one content, so it names none of them.
     let to = aliases.next().filter(|first| aliases.all(|other| other == *first));
     let now_ms = clock.now_ms();
     let bytes = wrapped(&accepted.whole.bytes, accepted.received.id, to, &from, &settings.hostname, now_ms / 1000);

@@ -1,7 +1,8 @@
 //! Shifts the times of queued mail when the wall clock is set, so that a step neither ages mail nor makes it wait for the clock to catch up.
 //!
-//! RFC 5321 s.4.5.4.1. While the process runs, the monotonic clock distinguishes a step from elapsed time. Between two runs nothing does: more than a day
-//! of downtime does not age mail, since nothing was tried in it. Invariant: no mail waits longer than the schedule allows from now.
+//! RFC 5321 s.4.5.4.1. While the process runs, the monotonic clock distinguishes a step from elapsed time. Between two runs nothing does: a
+//! downtime of more than a day does not age mail, since no delivery was attempted in it. Invariant: no mail waits longer than the schedule
+//! allows from now.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use crate::context::Shared;
 use crate::deliver::outbound::Outbound;
 use crate::support::state_file::StateFile;
 
-/// In the data directory: when a server last ran, in Unix milliseconds.
+/// The file in the data directory that says when a server last ran, in Unix milliseconds.
 const FILE: &str = "clock.json";
 
 /// Interval between checks of the clock, besides those at each query of the queue.
@@ -28,7 +29,7 @@ const WRITE_EVERY_MS: i64 = 600_000;
 /// Minimum downtime that is corrected, in milliseconds.
 const GAP_MIN_MS: i64 = 86_400_000;
 
-/// Jobs in memory have times of the old clock; for this long after a step nothing expires, in milliseconds.
+/// Time after a step in which nothing expires, since jobs in memory have times of the old clock, in milliseconds.
 const NO_EXPIRY_MS: i64 = 2 * 3_600_000;
 
 /// The state of the clock.
@@ -49,7 +50,7 @@ impl ClockSteps {
         Self { watch: Mutex::new(StepWatch::new(clock)), file, last_seen_ms: state.as_i64(), no_expiry_until_ms: AtomicI64::new(i64::MIN) }
     }
 
-    /// When a message in memory, with a time of perhaps another clock, expires, in Unix milliseconds.
+    /// Returns when a message in memory expires, in Unix milliseconds; its stored time may be by the clock before a step.
     pub fn expires_ms(&self, clock: &Clock, expires_ms: i64) -> i64 {
         let is_paused = clock.steady_ms() < self.no_expiry_until_ms.load(Ordering::SeqCst);
         if is_paused { expires_ms.max(clock.now_ms().saturating_add(NO_EXPIRY_MS)) } else { expires_ms }
@@ -108,7 +109,7 @@ pub(crate) async fn check(outbound: &Outbound) {
     outbound.breakers().step_clock(by_ms);
     let latest_ms = clock.now_ms() + settings.load().schedule.longest_wait_ms();
     if let Err(error) = store.step_clock(ClockStep { ages_by_ms: by_ms, waits_by_ms: by_ms, latest_ms }).await {
-        tracing::error!(%error, "cannot shift the times of queued mail; a restart does");
+        tracing::error!(%error, "cannot shift the times of queued mail; the next start shifts them");
     }
     steps.write(clock).await;
     outbound.outbox.wake.wake();

@@ -104,7 +104,7 @@ pub(crate) async fn connect(connector: &Connector, plan: &Plan, domain: &Domain,
             Err(trouble) => {
                 tried.hosts.push(hop.host.clone());
                 tracing::info!(host = %hop.host, %trouble, "host does not accept mail now");
-                // One host with a temporary failure is a reason to wait.
+                // A temporary failure of one host is enough to defer.
                 if worst.as_ref().is_none_or(|w| w.permanent && !trouble.permanent) {
                     worst = Some(trouble);
                 }

@@ -45,7 +45,7 @@ impl ConnectionLimits {
     pub async fn acquire(&self, hop: &NextHop, flow: Flow, max: usize) -> ConnectionPermit {
         let host = {
             let mut all = self.0.lock();
-            // A host without connections is forgotten, so a changed limit applies from its next first one.
+            // A host without connections is forgotten, so a changed limit applies from its next connection.
             all.retain(|_, host| Arc::strong_count(host) > 1);
             all.entry((hop.clone(), flow)).or_insert_with(|| Arc::new(HostPermits::new(max.max(1)))).clone()
         };

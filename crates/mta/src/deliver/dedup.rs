@@ -23,7 +23,7 @@ const RETENTION_MS: i64 = 4 * 3_600_000;
 pub(crate) struct Fingerprint([u8; 16]);
 
 impl Fingerprint {
-    /// Of a message; `None` without a Message-ID, which would distinguish it from the next.
+    /// Returns that of a message; `None` without a Message-ID, since a different message might then look the same.
     pub fn of(content: &[u8], new: &NewMessage) -> Option<Self> {
         let id = Fields::find_first(content, "Message-ID")?;
         let field = |name| Fields::find_first(content, name).map(|f| f.value).unwrap_or_default();

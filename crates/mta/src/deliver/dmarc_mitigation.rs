@@ -1,4 +1,4 @@
-//! Rewrites the From field of a message that its target refuses for its domain's DMARC policy.
+//! Rewrites the From field of a message that its target refuses because of that field's DMARC policy.
 //!
 //! RFC 5322 s.3.6.2, RFC 9989 s.7 (indirect mail flows). Invariant: the body is unchanged, and replies still reach the
 //! original author.

@@ -70,7 +70,7 @@ impl Waiter {
     /// Passes the outcome to the session. Dedup remembers a delivery, since a sender that missed our reply retries.
     pub fn pass(self, window: &Window, job: Job, results: Outcomes, now_ms: i64) {
         let taken = is_taken(&results);
-        // Remembered before the mark is dropped: the next copy finds one or the other.
+        // Dedup remembers it before the mark is dropped, so that the next copy finds one or the other.
         if let (true, Some(mark)) = (taken, &self.mark) {
             mark.remember(now_ms);
         }

@@ -22,11 +22,11 @@ use crate::deliver::route::Plan;
 use crate::deliver::settle;
 use worker::work;
 
-/// How long a host that refused one more connection gets no more than it accepted, in milliseconds.
+/// Time in which a host that refused one more connection gets no more than it accepted, in milliseconds.
 const CEILING_MS: i64 = 60_000;
 
-/// Connections that a lane starts with for queued mail, before it grows. Open deliveries arrive twice if the process is killed, so few
-/// connections mean few duplicates; and a host does not get all of them at once.
+/// Connections that a lane starts with for queued mail, before it grows. If the process is killed, unsettled deliveries arrive twice, so
+/// few connections mean few duplicates; and the load on a host rises step by step.
 const FIRST_CONNECTIONS: usize = 4;
 
 /// Deliveries after which a lane opens one more connection.
@@ -36,8 +36,8 @@ const DELIVERIES_PER_CONNECTION: usize = 4;
 #[derive(Debug, Default)]
 pub(crate) struct Lanes(Mutex<HashMap<LaneKey, Arc<Lane>>>);
 
-/// The hosts, for one flow: forwards never delay the owner's own mail. All hosts and not only the first: two domains can share the first
-/// and differ in the second, which may refuse one's mail. A domain with a TLS policy has a lane of its own.
+/// The hosts, for one flow: forwards never delay own mail. All hosts count, not only the first: two domains can share the first and differ
+/// in the second, which may refuse mail for one of them. A domain with a TLS policy has a lane of its own.
 type LaneKey = (NextHops, Flow, Option<Domain>);
 
 #[derive(Debug)]

@@ -218,7 +218,7 @@ impl SessionOpener<'_> {
 
     async fn handshake(self, stream: Stream) -> Result<(Stream, Option<String>), OpenError> {
         let failed = |text: String| OpenError::Tls(text, TlsFault::Other);
-        let tcp = stream.into_plain().ok_or_else(|| failed("TLS is on already".into()))?;
+        let tcp = stream.into_plain().ok_or_else(|| failed("the connection already uses TLS".into()))?;
         let (tls, host) = (&self.connector.tls, &self.hop.host);
         let handshake = timeout(HANDSHAKE_WITHIN, async {
             match self.requirement {
@@ -232,7 +232,7 @@ impl SessionOpener<'_> {
         });
         let stream = handshake
             .await
-            .map_err(|_| failed("the handshake took too long".into()))?
+            .map_err(|_| failed("the handshake timed out".into()))?
             .map_err(|e| OpenError::Tls(e.to_string(), TlsFault::of(&e)))?;
         let description = net::describe(stream.get_ref().1);
         Ok((Stream::Tls(Box::new(stream.into())), Some(description)))

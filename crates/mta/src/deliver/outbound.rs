@@ -21,7 +21,7 @@ use crate::reporting::tally::Results;
 use crate::support::large_contents::LargeContents;
 use crate::support::shutdown::Closing;
 
-/// A claim lasts longer than any job can; a restart releases it.
+/// Length of a lease, longer than any job can last; a restart releases all claims.
 const LEASE_MS: i64 = 24 * 3_600_000;
 
 /// What opens connections to other hosts.

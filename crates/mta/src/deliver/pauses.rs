@@ -29,7 +29,7 @@ impl Pauses {
         self.breakers.resume(about)
     }
 
-    /// Has the store queried for due mail.
+    /// Wakes the dispatcher, which queries the store for due mail.
     pub fn wake(&self) {
         self.wake.wake();
     }

@@ -1,4 +1,4 @@
-//! The route of a domain: a fixed next hop from the settings, or what its MX records say.
+//! The route of a domain: a fixed next hop from the settings, or its MX hosts.
 //!
 //! RFC 5321 s.5.1, RFC 8460 s.3. Invariant: the first matching fixed route is used; without one, DNS decides, with the
 //! last-resort route as a fallback.

@@ -160,7 +160,7 @@ impl<'a> Ledger<'a> {
         if is_reported {
             self.reported.push(report_on(recipient, ReportedOutcome::of(DsnAction::Failed, trouble), None));
         } else if !message.flow.is_daily() {
-            // For the others the log line is enough.
+            // For a TLS or DMARC report of ours, the log line is enough.
             self.settlement.failed.push(failed(self.job, recipient, trouble, self.now_ms));
         }
         Disposition::Done

@@ -24,7 +24,7 @@ const FILE: &str = "tls-hosts.json";
 /// Retention after a host last offered TLS, in milliseconds.
 const RETENTION_MS: i64 = 30 * 86_400_000;
 
-/// How long mail waits for TLS to return, in milliseconds.
+/// Maximum time that mail waits for TLS to return, in milliseconds.
 const WAIT_MS: i64 = 86_400_000;
 
 /// Minimum interval between updates for one host, in milliseconds.

@@ -1,7 +1,7 @@
 //! Limits the memory for jobs: recipients per domain and in total, and their content.
 //!
-//! Invariant: what is reserved is returned once, when its job is settled; a domain with more due mail than fits is starved, and its new mail queues
-//! behind that.
+//! Invariant: what is reserved is returned once, when its job is settled; a domain with more due mail than fits is starved: its new mail
+//! waits behind the mail in the store.
 
 use std::collections::HashMap;
 

@@ -119,9 +119,9 @@ fn write_failed(text: &mut String, unnoticed: &Unnoticed) {
 fn write_rest(text: &mut String, count: u64, listed: usize, command: &str) {
     let rest = count.saturating_sub(listed as u64);
     if rest > 0 {
-        let _ = write!(text, "and {rest} more: {command}\n");
+        let _ = writeln!(text, "and {rest} more: {command}");
     }
-    text.push_str("\n");
+    text.push('\n');
 }
 
 #[cfg(test)]

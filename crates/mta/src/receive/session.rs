@@ -16,6 +16,7 @@ use smtp::server::{AuthStep, ServerEvent, ServerOptions, ServerSession, Service,
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
+use crate::accept::decide::inactive_account;
 use crate::accept::pipeline::Origin;
 use crate::accept::received::{Received, SessionFacts};
 use crate::accept::responsibility::Responsibility;
@@ -233,8 +234,8 @@ impl SessionDriver {
 
     async fn mail(&mut self, reverse_path: &ReversePath) {
         let directory = self.inbound.shared.directory.refreshed().await;
-        let decision = match self.session.identity().map(|login| directory.account(login).filter(|a| a.is_active())) {
-            Some(None) => Err(Reply::new(550, (5, 7, 1), "the account has been disabled or removed")),
+        let decision = match self.session.identity().map(|login| directory.active_account(login)) {
+            Some(None) => Err(inactive_account()),
             account => policy::check_reverse_path(&directory, account.flatten(), reverse_path),
         };
         match decision {

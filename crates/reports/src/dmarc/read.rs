@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use super::tree::{self, Node};
 use super::{
-    DmarcReport, CHECKS_MAX, Disposition, DkimSeen, Outcome, Override, PublishedPolicy, ROWS_MAX, Reason, Row, SpfSeen, tame, word,
+    CHECKS_MAX, Disposition, DkimSeen, DmarcReport, Outcome, Override, PublishedPolicy, ROWS_MAX, Reason, Row, SpfSeen, tame, word,
 };
 
 /// Maximum count of a row; a higher one is implausible.

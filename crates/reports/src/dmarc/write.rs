@@ -8,7 +8,7 @@ use std::io;
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesText, Event};
 
-use super::{DmarcReport, Disposition, Outcome, Override, PublishedPolicy, Reason, Row};
+use super::{Disposition, DmarcReport, Outcome, Override, PublishedPolicy, Reason, Row};
 
 /// The namespace of the format.
 const NAMESPACE: &str = "urn:ietf:params:xml:ns:dmarc-2.0";

@@ -18,7 +18,7 @@ pub enum AccountChange {
     Add(Box<Account>),
     /// Adds a password, or replaces the one with its name.
     PutPassword(Mailbox, Password),
-    /// Completes a password (SCRAM keys), unless its verifier has changed meanwhile.
+    /// Completes a password (SCRAM keys), unless its verifier has changed in the meantime.
     CompletePassword {
         /// The account.
         login: Mailbox,
@@ -43,7 +43,7 @@ pub enum AccountChange {
     Suspend(Mailbox, Option<String>),
     /// Sets its limits.
     SetCaps(Mailbox, Caps),
-    /// Sets the IMAP host of its owner.
+    /// Sets the IMAP host of its user.
     SetImapHost(Mailbox, Option<String>),
     /// Removes it.
     Remove(Mailbox),

@@ -207,11 +207,11 @@ pub(crate) enum RetryScope {
     Message(QueueId),
     /// Those of a lane.
     Lane(Domain),
-    /// Those of messages after the one, up to the other.
+    /// Those of the messages after `after`, up to and including `until`.
     Range { after: QueueId, until: QueueId },
 }
 
-/// Recipients of one step of a retry of all.
+/// Recipients per step of a retry of all.
 const RETRY_STEP: u32 = 5000;
 
 /// Returns the last message of the step after a message; `None` at the end of the queue.

@@ -9,7 +9,7 @@ use crate::error::StoreError;
 use crate::message::ClockStep;
 use crate::recipient_state::{IS_ACTIVE, IS_HELD, IS_WAITING};
 
-/// Moves arrivals, ends of lifetimes, leases and waits. Returns how many recipients would have waited too long.
+/// Moves arrivals, ends of lifetimes, leases and waits. Returns the number of recipients that would have waited too long.
 pub(crate) fn step_clock(db: &Connection, step: ClockStep) -> Result<u64, StoreError> {
     let ClockStep { ages_by_ms, waits_by_ms, latest_ms } = step;
     if ages_by_ms != 0 {

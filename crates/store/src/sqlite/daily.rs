@@ -43,7 +43,7 @@ pub(crate) fn change_daily(db: &Connection, change: &DailyChange) -> Result<(), 
     Ok(())
 }
 
-/// How many rows of a kind there are, while results are added.
+/// Counts the rows of a kind while results are added.
 struct RowCounts {
     kind: DailyKind,
     rows: i64,
@@ -85,7 +85,7 @@ impl RowCounts {
     }
 }
 
-/// Adds results. Returns how many sessions or messages were left out for lack of room.
+/// Adds results. Returns the number of sessions or messages beyond the maximum, which are left out.
 pub(crate) fn count_daily(db: &Connection, rows: &[DailyRow]) -> Result<u64, StoreError> {
     let mut totals: Vec<RowCounts> = Vec::new();
     let mut left_out = 0;

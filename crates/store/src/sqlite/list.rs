@@ -1,6 +1,6 @@
 //! The list and totals of the queue for the operator.
 //!
-//! Invariant: a step of a page costs the same however long the queue is; an unreadable record is shown, not hidden.
+//! Invariant: a step of a page costs the same, whatever the length of the queue; an unreadable record is shown, not hidden.
 
 use mail::{Body, QueueId, ReversePath};
 use rusqlite::types::ValueRef;
@@ -29,7 +29,7 @@ fn held_ids() -> String {
     format!("SELECT DISTINCT message_id AS id FROM recipient WHERE {IS_HELD} AND message_id > :after ORDER BY message_id LIMIT :step")
 }
 
-/// Returns a part of a page of the queue, in the order of arrival. Its cost is bounded however long the queue is.
+/// Returns a part of a page of the queue, in the order of arrival. Its cost does not depend on the length of the queue.
 pub(crate) fn list(db: &Connection, filter: &ListFilter) -> Result<ListStep, StoreError> {
     let after = filter.only.map_or(filter.after.map_or(i64::MIN, |id| id.0), |only| only.0 - 1);
     let step = if filter.only.is_some() { 1 } else { STEP };
@@ -106,7 +106,7 @@ fn recipients(db: &Connection, id: QueueId) -> Result<Vec<ListedRecipient>, Stor
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Returns a text as far as it is readable.
+/// Returns a value as text, with U+FFFD for octets that are not UTF-8.
 fn shown(value: ValueRef<'_>) -> Option<String> {
     match value {
         ValueRef::Null => None,

@@ -1,6 +1,6 @@
-//! Past logins and known recipients of accounts, by which an owner's habits differ from a stranger's.
+//! Past logins and known recipients of accounts, which distinguish an account's user from an intruder.
 //!
-//! Invariant: both are bounded for each account; losing the last moments of either loses no mail.
+//! Invariant: both are bounded for each account; a crash that loses the newest rows loses no mail.
 
 use rusqlite::{Connection, params};
 

@@ -1,6 +1,6 @@
 //! Failures without a DSN, held mail, and the senders of SRS tokens.
 //!
-//! Invariant: each is bounded, by number or by age, and losing one never loses queued mail.
+//! Invariant: each table is bounded, by number or by age, and losing a row never loses queued mail.
 
 use mail::{Mailbox, QueueId};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -108,12 +108,13 @@ pub(crate) fn insert_srs_sender(db: &Connection, token: &str, sender: &str, now_
     Ok(())
 }
 
-/// Returns the sender of a token, ignoring case: hosts on the way may change it.
+/// Returns the sender of a token, ignoring case, which hosts on the way may change.
 pub(crate) fn srs_sender(db: &Connection, token: &str) -> Result<Option<Mailbox>, StoreError> {
     let mut found: Option<String> =
         db.prepare_cached("SELECT sender FROM srs_sender WHERE token = ?")?.query_row([token], |row| row.get(0)).optional()?;
     if found.is_none() {
-        // Tokens of earlier versions were in base64. This reads the whole table of three weeks; only an address that we signed gets here.
+        // Tokens of earlier versions were in base64. This reads the whole table, which covers three weeks; only a return address with our
+        // signature gets here.
         found = db
             .prepare_cached("SELECT sender FROM srs_sender WHERE token = ? COLLATE NOCASE")?
             .query_row([token], |row| row.get(0))

@@ -182,7 +182,7 @@ pub(crate) fn load_content(db: &Connection, directory: &Path, message: QueueId) 
             Ok(Content::memory(id, Bytes::from(data)))
         }
         Some(data) if signed(data.len() as u64) == size => Err(StoreError::Corrupt(format!("the content of message {message}: {DAMAGED}"))),
-        Some(_) => Err(StoreError::Corrupt(format!("the content of message {message} is not of its recorded size"))),
+        Some(_) => Err(StoreError::Corrupt(format!("the content of message {message} does not have its recorded size"))),
         None => {
             let path = directory.join(id.to_string());
             let size = u64::try_from(size).unwrap_or(0);
@@ -196,7 +196,7 @@ fn read_front(path: &PathBuf, size: u64) -> std::io::Result<Bytes> {
     use std::io::Read;
     let file = std::fs::File::open(path)?;
     if file.metadata()?.len() != size {
-        return Err(std::io::Error::other("it is not of its recorded size"));
+        return Err(std::io::Error::other("it does not have its recorded size"));
     }
     let mut front = Vec::with_capacity(ROW_MAX_BYTES);
     file.take(ROW_MAX_BYTES as u64).read_to_end(&mut front)?;

@@ -1,17 +1,17 @@
 //! The tables of received DMARC and TLS reports.
 //!
-//! Invariant: a report is stored once, and reports are bounded by age, by rows in all, and by rows of one sender, so that no sender displaces the
-//! others. The oldest go first.
+//! Invariant: a report is stored once, and reports are bounded by age, by rows in all, and by rows of one sender, so that no sender
+//! displaces the others. The oldest are removed first.
 
 use mail::Domain;
-use reports::dmarc::{DmarcReport, Disposition, DkimSeen, Outcome, Override, ROWS_MAX, Reason, Row, SpfSeen, tame};
+use reports::dmarc::{Disposition, DkimSeen, DmarcReport, Outcome, Override, ROWS_MAX, Reason, Row, SpfSeen, tame};
 use reports::tls::TlsReport;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::error::StoreError;
 use crate::report::{FAILURES_MAX, KeptReport, KeptRows, KeptTlsFailure, KeptTlsPolicy, NewReport, ReportContent, ReportFilter};
 
-/// How long reports are kept, in milliseconds.
+/// Retention of reports, in milliseconds.
 const AGE_MAX_MS: i64 = 400 * 86_400_000;
 
 /// Minimum rows that a report counts as: listing all reports must stay cheap too.
@@ -150,7 +150,7 @@ fn keep_tls(db: &Connection, new: &NewReport, report: &TlsReport) -> Result<Opti
 fn sweep(db: &Connection, submitter: &str, now_ms: i64) -> Result<(), StoreError> {
     let old = "SELECT n FROM received_report WHERE received_ms < ?";
     let mut expired: Vec<i64> = db.prepare_cached(old)?.query_map([now_ms - AGE_MAX_MS], |row| row.get(0))?.collect::<Result<_, _>>()?;
-    // Counted from the newest, reports beyond the bound go.
+    // Counting from the newest, the reports beyond the maximum expire.
     let beyond = |of: &str, most: i64| -> Result<Vec<i64>, StoreError> {
         let sql = format!(
             "SELECT n FROM (SELECT n, sum(max(rows, {REPORT_ROWS_MIN})) OVER (ORDER BY n DESC) AS so_far FROM received_report {of}) WHERE so_far > {most}"
@@ -215,7 +215,7 @@ fn dmarc_rows(db: &Connection, n: i64) -> Result<Vec<Row>, StoreError> {
         let source: String = row.get("source")?;
         let disposition: String = row.get("disposition")?;
         let details: String = row.get("details")?;
-        // A damaged row is left out: a report is not mail.
+        // A damaged row is left out; unlike mail, it need not be kept.
         let Ok(source) = source.parse() else { return Ok(None) };
         let mut read = Row {
             source,
@@ -297,7 +297,7 @@ fn from_lines(lines: &str, row: &mut Row) {
     }
 }
 
-/// Returns a domain in the form in which it is searched.
+/// Returns a domain in the form that searches use.
 fn domain(text: &str) -> String {
     text.parse::<Domain>().map_or_else(|_| tame(text).to_lowercase(), |domain| domain.to_string())
 }

@@ -321,7 +321,7 @@ pub(crate) fn migrate(db: &Connection) -> Result<(), StoreError> {
     let done: usize = db.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0)).map(|v| usize::try_from(v).unwrap_or(0))?;
     if done > MIGRATIONS.len() {
         return Err(StoreError::Corrupt(format!(
-            "the database is of a newer Waypost (schema {done}); this version supports schema {}",
+            "the database was written by a newer Waypost (schema {done}); this version supports schema {}",
             MIGRATIONS.len()
         )));
     }

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use directory::{Account, Directory, Password};
+use directory::{Account, Password};
 use mail::Reply;
 use net::ClientTls;
 use sasl::{Credentials, Found, ITERATIONS, Lookup, Mechanism, Need, ScramKeys, Secret, Token};
@@ -161,7 +161,7 @@ impl Authenticator {
     pub async fn check(&self, attempt: LoginAttempt, credentials: &Credentials) -> Result<String, Denied> {
         let directory = self.shared.directory.current();
         let user_name = self.with_domain(&credentials.authcid);
-        let account = active(&directory, &user_name);
+        let account = directory.active_account(&user_name);
         let name = counted_name(&user_name);
         let code = self.cache.code(&name, credentials.password.expose(), account);
         if let Some(answer) = self.cached_answer(attempt, &name, &code) {
@@ -214,7 +214,7 @@ impl Authenticator {
         let name = counted_name(&user_name);
         self.throttle.enter(&name, attempt.client, self.allowances(), self.shared.clock.now_ms()).ok_or(Denied::TooMany)?;
         let directory = self.shared.directory.current();
-        let Some(account) = active(&directory, &user_name) else {
+        let Some(account) = directory.active_account(&user_name) else {
             return Ok((Found::NoSuchUser, Offered { login: name, passwords: Vec::new() }));
         };
         let (found, passwords) = match lookup.need {
@@ -256,7 +256,7 @@ impl Authenticator {
     /// Logs in a client whose name an authorization server has confirmed.
     pub fn by_token(&self, attempt: LoginAttempt, login: &str) -> Option<String> {
         let directory = self.shared.directory.current();
-        let account = active(&directory, login)?;
+        let account = directory.active_account(login)?;
         Some(self.log_in(attempt, account.login.key(), "token".into()))
     }
 
@@ -310,11 +310,6 @@ impl Authenticator {
             Err(error) => tracing::warn!(%error, login = %account.login, "imported password not converted to our own form"),
         }
     }
-}
-
-/// The account, if it may log in.
-fn active<'a>(directory: &'a Directory, name: &str) -> Option<&'a Account> {
-    directory.account(name).filter(|account| account.is_active())
 }
 
 /// The name under which guesses are counted: the login's key if it is an address, else the name as sent.

@@ -42,7 +42,7 @@ pub struct SendmailArguments {
     pub ret: Option<String>,
     /// The sender's own id of the message.
     pub envid: Option<String>,
-    /// Whether to print the queue id.
+    /// Whether to print the queue ID.
     pub verbose: bool,
     /// The recipients.
     pub recipients: Vec<String>,
