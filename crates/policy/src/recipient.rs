@@ -106,7 +106,7 @@ pub fn decide_recipient(
     hosted(directory, postmaster, mailbox)
 }
 
-/// A return address accepts DSNs only, and only with our signature: it is not a way to relay. An automatic answer of the mailbox behind an alias
+/// A return address accepts DSNs only, and only with our signature: it is not a way to relay. An automatic reply of the mailbox behind an alias
 /// is accepted too, and dropped (mta's `auto_replies.rs`).
 fn return_address(rules: Rules<'_>, reverse_path: &ReversePath, known_as: Mailbox) -> Result<AcceptedRecipient, Reply> {
     let refused = |text: String| Reply::new(550, (5, 7, 1), text);

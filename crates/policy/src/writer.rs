@@ -1,4 +1,4 @@
-//! Whether a program wrote a message as an automatic answer.
+//! Whether a program wrote a message as an automatic reply.
 //!
 //! RFC 3834 s.2 and s.5 (Auto-Submitted, Precedence, null reverse-paths), RFC 2919 (List-Id). Invariant: a message without a mark is a person's.
 
