@@ -9,14 +9,14 @@ use policy::{AcceptedRecipient, Writer, classify_writer};
 use crate::accept::decide::{Accepted, from_addresses};
 use crate::accept::hourly_limit::HourlyLimit;
 
-/// Maximum messages per hour from the only mailbox behind an alias to that alias, and so to itself; a person who tests an alias sends
-/// fewer.
+/// Maximum messages per hour to an alias from its only target, which gets them back; a person who tests an alias sends fewer.
 const TO_ITSELF_MAX: u32 = 10;
 
 /// Maximum automatic replies per hour from one sender to one alias.
 const OF_RESPONDER_MAX: u32 = 10;
 
-/// Maximum unmarked replies per hour from one sender to one alias, and maximum messages from one of several mailboxes behind it.
+/// Maximum replies per hour from one sender to one alias that are not marked as automatic; also the maximum messages per hour to an alias
+/// from one of its several targets.
 const OF_ANSWERER_MAX: u32 = 60;
 
 /// Checks the message against the limits of its aliases.

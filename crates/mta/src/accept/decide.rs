@@ -23,7 +23,7 @@ pub(crate) struct Accepted<'a> {
     pub proof: Proof,
     /// Its content in memory.
     pub whole: Whole<'a>,
-    /// How it is treated.
+    /// Whether it is forwarded unchanged, rewritten, wrapped or held.
     pub treatment: Treatment,
     /// Whether its sender may get a DSN.
     pub may_report: bool,
@@ -58,7 +58,7 @@ pub(crate) fn judge(authenticated: &Authenticated, directory: &Directory, forwar
             if from.is_empty() {
                 return Err(Reply::new(550, (5, 6, 0), "the From field has no address"));
             }
-            // A message is treated as a whole: the strictest of its aliases counts.
+            // All recipients get the same treatment: the strictest setting of their aliases applies.
             let strict = settings_of
                 .filter_map(|alias| directory.alias_option(alias, |options| options.strict_domain))
                 .max()
@@ -109,7 +109,7 @@ pub(crate) fn has_no_author(front: &[u8]) -> bool {
     AddressList::of_field(front, "From").map_or(true, |list| list.mailboxes.is_empty())
 }
 
-/// The reply if a login's account may not send any more.
+/// The reply to a client whose account was disabled, suspended or removed after its login.
 pub(crate) fn inactive_account() -> Reply {
     Reply::new(550, (5, 7, 1), "the account has been disabled, suspended or removed")
 }
@@ -147,7 +147,7 @@ fn from_list(front: &[u8]) -> Result<AddressList, Reply> {
     })
 }
 
-/// A bare name beside addresses is half of a name with a comma.
+/// The reply to a bare name beside addresses: it is part of a display name whose comma is not quoted.
 fn unquoted_comma(name: &str) -> Reply {
     let shown = mail::one_line_at_most(name, 60);
     let text = format!("the From field has a comma after \"{shown}\": a name that holds a comma must be in quotation marks");

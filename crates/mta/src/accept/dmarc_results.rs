@@ -1,7 +1,7 @@
 //! Counts mail by its From domain, for domains that ask for DMARC reports (rua= of their record).
 //!
-//! RFC 9990 (contents of the elements). Invariant: it keeps domain names and no local parts, and a bounded row per message. It does not
-//! count mail from accounts, nor DMARC reports: otherwise two servers would report about their reports forever.
+//! RFC 9990 (contents of the elements). Invariant: a row holds domain names but no local parts, and its size is bounded. Mail
+//! from accounts and DMARC reports are not counted: otherwise two servers would report about their reports forever.
 
 use mail::evidence::{DkimCheck, DkimResult, DmarcPolicy, DmarcRecord, DmarcResult, Evidence, SpfResult};
 use mail::{Domain, Fields, Reply};
@@ -68,7 +68,7 @@ pub(crate) fn count(shared: &Shared, results: &Results, seen: Observation) {
     let (every_s, now_s) = (shared.settings.load().reporting.every_s, shared.clock.now_s());
     results.push(DailyCount {
         period: period(DailyKind::Dmarc, now_s, every_s, domain),
-        // A report shows the policy of the last message.
+        // A report shows one policy: the one that applied to the last message.
         result: DailyResult::Dmarc { policy, row: Box::new(row), seen_s: now_s },
         times: 1,
     });
@@ -133,7 +133,7 @@ fn published(record: &DmarcRecord, domain: &str) -> PublishedPolicy {
     }
 }
 
-/// Returns an untrusted name if it is a valid domain, which has no local part.
+/// Returns an untrusted name if it is a valid domain: then it has no local part.
 fn name(text: &str) -> Option<String> {
     Domain::parse(text).ok().map(|domain| domain.to_string())
 }

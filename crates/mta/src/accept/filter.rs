@@ -27,7 +27,7 @@ pub(crate) struct Filtered {
     pub answer: Answer,
 }
 
-/// When the log last said that the filter is down, and messages without a verdict since.
+/// When the log last said that the filter is down, and the number of messages without a verdict since.
 #[derive(Debug)]
 pub(crate) struct Downtime {
     said_ms: AtomicI64,
@@ -54,7 +54,7 @@ impl Downtime {
     }
 }
 
-/// Checks at the start that the filter answers. `when_down = "pass"` is meant for temporary failures: with a wrong address or kind, all
+/// Checks at startup that the filter answers. `when_down = "pass"` is meant for temporary failures: with a wrong address or kind, all
 /// mail would pass unfiltered.
 pub(crate) async fn probe(filtering: &Filtering) {
     let Err(error) = filtering.filter.probe().await else { return };

@@ -1,7 +1,7 @@
 //! Removes forged Authentication-Results fields, which claim to be ours.
 //!
-//! RFC 8601 s.5. Invariant: nothing else changes, and nothing at all if a DKIM signature of others covers such a field, since
-//! removing it would break the signature.
+//! RFC 8601 s.5. Invariant: nothing else changes, and nothing at all if another server's DKIM signature covers such a field, since
+//! removing the field would break the signature.
 
 use bytes::{Bytes, BytesMut};
 use mail::auth_results::is_ours;

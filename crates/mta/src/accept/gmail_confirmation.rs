@@ -42,11 +42,11 @@ pub struct Confirmation {
     pub code: Option<String>,
     /// The link to open instead.
     pub link: Option<String>,
-    /// When it came, in Unix milliseconds.
+    /// When it was received, in Unix milliseconds.
     pub at_ms: i64,
 }
 
-/// The confirmations of the last days. Clones share them.
+/// The most recent confirmations. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct Confirmations(Arc<Mutex<VecDeque<Confirmation>>>);
 

@@ -31,7 +31,7 @@ impl HourlyLimit {
         self.count(address.to_string().to_lowercase(), forward.reports_per_sender, clock)
     }
 
-    /// Counts a message under this name; false if it exceeds `most` within an hour of the steady clock.
+    /// Counts a message under this name; false if it exceeds `most` within an hour by the monotonic clock.
     pub fn count(&self, address: String, most: u32, clock: &Clock) -> bool {
         self.0.lock().take(address, most, clock.steady_ms())
     }

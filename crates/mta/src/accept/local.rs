@@ -121,7 +121,7 @@ impl Submitter {
         all.extend(if recipients_in_header { named } else { Vec::new() });
         let is_utf8 = !all.iter().chain([&reverse_path.to_bare()]).all(|address| address.is_ascii());
         let path = reverse_path.clone();
-        // The names of users may come from a file or a directory service.
+        // Looking up users may block: their names come from a file or a directory service.
         let recipients = blocking(move || checks.recipients(&all, notify, &path)).await?;
         self.count(&user, &itself, &recipients, settings).await?;
         let body = if content.is_ascii() { Body::SevenBit } else { Body::EightBit };
@@ -139,7 +139,7 @@ impl Submitter {
         Ok(Received { id, at_ms: clock.now_ms(), facts, reverse_path, parameters, recipients, content })
     }
 
-    /// Limits what a compromised program can send to what an account may.
+    /// Applies the rate limits of an account to a local user, in case one of its programs is compromised.
     async fn count(
         &self,
         user: &LocalUser,

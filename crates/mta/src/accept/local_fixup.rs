@@ -29,7 +29,7 @@ const ADDRESSES: [&str; 12] = [
 pub(crate) struct Completed {
     /// The completed content.
     pub content: Vec<u8>,
-    /// From To, Cc and Bcc, or from their Resent- forms if there are any.
+    /// The addresses in To, Cc and Bcc, or in their Resent- forms if there are any.
     pub recipients: Vec<String>,
 }
 
@@ -109,7 +109,7 @@ fn canonical(raw: &[u8]) -> Result<Vec<u8>, Reply> {
     Ok(out)
 }
 
-/// The addresses of a field's value, including invalid ones, which are refused later by name.
+/// The addresses of a field's value, including invalid ones: a later check refuses them, with a reply that names them.
 fn addresses(value: &str) -> Vec<String> {
     let text = |member: Member| match member {
         Member::Mailbox(mailbox) => mailbox.to_string(),

@@ -1,6 +1,6 @@
 //! Handles an account that exceeds its limits: defers its mail, notifies its user, and suspends it if it continues.
 //!
-//! Invariant: a suspended account stays suspended until the operator resumes it; its user gets one notice, which goes where the account's
+//! Invariant: a suspended account stays suspended until the operator resumes it; its user gets one letter, which goes where the account's
 //! mail is forwarded.
 
 use directory::Account;
@@ -14,7 +14,7 @@ use crate::notify::letter::Letter;
 use crate::notify::outbox::Outbox;
 use crate::queue::not_taken::reply_to_store_error;
 
-/// The counts, and the outbox for notices to users.
+/// The counts, and the outbox for letters to users.
 #[derive(Debug)]
 pub(crate) struct SendLimits {
     pub counts: SendCounts,
@@ -68,7 +68,7 @@ async fn suspend(limits: &SendLimits, account: &Account, max: u32) -> Result<(),
     Ok(())
 }
 
-/// A notice to an account's user.
+/// A letter to an account's user.
 #[derive(Debug)]
 enum OwnerLetter {
     /// The limit of new recipients per day is reached.
@@ -105,7 +105,7 @@ impl OwnerLetter {
     }
 }
 
-/// Sends a notice to the user, and about a suspension to the postmaster too.
+/// Sends the letter to the user; one about a suspension goes to the postmaster too.
 async fn notify_owner(limits: &SendLimits, account: &Account, letter: &OwnerLetter) {
     let outbox = &limits.outbox;
     let settings = outbox.shared.settings.load_full();

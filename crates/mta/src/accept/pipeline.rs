@@ -167,7 +167,7 @@ impl Pipeline {
         }
     }
 
-    /// Accepts the message, or returns the reply that refuses it. `counted` holds the memory that was reserved for its arrival.
+    /// Accepts the message, or returns the reply that refuses it. `counted` holds the memory that was reserved to receive it.
     pub async fn run<M>(&self, origin: Origin<'_>, snapshot: &Snapshot, received: Received, counted: M) -> Result<Responsibility, Reply> {
         let _hold = self.closing.hold();
         let described = Described::of(&received);
@@ -298,7 +298,7 @@ impl Pipeline {
         }
     }
 
-    /// Defers a message that is to be held if held mail would exceed its maximum size on disk.
+    /// Defers a message that is to be held, if held mail including it would exceed the maximum size on disk.
     async fn check_room_to_hold(&self, settings: &Settings, prepared: &Prepared<'_>) -> Result<(), NotTaken> {
         let Some(held) = prepared.messages.iter().find(|new| new.held.is_some()) else { return Ok(()) };
         let totals = self.shared.store.totals().await?;

@@ -59,7 +59,7 @@ pub(crate) fn prepare<'a>(accepted: Accepted<'a>, settings: &Settings, clock: &C
         builder.send_own(own);
     }
     let MessageBuilder { messages, token, .. } = builder;
-    // A success DSN requires a queued message: `settle` writes it.
+    // A success DSN requires a queued message, since `settle` writes the DSN.
     let wants_report = |m: &NewMessage| m.recipients.iter().any(|r| r.notify.success);
     let is_forward = messages.iter().all(|m| m.message.flow == Flow::Forward && m.held.is_none() && !wants_report(m));
     let Accepted { whole, proof, is_ours, .. } = accepted;
@@ -77,7 +77,7 @@ struct MessageBuilder<'a> {
     clock: &'a Clock,
     /// Targets that have a copy.
     seen: HashSet<String>,
-    /// The received message's ID, for the first message.
+    /// The received message's ID; the first outgoing message takes it.
     first: Option<QueueId>,
     /// The fields that a submitted message lacks.
     missing: Vec<u8>,
@@ -180,7 +180,7 @@ impl<'a> MessageBuilder<'a> {
     }
 }
 
-/// The sender's requirement for TLS: in MAIL, or else in a header field (RFC 8689 s.5).
+/// The sender's requirement for TLS: in MAIL FROM, or else in a header field (RFC 8689 s.5).
 fn tls_wish(received: &Received) -> TlsWish {
     if received.parameters.requiretls {
         return TlsWish::Required;

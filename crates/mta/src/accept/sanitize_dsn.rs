@@ -41,8 +41,8 @@ struct ParsedDsn {
 }
 
 impl ParsedDsn {
-    /// Returns the best status. Exim and OpenSMTPD write 5.0.0 whatever the target's server replied: then it is the code of that reply, in
-    /// the class of the DSN.
+    /// Returns the most specific status. Exim and OpenSMTPD write 5.0.0 whatever the target's server replied: then the result is the code
+    /// of that reply, with the class of the DSN.
     fn best_status(&self) -> EnhancedCode {
         match (self.status, self.said) {
             (Some(EnhancedCode(class, 0, 0)), Some(said)) => EnhancedCode(class, said.1, said.2),
@@ -68,7 +68,7 @@ pub(crate) async fn sanitize<'a>(
     let read = read(&accepted.whole.bytes, directory);
     let status = read.best_status();
     let action = read.action.unwrap_or(if status.0 == 4 { DsnAction::Delayed } else { DsnAction::Failed });
-    // Without fields of the message the alias is unknown, and its sender does not know the return address.
+    // Without the message's fields the alias is unknown; the return address would mean nothing to the message's sender.
     let diagnostic = match action {
         DsnAction::Failed if read.alias.is_none() => {
             format!("a message from you was not delivered; the DSN does not name the recipient ({status})")

@@ -28,7 +28,7 @@ pub(crate) fn limits_of(account: &Account, general: Sending) -> Sending {
     }
 }
 
-/// The verdict on one more recipient.
+/// The decision about one more recipient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LimitVerdict {
     /// Allowed.

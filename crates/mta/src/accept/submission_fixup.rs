@@ -52,7 +52,8 @@ pub(crate) async fn correct(store: &Store, clock: &Clock, room: &LargeContents, 
 
 fn rewritten(whole: &[u8]) -> Bytes {
     let whole = without_separator(whole);
-    // Many verifiers do not parse a field with a blank before its colon (RFC 5322 s.4.5). The client's own signature may cover it as it is.
+    // Many verifiers do not parse a field with a blank before its colon (RFC 5322 s.4.5), so the blank is removed; but not from a signed
+    // message, since the client's own signature may cover the field with it.
     let is_signed = Fields::new(whole).any(|field| field.is("DKIM-Signature"));
     let mut out = BytesMut::with_capacity(whole.len() + 2);
     let mut read = 0;
