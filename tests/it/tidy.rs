@@ -16,7 +16,7 @@ const FUNCTION_LINES_MAX: usize = 70;
 const WINGS: [&str; 10] = ["server", "receive", "accept", "queue", "deliver", "reporting", "notify", "context", "settings", "support"];
 
 /// Crates without clock, file system, sockets and runtime.
-const PURE: [&str; 7] = ["mail", "smtp", "sasl", "directory", "policy", "reports", "dns_plan"];
+const PURE: [&str; 8] = ["mail", "smtp", "sasl", "directory", "policy", "reports", "dns_plan", "events"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests are a folder of the checkout").to_owned()

@@ -7,13 +7,14 @@
 use std::sync::Arc;
 
 use directory::Directory;
+use events::Events;
 use net::Clock;
 use store::Store;
 
 use crate::settings::{LiveSettings, Settings};
 use crate::support::directory_cache::LiveDirectory;
 
-/// Settings, durable state, time and directory. Clones share them.
+/// Settings, durable state, time, directory and events. Clones share them.
 #[derive(Debug, Clone)]
 pub(crate) struct Shared {
     /// Settings, which a reload replaces.
@@ -24,6 +25,8 @@ pub(crate) struct Shared {
     pub clock: Clock,
     /// The directory, which changes replace.
     pub directory: Arc<LiveDirectory>,
+    /// Where events go.
+    pub events: Events,
 }
 
 /// The settings and the directory in force when a message or a command came.

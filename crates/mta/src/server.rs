@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use events::Events;
 use net::{ClientTls, Clock, Resolver, ServerTls, random_u32};
 use store::{DailyKind, Store, StoreError};
 use tokio::net::TcpListener;
@@ -81,6 +82,8 @@ pub struct Parts {
     pub data: PathBuf,
     /// The time.
     pub clock: Clock,
+    /// Where events go.
+    pub events: Events,
 }
 
 /// Why the server did not start.
@@ -252,8 +255,9 @@ impl Server {
 
 /// What deliveries use.
 fn outbound(parts: &Parts, own_ports: Vec<u16>) -> Outbound {
-    let Parts { settings, store, live, client_tls, resolver, data, clock, .. } = parts;
-    let shared = Shared { settings: settings.clone(), store: store.clone(), clock: clock.clone(), directory: live.clone() };
+    let Parts { settings, store, live, client_tls, resolver, data, clock, events, .. } = parts;
+    let shared =
+        Shared { settings: settings.clone(), store: store.clone(), clock: clock.clone(), directory: live.clone(), events: events.clone() };
     let wake = Wake::default();
     Outbound {
         outbox: Outbox { shared: shared.clone(), signing: Arc::default(), wake: wake.clone() },

@@ -79,7 +79,7 @@ impl std::fmt::Debug for Submitter {
 impl Submitter {
     /// Creates a submitter without a running server: the next start sends the accepted mail.
     pub fn offline(settings: LiveSettings, store: Store, directory: Arc<LiveDirectory>, clock: Clock, names: LocalNames) -> Self {
-        let shared = Shared { settings, store, clock, directory };
+        let shared = Shared { settings, store, clock, directory, events: events::Events::default() };
         Self { pipeline: Arc::new(Pipeline::new(shared, Outlet::Store, Closing::default())), send_limits: None, names }
     }
 

@@ -25,7 +25,7 @@ pub struct Releaser {
 impl Releaser {
     /// Creates a releaser for this store.
     pub fn new(settings: LiveSettings, store: Store, directory: Arc<LiveDirectory>, clock: Clock) -> Self {
-        Self { shared: Shared { settings, store, clock, directory }, signing: Signing::default() }
+        Self { shared: Shared { settings, store, clock, directory, events: events::Events::default() }, signing: Signing::default() }
     }
 
     /// Releases a held message.

@@ -126,6 +126,7 @@ impl Running {
         let shown = Arc::new(ArcSwap::from_pointee(PublicSettings::of(config)));
         let certificates = ServerCertificates::new(tls.clone(), challenges, live.clone(), resolver.clone(), clock.clone());
         let reloader = Arc::new(Reloader::new(config, settings.clone(), live.clone(), shown.clone(), certificates.clone()));
+        let events = events::Events::default();
         let releaser = Releaser::new(settings.clone(), store.clone(), live.clone(), clock.clone());
         let parts = Parts {
             settings: settings.clone(),
@@ -138,6 +139,7 @@ impl Running {
             resolver: resolver.clone(),
             data: data.clone(),
             clock: clock.clone(),
+            events: events.clone(),
         };
         let server = Server::start(parts).await?;
         let public = public::start(config, &certificates, live.clone(), shown)?;

@@ -1,0 +1,61 @@
+//! The further facts of an event.
+
+/// Defines the facts: name in JSON, history and docs, and meaning.
+macro_rules! facts {
+    ($($variant:ident $name:literal $meaning:literal;)+) => {
+        /// The name of a fact of an event.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+        pub enum Fact {
+            $(#[doc = $meaning] #[serde(rename = $name)] $variant,)+
+        }
+
+        impl Fact {
+            /// All facts, in the order of the documents.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// Returns its name.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+
+            /// Returns its meaning.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => $meaning,)+ }
+            }
+        }
+    };
+}
+
+facts! {
+    SizeBytes "size_bytes" "size of the message, in octets";
+    Recipients "recipients" "number of recipients";
+    Spf "spf" "result of SPF, and the domain that it is about";
+    Dkim "dkim" "results of DKIM, with domain and selector";
+    Dmarc "dmarc" "result of DMARC, with the policy of the domain";
+    Arc "arc" "result of ARC";
+    Iprev "iprev" "name of the client's address, if it is confirmed";
+    Score "score" "score of the spam filter";
+    FromField "from_field" "address of the From field";
+    Subject "subject" "the Subject field; only if history.subjects is on";
+    Tls "tls" "TLS version and cipher; none without TLS";
+    Verified "verified" "how the host's certificate was verified: dane, mta-sts, pin, pkix; none if it was not";
+    Mechanism "mechanism" "login mechanism";
+    Password "password" "name of the password or certificate that logged in";
+    Attempt "attempt" "number of the attempt, from 1";
+    RetryInS "retry_in_s" "seconds until the next attempt";
+    TookMs "took_ms" "duration of the step, in milliseconds";
+    AgeMs "age_ms" "time since the message arrived, in milliseconds";
+    Meaning "meaning" "name of the row of the table of remote replies";
+    Cause "cause" "cause, in words, by the table of remote replies";
+    NextStep "next_step" "what the owner can do, by the table of remote replies";
+    Flow "flow" "own, forward, report, ...: whose mail it is";
+    Lane "lane" "list of hosts that the message waits for";
+    About "about" "queue ID of the message that this one reports on";
+    New "new" "whether it is the first time: a login from a network, a sender to an alias";
+    What "what" "the object that changed: alias, account, domain, key, token, setting";
+    Change "change" "what changed, in words";
+    Command "command" "the command or request that changed it";
+    Listener "listener" "kind of the listener: mx, submission, submissions";
+    Domain "domain" "the domain";
+    Days "days" "days left";
+}

@@ -1,0 +1,134 @@
+//! The kinds of events, once: name, group, level, words.
+//!
+//! docs/events.md is generated from this list. Invariant: a name is never reused for something else; the history of earlier versions has it.
+
+/// What an event is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Group {
+    /// Connections and commands before there is a message.
+    Session,
+    /// A message on its way in.
+    Message,
+    /// A message on its way out.
+    Delivery,
+    /// Logins.
+    Login,
+    /// Changes by owners and operators.
+    Change,
+    /// The server itself.
+    Server,
+}
+
+/// How much attention it needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Level {
+    /// Daily business.
+    Info,
+    /// Worth a look.
+    Warning,
+    /// Needs a person.
+    Error,
+}
+
+/// Defines the kinds: variant, name, group, level, words of its log line, meaning.
+macro_rules! kinds {
+    ($($variant:ident $name:literal $group:ident $level:ident $words:literal $meaning:literal;)+) => {
+        /// The kind of an event.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+        pub enum EventKind {
+            $(#[doc = $meaning] #[serde(rename = $name)] $variant,)+
+        }
+
+        impl EventKind {
+            /// All kinds, in the order of the documents.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// Returns its name: in JSON, in the history, as a label of metrics.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+
+            /// Returns the kind with this name.
+            pub fn of_name(name: &str) -> Option<Self> {
+                match name { $($name => Some(Self::$variant),)+ _ => None }
+            }
+
+            /// Returns what it is about.
+            pub fn group(self) -> Group {
+                match self { $(Self::$variant => Group::$group,)+ }
+            }
+
+            /// Returns how much attention it needs.
+            pub fn level(self) -> Level {
+                match self { $(Self::$variant => Level::$level,)+ }
+            }
+
+            /// Returns the words of its log line.
+            pub fn words(self) -> &'static str {
+                match self { $(Self::$variant => $words,)+ }
+            }
+
+            /// Returns its meaning, one sentence.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => $meaning,)+ }
+            }
+        }
+    };
+}
+
+kinds! {
+    ConnectionRefused "connection-refused" Session Info "connection refused" "A client was refused before its first command: too many connections, or it talked first.";
+    TlsFailed "tls-failed" Session Info "tls handshake failed" "A TLS handshake with a client failed.";
+    SenderRefused "sender-refused" Session Info "sender refused" "MAIL was refused.";
+    RecipientRefused "recipient-refused" Session Info "recipient refused" "RCPT was refused.";
+    ContentDeferred "content-deferred" Session Warning "content deferred" "DATA or BDAT was refused for now: no room on disk or in memory.";
+    LoggedIn "logged-in" Login Info "logged in" "A client logged in.";
+    LoginRefused "login-refused" Login Warning "login refused" "A login was refused.";
+    OwnerLoggedIn "owner-logged-in" Login Info "owner logged in" "An owner opened the page.";
+    MessageAccepted "message-accepted" Message Info "message accepted" "A message was stored in the queue, and its sender got 250.";
+    MessageHandedOver "message-handed-over" Message Info "message handed over" "Every target accepted a message while its sender waited.";
+    MessageHeld "message-held" Message Warning "message held" "A message was accepted, and held for the owner to look at.";
+    MessageRefused "message-refused" Message Info "message refused" "A message was refused after its content.";
+    MessageNotStored "message-not-stored" Message Error "message not accepted: cannot store it" "A message was refused for now: the store failed.";
+    ReportStored "report-stored" Message Info "report stored" "A DMARC or TLS report arrived and was read.";
+    AutoReplyDropped "auto-reply-dropped" Message Info "automatic reply to a return address dropped" "An automatic reply to one of our return addresses ended here.";
+    Delivered "delivered" Delivery Info "delivered" "A host accepted a message for one recipient.";
+    Deferred "deferred" Delivery Info "deferred" "An attempt failed for now.";
+    HeldBack "held-back" Delivery Info "held back" "No attempt was made: the host or the mailbox is paused.";
+    Failed "failed" Delivery Warning "failed" "A delivery failed permanently.";
+    NotTaken "not-taken" Delivery Info "not accepted while the sender waited" "A target refused a message during cut-through.";
+    DsnQueued "dsn-queued" Delivery Info "DSN queued" "A delivery status notification to the sender was queued.";
+    Duplicate "duplicate" Delivery Info "not sent again: already delivered or queued" "The same message had been delivered or queued before.";
+    HostPaused "host-paused" Delivery Warning "host paused" "A host failed repeatedly; its mail waits.";
+    HostResumed "host-resumed" Delivery Info "host resumed" "A paused host accepts mail again.";
+    MailboxPaused "mailbox-paused" Delivery Error "mailbox paused" "A target mailbox was full, disabled or invalid repeatedly; its mail waits.";
+    Released "released" Change Info "held message released" "An owner released a held message.";
+    Dropped "dropped" Change Info "message dropped" "An owner dropped a held or queued message.";
+    DirectoryChanged "directory-changed" Change Info "directory changed" "An owner changed a domain, alias, account, password or key.";
+    ServerChanged "server-changed" Change Info "server changed" "An owner reloaded, paused, resumed, retried or rerouted something, or changed a token or login.";
+    AccountSuspended "account-suspended" Server Warning "the account is suspended" "An account was suspended for what it sent.";
+    Notified "notified" Server Info "owner notified" "A notice was sent to the owner.";
+    NotNotified "not-notified" Server Error "the owner could not be notified" "A notice could not be sent.";
+    CertificateRenewed "certificate-renewed" Server Info "certificate renewed" "A certificate was renewed.";
+    CertificateFailed "certificate-failed" Server Error "certificate not renewed" "A certificate could not be renewed.";
+    DnsDrift "dns-drift" Server Warning "DNS records differ from the plan" "A DNS record that mail depends on is missing or wrong.";
+    FilterDown "filter-down" Server Error "the spam filter does not answer" "The spam filter does not answer.";
+    DiskLow "disk-low" Server Error "the disk is nearly full" "The disk of the data directory is nearly full.";
+    Started "started" Server Info "waypost is up" "The server started.";
+    Stopped "stopped" Server Info "waypost is down" "The server stopped.";
+    BugCaught "bug-caught" Server Error "a bug was caught; please report it with the lines above" "A bug was caught at a task's edge.";
+    SignatureBroken "signature-broken" Server Error "a signature that verified would not verify on the forwarded message" "Forwarding would have broken a signature; the message was refused.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_read_back() {
+        for (n, kind) in EventKind::ALL.iter().enumerate() {
+            assert_eq!(EventKind::of_name(kind.name()), Some(*kind));
+            assert!(EventKind::ALL.iter().skip(n + 1).all(|other| other.name() != kind.name()), "{kind:?}");
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! The events of the server: what happened to a message, a session, a login, the directory or the server itself, and the words for it.
+//!
+//! Log lines, history, metrics, notices and the owner's page all take their words from [`EventKind`]. Pure: no clock, files, sockets, runtime.
+//! Invariant: recording an event waits for nothing, and a sink that fails loses events, never mail.
+
+mod event;
+mod fact;
+mod kind;
+mod sink;
+
+pub use event::Event;
+pub use fact::Fact;
+pub use kind::{EventKind, Group, Level};
+pub use sink::{EventSink, Events};
