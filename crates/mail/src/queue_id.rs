@@ -35,6 +35,16 @@ impl QueueId {
         Self(after(last))
     }
 
+    /// Returns the lowest ID that can be made at this time or later.
+    pub fn first_of(unix_ms: i64) -> Self {
+        Self(unix_ms.clamp(0, TIME_MAX_MS) << LOW_BITS)
+    }
+
+    /// Returns when it was made, in Unix milliseconds, by the clock of that time.
+    pub fn made_ms(self) -> i64 {
+        self.0 >> LOW_BITS
+    }
+
     /// Makes every later ID greater than this one, the highest in use: a clock that was set back must not repeat an ID.
     /// An ID that no clock can have made, as in a damaged record, is ignored.
     pub fn start_above(highest: Self) {

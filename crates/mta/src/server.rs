@@ -111,6 +111,8 @@ pub enum StartError {
 pub struct Status {
     /// Sessions with clients.
     pub sessions: usize,
+    /// Sessions by the kind of their listener.
+    pub sessions_by_listener: [(&'static str, usize); 4],
     /// Recipients in memory.
     pub in_flight: usize,
     /// Delivery workers.
@@ -201,6 +203,7 @@ impl Server {
             let (workers, connections) = outbound.lanes.totals();
             Status {
                 sessions: sessions.count(),
+                sessions_by_listener: sessions.by_kind(),
                 in_flight: outbound.window.recipients(),
                 workers,
                 connections,

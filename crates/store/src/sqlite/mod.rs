@@ -8,6 +8,7 @@ mod clock_step;
 mod daily;
 mod directory;
 mod list;
+mod load;
 mod logins;
 mod outcomes;
 mod queue;
@@ -26,6 +27,8 @@ pub(crate) use daily::{change_daily, count_daily, daily_counts, daily_reports_du
 pub use directory::DirectoryChange;
 pub(crate) use directory::{change_directory, load_directory, load_directory_beside_aliases};
 pub(crate) use list::{list, totals};
+pub(crate) use load::load;
+pub use load::{LaneLoad, QueueLoad};
 pub use logins::{KnownRecipient, LoginUse};
 pub(crate) use logins::{known_recipients, logins, record_logins, record_recipients};
 pub(crate) use outcomes::{expire_held, insert_srs_sender, list_failed, release, set_noticed, srs_sender, unnoticed};
