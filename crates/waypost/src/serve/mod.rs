@@ -6,6 +6,7 @@
 pub mod certificates;
 mod dns_watch;
 pub mod logging;
+mod metrics;
 mod public;
 pub mod reload;
 mod seen_file;
@@ -36,6 +37,7 @@ use crate::config::{self, Config, ValidateWord};
 use crate::control::{ServerControl, ServerParts};
 use crate::transport::with_remedy;
 use certificates::{ServerCertificates, server_tls};
+use metrics::{ScrapeSource, Scraper};
 use public::PublicSettings;
 use reload::Reloader;
 
@@ -96,6 +98,7 @@ pub struct Running {
     certificates: Arc<ServerCertificates>,
     reloader: Arc<Reloader>,
     watch: Option<dns_watch::Watch>,
+    metrics: metrics::MetricsListeners,
     admin: JoinHandle<std::io::Result<()>>,
     /// Dropping these ends the sockets.
     stop: Vec<oneshot::Sender<()>>,
@@ -126,7 +129,8 @@ impl Running {
         let shown = Arc::new(ArcSwap::from_pointee(PublicSettings::of(config)));
         let certificates = ServerCertificates::new(tls.clone(), challenges, live.clone(), resolver.clone(), clock.clone());
         let reloader = Arc::new(Reloader::new(config, settings.clone(), live.clone(), shown.clone(), certificates.clone()));
-        let events = events::Events::default();
+        let counted = Arc::new(::metrics::Metrics::default());
+        let events = events::Events::new(vec![counted.clone()]);
         let releaser = Releaser::new(settings.clone(), store.clone(), live.clone(), clock.clone());
         let parts = Parts {
             settings: settings.clone(),
@@ -150,19 +154,29 @@ impl Running {
             store: store.clone(),
             live,
             password_key,
-            clock,
-            resolver: Some(resolver),
+            clock: clock.clone(),
+            resolver: Some(resolver.clone()),
             report_facts: crate::dns_facts::report_facts(config),
             certificates: config.certificate_directories().certificates,
             control: Arc::new(ServerControl::new(&server, settings, releaser, parts)),
         };
+        let scraper = Scraper::new(ScrapeSource {
+            metrics: counted,
+            store: store.clone(),
+            clock,
+            resolver,
+            certificates: certificates.clone(),
+            status: server.status(),
+            pauses: server.pauses(),
+        });
+        let metrics = metrics::listen(config, &scraper).await?;
         let submit = submit.map(|listener| start_socket(config.submit_socket(), listener, control_api::submit_router(context.clone())).0);
         let mut stop = Vec::from_iter(submit);
         let router = control_api::router(context);
         let watch = dns_watch::start(config, router.clone(), server.postmaster(), server.doubts());
         let (stop_admin, admin) = start_socket(config.admin_socket(), listener, router);
         stop.push(stop_admin);
-        Ok(Self { store, server, public, certificates, reloader, watch, admin, stop })
+        Ok(Self { store, server, public, certificates, reloader, watch, metrics, admin, stop })
     }
 
     /// Maximum time for deliveries in progress at a stop.
@@ -174,6 +188,7 @@ impl Running {
     pub async fn stop(self) {
         drop(self.stop);
         drop(self.public);
+        drop(self.metrics);
         self.certificates.stop();
         drop(self.watch);
         self.server.shut_down().await;
