@@ -306,6 +306,7 @@ impl SessionDriver {
             id,
             at_ms: self.inbound.shared.clock.now_ms(),
             facts: SessionFacts {
+                listener: Some(self.kind),
                 client: self.client,
                 hello: self.session.hello().unwrap_or_default().to_owned(),
                 extended: self.session.is_extended(),

@@ -122,13 +122,16 @@ impl Worker {
             return self.outbound.window.release(&job);
         }
         let _hold = self.outbound.closing.hold();
-        let Some(job) = self.admitted(job) else { return };
+        let Some(mut job) = self.admitted(job) else { return };
         let content = match self.content(&job).await {
             Ok(content) => content,
             Err(StoreError::Corrupt(reason)) => return settle::set_aside(&self.outbound, job, &reason).await,
             Err(error) => return settle::all_failed(&self.outbound, vec![job], &Trouble::unreadable(&error.to_string())).await,
         };
-        let attempt = match self.attempt(&job, &content).await {
+        let begun_ms = self.outbound.shared().clock.steady_ms();
+        let attempt = self.attempt(&job, &content).await;
+        job.took_ms = Some(self.outbound.shared().clock.steady_ms() - begun_ms);
+        let attempt = match attempt {
             Ok(attempt) => attempt,
             Err(_) if self.outbound.closing.has_begun() => return self.outbound.window.release(&job),
             Err(trouble) => return self.unreachable(job, trouble).await,
