@@ -140,7 +140,7 @@ impl Described {
         Self {
             id: received.id,
             from: received.reverse_path.to_string(),
-            to: received.recipients.iter().take(named).map(|(to, _)| to.forward_path.to_string()).collect(),
+            to: received.recipients.iter().take(named).map(|(to, _)| to.forward_path.to_bare()).collect(),
             client: facts.client,
             hello: is_on.then(|| facts.hello.clone()),
             tls: facts.tls.clone().filter(|_| is_on),
@@ -156,7 +156,7 @@ impl Described {
     /// Logs the decision, and records it.
     pub fn log(self, shared: &Shared, is_local: bool, taken: &Result<Responsibility, NotTaken>, found: Findings) {
         let Self { id, from, to, client, login, recipients, size_bytes, .. } = &self;
-        let to = to.get(..NAMED_MAX).unwrap_or(to).join(" ");
+        let to = to.iter().take(NAMED_MAX).map(|to| format!("<{to}>")).collect::<Vec<_>>().join(" ");
         let (score, reason) = (found.score, found.held.as_deref());
         let kind = kind_of(taken, reason.is_some());
         let words = match kind {

@@ -169,7 +169,7 @@ impl Pipeline {
             progress.found.held = Some(reason.clone());
         }
         auto_reply_limit::check(&self.auto_replies, clock, &accepted)?;
-        self.confirmations.look(&accepted);
+        self.confirmations.look(&self.shared, &accepted);
         let accepted = self.without_forgeries(settings, accepted).await?;
         let accepted = sanitize(store, directory, settings, clock, accepted).await?;
         let accepted = match accepted.treatment {
@@ -180,7 +180,7 @@ impl Pipeline {
         let author = author(&accepted);
         let prepared = prepare(accepted, settings, clock);
         progress.found.leaving(&prepared.messages);
-        let prepared = sign_and_recheck(&self.signing, snapshot, author.as_ref(), recheck.as_ref(), prepared).await?;
+        let prepared = sign_and_recheck(&self.shared, &self.signing, snapshot, author.as_ref(), recheck.as_ref(), prepared).await?;
         self.pass_on(origin, settings, prepared, counted).await
     }
 
@@ -195,7 +195,7 @@ impl Pipeline {
     /// Asks the spam filter, if the server is running.
     async fn filter(&self, authenticated: Authenticated, settings: &Settings) -> Filtered {
         match self.outlet {
-            Outlet::Dispatch(_) => filter(authenticated, settings, &self.downtime, &self.shared.clock).await,
+            Outlet::Dispatch(_) => filter(authenticated, settings, &self.downtime, &self.shared).await,
             Outlet::Store => unfiltered(authenticated),
         }
     }

@@ -5,7 +5,7 @@
 //! `log.targets = false` no log line of this file names the mailbox behind an alias, whatever its host replies.
 
 use events::{Event, EventKind, Fact};
-use mail::one_line_at_most;
+use mail::{Domain, one_line_at_most};
 use policy::{Meaning, Trouble};
 use store::{ClaimedRecipient, Message, NewRecipient};
 
@@ -169,14 +169,25 @@ pub(crate) fn known_already(shared: &Shared, kind: EventKind, message: &Message,
     }
 }
 
+/// Logs that the connection was lost after the whole message was sent: the host may have it.
+pub(crate) fn in_doubt(shared: &Shared, job: &Job, host: &Domain) {
+    let (kind, message) = (EventKind::InDoubt, &job.claimed.message);
+    tracing::warn!(id = %message.id, %host, "{}", kind.words());
+    shared.events.record_with(|| of_job(shared, kind, job).host(host.as_str()));
+}
+
 /// Logs that the content of a queued message cannot be read.
 pub(crate) fn set_aside(shared: &Shared, job: &Job, reason: &str) {
     let (kind, message) = (EventKind::SetAside, &job.claimed.message);
     tracing::error!(id = %message.id, reason, "{}", kind.words());
-    shared.events.record_with(|| {
-        let event = Event::new(kind, shared.clock.now_ms()).of_message(message.id).from(message.reverse_path.to_bare());
-        job.claimed.recipients.iter().fold(event, |event, one| named(event, &one.recipient)).reason(Some(reason))
-    });
+    shared.events.record_with(|| of_job(shared, kind, job).reason(Some(reason)));
+}
+
+/// An event about all recipients of a job.
+fn of_job(shared: &Shared, kind: EventKind, job: &Job) -> Event {
+    let message = &job.claimed.message;
+    let event = Event::new(kind, shared.clock.now_ms()).of_message(message.id).from(message.reverse_path.to_bare());
+    job.claimed.recipients.iter().fold(event, |event, one| named(event, &one.recipient))
 }
 
 /// The fault of a mailbox, by the subject and detail of the code (RFC 3463 s.3.3).

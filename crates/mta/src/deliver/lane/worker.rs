@@ -14,6 +14,7 @@ use crate::context::Shared;
 use crate::deliver::connect::Connection;
 use crate::deliver::job::{Job, Waiter};
 use crate::deliver::outbound::Outbound;
+use crate::deliver::pause_log;
 use crate::deliver::route::Plan;
 use crate::deliver::settle;
 use crate::deliver::transaction::Attempt;
@@ -192,13 +193,15 @@ impl Worker {
     /// paused.
     async fn unreachable(&mut self, job: Job, trouble: Trouble) {
         if let Some(jobs) = self.clear_lane(job, &trouble) {
-            let host = self.lane.key.0.first().map(tracing::field::display);
-            if let Some(plan) = self.lane.plan.last_resort.as_ref().filter(|_| trouble.allows_last_resort()) {
-                let instead = plan.hops.first().map(tracing::field::display);
-                tracing::warn!(host, instead, waiting = jobs.len(), %trouble, "host paused; its mail uses the last-resort route");
+            let host = self.lane.key.0.first();
+            if let Some(host) = host {
+                self.outbound.breakers().unreachable(host);
+            }
+            let instead = self.lane.plan.last_resort.as_ref().filter(|_| trouble.allows_last_resort());
+            pause_log::unreachable(self.outbound.shared(), host, jobs.len(), &trouble, instead.map(|plan| &**plan));
+            if let Some(plan) = instead {
                 return self.divert(jobs, plan);
             }
-            tracing::warn!(host, waiting = jobs.len(), %trouble, "host paused");
             settle::all_failed(&self.outbound, jobs, &trouble).await;
         }
     }
