@@ -40,7 +40,7 @@ impl QueueId {
         Self(unix_ms.clamp(0, TIME_MAX_MS) << LOW_BITS)
     }
 
-    /// Returns when it was made, in Unix milliseconds, by the clock of that time.
+    /// Returns when it was made, in Unix milliseconds; later than that if the clock was set back.
     pub fn made_ms(self) -> i64 {
         self.0 >> LOW_BITS
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use events::{Event, EventKind, EventSink, Fact};
+use mail::EnhancedCode;
 use policy::Cause;
 
 use crate::cells::{Counts, Histogram};
@@ -100,7 +101,7 @@ impl EventSink for Metrics {
                 self.refused.add(&[cause(event)]);
                 self.evidence(event);
             }
-            EventKind::Delivered => self.delivered(event),
+            EventKind::Delivered | EventKind::DeliveredLate => self.delivered(event),
             EventKind::Deferred => self.not_delivered(event, "deferred"),
             EventKind::Failed => self.not_delivered(event, "failed"),
             EventKind::HeldBack => self.not_delivered(event, "held-back"),
@@ -170,9 +171,10 @@ impl Metrics {
     }
 }
 
-/// Returns the place of the cause in the reply; without a reply it is the last one, `other`.
+/// Returns the place of the cause: by the reply, or else by the enhanced code of the outcome.
 fn cause(event: &Event) -> usize {
-    let cause = event.reply.as_deref().map_or(Cause::Other, Cause::of_text);
+    let status = || event.get(Fact::Status).and_then(EnhancedCode::parse);
+    let cause = event.reply.as_deref().map_or_else(|| Cause::of_codes(0, status()), Cause::of_text);
     Cause::ALL.iter().position(|known| *known == cause).unwrap_or_default()
 }
 

@@ -23,7 +23,7 @@ pub(crate) const RESULTS: &[&str] = &["pass", "fail", "softfail", "neutral", "no
 pub(crate) const TLS: &[&str] = &["1.3", "1.2", "none", "other"];
 
 /// How a host's certificate was verified.
-pub(crate) const VERIFIED: &[&str] = &["dane", "mta-sts", "pin", "pkix", "none", "other"];
+pub(crate) const VERIFIED: &[&str] = &["dane", "mta-sts", "pin", "certificate", "none", "other"];
 
 /// The causes of refusals.
 pub(crate) const CAUSES: &[&str] = Cause::NAMES;
