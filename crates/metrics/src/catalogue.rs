@@ -135,4 +135,32 @@ mod tests {
             assert!(row.help.ends_with('.') && !row.help.contains(['\n', '\\', '"']), "{}", row.name());
         }
     }
+
+    #[test]
+    fn the_document_lists_every_metric() {
+        let page = include_str!("../../../docs/metrics.md");
+        let line = |row: &MetricRow| format!("| `{}` | {} | {} | {} |", row.name(), row.kind.word(), row.labels.join(", "), row.help);
+        let table: Vec<String> = ["| metric | kind | labels | meaning |".to_owned(), "|---|---|---|---|".to_owned()]
+            .into_iter()
+            .chain(CATALOGUE.iter().map(line))
+            .collect();
+        let found: Vec<&str> = page.lines().skip_while(|line| *line != table[0]).take_while(|line| line.starts_with('|')).collect();
+        assert_eq!(found, table, "replace the table in docs/metrics.md by:\n{}\n", table.join("\n"));
+        let causes = policy::Cause::NAMES.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        assert!(page.replace('\n', " ").contains(&causes), "docs/metrics.md lists the causes: {causes}");
+    }
+
+    #[test]
+    fn the_examples_name_metrics_that_exist() {
+        let texts = [include_str!("../../../examples/prometheus/alerts.yml"), include_str!("../../../examples/grafana/waypost.json")];
+        let mut known: Vec<String> = CATALOGUE.iter().map(MetricRow::name).collect();
+        for row in CATALOGUE.iter().filter(|row| row.kind == MetricKind::Histogram) {
+            known.extend(["bucket", "sum", "count"].map(|part| format!("{}_{part}", row.name())));
+        }
+        let is_name = |c: char| c.is_ascii_lowercase() || c == '_';
+        for word in texts.iter().flat_map(|text| text.split(|c: char| !is_name(c))) {
+            let is_metric = word.starts_with("waypost_") || word.starts_with("process_");
+            assert!(!is_metric || known.iter().any(|name| name == word), "{word}");
+        }
+    }
 }
