@@ -9,6 +9,8 @@ pub mod content;
 mod daily;
 mod data_dir;
 mod directory_handle;
+mod door;
+mod door_handle;
 mod error;
 mod handle;
 mod message;
@@ -25,6 +27,7 @@ pub use batches::BatchCounts;
 pub use content::{Content, Spool};
 pub use daily::{DailyChange, DailyCount, DailyKind, DailyPeriod, DailyReportDue, DailyResult};
 pub use data_dir::Swept;
+pub use door::{DoorChange, LinkPurpose, OneTimeLink, PageSession, SecondStep, TokenHash};
 pub use error::StoreError;
 pub use handle::Store;
 pub use message::{

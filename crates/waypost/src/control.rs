@@ -14,6 +14,7 @@ use store::{Store, StoreError};
 
 use crate::config::Config;
 use crate::serve::certificates::ServerCertificates;
+use crate::serve::metrics::Scraper;
 use crate::serve::reload::Reloader;
 
 /// What both have in common: settings, and the ways of a message into and out of the queue.
@@ -105,6 +106,8 @@ pub struct ServerParts {
     pub certificates: Arc<ServerCertificates>,
     /// Reads the configuration again.
     pub reloader: Arc<Reloader>,
+    /// The metrics.
+    pub scraper: Arc<Scraper>,
 }
 
 /// The running server.
@@ -175,6 +178,10 @@ impl Control for ServerControl {
 
     fn pauses(&self) -> Option<&Pauses> {
         Some(&self.pauses)
+    }
+
+    fn metrics<'a>(&'a self, accept: &'a str) -> ControlFuture<'a, Result<(&'static str, String), ControlError>> {
+        Box::pin(async move { Ok(self.parts.scraper.scrape(accept).await) })
     }
 
     fn reload(&self) -> ControlFuture<'_, Result<String, ControlError>> {

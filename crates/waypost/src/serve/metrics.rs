@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use axum::Router;
 use axum::extract::State;
-use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -186,9 +186,7 @@ fn router(scraper: Arc<Scraper>) -> Router {
 }
 
 async fn answer(State(scraper): State<Arc<Scraper>>, headers: HeaderMap) -> Response {
-    // Several Accept fields are one list (RFC 9110 s.5.3).
-    let accept: Vec<&str> = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
-    let (content_type, text) = scraper.scrape(&accept.join(",")).await;
+    let (content_type, text) = scraper.scrape(&control_api::accepted(&headers)).await;
     ([(CONTENT_TYPE, HeaderValue::from_static(content_type))], text).into_response()
 }
 
