@@ -23,6 +23,7 @@ mod route;
 mod send_as;
 mod sendmail;
 mod setup;
+mod top;
 
 use std::path::PathBuf;
 
@@ -47,6 +48,7 @@ pub use route::RouteCommand;
 pub use send_as::SendAsArgs;
 pub use sendmail::SendmailArgs;
 pub use setup::SetupArgs;
+pub use top::TopArgs;
 
 use crate::config::DEFAULT_PATH;
 
@@ -122,6 +124,7 @@ pub enum Command {
     Sendmail(SendmailArgs),
     /// Show the state of the running server.
     Status,
+    Top(TopArgs),
     /// Make the running server reload its configuration, as SIGHUP does.
     Reload,
     Completions(CompletionsArgs),
