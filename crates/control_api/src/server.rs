@@ -16,7 +16,10 @@ use crate::api::Reloaded;
 use crate::context::{ApiContext, ApiState};
 use crate::control::{Control, ControlError};
 use crate::error::ApiError;
-use crate::{accounts, aliases, certificates, confirmations, domains, held, import, keys, messages, pauses, queue, reports, targets};
+use crate::{
+    accounts, aliases, certificates, confirmations, dns, domains, facts, health, held, import, keys, messages, pauses, queue, reports,
+    targets,
+};
 
 /// Maximum body of a request, in octets.
 const BODY_MAX_BYTES: usize = 16 * 1024 * 1024;
@@ -72,6 +75,12 @@ pub fn router(context: ApiContext) -> Router {
         .route("/reports", get(reports::list))
         .route("/reports/summary", get(reports::summary))
         .route("/reports/{id}", get(reports::show))
+        .route("/health", get(health::show))
+        .route("/health/check", post(health::check))
+        .route("/dns", get(dns::show))
+        .route("/dns/check", post(dns::check))
+        .route("/server", get(facts::server))
+        .route("/send-as", get(facts::send_as))
         .route("/status", get(status))
         .route("/reload", post(reload));
     let directory = context.live.clone();
