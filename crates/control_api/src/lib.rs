@@ -27,6 +27,7 @@ mod reports;
 mod server;
 mod socket;
 mod targets;
+mod test_message;
 
 pub use context::ApiContext;
 pub use control::{Control, ControlError, ControlFuture, DnsInputs};

@@ -17,8 +17,7 @@ use crate::context::{ApiContext, ApiState};
 use crate::control::{Control, ControlError};
 use crate::error::ApiError;
 use crate::{
-    accounts, aliases, certificates, confirmations, dns, domains, facts, health, held, import, keys, messages, pauses, queue, reports,
-    targets,
+    accounts, aliases, certificates, confirmations, dns, domains, facts, health, held, import, keys, messages, pauses, queue, reports, targets, test_message,
 };
 
 /// Maximum body of a request, in octets.
@@ -81,6 +80,7 @@ pub fn router(context: ApiContext) -> Router {
         .route("/dns/check", post(dns::check))
         .route("/server", get(facts::server))
         .route("/send-as", get(facts::send_as))
+        .route("/test-message", post(test_message::send))
         .route("/status", get(status))
         .route("/reload", post(reload));
     let directory = context.live.clone();

@@ -55,6 +55,14 @@ pub struct ServerView {
     pub settings: Vec<SettingView>,
 }
 
+/// A test message to send.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewTestMessage {
+    /// The address: an alias here, or a mailbox elsewhere.
+    pub to: String,
+}
+
 /// Where a mail program submits mail.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct SubmissionFacts {
