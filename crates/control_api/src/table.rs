@@ -6,7 +6,8 @@
 use crate::actor::{Access, Scopes};
 use crate::routes::Routes;
 use crate::{
-    accounts, aliases, certificates, confirmations, domains, held, import, keys, messages, pauses, queue, reports, server, targets,
+    accounts, aliases, certificates, confirmations, dns, domains, facts, health, held, import, keys, messages, pauses, queue, reports, server,
+    targets, test_message,
 };
 
 /// Whatever can be read, except for aliases and the queue.
@@ -95,6 +96,13 @@ fn server_routes(routes: Routes) -> Routes {
         .post("/keys/{domain}/rotate", ADMIN, keys::rotate, "Take the next step of a key rotation")
         .get("/certificates", READ, certificates::list, "List certificates")
         .post("/certificates/renew", ADMIN, certificates::renew, "Renew certificates")
+        .get("/health", READ, health::show, "Show what the last check of everything found")
+        .post("/health/check", READ, health::check, "Check everything again")
+        .get("/dns", READ, dns::show, "Show the DNS records that are needed, beside those that exist")
+        .post("/dns/check", READ, dns::check, "Check the DNS records again")
+        .get("/server", READ, facts::server, "Show the settings in force, listeners, certificates, disk")
+        .get("/send-as", READ, facts::send_as, "Show what to enter in Gmail's form")
+        .post("/test-message", ADMIN, test_message::send, "Send a test message")
         .get("/status", READ, server::status, "Show the state of the server")
         .post("/reload", ADMIN, server::reload, "Read the configuration again")
 }
