@@ -23,6 +23,7 @@ macro_rules! texts {
 
 texts! {
     "frame",
+    "aliases",
 }
 
 /// Around the number of a part of [`Text::rich`].
