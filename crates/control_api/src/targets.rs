@@ -43,7 +43,8 @@ enum DomainCheck {
 pub(crate) async fn all(State(checker): State<TargetChecker>, Params(query): Params<TargetsQuery>) -> Result<Json<TargetLooks>, ApiError> {
     let directory = checker.live.current();
     if let Some(named) = query.targets {
-        let targets = named.split_whitespace().take(TARGETS_MAX).map(|target| parsed("an address", target)).collect::<Result<Vec<Target>, _>>()?;
+        let targets =
+            named.split_whitespace().take(TARGETS_MAX).map(|target| parsed("an address", target)).collect::<Result<Vec<Target>, _>>()?;
         return Ok(Json(checker.looks(&directory, &targets).await));
     }
     let aliases = directory.contents().aliases.iter().filter(|alias| alias.enabled && directory.hosts(alias.source.domain()));

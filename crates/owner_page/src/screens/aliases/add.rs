@@ -50,7 +50,8 @@ pub(super) fn addresses(text: &str) -> Vec<String> {
 
 /// Returns what is wrong with these targets in DNS.
 pub(super) async fn doubts(screen: &Screen, targets: &[String]) -> Vec<String> {
-    let looks: Result<TargetLooks, Problem> = screen.api.get(&with_query("/aliases/targets", &[("targets", Some(&targets.join(" ")))])).await;
+    let looks: Result<TargetLooks, Problem> =
+        screen.api.get(&with_query("/aliases/targets", &[("targets", Some(&targets.join(" ")))])).await;
     looks.map(|looks| looks.doubts.iter().filter(|look| look.is_wrong).map(ToString::to_string).collect()).unwrap_or_default()
 }
 

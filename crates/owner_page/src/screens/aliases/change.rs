@@ -52,8 +52,7 @@ pub(super) struct OptionsForm {
 pub(super) async fn options(screen: Screen, Path(source): Path<String>, Form(form): Form<OptionsForm>) -> Result<Response, Problem> {
     let fields = [("note", form.note), ("strict_domain", form.strict_domain)];
     let value = |text: String| Some(text.trim().to_owned()).filter(|text| !text.is_empty()).map_or(Value::Null, Value::String);
-    let patch: Map<String, Value> =
-        fields.into_iter().filter_map(|(name, text)| Some((name.to_owned(), value(text?)))).collect();
+    let patch: Map<String, Value> = fields.into_iter().filter_map(|(name, text)| Some((name.to_owned(), value(text?)))).collect();
     let changed: Changed = screen.api.send(Method::PATCH, &format!("{}/options", place(&source)), &patch).await?;
     Ok(Done::new(place(&source), message(screen.text.say("saved").into_owned(), &changed)).into_response())
 }

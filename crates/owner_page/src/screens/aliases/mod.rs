@@ -123,7 +123,9 @@ fn nothing(screen: &Screen, listing: &Listing, is_filtered: bool) -> Markup {
     let text = screen.text;
     match (is_filtered, listing.domains.first(), screen.visitor.is_owner) {
         (true, ..) => empty(text.say("aliases-none-found"), html! { a href="/aliases" { (text.say("aliases-show-all")) } }),
-        (false, None, true) => empty(text.say("aliases-no-domain"), html! { a.button.primary href="/welcome" { (text.say("aliases-first-domain")) } }),
+        (false, None, true) => {
+            empty(text.say("aliases-no-domain"), html! { a.button.primary href="/welcome" { (text.say("aliases-first-domain")) } })
+        }
         (false, Some(domain), true) => {
             let example = format!("me@{}", domain.name);
             empty(text.rich("aliases-none", [("address", address(&example))], []), html! {})
@@ -135,11 +137,14 @@ fn nothing(screen: &Screen, listing: &Listing, is_filtered: bool) -> Markup {
 /// Says which address was made, with a button that copies it.
 fn made(screen: &Screen, new: &str) -> Markup {
     let text = screen.text;
-    notice(Mark::Good, html! {
-        p { (text.say("aliases-made")) }
-        p { (copyable(screen, new)) }
-        p.hint { a href={ "/aliases/" (segment(new)) } { (text.say("aliases-made-note")) } }
-    })
+    notice(
+        Mark::Good,
+        html! {
+            p { (text.say("aliases-made")) }
+            p { (copyable(screen, new)) }
+            p.hint { a href={ "/aliases/" (segment(new)) } { (text.say("aliases-made-note")) } }
+        },
+    )
 }
 
 fn rows(screen: &Screen, listing: &Listing) -> Markup {

@@ -3,9 +3,9 @@
 //! Invariant: the name says nothing about the visitor, and cannot be guessed from another one.
 
 use axum::Form;
+use axum::Json;
 use axum::http::{HeaderMap, Method, header};
 use axum::response::{IntoResponse, Redirect, Response};
-use axum::Json;
 use control_api::api::{AliasTest, AliasView, Changed, NewAlias};
 use serde::Deserialize;
 use serde_json::json;
