@@ -40,6 +40,7 @@ fn alias_routes(routes: Routes) -> Routes {
         .delete("/domains/{name}", ADMIN, domains::remove, "Remove a domain")
         .get("/aliases", SEE_ALIASES, aliases::list, "List aliases")
         .post("/aliases", ADD_ALIASES, aliases::add, "Add or replace an alias")
+        .get("/aliases/{source}", SEE_ALIASES, aliases::show, "Show an alias")
         .patch("/aliases/{source}", CHANGE_ALIASES, aliases::enable, "Enable or disable an alias")
         .delete("/aliases/{source}", ADD_ALIASES, aliases::remove, "Remove an alias")
         .patch("/aliases/{source}/options", CHANGE_ALIASES, aliases::set_options, "Change options of an alias")

@@ -7,6 +7,7 @@ mod certificates;
 mod directory;
 mod keys;
 mod messages;
+mod page;
 mod queue;
 mod reports;
 
@@ -17,6 +18,7 @@ pub use certificates::*;
 pub use directory::*;
 pub use keys::*;
 pub use messages::*;
+pub use page::*;
 pub use queue::*;
 pub use reports::*;
 
