@@ -12,14 +12,14 @@ use axum::Router;
 use axum::extract::Query;
 use axum::response::Response;
 use axum::routing::{get, post};
-use control_api::api::{AliasView, DomainView};
+use control_api::api::{AliasPage, AliasView, DomainView};
 use maud::{Markup, html};
 use serde::Deserialize;
 
 use crate::api::{Problem, segment, with_query};
 use crate::components::{Column, Mark, action, address, badge, chips, copyable, cut, empty, notice, pager, search_box, table};
 use crate::layout::Item;
-use crate::listed::Listed;
+use crate::listed;
 use crate::moment::relative;
 use crate::screen::{PageState, Screen};
 use add::AddForm;
@@ -58,7 +58,7 @@ struct ListQuery {
 struct Listing {
     query: ListQuery,
     domains: Vec<DomainView>,
-    page: Listed<AliasView>,
+    page: AliasPage,
     usage: Usage,
 }
 
@@ -69,12 +69,12 @@ async fn list(screen: Screen, Query(query): Query<ListQuery>) -> Result<Response
 
 /// Shows the list with this form above it.
 async fn render(screen: &Screen, query: ListQuery, form: &AddForm) -> Result<Response, Problem> {
-    let domains: Vec<DomainView> = Listed::all(&screen.api, "/domains").await?;
+    let domains: Vec<DomainView> = listed::all(&screen.api, "/domains").await?;
     let path = with_query(
         "/aliases",
         &[("limit", Some(PAGE)), ("q", Some(&query.q)), ("domain", Some(&query.domain)), ("cursor", Some(&query.cursor))],
     );
-    let page: Listed<AliasView> = screen.api.get(&path).await?;
+    let page: AliasPage = screen.api.get(&path).await?;
     let usage = Usage::of(&screen.api, page.items.iter().map(|alias| alias.source.as_str())).await;
     let listing = Listing { query, domains, page, usage };
     Ok(screen.page(Item::Aliases, &screen.text.say("nav-aliases"), content(screen, &listing, form)))
@@ -84,7 +84,7 @@ fn content(screen: &Screen, listing: &Listing, form: &AddForm) -> Markup {
     let Listing { query, domains, page, .. } = listing;
     let text = screen.text;
     let is_filtered = !(query.q.is_empty() && query.domain.is_empty() && query.cursor.is_empty());
-    let total = page.total.unwrap_or(page.items.len() as u64);
+    let total = page.total.unwrap_or(page.items.len());
     html! {
         @if !query.new.is_empty() { (made(screen, &query.new)) }
         p.lead-sentence {
@@ -172,7 +172,7 @@ fn row(screen: &Screen, listing: &Listing, alias: &AliasView) -> Vec<Markup> {
             @for target in alias.targets.iter().take(TARGETS_SHOWN) { div { (address(target)) } }
             @if more > 0 { div.quiet { (text.with("aliases-more-targets", [("n", more.into())])) } }
         },
-        html! { @if let Some(note) = &alias.options.note { (cut(note.as_str(), 60)) } },
+        html! { @if let Some(note) = &alias.options.note { (cut(note, 60)) } },
         html! { @if let Some(last) = used.and_then(|used| used.last.as_ref()) { (relative(text, last.at_ms, screen.now_ms)) } },
         html! { @if let Some(used) = used { (crate::catalogue::grouped(used.month.accepted as i64)) } },
         state(screen, alias),

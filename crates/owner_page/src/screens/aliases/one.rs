@@ -129,7 +129,7 @@ fn note(screen: &Screen, alias: &AliasView) -> Markup {
     let text = screen.text;
     let label = text.say("aliases-note");
     let hint = text.say("aliases-note-hint");
-    let value = alias.options.note.as_ref().map(|note| note.as_str()).unwrap_or_default();
+    let value = alias.options.note.as_deref().unwrap_or_default();
     html! {
         section.card {
             form method="post" action={ "/aliases/" (segment(&alias.source)) "/options" } {

@@ -6,12 +6,11 @@ use axum::Form;
 use axum::Json;
 use axum::http::{HeaderMap, Method, header};
 use axum::response::{IntoResponse, Redirect, Response};
-use control_api::api::{AliasTest, AliasView, Changed, NewAlias};
+use control_api::api::{AliasPage, AliasTest, Changed, NewAlias};
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::api::{Problem, with_query};
-use crate::listed::Listed;
 use crate::screen::{Owner, Screen};
 
 /// Attempts to find a name that is free.
@@ -50,7 +49,7 @@ async fn target(screen: &Screen) -> Result<String, Problem> {
     if own.is_ok_and(|own| !own.targets.is_empty()) {
         return Ok(login.clone());
     }
-    let first: Listed<AliasView> = screen.api.get("/aliases?limit=1").await?;
+    let first: AliasPage = screen.api.get("/aliases?limit=1").await?;
     let target = first.items.into_iter().flat_map(|alias| alias.targets).next();
     target.ok_or_else(|| Problem {
         hint: Some(screen.text.say("aliases-throwaway-hint").into_owned()),

@@ -4,10 +4,10 @@
 
 use std::collections::HashMap;
 
+use control_api::api::Page;
 use serde::Deserialize;
 
 use crate::api::{Api, segment, with_query};
-use crate::listed::Listed;
 
 /// Messages of a period.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -46,7 +46,7 @@ impl Usage {
         if names.is_empty() {
             return Self(HashMap::new());
         }
-        let found: Result<Listed<AliasUse>, _> = api.get(&with_query("/history/aliases", &[("sources", Some(&names.join(",")))])).await;
+        let found: Result<Page<AliasUse>, _> = api.get(&with_query("/history/aliases", &[("sources", Some(&names.join(",")))])).await;
         Self(found.map(|found| found.items.into_iter().map(|used| (used.alias.to_ascii_lowercase(), used)).collect()).unwrap_or_default())
     }
 
