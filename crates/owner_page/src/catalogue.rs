@@ -24,6 +24,8 @@ macro_rules! texts {
 texts! {
     "frame",
     "aliases",
+    "checks",
+    "setup",
 }
 
 /// Around the number of a part of [`Text::rich`].

@@ -3,6 +3,7 @@
 //! Invariant: a screen reads and changes only through the API.
 
 mod aliases;
+mod setup;
 
 use axum::Router;
 
@@ -10,5 +11,5 @@ use crate::screen::PageState;
 
 /// Returns the routes of all screens.
 pub(crate) fn routes() -> Router<PageState> {
-    Router::new().merge(aliases::routes())
+    Router::new().merge(aliases::routes()).merge(setup::routes())
 }

@@ -24,6 +24,7 @@ use crate::moment::relative;
 use crate::screen::{PageState, Screen};
 use add::AddForm;
 use usage::Usage;
+pub(super) use usage::use_of;
 
 /// Aliases on one page of the list.
 const PAGE: &str = "50";

@@ -12,14 +12,14 @@ use crate::api::{Api, segment, with_query};
 /// Messages of a period.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
-pub(super) struct Counts {
+pub(in crate::screens) struct Counts {
     pub accepted: u64,
     pub refused: u64,
 }
 
 /// A sender and when it wrote.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub(super) struct Sender {
+pub(in crate::screens) struct Sender {
     pub from: String,
     pub at_ms: i64,
 }
@@ -27,7 +27,7 @@ pub(super) struct Sender {
 /// The use of one alias.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
-pub(super) struct AliasUse {
+pub(in crate::screens) struct AliasUse {
     alias: String,
     pub today: Counts,
     pub week: Counts,
@@ -37,7 +37,7 @@ pub(super) struct AliasUse {
 }
 
 /// The use of the aliases of one page.
-pub(super) struct Usage(HashMap<String, AliasUse>);
+pub(in crate::screens) struct Usage(HashMap<String, AliasUse>);
 
 impl Usage {
     /// Asks for the use of these aliases.
@@ -57,6 +57,6 @@ impl Usage {
 }
 
 /// Asks for the use of one alias.
-pub(super) async fn use_of(api: &Api, source: &str) -> Option<AliasUse> {
+pub(in crate::screens) async fn use_of(api: &Api, source: &str) -> Option<AliasUse> {
     api.get(&format!("/history/aliases/{}", segment(source))).await.ok()
 }
