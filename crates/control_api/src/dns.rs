@@ -1,4 +1,4 @@
-//! `/v1/dns`: the DNS records that the server needs, and whether DNS has them.
+//! `/api/v1/dns`: the DNS records that the server needs, and whether DNS has them.
 //!
 //! Invariant: plan and judgement are those of the crate `dns_plan`; a comparison is never repeated within seconds, whoever asks.
 

@@ -1,4 +1,4 @@
-//! `/v1/server` and `/v1/send-as`: the server as it runs, and what to enter in Gmail's form.
+//! `/api/v1/server` and `/api/v1/send-as`: the server as it runs, and what to enter in Gmail's form.
 //!
 //! Invariant: nothing here changes anything; a file is read on a thread for blocking work.
 

@@ -1,4 +1,4 @@
-//! `/v1/health`: what the checks of `waypost doctor` found, run by the server itself.
+//! `/api/v1/health`: what the checks of `waypost doctor` found, run by the server itself.
 //!
 //! Invariant: a request waits for no check; the answer says when the check was.
 

@@ -22,6 +22,7 @@ mod held;
 mod import;
 mod keys;
 mod messages;
+mod paging;
 mod pauses;
 mod queue;
 mod recorder;

@@ -1,4 +1,4 @@
-//! `/v1/test-message`: a message of this server to an address, to see that mail leaves and arrives.
+//! `/api/v1/test-message`: a message of this server to an address, to see that mail leaves and arrives.
 //!
 //! Invariant: it goes through the same gate as mail of a local program, from the postmaster of a hosted domain, and says what it is.
 

@@ -21,49 +21,17 @@ pub struct AliasOptions {
     /// What to do with mail of a domain with a strict DMARC policy that would fail at the target.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strict_domain: Option<StrictDomain>,
-    /// What the alias is for, in the words of its user.
+    /// What the owner notes about it: who has the address.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub note: Option<Note>,
+    pub note: Option<String>,
 }
 
 /// Maximum length of a note, in characters.
 pub const NOTE_MAX: usize = 200;
 
-/// A note: one line of text, not empty.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
-pub struct Note(String);
-
-impl Note {
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-/// A text that is no note.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a note is one line of 1 to {NOTE_MAX} characters")]
-pub struct NoteError;
-
-impl TryFrom<String> for Note {
-    type Error = NoteError;
-    fn try_from(text: String) -> Result<Self, NoteError> {
-        let text = text.trim();
-        let is_note = !text.is_empty() && text.chars().count() <= NOTE_MAX && !text.chars().any(char::is_control);
-        if is_note { Ok(Self(text.to_owned())) } else { Err(NoteError) }
-    }
-}
-
-impl From<Note> for String {
-    fn from(note: Note) -> Self {
-        note.0
-    }
-}
-
 impl From<StrictDomain> for AliasOptions {
     fn from(value: StrictDomain) -> Self {
-        Self { strict_domain: Some(value), ..Self::default() }
+        Self { strict_domain: Some(value), note: None }
     }
 }
 
@@ -81,6 +49,10 @@ impl AliasOptions {
             }
         }
         let read: Self = serde_json::from_value(Value::Object(options)).map_err(|error| error.to_string())?;
+        let is_note = |note: &String| note.chars().count() <= NOTE_MAX && !note.chars().any(char::is_control);
+        if read.note.as_ref().is_some_and(|note| !is_note(note)) {
+            return Err(format!("a note has at most {NOTE_MAX} characters on one line"));
+        }
         let known = read.members();
         match patch.iter().find(|(name, value)| !value.is_null() && !known.contains_key(*name)) {
             Some((unknown, _)) => Err(format!("there is no alias option `{unknown}`")),
@@ -225,12 +197,6 @@ mod tests {
         assert_eq!(set.in_words(), "strict domain: hold");
         assert_eq!(set.to_string().parse::<AliasOptions>().unwrap(), set);
         assert!(set.patched(&patch(r#"{"strict_domain":null,"unknown":null}"#)).unwrap().is_empty());
-        let noted = set.patched(&patch(r#"{"note":" for the shop "}"#)).unwrap();
-        assert_eq!((noted.in_words().as_str(), noted.strict_domain), ("note: for the shop, strict domain: hold", set.strict_domain));
-        for wrong in ["", " ", "two\nlines", &"x".repeat(NOTE_MAX + 1)] {
-            let patch = [("note".to_owned(), Value::from(wrong))].into_iter().collect();
-            assert!(set.patched(&patch).unwrap_err().contains("a note is one line"), "{wrong}");
-        }
         assert!(set.patched(&patch(r#"{"strict_domain":"always"}"#)).unwrap_err().contains("expected rewrite, wrap"));
         assert_eq!(set.patched(&patch(r#"{"striktdomain":1}"#)), Err("there is no alias option `striktdomain`".into()));
     }

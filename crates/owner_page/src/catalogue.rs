@@ -23,6 +23,9 @@ macro_rules! texts {
 
 texts! {
     "frame",
+    "aliases",
+    "checks",
+    "setup",
 }
 
 /// Around the number of a part of [`Text::rich`].

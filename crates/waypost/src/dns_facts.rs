@@ -20,9 +20,9 @@ const RETIRED_MS: i64 = 7 * 86_400_000;
 
 /// The facts of all hosted domains.
 pub async fn read(config: &Config, api: &mut Transport) -> Result<DnsFacts> {
-    let domains: Vec<DomainView> = api.get("/api/v1/domains").await?;
+    let domains: Vec<DomainView> = api.list("/api/v1/domains", &[]).await?;
     let domains = domains.into_iter().filter(|domain| domain.enabled).filter_map(|domain| domain.name.parse().ok()).collect();
-    let keys: Vec<KeyView> = api.get("/api/v1/keys").await?;
+    let keys: Vec<KeyView> = api.list("/api/v1/keys", &[]).await?;
     let mut facts = of_keys(config, domains, &keys);
     if config.file.dns.tlsa {
         let certificates: CertificatesView = api.get("/api/v1/certificates").await?;

@@ -10,6 +10,7 @@ mod facts;
 mod health;
 mod keys;
 mod messages;
+mod page;
 mod queue;
 mod reports;
 
@@ -23,6 +24,7 @@ pub use facts::*;
 pub use health::*;
 pub use keys::*;
 pub use messages::*;
+pub use page::*;
 pub use queue::*;
 pub use reports::*;
 

@@ -2,11 +2,14 @@
 //!
 //! Invariant: a screen reads and changes only through the API.
 
+mod aliases;
+mod setup;
+
 use axum::Router;
 
 use crate::screen::PageState;
 
 /// Returns the routes of all screens.
 pub(crate) fn routes() -> Router<PageState> {
-    Router::new()
+    Router::new().merge(aliases::routes()).merge(setup::routes())
 }

@@ -23,7 +23,7 @@ pub(super) async fn run(api: &mut Transport, command: AliasCommand, out: Output)
             changed(out, &done)?;
         }
         AliasCommand::List { domain } => {
-            let aliases: Vec<AliasView> = api.query("/api/v1/aliases", &[("domain", domain)]).await?;
+            let aliases: Vec<AliasView> = api.list("/api/v1/aliases", &[("domain", domain)]).await?;
             out.show(&aliases, |aliases| list(aliases))?;
             let file: VirtualFileView = api.get("/api/v1/aliases/virtual-file").await?;
             if !out.json {

@@ -218,7 +218,7 @@ async fn prepare(config: Config, api: Option<Transport>, report: &mut DoctorRepo
     };
     let domains = match &mut api {
         None => Vec::new(),
-        Some(api) => match api.get::<Vec<DomainView>>("/api/v1/domains").await {
+        Some(api) => match api.list::<DomainView>("/api/v1/domains", &[]).await {
             Ok(domains) => domains.iter().filter(|d| d.enabled).filter_map(|d| Domain::parse(&d.name).ok()).collect(),
             Err(error) => {
                 report.add(vec![failed("data", "the hosted domains", &error)])?;
