@@ -13,8 +13,7 @@ fn me() -> Mailbox {
 fn code(test: &TestDoor, secret: &str, steps: i64) -> String {
     let totp = totp(&Secret::new(&secret.replace(' ', ""))).unwrap();
     let at_s = test.parts.clock.now_ms() / 1000 + 30 * steps;
-    let found = (0..1_000_000).map(|n| format!("{n:06}")).find(|code| totp.check(code, at_s as u64) == Some(at_s as u64 / 30));
-    found.unwrap()
+    totp.generate(u64::try_from(at_s).unwrap()).to_string()
 }
 
 #[test]

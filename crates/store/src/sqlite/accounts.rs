@@ -51,6 +51,28 @@ pub enum AccountChange {
     Remove(Mailbox),
 }
 
+impl AccountChange {
+    /// Returns the login of the account.
+    pub fn login(&self) -> &Mailbox {
+        match self {
+            Self::Add(account) => &account.login,
+            Self::CompletePassword { login, .. }
+            | Self::PutPassword(login, _)
+            | Self::RemovePassword(login, _)
+            | Self::AddCertificate(login, _)
+            | Self::RemoveCertificate(login, _)
+            | Self::SetSenders(login, _)
+            | Self::SetLegacyMechanisms(login, _)
+            | Self::Enable(login, _)
+            | Self::Suspend(login, _)
+            | Self::SetCaps(login, _)
+            | Self::SetImapHost(login, _)
+            | Self::SetOwner(login, _)
+            | Self::Remove(login) => login,
+        }
+    }
+}
+
 /// Applies one change.
 pub(super) fn change(db: &Connection, change: &AccountChange) -> Result<(), StoreError> {
     use AccountChange as C;

@@ -152,6 +152,7 @@ impl Running {
             resolver: Some(resolver),
             report_facts: crate::dns_facts::report_facts(config),
             certificates: config.certificate_directories().certificates,
+            events,
             control: Arc::new(ServerControl::new(&server, settings, releaser, parts)),
         };
         let public = public::start(config, &certificates, live, shown, owner::service(&context))?;
@@ -159,7 +160,7 @@ impl Running {
         certificates.configure_renewal(config);
         let submit = submit.map(|listener| start_socket(config.submit_socket(), listener, control_api::submit_router(context.clone())).0);
         let mut stop = Vec::from_iter(submit);
-        let router = control_api::router(context);
+        let router = control_api::operator_router(context);
         let watch = dns_watch::start(config, router.clone(), server.postmaster(), server.doubts());
         let (stop_admin, admin) = start_socket(config.admin_socket(), listener, router);
         stop.push(stop_admin);

@@ -45,10 +45,22 @@ impl PageLogins {
     /// As for a login to send mail; the refusal is logged.
     pub async fn check(&self, client: IpAddr, name: &str, password: &str) -> Result<LoggedIn, LoginRefused> {
         let credentials = Credentials { authzid: String::new(), authcid: name.to_owned(), password: Secret::new(password) };
-        self.0.check(LoginAttempt { client, mechanism: LoginWay::Page }, &credentials).await.map_err(|denied| {
-            tracing::warn!(%client, mechanism = LoginWay::Page.name(), ?denied, "login refused");
-            denied.into()
-        })
+        let attempt = LoginAttempt { client, mechanism: LoginWay::Page };
+        match self.0.check(attempt, &credentials).await {
+            Ok(found) => Ok(found),
+            Err(denied) => Err(self.refused(client, name, denied)),
+        }
+    }
+
+    /// Logs a refused login, also for a wrong second step.
+    fn refused(&self, client: IpAddr, name: &str, denied: Denied) -> LoginRefused {
+        self.0.log_refused(client, Some(LoginWay::Page.name()), self.0.claimed(name), denied, &denied.reply(0));
+        denied.into()
+    }
+
+    /// Logs a wrong code of a second step.
+    pub fn wrong_code(&self, client: IpAddr, login: &str) {
+        self.refused(client, login, Denied::Wrong);
     }
 
     /// Logs in the holder of a one-time link.
@@ -61,7 +73,7 @@ impl PageLogins {
     /// # Errors
     /// There were too many already.
     pub fn count_guess(&self, client: IpAddr, login: &str) -> Result<(), LoginRefused> {
-        self.0.count_guess(client, login).map_err(Into::into)
+        self.0.count_guess(client, login).map_err(|denied| self.refused(client, login, denied))
     }
 
     /// Uncounts a guess that was right.
