@@ -16,6 +16,7 @@ mod outcome;
 mod preferences;
 mod screen;
 mod screens;
+mod story;
 mod visitor;
 
 use std::sync::Arc;
