@@ -29,6 +29,9 @@ texts! {
     "today",
     "held",
     "queue",
+    "aliases",
+    "checks",
+    "setup",
 }
 
 /// Around the number of a part of [`Text::rich`].

@@ -10,6 +10,7 @@ mod components;
 mod headers;
 mod language;
 mod layout;
+mod listed;
 mod live;
 mod moment;
 mod outcome;

@@ -2,10 +2,12 @@
 //!
 //! Invariant: a screen reads and changes only through the API.
 
+mod aliases;
 mod held;
 mod mail;
 mod message;
 mod queue;
+mod setup;
 mod today;
 mod today_flow;
 
@@ -21,4 +23,6 @@ pub(crate) fn routes() -> Router<PageState> {
         .merge(message::routes())
         .merge(held::routes())
         .merge(queue::routes())
+        .merge(aliases::routes())
+        .merge(setup::routes())
 }

@@ -5,6 +5,7 @@
 
 pub mod certificates;
 mod dns_watch;
+pub mod health;
 pub mod logging;
 mod owner;
 mod public;
@@ -97,6 +98,7 @@ pub struct Running {
     certificates: Arc<ServerCertificates>,
     reloader: Arc<Reloader>,
     watch: Option<dns_watch::Watch>,
+    health: health::HealthTask,
     admin: JoinHandle<std::io::Result<()>>,
     /// Dropping these ends the sockets.
     stop: Vec<oneshot::Sender<()>>,
@@ -143,7 +145,13 @@ impl Running {
             events: events.clone(),
         };
         let server = Server::start(parts).await?;
-        let parts = ServerParts { resolver: resolver.clone(), certificates: certificates.clone(), reloader: reloader.clone() };
+        let health = health::Health::default();
+        let parts = ServerParts {
+            resolver: resolver.clone(),
+            certificates: certificates.clone(),
+            reloader: reloader.clone(),
+            health: health.clone(),
+        };
         let context = ApiContext {
             store: store.clone(),
             live: live.clone(),
@@ -161,10 +169,11 @@ impl Running {
         let submit = submit.map(|listener| start_socket(config.submit_socket(), listener, control_api::submit_router(context.clone())).0);
         let mut stop = Vec::from_iter(submit);
         let router = control_api::operator_router(context);
+        let health = health::start(health, config.path.clone(), router.clone());
         let watch = dns_watch::start(config, router.clone(), server.postmaster(), server.doubts());
         let (stop_admin, admin) = start_socket(config.admin_socket(), listener, router);
         stop.push(stop_admin);
-        Ok(Self { store, server, public, certificates, reloader, watch, admin, stop })
+        Ok(Self { store, server, public, certificates, reloader, watch, health, admin, stop })
     }
 
     /// Maximum time for deliveries in progress at a stop.
@@ -178,6 +187,7 @@ impl Running {
         drop(self.public);
         self.certificates.stop();
         drop(self.watch);
+        drop(self.health);
         self.server.shut_down().await;
         // Its task removes the socket.
         if !self.admin.is_finished() {
