@@ -69,6 +69,14 @@ pub trait Control: Send + Sync {
     /// Returns the destinations that are paused; `None` without a running server.
     fn pauses(&self) -> Option<&Pauses>;
 
+    /// Returns the metrics in the format that an Accept field prefers: its Content-Type, and the text.
+    ///
+    /// # Errors
+    /// No server runs.
+    fn metrics<'a>(&'a self, _accept: &'a str) -> ControlFuture<'a, Result<(&'static str, String), ControlError>> {
+        Box::pin(async { Err(ControlError::NotRunning) })
+    }
+
     /// Reads the configuration again. Returns what is in effect now.
     ///
     /// # Errors

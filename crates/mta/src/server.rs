@@ -112,6 +112,8 @@ pub enum StartError {
 pub struct Status {
     /// Sessions with clients.
     pub sessions: usize,
+    /// Sessions by the kind of their listener.
+    pub sessions_by_listener: [(&'static str, usize); 4],
     /// Recipients in memory.
     pub in_flight: usize,
     /// Delivery workers.
@@ -207,6 +209,7 @@ impl Server {
             let (workers, connections) = outbound.lanes.totals();
             Status {
                 sessions: sessions.count(),
+                sessions_by_listener: sessions.by_kind(),
                 in_flight: outbound.window.recipients(),
                 workers,
                 connections,

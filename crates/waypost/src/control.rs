@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::dns_state::DnsState;
 use crate::serve::certificates::ServerCertificates;
 use crate::serve::health::Health;
+use crate::serve::metrics::Scraper;
 use crate::serve::reload::Reloader;
 use crate::server_facts;
 
@@ -138,6 +139,8 @@ pub struct ServerParts {
     pub reloader: Arc<Reloader>,
     /// What the server's own checks find.
     pub health: Health,
+    /// The metrics.
+    pub scraper: Arc<Scraper>,
 }
 
 /// The running server.
@@ -210,6 +213,10 @@ impl Control for ServerControl {
 
     fn pauses(&self) -> Option<&Pauses> {
         Some(&self.pauses)
+    }
+
+    fn metrics<'a>(&'a self, accept: &'a str) -> ControlFuture<'a, Result<(&'static str, String), ControlError>> {
+        Box::pin(async move { Ok(self.parts.scraper.scrape(accept).await) })
     }
 
     fn reload(&self) -> ControlFuture<'_, Result<String, ControlError>> {
