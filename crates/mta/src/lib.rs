@@ -19,6 +19,8 @@ pub use accept::local::{LocalNames, Submission, Submitted, Submitter};
 pub use accept::release::Releaser;
 pub use deliver::pauses::Pauses;
 pub use notify::postmaster::Postmaster;
+pub use receive::auth::authenticator::LoggedIn;
+pub use receive::auth::page_logins::{LoginRefused, PageLogins};
 pub use receive::auth::passwords;
 pub use server::{Parts, Server, StartError, Status};
 pub use support::directory_cache::{DirectoryError, LiveDirectory};

@@ -38,6 +38,7 @@ use crate::notify::outbox::Outbox;
 use crate::notify::{postmaster, virtual_file};
 use crate::queue::dispatch::Dispatch;
 use crate::receive::auth::authenticator::Authenticator;
+use crate::receive::auth::page_logins::PageLogins;
 use crate::receive::auth::passwords::PasswordKey;
 use crate::receive::auth::sealed_passwords;
 use crate::receive::content_quota::ContentQuota;
@@ -167,6 +168,11 @@ impl Server {
     /// Returns what takes mail of local programs.
     pub fn submitter(&self, names: LocalNames) -> Submitter {
         Submitter::online(self.inbound.pipeline.clone(), self.inbound.send_limits.clone(), names)
+    }
+
+    /// Returns what checks the logins of the owner's page.
+    pub fn page_logins(&self) -> PageLogins {
+        PageLogins::new(self.inbound.logins.clone())
     }
 
     /// Returns Gmail's confirmation mails.

@@ -135,6 +135,11 @@ impl Store {
         self.room.for_rows(0)
     }
 
+    /// Whether new mail will soon be refused for lack of room on the disk.
+    pub fn is_short_of_room(&self) -> bool {
+        self.room.is_short()
+    }
+
     /// Returns the writer's transactions since the store was opened.
     pub fn batches(&self) -> BatchCounts {
         self.batches.read()

@@ -113,8 +113,8 @@ impl Store {
     }
 
     /// Returns deliveries that failed without a DSN, the newest first.
-    pub async fn failed(&self, limit: u32) -> Result<Vec<FailedDelivery>, StoreError> {
-        self.read(move |db| sqlite::list_failed(db, limit)).await
+    pub async fn failed(&self, before: Option<i64>, limit: u32) -> Result<Vec<(i64, FailedDelivery)>, StoreError> {
+        self.read(move |db| sqlite::list_failed(db, before, limit)).await
     }
 
     /// Returns a page of the queue.

@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use control_api::{Control, ControlError, ControlFuture};
+use control_api::api::{DnsView, HealthView, ServerView, SubmissionFacts};
+use control_api::{Control, ControlError, ControlFuture, DnsInputs};
 use mail::{Domain, Mailbox, QueueId, Reply};
 use mta::settings::LiveSettings;
 use mta::{Confirmation, Confirmations, LiveDirectory, Pauses, Releaser, Server, Status, Submission, Submitted, Submitter};
@@ -14,9 +15,12 @@ use net::{CertificateInUse, CertificateSources, Clock, Resolver, TlsError};
 use store::{Store, StoreError};
 
 use crate::config::Config;
+use crate::dns_state::DnsState;
 use crate::serve::certificates::ServerCertificates;
+use crate::serve::health::Health;
 use crate::serve::metrics::Scraper;
 use crate::serve::reload::Reloader;
+use crate::server_facts;
 
 /// What both have in common: settings, and the ways of a message into and out of the queue.
 struct MailControl {
@@ -39,6 +43,8 @@ impl MailControl {
 pub struct OfflineControl {
     mail: MailControl,
     certificates: CertificateSources,
+    config: Config,
+    dns: DnsState,
 }
 
 impl OfflineControl {
@@ -48,7 +54,12 @@ impl OfflineControl {
         let names = Arc::new(control_api::is_local_user);
         let releaser = Releaser::new(settings.clone(), store.clone(), live.clone(), clock.clone());
         let submitter = Submitter::offline(settings.clone(), store.clone(), live.clone(), clock.clone(), names);
-        Self { mail: MailControl { settings, releaser, submitter }, certificates: config.certificate_sources() }
+        Self {
+            mail: MailControl { settings, releaser, submitter },
+            certificates: config.certificate_sources(),
+            config: config.clone(),
+            dns: DnsState::default(),
+        }
     }
 }
 
@@ -97,6 +108,26 @@ impl Control for OfflineControl {
     fn renew(&self, _: Option<String>, _: bool) -> ControlFuture<'_, Result<Vec<RenewalResult>, ControlError>> {
         Box::pin(async { Err(ControlError::NotRunning) })
     }
+
+    fn health(&self) -> Option<HealthView> {
+        None
+    }
+
+    fn check_health(&self) -> bool {
+        false
+    }
+
+    fn dns(&self, inputs: DnsInputs) -> ControlFuture<'_, Result<DnsView, String>> {
+        Box::pin(self.dns.view(&self.config, inputs))
+    }
+
+    fn server(&self) -> ServerView {
+        server_facts::server(&self.config)
+    }
+
+    fn submission(&self) -> SubmissionFacts {
+        server_facts::submission(&self.config)
+    }
 }
 
 /// What the running server is controlled through, besides its mail.
@@ -107,6 +138,8 @@ pub struct ServerParts {
     pub certificates: Arc<ServerCertificates>,
     /// Reads the configuration again.
     pub reloader: Arc<Reloader>,
+    /// What the server's own checks find.
+    pub health: Health,
     /// The metrics.
     pub scraper: Arc<Scraper>,
 }
@@ -115,6 +148,7 @@ pub struct ServerParts {
 pub struct ServerControl {
     mail: MailControl,
     parts: ServerParts,
+    dns: DnsState,
     confirmations: Confirmations,
     pauses: Pauses,
     retry: Arc<dyn Fn() + Send + Sync>,
@@ -128,6 +162,7 @@ impl ServerControl {
         Self {
             mail: MailControl { settings, releaser, submitter },
             parts,
+            dns: DnsState::default(),
             confirmations: server.confirmations(),
             pauses: server.pauses(),
             retry: server.retrier(),
@@ -200,5 +235,26 @@ impl Control for ServerControl {
             let renewer = self.parts.certificates.renewer().ok_or(ControlError::NotRunning)?;
             renewer.renew(name, force).await.map_err(ControlError::Failed)
         })
+    }
+
+    fn health(&self) -> Option<HealthView> {
+        Some(self.parts.health.view())
+    }
+
+    fn check_health(&self) -> bool {
+        self.parts.health.request();
+        true
+    }
+
+    fn dns(&self, inputs: DnsInputs) -> ControlFuture<'_, Result<DnsView, String>> {
+        Box::pin(async move { self.dns.view(&self.parts.reloader.config(), inputs).await })
+    }
+
+    fn server(&self) -> ServerView {
+        server_facts::server(&self.parts.reloader.config())
+    }
+
+    fn submission(&self) -> SubmissionFacts {
+        server_facts::submission(&self.parts.reloader.config())
     }
 }

@@ -8,7 +8,7 @@ use policy::LocalRule;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::super::option_row::{OptionPart, OptionRow};
+use super::super::option_row::{OptionInForce, OptionPart, OptionRow};
 use super::super::values::{Int, OptionKind, Score, Size, Text};
 use super::super::words::{ChallengeWord, FilterWord, WhenDownWord};
 use super::{section, spanned};
