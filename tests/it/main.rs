@@ -70,6 +70,7 @@ mod submitted;
 mod tidy;
 mod tls;
 mod tls_reports;
+mod top;
 mod validation;
 mod virtual_file;
 mod virtual_map;
