@@ -4,11 +4,12 @@
 
 use bytes::{Bytes, BytesMut};
 use mail::evidence::{DkimCheck, DkimResult};
-use mail::{Domain, Reply};
+use mail::{Domain, QueueId, Reply};
 use msgauth::{Authenticator, DkimKeys};
 use store::{Flow, NewMessage};
 
-use crate::accept::message_auth::Proof;
+use crate::accept::decide::{Accepted, from_addresses};
+use crate::accept::message_auth::{Authenticated, Proof};
 use crate::accept::prepare::Prepared;
 use crate::context::Snapshot;
 use crate::support::dkim_signers::Signing;
@@ -20,6 +21,42 @@ pub(crate) struct Recheck<'a> {
     pub keys: DkimKeys,
 }
 
+/// A signature that verified on arrival and would not verify on departure: a bug.
+#[derive(Debug)]
+pub(crate) struct BrokenSignature {
+    id: QueueId,
+    domain: String,
+}
+
+impl BrokenSignature {
+    /// The reply to the client.
+    pub fn reply() -> Reply {
+        Reply::new(451, (4, 3, 0), "an internal error; try again later")
+    }
+
+    /// Counts and logs it; returns the reply to the client.
+    pub fn reported(self) -> Reply {
+        let Self { id, domain } = self;
+        count_broken_signature();
+        tracing::error!(%id, domain, "a signature that verified would not verify on the forwarded message: this is a bug, please report it");
+        Self::reply()
+    }
+}
+
+/// Fetches the keys with which [`sign_and_recheck`] verifies the signatures again; `None` if no signature passed.
+pub(crate) async fn recheck<'a>(authenticator: &'a Authenticator, authenticated: &Authenticated) -> Option<Recheck<'a>> {
+    let Proof::Evidence(evidence) = &authenticated.proof else { return None };
+    if !evidence.dkim.iter().any(|check| check.result == DkimResult::Pass) {
+        return None;
+    }
+    Some(Recheck { authenticator, keys: authenticator.dkim_keys(&authenticated.header).await })
+}
+
+/// Returns the From field's domain; for submitted mail, `judge` has checked that it is the account's.
+pub(crate) fn author(accepted: &Accepted<'_>) -> Option<Domain> {
+    from_addresses(&accepted.whole.bytes).ok()?.into_iter().next().map(|from| from.domain)
+}
+
 /// Signs each message, and verifies that no signature was broken; `recheck` is `None` if no signature had passed.
 pub(crate) async fn sign_and_recheck<'a>(
     signing: &Signing,
@@ -27,14 +64,12 @@ pub(crate) async fn sign_and_recheck<'a>(
     author: Option<&Domain>,
     recheck: Option<&Recheck<'_>>,
     mut prepared: Prepared<'a>,
-) -> Result<Prepared<'a>, Reply> {
+) -> Result<Prepared<'a>, BrokenSignature> {
     if let (Proof::Evidence(evidence), Some(first), Some(recheck)) = (&prepared.proof, prepared.messages.first(), recheck)
         && !prepared.is_ours
-        && let Some(broken) = broken(recheck, &evidence.dkim, first, &prepared.whole.bytes).await
+        && let Some(domain) = broken(recheck, &evidence.dkim, first, &prepared.whole.bytes).await
     {
-        count_broken_signature();
-        tracing::error!(id = %first.message.id, domain = broken, "a signature that verified would not verify on the forwarded message: this is a bug, please report it");
-        return Err(Reply::new(451, (4, 3, 0), "an internal error; try again later"));
+        return Err(BrokenSignature { id: first.message.id, domain });
     }
     sign(signing, snapshot, author, &mut prepared).await;
     Ok(prepared)
