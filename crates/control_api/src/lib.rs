@@ -13,6 +13,7 @@ mod context;
 mod control;
 mod domains;
 mod error;
+mod explain;
 mod extract;
 mod held;
 mod import;

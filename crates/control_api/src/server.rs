@@ -16,7 +16,7 @@ use crate::api::Reloaded;
 use crate::context::{ApiContext, ApiState};
 use crate::control::{Control, ControlError};
 use crate::error::ApiError;
-use crate::{accounts, aliases, certificates, confirmations, domains, held, import, keys, messages, pauses, queue, reports, targets};
+use crate::{accounts, aliases, certificates, confirmations, domains, explain, held, import, keys, messages, pauses, queue, reports, targets};
 
 /// Maximum body of a request, in octets.
 const BODY_MAX_BYTES: usize = 16 * 1024 * 1024;
@@ -58,6 +58,7 @@ pub fn router(context: ApiContext) -> Router {
         .route("/pauses", get(pauses::list))
         .route("/pauses/resume", post(pauses::resume))
         .route("/messages", submission())
+        .route("/explain", post(explain::explain).layer(DefaultBodyLimit::disable()))
         .route("/confirmations", get(confirmations::list))
         .route("/keys", get(keys::list).post(keys::add))
         .route("/keys/test", post(keys::test))

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use control_api::{Control, ControlError, ControlFuture};
 use mail::{Domain, Mailbox, QueueId, Reply};
 use mta::settings::LiveSettings;
-use mta::{Confirmation, Confirmations, LiveDirectory, Pauses, Releaser, Server, Status, Submission, Submitted, Submitter};
+use mta::{Confirmation, Confirmations, ExplainRequest, Explainer, Explanation, LiveDirectory, OfflineParts, Pauses, Releaser, Server, Status, Submission, Submitted, Submitter};
 use net::acme::RenewalResult;
-use net::{CertificateInUse, CertificateSources, Clock, Resolver, TlsError};
+use net::{CertificateInUse, CertificateSources, ClientTls, Clock, Resolver, TlsError};
 use store::{Store, StoreError};
 
 use crate::config::Config;
@@ -37,6 +37,31 @@ impl MailControl {
 pub struct OfflineControl {
     mail: MailControl,
     certificates: CertificateSources,
+    explaining: Explaining,
+}
+
+/// What an explanation needs; made when one is asked for, since it reads the trusted certificates.
+struct Explaining {
+    config: Config,
+    settings: LiveSettings,
+    store: Store,
+    live: Arc<LiveDirectory>,
+    clock: Clock,
+}
+
+impl Explaining {
+    fn explainer(&self) -> anyhow::Result<Explainer> {
+        let Self { config, settings, store, live, clock } = self;
+        Ok(Explainer::offline(OfflineParts {
+            settings: settings.clone(),
+            store: store.clone(),
+            directory: live.clone(),
+            resolver: crate::serve::resolver(config)?,
+            tls: ClientTls::new(config.file.tls.extra_authorities.as_deref())?,
+            data: config.file.data_dir.clone(),
+            clock: clock.clone(),
+        }))
+    }
 }
 
 impl OfflineControl {
@@ -46,7 +71,14 @@ impl OfflineControl {
         let names = Arc::new(control_api::is_local_user);
         let releaser = Releaser::new(settings.clone(), store.clone(), live.clone(), clock.clone());
         let submitter = Submitter::offline(settings.clone(), store.clone(), live.clone(), clock.clone(), names);
-        Self { mail: MailControl { settings, releaser, submitter }, certificates: config.certificate_sources() }
+        let explaining = Explaining {
+            config: config.clone(),
+            settings: settings.clone(),
+            store: store.clone(),
+            live: live.clone(),
+            clock: clock.clone(),
+        };
+        Self { mail: MailControl { settings, releaser, submitter }, certificates: config.certificate_sources(), explaining }
     }
 }
 
@@ -81,6 +113,13 @@ impl Control for OfflineControl {
         None
     }
 
+    fn explain(&self, request: ExplainRequest) -> ControlFuture<'_, Result<Explanation, ControlError>> {
+        Box::pin(async move {
+            let explainer = self.explaining.explainer().map_err(|error| ControlError::Failed(format!("{error:#}")))?;
+            Ok(explainer.explain(request).await)
+        })
+    }
+
     fn reload(&self) -> ControlFuture<'_, Result<String, ControlError>> {
         Box::pin(async { Err(ControlError::NotRunning) })
     }
@@ -112,6 +151,7 @@ pub struct ServerControl {
     mail: MailControl,
     parts: ServerParts,
     confirmations: Confirmations,
+    explainer: Explainer,
     pauses: Pauses,
     retry: Arc<dyn Fn() + Send + Sync>,
     status: Arc<dyn Fn() -> Status + Send + Sync>,
@@ -125,6 +165,7 @@ impl ServerControl {
             mail: MailControl { settings, releaser, submitter },
             parts,
             confirmations: server.confirmations(),
+            explainer: server.explainer(),
             pauses: server.pauses(),
             retry: server.retrier(),
             status: server.status(),
@@ -175,6 +216,10 @@ impl Control for ServerControl {
 
     fn pauses(&self) -> Option<&Pauses> {
         Some(&self.pauses)
+    }
+
+    fn explain(&self, request: ExplainRequest) -> ControlFuture<'_, Result<Explanation, ControlError>> {
+        Box::pin(async move { Ok(self.explainer.explain(request).await) })
     }
 
     fn reload(&self) -> ControlFuture<'_, Result<String, ControlError>> {

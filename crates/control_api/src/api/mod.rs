@@ -5,6 +5,7 @@
 mod accounts;
 mod certificates;
 mod directory;
+mod explain;
 mod keys;
 mod messages;
 mod queue;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use accounts::*;
 pub use certificates::*;
 pub use directory::*;
+pub use explain::*;
 pub use keys::*;
 pub use messages::*;
 pub use queue::*;
