@@ -1,4 +1,4 @@
-//! `/v1/explain`: what would happen to a message. The body is the message, or empty.
+//! `/explain`: what would happen to a message. The body is the message, or empty.
 //!
 //! Invariant: nothing is sent or stored; memory for messages and time are limited.
 

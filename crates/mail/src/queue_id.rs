@@ -35,6 +35,11 @@ impl QueueId {
         Self(after(last))
     }
 
+    /// Returns when it was made, in Unix milliseconds; later than that if the clock was set back.
+    pub fn made_ms(self) -> i64 {
+        self.0 >> LOW_BITS
+    }
+
     /// Makes every later ID greater than this one, the highest in use: a clock that was set back must not repeat an ID.
     /// An ID that no clock can have made, as in a damaged record, is ignored.
     pub fn start_above(highest: Self) {

@@ -3,17 +3,21 @@
 //! RFC 6376 s.5 and s.6. Invariant: a signature that verified on arrival verifies on departure, or the message is not sent.
 
 use bytes::{Bytes, BytesMut};
+use events::{Event, EventKind, Fact};
 use mail::evidence::{DkimCheck, DkimResult};
-use mail::{Domain, QueueId, Reply};
+use mail::{Domain, QueueId, Reply, ReversePath, one_line_at_most};
 use msgauth::{Authenticator, DkimKeys};
 use store::{Flow, NewMessage};
 
 use crate::accept::decide::{Accepted, from_addresses};
 use crate::accept::message_auth::{Authenticated, Proof};
 use crate::accept::prepare::Prepared;
-use crate::context::Snapshot;
+use crate::context::{Shared, Snapshot};
 use crate::support::dkim_signers::Signing;
 use crate::support::panic_edge::count_broken_signature;
+
+/// Maximum characters of a domain that a message names.
+const NAME_MAX_CHARS: usize = 255;
 
 /// The means to verify the signatures of others again.
 pub(crate) struct Recheck<'a> {
@@ -25,6 +29,7 @@ pub(crate) struct Recheck<'a> {
 #[derive(Debug)]
 pub(crate) struct BrokenSignature {
     id: QueueId,
+    reverse_path: ReversePath,
     domain: String,
 }
 
@@ -34,11 +39,16 @@ impl BrokenSignature {
         Reply::new(451, (4, 3, 0), "an internal error; try again later")
     }
 
-    /// Counts and logs it; returns the reply to the client.
-    pub fn reported(self) -> Reply {
-        let Self { id, domain } = self;
+    /// Counts and records it; returns the reply to the client.
+    pub fn reported(self, shared: &Shared) -> Reply {
+        let Self { id, reverse_path, domain } = self;
+        let kind = EventKind::SignatureBroken;
         count_broken_signature();
-        tracing::error!(%id, domain, "a signature that verified would not verify on the forwarded message: this is a bug, please report it");
+        tracing::error!(%id, domain, "{}: this is a bug, please report it", kind.words());
+        shared.events.record_with(|| {
+            let event = Event::new(kind, shared.clock.now_ms()).of_message(id).from(reverse_path.to_bare());
+            event.fact(Fact::Domain, one_line_at_most(&domain, NAME_MAX_CHARS))
+        });
         Self::reply()
     }
 }
@@ -69,7 +79,7 @@ pub(crate) async fn sign_and_recheck<'a>(
         && !prepared.is_ours
         && let Some(domain) = broken(recheck, &evidence.dkim, first, &prepared.whole.bytes).await
     {
-        return Err(BrokenSignature { id: first.message.id, domain });
+        return Err(BrokenSignature { id: first.message.id, reverse_path: first.message.reverse_path.clone(), domain });
     }
     sign(signing, snapshot, author, &mut prepared).await;
     Ok(prepared)

@@ -10,6 +10,7 @@ pub mod listen;
 pub mod rcpt;
 pub mod sender;
 pub mod session;
+mod session_log;
 pub mod shares;
 pub mod timeouts;
 pub mod tls_accept;

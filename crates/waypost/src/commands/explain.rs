@@ -21,7 +21,7 @@ pub(super) async fn run(api: &mut Transport, args: ExplainArgs, out: Output) -> 
     let ExplainArgs { from, to, ip, helo, message, login } = args;
     let content = message.as_deref().map(read).transpose()?.unwrap_or_default();
     let query = [("from", Some(from.clone())), ("to", Some(to.clone())), ("ip", ip.map(|ip| ip.to_string())), ("helo", helo), ("login", login)];
-    let explanation: ExplanationView = api.post_message(&with_query("/v1/explain", &query), content).await?;
+    let explanation: ExplanationView = api.post_message(&with_query("/api/v1/explain", &query), content).await?;
     out.show(&explanation, |explanation| shown(&from, &to, explanation))?;
     Ok(if explanation.decision == "refused" { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
