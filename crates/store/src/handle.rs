@@ -127,6 +127,11 @@ impl Store {
         self.room.for_rows(0)
     }
 
+    /// Whether new mail will soon be refused for lack of room on the disk.
+    pub fn is_short_of_room(&self) -> bool {
+        self.room.is_short()
+    }
+
     /// Returns a message's content after checking its CRC-32.
     ///
     /// # Errors

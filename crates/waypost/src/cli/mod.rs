@@ -131,6 +131,9 @@ pub enum Command {
     /// Open the store as the owner of the data directory; root's commands start this.
     #[command(hide = true)]
     OpenStore,
+    /// Print the kinds and facts of events, as docs/events.md has them.
+    #[command(hide = true)]
+    EventKinds,
     /// Write the man pages into a directory.
     #[command(hide = true)]
     Man {

@@ -68,6 +68,7 @@ pub async fn run_with_api(config: &Path, command: Command, out: Output) -> Resul
         | Command::Dns(_)
         | Command::Doctor(_)
         | Command::Completions(_)
+        | Command::EventKinds
         | Command::Man { .. }
         | Command::OpenStore
         | Command::Route(_)
