@@ -26,7 +26,7 @@ use crate::accept::message_auth::{Authenticated, Proof, authenticate};
 use crate::accept::prepare::{Prepared, prepare};
 use crate::accept::received::Received;
 use crate::accept::responsibility::Responsibility;
-use crate::accept::sign::{BrokenSignature, author, recheck, sign_and_recheck};
+use crate::accept::sign::{author, recheck, sign_and_recheck};
 use crate::accept::submission_fixup::correct;
 use crate::context::{Shared, Snapshot};
 use crate::queue::cut_through::deliver_while_waiting;

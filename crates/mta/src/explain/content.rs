@@ -100,6 +100,7 @@ fn received(explainer: &Explainer, question: &Question, accepted: AcceptedRecipi
         id,
         at_ms: now_ms,
         facts: SessionFacts {
+            listener: Some(question.listener()),
             client: question.client,
             hello: question.hello.clone(),
             extended: true,

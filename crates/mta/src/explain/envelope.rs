@@ -15,7 +15,7 @@ use crate::explain::question::Question;
 use crate::explain::words;
 use crate::receive::rcpt::{accepted_as, check_open};
 use crate::receive::sender::check_sender;
-use crate::settings::{ListenerKind, Settings};
+use crate::settings::Settings;
 
 /// Maximum lines about an alias.
 const STEPS_MAX: usize = 100;
@@ -41,8 +41,7 @@ async fn connection(explainer: &Explainer, settings: &Settings, question: &Quest
         details.push(words::iprev(client, result, name.as_deref()));
     }
     let refusal = explainer.parts().and_then(|parts| {
-        let kind = if question.login.is_some() { ListenerKind::Submission } else { ListenerKind::Mx };
-        let who = parts.inbound.known.claimant(client, kind, explainer.shared.clock.now_ms());
+        let who = parts.inbound.known.claimant(client, question.listener(), explainer.shared.clock.now_ms());
         if who.rank.is_unknown() && question.login.is_none() {
             details.push("no mail was accepted from its network before, or not long enough ago: it has the smaller share of sessions".into());
         }

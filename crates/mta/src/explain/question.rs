@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use mail::{ForwardPath, QueueId, ReversePath, rfc5322_date};
 
 use crate::explain::explainer::Explainer;
+use crate::settings::ListenerKind;
 
 /// The client if none is named and none is found: an address that nobody has (RFC 5737).
 const NO_CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
@@ -46,6 +47,11 @@ pub(super) struct Question {
 }
 
 impl Question {
+    /// The listener that such a client uses.
+    pub fn listener(&self) -> ListenerKind {
+        if self.login.is_some() { ListenerKind::Submission } else { ListenerKind::Mx }
+    }
+
     pub async fn of(explainer: &Explainer, request: ExplainRequest) -> Self {
         let ExplainRequest { from, to, client, hello, login, message } = request;
         let mut assumptions = Vec::new();
