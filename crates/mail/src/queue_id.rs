@@ -35,6 +35,11 @@ impl QueueId {
         Self(after(last))
     }
 
+    /// When it was made, in Unix milliseconds; later if the clock was set back then.
+    pub fn made_ms(self) -> i64 {
+        self.0 >> LOW_BITS
+    }
+
     /// Makes every later ID greater than this one, the highest in use: a clock that was set back must not repeat an ID.
     /// An ID that no clock can have made, as in a damaged record, is ignored.
     pub fn start_above(highest: Self) {
@@ -81,6 +86,7 @@ mod tests {
         let b = QueueId::next(1_800_000_000_001, 7);
         assert!(a < b && a.to_string() < b.to_string());
         assert_eq!(a.to_string().parse::<QueueId>().unwrap(), a);
+        assert_eq!(a.made_ms(), 1_800_000_000_000);
         assert!("short".parse::<QueueId>().is_err());
         assert!("zzzzzzzzzzzzz".parse::<QueueId>().is_err());
     }
