@@ -162,7 +162,7 @@ fn the_submission_socket_survives_malformed_input() {
     let office = Office::open();
     let socket = office.waypost.data.join("submit.sock");
     let post = |length: &str, body: &str| {
-        raw(&socket, &format!("POST /v1/messages HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{length}\r\n{body}"))
+        raw(&socket, &format!("POST /api/v1/messages HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{length}\r\n{body}"))
     };
     let of = |body: &str| post(&format!("content-length: {}\r\n", body.len()), body);
     for (answer, want) in [
@@ -289,7 +289,7 @@ fn local_users_send_only_under_their_own_addresses() {
     assert!(code == Some(75) && text.contains("3 recipients an hour"), "{code:?} {text}");
     // The socket accepts nothing but mail.
     let socket = place.join("open/submit.sock").display().to_string();
-    let queue = it::run("curl", &["-s", "--unix-socket", &socket, "http://waypost/v1/queue"]);
+    let queue = it::run("curl", &["-s", "--unix-socket", &socket, "http://waypost/api/v1/queue"]);
     assert!(said(&queue).contains("unknown route"), "{}", said(&queue));
     office.waypost.stop();
     let (code, text) = as_nobody(&place, &[to], "Subject: down\n\n\n");

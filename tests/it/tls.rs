@@ -122,7 +122,7 @@ fn alpn_of_another_protocol_is_refused() {
     }
     let said = run_ok(
         "curl",
-        &["-sk", "--connect-to", &format!("mx.example.test:443:{}:{HTTPS_PORT}", waypost.address), "https://mx.example.test/"],
+        &["-sk", "--connect-to", &format!("example.test:443:{}:{HTTPS_PORT}", waypost.address), "https://example.test/"],
     );
     assert_eq!(said, "mx.example.test is a mail server\n");
 }

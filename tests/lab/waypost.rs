@@ -93,7 +93,7 @@ impl Waypost {
             // The socket exists early, and answers once the server listens on every port.
             let mut socket = UnixStream::connect(self.data.join("waypost.sock")).ok()?;
             socket.set_read_timeout(Some(std::time::Duration::from_secs(5))).ok()?;
-            socket.write_all(b"GET /v1/status HTTP/1.1\r\nhost: lab\r\nconnection: close\r\n\r\n").ok()?;
+            socket.write_all(b"GET /api/v1/status HTTP/1.1\r\nhost: lab\r\nconnection: close\r\n\r\n").ok()?;
             socket.read_exact(&mut [0; 12]).ok()
         });
         self.process = Some(process);

@@ -1,4 +1,4 @@
-//! `/v1/aliases`: aliases and their targets.
+//! `/api/v1/aliases`: aliases and their targets.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use mta::LiveDirectory;
 use serde_json::{Map, Value};
 use store::DirectoryChange;
 
+use crate::actor::Actor;
 use crate::api::{
     AliasFilter, AliasTest, AliasView, Changed, Enable, FailedTarget, ImportLine, NewAlias, TestQuery, TestStep, VirtualFileView,
 };
@@ -42,15 +43,20 @@ fn view(directory: &Directory, alias: &Alias) -> AliasView {
     }
 }
 
-pub(crate) async fn list(State(live): State<Arc<LiveDirectory>>, Params(filter): Params<AliasFilter>) -> Result<Response, ApiError> {
+pub(crate) async fn list(
+    actor: Actor,
+    State(live): State<Arc<LiveDirectory>>,
+    Params(filter): Params<AliasFilter>,
+) -> Result<Response, ApiError> {
     let domain: Option<Domain> = filter.domain.map(|name| parsed("a domain", &name)).transpose()?;
-    let body = AliasList { directory: live.current(), domain, next: Some(0), is_first: true };
+    let body = AliasList { directory: live.current(), actor, domain, next: Some(0), is_first: true };
     Ok(([(CONTENT_TYPE, "application/json")], axum::body::Body::new(body)).into_response())
 }
 
 /// The list, written piece by piece: as a whole, it could take more memory than the directory.
 struct AliasList {
     directory: Arc<Directory>,
+    actor: Actor,
     domain: Option<Domain>,
     /// The position of the next alias; `None` at the end.
     next: Option<usize>,
@@ -64,7 +70,8 @@ impl AliasList {
         let directory = self.directory.clone();
         for alias in directory.contents().aliases.from_place(next) {
             place += 1;
-            if self.domain.as_ref().is_some_and(|domain| alias.source.domain() != domain) {
+            let is_other = self.domain.as_ref().is_some_and(|domain| alias.source.domain() != domain);
+            if is_other || !self.actor.sees(&directory, alias) {
                 continue;
             }
             if !std::mem::take(&mut self.is_first) {
@@ -123,12 +130,14 @@ pub(crate) fn refuse_wildcard(text: &str) -> Result<(), ApiError> {
 }
 
 pub(crate) async fn add(
+    actor: Actor,
     State(editor): State<DirectoryEditor>,
     State(checker): State<TargetChecker>,
     Body(new): Body<NewAlias>,
 ) -> Result<Json<Changed>, ApiError> {
     let alias = parse(&new.source, &new.targets)?;
-    let edit = editor.begin().await;
+    actor.check_domain(alias.source.domain())?;
+    let edit = editor.begin(&actor).await;
     let directory = edit.directory();
     if let Some(old) = directory.lookup(&alias.source.to_string()).filter(|old| old.origin == Origin::Database)
         && !new.replace
@@ -159,14 +168,15 @@ fn refuse_file(alias: &Alias) -> Result<(), ApiError> {
 }
 
 pub(crate) async fn enable(
+    actor: Actor,
     State(editor): State<DirectoryEditor>,
     Path(source): Path<String>,
     Body(enable): Body<Enable>,
 ) -> Result<Json<Changed>, ApiError> {
     let source: AliasSource = parsed("an alias", &source)?;
-    let edit = editor.begin().await;
+    let edit = editor.begin(&actor).await;
     let directory = edit.directory();
-    let alias = existing(&directory, &source)?;
+    let alias = existing(&actor, &directory, &source)?;
     refuse_file(alias)?;
     if enable.enabled {
         check_alias(&directory, &Alias { enabled: true, ..alias.clone() })?;
@@ -178,25 +188,30 @@ pub(crate) async fn enable(
 
 /// Sets options of an alias, also of one in the virtual file.
 pub(crate) async fn set_options(
+    actor: Actor,
     State(editor): State<DirectoryEditor>,
     Path(source): Path<String>,
     Body(patch): Body<Map<String, Value>>,
 ) -> Result<Json<Changed>, ApiError> {
     let source: AliasSource = parsed("an alias", &source)?;
-    let edit = editor.begin().await;
+    let edit = editor.begin(&actor).await;
     let directory = edit.directory();
-    existing(&directory, &source)?;
+    existing(&actor, &directory, &source)?;
     let options = directory.contents().alias_options.get(&source.key()).cloned().unwrap_or_default();
     let options = options.patched(&patch).map_err(ApiError::bad)?;
     let words = if options.is_empty() { "as the configuration says".to_owned() } else { options.in_words() };
     Ok(Json(edit.commit(format!("{source}: {words}"), vec![DirectoryChange::SetAliasOptions(source, options)]).await?))
 }
 
-pub(crate) async fn remove(State(editor): State<DirectoryEditor>, Path(source): Path<String>) -> Result<Json<Changed>, ApiError> {
+pub(crate) async fn remove(
+    actor: Actor,
+    State(editor): State<DirectoryEditor>,
+    Path(source): Path<String>,
+) -> Result<Json<Changed>, ApiError> {
     let source: AliasSource = parsed("an alias", &source)?;
-    let edit = editor.begin().await;
+    let edit = editor.begin(&actor).await;
     let directory = edit.directory();
-    refuse_file(existing(&directory, &source)?)?;
+    refuse_file(existing(&actor, &directory, &source)?)?;
     Ok(Json(
         edit.commit(
             format!("removed {source}"),

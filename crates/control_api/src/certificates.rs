@@ -1,4 +1,4 @@
-//! `/v1/certificates`: certificates in use, and the state of orders.
+//! `/api/v1/certificates`: certificates in use, and the state of orders.
 //!
 //! Invariant: a private key never leaves the server.
 
@@ -11,11 +11,13 @@ use mail::Domain;
 use net::acme::{RenewalResult, forget, has_order, next_key_digest, states};
 use net::{CertificateInUse, CertificateOrigin, Clock, blocking};
 
+use crate::actor::Actor;
 use crate::api::{CertificateView, CertificatesView, LeftOutView, OrderView, Renewal, RenewalDone, RenewalOutcome};
 use crate::context::CertificateDir;
 use crate::control::{Control, ControlError};
 use crate::error::ApiError;
 use crate::extract::Body;
+use crate::recorder::Recorder;
 
 /// Maximum time that a request waits for the CA.
 const RENEWAL_WITHIN: Duration = Duration::from_secs(50);
@@ -84,8 +86,18 @@ pub(crate) async fn list(
     Ok(Json(CertificatesView { now_ms: clock.now_ms(), certificates, orders: orders.collect() }))
 }
 
-pub(crate) async fn renew(State(control): State<Arc<dyn Control>>, Body(asked): Body<Renewal>) -> Result<Json<RenewalDone>, ApiError> {
-    tracing::info!(name = asked.name, force = asked.force, "certificate renewal requested by the operator");
+pub(crate) async fn renew(
+    actor: Actor,
+    State(control): State<Arc<dyn Control>>,
+    State(recorder): State<Recorder>,
+    Body(asked): Body<Renewal>,
+) -> Result<Json<RenewalDone>, ApiError> {
+    let forced = if asked.force { ", also if it is not due" } else { "" };
+    recorder.server(
+        &actor,
+        "certificate",
+        &format!("renewal of {} requested{forced}", asked.name.as_deref().unwrap_or("all certificates")),
+    );
     let done = match tokio::time::timeout(RENEWAL_WITHIN, control.renew(asked.name, asked.force)).await {
         Err(_) => return Ok(Json(RenewalDone { is_over: false, outcomes: Vec::new() })),
         Ok(done) => done.map_err(|error| match error {

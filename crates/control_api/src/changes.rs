@@ -11,25 +11,29 @@ use mta::LiveDirectory;
 use store::{DirectoryChange, Store};
 use tokio::sync::{Mutex, MutexGuard};
 
+use crate::actor::Actor;
 use crate::api::Changed;
 use crate::error::ApiError;
+use crate::recorder::Recorder;
 
 /// Changes the directory, one change at a time: two changes that are valid alone can make a loop together.
 #[derive(Clone)]
 pub(crate) struct DirectoryEditor {
     store: Store,
     live: Arc<LiveDirectory>,
+    recorder: Recorder,
     changing: Arc<Mutex<()>>,
 }
 
 impl DirectoryEditor {
-    pub fn new(store: Store, live: Arc<LiveDirectory>) -> Self {
-        Self { store, live, changing: Arc::default() }
+    pub fn new(store: Store, live: Arc<LiveDirectory>, recorder: Recorder) -> Self {
+        Self { store, live, recorder, changing: Arc::default() }
     }
 
     /// Waits for other changes to end, and keeps them out until the edit is dropped.
-    pub async fn begin(&self) -> DirectoryEdit<'_> {
-        DirectoryEdit { store: &self.store, live: &self.live, _turn: self.changing.lock().await }
+    pub async fn begin<'a>(&'a self, actor: &'a Actor) -> DirectoryEdit<'a> {
+        let turn = self.changing.lock().await;
+        DirectoryEdit { store: &self.store, live: &self.live, recorder: &self.recorder, actor, _turn: turn }
     }
 }
 
@@ -37,6 +41,8 @@ impl DirectoryEditor {
 pub(crate) struct DirectoryEdit<'a> {
     store: &'a Store,
     live: &'a LiveDirectory,
+    recorder: &'a Recorder,
+    actor: &'a Actor,
     _turn: MutexGuard<'a, ()>,
 }
 
@@ -51,7 +57,7 @@ impl DirectoryEdit<'_> {
         Ok(self.store.directory(delimiters).await?)
     }
 
-    /// Stores changes and puts them into effect.
+    /// Stores changes, puts them into effect and records them.
     pub async fn commit(&self, changed: impl Into<String>, changes: Vec<DirectoryChange>) -> Result<Changed, ApiError> {
         let scope = ChangeScope::of(&changes);
         let before: HashSet<String> = scope.problems(&self.live.current()).iter().map(Problem::to_string).collect();
@@ -59,8 +65,8 @@ impl DirectoryEdit<'_> {
         self.live.apply(&changes).await?;
         let after = scope.problems(&self.live.current());
         let warnings = after.iter().map(Problem::to_string).filter(|text| !before.contains(text)).collect();
-        let changed = changed.into();
-        tracing::info!(changed, "directory changed");
+        let changed: String = changed.into();
+        self.recorder.directory(self.actor, &changed, &changes);
         Ok(Changed { changed, warnings })
     }
 }
@@ -146,9 +152,10 @@ fn search(results: &HashMap<String, &[Mailbox]>, goal: &Mailbox, path: &mut Vec<
     false
 }
 
-/// Returns the alias of this source.
-pub(crate) fn existing<'a>(directory: &'a Directory, source: &AliasSource) -> Result<&'a Alias, ApiError> {
+/// Returns the alias of this source, if the actor may know of it.
+pub(crate) fn existing<'a>(actor: &Actor, directory: &'a Directory, source: &AliasSource) -> Result<&'a Alias, ApiError> {
     directory
         .lookup(&source.to_string())
+        .filter(|alias| actor.sees(directory, alias))
         .ok_or_else(|| ApiError::missing(format!("no such alias: {source}")).hint("waypost alias list shows all aliases"))
 }

@@ -1,4 +1,4 @@
-//! `/v1/confirmations`: messages by which Gmail asks to confirm an address.
+//! `/api/v1/confirmations`: messages by which Gmail asks to confirm an address.
 
 use std::sync::Arc;
 

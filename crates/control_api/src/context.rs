@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::extract::FromRef;
+use events::Events;
 use mta::LiveDirectory;
 use mta::passwords::PasswordKey;
 use net::{Clock, Resolver};
@@ -16,6 +17,7 @@ use crate::accounts::PasswordMaker;
 use crate::changes::DirectoryEditor;
 use crate::control::Control;
 use crate::messages::ROOM_KIB;
+use crate::recorder::Recorder;
 use crate::reports::{ReportFacts, ReportReader};
 use crate::targets::TargetChecker;
 
@@ -36,6 +38,8 @@ pub struct ApiContext {
     pub report_facts: ReportFacts,
     /// The directory of issued certificates and the state of their orders.
     pub certificates: PathBuf,
+    /// Where changes are recorded.
+    pub events: Events,
     /// The process behind the API.
     pub control: Arc<dyn Control>,
 }
@@ -56,7 +60,8 @@ pub(crate) struct ApiState {
 
 impl ApiState {
     pub fn new(context: ApiContext) -> Self {
-        let editor = DirectoryEditor::new(context.store.clone(), context.live.clone());
+        let recorder = Recorder { events: context.events.clone(), clock: context.clock.clone() };
+        let editor = DirectoryEditor::new(context.store.clone(), context.live.clone(), recorder);
         Self { context, editor, room: MessageRoom(Arc::new(Semaphore::new(ROOM_KIB as usize))) }
     }
 }
@@ -85,6 +90,7 @@ parts! {
     ReportFacts = |state| state.context.report_facts.clone();
     CertificateDir = |state| CertificateDir(state.context.certificates.clone());
     Arc<dyn Control> = |state| state.context.control.clone();
+    Recorder = |state| Recorder { events: state.context.events.clone(), clock: state.context.clock.clone() };
     DirectoryEditor = |state| state.editor.clone();
     MessageRoom = |state| state.room.clone();
     ReportReader = |state| ReportReader {

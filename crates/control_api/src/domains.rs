@@ -1,4 +1,4 @@
-//! `/v1/domains`: the hosted domains.
+//! `/api/v1/domains`: the hosted domains.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use mail::{Domain, Mailbox};
 use mta::LiveDirectory;
 use store::{AccountChange, DirectoryChange};
 
+use crate::actor::Actor;
 use crate::api::{Changed, DomainView, NewDomain, RemoveDomain};
 use crate::changes::DirectoryEditor;
 use crate::context::CertificateDir;
@@ -17,7 +18,7 @@ use crate::error::ApiError;
 use crate::extract::{Body, Params, parsed};
 use crate::reports::ReportFacts;
 
-pub(crate) async fn list(State(live): State<Arc<LiveDirectory>>) -> Json<Vec<DomainView>> {
+pub(crate) async fn list(actor: Actor, State(live): State<Arc<LiveDirectory>>) -> Json<Vec<DomainView>> {
     let directory = live.current();
     let contents = directory.contents();
     let mut aliases: HashMap<&Domain, usize> = HashMap::new();
@@ -25,15 +26,20 @@ pub(crate) async fn list(State(live): State<Arc<LiveDirectory>>) -> Json<Vec<Dom
         *aliases.entry(alias.source.domain()).or_default() += 1;
     }
     let view = |name: &Domain, enabled| DomainView { name: name.to_string(), enabled, aliases: aliases.get(name).copied().unwrap_or(0) };
-    Json(contents.domains.iter().map(|domain| view(&domain.name, domain.enabled)).collect())
+    let domains = contents.domains.iter().filter(|domain| actor.covers(&domain.name));
+    Json(domains.map(|domain| view(&domain.name, domain.enabled)).collect())
 }
 
-pub(crate) async fn add(State(editor): State<DirectoryEditor>, Body(new): Body<NewDomain>) -> Result<Json<Changed>, ApiError> {
+pub(crate) async fn add(
+    actor: Actor,
+    State(editor): State<DirectoryEditor>,
+    Body(new): Body<NewDomain>,
+) -> Result<Json<Changed>, ApiError> {
     let domain: Domain = parsed("a domain", &new.name)?;
     if domain.address().is_some() || !domain.is_fully_qualified() {
         return Err(ApiError::bad(format!("`{domain}` is not a full domain name")).hint("use a name such as example.com"));
     }
-    let edit = editor.begin().await;
+    let edit = editor.begin(&actor).await;
     if edit.directory().hosted(&domain).is_some() {
         return Err(ApiError::conflict(format!("{domain} is already hosted here")));
     }
@@ -48,6 +54,7 @@ pub(crate) async fn add(State(editor): State<DirectoryEditor>, Body(new): Body<N
 }
 
 pub(crate) async fn remove(
+    actor: Actor,
     State(editor): State<DirectoryEditor>,
     State(facts): State<ReportFacts>,
     State(certificates): State<CertificateDir>,
@@ -55,7 +62,7 @@ pub(crate) async fn remove(
     Params(how): Params<RemoveDomain>,
 ) -> Result<Json<Changed>, ApiError> {
     let domain: Domain = parsed("a domain", &name)?;
-    let edit = editor.begin().await;
+    let edit = editor.begin(&actor).await;
     let stored = edit.stored(String::new()).await?;
     if !stored.domains.iter().any(|hosted| hosted.name == domain) {
         return Err(not_stored(&edit.directory(), &domain));

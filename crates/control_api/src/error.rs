@@ -1,9 +1,10 @@
-//! Errors of the API.
+//! Errors of the API, as RFC 9457 problems.
 //!
 //! Invariant: an error says what failed and, if there is one, the remedy.
 
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use directory::Problem;
 use mail::Reply;
@@ -11,6 +12,9 @@ use mta::DirectoryError;
 use store::StoreError;
 
 use crate::api::Failure;
+
+/// The media type of error responses (RFC 9457 s.6.1).
+pub(crate) const PROBLEM: &str = "application/problem+json";
 
 /// An error response.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,8 +122,17 @@ impl From<DirectoryError> for ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         if self.status.is_server_error() {
-            tracing::error!(error = self.error, "request to the control API failed");
+            tracing::error!(error = self.error, "request to the API failed");
         }
-        (self.status, Json(Failure { error: self.error, hint: self.hint })).into_response()
+        let failure = Failure {
+            kind: "about:blank".into(),
+            title: self.status.canonical_reason().unwrap_or("Error").into(),
+            status: self.status.as_u16(),
+            detail: self.error,
+            hint: self.hint,
+        };
+        let mut response = (self.status, Json(failure)).into_response();
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM));
+        response
     }
 }

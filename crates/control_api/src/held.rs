@@ -1,4 +1,4 @@
-//! `/v1/held` and `/v1/failed`: held mail, and deliveries that failed without a DSN.
+//! `/api/v1/held` and `/api/v1/failed`: held mail, and deliveries that failed without a DSN.
 //!
 //! Invariant: a held message is released or dropped as a whole, and only once.
 
@@ -11,11 +11,13 @@ use mta::Headline;
 use net::Clock;
 use store::{FailedDelivery, ListFilter, Store};
 
+use crate::actor::Actor;
 use crate::api::{Changed, FailedView, QueuePage, QueueQuery, QueuedMessage, Release};
 use crate::control::Control;
 use crate::error::ApiError;
 use crate::extract::{Body, Params, parsed};
 use crate::queue::{PAGE, PAGE_MAX, page};
+use crate::recorder::Recorder;
 
 pub(crate) async fn list(
     State(store): State<Store>,
@@ -60,6 +62,8 @@ pub(crate) async fn show(
 }
 
 pub(crate) async fn release(
+    actor: Actor,
+    State(recorder): State<Recorder>,
     State(store): State<Store>,
     State(control): State<Arc<dyn Control>>,
     Path(id): Path<String>,
@@ -68,18 +72,25 @@ pub(crate) async fn release(
     let id: QueueId = parsed("a queue ID", &id)?;
     check_held(&store, id).await?;
     control.release(id, how.wrapped).await?;
-    tracing::info!(%id, wrapped = how.wrapped, "held message released by the operator");
     control.retry();
     let form = if how.wrapped { "wrapped in a message of this server" } else { "unchanged" };
-    Ok(Json(Changed { changed: format!("released message {id}, {form}"), warnings: Vec::new() }))
+    let changed = format!("released message {id}, {form}");
+    recorder.released(&actor, id, &changed);
+    Ok(Json(Changed { changed, warnings: Vec::new() }))
 }
 
-pub(crate) async fn remove(State(store): State<Store>, Path(id): Path<String>) -> Result<Json<Changed>, ApiError> {
+pub(crate) async fn remove(
+    actor: Actor,
+    State(store): State<Store>,
+    State(recorder): State<Recorder>,
+    Path(id): Path<String>,
+) -> Result<Json<Changed>, ApiError> {
     let id: QueueId = parsed("a queue ID", &id)?;
     check_held(&store, id).await?;
     store.remove(id, None).await?;
-    tracing::info!(%id, "held message dropped by the operator");
-    Ok(Json(Changed { changed: format!("dropped held message {id}"), warnings: Vec::new() }))
+    let changed = format!("dropped held message {id}");
+    recorder.dropped(&actor, id, &changed);
+    Ok(Json(Changed { changed, warnings: Vec::new() }))
 }
 
 pub(crate) async fn failed(State(store): State<Store>, Params(query): Params<QueueQuery>) -> Result<Json<Vec<FailedView>>, ApiError> {

@@ -1,4 +1,4 @@
-//! `/v1/aliases/import` and `/export`: aliases in the format of Postfix's virtual(5).
+//! `/api/v1/aliases/import` and `/export`: aliases in the format of Postfix's virtual(5).
 //!
 //! Invariant: all valid lines are imported in one change, every other line is reported with the reason, and a dry run reports what the import would.
 
@@ -12,16 +12,21 @@ use mail::Domain;
 use mta::LiveDirectory;
 use store::DirectoryChange;
 
+use crate::actor::Actor;
 use crate::aliases::targets;
 use crate::api::{Export, Import, ImportLine, ImportReport};
 use crate::changes::{DirectoryEditor, problem_error, problem_texts};
 use crate::error::ApiError;
 use crate::extract::{Body, parsed};
 
-pub(crate) async fn import(State(editor): State<DirectoryEditor>, Body(import): Body<Import>) -> Result<Json<ImportReport>, ApiError> {
+pub(crate) async fn import(
+    actor: Actor,
+    State(editor): State<DirectoryEditor>,
+    Body(import): Body<Import>,
+) -> Result<Json<ImportReport>, ApiError> {
     let origin: Option<Domain> = import.origin.map(|name| parsed("a domain", &name)).transpose()?;
     let file = virtual_file::parse(import.text.trim_start_matches('\u{feff}'), origin.as_ref());
-    let edit = editor.begin().await;
+    let edit = editor.begin(&actor).await;
     let directory = edit.directory();
     let stored = edit.stored(directory.contents().delimiters.clone()).await?;
     let mut plan = plan(&stored, &file, import.replace);

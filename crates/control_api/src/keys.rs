@@ -1,4 +1,4 @@
-//! `/v1/keys`: the DKIM keys and their rotation: the next key is published, checked in DNS, activated; the old one is retired.
+//! `/api/v1/keys`: the DKIM keys and their rotation: the next key is published, checked in DNS, activated; the old one is retired.
 //!
 //! RFC 6376 s.3.6.1 and s.8.1. Invariant: a new key signs only once its record is in DNS, or with `force`; a private key never leaves the server.
 
@@ -14,6 +14,7 @@ use mta::LiveDirectory;
 use net::{Clock, Resolver};
 use store::DirectoryChange;
 
+use crate::actor::Actor;
 use crate::api::{Changed, KeyTest, KeyView, KeysChanged, NewKeys, RemoveKeys, RotateKeys};
 use crate::changes::DirectoryEditor;
 use crate::error::ApiError;
@@ -42,12 +43,13 @@ pub(crate) async fn list(State(live): State<Arc<LiveDirectory>>) -> Json<Vec<Key
 
 /// Makes the first keys of a domain, which sign at once. Does nothing if the domain has keys.
 pub(crate) async fn add(
+    actor: Actor,
     State(editor): State<DirectoryEditor>,
     State(clock): State<Clock>,
     Body(new): Body<NewKeys>,
 ) -> Result<Json<KeysChanged>, ApiError> {
     let domain: Domain = parsed("a domain", &new.domain)?;
-    let edit = editor.begin().await;
+    let edit = editor.begin(&actor).await;
     let of_domain = keys_of(&edit.directory(), &domain);
     if !of_domain.is_empty() {
         let keys = of_domain.iter().map(view).collect();
@@ -119,6 +121,7 @@ async fn generate(domain: &Domain, number: u32, state: KeyState, now_ms: i64) ->
 
 /// Takes the next step in the rotation of a domain's keys.
 pub(crate) async fn rotate(
+    actor: Actor,
     State(editor): State<DirectoryEditor>,
     State(clock): State<Clock>,
     State(resolver): State<Option<Resolver>>,
@@ -126,7 +129,7 @@ pub(crate) async fn rotate(
     Body(how): Body<RotateKeys>,
 ) -> Result<Json<KeysChanged>, ApiError> {
     let domain: Domain = parsed("a domain", &name)?;
-    let edit = editor.begin().await;
+    let edit = editor.begin(&actor).await;
     let keys = keys_of(&edit.directory(), &domain);
     if keys.is_empty() {
         return Err(ApiError::missing(format!("{domain} has no DKIM key")).hint(format!("create the first ones: waypost key add {domain}")));
@@ -167,13 +170,14 @@ pub(crate) async fn rotate(
 
 /// Removes keys; active ones only with `force`.
 pub(crate) async fn remove(
+    actor: Actor,
     State(editor): State<DirectoryEditor>,
     State(facts): State<ReportFacts>,
     Path(name): Path<String>,
     Params(how): Params<RemoveKeys>,
 ) -> Result<Json<Changed>, ApiError> {
     let domain: Domain = parsed("a domain", &name)?;
-    let edit = editor.begin().await;
+    let edit = editor.begin(&actor).await;
     let is_it = |key: &SigningKey| how.selector.as_ref().is_none_or(|selector| key.selector == *selector);
     let keys: Vec<SigningKey> = keys_of(&edit.directory(), &domain).into_iter().filter(is_it).collect();
     if keys.is_empty() {

@@ -1,9 +1,10 @@
-//! The control API: HTTP with JSON over a Unix socket, for the commands of the operator.
+//! The HTTP API with JSON: over a Unix socket for the commands of the operator, in process for the owner's page, over HTTPS for holders of tokens.
 //!
-//! The routes are in [`router`], the values of requests and answers in [`api`]. Invariant: every change goes through the store, and no private
+//! The routes are in `table.rs`, the values of requests and answers in [`api`]. Invariant: every change goes through the store, and no private
 //! key or password hash leaves through the API.
 
 mod accounts;
+mod actor;
 mod aliases;
 pub mod api;
 mod certificates;
@@ -20,17 +21,21 @@ mod keys;
 mod messages;
 mod pauses;
 mod queue;
+mod recorder;
 mod reports;
+mod routes;
 mod server;
 mod socket;
+mod table;
 mod targets;
 
+pub use actor::{Actor, Scopes};
 pub use context::ApiContext;
 pub use control::{Control, ControlError, ControlFuture};
 pub use error::ApiError;
 pub use messages::{Peer, is_local_user};
 pub use reports::ReportFacts;
-pub use server::{router, submit_router};
+pub use server::{operator_router, router, submit_router};
 pub use socket::{bind, bind_for_all, serve};
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `/v1/messages`: mail from programs on this machine, through a socket that every user may open.
+//! `/api/v1/messages`: mail from programs on this machine, through a socket that every user may open.
 //!
 //! Invariant: the sender is the user that the kernel names (the peer's user ID), never one that the request names; memory for messages is limited.
 

@@ -1,4 +1,4 @@
-//! `/v1/pauses`: mailboxes and hosts whose deliveries are paused at the request of a host (circuit breakers), and their resumption.
+//! `/api/v1/pauses`: mailboxes and hosts whose deliveries are paused at the request of a host (circuit breakers), and their resumption.
 
 use std::sync::Arc;
 
@@ -9,10 +9,12 @@ use net::Clock;
 use policy::{Pause, ReplyScope};
 use store::Store;
 
+use crate::actor::Actor;
 use crate::api::{Changed, PauseView, Resume};
 use crate::control::Control;
 use crate::error::ApiError;
 use crate::extract::Body;
+use crate::recorder::Recorder;
 
 fn view(pause: Pause) -> PauseView {
     let is_mailbox = pause.scope == ReplyScope::Target;
@@ -36,6 +38,8 @@ pub(crate) async fn list(State(control): State<Arc<dyn Control>>) -> Json<Vec<Pa
 }
 
 pub(crate) async fn resume(
+    actor: Actor,
+    State(recorder): State<Recorder>,
     State(control): State<Arc<dyn Control>>,
     State(store): State<Store>,
     State(clock): State<Clock>,
@@ -55,6 +59,7 @@ pub(crate) async fn resume(
         None => 0,
     };
     pauses.wake();
-    tracing::info!(about, due, "pause ended by the operator");
-    Ok(Json(Changed { changed: format!("resumed {about}; {due} waiting recipients are tried now"), warnings: Vec::new() }))
+    let changed = format!("resumed {about}; {due} waiting recipients are tried now");
+    recorder.server(&actor, "pause", &changed);
+    Ok(Json(Changed { changed, warnings: Vec::new() }))
 }

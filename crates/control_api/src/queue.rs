@@ -1,4 +1,4 @@
-//! `/v1/queue`: queued messages, why they wait, and until when.
+//! `/api/v1/queue`: queued messages, why they wait, and until when.
 //!
 //! Invariant: the cost of a page does not depend on the length of the queue.
 
@@ -10,10 +10,12 @@ use mail::{Domain, QueueId};
 use net::Clock;
 use store::{ListFilter, ListedMessage, Store};
 
+use crate::actor::Actor;
 use crate::api::{Changed, Count, DropQuery, QueuePage, QueueQuery, QueuedMessage, QueuedRecipient, Retry, Totals};
 use crate::control::Control;
 use crate::error::ApiError;
 use crate::extract::{Body, Params, parsed};
+use crate::recorder::Recorder;
 
 /// Default messages on a page.
 pub(crate) const PAGE: u32 = 100;
@@ -97,6 +99,8 @@ pub(crate) async fn totals(State(store): State<Store>) -> Result<Json<Totals>, A
 }
 
 pub(crate) async fn retry(
+    actor: Actor,
+    State(recorder): State<Recorder>,
     State(store): State<Store>,
     State(clock): State<Clock>,
     State(control): State<Arc<dyn Control>>,
@@ -112,12 +116,14 @@ pub(crate) async fn retry(
         find(&store, id).await?;
     }
     let recipients = store.retry(id, lane, clock.now_ms()).await?;
-    tracing::info!(recipients, "retry requested by the operator");
+    recorder.server(&actor, "queue", &format!("retry of {recipients} recipients"));
     control.retry();
     Ok(Json(Count { recipients }))
 }
 
 pub(crate) async fn remove(
+    actor: Actor,
+    State(recorder): State<Recorder>,
     State(store): State<Store>,
     Path(id): Path<String>,
     Params(query): Params<DropQuery>,
@@ -135,6 +141,6 @@ pub(crate) async fn remove(
         }
     };
     store.remove(id, query.recipient).await?;
-    tracing::info!(%id, recipient = query.recipient, "dropped from the queue by the operator");
+    recorder.dropped(&actor, id, &what);
     Ok(Json(Changed { changed: what, warnings: Vec::new() }))
 }

@@ -1,4 +1,4 @@
-//! `/v1/reports`: DMARC reports and TLS reports by other servers about our mail.
+//! `/api/v1/reports`: DMARC reports and TLS reports by other servers about our mail.
 //!
 //! RFC 9990, RFC 8460. Invariant: reports are read one by one, so that they do not block mail in the store; a name that DNS does not return in time is
 //! omitted.

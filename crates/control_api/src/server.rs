@@ -1,4 +1,4 @@
-//! The routes of the API.
+//! The routers of the API, and what they share.
 //!
 //! Invariant: every change of the directory is checked, stored and put into effect in the same way ([`crate::changes`]).
 
@@ -8,80 +8,45 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
-use axum::routing::{MethodRouter, delete, get, patch, post};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use mta::LiveDirectory;
 
+use crate::actor::Actor;
 use crate::api::Reloaded;
 use crate::context::{ApiContext, ApiState};
 use crate::control::{Control, ControlError};
 use crate::error::ApiError;
-use crate::{accounts, aliases, certificates, confirmations, domains, held, import, keys, messages, pauses, queue, reports, targets};
+use crate::recorder::Recorder;
+use crate::routes::Routes;
+use crate::{messages, table};
 
 /// Maximum body of a request, in octets.
 const BODY_MAX_BYTES: usize = 16 * 1024 * 1024;
 
+/// The path of the API.
+pub(crate) const BASE: &str = "/api/v1";
+
 /// Returns the only route of the socket that every user of this machine may open.
 pub fn submit_router(context: ApiContext) -> Router {
-    Router::new().route("/v1/messages", submission()).fallback(unknown).with_state(ApiState::new(context))
+    let routes = Routes::default().submission("/messages", messages::submit).into_router();
+    Router::new().nest(BASE, routes).fallback(unknown).layer(Extension(Actor::local_user())).with_state(ApiState::new(context))
 }
 
-fn submission() -> MethodRouter<ApiState> {
-    post(messages::submit).layer(DefaultBodyLimit::disable())
-}
-
-/// Returns all routes of the API, under `/v1`.
+/// Returns all routes of the API, under `/api/v1`. Each request needs an [`Actor`] as an extension; without one, the answer is 401.
 pub fn router(context: ApiContext) -> Router {
-    let v1 = Router::new()
-        .route("/domains", get(domains::list).post(domains::add))
-        .route("/domains/{name}", delete(domains::remove))
-        .route("/aliases", get(aliases::list).post(aliases::add))
-        .route("/aliases/{source}", patch(aliases::enable).delete(aliases::remove))
-        .route("/aliases/{source}/options", patch(aliases::set_options))
-        .route("/aliases/test", get(aliases::test))
-        .route("/aliases/targets", get(targets::all))
-        .route("/aliases/virtual-file", get(aliases::virtual_file))
-        .route("/aliases/import", post(import::import))
-        .route("/aliases/export", get(import::export))
-        .route("/accounts", get(accounts::list).post(accounts::add))
-        .route("/accounts/import", post(accounts::import))
-        .route("/accounts/{login}", get(accounts::show).patch(accounts::change).delete(accounts::remove))
-        .route("/accounts/{login}/passwords", post(accounts::set_password))
-        .route("/accounts/{login}/passwords/{name}", delete(accounts::remove_password))
-        .route("/accounts/{login}/verify", post(accounts::verify))
-        .route("/accounts/{login}/certificates", post(accounts::add_certificate))
-        .route("/accounts/{login}/certificates/{name}", delete(accounts::remove_certificate))
-        .route("/queue", get(queue::list))
-        .route("/queue/totals", get(queue::totals))
-        .route("/queue/retry", post(queue::retry))
-        .route("/queue/{id}", get(queue::show).delete(queue::remove))
-        .route("/pauses", get(pauses::list))
-        .route("/pauses/resume", post(pauses::resume))
-        .route("/messages", submission())
-        .route("/confirmations", get(confirmations::list))
-        .route("/keys", get(keys::list).post(keys::add))
-        .route("/keys/test", post(keys::test))
-        .route("/keys/{domain}", delete(keys::remove))
-        .route("/keys/{domain}/rotate", post(keys::rotate))
-        .route("/certificates", get(certificates::list))
-        .route("/certificates/renew", post(certificates::renew))
-        .route("/held", get(held::list))
-        .route("/held/{id}", get(held::show).delete(held::remove))
-        .route("/held/{id}/release", post(held::release))
-        .route("/failed", get(held::failed))
-        .route("/reports", get(reports::list))
-        .route("/reports/summary", get(reports::summary))
-        .route("/reports/{id}", get(reports::show))
-        .route("/status", get(status))
-        .route("/reload", post(reload));
     let directory = context.live.clone();
     Router::new()
-        .nest("/v1", v1)
+        .nest(BASE, table::all().into_router())
         .fallback(unknown)
         .method_not_allowed_fallback(not_allowed)
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
         .layer(from_fn_with_state(directory, refresh_directory))
         .with_state(ApiState::new(context))
+}
+
+/// Returns the routes for the operator: whoever can send a request here may do everything.
+pub fn operator_router(context: ApiContext) -> Router {
+    router(context).layer(Extension(Actor::operator()))
 }
 
 /// Each request sees the virtual file as it is now.
@@ -90,13 +55,20 @@ async fn refresh_directory(State(directory): State<Arc<LiveDirectory>>, request:
     next.run(request).await
 }
 
-async fn status(State(control): State<Arc<dyn Control>>) -> Json<serde_json::Value> {
+pub(crate) async fn status(State(control): State<Arc<dyn Control>>) -> Json<serde_json::Value> {
     Json(control.status())
 }
 
-async fn reload(State(control): State<Arc<dyn Control>>) -> Result<Json<Reloaded>, ApiError> {
+pub(crate) async fn reload(
+    actor: Actor,
+    State(control): State<Arc<dyn Control>>,
+    State(recorder): State<Recorder>,
+) -> Result<Json<Reloaded>, ApiError> {
     match control.reload().await {
-        Ok(message) => Ok(Json(Reloaded { message })),
+        Ok(message) => {
+            recorder.server(&actor, "configuration", &message);
+            Ok(Json(Reloaded { message }))
+        }
         Err(ControlError::NotRunning) => {
             Err(ApiError::conflict("the server is not running, so there is nothing to reload").hint("start it: waypost serve"))
         }

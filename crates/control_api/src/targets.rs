@@ -1,4 +1,4 @@
-//! `/v1/aliases/targets`: whether the domains of targets accept mail.
+//! `/api/v1/aliases/targets`: whether the domains of targets accept mail.
 //!
 //! RFC 5321 s.5.1, RFC 7505 (null MX). Invariant: the result is advice; no alias is refused because of DNS.
 

@@ -1,6 +1,7 @@
 //! The routes, called as commands call them.
 
 mod accounts;
+mod actors;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,14 +16,28 @@ use serde_json::{Value, json};
 use store::{Content, Flow, Message, NewMessage, NewRecipient, Store};
 use tower::ServiceExt;
 
-use crate::{ApiContext, Control, ControlError, ControlFuture, ReportFacts, router};
+use crate::{ApiContext, Control, ControlError, ControlFuture, ReportFacts, operator_router, router};
 
 struct Api {
+    /// For the operator.
     router: Router,
+    /// For any actor.
+    shared: Router,
     store: Store,
     live: Arc<mta::LiveDirectory>,
     woken: Arc<AtomicU32>,
+    recorded: Arc<Recorded>,
     _dir: tempfile::TempDir,
+}
+
+/// Keeps the events.
+#[derive(Default)]
+struct Recorded(std::sync::Mutex<Vec<Arc<events::Event>>>);
+
+impl events::EventSink for Recorded {
+    fn record(&self, event: &Arc<events::Event>) {
+        self.0.lock().unwrap().push(event.clone());
+    }
 }
 
 /// A server that releases every message, accepts no mail, and has an invalid configuration.
@@ -76,6 +91,7 @@ async fn api_with(virtual_file: Option<&str>) -> Api {
     let store = Store::open(&dir.path().join("data")).unwrap();
     let live = Arc::new(mta::LiveDirectory::open(store.clone(), "+", file).await.unwrap());
     let woken = Arc::new(AtomicU32::new(0));
+    let recorded = Arc::new(Recorded::default());
     let context = ApiContext {
         store: store.clone(),
         live: live.clone(),
@@ -84,9 +100,11 @@ async fn api_with(virtual_file: Option<&str>) -> Api {
         resolver: None,
         report_facts: ReportFacts { addresses: vec!["192.0.2.1".parse().unwrap()], forwarding: "fwd.example.com".parse().unwrap() },
         certificates: dir.path().join("certificates"),
+        events: events::Events::new(vec![recorded.clone()]),
         control: Arc::new(TestControl { woken: woken.clone() }),
     };
-    Api { router: router(context), store, live, woken, _dir: dir }
+    let shared = router(context.clone());
+    Api { router: operator_router(context), shared, store, live, woken, recorded, _dir: dir }
 }
 
 async fn api() -> Api {
@@ -119,15 +137,15 @@ impl Api {
     async fn refused(&self, method: &str, path: &str, body: Value) -> (u16, String) {
         let (status, value) = self.call(method, path, body).await;
         assert!(!status.is_success(), "{method} {path}: {value}");
-        (status.as_u16(), format!("{} | {}", value["error"].as_str().unwrap(), value["hint"].as_str().unwrap_or_default()))
+        (status.as_u16(), format!("{} | {}", value["detail"].as_str().unwrap(), value["hint"].as_str().unwrap_or_default()))
     }
 
     async fn alias(&self, source: &str, targets: &[&str]) -> Value {
-        self.ok("POST", "/v1/aliases", json!({ "source": source, "targets": targets })).await
+        self.ok("POST", "/api/v1/aliases", json!({ "source": source, "targets": targets })).await
     }
 
     async fn domain(&self, name: &str) {
-        self.ok("POST", "/v1/domains", json!({ "name": name })).await;
+        self.ok("POST", "/api/v1/domains", json!({ "name": name })).await;
     }
 }
 
@@ -137,16 +155,16 @@ async fn changes_take_effect_at_once() {
     api.domain("Example.test").await;
     api.alias("me@example.test", &["foo@gmail.test"]).await;
     assert_eq!(api.live.current().expand(&"ME+shop@example.test".parse().unwrap()).unwrap().targets[0].to_string(), "foo+shop@gmail.test");
-    assert_eq!(api.get("/v1/domains").await, json!([{ "name": "example.test", "enabled": true, "aliases": 1 }]));
+    assert_eq!(api.get("/api/v1/domains").await, json!([{ "name": "example.test", "enabled": true, "aliases": 1 }]));
     assert_eq!(
-        api.get("/v1/aliases?domain=example.test").await,
+        api.get("/api/v1/aliases?domain=example.test").await,
         json!([{ "source": "me@example.test", "targets": ["foo@gmail.test"], "enabled": true, "origin": "database" }])
     );
-    api.ok("PATCH", "/v1/aliases/me@example.test", json!({ "enabled": false })).await;
+    api.ok("PATCH", "/api/v1/aliases/me@example.test", json!({ "enabled": false })).await;
     assert!(api.live.current().expand(&"me@example.test".parse().unwrap()).is_err());
-    api.ok("DELETE", "/v1/aliases/me@example.test", Value::Null).await;
-    assert_eq!(api.get("/v1/aliases").await, json!([]));
-    assert_eq!(api.refused("DELETE", "/v1/aliases/me@example.test", Value::Null).await.0, 404);
+    api.ok("DELETE", "/api/v1/aliases/me@example.test", Value::Null).await;
+    assert_eq!(api.get("/api/v1/aliases").await, json!([]));
+    assert_eq!(api.refused("DELETE", "/api/v1/aliases/me@example.test", Value::Null).await.0, 404);
 }
 
 #[tokio::test]
@@ -154,19 +172,19 @@ async fn an_alias_loop_is_refused_with_its_path() {
     let api = api().await;
     api.domain("x.test").await;
     api.domain("y.test").await;
-    api.ok("POST", "/v1/aliases", json!({ "source": "c@x.test", "targets": ["foo@gmail.test"] })).await;
+    api.ok("POST", "/api/v1/aliases", json!({ "source": "c@x.test", "targets": ["foo@gmail.test"] })).await;
     api.alias("b@x.test", &["c@x.test", "bar@gmail.test"]).await;
     api.alias("a@x.test", &["b@x.test"]).await;
     let (status, error) =
-        api.refused("POST", "/v1/aliases", json!({ "source": "c@x.test", "targets": ["a@x.test"], "replace": true })).await;
+        api.refused("POST", "/api/v1/aliases", json!({ "source": "c@x.test", "targets": ["a@x.test"], "replace": true })).await;
     assert_eq!(status, 409);
     assert!(error.contains("c@x.test → a@x.test → b@x.test → c@x.test"), "{error}");
-    let (status, error) = api.refused("POST", "/v1/aliases", json!({ "source": "@y.test", "targets": ["@y.test"] })).await;
+    let (status, error) = api.refused("POST", "/api/v1/aliases", json!({ "source": "@y.test", "targets": ["@y.test"] })).await;
     assert_eq!(status, 409);
     assert!(error.starts_with("@y.test leads back to itself"), "{error}");
-    let (status, error) = api.refused("POST", "/v1/aliases", json!({ "source": "d@x.test", "targets": ["e@x.test"] })).await;
+    let (status, error) = api.refused("POST", "/api/v1/aliases", json!({ "source": "d@x.test", "targets": ["e@x.test"] })).await;
     assert_eq!((status, error.contains("waypost alias add e@x.test")), (409, true), "{error}");
-    let (status, error) = api.refused("POST", "/v1/aliases", json!({ "source": "d@z.test", "targets": ["e@g.test"] })).await;
+    let (status, error) = api.refused("POST", "/api/v1/aliases", json!({ "source": "d@z.test", "targets": ["e@g.test"] })).await;
     assert_eq!((status, error.contains("waypost domain add z.test")), (409, true), "{error}");
 }
 
@@ -176,9 +194,9 @@ async fn enabling_an_alias_cannot_make_a_loop() {
     api.domain("x.test").await;
     api.alias("a@x.test", &["foo@gmail.test"]).await;
     api.alias("b@x.test", &["a@x.test"]).await;
-    api.ok("PATCH", "/v1/aliases/b@x.test", json!({ "enabled": false })).await;
-    api.ok("POST", "/v1/aliases", json!({ "source": "a@x.test", "targets": ["b@x.test"], "replace": true })).await;
-    let (status, error) = api.refused("PATCH", "/v1/aliases/b@x.test", json!({ "enabled": true })).await;
+    api.ok("PATCH", "/api/v1/aliases/b@x.test", json!({ "enabled": false })).await;
+    api.ok("POST", "/api/v1/aliases", json!({ "source": "a@x.test", "targets": ["b@x.test"], "replace": true })).await;
+    let (status, error) = api.refused("PATCH", "/api/v1/aliases/b@x.test", json!({ "enabled": true })).await;
     assert_eq!(status, 409);
     assert!(error.contains("a@x.test → b@x.test → a@x.test") || error.contains("b@x.test → a@x.test → b@x.test"), "{error}");
 }
@@ -189,11 +207,11 @@ async fn removing_an_alias_warns_of_broken_ones() {
     api.domain("x.test").await;
     api.alias("a@x.test", &["foo@gmail.test"]).await;
     api.alias("b@x.test", &["a@x.test"]).await;
-    let done = api.ok("DELETE", "/v1/aliases/a@x.test", Value::Null).await;
+    let done = api.ok("DELETE", "/api/v1/aliases/a@x.test", Value::Null).await;
     assert_eq!(done["warnings"], json!(["b@x.test leads to a@x.test, which no alias has"]));
-    assert_eq!(api.refused("DELETE", "/v1/domains/x.test", Value::Null).await.0, 409);
-    api.ok("DELETE", "/v1/domains/x.test?with_aliases=true", Value::Null).await;
-    assert_eq!(api.get("/v1/aliases").await, json!([]));
+    assert_eq!(api.refused("DELETE", "/api/v1/domains/x.test", Value::Null).await.0, 409);
+    api.ok("DELETE", "/api/v1/domains/x.test?with_aliases=true", Value::Null).await;
+    assert_eq!(api.get("/api/v1/aliases").await, json!([]));
 }
 
 #[tokio::test]
@@ -202,12 +220,12 @@ async fn alias_test_shows_each_step() {
     api.domain("x.test").await;
     api.alias("@x.test", &["foo@gmail.test"]).await;
     api.alias("me@x.test", &["you@x.test", "bar@gmail.test"]).await;
-    let test = api.get("/v1/aliases/test?address=me%2Bshop@x.test").await;
+    let test = api.get("/api/v1/aliases/test?address=me%2Bshop@x.test").await;
     assert_eq!(test["targets"], json!(["foo@gmail.test", "bar+shop@gmail.test"]));
     assert_eq!(test["steps"][1]["key"], "@x.test");
-    let foreign = api.get("/v1/aliases/test?address=me@elsewhere.test").await;
+    let foreign = api.get("/api/v1/aliases/test?address=me@elsewhere.test").await;
     assert_eq!((&foreign["targets"], &foreign["hosted"]), (&json!([]), &json!(false)));
-    assert_eq!(api.refused("GET", "/v1/aliases/test?address=nonsense", Value::Null).await.0, 400);
+    assert_eq!(api.refused("GET", "/api/v1/aliases/test?address=nonsense", Value::Null).await.0, 400);
 }
 
 #[tokio::test]
@@ -215,25 +233,25 @@ async fn import_takes_valid_lines_and_reports_the_others() {
     let api = api().await;
     let text =
         "x.test any\nme@x.test foo@gmail.test\nme@x.test twice@gmail.test\nlocal foo@gmail.test\n@y.test @x.test\nz@x.test gone@x.test\n";
-    let dry = api.ok("POST", "/v1/aliases/import", json!({ "text": text, "dry_run": true })).await;
-    assert_eq!(api.get("/v1/aliases").await, json!([]));
-    let mut done = api.ok("POST", "/v1/aliases/import", json!({ "text": text })).await;
+    let dry = api.ok("POST", "/api/v1/aliases/import", json!({ "text": text, "dry_run": true })).await;
+    assert_eq!(api.get("/api/v1/aliases").await, json!([]));
+    let mut done = api.ok("POST", "/api/v1/aliases/import", json!({ "text": text })).await;
     assert_eq!(done["domains"], json!(["x.test", "y.test"]));
     let lines = |value: &Value| value.as_array().unwrap().iter().map(|l| l["line"].as_u64().unwrap()).collect::<Vec<_>>();
     assert_eq!((lines(&done["added"]), lines(&done["warnings"])[..2].to_vec()), (vec![2, 5, 6], vec![3, 4]));
     assert!(lines(&done["warnings"]).contains(&6), "{done}");
     done["dry_run"] = json!(true);
     assert_eq!(done, dry, "a dry run reports what the import does");
-    let again = api.ok("POST", "/v1/aliases/import", json!({ "text": "me@x.test other@gmail.test\n@y.test @x.test" })).await;
+    let again = api.ok("POST", "/api/v1/aliases/import", json!({ "text": "me@x.test other@gmail.test\n@y.test @x.test" })).await;
     assert_eq!((lines(&again["added"]), lines(&again["skipped"])), (vec![], vec![1, 2]));
     let circle = "p@x.test q@x.test\nq@x.test p@x.test\nr@x.test foo@gmail.test\ns@x.test\nt@x.test root bar@gmail.test\n";
-    let done = api.ok("POST", "/v1/aliases/import", json!({ "text": circle })).await;
+    let done = api.ok("POST", "/api/v1/aliases/import", json!({ "text": circle })).await;
     assert_eq!((lines(&done["added"]), lines(&done["left_out"])), (vec![3, 5], vec![1, 2, 4, 5]), "{done}");
     assert!(done["left_out"][0]["text"].as_str().unwrap().starts_with("p@x.test leads back to itself: p@x.test → q@x.test"), "{done}");
     assert!(done["left_out"][2]["text"].as_str().unwrap().contains("has no value"), "{done}");
     let origin = json!({ "text": "s@x.test root", "origin": "gmail.test" });
-    api.ok("POST", "/v1/aliases/import", origin).await;
-    let export = api.get("/v1/aliases/export").await;
+    api.ok("POST", "/api/v1/aliases/import", origin).await;
+    let export = api.get("/api/v1/aliases/export").await;
     assert_eq!(
         export["text"],
         "x.test domain\ny.test domain\n@y.test @x.test\nme@x.test foo@gmail.test\nr@x.test foo@gmail.test\ns@x.test root@gmail.test\nt@x.test bar@gmail.test\nz@x.test gone@x.test\n"
@@ -243,9 +261,9 @@ async fn import_takes_valid_lines_and_reports_the_others() {
 #[tokio::test]
 async fn entries_of_the_virtual_file_cannot_be_changed_here() {
     let api = api_with(Some("x.test any\nme@x.test foo@gmail.test\nbad@x.test\n")).await;
-    assert_eq!(api.get("/v1/aliases/virtual-file").await["faults"][0]["line"], 3);
-    assert_eq!(api.get("/v1/aliases").await[0]["origin"], "file");
-    for (method, path) in [("DELETE", "/v1/aliases/me@x.test"), ("DELETE", "/v1/domains/x.test")] {
+    assert_eq!(api.get("/api/v1/aliases/virtual-file").await["faults"][0]["line"], 3);
+    assert_eq!(api.get("/api/v1/aliases").await[0]["origin"], "file");
+    for (method, path) in [("DELETE", "/api/v1/aliases/me@x.test"), ("DELETE", "/api/v1/domains/x.test")] {
         let (status, error) = api.refused(method, path, Value::Null).await;
         assert!(status == 409 && error.contains("is defined in the virtual file"), "{error}");
     }
@@ -281,51 +299,57 @@ async fn enqueue(store: &Store, now_ms: i64, to: &[&str]) -> QueueId {
 #[tokio::test]
 async fn the_queue_is_paged_retried_and_dropped() {
     let api = api().await;
-    assert_eq!(api.get("/v1/queue").await["messages"], json!([]));
-    assert_eq!(api.get("/v1/queue/totals").await, json!({ "messages": 0, "recipients": 0, "set_aside": 0, "held": 0, "held_bytes": 0 }));
+    assert_eq!(api.get("/api/v1/queue").await["messages"], json!([]));
+    assert_eq!(
+        api.get("/api/v1/queue/totals").await,
+        json!({ "messages": 0, "recipients": 0, "set_aside": 0, "held": 0, "held_bytes": 0 })
+    );
     let mut ids = Vec::new();
     for n in 0..5 {
         ids.push(enqueue(&api.store, 1_800_000_000_001 + n, &["a@gmail.test", "b@other.test"]).await.to_string());
     }
-    let first = api.get("/v1/queue?limit=3").await;
+    let first = api.get("/api/v1/queue?limit=3").await;
     let shown =
         |page: &Value| page["messages"].as_array().unwrap().iter().map(|m| m["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
     assert_eq!(shown(&first), ids[..3]);
     let next = first["next"].as_str().unwrap();
-    let second = api.get(&format!("/v1/queue?limit=3&after={next}")).await;
+    let second = api.get(&format!("/api/v1/queue?limit=3&after={next}")).await;
     assert_eq!((shown(&second), &second["next"]), (ids[3..].to_vec(), &Value::Null));
-    assert_eq!(api.get(&format!("/v1/queue/{}", ids[0])).await["messages"][0]["recipients"][1]["to"], "b@other.test");
-    assert_eq!(shown(&api.get("/v1/queue?address=nobody").await), Vec::<String>::new());
+    assert_eq!(api.get(&format!("/api/v1/queue/{}", ids[0])).await["messages"][0]["recipients"][1]["to"], "b@other.test");
+    assert_eq!(shown(&api.get("/api/v1/queue?address=nobody").await), Vec::<String>::new());
 
-    assert_eq!(api.ok("POST", "/v1/queue/retry", json!({ "domain": "gmail.test" })).await["recipients"], 5);
+    assert_eq!(api.ok("POST", "/api/v1/queue/retry", json!({ "domain": "gmail.test" })).await["recipients"], 5);
     assert_eq!(api.woken.load(Ordering::SeqCst), 1);
-    assert_eq!(api.refused("POST", "/v1/queue/retry", json!({})).await.0, 400);
-    assert_eq!(api.refused("POST", "/v1/queue/retry", json!({ "id": "0000000000000" })).await.0, 404);
-    api.ok("DELETE", &format!("/v1/queue/{}?recipient=0", ids[0]), Value::Null).await;
-    assert_eq!(api.refused("DELETE", &format!("/v1/queue/{}?recipient=0", ids[0]), Value::Null).await.0, 404);
-    api.ok("DELETE", &format!("/v1/queue/{}", ids[1]), Value::Null).await;
-    assert_eq!(api.get("/v1/queue/totals").await, json!({ "messages": 4, "recipients": 7, "set_aside": 0, "held": 0, "held_bytes": 0 }));
-    assert_eq!(api.refused("GET", &format!("/v1/queue/{}", ids[1]), Value::Null).await.0, 404);
+    assert_eq!(api.refused("POST", "/api/v1/queue/retry", json!({})).await.0, 400);
+    assert_eq!(api.refused("POST", "/api/v1/queue/retry", json!({ "id": "0000000000000" })).await.0, 404);
+    api.ok("DELETE", &format!("/api/v1/queue/{}?recipient=0", ids[0]), Value::Null).await;
+    assert_eq!(api.refused("DELETE", &format!("/api/v1/queue/{}?recipient=0", ids[0]), Value::Null).await.0, 404);
+    api.ok("DELETE", &format!("/api/v1/queue/{}", ids[1]), Value::Null).await;
+    assert_eq!(
+        api.get("/api/v1/queue/totals").await,
+        json!({ "messages": 4, "recipients": 7, "set_aside": 0, "held": 0, "held_bytes": 0 })
+    );
+    assert_eq!(api.refused("GET", &format!("/api/v1/queue/{}", ids[1]), Value::Null).await.0, 404);
 }
 
 #[tokio::test]
 async fn errors_are_json_with_a_reason() {
     let api = api().await;
     for (method, path, body, status) in [
-        ("GET", "/v1/nothing", Value::Null, 404),
-        ("PUT", "/v1/domains", Value::Null, 405),
-        ("POST", "/v1/domains", json!({ "nam": "x.test" }), 422),
-        ("POST", "/v1/domains", json!({ "name": "localhost" }), 400),
-        ("POST", "/v1/domains", json!({ "name": "a b.test" }), 400),
-        ("GET", "/v1/queue?limit=many", Value::Null, 400),
-        ("GET", "/v1/queue/xyz", Value::Null, 400),
-        ("POST", "/v1/reload", Value::Null, 409),
+        ("GET", "/api/v1/nothing", Value::Null, 404),
+        ("PUT", "/api/v1/domains", Value::Null, 405),
+        ("POST", "/api/v1/domains", json!({ "nam": "x.test" }), 422),
+        ("POST", "/api/v1/domains", json!({ "name": "localhost" }), 400),
+        ("POST", "/api/v1/domains", json!({ "name": "a b.test" }), 400),
+        ("GET", "/api/v1/queue?limit=many", Value::Null, 400),
+        ("GET", "/api/v1/queue/xyz", Value::Null, 400),
+        ("POST", "/api/v1/reload", Value::Null, 409),
     ] {
         assert_eq!(api.refused(method, path, body).await.0, status, "{method} {path}");
     }
     let large = json!({ "text": "x".repeat(17 * 1024 * 1024) });
-    assert_eq!(api.refused("POST", "/v1/aliases/import", large).await.0, 413);
-    assert_eq!(api.get("/v1/status").await, json!({ "running": true }));
+    assert_eq!(api.refused("POST", "/api/v1/aliases/import", large).await.0, 413);
+    assert_eq!(api.get("/api/v1/status").await, json!({ "running": true }));
 }
 
 #[tokio::test]
@@ -339,7 +363,7 @@ async fn the_socket_is_removed_at_shutdown() {
     let listener = crate::bind(&at).await.unwrap();
     let task = tokio::spawn(async move { crate::serve(listener, router, &at, async { drop(stopped.await) }).await });
     let mut stream = connect(&path).await;
-    stream.write_all(b"GET /v1/status HTTP/1.1\r\nhost: waypost\r\nconnection: close\r\n\r\n").await.unwrap();
+    stream.write_all(b"GET /api/v1/status HTTP/1.1\r\nhost: waypost\r\nconnection: close\r\n\r\n").await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("{\"running\":true}"), "{answer}");

@@ -56,6 +56,8 @@ pub struct Account {
     pub caps: Caps,
     /// The IMAP host of its owner, for the configuration of clients. Default: derived from the alias.
     pub imap_host: Option<String>,
+    /// Whether its user looks after the server: sees and changes everything on the owner's page.
+    pub owner: bool,
 }
 
 impl Account {
@@ -72,6 +74,7 @@ impl Account {
             suspended: None,
             caps: Caps::default(),
             imap_host: None,
+            owner: false,
         }
     }
 

@@ -23,6 +23,18 @@ impl Events {
         Self(sinks.into())
     }
 
+    /// Whether anything takes events.
+    pub fn is_on(&self) -> bool {
+        !self.0.is_empty()
+    }
+
+    /// Records the event that `make` returns, which is not called if nothing takes events.
+    pub fn record_with(&self, make: impl FnOnce() -> Event) {
+        if self.is_on() {
+            self.record(make());
+        }
+    }
+
     /// Records an event.
     pub fn record(&self, event: Event) {
         if self.0.is_empty() {

@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use crate::domain::Domain;
-use crate::evidence::{ArcResult, DkimCheck, DkimResult, DmarcCheck, DmarcPolicy, DmarcResult, Evidence, IprevResult, SpfCheck, SpfResult};
+use crate::evidence::{DkimCheck, DmarcCheck, DmarcResult, Evidence, SpfCheck};
 use crate::header::Field;
 
 /// Maximum characters of a value from a peer.
@@ -34,18 +34,18 @@ pub fn authentication_results(authserv_id: &Domain, evidence: &Evidence, facts: 
     }
     lines.extend(evidence.dkim.iter().map(dkim));
     lines.push(dmarc(&evidence.dmarc, facts.header_from));
-    lines.push(format!("arc={}", arc_word(evidence.arc)));
+    lines.push(format!("arc={}", evidence.arc.word()));
     format!("Authentication-Results: {}\r\n", lines.join(";\r\n\t"))
 }
 
 fn iprev(evidence: &Evidence, client: IpAddr) -> String {
     let name = evidence.client_name.as_deref().map(|name| format!(" ({})", comment(name))).unwrap_or_default();
-    format!("iprev={}{name} policy.iprev={}", iprev_word(evidence.iprev), value(&client.to_string()))
+    format!("iprev={}{name} policy.iprev={}", evidence.iprev.word(), value(&client.to_string()))
 }
 
 /// HELO's result always, that of the reverse-path unless null.
 fn spf(evidence: &Evidence, facts: &Facts<'_>) -> Vec<String> {
-    let line = |check: &SpfCheck, property: &str, what: &str| format!("spf={} smtp.{property}={}", spf_word(check.result), value(what));
+    let line = |check: &SpfCheck, property: &str, what: &str| format!("spf={} smtp.{property}={}", check.result.word(), value(what));
     let helo = line(&evidence.helo, "helo", facts.hello);
     match facts.reverse_path.filter(|path| !path.is_empty()) {
         Some(path) => vec![line(&evidence.mail_from, "mailfrom", path), helo],
@@ -54,7 +54,7 @@ fn spf(evidence: &Evidence, facts: &Facts<'_>) -> Vec<String> {
 }
 
 fn dkim(check: &DkimCheck) -> String {
-    let mut line = format!("dkim={}", dkim_word(check.result));
+    let mut line = format!("dkim={}", check.result.word());
     if let Some(reason) = &check.reason {
         line.push_str(&format!(" reason={}", quoted(reason)));
     }
@@ -66,11 +66,7 @@ fn dkim(check: &DkimCheck) -> String {
 }
 
 fn dmarc(check: &DmarcCheck, header_from: Option<&str>) -> String {
-    let policy = match check.policy {
-        DmarcPolicy::None => "none",
-        DmarcPolicy::Quarantine => "quarantine",
-        DmarcPolicy::Reject => "reject",
-    };
+    let policy = check.policy.word();
     // Without a record there is no policy.
     let policy = if check.result == DmarcResult::None { String::new() } else { format!(" (policy={policy})") };
     let from = match header_from {
@@ -78,7 +74,7 @@ fn dmarc(check: &DmarcCheck, header_from: Option<&str>) -> String {
         None => &check.domain,
     };
     let from = if from.is_empty() { String::new() } else { format!(" header.from={}", value(from)) };
-    format!("dmarc={}{policy}{from}", dmarc_word(check.result))
+    format!("dmarc={}{policy}{from}", check.result.word())
 }
 
 /// A value: unchanged if it is a token or an address of tokens, otherwise quoted (RFC 8601 s.2.2, `pvalue`).
@@ -117,56 +113,6 @@ fn printable(text: &str) -> impl Iterator<Item = char> + '_ {
         c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
     text.chars().take(MAX_VALUE).map(move |c| if bad(c) { '?' } else { c })
-}
-
-fn iprev_word(result: IprevResult) -> &'static str {
-    match result {
-        IprevResult::Pass => "pass",
-        IprevResult::Fail => "fail",
-        IprevResult::TempError => "temperror",
-        IprevResult::PermError => "permerror",
-    }
-}
-
-fn spf_word(result: SpfResult) -> &'static str {
-    match result {
-        SpfResult::None => "none",
-        SpfResult::Neutral => "neutral",
-        SpfResult::Pass => "pass",
-        SpfResult::Fail => "fail",
-        SpfResult::SoftFail => "softfail",
-        SpfResult::TempError => "temperror",
-        SpfResult::PermError => "permerror",
-    }
-}
-
-fn dkim_word(result: DkimResult) -> &'static str {
-    match result {
-        DkimResult::Pass => "pass",
-        DkimResult::Fail => "fail",
-        DkimResult::Neutral => "neutral",
-        DkimResult::Policy => "policy",
-        DkimResult::TempError => "temperror",
-        DkimResult::PermError => "permerror",
-    }
-}
-
-fn dmarc_word(result: DmarcResult) -> &'static str {
-    match result {
-        DmarcResult::None => "none",
-        DmarcResult::Pass => "pass",
-        DmarcResult::Fail => "fail",
-        DmarcResult::TempError => "temperror",
-        DmarcResult::PermError => "permerror",
-    }
-}
-
-fn arc_word(result: ArcResult) -> &'static str {
-    match result {
-        ArcResult::None => "none",
-        ArcResult::Pass => "pass",
-        ArcResult::Fail => "fail",
-    }
 }
 
 /// Whether an Authentication-Results field claims to be ours.

@@ -1,6 +1,7 @@
 //! Tests of `auth_results`: text of peers stays inert, and forgeries of our field are recognized.
 
 use super::*;
+use crate::evidence::{ArcResult, DkimResult, DmarcPolicy, IprevResult, SpfResult};
 
 fn ours() -> Domain {
     Domain::parse("mx.example.test").unwrap()

@@ -180,3 +180,24 @@ pub struct Evidence {
     /// ARC.
     pub arc: ArcResult,
 }
+
+/// The words of a result, as RFC 8601 s.2.7 and RFC 9989 write them.
+macro_rules! words {
+    ($($result:ident: $($variant:ident $word:literal),+;)+) => {
+        $(impl $result {
+            /// Returns its word (RFC 8601 s.2.7).
+            pub fn word(self) -> &'static str {
+                match self { $(Self::$variant => $word,)+ }
+            }
+        })+
+    };
+}
+
+words! {
+    SpfResult: None "none", Neutral "neutral", Pass "pass", Fail "fail", SoftFail "softfail", TempError "temperror", PermError "permerror";
+    DkimResult: Pass "pass", Fail "fail", Neutral "neutral", Policy "policy", TempError "temperror", PermError "permerror";
+    DmarcResult: None "none", Pass "pass", Fail "fail", TempError "temperror", PermError "permerror";
+    DmarcPolicy: None "none", Quarantine "quarantine", Reject "reject";
+    ArcResult: None "none", Pass "pass", Fail "fail";
+    IprevResult: Pass "pass", Fail "fail", TempError "temperror", PermError "permerror";
+}

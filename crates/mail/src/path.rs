@@ -110,6 +110,14 @@ impl ForwardPath {
         let mailbox = Mailbox::parse(strip_source_route(inner)).map_err(PathError::Address)?;
         Ok((Self::Mailbox(mailbox), rest))
     }
+
+    /// The text without brackets.
+    pub fn to_bare(&self) -> String {
+        match self {
+            Self::Postmaster => "postmaster".to_owned(),
+            Self::Mailbox(mailbox) => mailbox.to_string(),
+        }
+    }
 }
 
 impl fmt::Display for ReversePath {

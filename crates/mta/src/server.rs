@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use events::Events;
+use events::{Event, EventKind, Events, Fact};
 use net::{ClientTls, Clock, Resolver, ServerTls, random_u32};
 use store::{DailyKind, Store, StoreError};
 use tokio::net::TcpListener;
@@ -48,7 +48,7 @@ use crate::reporting::schedule::{self, Reporter};
 use crate::reporting::tally;
 use crate::settings::{Listener, ListenerKind, LiveSettings};
 use crate::support::directory_cache::LiveDirectory;
-use crate::support::panic_edge::{bugs_caught, signatures_broken};
+use crate::support::panic_edge::{bugs_caught, signatures_broken, watch_bugs};
 use crate::support::shutdown::Closing;
 use crate::support::usage_log;
 use crate::support::wake::Wake;
@@ -330,15 +330,16 @@ fn bind_all(listeners: &[Listener]) -> Result<Vec<(ListenerKind, TcpListener)>, 
 /// The background tasks.
 fn tasks(dispatch: &Dispatch, outbound: &Arc<Outbound>, inbound: &Arc<Inbound>) -> Vec<JoinHandle<()>> {
     let Connector { shared, resolver, tls, .. } = &outbound.connector;
-    let settings = shared.settings.load_full();
+    let probed = shared.clone();
     let probe = async move {
-        if let Some(filtering) = &settings.filtering {
-            filter::probe(filtering).await;
+        if let Some(filtering) = &probed.settings.load_full().filtering {
+            filter::probe(&probed, filtering).await;
         }
     };
     let reporter = Reporter { outbox: outbound.outbox.clone(), resolver: resolver.clone(), tls: tls.clone() };
     vec![
         tokio::spawn(probe),
+        tokio::spawn(record_bugs(shared.clone())),
         tokio::spawn(sealed_passwords::run(inbound.logins.clone())),
         tokio::spawn(dispatch.clone().run()),
         tokio::spawn(postmaster::run(outbound.outbox.clone())),
@@ -348,6 +349,15 @@ fn tasks(dispatch: &Dispatch, outbound: &Arc<Outbound>, inbound: &Arc<Inbound>) 
         tokio::spawn(schedule::run(reporter.clone(), DailyKind::Tls)),
         tokio::spawn(schedule::run(reporter, DailyKind::Dmarc)),
     ]
+}
+
+/// Records each caught panic as an event; the log has its lines.
+async fn record_bugs(shared: Shared) {
+    let mut caught = watch_bugs();
+    while caught.changed().await.is_ok() {
+        let times = *caught.borrow_and_update();
+        shared.events.record(Event::new(EventKind::BugCaught, shared.clock.now_ms()).fact(Fact::Times, times));
+    }
 }
 
 /// "All IPv6 addresses" on a host without IPv6 is not an error: there are none to listen on.

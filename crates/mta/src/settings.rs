@@ -250,6 +250,8 @@ pub struct Settings {
     pub introspection: Option<net::Introspection>,
     /// Whether the log names the mailbox behind an alias.
     pub log_targets: bool,
+    /// Whether events have the Subject field of a message.
+    pub history_subjects: bool,
 }
 
 /// Our identity to other servers: forwards and own mail can have different ones.
@@ -320,6 +322,7 @@ impl Settings {
             local_users: Vec::new(),
             introspection: None,
             log_targets: true,
+            history_subjects: false,
             delivery: Delivery {
                 port: 25,
                 policy_port: 443,

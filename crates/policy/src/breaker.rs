@@ -102,6 +102,8 @@ pub struct BreakerChange {
     pub until_ms: Option<i64>,
     /// How many times in a row the target was invalid, once that is often enough for a warning.
     pub invalid_times: Option<u32>,
+    /// The breakers that it opened, which were closed before: what kind of thing, and which.
+    pub opened: Vec<(ReplyScope, String)>,
 }
 
 /// A mailbox, host or identity that is paused.
@@ -182,6 +184,9 @@ impl Breakers {
             let opening = pass.counted.iter().find(|(counted, _)| counted == key).map(|(_, opening)| *opening);
             let pause = meaning.reaction.pause().filter(|_| meaning.scopes.contains(&key.0));
             if let Some(rule) = pause {
+                if !self.open.contains_key(key) {
+                    change.opened.push(key.clone());
+                }
                 let until_ms = self.refuse(key, opening, rule, &why(meaning), now_ms);
                 change.until_ms = change.until_ms.max(Some(until_ms));
             } else if let Some(breaker) = opening.and_then(|opening| self.current(key, opening)) {
@@ -197,10 +202,15 @@ impl Breakers {
         change
     }
 
-    /// Records that a delivery succeeded.
-    pub fn on_success(&mut self, pass: Pass, now_ms: i64) {
+    /// Records that a delivery succeeded. Returns the breakers whose pause it ended: what kind of thing, and which.
+    pub fn on_success(&mut self, pass: Pass, now_ms: i64) -> Vec<(ReplyScope, String)> {
+        let mut resumed = Vec::new();
         for (key, opening) in &pass.counted {
-            if self.current(key, *opening).is_some_and(|breaker| breaker.succeed(now_ms)) {
+            let Some(breaker) = self.current(key, *opening) else { continue };
+            if matches!(breaker.state, BreakerState::HalfOpen { .. }) {
+                resumed.push(key.clone());
+            }
+            if breaker.succeed(now_ms) {
                 self.open.remove(key);
             }
         }
@@ -209,6 +219,7 @@ impl Breakers {
                 self.invalid.remove(name);
             }
         }
+        resumed
     }
 
     /// Records that a delivery ended without a reply about it: another may take its place.

@@ -107,9 +107,10 @@ fn a_burst_of_refusals_counts_once() {
 fn a_successful_probe_raises_the_limit_step_by_step() {
     let mut breakers = Breakers::default();
     let first = pass(&mut breakers, keys(GMAIL), 0);
-    breakers.on_reply(first, &means(GMAIL, "421 4.7.28 your IP address"), 0);
+    let change = breakers.on_reply(first, &means(GMAIL, "421 4.7.28 your IP address"), 0);
+    assert_eq!(change.opened.iter().map(|(scope, _)| *scope).collect::<Vec<_>>(), [ReplyScope::Ip], "it was closed before");
     let trial = pass(&mut breakers, keys(GMAIL), 600_000);
-    breakers.on_success(trial, 600_001);
+    assert_eq!(breakers.on_success(trial, 600_001), change.opened, "the first success ends the pause");
     let mut limits = Vec::new();
     while !breakers.is_empty() {
         let mut passes = Vec::new();
@@ -226,7 +227,7 @@ proptest! {
                         1 => drop(breakers.on_reply(pass, &later, now_ms)),
                         2 => drop(breakers.on_reply(pass, &never, now_ms)),
                         3 => breakers.on_nothing(pass, now_ms),
-                        _ => breakers.on_success(pass, now_ms),
+                        _ => drop(breakers.on_success(pass, now_ms)),
                     }
                 }
                 Step::End(..) => {}

@@ -3,11 +3,14 @@
 //! Invariant: a client that sends octet by octet is disconnected within 30 seconds (threats.md 72); a validation connection ends after its handshake.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::{Body, Incoming};
+use axum::body::Body;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONNECTION, HeaderValue, TRANSFER_ENCODING};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -17,7 +20,8 @@ use net::{ServerTls, Service};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::answer::{Responder, plain_text};
+use crate::answer::{Answering, Responder, plain_text};
+use crate::owner;
 
 /// Maximum duration of a handshake.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(20);
@@ -28,13 +32,16 @@ const REQUEST_WITHIN: Duration = Duration::from_secs(15);
 /// Maximum duration of a connection, for any number of requests.
 const CONNECTION_WITHIN: Duration = Duration::from_secs(120);
 
+/// Maximum duration of a stream of server-sent events; the browser connects again.
+const STREAM_WITHIN: Duration = Duration::from_secs(3600);
+
 /// Maximum head of a request, in octets.
 const HEAD_MAX_BYTES: usize = 16 * 1024;
 
 /// Maximum header fields.
 const FIELDS_MAX: usize = 64;
 
-/// Maximum body of a request, in octets.
+/// Maximum body of a request for a public page, in octets.
 const BODY_MAX_BYTES: usize = 64 * 1024;
 
 /// HTTP or HTTPS.
@@ -47,22 +54,27 @@ pub(crate) struct Listener {
 }
 
 /// Serves a connection to its end.
-pub(crate) async fn converse(tcp: TcpStream, listener: &Listener) {
+pub(crate) async fn converse(tcp: TcpStream, client: SocketAddr, listener: &Listener) {
     if tcp.set_nodelay(true).is_err() {
         return;
     }
-    let Some(tls) = &listener.tls else { return requests(tcp, &listener.responder).await };
+    let Some(tls) = &listener.tls else { return requests(tcp, client, &listener.responder).await };
     let Ok(Ok(accepted)) = tokio::time::timeout(HANDSHAKE_WITHIN, tls.acceptor(Service::Https).accept(tcp)).await else { return };
     let mut stream = accepted.stream;
     if stream.get_ref().1.alpn_protocol() == Some(net::ACME_TLS) {
         let _ = tokio::time::timeout(REQUEST_WITHIN, stream.shutdown()).await;
         return;
     }
-    requests(stream, &listener.responder).await;
+    requests(stream, client, &listener.responder).await;
 }
 
-async fn requests<IO: AsyncRead + AsyncWrite + Unpin>(io: IO, responder: &Responder) {
-    let service = service_fn(async |request| Ok::<_, Infallible>(respond(request, responder).await));
+async fn requests<IO: AsyncRead + AsyncWrite + Unpin>(io: IO, client: SocketAddr, responder: &Responder) {
+    let streams = AtomicBool::new(false);
+    let service = service_fn(async |request| {
+        let answer = respond(request, client, responder).await;
+        streams.store(owner::is_stream(&answer), Ordering::Relaxed);
+        Ok::<_, Infallible>(answer)
+    });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(REQUEST_WITHIN)
@@ -70,30 +82,44 @@ async fn requests<IO: AsyncRead + AsyncWrite + Unpin>(io: IO, responder: &Respon
         .max_headers(FIELDS_MAX)
         .half_close(false)
         .serve_connection(TokioIo::new(io), service);
+    let mut serving = pin!(serving);
     // An error is the client's: it disconnected, or did not use HTTP.
-    let _ = tokio::time::timeout(CONNECTION_WITHIN, serving).await;
+    if tokio::time::timeout(CONNECTION_WITHIN, serving.as_mut()).await.is_err() && streams.load(Ordering::Relaxed) {
+        serving.as_mut().graceful_shutdown();
+        let _ = tokio::time::timeout(STREAM_WITHIN, serving).await;
+    }
 }
 
-async fn respond(request: Request<Incoming>, responder: &Responder) -> Response<Full<Bytes>> {
+async fn respond(request: Request<Incoming>, client: SocketAddr, responder: &Responder) -> Response<Body> {
     // The end of a body must not be ambiguous (threats.md 91). No client of these pages needs chunked encoding.
     if request.headers().contains_key(TRANSFER_ENCODING) {
         return last(plain_text(StatusCode::BAD_REQUEST, "Transfer-Encoding is not supported\n"));
     }
     let (head, body) = request.into_parts();
-    if body.size_hint().lower() > BODY_MAX_BYTES as u64 {
-        return last(plain_text(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large\n"));
-    }
-    let body = tokio::time::timeout(REQUEST_WITHIN, Limited::new(body, BODY_MAX_BYTES).collect()).await;
-    match body {
-        Err(_) => last(plain_text(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time\n")),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => last(plain_text(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large\n")),
-        Ok(Err(_)) => last(plain_text(StatusCode::BAD_REQUEST, "the body cannot be read\n")),
-        Ok(Ok(body)) => responder.answer(&head, &body.to_bytes()),
+    let is_larger = |max: usize| body.size_hint().lower() > max as u64;
+    match responder.choose(&head) {
+        Answering::Owner(_) if is_larger(owner::BODY_MAX_BYTES) => last(too_large()),
+        Answering::Owner(router) => owner::call(&router, head, body, client).await,
+        Answering::Known(_) | Answering::Page { .. } if is_larger(BODY_MAX_BYTES) => last(too_large()),
+        Answering::Known(answer) => answer,
+        Answering::Page { host } => {
+            let body = tokio::time::timeout(REQUEST_WITHIN, Limited::new(body, BODY_MAX_BYTES).collect()).await;
+            match body {
+                Err(_) => last(plain_text(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time\n")),
+                Ok(Err(error)) if error.is::<LengthLimitError>() => last(too_large()),
+                Ok(Err(_)) => last(plain_text(StatusCode::BAD_REQUEST, "the body cannot be read\n")),
+                Ok(Ok(body)) => responder.page(&head, &host, &body.to_bytes()),
+            }
+        }
     }
 }
 
+fn too_large() -> Response<Body> {
+    plain_text(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large\n")
+}
+
 /// Closes the connection after this response.
-fn last(mut answer: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
+fn last(mut answer: Response<Body>) -> Response<Body> {
     answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     answer
 }

@@ -7,7 +7,9 @@ mod autoconfig;
 mod autodiscover;
 mod connection;
 mod listen;
+mod owner;
 pub mod pages;
+mod places;
 pub mod profile;
 mod servers;
 #[cfg(test)]
@@ -19,16 +21,15 @@ use std::sync::Arc;
 
 use net::ServerTls;
 use net::acme::Challenges;
-use tokio::sync::Semaphore;
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use answer::Responder;
+use answer::{Responder, Served};
 use connection::Listener;
 use listen::bind;
+pub use owner::OwnerService;
+use places::Places;
 pub use servers::{Servers, Tls};
-
-/// Maximum concurrent connections, HTTP and HTTPS together.
-const CONNECTIONS_MAX: usize = 512;
 
 /// The addresses to listen on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +53,8 @@ pub struct Parts {
     pub challenges: Challenges,
     /// The pages of each host and path.
     pub pages: pages::Pages,
+    /// The owner's page; `None` if it is off.
+    pub owner: Option<OwnerService>,
 }
 
 /// The running server; dropping it ends it.
@@ -60,6 +63,8 @@ pub struct PublicHttp {
     tasks: Vec<JoinHandle<()>>,
     /// The addresses in use: HTTP, HTTPS.
     pub listening: [Vec<SocketAddr>; 2],
+    /// The addresses of the owner's page; empty if it is off.
+    pub owner: Vec<SocketAddr>,
 }
 
 impl PublicHttp {
@@ -68,24 +73,38 @@ impl PublicHttp {
     /// # Errors
     /// A required address cannot be used.
     pub fn start(parts: Parts) -> io::Result<Self> {
-        let http = bind("http", &parts.http)?;
-        let https = if parts.tls.is_some() { bind("https", &parts.https)? } else { Vec::new() };
-        let listening = [&http, &https].map(|list| list.iter().filter_map(|l| l.local_addr().ok()).collect::<Vec<_>>());
+        let Parts { http, https, tls, challenges, pages, owner } = parts;
+        let http = bind("http", &http)?;
+        let https = if tls.is_some() { bind("https", &https)? } else { Vec::new() };
+        let (shared, alone) = match owner.filter(|_| tls.is_some()) {
+            Some(OwnerService { router, addresses: None }) => (Some(router), None),
+            Some(OwnerService { router, addresses: Some(addresses) }) => (None, Some((router, bind("admin", &addresses)?))),
+            None => (None, None),
+        };
+        let listening = [addresses(&http), addresses(&https)];
         let https_port = listening.get(1).and_then(|list| list.first()).map(SocketAddr::port);
-        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        let pages = Arc::new(parts.pages);
-        let plain = Arc::new(Listener {
-            tls: None,
-            responder: Responder { challenges: parts.challenges.clone(), https_port, pages: pages.clone(), is_secure: false },
-        });
-        let mut tasks: Vec<_> = http.into_iter().map(|l| tokio::spawn(listen::serve(l, plain.clone(), places.clone()))).collect();
-        let secure = Arc::new(Listener {
-            tls: parts.tls,
-            responder: Responder { challenges: parts.challenges, https_port, pages, is_secure: true },
-        });
-        tasks.extend(https.into_iter().map(|l| tokio::spawn(listen::serve(l, secure.clone(), places.clone()))));
-        Ok(Self { tasks, listening })
+        let owner = match (&shared, &alone) {
+            (Some(_), _) => addresses(&https),
+            (None, alone) => alone.as_ref().map(|(_, listeners)| addresses(listeners)).unwrap_or_default(),
+        };
+        let pages = Arc::new(pages);
+        let (places, own_places) = (Places::default(), Places::default());
+        let mut tasks = Vec::new();
+        let mut serve = |listeners: Vec<TcpListener>, tls: Option<ServerTls>, served: Served, places: &Places| {
+            let listener = Arc::new(Listener { tls, responder: Responder { served, pages: pages.clone() } });
+            tasks.extend(listeners.into_iter().map(|l| tokio::spawn(listen::serve(l, listener.clone(), places.clone()))));
+        };
+        serve(http, None, Served::Plain { challenges, https_port }, &places);
+        serve(https, tls.clone(), Served::Public { owner: shared }, &places);
+        if let Some((router, listeners)) = alone {
+            serve(listeners, tls, Served::Owner(router), &own_places);
+        }
+        Ok(Self { tasks, listening, owner })
     }
+}
+
+fn addresses(listeners: &[TcpListener]) -> Vec<SocketAddr> {
+    listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
 }
 
 impl Drop for PublicHttp {

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 
 use crate::Addresses;
 use crate::connection::{Listener, converse};
+use crate::places::Places;
 
 /// Maximum connections waiting to be accepted.
 const BACKLOG: i32 = 256;
@@ -57,17 +57,17 @@ fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Accepts connections until the task is aborted.
-pub(crate) async fn serve(listener: TcpListener, shared: Arc<Listener>, places: Arc<Semaphore>) {
+pub(crate) async fn serve(listener: TcpListener, shared: Arc<Listener>, places: Places) {
     loop {
         match listener.accept().await {
             Ok((tcp, peer)) => {
-                let Ok(place) = places.clone().try_acquire_owned() else {
+                let Some(place) = places.take(peer.ip()) else {
                     tracing::debug!(%peer, "too many connections");
                     continue;
                 };
                 let shared = shared.clone();
                 tokio::spawn(async move {
-                    converse(tcp, &shared).await;
+                    converse(tcp, peer, &shared).await;
                     drop(place);
                 });
             }

@@ -110,6 +110,19 @@ impl Pages {
         roles.into_iter().find_map(|(role, domain)| self.page_of(&data, role, domain, request))
     }
 
+    /// Returns the name of the server.
+    pub(crate) fn server(&self) -> String {
+        self.0.data().hostname.clone()
+    }
+
+    /// Whether a request is for the owner's page, where that is served: to the server's name, and for no page of a client's configuration.
+    pub(crate) fn is_for_owner(&self, host: &str, path: &str) -> bool {
+        let roles = self.roles(&self.0.data(), host);
+        let is_server = roles.iter().any(|(role, _)| *role == HostRole::Server);
+        let is_configuration = |path: &str| path.starts_with("/autodiscover/") || path.starts_with("/.well-known/");
+        is_server && (roles.len() == 1 || !is_configuration(&path.to_ascii_lowercase()))
+    }
+
     fn roles<'a>(&self, data: &PublicData, host: &'a str) -> Vec<(HostRole, &'a str)> {
         let host = host.strip_suffix('.').unwrap_or(host);
         let prefixes = [

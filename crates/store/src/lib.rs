@@ -8,6 +8,8 @@ pub mod content;
 mod daily;
 mod data_dir;
 mod directory_handle;
+mod door;
+mod door_handle;
 mod error;
 mod handle;
 mod message;
@@ -23,6 +25,7 @@ mod writer;
 pub use content::{Content, Spool};
 pub use daily::{DailyChange, DailyCount, DailyKind, DailyPeriod, DailyReportDue, DailyResult};
 pub use data_dir::Swept;
+pub use door::{DoorChange, LinkPurpose, OneTimeLink, PageSession, SecondStep, TokenHash};
 pub use error::StoreError;
 pub use handle::Store;
 pub use message::{

@@ -14,6 +14,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::daily::{DailyChange, DailyRow};
+use crate::door::DoorChange;
 use crate::error::StoreError;
 use crate::message::{Claimed, ClockStep, NewMessage, NoticeMark, Settlement};
 use crate::report::NewReport;
@@ -65,6 +66,7 @@ pub(crate) enum Operation {
     KeepReport(Box<NewReport>),
     CountDaily(Vec<DailyRow>),
     ChangeDaily(DailyChange),
+    Door(DoorChange),
 }
 
 /// The outcome of an operation.
@@ -113,6 +115,7 @@ fn apply(db: &Connection, operation: &Operation) -> Applied {
         Operation::CountDaily(rows) => sqlite::count_daily(db, rows).map(|n| (WriteOutcome::Count(n), vec![])),
         Operation::ChangeDaily(change) => sqlite::change_daily(db, change).map(|()| done(vec![])),
         Operation::Directory(changes) => changes.iter().try_for_each(|c| sqlite::change_directory(db, c)).map(|()| done(vec![])),
+        Operation::Door(change) => sqlite::change_door(db, change).map(|()| done(vec![])),
         Operation::KeepReport(new) => sqlite::keep_report(db, new).map(|()| done(vec![])),
     }
 }
@@ -140,6 +143,7 @@ fn is_guarded(operation: &Operation) -> bool {
             | Operation::Release { .. }
             | Operation::Replace { .. }
             | Operation::ChangeDaily(_)
+            | Operation::Door(_)
     )
 }
 

@@ -20,12 +20,12 @@ const RETIRED_MS: i64 = 7 * 86_400_000;
 
 /// The facts of all hosted domains.
 pub async fn read(config: &Config, api: &mut Transport) -> Result<DnsFacts> {
-    let domains: Vec<DomainView> = api.get("/v1/domains").await?;
+    let domains: Vec<DomainView> = api.get("/api/v1/domains").await?;
     let domains = domains.into_iter().filter(|domain| domain.enabled).filter_map(|domain| domain.name.parse().ok()).collect();
-    let keys: Vec<KeyView> = api.get("/v1/keys").await?;
+    let keys: Vec<KeyView> = api.get("/api/v1/keys").await?;
     let mut facts = of_keys(config, domains, &keys);
     if config.file.dns.tlsa {
-        let certificates: CertificatesView = api.get("/v1/certificates").await?;
+        let certificates: CertificatesView = api.get("/api/v1/certificates").await?;
         let hostname = facts.hostname.to_string();
         let shown = certificates.certificates.into_iter().filter(|certificate| certificate.shown_for.contains(&hostname));
         let keys = shown.flat_map(|certificate| [Some(certificate.spki_sha256), certificate.next_spki_sha256]).flatten();

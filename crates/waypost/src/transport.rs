@@ -87,7 +87,7 @@ impl Transport {
         store.release_claims(net::Clock::system().now_ms()).await?;
         let settings = &config.settings;
         let live = LiveDirectory::open(store.clone(), &settings.delimiters, settings.virtual_file.clone()).await?;
-        Ok(Self::InProcess(Box::new(control_api::router(offline(config, store, Arc::new(live))?))))
+        Ok(Self::InProcess(Box::new(control_api::operator_router(offline(config, store, Arc::new(live))?))))
     }
 
     /// Whether this is a running server.
@@ -136,8 +136,8 @@ impl Transport {
             return serde_json::from_slice(&bytes).context("cannot read the server's answer: it may be of another version");
         }
         Err(match serde_json::from_slice::<Failure>(&bytes) {
-            Ok(Failure { error, hint: Some(hint) }) => anyhow!("{error}\n  hint: {hint}"),
-            Ok(Failure { error, hint: None }) => anyhow!(error),
+            Ok(Failure { detail, hint: Some(hint), .. }) => anyhow!("{detail}\n  hint: {hint}"),
+            Ok(Failure { detail, hint: None, .. }) => anyhow!(detail),
             Err(_) => anyhow!("the server answered {status}: it may be of another version"),
         })
     }
@@ -182,6 +182,7 @@ fn offline(config: &Config, store: Store, live: Arc<LiveDirectory>) -> Result<Ap
         resolver: crate::serve::resolver(config).ok(),
         report_facts: crate::dns_facts::report_facts(config),
         certificates: config.certificate_directories().certificates,
+        events: events::Events::default(),
         control,
     })
 }
@@ -244,7 +245,7 @@ mod tests {
     }
 
     async fn names(api: &mut Transport) -> Vec<String> {
-        let domains: Vec<DomainView> = api.get("/v1/domains").await.unwrap();
+        let domains: Vec<DomainView> = api.get("/api/v1/domains").await.unwrap();
         domains.into_iter().map(|domain| domain.name).collect()
     }
 
@@ -258,7 +259,7 @@ mod tests {
         let mut offline = Transport::open(&config).await.unwrap();
         assert!(matches!(offline, Transport::InProcess(_)));
         let new = control_api::api::NewDomain { name: "example.test".into() };
-        let _: control_api::api::Changed = offline.post("/v1/domains", &new).await.unwrap();
+        let _: control_api::api::Changed = offline.post("/api/v1/domains", &new).await.unwrap();
 
         let locked = Transport::open(&config).await.unwrap_err().to_string();
         assert!(locked.contains("no server answers on") && locked.contains("hint:"), "{locked}");
@@ -271,7 +272,7 @@ mod tests {
         let mut online = Transport::open(&config).await.unwrap();
         assert!(matches!(online, Transport::Socket(..)));
         assert_eq!((names(&mut online).await, names(&mut offline).await), (vec!["example.test".into()], vec!["example.test".to_owned()]));
-        let error = online.post::<control_api::api::Changed>("/v1/domains", &new).await.unwrap_err().to_string();
+        let error = online.post::<control_api::api::Changed>("/api/v1/domains", &new).await.unwrap_err().to_string();
         assert_eq!(error, "example.test is already hosted here");
         drop((stop, online));
         server.await.unwrap().unwrap();

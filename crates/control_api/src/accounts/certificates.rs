@@ -1,4 +1,4 @@
-//! `/v1/accounts/{login}/certificates`: client certificates that log in without a password.
+//! `/api/v1/accounts/{login}/certificates`: client certificates that log in without a password.
 //!
 //! RFC 4422 appendix A. Invariant: a certificate is identified by the digest of its DER; its issuer is not checked.
 
@@ -11,12 +11,14 @@ use store::{AccountChange, DirectoryChange};
 
 use super::existing;
 use super::passwords::checked_name;
+use crate::actor::Actor;
 use crate::api::{Changed, NewCertificate};
 use crate::changes::DirectoryEditor;
 use crate::error::ApiError;
 use crate::extract::{Body, parsed};
 
 pub(crate) async fn add(
+    actor: Actor,
     State(editor): State<DirectoryEditor>,
     State(clock): State<Clock>,
     Path(login): Path<String>,
@@ -25,9 +27,9 @@ pub(crate) async fn add(
     let login: Mailbox = parsed("an address", &login)?;
     let name = checked_name(&new.name)?;
     let sha256 = parse_digest(&new.sha256)?;
-    let edit = editor.begin().await;
+    let edit = editor.begin(&actor).await;
     let directory = edit.directory();
-    let account = existing(&directory, &login)?;
+    let account = existing(&actor, &directory, &login)?;
     if account.passwords.iter().any(|password| password.name == name) {
         return Err(
             ApiError::conflict(format!("{login} already has a password named {name}")).hint("choose another name for the certificate")
@@ -53,12 +55,13 @@ fn parse_digest(text: &str) -> Result<String, ApiError> {
 }
 
 pub(crate) async fn remove(
+    actor: Actor,
     State(editor): State<DirectoryEditor>,
     Path((login, name)): Path<(String, String)>,
 ) -> Result<Json<Changed>, ApiError> {
     let login: Mailbox = parsed("an address", &login)?;
-    let edit = editor.begin().await;
-    existing(&edit.directory(), &login)?;
+    let edit = editor.begin(&actor).await;
+    existing(&actor, &edit.directory(), &login)?;
     let change = DirectoryChange::Account(AccountChange::RemoveCertificate(login.clone(), name.clone()));
     Ok(Json(edit.commit(format!("removed the client certificate {name} of account {login}"), vec![change]).await?))
 }

@@ -1,4 +1,4 @@
-//! `/v1/accounts/import`: accounts of another mail server, with their passwords or password hashes.
+//! `/api/v1/accounts/import`: accounts of another mail server, with their passwords or password hashes.
 //!
 //! Invariant: an invalid account does not affect the others; a dry run reports what the import would; no password is hashed here, so that thousands of
 //! accounts take a moment.
@@ -12,18 +12,20 @@ use mail::Mailbox;
 use store::{AccountChange, DirectoryChange};
 
 use super::{FIRST, PasswordMaker, foreign, lacks_alias, legacy, no_alias, rules};
+use crate::actor::Actor;
 use crate::api::{AccountImport, AccountImportReport, ImportedAccount};
 use crate::changes::DirectoryEditor;
 use crate::error::ApiError;
 use crate::extract::{Body, unseen};
 
 pub(crate) async fn import(
+    actor: Actor,
     State(editor): State<DirectoryEditor>,
     State(maker): State<PasswordMaker>,
     Body(import): Body<AccountImport>,
 ) -> Result<Json<AccountImportReport>, ApiError> {
     let (legacy, senders) = (legacy(&import.legacy_mechanisms)?, rules(&import.may_send_as)?);
-    let edit = editor.begin().await;
+    let edit = editor.begin(&actor).await;
     let directory = edit.directory();
     let mut report = AccountImportReport { dry_run: import.dry_run, ..AccountImportReport::default() };
     let (mut changes, mut without_alias) = (Vec::new(), Vec::new());

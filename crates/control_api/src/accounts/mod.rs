@@ -1,4 +1,4 @@
-//! `/v1/accounts`: accounts, and the addresses that they may send from.
+//! `/api/v1/accounts`: accounts, and the addresses that they may send from.
 //!
 //! Invariant: only this file changes what an account may do, except for its passwords and certificates.
 
@@ -17,6 +17,7 @@ use mta::LiveDirectory;
 use sasl::Mechanism;
 use store::{AccountChange, DirectoryChange, LoginUse, Store};
 
+use crate::actor::Actor;
 use crate::aliases::refuse_wildcard;
 use crate::api::{AccountDetail, AccountPatch, AccountView, Changed, CredentialView, Login, NewAccount, UseView};
 use crate::changes::DirectoryEditor;
@@ -56,12 +57,13 @@ pub(crate) async fn list(State(store): State<Store>, State(live): State<Arc<Live
 }
 
 pub(crate) async fn show(
+    actor: Actor,
     State(store): State<Store>,
     State(live): State<Arc<LiveDirectory>>,
     Path(login): Path<String>,
 ) -> Result<Json<AccountDetail>, ApiError> {
     let directory = live.current();
-    let account = existing(&directory, &parsed("an address", &login)?)?;
+    let account = existing(&actor, &directory, &parsed("an address", &login)?)?;
     let uses = store.logins(Some(account.login.key()), 0).await?;
     let leads_here = |alias: &&Alias| match &alias.source {
         AliasSource::Address(mailbox) => mailbox.key() != account.login.key() && account.leads_here(mailbox, &directory),
@@ -90,6 +92,7 @@ fn credentials(account: &Account, uses: &[LoginUse]) -> Vec<CredentialView> {
 }
 
 pub(crate) async fn add(
+    actor: Actor,
     State(editor): State<DirectoryEditor>,
     State(maker): State<PasswordMaker>,
     Body(new): Body<NewAccount>,
@@ -97,7 +100,7 @@ pub(crate) async fn add(
     let login: Mailbox = parsed_name("an address", &new.login)?;
     let may_send_as = rules(&new.may_send_as)?;
     let name = passwords::checked_name(new.name.as_deref().unwrap_or(FIRST))?;
-    let edit = editor.begin().await;
+    let edit = editor.begin(&actor).await;
     let directory = edit.directory();
     if directory.account(&login.to_string()).is_some() {
         return Err(ApiError::conflict(format!("account {login} already exists"))
@@ -142,9 +145,9 @@ fn no_alias(logins: &[Mailbox]) -> Vec<String> {
     vec![format!("{accounts}: {WHAT}: waypost alias add {first} you@elsewhere.example")]
 }
 
-/// Returns the account of this login.
-fn existing(directory: &Directory, login: &Mailbox) -> Result<Account, ApiError> {
-    let found = directory.account(&login.to_string()).cloned();
+/// Returns the account of this login, if the actor may know of it.
+fn existing(actor: &Actor, directory: &Directory, login: &Mailbox) -> Result<Account, ApiError> {
+    let found = directory.account(&login.to_string()).filter(|account| actor.sees_account(&account.login)).cloned();
     found.ok_or_else(|| ApiError::missing(format!("no such account: {login}")).hint("waypost account list shows all accounts"))
 }
 
@@ -161,6 +164,7 @@ fn legacy(names: &[String]) -> Result<Vec<String>, ApiError> {
 }
 
 pub(crate) async fn change(
+    actor: Actor,
     State(editor): State<DirectoryEditor>,
     Path(login): Path<String>,
     Body(patch): Body<AccountPatch>,
@@ -171,8 +175,8 @@ pub(crate) async fn change(
         return Err(ApiError::bad("the request changes nothing")
             .hint("set at least one of enabled, may_send_as, suspended, legacy_mechanisms, limits and imap_host"));
     }
-    let edit = editor.begin().await;
-    let account = existing(&edit.directory(), &login)?;
+    let edit = editor.begin(&actor).await;
+    let account = existing(&actor, &edit.directory(), &login)?;
     let mut changed = edit.commit(format!("account {login} {}", texts.join(" and ")), changes).await?;
     if patch.legacy_mechanisms.as_ref().is_some_and(|names| !names.is_empty()) {
         changed.warnings.extend(passwords::unsealed(&account));
@@ -222,10 +226,14 @@ fn changes(login: &Mailbox, patch: &AccountPatch) -> Result<(Vec<DirectoryChange
     Ok((changes, descriptions))
 }
 
-pub(crate) async fn remove(State(editor): State<DirectoryEditor>, Path(login): Path<String>) -> Result<Json<Changed>, ApiError> {
+pub(crate) async fn remove(
+    actor: Actor,
+    State(editor): State<DirectoryEditor>,
+    Path(login): Path<String>,
+) -> Result<Json<Changed>, ApiError> {
     let login: Mailbox = parsed("an address", &login)?;
-    let edit = editor.begin().await;
-    existing(&edit.directory(), &login)?;
+    let edit = editor.begin(&actor).await;
+    existing(&actor, &edit.directory(), &login)?;
     let change = DirectoryChange::Account(AccountChange::Remove(login.clone()));
     Ok(Json(edit.commit(format!("removed account {login}"), vec![change]).await?))
 }

@@ -1,4 +1,4 @@
-//! `/v1/accounts/{login}/passwords`: one password for each client.
+//! `/api/v1/accounts/{login}/passwords`: one password for each client.
 //!
 //! Invariant: a password leaves the server only in the response to the request that generated it; it is never logged or listed.
 
@@ -15,6 +15,7 @@ use sasl::Secret;
 use store::{AccountChange, DirectoryChange};
 
 use super::{FIRST, existing};
+use crate::actor::Actor;
 use crate::api::{Changed, Login, NewPassword, TriedPassword, Verified};
 use crate::changes::DirectoryEditor;
 use crate::error::ApiError;
@@ -95,14 +96,15 @@ fn named(account: &Account, name: Option<String>) -> Result<String, ApiError> {
 }
 
 pub(crate) async fn set(
+    actor: Actor,
     State(editor): State<DirectoryEditor>,
     State(maker): State<PasswordMaker>,
     Path(login): Path<String>,
     Body(new): Body<NewPassword>,
 ) -> Result<Json<Login>, ApiError> {
     let login: Mailbox = parsed("an address", &login)?;
-    let edit = editor.begin().await;
-    let account = existing(&edit.directory(), &login)?;
+    let edit = editor.begin(&actor).await;
+    let account = existing(&actor, &edit.directory(), &login)?;
     let name = named(&account, new.name)?;
     let is_new = !account.passwords.iter().any(|password| password.name == name);
     if is_new && account.passwords.len() >= PASSWORDS_MAX {
@@ -116,12 +118,13 @@ pub(crate) async fn set(
 }
 
 pub(crate) async fn remove(
+    actor: Actor,
     State(editor): State<DirectoryEditor>,
     Path((login, name)): Path<(String, String)>,
 ) -> Result<Json<Changed>, ApiError> {
     let login: Mailbox = parsed("an address", &login)?;
-    let edit = editor.begin().await;
-    let account = existing(&edit.directory(), &login)?;
+    let edit = editor.begin(&actor).await;
+    let account = existing(&actor, &edit.directory(), &login)?;
     let change = DirectoryChange::Account(AccountChange::RemovePassword(login.clone(), name.clone()));
     let mut changed = edit.commit(format!("removed the password {name} of account {login}"), vec![change]).await?;
     if account.passwords.len() == 1 && account.certificates.is_empty() {
@@ -131,12 +134,13 @@ pub(crate) async fn remove(
 }
 
 pub(crate) async fn verify(
+    actor: Actor,
     State(live): State<Arc<LiveDirectory>>,
     State(maker): State<PasswordMaker>,
     Path(login): Path<String>,
     Body(tried): Body<TriedPassword>,
 ) -> Result<Json<Verified>, ApiError> {
-    let account = existing(&live.current(), &parsed("an address", &login)?)?;
+    let account = existing(&actor, &live.current(), &parsed("an address", &login)?)?;
     let but = match (&account.enabled, &account.suspended) {
         (false, _) => Some("the account is disabled".to_owned()),
         (true, Some(why)) => Some(format!("the account is suspended: {why}")),

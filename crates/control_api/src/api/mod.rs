@@ -36,11 +36,18 @@ pub struct Reloaded {
     pub message: String,
 }
 
-/// The body of every error response.
+/// The body of every error response, as `application/problem+json` (RFC 9457 s.3).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
+    /// The type of the problem: `about:blank`, so that the status says what it is.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The name of the status.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
     /// What failed, and why.
-    pub error: String,
+    pub detail: String,
     /// The remedy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,

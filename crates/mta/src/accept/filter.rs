@@ -5,13 +5,14 @@
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use bytes::Bytes;
+use events::{Event, EventKind, Fact};
 use mail::Reply;
-use net::Clock;
 use spam_filter::{Answer, Facts, Message, Verdict};
 use store::{Content, StoreError};
 use tokio::sync::mpsc;
 
 use crate::accept::message_auth::{Authenticated, Proof};
+use crate::context::Shared;
 use crate::settings::{Filtering, Settings, WhenDown};
 use crate::support::large_contents::is_in_memory;
 
@@ -56,24 +57,26 @@ impl Downtime {
 
 /// Checks at startup that the filter answers. `when_down = "pass"` is meant for temporary failures: with a wrong address or kind, all
 /// mail would pass unfiltered.
-pub(crate) async fn probe(filtering: &Filtering) {
+pub(crate) async fn probe(shared: &Shared, filtering: &Filtering) {
     let Err(error) = filtering.filter.probe().await else { return };
+    shared.events.record_with(|| Event::new(EventKind::FilterDown, shared.clock.now_ms()).reason(Some(error.to_string())));
     match filtering.when_down {
         WhenDown::Pass => tracing::error!(
             %error,
             "the spam filter has never answered, and all mail is accepted without a verdict: see [filter] address and kind, or set when_down = \"defer\""
         ),
         WhenDown::Defer => {
-            tracing::error!(%error, "the spam filter does not answer, and mail is deferred until it does: see [filter] address and kind")
+            let words = EventKind::FilterDown.words();
+            tracing::error!(%error, "{words}, and mail is deferred until it does: see [filter] address and kind")
         }
     }
 }
 
 /// Asks the filter, if one is configured for mail of this origin.
-pub(crate) async fn filter(authenticated: Authenticated, settings: &Settings, downtime: &Downtime, clock: &Clock) -> Filtered {
+pub(crate) async fn filter(authenticated: Authenticated, settings: &Settings, downtime: &Downtime, shared: &Shared) -> Filtered {
     let is_submitted = authenticated.proof.is_submitted();
     let answer = match settings.filtering.as_ref().filter(|filtering| filtering.submission || !is_submitted) {
-        Some(filtering) => ask(filtering, &authenticated, settings, downtime, clock).await,
+        Some(filtering) => ask(filtering, &authenticated, settings, downtime, shared).await,
         None => return unfiltered(authenticated),
     };
     Filtered { authenticated, answer }
@@ -84,7 +87,7 @@ pub(crate) fn unfiltered(authenticated: Authenticated) -> Filtered {
     Filtered { authenticated, answer: Answer { verdict: Verdict::Pass, score: None } }
 }
 
-async fn ask(filtering: &Filtering, authenticated: &Authenticated, settings: &Settings, downtime: &Downtime, clock: &Clock) -> Answer {
+async fn ask(filtering: &Filtering, authenticated: &Authenticated, settings: &Settings, downtime: &Downtime, shared: &Shared) -> Answer {
     let Authenticated { received, proof, header } = authenticated;
     let client_name = match proof {
         Proof::Evidence(evidence) => evidence.client_name.as_deref(),
@@ -103,12 +106,16 @@ async fn ask(filtering: &Filtering, authenticated: &Authenticated, settings: &Se
     match filtering.filter.check(&facts, message(&received.content, header)).await {
         Ok(answer) => answer,
         Err(error) => {
-            if let Some(messages) = downtime.count(clock.now_ms()) {
+            if let Some(messages) = downtime.count(shared.clock.now_ms()) {
                 let what = match filtering.when_down {
                     WhenDown::Pass => "accepting mail without a spam verdict",
                     WhenDown::Defer => "deferring mail for lack of a spam verdict",
                 };
                 tracing::warn!(id = %received.id, %error, messages, "{what}");
+                shared.events.record_with(|| {
+                    let event = Event::new(EventKind::FilterDown, shared.clock.now_ms()).of_message(received.id);
+                    event.reason(Some(format!("{error}; {what}"))).fact(Fact::Times, messages)
+                });
             }
             Answer { verdict: without_verdict(filtering.when_down), score: None }
         }

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use events::{Event, EventKind};
 use mail::Mailbox;
 use mail::evidence::{DkimResult, Evidence};
 use mail_parser::MessageParser;
@@ -14,6 +15,7 @@ use policy::AcceptedRecipient;
 
 use crate::accept::decide::{Accepted, from_addresses};
 use crate::accept::message_auth::Proof;
+use crate::context::Shared;
 
 /// The signing domain.
 const SIGNER: &str = "google.com";
@@ -58,13 +60,17 @@ impl Confirmations {
     }
 
     /// Keeps the code and link if the message is a confirmation.
-    pub(crate) fn look(&self, accepted: &Accepted<'_>) {
+    pub(crate) fn look(&self, shared: &Shared, accepted: &Accepted<'_>) {
         let Proof::Evidence(evidence) = &accepted.proof else { return };
         let Some((code, link)) = recognised(evidence, &accepted.whole.bytes) else { return };
         let mut kept = self.0.lock();
         for (_, recipient) in &accepted.received.recipients {
             let AcceptedRecipient::Alias { alias, .. } = recipient else { continue };
-            tracing::info!(id = %accepted.received.id, %alias, "Gmail asks whether the address is yours: waypost sendas {alias} --wait shows its code");
+            tracing::info!(id = %accepted.received.id, %alias, "{}: waypost sendas {alias} --wait shows its code", EventKind::GmailConfirmation.words());
+            shared.events.record_with(|| {
+                let event = Event::new(EventKind::GmailConfirmation, shared.clock.now_ms()).of_message(accepted.received.id);
+                event.from(accepted.received.reverse_path.to_bare()).to(alias.to_string())
+            });
             if kept.len() >= KEPT_MAX {
                 kept.pop_front();
             }

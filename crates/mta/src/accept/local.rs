@@ -129,6 +129,7 @@ impl Submitter {
         let id = QueueId::next(clock.now_ms(), random_u32());
         let content = store.put(id, &content).await.map_err(|error| reply_to_store_error(&error))?;
         let facts = SessionFacts {
+            listener: None,
             client: IpAddr::V4(Ipv4Addr::LOCALHOST),
             hello: "local".into(),
             extended: true,

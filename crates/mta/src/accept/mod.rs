@@ -5,6 +5,7 @@
 pub mod auto_replies;
 pub mod auto_reply_limit;
 pub mod decide;
+mod decision_log;
 pub mod dmarc_results;
 pub mod fields;
 pub mod filter;

@@ -4,12 +4,13 @@
 //! mail is forwarded.
 
 use directory::Account;
+use events::{Event, EventKind};
 use mail::{ForwardPath, QueueId, Reply};
 use net::random_u32;
 use store::{AccountChange, DirectoryChange, StoreError};
 
 use crate::accept::send_limit::{LimitVerdict, SendCounts, limits_of};
-use crate::context::Snapshot;
+use crate::context::{Shared, Snapshot};
 use crate::notify::letter::Letter;
 use crate::notify::outbox::Outbox;
 use crate::queue::not_taken::reply_to_store_error;
@@ -19,6 +20,13 @@ use crate::queue::not_taken::reply_to_store_error;
 pub(crate) struct SendLimits {
     pub counts: SendCounts,
     pub outbox: Outbox,
+}
+
+impl SendLimits {
+    fn record(&self, account: &Account, kind: EventKind, why: String) {
+        let Shared { events, clock, .. } = &self.outbox.shared;
+        events.record_with(|| Event::new(kind, clock.now_ms()).login(Some(account.login.to_string())).reason(Some(why)));
+    }
 }
 
 /// Counts a recipient that an account sends to; the error is the reply to the client.
@@ -34,7 +42,9 @@ pub(crate) async fn count(limits: &SendLimits, snapshot: &Snapshot, login: &str,
         }
         LimitVerdict::TooManyNew { most: max, first } => {
             if first {
-                tracing::warn!(login, max, "an account has reached its limit of new recipients per day");
+                let kind = EventKind::SendLimitReached;
+                tracing::warn!(login, max, "{}", kind.words());
+                limits.record(account, kind, format!("it may send to {max} new recipients a day"));
                 notify_owner(limits, account, &OwnerLetter::Limit(max)).await;
             }
             Err(too_many_new(max))
@@ -63,7 +73,8 @@ async fn suspend(limits: &SendLimits, account: &Account, max: u32) -> Result<(),
     if let Err(error) = limits.outbox.shared.directory.apply(&changes).await {
         tracing::error!(%error, "cannot reload the directory after suspending an account");
     }
-    tracing::warn!(login = %account.login, why, "the account is suspended");
+    tracing::warn!(login = %account.login, why, "{}", EventKind::AccountSuspended.words());
+    limits.record(account, EventKind::AccountSuspended, why.clone());
     notify_owner(limits, account, &OwnerLetter::Suspended(why)).await;
     Ok(())
 }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use mail::evidence::DkimResult;
-use mail::{Domain, QueueId, Reply};
+use mail::{Domain, Reply};
 use net::Resolver;
 use policy::{AcceptedRecipient, Treatment};
 use store::{Committed, Content, NewMessage, StoreError};
@@ -15,6 +15,7 @@ use store::{Committed, Content, NewMessage, StoreError};
 use crate::accept::auto_replies;
 use crate::accept::auto_reply_limit;
 use crate::accept::decide::{Accepted, accept, decide, from_addresses, judge};
+use crate::accept::decision_log::{Described, Findings};
 use crate::accept::dmarc_results::{self, Observation, observe};
 use crate::accept::filter::{Downtime, Filtered, filter, unfiltered};
 use crate::accept::forged_results::without_forged_results;
@@ -39,9 +40,6 @@ use crate::settings::Settings;
 use crate::support::dkim_signers::Signing;
 use crate::support::large_contents::{ContentOrigin, LargeContents};
 use crate::support::shutdown::Closing;
-
-/// Maximum recipients named in a log line.
-const NAMED_MAX: usize = 5;
 
 /// Where accepted mail goes.
 #[derive(Debug)]
@@ -87,68 +85,14 @@ pub(crate) struct Pipeline {
     pub closing: Closing,
 }
 
-/// What the log line and the DMARC report need, whatever the decision.
+/// What the log line, the event and the DMARC report need, whatever the decision.
 struct Progress {
     /// The content to discard if the message is refused.
     content: Content,
-    /// The spam filter's score.
-    score: Option<f64>,
-    /// The reason if it is held.
-    held: Option<String>,
+    /// What the log line and the event say.
+    found: Findings,
     /// Its row in the DMARC report to the From field's domain.
     seen: Option<Box<Observation>>,
-}
-
-/// The fields of a message's log line, accepted or refused.
-struct Described {
-    id: QueueId,
-    from: String,
-    to: String,
-    client: std::net::IpAddr,
-    login: Option<String>,
-    recipients: usize,
-    size_bytes: u64,
-}
-
-impl Described {
-    fn of(received: &Received) -> Self {
-        let names: Vec<String> = received.recipients.iter().take(NAMED_MAX).map(|(to, _)| to.forward_path.to_string()).collect();
-        Self {
-            id: received.id,
-            from: received.reverse_path.to_string(),
-            to: names.join(" "),
-            client: received.facts.client,
-            login: received.facts.login.clone(),
-            recipients: received.recipients.len(),
-            size_bytes: received.content.size_bytes(),
-        }
-    }
-
-    fn log(&self, origin: Origin<'_>, taken: &Result<Responsibility, NotTaken>, progress: &Progress) {
-        let Self { id, from, to, client, login, recipients, size_bytes } = self;
-        let (score, reason) = (progress.score, progress.held.as_deref());
-        let is_local = matches!(origin, Origin::Program);
-        match taken {
-            Ok(responsibility) => {
-                let how = match responsibility {
-                    Responsibility::Ours(_) if reason.is_some() => "message held",
-                    Responsibility::Ours(_) if is_local => "message of a local user accepted",
-                    Responsibility::Ours(_) => "message accepted",
-                    Responsibility::Kept(_) => "report stored",
-                    Responsibility::TakenOver(_) => "message handed over",
-                    Responsibility::Dropped(_) => "automatic reply to a return address dropped",
-                };
-                tracing::info!(%id, from, to, %client, login, recipients, size_bytes, score, reason, "{how}");
-            }
-            Err(NotTaken::Refused(reply)) => {
-                let how = if is_local { "message of a local user refused" } else { "message refused" };
-                tracing::info!(%id, from, to, %client, login, score, %reply, "{how}");
-            }
-            Err(NotTaken::Store(error)) => {
-                tracing::error!(%id, from, to, %client, %error, "message not accepted: cannot store it");
-            }
-        }
-    }
 }
 
 impl Pipeline {
@@ -170,10 +114,10 @@ impl Pipeline {
     /// Accepts the message, or returns the reply that refuses it. `counted` holds the memory that was reserved to receive it.
     pub async fn run<M>(&self, origin: Origin<'_>, snapshot: &Snapshot, received: Received, counted: M) -> Result<Responsibility, Reply> {
         let _hold = self.closing.hold();
-        let described = Described::of(&received);
-        let mut progress = Progress { content: received.content.clone(), score: None, seen: None, held: None };
+        let described = Described::of(&self.shared, &received);
+        let mut progress = Progress { content: received.content.clone(), found: Findings::default(), seen: None };
         let taken = self.stages(origin, snapshot, received, &mut progress, counted).await;
-        described.log(origin, &taken, &progress);
+        described.log(&self.shared, matches!(origin, Origin::Program), &taken, progress.found);
         // A 4xx is not final: the sender will retry.
         let is_final = taken.as_ref().map_or_else(NotTaken::is_final, |_| true);
         if let (Origin::Server(verifier), Some(seen)) = (origin, progress.seen.filter(|_| is_final)) {
@@ -203,6 +147,7 @@ impl Pipeline {
             corrected?;
         }
         let authenticated = self.authenticate(origin, received).await?;
+        progress.found.examine(&self.shared, settings, &authenticated);
         if let [(_, AcceptedRecipient::Reports(_))] = authenticated.received.recipients.as_slice() {
             let committed = store_report(store, &self.large, &self.reading, snapshot, authenticated).await?;
             return Ok(Responsibility::Kept(committed));
@@ -211,7 +156,7 @@ impl Pipeline {
             return Ok(Responsibility::Dropped(dropped));
         }
         let filtered = self.filter(authenticated, settings).await;
-        progress.score = filtered.answer.score;
+        progress.found.score = filtered.answer.score;
         let judged = judge(&filtered.authenticated, directory, &settings.forward);
         progress.seen = observe(settings, &filtered.authenticated, &judged);
         let treatment = decide(&filtered, judged)?;
@@ -221,10 +166,10 @@ impl Pipeline {
         let whole = self.large.load(&authenticated.received.content, ContentOrigin::from(&authenticated.proof)).await?;
         let accepted = accept(authenticated, treatment, whole);
         if let Treatment::Held(reason) = &accepted.treatment {
-            progress.held = Some(reason.clone());
+            progress.found.held = Some(reason.clone());
         }
         auto_reply_limit::check(&self.auto_replies, clock, &accepted)?;
-        self.confirmations.look(&accepted);
+        self.confirmations.look(&self.shared, &accepted);
         let accepted = self.without_forgeries(settings, accepted).await?;
         let accepted = sanitize(store, directory, settings, clock, accepted).await?;
         let accepted = match accepted.treatment {
@@ -234,7 +179,8 @@ impl Pipeline {
         progress.content = accepted.received.content.clone();
         let author = author(&accepted);
         let prepared = prepare(accepted, settings, clock);
-        let prepared = sign_and_recheck(&self.signing, snapshot, author.as_ref(), recheck.as_ref(), prepared).await?;
+        progress.found.leaving(&prepared.messages);
+        let prepared = sign_and_recheck(&self.shared, &self.signing, snapshot, author.as_ref(), recheck.as_ref(), prepared).await?;
         self.pass_on(origin, settings, prepared, counted).await
     }
 
@@ -249,7 +195,7 @@ impl Pipeline {
     /// Asks the spam filter, if the server is running.
     async fn filter(&self, authenticated: Authenticated, settings: &Settings) -> Filtered {
         match self.outlet {
-            Outlet::Dispatch(_) => filter(authenticated, settings, &self.downtime, &self.shared.clock).await,
+            Outlet::Dispatch(_) => filter(authenticated, settings, &self.downtime, &self.shared).await,
             Outlet::Store => unfiltered(authenticated),
         }
     }

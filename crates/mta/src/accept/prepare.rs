@@ -223,6 +223,7 @@ mod tests {
         let content = Content::memory(QueueId(9), Bytes::from_static(b"Subject: hi\r\n\r\nbody\r\n"));
         let recipient = || Recipient::new(ForwardPath::Mailbox(mailbox("me@example.test")));
         let facts = SessionFacts {
+            listener: None,
             client: "192.0.2.1".parse().unwrap(),
             hello: "client.test".into(),
             extended: true,

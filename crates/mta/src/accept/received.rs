@@ -8,9 +8,13 @@ use mail::{MailParameters, QueueId, Recipient, ReversePath};
 use policy::AcceptedRecipient;
 use store::Content;
 
+use crate::settings::ListenerKind;
+
 /// The session in which a message was received.
 #[derive(Debug, Clone)]
 pub(crate) struct SessionFacts {
+    /// The listener; `None` for a program on this host.
+    pub listener: Option<ListenerKind>,
     /// The client's address.
     pub client: IpAddr,
     /// Its name in HELO or EHLO.

@@ -3,16 +3,20 @@
 //! RFC 6376 s.5 and s.6. Invariant: a signature that verified on arrival verifies on departure, or the message is not sent.
 
 use bytes::{Bytes, BytesMut};
+use events::{Event, EventKind, Fact};
 use mail::evidence::{DkimCheck, DkimResult};
-use mail::{Domain, Reply};
+use mail::{Domain, Reply, one_line_at_most};
 use msgauth::{Authenticator, DkimKeys};
 use store::{Flow, NewMessage};
 
 use crate::accept::message_auth::Proof;
 use crate::accept::prepare::Prepared;
-use crate::context::Snapshot;
+use crate::context::{Shared, Snapshot};
 use crate::support::dkim_signers::Signing;
 use crate::support::panic_edge::count_broken_signature;
+
+/// Maximum characters of a domain that a message names.
+const NAME_MAX_CHARS: usize = 255;
 
 /// The means to verify the signatures of others again.
 pub(crate) struct Recheck<'a> {
@@ -22,6 +26,7 @@ pub(crate) struct Recheck<'a> {
 
 /// Signs each message, and verifies that no signature was broken; `recheck` is `None` if no signature had passed.
 pub(crate) async fn sign_and_recheck<'a>(
+    shared: &Shared,
     signing: &Signing,
     snapshot: &Snapshot,
     author: Option<&Domain>,
@@ -33,7 +38,12 @@ pub(crate) async fn sign_and_recheck<'a>(
         && let Some(broken) = broken(recheck, &evidence.dkim, first, &prepared.whole.bytes).await
     {
         count_broken_signature();
-        tracing::error!(id = %first.message.id, domain = broken, "a signature that verified would not verify on the forwarded message: this is a bug, please report it");
+        let kind = EventKind::SignatureBroken;
+        tracing::error!(id = %first.message.id, domain = broken, "{}: this is a bug, please report it", kind.words());
+        shared.events.record_with(|| {
+            let event = Event::new(kind, shared.clock.now_ms()).of_message(first.message.id).from(first.message.reverse_path.to_bare());
+            event.fact(Fact::Domain, one_line_at_most(&broken, NAME_MAX_CHARS))
+        });
         return Err(Reply::new(451, (4, 3, 0), "an internal error; try again later"));
     }
     sign(signing, snapshot, author, &mut prepared).await;

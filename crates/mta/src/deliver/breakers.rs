@@ -3,21 +3,28 @@
 //! `policy` decides; this file names what a delivery involves: its targets, host, and domains (of SPF, RFC 7208 s.2.4, and of our DKIM
 //! signature, RFC 6376 s.3.5). Invariant: an admitted job returns its passes exactly once.
 
+use std::collections::HashSet;
+
 use mail::{Domain, Fields, Mailbox};
 use parking_lot::{Mutex, MutexGuard};
-use policy::{Admission, BreakerKeys, Meaning, Pass, Pause, Scope, Severity, Trouble};
+use policy::{Admission, BREAKERS_MAX, BreakerKeys, Meaning, Pass, Pause, Scope, Severity, Trouble};
 use store::{Flow, Message};
 
 use crate::context::Shared;
 use crate::deliver::delivery_log;
 use crate::deliver::job::Job;
+use crate::deliver::pause_log;
 use crate::deliver::route::Plan;
 use crate::deliver::transaction::Delivered;
 use crate::settings::Settings;
 
 /// All breakers.
 #[derive(Debug, Default)]
-pub(crate) struct Breakers(Mutex<policy::Breakers>);
+pub(crate) struct Breakers {
+    policy: Mutex<policy::Breakers>,
+    /// Hosts that could not be reached at the last attempt.
+    down: Mutex<HashSet<Domain>>,
+}
 
 /// The passes of an admitted job.
 #[derive(Debug)]
@@ -39,7 +46,7 @@ pub(crate) struct Admitted {
 
 impl Breakers {
     fn breakers(&self) -> MutexGuard<'_, policy::Breakers> {
-        self.0.lock()
+        self.policy.lock()
     }
 
     /// Admits a job. Recipients whose target is paused leave it; if its host is paused, or a session waits for the outcome of the whole,
@@ -91,15 +98,21 @@ impl Breakers {
     /// Records the outcome of a job. If it opens a breaker, the trouble gets the end of the pause.
     pub fn record(&self, shared: &Shared, job: &mut Job, results: &mut [Result<Delivered, Trouble>], now_ms: i64) {
         let Some(Passes { host, of_host, targets }) = job.passes.take() else { return };
+        let is_up = results.iter().any(Result::is_ok);
+        if is_up && self.down.lock().remove(&host) {
+            pause_log::reachable(shared, &host);
+        }
         let mut breakers = self.breakers();
         let refusal = refusal_of_all(results);
         let until_ms = match refusal {
             Some(meaning) => {
                 breakers.learn_way(&host, &meaning, now_ms);
-                breakers.on_reply(of_host, &meaning, now_ms).until_ms
+                let change = breakers.on_reply(of_host, &meaning, now_ms);
+                pause_log::paused(shared, &host, &change.opened, &meaning, change.until_ms);
+                change.until_ms
             }
-            None if results.iter().any(Result::is_ok) => {
-                breakers.on_success(of_host, now_ms);
+            None if is_up => {
+                pause_log::resumed(shared, &host, &breakers.on_success(of_host, now_ms));
                 None
             }
             None => {
@@ -110,7 +123,7 @@ impl Breakers {
         for ((recipient, result), pass) in job.claimed.recipients.iter().zip(results).zip(targets) {
             let trouble = match result {
                 Ok(_) => {
-                    breakers.on_success(pass, now_ms);
+                    pause_log::resumed(shared, &host, &breakers.on_success(pass, now_ms));
                     continue;
                 }
                 Err(trouble) => trouble,
@@ -120,10 +133,19 @@ impl Breakers {
                 continue;
             };
             let effect = breakers.on_reply(pass, &meaning, now_ms);
+            pause_log::paused(shared, &host, &effect.opened, &meaning, effect.until_ms);
             trouble.not_before_ms = effect.until_ms.max(until_ms);
             if let Some(times) = effect.invalid_times {
                 delivery_log::invalid_target(shared, &recipient.recipient, &meaning, times, trouble);
             }
+        }
+    }
+
+    /// Remembers that a host could not be reached.
+    pub fn unreachable(&self, host: &Domain) {
+        let mut down = self.down.lock();
+        if down.len() < BREAKERS_MAX {
+            down.insert(host.clone());
         }
     }
 

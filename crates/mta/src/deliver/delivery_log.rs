@@ -1,13 +1,78 @@
-//! Logs each recipient: the message, the recipient as its sender knows it, the target behind it, and the host's reply.
+//! Logs the outcome of each recipient, and records it as an event: the message, the recipient as its sender knows it, the target behind it, and the host's
+//! reply.
 //!
-//! The log belongs to the operator: nothing of it reaches a sender. Invariant: with `log.targets = false` no line of this file names the
-//! mailbox behind an alias, whatever its host replies.
+//! Log and history belong to the operator: nothing of them reaches a sender. Invariant: log line and event take their words from one [`EventKind`]; with
+//! `log.targets = false` no log line of this file names the mailbox behind an alias, whatever its host replies.
 
+use events::{Event, EventKind, Fact};
+use mail::{Domain, one_line_at_most};
 use policy::{Meaning, Trouble};
 use store::{ClaimedRecipient, Message, NewRecipient};
 
 use crate::context::Shared;
+use crate::deliver::job::Job;
 use crate::deliver::transaction::Delivered;
+
+/// Maximum characters of a host's reply in an event.
+const REPLY_MAX_CHARS: usize = 1000;
+
+/// One recipient of an attempt.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tried<'a> {
+    /// Its message.
+    pub message: &'a Message,
+    /// The recipient.
+    pub recipient: &'a NewRecipient,
+    /// The attempts before this one.
+    pub attempts: u32,
+    /// Duration of this attempt, in milliseconds, if there was one.
+    pub took_ms: Option<i64>,
+}
+
+impl<'a> Tried<'a> {
+    /// A recipient of a job.
+    pub fn of(job: &'a Job, recipient: &'a ClaimedRecipient) -> Self {
+        let ClaimedRecipient { recipient, attempts, .. } = recipient;
+        Self { message: &job.claimed.message, recipient, attempts: *attempts, took_ms: job.took_ms }
+    }
+
+    /// The event of this recipient.
+    fn event(&self, shared: &Shared, kind: EventKind) -> Event {
+        let (message, now_ms) = (self.message, shared.clock.now_ms());
+        let event = Event::new(kind, now_ms).of_message(message.id).from(message.reverse_path.to_bare());
+        let event = named(event, self.recipient).fact(Fact::Flow, message.flow.as_str());
+        event.maybe(Fact::TookMs, self.took_ms).fact(Fact::AgeMs, now_ms - message.arrived_ms)
+    }
+
+    /// The event of an attempt that failed with this trouble.
+    fn failed_event(&self, shared: &Shared, kind: EventKind, trouble: &Trouble) -> Event {
+        with_trouble(self.event(shared, kind).fact(Fact::Attempt, self.attempts + 1), trouble)
+    }
+}
+
+/// Names the recipient as its sender knows it, and the mailbox behind it.
+fn named(event: Event, recipient: &NewRecipient) -> Event {
+    match &recipient.known_as {
+        Some(alias) => event.to(alias.to_string()).target(recipient.mailbox.to_string()),
+        None => event.to(recipient.mailbox.to_string()),
+    }
+}
+
+/// Adds the host's reply, or the reason without one, and what it means.
+fn with_trouble(event: Event, trouble: &Trouble) -> Event {
+    let Trouble { said, meaning, text, enhanced, .. } = trouble;
+    let event = match said {
+        Some(said) => event.host(said.host.as_str()).reply(one_line_at_most(&said.reply.to_string(), REPLY_MAX_CHARS)),
+        None => event,
+    };
+    // The usual text is `HOST said: REPLY`.
+    let adds = said.as_ref().is_none_or(|said| !text.strip_prefix(said.host.as_str()).is_some_and(|rest| rest.starts_with(" said: ")));
+    let event = event.reason(adds.then(|| one_line_at_most(text, REPLY_MAX_CHARS))).fact(Fact::Status, enhanced);
+    match meaning {
+        Some(meaning) => event.fact(Fact::Meaning, meaning.row).fact(Fact::Cause, meaning.cause).fact(Fact::NextStep, meaning.next_step),
+        None => event,
+    }
+}
 
 /// One recipient, as logged.
 struct LogLine {
@@ -36,37 +101,93 @@ impl LogLine {
 }
 
 /// Logs a delivery.
-pub(crate) fn delivered(shared: &Shared, message: &Message, recipient: &NewRecipient, delivered: &Delivered) {
-    let line = LogLine::new(shared, recipient);
-    let reply = delivered.reply.to_string();
-    let reply = line.hidden.as_ref().map_or(reply.clone(), |(local, masked)| replaced(&reply, local, masked));
+pub(crate) fn delivered(shared: &Shared, tried: Tried<'_>, delivered: &Delivered) {
+    let (kind, message, line) = (EventKind::Delivered, tried.message, LogLine::new(shared, tried.recipient));
+    let host_reply = delivered.reply.to_string();
+    let reply = line.hidden.as_ref().map_or(host_reply.clone(), |(local, masked)| replaced(&host_reply, local, masked));
     let age_ms = shared.clock.now_ms() - message.arrived_ms;
-    tracing::info!(id = %message.id, to = %line.to, alias = line.alias, host = %delivered.host, tls = delivered.tls, verified = delivered.verified, %reply, age_ms, "delivered");
+    tracing::info!(id = %message.id, to = %line.to, alias = line.alias, host = %delivered.host, tls = delivered.tls, verified = delivered.verified, %reply, age_ms, "{}", kind.words());
+    shared.events.record_with(|| accepted_event(shared, kind, &tried, delivered, &host_reply));
+}
+
+/// Logs a delivery of which its sender does not know: it got a temporary failure before.
+pub(crate) fn delivered_late(shared: &Shared, tried: Tried<'_>, delivered: &Delivered) {
+    let kind = EventKind::DeliveredLate;
+    tracing::warn!(id = %tried.message.id, "{}", kind.words());
+    shared.events.record_with(|| accepted_event(shared, kind, &tried, delivered, &delivered.reply.to_string()));
+}
+
+fn accepted_event(shared: &Shared, kind: EventKind, tried: &Tried<'_>, delivered: &Delivered, reply: &str) -> Event {
+    let event = tried.event(shared, kind).host(delivered.host.as_str()).reply(one_line_at_most(reply, REPLY_MAX_CHARS));
+    event.fact(Fact::Attempt, tried.attempts + 1).maybe(Fact::Tls, delivered.tls.as_deref()).maybe(Fact::Verified, delivered.verified)
 }
 
 /// Logs a permanent failure.
-pub(crate) fn failed(shared: &Shared, message: &Message, recipient: &ClaimedRecipient, trouble: &Trouble, reported: bool) {
-    let (line, attempts) = (LogLine::new(shared, &recipient.recipient), recipient.attempts + 1);
+pub(crate) fn failed(shared: &Shared, tried: Tried<'_>, trouble: &Trouble, reported: bool) {
+    let (kind, line, attempts) = (EventKind::Failed, LogLine::new(shared, tried.recipient), tried.attempts + 1);
     let (meaning, cause) = (trouble.row().map(tracing::field::display), trouble.cause());
-    tracing::warn!(id = %message.id, to = %line.to, alias = line.alias, attempts, meaning, cause, trouble = %line.text_of(trouble), reported, "failed");
+    tracing::warn!(id = %tried.message.id, to = %line.to, alias = line.alias, attempts, meaning, cause, trouble = %line.text_of(trouble), reported, "{}", kind.words());
+    shared.events.record_with(|| tried.failed_event(shared, kind, trouble).fact(Fact::Reported, if reported { "yes" } else { "no" }));
 }
 
 /// Logs a deferral.
-pub(crate) fn deferred(shared: &Shared, message: &Message, recipient: &ClaimedRecipient, trouble: &Trouble, wait_ms: i64) {
-    let (line, again_in_s) = (LogLine::new(shared, &recipient.recipient), wait_ms / 1000);
+pub(crate) fn deferred(shared: &Shared, tried: Tried<'_>, trouble: &Trouble, wait_ms: i64) {
+    let (id, line, again_in_s) = (tried.message.id, LogLine::new(shared, tried.recipient), wait_ms / 1000);
     if !trouble.was_attempted() {
-        tracing::info!(id = %message.id, to = %line.to, alias = line.alias, again_in_s, trouble = %line.text_of(trouble), "held back");
+        let kind = EventKind::HeldBack;
+        tracing::info!(%id, to = %line.to, alias = line.alias, again_in_s, trouble = %line.text_of(trouble), "{}", kind.words());
+        shared.events.record_with(|| with_trouble(tried.event(shared, kind), trouble).fact(Fact::RetryInS, again_in_s));
         return;
     }
-    let (meaning, cause, attempts) = (trouble.row().map(tracing::field::display), trouble.cause(), recipient.attempts + 1);
-    tracing::info!(id = %message.id, to = %line.to, alias = line.alias, attempts, meaning, cause, again_in_s, trouble = %line.text_of(trouble), "deferred");
+    let kind = EventKind::Deferred;
+    let (meaning, cause, attempts) = (trouble.row().map(tracing::field::display), trouble.cause(), tried.attempts + 1);
+    tracing::info!(%id, to = %line.to, alias = line.alias, attempts, meaning, cause, again_in_s, trouble = %line.text_of(trouble), "{}", kind.words());
+    shared.events.record_with(|| tried.failed_event(shared, kind, trouble).fact(Fact::RetryInS, again_in_s));
 }
 
 /// Logs a target's refusal during cut-through; the sender gets only a code.
-pub(crate) fn not_taken(shared: &Shared, message: &Message, recipient: &NewRecipient, trouble: &Trouble) {
-    let line = LogLine::new(shared, recipient);
+pub(crate) fn not_taken(shared: &Shared, tried: Tried<'_>, trouble: &Trouble) {
+    let (kind, line) = (EventKind::NotTaken, LogLine::new(shared, tried.recipient));
     let (meaning, cause) = (trouble.row().map(tracing::field::display), trouble.cause());
-    tracing::info!(id = %message.id, to = %line.to, alias = line.alias, meaning, cause, trouble = %line.text_of(trouble), "not accepted while the sender waited");
+    tracing::info!(id = %tried.message.id, to = %line.to, alias = line.alias, meaning, cause, trouble = %line.text_of(trouble), "{}", kind.words());
+    shared.events.record_with(|| tried.failed_event(shared, kind, trouble));
+}
+
+/// Records that a message was queued again, as `new`, with our address in its From field.
+pub(crate) fn rewritten(shared: &Shared, tried: Tried<'_>, new: &Message) {
+    shared.events.record_with(|| {
+        let event = tried.event(shared, EventKind::Rewritten);
+        Event { queue_id: Some(new.id), ..event }.fact(Fact::About, tried.message.id)
+    });
+}
+
+/// Logs that a message was not offered to its targets, since it is with them or on its way already.
+pub(crate) fn known_already(shared: &Shared, kind: EventKind, message: &Message, recipients: &[NewRecipient]) {
+    tracing::info!(id = %message.id, "{}", kind.words());
+    for recipient in recipients {
+        shared.events.record_with(|| Tried { message, recipient, attempts: 0, took_ms: None }.event(shared, kind));
+    }
+}
+
+/// Logs that the connection was lost after the whole message was sent: the host may have it.
+pub(crate) fn in_doubt(shared: &Shared, job: &Job, host: &Domain) {
+    let (kind, message) = (EventKind::InDoubt, &job.claimed.message);
+    tracing::warn!(id = %message.id, %host, "{}", kind.words());
+    shared.events.record_with(|| of_job(shared, kind, job).host(host.as_str()));
+}
+
+/// Logs that the content of a queued message cannot be read.
+pub(crate) fn set_aside(shared: &Shared, job: &Job, reason: &str) {
+    let (kind, message) = (EventKind::SetAside, &job.claimed.message);
+    tracing::error!(id = %message.id, reason, "{}", kind.words());
+    shared.events.record_with(|| of_job(shared, kind, job).reason(Some(reason)));
+}
+
+/// An event about all recipients of a job.
+fn of_job(shared: &Shared, kind: EventKind, job: &Job) -> Event {
+    let message = &job.claimed.message;
+    let event = Event::new(kind, shared.clock.now_ms()).of_message(message.id).from(message.reverse_path.to_bare());
+    job.claimed.recipients.iter().fold(event, |event, one| named(event, &one.recipient))
 }
 
 /// The fault of a mailbox, by the subject and detail of the code (RFC 3463 s.3.3).
@@ -91,6 +212,10 @@ pub(crate) fn invalid_target(shared: &Shared, recipient: &NewRecipient, meaning:
         "{}",
         fault_of_target(trouble)
     );
+    shared.events.record_with(|| {
+        let event = named(Event::new(EventKind::MailboxPaused, shared.clock.now_ms()), recipient);
+        with_trouble(event, trouble).fact(Fact::Times, times)
+    });
 }
 
 fn masked(local: &str) -> String {

@@ -2,6 +2,7 @@
 //!
 //! RFC 3464, RFC 3461 s.6, RFC 5321 s.4.5.5 (null reverse-path). Invariant: no DSN about a DSN, and none to an unauthenticated sender.
 
+use events::{Event, EventKind, Fact};
 use mail::dsn::{Dsn, DsnRecipient};
 use mail::{Mailbox, QueueId, Ret, ReversePath};
 use net::random_u32;
@@ -40,6 +41,13 @@ pub(crate) async fn reports(
         recipients: &recipients,
     }
     .compose();
-    tracing::info!(id = %report_id, about = %message.id, %to, "DSN queued");
-    outbox.addressed(report_id, to, composed.content.into(), composed.utf8).await
+    tracing::info!(id = %report_id, about = %message.id, %to, "{}", EventKind::DsnQueued.words());
+    let messages = outbox.addressed(report_id, to, composed.content.into(), composed.utf8).await;
+    outbox.shared.events.record_with(|| {
+        let event =
+            Event::new(EventKind::DsnQueued, now_ms).of_message(report_id).from("").to(to.to_string()).fact(Fact::About, message.id);
+        let copies: Vec<String> = messages.iter().skip(1).map(|copy| copy.message.id.to_string()).collect();
+        event.maybe(Fact::Copies, (!copies.is_empty()).then(|| copies.join(" ")))
+    });
+    messages
 }

@@ -7,8 +7,10 @@ use policy::Trouble;
 use store::Claimed;
 use tokio::sync::oneshot;
 
+use crate::context::Shared;
 use crate::deliver::breakers::Passes;
 use crate::deliver::dedup::DedupMark;
+use crate::deliver::delivery_log::{self, Tried};
 use crate::deliver::transaction::Delivered;
 use crate::deliver::window::Window;
 
@@ -26,12 +28,14 @@ pub(crate) struct Job {
     pub waiter: Option<Waiter>,
     /// The passes of the circuit breakers, from admission to outcome.
     pub passes: Option<Passes>,
+    /// Duration of the attempt, in milliseconds.
+    pub took_ms: Option<i64>,
 }
 
 impl Job {
     /// A job without a waiter.
     pub fn new(claimed: Claimed, domain: Domain, held_bytes: u64) -> Self {
-        Self { claimed, domain, held_bytes, waiter: None, passes: None }
+        Self { claimed, domain, held_bytes, waiter: None, passes: None, took_ms: None }
     }
 
     /// Moves the recipient at `index` into a job of its own.
@@ -68,15 +72,17 @@ impl Waiter {
     }
 
     /// Passes the outcome to the session. Dedup remembers a delivery, since a sender that missed our reply retries.
-    pub fn pass(self, window: &Window, job: Job, results: Outcomes, now_ms: i64) {
+    pub fn pass(self, shared: &Shared, window: &Window, job: Job, results: Outcomes, now_ms: i64) {
         let taken = is_taken(&results);
         // Dedup remembers it before the mark is dropped, so that the next copy finds one or the other.
         if let (true, Some(mark)) = (taken, &self.mark) {
             mark.remember(now_ms);
         }
-        if let Err((job, _)) = self.outcome.send((job, results)) {
+        if let Err((job, results)) = self.outcome.send((job, results)) {
             if taken {
-                tracing::warn!(id = %job.claimed.message.id, "delivered after its sender got a temporary failure; the next copy will not be forwarded");
+                for (recipient, delivered) in job.claimed.recipients.iter().zip(results.iter().flatten()) {
+                    delivery_log::delivered_late(shared, Tried::of(&job, recipient), delivered);
+                }
             }
             window.release(&job);
         }

@@ -17,6 +17,7 @@ pub mod maildir;
 pub mod mta_sts;
 pub mod open_session;
 pub mod outbound;
+mod pause_log;
 pub mod pauses;
 pub mod route;
 pub mod settle;

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use events::EventKind;
 use mail::dsn::{DsnAction, DsnRecipient, RemoteReply};
 use mail::{EnhancedCode, ReversePath};
 use net::random_u32;
@@ -14,7 +15,7 @@ use store::{ClaimedRecipient, Content, Disposition, FailedDelivery, Flow, NewMes
 use crate::context::Shared;
 use crate::deliver::breakers::log_critical;
 use crate::deliver::clock_step;
-use crate::deliver::delivery_log;
+use crate::deliver::delivery_log::{self, Tried};
 use crate::deliver::dmarc_mitigation::rewrite_from;
 use crate::deliver::dsn::reports;
 use crate::deliver::job::{Job, Outcomes};
@@ -38,7 +39,7 @@ pub(crate) async fn set_aside(outbound: &Outbound, mut job: Job, reason: &str) {
         return all_failed(outbound, vec![job], &Trouble::unreadable(reason)).await;
     }
     outbound.breakers().give_back(&mut job, outbound.shared().clock.now_ms());
-    tracing::error!(id = %job.claimed.message.id, reason, "a message is unreadable and was set aside; `waypost queue list` shows it");
+    delivery_log::set_aside(outbound.shared(), &job, reason);
     let aside = |r: &ClaimedRecipient| (r.key, Disposition::SetAside { reason: reason.to_owned() });
     let settlement = Settlement { recipients: job.claimed.recipients.iter().map(aside).collect(), ..Settlement::default() };
     write(outbound, settlement).await;
@@ -58,7 +59,7 @@ pub(crate) async fn settle(outbound: &Outbound, mut job: Job, mut results: Outco
         outbound.doubts.notify_one();
     }
     if let Some(waiter) = job.waiter.take() {
-        return waiter.pass(&outbound.window, job, results, now_ms);
+        return waiter.pass(shared, &outbound.window, job, results, now_ms);
     }
     let mut ledger = Ledger {
         shared,
@@ -79,6 +80,7 @@ pub(crate) async fn settle(outbound: &Outbound, mut job: Job, mut results: Outco
     for recipient in std::mem::take(&mut ledger.rewritten) {
         let disposition = match rewrite_from(&outbound.outbox, &outbound.large, &job.claimed.message, recipient, content.as_ref()).await {
             Some(new) => {
+                delivery_log::rewritten(shared, Tried::of(&job, recipient), &new.message);
                 ledger.settlement.follow.push(new);
                 Disposition::Done
             }
@@ -130,7 +132,7 @@ impl<'a> Ledger<'a> {
                 Disposition::Done
             }
             Err(trouble) if message.mendable && trouble.is_dmarc_refusal() => {
-                tracing::warn!(id = %message.id, %trouble, "the target rejects the From field's domain: resending with our own From");
+                tracing::warn!(id = %message.id, %trouble, "{}", EventKind::Rewritten.words());
                 self.rewritten.push(recipient);
                 return None;
             }
@@ -141,7 +143,7 @@ impl<'a> Ledger<'a> {
     }
 
     fn delivered(&mut self, recipient: &ClaimedRecipient, delivered: &Delivered) {
-        delivery_log::delivered(self.shared, &self.job.claimed.message, &recipient.recipient, delivered);
+        delivery_log::delivered(self.shared, Tried::of(self.job, recipient), delivered);
         let to = &recipient.recipient;
         let is_ours_to_report = to.notify.success && !(delivered.dsn_passed_on && to.known_as.is_none());
         if is_ours_to_report && self.job.claimed.message.may_report {
@@ -156,7 +158,7 @@ impl<'a> Ledger<'a> {
     fn failed(&mut self, recipient: &ClaimedRecipient, trouble: &Trouble) -> Disposition {
         let message = &self.job.claimed.message;
         let is_reported = message.may_report && message.reverse_path != ReversePath::Null && recipient.recipient.notify.wants_failure();
-        delivery_log::failed(self.shared, message, recipient, trouble, is_reported);
+        delivery_log::failed(self.shared, Tried::of(self.job, recipient), trouble, is_reported);
         if is_reported {
             self.reported.push(report_on(recipient, ReportedOutcome::of(DsnAction::Failed, trouble), None));
         } else if !message.flow.is_daily() {
@@ -169,7 +171,7 @@ impl<'a> Ledger<'a> {
     fn deferred(&mut self, recipient: &ClaimedRecipient, trouble: Trouble) -> Disposition {
         let (message, now_ms, schedule) = (&self.job.claimed.message, self.now_ms, &self.schedule);
         let next_ms = schedule.next_attempt_after_ms(&trouble, now_ms, recipient.attempts + 1, random_u32()).min(self.expires_ms);
-        delivery_log::deferred(self.shared, message, recipient, &trouble, next_ms - now_ms);
+        delivery_log::deferred(self.shared, Tried::of(self.job, recipient), &trouble, next_ms - now_ms);
         let due = message.may_report && !message.delay_reported && schedule.is_delay_due(message.arrived_ms, now_ms);
         if due && recipient.recipient.notify.wants_delay(schedule.delay_report_s.is_some()) {
             self.reported.push(report_on(recipient, ReportedOutcome::of(DsnAction::Delayed, &trouble), Some(self.expires_ms / 1000)));

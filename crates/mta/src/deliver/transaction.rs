@@ -73,18 +73,12 @@ pub(crate) async fn deliver(connection: &mut Connection, claimed: &Claimed, cont
         Ok(outcome) => finished(connection, outcome),
         Err(Interrupted::Failed(failure)) => {
             let is_in_doubt = failure == (Failure::Disconnected { after_dot: true });
-            if is_in_doubt {
-                warn_of_duplicate(connection, claimed);
-            }
             let stale = matches!(failure, Failure::Disconnected { after_dot: false } | Failure::Closing421(_));
             let wants_data = matches!(failure, Failure::ChunkingRefused(_));
             Attempt { wants_data, is_in_doubt, ..Attempt::failed(count, &trouble_of(&failure, &connection.host), stale) }
         }
         Err(Interrupted::TimedOut) => {
             let is_in_doubt = connection.session.phase() == Phase::AfterDot;
-            if is_in_doubt {
-                warn_of_duplicate(connection, claimed);
-            }
             let late = Trouble::connection_lost(format!("{} did not answer in time", connection.host));
             Attempt { is_in_doubt, ..Attempt::failed(count, &late, false) }
         }
@@ -97,10 +91,6 @@ fn unverified(connection: &Connection) -> Trouble {
     let text =
         format!("the sender requires verified TLS (REQUIRETLS), and {} has neither TLSA records nor an MTA-STS policy", connection.host);
     Trouble::permanent(Scope::Message, 7, 30, text)
-}
-
-fn warn_of_duplicate(connection: &Connection, claimed: &Claimed) {
-    tracing::warn!(id = %claimed.message.id, host = %connection.host, "possible duplicate: the connection was lost before the message was confirmed; resending");
 }
 
 enum Interrupted {

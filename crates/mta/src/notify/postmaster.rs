@@ -6,7 +6,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use mail::QueueId;
+use events::{Event, EventKind, Fact};
+use mail::{Mailbox, QueueId};
 use net::random_u32;
 use store::{StoreError, Unnoticed};
 
@@ -27,7 +28,7 @@ pub(crate) async fn run(outbox: Outbox) {
         tokio::time::sleep(POLL_EVERY).await;
         match caught(notify_if_due(&outbox)).await {
             Some(Ok(true)) => outbox.wake.wake(),
-            Some(Err(error)) => tracing::error!(%error, "the postmaster could not be notified of held mail and failures; trying again"),
+            Some(Err(error)) => not_notified(&outbox.shared, "held mail and failures", &error),
             Some(Ok(false)) | None => {}
         }
     }
@@ -48,8 +49,9 @@ async fn notify_if_due(outbox: &Outbox) -> Result<bool, StoreError> {
     let id = QueueId::next(now_ms, random_u32());
     let letter = Letter { id, to: postmaster, subject: &subject(&unnoticed), text: &text(&unnoticed) };
     let messages = letter.messages(outbox).await;
-    tracing::info!(%id, held = unnoticed.held_count, failed = unnoticed.failed_count, to = %postmaster, "postmaster notified");
+    tracing::info!(%id, held = unnoticed.held_count, failed = unnoticed.failed_count, to = %postmaster, "{}", EventKind::Notified.words());
     store.notice(messages, unnoticed.up_to, now_ms).await?;
+    record_notified(&outbox.shared, id, postmaster, &subject(&unnoticed));
     Ok(true)
 }
 
@@ -65,11 +67,24 @@ impl Postmaster {
         let Some(postmaster) = &settings.postmaster else { return Ok(false) };
         let id = QueueId::next(clock.now_ms(), random_u32());
         let messages = Letter { id, to: postmaster, subject, text }.messages(&self.0).await;
-        tracing::info!(%id, subject, to = %postmaster, "postmaster notified");
+        tracing::info!(%id, subject, to = %postmaster, "{}", EventKind::Notified.words());
         store.commit(messages, 0).await?;
+        record_notified(&self.0.shared, id, postmaster, subject);
         wake.wake();
         Ok(true)
     }
+}
+
+/// Logs that the postmaster was not notified of this.
+pub(super) fn not_notified(shared: &Shared, of: &str, error: &StoreError) {
+    let kind = EventKind::NotNotified;
+    tracing::error!(%error, "{} of {of}; trying again", kind.words());
+    shared.events.record_with(|| Event::new(kind, shared.clock.now_ms()).fact(Fact::What, of).reason(Some(error.to_string())));
+}
+
+fn record_notified(shared: &Shared, id: QueueId, to: &Mailbox, subject: &str) {
+    let event = || Event::new(EventKind::Notified, shared.clock.now_ms()).of_message(id).from("").to(to.to_string());
+    shared.events.record_with(|| event().fact(Fact::What, one_line(subject)));
 }
 
 fn subject(unnoticed: &Unnoticed) -> String {

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::notify::postmaster::Postmaster;
+use crate::notify::postmaster::{Postmaster, not_notified};
 use serde_json::Value;
 
 use crate::notify::outbox::Outbox;
@@ -57,7 +57,7 @@ async fn notify(outbox: &Outbox, faults: &VirtualFaults) -> bool {
         Ok(true) => {}
         Ok(false) => tracing::warn!("the virtual file has faults, and no postmaster is configured to be notified"),
         Err(error) => {
-            tracing::error!(%error, "the postmaster could not be notified of the virtual file; trying again");
+            not_notified(&outbox.shared, "the virtual file", &error);
             return false;
         }
     }

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use events::EventKind;
 use mail::Reply;
 use policy::{Scope, Trouble};
 use store::{Committed, NewMessage, StoreError};
@@ -13,7 +14,7 @@ use tokio::time::timeout_at;
 
 use crate::context::Shared;
 use crate::deliver::dedup::{DedupResult, Fingerprint};
-use crate::deliver::delivery_log;
+use crate::deliver::delivery_log::{self, Tried};
 use crate::deliver::job::{Outcome, Waiter, is_taken};
 use crate::deliver::outbound::lease_ms;
 use crate::deliver::settle;
@@ -95,12 +96,12 @@ async fn offer(dispatch: &Dispatch, messages: &[NewMessage], fingerprints: &[Opt
             None => None,
             Some(DedupResult::New(mark)) => Some(mark),
             Some(DedupResult::Accepted) => {
-                tracing::info!(id = %new.message.id, "not sent again: already delivered or queued");
+                delivery_log::known_already(dispatch.outbound().shared(), EventKind::Duplicate, &new.message, &new.recipients);
                 offered.push(Err(Fate::Taken));
                 continue;
             }
             Some(DedupResult::UnderWay) => {
-                tracing::info!(id = %new.message.id, "deferred: the same message is already in flight to the target");
+                delivery_log::known_already(dispatch.outbound().shared(), EventKind::UnderWay, &new.message, &new.recipients);
                 offered.push(Err(Fate::Elsewhere));
                 continue;
             }
@@ -144,7 +145,7 @@ async fn wait(mut receiver: oneshot::Receiver<Outcome>, deadline: tokio::time::I
 fn log_taken(shared: &Shared, outcome: &Outcome) {
     let (job, results) = outcome;
     for (recipient, delivered) in job.claimed.recipients.iter().zip(results.iter().flatten()) {
-        delivery_log::delivered(shared, &job.claimed.message, &recipient.recipient, delivered);
+        delivery_log::delivered(shared, Tried::of(job, recipient), delivered);
     }
 }
 
@@ -158,7 +159,8 @@ fn log_fate_of(shared: &Shared, fate: &Fate, new: &NewMessage) {
             Fate::Taken | Fate::Untried | Fate::Elsewhere => None,
         };
         if let Some(trouble) = trouble {
-            delivery_log::not_taken(shared, &new.message, recipient, &trouble);
+            let took_ms = if let Fate::NotTaken(outcome) = fate { outcome.0.took_ms } else { None };
+            delivery_log::not_taken(shared, Tried { message: &new.message, recipient, attempts: 0, took_ms }, &trouble);
         }
     }
 }

@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use events::{Event, EventKind, Fact};
 use mail::Domain;
 use parking_lot::{Mutex, MutexGuard};
 use policy::Trouble;
@@ -221,7 +222,9 @@ impl Dispatch {
         if is_due {
             let removed = shared.store.expire_held(now_ms).await?;
             if removed > 0 {
-                tracing::info!(removed, "removed held mail whose retention has ended");
+                let kind = EventKind::HeldExpired;
+                tracing::info!(removed, "{}", kind.words());
+                shared.events.record_with(|| Event::new(kind, now_ms).fact(Fact::Times, removed));
             }
         }
         Ok(())

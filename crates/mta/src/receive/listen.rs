@@ -15,6 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::receive::inbound::Inbound;
 use crate::receive::session::SessionDriver;
+use crate::receive::session_log::{self, Party};
 use crate::receive::shares::{Full, Rank, RankedClient, Shares};
 use crate::receive::tls_accept::handshake;
 use crate::settings::{Limits, Listener, ListenerKind};
@@ -144,6 +145,9 @@ async fn session(tcp: TcpStream, peer: SocketAddr, kind: ListenerKind, sessions:
         Ok(place) => (Some(place), None),
         Err(reply) => (None, Some(reply)),
     };
+    if let Some(reply) = &refusal {
+        session_log::connection_refused(&inbound.shared, Party::unknown(client, kind), reply);
+    }
     // Small replies must not wait for the client's acknowledgement of the one before.
     if tcp.set_nodelay(true).is_err() {
         return;

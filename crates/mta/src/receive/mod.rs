@@ -9,6 +9,7 @@ pub mod known_networks;
 pub mod listen;
 pub mod rcpt;
 pub mod session;
+mod session_log;
 pub mod shares;
 pub mod timeouts;
 pub mod tls_accept;

@@ -27,6 +27,7 @@ use crate::receive::content_quota::{ArrivingContent, NotKept};
 use crate::receive::inbound::Inbound;
 use crate::receive::listen::SessionPlace;
 use crate::receive::rcpt::{PriorRecipients, check_recipient};
+use crate::receive::session_log::{self, Party};
 use crate::receive::shares::{Rank, RankedClient};
 use crate::receive::timeouts::{ClientTimeouts, LOOK_EVERY, SessionProgress};
 use crate::receive::tls_accept::{TlsSession, handshake};
@@ -146,7 +147,9 @@ impl SessionDriver {
         let stream = self.stream.as_mut().ok_or(ConnectionLost)?;
         let session = &mut self.session;
         stream.read_waiting(|bytes| session.receive(bytes)).await?;
-        self.session.greet();
+        if let Some(reply) = self.session.greet() {
+            session_log::connection_refused(&self.inbound.shared, self.party(), &reply);
+        }
         Ok(())
     }
 
@@ -240,7 +243,11 @@ impl SessionDriver {
         };
         match decision {
             Ok(()) => self.session.accept_mail(),
-            Err(reply) => self.refuse("sender refused", &reverse_path.to_string(), reply),
+            Err(reply) => {
+                let party = Party { reverse_path: Some(reverse_path), ..self.party() };
+                session_log::sender_refused(&self.inbound.shared, party, &reply);
+                self.session.refuse(reply);
+            }
         }
     }
 
@@ -250,24 +257,38 @@ impl SessionDriver {
         let before = PriorRecipients::of(self.session.recipients());
         match check_recipient(&self.inbound, client, &reverse_path, &recipient.forward_path, before).await {
             Ok(accepted) => self.session.accept_recipient(accepted),
-            Err(reply) => self.refuse("recipient refused", &recipient.forward_path.to_string(), reply),
+            Err(reply) => {
+                session_log::recipient_refused(&self.inbound.shared, self.party(), &recipient.forward_path.to_bare(), &reply);
+                self.session.refuse(reply);
+            }
         }
     }
 
-    fn refuse(&mut self, what: &'static str, about: &str, reply: Reply) {
-        tracing::info!(client = %self.client, login = self.session.identity(), about, reply = %reply, "{what}");
+    fn refuse_content(&mut self, reply: Reply) {
+        session_log::content_refused(&self.inbound.shared, self.party(), &reply);
         self.session.refuse(reply);
+    }
+
+    /// The client, for the log.
+    fn party(&self) -> Party<'_> {
+        let session = &self.session;
+        Party {
+            hello: session.hello(),
+            login: session.identity(),
+            reverse_path: session.reverse_path(),
+            ..Party::unknown(self.client, self.kind)
+        }
     }
 
     async fn data(&mut self) {
         if let Err(error) = self.inbound.shared.store.has_room() {
-            return self.refuse("content deferred", "", reply_to_store_error(&error));
+            return self.refuse_content(reply_to_store_error(&error));
         }
         let id = QueueId::next(self.inbound.shared.clock.now_ms(), random_u32());
         let all_bytes = usize::try_from(self.inbound.shared.settings.load().limits.content_memory_bytes).unwrap_or(usize::MAX);
         self.spool = self.inbound.arriving.open(self.who, all_bytes, || self.inbound.shared.store.spool(id)).await;
         if self.spool.is_none() {
-            return self.refuse("content deferred", "", too_much_content());
+            return self.refuse_content(too_much_content());
         }
         self.session.accept_data();
     }
@@ -277,15 +298,10 @@ impl SessionDriver {
         let Err(error) = spooling.write(bytes).await else { return };
         self.spool = None;
         let reply = match &error {
-            NotKept::NoRoom => {
-                tracing::warn!(client = %self.client, %error, "content deferred");
-                too_much_content()
-            }
-            NotKept::Store(error) => {
-                tracing::error!(client = %self.client, %error, "cannot store the content");
-                reply_to_store_error(error)
-            }
+            NotKept::NoRoom => too_much_content(),
+            NotKept::Store(error) => reply_to_store_error(error),
         };
+        session_log::content_not_kept(&self.inbound.shared, self.party(), &error, &reply);
         self.session.fail_content(reply);
     }
 
@@ -298,14 +314,16 @@ impl SessionDriver {
         let content = match spool.finish().await {
             Ok(content) => content,
             Err(error) => {
-                tracing::error!(%id, %error, "cannot store the content");
-                return reply_to_store_error(&error);
+                let reply = reply_to_store_error(&error);
+                session_log::content_not_stored(&self.inbound.shared, self.party(), id, &error, &reply);
+                return reply;
             }
         };
         let received = Received {
             id,
             at_ms: self.inbound.shared.clock.now_ms(),
             facts: SessionFacts {
+                listener: Some(self.kind),
                 client: self.client,
                 hello: self.session.hello().unwrap_or_default().to_owned(),
                 extended: self.session.is_extended(),

@@ -10,6 +10,7 @@ use sasl::{Binding, BindingKind};
 use tokio::net::TcpStream;
 
 use crate::receive::inbound::Inbound;
+use crate::receive::session_log::{self, Party};
 use crate::settings::ListenerKind;
 use crate::support::stream::Stream;
 
@@ -40,7 +41,7 @@ pub(crate) async fn handshake(tcp: TcpStream, client: IpAddr, kind: ListenerKind
             Some((Stream::Tls(Box::new(accepted.stream.into())), secured))
         }
         Err(error) => {
-            tracing::info!(%client, %error, "tls handshake failed");
+            session_log::tls_failed(&inbound.shared, Party::unknown(client, kind), &error);
             None
         }
     }

@@ -5,16 +5,25 @@
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 
-static CAUGHT: AtomicU64 = AtomicU64::new(0);
+use events::EventKind;
+use tokio::sync::watch;
+
+static CAUGHT: LazyLock<watch::Sender<u64>> = LazyLock::new(watch::Sender::default);
 
 static BROKEN: AtomicU64 = AtomicU64::new(0);
 
 /// Panics caught since the start.
 pub fn bugs_caught() -> u64 {
-    CAUGHT.load(Ordering::Relaxed)
+    *CAUGHT.borrow()
+}
+
+/// Returns what changes when a panic is caught: their number since the start.
+pub(crate) fn watch_bugs() -> watch::Receiver<u64> {
+    CAUGHT.subscribe()
 }
 
 /// Messages stopped because their original signature would no longer verify.
@@ -33,8 +42,8 @@ pub(crate) async fn caught<F: Future>(future: F) -> Option<F::Output> {
     poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
         Ok(poll) => poll.map(Some),
         Err(_) => {
-            CAUGHT.fetch_add(1, Ordering::Relaxed);
-            tracing::error!("a bug was caught; please report it with the lines above");
+            CAUGHT.send_modify(|caught| *caught += 1);
+            tracing::error!("{}", EventKind::BugCaught.words());
             Poll::Ready(None)
         }
     })

@@ -125,16 +125,19 @@ impl<R> ServerSession<R> {
         }
     }
 
-    /// Queues the banner, or refuses a client that sent something before it.
-    pub fn greet(&mut self) {
+    /// Queues the banner, or refuses a client that sent something before it: returns that reply.
+    pub fn greet(&mut self) -> Option<Reply> {
         if !matches!(self.state, SessionState::Silent) {
             self.misused("greet");
         } else if self.spoke_early {
-            self.close_with(replies::too_early());
+            let reply = replies::too_early();
+            self.close_with(reply.clone());
+            return Some(reply);
         } else {
             self.state = SessionState::Command;
             self.reply(&Reply::plain(220, format!("{} ESMTP Waypost", self.config.hostname)));
         }
+        None
     }
 
     /// Refuses the connection with this reply in place of the banner.

@@ -45,8 +45,31 @@ pub enum AccountChange {
     SetCaps(Mailbox, Caps),
     /// Sets the IMAP host of its user.
     SetImapHost(Mailbox, Option<String>),
+    /// Makes it an owner, or an account like others.
+    SetOwner(Mailbox, bool),
     /// Removes it.
     Remove(Mailbox),
+}
+
+impl AccountChange {
+    /// Returns the login of the account.
+    pub fn login(&self) -> &Mailbox {
+        match self {
+            Self::Add(account) => &account.login,
+            Self::CompletePassword { login, .. }
+            | Self::PutPassword(login, _)
+            | Self::RemovePassword(login, _)
+            | Self::AddCertificate(login, _)
+            | Self::RemoveCertificate(login, _)
+            | Self::SetSenders(login, _)
+            | Self::SetLegacyMechanisms(login, _)
+            | Self::Enable(login, _)
+            | Self::Suspend(login, _)
+            | Self::SetCaps(login, _)
+            | Self::SetImapHost(login, _)
+            | Self::Remove(login) => login,
+        }
+    }
 }
 
 /// Applies one change.
@@ -81,8 +104,9 @@ pub(super) fn change(db: &Connection, change: &AccountChange) -> Result<(), Stor
             update(login, "new_recipients_per_day", &caps.new_recipients_per_day)
         }
         C::SetImapHost(login, host) => update(login, "imap_host", host),
+        C::SetOwner(login, is_owner) => update(login, "owner", is_owner),
         C::Remove(login) => {
-            for table in ["password", "client_certificate", "login", "known_recipient"] {
+            for table in ["password", "client_certificate", "login", "known_recipient", "page_session", "one_time_link", "second_step"] {
                 db.execute(&format!("DELETE FROM {table} WHERE login = ?"), [login.key()])?;
             }
             let rows = db.execute("DELETE FROM account WHERE login = ?", [login.key()])?;
@@ -93,7 +117,7 @@ pub(super) fn change(db: &Connection, change: &AccountChange) -> Result<(), Stor
 
 fn add(db: &Connection, account: &Account) -> Result<(), StoreError> {
     let sql = "INSERT OR IGNORE INTO account (login, salt, legacy_mechanisms, may_send_as, enabled, suspended, recipients_per_hour, \
-               new_recipients_per_day, imap_host) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
+               new_recipients_per_day, imap_host, owner) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     let (caps, legacy) = (&account.caps, words(&account.legacy_mechanisms));
     let values = params![
         account.login.key(),
@@ -104,7 +128,8 @@ fn add(db: &Connection, account: &Account) -> Result<(), StoreError> {
         account.suspended,
         caps.recipients_per_hour,
         caps.new_recipients_per_day,
-        account.imap_host
+        account.imap_host,
+        account.owner
     ];
     if db.execute(sql, values)? == 0 {
         return Err(StoreError::Exists(format!("there is already an account {}", account.login)));
@@ -173,8 +198,8 @@ pub(super) fn load(db: &Connection) -> Result<Vec<Account>, StoreError> {
             Ok(ClientCertificate { name: row.get("name")?, sha256: row.get("sha256")?, made_ms: row.get("made_ms")? })
         })?;
     let mut statement = db.prepare(
-        "SELECT login, salt, legacy_mechanisms, may_send_as, enabled, suspended, recipients_per_hour, new_recipients_per_day, imap_host \
-         FROM account ORDER BY login",
+        "SELECT login, salt, legacy_mechanisms, may_send_as, enabled, suspended, recipients_per_hour, new_recipients_per_day, imap_host, \
+         owner FROM account ORDER BY login",
     )?;
     let mut rows = statement.query([])?;
     let mut accounts = Vec::new();
@@ -193,6 +218,7 @@ pub(super) fn load(db: &Connection) -> Result<Vec<Account>, StoreError> {
             suspended: row.get("suspended")?,
             caps: Caps { recipients_per_hour: row.get("recipients_per_hour")?, new_recipients_per_day: row.get("new_recipients_per_day")? },
             imap_host: row.get("imap_host")?,
+            owner: row.get("owner")?,
         });
     }
     Ok(accounts)

@@ -19,13 +19,13 @@ use crate::transport::{Transport, segment};
 pub(super) async fn run(api: &mut Transport, command: AliasCommand, out: Output) -> Result<ExitCode> {
     match command {
         AliasCommand::Add { source, targets, replace } => {
-            let done: Changed = api.post("/v1/aliases", &NewAlias { source, targets, replace }).await?;
+            let done: Changed = api.post("/api/v1/aliases", &NewAlias { source, targets, replace }).await?;
             changed(out, &done)?;
         }
         AliasCommand::List { domain } => {
-            let aliases: Vec<AliasView> = api.query("/v1/aliases", &[("domain", domain)]).await?;
+            let aliases: Vec<AliasView> = api.query("/api/v1/aliases", &[("domain", domain)]).await?;
             out.show(&aliases, |aliases| list(aliases))?;
-            let file: VirtualFileView = api.get("/v1/aliases/virtual-file").await?;
+            let file: VirtualFileView = api.get("/api/v1/aliases/virtual-file").await?;
             if !out.json {
                 warn(&virtual_file_faults(&file));
             }
@@ -44,15 +44,15 @@ pub(super) async fn run(api: &mut Transport, command: AliasCommand, out: Output)
         }
         AliasCommand::Import(AliasImportCommand::Virtual { file, origin, dry_run, replace }) => {
             let text = read(&file)?;
-            let report: ImportReport = api.post("/v1/aliases/import", &Request { text, origin, replace, dry_run }).await?;
+            let report: ImportReport = api.post("/api/v1/aliases/import", &Request { text, origin, replace, dry_run }).await?;
             out.show(&report, |report| imported(report, &file))?;
         }
         AliasCommand::Export { .. } => {
-            let export: Export = api.get("/v1/aliases/export").await?;
+            let export: Export = api.get("/api/v1/aliases/export").await?;
             out.show(&export, |export| export.text.clone())?;
         }
         AliasCommand::Test { address } => {
-            let test: AliasTest = api.query("/v1/aliases/test", &[("address", Some(address))]).await?;
+            let test: AliasTest = api.query("/api/v1/aliases/test", &[("address", Some(address))]).await?;
             out.show(&test, tree)?;
             return Ok(if test.targets.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS });
         }
@@ -61,7 +61,7 @@ pub(super) async fn run(api: &mut Transport, command: AliasCommand, out: Output)
 }
 
 fn path(source: &str) -> String {
-    format!("/v1/aliases/{}", segment(source))
+    format!("/api/v1/aliases/{}", segment(source))
 }
 
 async fn enable(api: &mut Transport, source: &str, enabled: bool, out: Output) -> Result<()> {

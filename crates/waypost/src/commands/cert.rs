@@ -37,7 +37,7 @@ pub fn cert(config: &Path, command: CertCommand, out: Output) -> Result<ExitCode
 
 async fn status(config: &Path, out: Output) -> Result<ExitCode> {
     let mut api = Transport::open(&config::load(config)?).await?;
-    let all: CertificatesView = api.get("/v1/certificates").await?;
+    let all: CertificatesView = api.get("/api/v1/certificates").await?;
     let is_well = !all.certificates.is_empty() && all.certificates.iter().all(|c| c.not_after_ms > all.now_ms);
     out.show(&all, shown)?;
     Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -115,7 +115,7 @@ fn order_lines(order: &OrderView, now_ms: i64) -> Vec<(&'static str, String)> {
 
 async fn renew(config: &Path, renewal: Renewal, out: Output) -> Result<ExitCode> {
     let mut api = Transport::open(&config::load(config)?).await?;
-    let done: RenewalDone = api.post("/v1/certificates/renew", &renewal).await?;
+    let done: RenewalDone = api.post("/api/v1/certificates/renew", &renewal).await?;
     out.show(&done, |done| {
         if !done.is_over {
             return "the order is still in progress; to see its state: waypost cert status".into();

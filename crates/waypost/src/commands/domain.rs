@@ -17,7 +17,7 @@ use crate::transport::{Transport, segment};
 pub(super) async fn run(config: &Config, api: &mut Transport, command: DomainCommand, out: Output) -> Result<()> {
     match command {
         DomainCommand::Add { domain, bare: true } => {
-            let done: Changed = api.post("/v1/domains", &NewDomain { name: domain }).await?;
+            let done: Changed = api.post("/api/v1/domains", &NewDomain { name: domain }).await?;
             changed(out, &done)
         }
         DomainCommand::Add { domain, bare: false } => add(config, api, domain, out).await,
@@ -32,12 +32,12 @@ pub(super) async fn run(config: &Config, api: &mut Transport, command: DomainCom
                     }
                 }
             }
-            let path = format!("/v1/domains/{}?with_aliases={}&everything={everything}", segment(&domain), with_aliases || everything);
+            let path = format!("/api/v1/domains/{}?with_aliases={}&everything={everything}", segment(&domain), with_aliases || everything);
             let done: Changed = api.delete(&path).await?;
             changed(out, &done)
         }
         DomainCommand::List => {
-            let domains: Vec<DomainView> = api.get("/v1/domains").await?;
+            let domains: Vec<DomainView> = api.get("/api/v1/domains").await?;
             Ok(out.show(&domains, |domains| shown(domains))?)
         }
     }
@@ -45,9 +45,9 @@ pub(super) async fn run(config: &Config, api: &mut Transport, command: DomainCom
 
 /// Adds the domain with its keys, postmaster@ and abuse@, then prints the records to publish.
 async fn add(config: &Config, api: &mut Transport, domain: String, out: Output) -> Result<()> {
-    let done: Changed = api.post("/v1/domains", &NewDomain { name: domain.clone() }).await?;
+    let done: Changed = api.post("/api/v1/domains", &NewDomain { name: domain.clone() }).await?;
     let mut made = vec![done.changed];
-    let keys: KeysChanged = api.post("/v1/keys", &NewKeys { domain: domain.clone() }).await?;
+    let keys: KeysChanged = api.post("/api/v1/keys", &NewKeys { domain: domain.clone() }).await?;
     made.push(keys.changed);
     let mut warnings = roles(config, api, &domain, &mut made).await?;
     warnings.push(format!("mail to other addresses is refused until they have an alias: waypost alias add me@{domain} YOU@ELSEWHERE"));
@@ -79,7 +79,7 @@ async fn roles(config: &Config, api: &mut Transport, domain: &str, made: &mut Ve
             config.path.display()
         )]);
     };
-    let aliases: Vec<AliasView> = api.query("/v1/aliases", &[("domain", Some(domain.to_owned()))]).await?;
+    let aliases: Vec<AliasView> = api.query("/api/v1/aliases", &[("domain", Some(domain.to_owned()))]).await?;
     let mut warnings = Vec::new();
     for role in ["postmaster", "abuse"] {
         let source = format!("{role}@{domain}");
@@ -87,7 +87,7 @@ async fn roles(config: &Config, api: &mut Transport, domain: &str, made: &mut Ve
             continue;
         }
         let new = NewAlias { source: source.clone(), targets: vec![postmaster.to_string()], replace: false };
-        match api.post::<Changed>("/v1/aliases", &new).await {
+        match api.post::<Changed>("/api/v1/aliases", &new).await {
             Ok(done) => made.push(format!("alias {}", done.changed)),
             Err(error) => warnings.push(format!("{source} could not be added: {}", format!("{error:#}").replace("\n  hint:", ";"))),
         }

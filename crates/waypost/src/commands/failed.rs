@@ -8,7 +8,7 @@ use crate::output::{DIM, Output, styled, table};
 use crate::transport::Transport;
 
 pub(super) async fn run(api: &mut Transport, limit: u32, out: Output) -> Result<()> {
-    let failed: Vec<FailedView> = api.query("/v1/failed", &[("limit", Some(limit.to_string()))]).await?;
+    let failed: Vec<FailedView> = api.query("/api/v1/failed", &[("limit", Some(limit.to_string()))]).await?;
     Ok(out.show(&failed, |failed| failures(failed))?)
 }
 

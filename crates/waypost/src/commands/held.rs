@@ -13,7 +13,7 @@ use crate::transport::{Transport, segment};
 pub(super) async fn run(api: &mut Transport, command: HeldCommand, out: Output) -> Result<()> {
     match command {
         HeldCommand::List { limit, after } => {
-            let page: QueuePage = api.query("/v1/held", &[("limit", Some(limit.to_string())), ("after", after)]).await?;
+            let page: QueuePage = api.query("/api/v1/held", &[("limit", Some(limit.to_string())), ("after", after)]).await?;
             Ok(out.show(&page, list)?)
         }
         HeldCommand::Show { id } => {
@@ -35,7 +35,7 @@ pub(super) async fn run(api: &mut Transport, command: HeldCommand, out: Output) 
 }
 
 fn path(id: &str) -> String {
-    format!("/v1/held/{}", segment(id))
+    format!("/api/v1/held/{}", segment(id))
 }
 
 async fn confirm(api: &mut Transport, id: &str) -> Result<bool> {

@@ -10,11 +10,11 @@ use crate::transport::{Transport, segment, with_query};
 pub(super) async fn run(api: &mut Transport, command: KeyCommand, out: Output) -> Result<()> {
     match command {
         KeyCommand::List => {
-            let keys: Vec<KeyView> = api.get("/v1/keys").await?;
+            let keys: Vec<KeyView> = api.get("/api/v1/keys").await?;
             out.show(&keys, |keys| list(keys))?;
         }
         KeyCommand::Show { domain } => {
-            let keys: Vec<KeyView> = api.get("/v1/keys").await?;
+            let keys: Vec<KeyView> = api.get("/api/v1/keys").await?;
             let keys: Vec<KeyView> = keys.into_iter().filter(|key| key.domain.eq_ignore_ascii_case(domain.trim())).collect();
             if keys.is_empty() {
                 bail!("{domain} has no DKIM key\n  hint: waypost key list shows all keys; waypost key add {domain} creates the first ones");
@@ -22,16 +22,16 @@ pub(super) async fn run(api: &mut Transport, command: KeyCommand, out: Output) -
             out.show(&keys, |keys| records(keys))?;
         }
         KeyCommand::Add { domain } => {
-            let done: KeysChanged = api.post("/v1/keys", &NewKeys { domain }).await?;
+            let done: KeysChanged = api.post("/api/v1/keys", &NewKeys { domain }).await?;
             out.show(&done, changed)?;
         }
         KeyCommand::Remove { domain, selector, force } => {
             let query = [("selector", selector), ("force", force.then(|| "true".to_owned()))];
-            let done: Changed = api.delete(&with_query(&format!("/v1/keys/{}", segment(&domain)), &query)).await?;
+            let done: Changed = api.delete(&with_query(&format!("/api/v1/keys/{}", segment(&domain)), &query)).await?;
             super::changed(out, &done)?;
         }
         KeyCommand::Rotate { domain, force } => {
-            let done: KeysChanged = api.post(&format!("/v1/keys/{}/rotate", segment(&domain)), &RotateKeys { force }).await?;
+            let done: KeysChanged = api.post(&format!("/api/v1/keys/{}/rotate", segment(&domain)), &RotateKeys { force }).await?;
             out.show(&done, changed)?;
         }
     }

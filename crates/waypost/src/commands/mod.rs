@@ -57,7 +57,7 @@ pub async fn run_with_api(config: &Path, command: Command, out: Output) -> Resul
         Command::Reports(command) => reports::run(&mut api, command, out).await?,
         Command::Key(command) => key::run(&mut api, command, out).await?,
         Command::Reload => {
-            let reloaded: Reloaded = api.post("/v1/reload", &()).await?;
+            let reloaded: Reloaded = api.post("/api/v1/reload", &()).await?;
             out.show(&reloaded, |r| r.message.clone())?;
         }
         // Handled by `main`, without the API.

@@ -16,7 +16,7 @@ pub(super) async fn run(api: &mut Transport, command: QueueCommand, out: Output)
     match command {
         QueueCommand::List { limit, after, address } => {
             let query = [("limit", Some(limit.to_string())), ("after", after), ("address", address)];
-            let page: QueuePage = api.query("/v1/queue", &query).await?;
+            let page: QueuePage = api.query("/api/v1/queue", &query).await?;
             out.show(&page, list)?;
         }
         QueueCommand::Show { id } => {
@@ -25,18 +25,18 @@ pub(super) async fn run(api: &mut Transport, command: QueueCommand, out: Output)
         }
         QueueCommand::Retry(retry) => {
             let request = Request { id: retry.id, domain: retry.domain, all: retry.all };
-            let count: Count = api.post("/v1/queue/retry", &request).await?;
+            let count: Count = api.post("/api/v1/queue/retry", &request).await?;
             out.show(&count, |count| format!("{} retrying {} recipients now", styled(GOOD, "ok:"), count.recipients))?;
         }
         QueueCommand::Paused => {
-            let pauses: Vec<PauseView> = api.get("/v1/pauses").await?;
+            let pauses: Vec<PauseView> = api.get("/api/v1/pauses").await?;
             out.show(&pauses, |pauses| match pauses.as_slice() {
                 [] => styled(DIM, "nothing is paused"),
                 pauses => pauses.iter().map(paused).collect::<Vec<_>>().join("\n"),
             })?;
         }
         QueueCommand::Resume { about } => {
-            let done: Changed = api.post("/v1/pauses/resume", &Resume { about }).await?;
+            let done: Changed = api.post("/api/v1/pauses/resume", &Resume { about }).await?;
             changed(out, &done)?;
         }
         QueueCommand::Drop { id, recipient, yes } => {
@@ -64,7 +64,7 @@ pub(super) fn paused(pause: &PauseView) -> String {
 }
 
 fn path(id: &str) -> String {
-    format!("/v1/queue/{}", segment(id))
+    format!("/api/v1/queue/{}", segment(id))
 }
 
 async fn confirm(api: &mut Transport, id: &str, recipient: Option<u32>) -> Result<bool> {

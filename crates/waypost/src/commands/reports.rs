@@ -16,16 +16,16 @@ pub(super) async fn run(api: &mut Transport, command: ReportsArgs, out: Output) 
     match command.command {
         None => {
             let query = [("days", Some(command.days.to_string())), ("domain", command.domain)];
-            let summary: ReportsSummary = api.query("/v1/reports/summary", &query).await?;
+            let summary: ReportsSummary = api.query("/api/v1/reports/summary", &query).await?;
             Ok(out.show(&summary, show_summary)?)
         }
         Some(ReportsCommand::List { limit, before, domain }) => {
             let query = [("limit", Some(limit.to_string())), ("before", before.map(|n| n.to_string())), ("domain", domain)];
-            let reports: Vec<ReportView> = api.query("/v1/reports", &query).await?;
+            let reports: Vec<ReportView> = api.query("/api/v1/reports", &query).await?;
             Ok(out.show(&reports, |reports| list(reports, limit))?)
         }
         Some(ReportsCommand::Show { id }) => {
-            let report: WholeReport = api.get(&format!("/v1/reports/{id}")).await?;
+            let report: WholeReport = api.get(&format!("/api/v1/reports/{id}")).await?;
             Ok(out.show(&report, show)?)
         }
     }

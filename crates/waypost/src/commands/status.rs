@@ -35,9 +35,9 @@ pub(super) async fn run(config: &Config, out: Output) -> Result<ExitCode> {
         Err(e) => return Err(e).with_context(|| format!("the server's socket {} cannot be used", socket.display())),
     };
     let mut api = Transport::over(stream).await?;
-    let mut status: Value = api.get("/v1/status").await?;
-    let pauses: Vec<PauseView> = api.get("/v1/pauses").await?;
-    let totals: Totals = api.get("/v1/queue/totals").await?;
+    let mut status: Value = api.get("/api/v1/status").await?;
+    let pauses: Vec<PauseView> = api.get("/api/v1/pauses").await?;
+    let totals: Totals = api.get("/api/v1/queue/totals").await?;
     if let Some(status) = status.as_object_mut() {
         status.insert("paused".into(), serde_json::to_value(&pauses)?);
         status.insert("queue".into(), serde_json::to_value(totals)?);

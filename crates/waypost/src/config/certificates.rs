@@ -69,6 +69,12 @@ impl Config {
         let listen = &self.file.listen;
         [addresses(listen.http.as_deref(), 80), addresses(listen.https.as_deref(), 443)]
     }
+
+    /// Returns the addresses of the owner's page alone; `None`: those of HTTPS. An empty list disables it.
+    pub fn owner_addresses(&self) -> Option<public_http::Addresses> {
+        let listen = &self.file.listen;
+        listen.admin.as_deref().map(|named| addresses(Some(named), 443))
+    }
 }
 
 fn addresses(named: Option<&[Text<SocketAddr>]>, port: u16) -> public_http::Addresses {

@@ -175,5 +175,8 @@ fn certificate_options_are_read() {
     );
     let [http, https] = config.web_addresses();
     assert!(http.list.is_empty() && http.must && https.list.len() == 2 && !https.must);
+    assert!(config.owner_addresses().is_none());
+    let alone = read("hostname = \"a.b\"\n[listen]\nadmin = [\"127.0.0.1:8443\"]").unwrap().owner_addresses().unwrap();
+    assert!(alone.must && alone.list == ["127.0.0.1:8443".parse().unwrap()]);
     assert!(read("hostname = \"a.b\"").unwrap().acme().is_none());
 }

@@ -6,6 +6,7 @@
 pub mod certificates;
 mod dns_watch;
 pub mod logging;
+mod owner;
 mod public;
 pub mod reload;
 mod seen_file;
@@ -142,23 +143,24 @@ impl Running {
             events: events.clone(),
         };
         let server = Server::start(parts).await?;
-        let public = public::start(config, &certificates, live.clone(), shown)?;
-        // After the public server is up, which the CA connects to.
-        certificates.configure_renewal(config);
         let parts = ServerParts { resolver: resolver.clone(), certificates: certificates.clone(), reloader: reloader.clone() };
         let context = ApiContext {
             store: store.clone(),
-            live,
+            live: live.clone(),
             password_key,
             clock,
             resolver: Some(resolver),
             report_facts: crate::dns_facts::report_facts(config),
             certificates: config.certificate_directories().certificates,
+            events,
             control: Arc::new(ServerControl::new(&server, settings, releaser, parts)),
         };
+        let public = public::start(config, &certificates, live, shown, owner::service(&context))?;
+        // After the public server is up, which the CA connects to.
+        certificates.configure_renewal(config);
         let submit = submit.map(|listener| start_socket(config.submit_socket(), listener, control_api::submit_router(context.clone())).0);
         let mut stop = Vec::from_iter(submit);
-        let router = control_api::router(context);
+        let router = control_api::operator_router(context);
         let watch = dns_watch::start(config, router.clone(), server.postmaster(), server.doubts());
         let (stop_admin, admin) = start_socket(config.admin_socket(), listener, router);
         stop.push(stop_admin);

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
+use axum::Router;
 use mail::{Domain, Mailbox};
 use mta::LiveDirectory;
 use net::ServerTls;
-use public_http::PublicHttp;
 use public_http::pages::{PageFacts, Pages, PublicData};
+use public_http::{OwnerService, PublicHttp};
 
 use super::certificates::ServerCertificates;
 use crate::config::Config;
@@ -39,15 +40,24 @@ impl PublicSettings {
     }
 }
 
-/// Listens for HTTP and HTTPS. The server ends when the value is dropped.
+/// Listens for HTTP and HTTPS; the owner's page is served at the addresses that the configuration names. The server ends when the value is dropped.
 ///
 /// # Errors
 /// An address that the configuration names cannot be used.
-pub fn start(config: &Config, certificates: &ServerCertificates, live: Arc<LiveDirectory>, public: LivePublic) -> Result<PublicHttp> {
+pub fn start(
+    config: &Config,
+    certificates: &ServerCertificates,
+    live: Arc<LiveDirectory>,
+    public: LivePublic,
+    owner: Router,
+) -> Result<PublicHttp> {
     let [http, https] = config.web_addresses();
+    let addresses = config.owner_addresses();
+    let is_off = addresses.as_ref().is_some_and(|addresses| addresses.list.is_empty());
+    let owner = (!is_off).then_some(OwnerService { router: owner, addresses });
     let (tls, challenges) = (certificates.tls().cloned(), certificates.challenges().clone());
     let pages = Pages(Arc::new(PublicFacts { public, live, tls: tls.clone() }));
-    PublicHttp::start(public_http::Parts { http, https, tls, challenges, pages }).context("cannot listen for HTTP or HTTPS")
+    PublicHttp::start(public_http::Parts { http, https, tls, challenges, pages, owner }).context("cannot listen for HTTP or HTTPS")
 }
 
 /// The facts for pages of a running server.

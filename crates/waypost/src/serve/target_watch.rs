@@ -18,7 +18,7 @@ use crate::transport::Transport;
 pub(super) async fn look(path: &Path, router: &Router, postmaster: &Postmaster) -> Result<()> {
     let config = load_config(path).await?;
     let mut api = Transport::InProcess(Box::new(router.clone()));
-    let looks: TargetLooks = api.get("/v1/aliases/targets").await?;
+    let looks: TargetLooks = api.get("/api/v1/aliases/targets").await?;
     let file = SeenFile(config.file.data_dir.join("targets-seen.json"));
     let before: BTreeSet<String> = file.read().await.unwrap_or_default();
     let wrong: Vec<&TargetLook> = looks.doubts.iter().filter(|look| look.is_wrong).collect();

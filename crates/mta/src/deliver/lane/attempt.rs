@@ -8,6 +8,7 @@ use store::{Claimed, Content};
 
 use super::worker::Worker;
 use crate::deliver::connect::{TriedHosts, connect};
+use crate::deliver::delivery_log;
 use crate::deliver::job::{Job, Waiter};
 use crate::deliver::maildir;
 use crate::deliver::transaction::{Attempt, deliver};
@@ -86,7 +87,13 @@ impl Worker {
             let claimed = Claimed { message: job.claimed.message.clone(), content: job.claimed.content.clone(), recipients };
             caught(deliver(connection, &claimed, content)).await
         };
-        attempt.unwrap_or_else(|| Attempt::bug(indices.len()))
+        let attempt = attempt.unwrap_or_else(|| Attempt::bug(indices.len()));
+        if attempt.is_in_doubt
+            && let Some(connection) = &self.connection
+        {
+            delivery_log::in_doubt(self.outbound.shared(), job, &connection.host);
+        }
+        attempt
     }
 
     /// Leaves the host: the next session is with another address, or with this one using DATA.

@@ -14,6 +14,7 @@ use crate::context::Shared;
 use crate::deliver::connect::Connection;
 use crate::deliver::job::{Job, Waiter};
 use crate::deliver::outbound::Outbound;
+use crate::deliver::pause_log;
 use crate::deliver::route::Plan;
 use crate::deliver::settle;
 use crate::deliver::transaction::Attempt;
@@ -122,13 +123,16 @@ impl Worker {
             return self.outbound.window.release(&job);
         }
         let _hold = self.outbound.closing.hold();
-        let Some(job) = self.admitted(job) else { return };
+        let Some(mut job) = self.admitted(job) else { return };
         let content = match self.content(&job).await {
             Ok(content) => content,
             Err(StoreError::Corrupt(reason)) => return settle::set_aside(&self.outbound, job, &reason).await,
             Err(error) => return settle::all_failed(&self.outbound, vec![job], &Trouble::unreadable(&error.to_string())).await,
         };
-        let attempt = match self.attempt(&job, &content).await {
+        let begun_ms = self.outbound.shared().clock.steady_ms();
+        let attempt = self.attempt(&job, &content).await;
+        job.took_ms = Some(self.outbound.shared().clock.steady_ms() - begun_ms);
+        let attempt = match attempt {
             Ok(attempt) => attempt,
             Err(_) if self.outbound.closing.has_begun() => return self.outbound.window.release(&job),
             Err(trouble) => return self.unreachable(job, trouble).await,
@@ -189,13 +193,15 @@ impl Worker {
     /// paused.
     async fn unreachable(&mut self, job: Job, trouble: Trouble) {
         if let Some(jobs) = self.clear_lane(job, &trouble) {
-            let host = self.lane.key.0.first().map(tracing::field::display);
-            if let Some(plan) = self.lane.plan.last_resort.as_ref().filter(|_| trouble.allows_last_resort()) {
-                let instead = plan.hops.first().map(tracing::field::display);
-                tracing::warn!(host, instead, waiting = jobs.len(), %trouble, "host paused; its mail uses the last-resort route");
+            let host = self.lane.key.0.first();
+            if let Some(host) = host {
+                self.outbound.breakers().unreachable(host);
+            }
+            let instead = self.lane.plan.last_resort.as_ref().filter(|_| trouble.allows_last_resort());
+            pause_log::unreachable(self.outbound.shared(), host, jobs.len(), &trouble, instead.map(|plan| &**plan));
+            if let Some(plan) = instead {
                 return self.divert(jobs, plan);
             }
-            tracing::warn!(host, waiting = jobs.len(), %trouble, "host paused");
             settle::all_failed(&self.outbound, jobs, &trouble).await;
         }
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use directory::{Account, Password};
+use events::{Event, EventKind, Fact};
 use mail::Reply;
 use net::ClientTls;
 use sasl::{Credentials, Found, ITERATIONS, Lookup, Mechanism, Need, ScramKeys, Secret, Token};
@@ -47,6 +48,15 @@ pub(crate) enum Denied {
 }
 
 impl Denied {
+    /// The reason, for the owner.
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Wrong => "name or password are wrong, or the account may not log in",
+            Self::TooMany => "too many failed logins",
+            Self::Busy => "too many logins at once",
+        }
+    }
+
     /// The reply; `before` is how often this session was refused for too many failures.
     pub fn reply(self, before: u32) -> Reply {
         match self {
@@ -157,6 +167,22 @@ impl Authenticator {
         self.key.pepper()
     }
 
+    /// The account of this user name. A name without one may be a password in the wrong field, and is recorded nowhere.
+    pub fn claimed(&self, user_name: &str) -> Option<String> {
+        let directory = self.shared.directory.current();
+        directory.account(&self.with_domain(user_name)).map(|account| account.login.to_string())
+    }
+
+    /// Logs a refused login; `claimed` is the account that the client named.
+    pub fn log_refused(&self, client: IpAddr, mechanism: Option<&'static str>, claimed: Option<String>, denied: Denied, reply: &Reply) {
+        let kind = EventKind::LoginRefused;
+        tracing::warn!(%client, mechanism, %reply, "{}", kind.words());
+        self.shared.events.record_with(|| {
+            let event = Event::new(kind, self.shared.clock.now_ms()).client(client).login(claimed).reply(reply);
+            event.reason(Some(denied.reason())).maybe(Fact::Mechanism, mechanism)
+        });
+    }
+
     /// Checks a name and a password, and returns the login.
     pub async fn check(&self, attempt: LoginAttempt, credentials: &Credentials) -> Result<String, Denied> {
         let directory = self.shared.directory.current();
@@ -265,7 +291,12 @@ impl Authenticator {
         let is_new = self.throttle.succeeded(&login, attempt.client, now_ms);
         self.networks.logged_in(attempt.client, now_ms);
         let (client, mechanism) = (attempt.client, attempt.mechanism.name());
-        tracing::info!(%client, login, password = credential, mechanism, is_new, "logged in");
+        tracing::info!(%client, login, password = credential, mechanism, is_new, "{}", EventKind::LoggedIn.words());
+        self.shared.events.record_with(|| {
+            let event =
+                Event::new(EventKind::LoggedIn, now_ms).client(client).login(Some(login.as_str())).fact(Fact::Password, &credential);
+            event.fact(Fact::Mechanism, mechanism).maybe(Fact::New, is_new.then_some("yes"))
+        });
         self.usage_log.push(UsageEvent::Login(LoginUse {
             login: login.clone(),
             password: credential,

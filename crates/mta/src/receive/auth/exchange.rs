@@ -25,6 +25,8 @@ pub(crate) enum AuthAnswer {
 pub(crate) struct AuthExchange {
     exchange: Option<(LoginAttempt, Exchange)>,
     offered: Option<Offered>,
+    /// The account that the client claims to be, if there is one.
+    claimed: Option<String>,
     /// How often the session was refused for too many failures.
     warned: u32,
 }
@@ -34,7 +36,7 @@ impl AuthExchange {
     pub async fn step(&mut self, logins: &Authenticator, client: IpAddr, secured: Option<&TlsSession>, step: AuthStep) -> AuthAnswer {
         let step = match step {
             AuthStep::Begin { mechanism, initial } => {
-                let Some(mechanism) = Mechanism::from_name(&mechanism) else { return self.refuse(client, Denied::Wrong) };
+                let Some(mechanism) = Mechanism::from_name(&mechanism) else { return self.refuse(logins, client, Denied::Wrong) };
                 let settings = logins.settings();
                 let context = Context {
                     hostname: settings.hostname.to_string(),
@@ -43,13 +45,13 @@ impl AuthExchange {
                     pepper: logins.pepper(),
                     offers_plus: settings.channel_binding && secured.is_some_and(|secured| !secured.bindings.is_empty()),
                 };
-                self.offered = None;
+                (self.offered, self.claimed) = (None, None);
                 let (_, exchange) = self.exchange.insert((LoginAttempt { client, mechanism }, Exchange::new(mechanism, context)));
                 exchange.start(initial.as_deref())
             }
             AuthStep::Response(response) => self.exchange.as_mut().map_or(Step::Refused, |(_, exchange)| exchange.respond(&response)),
         };
-        self.follow(logins, secured, step).await.unwrap_or_else(|denied| self.refuse(client, denied))
+        self.follow(logins, secured, step).await.unwrap_or_else(|denied| self.refuse(logins, client, denied))
     }
 
     /// Continues until the client must respond or is logged in.
@@ -59,8 +61,12 @@ impl AuthExchange {
             let attempt = *attempt;
             step = match step {
                 Step::Challenge(challenge) => return Ok(AuthAnswer::Challenge(challenge)),
-                Step::Credentials(credentials) => return logins.check(attempt, &credentials).await.map(AuthAnswer::LoggedIn),
+                Step::Credentials(credentials) => {
+                    self.claimed = logins.claimed(&credentials.authcid);
+                    return logins.check(attempt, &credentials).await.map(AuthAnswer::LoggedIn);
+                }
                 Step::Lookup(lookup) => {
+                    self.claimed = logins.claimed(&lookup.name);
                     let (found, offered) = logins.look_up(attempt, &lookup)?;
                     self.offered = Some(offered);
                     exchange.found(found)
@@ -82,13 +88,13 @@ impl AuthExchange {
         }
     }
 
-    fn refuse(&mut self, client: IpAddr, denied: Denied) -> AuthAnswer {
+    fn refuse(&mut self, logins: &Authenticator, client: IpAddr, denied: Denied) -> AuthAnswer {
         let mechanism = self.exchange.take().map(|(attempt, _)| attempt.mechanism.name());
         let reply = denied.reply(self.warned);
         if denied == Denied::TooMany {
             self.warned += 1;
         }
-        tracing::warn!(%client, mechanism, %reply, "login refused");
+        logins.log_refused(client, mechanism, self.claimed.take(), denied, &reply);
         AuthAnswer::Refused(reply)
     }
 }

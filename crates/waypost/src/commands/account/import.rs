@@ -51,7 +51,7 @@ pub(super) async fn run(config: &Config, api: &mut Transport, command: AccountIm
     let mut report = AccountImportReport { dry_run: import.dry_run, ..AccountImportReport::default() };
     for (n, batch) in all.chunks(BATCH).enumerate() {
         import.accounts = batch.to_vec();
-        let done: AccountImportReport = api.post("/v1/accounts/import", &import).await.map_err(|error| {
+        let done: AccountImportReport = api.post("/api/v1/accounts/import", &import).await.map_err(|error| {
             let before = report.imported.len();
             let hint = "imported accounts stay; run the same command again to continue";
             if before == 0 || import.dry_run { error } else { error.context(format!("after {before} accounts\n  hint: {hint}")) }
@@ -187,12 +187,12 @@ async fn advice(
             "`{user}` is {login} here: change the username in the clients, or keep it with login_domain = \"{domain}\" under [submission]"
         ));
     }
-    let hosted: Vec<DomainView> = api.get("/v1/domains").await?;
+    let hosted: Vec<DomainView> = api.get("/api/v1/domains").await?;
     let strange = domains.keys().find(|domain| !hosted.iter().any(|hosted| hosted.name.eq_ignore_ascii_case(domain)));
     if let (Some(strange), Some(first)) = (strange, hosted.first()) {
         advice.push(format!("{strange} is not hosted here; to import the users into {}: --domain {}", first.name, first.name));
     }
-    let aliases: Vec<AliasView> = api.get("/v1/aliases").await?;
+    let aliases: Vec<AliasView> = api.get("/api/v1/aliases").await?;
     let is_alias = |login: &str| aliases.iter().any(|alias| alias.source.eq_ignore_ascii_case(login));
     let nameless: Vec<&str> = report.imported.iter().map(String::as_str).filter(|login| !is_alias(login)).collect();
     if let Some(first) = nameless.first().filter(|_| !has_senders) {

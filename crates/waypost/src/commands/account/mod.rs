@@ -26,12 +26,13 @@ pub(super) async fn run(config: &Config, api: &mut Transport, command: AccountCo
             // The alias first: if it is refused, no account is created.
             let mut warnings = Vec::new();
             if !forward.is_empty() {
-                let done: Changed = api.post("/v1/aliases", &NewAlias { source: login.clone(), targets: forward, replace: false }).await?;
+                let done: Changed =
+                    api.post("/api/v1/aliases", &NewAlias { source: login.clone(), targets: forward, replace: false }).await?;
                 note(&format!("{} alias {}", styled(GOOD, "ok:"), done.changed));
                 warnings = done.warnings;
             }
             let new = NewAccount { login, password, name, may_send_as: sender };
-            let mut login: Login = api.post("/v1/accounts", &new).await?;
+            let mut login: Login = api.post("/api/v1/accounts", &new).await?;
             login.warnings.extend(warnings);
             logged_in(out, &login, "added")?;
         }
@@ -47,7 +48,7 @@ pub(super) async fn run(config: &Config, api: &mut Transport, command: AccountCo
         AccountCommand::Import(command) => import::run(config, api, command, out).await?,
         AccountCommand::Verify { login } => return verify(api, &login, out).await,
         AccountCommand::List => {
-            let accounts: Vec<AccountView> = api.get("/v1/accounts").await?;
+            let accounts: Vec<AccountView> = api.get("/api/v1/accounts").await?;
             out.show(&accounts, |accounts| show::list(accounts))?;
         }
         AccountCommand::Show { login } => {
@@ -98,12 +99,12 @@ async fn remove(api: &mut Transport, path: &str, out: Output) -> Result<()> {
 }
 
 fn path(login: &str) -> String {
-    format!("/v1/accounts/{}", segment(login))
+    format!("/api/v1/accounts/{}", segment(login))
 }
 
 /// The account's present senders and the new ones.
 async fn with_present(api: &mut Transport, login: &str, add: Vec<String>) -> Result<Vec<String>> {
-    let accounts: Vec<AccountView> = api.get("/v1/accounts").await?;
+    let accounts: Vec<AccountView> = api.get("/api/v1/accounts").await?;
     let present = accounts.into_iter().find(|account| account.login.eq_ignore_ascii_case(login));
     // If the account does not exist, the change reports it.
     let mut senders = present.map(|account| account.may_send_as).unwrap_or_default();

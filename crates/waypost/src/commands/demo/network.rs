@@ -124,14 +124,14 @@ fn write_secret(path: &Path, text: &str) -> Result<()> {
 /// Creates domain, alias, account and keys through the API, and publishes their records. Returns the account's password.
 pub async fn populate(network: &DemoNetwork) -> Result<String> {
     let mut api = Transport::open(&network.config).await?;
-    let _: api::Changed = api.post("/v1/domains", &api::NewDomain { name: "example.test".into() }).await?;
+    let _: api::Changed = api.post("/api/v1/domains", &api::NewDomain { name: "example.test".into() }).await?;
     let alias = api::NewAlias { source: "me@example.test".into(), targets: vec!["foo@inbox.test".into()], replace: false };
-    let _: api::Changed = api.post("/v1/aliases", &alias).await?;
+    let _: api::Changed = api.post("/api/v1/aliases", &alias).await?;
     let account = api::NewAccount { login: "me@example.test".into(), password: None, name: None, may_send_as: Vec::new() };
-    let added: api::Login = api.post("/v1/accounts", &account).await?;
+    let added: api::Login = api.post("/api/v1/accounts", &account).await?;
     say("alias", "me@example.test -> foo@inbox.test")?;
     for domain in ["example.test", "fwd.example.test"] {
-        let made: api::KeysChanged = api.post("/v1/keys", &api::NewKeys { domain: domain.into() }).await?;
+        let made: api::KeysChanged = api.post("/api/v1/keys", &api::NewKeys { domain: domain.into() }).await?;
         made.keys.iter().for_each(|key| network.zone.publish(&key.record_name, &key.record));
         network.zone.publish(domain, SPF);
         network.zone.publish(&format!("_dmarc.{domain}"), "v=DMARC1; p=reject");

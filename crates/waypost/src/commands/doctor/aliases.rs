@@ -11,8 +11,8 @@ use super::finding::{Finding, Severity};
 const CHECK: &str = "aliases";
 
 pub(super) async fn check(context: &mut DoctorContext) -> Result<Vec<Finding>> {
-    let file: VirtualFileView = context.api()?.get("/v1/aliases/virtual-file").await?;
-    let looks: TargetLooks = context.api()?.get("/v1/aliases/targets").await?;
+    let file: VirtualFileView = context.api()?.get("/api/v1/aliases/virtual-file").await?;
+    let looks: TargetLooks = context.api()?.get("/api/v1/aliases/targets").await?;
     let mut findings = judge_virtual_file(&file);
     findings.extend(judge_targets(&looks));
     Ok(findings)

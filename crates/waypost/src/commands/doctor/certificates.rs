@@ -12,7 +12,7 @@ const CHECK: &str = "certificate";
 const DAY_MS: i64 = 86_400_000;
 
 pub(super) async fn check(context: &mut DoctorContext) -> Result<Vec<Finding>> {
-    let all: CertificatesView = context.api()?.get("/v1/certificates").await?;
+    let all: CertificatesView = context.api()?.get("/api/v1/certificates").await?;
     let host = context.config.settings.hostname.as_str().to_owned();
     let mut findings: Vec<Finding> = all.certificates.iter().map(|c| judge_certificate(c, all.now_ms)).collect();
     let is_shown = |c: &&CertificateView| c.names.iter().any(|name| name.eq_ignore_ascii_case(&host)) || c.shown_for.contains(&host);

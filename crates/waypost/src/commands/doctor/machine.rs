@@ -26,7 +26,7 @@ const OLD_MS: i64 = 4 * 3_600_000;
 
 /// Whether the server runs, and whether it has caught bugs of its own.
 pub(super) async fn check_server(context: &mut DoctorContext) -> Result<Vec<Finding>> {
-    Ok(vec![judge_status(&context.api()?.get("/v1/status").await?)])
+    Ok(vec![judge_status(&context.api()?.get("/api/v1/status").await?)])
 }
 
 fn judge_status(status: &Value) -> Finding {
@@ -132,8 +132,8 @@ async fn measure_offset_s(server: &str) -> Result<i64, String> {
 
 /// Whether mail is delivered.
 pub(super) async fn check_queue(context: &mut DoctorContext) -> Result<Vec<Finding>> {
-    let totals: Totals = context.api()?.get("/v1/queue/totals").await?;
-    let page: QueuePage = context.api()?.query("/v1/queue", &[("limit", Some("1".into()))]).await?;
+    let totals: Totals = context.api()?.get("/api/v1/queue/totals").await?;
+    let page: QueuePage = context.api()?.query("/api/v1/queue", &[("limit", Some("1".into()))]).await?;
     let waiting = totals.recipients.saturating_sub(totals.held);
     let oldest = page.messages.first().map_or(0, |message| page.now_ms - message.arrived_ms);
     let found = format!("{waiting} recipients waiting, {} held", totals.held);

@@ -194,7 +194,7 @@ async fn prepare(config: Config, report: &mut DoctorReport<'_>) -> Result<Doctor
     };
     let domains = match &mut api {
         None => Vec::new(),
-        Some(api) => match api.get::<Vec<DomainView>>("/v1/domains").await {
+        Some(api) => match api.get::<Vec<DomainView>>("/api/v1/domains").await {
             Ok(domains) => domains.iter().filter(|d| d.enabled).filter_map(|d| Domain::parse(&d.name).ok()).collect(),
             Err(error) => {
                 report.add(vec![Finding::failed("data", "the hosted domains", &error)])?;

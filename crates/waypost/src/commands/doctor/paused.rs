@@ -10,7 +10,7 @@ use crate::output::span;
 const CHECK: &str = "paused";
 
 pub(super) async fn check(context: &mut DoctorContext) -> Result<Vec<Finding>> {
-    let pauses: Vec<PauseView> = context.api()?.get("/v1/pauses").await?;
+    let pauses: Vec<PauseView> = context.api()?.get("/api/v1/pauses").await?;
     let now_ms = net::Clock::system().now_ms();
     Ok(pauses.iter().map(|pause| describe_pause(pause, now_ms)).collect())
 }

@@ -14,7 +14,7 @@ const DAYS: u32 = 7;
 const CHECK: &str = "reports";
 
 pub(super) async fn check(context: &mut DoctorContext) -> Result<Vec<Finding>> {
-    let summary: ReportsSummary = context.api()?.query("/v1/reports/summary", &[("days", Some(DAYS.to_string()))]).await?;
+    let summary: ReportsSummary = context.api()?.query("/api/v1/reports/summary", &[("days", Some(DAYS.to_string()))]).await?;
     Ok(summary.domains.iter().flat_map(judge_domain).collect())
 }
 

@@ -34,7 +34,7 @@ pub(super) async fn check(context: &mut DoctorContext) -> Vec<Finding> {
     findings.extend(check_public_resolver(&servers, &about));
     // The server chose its own way of validation, and may have chosen another.
     let status: serde_json::Value = match context.api() {
-        Ok(api) => api.get("/v1/status").await.unwrap_or_default(),
+        Ok(api) => api.get("/api/v1/status").await.unwrap_or_default(),
         Err(_) => serde_json::Value::Null,
     };
     findings.push(judge_validation(&context.resolver.validator().await, status.get("dnssec").and_then(serde_json::Value::as_str), about));

@@ -62,7 +62,7 @@ pub async fn run(path: &Path, args: SendAsArgs, out: Output) -> Result<ExitCode>
         .parse()
         .map_err(|e| anyhow!("`{}` is not an address: {e}\n  hint: use an address such as me@example.com", args.address))?;
     let login = args.login.clone().unwrap_or_else(|| address.to_string());
-    let account: AccountDetail = api.get(&format!("/v1/accounts/{}", segment(&login))).await.map_err(|error| {
+    let account: AccountDetail = api.get(&format!("/api/v1/accounts/{}", segment(&login))).await.map_err(|error| {
         anyhow!("{error:#}\n  hint: add it with waypost account add {login}, or name the account that may send as {address} with --login")
     })?;
     let login = account.account.login.clone();
@@ -89,7 +89,7 @@ pub async fn run(path: &Path, args: SendAsArgs, out: Output) -> Result<ExitCode>
 async fn choose_password(api: &mut Transport, login: &str, args: &SendAsArgs) -> Result<Option<String>> {
     if args.new_password {
         let new = NewPassword { password: None, name: Some(PASSWORD_NAME.into()) };
-        let made: Login = api.post(&format!("/v1/accounts/{}/passwords", segment(login)), &new).await?;
+        let made: Login = api.post(&format!("/api/v1/accounts/{}/passwords", segment(login)), &new).await?;
         return Ok(made.password);
     }
     if !args.password_stdin {
@@ -119,7 +119,7 @@ fn check_sender(account: &AccountDetail, address: &Mailbox) -> Probe {
 
 /// Whether Gmail's code can arrive.
 async fn check_alias(api: &mut Transport, address: &Mailbox) -> Result<Probe> {
-    let test: AliasTest = api.query("/v1/aliases/test", &[("address", Some(address.to_string()))]).await?;
+    let test: AliasTest = api.query("/api/v1/aliases/test", &[("address", Some(address.to_string()))]).await?;
     if test.targets.is_empty() {
         let why = test.failed.first().map(|failed| failed.reason.clone()).unwrap_or_default();
         let fix = format!("waypost alias add {address} YOU@gmail.com");

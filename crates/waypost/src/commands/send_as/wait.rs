@@ -48,14 +48,14 @@ pub async fn wait(api: &mut Transport, request: WaitRequest<'_>, out: Output) ->
     let mut left_s = wait_s;
     loop {
         if events.confirmation.is_none() {
-            let found: Vec<ConfirmationView> = api.query("/v1/confirmations", &[("address", Some(address.to_string()))]).await?;
+            let found: Vec<ConfirmationView> = api.query("/api/v1/confirmations", &[("address", Some(address.to_string()))]).await?;
             events.confirmation = found.into_iter().find(|c| wait_s == 0 || c.at_ms > since_ms - SHORTLY_MS);
             if let (Some(confirmation), false) = (&events.confirmation, out.json) {
                 print(&text(confirmation))?;
             }
         }
         if events.login_from.is_none() && wait_s > 0 {
-            let account: AccountDetail = api.get(&format!("/v1/accounts/{}", segment(login))).await?;
+            let account: AccountDetail = api.get(&format!("/api/v1/accounts/{}", segment(login))).await?;
             let mut uses = account.credentials.iter().flat_map(|credential| &credential.uses);
             events.login_from = uses.find(|used| used.last_ms > since_ms).map(|used| used.address.clone());
             if let (Some(from), false) = (&events.login_from, out.json) {

@@ -49,7 +49,7 @@ impl SubmitTarget {
         body.extend_from_slice(content);
         let peer = Peer { uid: getuid().as_raw() };
         let mut transport = self.open().await.map_err(|error| SendmailError::later(&error))?;
-        let request = Request::post("/v1/messages").header("host", "waypost").header("content-length", body.len());
+        let request = Request::post("/api/v1/messages").header("host", "waypost").header("content-length", body.len());
         // Extensions are not transmitted: over a socket, the system reports the peer.
         let request = request.extension(ConnectInfo(peer)).body(Body::from(body)).map_err(|e| SendmailError::later(&e.into()))?;
         let (status, bytes) = transport.send(request).await.map_err(|error| SendmailError::later(&error))?;
@@ -57,9 +57,10 @@ impl SubmitTarget {
             return serde_json::from_slice(&bytes)
                 .map_err(|_| SendmailError::new(super::exit::UNAVAILABLE, "the running server is of another version; restart it"));
         }
-        let failure = serde_json::from_slice::<Failure>(&bytes);
-        let Failure { error, hint } = failure.unwrap_or_else(|_| Failure { error: format!("the server answered {status}"), hint: None });
-        Err(SendmailError::from_status(status, error, hint))
+        Err(match serde_json::from_slice::<Failure>(&bytes) {
+            Ok(failure) => SendmailError::from_status(status, failure.detail, failure.hint),
+            Err(_) => SendmailError::from_status(status, format!("the server answered {status}"), None),
+        })
     }
 
     async fn open(&self) -> Result<Transport> {

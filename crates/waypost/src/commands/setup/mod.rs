@@ -153,7 +153,7 @@ async fn fill_directory(
 ) -> Result<Vec<KeyView>> {
     let mut api = Transport::open(config).await?;
     if report.changed_config && api.is_server() {
-        match api.post::<Reloaded>("/v1/reload", &()).await {
+        match api.post::<Reloaded>("/api/v1/reload", &()).await {
             Ok(reloaded) => report.done.push(reloaded.message),
             Err(error) => report.warnings.push(format!("the running server keeps its old configuration: {error:#}")),
         }
@@ -164,36 +164,36 @@ async fn fill_directory(
         }
         report.checks = preflight::run(config, &plan.domain, api.is_server()).await;
     }
-    let domains: Vec<DomainView> = api.get("/v1/domains").await?;
+    let domains: Vec<DomainView> = api.get("/api/v1/domains").await?;
     let domain = plan.domain.to_string();
     if domains.iter().any(|d| d.name == domain) {
         report.kept.push(format!("domain {domain}"));
     } else {
-        let done: Changed = api.post("/v1/domains", &NewDomain { name: domain }).await?;
+        let done: Changed = api.post("/api/v1/domains", &NewDomain { name: domain }).await?;
         report.done.push(done.changed);
     }
-    let aliases: Vec<AliasView> = api.get("/v1/aliases").await?;
+    let aliases: Vec<AliasView> = api.get("/api/v1/aliases").await?;
     for forward in &plan.forwards {
         add_alias(&mut api, forward, &aliases, report).await?;
     }
     for forward in plan.roles(&aliases) {
         add_alias(&mut api, &forward, &aliases, report).await?;
     }
-    let accounts: Vec<AccountView> = api.get("/v1/accounts").await?;
+    let accounts: Vec<AccountView> = api.get("/api/v1/accounts").await?;
     for login in plan.logins() {
         if accounts.iter().any(|account| account.login.eq_ignore_ascii_case(&login)) {
             report.kept.push(format!("account {login} and its password (to replace it: waypost account passwd {login})"));
             report.logins.push(Login { login, name: String::new(), password: None, warnings: Vec::new() });
         } else {
             let new = NewAccount { login, password: None, name: None, may_send_as: Vec::new() };
-            let made: Login = api.post("/v1/accounts", &new).await?;
+            let made: Login = api.post("/api/v1/accounts", &new).await?;
             report.done.push(format!("account {}", made.login));
             report.logins.push(made);
         }
     }
     let mut keys = Vec::new();
     for domain in [&plan.domain, &config.settings.forward.srs.domain] {
-        let made: KeysChanged = api.post("/v1/keys", &NewKeys { domain: domain.to_string() }).await?;
+        let made: KeysChanged = api.post("/api/v1/keys", &NewKeys { domain: domain.to_string() }).await?;
         if made.is_new { &mut report.done } else { &mut report.kept }.push(format!("DKIM keys of {domain}"));
         keys.extend(made.keys.into_iter().filter(|key| key.state != "retired"));
     }
@@ -210,7 +210,7 @@ async fn add_alias(api: &mut Transport, forward: &Forward, aliases: &[AliasView]
             report.warnings.push(format!("to change it: waypost alias add {source} {} --replace", targets.join(" ")));
         }
         None => {
-            let done: Changed = api.post("/v1/aliases", &NewAlias { source, targets, replace: false }).await?;
+            let done: Changed = api.post("/api/v1/aliases", &NewAlias { source, targets, replace: false }).await?;
             report.done.push(format!("alias {}", done.changed));
             // Aliases with the same target give the same warning.
             for warning in done.warnings {
@@ -256,8 +256,8 @@ mod tests {
         assert_eq!(config.settings.postmaster.as_ref().unwrap().to_string(), "foo@gmail.test");
         let state = || async {
             let mut api = Transport::in_process(&config).await.unwrap();
-            let aliases: Vec<AliasView> = api.get("/v1/aliases").await.unwrap();
-            let accounts: Vec<AccountView> = api.get("/v1/accounts").await.unwrap();
+            let aliases: Vec<AliasView> = api.get("/api/v1/aliases").await.unwrap();
+            let accounts: Vec<AccountView> = api.get("/api/v1/accounts").await.unwrap();
             (aliases, accounts)
         };
         let (aliases, accounts) = state().await;

@@ -29,8 +29,11 @@ section!("[listen]", "Addresses to listen on. An empty list disables the service
     submissions_by_certificate: Vec<Text<SocketAddr>> = Vec::new();
     /// HTTP: validation of names for certificates; everything else is redirected to HTTPS. Default: port 80 of all addresses, if it is free.
     http: Option<Vec<Text<SocketAddr>>> = None;
-    /// HTTPS: MTA-STS policies and client configuration, validation of names. Default: port 443 of all addresses, if it is free.
+    /// HTTPS: MTA-STS policies and client configuration, validation of names, the owner's page. Default: port 443 of all addresses, if it is free.
     https: Option<Vec<Text<SocketAddr>>> = None;
+    /// The owner's page and the HTTP API, over HTTPS at these addresses only, for example "127.0.0.1:8443" behind an SSH tunnel; an empty list disables
+    /// both. Default: at the addresses of `https`, under the server's name.
+    admin: Option<Vec<Text<SocketAddr>>> = None;
 });
 
 section!("[tls]", "Certificate and key. Both files are read again when they change.", TlsOptions, [pair: Vec<Spanned<TlsPairOptions>>], {

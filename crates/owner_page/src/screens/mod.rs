@@ -1,0 +1,12 @@
+//! The screens, one file each, named after its first path segment.
+//!
+//! Invariant: a screen reads and changes only through the API.
+
+use axum::Router;
+
+use crate::screen::PageState;
+
+/// Returns the routes of all screens.
+pub(crate) fn routes() -> Router<PageState> {
+    Router::new()
+}

@@ -1,0 +1,34 @@
+//! The part of the handle for sessions, one-time links and second steps of the owner's page.
+//!
+//! Invariant: what works once is used up by the commit that says so.
+
+use crate::door::{DoorChange, OneTimeLink, PageSession, SecondStep, TokenHash};
+use crate::error::StoreError;
+use crate::handle::Store;
+use crate::sqlite;
+use crate::writer::Operation;
+
+impl Store {
+    /// Applies a change.
+    ///
+    /// # Errors
+    /// What was to be used once was used before ([`StoreError::NotFound`], [`StoreError::Conflict`]), or the store failed.
+    pub async fn change_door(&self, change: DoorChange) -> Result<(), StoreError> {
+        self.write(Operation::Door(change)).await.map(|_| ())
+    }
+
+    /// Returns all sessions of the page.
+    pub async fn page_sessions(&self) -> Result<Vec<PageSession>, StoreError> {
+        self.read(sqlite::page_sessions).await
+    }
+
+    /// Returns the link of a token.
+    pub async fn one_time_link(&self, token: TokenHash) -> Result<Option<OneTimeLink>, StoreError> {
+        self.read(move |db| sqlite::one_time_link(db, &token)).await
+    }
+
+    /// Returns the second step of an account, by its login in lower case.
+    pub async fn second_step(&self, login: String) -> Result<Option<SecondStep>, StoreError> {
+        self.read(move |db| sqlite::second_step(db, &login)).await
+    }
+}

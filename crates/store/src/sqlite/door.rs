@@ -1,0 +1,168 @@
+//! The tables of the owner's page: sessions, one-time links, second steps.
+//!
+//! Invariant: a link and a code are used up by the statement that finds them.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::door::{DoorChange, LinkPurpose, OneTimeLink, PageSession, SecondStep, TokenHash};
+use crate::error::StoreError;
+
+/// Applies one change.
+pub(crate) fn change_door(db: &Connection, change: &DoorChange) -> Result<(), StoreError> {
+    match change {
+        DoorChange::PutSession(session) => put_session(db, session),
+        DoorChange::TouchSessions(used) => {
+            let mut statement = db.prepare_cached("UPDATE page_session SET used_ms = max(used_ms, ?2) WHERE id = ?1")?;
+            used.iter().try_for_each(|(id, used_ms)| statement.execute(params![id, used_ms]).map(drop))?;
+            Ok(())
+        }
+        DoorChange::EndSessions(ids) => {
+            ids.iter().try_for_each(|id| db.execute("DELETE FROM page_session WHERE id = ?", [id]).map(drop))?;
+            Ok(())
+        }
+        DoorChange::PutLink(link, now_ms) => {
+            db.execute("DELETE FROM one_time_link WHERE until_ms < ?", [now_ms])?;
+            let sql = "INSERT INTO one_time_link (token, login, purpose, until_ms) VALUES (?, ?, ?, ?)";
+            db.execute(sql, params![link.token, link.login, link.purpose.word(), link.until_ms])?;
+            Ok(())
+        }
+        DoorChange::TakeLink(token) => match db.execute("DELETE FROM one_time_link WHERE token = ?", [token])? {
+            0 => Err(StoreError::NotFound("this link was used before, or never made".into())),
+            _ => Ok(()),
+        },
+        DoorChange::PutSecondStep(step) => {
+            let sql = "INSERT OR REPLACE INTO second_step (login, sealed, recovery, last_step, made_ms) VALUES (?, ?, ?, ?, ?)";
+            db.execute(sql, params![step.login, step.sealed, step.recovery.concat(), step.last_step, step.made_ms])?;
+            Ok(())
+        }
+        DoorChange::UseCode { login, step } => {
+            let rows = db.execute("UPDATE second_step SET last_step = ?2 WHERE login = ?1 AND last_step < ?2", params![login, step])?;
+            used_once(rows, "this code was used before")
+        }
+        DoorChange::UseRecovery { login, from, left } => {
+            let sql = "UPDATE second_step SET recovery = ?3 WHERE login = ?1 AND recovery = ?2";
+            used_once(db.execute(sql, params![login, from.concat(), left.concat()])?, "this recovery code was used before")
+        }
+        DoorChange::RemoveSecondStep(login) => {
+            db.execute("DELETE FROM second_step WHERE login = ?", [login])?;
+            Ok(())
+        }
+    }
+}
+
+fn used_once(rows: usize, what: &str) -> Result<(), StoreError> {
+    if rows == 0 { Err(StoreError::Conflict(what.into())) } else { Ok(()) }
+}
+
+fn put_session(db: &Connection, session: &PageSession) -> Result<(), StoreError> {
+    let sql = "INSERT INTO page_session (id, login, verifiers, begun_ms, used_ms, client, browser) VALUES (?, ?, ?, ?, ?, ?, ?)";
+    let PageSession { id, login, verifiers, begun_ms, used_ms, client, browser } = session;
+    db.execute(sql, params![id, login, verifiers.concat(), begun_ms, used_ms, client, browser])?;
+    Ok(())
+}
+
+/// Splits what [`concat`](slice::concat) has joined.
+fn hashes(joined: &[u8]) -> Vec<TokenHash> {
+    joined.as_chunks().0.to_vec()
+}
+
+/// Returns all sessions.
+pub(crate) fn page_sessions(db: &Connection) -> Result<Vec<PageSession>, StoreError> {
+    let mut statement = db.prepare_cached("SELECT id, login, verifiers, begun_ms, used_ms, client, browser FROM page_session")?;
+    let rows = statement.query_map([], |row| {
+        Ok(PageSession {
+            id: row.get("id")?,
+            login: row.get("login")?,
+            verifiers: hashes(&row.get::<_, Vec<u8>>("verifiers")?),
+            begun_ms: row.get("begun_ms")?,
+            used_ms: row.get("used_ms")?,
+            client: row.get("client")?,
+            browser: row.get("browser")?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Returns the link of a token.
+pub(crate) fn one_time_link(db: &Connection, token: &TokenHash) -> Result<Option<OneTimeLink>, StoreError> {
+    let mut statement = db.prepare_cached("SELECT login, purpose, until_ms FROM one_time_link WHERE token = ?")?;
+    let found = statement.query_row([token], |row| Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?))).optional()?;
+    let Some((login, purpose, until_ms)) = found else { return Ok(None) };
+    let purpose = LinkPurpose::of_word(&purpose).ok_or_else(|| StoreError::Corrupt(format!("purpose of a one-time link: {purpose}")))?;
+    Ok(Some(OneTimeLink { token: *token, login, purpose, until_ms }))
+}
+
+/// Returns the second step of an account.
+pub(crate) fn second_step(db: &Connection, login: &str) -> Result<Option<SecondStep>, StoreError> {
+    let mut statement = db.prepare_cached("SELECT sealed, recovery, last_step, made_ms FROM second_step WHERE login = ?")?;
+    let read = |row: &rusqlite::Row<'_>| {
+        Ok(SecondStep {
+            login: login.to_owned(),
+            sealed: row.get("sealed")?,
+            recovery: hashes(&row.get::<_, Vec<u8>>("recovery")?),
+            last_step: row.get("last_step")?,
+            made_ms: row.get("made_ms")?,
+        })
+    };
+    Ok(statement.query_row([login], read).optional()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn db() -> Connection {
+        let db = Connection::open_in_memory().unwrap();
+        super::super::schema::migrate(&db).unwrap();
+        db
+    }
+
+    #[test]
+    fn a_link_works_once() {
+        let db = db();
+        let link = |n: u8, until_ms| OneTimeLink { token: [n; 32], login: "me@x.test".into(), purpose: LinkPurpose::Invitation, until_ms };
+        change_door(&db, &DoorChange::PutLink(link(1, 10), 0)).unwrap();
+        change_door(&db, &DoorChange::PutLink(link(2, 99), 11)).unwrap();
+        assert_eq!(one_time_link(&db, &[1; 32]).unwrap(), None, "one that has ended is removed");
+        assert_eq!(one_time_link(&db, &[2; 32]).unwrap(), Some(link(2, 99)));
+        change_door(&db, &DoorChange::TakeLink([2; 32])).unwrap();
+        assert!(matches!(change_door(&db, &DoorChange::TakeLink([2; 32])), Err(StoreError::NotFound(_))));
+    }
+
+    #[test]
+    fn codes_work_once() {
+        let db = db();
+        let login = || "me@x.test".to_owned();
+        let step = SecondStep { login: login(), sealed: vec![7], recovery: vec![[1; 32], [2; 32]], last_step: 5, made_ms: 1 };
+        change_door(&db, &DoorChange::PutSecondStep(step.clone())).unwrap();
+        assert_eq!(second_step(&db, "me@x.test").unwrap(), Some(step));
+        for (step, is_new) in [(5, false), (4, false), (6, true), (6, false)] {
+            assert_eq!(change_door(&db, &DoorChange::UseCode { login: login(), step }).is_ok(), is_new, "{step}");
+        }
+        let used = DoorChange::UseRecovery { login: login(), from: vec![[1; 32], [2; 32]], left: vec![[2; 32]] };
+        change_door(&db, &used).unwrap();
+        assert!(matches!(change_door(&db, &used), Err(StoreError::Conflict(_))));
+        assert_eq!(second_step(&db, "me@x.test").unwrap().unwrap().recovery, [[2; 32]]);
+        change_door(&db, &DoorChange::RemoveSecondStep(login())).unwrap();
+        assert_eq!(second_step(&db, "me@x.test").unwrap(), None);
+    }
+
+    #[test]
+    fn sessions_are_kept_touched_and_ended() {
+        let db = db();
+        let session = PageSession {
+            id: [1; 32],
+            login: "me@x.test".into(),
+            verifiers: vec![[3; 32], [4; 32]],
+            begun_ms: 1,
+            used_ms: 1,
+            client: "192.0.2.1".into(),
+            browser: "Firefox".into(),
+        };
+        change_door(&db, &DoorChange::PutSession(session.clone())).unwrap();
+        change_door(&db, &DoorChange::TouchSessions(vec![([1; 32], 9), ([2; 32], 9)])).unwrap();
+        assert_eq!(page_sessions(&db).unwrap(), [PageSession { used_ms: 9, ..session }]);
+        change_door(&db, &DoorChange::EndSessions(vec![[1; 32], [2; 32]])).unwrap();
+        assert!(page_sessions(&db).unwrap().is_empty());
+    }
+}
