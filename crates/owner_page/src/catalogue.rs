@@ -25,7 +25,9 @@ texts! {
     "frame",
     "aliases",
     "checks",
+    "people",
     "setup",
+    "welcome",
 }
 
 /// Around the number of a part of [`Text::rich`].
