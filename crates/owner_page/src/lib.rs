@@ -17,6 +17,7 @@ mod outcome;
 mod preferences;
 mod screen;
 mod screens;
+mod story;
 mod visitor;
 
 use std::sync::Arc;
