@@ -28,7 +28,7 @@ pub(crate) const BASE: &str = "/api/v1";
 
 /// Returns the only route of the socket that every user of this machine may open.
 pub fn submit_router(context: ApiContext) -> Router {
-    let routes = Routes::default().submission("/messages", messages::submit).into_router();
+    let routes = Routes::default().submission("/messages", messages::submit, "Submit a message").into_router();
     Router::new().nest(BASE, routes).fallback(unknown).layer(Extension(Actor::local_user())).with_state(ApiState::new(context))
 }
 

@@ -6,7 +6,7 @@
 use crate::actor::{Access, Scopes};
 use crate::routes::Routes;
 use crate::{
-    accounts, aliases, certificates, confirmations, domains, held, import, keys, messages, pauses, queue, reports, server, targets,
+    accounts, aliases, certificates, confirmations, domains, held, import, keys, messages, openapi, pauses, queue, reports, server, targets,
 };
 
 /// Whatever can be read, except for aliases and the queue.
@@ -24,6 +24,9 @@ const IMPORT_ALIASES: Access = Access::of(Scopes::ALIASES);
 
 const SEE_ACCOUNT: Access = Access::of(Scopes::READ.and(Scopes::OWN)).by_domain();
 const OWN_PASSWORDS: Access = Access::of(Scopes::OWN).by_domain();
+
+/// Whoever has credentials.
+const ANYONE: Access = Access::of(Scopes::READ.and(Scopes::ALIASES).and(Scopes::QUEUE).and(Scopes::OWN)).by_domain();
 
 const SEE_QUEUE: Access = Access::of(Scopes::READ.and(Scopes::QUEUE));
 const QUEUE: Access = Access::of(Scopes::QUEUE);
@@ -75,7 +78,7 @@ fn mail_routes(routes: Routes) -> Routes {
         .delete("/queue/{id}", QUEUE, queue::remove, "Drop a message or one of its recipients")
         .get("/pauses", SEE_QUEUE, pauses::list, "List paused mailboxes and hosts")
         .post("/pauses/resume", QUEUE, pauses::resume, "End a pause")
-        .submission("/messages", messages::submit)
+        .submission("/messages", messages::submit, "Submit a message of a local user: one line of JSON with the envelope, then the message")
         .get("/confirmations", READ, confirmations::list, "List the messages by which Gmail confirms an address")
         .get("/held", SEE_QUEUE, held::list, "List held messages")
         .get("/held/{id}", SEE_QUEUE, held::show, "Show a held message")
@@ -96,6 +99,7 @@ fn server_routes(routes: Routes) -> Routes {
         .post("/keys/{domain}/rotate", ADMIN, keys::rotate, "Take the next step of a key rotation")
         .get("/certificates", READ, certificates::list, "List certificates")
         .post("/certificates/renew", ADMIN, certificates::renew, "Renew certificates")
+        .get("/openapi.json", ANYONE, openapi::show, "Show this document")
         .get("/status", READ, server::status, "Show the state of the server")
         .post("/reload", ADMIN, server::reload, "Read the configuration again")
 }

@@ -128,6 +128,9 @@ pub enum Command {
     /// Open the store as the owner of the data directory; root's commands start this.
     #[command(hide = true)]
     OpenStore,
+    /// Print the OpenAPI document.
+    #[command(hide = true, name = "openapi")]
+    OpenApi,
     /// Write the man pages into a directory.
     #[command(hide = true)]
     Man {

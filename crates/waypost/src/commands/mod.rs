@@ -67,6 +67,7 @@ pub async fn run_with_api(config: &Path, command: Command, out: Output) -> Resul
         | Command::Doctor(_)
         | Command::Completions(_)
         | Command::Man { .. }
+        | Command::OpenApi
         | Command::OpenStore
         | Command::Route(_)
         | Command::SendAs(_)
