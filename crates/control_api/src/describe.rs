@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::{ConnectInfo, Path, Request, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde_json::{Value, json};
 use utoipa::openapi::RefOr;
@@ -128,6 +128,11 @@ impl<T: ToSchema> Argument for Body<T> {
         let schema = facts.schema_of::<T>();
         facts.body = Some(("application/json", schema));
     }
+}
+
+/// Fields of the header that the handler reads itself.
+impl Argument for HeaderMap {
+    fn describe(_: &mut OperationFacts) {}
 }
 
 /// A body that the handler reads itself.

@@ -25,7 +25,7 @@ use crate::reports::ReportFacts;
 /// How long the record of a retired key must stay in DNS: mail that it signed may be in transit, or be verified again.
 const RETIRED_MS: i64 = 7 * 86_400_000;
 
-fn view(key: &SigningKey) -> KeyView {
+pub(crate) fn view(key: &SigningKey) -> KeyView {
     let algorithm = Algorithm::of_key_type(&key.key_type);
     KeyView {
         domain: key.domain.to_string(),

@@ -58,15 +58,15 @@ impl Routes {
         delete DELETE "delete";
     }
 
-    /// Adds the submission of local mail, whose handler limits its body itself.
-    pub fn submission<T, H>(self, path: &'static str, handler: H, summary: &'static str) -> Self
+    /// Adds a route for POST that takes a message, whose handler limits its body itself.
+    pub fn message<T, H>(self, path: &'static str, access: Access, handler: H, summary: &'static str) -> Self
     where
         T: 'static,
         H: Handler<T, ApiState> + Described<T>,
     {
         let route = on(MethodFilter::POST, handler).route_layer(DefaultBodyLimit::disable());
-        let route = route.route_layer(from_fn_with_state(Access::LOCAL, authorize));
-        self.with(route, RouteRow { method: "post", path, access: Access::LOCAL, summary, describe: <H as Described<T>>::describe })
+        let route = route.route_layer(from_fn_with_state(access, authorize));
+        self.with(route, RouteRow { method: "post", path, access, summary, describe: <H as Described<T>>::describe })
     }
 
     fn with(mut self, route: axum::routing::MethodRouter<ApiState>, row: RouteRow) -> Self {

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod actors;
+mod facts;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -70,6 +71,9 @@ impl Control for TestControl {
     fn pauses(&self) -> Option<&mta::Pauses> {
         None
     }
+    fn explain(&self, _: mta::ExplainRequest) -> ControlFuture<'_, Result<mta::Explanation, ControlError>> {
+        Box::pin(async { Err(ControlError::NotRunning) })
+    }
     fn reload(&self) -> ControlFuture<'_, Result<String, ControlError>> {
         Box::pin(async { Err(ControlError::Failed("w.toml:3:1: unknown key".into())) })
     }
@@ -78,6 +82,22 @@ impl Control for TestControl {
     }
     fn renew(&self, _: Option<String>, _: bool) -> ControlFuture<'_, Result<Vec<net::acme::RenewalResult>, ControlError>> {
         Box::pin(async { Err(ControlError::NotRunning) })
+    }
+    fn health(&self) -> Option<crate::api::HealthView> {
+        None
+    }
+    fn check_health(&self) -> bool {
+        false
+    }
+    fn dns(&self, inputs: crate::DnsInputs) -> ControlFuture<'_, Result<crate::api::DnsView, String>> {
+        let addresses = inputs.domains.iter().map(ToString::to_string).collect();
+        Box::pin(async move { Ok(crate::api::DnsView { addresses, ..Default::default() }) })
+    }
+    fn server(&self) -> crate::api::ServerView {
+        crate::api::ServerView::default()
+    }
+    fn submission(&self) -> crate::api::SubmissionFacts {
+        crate::api::SubmissionFacts { host: "mx.x.test".into(), starttls_port: Some(587), tls_port: Some(465) }
     }
 }
 

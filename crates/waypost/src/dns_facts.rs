@@ -5,8 +5,8 @@
 use std::net::{IpAddr, UdpSocket};
 
 use anyhow::Result;
-use control_api::ReportFacts;
 use control_api::api::{CertificatesView, DomainView, KeyView};
+use control_api::{DnsInputs, ReportFacts};
 use dns_plan::{DkimFact, DmarcStage, DnsFacts, KeyStage};
 use mail::Domain;
 use net::DnsCheck;
@@ -46,6 +46,19 @@ pub fn report_facts(config: &Config) -> ReportFacts {
 fn addresses(config: &Config) -> Vec<IpAddr> {
     let named: Vec<IpAddr> = config.file.dns.addresses.iter().map(|address| address.0).collect();
     if named.is_empty() { public_addresses() } else { named }
+}
+
+/// The facts of what the running server, or a command without one, has.
+pub fn of_inputs(config: &Config, inputs: DnsInputs) -> DnsFacts {
+    let mut facts = of_keys(config, inputs.domains, &inputs.keys);
+    if config.file.dns.tlsa {
+        let hostname = facts.hostname.to_string();
+        let shown = inputs.tlsa.into_iter().filter(|(names, _)| names.contains(&hostname));
+        facts.tlsa = shown.map(|(_, digest)| digest.to_ascii_lowercase()).collect();
+        facts.tlsa.sort();
+        facts.tlsa.dedup();
+    }
+    facts
 }
 
 /// The facts of these domains.

@@ -134,6 +134,16 @@ pub struct AliasTest {
     pub doubts: Vec<String>,
 }
 
+/// Selects the targets to look up.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::IntoParams, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub struct TargetsQuery {
+    /// Addresses with spaces between them; all targets of aliases if missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub targets: Option<String>,
+}
+
 /// A problem of a target's domain in DNS.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TargetLook {

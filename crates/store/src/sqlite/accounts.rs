@@ -68,6 +68,7 @@ impl AccountChange {
             | Self::Suspend(login, _)
             | Self::SetCaps(login, _)
             | Self::SetImapHost(login, _)
+            | Self::SetOwner(login, _)
             | Self::Remove(login) => login,
         }
     }

@@ -42,6 +42,11 @@ pub(super) async fn run(api: &mut Transport, command: AliasCommand, out: Output)
             let done: Changed = api.patch(&format!("{}/options", path(&source)), &patch).await?;
             changed(out, &done)?;
         }
+        AliasCommand::Note { source, text } => {
+            let patch = json!({ "note": Some(text.trim()).filter(|text| !text.is_empty()) });
+            let done: Changed = api.patch(&format!("{}/options", path(&source)), &patch).await?;
+            changed(out, &done)?;
+        }
         AliasCommand::Import(AliasImportCommand::Virtual { file, origin, dry_run, replace }) => {
             let text = read(&file)?;
             let report: ImportReport = api.post("/api/v1/aliases/import", &Request { text, origin, replace, dry_run }).await?;

@@ -12,8 +12,8 @@ use serde_json::Value;
 use tokio::net::UdpSocket;
 
 use super::DoctorContext;
-use super::finding::{Finding, Severity};
 use crate::output::{size, span};
+use control_api::api::{HealthFinding as Finding, Severity};
 
 /// Seconds between 1900 and 1970.
 const NTP_TO_UNIX_S: i64 = 2_208_988_800;

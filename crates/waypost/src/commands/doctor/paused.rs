@@ -4,8 +4,8 @@ use anyhow::Result;
 use control_api::api::PauseView;
 
 use super::DoctorContext;
-use super::finding::{Finding, Severity};
 use crate::output::span;
+use control_api::api::{HealthFinding as Finding, Severity};
 
 const CHECK: &str = "paused";
 
