@@ -161,7 +161,7 @@ kinds! {
     SetAside "set-aside" Delivery Error "a message is unreadable and was set aside; `waypost queue list` shows it" "The content of a queued message cannot be read.";
     HostPaused "host-paused" Delivery Warning "host paused" "A host failed repeatedly; its mail waits.";
     HostResumed "host-resumed" Delivery Info "host resumed" "A paused host accepts mail again.";
-    MailboxPaused "mailbox-paused" Delivery Error "mailbox paused" "A target mailbox was full, disabled or invalid repeatedly; its mail waits.";
+    MailboxPaused "mailbox-paused" Delivery Error "mailbox paused" "A target mailbox is full, so that its mail waits; or it was disabled or invalid several times in a row.";
     MailboxResumed "mailbox-resumed" Delivery Info "mailbox resumed" "A paused mailbox accepts mail again.";
     Released "released" Change Info "held message released" "An owner released a held message.";
     Dropped "dropped" Change Info "message dropped" "An owner dropped a held or queued message.";

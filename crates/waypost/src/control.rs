@@ -57,7 +57,7 @@ impl Control for OfflineControl {
 
     fn retry(&self) {}
 
-    fn release(&self, id: QueueId, wrapped: bool) -> ControlFuture<'_, Result<(), StoreError>> {
+    fn release(&self, id: QueueId, wrapped: bool) -> ControlFuture<'_, Result<QueueId, StoreError>> {
         Box::pin(self.mail.releaser.release(id, wrapped))
     }
 
@@ -153,7 +153,7 @@ impl Control for ServerControl {
         (self.retry)();
     }
 
-    fn release(&self, id: QueueId, wrapped: bool) -> ControlFuture<'_, Result<(), StoreError>> {
+    fn release(&self, id: QueueId, wrapped: bool) -> ControlFuture<'_, Result<QueueId, StoreError>> {
         Box::pin(self.mail.releaser.release(id, wrapped))
     }
 
