@@ -154,6 +154,9 @@ kinds! {
     Failed "failed" Delivery Warning "failed" "A delivery failed permanently.";
     NotTaken "not-taken" Delivery Info "not accepted while the sender waited" "A target refused a message during cut-through.";
     DsnQueued "dsn-queued" Delivery Info "DSN queued" "A delivery status notification to the sender was queued.";
+    ReportQueued "report-queued" Delivery Info "report queued" "A DMARC or TLS report to another domain was queued.";
+    ReportDelivered "report-delivered" Delivery Info "report delivered" "A TLS report was delivered over HTTPS.";
+    ReportGivenUp "report-given-up" Delivery Warning "report given up" "A DMARC or TLS report could not be sent within a day.";
     Duplicate "duplicate" Delivery Info "not sent again: already delivered or queued" "The same message had been delivered or queued before.";
     UnderWay "under-way" Delivery Info "deferred: the same message is already in flight to the target" "Another session is delivering the same message.";
     InDoubt "in-doubt" Delivery Warning "possible duplicate: the connection was lost before the message was confirmed; resending" "The host may have the message already.";
@@ -176,6 +179,8 @@ kinds! {
     CertificateFailed "certificate-failed" Server Error "ordering a certificate failed" "A certificate could not be renewed.";
     DnsDrift "dns-drift" Server Warning "DNS records differ from the plan" "A DNS record that mail depends on is missing or wrong.";
     FilterDown "filter-down" Server Error "the spam filter does not answer" "The spam filter does not answer.";
+    TargetWrong "target-wrong" Server Warning "an alias target accepts no mail" "The domain of an alias target does not exist, or accepts no mail.";
+    StoreFailed "store-failed" Server Error "the queue cannot be read or written; retrying" "The database of the queue failed.";
     DiskLow "disk-low" Server Error "the disk is nearly full" "The disk of the data directory is nearly full.";
     Started "started" Server Info "waypost is up" "The server started.";
     Stopped "stopped" Server Info "waypost is down" "The server stopped.";
