@@ -173,7 +173,7 @@ pub(crate) async fn report_messages(
         new.message.expires_ms = now_ms + MAIL_LIFETIME_MS;
     }
     tracing::info!(%id, %domain, %to, report, "{kind_name} {}", EventKind::ReportQueued.words());
-    record(&outbox.shared, EventKind::ReportQueued, kind, domain, |event| {
+    record(&outbox.shared, EventKind::ReportQueued, kind, domain.as_str(), |event| {
         let copies: Vec<String> = messages.iter().skip(1).map(|copy| copy.message.id.to_string()).collect();
         let event = event.of_message(id).from("").to(to.to_string());
         event.maybe(Fact::Copies, (!copies.is_empty()).then(|| copies.join(" ")))
@@ -182,7 +182,7 @@ pub(crate) async fn report_messages(
 }
 
 /// Records what happened to a report about this domain.
-pub(super) fn record(shared: &Shared, kind: EventKind, of: DailyKind, domain: &Domain, with: impl FnOnce(Event) -> Event) {
+pub(super) fn record(shared: &Shared, kind: EventKind, of: DailyKind, domain: &str, with: impl FnOnce(Event) -> Event) {
     let event = || Event::new(kind, shared.clock.now_ms()).fact(Fact::What, name(of)).fact(Fact::Domain, domain);
     shared.events.record_with(|| with(event()));
 }

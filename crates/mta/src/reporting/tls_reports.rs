@@ -61,7 +61,7 @@ async fn post(
         Ok(()) => {
             let kind = EventKind::ReportDelivered;
             tracing::info!(%domain, url = address.url, report = report.id, "TLS {}", kind.words());
-            record(&reporter.outbox.shared, kind, DailyKind::Tls, domain, |event| {
+            record(&reporter.outbox.shared, kind, DailyKind::Tls, domain.as_str(), |event| {
                 event.to(address.url.as_str()).host(address.host.as_str())
             });
             finish(reporter, due, Vec::new(), Vec::new()).await
