@@ -6,8 +6,8 @@
 use crate::actor::{Access, Scopes};
 use crate::routes::Routes;
 use crate::{
-    accounts, aliases, certificates, confirmations, dns, domains, facts, health, held, import, keys, messages, pauses, queue, reports,
-    server, targets, test_message,
+    accounts, aliases, certificates, confirmations, dns, domains, explain, facts, health, held, import, keys, messages, metrics, pauses,
+    queue, reports, server, targets, test_message,
 };
 
 /// Whatever can be read, except for aliases and the queue.
@@ -77,6 +77,7 @@ fn mail_routes(routes: Routes) -> Routes {
         .get("/pauses", SEE_QUEUE, pauses::list, "List paused mailboxes and hosts")
         .post("/pauses/resume", QUEUE, pauses::resume, "End a pause")
         .submission("/messages", messages::submit)
+        .message("/explain", SEE_QUEUE, explain::explain, "Explain what would happen to a message")
         .get("/confirmations", READ, confirmations::list, "List the messages by which Gmail confirms an address")
         .get("/held", SEE_QUEUE, held::list, "List held messages")
         .get("/held/{id}", SEE_QUEUE, held::show, "Show a held message")
@@ -105,5 +106,6 @@ fn server_routes(routes: Routes) -> Routes {
         .get("/send-as", READ, facts::send_as, "Show what to enter in Gmail's form")
         .post("/test-message", ADMIN, test_message::send, "Send a test message")
         .get("/status", READ, server::status, "Show the state of the server")
+        .get("/metrics", READ, metrics::show, "Show the metrics, as Prometheus text or OpenMetrics")
         .post("/reload", ADMIN, server::reload, "Read the configuration again")
 }

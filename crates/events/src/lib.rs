@@ -6,9 +6,11 @@
 mod event;
 mod fact;
 mod kind;
+mod reference;
 mod sink;
 
 pub use event::Event;
 pub use fact::Fact;
 pub use kind::{EventKind, Group, Level};
+pub use reference::reference;
 pub use sink::{EventSink, Events};

@@ -123,7 +123,8 @@ mod tests {
         let live = Arc::new(LiveDirectory::open(store, "+", None).await.unwrap());
         let resolver = net::Resolver::of_servers(&["127.0.0.1:53".parse().unwrap()]).unwrap();
         let challenges = net::acme::Challenges::default();
-        let certificates = ServerCertificates::new(None, challenges, live.clone(), resolver, net::Clock::system());
+        let certificates =
+            ServerCertificates::new(None, challenges, live.clone(), resolver, net::Clock::system(), events::Events::default());
         let public = Arc::new(ArcSwap::from_pointee(PublicSettings::of(&config)));
         let reloader = Reloader::new(&config, settings.clone(), live.clone(), public, certificates);
 
