@@ -61,6 +61,7 @@ mod responders;
 mod returns;
 mod routes;
 mod send_as;
+mod senders;
 mod sendmail;
 mod shutdown;
 mod signatures;

@@ -30,6 +30,7 @@ mod queue;
 mod recorder;
 mod reports;
 mod routes;
+mod senders;
 mod server;
 mod socket;
 mod table;

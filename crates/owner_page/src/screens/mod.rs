@@ -7,6 +7,7 @@ mod held;
 mod mail;
 mod message;
 mod queue;
+mod senders;
 mod setup;
 mod today;
 mod today_flow;
