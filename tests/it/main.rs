@@ -62,6 +62,7 @@ mod responders;
 mod returns;
 mod routes;
 mod send_as;
+mod senders;
 mod sendmail;
 mod shutdown;
 mod signatures;

@@ -32,6 +32,7 @@ mod queue;
 mod recorder;
 mod reports;
 mod routes;
+mod senders;
 mod server;
 mod socket;
 mod table;

@@ -7,7 +7,7 @@ use crate::actor::{Access, Scopes};
 use crate::routes::Routes;
 use crate::{
     accounts, aliases, certificates, confirmations, dns, domains, explain, facts, health, held, import, keys, messages, metrics, openapi,
-    pauses, queue, reports, server, targets, test_message,
+    pauses, queue, reports, senders, server, targets, test_message,
 };
 
 /// Whatever can be read, except for aliases and the queue.
@@ -48,6 +48,7 @@ fn alias_routes(routes: Routes) -> Routes {
         .patch("/aliases/{source}", CHANGE_ALIASES, aliases::enable, "Enable or disable an alias")
         .delete("/aliases/{source}", ADD_ALIASES, aliases::remove, "Remove an alias")
         .patch("/aliases/{source}/options", CHANGE_ALIASES, aliases::set_options, "Change options of an alias")
+        .patch("/aliases/{source}/senders", CHANGE_ALIASES, senders::change, "Block senders of an alias, or never hold their mail")
         .get("/aliases/test", ALL_ALIASES, aliases::test, "Show where mail to an address goes")
         .get("/aliases/targets", ALL_ALIASES, targets::all, "Check the domains of all targets in DNS")
         .get("/aliases/virtual-file", ALL_ALIASES, aliases::virtual_file, "Show what is wrong in the virtual file")
