@@ -73,6 +73,7 @@ mod submitted;
 mod tidy;
 mod tls;
 mod tls_reports;
+mod top;
 mod validation;
 mod virtual_file;
 mod virtual_map;

@@ -75,6 +75,7 @@ fn mail_routes(routes: Routes) -> Routes {
     routes
         .get("/queue", SEE_QUEUE, queue::list, "List queued messages")
         .get("/queue/totals", SEE_QUEUE, queue::totals, "Show the size of the queue")
+        .get("/queue/lanes", SEE_QUEUE, queue::lanes, "Show what waits, by lane and by age")
         .post("/queue/retry", QUEUE, queue::retry, "Retry now")
         .get("/queue/{id}", SEE_QUEUE, queue::show, "Show a queued message")
         .delete("/queue/{id}", QUEUE, queue::remove, "Drop a message or one of its recipients")

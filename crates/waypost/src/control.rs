@@ -2,6 +2,7 @@
 //!
 //! Invariant: both release and take mail by the same code of `mta`; what only a running server has is [`ControlError::NotRunning`] offline.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use control_api::api::{DnsView, HealthView, ServerView, SubmissionFacts};
@@ -220,6 +221,8 @@ impl Control for ServerControl {
             "running": true,
             "version": env!("CARGO_PKG_VERSION"),
             "sessions": status.sessions,
+            "sessions_by_listener": BTreeMap::from(status.sessions_by_listener),
+            "last_hour": BTreeMap::from_iter(self.parts.scraper.last_hour().rows),
             "in_flight": status.in_flight,
             "workers": status.workers,
             "connections": status.connections,

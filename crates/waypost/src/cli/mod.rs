@@ -24,6 +24,7 @@ mod route;
 mod send_as;
 mod sendmail;
 mod setup;
+mod top;
 
 use std::path::PathBuf;
 
@@ -49,6 +50,7 @@ pub use route::RouteCommand;
 pub use send_as::SendAsArgs;
 pub use sendmail::SendmailArgs;
 pub use setup::SetupArgs;
+pub use top::TopArgs;
 
 use crate::config::DEFAULT_PATH;
 
@@ -125,6 +127,7 @@ pub enum Command {
     Sendmail(SendmailArgs),
     /// Show the state of the running server.
     Status,
+    Top(TopArgs),
     /// Make the running server reload its configuration, as SIGHUP does.
     Reload,
     Completions(CompletionsArgs),
