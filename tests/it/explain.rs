@@ -58,8 +58,8 @@ impl Scene {
         let full = Sink::deciding(lab.address(4), MX_PORT, |_| Some(Reply::new(452, (4, 2, 2), "over quota")));
         for (alias, target) in [
             ("me@example.test", "foo@inbox.test"),
-            ("chain@example.test", "@second.test"),
             ("@second.test", "bar@inbox.test"),
+            ("chain@example.test", "@second.test"),
             ("off@example.test", "foo@inbox.test"),
             ("paper@example.test", "foo@inbox.test"),
             ("full@example.test", "box@narrow.test"),
@@ -347,8 +347,7 @@ fn the_tls_that_a_host_must_offer_is_predicted() {
     let records =
         domain(&lab, "ee", 13) + &tlsa("ee", &format!("3 1 1 {}", tlsa_digest(&ee, 0, 1))) + &sts_domain(&lab, "sts") + &domain(&lab, "plain", 14);
     let _hosts = (Sink::with_tls(lab.address(13), MX_PORT, &ee), Sink::with_tls(lab.address(11), MX_PORT, &sts), Sink::start(lab.address(14), MX_PORT));
-    let text = "version: STSv1\r\nmode: enforce\r\nmx: mx.sts.test\r\nmax_age: 86400\r\n";
-    let _policies = PolicyHost::start(lab.address(12), &sts, PolicyAnswer::Text(text.into()));
+    let _policies = PolicyHost::start(lab.address(12), &sts, PolicyAnswer::policy("enforce", &["mx.sts.test"], 86_400));
     let sender = TlsSender::start(&lab, "here", &records, &[]);
     let tls = |name: &str| {
         let answer = sender.waypost.json(&["explain", "me@example.test", &format!("you@{name}.test"), "--login", "me@example.test"]);
