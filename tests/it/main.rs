@@ -44,6 +44,7 @@ mod mailbox;
 mod main_job;
 mod many_aliases;
 mod mechanisms;
+mod metrics;
 mod next_host;
 mod outbound_tls;
 mod owner;

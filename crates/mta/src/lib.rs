@@ -26,6 +26,8 @@ pub use explain::explanation::{
 };
 pub use explain::question::ExplainRequest;
 pub use notify::postmaster::Postmaster;
+pub use receive::auth::authenticator::LoggedIn;
+pub use receive::auth::page_logins::{LoginRefused, PageLogins};
 pub use receive::auth::passwords;
 pub use server::{Parts, Server, StartError, Status};
 pub use support::directory_cache::{DirectoryError, LiveDirectory};

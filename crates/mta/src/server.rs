@@ -40,6 +40,7 @@ use crate::notify::outbox::Outbox;
 use crate::notify::{postmaster, virtual_file};
 use crate::queue::dispatch::Dispatch;
 use crate::receive::auth::authenticator::Authenticator;
+use crate::receive::auth::page_logins::PageLogins;
 use crate::receive::auth::passwords::PasswordKey;
 use crate::receive::auth::sealed_passwords;
 use crate::receive::content_quota::ContentQuota;
@@ -113,6 +114,8 @@ pub enum StartError {
 pub struct Status {
     /// Sessions with clients.
     pub sessions: usize,
+    /// Sessions by the kind of their listener.
+    pub sessions_by_listener: [(&'static str, usize); 4],
     /// Recipients in memory.
     pub in_flight: usize,
     /// Delivery workers.
@@ -169,6 +172,11 @@ impl Server {
         Submitter::online(self.inbound.pipeline.clone(), self.inbound.send_limits.clone(), names)
     }
 
+    /// Returns what checks the logins of the owner's page.
+    pub fn page_logins(&self) -> PageLogins {
+        PageLogins::new(self.inbound.logins.clone())
+    }
+
     /// Returns Gmail's confirmation mails.
     pub fn confirmations(&self) -> Confirmations {
         self.inbound.pipeline.confirmations.clone()
@@ -214,6 +222,7 @@ impl Server {
             let (workers, connections) = outbound.lanes.totals();
             Status {
                 sessions: sessions.count(),
+                sessions_by_listener: sessions.by_kind(),
                 in_flight: outbound.window.recipients(),
                 workers,
                 connections,

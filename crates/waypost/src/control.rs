@@ -4,7 +4,8 @@
 
 use std::sync::Arc;
 
-use control_api::{Control, ControlError, ControlFuture};
+use control_api::api::{DnsView, HealthView, ServerView, SubmissionFacts};
+use control_api::{Control, ControlError, ControlFuture, DnsInputs};
 use mail::{Domain, Mailbox, QueueId, Reply};
 use mta::settings::LiveSettings;
 use mta::{Confirmation, Confirmations, ExplainRequest, Explainer, Explanation, LiveDirectory, OfflineParts, Pauses, Releaser, Server, Status, Submission, Submitted, Submitter};
@@ -13,8 +14,12 @@ use net::{CertificateInUse, CertificateSources, ClientTls, Clock, Resolver, TlsE
 use store::{Store, StoreError};
 
 use crate::config::Config;
+use crate::dns_state::DnsState;
 use crate::serve::certificates::ServerCertificates;
+use crate::serve::health::Health;
+use crate::serve::metrics::Scraper;
 use crate::serve::reload::Reloader;
+use crate::server_facts;
 
 /// What both have in common: settings, and the ways of a message into and out of the queue.
 struct MailControl {
@@ -37,6 +42,7 @@ impl MailControl {
 pub struct OfflineControl {
     mail: MailControl,
     certificates: CertificateSources,
+    dns: DnsState,
     explaining: Explaining,
 }
 
@@ -78,7 +84,12 @@ impl OfflineControl {
             live: live.clone(),
             clock: clock.clone(),
         };
-        Self { mail: MailControl { settings, releaser, submitter }, certificates: config.certificate_sources(), explaining }
+        Self {
+            mail: MailControl { settings, releaser, submitter },
+            certificates: config.certificate_sources(),
+            dns: DnsState::default(),
+            explaining,
+        }
     }
 }
 
@@ -134,6 +145,26 @@ impl Control for OfflineControl {
     fn renew(&self, _: Option<String>, _: bool) -> ControlFuture<'_, Result<Vec<RenewalResult>, ControlError>> {
         Box::pin(async { Err(ControlError::NotRunning) })
     }
+
+    fn health(&self) -> Option<HealthView> {
+        None
+    }
+
+    fn check_health(&self) -> bool {
+        false
+    }
+
+    fn dns(&self, inputs: DnsInputs) -> ControlFuture<'_, Result<DnsView, String>> {
+        Box::pin(self.dns.view(&self.explaining.config, inputs))
+    }
+
+    fn server(&self) -> ServerView {
+        server_facts::server(&self.explaining.config)
+    }
+
+    fn submission(&self) -> SubmissionFacts {
+        server_facts::submission(&self.explaining.config)
+    }
 }
 
 /// What the running server is controlled through, besides its mail.
@@ -144,12 +175,17 @@ pub struct ServerParts {
     pub certificates: Arc<ServerCertificates>,
     /// Reads the configuration again.
     pub reloader: Arc<Reloader>,
+    /// What the server's own checks find.
+    pub health: Health,
+    /// The metrics.
+    pub scraper: Arc<Scraper>,
 }
 
 /// The running server.
 pub struct ServerControl {
     mail: MailControl,
     parts: ServerParts,
+    dns: DnsState,
     confirmations: Confirmations,
     explainer: Explainer,
     pauses: Pauses,
@@ -164,6 +200,7 @@ impl ServerControl {
         Self {
             mail: MailControl { settings, releaser, submitter },
             parts,
+            dns: DnsState::default(),
             confirmations: server.confirmations(),
             explainer: server.explainer(),
             pauses: server.pauses(),
@@ -218,6 +255,10 @@ impl Control for ServerControl {
         Some(&self.pauses)
     }
 
+    fn metrics<'a>(&'a self, accept: &'a str) -> ControlFuture<'a, Result<(&'static str, String), ControlError>> {
+        Box::pin(async move { Ok(self.parts.scraper.scrape(accept).await) })
+    }
+
     fn explain(&self, request: ExplainRequest) -> ControlFuture<'_, Result<Explanation, ControlError>> {
         Box::pin(async move { Ok(self.explainer.explain(request).await) })
     }
@@ -235,5 +276,26 @@ impl Control for ServerControl {
             let renewer = self.parts.certificates.renewer().ok_or(ControlError::NotRunning)?;
             renewer.renew(name, force).await.map_err(ControlError::Failed)
         })
+    }
+
+    fn health(&self) -> Option<HealthView> {
+        Some(self.parts.health.view())
+    }
+
+    fn check_health(&self) -> bool {
+        self.parts.health.request();
+        true
+    }
+
+    fn dns(&self, inputs: DnsInputs) -> ControlFuture<'_, Result<DnsView, String>> {
+        Box::pin(async move { self.dns.view(&self.parts.reloader.config(), inputs).await })
+    }
+
+    fn server(&self) -> ServerView {
+        server_facts::server(&self.parts.reloader.config())
+    }
+
+    fn submission(&self) -> SubmissionFacts {
+        server_facts::submission(&self.parts.reloader.config())
     }
 }

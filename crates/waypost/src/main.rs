@@ -8,9 +8,11 @@ mod config;
 mod control;
 mod conversation;
 mod dns_facts;
+mod dns_state;
 mod output;
 mod owner;
 mod serve;
+mod server_facts;
 mod transport;
 
 use std::process::ExitCode;

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use axum::Router;
 use axum::body::Body;
 use control_api::ApiContext;
-use control_api::api::Failure;
+use control_api::api::{Failure, Page};
 use http_body_util::BodyExt;
 use hyper::body::Bytes;
 use hyper::{Method, Request, StatusCode};
@@ -30,6 +30,9 @@ use crate::owner::{self, Opened, other_than_root};
 
 /// Maximum time for a response; hashing and large imports take a while.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Items of each page of a whole list: the maximum.
+const PAGE_ITEMS: &str = "1000";
 
 /// A connection to the API.
 #[derive(Debug)]
@@ -103,6 +106,22 @@ impl Transport {
     /// Sends GET with a query.
     pub async fn query<T: DeserializeOwned>(&mut self, path: &str, query: &[(&str, Option<String>)]) -> Result<T> {
         self.request(Method::GET, &with_query(path, query), &()).await
+    }
+
+    /// Returns a whole list, page by page.
+    pub async fn list<T: DeserializeOwned>(&mut self, path: &str, query: &[(&str, Option<String>)]) -> Result<Vec<T>> {
+        let mut items = Vec::new();
+        let mut cursor = None;
+        loop {
+            let mut page_query = query.to_vec();
+            page_query.extend([("limit", Some(PAGE_ITEMS.to_owned())), ("cursor", cursor)]);
+            let page: Page<T> = self.query(path, &page_query).await?;
+            items.extend(page.items);
+            cursor = page.next_cursor;
+            if cursor.is_none() {
+                return Ok(items);
+            }
+        }
     }
 
     /// Sends POST.
@@ -256,7 +275,7 @@ mod tests {
     }
 
     async fn names(api: &mut Transport) -> Vec<String> {
-        let domains: Vec<DomainView> = api.get("/api/v1/domains").await.unwrap();
+        let domains: Vec<DomainView> = api.list("/api/v1/domains", &[]).await.unwrap();
         domains.into_iter().map(|domain| domain.name).collect()
     }
 

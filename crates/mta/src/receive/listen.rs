@@ -51,6 +51,7 @@ pub(crate) struct Sessions(Arc<Mutex<SessionCounts>>);
 #[derive(Debug, Clone, Default)]
 struct SessionCounts {
     shares: Shares,
+    by_kind: HashMap<ListenerKind, usize>,
     by_client: HashMap<IpAddr, usize>,
 }
 
@@ -76,13 +77,16 @@ impl SessionCounts {
 pub(crate) struct SessionPlace {
     sessions: Sessions,
     who: RankedClient,
+    kind: ListenerKind,
 }
 
 impl Sessions {
     /// Takes a place; the error is the reply to the client.
-    fn enter(&self, who: RankedClient, limits: &Limits) -> Result<SessionPlace, Reply> {
-        self.0.lock().enter(who, limits)?;
-        Ok(SessionPlace { sessions: self.clone(), who })
+    fn enter(&self, who: RankedClient, kind: ListenerKind, limits: &Limits) -> Result<SessionPlace, Reply> {
+        let mut counts = self.0.lock();
+        counts.enter(who, limits)?;
+        *counts.by_kind.entry(kind).or_default() += 1;
+        Ok(SessionPlace { sessions: self.clone(), who, kind })
     }
 
     /// The reply that would refuse a session of this client now. Takes no place.
@@ -94,6 +98,12 @@ impl Sessions {
     /// Number of open sessions.
     pub fn count(&self) -> usize {
         self.0.lock().shares.total()
+    }
+
+    /// Number of open sessions of each kind of listener.
+    pub fn by_kind(&self) -> [(&'static str, usize); 4] {
+        let counts = self.0.lock();
+        ListenerKind::ALL.map(|kind| (kind.as_str(), counts.by_kind.get(&kind).copied().unwrap_or_default()))
     }
 }
 
@@ -120,6 +130,9 @@ impl Drop for SessionPlace {
         let client = network(self.who.client);
         let mut counts = self.sessions.0.lock();
         counts.shares.give_back(self.who, 1);
+        if let Some(of_kind) = counts.by_kind.get_mut(&self.kind) {
+            *of_kind = of_kind.saturating_sub(1);
+        }
         if let Some(of_client) = counts.by_client.get_mut(&client) {
             *of_client = of_client.saturating_sub(1);
             if *of_client == 0 {
@@ -153,7 +166,7 @@ async fn session(tcp: TcpStream, peer: SocketAddr, kind: ListenerKind, sessions:
     let client = peer.ip().to_canonical();
     let limits = inbound.shared.settings.load().limits.clone();
     let who = inbound.known.claimant(client, kind, inbound.shared.clock.now_ms());
-    let (place, refusal) = match sessions.enter(who, &limits) {
+    let (place, refusal) = match sessions.enter(who, kind, &limits) {
         Ok(place) => (Some(place), None),
         Err(reply) => (None, Some(reply)),
     };

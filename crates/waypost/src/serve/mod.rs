@@ -6,7 +6,9 @@
 pub mod certificates;
 mod disk_watch;
 mod dns_watch;
+pub mod health;
 pub mod logging;
+pub mod metrics;
 mod owner;
 mod public;
 pub mod reload;
@@ -39,6 +41,7 @@ use crate::config::{self, Config, ValidateWord};
 use crate::control::{ServerControl, ServerParts};
 use crate::transport::with_remedy;
 use certificates::{ServerCertificates, server_tls};
+use metrics::{ScrapeSource, Scraper};
 use public::PublicSettings;
 use reload::Reloader;
 
@@ -100,7 +103,9 @@ pub struct Running {
     certificates: Arc<ServerCertificates>,
     reloader: Arc<Reloader>,
     watch: Option<dns_watch::Watch>,
+    health: health::HealthTask,
     disk: disk_watch::DiskWatch,
+    metrics: metrics::MetricsListeners,
     admin: JoinHandle<std::io::Result<()>>,
     /// Dropping these ends the sockets.
     stop: Vec<oneshot::Sender<()>>,
@@ -130,7 +135,8 @@ impl Running {
         let live = LiveDirectory::open(store.clone(), &config.settings.delimiters, config.settings.virtual_file.clone()).await?;
         let live = Arc::new(live);
         let shown = Arc::new(ArcSwap::from_pointee(PublicSettings::of(config)));
-        let events = Events::default();
+        let counted = Arc::new(::metrics::Metrics::default());
+        let events = Events::new(vec![counted.clone()]);
         let certificates = ServerCertificates::new(tls.clone(), challenges, live.clone(), resolver.clone(), clock.clone(), events.clone());
         let reloader = Arc::new(Reloader::new(config, settings.clone(), live.clone(), shown.clone(), certificates.clone()));
         let releaser = Releaser::new(settings.clone(), store.clone(), live.clone(), clock.clone());
@@ -148,7 +154,24 @@ impl Running {
             events: events.clone(),
         };
         let server = Server::start(parts).await?;
-        let parts = ServerParts { resolver: resolver.clone(), certificates: certificates.clone(), reloader: reloader.clone() };
+        let health = health::Health::default();
+        let scraper = Scraper::new(ScrapeSource {
+            metrics: counted,
+            store: store.clone(),
+            clock: clock.clone(),
+            resolver: resolver.clone(),
+            certificates: certificates.clone(),
+            status: server.status(),
+            pauses: server.pauses(),
+        });
+        let metrics = metrics::listen(config, &scraper).await?;
+        let parts = ServerParts {
+            resolver: resolver.clone(),
+            certificates: certificates.clone(),
+            reloader: reloader.clone(),
+            health: health.clone(),
+            scraper,
+        };
         let context = ApiContext {
             store: store.clone(),
             live: live.clone(),
@@ -166,11 +189,12 @@ impl Running {
         let submit = submit.map(|listener| start_socket(config.submit_socket(), listener, control_api::submit_router(context.clone())).0);
         let mut stop = Vec::from_iter(submit);
         let router = control_api::operator_router(context);
+        let health = health::start(health, config.path.clone(), router.clone());
         let watch = dns_watch::start(config, router.clone(), server.postmaster(), server.doubts(), events.clone());
         let disk = disk_watch::start(store.clone(), Clock::system(), events.clone());
         let (stop_admin, admin) = start_socket(config.admin_socket(), listener, router);
         stop.push(stop_admin);
-        Ok(Self { store, server, public, certificates, reloader, watch, disk, admin, stop, events })
+        Ok(Self { store, server, public, certificates, reloader, watch, health, disk, metrics, admin, stop, events })
     }
 
     /// Maximum time for deliveries in progress at a stop.
@@ -182,8 +206,9 @@ impl Running {
     pub async fn stop(self) {
         drop(self.stop);
         drop(self.public);
+        drop(self.metrics);
         self.certificates.stop();
-        drop((self.watch, self.disk));
+        drop((self.watch, self.disk, self.health));
         self.server.shut_down().await;
         self.events.record(Event::new(EventKind::Stopped, Clock::system().now_ms()));
         // Its task removes the socket.
