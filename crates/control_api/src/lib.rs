@@ -24,6 +24,7 @@ mod import;
 mod keys;
 mod messages;
 mod metrics;
+mod notices;
 mod paging;
 mod pauses;
 mod queue;

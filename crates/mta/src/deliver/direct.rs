@@ -42,8 +42,7 @@ impl DirectSender {
     async fn one(&self, plan: &Plan, new: NewMessage) -> Result<String, String> {
         let NewMessage { message, content, recipients, .. } = new;
         let domain = recipients.first().map(|recipient| recipient.mailbox.domain.clone()).ok_or("it has no recipient")?;
-        let mut connection =
-            connect(&self.0.connector, plan, &domain, &mut TriedHosts::default()).await.map_err(|trouble| trouble.text)?;
+        let mut connection = connect(&self.0.connector, plan, &domain, &mut TriedHosts::default()).await.map_err(|trouble| trouble.text)?;
         let claimed = |(index, recipient)| {
             let key = RecipientKey { message: message.id, index };
             ClaimedRecipient { key, recipient, attempts: 0 }

@@ -188,7 +188,10 @@ mod tests {
     #[test]
     fn the_words_follow_from_the_treatment() {
         let (words, decision) = treated("the message", &Treatment::Held("it fails DMARC".into()));
-        assert_eq!((words.as_str(), decision), ("the message is accepted and held: it fails DMARC", ExplainedDecision::Held("it fails DMARC".into())));
+        assert_eq!(
+            (words.as_str(), decision),
+            ("the message is accepted and held: it fails DMARC", ExplainedDecision::Held("it fails DMARC".into()))
+        );
         assert_eq!(treated("it", &Treatment::Wrapped).1, ExplainedDecision::Accepted);
     }
 

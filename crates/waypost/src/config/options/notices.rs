@@ -6,7 +6,7 @@ use mail::Domain;
 use net::PostUrl;
 use serde::Deserialize;
 
-use super::super::option_row::{OptionPart, OptionRow};
+use super::super::option_row::{OptionInForce, OptionPart, OptionRow};
 use super::super::values::{OptionKind, Secs, Text};
 use super::section;
 

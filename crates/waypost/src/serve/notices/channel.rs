@@ -5,7 +5,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use bytes::Bytes;
+use hyper::body::Bytes;
 use mail::one_line_at_most;
 use mta::{DirectSender, Postmaster};
 use net::{ClientTls, Clock, HttpPost, PostAnswer, PostOptions, PostUrl, Resolver, hmac_sha256, http_post};
@@ -202,9 +202,12 @@ mod tests {
 
     #[test]
     fn times_are_written_as_in_rfc_3339() {
-        for (unix_s, want) in
-            [(0, "1970-01-01T00:00:00Z"), (1_709_164_799, "2024-02-28T23:59:59Z"), (1_709_210_096, "2024-02-29T12:34:56Z"), (951_868_800, "2000-03-01T00:00:00Z")]
-        {
+        for (unix_s, want) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (1_709_164_799, "2024-02-28T23:59:59Z"),
+            (1_709_210_096, "2024-02-29T12:34:56Z"),
+            (951_868_800, "2000-03-01T00:00:00Z"),
+        ] {
             assert_eq!(timestamp(unix_s), want);
         }
     }

@@ -34,7 +34,14 @@ pub async fn carry(channels: Arc<Channels>, channel: Channel, id: String, notice
         }
     }
     let kind = EventKind::NotNotified;
-    tracing::error!(channel = channel.name(), subject = notice.subject, error = last, next_step = "waypost notify test", "{}", kind.words());
+    tracing::error!(
+        channel = channel.name(),
+        subject = notice.subject,
+        error = last,
+        next_step = "waypost notify test",
+        "{}",
+        kind.words()
+    );
     events.record_with(|| event(kind, &channels, channel, &notice).reason(Some(last)));
 }
 

@@ -15,7 +15,9 @@ pub fn of_event(event: &Event) -> Option<Notice> {
         EventKind::CertificateFailed => {
             let name = fact(Fact::What);
             let days = event.get(Fact::Days).map(|days| format!("\nThe one in use is valid for {days} more days.")).unwrap_or_default();
-            let text = format!("{reason}{days}\n\nIt is tried again by itself. To see what the CA said, and to try now:\n\n  waypost cert show\n  waypost cert renew --force\n");
+            let text = format!(
+                "{reason}{days}\n\nIt is tried again by itself. To see what the CA said, and to try now:\n\n  waypost cert show\n  waypost cert renew --force\n"
+            );
             Notice::urgent(NoticeKind::Certificate, &format!("failed {name}"), &format!("the certificate {name} cannot be renewed"), &text)
         }
         EventKind::DnsDrift => {

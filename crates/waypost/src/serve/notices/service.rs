@@ -64,7 +64,6 @@ impl NoticeSink {
 }
 
 /// What notices are made from.
-#[derive(Debug)]
 pub struct NoticeParts {
     pub resolver: Resolver,
     pub tls: ClientTls,
@@ -78,17 +77,11 @@ pub struct NoticeParts {
     pub events: Events,
 }
 
-/// The running notices; the task ends when this is dropped.
+/// The running notices.
 #[derive(Debug)]
 pub struct Notices {
     channels: Arc<Channels>,
     task: JoinHandle<()>,
-}
-
-impl Drop for Notices {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
 }
 
 impl Notices {
@@ -108,6 +101,11 @@ impl Notices {
         let file = config.file.data_dir.join("notices.json");
         let work = Work { channels: channels.clone(), pauses, store, live, certificates, record, carried: JoinSet::new() };
         Self { channels, task: tokio::spawn(work.run(events, file)) }
+    }
+
+    /// Ends the task, and with it what is under way.
+    pub fn stop(&self) {
+        self.task.abort();
     }
 
     /// Sends a test over one channel, or all that are set up. Returns what each answered; empty if none is set up.
@@ -217,7 +215,9 @@ impl Work {
                 continue;
             }
             let from = event.from.as_deref().filter(|from| !from.is_empty()).unwrap_or("<>");
-            let text = format!("{from} was the first to write to {to}.\n\nIf the address should get no more mail:\n\n  waypost alias disable {to}\n");
+            let text = format!(
+                "{from} was the first to write to {to}.\n\nIf the address should get no more mail:\n\n  waypost alias disable {to}\n"
+            );
             notices.push(Notice::daily(NoticeKind::NewSender, to, &format!("first mail to {to}, from {from}"), &text));
         }
         notices

@@ -29,7 +29,11 @@ impl PauseWatch {
             let (since_ms, last_ms) = self.0.entry(key.clone()).or_insert((now_ms, now_ms));
             *last_ms = now_ms;
             if now_ms - *since_ms >= i64::from(paused_for_s) * 1000 {
-                let text = format!("{}\n\nIts mail waits, and is tried again by itself. To see all pauses, and to end one:\n\n  waypost queue paused\n  waypost queue resume {}\n", pause.why, pause.about.split(' ').next().unwrap_or_default());
+                let text = format!(
+                    "{}\n\nIts mail waits, and is tried again by itself. To see all pauses, and to end one:\n\n  waypost queue paused\n  waypost queue resume {}\n",
+                    pause.why,
+                    pause.about.split(' ').next().unwrap_or_default()
+                );
                 notices.push(Notice::urgent(NoticeKind::Paused, &key, &format!("{} is paused: {}", pause.scope, pause.about), &text));
             }
         }
