@@ -47,6 +47,7 @@ mod many_aliases;
 mod mechanisms;
 mod metrics;
 mod next_host;
+mod notices;
 mod outbound_tls;
 mod owner;
 mod owners_words;

@@ -6,8 +6,8 @@
 use crate::actor::{Access, Scopes};
 use crate::routes::Routes;
 use crate::{
-    accounts, aliases, certificates, confirmations, dns, domains, explain, facts, health, held, import, keys, messages, metrics, openapi,
-    pauses, queue, reports, senders, server, targets, test_message,
+    accounts, aliases, certificates, confirmations, dns, domains, explain, facts, health, held, import, keys, messages, metrics, notices,
+    openapi, pauses, queue, reports, senders, server, targets, test_message,
 };
 
 /// Whatever can be read, except for aliases and the queue.
@@ -113,5 +113,6 @@ fn server_routes(routes: Routes) -> Routes {
         .post("/test-message", ADMIN, test_message::send, "Send a test message")
         .get("/status", READ, server::status, "Show the state of the server")
         .get("/metrics", READ, metrics::show, "Show the metrics, as Prometheus text or OpenMetrics")
+        .post("/notices/test", ADMIN, notices::test, "Send a test notice to the owner")
         .post("/reload", ADMIN, server::reload, "Read the configuration again")
 }
