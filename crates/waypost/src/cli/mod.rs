@@ -18,6 +18,7 @@ mod failed;
 mod held;
 pub mod help;
 mod key;
+mod notify;
 mod queue;
 mod reports;
 mod route;
@@ -44,6 +45,7 @@ pub use explain_reply::ExplainReplyArgs;
 pub use failed::FailedArgs;
 pub use held::HeldCommand;
 pub use key::KeyCommand;
+pub use notify::NotifyCommand;
 pub use queue::{QueueCommand, RetryArgs};
 pub use reports::{ReportsArgs, ReportsCommand};
 pub use route::RouteCommand;
@@ -108,6 +110,9 @@ pub enum Command {
     /// Manage the TLS certificates of this server.
     #[command(subcommand)]
     Cert(CertCommand),
+    /// Test the notices that the postmaster gets.
+    #[command(subcommand)]
+    Notify(NotifyCommand),
     /// Check everything that mail depends on, here and in DNS.
     Doctor(DoctorArgs),
     /// Check the smarthosts that mail is sent through.
@@ -134,6 +139,9 @@ pub enum Command {
     /// Open the store as the owner of the data directory; root's commands start this.
     #[command(hide = true)]
     OpenStore,
+    /// Print the OpenAPI document.
+    #[command(hide = true, name = "openapi")]
+    OpenApi,
     /// Print the kinds and facts of events, as docs/events.md has them.
     #[command(hide = true)]
     EventKinds,

@@ -17,6 +17,7 @@ mod failed;
 mod held;
 mod key;
 mod man;
+mod notify;
 mod queue;
 mod reports;
 pub mod route;
@@ -59,6 +60,7 @@ pub async fn run_with_api(config: &Path, command: Command, out: Output) -> Resul
         Command::Queue(command) => queue::run(&mut api, command, out).await?,
         Command::Held(command) => held::run(&mut api, command, out).await?,
         Command::Failed(args) => failed::run(&mut api, args.limit, out).await?,
+        Command::Notify(command) => return notify::run(&mut api, command, out).await,
         Command::Explain(args) => return explain::run(&mut api, args, out).await,
         Command::Reports(command) => reports::run(&mut api, command, out).await?,
         Command::Key(command) => key::run(&mut api, command, out).await?,
@@ -74,6 +76,7 @@ pub async fn run_with_api(config: &Path, command: Command, out: Output) -> Resul
         | Command::Completions(_)
         | Command::EventKinds
         | Command::Man { .. }
+        | Command::OpenApi
         | Command::OpenStore
         | Command::Route(_)
         | Command::SendAs(_)
