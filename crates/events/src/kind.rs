@@ -19,6 +19,23 @@ pub enum Group {
     Server,
 }
 
+impl Group {
+    /// All groups.
+    pub const ALL: &[Self] = &[Self::Session, Self::Message, Self::Delivery, Self::Login, Self::Change, Self::Server];
+
+    /// Returns its name, in queries.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::Message => "message",
+            Self::Delivery => "delivery",
+            Self::Login => "login",
+            Self::Change => "change",
+            Self::Server => "server",
+        }
+    }
+}
+
 /// How much attention it needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Level {
@@ -28,6 +45,20 @@ pub enum Level {
     Warning,
     /// Needs a person.
     Error,
+}
+
+impl Level {
+    /// All levels, from the lowest.
+    pub const ALL: &[Self] = &[Self::Info, Self::Warning, Self::Error];
+
+    /// Returns its name, in queries.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
 }
 
 /// Defines the kinds: variant, name, group, level, words of its log line, meaning.

@@ -34,12 +34,7 @@ impl Filter {
     /// Keeps only kinds that need at least this attention.
     #[must_use]
     pub fn level(self, level: Level) -> Self {
-        let rank = |level: Level| match level {
-            Level::Info => 0,
-            Level::Warning => 1,
-            Level::Error => 2,
-        };
-        self.only(|kind| rank(kind.level()) >= rank(level))
+        self.only(|kind| kind.level() >= level)
     }
 
     fn only(mut self, keep: impl Fn(EventKind) -> bool) -> Self {

@@ -53,12 +53,17 @@ CREATE TABLE total (
 ) WITHOUT ROWID;
 CREATE TABLE alias_use (
     alias TEXT PRIMARY KEY,              -- in lower case
-    accepted INTEGER NOT NULL,
-    refused INTEGER NOT NULL,
     first_ms INTEGER NOT NULL,
     first_from TEXT NOT NULL,
     last_ms INTEGER NOT NULL,
     last_from TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE alias_day (
+    alias TEXT NOT NULL,
+    day INTEGER NOT NULL,                -- days since 1970
+    accepted INTEGER NOT NULL,
+    refused INTEGER NOT NULL,
+    PRIMARY KEY (alias, day)
 ) WITHOUT ROWID;
 ";
 
