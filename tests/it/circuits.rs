@@ -28,7 +28,7 @@ fn a_full_mailbox_is_paused_but_not_its_neighbours() {
     host.wait_for("for a neighbour");
     assert_eq!(asked.load(Ordering::SeqCst), 1);
     let waiting = far.waypost.json(&["queue", "list"]);
-    let of = |n: usize, what: &str| waiting["messages"][n]["recipients"][0][what].clone();
+    let of = |n: usize, what: &str| waiting["items"][n]["recipients"][0][what].clone();
     assert_eq!((of(0, "attempts"), of(1, "attempts")), (1.into(), 0.into()), "{waiting}");
     // The advice comes first, then the host's reply.
     assert!(of(0, "reason").as_str().unwrap().starts_with("The mailbox is full. Free space"), "{waiting}");

@@ -180,7 +180,7 @@ fn with_a_queue(lab: &Lab) -> (Waypost, Dns, Vec<String>) {
     }
     let deferred = || {
         let list = waypost.json(&["queue", "list"]);
-        let messages = list["messages"].as_array().unwrap().clone();
+        let messages = list["items"].as_array().unwrap().clone();
         let tried = |m: &Value| m["recipients"][0]["state"] == "waiting" && m["recipients"][0]["attempts"].as_u64() > Some(0);
         (messages.len() == 3 && messages.iter().all(tried)).then(|| messages.iter().map(|m| m["id"].as_str().unwrap().to_owned()).collect())
     };
@@ -193,14 +193,14 @@ fn look(waypost: &Waypost, ids: &[String]) {
     let text = waypost.ok(&["queue", "list"]);
     assert!(text.starts_with("id ") && ids.iter().all(|id| text.contains(id.as_str())), "{text}");
     let first = waypost.json(&["queue", "list", "--limit", "1"]);
-    assert_eq!(first["messages"][0]["id"], json!(ids[0]));
-    let next = first["next"].as_str().unwrap();
+    assert_eq!(first["items"][0]["id"], json!(ids[0]));
+    let next = first["next_cursor"].as_str().unwrap();
     let rest = waypost.json(&["queue", "list", "--after", next]);
-    assert_eq!((rest["messages"].as_array().unwrap().len(), &rest["next"]), (2, &Value::Null));
+    assert_eq!((rest["items"].as_array().unwrap().len(), &rest["next_cursor"]), (2, &Value::Null));
     let far = waypost.json(&["queue", "list", "--address", "FAR.test"]);
-    assert_eq!((far["messages"].as_array().unwrap().len(), &far["messages"][0]["recipients"][0]["to"]), (1, &json!("b@far.test")));
+    assert_eq!((far["items"].as_array().unwrap().len(), &far["items"][0]["recipients"][0]["to"]), (1, &json!("b@far.test")));
     let shown = waypost.json(&["queue", "show", &ids[0]]);
-    let recipient = &shown["messages"][0]["recipients"][0];
+    let recipient = &shown["recipients"][0];
     assert_eq!((&recipient["to"], &recipient["via"]), (&json!("foo@inbox.test"), &json!("me@example.test")));
     assert!(recipient["reason"].as_str().unwrap().contains("refused"), "{recipient}");
     let text = waypost.ok(&["queue", "show", &ids[0]]);
@@ -222,7 +222,7 @@ fn queue_commands_with_a_running_server() {
     assert_eq!(waypost.json(&["queue", "retry", "--domain", "far.test"])["recipients"], 1);
     wait_for("the mail to far.test", || sink.messages().iter().any(|m| m.to == ["<b@far.test>"]).then_some(()));
     wait_for("one message to be left", || (waypost.queued() == 1).then_some(()));
-    let left = waypost.json(&["queue", "list"])["messages"][0]["id"].as_str().unwrap().to_owned();
+    let left = waypost.json(&["queue", "list"])["items"][0]["id"].as_str().unwrap().to_owned();
     waypost.ok(&["queue", "retry", &left]);
     wait_for("an empty queue", || (waypost.queued() == 0).then_some(()));
     assert_eq!(sink.messages().len(), 2, "what was dropped is not sent");

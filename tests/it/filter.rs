@@ -26,7 +26,7 @@ fn send(waypost: &Waypost, subject: &str, body: &str) -> String {
 /// The reasons of held mail.
 fn held(waypost: &Waypost) -> Vec<String> {
     let list = waypost.json(&["held", "list"]);
-    let messages = list["messages"].as_array().unwrap_or_else(|| panic!("no messages in {list}")).clone();
+    let messages = list["items"].as_array().unwrap_or_else(|| panic!("no items in {list}")).clone();
     messages.iter().map(|m| m["recipients"][0]["reason"].as_str().unwrap_or_default().to_owned()).collect()
 }
 

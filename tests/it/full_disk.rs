@@ -53,7 +53,7 @@ fn a_queue_that_filled_the_disk_drains_by_itself() {
     let filler = mount.fill_but(0);
     // The operator can still remove mail, also without a server.
     let list = waypost.json(&["queue", "list", "--limit", "1000"]);
-    let last = list["messages"].as_array().unwrap().last().unwrap()["id"].as_str().unwrap().to_owned();
+    let last = list["items"].as_array().unwrap().last().unwrap()["id"].as_str().unwrap().to_owned();
     waypost.ok(&["queue", "drop", &last, "--yes"]);
     let dropped = acknowledged.pop().unwrap();
     waypost.start();

@@ -47,7 +47,7 @@ impl Scene {
 
     fn held(&self) -> Vec<String> {
         let list = self.waypost.json(&["held", "list"]);
-        let messages = list["messages"].as_array().unwrap_or_else(|| panic!("no messages in {list}"));
+        let messages = list["items"].as_array().unwrap_or_else(|| panic!("no items in {list}"));
         messages.iter().filter_map(|message| message["id"].as_str()).map(ToOwned::to_owned).collect()
     }
 }

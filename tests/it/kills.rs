@@ -233,7 +233,7 @@ fn deferred_mail_survives_a_kill() {
         client.send(*number).unwrap();
     }
     let attempted =
-        |waypost: &Waypost| waypost.json(&["queue", "list", "--limit", "1000"])["messages"][0]["recipients"][0]["attempts"].as_u64();
+        |waypost: &Waypost| waypost.json(&["queue", "list", "--limit", "1000"])["items"][0]["recipients"][0]["attempts"].as_u64();
     wait_for("a first attempt", || attempted(&waypost).filter(|n| *n > 0));
     let queued = waypost.queued();
     assert_eq!(queued, expected(&numbers).len());

@@ -159,7 +159,7 @@ fn held_mail_and_vrfy_reveal_no_target() {
             scene.assert_silent(line, &reply);
         }
     }
-    let id = scene.waypost.json(&["held", "list"])["messages"][0]["id"].as_str().unwrap().to_owned();
+    let id = scene.waypost.json(&["held", "list"])["items"][0]["id"].as_str().unwrap().to_owned();
     scene.waypost.ok(&["held", "drop", &id, "--yes"]);
     scene.assert_reports("dropped", 0);
 }

@@ -88,7 +88,7 @@ fn mismatched_records_defer(validate: &str) {
     assert!(tls.wait_for("to you@plain.test.").tls);
     it::wait_for("the others to stay in the queue", || (sender.waypost.queued() == 6).then_some(()));
     let list = sender.waypost.json(&["queue", "list"]);
-    let waits = list["messages"].as_array().unwrap().iter().find(|message| message.to_string().contains("you@wrong.test")).unwrap();
+    let waits = list["items"].as_array().unwrap().iter().find(|message| message.to_string().contains("you@wrong.test")).unwrap();
     let shown = sender.waypost.ok(&["queue", "show", waits["id"].as_str().unwrap()]);
     assert!(shown.contains("the certificate of mx.wrong.test does not match its TLSA record: found 3 1 1 "), "{shown}");
     sender.waypost.assert_no_bugs();

@@ -76,7 +76,7 @@ fn held_mail_is_logged_with_the_reason() {
     let reply = Talk::greeted(waypost.address, MX_PORT).message("nobody@stranger.test", "me@example.test", content);
     assert!(reply.starts_with("250 "), "{reply}");
     let line = waypost.wait_for_line(&["message held", "to=\"<me@example.test>\"", "reason=\""]);
-    let reason = waypost.json(&["held", "list"])["messages"][0]["recipients"][0]["reason"].as_str().unwrap().to_owned();
+    let reason = waypost.json(&["held", "list"])["items"][0]["recipients"][0]["reason"].as_str().unwrap().to_owned();
     assert!(!reason.is_empty() && line.contains(&reason), "{reason}: {line}");
     assert!(!waypost.log().contains("message accepted"));
     waypost.assert_no_bugs();

@@ -197,7 +197,7 @@ fn threat_100_records_that_cannot_be_read() {
         assert!(offer(&waypost, number, size).starts_with("250"));
     }
     let attempted = |m: &serde_json::Value| m["recipients"][0]["state"] == "waiting" && m["recipients"][0]["attempts"] == 1;
-    wait_for("all to be deferred", || waypost.json(&["queue", "list"])["messages"].as_array().unwrap().iter().all(attempted).then_some(()));
+    wait_for("all to be deferred", || waypost.json(&["queue", "list"])["items"].as_array().unwrap().iter().all(attempted).then_some(()));
     waypost.stop();
     let db = rusqlite::Connection::open(waypost.data.join("waypost.db")).unwrap();
     let ids: Vec<i64> =
@@ -221,10 +221,10 @@ fn threat_100_records_that_cannot_be_read() {
     }
     let list = wait_for("the rest to be set aside", || {
         let list = waypost.json(&["queue", "list"]);
-        let messages = list["messages"].as_array().unwrap();
+        let messages = list["items"].as_array().unwrap();
         (messages.len() == 6 && messages.iter().all(|m| m["recipients"][0]["state"] == "set aside")).then_some(list)
     });
-    assert!(list["messages"].as_array().unwrap().iter().all(|m| m["recipients"][0]["reason"].is_string()), "{list}");
+    assert!(list["items"].as_array().unwrap().iter().all(|m| m["recipients"][0]["reason"].is_string()), "{list}");
     assert_eq!(waypost.ok(&["queue", "list"]).matches("set aside").count(), 6);
     assert!(waypost.log().matches("was set aside").count() >= 6, "{}", waypost.log());
     assert_eq!(inbox.messages().len(), 2);

@@ -37,7 +37,7 @@ fn shutdown_starts_and_repeats_no_delivery() {
     assert_eq!(sink.messages().len(), 2, "deliveries in progress finished, and none began");
     // Without a server the command shows them as deferred and not claimed.
     let list = far.waypost.json(&["queue", "list"]);
-    let messages = list["messages"].as_array().unwrap();
+    let messages = list["items"].as_array().unwrap();
     assert_eq!(messages.len(), 6, "{list}");
     assert!(messages.iter().all(|m| m["recipients"][0]["state"] == "waiting"), "{list}");
     slow.store(false, Ordering::SeqCst);
@@ -77,7 +77,7 @@ fn an_unresponsive_target_delays_shutdown_by_the_grace_period_only() {
     far.waypost.stop();
     far.waypost.wait_for_line(&["deliveries were interrupted", "cut=1", "grace_s=1"]);
     let list = far.waypost.json(&["queue", "list"]);
-    assert!(list["messages"].as_array().unwrap().iter().all(|m| m["recipients"][0]["state"] == "waiting"), "{list}");
+    assert!(list["items"].as_array().unwrap().iter().all(|m| m["recipients"][0]["state"] == "waiting"), "{list}");
 }
 
 #[test]

@@ -220,12 +220,12 @@ impl Waypost {
     /// Number of messages in the queue.
     pub fn queued(&self) -> usize {
         let list = self.json(&["queue", "list"]);
-        list["messages"].as_array().unwrap_or_else(|| panic!("no messages in {list}")).len()
+        list["items"].as_array().unwrap_or_else(|| panic!("no items in {list}")).len()
     }
 
     /// The id of the first message in the queue.
     pub fn first_id(&self) -> String {
-        self.json(&["queue", "list"])["messages"][0]["id"].as_str().expect("a message").to_owned()
+        self.json(&["queue", "list"])["items"][0]["id"].as_str().expect("a message").to_owned()
     }
 
     /// Waits until the queue is empty.
@@ -237,7 +237,7 @@ impl Waypost {
     pub fn wait_for_reason(&self, part: &str) -> String {
         wait_for(&format!("a recipient that waits because of {part:?}; the log: {}", self.log()), || {
             let list = self.json(&["queue", "list"]);
-            let messages = list["messages"].as_array()?;
+            let messages = list["items"].as_array()?;
             let reasons = messages.iter().flat_map(|m| m["recipients"].as_array().into_iter().flatten());
             reasons.filter_map(|r| r["reason"].as_str()).find(|r| r.contains(part)).map(ToOwned::to_owned)
         })

@@ -64,6 +64,8 @@ const NEEDS: &[Need] = &[
     need("setpriv", &["util-linux"]),
     need("xmllint", &["libxml2-utils"]),
     need("mta-sts-query", &["postfix-mta-sts-resolver"]),
+    need("prometheus", &["prometheus"]),
+    need("promtool", &["prometheus"]),
 ];
 
 /// swaks speaks TLS only with the first two; the third makes return addresses, the fourth reads and writes aggregate reports; git send-email reads addresses by the last.
@@ -76,8 +78,8 @@ const PERL_MODULES: &[(&str, &str)] = &[
 ];
 
 /// Python's packages, and the modules that they bring.
-const PYTHON_PACKAGES: &[&str] = &["dkimpy==1.1.8", "pysrs==1.0.3", "dnspython==2.9.2", "PyNaCl==1.6.2"];
-const PYTHON_MODULES: &str = "import dkim, SRS, dns.resolver, nacl";
+const PYTHON_PACKAGES: &[&str] = &["dkimpy==1.1.8", "pysrs==1.0.3", "dnspython==2.9.2", "PyNaCl==1.6.2", "prometheus_client==0.26.0"];
+const PYTHON_MODULES: &str = "import dkim, SRS, dns.resolver, nacl, prometheus_client";
 
 /// Maximum wait for the locks of another package manager.
 const LOCK_WAIT: Duration = Duration::from_secs(600);

@@ -1,16 +1,10 @@
 //! `/api/v1/aliases`: aliases and their targets.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::header::CONTENT_TYPE;
-use axum::response::{IntoResponse, Response};
-use directory::{Alias, AliasOptions, AliasSource, Directory, Origin, Target};
-use hyper::body::Frame;
+use directory::{Alias, AliasOptions, AliasSource, Aliases, Directory, Origin, Target};
 use mail::{Domain, Mailbox};
 use mta::LiveDirectory;
 use serde_json::{Map, Value};
@@ -18,17 +12,16 @@ use store::DirectoryChange;
 
 use crate::actor::Actor;
 use crate::api::{
-    AliasFilter, AliasTest, AliasView, Changed, Enable, FailedTarget, ImportLine, NewAlias, TestQuery, TestStep, VirtualFileView,
+    AliasFilter, AliasPage, AliasTest, AliasView, Changed, Enable, FailedTarget, ImportLine, NewAlias, Page, TestQuery, TestStep,
+    VirtualFileView,
 };
 use crate::changes::{DirectoryEditor, check_alias, existing};
 use crate::control::Control;
 use crate::error::ApiError;
 use crate::extract::{Body, Params, parsed, parsed_name};
+use crate::paging::{cut, page_limit};
 use crate::pauses::pauses_of;
 use crate::targets::TargetChecker;
-
-/// Size of the pieces in which the list is written, in octets.
-const PIECE_BYTES: usize = 32 * 1024;
 
 fn view(directory: &Directory, alias: &Alias) -> AliasView {
     AliasView {
@@ -47,56 +40,59 @@ pub(crate) async fn list(
     actor: Actor,
     State(live): State<Arc<LiveDirectory>>,
     Params(filter): Params<AliasFilter>,
-) -> Result<Response, ApiError> {
+) -> Result<Json<AliasPage>, ApiError> {
+    let limit = page_limit(filter.limit)?;
     let domain: Option<Domain> = filter.domain.map(|name| parsed("a domain", &name)).transpose()?;
-    let body = AliasList { directory: live.current(), actor, domain, next: Some(0), is_first: true };
-    Ok(([(CONTENT_TYPE, "application/json")], axum::body::Body::new(body)).into_response())
+    let text = filter.q.map(|text| text.to_lowercase());
+    let directory = live.current();
+    let aliases = &directory.contents().aliases;
+    let is_first = filter.cursor.is_none();
+    let is_all = domain.is_none() && text.is_none() && actor.domains.is_none() && actor.limited_to().is_none();
+    let from = filter.cursor.map_or(Ok(0), |cursor| place_after(aliases, &cursor))?;
+    let wanted = |alias: &&Alias| {
+        domain.as_ref().is_none_or(|domain| alias.source.domain() == domain)
+            && text.as_ref().is_none_or(|text| mentions(&directory, alias, text))
+            && actor.sees(&directory, alias)
+    };
+    let found = aliases.from_place(from).enumerate().filter(|(_, alias)| wanted(alias));
+    let Page { items, next_cursor } = cut(limit, found, |(place, alias)| match alias.origin {
+        Origin::Database => alias.source.key(),
+        Origin::File => format!("{FILE_CURSOR}{}", from + place),
+    });
+    let total = match (is_all, is_first) {
+        (true, _) => Some(aliases.len()),
+        (false, true) => Some(aliases.iter().filter(wanted).count()),
+        (false, false) => None,
+    };
+    Ok(Json(AliasPage { items: items.into_iter().map(|(_, alias)| view(&directory, alias)).collect(), next_cursor, total }))
 }
 
-/// The list, written piece by piece: as a whole, it could take more memory than the directory.
-struct AliasList {
-    directory: Arc<Directory>,
+/// The start of a cursor in the virtual file, whose aliases are in the order of its lines; no address starts like this.
+const FILE_CURSOR: &str = "line ";
+
+/// Returns the place of the first alias after this cursor.
+fn place_after(aliases: &Aliases, cursor: &str) -> Result<usize, ApiError> {
+    match cursor.strip_prefix(FILE_CURSOR) {
+        Some(place) => Ok(parsed::<usize>("a cursor", place)?.saturating_add(1)),
+        None => Ok(aliases.place_after(cursor)),
+    }
+}
+
+/// Whether the alias has this text (in lower case) in its address, a target or an option.
+fn mentions(directory: &Directory, alias: &Alias, text: &str) -> bool {
+    let has = |value: &str| value.to_lowercase().contains(text);
+    let options = || directory.contents().alias_options.get(&alias.source.key()).is_some_and(|options| has(&options.in_words()));
+    has(&alias.source.to_string()) || alias.targets.iter().any(|target| has(&target.to_string())) || options()
+}
+
+pub(crate) async fn show(
     actor: Actor,
-    domain: Option<Domain>,
-    /// The position of the next alias; `None` at the end.
-    next: Option<usize>,
-    is_first: bool,
-}
-
-impl AliasList {
-    fn piece(&mut self, next: usize) -> Result<Vec<u8>, serde_json::Error> {
-        let mut piece = if next == 0 { b"[".to_vec() } else { Vec::new() };
-        let mut place = next;
-        let directory = self.directory.clone();
-        for alias in directory.contents().aliases.from_place(next) {
-            place += 1;
-            let is_other = self.domain.as_ref().is_some_and(|domain| alias.source.domain() != domain);
-            if is_other || !self.actor.sees(&directory, alias) {
-                continue;
-            }
-            if !std::mem::take(&mut self.is_first) {
-                piece.push(b',');
-            }
-            serde_json::to_writer(&mut piece, &view(&directory, alias))?;
-            if piece.len() >= PIECE_BYTES {
-                self.next = Some(place);
-                return Ok(piece);
-            }
-        }
-        piece.push(b']');
-        self.next = None;
-        Ok(piece)
-    }
-}
-
-impl hyper::body::Body for AliasList {
-    type Data = Bytes;
-    type Error = serde_json::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, serde_json::Error>>> {
-        let piece = self.next.map(|next| self.piece(next));
-        Poll::Ready(piece.map(|piece| piece.map(|piece| Frame::data(piece.into()))))
-    }
+    State(live): State<Arc<LiveDirectory>>,
+    Path(source): Path<String>,
+) -> Result<Json<AliasView>, ApiError> {
+    let directory = live.current();
+    let alias = existing(&actor, &directory, &parsed("an alias", &source)?)?;
+    Ok(Json(view(&directory, alias)))
 }
 
 /// Returns the lines of the virtual file that are not in effect.

@@ -5,10 +5,12 @@
 use std::pin::Pin;
 
 use mail::{Domain, Mailbox, QueueId, Reply};
-use mta::{Confirmation, Pauses, Submission, Submitted};
+use mta::{Confirmation, ExplainRequest, Explanation, Pauses, Submission, Submitted};
 use net::CertificateInUse;
 use net::acme::RenewalResult;
 use store::StoreError;
+
+use crate::api::{DnsView, HealthView, KeyView, ServerView, SubmissionFacts};
 
 /// A future of a method of [`Control`], which is used as a trait object.
 pub type ControlFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -20,6 +22,19 @@ pub enum ControlError {
     NotRunning,
     /// It failed; the text says why.
     Failed(String),
+}
+
+/// What the DNS plan is made from, besides the configuration.
+#[derive(Debug, Clone)]
+pub struct DnsInputs {
+    /// The hosted domains.
+    pub domains: Vec<Domain>,
+    /// The DKIM keys.
+    pub keys: Vec<KeyView>,
+    /// The names for which a certificate is shown, with the digest of its key or of the next one.
+    pub tlsa: Vec<(Vec<String>, String)>,
+    /// Whether to compare DNS with the plan now, unless that has just been done.
+    pub compare: bool,
 }
 
 /// The process behind the API.
@@ -54,6 +69,20 @@ pub trait Control: Send + Sync {
     /// Returns the destinations that are paused; `None` without a running server.
     fn pauses(&self) -> Option<&Pauses>;
 
+    /// Returns the metrics in the format that an Accept field prefers: its Content-Type, and the text.
+    ///
+    /// # Errors
+    /// No server runs.
+    fn metrics<'a>(&'a self, _accept: &'a str) -> ControlFuture<'a, Result<(&'static str, String), ControlError>> {
+        Box::pin(async { Err(ControlError::NotRunning) })
+    }
+
+    /// Explains what would happen to a message. Nothing is sent.
+    ///
+    /// # Errors
+    /// DNS cannot be used.
+    fn explain(&self, request: ExplainRequest) -> ControlFuture<'_, Result<Explanation, ControlError>>;
+
     /// Reads the configuration again. Returns what is in effect now.
     ///
     /// # Errors
@@ -71,4 +100,22 @@ pub trait Control: Send + Sync {
     /// # Errors
     /// The server orders no certificates, or none of this name.
     fn renew(&self, name: Option<String>, force: bool) -> ControlFuture<'_, Result<Vec<RenewalResult>, ControlError>>;
+
+    /// Returns what the last check of everything found, and starts another if that is long ago; `None` without a running server.
+    fn health(&self) -> Option<HealthView>;
+
+    /// Starts a check of everything, unless one runs. Returns whether there is a running server, which does it.
+    fn check_health(&self) -> bool;
+
+    /// Plans the DNS records.
+    ///
+    /// # Errors
+    /// DNS cannot be asked; the text says why.
+    fn dns(&self, inputs: DnsInputs) -> ControlFuture<'_, Result<DnsView, String>>;
+
+    /// Returns the server and the settings in force. It reads files.
+    fn server(&self) -> ServerView;
+
+    /// Returns where mail programs submit mail.
+    fn submission(&self) -> SubmissionFacts;
 }

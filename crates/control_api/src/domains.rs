@@ -11,14 +11,19 @@ use mta::LiveDirectory;
 use store::{AccountChange, DirectoryChange};
 
 use crate::actor::Actor;
-use crate::api::{Changed, DomainView, NewDomain, RemoveDomain};
+use crate::api::{Changed, DomainView, NewDomain, Page, PageQuery, RemoveDomain};
 use crate::changes::DirectoryEditor;
 use crate::context::CertificateDir;
 use crate::error::ApiError;
 use crate::extract::{Body, Params, parsed};
+use crate::paging::page;
 use crate::reports::ReportFacts;
 
-pub(crate) async fn list(actor: Actor, State(live): State<Arc<LiveDirectory>>) -> Json<Vec<DomainView>> {
+pub(crate) async fn list(
+    actor: Actor,
+    State(live): State<Arc<LiveDirectory>>,
+    Params(query): Params<PageQuery>,
+) -> Result<Json<Page<DomainView>>, ApiError> {
     let directory = live.current();
     let contents = directory.contents();
     let mut aliases: HashMap<&Domain, usize> = HashMap::new();
@@ -27,7 +32,8 @@ pub(crate) async fn list(actor: Actor, State(live): State<Arc<LiveDirectory>>) -
     }
     let view = |name: &Domain, enabled| DomainView { name: name.to_string(), enabled, aliases: aliases.get(name).copied().unwrap_or(0) };
     let domains = contents.domains.iter().filter(|domain| actor.covers(&domain.name));
-    Json(domains.map(|domain| view(&domain.name, domain.enabled)).collect())
+    let domains = domains.map(|domain| view(&domain.name, domain.enabled)).collect();
+    Ok(Json(page(&query, domains, |domain| domain.name.clone())?))
 }
 
 pub(crate) async fn add(

@@ -8,24 +8,20 @@ use axum::Json;
 use axum::extract::{Path, State};
 use mail::QueueId;
 use mta::Headline;
-use net::Clock;
 use store::{FailedDelivery, ListFilter, Store};
 
 use crate::actor::Actor;
-use crate::api::{Changed, FailedView, QueuePage, QueueQuery, QueuedMessage, Release};
+use crate::api::{Changed, FailedView, Page, PageQuery, QueueQuery, QueuedMessage, Release};
 use crate::control::Control;
 use crate::error::ApiError;
 use crate::extract::{Body, Params, parsed};
-use crate::queue::{PAGE, PAGE_MAX, page};
+use crate::paging::{cut, page_limit};
+use crate::queue::page;
 use crate::recorder::Recorder;
 
-pub(crate) async fn list(
-    State(store): State<Store>,
-    State(clock): State<Clock>,
-    Params(query): Params<QueueQuery>,
-) -> Result<Json<QueuePage>, ApiError> {
-    let Json(mut page) = page(&store, &clock, query, Some(true)).await?;
-    for message in &mut page.messages {
+pub(crate) async fn list(State(store): State<Store>, Params(query): Params<QueueQuery>) -> Result<Json<Page<QueuedMessage>>, ApiError> {
+    let mut page = page(&store, query, Some(true)).await?;
+    for message in &mut page.items {
         add_headline(&store, message).await;
     }
     Ok(Json(page))
@@ -48,17 +44,11 @@ async fn check_held(store: &Store, id: QueueId) -> Result<(), ApiError> {
     }
 }
 
-pub(crate) async fn show(
-    State(store): State<Store>,
-    State(clock): State<Clock>,
-    Path(id): Path<String>,
-) -> Result<Json<QueuePage>, ApiError> {
+pub(crate) async fn show(State(store): State<Store>, Path(id): Path<String>) -> Result<Json<QueuedMessage>, ApiError> {
     check_held(&store, parsed("a queue ID", &id)?).await?;
-    let Json(mut page) = crate::queue::show(State(store.clone()), State(clock), Path(id)).await?;
-    for message in &mut page.messages {
-        add_headline(&store, message).await;
-    }
-    Ok(Json(page))
+    let Json(mut message) = crate::queue::show(State(store.clone()), Path(id)).await?;
+    add_headline(&store, &mut message).await;
+    Ok(Json(message))
 }
 
 pub(crate) async fn release(
@@ -93,8 +83,9 @@ pub(crate) async fn remove(
     Ok(Json(Changed { changed, warnings: Vec::new() }))
 }
 
-pub(crate) async fn failed(State(store): State<Store>, Params(query): Params<QueueQuery>) -> Result<Json<Vec<FailedView>>, ApiError> {
-    let limit = query.limit.unwrap_or(PAGE).clamp(1, PAGE_MAX);
+pub(crate) async fn failed(State(store): State<Store>, Params(query): Params<PageQuery>) -> Result<Json<Page<FailedView>>, ApiError> {
+    let limit = page_limit(query.limit)?;
+    let before: Option<i64> = query.cursor.map(|cursor| parsed("a cursor", &cursor)).transpose()?;
     let view = |f: FailedDelivery| FailedView {
         id: f.message.to_string(),
         at_ms: f.at_ms,
@@ -104,5 +95,6 @@ pub(crate) async fn failed(State(store): State<Store>, Params(query): Params<Que
         status: f.status,
         reason: f.reason,
     };
-    Ok(Json(store.failed(limit).await?.into_iter().map(view).collect()))
+    let Page { items, next_cursor } = cut(limit, store.failed(before, limit + 1).await?, |(n, _)| n.to_string());
+    Ok(Json(Page { items: items.into_iter().map(|(_, failed)| view(failed)).collect(), next_cursor }))
 }

@@ -15,16 +15,17 @@ use net::{Clock, Resolver};
 use store::DirectoryChange;
 
 use crate::actor::Actor;
-use crate::api::{Changed, KeyTest, KeyView, KeysChanged, NewKeys, RemoveKeys, RotateKeys};
+use crate::api::{Changed, KeyTest, KeyView, KeysChanged, NewKeys, Page, PageQuery, RemoveKeys, RotateKeys};
 use crate::changes::DirectoryEditor;
 use crate::error::ApiError;
 use crate::extract::{Body, Params, parsed};
+use crate::paging::page;
 use crate::reports::ReportFacts;
 
 /// How long the record of a retired key must stay in DNS: mail that it signed may be in transit, or be verified again.
 const RETIRED_MS: i64 = 7 * 86_400_000;
 
-fn view(key: &SigningKey) -> KeyView {
+pub(crate) fn view(key: &SigningKey) -> KeyView {
     let algorithm = Algorithm::of_key_type(&key.key_type);
     KeyView {
         domain: key.domain.to_string(),
@@ -37,8 +38,12 @@ fn view(key: &SigningKey) -> KeyView {
     }
 }
 
-pub(crate) async fn list(State(live): State<Arc<LiveDirectory>>) -> Json<Vec<KeyView>> {
-    Json(live.current().contents().keys.iter().map(view).collect())
+pub(crate) async fn list(
+    State(live): State<Arc<LiveDirectory>>,
+    Params(query): Params<PageQuery>,
+) -> Result<Json<Page<KeyView>>, ApiError> {
+    let keys = live.current().contents().keys.iter().map(view).collect();
+    Ok(Json(page(&query, keys, |key| format!("{} {}", key.domain, key.selector))?))
 }
 
 /// Makes the first keys of a domain, which sign at once. Does nothing if the domain has keys.

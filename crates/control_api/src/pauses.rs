@@ -10,10 +10,11 @@ use policy::{Pause, ReplyScope};
 use store::Store;
 
 use crate::actor::Actor;
-use crate::api::{Changed, PauseView, Resume};
+use crate::api::{Changed, Page, PageQuery, PauseView, Resume};
 use crate::control::Control;
 use crate::error::ApiError;
-use crate::extract::Body;
+use crate::extract::{Body, Params};
+use crate::paging::page;
 use crate::recorder::Recorder;
 
 fn view(pause: Pause) -> PauseView {
@@ -33,8 +34,11 @@ pub(crate) fn pauses_of(control: &dyn Control, mailboxes: &[Mailbox]) -> Vec<Pau
     pauses(control).into_iter().filter(|pause| pause.is_mailbox && keys.contains(&pause.about)).collect()
 }
 
-pub(crate) async fn list(State(control): State<Arc<dyn Control>>) -> Json<Vec<PauseView>> {
-    Json(pauses(control.as_ref()))
+pub(crate) async fn list(
+    State(control): State<Arc<dyn Control>>,
+    Params(query): Params<PageQuery>,
+) -> Result<Json<Page<PauseView>>, ApiError> {
+    Ok(Json(page(&query, pauses(control.as_ref()), |pause| format!("{} {}", pause.about, pause.kind))?))
 }
 
 pub(crate) async fn resume(

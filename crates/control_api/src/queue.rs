@@ -11,17 +11,12 @@ use net::Clock;
 use store::{ListFilter, ListedMessage, Store};
 
 use crate::actor::Actor;
-use crate::api::{Changed, Count, DropQuery, QueuePage, QueueQuery, QueuedMessage, QueuedRecipient, Retry, Totals};
+use crate::api::{Changed, Count, DropQuery, Page, QueueQuery, QueuedMessage, QueuedRecipient, Retry, Totals};
 use crate::control::Control;
 use crate::error::ApiError;
 use crate::extract::{Body, Params, parsed};
+use crate::paging::{cut, page_limit};
 use crate::recorder::Recorder;
-
-/// Default messages on a page.
-pub(crate) const PAGE: u32 = 100;
-
-/// Maximum messages on a page.
-pub(crate) const PAGE_MAX: u32 = 1000;
 
 fn view(listed: ListedMessage) -> QueuedMessage {
     let recipients = listed.recipients.into_iter().map(|r| QueuedRecipient {
@@ -46,27 +41,18 @@ fn view(listed: ListedMessage) -> QueuedMessage {
     }
 }
 
-pub(crate) async fn list(
-    State(store): State<Store>,
-    State(clock): State<Clock>,
-    Params(query): Params<QueueQuery>,
-) -> Result<Json<QueuePage>, ApiError> {
-    page(&store, &clock, query, None).await
+pub(crate) async fn list(State(store): State<Store>, Params(query): Params<QueueQuery>) -> Result<Json<Page<QueuedMessage>>, ApiError> {
+    Ok(Json(page(&store, query, None).await?))
 }
 
 /// Returns one page: held messages, others, or all.
-pub(crate) async fn page(store: &Store, clock: &Clock, query: QueueQuery, held: Option<bool>) -> Result<Json<QueuePage>, ApiError> {
-    let limit = query.limit.unwrap_or(PAGE).clamp(1, PAGE_MAX);
-    let after = query.after.map(|id| parsed("a queue ID", &id)).transpose()?;
+pub(crate) async fn page(store: &Store, query: QueueQuery, held: Option<bool>) -> Result<Page<QueuedMessage>, ApiError> {
+    let limit = page_limit(query.limit)?;
+    let after = query.cursor.map(|id| parsed("a queue ID", &id)).transpose()?;
     // One more than requested shows whether there is a next page.
     let filter = ListFilter { after, limit: limit + 1, only: None, address: query.address.map(|a| a.to_lowercase()), held };
-    let mut listed = store.list(filter).await?;
-    let size = usize::try_from(limit).unwrap_or(usize::MAX);
-    let more = listed.len() > size;
-    listed.truncate(size);
-    let messages: Vec<QueuedMessage> = listed.into_iter().map(view).collect();
-    let next = messages.last().filter(|_| more).map(|message| message.id.clone());
-    Ok(Json(QueuePage { now_ms: clock.now_ms(), messages, next }))
+    let listed = store.list(filter).await?;
+    Ok(cut(limit, listed.into_iter().map(view), |message| message.id.clone()))
 }
 
 fn missing(id: QueueId) -> ApiError {
@@ -78,13 +64,8 @@ async fn find(store: &Store, id: QueueId) -> Result<ListedMessage, ApiError> {
     store.list(filter).await?.pop().ok_or_else(|| missing(id))
 }
 
-pub(crate) async fn show(
-    State(store): State<Store>,
-    State(clock): State<Clock>,
-    Path(id): Path<String>,
-) -> Result<Json<QueuePage>, ApiError> {
-    let found = find(&store, parsed("a queue ID", &id)?).await?;
-    Ok(Json(QueuePage { now_ms: clock.now_ms(), messages: vec![view(found)], next: None }))
+pub(crate) async fn show(State(store): State<Store>, Path(id): Path<String>) -> Result<Json<QueuedMessage>, ApiError> {
+    Ok(Json(view(find(&store, parsed("a queue ID", &id)?).await?)))
 }
 
 pub(crate) async fn totals(State(store): State<Store>) -> Result<Json<Totals>, ApiError> {

@@ -19,12 +19,12 @@ use net::{Clock, Resolver};
 use store::{KeptReport, KeptRows, KeptTlsPolicy, ReportFilter, Store};
 
 use crate::api::{
-    DomainReports, FailingSource, MessagesByClass, OrganisationView, ReportView, ReportsQuery, ReportsSummary, RowView, SummaryQuery,
+    DomainReports, FailingSource, MessagesByClass, OrganisationView, Page, ReportView, ReportsQuery, ReportsSummary, RowView, SummaryQuery,
     TlsFailureView, TlsPolicyView, TlsSessions, WholeReport,
 };
 use crate::error::ApiError;
 use crate::extract::{Params, parsed};
-use crate::queue::{PAGE, PAGE_MAX};
+use crate::paging::{cut, page_limit};
 
 /// Maximum reports in a summary.
 const REPORTS_MAX: u32 = 20_000;
@@ -198,10 +198,11 @@ async fn name_sources(resolver: Option<&Resolver>, domains: &mut [DomainReports]
     let _ = tokio::time::timeout(NAMES_WAIT, answers).await;
 }
 
-pub(crate) async fn list(State(store): State<Store>, Params(query): Params<ReportsQuery>) -> Result<Json<Vec<ReportView>>, ApiError> {
-    let limit = query.limit.unwrap_or(PAGE).clamp(1, PAGE_MAX);
-    let filter = ReportFilter { since_s: 0, domain: domain(query.domain.as_ref())?, before: query.before, limit };
-    Ok(Json(store.reports(filter).await?.into_iter().map(head).collect()))
+pub(crate) async fn list(State(store): State<Store>, Params(query): Params<ReportsQuery>) -> Result<Json<Page<ReportView>>, ApiError> {
+    let limit = page_limit(query.limit)?;
+    let before = query.cursor.map(|cursor| parsed("a cursor", &cursor)).transpose()?;
+    let filter = ReportFilter { since_s: 0, domain: domain(query.domain.as_ref())?, before, limit: limit + 1 };
+    Ok(Json(cut(limit, store.reports(filter).await?.into_iter().map(head), |report| report.id.to_string())))
 }
 
 pub(crate) async fn show(State(reader): State<ReportReader>, Path(id): Path<String>) -> Result<Json<WholeReport>, ApiError> {

@@ -6,7 +6,8 @@
 use crate::actor::{Access, Scopes};
 use crate::routes::Routes;
 use crate::{
-    accounts, aliases, certificates, confirmations, domains, held, import, keys, messages, pauses, queue, reports, server, targets,
+    accounts, aliases, certificates, confirmations, dns, domains, explain, facts, health, held, import, keys, messages, metrics, pauses,
+    queue, reports, server, targets, test_message,
 };
 
 /// Whatever can be read, except for aliases and the queue.
@@ -40,6 +41,7 @@ fn alias_routes(routes: Routes) -> Routes {
         .delete("/domains/{name}", ADMIN, domains::remove, "Remove a domain")
         .get("/aliases", SEE_ALIASES, aliases::list, "List aliases")
         .post("/aliases", ADD_ALIASES, aliases::add, "Add or replace an alias")
+        .get("/aliases/{source}", SEE_ALIASES, aliases::show, "Show an alias")
         .patch("/aliases/{source}", CHANGE_ALIASES, aliases::enable, "Enable or disable an alias")
         .delete("/aliases/{source}", ADD_ALIASES, aliases::remove, "Remove an alias")
         .patch("/aliases/{source}/options", CHANGE_ALIASES, aliases::set_options, "Change options of an alias")
@@ -75,6 +77,7 @@ fn mail_routes(routes: Routes) -> Routes {
         .get("/pauses", SEE_QUEUE, pauses::list, "List paused mailboxes and hosts")
         .post("/pauses/resume", QUEUE, pauses::resume, "End a pause")
         .submission("/messages", messages::submit)
+        .message("/explain", SEE_QUEUE, explain::explain, "Explain what would happen to a message")
         .get("/confirmations", READ, confirmations::list, "List the messages by which Gmail confirms an address")
         .get("/held", SEE_QUEUE, held::list, "List held messages")
         .get("/held/{id}", SEE_QUEUE, held::show, "Show a held message")
@@ -95,6 +98,14 @@ fn server_routes(routes: Routes) -> Routes {
         .post("/keys/{domain}/rotate", ADMIN, keys::rotate, "Take the next step of a key rotation")
         .get("/certificates", READ, certificates::list, "List certificates")
         .post("/certificates/renew", ADMIN, certificates::renew, "Renew certificates")
+        .get("/health", READ, health::show, "Show what the last check of everything found")
+        .post("/health/check", READ, health::check, "Check everything in the background")
+        .get("/dns", READ, dns::show, "List the DNS records that are needed, with their states")
+        .post("/dns/check", READ, dns::check, "Compare DNS with the records that are needed")
+        .get("/server", READ, facts::server, "Show the server and the settings in force")
+        .get("/send-as", READ, facts::send_as, "Show what to enter in Gmail's form")
+        .post("/test-message", ADMIN, test_message::send, "Send a test message")
         .get("/status", READ, server::status, "Show the state of the server")
+        .get("/metrics", READ, metrics::show, "Show the metrics, as Prometheus text or OpenMetrics")
         .post("/reload", ADMIN, server::reload, "Read the configuration again")
 }

@@ -15,14 +15,19 @@ use net::Resolver;
 use policy::{RouteFailure, rank_mx_hosts};
 use tokio::task::JoinSet;
 
-use crate::api::{TargetLook, TargetLooks};
+use crate::api::{TargetLook, TargetLooks, TargetsQuery};
 use crate::control::Control;
+use crate::error::ApiError;
+use crate::extract::{Params, parsed};
 
 /// Maximum time for an answer.
 const ANSWER: Duration = Duration::from_secs(3);
 
 /// Maximum concurrent lookups.
 const AT_ONCE: usize = 16;
+
+/// Maximum targets that a request names.
+const TARGETS_MAX: usize = 100;
 
 /// Maximum domains to look up for one request.
 const DOMAINS_MAX: usize = 300;
@@ -34,11 +39,17 @@ enum DomainCheck {
     Unknown(String),
 }
 
-pub(crate) async fn all(State(checker): State<TargetChecker>) -> Json<TargetLooks> {
+/// Looks up the domains of the named targets, or of all.
+pub(crate) async fn all(State(checker): State<TargetChecker>, Params(query): Params<TargetsQuery>) -> Result<Json<TargetLooks>, ApiError> {
     let directory = checker.live.current();
+    if let Some(named) = query.targets {
+        let targets =
+            named.split_whitespace().take(TARGETS_MAX).map(|target| parsed("an address", target)).collect::<Result<Vec<Target>, _>>()?;
+        return Ok(Json(checker.looks(&directory, &targets).await));
+    }
     let aliases = directory.contents().aliases.iter().filter(|alias| alias.enabled && directory.hosts(alias.source.domain()));
     let targets: Vec<Target> = aliases.flat_map(|alias| &alias.targets).cloned().collect();
-    Json(checker.looks(&directory, &targets).await)
+    Ok(Json(checker.looks(&directory, &targets).await))
 }
 
 /// Looks up whether the domains of targets take mail.

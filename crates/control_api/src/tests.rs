@@ -2,6 +2,7 @@
 
 mod accounts;
 mod actors;
+mod facts;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -70,6 +71,9 @@ impl Control for TestControl {
     fn pauses(&self) -> Option<&mta::Pauses> {
         None
     }
+    fn explain(&self, _: mta::ExplainRequest) -> ControlFuture<'_, Result<mta::Explanation, ControlError>> {
+        Box::pin(async { Err(ControlError::NotRunning) })
+    }
     fn reload(&self) -> ControlFuture<'_, Result<String, ControlError>> {
         Box::pin(async { Err(ControlError::Failed("w.toml:3:1: unknown key".into())) })
     }
@@ -78,6 +82,22 @@ impl Control for TestControl {
     }
     fn renew(&self, _: Option<String>, _: bool) -> ControlFuture<'_, Result<Vec<net::acme::RenewalResult>, ControlError>> {
         Box::pin(async { Err(ControlError::NotRunning) })
+    }
+    fn health(&self) -> Option<crate::api::HealthView> {
+        None
+    }
+    fn check_health(&self) -> bool {
+        false
+    }
+    fn dns(&self, inputs: crate::DnsInputs) -> ControlFuture<'_, Result<crate::api::DnsView, String>> {
+        let addresses = inputs.domains.iter().map(ToString::to_string).collect();
+        Box::pin(async move { Ok(crate::api::DnsView { addresses, ..Default::default() }) })
+    }
+    fn server(&self) -> crate::api::ServerView {
+        crate::api::ServerView::default()
+    }
+    fn submission(&self) -> crate::api::SubmissionFacts {
+        crate::api::SubmissionFacts { host: "mx.x.test".into(), starttls_port: Some(587), tls_port: Some(465) }
     }
 }
 
@@ -127,6 +147,10 @@ impl Api {
         value
     }
 
+    async fn items(&self, path: &str) -> Value {
+        self.get(path).await["items"].clone()
+    }
+
     async fn ok(&self, method: &str, path: &str, body: Value) -> Value {
         let (status, value) = self.call(method, path, body).await;
         assert_eq!(status, StatusCode::OK, "{method} {path}: {value}");
@@ -155,15 +179,15 @@ async fn changes_take_effect_at_once() {
     api.domain("Example.test").await;
     api.alias("me@example.test", &["foo@gmail.test"]).await;
     assert_eq!(api.live.current().expand(&"ME+shop@example.test".parse().unwrap()).unwrap().targets[0].to_string(), "foo+shop@gmail.test");
-    assert_eq!(api.get("/api/v1/domains").await, json!([{ "name": "example.test", "enabled": true, "aliases": 1 }]));
+    assert_eq!(api.items("/api/v1/domains").await, json!([{ "name": "example.test", "enabled": true, "aliases": 1 }]));
     assert_eq!(
-        api.get("/api/v1/aliases?domain=example.test").await,
+        api.items("/api/v1/aliases?domain=example.test").await,
         json!([{ "source": "me@example.test", "targets": ["foo@gmail.test"], "enabled": true, "origin": "database" }])
     );
     api.ok("PATCH", "/api/v1/aliases/me@example.test", json!({ "enabled": false })).await;
     assert!(api.live.current().expand(&"me@example.test".parse().unwrap()).is_err());
     api.ok("DELETE", "/api/v1/aliases/me@example.test", Value::Null).await;
-    assert_eq!(api.get("/api/v1/aliases").await, json!([]));
+    assert_eq!(api.items("/api/v1/aliases").await, json!([]));
     assert_eq!(api.refused("DELETE", "/api/v1/aliases/me@example.test", Value::Null).await.0, 404);
 }
 
@@ -211,7 +235,7 @@ async fn removing_an_alias_warns_of_broken_ones() {
     assert_eq!(done["warnings"], json!(["b@x.test leads to a@x.test, which no alias has"]));
     assert_eq!(api.refused("DELETE", "/api/v1/domains/x.test", Value::Null).await.0, 409);
     api.ok("DELETE", "/api/v1/domains/x.test?with_aliases=true", Value::Null).await;
-    assert_eq!(api.get("/api/v1/aliases").await, json!([]));
+    assert_eq!(api.items("/api/v1/aliases").await, json!([]));
 }
 
 #[tokio::test]
@@ -234,7 +258,7 @@ async fn import_takes_valid_lines_and_reports_the_others() {
     let text =
         "x.test any\nme@x.test foo@gmail.test\nme@x.test twice@gmail.test\nlocal foo@gmail.test\n@y.test @x.test\nz@x.test gone@x.test\n";
     let dry = api.ok("POST", "/api/v1/aliases/import", json!({ "text": text, "dry_run": true })).await;
-    assert_eq!(api.get("/api/v1/aliases").await, json!([]));
+    assert_eq!(api.items("/api/v1/aliases").await, json!([]));
     let mut done = api.ok("POST", "/api/v1/aliases/import", json!({ "text": text })).await;
     assert_eq!(done["domains"], json!(["x.test", "y.test"]));
     let lines = |value: &Value| value.as_array().unwrap().iter().map(|l| l["line"].as_u64().unwrap()).collect::<Vec<_>>();
@@ -262,7 +286,7 @@ async fn import_takes_valid_lines_and_reports_the_others() {
 async fn entries_of_the_virtual_file_cannot_be_changed_here() {
     let api = api_with(Some("x.test any\nme@x.test foo@gmail.test\nbad@x.test\n")).await;
     assert_eq!(api.get("/api/v1/aliases/virtual-file").await["faults"][0]["line"], 3);
-    assert_eq!(api.get("/api/v1/aliases").await[0]["origin"], "file");
+    assert_eq!(api.items("/api/v1/aliases").await[0]["origin"], "file");
     for (method, path) in [("DELETE", "/api/v1/aliases/me@x.test"), ("DELETE", "/api/v1/domains/x.test")] {
         let (status, error) = api.refused(method, path, Value::Null).await;
         assert!(status == 409 && error.contains("is defined in the virtual file"), "{error}");
@@ -299,7 +323,7 @@ async fn enqueue(store: &Store, now_ms: i64, to: &[&str]) -> QueueId {
 #[tokio::test]
 async fn the_queue_is_paged_retried_and_dropped() {
     let api = api().await;
-    assert_eq!(api.get("/api/v1/queue").await["messages"], json!([]));
+    assert_eq!(api.get("/api/v1/queue").await["items"], json!([]));
     assert_eq!(
         api.get("/api/v1/queue/totals").await,
         json!({ "messages": 0, "recipients": 0, "set_aside": 0, "held": 0, "held_bytes": 0 })
@@ -309,13 +333,12 @@ async fn the_queue_is_paged_retried_and_dropped() {
         ids.push(enqueue(&api.store, 1_800_000_000_001 + n, &["a@gmail.test", "b@other.test"]).await.to_string());
     }
     let first = api.get("/api/v1/queue?limit=3").await;
-    let shown =
-        |page: &Value| page["messages"].as_array().unwrap().iter().map(|m| m["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    let shown = |page: &Value| page["items"].as_array().unwrap().iter().map(|m| m["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
     assert_eq!(shown(&first), ids[..3]);
-    let next = first["next"].as_str().unwrap();
-    let second = api.get(&format!("/api/v1/queue?limit=3&after={next}")).await;
-    assert_eq!((shown(&second), &second["next"]), (ids[3..].to_vec(), &Value::Null));
-    assert_eq!(api.get(&format!("/api/v1/queue/{}", ids[0])).await["messages"][0]["recipients"][1]["to"], "b@other.test");
+    let next = first["next_cursor"].as_str().unwrap();
+    let second = api.get(&format!("/api/v1/queue?limit=3&cursor={next}")).await;
+    assert_eq!((shown(&second), &second["next_cursor"]), (ids[3..].to_vec(), &Value::Null));
+    assert_eq!(api.get(&format!("/api/v1/queue/{}", ids[0])).await["recipients"][1]["to"], "b@other.test");
     assert_eq!(shown(&api.get("/api/v1/queue?address=nobody").await), Vec::<String>::new());
 
     assert_eq!(api.ok("POST", "/api/v1/queue/retry", json!({ "domain": "gmail.test" })).await["recipients"], 5);
@@ -343,6 +366,9 @@ async fn errors_are_json_with_a_reason() {
         ("POST", "/api/v1/domains", json!({ "name": "a b.test" }), 400),
         ("GET", "/api/v1/queue?limit=many", Value::Null, 400),
         ("GET", "/api/v1/queue/xyz", Value::Null, 400),
+        ("GET", "/api/v1/aliases?limit=0", Value::Null, 400),
+        ("GET", "/api/v1/aliases?limit=1001", Value::Null, 400),
+        ("GET", "/api/v1/aliases?cursor=line%20x", Value::Null, 400),
         ("POST", "/api/v1/reload", Value::Null, 409),
     ] {
         assert_eq!(api.refused(method, path, body).await.0, status, "{method} {path}");
@@ -350,6 +376,34 @@ async fn errors_are_json_with_a_reason() {
     let large = json!({ "text": "x".repeat(17 * 1024 * 1024) });
     assert_eq!(api.refused("POST", "/api/v1/aliases/import", large).await.0, 413);
     assert_eq!(api.get("/api/v1/status").await, json!({ "running": true }));
+}
+
+#[tokio::test]
+async fn aliases_are_paged_and_searched() {
+    let api = api_with(Some("z@x.test c@g.test\ny@x.test d@g.test\n")).await;
+    api.domain("x.test").await;
+    for name in ["c", "a", "b"] {
+        api.alias(&format!("{name}@x.test"), &["a@g.test"]).await;
+    }
+    let mut seen = Vec::new();
+    let mut path = "/api/v1/aliases?limit=2".to_owned();
+    loop {
+        let page = api.get(&path).await;
+        assert_eq!(page["total"], 5);
+        seen.extend(page["items"].as_array().unwrap().iter().map(|alias| alias["source"].as_str().unwrap().to_owned()));
+        let Some(cursor) = page["next_cursor"].as_str() else { break };
+        path = format!("/api/v1/aliases?limit=2&cursor={}", cursor.replace(' ', "%20"));
+    }
+    assert_eq!(seen, ["a@x.test", "b@x.test", "c@x.test", "z@x.test", "y@x.test"], "the file is in its own order");
+    api.ok("PATCH", "/api/v1/aliases/b@x.test/options", json!({ "note": "Shop of Eve" })).await;
+    assert_eq!(api.get("/api/v1/aliases/b@x.test").await["note"], "Shop of Eve");
+    let found = api.get("/api/v1/aliases?q=shop%20OF").await;
+    assert_eq!(
+        (found["items"].as_array().unwrap().len(), &found["items"][0]["source"], &found["total"]),
+        (1, &json!("b@x.test"), &json!(1))
+    );
+    let two_lines = json!({ "note": "a\nb" });
+    assert_eq!(api.refused("PATCH", "/api/v1/aliases/b@x.test/options", two_lines).await.0, 400);
 }
 
 #[tokio::test]

@@ -21,11 +21,17 @@ pub struct AliasOptions {
     /// What to do with mail of a domain with a strict DMARC policy that would fail at the target.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strict_domain: Option<StrictDomain>,
+    /// What the owner notes about it: who has the address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
+
+/// Maximum length of a note, in characters.
+pub const NOTE_MAX: usize = 200;
 
 impl From<StrictDomain> for AliasOptions {
     fn from(value: StrictDomain) -> Self {
-        Self { strict_domain: Some(value) }
+        Self { strict_domain: Some(value), note: None }
     }
 }
 
@@ -43,6 +49,10 @@ impl AliasOptions {
             }
         }
         let read: Self = serde_json::from_value(Value::Object(options)).map_err(|error| error.to_string())?;
+        let is_note = |note: &String| note.chars().count() <= NOTE_MAX && !note.chars().any(char::is_control);
+        if read.note.as_ref().is_some_and(|note| !is_note(note)) {
+            return Err(format!("a note has at most {NOTE_MAX} characters on one line"));
+        }
         let known = read.members();
         match patch.iter().find(|(name, value)| !value.is_null() && !known.contains_key(*name)) {
             Some((unknown, _)) => Err(format!("there is no alias option `{unknown}`")),

@@ -44,6 +44,11 @@ impl Aliases {
         self.list.get(place..).unwrap_or_default().iter().map(Arc::as_ref)
     }
 
+    /// Returns the place of the first alias of the database whose key is greater than this, or of the first alias of the file.
+    pub fn place_after(&self, key: &str) -> usize {
+        self.list.partition_point(|alias| alias.origin == Origin::Database && alias.source.key().as_str() <= key)
+    }
+
     /// Returns the first alias with this key ([`AliasSource::key`]).
     pub fn get(&self, key: &str) -> Option<&Alias> {
         self.tables.get(self.table_of(key))?.get(key).map(Arc::as_ref)
@@ -171,6 +176,8 @@ mod tests {
             text(&aliases),
             ["b@x.test 8@g.test", "c@x.test 6@g.test", "d@x.test 2@g.test", "e@x.test 7@g.test", "z@x.test 3@g.test", "Z@x.test 5@g.test"]
         );
+        let places = ["a", "b@x.test", "c", "e@x.test", "f"].map(|key| aliases.place_after(key));
+        assert_eq!(places, [0, 1, 1, 4, 4]);
         assert!(aliases.remove(&"z@x.test".parse().unwrap()) && !aliases.remove(&"z@x.test".parse().unwrap()));
         assert_eq!((aliases.len(), aliases.get("z@x.test"), aliases.get("c@x.test").unwrap().origin), (4, None, Origin::Database));
         assert_eq!(

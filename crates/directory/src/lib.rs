@@ -21,7 +21,7 @@ pub mod virtual_file;
 
 pub use account::{Account, Caps, SenderRule};
 pub use alias::{Alias, AliasSource, Origin, Target};
-pub use alias_options::{AliasOptions, StrictDomain, UnknownWord};
+pub use alias_options::{AliasOptions, NOTE_MAX, StrictDomain, UnknownWord};
 pub use aliases::Aliases;
 pub use credential::{ClientCertificate, Password};
 pub use expansion::{ExpandError, Expansion, MAX_DEPTH, MAX_TARGETS, Step};

@@ -20,7 +20,7 @@ pub enum Group {
 }
 
 impl Group {
-    /// All groups.
+    /// All groups, in the order of the documents.
     pub const ALL: &[Self] = &[Self::Session, Self::Message, Self::Delivery, Self::Login, Self::Change, Self::Server];
 
     /// Returns its name, in queries.
@@ -32,6 +32,43 @@ impl Group {
             Self::Login => "login",
             Self::Change => "change",
             Self::Server => "server",
+        }
+    }
+
+    /// Returns its title.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Session => "Sessions",
+            Self::Message => "Messages on their way in",
+            Self::Delivery => "Messages on their way out",
+            Self::Login => "Logins",
+            Self::Change => "Changes",
+            Self::Server => "The server",
+        }
+    }
+
+    /// Returns what its events say, in sentences.
+    pub fn about(self) -> &'static str {
+        match self {
+            Self::Session => {
+                "What was refused before there was a message. They name the client, its HELO, its login, the sender and the recipient as far as it \
+                 has said them, our reply, and the `listener`."
+            }
+            Self::Message => {
+                "The decision about a message at the end of its content: one event for each message. It names everyone concerned, the results of \
+                 `spf`, `dkim`, `dmarc` and `arc`, the `score` of the spam filter, its `size_bytes`, how long its content took to arrive \
+                 (`received_in_ms`) and the decision to be made (`took_ms`)."
+            }
+            Self::Delivery => {
+                "The outcome of each attempt for each recipient, with the host and its own reply, or the reason if no host replied. `attempt`, \
+                 `took_ms` and `age_ms` say how often and how long it was tried; `meaning`, `cause` and `next_step` explain a refusal as \
+                 [remote replies](remote-replies.md) lists it."
+            }
+            Self::Login => {
+                "Who logged in, from where, with which password and mechanism. A refused login names the account only if there is one."
+            }
+            Self::Change => "What an owner or a command changed: `what`, `change`, and the login of who did it.",
+            Self::Server => "The state of the server, its certificates, its DNS records and its accounts.",
         }
     }
 }
@@ -51,8 +88,8 @@ impl Level {
     /// All levels, from the lowest.
     pub const ALL: &[Self] = &[Self::Info, Self::Warning, Self::Error];
 
-    /// Returns its name, in queries.
-    pub fn name(self) -> &'static str {
+    /// Returns its word.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Info => "info",
             Self::Warning => "warning",
@@ -150,8 +187,8 @@ kinds! {
     AccountSuspended "account-suspended" Server Warning "the account is suspended" "An account was suspended for what it sent.";
     Notified "notified" Server Info "postmaster notified" "A notice was sent to the postmaster.";
     NotNotified "not-notified" Server Error "the postmaster could not be notified" "A notice could not be sent.";
-    CertificateRenewed "certificate-renewed" Server Info "certificate renewed" "A certificate was renewed.";
-    CertificateFailed "certificate-failed" Server Error "certificate not renewed" "A certificate could not be renewed.";
+    CertificateRenewed "certificate-renewed" Server Info "the issued certificate is in use" "A certificate was issued or renewed, and is in use.";
+    CertificateFailed "certificate-failed" Server Error "ordering a certificate failed" "A certificate could not be renewed.";
     DnsDrift "dns-drift" Server Warning "DNS records differ from the plan" "A DNS record that mail depends on is missing or wrong.";
     FilterDown "filter-down" Server Error "the spam filter does not answer" "The spam filter does not answer.";
     DiskLow "disk-low" Server Error "the disk is nearly full" "The disk of the data directory is nearly full.";

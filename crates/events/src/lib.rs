@@ -7,6 +7,7 @@ mod event;
 mod evidence;
 mod fact;
 mod kind;
+mod reference;
 mod sink;
 mod story;
 
@@ -14,5 +15,6 @@ pub use event::Event;
 pub use evidence::authentication;
 pub use fact::Fact;
 pub use kind::{EventKind, Group, Level};
+pub use reference::reference;
 pub use sink::{EventSink, Events};
 pub use story::{StoryEntry, StoryLine, duration, one_event, plain, tell};

@@ -35,6 +35,11 @@ impl QueueId {
         Self(after(last))
     }
 
+    /// Returns the lowest ID that can be made at this time or later.
+    pub fn first_of(unix_ms: i64) -> Self {
+        Self(unix_ms.clamp(0, TIME_MAX_MS) << LOW_BITS)
+    }
+
     /// Returns when it was made, in Unix milliseconds; later than that if the clock was set back.
     pub fn made_ms(self) -> i64 {
         self.0 >> LOW_BITS

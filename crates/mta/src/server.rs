@@ -34,10 +34,12 @@ use crate::deliver::outbound::{Connector, Outbound};
 use crate::deliver::pauses::Pauses;
 use crate::deliver::tls_history::{self, TlsHistory};
 use crate::deliver::window::Window;
+use crate::explain::explainer::{Explainer, RunningParts};
 use crate::notify::outbox::Outbox;
 use crate::notify::{postmaster, virtual_file};
 use crate::queue::dispatch::Dispatch;
 use crate::receive::auth::authenticator::Authenticator;
+use crate::receive::auth::page_logins::PageLogins;
 use crate::receive::auth::passwords::PasswordKey;
 use crate::receive::auth::sealed_passwords;
 use crate::receive::content_quota::ContentQuota;
@@ -111,6 +113,8 @@ pub enum StartError {
 pub struct Status {
     /// Sessions with clients.
     pub sessions: usize,
+    /// Sessions by the kind of their listener.
+    pub sessions_by_listener: [(&'static str, usize); 4],
     /// Recipients in memory.
     pub in_flight: usize,
     /// Delivery workers.
@@ -167,6 +171,11 @@ impl Server {
         Submitter::online(self.inbound.pipeline.clone(), self.inbound.send_limits.clone(), names)
     }
 
+    /// Returns what checks the logins of the owner's page.
+    pub fn page_logins(&self) -> PageLogins {
+        PageLogins::new(self.inbound.logins.clone())
+    }
+
     /// Returns Gmail's confirmation mails.
     pub fn confirmations(&self) -> Confirmations {
         self.inbound.pipeline.confirmations.clone()
@@ -180,6 +189,12 @@ impl Server {
     /// Returns what writes letters to the postmaster.
     pub fn postmaster(&self) -> postmaster::Postmaster {
         postmaster::Postmaster(self.outbound.outbox.clone())
+    }
+
+    /// Returns what explains messages.
+    pub fn explainer(&self) -> Explainer {
+        let (inbound, outbound, sessions) = (self.inbound.clone(), self.outbound.clone(), self.sessions.clone());
+        Explainer::running(RunningParts { inbound, outbound, sessions })
     }
 
     /// Returns the paused hosts and mailboxes.
@@ -201,6 +216,7 @@ impl Server {
             let (workers, connections) = outbound.lanes.totals();
             Status {
                 sessions: sessions.count(),
+                sessions_by_listener: sessions.by_kind(),
                 in_flight: outbound.window.recipients(),
                 workers,
                 connections,

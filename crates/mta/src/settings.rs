@@ -18,7 +18,7 @@ use store::Flow;
 use crate::support::virtual_source::VirtualSource;
 
 /// The kind of a listener.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ListenerKind {
     /// Mail from other servers (port 25).
     Mx,
@@ -32,6 +32,9 @@ pub enum ListenerKind {
 }
 
 impl ListenerKind {
+    /// All kinds.
+    pub const ALL: [Self; 4] = [Self::Mx, Self::Submission, Self::Submissions, Self::ByCertificate];
+
     /// The name in logs and the configuration.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -16,7 +16,9 @@ use mail::Domain;
 use msgauth::Authenticator;
 use policy::{MxRecord, RouteFailure};
 
+use crate::clock::Clock;
 use crate::dane::Tlsa;
+use crate::lookups::{LookupCounts, Lookups};
 use crate::validation::{Validate, ValidatedRecords, Validation, Validator};
 
 /// Time limit for one query, all servers and tries included.
@@ -30,6 +32,7 @@ const ALIASES_MAX: usize = 8;
 pub struct Resolver {
     asks: Authenticator,
     validation: Arc<Validation>,
+    lookups: Arc<Lookups>,
 }
 
 /// The resolver cannot be set up.
@@ -116,12 +119,17 @@ impl Resolver {
         set(&mut options);
         let validation = Validation::new(validate, anchor, &config, &options)?;
         let asks = Authenticator::new(config, options).map_err(|e| ResolverError::Setup(e.to_string()))?;
-        Ok(Self { asks, validation })
+        Ok(Self { asks, validation, lookups: Arc::default() })
     }
 
     /// The message authenticator on this resolver.
     pub fn authenticator(&self) -> &Authenticator {
         &self.asks
+    }
+
+    /// The lookups of this resolver since its start, without those of the message authenticator.
+    pub fn lookups(&self) -> LookupCounts {
+        self.lookups.read()
     }
 
     /// Where DNSSEC validation takes place; probes if that is not known.
@@ -140,8 +148,11 @@ impl Resolver {
 
     async fn lookup_fqdn(&self, name: &str, kind: RecordType) -> Result<ValidatedRecords, RouteFailure> {
         let fqdn = Name::from_ascii(name).map_err(|e| RouteFailure::Temporary(e.to_string()))?;
+        let begin_ms = Clock::system().steady_ms();
         let found = tokio::time::timeout(DEADLINE, self.ask(&fqdn, kind)).await;
-        let found = found.unwrap_or_else(|_| Err(RouteFailure::Temporary(format!("no answer within {} s", DEADLINE.as_secs()))))?;
+        let found = found.unwrap_or_else(|_| Err(RouteFailure::Temporary(format!("no answer within {} s", DEADLINE.as_secs()))));
+        self.lookups.count(Clock::system().steady_ms() - begin_ms, !matches!(found, Err(RouteFailure::Temporary(_))));
+        let found = found?;
         if found.records.iter().filter(|record| matches!(record.data, RData::CNAME(_))).count() > ALIASES_MAX {
             return Err(RouteFailure::Temporary(format!("{name} is at the start of more than {ALIASES_MAX} CNAME records in a row")));
         }

@@ -6,6 +6,8 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Method, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use control_api::Actor;
+use mail::Mailbox;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -14,7 +16,7 @@ use tower::ServiceExt;
 use crate::visitor::Visitor;
 
 /// Where the routes of the API begin.
-const BASE: &str = "/v1";
+const BASE: &str = "/api/v1";
 
 /// Maximum size of an answer, in octets.
 const ANSWER_MAX_BYTES: usize = 64 * 1024 * 1024;
@@ -66,13 +68,14 @@ impl IntoResponse for Problem {
 #[derive(Debug, Clone)]
 pub(crate) struct Api {
     router: Router,
-    visitor: Visitor,
+    actor: Option<Actor>,
 }
 
 impl Api {
-    /// Returns the API for this visitor.
-    pub fn new(router: Router, visitor: Visitor) -> Self {
-        Self { router, visitor }
+    /// Returns the API for this visitor. Without an account of that name every request is refused.
+    pub fn new(router: Router, visitor: &Visitor) -> Self {
+        let login = Mailbox::parse(&visitor.login).ok();
+        Self { router, actor: login.map(|login| if visitor.is_owner { Actor::owner(login) } else { Actor::account(login) }) }
     }
 
     /// Reads from a path such as `/queue/totals`.
@@ -120,7 +123,9 @@ impl Api {
             .header(header::CONTENT_TYPE, "application/json")
             .body(body)
             .map_err(|e| internal(e.to_string()))?;
-        request.extensions_mut().insert(self.visitor.clone());
+        if let Some(actor) = &self.actor {
+            request.extensions_mut().insert(actor.clone());
+        }
         let answer = self.router.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
         let status = answer.status();
         let body = to_bytes(answer.into_body(), ANSWER_MAX_BYTES).await.map_err(|e| internal(e.to_string()))?;

@@ -23,6 +23,15 @@ macro_rules! texts {
 
 texts! {
     "frame",
+    "events",
+    "mail",
+    "message",
+    "today",
+    "held",
+    "queue",
+    "aliases",
+    "checks",
+    "setup",
 }
 
 /// Around the number of a part of [`Text::rich`].
@@ -38,6 +47,11 @@ impl Text {
     /// Returns a text. An unknown key is returned as it is.
     pub(crate) fn say(self, key: &str) -> Cow<'static, str> {
         self.format(key, None)
+    }
+
+    /// Whether there is a text of this key.
+    pub(crate) fn has(self, key: &str) -> bool {
+        bundle(self.0).has_message(key)
     }
 
     /// Returns a text with values: numbers are grouped, strings isolated (UAX #9 s.2.4).

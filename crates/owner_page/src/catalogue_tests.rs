@@ -10,7 +10,7 @@ use maud::html;
 use super::*;
 
 /// Beginnings of keys that the code makes from a list of values; the values are tested where the list is.
-const MADE: &[&str] = &["kind-", "nav-", "month-", "theme-"];
+const MADE: &[&str] = &["check-", "record-why-", "kind-", "nav-", "month-", "theme-"];
 
 fn keys(files: &[&str]) -> BTreeSet<String> {
     let mut keys = BTreeSet::new();

@@ -11,5 +11,5 @@ mod mark;
 pub(crate) use chart::{Bar, day_chart};
 pub(crate) use form::{Field, action, copyable, field, hidden};
 pub(crate) use hostile::{address, cut, mono, whole};
-pub(crate) use list::{Column, chips, empty, pager, search_box, table};
-pub(crate) use mark::{Mark, badge, card, facts, icon, notice};
+pub(crate) use list::{Column, chips, empty, live_search, pager, search_box, table};
+pub(crate) use mark::{Mark, badge, card, facts, icon, icon_of, notice};

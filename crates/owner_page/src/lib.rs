@@ -10,12 +10,14 @@ mod components;
 mod headers;
 mod language;
 mod layout;
+mod listed;
 mod live;
 mod moment;
 mod outcome;
 mod preferences;
 mod screen;
 mod screens;
+mod story;
 mod visitor;
 
 use std::sync::Arc;

@@ -123,7 +123,7 @@ impl FromRequestParts<PageState> for Screen {
         let Some(visitor) = parts.extensions.get::<Visitor>().cloned() else {
             return Err(Problem::new(StatusCode::UNAUTHORIZED, frame.text.say("problem-login")));
         };
-        let api = api::Api::new(state.parts.api.clone(), visitor.clone());
+        let api = api::Api::new(state.parts.api.clone(), &visitor);
         Ok(Self { text: frame.text, now_ms: frame.now_ms, frame, visitor, api })
     }
 }

@@ -32,6 +32,13 @@ pub fn classify_reply(host: Option<&Domain>, reply: &Reply) -> Meaning {
     }
 }
 
+/// The names of all rows that a reply can match, for metrics.
+pub fn reply_rows() -> Vec<&'static str> {
+    let mut rows: Vec<&str> = TABLE.rows.iter().map(|row| row.id.as_str()).collect();
+    rows.extend(BY_CLASS.iter().filter(|name| TABLE.rows.iter().all(|row| row.id != **name)));
+    rows
+}
+
 /// The short name of the provider that runs this host, and counts over all its hosts.
 pub fn provider_of(host: &Domain) -> Option<&'static str> {
     by_host(host).map(|p| p.name.as_str())
@@ -188,10 +195,14 @@ fn by_text(text: &str) -> Option<&'static ReplyProvider> {
     TABLE.providers.iter().find(|provider| provider.texts.iter().any(|mark| text.contains(mark)))
 }
 
+/// The rows of replies that no row of the table matches: 4xx and 5xx.
+const BY_CLASS: [&str; 2] = ["any-later", "any-refused"];
+
 /// The meaning of a reply without a table.
 fn by_class(reply: &Reply) -> Meaning {
     let waits = !reply.is_permanent();
-    let (row, reaction) = if waits { ("any-later", Reaction::Retry { waits_s: Vec::new() }) } else { ("any-refused", Reaction::Fail) };
+    let [later, refused] = BY_CLASS;
+    let (row, reaction) = if waits { (later, Reaction::Retry { waits_s: Vec::new() }) } else { (refused, Reaction::Fail) };
     Meaning {
         row,
         provider: None,

@@ -13,6 +13,7 @@ use mail::QueueId;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::batches::{BatchCounts, Batches};
 use crate::content::{Content, Spool};
 use crate::data_dir::{self, DataDir, Swept};
 use crate::error::StoreError;
@@ -33,6 +34,7 @@ pub struct Store {
     reads: mpsc::Sender<Query>,
     content: Arc<PathBuf>,
     room: Arc<Room>,
+    batches: Arc<Batches>,
     threads: Threads,
     _owner: Arc<Owner>,
 }
@@ -76,7 +78,9 @@ impl Store {
         let content = Arc::new(directory.content);
         let stop = Arc::new(AtomicBool::new(false));
         let threads = Threads::default();
-        let writer = Writer { db: writer_db, content: content.clone(), log: log.clone(), room: room.clone() };
+        let batches = Arc::new(Batches::default());
+        let (to_content, to_room) = (content.clone(), room.clone());
+        let writer = Writer { db: writer_db, content: to_content, log: log.clone(), room: to_room, batches: batches.clone() };
         threads.start("store-write", move || writer.run(write_line))?;
         threads.start("store-read", move || {
             while let Some(query) = read_line.blocking_recv() {
@@ -86,7 +90,7 @@ impl Store {
         let (stopped, kept) = (stop.clone(), room.clone());
         let checkpoints = threads.start("store-log", move || run_checkpoints(checkpoint_db, log, stopped, kept))?;
         let owner = Owner { stop, checkpoints, _lock: directory.lock };
-        Ok(Self { writes, reads, content, room, threads, _owner: Arc::new(owner) })
+        Ok(Self { writes, reads, content, room, batches, threads, _owner: Arc::new(owner) })
     }
 
     /// Waits until a thread of the store panics, and returns its name. Nothing can be acknowledged from then on: the process must restart.
@@ -125,6 +129,21 @@ impl Store {
     /// [`StoreError::Full`] if there is none.
     pub fn has_room(&self) -> Result<(), StoreError> {
         self.room.for_rows(0)
+    }
+
+    /// Whether new mail will soon be refused for lack of room on the disk.
+    pub fn is_short_of_room(&self) -> bool {
+        self.room.is_short()
+    }
+
+    /// Returns the writer's transactions since the store was opened.
+    pub fn batches(&self) -> BatchCounts {
+        self.batches.read()
+    }
+
+    /// Returns the free and the total octets of the disk; `None` if the system does not say.
+    pub fn disk_bytes(&self) -> Option<[u64; 2]> {
+        self.room.disk_bytes()
     }
 
     /// Returns a message's content after checking its CRC-32.

@@ -4,6 +4,7 @@
 //! [`content::ROW_MAX_BYTES`] lives in a file of its own. A table in docs/queue.md lists the crash states. Invariant: this crate has no
 //! socket and no clock; times are arguments.
 
+mod batches;
 pub mod content;
 mod daily;
 mod data_dir;
@@ -22,6 +23,7 @@ mod sqlite;
 mod threads;
 mod writer;
 
+pub use batches::BatchCounts;
 pub use content::{Content, Spool};
 pub use daily::{DailyChange, DailyCount, DailyKind, DailyPeriod, DailyReportDue, DailyResult};
 pub use data_dir::Swept;
@@ -34,4 +36,4 @@ pub use message::{
 };
 pub use recipient_state::RecipientState;
 pub use report::{KeptReport, KeptRows, KeptTlsFailure, KeptTlsPolicy, NewReport, ReportContent, ReportFilter};
-pub use sqlite::{AccountChange, DirectoryChange, KnownRecipient, LaneDue, LoginUse};
+pub use sqlite::{AccountChange, DirectoryChange, KnownRecipient, LaneDue, LaneLoad, LoginUse, QueueLoad};

@@ -9,7 +9,7 @@ use crate::handle::Store;
 use crate::message::{
     Claimed, ClockStep, Committed, FailedDelivery, ListFilter, ListedMessage, NewMessage, NoticeMark, QueueTotals, Settlement, Unnoticed,
 };
-use crate::sqlite::{self, LaneDue, RetryScope};
+use crate::sqlite::{self, LaneDue, QueueLoad, RetryScope};
 use crate::writer::{Operation, WriteOutcome};
 
 impl Store {
@@ -99,8 +99,8 @@ impl Store {
     }
 
     /// Returns deliveries that failed without a DSN, the newest first.
-    pub async fn failed(&self, limit: u32) -> Result<Vec<FailedDelivery>, StoreError> {
-        self.read(move |db| sqlite::list_failed(db, limit)).await
+    pub async fn failed(&self, before: Option<i64>, limit: u32) -> Result<Vec<(i64, FailedDelivery)>, StoreError> {
+        self.read(move |db| sqlite::list_failed(db, before, limit)).await
     }
 
     /// Returns a page of the queue.
@@ -121,5 +121,11 @@ impl Store {
     /// Returns the totals of the queue.
     pub async fn totals(&self) -> Result<QueueTotals, StoreError> {
         self.read(sqlite::totals).await
+    }
+
+    /// Returns what waits, by lane and by age: the largest `lanes_max` lanes, then the sum of the others. The cost grows with the length of the queue, and
+    /// other queries wait meanwhile: callers must not repeat it often.
+    pub async fn load(&self, now_ms: i64, lanes_max: usize) -> Result<QueueLoad, StoreError> {
+        self.read(move |db| sqlite::load(db, now_ms, lanes_max)).await
     }
 }

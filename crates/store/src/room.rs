@@ -43,6 +43,12 @@ impl Room {
         Ok(room)
     }
 
+    /// Returns the free and the total octets of the disk.
+    pub fn disk_bytes(&self) -> Option<[u64; 2]> {
+        let disk = statvfs(&self.data).ok()?;
+        Some([disk.blocks_available() * disk.fragment_size(), disk.blocks() * disk.fragment_size()])
+    }
+
     /// Returns the free octets; `u64::MAX` if the system reports none.
     fn free_bytes(&self) -> u64 {
         statvfs(&self.data).map_or(u64::MAX, |disk| disk.blocks_available() * disk.fragment_size())

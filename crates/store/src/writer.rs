@@ -7,12 +7,13 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mail::{Domain, QueueId};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::batches::Batches;
 use crate::daily::{DailyChange, DailyRow};
 use crate::door::DoorChange;
 use crate::error::StoreError;
@@ -174,6 +175,7 @@ pub(crate) struct Writer {
     pub content: Arc<PathBuf>,
     pub log: PathBuf,
     pub room: Arc<Room>,
+    pub batches: Arc<Batches>,
 }
 
 /// Returns how many octets an operation adds to the database, approximately; `None` if it adds no mail, so that it is never refused.
@@ -269,8 +271,11 @@ impl Writer {
         self.bound_log();
     }
 
+    #[allow(clippy::disallowed_methods)] // the duration of a commit is measured, and nothing is decided by it
     fn transact(&self, jobs: &[WriteJob], guard: Guarded) -> Result<Vec<Applied>, StoreError> {
+        let begin = Instant::now();
         let outcome = transact(&self.db, jobs, guard);
+        self.batches.count(jobs.len(), begin.elapsed(), outcome.is_ok());
         if outcome.is_err() {
             // After a failed COMMIT SQLite may have rolled back by itself; this then fails without harm.
             let _ = self.db.execute_batch("ROLLBACK");

@@ -251,7 +251,10 @@ async fn a_failure_is_in_one_notice_and_stays_listed() {
     store.notice(Vec::new(), unnoticed.up_to, 77).await.unwrap();
     let after = store.unnoticed(1).await.unwrap();
     assert_eq!((after.failed_count, after.last_told_ms), (0, 77));
-    assert_eq!(store.failed(10).await.unwrap(), [failed(2), failed(1)]);
+    let all = store.failed(None, 10).await.unwrap();
+    let [(newest, second), (_, first)] = all.as_slice() else { panic!("{all:?}") };
+    assert_eq!((second, first), (&failed(2), &failed(1)));
+    assert_eq!(store.failed(Some(*newest), 10).await.unwrap(), all[1..]);
 }
 
 #[tokio::test]

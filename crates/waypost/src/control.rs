@@ -4,17 +4,22 @@
 
 use std::sync::Arc;
 
-use control_api::{Control, ControlError, ControlFuture};
+use control_api::api::{DnsView, HealthView, ServerView, SubmissionFacts};
+use control_api::{Control, ControlError, ControlFuture, DnsInputs};
 use mail::{Domain, Mailbox, QueueId, Reply};
 use mta::settings::LiveSettings;
-use mta::{Confirmation, Confirmations, LiveDirectory, Pauses, Releaser, Server, Status, Submission, Submitted, Submitter};
+use mta::{Confirmation, Confirmations, ExplainRequest, Explainer, Explanation, LiveDirectory, OfflineParts, Pauses, Releaser, Server, Status, Submission, Submitted, Submitter};
 use net::acme::RenewalResult;
-use net::{CertificateInUse, CertificateSources, Clock, Resolver, TlsError};
+use net::{CertificateInUse, CertificateSources, ClientTls, Clock, Resolver, TlsError};
 use store::{Store, StoreError};
 
 use crate::config::Config;
+use crate::dns_state::DnsState;
 use crate::serve::certificates::ServerCertificates;
+use crate::serve::health::Health;
+use crate::serve::metrics::Scraper;
 use crate::serve::reload::Reloader;
+use crate::server_facts;
 
 /// What both have in common: settings, and the ways of a message into and out of the queue.
 struct MailControl {
@@ -37,6 +42,32 @@ impl MailControl {
 pub struct OfflineControl {
     mail: MailControl,
     certificates: CertificateSources,
+    dns: DnsState,
+    explaining: Explaining,
+}
+
+/// What an explanation needs; made when one is asked for, since it reads the trusted certificates.
+struct Explaining {
+    config: Config,
+    settings: LiveSettings,
+    store: Store,
+    live: Arc<LiveDirectory>,
+    clock: Clock,
+}
+
+impl Explaining {
+    fn explainer(&self) -> anyhow::Result<Explainer> {
+        let Self { config, settings, store, live, clock } = self;
+        Ok(Explainer::offline(OfflineParts {
+            settings: settings.clone(),
+            store: store.clone(),
+            directory: live.clone(),
+            resolver: crate::serve::resolver(config)?,
+            tls: ClientTls::new(config.file.tls.extra_authorities.as_deref())?,
+            data: config.file.data_dir.clone(),
+            clock: clock.clone(),
+        }))
+    }
 }
 
 impl OfflineControl {
@@ -46,7 +77,19 @@ impl OfflineControl {
         let names = Arc::new(control_api::is_local_user);
         let releaser = Releaser::new(settings.clone(), store.clone(), live.clone(), clock.clone());
         let submitter = Submitter::offline(settings.clone(), store.clone(), live.clone(), clock.clone(), names);
-        Self { mail: MailControl { settings, releaser, submitter }, certificates: config.certificate_sources() }
+        let explaining = Explaining {
+            config: config.clone(),
+            settings: settings.clone(),
+            store: store.clone(),
+            live: live.clone(),
+            clock: clock.clone(),
+        };
+        Self {
+            mail: MailControl { settings, releaser, submitter },
+            certificates: config.certificate_sources(),
+            dns: DnsState::default(),
+            explaining,
+        }
     }
 }
 
@@ -81,6 +124,13 @@ impl Control for OfflineControl {
         None
     }
 
+    fn explain(&self, request: ExplainRequest) -> ControlFuture<'_, Result<Explanation, ControlError>> {
+        Box::pin(async move {
+            let explainer = self.explaining.explainer().map_err(|error| ControlError::Failed(format!("{error:#}")))?;
+            Ok(explainer.explain(request).await)
+        })
+    }
+
     fn reload(&self) -> ControlFuture<'_, Result<String, ControlError>> {
         Box::pin(async { Err(ControlError::NotRunning) })
     }
@@ -95,6 +145,26 @@ impl Control for OfflineControl {
     fn renew(&self, _: Option<String>, _: bool) -> ControlFuture<'_, Result<Vec<RenewalResult>, ControlError>> {
         Box::pin(async { Err(ControlError::NotRunning) })
     }
+
+    fn health(&self) -> Option<HealthView> {
+        None
+    }
+
+    fn check_health(&self) -> bool {
+        false
+    }
+
+    fn dns(&self, inputs: DnsInputs) -> ControlFuture<'_, Result<DnsView, String>> {
+        Box::pin(self.dns.view(&self.explaining.config, inputs))
+    }
+
+    fn server(&self) -> ServerView {
+        server_facts::server(&self.explaining.config)
+    }
+
+    fn submission(&self) -> SubmissionFacts {
+        server_facts::submission(&self.explaining.config)
+    }
 }
 
 /// What the running server is controlled through, besides its mail.
@@ -105,13 +175,19 @@ pub struct ServerParts {
     pub certificates: Arc<ServerCertificates>,
     /// Reads the configuration again.
     pub reloader: Arc<Reloader>,
+    /// What the server's own checks find.
+    pub health: Health,
+    /// The metrics.
+    pub scraper: Arc<Scraper>,
 }
 
 /// The running server.
 pub struct ServerControl {
     mail: MailControl,
     parts: ServerParts,
+    dns: DnsState,
     confirmations: Confirmations,
+    explainer: Explainer,
     pauses: Pauses,
     retry: Arc<dyn Fn() + Send + Sync>,
     status: Arc<dyn Fn() -> Status + Send + Sync>,
@@ -124,7 +200,9 @@ impl ServerControl {
         Self {
             mail: MailControl { settings, releaser, submitter },
             parts,
+            dns: DnsState::default(),
             confirmations: server.confirmations(),
+            explainer: server.explainer(),
             pauses: server.pauses(),
             retry: server.retrier(),
             status: server.status(),
@@ -177,6 +255,14 @@ impl Control for ServerControl {
         Some(&self.pauses)
     }
 
+    fn metrics<'a>(&'a self, accept: &'a str) -> ControlFuture<'a, Result<(&'static str, String), ControlError>> {
+        Box::pin(async move { Ok(self.parts.scraper.scrape(accept).await) })
+    }
+
+    fn explain(&self, request: ExplainRequest) -> ControlFuture<'_, Result<Explanation, ControlError>> {
+        Box::pin(async move { Ok(self.explainer.explain(request).await) })
+    }
+
     fn reload(&self) -> ControlFuture<'_, Result<String, ControlError>> {
         Box::pin(async { self.parts.reloader.reload().await.map_err(ControlError::Failed) })
     }
@@ -190,5 +276,26 @@ impl Control for ServerControl {
             let renewer = self.parts.certificates.renewer().ok_or(ControlError::NotRunning)?;
             renewer.renew(name, force).await.map_err(ControlError::Failed)
         })
+    }
+
+    fn health(&self) -> Option<HealthView> {
+        Some(self.parts.health.view())
+    }
+
+    fn check_health(&self) -> bool {
+        self.parts.health.request();
+        true
+    }
+
+    fn dns(&self, inputs: DnsInputs) -> ControlFuture<'_, Result<DnsView, String>> {
+        Box::pin(async move { self.dns.view(&self.parts.reloader.config(), inputs).await })
+    }
+
+    fn server(&self) -> ServerView {
+        server_facts::server(&self.parts.reloader.config())
+    }
+
+    fn submission(&self) -> SubmissionFacts {
+        server_facts::submission(&self.parts.reloader.config())
     }
 }

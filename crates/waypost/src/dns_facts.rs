@@ -5,8 +5,8 @@
 use std::net::{IpAddr, UdpSocket};
 
 use anyhow::Result;
-use control_api::ReportFacts;
 use control_api::api::{CertificatesView, DomainView, KeyView};
+use control_api::{DnsInputs, ReportFacts};
 use dns_plan::{DkimFact, DmarcStage, DnsFacts, KeyStage};
 use mail::Domain;
 use net::DnsCheck;
@@ -20,9 +20,9 @@ const RETIRED_MS: i64 = 7 * 86_400_000;
 
 /// The facts of all hosted domains.
 pub async fn read(config: &Config, api: &mut Transport) -> Result<DnsFacts> {
-    let domains: Vec<DomainView> = api.get("/api/v1/domains").await?;
+    let domains: Vec<DomainView> = api.list("/api/v1/domains", &[]).await?;
     let domains = domains.into_iter().filter(|domain| domain.enabled).filter_map(|domain| domain.name.parse().ok()).collect();
-    let keys: Vec<KeyView> = api.get("/api/v1/keys").await?;
+    let keys: Vec<KeyView> = api.list("/api/v1/keys", &[]).await?;
     let mut facts = of_keys(config, domains, &keys);
     if config.file.dns.tlsa {
         let certificates: CertificatesView = api.get("/api/v1/certificates").await?;
@@ -46,6 +46,19 @@ pub fn report_facts(config: &Config) -> ReportFacts {
 fn addresses(config: &Config) -> Vec<IpAddr> {
     let named: Vec<IpAddr> = config.file.dns.addresses.iter().map(|address| address.0).collect();
     if named.is_empty() { public_addresses() } else { named }
+}
+
+/// The facts of what the running server, or a command without one, has.
+pub fn of_inputs(config: &Config, inputs: DnsInputs) -> DnsFacts {
+    let mut facts = of_keys(config, inputs.domains, &inputs.keys);
+    if config.file.dns.tlsa {
+        let hostname = facts.hostname.to_string();
+        let shown = inputs.tlsa.into_iter().filter(|(names, _)| names.contains(&hostname));
+        facts.tlsa = shown.map(|(_, digest)| digest.to_ascii_lowercase()).collect();
+        facts.tlsa.sort();
+        facts.tlsa.dedup();
+    }
+    facts
 }
 
 /// The facts of these domains.

@@ -8,9 +8,11 @@ mod config;
 mod control;
 mod conversation;
 mod dns_facts;
+mod dns_state;
 mod output;
 mod owner;
 mod serve;
+mod server_facts;
 mod transport;
 
 use std::process::ExitCode;
@@ -62,6 +64,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
     let out = Output { json: cli.json };
     match cli.command {
         Command::Completions(args) => commands::completions(args.shell).map(|()| ExitCode::SUCCESS),
+        Command::EventKinds => output::print(&events::reference()).map(|()| ExitCode::SUCCESS).map_err(Into::into),
         Command::Man { dir } => commands::man(&dir).map(|()| ExitCode::SUCCESS),
         Command::Config(command) => commands::config(&cli.config, command, out),
         Command::Cert(command) => commands::cert(&cli.config, command, out),

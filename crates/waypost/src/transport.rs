@@ -12,7 +12,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use axum::Router;
 use axum::body::Body;
 use control_api::ApiContext;
-use control_api::api::Failure;
+use control_api::api::{Failure, Page};
 use http_body_util::BodyExt;
 use hyper::body::Bytes;
 use hyper::{Method, Request, StatusCode};
@@ -30,6 +30,9 @@ use crate::owner::{self, Opened, other_than_root};
 
 /// Maximum time for a response; hashing and large imports take a while.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Items of each page of a whole list: the maximum.
+const PAGE_ITEMS: &str = "1000";
 
 /// A connection to the API.
 #[derive(Debug)]
@@ -105,6 +108,22 @@ impl Transport {
         self.request(Method::GET, &with_query(path, query), &()).await
     }
 
+    /// Returns a whole list, page by page.
+    pub async fn list<T: DeserializeOwned>(&mut self, path: &str, query: &[(&str, Option<String>)]) -> Result<Vec<T>> {
+        let mut items = Vec::new();
+        let mut cursor = None;
+        loop {
+            let mut page_query = query.to_vec();
+            page_query.extend([("limit", Some(PAGE_ITEMS.to_owned())), ("cursor", cursor)]);
+            let page: Page<T> = self.query(path, &page_query).await?;
+            items.extend(page.items);
+            cursor = page.next_cursor;
+            if cursor.is_none() {
+                return Ok(items);
+            }
+        }
+    }
+
     /// Sends POST.
     pub async fn post<T: DeserializeOwned>(&mut self, path: &str, body: &impl Serialize) -> Result<T> {
         self.request(Method::POST, path, body).await
@@ -128,6 +147,17 @@ impl Transport {
             request = request.header("content-type", "application/json");
         }
         let request = request.body(if with_body { Body::from(json) } else { Body::empty() })?;
+        self.answer(request).await
+    }
+
+    /// Sends POST with a message; it may be empty.
+    pub async fn post_message<T: DeserializeOwned>(&mut self, path: &str, message: Vec<u8>) -> Result<T> {
+        let request = Request::post(path).header("host", "waypost").header("content-type", "message/rfc822");
+        let request = request.header("content-length", message.len()).body(Body::from(message))?;
+        self.answer(request).await
+    }
+
+    async fn answer<T: DeserializeOwned>(&mut self, request: Request<Body>) -> Result<T> {
         let answer = tokio::time::timeout(ANSWER_TIMEOUT, self.send(request)).await;
         let (status, bytes) = answer.map_err(|_| {
             anyhow!("the server did not answer within {} s\n  hint: check its log; it may be overloaded or stuck", ANSWER_TIMEOUT.as_secs())
@@ -245,7 +275,7 @@ mod tests {
     }
 
     async fn names(api: &mut Transport) -> Vec<String> {
-        let domains: Vec<DomainView> = api.get("/api/v1/domains").await.unwrap();
+        let domains: Vec<DomainView> = api.list("/api/v1/domains", &[]).await.unwrap();
         domains.into_iter().map(|domain| domain.name).collect()
     }
 

@@ -19,10 +19,11 @@ use store::{AccountChange, DirectoryChange, LoginUse, Store};
 
 use crate::actor::Actor;
 use crate::aliases::refuse_wildcard;
-use crate::api::{AccountDetail, AccountPatch, AccountView, Changed, CredentialView, Login, NewAccount, UseView};
+use crate::api::{AccountDetail, AccountPatch, AccountView, Changed, CredentialView, Login, NewAccount, Page, PageQuery, UseView};
 use crate::changes::DirectoryEditor;
 use crate::error::ApiError;
-use crate::extract::{Body, parsed, parsed_name};
+use crate::extract::{Body, Params, parsed, parsed_name};
+use crate::paging::page;
 
 pub(crate) use certificates::{add as add_certificate, remove as remove_certificate};
 pub(crate) use import::import;
@@ -46,14 +47,19 @@ fn view(account: &Account, last_login_ms: Option<i64>) -> AccountView {
     }
 }
 
-pub(crate) async fn list(State(store): State<Store>, State(live): State<Arc<LiveDirectory>>) -> Result<Json<Vec<AccountView>>, ApiError> {
+pub(crate) async fn list(
+    State(store): State<Store>,
+    State(live): State<Arc<LiveDirectory>>,
+    Params(query): Params<PageQuery>,
+) -> Result<Json<Page<AccountView>>, ApiError> {
     let mut last: HashMap<String, i64> = HashMap::new();
     // The newest are first.
     for used in store.logins(None, 0).await? {
         last.entry(used.login).or_insert(used.last_ms);
     }
     let directory = live.current();
-    Ok(Json(directory.contents().accounts.iter().map(|account| view(account, last.get(&account.login.key()).copied())).collect()))
+    let accounts = directory.contents().accounts.iter().map(|account| view(account, last.get(&account.login.key()).copied())).collect();
+    Ok(Json(page(&query, accounts, |account| account.login.to_ascii_lowercase())?))
 }
 
 pub(crate) async fn show(

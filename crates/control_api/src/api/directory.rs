@@ -69,9 +69,29 @@ pub struct NewAlias {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AliasFilter {
+    /// Maximum aliases, 1 to 1000; default 100.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// The `next_cursor` of the page before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+    /// Only aliases with this text in their address, a target or an option.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub q: Option<String>,
     /// Only aliases of this domain.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub domain: Option<String>,
+}
+
+/// One page of aliases.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AliasPage {
+    /// The aliases, at most `limit`.
+    pub items: Vec<AliasView>,
+    /// The value of `cursor` for the next page; null on the last page.
+    pub next_cursor: Option<String>,
+    /// The number of all aliases that the query selects; null on later pages of a query that selects some of them.
+    pub total: Option<usize>,
 }
 
 /// Disables or enables something.
@@ -109,6 +129,16 @@ pub struct AliasTest {
     /// Problems of the targets in DNS.
     #[serde(default)]
     pub doubts: Vec<String>,
+}
+
+/// Selects the targets to look up.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::IntoParams, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub struct TargetsQuery {
+    /// Addresses with spaces between them; all targets of aliases if missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub targets: Option<String>,
 }
 
 /// A problem of a target's domain in DNS.

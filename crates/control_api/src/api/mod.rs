@@ -5,8 +5,13 @@
 mod accounts;
 mod certificates;
 mod directory;
+mod dns;
+mod facts;
+mod health;
+mod explain;
 mod keys;
 mod messages;
+mod page;
 mod queue;
 mod reports;
 
@@ -15,8 +20,13 @@ use serde::{Deserialize, Serialize};
 pub use accounts::*;
 pub use certificates::*;
 pub use directory::*;
+pub use dns::*;
+pub use facts::*;
+pub use health::*;
+pub use explain::*;
 pub use keys::*;
 pub use messages::*;
+pub use page::*;
 pub use queue::*;
 pub use reports::*;
 

@@ -8,26 +8,15 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct QueueQuery {
-    /// Maximum messages; default 100, at most 1000.
+    /// Maximum messages, 1 to 1000; default 100.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
-    /// Only messages after this ID.
+    /// Only messages after this queue ID, the `next_cursor` of the page before.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub after: Option<String>,
+    pub cursor: Option<String>,
     /// Only messages with this text in an address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
-}
-
-/// One page of the queue, in the order of arrival.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct QueuePage {
-    /// The server's time.
-    pub now_ms: i64,
-    /// The messages.
-    pub messages: Vec<QueuedMessage>,
-    /// The value of `after` for the next page; `None` on the last page.
-    pub next: Option<String>,
 }
 
 /// A message in the queue.

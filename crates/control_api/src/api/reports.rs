@@ -127,12 +127,12 @@ pub struct TlsFailureView {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ReportsQuery {
-    /// Maximum reports; default 100, at most 1000.
+    /// Maximum reports, 1 to 1000; default 100.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
-    /// Only reports before this one: the next page.
+    /// The `next_cursor` of the page before.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub before: Option<i64>,
+    pub cursor: Option<String>,
     /// Only reports about this domain.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub domain: Option<String>,

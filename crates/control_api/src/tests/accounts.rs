@@ -13,7 +13,7 @@ async fn a_generated_password_is_shown_once() {
         mta::passwords::find_password(account.as_ref(), &sasl::Secret::new(password), &mta::passwords::PasswordKey::new([7; 32])).is_some()
     };
     assert!(verifies(&password));
-    let list = api.get("/api/v1/accounts").await;
+    let list = api.items("/api/v1/accounts").await;
     assert_eq!(list, json!([{ "login": "me@x.test", "may_send_as": ["@x.test"], "enabled": true, "clients": ["first"] }]));
     assert_eq!(api.refused("POST", "/api/v1/accounts", json!({ "login": "ME@x.test" })).await.0, 409);
     let given = api.ok("POST", "/api/v1/accounts/me@x.test/passwords", json!({ "password": "tanstaaf" })).await;
@@ -24,7 +24,7 @@ async fn a_generated_password_is_shown_once() {
     api.ok("PATCH", "/api/v1/accounts/me@x.test", json!({ "enabled": false, "may_send_as": [] })).await;
     let verified = api.ok("POST", "/api/v1/accounts/me@x.test/verify", json!({ "password": "tanstaaf" })).await;
     assert_eq!(verified["but"], "the account is disabled");
-    assert_eq!(api.get("/api/v1/accounts").await[0]["enabled"], false);
+    assert_eq!(api.items("/api/v1/accounts").await[0]["enabled"], false);
     assert_eq!(api.refused("PATCH", "/api/v1/accounts/me@x.test", json!({ "may_send_as": ["me"] })).await.0, 400);
     api.ok("DELETE", "/api/v1/accounts/me@x.test", Value::Null).await;
     assert_eq!(api.refused("DELETE", "/api/v1/accounts/me@x.test", Value::Null).await.0, 404);
@@ -97,7 +97,7 @@ async fn import_adds_accounts_and_reports_the_others() {
         ] })
     };
     let dry = api.ok("POST", "/api/v1/accounts/import", import(true)).await;
-    assert_eq!(api.get("/api/v1/accounts").await.as_array().unwrap().len(), 1);
+    assert_eq!(api.items("/api/v1/accounts").await.as_array().unwrap().len(), 1);
     let done = api.ok("POST", "/api/v1/accounts/import", import(false)).await;
     assert_eq!((&dry["imported"], &dry["skipped"], &dry["warnings"]), (&done["imported"], &done["skipped"], &done["warnings"]));
     assert_eq!((&done["imported"], done["skipped"].as_array().unwrap().len()), (&json!(["ann@x.test", "bob@x.test", "stopped@x.test"]), 5));

@@ -74,7 +74,7 @@ async fn objects_of_others_do_not_exist() {
     let api = with_two_accounts().await;
     let me = Actor::account("me@x.test".parse().unwrap());
     let sources = |value: Value| -> Vec<String> {
-        value.as_array().unwrap().iter().map(|alias| alias["source"].as_str().unwrap().to_owned()).collect()
+        value["items"].as_array().unwrap().iter().map(|alias| alias["source"].as_str().unwrap().to_owned()).collect()
     };
     let (_, own) = api.by(Some(&me), "GET", "/api/v1/aliases", Value::Null).await;
     assert_eq!(sources(own), ["me.shop@x.test", "me@x.test"]);
@@ -101,7 +101,7 @@ async fn a_token_of_one_domain_sees_that_domain() {
     let domains: Vec<Domain> = vec!["x.test".parse().unwrap()];
     let token = Actor::token("x", Scopes::ALIASES | Scopes::READ, Some(domains), None);
     let (_, seen) = api.by(Some(&token), "GET", "/api/v1/domains", Value::Null).await;
-    assert_eq!(seen.as_array().unwrap().len(), 1, "{seen}");
+    assert_eq!(seen["items"].as_array().unwrap().len(), 1, "{seen}");
     for (method, path, body, wanted) in [
         ("POST", "/api/v1/aliases", json!({ "source": "n@x.test", "targets": ["a@b.test"] }), 200),
         ("POST", "/api/v1/aliases", json!({ "source": "n@y.test", "targets": ["a@b.test"] }), 404),

@@ -48,10 +48,28 @@ pub(crate) fn bind(listener: &Listener) -> std::io::Result<TcpListener> {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sessions(Arc<Mutex<SessionCounts>>);
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct SessionCounts {
     shares: Shares,
+    by_kind: HashMap<ListenerKind, usize>,
     by_client: HashMap<IpAddr, usize>,
+}
+
+impl SessionCounts {
+    fn enter(&mut self, who: RankedClient, limits: &Limits) -> Result<(), Reply> {
+        let client = network(who.client);
+        let of_client = self.by_client.get(&client).copied().unwrap_or_default();
+        if of_client >= limits.sessions_per_client {
+            return Err(too_many_from_network());
+        }
+        match self.shares.take(who, 1, limits.sessions, limits.sessions_per_client) {
+            Ok(()) => {}
+            Err(Full::All) => return Err(Reply::new(421, (4, 3, 2), "too many sessions; try again later")),
+            Err(Full::Network) => return Err(too_many_from_network()),
+        }
+        self.by_client.insert(client, of_client + 1);
+        Ok(())
+    }
 }
 
 /// One session's place, returned when dropped.
@@ -59,29 +77,33 @@ struct SessionCounts {
 pub(crate) struct SessionPlace {
     sessions: Sessions,
     who: RankedClient,
+    kind: ListenerKind,
 }
 
 impl Sessions {
     /// Takes a place; the error is the reply to the client.
-    fn enter(&self, who: RankedClient, limits: &Limits) -> Result<SessionPlace, Reply> {
-        let client = network(who.client);
+    fn enter(&self, who: RankedClient, kind: ListenerKind, limits: &Limits) -> Result<SessionPlace, Reply> {
         let mut counts = self.0.lock();
-        let of_client = counts.by_client.get(&client).copied().unwrap_or_default();
-        if of_client >= limits.sessions_per_client {
-            return Err(too_many_from_network());
-        }
-        match counts.shares.take(who, 1, limits.sessions, limits.sessions_per_client) {
-            Ok(()) => {}
-            Err(Full::All) => return Err(Reply::new(421, (4, 3, 2), "too many sessions; try again later")),
-            Err(Full::Network) => return Err(too_many_from_network()),
-        }
-        counts.by_client.insert(client, of_client + 1);
-        Ok(SessionPlace { sessions: self.clone(), who })
+        counts.enter(who, limits)?;
+        *counts.by_kind.entry(kind).or_default() += 1;
+        Ok(SessionPlace { sessions: self.clone(), who, kind })
+    }
+
+    /// The reply that would refuse a session of this client now. Takes no place.
+    pub fn refusal(&self, who: RankedClient, limits: &Limits) -> Option<Reply> {
+        let mut counts = self.0.lock().clone();
+        counts.enter(who, limits).err()
     }
 
     /// Number of open sessions.
     pub fn count(&self) -> usize {
         self.0.lock().shares.total()
+    }
+
+    /// Number of open sessions of each kind of listener.
+    pub fn by_kind(&self) -> [(&'static str, usize); 4] {
+        let counts = self.0.lock();
+        ListenerKind::ALL.map(|kind| (kind.as_str(), counts.by_kind.get(&kind).copied().unwrap_or_default()))
     }
 }
 
@@ -108,6 +130,9 @@ impl Drop for SessionPlace {
         let client = network(self.who.client);
         let mut counts = self.sessions.0.lock();
         counts.shares.give_back(self.who, 1);
+        if let Some(of_kind) = counts.by_kind.get_mut(&self.kind) {
+            *of_kind = of_kind.saturating_sub(1);
+        }
         if let Some(of_client) = counts.by_client.get_mut(&client) {
             *of_client = of_client.saturating_sub(1);
             if *of_client == 0 {
@@ -141,7 +166,7 @@ async fn session(tcp: TcpStream, peer: SocketAddr, kind: ListenerKind, sessions:
     let client = peer.ip().to_canonical();
     let limits = inbound.shared.settings.load().limits.clone();
     let who = inbound.known.claimant(client, kind, inbound.shared.clock.now_ms());
-    let (place, refusal) = match sessions.enter(who, &limits) {
+    let (place, refusal) = match sessions.enter(who, kind, &limits) {
         Ok(place) => (Some(place), None),
         Err(reply) => (None, Some(reply)),
     };

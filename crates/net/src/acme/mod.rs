@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use events::Events;
 use mail::Domain;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -106,6 +107,8 @@ pub struct RenewalParts {
     pub resolver: Resolver,
     /// The time.
     pub clock: Clock,
+    /// Where events go.
+    pub events: Events,
 }
 
 impl std::fmt::Debug for RenewalParts {

@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
+use events::{Event, EventKind, Fact};
 use instant_acme::{Account, CertificateIdentifier};
+use mail::one_line;
 use rcgen::{CertificateParams, DistinguishedName};
 use rustls::pki_types::CertificateDer;
 
@@ -23,6 +25,9 @@ use crate::tls::{PairFiles, check_pair, read_chain};
 
 /// Interval between two lookups of the names.
 const NAMES_INTERVAL_MS: i64 = 3_600_000;
+
+/// A day, in seconds.
+const DAY_S: i64 = 86_400;
 
 /// Maximum orders in one attempt, if the authority refuses our nonces.
 const NONCE_TRIES: u32 = 3;
@@ -155,7 +160,10 @@ impl RenewalPass<'_> {
                 let tls = self.parts.tls.clone();
                 blocking(move || tls.reload()).await;
                 let until = mail::rfc5322_date(new.not_after_s);
-                tracing::info!(certificate = name, names = state.names.join(" "), until, "the issued certificate is in use");
+                let (kind, names) = (EventKind::CertificateRenewed, state.names.join(" "));
+                tracing::info!(certificate = name, names, until, "{}", kind.words());
+                let days = new.not_after_s.saturating_sub(now_ms / 1000) / DAY_S;
+                self.record(kind, &name, |event| event.fact(Fact::Days, days).fact(Fact::Change, format!("{names}; valid until {until}")));
                 Ok(format!("issued for {}, valid until {until}", state.names.join(", ")))
             }
             Err(error) => {
@@ -172,11 +180,22 @@ impl RenewalPass<'_> {
                     failures = state.failures,
                     again_in_s = wait_ms / 1000,
                     in_use,
-                    "ordering a certificate failed"
+                    "{}",
+                    EventKind::CertificateFailed.words()
                 );
+                self.record(EventKind::CertificateFailed, &name, |event| {
+                    let days = leaf.map(|leaf| leaf.not_after_s.saturating_sub(now_ms / 1000) / DAY_S);
+                    let event = event.reason(Some(one_line(&error))).fact(Fact::RetryInS, wait_ms / 1000);
+                    event.fact(Fact::Times, state.failures).maybe(Fact::Days, days)
+                });
                 Err(error)
             }
         }
+    }
+
+    fn record(&self, kind: EventKind, certificate: &str, with: impl FnOnce(Event) -> Event) {
+        let RenewalParts { events, clock, .. } = self.parts;
+        events.record_with(|| with(Event::new(kind, clock.now_ms()).fact(Fact::What, certificate)));
     }
 
     /// Whether TLSA records announce the keys of this certificate: only for the mail host's.

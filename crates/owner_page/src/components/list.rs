@@ -26,14 +26,14 @@ impl Column {
 pub(crate) fn table(caption: &str, columns: &[Column], rows: impl IntoIterator<Item = Vec<Markup>>) -> Markup {
     html! {
         div.table {
-            table {
+            table role="table" {
                 caption.unseen { (caption) }
-                thead { tr { @for column in columns { th scope="col" class=(column.class) { (column.head) } } } }
-                tbody {
+                thead role="rowgroup" { tr role="row" { @for column in columns { th role="columnheader" scope="col" class=(column.class) { (column.head) } } } }
+                tbody role="rowgroup" {
                     @for row in rows {
-                        tr {
+                        tr role="row" {
                             @for (column, cell) in columns.iter().zip(row) {
-                                td class=(column.class) data-head=(column.head) { (cell) }
+                                td role="cell" class=(column.class) data-head=(column.head) { (cell) }
                             }
                         }
                     }
@@ -61,11 +61,22 @@ pub(crate) fn chips(label: &str, chips: &[(String, String, bool)]) -> Markup {
 
 /// Returns a search box that keeps the other parameters of the URL.
 pub(crate) fn search_box(screen: &Screen, to: &str, label: &str, value: &str, keep: &[(&str, &str)]) -> Markup {
+    search(screen, to, label, value, keep, None)
+}
+
+/// Returns a search box that, with a script, shows in `part` of the page what it finds while one types.
+pub(crate) fn live_search(screen: &Screen, to: &str, label: &str, value: &str, keep: &[(&str, &str)], part: &str) -> Markup {
+    search(screen, to, label, value, keep, Some(part))
+}
+
+fn search(screen: &Screen, to: &str, label: &str, value: &str, keep: &[(&str, &str)], part: Option<&str>) -> Markup {
     html! {
         form.search role="search" method="get" action=(to) {
-            @for (name, kept) in keep { input type="hidden" name=(name) value=(kept); }
+            @for (name, kept) in keep.iter().filter(|(_, kept)| !kept.is_empty()) { input type="hidden" name=(name) value=(kept); }
             label.unseen for="q" { (label) }
-            input id="q" name="q" type="search" value=(value) placeholder=(label) autocapitalize="none" spellcheck="false" autocomplete="off";
+            input id="q" name="q" type="search" value=(value) placeholder=(label) autocapitalize="none" spellcheck="false" autocomplete="off"
+                hx-get=[part.map(|_| to)] hx-trigger=[part.map(|_| "input changed delay:400ms")] hx-include=[part.map(|_| "closest form")]
+                hx-target=[part] hx-select=[part] hx-swap=[part.map(|_| "outerHTML")] hx-replace-url=[part.map(|_| "true")];
             button type="submit" { (screen.text.say("search")) }
         }
     }

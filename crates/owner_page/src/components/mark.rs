@@ -18,7 +18,8 @@ pub(crate) enum Mark {
 }
 
 impl Mark {
-    fn class(self) -> &'static str {
+    /// Returns the class of its colour.
+    pub fn class(self) -> &'static str {
         match self {
             Self::Good => "good",
             Self::Wait => "wait",
@@ -40,6 +41,11 @@ impl Mark {
 /// Returns an icon of the sprite in the page's frame; it is decoration, the word beside it says the same.
 pub(crate) fn icon(name: &str) -> Markup {
     html! { svg.icon aria-hidden="true" focusable="false" { use href={ "#i-" (name) } {} } }
+}
+
+/// Returns the icon of a state, for where words of the state stand beside it.
+pub(crate) fn icon_of(mark: Mark) -> Markup {
+    icon(mark.icon())
 }
 
 /// Returns a word of state.

@@ -2,6 +2,15 @@
 //!
 //! Invariant: a screen reads and changes only through the API.
 
+mod aliases;
+mod held;
+mod mail;
+mod message;
+mod queue;
+mod setup;
+mod today;
+mod today_flow;
+
 use axum::Router;
 
 use crate::screen::PageState;
@@ -9,4 +18,11 @@ use crate::screen::PageState;
 /// Returns the routes of all screens.
 pub(crate) fn routes() -> Router<PageState> {
     Router::new()
+        .merge(today::routes())
+        .merge(mail::routes())
+        .merge(message::routes())
+        .merge(held::routes())
+        .merge(queue::routes())
+        .merge(aliases::routes())
+        .merge(setup::routes())
 }

@@ -64,6 +64,7 @@ impl AccountChange {
             | Self::SetSenders(login, _)
             | Self::SetLegacyMechanisms(login, _)
             | Self::Enable(login, _)
+            | Self::SetOwner(login, _)
             | Self::Suspend(login, _)
             | Self::SetCaps(login, _)
             | Self::SetImapHost(login, _)

@@ -22,12 +22,13 @@ pub(crate) fn insert_failed(db: &Connection, failed: &FailedDelivery) -> Result<
     Ok(())
 }
 
-/// Returns the failures, the newest first.
-pub(crate) fn list_failed(db: &Connection, limit: u32) -> Result<Vec<FailedDelivery>, StoreError> {
-    let mut statement =
-        db.prepare_cached("SELECT message_id, at_ms, reverse_path, known_as, mailbox, status, reason FROM failed ORDER BY n DESC LIMIT ?")?;
-    let rows = statement.query_map([limit], |row| {
-        Ok(FailedDelivery {
+/// Returns the failures before this number, or all, with their numbers; the newest first.
+pub(crate) fn list_failed(db: &Connection, before: Option<i64>, limit: u32) -> Result<Vec<(i64, FailedDelivery)>, StoreError> {
+    let mut statement = db.prepare_cached(
+        "SELECT n, message_id, at_ms, reverse_path, known_as, mailbox, status, reason FROM failed WHERE n < ? ORDER BY n DESC LIMIT ?",
+    )?;
+    let rows = statement.query_map(params![before.unwrap_or(i64::MAX), limit], |row| {
+        let failed = FailedDelivery {
             message: QueueId(row.get("message_id")?),
             at_ms: row.get("at_ms")?,
             from: row.get("reverse_path")?,
@@ -35,7 +36,8 @@ pub(crate) fn list_failed(db: &Connection, limit: u32) -> Result<Vec<FailedDeliv
             target: row.get("mailbox")?,
             status: row.get("status")?,
             reason: row.get("reason")?,
-        })
+        };
+        Ok((row.get("n")?, failed))
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
@@ -56,7 +58,7 @@ pub(crate) fn unnoticed(db: &Connection, limit: u32) -> Result<Unnoticed, StoreE
     Ok(Unnoticed {
         last_told_ms: at_ms,
         failed_count: u64::try_from(failed_count).unwrap_or(0),
-        failed: list_failed(db, failed_limit)?,
+        failed: list_failed(db, None, failed_limit)?.into_iter().map(|(_, failed)| failed).collect(),
         held_count: u64::try_from(held_count).unwrap_or(0),
         held: super::list(db, &filter)?.messages,
         up_to: NoticeMark { failed_n: last_failed.unwrap_or(failed_n), held: last_held.unwrap_or(held_id) },

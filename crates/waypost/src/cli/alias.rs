@@ -57,6 +57,16 @@ pub enum AliasCommand {
         #[arg(value_parser = PossibleValuesParser::new(StrictDomain::WORDS.iter().map(|(_, word)| *word).chain(["default"])))]
         what: String,
     },
+    /// Write down what an alias is for.
+    #[command(after_help = "Examples:
+  waypost alias note shop@example.com 'Shoes, ordered in May'
+  waypost alias note shop@example.com ''                         remove the note")]
+    Note {
+        /// The alias.
+        source: String,
+        /// One line of text.
+        text: String,
+    },
     /// Import aliases from a file.
     #[command(subcommand)]
     Import(AliasImportCommand),

@@ -12,6 +12,7 @@ mod demo;
 mod dns;
 mod doctor;
 mod domain;
+mod explain;
 mod explain_reply;
 mod failed;
 mod held;
@@ -37,6 +38,7 @@ pub use demo::DemoArgs;
 pub use dns::{DnsApplyArgs, DnsCommand};
 pub use doctor::DoctorArgs;
 pub use domain::DomainCommand;
+pub use explain::ExplainArgs;
 pub use explain_reply::ExplainReplyArgs;
 pub use failed::FailedArgs;
 pub use held::HeldCommand;
@@ -115,6 +117,7 @@ pub enum Command {
     /// Check the configuration file, or print all options.
     #[command(subcommand)]
     Config(ConfigCommand),
+    Explain(ExplainArgs),
     /// Explain a reply of a remote server, and what to do about it; needs no server and no configuration.
     ExplainReply(ExplainReplyArgs),
     #[command(name = "sendas")]
@@ -128,6 +131,9 @@ pub enum Command {
     /// Open the store as the owner of the data directory; root's commands start this.
     #[command(hide = true)]
     OpenStore,
+    /// Print the kinds and facts of events, as docs/events.md has them.
+    #[command(hide = true)]
+    EventKinds,
     /// Write the man pages into a directory.
     #[command(hide = true)]
     Man {

@@ -23,7 +23,7 @@ pub(super) async fn run(api: &mut Transport, command: AliasCommand, out: Output)
             changed(out, &done)?;
         }
         AliasCommand::List { domain } => {
-            let aliases: Vec<AliasView> = api.query("/api/v1/aliases", &[("domain", domain)]).await?;
+            let aliases: Vec<AliasView> = api.list("/api/v1/aliases", &[("domain", domain)]).await?;
             out.show(&aliases, |aliases| list(aliases))?;
             let file: VirtualFileView = api.get("/api/v1/aliases/virtual-file").await?;
             if !out.json {
@@ -39,6 +39,11 @@ pub(super) async fn run(api: &mut Transport, command: AliasCommand, out: Output)
         AliasCommand::Strict { source, what } => {
             let strict_domain = Some(what).filter(|what| what != "default");
             let patch = json!({ "strict_domain": strict_domain });
+            let done: Changed = api.patch(&format!("{}/options", path(&source)), &patch).await?;
+            changed(out, &done)?;
+        }
+        AliasCommand::Note { source, text } => {
+            let patch = json!({ "note": Some(text.trim()).filter(|text| !text.is_empty()) });
             let done: Changed = api.patch(&format!("{}/options", path(&source)), &patch).await?;
             changed(out, &done)?;
         }

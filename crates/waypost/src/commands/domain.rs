@@ -37,7 +37,7 @@ pub(super) async fn run(config: &Config, api: &mut Transport, command: DomainCom
             changed(out, &done)
         }
         DomainCommand::List => {
-            let domains: Vec<DomainView> = api.get("/api/v1/domains").await?;
+            let domains: Vec<DomainView> = api.list("/api/v1/domains", &[]).await?;
             Ok(out.show(&domains, |domains| shown(domains))?)
         }
     }
@@ -79,7 +79,7 @@ async fn roles(config: &Config, api: &mut Transport, domain: &str, made: &mut Ve
             config.path.display()
         )]);
     };
-    let aliases: Vec<AliasView> = api.query("/api/v1/aliases", &[("domain", Some(domain.to_owned()))]).await?;
+    let aliases: Vec<AliasView> = api.list("/api/v1/aliases", &[("domain", Some(domain.to_owned()))]).await?;
     let mut warnings = Vec::new();
     for role in ["postmaster", "abuse"] {
         let source = format!("{role}@{domain}");

@@ -1,15 +1,15 @@
 //! `waypost failed`: deliveries that failed without a DSN.
 
 use anyhow::Result;
-use control_api::api::FailedView;
+use control_api::api::{FailedView, Page};
 use mail::one_line;
 
 use crate::output::{DIM, Output, styled, table};
 use crate::transport::Transport;
 
 pub(super) async fn run(api: &mut Transport, limit: u32, out: Output) -> Result<()> {
-    let failed: Vec<FailedView> = api.query("/api/v1/failed", &[("limit", Some(limit.to_string()))]).await?;
-    Ok(out.show(&failed, |failed| failures(failed))?)
+    let failed: Page<FailedView> = api.query("/api/v1/failed", &[("limit", Some(limit.to_string()))]).await?;
+    Ok(out.show(&failed.items, |failed| failures(failed))?)
 }
 
 fn failures(failed: &[FailedView]) -> String {

@@ -10,11 +10,11 @@ use crate::transport::{Transport, segment, with_query};
 pub(super) async fn run(api: &mut Transport, command: KeyCommand, out: Output) -> Result<()> {
     match command {
         KeyCommand::List => {
-            let keys: Vec<KeyView> = api.get("/api/v1/keys").await?;
+            let keys: Vec<KeyView> = api.list("/api/v1/keys", &[]).await?;
             out.show(&keys, |keys| list(keys))?;
         }
         KeyCommand::Show { domain } => {
-            let keys: Vec<KeyView> = api.get("/api/v1/keys").await?;
+            let keys: Vec<KeyView> = api.list("/api/v1/keys", &[]).await?;
             let keys: Vec<KeyView> = keys.into_iter().filter(|key| key.domain.eq_ignore_ascii_case(domain.trim())).collect();
             if keys.is_empty() {
                 bail!("{domain} has no DKIM key\n  hint: waypost key list shows all keys; waypost key add {domain} creates the first ones");

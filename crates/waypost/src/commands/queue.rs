@@ -1,7 +1,7 @@
 //! `waypost queue`: waiting mail, the reason, and the next attempt.
 
 use anyhow::{Result, bail};
-use control_api::api::{Changed, Count, PauseView, QueuePage, QueuedMessage, QueuedRecipient, Resume, Retry as Request};
+use control_api::api::{Changed, Count, Page, PauseView, QueuedMessage, QueuedRecipient, Resume, Retry as Request};
 use mail::one_line;
 
 use super::changed;
@@ -15,13 +15,13 @@ const REASON_MAX: usize = 60;
 pub(super) async fn run(api: &mut Transport, command: QueueCommand, out: Output) -> Result<()> {
     match command {
         QueueCommand::List { limit, after, address } => {
-            let query = [("limit", Some(limit.to_string())), ("after", after), ("address", address)];
-            let page: QueuePage = api.query("/api/v1/queue", &query).await?;
+            let query = [("limit", Some(limit.to_string())), ("cursor", after), ("address", address)];
+            let page: Page<QueuedMessage> = api.query("/api/v1/queue", &query).await?;
             out.show(&page, list)?;
         }
         QueueCommand::Show { id } => {
-            let page: QueuePage = api.get(&path(&id)).await?;
-            out.show(&page, show)?;
+            let message: QueuedMessage = api.get(&path(&id)).await?;
+            out.show(&message, show)?;
         }
         QueueCommand::Retry(retry) => {
             let request = Request { id: retry.id, domain: retry.domain, all: retry.all };
@@ -29,7 +29,7 @@ pub(super) async fn run(api: &mut Transport, command: QueueCommand, out: Output)
             out.show(&count, |count| format!("{} retrying {} recipients now", styled(GOOD, "ok:"), count.recipients))?;
         }
         QueueCommand::Paused => {
-            let pauses: Vec<PauseView> = api.get("/api/v1/pauses").await?;
+            let pauses: Vec<PauseView> = api.list("/api/v1/pauses", &[]).await?;
             out.show(&pauses, |pauses| match pauses.as_slice() {
                 [] => styled(DIM, "nothing is paused"),
                 pauses => pauses.iter().map(paused).collect::<Vec<_>>().join("\n"),
@@ -68,8 +68,8 @@ fn path(id: &str) -> String {
 }
 
 async fn confirm(api: &mut Transport, id: &str, recipient: Option<u32>) -> Result<bool> {
-    let page: QueuePage = api.get(&path(id)).await?;
-    note(&show(&page));
+    let message: QueuedMessage = api.get(&path(id)).await?;
+    note(&show(&message));
     let what = recipient.map_or_else(|| "this message".to_owned(), |n| format!("recipient {n} of this message"));
     match ask(&format!("Drop {what}? No DSN is sent, and this cannot be undone."))? {
         Some(answer) => Ok(answer),
@@ -90,28 +90,29 @@ fn next(recipient: &QueuedRecipient, now_ms: i64) -> String {
     }
 }
 
-fn list(page: &QueuePage) -> String {
-    if page.messages.is_empty() {
+fn list(page: &Page<QueuedMessage>) -> String {
+    if page.items.is_empty() {
         return styled(DIM, "nothing is waiting");
     }
+    let now_ms = net::Clock::system().now_ms();
     let mut rows = Vec::new();
-    for message in &page.messages {
+    for message in &page.items {
         for (place, recipient) in message.recipients.iter().enumerate() {
             let first = |text: String| if place == 0 { text } else { String::new() };
             rows.push(vec![
                 first(message.id.clone()),
-                first(span(page.now_ms - message.arrived_ms)),
+                first(span(now_ms - message.arrived_ms)),
                 first(size(message.size_bytes)),
                 first(sender(message)),
                 recipient.to.clone(),
                 recipient.attempts.to_string(),
-                next(recipient, page.now_ms),
+                next(recipient, now_ms),
                 short(recipient.reason.as_deref().unwrap_or_default()),
             ]);
         }
     }
     let mut text = table(&["id", "age", "size", "from", "to", "attempts", "next", "reason"], &rows);
-    if let Some(next) = &page.next {
+    if let Some(next) = &page.next_cursor {
         text.push_str(&format!("\n{}", styled(DIM, format!("more: waypost queue list --after {next}"))));
     }
     text
@@ -122,24 +123,22 @@ fn short(reason: &str) -> String {
     if line.chars().count() <= REASON_MAX { line } else { line.chars().take(REASON_MAX - 1).chain(['…']).collect() }
 }
 
-pub(super) fn show(page: &QueuePage) -> String {
-    let mut lines = Vec::new();
-    for message in &page.messages {
-        lines.push(styled(BOLD, &message.id));
-        let mut field = |name: &str, value: String| lines.push(format!("  {name:<9}{value}"));
-        field("from", sender(message));
-        message.author.iter().for_each(|author| field("author", one_line(author)));
-        message.subject.iter().for_each(|subject| field("subject", one_line(subject)));
-        field("kind", message.flow.clone());
-        field("size", size(message.size_bytes));
-        field("arrived", format!("{} ({} ago)", mail::rfc5322_date(message.arrived_ms / 1000), span(page.now_ms - message.arrived_ms)));
-        field("expires", format!("{} (in {})", mail::rfc5322_date(message.expires_ms / 1000), span(message.expires_ms - page.now_ms)));
-        for recipient in &message.recipients {
-            let via = recipient.via.as_ref().map(|via| format!(" (via {via})")).unwrap_or_default();
-            lines.push(format!("  {:<9}{}{via}", format!("to {}", recipient.index), recipient.to));
-            lines.push(format!("           {}, {} attempts", next(recipient, page.now_ms), recipient.attempts));
-            lines.extend(recipient.reason.as_ref().map(|reason| format!("           {}", one_line(reason))));
-        }
+pub(super) fn show(message: &QueuedMessage) -> String {
+    let now_ms = net::Clock::system().now_ms();
+    let mut lines = vec![styled(BOLD, &message.id)];
+    let mut field = |name: &str, value: String| lines.push(format!("  {name:<9}{value}"));
+    field("from", sender(message));
+    message.author.iter().for_each(|author| field("author", one_line(author)));
+    message.subject.iter().for_each(|subject| field("subject", one_line(subject)));
+    field("kind", message.flow.clone());
+    field("size", size(message.size_bytes));
+    field("arrived", format!("{} ({} ago)", mail::rfc5322_date(message.arrived_ms / 1000), span(now_ms - message.arrived_ms)));
+    field("expires", format!("{} (in {})", mail::rfc5322_date(message.expires_ms / 1000), span(message.expires_ms - now_ms)));
+    for recipient in &message.recipients {
+        let via = recipient.via.as_ref().map(|via| format!(" (via {via})")).unwrap_or_default();
+        lines.push(format!("  {:<9}{}{via}", format!("to {}", recipient.index), recipient.to));
+        lines.push(format!("           {}, {} attempts", next(recipient, now_ms), recipient.attempts));
+        lines.extend(recipient.reason.as_ref().map(|reason| format!("           {}", one_line(reason))));
     }
     lines.join("\n")
 }

@@ -4,7 +4,7 @@
 
 use anyhow::Result;
 use control_api::api::{
-    DomainReports, FailingSource, MessagesByClass, ReportView, ReportsSummary, RowView, TlsPolicyView, TlsSessions, WholeReport,
+    DomainReports, FailingSource, MessagesByClass, Page, ReportView, ReportsSummary, RowView, TlsPolicyView, TlsSessions, WholeReport,
 };
 use mail::one_line;
 
@@ -20,9 +20,9 @@ pub(super) async fn run(api: &mut Transport, command: ReportsArgs, out: Output) 
             Ok(out.show(&summary, show_summary)?)
         }
         Some(ReportsCommand::List { limit, before, domain }) => {
-            let query = [("limit", Some(limit.to_string())), ("before", before.map(|n| n.to_string())), ("domain", domain)];
-            let reports: Vec<ReportView> = api.query("/api/v1/reports", &query).await?;
-            Ok(out.show(&reports, |reports| list(reports, limit))?)
+            let query = [("limit", Some(limit.to_string())), ("cursor", before.map(|n| n.to_string())), ("domain", domain)];
+            let reports: Page<ReportView> = api.query("/api/v1/reports", &query).await?;
+            Ok(out.show(&reports.items, |reports| list(reports, limit))?)
         }
         Some(ReportsCommand::Show { id }) => {
             let report: WholeReport = api.get(&format!("/api/v1/reports/{id}")).await?;

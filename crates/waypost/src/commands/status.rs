@@ -36,7 +36,7 @@ pub(super) async fn run(config: &Config, out: Output) -> Result<ExitCode> {
     };
     let mut api = Transport::over(stream).await?;
     let mut status: Value = api.get("/api/v1/status").await?;
-    let pauses: Vec<PauseView> = api.get("/api/v1/pauses").await?;
+    let pauses: Vec<PauseView> = api.list("/api/v1/pauses", &[]).await?;
     let totals: Totals = api.get("/api/v1/queue/totals").await?;
     if let Some(status) = status.as_object_mut() {
         status.insert("paused".into(), serde_json::to_value(&pauses)?);

@@ -21,13 +21,33 @@ pub struct OptionRow {
     pub doc: &'static str,
 }
 
+/// An option in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OptionInForce {
+    /// Its section, as in [`OptionRow`].
+    pub section: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// Its value as TOML; `None` if it is not set.
+    pub value: Option<String>,
+    /// The default as TOML, if it has one.
+    pub default: Option<String>,
+    /// Its meaning.
+    pub doc: &'static str,
+}
+
 /// A part of the file that has options.
 pub(super) trait OptionPart {
     fn rows(rows: &mut Vec<OptionRow>);
+    fn in_force(&self, options: &mut Vec<OptionInForce>);
 }
 
 impl<T: OptionPart> OptionPart for Vec<Spanned<T>> {
     fn rows(rows: &mut Vec<OptionRow>) {
         T::rows(rows);
+    }
+
+    fn in_force(&self, options: &mut Vec<OptionInForce>) {
+        self.iter().for_each(|part| part.get_ref().in_force(options));
     }
 }

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
+use events::Events;
 use mta::LiveDirectory;
 use mta::settings::ListenerKind;
 use net::acme::{Acme, Challenges, Hosted, RenewalParts, Renewer};
@@ -21,6 +22,7 @@ pub struct ServerCertificates {
     live: Arc<LiveDirectory>,
     resolver: Resolver,
     clock: Clock,
+    events: Events,
     renewal: Mutex<Option<RunningRenewal>>,
 }
 
@@ -33,8 +35,15 @@ struct RunningRenewal {
 
 impl ServerCertificates {
     /// Starts no renewal yet.
-    pub fn new(tls: Option<ServerTls>, challenges: Challenges, live: Arc<LiveDirectory>, resolver: Resolver, clock: Clock) -> Arc<Self> {
-        Arc::new(Self { tls, challenges, live, resolver, clock, renewal: Mutex::default() })
+    pub fn new(
+        tls: Option<ServerTls>,
+        challenges: Challenges,
+        live: Arc<LiveDirectory>,
+        resolver: Resolver,
+        clock: Clock,
+        events: Events,
+    ) -> Arc<Self> {
+        Arc::new(Self { tls, challenges, live, resolver, clock, events, renewal: Mutex::default() })
     }
 
     /// Returns TLS for the listeners; `None` if they have none.
@@ -87,6 +96,7 @@ impl ServerCertificates {
             challenges: self.challenges.clone(),
             resolver: self.resolver.clone(),
             clock: self.clock.clone(),
+            events: self.events.clone(),
         };
         let before = renewal.take().map(|before| before.acme);
         *renewal = Some(RunningRenewal { settings: text, acme: Acme::start_after(before, parts) });

@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::Result;
 use axum::Router;
 use dns_plan::{Finding, RecordState, plan};
+use events::{Event, EventKind, Events, Fact};
 use mta::Postmaster;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
@@ -24,6 +25,9 @@ use crate::transport::Transport;
 
 /// Delay of the first check after the start.
 const FIRST: Duration = Duration::from_secs(600);
+
+/// Maximum records of one check that are recorded.
+const RECORDED_MAX: usize = 20;
 
 /// Minimum interval between extra checks, in milliseconds.
 const REFUSED_EVERY_MS: i64 = 86_400_000;
@@ -47,7 +51,7 @@ impl Drop for Watch {
 }
 
 /// Starts the checks at the interval of the configuration; `None` if they are off.
-pub fn start(config: &Config, router: Router, postmaster: Postmaster, doubts: Arc<Notify>) -> Option<Watch> {
+pub fn start(config: &Config, router: Router, postmaster: Postmaster, doubts: Arc<Notify>, events: Events) -> Option<Watch> {
     let every = Duration::from_secs(u64::from(config.file.dns.check_every.0));
     let path = config.path.clone();
     let task = async move {
@@ -66,7 +70,7 @@ pub fn start(config: &Config, router: Router, postmaster: Postmaster, doubts: Ar
             if let Err(error) = target_watch::look(&path, &router, &postmaster).await {
                 tracing::warn!(error = format!("{error:#}"), "alias targets could not be checked; the next check is in its turn");
             }
-            if let Err(error) = look(&path, &router, &postmaster, occasion).await {
+            if let Err(error) = look(&path, &router, &postmaster, &events, occasion).await {
                 tracing::warn!(error = format!("{error:#}"), "DNS could not be compared with the plan; the next check is in its turn");
             }
         }
@@ -83,7 +87,7 @@ struct Seen {
     extra: BTreeSet<String>,
 }
 
-async fn look(path: &Path, router: &Router, postmaster: &Postmaster, occasion: Occasion) -> Result<()> {
+async fn look(path: &Path, router: &Router, postmaster: &Postmaster, events: &Events, occasion: Occasion) -> Result<()> {
     let config = load_config(path).await?;
     let mut api = Transport::InProcess(Box::new(router.clone()));
     let facts = read(&config, &mut api).await?;
@@ -95,15 +99,33 @@ async fn look(path: &Path, router: &Router, postmaster: &Postmaster, occasion: O
     tracing::info!(records = checked.findings.len(), wrong = red.len(), lost = lost.len(), ?occasion, "DNS compared with the plan");
     let reported = match occasion {
         Occasion::Refused if !red.is_empty() => {
+            record(events, &red);
             postmaster.notify(&refusal_subject(&red), &format!("{REFUSED}{}{NEXT}", shown(&red))).await?
         }
-        _ if !lost.is_empty() => postmaster.notify(&subject(&lost), &format!("{LOST}{}{NEXT}", shown(&lost))).await?,
+        _ if !lost.is_empty() => {
+            record(events, &lost);
+            postmaster.notify(&subject(&lost), &format!("{LOST}{}{NEXT}", shown(&lost))).await?
+        }
         _ => true,
     };
     if !reported {
         tracing::warn!("DNS records are wrong, and no postmaster is set to notify");
     }
     file.write(&now).await
+}
+
+/// Records each of these records as an event.
+fn record(events: &Events, findings: &[&Finding]) {
+    let now_ms = net::Clock::system().now_ms();
+    for finding in findings.iter().take(RECORDED_MAX) {
+        let record = &finding.record;
+        events.record_with(|| {
+            let event = Event::new(EventKind::DnsDrift, now_ms).reason(Some(finding.why.as_str()));
+            let event =
+                event.fact(Fact::What, format!("{} {}", record.owner, record.record_type)).fact(Fact::Change, finding.state.as_str());
+            event.maybe(Fact::Domain, record.domain.as_ref()).maybe(Fact::NextStep, finding.fix.as_ref())
+        });
+    }
 }
 
 fn key(finding: &Finding) -> String {

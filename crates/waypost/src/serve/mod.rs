@@ -4,8 +4,11 @@
 //! what uses it.
 
 pub mod certificates;
+mod disk_watch;
 mod dns_watch;
+pub mod health;
 pub mod logging;
+pub mod metrics;
 mod owner;
 mod public;
 pub mod reload;
@@ -22,6 +25,7 @@ use anyhow::{Context, Result, anyhow};
 use arc_swap::ArcSwap;
 use axum::Router;
 use control_api::ApiContext;
+use events::{Event, EventKind, Events, Fact};
 use mta::{LiveDirectory, Parts, Releaser, Server};
 use net::acme::Challenges;
 use net::{ClientTls, Clock, Resolver, Validate};
@@ -37,6 +41,7 @@ use crate::config::{self, Config, ValidateWord};
 use crate::control::{ServerControl, ServerParts};
 use crate::transport::with_remedy;
 use certificates::{ServerCertificates, server_tls};
+use metrics::{ScrapeSource, Scraper};
 use public::PublicSettings;
 use reload::Reloader;
 
@@ -78,12 +83,13 @@ fn raise_file_limit() {
 async fn serve(config: Config) -> Result<()> {
     let mut signals = Signals::open()?;
     let mut running = Running::start(&config).await?;
-    tracing::info!(hostname = %config.settings.hostname, data = %config.file.data_dir.display(), version = env!("CARGO_PKG_VERSION"), "waypost is up");
+    tracing::info!(hostname = %config.settings.hostname, data = %config.file.data_dir.display(), version = env!("CARGO_PKG_VERSION"), "{}", EventKind::Started.words());
+    running.events.record(Event::new(EventKind::Started, Clock::system().now_ms()).fact(Fact::What, env!("CARGO_PKG_VERSION")));
     service_manager::ready();
     let result = run_until_stopped(&mut signals, &mut running).await;
     service_manager::stopping(running.grace() + STOP_MORE);
     tokio::select! {
-        () = running.stop() => tracing::info!("waypost is down"),
+        () = running.stop() => tracing::info!("{}", EventKind::Stopped.words()),
         () = signals.stop() => tracing::warn!("second signal to stop: sessions in progress were cut off; no accepted mail is lost"),
     }
     result
@@ -97,9 +103,13 @@ pub struct Running {
     certificates: Arc<ServerCertificates>,
     reloader: Arc<Reloader>,
     watch: Option<dns_watch::Watch>,
+    health: health::HealthTask,
+    disk: disk_watch::DiskWatch,
+    metrics: metrics::MetricsListeners,
     admin: JoinHandle<std::io::Result<()>>,
     /// Dropping these ends the sockets.
     stop: Vec<oneshot::Sender<()>>,
+    events: Events,
 }
 
 impl Running {
@@ -125,9 +135,10 @@ impl Running {
         let live = LiveDirectory::open(store.clone(), &config.settings.delimiters, config.settings.virtual_file.clone()).await?;
         let live = Arc::new(live);
         let shown = Arc::new(ArcSwap::from_pointee(PublicSettings::of(config)));
-        let certificates = ServerCertificates::new(tls.clone(), challenges, live.clone(), resolver.clone(), clock.clone());
+        let counted = Arc::new(::metrics::Metrics::default());
+        let events = Events::new(vec![counted.clone()]);
+        let certificates = ServerCertificates::new(tls.clone(), challenges, live.clone(), resolver.clone(), clock.clone(), events.clone());
         let reloader = Arc::new(Reloader::new(config, settings.clone(), live.clone(), shown.clone(), certificates.clone()));
-        let events = events::Events::default();
         let releaser = Releaser::new(settings.clone(), store.clone(), live.clone(), clock.clone());
         let parts = Parts {
             settings: settings.clone(),
@@ -143,7 +154,24 @@ impl Running {
             events: events.clone(),
         };
         let server = Server::start(parts).await?;
-        let parts = ServerParts { resolver: resolver.clone(), certificates: certificates.clone(), reloader: reloader.clone() };
+        let health = health::Health::default();
+        let scraper = Scraper::new(ScrapeSource {
+            metrics: counted,
+            store: store.clone(),
+            clock: clock.clone(),
+            resolver: resolver.clone(),
+            certificates: certificates.clone(),
+            status: server.status(),
+            pauses: server.pauses(),
+        });
+        let metrics = metrics::listen(config, &scraper).await?;
+        let parts = ServerParts {
+            resolver: resolver.clone(),
+            certificates: certificates.clone(),
+            reloader: reloader.clone(),
+            health: health.clone(),
+            scraper,
+        };
         let context = ApiContext {
             store: store.clone(),
             live: live.clone(),
@@ -152,7 +180,7 @@ impl Running {
             resolver: Some(resolver),
             report_facts: crate::dns_facts::report_facts(config),
             certificates: config.certificate_directories().certificates,
-            events,
+            events: events.clone(),
             control: Arc::new(ServerControl::new(&server, settings, releaser, parts)),
         };
         let public = public::start(config, &certificates, live, shown, owner::service(&context))?;
@@ -161,10 +189,12 @@ impl Running {
         let submit = submit.map(|listener| start_socket(config.submit_socket(), listener, control_api::submit_router(context.clone())).0);
         let mut stop = Vec::from_iter(submit);
         let router = control_api::operator_router(context);
-        let watch = dns_watch::start(config, router.clone(), server.postmaster(), server.doubts());
+        let health = health::start(health, config.path.clone(), router.clone());
+        let watch = dns_watch::start(config, router.clone(), server.postmaster(), server.doubts(), events.clone());
+        let disk = disk_watch::start(store.clone(), Clock::system(), events.clone());
         let (stop_admin, admin) = start_socket(config.admin_socket(), listener, router);
         stop.push(stop_admin);
-        Ok(Self { store, server, public, certificates, reloader, watch, admin, stop })
+        Ok(Self { store, server, public, certificates, reloader, watch, health, disk, metrics, admin, stop, events })
     }
 
     /// Maximum time for deliveries in progress at a stop.
@@ -176,9 +206,11 @@ impl Running {
     pub async fn stop(self) {
         drop(self.stop);
         drop(self.public);
+        drop(self.metrics);
         self.certificates.stop();
-        drop(self.watch);
+        drop((self.watch, self.disk, self.health));
         self.server.shut_down().await;
+        self.events.record(Event::new(EventKind::Stopped, Clock::system().now_ms()));
         // Its task removes the socket.
         if !self.admin.is_finished() {
             let _ = tokio::time::timeout(ADMIN_END, self.admin).await;

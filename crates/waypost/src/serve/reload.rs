@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use mta::LiveDirectory;
 use mta::settings::LiveSettings;
 use net::blocking;
@@ -22,6 +23,8 @@ pub struct Reloader {
     live: Arc<LiveDirectory>,
     public: LivePublic,
     certificates: Arc<ServerCertificates>,
+    /// The configuration in effect.
+    current: ArcSwap<Config>,
     /// The settings of the start that only a restart changes.
     started: Mutex<Vec<(&'static str, String)>>,
 }
@@ -36,7 +39,13 @@ impl Reloader {
         certificates: Arc<ServerCertificates>,
     ) -> Self {
         let started = Mutex::new(fixed(config, certificates.tls().is_some()));
-        Self { path: config.path.clone(), settings, live, public, certificates, started }
+        let current = ArcSwap::from_pointee(config.clone());
+        Self { path: config.path.clone(), settings, live, public, certificates, current, started }
+    }
+
+    /// Returns the configuration in effect.
+    pub fn config(&self) -> Arc<Config> {
+        self.current.load_full()
     }
 
     /// Reads the file again. Returns what is in effect now, or why the old configuration stays; both are logged.
@@ -68,6 +77,7 @@ impl Reloader {
         self.settings.store(Arc::new(config.settings.clone()));
         self.public.store(Arc::new(self.public.load().after(&config)));
         self.certificates.configure_renewal(&config);
+        self.current.store(Arc::new(config.clone()));
         let now = fixed(&config, self.certificates.tls().is_some());
         let waiting: Vec<&str> = now.iter().zip(started).filter(|(now, then)| now != then).map(|(now, _)| now.0).collect();
         let mut message = format!("{} is in effect", self.path.display());
@@ -100,7 +110,6 @@ fn fixed(config: &Config, has_tls: bool) -> Vec<(&'static str, String)> {
 mod tests {
     use super::super::public::PublicSettings;
     use super::*;
-    use arc_swap::ArcSwap;
     use std::fs;
 
     #[tokio::test]
@@ -114,7 +123,8 @@ mod tests {
         let live = Arc::new(LiveDirectory::open(store, "+", None).await.unwrap());
         let resolver = net::Resolver::of_servers(&["127.0.0.1:53".parse().unwrap()]).unwrap();
         let challenges = net::acme::Challenges::default();
-        let certificates = ServerCertificates::new(None, challenges, live.clone(), resolver, net::Clock::system());
+        let certificates =
+            ServerCertificates::new(None, challenges, live.clone(), resolver, net::Clock::system(), events::Events::default());
         let public = Arc::new(ArcSwap::from_pointee(PublicSettings::of(&config)));
         let reloader = Reloader::new(&config, settings.clone(), live.clone(), public, certificates);
 

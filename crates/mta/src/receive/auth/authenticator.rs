@@ -33,7 +33,36 @@ const FAILURE_PAUSE: Duration = Duration::from_millis(500);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LoginAttempt {
     pub client: IpAddr,
-    pub mechanism: Mechanism,
+    pub mechanism: LoginWay,
+}
+
+/// How a client logs in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LoginWay {
+    /// To send mail.
+    Sasl(Mechanism),
+    /// To open the owner's page.
+    Page,
+}
+
+impl LoginWay {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sasl(mechanism) => mechanism.name(),
+            Self::Page => "page",
+        }
+    }
+}
+
+/// A successful login.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoggedIn {
+    /// The login of the account, in lower case.
+    pub login: String,
+    /// The name of the password or certificate.
+    pub credential: String,
+    /// Whether the account was not used from the client's network before.
+    pub is_new: bool,
 }
 
 /// Why a login was refused.
@@ -183,8 +212,8 @@ impl Authenticator {
         });
     }
 
-    /// Checks a name and a password, and returns the login.
-    pub async fn check(&self, attempt: LoginAttempt, credentials: &Credentials) -> Result<String, Denied> {
+    /// Checks a name and a password.
+    pub async fn check(&self, attempt: LoginAttempt, credentials: &Credentials) -> Result<LoggedIn, Denied> {
         let directory = self.shared.directory.current();
         let user_name = self.with_domain(&credentials.authcid);
         let account = directory.active_account(&user_name);
@@ -220,7 +249,7 @@ impl Authenticator {
     }
 
     /// The result of an earlier check of the same password.
-    fn cached_answer(&self, attempt: LoginAttempt, name: &str, code: &Code) -> Option<Result<String, Denied>> {
+    fn cached_answer(&self, attempt: LoginAttempt, name: &str, code: &Code) -> Option<Result<LoggedIn, Denied>> {
         let now_ms = self.shared.clock.now_ms();
         match self.cache.get(code, now_ms) {
             CachedResult::Nothing => None,
@@ -252,7 +281,7 @@ impl Authenticator {
     }
 
     /// The plain passwords, if the account allows the mechanism.
-    fn secrets(&self, account: &Account, mechanism: Mechanism) -> (Found, Vec<String>) {
+    fn secrets(&self, account: &Account, mechanism: LoginWay) -> (Found, Vec<String>) {
         if !account.legacy_mechanisms.iter().any(|name| name == mechanism.name()) {
             return (Found::NoSuchUser, Vec::new());
         }
@@ -264,7 +293,7 @@ impl Authenticator {
     /// Logs in a client that has proven knowledge of an offered password.
     pub fn proven(&self, attempt: LoginAttempt, offered: Offered, password: usize) -> Option<String> {
         let credential = offered.passwords.get(password)?.clone();
-        Some(self.log_in(attempt, offered.login, credential))
+        Some(self.log_in(attempt, offered.login, credential).login)
     }
 
     /// Logs in a client by the SHA-256 of its certificate, after it has proven possession of the key.
@@ -276,37 +305,55 @@ impl Authenticator {
             authzid => directory.account(authzid).filter(|account| has(account)),
         }?;
         let certificate = account.certificates.iter().find(|known| known.sha256 == sha256)?;
-        Some(self.log_in(attempt, account.login.key(), certificate.name.clone()))
+        Some(self.log_in(attempt, account.login.key(), certificate.name.clone()).login)
     }
 
     /// Logs in a client whose name an authorization server has confirmed.
     pub fn by_token(&self, attempt: LoginAttempt, login: &str) -> Option<String> {
         let directory = self.shared.directory.current();
         let account = directory.active_account(login)?;
-        Some(self.log_in(attempt, account.login.key(), "token".into()))
+        Some(self.log_in(attempt, account.login.key(), "token".into()).login)
     }
 
-    fn log_in(&self, attempt: LoginAttempt, login: String, credential: String) -> String {
+    /// Logs in by a one-time link, which is as good as a password.
+    pub fn by_link(&self, client: IpAddr, login: String) -> LoggedIn {
+        self.log_in(LoginAttempt { client, mechanism: LoginWay::Page }, login, "one-time link".into())
+    }
+
+    /// Counts a guess at something else than a password, until it is excused.
+    pub fn count_guess(&self, client: IpAddr, login: &str) -> Result<(), Denied> {
+        self.throttle.enter(login, client, self.allowances(), self.shared.clock.now_ms()).map(drop).ok_or(Denied::TooMany)
+    }
+
+    /// Uncounts a guess that was right.
+    pub fn excuse_guess(&self, client: IpAddr, login: &str) {
+        self.throttle.excuse(login, client);
+    }
+
+    fn log_in(&self, attempt: LoginAttempt, login: String, credential: String) -> LoggedIn {
         let now_ms = self.shared.clock.now_ms();
         let is_new = self.throttle.succeeded(&login, attempt.client, now_ms);
         self.networks.logged_in(attempt.client, now_ms);
         let (client, mechanism) = (attempt.client, attempt.mechanism.name());
         tracing::info!(%client, login, password = credential, mechanism, is_new, "{}", EventKind::LoggedIn.words());
-        self.shared.events.record_with(|| {
-            let event =
-                Event::new(EventKind::LoggedIn, now_ms).client(client).login(Some(login.as_str())).fact(Fact::Password, &credential);
-            event.fact(Fact::Mechanism, mechanism).maybe(Fact::New, is_new.then_some("yes"))
-        });
+        // The owner's page has an event of its own, recorded after the second step.
+        if attempt.mechanism != LoginWay::Page {
+            self.shared.events.record_with(|| {
+                let event = Event::new(EventKind::LoggedIn, now_ms).client(client).login(Some(login.as_str()));
+                let event = event.fact(Fact::Password, &credential).fact(Fact::Mechanism, mechanism);
+                event.maybe(Fact::New, is_new.then_some("yes"))
+            });
+        }
         self.usage_log.push(UsageEvent::Login(LoginUse {
             login: login.clone(),
-            password: credential,
+            password: credential.clone(),
             network: neighbourhood(client).to_string(),
             address: client.to_string(),
             mechanism: mechanism.into(),
             last_ms: now_ms,
             times: 1,
         }));
-        login
+        LoggedIn { login, credential, is_new }
     }
 
     async fn pause(&self, standing: Standing) {

@@ -8,7 +8,7 @@ use mail::Reply;
 use sasl::{Context, Exchange, Mechanism, Step};
 use smtp::server::AuthStep;
 
-use crate::receive::auth::authenticator::{Authenticator, Denied, LoginAttempt, Offered};
+use crate::receive::auth::authenticator::{Authenticator, Denied, LoginAttempt, LoginWay, Offered};
 use crate::receive::tls_accept::TlsSession;
 
 /// The answer to a step.
@@ -46,7 +46,9 @@ impl AuthExchange {
                     offers_plus: settings.channel_binding && secured.is_some_and(|secured| !secured.bindings.is_empty()),
                 };
                 (self.offered, self.claimed) = (None, None);
-                let (_, exchange) = self.exchange.insert((LoginAttempt { client, mechanism }, Exchange::new(mechanism, context)));
+                let (_, exchange) = self
+                    .exchange
+                    .insert((LoginAttempt { client, mechanism: LoginWay::Sasl(mechanism) }, Exchange::new(mechanism, context)));
                 exchange.start(initial.as_deref())
             }
             AuthStep::Response(response) => self.exchange.as_mut().map_or(Step::Refused, |(_, exchange)| exchange.respond(&response)),
@@ -63,7 +65,7 @@ impl AuthExchange {
                 Step::Challenge(challenge) => return Ok(AuthAnswer::Challenge(challenge)),
                 Step::Credentials(credentials) => {
                     self.claimed = logins.claimed(&credentials.authcid);
-                    return logins.check(attempt, &credentials).await.map(AuthAnswer::LoggedIn);
+                    return logins.check(attempt, &credentials).await.map(|found| AuthAnswer::LoggedIn(found.login));
                 }
                 Step::Lookup(lookup) => {
                     self.claimed = logins.claimed(&lookup.name);

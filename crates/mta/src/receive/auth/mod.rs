@@ -6,6 +6,7 @@ pub mod authenticator;
 pub mod cache;
 pub mod exchange;
 pub mod hashing;
+pub mod page_logins;
 pub mod passwords;
 pub mod sealed_passwords;
 pub mod throttle;

@@ -8,6 +8,7 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use directory::{Account, Password};
+use mail::Mailbox;
 use sasl::password::{self, HashError};
 use sasl::{ITERATIONS, ScramHash, Secret, Vault, prepared_password, scram_keys};
 
@@ -34,6 +35,16 @@ impl PasswordKey {
         self.pepper
     }
 
+    /// Seals a secret of an account that is no password.
+    pub fn seal_other(&self, login: &Mailbox, what: &str, secret: &Secret) -> Vec<u8> {
+        self.vault.seal(&about_other(login, what), secret, net::random_bytes())
+    }
+
+    /// Opens what [`Self::seal_other`] has sealed. `None` if it was sealed for another account, for something else, or with a different key.
+    pub fn open_other(&self, login: &Mailbox, what: &str, sealed: &[u8]) -> Option<Secret> {
+        self.vault.open(&about_other(login, what), sealed)
+    }
+
     /// Opens a sealed password. `None` if it is not stored or was sealed with a different key.
     pub(crate) fn open(&self, account: &Account, password: &Password) -> Option<Secret> {
         self.vault.open(&about(account, &password.name), password.sealed.as_deref()?)
@@ -49,6 +60,11 @@ impl fmt::Debug for PasswordKey {
 /// The account and the name that a password is sealed for: it cannot be opened for others.
 fn about(account: &Account, name: &str) -> String {
     format!("{}\0{name}", account.login.key())
+}
+
+/// As [`about`], for what is no password: no name of a password begins with a NUL.
+fn about_other(login: &Mailbox, what: &str) -> String {
+    format!("{}\0\0{what}", login.key())
 }
 
 /// Makes the stored form of a password. Takes about 50 ms.

@@ -187,12 +187,12 @@ async fn advice(
             "`{user}` is {login} here: change the username in the clients, or keep it with login_domain = \"{domain}\" under [submission]"
         ));
     }
-    let hosted: Vec<DomainView> = api.get("/api/v1/domains").await?;
+    let hosted: Vec<DomainView> = api.list("/api/v1/domains", &[]).await?;
     let strange = domains.keys().find(|domain| !hosted.iter().any(|hosted| hosted.name.eq_ignore_ascii_case(domain)));
     if let (Some(strange), Some(first)) = (strange, hosted.first()) {
         advice.push(format!("{strange} is not hosted here; to import the users into {}: --domain {}", first.name, first.name));
     }
-    let aliases: Vec<AliasView> = api.get("/api/v1/aliases").await?;
+    let aliases: Vec<AliasView> = api.list("/api/v1/aliases", &[]).await?;
     let is_alias = |login: &str| aliases.iter().any(|alias| alias.source.eq_ignore_ascii_case(login));
     let nameless: Vec<&str> = report.imported.iter().map(String::as_str).filter(|login| !is_alias(login)).collect();
     if let Some(first) = nameless.first().filter(|_| !has_senders) {

@@ -48,7 +48,7 @@ pub(super) async fn run(config: &Config, api: &mut Transport, command: AccountCo
         AccountCommand::Import(command) => import::run(config, api, command, out).await?,
         AccountCommand::Verify { login } => return verify(api, &login, out).await,
         AccountCommand::List => {
-            let accounts: Vec<AccountView> = api.get("/api/v1/accounts").await?;
+            let accounts: Vec<AccountView> = api.list("/api/v1/accounts", &[]).await?;
             out.show(&accounts, |accounts| show::list(accounts))?;
         }
         AccountCommand::Show { login } => {
@@ -104,7 +104,7 @@ fn path(login: &str) -> String {
 
 /// The account's present senders and the new ones.
 async fn with_present(api: &mut Transport, login: &str, add: Vec<String>) -> Result<Vec<String>> {
-    let accounts: Vec<AccountView> = api.get("/api/v1/accounts").await?;
+    let accounts: Vec<AccountView> = api.list("/api/v1/accounts", &[]).await?;
     let present = accounts.into_iter().find(|account| account.login.eq_ignore_ascii_case(login));
     // If the account does not exist, the change reports it.
     let mut senders = present.map(|account| account.may_send_as).unwrap_or_default();

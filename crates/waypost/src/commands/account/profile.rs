@@ -25,7 +25,7 @@ use crate::transport::{Transport, segment};
 
 pub(super) async fn run(config: &Config, api: &mut Transport, args: AccountProfileArgs, out: Output) -> Result<ExitCode> {
     let account: AccountDetail = api.get(&format!("/api/v1/accounts/{}", segment(&args.login))).await?;
-    let aliases: Vec<AliasView> = api.get("/api/v1/aliases").await?;
+    let aliases: Vec<AliasView> = api.list("/api/v1/aliases", &[]).await?;
     let address: Mailbox = account.account.login.parse().map_err(|e| anyhow!("{}: {e}", account.account.login))?;
     let targets = targets(&aliases, &address);
     let behind = imap_host_behind(&targets);

@@ -10,10 +10,10 @@ use net::Resolver;
 use policy::RouteFailure;
 
 use super::DoctorContext;
-use super::finding::{Finding, Severity};
 use super::generic_names::is_generic;
 use super::{blocklists, spf};
 use crate::config::Config;
+use control_api::api::{HealthFinding as Finding, Severity};
 
 /// The addresses of the host name, or those given as arguments.
 pub(super) async fn find(config: &Config, resolver: &Resolver, named: &[IpAddr]) -> (Vec<IpAddr>, Vec<Finding>) {

@@ -6,7 +6,7 @@ use anyhow::Result;
 use control_api::api::{TargetLooks, VirtualFileView};
 
 use super::DoctorContext;
-use super::finding::{Finding, Severity};
+use control_api::api::{HealthFinding as Finding, Severity};
 
 const CHECK: &str = "aliases";
 

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use mail::Domain;
 
 use super::DoctorContext;
-use super::finding::{Finding, Severity};
+use control_api::api::{HealthFinding as Finding, Severity};
 
 /// Blocklists that receivers use, and whether they list IPv6.
 const LISTS: [(&str, bool); 3] = [("zen.spamhaus.org", true), ("bl.spamcop.net", false), ("b.barracudacentral.org", false)];

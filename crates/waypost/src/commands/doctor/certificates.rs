@@ -6,7 +6,7 @@ use anyhow::Result;
 use control_api::api::{CertificateView, CertificatesView, OrderView};
 
 use super::DoctorContext;
-use super::finding::{Finding, Severity};
+use control_api::api::{HealthFinding as Finding, Severity};
 
 const CHECK: &str = "certificate";
 const DAY_MS: i64 = 86_400_000;

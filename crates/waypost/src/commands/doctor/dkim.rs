@@ -6,7 +6,7 @@ use anyhow::Result;
 use control_api::api::KeyTest;
 
 use super::DoctorContext;
-use super::finding::{Finding, Severity};
+use control_api::api::{HealthFinding as Finding, Severity};
 
 pub(super) async fn check(context: &mut DoctorContext) -> Result<Vec<Finding>> {
     let tests: Vec<KeyTest> = context.api()?.post("/api/v1/keys/test", &()).await?;

@@ -6,9 +6,9 @@ use anyhow::Result;
 use dns_plan::{DnsSeverity, Finding as DnsFinding, KeyStage, RecordKind, RecordState, RecordUse, plan};
 
 use super::DoctorContext;
-use super::finding::{Finding, Severity};
 use crate::commands::dns::causes::{Cause, causes, counted, named};
 use crate::dns_facts::{checker, read};
+use control_api::api::{HealthFinding as Finding, Severity};
 
 pub(super) async fn check(context: &mut DoctorContext) -> Result<Vec<Finding>> {
     let config = context.config.clone();

@@ -4,8 +4,8 @@
 
 use policy::Unauthenticated;
 
-use super::finding::{Finding, Severity};
 use crate::config::Config;
+use control_api::api::{HealthFinding as Finding, Severity};
 
 const CHECK: &str = "configuration";
 

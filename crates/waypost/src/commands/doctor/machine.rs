@@ -6,14 +6,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Result;
-use control_api::api::{QueuePage, Totals};
+use control_api::api::{Page, QueuedMessage, Totals};
 use nix::sys::statvfs::statvfs;
 use serde_json::Value;
 use tokio::net::UdpSocket;
 
 use super::DoctorContext;
-use super::finding::{Finding, Severity};
 use crate::output::{size, span};
+use control_api::api::{HealthFinding as Finding, Severity};
 
 /// Seconds between 1900 and 1970.
 const NTP_TO_UNIX_S: i64 = 2_208_988_800;
@@ -133,11 +133,11 @@ async fn measure_offset_s(server: &str) -> Result<i64, String> {
 /// Whether mail is delivered.
 pub(super) async fn check_queue(context: &mut DoctorContext) -> Result<Vec<Finding>> {
     let totals: Totals = context.api()?.get("/api/v1/queue/totals").await?;
-    let page: QueuePage = context.api()?.query("/api/v1/queue", &[("limit", Some("1".into()))]).await?;
+    let page: Page<QueuedMessage> = context.api()?.query("/api/v1/queue", &[("limit", Some("1".into()))]).await?;
     let waiting = totals.recipients.saturating_sub(totals.held);
-    let oldest = page.messages.first().map_or(0, |message| page.now_ms - message.arrived_ms);
+    let oldest = page.items.first().map_or(0, |message| net::Clock::system().now_ms() - message.arrived_ms);
     let found = format!("{waiting} recipients waiting, {} held", totals.held);
-    let reason = page.messages.first().and_then(|message| message.recipients.first()).and_then(|recipient| recipient.reason.clone());
+    let reason = page.items.first().and_then(|message| message.recipients.first()).and_then(|recipient| recipient.reason.clone());
     let mut findings = vec![match () {
         () if waiting > 0 && oldest > OLD_MS => {
             let found = format!("{found}; the oldest message has waited for {}: {}", span(oldest), reason.unwrap_or_default());

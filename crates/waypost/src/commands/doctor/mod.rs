@@ -8,7 +8,6 @@ mod blocklists;
 mod certificates;
 mod dkim;
 mod dns;
-mod finding;
 mod generic_names;
 mod lints;
 mod machine;
@@ -29,7 +28,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
-use control_api::api::DomainView;
+use control_api::api::{DomainView, HealthFinding as Finding, Severity};
 use mail::Domain;
 use net::Resolver;
 
@@ -39,7 +38,9 @@ use crate::cli::DoctorArgs;
 use crate::config::{self, Config};
 use crate::output::{DIM, Output, note, print, styled};
 use crate::transport::Transport;
-use finding::{Finding, Severity};
+
+/// The time server that the running server compares its clock with.
+const TIME_SERVER: &str = "pool.ntp.org";
 
 /// What the checks use.
 struct DoctorContext {
@@ -75,11 +76,15 @@ impl DoctorContext {
 #[error("DNS does not answer")]
 struct NoDns;
 
-/// The findings so far. Each is printed as soon as it is found.
-struct DoctorReport<'a> {
+/// The findings so far.
+struct DoctorReport {
     findings: Vec<Finding>,
-    args: &'a DoctorArgs,
-    out: Output,
+    /// Addresses of the server, instead of those in DNS.
+    addresses: Vec<IpAddr>,
+    /// The time server; `None` to skip that check.
+    time_server: Option<String>,
+    /// The least serious findings that are printed as soon as they are found; `None` to print none.
+    printed_from: Option<Severity>,
     /// The checks that could not run.
     skipped: Vec<SkippedCheck>,
 }
@@ -90,9 +95,9 @@ struct SkippedCheck {
     needs: &'static str,
 }
 
-impl DoctorReport<'_> {
+impl DoctorReport {
     fn add(&mut self, found: Vec<Finding>) -> Result<()> {
-        let is_shown = |finding: &&Finding| !self.out.json && (!self.args.quiet || finding.severity > Severity::Good);
+        let is_shown = |finding: &&Finding| self.printed_from.is_some_and(|least| finding.severity >= least);
         for finding in found.iter().filter(is_shown) {
             print(&screen::line(finding))?;
         }
@@ -108,16 +113,23 @@ impl DoctorReport<'_> {
                 self.skipped.push(SkippedCheck { name: check, needs: if error.is::<NoDns>() { "DNS" } else { "the data directory" } });
                 Ok(())
             }
-            Err(error) => self.add(vec![Finding::failed(check, "this check", &error)]),
+            Err(error) => self.add(vec![failed(check, "this check", &error)]),
         }
     }
 }
 
 /// Runs the command.
 pub async fn run(path: &Path, args: DoctorArgs, out: Output) -> Result<ExitCode> {
+    let least = if args.quiet { Severity::Notice } else { Severity::Good };
     loop {
-        let mut report = DoctorReport { findings: Vec::new(), args: &args, out, skipped: Vec::new() };
-        run_checks(path, &mut report).await?;
+        let mut report = DoctorReport {
+            findings: Vec::new(),
+            addresses: args.addresses.clone(),
+            time_server: args.time_server.clone().filter(|server| !server.is_empty()),
+            printed_from: (!out.json).then_some(least),
+            skipped: Vec::new(),
+        };
+        run_checks(config::load(path), None, &mut report).await?;
         let findings = report.findings;
         let worst = findings.iter().map(|finding| finding.severity).max().unwrap_or(Severity::Good);
         if out.json {
@@ -133,14 +145,22 @@ pub async fn run(path: &Path, args: DoctorArgs, out: Output) -> Result<ExitCode>
     }
 }
 
-/// Runs all checks. Errors come from printing only.
-async fn run_checks(path: &Path, report: &mut DoctorReport<'_>) -> Result<()> {
-    let config = match config::load(path) {
+/// Returns what all checks find, through this connection to the running server.
+pub async fn findings(config: Result<Config, config::ConfigErrors>, api: Transport) -> Result<Vec<Finding>> {
+    let time_server = Some(TIME_SERVER.to_owned());
+    let mut report = DoctorReport { findings: Vec::new(), addresses: Vec::new(), time_server, printed_from: None, skipped: Vec::new() };
+    run_checks(config, Some(api), &mut report).await?;
+    Ok(report.findings)
+}
+
+/// Runs all checks; without `api`, connects to the server first. Errors come from printing only.
+async fn run_checks(config: Result<Config, config::ConfigErrors>, api: Option<Transport>, report: &mut DoctorReport) -> Result<()> {
+    let config = match config {
         Ok(config) => config,
-        Err(errors) => return report.add(errors.0.into_iter().map(Finding::of_config).collect()),
+        Err(errors) => return report.add(errors.0.into_iter().map(of_config).collect()),
     };
     report.add(lints::check(&config))?;
-    let mut context = prepare(config, report).await?;
+    let mut context = prepare(config, api, report).await?;
     report.record("server", machine::check_server(&mut context).await)?;
     report.add(vec![machine::check_disk(&context)])?;
     report.record("clock", machine::check_clock(&context).await)?;
@@ -175,29 +195,33 @@ async fn run_checks(path: &Path, report: &mut DoctorReport<'_>) -> Result<()> {
 }
 
 /// Opens what the checks need; a failure is a finding.
-async fn prepare(config: Config, report: &mut DoctorReport<'_>) -> Result<DoctorContext> {
+async fn prepare(config: Config, api: Option<Transport>, report: &mut DoctorReport) -> Result<DoctorContext> {
     let resolver = match crate::serve::resolver(&config) {
         Ok(resolver) => resolver,
         Err(error) => {
-            report.add(vec![Finding::failed("resolver", "[dns]", &error)])?;
+            report.add(vec![failed("resolver", "[dns]", &error)])?;
             // The default of the C library without a configuration.
             Resolver::of_servers(&[SocketAddr::from(([127, 0, 0, 1], 53))])?
         }
     };
     let data = config.file.data_dir.display().to_string();
-    let mut api = match Transport::open(&config).await {
+    let opened = match api {
+        Some(api) => Ok(api),
+        None => Transport::open(&config).await,
+    };
+    let mut api = match opened {
         Ok(api) => Some(api),
         Err(error) => {
-            report.add(vec![Finding::failed("data", data, &error)])?;
+            report.add(vec![failed("data", data, &error)])?;
             None
         }
     };
     let domains = match &mut api {
         None => Vec::new(),
-        Some(api) => match api.get::<Vec<DomainView>>("/api/v1/domains").await {
+        Some(api) => match api.list::<DomainView>("/api/v1/domains", &[]).await {
             Ok(domains) => domains.iter().filter(|d| d.enabled).filter_map(|d| Domain::parse(&d.name).ok()).collect(),
             Err(error) => {
-                report.add(vec![Finding::failed("data", "the hosted domains", &error)])?;
+                report.add(vec![failed("data", "the hosted domains", &error)])?;
                 Vec::new()
             }
         },
@@ -205,11 +229,11 @@ async fn prepare(config: Config, report: &mut DoctorReport<'_>) -> Result<Doctor
     let dead = resolver::check_silence(&config, &resolver).await;
     let has_dns = dead.is_none();
     let (addresses, found) = match dead {
-        Some(dead) => (report.args.addresses.clone(), vec![dead]),
-        None => addresses::find(&config, &resolver, &report.args.addresses).await,
+        Some(dead) => (report.addresses.clone(), vec![dead]),
+        None => addresses::find(&config, &resolver, &report.addresses).await,
     };
     report.add(found)?;
-    let time_server = report.args.time_server.clone().filter(|server| !server.is_empty());
+    let time_server = report.time_server.clone();
     Ok(DoctorContext { config, api, resolver, addresses, domains, time_server, has_dns, spf_fixes: HashMap::new() })
 }
 
@@ -222,21 +246,19 @@ fn split_hint(error: &anyhow::Error) -> (String, Option<String>) {
     }
 }
 
-impl Finding {
-    /// A check or a step that failed.
-    fn failed(check: &'static str, about: impl Into<String>, error: &anyhow::Error) -> Self {
-        let (found, hint) = split_hint(error);
-        let fix = hint.unwrap_or_else(|| "read the log (journalctl -u waypost), then run doctor again".into());
-        Self::bad(Severity::Error, check, about, found, fix)
-    }
+/// A check or a step that failed.
+fn failed(check: &'static str, about: impl Into<String>, error: &anyhow::Error) -> Finding {
+    let (found, hint) = split_hint(error);
+    let fix = hint.unwrap_or_else(|| "read the log (journalctl -u waypost), then run doctor again".into());
+    Finding::bad(Severity::Error, check, about, found, fix)
+}
 
-    /// An error in the configuration file.
-    fn of_config(error: config::ConfigError) -> Self {
-        let at = error.at.map_or_else(String::new, |(line, column)| format!(":{line}:{column}"));
-        let about = format!("{}{at}", error.path.display());
-        let fix = error.hint.unwrap_or_else(|| "correct the file, then run: waypost config check".into());
-        Self::bad(Severity::Error, "configuration", about, error.what, fix)
-    }
+/// An error in the configuration file.
+fn of_config(error: config::ConfigError) -> Finding {
+    let at = error.at.map_or_else(String::new, |(line, column)| format!(":{line}:{column}"));
+    let about = format!("{}{at}", error.path.display());
+    let fix = error.hint.unwrap_or_else(|| "correct the file, then run: waypost config check".into());
+    Finding::bad(Severity::Error, "configuration", about, error.what, fix)
 }
 
 #[cfg(test)]
@@ -245,7 +267,7 @@ mod tests {
 
     #[test]
     fn the_hint_of_a_failure_becomes_the_fix() {
-        let finding = Finding::failed("data", "/var/lib/waypost", &anyhow::anyhow!("it is not there\n  hint: make it"));
+        let finding = failed("data", "/var/lib/waypost", &anyhow::anyhow!("it is not there\n  hint: make it"));
         assert_eq!((finding.found.as_str(), finding.fix.as_deref()), ("it is not there", Some("make it")));
         assert_eq!(finding.severity, Severity::Error);
     }

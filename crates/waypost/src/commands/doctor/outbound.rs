@@ -13,9 +13,9 @@ use policy::MaildirPlace;
 use smtp::client::Protocol;
 
 use super::DoctorContext;
-use super::finding::{Finding, Severity};
 use crate::config::Config;
 use crate::conversation::{Conversation, connect};
+use control_api::api::{HealthFinding as Finding, Severity};
 
 /// A domain whose port 25 is always open.
 pub(super) const AFAR: &str = "gmail.com";

@@ -4,13 +4,13 @@ use anyhow::Result;
 use control_api::api::PauseView;
 
 use super::DoctorContext;
-use super::finding::{Finding, Severity};
 use crate::output::span;
+use control_api::api::{HealthFinding as Finding, Severity};
 
 const CHECK: &str = "paused";
 
 pub(super) async fn check(context: &mut DoctorContext) -> Result<Vec<Finding>> {
-    let pauses: Vec<PauseView> = context.api()?.get("/api/v1/pauses").await?;
+    let pauses: Vec<PauseView> = context.api()?.list("/api/v1/pauses", &[]).await?;
     let now_ms = net::Clock::system().now_ms();
     Ok(pauses.iter().map(|pause| describe_pause(pause, now_ms)).collect())
 }

@@ -7,8 +7,8 @@ use std::net::{IpAddr, SocketAddr};
 use mta::settings::ListenerKind;
 
 use super::DoctorContext;
-use super::finding::{Finding, Severity};
 use crate::conversation::{Conversation, connect};
+use control_api::api::{HealthFinding as Finding, Severity};
 
 pub(super) async fn check(context: &DoctorContext) -> Vec<Finding> {
     let mut findings = Vec::new();

@@ -6,7 +6,7 @@ use anyhow::Result;
 use control_api::api::{DomainReports, ReportsSummary};
 
 use super::DoctorContext;
-use super::finding::{Finding, Severity};
+use control_api::api::{HealthFinding as Finding, Severity};
 
 /// Days to look back: few, so that a fixed problem disappears soon.
 const DAYS: u32 = 7;

@@ -7,8 +7,8 @@ use net::{Resolver, Validator};
 use policy::RouteFailure;
 
 use super::DoctorContext;
-use super::finding::{Finding, Severity};
 use crate::config::Config;
+use control_api::api::{HealthFinding as Finding, Severity};
 
 /// Public resolvers, which blocklists refuse to answer.
 const PUBLIC_RESOLVERS: [&str; 8] =

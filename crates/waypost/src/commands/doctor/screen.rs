@@ -4,8 +4,8 @@
 
 use mail::one_line;
 
-use super::finding::{Finding, Severity};
 use crate::output::{BAD, BOLD, DIM, GOOD, WARN, styled};
+use control_api::api::{HealthFinding as Finding, Severity};
 
 /// A finding with its consequence and its fix.
 pub(super) fn line(finding: &Finding) -> String {

@@ -5,7 +5,7 @@
 use mta::settings::WhenDown;
 
 use super::DoctorContext;
-use super::finding::{Finding, Severity};
+use control_api::api::{HealthFinding as Finding, Severity};
 
 pub(super) async fn check(context: &DoctorContext) -> Vec<Finding> {
     let Some(filtering) = &context.config.settings.filtering else { return Vec::new() };

@@ -8,7 +8,7 @@ use mail::evidence::SpfResult;
 use msgauth::Input;
 
 use super::DoctorContext;
-use super::finding::{Finding, Severity};
+use control_api::api::{HealthFinding as Finding, Severity};
 
 /// SPF of each domain whose mail leaves from this address.
 pub(super) async fn check(context: &DoctorContext, address: IpAddr) -> Vec<Finding> {

@@ -11,8 +11,8 @@ use net::{ClientTls, Dane, HttpsOptions, TlsProbe, TlsProbeError, TlsVersion, fe
 use policy::StsMode;
 
 use super::DoctorContext;
-use super::finding::{Finding, Severity};
 use crate::conversation::{connect, secured, up_to_start_tls};
+use control_api::api::{HealthFinding as Finding, Severity};
 
 pub(super) async fn check(context: &DoctorContext) -> Vec<Finding> {
     let authorities = context.config.file.tls.extra_authorities.as_deref();

@@ -44,7 +44,7 @@ pub async fn run(path: &Path, command: cli::RouteCommand, out: Output) -> Result
         bail!("no {which} is configured\n  hint: add a [[route]] with host, user and password_file; see `waypost config reference`");
     }
     let mut api = Transport::open(&config).await?;
-    let domains: Vec<DomainView> = api.get("/api/v1/domains").await?;
+    let domains: Vec<DomainView> = api.list("/api/v1/domains", &[]).await?;
     let own = domains.iter().find(|domain| domain.enabled).map(|domain| domain.name.clone());
     let tests = check(&config, own.as_deref(), &routes, send).await?;
     let is_well = tests.iter().all(|test| test.ok);

@@ -164,7 +164,7 @@ async fn fill_directory(
         }
         report.checks = preflight::run(config, &plan.domain, api.is_server()).await;
     }
-    let domains: Vec<DomainView> = api.get("/api/v1/domains").await?;
+    let domains: Vec<DomainView> = api.list("/api/v1/domains", &[]).await?;
     let domain = plan.domain.to_string();
     if domains.iter().any(|d| d.name == domain) {
         report.kept.push(format!("domain {domain}"));
@@ -172,14 +172,14 @@ async fn fill_directory(
         let done: Changed = api.post("/api/v1/domains", &NewDomain { name: domain }).await?;
         report.done.push(done.changed);
     }
-    let aliases: Vec<AliasView> = api.get("/api/v1/aliases").await?;
+    let aliases: Vec<AliasView> = api.list("/api/v1/aliases", &[]).await?;
     for forward in &plan.forwards {
         add_alias(&mut api, forward, &aliases, report).await?;
     }
     for forward in plan.roles(&aliases) {
         add_alias(&mut api, &forward, &aliases, report).await?;
     }
-    let accounts: Vec<AccountView> = api.get("/api/v1/accounts").await?;
+    let accounts: Vec<AccountView> = api.list("/api/v1/accounts", &[]).await?;
     for login in plan.logins() {
         if accounts.iter().any(|account| account.login.eq_ignore_ascii_case(&login)) {
             report.kept.push(format!("account {login} and its password (to replace it: waypost account passwd {login})"));
@@ -256,8 +256,8 @@ mod tests {
         assert_eq!(config.settings.postmaster.as_ref().unwrap().to_string(), "foo@gmail.test");
         let state = || async {
             let mut api = Transport::in_process(&config).await.unwrap();
-            let aliases: Vec<AliasView> = api.get("/api/v1/aliases").await.unwrap();
-            let accounts: Vec<AccountView> = api.get("/api/v1/accounts").await.unwrap();
+            let aliases: Vec<AliasView> = api.list("/api/v1/aliases", &[]).await.unwrap();
+            let accounts: Vec<AccountView> = api.list("/api/v1/accounts", &[]).await.unwrap();
             (aliases, accounts)
         };
         let (aliases, accounts) = state().await;

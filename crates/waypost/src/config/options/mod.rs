@@ -12,7 +12,7 @@ use mail::{Domain, Mailbox};
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::option_row::{OptionPart, OptionRow};
+use super::option_row::{OptionInForce, OptionPart, OptionRow};
 use super::values::{OptionKind, Text};
 use super::words::LogFormat;
 
@@ -53,10 +53,23 @@ macro_rules! section {
                 }); )*
                 $( <$part as OptionPart>::rows(rows); )*
             }
+
+            fn in_force(&self, options: &mut Vec<OptionInForce>) {
+                let default = Self::default();
+                $( options.push(OptionInForce {
+                    section: $header,
+                    name: stringify!($name),
+                    value: self.$name.text(),
+                    default: default.$name.text(),
+                    doc: concat!($($doc),+).trim_ascii(),
+                }); )*
+                $( OptionPart::in_force(&self.$field, options); )*
+            }
         }
 
         impl OptionPart for $struct {
             fn rows(rows: &mut Vec<OptionRow>) { Self::rows(rows); }
+            fn in_force(&self, options: &mut Vec<OptionInForce>) { Self::in_force(self, options); }
         }
     };
 }
@@ -70,6 +83,13 @@ pub fn all() -> Vec<OptionRow> {
 }
 
 impl FileOptions {
+    /// Returns all options as they are in force, in the order of the file.
+    pub fn options_in_force(&self) -> Vec<OptionInForce> {
+        let mut options = Vec::new();
+        self.in_force(&mut options);
+        options
+    }
+
     /// The file with the secrets of return addresses.
     pub fn srs_secrets(&self) -> PathBuf {
         self.forward.secrets_file.clone().unwrap_or_else(|| self.data_dir.join("srs.secrets"))

@@ -7,7 +7,7 @@ use dns_providers::DnsProvider;
 use mail::Domain;
 use serde::Deserialize;
 
-use super::super::option_row::{OptionPart, OptionRow};
+use super::super::option_row::{OptionInForce, OptionPart, OptionRow};
 use super::super::values::{Int, OptionKind, Secs, Text};
 use super::super::words::{DmarcWord, StsWord, ValidateWord};
 use super::section;

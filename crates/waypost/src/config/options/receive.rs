@@ -8,7 +8,7 @@ use policy::LocalRule;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::super::option_row::{OptionPart, OptionRow};
+use super::super::option_row::{OptionInForce, OptionPart, OptionRow};
 use super::super::values::{Int, OptionKind, Score, Size, Text};
 use super::super::words::{ChallengeWord, FilterWord, WhenDownWord};
 use super::{section, spanned};
@@ -31,6 +31,9 @@ section!("[listen]", "Addresses to listen on. An empty list disables the service
     http: Option<Vec<Text<SocketAddr>>> = None;
     /// HTTPS: MTA-STS policies and client configuration, validation of names, the owner's page. Default: port 443 of all addresses, if it is free.
     https: Option<Vec<Text<SocketAddr>>> = None;
+    /// Plain HTTP for Prometheus: GET /metrics, for example on "127.0.0.1:9419". Use a loopback address, or one that only your monitoring reaches: it has
+    /// no password and no TLS, and the metrics show how much mail is sent to which domains. With a token, the HTTP API gives the same over HTTPS.
+    metrics: Vec<Text<SocketAddr>> = Vec::new();
     /// The owner's page and the HTTP API, over HTTPS at these addresses only, for example "127.0.0.1:8443" behind an SSH tunnel; an empty list disables
     /// both. Default: at the addresses of `https`, under the server's name.
     admin: Option<Vec<Text<SocketAddr>>> = None;

@@ -10,7 +10,7 @@ use policy::MaildirPlace;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::super::option_row::{OptionPart, OptionRow};
+use super::super::option_row::{OptionInForce, OptionPart, OptionRow};
 use super::super::values::{Int, OptionKind, Secs, Size, Text};
 use super::super::words::{FlowWord, ForwardMode, ProtocolWord, TlsWord, UnauthenticatedWord, WhenWord};
 use super::{section, spanned};

@@ -1,0 +1,51 @@
+# The names of the server's checks, and of the states and purposes of DNS records.
+
+check-address = The server's name leads to its address
+check-aliases = Aliases lead to domains that take mail
+check-blocklist = Blocklists do not name the address
+check-certificate = The certificate is valid
+check-clock = The clock is right
+check-configuration = The configuration is sound
+check-data = The data directory can be read
+check-disk = The disk has room
+check-dkim = Signatures verify (DKIM)
+check-dns = DNS has the planned records
+check-doctor = The checks themselves
+check-filter = The spam filter answers
+check-ipv6 = IPv6 is set up fully or not at all
+check-mta-sts = The MTA-STS policy is published
+check-outbound = Mail can leave
+check-paused = Nothing is paused
+check-port = The ports answer
+check-ptr = The address leads back to the server's name (PTR)
+check-queue = Nothing waits too long
+check-relay = Strangers cannot send through the server
+check-reports = What others report about your mail
+check-resolver = Names are resolved
+check-server = The server runs
+check-spf = The server may send for the domains (SPF)
+check-tls = Other servers trust the certificate
+check-tlsa = TLSA records match the certificate
+
+record-ok = right
+record-missing = missing
+record-differs = differs
+record-extra = one too many
+record-propagating = spreading
+record-unknown = no answer
+record-not-asked = not looked up yet
+
+record-why-mx = other servers deliver mail here
+record-why-host-address = other servers and mail programs connect to this address
+record-why-ptr = set by the hoster of the address; Gmail and others refuse a server without it
+record-why-spf = names the servers that may send under this name
+record-why-dkim = receivers verify signatures with this key
+record-why-dmarc = Gmail and others require it; its reports show who sends under your name
+record-why-mta-sts = mail to you travels encrypted
+record-why-mta-sts-host = other servers fetch the MTA-STS policy there
+record-why-tls-rpt = other servers report failures of encryption
+record-why-tlsa = no other host can pose as this server
+record-why-srv = mail programs find the server for sending or reading
+record-why-autoconfig = mail programs fetch their settings there
+record-why-caa = no other authority may issue certificates for the server
+record-why-null-mx = says that the name takes no mail

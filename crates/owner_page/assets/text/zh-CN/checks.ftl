@@ -1,0 +1,51 @@
+# 服务器各项检查的名称，以及 DNS 记录的状态和用途。
+
+check-address = 服务器名称指向它的地址
+check-aliases = 别名指向能收信的域名
+check-blocklist = 地址不在黑名单上
+check-certificate = 证书有效
+check-clock = 时钟准确
+check-configuration = 配置合理
+check-data = 数据目录可读
+check-disk = 磁盘有空间
+check-dkim = 签名可验证（DKIM）
+check-dns = DNS 有计划中的记录
+check-doctor = 检查本身
+check-filter = 垃圾邮件过滤器有响应
+check-ipv6 = IPv6 要么完整设置，要么不用
+check-mta-sts = MTA-STS 策略已发布
+check-outbound = 邮件能发出去
+check-paused = 没有暂停的投递
+check-port = 端口有响应
+check-ptr = 地址能反查到服务器名称（PTR）
+check-queue = 没有等待过久的邮件
+check-relay = 陌生人不能借此服务器发信
+check-reports = 其他服务器对你的邮件的报告
+check-resolver = 域名可以解析
+check-server = 服务器在运行
+check-spf = 服务器可以为这些域名发信（SPF）
+check-tls = 其他服务器信任证书
+check-tlsa = TLSA 记录与证书一致
+
+record-ok = 正确
+record-missing = 缺少
+record-differs = 不一致
+record-extra = 多余
+record-propagating = 正在传播
+record-unknown = 没有应答
+record-not-asked = 尚未查询
+
+record-why-mx = 其他服务器把邮件投递到这里
+record-why-host-address = 其他服务器和邮件程序连接到这个地址
+record-why-ptr = 由提供该地址的主机商设置；没有它，Gmail 等会拒收
+record-why-spf = 列出可以用这个名称发信的服务器
+record-why-dkim = 收件方用这个公钥验证签名
+record-why-dmarc = Gmail 等要求有它；它的报告显示谁在用你的名义发信
+record-why-mta-sts = 发给你的邮件全程加密
+record-why-mta-sts-host = 其他服务器从这里获取 MTA-STS 策略
+record-why-tls-rpt = 其他服务器报告加密失败
+record-why-tlsa = 别的主机无法冒充这台服务器
+record-why-srv = 邮件程序由此找到收发服务器
+record-why-autoconfig = 邮件程序从这里获取设置
+record-why-caa = 其他机构不得为这台服务器签发证书
+record-why-null-mx = 声明这个名称不收邮件

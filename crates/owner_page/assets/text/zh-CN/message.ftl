@@ -1,0 +1,35 @@
+# 一封邮件：时间线，以及可以做什么。
+
+message-title = 邮件 { $id }
+message-none = 队列和历史记录中都没有这封邮件。它可能早于历史记录的保留期。
+message-search = 搜索它
+message-facts = 邮件信息
+message-timeline = 经过
+message-queue = 尚待投递
+message-no-history = 历史记录中没有关于这封邮件的内容。
+message-is-held = 等待您决定。
+message-waits =
+    { $n ->
+        [0] 第一次尝试：{ $next }。
+       *[other] 已尝试 { $n } 次，下一次：{ $next }。
+    }
+message-author = From 字段
+message-subject = 主题
+message-target = 投递到
+message-arrived = 到达时间
+message-size = 大小
+message-queue-id = 队列 ID
+by = 操作者
+release = 放行
+release-wrapped = 作为附件放行
+drop-held = 丢弃：邮件被删除，不通知发件人
+drop-queued = 丢弃：邮件被删除，不通知发件人
+retry-now = 立即重试
+disable-alias = 停用 { $alias }
+change-target = 更改 { $alias } 的去向
+undo = 撤销
+done-retry = 正在尝试投递。
+done-drop = 已丢弃。
+done-release = 已放行，正在送往目标邮箱。
+done-disable-alias = { $alias } 已停用：发往它的邮件将被拒绝。
+done-enable-alias = { $alias } 恢复接收邮件。

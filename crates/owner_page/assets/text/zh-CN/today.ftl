@@ -1,0 +1,37 @@
+# 第一页：一切正常吗？
+
+today-well = 一切正常。
+today-needs = 有 { $n } 件事需要您处理。
+today-numbers = 今天转发 { $forwarded } 封，拒绝 { $refused } 封。
+today-nothing-waits = 没有等待中的邮件。
+today-waits = { $n } 个收件人等待下次尝试。
+today-held = { $n } 封被扣留的邮件等您处理
+today-look = 查看
+today-flow = 最近一天的邮件
+today-counts = 收件人数量
+today-span = 时间段
+span-today = 今天（UTC 零点起）
+span-week = 7 天
+span-month = 30 天
+today-server = 服务器
+today-last = 最近一次投递
+today-for = 收件人
+today-never = 还没有
+today-certificate = 证书
+today-days = 还剩 { $n } 天
+self-signed = 自签名
+today-disk = 磁盘
+today-free = 剩余 { $size }
+today-version = 版本
+today-checked = 上次检查
+today-checking = 正在检查，结果会显示在此页
+today-unchecked = 尚未检查
+check-again = 重新检查
+fix = 处理办法：
+severity-error = 立即处理
+severity-warning = 尽快处理
+severity-notice = 供参考
+done-check = 正在检查，结果会显示在这里。
+today-welcome = 欢迎
+today-nothing = 尚未设置。需要一个域名、它的 DNS 记录和第一个地址。
+today-start = 开始设置

@@ -1,0 +1,225 @@
+//! Metrics of a running server: what a scrape reads, and the listener for `GET /metrics`.
+//!
+//! RFC 9110, RFC 9112. Invariant: scrapes cost a bounded amount of memory, connections and time of the store, however often they come.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use axum::Router;
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use metrics::{Exposition, LANES_SHOWN_MAX, Metrics, ProcessState, ServerState, expose};
+use mta::{Pauses, Status};
+use net::{Clock, Resolver};
+use policy::ReplyScope;
+use store::{QueueLoad, Store};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Mutex, Semaphore};
+use tokio::task::JoinHandle;
+
+use super::certificates::ServerCertificates;
+use crate::config::Config;
+
+/// Minimum interval between two passes over the queue, in milliseconds.
+const LOAD_EVERY_MS: i64 = 5_000;
+
+/// A pass over a long queue takes at most this part of the time of the store's reader.
+const LOAD_PART: i64 = 20;
+
+/// Maximum connections of one listener.
+const CONNECTIONS_MAX: usize = 16;
+
+/// Maximum time to receive the head of a request.
+const REQUEST_WITHIN: Duration = Duration::from_secs(15);
+
+/// Maximum duration of a connection; Prometheus opens another one.
+const CONNECTION_WITHIN: Duration = Duration::from_secs(600);
+
+/// Pause after a failed accept (EMFILE, ENFILE, ENOBUFS).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// What a scrape reads.
+pub struct ScrapeSource {
+    /// What is counted from events.
+    pub metrics: Arc<Metrics>,
+    /// The queue.
+    pub store: Store,
+    /// The time.
+    pub clock: Clock,
+    /// DNS.
+    pub resolver: Resolver,
+    /// The certificates in use.
+    pub certificates: Arc<ServerCertificates>,
+    /// The state of the server.
+    pub status: Arc<dyn Fn() -> Status + Send + Sync>,
+    /// The paused mailboxes and hosts.
+    pub pauses: Pauses,
+}
+
+/// The sources of a running server, and what scrapes share.
+pub struct Scraper {
+    source: ScrapeSource,
+    started_s: i64,
+    load: Mutex<Option<KnownLoad>>,
+}
+
+/// The last pass over the queue.
+struct KnownLoad {
+    at_ms: i64,
+    took_ms: i64,
+    load: QueueLoad,
+}
+
+impl Scraper {
+    /// Of a server that starts now.
+    pub fn new(source: ScrapeSource) -> Arc<Self> {
+        let started_s = source.clock.now_ms() / 1000;
+        Arc::new(Self { source, started_s, load: Mutex::default() })
+    }
+
+    /// Returns all metrics in the format that an Accept field prefers, with its Content-Type.
+    pub async fn scrape(&self, accept: &str) -> (&'static str, String) {
+        let format = Exposition::preferred(accept);
+        (format.content_type(), expose(self.source.metrics.clone(), self.state().await, format))
+    }
+
+    async fn state(&self) -> ServerState {
+        let ScrapeSource { store, resolver, certificates, status, pauses, .. } = &self.source;
+        let status = status();
+        let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+        let paused = pauses.list();
+        let mailboxes = paused.iter().filter(|pause| pause.scope == ReplyScope::Target).count();
+        let expiry = |cert: net::CertificateInUse| Some((cert.leaf.names.into_iter().next()?, cert.leaf.not_after_s));
+        let disk = store.clone();
+        ServerState {
+            version: env!("CARGO_PKG_VERSION"),
+            sessions: status.sessions_by_listener.map(|(kind, sessions)| (kind, count(sessions))).to_vec(),
+            totals: store.totals().await.ok(),
+            load: self.load().await,
+            in_flight: count(status.in_flight),
+            workers: count(status.workers),
+            connections: count(status.connections),
+            paused: [count(mailboxes), count(paused.len() - mailboxes)],
+            certificates: certificates.in_use().into_iter().filter_map(expiry).collect(),
+            disk: net::blocking(move || disk.disk_bytes()).await,
+            dns: resolver.lookups(),
+            batches: store.batches(),
+            history_dropped: None,
+            sts_testing_failures: status.sts_testing_failures,
+            signatures_broken: status.signatures_broken,
+            bugs: status.bugs,
+            process: net::blocking(process).await,
+            started_s: self.started_s,
+        }
+    }
+
+    /// Returns the queue by lane and age; scrapes that come sooner than the next pass get the last one.
+    async fn load(&self) -> Option<QueueLoad> {
+        let ScrapeSource { store, clock, .. } = &self.source;
+        let mut known = self.load.lock().await;
+        let begin_ms = clock.steady_ms();
+        if let Some(known) = &*known
+            && begin_ms - known.at_ms < LOAD_EVERY_MS.max(known.took_ms * LOAD_PART)
+        {
+            return Some(known.load.clone());
+        }
+        let load = store.load(clock.now_ms(), LANES_SHOWN_MAX).await.ok()?;
+        let at_ms = clock.steady_ms();
+        *known = Some(KnownLoad { at_ms, took_ms: at_ms - begin_ms, load: load.clone() });
+        Some(load)
+    }
+}
+
+/// Reads the state of the process, as Prometheus's own clients name it.
+fn process() -> Option<ProcessState> {
+    use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage};
+    let usage = getrusage(UsageWho::RUSAGE_SELF).ok()?;
+    let cpu_ms = [usage.user_time(), usage.system_time()].iter().map(|time| time.tv_sec() * 1000 + time.tv_usec() / 1000).sum::<i64>();
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let resident_kib: u64 = resident.split_whitespace().next()?.parse().ok()?;
+    Some(ProcessState {
+        cpu_ms: u64::try_from(cpu_ms).unwrap_or_default(),
+        resident_bytes: resident_kib * 1024,
+        open_fds: u64::try_from(std::fs::read_dir("/proc/self/fd").ok()?.count()).unwrap_or_default(),
+        max_fds: getrlimit(Resource::RLIMIT_NOFILE).ok()?.0,
+    })
+}
+
+/// The listeners for metrics; dropping them ends them.
+pub struct MetricsListeners(Vec<JoinHandle<()>>);
+
+impl Drop for MetricsListeners {
+    fn drop(&mut self) {
+        self.0.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// Listens on the addresses of `listen.metrics`.
+///
+/// # Errors
+/// One of them cannot be used.
+pub async fn listen(config: &Config, scraper: &Arc<Scraper>) -> Result<MetricsListeners> {
+    let mut listeners = MetricsListeners(Vec::new());
+    for address in config.file.listen.metrics.iter().map(|address| address.0) {
+        let listener = TcpListener::bind(address).await;
+        let listener = listener.with_context(|| format!("cannot listen on {address} for metrics; free it, or change listen.metrics"))?;
+        tracing::info!(%address, kind = "metrics", "listening");
+        if !address.ip().is_loopback() {
+            tracing::warn!(%address, "metrics are readable by everyone who reaches this address: it has no password and no TLS");
+        }
+        listeners.0.push(tokio::spawn(serve(listener, router(scraper.clone()))));
+    }
+    Ok(listeners)
+}
+
+fn router(scraper: Arc<Scraper>) -> Router {
+    Router::new().route("/metrics", get(answer)).with_state(scraper)
+}
+
+async fn answer(State(scraper): State<Arc<Scraper>>, headers: HeaderMap) -> Response {
+    let (content_type, text) = scraper.scrape(&control_api::accepted(&headers)).await;
+    ([(CONTENT_TYPE, HeaderValue::from_static(content_type))], text).into_response()
+}
+
+async fn serve(listener: TcpListener, router: Router) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        match listener.accept().await {
+            Ok((tcp, peer)) => {
+                let Ok(place) = places.clone().try_acquire_owned() else {
+                    tracing::debug!(%peer, "too many connections for metrics");
+                    continue;
+                };
+                let router = router.clone();
+                tokio::spawn(async move {
+                    converse(tcp, peer, router).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::error!(%error, "cannot accept a connection for metrics; pausing for 200 ms");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn converse(tcp: TcpStream, peer: SocketAddr, router: Router) {
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(REQUEST_WITHIN)
+        .serve_connection(TokioIo::new(tcp), TowerToHyperService::new(router));
+    match tokio::time::timeout(CONNECTION_WITHIN, serving).await {
+        Ok(Err(error)) => tracing::debug!(%peer, %error, "a connection for metrics failed"),
+        Ok(Ok(())) | Err(_) => {}
+    }
+}
