@@ -121,6 +121,7 @@ async fn api_with(virtual_file: Option<&str>) -> Api {
         report_facts: ReportFacts { addresses: vec!["192.0.2.1".parse().unwrap()], forwarding: "fwd.example.com".parse().unwrap() },
         certificates: dir.path().join("certificates"),
         events: events::Events::new(vec![recorded.clone()]),
+        history: None,
         control: Arc::new(TestControl { woken: woken.clone() }),
     };
     let shared = router(context.clone());

@@ -17,6 +17,8 @@ pub struct Filter {
     pub since_ms: Option<i64>,
     /// Only events before this time.
     pub until_ms: Option<i64>,
+    /// Whether a clue matches neither the mailbox behind an alias nor a reply: for a reader who may not see them.
+    pub without_targets: bool,
 }
 
 impl Filter {
@@ -48,6 +50,13 @@ impl Filter {
         (self.kinds.is_empty() || self.kinds.contains(&event.kind))
             && self.since_ms.is_none_or(|since| event.at_ms >= since)
             && self.until_ms.is_none_or(|until| event.at_ms < until)
-            && self.clue.as_ref().is_none_or(|clue| clue.matches(event))
+            && self.clue.as_ref().is_none_or(|clue| self.is_found(clue, event))
+    }
+
+    fn is_found(&self, clue: &Clue, event: &Event) -> bool {
+        if self.without_targets && (event.target.is_some() || event.reply.is_some()) {
+            return clue.matches(&Event { target: None, reply: None, ..event.clone() });
+        }
+        clue.matches(event)
     }
 }

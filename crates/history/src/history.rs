@@ -134,6 +134,11 @@ impl History {
         self.0.shared.lost.load(Ordering::Relaxed)
     }
 
+    /// Whether new events can come: not for a history that is only read.
+    pub fn is_live(&self) -> bool {
+        self.0.is_live
+    }
+
     /// Returns the events from now on, each once it is written.
     pub fn follow(&self) -> broadcast::Receiver<Recorded> {
         self.0.shared.live.subscribe()

@@ -12,7 +12,7 @@ pub const WIDTH: usize = 80;
 const GROUPS: [(&str, &[&str]); 5] = [
     ("Start and monitor", &["setup", "serve", "doctor", "status", "reload", "demo"]),
     ("Addresses and accounts", &["domain", "alias", "account", "sendas"]),
-    ("Mail in transit", &["queue", "held", "failed", "explain-reply", "sendmail"]),
+    ("Mail in transit", &["trace", "log", "queue", "held", "failed", "explain-reply", "sendmail"]),
     ("DNS, keys and reports", &["dns", "key", "cert", "route", "reports"]),
     ("Configuration and shell", &["config", "completions"]),
 ];

@@ -7,6 +7,7 @@ pub mod certificates;
 mod disk_watch;
 mod dns_watch;
 pub mod health;
+mod history;
 pub mod logging;
 pub mod metrics;
 mod owner;
@@ -25,7 +26,8 @@ use anyhow::{Context, Result, anyhow};
 use arc_swap::ArcSwap;
 use axum::Router;
 use control_api::ApiContext;
-use events::{Event, EventKind, Events, Fact};
+use ::history::History;
+use events::{Event, EventKind, EventSink, Events, Fact};
 use mta::{LiveDirectory, Parts, Releaser, Server};
 use net::acme::Challenges;
 use net::{ClientTls, Clock, Resolver, Validate};
@@ -110,6 +112,7 @@ pub struct Running {
     /// Dropping these ends the sockets.
     stop: Vec<oneshot::Sender<()>>,
     events: Events,
+    history: Option<History>,
 }
 
 impl Running {
@@ -136,7 +139,13 @@ impl Running {
         let live = Arc::new(live);
         let shown = Arc::new(ArcSwap::from_pointee(PublicSettings::of(config)));
         let counted = Arc::new(::metrics::Metrics::default());
-        let events = Events::new(vec![counted.clone()]);
+        let history = history::start(config, &clock).await;
+        let mut sinks: Vec<Arc<dyn EventSink>> = vec![counted.clone()];
+        sinks.extend(history.clone().map(|history| Arc::new(history) as Arc<dyn EventSink>));
+        let events = Events::new(sinks);
+        if let Some(event) = history.as_ref().and_then(|history| history.damage_at_start(clock.now_ms())) {
+            events.record(event);
+        }
         let certificates = ServerCertificates::new(tls.clone(), challenges, live.clone(), resolver.clone(), clock.clone(), events.clone());
         let reloader = Arc::new(Reloader::new(config, settings.clone(), live.clone(), shown.clone(), certificates.clone()));
         let releaser = Releaser::new(settings.clone(), store.clone(), live.clone(), clock.clone());
@@ -181,6 +190,7 @@ impl Running {
             report_facts: crate::dns_facts::report_facts(config),
             certificates: config.certificate_directories().certificates,
             events: events.clone(),
+            history: history.clone(),
             control: Arc::new(ServerControl::new(&server, settings, releaser, parts)),
         };
         let public = public::start(config, &certificates, live, shown, owner::service(&context))?;
@@ -194,7 +204,7 @@ impl Running {
         let disk = disk_watch::start(store.clone(), Clock::system(), events.clone());
         let (stop_admin, admin) = start_socket(config.admin_socket(), listener, router);
         stop.push(stop_admin);
-        Ok(Self { store, server, public, certificates, reloader, watch, health, disk, metrics, admin, stop, events })
+        Ok(Self { store, server, public, certificates, reloader, watch, health, disk, metrics, admin, stop, events, history })
     }
 
     /// Maximum time for deliveries in progress at a stop.
@@ -214,6 +224,9 @@ impl Running {
         // Its task removes the socket.
         if !self.admin.is_finished() {
             let _ = tokio::time::timeout(ADMIN_END, self.admin).await;
+        }
+        if let Some(history) = self.history {
+            history.close().await;
         }
     }
 }
