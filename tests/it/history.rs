@@ -68,7 +68,9 @@ fn a_forwarded_message_is_found_by_every_clue_and_told_in_words() {
     assert!(!traced.to_string().contains("good-news\""), "subjects are not kept by default: {traced}");
 
     let network = format!("{}/32", scene.lab.address(2));
-    for clue in ["good-news.1@list.test", "SOMEONE@list.test", "me@example.test", "foo@inbox.test", "inbox.test", "list.test", &network, "me"] {
+    for clue in
+        ["good-news.1@list.test", "SOMEONE@list.test", "me@example.test", "foo@inbox.test", "inbox.test", "list.test", &network, "me"]
+    {
         assert_eq!(scene.result(clue, "delivered")["messages"][0]["queue_id"], id.as_str(), "{clue}");
     }
     let told = scene.waypost.ok(&["trace", &id]);
@@ -105,7 +107,10 @@ fn refused_held_deferred_and_failed_mail_is_found_with_its_reason() {
     let waits = scene.result("over quota", "deferred");
     assert_eq!(waits["messages"][0]["queue_id"], deferred.as_str());
     let told = scene.waypost.ok(&["trace", "full@example.test"]);
-    assert!(told.contains("\"452 4.2.2 over quota today\"") && told.contains("what to do: ") && told.contains("next attempt in "), "{told}");
+    assert!(
+        told.contains("\"452 4.2.2 over quota today\"") && told.contains("what to do: ") && told.contains("next attempt in "),
+        "{told}"
+    );
     let lost = scene.result("no such mailbox", "failed");
     assert_eq!(lost["messages"][0]["queue_id"], failed.as_str());
 

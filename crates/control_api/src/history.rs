@@ -9,7 +9,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use directory::AliasSource;
 use events::{Event, EventKind, Group, Level};
-use history::{AliasUse, Clue, Filter, Found, History, HistoryError, Sighting, UseCount};
+use history::{AliasUse, Clue, Filter, Found, History, HistoryError, Sighting, UseCount, without_targets};
 use mail::QueueId;
 use mta::LiveDirectory;
 use net::Clock;
@@ -133,7 +133,8 @@ pub(crate) async fn alias(
 
 /// Returns the history, or why there is none.
 pub(crate) fn on(history: Option<History>) -> Result<History, ApiError> {
-    history.ok_or_else(|| ApiError::conflict("the history is off").hint("set enabled = true in [history] of the configuration, then restart"))
+    history
+        .ok_or_else(|| ApiError::conflict("the history is off").hint("set enabled = true in [history] of the configuration, then restart"))
 }
 
 /// Reads what is selected, the cursor and the limit.
@@ -151,7 +152,9 @@ pub(crate) fn selection(actor: &Actor, query: &HistoryQuery) -> Result<(Filter, 
     if let Some(name) = given(&query.group) {
         let group = Group::ALL.iter().find(|group| group.name() == name);
         let names = || Group::ALL.iter().map(|group| group.name()).collect::<Vec<_>>().join(", ");
-        filter = filter.group(*group.ok_or_else(|| ApiError::bad(format!("`{name}` is not a group of events")).hint(format!("use one of {}", names())))?);
+        filter = filter.group(
+            *group.ok_or_else(|| ApiError::bad(format!("`{name}` is not a group of events")).hint(format!("use one of {}", names())))?,
+        );
     }
     if let Some(name) = given(&query.level) {
         let level = Level::ALL.iter().find(|level| level.as_str() == name);
@@ -167,7 +170,13 @@ fn sees_targets(actor: &Actor) -> bool {
 
 /// Returns an event as the actor may see it.
 pub(crate) fn view(actor: &Actor, id: i64, event: &Event) -> HistoryEvent {
-    let is_whole = sees_targets(actor);
+    let public;
+    let event = if sees_targets(actor) {
+        event
+    } else {
+        public = without_targets(event);
+        &public
+    };
     HistoryEvent {
         id,
         at_ms: event.at_ms,
@@ -176,17 +185,18 @@ pub(crate) fn view(actor: &Actor, id: i64, event: &Event) -> HistoryEvent {
         message_id: event.message_id.clone(),
         from: event.from.clone(),
         to: event.to.clone(),
-        target: event.target.clone().filter(|_| is_whole),
+        target: event.target.clone(),
         client: event.client.map(|client| client.to_string()),
         host: event.host.clone(),
         login: event.login.clone(),
-        reply: event.reply.clone().filter(|_| is_whole),
+        reply: event.reply.clone(),
         reason: event.reason.clone(),
         facts: event.facts.iter().map(|(fact, value)| [fact.name().to_owned(), value.clone()]).collect(),
     }
 }
 
 fn found_view(actor: &Actor, found: Found) -> FoundMessage {
+    let is_shown = sees_targets(actor) || found.result.group() != Group::Delivery;
     FoundMessage {
         queue_id: found.queue_id.map(|id| id.to_string()),
         at_ms: found.at_ms,
@@ -195,8 +205,8 @@ fn found_view(actor: &Actor, found: Found) -> FoundMessage {
         from: found.from,
         to: found.to,
         result: found.result.name().into(),
-        reply: found.reply.filter(|_| sees_targets(actor)),
-        reason: found.reason,
+        reply: found.reply.filter(|_| is_shown),
+        reason: found.reason.filter(|_| is_shown),
         events: found.events,
     }
 }

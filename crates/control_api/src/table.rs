@@ -6,8 +6,8 @@
 use crate::actor::{Access, Scopes};
 use crate::routes::Routes;
 use crate::{
-    accounts, aliases, certificates, confirmations, dns, domains, explain, facts, health, held, history, history_follow, import, keys, messages, metrics, pauses,
-    queue, reports, server, targets, test_message,
+    accounts, aliases, certificates, confirmations, dns, domains, explain, facts, health, held, history, history_follow, import, keys,
+    messages, metrics, pauses, queue, reports, server, targets, test_message,
 };
 
 /// Whatever can be read, except for aliases and the queue.

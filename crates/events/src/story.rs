@@ -50,7 +50,8 @@ pub fn plain(text: &str) -> String {
 /// Returns a duration: `240 ms`, `3.2 s`, `5 min`, `2 h 5 min`, `3 d 4 h`.
 pub fn duration(ms: i64) -> String {
     let (ms, s) = (ms.max(0), ms.max(0) / 1000);
-    let two = |a: i64, a_unit: &str, b: i64, b_unit: &str| if b == 0 { format!("{a} {a_unit}") } else { format!("{a} {a_unit} {b} {b_unit}") };
+    let two =
+        |a: i64, a_unit: &str, b: i64, b_unit: &str| if b == 0 { format!("{a} {a_unit}") } else { format!("{a} {a_unit} {b} {b_unit}") };
     match s {
         0 => format!("{ms} ms"),
         1..60 => format!("{s}.{} s", ms % 1000 / 100),
@@ -216,7 +217,8 @@ fn attempt(event: &Event) -> String {
     let mut parts = Vec::new();
     parts.extend(event.get(Fact::Attempt).filter(|attempt| *attempt != "1").map(|attempt| format!("attempt {}", plain(attempt))));
     if let Some(tls) = event.get(Fact::Tls).filter(|_| event.kind.group() == crate::Group::Delivery) {
-        let verified = event.get(Fact::Verified).map_or_else(|| "certificate not verified".into(), |how| format!("verified by {}", plain(how)));
+        let verified =
+            event.get(Fact::Verified).map_or_else(|| "certificate not verified".into(), |how| format!("verified by {}", plain(how)));
         parts.push(format!("{}, {verified}", plain(tls)));
     }
     if let Some(ms) = number(event, Fact::TookMs) {
@@ -307,9 +309,13 @@ mod tests {
 
     #[test]
     fn a_log_has_one_line_for_each_event() {
-        let event = Event::new(EventKind::MessageRefused, 5).from("ada@sender.test").to("me@example.test").to("you@example.test").reply("550 no");
+        let event =
+            Event::new(EventKind::MessageRefused, 5).from("ada@sender.test").to("me@example.test").to("you@example.test").reply("550 no");
         assert_eq!(one_event(&event), "message refused: from <ada@sender.test> to me@example.test and 1 more: 550 no");
-        let event = Event::new(EventKind::DirectoryChanged, 5).login(Some("me")).fact(Fact::What, "shop@example.test").fact(Fact::Change, "disabled");
+        let event = Event::new(EventKind::DirectoryChanged, 5)
+            .login(Some("me"))
+            .fact(Fact::What, "shop@example.test")
+            .fact(Fact::Change, "disabled");
         assert_eq!(one_event(&event), "directory changed, by me: shop@example.test: disabled");
     }
 

@@ -109,7 +109,11 @@ async fn fill(history: &History, events: i64) {
             println!("  after {:>10} events: {:.1} us of the writer for each", start + BATCH, writer_us() / (start + BATCH) as f64);
         }
     }
-    println!("  in all: {:.1} us of the writer and {:.2} us of the recorder for each event", writer_us() / events as f64, recording_us / events as f64);
+    println!(
+        "  in all: {:.1} us of the writer and {:.2} us of the recorder for each event",
+        writer_us() / events as f64,
+        recording_us / events as f64
+    );
 }
 
 async fn ask(history: &History, events: i64) {
@@ -163,7 +167,10 @@ fn compare(name: &str, table: &str, insert: &str, is_one_text: bool) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("compared.db");
     let mut db = Connection::open(&path).unwrap();
-    db.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 4096; PRAGMA cache_size = -2048;").unwrap();
+    db.execute_batch(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 4096; PRAGMA cache_size = -2048;",
+    )
+    .unwrap();
     db.execute_batch(&format!("CREATE TABLE event (id INTEGER PRIMARY KEY, octets BLOB); {table}")).unwrap();
     let mut spent_us = 0.0;
     for start in (0..COMPARED).step_by(usize::try_from(BATCH).unwrap()) {

@@ -57,8 +57,7 @@ impl AliasTally {
     /// Counts an event.
     pub fn add(&mut self, event: &Event) {
         use EventKind::*;
-        let is_accepted =
-            matches!(event.kind, MessageAccepted | MessageHandedOver | MessageHeld) && event.get(Fact::Flow) == Some(FORWARD);
+        let is_accepted = matches!(event.kind, MessageAccepted | MessageHandedOver | MessageHeld) && event.get(Fact::Flow) == Some(FORWARD);
         let is_refused = matches!(event.kind, MessageRefused | RecipientRefused);
         if !is_accepted && !is_refused {
             return;

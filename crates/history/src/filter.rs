@@ -17,7 +17,7 @@ pub struct Filter {
     pub since_ms: Option<i64>,
     /// Only events before this time.
     pub until_ms: Option<i64>,
-    /// Whether a clue matches neither the mailbox behind an alias nor a reply: for a reader who may not see them.
+    /// Whether a clue matches only what others than owners may see ([`without_targets`]).
     pub without_targets: bool,
 }
 
@@ -54,9 +54,19 @@ impl Filter {
     }
 
     fn is_found(&self, clue: &Clue, event: &Event) -> bool {
-        if self.without_targets && (event.target.is_some() || event.reply.is_some()) {
-            return clue.matches(&Event { target: None, reply: None, ..event.clone() });
-        }
-        clue.matches(event)
+        if self.without_targets { clue.matches(&without_targets(event)) } else { clue.matches(event) }
+    }
+}
+
+/// Returns what others than owners may see of an event: neither the mailbox behind an alias nor what may name it, its host and replies.
+pub fn without_targets(event: &Event) -> Event {
+    let is_shown = event.kind.group() != Group::Delivery;
+    Event {
+        target: None,
+        reply: event.reply.clone().filter(|_| is_shown && event.target.is_none()),
+        reason: event.reason.clone().filter(|_| is_shown),
+        host: event.host.clone().filter(|_| is_shown),
+        client: event.client.filter(|_| is_shown),
+        ..event.clone()
     }
 }

@@ -51,9 +51,8 @@ mod tests {
         // 250 MB of 1000 octets over 25 days, of which a quarter: 2500 a day.
         let bounds = Bounds { days: 25, max_bytes: 250_000_000 };
         let mut gate = FloodGate::default();
-        let mut passed = |kind: EventKind, at_ms: i64, n: usize| {
-            (0..n).filter(|_| gate.lets(&Event::new(kind, at_ms), bounds, 1000)).count()
-        };
+        let mut passed =
+            |kind: EventKind, at_ms: i64, n: usize| (0..n).filter(|_| gate.lets(&Event::new(kind, at_ms), bounds, 1000)).count();
         let start = 1_800_000_000_000;
         assert_eq!(passed(EventKind::RecipientRefused, start, 10_000), 2500);
         assert_eq!(passed(EventKind::LoginRefused, start, 10), 0);

@@ -73,7 +73,8 @@ impl Found {
     /// Sums up a message by its events, oldest first; `None` if there are none.
     pub(crate) fn of_message(id: QueueId, timeline: &[Recorded]) -> Option<Self> {
         // The results of a DSN are not those of the message.
-        let of_dsns: Vec<QueueId> = timeline.iter().filter(|recorded| recorded.event.kind == EventKind::DsnQueued).flat_map(named).collect();
+        let of_dsns: Vec<QueueId> =
+            timeline.iter().filter(|recorded| recorded.event.kind == EventKind::DsnQueued).flat_map(named).collect();
         let is_own = |recorded: &&Recorded| recorded.event.queue_id.is_some_and(|of| of == id || !of_dsns.contains(&of));
         let own: Vec<&Recorded> = timeline.iter().filter(is_own).collect();
         let (first, last) = (own.first()?, own.last()?);

@@ -24,7 +24,7 @@ mod writer;
 pub use alias_use::{AliasUse, Sighting, UseCount};
 pub use clue::{Clue, ClueError};
 pub use error::HistoryError;
-pub use filter::Filter;
+pub use filter::{Filter, without_targets};
 pub use found::Found;
 pub use history::{History, HistoryOptions};
 pub use recorded::{Page, Recorded};

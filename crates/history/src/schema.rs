@@ -86,9 +86,7 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection, HistoryError> {
     db.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
     db.set_prepared_statement_cache_capacity(32);
     if is_new {
-        db.execute_batch(&format!(
-            "BEGIN; {TABLES} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"
-        ))?;
+        db.execute_batch(&format!("BEGIN; {TABLES} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"))?;
     }
     Ok(db)
 }
@@ -132,7 +130,9 @@ pub(crate) fn create_part(db: &Connection, n: i64) -> rusqlite::Result<()> {
 
 /// Drops the tables of a part.
 pub(crate) fn drop_part(db: &Connection, n: i64) -> rusqlite::Result<()> {
-    db.execute_batch(&format!("BEGIN; DROP TABLE clue_{n}; DROP TABLE event_{n}; DELETE FROM part WHERE n = {n}; COMMIT;"))
+    let transaction = db.unchecked_transaction()?;
+    transaction.execute_batch(&format!("DROP TABLE clue_{n}; DROP TABLE event_{n}; DELETE FROM part WHERE n = {n};"))?;
+    transaction.commit()
 }
 
 /// Moves the file aside, with its log. Returns the new path.

@@ -327,7 +327,8 @@ async fn counts_by_hour_and_by_alias() {
     assert_eq!((used.first.at_ms, used.last.at_ms), (at(2), NOW_MS + DAY_MS));
     assert_eq!((used.first.from.as_str(), used.last.from.as_str()), ("Ada2@sender2.test", "eve@late.test"));
     let totals = history.totals(NOW_MS, DAY_MS).await.unwrap();
-    let shown: Vec<(i64, EventKind, u64)> = totals.iter().map(|total| ((total.from_ms - NOW_MS) / DAY_MS, total.kind, total.count)).collect();
+    let shown: Vec<(i64, EventKind, u64)> =
+        totals.iter().map(|total| ((total.from_ms - NOW_MS) / DAY_MS, total.kind, total.count)).collect();
     assert!(shown.contains(&(0, EventKind::MessageAccepted, 4)) && shown.contains(&(1, EventKind::MessageAccepted, 1)), "{shown:?}");
     assert!(shown.contains(&(0, EventKind::RecipientRefused, 2)));
     history.close().await;

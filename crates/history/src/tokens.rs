@@ -72,7 +72,9 @@ impl Tokens {
                 Fact::About | Fact::Copies => value.split(' ').for_each(|id| self.add('q', id)),
                 Fact::Domain => self.name(value),
                 Fact::Subject => self.words(value),
-                Fact::What => value.split_whitespace().for_each(|part| if part.contains('@') { self.address(part) } else { self.name(part) }),
+                Fact::What => {
+                    value.split_whitespace().for_each(|part| if part.contains('@') { self.address(part) } else { self.name(part) })
+                }
                 _ => {}
             }
         }

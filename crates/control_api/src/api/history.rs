@@ -73,7 +73,7 @@ pub struct HistoryEvent {
     /// The account, or who made a change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub login: Option<String>,
-    /// The reply of the host, or ours that refused something; for owners only.
+    /// The reply of the host (for owners only), or ours that refused something.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reply: Option<String>,
     /// Why, in words.
@@ -113,7 +113,7 @@ pub struct FoundMessage {
     pub to: Vec<String>,
     /// The result so far, the worst of all recipients: a name of the list of events.
     pub result: String,
-    /// The reply that belongs to the result; for owners only.
+    /// The reply that belongs to the result; that of a target's host for owners only.
     pub reply: Option<String>,
     /// The reason of the result.
     pub reason: Option<String>,

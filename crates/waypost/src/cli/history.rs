@@ -4,7 +4,8 @@ use clap::Args;
 
 /// Show what happened to a message.
 #[derive(Debug, Args)]
-#[command(after_help = "CLUE is what you know: a queue ID, a Message-ID, an address of the sender, alias or target, a domain, a host, an IP address or \
+#[command(
+    after_help = "CLUE is what you know: a queue ID, a Message-ID, an address of the sender, alias or target, a domain, a host, an IP address or \
 network, or words of a refusal. One message is shown step by step, several as a list. The exit code is 1 if there is none.
 
 Examples:
@@ -12,7 +13,8 @@ Examples:
   waypost trace ada@example.net --since 2d      mail from or to Ada of two days
   waypost trace 6h22d211fvjnf --follow          one message, and what happens next
   waypost trace 'mailbox full'                  who refused with these words
-  waypost trace 192.0.2.0/24 --json")]
+  waypost trace 192.0.2.0/24 --json"
+)]
 pub struct TraceArgs {
     /// A queue ID, Message-ID, address, domain, host, IP address or words of a reply.
     #[arg(required = true, num_args = 1.., value_name = "CLUE")]

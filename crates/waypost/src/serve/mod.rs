@@ -170,6 +170,7 @@ impl Running {
             clock: clock.clone(),
             resolver: resolver.clone(),
             certificates: certificates.clone(),
+            history: history.clone(),
             status: server.status(),
             pauses: server.pauses(),
         });

@@ -32,7 +32,9 @@ pub fn since(text: &str, now_ms: i64) -> Result<i64> {
     if let Some(at_ms) = date(text) {
         return Ok(at_ms);
     }
-    bail!("`{text}` is not a time\n  hint: use a span before now such as 30m, 2h or 3d, or a time such as 2026-11-28 or 2026-11-28T06:30 (UTC)")
+    bail!(
+        "`{text}` is not a time\n  hint: use a span before now such as 30m, 2h or 3d, or a time such as 2026-11-28 or 2026-11-28T06:30 (UTC)"
+    )
 }
 
 fn span(text: &str) -> Option<i64> {
@@ -55,7 +57,12 @@ fn date(text: &str) -> Option<i64> {
     let (day, clock) = (numbers(day, '-')?, numbers(clock, ':')?);
     let ([year, month, date], [hour, minute, rest @ ..]) = (day.as_slice(), clock.as_slice()) else { return None };
     let second = rest.first().copied().unwrap_or(0);
-    let is_valid = (1970..10_000).contains(year) && (1..=12).contains(month) && (0..24).contains(hour) && (0..60).contains(minute) && (0..60).contains(&second) && rest.len() < 2;
+    let is_valid = (1970..10_000).contains(year)
+        && (1..=12).contains(month)
+        && (0..24).contains(hour)
+        && (0..60).contains(minute)
+        && (0..60).contains(&second)
+        && rest.len() < 2;
     if !is_valid {
         return None;
     }
@@ -86,7 +93,9 @@ mod tests {
         ] {
             assert_eq!(since(text, at_ms).unwrap(), want, "{text}");
         }
-        for text in ["", "soon", "5", "5 parsec", "2026-13-01", "2023-02-29", "2026-11-28T25:00", "2026-11-28T06:28:28:28", "99999999999999999999d"] {
+        for text in
+            ["", "soon", "5", "5 parsec", "2026-13-01", "2023-02-29", "2026-11-28T25:00", "2026-11-28T06:28:28:28", "99999999999999999999d"]
+        {
             assert!(since(text, at_ms).is_err(), "{text}");
         }
     }
