@@ -4,20 +4,25 @@ use std::sync::Arc;
 
 use axum::http::StatusCode;
 use events::{Event, EventKind, EventSink, Fact};
+use mail::QueueId;
 use serde_json::{Value, json};
 
 use super::{Api, api};
 use crate::{Actor, Scopes};
 
 const NOW_MS: i64 = 1_800_000_000_000;
-const ID: &str = "6h22d211fvjnf";
+
+/// A message of a minute ago.
+fn id() -> QueueId {
+    QueueId((NOW_MS - 60_000) << 22)
+}
 
 /// A message from ada@sender.test for me@x.test, which a host of the target refused.
 async fn with_a_message() -> Api {
     let api = api().await;
     api.domain("x.test").await;
     api.alias("me@x.test", &["foo@inbox.test"]).await;
-    let id: mail::QueueId = ID.parse().unwrap();
+    let id = id();
     let accepted = Event::new(EventKind::MessageAccepted, id.made_ms() + 5)
         .of_message(id)
         .message_id(Some("letter.1@sender.test"))
@@ -38,11 +43,17 @@ async fn with_a_message() -> Api {
 #[tokio::test]
 async fn the_operator_finds_messages_by_any_clue() {
     let api = with_a_message().await;
-    for clue in [ID, "letter.1@sender.test", "ada@sender.test", "me@x.test", "foo@inbox.test", "inbox.test", "no%20such%20mailbox"] {
+    let id = id().to_string();
+    for clue in [id.as_str(), "letter.1@sender.test", "ada@sender.test", "me@x.test", "foo@inbox.test", "inbox.test", "no%20such%20mailbox"]
+    {
         let found = api.get(&format!("/api/v1/history/messages?clue={clue}")).await;
-        assert_eq!((found["items"][0]["queue_id"].as_str(), found["items"][0]["result"].as_str()), (Some(ID), Some("failed")), "{clue}: {found}");
+        assert_eq!(
+            (found["items"][0]["queue_id"].as_str(), found["items"][0]["result"].as_str()),
+            (Some(id.as_str()), Some("failed")),
+            "{clue}: {found}"
+        );
     }
-    let events = api.get(&format!("/api/v1/history/messages/{ID}")).await;
+    let events = api.get(&format!("/api/v1/history/messages/{id}")).await;
     assert_eq!(events["items"][1]["target"], "foo@inbox.test");
     assert_eq!(events["items"][0]["facts"], json!([["flow", "forward"]]));
     let page = api.get("/api/v1/history?limit=1").await;
@@ -79,7 +90,7 @@ async fn only_the_operator_and_owners_see_the_mailbox_behind_an_alias() {
     let api = with_a_message().await;
     let reader = Actor::token("reader", Scopes::READ, None, None);
     let owner = Actor::owner("me@x.test".parse().unwrap());
-    let path = format!("/api/v1/history/messages/{ID}");
+    let path = format!("/api/v1/history/messages/{}", id());
     assert!(api.by(Some(&owner), "GET", &path, Value::Null).await.1.to_string().contains("foo@inbox.test"));
     for path in [path.as_str(), "/api/v1/history", "/api/v1/history/messages?clue=me@x.test", "/api/v1/history?kinds=failed"] {
         let (status, shown) = api.by(Some(&reader), "GET", path, Value::Null).await;

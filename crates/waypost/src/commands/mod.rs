@@ -18,6 +18,7 @@ mod held;
 mod history;
 mod key;
 mod man;
+mod notify;
 mod queue;
 mod reports;
 pub mod route;
@@ -25,6 +26,7 @@ pub mod send_as;
 pub mod sendmail;
 pub mod setup;
 mod status;
+mod top;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -48,6 +50,9 @@ pub async fn run_with_api(config: &Path, command: Command, out: Output) -> Resul
     if matches!(command, Command::Status) {
         return status::run(&config, out).await;
     }
+    if let Command::Top(args) = &command {
+        return top::run(&config, args, out).await;
+    }
     let mut api = Transport::open(&config).await?;
     match command {
         Command::Domain(command) => domain::run(&config, &mut api, command, out).await?,
@@ -56,6 +61,7 @@ pub async fn run_with_api(config: &Path, command: Command, out: Output) -> Resul
         Command::Queue(command) => queue::run(&mut api, command, out).await?,
         Command::Held(command) => held::run(&mut api, command, out).await?,
         Command::Failed(args) => failed::run(&mut api, args.limit, out).await?,
+        Command::Notify(command) => return notify::run(&mut api, command, out).await,
         Command::Explain(args) => return explain::run(&mut api, args, out).await,
         Command::Reports(command) => reports::run(&mut api, command, out).await?,
         Command::Trace(args) => return history::trace(&mut api, args, out).await,
@@ -73,11 +79,13 @@ pub async fn run_with_api(config: &Path, command: Command, out: Output) -> Resul
         | Command::Completions(_)
         | Command::EventKinds
         | Command::Man { .. }
+        | Command::OpenApi
         | Command::OpenStore
         | Command::Route(_)
         | Command::SendAs(_)
         | Command::Sendmail(_)
-        | Command::Status => {}
+        | Command::Status
+        | Command::Top(_) => {}
     }
     Ok(ExitCode::SUCCESS)
 }
