@@ -117,8 +117,8 @@ fn refused_held_deferred_and_failed_mail_is_found_with_its_reason() {
     let list = scene.waypost.ok(&["trace", "someone@list.test"]);
     assert!(list.starts_with("time (UTC)") && list.contains("  deferred\n") && list.contains("452 4.2.2 over quota today"), "{list}");
     let log = scene.waypost.ok(&["log", "--kind", "failed"]);
-    assert_eq!(log.lines().count(), 1, "{log}");
-    assert!(log.contains(&failed) && log.contains("gone@inbox.test") && log.contains("550 5.1.1 no such mailbox"), "{log}");
+    let line = log.lines().find(|line| line.contains(&failed)).unwrap_or_else(|| panic!("{log}"));
+    assert!(line.contains("gone@inbox.test") && line.contains("550 5.1.1 no such mailbox"), "{log}");
     assert!(scene.waypost.refused(&["log", "--kind", "exploded"]).contains("not a kind of event"));
 
     scene.waypost.stop();

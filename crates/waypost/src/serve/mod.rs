@@ -28,7 +28,7 @@ use arc_swap::ArcSwap;
 use axum::Router;
 use control_api::ApiContext;
 use ::history::History;
-use events::{Event, EventKind, EventSink, Events, Fact};
+use events::{Event, EventKind, Events, Fact};
 use mta::{LiveDirectory, Parts, Releaser, Server};
 use net::acme::Challenges;
 use net::{ClientTls, Clock, Resolver, Validate};
@@ -146,12 +146,7 @@ impl Running {
         let notice_settings = NoticeSettings::of(&config.file).map_err(|error| anyhow!(error))?;
         let (noticed, to_notice) = NoticeSink::new();
         let history = history::start(config, &clock).await;
-        let mut sinks: Vec<Arc<dyn EventSink>> = vec![counted.clone(), noticed];
-        sinks.extend(history.clone().map(|history| Arc::new(history) as Arc<dyn EventSink>));
-        let events = Events::new(sinks);
-        if let Some(event) = history.as_ref().and_then(|history| history.damage_at_start(clock.now_ms())) {
-            events.record(event);
-        }
+        let events = history::events(vec![counted.clone(), noticed], history.as_ref(), clock.now_ms());
         let certificates = ServerCertificates::new(tls.clone(), challenges, live.clone(), resolver.clone(), clock.clone(), events.clone());
         let reloader = Arc::new(Reloader::new(config, settings.clone(), live.clone(), shown.clone(), certificates.clone()));
         let releaser = Releaser::new(settings.clone(), store.clone(), live.clone(), clock.clone());

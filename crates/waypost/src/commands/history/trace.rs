@@ -130,7 +130,7 @@ fn list(messages: &[FoundMessage], has_more: bool, is_terminal: bool) -> String 
     let mut lines: Vec<String> = table(&["time (UTC)", "id", "from", "to", "result"], &rows).lines().map(str::to_owned).collect();
     // Below a message that was not delivered, why.
     for (place, message) in messages.iter().enumerate().rev() {
-        let why = message.reason.as_ref().or(message.reply.as_ref());
+        let why = message.reply.as_ref().or(message.reason.as_ref());
         let (level, word) = result(&message.result);
         if let Some(why) = why.filter(|_| word != "delivered" && word != "waiting") {
             let why = format!("             {}", plain(why));
