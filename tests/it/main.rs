@@ -11,6 +11,7 @@
 
 mod account_import;
 mod alias_targets;
+mod browser;
 mod certificate_files;
 mod certificates;
 mod circuits;
@@ -33,6 +34,7 @@ mod from_field;
 mod full_disk;
 mod goldens;
 mod held;
+mod history;
 mod hostile_content;
 mod hostile_dns;
 mod hostile_in;
