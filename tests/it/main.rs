@@ -34,6 +34,7 @@ mod from_field;
 mod full_disk;
 mod goldens;
 mod held;
+mod history;
 mod hostile_content;
 mod hostile_dns;
 mod hostile_in;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use axum::extract::FromRef;
 use events::Events;
+use history::History;
 use mta::LiveDirectory;
 use mta::passwords::PasswordKey;
 use net::{Clock, Resolver};
@@ -40,6 +41,8 @@ pub struct ApiContext {
     pub certificates: PathBuf,
     /// Where changes are recorded.
     pub events: Events,
+    /// What has happened; `None` if the history is off.
+    pub history: Option<History>,
     /// The process behind the API.
     pub control: Arc<dyn Control>,
 }
@@ -85,6 +88,7 @@ macro_rules! parts {
 parts! {
     Store = |state| state.context.store.clone();
     Arc<LiveDirectory> = |state| state.context.live.clone();
+    Option<History> = |state| state.context.history.clone();
     Clock = |state| state.context.clock.clone();
     Option<Resolver> = |state| state.context.resolver.clone();
     ReportFacts = |state| state.context.report_facts.clone();

@@ -21,6 +21,8 @@ mod extract;
 mod facts;
 mod health;
 mod held;
+mod history;
+mod history_follow;
 mod import;
 mod keys;
 mod messages;

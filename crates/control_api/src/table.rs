@@ -6,8 +6,8 @@
 use crate::actor::{Access, Scopes};
 use crate::routes::Routes;
 use crate::{
-    accounts, aliases, certificates, confirmations, dns, domains, explain, facts, health, held, import, keys, messages, metrics, notices,
-    openapi, pauses, queue, reports, senders, server, targets, test_message,
+    accounts, aliases, certificates, confirmations, dns, domains, explain, facts, health, held, history, history_follow, import, keys,
+    messages, metrics, notices, openapi, pauses, queue, reports, senders, server, targets, test_message,
 };
 
 /// Whatever can be read, except for aliases and the queue.
@@ -34,7 +34,18 @@ const QUEUE: Access = Access::of(Scopes::QUEUE);
 
 /// Returns all routes.
 pub(crate) fn all() -> Routes {
-    server_routes(mail_routes(account_routes(alias_routes(Routes::default()))))
+    history_routes(server_routes(mail_routes(account_routes(alias_routes(Routes::default())))))
+}
+
+fn history_routes(routes: Routes) -> Routes {
+    routes
+        .get("/history", READ, history::list, "List events")
+        .get("/history/messages", READ, history::messages, "Find messages by any clue")
+        .get("/history/messages/{id}", READ, history::message, "Show the events of a message")
+        .get("/history/totals", READ, history::totals, "Count events by hour or day")
+        .get("/history/aliases", SEE_ALIASES, history::aliases, "Show how aliases are used")
+        .get("/history/aliases/{source}", SEE_ALIASES, history::alias, "Show how an alias is used")
+        .get("/history/follow", READ, history_follow::follow, "Follow events as they happen")
 }
 
 fn alias_routes(routes: Routes) -> Routes {

@@ -165,11 +165,39 @@ impl Transport {
         if status.is_success() {
             return serde_json::from_slice(&bytes).context("cannot read the server's answer: it may be of another version");
         }
-        Err(match serde_json::from_slice::<Failure>(&bytes) {
-            Ok(Failure { detail, hint: Some(hint), .. }) => anyhow!("{detail}\n  hint: {hint}"),
-            Ok(Failure { detail, hint: None, .. }) => anyhow!(detail),
-            Err(_) => anyhow!("the server answered {status}: it may be of another version"),
-        })
+        Err(failure(status, &bytes))
+    }
+
+    /// Sends GET and gives each line of the response to `each` as it arrives, until the end. Empty lines are left out.
+    pub async fn lines(&mut self, path: &str, mut each: impl FnMut(&str) -> Result<()>) -> Result<()> {
+        let request = Request::get(path).header("host", "waypost").body(Body::empty())?;
+        let (status, mut body) = match self {
+            Self::Socket(sender, _) => {
+                sender.ready().await?;
+                let answer = sender.send_request(request).await.context("the server closed the connection; it may be stopping")?;
+                (answer.status(), Body::new(answer.into_body()))
+            }
+            Self::InProcess(router) => {
+                let answer = router.as_ref().clone().oneshot(request).await?;
+                (answer.status(), answer.into_body())
+            }
+        };
+        if !status.is_success() {
+            return Err(failure(status, &body.collect().await?.to_bytes()));
+        }
+        let mut waiting = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame.context("the server has stopped")?.into_data() else { continue };
+            waiting.extend_from_slice(&data);
+            while let Some(end) = waiting.iter().position(|octet| *octet == b'\n') {
+                let line: Vec<u8> = waiting.drain(..=end).collect();
+                let line = String::from_utf8_lossy(&line);
+                if !line.trim_end().is_empty() {
+                    each(line.trim_end())?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Sends a request and reads the whole response.
@@ -185,6 +213,15 @@ impl Transport {
                 Ok((answer.status(), answer.into_body().collect().await?.to_bytes()))
             }
         }
+    }
+}
+
+/// Describes an error of the API.
+fn failure(status: StatusCode, bytes: &[u8]) -> anyhow::Error {
+    match serde_json::from_slice::<Failure>(bytes) {
+        Ok(Failure { detail, hint: Some(hint), .. }) => anyhow!("{detail}\n  hint: {hint}"),
+        Ok(Failure { detail, hint: None, .. }) => anyhow!(detail),
+        Err(_) => anyhow!("the server answered {status}: it may be of another version"),
     }
 }
 
@@ -213,6 +250,7 @@ fn offline(config: &Config, store: Store, live: Arc<LiveDirectory>) -> Result<Ap
         report_facts: crate::dns_facts::report_facts(config),
         certificates: config.certificate_directories().certificates,
         events: events::Events::default(),
+        history: config.file.history.enabled.then(|| history::History::read_only(&config.file.data_dir)),
         control,
     })
 }
