@@ -20,6 +20,11 @@ pub(crate) fn relative(text: Text, at_ms: i64, now_ms: i64) -> Markup {
     html! { time datetime=(machine(at_ms)) title=(exact_text(text, at_ms)) data-relative { (relative_text(text, at_ms, now_ms)) } }
 }
 
+/// Returns when something is due: relative, or that it is due now.
+pub(crate) fn due(text: Text, at_ms: i64, now_ms: i64) -> Markup {
+    if at_ms > now_ms { relative(text, at_ms, now_ms) } else { html! { (text.say("time-due")) } }
+}
+
 /// Returns an exact time with its zone.
 pub(crate) fn exact(text: Text, at_ms: i64) -> Markup {
     html! { time datetime=(machine(at_ms)) data-exact { (exact_text(text, at_ms)) } }

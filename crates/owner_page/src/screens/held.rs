@@ -63,7 +63,7 @@ async fn show(Owner(screen): Owner, Query(query): Query<HeldQuery>) -> Result<Re
                 (pager(&screen, query.cursor.as_ref().map(|_| "/held".to_owned()), next))
             }
         }
-        section.refused {
+        section.later {
             h2 { (text.say("held-refused")) }
             (refused(&screen, &query).await)
         }

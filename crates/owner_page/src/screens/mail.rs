@@ -185,8 +185,8 @@ fn columns(text: Text) -> [Column; 5] {
     [
         Column::new(text.say("column-time"), "tight"),
         Column::new(text.say("column-from"), "lead"),
-        Column::new(text.say("column-to"), ""),
-        Column::new(text.say("column-result"), "tight"),
+        Column::new(text.say("column-to"), "wide"),
+        Column::new(text.say("column-result"), "second"),
         Column::new(text.say("column-reason"), ""),
     ]
 }
@@ -267,7 +267,7 @@ async fn waiting(screen: &Screen, query: &MailQuery) -> Result<Markup, Problem> 
         let first = message.recipients.first();
         let to: Vec<String> = message.recipients.iter().map(|r| r.via.clone().unwrap_or_else(|| r.to.clone())).collect();
         let from = if message.from.is_empty() { html! { span.quiet { (text.say("null-sender")) } } } else { address(&message.from) };
-        let again = first.map(|r| html! { (text.say("next-attempt")) " " (moment::relative(text, r.next_attempt_ms, screen.now_ms)) br; });
+        let again = first.map(|r| html! { (text.say("next-attempt")) " " (moment::due(text, r.next_attempt_ms, screen.now_ms)) br; });
         vec![
             html! { a href={ "/mail/" (message.id) } { (moment::relative(text, message.arrived_ms, screen.now_ms)) } },
             from,

@@ -117,7 +117,7 @@ fn lanes(screen: &Screen, groups: &[(String, Waiting)]) -> Markup {
         Column::new(text.say("queue-domain"), "lead"),
         Column::new(text.say("queue-recipients"), "number"),
         Column::new(text.say("queue-oldest"), "tight"),
-        Column::new(text.say("next-attempt"), "tight"),
+        Column::new(text.say("queue-next"), "tight"),
         Column::new(text.say("queue-cause"), ""),
         Column::new("", "tight"),
     ];
@@ -126,9 +126,9 @@ fn lanes(screen: &Screen, groups: &[(String, Waiting)]) -> Markup {
             address(domain),
             html! { (grouped(i64::try_from(group.recipients).unwrap_or(i64::MAX))) },
             moment::relative(text, group.oldest_ms, screen.now_ms),
-            moment::relative(text, group.next_ms, screen.now_ms),
+            moment::due(text, group.next_ms, screen.now_ms),
             html! { @match group.cause() { Some(cause) => { (cut(cause, 140)) } None => { span.quiet { (text.say("queue-first")) } } } },
-            action(screen, "/queue/retry", &text.say("retry-now"), "small", &[("domain", domain)]),
+            action(screen, "/queue/retry", &text.say("retry-now"), "link", &[("domain", domain)]),
         ]
     }))
 }
@@ -143,7 +143,7 @@ pub(crate) fn pause_list(screen: &Screen, pauses: &[PauseView]) -> Markup {
                     div.row.spread {
                         div.grow {
                             p { (address(&pause.about)) " " (badge(Mark::Wait, text.say("paused"))) " "
-                                span.quiet { (text.say("paused-until")) " " (moment::relative(text, pause.until_ms, screen.now_ms)) } }
+                                span.quiet { (text.say("paused-until")) " " (moment::due(text, pause.until_ms, screen.now_ms)) } }
                             p.quiet { (cut(&pause.why, 300)) }
                         }
                         (action(screen, "/queue/resume", &text.say("resume"), "", &[("about", &pause.resume)]))

@@ -29,6 +29,7 @@ nav-server = Server
 
 time-now = just now
 time-soon = in a moment
+time-due = now
 time-ago = { $span } ago
 time-in = in { $span }
 span-milliseconds = { $n } ms

@@ -24,6 +24,7 @@ queue-retry-all = Retry everything now
 queue-domain = Domain
 queue-recipients = Recipients
 queue-oldest = Oldest
+queue-next = Next attempt
 queue-cause = Most frequent cause
 queue-first = Its first attempt is due.
 queue-part = Of the first { $n } messages of the queue.

@@ -29,6 +29,7 @@ nav-server = 服务器
 
 time-now = 刚刚
 time-soon = 马上
+time-due = 现在
 time-ago = { $span }前
 time-in = { $span }后
 span-milliseconds = { $n } 毫秒

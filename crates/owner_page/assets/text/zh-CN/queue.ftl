@@ -15,6 +15,7 @@ queue-retry-all = 立即重试全部
 queue-domain = 域名
 queue-recipients = 收件人
 queue-oldest = 最早
+queue-next = 下次尝试
 queue-cause = 最常见的原因
 queue-first = 即将进行第一次尝试。
 queue-part = 仅统计队列中的前 { $n } 封邮件。
