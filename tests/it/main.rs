@@ -25,6 +25,7 @@ mod delivery;
 mod dns_records;
 mod doctor;
 mod doctor_worlds;
+mod events;
 mod explain;
 mod filter;
 mod forwarding;

@@ -6,8 +6,8 @@
 use crate::actor::{Access, Scopes};
 use crate::routes::Routes;
 use crate::{
-    accounts, aliases, certificates, confirmations, dns, domains, explain, facts, health, held, import, keys, messages, metrics, pauses,
-    queue, reports, senders, server, targets, test_message,
+    accounts, aliases, certificates, confirmations, dns, domains, explain, facts, health, held, import, keys, messages, metrics, openapi,
+    pauses, queue, reports, senders, server, targets, test_message,
 };
 
 /// Whatever can be read, except for aliases and the queue.
@@ -25,6 +25,9 @@ const IMPORT_ALIASES: Access = Access::of(Scopes::ALIASES);
 
 const SEE_ACCOUNT: Access = Access::of(Scopes::READ.and(Scopes::OWN)).by_domain();
 const OWN_PASSWORDS: Access = Access::of(Scopes::OWN).by_domain();
+
+/// Whoever has credentials.
+const ANYONE: Access = Access::of(Scopes::READ.and(Scopes::ALIASES).and(Scopes::QUEUE).and(Scopes::OWN)).by_domain();
 
 const SEE_QUEUE: Access = Access::of(Scopes::READ.and(Scopes::QUEUE));
 const QUEUE: Access = Access::of(Scopes::QUEUE);
@@ -77,7 +80,7 @@ fn mail_routes(routes: Routes) -> Routes {
         .delete("/queue/{id}", QUEUE, queue::remove, "Drop a message or one of its recipients")
         .get("/pauses", SEE_QUEUE, pauses::list, "List paused mailboxes and hosts")
         .post("/pauses/resume", QUEUE, pauses::resume, "End a pause")
-        .submission("/messages", messages::submit)
+        .message("/messages", Access::LOCAL, messages::submit, "Submit a message of a local user")
         .message("/explain", SEE_QUEUE, explain::explain, "Explain what would happen to a message")
         .get("/confirmations", READ, confirmations::list, "List the messages by which Gmail confirms an address")
         .get("/held", SEE_QUEUE, held::list, "List held messages")
@@ -99,6 +102,7 @@ fn server_routes(routes: Routes) -> Routes {
         .post("/keys/{domain}/rotate", ADMIN, keys::rotate, "Take the next step of a key rotation")
         .get("/certificates", READ, certificates::list, "List certificates")
         .post("/certificates/renew", ADMIN, certificates::renew, "Renew certificates")
+        .get("/openapi.json", ANYONE, openapi::show, "Show this document")
         .get("/health", READ, health::show, "Show what the last check of everything found")
         .post("/health/check", READ, health::check, "Check everything in the background")
         .get("/dns", READ, dns::show, "List the DNS records that are needed, with their states")

@@ -32,7 +32,11 @@ texts! {
     "queue",
     "aliases",
     "checks",
+    "people",
+    "reports",
+    "server",
     "setup",
+    "welcome",
 }
 
 /// Maximum length of a string among the values of a text, in characters.

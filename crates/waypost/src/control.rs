@@ -8,7 +8,10 @@ use control_api::api::{DnsView, HealthView, ServerView, SubmissionFacts};
 use control_api::{Control, ControlError, ControlFuture, DnsInputs};
 use mail::{Domain, Mailbox, QueueId, Reply};
 use mta::settings::LiveSettings;
-use mta::{Confirmation, Confirmations, ExplainRequest, Explainer, Explanation, LiveDirectory, OfflineParts, Pauses, Releaser, Server, Status, Submission, Submitted, Submitter};
+use mta::{
+    Confirmation, Confirmations, ExplainRequest, Explainer, Explanation, LiveDirectory, OfflineParts, Pauses, Releaser, Server, Status,
+    Submission, Submitted, Submitter,
+};
 use net::acme::RenewalResult;
 use net::{CertificateInUse, CertificateSources, ClientTls, Clock, Resolver, TlsError};
 use store::{Store, StoreError};
@@ -100,7 +103,7 @@ impl Control for OfflineControl {
 
     fn retry(&self) {}
 
-    fn release(&self, id: QueueId, wrapped: bool) -> ControlFuture<'_, Result<(), StoreError>> {
+    fn release(&self, id: QueueId, wrapped: bool) -> ControlFuture<'_, Result<QueueId, StoreError>> {
         Box::pin(self.mail.releaser.release(id, wrapped))
     }
 
@@ -231,7 +234,7 @@ impl Control for ServerControl {
         (self.retry)();
     }
 
-    fn release(&self, id: QueueId, wrapped: bool) -> ControlFuture<'_, Result<(), StoreError>> {
+    fn release(&self, id: QueueId, wrapped: bool) -> ControlFuture<'_, Result<QueueId, StoreError>> {
         Box::pin(self.mail.releaser.release(id, wrapped))
     }
 

@@ -131,6 +131,9 @@ pub enum Command {
     /// Open the store as the owner of the data directory; root's commands start this.
     #[command(hide = true)]
     OpenStore,
+    /// Print the OpenAPI document.
+    #[command(hide = true, name = "openapi")]
+    OpenApi,
     /// Print the kinds and facts of events, as docs/events.md has them.
     #[command(hide = true)]
     EventKinds,

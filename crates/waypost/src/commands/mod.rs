@@ -70,6 +70,7 @@ pub async fn run_with_api(config: &Path, command: Command, out: Output) -> Resul
         | Command::Completions(_)
         | Command::EventKinds
         | Command::Man { .. }
+        | Command::OpenApi
         | Command::OpenStore
         | Command::Route(_)
         | Command::SendAs(_)
