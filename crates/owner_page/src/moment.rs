@@ -22,7 +22,11 @@ pub(crate) fn relative(text: Text, at_ms: i64, now_ms: i64) -> Markup {
 
 /// Returns when something is due: relative, or that it is due now.
 pub(crate) fn due(text: Text, at_ms: i64, now_ms: i64) -> Markup {
-    if at_ms > now_ms { relative(text, at_ms, now_ms) } else { html! { (text.say("time-due")) } }
+    if at_ms > now_ms {
+        relative(text, at_ms, now_ms)
+    } else {
+        html! { (text.say("time-due")) }
+    }
 }
 
 /// Returns an exact time with its zone.
@@ -65,7 +69,7 @@ pub(crate) fn span(text: Text, seconds: i64) -> String {
 pub(crate) fn step(text: Text, took_ms: i64) -> String {
     match took_ms {
         ..1000 => text.plain("span-milliseconds", [("n", took_ms.max(0).into())]),
-        ..60_000 => text.with("span-tenths", [("n", format!("{}.{}", took_ms / 1000, took_ms % 1000 / 100).into())]),
+        ..60_000 => text.plain("span-tenths", [("n", format!("{}.{}", took_ms / 1000, took_ms % 1000 / 100).into())]),
         _ => span(text, took_ms / 1000),
     }
 }

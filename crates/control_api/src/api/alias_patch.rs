@@ -27,7 +27,11 @@ impl PartialSchema for AliasPatch {
             .description(Some("What the owner notes about it, on one line."));
         let senders = |what| {
             let sender = ObjectBuilder::new().schema_type(Type::String).pattern(Some("@"));
-            ArrayBuilder::new().items(sender).max_items(Some(SENDERS_MAX)).schema_type(SchemaType::from_iter([Type::Array, Type::Null])).description(Some(what))
+            ArrayBuilder::new()
+                .items(sender)
+                .max_items(Some(SENDERS_MAX))
+                .schema_type(SchemaType::from_iter([Type::Array, Type::Null]))
+                .description(Some(what))
         };
         let blocked = senders("Senders whose mail is refused: addresses, or @ and a domain.");
         let allowed = senders("Senders of the From field whose mail is never held.");
@@ -47,7 +51,12 @@ mod tests {
     #[test]
     fn the_schema_has_every_option() {
         let senders = directory::SenderList::try_from(vec!["@x.test".to_owned()]);
-        let all = AliasOptions { strict_domain: Some(StrictDomain::Hold), note: Some("a shop".into()), blocked: senders.clone().ok(), allowed: senders.ok() };
+        let all = AliasOptions {
+            strict_domain: Some(StrictDomain::Hold),
+            note: Some("a shop".into()),
+            blocked: senders.clone().ok(),
+            allowed: senders.ok(),
+        };
         let schema = serde_json::to_value(AliasPatch::schema()).unwrap();
         let described: Vec<&String> = schema["properties"].as_object().unwrap().keys().collect();
         let mut members: Vec<String> = all.members().keys().cloned().collect();

@@ -140,7 +140,7 @@ fn head(screen: &Screen, query: &MailQuery, filter: MailFilter, list: Markup) ->
         (live_search(screen, "/mail", &text.say("mail-search"), &query.q, &[("show", filter.name())], "#mail-list"))
         (chips(&text.say("filters"), &links))
         @if query.cursor.is_none() {
-            div id="mail-list" data-live="message delivery session change" hx-get=(here) hx-trigger="waypost:live" hx-select="#mail-list" hx-swap="outerHTML" { (list) }
+            div id="mail-list" data-live="message delivery session change" hx-get=(here) hx-trigger="waypost:live" hx-select="#mail-list" hx-swap="outerMorph" { (list) }
         } @else {
             div id="mail-list" { (list) }
         }

@@ -116,7 +116,7 @@ async fn show(Owner(screen): Owner, Path(id): Path<String>) -> Result<Response, 
     }
     let here = format!("/mail/{}", segment(&life.id));
     let content = html! {
-        div id="message" data-live="message delivery change" hx-get=(here) hx-trigger="waypost:live" hx-select="#message" hx-swap="outerHTML" {
+        div id="message" data-live="message delivery change" hx-get=(here) hx-trigger="waypost:live" hx-select="#message" hx-swap="outerMorph" {
             p.lead-sentence { (life.ending().badge(text)) " " (summary(&screen, &life)) }
             (actions(&screen, &life).await)
             (card(text.say("message-facts"), head(&screen, &life)))

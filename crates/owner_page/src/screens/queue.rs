@@ -76,7 +76,7 @@ async fn show(Owner(screen): Owner) -> Result<Response, Problem> {
     let groups = by_domain(&queue.items);
     let waiting = totals.recipients.saturating_sub(totals.held);
     let content = html! {
-        div id="queue" data-live="message delivery change" hx-get="/queue" hx-trigger="waypost:live" hx-select="#queue" hx-swap="outerHTML" {
+        div id="queue" data-live="message delivery change" hx-get="/queue" hx-trigger="waypost:live" hx-select="#queue" hx-swap="outerMorph" {
             p.lead-sentence { (sentence(text, waiting, pauses.items.len())) }
             @if !pauses.items.is_empty() {
                 section.card {

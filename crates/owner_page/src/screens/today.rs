@@ -50,7 +50,12 @@ struct Day {
 
 /// Keeps a value, or its problem.
 fn kept<T>(read: Result<T, Problem>, problems: &mut Vec<Problem>) -> Option<T> {
-    read.map_err(|problem| if !problems.contains(&problem) { problems.push(problem) }).ok()
+    read.map_err(|problem| {
+        if !problems.contains(&problem) {
+            problems.push(problem)
+        }
+    })
+    .ok()
 }
 
 impl Day {
@@ -103,7 +108,7 @@ async fn show(Owner(screen): Owner) -> Response {
     }
     let today = counts(&day.days, midnight(screen.now_ms));
     let content = html! {
-        div id="today" data-live="message delivery change server" hx-get="/" hx-trigger="waypost:live throttle:5s" hx-select="#today" hx-swap="outerHTML" {
+        div id="today" data-live="message delivery change server" hx-get="/" hx-trigger="waypost:live throttle:5s" hx-select="#today" hx-swap="outerMorph" {
             (sentence(&screen, &day, &today))
             @for problem in &day.problems { (problem_notice(problem)) }
             @for cause in day.causes() { (one_cause(&screen, cause)) }
@@ -145,10 +150,12 @@ fn one_cause(screen: &Screen, cause: &HealthCause) -> Markup {
     };
     let key = format!("check-{}", cause.check);
     let name = if text.has(&key) { text.say(&key).into_owned() } else { cause.check.clone() };
-    let finding = |finding: &HealthFinding| html! {
-        li {
-            p { (mono(&finding.about)) ": " (whole(&finding.found)) }
-            @if cause.fix.is_none() { @if let Some(fix) = &finding.fix { (remedy(text, fix)) } }
+    let finding = |finding: &HealthFinding| {
+        html! {
+            li {
+                p { (mono(&finding.about)) ": " (whole(&finding.found)) }
+                @if cause.fix.is_none() { @if let Some(fix) = &finding.fix { (remedy(text, fix)) } }
+            }
         }
     };
     let (first, rest) = cause.findings.split_at(cause.findings.len().min(FINDINGS_SHOWN));

@@ -15,6 +15,7 @@ page-first = Newest
 page-next = Next page
 copy = Copy
 copied = Copied
+undo = Undo
 
 nav-today = Today
 nav-mail = Mail

@@ -15,6 +15,7 @@ page-first = 最新
 page-next = 下一页
 copy = 复制
 copied = 已复制
+undo = 撤销
 
 nav-today = 今天
 nav-mail = 邮件
