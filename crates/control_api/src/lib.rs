@@ -25,6 +25,7 @@ mod import;
 mod keys;
 mod messages;
 mod metrics;
+mod notices;
 mod openapi;
 mod paging;
 mod pauses;

@@ -74,6 +74,9 @@ impl Control for TestControl {
     fn explain(&self, _: mta::ExplainRequest) -> ControlFuture<'_, Result<mta::Explanation, ControlError>> {
         Box::pin(async { Err(ControlError::NotRunning) })
     }
+    fn test_notices(&self, _: Option<String>) -> ControlFuture<'_, Result<Vec<crate::api::NoticeAnswer>, ControlError>> {
+        Box::pin(async { Err(ControlError::NotRunning) })
+    }
     fn reload(&self) -> ControlFuture<'_, Result<String, ControlError>> {
         Box::pin(async { Err(ControlError::Failed("w.toml:3:1: unknown key".into())) })
     }
