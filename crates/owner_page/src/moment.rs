@@ -143,7 +143,7 @@ mod tests {
     fn times_are_relative_for_a_month_and_then_dates() {
         let english = Text(Language::English);
         for (before_s, words) in
-            [(0, "just now"), (59, "just now"), (240, "4 min ago"), (7200, "2 h ago"), (86_400, "1 day ago"), (-180, "in 3 min")]
+            [(0, "just now"), (59, "just now"), (240, "4 min ago"), (7200, "2 hr ago"), (86_400, "1 day ago"), (-180, "in 3 min")]
         {
             assert_eq!(relative_text(english, NOW_MS - before_s * 1000, NOW_MS), words);
         }

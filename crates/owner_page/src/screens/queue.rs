@@ -119,7 +119,7 @@ fn lanes(screen: &Screen, groups: &[(String, Waiting)]) -> Markup {
         Column::new(text.say("queue-oldest"), "tight"),
         Column::new(text.say("queue-next"), "tight"),
         Column::new(text.say("queue-cause"), ""),
-        Column::new("", "tight"),
+        Column::new(text.say("column-act"), "act"),
     ];
     table(&text.say("queue-lanes"), &columns, groups.iter().take(GROUPS_SHOWN).map(|(domain, group)| {
         vec![

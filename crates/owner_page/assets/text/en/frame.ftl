@@ -37,7 +37,7 @@ span-milliseconds = { $n } ms
 span-tenths = { $n } s
 span-seconds = { $n } s
 span-minutes = { $n } min
-span-hours = { $n } h
+span-hours = { $n } hr
 span-days =
     { $n ->
         [one] { $n } day
@@ -62,7 +62,7 @@ month-11 = Nov
 month-12 = Dec
 
 flow-day = Mail of the last 24 hours, by the hour
-flow-hour = Hour
+flow-hour = Hour (UTC)
 flow-numbers = The same in numbers
 flow-forwarded = forwarded
 flow-own = sent

@@ -58,7 +58,7 @@ month-11 = 11月
 month-12 = 12月
 
 flow-day = 最近 24 小时的邮件（按小时）
-flow-hour = 时间
+flow-hour = 时间（UTC）
 flow-numbers = 数字表
 flow-forwarded = 已转发
 flow-own = 已发送
