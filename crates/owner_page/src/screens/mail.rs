@@ -18,6 +18,7 @@ use crate::layout::Item;
 use crate::moment;
 use crate::outcome::problem_notice;
 use crate::screen::{Owner, PageState, Screen};
+use crate::screens::queue::HELD;
 use crate::story::{self, Ending};
 
 /// Events on a page.
@@ -257,7 +258,8 @@ fn reason_cell(text: Text, event: &Event) -> Markup {
 async fn waiting(screen: &Screen, query: &MailQuery) -> Result<Markup, Problem> {
     let text = screen.text;
     let path = with_query("/queue", &[("address", Some(query.q.trim())), ("limit", Some(WAITING)), ("cursor", query.cursor.as_deref())]);
-    let page: Page<QueuedMessage> = screen.api.get(&path).await?;
+    let mut page: Page<QueuedMessage> = screen.api.get(&path).await?;
+    page.items.retain(|message| message.recipients.iter().any(|recipient| recipient.state != HELD));
     if page.items.is_empty() {
         return Ok(nothing(text, query, MailFilter::Waiting));
     }
