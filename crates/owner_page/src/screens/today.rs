@@ -4,7 +4,7 @@
 
 use axum::Router;
 use axum::http::Method;
-use axum::response::Response;
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use control_api::api::{CertificatesView, HealthCause, HealthFinding, HealthView, Page, PauseView, ServerView, Severity, Totals};
 use events::Event;
@@ -99,8 +99,11 @@ impl Day {
     }
 }
 
-async fn show(Owner(screen): Owner) -> Response {
+async fn show(screen: Screen) -> Response {
     let text = screen.text;
+    if !screen.visitor.is_owner {
+        return Redirect::to("/aliases").into_response();
+    }
     let day = Day::read(&screen).await;
     if !day.has_domain {
         let next = html! { a.button.primary href="/welcome" { (text.say("today-start")) } };
