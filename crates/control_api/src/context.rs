@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::extract::FromRef;
+use door::Door;
 use events::Events;
 use mta::LiveDirectory;
 use mta::passwords::PasswordKey;
@@ -20,6 +21,7 @@ use crate::messages::ROOM_KIB;
 use crate::recorder::Recorder;
 use crate::reports::{ReportFacts, ReportReader};
 use crate::targets::TargetChecker;
+use crate::web::PageUrl;
 
 /// What the API is built from.
 #[derive(Clone)]
@@ -40,6 +42,10 @@ pub struct ApiContext {
     pub certificates: PathBuf,
     /// Where changes are recorded.
     pub events: Events,
+    /// Sessions, links and second steps of the owner's page.
+    pub door: Door,
+    /// The address of the owner's page, without a slash at its end; `None` if it is off.
+    pub page_url: Option<String>,
     /// The process behind the API.
     pub control: Arc<dyn Control>,
 }
@@ -90,6 +96,8 @@ parts! {
     ReportFacts = |state| state.context.report_facts.clone();
     CertificateDir = |state| CertificateDir(state.context.certificates.clone());
     Arc<dyn Control> = |state| state.context.control.clone();
+    Door = |state| state.context.door.clone();
+    PageUrl = |state| PageUrl(state.context.page_url.clone());
     Recorder = |state| Recorder { events: state.context.events.clone(), clock: state.context.clock.clone() };
     DirectoryEditor = |state| state.editor.clone();
     MessageRoom = |state| state.room.clone();

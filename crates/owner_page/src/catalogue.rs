@@ -22,6 +22,7 @@ macro_rules! texts {
 }
 
 texts! {
+    "entrance",
     "frame",
     "events",
     "mail",

@@ -13,6 +13,7 @@ mod messages;
 mod page;
 mod queue;
 mod reports;
+mod web;
 
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +28,7 @@ pub use messages::*;
 pub use page::*;
 pub use queue::*;
 pub use reports::*;
+pub use web::*;
 
 /// The result of a change.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -31,10 +31,7 @@ const REFUSED: &str = "50";
 const REFUSED_MS: i64 = 30 * 24 * 3_600_000;
 
 pub(crate) fn routes() -> Router<PageState> {
-    Router::new()
-        .route("/held", get(show))
-        .route("/held/{id}/release", post(release))
-        .route("/held/{id}/drop", post(remove))
+    Router::new().route("/held", get(show)).route("/held/{id}/release", post(release)).route("/held/{id}/drop", post(remove))
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -82,7 +79,11 @@ async fn one(screen: &Screen, message: &QueuedMessage) -> Markup {
     let why = held.and_then(|event| event.reason.as_deref()).or(message.recipients.first().and_then(|r| r.reason.as_deref()));
     let name = |key: &'static str| html! { (text.say(key)) };
     let mut pairs = vec![(name("message-author"), html! { (cut(message.author.as_deref().unwrap_or_default(), 120)) })];
-    let sender = if message.from.is_empty() { html! { (text.say("null-sender")) } } else { address(&message.from) };
+    let sender = if message.from.is_empty() {
+        html! { (text.say("null-sender")) }
+    } else {
+        address(&message.from)
+    };
     pairs.push((name("held-sender"), sender));
     pairs.push((name("column-to"), html! {
         @for (n, recipient) in message.recipients.iter().take(5).enumerate() { @if n > 0 { ", " } (alias_link(recipient.via.as_deref().unwrap_or(&recipient.to))) }
@@ -93,10 +94,13 @@ async fn one(screen: &Screen, message: &QueuedMessage) -> Markup {
     if let Some(event) = held {
         pairs.push((name("authentication"), story::authentication(text, event)));
     }
-    pairs.push((name("held-kept"), html! {
-        (text.say("held-since")) " " (moment::relative(text, message.arrived_ms, screen.now_ms)) ", "
-        (text.say("held-until")) " " (moment::relative(text, message.expires_ms, screen.now_ms))
-    }));
+    pairs.push((
+        name("held-kept"),
+        html! {
+            (text.say("held-since")) " " (moment::relative(text, message.arrived_ms, screen.now_ms)) ", "
+            (text.say("held-until")) " " (moment::relative(text, message.expires_ms, screen.now_ms))
+        },
+    ));
     let to = |what: &str| format!("/held/{}/{what}", segment(&message.id));
     let subject = message.subject.as_deref().filter(|subject| !subject.trim().is_empty());
     html! {

@@ -2,11 +2,11 @@
 //!
 //! Invariant: an action is offered only where the message is in a state for it, and says what goes with it.
 
+use axum::Router;
 use axum::extract::{Form, Path};
 use axum::http::Method;
 use axum::response::Response;
 use axum::routing::{get, post};
-use axum::Router;
 use control_api::api::{AliasView, Changed, Count, Enable, Page, QueuedMessage, Release, Retry};
 use events::{Event, EventKind, Fact};
 use maud::{Markup, html};
@@ -135,22 +135,37 @@ fn head(screen: &Screen, life: &Life) -> Markup {
     let mut pairs: Vec<(Markup, Markup)> = Vec::new();
     let from = life.first(|event| event.from.as_deref()).or(life.queued.as_ref().map(|message| message.from.as_str()));
     if let Some(from) = from {
-        pairs.push((name("column-from"), if from.is_empty() { html! { (text.say("null-sender")) } } else { address(from) }));
+        pairs.push((
+            name("column-from"),
+            if from.is_empty() {
+                html! { (text.say("null-sender")) }
+            } else {
+                address(from)
+            },
+        ));
     }
     if let Some(author) = life.first(|event| event.get(Fact::FromField)).filter(|author| Some(*author) != from) {
         pairs.push((name("message-author"), address(author)));
     }
-    if let Some(subject) = life.first(|event| event.get(Fact::Subject)).or(life.held.as_ref().and_then(|message| message.subject.as_deref())) {
+    if let Some(subject) =
+        life.first(|event| event.get(Fact::Subject)).or(life.held.as_ref().and_then(|message| message.subject.as_deref()))
+    {
         pairs.push((name("message-subject"), whole(subject)));
     }
     let recipients = life.recipients();
-    pairs.push((name("column-to"), html! {
-        @for (n, to) in recipients.iter().take(RECIPIENTS_SHOWN).enumerate() { @if n > 0 { ", " } (alias_link(to)) }
-        @if recipients.len() > RECIPIENTS_SHOWN { " " (text.with("and-others", [("n", (recipients.len() - RECIPIENTS_SHOWN).into())])) }
-    }));
+    pairs.push((
+        name("column-to"),
+        html! {
+            @for (n, to) in recipients.iter().take(RECIPIENTS_SHOWN).enumerate() { @if n > 0 { ", " } (alias_link(to)) }
+            @if recipients.len() > RECIPIENTS_SHOWN { " " (text.with("and-others", [("n", (recipients.len() - RECIPIENTS_SHOWN).into())])) }
+        },
+    ));
     let targets = life.targets();
     if !targets.is_empty() {
-        pairs.push((name("message-target"), html! { @for (n, target) in targets.iter().take(RECIPIENTS_SHOWN).enumerate() { @if n > 0 { ", " } (address(target)) } }));
+        pairs.push((
+            name("message-target"),
+            html! { @for (n, target) in targets.iter().take(RECIPIENTS_SHOWN).enumerate() { @if n > 0 { ", " } (address(target)) } },
+        ));
     }
     let arrived = life.events.first().map(|event| event.at_ms).or(life.queued.as_ref().map(|message| message.arrived_ms));
     if let Some(arrived) = arrived {

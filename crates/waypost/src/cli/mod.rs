@@ -23,6 +23,7 @@ mod route;
 mod send_as;
 mod sendmail;
 mod setup;
+mod web;
 
 use std::path::PathBuf;
 
@@ -47,6 +48,7 @@ pub use route::RouteCommand;
 pub use send_as::SendAsArgs;
 pub use sendmail::SendmailArgs;
 pub use setup::SetupArgs;
+pub use web::{WebArgs, WebCommand};
 
 use crate::config::DEFAULT_PATH;
 
@@ -120,6 +122,7 @@ pub enum Command {
     #[command(name = "sendas")]
     SendAs(SendAsArgs),
     Sendmail(SendmailArgs),
+    Web(WebArgs),
     /// Show the state of the running server.
     Status,
     /// Make the running server reload its configuration, as SIGHUP does.

@@ -23,6 +23,7 @@ pub mod send_as;
 pub mod sendmail;
 pub mod setup;
 mod status;
+mod web;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -55,6 +56,7 @@ pub async fn run_with_api(config: &Path, command: Command, out: Output) -> Resul
         Command::Held(command) => held::run(&mut api, command, out).await?,
         Command::Failed(args) => failed::run(&mut api, args.limit, out).await?,
         Command::Reports(command) => reports::run(&mut api, command, out).await?,
+        Command::Web(args) => web::run(&mut api, args, out).await?,
         Command::Key(command) => key::run(&mut api, command, out).await?,
         Command::Reload => {
             let reloaded: Reloaded = api.post("/api/v1/reload", &()).await?;
