@@ -25,6 +25,8 @@ mod delivery;
 mod dns_records;
 mod doctor;
 mod doctor_worlds;
+mod door;
+mod explain;
 mod filter;
 mod forwarding;
 mod from_field;

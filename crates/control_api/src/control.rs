@@ -5,7 +5,7 @@
 use std::pin::Pin;
 
 use mail::{Domain, Mailbox, QueueId, Reply};
-use mta::{Confirmation, Pauses, Submission, Submitted};
+use mta::{Confirmation, ExplainRequest, Explanation, Pauses, Submission, Submitted};
 use net::CertificateInUse;
 use net::acme::RenewalResult;
 use store::StoreError;
@@ -76,6 +76,12 @@ pub trait Control: Send + Sync {
     fn metrics<'a>(&'a self, _accept: &'a str) -> ControlFuture<'a, Result<(&'static str, String), ControlError>> {
         Box::pin(async { Err(ControlError::NotRunning) })
     }
+
+    /// Explains what would happen to a message. Nothing is sent.
+    ///
+    /// # Errors
+    /// DNS cannot be used.
+    fn explain(&self, request: ExplainRequest) -> ControlFuture<'_, Result<Explanation, ControlError>>;
 
     /// Reads the configuration again. Returns what is in effect now.
     ///

@@ -15,6 +15,7 @@ mod control;
 mod dns;
 mod domains;
 mod error;
+mod explain;
 mod extract;
 mod facts;
 mod health;

@@ -43,11 +43,16 @@ impl Routes {
         Self { router: self.router.route(path, route) }
     }
 
-    /// Adds the submission of local mail, whose handler limits its body itself.
-    pub fn submission<T: 'static>(self, path: &str, handler: impl Handler<T, ApiState>) -> Self {
-        let limits = (from_fn_with_state(Access::LOCAL, authorize), DefaultBodyLimit::disable());
+    /// Adds a route for POST that takes a message, whose handler limits its body itself.
+    pub fn message<T: 'static>(self, path: &str, access: Access, handler: impl Handler<T, ApiState>, _summary: &str) -> Self {
+        let limits = (from_fn_with_state(access, authorize), DefaultBodyLimit::disable());
         let route = on(MethodFilter::POST, handler).route_layer(limits.1).route_layer(limits.0);
         Self { router: self.router.route(path, route) }
+    }
+
+    /// Adds the submission of local mail, whose handler limits its body itself.
+    pub fn submission<T: 'static>(self, path: &str, handler: impl Handler<T, ApiState>) -> Self {
+        self.message(path, Access::LOCAL, handler, "")
     }
 
     /// Returns the router, without its prefix.

@@ -6,8 +6,8 @@
 use crate::actor::{Access, Scopes};
 use crate::routes::Routes;
 use crate::{
-    accounts, aliases, certificates, confirmations, dns, domains, facts, health, held, import, keys, messages, metrics, pauses, queue,
-    reports, server, targets, test_message, web,
+    accounts, aliases, certificates, confirmations, dns, domains, explain, facts, health, held, import, keys, messages, metrics, pauses,
+    queue, reports, server, targets, test_message, web,
 };
 
 /// Whatever can be read, except for aliases and the queue.
@@ -87,6 +87,7 @@ fn mail_routes(routes: Routes) -> Routes {
         .get("/pauses", SEE_QUEUE, pauses::list, "List paused mailboxes and hosts")
         .post("/pauses/resume", QUEUE, pauses::resume, "End a pause")
         .submission("/messages", messages::submit)
+        .message("/explain", SEE_QUEUE, explain::explain, "Explain what would happen to a message")
         .get("/confirmations", READ, confirmations::list, "List the messages by which Gmail confirms an address")
         .get("/held", SEE_QUEUE, held::list, "List held messages")
         .get("/held/{id}", SEE_QUEUE, held::show, "Show a held message")

@@ -71,6 +71,9 @@ impl Control for TestControl {
     fn pauses(&self) -> Option<&mta::Pauses> {
         None
     }
+    fn explain(&self, _: mta::ExplainRequest) -> ControlFuture<'_, Result<mta::Explanation, ControlError>> {
+        Box::pin(async { Err(ControlError::NotRunning) })
+    }
     fn reload(&self) -> ControlFuture<'_, Result<String, ControlError>> {
         Box::pin(async { Err(ControlError::Failed("w.toml:3:1: unknown key".into())) })
     }

@@ -177,6 +177,8 @@ kinds! {
     DnsDrift "dns-drift" Server Warning "DNS records differ from the plan" "A DNS record that mail depends on is missing or wrong.";
     FilterDown "filter-down" Server Error "the spam filter does not answer" "The spam filter does not answer.";
     DiskLow "disk-low" Server Error "the disk is nearly full" "The disk of the data directory is nearly full.";
+    HistoryDamaged "history-damaged" Server Error "the history was damaged; a new one begins" "The file of the history could not be read; it was moved aside, and a new one began.";
+    EventsLost "events-lost" Server Warning "events are missing from the history" "Events could not be kept: the disk was full, or they came faster than they can be written.";
     Started "started" Server Info "waypost is up" "The server started.";
     Stopped "stopped" Server Info "waypost is down" "The server stopped.";
     BugCaught "bug-caught" Server Error "a bug was caught; please report it with the lines above" "A bug was caught at a task's edge.";

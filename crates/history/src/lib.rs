@@ -1,3 +1,30 @@
 //! The history: every event, kept in its own database and found by any clue.
 //!
-//! Invariant: no session and no delivery waits for it; losing it loses no mail.
+//! Start at [`History`]; `clue.rs` has what an event can be found by, `writer.rs` how it gets into the file. Invariant: no session and no delivery waits
+//! for it; losing it loses no mail.
+
+mod clue;
+mod error;
+mod filter;
+mod found;
+mod history;
+mod line;
+mod part;
+mod recorded;
+mod row;
+mod scan;
+mod schema;
+mod tokens;
+mod totals;
+mod writer;
+
+pub use clue::{Clue, ClueError};
+pub use error::HistoryError;
+pub use filter::Filter;
+pub use found::Found;
+pub use history::{History, HistoryOptions};
+pub use recorded::{Page, Recorded};
+pub use totals::{AliasUse, Total};
+
+#[cfg(test)]
+mod tests;

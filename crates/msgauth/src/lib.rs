@@ -14,6 +14,7 @@ mod keys;
 mod lookup;
 mod sign;
 mod spf;
+mod spf_client;
 
 use std::fmt;
 use std::future::Future;
@@ -29,6 +30,7 @@ use tokio::time::timeout;
 
 pub use key::{Algorithm, KeyError, KeyPair, record};
 pub use sign::Signer;
+pub use spf::SpfTerm;
 
 /// Time limit for SPF, iprev and the DMARC lookup.
 const DEADLINE: Duration = Duration::from_secs(17);
@@ -165,20 +167,30 @@ impl Authenticator {
             None => ("", ""),
         };
         let hello = input.hello.trim_end_matches('.');
-        let check = async |local_part, domain: &str| {
-            // An address literal has no record.
-            if domain.is_empty() || domain.starts_with('[') {
-                return SpfCheck { result: SpfResult::None, domain: domain.to_owned() };
-            }
-            let identity = spf::SpfIdentity { client: input.client, hello, domain, local_part };
-            let result = timeout(DEADLINE, spf::check_host(self.resolver(), identity)).await.unwrap_or(SpfResult::TempError);
-            SpfCheck { result, domain: domain.to_owned() }
-        };
+        let check = async |local_part, domain: &str| self.explain_spf(input, local_part, domain).await.0;
         if domain.is_empty() {
             let helo = check("", hello).await;
             return (helo.clone(), helo);
         }
         tokio::join!(check("", hello), check(local_part, domain))
+    }
+
+    /// SPF of one domain, and the terms that decided it: first that of the innermost included record.
+    pub async fn explain_spf(&self, input: &Input<'_>, local_part: &str, domain: &str) -> (SpfCheck, Vec<SpfTerm>) {
+        // An address literal has no record.
+        if domain.is_empty() || domain.starts_with('[') {
+            return (SpfCheck { result: SpfResult::None, domain: domain.to_owned() }, Vec::new());
+        }
+        let hello = input.hello.trim_end_matches('.');
+        let identity = spf::SpfIdentity { client: input.client, hello, domain, local_part };
+        let checked = timeout(DEADLINE, spf::check_host(self.resolver(), identity)).await;
+        let (result, terms) = checked.unwrap_or((SpfResult::TempError, Vec::new()));
+        (SpfCheck { result, domain: domain.to_owned() }, terms)
+    }
+
+    /// An address that the SPF record of a domain allows, if one is found within the limits of a check.
+    pub async fn spf_client(&self, domain: &str) -> Option<IpAddr> {
+        timeout(DEADLINE, spf_client::some_client(self.resolver(), domain)).await.ok().flatten()
     }
 
     /// Verifies the DKIM signatures of a message.

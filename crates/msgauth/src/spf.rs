@@ -23,18 +23,38 @@ pub(crate) struct SpfIdentity<'a> {
     pub local_part: &'a str,
 }
 
-/// Whether `identity.client` may send for `identity.domain`.
-pub(crate) async fn check_host(dns: &impl Lookup, identity: SpfIdentity<'_>) -> SpfResult {
+/// Whether `identity.client` may send for `identity.domain`, and the terms that decided it, those of included records first.
+pub(crate) async fn check_host(dns: &impl Lookup, identity: SpfIdentity<'_>) -> (SpfResult, Vec<SpfTerm>) {
     let client = identity.client.to_canonical();
     let local_part = if identity.local_part.is_empty() { "postmaster" } else { identity.local_part };
     let sender_domain = identity.domain;
-    let mut check =
-        HostCheck { dns, client, hello: identity.hello, local_part, sender_domain, name: None, terms: 0, void_terms: 0, is_void: false };
-    match check.host(identity.domain).await {
+    let mut check = HostCheck {
+        dns,
+        client,
+        hello: identity.hello,
+        local_part,
+        sender_domain,
+        name: None,
+        terms: 0,
+        void_terms: 0,
+        is_void: false,
+        decided: Vec::new(),
+    };
+    let result = match check.host(identity.domain).await {
         Ok(result) => result,
         Err(SpfStop::Temporary) => SpfResult::TempError,
         Err(SpfStop::Permanent) => SpfResult::PermError,
-    }
+    };
+    (result, check.decided)
+}
+
+/// A term of a record that decided a check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpfTerm {
+    /// The domain whose record has it.
+    pub domain: String,
+    /// Its text: `ip4:192.0.2.0/24`, `redirect=...`.
+    pub term: String,
 }
 
 /// Why an evaluation stops early.
@@ -55,6 +75,8 @@ struct HostCheck<'a, D> {
     void_terms: u32,
     /// Whether the current term is counted as one already.
     is_void: bool,
+    /// The terms that matched, innermost first.
+    decided: Vec<SpfTerm>,
 }
 
 /// Whether the name is valid and has at least two labels (s.4.3).
@@ -72,10 +94,14 @@ impl<D: Lookup> HostCheck<'_, D> {
                 let Some(record) = self.record(&domain).await? else {
                     return if redirected { Err(SpfStop::Permanent) } else { Ok(SpfResult::None) };
                 };
-                for directive in &record.directives {
+                for directive in record.directives {
+                    let before = self.decided.len();
                     if self.matches(&directive.mechanism, &domain).await? {
+                        self.decided.push(SpfTerm { domain, term: directive.term });
                         return Ok(directive.result);
                     }
+                    // What decided within an included record decides nothing here.
+                    self.decided.truncate(before);
                 }
                 let Some(target) = &record.redirect else { return Ok(SpfResult::Neutral) };
                 self.count_term()?;

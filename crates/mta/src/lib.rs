@@ -1,4 +1,4 @@
-//! The way of a message, one file per stage, in wings from upper to lower: `receive`, `accept`, `queue`, `deliver`, `reporting`, `notify`, `support`.
+//! The way of a message, one file per stage, in wings from upper to lower: `explain`, `receive`, `accept`, `queue`, `deliver`, `reporting`, `notify`, `support`.
 //!
 //! Each stage takes one owned type and returns the next. Invariant: the reply to content is 250 only for a
 //! `Responsibility`, which takes a commit, the 250 of every target, or a dropped automatic reply. A wing imports only those after it in this list.
@@ -6,6 +6,7 @@
 mod accept;
 mod context;
 mod deliver;
+mod explain;
 mod notify;
 mod queue;
 mod receive;
@@ -18,6 +19,11 @@ pub use accept::gmail_confirmation::{Confirmation, Confirmations};
 pub use accept::local::{LocalNames, Submission, Submitted, Submitter};
 pub use accept::release::Releaser;
 pub use deliver::pauses::Pauses;
+pub use explain::explainer::{Explainer, OfflineParts};
+pub use explain::explanation::{
+    AddedSignature, ExplainStage, ExplainedDecision, ExplainedDelivery, ExplainedHost, ExplainedRoute, ExplainedStep, Explanation,
+};
+pub use explain::question::ExplainRequest;
 pub use notify::postmaster::Postmaster;
 pub use receive::auth::authenticator::LoggedIn;
 pub use receive::auth::page_logins::{LoginRefused, PageLogins};

@@ -34,6 +34,7 @@ use crate::deliver::outbound::{Connector, Outbound};
 use crate::deliver::pauses::Pauses;
 use crate::deliver::tls_history::{self, TlsHistory};
 use crate::deliver::window::Window;
+use crate::explain::explainer::{Explainer, RunningParts};
 use crate::notify::outbox::Outbox;
 use crate::notify::{postmaster, virtual_file};
 use crate::queue::dispatch::Dispatch;
@@ -188,6 +189,12 @@ impl Server {
     /// Returns what writes letters to the postmaster.
     pub fn postmaster(&self) -> postmaster::Postmaster {
         postmaster::Postmaster(self.outbound.outbox.clone())
+    }
+
+    /// Returns what explains messages.
+    pub fn explainer(&self) -> Explainer {
+        let (inbound, outbound, sessions) = (self.inbound.clone(), self.outbound.clone(), self.sessions.clone());
+        Explainer::running(RunningParts { inbound, outbound, sessions })
     }
 
     /// Returns the paused hosts and mailboxes.

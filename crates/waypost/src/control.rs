@@ -8,9 +8,12 @@ use control_api::api::{DnsView, HealthView, ServerView, SubmissionFacts};
 use control_api::{Control, ControlError, ControlFuture, DnsInputs};
 use mail::{Domain, Mailbox, QueueId, Reply};
 use mta::settings::LiveSettings;
-use mta::{Confirmation, Confirmations, LiveDirectory, Pauses, Releaser, Server, Status, Submission, Submitted, Submitter};
+use mta::{
+    Confirmation, Confirmations, ExplainRequest, Explainer, Explanation, LiveDirectory, OfflineParts, Pauses, Releaser, Server, Status,
+    Submission, Submitted, Submitter,
+};
 use net::acme::RenewalResult;
-use net::{CertificateInUse, CertificateSources, Clock, Resolver, TlsError};
+use net::{CertificateInUse, CertificateSources, ClientTls, Clock, Resolver, TlsError};
 use store::{Store, StoreError};
 
 use crate::config::Config;
@@ -42,8 +45,32 @@ impl MailControl {
 pub struct OfflineControl {
     mail: MailControl,
     certificates: CertificateSources,
-    config: Config,
     dns: DnsState,
+    explaining: Explaining,
+}
+
+/// What an explanation needs; made when one is asked for, since it reads the trusted certificates.
+struct Explaining {
+    config: Config,
+    settings: LiveSettings,
+    store: Store,
+    live: Arc<LiveDirectory>,
+    clock: Clock,
+}
+
+impl Explaining {
+    fn explainer(&self) -> anyhow::Result<Explainer> {
+        let Self { config, settings, store, live, clock } = self;
+        Ok(Explainer::offline(OfflineParts {
+            settings: settings.clone(),
+            store: store.clone(),
+            directory: live.clone(),
+            resolver: crate::serve::resolver(config)?,
+            tls: ClientTls::new(config.file.tls.extra_authorities.as_deref())?,
+            data: config.file.data_dir.clone(),
+            clock: clock.clone(),
+        }))
+    }
 }
 
 impl OfflineControl {
@@ -53,11 +80,18 @@ impl OfflineControl {
         let names = Arc::new(control_api::is_local_user);
         let releaser = Releaser::new(settings.clone(), store.clone(), live.clone(), clock.clone());
         let submitter = Submitter::offline(settings.clone(), store.clone(), live.clone(), clock.clone(), names);
+        let explaining = Explaining {
+            config: config.clone(),
+            settings: settings.clone(),
+            store: store.clone(),
+            live: live.clone(),
+            clock: clock.clone(),
+        };
         Self {
             mail: MailControl { settings, releaser, submitter },
             certificates: config.certificate_sources(),
-            config: config.clone(),
             dns: DnsState::default(),
+            explaining,
         }
     }
 }
@@ -93,6 +127,13 @@ impl Control for OfflineControl {
         None
     }
 
+    fn explain(&self, request: ExplainRequest) -> ControlFuture<'_, Result<Explanation, ControlError>> {
+        Box::pin(async move {
+            let explainer = self.explaining.explainer().map_err(|error| ControlError::Failed(format!("{error:#}")))?;
+            Ok(explainer.explain(request).await)
+        })
+    }
+
     fn reload(&self) -> ControlFuture<'_, Result<String, ControlError>> {
         Box::pin(async { Err(ControlError::NotRunning) })
     }
@@ -117,15 +158,15 @@ impl Control for OfflineControl {
     }
 
     fn dns(&self, inputs: DnsInputs) -> ControlFuture<'_, Result<DnsView, String>> {
-        Box::pin(self.dns.view(&self.config, inputs))
+        Box::pin(self.dns.view(&self.explaining.config, inputs))
     }
 
     fn server(&self) -> ServerView {
-        server_facts::server(&self.config)
+        server_facts::server(&self.explaining.config)
     }
 
     fn submission(&self) -> SubmissionFacts {
-        server_facts::submission(&self.config)
+        server_facts::submission(&self.explaining.config)
     }
 }
 
@@ -149,6 +190,7 @@ pub struct ServerControl {
     parts: ServerParts,
     dns: DnsState,
     confirmations: Confirmations,
+    explainer: Explainer,
     pauses: Pauses,
     retry: Arc<dyn Fn() + Send + Sync>,
     status: Arc<dyn Fn() -> Status + Send + Sync>,
@@ -163,6 +205,7 @@ impl ServerControl {
             parts,
             dns: DnsState::default(),
             confirmations: server.confirmations(),
+            explainer: server.explainer(),
             pauses: server.pauses(),
             retry: server.retrier(),
             status: server.status(),
@@ -217,6 +260,10 @@ impl Control for ServerControl {
 
     fn metrics<'a>(&'a self, accept: &'a str) -> ControlFuture<'a, Result<(&'static str, String), ControlError>> {
         Box::pin(async move { Ok(self.parts.scraper.scrape(accept).await) })
+    }
+
+    fn explain(&self, request: ExplainRequest) -> ControlFuture<'_, Result<Explanation, ControlError>> {
+        Box::pin(async move { Ok(self.explainer.explain(request).await) })
     }
 
     fn reload(&self) -> ControlFuture<'_, Result<String, ControlError>> {

@@ -148,6 +148,17 @@ impl Transport {
             request = request.header("content-type", "application/json");
         }
         let request = request.body(if with_body { Body::from(json) } else { Body::empty() })?;
+        self.answer(request).await
+    }
+
+    /// Sends POST with a message; it may be empty.
+    pub async fn post_message<T: DeserializeOwned>(&mut self, path: &str, message: Vec<u8>) -> Result<T> {
+        let request = Request::post(path).header("host", "waypost").header("content-type", "message/rfc822");
+        let request = request.header("content-length", message.len()).body(Body::from(message))?;
+        self.answer(request).await
+    }
+
+    async fn answer<T: DeserializeOwned>(&mut self, request: Request<Body>) -> Result<T> {
         let answer = tokio::time::timeout(ANSWER_TIMEOUT, self.send(request)).await;
         let (status, bytes) = answer.map_err(|_| {
             anyhow!("the server did not answer within {} s\n  hint: check its log; it may be overloaded or stuck", ANSWER_TIMEOUT.as_secs())

@@ -78,6 +78,8 @@ pub struct Directive {
     pub result: SpfResult,
     /// The mechanism.
     pub mechanism: Mechanism,
+    /// Its text in the record: `-all`.
+    pub term: String,
 }
 
 /// An SPF record.
@@ -182,7 +184,7 @@ fn directive(term: &str) -> Result<Directive, Malformed> {
         "ip6" => network::<Ipv6Addr>(after_colon(argument)?, 128)?,
         _ => return Err(Malformed),
     };
-    Ok(Directive { result, mechanism })
+    Ok(Directive { result, mechanism, term: term.to_owned() })
 }
 
 fn after_colon(argument: &str) -> Result<&str, Malformed> {

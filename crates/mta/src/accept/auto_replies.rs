@@ -14,10 +14,14 @@ use crate::accept::received::Received;
 #[derive(Debug)]
 pub(crate) struct Dropped(());
 
-/// Drops a reply to a return address. A DSN passes, since it has the null reverse-path.
+/// Whether a message is an automatic reply to a return address. A DSN is not, since it has the null reverse-path.
+pub(crate) fn is_auto_reply(received: &Received) -> bool {
+    matches!(received.recipients.as_slice(), [(_, AcceptedRecipient::Sender { .. })]) && received.reverse_path != ReversePath::Null
+}
+
+/// Drops an automatic reply to a return address.
 pub(crate) fn drop_auto_reply(store: &Store, received: &Received) -> Option<Dropped> {
-    let [(_, AcceptedRecipient::Sender { .. })] = received.recipients.as_slice() else { return None };
-    if received.reverse_path == ReversePath::Null {
+    if !is_auto_reply(received) {
         return None;
     }
     store.discard(&received.content);

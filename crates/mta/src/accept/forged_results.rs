@@ -7,20 +7,22 @@ use bytes::{Bytes, BytesMut};
 use mail::auth_results::is_ours;
 use mail::{Domain, Fields, QueueId};
 use net::{Clock, random_u32};
-use store::{Content, Store, StoreError};
+use store::{Content, StoreError};
+
+use crate::support::content_place::ContentPlace;
 
 const FIELD: &str = "Authentication-Results";
 
 /// Stores the content without the forged fields under a new ID; `None` if there are none.
 pub(crate) async fn without_forged_results(
-    store: &Store,
+    place: ContentPlace<'_>,
     clock: &Clock,
     whole: &Bytes,
     hostname: &Domain,
 ) -> Result<Option<(Content, Bytes)>, StoreError> {
     let Some(bytes) = without_forged(whole, hostname) else { return Ok(None) };
     tracing::info!("removed a forged Authentication-Results field");
-    let content = store.put(QueueId::next(clock.now_ms(), random_u32()), &bytes).await?;
+    let content = place.put(QueueId::next(clock.now_ms(), random_u32()), &bytes).await?;
     Ok(Some((content, bytes)))
 }
 

@@ -46,17 +46,16 @@ impl ReadingLimit {
     }
 }
 
-/// Reads the report and commits its contents.
-pub(crate) async fn store_report(
-    store: &Store,
+/// Reads the report.
+pub(crate) async fn read_report(
     large: &LargeContents,
     reading: &ReadingLimit,
     Snapshot { settings, directory }: &Snapshot,
-    authenticated: Authenticated,
-) -> Result<Committed, NotTaken> {
+    authenticated: &Authenticated,
+) -> Result<NewReport, NotTaken> {
     let Authenticated { received, proof, header } = authenticated;
-    let submitter = submitter(directory, &proof, &header)?;
-    let whole = large.load(&received.content, ContentOrigin::from(&proof)).await?;
+    let submitter = submitter(directory, proof, header)?;
+    let whole = large.load(&received.content, ContentOrigin::from(proof)).await?;
     let read = reading.read(whole.bytes.clone()).await?;
     drop(whole);
     let address = match received.recipients.first() {
@@ -65,7 +64,19 @@ pub(crate) async fn store_report(
     };
     let own = own(directory, &settings.forward.srs.domain, Vec::new());
     let content = wanted(read, &own, &address)?;
-    let new = NewReport { submitter: submitter.to_string(), received_ms: received.at_ms, content };
+    Ok(NewReport { submitter: submitter.to_string(), received_ms: received.at_ms, content })
+}
+
+/// Reads the report and commits its contents.
+pub(crate) async fn store_report(
+    store: &Store,
+    large: &LargeContents,
+    reading: &ReadingLimit,
+    snapshot: &Snapshot,
+    authenticated: Authenticated,
+) -> Result<Committed, NotTaken> {
+    let new = read_report(large, reading, snapshot, &authenticated).await?;
+    let received = authenticated.received;
     tracing::info!(id = %received.id, submitter = new.submitter, kind = new.kind(), organisation = new.organisation(), report = new.report_id(), "report read");
     let committed = store.keep_report(new).await;
     // The contents are stored, or the sender will retry; the message itself is not needed.

@@ -23,6 +23,14 @@ pub(crate) enum Proof {
 }
 
 impl Proof {
+    /// The evidence about mail of another server.
+    pub fn evidence(&self) -> Option<&Evidence> {
+        match self {
+            Self::Evidence(evidence) => Some(evidence),
+            Self::Login(_) | Self::Local(_) => None,
+        }
+    }
+
     /// Whether an account or a local user sent it.
     pub fn is_submitted(&self) -> bool {
         matches!(self, Self::Login(_) | Self::Local(_))

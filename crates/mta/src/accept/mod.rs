@@ -2,6 +2,7 @@
 //!
 //! May import `queue`, `deliver`, `reporting`, `notify` and `support`.
 
+pub mod alter;
 pub mod auto_replies;
 pub mod auto_reply_limit;
 pub mod decide;
@@ -11,6 +12,7 @@ pub mod fields;
 pub mod filter;
 pub mod forged_results;
 pub mod gmail_confirmation;
+pub mod held_room;
 pub mod hourly_limit;
 pub mod inbound_report;
 pub mod local;

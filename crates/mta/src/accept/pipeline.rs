@@ -6,30 +6,28 @@
 
 use std::sync::Arc;
 
-use mail::evidence::DkimResult;
-use mail::{Domain, Reply};
+use mail::Reply;
 use net::Resolver;
 use policy::{AcceptedRecipient, Treatment};
 use store::{Committed, Content, NewMessage, StoreError};
 
+use crate::accept::alter::alter;
 use crate::accept::auto_replies;
 use crate::accept::auto_reply_limit;
-use crate::accept::decide::{Accepted, accept, decide, from_addresses, judge};
+use crate::accept::decide::{accept, decide, judge};
 use crate::accept::decision_log::{Described, Findings};
 use crate::accept::dmarc_results::{self, Observation, observe};
 use crate::accept::filter::{Downtime, Filtered, filter, unfiltered};
-use crate::accept::forged_results::without_forged_results;
 use crate::accept::gmail_confirmation::Confirmations;
+use crate::accept::held_room::check_room_to_hold;
 use crate::accept::hourly_limit::HourlyLimit;
 use crate::accept::inbound_report::{ReadingLimit, store_report};
 use crate::accept::message_auth::{Authenticated, Proof, authenticate};
 use crate::accept::prepare::{Prepared, prepare};
 use crate::accept::received::Received;
 use crate::accept::responsibility::Responsibility;
-use crate::accept::sanitize_dsn::sanitize;
-use crate::accept::sign::{Recheck, sign_and_recheck};
+use crate::accept::sign::{author, recheck, sign_and_recheck};
 use crate::accept::submission_fixup::correct;
-use crate::accept::wrapped::wrap;
 use crate::context::{Shared, Snapshot};
 use crate::queue::cut_through::deliver_while_waiting;
 use crate::queue::dispatch::Dispatch;
@@ -37,6 +35,7 @@ use crate::queue::enqueue::enqueue;
 use crate::queue::not_taken::NotTaken;
 use crate::reporting::tally::Results;
 use crate::settings::Settings;
+use crate::support::content_place::ContentPlace;
 use crate::support::dkim_signers::Signing;
 use crate::support::large_contents::{ContentOrigin, LargeContents};
 use crate::support::shutdown::Closing;
@@ -142,7 +141,7 @@ impl Pipeline {
         let Shared { store, clock, .. } = &self.shared;
         let Snapshot { settings, directory } = snapshot;
         if let Origin::Account = origin {
-            let corrected = correct(store, clock, &self.large, &mut received).await;
+            let corrected = correct(ContentPlace::Store(store), clock, &self.large, &mut received).await;
             progress.content = received.content.clone();
             corrected?;
         }
@@ -162,7 +161,10 @@ impl Pipeline {
         let treatment = decide(&filtered, judged)?;
         let authenticated = filtered.authenticated;
         // DNS queries come first, so that no content waits for them in memory.
-        let recheck = recheck(origin, &authenticated).await;
+        let recheck = match origin {
+            Origin::Server(verifier) => recheck(verifier.resolver.authenticator(), &authenticated).await,
+            Origin::Account | Origin::Program => None,
+        };
         let whole = self.large.load(&authenticated.received.content, ContentOrigin::from(&authenticated.proof)).await?;
         let accepted = accept(authenticated, treatment, whole);
         if let Treatment::Held(reason) = &accepted.treatment {
@@ -170,17 +172,13 @@ impl Pipeline {
         }
         auto_reply_limit::check(&self.auto_replies, clock, &accepted)?;
         self.confirmations.look(&self.shared, &accepted);
-        let accepted = self.without_forgeries(settings, accepted).await?;
-        let accepted = sanitize(store, directory, settings, clock, accepted).await?;
-        let accepted = match accepted.treatment {
-            Treatment::Wrapped => wrap(store, settings, clock, accepted).await?,
-            _ => accepted,
-        };
+        let accepted = alter(ContentPlace::Store(store), snapshot, clock, accepted).await?;
         progress.content = accepted.received.content.clone();
         let author = author(&accepted);
         let prepared = prepare(accepted, settings, clock);
         progress.found.leaving(&prepared.messages);
-        let prepared = sign_and_recheck(&self.shared, &self.signing, snapshot, author.as_ref(), recheck.as_ref(), prepared).await?;
+        let signed = sign_and_recheck(&self.signing, snapshot, author.as_ref(), recheck.as_ref(), prepared).await;
+        let prepared = signed.map_err(|broken| broken.reported(&self.shared))?;
         self.pass_on(origin, settings, prepared, counted).await
     }
 
@@ -200,19 +198,6 @@ impl Pipeline {
         }
     }
 
-    /// Removes forged Authentication-Results fields from mail of other servers.
-    async fn without_forgeries<'a>(&self, settings: &Settings, mut accepted: Accepted<'a>) -> Result<Accepted<'a>, StoreError> {
-        let Shared { store, clock, .. } = &self.shared;
-        if let Proof::Evidence(_) = accepted.proof
-            && let Some((content, bytes)) = without_forged_results(store, clock, &accepted.whole.bytes, &settings.hostname).await?
-        {
-            store.discard(&accepted.received.content);
-            accepted.received.content = content;
-            accepted.whole.bytes = bytes;
-        }
-        Ok(accepted)
-    }
-
     /// Delivers the messages while the client waits (cut-through), or queues them.
     async fn pass_on<M>(
         &self,
@@ -225,7 +210,7 @@ impl Pipeline {
         if let Some((token, sender)) = &prepared.token {
             store.remember_sender(token.clone(), sender, clock.now_ms()).await?;
         }
-        self.check_room_to_hold(settings, &prepared).await?;
+        check_room_to_hold(store, settings, &prepared.messages).await?;
         // From here on dispatch limits the memory in use, so that a slow target does not block clients that send to others.
         drop(counted);
         let Prepared { messages, whole, is_forward, .. } = prepared;
@@ -243,34 +228,4 @@ impl Pipeline {
             Outlet::Store => self.shared.store.commit(messages, 0).await,
         }
     }
-
-    /// Defers a message that is to be held, if held mail including it would exceed the maximum size on disk.
-    async fn check_room_to_hold(&self, settings: &Settings, prepared: &Prepared<'_>) -> Result<(), NotTaken> {
-        let Some(held) = prepared.messages.iter().find(|new| new.held.is_some()) else { return Ok(()) };
-        let totals = self.shared.store.totals().await?;
-        if totals.held_bytes + held.content.size_bytes() <= settings.forward.held_bytes {
-            return Ok(());
-        }
-        tracing::warn!(
-            held = totals.held,
-            bytes = totals.held_bytes,
-            "held mail has reached its maximum size on disk (forward.held_bytes); `waypost held list` shows it"
-        );
-        Err(Reply::new(452, (4, 3, 1), "no room for mail that needs manual review; try again later").into())
-    }
-}
-
-/// Fetches the keys with which [`sign_and_recheck`] verifies the signatures again; `None` if no signature passed.
-async fn recheck<'a>(origin: Origin<'a>, authenticated: &Authenticated) -> Option<Recheck<'a>> {
-    let (Origin::Server(verifier), Proof::Evidence(evidence)) = (origin, &authenticated.proof) else { return None };
-    if !evidence.dkim.iter().any(|check| check.result == DkimResult::Pass) {
-        return None;
-    }
-    let authenticator = verifier.resolver.authenticator();
-    Some(Recheck { authenticator, keys: authenticator.dkim_keys(&authenticated.header).await })
-}
-
-/// Returns the From field's domain; for submitted mail, `judge` has checked that it is the account's.
-fn author(accepted: &Accepted<'_>) -> Option<Domain> {
-    from_addresses(&accepted.whole.bytes).ok()?.into_iter().next().map(|from| from.domain)
 }

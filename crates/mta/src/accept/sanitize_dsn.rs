@@ -4,15 +4,17 @@
 //! behind the alias in any form. It reads lines and ignores MIME structure, since DSNs of OpenSMTPD are multipart/mixed, those of dma and
 //! qmail plain text.
 
+use bytes::Bytes;
 use directory::Directory;
 use mail::dsn::{Dsn, DsnAction, DsnRecipient};
 use mail::{AddressList, Body, EnhancedCode, Fields, Mailbox, QueueId, Ret, header_len};
 use net::{Clock, random_u32};
 use policy::{AcceptedRecipient, Treatment};
-use store::{Store, StoreError};
+use store::StoreError;
 
 use crate::accept::decide::{Accepted, has_no_author};
 use crate::settings::Settings;
+use crate::support::content_place::ContentPlace;
 
 /// Fields of the message that the sender wrote.
 const SENDERS_OWN: [&str; 5] = ["From", "To", "Subject", "Date", "Message-ID"];
@@ -55,7 +57,7 @@ impl ParsedDsn {
 
 /// Rewrites a DSN for one return address; any other message passes unchanged.
 pub(crate) async fn sanitize<'a>(
-    store: &Store,
+    place: ContentPlace<'_>,
     directory: &Directory,
     settings: &Settings,
     clock: &Clock,
@@ -103,11 +105,12 @@ pub(crate) async fn sanitize<'a>(
         recipients: &[recipient],
     }
     .compose();
-    let content = store.put(id, &composed.content).await?;
-    store.discard(&std::mem::replace(&mut accepted.received.content, content));
-    accepted.received.parameters.body = if composed.content.is_ascii() { Body::SevenBit } else { Body::EightBit };
+    let bytes = Bytes::from(composed.content);
+    let content = place.put(id, &bytes).await?;
+    place.discard(&std::mem::replace(&mut accepted.received.content, content));
+    accepted.received.parameters.body = if bytes.is_ascii() { Body::SevenBit } else { Body::EightBit };
     accepted.received.parameters.smtputf8 = composed.utf8;
-    accepted.whole.bytes = composed.content.into();
+    accepted.whole.bytes = bytes;
     accepted.is_ours = true;
     if accepted.treatment == Treatment::Wrapped {
         accepted.treatment = Treatment::AsIs;

@@ -5,11 +5,12 @@
 use bytes::{Bytes, BytesMut};
 use events::{Event, EventKind, Fact};
 use mail::evidence::{DkimCheck, DkimResult};
-use mail::{Domain, Reply, one_line_at_most};
+use mail::{Domain, QueueId, Reply, ReversePath, one_line_at_most};
 use msgauth::{Authenticator, DkimKeys};
 use store::{Flow, NewMessage};
 
-use crate::accept::message_auth::Proof;
+use crate::accept::decide::{Accepted, from_addresses};
+use crate::accept::message_auth::{Authenticated, Proof};
 use crate::accept::prepare::Prepared;
 use crate::context::{Shared, Snapshot};
 use crate::support::dkim_signers::Signing;
@@ -24,27 +25,61 @@ pub(crate) struct Recheck<'a> {
     pub keys: DkimKeys,
 }
 
+/// A signature that verified on arrival and would not verify on departure: a bug.
+#[derive(Debug)]
+pub(crate) struct BrokenSignature {
+    id: QueueId,
+    reverse_path: ReversePath,
+    domain: String,
+}
+
+impl BrokenSignature {
+    /// The reply to the client.
+    pub fn reply() -> Reply {
+        Reply::new(451, (4, 3, 0), "an internal error; try again later")
+    }
+
+    /// Counts and records it; returns the reply to the client.
+    pub fn reported(self, shared: &Shared) -> Reply {
+        let Self { id, reverse_path, domain } = self;
+        let kind = EventKind::SignatureBroken;
+        count_broken_signature();
+        tracing::error!(%id, domain, "{}: this is a bug, please report it", kind.words());
+        shared.events.record_with(|| {
+            let event = Event::new(kind, shared.clock.now_ms()).of_message(id).from(reverse_path.to_bare());
+            event.fact(Fact::Domain, one_line_at_most(&domain, NAME_MAX_CHARS))
+        });
+        Self::reply()
+    }
+}
+
+/// Fetches the keys with which [`sign_and_recheck`] verifies the signatures again; `None` if no signature passed.
+pub(crate) async fn recheck<'a>(authenticator: &'a Authenticator, authenticated: &Authenticated) -> Option<Recheck<'a>> {
+    let Proof::Evidence(evidence) = &authenticated.proof else { return None };
+    if !evidence.dkim.iter().any(|check| check.result == DkimResult::Pass) {
+        return None;
+    }
+    Some(Recheck { authenticator, keys: authenticator.dkim_keys(&authenticated.header).await })
+}
+
+/// Returns the From field's domain; for submitted mail, `judge` has checked that it is the account's.
+pub(crate) fn author(accepted: &Accepted<'_>) -> Option<Domain> {
+    from_addresses(&accepted.whole.bytes).ok()?.into_iter().next().map(|from| from.domain)
+}
+
 /// Signs each message, and verifies that no signature was broken; `recheck` is `None` if no signature had passed.
 pub(crate) async fn sign_and_recheck<'a>(
-    shared: &Shared,
     signing: &Signing,
     snapshot: &Snapshot,
     author: Option<&Domain>,
     recheck: Option<&Recheck<'_>>,
     mut prepared: Prepared<'a>,
-) -> Result<Prepared<'a>, Reply> {
+) -> Result<Prepared<'a>, BrokenSignature> {
     if let (Proof::Evidence(evidence), Some(first), Some(recheck)) = (&prepared.proof, prepared.messages.first(), recheck)
         && !prepared.is_ours
-        && let Some(broken) = broken(recheck, &evidence.dkim, first, &prepared.whole.bytes).await
+        && let Some(domain) = broken(recheck, &evidence.dkim, first, &prepared.whole.bytes).await
     {
-        count_broken_signature();
-        let kind = EventKind::SignatureBroken;
-        tracing::error!(id = %first.message.id, domain = broken, "{}: this is a bug, please report it", kind.words());
-        shared.events.record_with(|| {
-            let event = Event::new(kind, shared.clock.now_ms()).of_message(first.message.id).from(first.message.reverse_path.to_bare());
-            event.fact(Fact::Domain, one_line_at_most(&broken, NAME_MAX_CHARS))
-        });
-        return Err(Reply::new(451, (4, 3, 0), "an internal error; try again later"));
+        return Err(BrokenSignature { id: first.message.id, reverse_path: first.message.reverse_path.clone(), domain });
     }
     sign(signing, snapshot, author, &mut prepared).await;
     Ok(prepared)

@@ -8,10 +8,10 @@ use bytes::{Bytes, BytesMut};
 use mail::{Field, Fields, QueueId, interrupted_at, without_blanks_before_colons};
 use net::{Clock, random_u32};
 use policy::missing_from;
-use store::Store;
 
 use crate::accept::received::Received;
 use crate::queue::not_taken::NotTaken;
+use crate::support::content_place::ContentPlace;
 use crate::support::large_contents::{ContentOrigin, LargeContents, header};
 
 /// Fields that must not leave the submission server.
@@ -33,7 +33,7 @@ pub(crate) fn without_separator(content: &[u8]) -> &[u8] {
 }
 
 /// Corrects the message: `received` has new content afterwards if anything had to change.
-pub(crate) async fn correct(store: &Store, clock: &Clock, room: &LargeContents, received: &mut Received) -> Result<(), NotTaken> {
+pub(crate) async fn correct(place: ContentPlace<'_>, clock: &Clock, room: &LargeContents, received: &mut Received) -> Result<(), NotTaken> {
     let front = header(&received.content).await?;
     let fields = without_separator(&front);
     let is_interrupted = interrupted_at(fields).is_some();
@@ -45,8 +45,8 @@ pub(crate) async fn correct(store: &Store, clock: &Clock, room: &LargeContents, 
         return Ok(());
     }
     let whole = room.load(&received.content, ContentOrigin::Account).await?;
-    let content = store.put(QueueId::next(clock.now_ms(), random_u32()), &rewritten(&whole.bytes)).await?;
-    store.discard(&std::mem::replace(&mut received.content, content));
+    let content = place.put(QueueId::next(clock.now_ms(), random_u32()), &rewritten(&whole.bytes)).await?;
+    place.discard(&std::mem::replace(&mut received.content, content));
     Ok(())
 }
 

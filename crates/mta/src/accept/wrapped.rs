@@ -6,15 +6,16 @@ use bytes::{BufMut, Bytes, BytesMut};
 use mail::{Body, Domain, Fields, Mailbox, QueueId, rfc5322_date};
 use net::{Clock, random_u32};
 use policy::AcceptedRecipient;
-use store::{Store, StoreError};
+use store::StoreError;
 
 use crate::accept::decide::Accepted;
 use crate::settings::Settings;
+use crate::support::content_place::ContentPlace;
 use crate::support::phrase::escaped;
 
 /// Wraps the accepted message, for all its recipients.
 pub(crate) async fn wrap<'a>(
-    store: &Store,
+    place: ContentPlace<'_>,
     settings: &Settings,
     clock: &Clock,
     mut accepted: Accepted<'a>,
@@ -29,8 +30,8 @@ pub(crate) async fn wrap<'a>(
     let to = aliases.next().filter(|first| aliases.all(|other| other == *first));
     let now_ms = clock.now_ms();
     let bytes = wrapped(&accepted.whole.bytes, accepted.received.id, to, &from, &settings.hostname, now_ms / 1000);
-    let content = store.put(QueueId::next(now_ms, random_u32()), &bytes).await?;
-    store.discard(&std::mem::replace(&mut accepted.received.content, content));
+    let content = place.put(QueueId::next(now_ms, random_u32()), &bytes).await?;
+    place.discard(&std::mem::replace(&mut accepted.received.content, content));
     if !bytes.is_ascii() {
         accepted.received.parameters.body = Body::EightBit;
     }

@@ -151,7 +151,17 @@ impl Breakers {
 
     /// Whether a mailbox is paused.
     pub fn is_paused(&self, target: &Mailbox, now_ms: i64) -> bool {
-        self.breakers().closed_for(&target_keys(target), now_ms).is_some()
+        self.pause_of_target(target, now_ms).is_some()
+    }
+
+    /// Until when mail to a mailbox waits, Unix milliseconds, and why; `None` if it is not paused.
+    pub fn pause_of_target(&self, target: &Mailbox, now_ms: i64) -> Option<(i64, String)> {
+        self.breakers().closed_for(&target_keys(target), now_ms)
+    }
+
+    /// Until when this message waits for this host, Unix milliseconds, and why; `None` if the host is not paused for it.
+    pub fn pause_of_host(&self, settings: &Settings, host: &Domain, message: &Message, now_ms: i64) -> Option<(i64, String)> {
+        self.breakers().closed_for(&shared_keys(settings, host, message), now_ms)
     }
 
     /// Whether the host refused our IPv6.

@@ -31,7 +31,7 @@ pub(crate) async fn rewrite_from(
 }
 
 /// The address in the From field: the return address, in the forwarding domain, so that SPF and DKIM align.
-fn author(message: &Message, domain: &Domain) -> Option<Mailbox> {
+pub(crate) fn author(message: &Message, domain: &Domain) -> Option<Mailbox> {
     match message.envelope_from() {
         ReversePath::Mailbox(mailbox) if mailbox.domain == *domain => Some(mailbox.clone()),
         _ => Mailbox::parse(&format!("forwarded@{domain}")).ok(),
@@ -79,7 +79,7 @@ fn write_field(out: &mut BytesMut, name: &[u8], value: &[u8]) {
 }
 
 /// `From: "Name via example.com" <ours>`, with the author in Reply-To and X-Original-From.
-fn rewritten(whole: &[u8], from: &Mailbox, via: &Domain) -> Option<Bytes> {
+pub(crate) fn rewritten(whole: &[u8], from: &Mailbox, via: &Domain) -> Option<Bytes> {
     let front = whole.get(..header_len(whole))?;
     let name = display_name(front).unwrap_or_else(|| "Someone".into());
     let quoted = escaped(&name);

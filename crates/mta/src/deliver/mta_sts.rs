@@ -105,6 +105,16 @@ impl StsPolicies {
         }
     }
 
+    /// The policies in force now, in memory only: what is fetched with them is kept nowhere else.
+    pub fn copied(&self, now_s: i64) -> Self {
+        let in_force: Vec<_> = {
+            let state = self.state();
+            state.policies.iter().filter(|(_, policy)| policy.is_in_force(now_s)).map(|(d, policy)| (d.clone(), policy.clone())).collect()
+        };
+        let policies = BoundedMap::of(POLICIES_MAX, in_force);
+        Self { state: Mutex::new(StsState { policies, ..StsState::default() }), ..Self::default() }
+    }
+
     fn state(&self) -> MutexGuard<'_, StsState> {
         self.state.lock()
     }

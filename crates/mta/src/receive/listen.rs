@@ -48,11 +48,28 @@ pub(crate) fn bind(listener: &Listener) -> std::io::Result<TcpListener> {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sessions(Arc<Mutex<SessionCounts>>);
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct SessionCounts {
     shares: Shares,
     by_kind: HashMap<ListenerKind, usize>,
     by_client: HashMap<IpAddr, usize>,
+}
+
+impl SessionCounts {
+    fn enter(&mut self, who: RankedClient, limits: &Limits) -> Result<(), Reply> {
+        let client = network(who.client);
+        let of_client = self.by_client.get(&client).copied().unwrap_or_default();
+        if of_client >= limits.sessions_per_client {
+            return Err(too_many_from_network());
+        }
+        match self.shares.take(who, 1, limits.sessions, limits.sessions_per_client) {
+            Ok(()) => {}
+            Err(Full::All) => return Err(Reply::new(421, (4, 3, 2), "too many sessions; try again later")),
+            Err(Full::Network) => return Err(too_many_from_network()),
+        }
+        self.by_client.insert(client, of_client + 1);
+        Ok(())
+    }
 }
 
 /// One session's place, returned when dropped.
@@ -66,20 +83,16 @@ pub(crate) struct SessionPlace {
 impl Sessions {
     /// Takes a place; the error is the reply to the client.
     fn enter(&self, who: RankedClient, kind: ListenerKind, limits: &Limits) -> Result<SessionPlace, Reply> {
-        let client = network(who.client);
         let mut counts = self.0.lock();
-        let of_client = counts.by_client.get(&client).copied().unwrap_or_default();
-        if of_client >= limits.sessions_per_client {
-            return Err(too_many_from_network());
-        }
-        match counts.shares.take(who, 1, limits.sessions, limits.sessions_per_client) {
-            Ok(()) => {}
-            Err(Full::All) => return Err(Reply::new(421, (4, 3, 2), "too many sessions; try again later")),
-            Err(Full::Network) => return Err(too_many_from_network()),
-        }
-        counts.by_client.insert(client, of_client + 1);
+        counts.enter(who, limits)?;
         *counts.by_kind.entry(kind).or_default() += 1;
         Ok(SessionPlace { sessions: self.clone(), who, kind })
+    }
+
+    /// The reply that would refuse a session of this client now. Takes no place.
+    pub fn refusal(&self, who: RankedClient, limits: &Limits) -> Option<Reply> {
+        let mut counts = self.0.lock().clone();
+        counts.enter(who, limits).err()
     }
 
     /// Number of open sessions.

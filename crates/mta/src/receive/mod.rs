@@ -8,6 +8,7 @@ pub mod inbound;
 pub mod known_networks;
 pub mod listen;
 pub mod rcpt;
+pub mod sender;
 pub mod session;
 mod session_log;
 pub mod shares;

@@ -5,9 +5,11 @@
 
 use mail::{ForwardPath, Mailbox, Reply, ReversePath};
 use policy::{AcceptedRecipient, Client, Rules};
+use store::Store;
 
 use crate::accept::over_limit;
-use crate::context::Snapshot;
+use crate::context::{Shared, Snapshot};
+use crate::deliver::breakers::Breakers;
 use crate::queue::not_taken::reply_to_store_error;
 use crate::receive::inbound::Inbound;
 
@@ -48,12 +50,8 @@ pub(crate) async fn check_recipient(
 ) -> Result<AcceptedRecipient, Reply> {
     let shared = &inbound.shared;
     let snapshot = Snapshot { settings: shared.settings.load_full(), directory: shared.directory.refreshed().await };
-    let Snapshot { settings, directory } = &snapshot;
-    let rules = Rules { directory, postmaster: settings.postmaster.as_ref(), srs: &settings.forward.srs, now_unix_s: shared.clock.now_s() };
-    let accepted = match policy::decide_recipient(rules, client, reverse_path, path)? {
-        AcceptedRecipient::Token { known_as, token } => remembered(inbound, known_as, token).await?,
-        accepted => accepted,
-    };
+    let settings = &snapshot.settings;
+    let accepted = accepted_as(shared, &snapshot, client, reverse_path, path).await?;
     // A DSN is rewritten for one sender; a second recipient would get the original.
     if before.any && (is_sender(&accepted) || before.has_sender) {
         return Err(Reply::new(452, (4, 5, 3), "a DSN takes one return address at a time"));
@@ -68,10 +66,8 @@ pub(crate) async fn check_recipient(
         {
             Err(Reply::new(450, (4, 7, 1), "too many DSNs for this return address; try again in an hour"))
         }
-        AcceptedRecipient::Alias { targets, .. } if client.login.is_none() && are_closed(inbound, targets) => {
-            Err(Reply::new(450, (4, 2, 1), "the mailbox behind this address accepts no mail at the moment; try again later"))
-        }
         _ => {
+            check_open(&inbound.breakers, client, &accepted, shared.clock.now_ms())?;
             if let Some(login) = client.login {
                 over_limit::count(&inbound.send_limits, &snapshot, login, path).await?;
             }
@@ -80,17 +76,38 @@ pub(crate) async fn check_recipient(
     }
 }
 
+/// What a recipient leads to, by policy and the store; the error is the reply to the client.
+pub(crate) async fn accepted_as(
+    shared: &Shared,
+    Snapshot { settings, directory }: &Snapshot,
+    client: Client<'_>,
+    reverse_path: &ReversePath,
+    path: &ForwardPath,
+) -> Result<AcceptedRecipient, Reply> {
+    let rules = Rules { directory, postmaster: settings.postmaster.as_ref(), srs: &settings.forward.srs, now_unix_s: shared.clock.now_s() };
+    match policy::decide_recipient(rules, client, reverse_path, path)? {
+        AcceptedRecipient::Token { known_as, token } => remembered(&shared.store, known_as, token).await,
+        accepted => Ok(accepted),
+    }
+}
+
 /// Returns the sender that a token encodes.
-async fn remembered(inbound: &Inbound, known_as: Mailbox, token: String) -> Result<AcceptedRecipient, Reply> {
-    match inbound.shared.store.remembered_sender(token).await {
+async fn remembered(store: &Store, known_as: Mailbox, token: String) -> Result<AcceptedRecipient, Reply> {
+    match store.remembered_sender(token).await {
         Ok(Some(sender)) => Ok(AcceptedRecipient::Sender { known_as, sender }),
         Ok(None) => Err(Reply::new(550, (5, 7, 1), "this return address has expired")),
         Err(error) => Err(reply_to_store_error(&error)),
     }
 }
 
-/// Whether every target accepts nothing at the moment: the sender learns it now and not after days.
-fn are_closed(inbound: &Inbound, targets: &[Mailbox]) -> bool {
-    let now_ms = inbound.shared.clock.now_ms();
-    targets.iter().all(|target| inbound.breakers.is_paused(target, now_ms))
+/// Refuses mail of others to an alias of which every target accepts nothing at the moment: the sender learns it now and not after days.
+pub(crate) fn check_open(breakers: &Breakers, client: Client<'_>, accepted: &AcceptedRecipient, now_ms: i64) -> Result<(), Reply> {
+    match accepted {
+        AcceptedRecipient::Alias { targets, .. }
+            if client.login.is_none() && targets.iter().all(|target| breakers.is_paused(target, now_ms)) =>
+        {
+            Err(Reply::new(450, (4, 2, 1), "the mailbox behind this address accepts no mail at the moment; try again later"))
+        }
+        _ => Ok(()),
+    }
 }

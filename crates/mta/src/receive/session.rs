@@ -16,7 +16,6 @@ use smtp::server::{AuthStep, ServerEvent, ServerOptions, ServerSession, Service,
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use crate::accept::decide::inactive_account;
 use crate::accept::pipeline::Origin;
 use crate::accept::received::{Received, SessionFacts};
 use crate::accept::responsibility::Responsibility;
@@ -27,6 +26,7 @@ use crate::receive::content_quota::{ArrivingContent, NotKept};
 use crate::receive::inbound::Inbound;
 use crate::receive::listen::SessionPlace;
 use crate::receive::rcpt::{PriorRecipients, check_recipient};
+use crate::receive::sender::check_sender;
 use crate::receive::session_log::{self, Party};
 use crate::receive::shares::{Rank, RankedClient};
 use crate::receive::timeouts::{ClientTimeouts, LOOK_EVERY, SessionProgress};
@@ -237,11 +237,7 @@ impl SessionDriver {
 
     async fn mail(&mut self, reverse_path: &ReversePath) {
         let directory = self.inbound.shared.directory.refreshed().await;
-        let decision = match self.session.identity().map(|login| directory.active_account(login)) {
-            Some(None) => Err(inactive_account()),
-            account => policy::check_reverse_path(&directory, account.flatten(), reverse_path),
-        };
-        match decision {
+        match check_sender(&directory, self.session.identity(), reverse_path) {
             Ok(()) => self.session.accept_mail(),
             Err(reply) => {
                 let party = Party { reverse_path: Some(reverse_path), ..self.party() };

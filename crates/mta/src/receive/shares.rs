@@ -58,7 +58,7 @@ pub(crate) enum Full {
 }
 
 /// Use of a resource, by rank and by network.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Shares {
     used: [usize; 4],
     networks: HashMap<IpAddr, usize>,

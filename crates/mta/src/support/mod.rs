@@ -2,6 +2,7 @@
 //!
 //! Imports no other wing.
 
+pub mod content_place;
 pub mod directory_cache;
 pub mod dkim_signers;
 pub mod headline;

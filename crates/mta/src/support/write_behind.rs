@@ -59,6 +59,12 @@ impl<T: Send + 'static> WriteBehind<T> {
         Self { queue, dropped }
     }
 
+    /// A queue without a writer: every value is dropped.
+    pub fn nowhere() -> Self {
+        let (queue, _) = mpsc::channel(1);
+        Self { queue, dropped: Arc::default() }
+    }
+
     /// Queues a value, or drops it if the queue is full.
     pub fn push(&self, value: T) {
         if self.queue.try_send(Entry::Value(value)).is_err() {

@@ -1,6 +1,6 @@
 //! The entrance: the forms of the login, and the guard in front of all screens.
 //!
-//! OWASP ASVS 3, RFC 6265bis s.4.1.3 (`__Host-`). Invariants: passwords are checked by `mta` alone; every answer but the forms, the assets and the
+//! OWASP ASVS 3, RFC 6265 (`__Host-`). Invariants: passwords are checked by `mta` alone; every answer but the forms, the assets and the
 //! look needs a session; every change needs a form of this server.
 
 mod access;

@@ -1,6 +1,6 @@
 //! The cookies of the entrance.
 //!
-//! RFC 6265bis s.4.1.3. Invariant: a cookie of these names can only have been set by this host over TLS.
+//! RFC 6265. Invariant: a cookie of these names can only have been set by this host over TLS.
 
 use axum::http::HeaderMap;
 use axum::http::header::COOKIE;

@@ -23,6 +23,7 @@ mod verb;
 use bytes::Bytes;
 use mail::{Domain, MailParameters, Recipient, ReversePath};
 
+pub use replies::too_large;
 pub use session::ServerSession;
 
 /// The service of a listener.

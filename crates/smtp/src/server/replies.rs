@@ -48,7 +48,8 @@ pub(super) fn long_line() -> Reply {
     Reply::new(550, (5, 6, 0), "line too long; the maximum is 64 KiB")
 }
 
-pub(super) fn too_large() -> Reply {
+/// The reply to a message that is larger than the maximum (RFC 1870).
+pub fn too_large() -> Reply {
     Reply::new(552, (5, 3, 4), "message exceeds the maximum size")
 }
 

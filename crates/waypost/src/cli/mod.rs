@@ -12,6 +12,7 @@ mod demo;
 mod dns;
 mod doctor;
 mod domain;
+mod explain;
 mod explain_reply;
 mod failed;
 mod held;
@@ -38,6 +39,7 @@ pub use demo::DemoArgs;
 pub use dns::{DnsApplyArgs, DnsCommand};
 pub use doctor::DoctorArgs;
 pub use domain::DomainCommand;
+pub use explain::ExplainArgs;
 pub use explain_reply::ExplainReplyArgs;
 pub use failed::FailedArgs;
 pub use held::HeldCommand;
@@ -117,6 +119,7 @@ pub enum Command {
     /// Check the configuration file, or print all options.
     #[command(subcommand)]
     Config(ConfigCommand),
+    Explain(ExplainArgs),
     /// Explain a reply of a remote server, and what to do about it; needs no server and no configuration.
     ExplainReply(ExplainReplyArgs),
     #[command(name = "sendas")]

@@ -11,6 +11,7 @@ pub mod demo;
 pub mod dns;
 pub mod doctor;
 mod domain;
+mod explain;
 mod explain_reply;
 mod failed;
 mod held;
@@ -55,6 +56,7 @@ pub async fn run_with_api(config: &Path, command: Command, out: Output) -> Resul
         Command::Queue(command) => queue::run(&mut api, command, out).await?,
         Command::Held(command) => held::run(&mut api, command, out).await?,
         Command::Failed(args) => failed::run(&mut api, args.limit, out).await?,
+        Command::Explain(args) => return explain::run(&mut api, args, out).await,
         Command::Reports(command) => reports::run(&mut api, command, out).await?,
         Command::Web(args) => web::run(&mut api, args, out).await?,
         Command::Key(command) => key::run(&mut api, command, out).await?,

@@ -1,0 +1,117 @@
+//! Results of authentication, in words.
+//!
+//! RFC 8601 s.2.7. Invariant: each text is a clause that begins with what it is about.
+
+use std::net::IpAddr;
+
+use mail::evidence::{ArcResult, DkimCheck, DkimResult, DmarcCheck, DmarcPolicy, DmarcResult, IprevResult, SpfCheck, SpfResult};
+use msgauth::SpfTerm;
+
+/// SPF of one domain, with the terms that decided it.
+pub(super) fn spf(check: &SpfCheck, client: IpAddr, terms: &[SpfTerm]) -> String {
+    let domain = if check.domain.is_empty() { "an empty name" } else { &check.domain };
+    let said = match check.result {
+        SpfResult::None => return format!("SPF: {domain} has no record"),
+        SpfResult::TempError => return format!("SPF: DNS does not answer about {domain}"),
+        SpfResult::PermError => return format!("SPF: the record of {domain} is invalid, or needs too many lookups"),
+        SpfResult::Pass => "passes",
+        SpfResult::Fail => "fails",
+        SpfResult::SoftFail => "fails softly",
+        SpfResult::Neutral => "is neutral",
+    };
+    let decided = match terms {
+        [] => "no term of its record matches".to_owned(),
+        [first, ..] if first.domain == check.domain => first.term.clone(),
+        [first, ..] => format!("{} in the record of {}", first.term, first.domain),
+    };
+    format!("SPF of {domain} {said} for {client}: {decided}")
+}
+
+/// The name of the client's address.
+pub(super) fn iprev(client: IpAddr, result: IprevResult, name: Option<&str>) -> String {
+    match (result, name) {
+        (IprevResult::Pass, Some(name)) => format!("reverse DNS: {client} is {name}, and back"),
+        (IprevResult::TempError, _) => format!("reverse DNS: DNS does not answer about {client}"),
+        _ => format!("reverse DNS: {client} has no name that leads back to it"),
+    }
+}
+
+/// One signature.
+pub(super) fn dkim(check: &DkimCheck) -> String {
+    let said = match check.result {
+        DkimResult::Pass => "verifies",
+        DkimResult::Fail => "does not verify",
+        DkimResult::Neutral => "cannot be evaluated",
+        DkimResult::Policy => "is not accepted",
+        DkimResult::TempError => "cannot be checked: DNS does not answer about its key",
+        DkimResult::PermError => "is invalid, or its key is",
+    };
+    let why = check.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    format!("DKIM: the signature of {} ({}) {said}{why}", check.domain, check.selector)
+}
+
+/// DMARC.
+pub(super) fn dmarc(check: &DmarcCheck) -> String {
+    let domain = if check.domain.is_empty() { "the From field" } else { &check.domain };
+    let policy = policy(check.policy);
+    let by = match (check.spf_aligned, check.dkim_aligned) {
+        (true, true) => "by SPF and DKIM",
+        (true, false) => "by SPF",
+        _ => "by DKIM",
+    };
+    match check.result {
+        DmarcResult::None => format!("DMARC: {domain} has no policy"),
+        DmarcResult::Pass => format!("DMARC of {domain} (policy {policy}) passes {by}"),
+        DmarcResult::Fail => format!("DMARC of {domain} (policy {policy}) fails: neither SPF nor DKIM passes for it"),
+        DmarcResult::TempError => format!("DMARC: DNS does not answer about {domain}"),
+        DmarcResult::PermError => format!("DMARC: the record of {domain} is invalid"),
+    }
+}
+
+/// The word of a policy.
+pub(super) fn policy(policy: DmarcPolicy) -> &'static str {
+    match policy {
+        DmarcPolicy::None => "none",
+        DmarcPolicy::Quarantine => "quarantine",
+        DmarcPolicy::Reject => "reject",
+    }
+}
+
+/// The chain, if there is one.
+pub(super) fn arc(result: ArcResult) -> Option<&'static str> {
+    match result {
+        ArcResult::None => None,
+        ArcResult::Pass => Some("ARC: the chain verifies; it changes nothing here"),
+        ArcResult::Fail => Some("ARC: the chain does not verify"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spf_names_the_record_that_decided() {
+        let check = SpfCheck { result: SpfResult::Pass, domain: "foreign.test".into() };
+        let term = |domain: &str, term: &str| SpfTerm { domain: domain.into(), term: term.into() };
+        let client = "192.0.2.7".parse().unwrap();
+        let included = [term("_spf.mail.test", "ip4:192.0.2.0/24"), term("foreign.test", "include:_spf.mail.test")];
+        assert_eq!(
+            spf(&check, client, &included),
+            "SPF of foreign.test passes for 192.0.2.7: ip4:192.0.2.0/24 in the record of _spf.mail.test"
+        );
+        let failed = SpfCheck { result: SpfResult::Fail, ..check.clone() };
+        assert_eq!(spf(&failed, client, &[term("foreign.test", "-all")]), "SPF of foreign.test fails for 192.0.2.7: -all");
+        let none = SpfCheck { result: SpfResult::None, ..check };
+        assert_eq!(spf(&none, client, &[]), "SPF: foreign.test has no record");
+    }
+
+    #[test]
+    fn dmarc_says_by_what_it_passes() {
+        let check = DmarcCheck { result: DmarcResult::Pass, domain: "x.test".into(), policy: DmarcPolicy::Reject, ..DmarcCheck::default() };
+        let of = |spf_aligned, dkim_aligned| dmarc(&DmarcCheck { spf_aligned, dkim_aligned, ..check.clone() });
+        assert_eq!(of(true, false), "DMARC of x.test (policy reject) passes by SPF");
+        assert_eq!(of(true, true), "DMARC of x.test (policy reject) passes by SPF and DKIM");
+        assert_eq!(dmarc(&DmarcCheck { domain: "x.test".into(), ..DmarcCheck::default() }), "DMARC: x.test has no policy");
+    }
+}
