@@ -7,6 +7,7 @@ mod api;
 mod assets;
 mod catalogue;
 mod components;
+mod entrance;
 mod headers;
 mod language;
 mod layout;
@@ -27,6 +28,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use net::Clock;
 
 pub use catalogue::Text;
+pub use entrance::Entrance;
 pub use language::Language;
 pub use live::LiveEvents;
 pub use visitor::Visitor;
@@ -48,10 +50,12 @@ pub struct Parts {
     pub version: &'static str,
 }
 
-/// Returns all screens. A request needs a [`Visitor`] among its extensions, except for the assets and the preferences.
-pub fn router(parts: Parts) -> Router {
+/// Returns all screens behind the entrance: the answer to a request without a session is the login.
+pub fn router(parts: Parts, entrance: Entrance) -> Router {
     let state = PageState::new(parts);
+    let guard = entrance::Guard { entrance, state: state.clone() };
     Router::new()
+        .merge(entrance::routes())
         .merge(screens::routes())
         .merge(live::routes())
         .merge(preferences::routes())
@@ -59,6 +63,7 @@ pub fn router(parts: Parts) -> Router {
         .method_not_allowed_fallback(outcome::not_allowed)
         .layer(from_fn_with_state(state.clone(), outcome::show_problems))
         .merge(assets::routes())
+        .layer(from_fn_with_state(guard, entrance::check))
         .layer(from_fn(headers::add))
         .with_state(state)
 }

@@ -127,7 +127,7 @@ pub async fn populate(network: &DemoNetwork) -> Result<String> {
     let _: api::Changed = api.post("/api/v1/domains", &api::NewDomain { name: "example.test".into() }).await?;
     let alias = api::NewAlias { source: "me@example.test".into(), targets: vec!["foo@inbox.test".into()], replace: false };
     let _: api::Changed = api.post("/api/v1/aliases", &alias).await?;
-    let account = api::NewAccount { login: "me@example.test".into(), password: None, name: None, may_send_as: Vec::new() };
+    let account = api::NewAccount { login: "me@example.test".into(), password: None, name: None, may_send_as: Vec::new(), owner: true };
     let added: api::Login = api.post("/api/v1/accounts", &account).await?;
     say("alias", "me@example.test -> foo@inbox.test")?;
     for domain in ["example.test", "fwd.example.test"] {
