@@ -62,7 +62,7 @@ fn sentence(screen: &Screen, alias: &AliasView, test: Option<&AliasTest>) -> Mar
             }
         }
         div.actions {
-            @if can_change(screen, alias) { (switch(screen, alias)) }
+            @if can_change(alias) { (switch(screen, alias, "")) }
             @if screen.visitor.is_owner { a.button href=(with_query("/mail", &[("q", Some(&alias.source))])) { (text.say("aliases-its-mail")) } }
         }
     }
@@ -145,7 +145,7 @@ fn note(screen: &Screen, alias: &AliasView) -> Markup {
 fn changes(screen: &Screen, alias: &AliasView, doubted: Doubted<'_>) -> Markup {
     let text = screen.text;
     let place = format!("/aliases/{}", segment(&alias.source));
-    if !can_change(screen, alias) {
+    if !can_change(alias) {
         return html! { p.quiet { (text.say("aliases-change-file")) } (strict(screen, alias, &place)) };
     }
     html! {
