@@ -6,8 +6,8 @@
 use crate::actor::{Access, Scopes};
 use crate::routes::Routes;
 use crate::{
-    accounts, aliases, certificates, confirmations, dns, domains, explain, facts, health, held, import, keys, messages, metrics, openapi,
-    pauses, queue, reports, server, targets, test_message,
+    accounts, aliases, certificates, confirmations, dns, domains, explain, facts, health, held, import, keys, messages, metrics, notices,
+    openapi, pauses, queue, reports, senders, server, targets, test_message,
 };
 
 /// Whatever can be read, except for aliases and the queue.
@@ -48,6 +48,7 @@ fn alias_routes(routes: Routes) -> Routes {
         .patch("/aliases/{source}", CHANGE_ALIASES, aliases::enable, "Enable or disable an alias")
         .delete("/aliases/{source}", ADD_ALIASES, aliases::remove, "Remove an alias")
         .patch("/aliases/{source}/options", CHANGE_ALIASES, aliases::set_options, "Change options of an alias")
+        .patch("/aliases/{source}/senders", CHANGE_ALIASES, senders::change, "Block senders of an alias, or never hold their mail")
         .get("/aliases/test", ALL_ALIASES, aliases::test, "Show where mail to an address goes")
         .get("/aliases/targets", ALL_ALIASES, targets::all, "Check the domains of all targets in DNS")
         .get("/aliases/virtual-file", ALL_ALIASES, aliases::virtual_file, "Show what is wrong in the virtual file")
@@ -74,6 +75,7 @@ fn mail_routes(routes: Routes) -> Routes {
     routes
         .get("/queue", SEE_QUEUE, queue::list, "List queued messages")
         .get("/queue/totals", SEE_QUEUE, queue::totals, "Show the size of the queue")
+        .get("/queue/lanes", SEE_QUEUE, queue::lanes, "Show what waits, by lane and by age")
         .post("/queue/retry", QUEUE, queue::retry, "Retry now")
         .get("/queue/{id}", SEE_QUEUE, queue::show, "Show a queued message")
         .delete("/queue/{id}", QUEUE, queue::remove, "Drop a message or one of its recipients")
@@ -111,5 +113,6 @@ fn server_routes(routes: Routes) -> Routes {
         .post("/test-message", ADMIN, test_message::send, "Send a test message")
         .get("/status", READ, server::status, "Show the state of the server")
         .get("/metrics", READ, metrics::show, "Show the metrics, as Prometheus text or OpenMetrics")
+        .post("/notices/test", ADMIN, notices::test, "Send a test notice to the owner")
         .post("/reload", ADMIN, server::reload, "Read the configuration again")
 }

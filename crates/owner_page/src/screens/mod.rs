@@ -9,6 +9,7 @@ mod message;
 mod people;
 mod queue;
 mod reports;
+mod senders;
 mod server;
 mod setup;
 mod today;
