@@ -6,7 +6,7 @@ use directory::{NOTE_MAX, StrictDomain};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::{PartialSchema, ToSchema};
 
 /// Options of an alias to change: a value sets one, null unsets it.
@@ -25,7 +25,16 @@ impl PartialSchema for AliasPatch {
             .max_length(Some(NOTE_MAX))
             .pattern(Some("^[^\\u0000-\\u001f\\u007f-\\u009f]*$"))
             .description(Some("What the owner notes about it, on one line."));
-        ObjectBuilder::new().property("strict_domain", strict).property("note", note).into()
+        let senders = |words: &'static str| {
+            let list = ArrayBuilder::new().schema_type(SchemaType::from_iter([Type::Array, Type::Null]));
+            list.items(ObjectBuilder::new().schema_type(Type::String)).description(Some(words))
+        };
+        ObjectBuilder::new()
+            .property("strict_domain", strict)
+            .property("note", note)
+            .property("blocked", senders("Senders whose mail is refused: addresses, or @ and a domain."))
+            .property("allowed", senders("Senders whose mail is not held: addresses, or @ and a domain."))
+            .into()
     }
 }
 
@@ -39,7 +48,9 @@ mod tests {
 
     #[test]
     fn the_schema_has_every_option() {
-        let all = AliasOptions { strict_domain: Some(StrictDomain::Hold), note: Some("a shop".into()) };
+        let list = || Some(vec!["@shop.example".to_owned()].try_into().unwrap());
+        let (blocked, allowed) = (list(), list());
+        let all = AliasOptions { strict_domain: Some(StrictDomain::Hold), note: Some("a shop".into()), blocked, allowed };
         let schema = serde_json::to_value(AliasPatch::schema()).unwrap();
         let described: Vec<&String> = schema["properties"].as_object().unwrap().keys().collect();
         let mut members: Vec<String> = all.members().keys().cloned().collect();
