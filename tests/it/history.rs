@@ -67,9 +67,17 @@ fn a_forwarded_message_is_found_by_every_clue_and_told_in_words() {
     assert_eq!(traced["messages"][0]["from"], "someone@list.test");
     assert!(!traced.to_string().contains("good-news\""), "subjects are not kept by default: {traced}");
 
-    for clue in
-        ["good-news.1@list.test", "SOMEONE@list.test", "me@example.test", "foo@inbox.test", "mx.inbox.test", "inbox.test", "list.test", "127.0.0.0/8", "me"]
-    {
+    for clue in [
+        "good-news.1@list.test",
+        "SOMEONE@list.test",
+        "me@example.test",
+        "foo@inbox.test",
+        "mx.inbox.test",
+        "inbox.test",
+        "list.test",
+        "127.0.0.0/8",
+        "me",
+    ] {
         assert_eq!(scene.result(clue, "delivered")["messages"][0]["queue_id"], id.as_str(), "{clue}");
     }
     let told = scene.waypost.ok(&["trace", &id]);

@@ -40,7 +40,9 @@ pub fn tell<'a>(events: impl IntoIterator<Item = &'a Event>) -> Vec<StoryEntry> 
     let dsns: Vec<_> = events.iter().filter(|event| event.kind == EventKind::DsnQueued).map(|event| event.queue_id).collect();
     let of_event = |event: &&Event| {
         let is_of_dsn = event.kind != EventKind::DsnQueued && event.queue_id.is_some() && dsns.contains(&event.queue_id);
-        entries(event).into_iter().map(move |entry| if is_of_dsn { StoryEntry { title: format!("the DSN: {}", entry.title), ..entry } } else { entry })
+        entries(event)
+            .into_iter()
+            .map(move |entry| if is_of_dsn { StoryEntry { title: format!("the DSN: {}", entry.title), ..entry } } else { entry })
     };
     let mut story: Vec<StoryEntry> = events.iter().flat_map(of_event).collect();
     story.sort_by_key(|entry| entry.at_ms);
