@@ -58,8 +58,8 @@ impl Scene {
         let full = Sink::deciding(lab.address(4), MX_PORT, |_| Some(Reply::new(452, (4, 2, 2), "over quota")));
         for (alias, target) in [
             ("me@example.test", "foo@inbox.test"),
-            ("chain@example.test", "@second.test"),
             ("@second.test", "bar@inbox.test"),
+            ("chain@example.test", "@second.test"),
             ("off@example.test", "foo@inbox.test"),
             ("paper@example.test", "foo@inbox.test"),
             ("full@example.test", "box@narrow.test"),

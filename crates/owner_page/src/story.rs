@@ -177,10 +177,10 @@ fn small_facts(text: Text, event: &Event) -> Vec<Markup> {
         facts.push(html! { (text.say("fact-client")) " " (mono(&client.to_string())) });
     }
     if let Some(n) = number(Fact::Attempt) {
-        facts.push(html! { (text.with("fact-attempt", [("n", n.into())])) });
+        facts.push(html! { (text.plain("fact-attempt", [("n", n.into())])) });
     }
     if let Some(s) = number(Fact::RetryInS) {
-        facts.push(html! { (text.with("fact-again", [("span", moment::span(text, s).into())])) });
+        facts.push(html! { (text.plain("fact-again", [("span", moment::span(text, s).into())])) });
     }
     if let Some(tls) = event.get(Fact::Tls) {
         facts.push(html! { (cut(tls, 60)) });
@@ -192,10 +192,10 @@ fn small_facts(text: Text, event: &Event) -> Vec<Markup> {
         facts.push(html! { (text.say("fact-score")) " " (cut(score, 20)) });
     }
     if let Some(ms) = number(Fact::TookMs) {
-        facts.push(html! { (text.with("fact-took", [("span", moment::step(text, ms).into())])) });
+        facts.push(html! { (text.plain("fact-took", [("span", moment::step(text, ms).into())])) });
     }
     if let Some(ms) = number(Fact::AgeMs) {
-        facts.push(html! { (text.with("fact-age", [("span", moment::step(text, ms).into())])) });
+        facts.push(html! { (text.plain("fact-age", [("span", moment::step(text, ms).into())])) });
     }
     facts
 }

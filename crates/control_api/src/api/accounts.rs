@@ -3,9 +3,10 @@
 //! Invariant: no value contains a password hash; a password is in a response only if that request generated it.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// An account, in a list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AccountView {
     /// The login.
     pub login: String,
@@ -28,7 +29,7 @@ pub struct AccountView {
 }
 
 /// An account with everything that may be shown.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AccountDetail {
     /// The fields of a list.
     #[serde(flatten)]
@@ -48,7 +49,7 @@ pub struct AccountDetail {
 }
 
 /// A password or a client certificate.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CredentialView {
     /// The client that uses it.
     pub name: String,
@@ -61,7 +62,7 @@ pub struct CredentialView {
 }
 
 /// Uses of a password from one network.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct UseView {
     /// The last client address in this network.
     pub address: String,
@@ -74,7 +75,7 @@ pub struct UseView {
 }
 
 /// An account to add.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewAccount {
     /// The login: an address.
@@ -94,7 +95,7 @@ pub struct NewAccount {
 }
 
 /// A new password for an account.
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewPassword {
     /// The password; the server generates one if it is missing.
@@ -106,7 +107,7 @@ pub struct NewPassword {
 }
 
 /// The login data for the user of an account.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Login {
     /// The login.
     pub login: String,
@@ -121,7 +122,7 @@ pub struct Login {
 }
 
 /// A password to verify.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TriedPassword {
     /// The password.
@@ -129,7 +130,7 @@ pub struct TriedPassword {
 }
 
 /// Whether a password is correct.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Verified {
     /// Whether it is correct.
     pub right: bool,
@@ -140,7 +141,7 @@ pub struct Verified {
 }
 
 /// A client certificate to add.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewCertificate {
     /// The client that uses it.
@@ -150,7 +151,7 @@ pub struct NewCertificate {
 }
 
 /// Changes of an account; missing fields stay as they are.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AccountPatch {
     /// Whether logging in is allowed.
@@ -177,7 +178,7 @@ pub struct AccountPatch {
 }
 
 /// Limits of an account; `None`: as configured.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AccountLimits {
     /// Maximum recipients in an hour.
@@ -187,7 +188,7 @@ pub struct AccountLimits {
 }
 
 /// Accounts to import.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AccountImport {
     /// The accounts.
@@ -207,7 +208,7 @@ pub struct AccountImport {
 }
 
 /// An account to import, with either a password or a hash.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ImportedAccount {
     /// The login.
@@ -224,7 +225,7 @@ pub struct ImportedAccount {
 }
 
 /// The result of an import of accounts, or of a dry run.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AccountImportReport {
     /// Whether nothing was changed.
     pub dry_run: bool,

@@ -229,7 +229,8 @@ fn server(screen: &Screen, day: &Day) -> Markup {
     if let Some(server) = &day.server {
         if let (Some(free), Some(all)) = (server.disk_free_bytes, server.disk_bytes) {
             let mark = if free > all / 10 { Mark::Good } else { Mark::Wait };
-            pairs.push((name("today-disk"), html! { (badge(mark, text.with("today-free", [("size", moment::size(text, free).into())]).replace(['\u{2068}', '\u{2069}'], ""))) }));
+            pairs
+                .push((name("today-disk"), html! { (badge(mark, text.plain("today-free", [("size", moment::size(text, free).into())]))) }));
         }
         pairs.push((name("today-version"), html! { "Waypost " (cut(&server.version, 40)) }));
     }

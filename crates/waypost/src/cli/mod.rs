@@ -18,12 +18,14 @@ mod failed;
 mod held;
 pub mod help;
 mod key;
+mod notify;
 mod queue;
 mod reports;
 mod route;
 mod send_as;
 mod sendmail;
 mod setup;
+mod top;
 mod web;
 
 use std::path::PathBuf;
@@ -44,12 +46,14 @@ pub use explain_reply::ExplainReplyArgs;
 pub use failed::FailedArgs;
 pub use held::HeldCommand;
 pub use key::KeyCommand;
+pub use notify::NotifyCommand;
 pub use queue::{QueueCommand, RetryArgs};
 pub use reports::{ReportsArgs, ReportsCommand};
 pub use route::RouteCommand;
 pub use send_as::SendAsArgs;
 pub use sendmail::SendmailArgs;
 pub use setup::SetupArgs;
+pub use top::TopArgs;
 pub use web::{WebArgs, WebCommand};
 
 use crate::config::DEFAULT_PATH;
@@ -108,6 +112,9 @@ pub enum Command {
     /// Manage the TLS certificates of this server.
     #[command(subcommand)]
     Cert(CertCommand),
+    /// Test the notices that the postmaster gets.
+    #[command(subcommand)]
+    Notify(NotifyCommand),
     /// Check everything that mail depends on, here and in DNS.
     Doctor(DoctorArgs),
     /// Check the smarthosts that mail is sent through.
@@ -128,12 +135,16 @@ pub enum Command {
     Web(WebArgs),
     /// Show the state of the running server.
     Status,
+    Top(TopArgs),
     /// Make the running server reload its configuration, as SIGHUP does.
     Reload,
     Completions(CompletionsArgs),
     /// Open the store as the owner of the data directory; root's commands start this.
     #[command(hide = true)]
     OpenStore,
+    /// Print the OpenAPI document.
+    #[command(hide = true, name = "openapi")]
+    OpenApi,
     /// Print the kinds and facts of events, as docs/events.md has them.
     #[command(hide = true)]
     EventKinds,
