@@ -51,19 +51,26 @@ pub struct Parts {
 }
 
 /// Returns all screens behind the entrance: the answer to a request without a session is the login.
-pub fn router(parts: Parts, entrance: Entrance) -> Router {
+pub fn guarded(parts: Parts, entrance: Entrance) -> Router {
     let state = PageState::new(parts);
     let guard = entrance::Guard { entrance, state: state.clone() };
-    Router::new()
-        .merge(entrance::routes())
-        .merge(screens::routes())
+    // The headers are added to the answers of the guard too.
+    screens_and(entrance::routes(), state).layer(from_fn_with_state(guard, entrance::check)).layer(from_fn(headers::add))
+}
+
+/// Returns all screens. A request needs a [`Visitor`] among its extensions, except for the assets and the preferences.
+pub fn router(parts: Parts) -> Router {
+    screens_and(Router::new(), PageState::new(parts))
+}
+
+fn screens_and(more: Router<PageState>, state: PageState) -> Router {
+    more.merge(screens::routes())
         .merge(live::routes())
         .merge(preferences::routes())
         .fallback(outcome::unknown)
         .method_not_allowed_fallback(outcome::not_allowed)
         .layer(from_fn_with_state(state.clone(), outcome::show_problems))
         .merge(assets::routes())
-        .layer(from_fn_with_state(guard, entrance::check))
         .layer(from_fn(headers::add))
         .with_state(state)
 }

@@ -1,9 +1,10 @@
 //! The owner's page: where it is, links that work once, sessions.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Where the owner's page is, and for whom.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PageView {
     /// Its address; `None` if it is off.
     pub url: Option<String>,
@@ -12,7 +13,7 @@ pub struct PageView {
 }
 
 /// A link that works once.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LinkView {
     /// The link.
     pub link: String,
@@ -23,7 +24,7 @@ pub struct LinkView {
 }
 
 /// A link to log in, to be made.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct NewLoginLink {
     /// The account; default: the only owner.
@@ -31,7 +32,7 @@ pub struct NewLoginLink {
 }
 
 /// A session of the page.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PageSessionView {
     /// Its name, which does not open it.
     pub id: String,
@@ -48,7 +49,7 @@ pub struct PageSessionView {
 }
 
 /// The sessions of the page.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PageSessions {
     /// The sessions, the last used first.
     pub items: Vec<PageSessionView>,

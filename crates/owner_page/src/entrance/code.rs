@@ -46,7 +46,7 @@ fn form(frame: &Frame, wrong: Option<&str>) -> Markup {
     let text = frame.text;
     html! {
         @if let Some(wrong) = wrong { (error(frame, wrong)) }
-        form.card method="post" action="/login/code" {
+        form.card.entrance method="post" action="/login/code" {
             div.field {
                 label for="code" { (text.say("code-code")) }
                 input.mono id="code" name="code" type="text" inputmode="numeric" required autofocus autocomplete="one-time-code"

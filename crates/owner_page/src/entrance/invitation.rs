@@ -53,7 +53,7 @@ fn form(frame: &Frame, token: &str, login: &str, wrong: Option<Markup>) -> Marku
     html! {
         @if let Some(wrong) = wrong { (wrong) }
         p { (text.rich("invitation-who", [("login", address(login))], [])) }
-        form.card method="post" action=(to) {
+        form.card.entrance method="post" action=(to) {
             h2 { (text.say("invitation-choose")) }
             input type="text" name="username" value=(login) autocomplete="username" readonly hidden;
             div.field {
@@ -67,7 +67,7 @@ fn form(frame: &Frame, token: &str, login: &str, wrong: Option<Markup>) -> Marku
             }
             button.primary type="submit" { (text.say("invitation-set")) }
         }
-        form.card method="post" action=(to) {
+        form.card.entrance method="post" action=(to) {
             h2 { (text.say("invitation-or")) }
             p { (text.say("invitation-generate-hint")) }
             button type="submit" name="generate" value="yes" { (text.say("invitation-generate")) }

@@ -26,7 +26,7 @@ pub(super) async fn show(frame: Frame, Extension(entrance): Extension<Entrance>,
         address(&link.login)
     };
     let content = html! {
-        form.card method="post" action={ "/login/link/" (token) } {
+        form.card.entrance method="post" action={ "/login/link/" (token) } {
             p { (text.rich("link-who", [("login", who)], [])) }
             button.primary type="submit" autofocus { (text.say("link-open")) }
         }

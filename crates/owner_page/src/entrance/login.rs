@@ -57,7 +57,7 @@ fn form(frame: &Frame, login: &str, next: &str, wrong: Option<&str>) -> Markup {
     let text = frame.text;
     html! {
         @if let Some(wrong) = wrong { (error(frame, wrong)) }
-        form.card method="post" action="/login" {
+        form.card.entrance method="post" action="/login" {
             (hidden("next", &local(next)))
             div.field {
                 label for="login" { (text.say("login-address")) }

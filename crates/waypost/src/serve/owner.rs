@@ -29,5 +29,5 @@ pub fn service(context: &ApiContext, server: &Server, live: &LiveEvents) -> Rout
     let entrance = Entrance::new(context.door.clone(), server.page_logins(), api.clone(), submission);
     let parts =
         Parts { api, clock: context.clock.clone(), live: live.clone(), hostname: facts.host.into(), version: env!("CARGO_PKG_VERSION") };
-    owner_page::router(parts, entrance)
+    owner_page::guarded(parts, entrance)
 }
