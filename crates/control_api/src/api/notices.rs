@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Which channel is tested.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct NoticeTest {
     /// `mail`, `webhook` or `ntfy`; `None` for all that are set up.
@@ -12,7 +12,7 @@ pub struct NoticeTest {
 }
 
 /// What a channel answered to a test.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct NoticeAnswer {
     /// The channel.
     pub channel: String,
