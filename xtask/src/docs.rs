@@ -1,4 +1,4 @@
-//! The generated documents: man pages, the configuration reference, the list of events, the code map.
+//! The generated documents: man pages, the configuration reference, the OpenAPI document, the list of events, the code map.
 //!
 //! Invariant: an option is described once, where it is defined; what is committed under docs/ equals what the program and the sources say.
 
@@ -12,7 +12,7 @@ use crate::checkout::{BINARIES, cargo, must, output_of, program, root, target, w
 use crate::{code_map, doc_names};
 
 /// Generated pages in docs/ itself; the man pages are in docs/man.
-const PAGES: [&str; 3] = ["config.md", "events.md", "code-map.md"];
+const PAGES: [&str; 4] = ["config.md", "events.md", "code-map.md", "openapi.json"];
 
 /// Writes them.
 pub fn write() -> Result<()> {
@@ -73,6 +73,7 @@ fn generate() -> Result<BTreeMap<String, String>> {
         bail!("`waypost man` wrote no page");
     }
     fresh.insert("config.md".into(), output_of(program(waypost("debug")).args(["config", "reference"]))?);
+    fresh.insert("openapi.json".into(), output_of(program(waypost("debug")).arg("openapi"))?);
     fresh.insert("events.md".into(), output_of(program(waypost("debug")).arg("event-kinds"))?);
     fresh.insert("code-map.md".into(), code_map::page()?);
     Ok(fresh)

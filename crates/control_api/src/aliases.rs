@@ -7,13 +7,12 @@ use axum::extract::{Path, State};
 use directory::{Alias, AliasOptions, AliasSource, Aliases, Directory, Origin, Target};
 use mail::{Domain, Mailbox};
 use mta::LiveDirectory;
-use serde_json::{Map, Value};
 use store::DirectoryChange;
 
 use crate::actor::Actor;
 use crate::api::{
-    AliasFilter, AliasPage, AliasTest, AliasView, Changed, Enable, FailedTarget, ImportLine, NewAlias, Page, TestQuery, TestStep,
-    VirtualFileView,
+    AliasFilter, AliasPage, AliasPatch, AliasTest, AliasView, Changed, Enable, FailedTarget, ImportLine, NewAlias, Page, TestQuery,
+    TestStep, VirtualFileView,
 };
 use crate::changes::{DirectoryEditor, check_alias, existing};
 use crate::control::Control;
@@ -187,7 +186,7 @@ pub(crate) async fn set_options(
     actor: Actor,
     State(editor): State<DirectoryEditor>,
     Path(source): Path<String>,
-    Body(patch): Body<Map<String, Value>>,
+    Body(AliasPatch(patch)): Body<AliasPatch>,
 ) -> Result<Json<Changed>, ApiError> {
     let source: AliasSource = parsed("an alias", &source)?;
     let edit = editor.begin(&actor).await;

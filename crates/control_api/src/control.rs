@@ -45,11 +45,11 @@ pub trait Control: Send + Sync {
     /// Tries now what is due.
     fn retry(&self);
 
-    /// Releases a held message, unchanged or wrapped into a message of this server.
+    /// Releases a held message, unchanged or wrapped into a message of this server. Returns the queue ID under which it leaves.
     ///
     /// # Errors
     /// The message cannot be read or written.
-    fn release(&self, id: QueueId, wrapped: bool) -> ControlFuture<'_, Result<(), StoreError>>;
+    fn release(&self, id: QueueId, wrapped: bool) -> ControlFuture<'_, Result<QueueId, StoreError>>;
 
     /// Takes mail of a program on this machine.
     ///

@@ -71,7 +71,7 @@ pub(crate) async fn add(
 pub(crate) async fn test(
     State(live): State<Arc<LiveDirectory>>,
     State(resolver): State<Option<Resolver>>,
-) -> Result<Json<Vec<KeyTest>>, ApiError> {
+) -> Result<Json<Page<KeyTest>>, ApiError> {
     let Some(resolver) = &resolver else {
         return Err(ApiError::conflict("the keys cannot be looked up, since there is no resolver").hint("check [dns] in the configuration"));
     };
@@ -90,7 +90,7 @@ pub(crate) async fn test(
             record: view(key).record,
         });
     }
-    Ok(Json(tests))
+    Ok(Json(Page { items: tests, next_cursor: None }))
 }
 
 fn sign_trial(key: &SigningKey) -> Result<Vec<u8>, msgauth::KeyError> {

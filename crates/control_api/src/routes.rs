@@ -10,49 +10,74 @@ use axum::routing::{MethodFilter, on};
 
 use crate::actor::{Access, authorize};
 use crate::context::ApiState;
+use crate::describe::{Described, OperationFacts};
 
-/// Routes, with their access.
+/// Routes, with their access and description.
 #[derive(Default)]
 pub(crate) struct Routes {
     router: Router<ApiState>,
+    rows: Vec<RouteRow>,
+}
+
+/// What is known of a route.
+pub(crate) struct RouteRow {
+    /// The method, in lower case.
+    pub method: &'static str,
+    /// The path, without the prefix.
+    pub path: &'static str,
+    /// Who may use it.
+    pub access: Access,
+    /// What it does, in words.
+    pub summary: &'static str,
+    /// Describes what it takes and answers.
+    pub describe: fn(&mut OperationFacts),
+}
+
+macro_rules! methods {
+    ($($name:ident $filter:ident $method:literal;)+) => {
+        $(
+            #[doc = concat!("Adds a route for ", $method, ".")]
+            pub fn $name<T, H>(self, path: &'static str, access: Access, handler: H, summary: &'static str) -> Self
+            where
+                T: 'static,
+                H: Handler<T, ApiState> + Described<T>,
+            {
+                let route = on(MethodFilter::$filter, handler).route_layer(from_fn_with_state(access, authorize));
+                let row = RouteRow { method: $method, path, access, summary, describe: <H as Described<T>>::describe };
+                self.with(route, row)
+            }
+        )+
+    };
 }
 
 impl Routes {
-    /// Adds a route for GET.
-    pub fn get<T: 'static>(self, path: &str, access: Access, handler: impl Handler<T, ApiState>, summary: &str) -> Self {
-        self.add(MethodFilter::GET, path, access, handler, summary)
-    }
-
-    /// Adds a route for POST.
-    pub fn post<T: 'static>(self, path: &str, access: Access, handler: impl Handler<T, ApiState>, summary: &str) -> Self {
-        self.add(MethodFilter::POST, path, access, handler, summary)
-    }
-
-    /// Adds a route for PATCH.
-    pub fn patch<T: 'static>(self, path: &str, access: Access, handler: impl Handler<T, ApiState>, summary: &str) -> Self {
-        self.add(MethodFilter::PATCH, path, access, handler, summary)
-    }
-
-    /// Adds a route for DELETE.
-    pub fn delete<T: 'static>(self, path: &str, access: Access, handler: impl Handler<T, ApiState>, summary: &str) -> Self {
-        self.add(MethodFilter::DELETE, path, access, handler, summary)
-    }
-
-    fn add<T: 'static>(self, method: MethodFilter, path: &str, access: Access, handler: impl Handler<T, ApiState>, _summary: &str) -> Self {
-        let route = on(method, handler).route_layer(from_fn_with_state(access, authorize));
-        Self { router: self.router.route(path, route) }
+    methods! {
+        get GET "get";
+        post POST "post";
+        patch PATCH "patch";
+        delete DELETE "delete";
     }
 
     /// Adds a route for POST that takes a message, whose handler limits its body itself.
-    pub fn message<T: 'static>(self, path: &str, access: Access, handler: impl Handler<T, ApiState>, _summary: &str) -> Self {
-        let limits = (from_fn_with_state(access, authorize), DefaultBodyLimit::disable());
-        let route = on(MethodFilter::POST, handler).route_layer(limits.1).route_layer(limits.0);
-        Self { router: self.router.route(path, route) }
+    pub fn message<T, H>(self, path: &'static str, access: Access, handler: H, summary: &'static str) -> Self
+    where
+        T: 'static,
+        H: Handler<T, ApiState> + Described<T>,
+    {
+        let route = on(MethodFilter::POST, handler).route_layer(DefaultBodyLimit::disable());
+        let route = route.route_layer(from_fn_with_state(access, authorize));
+        self.with(route, RouteRow { method: "post", path, access, summary, describe: <H as Described<T>>::describe })
     }
 
-    /// Adds the submission of local mail, whose handler limits its body itself.
-    pub fn submission<T: 'static>(self, path: &str, handler: impl Handler<T, ApiState>) -> Self {
-        self.message(path, Access::LOCAL, handler, "")
+    fn with(mut self, route: axum::routing::MethodRouter<ApiState>, row: RouteRow) -> Self {
+        self.router = self.router.route(row.path, route);
+        self.rows.push(row);
+        self
+    }
+
+    /// Returns the rows, in the order of the table.
+    pub fn rows(&self) -> &[RouteRow] {
+        &self.rows
     }
 
     /// Returns the router, without its prefix.

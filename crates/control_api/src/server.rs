@@ -11,7 +11,7 @@ use axum::response::Response;
 use axum::{Extension, Json, Router};
 use mta::LiveDirectory;
 
-use crate::actor::Actor;
+use crate::actor::{Access, Actor};
 use crate::api::Reloaded;
 use crate::context::{ApiContext, ApiState};
 use crate::control::{Control, ControlError};
@@ -28,7 +28,7 @@ pub(crate) const BASE: &str = "/api/v1";
 
 /// Returns the only route of the socket that every user of this machine may open.
 pub fn submit_router(context: ApiContext) -> Router {
-    let routes = Routes::default().submission("/messages", messages::submit).into_router();
+    let routes = Routes::default().message("/messages", Access::LOCAL, messages::submit, "Submit a message").into_router();
     Router::new().nest(BASE, routes).fallback(unknown).layer(Extension(Actor::local_user())).with_state(ApiState::new(context))
 }
 

@@ -7,7 +7,7 @@ use crate::actor::{Access, Scopes};
 use crate::routes::Routes;
 use crate::{
     accounts, aliases, certificates, confirmations, dns, domains, explain, facts, health, held, import, keys, messages, metrics, notices,
-    pauses, queue, reports, server, targets, test_message,
+    openapi, pauses, queue, reports, senders, server, targets, test_message,
 };
 
 /// Whatever can be read, except for aliases and the queue.
@@ -25,6 +25,9 @@ const IMPORT_ALIASES: Access = Access::of(Scopes::ALIASES);
 
 const SEE_ACCOUNT: Access = Access::of(Scopes::READ.and(Scopes::OWN)).by_domain();
 const OWN_PASSWORDS: Access = Access::of(Scopes::OWN).by_domain();
+
+/// Whoever has credentials.
+const ANYONE: Access = Access::of(Scopes::READ.and(Scopes::ALIASES).and(Scopes::QUEUE).and(Scopes::OWN)).by_domain();
 
 const SEE_QUEUE: Access = Access::of(Scopes::READ.and(Scopes::QUEUE));
 const QUEUE: Access = Access::of(Scopes::QUEUE);
@@ -45,6 +48,7 @@ fn alias_routes(routes: Routes) -> Routes {
         .patch("/aliases/{source}", CHANGE_ALIASES, aliases::enable, "Enable or disable an alias")
         .delete("/aliases/{source}", ADD_ALIASES, aliases::remove, "Remove an alias")
         .patch("/aliases/{source}/options", CHANGE_ALIASES, aliases::set_options, "Change options of an alias")
+        .patch("/aliases/{source}/senders", CHANGE_ALIASES, senders::change, "Block senders of an alias, or never hold their mail")
         .get("/aliases/test", ALL_ALIASES, aliases::test, "Show where mail to an address goes")
         .get("/aliases/targets", ALL_ALIASES, targets::all, "Check the domains of all targets in DNS")
         .get("/aliases/virtual-file", ALL_ALIASES, aliases::virtual_file, "Show what is wrong in the virtual file")
@@ -71,12 +75,13 @@ fn mail_routes(routes: Routes) -> Routes {
     routes
         .get("/queue", SEE_QUEUE, queue::list, "List queued messages")
         .get("/queue/totals", SEE_QUEUE, queue::totals, "Show the size of the queue")
+        .get("/queue/lanes", SEE_QUEUE, queue::lanes, "Show what waits, by lane and by age")
         .post("/queue/retry", QUEUE, queue::retry, "Retry now")
         .get("/queue/{id}", SEE_QUEUE, queue::show, "Show a queued message")
         .delete("/queue/{id}", QUEUE, queue::remove, "Drop a message or one of its recipients")
         .get("/pauses", SEE_QUEUE, pauses::list, "List paused mailboxes and hosts")
         .post("/pauses/resume", QUEUE, pauses::resume, "End a pause")
-        .submission("/messages", messages::submit)
+        .message("/messages", Access::LOCAL, messages::submit, "Submit a message of a local user")
         .message("/explain", SEE_QUEUE, explain::explain, "Explain what would happen to a message")
         .get("/confirmations", READ, confirmations::list, "List the messages by which Gmail confirms an address")
         .get("/held", SEE_QUEUE, held::list, "List held messages")
@@ -98,6 +103,7 @@ fn server_routes(routes: Routes) -> Routes {
         .post("/keys/{domain}/rotate", ADMIN, keys::rotate, "Take the next step of a key rotation")
         .get("/certificates", READ, certificates::list, "List certificates")
         .post("/certificates/renew", ADMIN, certificates::renew, "Renew certificates")
+        .get("/openapi.json", ANYONE, openapi::show, "Show this document")
         .get("/health", READ, health::show, "Show what the last check of everything found")
         .post("/health/check", READ, health::check, "Check everything in the background")
         .get("/dns", READ, dns::show, "List the DNS records that are needed, with their states")

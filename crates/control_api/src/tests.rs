@@ -53,8 +53,8 @@ impl Control for TestControl {
     fn retry(&self) {
         self.woken.fetch_add(1, Ordering::SeqCst);
     }
-    fn release(&self, _: QueueId, _: bool) -> ControlFuture<'_, Result<(), store::StoreError>> {
-        Box::pin(async { Ok(()) })
+    fn release(&self, id: QueueId, _: bool) -> ControlFuture<'_, Result<QueueId, store::StoreError>> {
+        Box::pin(async move { Ok(id) })
     }
     fn submit(&self, _: mta::Submission) -> ControlFuture<'_, Result<mta::Submitted, mail::Reply>> {
         Box::pin(async { Err(mail::Reply::new(451, (4, 3, 0), "not here")) })

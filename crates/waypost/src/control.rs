@@ -2,6 +2,7 @@
 //!
 //! Invariant: both release and take mail by the same code of `mta`; what only a running server has is [`ControlError::NotRunning`] offline.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use control_api::api::NoticeAnswer;
@@ -105,7 +106,7 @@ impl Control for OfflineControl {
 
     fn retry(&self) {}
 
-    fn release(&self, id: QueueId, wrapped: bool) -> ControlFuture<'_, Result<(), StoreError>> {
+    fn release(&self, id: QueueId, wrapped: bool) -> ControlFuture<'_, Result<QueueId, StoreError>> {
         Box::pin(self.mail.releaser.release(id, wrapped))
     }
 
@@ -228,6 +229,8 @@ impl Control for ServerControl {
             "running": true,
             "version": env!("CARGO_PKG_VERSION"),
             "sessions": status.sessions,
+            "sessions_by_listener": BTreeMap::from(status.sessions_by_listener),
+            "last_hour": BTreeMap::from_iter(self.parts.scraper.last_hour().rows),
             "in_flight": status.in_flight,
             "workers": status.workers,
             "connections": status.connections,
@@ -242,7 +245,7 @@ impl Control for ServerControl {
         (self.retry)();
     }
 
-    fn release(&self, id: QueueId, wrapped: bool) -> ControlFuture<'_, Result<(), StoreError>> {
+    fn release(&self, id: QueueId, wrapped: bool) -> ControlFuture<'_, Result<QueueId, StoreError>> {
         Box::pin(self.mail.releaser.release(id, wrapped))
     }
 

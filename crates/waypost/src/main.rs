@@ -76,6 +76,10 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Doctor(args) => small_runtime()?.block_on(doctor::run(&cli.config, args, out)),
         Command::Route(command) => small_runtime()?.block_on(route::run(&cli.config, command, out)),
         Command::Demo(args) => demo::run(&args),
+        Command::OpenApi => {
+            output::print(&control_api::openapi())?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::OpenStore => owner::serve(&cli.config).map(|()| ExitCode::SUCCESS),
         other => small_runtime()?.block_on(commands::run_with_api(&cli.config, other, out)),
     }

@@ -3,9 +3,10 @@
 //! Invariant: no value contains a password hash; a password is in a response only if that request generated it.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// An account, in a list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AccountView {
     /// The login.
     pub login: String,
@@ -25,7 +26,7 @@ pub struct AccountView {
 }
 
 /// An account with everything that may be shown.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AccountDetail {
     /// The fields of a list.
     #[serde(flatten)]
@@ -45,7 +46,7 @@ pub struct AccountDetail {
 }
 
 /// A password or a client certificate.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CredentialView {
     /// The client that uses it.
     pub name: String,
@@ -58,7 +59,7 @@ pub struct CredentialView {
 }
 
 /// Uses of a password from one network.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct UseView {
     /// The last client address in this network.
     pub address: String,
@@ -71,7 +72,7 @@ pub struct UseView {
 }
 
 /// An account to add.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewAccount {
     /// The login: an address.
@@ -88,7 +89,7 @@ pub struct NewAccount {
 }
 
 /// A new password for an account.
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewPassword {
     /// The password; the server generates one if it is missing.
@@ -100,7 +101,7 @@ pub struct NewPassword {
 }
 
 /// The login data for the user of an account.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Login {
     /// The login.
     pub login: String,
@@ -115,7 +116,7 @@ pub struct Login {
 }
 
 /// A password to verify.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TriedPassword {
     /// The password.
@@ -123,7 +124,7 @@ pub struct TriedPassword {
 }
 
 /// Whether a password is correct.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Verified {
     /// Whether it is correct.
     pub right: bool,
@@ -134,7 +135,7 @@ pub struct Verified {
 }
 
 /// A client certificate to add.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewCertificate {
     /// The client that uses it.
@@ -144,7 +145,7 @@ pub struct NewCertificate {
 }
 
 /// Changes of an account; missing fields stay as they are.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AccountPatch {
     /// Whether logging in is allowed.
@@ -168,7 +169,7 @@ pub struct AccountPatch {
 }
 
 /// Limits of an account; `None`: as configured.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AccountLimits {
     /// Maximum recipients in an hour.
@@ -178,7 +179,7 @@ pub struct AccountLimits {
 }
 
 /// Accounts to import.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AccountImport {
     /// The accounts.
@@ -198,7 +199,7 @@ pub struct AccountImport {
 }
 
 /// An account to import, with either a password or a hash.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ImportedAccount {
     /// The login.
@@ -215,7 +216,7 @@ pub struct ImportedAccount {
 }
 
 /// The result of an import of accounts, or of a dry run.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AccountImportReport {
     /// Whether nothing was changed.
     pub dry_run: bool,

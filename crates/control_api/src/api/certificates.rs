@@ -3,13 +3,15 @@
 //! Invariant: no value contains a private key.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// A certificate in use.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CertificateView {
     /// The name of its order, if a CA issued it for the server.
     pub name: Option<String>,
     /// Its origin.
+    #[schema(value_type = String)]
     pub origin: net::CertificateOrigin,
     /// Its file.
     pub file: String,
@@ -38,7 +40,7 @@ pub struct CertificateView {
 }
 
 /// The state of a certificate order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OrderView {
     /// The name of the order.
     pub name: String,
@@ -63,7 +65,7 @@ pub struct OrderView {
 }
 
 /// A name that was left out of an order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LeftOutView {
     /// The name.
     pub name: String,
@@ -72,7 +74,7 @@ pub struct LeftOutView {
 }
 
 /// All certificates.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CertificatesView {
     /// The server's time.
     pub now_ms: i64,
@@ -83,7 +85,7 @@ pub struct CertificatesView {
 }
 
 /// A request to renew now.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Renewal {
     /// One certificate; all if missing.
@@ -93,7 +95,7 @@ pub struct Renewal {
 }
 
 /// The result of a renewal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RenewalDone {
     /// Whether the CA has finished.
     pub is_over: bool,
@@ -102,7 +104,7 @@ pub struct RenewalDone {
 }
 
 /// The result for one certificate.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RenewalOutcome {
     /// The certificate.
     pub name: String,

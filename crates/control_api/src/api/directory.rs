@@ -4,11 +4,12 @@
 
 use directory::AliasOptions;
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
-use super::PauseView;
+use super::{AliasPatch, PauseView};
 
 /// A hosted domain.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DomainView {
     /// Its name.
     pub name: String,
@@ -19,7 +20,7 @@ pub struct DomainView {
 }
 
 /// A domain to host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewDomain {
     /// Its name.
@@ -27,7 +28,7 @@ pub struct NewDomain {
 }
 
 /// How a domain is removed.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]
 pub struct RemoveDomain {
     /// Whether to remove its aliases too.
@@ -37,7 +38,7 @@ pub struct RemoveDomain {
 }
 
 /// An alias.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AliasView {
     /// Its address, or `@example.com` for a catch-all.
     pub source: String,
@@ -49,11 +50,12 @@ pub struct AliasView {
     pub origin: String,
     /// Its options, as members of their own names.
     #[serde(flatten)]
+    #[schema(value_type = AliasPatch)]
     pub options: AliasOptions,
 }
 
 /// An alias to add.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewAlias {
     /// Its address, or `@example.com` for a catch-all.
@@ -66,11 +68,12 @@ pub struct NewAlias {
 }
 
 /// Selects the aliases to list.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]
 pub struct AliasFilter {
     /// Maximum aliases, 1 to 1000; default 100.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[param(minimum = 1, maximum = 1000)]
     pub limit: Option<u32>,
     /// The `next_cursor` of the page before.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -84,7 +87,7 @@ pub struct AliasFilter {
 }
 
 /// One page of aliases.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AliasPage {
     /// The aliases, at most `limit`.
     pub items: Vec<AliasView>,
@@ -95,15 +98,29 @@ pub struct AliasPage {
 }
 
 /// Disables or enables something.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Enable {
     /// Whether it is enabled.
     pub enabled: bool,
 }
 
+/// Senders to add to the lists of an alias, or to remove: each an address, or `@` and a domain.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SendersChange {
+    /// Refuse their mail.
+    pub block: Vec<String>,
+    /// No longer refuse it.
+    pub unblock: Vec<String>,
+    /// Never hold their mail.
+    pub allow: Vec<String>,
+    /// Hold it if it is doubtful.
+    pub disallow: Vec<String>,
+}
+
 /// Selects the address to test.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub struct TestQuery {
     /// The address.
@@ -111,7 +128,7 @@ pub struct TestQuery {
 }
 
 /// The result of a test of an address.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AliasTest {
     /// The address.
     pub address: String,
@@ -142,7 +159,7 @@ pub struct TargetsQuery {
 }
 
 /// A problem of a target's domain in DNS.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TargetLook {
     /// The domain.
     pub domain: String,
@@ -165,7 +182,7 @@ impl std::fmt::Display for TargetLook {
 }
 
 /// The check of all domains of targets in DNS.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TargetLooks {
     /// Number of domains looked up.
     pub looked: usize,
@@ -176,7 +193,7 @@ pub struct TargetLooks {
 }
 
 /// An address that leads nowhere.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FailedTarget {
     /// The address.
     pub address: String,
@@ -185,7 +202,7 @@ pub struct FailedTarget {
 }
 
 /// One step of an expansion.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TestStep {
     /// The address that was expanded.
     pub address: String,
@@ -198,7 +215,7 @@ pub struct TestStep {
 }
 
 /// The parts of the virtual file that are not in effect.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct VirtualFileView {
     /// The file, if one is configured.
     pub path: Option<String>,
@@ -209,7 +226,7 @@ pub struct VirtualFileView {
 }
 
 /// A file of aliases to import.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Import {
     /// Its text, in the format of Postfix's virtual(5).
@@ -226,7 +243,7 @@ pub struct Import {
 }
 
 /// The result of an import, or of a dry run.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ImportReport {
     /// Whether nothing was changed.
     pub dry_run: bool,
@@ -244,7 +261,7 @@ pub struct ImportReport {
 }
 
 /// One line of an import's report.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ImportLine {
     /// The line in the file, from 1; 0 for the whole file.
     pub line: usize,
@@ -253,7 +270,7 @@ pub struct ImportLine {
 }
 
 /// A file of aliases.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Export {
     /// Its text, in the format of Postfix's virtual(5).
     pub text: String,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// The message to explain; its content is the body of the request, empty if there is none.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 pub struct ExplainQuery {
     /// The sender; empty or `<>` for the null reverse-path.
@@ -22,7 +22,7 @@ pub struct ExplainQuery {
 }
 
 /// What would happen to a message. Nothing was sent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ExplanationView {
     /// `accepted`, `held`, `refused`, `report` (read, and not forwarded) or `dropped` (an automatic reply to a return address).
     pub decision: String,
@@ -41,7 +41,7 @@ pub struct ExplanationView {
 }
 
 /// One step of an explanation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ExplainStepView {
     /// `connection`, `sender`, `recipient` or `content`.
     pub stage: String,
@@ -54,7 +54,7 @@ pub struct ExplainStepView {
 }
 
 /// What would leave for one target.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ExplainDeliveryView {
     /// The address that the next hop gets.
     pub target: String,
@@ -86,7 +86,7 @@ pub struct ExplainDeliveryView {
 }
 
 /// A signature that is added.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ExplainSignatureView {
     /// The signing domain (d=).
     pub domain: String,
@@ -95,7 +95,7 @@ pub struct ExplainSignatureView {
 }
 
 /// A host of a next hop.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ExplainHostView {
     /// Its name.
     pub name: String,

@@ -3,9 +3,10 @@
 //! Invariant: no value contains a private key.
 
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 /// A DKIM key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct KeyView {
     /// The domain that it signs for.
     pub domain: String,
@@ -24,7 +25,7 @@ pub struct KeyView {
 }
 
 /// The test of a key with a signature.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct KeyTest {
     /// The domain that it signs for.
     pub domain: String,
@@ -41,7 +42,7 @@ pub struct KeyTest {
 }
 
 /// A domain that needs DKIM keys.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewKeys {
     /// The domain.
@@ -49,7 +50,7 @@ pub struct NewKeys {
 }
 
 /// How keys are rotated.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RotateKeys {
     /// Whether to skip the check in DNS.
@@ -57,7 +58,7 @@ pub struct RotateKeys {
 }
 
 /// Selects the keys to remove.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]
 pub struct RemoveKeys {
     /// Only the key of this selector.
@@ -68,7 +69,7 @@ pub struct RemoveKeys {
 }
 
 /// The result of a change of keys.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct KeysChanged {
     /// What was changed, and the next step.
     pub changed: String,

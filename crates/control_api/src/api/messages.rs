@@ -1,9 +1,10 @@
 //! Single messages, as values of the API: submissions of local programs, and confirmations by Gmail.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The envelope of a message, on one line before the message.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Envelope {
     /// The sender; `None` for the user's own address, empty for the null reverse-path.
@@ -23,7 +24,7 @@ pub struct Envelope {
 }
 
 /// A message by which Gmail asks to confirm an address.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ConfirmationView {
     /// The address.
     pub address: String,
@@ -36,7 +37,7 @@ pub struct ConfirmationView {
 }
 
 /// A message that was accepted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Taken {
     /// Its queue ID.
     pub id: String,

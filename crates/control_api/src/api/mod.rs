@@ -3,6 +3,7 @@
 //! Invariant: addresses are text, as operators write them; times are Unix milliseconds, sizes octets.
 
 mod accounts;
+mod alias_patch;
 mod certificates;
 mod directory;
 mod dns;
@@ -17,8 +18,10 @@ mod queue;
 mod reports;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 pub use accounts::*;
+pub use alias_patch::*;
 pub use certificates::*;
 pub use directory::*;
 pub use dns::*;
@@ -33,7 +36,7 @@ pub use queue::*;
 pub use reports::*;
 
 /// The result of a change.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Changed {
     /// What was changed.
     pub changed: String,
@@ -42,14 +45,14 @@ pub struct Changed {
 }
 
 /// The result of a reload.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Reloaded {
     /// What is in effect now, and what needs a restart.
     pub message: String,
 }
 
 /// The body of every error response, as `application/problem+json` (RFC 9457 s.3).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Failure {
     /// The type of the problem: `about:blank`, so that the status says what it is.
     #[serde(rename = "type")]

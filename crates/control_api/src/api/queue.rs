@@ -3,13 +3,15 @@
 //! Invariant: times are Unix milliseconds, sizes octets.
 
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 /// Selects a part of the queue.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]
 pub struct QueueQuery {
     /// Maximum messages, 1 to 1000; default 100.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[param(minimum = 1, maximum = 1000)]
     pub limit: Option<u32>,
     /// Only messages after this queue ID, the `next_cursor` of the page before.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -20,7 +22,7 @@ pub struct QueueQuery {
 }
 
 /// A message in the queue.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct QueuedMessage {
     /// The queue ID.
     pub id: String,
@@ -45,7 +47,7 @@ pub struct QueuedMessage {
 }
 
 /// A recipient in the queue.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct QueuedRecipient {
     /// Its position in the message, from 0.
     pub index: u32,
@@ -64,7 +66,7 @@ pub struct QueuedRecipient {
 }
 
 /// The size of the queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Totals {
     /// Messages.
     pub messages: u64,
@@ -78,8 +80,37 @@ pub struct Totals {
     pub held_bytes: u64,
 }
 
+/// What waits, by lane and by age.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueLanes {
+    /// The 20 largest lanes, by size; then, if there are more, the sum of all others.
+    pub lanes: Vec<QueueLane>,
+    /// All of it by age, the youngest first.
+    pub ages: Vec<QueueAge>,
+}
+
+/// What waits in one lane.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueLane {
+    /// The recipients' domain; null is the sum of all other lanes.
+    pub lane: Option<String>,
+    /// Recipients that wait or are being delivered.
+    pub recipients: u64,
+    /// Age of the oldest message, in milliseconds.
+    pub oldest_ms: i64,
+}
+
+/// What waits, of one age.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueAge {
+    /// Maximum age: 1m, 10m, 1h, 4h, 1d; or older.
+    pub age: String,
+    /// Recipients of this age.
+    pub recipients: u64,
+}
+
 /// Selects what to retry now: exactly one of the three.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Retry {
     /// One message.
@@ -91,7 +122,7 @@ pub struct Retry {
 }
 
 /// A mailbox, host or provider whose deliveries are paused.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PauseView {
     /// What is paused: the mailbox, our address, the host.
     pub kind: String,
@@ -108,7 +139,7 @@ pub struct PauseView {
 }
 
 /// A pause to end.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Resume {
     /// The mailbox, host or provider.
@@ -116,14 +147,14 @@ pub struct Resume {
 }
 
 /// A number of recipients.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Count {
     /// The number.
     pub recipients: u64,
 }
 
 /// Selects what to drop of a message.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]
 pub struct DropQuery {
     /// Only the recipient at this position.
@@ -132,7 +163,7 @@ pub struct DropQuery {
 }
 
 /// How a held message is released.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Release {
     /// Whether to wrap it in a message of this server.
@@ -140,7 +171,7 @@ pub struct Release {
 }
 
 /// A delivery that failed without a DSN.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FailedView {
     /// The queue ID.
     pub id: String,

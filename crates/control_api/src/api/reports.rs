@@ -3,9 +3,10 @@
 //! Invariant: texts of strangers contain no control characters; times in reports are Unix seconds, as in the reports themselves.
 
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 /// Selects the reports of a summary.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]
 pub struct SummaryQuery {
     /// Reports of the last days; default 30.
@@ -17,7 +18,7 @@ pub struct SummaryQuery {
 }
 
 /// A summary of reports.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ReportsSummary {
     /// The number of days.
     pub days: u32,
@@ -28,7 +29,7 @@ pub struct ReportsSummary {
 }
 
 /// The summary of a domain.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DomainReports {
     /// The domain.
     pub domain: String,
@@ -55,7 +56,7 @@ pub struct DomainReports {
 }
 
 /// Messages by class.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MessagesByClass {
     /// Sent by this server or a host in the SPF record; they pass.
     pub ours: u64,
@@ -70,7 +71,7 @@ pub struct MessagesByClass {
 }
 
 /// The messages that one organization reports.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OrganisationView {
     /// Its name.
     pub name: String,
@@ -79,7 +80,7 @@ pub struct OrganisationView {
 }
 
 /// A source of mail that fails.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FailingSource {
     /// The address.
     pub address: String,
@@ -100,7 +101,7 @@ pub struct FailingSource {
 }
 
 /// TLS sessions.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TlsSessions {
     /// Sessions that satisfied the policy.
     pub successful: u64,
@@ -111,7 +112,7 @@ pub struct TlsSessions {
 }
 
 /// Sessions with the same failure.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TlsFailureView {
     /// The result type of RFC 8460.
     pub result: String,
@@ -124,11 +125,12 @@ pub struct TlsFailureView {
 }
 
 /// Selects the reports to list.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]
 pub struct ReportsQuery {
     /// Maximum reports, 1 to 1000; default 100.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[param(minimum = 1, maximum = 1000)]
     pub limit: Option<u32>,
     /// The `next_cursor` of the page before.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -139,7 +141,7 @@ pub struct ReportsQuery {
 }
 
 /// A report.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ReportView {
     /// Its number.
     pub id: i64,
@@ -170,7 +172,7 @@ pub struct ReportView {
 }
 
 /// A report with its contents.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct WholeReport {
     /// The report.
     pub report: ReportView,
@@ -181,7 +183,7 @@ pub struct WholeReport {
 }
 
 /// A row of a DMARC report.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RowView {
     /// The source address.
     pub source: String,
@@ -206,7 +208,7 @@ pub struct RowView {
 }
 
 /// A policy of a TLS report.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TlsPolicyView {
     /// `sts`, `tlsa`, `no-policy-found`.
     pub kind: String,

@@ -143,7 +143,7 @@ async fn stages<'a>(
     // The filter is not asked: it learns from what it is asked.
     let filtered = unfiltered(authenticated);
     let judged = judge(&filtered.authenticated, directory, &settings.forward);
-    let treatment = decide(&filtered, judged)?;
+    let treatment = decide(&filtered, judged, directory)?;
     let authenticated = filtered.authenticated;
     let recheck = if has_login { None } else { recheck(authenticator, &authenticated).await };
     let whole = large.load(&authenticated.received.content, ContentOrigin::from(&authenticated.proof)).await?;

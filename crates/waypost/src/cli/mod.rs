@@ -25,6 +25,7 @@ mod route;
 mod send_as;
 mod sendmail;
 mod setup;
+mod top;
 
 use std::path::PathBuf;
 
@@ -51,6 +52,7 @@ pub use route::RouteCommand;
 pub use send_as::SendAsArgs;
 pub use sendmail::SendmailArgs;
 pub use setup::SetupArgs;
+pub use top::TopArgs;
 
 use crate::config::DEFAULT_PATH;
 
@@ -130,12 +132,16 @@ pub enum Command {
     Sendmail(SendmailArgs),
     /// Show the state of the running server.
     Status,
+    Top(TopArgs),
     /// Make the running server reload its configuration, as SIGHUP does.
     Reload,
     Completions(CompletionsArgs),
     /// Open the store as the owner of the data directory; root's commands start this.
     #[command(hide = true)]
     OpenStore,
+    /// Print the OpenAPI document.
+    #[command(hide = true, name = "openapi")]
+    OpenApi,
     /// Print the kinds and facts of events, as docs/events.md has them.
     #[command(hide = true)]
     EventKinds,

@@ -25,6 +25,7 @@ pub mod send_as;
 pub mod sendmail;
 pub mod setup;
 mod status;
+mod top;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -47,6 +48,9 @@ pub async fn run_with_api(config: &Path, command: Command, out: Output) -> Resul
     let config = crate::config::load(config)?;
     if matches!(command, Command::Status) {
         return status::run(&config, out).await;
+    }
+    if let Command::Top(args) = &command {
+        return top::run(&config, args, out).await;
     }
     let mut api = Transport::open(&config).await?;
     match command {
@@ -72,11 +76,13 @@ pub async fn run_with_api(config: &Path, command: Command, out: Output) -> Resul
         | Command::Completions(_)
         | Command::EventKinds
         | Command::Man { .. }
+        | Command::OpenApi
         | Command::OpenStore
         | Command::Route(_)
         | Command::SendAs(_)
         | Command::Sendmail(_)
-        | Command::Status => {}
+        | Command::Status
+        | Command::Top(_) => {}
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -270,7 +270,11 @@ async fn run_until_stopped(signals: &mut Signals, running: &mut Running) -> Resu
             request = signals.next() => match request {
                 SignalRequest::Stop => return Ok(()),
                 // The result is in the log.
-                SignalRequest::Reload => drop(running.reloader.reload().await),
+                SignalRequest::Reload => {
+                    let reloaded = running.reloader.reload().await.unwrap_or_else(|error| error);
+                    let event = Event::new(EventKind::ServerChanged, Clock::system().now_ms()).fact(Fact::What, "configuration");
+                    running.events.record(event.fact(Fact::Change, reloaded).fact(Fact::Command, "SIGHUP"));
+                }
             },
             thread = running.store.died() => {
                 return Err(anyhow!(

@@ -3,13 +3,13 @@
 //! RFC 6376 s.6. Invariant: a domain without a key is a finding.
 
 use anyhow::Result;
-use control_api::api::KeyTest;
+use control_api::api::{KeyTest, Page};
 
 use super::DoctorContext;
 use control_api::api::{HealthFinding as Finding, Severity};
 
 pub(super) async fn check(context: &mut DoctorContext) -> Result<Vec<Finding>> {
-    let tests: Vec<KeyTest> = context.api()?.post("/api/v1/keys/test", &()).await?;
+    let Page { items: tests, .. }: Page<KeyTest> = context.api()?.post("/api/v1/keys/test", &()).await?;
     let mut domains: Vec<String> = context.domains.iter().map(ToString::to_string).collect();
     domains.push(context.config.settings.forward.srs.domain.to_string());
     let without = domains.iter().filter(|domain| !tests.iter().any(|test| test.domain == **domain));
