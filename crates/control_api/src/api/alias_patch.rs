@@ -39,7 +39,7 @@ mod tests {
 
     #[test]
     fn the_schema_has_every_option() {
-        let all = AliasOptions { strict_domain: Some(StrictDomain::Hold), note: Some("a shop".into()) };
+        let all = AliasOptions { strict_domain: Some(StrictDomain::Hold), note: Some("a shop".into()), ..AliasOptions::default() };
         let schema = serde_json::to_value(AliasPatch::schema()).unwrap();
         let described: Vec<&String> = schema["properties"].as_object().unwrap().keys().collect();
         let mut members: Vec<String> = all.members().keys().cloned().collect();
